@@ -1,0 +1,105 @@
+// Package document holds the words that cross every border of Gristmill:
+// documents, their versions, the passages cut from them, and the jobs that
+// carry them from upload to search. JSON tags are those of the HTTP contract.
+package document
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// State is where a document stands for its readers.
+type State string
+
+const (
+	Pending  State = "pending"  // accepted; no version can be searched yet
+	Ready    State = "ready"    // its live version can be searched
+	Failed   State = "failed"   // no version could be made searchable
+	Deleting State = "deleting" // gone for readers; being removed
+)
+
+// Document is one uploaded text under a key of a collection. Version, size,
+// hash and the like are those of the version that readers see, or of the
+// newest one while none is live.
+type Document struct {
+	ID         uuid.UUID       `json:"id"`
+	Collection string          `json:"collection"`
+	Key        string          `json:"key"`
+	Title      string          `json:"title"`
+	State      State           `json:"state"`
+	Version    int             `json:"version"`
+	Size       int64           `json:"size"`   // bytes of the original
+	SHA256     string          `json:"sha256"` // of the original, lower-case hex
+	MediaType  string          `json:"media_type"`
+	Metadata   json.RawMessage `json:"metadata"` // a JSON object
+	CreatedAt  time.Time       `json:"created_at"`
+	UpdatedAt  time.Time       `json:"updated_at"`
+
+	Object string `json:"-"` // name in object storage
+}
+
+// Model names an embedding model and the length of its vectors.
+type Model struct {
+	Name       string
+	Dimensions int
+}
+
+// Chunking is how documents are cut into passages.
+type Chunking struct {
+	Tokens  int // at most so many tokens a passage
+	Overlap int // tokens repeated from the passage before
+}
+
+// Space is one embedding model with one chunking, in one collection. Vectors
+// of different spaces are never compared.
+type Space struct {
+	ID         int64
+	Collection uuid.UUID
+	Model      Model
+	Chunking   Chunking
+}
+
+// Collection is a named set of documents that are searched together. Space is
+// the one that answers searches.
+type Collection struct {
+	ID    uuid.UUID
+	Name  string
+	Space Space
+}
+
+// Upload is a document whose original is in object storage and is about to be
+// accepted.
+type Upload struct {
+	Collection Collection
+	Key        string
+	Title      string
+	Metadata   json.RawMessage
+	MediaType  string
+	Object     string
+	Size       int64
+	SHA256     string
+}
+
+// Accepted is the store's answer to an upload. Unchanged says that the newest
+// version already had this content and these settings: nothing was written,
+// and Job is the one that made it.
+type Accepted struct {
+	Document  Document `json:"document"`
+	Job       Job      `json:"job"`
+	Unchanged bool     `json:"unchanged,omitempty"`
+}
+
+// Page asks for a part of a list: at most Limit items after Cursor, which is
+// opaque and empty for the first page.
+type Page struct {
+	Limit  int
+	Cursor string
+}
+
+// List is one page of a list. NextCursor is empty on the last page.
+type List[T any] struct {
+	Items      []T    `json:"items"`
+	NextCursor string `json:"next_cursor,omitempty"`
+}

@@ -1,0 +1,154 @@
+package document
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// JobState is where a job or one of its tasks stands.
+type JobState string
+
+const (
+	Queued    JobState = "queued"    // not begun
+	Running   JobState = "running"   // a worker holds its lease
+	Waiting   JobState = "waiting"   // to be tried again at NextAttemptAt
+	Succeeded JobState = "succeeded" // done
+	JobFailed JobState = "failed"    // given up; Error says why
+	Cancelled JobState = "cancelled" // no longer wanted; Error says why
+)
+
+// JobStates lists every state, in the order a job may pass through them.
+var JobStates = []JobState{Queued, Running, Waiting, Succeeded, JobFailed, Cancelled}
+
+// Ended reports whether the state is final.
+func (s JobState) Ended() bool {
+	return s == Succeeded || s == JobFailed || s == Cancelled
+}
+
+// TaskKind is a step that a job puts its document through.
+type TaskKind string
+
+const (
+	Knowledge TaskKind = "knowledge" // chunk, embed, write, switch
+	Summarise TaskKind = "summary"   // summarise sections, then the document
+)
+
+// TaskKinds lists the tasks of every job.
+var TaskKinds = []TaskKind{Knowledge, Summarise}
+
+// Job makes one version of one document searchable and summarised.
+type Job struct {
+	ID            uuid.UUID  `json:"id"`
+	DocumentID    uuid.UUID  `json:"document_id"`
+	Collection    string     `json:"collection"`
+	Version       int        `json:"version"`
+	State         JobState   `json:"state"`
+	Tasks         Tasks      `json:"tasks"`
+	Error         string     `json:"error,omitempty"`
+	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
+	CreatedAt     time.Time  `json:"created_at"`
+	StartedAt     *time.Time `json:"started_at,omitempty"`
+	FinishedAt    *time.Time `json:"finished_at,omitempty"`
+}
+
+// Tasks are the parts of a job.
+type Tasks struct {
+	Knowledge KnowledgeTask `json:"knowledge"`
+	Summary   SummaryTask   `json:"summary"`
+}
+
+// Task is what every part of a job has.
+type Task struct {
+	State         JobState   `json:"state"`
+	Attempt       int        `json:"attempt"`
+	Error         string     `json:"error,omitempty"`
+	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
+}
+
+// KnowledgeTask is the state of the knowledge step.
+type KnowledgeTask struct {
+	Task
+	KnowledgeProgress
+}
+
+// KnowledgeProgress counts what the knowledge step has done. Passages is
+// Embedded and Reused together.
+type KnowledgeProgress struct {
+	Stage      string `json:"stage,omitempty"` // streaming, publishing, done
+	BytesDone  int64  `json:"bytes_done"`
+	BytesTotal int64  `json:"bytes_total"`
+	Passages   int64  `json:"passages"`
+	Embedded   int64  `json:"embedded"`
+	Reused     int64  `json:"reused"`
+}
+
+// SummaryTask is the state of the summary step.
+type SummaryTask struct {
+	Task
+	SummaryProgress
+}
+
+// SummaryProgress counts the sections that the summary step has met and done.
+type SummaryProgress struct {
+	Sections       int64 `json:"sections"`
+	SectionsDone   int64 `json:"sections_done"`
+	SectionsReused int64 `json:"sections_reused"`
+}
+
+// TaskRef is all that a queued task carries. What is to be done stands in the
+// database.
+type TaskRef struct {
+	Tenant   string    `json:"tenant"`
+	Document uuid.UUID `json:"document"`
+	Version  int       `json:"version"`
+	Kind     TaskKind  `json:"-"`
+}
+
+// String names the task; equal references have equal names, which is what
+// makes enqueueing twice harmless.
+func (r TaskRef) String() string {
+	return fmt.Sprintf("%s:%s:%d", r.Kind, r.Document, r.Version)
+}
+
+// Work is a task that a worker has claimed. Lease fences every write: once
+// another worker has claimed the task, writes under the old lease are refused
+// with fault.LeaseLost.
+type Work struct {
+	TaskRef
+	Job        uuid.UUID
+	Lease      uuid.UUID
+	Attempt    int // 1 for the first
+	Collection string
+	Key        string
+	Title      string
+	Object     string
+	Size       int64
+	Space      Space
+}
+
+// Verdict is what becomes of a task whose step returned an error.
+type Verdict string
+
+const (
+	VerdictFail   Verdict = "fail"   // give up; the error is shown
+	VerdictRetry  Verdict = "retry"  // try again; uses up an attempt
+	VerdictWait   Verdict = "wait"   // a dependency is down or busy; uses up none
+	VerdictCancel Verdict = "cancel" // a newer version made it pointless
+)
+
+// Outcome is what became of a task, decided in one place from its error. A
+// task that is done has none: its step wrote its own end together with its
+// result.
+type Outcome struct {
+	Verdict Verdict
+	Error   string        // for people
+	Delay   time.Duration // until the next attempt, for retry and wait
+}
+
+// Settled is a task's state after an outcome was written.
+type Settled struct {
+	State JobState
+	Delay time.Duration
+}

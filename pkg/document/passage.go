@@ -1,0 +1,95 @@
+package document
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+
+	"github.com/google/uuid"
+)
+
+// Hash names a passage by what was embedded.
+type Hash [sha256.Size]byte
+
+// HashText returns the hash of a text to be embedded.
+func HashText(text string) Hash { return sha256.Sum256([]byte(text)) }
+
+// Passage is a verbatim byte range of its source: Content is
+// source[Start:End]. HeadingPath lists the headings that enclose it, outermost
+// first; Context is the header of the table that it continues, if it does.
+type Passage struct {
+	Ordinal     int      `json:"ordinal"`
+	Start       int64    `json:"start"`
+	End         int64    `json:"end"`
+	HeadingPath []string `json:"heading_path"`
+	Context     string   `json:"context,omitempty"`
+	Content     string   `json:"content"`
+	Tokens      int      `json:"tokens"` // of Content, cl100k_base
+}
+
+// Place is where a passage stands in one version of one document.
+type Place struct {
+	Hash    Hash
+	Ordinal int
+	Start   int64
+	End     int64
+}
+
+// Embedded is a passage with its vector, ready to be stored under its hash.
+type Embedded struct {
+	Hash        Hash
+	HeadingPath []string
+	Context     string
+	Content     string
+	Tokens      int
+	Vector      []float32
+}
+
+// Batch is what one write of the knowledge step stores: passages that are new
+// to the space, and the places of these and of reused ones.
+type Batch struct {
+	New    []Embedded
+	Places []Place
+}
+
+// Query is a search of one collection.
+type Query struct {
+	Collection string
+	Vector     []float32
+	Limit      int
+	Threshold  float64 // hits scoring less are left out; cosine similarity, -1 to 1
+	KeyPrefix  string
+	Metadata   json.RawMessage // a JSON object that a document's metadata must contain; empty for any
+}
+
+// Hit is a passage that answers a search, with the document it stands in.
+type Hit struct {
+	Passage
+	DocumentID uuid.UUID  `json:"document_id"`
+	Key        string     `json:"key"`
+	Title      string     `json:"title"`
+	Score      float64    `json:"score"`
+	Scores     Scores     `json:"scores"`
+	AlsoIn     []Citation `json:"also_in"`
+}
+
+// Scores are the parts of a hit's score. Vector is the cosine similarity of
+// question and passage, -1 to 1.
+type Scores struct {
+	Vector *float64 `json:"vector,omitempty"`
+}
+
+// Citation is a further place of the same passage.
+type Citation struct {
+	DocumentID uuid.UUID `json:"document_id"`
+	Key        string    `json:"key"`
+	Start      int64     `json:"start"`
+	End        int64     `json:"end"`
+}
+
+// Summary is the summary of one version of a document.
+type Summary struct {
+	DocumentID uuid.UUID `json:"document_id"`
+	Version    int       `json:"version"`
+	Model      string    `json:"model"`
+	Summary    string    `json:"summary"`
+}

@@ -1,0 +1,45 @@
+// Package tenant says whose data a request or a task works on. The tenant is
+// set once at the edge (an API key, a task's payload) and read once at the
+// database, which enforces it.
+package tenant
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+)
+
+// Default is the one tenant of an installation that has not made others.
+const Default = "default"
+
+var pattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+
+type contextKey struct{}
+
+// With returns a context that carries the tenant id.
+func With(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, contextKey{}, id)
+}
+
+// From returns the tenant id that ctx carries. It is an error for ctx to carry
+// none, or one that is not well formed: whoever asks is about to touch data,
+// and must not do so on nobody's behalf.
+func From(ctx context.Context) (string, error) {
+	id, ok := ctx.Value(contextKey{}).(string)
+	if !ok {
+		return "", fmt.Errorf("no tenant in context")
+	}
+	if err := Validate(id); err != nil {
+		return "", err
+	}
+	return id, nil
+}
+
+// Validate reports whether id is a well-formed tenant id: 1 to 63 lower-case
+// letters, digits and hyphens, beginning with a letter or digit.
+func Validate(id string) error {
+	if !pattern.MatchString(id) {
+		return fmt.Errorf("tenant id %q: want 1 to 63 of a-z, 0-9 and '-', beginning with a letter or digit", id)
+	}
+	return nil
+}
