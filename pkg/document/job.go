@@ -38,6 +38,13 @@ const (
 // TaskKinds lists the tasks of every job.
 var TaskKinds = []TaskKind{Knowledge, Summarise}
 
+// JobFilter narrows a list of jobs; zero fields do not narrow.
+type JobFilter struct {
+	State      JobState
+	Collection string
+	Document   uuid.UUID
+}
+
 // Job makes one version of one document searchable and summarised.
 type Job struct {
 	ID            uuid.UUID  `json:"id"`
@@ -147,8 +154,32 @@ type Outcome struct {
 	Delay   time.Duration // until the next attempt, for retry and wait
 }
 
-// Settled is a task's state after an outcome was written.
-type Settled struct {
-	State JobState
-	Delay time.Duration
+// CombineStates returns the state of a job from those of its tasks: running
+// while any part still moves, final once all parts are, and failed if one of
+// them is.
+func CombineStates(tasks ...JobState) JobState {
+	count := map[JobState]int{}
+	ended := 0
+	for _, s := range tasks {
+		count[s]++
+		if s.Ended() {
+			ended++
+		}
+	}
+	switch {
+	case count[Succeeded] == len(tasks):
+		return Succeeded
+	case ended == len(tasks) && count[JobFailed] > 0:
+		return JobFailed
+	case ended == len(tasks):
+		return Cancelled
+	case count[Running] > 0:
+		return Running
+	case count[Waiting] > 0:
+		return Waiting
+	case ended > 0:
+		return Running
+	default:
+		return Queued
+	}
 }

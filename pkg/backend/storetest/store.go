@@ -1,0 +1,183 @@
+// Package storetest is the conformance suite of the stores: whatever holds
+// Gristmill's rows must pass it. It also states, in one place, what the steps
+// and faces together ask of a store; each of them declares only its own part.
+package storetest
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Store is everything that is asked of a store. Every call but Tenants, Ping
+// and Exclusively works for the tenant in ctx and for nobody else, in a
+// transaction of its own that is rolled back when the call fails. Failures
+// that a caller can act on are fault.Errors; a store that cannot be reached
+// answers fault.Unavailable.
+type Store interface {
+	Ingest
+	Tasks
+	Knowledge
+	Summaries
+	Searching
+	Reading
+	Reindexing
+	Sweeping
+
+	// Ping reports whether the store can be used.
+	Ping(ctx context.Context) error
+}
+
+// Ingest accepts documents.
+type Ingest interface {
+	// EnsureCollection returns the collection of that name, made on first use
+	// with a space of the given model and chunking. An existing collection is
+	// returned as it is, whatever the arguments say. Safe for concurrent use:
+	// all callers get the same collection.
+	EnsureCollection(ctx context.Context, name string, model document.Model, chunking document.Chunking) (document.Collection, error)
+
+	// Accept writes, in one transaction, the document (made or, under an
+	// existing key, given a next version) and the job with its tasks, queued
+	// and counted as dispatched now. When the newest version has the same
+	// hash, title, metadata and media type, and its job has not failed or been
+	// cancelled, nothing is written and that job is returned with
+	// Unchanged set. Concurrent calls for one key are taken one after another.
+	// The answer's Document describes the accepted version, but its State is
+	// what readers see (ready while an older version is live). A document
+	// under deletion does not block its key: a new one is made.
+	Accept(ctx context.Context, upload document.Upload) (document.Accepted, error)
+}
+
+// Tasks hands out and settles work.
+type Tasks interface {
+	// Claim gives the task to the caller under a new lease of length ttl and
+	// counts an attempt. It is refused with
+	//   - fault.NotFound when there is nothing to do: no such task, or it has
+	//     ended. A task whose document has a newer version and which was never
+	//     begun, or whose document is being deleted, is cancelled here
+	//     ("superseded by version N", "document deleted") and so refused too;
+	//   - fault.Unavailable with RetryAfter when another lease is running, or
+	//     the next attempt is not due.
+	// Claiming a knowledge task removes the places that an earlier attempt
+	// left under this version, so that attempts never mix.
+	Claim(ctx context.Context, ref document.TaskRef, ttl time.Duration) (document.Work, error)
+
+	// Renew extends the lease; fault.LeaseLost when it is no longer ours.
+	Renew(ctx context.Context, work document.Work, ttl time.Duration) error
+
+	// Settle writes what became of a task that is not done: its state, error,
+	// next attempt (wait gives its attempt back), and the job's and the
+	// document's state that follow (a document without a live version whose
+	// knowledge task failed or was cancelled is failed). fault.LeaseLost when
+	// the lease is no longer ours.
+	Settle(ctx context.Context, work document.Work, outcome document.Outcome) error
+}
+
+// Knowledge is what the knowledge step writes.
+type Knowledge interface {
+	// Known returns those of the hashes whose passages are in the space. It
+	// first copies in, with their vectors, passages that another space of the
+	// same tenant holds for the same model and dimensions.
+	Known(ctx context.Context, space document.Space, hashes []document.Hash) ([]document.Hash, error)
+
+	// Write stores new passages (those already there are left as they are),
+	// places and progress in one transaction. fault.LeaseLost when the lease
+	// is no longer ours; fault.Conflict, with nothing written, when the passage
+	// of a place is neither in the batch nor in the space any more.
+	Write(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress) error
+
+	// Publish makes the version live and, in the same transaction, writes the
+	// task's and the job's end: a reader never sees one without the other. It
+	// fails, changing nothing, unless exactly progress.Passages places with
+	// their passages are there. When a newer version is live already the task
+	// is cancelled instead. fault.LeaseLost when the lease is no longer ours.
+	Publish(ctx context.Context, work document.Work, progress document.KnowledgeProgress) error
+}
+
+// Summaries is what the summary step reads and writes.
+type Summaries interface {
+	// SectionSummaries returns the known summaries among the given nodes.
+	SectionSummaries(ctx context.Context, nodes []document.Hash) (map[document.Hash]string, error)
+
+	// SaveSectionSummary keeps a section's summary under its hash, and the
+	// task's progress. fault.LeaseLost when the lease is no longer ours.
+	SaveSectionSummary(ctx context.Context, work document.Work, node document.Hash, text string, progress document.SummaryProgress) error
+
+	// FinishSummary stores the document's summary and, in the same
+	// transaction, the task's and the job's end. fault.LeaseLost as above.
+	FinishSummary(ctx context.Context, work document.Work, summary document.Summary, progress document.SummaryProgress) error
+}
+
+// Searching answers questions.
+type Searching interface {
+	// Collection returns the collection of that name, or fault.NotFound.
+	Collection(ctx context.Context, name string) (document.Collection, error)
+
+	// Nearest returns the passages of live versions in the space that are
+	// nearest to the query's vector by cosine similarity, best first, ties in
+	// a stable order; exact. A passage that stands in several places is one
+	// hit, with the others in AlsoIn (at most 10; never nil).
+	Nearest(ctx context.Context, space document.Space, query document.Query) ([]document.Hit, error)
+}
+
+// Reading answers the faces. Lists are newest first, but passages are in
+// order. A cursor that is not ours is fault.BadRequest.
+type Reading interface {
+	Document(ctx context.Context, id uuid.UUID) (document.Document, error)
+	Documents(ctx context.Context, filter document.DocumentFilter, page document.Page) (document.List[document.Document], error)
+
+	// Passages returns those of the live version; none while there is none.
+	Passages(ctx context.Context, id uuid.UUID, page document.Page) (document.List[document.Passage], error)
+
+	// Summary returns that of the version readers see; fault.NotFound, saying
+	// so, when there is none yet.
+	Summary(ctx context.Context, id uuid.UUID) (document.Summary, error)
+
+	// DeleteDocument hides the document from every reader at once and cancels
+	// its unfinished tasks; the rest is swept. fault.NotFound when there is none.
+	DeleteDocument(ctx context.Context, id uuid.UUID) error
+
+	Job(ctx context.Context, id uuid.UUID) (document.Job, error)
+	Jobs(ctx context.Context, filter document.JobFilter, page document.Page) (document.List[document.Job], error)
+}
+
+// Reindexing puts documents back on the path.
+type Reindexing interface {
+	// Requeue gives each matching document a next version with the same
+	// original and settings, and a job for it, at most page.Limit documents in
+	// one transaction, in order of id. Documents that already have an unended
+	// job for their newest version are passed over. NextCursor is empty when
+	// no document is left.
+	Requeue(ctx context.Context, filter document.DocumentFilter, id uuid.UUID, page document.Page) (document.List[document.Job], error)
+}
+
+// Sweeping keeps the promises over time.
+type Sweeping interface {
+	// Tenants returns every tenant's id.
+	Tenants(ctx context.Context) ([]string, error)
+
+	// Due returns, and counts as dispatched now, up to limit tasks that should
+	// be in the queue but may not be: queued or waiting ones whose time came
+	// and whose last dispatch was longer than idle ago, and running ones whose
+	// lease ran out.
+	Due(ctx context.Context, idle time.Duration, limit int) ([]document.TaskRef, error)
+
+	// Remains returns up to limit versions that no reader can see any more:
+	// superseded ones whose tasks have ended, and all of deleted documents.
+	Remains(ctx context.Context, limit int) ([]document.Remains, error)
+
+	// Forget removes the rows of a version whose object is gone already, and
+	// of the document with its last version.
+	Forget(ctx context.Context, remains document.Remains) error
+
+	// DropOrphans removes up to limit passages that stand nowhere, and says
+	// how many. It never removes one that a concurrent Write places.
+	DropOrphans(ctx context.Context, limit int) (int, error)
+
+	// Exclusively runs fn while no other process runs under the same name, or
+	// returns nil at once when one does.
+	Exclusively(ctx context.Context, name string, fn func(ctx context.Context) error) error
+}
