@@ -1,0 +1,151 @@
+package telemetry
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Metrics are the counters of one process. They live in a registry of their
+// own, so that several processes can run in one, as dev mode and tests do.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	requests       *prometheus.CounterVec
+	requestSeconds *prometheus.HistogramVec
+	tasks          *prometheus.CounterVec
+	stageSeconds   *prometheus.HistogramVec
+	calls          *prometheus.CounterVec
+	callSeconds    *prometheus.HistogramVec
+	tokens         *prometheus.CounterVec
+	passages       *prometheus.CounterVec
+}
+
+// NewMetrics returns metrics with everything at zero.
+func NewMetrics() *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gristmill_http_requests_total",
+			Help: "HTTP requests answered.",
+		}, []string{"route", "method", "status"}),
+		requestSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "gristmill_http_request_seconds",
+			Help:    "Time from a request's header to the end of its answer.",
+			Buckets: prometheus.ExponentialBuckets(0.002, 2.5, 12),
+		}, []string{"route", "method"}),
+		tasks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gristmill_tasks_total",
+			Help: "Attempts at tasks, by kind and by what became of them: done, fail, retry, wait, cancel, lost.",
+		}, []string{"kind", "outcome"}),
+		stageSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "gristmill_stage_seconds",
+			Help:    "Time spent in a stage of a task: a batch's lookup, embed and write, a document's publish.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 3, 12),
+		}, []string{"stage"}),
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gristmill_provider_calls_total",
+			Help: "Calls to a model, by operation (embed, summarise), model and outcome.",
+		}, []string{"operation", "model", "outcome"}),
+		callSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "gristmill_provider_call_seconds",
+			Help:    "Time of a call to a model.",
+			Buckets: prometheus.ExponentialBuckets(0.005, 2.5, 12),
+		}, []string{"operation", "model"}),
+		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gristmill_provider_tokens_total",
+			Help: "Tokens that the provider counted.",
+		}, []string{"operation", "model"}),
+		passages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gristmill_passages_total",
+			Help: "Passages placed, by whether they were embedded or reused.",
+		}, []string{"how"}),
+	}
+	m.registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		m.requests, m.requestSeconds, m.tasks, m.stageSeconds, m.calls, m.callSeconds, m.tokens, m.passages,
+	)
+	return m
+}
+
+// Handler serves the metrics in the Prometheus text format.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+}
+
+// ObserveRequest counts one answered HTTP request. Route is its pattern, not
+// its path.
+func (m *Metrics) ObserveRequest(route, method string, status int, d time.Duration) {
+	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
+	m.requestSeconds.WithLabelValues(route, method).Observe(d.Seconds())
+}
+
+// ObserveTask counts one attempt at a task.
+func (m *Metrics) ObserveTask(kind, outcome string) {
+	m.tasks.WithLabelValues(kind, outcome).Inc()
+}
+
+// ObserveStage records the time since start as spent in a stage.
+func (m *Metrics) ObserveStage(stage string, start time.Time) {
+	m.stageSeconds.WithLabelValues(stage).Observe(time.Since(start).Seconds())
+}
+
+// ObserveCall counts one call to a model.
+func (m *Metrics) ObserveCall(operation, model, outcome string, tokens int, d time.Duration) {
+	m.calls.WithLabelValues(operation, model, outcome).Inc()
+	m.callSeconds.WithLabelValues(operation, model).Observe(d.Seconds())
+	m.tokens.WithLabelValues(operation, model).Add(float64(tokens))
+}
+
+// ObservePassages counts passages placed.
+func (m *Metrics) ObservePassages(embedded, reused int) {
+	m.passages.WithLabelValues("embedded").Add(float64(embedded))
+	m.passages.WithLabelValues("reused").Add(float64(reused))
+}
+
+// QueueDepth is how many tasks a queue holds and how long the oldest has
+// waited to be begun.
+type QueueDepth struct {
+	Queue string
+	Tasks int
+	Age   time.Duration
+}
+
+// WatchQueues has every scrape ask for the depth of the queues. A queue that
+// cannot be asked is left out of that scrape.
+func (m *Metrics) WatchQueues(depth func(ctx context.Context) ([]QueueDepth, error)) {
+	m.registry.MustRegister(queueCollector{depth})
+}
+
+var (
+	queueTasks = prometheus.NewDesc("gristmill_queue_tasks", "Tasks in the queue: waiting, scheduled and active.", []string{"queue"}, nil)
+	queueAge   = prometheus.NewDesc("gristmill_queue_age_seconds", "How long the oldest waiting task has waited.", []string{"queue"}, nil)
+)
+
+type queueCollector struct {
+	depth func(ctx context.Context) ([]QueueDepth, error)
+}
+
+func (c queueCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- queueTasks
+	ch <- queueAge
+}
+
+func (c queueCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	queues, err := c.depth(ctx)
+	if err != nil {
+		return
+	}
+	for _, q := range queues {
+		ch <- prometheus.MustNewConstMetric(queueTasks, prometheus.GaugeValue, float64(q.Tasks), q.Queue)
+		ch <- prometheus.MustNewConstMetric(queueAge, prometheus.GaugeValue, q.Age.Seconds(), q.Queue)
+	}
+}
