@@ -1,0 +1,99 @@
+# shellcheck shell=bash
+# Debian and Ubuntu packages without installing them: apt works in directories of its own, so it needs no root, starts no service
+# and leaves the machine's lists, locks and packages as they are; but it uses the machine's own sources, keys and proxies.
+
+apt_directory=
+
+apt_in() {
+  local command=$1
+  shift
+  "$command" -q -o Dir::State::Lists="$apt_directory/lists" -o Dir::Cache="$apt_directory/cache" \
+    -o Debug::NoLocking=true -o APT::Sandbox::User="$(id -un)" -o APT::Get::List-Cleanup=false "$@"
+}
+
+# apt_update DIRECTORY reads the package lists of the machine's sources into DIRECTORY.
+apt_update() {
+  apt_directory=$1
+  mkdir -p "$apt_directory/lists/partial" "$apt_directory/cache/archives/partial"
+  apt_in apt-get update
+}
+
+# apt_version PACKAGE prints the version that the machine's sources offer, and fails when they offer none.
+apt_version() {
+  apt_in apt-cache policy "$1" | awk '$1 == "Candidate:" && $2 != "(none)" { print $2; found = 1 } END { exit !found }'
+}
+
+# apt_unpack TREE PACKAGE… unpacks the packages and what they depend on into TREE, less what is installed on the machine.
+# libllvm is left out: only PostgreSQL's JIT wants it, which tests switch off, and it is larger than all the rest.
+apt_unpack() {
+  local tree=$1 wanted missing file
+  shift
+  wanted=$(printf '%s\n' "$@")
+  # "Inst NAME (…" is a new package, "Inst NAME [old version] (…" an update of an installed one.
+  missing=$(apt_in apt-get --simulate --no-install-recommends install "$@" |
+    awk '$1 == "Inst" && $3 !~ /^\[/ && $2 !~ /^libllvm/ { print $2 }')
+  mkdir -p "$apt_directory/debs"
+  # shellcheck disable=SC2046,SC2086
+  (cd "$apt_directory/debs" && rm -f ./*.deb && apt_in apt-get download $(printf '%s\n' $wanted $missing | sort -u))
+  for file in "$apt_directory"/debs/*.deb; do
+    dpkg -x "$file" "$tree"
+  done
+}
+
+# apt_source_of_newer_release PACKAGE DIRECTORY downloads the source of PACKAGE from a newer release in the archive that this
+# machine's release comes from. apt checks it: the release by the archive's key, the index by the release, the files by the index.
+apt_source_of_newer_release() {
+  local package=$1 directory=$2 archive release id codename keyring
+  # shellcheck source=/dev/null
+  id=$(. /etc/os-release && echo "$ID")
+  # shellcheck source=/dev/null
+  codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+  # The sources may call the release by its name or by an alias such as "stable"; security and updates are other releases.
+  # shellcheck disable=SC2016
+  archive=$(apt_in apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' |
+    awk -v codename="$codename" '$4 == "main" && ($2 == codename || $3 == codename) { print $1; exit }')
+  [ -n "$archive" ] || { echo "the machine's apt sources name no archive of $codename/main"; return 1; }
+  keyring=/usr/share/keyrings/$id-archive-keyring.gpg
+  for release in $(newer_releases "$id"); do
+    {
+      printf 'Types: deb-src\nURIs: %s\nSuites: %s\nComponents: main universe\n' "$archive" "$release"
+      if [ -f "$keyring" ]; then echo "Signed-By: $keyring"; fi
+    } >"$apt_directory/newer.sources"
+    if (
+      cd "$directory"
+      newer=(-o Dir::Etc::SourceList="$apt_directory/newer.sources" -o Dir::Etc::SourceParts=/dev/null)
+      apt_in apt-get "${newer[@]}" update && apt_in apt-get "${newer[@]}" --download-only source "$package"
+    ); then
+      return
+    fi
+  done
+  return 1
+}
+
+# newer_releases prints where to look for sources, the settled before the moving.
+newer_releases() {
+  case $1 in
+    ubuntu) echo 'resolute devel' ;;
+    *) echo 'trixie stable testing unstable' ;;
+  esac
+}
+
+# library_path TREE prints the directories with TREE's own shared libraries, for LD_LIBRARY_PATH.
+library_path() {
+  local directory path=
+  for directory in "$1"/usr/lib/*-linux-gnu* "$1"/lib/*-linux-gnu*; do
+    [ ! -d "$directory" ] || path=$path${path:+:}$directory
+  done
+  echo "$path"
+}
+
+# install_tools COMMAND… makes sure that commands of the compiler kind are there; they, unlike servers, are worth installing.
+install_tools() {
+  local command missing=
+  for command in "$@"; do
+    command -v "$command" >/dev/null || missing="$missing $command"
+  done
+  [ -n "$missing" ] || return 0
+  [ "$(id -u)" -eq 0 ] || { echo "needs$missing: as root, apt-get install gcc libc6-dev make"; return 1; }
+  apt_in apt-get install -y --no-install-recommends gcc libc6-dev make
+}

@@ -1,0 +1,56 @@
+# shellcheck shell=bash
+# The same servers in containers, from the compose.yaml that production uses, with their ports published on loopback.
+
+docker_usable() {
+  [ "${GRISTMILL_SERVICES_DOCKER:-}" != no ] && command -v docker >/dev/null &&
+    docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1
+}
+
+compose() {
+  docker compose --project-name "$(cat "$run/docker")" --env-file "$run/docker.env" \
+    -f "$root/compose.yaml" -f "$root/scripts/compose.services.yaml" "$@"
+}
+
+# docker_up SERVER… starts the named services of compose.yaml with secrets made for this run. The project's name is that of the run
+# directory, which is unique, so two checkouts never meet.
+docker_up() {
+  local pg_password redis_password minio_user minio_password sync=off append=no
+  pg_password=$(secret) redis_password=$(secret) minio_user=$(secret) minio_password=$(secret)
+  if [ "$durable" = yes ]; then sync=on append=yes; fi
+  basename "$run" | tr 'A-Z.' 'a-z-' >"$run/docker"
+  # .env.example first: compose wants every variable of the file it reads, also of services that are not started here.
+  (
+    umask 077
+    cat "$root/.env.example" - >"$run/docker.env" <<ENV
+POSTGRES_PASSWORD=$pg_password
+REDIS_PASSWORD=$redis_password
+MINIO_ROOT_USER=$minio_user
+MINIO_ROOT_PASSWORD=$minio_password
+SERVICES_FSYNC=$sync
+SERVICES_APPENDONLY=$append
+ENV
+  )
+  say "starting $* in containers"
+  if ! compose up --detach --wait --wait-timeout 600 "$@" >&2; then
+    say 'a container did not become healthy; the end of the logs:'
+    compose logs --tail 30 >&2
+    exit 1
+  fi
+  local server
+  for server in "$@"; do
+    case $server in
+      postgres) GRISTMILL_TEST_POSTGRES_URL="postgres://postgres:$pg_password@$(compose port postgres 5432)/postgres?sslmode=disable" ;;
+      redis) GRISTMILL_TEST_REDIS_URL=redis://:$redis_password@$(compose port redis 6379)/0 ;;
+      minio)
+        GRISTMILL_TEST_S3_ENDPOINT=http://$(compose port minio 9000)
+        GRISTMILL_TEST_S3_ACCESS_KEY=$minio_user
+        GRISTMILL_TEST_S3_SECRET_KEY=$minio_password
+        ;;
+    esac
+  done
+}
+
+docker_down() {
+  say 'removing the containers'
+  compose down --volumes --remove-orphans --timeout 10 >&2
+}

@@ -1,0 +1,119 @@
+# shellcheck shell=bash
+# PostgreSQL with pgvector, as a private cluster of a private copy of the programs. The copy is there because PostgreSQL before 18
+# finds an extension only below its own directories, and the machine's are not ours to write in. Debian's programs find their
+# libraries and data relative to themselves, so a copy of the tree works anywhere.
+
+pgvector_least=0.8.0 # older ones lack halfvec (0.7) or iterative scans (0.8)
+
+start_postgres() {
+  local key version bin
+  bin=$(installed_postgres) || bin=
+  # The key changes when the machine's PostgreSQL does; the trailing number is of this recipe.
+  # shellcheck source=/dev/null
+  key=$(. /etc/os-release && echo "$ID${VERSION_ID:-}-$(uname -m)")
+  version=packaged
+  if [ -n "$bin" ]; then version=$("$bin/postgres" --version | awk '{ print $3 }'); fi
+  key=postgres-$version-$key-1
+  [ -d "$cache/$key" ] || say 'preparing PostgreSQL and pgvector (once)'
+  build_aside "$key" build_postgres
+  cp -R "$cache/$key" "$run/postgres-programs"
+  pg_bin=$(echo "$run"/postgres-programs/usr/lib/postgresql/*/bin)
+  pg_libraries=$(library_path "$run/postgres-programs")
+  pg_password=$(secret)
+  initialise_cluster
+  start_on_free_port postgres run_postgres postgres_ready
+  GRISTMILL_TEST_POSTGRES_URL=$(postgres_url "$port")
+}
+
+postgres_url() { echo "postgres://postgres:$pg_password@127.0.0.1:$1/postgres?sslmode=disable"; }
+
+# with_libraries runs a program of the private copy.
+with_libraries() { LD_LIBRARY_PATH=$pg_libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} "$@"; }
+
+initialise_cluster() {
+  (umask 077 && echo "$pg_password" >"$run/password")
+  if [ "$(id -u)" -eq 0 ]; then chown "$(server_user)" "$run/password"; fi
+  with_libraries as_server "$pg_bin/initdb" --pgdata="$run/postgres" --username=postgres --pwfile="$run/password" \
+    --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 --no-sync --no-instructions >"$run/initdb.log" 2>&1 || {
+    say 'initdb failed:'
+    tail -n 20 "$run/initdb.log" >&2
+    exit 1
+  }
+  rm "$run/password"
+}
+
+# run_postgres starts the cluster. Without fsync only a crash of the machine can lose data, and a machine that crashes ends the
+# tests as well; a killed server loses nothing that it has acknowledged, because synchronous_commit stays on.
+run_postgres() {
+  local sync=off
+  if [ "$durable" = yes ]; then sync=on; fi
+  # The last setting of a name wins, so a second try on another port may append again.
+  as_server tee -a "$run/postgres/postgresql.conf" >/dev/null <<CONF
+listen_addresses = '127.0.0.1'
+port = $1
+unix_socket_directories = ''
+max_connections = 300
+shared_buffers = '256MB'
+maintenance_work_mem = '256MB'
+max_wal_size = '4GB'
+fsync = $sync
+full_page_writes = $sync
+jit = off
+timezone = 'UTC'
+log_timezone = 'UTC'
+log_line_prefix = '%m [%p] %d '
+CONF
+  with_libraries start postgres "$pg_bin/postgres" -D "$run/postgres"
+}
+
+# postgres_ready logs in and makes the extension, and takes it back: a database is new for each test, and makes its own.
+postgres_ready() {
+  PGCONNECT_TIMEOUT=5 with_libraries "$pg_bin/psql" -X -q -v ON_ERROR_STOP=1 "$(postgres_url "$1")" \
+    -c 'begin; create extension vector; rollback'
+}
+
+# installed_postgres prints the directory with the programs of the newest PostgreSQL on the machine, if there is one.
+installed_postgres() {
+  local newest
+  newest=$(printf '%s\n' /usr/lib/postgresql/*/bin/postgres | sort -V | tail -n 1)
+  [ -x "$newest" ] && [ -x "${newest%/*}/initdb" ] && [ -x "${newest%/*}/psql" ] && echo "${newest%/*}"
+}
+
+# build_postgres TREE WORK fills TREE with PostgreSQL and pgvector in Debian's layout, without what no test uses.
+build_postgres() {
+  local tree=$1 work=$2 bin major
+  apt_update "$work/apt" || return 1
+  if bin=$(installed_postgres); then
+    major=$(basename "$(dirname "$bin")")
+    mkdir -p "$tree/usr/lib/postgresql" "$tree/usr/share/postgresql" || return 1
+    cp -R "/usr/lib/postgresql/$major" "$tree/usr/lib/postgresql/" || return 1
+    cp -R "/usr/share/postgresql/$major" "$tree/usr/share/postgresql/" || return 1
+  else
+    # The package "postgresql" depends on the release's own version.
+    major=$(apt_in apt-cache depends postgresql | sed -n 's/^ *Depends: postgresql-\([0-9]*\)$/\1/p' | head -n 1)
+    [ -n "$major" ] || { echo "the machine's apt sources have no package postgresql"; return 1; }
+    apt_unpack "$tree" "postgresql-$major" "postgresql-client-$major" || return 1
+  fi
+  add_pgvector "$tree" "$work" "$major" || return 1
+  rm -rf "$tree"/usr/lib/postgresql/*/lib/{bitcode,pgxs,llvmjit*} "$tree"/usr/{include,share/doc,share/man,share/locale,share/perl5}
+}
+
+# add_pgvector uses the release's package where it is new enough, else builds Debian's source of a newer release.
+add_pgvector() {
+  local tree=$1 work=$2 major=$3 version
+  version=$(apt_version "postgresql-$major-pgvector") || version=0
+  if dpkg --compare-versions "$version" ge "$pgvector_least"; then
+    (cd "$work" && apt_in apt-get download "postgresql-$major-pgvector" && dpkg -x postgresql-"$major"-pgvector_*.deb "$tree")
+    return
+  fi
+  install_tools gcc make || return 1
+  mkdir "$work/pgvector" || return 1
+  apt_source_of_newer_release pgvector "$work/pgvector" || return 1
+  tar -xf "$work"/pgvector/pgvector_*.orig.tar.* -C "$work/pgvector" --strip-components=1 || return 1
+  (cd "$work" && apt_in apt-get download "postgresql-server-dev-$major" && dpkg -x postgresql-server-dev-"$major"_*.deb "$tree") ||
+    return 1
+  # pg_config answers with the private tree's directories, so the extension goes there. No bitcode: JIT is off.
+  # No -march=native (pgvector's default): a cache may move to another machine, and its Docker image is built without too.
+  pg_libraries=$(library_path "$tree") with_libraries make -C "$work/pgvector" -j2 OPTFLAGS='' with_llvm=no \
+    PG_CONFIG="$tree/usr/lib/postgresql/$major/bin/pg_config" all install
+}

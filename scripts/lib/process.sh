@@ -1,0 +1,119 @@
+# shellcheck shell=bash
+# The private run directory, and starting and stopping servers in it.
+
+# server_user prints the user that servers run as when root calls: PostgreSQL refuses root, and the others need nothing of it.
+server_user() {
+  local user
+  for user in postgres nobody; do
+    if id "$user" >/dev/null 2>&1; then
+      echo "$user"
+      return
+    fi
+  done
+  die 'called as root, and there is neither a user postgres nor a user nobody to run PostgreSQL as'
+}
+
+# as_server runs a command as that user, or as it is when the caller is not root.
+as_server() {
+  local user
+  if [ "$(id -u)" -ne 0 ]; then
+    "$@"
+    return
+  fi
+  user=$(server_user)
+  if command -v setpriv >/dev/null; then
+    setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups -- "$@"
+  elif command -v runuser >/dev/null; then
+    runuser -u "$user" -- "$@"
+  else
+    su -s /bin/sh "$user" -c 'exec "$0" "$@"' -- "$@"
+  fi
+}
+
+# make_run_directory makes the private directory. It cannot be in the checkout: the user of the servers must be able to reach it,
+# and a checkout is often below a directory that only its owner can enter.
+make_run_directory() {
+  local base
+  for base in "${TMPDIR:-/tmp}" /tmp; do
+    run=$(mktemp -d "$base/gristmill-services.XXXXXX")
+    if [ "$(id -u)" -eq 0 ]; then chown "$(server_user)" "$run"; fi
+    if as_server test -w "$run" 2>/dev/null; then break; fi
+    rmdir "$run"
+    run=
+  done
+  [ -n "$run" ] || die "the servers' user can write neither below ${TMPDIR:-/tmp} nor below /tmp"
+  echo "$run" >"$state/run"
+  echo "$durable" >"$run/durable"
+}
+
+# find_run_directory sets run from the pointer. What it finds will be removed one day, so it must look like ours.
+find_run_directory() {
+  [ -f "$state/run" ] || return 1
+  run=$(cat "$state/run")
+  case $run in
+    */gristmill-services.??????) [ -f "$run/durable" ] && return ;;
+  esac
+  run=
+  return 1
+}
+
+# pid_of NAME prints the process id of a server that runs. A number in a file may by now be another process's: ours works inside
+# the private directory.
+pid_of() {
+  local pid
+  pid=$(cat "$run/$1.pid" 2>/dev/null) || return 1
+  case $(readlink "/proc/$pid/cwd" 2>/dev/null) in
+    "$run" | "$run"/*) echo "$pid" ;;
+    *) return 1 ;;
+  esac
+}
+
+# start NAME COMMAND… starts a server in a session of its own, so that Ctrl-C at the terminal ends the tests and not the servers
+# under them. The shell in between writes its own pid and becomes the server. The locks are not handed on.
+start() {
+  local name=$1
+  shift
+  # shellcheck disable=SC2016
+  HOME=$run as_server setsid sh -c 'cd "$1" && echo $$ >"$2.pid" && shift 2 && exec "$@"' sh "$run" "$name" "$@" \
+    >"$run/$name.log" 2>&1 </dev/null 8<&- 9<&- &
+}
+
+# start_on_free_port NAME CONFIGURE READY: CONFIGURE PORT prepares and starts, READY PORT says whether the server answers.
+# It sets port. A server that finds its port taken gets another.
+start_on_free_port() {
+  local name=$1 configure=$2 ready=$3 try deadline
+  for try in 1 2 3; do
+    port=$(free_port)
+    rm -f "$run/$name.pid"
+    "$configure" "$port"
+    deadline=$((SECONDS + 60))
+    while ! "$ready" "$port" >"$run/$name.ready" 2>&1; do
+      [ "$SECONDS" -lt "$deadline" ] || break
+      # No pid file yet means that the shell in between has not run yet.
+      [ ! -s "$run/$name.pid" ] || pid_of "$name" >/dev/null || break
+      sleep 0.1
+    done
+    if pid_of "$name" >/dev/null && "$ready" "$port" >/dev/null 2>&1; then
+      say "$name answers on 127.0.0.1:$port"
+      return
+    fi
+    [ "$try" -lt 3 ] && grep -qi -e 'in use' "$run/$name.log" || break
+  done
+  say "$name did not start; the last answer to the question whether it is ready, and the end of its log:"
+  tail -n 5 "$run/$name.ready" >&2
+  tail -n 30 "$run/$name.log" >&2
+  exit 1
+}
+
+# stop NAME asks, then insists. Only our own process gets a signal.
+stop() {
+  local name=$1 signal pid deadline
+  for signal in TERM QUIT KILL; do
+    pid=$(pid_of "$name") || return 0
+    # To PostgreSQL TERM means: wait until the clients go away. INT means: now, and in order.
+    if [ "$name-$signal" = postgres-TERM ]; then signal=INT; fi
+    kill "-$signal" "$pid" 2>/dev/null || true
+    deadline=$((SECONDS + 10))
+    while pid_of "$name" >/dev/null && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.05; done
+  done
+}

@@ -1,0 +1,52 @@
+# shellcheck shell=bash
+# Redis, from the machine if it has one, else from the distribution's package unpacked into the cache.
+
+start_redis() {
+  local key program
+  redis_libraries=
+  if program=$(command -v redis-server); then
+    redis_program=$program
+  else
+    # shellcheck source=/dev/null
+    key=redis-$(. /etc/os-release && echo "$ID${VERSION_ID:-}-$(uname -m)")-1
+    [ -d "$cache/$key" ] || say 'preparing Redis (once)'
+    build_aside "$key" build_redis
+    cp -R "$cache/$key" "$run/redis-programs"
+    redis_program=$run/redis-programs/usr/bin/redis-server
+    redis_libraries=$(library_path "$run/redis-programs")
+  fi
+  redis_password=$(secret)
+  as_server mkdir "$run/redis"
+  start_on_free_port redis run_redis redis_ready
+  GRISTMILL_TEST_REDIS_URL=redis://:$redis_password@127.0.0.1:$port/0
+}
+
+build_redis() {
+  apt_update "$2/apt" && apt_unpack "$1" redis-server
+}
+
+# run_redis: noeviction is what the queue needs in production too; tests lease a database each, hence so many.
+run_redis() {
+  local append=no
+  if [ "$durable" = yes ]; then append=yes; fi
+  as_server sh -c 'umask 077 && cat >"$1"' sh "$run/redis.conf" <<CONF
+bind 127.0.0.1
+port $1
+requirepass $redis_password
+databases 1024
+maxmemory-policy noeviction
+save ""
+appendonly $append
+dir $run/redis
+CONF
+  LD_LIBRARY_PATH=$redis_libraries start redis "$redis_program" "$run/redis.conf"
+}
+
+redis_ready() {
+  local answer=
+  (
+    exec 3<>"/dev/tcp/127.0.0.1/$1"
+    printf 'AUTH %s\r\nPING\r\n' "$redis_password" >&3
+    read -r -t 5 answer <&3 && [ "${answer%?}" = +OK ] && read -r -t 5 answer <&3 && [ "${answer%?}" = +PONG ]
+  )
+}
