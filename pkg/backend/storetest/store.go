@@ -129,7 +129,9 @@ type Reading interface {
 	Document(ctx context.Context, id uuid.UUID) (document.Document, error)
 	Documents(ctx context.Context, filter document.DocumentFilter, page document.Page) (document.List[document.Document], error)
 
-	// Passages returns those of the live version; none while there is none.
+	// Passages returns those of the live version; none while there is none. A
+	// cursor of a version that is no longer live is fault.Conflict: the pages
+	// of a list are of one version.
 	Passages(ctx context.Context, id uuid.UUID, page document.Page) (document.List[document.Passage], error)
 
 	// Summary returns that of the version readers see; fault.NotFound, saying
@@ -174,7 +176,9 @@ type Sweeping interface {
 	Forget(ctx context.Context, remains document.Remains) error
 
 	// DropOrphans removes up to limit passages that stand nowhere, and says
-	// how many. It never removes one that a concurrent Write places.
+	// how many. It never removes one that a concurrent Write places, nor one
+	// stored since an unended knowledge task of its space was accepted: that
+	// task's next attempt may place it, and must not have to embed it again.
 	DropOrphans(ctx context.Context, limit int) (int, error)
 
 	// Exclusively runs fn while no other process runs under the same name, or
