@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Debian and Ubuntu packages without installing them: apt works in directories of its own, so it needs no root, starts no service
-# and leaves the machine's lists, locks and packages as they are; but it uses the machine's own sources, keys and proxies.
+# and leaves the machine's lists, locks and packages as they are; but it uses the machine's own sources, keys and proxies. Lists are
+# not cleaned up, because the sources of a newer release are read beside them.
 
 apt_directory=
 
@@ -8,14 +9,15 @@ apt_in() {
   local command=$1
   shift
   "$command" -q -o Dir::State::Lists="$apt_directory/lists" -o Dir::Cache="$apt_directory/cache" \
-    -o Debug::NoLocking=true -o APT::Sandbox::User="$(id -un)" -o APT::Get::List-Cleanup=false "$@"
+    -o APT::Get::List-Cleanup=false -o Debug::NoLocking=true -o APT::Sandbox::User="$(id -un)" -o Acquire::Retries=3 "$@"
 }
 
-# apt_update DIRECTORY reads the package lists of the machine's sources into DIRECTORY.
+# apt_update DIRECTORY reads the package lists of the machine's sources into DIRECTORY. A source that fails may be one that we do
+# not need; if it is not, the package is missing in a moment, and the log has both.
 apt_update() {
   apt_directory=$1
   mkdir -p "$apt_directory/lists/partial" "$apt_directory/cache/archives/partial"
-  apt_in apt-get update
+  apt_in apt-get update || echo 'apt-get update had errors; going on'
 }
 
 # apt_version PACKAGE prints the version that the machine's sources offer, and fails when they offer none.
@@ -26,15 +28,22 @@ apt_version() {
 # apt_unpack TREE PACKAGE… unpacks the packages and what they depend on into TREE, less what is installed on the machine.
 # libllvm is left out: only PostgreSQL's JIT wants it, which tests switch off, and it is larger than all the rest.
 apt_unpack() {
-  local tree=$1 wanted missing file
+  local tree=$1 missing
   shift
-  wanted=$(printf '%s\n' "$@")
   # "Inst NAME (…" is a new package, "Inst NAME [old version] (…" an update of an installed one.
   missing=$(apt_in apt-get --simulate --no-install-recommends install "$@" |
     awk '$1 == "Inst" && $3 !~ /^\[/ && $2 !~ /^libllvm/ { print $2 }')
-  mkdir -p "$apt_directory/debs"
-  # shellcheck disable=SC2046,SC2086
-  (cd "$apt_directory/debs" && rm -f ./*.deb && apt_in apt-get download $(printf '%s\n' $wanted $missing | sort -u))
+  # shellcheck disable=SC2046,SC2086 # names of packages are words
+  apt_unpack_alone "$tree" $(printf '%s\n' "$@" $missing | sort -u)
+}
+
+# apt_unpack_alone TREE PACKAGE… unpacks these packages and no others.
+apt_unpack_alone() {
+  local tree=$1 file
+  shift
+  rm -rf "$apt_directory/debs"
+  mkdir "$apt_directory/debs"
+  (cd "$apt_directory/debs" && apt_in apt-get download "$@")
   for file in "$apt_directory"/debs/*.deb; do
     dpkg -x "$file" "$tree"
   done
@@ -43,7 +52,7 @@ apt_unpack() {
 # apt_source_of_newer_release PACKAGE DIRECTORY downloads the source of PACKAGE from a newer release in the archive that this
 # machine's release comes from. apt checks it: the release by the archive's key, the index by the release, the files by the index.
 apt_source_of_newer_release() {
-  local package=$1 directory=$2 archive release id codename keyring
+  local package=$1 directory=$2 archive release id codename keyring components=main
   # shellcheck source=/dev/null
   id=$(. /etc/os-release && echo "$ID")
   # shellcheck source=/dev/null
@@ -53,16 +62,17 @@ apt_source_of_newer_release() {
   archive=$(apt_in apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' |
     awk -v codename="$codename" '$4 == "main" && ($2 == codename || $3 == codename) { print $1; exit }')
   [ -n "$archive" ] || { echo "the machine's apt sources name no archive of $codename/main"; return 1; }
+  if [ "$id" = ubuntu ]; then components='main universe'; fi
   keyring=/usr/share/keyrings/$id-archive-keyring.gpg
   for release in $(newer_releases "$id"); do
     {
-      printf 'Types: deb-src\nURIs: %s\nSuites: %s\nComponents: main universe\n' "$archive" "$release"
+      printf 'Types: deb-src\nURIs: %s\nSuites: %s\nComponents: %s\n' "$archive" "$release" "$components"
       if [ -f "$keyring" ]; then echo "Signed-By: $keyring"; fi
     } >"$apt_directory/newer.sources"
     if (
-      cd "$directory"
       newer=(-o Dir::Etc::SourceList="$apt_directory/newer.sources" -o Dir::Etc::SourceParts=/dev/null)
-      apt_in apt-get "${newer[@]}" update && apt_in apt-get "${newer[@]}" --download-only source "$package"
+      cd "$directory" &&
+        apt_in apt-get "${newer[@]}" update && apt_in apt-get "${newer[@]}" --download-only source "$package"
     ); then
       return
     fi
@@ -87,7 +97,8 @@ library_path() {
   echo "$path"
 }
 
-# install_tools COMMAND… makes sure that commands of the compiler kind are there; they, unlike servers, are worth installing.
+# install_tools COMMAND… makes sure that a compiler is there. It is installed and not unpacked: it does not run from elsewhere, it
+# starts nothing, and `go test -race` needs it too.
 install_tools() {
   local command missing=
   for command in "$@"; do
@@ -95,5 +106,6 @@ install_tools() {
   done
   [ -n "$missing" ] || return 0
   [ "$(id -u)" -eq 0 ] || { echo "needs$missing: as root, apt-get install gcc libc6-dev make"; return 1; }
-  apt_in apt-get install -y --no-install-recommends gcc libc6-dev make
+  DEBIAN_FRONTEND=noninteractive apt-get -q -o Dir::State::Lists="$apt_directory/lists" -o Dir::Cache="$apt_directory/cache" \
+    install -y --no-install-recommends gcc libc6-dev make
 }

@@ -6,10 +6,15 @@ docker_usable() {
     docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1
 }
 
-compose() {
-  docker compose --project-name "$(cat "$run/docker")" --env-file "$run/docker.env" \
+# compose runs in a subshell with the variables of this run exported: compose takes the environment before any file, so nothing
+# that the caller exports under the same names gets in.
+compose() (
+  set -a
+  # shellcheck source=/dev/null
+  . "$run/docker.env"
+  docker compose --project-name "$(cat "$run/docker")" \
     -f "$root/compose.yaml" -f "$root/scripts/compose.services.yaml" "$@"
-}
+)
 
 # docker_up SERVER… starts the named services of compose.yaml with secrets made for this run. The project's name is that of the run
 # directory, which is unique, so two checkouts never meet.
@@ -37,6 +42,7 @@ ENV
     exit 1
   fi
   local server
+  # shellcheck disable=SC2034 # record reads them by name
   for server in "$@"; do
     case $server in
       postgres) GRISTMILL_TEST_POSTGRES_URL="postgres://postgres:$pg_password@$(compose port postgres 5432)/postgres?sslmode=disable" ;;

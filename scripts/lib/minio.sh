@@ -19,14 +19,20 @@ start_minio() {
 }
 
 build_minio() {
-  command -v go >/dev/null || { echo 'needs Go, to build MinIO'; return 1; }
+  command -v go >/dev/null || { echo 'needs Go on PATH, to build MinIO'; return 1; }
   # Outside of this module, and with a GOBIN only for this, so that nothing else changes.
   (cd "$2" && CGO_ENABLED=0 GOFLAGS=-trimpath GOBIN=$1 go install -ldflags '-s -w' "github.com/minio/minio@$minio_version")
 }
 
 run_minio() {
-  MINIO_ROOT_USER=$minio_user MINIO_ROOT_PASSWORD=$minio_password MINIO_BROWSER=off MINIO_UPDATE=off \
-    start minio "$run/minio-program" server --address "127.0.0.1:$1" --certs-dir "$run/minio-certs" "$run/minio"
+  private_file "$run/minio.env" <<CONF
+MINIO_ROOT_USER=$minio_user
+MINIO_ROOT_PASSWORD=$minio_password
+MINIO_BROWSER=off
+MINIO_UPDATE=off
+CONF
+  start minio env MINIO_CONFIG_ENV_FILE="$run/minio.env" \
+    "$run/minio-program" server --address "127.0.0.1:$1" --certs-dir "$run/minio-certs" "$run/minio"
 }
 
 minio_ready() {

@@ -31,15 +31,14 @@ postgres_url() { echo "postgres://postgres:$pg_password@127.0.0.1:$1/postgres?ss
 with_libraries() { LD_LIBRARY_PATH=$pg_libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} "$@"; }
 
 initialise_cluster() {
-  (umask 077 && echo "$pg_password" >"$run/password")
-  if [ "$(id -u)" -eq 0 ]; then chown "$(server_user)" "$run/password"; fi
+  private_file "$run/password" <<<"$pg_password"
   with_libraries as_server "$pg_bin/initdb" --pgdata="$run/postgres" --username=postgres --pwfile="$run/password" \
     --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 --no-sync --no-instructions >"$run/initdb.log" 2>&1 || {
     say 'initdb failed:'
     tail -n 20 "$run/initdb.log" >&2
     exit 1
   }
-  rm "$run/password"
+  rm -f "$run/password"
 }
 
 # run_postgres starts the cluster. Without fsync only a crash of the machine can lose data, and a machine that crashes ends the
@@ -82,19 +81,19 @@ installed_postgres() {
 # build_postgres TREE WORK fills TREE with PostgreSQL and pgvector in Debian's layout, without what no test uses.
 build_postgres() {
   local tree=$1 work=$2 bin major
-  apt_update "$work/apt" || return 1
+  apt_update "$work/apt"
   if bin=$(installed_postgres); then
     major=$(basename "$(dirname "$bin")")
-    mkdir -p "$tree/usr/lib/postgresql" "$tree/usr/share/postgresql" || return 1
-    cp -R "/usr/lib/postgresql/$major" "$tree/usr/lib/postgresql/" || return 1
-    cp -R "/usr/share/postgresql/$major" "$tree/usr/share/postgresql/" || return 1
+    mkdir -p "$tree/usr/lib/postgresql" "$tree/usr/share/postgresql"
+    cp -R "/usr/lib/postgresql/$major" "$tree/usr/lib/postgresql/"
+    cp -R "/usr/share/postgresql/$major" "$tree/usr/share/postgresql/"
   else
     # The package "postgresql" depends on the release's own version.
     major=$(apt_in apt-cache depends postgresql | sed -n 's/^ *Depends: postgresql-\([0-9]*\)$/\1/p' | head -n 1)
     [ -n "$major" ] || { echo "the machine's apt sources have no package postgresql"; return 1; }
-    apt_unpack "$tree" "postgresql-$major" "postgresql-client-$major" || return 1
+    apt_unpack "$tree" "postgresql-$major" "postgresql-client-$major"
   fi
-  add_pgvector "$tree" "$work" "$major" || return 1
+  add_pgvector "$tree" "$work" "$major"
   rm -rf "$tree"/usr/lib/postgresql/*/lib/{bitcode,pgxs,llvmjit*} "$tree"/usr/{include,share/doc,share/man,share/locale,share/perl5}
 }
 
@@ -103,15 +102,14 @@ add_pgvector() {
   local tree=$1 work=$2 major=$3 version
   version=$(apt_version "postgresql-$major-pgvector") || version=0
   if dpkg --compare-versions "$version" ge "$pgvector_least"; then
-    (cd "$work" && apt_in apt-get download "postgresql-$major-pgvector" && dpkg -x postgresql-"$major"-pgvector_*.deb "$tree")
+    apt_unpack_alone "$tree" "postgresql-$major-pgvector"
     return
   fi
-  install_tools gcc make || return 1
-  mkdir "$work/pgvector" || return 1
-  apt_source_of_newer_release pgvector "$work/pgvector" || return 1
-  tar -xf "$work"/pgvector/pgvector_*.orig.tar.* -C "$work/pgvector" --strip-components=1 || return 1
-  (cd "$work" && apt_in apt-get download "postgresql-server-dev-$major" && dpkg -x postgresql-server-dev-"$major"_*.deb "$tree") ||
-    return 1
+  install_tools gcc make
+  mkdir "$work/pgvector"
+  apt_source_of_newer_release pgvector "$work/pgvector"
+  tar -xf "$work"/pgvector/pgvector_*.orig.tar.* -C "$work/pgvector" --strip-components=1
+  apt_unpack_alone "$tree" "postgresql-server-dev-$major"
   # pg_config answers with the private tree's directories, so the extension goes there. No bitcode: JIT is off.
   # No -march=native (pgvector's default): a cache may move to another machine, and its Docker image is built without too.
   pg_libraries=$(library_path "$tree") with_libraries make -C "$work/pgvector" -j2 OPTFLAGS='' with_llvm=no \

@@ -26,6 +26,7 @@ as_server() {
   elif command -v runuser >/dev/null; then
     runuser -u "$user" -- "$@"
   else
+    # shellcheck disable=SC2016 # the inner shell expands it
     su -s /bin/sh "$user" -c 'exec "$0" "$@"' -- "$@"
   fi
 }
@@ -69,13 +70,21 @@ pid_of() {
 }
 
 # start NAME COMMAND… starts a server in a session of its own, so that Ctrl-C at the terminal ends the tests and not the servers
-# under them. The shell in between writes its own pid and becomes the server. The locks are not handed on.
+# under them. The shell in between writes its own pid and becomes the server. The caller's environment is not handed on, since
+# it may hold settings for another server of the kind; neither are the locks.
 start() {
   local name=$1
   shift
-  # shellcheck disable=SC2016
-  HOME=$run as_server setsid sh -c 'cd "$1" && echo $$ >"$2.pid" && shift 2 && exec "$@"' sh "$run" "$name" "$@" \
+  # shellcheck disable=SC2016 # the inner shell expands it
+  as_server setsid env -i PATH="$PATH" HOME="$run" LANG=C.UTF-8 LD_LIBRARY_PATH="${LD_LIBRARY_PATH:-}" \
+    sh -c 'cd "$1" && echo $$ >"$2.pid" && shift 2 && exec "$@"' sh "$run" "$name" "$@" \
     >"$run/$name.log" 2>&1 </dev/null 8<&- 9<&- &
+}
+
+# private_file PATH writes standard input to a file that only the servers' user can read: it holds a password.
+private_file() {
+  # shellcheck disable=SC2016 # the inner shell expands it
+  as_server sh -c 'umask 077 && cat >"$1"' sh "$1"
 }
 
 # start_on_free_port NAME CONFIGURE READY: CONFIGURE PORT prepares and starts, READY PORT says whether the server answers.
@@ -97,7 +106,7 @@ start_on_free_port() {
       say "$name answers on 127.0.0.1:$port"
       return
     fi
-    [ "$try" -lt 3 ] && grep -qi -e 'in use' "$run/$name.log" || break
+    if [ "$try" -eq 3 ] || ! grep -qi 'in use' "$run/$name.log"; then break; fi
   done
   say "$name did not start; the last answer to the question whether it is ready, and the end of its log:"
   tail -n 5 "$run/$name.ready" >&2

@@ -22,14 +22,15 @@ start_redis() {
 }
 
 build_redis() {
-  apt_update "$2/apt" && apt_unpack "$1" redis-server
+  apt_update "$2/apt"
+  apt_unpack "$1" redis-server redis-tools # the server is a link to a program of the tools
 }
 
 # run_redis: noeviction is what the queue needs in production too; tests lease a database each, hence so many.
 run_redis() {
   local append=no
   if [ "$durable" = yes ]; then append=yes; fi
-  as_server sh -c 'umask 077 && cat >"$1"' sh "$run/redis.conf" <<CONF
+  private_file "$run/redis.conf" <<CONF
 bind 127.0.0.1
 port $1
 requirepass $redis_password
