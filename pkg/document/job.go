@@ -60,6 +60,15 @@ type Job struct {
 	FinishedAt    *time.Time `json:"finished_at,omitempty"`
 }
 
+// TaskRefs returns references to the job's tasks, for the queue.
+func (j Job) TaskRefs(tenant string) []TaskRef {
+	refs := make([]TaskRef, len(TaskKinds))
+	for i, kind := range TaskKinds {
+		refs[i] = TaskRef{Tenant: tenant, Document: j.DocumentID, Version: j.Version, Kind: kind}
+	}
+	return refs
+}
+
 // Tasks are the parts of a job.
 type Tasks struct {
 	Knowledge KnowledgeTask `json:"knowledge"`

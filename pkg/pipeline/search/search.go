@@ -1,0 +1,117 @@
+// Package search answers questions with the passages nearest to them.
+package search
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+)
+
+// Store finds passages; see storetest.Searching for the contract.
+type Store interface {
+	Collection(ctx context.Context, name string) (document.Collection, error)
+	Nearest(ctx context.Context, space document.Space, query document.Query) ([]document.Hit, error)
+}
+
+// Embedder turns a question into a vector; see knowledge.Embedder.
+type Embedder interface {
+	Embed(ctx context.Context, model document.Model, texts []string) ([][]float32, error)
+}
+
+// Step answers searches.
+type Step struct {
+	Store    Store
+	Embedder Embedder
+	Metrics  *telemetry.Metrics
+}
+
+const (
+	defaultCollection = "default"
+	defaultLimit      = 10
+	maxLimit          = 100
+	maxQueryBytes     = 8 << 10
+	noThreshold       = -2 // below every cosine similarity
+)
+
+// Search embeds the question with the model of the collection's live space and
+// returns the passages nearest to it, best first.
+func (s *Step) Search(ctx context.Context, request document.SearchRequest) (document.SearchResult, error) {
+	request, err := check(request)
+	if err != nil {
+		return document.SearchResult{}, err
+	}
+	collection, err := s.Store.Collection(ctx, request.Collection)
+	if err != nil {
+		return document.SearchResult{}, fmt.Errorf("search: %w", err)
+	}
+	start := time.Now()
+	vectors, err := s.Embedder.Embed(ctx, collection.Space.Model, []string{request.Query})
+	if err != nil {
+		return document.SearchResult{}, fmt.Errorf("embed the question: %w", err)
+	}
+	s.Metrics.ObserveStage("search_embed", start)
+
+	start = time.Now()
+	query := document.Query{
+		Vector:    vectors[0],
+		Limit:     request.Limit,
+		Threshold: noThreshold,
+		KeyPrefix: request.KeyPrefix,
+		Metadata:  request.Metadata,
+	}
+	if request.Threshold != nil {
+		query.Threshold = *request.Threshold
+	}
+	hits, err := s.Store.Nearest(ctx, collection.Space, query)
+	if err != nil {
+		return document.SearchResult{}, fmt.Errorf("search %s: %w", request.Collection, err)
+	}
+	s.Metrics.ObserveStage("search_nearest", start)
+	return document.SearchResult{Hits: hits}, nil
+}
+
+// check returns the request with its defaults filled in, or what is wrong with
+// it.
+func check(request document.SearchRequest) (document.SearchRequest, error) {
+	if request.Collection == "" {
+		request.Collection = defaultCollection
+	}
+	switch request.Mode {
+	case "", "vector":
+	case "keyword", "hybrid":
+		return request, fault.New(fault.BadRequest, "mode %q is not available yet; use \"vector\"", request.Mode)
+	default:
+		return request, fault.New(fault.BadRequest, "mode %q is not known; use \"vector\"", request.Mode)
+	}
+	if strings.TrimSpace(request.Query) == "" {
+		return request, fault.New(fault.BadRequest, "query is empty: say what to search for")
+	}
+	if len(request.Query) > maxQueryBytes {
+		return request, fault.New(fault.BadRequest, "query is %d bytes long; at most %d are taken", len(request.Query), maxQueryBytes)
+	}
+	for field, value := range map[string]string{"query": request.Query, "filter.key_prefix": request.KeyPrefix, "collection": request.Collection} {
+		if !utf8.ValidString(value) || strings.ContainsRune(value, 0) {
+			return request, fault.New(fault.BadRequest, "%s is not text: it has a NUL character or is not UTF-8", field)
+		}
+	}
+	if request.Limit == 0 {
+		request.Limit = defaultLimit
+	}
+	if request.Limit < 1 || request.Limit > maxLimit {
+		return request, fault.New(fault.BadRequest, "limit is %d; want 1 to %d", request.Limit, maxLimit)
+	}
+	if len(request.Metadata) > 0 {
+		canonical, err := document.CanonicalMetadata(request.Metadata)
+		if err != nil {
+			return request, fault.New(fault.BadRequest, "filter.%v", err)
+		}
+		request.Metadata = canonical
+	}
+	return request, nil
+}
