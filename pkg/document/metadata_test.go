@@ -34,7 +34,7 @@ func TestCanonicalMetadataSaysWhereItIsWrong(t *testing.T) {
 		offset int64
 		reason string
 	}{
-		{`{"a":}`, 6, "not JSON"},
+		{`{"a":}`, 5, "not JSON"},
 		{`{"a":1`, 6, "ends too early"},
 		{`[1]`, 0, "not a JSON object"},
 		{`null`, 0, "not a JSON object"},
