@@ -1,0 +1,67 @@
+package markdown
+
+// cursor is a position in a line. It counts columns, because a tab stands for
+// the spaces up to the next multiple of four and a container may take only
+// some of them (https://spec.commonmark.org/0.31.2/#tabs).
+type cursor struct {
+	s   []byte // the line without its ending and trailing white space
+	i   int    // index of the next byte
+	col int    // column of the next byte, or of what is left of its tab
+	tab int    // columns left of the tab at s[i], when some of it is taken
+}
+
+// blank reports whether only white space is left.
+func (c *cursor) blank() bool {
+	_, next := c.indent()
+	return next >= len(c.s)
+}
+
+// indent returns how many columns of white space follow, and the index of the
+// first byte behind them.
+func (c *cursor) indent() (width, next int) {
+	i, col := c.i, c.col
+	if c.tab > 0 {
+		i, col = i+1, col+c.tab
+	}
+	for i < len(c.s) {
+		switch c.s[i] {
+		case ' ':
+			col++
+		case '\t':
+			col += 4 - col%4
+		default:
+			return col - c.col, i
+		}
+		i++
+	}
+	return col - c.col, i
+}
+
+// skip takes up to n columns of white space.
+func (c *cursor) skip(n int) {
+	for n > 0 && c.i < len(c.s) {
+		if c.tab == 0 {
+			switch c.s[c.i] {
+			case ' ':
+				c.tab = 1
+			case '\t':
+				c.tab = 4 - c.col%4
+			default:
+				return
+			}
+		}
+		k := min(n, c.tab)
+		n -= k
+		c.col += k
+		c.tab -= k
+		if c.tab == 0 {
+			c.i++
+		}
+	}
+}
+
+// take moves over the white space and n bytes behind it.
+func (c *cursor) take(n int) {
+	width, next := c.indent()
+	c.i, c.col, c.tab = next+n, c.col+width+n, 0
+}

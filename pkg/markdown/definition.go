@@ -1,0 +1,195 @@
+package markdown
+
+import "bytes"
+
+// definitions recognises link reference definitions at the beginning of a
+// paragraph, fed line by line
+// (https://spec.commonmark.org/0.31.2/#link-reference-definitions).
+//
+// It keeps a few words however long the paragraph is. That is enough because
+// every definition begins and ends with a line; only a title on lines of its
+// own leaves open for a while whether it belongs to the definition before it.
+type definitions struct {
+	state  definitionState
+	lines  int  // fed so far
+	done   int  // so many lines are definitions if the paragraph ends here
+	length int  // of the label so far, in bytes
+	named  bool // the label holds more than white space
+	closer byte // of the title
+}
+
+type definitionState uint8
+
+const (
+	beforeDefinition  definitionState = iota
+	inLabel                           // behind [
+	beforeDestination                 // behind :
+	afterDestination                  // at the start of the line behind one that may be the last
+	inTitle
+	afterDefinitions // the rest of the paragraph is text
+)
+
+// maxLabel is the longest link label, in characters; counted in bytes here,
+// which turns down labels over a quarter of it in the widest scripts.
+const maxLabel = 4 * 999
+
+// onlyDefinitions reports whether a paragraph that ends here leaves no text.
+func (d *definitions) onlyDefinitions() bool { return d.done == d.lines }
+
+// feed takes the next line of the paragraph, without leading white space and
+// line ending. It reports whether a definition begins with it.
+func (d *definitions) feed(s []byte) (begins bool) {
+	if d.state == afterDefinitions {
+		d.lines++
+		return false
+	}
+	if (d.state == beforeDefinition || d.state == afterDestination) && s[0] == '[' {
+		d.state, d.length, d.named = inLabel, 0, false
+		begins = true
+		s = s[1:]
+	}
+	if !d.scan(s) {
+		d.state = afterDefinitions
+	}
+	d.lines++
+	return begins
+}
+
+// scan runs over a line, or what follows the opening bracket in it. It
+// returns false when no definition goes on from here.
+func (d *definitions) scan(s []byte) bool {
+	switch d.state {
+	case inLabel:
+		n, ok := d.label(s)
+		if !ok || d.state == inLabel {
+			return ok
+		}
+		return d.destination(s[n:])
+	case beforeDestination:
+		return d.destination(s)
+	case afterDestination:
+		return d.openTitle(s) && d.title(s[1:])
+	case inTitle:
+		return d.title(s)
+	default:
+		return false
+	}
+}
+
+// label runs to the colon behind the label, or to the end of the line.
+func (d *definitions) label(s []byte) (n int, ok bool) {
+	for i := 0; i < len(s) && d.length < maxLabel; i++ {
+		switch s[i] {
+		case '\\':
+			i++
+			d.named = true
+		case '[':
+			return 0, false
+		case ']':
+			d.state = beforeDestination
+			return i + 2, d.named && i+1 < len(s) && s[i+1] == ':'
+		case ' ', '\t':
+		default:
+			d.named = true
+		}
+		d.length++
+	}
+	d.length++ // the line ending
+	return 0, d.length < maxLabel
+}
+
+// destination runs over the destination and the beginning of the title.
+func (d *definitions) destination(s []byte) bool {
+	s = bytes.TrimLeft(s, " \t")
+	if len(s) == 0 {
+		return true
+	}
+	n := destinationLength(s)
+	if n == 0 {
+		return false
+	}
+	rest := bytes.TrimLeft(s[n:], " \t")
+	if len(rest) == 0 {
+		d.state, d.done = afterDestination, d.lines+1
+		return true
+	}
+	return len(rest) < len(s)-n && d.openTitle(rest) && d.title(rest[1:])
+}
+
+// openTitle notes which character will close the title that s begins with.
+func (d *definitions) openTitle(s []byte) bool {
+	d.state = inTitle
+	switch d.closer = s[0]; d.closer {
+	case '"', '\'':
+		return true
+	case '(':
+		d.closer = ')'
+		return true
+	}
+	return false
+}
+
+// title runs to the end of the title, or of the line.
+func (d *definitions) title(s []byte) bool {
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '\\':
+			i++
+		case c == d.closer:
+			// With text behind it, it is no title. When it began on a line of
+			// its own, the definition has ended before that line.
+			if len(bytes.TrimLeft(s[i+1:], " \t")) > 0 {
+				return false
+			}
+			d.state, d.done = beforeDefinition, d.lines+1
+			return true
+		case c == '(' && d.closer == ')':
+			return false
+		}
+	}
+	return true
+}
+
+// destinationLength returns the length of the link destination that s begins
+// with, or 0 (https://spec.commonmark.org/0.31.2/#link-destination).
+func destinationLength(s []byte) int {
+	if s[0] == '<' {
+		for i := 1; i < len(s); i++ {
+			switch s[i] {
+			case '\\':
+				i++
+			case '<':
+				return 0
+			case '>':
+				return i + 1
+			}
+		}
+		return 0
+	}
+	depth := 0
+	i := 0
+	for ; i < len(s) && s[i] > ' ' && s[i] != 0x7f; i++ {
+		switch s[i] {
+		case '\\':
+			if i+1 < len(s) && isPunct(s[i+1]) {
+				i++
+			}
+		case '(':
+			depth++
+		case ')':
+			depth--
+			if depth < 0 {
+				return 0
+			}
+		}
+	}
+	if depth != 0 {
+		return 0
+	}
+	return i
+}
+
+// isPunct reports whether c is ASCII punctuation, which a backslash escapes.
+func isPunct(c byte) bool {
+	return '!' <= c && c <= '/' || ':' <= c && c <= '@' || '[' <= c && c <= '`' || '{' <= c && c <= '~'
+}

@@ -1,0 +1,73 @@
+package markdown
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+)
+
+// openingHTML tells whether the line s opens an HTML block, by the seven
+// conditions of https://spec.commonmark.org/0.31.2/#html-blocks, and returns
+// the test for its last line. A nil test means that a blank line ends it.
+func openingHTML(s []byte, para, cut bool) (end func([]byte) bool, ok bool) {
+	switch {
+	case verbatimTag.Match(s):
+		return verbatimEnd.Match, true
+	case bytes.HasPrefix(s, []byte("<!--")):
+		return contains("-->"), true
+	case bytes.HasPrefix(s, []byte("<?")):
+		return contains("?>"), true
+	case bytes.HasPrefix(s, []byte("<![CDATA[")):
+		return contains("]]>"), true
+	case len(s) > 2 && s[1] == '!' && isLetter(s[2]):
+		return contains(">"), true
+	case isBlockTag(s):
+		return nil, true
+	}
+	return nil, !para && !cut && loneTag.Match(s)
+}
+
+func contains(mark string) func([]byte) bool {
+	return func(line []byte) bool { return bytes.Contains(line, []byte(mark)) }
+}
+
+// longestHTMLEnd is the length of the longest text that ends an HTML block.
+const longestHTMLEnd = len("</textarea>")
+
+const attribute = `(?:[ \t]+[A-Za-z_:][A-Za-z0-9_.:-]*(?:[ \t]*=[ \t]*(?:[^ \t"'=<>` + "`" + `]+|'[^']*'|"[^"]*"))?)`
+
+var (
+	verbatimTag = regexp.MustCompile(`^(?i)<(?:pre|script|style|textarea)(?:[ \t>]|$)`)
+	verbatimEnd = regexp.MustCompile(`(?i)</(?:pre|script|style|textarea)>`)
+	loneTag     = regexp.MustCompile(`^<(?:[A-Za-z][A-Za-z0-9-]*` + attribute + `*[ \t]*/?|/[A-Za-z][A-Za-z0-9-]*[ \t]*)>$`)
+)
+
+// isBlockTag reports whether s begins with an opening or closing tag of one of
+// the blockTags.
+func isBlockTag(s []byte) bool {
+	name := bytes.TrimPrefix(s[1:], []byte("/"))
+	n := 0
+	for n < len(name) && n <= len("blockquote") && (isLetter(name[n]) || '0' <= name[n] && name[n] <= '9') {
+		n++
+	}
+	if !blockTags[strings.ToLower(string(name[:n]))] {
+		return false
+	}
+	rest := name[n:]
+	return len(rest) == 0 || rest[0] == ' ' || rest[0] == '\t' || rest[0] == '>' || bytes.HasPrefix(rest, []byte("/>"))
+}
+
+func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
+
+// blockTags are the tag names of the sixth condition.
+var blockTags = func() map[string]bool {
+	tags := make(map[string]bool)
+	for tag := range strings.FieldsSeq(`address article aside base basefont blockquote body caption
+		center col colgroup dd details dialog dir div dl dt fieldset figcaption figure footer form
+		frame frameset h1 h2 h3 h4 h5 h6 head header hr html iframe legend li link main menu menuitem
+		nav noframes ol optgroup option p param search section summary table tbody td tfoot th thead
+		title tr track ul`) {
+		tags[tag] = true
+	}
+	return tags
+}()

@@ -1,0 +1,100 @@
+package markdown
+
+import (
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// deviations are the examples on which goldmark departs from the specification,
+// with the blocks that the HTML in the specification shows.
+var deviations = map[string][]block{
+	// "A setext heading does not break a table without a blank line above it";
+	// goldmark makes a paragraph of the ===.
+	"| abc | def |\n| --- | --- |\n| bar | baz |\nbar\n===\n": {{KindTable, 0, 50}},
+}
+
+// TestSpecification compares the blocks of every example of CommonMark 0.31.2
+// and of the extensions in GFM 0.29 with goldmark's.
+func TestSpecification(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"commonmark.json", "gfm.json"} {
+		data, err := os.ReadFile(filepath.Join("testdata", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var examples []struct {
+			Markdown string
+			Example  int
+			Section  string
+		}
+		if err := json.Unmarshal(data, &examples); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range examples {
+			src := []byte(e.Markdown)
+			want, deviates := deviations[e.Markdown]
+			if !deviates {
+				want = goldmarkBlocks(src)
+			}
+			if diff := cmp.Diff(want, scanBlocks(src)); diff != "" {
+				t.Errorf("%s example %d, %s (-goldmark +scan)\n%q\n%s", file, e.Example, e.Section, src, diff)
+			}
+		}
+	}
+}
+
+// TestCorpus compares the blocks of real documents in three languages.
+func TestCorpus(t *testing.T) {
+	t.Parallel()
+	for path, src := range corpus(t) {
+		_, body := FrontMatter(src)
+		want := goldmarkBlocks(src[body:])
+		got := scanBlocks(src)
+		for i := range want {
+			want[i].Start += body
+			want[i].End += body
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-goldmark +scan)\n%s", path, diff)
+		}
+	}
+}
+
+// corpus returns the documents of the corpus beside the repository, or of
+// testdata where there is none.
+func corpus(t testing.TB) map[string][]byte {
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := filepath.Join("testdata", "corpus")
+	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if shared := filepath.Join(dir, "shared", "corpus"); isDir(shared) {
+			root = shared
+			break
+		}
+	}
+	files := make(map[string][]byte)
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".md") {
+			return err
+		}
+		files[path], err = os.ReadFile(path)
+		return err
+	})
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no corpus in %s: %v", root, err)
+	}
+	return files
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
