@@ -1,0 +1,187 @@
+// Package app joins backends, steps and faces into the programs of Gristmill:
+// the configuration, and a run function for each process.
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Config is the configuration of every process, read from the environment
+// under the prefix GRISTMILL_. Its doc tags are docs/configuration.md.
+type Config struct {
+	Addr   string `env:"ADDR" envDefault:"127.0.0.1:8080" doc:"address that the process listens on: the API, or a worker's health and metrics"`
+	APIKey string `env:"API_KEY" doc:"bearer key that every request must carry; without it the API listens on loopback only"`
+
+	DatabaseURL        string `env:"DATABASE_URL" doc:"PostgreSQL, as the application role, which row-level security binds"`
+	MigrateDatabaseURL string `env:"MIGRATE_DATABASE_URL" doc:"PostgreSQL, as the owner of the tables; only gristmill migrate uses it"`
+	RedisURL           string `env:"REDIS_URL" doc:"Redis of the queue and of live progress, such as redis://127.0.0.1:6379/0"`
+
+	S3Endpoint  string `env:"S3_ENDPOINT" doc:"object storage, such as http://127.0.0.1:9000"`
+	S3AccessKey string `env:"S3_ACCESS_KEY" doc:"access key of the object storage"`
+	S3SecretKey string `env:"S3_SECRET_KEY" doc:"secret key of the object storage"`
+	S3Bucket    string `env:"S3_BUCKET" envDefault:"gristmill" doc:"bucket of the originals; made if it is absent"`
+	S3Region    string `env:"S3_REGION" envDefault:"us-east-1" doc:"region of the bucket"`
+
+	OpenAIBaseURL        string `env:"OPENAI_BASE_URL" doc:"base URL of an OpenAI-compatible provider, such as http://127.0.0.1:11434/v1; without it and without a key the local models are used"`
+	OpenAIAPIKey         string `env:"OPENAI_API_KEY" doc:"key of the provider"`
+	EmbeddingModel       string `env:"EMBEDDING_MODEL" doc:"embedding model of collections made from now on; text-embedding-3-small with a provider, local without"`
+	EmbeddingDimensions  int    `env:"EMBEDDING_DIMENSIONS" doc:"length of its vectors; 1536 with a provider, 512 without"`
+	EmbeddingBatch       int    `env:"EMBEDDING_BATCH" envDefault:"64" doc:"most passages in one request to the provider, and in one write"`
+	EmbeddingBatchTokens int    `env:"EMBEDDING_BATCH_TOKENS" envDefault:"32000" doc:"about the most tokens in one request to the provider"`
+	EmbeddingConcurrency int    `env:"EMBEDDING_CONCURRENCY" envDefault:"16" doc:"most requests to the provider in flight, for each process"`
+
+	SummaryModel       string `env:"SUMMARY_MODEL" doc:"chat model that summarises; without it summaries are extractive"`
+	SummaryBaseURL     string `env:"SUMMARY_BASE_URL" doc:"its base URL, where it is not that of the embeddings"`
+	SummaryAPIKey      string `env:"SUMMARY_API_KEY" doc:"its key, where it is not that of the embeddings"`
+	SummaryConcurrency int    `env:"SUMMARY_CONCURRENCY" envDefault:"4" doc:"sections of one document that are summarised at a time"`
+
+	ChunkTokens    int   `env:"CHUNK_TOKENS" envDefault:"400" doc:"most tokens (cl100k_base) of a passage, in collections made from now on"`
+	ChunkOverlap   int   `env:"CHUNK_OVERLAP" envDefault:"0" doc:"tokens that a passage repeats of the one before it, in collections made from now on"`
+	MaxUploadBytes int64 `env:"MAX_UPLOAD_BYTES" envDefault:"1073741824" doc:"largest document that is taken, in bytes"`
+
+	WorkerConcurrency int           `env:"WORKER_CONCURRENCY" envDefault:"8" doc:"documents that a worker processes at a time"`
+	ShutdownTimeout   time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"25s" doc:"how long a stopping process waits for what is under way"`
+
+	LogLevel  string `env:"LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
+	LogFormat string `env:"LOG_FORMAT" envDefault:"json" doc:"json or text"`
+}
+
+const prefix = "GRISTMILL_"
+
+// foreign are names under our prefix that are not configuration: those of the
+// command line's client, and those of the test servers.
+var foreign = []string{"GRISTMILL_SERVER", "GRISTMILL_KEY"}
+
+const foreignPrefix = "GRISTMILL_TEST_"
+
+// Load reads the configuration out of an environment as os.Environ gives it.
+// Names that are not known, values that do not parse or make no sense, and
+// those of the required names (without prefix) that are missing are all
+// reported together.
+func Load(environ []string, required ...string) (Config, error) {
+	values := make(map[string]string, len(environ))
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		// An empty value is how a compose file says that a name is not set.
+		if value != "" && strings.HasPrefix(name, prefix) {
+			values[name] = value
+		}
+	}
+	var config Config
+	problems := unknownNames(values)
+	if err := env.ParseWithOptions(&config, env.Options{Environment: values, Prefix: prefix}); err != nil {
+		problems = append(problems, parseProblems(err)...)
+	}
+	for _, name := range required {
+		if values[prefix+name] == "" {
+			problems = append(problems, fmt.Errorf("%s%s is not set: %s", prefix, name, documentation(name)))
+		}
+	}
+	config.setDefaults()
+	problems = append(problems, config.check()...)
+	if len(problems) > 0 {
+		return Config{}, fmt.Errorf("configuration: %w", errors.Join(problems...))
+	}
+	return config, nil
+}
+
+// unknownNames reports names under our prefix that nothing reads: most likely
+// misspelt ones.
+func unknownNames(values map[string]string) []error {
+	known := slices.Clone(foreign)
+	for _, field := range Fields() {
+		known = append(known, field.Name)
+	}
+	var unknown []string
+	for name := range values {
+		if !slices.Contains(known, name) && !strings.HasPrefix(name, foreignPrefix) {
+			unknown = append(unknown, name)
+		}
+	}
+	slices.Sort(unknown)
+	var problems []error
+	for _, name := range unknown {
+		problems = append(problems, fmt.Errorf("%s is not known; docs/configuration.md lists the names that are", name))
+	}
+	return problems
+}
+
+// parseProblems returns the problems that env found, one by one.
+func parseProblems(err error) []error {
+	if all, ok := errors.AsType[env.AggregateError](err); ok {
+		return all.Errors
+	}
+	return []error{err}
+}
+
+// hasProvider reports whether an OpenAI-compatible provider is configured.
+func (c *Config) hasProvider() bool { return c.OpenAIBaseURL != "" || c.OpenAIAPIKey != "" }
+
+// setDefaults fills in what depends on whether there is a provider.
+func (c *Config) setDefaults() {
+	model := document.Model{Name: "local", Dimensions: 512}
+	if c.hasProvider() {
+		model = document.Model{Name: "text-embedding-3-small", Dimensions: 1536}
+	}
+	if c.EmbeddingModel == "" {
+		c.EmbeddingModel = model.Name
+	}
+	if c.EmbeddingDimensions == 0 {
+		c.EmbeddingDimensions = model.Dimensions
+	}
+}
+
+// check reports values that parse but make no sense.
+func (c *Config) check() []error {
+	var problems []error
+	within := func(name string, value, low, high int) {
+		if value < low || value > high {
+			problems = append(problems, fmt.Errorf("%s%s is %d; want %d to %d", prefix, name, value, low, high))
+		}
+	}
+	within("EMBEDDING_DIMENSIONS", c.EmbeddingDimensions, 1, 16000)
+	within("EMBEDDING_BATCH", c.EmbeddingBatch, 1, 2048)
+	within("EMBEDDING_BATCH_TOKENS", c.EmbeddingBatchTokens, 1, 1_000_000)
+	within("EMBEDDING_CONCURRENCY", c.EmbeddingConcurrency, 1, 1024)
+	within("SUMMARY_CONCURRENCY", c.SummaryConcurrency, 1, 256)
+	within("CHUNK_TOKENS", c.ChunkTokens, 16, 8192)
+	within("CHUNK_OVERLAP", c.ChunkOverlap, 0, c.ChunkTokens/2)
+	within("WORKER_CONCURRENCY", c.WorkerConcurrency, 1, 256)
+	if c.MaxUploadBytes < 1 {
+		problems = append(problems, fmt.Errorf("%sMAX_UPLOAD_BYTES is %d; want at least 1", prefix, c.MaxUploadBytes))
+	}
+	if c.EmbeddingModel != "local" && !c.hasProvider() {
+		problems = append(problems, fmt.Errorf("%[1]sEMBEDDING_MODEL is %[2]s, which needs a provider: set %[1]sOPENAI_BASE_URL, %[1]sOPENAI_API_KEY or both", prefix, c.EmbeddingModel))
+	}
+	if c.SummaryModel != "" && !c.hasProvider() && c.SummaryBaseURL == "" && c.SummaryAPIKey == "" {
+		problems = append(problems, fmt.Errorf("%[1]sSUMMARY_MODEL is %[2]s, which needs a provider: set %[1]sSUMMARY_BASE_URL, %[1]sSUMMARY_API_KEY or both", prefix, c.SummaryModel))
+	}
+	if c.APIKey == "" && !isLoopback(c.Addr) {
+		problems = append(problems, fmt.Errorf("%[1]sADDR is %[2]s, which others can reach: set %[1]sAPI_KEY, or listen on 127.0.0.1", prefix, c.Addr))
+	}
+	return problems
+}
+
+// isLoopback reports whether a listener on addr can be reached from this
+// machine only.
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}

@@ -1,0 +1,96 @@
+package app_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/seed-7a112592/gristmill/pkg/app"
+)
+
+func TestLoadReportsEverythingTogether(t *testing.T) {
+	t.Parallel()
+	_, err := app.Load([]string{
+		"GRISTMILL_CHUNK_TOKNES=400",
+		"GRISTMILL_CHUNK_OVERLAP=many",
+		"GRISTMILL_EMBEDDING_BATCH=0",
+		"GRISTMILL_ADDR=0.0.0.0:8080",
+		"GRISTMILL_KEY=fine",
+		"GRISTMILL_TEST_REDIS_URL=fine",
+		"UNRELATED=fine",
+	}, "DATABASE_URL", "REDIS_URL")
+	if err == nil {
+		t.Fatal("taken without complaint")
+	}
+	for _, want := range []string{"GRISTMILL_CHUNK_TOKNES", "ChunkOverlap", "GRISTMILL_EMBEDDING_BATCH", "GRISTMILL_API_KEY", "GRISTMILL_DATABASE_URL", "GRISTMILL_REDIS_URL"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error does not mention %s:\n%v", want, err)
+		}
+	}
+	if strings.Contains(err.Error(), "fine") || strings.Contains(err.Error(), "GRISTMILL_TEST") {
+		t.Errorf("error mentions what is not wrong:\n%v", err)
+	}
+}
+
+func TestLoadDefaults(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		environ    []string
+		model      string
+		dimensions int
+	}{
+		{nil, "local", 512},
+		{[]string{"GRISTMILL_OPENAI_API_KEY=k"}, "text-embedding-3-small", 1536},
+		{[]string{"GRISTMILL_OPENAI_BASE_URL=http://127.0.0.1:1/v1", "GRISTMILL_EMBEDDING_MODEL=nomic", "GRISTMILL_EMBEDDING_DIMENSIONS=768"}, "nomic", 768},
+	} {
+		config, err := app.Load(test.environ)
+		if err != nil {
+			t.Errorf("Load(%q): %v", test.environ, err)
+		}
+		if config.EmbeddingModel != test.model || config.EmbeddingDimensions != test.dimensions {
+			t.Errorf("Load(%q) embeds with %s/%d, want %s/%d", test.environ, config.EmbeddingModel, config.EmbeddingDimensions, test.model, test.dimensions)
+		}
+	}
+}
+
+func TestLoadNeedsAKeyOnlyBeyondLoopback(t *testing.T) {
+	t.Parallel()
+	for addr, free := range map[string]bool{
+		"127.0.0.1:0": true, "localhost:80": true, "[::1]:80": true,
+		":8080": false, "0.0.0.0:80": false, "10.0.0.1:80": false, "example:80": false,
+	} {
+		_, err := app.Load([]string{"GRISTMILL_ADDR=" + addr})
+		if (err == nil) != free {
+			t.Errorf("without a key on %s: %v", addr, err)
+		}
+		if _, err := app.Load([]string{"GRISTMILL_ADDR=" + addr, "GRISTMILL_API_KEY=k"}); err != nil {
+			t.Errorf("with a key on %s: %v", addr, err)
+		}
+	}
+}
+
+// The table of docs/configuration.md is the struct, row by row.
+func TestConfigurationIsDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var have []string
+	for line := range strings.Lines(string(page)) {
+		if strings.HasPrefix(line, "| `GRISTMILL_") {
+			have = append(have, strings.TrimSpace(line))
+		}
+	}
+	var want []string
+	for _, field := range app.Fields() {
+		value := ""
+		if field.Default != "" {
+			value = "`" + field.Default + "`"
+		}
+		want = append(want, "| `"+field.Name+"` | "+value+" | "+field.Doc+" |")
+	}
+	if got, want := strings.Join(have, "\n"), strings.Join(want, "\n"); got != want {
+		t.Errorf("docs/configuration.md has\n%s\n\nthe struct says\n%s", got, want)
+	}
+}
