@@ -47,12 +47,13 @@ make_run_directory() {
   echo "$durable" >"$run/durable"
 }
 
-# find_run_directory sets run from the pointer. What it finds will be removed one day, so it must look like ours.
+# find_run_directory sets run from the pointer. What it finds will be removed one day, so it must look like ours. `up` calls it from
+# its EXIT trap too, where a bare `return` would give the status that the trap was entered with.
 find_run_directory() {
   [ -f "$state/run" ] || return 1
   run=$(cat "$state/run")
   case $run in
-    */gristmill-services.??????) [ -f "$run/durable" ] && return ;;
+    */gristmill-services.??????) if [ -f "$run/durable" ]; then return 0; fi ;;
   esac
   run=
   return 1

@@ -1,0 +1,39 @@
+# One image with every program, and one with MinIO, which its makers distribute as source only.
+# Versions are held to those of go.mod and scripts/lib/minio.sh by `make check`.
+
+FROM golang:1.26.8-alpine AS go
+ENV CGO_ENABLED=0 GOFLAGS=-trimpath
+
+# --- MinIO -----------------------------------------------------------------
+FROM go AS minio-build
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    GOBIN=/out go install -ldflags '-s -w' github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
+
+# Alpine and not scratch: its wget is the health check.
+FROM alpine:3.22.2 AS minio
+RUN adduser -D -H -u 65532 minio && install -d -o minio -g minio -m 0700 /data
+COPY --from=minio-build /out/minio /usr/local/bin/minio
+USER minio
+ENV HOME=/tmp
+EXPOSE 9000
+ENTRYPOINT ["minio"]
+CMD ["server", "--address", ":9000", "/data"]
+
+# --- Gristmill -------------------------------------------------------------
+FROM go AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN --mount=type=cache,target=/go/pkg/mod go mod download
+COPY . .
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    go build -ldflags '-s -w' -o /out/ ./cmd/... && mkdir -m 1777 /out/tmp
+
+# The last stage is what `docker build .` makes: four static programs, certificates to call a model provider, and no shell.
+FROM scratch AS gristmill
+COPY --from=go /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build /out/ /
+USER 65532:65532
+EXPOSE 8080
+# Programs that serve answer here; a command that does not serve switches the check off.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["/gristmill", "doctor", "--health", "http://127.0.0.1:8080/healthz"]
+CMD ["/api"]

@@ -1,0 +1,24 @@
+# `make` prints what there is. The work is in scripts/, so that it also runs without make.
+.DEFAULT_GOAL := help
+.PHONY: help check build fuzz bench up down
+
+help: ## print the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+
+check: ## everything a change must pass: format, vet, scripts, and all tests on real servers with the race detector
+	@scripts/check
+
+build: ## static programs into bin/
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
+
+fuzz: ## each fuzz target for FUZZTIME=30s
+	@scripts/fuzz
+
+bench: ## the figures of docs, on durable servers; ARGS='…' goes to the program
+	@scripts/with-services --durable go run ./test/bench $(ARGS)
+
+up: ## start PostgreSQL, Redis and MinIO for tests: eval "$(make -s up)"
+	@scripts/services up
+
+down: ## stop and remove what `make up` started
+	@scripts/services down
