@@ -1,0 +1,163 @@
+// Package ingest is the first step: it takes an upload in, so that nothing
+// accepted can be lost, and hands it to the queue.
+package ingest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+// Objects keeps originals. Put is all or nothing: when it fails, for whatever
+// reason, nothing is left behind under the name. An error of r comes back
+// wrapped.
+type Objects interface {
+	Put(ctx context.Context, name string, r io.Reader) (int64, error)
+	Delete(ctx context.Context, name string) error
+}
+
+// Store accepts documents; see storetest.Ingest for the contract.
+type Store interface {
+	EnsureCollection(ctx context.Context, name string, model document.Model, chunking document.Chunking) (document.Collection, error)
+	Accept(ctx context.Context, upload document.Upload) (document.Accepted, error)
+}
+
+// Queue makes work happen sooner. A task that could not be enqueued is not
+// lost: its row is due again within a minute.
+type Queue interface {
+	Enqueue(ctx context.Context, tasks ...document.TaskRef) error
+}
+
+// Step takes uploads in.
+type Step struct {
+	Objects  Objects
+	Store    Store
+	Queue    Queue
+	Log      *slog.Logger
+	MaxBytes int64             // of one original
+	Model    document.Model    // of collections made on first use
+	Chunking document.Chunking // of collections made on first use
+}
+
+// acceptTimeout bounds the transaction that accepts a document. It runs on
+// when the client goes, so that its outcome is known.
+const acceptTimeout = 30 * time.Second
+
+// cleanupTimeout bounds removing an object that turned out not to be wanted.
+const cleanupTimeout = 10 * time.Second
+
+// enqueueTimeout bounds how long an answer is held up by a queue that is down.
+const enqueueTimeout = 2 * time.Second
+
+// Upload streams body to object storage, checking it on the way, and then
+// accepts it: the document, its version and its job are one transaction. When
+// Upload returns without error nothing can lose the document any more; when
+// it returns an error nothing of it is stored.
+func (s *Step) Upload(ctx context.Context, request document.UploadRequest, body io.Reader) (document.Accepted, error) {
+	owner, err := tenant.From(ctx)
+	if err != nil {
+		return document.Accepted{}, fmt.Errorf("upload: %w", err)
+	}
+	request, err = checkRequest(request)
+	if err != nil {
+		return document.Accepted{}, err
+	}
+	content, err := inspect(body, s.MaxBytes)
+	if err != nil {
+		return document.Accepted{}, err
+	}
+	collection, err := s.Store.EnsureCollection(ctx, request.Collection, s.Model, s.Chunking)
+	if err != nil {
+		return document.Accepted{}, fmt.Errorf("upload %s: %w", request.Key, err)
+	}
+	object, err := newObjectName(owner)
+	if err != nil {
+		return document.Accepted{}, fmt.Errorf("upload %s: %w", request.Key, err)
+	}
+	if _, err := s.Objects.Put(ctx, object, content); err != nil {
+		return document.Accepted{}, fmt.Errorf("upload %s: %w", request.Key, err)
+	}
+
+	// From here on the client may go: what it sent is whole.
+	ctx = context.WithoutCancel(ctx)
+	accepted, err := s.accept(ctx, request, collection, object, content)
+	switch {
+	case err != nil:
+		s.discard(ctx, object, err)
+		return document.Accepted{}, fmt.Errorf("upload %s: %w", request.Key, err)
+	case accepted.Unchanged:
+		s.discard(ctx, object, nil)
+		return accepted, nil
+	}
+	s.dispatch(ctx, owner, accepted.Job)
+	return accepted, nil
+}
+
+// accept describes the stored original by what the request says, completed by
+// the front matter and the first heading of the document itself, and has the
+// store accept it.
+func (s *Step) accept(ctx context.Context, request document.UploadRequest, collection document.Collection, object string, content *content) (document.Accepted, error) {
+	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
+	defer cancel()
+	own := frontMatter(content.head)
+	metadata, err := own.merge(request.Metadata)
+	if err != nil {
+		return document.Accepted{}, err
+	}
+	return s.Store.Accept(ctx, document.Upload{
+		Collection: collection,
+		Key:        request.Key,
+		Title:      cmp.Or(request.Title, own.title, baseName(request.Key)),
+		Metadata:   metadata,
+		MediaType:  mediaType(request),
+		Object:     object,
+		Size:       content.size,
+		SHA256:     content.sum(),
+	})
+}
+
+// dispatch enqueues the tasks of a job that is committed. Failing to is not
+// the client's concern: the sweep finds the rows.
+func (s *Step) dispatch(ctx context.Context, owner string, job document.Job) {
+	ctx, cancel := context.WithTimeout(ctx, enqueueTimeout)
+	defer cancel()
+	if err := s.Queue.Enqueue(ctx, job.TaskRefs(owner)...); err != nil {
+		s.Log.WarnContext(ctx, "job accepted but not dispatched; the sweep will dispatch it",
+			"job", job.ID, "document", job.DocumentID, "error", err)
+	}
+}
+
+// discard removes an object that no row names. cause is why the document was
+// not accepted; when it leaves open whether the transaction was committed, the
+// object stays, since an orphan costs less than a lost original.
+func (s *Step) discard(ctx context.Context, object string, cause error) {
+	if fault.Is(cause, fault.Unavailable) || errors.Is(cause, context.DeadlineExceeded) {
+		s.Log.WarnContext(ctx, "upload left an object that may have no document", "object", object, "error", cause)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, cleanupTimeout)
+	defer cancel()
+	if err := s.Objects.Delete(ctx, object); err != nil {
+		s.Log.WarnContext(ctx, "upload left an object without a document", "object", object, "error", err)
+	}
+}
+
+// newObjectName returns a name that no other upload has, in the tenant's own
+// folder. Names sort by time of upload.
+func newObjectName(owner string) (string, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return "", fmt.Errorf("name the object: %w", err)
+	}
+	return owner + "/" + id.String(), nil
+}

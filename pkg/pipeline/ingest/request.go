@@ -1,0 +1,100 @@
+package ingest
+
+import (
+	"mime"
+	"path"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+const (
+	defaultCollection = "default"
+	maxKeyBytes       = 1024
+	maxTitleBytes     = 512
+)
+
+var collectionName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+
+// checkRequest returns the request with its defaults filled in, or what is
+// wrong with it.
+func checkRequest(request document.UploadRequest) (document.UploadRequest, error) {
+	if request.Collection == "" {
+		request.Collection = defaultCollection
+	}
+	if !collectionName.MatchString(request.Collection) {
+		return request, fault.New(fault.BadRequest,
+			"collection %q: want 1 to 128 letters, digits, '.', '_' and '-', beginning with a letter or digit", request.Collection)
+	}
+	if err := checkKey(request.Key); err != nil {
+		return request, err
+	}
+	if err := checkText("title", request.Title, maxTitleBytes); err != nil {
+		return request, err
+	}
+	metadata, err := checkMetadata(request.Metadata)
+	if err != nil {
+		return request, err
+	}
+	request.Metadata = metadata
+	return request, nil
+}
+
+// checkKey checks that a key names a document in a way that can also stand in
+// a path or an address.
+func checkKey(key string) error {
+	if key == "" {
+		return fault.New(fault.BadRequest, "key is missing: say under which key to keep the document, such as guide/start.md")
+	}
+	if err := checkText("key", key, maxKeyBytes); err != nil {
+		return err
+	}
+	for segment := range strings.SplitSeq(key, "/") {
+		if segment == ".." || segment == "." {
+			return fault.New(fault.BadRequest, "key %q: a segment must not be %q", key, segment)
+		}
+	}
+	return nil
+}
+
+// checkText checks the length and the characters of a name that people read.
+func checkText(field, value string, limit int) error {
+	if len(value) > limit {
+		return fault.New(fault.BadRequest, "%s is %d bytes long; at most %d are taken", field, len(value), limit)
+	}
+	if !utf8.ValidString(value) {
+		return fault.New(fault.BadRequest, "%s %q is not UTF-8", field, value)
+	}
+	if i := strings.IndexFunc(value, unicode.IsControl); i >= 0 {
+		return fault.New(fault.BadRequest, "%s %q has a control character at byte %d", field, value, i)
+	}
+	return nil
+}
+
+// baseName returns the last segment of a key without its extension.
+func baseName(key string) string {
+	base := path.Base(key)
+	if name := strings.TrimSuffix(base, path.Ext(base)); name != "" {
+		return name
+	}
+	return base
+}
+
+// mediaType returns text/plain or text/markdown: as declared, if one of these
+// was, else by the key's extension. Other declared types mean nothing, since
+// clients send whatever their library does; the content was looked at.
+func mediaType(request document.UploadRequest) string {
+	declared, _, _ := mime.ParseMediaType(request.MediaType)
+	switch {
+	case declared == "text/plain", declared == "text/markdown":
+		return declared
+	case strings.EqualFold(path.Ext(request.Key), ".txt"):
+		return "text/plain"
+	default:
+		return "text/markdown"
+	}
+}

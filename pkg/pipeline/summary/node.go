@@ -1,0 +1,171 @@
+package summary
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// verbatimTokens is how short a text must be to serve as its own summary.
+const verbatimTokens = 64
+
+// node is a part of the document whose text is complete. Its hash names what
+// it summarises; its summary may still be on its way.
+type node struct {
+	hash document.Hash
+	done <-chan struct{} // closed when text is there
+	text *string
+}
+
+// wait returns the node's summary. Its error is that of ctx: why a summary
+// could not be made is the group's to tell.
+func (n node) wait(ctx context.Context) (string, error) {
+	select {
+	case <-n.done:
+		return *n.text, nil
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+// summaries makes nodes, looking for kept summaries before it asks for new
+// ones.
+type summaries struct {
+	step     *Step
+	work     document.Work
+	group    *errgroup.Group // ends everything at the first failure
+	slots    chan struct{}   // one for each text being summarised
+	progress progress
+}
+
+func newSummaries(group *errgroup.Group, step *Step, work document.Work) *summaries {
+	return &summaries{step: step, work: work, group: group, slots: make(chan struct{}, step.Parallel)}
+}
+
+// start makes a node whose summary is made in the background.
+func (s *summaries) start(hash document.Hash, summarise func() (string, error)) node {
+	done := make(chan struct{})
+	n := node{hash, done, new(string)}
+	s.group.Go(func() error {
+		text, err := summarise()
+		if err != nil {
+			return err
+		}
+		*n.text = text
+		close(done)
+		return nil
+	})
+	return n
+}
+
+// summariseLeaf returns the node of a run of text under one heading. It waits
+// for a slot, so that at most Step.Parallel texts are held.
+func (s *summaries) summariseLeaf(ctx context.Context, path string, texts []string, tokens int) (node, error) {
+	s.progress.sections.Add(1)
+	hash := s.hash("leaf", path, func(h hash.Hash) {
+		for _, text := range texts {
+			writeString(h, text)
+		}
+	})
+	if tokens <= verbatimTokens {
+		s.progress.done.Add(1)
+		text := strings.TrimSpace(strings.Join(texts, "\n\n"))
+		return s.start(hash, func() (string, error) { return text, nil }), nil
+	}
+	select {
+	case s.slots <- struct{}{}:
+	case <-ctx.Done():
+		return node{}, ctx.Err()
+	}
+	return s.start(hash, func() (string, error) {
+		defer func() { <-s.slots }()
+		return s.summary(ctx, hash, path, texts)
+	}), nil
+}
+
+// summariseNodes returns the node of several parts, named by their hashes.
+func (s *summaries) summariseNodes(ctx context.Context, path string, parts []node) node {
+	s.progress.sections.Add(1)
+	hash := s.hash("parts", path, func(h hash.Hash) {
+		for _, part := range parts {
+			h.Write(part.hash[:])
+		}
+	})
+	return s.start(hash, func() (string, error) {
+		texts := make([]string, len(parts))
+		for i, part := range parts {
+			text, err := part.wait(ctx)
+			if err != nil {
+				return "", err
+			}
+			texts[i] = text
+		}
+		return s.summary(ctx, hash, path, texts)
+	})
+}
+
+// summary returns the kept summary of a node, or makes one and keeps it.
+func (s *summaries) summary(ctx context.Context, hash document.Hash, path string, texts []string) (string, error) {
+	kept, err := s.step.Store.SectionSummaries(ctx, []document.Hash{hash})
+	if err != nil {
+		return "", fmt.Errorf("look up the summary of %q: %w", path, err)
+	}
+	if text, ok := kept[hash]; ok {
+		s.progress.reused.Add(1)
+		s.progress.done.Add(1)
+		return text, nil
+	}
+	began := time.Now()
+	text, err := s.step.Summariser.Summarise(ctx, path, texts)
+	if err != nil {
+		return "", fmt.Errorf("summarise %q: %w", path, err)
+	}
+	s.step.Metrics.ObserveStage("summarise", began)
+	s.progress.done.Add(1)
+	if err := s.step.Store.SaveSectionSummary(ctx, s.work, hash, text, s.progress.snapshot()); err != nil {
+		return "", fmt.Errorf("keep the summary of %q: %w", path, err)
+	}
+	s.step.Live.Report(ctx, s.work, s.progress.snapshot())
+	return text, nil
+}
+
+// hash names what a node summarises: by whom, under which headings, and what.
+func (s *summaries) hash(kind, path string, content func(hash.Hash)) document.Hash {
+	h := sha256.New()
+	writeString(h, s.step.Summariser.Version())
+	writeString(h, kind)
+	writeString(h, path)
+	content(h)
+	return document.Hash(h.Sum(nil))
+}
+
+// writeString writes s with its length, so that no two lists of strings look
+// the same.
+func writeString(h hash.Hash, s string) {
+	var length [8]byte
+	binary.BigEndian.PutUint64(length[:], uint64(len(s)))
+	h.Write(length[:])
+	h.Write([]byte(s))
+}
+
+// progress counts sections: the leaves and inner nodes of the tree.
+type progress struct {
+	sections, done, reused atomic.Int64
+}
+
+func (p *progress) snapshot() document.SummaryProgress {
+	return document.SummaryProgress{
+		Sections:       p.sections.Load(),
+		SectionsDone:   p.done.Load(),
+		SectionsReused: p.reused.Load(),
+	}
+}

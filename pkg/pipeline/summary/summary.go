@@ -1,0 +1,85 @@
+// Package summary is the step that summarises a document: a tree over its
+// headings, in which every summary is kept under the hash of what it
+// summarises, so that only what changed is summarised again.
+package summary
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+)
+
+// Objects opens originals. The reader fetches ranges as it is read and may be
+// read as slowly as one likes.
+type Objects interface {
+	Open(ctx context.Context, name string) (io.ReadSeekCloser, error)
+}
+
+// Store keeps summaries; see storetest.Summaries for the contract.
+type Store interface {
+	SectionSummaries(ctx context.Context, nodes []document.Hash) (map[document.Hash]string, error)
+	SaveSectionSummary(ctx context.Context, work document.Work, node document.Hash, text string, progress document.SummaryProgress) error
+	FinishSummary(ctx context.Context, work document.Work, summary document.Summary, progress document.SummaryProgress) error
+}
+
+// Summariser shortens texts that stand under one heading into one summary, in
+// their own language. Equal versions give summaries of equal worth, so that a
+// kept one can stand for a new one.
+type Summariser interface {
+	Summarise(ctx context.Context, heading string, texts []string) (string, error)
+	Model() string   // for people
+	Version() string // names model and prompt; kept summaries of another version are not used
+}
+
+// Live is told how far a task is; see knowledge.Live.
+type Live interface {
+	Report(ctx context.Context, work document.Work, progress any)
+}
+
+// Step summarises documents. Its fields are set once; Run may be called by
+// many goroutines.
+type Step struct {
+	Objects    Objects
+	Store      Store
+	Summariser Summariser
+	Live       Live
+	Metrics    *telemetry.Metrics
+	Log        *slog.Logger
+	Parallel   int // sections of one document being summarised at a time
+}
+
+// Run summarises one version of one document. It holds at most Parallel leaves
+// of text and, per heading level, a bounded number of child summaries,
+// whatever the size of the document.
+func (s *Step) Run(ctx context.Context, work document.Work) error {
+	source, err := s.Objects.Open(ctx, work.Object)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", work.Object, err)
+	}
+	defer source.Close()
+
+	parent := ctx
+	group, ctx := errgroup.WithContext(ctx)
+	tree := newBuilder(group, s, work)
+	text, failed := tree.read(ctx, source)
+	// A section that failed is why the rest was cancelled, so it goes first.
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("summarise %s: %w", work.Key, err)
+	}
+	if failed != nil {
+		return fmt.Errorf("read %s: %w", work.Object, failed)
+	}
+	summary := document.Summary{DocumentID: work.Document, Version: work.Version, Model: s.Summariser.Model(), Summary: text}
+	if err := s.Store.FinishSummary(parent, work, summary, tree.progress.snapshot()); err != nil {
+		return fmt.Errorf("finish summary of %s: %w", work.Key, err)
+	}
+	s.Log.InfoContext(ctx, "document is summarised", "key", work.Key, "version", work.Version,
+		"sections", tree.progress.sections.Load(), "reused", tree.progress.reused.Load())
+	return nil
+}
