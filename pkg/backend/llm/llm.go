@@ -1,0 +1,50 @@
+// Package llm asks models for embeddings and summaries: those of a provider
+// that speaks the OpenAI protocol, or the local ones, which need no provider.
+package llm
+
+import (
+	"context"
+	"strings"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// Models joins the local models and the providers, and picks by the model's
+// name. The zero value knows the local models only.
+type Models struct {
+	Embeddings *OpenAI // nil: no provider is configured
+	Chat       *OpenAI // nil: no provider is configured
+}
+
+// Embed returns one vector for each text, in order. One call is at most one
+// batch of what the provider takes: callers batch by count and tokens.
+func (m Models) Embed(ctx context.Context, model document.Model, texts []string) ([][]float32, error) {
+	switch {
+	case model.Name == LocalModel:
+		return Local{}.Embed(ctx, model, texts)
+	case m.Embeddings == nil:
+		return nil, fault.New(fault.BadRequest,
+			"embedding model %q needs a provider and none is configured: set GRISTMILL_OPENAI_BASE_URL and GRISTMILL_OPENAI_API_KEY, or GRISTMILL_EMBEDDING_MODEL=%s",
+			model.Name, LocalModel)
+	default:
+		return m.Embeddings.Embed(ctx, model, texts)
+	}
+}
+
+// Summarise returns a summary of the texts, which stand under the heading, in
+// their own language. Where there is nothing but a heading, that is returned.
+func (m Models) Summarise(ctx context.Context, model, heading string, texts []string) (string, error) {
+	switch {
+	case strings.TrimSpace(strings.Join(texts, "")) == "":
+		return strings.TrimSpace(heading), nil
+	case model == ExtractiveModel:
+		return Extractive{}.Summarise(ctx, model, heading, texts)
+	case m.Chat == nil:
+		return "", fault.New(fault.BadRequest,
+			"summary model %q needs a provider and none is configured: set GRISTMILL_SUMMARY_BASE_URL and GRISTMILL_SUMMARY_API_KEY (or GRISTMILL_OPENAI_BASE_URL and GRISTMILL_OPENAI_API_KEY), or GRISTMILL_SUMMARY_MODEL=%s",
+			model, ExtractiveModel)
+	default:
+		return m.Chat.Summarise(ctx, model, heading, texts)
+	}
+}

@@ -1,0 +1,84 @@
+package llm
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+)
+
+// vectorAnswer is the answer to a request for embeddings.
+type vectorAnswer struct {
+	Data []struct {
+		Index     int    `json:"index"`
+		Embedding vector `json:"embedding"`
+	} `json:"data"`
+	Usage struct {
+		PromptTokens int `json:"prompt_tokens"`
+	} `json:"usage"`
+}
+
+// vector is an embedding in JSON: base64 of little-endian float32, or an array
+// of numbers, which is what servers answer that ignore encoding_format.
+type vector []float32
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (v *vector) UnmarshalJSON(b []byte) error {
+	if b[0] != '"' {
+		return json.Unmarshal(b, (*[]float32)(v))
+	}
+	text := b[1 : len(b)-1]
+	if bytes.IndexByte(text, '\\') >= 0 { // some servers escape the slash
+		var s string
+		if err := json.Unmarshal(b, &s); err != nil {
+			return err
+		}
+		text = []byte(s)
+	}
+	return v.decodeBase64(text)
+}
+
+// decodeBase64 decodes piece by piece, so that the bytes between text and
+// numbers need no memory of their own. A piece ends on a border of numbers, of
+// bytes and of base64 groups.
+func (v *vector) decodeBase64(text []byte) error {
+	const numbers = 768
+	var raw [numbers * 4]byte
+	floats := make([]float32, 0, base64.StdEncoding.DecodedLen(len(text))/4)
+	for len(text) > 0 {
+		piece := text[:min(len(text), numbers*4/3*4)]
+		text = text[len(piece):]
+		n, err := base64.StdEncoding.Decode(raw[:], piece)
+		if err != nil {
+			return fmt.Errorf("decode vector: %w", err)
+		}
+		if n%4 != 0 {
+			return fmt.Errorf("decode vector: %d bytes left over", n%4)
+		}
+		for i := 0; i < n; i += 4 {
+			floats = append(floats, math.Float32frombits(binary.LittleEndian.Uint32(raw[i:])))
+		}
+	}
+	*v = floats
+	return nil
+}
+
+// check reports what is wrong with the vector's numbers, if anything is.
+func (v vector) check() error {
+	// Squares of float32 cannot overflow float64: the sum is finite exactly
+	// when every number is.
+	var sum float64
+	for _, x := range v {
+		sum += float64(x) * float64(x)
+	}
+	switch {
+	case math.IsNaN(sum) || math.IsInf(sum, 0):
+		return errors.New("a number that is not finite")
+	case sum == 0:
+		return errors.New("nothing but zeros")
+	}
+	return nil
+}

@@ -1,0 +1,71 @@
+package fakeprovider
+
+import (
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"net/http"
+	"strings"
+)
+
+func (p *Provider) serveChat(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	p.counts.ChatRequests++
+	fault := p.chat.take()
+	p.mu.Unlock()
+
+	var request struct {
+		Model    string `json:"model"`
+		Messages []struct {
+			Role    string `json:"role"`
+			Content string `json:"content"`
+		} `json:"messages"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
+		writeError(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	if len(request.Messages) == 0 {
+		writeError(w, http.StatusBadRequest, "no messages")
+		return
+	}
+	question := request.Messages[len(request.Messages)-1].Content
+	answer := Answer{Header: http.Header{}, Text: summaryOf(question)}
+	if fault != nil {
+		fault(&answer)
+	}
+	body, err := json.Marshal(map[string]any{
+		"object": "chat.completion",
+		"model":  request.Model,
+		"choices": []any{map[string]any{
+			"index":         0,
+			"finish_reason": "stop",
+			"message":       map[string]any{"role": "assistant", "content": answer.Text},
+		}},
+		"usage": map[string]any{
+			"prompt_tokens": tokensOf(question), "completion_tokens": tokensOf(answer.Text),
+			"total_tokens": tokensOf(question) + tokensOf(answer.Text),
+		},
+	})
+	if err != nil {
+		writeError(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	if p.wait(r.Context(), p.opts.Latency) != nil {
+		return // the client has gone
+	}
+	if fault == nil {
+		p.mu.Lock()
+		p.counts.ChatSummaries++
+		p.mu.Unlock()
+	}
+	p.send(r.Context(), w, answer, body)
+}
+
+// summaryOf is the summary of a question: its hash, and how it begins.
+func summaryOf(question string) string {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(question))
+	words := strings.Fields(question)
+	return fmt.Sprintf("Summary %08x: %s", hash.Sum32(), strings.Join(words[:min(len(words), 12)], " "))
+}

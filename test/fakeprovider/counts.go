@@ -1,0 +1,50 @@
+package fakeprovider
+
+import "maps"
+
+// Counts are what a provider has been asked for since it was started.
+type Counts struct {
+	Requests      int // for embeddings, refused ones included
+	Texts         int // in those that were answered well
+	Tokens        int // of those texts
+	MaxTexts      int // in one request
+	ChatRequests  int // refused ones included
+	ChatSummaries int // answered well
+}
+
+// Counts returns the counts so far.
+func (p *Provider) Counts() Counts {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.counts
+}
+
+// Embedded returns how often each text has been embedded in an answer that was
+// sent without a fault. It is empty unless Options.RecordTexts is set.
+func (p *Provider) Embedded() map[string]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.embedded)
+}
+
+// Forget sets all counts back to zero.
+func (p *Provider) Forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.counts = Counts{}
+	clear(p.embedded)
+}
+
+// countTexts notes texts that were answered.
+func (p *Provider) countTexts(texts []string, tokens int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.counts.Texts += len(texts)
+	p.counts.Tokens += tokens
+	p.counts.MaxTexts = max(p.counts.MaxTexts, len(texts))
+	if p.opts.RecordTexts {
+		for _, text := range texts {
+			p.embedded[text]++
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package fakeprovider
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+)
+
+func (p *Provider) serveEmbeddings(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	p.counts.Requests++
+	fault := p.embed.take()
+	p.mu.Unlock()
+
+	var request struct {
+		Model      string   `json:"model"`
+		Input      []string `json:"input"`
+		Encoding   string   `json:"encoding_format"`
+		Dimensions int      `json:"dimensions"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
+		writeError(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	if n := len(request.Input); n == 0 || n > p.opts.MaxTexts {
+		writeError(w, http.StatusBadRequest, fmt.Sprintf("%d texts, want 1 to %d", n, p.opts.MaxTexts))
+		return
+	}
+	dimensions := request.Dimensions
+	if dimensions == 0 {
+		dimensions = p.opts.Dimensions
+	}
+	encoding := request.Encoding
+	if p.opts.FloatsOnly {
+		encoding = "float"
+	}
+	tokens := 0
+	for _, text := range request.Input {
+		tokens += tokensOf(text)
+	}
+
+	answer := Answer{Header: http.Header{}}
+	var body []byte
+	if fault == nil && encoding == "base64" {
+		body = p.fastBody(request.Input, dimensions, request.Model, tokens)
+	} else {
+		for i, text := range request.Input {
+			answer.Data = append(answer.Data, Datum{Index: i, Vector: p.vectors.floats(text, dimensions)})
+		}
+		if fault != nil {
+			fault(&answer)
+		}
+		body = embeddingsBody(answer.Data, encoding, request.Model, tokens)
+	}
+	if answer.Status == 0 && p.work(r.Context(), len(request.Input)) != nil {
+		return // the client has gone
+	}
+	if fault == nil {
+		p.countTexts(request.Input, tokens)
+	}
+	p.send(r.Context(), w, answer, body)
+}
+
+// fastBody writes the answer that has no fault in it, without making numbers.
+func (p *Provider) fastBody(texts []string, dimensions int, model string, tokens int) []byte {
+	b := make([]byte, 0, len(texts)*(dimensions*16/3+64)+256)
+	b = append(b, `{"object":"list","data":[`...)
+	for i, text := range texts {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, `{"object":"embedding","index":`...)
+		b = strconv.AppendInt(b, int64(i), 10)
+		b = append(b, `,"embedding":"`...)
+		b = p.vectors.appendBase64(b, text, dimensions)
+		b = append(b, `"}`...)
+	}
+	return appendUsage(append(b, ']'), model, tokens)
+}
+
+func embeddingsBody(data []Datum, encoding, model string, tokens int) []byte {
+	b := []byte(`{"object":"list","data":[`)
+	for i, d := range data {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, `{"object":"embedding","index":`...)
+		b = strconv.AppendInt(b, int64(d.Index), 10)
+		b = append(b, `,"embedding":`...)
+		if encoding == "base64" {
+			b = append(appendEncoded(append(b, '"'), d.Vector), '"')
+		} else {
+			b = append(b, '[')
+			for j, x := range d.Vector {
+				if j > 0 {
+					b = append(b, ',')
+				}
+				b = strconv.AppendFloat(b, float64(x), 'g', -1, 32)
+			}
+			b = append(b, ']')
+		}
+		b = append(b, '}')
+	}
+	return appendUsage(append(b, ']'), model, tokens)
+}
+
+func appendUsage(b []byte, model string, tokens int) []byte {
+	return fmt.Appendf(b, `,"model":%q,"usage":{"prompt_tokens":%d,"total_tokens":%d}}`, model, tokens, tokens)
+}
