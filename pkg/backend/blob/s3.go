@@ -1,0 +1,145 @@
+package blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+const (
+	dialTimeout = 5 * time.Second
+	// requestTries is how often minio-go sends a request that gets no answer,
+	// or one that asks to come again; about a second in all.
+	requestTries = 3
+	// retryAfter is what callers are told when the server cannot be reached.
+	retryAfter = 5 * time.Second
+)
+
+// S3Config says where the objects are.
+type S3Config struct {
+	Endpoint  string // URL of the server: http://127.0.0.1:9000, https://s3.eu-west-1.amazonaws.com
+	AccessKey string
+	SecretKey string
+	Bucket    string
+	Region    string // asked of the server when empty
+}
+
+// S3 keeps objects in a bucket of an S3-compatible server. It is safe for
+// concurrent use.
+type S3 struct {
+	core     minio.Core
+	bucket   string
+	endpoint string
+}
+
+// NewS3 returns the object store in the configured bucket. It does not talk to
+// the server; Ping does.
+func NewS3(cfg S3Config) (*S3, error) {
+	u, err := url.Parse(cfg.Endpoint)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, fmt.Errorf("object storage endpoint %q: want a URL such as http://127.0.0.1:9000", cfg.Endpoint)
+	}
+	if cfg.Bucket == "" {
+		return nil, errors.New("object storage: no bucket is named")
+	}
+	secure := u.Scheme == "https"
+	transport, err := minio.DefaultTransport(secure)
+	if err != nil {
+		return nil, fmt.Errorf("object storage %s: %w", u.Host, err)
+	}
+	transport.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	core, err := minio.NewCore(u.Host, &minio.Options{
+		Creds:      credentials.NewStaticV4(cfg.AccessKey, cfg.SecretKey, ""),
+		Secure:     secure,
+		Transport:  transport,
+		Region:     cfg.Region,
+		MaxRetries: requestTries,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("object storage %s: %w", u.Host, err)
+	}
+	return &S3{core: *core, bucket: cfg.Bucket, endpoint: cfg.Endpoint}, nil
+}
+
+// EnsureBucket makes the bucket if it is not there.
+func (s *S3) EnsureBucket(ctx context.Context) error {
+	err := s.core.MakeBucket(ctx, s.bucket, minio.MakeBucketOptions{})
+	if response, ok := errors.AsType[minio.ErrorResponse](err); ok && response.Code == minio.BucketAlreadyOwnedByYou {
+		return nil
+	}
+	return s.failure(ctx, err, "make bucket", s.bucket)
+}
+
+// Ping reports whether the server answers and has the bucket.
+func (s *S3) Ping(ctx context.Context) error {
+	found, err := s.core.BucketExists(ctx, s.bucket)
+	if err != nil {
+		return s.failure(ctx, err, "look for bucket", s.bucket)
+	}
+	if !found {
+		return fmt.Errorf("object storage %s has no bucket %q: create it, or name another", s.endpoint, s.bucket)
+	}
+	return nil
+}
+
+// Delete removes the object; it is no error if there is none.
+func (s *S3) Delete(ctx context.Context, name string) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	err := s.core.RemoveObject(ctx, s.bucket, name, minio.RemoveObjectOptions{})
+	return s.failure(ctx, err, "delete object", name)
+}
+
+// List yields the objects whose names begin with prefix, in no promised order.
+func (s *S3) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
+	return func(yield func(Info, error) bool) {
+		options := minio.ListObjectsOptions{Prefix: prefix, Recursive: true}
+		for object := range s.core.ListObjectsIter(ctx, s.bucket, options) {
+			if object.Err != nil {
+				yield(Info{}, s.failure(ctx, object.Err, "list objects", prefix+"*"))
+				return
+			}
+			if !yield(Info{Name: object.Key, Size: object.Size, ModTime: object.LastModified}, nil) {
+				return
+			}
+		}
+		// minio-go ends the list without a word when ctx does.
+		if err := ctx.Err(); err != nil {
+			yield(Info{}, s.failure(ctx, err, "list objects", prefix+"*"))
+		}
+	}
+}
+
+// failure gives an error of minio-go its kind. Whatever is no answer of the
+// server at all is a server that cannot be reached.
+func (s *S3) failure(ctx context.Context, err error, operation, name string) error {
+	if err == nil {
+		return nil
+	}
+	cause := fmt.Errorf("%s %s: %w", operation, name, err)
+	if ctx.Err() != nil {
+		return cause
+	}
+	response, answered := errors.AsType[minio.ErrorResponse](err)
+	switch {
+	case response.Code == minio.NoSuchKey:
+		return fault.Wrap(fault.NotFound, cause, "object %s does not exist", name)
+	case response.Code == minio.PreconditionFailed:
+		return fault.Wrap(fault.Conflict, cause, "object %s was replaced while it was read", name)
+	case !answered, response.StatusCode >= http.StatusInternalServerError,
+		response.StatusCode == http.StatusTooManyRequests, response.StatusCode == http.StatusRequestTimeout:
+		return fault.Wrap(fault.Unavailable, cause, "object storage cannot be reached").After(retryAfter)
+	}
+	return cause
+}

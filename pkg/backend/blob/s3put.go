@@ -1,0 +1,148 @@
+package blob
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+const (
+	// partSize is all that a Put holds in memory. minio-go left to itself
+	// sizes parts of a stream of unknown length for the largest object there
+	// can be, at half a gibibyte each.
+	partSize = 8 << 20
+	// maxParts is S3's limit: objects of up to 78 GiB.
+	maxParts = 10_000
+	// firstRead is where the buffer starts to grow from.
+	firstRead = 64 << 10
+
+	partTimeout   = 2 * time.Minute
+	commitTimeout = time.Minute
+)
+
+// Put stores what r holds under name, replacing what was there, and returns
+// its size. Until the last byte has been read, a failing r or the end of ctx
+// leave nothing behind. The steps that begin and commit an upload are finished
+// even if ctx ends meanwhile: cut off in the middle, nobody could tell whether
+// they had happened.
+func (s *S3) Put(ctx context.Context, name string, r io.Reader) (size int64, err error) {
+	if err := checkName(name); err != nil {
+		return 0, err
+	}
+	part, last, err := readPart(ctx, r, nil)
+	if err != nil {
+		return 0, fmt.Errorf("put object %s: read source: %w", name, err)
+	}
+	if !last {
+		return s.putParts(ctx, name, part, r)
+	}
+	commit, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	_, err = s.core.Client.PutObject(commit, s.bucket, name, bytes.NewReader(part), int64(len(part)),
+		minio.PutObjectOptions{DisableMultipart: true})
+	if err != nil {
+		return 0, s.failure(commit, err, "put object", name)
+	}
+	return int64(len(part)), nil
+}
+
+// putParts uploads part and then what is left of r, one part after another.
+func (s *S3) putParts(ctx context.Context, name string, part []byte, r io.Reader) (size int64, err error) {
+	upload, err := s.begin(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if err != nil {
+			err = s.abort(ctx, name, upload, err)
+		}
+	}()
+	var parts []minio.CompletePart
+	for last := false; len(part) > 0; {
+		if len(parts) == maxParts {
+			return 0, fault.New(fault.TooLarge, "object %s is larger than %d bytes", name, int64(maxParts)*partSize)
+		}
+		done, err := s.putPart(ctx, name, upload, len(parts)+1, part)
+		if err != nil {
+			return 0, err
+		}
+		parts = append(parts, done)
+		size += int64(len(part))
+		if last {
+			break
+		}
+		if part, last, err = readPart(ctx, r, part); err != nil {
+			return 0, fmt.Errorf("put object %s: read source after %d bytes: %w", name, size, err)
+		}
+	}
+	return size, s.commit(ctx, name, upload, parts)
+}
+
+// begin starts an upload and returns its id.
+func (s *S3) begin(ctx context.Context, name string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	upload, err := s.core.NewMultipartUpload(ctx, s.bucket, name, minio.PutObjectOptions{})
+	return upload, s.failure(ctx, err, "begin upload of object", name)
+}
+
+func (s *S3) putPart(ctx context.Context, name, upload string, number int, part []byte) (minio.CompletePart, error) {
+	timed, cancel := context.WithTimeout(ctx, partTimeout)
+	defer cancel()
+	done, err := s.core.PutObjectPart(timed, s.bucket, name, upload, number,
+		bytes.NewReader(part), int64(len(part)), minio.PutObjectPartOptions{})
+	if err != nil {
+		return minio.CompletePart{}, s.failure(ctx, err, fmt.Sprintf("upload part %d of object", number), name)
+	}
+	return minio.CompletePart{PartNumber: number, ETag: done.ETag}, nil
+}
+
+// commit makes the object visible.
+func (s *S3) commit(ctx context.Context, name, upload string, parts []minio.CompletePart) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	_, err := s.core.CompleteMultipartUpload(ctx, s.bucket, name, upload, parts, minio.PutObjectOptions{})
+	return s.failure(ctx, err, "complete upload of object", name)
+}
+
+// abort removes the parts of an upload that failed with cause, which it
+// returns. A server that cannot be reached keeps them until its own clean-up.
+func (s *S3) abort(ctx context.Context, name, upload string, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	if err := s.core.AbortMultipartUpload(ctx, s.bucket, name, upload); err != nil {
+		return fmt.Errorf("%w (its upload %s is left behind: %v)", cause, upload, err)
+	}
+	return cause
+}
+
+// readPart reads a part from r into buf, which grows with what arrives: a small
+// document does not cost a whole part. last says that r has ended.
+func readPart(ctx context.Context, r io.Reader, buf []byte) (part []byte, last bool, err error) {
+	part = buf[:0]
+	for len(part) < partSize {
+		if err := ctx.Err(); err != nil {
+			return nil, false, err
+		}
+		if len(part) == cap(part) {
+			grown := make([]byte, len(part), min(max(2*cap(part), firstRead), partSize))
+			copy(grown, part)
+			part = grown
+		}
+		n, err := r.Read(part[len(part):cap(part)])
+		part = part[:len(part)+n]
+		if err == io.EOF {
+			return part, true, nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+	}
+	return part, false, nil
+}
