@@ -1,0 +1,325 @@
+package ingest_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"strings"
+	"sync"
+	"testing"
+	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/ingest"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+// memory is an object store, a database and a queue in one.
+type memory struct {
+	mu      sync.Mutex
+	objects map[string][]byte
+	uploads []document.Upload
+	queued  []document.TaskRef
+
+	acceptErr error
+	unchanged bool
+	queueErr  error
+}
+
+func (m *memory) Put(_ context.Context, name string, r io.Reader) (int64, error) {
+	body, err := io.ReadAll(r)
+	if err != nil {
+		return 0, fmt.Errorf("put %s: %w", name, err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.objects[name] = body
+	return int64(len(body)), nil
+}
+
+func (m *memory) Delete(_ context.Context, name string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.objects, name)
+	return nil
+}
+
+func (m *memory) EnsureCollection(_ context.Context, name string, model document.Model, chunking document.Chunking) (document.Collection, error) {
+	return document.Collection{ID: uuid.New(), Name: name, Space: document.Space{Model: model, Chunking: chunking}}, nil
+}
+
+func (m *memory) Accept(_ context.Context, upload document.Upload) (document.Accepted, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.acceptErr != nil {
+		return document.Accepted{}, m.acceptErr
+	}
+	if m.unchanged {
+		return document.Accepted{Unchanged: true}, nil
+	}
+	m.uploads = append(m.uploads, upload)
+	return document.Accepted{Job: document.Job{ID: uuid.New(), DocumentID: uuid.New(), Version: 1}}, nil
+}
+
+func (m *memory) Enqueue(_ context.Context, tasks ...document.TaskRef) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.queueErr != nil {
+		return m.queueErr
+	}
+	m.queued = append(m.queued, tasks...)
+	return nil
+}
+
+func newStep(t *testing.T) (*ingest.Step, *memory) {
+	t.Helper()
+	m := &memory{objects: map[string][]byte{}}
+	return &ingest.Step{
+		Objects: m, Store: m, Queue: m,
+		Log:      slog.New(slog.NewTextHandler(t.Output(), nil)),
+		MaxBytes: 1 << 20,
+		Model:    document.Model{Name: "local", Dimensions: 8},
+		Chunking: document.Chunking{Tokens: 400},
+	}, m
+}
+
+func ctxOf(t *testing.T) context.Context { return tenant.With(t.Context(), tenant.Default) }
+
+func TestUploadStoresAcceptsAndDispatches(t *testing.T) {
+	t.Parallel()
+	step, m := newStep(t)
+	const text = "---\ntitle: Mills\ntags: [flour, water]\nyear: 1850\n---\n# The mill\n\nIt grinds.\n"
+	request := document.UploadRequest{Key: "mills/old.md", Metadata: json.RawMessage(`{"year": 1851}`)}
+	if _, err := step.Upload(ctxOf(t), request, iotest.OneByteReader(strings.NewReader(text))); err != nil {
+		t.Fatal(err)
+	}
+	if len(m.uploads) != 1 || len(m.queued) != 2 {
+		t.Fatalf("%d accepted, %d tasks queued; want 1 and 2", len(m.uploads), len(m.queued))
+	}
+	got := m.uploads[0]
+	if stored := m.objects[got.Object]; string(stored) != text {
+		t.Errorf("stored %q", stored)
+	}
+	if !strings.HasPrefix(got.Object, "default/") {
+		t.Errorf("object %q is not in the tenant's folder", got.Object)
+	}
+	sum := sha256.Sum256([]byte(text))
+	got.Object, got.Collection = "", document.Collection{Name: got.Collection.Name}
+	want := document.Upload{
+		Collection: document.Collection{Name: "default"},
+		Key:        "mills/old.md",
+		Title:      "Mills",
+		Metadata:   json.RawMessage(`{"tags":["flour","water"],"title":"Mills","year":1851}`),
+		MediaType:  "text/markdown",
+		Size:       int64(len(text)),
+		SHA256:     hex.EncodeToString(sum[:]),
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestUploadTitlesDocuments(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ title, text, want string }{
+		{"Given", "---\ntitle: Own\n---\n# First\n", "Given"},
+		{"", "---\ntitle: Own\n---\n# First\n", "Own"},
+		{"", "---\ntitle: [broken\n---\n# First\n", "First"},
+		{"", "Intro\n\nFirst\n=====\n", "First"},
+		{"", "no heading\n", "page"},
+	} {
+		step, m := newStep(t)
+		if _, err := step.Upload(ctxOf(t), document.UploadRequest{Key: "a/page.md", Title: test.title}, strings.NewReader(test.text)); err != nil {
+			t.Fatal(err)
+		}
+		if got := m.uploads[0].Title; got != test.want {
+			t.Errorf("title of %q is %q, want %q", test.text, got, test.want)
+		}
+	}
+}
+
+// What cannot be accepted leaves nothing behind, wherever the fault lies and
+// however the bytes arrive.
+func TestBadContentChangesNothing(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("grain ", 20_000)
+	for name, test := range map[string]struct {
+		body   string
+		kind   fault.Kind
+		offset int64 // -1 for none
+	}{
+		"empty":                    {"", fault.EmptyDocument, -1},
+		"white space":              {" \t\r\n\u00a0\u3000", fault.EmptyDocument, -1},
+		"byte order mark alone":    {"\ufeff\n", fault.EmptyDocument, -1},
+		"invalid first byte":       {"\xffabc", fault.InvalidEncoding, 0},
+		"invalid later":            {long + "\xc3(", fault.InvalidEncoding, int64(len(long))},
+		"surrogate":                {"ab\xed\xa0\x80", fault.InvalidEncoding, 2},
+		"overlong":                 {"\xc0\xaf", fault.InvalidEncoding, 0},
+		"cut off inside a rune":    {"grain \xe2\x82", fault.InvalidEncoding, 6},
+		"NUL":                      {"gra\x00in", fault.InvalidEncoding, 3},
+		"invalid before NUL":       {"g\xff\x00", fault.InvalidEncoding, 1},
+		"UTF-16":                   {"\xff\xfeg\x00r\x00", fault.InvalidEncoding, 0},
+		"too large":                {strings.Repeat("x", 1<<20+1), fault.TooLarge, -1},
+		"PNG":                      {"\x89PNG\x0d\x0a\x1a\x0a\x00\x00\x00\x0dIHDR", fault.UnsupportedMediaType, -1},
+		"PDF":                      {"%PDF-1.7\n1 0 obj\n", fault.UnsupportedMediaType, -1},
+		"JPEG":                     {"\xff\xd8\xff\xe0\x00\x10JFIF", fault.UnsupportedMediaType, -1},
+		"ZIP, such as a Word file": {"PK\x03\x04\x14\x00\x06\x00", fault.UnsupportedMediaType, -1},
+	} {
+		for how, reader := range map[string]func(io.Reader) io.Reader{
+			"whole": func(r io.Reader) io.Reader { return r }, "byte by byte": iotest.OneByteReader, "data with EOF": iotest.DataErrReader,
+		} {
+			step, m := newStep(t)
+			_, err := step.Upload(ctxOf(t), document.UploadRequest{Key: "k.md"}, reader(strings.NewReader(test.body)))
+			f := fault.As(err)
+			if f == nil || f.Kind != test.kind {
+				t.Errorf("%s, %s: %v, want %s", name, how, err, test.kind)
+				continue
+			}
+			offset := int64(-1)
+			if f.Offset != nil {
+				offset = *f.Offset
+			}
+			if offset != test.offset {
+				t.Errorf("%s, %s: offset %d, want %d", name, how, offset, test.offset)
+			}
+			if len(m.objects)+len(m.uploads)+len(m.queued) != 0 {
+				t.Errorf("%s, %s: left %d objects, %d uploads, %d tasks", name, how, len(m.objects), len(m.uploads), len(m.queued))
+			}
+		}
+	}
+}
+
+func TestTextThatLooksLikeABinarySignatureIsText(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"BM25 ranks documents.", "ID3 tags hold titles.", "GIF89a is a format.", "OggS", "\ufeff# Title", "%!PS-Adobe- is how PostScript begins", "가나다 곡물"} {
+		step, _ := newStep(t)
+		if _, err := step.Upload(ctxOf(t), document.UploadRequest{Key: "k.md"}, strings.NewReader(text)); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestBadRequestsChangeNothing(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		request document.UploadRequest
+		kind    fault.Kind
+	}{
+		{document.UploadRequest{}, fault.BadRequest},
+		{document.UploadRequest{Key: "../secret"}, fault.BadRequest},
+		{document.UploadRequest{Key: "a/../b"}, fault.BadRequest},
+		{document.UploadRequest{Key: "a/./b"}, fault.BadRequest},
+		{document.UploadRequest{Key: "a\nb"}, fault.BadRequest},
+		{document.UploadRequest{Key: "a\x00b"}, fault.BadRequest},
+		{document.UploadRequest{Key: "a\x7fb"}, fault.BadRequest},
+		{document.UploadRequest{Key: "a\xffb"}, fault.BadRequest},
+		{document.UploadRequest{Key: strings.Repeat("k", 1025)}, fault.BadRequest},
+		{document.UploadRequest{Key: "k", Title: strings.Repeat("t", 513)}, fault.BadRequest},
+		{document.UploadRequest{Key: "k", Title: "a\tb"}, fault.BadRequest},
+		{document.UploadRequest{Key: "k", Collection: "no/slash"}, fault.BadRequest},
+		{document.UploadRequest{Key: "k", Collection: strings.Repeat("c", 129)}, fault.BadRequest},
+		{document.UploadRequest{Key: "k", Metadata: json.RawMessage(`{"a":`)}, fault.InvalidMetadata},
+		{document.UploadRequest{Key: "k", Metadata: json.RawMessage(`[]`)}, fault.InvalidMetadata},
+	} {
+		step, m := newStep(t)
+		_, err := step.Upload(ctxOf(t), test.request, strings.NewReader("text"))
+		if !fault.Is(err, test.kind) {
+			t.Errorf("%+v: %v, want %s", test.request, err, test.kind)
+		}
+		if len(m.objects)+len(m.uploads) != 0 {
+			t.Errorf("%+v: left something behind", test.request)
+		}
+	}
+}
+
+func TestUploadKeepsTheLongestKey(t *testing.T) {
+	t.Parallel()
+	step, m := newStep(t)
+	key := strings.Repeat("k", 1024)
+	if _, err := step.Upload(ctxOf(t), document.UploadRequest{Key: key}, strings.NewReader("text")); err != nil || m.uploads[0].Key != key {
+		t.Errorf("key of 1024 bytes: %v", err)
+	}
+}
+
+func TestUploadThatIsCutOff(t *testing.T) {
+	t.Parallel()
+	step, m := newStep(t)
+	body := io.MultiReader(strings.NewReader("half a docu"), iotest.ErrReader(io.ErrUnexpectedEOF))
+	_, err := step.Upload(ctxOf(t), document.UploadRequest{Key: "k.md"}, body)
+	if !fault.Is(err, fault.BadRequest) || !strings.Contains(err.Error(), "11 bytes") {
+		t.Errorf("error %v does not say where the upload was cut off", err)
+	}
+	if len(m.objects) != 0 {
+		t.Error("half a document is stored")
+	}
+}
+
+func TestUnchangedUploadLeavesNoObject(t *testing.T) {
+	t.Parallel()
+	step, m := newStep(t)
+	m.unchanged = true
+	accepted, err := step.Upload(ctxOf(t), document.UploadRequest{Key: "k.md"}, strings.NewReader("text"))
+	if err != nil || !accepted.Unchanged {
+		t.Fatalf("%+v, %v", accepted, err)
+	}
+	if len(m.objects) != 0 || len(m.queued) != 0 {
+		t.Errorf("left %v, queued %v", maps.Keys(m.objects), m.queued)
+	}
+}
+
+func TestRefusedDocumentLeavesNoObject(t *testing.T) {
+	t.Parallel()
+	step, m := newStep(t)
+	m.acceptErr = errors.New("violates a constraint")
+	if _, err := step.Upload(ctxOf(t), document.UploadRequest{Key: "k.md"}, strings.NewReader("text")); err == nil {
+		t.Fatal("no error")
+	}
+	if len(m.objects) != 0 {
+		t.Error("an object without a document is left")
+	}
+}
+
+// When nobody knows whether the transaction was committed, the original stays:
+// a document without one would be lost.
+func TestUncertainDocumentKeepsItsObject(t *testing.T) {
+	t.Parallel()
+	step, m := newStep(t)
+	m.acceptErr = fault.New(fault.Unavailable, "connection reset")
+	if _, err := step.Upload(ctxOf(t), document.UploadRequest{Key: "k.md"}, strings.NewReader("text")); !fault.Is(err, fault.Unavailable) {
+		t.Fatal(err)
+	}
+	if len(m.objects) != 1 {
+		t.Error("the original is gone, though its document may have been accepted")
+	}
+}
+
+func TestQueueDownDoesNotRefuseUploads(t *testing.T) {
+	t.Parallel()
+	step, m := newStep(t)
+	m.queueErr = fault.New(fault.Unavailable, "redis is down")
+	if _, err := step.Upload(ctxOf(t), document.UploadRequest{Key: "k.md"}, strings.NewReader("text")); err != nil {
+		t.Error(err)
+	}
+	if len(m.uploads) != 1 {
+		t.Error("not accepted")
+	}
+}
+
+func TestUploadNeedsATenant(t *testing.T) {
+	t.Parallel()
+	step, m := newStep(t)
+	if _, err := step.Upload(t.Context(), document.UploadRequest{Key: "k.md"}, bytes.NewReader([]byte("text"))); err == nil || len(m.objects) != 0 {
+		t.Errorf("stored on nobody's behalf: %v", err)
+	}
+}
