@@ -7,8 +7,11 @@ import (
 	"io/fs"
 )
 
-//go:embed sqlite/*.sql
+//go:embed postgres/*.sql sqlite/*.sql
 var files embed.FS
+
+// Postgres returns the migrations of the PostgreSQL store, for goose.
+func Postgres() fs.FS { return directory("postgres") }
 
 // SQLite returns the migrations of the SQLite store, for goose.
 func SQLite() fs.FS { return directory("sqlite") }
