@@ -1,0 +1,48 @@
+package sqlite
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// A cursor is the name of its list and the place of the last item that was
+// returned, in JSON, in base64url.
+
+// cut makes a page of a list out of up to limit+1 items, the last of which
+// only shows that there are more. at returns an item's place in the list.
+func cut[T any](list string, items []T, limit int, at func(T) any) (document.List[T], error) {
+	if len(items) <= limit {
+		return document.List[T]{Items: items}, nil
+	}
+	place, err := json.Marshal(at(items[limit-1]))
+	if err != nil {
+		return document.List[T]{}, fmt.Errorf("cursor: %w", err)
+	}
+	cursor := base64.RawURLEncoding.EncodeToString([]byte(list + "\n" + string(place)))
+	return document.List[T]{Items: items[:limit], NextCursor: cursor}, nil
+}
+
+// decodeCursor reads the place that a cursor of the list stands for. It leaves
+// place alone for the first page.
+func decodeCursor(list, cursor string, place any) error {
+	if cursor == "" {
+		return nil
+	}
+	text, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err == nil {
+		after, ours := strings.CutPrefix(string(text), list+"\n")
+		if !ours {
+			return fault.New(fault.BadRequest, "the cursor is not one of this list: list from the start")
+		}
+		err = json.Unmarshal([]byte(after), place)
+	}
+	if err != nil {
+		return fault.Wrap(fault.BadRequest, err, "the cursor is not one of this list: list from the start")
+	}
+	return nil
+}

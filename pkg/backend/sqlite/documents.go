@@ -1,0 +1,130 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// Document returns one document as readers see it.
+func (s *Store) Document(ctx context.Context, id uuid.UUID) (d document.Document, err error) {
+	defer describe(&err, "document %s", id)
+	err = s.read(ctx, func(tx transaction) error {
+		d, err = scanDocument(tx.QueryRowContext(ctx, selectDocuments+`
+			WHERE d.tenant = ?1 AND d.id = ?2 AND d.deleted_at IS NULL
+			  AND v.version = coalesce(d.live_version, d.newest_version)`, tx.tenant, id))
+		return orNoDocument(err, id)
+	})
+	return d, err
+}
+
+// newestDocument returns a document with what its newest version says.
+func newestDocument(ctx context.Context, tx transaction, id uuid.UUID) (document.Document, error) {
+	return scanDocument(tx.QueryRowContext(ctx, selectDocuments+`
+		WHERE d.tenant = ?1 AND d.id = ?2 AND v.version = d.newest_version`, tx.tenant, id))
+}
+
+// Documents lists documents, newest first.
+func (s *Store) Documents(ctx context.Context, filter document.DocumentFilter, page document.Page) (list document.List[document.Document], err error) {
+	defer describe(&err, "list documents")
+	var before uuid.UUID
+	if err := decodeCursor("documents", page.Cursor, &before); err != nil {
+		return list, err
+	}
+	err = s.read(ctx, func(tx transaction) error {
+		rows, err := tx.QueryContext(ctx, selectDocuments+`
+			WHERE d.tenant = ?1 AND d.deleted_at IS NULL
+			  AND v.version = coalesce(d.live_version, d.newest_version)
+			  AND (?2 = '' OR c.name = ?2)
+			  AND substr(d.key, 1, length(?3)) = ?3
+			  AND (?4 = '' OR d.state = ?4)
+			  AND (?5 = '' OR d.id < ?6)
+			ORDER BY d.id DESC
+			LIMIT ?7`, tx.tenant, filter.Collection, filter.KeyPrefix, filter.State, page.Cursor, before, page.Limit+1)
+		documents, err := collect(rows, err, scanDocument)
+		if err != nil {
+			return err
+		}
+		list, err = cut("documents", documents, page.Limit, func(d document.Document) any { return d.ID })
+		return err
+	})
+	return list, err
+}
+
+// Summary returns the summary of the live version.
+func (s *Store) Summary(ctx context.Context, id uuid.UUID) (summary document.Summary, err error) {
+	defer describe(&err, "summary of document %s", id)
+	err = s.read(ctx, func(tx transaction) error {
+		var model, text sql.NullString
+		if err := tx.QueryRowContext(ctx, `
+			SELECT coalesce(d.live_version, 0), s.model, s.summary
+			FROM documents d
+			LEFT JOIN summaries s ON s.tenant = d.tenant AND s.document = d.id AND s.version = d.live_version
+			WHERE d.tenant = ?1 AND d.id = ?2 AND d.deleted_at IS NULL`, tx.tenant, id).
+			Scan(&summary.Version, &model, &text); err != nil {
+			return orNoDocument(err, id)
+		}
+		if !text.Valid {
+			return fault.New(fault.NotFound, "document %s has no summary yet", id)
+		}
+		summary.DocumentID, summary.Model, summary.Summary = id, model.String, text.String
+		return nil
+	})
+	return summary, err
+}
+
+// DeleteDocument hides the document at once and cancels its unfinished tasks.
+func (s *Store) DeleteDocument(ctx context.Context, id uuid.UUID) (err error) {
+	defer describe(&err, "delete document %s", id)
+	return s.write(ctx, func(tx transaction) error {
+		var deleted bool
+		if err := tx.QueryRowContext(ctx, `
+			UPDATE documents SET state = 'deleting', deleted_at = ?3, updated_at = ?3
+			WHERE tenant = ?1 AND id = ?2 AND deleted_at IS NULL
+			RETURNING true`, tx.tenant, id, tx.now).Scan(&deleted); err != nil {
+			return orNoDocument(err, id)
+		}
+		rows, err := tx.QueryContext(ctx, `
+			SELECT document, version, kind FROM tasks
+			WHERE tenant = ?1 AND document = ?2 AND state IN ('queued', 'running', 'waiting')`, tx.tenant, id)
+		refs, err := collect(rows, err, scanRef(tx.tenant))
+		if err != nil {
+			return err
+		}
+		for _, ref := range refs {
+			if err := endTask(ctx, tx, ref, document.Cancelled, documentDeleted); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func orNoDocument(err error, id uuid.UUID) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return fault.New(fault.NotFound, "there is no document %s", id)
+	}
+	return err
+}
+
+const selectDocuments = `
+	SELECT d.id, c.name, d.key, v.title, d.state, v.version, v.size, v.sha256, v.media_type, v.metadata,
+	       d.created_at, d.updated_at, v.object
+	FROM documents d
+	JOIN collections c ON c.tenant = d.tenant AND c.id = d.collection
+	JOIN versions v    ON v.tenant = d.tenant AND v.document = d.id
+`
+
+// scanDocument scans a row of selectDocuments.
+func scanDocument(row scanner) (d document.Document, err error) {
+	var created, updated micros
+	err = row.Scan(&d.ID, &d.Collection, &d.Key, &d.Title, &d.State, &d.Version, &d.Size, &d.SHA256, &d.MediaType,
+		(*[]byte)(&d.Metadata), &created, &updated, &d.Object)
+	d.CreatedAt, d.UpdatedAt = created.time(), updated.time()
+	return d, err
+}

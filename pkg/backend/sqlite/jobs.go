@@ -1,0 +1,155 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// Job returns one job.
+func (s *Store) Job(ctx context.Context, id uuid.UUID) (job document.Job, err error) {
+	defer describe(&err, "job %s", id)
+	err = s.read(ctx, func(tx transaction) error {
+		job, err = scanJob(tx.QueryRowContext(ctx, selectJobs+`
+			WHERE j.tenant = ?1 AND j.id = ?2`, tx.tenant, id))
+		if errors.Is(err, sql.ErrNoRows) {
+			return fault.New(fault.NotFound, "there is no job %s", id)
+		}
+		return err
+	})
+	return job, err
+}
+
+// Jobs lists jobs, newest first.
+func (s *Store) Jobs(ctx context.Context, filter document.JobFilter, page document.Page) (list document.List[document.Job], err error) {
+	defer describe(&err, "list jobs")
+	var before uuid.UUID
+	if err := decodeCursor("jobs", page.Cursor, &before); err != nil {
+		return list, err
+	}
+	err = s.read(ctx, func(tx transaction) error {
+		rows, err := tx.QueryContext(ctx, selectJobs+`
+			WHERE j.tenant = ?1
+			  AND (?2 = '' OR j.state = ?2)
+			  AND (?3 = '' OR c.name = ?3)
+			  AND (?4 = ?5 OR j.document = ?4)
+			  AND (?6 = '' OR j.id < ?7)
+			ORDER BY j.id DESC
+			LIMIT ?8`, tx.tenant, filter.State, filter.Collection, filter.Document, uuid.Nil,
+			page.Cursor, before, page.Limit+1)
+		jobs, err := collect(rows, err, scanJob)
+		if err != nil {
+			return err
+		}
+		list, err = cut("jobs", jobs, page.Limit, func(job document.Job) any { return job.ID })
+		return err
+	})
+	return list, err
+}
+
+// addJob writes the job of a version and its tasks, queued and dispatched.
+func addJob(ctx context.Context, tx transaction, id uuid.UUID, version int) error {
+	job, err := uuid.NewV7()
+	if err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `
+		INSERT INTO jobs (tenant, id, document, version, state, created_at)
+		VALUES (?1, ?2, ?3, ?4, 'queued', ?5)`, tx.tenant, job, id, version, tx.now); err != nil {
+		return err
+	}
+	for _, kind := range document.TaskKinds {
+		if _, err := tx.ExecContext(ctx, `
+			INSERT INTO tasks (tenant, document, version, kind, state, dispatched_at)
+			VALUES (?1, ?2, ?3, ?4, 'queued', ?5)`, tx.tenant, id, version, kind, tx.now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// combineJob writes the state of a job that follows from those of its tasks.
+// Whoever changes a task's state calls it in the same transaction.
+func combineJob(ctx context.Context, tx transaction, id uuid.UUID, version int) error {
+	rows, err := tx.QueryContext(ctx, `
+		SELECT state FROM tasks WHERE tenant = ?1 AND document = ?2 AND version = ?3`, tx.tenant, id, version)
+	states, err := collect(rows, err, func(row scanner) (state document.JobState, err error) {
+		return state, row.Scan(&state)
+	})
+	if err != nil {
+		return err
+	}
+	state := document.CombineStates(states...)
+	_, err = tx.ExecContext(ctx, `
+		UPDATE jobs SET
+			state       = ?4,
+			finished_at = iif(?5, ?6, NULL)
+		WHERE tenant = ?1 AND document = ?2 AND version = ?3`,
+		tx.tenant, id, version, state, state.Ended(), tx.now)
+	return err
+}
+
+func jobOf(ctx context.Context, tx transaction, id uuid.UUID, version int) (document.Job, error) {
+	return scanJob(tx.QueryRowContext(ctx, selectJobs+`
+		WHERE j.tenant = ?1 AND j.document = ?2 AND j.version = ?3`, tx.tenant, id, version))
+}
+
+const selectJobs = `
+	SELECT j.id, j.document, c.name, j.version, j.state, j.created_at, j.started_at, j.finished_at,
+	       k.state, k.attempt, k.error, k.next_attempt_at, k.progress,
+	       s.state, s.attempt, s.error, s.next_attempt_at, s.progress
+	FROM jobs j
+	JOIN documents d   ON d.tenant = j.tenant AND d.id = j.document
+	JOIN collections c ON c.tenant = d.tenant AND c.id = d.collection
+	JOIN tasks k ON k.tenant = j.tenant AND k.document = j.document AND k.version = j.version AND k.kind = 'knowledge'
+	JOIN tasks s ON s.tenant = j.tenant AND s.document = j.document AND s.version = j.version AND s.kind = 'summary'
+`
+
+// scanJob scans a row of selectJobs. The job's error is that of the first task
+// that has one, its next attempt the next one of any task.
+func scanJob(row scanner) (document.Job, error) {
+	var (
+		job                                document.Job
+		knowledge                          = &job.Tasks.Knowledge
+		summary                            = &job.Tasks.Summary
+		created                            micros
+		started, finished                  *micros
+		knowledgeNext, summaryNext         *micros
+		knowledgeProgress, summaryProgress []byte
+	)
+	if err := row.Scan(&job.ID, &job.DocumentID, &job.Collection, &job.Version, &job.State, &created, &started, &finished,
+		&knowledge.State, &knowledge.Attempt, &knowledge.Error, &knowledgeNext, &knowledgeProgress,
+		&summary.State, &summary.Attempt, &summary.Error, &summaryNext, &summaryProgress); err != nil {
+		return job, err
+	}
+	if err := json.Unmarshal(knowledgeProgress, &knowledge.KnowledgeProgress); err != nil {
+		return job, fmt.Errorf("progress of job %s: %w", job.ID, err)
+	}
+	if err := json.Unmarshal(summaryProgress, &summary.SummaryProgress); err != nil {
+		return job, fmt.Errorf("progress of job %s: %w", job.ID, err)
+	}
+	job.CreatedAt, job.StartedAt, job.FinishedAt = created.time(), timeOrNil(started), timeOrNil(finished)
+	knowledge.NextAttemptAt, summary.NextAttemptAt = timeOrNil(knowledgeNext), timeOrNil(summaryNext)
+	job.NextAttemptAt = earlier(knowledge.NextAttemptAt, summary.NextAttemptAt)
+	job.Error = knowledge.Error
+	if job.Error == "" {
+		job.Error = summary.Error
+	}
+	return job, nil
+}
+
+// earlier returns the earlier of two times, either of which may be missing.
+func earlier(a, b *time.Time) *time.Time {
+	if a == nil || b != nil && b.Before(*a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,214 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// Known returns those of the hashes whose passages are in the space, in the
+// order in which they were given.
+func (s *Store) Known(ctx context.Context, space document.Space, hashes []document.Hash) (known []document.Hash, err error) {
+	defer describe(&err, "look up %d passages in space %d", len(hashes), space.ID)
+	wanted, err := hashList(hashes)
+	if err != nil {
+		return nil, err
+	}
+	err = s.write(ctx, func(tx transaction) error {
+		if err := copyPassages(ctx, tx, space, wanted); err != nil {
+			return err
+		}
+		rows, err := tx.QueryContext(ctx, `
+			SELECT p.hash
+			FROM json_each(?3) wanted
+			JOIN passages p ON p.tenant = ?1 AND p.space = ?2 AND p.hash = unhex(wanted.value)
+			ORDER BY wanted.key`, tx.tenant, space.ID, wanted)
+		known, err = collect(rows, err, scanHash)
+		return err
+	})
+	return known, err
+}
+
+// copyPassages copies passages into the space from others of the same model.
+func copyPassages(ctx context.Context, tx transaction, space document.Space, wanted string) error {
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO passages (tenant, space, hash, created_at, tokens, embedding, heading_path, context, content)
+		SELECT p.tenant, ?2, p.hash, ?6, p.tokens, p.embedding, p.heading_path, p.context, p.content
+		FROM json_each(?3) wanted
+		JOIN spaces s   ON s.tenant = ?1 AND s.id <> ?2 AND s.model = ?4 AND s.dimensions = ?5
+		JOIN passages p ON p.tenant = ?1 AND p.space = s.id AND p.hash = unhex(wanted.value)
+		WHERE true
+		ON CONFLICT (tenant, space, hash) DO NOTHING`,
+		tx.tenant, space.ID, wanted, space.Model.Name, space.Model.Dimensions, tx.now)
+	return err
+}
+
+// Write stores new passages, places and progress.
+func (s *Store) Write(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress) (err error) {
+	defer describe(&err, "write %d new passages and %d places of %s", len(batch.New), len(batch.Places), work)
+	return s.write(ctx, func(tx transaction) error {
+		if err := checkLease(ctx, tx, work); err != nil {
+			return err
+		}
+		if err := addPassages(ctx, tx, work.Space, batch.New); err != nil {
+			return err
+		}
+		if err := addPlaces(ctx, tx, work, batch.Places); err != nil {
+			return err
+		}
+		return saveProgress(ctx, tx, work, progress)
+	})
+}
+
+func addPassages(ctx context.Context, tx transaction, space document.Space, passages []document.Embedded) error {
+	insert, err := tx.PrepareContext(ctx, `
+		INSERT INTO passages (tenant, space, hash, created_at, tokens, embedding, heading_path, context, content)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+		ON CONFLICT (tenant, space, hash) DO NOTHING`)
+	if err != nil {
+		return err
+	}
+	defer insert.Close()
+	for _, p := range passages {
+		vector, err := encodeVector(p.Vector, space.Model)
+		if err != nil {
+			return err
+		}
+		headings, err := json.Marshal(append([]string{}, p.HeadingPath...))
+		if err != nil {
+			return err
+		}
+		if _, err := insert.ExecContext(ctx, tx.tenant, space.ID, p.Hash[:], tx.now, p.Tokens,
+			vector, string(headings), p.Context, p.Content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func addPlaces(ctx context.Context, tx transaction, work document.Work, places []document.Place) error {
+	insert, err := tx.PrepareContext(ctx, `
+		INSERT INTO manifest (tenant, document, version, ordinal, passage, start_byte, end_byte)
+		SELECT ?1, ?2, ?3, ?4, id, ?5, ?6
+		FROM passages WHERE tenant = ?1 AND space = ?7 AND hash = ?8`)
+	if err != nil {
+		return err
+	}
+	defer insert.Close()
+	for _, place := range places {
+		result, err := insert.ExecContext(ctx, tx.tenant, work.Document, work.Version, place.Ordinal,
+			place.Start, place.End, work.Space.ID, place.Hash[:])
+		if err != nil {
+			return err
+		}
+		if placed, err := result.RowsAffected(); err != nil {
+			return err
+		} else if placed == 0 {
+			return fault.New(fault.Conflict, "passage %x of place %d is not in space %d any more",
+				place.Hash, place.Ordinal, work.Space.ID)
+		}
+	}
+	return nil
+}
+
+// Publish makes the version live and ends the task.
+func (s *Store) Publish(ctx context.Context, work document.Work, progress document.KnowledgeProgress) (err error) {
+	defer describe(&err, "publish %s", work)
+	return s.write(ctx, func(tx transaction) error {
+		if err := checkLease(ctx, tx, work); err != nil {
+			return err
+		}
+		live, err := liveVersion(ctx, tx, work.Document)
+		if err != nil {
+			return err
+		}
+		if live > work.Version {
+			return endTask(ctx, tx, work.TaskRef, document.Cancelled, supersededBy(live))
+		}
+		if err := checkPlaces(ctx, tx, work, progress.Passages); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `
+			UPDATE documents SET live_version = ?3, state = 'ready', updated_at = ?4
+			WHERE tenant = ?1 AND id = ?2`, tx.tenant, work.Document, work.Version, tx.now); err != nil {
+			return err
+		}
+		if err := saveProgress(ctx, tx, work, progress); err != nil {
+			return err
+		}
+		return endTask(ctx, tx, work.TaskRef, document.Succeeded, "")
+	})
+}
+
+// liveVersion returns the version that readers see, or 0.
+func liveVersion(ctx context.Context, tx transaction, id uuid.UUID) (live int, err error) {
+	err = tx.QueryRowContext(ctx, `
+		SELECT coalesce(live_version, 0) FROM documents WHERE tenant = ?1 AND id = ?2`, tx.tenant, id).Scan(&live)
+	return live, err
+}
+
+// checkPlaces fails unless so many places are there. Each has its passage: the
+// tables see to that.
+func checkPlaces(ctx context.Context, tx transaction, work document.Work, want int64) error {
+	var got int64
+	if err := tx.QueryRowContext(ctx, `
+		SELECT count(*) FROM manifest WHERE tenant = ?1 AND document = ?2 AND version = ?3`,
+		tx.tenant, work.Document, work.Version).Scan(&got); err != nil {
+		return err
+	}
+	if got != want {
+		return fmt.Errorf("%d places are stored, not %d", got, want)
+	}
+	return nil
+}
+
+// saveProgress keeps what a task has done so far.
+func saveProgress(ctx context.Context, tx transaction, work document.Work, progress any) error {
+	text, err := json.Marshal(progress)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `
+		UPDATE tasks SET progress = ?5
+		WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND kind = ?4`,
+		tx.tenant, work.Document, work.Version, work.Kind, string(text))
+	return err
+}
+
+// encodeVector returns the vector as vec_distance_cosine reads it.
+func encodeVector(vector []float32, model document.Model) ([]byte, error) {
+	if len(vector) != model.Dimensions {
+		return nil, fmt.Errorf("vector of %d dimensions where model %s has %d", len(vector), model.Name, model.Dimensions)
+	}
+	blob := make([]byte, 0, 4*len(vector))
+	for _, v := range vector {
+		blob = binary.LittleEndian.AppendUint32(blob, math.Float32bits(v))
+	}
+	return blob, nil
+}
+
+// hashList returns the hashes as json_each reads them.
+func hashList(hashes []document.Hash) (string, error) {
+	list := make([]string, len(hashes))
+	for i, hash := range hashes {
+		list[i] = hex.EncodeToString(hash[:])
+	}
+	text, err := json.Marshal(list)
+	return string(text), err
+}
+
+func scanHash(row scanner) (document.Hash, error) {
+	var hash []byte
+	if err := row.Scan(&hash); err != nil {
+		return document.Hash{}, err
+	}
+	return document.Hash(hash), nil // the tables see to its length
+}

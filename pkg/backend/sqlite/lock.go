@@ -1,0 +1,38 @@
+package sqlite
+
+import (
+	"database/sql"
+	"errors"
+
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// processLock keeps other processes, and other stores of this one, away from a
+// database. It is an empty SQLite database beside it in an exclusive
+// transaction: the operating system ends that with the process, however it
+// dies, on every platform.
+type processLock struct {
+	db *sql.DB
+	tx *sql.Tx
+}
+
+func lockProcess(path string) (*processLock, error) {
+	db, err := openPool(path+".lock", "_txlock=exclusive&_busy_timeout=0", 1)
+	if err != nil {
+		return nil, err
+	}
+	tx, err := db.Begin()
+	if err != nil {
+		db.Close()
+		if isBusy(err) {
+			return nil, fault.Wrap(fault.Conflict, err,
+				"another process is using %s: stop it, or choose another data directory", path)
+		}
+		return nil, err
+	}
+	return &processLock{db: db, tx: tx}, nil
+}
+
+func (l *processLock) release() error {
+	return errors.Join(l.tx.Rollback(), l.db.Close())
+}

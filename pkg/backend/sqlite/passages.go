@@ -1,0 +1,65 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// Passages lists the passages of the live version, in order.
+func (s *Store) Passages(ctx context.Context, id uuid.UUID, page document.Page) (list document.List[document.Passage], err error) {
+	defer describe(&err, "list passages of document %s", id)
+	after, name := passageCursor{Ordinal: -1}, "passages of "+id.String()
+	if err := decodeCursor(name, page.Cursor, &after); err != nil {
+		return list, err
+	}
+	err = s.read(ctx, func(tx transaction) error {
+		var live int
+		if err := tx.QueryRowContext(ctx, `
+			SELECT coalesce(live_version, 0) FROM documents
+			WHERE tenant = ?1 AND id = ?2 AND deleted_at IS NULL`, tx.tenant, id).Scan(&live); err != nil {
+			return orNoDocument(err, id)
+		}
+		if page.Cursor != "" && after.Version != live {
+			return fault.New(fault.Conflict, "document %s has a new version: list its passages from the start", id)
+		}
+		rows, err := tx.QueryContext(ctx, `
+			SELECT m.ordinal, m.start_byte, m.end_byte, p.heading_path, p.context, p.content, p.tokens
+			FROM manifest m
+			JOIN passages p ON p.tenant = m.tenant AND p.id = m.passage
+			WHERE m.tenant = ?1 AND m.document = ?2 AND m.version = ?3 AND m.ordinal > ?4
+			ORDER BY m.ordinal
+			LIMIT ?5`, tx.tenant, id, live, after.Ordinal, page.Limit+1)
+		passages, err := collect(rows, err, scanPassage)
+		if err != nil {
+			return err
+		}
+		list, err = cut(name, passages, page.Limit, func(p document.Passage) any {
+			return passageCursor{Version: live, Ordinal: p.Ordinal}
+		})
+		return err
+	})
+	return list, err
+}
+
+// passageCursor names its version, so that no list mixes two.
+type passageCursor struct {
+	Version int `json:"version"`
+	Ordinal int `json:"ordinal"`
+}
+
+func scanPassage(row scanner) (p document.Passage, err error) {
+	var headings []byte
+	if err := row.Scan(&p.Ordinal, &p.Start, &p.End, &headings, &p.Context, &p.Content, &p.Tokens); err != nil {
+		return p, err
+	}
+	if err := json.Unmarshal(headings, &p.HeadingPath); err != nil {
+		return p, fmt.Errorf("heading path: %w", err)
+	}
+	return p, nil
+}

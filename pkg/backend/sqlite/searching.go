@@ -1,0 +1,109 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Collection returns the collection of that name, or fault.NotFound.
+func (s *Store) Collection(ctx context.Context, name string) (c document.Collection, err error) {
+	defer describe(&err, "collection %q", name)
+	err = s.read(ctx, func(tx transaction) error {
+		c, err = collection(ctx, tx, name)
+		return err
+	})
+	return c, err
+}
+
+// Nearest returns the passages of live versions that are nearest to the
+// query's vector, each once.
+func (s *Store) Nearest(ctx context.Context, space document.Space, query document.Query) (hits []document.Hit, err error) {
+	defer describe(&err, "search space %d", space.ID)
+	vector, err := encodeVector(query.Vector, space.Model)
+	if err != nil {
+		return nil, err
+	}
+	err = s.read(ctx, func(tx transaction) error {
+		// The documents are narrowed first, then every vector that stands in
+		// one of them is compared, and only the texts of the nearest are read.
+		// A vector without a direction has a NULL score, which comes last and
+		// is below any threshold. A row is a place; a passage's are together.
+		rows, err := tx.QueryContext(ctx, `
+			WITH live AS MATERIALIZED (
+				SELECT d.id AS document, d.live_version AS version, d.key, v.title
+				FROM documents d
+				JOIN versions v ON v.tenant = d.tenant AND v.document = d.id AND v.version = d.live_version
+				WHERE d.tenant = ?1 AND d.collection = ?2 AND d.deleted_at IS NULL AND v.space = ?3
+				  AND substr(d.key, 1, length(?4)) = ?4
+				  AND (?5 = '' OR json_contains(v.metadata, ?5))
+			), nearest AS MATERIALIZED (
+				SELECT id, hash, max(-1.0, min(1.0, 1.0 - vec_distance_cosine(embedding, ?6))) AS score
+				FROM passages
+				WHERE tenant = ?1 AND space = ?3 AND id IN (
+					SELECT m.passage FROM live l
+					JOIN manifest m ON m.tenant = ?1 AND m.document = l.document AND m.version = l.version)
+				ORDER BY score DESC, hash
+				LIMIT ?7
+			), places AS (
+				SELECT n.id, n.hash, n.score, l.document, l.key, l.title, m.ordinal, m.start_byte, m.end_byte,
+				       row_number() OVER (PARTITION BY n.id ORDER BY l.key, m.ordinal) AS place
+				FROM nearest n
+				JOIN manifest m ON m.tenant = ?1 AND m.passage = n.id
+				JOIN live l     ON l.document = m.document AND l.version = m.version
+				WHERE n.score >= ?8
+			)
+			SELECT at.place, at.document, at.key, at.title, at.ordinal, at.start_byte, at.end_byte, at.score,
+			       p.heading_path, p.context, p.content, p.tokens
+			FROM places at
+			JOIN passages p ON p.id = at.id
+			WHERE at.place <= 1 + ?9
+			ORDER BY at.score DESC, at.hash, at.place`,
+			tx.tenant, space.Collection, space.ID, query.KeyPrefix, string(query.Metadata), vector,
+			query.Limit, query.Threshold, maxAlsoIn)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		hits = []document.Hit{}
+		for rows.Next() {
+			place, hit, err := scanPlace(rows)
+			if err != nil {
+				return err
+			}
+			if place == 1 {
+				hits = append(hits, hit)
+				continue
+			}
+			first := &hits[len(hits)-1]
+			first.AlsoIn = append(first.AlsoIn, document.Citation{
+				DocumentID: hit.DocumentID, Key: hit.Key, Start: hit.Start, End: hit.End})
+		}
+		return rows.Err()
+	})
+	return hits, err
+}
+
+// maxAlsoIn is how many further places of a passage a hit lists.
+const maxAlsoIn = 10
+
+// scanPlace scans a place of a passage as if it were the passage's only one.
+func scanPlace(row scanner) (place int, hit document.Hit, err error) {
+	var score float64
+	var id uuid.UUID
+	var headings []byte
+	if err := row.Scan(&place, &id, &hit.Key, &hit.Title, &hit.Ordinal, &hit.Start, &hit.End, &score,
+		&headings, &hit.Context, &hit.Content, &hit.Tokens); err != nil {
+		return 0, hit, err
+	}
+	if err := json.Unmarshal(headings, &hit.HeadingPath); err != nil {
+		return 0, hit, fmt.Errorf("heading path: %w", err)
+	}
+	hit.DocumentID, hit.Score, hit.Scores = id, score, document.Scores{Vector: &score}
+	hit.AlsoIn = []document.Citation{}
+	return place, hit, nil
+}

@@ -1,0 +1,33 @@
+package sqlite
+
+import (
+	"log/slog"
+	"path/filepath"
+	"testing"
+
+	"github.com/seed-7a112592/gristmill/pkg/backend/storetest"
+)
+
+func TestStore(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(t *testing.T) storetest.Store { return open(t, filepath.Join(t.TempDir(), "test.db")) })
+}
+
+// open opens the database at path, with the second tenant of the suite.
+func open(t testing.TB, path string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), Config{Path: path, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := s.writer.ExecContext(t.Context(),
+		`INSERT INTO tenants (id, created_at) VALUES (?1, 0) ON CONFLICT DO NOTHING`, storetest.Other); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}

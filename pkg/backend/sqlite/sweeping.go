@@ -1,0 +1,157 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Tenants returns every tenant's id.
+func (s *Store) Tenants(ctx context.Context) (ids []string, err error) {
+	defer describe(&err, "list tenants")
+	rows, err := s.readers.QueryContext(ctx, `SELECT id FROM tenants ORDER BY id`)
+	return collect(rows, err, func(row scanner) (id string, err error) { return id, row.Scan(&id) })
+}
+
+// Due returns tasks that should be in the queue but may not be, those first
+// that were dispatched the longest ago, and counts them as dispatched now.
+func (s *Store) Due(ctx context.Context, idle time.Duration, limit int) (refs []document.TaskRef, err error) {
+	defer describe(&err, "list due tasks")
+	err = s.write(ctx, func(tx transaction) error {
+		rows, err := tx.QueryContext(ctx, `
+			SELECT document, version, kind FROM tasks
+			WHERE tenant = ?1 AND state IN ('queued', 'running', 'waiting')
+			  AND CASE state
+			      WHEN 'running' THEN lease_until <= ?2
+			      ELSE coalesce(next_attempt_at, 0) <= ?2 AND dispatched_at <= ?3
+			      END
+			ORDER BY dispatched_at, document, version, kind
+			LIMIT ?4`, tx.tenant, tx.now, tx.now.add(-idle), limit)
+		refs, err = collect(rows, err, scanRef(tx.tenant))
+		if err != nil {
+			return err
+		}
+		for _, ref := range refs {
+			if _, err := tx.ExecContext(ctx, `
+				UPDATE tasks SET dispatched_at = ?5
+				WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND kind = ?4`,
+				tx.tenant, ref.Document, ref.Version, ref.Kind, tx.now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return refs, err
+}
+
+func scanRef(tenant string) func(row scanner) (document.TaskRef, error) {
+	return func(row scanner) (document.TaskRef, error) {
+		ref := document.TaskRef{Tenant: tenant}
+		err := row.Scan(&ref.Document, &ref.Version, &ref.Kind)
+		return ref, err
+	}
+}
+
+// Remains returns versions that no reader can see any more.
+func (s *Store) Remains(ctx context.Context, limit int) (remains []document.Remains, err error) {
+	defer describe(&err, "list remains")
+	err = s.read(ctx, func(tx transaction) error {
+		// Of remains that share an object the last one takes it away, unless a
+		// version that stays uses it.
+		rows, err := tx.QueryContext(ctx, `
+			WITH remains AS (
+				SELECT v.document, v.version, v.object
+				FROM versions v
+				JOIN documents d ON d.tenant = v.tenant AND d.id = v.document
+				JOIN jobs j      ON j.tenant = v.tenant AND j.document = v.document AND j.version = v.version
+				WHERE v.tenant = ?1
+				  AND (d.deleted_at IS NOT NULL
+				       OR v.version < d.newest_version AND v.version IS NOT d.live_version
+				          AND j.state IN ('succeeded', 'failed', 'cancelled'))
+			)
+			SELECT r.document, r.version, iif(EXISTS (
+				SELECT 1 FROM versions other
+				WHERE other.tenant = ?1 AND other.object = r.object
+				  AND ((other.document, other.version) > (r.document, r.version)
+				       OR (other.document, other.version) NOT IN (SELECT document, version FROM remains))
+			), '', r.object)
+			FROM remains r
+			ORDER BY r.document, r.version
+			LIMIT ?2`, tx.tenant, limit)
+		remains, err = collect(rows, err, func(row scanner) (r document.Remains, err error) {
+			return r, row.Scan(&r.Document, &r.Version, &r.Object)
+		})
+		return err
+	})
+	return remains, err
+}
+
+// Forget removes the rows of a version, and of its document when it was the
+// last one.
+func (s *Store) Forget(ctx context.Context, remains document.Remains) (err error) {
+	defer describe(&err, "forget version %d of document %s", remains.Version, remains.Document)
+	return s.write(ctx, func(tx transaction) error {
+		// Its places, job, tasks and summary go with it.
+		if _, err := tx.ExecContext(ctx, `
+			DELETE FROM versions WHERE tenant = ?1 AND document = ?2 AND version = ?3`,
+			tx.tenant, remains.Document, remains.Version); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `
+			DELETE FROM documents
+			WHERE tenant = ?1 AND id = ?2
+			  AND NOT EXISTS (SELECT 1 FROM versions WHERE tenant = ?1 AND document = ?2)`,
+			tx.tenant, remains.Document)
+		return err
+	})
+}
+
+// DropOrphans removes passages that stand nowhere, but for those that the next
+// attempt of a task under way may place.
+func (s *Store) DropOrphans(ctx context.Context, limit int) (dropped int, err error) {
+	defer describe(&err, "drop orphans")
+	err = s.write(ctx, func(tx transaction) error {
+		result, err := tx.ExecContext(ctx, `
+			WITH under_way AS MATERIALIZED (
+				SELECT v.space, min(v.created_at) AS since
+				FROM tasks t
+				JOIN versions v ON v.tenant = t.tenant AND v.document = t.document AND v.version = t.version
+				WHERE t.tenant = ?1 AND t.kind = 'knowledge' AND t.state IN ('queued', 'running', 'waiting')
+				GROUP BY v.space
+			)
+			DELETE FROM passages WHERE id IN (
+				SELECT p.id
+				FROM passages p
+				LEFT JOIN under_way u ON u.space = p.space
+				WHERE p.tenant = ?1
+				  AND (u.since IS NULL OR p.created_at < u.since)
+				  AND NOT EXISTS (SELECT 1 FROM manifest m WHERE m.passage = p.id)
+				LIMIT ?2)`, tx.tenant, limit)
+		if err != nil {
+			return err
+		}
+		count, err := result.RowsAffected()
+		dropped = int(count)
+		return err
+	})
+	return dropped, err
+}
+
+// Exclusively runs fn unless it is being run under the same name. No other
+// process has the database open.
+func (s *Store) Exclusively(ctx context.Context, name string, fn func(ctx context.Context) error) error {
+	s.mu.Lock()
+	taken := s.exclusive[name]
+	s.exclusive[name] = true
+	s.mu.Unlock()
+	if taken {
+		return nil
+	}
+	defer func() {
+		s.mu.Lock()
+		delete(s.exclusive, name)
+		s.mu.Unlock()
+	}()
+	return fn(ctx)
+}
