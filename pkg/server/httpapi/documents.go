@@ -1,0 +1,113 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Documents reads and deletes the tenant's documents. What is not there is
+// fault.NotFound, a cursor that is not ours fault.BadRequest.
+type Documents interface {
+	Document(ctx context.Context, id uuid.UUID) (document.Document, error)
+	Documents(ctx context.Context, filter document.DocumentFilter, page document.Page) (document.List[document.Document], error)
+	Passages(ctx context.Context, id uuid.UUID, page document.Page) (document.List[document.Passage], error)
+	Summary(ctx context.Context, id uuid.UUID) (document.Summary, error)
+	DeleteDocument(ctx context.Context, id uuid.UUID) error
+}
+
+// pageInput is what every list takes.
+type pageInput struct {
+	Limit  int    `query:"limit" default:"100" minimum:"1" maximum:"1000" doc:"At most so many items."`
+	Cursor string `query:"cursor" doc:"The next_cursor of the page before."`
+}
+
+func (p pageInput) page() document.Page {
+	return document.Page{Limit: p.Limit, Cursor: p.Cursor}
+}
+
+type documentsInput struct {
+	Page       pageInput
+	Collection string         `query:"collection" doc:"Only those of this collection."`
+	KeyPrefix  string         `query:"key_prefix" doc:"Only those whose key begins so."`
+	State      document.State `query:"state" enum:"pending,ready,failed,deleting" doc:"Only those in this state."`
+}
+
+type documentInput struct {
+	ID uuid.UUID `path:"id" format:"uuid" doc:"The document's id."`
+}
+
+type passagesInput struct {
+	documentInput
+	Page pageInput
+}
+
+// output is an answer with a JSON body.
+type output[T any] struct{ Body T }
+
+// listOutput answers with a page. An empty one is [] and never null.
+func listOutput[T any](list document.List[T], err error) (*output[document.List[T]], error) {
+	if err != nil {
+		return nil, err
+	}
+	if list.Items == nil {
+		list.Items = []T{}
+	}
+	return &output[document.List[T]]{Body: list}, nil
+}
+
+func itemOutput[T any](item T, err error) (*output[T], error) {
+	if err != nil {
+		return nil, err
+	}
+	return &output[T]{Body: item}, nil
+}
+
+func (s *server) routeDocuments() {
+	register(s, huma.Operation{
+		OperationID: "list-documents",
+		Method:      http.MethodGet,
+		Path:        "/v1/documents",
+		Summary:     "List documents, newest first",
+	}, func(ctx context.Context, in *documentsInput) (*output[document.List[document.Document]], error) {
+		filter := document.DocumentFilter{Collection: in.Collection, KeyPrefix: in.KeyPrefix, State: in.State}
+		return listOutput(s.Documents.Documents(ctx, filter, in.Page.page()))
+	})
+	register(s, huma.Operation{
+		OperationID: "get-document",
+		Method:      http.MethodGet,
+		Path:        "/v1/documents/{id}",
+		Summary:     "Get a document",
+	}, func(ctx context.Context, in *documentInput) (*output[document.Document], error) {
+		return itemOutput(s.Documents.Document(ctx, in.ID))
+	})
+	register(s, huma.Operation{
+		OperationID: "list-passages",
+		Method:      http.MethodGet,
+		Path:        "/v1/documents/{id}/passages",
+		Summary:     "List the passages of the live version, in order",
+	}, func(ctx context.Context, in *passagesInput) (*output[document.List[document.Passage]], error) {
+		return listOutput(s.Documents.Passages(ctx, in.ID, in.Page.page()))
+	})
+	register(s, huma.Operation{
+		OperationID: "get-summary",
+		Method:      http.MethodGet,
+		Path:        "/v1/documents/{id}/summary",
+		Summary:     "Get a document's summary",
+	}, func(ctx context.Context, in *documentInput) (*output[document.Summary], error) {
+		return itemOutput(s.Documents.Summary(ctx, in.ID))
+	})
+	register(s, huma.Operation{
+		OperationID:   "delete-document",
+		Method:        http.MethodDelete,
+		Path:          "/v1/documents/{id}",
+		Summary:       "Delete a document",
+		DefaultStatus: http.StatusNoContent,
+	}, func(ctx context.Context, in *documentInput) (*struct{}, error) {
+		return nil, s.Documents.DeleteDocument(ctx, in.ID)
+	})
+}

@@ -1,0 +1,80 @@
+// Package httpapi is Gristmill's HTTP face: it turns requests into calls of
+// the steps and stores, and what they answer into JSON, or into
+// application/problem+json when it is a failure. The contract it serves is
+// described at /openapi.json, from the same Go types.
+package httpapi
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// Config is what the HTTP face needs. All fields are required but APIKey,
+// BodyTimeout and Stopping.
+type Config struct {
+	Uploader  Uploader
+	Searcher  Searcher
+	Reindexer Reindexer
+	Documents Documents
+	Jobs      Jobs
+	Objects   Objects
+	Live      Live
+
+	Health  http.Handler // answers /healthz, /readyz and /metrics
+	Metrics Metrics
+	Log     *slog.Logger
+
+	// APIKey is the one bearer key; empty lets everybody in, so the server
+	// must then listen on loopback only.
+	APIKey string
+
+	// MaxUploadBytes is the size over which an upload is refused by its
+	// declared length. The uploader refuses one that turns out to be larger.
+	MaxUploadBytes int64
+
+	// BodyTimeout is how long a request body may pause before the request is
+	// given up; a minute if zero. There is no limit on the whole upload.
+	BodyTimeout time.Duration
+
+	// Stopping, once closed, makes requests that wait for a job answer at
+	// once, so that the server can stop.
+	Stopping <-chan struct{}
+}
+
+// Metrics counts requests. Route is the pattern that matched, so that its
+// values are few.
+type Metrics interface {
+	ObserveRequest(route, method string, status int, d time.Duration)
+}
+
+// defaultCollection is the one that is meant where none is named.
+const defaultCollection = "default"
+
+// server answers requests: mux finds the handler, api describes it.
+type server struct {
+	Config
+	mux          *http.ServeMux
+	api          huma.API
+	authenticate authenticator
+}
+
+// New returns the handler of the whole contract.
+func New(config Config) http.Handler {
+	if config.BodyTimeout == 0 {
+		config.BodyTimeout = time.Minute
+	}
+	s := &server{Config: config, mux: http.NewServeMux(), authenticate: staticKey(config.APIKey)}
+	s.api = newAPI(s.mux)
+	s.routeUploads()
+	s.routeDocuments()
+	s.routeContent()
+	s.routeJobs()
+	s.routeSearch()
+	s.routeReindexes()
+	s.routeHealth()
+	s.routeOpenAPI() // last: it describes all the others
+	return s
+}

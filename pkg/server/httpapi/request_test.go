@@ -1,0 +1,206 @@
+package httpapi_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/server/httpapi"
+)
+
+func TestKey(t *testing.T) {
+	t.Parallel()
+	config := configOf(t, newFake())
+	config.APIKey = "right"
+	h := httpapi.New(config)
+	for name, test := range map[string]struct {
+		target, authorization string
+		status                int
+	}{
+		"no key":                 {"/v1/documents", "", 401},
+		"a wrong key":            {"/v1/documents", "Bearer wrong", 401},
+		"another scheme":         {"/v1/documents", "Basic right", 401},
+		"the key":                {"/v1/documents", "Bearer right", 200},
+		"the key, small letters": {"/v1/documents", "bearer right", 200},
+		"an unknown route":       {"/nowhere", "", 401},
+		"health":                 {"/healthz", "", 200},
+		"readiness":              {"/readyz", "", 200},
+		"metrics":                {"/metrics", "", 200},
+		"the contract":           {"/openapi.json", "", 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := httptest.NewRequest("GET", test.target, nil)
+			r.Header.Set("Authorization", test.authorization)
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != test.status {
+				t.Errorf("answer %d, want %d", w.Code, test.status)
+			}
+			if test.status == 401 {
+				wantProblem(t, w, 401, "unauthenticated", "key")
+				if got := w.Header().Get("WWW-Authenticate"); !strings.HasPrefix(got, "Bearer") {
+					t.Errorf("WWW-Authenticate %q, want Bearer", got)
+				}
+			}
+		})
+	}
+}
+
+func TestRequestID(t *testing.T) {
+	t.Parallel()
+	h := httpapi.New(configOf(t, newFake()))
+	for id, kept := range map[string]bool{
+		"abc-1._X": true, strings.Repeat("a", 128): true, strings.Repeat("a", 129): false, "": false, "a b": false, "a\"": false,
+	} {
+		r := httptest.NewRequest("GET", "/nowhere", nil)
+		r.Header.Set("X-Request-Id", id)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		got := w.Header().Get("X-Request-Id")
+		if got == "" || (got == id) != kept {
+			t.Errorf("X-Request-Id %q: answered %q, want it kept: %v", id, got, kept)
+		}
+	}
+}
+
+func TestRequestsAreCountedByRoute(t *testing.T) {
+	t.Parallel()
+	config := configOf(t, newFake())
+	metrics := &fakeMetrics{}
+	config.Metrics = metrics
+	h := httpapi.New(config)
+	do(h, "GET", "/v1/jobs/0199c7a4-0000-7000-8000-000000000000", "", "")
+	do(h, "GET", "/nowhere", "", "")
+	do(h, "BREW", "/v1/documents", "", "")
+	want := []observed{{"/v1/jobs/{id}", "GET", 404}, {"unmatched", "GET", 404}, {"unmatched", "other", 405}}
+	if diff := cmp.Diff(want, metrics.all); diff != "" {
+		t.Errorf("counted (-want +got):\n%s", diff)
+	}
+}
+
+func TestMalformedJSON(t *testing.T) {
+	t.Parallel()
+	h := httpapi.New(configOf(t, newFake()))
+	for name, test := range map[string]struct {
+		target, body string
+		detail       string
+		location     string
+	}{
+		"unknown field":        {"/v1/search", `{"query":"q","limmit":3}`, "unexpected property", "body.limmit"},
+		"unknown inner field":  {"/v1/search", `{"query":"q","filter":{"prefix":""}}`, "unexpected property", "body.filter.prefix"},
+		"wrong type":           {"/v1/search", `{"query":7}`, "expected string", "body.query"},
+		"a fraction":           {"/v1/search", `{"query":"q","limit":1.5}`, "expected integer", "body.limit"},
+		"a huge number":        {"/v1/search", `{"query":"q","limit":1e300}`, "", "body.limit"},
+		"too many":             {"/v1/search", `{"query":"q","limit":101}`, "100", "body.limit"},
+		"too few":              {"/v1/search", `{"query":"q","limit":0}`, "1", "body.limit"},
+		"no query":             {"/v1/search", `{}`, "required", "body"},
+		"unknown mode":         {"/v1/search", `{"query":"q","mode":"magic"}`, "vector", "body.mode"},
+		"unreadable":           {"/v1/search", `{"query":`, "at byte 9", "body"},
+		"more than one value":  {"/v1/search", `{"query":"q"} x`, "at byte 15", "body"},
+		"null":                 {"/v1/search", `null`, "expected object", "body"},
+		"a list":               {"/v1/search", `[]`, "expected object", "body"},
+		"nothing":              {"/v1/search", ``, "required", ""},
+		"a NUL":                {"/v1/search", `{"query":"a\u0000b"}`, "NUL", "body"},
+		"a NUL in metadata":    {"/v1/search", `{"query":"q","filter":{"metadata":{"a":["\u0000"]}}}`, "NUL", "body"},
+		"metadata no object":   {"/v1/search", `{"query":"q","filter":{"metadata":[]}}`, "expected object", "body.filter.metadata"},
+		"not a UUID":           {"/v1/reindexes", `{"document_id":"x"}`, "uuid", "body.document_id"},
+		"unknown reindex flag": {"/v1/reindexes", `{"model":"x"}`, "unexpected property", "body.model"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := wantProblem(t, do(h, "POST", test.target, "application/json", test.body), 400, "bad_request", test.detail)
+			if test.location != "" && (len(p.Errors) == 0 || p.Errors[0].Location != test.location) {
+				t.Errorf("errors %+v, want one at %s", p.Errors, test.location)
+			}
+		})
+	}
+	wantProblem(t, do(h, "POST", "/v1/search", "text/plain", `{"query":"q"}`), 415, "unsupported_media_type", "application/json")
+	large := `{"query":"` + strings.Repeat("x", 1<<20) + `"}`
+	wantProblem(t, do(h, "POST", "/v1/search", "application/json", large), 413, "too_large", "1048576")
+}
+
+func TestSearch(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	h := httpapi.New(configOf(t, f))
+	w := do(h, "POST", "/v1/search", "application/json", `{"query":"q"}`)
+	if got, want := strings.TrimSpace(w.Body.String()), `{"hits":[],"degraded":false,"cached":false}`; got != want {
+		t.Errorf("answer %s, want %s", got, want)
+	}
+	do(h, "POST", "/v1/search", "application/json",
+		`{"collection":"c","query":"q","mode":"vector","limit":3,"threshold":0.5,"filter":{"key_prefix":"a/","metadata":{"n":12345678901234567890}}}`)
+	threshold := 0.5
+	want := []document.SearchRequest{
+		{Collection: "default", Query: "q", Mode: "vector", Limit: 10},
+		{Collection: "c", Query: "q", Mode: "vector", Limit: 3, Threshold: &threshold, KeyPrefix: "a/", Metadata: []byte(`{"n":12345678901234567890}`)},
+	}
+	if diff := cmp.Diff(want, f.searches); diff != "" {
+		t.Errorf("searched (-want +got):\n%s", diff)
+	}
+	for _, mode := range []string{"keyword", "hybrid"} {
+		w := do(h, "POST", "/v1/search", "application/json", `{"query":"q","mode":"`+mode+`"}`)
+		wantProblem(t, w, 400, "bad_request", "not available yet")
+	}
+}
+
+func TestReindex(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	h := httpapi.New(configOf(t, f))
+	put(t, h, "a.md", "# a")
+	w := do(h, "POST", "/v1/reindexes", "application/json", `{"collection":"c"}`)
+	if w.Code != http.StatusAccepted || strings.TrimSpace(w.Body.String()) != `{"documents":1}` {
+		t.Errorf("answer %d %s, want 202 and one document", w.Code, w.Body)
+	}
+	if diff := cmp.Diff([]document.DocumentFilter{{Collection: "c"}}, f.reindexed); diff != "" {
+		t.Errorf("re-indexed (-want +got):\n%s", diff)
+	}
+}
+
+// Whatever is thrown at whichever route, the answer is a problem of the 4xx.
+func TestMalformedRequestsAreClientErrors(t *testing.T) {
+	t.Parallel()
+	h := httpapi.New(configOf(t, newFake()))
+	const id = "/0199c7a4-0000-7000-8000-000000000000"
+	methods := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"}
+	paths := []string{
+		"/", "/v1", "/v1/documents", "/v1/documents/x", "/v1/documents" + id, "/v1/documents" + id + "/content", "/v1/documents/%00/content",
+		"/v1/documents" + id + "/passages", "/v1/documents" + id + "/summary", "/v1/jobs/%ff", "/v1/jobs" + id, "/v1/search", "/v1/reindexes",
+	}
+	queries := []string{
+		"", "limit=0", "limit=1001", "limit=x", "limit=99999999999999999999", "cursor=%00", "cursor=x", "state=broken", "wait=-1s", "wait=soon",
+		"document_id=x", "key=%ff", "nothing=1", "%zz", "a;b", "key=a&metadata={",
+	}
+	bodies := []struct{ contentType, text string }{
+		{"", ""}, {"application/json", "{"}, {"application/json", `{"a":1}`}, {"application/json", strings.Repeat("[", 20000)},
+		{"application/x-www-form-urlencoded", "a=b"}, {"multipart/form-data; boundary=x", "--x\r\n\r\n"}, {"multipart/form-data; boundary=", "x"},
+		{"nonsense/", "\xff\xfe"}, {";", "\x00"},
+	}
+	// These are well formed, wherever they go.
+	sound := func(method, path, query string) bool {
+		read := method == "GET" || method == "HEAD"
+		return read && path == "/v1/documents" && query == ""
+	}
+	for _, method := range methods {
+		for _, path := range paths {
+			for _, query := range queries {
+				for _, body := range bodies {
+					if sound(method, path, query) {
+						continue
+					}
+					w := do(h, method, path+"?"+query, body.contentType, body.text)
+					if w.Code < 400 || w.Code > 499 {
+						t.Errorf("%s %s?%s with %q %q: %d %s", method, path, query, body.contentType, body.text, w.Code, w.Body)
+						continue
+					}
+					wantProblem(t, w, w.Code, string(decode[httpapi.Problem](t, w).Code), "")
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,170 @@
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+// ServeHTTP gives the request its id, answers it, and writes it down.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	id := requestID(r)
+	ctx := telemetry.With(context.WithValue(r.Context(), requestIDKey{}, id), slog.String("request_id", id))
+	body := newBody(r, w, s.BodyTimeout)
+	r = r.WithContext(ctx)
+	r.Body = body
+
+	_, pattern := s.mux.Handler(r)
+	a := &answer{ResponseWriter: w}
+	a.Header().Set("X-Request-Id", id)
+	a.Header().Set("X-Content-Type-Options", "nosniff")
+	defer func() {
+		s.observe(r, a, pattern, time.Since(start))
+		if a.broken {
+			panic(http.ErrAbortHandler) // the client must not take half an answer for a whole one
+		}
+	}()
+	defer body.linger(a)
+	defer s.recover(a, r)
+	s.answer(a, r, pattern)
+}
+
+// answer checks who asks and what, then hands over to the route.
+func (s *server) answer(a *answer, r *http.Request, pattern string) {
+	if !public(pattern) {
+		id, err := s.authenticate.tenant(r)
+		if err != nil {
+			s.writeError(a, r, err)
+			return
+		}
+		ctx := telemetry.With(tenant.With(r.Context(), id), slog.String("tenant", id))
+		r = r.WithContext(ctx)
+	}
+	if err := checkQuery(r.URL); err != nil {
+		s.writeError(a, r, err)
+		return
+	}
+	if pattern == "" {
+		s.refuse(a, r)
+		return
+	}
+	s.mux.ServeHTTP(a, r)
+}
+
+// refuse answers a request that no route matches as the mux would, with a
+// problem for a body.
+func (s *server) refuse(a *answer, r *http.Request) {
+	refusal := &interceptor{ResponseWriter: a}
+	s.mux.ServeHTTP(refusal, r)
+	switch refusal.status {
+	case 0: // a redirect to the clean path, already written
+	case http.StatusMethodNotAllowed:
+		p := newProblem(r.Context(), refusal.status, fault.BadRequest,
+			r.URL.Path+" does not answer to "+r.Method+", but to "+a.Header().Get("Allow"))
+		writeProblem(a, r, p)
+	default:
+		s.writeError(a, r, fault.New(fault.NotFound, "there is nothing at %s", r.URL.Path))
+	}
+}
+
+// recover turns a panic into an internal error that is logged and not shown.
+func (s *server) recover(a *answer, r *http.Request) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if v != http.ErrAbortHandler {
+		s.Log.ErrorContext(r.Context(), "panic while answering", "panic", v, "stack", string(debug.Stack()))
+	}
+	if a.status != 0 {
+		a.broken = true
+		return
+	}
+	writeProblem(a, r, internalProblem(r.Context()))
+}
+
+// observe writes the access log's line and counts the request.
+func (s *server) observe(r *http.Request, a *answer, pattern string, d time.Duration) {
+	method, route := knownMethod(r.Method), "unmatched"
+	if pattern != "" {
+		_, route, _ = strings.Cut(pattern, " ")
+	}
+	status := a.status
+	if status == 0 {
+		status = http.StatusOK // what net/http writes for a handler that wrote nothing
+	}
+	s.Metrics.ObserveRequest(route, method, status, d)
+
+	level := slog.LevelInfo
+	if healthPatterns[pattern] {
+		level = slog.LevelDebug
+	}
+	s.Log.Log(r.Context(), level, "request",
+		"method", r.Method, "path", r.URL.Path, "route", route, "status", status,
+		"bytes", a.bytes, "ms", d.Milliseconds(), "remote", r.RemoteAddr)
+}
+
+// knownMethod keeps the values of a metric's label few.
+func knownMethod(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	default:
+		return "other"
+	}
+}
+
+type requestIDKey struct{}
+
+var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+
+// requestID takes over the client's id if it can be repeated in logs and
+// headers, and else makes one.
+func requestID(r *http.Request) string {
+	if id := r.Header.Get("X-Request-Id"); saneRequestID.MatchString(id) {
+		return id
+	}
+	return uuid.Must(uuid.NewV7()).String()
+}
+
+// checkQuery refuses what no text of ours may contain, before it gets to a
+// database that would answer with an error of its own.
+func checkQuery(u *url.URL) error {
+	values, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return fault.Wrap(fault.BadRequest, err, "unreadable query string: %v", err)
+	}
+	for name, all := range values {
+		for _, value := range append(all, name) {
+			if err := checkText(value); err != nil {
+				return fault.Wrap(fault.BadRequest, err, "query parameter %q %v", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// checkText says what keeps s from being text.
+func checkText(s string) error {
+	switch {
+	case !utf8.ValidString(s):
+		return errNotUTF8
+	case strings.ContainsRune(s, 0):
+		return errNUL
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,149 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// Uploader accepts documents. It reads body to its end and checks everything
+// about the document; what is refused leaves nothing behind. It does not hold
+// the body in memory.
+type Uploader interface {
+	Upload(ctx context.Context, request document.UploadRequest, body io.Reader) (document.Accepted, error)
+}
+
+func (s *server) routeUploads() {
+	text := &huma.Schema{Type: huma.TypeString}
+	binary := &huma.Schema{Type: huma.TypeString, Format: "binary"}
+	accepted := map[string]*huma.Response{
+		"200": {Description: "Unchanged: content and settings are as they were", Content: jsonContent[document.Accepted](s)},
+		"202": {Description: "Accepted; Location names the job", Content: jsonContent[document.Accepted](s)},
+	}
+	s.registerRaw(huma.Operation{
+		OperationID: "put-document",
+		Method:      http.MethodPut,
+		Path:        "/v1/documents",
+		Summary:     "Upload a document as it is, of any size",
+		Parameters: []*huma.Param{
+			{Name: "collection", In: "query", Description: "Made on first use; default if left out.", Schema: text},
+			{Name: "key", In: "query", Description: "Names the document in its collection.", Required: true, Schema: text},
+			{Name: "title", In: "query", Schema: text},
+			{Name: "metadata", In: "query", Description: "A JSON object.", Schema: text},
+		},
+		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+			"text/markdown": {Schema: binary},
+			"text/plain":    {Schema: binary},
+		}},
+		Responses: accepted,
+	}, s.putDocument)
+	s.registerRaw(huma.Operation{
+		OperationID: "post-documents",
+		Method:      http.MethodPost,
+		Path:        "/v1/documents",
+		Summary:     "Upload documents from a form",
+		Description: "Fields hold for the file parts after them: collection and metadata until they change, key and title for the next file. " +
+			"Several files are answered by {\"items\": […]}.",
+		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+			"multipart/form-data": {Schema: &huma.Schema{
+				Type: huma.TypeObject,
+				Properties: map[string]*huma.Schema{
+					"collection": text, "key": text, "title": text, "metadata": text, "file": binary,
+				},
+				Required: []string{"file"},
+			}},
+		}},
+		Responses: map[string]*huma.Response{
+			"200": accepted["200"],
+			"202": {Description: "Accepted", Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{
+				OneOf: []*huma.Schema{schemaOf[document.Accepted](s), schemaOf[document.List[document.Accepted]](s)},
+			}}}},
+		},
+	}, s.postDocuments)
+}
+
+// putDocument accepts the body as a document.
+func (s *server) putDocument(w http.ResponseWriter, r *http.Request) {
+	request, err := s.putRequest(r)
+	if err != nil {
+		s.writeError(w, r, err)
+		return
+	}
+	accepted, err := s.upload(r, request, r.Body)
+	if err != nil {
+		s.writeError(w, r, err)
+		return
+	}
+	writeAccepted(w, accepted)
+}
+
+// putRequest reads the query and headers of a PUT.
+func (s *server) putRequest(r *http.Request) (document.UploadRequest, error) {
+	request := document.UploadRequest{Collection: defaultCollection, MediaType: r.Header.Get("Content-Type")}
+	for name, values := range r.URL.Query() {
+		if !setField(&request, name, values[0]) {
+			return request, fault.New(fault.BadRequest, "query.%s: unknown query parameter; want collection, key, title, metadata", name)
+		}
+	}
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return request, fault.New(fault.UnsupportedMediaType, "Content-Encoding %q is not supported; send the document uncompressed", encoding)
+	}
+	if r.ContentLength > s.MaxUploadBytes {
+		return request, fault.New(fault.TooLarge, "the document has %d bytes; at most %d are accepted", r.ContentLength, s.MaxUploadBytes)
+	}
+	return request, nil
+}
+
+// setField sets a field by its name in the contract, if there is one.
+func setField(request *document.UploadRequest, name, value string) bool {
+	switch name {
+	case "collection":
+		request.Collection = value
+	case "key":
+		request.Key = value
+	case "title":
+		request.Title = value
+	case "metadata":
+		request.Metadata = json.RawMessage(value)
+	default:
+		return false
+	}
+	return true
+}
+
+// upload hands a document over. If its body could not be read, that is the
+// failure, whatever the uploader made of it.
+func (s *server) upload(r *http.Request, request document.UploadRequest, content io.Reader) (document.Accepted, error) {
+	accepted, err := s.Uploader.Upload(r.Context(), request, content)
+	if err == nil {
+		s.Log.InfoContext(r.Context(), "document accepted", documentAttr(accepted.Document.ID), jobAttr(accepted.Job.ID),
+			"bytes", accepted.Document.Size, "unchanged", accepted.Unchanged)
+		return accepted, nil
+	}
+	if body, ok := r.Body.(*body); ok && body.err != nil {
+		return document.Accepted{}, body.err
+	}
+	return document.Accepted{}, err
+}
+
+func writeAccepted(w http.ResponseWriter, accepted document.Accepted) {
+	status := http.StatusAccepted
+	if accepted.Unchanged {
+		status = http.StatusOK
+	}
+	w.Header().Set("Location", "/v1/jobs/"+accepted.Job.ID.String())
+	writeJSON(w, status, accepted)
+}
+
+func documentAttr(id uuid.UUID) slog.Attr { return slog.String("document", id.String()) }
+
+func jobAttr(id uuid.UUID) slog.Attr { return slog.String("job", id.String()) }

@@ -1,0 +1,124 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// maxJSONBytes bounds a JSON body.
+const maxJSONBytes = 1 << 20
+
+// jsonFormat reads and writes JSON bodies for huma.
+var jsonFormat = huma.Format{Marshal: encodeJSON, Unmarshal: decodeJSON}
+
+// encodeJSON fails only if v has no JSON: that the client has gone is nobody's
+// failure.
+func encodeJSON(w io.Writer, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, _ = w.Write(append(text, '\n'))
+	return nil
+}
+
+// decodeJSON is json.Unmarshal with errors that say where. It refuses NUL
+// characters, which JSON can spell and databases cannot store.
+func decodeJSON(data []byte, v any) error {
+	err := json.Unmarshal(data, v)
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return fmt.Errorf("unreadable JSON at byte %d: %w", syntax.Offset, err)
+	}
+	if err != nil {
+		return err
+	}
+	if parsed, ok := v.(*any); ok && containsNUL(*parsed) {
+		return errNUL
+	}
+	return nil
+}
+
+func containsNUL(v any) bool {
+	switch v := v.(type) {
+	case string:
+		return strings.ContainsRune(v, 0)
+	case []any:
+		for _, item := range v {
+			if containsNUL(item) {
+				return true
+			}
+		}
+	case map[string]any:
+		for name, item := range v {
+			if containsNUL(name) || containsNUL(item) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// operation is huma's view of a request, with a status that can be changed
+// after huma has chosen it.
+type operation struct {
+	humaContext
+	status int // overrides huma's; 0 for none
+}
+
+type humaContext huma.Context
+
+// SetStatus implements huma.Context.
+func (o *operation) SetStatus(status int) {
+	if o.status != 0 {
+		status = o.status
+	}
+	o.humaContext.SetStatus(status)
+}
+
+// ownProblem turns what huma itself finds wrong with a request into a problem
+// of the contract, where a request that does not fit is 400 and not 422.
+func ownProblem(ctx huma.Context, _ string, v any) (any, error) {
+	found, ok := v.(*huma.ErrorModel)
+	if !ok {
+		return v, nil
+	}
+	p := newProblem(ctx.Context(), http.StatusBadRequest, fault.BadRequest, found.Detail)
+	switch found.Status {
+	case http.StatusRequestEntityTooLarge:
+		p = newProblem(ctx.Context(), found.Status, fault.TooLarge, fmt.Sprintf("the body is larger than %d bytes", maxJSONBytes))
+	case http.StatusUnsupportedMediaType:
+		p = newProblem(ctx.Context(), found.Status, fault.UnsupportedMediaType, "send the body as application/json")
+	default:
+		for _, e := range found.Errors {
+			p.Errors = append(p.Errors, FieldError{Location: e.Location, Message: e.Message})
+		}
+		p.Detail = summarise(p)
+	}
+	ctx.(*operation).status = p.Status
+	ctx.SetHeader("Content-Type", problemType)
+	return p, nil
+}
+
+// summarise says in one line what is wrong with the first field.
+func summarise(p *Problem) string {
+	if len(p.Errors) == 0 {
+		return p.Detail
+	}
+	first := p.Errors[0]
+	detail := first.Message
+	if first.Location != "" {
+		detail = first.Location + ": " + first.Message
+	}
+	if more := len(p.Errors) - 1; more > 0 {
+		detail += fmt.Sprintf(" (and %d more)", more)
+	}
+	return detail
+}
