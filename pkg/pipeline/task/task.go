@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -89,11 +90,14 @@ func (r *Runner) attempt(ctx context.Context, work document.Work) error {
 		return fault.New(fault.Internal, "the worker was lost during each of them; look for crashes in its log, then upload the document again")
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	go r.keepLease(ctx, work, cancel)
+	var keeper sync.WaitGroup
+	keeper.Go(func() { r.keepLease(ctx, work, cancel) })
 	err := r.Step.Run(ctx, work)
-	if cause := context.Cause(ctx); err != nil && fault.Is(cause, fault.LeaseLost) {
-		return cause
+	lost := context.Cause(ctx)
+	cancel(nil)
+	keeper.Wait()
+	if err != nil && fault.Is(lost, fault.LeaseLost) {
+		return lost
 	}
 	return err
 }
