@@ -1,0 +1,147 @@
+package storetest
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+// The model and chunking of every collection under test.
+var (
+	testModel    = document.Model{Name: "test-model", Dimensions: 3}
+	testChunking = document.Chunking{Tokens: 400}
+)
+
+// leaseTime is longer than any test; a lease of -leaseTime has run out.
+const leaseTime = time.Hour
+
+// as returns a context for work in the name of a tenant.
+func as(t *testing.T, id string) context.Context { return tenant.With(t.Context(), id) }
+
+// ensure returns the collection of that name.
+func ensure(t *testing.T, ctx context.Context, s Store, name string) document.Collection {
+	t.Helper()
+	c, err := s.EnsureCollection(ctx, name, testModel, testChunking)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// uploadOf returns an upload under the key that is like no other.
+func uploadOf(c document.Collection, key string) document.Upload {
+	object := uuid.NewString()
+	hash := document.HashText(object)
+	return document.Upload{
+		Collection: c,
+		Key:        key,
+		Title:      "Title of " + key,
+		Metadata:   json.RawMessage(`{}`),
+		MediaType:  "text/markdown",
+		Object:     object,
+		Size:       1000,
+		SHA256:     uuid.UUID(hash[:16]).String(),
+	}
+}
+
+// accept has the store accept an upload.
+func accept(t *testing.T, ctx context.Context, s Store, upload document.Upload) document.Accepted {
+	t.Helper()
+	accepted, err := s.Accept(ctx, upload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return accepted
+}
+
+// refOf returns the reference to a task of an accepted version.
+func refOf(t *testing.T, ctx context.Context, job document.Job, kind document.TaskKind) document.TaskRef {
+	t.Helper()
+	id, err := tenant.From(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return document.TaskRef{Tenant: id, Document: job.DocumentID, Version: job.Version, Kind: kind}
+}
+
+// claim claims a task of a job.
+func claim(t *testing.T, ctx context.Context, s Store, job document.Job, kind document.TaskKind) document.Work {
+	t.Helper()
+	work, err := s.Claim(ctx, refOf(t, ctx, job, kind), leaseTime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return work
+}
+
+// passageOf returns a passage of that text.
+func passageOf(text string, vector ...float32) document.Embedded {
+	return document.Embedded{
+		Hash:        document.HashText(text),
+		HeadingPath: []string{"Heading"},
+		Content:     text,
+		Tokens:      len(text),
+		Vector:      vector,
+	}
+}
+
+// batchOf returns new passages that stand one after another, with a byte
+// between them, from the given ordinal on.
+func batchOf(first int, passages ...document.Embedded) document.Batch {
+	batch := document.Batch{New: passages}
+	var start int64
+	for i, p := range passages {
+		end := start + int64(len(p.Content))
+		batch.Places = append(batch.Places, document.Place{Hash: p.Hash, Ordinal: first + i, Start: start, End: end})
+		start = end + 1
+	}
+	return batch
+}
+
+// publish does the knowledge task of a job: it writes the passages and makes
+// the version live.
+func publish(t *testing.T, ctx context.Context, s Store, job document.Job, passages ...document.Embedded) {
+	t.Helper()
+	work := claim(t, ctx, s, job, document.Knowledge)
+	progress := document.KnowledgeProgress{Stage: "done", Passages: int64(len(passages)), Embedded: int64(len(passages))}
+	if err := s.Write(ctx, work, batchOf(0, passages...), progress); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Publish(ctx, work, progress); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// summarise does the summary task of a job.
+func summarise(t *testing.T, ctx context.Context, s Store, job document.Job, text string) {
+	t.Helper()
+	work := claim(t, ctx, s, job, document.Summarise)
+	summary := document.Summary{DocumentID: job.DocumentID, Version: job.Version, Model: "test-summaries", Summary: text}
+	if err := s.FinishSummary(ctx, work, summary, document.SummaryProgress{Sections: 1, SectionsDone: 1}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// publishDocument accepts a document and does the whole of its job.
+func publishDocument(t *testing.T, ctx context.Context, s Store, upload document.Upload, passages ...document.Embedded) document.Accepted {
+	t.Helper()
+	accepted := accept(t, ctx, s, upload)
+	publish(t, ctx, s, accepted.Job, passages...)
+	summarise(t, ctx, s, accepted.Job, "Summary of "+upload.Key)
+	return accepted
+}
+
+// wantFault checks that err is a failure of that kind.
+func wantFault(t *testing.T, err error, kind fault.Kind) {
+	t.Helper()
+	if !fault.Is(err, kind) {
+		t.Errorf("got error %v, want one of kind %s", err, kind)
+	}
+}
