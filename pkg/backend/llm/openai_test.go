@@ -1,0 +1,385 @@
+package llm_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-7a112592/gristmill/pkg/backend/llm"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+)
+
+const secret = "sk-very-secret"
+
+var small = document.Model{Name: "text-embedding-3-small", Dimensions: 64}
+
+// provider returns a client of p. Its log goes to the test.
+func provider(t testing.TB, p *fakeprovider.Provider, change ...func(*llm.OpenAIConfig)) *llm.OpenAI {
+	t.Helper()
+	cfg := llm.OpenAIConfig{
+		BaseURL: p.URL(),
+		APIKey:  secret,
+		Log:     slog.New(slog.NewTextHandler(t.Output(), nil)),
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	o, err := llm.NewOpenAI(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func numbered(n int) []string {
+	texts := make([]string, n)
+	for i := range texts {
+		texts[i] = fmt.Sprint("text ", i)
+	}
+	return texts
+}
+
+func TestEmbed(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		opts  fakeprovider.Options
+		fault fakeprovider.Fault
+		model document.Model
+	}{
+		{name: "base64", model: small},
+		{name: "several pieces of base64", model: document.Model{Name: small.Name, Dimensions: 1537}},
+		{name: "floats", opts: fakeprovider.Options{FloatsOnly: true}, model: small},
+		{name: "other order", fault: fakeprovider.WrongOrder, model: small},
+		{name: "fixed dimension", opts: fakeprovider.Options{Dimensions: 48}, model: document.Model{Name: "nomic", Dimensions: 48}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			texts := numbered(5)
+			want, err := provider(t, fakeprovider.Start(t, fakeprovider.Options{Dimensions: tt.opts.Dimensions})).Embed(t.Context(), tt.model, texts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := fakeprovider.Start(t, tt.opts)
+			p.Fail(tt.fault, 1)
+			got, err := provider(t, p).Embed(t.Context(), tt.model, texts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(got) != 5 || len(got[0]) != tt.model.Dimensions || cmp.Equal(got[0], got[1]) {
+				t.Fatalf("%d vectors of %d dimensions", len(got), len(got[0]))
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+			if n := p.Counts().Requests; n != 1 {
+				t.Errorf("%d requests, want 1", n)
+			}
+		})
+	}
+}
+
+func TestEmbedNothingSendsNothing(t *testing.T) {
+	t.Parallel()
+	p := fakeprovider.Start(t, fakeprovider.Options{})
+	got, err := provider(t, p).Embed(t.Context(), small, nil)
+	if err != nil || len(got) != 0 || p.Counts().Requests != 0 {
+		t.Errorf("got %v, %v after %d requests", got, err, p.Counts().Requests)
+	}
+}
+
+// TestDimensionsParameter: servers refuse the parameter for models that have
+// one length of vector only.
+func TestDimensionsParameter(t *testing.T) {
+	t.Parallel()
+	p := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 32})
+	_, err := provider(t, p).Embed(t.Context(), document.Model{Name: "nomic", Dimensions: 64}, numbered(1))
+	if e := fault.As(err); e == nil || e.Kind != fault.BadAnswer ||
+		!strings.Contains(e.Detail, "model nomic") ||
+		!strings.Contains(e.Detail, "answered 32 dimensions, want 64; set GRISTMILL_EMBEDDING_DIMENSIONS=32") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestBadAnswers(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		fault fakeprovider.Fault
+		opts  fakeprovider.Options
+		want  string
+	}{
+		{"count", fakeprovider.WrongCount, fakeprovider.Options{}, "3 vectors for 4 texts"},
+		{"duplicate index", fakeprovider.DuplicateIndex, fakeprovider.Options{}, "two vectors with index 0"},
+		{"index out of range", fakeprovider.IndexOutOfRange, fakeprovider.Options{}, "index 4 for 4 texts"},
+		{"dimension", fakeprovider.WrongDimension, fakeprovider.Options{}, "63 dimensions, want 64"},
+		{"not a number", fakeprovider.NaN, fakeprovider.Options{}, "not finite"},
+		{"not a number, in JSON", fakeprovider.NaN, fakeprovider.Options{FloatsOnly: true}, "not a list of embeddings"},
+		{"zero", fakeprovider.ZeroVector, fakeprovider.Options{}, "nothing but zeros"},
+		{"not JSON", fakeprovider.Raw("<html>welcome</html>"), fakeprovider.Options{}, "not a list of embeddings"},
+		{"null", fakeprovider.Raw(`{"data":[{"index":0,"embedding":null},{},{},{}]}`), fakeprovider.Options{}, "empty vector"},
+		{"half a number", fakeprovider.Raw(`{"data":[{"index":0,"embedding":"AAAA"}]}`), fakeprovider.Options{}, "not a list of embeddings"},
+		{"not base64", fakeprovider.Raw(`{"data":[{"index":0,"embedding":"!!!!"}]}`), fakeprovider.Options{}, "not a list of embeddings"},
+		{"endless", fakeprovider.Raw(`{"data":[` + strings.Repeat(" ", 5<<20) + `]}`), fakeprovider.Options{}, "more than"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p := fakeprovider.Start(t, tt.opts)
+			p.Fail(tt.fault, 1)
+			got, err := provider(t, p).Embed(t.Context(), small, numbered(4))
+			if e := fault.As(err); e == nil || e.Kind != fault.BadAnswer || !strings.Contains(e.Detail, tt.want) || got != nil {
+				t.Errorf("got %d vectors and %v, want bad answer: %s", len(got), err, tt.want)
+			}
+			if n := p.Counts().Requests; n != 1 {
+				t.Errorf("asked %d times: a bad answer must not be paid for again", n)
+			}
+		})
+	}
+}
+
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name     string
+		fault    fakeprovider.Fault
+		kind     fault.Kind
+		detail   string
+		after    time.Duration
+		requests int
+	}{
+		{"rate limited for long", fakeprovider.RateLimit("30"), fault.RateLimited, "answered 429: rate limit reached", 30 * time.Second, 1},
+		{"rate limited by its limits", fakeprovider.Status(429, "slow down", "X-RateLimit-Remaining-Tokens", "0", "X-RateLimit-Reset-Tokens", "6m0s"),
+			fault.RateLimited, "slow down", 6 * time.Minute, 1},
+		{"down", fakeprovider.Status(503, "overloaded"), fault.Unavailable, "answered 503: overloaded", 5 * time.Second, 3},
+		{"down for long", fakeprovider.Status(503, "overloaded", "Retry-After", "60"), fault.Unavailable, "overloaded", time.Minute, 1},
+		{"breaks off", fakeprovider.TruncatedJSON, fault.Unavailable, "broke off", 5 * time.Second, 3},
+		{"stops in the middle", fakeprovider.Raw(`{"data":[{"index":0,"embed`), fault.Unavailable, "broke off", 5 * time.Second, 3},
+		{"unknown key", fakeprovider.Status(401, "Incorrect API key provided: sk-very-****"), fault.Forbidden, "GRISTMILL_OPENAI_API_KEY", 0, 1},
+		{"forbidden", fakeprovider.Status(403, "no access for "+secret), fault.Forbidden, "no access for [key]", 0, 1},
+		{"unknown model", fakeprovider.Status(404, "The model `m` does not exist"), fault.BadRequest, "answered 404: The model `m` does not exist", 0, 1},
+		{"refused", fakeprovider.Status(400, "too long"), fault.BadRequest, "too long", 0, 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p := fakeprovider.Start(t, fakeprovider.Options{})
+			p.Fail(tt.fault, -1)
+			_, err := provider(t, p).Embed(t.Context(), small, numbered(2))
+			e := fault.As(err)
+			if e == nil || e.Kind != tt.kind || !strings.Contains(e.Detail, tt.detail) || e.RetryAfter != tt.after {
+				t.Errorf("got %+v, want %s: …%s… after %s", e, tt.kind, tt.detail, tt.after)
+			}
+			if !strings.Contains(e.Detail, "127.0.0.1:") {
+				t.Errorf("%q does not name the host", e.Detail)
+			}
+			if strings.Contains(err.Error(), "sk-very") {
+				t.Errorf("%q shows the key", err)
+			}
+			if n := p.Counts().Requests; n != tt.requests {
+				t.Errorf("%d requests, want %d", n, tt.requests)
+			}
+		})
+	}
+}
+
+func TestQuickRetries(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		fault fakeprovider.Fault
+		n     int
+	}{
+		{"unavailable", fakeprovider.Status(502, "bad gateway"), 2},
+		{"truncated", fakeprovider.TruncatedJSON, 1},
+		{"rate limited for a moment", fakeprovider.RateLimit("0.05"), 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p := fakeprovider.Start(t, fakeprovider.Options{})
+			p.Fail(tt.fault, tt.n)
+			got, err := provider(t, p).Embed(t.Context(), small, numbered(3))
+			if err != nil || len(got) != 3 {
+				t.Fatalf("got %d vectors, %v", len(got), err)
+			}
+			if n := p.Counts().Requests; n != tt.n+1 {
+				t.Errorf("%d requests, want %d", n, tt.n+1)
+			}
+		})
+	}
+}
+
+func TestRateLimitWithoutHeadersGrows(t *testing.T) {
+	t.Parallel()
+	p := fakeprovider.Start(t, fakeprovider.Options{})
+	p.Fail(fakeprovider.RateLimit(""), -1)
+	_, err := provider(t, p).Embed(t.Context(), small, numbered(1))
+	if e := fault.As(err); e == nil || e.Kind != fault.RateLimited || e.RetryAfter != 4*time.Second {
+		t.Errorf("got %+v, want rate limited after 4s", e)
+	}
+}
+
+func TestConnectionRefused(t *testing.T) {
+	t.Parallel()
+	p := fakeprovider.Start(t, fakeprovider.Options{})
+	o := provider(t, p)
+	p.Close()
+	_, err := o.Embed(t.Context(), small, numbered(1))
+	if e := fault.As(err); e == nil || e.Kind != fault.Unavailable || e.RetryAfter == 0 || !strings.Contains(e.Detail, "cannot be reached") {
+		t.Errorf("got %+v, want unavailable", e)
+	}
+	if _, ok := errors.AsType[*net.OpError](err); !ok {
+		t.Errorf("%v hides its cause", err)
+	}
+}
+
+func TestTimeout(t *testing.T) {
+	t.Parallel()
+	p := fakeprovider.Start(t, fakeprovider.Options{})
+	p.Fail(fakeprovider.Hang, -1)
+	o := provider(t, p, func(c *llm.OpenAIConfig) { c.Timeout = 20 * time.Millisecond })
+	_, err := o.Embed(t.Context(), small, numbered(1))
+	if e := fault.As(err); e == nil || e.Kind != fault.Unavailable || e.RetryAfter == 0 || !strings.Contains(e.Detail, "within 20ms") {
+		t.Errorf("got %+v, want unavailable", e)
+	}
+	if n := p.Counts().Requests; n != 1 {
+		t.Errorf("%d requests, want 1: a timeout is no reason for another", n)
+	}
+}
+
+// TestCancel: the caller's end is the caller's, not the provider's failure,
+// whether the request is under way, waiting for its turn or to be retried.
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	hanging := make(chan struct{}, 1)
+	p := fakeprovider.Start(t, fakeprovider.Options{})
+	p.Fail(func(a *fakeprovider.Answer) {
+		fakeprovider.Hang(a)
+		hanging <- struct{}{}
+	}, -1)
+	o := provider(t, p, func(c *llm.OpenAIConfig) { c.Concurrency = 1 })
+	ctx, cancel := context.WithCancel(t.Context())
+	failed := make(chan error, 1)
+	go func() {
+		_, err := o.Embed(ctx, small, numbered(1))
+		failed <- err
+	}()
+	<-hanging
+	waiting, giveUp := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer giveUp()
+	if _, err := o.Embed(waiting, small, numbered(1)); !errors.Is(err, context.DeadlineExceeded) || fault.As(err) != nil {
+		t.Errorf("waiting for a turn: %v", err)
+	}
+	cancel()
+	if err := <-failed; !errors.Is(err, context.Canceled) || fault.As(err) != nil {
+		t.Errorf("under way: %v", err)
+	}
+
+	p.Fail(fakeprovider.RateLimit("2"), -1)
+	retrying, giveUp := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer giveUp()
+	if _, err := o.Embed(retrying, small, numbered(1)); !errors.Is(err, context.DeadlineExceeded) || fault.As(err) != nil {
+		t.Errorf("waiting to retry: %v", err)
+	}
+}
+
+func TestConcurrencyLimit(t *testing.T) {
+	t.Parallel()
+	const limit, calls = 2, 6
+	p := fakeprovider.Start(t, fakeprovider.Options{})
+	var mu sync.Mutex
+	full := make(chan struct{})
+	arrived := 0
+	p.Fail(func(a *fakeprovider.Answer) {
+		fakeprovider.Hang(a)
+		mu.Lock()
+		defer mu.Unlock()
+		if arrived++; arrived == limit {
+			close(full)
+		}
+	}, -1)
+	o := provider(t, p, func(c *llm.OpenAIConfig) { c.Concurrency = limit })
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for range calls {
+		wg.Go(func() { _, _ = o.Embed(ctx, small, numbered(1)) })
+	}
+	<-full
+	cancel()
+	wg.Wait()
+	if n := p.Counts().Requests; n != limit {
+		t.Errorf("%d requests reached the provider, want %d", n, limit)
+	}
+}
+
+func TestObserve(t *testing.T) {
+	t.Parallel()
+	p := fakeprovider.Start(t, fakeprovider.Options{})
+	p.Fail(fakeprovider.Status(500, "once"), 1)
+	var got []string
+	o := provider(t, p, func(c *llm.OpenAIConfig) {
+		c.Observe = func(operation, model, outcome string, tokens int, d time.Duration) {
+			got = append(got, fmt.Sprint(operation, " ", model, " ", outcome, " ", tokens, " ", d > 0))
+		}
+	})
+	if _, err := o.Embed(t.Context(), small, []string{"12345678"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Summarise(t.Context(), "chat", "", []string{"a"}); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"embed text-embedding-3-small unavailable 0 true",
+		"embed text-embedding-3-small ok 2 true",
+	}
+	if diff := cmp.Diff(want, got[:min(2, len(got))]); diff != "" {
+		t.Error(diff)
+	}
+	if len(got) != 3 || !strings.HasPrefix(got[2], "summarise chat ok ") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestBadBaseURL(t *testing.T) {
+	t.Parallel()
+	for _, base := range []string{"localhost:8000/v1", "ftp://host/v1", "http://", "http://u:hunter2@:bad port/"} {
+		_, err := llm.NewOpenAI(llm.OpenAIConfig{BaseURL: base})
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", base, err)
+		}
+	}
+}
+
+func BenchmarkEmbed(b *testing.B) {
+	for _, tt := range []struct {
+		name string
+		opts fakeprovider.Options
+	}{{"base64", fakeprovider.Options{}}, {"floats", fakeprovider.Options{FloatsOnly: true}}} {
+		b.Run(tt.name, func(b *testing.B) {
+			o := provider(b, fakeprovider.Start(b, tt.opts))
+			texts := make([]string, 64)
+			for i := range texts {
+				texts[i] = fmt.Sprint(i) + strings.Repeat(" lorem ipsum dolor sit amet", 60)
+			}
+			model := document.Model{Name: small.Name, Dimensions: 1536}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := o.Embed(b.Context(), model, texts); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N*len(texts))/b.Elapsed().Seconds(), "passages/s")
+		})
+	}
+}
