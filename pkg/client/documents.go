@@ -1,0 +1,136 @@
+package client
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Upload uploads what body holds; how much that is need not be known. It is
+// sent once: a body cannot be rewound.
+func (c *Client) Upload(ctx context.Context, request document.UploadRequest, body io.Reader) (document.Accepted, error) {
+	call := uploadCall(request)
+	call.once = true
+	call.body = func() (io.ReadCloser, int64, error) { return io.NopCloser(body), -1, nil }
+	var accepted document.Accepted
+	return accepted, c.receive(ctx, call, &accepted)
+}
+
+// UploadFile uploads the file at path. It is sent again when the server is
+// busy: the same key with the same content is the same document.
+func (c *Client) UploadFile(ctx context.Context, request document.UploadRequest, path string) (document.Accepted, error) {
+	if request.MediaType == "" {
+		request.MediaType = mediaType(path)
+	}
+	call := uploadCall(request)
+	call.body = func() (io.ReadCloser, int64, error) {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, 0, err
+		}
+		info, err := file.Stat()
+		if err != nil {
+			_ = file.Close() // read only: nothing is lost
+			return nil, 0, err
+		}
+		return sizedBody(file, info.Size())
+	}
+	var accepted document.Accepted
+	return accepted, c.receive(ctx, call, &accepted)
+}
+
+// sizedBody tells net/http that a file is empty, which a length of 0 does not.
+func sizedBody(file *os.File, size int64) (io.ReadCloser, int64, error) {
+	if size == 0 {
+		return http.NoBody, 0, file.Close()
+	}
+	return file, size, nil
+}
+
+func uploadCall(request document.UploadRequest) call {
+	query := url.Values{}
+	set(query, "collection", request.Collection)
+	set(query, "key", request.Key)
+	set(query, "title", request.Title)
+	set(query, "metadata", string(request.Metadata))
+	return call{method: http.MethodPut, path: "/v1/documents", query: query, contentType: request.MediaType}
+}
+
+// mediaType goes by the name's end; empty if that says nothing.
+func mediaType(path string) string {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".md", ".markdown", ".mdown":
+		return "text/markdown"
+	case ".txt":
+		return "text/plain"
+	default:
+		return ""
+	}
+}
+
+// Documents returns a page of the documents that match, newest first.
+func (c *Client) Documents(ctx context.Context, filter document.DocumentFilter, page document.Page) (document.List[document.Document], error) {
+	query := pageQuery(page)
+	set(query, "collection", filter.Collection)
+	set(query, "key_prefix", filter.KeyPrefix)
+	set(query, "state", string(filter.State))
+	var list document.List[document.Document]
+	return list, c.get(ctx, "/v1/documents", query, &list)
+}
+
+// Document returns a document.
+func (c *Client) Document(ctx context.Context, id uuid.UUID) (document.Document, error) {
+	var doc document.Document
+	return doc, c.get(ctx, "/v1/documents/"+id.String(), nil, &doc)
+}
+
+// Content returns the original; the caller closes it.
+func (c *Client) Content(ctx context.Context, id uuid.UUID) (io.ReadCloser, error) {
+	response, err := c.send(ctx, call{method: http.MethodGet, path: "/v1/documents/" + id.String() + "/content"})
+	if err != nil {
+		return nil, err
+	}
+	return response.Body, nil
+}
+
+// Passages returns a page of the passages of the live version, in order.
+func (c *Client) Passages(ctx context.Context, id uuid.UUID, page document.Page) (document.List[document.Passage], error) {
+	var list document.List[document.Passage]
+	return list, c.get(ctx, "/v1/documents/"+id.String()+"/passages", pageQuery(page), &list)
+}
+
+// Summary returns a document's summary.
+func (c *Client) Summary(ctx context.Context, id uuid.UUID) (document.Summary, error) {
+	var summary document.Summary
+	return summary, c.get(ctx, "/v1/documents/"+id.String()+"/summary", nil, &summary)
+}
+
+// Delete deletes a document.
+func (c *Client) Delete(ctx context.Context, id uuid.UUID) error {
+	return c.receive(ctx, call{method: http.MethodDelete, path: "/v1/documents/" + id.String()}, nil)
+}
+
+func pageQuery(page document.Page) url.Values {
+	query := url.Values{}
+	if page.Limit > 0 {
+		query.Set("limit", strconv.Itoa(page.Limit))
+	}
+	set(query, "cursor", page.Cursor)
+	return query
+}
+
+// set leaves out what is empty, as the contract does.
+func set(query url.Values, name, value string) {
+	if value != "" {
+		query.Set(name, value)
+	}
+}

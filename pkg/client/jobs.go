@@ -1,0 +1,73 @@
+package client
+
+import (
+	"context"
+	"iter"
+	"net/url"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Jobs returns a page of the jobs that match, newest first.
+func (c *Client) Jobs(ctx context.Context, filter document.JobFilter, page document.Page) (document.List[document.Job], error) {
+	query := pageQuery(page)
+	set(query, "state", string(filter.State))
+	set(query, "collection", filter.Collection)
+	if filter.Document != uuid.Nil {
+		query.Set("document_id", filter.Document.String())
+	}
+	var list document.List[document.Job]
+	return list, c.get(ctx, "/v1/jobs", query, &list)
+}
+
+// AllJobs returns all jobs that match, page by page. It ends after an error.
+func (c *Client) AllJobs(ctx context.Context, filter document.JobFilter) iter.Seq2[document.Job, error] {
+	return func(yield func(document.Job, error) bool) {
+		for page := (document.Page{Limit: 1000}); ; {
+			list, err := c.Jobs(ctx, filter, page)
+			if err != nil {
+				yield(document.Job{}, err)
+				return
+			}
+			for _, job := range list.Items {
+				if !yield(job, nil) {
+					return
+				}
+			}
+			if list.NextCursor == "" {
+				return
+			}
+			page.Cursor = list.NextCursor
+		}
+	}
+}
+
+// Job returns a job: at once, or when it has ended or the wait is over.
+func (c *Client) Job(ctx context.Context, id uuid.UUID, wait time.Duration) (document.Job, error) {
+	query := url.Values{}
+	if wait > 0 {
+		query.Set("wait", wait.String())
+	}
+	var job document.Job
+	return job, c.get(ctx, "/v1/jobs/"+id.String(), query, &job)
+}
+
+// Await returns the job once it has ended. Until then it hands it to report,
+// which may be nil, at least so often.
+func (c *Client) Await(ctx context.Context, id uuid.UUID, every time.Duration, report func(document.Job)) (document.Job, error) {
+	for {
+		job, err := c.Job(ctx, id, every)
+		if err != nil {
+			return document.Job{}, err
+		}
+		if job.State.Ended() {
+			return job, nil
+		}
+		if report != nil {
+			report(job)
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package client
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Problem is an answer that is not a success (RFC 9457). Code is the stable
+// one of the contract, and empty when something between here and the server
+// answered.
+type Problem struct {
+	Status    int          `json:"status"`
+	Title     string       `json:"title"`
+	Detail    string       `json:"detail"`
+	Code      string       `json:"code"`
+	RequestID string       `json:"request_id"`
+	Offset    *int64       `json:"offset,omitempty"` // byte of the document at which the problem was found
+	Errors    []FieldError `json:"errors,omitempty"`
+
+	RetryAfter time.Duration `json:"-"` // as the server asked; 0 if it did not
+}
+
+// FieldError says what is wrong with one field of a request.
+type FieldError struct {
+	Location string `json:"location"`
+	Message  string `json:"message"`
+}
+
+// Error implements error, for people.
+func (p *Problem) Error() string {
+	text := p.Detail
+	if p.Code != "" {
+		text += " (" + p.Code + ")"
+	}
+	if p.Status >= http.StatusInternalServerError && p.RequestID != "" {
+		text += "; request " + p.RequestID
+	}
+	return text
+}
+
+// maxProblemBytes is more than any problem of ours has.
+const maxProblemBytes = 1 << 20
+
+// readProblem reads an answer of status 400 or more, from Gristmill or from
+// whatever stands in front of it.
+func readProblem(response *http.Response) *Problem {
+	p := &Problem{}
+	text, _ := io.ReadAll(io.LimitReader(response.Body, maxProblemBytes)) // what came is what can be shown
+	media, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	if media != "application/problem+json" || json.Unmarshal(text, p) != nil {
+		p = &Problem{
+			Title:  http.StatusText(response.StatusCode),
+			Detail: fmt.Sprintf("%s answered %s: %s", response.Request.URL.Host, response.Status, firstLine(string(text))),
+		}
+	}
+	p.Status = response.StatusCode
+	if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil {
+		p.RetryAfter = time.Duration(seconds) * time.Second
+	}
+	return p
+}
+
+// firstLine keeps an answer that is not ours, such as a page of HTML, short.
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
+	const most = 200
+	if len(line) > most {
+		line = strings.ToValidUTF8(line[:most], "") + "…"
+	}
+	return line
+}

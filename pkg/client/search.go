@@ -1,0 +1,50 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Search searches a collection. It may be sent twice: it changes nothing.
+func (c *Client) Search(ctx context.Context, request document.SearchRequest) (document.SearchResult, error) {
+	type filter struct {
+		KeyPrefix string          `json:"key_prefix,omitempty"`
+		Metadata  json.RawMessage `json:"metadata,omitempty"`
+	}
+	body, err := jsonBody(struct {
+		Collection string   `json:"collection,omitempty"`
+		Query      string   `json:"query"`
+		Mode       string   `json:"mode,omitempty"`
+		Limit      int      `json:"limit,omitempty"`
+		Threshold  *float64 `json:"threshold,omitempty"`
+		Filter     filter   `json:"filter,omitzero"`
+	}{request.Collection, request.Query, request.Mode, request.Limit, request.Threshold, filter{request.KeyPrefix, request.Metadata}})
+	if err != nil {
+		return document.SearchResult{}, err
+	}
+	var result document.SearchResult
+	return result, c.receive(ctx, call{method: http.MethodPost, path: "/v1/search", contentType: "application/json", body: body}, &result)
+}
+
+// Reindex puts documents back on the path and returns how many. An empty
+// collection means all, a zero document every one of the collection. It may be
+// sent twice: documents that have a job are passed over.
+func (c *Client) Reindex(ctx context.Context, collection string, id uuid.UUID) (int, error) {
+	body, err := jsonBody(struct {
+		Collection string    `json:"collection,omitempty"`
+		DocumentID uuid.UUID `json:"document_id,omitzero"`
+	}{collection, id})
+	if err != nil {
+		return 0, err
+	}
+	var result struct {
+		Documents int `json:"documents"`
+	}
+	err = c.receive(ctx, call{method: http.MethodPost, path: "/v1/reindexes", contentType: "application/json", body: body}, &result)
+	return result.Documents, err
+}

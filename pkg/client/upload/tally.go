@@ -1,0 +1,72 @@
+package upload
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Tally counts what became of the files. Passages, Embedded and Reused are
+// known only of jobs that were followed to their end.
+type Tally struct {
+	Documents int       `json:"documents"` // accepted, unchanged ones too
+	Unchanged int       `json:"unchanged"` // of these, already there as they are
+	Bytes     int64     `json:"bytes"`     // of the accepted documents
+	Passages  int64     `json:"passages"`
+	Embedded  int64     `json:"embedded"` // passages that a model was asked about now
+	Reused    int64     `json:"reused"`   // passages whose vectors were there already
+	Seconds   float64   `json:"seconds"`
+	Failures  []Failure `json:"failures"`
+}
+
+// Failure is a file that was not accepted, or whose job did not succeed.
+type Failure struct {
+	Path   string `json:"path"`
+	Key    string `json:"key"`
+	Reason string `json:"reason"`
+}
+
+func (t *Tally) addUpload(answer document.Accepted) {
+	t.Documents++
+	t.Bytes += answer.Document.Size
+	if answer.Unchanged {
+		t.Unchanged++
+	}
+}
+
+// addJob counts a job that succeeded. One that was there already embedded
+// nothing now.
+func (t *Tally) addJob(job document.Job, unchanged bool) {
+	done := job.Tasks.Knowledge.KnowledgeProgress
+	t.Passages += done.Passages
+	if unchanged {
+		t.Reused += done.Passages
+	} else {
+		t.Embedded += done.Embedded
+		t.Reused += done.Reused
+	}
+}
+
+func (t *Tally) addFailure(file File, err error) {
+	t.Failures = append(t.Failures, Failure{Path: file.Path, Key: file.Key, Reason: err.Error()})
+}
+
+// Print writes the tally as a table for people.
+func (t Tally) Print(w io.Writer) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "documents\t%s\t(%s unchanged)\n", humanize.Comma(int64(t.Documents)), humanize.Comma(int64(t.Unchanged)))
+	if t.Passages > 0 {
+		fmt.Fprintf(table, "passages\t%s\t(%s embedded, %s reused)\n", humanize.Comma(t.Passages), humanize.Comma(t.Embedded), humanize.Comma(t.Reused))
+	}
+	fmt.Fprintf(table, "bytes\t%s\n", humanize.Comma(t.Bytes))
+	fmt.Fprintf(table, "seconds\t%.1f\n", t.Seconds)
+	fmt.Fprintf(table, "failures\t%d\n", len(t.Failures))
+	for _, failure := range t.Failures {
+		fmt.Fprintf(table, "  %s\t%s\n", failure.Path, failure.Reason)
+	}
+	return table.Flush()
+}
