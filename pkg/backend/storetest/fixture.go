@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"testing"
 	"time"
@@ -13,22 +14,16 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
-// The model and chunking of every collection under test.
-var (
-	testModel    = document.Model{Name: "test-model", Dimensions: 3}
-	testChunking = document.Chunking{Tokens: 400}
-)
-
 // leaseTime is longer than any test; a lease of -leaseTime has run out.
 const leaseTime = time.Hour
 
 // as returns a context for work in the name of a tenant.
 func as(t *testing.T, id string) context.Context { return tenant.With(t.Context(), id) }
 
-// ensure returns the collection of that name.
+// ensure returns the collection of that name, for vectors of 3 dimensions.
 func ensure(t *testing.T, ctx context.Context, s Store, name string) document.Collection {
 	t.Helper()
-	c, err := s.EnsureCollection(ctx, name, testModel, testChunking)
+	c, err := s.EnsureCollection(ctx, name, document.Model{Name: "test-model", Dimensions: 3}, document.Chunking{Tokens: 400})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +42,7 @@ func uploadOf(c document.Collection, key string) document.Upload {
 		MediaType:  "text/markdown",
 		Object:     object,
 		Size:       1000,
-		SHA256:     uuid.UUID(hash[:16]).String(),
+		SHA256:     hex.EncodeToString(hash[:]),
 	}
 }
 

@@ -11,7 +11,9 @@ const Other = "other"
 // Run holds a store to the contract. Each call of open returns an empty store
 // with the tenants tenant.Default and Other, closed when the test ends.
 func Run(t *testing.T, open func(t *testing.T) Store) {
-	for name, part := range map[string]func(*testing.T, func(*testing.T) Store){} {
+	for name, part := range map[string]func(*testing.T, func(*testing.T) Store){
+		"Searching": searching,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			part(t, open)

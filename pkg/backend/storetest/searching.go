@@ -1,0 +1,436 @@
+package storetest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+func searching(t *testing.T, open func(t *testing.T) Store) {
+	s := open(t)
+	ctx := as(t, tenant.Default)
+	for name, test := range map[string]func(*testing.T, context.Context, Store){
+		"Collection":        findsCollections,
+		"Order":             searchOrdersByScore,
+		"Hit":               searchFillsHits,
+		"Threshold":         searchKeepsToTheThreshold,
+		"AlsoIn":            searchListsFurtherPlaces,
+		"AlsoInLimit":       searchListsAtMostTenFurtherPlaces,
+		"Filter of AlsoIn":  searchFiltersFurtherPlaces,
+		"Ties":              searchOrdersTiesTheSameWay,
+		"KeyPrefix":         searchFiltersByKeyPrefix,
+		"Metadata":          searchFiltersByMetadata,
+		"Live versions":     searchSeesLiveVersionsOnly,
+		"Deleted documents": searchForgetsDeletedDocuments,
+		"No direction":      searchPassesOverZeroVectors,
+		"Collections apart": searchKeepsCollectionsApart,
+		"Tenants apart":     searchKeepsTenantsApart,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, ctx, s) })
+	}
+}
+
+func findsCollections(t *testing.T, ctx context.Context, s Store) {
+	want := ensure(t, ctx, s, "sought")
+	got, err := s.Collection(ctx, "sought")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("collection (-want +got):\n%s", diff)
+	}
+	_, err = s.Collection(ctx, "never made")
+	wantFault(t, err, fault.NotFound)
+	_, err = s.Collection(as(t, Other), "sought")
+	wantFault(t, err, fault.NotFound)
+}
+
+// nearest searches the collection's space for passages near to (1, 0, 0).
+func nearest(t *testing.T, ctx context.Context, s Store, c document.Collection, query document.Query) []document.Hit {
+	t.Helper()
+	query.Collection = c.Name
+	query.Vector = []float32{1, 0, 0}
+	if query.Limit == 0 {
+		query.Limit = 100
+	}
+	hits, err := s.Nearest(ctx, c.Space, query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hits
+}
+
+// contents returns the texts of hits.
+func contents(hits []document.Hit) []string {
+	texts := []string{}
+	for _, hit := range hits {
+		texts = append(texts, hit.Content)
+	}
+	return texts
+}
+
+func wantContents(t *testing.T, hits []document.Hit, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(append([]string{}, want...), contents(hits)); diff != "" {
+		t.Errorf("hits (-want +got):\n%s", diff)
+	}
+}
+
+func searchOrdersByScore(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "order")
+	publishDocument(t, ctx, s, uploadOf(c, "a"), passageOf("third", 0, 1, 0), passageOf("first", 3, 0, 0))
+	publishDocument(t, ctx, s, uploadOf(c, "b"), passageOf("second", 1, 1, 0), passageOf("fourth", -1, 2, 0))
+
+	hits := nearest(t, ctx, s, c, document.Query{Threshold: -1})
+	wantContents(t, hits, "first", "second", "third", "fourth")
+	for i, want := range []float64{1, math.Sqrt(0.5), 0, -1 / math.Sqrt(5)} {
+		if got := hits[i].Score; math.Abs(got-want) > 1e-6 || math.Abs(got) > 1 {
+			t.Errorf("score of %s: got %v, want %v", hits[i].Content, got, want)
+		}
+		if got := hits[i].Scores.Vector; got == nil || *got != hits[i].Score {
+			t.Errorf("vector score of %s: got %v, want %v", hits[i].Content, got, hits[i].Score)
+		}
+	}
+	wantContents(t, nearest(t, ctx, s, c, document.Query{Threshold: -1, Limit: 2}), "first", "second")
+}
+
+func searchFillsHits(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "hit")
+	passage := passageOf("| 1 | 2 |", 1, 0, 0)
+	passage.HeadingPath = []string{"Réglages", "고급", "\"表\""}
+	passage.Context = "| a | b |\n|---|---|"
+	accepted := publishDocument(t, ctx, s, uploadOf(c, "guide/안내 £.md"), passageOf("before", 0, 1, 0), passage)
+
+	hits := nearest(t, ctx, s, c, document.Query{Limit: 1})
+	score := 1.0
+	want := []document.Hit{{
+		Passage: document.Passage{
+			Ordinal: 1, Start: 7, End: 16,
+			HeadingPath: passage.HeadingPath, Context: passage.Context, Content: passage.Content, Tokens: passage.Tokens,
+		},
+		DocumentID: accepted.Document.ID,
+		Key:        "guide/안내 £.md",
+		Title:      "Title of guide/안내 £.md",
+		Score:      score,
+		Scores:     document.Scores{Vector: &score},
+		AlsoIn:     []document.Citation{},
+	}}
+	if diff := cmp.Diff(want, hits); diff != "" {
+		t.Errorf("hits (-want +got):\n%s", diff)
+	}
+
+	bare := passageOf("under no heading", 0, 0, 1)
+	bare.HeadingPath = nil
+	publishDocument(t, ctx, s, uploadOf(c, "bare"), bare)
+	for _, hit := range nearest(t, ctx, s, c, document.Query{KeyPrefix: "bare"}) {
+		if hit.HeadingPath == nil {
+			t.Error("heading path of a passage under no heading: got nil, want an empty list")
+		}
+	}
+}
+
+func searchKeepsToTheThreshold(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "threshold")
+	publishDocument(t, ctx, s, uploadOf(c, "a"),
+		passageOf("same", 1, 0, 0), passageOf("near", 1, 1, 0), passageOf("across", 0, 1, 0), passageOf("against", -1, 0, 0))
+
+	for _, test := range []struct {
+		threshold float64
+		want      []string
+	}{
+		{-1, []string{"same", "near", "across", "against"}},
+		{0, []string{"same", "near", "across"}},
+		{0.5, []string{"same", "near"}},
+		{1, []string{"same"}},
+	} {
+		wantContents(t, nearest(t, ctx, s, c, document.Query{Threshold: test.threshold}), test.want...)
+	}
+}
+
+func searchListsFurtherPlaces(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "also in")
+	shared := passageOf("shared", 1, 0, 0)
+	a := publishDocument(t, ctx, s, uploadOf(c, "a"), shared, passageOf("own", 1, 1, 0), shared)
+	b := publishDocument(t, ctx, s, uploadOf(c, "b"), passageOf("other", 0, 1, 0), shared)
+
+	hits := nearest(t, ctx, s, c, document.Query{})
+	wantContents(t, hits, "shared", "own", "other")
+	places := append([]document.Citation{{
+		DocumentID: hits[0].DocumentID, Key: hits[0].Key, Start: hits[0].Start, End: hits[0].End,
+	}}, hits[0].AlsoIn...)
+	want := map[document.Citation]bool{
+		{DocumentID: a.Document.ID, Key: "a", Start: 0, End: 6}:   true,
+		{DocumentID: a.Document.ID, Key: "a", Start: 11, End: 17}: true,
+		{DocumentID: b.Document.ID, Key: "b", Start: 6, End: 12}:  true,
+	}
+	got := map[document.Citation]bool{}
+	for _, place := range places {
+		got[place] = true
+	}
+	if diff := cmp.Diff(want, got); diff != "" || len(places) != len(want) {
+		t.Errorf("places %v (-want +got):\n%s", places, diff)
+	}
+	for _, hit := range hits[1:] {
+		if hit.AlsoIn == nil || len(hit.AlsoIn) > 0 {
+			t.Errorf("%q, which stands in one place, is also in %#v", hit.Content, hit.AlsoIn)
+		}
+	}
+}
+
+func searchListsAtMostTenFurtherPlaces(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "also in many")
+	var same []document.Embedded
+	for range 15 {
+		same = append(same, passageOf("same", 1, 0, 0))
+	}
+	publishDocument(t, ctx, s, uploadOf(c, "a"), same...)
+	publishDocument(t, ctx, s, uploadOf(c, "b"), passageOf("next", 1, 1, 0))
+
+	hits := nearest(t, ctx, s, c, document.Query{Limit: 2})
+	wantContents(t, hits, "same", "next")
+	if got := len(hits[0].AlsoIn); got != 10 {
+		t.Errorf("got %d further places, want 10", got)
+	}
+}
+
+func searchFiltersFurtherPlaces(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "also in filter")
+	shared := passageOf("shared", 1, 0, 0)
+	publishDocument(t, ctx, s, uploadOf(c, "public/a"), shared)
+	publishDocument(t, ctx, s, uploadOf(c, "private/a"), shared)
+
+	hits := nearest(t, ctx, s, c, document.Query{KeyPrefix: "public/"})
+	wantContents(t, hits, "shared")
+	if hits[0].Key != "public/a" || len(hits[0].AlsoIn) > 0 {
+		t.Errorf("got a hit in %q and %v, want it in public/a only", hits[0].Key, hits[0].AlsoIn)
+	}
+}
+
+func searchOrdersTiesTheSameWay(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "ties")
+	var passages []document.Embedded
+	for i := range 20 {
+		passages = append(passages, passageOf(fmt.Sprint("tie ", i), 1, 0, 0))
+	}
+	publishDocument(t, ctx, s, uploadOf(c, "a"), passages...)
+
+	all := contents(nearest(t, ctx, s, c, document.Query{}))
+	if len(all) != len(passages) {
+		t.Fatalf("got %d hits, want %d", len(all), len(passages))
+	}
+	for limit := 1; limit < len(all); limit += 6 {
+		wantContents(t, nearest(t, ctx, s, c, document.Query{Limit: limit}), all[:limit]...)
+	}
+}
+
+func searchFiltersByKeyPrefix(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "key prefix")
+	for _, key := range []string{"docs/a", "docs/b", "docs", "Docs/c", "d_cs/e", "100%/f", "100x/g", "한국/문서", "한글", `back\slash`, "e\u0301", "\u00e9"} {
+		publishDocument(t, ctx, s, uploadOf(c, key), passageOf("in "+key, 1, 0, 0))
+	}
+	for _, test := range []struct {
+		prefix string
+		want   []string
+	}{
+		{"docs/", []string{"docs/a", "docs/b"}},
+		{"docs/a", []string{"docs/a"}},
+		{"d_cs", []string{"d_cs/e"}},
+		{"100%", []string{"100%/f"}},
+		{"한", []string{"한국/문서", "한글"}},
+		{"한국", []string{"한국/문서"}},
+		{`back\`, []string{`back\slash`}},
+		{"\u00e9", []string{"\u00e9"}},
+		{"%", nil},
+		{"' OR '1'='1", nil},
+	} {
+		got := map[string]bool{}
+		for _, hit := range nearest(t, ctx, s, c, document.Query{KeyPrefix: test.prefix}) {
+			got[hit.Key] = true
+		}
+		want := map[string]bool{}
+		for _, key := range test.want {
+			want[key] = true
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("prefix %q: keys (-want +got):\n%s", test.prefix, diff)
+		}
+	}
+}
+
+func searchFiltersByMetadata(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "metadata")
+	upload := uploadOf(c, "a")
+	upload.Metadata = json.RawMessage(`{
+		"lang": "ko", "draft": false, "owner": null, "size": 1.50, "id": 9007199254740993, "quote": "a\"b\u00e9",
+		"author": {"name": "Kim", "address": {"city": "Seoul", "zip": "04524"}},
+		"tags": ["a", "b", 3, ["nested", "list"], {"k": 1, "l": 2}], "empty": {}, "none": []}`)
+	publishDocument(t, ctx, s, upload, passageOf("tagged", 1, 0, 0))
+	publishDocument(t, ctx, s, uploadOf(c, "b"), passageOf("bare", 1, 0, 0))
+
+	for _, test := range []struct {
+		metadata string
+		want     bool
+	}{
+		{`{"lang": "ko"}`, true},
+		{`{"lang": "KO"}`, false},
+		{`{"lang": ["ko"]}`, false},
+		{`{"missing": null}`, false},
+		{`{"owner": null}`, true},
+		{`{"owner": false}`, false},
+		{`{"draft": false, "lang": "ko"}`, true},
+		{`{"draft": false, "lang": "en"}`, false},
+		{`{"draft": 0}`, false},
+		{`{"size": 1.5}`, true},
+		{`{"size": 15e-1}`, true},
+		{`{"size": 0.0150E2}`, true},
+		{`{"size": -1.5}`, false},
+		{`{"size": "1.5"}`, false},
+		{`{"size": 15}`, false},
+		{`{"id": 9007199254740993}`, true},
+		{`{"id": 9007199254740992}`, false},
+		{`{"quote": "a\u0022b\u00e9"}`, true},
+		{`{"quote": "a\"bé"}`, true},
+		{`{"author": {"name": "Kim"}}`, true},
+		{`{"author": {"address": {"city": "Seoul"}}}`, true},
+		{`{"author": {"city": "Seoul"}}`, false},
+		{`{"author": {}}`, true},
+		{`{"author": []}`, false},
+		{`{"author": "Kim"}`, false},
+		{`{"tags": ["b"]}`, true},
+		{`{"tags": [3, "a", "a"]}`, true},
+		{`{"tags": ["c"]}`, false},
+		{`{"tags": "a"}`, false},
+		{`{"tags": []}`, true},
+		{`{"tags": {}}`, false},
+		{`{"tags": [["list"]]}`, true},
+		{`{"tags": ["list"]}`, false},
+		{`{"tags": [{"l": 2}]}`, true},
+		{`{"tags": [{"l": 1}]}`, false},
+		{`{"tags": [{}]}`, true},
+		{`{"empty": {}}`, true},
+		{`{"none": []}`, true},
+		{`{"none": [[]]}`, false},
+	} {
+		want := []string{}
+		if test.want {
+			want = append(want, "tagged")
+		}
+		got := contents(nearest(t, ctx, s, c, document.Query{Metadata: json.RawMessage(test.metadata)}))
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("metadata %s: hits (-want +got):\n%s", test.metadata, diff)
+		}
+	}
+	if got := nearest(t, ctx, s, c, document.Query{Metadata: json.RawMessage(`{}`)}); len(got) != 2 {
+		t.Errorf("metadata {}: got %q, want both", contents(got))
+	}
+	wantContents(t, nearest(t, ctx, s, c, document.Query{KeyPrefix: "b", Metadata: json.RawMessage(`{"lang": "ko"}`)}))
+}
+
+func searchSeesLiveVersionsOnly(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "live")
+	kept := passageOf("kept", 1, 0, 0)
+
+	first := accept(t, ctx, s, uploadOf(c, "a"))
+	work := claim(t, ctx, s, first.Job, document.Knowledge)
+	progress := document.KnowledgeProgress{Passages: 2}
+	if err := s.Write(ctx, work, batchOf(0, kept, passageOf("old", 1, 1, 0)), progress); err != nil {
+		t.Fatal(err)
+	}
+	wantContents(t, nearest(t, ctx, s, c, document.Query{})) // written, not published
+	if err := s.Publish(ctx, work, progress); err != nil {
+		t.Fatal(err)
+	}
+	wantContents(t, nearest(t, ctx, s, c, document.Query{}), "kept", "old")
+
+	upload := uploadOf(c, "a")
+	upload.Title = "Second title"
+	upload.Metadata = json.RawMessage(`{"second": true}`)
+	second := accept(t, ctx, s, upload)
+	work = claim(t, ctx, s, second.Job, document.Knowledge)
+	if err := s.Write(ctx, work, batchOf(0, passageOf("new", 1, 1, 0), kept), progress); err != nil {
+		t.Fatal(err)
+	}
+	hits := nearest(t, ctx, s, c, document.Query{})
+	wantContents(t, hits, "kept", "old")
+	if hits[0].Title != "Title of a" || len(hits[0].AlsoIn) > 0 {
+		t.Errorf("while the second version is written: got title %q and further places %v", hits[0].Title, hits[0].AlsoIn)
+	}
+	wantContents(t, nearest(t, ctx, s, c, document.Query{Metadata: json.RawMessage(`{"second": true}`)}))
+
+	if err := s.Publish(ctx, work, progress); err != nil {
+		t.Fatal(err)
+	}
+	hits = nearest(t, ctx, s, c, document.Query{})
+	wantContents(t, hits, "kept", "new")
+	if hits[0].Title != "Second title" || hits[0].Ordinal != 1 || len(hits[0].AlsoIn) > 0 {
+		t.Errorf("once the second version is live: got title %q, ordinal %d, further places %v", hits[0].Title, hits[0].Ordinal, hits[0].AlsoIn)
+	}
+	wantContents(t, nearest(t, ctx, s, c, document.Query{Metadata: json.RawMessage(`{"second": true}`)}), "kept", "new")
+}
+
+func searchForgetsDeletedDocuments(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "deleted")
+	shared := passageOf("shared", 1, 0, 0)
+	gone := publishDocument(t, ctx, s, uploadOf(c, "a"), shared, passageOf("gone", 1, 1, 0))
+	publishDocument(t, ctx, s, uploadOf(c, "b"), shared)
+	if err := s.DeleteDocument(ctx, gone.Document.ID); err != nil {
+		t.Fatal(err)
+	}
+	hits := nearest(t, ctx, s, c, document.Query{})
+	wantContents(t, hits, "shared")
+	if hits[0].Key != "b" || len(hits[0].AlsoIn) > 0 {
+		t.Errorf("got a hit in %q and %v, want it in b only", hits[0].Key, hits[0].AlsoIn)
+	}
+}
+
+// A vector of zeros points nowhere: its cosine with another is not a number,
+// which JSON cannot even write.
+func searchPassesOverZeroVectors(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "zero")
+	publishDocument(t, ctx, s, uploadOf(c, "a"), passageOf("nowhere", 0, 0, 0), passageOf("against", -1, 0, 0))
+	wantContents(t, nearest(t, ctx, s, c, document.Query{Threshold: -1}), "against")
+	wantContents(t, nearest(t, ctx, s, c, document.Query{Threshold: -1, Limit: 1}), "against")
+
+	hits, err := s.Nearest(ctx, c.Space, document.Query{Collection: c.Name, Vector: []float32{0, 0, 0}, Limit: 10, Threshold: -1})
+	if err != nil || hits == nil || len(hits) > 0 {
+		t.Errorf("search for nowhere: got %v, %v, want an empty list", hits, err)
+	}
+}
+
+func searchKeepsCollectionsApart(t *testing.T, ctx context.Context, s Store) {
+	one, two := ensure(t, ctx, s, "apart one"), ensure(t, ctx, s, "apart two")
+	shared := passageOf("shared", 1, 0, 0)
+	publishDocument(t, ctx, s, uploadOf(one, "a"), shared, passageOf("in one", 1, 1, 0))
+	publishDocument(t, ctx, s, uploadOf(two, "a"), shared, passageOf("in two", 1, 1, 0))
+	hits := nearest(t, ctx, s, one, document.Query{})
+	wantContents(t, hits, "shared", "in one")
+	if len(hits[0].AlsoIn) > 0 {
+		t.Errorf("got further places %v in another collection", hits[0].AlsoIn)
+	}
+	wantContents(t, nearest(t, ctx, s, two, document.Query{}), "shared", "in two")
+}
+
+func searchKeepsTenantsApart(t *testing.T, ctx context.Context, s Store) {
+	ours := ensure(t, ctx, s, "tenants")
+	publishDocument(t, ctx, s, uploadOf(ours, "a"), passageOf("ours", 1, 0, 0))
+	other := as(t, Other)
+	theirs := ensure(t, other, s, "tenants")
+	publishDocument(t, other, s, uploadOf(theirs, "a"), passageOf("theirs", 1, 0, 0))
+
+	wantContents(t, nearest(t, ctx, s, ours, document.Query{}), "ours")
+	wantContents(t, nearest(t, other, s, theirs, document.Query{}), "theirs")
+	wantContents(t, nearest(t, other, s, ours, document.Query{})) // even with our space in hand
+	wantContents(t, nearest(t, ctx, s, theirs, document.Query{}))
+
+	if _, err := s.Nearest(t.Context(), ours.Space, document.Query{Vector: []float32{1, 0, 0}, Limit: 1}); err == nil {
+		t.Error("search without a tenant succeeded")
+	}
+}
