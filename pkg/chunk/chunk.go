@@ -1,70 +1,66 @@
 // Package chunk packs a markdown document into passages for embedding.
+//
+// The tree of sections decides where passages end. A section that fits into
+// one passage is one; of a larger one, the text before its first subsection is
+// packed block by block, and every subsection is treated in the same way. No
+// other passage crosses a heading, so that an edit changes the passages of the
+// section that it is in and no others. Only headings with no text of their own
+// go with what follows them.
 package chunk
 
 import (
-	"bytes"
 	"io"
 	"iter"
-	"strings"
 
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
-	"github.com/tiktoken-go/tokenizer"
 )
 
-// Options say how large passages are. The zero value is the default.
+// Options say how large passages are. The zero value stands for the defaults.
 type Options struct {
-	Tokens  int              // most tokens of a passage; 400 when 0
-	Overlap int              // most tokens that a passage repeats of the one before it
-	Count   func(string) int // counts tokens; cl100k_base when nil
+	Tokens  int // most tokens in a passage; 400 if it is 0
+	Overlap int // most tokens that a passage repeats from the one before it; at most Tokens/2 is used
+
+	// Count counts tokens; nil counts those of cl100k_base, which OpenAI's
+	// embedding models use. It must be additive where a line with text begins:
+	// Count(a+b) == Count(a)+Count(b) if a ends with a line ending and b begins
+	// with a line that is not blank.
+	Count func(string) int
 }
 
-// Passage is a verbatim range of a document.
-type Passage struct {
-	Ordinal    int
-	Start, End int64              // byte range of the source; Content == source[Start:End]
-	Headings   []markdown.Heading // the headings that enclose the whole passage, outermost first
-	Context    string             // header and delimiter row of the table that this passage continues; else empty
-	Content    string
-	Tokens     int // of Content
-}
+const defaultTokens = 400
 
-// HeadingPath returns the texts of the enclosing headings, outermost first.
-func (p Passage) HeadingPath() []string {
-	path := make([]string, len(p.Headings))
-	for i, h := range p.Headings {
-		path[i] = h.Text
-	}
-	return path
-}
+// maxTokenBytes bounds a passage where its tokens do not, as in long runs of
+// dashes or spaces: it has at most so many bytes for each token it may have.
+const maxTokenBytes = 64
 
-// EmbeddingText returns what is embedded and hashed.
-func (p Passage) EmbeddingText() string {
-	return strings.Join(append(p.HeadingPath(), p.Context, p.Content), "\n")
-}
-
-// Split yields the passages of the document that r reads.
+// Split yields the passages of the document that r reads, in order. A read
+// error, wrapped, is the last thing it yields.
+//
+// Passages are verbatim ranges of the source. Together they cover all of it
+// but white space, as unicode.IsSpace defines it, a byte order mark and front
+// matter. None has more than opt.Tokens tokens, except one of a single rune
+// that has more by itself.
+//
+// Memory is bounded by opt.Tokens, whatever the size of the document.
 func Split(r io.Reader, opt Options) iter.Seq2[Passage, error] {
+	if opt.Tokens <= 0 {
+		opt.Tokens = defaultTokens
+	}
+	opt.Overlap = max(0, min(opt.Overlap, opt.Tokens/2))
+	if opt.Count == nil {
+		opt.Count = countTokens
+	}
 	return func(yield func(Passage, error) bool) {
-		codec, err := tokenizer.Get(tokenizer.Cl100kBase)
-		if err != nil {
-			yield(Passage{}, err)
-			return
-		}
-		n := 0
+		p := packer{buffer: buffer{count: opt.Count, maxBytes: int64(maxTokenBytes * opt.Tokens)}, opt: opt, yield: yield}
 		for piece, err := range markdown.Scan(r) {
 			if err != nil {
 				yield(Passage{}, err)
 				return
 			}
-			if piece.Blank {
-				continue
-			}
-			text := string(bytes.TrimRight(piece.Text, "\r\n"))
-			count, _ := codec.Count(text)
-			if !yield(Passage{Ordinal: n, Start: piece.Start, End: piece.Start + int64(len(text)), Content: text, Tokens: count}, nil) {
+			if !p.add(piece) {
 				return
 			}
-			n++
 		}
+		p.drain()
 	}
 }

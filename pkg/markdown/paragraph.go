@@ -18,7 +18,6 @@ func (s *scanner) hold(l heldLine, defs int) {
 		for settled > 0 && !s.held[settled].def {
 			settled--
 		}
-		s.shed += settled
 		s.release(settled)
 	}
 	if s.holdsTooMuch() {
@@ -41,6 +40,7 @@ func (s *scanner) release(n int) {
 		switch {
 		case s.defs > 0:
 			s.defs--
+			s.shed++
 			p.Kind = KindDefinition
 			if l.def {
 				p.Border = AtBlock

@@ -1,0 +1,176 @@
+package chunk
+
+import (
+	"bytes"
+	"unicode"
+
+	"github.com/seed-7a112592/gristmill/pkg/markdown"
+)
+
+// line is a line with text, or a piece of one that is very long, together with
+// the blank lines behind it.
+type line struct {
+	kind    markdown.Kind
+	border  markdown.Border
+	heading *markdown.Heading // that begins here
+	table   *table            // that the line stands in
+
+	start, end int64 // range in the source
+	text       int64 // end of the text: what follows is white space
+	tokens     int   // from start to end
+	total      int   // of this line and all before it
+	pieces     int   // how many of this line and all before it continue a line
+}
+
+// buffer holds the lines that are not yet in a passage, with their bytes and
+// those that the next passage may overlap.
+type buffer struct {
+	count    func(string) int
+	maxBytes int64 // in a passage
+
+	bytes []byte
+	base  int64 // offset in the source of bytes[0]
+	lines []line
+
+	uncounted bool // the last line may get more blank lines
+	estimated bool // the first line was cut, and its tokens are an estimate
+
+	// What a line of white space leaves to the line behind it.
+	border  markdown.Border
+	heading *markdown.Heading
+}
+
+// source returns the source from start to end.
+func (b *buffer) source(start, end int64) string {
+	return string(b.bytes[start-b.base : end-b.base])
+}
+
+// push appends a piece with text.
+func (b *buffer) push(p markdown.Piece, table *table) {
+	b.countLast()
+	if len(b.lines) == 0 {
+		b.bytes, b.base = b.bytes[:0], p.Start
+	}
+	b.bytes = append(b.bytes, p.Text...)
+	l := line{
+		kind: p.Kind, border: max(p.Border, b.border), heading: p.Heading, table: table,
+		start: p.Start, end: p.End(),
+		text: p.Start + int64(len(bytes.TrimRightFunc(p.Text, unicode.IsSpace))),
+	}
+	if l.heading == nil {
+		l.heading = b.heading
+	}
+	b.border, b.heading = 0, nil
+	b.lines = append(b.lines, l)
+	b.uncounted = true
+}
+
+// pushBlank appends a piece of white space to the last line. It returns false,
+// with nothing done, when there are so many that no passage can hold them.
+func (b *buffer) pushBlank(p markdown.Piece) bool {
+	if len(b.lines) > 0 {
+		last := &b.lines[len(b.lines)-1]
+		if p.End()-last.text > b.maxBytes {
+			return false
+		}
+		b.bytes = append(b.bytes, p.Text...)
+		last.end = p.End()
+	}
+	b.border = max(b.border, p.Border)
+	if p.Heading != nil {
+		b.heading = p.Heading
+	}
+	return true
+}
+
+// countLast counts the last line, once no more blank lines can follow.
+func (b *buffer) countLast() {
+	if !b.uncounted {
+		return
+	}
+	b.uncounted = false
+	n := len(b.lines) - 1
+	last := &b.lines[n]
+	last.tokens = b.count(b.source(last.start, last.end))
+	last.total = last.tokens
+	if n > 0 {
+		last.total += b.lines[n-1].total
+		last.pieces = b.lines[n-1].pieces
+	}
+	if last.border == markdown.WithinLine {
+		last.pieces++
+	}
+}
+
+// tokens returns how many tokens the lines i to j have, white space behind
+// them included. It is exact but for lines of several pieces.
+func (b *buffer) tokens(i, j int) int {
+	return b.lines[j-1].total - b.lines[i].total + b.lines[i].tokens
+}
+
+// exactTokens returns how many tokens the first n lines have, with the white
+// space behind them.
+func (b *buffer) exactTokens(n int) int {
+	if b.estimated || b.lines[n-1].pieces > b.lines[0].pieces {
+		return b.count(b.source(b.lines[0].start, b.lines[n-1].end))
+	}
+	return b.tokens(0, n)
+}
+
+// fits reports whether a passage of the lines i to j has at most limit tokens.
+func (b *buffer) fits(i, j, limit int) bool {
+	first, last := b.lines[i], b.lines[j-1]
+	tokens := b.tokens(i, j)
+	switch {
+	case last.text-first.start > b.maxBytes:
+		return false
+	case last.pieces > first.pieces || i == 0 && b.estimated:
+		// Counting is worth it only where the sum leaves a doubt.
+		return tokens-limit <= 16+limit/8 && b.count(b.source(first.start, last.text)) <= limit
+	case tokens <= limit:
+		return true
+	default:
+		// White space at the end is not part of the passage.
+		rest := tokens - last.tokens
+		return rest < limit && rest+b.count(b.source(last.start, last.text)) <= limit
+	}
+}
+
+// cut removes what lies before the offset at, which may be inside a line, but
+// for the bytes from the offset keep on.
+func (b *buffer) cut(at, keep int64) {
+	n := 0
+	for n < len(b.lines) && b.lines[n].text <= at {
+		n++
+	}
+	b.lines = b.lines[:copy(b.lines, b.lines[n:])]
+	if n > 0 {
+		b.estimated = false
+	}
+	if len(b.lines) > 0 && b.lines[0].start < at {
+		b.cutFirst(at)
+	}
+	// Moving the bytes once half of them are done with costs one move a byte.
+	if done := keep - b.base; done > int64(len(b.bytes))/2 {
+		b.bytes = b.bytes[:copy(b.bytes, b.bytes[done:])]
+		b.base = keep
+	}
+}
+
+// cutFirst lets the first line begin with the first text behind the offset at.
+func (b *buffer) cutFirst(at int64) {
+	l := &b.lines[0]
+	rest := b.bytes[at-b.base : l.text-b.base]
+	at = l.text - int64(len(bytes.TrimLeftFunc(rest, unicode.IsSpace)))
+	l.tokens = int(1 + int64(l.tokens)*(l.end-at)/(l.end-l.start))
+	l.start = at
+	l.border, l.heading = markdown.WithinLine, nil
+	b.estimated = true
+}
+
+// next returns the first line behind line i at which at least border begins.
+func (b *buffer) next(i int, border markdown.Border) int {
+	for i++; i < len(b.lines) && b.lines[i].border < border; i++ {
+	}
+	return i
+}

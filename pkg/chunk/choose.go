@@ -1,0 +1,118 @@
+package chunk
+
+import "github.com/seed-7a112592/gristmill/pkg/markdown"
+
+// choose returns the offset at which the next passage ends.
+func (p *packer) choose() int64 {
+	i := 0
+	for i < len(p.lines) && p.lines[i].heading != nil {
+		next := p.blockEnd(i)
+		switch end, known := p.sectionEnd(i); {
+		case !p.fits(0, next) && i == 0:
+			return p.splitText(0, next, true)
+		case !p.fits(0, next):
+			return p.lines[i-1].end
+		case !known || !p.fits(i, end) || p.onlyHeadings(i, end):
+			// The section is too large, or says nothing: its heading, after
+			// those before it, goes with what follows.
+			i = next
+		case p.fits(0, end):
+			return p.lines[end-1].end
+		default:
+			return p.lines[i-1].end
+		}
+	}
+	return p.pack(i)
+}
+
+// sectionEnd returns the line behind the section whose heading is line i. It
+// is not known when the section goes on behind the buffer, or for so long that
+// it fits into no passage.
+func (p *packer) sectionEnd(i int) (end int, known bool) {
+	level := p.lines[i].heading.Level
+	for j := i + 1; j < len(p.lines); j++ {
+		if h := p.lines[j].heading; h != nil && h.Level <= level {
+			return j, true
+		}
+		if p.tokens(i, j) > p.limit+p.lines[j-1].tokens {
+			return 0, false
+		}
+	}
+	return len(p.lines), p.ended
+}
+
+// onlyHeadings reports whether the lines i to j are headings.
+func (p *packer) onlyHeadings(i, j int) bool {
+	for _, l := range p.lines[i:j] {
+		if l.kind != markdown.KindHeading {
+			return false
+		}
+	}
+	return true
+}
+
+// pack returns the end of a passage that begins with the k lines of headings
+// at the front and takes as many of the blocks behind them as it can.
+func (p *packer) pack(k int) int64 {
+	n := k
+	for n < len(p.lines) && p.lines[n].heading == nil {
+		end := p.blockEnd(n)
+		if p.fits(0, end) {
+			n = end
+			continue
+		}
+		// A block that would fit by itself stays whole, unless headings would
+		// be left alone that it can do without harm: they take what they can
+		// of a paragraph or a list.
+		afterHeadings := n == k && k > 0
+		kind := p.lines[n].kind
+		divisible := kind == markdown.KindParagraph || kind == markdown.KindList
+		if p.fits(n, end) && !(afterHeadings && divisible) {
+			break
+		}
+		return p.split(n, end, n == k)
+	}
+	return p.lines[n-1].end
+}
+
+// split returns the end of a passage that takes what it can of the block in
+// the lines n to end. If fresh, there is nothing but headings before it.
+func (p *packer) split(n, end int, fresh bool) int64 {
+	if p.lines[n].kind == markdown.KindParagraph {
+		return p.splitText(n, end, fresh)
+	}
+	for _, unitEnd := range []func(int) int{p.partEnd, p.lineEnd} {
+		m := n
+		for m < end && p.fits(0, min(unitEnd(m), end)) {
+			m = min(unitEnd(m), end)
+		}
+		if m > n {
+			return p.lines[m-1].end
+		}
+		// What does not fit here begins a passage, if it fits there or if
+		// there is text before it that should not be left alone.
+		first := min(unitEnd(n), end)
+		if n > 0 && (!fresh || p.fits(n, first)) {
+			return p.lines[n-1].end
+		}
+		end = first
+	}
+	return p.splitText(n, end, fresh)
+}
+
+// blockEnd returns the line behind the block that line i stands in.
+func (p *packer) blockEnd(i int) int { return p.next(i, markdown.AtBlock) }
+
+// lineEnd returns the line, in the buffer, behind the line of the source that
+// line i stands in.
+func (p *packer) lineEnd(i int) int { return p.next(i, markdown.AtLine) }
+
+// partEnd returns the line behind the list item, or the row of a table, that
+// line i stands in. The head of a table stays with the row behind it.
+func (p *packer) partEnd(i int) int {
+	end := p.next(i, markdown.AtPart)
+	if end < len(p.lines) && p.lines[i].kind == markdown.KindTable && p.lines[i].border == markdown.AtBlock && p.lines[end].border == markdown.AtPart {
+		end = p.next(end, markdown.AtPart)
+	}
+	return end
+}

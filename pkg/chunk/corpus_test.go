@@ -1,0 +1,63 @@
+package chunk
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// corpus returns the documents of the corpus beside the repository, or of
+// package markdown where there is none.
+func corpus(t testing.TB) map[string]string {
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := filepath.Join("..", "markdown", "testdata", "corpus")
+	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		shared := filepath.Join(dir, "shared", "corpus")
+		if info, err := os.Stat(shared); err == nil && info.IsDir() {
+			root = shared
+			break
+		}
+	}
+	files := make(map[string]string)
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".md") {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		files[path] = string(data)
+		return err
+	})
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no corpus in %s: %v", root, err)
+	}
+	return files
+}
+
+// seeds are documents with what is hard to get right.
+var seeds = []string{
+	"", " \n\n\t\n", "\uFEFF# a\n\nb\n", "---\ntitle: a\n---\n\nb\n",
+	"# a\n## b\n\nc d e f g h i j k l m n o p q r s t u v w x y z\n\n## c\n\n# d\n",
+	"a\r\n\r\nb\rc\n", "    code\n\n    more\n", "```go\nfunc f() {\n\n\treturn\n}\n```\n", "```\nnever closed\n\n\n",
+	"| a | b |\n|---|---|\n" + strings.Repeat("| one | two |\n", 20),
+	"- a\n  b\n\n  c\n- " + strings.Repeat("item ", 30) + "\n- d\n",
+	"Title\n=====\n\n" + strings.Repeat("A sentence of words. ", 20) + "\n",
+	strings.Repeat("这是一个句子。那是另一个！", 10), strings.Repeat("a", 3000), strings.Repeat("-", 3000) + "x",
+	"🤷🏽‍♀️👨‍👩‍👧‍👦" + strings.Repeat("e\u0301", 40), "\xff\xfe\x80" + strings.Repeat("\xc3", 50) + "\n\n# \xff\n",
+	"a" + strings.Repeat(" ", 2000) + "b\n" + strings.Repeat("\n", 2000) + "c\n", "\u00a0\n===\n\u2003\nx\n\u00a0\ny\n",
+	strings.Repeat(">", 50) + " quoted\n" + strings.Repeat("> more\n", 30),
+}
+
+func TestLawsOnCorpus(t *testing.T) {
+	t.Parallel()
+	for path, src := range corpus(t) {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			t.Parallel()
+			split(t, src, Options{})
+		})
+	}
+}

@@ -1,0 +1,102 @@
+package chunk
+
+import (
+	"bytes"
+	"io"
+	"testing"
+	"testing/iotest"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/seed-7a112592/gristmill/pkg/markdown"
+)
+
+// split returns the passages of src, after checking that they keep the laws.
+func split(t *testing.T, src string, opt Options) []Passage {
+	t.Helper()
+	all := collect(t, bytes.NewReader([]byte(src)), opt)
+	checkLaws(t, src, opt, all)
+	return all
+}
+
+func collect(t *testing.T, r io.Reader, opt Options) []Passage {
+	t.Helper()
+	var all []Passage
+	for p, err := range Split(r, opt) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// checkLaws checks what Split promises of any document.
+func checkLaws(t *testing.T, src string, opt Options, all []Passage) {
+	t.Helper()
+	count, limit := opt.Count, opt.Tokens
+	if count == nil {
+		count = countTokens
+	}
+	if limit == 0 {
+		limit = defaultTokens
+	}
+	_, at := markdown.FrontMatter([]byte(src[:min(len(src), markdown.HeadSize)]))
+	for i, p := range all {
+		switch {
+		case p.Ordinal != i:
+			t.Fatalf("passage %d has ordinal %d", i, p.Ordinal)
+		case p.Start < 0 || p.Start >= p.End || p.End > int64(len(src)) || p.Content != src[p.Start:p.End]:
+			t.Fatalf("passage %d is not source[%d:%d]: %q", i, p.Start, p.End, p.Content)
+		case p.End <= int64(at):
+			t.Fatalf("passage %d ends at %d, where the one before it does: %d", i, p.End, at)
+		case p.Start < int64(at) && count(src[p.Start:at]) > opt.Overlap:
+			t.Fatalf("passage %d repeats %q", i, src[p.Start:at])
+		case p.Start > int64(at) && !isBlank(src[at:p.Start]):
+			t.Fatalf("passage %d leaves out %q", i, src[at:p.Start])
+		case isBlank(p.Content):
+			t.Fatalf("passage %d is white space", i)
+		case p.Tokens != count(p.Content):
+			t.Fatalf("passage %d has %d tokens, not %d: %q", i, count(p.Content), p.Tokens, p.Content)
+		case p.Tokens > limit && utf8.RuneCountInString(p.Content) > 1:
+			t.Fatalf("passage %d has %d tokens: %q", i, p.Tokens, p.Content)
+		}
+		for j, h := range p.Headings {
+			if h.Start > p.Start && i > 0 && opt.Overlap == 0 || j > 0 && h.Level <= p.Headings[j-1].Level {
+				t.Fatalf("passage %d, from byte %d, stands under %v", i, p.Start, p.Headings)
+			}
+		}
+		at = int(p.End)
+	}
+	if !isBlank(src[at:]) {
+		t.Fatalf("the last passage leaves out %q", src[at:])
+	}
+}
+
+func isBlank(s string) bool { return len(bytes.TrimSpace([]byte(s))) == 0 }
+
+// FuzzSplit checks the laws on any document, and that it does not matter how
+// the reader delivers it.
+func FuzzSplit(f *testing.F) {
+	for _, src := range corpus(f) {
+		if len(src) < 6<<10 {
+			f.Add(src, uint8(60), uint8(10))
+		}
+	}
+	for _, src := range seeds {
+		f.Add(src, uint8(8), uint8(2))
+		f.Add(src, uint8(1), uint8(0))
+		f.Add(src, uint8(40), uint8(0))
+	}
+	f.Fuzz(func(t *testing.T, src string, tokens, overlap uint8) {
+		if len(src) > 32<<10 {
+			return // large inputs have tests of their own
+		}
+		opt := Options{Tokens: 1 + int(tokens), Overlap: int(overlap)}
+		want := split(t, src, opt)
+		got := collect(t, iotest.OneByteReader(bytes.NewReader([]byte(src))), opt)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("read byte by byte (-whole +bytes)\n%s", diff)
+		}
+	})
+}
