@@ -60,9 +60,10 @@ const prefix = "GRISTMILL_"
 
 // foreign are names under our prefix that are not configuration: those of the
 // command line's client, and those of the test servers.
-var foreign = []string{"GRISTMILL_SERVER", "GRISTMILL_KEY"}
-
-const foreignPrefix = "GRISTMILL_TEST_"
+var (
+	foreign         = []string{"GRISTMILL_SERVER", "GRISTMILL_KEY"}
+	foreignPrefixes = []string{"GRISTMILL_TEST_", "GRISTMILL_SERVICES_"}
+)
 
 // Load reads the configuration out of an environment as os.Environ gives it.
 // Names that are not known, values that do not parse or make no sense, and
@@ -104,7 +105,8 @@ func unknownNames(values map[string]string) []error {
 	}
 	var unknown []string
 	for name := range values {
-		if !slices.Contains(known, name) && !strings.HasPrefix(name, foreignPrefix) {
+		ours := !slices.ContainsFunc(foreignPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
+		if ours && !slices.Contains(known, name) {
 			unknown = append(unknown, name)
 		}
 	}

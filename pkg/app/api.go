@@ -1,0 +1,89 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/backend/live"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/ingest"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/reindex"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/search"
+	"github.com/seed-7a112592/gristmill/pkg/server/httpapi"
+	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+)
+
+// RunAPI is the program cmd/api: the HTTP API on real servers.
+func RunAPI(ctx context.Context, config Config, log *slog.Logger) error {
+	backends, err := connect(ctx, config, log)
+	if err != nil {
+		return err
+	}
+	defer backends.Close()
+	listener, err := listen(config.Addr)
+	if err != nil {
+		return err
+	}
+	return Serve(ctx, listener, API(ctx, config, backends), config, log)
+}
+
+// API returns the handler of the HTTP API. Requests that wait for a job are
+// answered when ctx ends, so that the server can stop.
+func API(ctx context.Context, config Config, b *Backends) http.Handler {
+	return httpapi.New(httpapi.Config{
+		Uploader: &ingest.Step{
+			Objects:  b.Objects,
+			Store:    b.Store,
+			Queue:    b.Queue,
+			Log:      b.Log,
+			MaxBytes: config.MaxUploadBytes,
+			Model:    config.model(),
+			Chunking: config.chunking(),
+		},
+		Searcher:  &search.Step{Store: b.Store, Embedder: b.Models, Metrics: b.Metrics},
+		Reindexer: &reindex.Step{Store: b.Store, Queue: b.Queue, Log: b.Log},
+		Documents: b.Store,
+		Jobs:      b.Store,
+		Objects:   b.Objects,
+		Live:      overlay{b.Live},
+
+		Health:  telemetry.NewHealth(b.Metrics, b.checks()),
+		Metrics: b.Metrics,
+		Log:     b.Log,
+
+		APIKey:         config.APIKey,
+		MaxUploadBytes: config.MaxUploadBytes,
+		Stopping:       ctx.Done(),
+	})
+}
+
+// overlay shows live state in the terms of the HTTP API.
+type overlay struct{ live *live.Live }
+
+// Overlay implements httpapi.Live. The row is the truth: live state only
+// refreshes the progress of a task that the row says is running, and only that
+// of the same attempt.
+func (o overlay) Overlay(ctx context.Context, job *document.Job) {
+	snapshot, err := o.live.Progress(ctx, job.ID)
+	if err != nil {
+		return
+	}
+	if k := &job.Tasks.Knowledge; k.State == document.Running && snapshot.Knowledge != nil && snapshot.Knowledge.Attempt == k.Attempt {
+		k.KnowledgeProgress = snapshot.Knowledge.Progress
+	}
+	if s := &job.Tasks.Summary; s.State == document.Running && snapshot.Summary != nil && snapshot.Summary.Attempt == s.Attempt {
+		s.SummaryProgress = snapshot.Summary.Progress
+	}
+}
+
+// Watch implements httpapi.Live.
+func (o overlay) Watch(ctx context.Context, job uuid.UUID) (<-chan struct{}, func()) {
+	changes, stop, err := o.live.Watch(ctx, job)
+	if err != nil {
+		return nil, func() {}
+	}
+	return changes, stop
+}

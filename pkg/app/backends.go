@@ -1,0 +1,184 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/seed-7a112592/gristmill/pkg/backend/blob"
+	"github.com/seed-7a112592/gristmill/pkg/backend/live"
+	"github.com/seed-7a112592/gristmill/pkg/backend/llm"
+	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
+	"github.com/seed-7a112592/gristmill/pkg/backend/queue"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/ingest"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/knowledge"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/reindex"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/search"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/summary"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/sweep"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/task"
+	"github.com/seed-7a112592/gristmill/pkg/server/httpapi"
+	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+)
+
+// Store is what the steps and faces together ask of a database. The contract
+// of its methods is storetest.Store.
+type Store interface {
+	ingest.Store
+	task.Store
+	knowledge.Store
+	summary.Store
+	search.Store
+	reindex.Store
+	sweep.Store
+	httpapi.Documents
+	httpapi.Jobs
+	Ping(ctx context.Context) error
+}
+
+// Objects is what the steps and faces together ask of object storage. The
+// contract of its methods is blobtest.Store.
+type Objects interface {
+	Put(ctx context.Context, name string, r io.Reader) (int64, error)
+	Open(ctx context.Context, name string) (io.ReadSeekCloser, error)
+	Delete(ctx context.Context, name string) error
+	Ping(ctx context.Context) error
+}
+
+// Backends are what a process stands on. Which ones is decided by whoever
+// opens them; everything above is the same.
+type Backends struct {
+	Store   Store
+	Objects Objects
+	Queue   *queue.Client
+	Live    *live.Live
+	Models  llm.Models
+	Metrics *telemetry.Metrics
+	Log     *slog.Logger
+
+	close []func() error
+}
+
+// connect opens the backends of a process on real servers. It does not wait
+// for them: each is connected to when it is first needed, and again when it
+// was lost.
+func connect(ctx context.Context, config Config, log *slog.Logger) (*Backends, error) {
+	store, err := postgres.Open(ctx, postgres.Config{URL: config.DatabaseURL, Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	objects, err := blob.NewS3(blob.S3Config{
+		Endpoint:  config.S3Endpoint,
+		AccessKey: config.S3AccessKey,
+		SecretKey: config.S3SecretKey,
+		Bucket:    config.S3Bucket,
+		Region:    config.S3Region,
+	})
+	if err != nil {
+		store.Close()
+		return nil, fmt.Errorf("open the object storage: %w", err)
+	}
+	backends, err := Join(config, store, objects, log)
+	if err != nil {
+		store.Close()
+		return nil, err
+	}
+	backends.close = append(backends.close, func() error { store.Close(); return nil })
+	return backends, nil
+}
+
+// Join returns backends made of the given store and objects, which stay the
+// caller's to close, and of the queue, live state and models that config names.
+func Join(config Config, store Store, objects Objects, log *slog.Logger) (*Backends, error) {
+	metrics := telemetry.NewMetrics()
+	models, err := newModels(config, metrics, log)
+	if err != nil {
+		return nil, err
+	}
+	client, err := queue.NewClient(queue.Config{RedisURL: config.RedisURL, Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("open the queue: %w", err)
+	}
+	state, err := live.New(live.Config{RedisURL: config.RedisURL, Log: log})
+	if err != nil {
+		client.Close()
+		return nil, fmt.Errorf("open the live state: %w", err)
+	}
+	metrics.WatchQueues(func(ctx context.Context) ([]telemetry.QueueDepth, error) { return queueDepths(ctx, client) })
+	return &Backends{
+		Store: store, Objects: objects, Queue: client, Live: state, Models: models, Metrics: metrics, Log: log,
+		close: []func() error{client.Close, state.Close},
+	}, nil
+}
+
+// Close closes what Join and connect opened, last first.
+func (b *Backends) Close() {
+	for i := len(b.close) - 1; i >= 0; i-- {
+		if err := b.close[i](); err != nil {
+			b.Log.Warn("backend not closed cleanly", "error", err)
+		}
+	}
+}
+
+// newModels returns the local models and those of the configured providers.
+func newModels(config Config, metrics *telemetry.Metrics, log *slog.Logger) (llm.Models, error) {
+	var models llm.Models
+	provider := func(baseURL, key string) (*llm.OpenAI, error) {
+		return llm.NewOpenAI(llm.OpenAIConfig{
+			BaseURL:     baseURL,
+			APIKey:      key,
+			Concurrency: config.EmbeddingConcurrency,
+			Log:         log,
+			Observe:     metrics.ObserveCall,
+		})
+	}
+	if config.hasProvider() {
+		embeddings, err := provider(config.OpenAIBaseURL, config.OpenAIAPIKey)
+		if err != nil {
+			return models, fmt.Errorf("embedding provider: %w", err)
+		}
+		models.Embeddings, models.Chat = embeddings, embeddings
+	}
+	if config.SummaryBaseURL != "" || config.SummaryAPIKey != "" {
+		chat, err := provider(config.SummaryBaseURL, config.SummaryAPIKey)
+		if err != nil {
+			return models, fmt.Errorf("summary provider: %w", err)
+		}
+		models.Chat = chat
+	}
+	return models, nil
+}
+
+// queueDepths tells telemetry what the queue says of itself.
+func queueDepths(ctx context.Context, client *queue.Client) ([]telemetry.QueueDepth, error) {
+	queues, err := client.Depth(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var depths []telemetry.QueueDepth
+	for kind, depth := range queues {
+		depths = append(depths, telemetry.QueueDepth{Queue: string(kind), Tasks: depth.Tasks, Age: depth.Age})
+	}
+	return depths, nil
+}
+
+// chunking returns how collections made from now on cut their documents.
+func (c *Config) chunking() document.Chunking {
+	return document.Chunking{Tokens: c.ChunkTokens, Overlap: c.ChunkOverlap}
+}
+
+// model returns the embedding model of collections made from now on.
+func (c *Config) model() document.Model {
+	return document.Model{Name: c.EmbeddingModel, Dimensions: c.EmbeddingDimensions}
+}
+
+// checks returns the checks of /readyz.
+func (b *Backends) checks() map[string]telemetry.Check {
+	return map[string]telemetry.Check{
+		"database": b.Store.Ping,
+		"objects":  b.Objects.Ping,
+		"redis":    b.Queue.Ping,
+	}
+}

@@ -1,0 +1,42 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+)
+
+// Needed lists the names that a process on real servers cannot do without.
+var Needed = []string{"DATABASE_URL", "REDIS_URL", "S3_ENDPOINT", "S3_ACCESS_KEY", "S3_SECRET_KEY"}
+
+// The exit statuses of a process.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// Main reads the configuration, sets up the log and runs a program until ctx
+// ends. It returns the process's exit status.
+func Main(ctx context.Context, environ []string, stderr io.Writer, run func(context.Context, Config, *slog.Logger) error) int {
+	config, err := Load(environ, Needed...)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitUsage
+	}
+	log, err := telemetry.NewLogger(stderr, config.LogFormat, config.LogLevel)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitUsage
+	}
+	if err := run(ctx, config, log); err != nil && !errors.Is(err, context.Canceled) {
+		log.ErrorContext(ctx, "stopped", "error", err)
+		return exitFailed
+	}
+	log.InfoContext(ctx, "stopped")
+	return exitDone
+}

@@ -1,0 +1,70 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed-7a112592/gristmill/pkg/backend/queue"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/sweep"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/task"
+	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+)
+
+// runWorker is the shape of the worker programs: work on real servers beside
+// an address that answers for health and metrics.
+func runWorker(ctx context.Context, config Config, log *slog.Logger, work func(context.Context, Config, *Backends) error) error {
+	backends, err := connect(ctx, config, log)
+	if err != nil {
+		return err
+	}
+	defer backends.Close()
+	listener, err := listen(config.Addr)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return Serve(ctx, listener, telemetry.NewHealth(backends.Metrics, backends.checks()), config, log)
+	})
+	group.Go(func() error { return work(ctx, config, backends) })
+	return group.Wait()
+}
+
+// work takes tasks of one kind from the queue and runs them through the step
+// until ctx ends and what was under way is finished or handed back.
+func work(ctx context.Context, config Config, b *Backends, kind document.TaskKind, step task.Step) error {
+	runner := &task.Runner{
+		Store:   b.Store,
+		Step:    step,
+		Live:    b.Live,
+		Metrics: b.Metrics,
+		Log:     b.Log,
+		Lease:   task.DefaultLease,
+	}
+	server, err := queue.NewServer(queue.ServerConfig{
+		RedisURL:        config.RedisURL,
+		Kind:            kind,
+		Concurrency:     config.WorkerConcurrency,
+		ShutdownTimeout: config.ShutdownTimeout,
+		Log:             b.Log,
+	})
+	if err != nil {
+		return fmt.Errorf("open the queue: %w", err)
+	}
+	return server.Run(ctx, func(ctx context.Context, ref document.TaskRef) time.Duration {
+		return runner.Run(ctx, ref)
+	})
+}
+
+// Sweep keeps the promises over time until ctx ends. Any number of processes
+// may run it; one at a time sweeps. Restarted says that nothing that was under
+// way before can still be.
+func Sweep(ctx context.Context, b *Backends, restarted bool) {
+	sweeper := &sweep.Sweeper{Store: b.Store, Objects: b.Objects, Queue: b.Queue, Log: b.Log}
+	sweeper.Run(ctx, restarted)
+}

@@ -1,0 +1,42 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+
+	"github.com/seed-7a112592/gristmill/pkg/backend/llm"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/summary"
+)
+
+// RunWorkerSummary is the program cmd/worker-summary: it summarises documents.
+func RunWorkerSummary(ctx context.Context, config Config, log *slog.Logger) error {
+	return runWorker(ctx, config, log, WorkSummary)
+}
+
+// WorkSummary takes summary tasks until ctx ends.
+func WorkSummary(ctx context.Context, config Config, b *Backends) error {
+	return work(ctx, config, b, document.Summarise, &summary.Step{
+		Objects:    b.Objects,
+		Store:      b.Store,
+		Summariser: summariser{b.Models, cmp.Or(config.SummaryModel, llm.ExtractiveModel)},
+		Live:       b.Live,
+		Metrics:    b.Metrics,
+		Log:        b.Log,
+		Parallel:   config.SummaryConcurrency,
+	})
+}
+
+// summariser is one of the models.
+type summariser struct {
+	models llm.Models
+	model  string
+}
+
+func (s summariser) Summarise(ctx context.Context, heading string, texts []string) (string, error) {
+	return s.models.Summarise(ctx, s.model, heading, texts)
+}
+
+func (s summariser) Model() string   { return s.model }
+func (s summariser) Version() string { return s.model + "/" + llm.PromptVersion }

@@ -1,0 +1,260 @@
+package summary_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/summary"
+	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+)
+
+// memory is an object store, a database and a model in one.
+type memory struct {
+	mu       sync.Mutex
+	text     string
+	kept     map[document.Hash]string
+	finished []document.Summary
+	progress document.SummaryProgress
+
+	asked   []string // headings of what the model was asked for
+	version string
+	fail    error
+	now     int // calls under way
+	most    int
+}
+
+type reader struct{ *strings.Reader }
+
+func (reader) Close() error { return nil }
+
+func (m *memory) Open(context.Context, string) (io.ReadSeekCloser, error) {
+	return reader{strings.NewReader(m.text)}, nil
+}
+
+func (m *memory) SectionSummaries(_ context.Context, nodes []document.Hash) (map[document.Hash]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	found := map[document.Hash]string{}
+	for _, node := range nodes {
+		if text, ok := m.kept[node]; ok {
+			found[node] = text
+		}
+	}
+	return found, nil
+}
+
+func (m *memory) SaveSectionSummary(_ context.Context, _ document.Work, node document.Hash, text string, _ document.SummaryProgress) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.kept[node] = text
+	return nil
+}
+
+func (m *memory) FinishSummary(_ context.Context, _ document.Work, s document.Summary, progress document.SummaryProgress) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.finished = append(m.finished, s)
+	m.progress = progress
+	return nil
+}
+
+func (m *memory) Report(context.Context, document.Work, any) {}
+
+func (m *memory) Summarise(_ context.Context, heading string, texts []string) (string, error) {
+	m.mu.Lock()
+	m.asked = append(m.asked, heading)
+	m.now++
+	m.most = max(m.most, m.now)
+	fail := m.fail
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		m.now--
+		m.mu.Unlock()
+	}()
+	if fail != nil {
+		return "", fail
+	}
+	return fmt.Sprintf("[%s: %d]", heading, len(texts)), nil
+}
+
+func (m *memory) Model() string   { return "test" }
+func (m *memory) Version() string { return m.version }
+
+func newStep(t *testing.T) (*summary.Step, *memory) {
+	t.Helper()
+	m := &memory{kept: map[document.Hash]string{}, version: "test/1"}
+	return &summary.Step{
+		Objects: m, Store: m, Summariser: m, Live: m,
+		Metrics:  telemetry.NewMetrics(),
+		Log:      slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Parallel: 3,
+	}, m
+}
+
+func run(t *testing.T, step *summary.Step) {
+	t.Helper()
+	work := document.Work{
+		TaskRef: document.TaskRef{Tenant: "default", Document: uuid.New(), Version: 1, Kind: document.Summarise},
+		Key:     "k.md",
+		Space:   document.Space{Chunking: document.Chunking{Tokens: 100}},
+	}
+	if err := step.Run(t.Context(), work); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// prose returns about n tokens that no other name has.
+func prose(name string, n int) string {
+	return strings.TrimSpace(strings.Repeat(name+" is ground between two stones. ", n/8))
+}
+
+func book(parts ...string) string {
+	var text strings.Builder
+	text.WriteString("# Book\n\n" + prose("the book", 90) + "\n\n")
+	for _, part := range parts {
+		fmt.Fprintf(&text, "## %s\n\n%s\n\n### More on %[1]s\n\n%[3]s\n\n", part, prose(part, 90), prose("finer "+part, 90))
+	}
+	return text.String()
+}
+
+func TestSummaryFollowsTheHeadings(t *testing.T) {
+	t.Parallel()
+	step, m := newStep(t)
+	m.text = book("Wheat", "Rye")
+	run(t, step)
+	// Two leaves under each part; each part, and the book, of its leaf and the rest.
+	want := map[string]int{"Book > Wheat": 2, "Book > Wheat > More on Wheat": 1, "Book > Rye": 2, "Book > Rye > More on Rye": 1, "Book": 2}
+	got := map[string]int{}
+	for _, heading := range m.asked {
+		got[heading]++
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("asked for %v, want %v", got, want)
+	}
+	if len(m.finished) != 1 || m.finished[0].Summary != "[Book: 3]" || m.finished[0].Model != "test" {
+		t.Errorf("finished with %+v", m.finished)
+	}
+	if m.progress.Sections != 8 || m.progress.SectionsDone != 8 || m.progress.SectionsReused != 0 {
+		t.Errorf("progress %+v", m.progress)
+	}
+}
+
+func TestOnlyChangedSectionsAreSummarisedAgain(t *testing.T) {
+	t.Parallel()
+	step, m := newStep(t)
+	m.text = book("Wheat", "Rye", "Oats")
+	run(t, step)
+
+	m.asked = nil
+	run(t, step)
+	if len(m.asked) != 0 {
+		t.Errorf("the same document asked for %q again", m.asked)
+	}
+
+	m.text = strings.Replace(m.text, "finer Rye is ground", "finer Rye was ground", 1)
+	run(t, step)
+	got := map[string]bool{}
+	for _, heading := range m.asked {
+		got[heading] = true
+	}
+	// The edited leaf has another hash; those above it change only with its summary's hash.
+	if len(m.asked) != 3 || !got["Book > Rye > More on Rye"] || !got["Book > Rye"] || !got["Book"] {
+		t.Errorf("editing one section asked for %q", m.asked)
+	}
+}
+
+func TestAnotherModelDoesNotUseKeptSummaries(t *testing.T) {
+	t.Parallel()
+	step, m := newStep(t)
+	m.text = book("Wheat")
+	run(t, step)
+	m.version, m.asked = "test/2", nil
+	run(t, step)
+	if len(m.asked) == 0 {
+		t.Error("summaries of another version were used")
+	}
+}
+
+func TestEqualHeadingsAreDifferentSections(t *testing.T) {
+	t.Parallel()
+	step, m := newStep(t)
+	m.text = "# Book\n\n" + "## Example\n\n" + prose("Wheat", 90) + "\n\n## Example\n\n" + prose("Rye", 90) + "\n"
+	run(t, step)
+	count := 0
+	for _, heading := range m.asked {
+		if heading == "Book > Example" {
+			count++
+		}
+	}
+	if count != 2 {
+		t.Errorf("asked %d times for the two sections of one name: %q", count, m.asked)
+	}
+}
+
+func TestLongSectionsAndManySectionsAreBounded(t *testing.T) {
+	t.Parallel()
+	step, m := newStep(t)
+	var text strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&text, "# Part %d\n\n%s\n\n", i, prose(fmt.Sprint("grain ", i), 80))
+	}
+	text.WriteString("# Long\n\n")
+	for i := range 300 {
+		text.WriteString(prose(fmt.Sprint("line ", i), 90) + "\n\n")
+	}
+	m.text = text.String()
+	run(t, step)
+	if m.most > 4*step.Parallel {
+		t.Errorf("%d summaries at a time", m.most)
+	}
+	if len(m.finished) != 1 || m.finished[0].Summary == "" {
+		t.Errorf("finished %+v", m.finished)
+	}
+	if m.progress.Sections != m.progress.SectionsDone {
+		t.Errorf("progress %+v", m.progress)
+	}
+}
+
+func TestShortTextIsItsOwnSummary(t *testing.T) {
+	t.Parallel()
+	step, m := newStep(t)
+	m.text = "# Note\n\nGrind it twice.\n"
+	run(t, step)
+	if len(m.asked) != 0 || m.finished[0].Summary != "# Note\n\nGrind it twice." {
+		t.Errorf("asked for %q and finished with %q", m.asked, m.finished[0].Summary)
+	}
+}
+
+func TestDocumentOfFrontMatterAloneHasAnEmptySummary(t *testing.T) {
+	t.Parallel()
+	step, m := newStep(t)
+	m.text = "---\ntitle: Nothing else\n---\n"
+	run(t, step)
+	if len(m.finished) != 1 || m.finished[0].Summary != "" {
+		t.Errorf("finished with %+v", m.finished)
+	}
+}
+
+func TestModelErrorIsTheRunsError(t *testing.T) {
+	t.Parallel()
+	step, m := newStep(t)
+	m.text = book("Wheat", "Rye")
+	m.fail = errors.New("model went away")
+	err := step.Run(t.Context(), document.Work{Space: document.Space{Chunking: document.Chunking{Tokens: 100}}})
+	if !errors.Is(err, m.fail) {
+		t.Errorf("error %v, want the model's", err)
+	}
+	if len(m.finished) != 0 {
+		t.Error("finished all the same")
+	}
+}
