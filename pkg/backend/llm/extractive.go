@@ -31,9 +31,10 @@ func (Extractive) Summarise(ctx context.Context, _, heading string, texts []stri
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
+	heading = plain(heading)
 	sentences := split(texts)
 	if len(sentences) == 0 {
-		return shorten(strings.TrimSpace(heading)), nil
+		return shorten(heading), nil
 	}
 	score(sentences, heading)
 	return join(choose(sentences)), nil

@@ -14,10 +14,11 @@ var (
 	listMarker  = regexp.MustCompile(`^([-*+]|\d{1,9}[.)])\s+(\[[ xX]\]\s+)?`)
 	quoteMarker = regexp.MustCompile(`^(>\s?)+`)
 
-	image  = regexp.MustCompile(`!\[[^\]]*\]\([^)]*\)`)
-	link   = regexp.MustCompile(`\[([^\]]*)\](\([^)]*\)|\[[^\]]*\])`)
-	tag    = regexp.MustCompile(`</?[a-zA-Z][^<>]*>|\{#[^}]*\}`)
-	marker = regexp.MustCompile("[*`~]+|\\\\([!-/:-@\\[-`{-~])")
+	image    = regexp.MustCompile(`!\[[^\]]*\]\([^)]*\)`)
+	link     = regexp.MustCompile(`\[([^\]]*)\](\([^)]*\)|\[[^\]]*\])`)
+	span     = regexp.MustCompile("`+([^`]+)`+|</?[a-zA-Z][^<>]*>|\\{(?:#|/\\*)[^}]*\\}") // code, tags, anchors
+	emphasis = regexp.MustCompile(`\b_([^_]+)_\b`)
+	marker   = regexp.MustCompile("[*`~]+|\\\\([!-/:-@\\[-`{-~])")
 )
 
 // prose returns the paragraphs of running text in a piece of markdown, without
@@ -71,7 +72,8 @@ func prose(markdown string) []string {
 func plain(line string) string {
 	line = image.ReplaceAllString(line, "")
 	line = link.ReplaceAllString(line, "$1")
-	line = tag.ReplaceAllString(line, "")
+	line = span.ReplaceAllString(line, "$1")
+	line = emphasis.ReplaceAllString(line, "$1")
 	line = marker.ReplaceAllString(line, "$1")
 	return strings.Join(strings.Fields(line), " ")
 }
