@@ -188,7 +188,7 @@ func TestAnotherModelDoesNotUseKeptSummaries(t *testing.T) {
 func TestEqualHeadingsAreDifferentSections(t *testing.T) {
 	t.Parallel()
 	step, m := newStep(t)
-	m.text = "# Book\n\n" + "## Example\n\n" + prose("Wheat", 90) + "\n\n## Example\n\n" + prose("Rye", 90) + "\n"
+	m.text = "# Book\n\n" + prose("the book", 90) + "\n\n## Example\n\n" + prose("Wheat", 90) + "\n\n## Example\n\n" + prose("Rye", 90) + "\n"
 	run(t, step)
 	count := 0
 	for _, heading := range m.asked {
