@@ -1,0 +1,133 @@
+// Package cli is the command line: a face over the HTTP API, and the door to
+// the work that needs no server (migrate, doctor, dev), which it is handed.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Deps are what the commands work with. All are required.
+type Deps struct {
+	Stdout, Stderr io.Writer
+	Getenv         func(name string) string
+
+	Migrate func(ctx context.Context) error              // brings the database's schema up to date
+	Doctor  func(ctx context.Context, w io.Writer) error // checks every dependency and reports to w
+	Dev     func(ctx context.Context, options DevOptions) error
+}
+
+// DevOptions are the flags and arguments of gristmill dev.
+type DevOptions struct {
+	Addr       string // host:port to listen on
+	Data       string // directory for everything that is kept
+	Collection string // empty for the default one
+	Once       bool   // ingest Paths, then stop
+	Paths      []string
+}
+
+// Exit statuses of the contract.
+const (
+	ExitDone     = 0
+	ExitFailed   = 1
+	ExitUsage    = 2
+	ExitWaitOver = 124
+)
+
+// exit is an error of a command that ran: what is no exit was found wrong by
+// cobra before anything ran, and is a matter of usage.
+type exit struct {
+	code int
+	err  error // nil when all has been said
+}
+
+func (e *exit) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *exit) Unwrap() error { return e.err }
+
+// usage says that the arguments make no sense.
+func usage(format string, args ...any) error {
+	return &exit{code: ExitUsage, err: fmt.Errorf(format, args...)}
+}
+
+// quietly fails without a further message.
+func quietly() error { return &exit{code: ExitFailed} }
+
+// Run runs the command line and returns its exit status. Errors are written to
+// deps.Stderr.
+func Run(ctx context.Context, args []string, deps Deps) int {
+	root := New(deps)
+	root.SetArgs(args)
+	command, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return ExitDone
+	}
+	e, ran := errors.AsType[*exit](err)
+	if !ran {
+		e = &exit{code: ExitUsage, err: err}
+	}
+	if e.err != nil && ctx.Err() == nil {
+		fmt.Fprintf(deps.Stderr, "%s: %v\n", command.CommandPath(), explain(e.err))
+	}
+	if e.code == ExitUsage {
+		fmt.Fprintf(deps.Stderr, "Run '%s --help' for usage.\n", command.CommandPath())
+	}
+	return e.code
+}
+
+// explain adds what to do where that is not plain.
+func explain(err error) error {
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("%w\nno server answers there; start one with 'gristmill dev', or name another with --server", err)
+	}
+	return err
+}
+
+// New returns the command line as a cobra command.
+func New(deps Deps) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "gristmill",
+		Short:         "Grinds documents into searchable knowledge",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetOut(deps.Stdout)
+	root.SetErr(deps.Stderr)
+	flags := &globals{Deps: deps}
+	root.PersistentFlags().StringVar(&flags.server, "server", "", "URL of the server (environment GRISTMILL_SERVER; default "+defaultServer+")")
+	root.PersistentFlags().StringVar(&flags.key, "key", "", "API key (environment GRISTMILL_KEY)")
+	root.PersistentFlags().BoolVar(&flags.json, "json", false, "print JSON, as the API gives it")
+	root.AddCommand(
+		newDev(flags),
+		newMigrate(flags),
+		newDoctor(flags),
+		newUpload(flags),
+		newJobs(flags),
+		newSearch(flags),
+		newReindex(flags),
+	)
+	return root
+}
+
+// run adapts a command, so that its errors are told from cobra's.
+func run(command func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		err := command(cmd.Context(), args)
+		if _, ok := errors.AsType[*exit](err); ok || err == nil {
+			return err
+		}
+		return &exit{code: ExitFailed, err: err}
+	}
+}

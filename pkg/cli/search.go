@@ -1,0 +1,82 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/rivo/uniseg"
+	"github.com/spf13/cobra"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// excerptWidth is how many columns of a terminal an excerpt takes.
+const excerptWidth = 200
+
+func newSearch(g *globals) *cobra.Command {
+	var request document.SearchRequest
+	var threshold float64
+	cmd := &cobra.Command{
+		Use:   "search QUERY",
+		Short: "Search a collection",
+		Args:  cobra.MinimumNArgs(1),
+	}
+	cmd.Flags().StringVar(&request.Collection, "collection", "", "collection to search (the server's default if left out)")
+	cmd.Flags().IntVar(&request.Limit, "limit", 10, "at most so many hits")
+	cmd.Flags().StringVar(&request.KeyPrefix, "key-prefix", "", "only documents whose key begins so")
+	cmd.Flags().Float64Var(&threshold, "threshold", 0, "leave out hits that score less, -1 to 1")
+	cmd.RunE = run(func(ctx context.Context, words []string) error {
+		request.Query = strings.Join(words, " ")
+		if cmd.Flags().Changed("threshold") {
+			request.Threshold = &threshold
+		}
+		return g.search(ctx, request)
+	})
+	return cmd
+}
+
+func (g *globals) search(ctx context.Context, request document.SearchRequest) error {
+	c, err := g.client()
+	if err != nil {
+		return err
+	}
+	result, err := c.Search(ctx, request)
+	if err != nil {
+		return err
+	}
+	if g.json {
+		return g.printJSON(result)
+	}
+	if result.Degraded {
+		fmt.Fprintln(g.Stderr, "The model is down: these hits were found by keyword.")
+	}
+	if len(result.Hits) == 0 {
+		fmt.Fprintln(g.Stderr, "Nothing found.")
+	}
+	for _, hit := range result.Hits {
+		place := hit.Key
+		if len(hit.HeadingPath) > 0 {
+			place += "  " + strings.Join(hit.HeadingPath, " › ")
+		}
+		if _, err := fmt.Fprintf(g.Stdout, "%.3f  %s\n       %s\n", hit.Score, place, excerpt(hit.Content)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// excerpt returns the beginning of a passage on one line, cut between
+// characters as people count them.
+func excerpt(content string) string {
+	line := oneLine(content)
+	if uniseg.StringWidth(line) <= excerptWidth {
+		return line
+	}
+	width, end := 0, 0
+	for graphemes := uniseg.NewGraphemes(line); graphemes.Next() && width+graphemes.Width() < excerptWidth; {
+		width += graphemes.Width()
+		_, end = graphemes.Positions()
+	}
+	return line[:end] + "…"
+}
