@@ -1,0 +1,128 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Config says where the queue is.
+type Config struct {
+	RedisURL string // redis://[user:password@]host:port[/db], or rediss:// for TLS
+}
+
+// Client puts tasks into the queue and looks at it. It is safe for concurrent
+// use.
+type Client struct {
+	redis     sharedRedis
+	asynq     atomic.Pointer[asynq.Client]
+	inspector *asynq.Inspector
+}
+
+// sharedRedis is one Redis client for all that a Client makes of asynq.
+type sharedRedis struct{ client any }
+
+// MakeRedisClient implements asynq.RedisConnOpt.
+func (s sharedRedis) MakeRedisClient() any { return s.client }
+
+// NewClient returns a client of the configured queue. It does not talk to
+// Redis; Ping does.
+func NewClient(cfg Config) (*Client, error) {
+	opt, err := parseURL(cfg.RedisURL)
+	if err != nil {
+		return nil, err
+	}
+	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = dialTimeout, ioTimeout, ioTimeout
+	shared := sharedRedis{opt.MakeRedisClient()}
+	c := &Client{redis: shared, inspector: asynq.NewInspector(shared)}
+	c.asynq.Store(asynq.NewClient(shared))
+	return c, nil
+}
+
+// Close releases the client's connections.
+func (c *Client) Close() error {
+	return c.asynq.Load().Close() // and with it the Redis client that all share
+}
+
+// Ping reports whether Redis answers.
+func (c *Client) Ping(ctx context.Context) error {
+	return unavailable(ctx, bounded(ctx, c.asynq.Load().Ping), "ping redis")
+}
+
+// noTimeout is how long a task may take. asynq has no way to say "as long as
+// it needs", and takes half an hour when told nothing.
+const noTimeout = 10 * 365 * 24 * time.Hour
+
+// Enqueue has each task delivered as soon as a worker is free. A task that the
+// queue already holds, at work or waiting for its time, is left as it is. When
+// Redis cannot be reached it says fault.Unavailable after about two seconds at
+// most, some tasks may have been enqueued, and enqueueing all of them again is
+// harmless.
+func (c *Client) Enqueue(ctx context.Context, refs ...document.TaskRef) error {
+	for _, ref := range refs {
+		task, err := encode(ref)
+		if err != nil {
+			return fmt.Errorf("enqueue %s: %w", ref, err)
+		}
+		err = bounded(ctx, func() error {
+			_, err := c.asynq.Load().EnqueueContext(ctx, task,
+				asynq.TaskID(ref.String()),
+				asynq.Queue(string(ref.Kind)),
+				asynq.MaxRetry(math.MaxInt32), // the database counts attempts
+				asynq.Timeout(noTimeout),
+			)
+			return err
+		})
+		if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
+			return unavailable(ctx, err, fmt.Sprintf("enqueue %s", ref))
+		}
+	}
+	return nil
+}
+
+// Depth is how much waits in a queue.
+type Depth struct {
+	Tasks int           // waiting for a worker or for their time, or at work
+	Age   time.Duration // of the one that has waited for a worker longest
+}
+
+// Depth returns the depth of every kind's queue.
+func (c *Client) Depth(ctx context.Context) (map[document.TaskKind]Depth, error) {
+	depths := map[document.TaskKind]Depth{}
+	err := bounded(ctx, func() error {
+		announced, err := c.inspector.Queues()
+		if err != nil {
+			return err
+		}
+		for _, kind := range document.TaskKinds {
+			if !slices.Contains(announced, string(kind)) {
+				// Nothing was ever enqueued, or Redis has lost its data. A
+				// client of asynq announces a queue only once, so a lost one
+				// stays out of sight until a new client announces it.
+				c.asynq.Store(asynq.NewClient(c.redis))
+				continue
+			}
+			info, err := c.inspector.GetQueueInfo(string(kind))
+			if err != nil {
+				return err
+			}
+			depths[kind] = Depth{
+				Tasks: info.Pending + info.Active + info.Scheduled + info.Retry,
+				Age:   info.Latency,
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, unavailable(ctx, err, "look at queues")
+	}
+	return depths, nil
+}

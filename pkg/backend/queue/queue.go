@@ -1,0 +1,91 @@
+// Package queue carries tasks to workers, through asynq on Redis. It makes work
+// happen sooner and knows nothing that is not in the database: a task may be
+// lost, delivered twice, or run twice at once, and whoever handles it claims it
+// in the database first. There is a queue for each kind of task, named like it.
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hibiken/asynq"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+const (
+	// Redis is near, or is as good as down: asynq sends a command up to four
+	// times before it gives up.
+	dialTimeout = time.Second
+	ioTimeout   = time.Second
+	callTimeout = 2 * time.Second
+	// retryAfter is what callers are told when Redis cannot be reached.
+	retryAfter = 5 * time.Second
+)
+
+// parseURL reads the address of Redis: redis://[user:password@]host:port[/db],
+// or rediss:// for TLS.
+func parseURL(address string) (asynq.RedisClientOpt, error) {
+	parsed, err := asynq.ParseRedisURI(address)
+	if err != nil {
+		return asynq.RedisClientOpt{}, fmt.Errorf("redis url: %w", err)
+	}
+	opt, ok := parsed.(asynq.RedisClientOpt)
+	if !ok {
+		return asynq.RedisClientOpt{}, fmt.Errorf("redis url: want redis://[user:password@]host:port[/db], or rediss:// for TLS")
+	}
+	return opt, nil
+}
+
+// encode makes asynq's task of a reference.
+func encode(ref document.TaskRef) (*asynq.Task, error) {
+	payload, err := json.Marshal(ref)
+	if err != nil {
+		return nil, err
+	}
+	return asynq.NewTask(string(ref.Kind), payload), nil
+}
+
+// decode is the inverse of encode; it refuses what encode cannot have made.
+func decode(task *asynq.Task) (document.TaskRef, error) {
+	ref := document.TaskRef{Kind: document.TaskKind(task.Type())}
+	if err := json.Unmarshal(task.Payload(), &ref); err != nil {
+		return ref, err
+	}
+	if ref.Document == uuid.Nil || ref.Version < 1 {
+		return ref, fmt.Errorf("no document or no version")
+	}
+	return ref, tenant.Validate(ref.Tenant)
+}
+
+// bounded runs a call that asynq gives no context to. A call that is given up
+// on ends by itself, when its own time-outs do.
+func bounded(ctx context.Context, call func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- call() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// unavailable gives an error of Redis its kind, unless the caller has gone.
+func unavailable(ctx context.Context, err error, operation string) error {
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("%s: %w", operation, err)
+	if ctx.Err() != nil {
+		return err
+	}
+	return fault.Wrap(fault.Unavailable, err, "the queue cannot be reached").After(retryAfter)
+}

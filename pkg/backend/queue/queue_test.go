@@ -1,0 +1,123 @@
+package queue_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/backend/queue"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/services"
+)
+
+// deadline is when a test stops waiting for what it is about.
+const deadline = 20 * time.Second
+
+// onEachRedis runs a test on a real Redis and on the embedded one of dev mode.
+func onEachRedis(t *testing.T, test func(t *testing.T, url string)) {
+	t.Parallel()
+	t.Run("redis", func(t *testing.T) {
+		t.Parallel()
+		test(t, services.Redis(t))
+	})
+	t.Run("miniredis", func(t *testing.T) {
+		t.Parallel()
+		test(t, "redis://"+miniredis.RunT(t).Addr())
+	})
+}
+
+func newClient(t testing.TB, url string) *queue.Client {
+	t.Helper()
+	c, err := queue.NewClient(queue.Config{RedisURL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// run runs a server until the test ends or stop is called, which returns once
+// Run has. Zero fields of cfg get what most tests want.
+func run(t testing.TB, cfg queue.ServerConfig, handle queue.Handler) (stop func()) {
+	t.Helper()
+	if cfg.Kind == "" {
+		cfg.Kind = document.Knowledge
+	}
+	if cfg.Concurrency == 0 {
+		cfg.Concurrency = 1
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	}
+	s, err := queue.NewServer(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx, handle) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := receive(t, done); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+func receive[T any](t testing.TB, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(deadline):
+		t.Fatal("waited too long")
+		panic("unreachable")
+	}
+}
+
+// eventually waits for a state that Redis announces in no way.
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(deadline)
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatalf("waited too long until %s", what)
+		}
+	}
+}
+
+func newRef(kind document.TaskKind) document.TaskRef {
+	return document.TaskRef{Tenant: "acme", Document: uuid.Must(uuid.NewV7()), Version: 1, Kind: kind}
+}
+
+func enqueue(t testing.TB, c *queue.Client, refs ...document.TaskRef) {
+	t.Helper()
+	if err := c.Enqueue(t.Context(), refs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tasks returns how many tasks the knowledge queue holds.
+func tasks(t testing.TB, c *queue.Client) int {
+	t.Helper()
+	depths, err := c.Depth(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return depths[document.Knowledge].Tasks
+}

@@ -1,0 +1,185 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+const (
+	// pollInterval is how soon an idle server sees a new task, and
+	// waitingInterval how exactly one that waits for its time is delivered.
+	pollInterval    = 100 * time.Millisecond
+	waitingInterval = time.Second
+	// cancelGrace is how long a handler has to return once its context ended.
+	cancelGrace = 5 * time.Second
+	// closeTimeout is how long asynq may take to stop, and to close, which it
+	// does at once unless Redis hangs.
+	closeTimeout = 2 * cancelGrace
+	// panicDelay is the wait before a task whose handler panicked comes again.
+	panicDelay = 10 * time.Second
+	// roundUp makes up for asynq's keeping times in whole seconds, rounded down.
+	roundUp = time.Second - time.Nanosecond
+	// lostDelay is the wait before a task that asynq gave up on comes again.
+	lostDelay = time.Second
+)
+
+// ServerConfig says what a server delivers, from where.
+type ServerConfig struct {
+	RedisURL        string // redis://[user:password@]host:port[/db], or rediss:// for TLS
+	Kind            document.TaskKind
+	Concurrency     int           // handlers at work at once
+	ShutdownTimeout time.Duration // how long handlers may go on when Run is to end
+	Log             *slog.Logger
+}
+
+// Handler does a task, with the task's tenant in ctx. It returns 0 when there is
+// nothing left to do about it, else after how long it is to be delivered again:
+// not earlier, and up to two seconds later.
+type Handler func(ctx context.Context, ref document.TaskRef) (again time.Duration)
+
+// Server delivers the tasks of one kind.
+type Server struct {
+	cfg   ServerConfig
+	redis asynq.RedisClientOpt
+}
+
+// NewServer returns a server, which delivers once it Runs.
+func NewServer(cfg ServerConfig) (*Server, error) {
+	opt, err := parseURL(cfg.RedisURL)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Concurrency < 1 {
+		return nil, fmt.Errorf("queue %s: concurrency is %d, want 1 or more", cfg.Kind, cfg.Concurrency)
+	}
+	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = dialTimeout, ioTimeout, ioTimeout
+	opt.PoolSize = cfg.Concurrency + 10 // each handler's end, and asynq's own loops
+	return &Server{cfg: cfg, redis: opt}, nil
+}
+
+// Run delivers tasks to handle until ctx ends. Redis may be away, at the start
+// too: Run then tries again, and says so in the log now and then.
+func (s *Server) Run(ctx context.Context, handle Handler) error {
+	// Handlers go on when ctx ends, and when asynq has lost sight of them
+	// because Redis is away: the lease that counts is the database's. So they
+	// have a context of their own, and slots that keep their number.
+	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	slots := make(chan struct{}, s.cfg.Concurrency)
+	server := s.asynq()
+	err := server.Start(asynq.HandlerFunc(func(_ context.Context, task *asynq.Task) error {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+		case <-working.Done():
+			return again(0)
+		}
+		return s.deliver(working, task, handle)
+	}))
+	if err != nil {
+		return fmt.Errorf("start queue %s: %w", s.cfg.Kind, err)
+	}
+	<-ctx.Done()
+
+	// The order of stopping: take no new task; let handlers finish, for a
+	// bounded time; end their context and let them return; give back to the
+	// queue what did not, and close.
+	log := s.cfg.Log.With("queue", s.cfg.Kind)
+	if stopped := begin(server.Stop); !within(closeTimeout, stopped) {
+		log.WarnContext(ctx, "redis does not answer; stopping without it", "waited", closeTimeout)
+	}
+	idle := begin(func() {
+		for range cap(slots) {
+			slots <- struct{}{}
+		}
+	})
+	if !within(s.cfg.ShutdownTimeout, idle) {
+		log.InfoContext(ctx, "ending handlers that are still at work", "waited", s.cfg.ShutdownTimeout)
+		cancel()
+		if !within(cancelGrace, idle) {
+			log.WarnContext(ctx, "leaving handlers that do not end", "waited", cancelGrace)
+		}
+	}
+	cancel()
+	if closed := begin(server.Shutdown); !within(closeTimeout, closed) {
+		log.WarnContext(ctx, "redis does not answer; leaving its connections open", "waited", closeTimeout)
+	}
+	return nil
+}
+
+// begin runs f, and closes done when it has returned.
+func begin(f func()) (done <-chan struct{}) {
+	c := make(chan struct{})
+	go func() {
+		defer close(c)
+		f()
+	}()
+	return c
+}
+
+// within reports whether done is closed within the limit.
+func within(limit time.Duration, done <-chan struct{}) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+func (s *Server) asynq() *asynq.Server {
+	return asynq.NewServer(s.redis, asynq.Config{
+		Concurrency:              s.cfg.Concurrency,
+		Queues:                   map[string]int{string(s.cfg.Kind): 1},
+		TaskCheckInterval:        pollInterval,
+		DelayedTaskCheckInterval: waitingInterval,
+		ShutdownTimeout:          cancelGrace,
+		// Nothing is a failure to asynq, which would count it and in the end
+		// put the task aside.
+		IsFailure: func(error) bool { return false },
+		RetryDelayFunc: func(_ int, err error, _ *asynq.Task) time.Duration {
+			if delay, ok := errors.AsType[again](err); ok {
+				return time.Duration(delay) + roundUp
+			}
+			return lostDelay
+		},
+		Logger:   newLogger(s.cfg.Log.With("queue", s.cfg.Kind)),
+		LogLevel: asynq.InfoLevel, // at debug it writes a line whenever it looks for tasks
+	})
+}
+
+// again tells asynq to deliver a task again, after a delay.
+type again time.Duration
+
+func (a again) Error() string { return "to be delivered again after " + time.Duration(a).String() }
+
+// deliver calls the handler. A task that nobody can have sent is dropped.
+func (s *Server) deliver(ctx context.Context, task *asynq.Task, handle Handler) (err error) {
+	ref, err := decode(task)
+	if err != nil {
+		s.cfg.Log.ErrorContext(ctx, "dropping a task that cannot be read", "type", task.Type(), "payload", string(task.Payload()), "error", err)
+		return nil
+	}
+	ctx = tenant.With(ctx, ref.Tenant)
+	defer func() {
+		if p := recover(); p != nil {
+			s.cfg.Log.ErrorContext(ctx, "handler panicked", "task", ref.String(), "panic", p, "stack", string(debug.Stack()))
+			err = again(panicDelay)
+		}
+	}()
+	if delay := handle(ctx, ref); delay > 0 {
+		return again(delay)
+	}
+	return nil
+}

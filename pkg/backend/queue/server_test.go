@@ -1,0 +1,292 @@
+package queue_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/google/go-cmp/cmp"
+	"github.com/hibiken/asynq"
+
+	"github.com/seed-7a112592/gristmill/pkg/backend/queue"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+// collect returns a handler that is done with every task at once.
+func collect(got chan<- document.TaskRef) queue.Handler {
+	return func(_ context.Context, ref document.TaskRef) time.Duration {
+		got <- ref
+		return 0
+	}
+}
+
+func TestRunDelivers(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		c := newClient(t, url)
+		want := []document.TaskRef{newRef(document.Knowledge), newRef(document.Knowledge), newRef(document.Summarise)}
+		enqueue(t, c, want...)
+		got := make(chan document.TaskRef, 10)
+		handle := func(ctx context.Context, ref document.TaskRef) time.Duration {
+			if id, err := tenant.From(ctx); err != nil || id != ref.Tenant {
+				t.Errorf("tenant in ctx = %q, %v, want %q", id, err, ref.Tenant)
+			}
+			return collect(got)(ctx, ref)
+		}
+		run(t, queue.ServerConfig{RedisURL: url}, handle)
+		refs := []document.TaskRef{receive(t, got), receive(t, got)}
+		eventually(t, "the knowledge queue is empty", func() bool { return tasks(t, c) == 0 })
+		if len(got) > 0 {
+			t.Errorf("a server of %s was given %s", document.Knowledge, <-got)
+		}
+		run(t, queue.ServerConfig{RedisURL: url, Kind: document.Summarise}, handle)
+		refs = append(refs, receive(t, got))
+		byName := func(a, b document.TaskRef) int { return strings.Compare(a.String(), b.String()) }
+		slices.SortFunc(refs, byName)
+		slices.SortFunc(want, byName)
+		if diff := cmp.Diff(want, refs); diff != "" {
+			t.Errorf("delivered (-want +got):\n%s", diff)
+		}
+		// A name is free again once its task is done.
+		enqueue(t, c, want[0])
+		receive(t, got)
+	})
+}
+
+func TestRunDeliversAgain(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		c := newClient(t, url)
+		enqueue(t, c, newRef(document.Knowledge))
+		delays := []time.Duration{time.Nanosecond, 1500 * time.Millisecond, 0}
+		delivered := make(chan time.Time, len(delays))
+		run(t, queue.ServerConfig{RedisURL: url}, func(context.Context, document.TaskRef) time.Duration {
+			delivered <- time.Now()
+			return delays[len(delivered)-1]
+		})
+		eventually(t, "the task was delivered often enough", func() bool { return len(delivered) == len(delays) })
+		for last, i := <-delivered, 0; i < 2; i++ {
+			next := <-delivered
+			if waited := next.Sub(last); waited < delays[i] || waited > delays[i]+4*time.Second {
+				t.Errorf("delivered again after %s, want %s or a little more", waited, delays[i])
+			}
+			last = next
+		}
+		eventually(t, "the task is gone", func() bool { return tasks(t, c) == 0 })
+		if info, err := inspector(t, url).GetQueueInfo(string(document.Knowledge)); err != nil || info.FailedTotal != 0 || info.Archived != 0 {
+			t.Errorf("asynq counts failures: %+v, %v", info, err)
+		}
+	})
+}
+
+func TestRunSurvivesAPanic(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		c := newClient(t, url)
+		enqueue(t, c, newRef(document.Knowledge))
+		var log syncBuffer
+		run(t, queue.ServerConfig{RedisURL: url, Log: slog.New(slog.NewTextHandler(&log, nil))},
+			func(context.Context, document.TaskRef) time.Duration { panic("a defect") })
+		var waiting []*asynq.TaskInfo
+		eventually(t, "the task waits", func() bool {
+			waiting, _ = inspector(t, url).ListRetryTasks(string(document.Knowledge))
+			return len(waiting) == 1
+		})
+		if wait := time.Until(waiting[0].NextProcessAt); wait < 5*time.Second || wait > 12*time.Second {
+			t.Errorf("delivered again after %s, want about 10s", wait)
+		}
+		for _, want := range []string{"a defect", "server_test.go"} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("the log does not show %q:\n%s", want, log.String())
+			}
+		}
+	})
+}
+
+func TestRunDropsWhatIsNoTask(t *testing.T) {
+	t.Parallel()
+	url := "redis://" + miniredis.RunT(t).Addr()
+	opt, err := asynq.ParseRedisURI(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := asynq.NewClient(opt)
+	defer raw.Close()
+	payloads := []string{
+		``, `{`, `{}`, `{"tenant":"acme","version":1}`,
+		`{"tenant":"../etc","document":"019a0000-0000-7000-8000-000000000000","version":1}`,
+		`{"tenant":"acme","document":"019a0000-0000-7000-8000-000000000000","version":0}`,
+		`{"tenant":"acme","document":"not a uuid","version":1}`,
+	}
+	for _, payload := range payloads {
+		task := asynq.NewTask(string(document.Knowledge), []byte(payload))
+		if _, err := raw.Enqueue(task, asynq.Queue(string(document.Knowledge))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := newClient(t, url)
+	ref := newRef(document.Knowledge)
+	enqueue(t, c, ref)
+	var log syncBuffer
+	got := make(chan document.TaskRef, 10)
+	run(t, queue.ServerConfig{RedisURL: url, Log: slog.New(slog.NewTextHandler(&log, nil))}, collect(got))
+	if receive(t, got) != ref {
+		t.Error("another task was delivered")
+	}
+	eventually(t, "the queue is empty", func() bool { return tasks(t, c) == 0 })
+	if n := strings.Count(log.String(), "cannot be read"); n != len(payloads) {
+		t.Errorf("%d of %d dropped tasks are in the log:\n%s", n, len(payloads), log.String())
+	}
+}
+
+func TestStopLetsHandlersFinish(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		c := newClient(t, url)
+		enqueue(t, c, newRef(document.Knowledge))
+		working, finish := make(chan struct{}), make(chan struct{})
+		var ended error
+		var log syncBuffer
+		debug := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		stop := run(t, queue.ServerConfig{RedisURL: url, ShutdownTimeout: deadline, Log: debug},
+			func(ctx context.Context, _ document.TaskRef) time.Duration {
+				working <- struct{}{}
+				<-finish
+				ended = ctx.Err()
+				return 0
+			})
+		receive(t, working)
+		enqueue(t, c, newRef(document.Knowledge))
+		stopped := make(chan struct{})
+		go func() { stop(); close(stopped) }()
+		eventually(t, "the server takes no new task", func() bool {
+			return strings.Contains(log.String(), "Processor stopped")
+		})
+		close(finish)
+		receive(t, stopped)
+		if ended != nil {
+			t.Errorf("the handler's context ended: %v", ended)
+		}
+		if n := tasks(t, c); n != 1 {
+			t.Errorf("%d tasks are left, want the 1 that was not begun", n)
+		}
+	})
+}
+
+func TestStopEndsHandlersAfterAWhile(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		c := newClient(t, url)
+		enqueue(t, c, newRef(document.Knowledge))
+		working := make(chan struct{})
+		stop := run(t, queue.ServerConfig{RedisURL: url, ShutdownTimeout: 50 * time.Millisecond},
+			func(ctx context.Context, _ document.TaskRef) time.Duration {
+				working <- struct{}{}
+				<-ctx.Done()
+				return time.Minute
+			})
+		receive(t, working)
+		start := time.Now()
+		stop()
+		if took := time.Since(start); took > 4*time.Second {
+			t.Errorf("stopping took %s", took)
+		}
+		if waiting, err := inspector(t, url).ListRetryTasks(string(document.Knowledge)); err != nil || len(waiting) != 1 {
+			t.Errorf("tasks that wait = %v, %v, want the 1 that was ended", waiting, err)
+		}
+	})
+}
+
+// asynq ends a task that it has lost sight of, as when Redis is away. The
+// handler goes on, and the next one waits for its slot.
+func TestHandlersOutliveAsynq(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		c := newClient(t, url)
+		ref := newRef(document.Knowledge)
+		enqueue(t, c, ref)
+		working, finish := make(chan context.Context), make(chan struct{})
+		run(t, queue.ServerConfig{RedisURL: url}, func(ctx context.Context, _ document.TaskRef) time.Duration {
+			working <- ctx
+			<-finish
+			return 0
+		})
+		ctx := receive(t, working)
+		if err := inspector(t, url).CancelProcessing(ref.String()); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "asynq has given up and delivered the task again", func() bool {
+			info, err := inspector(t, url).GetTaskInfo(string(document.Knowledge), ref.String())
+			return err == nil && info.State == asynq.TaskStateActive && info.LastErr != ""
+		})
+		if ctx.Err() != nil {
+			t.Errorf("the handler's context has ended: %v", ctx.Err())
+		}
+		select {
+		case <-working:
+			t.Error("two handlers were at work at once, want 1")
+		default:
+		}
+		finish <- struct{}{}
+		receive(t, working)
+		finish <- struct{}{}
+		eventually(t, "the task is gone", func() bool { return tasks(t, c) == 0 })
+	})
+}
+
+func TestRedisAbsentAtStart(t *testing.T) {
+	t.Parallel()
+	address := closedPort(t)
+	c := newClient(t, "redis://"+address)
+	var log syncBuffer
+	got := make(chan document.TaskRef, 1)
+	run(t, queue.ServerConfig{RedisURL: "redis://" + address, Log: slog.New(slog.NewTextHandler(&log, nil))}, collect(got))
+	ref := newRef(document.Knowledge)
+	if err := c.Enqueue(t.Context(), ref); !fault.Is(err, fault.Unavailable) {
+		t.Fatalf("Enqueue = %v, want %s", err, fault.Unavailable)
+	}
+	eventually(t, "the log shows it", func() bool { return strings.Contains(log.String(), "level=WARN") })
+	redis := miniredis.NewMiniRedis()
+	if err := redis.StartAddr(address); err != nil {
+		t.Fatal(err)
+	}
+	defer redis.Close()
+	eventually(t, "Redis can be reached", func() bool { return c.Enqueue(t.Context(), ref) == nil })
+	if receive(t, got) != ref {
+		t.Error("another task was delivered")
+	}
+	if n := strings.Count(log.String(), "\n"); n > 3 {
+		t.Errorf("%d lines in the log about one outage:\n%s", n, log.String())
+	}
+}
+
+func inspector(t *testing.T, url string) *asynq.Inspector {
+	t.Helper()
+	opt, err := asynq.ParseRedisURI(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := asynq.NewInspector(opt)
+	t.Cleanup(func() { _ = i.Close() })
+	return i
+}
+
+// syncBuffer is a log that is read while it is written.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
