@@ -140,3 +140,14 @@ func wantFault(t *testing.T, err error, kind fault.Kind) {
 		t.Errorf("got error %v, want one of kind %s", err, kind)
 	}
 }
+
+// fail ends both tasks of a job in failure.
+func fail(t *testing.T, ctx context.Context, s Store, job document.Job) {
+	t.Helper()
+	for _, kind := range document.TaskKinds {
+		work := claim(t, ctx, s, job, kind)
+		if err := s.Settle(ctx, work, document.Outcome{Verdict: document.VerdictFail, Error: "broken"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

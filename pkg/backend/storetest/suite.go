@@ -12,7 +12,9 @@ const Other = "other"
 // with the tenants tenant.Default and Other, closed when the test ends.
 func Run(t *testing.T, open func(t *testing.T) Store) {
 	for name, part := range map[string]func(*testing.T, func(*testing.T) Store){
-		"Searching": searching,
+		"Searching":  searching,
+		"Reading":    reading,
+		"Reindexing": reindexing,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
