@@ -52,7 +52,7 @@ func (p *Provider) serveChat(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if p.wait(r.Context(), p.opts.Latency) != nil {
-		return // the client has gone
+		panic(http.ErrAbortHandler) // the client has gone, or the provider is closing
 	}
 	if fault == nil {
 		p.mu.Lock()

@@ -54,7 +54,7 @@ func (p *Provider) serveEmbeddings(w http.ResponseWriter, r *http.Request) {
 		body = embeddingsBody(answer.Data, encoding, request.Model, tokens)
 	}
 	if answer.Status == 0 && p.work(r.Context(), len(request.Input)) != nil {
-		return // the client has gone
+		panic(http.ErrAbortHandler) // the client has gone, or the provider is closing
 	}
 	if fault == nil {
 		p.countTexts(request.Input, tokens)

@@ -27,17 +27,18 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// send sends the answer as it stands after its fault.
+// send sends the answer as it stands after its fault, or breaks the connection
+// off, which is what http.ErrAbortHandler is for.
 func (p *Provider) send(ctx context.Context, w http.ResponseWriter, answer Answer, body []byte) {
 	if answer.Hang {
 		select {
 		case <-ctx.Done():
 		case <-p.closing:
 		}
-		return
+		panic(http.ErrAbortHandler)
 	}
 	if p.wait(ctx, answer.Delay) != nil {
-		return
+		panic(http.ErrAbortHandler)
 	}
 	for name, values := range answer.Header {
 		w.Header()[name] = values

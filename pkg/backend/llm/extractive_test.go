@@ -57,7 +57,7 @@ func TestExtractiveChooses(t *testing.T) {
 	t.Parallel()
 	aside := "My neighbour's cat, by contrast, sleeps all afternoon upon a very warm windowsill. "
 	text := "Ownership decides when memory is released by a program. " +
-		aside +
+		aside + "Somebody has painted the garden fence in seven different shades of green. " +
 		"Every value in memory has one owner, and ownership can move between variables. " +
 		strings.ReplaceAll(aside, "cat", "dog") + strings.Repeat("Yesterday it rained. ", 10) +
 		"When the owner goes out of scope, the value is dropped and its memory is released. " +
@@ -71,7 +71,10 @@ func TestExtractiveChooses(t *testing.T) {
 		}
 		last = at
 	}
-	if strings.Count(got, "Yesterday it rained") > 1 || strings.Count(got, "windowsill") > 1 {
+	if strings.Contains(got, "windowsill") || strings.Contains(got, "fence") {
+		t.Errorf("strays from the subject: %q", got)
+	}
+	if strings.Count(got, "Yesterday it rained") > 1 {
 		t.Errorf("says things twice: %q", got)
 	}
 }
