@@ -1,0 +1,19 @@
+// Command gristmill is the command line: everything in one process (dev), and
+// a client of a server (upload, jobs, search, reindex).
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/seed-7a112592/gristmill/pkg/devmode"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := devmode.Command(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}

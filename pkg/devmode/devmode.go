@@ -1,0 +1,175 @@
+// Package devmode runs all of Gristmill in one process with nothing installed:
+// the production run functions on embedded backends. SQLite stands for
+// PostgreSQL, a directory for object storage, and an in-process Redis carries
+// the unchanged queue.
+package devmode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed-7a112592/gristmill/pkg/app"
+	"github.com/seed-7a112592/gristmill/pkg/backend/blob"
+	"github.com/seed-7a112592/gristmill/pkg/backend/sqlite"
+)
+
+// Options are what the command line asks for.
+type Options struct {
+	Addr       string   // to listen on; port 0 for any
+	Data       string   // directory that keeps everything; made if absent
+	Collection string   // of the ingested paths
+	Once       bool     // end when the paths are ingested
+	Paths      []string // files and directories to ingest
+
+	Config app.Config
+	Log    *slog.Logger
+	Stdout io.Writer // what a person reads
+	Stderr io.Writer // the progress bar
+}
+
+// ErrFailed says that some documents could not be ingested. Which, and why,
+// has been printed.
+var ErrFailed = errors.New("some documents failed")
+
+// Run runs everything until ctx ends or, with Once, until the paths are
+// ingested. What was under way when a process before this one was killed is
+// finished first.
+func Run(ctx context.Context, options Options) (err error) {
+	listener, err := net.Listen("tcp", options.Addr)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w; is another gristmill running? choose another address with --addr", options.Addr, err)
+	}
+	defer listener.Close()
+	data, err := open(ctx, options)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, data.close()) }()
+
+	options.announce(listener, data)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return data.keepTime(ctx) })
+	group.Go(func() error {
+		return app.Serve(ctx, listener, app.API(ctx, data.config, data.backends), data.config, options.Log)
+	})
+	group.Go(func() error { return app.WorkKnowledge(ctx, data.config, data.backends) })
+	group.Go(func() error { return app.WorkSummary(ctx, data.config, data.backends) })
+	group.Go(func() error { app.Sweep(ctx, data.backends, true); return nil })
+	group.Go(func() error {
+		failed, err := options.ingest(ctx, "http://"+listener.Addr().String())
+		switch {
+		case err != nil:
+			return err
+		case options.Once && failed:
+			return ErrFailed
+		case options.Once:
+			stop()
+		}
+		return nil
+	})
+	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// embedded are the backends of one data directory.
+type embedded struct {
+	dir      string
+	config   app.Config
+	store    *sqlite.Store
+	redis    *miniredis.Miniredis
+	backends *app.Backends
+}
+
+// open opens the data directory, which only one process can have open.
+func open(ctx context.Context, options Options) (*embedded, error) {
+	dir, err := filepath.Abs(options.Data)
+	if err != nil {
+		return nil, fmt.Errorf("data directory %s: %w", options.Data, err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	store, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, "gristmill.db"), Log: options.Log})
+	if err != nil {
+		return nil, err
+	}
+	e := &embedded{dir: dir, config: options.Config, store: store}
+	if err := e.join(ctx, options.Log); err != nil {
+		return nil, errors.Join(err, e.close())
+	}
+	return e, nil
+}
+
+// join starts what holds nothing that matters and joins it to the store.
+func (e *embedded) join(ctx context.Context, log *slog.Logger) error {
+	// Whoever held leases held this directory too, and is gone.
+	if err := e.store.ReleaseLeases(ctx); err != nil {
+		return err
+	}
+	objects, err := blob.NewDir(filepath.Join(e.dir, "objects"))
+	if err != nil {
+		return err
+	}
+	e.redis = miniredis.NewMiniRedis()
+	if err := e.redis.StartAddr("127.0.0.1:0"); err != nil {
+		return fmt.Errorf("start the embedded redis: %w", err)
+	}
+	e.config.RedisURL = "redis://" + e.redis.Addr()
+	e.backends, err = app.Join(e.config, e.store, objects, log)
+	return err
+}
+
+// close closes what was opened, last first.
+func (e *embedded) close() error {
+	if e.backends != nil {
+		e.backends.Close()
+	}
+	if e.redis != nil {
+		e.redis.Close()
+	}
+	return e.store.Close()
+}
+
+// keepTime lets time pass in the embedded Redis, where nothing expires by
+// itself.
+func (e *embedded) keepTime(ctx context.Context) error {
+	const step = time.Second
+	ticker := time.NewTicker(step)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			e.redis.FastForward(step)
+		}
+	}
+}
+
+// announce says, in four lines, what is where.
+func (o Options) announce(listener net.Listener, e *embedded) {
+	embeddings := fmt.Sprintf("embeddings %s (%d dimensions)", e.config.EmbeddingModel, e.config.EmbeddingDimensions)
+	summaries := "extractive summaries"
+	if e.config.SummaryModel != "" {
+		summaries = "summaries by " + e.config.SummaryModel
+	}
+	fmt.Fprintf(o.Stdout, "API     http://%s (contract at /openapi.json, metrics at /metrics)\n", listener.Addr())
+	fmt.Fprintf(o.Stdout, "data    %s (SQLite and originals; survives a restart)\n", e.dir)
+	fmt.Fprintf(o.Stdout, "queue   redis://%s (in this process)\n", e.redis.Addr())
+	fmt.Fprintf(o.Stdout, "models  %s, %s\n", embeddings, summaries)
+}

@@ -1,0 +1,215 @@
+package e2e_test
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/client"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/corpus"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+)
+
+// providerEnv configures a fake provider with vectors of 64 dimensions.
+func providerEnv(p *fakeprovider.Provider) []string {
+	return []string{
+		"GRISTMILL_OPENAI_BASE_URL=" + p.URL(),
+		"GRISTMILL_EMBEDDING_MODEL=fake",
+		"GRISTMILL_EMBEDDING_DIMENSIONS=64",
+	}
+}
+
+// copyCorpus copies the corpus to a directory that the test may write to.
+func copyCorpus(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(corpus.Dir(t))); err != nil {
+		t.Fatal(err)
+	}
+	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Chmod(path, 0o700)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// edit changes one paragraph of a corpus: a sentence is added to the last
+// paragraph that stands under the last second-level heading of its largest
+// file. It returns that file's key and the heading.
+func edit(t *testing.T, dir string) (key, heading string) {
+	t.Helper()
+	var largest string
+	var size int64
+	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil && info.Size() > size {
+			largest, size = path, info.Size()
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile(largest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := strings.LastIndex(string(source), "\n## ")
+	if at < 0 {
+		t.Fatalf("%s has no second-level heading", largest)
+	}
+	heading, _, _ = strings.Cut(string(source[at+4:]), "\n")
+	edited := strings.TrimRight(string(source), "\n") + "\n\nThe mill stands still on Sundays.\n"
+	if err := os.WriteFile(largest, []byte(edited), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	key, err = filepath.Rel(dir, largest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.ToSlash(key), heading
+}
+
+// twice returns the texts that were embedded more than once.
+func twice(embedded map[string]int) []string {
+	var texts []string
+	for text, n := range embedded {
+		if n > 1 {
+			texts = append(texts, text)
+		}
+	}
+	return texts
+}
+
+func TestDevModeIngestsOnceAndOnlyWhatChanged(t *testing.T) {
+	t.Parallel()
+	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64, RecordTexts: true})
+	dir, data := copyCorpus(t), t.TempDir()
+	dev := func(more ...string) *program {
+		args := append([]string{"dev", "--addr", "127.0.0.1:0", "--data", data}, more...)
+		return start(t, providerEnv(provider), "gristmill", append(args, dir)...)
+	}
+
+	first := dev("--once")
+	if status := first.wait(); status != 0 {
+		t.Fatalf("dev --once ended with %d:\n%s", status, first.output())
+	}
+	sent := maps.Clone(provider.Embedded())
+	if len(sent) == 0 || len(twice(sent)) > 0 {
+		t.Errorf("%d texts embedded, of these twice: %q", len(sent), twice(sent))
+	}
+
+	second := dev("--once")
+	if status := second.wait(); status != 0 {
+		t.Fatalf("the second run ended with %d:\n%s", status, second.output())
+	}
+	if now := provider.Embedded(); len(now) != len(sent) || len(twice(now)) > 0 {
+		t.Errorf("the second run sent %d new texts, and again %q", len(now)-len(sent), twice(now))
+	}
+
+	key, heading := edit(t, dir)
+	third := dev()
+	c := third.client("")
+	await(t, c, func(jobs []document.Job) bool {
+		return slices.ContainsFunc(jobs, func(j document.Job) bool { return j.Version == 2 && j.State.Ended() })
+	})
+	checkCorpus(t, c, dir)
+	if now := provider.Embedded(); len(twice(now)) > 0 {
+		t.Errorf("after the edit these were sent again: %q", twice(now))
+	}
+	fresh := 0
+	for text := range provider.Embedded() {
+		if sent[text] > 0 {
+			continue
+		}
+		fresh++
+		if !strings.Contains(text, heading) {
+			t.Errorf("editing %q of %s sent a passage of another section: %.200q", heading, key, text)
+		}
+	}
+	if fresh == 0 {
+		t.Error("the edit sent nothing")
+	}
+	documents := allDocuments(t, c)
+	if jobs := allJobs(t, c); len(jobs) != len(documents)+1 {
+		t.Errorf("%d jobs for %d documents and one edit", len(jobs), len(documents))
+	}
+	if status := third.stop(); status != 0 {
+		t.Errorf("stopped with %d:\n%s", status, third.output())
+	}
+}
+
+func TestDevModeFinishesAfterSIGKILL(t *testing.T) {
+	t.Parallel()
+	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64, RecordTexts: true, Latency: 20 * time.Millisecond})
+	dir, data := corpus.Dir(t), t.TempDir()
+	args := []string{"dev", "--addr", "127.0.0.1:0", "--data", data, dir}
+	first := start(t, providerEnv(provider), "gristmill", args...)
+	c := first.client("")
+	await(t, c, func(jobs []document.Job) bool {
+		return slices.ContainsFunc(jobs, func(j document.Job) bool { return j.State == document.Succeeded })
+	})
+	first.kill()
+
+	second := start(t, providerEnv(provider), "gristmill", append(args, "--once")...)
+	if status := second.wait(); status != 0 {
+		t.Fatalf("after SIGKILL dev --once ended with %d:\n%s", status, second.output())
+	}
+	third := start(t, providerEnv(provider), "gristmill", "dev", "--addr", "127.0.0.1:0", "--data", data)
+	checkCorpus(t, third.client(""), dir)
+	checkInFlight(t, provider)
+}
+
+// checkInFlight checks that what was embedded twice is no more than what can
+// have been in flight when a worker was killed once.
+func checkInFlight(t *testing.T, provider *fakeprovider.Provider) {
+	t.Helper()
+	const requests, batch = 16, 64 // GRISTMILL_EMBEDDING_CONCURRENCY and _BATCH
+	embedded := provider.Embedded()
+	again := 0
+	for text, n := range embedded {
+		if n > 2 {
+			t.Errorf("embedded %d times: %.80q", n, text)
+		}
+		again += n - 1
+	}
+	t.Logf("%d of %d texts were embedded twice", again, len(embedded))
+	if again > requests*batch {
+		t.Errorf("%d texts were embedded twice; at most %d can have been in flight", again, requests*batch)
+	}
+	if len(embedded) == 0 {
+		t.Error("nothing was embedded")
+	}
+}
+
+// await asks for the jobs until they are as wanted.
+func await(t *testing.T, c *client.Client, wanted func([]document.Job) bool) {
+	t.Helper()
+	ctx := within(t)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		list, err := c.Jobs(ctx, document.JobFilter{}, document.Page{Limit: 1000})
+		if err == nil && wanted(list.Items) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("the jobs never were as wanted: %d jobs, %v", len(list.Items), err)
+		case <-tick.C:
+		}
+	}
+}
