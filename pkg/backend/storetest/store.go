@@ -164,7 +164,8 @@ type Sweeping interface {
 	// Due returns, and counts as dispatched now, up to limit tasks that should
 	// be in the queue but may not be: queued or waiting ones whose time came
 	// and whose last dispatch was longer than idle ago, and running ones whose
-	// lease ran out.
+	// lease ran out. Those dispatched the longest ago are taken first, so that
+	// a limit keeps none waiting for ever.
 	Due(ctx context.Context, idle time.Duration, limit int) ([]document.TaskRef, error)
 
 	// Remains returns up to limit versions that no reader can see any more:
