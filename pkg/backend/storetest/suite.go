@@ -15,6 +15,8 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"Searching":  searching,
 		"Reading":    reading,
 		"Reindexing": reindexing,
+		"Sweeping":   sweeping,
+		"Tenants":    tenants,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,187 @@
+package storetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+// tenants calls every method in the name of a tenant who holds the ids, refs
+// and leases of another: none may show, change or take anything.
+func tenants(t *testing.T, open func(t *testing.T) Store) {
+	s := open(t)
+	ours, theirs := as(t, tenant.Default), as(t, Other)
+	c := ensure(t, ours, s, "c")
+	done := publishDocument(t, ours, s, uploadOf(c, "done"), passageOf("done", 1, 0, 0))
+	upload := uploadOf(c, "under way")
+	underWay := accept(t, ours, s, upload)
+	work := claim(t, ours, s, underWay.Job, document.Knowledge)
+	if err := s.Write(ours, work, batchOf(0, passageOf("under way", 1, 0, 0)), document.KnowledgeProgress{Passages: 1}); err != nil {
+		t.Fatal(err)
+	}
+	expired, err := s.Claim(ours, refOf(t, ours, underWay.Job, document.Summarise), -leaseTime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	node := document.HashText("section")
+	if err := s.SaveSectionSummary(ours, expired, node, "ours", document.SummaryProgress{Sections: 1}); err != nil {
+		t.Fatal(err)
+	}
+	before := stateOf(t, ours, s)
+
+	for name, call := range map[string]func(ctx context.Context) error{
+		"Document": func(ctx context.Context) error { _, err := s.Document(ctx, done.Document.ID); return err },
+		"Passages": func(ctx context.Context) error {
+			_, err := s.Passages(ctx, done.Document.ID, document.Page{Limit: 10})
+			return err
+		},
+		"Summary":        func(ctx context.Context) error { _, err := s.Summary(ctx, done.Document.ID); return err },
+		"Job":            func(ctx context.Context) error { _, err := s.Job(ctx, done.Job.ID); return err },
+		"Collection":     func(ctx context.Context) error { _, err := s.Collection(ctx, "c"); return err },
+		"DeleteDocument": func(ctx context.Context) error { return s.DeleteDocument(ctx, done.Document.ID) },
+		"Claim":          func(ctx context.Context) error { _, err := s.Claim(ctx, expired.TaskRef, time.Hour); return err },
+	} {
+		t.Run(name, func(t *testing.T) { wantFault(t, call(theirs), fault.NotFound) })
+	}
+
+	for name, call := range map[string]func(ctx context.Context) error{
+		"Renew": func(ctx context.Context) error { return s.Renew(ctx, work, time.Hour) },
+		"Settle": func(ctx context.Context) error {
+			return s.Settle(ctx, work, document.Outcome{Verdict: document.VerdictFail})
+		},
+		"Write": func(ctx context.Context) error {
+			return s.Write(ctx, work, batchOf(1, passageOf("theirs", 1, 0, 0)), document.KnowledgeProgress{})
+		},
+		"Publish": func(ctx context.Context) error {
+			return s.Publish(ctx, work, document.KnowledgeProgress{Passages: 1})
+		},
+		"SaveSectionSummary": func(ctx context.Context) error {
+			return s.SaveSectionSummary(ctx, expired, node, "theirs", document.SummaryProgress{})
+		},
+		"FinishSummary": func(ctx context.Context) error {
+			return s.FinishSummary(ctx, expired, document.Summary{Summary: "theirs"}, document.SummaryProgress{})
+		},
+	} {
+		t.Run(name, func(t *testing.T) { wantFault(t, call(theirs), fault.LeaseLost) })
+	}
+
+	for name, count := range map[string]func(ctx context.Context) (int, error){
+		"Known": func(ctx context.Context) (int, error) {
+			known, err := s.Known(ctx, c.Space, []document.Hash{document.HashText("done")})
+			return len(known), err
+		},
+		"SectionSummaries": func(ctx context.Context) (int, error) {
+			summaries, err := s.SectionSummaries(ctx, []document.Hash{node})
+			return len(summaries), err
+		},
+		"Nearest": func(ctx context.Context) (int, error) {
+			hits, err := s.Nearest(ctx, c.Space, document.Query{Collection: "c", Vector: []float32{1, 0, 0}, Limit: 10})
+			return len(hits), err
+		},
+		"Documents": func(ctx context.Context) (int, error) {
+			list, err := s.Documents(ctx, document.DocumentFilter{}, document.Page{Limit: 10})
+			return len(list.Items), err
+		},
+		"Jobs": func(ctx context.Context) (int, error) {
+			list, err := s.Jobs(ctx, document.JobFilter{}, document.Page{Limit: 10})
+			return len(list.Items), err
+		},
+		"Requeue": func(ctx context.Context) (int, error) {
+			list, err := s.Requeue(ctx, document.DocumentFilter{}, done.Document.ID, document.Page{Limit: 10})
+			return len(list.Items), err
+		},
+		"Due": func(ctx context.Context) (int, error) {
+			refs, err := s.Due(ctx, -leaseTime, 10)
+			return len(refs), err
+		},
+		"Remains": func(ctx context.Context) (int, error) {
+			remains, err := s.Remains(ctx, 10)
+			return len(remains), err
+		},
+		"DropOrphans": func(ctx context.Context) (int, error) { return s.DropOrphans(ctx, 10) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, err := count(theirs); err != nil || got != 0 {
+				t.Errorf("got %d of ours, %v", got, err)
+			}
+		})
+	}
+
+	t.Run("Forget", func(t *testing.T) {
+		if err := s.Forget(theirs, document.Remains{Document: done.Document.ID, Version: 1}); err != nil && !fault.Is(err, fault.NotFound) {
+			t.Error(err)
+		}
+	})
+	t.Run("Accept", func(t *testing.T) {
+		// Into our collection they must not come, not even under our key.
+		if accepted, err := s.Accept(theirs, upload); err == nil {
+			t.Errorf("accepted into another tenant's collection: %+v", accepted)
+		}
+		own := upload
+		own.Collection = ensure(t, theirs, s, "c")
+		if own.Collection.ID == c.ID || own.Collection.Space.ID == c.Space.ID {
+			t.Errorf("EnsureCollection: got our collection %+v", own.Collection)
+		}
+		accepted := accept(t, theirs, s, own)
+		if accepted.Unchanged || accepted.Document.ID == underWay.Document.ID {
+			t.Errorf("got our document: %+v", accepted)
+		}
+	})
+
+	if diff := cmp.Diff(before, stateOf(t, ours, s), compactJSON()); diff != "" {
+		t.Errorf("what they did changed ours (-before +after):\n%s", diff)
+	}
+
+	t.Run("No tenant", func(t *testing.T) {
+		if _, err := s.Documents(t.Context(), document.DocumentFilter{}, document.Page{Limit: 1}); err == nil {
+			t.Error("Documents without a tenant succeeded")
+		}
+		if _, err := s.Accept(t.Context(), upload); err == nil {
+			t.Error("Accept without a tenant succeeded")
+		}
+		if _, err := s.Documents(as(t, "x' OR 1=1"), document.DocumentFilter{}, document.Page{Limit: 1}); err == nil {
+			t.Error("Documents for an ill-formed tenant succeeded")
+		}
+	})
+}
+
+// state is all that readers can see of a tenant.
+type state struct {
+	Documents []document.Document
+	Jobs      []document.Job
+	Hits      []document.Hit
+	Known     []document.Hash
+	Sections  map[document.Hash]string
+	Due       []string
+}
+
+func stateOf(t *testing.T, ctx context.Context, s Store) state {
+	t.Helper()
+	c := ensure(t, ctx, s, "c")
+	known, err := s.Known(ctx, c.Space, []document.Hash{document.HashText("done"), document.HashText("under way"), document.HashText("theirs")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections, err := s.SectionSummaries(ctx, []document.Hash{document.HashText("section")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state{
+		Documents: listAll(t, 10, func(page document.Page) (document.List[document.Document], error) {
+			return s.Documents(ctx, document.DocumentFilter{}, page)
+		}),
+		Jobs: listAll(t, 10, func(page document.Page) (document.List[document.Job], error) {
+			return s.Jobs(ctx, document.JobFilter{}, page)
+		}),
+		Hits:     nearest(t, ctx, s, c, document.Query{}),
+		Known:    known,
+		Sections: sections,
+		Due:      due(t, ctx, s, -leaseTime, 10),
+	}
+}
