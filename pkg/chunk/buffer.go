@@ -148,7 +148,8 @@ func (b *buffer) cut(at, keep int64) {
 		b.estimated = false
 	}
 	if len(b.lines) > 0 && b.lines[0].start < at {
-		b.cutFirst(at)
+		b.startAt(at)
+		b.lines[0].border, b.lines[0].heading = markdown.WithinLine, nil
 	}
 	// Moving the bytes once half of them are done with costs one move a byte.
 	if done := keep - b.base; done > int64(len(b.bytes))/2 {
@@ -157,14 +158,13 @@ func (b *buffer) cut(at, keep int64) {
 	}
 }
 
-// cutFirst lets the first line begin with the first text behind the offset at.
-func (b *buffer) cutFirst(at int64) {
+// startAt lets the first line begin with the first text behind the offset at.
+func (b *buffer) startAt(at int64) {
 	l := &b.lines[0]
 	rest := b.bytes[at-b.base : l.text-b.base]
 	at = l.text - int64(len(bytes.TrimLeftFunc(rest, unicode.IsSpace)))
 	l.tokens = int(1 + int64(l.tokens)*(l.end-at)/(l.end-l.start))
 	l.start = at
-	l.border, l.heading = markdown.WithinLine, nil
 	b.estimated = true
 }
 

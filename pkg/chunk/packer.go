@@ -58,7 +58,8 @@ func (p *packer) full() bool {
 // pass packs a passage and yields it.
 func (p *packer) pass() {
 	p.limit = p.opt.Tokens
-	start, end := p.lines[0].start, p.choose()
+	end := p.choose()
+	start := p.lines[0].start
 	if floor := max(p.floor, p.base); floor < start {
 		start, end = p.overlap(floor, end)
 	}
@@ -121,7 +122,7 @@ func (p *packer) enter(end int64) (enclosing []markdown.Heading, body int64) {
 			break
 		}
 		if l.kind == markdown.KindHeading {
-			body = l.end
+			body = min(l.end, end)
 		}
 		if l.heading == nil {
 			continue

@@ -34,6 +34,10 @@ func (p *packer) splitText(n, end int, fresh bool) int64 {
 		return start + int64(size)
 	case n > 0:
 		return p.lines[n-1].end
+	case startsWithSpace(text):
+		// The white space before it is too much for the first word.
+		p.startAt(start)
+		return p.splitText(0, end, true)
 	default:
 		_, size = utf8.DecodeRuneInString(text)
 		return start + int64(size)
@@ -125,6 +129,11 @@ func segmentEnds(s string, first func(s string, state int) (segment, rest string
 		at += len(segment)
 	}
 	return ends
+}
+
+func startsWithSpace(s string) bool {
+	r, _ := utf8.DecodeRuneInString(s)
+	return unicode.IsSpace(r)
 }
 
 // runeStart returns the last index in s, at most n, at which a rune begins.
