@@ -36,7 +36,7 @@ type body struct {
 }
 
 func newBody(r *http.Request, w http.ResponseWriter, timeout time.Duration) *body {
-	return &body{
+	b := &body{
 		ReadCloser: r.Body,
 		conn:       http.NewResponseController(w),
 		timeout:    timeout,
@@ -44,6 +44,12 @@ func newBody(r *http.Request, w http.ResponseWriter, timeout time.Duration) *bod
 		expects:    r.Header.Get("Expect") != "",
 		ended:      r.ContentLength == 0,
 	}
+	if !b.ended {
+		// net/http reads the rest of a short body before it writes an answer;
+		// without a deadline, for as long as the client pleases.
+		b.deadline(time.Now().Add(timeout))
+	}
+	return b
 }
 
 // Read implements io.Reader. Errors are fault.BadRequest.
@@ -57,12 +63,13 @@ func (b *body) Read(p []byte) (int, error) {
 	if err == nil {
 		return n, nil
 	}
-	// From here on net/http watches the connection for the client going away;
-	// a deadline left behind would look like that and cancel the request.
-	b.deadline(time.Time{})
 	b.ended = true
 	switch {
 	case errors.Is(err, io.EOF):
+		// From here on net/http watches the connection for the client going
+		// away; a deadline left behind would look like that and cancel the
+		// request.
+		b.deadline(time.Time{})
 		return n, err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		b.err = fault.Wrap(fault.BadRequest, err, "the request body stopped after %d bytes: nothing came for %s", b.read, b.timeout)

@@ -20,30 +20,32 @@ type Documents interface {
 	DeleteDocument(ctx context.Context, id uuid.UUID) error
 }
 
-// pageInput is what every list takes.
-type pageInput struct {
+// Paging is what every list takes. It is exported because huma looks for
+// parameters in exported fields only.
+type Paging struct {
 	Limit  int    `query:"limit" default:"100" minimum:"1" maximum:"1000" doc:"At most so many items."`
 	Cursor string `query:"cursor" doc:"The next_cursor of the page before."`
 }
 
-func (p pageInput) page() document.Page {
+func (p Paging) page() document.Page {
 	return document.Page{Limit: p.Limit, Cursor: p.Cursor}
 }
 
 type documentsInput struct {
-	Page       pageInput
+	Paging
 	Collection string         `query:"collection" doc:"Only those of this collection."`
 	KeyPrefix  string         `query:"key_prefix" doc:"Only those whose key begins so."`
 	State      document.State `query:"state" enum:"pending,ready,failed,deleting" doc:"Only those in this state."`
 }
 
-type documentInput struct {
+// DocumentPath names a document.
+type DocumentPath struct {
 	ID uuid.UUID `path:"id" format:"uuid" doc:"The document's id."`
 }
 
 type passagesInput struct {
-	documentInput
-	Page pageInput
+	DocumentPath
+	Paging
 }
 
 // output is an answer with a JSON body.
@@ -75,14 +77,14 @@ func (s *server) routeDocuments() {
 		Summary:     "List documents, newest first",
 	}, func(ctx context.Context, in *documentsInput) (*output[document.List[document.Document]], error) {
 		filter := document.DocumentFilter{Collection: in.Collection, KeyPrefix: in.KeyPrefix, State: in.State}
-		return listOutput(s.Documents.Documents(ctx, filter, in.Page.page()))
+		return listOutput(s.Documents.Documents(ctx, filter, in.page()))
 	})
 	register(s, huma.Operation{
 		OperationID: "get-document",
 		Method:      http.MethodGet,
 		Path:        "/v1/documents/{id}",
 		Summary:     "Get a document",
-	}, func(ctx context.Context, in *documentInput) (*output[document.Document], error) {
+	}, func(ctx context.Context, in *DocumentPath) (*output[document.Document], error) {
 		return itemOutput(s.Documents.Document(ctx, in.ID))
 	})
 	register(s, huma.Operation{
@@ -91,14 +93,14 @@ func (s *server) routeDocuments() {
 		Path:        "/v1/documents/{id}/passages",
 		Summary:     "List the passages of the live version, in order",
 	}, func(ctx context.Context, in *passagesInput) (*output[document.List[document.Passage]], error) {
-		return listOutput(s.Documents.Passages(ctx, in.ID, in.Page.page()))
+		return listOutput(s.Documents.Passages(ctx, in.ID, in.page()))
 	})
 	register(s, huma.Operation{
 		OperationID: "get-summary",
 		Method:      http.MethodGet,
 		Path:        "/v1/documents/{id}/summary",
 		Summary:     "Get a document's summary",
-	}, func(ctx context.Context, in *documentInput) (*output[document.Summary], error) {
+	}, func(ctx context.Context, in *DocumentPath) (*output[document.Summary], error) {
 		return itemOutput(s.Documents.Summary(ctx, in.ID))
 	})
 	register(s, huma.Operation{
@@ -107,7 +109,7 @@ func (s *server) routeDocuments() {
 		Path:          "/v1/documents/{id}",
 		Summary:       "Delete a document",
 		DefaultStatus: http.StatusNoContent,
-	}, func(ctx context.Context, in *documentInput) (*struct{}, error) {
+	}, func(ctx context.Context, in *DocumentPath) (*struct{}, error) {
 		return nil, s.Documents.DeleteDocument(ctx, in.ID)
 	})
 }

@@ -41,7 +41,7 @@ const (
 )
 
 type jobsInput struct {
-	Page       pageInput
+	Paging
 	State      document.JobState `query:"state" enum:"queued,running,waiting,succeeded,failed,cancelled" doc:"Only those in this state."`
 	Collection string            `query:"collection" doc:"Only those of this collection."`
 	DocumentID uuid.UUID         `query:"document_id" format:"uuid" doc:"Only those of this document."`
@@ -72,7 +72,7 @@ func (s *server) routeJobs() {
 		Summary:     "List jobs, newest first",
 	}, func(ctx context.Context, in *jobsInput) (*output[document.List[document.Job]], error) {
 		filter := document.JobFilter{State: in.State, Collection: in.Collection, Document: in.DocumentID}
-		return listOutput(s.Jobs.Jobs(ctx, filter, in.Page.page()))
+		return listOutput(s.Jobs.Jobs(ctx, filter, in.page()))
 	})
 	register(s, huma.Operation{
 		OperationID: "get-job",

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -63,22 +64,20 @@ const defaultRetryAfter = 5 * time.Second
 
 // problem turns a failure into its answer, and logs it if it is ours.
 func (s *server) problem(ctx context.Context, err error) *Problem {
-	if ctx.Err() != nil {
-		return newProblem(ctx, statusClientGone, fault.BadRequest, "the client went away")
-	}
-	f := fault.As(err)
-	if f == nil {
-		s.Log.ErrorContext(ctx, "request failed", "error", err)
-		return internalProblem(ctx)
-	}
+	f := cmp.Or(fault.As(err), &fault.Error{Kind: fault.Internal})
 	code := f.Kind
 	if code == fault.BadAnswer {
 		// A model that answers rubbish is as good as none, and the client's
 		// next request may fare better.
 		code = fault.Unavailable
 	}
-	status, ok := statuses[code]
-	if !ok {
+	status, known := statuses[code]
+	switch {
+	case known && status < http.StatusInternalServerError:
+	case ctx.Err() != nil:
+		// Whatever failed did so because nobody waits for it any more.
+		return newProblem(ctx, statusClientGone, fault.BadRequest, "the client went away")
+	case !known:
 		s.Log.ErrorContext(ctx, "request failed", "error", err)
 		return internalProblem(ctx)
 	}

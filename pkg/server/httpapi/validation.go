@@ -97,27 +97,29 @@ func ownProblem(ctx huma.Context, _ string, v any) (any, error) {
 	case http.StatusUnsupportedMediaType:
 		p = newProblem(ctx.Context(), found.Status, fault.UnsupportedMediaType, "send the body as application/json")
 	default:
+		p.Detail = summarise(found)
 		for _, e := range found.Errors {
-			p.Errors = append(p.Errors, FieldError{Location: e.Location, Message: e.Message})
+			if e.Location != "" {
+				p.Errors = append(p.Errors, FieldError{Location: e.Location, Message: e.Message})
+			}
 		}
-		p.Detail = summarise(p)
 	}
 	ctx.(*operation).status = p.Status
 	ctx.SetHeader("Content-Type", problemType)
 	return p, nil
 }
 
-// summarise says in one line what is wrong with the first field.
-func summarise(p *Problem) string {
-	if len(p.Errors) == 0 {
-		return p.Detail
+// summarise says in one line what is wrong first.
+func summarise(found *huma.ErrorModel) string {
+	if len(found.Errors) == 0 {
+		return found.Detail
 	}
-	first := p.Errors[0]
+	first := found.Errors[0]
 	detail := first.Message
 	if first.Location != "" {
 		detail = first.Location + ": " + first.Message
 	}
-	if more := len(p.Errors) - 1; more > 0 {
+	if more := len(found.Errors) - 1; more > 0 {
 		detail += fmt.Sprintf(" (and %d more)", more)
 	}
 	return detail

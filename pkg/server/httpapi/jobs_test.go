@@ -1,0 +1,128 @@
+package httpapi_test
+
+import (
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/server/httpapi"
+)
+
+func TestJobs(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	f.overlay = func(job *document.Job) { job.Tasks.Knowledge.Passages = 7 }
+	h := httpapi.New(configOf(t, f))
+	if got, want := do(h, "GET", "/v1/jobs", "", "").Body.String(), "{\"items\":[]}\n"; got != want {
+		t.Errorf("no jobs: %q, want %q", got, want)
+	}
+	first, second := put(t, h, "a.md", "# a"), put(t, h, "b.md", "# b")
+	f.end(second.Job.ID)
+
+	for query, want := range map[string]uuid.UUID{
+		"state=succeeded": second.Job.ID,
+		"state=queued":    first.Job.ID,
+		"document_id=" + first.Document.ID.String(): first.Job.ID,
+	} {
+		list := decode[document.List[document.Job]](t, do(h, "GET", "/v1/jobs?"+query, "", ""))
+		if len(list.Items) != 1 || list.Items[0].ID != want {
+			t.Errorf("jobs with %s: %+v, want only %s", query, list.Items, want)
+		}
+	}
+	// Progress of a job that runs is overlaid; one that has ended is as its row.
+	for id, want := range map[uuid.UUID]int64{first.Job.ID: 7, second.Job.ID: 0} {
+		job := decode[document.Job](t, do(h, "GET", "/v1/jobs/"+id.String(), "", ""))
+		if job.Tasks.Knowledge.Passages != want {
+			t.Errorf("job %s has %d passages, want %d", job.State, job.Tasks.Knowledge.Passages, want)
+		}
+	}
+	wantProblem(t, do(h, "GET", "/v1/jobs/"+first.Document.ID.String()+"?wait=1s", "", ""), 404, "not_found", "")
+}
+
+// waiter asks for a job in the background of a synctest bubble.
+type waiter struct {
+	answer chan *httptest.ResponseRecorder
+	asked  time.Time
+}
+
+func ask(f *fake, config httpapi.Config, id uuid.UUID, wait string) *waiter {
+	w := &waiter{answer: make(chan *httptest.ResponseRecorder, 1), asked: time.Now()}
+	f.changes = make(chan struct{}) // of this bubble
+	h := httpapi.New(config)
+	go func() { w.answer <- do(h, "GET", "/v1/jobs/"+id.String()+"?wait="+wait, "", "") }()
+	synctest.Wait()
+	return w
+}
+
+// want checks the answer and how long it was held.
+func (w *waiter) want(t *testing.T, state document.JobState, held time.Duration) {
+	t.Helper()
+	job := decode[document.Job](t, <-w.answer)
+	if got := time.Since(w.asked); job.State != state || got != held {
+		t.Errorf("answered %s after %s, want %s after %s", job.State, got, state, held)
+	}
+}
+
+func TestWaitForJob(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		wait  string
+		then  func(f *fake, id uuid.UUID)
+		state document.JobState
+		held  time.Duration
+	}{
+		"woken by a change": {"30s", func(f *fake, id uuid.UUID) {
+			time.Sleep(500 * time.Millisecond)
+			f.end(id)
+			f.changes <- struct{}{}
+		}, document.Succeeded, 500 * time.Millisecond},
+		"a change that is not the end": {"30s", func(f *fake, id uuid.UUID) {
+			f.changes <- struct{}{}
+			time.Sleep(100 * time.Millisecond)
+			f.end(id)
+			f.changes <- struct{}{}
+		}, document.Succeeded, 100 * time.Millisecond},
+		"nobody tells, the row is looked at": {"30s", func(f *fake, id uuid.UUID) {
+			time.Sleep(4500 * time.Millisecond)
+			f.end(id)
+		}, document.Succeeded, 5 * time.Second},
+		"changes cannot be watched any more": {"30s", func(f *fake, id uuid.UUID) {
+			close(f.changes)
+			time.Sleep(1500 * time.Millisecond)
+			f.end(id)
+		}, document.Succeeded, 2 * time.Second},
+		"the wait is over":     {"1500ms", func(*fake, uuid.UUID) {}, document.Queued, 1500 * time.Millisecond},
+		"the wait has a limit": {"24h", func(*fake, uuid.UUID) {}, document.Queued, 5 * time.Minute},
+		"no wait":              {"0s", func(*fake, uuid.UUID) {}, document.Queued, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake()
+				config := configOf(t, f)
+				id := put(t, httpapi.New(config), "a.md", "# a").Job.ID
+				w := ask(f, config, id, test.wait)
+				test.then(f, id)
+				w.want(t, test.state, test.held)
+			})
+		})
+	}
+}
+
+func TestWaitEndsWhenTheServerStops(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		config := configOf(t, f)
+		stopping := make(chan struct{})
+		config.Stopping = stopping
+		id := put(t, httpapi.New(config), "a.md", "# a").Job.ID
+		w := ask(f, config, id, "5m")
+		close(stopping)
+		w.want(t, document.Queued, 0)
+	})
+}
