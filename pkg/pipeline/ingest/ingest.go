@@ -76,10 +76,6 @@ func (s *Step) Upload(ctx context.Context, request document.UploadRequest, body 
 	if err != nil {
 		return document.Accepted{}, err
 	}
-	collection, err := s.Store.EnsureCollection(ctx, request.Collection, s.Model, s.Chunking)
-	if err != nil {
-		return document.Accepted{}, fmt.Errorf("upload %s: %w", request.Key, err)
-	}
 	object, err := newObjectName(owner)
 	if err != nil {
 		return document.Accepted{}, fmt.Errorf("upload %s: %w", request.Key, err)
@@ -90,7 +86,7 @@ func (s *Step) Upload(ctx context.Context, request document.UploadRequest, body 
 
 	// From here on the client may go: what it sent is whole.
 	ctx = context.WithoutCancel(ctx)
-	accepted, err := s.accept(ctx, request, collection, object, content)
+	accepted, err := s.accept(ctx, request, object, content)
 	switch {
 	case err != nil:
 		s.discard(ctx, object, err)
@@ -106,9 +102,14 @@ func (s *Step) Upload(ctx context.Context, request document.UploadRequest, body 
 // accept describes the stored original by what the request says, completed by
 // the front matter and the first heading of the document itself, and has the
 // store accept it.
-func (s *Step) accept(ctx context.Context, request document.UploadRequest, collection document.Collection, object string, content *content) (document.Accepted, error) {
+func (s *Step) accept(ctx context.Context, request document.UploadRequest, object string, content *content) (document.Accepted, error) {
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
+	// Only now: what cannot be accepted must not leave a collection behind.
+	collection, err := s.Store.EnsureCollection(ctx, request.Collection, s.Model, s.Chunking)
+	if err != nil {
+		return document.Accepted{}, err
+	}
 	own := frontMatter(content.head)
 	metadata, err := own.merge(request.Metadata)
 	if err != nil {

@@ -32,6 +32,8 @@ type memory struct {
 	uploads []document.Upload
 	queued  []document.TaskRef
 
+	collections int // made on first use
+
 	acceptErr error
 	unchanged bool
 	queueErr  error
@@ -56,6 +58,9 @@ func (m *memory) Delete(_ context.Context, name string) error {
 }
 
 func (m *memory) EnsureCollection(_ context.Context, name string, model document.Model, chunking document.Chunking) (document.Collection, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.collections++
 	return document.Collection{ID: uuid.New(), Name: name, Space: document.Space{Model: model, Chunking: chunking}}, nil
 }
 
@@ -193,8 +198,8 @@ func TestBadContentChangesNothing(t *testing.T) {
 			if offset != test.offset {
 				t.Errorf("%s, %s: offset %d, want %d", name, how, offset, test.offset)
 			}
-			if len(m.objects)+len(m.uploads)+len(m.queued) != 0 {
-				t.Errorf("%s, %s: left %d objects, %d uploads, %d tasks", name, how, len(m.objects), len(m.uploads), len(m.queued))
+			if len(m.objects)+len(m.uploads)+len(m.queued)+m.collections != 0 {
+				t.Errorf("%s, %s: left %d objects, %d uploads, %d tasks, %d collections", name, how, len(m.objects), len(m.uploads), len(m.queued), m.collections)
 			}
 		}
 	}
