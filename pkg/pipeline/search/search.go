@@ -2,6 +2,7 @@
 package search
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -37,6 +38,9 @@ const (
 	maxLimit          = 100
 	maxQueryBytes     = 8 << 10
 	noThreshold       = -2 // below every cosine similarity
+
+	// retryAfter is when to ask again, where the provider does not say.
+	retryAfter = 5 * time.Second
 )
 
 // Search embeds the question with the model of the collection's live space and
@@ -53,7 +57,7 @@ func (s *Step) Search(ctx context.Context, request document.SearchRequest) (docu
 	start := time.Now()
 	vectors, err := s.Embedder.Embed(ctx, collection.Space.Model, []string{request.Query})
 	if err != nil {
-		return document.SearchResult{}, fmt.Errorf("embed the question: %w", err)
+		return document.SearchResult{}, cannotEmbed(err)
 	}
 	s.Metrics.ObserveStage("search_embed", start)
 
@@ -74,6 +78,17 @@ func (s *Step) Search(ctx context.Context, request document.SearchRequest) (docu
 	}
 	s.Metrics.ObserveStage("search_nearest", start)
 	return document.SearchResult{Hits: hits}, nil
+}
+
+// cannotEmbed says that the model could not be asked. Whatever the provider
+// has against us, it is not the client's doing: to the client, search is
+// unavailable.
+func cannotEmbed(err error) error {
+	f := fault.As(err)
+	if f == nil {
+		return fmt.Errorf("embed the question: %w", err)
+	}
+	return fault.Wrap(fault.Unavailable, err, "the question cannot be embedded now: %s", f.Detail).After(cmp.Or(f.RetryAfter, retryAfter))
 }
 
 // check returns the request with its defaults filled in, or what is wrong with

@@ -1,0 +1,127 @@
+package search_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/search"
+	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+)
+
+// memory is a database with one collection, and a model.
+type memory struct {
+	asked    document.Query
+	model    document.Model
+	embedErr error
+}
+
+var space = document.Space{ID: 7, Model: document.Model{Name: "m", Dimensions: 2}}
+
+func (m *memory) Collection(_ context.Context, name string) (document.Collection, error) {
+	if name != "default" {
+		return document.Collection{}, fault.New(fault.NotFound, "no collection %q", name)
+	}
+	return document.Collection{Name: name, Space: space}, nil
+}
+
+func (m *memory) Nearest(_ context.Context, in document.Space, query document.Query) ([]document.Hit, error) {
+	m.asked = query
+	if in.ID != space.ID {
+		return nil, errors.New("another space was searched")
+	}
+	return []document.Hit{{Key: "k.md"}}, nil
+}
+
+func (m *memory) Embed(_ context.Context, model document.Model, _ []string) ([][]float32, error) {
+	m.model = model
+	return [][]float32{{1, 0}}, m.embedErr
+}
+
+func newStep() (*search.Step, *memory) {
+	m := &memory{}
+	return &search.Step{Store: m, Embedder: m, Metrics: telemetry.NewMetrics()}, m
+}
+
+func TestSearchAsksTheLiveSpaceWithItsModel(t *testing.T) {
+	t.Parallel()
+	step, m := newStep()
+	threshold := 0.25
+	result, err := step.Search(t.Context(), document.SearchRequest{
+		Query: "how is grain ground?", Limit: 3, Threshold: &threshold, KeyPrefix: "mills/", Metadata: json.RawMessage(`{ "year": 1850 }`),
+	})
+	if err != nil || len(result.Hits) != 1 {
+		t.Fatalf("%+v, %v", result, err)
+	}
+	if m.model != space.Model {
+		t.Errorf("embedded with %v, want the space's model %v", m.model, space.Model)
+	}
+	want := document.Query{Vector: []float32{1, 0}, Limit: 3, Threshold: 0.25, KeyPrefix: "mills/", Metadata: json.RawMessage(`{"year":1850}`)}
+	if diff := cmp.Diff(want, m.asked); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSearchDefaults(t *testing.T) {
+	t.Parallel()
+	step, m := newStep()
+	if _, err := step.Search(t.Context(), document.SearchRequest{Query: "grain"}); err != nil {
+		t.Fatal(err)
+	}
+	if m.asked.Limit != 10 || m.asked.Threshold > -1 {
+		t.Errorf("asked for %+v", m.asked)
+	}
+}
+
+func TestBadSearches(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		request document.SearchRequest
+		kind    fault.Kind
+	}{
+		{document.SearchRequest{}, fault.BadRequest},
+		{document.SearchRequest{Query: " \n"}, fault.BadRequest},
+		{document.SearchRequest{Query: "a\x00b"}, fault.BadRequest},
+		{document.SearchRequest{Query: "a\xff"}, fault.BadRequest},
+		{document.SearchRequest{Query: strings.Repeat("q", 8193)}, fault.BadRequest},
+		{document.SearchRequest{Query: "q", Mode: "keyword"}, fault.BadRequest},
+		{document.SearchRequest{Query: "q", Mode: "hybrid"}, fault.BadRequest},
+		{document.SearchRequest{Query: "q", Mode: "psychic"}, fault.BadRequest},
+		{document.SearchRequest{Query: "q", Limit: -1}, fault.BadRequest},
+		{document.SearchRequest{Query: "q", Limit: 101}, fault.BadRequest},
+		{document.SearchRequest{Query: "q", KeyPrefix: "\x00"}, fault.BadRequest},
+		{document.SearchRequest{Query: "q", Metadata: json.RawMessage(`[]`)}, fault.BadRequest},
+		{document.SearchRequest{Query: "q", Metadata: json.RawMessage(`{"a":"\u0000"}`)}, fault.BadRequest},
+		{document.SearchRequest{Query: "q", Collection: "absent"}, fault.NotFound},
+	} {
+		step, m := newStep()
+		_, err := step.Search(t.Context(), test.request)
+		if !fault.Is(err, test.kind) {
+			t.Errorf("%+v: %v, want %s", test.request, err, test.kind)
+		}
+		if m.model.Name != "" {
+			t.Errorf("%+v: the model was asked all the same", test.request)
+		}
+	}
+}
+
+// Whatever the provider has against us is not the client's doing.
+func TestModelThatCannotBeAskedMakesSearchUnavailable(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []fault.Kind{fault.Forbidden, fault.BadRequest, fault.BadAnswer, fault.RateLimited, fault.Unavailable} {
+		step, m := newStep()
+		m.embedErr = fault.New(kind, "says the provider").After(3 * time.Second)
+		_, err := step.Search(t.Context(), document.SearchRequest{Query: "q"})
+		f := fault.As(err)
+		if f == nil || f.Kind != fault.Unavailable || f.RetryAfter != 3*time.Second || !strings.Contains(f.Detail, "says the provider") {
+			t.Errorf("%s becomes %v", kind, err)
+		}
+	}
+}
