@@ -1,0 +1,128 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Accept writes the document's next version and its job, or returns the job
+// of the newest version when that is the same.
+func (s *Store) Accept(ctx context.Context, upload document.Upload) (accepted document.Accepted, err error) {
+	defer describe(&err, "accept %q into collection %q", upload.Key, upload.Collection.Name)
+	upload.Metadata, err = document.CanonicalMetadata(upload.Metadata)
+	if err != nil {
+		return document.Accepted{}, err
+	}
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		newest, err := lockNewest(ctx, tx, upload)
+		if err != nil {
+			return err
+		}
+		accepted.Unchanged = newest.same
+		var batch pgx.Batch
+		if !newest.same {
+			newest.version++
+			if err := queueVersion(&batch, newest, upload); err != nil {
+				return err
+			}
+		}
+		// Of the version that was accepted, which need not be the live one.
+		batch.Queue(selectDocuments+`
+			JOIN versions v ON v.document = d.id AND v.version = d.newest_version
+			WHERE d.id = $1`, newest.document).QueryRow(func(row pgx.Row) (err error) {
+			accepted.Document, err = scanDocument(row)
+			return err
+		})
+		batch.Queue(selectJobs+`
+			WHERE j.document = $1 AND j.version = $2`, newest.document, newest.version).QueryRow(func(row pgx.Row) (err error) {
+			accepted.Job, err = scanJob(row)
+			return err
+		})
+		return tx.SendBatch(ctx, &batch).Close()
+	})
+	if err != nil {
+		return document.Accepted{}, err
+	}
+	return accepted, nil
+}
+
+// newest is the newest version of a document, 0 if it has none yet, and
+// whether it is what an upload would make.
+type newest struct {
+	document uuid.UUID
+	version  int
+	same     bool
+}
+
+// lockNewest returns what stands under the upload's key. Until the transaction
+// ends nobody else puts a version there: one lock is on the key, since there
+// may be no row yet, and one on the row, for those who come by its id. Each
+// statement sees what was committed before it began, so the last one sees what
+// was written while the locks were waited for.
+func lockNewest(ctx context.Context, tx pgx.Tx, upload document.Upload) (newest, error) {
+	var n newest
+	var batch pgx.Batch
+	batch.Queue(`
+		SELECT pg_advisory_xact_lock(hashtextextended($1::uuid || '/' || $2::text, 0))`,
+		upload.Collection.ID, upload.Key)
+	batch.Queue(`
+		SELECT FROM documents
+		WHERE collection = $1 AND key = $2 AND deleted_at IS NULL
+		FOR NO KEY UPDATE`, upload.Collection.ID, upload.Key)
+	batch.Queue(`
+		SELECT d.id, d.newest_version,
+		       v.sha256 = $3 AND v.title = $4 AND v.metadata = $5 AND v.media_type = $6
+		       AND j.state NOT IN ('failed', 'cancelled')
+		FROM documents d
+		JOIN versions v ON v.document = d.id AND v.version = d.newest_version
+		JOIN jobs j ON j.document = d.id AND j.version = d.newest_version
+		WHERE d.collection = $1 AND d.key = $2 AND d.deleted_at IS NULL`,
+		upload.Collection.ID, upload.Key, upload.SHA256, upload.Title, upload.Metadata, upload.MediaType).
+		QueryRow(func(row pgx.Row) error {
+			err := row.Scan(&n.document, &n.version, &n.same)
+			if isNoRows(err) {
+				n.document, err = uuid.NewV7()
+			}
+			return err
+		})
+	return n, tx.SendBatch(ctx, &batch).Close()
+}
+
+// queueVersion writes a version of a document, which is made for its first,
+// and the version's job.
+func queueVersion(batch *pgx.Batch, n newest, upload document.Upload) error {
+	batch.Queue(`
+		INSERT INTO documents (id, collection, key, state, newest_version)
+		VALUES ($1, $2, $3, 'pending', $4)
+		ON CONFLICT (tenant, id) DO UPDATE SET
+			newest_version = excluded.newest_version,
+			updated_at     = excluded.updated_at,
+			state          = CASE WHEN documents.live_version IS NULL THEN 'pending' ELSE 'ready' END`,
+		n.document, upload.Collection.ID, upload.Key, n.version)
+	batch.Queue(`
+		INSERT INTO versions (document, version, space, title, metadata, object, size, sha256, media_type)
+		SELECT $1, $2, live_space, $4, $5, $6, $7, $8, $9
+		FROM collections WHERE id = $3`,
+		n.document, n.version, upload.Collection.ID, upload.Title, upload.Metadata, upload.Object, upload.Size,
+		upload.SHA256, upload.MediaType)
+	_, err := queueJob(batch, n.document, n.version)
+	return err
+}
+
+// queueJob writes the job of a version and its tasks, queued and dispatched.
+func queueJob(batch *pgx.Batch, id uuid.UUID, version int) (uuid.UUID, error) {
+	job, err := uuid.NewV7()
+	if err != nil {
+		return uuid.Nil, err
+	}
+	batch.Queue(`INSERT INTO jobs (id, document, version) VALUES ($1, $2, $3)`, job, id, version)
+	for _, kind := range document.TaskKinds {
+		batch.Queue(`
+			INSERT INTO tasks (job, kind, document, version) VALUES ($1, $2, $3, $4)`, job, kind, id, version)
+	}
+	return job, nil
+}

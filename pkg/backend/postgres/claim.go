@@ -1,0 +1,141 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+// Claim gives the task to the caller under a new lease.
+func (s *Store) Claim(ctx context.Context, ref document.TaskRef, ttl time.Duration) (work document.Work, err error) {
+	defer describe(&err, "claim %s", ref)
+	var refused error // after what was written on the way to it
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		t, err := lockTask(ctx, tx, ref)
+		if err != nil {
+			return err
+		}
+		if t.state.Ended() {
+			return fault.New(fault.NotFound, "the task has ended: %s", t.state)
+		}
+		if reason := t.pointless(); reason != "" {
+			refused = fault.New(fault.NotFound, "the task was cancelled: %s", reason)
+			var batch pgx.Batch
+			t.queueEnd(&batch, document.Cancelled, reason)
+			return tx.SendBatch(ctx, &batch).Close()
+		}
+		if t.wait > 0 {
+			return fault.New(fault.Unavailable, "the task is %s", t.state).After(t.wait)
+		}
+		work, err = takeLease(ctx, tx, t, ttl)
+		return err
+	})
+	if err == nil {
+		err = refused
+	}
+	if err != nil {
+		return document.Work{}, err
+	}
+	return work, nil
+}
+
+// pointless says why nobody wants the task any more, if so.
+func (t task) pointless() string {
+	switch {
+	case t.docDeleted:
+		return documentDeleted
+	case t.state == document.Queued && t.newest > t.Version:
+		return supersededBy(t.newest)
+	default:
+		return ""
+	}
+}
+
+// takeLease begins the task's next attempt. What an earlier attempt has placed
+// goes: an attempt's places are all its own.
+func takeLease(ctx context.Context, tx pgx.Tx, t task, ttl time.Duration) (document.Work, error) {
+	id, err := tenant.From(ctx)
+	if err != nil {
+		return document.Work{}, err
+	}
+	work := document.Work{TaskRef: t.TaskRef, Job: t.job, Lease: uuid.New(), Attempt: t.attempt + 1}
+	work.Tenant = id
+	var batch pgx.Batch
+	batch.Queue(`
+		UPDATE tasks SET state = 'running', attempt = $3, lease = $4, lease_until = clock_timestamp() + $5::interval,
+		                 next_attempt_at = NULL, error = ''
+		WHERE job = $1 AND kind = $2`, t.job, t.Kind, work.Attempt, work.Lease, ttl)
+	t.queueJobState(&batch, document.Running)
+	if t.Kind == document.Knowledge {
+		batch.Queue(`DELETE FROM manifest WHERE document = $1 AND version = $2`, t.Document, t.Version)
+	}
+	space := &work.Space
+	batch.Queue(`
+		SELECT c.name, d.key, v.title, v.object, v.size,
+		       s.id, s.collection, s.model, s.dimensions, s.chunk_tokens, s.chunk_overlap
+		FROM versions v
+		JOIN documents d ON d.id = v.document
+		JOIN collections c ON c.id = d.collection
+		JOIN spaces s ON s.id = v.space
+		WHERE v.document = $1 AND v.version = $2`, t.Document, t.Version).QueryRow(func(row pgx.Row) error {
+		return row.Scan(&work.Collection, &work.Key, &work.Title, &work.Object, &work.Size,
+			&space.ID, &space.Collection, &space.Model.Name, &space.Model.Dimensions,
+			&space.Chunking.Tokens, &space.Chunking.Overlap)
+	})
+	return work, tx.SendBatch(ctx, &batch).Close()
+}
+
+// Renew extends the lease.
+func (s *Store) Renew(ctx context.Context, work document.Work, ttl time.Duration) (err error) {
+	defer describe(&err, "renew %s", work)
+	return s.inTenant(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `
+			UPDATE tasks SET lease_until = clock_timestamp() + $4::interval
+			WHERE job = $1 AND kind = $2 AND lease = $3`, work.Job, work.Kind, work.Lease, ttl)
+		if err == nil && tag.RowsAffected() == 0 {
+			return leaseLost(work)
+		}
+		return err
+	})
+}
+
+// Settle writes what became of a task that is not done.
+func (s *Store) Settle(ctx context.Context, work document.Work, outcome document.Outcome) (err error) {
+	defer describe(&err, "settle %s: %s", work, outcome.Verdict)
+	return s.inTenant(ctx, func(tx pgx.Tx) error {
+		t, err := lockOwn(ctx, tx, work)
+		if err != nil {
+			return err
+		}
+		var batch pgx.Batch
+		switch outcome.Verdict {
+		case document.VerdictFail:
+			t.queueEnd(&batch, document.JobFailed, outcome.Error)
+		case document.VerdictCancel:
+			t.queueEnd(&batch, document.Cancelled, outcome.Error)
+		case document.VerdictRetry:
+			t.queuePostpone(&batch, t.attempt, outcome)
+		case document.VerdictWait:
+			t.queuePostpone(&batch, t.attempt-1, outcome)
+		default:
+			return fmt.Errorf("unknown verdict %q", outcome.Verdict)
+		}
+		return tx.SendBatch(ctx, &batch).Close()
+	})
+}
+
+// queuePostpone has the task wait for its next attempt.
+func (t task) queuePostpone(batch *pgx.Batch, attempt int, outcome document.Outcome) {
+	batch.Queue(`
+		UPDATE tasks SET state = 'waiting', attempt = $3, error = $4, next_attempt_at = clock_timestamp() + $5::interval,
+		                 lease = NULL, lease_until = NULL
+		WHERE job = $1 AND kind = $2`, t.job, t.Kind, attempt, storable(outcome.Error), outcome.Delay)
+	t.queueJobState(batch, document.Waiting)
+}

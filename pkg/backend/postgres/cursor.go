@@ -1,0 +1,62 @@
+package postgres
+
+import (
+	"encoding/base64"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// A cursor names the last item of a page, and the list that it is of. Clients
+// must not read anything into it.
+const (
+	documentsCursor = 'd'
+	jobsCursor      = 'j'
+	requeueCursor   = 'r'
+)
+
+func encodeCursor(list byte, last uuid.UUID) string {
+	return base64.RawURLEncoding.EncodeToString(append([]byte{list}, last[:]...))
+}
+
+// decodeCursor returns the item that a page of a list comes after: first, if
+// it is the first page.
+func decodeCursor(page document.Page, list byte, first uuid.UUID) (uuid.UUID, error) {
+	if err := checkLimit(page); err != nil || page.Cursor == "" {
+		return first, err
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(page.Cursor)
+	if err != nil || len(raw) != 1+len(uuid.UUID{}) || raw[0] != list {
+		return uuid.Nil, errBadCursor(page.Cursor)
+	}
+	return uuid.UUID(raw[1:]), nil
+}
+
+func checkLimit(page document.Page) error {
+	if page.Limit < 1 {
+		return fault.New(fault.BadRequest, "a page of %d items: ask for at least 1", page.Limit)
+	}
+	return nil
+}
+
+func errBadCursor(cursor string) error {
+	return fault.New(fault.BadRequest, "cursor %q is not one of this list: leave it out to begin again", cursor)
+}
+
+// cut makes a page of at most limit items from one more than that.
+func cut[T any](items []T, limit int, cursor func(last T) string) document.List[T] {
+	if len(items) <= limit {
+		return document.List[T]{Items: items}
+	}
+	return document.List[T]{Items: items[:limit], NextCursor: cursor(items[limit-1])}
+}
+
+// nullable returns nil for the zero id, which does not narrow a list.
+func nullable(id uuid.UUID) *uuid.UUID {
+	if id == uuid.Nil {
+		return nil
+	}
+	return &id
+}

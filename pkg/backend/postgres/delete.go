@@ -1,0 +1,58 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// DeleteDocument hides the document from readers and cancels its unfinished
+// tasks.
+func (s *Store) DeleteDocument(ctx context.Context, id uuid.UUID) (err error) {
+	defer describe(&err, "delete document %s", id)
+	return s.inTenant(ctx, func(tx pgx.Tx) error {
+		// The row is locked from here on: no task of the document changes its
+		// state but here, and Accept makes a new document under the key.
+		tag, err := tx.Exec(ctx, `
+			UPDATE documents SET deleted_at = now(), updated_at = now(), state = 'deleting'
+			WHERE id = $1 AND deleted_at IS NULL`, id)
+		switch {
+		case err != nil:
+			return err
+		case tag.RowsAffected() == 0:
+			return noDocument(id)
+		}
+		return cancelTasks(ctx, tx, id, documentDeleted)
+	})
+}
+
+// cancelTasks ends every unended task of a document, whose row is locked.
+func cancelTasks(ctx context.Context, tx pgx.Tx, id uuid.UUID, reason string) error {
+	if _, err := tx.Exec(ctx, `
+		UPDATE tasks SET state = 'cancelled', error = $2, next_attempt_at = NULL, lease = NULL, lease_until = NULL
+		WHERE document = $1 AND state IN ('queued', 'running', 'waiting')`, id, reason); err != nil {
+		return err
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT j.id, array_agg(t.state)
+		FROM jobs j
+		JOIN tasks t ON t.job = j.id
+		WHERE j.document = $1 AND j.state IN ('queued', 'running', 'waiting')
+		GROUP BY j.id`, id)
+	if err != nil {
+		return err
+	}
+	var batch pgx.Batch
+	var job uuid.UUID
+	var states []document.JobState
+	if _, err := pgx.ForEachRow(rows, []any{&job, &states}, func() error {
+		queueJobState(&batch, job, document.CombineStates(states...))
+		return nil
+	}); err != nil {
+		return err
+	}
+	return tx.SendBatch(ctx, &batch).Close()
+}

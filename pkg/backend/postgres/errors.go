@@ -1,0 +1,87 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// errBadURL stands for the driver's error, which may quote the URL and with it
+// the password.
+var errBadURL = errors.New("database URL does not parse: want postgres://user:password@host:port/database")
+
+// retryAfter is how long to leave a database alone that cannot be used.
+const retryAfter = 2 * time.Second
+
+// errLost is a connection that broke under a transaction.
+var errLost = errors.New("connection lost")
+
+// describe adds to *err what was being done. A failure that is the server's
+// and will pass becomes fault.Unavailable.
+func describe(err *error, format string, args ...any) {
+	if *err == nil {
+		return
+	}
+	failure := *err
+	if fault.As(failure) == nil && unavailable(failure) {
+		failure = fault.Wrap(fault.Unavailable, failure, "the database cannot be used at the moment").After(retryAfter)
+	}
+	*err = fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), failure)
+}
+
+// unavailable reports whether err says nothing about the statement or its
+// arguments, so that the same call may succeed later.
+func unavailable(err error) bool {
+	if errors.Is(err, context.Canceled) {
+		return false // the caller has gone
+	}
+	if _, connecting := errors.AsType[*pgconn.ConnectError](err); connecting {
+		return true
+	}
+	if code := sqlState(err); code != "" {
+		return passing(code)
+	}
+	return errors.Is(err, errLost) || errors.Is(err, context.DeadlineExceeded) || pgconn.Timeout(err)
+}
+
+// passing reports whether an SQLSTATE tells of the server's condition.
+func passing(code string) bool {
+	switch code {
+	case "57P01", "57P02", "57P03", // shutting down, crashed, starting up
+		"57014", // statement timeout
+		"55P03", // lock timeout
+		"25006", // read-only: a standby during failover
+		"40001", "40P01": // serialization failure, deadlock
+		return true
+	}
+	class := code[:2]
+	return class == "08" || class == "53" // connection exception, out of resources
+}
+
+// sqlState returns the server's code for what went wrong, or "".
+func sqlState(err error) string {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return e.Code
+	}
+	return ""
+}
+
+func isNoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
+
+func leaseLost(work document.Work) error {
+	return fault.New(fault.LeaseLost, "the lease on %s is no longer ours", work)
+}
+
+// storable makes a text for people fit for the database, whatever it was made
+// from.
+func storable(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+}

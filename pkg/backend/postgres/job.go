@@ -1,0 +1,93 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// Job returns a job.
+func (s *Store) Job(ctx context.Context, id uuid.UUID) (job document.Job, err error) {
+	defer describe(&err, "job %s", id)
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		job, err = scanJob(tx.QueryRow(ctx, selectJobs+`
+			WHERE j.id = $1`, id))
+		return err
+	})
+	if isNoRows(err) {
+		err = fault.New(fault.NotFound, "there is no job %s", id)
+	}
+	return job, err
+}
+
+// Jobs lists jobs, newest first.
+func (s *Store) Jobs(ctx context.Context, filter document.JobFilter, page document.Page) (list document.List[document.Job], err error) {
+	defer describe(&err, "list jobs")
+	before, err := decodeCursor(page, jobsCursor, uuid.Max)
+	if err != nil {
+		return list, err
+	}
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		jobs, err := collect(ctx, tx, scanJobRow, selectJobs+`
+			WHERE j.id < $1
+			  AND ($2 = '' OR j.state = $2)
+			  AND ($3 = '' OR c.name = $3)
+			  AND ($4::uuid IS NULL OR j.document = $4)
+			ORDER BY j.id DESC
+			LIMIT $5`,
+			before, filter.State, filter.Collection, nullable(filter.Document), page.Limit+1)
+		list = cut(jobs, page.Limit, func(last document.Job) string { return encodeCursor(jobsCursor, last.ID) })
+		return err
+	})
+	return list, err
+}
+
+// selectJobs is followed by a WHERE and read by scanJob.
+const selectJobs = `
+	SELECT j.id, j.document, c.name, j.version, j.state, j.created_at, j.started_at, j.finished_at,
+	       k.state, k.attempt, k.error, k.next_attempt_at, k.progress,
+	       s.state, s.attempt, s.error, s.next_attempt_at, s.progress
+	FROM jobs j
+	JOIN documents d ON d.id = j.document
+	JOIN collections c ON c.id = d.collection
+	JOIN tasks k ON k.job = j.id AND k.kind = 'knowledge'
+	JOIN tasks s ON s.job = j.id AND s.kind = 'summary'`
+
+// scanJob scans a row of selectJobs. The job's error is that of the first task
+// that has one, its next attempt the next one of any task.
+func scanJob(row pgx.Row) (document.Job, error) {
+	var job document.Job
+	k, s := &job.Tasks.Knowledge, &job.Tasks.Summary
+	if err := row.Scan(&job.ID, &job.DocumentID, &job.Collection, &job.Version, &job.State, &job.CreatedAt, &job.StartedAt, &job.FinishedAt,
+		&k.State, &k.Attempt, &k.Error, &k.NextAttemptAt, &k.KnowledgeProgress,
+		&s.State, &s.Attempt, &s.Error, &s.NextAttemptAt, &s.SummaryProgress); err != nil {
+		return document.Job{}, err
+	}
+	job.CreatedAt = job.CreatedAt.UTC()
+	for _, t := range []*time.Time{job.StartedAt, job.FinishedAt, k.NextAttemptAt, s.NextAttemptAt} {
+		if t != nil {
+			*t = t.UTC()
+		}
+	}
+	job.NextAttemptAt = earlier(k.NextAttemptAt, s.NextAttemptAt)
+	job.Error = k.Error
+	if job.Error == "" {
+		job.Error = s.Error
+	}
+	return job, nil
+}
+
+func scanJobRow(row pgx.CollectableRow) (document.Job, error) { return scanJob(row) }
+
+// earlier returns the earlier of two times, either of which may be missing.
+func earlier(a, b *time.Time) *time.Time {
+	if a == nil || b != nil && b.Before(*a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,96 @@
+package postgres_test
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
+	"github.com/seed-7a112592/gristmill/pkg/backend/storetest"
+	"github.com/seed-7a112592/gristmill/test/services"
+)
+
+var _ storetest.Store = (*postgres.Store)(nil)
+
+// database is a new database, and a role for the application that is not there
+// before somebody migrates.
+type database struct {
+	owner string // URL
+	app   string // URL
+	role  string // of app
+}
+
+func newDatabase(t testing.TB) database {
+	t.Helper()
+	owner := services.Postgres(t)
+	role := "gm_test_" + strings.ToLower(rand.Text())
+	app, err := url.Parse(owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app.User = url.UserPassword(role, rand.Text())
+	t.Cleanup(func() {
+		execute(t, owner, "DROP ROLE IF EXISTS "+role)
+	})
+	return database{owner: owner, app: app.String(), role: role}
+}
+
+// migrate brings the database up to date and adds the second tenant.
+func (d database) migrate(t testing.TB) {
+	t.Helper()
+	if err := postgres.Migrate(t.Context(), postgres.MigrateConfig{OwnerURL: d.owner, AppURL: d.app, Log: logger(t)}); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, d.owner, "INSERT INTO tenants (id) VALUES ($1)", storetest.Other)
+}
+
+func (d database) open(t testing.TB) *postgres.Store {
+	t.Helper()
+	store, err := postgres.Open(t.Context(), postgres.Config{URL: d.app, Log: logger(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Close)
+	return store
+}
+
+// openStore returns an empty store with the tenants of the suite.
+func openStore(t testing.TB) *postgres.Store {
+	t.Helper()
+	d := newDatabase(t)
+	d.migrate(t)
+	return d.open(t)
+}
+
+// execute runs a statement on a connection of its own.
+func execute(t testing.TB, url, statement string, args ...any) {
+	t.Helper()
+	conn := connect(t, url)
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(context.Background(), statement, args...); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+func connect(t testing.TB, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+func logger(t testing.TB) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(t *testing.T) storetest.Store { return openStore(t) })
+}

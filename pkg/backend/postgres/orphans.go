@@ -1,0 +1,64 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// DropOrphans removes passages that stand nowhere, space by space.
+//
+// Those stored since an unended knowledge task of the space was accepted are
+// spared: a crashed attempt may have paid for them, and the next one places
+// them.
+func (s *Store) DropOrphans(ctx context.Context, limit int) (dropped int, err error) {
+	defer describe(&err, "drop orphaned passages")
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		spaces, err := collect(ctx, tx, pgx.RowTo[int64], `SELECT id FROM spaces ORDER BY id`)
+		if err != nil {
+			return err
+		}
+		for _, space := range spaces {
+			n, err := dropOrphans(ctx, tx, space, limit-dropped)
+			if err != nil {
+				return err
+			}
+			if dropped += n; dropped >= limit {
+				return nil
+			}
+		}
+		return nil
+	})
+	return dropped, err
+}
+
+// dropOrphans locks orphans first and deletes them in a second statement,
+// which looks again: a Write that held a passage (see holdPassages) may have
+// committed its place after the first statement began, so that the first
+// could not see it, and before the lock was had. The second sees it. Writes
+// that come later wait for the lock and then miss the passage. What a Write
+// holds at the moment is passed over.
+func dropOrphans(ctx context.Context, tx pgx.Tx, space int64, limit int) (int, error) {
+	hashes, err := collect(ctx, tx, scanHash, `
+		SELECT hash
+		FROM passages p
+		WHERE space = $1
+		  AND NOT EXISTS (SELECT FROM manifest m WHERE m.space = $1 AND m.hash = p.hash)
+		  AND created_at < (SELECT coalesce(min(j.created_at), 'infinity')
+		                    FROM tasks t
+		                    JOIN jobs j ON j.id = t.job
+		                    JOIN versions v ON v.document = t.document AND v.version = t.version
+		                    WHERE t.kind = $2 AND t.state IN ('queued', 'running', 'waiting') AND v.space = $1)
+		LIMIT $3
+		FOR UPDATE OF p SKIP LOCKED`, space, document.Knowledge, limit)
+	if err != nil || len(hashes) == 0 {
+		return 0, err
+	}
+	tag, err := tx.Exec(ctx, `
+		DELETE FROM passages p
+		WHERE space = $1 AND hash = ANY ($2)
+		  AND NOT EXISTS (SELECT FROM manifest m WHERE m.space = $1 AND m.hash = p.hash)`, space, hashBytes(hashes))
+	return int(tag.RowsAffected()), err
+}

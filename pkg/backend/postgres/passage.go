@@ -1,0 +1,124 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/pgvector/pgvector-go"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Known returns those of the hashes whose passages are in the space, copying
+// in first what other spaces of the model hold. Rows go in in the order of
+// their hashes, here and in insertPassages: two transactions that add the same
+// ones wait for each other, and must not do so in a circle.
+func (s *Store) Known(ctx context.Context, space document.Space, hashes []document.Hash) (known []document.Hash, err error) {
+	defer describe(&err, "look up %d passages in space %d", len(hashes), space.ID)
+	names := hashBytes(hashes)
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		var batch pgx.Batch
+		batch.Queue(`
+			INSERT INTO passages (space, hash, tokens, embedding, heading_path, context, content)
+			SELECT $1, p.hash, p.tokens, p.embedding, p.heading_path, p.context, p.content
+			FROM spaces s
+			JOIN passages p ON p.space = s.id
+			WHERE s.model = $2 AND s.dimensions = $3 AND s.id <> $1
+			  AND p.hash = ANY ($4)
+			  AND NOT EXISTS (SELECT FROM passages here WHERE here.space = $1 AND here.hash = p.hash)
+			ORDER BY p.hash
+			ON CONFLICT DO NOTHING`, space.ID, space.Model.Name, space.Model.Dimensions, names)
+		batch.Queue(`SELECT hash FROM passages WHERE space = $1 AND hash = ANY ($2)`, space.ID, names).
+			Query(func(rows pgx.Rows) error {
+				known, err = pgx.CollectRows(rows, scanHash)
+				return err
+			})
+		return tx.SendBatch(ctx, &batch).Close()
+	})
+	return known, err
+}
+
+// holdPassages returns those of the hashes whose passages are in the space, and
+// keeps DropOrphans from removing them before the transaction ends.
+func holdPassages(ctx context.Context, tx pgx.Tx, space int64, hashes []document.Hash) (map[document.Hash]bool, error) {
+	held, err := collect(ctx, tx, scanHash, `
+		SELECT hash FROM passages
+		WHERE space = $1 AND hash = ANY ($2)
+		FOR KEY SHARE`, space, hashBytes(hashes))
+	if err != nil {
+		return nil, err
+	}
+	set := make(map[document.Hash]bool, len(held))
+	for _, hash := range held {
+		set[hash] = true
+	}
+	return set, nil
+}
+
+// insertPassages adds passages to a space, but those that are there already,
+// and says how many it added. Passages go as one array for each column, since
+// COPY is refused where there is row-level security; by way of a temporary
+// table it is no faster. Arrays of arrays must be rectangular, so heading
+// paths go as one array of headings and each one's bounds in it.
+func insertPassages(ctx context.Context, tx pgx.Tx, space int64, passages []document.Embedded) (int, error) {
+	var (
+		n           = len(passages)
+		hashes      = make([][]byte, n)
+		tokens      = make([]int, n)
+		vectors     = make([]pgvector.HalfVector, n)
+		first, last = make([]int, n), make([]int, n)
+		headings    = []string{}
+		contexts    = make([]string, n)
+		contents    = make([]string, n)
+	)
+	slices.SortFunc(passages, func(a, b document.Embedded) int { return bytes.Compare(a.Hash[:], b.Hash[:]) })
+	for i, p := range passages {
+		hashes[i], tokens[i], contexts[i], contents[i] = p.Hash[:], p.Tokens, p.Context, p.Content
+		vectors[i] = pgvector.NewHalfVector(p.Vector)
+		first[i] = len(headings) + 1
+		headings = append(headings, p.HeadingPath...)
+		last[i] = len(headings)
+	}
+	tag, err := tx.Exec(ctx, `
+		INSERT INTO passages (space, hash, tokens, embedding, heading_path, context, content)
+		SELECT $1, hash, tokens, embedding, ($2::text[])[first:last], context, content
+		FROM unnest($3::bytea[], $4::integer[], $5::halfvec[], $6::integer[], $7::integer[], $8::text[], $9::text[])
+		     AS new (hash, tokens, embedding, first, last, context, content)
+		ON CONFLICT DO NOTHING`,
+		space, headings, hashes, tokens, vectors, first, last, contexts, contents)
+	return int(tag.RowsAffected()), err
+}
+
+// insertPlaces writes a part of a version's manifest.
+func insertPlaces(ctx context.Context, tx pgx.Tx, work document.Work, places []document.Place) error {
+	n := len(places)
+	ordinals, hashes := make([]int, n), make([][]byte, n)
+	starts, ends := make([]int64, n), make([]int64, n)
+	for i, p := range places {
+		ordinals[i], hashes[i], starts[i], ends[i] = p.Ordinal, places[i].Hash[:], p.Start, p.End
+	}
+	_, err := tx.Exec(ctx, `
+		INSERT INTO manifest (document, version, space, ordinal, hash, start_byte, end_byte)
+		SELECT $1, $2, $3, * FROM unnest($4::integer[], $5::bytea[], $6::bigint[], $7::bigint[])`,
+		work.Document, work.Version, work.Space.ID, ordinals, hashes, starts, ends)
+	return err
+}
+
+func hashBytes(hashes []document.Hash) [][]byte {
+	raw := make([][]byte, len(hashes))
+	for i := range hashes {
+		raw[i] = hashes[i][:]
+	}
+	return raw
+}
+
+func scanHash(row pgx.CollectableRow) (hash document.Hash, err error) {
+	var raw []byte
+	if err := row.Scan(&raw); err != nil {
+		return hash, err
+	}
+	copy(hash[:], raw)
+	return hash, nil
+}

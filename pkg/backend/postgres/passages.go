@@ -1,0 +1,87 @@
+package postgres
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// Passages returns those of the live version, in order.
+func (s *Store) Passages(ctx context.Context, id uuid.UUID, page document.Page) (list document.List[document.Passage], err error) {
+	defer describe(&err, "passages of document %s", id)
+	after, err := decodePlace(page)
+	if err != nil {
+		return list, err
+	}
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		live, space, err := liveVersion(ctx, tx, id)
+		switch {
+		case err != nil:
+			return err
+		case after.version != 0 && after.version != live:
+			return fault.New(fault.Conflict, "document %s has changed since the first page was read: leave the cursor out to begin again", id)
+		}
+		passages, err := collect(ctx, tx, scanPassage, `
+			SELECT m.ordinal, m.start_byte, m.end_byte, p.heading_path, p.context, p.content, p.tokens
+			FROM manifest m
+			JOIN passages p ON p.space = m.space AND p.hash = m.hash
+			WHERE m.document = $1 AND m.version = $2 AND m.space = $3 AND m.ordinal > $4
+			ORDER BY m.ordinal
+			LIMIT $5`, id, live, space, after.ordinal, page.Limit+1)
+		list = cut(passages, page.Limit, func(last document.Passage) string { return encodePlace(live, last.Ordinal) })
+		return err
+	})
+	return list, err
+}
+
+// liveVersion returns the version that readers see, 0 while there is none, and
+// its space.
+func liveVersion(ctx context.Context, tx pgx.Tx, id uuid.UUID) (version int, space int64, err error) {
+	err = tx.QueryRow(ctx, `
+		SELECT coalesce(v.version, 0), coalesce(v.space, 0)
+		FROM documents d
+		LEFT JOIN versions v ON v.document = d.id AND v.version = d.live_version
+		WHERE d.id = $1 AND d.deleted_at IS NULL`, id).Scan(&version, &space)
+	if isNoRows(err) {
+		err = noDocument(id)
+	}
+	return version, space, err
+}
+
+func scanPassage(row pgx.CollectableRow) (p document.Passage, err error) {
+	err = row.Scan(&p.Ordinal, &p.Start, &p.End, &p.HeadingPath, &p.Context, &p.Content, &p.Tokens)
+	return p, err
+}
+
+// place is the last passage of a page. Ordinals mean nothing without their
+// version.
+type place struct{ version, ordinal int }
+
+const passagesCursor = 'p'
+
+func encodePlace(version, ordinal int) string {
+	raw := []byte{passagesCursor}
+	raw = binary.BigEndian.AppendUint32(raw, uint32(version))
+	raw = binary.BigEndian.AppendUint32(raw, uint32(ordinal))
+	return base64.RawURLEncoding.EncodeToString(raw)
+}
+
+func decodePlace(page document.Page) (place, error) {
+	if err := checkLimit(page); err != nil || page.Cursor == "" {
+		return place{ordinal: -1}, err
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(page.Cursor)
+	if err != nil || len(raw) != 1+4+4 || raw[0] != passagesCursor {
+		return place{}, errBadCursor(page.Cursor)
+	}
+	return place{
+		version: int(int32(binary.BigEndian.Uint32(raw[1:]))),
+		ordinal: int(int32(binary.BigEndian.Uint32(raw[5:]))),
+	}, nil
+}

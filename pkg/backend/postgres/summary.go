@@ -1,0 +1,92 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// SectionSummaries returns the known summaries among the given nodes.
+func (s *Store) SectionSummaries(ctx context.Context, nodes []document.Hash) (texts map[document.Hash]string, err error) {
+	defer describe(&err, "look up %d section summaries", len(nodes))
+	texts = make(map[document.Hash]string, len(nodes))
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `SELECT node, summary FROM section_summaries WHERE node = ANY ($1)`, hashBytes(nodes))
+		if err != nil {
+			return err
+		}
+		var node []byte
+		var text string
+		_, err = pgx.ForEachRow(rows, []any{&node, &text}, func() error {
+			texts[document.Hash(node)] = text
+			return nil
+		})
+		return err
+	})
+	return texts, err
+}
+
+// SaveSectionSummary keeps a section's summary under its hash, and the task's
+// progress. The first summary of a section stays.
+func (s *Store) SaveSectionSummary(ctx context.Context, work document.Work, node document.Hash, text string, progress document.SummaryProgress) (err error) {
+	defer describe(&err, "save the summary of section %x of %s", node, work)
+	return s.inTenant(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `
+			INSERT INTO section_summaries (node, summary) VALUES ($1, $2)
+			ON CONFLICT DO NOTHING`, node[:], storable(text)); err != nil {
+			return err
+		}
+		return fence(ctx, tx, work, progress)
+	})
+}
+
+// FinishSummary stores the document's summary and ends the task.
+func (s *Store) FinishSummary(ctx context.Context, work document.Work, summary document.Summary, progress document.SummaryProgress) (err error) {
+	defer describe(&err, "finish %s", work)
+	return s.inTenant(ctx, func(tx pgx.Tx) error {
+		t, err := lockOwn(ctx, tx, work)
+		if err != nil {
+			return err
+		}
+		var batch pgx.Batch
+		batch.Queue(`
+			INSERT INTO summaries (document, version, model, summary) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (tenant, document, version) DO UPDATE SET model = excluded.model, summary = excluded.summary`,
+			work.Document, work.Version, summary.Model, storable(summary.Summary))
+		batch.Queue(`UPDATE tasks SET progress = $3 WHERE job = $1 AND kind = $2`, t.job, t.Kind, progress)
+		t.queueEnd(&batch, document.Succeeded, "")
+		return tx.SendBatch(ctx, &batch).Close()
+	})
+}
+
+// Summary returns that of the version readers see.
+func (s *Store) Summary(ctx context.Context, id uuid.UUID) (summary document.Summary, err error) {
+	defer describe(&err, "summary of document %s", id)
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		summary.DocumentID = id
+		var model, text *string
+		err := tx.QueryRow(ctx, `
+			SELECT coalesce(d.live_version, d.newest_version), s.model, s.summary
+			FROM documents d
+			LEFT JOIN summaries s ON s.document = d.id AND s.version = coalesce(d.live_version, d.newest_version)
+			WHERE d.id = $1 AND d.deleted_at IS NULL`, id).Scan(&summary.Version, &model, &text)
+		switch {
+		case isNoRows(err):
+			return noDocument(id)
+		case err != nil:
+			return err
+		case text == nil:
+			return fault.New(fault.NotFound, "there is no summary of version %d of document %s yet", summary.Version, id)
+		}
+		summary.Model, summary.Summary = *model, *text
+		return nil
+	})
+	if err != nil {
+		return document.Summary{}, err
+	}
+	return summary, nil
+}

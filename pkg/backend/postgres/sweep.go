@@ -1,0 +1,118 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+// Tenants returns every tenant's id.
+func (s *Store) Tenants(ctx context.Context) (ids []string, err error) {
+	defer describe(&err, "list tenants")
+	rows, err := s.pool.Query(ctx, `SELECT id FROM tenants ORDER BY id`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// Due returns tasks that should be in the queue but may not be, and counts
+// them as dispatched.
+func (s *Store) Due(ctx context.Context, idle time.Duration, limit int) (due []document.TaskRef, err error) {
+	defer describe(&err, "find due tasks")
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		id, err := tenant.From(ctx)
+		if err != nil {
+			return err
+		}
+		// Those that another sweep or a worker has locked are in good hands.
+		due, err = collect(ctx, tx, func(row pgx.CollectableRow) (document.TaskRef, error) {
+			ref := document.TaskRef{Tenant: id}
+			return ref, row.Scan(&ref.Document, &ref.Version, &ref.Kind)
+		}, `
+			UPDATE tasks SET dispatched_at = clock_timestamp()
+			WHERE (job, kind) IN (
+				SELECT job, kind
+				FROM tasks
+				WHERE state IN ('queued', 'running', 'waiting')
+				  AND CASE state
+				      WHEN 'running' THEN lease_until <= now()
+				      ELSE coalesce(next_attempt_at <= now(), true) AND dispatched_at <= now() - $1::interval
+				      END
+				ORDER BY dispatched_at
+				LIMIT $2
+				FOR UPDATE SKIP LOCKED)
+			RETURNING document, version, kind`, idle, limit)
+		return err
+	})
+	return due, err
+}
+
+// Remains returns versions that no reader can see any more. An original that
+// several versions share goes with the last of them.
+func (s *Store) Remains(ctx context.Context, limit int) (remains []document.Remains, err error) {
+	defer describe(&err, "find remains")
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		remains, err = collect(ctx, tx, pgx.RowToStructByPos[document.Remains], `
+			WITH spent AS (
+				SELECT v.document, v.version, v.object
+				FROM versions v
+				JOIN documents d ON d.id = v.document
+				WHERE (d.deleted_at IS NOT NULL
+				       OR v.version <> d.newest_version AND v.version IS DISTINCT FROM d.live_version)
+				  AND NOT EXISTS (SELECT FROM tasks t
+				                  WHERE t.document = v.document AND t.version = v.version
+				                    AND t.state IN ('queued', 'running', 'waiting'))
+			)
+			SELECT s.document, s.version,
+			       CASE WHEN EXISTS (SELECT FROM versions o
+			                         WHERE o.document = s.document AND o.object = s.object AND o.version <> s.version
+			                           AND (o.version > s.version
+			                                OR NOT EXISTS (SELECT FROM spent x WHERE x.document = o.document AND x.version = o.version)))
+			            THEN '' ELSE s.object END
+			FROM spent s
+			ORDER BY s.document, s.version
+			LIMIT $1`, limit)
+		return err
+	})
+	return remains, err
+}
+
+// Forget removes the rows of a version whose object is gone already, and of
+// the document with its last version. Forgetting twice is harmless.
+func (s *Store) Forget(ctx context.Context, remains document.Remains) (err error) {
+	defer describe(&err, "forget version %d of document %s", remains.Version, remains.Document)
+	return s.inTenant(ctx, func(tx pgx.Tx) error {
+		var visible bool
+		err := tx.QueryRow(ctx, `
+			SELECT deleted_at IS NULL AND ($2 = newest_version OR $2 IS NOT DISTINCT FROM live_version)
+			FROM documents WHERE id = $1
+			FOR UPDATE`, remains.Document, remains.Version).Scan(&visible)
+		switch {
+		case isNoRows(err):
+			return nil
+		case err != nil:
+			return err
+		case visible:
+			return fault.New(fault.Conflict, "version %d of document %s is still needed", remains.Version, remains.Document)
+		}
+		return forget(ctx, tx, remains.Document, remains.Version)
+	})
+}
+
+// forget removes a version; its job, tasks and summary go with it.
+func forget(ctx context.Context, tx pgx.Tx, id uuid.UUID, version int) error {
+	var batch pgx.Batch
+	batch.Queue(`DELETE FROM manifest WHERE document = $1 AND version = $2`, id, version)
+	batch.Queue(`DELETE FROM versions WHERE document = $1 AND version = $2`, id, version)
+	batch.Queue(`
+		DELETE FROM documents d
+		WHERE id = $1 AND NOT EXISTS (SELECT FROM versions v WHERE v.document = d.id)`, id)
+	return tx.SendBatch(ctx, &batch).Close()
+}

@@ -1,0 +1,108 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// task is a task under the lock of its document, with what else decides over
+// it. Whoever changes the state of a task locks the document first: so the
+// states of the others stay what they are, and nobody waits in a circle.
+type task struct {
+	document.TaskRef
+	job        uuid.UUID
+	state      document.JobState
+	attempt    int
+	lease      *uuid.UUID
+	wait       time.Duration       // until it may be claimed; not above 0 when it may be now
+	others     []document.JobState // of the other tasks of the job
+	newest     int                 // version of the document
+	live       *int
+	docDeleted bool
+}
+
+// lockTask locks the document of a task and returns the task, or
+// fault.NotFound. The second statement begins when the lock is held, and sees
+// what was committed until then.
+func lockTask(ctx context.Context, tx pgx.Tx, ref document.TaskRef) (task, error) {
+	t := task{TaskRef: ref}
+	var batch pgx.Batch
+	batch.Queue(`SELECT FROM documents WHERE id = $1 FOR NO KEY UPDATE`, ref.Document)
+	batch.Queue(`
+		SELECT t.job, t.state, t.attempt, t.lease,
+		       coalesce(CASE t.state WHEN 'running' THEN t.lease_until WHEN 'waiting' THEN t.next_attempt_at END
+		                - clock_timestamp(), '0'),
+		       ARRAY(SELECT o.state FROM tasks o WHERE o.job = t.job AND o.kind <> t.kind),
+		       d.newest_version, d.live_version, d.deleted_at IS NOT NULL
+		FROM tasks t
+		JOIN documents d ON d.id = t.document
+		WHERE t.document = $1 AND t.version = $2 AND t.kind = $3`, ref.Document, ref.Version, ref.Kind).
+		QueryRow(func(row pgx.Row) error {
+			return row.Scan(&t.job, &t.state, &t.attempt, &t.lease, &t.wait, &t.others, &t.newest, &t.live, &t.docDeleted)
+		})
+	err := tx.SendBatch(ctx, &batch).Close()
+	if isNoRows(err) {
+		return task{}, fault.New(fault.NotFound, "there is no such task")
+	}
+	return t, err
+}
+
+// lockOwn is lockTask for a task that the caller holds the lease of, or else
+// fault.LeaseLost.
+func lockOwn(ctx context.Context, tx pgx.Tx, work document.Work) (task, error) {
+	t, err := lockTask(ctx, tx, work.TaskRef)
+	if fault.Is(err, fault.NotFound) || err == nil && (t.lease == nil || *t.lease != work.Lease) {
+		return task{}, leaseLost(work)
+	}
+	return t, err
+}
+
+// queueEnd gives the task its final state, and the job and the document those
+// that follow from it.
+func (t task) queueEnd(batch *pgx.Batch, state document.JobState, reason string) {
+	batch.Queue(`
+		UPDATE tasks SET state = $3, error = $4, next_attempt_at = NULL, lease = NULL, lease_until = NULL
+		WHERE job = $1 AND kind = $2`, t.job, t.Kind, state, storable(reason))
+	if t.Kind == document.Knowledge && state != document.Succeeded && t.live == nil && t.newest == t.Version && !t.docDeleted {
+		batch.Queue(`UPDATE documents SET state = 'failed', updated_at = now() WHERE id = $1`, t.Document)
+	}
+	t.queueJobState(batch, state)
+}
+
+// queueJobState writes the state of the job that follows when the task's is
+// to be state.
+func (t task) queueJobState(batch *pgx.Batch, state document.JobState) {
+	queueJobState(batch, t.job, document.CombineStates(append([]document.JobState{state}, t.others...)...))
+}
+
+func queueJobState(batch *pgx.Batch, job uuid.UUID, state document.JobState) {
+	batch.Queue(`
+		UPDATE jobs SET
+			state       = $2,
+			started_at  = CASE WHEN $2 = 'running' THEN coalesce(started_at, now()) ELSE started_at END,
+			finished_at = CASE WHEN $3 THEN now() END
+		WHERE id = $1`, job, state, state.Ended())
+}
+
+// fence checks that the caller still holds the task's lease, and has nobody
+// take it over before the transaction ends. It also notes how far the task is.
+func fence(ctx context.Context, tx pgx.Tx, work document.Work, progress any) error {
+	tag, err := tx.Exec(ctx, `
+		UPDATE tasks SET progress = $3
+		WHERE job = $1 AND kind = $2 AND lease = $4`, work.Job, work.Kind, progress, work.Lease)
+	if err == nil && tag.RowsAffected() == 0 {
+		return leaseLost(work)
+	}
+	return err
+}
+
+const documentDeleted = "document deleted"
+
+func supersededBy(version int) string { return fmt.Sprintf("superseded by version %d", version) }

@@ -1,0 +1,74 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+// rollbackTimeout bounds telling the server that a transaction is over.
+const rollbackTimeout = 5 * time.Second
+
+// inTenant is the one way to a tenant's rows. It runs fn in a transaction that
+// sees the rows of the tenant in ctx and of nobody else, and commits when fn
+// returns nil; an error or a panic of fn rolls back.
+func (s *Store) inTenant(ctx context.Context, fn func(tx pgx.Tx) error) error {
+	id, err := tenant.From(ctx)
+	if err != nil {
+		return err
+	}
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	return withLoss(conn.Conn(), runInTenant(ctx, conn.Conn(), id, fn))
+}
+
+func runInTenant(ctx context.Context, conn *pgx.Conn, id string, fn func(tx pgx.Tx) error) error {
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{
+		// One round trip. The last argument makes the setting the
+		// transaction's: the next user of the connection does not inherit it.
+		// The id needs no quoting, tenant.From has seen to that.
+		BeginQuery: "begin; select set_config('gristmill.tenant', '" + id + "', true)",
+	})
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+		defer cancel()
+		// Does nothing after a commit. Its own error changes nothing: a
+		// connection that cannot roll back is closed, which rolls back.
+		_ = tx.Rollback(ctx)
+	}()
+	if err := fn(tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+// withLoss marks a failure that took the connection with it. When that was
+// during a commit nobody knows whether the transaction happened.
+func withLoss(conn *pgx.Conn, err error) error {
+	if err != nil && sqlState(err) == "" && conn.IsClosed() {
+		return fmt.Errorf("%w: %w", errLost, err)
+	}
+	return err
+}
+
+// collect sends a query and scans all its rows.
+func collect[T any](ctx context.Context, tx pgx.Tx, scan func(row pgx.CollectableRow) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := tx.Query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scan)
+}

@@ -1,0 +1,73 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// Write stores new passages, places and progress. The fence comes last: it is
+// a lock on the task, and the batches of a document are written side by side.
+func (s *Store) Write(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress) (err error) {
+	defer describe(&err, "write %d passages and %d places of %s", len(batch.New), len(batch.Places), work)
+	return s.inTenant(ctx, func(tx pgx.Tx) error {
+		if err := securePassages(ctx, tx, work.Space.ID, batch); err != nil {
+			return err
+		}
+		if len(batch.Places) > 0 {
+			if err := insertPlaces(ctx, tx, work, batch.Places); err != nil {
+				return err
+			}
+		}
+		return fence(ctx, tx, work, progress)
+	})
+}
+
+// securePassages sees to it that all passages of the batch are in the space
+// and stay there until the transaction ends: those that are there are held,
+// the others added. One that another transaction adds or removes in between is
+// met again in the next round; rounds end, since nothing that is held or added
+// can go, and each other transaction is waited for.
+func securePassages(ctx context.Context, tx pgx.Tx, space int64, batch document.Batch) error {
+	missing := make(map[document.Hash]*document.Embedded) // nil when it should have been there
+	for _, place := range batch.Places {
+		missing[place.Hash] = nil
+	}
+	for i, passage := range batch.New {
+		missing[passage.Hash] = &batch.New[i]
+	}
+	for {
+		hashes := make([]document.Hash, 0, len(missing))
+		for hash := range missing {
+			hashes = append(hashes, hash)
+		}
+		held, err := holdPassages(ctx, tx, space, hashes)
+		if err != nil {
+			return fmt.Errorf("hold passages: %w", err)
+		}
+		fresh := make([]document.Embedded, 0, len(missing))
+		for hash, passage := range missing {
+			switch {
+			case held[hash]:
+			case passage == nil:
+				return fault.New(fault.Conflict, "passage %x is no longer in space %d", hash, space)
+			default:
+				fresh = append(fresh, *passage)
+			}
+		}
+		if len(fresh) == 0 {
+			return nil
+		}
+		added, err := insertPassages(ctx, tx, space, fresh)
+		if err != nil {
+			return fmt.Errorf("insert passages: %w", err)
+		}
+		if added == len(fresh) {
+			return nil
+		}
+	}
+}
