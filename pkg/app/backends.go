@@ -97,7 +97,7 @@ func Join(config Config, store Store, objects Objects, log *slog.Logger) (*Backe
 	if err != nil {
 		return nil, err
 	}
-	client, err := queue.NewClient(queue.Config{RedisURL: config.RedisURL, Log: log})
+	client, err := queue.NewClient(queue.Config{RedisURL: config.RedisURL})
 	if err != nil {
 		return nil, fmt.Errorf("open the queue: %w", err)
 	}

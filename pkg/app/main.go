@@ -17,7 +17,7 @@ var Needed = []string{"DATABASE_URL", "REDIS_URL", "S3_ENDPOINT", "S3_ACCESS_KEY
 const (
 	exitDone   = 0
 	exitFailed = 1
-	exitUsage  = 2
+	exitUsage  = 2 // the configuration cannot be used
 )
 
 // Main reads the configuration, sets up the log and runs a program until ctx

@@ -1,0 +1,270 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/client"
+	"github.com/seed-7a112592/gristmill/pkg/client/upload"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/corpus"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/test/services"
+)
+
+const apiKey = "grist-for-the-mill"
+
+// servers are real servers that one test has to itself, migrated.
+type servers struct {
+	t        *testing.T
+	env      []string // that configures every program
+	owner    string   // database URL of a superuser
+	redisURL string
+	s3       services.S3Config
+}
+
+// newServers migrates a new database with the real command and returns what
+// programs need to work on it.
+func newServers(t *testing.T, more ...string) *servers {
+	t.Helper()
+	s := &servers{t: t, owner: services.Postgres(t), redisURL: services.Redis(t), s3: services.S3(t)}
+	role := "gristmill_" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	t.Cleanup(func() { s.exec("DROP ROLE IF EXISTS " + pgx.Identifier{role}.Sanitize()) })
+	appURL, err := url.Parse(s.owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	appURL.User = url.UserPassword(role, uuid.NewString())
+	database := []string{"GRISTMILL_DATABASE_URL=" + appURL.String()}
+	migrate := start(t, append(database, "GRISTMILL_MIGRATE_DATABASE_URL="+s.owner), "gristmill", "migrate")
+	if status := migrate.wait(); status != 0 {
+		t.Fatalf("gristmill migrate ended with %d:\n%s", status, migrate.output())
+	}
+	s.env = slices.Concat(database, []string{
+		"GRISTMILL_REDIS_URL=" + s.redisURL,
+		"GRISTMILL_S3_ENDPOINT=" + s.s3.Endpoint,
+		"GRISTMILL_S3_ACCESS_KEY=" + s.s3.AccessKey,
+		"GRISTMILL_S3_SECRET_KEY=" + s.s3.SecretKey,
+		"GRISTMILL_S3_BUCKET=" + s.s3.Bucket,
+		"GRISTMILL_S3_REGION=" + s.s3.Region,
+		"GRISTMILL_ADDR=127.0.0.1:0",
+		"GRISTMILL_API_KEY=" + apiKey,
+	}, more)
+	return s
+}
+
+// start starts a program on the servers.
+func (s *servers) start(name string) *program { return start(s.t, s.env, name) }
+
+// exec runs a statement as the superuser.
+func (s *servers) exec(statement string) {
+	s.t.Helper()
+	ctx := context.WithoutCancel(s.t.Context())
+	conn, err := pgx.Connect(ctx, s.owner)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, statement); err != nil {
+		s.t.Errorf("%s: %v", statement, err)
+	}
+}
+
+// count returns the one number that a query answers, as the superuser.
+func (s *servers) count(query string) int {
+	s.t.Helper()
+	conn, err := pgx.Connect(s.t.Context(), s.owner)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(s.t.Context()))
+	var n int
+	if err := conn.QueryRow(s.t.Context(), query).Scan(&n); err != nil {
+		s.t.Fatalf("%s: %v", query, err)
+	}
+	return n
+}
+
+// uploadAll uploads every file below dir and fails the test if one is refused.
+func uploadAll(t *testing.T, c *client.Client, dir string, follow bool) upload.Tally {
+	t.Helper()
+	files, err := upload.Find([]string{dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tally, err := upload.Run(within(t), files, upload.Config{Client: c, Follow: follow})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range tally.Failures {
+		t.Errorf("%s: %s", f.Key, f.Reason)
+	}
+	return tally
+}
+
+func TestServersIngestOnceAndOnlyWhatChanged(t *testing.T) {
+	t.Parallel()
+	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64, RecordTexts: true, Semantic: true})
+	s := newServers(t, providerEnv(provider)...)
+	api, knowledge, summary := s.start("api"), s.start("worker-knowledge"), s.start("worker-summary")
+	c, dir := api.client(apiKey), copyCorpus(t)
+
+	uploadAll(t, c, dir, true)
+	checkCorpus(t, c, dir)
+	sent := len(provider.Embedded())
+	if again := twice(provider.Embedded()); len(again) > 0 {
+		t.Errorf("embedded twice: %q", again)
+	}
+	jobs := len(allJobs(t, c))
+
+	if tally := uploadAll(t, c, dir, true); tally.Unchanged != tally.Documents {
+		t.Errorf("of %d documents uploaded again %d were unchanged", tally.Documents, tally.Unchanged)
+	}
+	if now := len(allJobs(t, c)); now != jobs {
+		t.Errorf("uploading the same again made %d jobs", now-jobs)
+	}
+
+	_, heading := edit(t, dir)
+	uploadAll(t, c, dir, true)
+	checkCorpus(t, c, dir)
+	for text := range provider.Embedded() {
+		if sent--; sent < 0 && strings.Contains(text, "Sundays") && !strings.Contains(text, heading) {
+			t.Errorf("the edit sent a passage of another section: %.200q", text)
+		}
+	}
+	if again := twice(provider.Embedded()); len(again) > 0 {
+		t.Errorf("after the edit embedded twice: %q", again)
+	}
+
+	checkSearch(t, c)
+	checkReindexSendsNothing(t, c, provider, dir)
+	for _, p := range []*program{api, knowledge, summary} {
+		if status := p.stop(); status != 0 {
+			t.Errorf("%s stopped with %d:\n%s", p.name, status, p.output())
+		}
+	}
+}
+
+// checkSearch searches for the words of a passage and wants it back.
+func checkSearch(t *testing.T, c *client.Client) {
+	t.Helper()
+	for key, d := range allDocuments(t, c) {
+		passages := allPassages(t, c, d.ID)
+		want := passages[len(passages)/2]
+		query := strings.Join(append(slices.Clone(want.HeadingPath), want.Content), "\n")
+		result, err := c.Search(t.Context(), document.SearchRequest{Query: query[:min(len(query), 4000)], Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(result.Hits, func(h document.Hit) bool { return h.Content == want.Content }) {
+			t.Errorf("passage %d of %s is not among the %d hits for its own text", want.Ordinal, key, len(result.Hits))
+		}
+		for i, h := range result.Hits[1:] {
+			if h.Score > result.Hits[i].Score {
+				t.Errorf("hit %d scores more than the one before it", i+1)
+			}
+		}
+	}
+}
+
+// checkReindexSendsNothing puts all documents back on the path: each gets a
+// version, and the model is not asked again.
+func checkReindexSendsNothing(t *testing.T, c *client.Client, provider *fakeprovider.Provider, dir string) {
+	t.Helper()
+	before := provider.Counts().Texts
+	documents := allDocuments(t, c)
+	n, err := c.Reindex(t.Context(), "", uuid.Nil)
+	if err != nil || n != len(documents) {
+		t.Fatalf("reindexed %d of %d documents: %v", n, len(documents), err)
+	}
+	await(t, c, func(jobs []document.Job) bool {
+		return !slices.ContainsFunc(jobs, func(j document.Job) bool { return !j.State.Ended() })
+	})
+	checkCorpus(t, c, dir)
+	for key, d := range allDocuments(t, c) {
+		if d.Version != documents[key].Version+1 {
+			t.Errorf("%s is at version %d, was at %d", key, d.Version, documents[key].Version)
+		}
+	}
+	// Questions asked by checkSearch came before; nothing has come since.
+	if sent := provider.Counts().Texts - before; sent != 0 {
+		t.Errorf("re-indexing sent %d texts", sent)
+	}
+}
+
+func TestServersFinishAfterSIGKILL(t *testing.T) {
+	t.Parallel()
+	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64, RecordTexts: true, Latency: 20 * time.Millisecond})
+	s := newServers(t, providerEnv(provider)...)
+	api, knowledge, summary := s.start("api"), s.start("worker-knowledge"), s.start("worker-summary")
+	c, dir := api.client(apiKey), corpus.Dir(t)
+	uploadAll(t, c, dir, false)
+	await(t, c, func(jobs []document.Job) bool {
+		return slices.ContainsFunc(jobs, func(j document.Job) bool { return j.State == document.Succeeded })
+	})
+	knowledge.kill()
+	summary.kill()
+	s.start("worker-knowledge")
+	s.start("worker-summary")
+	await(t, c, func(jobs []document.Job) bool {
+		return !slices.ContainsFunc(jobs, func(j document.Job) bool { return !j.State.Ended() })
+	})
+	checkCorpus(t, c, dir)
+	checkInFlight(t, provider)
+}
+
+// A provider that answers wrongly fails the job, says how, and nothing of its
+// answer is kept.
+func TestWrongAnswersFailTheJobAndWriteNothing(t *testing.T) {
+	t.Parallel()
+	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64})
+	s := newServers(t, providerEnv(provider)...)
+	c := s.start("api").client(apiKey)
+	s.start("worker-knowledge")
+	s.start("worker-summary")
+	for name, test := range map[string]struct {
+		fault fakeprovider.Fault
+		says  string
+	}{
+		"count":     {fakeprovider.WrongCount, "vectors"},
+		"index":     {fakeprovider.DuplicateIndex, "index"},
+		"dimension": {fakeprovider.WrongDimension, "GRISTMILL_EMBEDDING_DIMENSIONS=63"},
+		"NaN":       {fakeprovider.NaN, "number"},
+	} {
+		provider.Fail(test.fault, -1)
+		text := fmt.Sprintf("# Wrong %s\n\nThe answer to this is wrong.\n\n# Another\n\nAnd so is the one to this. %s\n", name, strings.Repeat("Grist. ", 300))
+		accepted, err := c.Upload(t.Context(), document.UploadRequest{Key: name + ".md"}, strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		job, err := c.Await(within(t), accepted.Job.ID, time.Second, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if job.State != document.JobFailed || !strings.Contains(job.Tasks.Knowledge.Error, test.says) {
+			t.Errorf("%s: job is %s: %q, want failed with %q", name, job.State, job.Tasks.Knowledge.Error, test.says)
+		}
+		if n := s.count("SELECT count(*) FROM passages"); n != 0 {
+			t.Errorf("%s: %d passages were written", name, n)
+		}
+		if d, err := c.Document(t.Context(), accepted.Document.ID); err != nil || d.State != document.Failed {
+			t.Errorf("%s: document is %s, %v", name, d.State, err)
+		}
+	}
+	provider.Fail(nil, 0)
+	accepted, err := c.Upload(t.Context(), document.UploadRequest{Key: "right.md"}, strings.NewReader("# Right\n\nThe answer to this is right.\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if job, err := c.Await(within(t), accepted.Job.ID, time.Second, nil); err != nil || job.State != document.Succeeded {
+		t.Errorf("afterwards a job is %s: %s, %v", job.State, job.Error, err)
+	}
+}
