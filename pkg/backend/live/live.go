@@ -1,0 +1,149 @@
+// Package live keeps in Redis what is live about jobs: how far a running task
+// is, and that something about a job has changed. All of it stands in the
+// database too, if a little later, so a Redis that is slow, down or emptied
+// makes answers less fresh and nothing else: no call takes longer than half a
+// second, and after a failed one calls are skipped for a second.
+//
+// The progress of a job is the hash job:ID with the fields tenant, knowledge
+// and summary; it lives for an hour after the last write. Changes are published
+// on the channel of the same name.
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+const (
+	callTimeout = 500 * time.Millisecond
+	// skipAfterFailure is how long calls are skipped once one has failed.
+	skipAfterFailure = time.Second
+	// writeInterval is the time between two writes about one job.
+	writeInterval = 250 * time.Millisecond
+	// lifetime is how long a job's progress outlives its last write.
+	lifetime = time.Hour
+)
+
+// Config says where live state is kept.
+type Config struct {
+	RedisURL string // redis://[user:password@]host:port[/db], or rediss:// for TLS
+	Log      *slog.Logger
+}
+
+// Live is the live state of jobs. It is safe for concurrent use.
+type Live struct {
+	redis   *redis.Client
+	breaker circuitbreaker.CircuitBreaker[any]
+
+	mu      sync.Mutex
+	jobs    map[uuid.UUID]*unwritten // those with a writer at work
+	writers sync.WaitGroup
+	closing chan struct{} // closed by Close
+
+	watches watches
+}
+
+// New returns the live state in the given Redis, which need not be there.
+func New(cfg Config) (*Live, error) {
+	opt, err := redis.ParseURL(cfg.RedisURL)
+	if err != nil {
+		return nil, fmt.Errorf("redis url: %w", err)
+	}
+	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = callTimeout, callTimeout, callTimeout
+	opt.ContextTimeoutEnabled = true
+	opt.MaxRetries, opt.DialerRetries = -1, 1 // the breaker decides when to try again
+	opt.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	// go-redis has one logger for the process, which writes to standard error
+	// in a format of its own, for each connection that asynq or we fail to
+	// make. Both report what matters themselves.
+	logging.Disable()
+
+	l := &Live{
+		redis:   redis.NewClient(opt),
+		breaker: newBreaker(cfg.Log),
+		jobs:    map[uuid.UUID]*unwritten{},
+		closing: make(chan struct{}),
+	}
+	l.watches.start = l.follow
+	return l, nil
+}
+
+// newBreaker returns the breaker of all calls. It logs an outage once.
+func newBreaker(log *slog.Logger) circuitbreaker.CircuitBreaker[any] {
+	return circuitbreaker.NewBuilder[any]().
+		WithFailureThreshold(1).
+		WithDelay(skipAfterFailure).
+		OnStateChanged(func(e circuitbreaker.StateChangedEvent) {
+			switch {
+			case e.OldState == circuitbreaker.ClosedState:
+				log.WarnContext(e.Context(), "redis cannot be reached; the progress of jobs is shown late")
+			case e.NewState == circuitbreaker.ClosedState:
+				log.InfoContext(e.Context(), "redis can be reached again")
+			}
+		}).
+		Build()
+}
+
+// Close writes what has been reported, ends all watches and releases the
+// connections.
+func (l *Live) Close() error {
+	l.mu.Lock()
+	if l.closed() {
+		l.mu.Unlock()
+		return nil
+	}
+	close(l.closing)
+	l.mu.Unlock()
+	l.writers.Wait()
+	return errors.Join(l.watches.close(), l.redis.Close())
+}
+
+func (l *Live) closed() bool {
+	select {
+	case <-l.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// Ping reports whether Redis answers.
+func (l *Live) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := l.redis.Ping(ctx).Err(); err != nil {
+		return fault.Wrap(fault.Unavailable, err, "redis cannot be reached").After(skipAfterFailure)
+	}
+	return nil
+}
+
+// call does a bounded call of Redis, unless one has just failed.
+func (l *Live) call(ctx context.Context, do func(ctx context.Context) error) error {
+	if !l.breaker.TryAcquirePermit() {
+		return fault.New(fault.Unavailable, "redis could not be reached a moment ago").After(skipAfterFailure)
+	}
+	bounded, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	err := do(bounded)
+	if err == nil || ctx.Err() != nil { // a caller who leaves says nothing about Redis
+		l.breaker.RecordSuccess()
+		return err
+	}
+	l.breaker.RecordFailure()
+	return fault.Wrap(fault.Unavailable, err, "redis cannot be reached").After(skipAfterFailure)
+}
+
+// key names a job's hash, and its channel.
+func key(job uuid.UUID) string { return "job:" + job.String() }

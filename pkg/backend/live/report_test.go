@@ -1,0 +1,119 @@
+package live_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-7a112592/gristmill/pkg/backend/live"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+func TestProgress(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		worker, api := newLive(t, url), newLive(t, url)
+		knowledge := newWork(document.Knowledge)
+		knowledge.Attempt = 2
+		summary := newWork(document.Summarise)
+		summary.Job = knowledge.Job
+		want := live.Snapshot{
+			Knowledge: &live.Task[document.KnowledgeProgress]{
+				Attempt:  2,
+				Progress: document.KnowledgeProgress{Stage: "streaming", BytesDone: 1, BytesTotal: 2, Passages: 3, Embedded: 4, Reused: 5},
+			},
+			Summary: &live.Task[document.SummaryProgress]{
+				Attempt:  1,
+				Progress: document.SummaryProgress{Sections: 1, SectionsDone: 2, SectionsReused: 3},
+			},
+		}
+		if diff := cmp.Diff(live.Snapshot{}, progress(t, api, knowledge.Job)); diff != "" {
+			t.Errorf("before any report (-want +got):\n%s", diff)
+		}
+		worker.Report(t.Context(), knowledge, want.Knowledge.Progress)
+		eventually(t, "knowledge is reported", func() bool { return progress(t, api, knowledge.Job).Knowledge != nil })
+		if s := progress(t, api, knowledge.Job); s.Summary != nil {
+			t.Errorf("summary = %+v before any report", s.Summary)
+		}
+		worker.Report(t.Context(), summary, want.Summary.Progress)
+		eventually(t, "both are reported", func() bool { return progress(t, api, knowledge.Job).Summary != nil })
+		if diff := cmp.Diff(want, progress(t, api, knowledge.Job)); diff != "" {
+			t.Errorf("progress (-want +got):\n%s", diff)
+		}
+
+		foreign, err := api.Progress(tenant.With(t.Context(), "other"), knowledge.Job)
+		if diff := cmp.Diff(live.Snapshot{}, foreign); err != nil || diff != "" {
+			t.Errorf("another tenant's job: %v (-want +got):\n%s", err, diff)
+		}
+		if _, err := api.Progress(t.Context(), knowledge.Job); err == nil {
+			t.Error("Progress on nobody's behalf succeeded")
+		}
+	})
+}
+
+// However often a task reports, it is written a few times a second, and what it
+// said last is what stays.
+func TestReportsAreThrottled(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		l, work := newLive(t, url), newWork(document.Knowledge)
+		c := client(t, url)
+		listener := c.Subscribe(t.Context(), "job:"+work.Job.String())
+		t.Cleanup(func() { _ = listener.Close() })
+		if _, err := listener.Receive(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		published := listener.Channel()
+
+		const last = 100_000
+		start := time.Now()
+		for done := range int64(last + 1) {
+			l.Report(t.Context(), work, document.KnowledgeProgress{BytesDone: done})
+		}
+		eventually(t, "the last report is written", func() bool {
+			s := progress(t, l, work.Job)
+			return s.Knowledge != nil && s.Knowledge.Progress.BytesDone == last
+		})
+		if n, most := len(published), 2+int(time.Since(start)/(200*time.Millisecond)); n > most {
+			t.Errorf("%d writes in %s, want at most %d", n, time.Since(start), most)
+		}
+		ttl, err := c.TTL(t.Context(), "job:"+work.Job.String()).Result()
+		if err != nil || ttl > time.Hour || ttl < 59*time.Minute {
+			t.Errorf("the progress lives for %s, %v, want an hour", ttl, err)
+		}
+	})
+}
+
+// A change of state does not wait for the throttle.
+func TestChangesAreNotThrottled(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		l, work := newLive(t, url), newWork(document.Knowledge)
+		changes, stop, err := l.Watch(t.Context(), work.Job)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stop()
+		receive(t, changes)
+		const rounds = 20
+		start := time.Now()
+		for range rounds {
+			l.Changed(t.Context(), work.Job)
+			receive(t, changes)
+		}
+		if each := time.Since(start) / rounds; each > 100*time.Millisecond {
+			t.Errorf("a change was seen after %s on average", each)
+		}
+	})
+}
+
+func client(t *testing.T, url string) *redis.Client {
+	t.Helper()
+	opt, err := redis.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := redis.NewClient(opt)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}

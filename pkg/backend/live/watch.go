@@ -1,0 +1,141 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+)
+
+// watches are the watchers of this process. However many there are, they share
+// one connection, on which a job's channel is subscribed to while somebody
+// watches it.
+type watches struct {
+	start func() *redis.PubSub // begins to follow, at the first watch
+
+	mu       sync.Mutex
+	watchers map[string]map[chan struct{}]bool // by channel; nil before the first watch
+	pubsub   *redis.PubSub
+	moved    chan struct{} // of one: the set of channels is another
+	closed   bool
+}
+
+// Watch returns a channel that signals that a job may have changed, until stop
+// is called or ctx ends. It signals once when the watch is in effect, so that
+// nothing falls between looking at the job and watching it, and likewise after
+// the connection was lost. Signals that are not taken become one. None comes
+// while Redis is down: look at the job now and then all the same.
+func (l *Live) Watch(ctx context.Context, job uuid.UUID) (changes <-chan struct{}, stop func(), err error) {
+	w, name, c := &l.watches, key(job), make(chan struct{}, 1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return nil, nil, errors.New("watch job: live state is closed")
+	}
+	if w.watchers == nil {
+		w.watchers = map[string]map[chan struct{}]bool{}
+		w.moved = make(chan struct{}, 1)
+		w.pubsub = w.start()
+	}
+	if w.watchers[name] == nil {
+		w.watchers[name] = map[chan struct{}]bool{}
+		signal(w.moved)
+	} else {
+		signal(c) // it is in effect already
+	}
+	w.watchers[name][c] = true
+	detach := context.AfterFunc(ctx, func() { w.remove(name, c) })
+	return c, func() { detach(); w.remove(name, c) }, nil
+}
+
+func (w *watches) remove(name string, c chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.watchers[name], c)
+	if len(w.watchers[name]) == 0 {
+		delete(w.watchers, name)
+		signal(w.moved)
+	}
+}
+
+// follow begins to subscribe to what is watched and to pass signals on.
+func (l *Live) follow() *redis.PubSub {
+	w, pubsub := &l.watches, l.redis.Subscribe(context.Background())
+	go func() {
+		for message := range pubsub.ChannelWithSubscriptions() {
+			switch m := message.(type) {
+			case *redis.Message:
+				w.wake(m.Channel)
+			case *redis.Subscription: // made, or made again after a lost connection
+				w.wake(m.Channel)
+			}
+		}
+	}()
+	go func() {
+		subscribed := map[string]bool{}
+		for {
+			select {
+			case <-w.moved:
+				w.subscribe(pubsub, subscribed)
+			case <-l.closing:
+				return
+			}
+		}
+	}()
+	return pubsub
+}
+
+// subscribe makes what is subscribed to what is watched. It ignores errors: go-redis
+// remembers what it was asked for, and asks again on its next connection.
+func (w *watches) subscribe(pubsub *redis.PubSub, subscribed map[string]bool) {
+	var more, less []string
+	w.mu.Lock()
+	for name := range w.watchers {
+		if !subscribed[name] {
+			more = append(more, name)
+			subscribed[name] = true
+		}
+	}
+	for name := range subscribed {
+		if w.watchers[name] == nil {
+			less = append(less, name)
+			delete(subscribed, name)
+		}
+	}
+	w.mu.Unlock()
+	if len(more) > 0 {
+		_ = pubsub.Subscribe(context.Background(), more...)
+	}
+	if len(less) > 0 {
+		_ = pubsub.Unsubscribe(context.Background(), less...)
+	}
+}
+
+// wake signals everybody who watches the channel.
+func (w *watches) wake(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.watchers[name] {
+		signal(c)
+	}
+}
+
+func (w *watches) close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	if w.pubsub == nil {
+		return nil
+	}
+	return w.pubsub.Close()
+}
+
+// signal leaves a signal in a channel of one, unless there is one.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
