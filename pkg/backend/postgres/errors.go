@@ -56,9 +56,9 @@ func unavailable(err error) bool {
 func passing(code string) bool {
 	switch code {
 	case "57P01", "57P02", "57P03", // shutting down, crashed, starting up
-		"57014", // statement timeout
-		"55P03", // lock timeout
-		"25006", // read-only: a standby during failover
+		"57014",          // statement timeout
+		"55P03",          // lock timeout
+		"25006",          // read-only: a standby during failover
 		"40001", "40P01": // serialization failure, deadlock
 		return true
 	}

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
@@ -15,7 +16,7 @@ import (
 // Passages returns those of the live version, in order.
 func (s *Store) Passages(ctx context.Context, id uuid.UUID, page document.Page) (list document.List[document.Passage], err error) {
 	defer describe(&err, "passages of document %s", id)
-	after, err := decodePlace(page)
+	after, err := decodePlace(page, id)
 	if err != nil {
 		return list, err
 	}
@@ -34,7 +35,7 @@ func (s *Store) Passages(ctx context.Context, id uuid.UUID, page document.Page) 
 			WHERE m.document = $1 AND m.version = $2 AND m.space = $3 AND m.ordinal > $4
 			ORDER BY m.ordinal
 			LIMIT $5`, id, live, space, after.ordinal, page.Limit+1)
-		list = cut(passages, page.Limit, func(last document.Passage) string { return encodePlace(live, last.Ordinal) })
+		list = cut(passages, page.Limit, func(last document.Passage) string { return encodePlace(id, place{live, last.Ordinal}) })
 		return err
 	})
 	return list, err
@@ -61,27 +62,34 @@ func scanPassage(row pgx.CollectableRow) (p document.Passage, err error) {
 
 // place is the last passage of a page. Ordinals mean nothing without their
 // version.
-type place struct{ version, ordinal int }
+type place struct {
+	version int // 0 before the first page
+	ordinal int
+}
 
 const passagesCursor = 'p'
 
-func encodePlace(version, ordinal int) string {
-	raw := []byte{passagesCursor}
-	raw = binary.BigEndian.AppendUint32(raw, uint32(version))
-	raw = binary.BigEndian.AppendUint32(raw, uint32(ordinal))
+func encodePlace(id uuid.UUID, p place) string {
+	raw := append([]byte{passagesCursor}, id[:]...)
+	raw = binary.BigEndian.AppendUint32(raw, uint32(p.version))
+	raw = binary.BigEndian.AppendUint32(raw, uint32(p.ordinal))
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-func decodePlace(page document.Page) (place, error) {
+// decodePlace returns the place that a page of a document's passages comes
+// after.
+func decodePlace(page document.Page, id uuid.UUID) (place, error) {
 	if err := checkLimit(page); err != nil || page.Cursor == "" {
 		return place{ordinal: -1}, err
 	}
+	ours := append([]byte{passagesCursor}, id[:]...)
 	raw, err := base64.RawURLEncoding.DecodeString(page.Cursor)
-	if err != nil || len(raw) != 1+4+4 || raw[0] != passagesCursor {
+	if err != nil || len(raw) != len(ours)+4+4 || !bytes.HasPrefix(raw, ours) {
 		return place{}, errBadCursor(page.Cursor)
 	}
+	raw = raw[len(ours):]
 	return place{
-		version: int(int32(binary.BigEndian.Uint32(raw[1:]))),
-		ordinal: int(int32(binary.BigEndian.Uint32(raw[5:]))),
+		version: int(int32(binary.BigEndian.Uint32(raw))),
+		ordinal: int(int32(binary.BigEndian.Uint32(raw[4:]))),
 	}, nil
 }

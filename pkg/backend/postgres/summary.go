@@ -63,30 +63,29 @@ func (s *Store) FinishSummary(ctx context.Context, work document.Work, summary d
 	})
 }
 
-// Summary returns that of the version readers see.
+// Summary returns that of the live version.
 func (s *Store) Summary(ctx context.Context, id uuid.UUID) (summary document.Summary, err error) {
 	defer describe(&err, "summary of document %s", id)
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
-		summary.DocumentID = id
+		var live *int
 		var model, text *string
 		err := tx.QueryRow(ctx, `
-			SELECT coalesce(d.live_version, d.newest_version), s.model, s.summary
+			SELECT d.live_version, s.model, s.summary
 			FROM documents d
-			LEFT JOIN summaries s ON s.document = d.id AND s.version = coalesce(d.live_version, d.newest_version)
-			WHERE d.id = $1 AND d.deleted_at IS NULL`, id).Scan(&summary.Version, &model, &text)
+			LEFT JOIN summaries s ON s.document = d.id AND s.version = d.live_version
+			WHERE d.id = $1 AND d.deleted_at IS NULL`, id).Scan(&live, &model, &text)
 		switch {
 		case isNoRows(err):
 			return noDocument(id)
 		case err != nil:
 			return err
+		case live == nil:
+			return fault.New(fault.NotFound, "there is no summary of document %s yet: none of its versions is ready", id)
 		case text == nil:
-			return fault.New(fault.NotFound, "there is no summary of version %d of document %s yet", summary.Version, id)
+			return fault.New(fault.NotFound, "there is no summary of version %d of document %s yet", *live, id)
 		}
-		summary.Model, summary.Summary = *model, *text
+		summary = document.Summary{DocumentID: id, Version: *live, Model: *model, Summary: *text}
 		return nil
 	})
-	if err != nil {
-		return document.Summary{}, err
-	}
-	return summary, nil
+	return summary, err
 }

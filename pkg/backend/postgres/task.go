@@ -103,6 +103,18 @@ func fence(ctx context.Context, tx pgx.Tx, work document.Work, progress any) err
 	return err
 }
 
+// checkLease is fence without a lock: what it finds may change at once.
+func checkLease(ctx context.Context, tx pgx.Tx, work document.Work) error {
+	var ours bool
+	err := tx.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM tasks WHERE job = $1 AND kind = $2 AND lease = $3)`,
+		work.Job, work.Kind, work.Lease).Scan(&ours)
+	if err == nil && !ours {
+		return leaseLost(work)
+	}
+	return err
+}
+
 const documentDeleted = "document deleted"
 
 func supersededBy(version int) string { return fmt.Sprintf("superseded by version %d", version) }

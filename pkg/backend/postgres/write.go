@@ -12,9 +12,13 @@ import (
 
 // Write stores new passages, places and progress. The fence comes last: it is
 // a lock on the task, and the batches of a document are written side by side.
+// The look at the lease before it spares a stale worker all else.
 func (s *Store) Write(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress) (err error) {
 	defer describe(&err, "write %d passages and %d places of %s", len(batch.New), len(batch.Places), work)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
+		if err := checkLease(ctx, tx, work); err != nil {
+			return err
+		}
 		if err := securePassages(ctx, tx, work.Space.ID, batch); err != nil {
 			return err
 		}
