@@ -66,11 +66,7 @@ func (b *body) Read(p []byte) (int, error) {
 	b.ended = true
 	switch {
 	case errors.Is(err, io.EOF):
-		// From here on net/http watches the connection for the client going
-		// away; a deadline left behind would look like that and cancel the
-		// request.
-		b.deadline(time.Time{})
-		return n, err
+		return n, err // net/http has lifted the deadline
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		b.err = fault.Wrap(fault.BadRequest, err, "the request body stopped after %d bytes: nothing came for %s", b.read, b.timeout)
 	default:

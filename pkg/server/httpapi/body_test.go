@@ -96,6 +96,15 @@ func TestRefusedWhileSending(t *testing.T) {
 	}
 }
 
+// A simple client sends all it has before it looks for an answer.
+func TestRefusedBeforeReading(t *testing.T) {
+	t.Parallel()
+	server := start(t, configOf(t, newFake()))
+	body := strings.Repeat("over the limit\n\n", 1<<20)
+	header := fmt.Sprintf("PUT /v1/documents?key=k HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", len(body))
+	wantProblem(t, record(t, exchange(t, server, header+body)), 413, "too_large", "")
+}
+
 // repeat reads the same text for ever.
 type repeat string
 

@@ -41,9 +41,6 @@ func newAPI(mux *http.ServeMux) huma.API {
 
 // register adds a typed handler. Its failures become problems.
 func register[I, O any](s *server, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
-	// huma would put a deadline on the connection and leave it there, which
-	// cancels whatever takes longer; body has its own.
-	op.BodyReadTimeout = -1
 	op.MaxBodyBytes = maxJSONBytes
 	s.addProblems(&op)
 	huma.Register(s.api, op, func(ctx context.Context, input *I) (*O, error) {
