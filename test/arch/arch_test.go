@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 	"pkg/backend/postgres":      append([]string{"pkg/telemetry", "migrations"}, words...),
 	"pkg/backend/sqlite":        append([]string{"pkg/telemetry", "migrations"}, words...),
 	"pkg/backend/storetest":     words,
-	"pkg/backend/blob/blobtest": words,
+	"pkg/backend/blob/blobtest": append([]string{"pkg/backend/blob"}, words...),
 
 	// Faces state what they need as interfaces.
 	"pkg/server/":       append([]string{"pkg/telemetry"}, words...),
@@ -73,7 +73,7 @@ var owners = map[string][]string{
 	"github.com/tiktoken-go/tokenizer":     {"pkg/chunk"},
 	"github.com/yuin/goldmark":             {},
 	"github.com/google/go-cmp/":            {"pkg/backend/storetest", "pkg/backend/blob/blobtest", "test/"},
-	"github.com/failsafe-go/failsafe-go":   {"pkg/backend/"},
+	"github.com/failsafe-go/failsafe-go":   {"pkg/backend/", "pkg/client"},
 }
 
 type goPackage struct {
