@@ -1,0 +1,356 @@
+package client_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/client"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// answers is a transport that answers without a network.
+type answers func(*http.Request) *http.Response
+
+func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	response := a(r)
+	response.Request = r
+	if r.Body != nil {
+		_ = r.Body.Close()
+	}
+	return response, nil
+}
+
+// answer returns a response with a body of that type.
+func answer(status int, contentType, body string) *http.Response {
+	return &http.Response{
+		Status:     fmt.Sprintf("%d %s", status, http.StatusText(status)),
+		StatusCode: status,
+		Header:     http.Header{"Content-Type": {contentType}},
+		Body:       io.NopCloser(strings.NewReader(body)),
+	}
+}
+
+func newClient(t *testing.T, transport http.RoundTripper) *client.Client {
+	t.Helper()
+	c, err := client.New("http://gristmill.test/", "secret", &http.Client{Transport: transport})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+var (
+	docID = uuid.MustParse("0199c7a4-0000-7000-8000-000000000001")
+	jobID = uuid.MustParse("0199c7a4-0000-7000-8000-000000000002")
+)
+
+func TestCalls(t *testing.T) {
+	t.Parallel()
+	threshold := 0.5
+	for name, test := range map[string]struct {
+		call        func(ctx context.Context, c *client.Client) (any, error)
+		request     string // method, path and query
+		body        string
+		contentType string
+		answer      string
+		want        any
+	}{
+		"upload": {
+			call: func(ctx context.Context, c *client.Client) (any, error) {
+				return c.Upload(ctx, document.UploadRequest{Collection: "c", Key: "a&b", Title: "T", MediaType: "text/plain", Metadata: json.RawMessage(`{}`)}, strings.NewReader("# a"))
+			},
+			request: "PUT /v1/documents?collection=c&key=a%26b&metadata=%7B%7D&title=T", body: "# a", contentType: "text/plain",
+			answer: `{"document":{"key":"a&b"},"job":{"state":"queued"},"unchanged":true}`,
+			want:   document.Accepted{Document: document.Document{Key: "a&b"}, Job: document.Job{State: document.Queued}, Unchanged: true},
+		},
+		"documents": {
+			call: func(ctx context.Context, c *client.Client) (any, error) {
+				return c.Documents(ctx, document.DocumentFilter{Collection: "c", KeyPrefix: "a/", State: document.Ready}, document.Page{Limit: 3, Cursor: "x"})
+			},
+			request: "GET /v1/documents?collection=c&cursor=x&key_prefix=a%2F&limit=3&state=ready",
+			answer:  `{"items":[{"key":"a/1"}],"next_cursor":"y"}`,
+			want:    document.List[document.Document]{Items: []document.Document{{Key: "a/1"}}, NextCursor: "y"},
+		},
+		"document": {
+			call:    func(ctx context.Context, c *client.Client) (any, error) { return c.Document(ctx, docID) },
+			request: "GET /v1/documents/" + docID.String(), answer: `{"key":"k"}`, want: document.Document{Key: "k"},
+		},
+		"content": {
+			call: func(ctx context.Context, c *client.Client) (any, error) {
+				body, err := c.Content(ctx, docID)
+				if err != nil {
+					return nil, err
+				}
+				defer body.Close()
+				text, err := io.ReadAll(body)
+				return string(text), err
+			},
+			request: "GET /v1/documents/" + docID.String() + "/content", answer: "# a", want: "# a",
+		},
+		"passages": {
+			call: func(ctx context.Context, c *client.Client) (any, error) {
+				return c.Passages(ctx, docID, document.Page{})
+			},
+			request: "GET /v1/documents/" + docID.String() + "/passages",
+			answer:  `{"items":[{"content":"x"}]}`,
+			want:    document.List[document.Passage]{Items: []document.Passage{{Content: "x"}}},
+		},
+		"summary": {
+			call:    func(ctx context.Context, c *client.Client) (any, error) { return c.Summary(ctx, docID) },
+			request: "GET /v1/documents/" + docID.String() + "/summary", answer: `{"summary":"s"}`, want: document.Summary{Summary: "s"},
+		},
+		"delete": {
+			call:    func(ctx context.Context, c *client.Client) (any, error) { return nil, c.Delete(ctx, docID) },
+			request: "DELETE /v1/documents/" + docID.String(),
+		},
+		"jobs": {
+			call: func(ctx context.Context, c *client.Client) (any, error) {
+				return c.Jobs(ctx, document.JobFilter{State: document.Running, Collection: "c", Document: docID}, document.Page{Limit: 1})
+			},
+			request: "GET /v1/jobs?collection=c&document_id=" + docID.String() + "&limit=1&state=running",
+			answer:  `{"items":[{"version":2}]}`,
+			want:    document.List[document.Job]{Items: []document.Job{{Version: 2}}},
+		},
+		"job": {
+			call:    func(ctx context.Context, c *client.Client) (any, error) { return c.Job(ctx, jobID, 90*time.Second) },
+			request: "GET /v1/jobs/" + jobID.String() + "?wait=1m30s", answer: `{"version":2}`, want: document.Job{Version: 2},
+		},
+		"search": {
+			call: func(ctx context.Context, c *client.Client) (any, error) {
+				return c.Search(ctx, document.SearchRequest{Collection: "c", Query: "q", Mode: "vector", Limit: 3, Threshold: &threshold, KeyPrefix: "a/", Metadata: json.RawMessage(`{"x":1}`)})
+			},
+			request: "POST /v1/search", contentType: "application/json",
+			body:   `{"collection":"c","query":"q","mode":"vector","limit":3,"threshold":0.5,"filter":{"key_prefix":"a/","metadata":{"x":1}}}`,
+			answer: `{"hits":[{"key":"k","score":0.9}],"degraded":true}`,
+			want:   document.SearchResult{Hits: []document.Hit{{Key: "k", Score: 0.9}}, Degraded: true},
+		},
+		"a small search": {
+			call: func(ctx context.Context, c *client.Client) (any, error) {
+				return c.Search(ctx, document.SearchRequest{Query: "q"})
+			},
+			request: "POST /v1/search", contentType: "application/json", body: `{"query":"q"}`, answer: `{}`, want: document.SearchResult{},
+		},
+		"reindex": {
+			call:    func(ctx context.Context, c *client.Client) (any, error) { return c.Reindex(ctx, "c", docID) },
+			request: "POST /v1/reindexes", contentType: "application/json",
+			body: `{"collection":"c","document_id":"` + docID.String() + `"}`, answer: `{"documents":3}`, want: 3,
+		},
+		"reindex everything": {
+			call:    func(ctx context.Context, c *client.Client) (any, error) { return c.Reindex(ctx, "", uuid.Nil) },
+			request: "POST /v1/reindexes", contentType: "application/json", body: `{}`, answer: `{"documents":3}`, want: 3,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newClient(t, answers(func(r *http.Request) *http.Response {
+				var body []byte
+				if r.Body != nil {
+					var err error
+					if body, err = io.ReadAll(r.Body); err != nil {
+						t.Error(err)
+					}
+				}
+				if got := r.Method + " " + r.URL.RequestURI(); got != test.request {
+					t.Errorf("sent %s, want %s", got, test.request)
+				}
+				if string(body) != test.body || r.Header.Get("Content-Type") != test.contentType {
+					t.Errorf("sent %q %s, want %q %s", r.Header.Get("Content-Type"), body, test.contentType, test.body)
+				}
+				if got := r.Header.Get("Authorization"); got != "Bearer secret" {
+					t.Errorf("sent Authorization %q", got)
+				}
+				return answer(200, "application/json", test.answer)
+			}))
+			got, err := test.call(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("answer (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestProblems(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		status            int
+		contentType, body string
+		want              string
+	}{
+		"ours":               {422, "application/problem+json", `{"detail":"not UTF-8 at byte 3","code":"invalid_encoding","offset":3,"request_id":"r"}`, "not UTF-8 at byte 3 (invalid_encoding)"},
+		"ours, on our side":  {500, "application/problem+json", `{"detail":"something went wrong","code":"internal","request_id":"r"}`, "something went wrong (internal); request r"},
+		"a proxy's":          {502, "text/html", "<html>\n<body>", "gristmill.test answered 502 Bad Gateway: <html>"},
+		"a broken one":       {400, "application/problem+json", "{", "gristmill.test answered 400 Bad Request: {"},
+		"a very long answer": {404, "text/plain", strings.Repeat("é", 300), "gristmill.test answered 404 Not Found: " + strings.Repeat("é", 100) + "…"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newClient(t, answers(func(*http.Request) *http.Response { return answer(test.status, test.contentType, test.body) }))
+			_, err := c.Document(t.Context(), docID)
+			p, ok := errors.AsType[*client.Problem](err)
+			if !ok || p.Status != test.status || p.Error() != test.want {
+				t.Errorf("got %v, want a problem of status %d that says %q", err, test.status, test.want)
+			}
+		})
+	}
+}
+
+func TestServerURL(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"", "127.0.0.1:8080", "ftp://x", "http://", "http://%zz"} {
+		if _, err := client.New(url, "", nil); err == nil || !strings.Contains(err.Error(), "http://127.0.0.1:8080") {
+			t.Errorf("New(%q): %v, want an error with an example", url, err)
+		}
+	}
+}
+
+// busy answers so many times that the server is busy, and then as told.
+func busy(times int, status int, retryAfter string, then *http.Response, sent *atomic.Int64) answers {
+	return func(r *http.Request) *http.Response {
+		if r.Body != nil {
+			_, _ = io.Copy(io.Discard, r.Body)
+		}
+		if sent.Add(1) > int64(times) {
+			return then
+		}
+		response := answer(status, "application/problem+json", `{"detail":"busy","code":"unavailable"}`)
+		response.Header.Set("Retry-After", retryAfter)
+		return response
+	}
+}
+
+func TestComesBackLater(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "a.md")
+	if err := os.WriteFile(file, []byte("# a"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read := func(ctx context.Context, c *client.Client) error { _, err := c.Document(ctx, docID); return err }
+	uploadFile := func(ctx context.Context, c *client.Client) error {
+		_, err := c.UploadFile(ctx, document.UploadRequest{Key: "a"}, file)
+		return err
+	}
+	upload := func(ctx context.Context, c *client.Client) error {
+		_, err := c.Upload(ctx, document.UploadRequest{Key: "a"}, strings.NewReader("# a"))
+		return err
+	}
+	for name, test := range map[string]struct {
+		call       func(context.Context, *client.Client) error
+		times      int
+		status     int
+		retryAfter string
+		sent       int64
+		ok         bool
+	}{
+		"busy twice":                 {read, 2, 503, "3", 3, true},
+		"limited once":               {read, 1, 429, "3", 2, true},
+		"a file is sent again":       {uploadFile, 2, 503, "1", 3, true},
+		"a stream cannot be":         {upload, 1, 503, "1", 1, false},
+		"busy for ever":              {read, 100, 503, "1", 5, false},
+		"asked to wait for too long": {read, 1, 503, "3600", 1, false},
+		"asked for nothing":          {read, 1, 503, "", 1, false},
+		"another failure":            {read, 1, 500, "1", 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var sent atomic.Int64
+				c := newClient(t, busy(test.times, test.status, test.retryAfter, answer(200, "application/json", "{}"), &sent))
+				err := test.call(t.Context(), c)
+				if (err == nil) != test.ok || sent.Load() != test.sent {
+					t.Errorf("sent %d times, error %v; want %d times, success %v", sent.Load(), err, test.sent, test.ok)
+				}
+				if p, ok := errors.AsType[*client.Problem](err); err != nil && (!ok || p.Status != test.status) {
+					t.Errorf("error %#v, want the server's problem", err)
+				}
+			})
+		})
+	}
+}
+
+func TestUploadFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, test := range map[string]struct {
+		content, mediaType string
+	}{"a.md": {"# a", "text/markdown"}, "a.TXT": {"a", "text/plain"}, "Makefile": {"all:", ""}, "empty.markdown": {"", "text/markdown"}} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(test.content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil || string(body) != test.content || r.ContentLength != int64(len(test.content)) || r.Header.Get("Content-Type") != test.mediaType {
+				t.Errorf("%s: got %q of length %d as %q, %v", name, body, r.ContentLength, r.Header.Get("Content-Type"), err)
+			}
+			_, _ = io.WriteString(w, "{}")
+		}))
+		t.Cleanup(server.Close)
+		c, err := client.New(server.URL, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.UploadFile(t.Context(), document.UploadRequest{Key: name}, path); err != nil {
+			t.Error(err)
+		}
+	}
+	c := newClient(t, answers(func(*http.Request) *http.Response { panic("sent") }))
+	if _, err := c.UploadFile(t.Context(), document.UploadRequest{}, filepath.Join(dir, "none.md")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that is not there: %v", err)
+	}
+}
+
+func TestAwaitReportsUntilTheEnd(t *testing.T) {
+	t.Parallel()
+	states := []document.JobState{document.Queued, document.Running, document.JobFailed}
+	next := 0
+	c := newClient(t, answers(func(*http.Request) *http.Response {
+		next++
+		return answer(200, "application/json", fmt.Sprintf(`{"state":%q}`, states[next-1]))
+	}))
+	var seen []document.JobState
+	job, err := c.Await(t.Context(), jobID, time.Second, func(job document.Job) { seen = append(seen, job.State) })
+	if err != nil || job.State != document.JobFailed {
+		t.Errorf("got %s, %v; want failed", job.State, err)
+	}
+	if diff := cmp.Diff(states[:2], seen); diff != "" {
+		t.Errorf("reported (-want +got):\n%s", diff)
+	}
+}
+
+func TestAllJobsFollowsTheCursor(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, answers(func(r *http.Request) *http.Response {
+		if r.URL.Query().Get("cursor") == "" {
+			return answer(200, "application/json", `{"items":[{"version":1},{"version":2}],"next_cursor":"x"}`)
+		}
+		return answer(200, "application/json", `{"items":[{"version":3}]}`)
+	}))
+	var got []int
+	for job, err := range c.AllJobs(t.Context(), document.JobFilter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, job.Version)
+	}
+	if diff := cmp.Diff([]int{1, 2, 3}, got); diff != "" {
+		t.Errorf("jobs (-want +got):\n%s", diff)
+	}
+}
