@@ -2,8 +2,10 @@ package chunk
 
 import (
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -34,6 +36,18 @@ func corpus(t testing.TB) map[string]string {
 	})
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no corpus in %s: %v", root, err)
+	}
+	return files
+}
+
+// sample returns every twentieth document of the corpus, for tests that need
+// variety more than size.
+func sample(t testing.TB) map[string]string {
+	files := corpus(t)
+	for i, path := range slices.Sorted(maps.Keys(files)) {
+		if i%20 != 0 {
+			delete(files, path)
+		}
 	}
 	return files
 }

@@ -60,7 +60,7 @@ func (p *packer) pass() {
 	p.limit = p.opt.Tokens
 	end := p.choose()
 	start := p.lines[0].start
-	if floor := max(p.floor, p.base); floor < start {
+	if floor := max(p.floor, p.base); p.opt.Overlap > 0 && floor < start {
 		start, end = p.overlap(floor, end)
 	}
 	p.emit(start, end)

@@ -33,7 +33,10 @@ func (p Passage) EmbeddingText() string {
 		b.WriteString(strings.Join(p.HeadingPath(), " > "))
 		b.WriteString("\n\n")
 	}
-	b.WriteString(p.Context)
+	if p.Context != "" {
+		b.WriteString(p.Context)
+		b.WriteString("\n")
+	}
 	b.WriteString(p.Content)
 	return b.String()
 }

@@ -19,8 +19,9 @@ func (p *packer) splitText(n, end int, fresh bool) int64 {
 	}
 	start := p.lines[n].start
 	text := p.source(start, p.lines[end-1].text)
-	// Twice of what is likely to fit is enough to look at.
-	window := min(2*len(text)*max(budget, 0)/max(p.tokens(n, end), 1)+256, int(p.maxBytes))
+	// Half as much again as is likely to fit is enough to look at.
+	likely := len(text) * max(budget, 0) / max(p.tokens(n, end), 1)
+	window := min(likely+likely/2+256, int(p.maxBytes))
 	if n > 0 {
 		window = min(window, int(p.maxBytes-(start-p.lines[0].start)))
 	}

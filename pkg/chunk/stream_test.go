@@ -1,0 +1,115 @@
+package chunk
+
+import (
+	"errors"
+	"io"
+	"math"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
+
+// repeat reads s over and over, n bytes of it.
+func repeat(s string, n int64) io.Reader {
+	return io.LimitReader(&repeater{s: s}, n)
+}
+
+type repeater struct {
+	s  string
+	at int
+}
+
+func (r *repeater) Read(p []byte) (n int, err error) {
+	for n < len(p) {
+		k := copy(p[n:], r.s[r.at:])
+		r.at = (r.at + k) % len(r.s)
+		n += k
+	}
+	return n, nil
+}
+
+// TestMemoryIsBounded streams documents of 2 MiB, each of one kind, and
+// watches the heap. It is not parallel to others, which use the heap too.
+func TestMemoryIsBounded(t *testing.T) {
+	const size, bound = 2 << 20, 1 << 20
+	count := func(s string) int { return (len(s) + 3) / 4 } // fast; additive enough for this
+	for _, tt := range []struct{ name, unit string }{
+		{"one line", "a line of words that never ends "},
+		{"one word", "x"},
+		{"spaces", " "},
+		{"line endings", "\n"},
+		{"carriage returns", "\r"},
+		{"one paragraph", "a line of words\n"},
+		{"one fence", "```\nfor {}\n\n"},
+		{"one table", "|a|\n|-|\n|b|\n|c|\n"},
+		{"one list", "- item\n\n  more\n"},
+		{"quotes", strings.Repeat(">", 1<<20) + "\n"},
+		{"brackets", "["},
+		{"definitions", "[a]: b\n"},
+		{"headings", "# a\n"},
+		{"sections", "# a\n\nSome text.\n\n## b\n\nMore text.\n\n"},
+		{"html", "<!-- a "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var before, now runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			passages, most := 0, uint64(0)
+			for p, err := range Split(repeat(tt.unit, size), Options{Count: count}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if passages++; passages%64 == 0 {
+					runtime.GC()
+					runtime.ReadMemStats(&now)
+					most = max(most, now.HeapAlloc)
+				}
+				if len(p.Content) > maxTokenBytes*defaultTokens {
+					t.Fatalf("passage %d has %d bytes", p.Ordinal, len(p.Content))
+				}
+			}
+			if most > before.HeapAlloc+bound {
+				t.Errorf("the heap grew by %d KiB", (most-before.HeapAlloc)>>10)
+			}
+		})
+	}
+}
+
+func TestReadError(t *testing.T) {
+	t.Parallel()
+	lost := errors.New("connection lost")
+	r := io.MultiReader(strings.NewReader(strings.Repeat("# a\n\nSome text.\n\n", 9)), iotest.ErrReader(lost))
+	failed := false
+	for p, err := range Split(r, Options{Tokens: 8}) {
+		switch {
+		case failed:
+			t.Errorf("after the error: %v, %v", p, err)
+		case err != nil:
+			failed = true
+			if !errors.Is(err, lost) || !strings.Contains(err.Error(), "byte 153") {
+				t.Errorf("got error %v", err)
+			}
+		}
+	}
+	if !failed {
+		t.Error("the error was not yielded")
+	}
+}
+
+func TestStop(t *testing.T) {
+	t.Parallel()
+	for range Split(repeat("# a\n\nSome text.\n\n", math.MaxInt64), Options{}) {
+		break
+	}
+}
+
+func TestOptions(t *testing.T) {
+	t.Parallel()
+	for _, opt := range []Options{{}, {Tokens: -1, Overlap: -1}, {Tokens: 10, Overlap: 1000}, {Count: func(string) int { return 0 }}} {
+		all := collect(t, strings.NewReader(strings.Repeat("Some words in a line. ", 5000)), opt)
+		if len(all) < 2 {
+			t.Errorf("%+v: %d passages", opt.Tokens, len(all))
+		}
+	}
+}
