@@ -100,7 +100,6 @@ func New(deps Deps) *cobra.Command {
 		Short:         "Grinds documents into searchable knowledge",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetOut(deps.Stdout)
