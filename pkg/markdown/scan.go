@@ -55,7 +55,8 @@ func (s *scanner) skipFrontMatter() {
 // next reads a line and yields what it settles. It returns false at the end.
 func (s *scanner) next() bool {
 	start := s.win.offset()
-	end, whole, err := s.win.line(s.sizes.line, s.keep(start))
+	keep := s.keep(start)
+	end, whole, err := s.win.line(s.sizes.line, keep)
 	switch {
 	case err == io.EOF:
 		s.endParagraph()
@@ -64,14 +65,14 @@ func (s *scanner) next() bool {
 		s.yield(Piece{}, err)
 		return false
 	}
-	if s.cut {
-		s.cut = !whole
-		s.blocks.more(s.win.bytes(s.keep(start), end))
-		s.emit(Piece{Kind: s.kind, Border: WithinLine, Start: start}, end)
-		return !s.stopped
-	}
+	rest := s.cut // of a line that was cut
 	s.cut = !whole
-	s.line(start, end)
+	if rest {
+		s.blocks.more(s.win.bytes(keep, end))
+		s.emit(Piece{Kind: s.kind, Border: WithinLine, Start: start}, end)
+	} else {
+		s.line(start, end)
+	}
 	return !s.stopped
 }
 

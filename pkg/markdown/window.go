@@ -22,6 +22,7 @@ var defaultSizes = sizes{window: 256 << 10, line: 64 << 10, piece: 16 << 10, par
 // a read are offsets in the source, because reading moves the bytes.
 type window struct {
 	r      io.Reader
+	size   int // most bytes held
 	buf    []byte
 	base   int64 // offset in the source of buf[0]
 	pos    int   // index of the next unread byte
@@ -30,7 +31,7 @@ type window struct {
 }
 
 func newWindow(r io.Reader, size int) *window {
-	return &window{r: r, buf: make([]byte, 0, size)}
+	return &window{r: r, size: size}
 }
 
 // offset returns the offset in the source of the next unread byte.
@@ -117,6 +118,10 @@ func (w *window) read(keep int) {
 		w.pos -= keep
 		w.lf = max(w.lf-keep, 0)
 		w.cr = max(w.cr-keep, 0)
+	}
+	if len(w.buf) == cap(w.buf) {
+		// Few documents need all of it: the window grows as they do.
+		w.buf = append(make([]byte, 0, min(max(32<<10, 2*cap(w.buf)), w.size)), w.buf...)
 	}
 	for range 100 {
 		n, err := w.r.Read(w.buf[len(w.buf):cap(w.buf)])
