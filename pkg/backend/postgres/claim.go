@@ -73,6 +73,7 @@ func takeLease(ctx context.Context, tx pgx.Tx, t task, ttl time.Duration) (docum
 		                 next_attempt_at = NULL, error = ''
 		WHERE job = $1 AND kind = $2`, t.job, t.Kind, work.Attempt, work.Lease, ttl)
 	t.queueJobState(&batch, document.Running)
+	batch.Queue(`UPDATE jobs SET started_at = now() WHERE id = $1 AND started_at IS NULL`, t.job)
 	if t.Kind == document.Knowledge {
 		batch.Queue(`DELETE FROM manifest WHERE document = $1 AND version = $2`, t.Document, t.Version)
 	}

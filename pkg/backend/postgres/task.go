@@ -86,7 +86,6 @@ func queueJobState(batch *pgx.Batch, job uuid.UUID, state document.JobState) {
 	batch.Queue(`
 		UPDATE jobs SET
 			state       = $2,
-			started_at  = CASE WHEN $2 = 'running' THEN coalesce(started_at, now()) ELSE started_at END,
 			finished_at = CASE WHEN $3 THEN now() END
 		WHERE id = $1`, job, state, state.Ended())
 }

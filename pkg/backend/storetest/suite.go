@@ -12,6 +12,10 @@ const Other = "other"
 // with the tenants tenant.Default and Other, closed when the test ends.
 func Run(t *testing.T, open func(t *testing.T) Store) {
 	for name, part := range map[string]func(*testing.T, func(*testing.T) Store){
+		"Ingest":     ingest,
+		"Tasks":      tasks,
+		"Knowledge":  knowledge,
+		"Summaries":  summaries,
 		"Searching":  searching,
 		"Reading":    reading,
 		"Reindexing": reindexing,
