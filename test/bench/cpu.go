@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+// servers are those of the environment, by the names that people know them by.
+var servers = []struct{ name, env string }{
+	{"postgres", "GRISTMILL_TEST_POSTGRES_URL"},
+	{"redis", "GRISTMILL_TEST_REDIS_URL"},
+	{"minio", "GRISTMILL_TEST_S3_ENDPOINT"},
+}
+
+// cpuUse tells where CPU time goes: how much each process has used since.
+type cpuUse struct {
+	names  []string
+	pids   []int
+	before []time.Duration
+}
+
+// watchCPU begins to watch the servers, those of them that are processes that
+// we can see, and the given processes.
+func watchCPU(provider *process) *cpuUse {
+	u := &cpuUse{}
+	u.add("provider", provider.pid())
+	for _, s := range servers {
+		if pid, err := serverPID(s.env); err == nil {
+			u.add(s.name, pid)
+		}
+	}
+	return u
+}
+
+func (u *cpuUse) add(name string, pid int) {
+	u.names, u.pids = append(u.names, name), append(u.pids, pid)
+	u.before = append(u.before, cpuTime(pid))
+}
+
+// since says how many seconds each has used, and of worker all it ever did.
+func (u *cpuUse) since(worker *process) string {
+	total := cpuTime(worker.pid())
+	parts := []string{fmt.Sprintf("worker %.1f", total.Seconds())}
+	for i, name := range u.names {
+		used := cpuTime(u.pids[i]) - u.before[i]
+		total += used
+		parts = append(parts, fmt.Sprintf("%s %.1f", name, used.Seconds()))
+	}
+	return fmt.Sprintf("%s; together %.1f", strings.Join(parts, ", "), total.Seconds())
+}
+
+func serverPID(env string) (int, error) {
+	address, err := url.Parse(os.Getenv(env))
+	if err != nil {
+		return 0, err
+	}
+	return listener(address.Host)
+}

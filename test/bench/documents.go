@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/seed-7a112592/gristmill/pkg/markdown"
+	"github.com/seed-7a112592/gristmill/test/corpus"
+)
+
+// corpusDocument is a file of the corpus, or a copy of one.
+type corpusDocument struct {
+	key  string
+	text []byte
+}
+
+func (d corpusDocument) reader() io.Reader { return bytes.NewReader(d.text) }
+
+// readCorpus returns every file of the corpus.
+func readCorpus(b *bench) []corpusDocument {
+	dir, err := corpus.Find()
+	if err != nil {
+		b.Fatalf("find the corpus: %v", err)
+	}
+	var documents []corpusDocument
+	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		key, err := filepath.Rel(dir, path)
+		documents = append(documents, corpusDocument{filepath.ToSlash(key), text})
+		return err
+	})
+	if err != nil {
+		b.Fatalf("read the corpus: %v", err)
+	}
+	return documents
+}
+
+// copies returns so many copies of each document, no two of which have a
+// heading in common: a passage is embedded with its headings, and one that
+// equals another is not embedded again, which is not what is to be measured.
+func copies(documents []corpusDocument, n int) ([]corpusDocument, error) {
+	var made []corpusDocument
+	for number := range n {
+		for i, d := range documents {
+			text, err := withOwnHeadings(d.text, fmt.Sprintf("%d-%d", number, i))
+			if err != nil {
+				return nil, fmt.Errorf("copy %s: %w", d.key, err)
+			}
+			made = append(made, corpusDocument{fmt.Sprintf("%d/%s", number, d.key), text})
+		}
+	}
+	return made, nil
+}
+
+// withOwnHeadings returns a document with a name, and a number, put in front
+// of the text of every heading. Text before the first gets a heading.
+func withOwnHeadings(text []byte, name string) ([]byte, error) {
+	var changed bytes.Buffer
+	_, end := markdown.FrontMatter(text)
+	changed.Write(text[:end])
+	fmt.Fprintf(&changed, "# %s\n\n", name)
+	headings := 0
+	for piece, err := range markdown.Scan(bytes.NewReader(text)) {
+		if err != nil {
+			return nil, err
+		}
+		at := 0
+		if piece.Heading != nil {
+			headings++
+			at = len(piece.Text) - len(bytes.TrimLeft(piece.Text, " #"))
+			changed.Write(piece.Text[:at])
+			fmt.Fprintf(&changed, " %s-%d ", name, headings)
+		}
+		changed.Write(piece.Text[at:])
+	}
+	return changed.Bytes(), nil
+}

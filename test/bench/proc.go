@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// What Linux says of processes in /proc.
+
+// clockTick is the unit of CPU times there, on every architecture.
+const clockTick = 10 * time.Millisecond
+
+// load returns the load of the last minutes.
+func load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.Join(strings.Fields(string(text))[:3], " ")
+}
+
+// peakRSS returns the most memory, in bytes, that a process has had resident.
+func peakRSS(pid int) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			return kib << 10, err
+		}
+	}
+	return 0, fmt.Errorf("process %d has ended", pid)
+}
+
+// cpuTime returns the CPU time of a process, and that of its children: of all
+// that ended and of those that still run.
+func cpuTime(pid int) time.Duration {
+	own, ended, _ := readStat(pid)
+	total := own + ended
+	for _, child := range processes() {
+		if own, ended, parent := readStat(child); parent == pid {
+			total += own + ended
+		}
+	}
+	return total
+}
+
+// readStat returns zeros for a process that has ended.
+func readStat(pid int) (own, ended time.Duration, parent int) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, 0, 0
+	}
+	// The second field is the name, which may have anything in it.
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	field := func(n int) int { // numbered as in proc_pid_stat(5)
+		v, _ := strconv.Atoi(fields[n-3])
+		return v
+	}
+	return time.Duration(field(14)+field(15)) * clockTick, time.Duration(field(16)+field(17)) * clockTick, field(4)
+}
+
+func processes() []int {
+	entries, _ := filepath.Glob("/proc/[0-9]*")
+	var pids []int
+	for _, entry := range entries {
+		if pid, err := strconv.Atoi(filepath.Base(entry)); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// listener returns the process of this machine that listens on the port of an
+// address, as host:port.
+func listener(addr string) (pid int, err error) {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return 0, err
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		return 0, err
+	}
+	sockets, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		return 0, err
+	}
+	const listening = "0A"
+	for line := range strings.Lines(string(sockets)) {
+		f := strings.Fields(line)
+		if len(f) < 10 || f[3] != listening || !strings.HasSuffix(f[1], fmt.Sprintf(":%04X", number)) {
+			continue
+		}
+		for _, pid := range processes() {
+			if holds(pid, "socket:["+f[9]+"]") {
+				return pid, nil
+			}
+		}
+	}
+	return 0, errors.New("nobody listens on " + addr)
+}
+
+// holds reports whether a process has a file open.
+func holds(pid int, file string) bool {
+	descriptors, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	for _, d := range descriptors {
+		if target, err := os.Readlink(d); err == nil && target == file {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+)
+
+// startProvider starts a fake provider: this program again, in a process of
+// its own. It returns its base URL.
+func startProvider(b *bench, latency time.Duration, textsPerSecond float64) (*process, string) {
+	self, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	p := start(b, nil, self, "provider",
+		"-latency", latency.String(), "-texts-per-second", strconv.FormatFloat(textsPerSecond, 'f', -1, 64))
+	return p, "http://" + p.listening() + "/v1"
+}
+
+// runProvider is that process: it serves until its standard input ends, so
+// that it does not outlive the program that started it.
+func runProvider(ctx context.Context, args []string) int {
+	var options fakeprovider.Options
+	flags := flag.NewFlagSet("bench provider", flag.ContinueOnError)
+	flags.DurationVar(&options.Latency, "latency", 0, "of every answer")
+	flags.Float64Var(&options.TextsPerSecond, "texts-per-second", 0, "how fast texts are embedded; 0 for no limit")
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	provider, err := fakeprovider.New(options)
+	if err != nil {
+		log.ErrorContext(ctx, "stopped", "error", err)
+		return 1
+	}
+	defer provider.Close()
+	base, err := url.Parse(provider.URL())
+	if err != nil {
+		log.ErrorContext(ctx, "stopped", "error", err)
+		return 1
+	}
+	log.InfoContext(ctx, "listening", "addr", base.Host)
+	_, _ = io.Copy(io.Discard, os.Stdin) // an error is an end too
+	return 0
+}

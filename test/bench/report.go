@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// sense says on which side of its bound a value should be.
+type sense int
+
+const (
+	unbounded sense = iota
+	atLeast
+	atMost
+)
+
+// result is one line of the report.
+type result struct {
+	name  string
+	value float64
+	unit  string
+	sense sense
+	bound float64
+}
+
+// report prints a result, and beside a bound what part of it the value is.
+func (b *bench) report(r result) {
+	line := fmt.Sprintf("  %-46s %9s %-10s", r.name, number(r.value), r.unit)
+	if r.sense != unbounded {
+		sign, good := "≥", r.value >= r.bound
+		if r.sense == atMost {
+			sign, good = "≤", r.value <= r.bound
+		}
+		verdict := "ok"
+		if !good {
+			verdict = "MISSED"
+			*b.missed = true
+		}
+		line += fmt.Sprintf(" %s %-7s ratio %4.2f  %s", sign, number(r.bound), r.value/r.bound, verdict)
+	}
+	fmt.Println(strings.TrimRight(line, " "))
+}
+
+// note prints what helps to read the results before it.
+func (b *bench) note(format string, args ...any) {
+	fmt.Printf("    "+format+"\n", args...)
+}
+
+// number prints as many digits as mean something.
+func number(v float64) string {
+	switch {
+	case v >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	default:
+		return fmt.Sprintf("%.2f", v)
+	}
+}
+
+// median sorts values and returns the middle one.
+func median(values []float64) float64 {
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+// all prints values as a list.
+func all(values []float64) string {
+	words := make([]string, len(values))
+	for i, v := range values {
+		words[i] = number(v)
+	}
+	return strings.Join(words, ", ")
+}

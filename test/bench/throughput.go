@@ -1,0 +1,41 @@
+package main
+
+import (
+	"time"
+)
+
+const (
+	embeddingDimensions = 1536 // of the vectors, as OpenAI's small model has
+	corpusCopies        = 4    // of the corpus in one run: some seconds of work
+	ingestLimit         = 5 * time.Minute
+)
+
+// throughput is how many passages a second the worker takes from object
+// storage to vectors that can be searched, when the provider answers at once.
+func throughput(b *bench) {
+	var rates []float64
+	for range b.runs {
+		b.must(func(b *bench) {
+			did := ingestCorpus(b, 0, 0)
+			rates = append(rates, did.rate())
+			b.note("%s", did)
+		})
+	}
+	b.report(result{"end to end, provider unlimited (median)", median(rates), "passages/s", atLeast, 2500})
+}
+
+// ingestCorpus has a new installation ingest copies of the corpus, uploaded
+// before its worker starts, with a provider of that latency and capacity.
+func ingestCorpus(b *bench, latency time.Duration, textsPerSecond float64) ingested {
+	documents, err := copies(readCorpus(b), corpusCopies)
+	if err != nil {
+		b.Fatal(err)
+	}
+	provider, url := startProvider(b, latency, textsPerSecond)
+	s := newSite(b, url, embeddingDimensions)
+	s.upload(documents)
+	cpu := watchCPU(provider)
+	worker, did := s.ingest(ingestLimit)
+	did.cpu = cpu.since(worker)
+	return did
+}
