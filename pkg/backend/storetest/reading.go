@@ -139,6 +139,9 @@ func listAll[T any](t *testing.T, limit int, list func(page document.Page) (docu
 		if got.NextCursor == "" {
 			return items
 		}
+		if len(items) > 1000 {
+			t.Fatal("the list does not end")
+		}
 		page.Cursor = got.NextCursor
 	}
 }
