@@ -33,6 +33,11 @@ func lockProcess(path string) (*processLock, error) {
 	return &processLock{db: db, tx: tx}, nil
 }
 
+// release lets others in. Releasing again does nothing.
 func (l *processLock) release() error {
-	return errors.Join(l.tx.Rollback(), l.db.Close())
+	err := l.tx.Rollback()
+	if errors.Is(err, sql.ErrTxDone) {
+		err = nil
+	}
+	return errors.Join(err, l.db.Close())
 }

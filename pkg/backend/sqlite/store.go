@@ -63,7 +63,7 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	return s, nil
 }
 
-// Close ends the store's use of the database. What was written stays. The
+// Close ends the store's use of the database; closing again does nothing. The
 // writer goes last but for the lock: SQLite then folds the write-ahead log
 // into the database file.
 func (s *Store) Close() error {
