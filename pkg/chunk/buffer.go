@@ -143,7 +143,7 @@ func (b *buffer) cut(at, keep int64) {
 	for n < len(b.lines) && b.lines[n].text <= at {
 		n++
 	}
-	b.lines = b.lines[:copy(b.lines, b.lines[n:])]
+	b.lines = b.lines[n:]
 	if n > 0 {
 		b.estimated = false
 	}

@@ -1,6 +1,7 @@
 package chunk
 
 import (
+	"errors"
 	"io/fs"
 	"maps"
 	"os"
@@ -10,32 +11,30 @@ import (
 	"testing"
 )
 
-// corpus returns the documents of the corpus beside the repository, or of
-// package markdown where there is none.
+// corpus returns the documents that package markdown is tested with: its own,
+// and those of the corpus beside the repository, if there is one.
 func corpus(t testing.TB) map[string]string {
+	roots := []string{filepath.Join("..", "markdown", "testdata", "corpus")}
 	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	root := filepath.Join("..", "markdown", "testdata", "corpus")
-	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+	for ; err == nil && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
 		shared := filepath.Join(dir, "shared", "corpus")
 		if info, err := os.Stat(shared); err == nil && info.IsDir() {
-			root = shared
-			break
+			roots = append(roots, shared)
 		}
 	}
 	files := make(map[string]string)
-	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".md") {
+	for _, root := range roots {
+		err = errors.Join(err, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && strings.HasSuffix(path, ".md") {
+				var data []byte
+				data, err = os.ReadFile(path)
+				files[path] = string(data)
+			}
 			return err
-		}
-		data, err := os.ReadFile(path)
-		files[path] = string(data)
-		return err
-	})
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no corpus in %s: %v", root, err)
+		}))
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	return files
 }
@@ -63,6 +62,7 @@ var seeds = []string{
 	strings.Repeat("这是一个句子。那是另一个！", 10), strings.Repeat("a", 3000), strings.Repeat("-", 3000) + "x",
 	"🤷🏽‍♀️👨‍👩‍👧‍👦" + strings.Repeat("e\u0301", 40), "\xff\xfe\x80" + strings.Repeat("\xc3", 50) + "\n\n# \xff\n",
 	"a" + strings.Repeat(" ", 2000) + "b\n" + strings.Repeat("\n", 2000) + "c\n", "\u00a0\n===\n\u2003\nx\n\u00a0\ny\n",
+	"# A heading of so many words that no passage holds it\n\nb c d e f g h\n\ni j k\n", "    # a\n   # b c\n\n\td\n",
 	strings.Repeat(">", 50) + " quoted\n" + strings.Repeat("> more\n", 30),
 }
 

@@ -56,6 +56,8 @@ func checkLaws(t *testing.T, src string, opt Options, all []Passage) {
 			t.Fatalf("passage %d leaves out %q", i, src[at:p.Start])
 		case isBlank(p.Content):
 			t.Fatalf("passage %d is white space", i)
+		case len(p.Content) > maxTokenBytes*limit:
+			t.Fatalf("passage %d has %d bytes", i, len(p.Content))
 		case p.Tokens != count(p.Content):
 			t.Fatalf("passage %d has %d tokens, not %d: %q", i, count(p.Content), p.Tokens, p.Content)
 		case p.Tokens > limit && utf8.RuneCountInString(p.Content) > 1:

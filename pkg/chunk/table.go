@@ -34,10 +34,10 @@ func (t *table) next(piece markdown.Piece) *table {
 	return t
 }
 
-// context returns what a passage that begins at the offset start, in a row of
-// the body, needs to be understood.
+// context returns the head of the table for a passage that begins at the
+// offset start, if that is behind the head.
 func (t *table) context(start int64) string {
-	if t == nil || start <= t.start || t.head.Len() > maxContext {
+	if t == nil || start < t.start+int64(t.head.Len()) || t.head.Len() > maxContext {
 		return ""
 	}
 	return strings.TrimRight(t.head.String(), "\r\n")

@@ -1,6 +1,9 @@
 package markdown
 
-import "bytes"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // definitions recognises link reference definitions at the beginning of a
 // paragraph, fed line by line
@@ -13,7 +16,7 @@ type definitions struct {
 	state  definitionState
 	lines  int  // fed so far
 	done   int  // so many lines are definitions if the paragraph ends here
-	length int  // of the label so far, in bytes
+	length int  // of the label so far, in characters
 	named  bool // the label holds more than white space
 	closer byte // of the title
 }
@@ -29,9 +32,8 @@ const (
 	afterDefinitions // the rest of the paragraph is text
 )
 
-// maxLabel is the longest link label, in characters; counted in bytes here,
-// which turns down labels over a quarter of it in the widest scripts.
-const maxLabel = 4 * 999
+// maxLabel is how long a link label may be, in characters.
+const maxLabel = 999
 
 // onlyDefinitions reports whether a paragraph that ends here leaves no text.
 func (d *definitions) onlyDefinitions() bool { return d.done == d.lines }
@@ -78,7 +80,7 @@ func (d *definitions) scan(s []byte) bool {
 
 // label runs to the colon behind the label, or to the end of the line.
 func (d *definitions) label(s []byte) (n int, ok bool) {
-	for i := 0; i < len(s) && d.length < maxLabel; i++ {
+	for i := 0; i < len(s); i++ {
 		switch s[i] {
 		case '\\':
 			i++
@@ -87,15 +89,16 @@ func (d *definitions) label(s []byte) (n int, ok bool) {
 			return 0, false
 		case ']':
 			d.state = beforeDestination
-			return i + 2, d.named && i+1 < len(s) && s[i+1] == ':'
+			d.length += utf8.RuneCount(s[:i])
+			colon := i+1 < len(s) && s[i+1] == ':'
+			return i + 2, colon && d.named && d.length <= maxLabel
 		case ' ', '\t':
 		default:
 			d.named = true
 		}
-		d.length++
 	}
-	d.length++ // the line ending
-	return 0, d.length < maxLabel
+	d.length += utf8.RuneCount(s) + 1 // the line ending
+	return 0, d.length <= maxLabel
 }
 
 // destination runs over the destination and the beginning of the title.

@@ -2,6 +2,7 @@ package markdown
 
 import (
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -66,30 +67,27 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-// corpus returns the documents of the corpus beside the repository, or of
-// testdata where there is none.
+// corpus returns the documents of testdata and those of the corpus beside the
+// repository, if there is one.
 func corpus(t testing.TB) map[string][]byte {
+	roots := []string{filepath.Join("testdata", "corpus")}
 	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	root := filepath.Join("testdata", "corpus")
-	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+	for ; err == nil && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
 		if shared := filepath.Join(dir, "shared", "corpus"); isDir(shared) {
-			root = shared
-			break
+			roots = append(roots, shared)
 		}
 	}
 	files := make(map[string][]byte)
-	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".md") {
+	for _, root := range roots {
+		err = errors.Join(err, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && strings.HasSuffix(path, ".md") {
+				files[path], err = os.ReadFile(path)
+			}
 			return err
-		}
-		files[path], err = os.ReadFile(path)
-		return err
-	})
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no corpus in %s: %v", root, err)
+		}))
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	return files
 }
