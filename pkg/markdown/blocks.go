@@ -155,7 +155,7 @@ func (b *blocks) text(c *cursor, depth int, cut bool) {
 			}
 			break
 		}
-		if b.openLeaf(s, depth, para, cut) {
+		if b.openLeaf(s, depth, para, lazy, cut) {
 			return
 		}
 		if depth == maxDepth {
@@ -203,8 +203,9 @@ func (b *blocks) continueParagraph(s []byte, cut bool) {
 }
 
 // openLeaf opens the leaf block, other than a paragraph, an indented code
-// block or a table, that s begins. It reports whether there is one.
-func (b *blocks) openLeaf(s []byte, depth int, para, cut bool) bool {
+// block or a table, that s begins. It reports whether there is one. What the
+// line could continue otherwise is as in text.
+func (b *blocks) openLeaf(s []byte, depth int, para, lazy, cut bool) bool {
 	switch s[0] {
 	case '#':
 		level := atxLevel(s)
@@ -221,7 +222,7 @@ func (b *blocks) openLeaf(s []byte, depth int, para, cut bool) bool {
 		b.open(depth, fencedLeaf, KindFencedCode)
 		b.fence = f
 	case '<':
-		end, ok := openingHTML(s, para, cut)
+		end, ok := openingHTML(s, lazy, cut)
 		if !ok {
 			return false
 		}

@@ -8,8 +8,9 @@ import (
 
 // openingHTML tells whether the line s opens an HTML block, by the seven
 // conditions of https://spec.commonmark.org/0.31.2/#html-blocks, and returns
-// the test for its last line. A nil test means that a blank line ends it.
-func openingHTML(s []byte, para, cut bool) (end func([]byte) bool, ok bool) {
+// the test for its last line. A nil test means that a blank line ends it. If
+// it interrupts a paragraph, even a lazy one, a lone tag is not enough.
+func openingHTML(s []byte, interrupts, cut bool) (end func([]byte) bool, ok bool) {
 	switch {
 	case verbatimTag.Match(s):
 		return verbatimEnd.Match, true
@@ -24,7 +25,7 @@ func openingHTML(s []byte, para, cut bool) (end func([]byte) bool, ok bool) {
 	case isBlockTag(s):
 		return nil, true
 	}
-	return nil, !para && !cut && loneTag.Match(s)
+	return nil, !interrupts && !cut && loneTag.Match(s)
 }
 
 func contains(mark string) func([]byte) bool {

@@ -63,6 +63,7 @@ func TestOutline(t *testing.T) {
 			`table BLOCK "|a|\n"`, `table - "|-|\n"`, `indented BLOCK "    b\n"`,
 			`table BLOCK "|c|\n"`, `table - "|-|\n"`, `html BLOCK "<x>\n"`,
 		}},
+		{"a lone tag does not interrupt, even lazily", "> a\n<x>\n", []string{`quote BLOCK "> a\n"`, `quote - "<x>\n"`}},
 		{"nothing after a byte order mark", "\uFEFF", nil},
 	}
 	for _, tt := range tests {
