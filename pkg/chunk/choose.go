@@ -61,9 +61,8 @@ func (p *packer) pack(k int) int64 {
 			n = end
 			continue
 		}
-		// A block that would fit by itself stays whole, unless headings would
-		// be left alone that it can do without harm: they take what they can
-		// of a paragraph or a list.
+		// A block that would fit by itself stays whole. Only a paragraph or a
+		// list is cut rather than leave headings alone.
 		afterHeadings := n == k && k > 0
 		kind := p.lines[n].kind
 		divisible := kind == markdown.KindParagraph || kind == markdown.KindList

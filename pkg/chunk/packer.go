@@ -13,8 +13,8 @@ import (
 type packer struct {
 	buffer
 	opt     Options
-	limit   int // tokens of the passage being packed
-	ended   bool
+	limit   int                // tokens of the passage being packed
+	ended   bool               // the buffer holds all that is left
 	table   *table             // that the latest piece stands in
 	path    []markdown.Heading // that the first line stands under
 	floor   int64              // offset from which the next passage may overlap

@@ -53,11 +53,10 @@ type step struct {
 }
 
 // line takes the next line, without its ending. A line that is cut short is
-// none of those blocks which only the whole of a line can tell.
+// none of those blocks which only the whole of a line can tell, and blank if
+// nothing but white space is left of it.
 func (b *blocks) line(s []byte, cut bool) step {
-	if !cut {
-		s = bytes.TrimRight(s, " \t")
-	}
+	s = bytes.TrimRight(s, " \t")
 	c := cursor{s: s}
 	depth := b.matchContainers(&c)
 	all := depth == len(b.stack)
@@ -66,7 +65,7 @@ func (b *blocks) line(s []byte, cut bool) step {
 	switch {
 	case all && b.continueVerbatim(&c, cut):
 		b.step.blank = len(s) == 0
-	case c.blank() && !cut:
+	case c.blank():
 		// The next line begins something new, if this is not an indented
 		// code block, which goes on when more code follows.
 		if !all || b.leaf != indentedLeaf {

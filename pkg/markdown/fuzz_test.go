@@ -28,6 +28,7 @@ func FuzzScanner(f *testing.F) {
 		"a\n===\n\nb\n---\nc | d\n--|--\ne | f\n", "[a]: b\n'c\nd'\n[e]: <f>\n===\n", "```\n\n~~~\n``\n````\n",
 		"- a\n\n  b\n+ c\n 1. d\n10) e\n", "> a\nb\n>> c\n\n> d", "<!-- a\n\n--> b\n<div>\n\n<x>\n", "\ta\n\n    b\n  c\n",
 		strings.Repeat(">", 100) + "a\n" + strings.Repeat("- ", 60) + "b\n", "a\x80\xff" + strings.Repeat("é", 99) + "\n|a|\n|-|\n",
+		"# a\n" + strings.Repeat(" ", 50) + "b\n|a|\n|-|\n" + strings.Repeat("\t", 50) + "\n",
 		strings.Repeat("[a]: b\n", 9), "<pre>\n" + strings.Repeat("x", 36) + "</pre>\na\n", "> [a]: b\n> ===\nc\n",
 	} {
 		f.Add([]byte(src))

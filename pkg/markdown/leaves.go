@@ -66,7 +66,7 @@ func (f fence) closedBy(s []byte) bool {
 	return n >= f.length && n == len(s)
 }
 
-// listMarker is the marker of a list item.
+// marker is the marker of a list item.
 type marker struct {
 	kind byte // the bullet, or the delimiter behind the number; items of one list share it
 	len  int  // in bytes

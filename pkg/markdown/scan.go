@@ -14,6 +14,7 @@ import (
 // told by the whole of a line (a thematic break, the underline of a heading, a
 // delimiter row, a closing fence, a lone HTML tag) is told of the lines of at
 // most 64 KiB, and a paragraph of more than 64 KiB does not become a heading.
+// Lists and quotes nest up to 32 levels; markers beyond that are text.
 func Scan(r io.Reader) iter.Seq2[Piece, error] { return scan(r, defaultSizes) }
 
 func scan(r io.Reader, sz sizes) iter.Seq2[Piece, error] {
