@@ -207,9 +207,7 @@ func TestServersFinishAfterSIGKILL(t *testing.T) {
 	api, knowledge, summary := s.start("api"), s.start("worker-knowledge"), s.start("worker-summary")
 	c, dir := api.client(apiKey), corpus.Dir(t)
 	uploadAll(t, c, dir, false)
-	await(t, c, func(jobs []document.Job) bool {
-		return slices.ContainsFunc(jobs, func(j document.Job) bool { return j.State == document.Succeeded })
-	})
+	awaitMiddle(t, c)
 	knowledge.kill()
 	summary.kill()
 	s.start("worker-knowledge")

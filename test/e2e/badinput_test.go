@@ -1,0 +1,255 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// holdings are what the servers hold: rows by table, objects and unfinished
+// uploads by name, and the number of keys in Redis.
+func (s *servers) holdings() map[string]string {
+	s.t.Helper()
+	ctx := s.t.Context()
+	holdings := map[string]string{}
+
+	conn, err := pgx.Connect(ctx, s.owner)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	rows, err := conn.Query(ctx, `SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')`)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, table := range tables {
+		holdings["table "+table] = fmt.Sprint(s.count("SELECT count(*) FROM " + table))
+	}
+
+	endpoint, err := url.Parse(s.s3.Endpoint)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	bucket, err := minio.New(endpoint.Host, &minio.Options{Creds: credentials.NewStaticV4(s.s3.AccessKey, s.s3.SecretKey, ""), Region: s.s3.Region})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for object := range bucket.ListObjects(ctx, s.s3.Bucket, minio.ListObjectsOptions{Recursive: true}) {
+		holdings["object "+object.Key] = fmt.Sprint(object.Size, object.Err)
+	}
+	for upload := range bucket.ListIncompleteUploads(ctx, s.s3.Bucket, "", true) {
+		holdings["unfinished upload "+upload.Key] = fmt.Sprint(upload.Err)
+	}
+
+	options, err := redis.ParseURL(s.redisURL)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	queue := redis.NewClient(options)
+	defer queue.Close()
+	keys, err := queue.DBSize(ctx).Result()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	holdings["redis keys"] = fmt.Sprint(keys)
+	return holdings
+}
+
+// problem is an answer that is an error, as the contract has it.
+type problem struct {
+	Type, Title, Detail, Code string
+	Status                    int
+	RequestID                 string `json:"request_id"`
+	Offset                    *int64
+}
+
+func TestBadInputChangesNothing(t *testing.T) {
+	t.Parallel()
+	s := newServers(t, "GRISTMILL_MAX_UPLOAD_BYTES=20000000")
+	api := s.start("api") // and no worker, so that whatever is enqueued stays
+	base := api.listening()
+	send := func(request *http.Request) (*http.Response, []byte) {
+		t.Helper()
+		if request.Header.Get("Authorization") == "" {
+			request.Header.Set("Authorization", "Bearer "+apiKey)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatalf("%s %s: %v", request.Method, request.URL, err)
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response, body
+	}
+	put := func(query string, body io.Reader) *http.Request {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), "PUT", base+"/v1/documents?"+query, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return request
+	}
+	post := func(path, contentType, body string) *http.Request {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), "POST", base+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", contentType)
+		return request
+	}
+
+	// One good document, so that there is something to disturb.
+	response, answer := send(put("key=good.md", strings.NewReader("# Good\n\nGrain.\n")))
+	if response.StatusCode != http.StatusAccepted {
+		t.Fatalf("a good document: %s %s", response.Status, answer)
+	}
+	var accepted document.Accepted
+	if err := json.Unmarshal(answer, &accepted); err != nil {
+		t.Fatal(err)
+	}
+	if location := response.Header.Get("Location"); location != "/v1/jobs/"+accepted.Job.ID.String() {
+		t.Errorf("Location is %q", location)
+	}
+	before := s.holdings()
+
+	multi := func(fields map[string]string, file string, closed bool) (string, string) {
+		var body bytes.Buffer
+		w := multipart.NewWriter(&body)
+		for name, value := range fields {
+			_ = w.WriteField(name, value)
+		}
+		part, _ := w.CreateFormFile("file", "file.md")
+		_, _ = io.WriteString(part, file)
+		if closed {
+			_ = w.Close()
+		}
+		return w.FormDataContentType(), body.String()
+	}
+	badMeta, badMetaBody := multi(map[string]string{"metadata": `{"a": }`}, "text", true)
+	unclosed, unclosedBody := multi(nil, strings.Repeat("text ", 100), false)
+	wrongKey := put("key=k.md", strings.NewReader("text"))
+	wrongKey.Header.Set("Authorization", "Bearer wrong")
+	large := strings.Repeat("0123456789abcde\n", 1_300_000)
+
+	for _, test := range []struct {
+		name    string
+		request *http.Request
+		status  int
+		code    string
+		says    string
+	}{
+		{"not UTF-8", put("key=k.md", strings.NewReader("grain \xff")), 422, "invalid_encoding", "offset 6"},
+		{"not UTF-8 after the first part", put("key=k.md", strings.NewReader(large[:12_000_000]+"\xff")), 422, "invalid_encoding", "offset 12000000"},
+		{"NUL", put("key=k.md", strings.NewReader("gra\x00in")), 422, "invalid_encoding", "offset 3"},
+		{"empty", put("key=k.md", http.NoBody), 422, "empty_document", ""},
+		{"white space", put("key=k.md", strings.NewReader(" \n\t\n")), 422, "empty_document", ""},
+		{"too large, and says so", put("key=k.md", strings.NewReader(large)), 413, "too_large", "20000000"},
+		{"too large, and does not say", put("key=k.md", io.MultiReader(strings.NewReader(large))), 413, "too_large", "20000000"},
+		{"PNG", put("key=k.md", strings.NewReader("\x89PNG\x0d\x0a\x1a\x0a\x00\x00\x00\x0dIHDR")), 415, "unsupported_media_type", "image/png"},
+		{"PDF", put("key=k.md", strings.NewReader("%PDF-1.7\n1 0 obj\n")), 415, "unsupported_media_type", "application/pdf"},
+		{"bad metadata", put("key=k.md&metadata="+url.QueryEscape(`{"a": }`), strings.NewReader("text")), 422, "invalid_metadata", "offset 6"},
+		{"bad metadata in a form", post("/v1/documents", badMeta, badMetaBody), 422, "invalid_metadata", "offset 6"},
+		{"form that breaks off", post("/v1/documents", unclosed, unclosedBody), 400, "bad_request", ""},
+		{"form without a boundary", post("/v1/documents", "multipart/form-data", "x"), 400, "bad_request", "boundary"},
+		{"form that is none", post("/v1/documents", "multipart/form-data; boundary=b", "not a form"), 400, "bad_request", ""},
+		{"no key", put("", strings.NewReader("text")), 400, "bad_request", "key"},
+		{"key with ..", put("key="+url.QueryEscape("../k.md"), strings.NewReader("text")), 400, "bad_request", ".."},
+		{"key with a control character", put("key="+url.QueryEscape("a\nb"), strings.NewReader("text")), 400, "bad_request", "control"},
+		{"key that is not UTF-8", put("key=%ff", strings.NewReader("text")), 400, "bad_request", "UTF-8"},
+		{"key over 1,024 bytes", put("key="+strings.Repeat("k", 1025), strings.NewReader("text")), 400, "bad_request", "1024"},
+		{"odd collection", put("key=k&collection=a/b", strings.NewReader("text")), 400, "bad_request", "collection"},
+		{"unknown field", post("/v1/search", "application/json", `{"query":"q","colour":"red"}`), 400, "bad_request", "colour"},
+		{"unknown field below", post("/v1/search", "application/json", `{"query":"q","filter":{"colour":"red"}}`), 400, "bad_request", "colour"},
+		{"JSON that breaks off", post("/v1/search", "application/json", `{"query":`), 400, "bad_request", ""},
+		{"mode of later", post("/v1/search", "application/json", `{"query":"q","mode":"hybrid"}`), 400, "bad_request", "vector"},
+		{"no such collection", post("/v1/search", "application/json", `{"query":"q","collection":"absent"}`), 404, "not_found", "absent"},
+		{"wrong key", wrongKey, 401, "unauthenticated", ""},
+	} {
+		response, body := send(test.request)
+		var p problem
+		if err := json.Unmarshal(body, &p); err != nil || response.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: answer is no problem+json: %s %s", test.name, response.Header.Get("Content-Type"), body)
+			continue
+		}
+		if response.StatusCode != test.status || p.Status != test.status || p.Code != test.code || p.RequestID == "" || p.Detail == "" || p.Title == "" {
+			t.Errorf("%s: %s %s, want %d %s", test.name, response.Status, body, test.status, test.code)
+		}
+		if !strings.Contains(string(body), test.says) {
+			t.Errorf("%s: %s does not say %q", test.name, body, test.says)
+		}
+		if diff := cmp.Diff(before, s.holdings()); diff != "" {
+			t.Errorf("%s changed something:\n%s", test.name, diff)
+			before = s.holdings()
+		}
+	}
+	s.checkAbortedUpload(base, before)
+}
+
+// checkAbortedUpload breaks an upload off in the middle, beyond what would be
+// the first part of its object, and waits until nothing of it is left.
+func (s *servers) checkAbortedUpload(base string, before map[string]string) {
+	t := s.t
+	t.Helper()
+	ctx, abort := context.WithCancel(t.Context())
+	body, feed := io.Pipe()
+	request, err := http.NewRequestWithContext(ctx, "PUT", base+"/v1/documents?key=aborted.md", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+apiKey)
+	ended := make(chan error, 1)
+	go func() {
+		response, err := http.DefaultClient.Do(request)
+		if err == nil {
+			response.Body.Close()
+		}
+		ended <- err
+	}()
+	if _, err := io.WriteString(feed, strings.Repeat("half of it\n", 1_500_000)); err != nil {
+		t.Fatal(err)
+	}
+	abort()
+	feed.CloseWithError(errors.New("the client has gone"))
+	if err := <-ended; err == nil {
+		t.Error("an upload that was broken off was answered")
+	}
+	// The server notices in its own time.
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := within(t); ; {
+		diff := cmp.Diff(before, s.holdings())
+		if diff == "" {
+			return
+		}
+		select {
+		case <-deadline.Done():
+			t.Fatalf("an upload that was broken off left something behind:\n%s", diff)
+		case <-tick.C:
+		}
+	}
+}
