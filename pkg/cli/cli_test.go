@@ -16,9 +16,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-7a112592/gristmill/pkg/cli"
-	"github.com/seed-7a112592/gristmill/pkg/client/clienttest"
 	"github.com/seed-7a112592/gristmill/pkg/client/upload"
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/fakeapi"
 )
 
 // result is what a command line came to.
@@ -28,7 +28,7 @@ type result struct {
 }
 
 // gristmill runs a command line against a server.
-func gristmill(t *testing.T, server *clienttest.Server, args ...string) result {
+func gristmill(t *testing.T, server *fakeapi.Server, args ...string) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	code := cli.Run(t.Context(), args, cli.Deps{
@@ -96,7 +96,7 @@ func TestExitCodes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := clienttest.New(t)
+			server := fakeapi.New(t)
 			server.Failing = map[string]string{"b.md": "the model is gone"}
 			server.Endless = map[string]bool{"c.md": true}
 			got := gristmill(t, server, test.args...)
@@ -112,7 +112,7 @@ func TestExitCodes(t *testing.T) {
 
 func TestUpload(t *testing.T) {
 	t.Parallel()
-	server := clienttest.New(t)
+	server := fakeapi.New(t)
 	server.Refused = map[string]string{"b.md": "the document is empty"}
 	dir := documents(t)
 
@@ -136,7 +136,7 @@ func TestUpload(t *testing.T) {
 
 func TestKeyComesFromFlagOrEnvironment(t *testing.T) {
 	t.Parallel()
-	server := clienttest.New(t)
+	server := fakeapi.New(t)
 	server.Key = "from-environment"
 	if got := gristmill(t, server, "jobs"); got.code != 0 {
 		t.Errorf("key from the environment: exit %d %s", got.code, got.stderr)
@@ -151,7 +151,7 @@ var anyID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`)
 
 func TestJobs(t *testing.T) {
 	t.Setenv("TZ", "UTC")
-	server := clienttest.New(t)
+	server := fakeapi.New(t)
 	server.Failing = map[string]string{"b.md": "the model\nis gone"}
 	gristmill(t, server, "upload", "--collection", "x", documents(t)+"/b.md")
 
@@ -189,7 +189,7 @@ func TestJobs(t *testing.T) {
 
 func TestWatchAll(t *testing.T) {
 	t.Parallel()
-	server := clienttest.New(t)
+	server := fakeapi.New(t)
 	server.Failing = map[string]string{"b.md": "the model is gone"}
 	gristmill(t, server, "upload", documents(t))
 	got := gristmill(t, server, "jobs", "--watch", "--state", "failed")
@@ -203,7 +203,7 @@ func TestWatchAll(t *testing.T) {
 
 func TestReindex(t *testing.T) {
 	t.Parallel()
-	server := clienttest.New(t)
+	server := fakeapi.New(t)
 	gristmill(t, server, "upload", documents(t))
 	if got := gristmill(t, server, "reindex", "--watch"); got.code != 0 || got.stdout != "3 documents put back on the path\n" {
 		t.Errorf("exit %d\n%s%s", got.code, got.stdout, got.stderr)
@@ -215,7 +215,7 @@ func TestReindex(t *testing.T) {
 
 func TestSearch(t *testing.T) {
 	t.Parallel()
-	server := clienttest.New(t)
+	server := fakeapi.New(t)
 	server.Result = document.SearchResult{Hits: []document.Hit{
 		{Passage: document.Passage{HeadingPath: []string{"Guide", "Install"}, Content: "# Install\n\nRun it."}, Key: "guide/a.md", Score: 0.91234},
 		{Passage: document.Passage{Content: strings.Repeat("語", 150)}, Key: "b.md", Score: 0.5},
@@ -244,7 +244,7 @@ func TestSearch(t *testing.T) {
 
 func TestDevGetsItsOptions(t *testing.T) {
 	t.Parallel()
-	server := clienttest.New(t)
+	server := fakeapi.New(t)
 	got := gristmill(t, server, "dev", "--addr", "127.0.0.1:9", "--data", "d", "--collection", "c", "--once", "docs", "more")
 	var options cli.DevOptions
 	if err := json.Unmarshal([]byte(got.stdout), &options); err != nil {
@@ -258,7 +258,7 @@ func TestDevGetsItsOptions(t *testing.T) {
 
 func TestDoctorHealth(t *testing.T) {
 	t.Parallel()
-	server := clienttest.New(t)
+	server := fakeapi.New(t)
 	for target, want := range map[string]int{
 		server.URL + "/healthz":  0,
 		server.URL + "/nowhere":  1,

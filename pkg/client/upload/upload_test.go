@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/seed-7a112592/gristmill/pkg/client"
-	"github.com/seed-7a112592/gristmill/pkg/client/clienttest"
 	"github.com/seed-7a112592/gristmill/pkg/client/upload"
+	"github.com/seed-7a112592/gristmill/test/fakeapi"
 )
 
 // tree writes files below a fresh directory.
@@ -86,7 +86,7 @@ func TestFind(t *testing.T) {
 }
 
 // prepare returns three files and a configuration that uploads them to server.
-func prepare(t *testing.T, server *clienttest.Server) ([]upload.File, upload.Config) {
+func prepare(t *testing.T, server *fakeapi.Server) ([]upload.File, upload.Config) {
 	t.Helper()
 	files, err := upload.Find([]string{tree(t, map[string]string{"a.md": "# a", "b.md": "# bb", "c/d.txt": "ccc"})})
 	if err != nil {
@@ -103,7 +103,7 @@ var ignoreTime = cmpopts.IgnoreFields(upload.Tally{}, "Seconds")
 
 func TestRun(t *testing.T) {
 	t.Parallel()
-	server := clienttest.New(t)
+	server := fakeapi.New(t)
 	files, config := prepare(t, server)
 	tally, err := upload.Run(t.Context(), files, config)
 	if err != nil {
@@ -128,7 +128,7 @@ func TestRun(t *testing.T) {
 
 func TestRunCountsFailuresAndGoesOn(t *testing.T) {
 	t.Parallel()
-	server := clienttest.New(t)
+	server := fakeapi.New(t)
 	server.Refused = map[string]string{"a.md": "the document is empty"}
 	server.Failing = map[string]string{"b.md": "the model is gone"}
 	files, config := prepare(t, server)
@@ -159,7 +159,7 @@ func TestRunCountsFailuresAndGoesOn(t *testing.T) {
 
 func TestRunStopsWhenTheWaitIsOver(t *testing.T) {
 	t.Parallel()
-	server := clienttest.New(t)
+	server := fakeapi.New(t)
 	server.Endless = map[string]bool{"b.md": true}
 	files, config := prepare(t, server)
 	config.Follow, config.Wait = true, 50*time.Millisecond
@@ -171,7 +171,7 @@ func TestRunStopsWhenTheWaitIsOver(t *testing.T) {
 
 func TestRunStopsWithItsContext(t *testing.T) {
 	t.Parallel()
-	server := clienttest.New(t)
+	server := fakeapi.New(t)
 	server.Endless = map[string]bool{"b.md": true}
 	files, config := prepare(t, server)
 	config.Follow = true

@@ -1,6 +1,8 @@
 package httpapi_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/server/httpapi"
+	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
 
 func TestKey(t *testing.T) {
@@ -64,6 +67,34 @@ func TestRequestID(t *testing.T) {
 		got := w.Header().Get("X-Request-Id")
 		if got == "" || (got == id) != kept {
 			t.Errorf("X-Request-Id %q: answered %q, want it kept: %v", id, got, kept)
+		}
+	}
+}
+
+func TestAccessLog(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	logger, err := telemetry.NewLogger(&log, "json", "info")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := configOf(t, newFake())
+	config.Log = logger
+	h := httpapi.New(config)
+	do(h, "GET", "/healthz", "", "") // debug: not shown
+	r := httptest.NewRequest("GET", "/v1/documents?limit=0", nil)
+	r.Header.Set("X-Request-Id", "abc")
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	var line map[string]any
+	if err := json.Unmarshal(log.Bytes(), &line); err != nil {
+		t.Fatalf("log %q: %v; want one line", &log, err)
+	}
+	for name, want := range map[string]any{
+		"msg": "request", "level": "INFO", "request_id": "abc", "tenant": "default",
+		"method": "GET", "path": "/v1/documents", "route": "/v1/documents", "status": 400.0,
+	} {
+		if line[name] != want {
+			t.Errorf("%s: %v, want %v", name, line[name], want)
 		}
 	}
 }

@@ -50,8 +50,8 @@ func (s *server) answer(a *answer, r *http.Request, pattern string) {
 			s.writeError(a, r, err)
 			return
 		}
-		ctx := telemetry.With(tenant.With(r.Context(), id), slog.String("tenant", id))
-		r = r.WithContext(ctx)
+		// In place, for the access log to have it too; r is ServeHTTP's copy.
+		*r = *r.WithContext(telemetry.With(tenant.With(r.Context(), id), slog.String("tenant", id)))
 	}
 	if err := checkQuery(r.URL); err != nil {
 		s.writeError(a, r, err)

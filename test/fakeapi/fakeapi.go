@@ -1,6 +1,6 @@
-// Package clienttest offers a server for tests of what stands on package
-// client: it speaks the HTTP contract and keeps what it is given in memory.
-package clienttest
+// Package fakeapi is a server for tests of what stands on package client: it
+// speaks the HTTP contract and keeps what it is given in memory.
+package fakeapi
 
 import (
 	"encoding/json"
