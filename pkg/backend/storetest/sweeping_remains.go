@@ -92,6 +92,16 @@ func remainsAreDeletedDocuments(t *testing.T, ctx context.Context, s Store) {
 	}
 }
 
+func remainsAreNeitherLiveNorNewest(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "c")
+	publishDocument(t, ctx, s, uploadOf(c, "a"), passageOf("one", 1, 0, 0))
+	wantRemains(t, ctx, s, "one version, live")
+	second := accept(t, ctx, s, uploadOf(c, "a"))
+	wantRemains(t, ctx, s, "a second under way")
+	fail(t, ctx, s, second.Job)
+	wantRemains(t, ctx, s, "the second failed")
+}
+
 // Whoever removes an object must know that nothing else is made of it, and
 // the last user must not leave it behind.
 func remainsKeepSharedObjects(t *testing.T, ctx context.Context, s Store) {
@@ -133,6 +143,23 @@ func remainsKeepSharedObjects(t *testing.T, ctx context.Context, s Store) {
 	}
 	if diff := cmp.Diff([]string{upload.Object}, objects); diff != "" {
 		t.Errorf("objects to remove once the document is deleted (-want +got):\n%s", diff)
+	}
+}
+
+// A version between the live one and the newest may go, but not the original
+// that it shares with the live one.
+func remainsKeepTheLiveObject(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "c")
+	upload := uploadOf(c, "a")
+	accepted := publishDocument(t, ctx, s, upload, passageOf("one", 1, 0, 0))
+	for _, job := range requeue(t, ctx, s, document.DocumentFilter{}, accepted.Document.ID, 10) {
+		fail(t, ctx, s, job)
+	}
+	accept(t, ctx, s, uploadOf(c, "a"))
+	for _, r := range remains(t, ctx, s) {
+		if r.Version != 2 || r.Object == upload.Object {
+			t.Errorf("got %+v among the remains", r)
+		}
 	}
 }
 
