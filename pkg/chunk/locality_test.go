@@ -23,7 +23,7 @@ func TestEditChangesItsSection(t *testing.T) {
 			embedded[p.EmbeddingText()] = true
 		}
 		for i, at := range paragraphEnds(t, src) {
-			if i%8 != 0 {
+			if i%16 != 0 {
 				continue
 			}
 			edits++
