@@ -1,6 +1,8 @@
 -- The first tables of the PostgreSQL store, and the group role that may use
--- them. Every row but those of `tenants` belongs to a tenant, keys begin with
--- it, and rows refer to rows of the same tenant only.
+-- them. Every row but those of `tenants` belongs to a tenant, and rows refer to
+-- rows of the same tenant only. Keys end with the tenant: every statement asks
+-- for it, and of a table that was never analysed PostgreSQL would expect an
+-- index that begins with it to leave a handful of rows.
 --
 -- Row-level security is forced on every such table: a statement sees and
 -- writes the rows of the tenant that its transaction has set, whatever it
@@ -48,8 +50,8 @@ CREATE TABLE collections (
     name       text        NOT NULL,
     live_space bigint,
     created_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (tenant, id),
-    UNIQUE (tenant, name)
+    PRIMARY KEY (id, tenant),
+    UNIQUE (name, tenant)
 );
 
 -- A space is one embedding model with one chunking. 16000 dimensions are the
@@ -63,7 +65,7 @@ CREATE TABLE spaces (
     chunk_tokens  integer     NOT NULL,
     chunk_overlap integer     NOT NULL,
     created_at    timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (tenant, id),
+    PRIMARY KEY (id, tenant),
     FOREIGN KEY (tenant, collection) REFERENCES collections (tenant, id)
 );
 
@@ -86,12 +88,11 @@ CREATE TABLE documents (
     created_at     timestamptz NOT NULL DEFAULT now(),
     updated_at     timestamptz NOT NULL DEFAULT now(),
     deleted_at     timestamptz,
-    PRIMARY KEY (tenant, id),
+    PRIMARY KEY (id, tenant),
     FOREIGN KEY (tenant, collection) REFERENCES collections (tenant, id)
 );
 
-CREATE UNIQUE INDEX documents_key ON documents (tenant, collection, key) WHERE deleted_at IS NULL;
-CREATE INDEX documents_deleted ON documents (tenant, id) WHERE deleted_at IS NOT NULL;
+CREATE UNIQUE INDEX documents_key ON documents (collection, key, tenant) WHERE deleted_at IS NULL;
 
 -- A live version keeps its original while the next one is made. The space is
 -- that of the collection when the version was accepted.
@@ -107,7 +108,7 @@ CREATE TABLE versions (
     sha256     text        NOT NULL,
     media_type text        NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (tenant, document, version),
+    PRIMARY KEY (document, version, tenant),
     FOREIGN KEY (tenant, document) REFERENCES documents (tenant, id),
     FOREIGN KEY (tenant, space) REFERENCES spaces (tenant, id)
 );
@@ -128,6 +129,12 @@ CREATE TABLE passages (
     PRIMARY KEY (space, hash)
 ) PARTITION BY LIST (space);
 
+-- A row with its vector is longer than what PostgreSQL likes to have in a page,
+-- so it moves out of the row whatever may go: the content, which searches do
+-- not read, but not what they do read.
+ALTER TABLE passages ALTER tenant SET STORAGE PLAIN, ALTER hash SET STORAGE PLAIN,
+    ALTER heading_path SET STORAGE MAIN, ALTER context SET STORAGE MAIN;
+
 -- The manifest says where in a version which passage stands. It is the longest
 -- table: no foreign key checks its rows one by one. What they refer to is held
 -- by the transaction that writes them: the version by its task's lease, the
@@ -141,7 +148,7 @@ CREATE TABLE manifest (
     hash       bytea   NOT NULL,
     start_byte bigint  NOT NULL,
     end_byte   bigint  NOT NULL,
-    PRIMARY KEY (tenant, document, version, space, ordinal)
+    PRIMARY KEY (document, version, space, ordinal, tenant)
 );
 
 CREATE INDEX manifest_passage ON manifest (space, hash);
@@ -157,12 +164,12 @@ CREATE TABLE jobs (
     created_at  timestamptz NOT NULL DEFAULT now(),
     started_at  timestamptz,
     finished_at timestamptz,
-    PRIMARY KEY (tenant, id),
-    UNIQUE (tenant, document, version),
+    PRIMARY KEY (id, tenant),
+    UNIQUE (document, version, tenant),
     FOREIGN KEY (tenant, document, version) REFERENCES versions (tenant, document, version) ON DELETE CASCADE
 );
 
-CREATE INDEX jobs_state ON jobs (tenant, state, id);
+CREATE INDEX jobs_state ON jobs (state, id, tenant);
 
 -- The lease fences a task: who does not hold it writes nothing.
 CREATE TABLE tasks (
@@ -180,8 +187,8 @@ CREATE TABLE tasks (
     dispatched_at   timestamptz NOT NULL DEFAULT now(),
     error           text        NOT NULL DEFAULT '',
     progress        jsonb       NOT NULL DEFAULT '{}',
-    PRIMARY KEY (tenant, job, kind),
-    UNIQUE (tenant, document, version, kind),
+    PRIMARY KEY (job, kind, tenant),
+    UNIQUE (document, version, kind, tenant),
     FOREIGN KEY (tenant, job) REFERENCES jobs (tenant, id) ON DELETE CASCADE
 ) WITH (fillfactor = 70); -- room on the page for the many updates of progress
 
@@ -194,7 +201,7 @@ CREATE TABLE section_summaries (
     node       bytea       NOT NULL CHECK (octet_length(node) = 32),
     summary    text        NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (tenant, node)
+    PRIMARY KEY (node, tenant)
 );
 
 CREATE TABLE summaries (
@@ -204,7 +211,7 @@ CREATE TABLE summaries (
     model      text        NOT NULL,
     summary    text        NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (tenant, document, version),
+    PRIMARY KEY (document, version, tenant),
     FOREIGN KEY (tenant, document, version) REFERENCES versions (tenant, document, version) ON DELETE CASCADE
 );
 
@@ -233,10 +240,9 @@ $$;
 -- The table is made first and attached then: that stops neither readers nor
 -- writers of other spaces, as CREATE TABLE ... PARTITION OF would.
 --
--- Vectors that fit stay in the row (PLAIN), so that an exact search reads them
--- one after another instead of fetching each from the TOAST table, where texts
--- go for want of room. Longer ones are stored out of line, uncompressed, for
--- they do not compress.
+-- Vectors that fit in a page stay in the row (PLAIN), so that an exact search
+-- reads them one after another instead of fetching each from elsewhere. Longer
+-- ones go out of line as they are, for they do not compress (EXTERNAL).
 -- +goose StatementBegin
 CREATE FUNCTION add_partition(space_id bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
@@ -248,7 +254,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'tenant % has no space %', current_setting('gristmill.tenant', true), space_id;
     END IF;
-    EXECUTE format('CREATE TABLE public.%I (LIKE public.passages INCLUDING DEFAULTS INCLUDING CONSTRAINTS, '
+    EXECUTE format('CREATE TABLE public.%I (LIKE public.passages INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE, '
                    'CHECK (tenant = %L AND vector_dims(embedding) = %s))',
                    partition, space.tenant, space.dimensions);
     EXECUTE format('ALTER TABLE public.%I ALTER embedding SET STORAGE %s',

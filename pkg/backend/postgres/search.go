@@ -38,11 +38,16 @@ type found struct {
 // nearest returns the places of the nearest passages, those of one passage
 // together, in the oldest document first.
 //
-// Only `best` looks at many rows, and it looks at no text: it measures every
-// passage that stands in some visible version. The threshold is applied to
-// what is left, since it cuts off the end of the list. So is the comparison
-// with 2, the greatest distance: a vector of length 0 has no angle to any
-// other, its distance is NaN, and PostgreSQL sorts that last.
+// Only the part named best looks at many rows, and it looks at no text: it
+// measures every passage that stands in some visible version. IS TRUE, which
+// changes nothing else, has PostgreSQL look up what is IN a table made once.
+// Otherwise it makes a join of it, and for tables that have grown since they
+// were last analysed it takes one that begins anew for each passage.
+//
+// The threshold is applied to what is left, since it cuts off the end of the
+// list. So is the comparison with 2, the greatest distance: a vector of length
+// 0 has no angle to any other, its distance is NaN, and PostgreSQL sorts that
+// last.
 func nearest(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query) ([]found, error) {
 	var metadata any
 	if len(query.Metadata) > 0 {
@@ -50,37 +55,40 @@ func nearest(ctx context.Context, tx pgx.Tx, space document.Space, query documen
 	}
 	return collect(ctx, tx, scanFound, `
 		WITH visible AS MATERIALIZED (
-			SELECT d.id, v.version, d.key, v.title
+			SELECT d.id, d.live_version
 			FROM documents d
-			JOIN versions v ON v.document = d.id AND v.version = d.live_version
-			WHERE d.collection = $1 AND d.deleted_at IS NULL
+			WHERE d.collection = $1 AND d.deleted_at IS NULL AND d.live_version IS NOT NULL
 			  AND ($2 = '' OR starts_with(d.key, $2))
-			  AND ($3::jsonb IS NULL OR v.metadata @> $3)
+			  AND ($3::jsonb IS NULL OR EXISTS (
+			      SELECT FROM versions v
+			      WHERE v.document = d.id AND v.version = d.live_version AND v.metadata @> $3))
 		), best AS MATERIALIZED (
 			SELECT hash, embedding <=> $4 AS distance
 			FROM passages
 			WHERE space = $5
-			  AND hash IN (SELECT m.hash
-			               FROM manifest m
-			               JOIN visible d ON d.id = m.document AND d.version = m.version
-			               WHERE m.space = $5)
+			  AND (hash IN (SELECT m.hash
+			                FROM manifest m
+			                WHERE m.space = $5
+			                  AND ((m.document, m.version) IN (SELECT id, live_version FROM visible)) IS TRUE)) IS TRUE
 			ORDER BY distance, hash
 			LIMIT $6
 		)
 		SELECT b.hash, 1 - b.distance, p.heading_path, p.context, p.content, p.tokens,
-		       place.id, place.key, place.title, place.ordinal, place.start_byte, place.end_byte
+		       place.document, place.ordinal, place.start_byte, place.end_byte,
+		       (SELECT d.key FROM documents d WHERE d.id = place.document),
+		       (SELECT v.title FROM versions v WHERE v.document = place.document AND v.version = place.version)
 		FROM best b
 		JOIN passages p ON p.space = $5 AND p.hash = b.hash
 		CROSS JOIN LATERAL (
-			SELECT d.id, d.key, d.title, m.ordinal, m.start_byte, m.end_byte
+			SELECT m.document, m.version, m.ordinal, m.start_byte, m.end_byte
 			FROM manifest m
-			JOIN visible d ON d.id = m.document AND d.version = m.version
 			WHERE m.space = $5 AND m.hash = b.hash
-			ORDER BY d.id, m.ordinal
+			  AND ((m.document, m.version) IN (SELECT id, live_version FROM visible)) IS TRUE
+			ORDER BY m.document, m.ordinal
 			LIMIT $8
 		) AS place
 		WHERE b.distance <= 2 AND 1 - b.distance >= $7
-		ORDER BY b.distance, b.hash, place.id, place.ordinal`,
+		ORDER BY b.distance, b.hash, place.document, place.ordinal`,
 		space.Collection, query.KeyPrefix, metadata, pgvector.NewHalfVector(query.Vector), space.ID, query.Limit,
 		query.Threshold, 1+maxAlsoIn)
 }
@@ -88,7 +96,7 @@ func nearest(ctx context.Context, tx pgx.Tx, space document.Space, query documen
 func scanFound(row pgx.CollectableRow) (f found, err error) {
 	h := &f.hit
 	err = row.Scan(&f.hash, &h.Score, &h.HeadingPath, &h.Context, &h.Content, &h.Tokens,
-		&h.DocumentID, &h.Key, &h.Title, &h.Ordinal, &h.Start, &h.End)
+		&h.DocumentID, &h.Ordinal, &h.Start, &h.End, &h.Key, &h.Title)
 	return f, err
 }
 
