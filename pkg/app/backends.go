@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/seed-7a112592/gristmill/pkg/backend/blob"
 	"github.com/seed-7a112592/gristmill/pkg/backend/live"
@@ -85,8 +86,37 @@ func connect(ctx context.Context, config Config, log *slog.Logger) (*Backends, e
 		store.Close()
 		return nil, err
 	}
-	backends.close = append(backends.close, func() error { store.Close(); return nil })
+	bucket := make(chan struct{})
+	ctx, stop := context.WithCancel(ctx)
+	go func() {
+		defer close(bucket)
+		makeBucket(ctx, objects, log)
+	}()
+	backends.close = append(backends.close, func() error {
+		stop()
+		<-bucket
+		store.Close()
+		return nil
+	})
 	return backends, nil
+}
+
+// makeBucket makes the bucket if it is absent. It tries until it succeeds or
+// ctx ends: the server may come up after us.
+func makeBucket(ctx context.Context, objects *blob.S3, log *slog.Logger) {
+	const pause = 2 * time.Second
+	for {
+		err := objects.EnsureBucket(ctx)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		log.WarnContext(ctx, "no bucket for originals yet; trying again", "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
 }
 
 // Join returns backends made of the given store and objects, which stay the
@@ -117,7 +147,7 @@ func Join(config Config, store Store, objects Objects, log *slog.Logger) (*Backe
 func (b *Backends) Close() {
 	for i := len(b.close) - 1; i >= 0; i-- {
 		if err := b.close[i](); err != nil {
-			b.Log.Warn("backend not closed cleanly", "error", err)
+			b.Log.WarnContext(context.Background(), "backend not closed cleanly", "error", err)
 		}
 	}
 }
