@@ -130,9 +130,10 @@ func (b *buffer) fits(i, j, limit int) bool {
 	case tokens <= limit:
 		return true
 	default:
-		// White space at the end is not part of the passage.
-		rest := tokens - last.tokens
-		return rest < limit && rest+b.count(b.source(last.start, last.text)) <= limit
+		// White space at the end is not part of the passage. Where it has too
+		// few bytes to make the difference, counting again is not worth it.
+		rest, space := tokens-last.tokens, int(last.end-last.text)
+		return rest < limit && tokens-limit <= space+4 && rest+b.count(b.source(last.start, last.text)) <= limit
 	}
 }
 
