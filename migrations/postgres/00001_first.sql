@@ -234,8 +234,8 @@ $$;
 
 -- add_partition makes the partition of passages for a space of the current
 -- tenant. Spaces are made at run time by the application, which owns nothing,
--- so this runs as the owner: row-level security on spaces, which is forced on
--- the owner too, says whether the space is the caller's.
+-- so this runs as the owner. That may be a superuser, whom no policy binds: the
+-- statement itself says whose space it must be.
 --
 -- The table is made first and attached then: that stops neither readers nor
 -- writers of other spaces, as CREATE TABLE ... PARTITION OF would.
@@ -250,7 +250,8 @@ DECLARE
     space     public.spaces;
     partition text := format('passages_%s', space_id);
 BEGIN
-    SELECT * INTO space FROM public.spaces WHERE id = space_id;
+    SELECT * INTO space FROM public.spaces
+    WHERE id = space_id AND tenant = nullif(current_setting('gristmill.tenant', true), '');
     IF NOT FOUND THEN
         RAISE EXCEPTION 'tenant % has no space %', current_setting('gristmill.tenant', true), space_id;
     END IF;

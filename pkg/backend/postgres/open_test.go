@@ -40,6 +40,16 @@ func newDatabase(t testing.TB) database {
 	return database{owner: owner, app: app.String(), role: role}
 }
 
+func (d database) password(t testing.TB) string {
+	t.Helper()
+	app, err := url.Parse(d.app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, _ := app.User.Password()
+	return password
+}
+
 // migrate brings the database up to date and adds the second tenant.
 func (d database) migrate(t testing.TB) {
 	t.Helper()

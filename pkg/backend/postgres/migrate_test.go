@@ -1,0 +1,161 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
+	"github.com/seed-7a112592/gristmill/pkg/backend/storetest"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+func TestMigrateTwiceAndAtOnce(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	var group sync.WaitGroup
+	errs := make([]error, 4)
+	for i := range errs {
+		group.Go(func() {
+			errs[i] = postgres.Migrate(t.Context(), postgres.MigrateConfig{OwnerURL: d.owner, AppURL: d.app, Log: logger(t)})
+		})
+	}
+	group.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, d.open(t))
+
+	// Again, with another password: the tables stay as they are.
+	app, err := url.Parse(d.app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app.User = url.UserPassword(d.role, "a nëw 'pass\\word%")
+	d.app = app.String()
+	if err := postgres.Migrate(t.Context(), postgres.MigrateConfig{OwnerURL: d.owner, AppURL: d.app, Log: logger(t)}); err != nil {
+		t.Fatal(err)
+	}
+	s := d.open(t)
+	list, err := s.Documents(tenant.With(t.Context(), tenant.Default), document.DocumentFilter{}, document.Page{Limit: 10})
+	if err != nil || len(list.Items) != 1 {
+		t.Errorf("after migrating again: got %d documents, %v", len(list.Items), err)
+	}
+
+	got, err := postgres.ReadStatus(t.Context(), d.app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := postgres.Status{Role: d.role, Member: true, Version: got.Wanted, Wanted: got.Wanted}
+	if diff := cmp.Diff(want, got); diff != "" || got.Wanted < 1 || got.Problem() != nil {
+		t.Errorf("status, problem %v (-want +got):\n%s", got.Problem(), diff)
+	}
+}
+
+func TestMigrateRefusals(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	as := func(user, password string) string {
+		address, err := url.Parse(d.owner)
+		if err != nil {
+			t.Fatal(err)
+		}
+		address.User = url.UserPassword(user, password)
+		return address.String()
+	}
+	execute(t, d.owner, "CREATE ROLE "+d.role+"_super SUPERUSER")
+	execute(t, d.owner, "CREATE ROLE "+d.role+"_bypass BYPASSRLS")
+	t.Cleanup(func() { execute(t, d.owner, "DROP ROLE "+d.role+"_super, "+d.role+"_bypass") })
+	for name, test := range map[string]struct {
+		owner, app string
+		want       string // in the error
+	}{
+		"same user":            {d.owner, d.owner, "both the role"},
+		"superuser":            {d.owner, as(d.role+"_super", "hunter2"), "is a superuser"},
+		"bypasses":             {d.owner, as(d.role+"_bypass", "hunter2"), "bypasses row-level security"},
+		"owner's URL":          {"postgres://u:hunter2@[::1:5432/d", d.app, "owner: database URL does not parse"},
+		"application's URL":    {d.owner, "postgres://u:hunter2%zz@h/d", "application: database URL does not parse"},
+		"owner's bad password": {as("postgres", "hunter2"), d.app, "password authentication failed"},
+		"unreachable":          {"postgres://u:hunter2@127.0.0.1:1/d", d.app, "cannot be used at the moment"},
+	} {
+		err := postgres.Migrate(t.Context(), postgres.MigrateConfig{OwnerURL: test.owner, AppURL: test.app, Log: logger(t)})
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want an error with %q", name, err, test.want)
+		}
+		if err != nil && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: the error shows a password: %v", name, err)
+		}
+	}
+	if _, err := postgres.Open(t.Context(), postgres.Config{URL: "postgres://u:hunter2%zz@h/d"}); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("open: got %v, want an error without the password", err)
+	}
+}
+
+// Connections that would not keep promise 6, or fail at the first statement,
+// are refused with what to do about it.
+func TestOpenRefusesUnfitRolesAndSchemas(t *testing.T) {
+	t.Parallel()
+	fresh := newDatabase(t)
+	execute(t, fresh.owner, "CREATE ROLE "+fresh.role+" LOGIN PASSWORD '"+fresh.password(t)+"'")
+	ready := newDatabase(t)
+	ready.migrate(t)
+	for _, test := range []struct {
+		name   string
+		change string // by the owner of ready
+		undo   string
+		url    string
+		want   string // in the error
+		wait   bool
+	}{
+		{"not migrated", "SELECT 1", "SELECT 1", fresh.app, "run `gristmill migrate`", true},
+		{"old schema", "UPDATE goose_db_version SET version_id = 0", "UPDATE goose_db_version SET version_id = 1", ready.app, "at version 0 and this program needs version 1: run `gristmill migrate`", true},
+		{"superuser", "SELECT 1", "SELECT 1", ready.owner, "is a superuser", false},
+		{"bypass", "ALTER ROLE " + ready.role + " BYPASSRLS", "ALTER ROLE " + ready.role + " NOBYPASSRLS", ready.app, "bypasses row-level security", false},
+		{"owner", "ALTER TABLE documents OWNER TO " + ready.role, "ALTER TABLE documents OWNER TO CURRENT_USER", ready.app, "owns the tables", false},
+	} {
+		execute(t, ready.owner, test.change)
+		s, err := postgres.Open(t.Context(), postgres.Config{URL: test.url, Log: logger(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, list := s.Documents(tenant.With(t.Context(), tenant.Default), document.DocumentFilter{}, document.Page{Limit: 1})
+		for call, err := range map[string]error{"ping": s.Ping(t.Context()), "list": list} {
+			if err == nil || !strings.Contains(err.Error(), test.want) || fault.Is(err, fault.Unavailable) != test.wait {
+				t.Errorf("%s: %s: got %v, want an error with %q", test.name, call, err, test.want)
+			}
+		}
+		s.Close()
+		execute(t, ready.owner, test.undo)
+	}
+	s := ready.open(t)
+	if err := s.Ping(context.Background()); err != nil {
+		t.Errorf("once all is undone: %v", err)
+	}
+	// What happens to the role of connections that are open already shows, too.
+	execute(t, ready.owner, "ALTER ROLE "+ready.role+" BYPASSRLS")
+	if err := s.Ping(context.Background()); err == nil {
+		t.Error("ping on an open connection did not see that its role bypasses row-level security")
+	}
+}
+
+func TestEnsureCollectionRefusesImpossibleDimensions(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	ctx := tenant.With(t.Context(), storetest.Other)
+	for _, dimensions := range []int{-1, 0, 16001} {
+		_, err := s.EnsureCollection(ctx, "c", document.Model{Name: "m", Dimensions: dimensions}, document.Chunking{Tokens: 1})
+		if !fault.Is(err, fault.BadRequest) {
+			t.Errorf("%d dimensions: got %v, want a bad request", dimensions, err)
+		}
+	}
+	if _, err := s.Collection(ctx, "c"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("the collection: got %v, want it not found", err)
+	}
+}

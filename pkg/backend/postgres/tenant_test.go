@@ -1,0 +1,196 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
+	"github.com/seed-7a112592/gristmill/pkg/backend/storetest"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+const insufficientPrivilege = "42501" // also what row-level security refuses
+
+// Promise 6. The tables are those of the catalogue, so that one which is added
+// without row-level security fails here; partitions are asked as well.
+func TestDatabaseKeepsTenantsApart(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.migrate(t)
+	fill(t, d.open(t))
+	conn := connect(t, d.app)
+	t.Cleanup(func() { conn.Close(context.Background()) })
+
+	nobodys := map[string]bool{"tenants": true, "goose_db_version": true}
+	partitions := 0
+	for _, table := range tablesOf(t, conn) {
+		if nobodys[table.name] {
+			continue
+		}
+		if !table.forced {
+			t.Errorf("%s: row-level security is not enabled and forced", table.name)
+		}
+		for _, other := range []string{"", storetest.Other} {
+			n, err := count(conn, other, table)
+			if table.partition && sqlState(err) == insufficientPrivilege {
+				continue // it is reached by way of its parent only
+			}
+			if err != nil || n != 0 {
+				t.Errorf("%s: tenant %q, without a filter, sees %d rows of another, %v", table.name, other, n, err)
+			}
+		}
+		if table.partition {
+			partitions++
+			continue
+		}
+		if n, err := count(conn, tenant.Default, table); err != nil || n == 0 {
+			t.Errorf("%s: its own tenant sees %d rows, %v; without any this test shows nothing", table.name, n, err)
+		}
+		for _, other := range []string{"", storetest.Other} {
+			if err := copyRow(conn, other, table); sqlState(err) != insufficientPrivilege {
+				t.Errorf("%s: tenant %q adds a row for another: got %v, want it refused", table.name, other, err)
+			}
+		}
+	}
+	if partitions == 0 {
+		t.Error("there is no partition: this test shows nothing about them")
+	}
+}
+
+// fill has a row in every table, for the default tenant.
+func fill(t *testing.T, s *postgres.Store) {
+	t.Helper()
+	ctx := tenant.With(t.Context(), tenant.Default)
+	c, err := s.EnsureCollection(ctx, "c", document.Model{Name: "m", Dimensions: 2}, document.Chunking{Tokens: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted, err := s.Accept(ctx, document.Upload{Collection: c, Key: "k", Object: "o"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	work := map[document.TaskKind]document.Work{}
+	for _, kind := range document.TaskKinds {
+		work[kind], err = s.Claim(ctx, document.TaskRef{Document: accepted.Document.ID, Version: 1, Kind: kind}, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	hash := document.HashText("text")
+	if err := errors.Join(
+		s.Write(ctx, work[document.Knowledge], document.Batch{
+			New:    []document.Embedded{{Hash: hash, Content: "text", Vector: []float32{1, 0}}},
+			Places: []document.Place{{Hash: hash, End: 4}},
+		}, document.KnowledgeProgress{}),
+		s.SaveSectionSummary(ctx, work[document.Summarise], hash, "summary", document.SummaryProgress{}),
+		s.FinishSummary(ctx, work[document.Summarise], document.Summary{Summary: "summary"}, document.SummaryProgress{}),
+	); err != nil {
+		t.Fatal(err)
+	}
+}
+
+type table struct {
+	name      string
+	forced    bool // row-level security applies, to the owner too
+	partition bool
+}
+
+func (t table) quoted() string { return pgx.Identifier{t.name}.Sanitize() }
+
+func tablesOf(t *testing.T, conn *pgx.Conn) []table {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), `
+		SELECT relname, relrowsecurity AND relforcerowsecurity, relispartition
+		FROM pg_class
+		WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (t table, err error) {
+		return t, row.Scan(&t.name, &t.forced, &t.partition)
+	})
+	if err != nil || len(tables) < 10 {
+		t.Fatalf("got %d tables, %v", len(tables), err)
+	}
+	return tables
+}
+
+// count says how many rows of a table a tenant sees, "" being none.
+func count(conn *pgx.Conn, tenant string, table table) (n int, err error) {
+	return n, asTenant(conn, tenant, func(ctx context.Context, tx pgx.Tx) error {
+		return tx.QueryRow(ctx, "SELECT count(*) FROM "+table.quoted()).Scan(&n)
+	})
+}
+
+// copyRow adds a row of the default tenant to a table, in another's name.
+func copyRow(conn *pgx.Conn, as string, table table) error {
+	var row string
+	if err := asTenant(conn, tenant.Default, func(ctx context.Context, tx pgx.Tx) error {
+		return tx.QueryRow(ctx, fmt.Sprintf("SELECT to_jsonb(t)::text FROM %s t LIMIT 1", table.quoted())).Scan(&row)
+	}); err != nil {
+		return err
+	}
+	return asTenant(conn, as, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, fmt.Sprintf("INSERT INTO %[1]s OVERRIDING SYSTEM VALUE SELECT * FROM jsonb_populate_record(NULL::%[1]s, $1::text::jsonb)", table.quoted()), row)
+		return err
+	})
+}
+
+// asTenant runs fn in a transaction that is rolled back.
+func asTenant(conn *pgx.Conn, tenant string, fn func(ctx context.Context, tx pgx.Tx) error) error {
+	ctx := context.Background()
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback(ctx)
+	if tenant != "" {
+		if _, err := tx.Exec(ctx, "SELECT set_config('gristmill.tenant', $1, true)", tenant); err != nil {
+			return err
+		}
+	}
+	return fn(ctx, tx)
+}
+
+func sqlState(err error) string {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return e.Code
+	}
+	return ""
+}
+
+// Partitions are made with the owner's rights: nobody may make one for a space
+// that is not the current tenant's.
+func TestPartitionsAreMadeForOwnSpacesOnly(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.migrate(t)
+	fill(t, d.open(t))
+	conn := connect(t, d.app)
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	if err := asTenant(conn, tenant.Default, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "SELECT add_partition(id + 1000) FROM spaces")
+		return err
+	}); sqlState(err) != "P0001" {
+		t.Errorf("no such space: got %v, want it refused", err)
+	}
+	var space int64
+	if err := asTenant(conn, tenant.Default, func(ctx context.Context, tx pgx.Tx) error {
+		return tx.QueryRow(ctx, "SELECT id FROM spaces").Scan(&space)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := asTenant(conn, storetest.Other, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "SELECT add_partition($1)", space)
+		return err
+	}); sqlState(err) != "P0001" {
+		t.Errorf("another tenant's space: got %v, want it refused", err)
+	}
+}

@@ -1,0 +1,122 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+var errTest = errors.New("test")
+
+func TestTransactionsRefuseToRunForNobody(t *testing.T) {
+	t.Parallel()
+	s := &postgres.Store{} // without connections: it must not get that far
+	for name, ctx := range map[string]context.Context{
+		"no tenant":         t.Context(),
+		"ill-formed tenant": tenant.With(t.Context(), "a', true); DROP TABLE documents; --"),
+	} {
+		if err := s.InTenant(ctx, func(pgx.Tx) error { return errTest }); err == nil || errors.Is(err, errTest) {
+			t.Errorf("%s: got %v, want it refused", name, err)
+		}
+	}
+}
+
+// Whatever becomes of a transaction, the next user of its connection finds
+// neither its tenant nor, unless it was committed, its rows.
+func TestTransactionsLeaveNothingBehind(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	ctx := tenant.With(t.Context(), tenant.Default)
+	insert := func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "INSERT INTO section_summaries (node, summary) VALUES (sha256($1), '')", []byte(t.Name()))
+		return err
+	}
+	for _, test := range []struct {
+		name string
+		fn   func(tx pgx.Tx) error
+		kept int // rows
+	}{
+		{"error", func(tx pgx.Tx) error { return errors.Join(insert(tx), errTest) }, 0},
+		{"panic", func(tx pgx.Tx) error { panic(insert(tx)) }, 0},
+		{"failing statement", func(tx pgx.Tx) error { _, err := tx.Exec(ctx, "SELECT 1/0"); return err }, 0},
+		{"lost connection", func(tx pgx.Tx) error {
+			return errors.Join(insert(tx), tx.Conn().Close(context.Background()), errTest)
+		}, 0},
+		{"commit", insert, 1},
+	} {
+		func() {
+			defer func() { _ = recover() }()
+			if err := s.InTenant(ctx, test.fn); (err == nil) != (test.kept > 0) {
+				t.Errorf("%s: got %v", test.name, err)
+			}
+		}()
+		var left string
+		if err := s.OnConnection(ctx, "SELECT coalesce(current_setting('gristmill.tenant', true), '')", &left); err != nil || left != "" {
+			t.Errorf("%s: the next user of the connection is tenant %q, %v", test.name, left, err)
+		}
+		var rows int
+		if err := s.InTenant(ctx, func(tx pgx.Tx) error {
+			return tx.QueryRow(ctx, "SELECT count(*) FROM section_summaries").Scan(&rows)
+		}); err != nil || rows != test.kept {
+			t.Errorf("%s: %d rows are there, want %d; %v", test.name, rows, test.kept, err)
+		}
+	}
+}
+
+func TestUnreachableDatabaseIsUnavailable(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.migrate(t)
+	s := d.open(t)
+	ctx := tenant.With(t.Context(), tenant.Default)
+	if err := s.Ping(ctx); err != nil {
+		t.Fatal(err)
+	}
+
+	// Killed in the middle of a transaction, and once more between two.
+	err := s.InTenant(ctx, func(tx pgx.Tx) error {
+		var pid int
+		if err := tx.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid); err != nil {
+			return err
+		}
+		execute(t, d.owner, "SELECT pg_terminate_backend($1, 5000)", pid)
+		_, err := tx.Exec(ctx, "SELECT 1")
+		return err
+	})
+	if err == nil {
+		t.Fatal("a statement succeeded on a killed connection")
+	}
+	if _, err := s.Documents(ctx, document.DocumentFilter{}, document.Page{Limit: 1}); err != nil {
+		t.Errorf("a new connection: %v", err)
+	}
+
+	execute(t, d.owner, "ALTER ROLE "+d.role+" CONNECTION LIMIT 0")
+	execute(t, d.owner, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1", d.role)
+	_, err = s.Documents(ctx, document.DocumentFilter{}, document.Page{Limit: 1})
+	wantUnavailable(t, err)
+	wantUnavailable(t, s.Ping(ctx))
+
+	nowhere, err := postgres.Open(ctx, postgres.Config{URL: "postgres://u:hunter2@127.0.0.1:1/d", Log: logger(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nowhere.Close()
+	wantUnavailable(t, nowhere.Ping(ctx))
+	_, err = nowhere.Tenants(ctx)
+	wantUnavailable(t, err)
+}
+
+func wantUnavailable(t *testing.T, err error) {
+	t.Helper()
+	if !fault.Is(err, fault.Unavailable) || fault.As(err).RetryAfter < time.Second {
+		t.Errorf("got %v, want it unavailable, with a time to wait", err)
+	}
+}
