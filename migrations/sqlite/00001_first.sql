@@ -141,7 +141,7 @@ CREATE TABLE tasks (
     FOREIGN KEY (tenant, document, version) REFERENCES jobs (tenant, document, version) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX tasks_unended ON tasks (tenant, state) WHERE state IN ('queued', 'running', 'waiting');
+CREATE INDEX tasks_unended ON tasks (tenant, dispatched_at) WHERE state IN ('queued', 'running', 'waiting');
 
 -- A section's summary is kept under the hash of what was summarised, so it
 -- outlives versions.

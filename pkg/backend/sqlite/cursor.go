@@ -34,15 +34,9 @@ func decodeCursor(list, cursor string, place any) error {
 		return nil
 	}
 	text, err := base64.RawURLEncoding.DecodeString(cursor)
-	if err == nil {
-		after, ours := strings.CutPrefix(string(text), list+"\n")
-		if !ours {
-			return fault.New(fault.BadRequest, "the cursor is not one of this list: list from the start")
-		}
-		err = json.Unmarshal([]byte(after), place)
-	}
-	if err != nil {
-		return fault.Wrap(fault.BadRequest, err, "the cursor is not one of this list: list from the start")
+	after, ours := strings.CutPrefix(string(text), list+"\n")
+	if err != nil || !ours || json.Unmarshal([]byte(after), place) != nil {
+		return fault.New(fault.BadRequest, "the cursor is not one of this list: list from the start")
 	}
 	return nil
 }

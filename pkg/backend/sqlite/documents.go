@@ -32,7 +32,7 @@ func newestDocument(ctx context.Context, tx transaction, id uuid.UUID) (document
 // Documents lists documents, newest first.
 func (s *Store) Documents(ctx context.Context, filter document.DocumentFilter, page document.Page) (list document.List[document.Document], err error) {
 	defer describe(&err, "list documents")
-	var before uuid.UUID
+	before := uuid.Max
 	if err := decodeCursor("documents", page.Cursor, &before); err != nil {
 		return list, err
 	}
@@ -43,9 +43,9 @@ func (s *Store) Documents(ctx context.Context, filter document.DocumentFilter, p
 			  AND (?2 = '' OR c.name = ?2)
 			  AND substr(d.key, 1, length(?3)) = ?3
 			  AND (?4 = '' OR d.state = ?4)
-			  AND (?5 = '' OR d.id < ?6)
+			  AND d.id < ?5
 			ORDER BY d.id DESC
-			LIMIT ?7`, tx.tenant, filter.Collection, filter.KeyPrefix, filter.State, page.Cursor, before, page.Limit+1)
+			LIMIT ?6`, tx.tenant, filter.Collection, filter.KeyPrefix, filter.State, before, page.Limit+1)
 		documents, err := collect(rows, err, scanDocument)
 		if err != nil {
 			return err

@@ -31,7 +31,7 @@ func (s *Store) Job(ctx context.Context, id uuid.UUID) (job document.Job, err er
 // Jobs lists jobs, newest first.
 func (s *Store) Jobs(ctx context.Context, filter document.JobFilter, page document.Page) (list document.List[document.Job], err error) {
 	defer describe(&err, "list jobs")
-	var before uuid.UUID
+	before := uuid.Max
 	if err := decodeCursor("jobs", page.Cursor, &before); err != nil {
 		return list, err
 	}
@@ -41,10 +41,10 @@ func (s *Store) Jobs(ctx context.Context, filter document.JobFilter, page docume
 			  AND (?2 = '' OR j.state = ?2)
 			  AND (?3 = '' OR c.name = ?3)
 			  AND (?4 = ?5 OR j.document = ?4)
-			  AND (?6 = '' OR j.id < ?7)
+			  AND j.id < ?6
 			ORDER BY j.id DESC
-			LIMIT ?8`, tx.tenant, filter.State, filter.Collection, filter.Document, uuid.Nil,
-			page.Cursor, before, page.Limit+1)
+			LIMIT ?7`, tx.tenant, filter.State, filter.Collection, filter.Document, uuid.Nil,
+			before, page.Limit+1)
 		jobs, err := collect(rows, err, scanJob)
 		if err != nil {
 			return err

@@ -29,7 +29,7 @@ func (s *Store) Known(ctx context.Context, space document.Space, hashes []docume
 		rows, err := tx.QueryContext(ctx, `
 			SELECT p.hash
 			FROM json_each(?3) wanted
-			JOIN passages p ON p.tenant = ?1 AND p.space = ?2 AND p.hash = unhex(wanted.value)
+			CROSS JOIN passages p ON p.tenant = ?1 AND p.space = ?2 AND p.hash = unhex(wanted.value)
 			ORDER BY wanted.key`, tx.tenant, space.ID, wanted)
 		known, err = collect(rows, err, scanHash)
 		return err
@@ -43,8 +43,8 @@ func copyPassages(ctx context.Context, tx transaction, space document.Space, wan
 		INSERT INTO passages (tenant, space, hash, created_at, tokens, embedding, heading_path, context, content)
 		SELECT p.tenant, ?2, p.hash, ?6, p.tokens, p.embedding, p.heading_path, p.context, p.content
 		FROM json_each(?3) wanted
-		JOIN spaces s   ON s.tenant = ?1 AND s.id <> ?2 AND s.model = ?4 AND s.dimensions = ?5
-		JOIN passages p ON p.tenant = ?1 AND p.space = s.id AND p.hash = unhex(wanted.value)
+		CROSS JOIN spaces s   ON s.tenant = ?1 AND s.id <> ?2 AND s.model = ?4 AND s.dimensions = ?5
+		CROSS JOIN passages p ON p.tenant = ?1 AND p.space = s.id AND p.hash = unhex(wanted.value)
 		WHERE true
 		ON CONFLICT (tenant, space, hash) DO NOTHING`,
 		tx.tenant, space.ID, wanted, space.Model.Name, space.Model.Dimensions, tx.now)
@@ -195,7 +195,8 @@ func encodeVector(vector []float32, model document.Model) ([]byte, error) {
 	return blob, nil
 }
 
-// hashList returns the hashes as json_each reads them.
+// hashList returns the hashes as json_each reads them. Tables follow it in a
+// CROSS JOIN, which SQLite takes in that order: one look-up for each hash.
 func hashList(hashes []document.Hash) (string, error) {
 	list := make([]string, len(hashes))
 	for i, hash := range hashes {

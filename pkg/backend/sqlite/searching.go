@@ -31,6 +31,8 @@ func (s *Store) Nearest(ctx context.Context, space document.Space, query documen
 	err = s.read(ctx, func(tx transaction) error {
 		// The documents are narrowed first, then every vector that stands in
 		// one of them is compared, and only the texts of the nearest are read.
+		// CROSS JOIN and NOT INDEXED keep SQLite to that: it looks up the live
+		// versions' places, then passages by id, in the order of the file.
 		// A vector without a direction has a NULL score, which comes last and
 		// is below any threshold. A row is a place; a passage's are together.
 		rows, err := tx.QueryContext(ctx, `
@@ -43,10 +45,10 @@ func (s *Store) Nearest(ctx context.Context, space document.Space, query documen
 				  AND (?5 = '' OR json_contains(v.metadata, ?5))
 			), nearest AS MATERIALIZED (
 				SELECT id, hash, max(-1.0, min(1.0, 1.0 - vec_distance_cosine(embedding, ?6))) AS score
-				FROM passages
+				FROM passages NOT INDEXED
 				WHERE tenant = ?1 AND space = ?3 AND id IN (
 					SELECT m.passage FROM live l
-					JOIN manifest m ON m.tenant = ?1 AND m.document = l.document AND m.version = l.version)
+					CROSS JOIN manifest m ON m.tenant = ?1 AND m.document = l.document AND m.version = l.version)
 				ORDER BY score DESC, hash
 				LIMIT ?7
 			), places AS (

@@ -17,7 +17,7 @@ func (s *Store) SectionSummaries(ctx context.Context, nodes []document.Hash) (su
 		rows, err := tx.QueryContext(ctx, `
 			SELECT s.node, s.summary
 			FROM json_each(?2) wanted
-			JOIN section_summaries s ON s.tenant = ?1 AND s.node = unhex(wanted.value)`, tx.tenant, wanted)
+			CROSS JOIN section_summaries s ON s.tenant = ?1 AND s.node = unhex(wanted.value)`, tx.tenant, wanted)
 		if err != nil {
 			return err
 		}
