@@ -36,7 +36,7 @@ func checkLaws(t *testing.T, src string, opt Options, all []Passage) {
 	t.Helper()
 	count, limit := opt.Count, opt.Tokens
 	if count == nil {
-		count = countTokens
+		count = cl100k().count // the tokenizer itself
 	}
 	if limit == 0 {
 		limit = defaultTokens
