@@ -40,7 +40,7 @@ func NewClient(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = dialTimeout, ioTimeout, ioTimeout
+	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = dialTimeout, callTimeout, callTimeout
 	shared := sharedRedis{opt.MakeRedisClient()}
 	c := &Client{redis: shared, inspector: asynq.NewInspector(shared)}
 	c.asynq.Store(asynq.NewClient(shared))
@@ -63,9 +63,8 @@ const noTimeout = 10 * 365 * 24 * time.Hour
 
 // Enqueue has each task delivered as soon as a worker is free. A task that the
 // queue already holds, at work or waiting for its time, is left as it is. When
-// Redis cannot be reached it says fault.Unavailable after about two seconds at
-// most, some tasks may have been enqueued, and enqueueing all of them again is
-// harmless.
+// Redis cannot be reached it says fault.Unavailable within about a second; some
+// may have been enqueued then, and enqueueing all of them again is harmless.
 func (c *Client) Enqueue(ctx context.Context, refs ...document.TaskRef) error {
 	for _, ref := range refs {
 		task, err := encode(ref)

@@ -84,7 +84,7 @@ func TestUnreachableRedis(t *testing.T) {
 				if f == nil || f.Kind != fault.Unavailable || f.RetryAfter <= 0 {
 					t.Errorf("%s = %v, want %s with a time to come again", call, f, fault.Unavailable)
 				}
-				if took := time.Since(start); took > 5*time.Second {
+				if took := time.Since(start); took > 2*time.Second {
 					t.Errorf("%s took %s", call, took)
 				}
 			}

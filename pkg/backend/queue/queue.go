@@ -19,11 +19,10 @@ import (
 )
 
 const (
-	// Redis is near, or is as good as down: asynq sends a command up to four
-	// times before it gives up.
 	dialTimeout = time.Second
-	ioTimeout   = time.Second
-	callTimeout = 2 * time.Second
+	// callTimeout bounds what a caller waits for. asynq by itself dials up to
+	// twenty times before it gives up.
+	callTimeout = time.Second
 	// retryAfter is what callers are told when Redis cannot be reached.
 	retryAfter = 5 * time.Second
 )

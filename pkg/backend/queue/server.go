@@ -23,7 +23,7 @@ const (
 	cancelGrace = 5 * time.Second
 	// closeTimeout is how long asynq may take to stop, and to close, which it
 	// does at once unless Redis hangs.
-	closeTimeout = 2 * cancelGrace
+	closeTimeout = 3 * time.Second
 	// panicDelay is the wait before a task whose handler panicked comes again.
 	panicDelay = 10 * time.Second
 	// roundUp makes up for asynq's keeping times in whole seconds, rounded down.
@@ -61,7 +61,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if cfg.Concurrency < 1 {
 		return nil, fmt.Errorf("queue %s: concurrency is %d, want 1 or more", cfg.Kind, cfg.Concurrency)
 	}
-	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = dialTimeout, ioTimeout, ioTimeout
+	opt.DialTimeout = dialTimeout
 	opt.PoolSize = cfg.Concurrency + 10 // each handler's end, and asynq's own loops
 	return &Server{cfg: cfg, redis: opt}, nil
 }
@@ -110,8 +110,8 @@ func (s *Server) Run(ctx context.Context, handle Handler) error {
 		}
 	}
 	cancel()
-	if closed := begin(server.Shutdown); !within(closeTimeout, closed) {
-		log.WarnContext(ctx, "redis does not answer; leaving its connections open", "waited", closeTimeout)
+	if closed := begin(server.Shutdown); !within(cancelGrace+closeTimeout, closed) {
+		log.WarnContext(ctx, "redis does not answer; leaving its connections open")
 	}
 	return nil
 }
