@@ -12,7 +12,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := app.Main(ctx, os.Environ(), os.Stderr, app.RunAPI)
+	status := app.Main(ctx, os.Environ(), os.Stderr, app.RunAPI, app.Guarded)
 	stop()
 	os.Exit(status)
 }

@@ -65,11 +65,13 @@ var (
 	foreignPrefixes = []string{"GRISTMILL_TEST_", "GRISTMILL_SERVICES_"}
 )
 
+// Check reports what a program cannot work with in a configuration.
+type Check func(Config) []error
+
 // Load reads the configuration out of an environment as os.Environ gives it.
 // Names that are not known, values that do not parse or make no sense, and
-// those of the required names (without prefix) that are missing are all
-// reported together.
-func Load(environ []string, required ...string) (Config, error) {
+// whatever the checks report are all reported together.
+func Load(environ []string, checks ...Check) (Config, error) {
 	values := make(map[string]string, len(environ))
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
@@ -83,13 +85,11 @@ func Load(environ []string, required ...string) (Config, error) {
 	if err := env.ParseWithOptions(&config, env.Options{Environment: values, Prefix: prefix}); err != nil {
 		problems = append(problems, parseProblems(err)...)
 	}
-	for _, name := range required {
-		if values[prefix+name] == "" {
-			problems = append(problems, fmt.Errorf("%s%s is not set: %s", prefix, name, documentation(name)))
-		}
-	}
 	config.setDefaults()
 	problems = append(problems, config.check()...)
+	for _, check := range checks {
+		problems = append(problems, check(config)...)
+	}
 	if len(problems) > 0 {
 		return Config{}, fmt.Errorf("configuration: %w", errors.Join(problems...))
 	}
@@ -168,10 +168,25 @@ func (c *Config) check() []error {
 	if c.SummaryModel != "" && !c.hasProvider() && c.SummaryBaseURL == "" && c.SummaryAPIKey == "" {
 		problems = append(problems, fmt.Errorf("%[1]sSUMMARY_MODEL is %[2]s, which needs a provider: set %[1]sSUMMARY_BASE_URL, %[1]sSUMMARY_API_KEY or both", prefix, c.SummaryModel))
 	}
-	if c.APIKey == "" && !isLoopback(c.Addr) {
-		problems = append(problems, fmt.Errorf("%[1]sADDR is %[2]s, which others can reach: set %[1]sAPI_KEY, or listen on 127.0.0.1", prefix, c.Addr))
-	}
 	return problems
+}
+
+// Servers reports what is missing to reach the real servers.
+func Servers(c Config) []error {
+	return missing(c, "DATABASE_URL", "REDIS_URL", "S3_ENDPOINT", "S3_ACCESS_KEY", "S3_SECRET_KEY")
+}
+
+// Owner reports what is missing to migrate the database.
+func Owner(c Config) []error {
+	return missing(c, "MIGRATE_DATABASE_URL", "DATABASE_URL")
+}
+
+// Guarded reports an API that others can reach and that asks for no key.
+func Guarded(c Config) []error {
+	if c.APIKey != "" || isLoopback(c.Addr) {
+		return nil
+	}
+	return []error{fmt.Errorf("%[1]sADDR is %[2]s, which others can reach: set %[1]sAPI_KEY, or listen on 127.0.0.1", prefix, c.Addr)}
 }
 
 // isLoopback reports whether a listener on addr can be reached from this

@@ -18,7 +18,7 @@ func TestLoadReportsEverythingTogether(t *testing.T) {
 		"GRISTMILL_KEY=fine",
 		"GRISTMILL_TEST_REDIS_URL=fine",
 		"UNRELATED=fine",
-	}, "DATABASE_URL", "REDIS_URL")
+	}, app.Servers, app.Guarded)
 	if err == nil {
 		t.Fatal("taken without complaint")
 	}
@@ -53,17 +53,24 @@ func TestLoadDefaults(t *testing.T) {
 	}
 }
 
+func TestWorkersNeedNoKey(t *testing.T) {
+	t.Parallel()
+	if _, err := app.Load([]string{"GRISTMILL_ADDR=0.0.0.0:8080"}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLoadNeedsAKeyOnlyBeyondLoopback(t *testing.T) {
 	t.Parallel()
 	for addr, free := range map[string]bool{
 		"127.0.0.1:0": true, "localhost:80": true, "[::1]:80": true,
 		":8080": false, "0.0.0.0:80": false, "10.0.0.1:80": false, "example:80": false,
 	} {
-		_, err := app.Load([]string{"GRISTMILL_ADDR=" + addr})
+		_, err := app.Load([]string{"GRISTMILL_ADDR=" + addr}, app.Guarded)
 		if (err == nil) != free {
 			t.Errorf("without a key on %s: %v", addr, err)
 		}
-		if _, err := app.Load([]string{"GRISTMILL_ADDR=" + addr, "GRISTMILL_API_KEY=k"}); err != nil {
+		if _, err := app.Load([]string{"GRISTMILL_ADDR=" + addr, "GRISTMILL_API_KEY=k"}, app.Guarded); err != nil {
 			t.Errorf("with a key on %s: %v", addr, err)
 		}
 	}

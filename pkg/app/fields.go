@@ -1,7 +1,10 @@
 package app
 
 import (
+	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 )
 
 // Field documents one name of the configuration.
@@ -22,12 +25,14 @@ func Fields() []Field {
 	return fields
 }
 
-// documentation returns what the name without prefix is for.
-func documentation(name string) string {
-	for _, field := range Fields() {
-		if field.Name == prefix+name {
-			return field.Doc
+// missing reports those of the names (without prefix) that are not set.
+func missing(c Config, names ...string) []error {
+	value := reflect.ValueOf(c)
+	var problems []error
+	for i, field := range Fields() {
+		if slices.Contains(names, strings.TrimPrefix(field.Name, prefix)) && value.Field(i).IsZero() {
+			problems = append(problems, fmt.Errorf("%s is not set: %s", field.Name, field.Doc))
 		}
 	}
-	return "no such name"
+	return problems
 }

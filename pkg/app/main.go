@@ -10,9 +10,6 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
 
-// Needed lists the names that a process on real servers cannot do without.
-var Needed = []string{"DATABASE_URL", "REDIS_URL", "S3_ENDPOINT", "S3_ACCESS_KEY", "S3_SECRET_KEY"}
-
 // The exit statuses of a process.
 const (
 	exitDone   = 0
@@ -20,10 +17,11 @@ const (
 	exitUsage  = 2 // the configuration cannot be used
 )
 
-// Main reads the configuration, sets up the log and runs a program until ctx
-// ends. It returns the process's exit status.
-func Main(ctx context.Context, environ []string, stderr io.Writer, run func(context.Context, Config, *slog.Logger) error) int {
-	config, err := Load(environ, Needed...)
+// Main reads the configuration, which must also pass the checks, sets up the
+// log and runs a program on real servers until ctx ends. It returns the
+// process's exit status.
+func Main(ctx context.Context, environ []string, stderr io.Writer, run func(context.Context, Config, *slog.Logger) error, checks ...Check) int {
+	config, err := Load(environ, append(checks, Servers)...)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return exitUsage

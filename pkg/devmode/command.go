@@ -21,14 +21,14 @@ func Command(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 		Stderr: stderr,
 		Getenv: func(name string) string { return lookup(environ, name) },
 		Migrate: func(ctx context.Context) error {
-			config, log, err := load(environ, stderr, "MIGRATE_DATABASE_URL", "DATABASE_URL")
+			config, log, err := load(environ, stderr, app.Owner)
 			if err != nil {
 				return err
 			}
 			return app.Migrate(ctx, config, log)
 		},
 		Doctor: func(ctx context.Context, w io.Writer) error {
-			config, log, err := load(environ, io.Discard, app.Needed...)
+			config, log, err := load(environ, io.Discard, app.Servers)
 			if err != nil {
 				return err
 			}
@@ -41,12 +41,12 @@ func Command(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 		Dev: func(ctx context.Context, options cli.DevOptions) error {
 			// A person reads the terminal: nothing but what goes wrong, as text.
 			quiet := []string{"GRISTMILL_LOG_FORMAT=text", "GRISTMILL_LOG_LEVEL=warn"}
-			config, log, err := load(append(quiet, environ...), stderr)
+			addr := "GRISTMILL_ADDR=" + options.Addr
+			config, log, err := load(append(append(quiet, environ...), addr), stderr, app.Guarded)
 			if err != nil {
 				return err
 			}
 			return Run(ctx, Options{
-				Addr:       options.Addr,
 				Data:       options.Data,
 				Collection: options.Collection,
 				Once:       options.Once,
@@ -61,8 +61,8 @@ func Command(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 }
 
 // load reads the configuration and opens the log that it describes.
-func load(environ []string, logTo io.Writer, required ...string) (app.Config, *slog.Logger, error) {
-	config, err := app.Load(environ, required...)
+func load(environ []string, logTo io.Writer, checks ...app.Check) (app.Config, *slog.Logger, error) {
+	config, err := app.Load(environ, checks...)
 	if err != nil {
 		return app.Config{}, nil, err
 	}

@@ -26,13 +26,12 @@ import (
 
 // Options are what the command line asks for.
 type Options struct {
-	Addr       string   // to listen on; port 0 for any
 	Data       string   // directory that keeps everything; made if absent
 	Collection string   // of the ingested paths
 	Once       bool     // end when the paths are ingested
 	Paths      []string // files and directories to ingest
 
-	Config app.Config
+	Config app.Config // Addr with port 0 listens on any
 	Log    *slog.Logger
 	Stdout io.Writer // what a person reads
 	Stderr io.Writer // the progress bar
@@ -46,9 +45,9 @@ var ErrFailed = errors.New("some documents failed")
 // ingested. What was under way when a process before this one was killed is
 // finished first.
 func Run(ctx context.Context, options Options) (err error) {
-	listener, err := net.Listen("tcp", options.Addr)
+	listener, err := net.Listen("tcp", options.Config.Addr)
 	if err != nil {
-		return fmt.Errorf("listen on %s: %w; is another gristmill running? choose another address with --addr", options.Addr, err)
+		return fmt.Errorf("listen on %s: %w; is another gristmill running? choose another address with --addr", options.Config.Addr, err)
 	}
 	defer listener.Close()
 	data, err := open(ctx, options)
