@@ -23,11 +23,11 @@ func TestWritersAndReadersAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const writers, versions, passages = 4, 5, 7
+	const readers, writers, versions, passages = 2, 4, 3, 7
 
 	var group sync.WaitGroup
 	ctx, cancel := context.WithCancel(ctx)
-	for range writers {
+	for range readers {
 		group.Go(func() { readUntil(t, ctx, s, c, passages) })
 	}
 	var writing sync.WaitGroup
