@@ -7,10 +7,14 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 
@@ -198,6 +202,43 @@ func TestS3ReadsOverABreakingConnection(t *testing.T) {
 	}
 	if n := proxy.broken(); n < 10 {
 		t.Errorf("only %d connections broke: the test shows nothing", n)
+	}
+}
+
+// A server that is away for a moment, even before the first byte, does not end
+// a read.
+func TestS3ReadsOverAnOutage(t *testing.T) {
+	t.Parallel()
+	cfg := blob.S3Config(services.S3(t))
+	if _, err := newS3(t, cfg).Put(t.Context(), "default/a", strings.NewReader("content")); err != nil {
+		t.Fatal(err)
+	}
+	target, err := url.Parse(cfg.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		r.Out.Host = r.In.Host // is signed
+	}}
+	var outage atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && outage.Add(-1) >= 0 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	outage.Store(5) // more than minio-go itself puts up with
+	cfg.Endpoint = server.URL
+	r, err := newS3(t, cfg).Open(t.Context(), "default/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if got, err := io.ReadAll(r); err != nil || string(got) != "content" {
+		t.Errorf("read %q, %v", got, err)
 	}
 }
 
