@@ -1,0 +1,73 @@
+package arch_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var (
+	makeTarget   = regexp.MustCompile("(?m)(?:^|`)make ([a-z]+)")
+	subcommand   = regexp.MustCompile(`(?m)gristmill(?:\x60)? (dev|migrate|upload|jobs|search|reindex|doctor|keys|ask)\b`)
+	link         = regexp.MustCompile(`\]\(([^)#:]+)\)`)
+	repoPath     = regexp.MustCompile("`((?:cmd|pkg|test|docs|scripts|migrations|testdata)/[A-Za-z0-9_./-]*)`")
+	cobraCommand = regexp.MustCompile(`Use:\s+"([a-z]+)`)
+)
+
+// What the documents tell people to run, open or look at is there.
+func TestDocumentsTellTheTruth(t *testing.T) {
+	t.Parallel()
+	const root = "../.."
+	makefile := read(t, filepath.Join(root, "Makefile"))
+	commands := map[string]bool{}
+	sources, err := filepath.Glob(filepath.Join(root, "pkg/cli/*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, source := range sources {
+		for _, match := range cobraCommand.FindAllStringSubmatch(read(t, source), -1) {
+			commands[match[1]] = true
+		}
+	}
+	pages, err := filepath.Glob(filepath.Join(root, "docs/*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range append(pages, filepath.Join(root, "README.md"), filepath.Join(root, "CONTRIBUTING.md")) {
+		text := read(t, page)
+		for _, match := range makeTarget.FindAllStringSubmatch(text, -1) {
+			if !strings.Contains(makefile, "\n"+match[1]+":") {
+				t.Errorf("%s: there is no `make %s`", page, match[1])
+			}
+		}
+		for _, match := range subcommand.FindAllStringSubmatch(text, -1) {
+			if !commands[match[1]] {
+				t.Errorf("%s: there is no `gristmill %s`", page, match[1])
+			}
+		}
+		for _, match := range link.FindAllStringSubmatch(text, -1) {
+			exists(t, page, filepath.Join(filepath.Dir(page), match[1]))
+		}
+		for _, match := range repoPath.FindAllStringSubmatch(text, -1) {
+			exists(t, page, filepath.Join(root, match[1]))
+		}
+	}
+}
+
+func exists(t *testing.T, page, path string) {
+	t.Helper()
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("%s: %v", page, err)
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
