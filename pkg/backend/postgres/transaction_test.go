@@ -3,10 +3,14 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
+	"net/url"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -112,6 +116,64 @@ func TestUnreachableDatabaseIsUnavailable(t *testing.T) {
 	wantUnavailable(t, nowhere.Ping(ctx))
 	_, err = nowhere.Tenants(ctx)
 	wantUnavailable(t, err)
+}
+
+// A server that is gone says nothing.
+func TestSilentlyLostConnectionIsUnavailable(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.migrate(t)
+	server, err := url.Parse(d.app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := forward(t, server)
+	d.app = server.String()
+	s := d.open(t)
+	ctx := tenant.With(t.Context(), tenant.Default)
+	if err := s.Ping(ctx); err != nil {
+		t.Fatal(err)
+	}
+	cut()
+	_, err = s.Documents(ctx, document.DocumentFilter{}, document.Page{Limit: 1})
+	wantUnavailable(t, err)
+}
+
+// forward has the URL lead to the same server by way of a connection that cut
+// cuts. It forwards one connection.
+func forward(t *testing.T, server *url.URL) (cut func()) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := server.Host
+	server.Host = listener.Addr().String()
+	ctx, cancel := context.WithCancel(t.Context())
+	var group errgroup.Group
+	group.Go(func() error {
+		defer listener.Close()
+		client, err := listener.Accept()
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		backend, err := net.Dial("tcp", target)
+		if err != nil {
+			return err
+		}
+		defer backend.Close()
+		go io.Copy(backend, client)
+		go io.Copy(client, backend)
+		<-ctx.Done()
+		return nil
+	})
+	return func() {
+		cancel()
+		if err := group.Wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func wantUnavailable(t *testing.T, err error) {

@@ -1,0 +1,228 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+// race is a store with one document whose knowledge task is claimed.
+type race struct {
+	*postgres.Store
+	database
+	collection document.Collection
+	upload     document.Upload
+	accepted   document.Accepted
+	work       document.Work
+}
+
+func newRace(t *testing.T) (race, context.Context) {
+	t.Helper()
+	r := race{database: newDatabase(t)}
+	r.migrate(t)
+	r.Store = r.open(t)
+	ctx := tenant.With(t.Context(), tenant.Default)
+	var err error
+	if r.collection, err = r.EnsureCollection(ctx, "c", document.Model{Name: "m", Dimensions: 2}, document.Chunking{Tokens: 10}); err != nil {
+		t.Fatal(err)
+	}
+	r.upload = document.Upload{Collection: r.collection, Key: "k", Object: "o"}
+	if r.accepted, err = r.Accept(ctx, r.upload); err != nil {
+		t.Fatal(err)
+	}
+	r.work = r.claim(t, ctx, r.accepted.Job, document.Knowledge)
+	return r, ctx
+}
+
+func (r race) claim(t *testing.T, ctx context.Context, job document.Job, kind document.TaskKind) document.Work {
+	t.Helper()
+	work, err := r.Claim(ctx, document.TaskRef{Document: job.DocumentID, Version: job.Version, Kind: kind}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return work
+}
+
+// meanwhile runs statements in a transaction, starts call, and commits once
+// call waits for the transaction, or did not have to.
+func (r race) meanwhile(t *testing.T, ctx context.Context, call func() error, statements ...string) error {
+	t.Helper()
+	done := make(chan error, 1)
+	var early error
+	ended := false
+	if err := r.InTenant(ctx, func(tx pgx.Tx) error {
+		for _, statement := range statements {
+			if _, err := tx.Exec(ctx, statement); err != nil {
+				return fmt.Errorf("%s: %w", statement, err)
+			}
+		}
+		go func() { done <- call() }()
+		early, ended = r.waitUntilBlocked(t, done)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if ended {
+		return early
+	}
+	return <-done
+}
+
+// waitUntilBlocked returns when a connection of the store waits for a lock, or
+// when the call that was to wait has ended without.
+func (r race) waitUntilBlocked(t *testing.T, done <-chan error) (err error, ended bool) {
+	t.Helper()
+	conn := connect(t, r.owner)
+	defer conn.Close(context.Background())
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+		select {
+		case err := <-done:
+			return err, true
+		default:
+		}
+		var blocked bool
+		if err := conn.QueryRow(context.Background(), `
+			SELECT EXISTS (SELECT FROM pg_stat_activity
+			               WHERE usename = $1 AND wait_event_type = 'Lock')`, r.role).Scan(&blocked); err != nil {
+			t.Fatal(err)
+		}
+		if blocked {
+			return nil, false
+		}
+	}
+	t.Fatal("the call neither waits for a lock nor ends")
+	return nil, false
+}
+
+func TestWriteLosesItsLeaseHalfWay(t *testing.T) {
+	t.Parallel()
+	r, ctx := newRace(t)
+	hash := document.HashText("text")
+	err := r.meanwhile(t, ctx, func() error {
+		return r.Write(ctx, r.work, document.Batch{
+			New:    []document.Embedded{{Hash: hash, Content: "text", Vector: []float32{1, 0}}},
+			Places: []document.Place{{Hash: hash, End: 4}},
+		}, document.KnowledgeProgress{})
+	}, `UPDATE tasks SET lease = gen_random_uuid() WHERE kind = 'knowledge'`)
+	if !fault.Is(err, fault.LeaseLost) {
+		t.Errorf("got %v, want the lease lost", err)
+	}
+	if known, err := r.Known(ctx, r.collection.Space, []document.Hash{hash}); err != nil || len(known) != 0 {
+		t.Errorf("a stale worker wrote %d passages, %v", len(known), err)
+	}
+}
+
+func TestTasksOfAJobEndAtOnce(t *testing.T) {
+	t.Parallel()
+	r, ctx := newRace(t)
+	if err := r.meanwhile(t, ctx, func() error {
+		return r.Settle(ctx, r.work, document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+	}, `SELECT FROM documents FOR NO KEY UPDATE`,
+		`UPDATE tasks SET state = 'failed' WHERE kind = 'summary'`); err != nil {
+		t.Fatal(err)
+	}
+	if job, err := r.Job(ctx, r.accepted.Job.ID); err != nil || job.State != document.JobFailed {
+		t.Errorf("got the job %s, %v; want it failed", job.State, err)
+	}
+}
+
+func TestAcceptWhileTheDocumentIsDeleted(t *testing.T) {
+	t.Parallel()
+	r, ctx := newRace(t)
+	var got document.Accepted
+	if err := r.meanwhile(t, ctx, func() (err error) {
+		got, err = r.Accept(ctx, r.upload)
+		return err
+	}, `UPDATE documents SET deleted_at = now(), state = 'deleting'`); err != nil {
+		t.Fatal(err)
+	}
+	if got.Unchanged || got.Document.ID == r.accepted.Document.ID {
+		t.Errorf("got %+v, want a new document", got)
+	}
+}
+
+func TestRequeueWhileANewVersionArrives(t *testing.T) {
+	t.Parallel()
+	r, ctx := newRace(t)
+	for _, kind := range document.TaskKinds {
+		work := r.work
+		if kind != work.Kind {
+			work = r.claim(t, ctx, r.accepted.Job, kind)
+		}
+		if err := r.Settle(ctx, work, document.Outcome{Verdict: document.VerdictFail}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got document.List[document.Job]
+	if err := r.meanwhile(t, ctx, func() (err error) {
+		got, err = r.Requeue(ctx, document.DocumentFilter{}, r.accepted.Document.ID, document.Page{Limit: 10})
+		return err
+	}, `UPDATE documents SET newest_version = 2`,
+		`INSERT INTO versions SELECT tenant, document, 2, space, title, metadata, object, size, sha256, media_type FROM versions`,
+		`INSERT INTO jobs (id, document, version) SELECT gen_random_uuid(), document, 2 FROM jobs`,
+		`INSERT INTO tasks (job, kind, document, version)
+		 SELECT j.id, kind, j.document, 2 FROM jobs j, unnest('{knowledge,summary}'::text[]) AS kind WHERE j.version = 2`); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Items) > 0 {
+		t.Errorf("got %+v, want nothing: version 2 is on its way", got.Items)
+	}
+}
+
+// DropOrphans has found that a passage stands nowhere; before it locks it, a
+// Write that reuses the passage begins and commits.
+func TestDropOrphansWhileAPassageIsReused(t *testing.T) {
+	t.Parallel()
+	r, ctx := newRace(t)
+	hash := document.HashText("text")
+	if err := r.Write(ctx, r.work, document.Batch{New: []document.Embedded{{Hash: hash, Content: "text", Vector: []float32{1, 0}}}}, document.KnowledgeProgress{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.DeleteDocument(ctx, r.accepted.Document.ID); err != nil {
+		t.Fatal(err)
+	}
+	next, err := r.Accept(ctx, r.upload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	work := r.claim(t, ctx, next.Job, document.Knowledge)
+
+	// Whoever reads jobs, as DropOrphans does and Write does not, waits for
+	// the owner.
+	execute(t, r.owner, `ALTER POLICY tenant ON jobs USING (pg_advisory_xact_lock_shared(1)::text IS NOT NULL)`)
+	owner := connect(t, r.owner)
+	defer owner.Close(context.Background())
+	if _, err := owner.Exec(ctx, `SELECT pg_advisory_lock(1)`); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	dropped := -1
+	go func() {
+		var err error
+		dropped, err = r.DropOrphans(ctx, 10)
+		done <- err
+	}()
+	if err, ended := r.waitUntilBlocked(t, done); ended {
+		t.Fatalf("DropOrphans did not wait: %v", err)
+	}
+	if err := r.Write(ctx, work, document.Batch{Places: []document.Place{{Hash: hash, End: 4}}}, document.KnowledgeProgress{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := owner.Exec(ctx, `SELECT pg_advisory_unlock(1)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil || dropped != 0 {
+		t.Errorf("dropped %d passages, %v; want none", dropped, err)
+	}
+	if err := r.Publish(ctx, work, document.KnowledgeProgress{Passages: 1}); err != nil {
+		t.Error(err)
+	}
+}
