@@ -59,6 +59,47 @@ func TestMigrateTwiceAndAtOnce(t *testing.T) {
 	}
 }
 
+// The owner need not be a superuser, and is bound by row-level security then.
+func TestMigrateAsAnOrdinaryOwner(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	owner, err := url.Parse(d.owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, super := d.role+"_owner", d.owner
+	owner.User = url.UserPassword(name, d.password(t))
+	execute(t, super, "CREATE EXTENSION vector")
+	execute(t, super, "CREATE ROLE "+name+" LOGIN CREATEROLE PASSWORD '"+d.password(t)+"'")
+	execute(t, super, "ALTER DATABASE "+strings.TrimPrefix(owner.Path, "/")+" OWNER TO "+name)
+	t.Cleanup(func() {
+		execute(t, super, "REASSIGN OWNED BY "+name+" TO CURRENT_USER")
+		execute(t, super, "DROP OWNED BY "+name)
+		execute(t, super, "DROP ROLE "+name)
+	})
+
+	d.owner = owner.String()
+	d.migrate(t)
+	s := d.open(t)
+	fill(t, s)
+	ctx := tenant.With(t.Context(), tenant.Default)
+	list, err := s.Documents(ctx, document.DocumentFilter{}, document.Page{Limit: 10})
+	if err != nil || len(list.Items) != 1 {
+		t.Fatalf("got %d documents, %v", len(list.Items), err)
+	}
+	if err := s.DeleteDocument(ctx, list.Items[0].ID); err != nil {
+		t.Error(err)
+	}
+	if err := s.Forget(ctx, document.Remains{Document: list.Items[0].ID, Version: 1}); err != nil {
+		t.Error(err)
+	}
+	conn := connect(t, d.owner)
+	defer conn.Close(context.Background())
+	if n, err := count(conn, "", table{name: "collections"}); err != nil || n != 0 {
+		t.Errorf("the owner sees %d rows without a tenant, %v", n, err)
+	}
+}
+
 func TestMigrateRefusals(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
