@@ -40,16 +40,15 @@ func inTenant(ctx context.Context, db *sql.DB, fn func(tx transaction) error) er
 	}
 	defer tx.Rollback() // does nothing after a commit
 
-	if err := fn(transaction{Tx: tx, tenant: id, now: microsOf(time.Now())}); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err() // which SQLite only knows as an interruption
+	if err = fn(transaction{Tx: tx, tenant: id, now: microsOf(time.Now())}); err == nil {
+		if err = tx.Commit(); err != nil {
+			err = fmt.Errorf("commit: %w", err)
 		}
-		return err
 	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err() // of which the rest only sees a transaction that is over
 	}
-	return nil
+	return err
 }
 
 // collect scans every row of a query.
