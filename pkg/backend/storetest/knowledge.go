@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
@@ -156,7 +157,7 @@ func writesAnyText(t *testing.T, ctx context.Context, s Store) {
 }
 
 // mustFind returns the id of a collection's only document.
-func mustFind(t *testing.T, ctx context.Context, s Store, c document.Collection) (id [16]byte) {
+func mustFind(t *testing.T, ctx context.Context, s Store, c document.Collection) uuid.UUID {
 	t.Helper()
 	list, err := s.Documents(ctx, document.DocumentFilter{Collection: c.Name}, document.Page{Limit: 2})
 	if err != nil || len(list.Items) != 1 {
