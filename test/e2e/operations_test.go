@@ -1,0 +1,222 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/client"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+const guide = "---\ntitle: The guide\n---\n# Milling\n\nGrain is ground between two stones.\n\n# Baking\n\nFlour, water, salt and time.\n"
+
+// uploadOne uploads a document and waits until its job has succeeded.
+func uploadOne(t *testing.T, c *client.Client, key, text string) document.Accepted {
+	t.Helper()
+	accepted, err := c.Upload(t.Context(), document.UploadRequest{Key: key}, strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	job, err := c.Await(within(t), accepted.Job.ID, time.Second, nil)
+	if err != nil || job.State != document.Succeeded {
+		t.Fatalf("job of %s is %s: %s, %v", key, job.State, job.Error, err)
+	}
+	return accepted
+}
+
+// get asks for an address with a header and returns status and body.
+func get(t *testing.T, address string, header http.Header) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), "GET", address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header = header
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+// Every program says how it is, what it has done, and in its log for whom.
+func TestProgramsAnswerForThemselves(t *testing.T) {
+	t.Parallel()
+	s := newServers(t)
+	programs := map[string]*program{}
+	addresses := map[string]string{}
+	for _, name := range []string{"api", "worker-knowledge", "worker-summary"} {
+		programs[name] = s.start(name)
+		addresses[name] = programs[name].listening()
+	}
+	c, err := client.New(addresses["api"], apiKey, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted := uploadOne(t, c, "guide.md", guide)
+
+	for name, metrics := range map[string][]string{
+		"api":              {`gristmill_http_requests_total{method="PUT"`, `gristmill_queue_tasks{queue="knowledge"}`},
+		"worker-knowledge": {`gristmill_tasks_total{kind="knowledge",outcome="done"} 1`, `gristmill_passages_total{how="embedded"}`, `gristmill_stage_seconds_count{stage="write"}`},
+		"worker-summary":   {`gristmill_tasks_total{kind="summary",outcome="done"} 1`},
+	} {
+		for _, path := range []string{"/healthz", "/readyz"} {
+			if status, body := get(t, addresses[name]+path, nil); status != http.StatusOK {
+				t.Errorf("%s %s: %d %s", name, path, status, body)
+			}
+		}
+		_, body := get(t, addresses[name]+"/metrics", nil)
+		for _, metric := range metrics {
+			if !strings.Contains(body, metric) {
+				t.Errorf("%s has no metric %s", name, metric)
+			}
+		}
+	}
+	for _, name := range []string{"worker-knowledge", "worker-summary"} {
+		if !hasRecord(programs[name].output(), map[string]string{
+			"tenant": "default", "document": accepted.Document.ID.String(), "job": accepted.Job.ID.String(),
+		}) {
+			t.Errorf("%s does not log tenant, document and job:\n%s", name, programs[name].output())
+		}
+	}
+	if !strings.Contains(programs["api"].output(), `"request`) {
+		t.Errorf("api does not log requests:\n%s", programs["api"].output())
+	}
+	if doctor := start(t, s.env, "gristmill", "doctor"); doctor.wait() != 0 {
+		t.Errorf("gristmill doctor:\n%s", doctor.output())
+	}
+	health := start(t, nil, "gristmill", "doctor", "--health", addresses["api"]+"/healthz")
+	if health.wait() != 0 {
+		t.Errorf("gristmill doctor --health:\n%s", health.output())
+	}
+}
+
+// hasRecord reports whether a log has a record with the given attributes.
+func hasRecord(log string, want map[string]string) bool {
+	for line := range strings.Lines(log) {
+		var record map[string]any
+		if json.Unmarshal([]byte(line), &record) != nil {
+			continue
+		}
+		found := true
+		for name, value := range want {
+			found = found && record[name] == value
+		}
+		if found {
+			return true
+		}
+	}
+	return false
+}
+
+// Without the servers a program says what is down, and does not end.
+func TestProgramsWaitForServers(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"api", "worker-knowledge", "worker-summary"} {
+		p := start(t, []string{
+			"GRISTMILL_DATABASE_URL=postgres://u:secret-password@127.0.0.1:1/d",
+			"GRISTMILL_REDIS_URL=redis://127.0.0.1:1",
+			"GRISTMILL_S3_ENDPOINT=http://127.0.0.1:1", "GRISTMILL_S3_ACCESS_KEY=k", "GRISTMILL_S3_SECRET_KEY=s",
+			"GRISTMILL_ADDR=127.0.0.1:0",
+		}, name)
+		address := p.listening()
+		status, body := get(t, address+"/readyz", nil)
+		if status != http.StatusServiceUnavailable {
+			t.Errorf("%s is ready without servers: %d %s", name, status, body)
+		}
+		for _, dependency := range []string{"database", "objects", "redis"} {
+			if !strings.Contains(body, dependency) {
+				t.Errorf("%s does not name the %s: %s", name, dependency, body)
+			}
+		}
+		if status, _ := get(t, address+"/healthz", nil); status != http.StatusOK {
+			t.Errorf("%s is not alive", name)
+		}
+		if status := p.stop(); status != 0 {
+			t.Errorf("%s stopped with %d", name, status)
+		}
+		if strings.Contains(body+p.output(), "secret-password") {
+			t.Errorf("%s shows a password:\n%s\n%s", name, body, p.output())
+		}
+	}
+}
+
+func TestContentHasRanges(t *testing.T) {
+	t.Parallel()
+	s := newServers(t)
+	api := s.start("api")
+	s.start("worker-knowledge")
+	s.start("worker-summary")
+	base := api.listening()
+	c, err := client.New(base, apiKey, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := uploadOne(t, c, "guide.md", guide).Document.ID
+	for _, p := range allPassages(t, c, id) {
+		status, body := get(t, fmt.Sprintf("%s/v1/documents/%s/content", base, id), http.Header{
+			"Authorization": {"Bearer " + apiKey},
+			"Range":         {fmt.Sprintf("bytes=%d-%d", p.Start, p.End-1)},
+		})
+		if status != http.StatusPartialContent || body != p.Content {
+			t.Errorf("bytes %d to %d: %d %q, want %q", p.Start, p.End, status, body, p.Content)
+		}
+	}
+}
+
+// A deleted document is gone for readers at once, and from every server soon.
+func TestDeletedDocumentsAreSweptAway(t *testing.T) {
+	t.Parallel()
+	s := newServers(t)
+	c := s.start("api").client(apiKey)
+	s.start("worker-knowledge")
+	s.start("worker-summary")
+	uploadOne(t, c, "kept.md", guide)
+	gone := uploadOne(t, c, "gone.md", guide+"\n# Only here\n\nNobody else has this passage.\n")
+	if err := c.Delete(t.Context(), gone.Document.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Document(t.Context(), gone.Document.ID); err == nil {
+		t.Error("the document is still there")
+	}
+	result, err := c.Search(t.Context(), document.SearchRequest{Query: "Nobody else has this passage", Limit: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, hit := range result.Hits {
+		if hit.DocumentID == gone.Document.ID || strings.Contains(hit.Content, "Nobody else") {
+			t.Errorf("search finds %+v", hit)
+		}
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := within(t); ; {
+		holdings := s.holdings()
+		objects := 0
+		for name := range holdings {
+			if strings.HasPrefix(name, "object ") {
+				objects++
+			}
+		}
+		left := s.count("SELECT count(*) FROM passages WHERE content LIKE '%Nobody else%'")
+		if objects == 1 && left == 0 && holdings["table public.documents"] == "1" {
+			break
+		}
+		select {
+		case <-deadline.Done():
+			t.Fatalf("%d objects, %d passages and these rows are left: %v", objects, left, holdings)
+		case <-tick.C:
+		}
+	}
+	checkDocument(t, c, allDocuments(t, c)["kept.md"], guide)
+}
