@@ -13,21 +13,11 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/reindex"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/search"
 	"github.com/seed-7a112592/gristmill/pkg/server/httpapi"
-	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
 
 // RunAPI is the program cmd/api: the HTTP API on real servers.
 func RunAPI(ctx context.Context, config Config, log *slog.Logger) error {
-	backends, err := connect(ctx, config, log)
-	if err != nil {
-		return err
-	}
-	defer backends.Close()
-	listener, err := listen(config.Addr)
-	if err != nil {
-		return err
-	}
-	return Serve(ctx, listener, API(ctx, config, backends), config, log)
+	return run(ctx, config, log, API)
 }
 
 // API returns the handler of the HTTP API. Requests that wait for a job are
@@ -50,7 +40,7 @@ func API(ctx context.Context, config Config, b *Backends) http.Handler {
 		Objects:   b.Objects,
 		Live:      overlay{b.Live},
 
-		Health:  telemetry.NewHealth(b.Metrics, b.checks()),
+		Health:  health(ctx, config, b),
 		Metrics: b.Metrics,
 		Log:     b.Log,
 

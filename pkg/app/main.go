@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
@@ -37,4 +40,32 @@ func Main(ctx context.Context, environ []string, stderr io.Writer, run func(cont
 	}
 	log.InfoContext(ctx, "stopped")
 	return exitDone
+}
+
+// run opens the backends on real servers, answers on the configured address
+// with face, and does the work beside it, until ctx ends or one of them fails.
+func run(ctx context.Context, config Config, log *slog.Logger,
+	face func(context.Context, Config, *Backends) http.Handler,
+	work ...func(context.Context, Config, *Backends) error,
+) error {
+	backends, err := connect(ctx, config, log)
+	if err != nil {
+		return err
+	}
+	defer backends.Close()
+	listener, err := listen(config.Addr)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return Serve(ctx, listener, face(ctx, config, backends), config, log) })
+	for _, do := range work {
+		group.Go(func() error { return do(ctx, config, backends) })
+	}
+	return group.Wait()
+}
+
+// health is the face of a process that answers for itself and nothing else.
+func health(_ context.Context, _ Config, b *Backends) http.Handler {
+	return telemetry.NewHealth(b.Metrics, b.checks())
 }

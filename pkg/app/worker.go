@@ -3,37 +3,13 @@ package app
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/seed-7a112592/gristmill/pkg/backend/queue"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/sweep"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/task"
-	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
-
-// runWorker is the shape of the worker programs: work on real servers beside
-// an address that answers for health and metrics.
-func runWorker(ctx context.Context, config Config, log *slog.Logger, work func(context.Context, Config, *Backends) error) error {
-	backends, err := connect(ctx, config, log)
-	if err != nil {
-		return err
-	}
-	defer backends.Close()
-	listener, err := listen(config.Addr)
-	if err != nil {
-		return err
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		return Serve(ctx, listener, telemetry.NewHealth(backends.Metrics, backends.checks()), config, log)
-	})
-	group.Go(func() error { return work(ctx, config, backends) })
-	return group.Wait()
-}
 
 // work takes tasks of one kind from the queue and runs them through the step
 // until ctx ends and what was under way is finished or handed back.

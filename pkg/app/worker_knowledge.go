@@ -4,8 +4,6 @@ import (
 	"context"
 	"log/slog"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/knowledge"
 )
@@ -17,12 +15,11 @@ const batchesInFlight = 8
 // RunWorkerKnowledge is the program cmd/worker-knowledge: it makes documents
 // searchable, and sweeps.
 func RunWorkerKnowledge(ctx context.Context, config Config, log *slog.Logger) error {
-	return runWorker(ctx, config, log, func(ctx context.Context, config Config, b *Backends) error {
-		group, ctx := errgroup.WithContext(ctx)
-		group.Go(func() error { Sweep(ctx, b, false); return nil })
-		group.Go(func() error { return WorkKnowledge(ctx, config, b) })
-		return group.Wait()
-	})
+	sweep := func(ctx context.Context, _ Config, b *Backends) error {
+		Sweep(ctx, b, false)
+		return nil
+	}
+	return run(ctx, config, log, health, WorkKnowledge, sweep)
 }
 
 // WorkKnowledge takes knowledge tasks until ctx ends.

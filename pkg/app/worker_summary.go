@@ -12,7 +12,7 @@ import (
 
 // RunWorkerSummary is the program cmd/worker-summary: it summarises documents.
 func RunWorkerSummary(ctx context.Context, config Config, log *slog.Logger) error {
-	return runWorker(ctx, config, log, WorkSummary)
+	return run(ctx, config, log, health, WorkSummary)
 }
 
 // WorkSummary takes summary tasks until ctx ends.
