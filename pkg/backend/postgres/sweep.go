@@ -56,7 +56,7 @@ func (s *Store) Due(ctx context.Context, idle time.Duration, limit int) (due []d
 
 // Remains returns versions that no reader can see any more. An original that
 // several versions share goes with the last of them.
-func (s *Store) Remains(ctx context.Context, limit int) (remains []document.Remains, err error) {
+func (s *Store) Remains(ctx context.Context, quiet time.Duration, limit int) (remains []document.Remains, err error) {
 	defer describe(&err, "find remains")
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		remains, err = collect(ctx, tx, pgx.RowToStructByPos[document.Remains], `
@@ -64,11 +64,10 @@ func (s *Store) Remains(ctx context.Context, limit int) (remains []document.Rema
 				SELECT v.document, v.version, v.object
 				FROM versions v
 				JOIN documents d ON d.id = v.document
-				WHERE (d.deleted_at IS NOT NULL
-				       OR v.version <> d.newest_version AND v.version IS DISTINCT FROM d.live_version)
-				  AND NOT EXISTS (SELECT FROM tasks t
-				                  WHERE t.document = v.document AND t.version = v.version
-				                    AND t.state IN ('queued', 'running', 'waiting'))
+				JOIN jobs j ON j.document = v.document AND j.version = v.version
+				WHERE d.deleted_at IS NOT NULL AND j.finished_at IS NOT NULL
+				   OR v.version <> d.newest_version AND v.version IS DISTINCT FROM d.live_version
+				      AND j.finished_at <= clock_timestamp() - $2::interval
 			)
 			SELECT s.document, s.version,
 			       CASE WHEN EXISTS (SELECT FROM versions o
@@ -78,7 +77,7 @@ func (s *Store) Remains(ctx context.Context, limit int) (remains []document.Rema
 			            THEN '' ELSE s.object END
 			FROM spent s
 			ORDER BY s.document, s.version
-			LIMIT $1`, limit)
+			LIMIT $1`, limit, quiet)
 		return err
 	})
 	return remains, err

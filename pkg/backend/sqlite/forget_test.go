@@ -39,7 +39,7 @@ func TestForgottenDocumentsLeaveNothing(t *testing.T) {
 	if err := s.DeleteDocument(ctx, id); err != nil {
 		t.Fatal(err)
 	}
-	remains, err := s.Remains(ctx, 10)
+	remains, err := s.Remains(ctx, 0, 10)
 	if err != nil || len(remains) != 2 {
 		t.Fatalf("got remains %v, %v, want 2", remains, err)
 	}

@@ -54,7 +54,7 @@ func scanRef(tenant string) func(row scanner) (document.TaskRef, error) {
 }
 
 // Remains returns versions that no reader can see any more.
-func (s *Store) Remains(ctx context.Context, limit int) (remains []document.Remains, err error) {
+func (s *Store) Remains(ctx context.Context, quiet time.Duration, limit int) (remains []document.Remains, err error) {
 	defer describe(&err, "list remains")
 	err = s.read(ctx, func(tx transaction) error {
 		// Of remains that share an object the last one takes it away, unless a
@@ -68,7 +68,7 @@ func (s *Store) Remains(ctx context.Context, limit int) (remains []document.Rema
 				WHERE v.tenant = ?1
 				  AND (d.deleted_at IS NOT NULL
 				       OR v.version < d.newest_version AND v.version IS NOT d.live_version
-				          AND j.state IN ('succeeded', 'failed', 'cancelled'))
+				          AND j.finished_at <= ?3)
 			)
 			SELECT r.document, r.version, iif(EXISTS (
 				SELECT 1 FROM versions other
@@ -78,7 +78,7 @@ func (s *Store) Remains(ctx context.Context, limit int) (remains []document.Rema
 			), '', r.object)
 			FROM remains r
 			ORDER BY r.document, r.version
-			LIMIT ?2`, tx.tenant, limit)
+			LIMIT ?2`, tx.tenant, limit, tx.now.add(-quiet))
 		remains, err = collect(rows, err, func(row scanner) (r document.Remains, err error) {
 			return r, row.Scan(&r.Document, &r.Version, &r.Object)
 		})

@@ -169,8 +169,9 @@ type Sweeping interface {
 	Due(ctx context.Context, idle time.Duration, limit int) ([]document.TaskRef, error)
 
 	// Remains returns up to limit versions that no reader can see any more:
-	// superseded ones whose tasks have ended, and all of deleted documents.
-	Remains(ctx context.Context, limit int) ([]document.Remains, error)
+	// all of deleted documents, and superseded ones whose job ended longer than
+	// quiet ago, so that whoever follows that job has seen its end.
+	Remains(ctx context.Context, quiet time.Duration, limit int) ([]document.Remains, error)
 
 	// Forget removes the rows of a version whose object is gone already, and
 	// of the document with its last version.

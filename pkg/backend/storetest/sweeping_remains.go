@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -14,7 +15,7 @@ import (
 
 func remains(t *testing.T, ctx context.Context, s Store) []document.Remains {
 	t.Helper()
-	got, err := s.Remains(ctx, 100)
+	got, err := s.Remains(ctx, 0, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,6 +52,9 @@ func remainsAreSupersededVersions(t *testing.T, ctx context.Context, s Store) {
 	}
 	r := document.Remains{Document: first.Document.ID, Version: 1, Object: upload.Object}
 	wantRemains(t, ctx, s, "once it was cancelled", r)
+	if quiet, err := s.Remains(ctx, time.Hour, 100); err != nil || len(quiet) != 0 {
+		t.Errorf("within an hour of the job's end: got %v, %v", quiet, err)
+	}
 
 	forget(t, ctx, s, r)
 	wantRemains(t, ctx, s, "once it was forgotten")
@@ -172,7 +176,7 @@ func remainsKeepToTheirLimit(t *testing.T, ctx context.Context, s Store) {
 		}
 	}
 	for want := 2; want > 0; want-- { // 2 of 3, then the last
-		got, err := s.Remains(ctx, 2)
+		got, err := s.Remains(ctx, 0, 2)
 		if err != nil || len(got) != want {
 			t.Fatalf("got %d remains, %v, want %d", len(got), err, want)
 		}

@@ -101,7 +101,7 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 			return len(refs), err
 		},
 		"Remains": func(ctx context.Context) (int, error) {
-			remains, err := s.Remains(ctx, 10)
+			remains, err := s.Remains(ctx, 0, 10)
 			return len(remains), err
 		},
 		"DropOrphans": func(ctx context.Context) (int, error) { return s.DropOrphans(ctx, 10) },

@@ -18,7 +18,7 @@ import (
 type Store interface {
 	Tenants(ctx context.Context) ([]string, error)
 	Due(ctx context.Context, idle time.Duration, limit int) ([]document.TaskRef, error)
-	Remains(ctx context.Context, limit int) ([]document.Remains, error)
+	Remains(ctx context.Context, quiet time.Duration, limit int) ([]document.Remains, error)
 	Forget(ctx context.Context, remains document.Remains) error
 	DropOrphans(ctx context.Context, limit int) (int, error)
 	Exclusively(ctx context.Context, name string, fn func(ctx context.Context) error) error
@@ -50,6 +50,10 @@ const (
 	// idle is how long a dispatched task may lie before it is dispatched
 	// again. Doing so is harmless while it is still queued.
 	idle = 45 * time.Second
+
+	// keepJobs is how long a superseded version's job can still be asked for
+	// after its end.
+	keepJobs = time.Hour
 
 	// batch is how many rows one transaction touches.
 	batch = 500
@@ -125,7 +129,7 @@ func (s *Sweeper) dispatch(ctx context.Context, quiet time.Duration) error {
 // sweep does not find.
 func (s *Sweeper) remove(ctx context.Context) error {
 	for {
-		remains, err := s.Store.Remains(ctx, batch)
+		remains, err := s.Store.Remains(ctx, keepJobs, batch)
 		if err != nil {
 			return err
 		}

@@ -51,7 +51,7 @@ func (m *memory) Due(ctx context.Context, quiet time.Duration, limit int) ([]doc
 	return due, nil
 }
 
-func (m *memory) Remains(ctx context.Context, limit int) ([]document.Remains, error) {
+func (m *memory) Remains(ctx context.Context, _ time.Duration, limit int) ([]document.Remains, error) {
 	id, err := tenant.From(ctx)
 	if err != nil {
 		return nil, err
