@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 
 	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
@@ -22,29 +21,4 @@ func Migrate(ctx context.Context, config Config, log *slog.Logger) error {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	return nil
-}
-
-// Doctor looks at everything that a process stands on, prints the state of
-// each part, and reports whether all is well.
-func Doctor(ctx context.Context, config Config, log *slog.Logger, out io.Writer) (bool, error) {
-	backends, err := connect(ctx, config, log)
-	if err != nil {
-		return false, err
-	}
-	defer backends.Close()
-	well := true
-	report := func(part string, err error) {
-		if err != nil {
-			well = false
-			fmt.Fprintf(out, "✗ %-10s %v\n", part, err)
-			return
-		}
-		fmt.Fprintf(out, "✓ %-10s ok\n", part)
-	}
-	report("database", backends.Store.Ping(ctx))
-	report("objects", backends.Objects.Ping(ctx))
-	report("redis", backends.Queue.Ping(ctx))
-	_, err = backends.Models.Embed(ctx, config.model(), []string{"gristmill doctor"})
-	report("embeddings", err)
-	return well, nil
 }

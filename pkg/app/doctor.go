@@ -1,0 +1,39 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
+)
+
+// Doctor looks at everything that a process stands on, prints the state of
+// each part, and reports whether all is well.
+func Doctor(ctx context.Context, config Config, log *slog.Logger, out io.Writer) (well bool, err error) {
+	backends, err := connect(ctx, config, log)
+	if err != nil {
+		return false, err
+	}
+	defer backends.Close()
+	well = true
+	report := func(part, detail string, err error) {
+		mark := "✓"
+		if err != nil {
+			mark, detail, well = "✗", err.Error(), false
+		}
+		fmt.Fprintf(out, "%s %-10s %s\n", mark, part, detail)
+	}
+	status, err := postgres.ReadStatus(ctx, config.DatabaseURL)
+	if err == nil {
+		err = status.Problem()
+	}
+	report("database", fmt.Sprintf("role %s, schema version %d", status.Role, status.Version), err)
+	report("objects", "bucket "+config.S3Bucket, backends.Objects.Ping(ctx))
+	report("redis", "answers", backends.Queue.Ping(ctx))
+	model := config.model()
+	_, err = backends.Models.Embed(ctx, model, []string{"gristmill doctor"})
+	report("embeddings", fmt.Sprintf("model %s, %d dimensions", model.Name, model.Dimensions), err)
+	return well, nil
+}
