@@ -49,7 +49,7 @@ type Config struct {
 	ChunkOverlap   int   `env:"CHUNK_OVERLAP" envDefault:"0" doc:"tokens that a passage repeats of the one before it, in collections made from now on"`
 	MaxUploadBytes int64 `env:"MAX_UPLOAD_BYTES" envDefault:"1073741824" doc:"largest document that is taken, in bytes"`
 
-	WorkerConcurrency int           `env:"WORKER_CONCURRENCY" envDefault:"8" doc:"documents that a worker processes at a time"`
+	WorkerConcurrency int           `env:"WORKER_CONCURRENCY" envDefault:"16" doc:"documents that a worker processes at a time"`
 	ShutdownTimeout   time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"25s" doc:"how long a stopping process waits for what is under way"`
 
 	LogLevel  string `env:"LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`

@@ -10,7 +10,7 @@ import (
 
 // batchesInFlight is how many batches of one document are looked up, embedded
 // and written at a time; it bounds a document's memory.
-const batchesInFlight = 8
+const batchesInFlight = 4
 
 // RunWorkerKnowledge is the program cmd/worker-knowledge: it makes documents
 // searchable, and sweeps.
