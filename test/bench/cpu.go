@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// servers are those of the environment, by the names that people know them by.
-var servers = []struct{ name, env string }{
-	{"postgres", "GRISTMILL_TEST_POSTGRES_URL"},
-	{"redis", "GRISTMILL_TEST_REDIS_URL"},
-	{"minio", "GRISTMILL_TEST_S3_ENDPOINT"},
-}
+// The names in the environment of the servers' addresses.
+const (
+	postgresEnv = "GRISTMILL_TEST_POSTGRES_URL"
+	redisEnv    = "GRISTMILL_TEST_REDIS_URL"
+	s3Env       = "GRISTMILL_TEST_S3_ENDPOINT"
+)
 
 // cpuUse tells where CPU time goes: how much each process has used since.
 type cpuUse struct {
@@ -22,12 +22,12 @@ type cpuUse struct {
 	before []time.Duration
 }
 
-// watchCPU begins to watch the servers, those of them that are processes that
-// we can see, and the given processes.
+// watchCPU begins to watch the provider, and those of the servers that are
+// processes of this machine.
 func watchCPU(provider *process) *cpuUse {
 	u := &cpuUse{}
 	u.add("provider", provider.pid())
-	for _, s := range servers {
+	for _, s := range []struct{ name, env string }{{"postgres", postgresEnv}, {"redis", redisEnv}, {"minio", s3Env}} {
 		if pid, err := serverPID(s.env); err == nil {
 			u.add(s.name, pid)
 		}

@@ -49,11 +49,10 @@ func memory() string {
 
 // postgresVersion says too how much the server does so that nothing is lost.
 func postgresVersion(b *bench) string {
-	const env = "GRISTMILL_TEST_POSTGRES_URL"
-	if os.Getenv(env) == "" {
-		b.Fatalf("%s is not set; `make bench` starts servers and sets it", env)
+	if os.Getenv(postgresEnv) == "" {
+		b.Fatalf("%s is not set: `make bench` starts servers and sets it", postgresEnv)
 	}
-	db, err := pgx.Connect(b.ctx, os.Getenv(env))
+	db, err := pgx.Connect(b.ctx, os.Getenv(postgresEnv))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -67,7 +66,7 @@ func postgresVersion(b *bench) string {
 }
 
 func redisVersion(ctx context.Context) string {
-	options, err := redis.ParseURL(os.Getenv("GRISTMILL_TEST_REDIS_URL"))
+	options, err := redis.ParseURL(os.Getenv(redisEnv))
 	if err != nil {
 		return "unknown"
 	}
@@ -84,7 +83,7 @@ func redisVersion(ctx context.Context) string {
 // minioVersion is what was built into the server's program, since the server
 // does not tell those who are not its administrators.
 func minioVersion() string {
-	pid, err := serverPID("GRISTMILL_TEST_S3_ENDPOINT")
+	pid, err := serverPID(s3Env)
 	if err != nil {
 		return "unknown"
 	}

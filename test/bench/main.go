@@ -68,12 +68,14 @@ func run(ctx context.Context, args []string) int {
 			continue
 		}
 		fmt.Printf("\n%s (load %s)\n", f.name, load())
-		if err := b.part(f.measure); err != nil {
+		err := b.part(f.measure)
+		if ctx.Err() != nil {
+			fmt.Fprintln(os.Stderr, "bench: interrupted")
+			return 1
+		}
+		if err != nil {
 			fmt.Fprintf(os.Stderr, "bench: %s: %v\n", f.name, err)
 			status = 1
-		}
-		if ctx.Err() != nil {
-			return 1
 		}
 	}
 	if *b.missed {

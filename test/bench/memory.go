@@ -16,12 +16,11 @@ const (
 func workerMemory(b *bench) {
 	peak := func(size int64) (rss float64) {
 		b.must(func(b *bench) {
-			_, url := startProvider(b, 0, 0)
-			s := newSite(b, url, memoryDimensions)
+			s := newSite(b, memoryDimensions, 0, 0)
 			s.uploadOne("generated.md", newGenerated(size))
 			worker, did := s.ingest(memoryLimit)
 			rss = megabytes(b, worker)
-			b.note("%d MiB: %d passages in %.1f s", size/mebibyte, did.embedded, did.seconds)
+			b.note("%d MiB: %s", size/mebibyte, did)
 		})
 		return rss
 	}
@@ -34,8 +33,7 @@ func workerMemory(b *bench) {
 // apiMemory is the most memory that the API has resident while it takes in a
 // large document.
 func apiMemory(b *bench) {
-	_, url := startProvider(b, 0, 0)
-	s := newSite(b, url, memoryDimensions)
+	s := newSite(b, memoryDimensions, 0, 0)
 	begin := time.Now()
 	s.uploadOne("generated.md", newGenerated(large))
 	b.note("256 MiB uploaded in %.1f s", time.Since(begin).Seconds())

@@ -30,7 +30,7 @@ type process struct {
 func start(b *bench, env []string, path string, args ...string) *process {
 	p := &process{b: b, name: path, addr: make(chan string, 1), done: make(chan struct{})}
 	p.cmd = exec.Command(path, args...)
-	p.cmd.Env = append([]string{}, env...)
+	p.cmd.Env = append([]string{}, env...) // nil would be our own
 	output, write := io.Pipe()
 	p.cmd.Stdout, p.cmd.Stderr = write, write
 	if _, err := p.cmd.StdinPipe(); err != nil {

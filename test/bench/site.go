@@ -21,22 +21,26 @@ import (
 // site is an installation of Gristmill: a database, a Redis database and a
 // bucket of its own, and the API. Workers are started when they are wanted.
 type site struct {
-	b      *bench
-	dir    string   // of the programs
-	env    []string // of every program
-	db     *pgx.Conn
-	api    *process
-	client *client.Client
+	b        *bench
+	dir      string   // of the programs
+	env      []string // of every program
+	db       *pgx.Conn
+	provider *process
+	api      *process
+	client   *client.Client
 }
 
 // newSite sets up an installation whose collections have vectors of so many
-// dimensions from the provider. It is removed when the part ends.
-func newSite(b *bench, provider string, dimensions int) *site {
+// dimensions, from a provider of that latency and capacity. It is removed when
+// the part ends.
+func newSite(b *bench, dimensions int, latency time.Duration, textsPerSecond float64) *site {
 	dir, err := b.programs()
 	if err != nil {
 		b.Fatal(err)
 	}
 	s := &site{b: b, dir: dir}
+	var provider string
+	s.provider, provider = startProvider(b, latency, textsPerSecond)
 	owner, s3 := services.Postgres(b), services.S3(b)
 	s.env = []string{
 		"GRISTMILL_ADDR=127.0.0.1:0",
@@ -127,17 +131,18 @@ func (i ingested) String() string {
 }
 
 // ingest starts the worker and waits until every document is live, looking at
-// the database. It fails when a document does, and after limit.
+// the database. It fails when a document does, or after limit.
 func (s *site) ingest(limit time.Duration) (worker *process, did ingested) {
 	// What was written before is not to be paid for now.
 	if _, err := s.db.Exec(s.b.ctx, "CHECKPOINT"); err != nil {
 		s.b.Fatal(err)
 	}
+	cpu := watchCPU(s.provider)
 	begin := time.Now()
 	worker = s.start("worker-knowledge")
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.After(limit); !s.allLive(); {
+	for end := time.After(limit); !s.allDone(); {
 		select {
 		case <-tick.C:
 		case <-worker.done:
@@ -149,26 +154,26 @@ func (s *site) ingest(limit time.Duration) (worker *process, did ingested) {
 		}
 	}
 	did.seconds = time.Since(begin).Seconds()
-	err := s.db.QueryRow(s.b.ctx, `SELECT count(*) FROM passages`).Scan(&did.embedded)
-	if err != nil {
-		s.b.Fatal(err)
-	}
-	return worker, did
-}
-
-// allLive reports whether every document is live.
-func (s *site) allLive() bool {
-	var waiting, failed int
-	var reason string
+	did.cpu = cpu.since(worker)
+	var failed int
 	err := s.db.QueryRow(s.b.ctx, `
-		SELECT count(*) FILTER (WHERE live_version IS NULL), count(*) FILTER (WHERE state = 'failed'),
-		       coalesce((SELECT max(error) FROM tasks), '')
-		FROM documents`).Scan(&waiting, &failed, &reason)
+		SELECT (SELECT count(*) FROM passages), (SELECT count(*) FROM documents WHERE state = 'failed')`).
+		Scan(&did.embedded, &failed)
 	if err != nil {
 		s.b.Fatal(err)
 	}
 	if failed > 0 {
-		s.b.Fatalf("%d documents failed: %s", failed, reason)
+		s.b.Fatalf("%d documents failed:\n%s", failed, worker.output())
 	}
-	return waiting == 0
+	return worker, did
+}
+
+// allDone reports whether every document is live or has failed.
+func (s *site) allDone() (done bool) {
+	err := s.db.QueryRow(s.b.ctx, `
+		SELECT NOT EXISTS (SELECT FROM documents WHERE live_version IS NULL AND state <> 'failed')`).Scan(&done)
+	if err != nil {
+		s.b.Fatal(err)
+	}
+	return done
 }
