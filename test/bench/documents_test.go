@@ -1,0 +1,65 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/seed-7a112592/gristmill/pkg/chunk"
+)
+
+// texts returns how often each text of a passage is to be embedded.
+func texts(t *testing.T, r io.Reader) map[string]int {
+	t.Helper()
+	count := map[string]int{}
+	for passage, err := range chunk.Split(r, chunk.Options{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		count[passage.EmbeddingText()]++
+	}
+	return count
+}
+
+func TestCopiesShareNoPassage(t *testing.T) {
+	t.Parallel()
+	documents := readCorpus(newBench(t.Context(), 1))
+	made, err := copies(documents, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(made) != 2*len(documents) {
+		t.Fatalf("%d copies of %d documents", len(made), len(documents))
+	}
+	from := map[string]string{}
+	for _, d := range made {
+		for text := range texts(t, d.reader()) {
+			if other, ok := from[text]; ok {
+				t.Errorf("%s and %s share the passage %.60q", other, d.key, text)
+			}
+			from[text] = d.key
+		}
+	}
+}
+
+func TestGenerated(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int64{0, 1, 1000, 1 << 20} {
+		text, err := io.ReadAll(newGenerated(size))
+		if err != nil || int64(len(text)) != size {
+			t.Errorf("%d bytes, %v; want %d", len(text), err, size)
+		}
+		if !utf8.Valid(text) {
+			t.Errorf("the document of %d bytes is not UTF-8", size)
+		}
+		if again, _ := io.ReadAll(newGenerated(size)); !bytes.Equal(again, text) {
+			t.Errorf("the document of %d bytes is another the next time", size)
+		}
+		for passage, n := range texts(t, bytes.NewReader(text)) {
+			if n > 1 {
+				t.Errorf("the document of %d bytes has %d times the passage %.60q", size, n, passage)
+			}
+		}
+	}
+}
