@@ -5,29 +5,38 @@ import (
 )
 
 const (
-	small, large     = 1 << 20, 256 << 20 // documents, in bytes
-	memoryDimensions = 64                 // short vectors, so that a long document does not take long
-	memoryLimit      = 15 * time.Minute
 	mebibyte         = 1 << 20
+	smallDocument    = 1 * mebibyte
+	largeDocument    = 256 * mebibyte
+	memoryDimensions = 64 // short vectors, so that a long document does not take long
+	memoryLimit      = 15 * time.Minute
 )
 
 // workerMemory is the most memory that a worker has resident while it takes in
-// a small document, and another one a large document.
+// a small document, which is over so soon that it is tried more than once, and
+// another worker a large document.
 func workerMemory(b *bench) {
-	peak := func(size int64) (rss float64) {
-		b.must(func(b *bench) {
-			s := newSite(b, memoryDimensions, 0, 0)
-			s.uploadOne("generated.md", newGenerated(size))
-			worker, did := s.ingest(memoryLimit)
-			rss = megabytes(b, worker)
-			b.note("%d MiB: %s", size/mebibyte, did)
-		})
-		return rss
+	var small float64
+	for range b.runs {
+		small = max(small, workerPeak(b, smallDocument))
 	}
-	a, z := peak(small), peak(large)
-	b.report(result{"worker-knowledge, peak RSS, 1 MiB document", a, "MiB", atMost, 128})
-	b.report(result{"worker-knowledge, peak RSS, 256 MiB document", z, "MiB", atMost, 128})
-	b.report(result{"the larger of them over the smaller", max(a, z) / min(a, z), "", atMost, 1.3})
+	large := workerPeak(b, largeDocument)
+	b.report(result{"worker-knowledge, peak RSS, 1 MiB document", small, "MiB", atMost, 128})
+	b.report(result{"worker-knowledge, peak RSS, 256 MiB document", large, "MiB", atMost, 128})
+	b.report(result{"the larger of them over the smaller", max(small, large) / min(small, large), "", atMost, 1.3})
+}
+
+// workerPeak has a new worker take in one document, and returns its peak RSS
+// in MiB.
+func workerPeak(b *bench, size int64) (rss float64) {
+	b.must(func(b *bench) {
+		s := newSite(b, memoryDimensions, 0, 0)
+		s.uploadOne("generated.md", newGenerated(size))
+		worker, did := s.ingest(memoryLimit)
+		rss = peakMiB(b, worker)
+		b.note("%d MiB: peak RSS %.1f MiB; %s", size/mebibyte, rss, did)
+	})
+	return rss
 }
 
 // apiMemory is the most memory that the API has resident while it takes in a
@@ -35,12 +44,12 @@ func workerMemory(b *bench) {
 func apiMemory(b *bench) {
 	s := newSite(b, memoryDimensions, 0, 0)
 	begin := time.Now()
-	s.uploadOne("generated.md", newGenerated(large))
+	s.uploadOne("generated.md", newGenerated(largeDocument))
 	b.note("256 MiB uploaded in %.1f s", time.Since(begin).Seconds())
-	b.report(result{"api, peak RSS, upload of 256 MiB", megabytes(b, s.api), "MiB", atMost, 96})
+	b.report(result{"api, peak RSS, upload of 256 MiB", peakMiB(b, s.api), "MiB", atMost, 96})
 }
 
-func megabytes(b *bench, p *process) float64 {
+func peakMiB(b *bench, p *process) float64 {
 	rss, err := peakRSS(p.pid())
 	if err != nil {
 		b.Fatalf("memory of %s: %v", p.name, err)
