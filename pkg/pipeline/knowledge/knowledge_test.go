@@ -39,6 +39,8 @@ type reader struct{ *strings.Reader }
 func (reader) Close() error { return nil }
 
 func (m *memory) Open(_ context.Context, name string) (io.ReadSeekCloser, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	return reader{strings.NewReader(m.objects[name])}, nil
 }
 
@@ -143,6 +145,8 @@ func newStep(t *testing.T) (*knowledge.Step, *memory, *embedder) {
 // put stores a text and returns the work that makes it searchable.
 func (m *memory) put(text string) document.Work {
 	id := uuid.New()
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.objects[id.String()] = text
 	return document.Work{
 		TaskRef: document.TaskRef{Tenant: "default", Document: id, Version: 1, Kind: document.Knowledge},
