@@ -317,7 +317,7 @@ func TestFailureKeepsWhatWasPaidFor(t *testing.T) {
 
 func TestPassageThatVanishesIsMadeAgain(t *testing.T) {
 	t.Parallel()
-	step, m, _ := newStep(t)
+	step, m, e := newStep(t)
 	step.BatchPassages = 100
 	text := book("grain", 10)
 	if err := step.Run(t.Context(), m.put(text)); err != nil {
@@ -329,12 +329,17 @@ func TestPassageThatVanishesIsMadeAgain(t *testing.T) {
 		once = once && !now
 		return now
 	}
-	work := m.put(text)
+	work := m.put(text + book("fresh", 3))
 	if err := step.Run(t.Context(), work); err != nil {
 		t.Fatal(err)
 	}
 	if once {
 		t.Fatal("nothing vanished")
+	}
+	for text, n := range e.sent {
+		if strings.Contains(text, "fresh") && n != 1 {
+			t.Errorf("what was paid for when another passage vanished was sent %d times: %q", n, text)
+		}
 	}
 	for _, place := range m.places[work.Document] {
 		if _, ok := m.passages[place.Hash]; !ok {
