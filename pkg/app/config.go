@@ -118,12 +118,21 @@ func unknownNames(values map[string]string) []error {
 	return problems
 }
 
-// parseProblems returns the problems that env found, one by one.
+// parseProblems returns the problems that env found, one by one, in terms of
+// the names that people set.
 func parseProblems(err error) []error {
-	if all, ok := errors.AsType[env.AggregateError](err); ok {
-		return all.Errors
+	all, ok := errors.AsType[env.AggregateError](err)
+	if !ok {
+		return []error{err}
 	}
-	return []error{err}
+	problems := make([]error, len(all.Errors))
+	for i, err := range all.Errors {
+		problems[i] = err
+		if bad, ok := errors.AsType[env.ParseError](err); ok {
+			problems[i] = fmt.Errorf("%s is not a valid %s: %w", nameOf(bad.Name), bad.Type, bad.Err)
+		}
+	}
+	return problems
 }
 
 // hasProvider reports whether an OpenAI-compatible provider is configured.

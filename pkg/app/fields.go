@@ -25,6 +25,15 @@ func Fields() []Field {
 	return fields
 }
 
+// nameOf returns the environment's name for a field of Config.
+func nameOf(field string) string {
+	f, ok := reflect.TypeFor[Config]().FieldByName(field)
+	if !ok {
+		return field
+	}
+	return prefix + f.Tag.Get("env")
+}
+
 // missing reports those of the names (without prefix) that are not set.
 func missing(c Config, names ...string) []error {
 	value := reflect.ValueOf(c)
