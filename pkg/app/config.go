@@ -5,6 +5,7 @@ package app
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/caarlos0/env/v11"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
 
 // Config is the configuration of every process, read from the environment
@@ -176,6 +178,9 @@ func (c *Config) check() []error {
 	}
 	if c.SummaryModel != "" && !c.hasProvider() && c.SummaryBaseURL == "" && c.SummaryAPIKey == "" {
 		problems = append(problems, fmt.Errorf("%[1]sSUMMARY_MODEL is %[2]s, which needs a provider: set %[1]sSUMMARY_BASE_URL, %[1]sSUMMARY_API_KEY or both", prefix, c.SummaryModel))
+	}
+	if _, err := telemetry.NewLogger(io.Discard, c.LogFormat, c.LogLevel); err != nil {
+		problems = append(problems, err)
 	}
 	return problems
 }
