@@ -1,12 +1,10 @@
 package live_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,11 +15,9 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
+	"github.com/seed-7a112592/gristmill/test/await"
 	"github.com/seed-7a112592/gristmill/test/services"
 )
-
-// deadline is when a test stops waiting for what it is about.
-const deadline = 20 * time.Second
 
 // onEachRedis runs a test on a real Redis and on the embedded one of dev mode.
 func onEachRedis(t *testing.T, test func(t *testing.T, url string)) {
@@ -53,32 +49,6 @@ func newLogged(t testing.TB, url string, log slog.Handler) *live.Live {
 		}
 	})
 	return l
-}
-
-func receive[T any](t testing.TB, c <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-c:
-		return v
-	case <-time.After(deadline):
-		t.Fatal("waited too long")
-		panic("unreachable")
-	}
-}
-
-// eventually waits for a state that nobody announces.
-func eventually(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	end := time.After(deadline)
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatalf("waited too long until %s", what)
-		}
-	}
 }
 
 func newWork(kind document.TaskKind) document.Work {
@@ -114,7 +84,7 @@ func TestRedisDown(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var log syncBuffer
+			var log await.Buffer
 			l := newLogged(t, "redis://"+open(t), slog.NewTextHandler(&log, nil))
 			work := newWork(document.Knowledge)
 
@@ -159,7 +129,7 @@ func TestRedisDown(t *testing.T) {
 func TestRedisComesBack(t *testing.T) {
 	t.Parallel()
 	redis := miniredis.RunT(t)
-	var log syncBuffer
+	var log await.Buffer
 	l := newLogged(t, "redis://"+redis.Addr(), slog.NewTextHandler(&log, nil))
 	work := newWork(document.Knowledge)
 	changes, stop, err := l.Watch(t.Context(), work.Job)
@@ -167,17 +137,17 @@ func TestRedisComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stop()
-	receive(t, changes)
+	await.Value(t, changes)
 
 	redis.Close()
-	eventually(t, "Redis is gone", func() bool { _, err := l.Progress(acme(t), work.Job); return err != nil })
+	await.Until(t, "Redis is gone", func() bool { _, err := l.Progress(acme(t), work.Job); return err != nil })
 	if err := redis.Restart(); err != nil {
 		t.Fatal(err)
 	}
-	receive(t, changes) // it may have changed meanwhile
-	eventually(t, "Redis is back", func() bool { _, err := l.Progress(acme(t), work.Job); return err == nil })
+	await.Value(t, changes) // it may have changed meanwhile
+	await.Until(t, "Redis is back", func() bool { _, err := l.Progress(acme(t), work.Job); return err == nil })
 	l.Report(t.Context(), work, document.KnowledgeProgress{BytesDone: 1})
-	receive(t, changes)
+	await.Value(t, changes)
 	for _, line := range []string{"cannot be reached", "can be reached again"} {
 		if n := strings.Count(log.String(), line); n != 1 {
 			t.Errorf("%q is %d times in the log, want once:\n%s", line, n, log.String())
@@ -243,22 +213,4 @@ func listen(t testing.TB) net.Listener {
 	}
 	t.Cleanup(func() { _ = listener.Close() })
 	return listener
-}
-
-// syncBuffer is a log that is read while it is written.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

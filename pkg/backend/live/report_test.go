@@ -10,6 +10,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/backend/live"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
+	"github.com/seed-7a112592/gristmill/test/await"
 )
 
 func TestProgress(t *testing.T) {
@@ -33,12 +34,12 @@ func TestProgress(t *testing.T) {
 			t.Errorf("before any report (-want +got):\n%s", diff)
 		}
 		worker.Report(t.Context(), knowledge, want.Knowledge.Progress)
-		eventually(t, "knowledge is reported", func() bool { return progress(t, api, knowledge.Job).Knowledge != nil })
+		await.Until(t, "knowledge is reported", func() bool { return progress(t, api, knowledge.Job).Knowledge != nil })
 		if s := progress(t, api, knowledge.Job); s.Summary != nil {
 			t.Errorf("summary = %+v before any report", s.Summary)
 		}
 		worker.Report(t.Context(), summary, want.Summary.Progress)
-		eventually(t, "both are reported", func() bool { return progress(t, api, knowledge.Job).Summary != nil })
+		await.Until(t, "both are reported", func() bool { return progress(t, api, knowledge.Job).Summary != nil })
 		if diff := cmp.Diff(want, progress(t, api, knowledge.Job)); diff != "" {
 			t.Errorf("progress (-want +got):\n%s", diff)
 		}
@@ -71,7 +72,7 @@ func TestReportsAreThrottled(t *testing.T) {
 		for done := range int64(last + 1) {
 			l.Report(t.Context(), work, document.KnowledgeProgress{BytesDone: done})
 		}
-		eventually(t, "the last report is written", func() bool {
+		await.Until(t, "the last report is written", func() bool {
 			s := progress(t, l, work.Job)
 			return s.Knowledge != nil && s.Knowledge.Progress.BytesDone == last
 		})
@@ -94,12 +95,12 @@ func TestChangesAreNotThrottled(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer stop()
-		receive(t, changes)
+		await.Value(t, changes)
 		const rounds = 20
 		start := time.Now()
 		for range rounds {
 			l.Changed(t.Context(), work.Job)
-			receive(t, changes)
+			await.Value(t, changes)
 		}
 		if each := time.Since(start) / rounds; each > 100*time.Millisecond {
 			t.Errorf("a change was seen after %s on average", each)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/backend/live"
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/await"
 )
 
 func watch(t *testing.T, l *live.Live, job uuid.UUID) (changes <-chan struct{}, stop func()) {
@@ -17,7 +18,7 @@ func watch(t *testing.T, l *live.Live, job uuid.UUID) (changes <-chan struct{}, 
 		t.Fatal(err)
 	}
 	t.Cleanup(stop)
-	receive(t, changes) // in effect
+	await.Value(t, changes) // in effect
 	return changes, stop
 }
 
@@ -41,11 +42,11 @@ func TestWatchAcrossProcesses(t *testing.T) {
 		ofB, _ := watch(t, api, b.Job)
 
 		worker.Changed(t.Context(), b.Job)
-		receive(t, ofB)
+		await.Value(t, ofB)
 		wantQuiet(t, ofA, "about another job")
 		worker.Report(t.Context(), a, document.KnowledgeProgress{BytesDone: 1})
-		receive(t, ofA)
-		receive(t, ofAElsewhere)
+		await.Value(t, ofA)
+		await.Value(t, ofAElsewhere)
 		if progress(t, api, a.Job).Knowledge == nil {
 			t.Error("the signal came before what it is about")
 		}
@@ -67,29 +68,29 @@ func TestManyWatchersOfAJob(t *testing.T) {
 		}
 		first, stopFirst := watch(t, l, job)
 		second, stopSecond := watch(t, l, job)
-		eventually(t, "the job is subscribed to", func() bool { return subscribers() > 0 })
+		await.Until(t, "the job is subscribed to", func() bool { return subscribers() > 0 })
 		if n := subscribers(); n != 1 {
 			t.Errorf("%d subscriptions for two watchers of a process, want 1", n)
 		}
 		l.Changed(t.Context(), job)
-		receive(t, first)
-		receive(t, second)
+		await.Value(t, first)
+		await.Value(t, second)
 
 		stopFirst()
 		stopFirst() // twice is harmless
 		l.Changed(t.Context(), job)
-		receive(t, second)
+		await.Value(t, second)
 		wantQuiet(t, first, "after stop")
 		stopSecond()
-		eventually(t, "the subscription is gone", func() bool { return subscribers() == 0 })
+		await.Until(t, "the subscription is gone", func() bool { return subscribers() == 0 })
 
 		ctx, cancel := context.WithCancel(t.Context())
 		if _, _, err := l.Watch(ctx, job); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the job is subscribed to", func() bool { return subscribers() == 1 })
+		await.Until(t, "the job is subscribed to", func() bool { return subscribers() == 1 })
 		cancel()
-		eventually(t, "the subscription has ended with the context", func() bool { return subscribers() == 0 })
+		await.Until(t, "the subscription has ended with the context", func() bool { return subscribers() == 0 })
 		watch(t, l, job)
 	})
 }
@@ -110,8 +111,8 @@ func TestSignalsCoalesce(t *testing.T) {
 		if err := c.Publish(t.Context(), "job:"+quick.String(), "").Err(); err != nil {
 			t.Fatal(err)
 		}
-		receive(t, ofQuick) // comes after all the others
-		receive(t, ofSlow)
+		await.Value(t, ofQuick) // comes after all the others
+		await.Value(t, ofSlow)
 		wantQuiet(t, ofSlow, "too many")
 	})
 }

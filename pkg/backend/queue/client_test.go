@@ -10,6 +10,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/backend/queue"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/test/await"
 )
 
 func TestEnqueueTwiceIsHarmless(t *testing.T) {
@@ -33,7 +34,7 @@ func TestDepth(t *testing.T) {
 			t.Fatalf("Depth of an empty Redis = %v, %v", depths, err)
 		}
 		enqueue(t, c, newRef(document.Knowledge), newRef(document.Knowledge), newRef(document.Summarise))
-		eventually(t, "the oldest task has an age", func() bool {
+		await.Until(t, "the oldest task has an age", func() bool {
 			depths, err := c.Depth(t.Context())
 			if err != nil || depths[document.Knowledge].Tasks != 2 || depths[document.Summarise].Tasks != 1 {
 				t.Fatalf("Depth = %v, %v", depths, err)
@@ -60,7 +61,7 @@ func TestRedisLosesItsData(t *testing.T) {
 	}
 	got := make(chan document.TaskRef, 1)
 	run(t, queue.ServerConfig{RedisURL: "redis://" + redis.Addr()}, collect(got))
-	if receive(t, got) != ref {
+	if await.Value(t, got) != ref {
 		t.Error("another task was delivered")
 	}
 }

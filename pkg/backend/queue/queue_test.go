@@ -4,18 +4,15 @@ import (
 	"context"
 	"log/slog"
 	"testing"
-	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/backend/queue"
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/await"
 	"github.com/seed-7a112592/gristmill/test/services"
 )
-
-// deadline is when a test stops waiting for what it is about.
-const deadline = 20 * time.Second
 
 // onEachRedis runs a test on a real Redis and on the embedded one of dev mode.
 func onEachRedis(t *testing.T, test func(t *testing.T, url string)) {
@@ -67,38 +64,12 @@ func run(t testing.TB, cfg queue.ServerConfig, handle queue.Handler) (stop func(
 		}
 		stopped = true
 		cancel()
-		if err := receive(t, done); err != nil {
+		if err := await.Value(t, done); err != nil {
 			t.Errorf("Run: %v", err)
 		}
 	}
 	t.Cleanup(stop)
 	return stop
-}
-
-func receive[T any](t testing.TB, c <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-c:
-		return v
-	case <-time.After(deadline):
-		t.Fatal("waited too long")
-		panic("unreachable")
-	}
-}
-
-// eventually waits for a state that Redis announces in no way.
-func eventually(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	end := time.After(deadline)
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatalf("waited too long until %s", what)
-		}
-	}
 }
 
 func newRef(kind document.TaskKind) document.TaskRef {

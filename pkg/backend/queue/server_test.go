@@ -1,12 +1,10 @@
 package queue_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +16,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
+	"github.com/seed-7a112592/gristmill/test/await"
 )
 
 // collect returns a handler that is done with every task at once.
@@ -41,13 +40,13 @@ func TestRunDelivers(t *testing.T) {
 			return collect(got)(ctx, ref)
 		}
 		run(t, queue.ServerConfig{RedisURL: url}, handle)
-		refs := []document.TaskRef{receive(t, got), receive(t, got)}
-		eventually(t, "the knowledge queue is empty", func() bool { return tasks(t, c) == 0 })
+		refs := []document.TaskRef{await.Value(t, got), await.Value(t, got)}
+		await.Until(t, "the knowledge queue is empty", func() bool { return tasks(t, c) == 0 })
 		if len(got) > 0 {
 			t.Errorf("a server of %s was given %s", document.Knowledge, <-got)
 		}
 		run(t, queue.ServerConfig{RedisURL: url, Kind: document.Summarise}, handle)
-		refs = append(refs, receive(t, got))
+		refs = append(refs, await.Value(t, got))
 		byName := func(a, b document.TaskRef) int { return strings.Compare(a.String(), b.String()) }
 		slices.SortFunc(refs, byName)
 		slices.SortFunc(want, byName)
@@ -56,7 +55,7 @@ func TestRunDelivers(t *testing.T) {
 		}
 		// A name is free again once its task is done.
 		enqueue(t, c, want[0])
-		receive(t, got)
+		await.Value(t, got)
 	})
 }
 
@@ -70,7 +69,7 @@ func TestRunDeliversAgain(t *testing.T) {
 			delivered <- time.Now()
 			return delays[len(delivered)-1]
 		})
-		eventually(t, "the task was delivered often enough", func() bool { return len(delivered) == len(delays) })
+		await.Until(t, "the task was delivered often enough", func() bool { return len(delivered) == len(delays) })
 		for last, i := <-delivered, 0; i < 2; i++ {
 			next := <-delivered
 			if waited := next.Sub(last); waited < delays[i] || waited > delays[i]+4*time.Second {
@@ -78,7 +77,7 @@ func TestRunDeliversAgain(t *testing.T) {
 			}
 			last = next
 		}
-		eventually(t, "the task is gone", func() bool { return tasks(t, c) == 0 })
+		await.Until(t, "the task is gone", func() bool { return tasks(t, c) == 0 })
 		if info, err := inspector(t, url).GetQueueInfo(string(document.Knowledge)); err != nil || info.FailedTotal != 0 || info.Archived != 0 {
 			t.Errorf("asynq counts failures: %+v, %v", info, err)
 		}
@@ -89,7 +88,7 @@ func TestRunSurvivesAPanic(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		c := newClient(t, url)
 		enqueue(t, c, newRef(document.Knowledge))
-		var log syncBuffer
+		var log await.Buffer
 		panicked := make(chan time.Time, 1)
 		run(t, queue.ServerConfig{RedisURL: url, Log: slog.New(slog.NewTextHandler(&log, nil))},
 			func(context.Context, document.TaskRef) time.Duration {
@@ -97,7 +96,7 @@ func TestRunSurvivesAPanic(t *testing.T) {
 				panic("a defect")
 			})
 		var waiting []*asynq.TaskInfo
-		eventually(t, "the task waits", func() bool {
+		await.Until(t, "the task waits", func() bool {
 			waiting, _ = inspector(t, url).ListRetryTasks(string(document.Knowledge))
 			return len(waiting) == 1
 		})
@@ -136,13 +135,13 @@ func TestRunDropsWhatIsNoTask(t *testing.T) {
 	c := newClient(t, url)
 	ref := newRef(document.Knowledge)
 	enqueue(t, c, ref)
-	var log syncBuffer
+	var log await.Buffer
 	got := make(chan document.TaskRef, 10)
 	run(t, queue.ServerConfig{RedisURL: url, Log: slog.New(slog.NewTextHandler(&log, nil))}, collect(got))
-	if receive(t, got) != ref {
+	if await.Value(t, got) != ref {
 		t.Error("another task was delivered")
 	}
-	eventually(t, "the queue is empty", func() bool { return tasks(t, c) == 0 })
+	await.Until(t, "the queue is empty", func() bool { return tasks(t, c) == 0 })
 	if n := strings.Count(log.String(), "cannot be read"); n != len(payloads) {
 		t.Errorf("%d of %d dropped tasks are in the log:\n%s", n, len(payloads), log.String())
 	}
@@ -154,24 +153,24 @@ func TestStopLetsHandlersFinish(t *testing.T) {
 		enqueue(t, c, newRef(document.Knowledge))
 		working, finish := make(chan struct{}), make(chan struct{})
 		var ended error
-		var log syncBuffer
+		var log await.Buffer
 		debug := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-		stop := run(t, queue.ServerConfig{RedisURL: url, ShutdownTimeout: deadline, Log: debug},
+		stop := run(t, queue.ServerConfig{RedisURL: url, ShutdownTimeout: await.Deadline, Log: debug},
 			func(ctx context.Context, _ document.TaskRef) time.Duration {
 				working <- struct{}{}
 				<-finish
 				ended = ctx.Err()
 				return 0
 			})
-		receive(t, working)
+		await.Value(t, working)
 		enqueue(t, c, newRef(document.Knowledge))
 		stopped := make(chan struct{})
 		go func() { stop(); close(stopped) }()
-		eventually(t, "the server takes no new task", func() bool {
+		await.Until(t, "the server takes no new task", func() bool {
 			return strings.Contains(log.String(), "Processor stopped")
 		})
 		close(finish)
-		receive(t, stopped)
+		await.Value(t, stopped)
 		if ended != nil {
 			t.Errorf("the handler's context ended: %v", ended)
 		}
@@ -192,7 +191,7 @@ func TestStopEndsHandlersAfterAWhile(t *testing.T) {
 				<-ctx.Done()
 				return time.Minute
 			})
-		receive(t, working)
+		await.Value(t, working)
 		start := time.Now()
 		stop()
 		if took := time.Since(start); took > 4*time.Second {
@@ -217,11 +216,11 @@ func TestHandlersOutliveAsynq(t *testing.T) {
 			<-finish
 			return 0
 		})
-		ctx := receive(t, working)
+		ctx := await.Value(t, working)
 		if err := inspector(t, url).CancelProcessing(ref.String()); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "asynq has given up and delivered the task again", func() bool {
+		await.Until(t, "asynq has given up and delivered the task again", func() bool {
 			info, err := inspector(t, url).GetTaskInfo(string(document.Knowledge), ref.String())
 			return err == nil && info.State == asynq.TaskStateActive && info.LastErr != ""
 		})
@@ -234,9 +233,9 @@ func TestHandlersOutliveAsynq(t *testing.T) {
 		default:
 		}
 		finish <- struct{}{}
-		receive(t, working)
+		await.Value(t, working)
 		finish <- struct{}{}
-		eventually(t, "the task is gone", func() bool { return tasks(t, c) == 0 })
+		await.Until(t, "the task is gone", func() bool { return tasks(t, c) == 0 })
 	})
 }
 
@@ -244,7 +243,7 @@ func TestRedisAbsentAtStart(t *testing.T) {
 	t.Parallel()
 	address := closedPort(t)
 	c := newClient(t, "redis://"+address)
-	var log syncBuffer
+	var log await.Buffer
 	got := make(chan document.TaskRef, 1)
 	debug := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	run(t, queue.ServerConfig{RedisURL: "redis://" + address, Log: debug}, collect(got))
@@ -252,7 +251,7 @@ func TestRedisAbsentAtStart(t *testing.T) {
 	if err := c.Enqueue(t.Context(), ref); !fault.Is(err, fault.Unavailable) {
 		t.Fatalf("Enqueue = %v, want %s", err, fault.Unavailable)
 	}
-	eventually(t, "asynq complains a lot", func() bool { return strings.Count(log.String(), "asynq complains") > 3 })
+	await.Until(t, "asynq complains a lot", func() bool { return strings.Count(log.String(), "asynq complains") > 3 })
 	if n := strings.Count(log.String(), "level=WARN"); n != 1 {
 		t.Errorf("%d warnings about one outage:\n%s", n, log.String())
 	}
@@ -261,8 +260,8 @@ func TestRedisAbsentAtStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer redis.Close()
-	eventually(t, "Redis can be reached", func() bool { return c.Enqueue(t.Context(), ref) == nil })
-	if receive(t, got) != ref {
+	await.Until(t, "Redis can be reached", func() bool { return c.Enqueue(t.Context(), ref) == nil })
+	if await.Value(t, got) != ref {
 		t.Error("another task was delivered")
 	}
 }
@@ -276,22 +275,4 @@ func inspector(t *testing.T, url string) *asynq.Inspector {
 	i := asynq.NewInspector(opt)
 	t.Cleanup(func() { _ = i.Close() })
 	return i
-}
-
-// syncBuffer is a log that is read while it is written.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

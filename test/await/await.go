@@ -1,0 +1,59 @@
+// Package await has tests wait for events, with a deadline and without sleeping.
+package await
+
+import (
+	"bytes"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Deadline is when a test stops waiting for what it is about.
+const Deadline = 20 * time.Second
+
+// Value returns what comes out of c.
+func Value[T any](t testing.TB, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(Deadline):
+		t.Fatal("waited too long")
+		panic("unreachable")
+	}
+}
+
+// Until waits for a state that nobody announces.
+func Until(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(Deadline)
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatalf("waited too long until %s", what)
+		}
+	}
+}
+
+// Buffer is a log that is read while it is written. The zero value is empty.
+type Buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (b *Buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+// String returns what has been written so far.
+func (b *Buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
