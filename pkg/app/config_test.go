@@ -2,6 +2,8 @@ package app_test
 
 import (
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,5 +102,27 @@ func TestConfigurationIsDocumented(t *testing.T) {
 	}
 	if got, want := strings.Join(have, "\n"), strings.Join(want, "\n"); got != want {
 		t.Errorf("docs/configuration.md has\n%s\n\nthe struct says\n%s", got, want)
+	}
+}
+
+// Every name that the compose file, its example environment and the documents
+// speak of is one that programs know.
+func TestNamesInUseAreKnown(t *testing.T) {
+	t.Parallel()
+	known := []string{"GRISTMILL_SERVER", "GRISTMILL_KEY"}
+	for _, field := range app.Fields() {
+		known = append(known, field.Name)
+	}
+	name := regexp.MustCompile(`GRISTMILL_[A-Z0-9_]+[A-Z0-9]`)
+	for _, path := range []string{"compose.yaml", ".env.example", "README.md", "CONTRIBUTING.md", "docs/configuration.md", "docs/operations.md", "docs/architecture.md", "docs/performance.md"} {
+		text, err := os.ReadFile("../../" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range name.FindAllString(string(text), -1) {
+			if !slices.Contains(known, found) {
+				t.Errorf("%s names %s, which no program knows", path, found)
+			}
+		}
 	}
 }
