@@ -3,6 +3,7 @@ package knowledge
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
@@ -29,14 +30,11 @@ func (b *batch) add(p chunk.Passage) {
 	b.tokens += p.Tokens
 }
 
-// missing returns the hashes that are not among the known, each once, in the
-// order of their places.
-func (b *batch) missing(known []document.Hash) []document.Hash {
+// hashes returns the hashes of the batch, each once, in the order of their
+// places.
+func (b *batch) hashes() []document.Hash {
 	seen := make(map[document.Hash]bool, len(b.passages))
-	for _, hash := range known {
-		seen[hash] = true
-	}
-	var hashes []document.Hash
+	hashes := make([]document.Hash, 0, len(b.passages))
 	for _, place := range b.places {
 		if !seen[place.Hash] {
 			seen[place.Hash] = true
@@ -46,19 +44,14 @@ func (b *batch) missing(known []document.Hash) []document.Hash {
 	return hashes
 }
 
-// store looks up, embeds and writes one batch. What another batch of this
-// process is embedding already is waited for rather than sent again.
+// store looks up, embeds and writes one batch. Passages that another batch of
+// this process is at are waited for rather than sent twice.
 func (r *run) store(ctx context.Context, b *batch) error {
 	bought := 0
 	for {
-		start := time.Now()
-		known, err := r.step.Store.Known(ctx, r.work.Space, b.missing(nil))
-		if err != nil {
-			return fmt.Errorf("look up %d passages of %s: %w", len(b.passages), r.work.Key, err)
-		}
-		r.step.Metrics.ObserveStage("lookup", start)
-
-		n, complete, err := r.buy(ctx, b, b.missing(known))
+		mine, theirs := r.step.claims.take(r.claimsOf(b))
+		n, complete, err := r.buy(ctx, b, mine, len(theirs) == 0)
+		r.step.claims.release(mine)
 		bought += n
 		if err != nil {
 			return err
@@ -70,61 +63,79 @@ func (r *run) store(ctx context.Context, b *batch) error {
 			r.step.Live.Report(ctx, r.work, r.progress.snapshot("streaming", r.work.Size))
 			return nil
 		}
+		for _, holder := range theirs {
+			select {
+			case <-holder:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
 	}
 }
 
-// buy embeds those of the missing passages that nobody else is embedding, and
-// writes them; with their places if that makes the batch complete. Otherwise
-// it waits for the others, and the batch has to be looked up again.
-func (r *run) buy(ctx context.Context, b *batch, missing []document.Hash) (bought int, complete bool, err error) {
-	wanted := make([]claim, len(missing))
-	for i, hash := range missing {
-		wanted[i] = claim{r.work.Tenant, r.work.Space.Model, hash}
+func (r *run) claimsOf(b *batch) []claim {
+	hashes := b.hashes()
+	claims := make([]claim, len(hashes))
+	for i, hash := range hashes {
+		claims[i] = claim{r.work.Tenant, r.work.Space.Model, hash}
 	}
-	mine, theirs := r.step.claims.take(wanted)
-	err = func() error {
-		defer r.step.claims.release(mine)
-		fresh, err := r.embed(ctx, b, mine)
-		if err != nil {
-			return err
-		}
-		bought = len(fresh)
-		complete, err = r.write(ctx, b, fresh, len(theirs) == 0)
-		return err
-	}()
-	if err != nil || complete {
-		return bought, complete, err
-	}
-	for _, holder := range theirs {
-		select {
-		case <-holder:
-		case <-ctx.Done():
-			return bought, false, ctx.Err()
-		}
-	}
-	return bought, false, nil
+	return claims
 }
 
-// embed turns the claimed passages into vectors, in one request.
-func (r *run) embed(ctx context.Context, b *batch, mine []claim) ([]document.Embedded, error) {
+// buy embeds those of the claimed passages that are not known, and writes
+// them; with the places of the batch if all of it is claimed. It looks up only
+// now that nobody else can be embedding them: whoever was has written them.
+func (r *run) buy(ctx context.Context, b *batch, mine []claim, all bool) (bought int, complete bool, err error) {
+	missing, err := r.missing(ctx, mine)
+	if err != nil {
+		return 0, false, fmt.Errorf("look up %d passages of %s: %w", len(mine), r.work.Key, err)
+	}
+	fresh, err := r.embed(ctx, b, missing)
+	if err != nil {
+		return 0, false, err
+	}
+	complete, err = r.write(ctx, b, fresh, all)
+	return len(fresh), complete, err
+}
+
+// missing returns those of the claimed hashes whose passages are not known.
+func (r *run) missing(ctx context.Context, mine []claim) ([]document.Hash, error) {
 	if len(mine) == 0 {
 		return nil, nil
 	}
 	start := time.Now()
-	texts := make([]string, len(mine))
+	hashes := make([]document.Hash, len(mine))
 	for i, claim := range mine {
-		texts[i] = b.passages[claim.hash].EmbeddingText()
+		hashes[i] = claim.hash
+	}
+	known, err := r.step.Store.Known(ctx, r.work.Space, hashes)
+	if err != nil {
+		return nil, err
+	}
+	r.step.Metrics.ObserveStage("lookup", start)
+	return slices.DeleteFunc(hashes, func(hash document.Hash) bool { return slices.Contains(known, hash) }), nil
+}
+
+// embed turns passages into vectors, in one request.
+func (r *run) embed(ctx context.Context, b *batch, hashes []document.Hash) ([]document.Embedded, error) {
+	if len(hashes) == 0 {
+		return nil, nil
+	}
+	start := time.Now()
+	texts := make([]string, len(hashes))
+	for i, hash := range hashes {
+		texts[i] = b.passages[hash].EmbeddingText()
 	}
 	vectors, err := r.step.Embedder.Embed(ctx, r.work.Space.Model, texts)
 	if err != nil {
 		return nil, fmt.Errorf("embed %d passages of %s: %w", len(texts), r.work.Key, err)
 	}
 	r.step.Metrics.ObserveStage("embed", start)
-	fresh := make([]document.Embedded, len(mine))
-	for i, claim := range mine {
-		p := b.passages[claim.hash]
+	fresh := make([]document.Embedded, len(hashes))
+	for i, hash := range hashes {
+		p := b.passages[hash]
 		fresh[i] = document.Embedded{
-			Hash:        claim.hash,
+			Hash:        hash,
 			HeadingPath: p.HeadingPath(),
 			Context:     p.Context,
 			Content:     p.Content,

@@ -6,7 +6,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// claim names a vector that is being bought.
+// claim names a vector that is being looked up or bought.
 type claim struct {
 	tenant string
 	model  document.Model

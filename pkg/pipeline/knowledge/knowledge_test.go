@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"unicode"
 
 	"github.com/google/uuid"
@@ -32,6 +33,7 @@ type memory struct {
 	writes    int
 
 	vanish func(document.Batch) bool // drops reused passages just before a write
+	looked func()                    // called when a look-up has its answer
 }
 
 type reader struct{ *strings.Reader }
@@ -45,13 +47,18 @@ func (m *memory) Open(_ context.Context, name string) (io.ReadSeekCloser, error)
 }
 
 func (m *memory) Known(_ context.Context, _ document.Space, hashes []document.Hash) ([]document.Hash, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var known []document.Hash
-	for _, hash := range hashes {
-		if _, ok := m.passages[hash]; ok {
-			known = append(known, hash)
+	known := func() (known []document.Hash) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		for _, hash := range hashes {
+			if _, ok := m.passages[hash]; ok {
+				known = append(known, hash)
+			}
 		}
+		return known
+	}()
+	if m.looked != nil {
+		m.looked()
 	}
 	return known, nil
 }
@@ -249,6 +256,39 @@ func TestConcurrentDocumentsShareTheirPassages(t *testing.T) {
 	if len(m.published) != 8 {
 		t.Errorf("%d of 8 documents published", len(m.published))
 	}
+}
+
+// A document that looked a passage up while another was embedding it must not
+// go by that answer once the other is done.
+func TestAnswerOfALookUpDoesNotOutliveTheClaim(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		step, m, e := newStep(t)
+		text := book("shared", 3)
+		one, two := m.put(text), m.put(text)
+		embedding, answer := make(chan struct{}), make(chan struct{})
+		e.call = func(context.Context, []string) error { <-embedding; return nil }
+		go func() {
+			if err := step.Run(t.Context(), one); err != nil {
+				t.Error(err)
+			}
+		}()
+		synctest.Wait() // the first is embedding
+		m.looked = func() { <-answer }
+		go func() {
+			if err := step.Run(t.Context(), two); err != nil {
+				t.Error(err)
+			}
+		}()
+		synctest.Wait() // the second has looked, or waits for the first
+		close(embedding)
+		synctest.Wait() // the first is done
+		close(answer)
+		synctest.Wait()
+		if len(e.twice()) > 0 || len(m.published) != 2 {
+			t.Errorf("%d documents published; bought twice: %q", len(m.published), e.twice())
+		}
+	})
 }
 
 // The one who was embedding fails: whoever waited for it takes over.
