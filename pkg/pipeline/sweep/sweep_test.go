@@ -193,7 +193,7 @@ func TestLostTasksAreDispatchedWithinAMinute(t *testing.T) {
 		if first := m.asked(); first[0] != 0 {
 			t.Errorf("after a restart tasks count as lost after %s, want at once", first[0])
 		}
-		time.Sleep(30 * time.Second) // of the bubble's clock
+		<-time.After(30 * time.Second) // of the bubble's clock
 		synctest.Wait()
 		quiet := m.asked()
 		if len(quiet) < 4 { // two tenants, at least two rounds
@@ -220,7 +220,7 @@ func TestRestartIsRememberedUntilASweepSucceeds(t *testing.T) {
 		synctest.Wait()
 		m.breakQueue(nil)
 		m.asked()
-		time.Sleep(11 * time.Second) // of the bubble's clock
+		<-time.After(11 * time.Second) // of the bubble's clock
 		synctest.Wait()
 		if quiet := m.asked(); len(quiet) == 0 || quiet[0] != 0 {
 			t.Errorf("the round after a failed one asked for %v", quiet)

@@ -76,23 +76,23 @@ func TestWaitForJob(t *testing.T) {
 		held  time.Duration
 	}{
 		"woken by a change": {"30s", func(f *fake, id uuid.UUID) {
-			time.Sleep(500 * time.Millisecond)
+			<-time.After(500 * time.Millisecond)
 			f.end(id)
 			f.changes <- struct{}{}
 		}, document.Succeeded, 500 * time.Millisecond},
 		"a change that is not the end": {"30s", func(f *fake, id uuid.UUID) {
 			f.changes <- struct{}{}
-			time.Sleep(100 * time.Millisecond)
+			<-time.After(100 * time.Millisecond)
 			f.end(id)
 			f.changes <- struct{}{}
 		}, document.Succeeded, 100 * time.Millisecond},
 		"nobody tells, the row is looked at": {"30s", func(f *fake, id uuid.UUID) {
-			time.Sleep(4500 * time.Millisecond)
+			<-time.After(4500 * time.Millisecond)
 			f.end(id)
 		}, document.Succeeded, 5 * time.Second},
 		"changes cannot be watched any more": {"30s", func(f *fake, id uuid.UUID) {
 			close(f.changes)
-			time.Sleep(1500 * time.Millisecond)
+			<-time.After(1500 * time.Millisecond)
 			f.end(id)
 		}, document.Succeeded, 2 * time.Second},
 		"the wait is over":     {"1500ms", func(*fake, uuid.UUID) {}, document.Queued, 1500 * time.Millisecond},
