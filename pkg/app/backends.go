@@ -12,7 +12,6 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/backend/llm"
 	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
 	"github.com/seed-7a112592/gristmill/pkg/backend/queue"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/ingest"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/knowledge"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/reindex"
@@ -152,35 +151,6 @@ func (b *Backends) Close() {
 	}
 }
 
-// newModels returns the local models and those of the configured providers.
-func newModels(config Config, metrics *telemetry.Metrics, log *slog.Logger) (llm.Models, error) {
-	var models llm.Models
-	provider := func(baseURL, key string) (*llm.OpenAI, error) {
-		return llm.NewOpenAI(llm.OpenAIConfig{
-			BaseURL:     baseURL,
-			APIKey:      key,
-			Concurrency: config.EmbeddingConcurrency,
-			Log:         log,
-			Observe:     metrics.ObserveCall,
-		})
-	}
-	if config.hasProvider() {
-		embeddings, err := provider(config.OpenAIBaseURL, config.OpenAIAPIKey)
-		if err != nil {
-			return models, fmt.Errorf("embedding provider: %w", err)
-		}
-		models.Embeddings, models.Chat = embeddings, embeddings
-	}
-	if config.SummaryBaseURL != "" || config.SummaryAPIKey != "" {
-		chat, err := provider(config.SummaryBaseURL, config.SummaryAPIKey)
-		if err != nil {
-			return models, fmt.Errorf("summary provider: %w", err)
-		}
-		models.Chat = chat
-	}
-	return models, nil
-}
-
 // queueDepths tells telemetry what the queue says of itself.
 func queueDepths(ctx context.Context, client *queue.Client) ([]telemetry.QueueDepth, error) {
 	queues, err := client.Depth(ctx)
@@ -192,16 +162,6 @@ func queueDepths(ctx context.Context, client *queue.Client) ([]telemetry.QueueDe
 		depths = append(depths, telemetry.QueueDepth{Queue: string(kind), Tasks: depth.Tasks, Age: depth.Age})
 	}
 	return depths, nil
-}
-
-// chunking returns how collections made from now on cut their documents.
-func (c *Config) chunking() document.Chunking {
-	return document.Chunking{Tokens: c.ChunkTokens, Overlap: c.ChunkOverlap}
-}
-
-// model returns the embedding model of collections made from now on.
-func (c *Config) model() document.Model {
-	return document.Model{Name: c.EmbeddingModel, Dimensions: c.EmbeddingDimensions}
 }
 
 // checks returns the checks of /readyz.

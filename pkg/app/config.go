@@ -140,6 +140,16 @@ func parseProblems(err error) []error {
 // hasProvider reports whether an OpenAI-compatible provider is configured.
 func (c *Config) hasProvider() bool { return c.OpenAIBaseURL != "" || c.OpenAIAPIKey != "" }
 
+// chunking returns how collections made from now on cut their documents.
+func (c *Config) chunking() document.Chunking {
+	return document.Chunking{Tokens: c.ChunkTokens, Overlap: c.ChunkOverlap}
+}
+
+// model returns the embedding model of collections made from now on.
+func (c *Config) model() document.Model {
+	return document.Model{Name: c.EmbeddingModel, Dimensions: c.EmbeddingDimensions}
+}
+
 // setDefaults fills in what depends on whether there is a provider.
 func (c *Config) setDefaults() {
 	model := document.Model{Name: "local", Dimensions: 512}

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -42,7 +41,7 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, con
 	defer cancel()
 	if err := server.Shutdown(bound); err != nil {
 		log.WarnContext(ctx, "requests under way were cut off", "error", err)
-		return errors.Join(server.Close(), nil)
+		return server.Close()
 	}
 	return nil
 }

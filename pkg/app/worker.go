@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/seed-7a112592/gristmill/pkg/backend/queue"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -32,9 +31,7 @@ func work(ctx context.Context, config Config, b *Backends, kind document.TaskKin
 	if err != nil {
 		return fmt.Errorf("open the queue: %w", err)
 	}
-	return server.Run(ctx, func(ctx context.Context, ref document.TaskRef) time.Duration {
-		return runner.Run(ctx, ref)
-	})
+	return server.Run(ctx, runner.Run)
 }
 
 // Sweep keeps the promises over time until ctx ends. Any number of processes

@@ -90,6 +90,7 @@ type embedded struct {
 	dir      string
 	config   app.Config
 	store    *sqlite.Store
+	objects  *blob.Dir
 	redis    *miniredis.Miniredis
 	backends *app.Backends
 }
@@ -120,8 +121,8 @@ func (e *embedded) join(ctx context.Context, log *slog.Logger) error {
 	if err := e.store.ReleaseLeases(ctx); err != nil {
 		return err
 	}
-	objects, err := blob.NewDir(filepath.Join(e.dir, "objects"))
-	if err != nil {
+	var err error
+	if e.objects, err = blob.NewDir(filepath.Join(e.dir, "objects")); err != nil {
 		return err
 	}
 	e.redis = miniredis.NewMiniRedis()
@@ -129,7 +130,7 @@ func (e *embedded) join(ctx context.Context, log *slog.Logger) error {
 		return fmt.Errorf("start the embedded redis: %w", err)
 	}
 	e.config.RedisURL = "redis://" + e.redis.Addr()
-	e.backends, err = app.Join(e.config, e.store, objects, log)
+	e.backends, err = app.Join(e.config, e.store, e.objects, log)
 	return err
 }
 
@@ -141,7 +142,11 @@ func (e *embedded) close() error {
 	if e.redis != nil {
 		e.redis.Close()
 	}
-	return e.store.Close()
+	var err error
+	if e.objects != nil {
+		err = e.objects.Close()
+	}
+	return errors.Join(err, e.store.Close())
 }
 
 // keepTime lets time pass in the embedded Redis, where nothing expires by
