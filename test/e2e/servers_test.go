@@ -199,10 +199,12 @@ func TestServersFinishAfterSIGKILL(t *testing.T) {
 	s := newServers(t, providerEnv(provider)...)
 	api, knowledge, summary := s.start("api"), s.start("worker-knowledge"), s.start("worker-summary")
 	c, dir := api.client(apiKey), corpus.Dir(t)
+	release := holdMiddle(t, provider, dir)
 	uploadAll(t, c, dir, false)
 	awaitMiddle(t, c)
 	knowledge.kill()
 	summary.kill()
+	release()
 	s.start("worker-knowledge")
 	s.start("worker-summary")
 	await(t, c, func(jobs []document.Job) bool {
