@@ -48,11 +48,6 @@ func RateLimit(retryAfter string) Fault {
 	return Status(http.StatusTooManyRequests, "rate limit reached", "Retry-After", retryAfter)
 }
 
-// Slow delays the answer.
-func Slow(d time.Duration) Fault {
-	return func(a *Answer) { a.Delay = d }
-}
-
 // Raw sends the given body in place of the answer.
 func Raw(body string) Fault {
 	return func(a *Answer) { a.Raw = body }
