@@ -28,6 +28,7 @@ func WorkKnowledge(ctx context.Context, config Config, b *Backends) error {
 		Objects:       b.Objects,
 		Store:         b.Store,
 		Embedder:      b.Models,
+		Claims:        b.Live,
 		Live:          b.Live,
 		Metrics:       b.Metrics,
 		Log:           b.Log,

@@ -6,7 +6,8 @@
 //
 // The progress of a job is the hash job:ID with the fields tenant, knowledge
 // and summary; it lives for an hour after the last write. Changes are published
-// on the channel of the same name.
+// on the channel of the same name. claim:NAME is held by the process that is at
+// what NAME names.
 package live
 
 import (
@@ -46,6 +47,7 @@ type Config struct {
 type Live struct {
 	redis   *redis.Client
 	breaker circuitbreaker.CircuitBreaker[any]
+	process string // names this process among those that share Redis
 
 	mu      sync.Mutex
 	jobs    map[uuid.UUID]*unwritten // those with a writer at work
@@ -73,6 +75,7 @@ func New(cfg Config) (*Live, error) {
 	l := &Live{
 		redis:   redis.NewClient(opt),
 		breaker: newBreaker(cfg.Log),
+		process: uuid.NewString(),
 		jobs:    map[uuid.UUID]*unwritten{},
 		closing: make(chan struct{}),
 	}

@@ -44,14 +44,14 @@ func (b *batch) hashes() []document.Hash {
 	return hashes
 }
 
-// store looks up, embeds and writes one batch. Passages that another batch of
-// this process is at are waited for rather than sent twice.
+// store looks up, embeds and writes one batch. Passages that another batch is
+// at, here or in another process, are waited for rather than sent twice.
 func (r *run) store(ctx context.Context, b *batch) error {
 	bought := 0
 	for {
-		mine, theirs := r.step.claims.take(r.claimsOf(b))
+		mine, theirs := r.step.claims.take(ctx, r.step.Claims, r.claimsOf(b))
 		n, complete, err := r.buy(ctx, b, mine, len(theirs) == 0)
-		r.step.claims.release(mine)
+		r.step.claims.release(ctx, r.step.Claims, mine)
 		bought += n
 		if err != nil {
 			return err

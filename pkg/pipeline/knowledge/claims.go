@@ -1,9 +1,32 @@
 package knowledge
 
 import (
+	"context"
+	"fmt"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Claims keep two processes from buying the same vector at the same time.
+type Claims interface {
+	// Claim returns those of the names that no other process holds. They are
+	// the caller's until it releases them, or for some seconds: whoever dies
+	// holding one must not hold up the others for long. When claims cannot be
+	// had, all are the caller's: paying twice is better than not working.
+	Claim(ctx context.Context, names []string) []string
+	Release(ctx context.Context, names []string)
+}
+
+const (
+	// lookAgain is how long a batch leaves a vector alone that another process
+	// is at.
+	lookAgain = 200 * time.Millisecond
+
+	// releaseTimeout bounds giving claims back when the task's context is over.
+	releaseTimeout = time.Second
 )
 
 // claim names a vector that is being looked up or bought.
@@ -13,18 +36,54 @@ type claim struct {
 	hash   document.Hash
 }
 
-// claims keep two batches of this process from buying the same vector at the
-// same time. The zero value is ready to use.
+func (c claim) String() string {
+	return fmt.Sprintf("%s:%s:%d:%x", c.tenant, c.model.Name, c.model.Dimensions, c.hash)
+}
+
+// claims keep two batches from buying the same vector at the same time: those
+// of this process by the map, those of other processes by what they share. The
+// zero value is ready to use.
 type claims struct {
 	mu   sync.Mutex
 	held map[claim]chan struct{}
 }
 
 // take claims those of the wanted vectors that nobody holds. For the others it
-// returns channels that are closed when their holders are done with them,
-// whether they succeeded or not. Whoever holds a claim must release it before
-// waiting for one, or two batches could wait for each other.
-func (c *claims) take(wanted []claim) (mine []claim, theirs []<-chan struct{}) {
+// returns channels that are closed when it is time to try again. Whoever holds
+// a claim must release it before waiting for one, or two batches could wait
+// for each other.
+func (c *claims) take(ctx context.Context, shared Claims, wanted []claim) (mine []claim, theirs []<-chan struct{}) {
+	mine, theirs = c.takeHere(wanted)
+	if len(mine) == 0 {
+		return mine, theirs
+	}
+	ours := shared.Claim(ctx, names(mine))
+	if len(ours) == len(mine) {
+		return mine, theirs
+	}
+	elsewhere := slices.Clone(mine)
+	mine = slices.DeleteFunc(mine, func(m claim) bool { return !slices.Contains(ours, m.String()) })
+	elsewhere = slices.DeleteFunc(elsewhere, func(e claim) bool { return slices.Contains(mine, e) })
+	c.releaseHere(elsewhere)
+	again := make(chan struct{})
+	time.AfterFunc(lookAgain, func() { close(again) })
+	return mine, append(theirs, again)
+}
+
+// release gives claims back and wakes whoever waits for them here.
+func (c *claims) release(ctx context.Context, shared Claims, mine []claim) {
+	if len(mine) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	defer cancel()
+	shared.Release(ctx, names(mine))
+	c.releaseHere(mine)
+}
+
+// takeHere claims what no other batch of this process holds. The channels are
+// closed when their holders are done, whether they succeeded or not.
+func (c *claims) takeHere(wanted []claim) (mine []claim, theirs []<-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.held == nil {
@@ -41,12 +100,19 @@ func (c *claims) take(wanted []claim) (mine []claim, theirs []<-chan struct{}) {
 	return mine, theirs
 }
 
-// release gives claims back and wakes whoever waits for them.
-func (c *claims) release(mine []claim) {
+func (c *claims) releaseHere(mine []claim) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, claim := range mine {
 		close(c.held[claim])
 		delete(c.held, claim)
 	}
+}
+
+func names(claims []claim) []string {
+	names := make([]string, len(claims))
+	for i, claim := range claims {
+		names[i] = claim.String()
+	}
+	return names
 }

@@ -49,6 +49,7 @@ type Step struct {
 	Objects  Objects
 	Store    Store
 	Embedder Embedder
+	Claims   Claims
 	Live     Live
 	Metrics  *telemetry.Metrics
 	Log      *slog.Logger

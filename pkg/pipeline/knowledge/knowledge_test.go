@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 	"unicode"
 
 	"github.com/google/uuid"
@@ -98,6 +99,41 @@ func (m *memory) Publish(_ context.Context, work document.Work, progress documen
 
 func (m *memory) Report(context.Context, document.Work, any) {}
 
+// alone are the claims of a process without others.
+type alone struct{}
+
+func (alone) Claim(_ context.Context, names []string) []string { return names }
+func (alone) Release(context.Context, []string)                {}
+
+// shared are the claims of one of several processes.
+type shared struct {
+	mu     *sync.Mutex
+	holder map[string]int
+	me     int
+}
+
+func (s shared) Claim(_ context.Context, names []string) (ours []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range names {
+		if _, held := s.holder[name]; !held {
+			s.holder[name] = s.me
+			ours = append(ours, name)
+		}
+	}
+	return ours
+}
+
+func (s shared) Release(_ context.Context, names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range names {
+		if s.holder[name] == s.me {
+			delete(s.holder, name)
+		}
+	}
+}
+
 // embedder counts how often each text was sent.
 type embedder struct {
 	mu   sync.Mutex
@@ -142,7 +178,7 @@ func newStep(t *testing.T) (*knowledge.Step, *memory, *embedder) {
 	}
 	e := &embedder{sent: map[string]int{}}
 	return &knowledge.Step{
-		Objects: m, Store: m, Embedder: e, Live: m,
+		Objects: m, Store: m, Embedder: e, Live: m, Claims: alone{},
 		Metrics:       telemetry.NewMetrics(),
 		Log:           slog.New(slog.NewTextHandler(t.Output(), nil)),
 		BatchPassages: 4, BatchTokens: 1 << 20, Batches: 3,
@@ -256,6 +292,41 @@ func TestConcurrentDocumentsShareTheirPassages(t *testing.T) {
 	if len(m.published) != 8 {
 		t.Errorf("%d of 8 documents published", len(m.published))
 	}
+}
+
+// The same in several processes, which share nothing but the store and claims.
+func TestProcessesShareTheirPassages(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		first, m, e := newStep(t)
+		e.call = func(context.Context, []string) error { time.Sleep(time.Second); return nil } // on the bubble's clock
+		claims := shared{mu: &sync.Mutex{}, holder: map[string]int{}}
+		text := book("shared", 12)
+		var wg sync.WaitGroup
+		for process := range 4 {
+			step := &knowledge.Step{
+				Objects: m, Store: m, Embedder: e, Live: m, Metrics: first.Metrics, Log: first.Log,
+				BatchPassages: 3 + process, BatchTokens: 1 << 20, Batches: 3,
+			}
+			claims.me = process
+			step.Claims = claims
+			for i := range 3 {
+				work := m.put(text + book(fmt.Sprint("own", process, i), 3))
+				wg.Go(func() {
+					if err := step.Run(t.Context(), work); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		}
+		wg.Wait()
+		if len(e.twice()) > 0 || len(m.published) != 12 {
+			t.Errorf("%d of 12 documents published; bought twice: %q", len(m.published), e.twice())
+		}
+		if len(claims.holder) > 0 {
+			t.Errorf("claims were kept: %v", claims.holder)
+		}
+	})
 }
 
 // A document that looked a passage up while another was embedding it must not

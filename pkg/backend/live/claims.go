@@ -1,0 +1,65 @@
+package live
+
+import (
+	"context"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// claimLifetime is how long a claim outlives a process that died holding it.
+// What takes longer than that may be done twice.
+const claimLifetime = 15 * time.Second
+
+// takeClaims sets those of the keys that are not set, and returns for each
+// whether it is the caller's now: one round trip, however many.
+var takeClaims = redis.NewScript(`
+	local ours = {}
+	for i, key in ipairs(KEYS) do
+		if redis.call('SET', key, ARGV[1], 'NX', 'PX', ARGV[2]) then ours[i] = 1 else ours[i] = 0 end
+	end
+	return ours`)
+
+// dropClaims removes those of the keys that are still the caller's: another
+// may have claimed one since its time ran out.
+var dropClaims = redis.NewScript(`
+	for _, key in ipairs(KEYS) do
+		if redis.call('GET', key) == ARGV[1] then redis.call('DEL', key) end
+	end
+	return 0`)
+
+// Claim returns those of the names that no other process holds: they are this
+// one's until it releases them, and for 15 s at most. While Redis cannot be
+// reached everything is.
+func (l *Live) Claim(ctx context.Context, names []string) []string {
+	var held []bool
+	err := l.call(ctx, func(ctx context.Context) (err error) {
+		held, err = takeClaims.Run(ctx, l.redis, claimKeys(names), l.process, claimLifetime.Milliseconds()).BoolSlice()
+		return err
+	})
+	if err != nil {
+		return names // the breaker has logged it
+	}
+	var ours []string
+	for i, name := range names {
+		if held[i] {
+			ours = append(ours, name)
+		}
+	}
+	return ours
+}
+
+// Release gives claims back. Those that cannot be given back run out.
+func (l *Live) Release(ctx context.Context, names []string) {
+	_ = l.call(ctx, func(ctx context.Context) error {
+		return dropClaims.Run(ctx, l.redis, claimKeys(names), l.process).Err()
+	})
+}
+
+func claimKeys(names []string) []string {
+	keys := make([]string, len(names))
+	for i, name := range names {
+		keys[i] = "claim:" + name
+	}
+	return keys
+}
