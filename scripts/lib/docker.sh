@@ -33,6 +33,9 @@ MINIO_ROOT_USER=$minio_user
 MINIO_ROOT_PASSWORD=$minio_password
 SERVICES_FSYNC=$sync
 SERVICES_APPENDONLY=$append
+SERVICES_POSTGRES_PORT=$(free_port)
+SERVICES_REDIS_PORT=$(free_port)
+SERVICES_MINIO_PORT=$(free_port)
 ENV
   )
   say "starting $* in containers"
@@ -59,4 +62,13 @@ ENV
 docker_down() {
   say 'removing the containers'
   compose down --volumes --remove-orphans --timeout 10 >&2
+}
+
+# docker_one stop|crash|start_again SERVER does to one container what the function of that name does to a process.
+docker_one() {
+  case $1 in
+    stop) compose stop --timeout 10 "$2" >&2 ;;
+    crash) compose kill "$2" >&2 ;;
+    start_again) compose up --detach --no-recreate --no-deps --wait --wait-timeout 60 "$2" >&2 ;;
+  esac
 }

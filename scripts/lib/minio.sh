@@ -12,7 +12,8 @@ start_minio() {
   ln "$cache/$key/minio" "$run/minio-program" 2>/dev/null || cp "$cache/$key/minio" "$run/minio-program"
   minio_user=$(secret) minio_password=$(secret)
   as_server mkdir "$run/minio" "$run/minio-certs"
-  start_on_free_port minio run_minio minio_ready
+  start_on_free_port minio
+  remember minio port minio_user minio_password
   GRISTMILL_TEST_S3_ENDPOINT=http://127.0.0.1:$port
   GRISTMILL_TEST_S3_ACCESS_KEY=$minio_user
   GRISTMILL_TEST_S3_SECRET_KEY=$minio_password

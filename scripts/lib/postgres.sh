@@ -21,7 +21,8 @@ start_postgres() {
   pg_libraries=$(library_path "$run/postgres-programs")
   pg_password=$(secret)
   initialise_cluster
-  start_on_free_port postgres run_postgres postgres_ready
+  start_on_free_port postgres
+  remember postgres port pg_bin pg_libraries pg_password
   GRISTMILL_TEST_POSTGRES_URL=$(postgres_url "$port")
 }
 
@@ -46,7 +47,7 @@ initialise_cluster() {
 run_postgres() {
   local sync=off
   if [ "$durable" = yes ]; then sync=on; fi
-  # The last setting of a name wins, so a second try on another port may append again.
+  # The last setting of a name wins, so a second try and a second start may append again.
   as_server tee -a "$run/postgres/postgresql.conf" >/dev/null <<CONF
 listen_addresses = '127.0.0.1'
 port = $1

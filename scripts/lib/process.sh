@@ -88,37 +88,70 @@ private_file() {
   as_server sh -c 'umask 077 && cat >"$1"' sh "$1"
 }
 
-# start_on_free_port NAME CONFIGURE READY: CONFIGURE PORT prepares and starts, READY PORT says whether the server answers.
-# It sets port. A server that finds its port taken gets another.
+# start_on_free_port NAME starts a server and sets port: run_NAME PORT prepares and starts it, NAME_ready PORT says whether it
+# answers. A server that finds its port taken gets another.
 start_on_free_port() {
-  local name=$1 configure=$2 ready=$3 try deadline
+  local name=$1 try
   for try in 1 2 3; do
     port=$(free_port)
-    rm -f "$run/$name.pid"
-    "$configure" "$port"
-    deadline=$((SECONDS + 60))
-    while ! "$ready" "$port" >"$run/$name.ready" 2>&1; do
-      [ "$SECONDS" -lt "$deadline" ] || break
-      # No pid file yet means that the shell in between has not run yet.
-      [ ! -s "$run/$name.pid" ] || pid_of "$name" >/dev/null || break
-      sleep 0.1
-    done
-    if pid_of "$name" >/dev/null && "$ready" "$port" >/dev/null 2>&1; then
+    launch "$name"
+    if becomes_ready "$name"; then
       say "$name answers on 127.0.0.1:$port"
       return
     fi
     if [ "$try" -eq 3 ] || ! grep -qi 'in use' "$run/$name.log"; then break; fi
   done
-  say "$name did not start; the last answer to the question whether it is ready, and the end of its log:"
-  tail -n 5 "$run/$name.ready" >&2
-  tail -n 30 "$run/$name.log" >&2
+  die_not_ready "$name"
+}
+
+# remember NAME VARIABLE… keeps the variables that run_NAME and NAME_ready read, so that start_again has them.
+remember() {
+  local name=$1
+  shift
+  (umask 077 && declare -p "$@" >"$run/$name.again")
+}
+
+# start_again NAME starts a server that was stopped, on its port and with its data. One that runs is left alone.
+start_again() {
+  local name=$1
+  if pid_of "$name" >/dev/null; then return; fi
+  # shellcheck source=/dev/null
+  . "$run/$name.again"
+  launch "$name"
+  becomes_ready "$name" || die_not_ready "$name"
+}
+
+launch() {
+  rm -f "$run/$1.pid"
+  "run_$1" "$port"
+}
+
+# becomes_ready NAME waits until the server answers; it fails when the server ends or a minute is over.
+becomes_ready() {
+  local name=$1 deadline=$((SECONDS + 60))
+  while ! "${name}_ready" "$port" >"$run/$name.ready" 2>&1; do
+    [ "$SECONDS" -lt "$deadline" ] || return 1
+    # No pid file yet means that the shell in between has not run yet.
+    [ ! -s "$run/$name.pid" ] || pid_of "$name" >/dev/null || return 1
+    sleep 0.05
+  done
+  # It may be another's server that answers there.
+  pid_of "$name" >/dev/null && "${name}_ready" "$port" >/dev/null 2>&1
+}
+
+die_not_ready() {
+  say "$1 did not start; the last answer to the question whether it is ready, and the end of its log:"
+  tail -n 5 "$run/$1.ready" >&2
+  tail -n 30 "$run/$1.log" >&2
   exit 1
 }
 
-# stop NAME asks, then insists. Only our own process gets a signal.
+# stop NAME [SIGNAL…] asks, then insists; given signals are sent instead, one after another. Only our own process gets a signal.
 stop() {
   local name=$1 signal pid deadline
-  for signal in TERM QUIT KILL; do
+  shift
+  [ $# -gt 0 ] || set -- TERM QUIT KILL
+  for signal; do
     pid=$(pid_of "$name") || return 0
     # To PostgreSQL TERM means: wait until the clients go away. INT means: now, and in order.
     if [ "$name-$signal" = postgres-TERM ]; then signal=INT; fi
@@ -126,4 +159,12 @@ stop() {
     deadline=$((SECONDS + 10))
     while pid_of "$name" >/dev/null && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.05; done
   done
+}
+
+# crash NAME ends a server without letting it finish anything. PostgreSQL is more than one process and has a signal for that.
+crash() {
+  case $1 in
+    postgres) stop "$1" QUIT KILL ;;
+    *) stop "$1" KILL ;;
+  esac
 }

@@ -17,7 +17,8 @@ start_redis() {
   fi
   redis_password=$(secret)
   as_server mkdir "$run/redis"
-  start_on_free_port redis run_redis redis_ready
+  start_on_free_port redis
+  remember redis port redis_program redis_libraries redis_password
   GRISTMILL_TEST_REDIS_URL=redis://:$redis_password@127.0.0.1:$port/0
 }
 
