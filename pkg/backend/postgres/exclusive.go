@@ -24,6 +24,8 @@ func (s *Store) Exclusively(ctx context.Context, name string, fn func(ctx contex
 // another process has it.
 func (s *Store) lock(ctx context.Context, name string) (unlock func(), err error) {
 	defer describe(&err, "lock %q", name)
+	ctx, cancel := context.WithTimeout(ctx, acquireTimeout)
+	defer cancel()
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err

@@ -29,8 +29,9 @@ type Config struct {
 
 // Store is a PostgreSQL database. It is safe for concurrent use.
 type Store struct {
-	pool *pgxpool.Pool
-	log  *slog.Logger
+	pool    *pgxpool.Pool
+	log     *slog.Logger
+	timeout time.Duration // of a transaction
 }
 
 // Open returns the store. It connects when it is first used: until the
@@ -55,7 +56,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	return &Store{pool: pool, log: cfg.Log}, nil
+	return &Store{pool: pool, log: cfg.Log, timeout: transactionTimeout}, nil
 }
 
 // Close ends the store's use of the database, once calls under way are done.

@@ -6,12 +6,22 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
-// rollbackTimeout bounds telling the server that a transaction is over.
-const rollbackTimeout = 5 * time.Second
+const (
+	// transactionTimeout bounds a transaction, and acquireTimeout waiting for
+	// a connection to run it on: a server that hangs without closing its
+	// connections must not hold a worker for ever. The longest there is,
+	// publishing a document of a gigabyte, takes some seconds.
+	transactionTimeout = 2 * time.Minute
+	acquireTimeout     = 30 * time.Second
+
+	// rollbackTimeout bounds telling the server that a transaction is over.
+	rollbackTimeout = 5 * time.Second
+)
 
 // inTenant is the one way to a tenant's rows. It runs fn in a transaction that
 // sees the rows of the tenant in ctx and of nobody else, and commits when fn
@@ -21,12 +31,25 @@ func (s *Store) inTenant(ctx context.Context, fn func(tx pgx.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	conn, err := s.pool.Acquire(ctx)
+	conn, err := s.acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
+	// The connection's deadline and not a context's: fn brings its own.
+	line := conn.Conn().PgConn().Conn()
+	if err := line.SetDeadline(time.Now().Add(s.timeout)); err != nil {
+		return fmt.Errorf("%w: %w", errLost, err)
+	}
+	defer func() { _ = line.SetDeadline(time.Time{}) }() // fails on a closed connection only
 	return withLoss(conn.Conn(), runInTenant(ctx, conn.Conn(), id, fn))
+}
+
+// acquire takes a connection from the pool.
+func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, acquireTimeout)
+	defer cancel()
+	return s.pool.Acquire(ctx)
 }
 
 func runInTenant(ctx context.Context, conn *pgx.Conn, id string, fn func(tx pgx.Tx) error) error {

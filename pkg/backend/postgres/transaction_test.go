@@ -118,6 +118,30 @@ func TestUnreachableDatabaseIsUnavailable(t *testing.T) {
 	wantUnavailable(t, err)
 }
 
+// A server that hangs keeps its connections open, and nobody waits for ever.
+func TestTransactionThatHangsIsGivenUp(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	ctx := tenant.With(t.Context(), tenant.Default)
+	if err := s.Ping(ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.SetTimeout(100 * time.Millisecond)
+	_, err := s.Documents(ctx, document.DocumentFilter{}, document.Page{Limit: 1})
+	if err != nil {
+		t.Errorf("a quick one: %v", err)
+	}
+	err = s.InTenant(ctx, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "SELECT pg_sleep(60)")
+		return err
+	})
+	wantUnavailable(t, postgres.Describe(err))
+	s.SetTimeout(time.Minute)
+	if _, err := s.Documents(ctx, document.DocumentFilter{}, document.Page{Limit: 1}); err != nil {
+		t.Errorf("the next one: %v", err)
+	}
+}
+
 // A server that is gone says nothing.
 func TestSilentlyLostConnectionIsUnavailable(t *testing.T) {
 	t.Parallel()
