@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"runtime"
 	"sync"
 	"testing"
 
-	"github.com/seed-7a112592/gristmill/test/corpus"
+	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 // bench is what a figure is measured with. To the helpers of tests, which make
@@ -19,10 +17,9 @@ import (
 type bench struct {
 	testing.TB // nil
 
-	ctx      context.Context
-	runs     int
-	programs func() (dir string, err error) // builds them when first asked
-	missed   *bool                          // a bound was
+	ctx    context.Context
+	runs   int
+	missed *bool // a bound was
 
 	mu       sync.Mutex
 	cleanups []func()
@@ -31,35 +28,14 @@ type bench struct {
 
 func newBench(ctx context.Context, runs int) *bench {
 	b := &bench{ctx: ctx, runs: runs, missed: new(bool)}
-	b.programs = sync.OnceValues(func() (string, error) {
-		dir, err := os.MkdirTemp("", "gristmill-bench-")
-		if err != nil {
-			return "", err
-		}
-		b.Cleanup(func() { os.RemoveAll(dir) })
-		return dir, build(ctx, dir)
-	})
+	b.Cleanup(program.Remove)
 	return b
-}
-
-// build builds the programs, as they are shipped, into dir.
-func build(ctx context.Context, dir string) error {
-	root, err := corpus.Root()
-	if err != nil {
-		return fmt.Errorf("find the repository above the working directory: %w", err)
-	}
-	command := exec.CommandContext(ctx, "go", "build", "-o", dir, "./cmd/...")
-	command.Dir = root
-	if out, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build ./cmd/...: %w\n%s", err, out)
-	}
-	return nil
 }
 
 // part measures a part of b with a bench of its own: what was made for it is
 // removed when it ends.
 func (b *bench) part(measure func(b *bench)) error {
-	p := &bench{ctx: b.ctx, runs: b.runs, programs: b.programs, missed: b.missed}
+	p := &bench{ctx: b.ctx, runs: b.runs, missed: b.missed}
 	done := make(chan struct{})
 	go func() { // which Fatal can end
 		defer close(done)

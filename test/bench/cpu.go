@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 // The names in the environment of the servers' addresses.
@@ -24,9 +26,9 @@ type cpuUse struct {
 
 // watchCPU begins to watch the provider, and those of the servers that are
 // processes of this machine.
-func watchCPU(provider *process) *cpuUse {
+func watchCPU(provider *program.Program) *cpuUse {
 	u := &cpuUse{}
-	u.add("provider", provider.pid())
+	u.add("provider", provider.PID())
 	for _, s := range []struct{ name, env string }{{"postgres", postgresEnv}, {"redis", redisEnv}, {"minio", s3Env}} {
 		if pid, err := serverPID(s.env); err == nil {
 			u.add(s.name, pid)
@@ -41,8 +43,8 @@ func (u *cpuUse) add(name string, pid int) {
 }
 
 // since says how many seconds each has used, and of worker all it ever did.
-func (u *cpuUse) since(worker *process) string {
-	total := cpuTime(worker.pid())
+func (u *cpuUse) since(worker *program.Program) string {
+	total := cpuTime(worker.PID())
 	parts := []string{fmt.Sprintf("worker %.1f", total.Seconds())}
 	for i, name := range u.names {
 		used := cpuTime(u.pids[i]) - u.before[i]

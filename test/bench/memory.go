@@ -2,6 +2,8 @@ package main
 
 import (
 	"time"
+
+	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 const (
@@ -49,10 +51,10 @@ func apiMemory(b *bench) {
 	b.report(result{"api, peak RSS, upload of 256 MiB", peakMiB(b, s.api), "MiB", atMost, 96})
 }
 
-func peakMiB(b *bench, p *process) float64 {
-	rss, err := peakRSS(p.pid())
+func peakMiB(b *bench, p *program.Program) float64 {
+	rss, err := peakRSS(p.PID())
 	if err != nil {
-		b.Fatalf("memory of %s: %v", p.name, err)
+		b.Fatalf("memory of %s: %v", p.Name, err)
 	}
 	return float64(rss) / mebibyte
 }

@@ -11,18 +11,19 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 // startProvider starts a fake provider: this program again, in a process of
 // its own. It returns its base URL.
-func startProvider(b *bench, latency time.Duration, textsPerSecond float64) (*process, string) {
+func startProvider(b *bench, latency time.Duration, textsPerSecond float64) (*program.Program, string) {
 	self, err := os.Executable()
 	if err != nil {
 		b.Fatal(err)
 	}
-	p := start(b, nil, self, "provider",
+	p := program.Start(b, nil, self, "provider",
 		"-latency", latency.String(), "-texts-per-second", strconv.FormatFloat(textsPerSecond, 'f', -1, 64))
-	return p, "http://" + p.listening() + "/v1"
+	return p, p.URL() + "/v1"
 }
 
 // runProvider is that process: it serves until its standard input ends, so

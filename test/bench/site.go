@@ -4,29 +4,25 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/url"
-	"path/filepath"
 	"strconv"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/services"
+	"github.com/seed-7a112592/gristmill/test/program"
 )
 
-// site is an installation of Gristmill: a database, a Redis database and a
-// bucket of its own, and the API. Workers are started when they are wanted.
+// site is an installation of Gristmill with its provider and the API. Workers
+// are started when they are wanted.
 type site struct {
+	*program.Site
 	b        *bench
-	dir      string   // of the programs
-	env      []string // of every program
-	db       *pgx.Conn
-	provider *process
-	api      *process
+	db       *pgx.Conn // as the superuser
+	provider *program.Program
+	api      *program.Program
 	client   *client.Client
 }
 
@@ -34,63 +30,15 @@ type site struct {
 // dimensions, from a provider of that latency and capacity. It is removed when
 // the part ends.
 func newSite(b *bench, dimensions int, latency time.Duration, textsPerSecond float64) *site {
-	dir, err := b.programs()
-	if err != nil {
-		b.Fatal(err)
-	}
-	s := &site{b: b, dir: dir}
+	s := &site{b: b}
 	var provider string
 	s.provider, provider = startProvider(b, latency, textsPerSecond)
-	owner, s3 := services.Postgres(b), services.S3(b)
-	s.env = []string{
-		"GRISTMILL_ADDR=127.0.0.1:0",
-		"GRISTMILL_MIGRATE_DATABASE_URL=" + owner,
-		"GRISTMILL_DATABASE_URL=" + s.connect(owner),
-		"GRISTMILL_REDIS_URL=" + services.Redis(b),
-		"GRISTMILL_S3_ENDPOINT=" + s3.Endpoint,
-		"GRISTMILL_S3_ACCESS_KEY=" + s3.AccessKey,
-		"GRISTMILL_S3_SECRET_KEY=" + s3.SecretKey,
-		"GRISTMILL_S3_BUCKET=" + s3.Bucket,
-		"GRISTMILL_S3_REGION=" + s3.Region,
-		"GRISTMILL_OPENAI_BASE_URL=" + provider,
-		"GRISTMILL_EMBEDDING_DIMENSIONS=" + strconv.Itoa(dimensions),
-		"GRISTMILL_LOG_LEVEL=info",
-	}
-	s.start("gristmill", "migrate").end()
-	s.api = s.start("api")
-	s.client, err = client.New("http://"+s.api.listening(), "", nil)
-	if err != nil {
-		b.Fatal(err)
-	}
+	s.Site = program.NewSite(b, "GRISTMILL_OPENAI_BASE_URL="+provider, "GRISTMILL_EMBEDDING_DIMENSIONS="+strconv.Itoa(dimensions))
+	s.db = s.Connect()
+	b.Cleanup(func() { s.db.Close(context.Background()) })
+	s.api = s.Start("api")
+	s.client = s.api.Client(program.Key)
 	return s
-}
-
-// connect connects to the database as its owner, and returns the URL of an
-// application role, yet to be made, whose name is its own.
-func (s *site) connect(owner string) string {
-	var err error
-	if s.db, err = pgx.Connect(s.b.ctx, owner); err != nil {
-		s.b.Fatal(err)
-	}
-	app, err := url.Parse(owner)
-	if err != nil {
-		s.b.Fatal(err)
-	}
-	role := "gm_bench_" + uuid.New().String()[:8]
-	app.User = url.UserPassword(role, uuid.NewString())
-	s.b.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		defer s.db.Close(ctx)
-		if _, err := s.db.Exec(ctx, "DROP ROLE IF EXISTS "+pgx.Identifier{role}.Sanitize()); err != nil {
-			s.b.Errorf("drop role %s: %v", role, err)
-		}
-	})
-	return app.String()
-}
-
-func (s *site) start(program string, args ...string) *process {
-	return start(s.b, s.env, filepath.Join(s.dir, program), args...)
 }
 
 // upload uploads documents, several at a time.
@@ -105,14 +53,14 @@ func (s *site) upload(documents []corpusDocument) {
 		})
 	}
 	if err := group.Wait(); err != nil {
-		s.b.Fatalf("upload: %v\n%s", err, s.api.output())
+		s.b.Fatalf("upload: %v\n%s", err, s.api.Output())
 	}
 }
 
 // uploadOne uploads one document.
 func (s *site) uploadOne(key string, body io.Reader) {
 	if _, err := s.client.Upload(s.b.ctx, document.UploadRequest{Key: key, MediaType: "text/markdown"}, body); err != nil {
-		s.b.Fatalf("upload %s: %v\n%s", key, err, s.api.output())
+		s.b.Fatalf("upload %s: %v\n%s", key, err, s.api.Output())
 	}
 }
 
@@ -132,23 +80,23 @@ func (i ingested) String() string {
 
 // ingest starts the worker and waits until every document is live, looking at
 // the database. It fails when a document does, or after limit.
-func (s *site) ingest(limit time.Duration) (worker *process, did ingested) {
+func (s *site) ingest(limit time.Duration) (worker *program.Program, did ingested) {
 	// What was written before is not to be paid for now.
 	if _, err := s.db.Exec(s.b.ctx, "CHECKPOINT"); err != nil {
 		s.b.Fatal(err)
 	}
 	cpu := watchCPU(s.provider)
 	begin := time.Now()
-	worker = s.start("worker-knowledge")
+	worker = s.Start("worker-knowledge")
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.After(limit); !s.allDone(); {
 		select {
 		case <-tick.C:
-		case <-worker.done:
-			s.b.Fatalf("the worker ended:\n%s", worker.output())
+		case <-worker.Done():
+			s.b.Fatalf("the worker ended:\n%s", worker.Output())
 		case <-end:
-			s.b.Fatalf("documents are not live after %s:\n%s", limit, worker.output())
+			s.b.Fatalf("documents are not live after %s:\n%s", limit, worker.Output())
 		case <-s.b.ctx.Done():
 			s.b.Fatal(s.b.ctx.Err())
 		}
@@ -163,7 +111,7 @@ func (s *site) ingest(limit time.Duration) (worker *process, did ingested) {
 		s.b.Fatal(err)
 	}
 	if failed > 0 {
-		s.b.Fatalf("%d documents failed:\n%s", failed, worker.output())
+		s.b.Fatalf("%d documents failed:\n%s", failed, worker.Output())
 	}
 	return worker, did
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"mime/multipart"
 	"net/http"
@@ -15,64 +14,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
-	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/audit"
+	"github.com/seed-7a112592/gristmill/test/program"
 )
-
-// holdings are what the servers hold: rows by table, objects by name, and the
-// number of keys in Redis. Unfinished uploads, which MinIO lists only for a name
-// that one knows, are looked for by the tests of pkg/backend/blob.
-func (s *servers) holdings() map[string]string {
-	s.t.Helper()
-	ctx := s.t.Context()
-	holdings := map[string]string{}
-
-	conn, err := pgx.Connect(ctx, s.owner)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	rows, err := conn.Query(ctx, `SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')`)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, table := range tables {
-		holdings["table "+table] = fmt.Sprint(s.count("SELECT count(*) FROM " + table))
-	}
-
-	endpoint, err := url.Parse(s.s3.Endpoint)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	bucket, err := minio.New(endpoint.Host, &minio.Options{Creds: credentials.NewStaticV4(s.s3.AccessKey, s.s3.SecretKey, ""), Region: s.s3.Region})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for object := range bucket.ListObjects(ctx, s.s3.Bucket, minio.ListObjectsOptions{Recursive: true}) {
-		holdings["object "+object.Key] = fmt.Sprint(object.Size, object.Err)
-	}
-
-	options, err := redis.ParseURL(s.redisURL)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	queue := redis.NewClient(options)
-	defer queue.Close()
-	keys, err := queue.DBSize(ctx).Result()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	holdings["redis keys"] = fmt.Sprint(keys)
-	return holdings
-}
 
 // problem is an answer that is an error, as the contract has it.
 type problem struct {
@@ -84,13 +30,13 @@ type problem struct {
 
 func TestBadInputChangesNothing(t *testing.T) {
 	t.Parallel()
-	s := newServers(t, "GRISTMILL_MAX_UPLOAD_BYTES=20000000")
-	api := s.start("api") // and no worker, so that whatever is enqueued stays
-	base := api.listening()
+	s := program.NewSite(t, "GRISTMILL_MAX_UPLOAD_BYTES=20000000")
+	api := s.Start("api") // and no worker, so that whatever is enqueued stays
+	base := api.URL()
 	send := func(request *http.Request) (*http.Response, []byte) {
 		t.Helper()
 		if request.Header.Get("Authorization") == "" {
-			request.Header.Set("Authorization", "Bearer "+apiKey)
+			request.Header.Set("Authorization", "Bearer "+program.Key)
 		}
 		response, err := http.DefaultClient.Do(request)
 		if err != nil {
@@ -133,7 +79,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 	if location := response.Header.Get("Location"); location != "/v1/jobs/"+accepted.Job.ID.String() {
 		t.Errorf("Location is %q", location)
 	}
-	before := s.holdings()
+	before := audit.Holdings(t, s)
 
 	multi := func(fields map[string]string, file string, closed bool) (string, string) {
 		var body bytes.Buffer
@@ -200,18 +146,17 @@ func TestBadInputChangesNothing(t *testing.T) {
 		if !strings.Contains(string(body), test.says) {
 			t.Errorf("%s: %s does not say %q", test.name, body, test.says)
 		}
-		if diff := cmp.Diff(before, s.holdings()); diff != "" {
+		if diff := cmp.Diff(before, audit.Holdings(t, s)); diff != "" {
 			t.Errorf("%s changed something:\n%s", test.name, diff)
-			before = s.holdings()
+			before = audit.Holdings(t, s)
 		}
 	}
-	s.checkAbortedUpload(base, before)
+	checkAbortedUpload(t, s, base, before)
 }
 
 // checkAbortedUpload breaks an upload off in the middle, beyond what would be
 // the first part of its object, and waits until nothing of it is left.
-func (s *servers) checkAbortedUpload(base string, before map[string]string) {
-	t := s.t
+func checkAbortedUpload(t *testing.T, s *program.Site, base string, before map[string]string) {
 	t.Helper()
 	ctx, abort := context.WithCancel(t.Context())
 	body, feed := io.Pipe()
@@ -219,7 +164,7 @@ func (s *servers) checkAbortedUpload(base string, before map[string]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set("Authorization", "Bearer "+apiKey)
+	request.Header.Set("Authorization", "Bearer "+program.Key)
 	ended := make(chan error, 1)
 	go func() {
 		response, err := http.DefaultClient.Do(request)
@@ -240,7 +185,7 @@ func (s *servers) checkAbortedUpload(base string, before map[string]string) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := within(t); ; {
-		diff := cmp.Diff(before, s.holdings())
+		diff := cmp.Diff(before, audit.Holdings(t, s))
 		if diff == "" {
 			return
 		}

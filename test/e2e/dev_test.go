@@ -13,8 +13,10 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/client/upload"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
+	"github.com/seed-7a112592/gristmill/test/audit"
 	"github.com/seed-7a112592/gristmill/test/corpus"
 	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 // providerEnv configures a fake provider with vectors of 64 dimensions.
@@ -123,14 +125,14 @@ func TestDevModeIngestsOnceAndOnlyWhatChanged(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64, RecordTexts: true})
 	dir, data := copyCorpus(t), t.TempDir()
-	dev := func(more ...string) *program {
+	dev := func(more ...string) *program.Program {
 		args := append([]string{"dev", "--addr", "127.0.0.1:0", "--data", data}, more...)
-		return start(t, providerEnv(provider), "gristmill", append(args, dir)...)
+		return program.Start(t, providerEnv(provider), "gristmill", append(args, dir)...)
 	}
 
 	first := dev("--once")
-	if status := first.wait(); status != 0 {
-		t.Fatalf("dev --once ended with %d:\n%s", status, first.output())
+	if status := first.Wait(); status != 0 {
+		t.Fatalf("dev --once ended with %d:\n%s", status, first.Output())
 	}
 	sent := provider.Embedded()
 	if len(sent) == 0 || len(twice(sent)) > 0 {
@@ -138,8 +140,8 @@ func TestDevModeIngestsOnceAndOnlyWhatChanged(t *testing.T) {
 	}
 
 	second := dev("--once")
-	if status := second.wait(); status != 0 {
-		t.Fatalf("the second run ended with %d:\n%s", status, second.output())
+	if status := second.Wait(); status != 0 {
+		t.Fatalf("the second run ended with %d:\n%s", status, second.Output())
 	}
 	if now := provider.Embedded(); len(now) != len(sent) || len(twice(now)) > 0 {
 		t.Errorf("the second run sent %d new texts, and again %q", len(now)-len(sent), twice(now))
@@ -147,18 +149,18 @@ func TestDevModeIngestsOnceAndOnlyWhatChanged(t *testing.T) {
 
 	heading := edit(t, dir)
 	third := dev()
-	c := third.client("")
+	c := third.Client("")
 	await(t, c, func(jobs []document.Job) bool {
 		return slices.ContainsFunc(jobs, func(j document.Job) bool { return j.Version == 2 && j.State.Ended() })
 	})
 	checkCorpus(t, c, dir)
 	checkEdit(t, sent, provider.Embedded(), heading)
-	documents := allDocuments(t, c)
-	if jobs := allJobs(t, c); len(jobs) != len(documents)+1 {
+	documents := audit.Documents(t, c)
+	if jobs := audit.Jobs(t, c); len(jobs) != len(documents)+1 {
 		t.Errorf("%d jobs for %d documents and one edit", len(jobs), len(documents))
 	}
-	if status := third.stop(); status != 0 {
-		t.Errorf("stopped with %d:\n%s", status, third.output())
+	if status := third.Stop(); status != 0 {
+		t.Errorf("stopped with %d:\n%s", status, third.Output())
 	}
 }
 
@@ -168,18 +170,18 @@ func TestDevModeFinishesAfterSIGKILL(t *testing.T) {
 	dir, data := corpus.Dir(t), t.TempDir()
 	args := []string{"dev", "--addr", "127.0.0.1:0", "--data", data, dir}
 	release := holdMiddle(t, provider, dir)
-	first := start(t, providerEnv(provider), "gristmill", args...)
-	c := first.client("")
+	first := program.Start(t, providerEnv(provider), "gristmill", args...)
+	c := first.Client("")
 	awaitMiddle(t, c)
-	first.kill()
+	first.Kill()
 	release()
 
-	second := start(t, providerEnv(provider), "gristmill", append(args, "--once")...)
-	if status := second.wait(); status != 0 {
-		t.Fatalf("after SIGKILL dev --once ended with %d:\n%s", status, second.output())
+	second := program.Start(t, providerEnv(provider), "gristmill", append(args, "--once")...)
+	if status := second.Wait(); status != 0 {
+		t.Fatalf("after SIGKILL dev --once ended with %d:\n%s", status, second.Output())
 	}
-	third := start(t, providerEnv(provider), "gristmill", "dev", "--addr", "127.0.0.1:0", "--data", data)
-	checkCorpus(t, third.client(""), dir)
+	third := program.Start(t, providerEnv(provider), "gristmill", "dev", "--addr", "127.0.0.1:0", "--data", data)
+	checkCorpus(t, third.Client(""), dir)
 	checkInFlight(t, provider)
 }
 

@@ -11,6 +11,8 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/audit"
+	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 const guide = "---\ntitle: The guide\n---\n# Milling\n\nGrain is ground between two stones.\n\n# Baking\n\nFlour, water, salt and time.\n"
@@ -52,14 +54,14 @@ func get(t *testing.T, address string, header http.Header) (int, string) {
 // Every program says how it is, what it has done, and in its log for whom.
 func TestProgramsAnswerForThemselves(t *testing.T) {
 	t.Parallel()
-	s := newServers(t)
-	programs := map[string]*program{}
+	s := program.NewSite(t)
+	programs := map[string]*program.Program{}
 	addresses := map[string]string{}
 	for _, name := range []string{"api", "worker-knowledge", "worker-summary"} {
-		programs[name] = s.start(name)
-		addresses[name] = programs[name].listening()
+		programs[name] = s.Start(name)
+		addresses[name] = programs[name].URL()
 	}
-	c, err := client.New(addresses["api"], apiKey, nil)
+	c, err := client.New(addresses["api"], program.Key, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,21 +85,21 @@ func TestProgramsAnswerForThemselves(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"worker-knowledge", "worker-summary"} {
-		if !hasRecord(programs[name].output(), map[string]string{
+		if !hasRecord(programs[name].Output(), map[string]string{
 			"tenant": "default", "document": accepted.Document.ID.String(), "job": accepted.Job.ID.String(),
 		}) {
-			t.Errorf("%s does not log tenant, document and job:\n%s", name, programs[name].output())
+			t.Errorf("%s does not log tenant, document and job:\n%s", name, programs[name].Output())
 		}
 	}
-	if !strings.Contains(programs["api"].output(), `"request`) {
-		t.Errorf("api does not log requests:\n%s", programs["api"].output())
+	if !strings.Contains(programs["api"].Output(), `"request`) {
+		t.Errorf("api does not log requests:\n%s", programs["api"].Output())
 	}
-	if doctor := start(t, s.env, "gristmill", "doctor"); doctor.wait() != 0 {
-		t.Errorf("gristmill doctor:\n%s", doctor.output())
+	if doctor := program.Start(t, s.Env(), "gristmill", "doctor"); doctor.Wait() != 0 {
+		t.Errorf("gristmill doctor:\n%s", doctor.Output())
 	}
-	health := start(t, nil, "gristmill", "doctor", "--health", addresses["api"]+"/healthz")
-	if health.wait() != 0 {
-		t.Errorf("gristmill doctor --health:\n%s", health.output())
+	health := program.Start(t, nil, "gristmill", "doctor", "--health", addresses["api"]+"/healthz")
+	if health.Wait() != 0 {
+		t.Errorf("gristmill doctor --health:\n%s", health.Output())
 	}
 }
 
@@ -123,13 +125,13 @@ func hasRecord(log string, want map[string]string) bool {
 func TestProgramsWaitForServers(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"api", "worker-knowledge", "worker-summary"} {
-		p := start(t, []string{
+		p := program.Start(t, []string{
 			"GRISTMILL_DATABASE_URL=postgres://u:secret-password@127.0.0.1:1/d",
 			"GRISTMILL_REDIS_URL=redis://127.0.0.1:1",
 			"GRISTMILL_S3_ENDPOINT=http://127.0.0.1:1", "GRISTMILL_S3_ACCESS_KEY=k", "GRISTMILL_S3_SECRET_KEY=s",
 			"GRISTMILL_ADDR=127.0.0.1:0",
 		}, name)
-		address := p.listening()
+		address := p.URL()
 		status, body := get(t, address+"/readyz", nil)
 		if status != http.StatusServiceUnavailable {
 			t.Errorf("%s is ready without servers: %d %s", name, status, body)
@@ -142,30 +144,30 @@ func TestProgramsWaitForServers(t *testing.T) {
 		if status, _ := get(t, address+"/healthz", nil); status != http.StatusOK {
 			t.Errorf("%s is not alive", name)
 		}
-		if status := p.stop(); status != 0 {
+		if status := p.Stop(); status != 0 {
 			t.Errorf("%s stopped with %d", name, status)
 		}
-		if strings.Contains(body+p.output(), "secret-password") {
-			t.Errorf("%s shows a password:\n%s\n%s", name, body, p.output())
+		if strings.Contains(body+p.Output(), "secret-password") {
+			t.Errorf("%s shows a password:\n%s\n%s", name, body, p.Output())
 		}
 	}
 }
 
 func TestContentHasRanges(t *testing.T) {
 	t.Parallel()
-	s := newServers(t)
-	api := s.start("api")
-	s.start("worker-knowledge")
-	s.start("worker-summary")
-	base := api.listening()
-	c, err := client.New(base, apiKey, nil)
+	s := program.NewSite(t)
+	api := s.Start("api")
+	s.Start("worker-knowledge")
+	s.Start("worker-summary")
+	base := api.URL()
+	c, err := client.New(base, program.Key, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	id := uploadOne(t, c, "guide.md", guide).Document.ID
-	for _, p := range allPassages(t, c, id) {
+	for _, p := range audit.Passages(t, c, id) {
 		status, body := get(t, fmt.Sprintf("%s/v1/documents/%s/content", base, id), http.Header{
-			"Authorization": {"Bearer " + apiKey},
+			"Authorization": {"Bearer " + program.Key},
 			"Range":         {fmt.Sprintf("bytes=%d-%d", p.Start, p.End-1)},
 		})
 		if status != http.StatusPartialContent || body != p.Content {
@@ -177,10 +179,10 @@ func TestContentHasRanges(t *testing.T) {
 // A deleted document is gone for readers at once, and from every server soon.
 func TestDeletedDocumentsAreSweptAway(t *testing.T) {
 	t.Parallel()
-	s := newServers(t)
-	c := s.start("api").client(apiKey)
-	s.start("worker-knowledge")
-	s.start("worker-summary")
+	s := program.NewSite(t)
+	c := s.Start("api").Client(program.Key)
+	s.Start("worker-knowledge")
+	s.Start("worker-summary")
 	uploadOne(t, c, "kept.md", guide)
 	gone := uploadOne(t, c, "gone.md", guide+"\n# Only here\n\nNobody else has this passage.\n")
 	if err := c.Delete(t.Context(), gone.Document.ID); err != nil {
@@ -201,14 +203,14 @@ func TestDeletedDocumentsAreSweptAway(t *testing.T) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := within(t); ; {
-		holdings := s.holdings()
+		holdings := audit.Holdings(t, s)
 		objects := 0
 		for name := range holdings {
 			if strings.HasPrefix(name, "object ") {
 				objects++
 			}
 		}
-		left := s.count("SELECT count(*) FROM passages WHERE content LIKE '%Nobody else%'")
+		left := s.Count("SELECT count(*) FROM passages WHERE content LIKE '%Nobody else%'")
 		if objects == 1 && left == 0 && holdings["table public.documents"] == "1" {
 			break
 		}
@@ -218,5 +220,5 @@ func TestDeletedDocumentsAreSweptAway(t *testing.T) {
 		case <-tick.C:
 		}
 	}
-	checkDocument(t, c, allDocuments(t, c)["kept.md"], guide)
+	audit.Document(t, c, audit.Documents(t, c)["kept.md"], guide)
 }

@@ -1,97 +1,22 @@
 package e2e_test
 
 import (
-	"context"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/client/upload"
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/audit"
 	"github.com/seed-7a112592/gristmill/test/corpus"
 	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/services"
+	"github.com/seed-7a112592/gristmill/test/program"
 )
-
-const apiKey = "grist-for-the-mill"
-
-// servers are real servers that one test has to itself, migrated.
-type servers struct {
-	t        *testing.T
-	env      []string // that configures every program
-	owner    string   // database URL of a superuser
-	redisURL string
-	s3       services.S3Config
-}
-
-// newServers migrates a new database with the real command and returns what
-// programs need to work on it.
-func newServers(t *testing.T, more ...string) *servers {
-	t.Helper()
-	s := &servers{t: t, owner: services.Postgres(t), redisURL: services.Redis(t), s3: services.S3(t)}
-	role := "gristmill_" + strings.ReplaceAll(uuid.NewString(), "-", "")
-	t.Cleanup(func() { s.exec("DROP ROLE IF EXISTS " + pgx.Identifier{role}.Sanitize()) })
-	appURL, err := url.Parse(s.owner)
-	if err != nil {
-		t.Fatal(err)
-	}
-	appURL.User = url.UserPassword(role, uuid.NewString())
-	database := []string{"GRISTMILL_DATABASE_URL=" + appURL.String()}
-	migrate := start(t, append(database, "GRISTMILL_MIGRATE_DATABASE_URL="+s.owner), "gristmill", "migrate")
-	if status := migrate.wait(); status != 0 {
-		t.Fatalf("gristmill migrate ended with %d:\n%s", status, migrate.output())
-	}
-	s.env = slices.Concat(database, []string{
-		"GRISTMILL_REDIS_URL=" + s.redisURL,
-		"GRISTMILL_S3_ENDPOINT=" + s.s3.Endpoint,
-		"GRISTMILL_S3_ACCESS_KEY=" + s.s3.AccessKey,
-		"GRISTMILL_S3_SECRET_KEY=" + s.s3.SecretKey,
-		"GRISTMILL_S3_BUCKET=" + s.s3.Bucket,
-		"GRISTMILL_S3_REGION=" + s.s3.Region,
-		"GRISTMILL_ADDR=127.0.0.1:0",
-		"GRISTMILL_API_KEY=" + apiKey,
-	}, more)
-	return s
-}
-
-// start starts a program on the servers.
-func (s *servers) start(name string) *program { return start(s.t, s.env, name) }
-
-// exec runs a statement as the superuser.
-func (s *servers) exec(statement string) {
-	s.t.Helper()
-	ctx := context.WithoutCancel(s.t.Context())
-	conn, err := pgx.Connect(ctx, s.owner)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer conn.Close(ctx)
-	if _, err := conn.Exec(ctx, statement); err != nil {
-		s.t.Errorf("%s: %v", statement, err)
-	}
-}
-
-// count returns the one number that a query answers, as the superuser.
-func (s *servers) count(query string) int {
-	s.t.Helper()
-	conn, err := pgx.Connect(s.t.Context(), s.owner)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer conn.Close(context.WithoutCancel(s.t.Context()))
-	var n int
-	if err := conn.QueryRow(s.t.Context(), query).Scan(&n); err != nil {
-		s.t.Fatalf("%s: %v", query, err)
-	}
-	return n
-}
 
 // uploadAll uploads every file below dir and fails the test if one is refused.
 func uploadAll(t *testing.T, c *client.Client, dir string, follow bool) upload.Tally {
@@ -113,9 +38,9 @@ func uploadAll(t *testing.T, c *client.Client, dir string, follow bool) upload.T
 func TestServersIngestOnceAndOnlyWhatChanged(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64, RecordTexts: true, Semantic: true})
-	s := newServers(t, providerEnv(provider)...)
-	api, knowledge, summary := s.start("api"), s.start("worker-knowledge"), s.start("worker-summary")
-	c, dir := api.client(apiKey), copyCorpus(t)
+	s := program.NewSite(t, providerEnv(provider)...)
+	api, knowledge, summary := s.Start("api"), s.Start("worker-knowledge"), s.Start("worker-summary")
+	c, dir := api.Client(program.Key), copyCorpus(t)
 
 	uploadAll(t, c, dir, true)
 	checkCorpus(t, c, dir)
@@ -123,12 +48,12 @@ func TestServersIngestOnceAndOnlyWhatChanged(t *testing.T) {
 	if len(twice(sent)) > 0 {
 		t.Errorf("embedded twice: %q", twice(sent))
 	}
-	jobs := len(allJobs(t, c))
+	jobs := len(audit.Jobs(t, c))
 
 	if tally := uploadAll(t, c, dir, true); tally.Unchanged != tally.Documents {
 		t.Errorf("of %d documents uploaded again %d were unchanged", tally.Documents, tally.Unchanged)
 	}
-	if now := len(allJobs(t, c)); now != jobs {
+	if now := len(audit.Jobs(t, c)); now != jobs {
 		t.Errorf("uploading the same again made %d jobs", now-jobs)
 	}
 
@@ -139,9 +64,9 @@ func TestServersIngestOnceAndOnlyWhatChanged(t *testing.T) {
 
 	checkSearch(t, c)
 	checkReindexSendsNothing(t, c, provider, dir)
-	for _, p := range []*program{api, knowledge, summary} {
-		if status := p.stop(); status != 0 {
-			t.Errorf("%s stopped with %d:\n%s", p.name, status, p.output())
+	for _, p := range []*program.Program{api, knowledge, summary} {
+		if status := p.Stop(); status != 0 {
+			t.Errorf("%s stopped with %d:\n%s", p.Name, status, p.Output())
 		}
 	}
 }
@@ -149,8 +74,8 @@ func TestServersIngestOnceAndOnlyWhatChanged(t *testing.T) {
 // checkSearch searches for the words of a passage and wants it back.
 func checkSearch(t *testing.T, c *client.Client) {
 	t.Helper()
-	for key, d := range allDocuments(t, c) {
-		passages := allPassages(t, c, d.ID)
+	for key, d := range audit.Documents(t, c) {
+		passages := audit.Passages(t, c, d.ID)
 		want := passages[len(passages)/2]
 		query := strings.Join(append(slices.Clone(want.HeadingPath), want.Content), "\n")
 		result, err := c.Search(t.Context(), document.SearchRequest{Query: query[:min(len(query), 4000)], Limit: 10})
@@ -173,7 +98,7 @@ func checkSearch(t *testing.T, c *client.Client) {
 func checkReindexSendsNothing(t *testing.T, c *client.Client, provider *fakeprovider.Provider, dir string) {
 	t.Helper()
 	before := provider.Counts().Texts
-	documents := allDocuments(t, c)
+	documents := audit.Documents(t, c)
 	n, err := c.Reindex(t.Context(), "", uuid.Nil)
 	if err != nil || n != len(documents) {
 		t.Fatalf("reindexed %d of %d documents: %v", n, len(documents), err)
@@ -182,7 +107,7 @@ func checkReindexSendsNothing(t *testing.T, c *client.Client, provider *fakeprov
 		return !slices.ContainsFunc(jobs, func(j document.Job) bool { return !j.State.Ended() })
 	})
 	checkCorpus(t, c, dir)
-	for key, d := range allDocuments(t, c) {
+	for key, d := range audit.Documents(t, c) {
 		if d.Version != documents[key].Version+1 {
 			t.Errorf("%s is at version %d, was at %d", key, d.Version, documents[key].Version)
 		}
@@ -196,17 +121,17 @@ func checkReindexSendsNothing(t *testing.T, c *client.Client, provider *fakeprov
 func TestServersFinishAfterSIGKILL(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64, RecordTexts: true, Latency: 20 * time.Millisecond})
-	s := newServers(t, providerEnv(provider)...)
-	api, knowledge, summary := s.start("api"), s.start("worker-knowledge"), s.start("worker-summary")
-	c, dir := api.client(apiKey), corpus.Dir(t)
+	s := program.NewSite(t, providerEnv(provider)...)
+	api, knowledge, summary := s.Start("api"), s.Start("worker-knowledge"), s.Start("worker-summary")
+	c, dir := api.Client(program.Key), corpus.Dir(t)
 	release := holdMiddle(t, provider, dir)
 	uploadAll(t, c, dir, false)
 	awaitMiddle(t, c)
-	knowledge.kill()
-	summary.kill()
+	knowledge.Kill()
+	summary.Kill()
 	release()
-	s.start("worker-knowledge")
-	s.start("worker-summary")
+	s.Start("worker-knowledge")
+	s.Start("worker-summary")
 	await(t, c, func(jobs []document.Job) bool {
 		return !slices.ContainsFunc(jobs, func(j document.Job) bool { return !j.State.Ended() })
 	})
@@ -219,10 +144,10 @@ func TestServersFinishAfterSIGKILL(t *testing.T) {
 func TestWrongAnswersFailTheJobAndWriteNothing(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64})
-	s := newServers(t, providerEnv(provider)...)
-	c := s.start("api").client(apiKey)
-	s.start("worker-knowledge")
-	s.start("worker-summary")
+	s := program.NewSite(t, providerEnv(provider)...)
+	c := s.Start("api").Client(program.Key)
+	s.Start("worker-knowledge")
+	s.Start("worker-summary")
 	for name, test := range map[string]struct {
 		fault fakeprovider.Fault
 		says  string
@@ -245,7 +170,7 @@ func TestWrongAnswersFailTheJobAndWriteNothing(t *testing.T) {
 		if job.State != document.JobFailed || !strings.Contains(job.Tasks.Knowledge.Error, test.says) {
 			t.Errorf("%s: job is %s: %q, want failed with %q", name, job.State, job.Tasks.Knowledge.Error, test.says)
 		}
-		if n := s.count("SELECT count(*) FROM passages"); n != 0 {
+		if n := s.Count("SELECT count(*) FROM passages"); n != 0 {
 			t.Errorf("%s: %d passages were written", name, n)
 		}
 		if d, err := c.Document(t.Context(), accepted.Document.ID); err != nil || d.State != document.Failed {

@@ -1,0 +1,46 @@
+// Package program runs the real programs, built as they are shipped, as
+// processes of tests and benchmarks.
+package program
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+
+	"github.com/seed-7a112592/gristmill/test/corpus"
+)
+
+// built is the directory of the programs, which are built when one is first
+// started. They are built without the race detector; the packages' own tests
+// run with it.
+var built struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+func build() (dir string, err error) {
+	root, err := corpus.Root()
+	if err != nil {
+		return "", fmt.Errorf("find the repository above the working directory: %w", err)
+	}
+	if dir, err = os.MkdirTemp("", "gristmill-programs-"); err != nil {
+		return "", err
+	}
+	command := exec.Command("go", "build", "-o", dir, "./cmd/...")
+	command.Dir = root
+	if out, err := command.CombinedOutput(); err != nil {
+		return dir, fmt.Errorf("go build ./cmd/...: %w\n%s", err, out)
+	}
+	return dir, nil
+}
+
+// Remove removes what was built. It is the last that a process asks of this
+// package.
+func Remove() {
+	built.once.Do(func() {})
+	if built.dir != "" {
+		os.RemoveAll(built.dir)
+	}
+}

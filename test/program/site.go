@@ -1,0 +1,108 @@
+package program
+
+import (
+	"context"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/test/services"
+)
+
+// Key is the API key of every Site.
+const Key = "grist-for-the-mill"
+
+// Site is an installation of Gristmill that one test has to itself: a migrated
+// database, a Redis database and a bucket on the real servers, and how its
+// programs reach them.
+type Site struct {
+	Owner    string // database URL of a superuser
+	Database string // database URL of the application's own role
+	Redis    string // URL
+	S3       services.S3Config
+	More     []string // environment of every program, beside the addresses and the key
+
+	t testing.TB
+}
+
+// NewSite makes a new database, migrated by the real command, a Redis database
+// and a bucket. All go when the test ends. More is the programs' environment
+// beside their addresses and the key.
+func NewSite(t testing.TB, more ...string) *Site {
+	t.Helper()
+	s := &Site{Owner: services.Postgres(t), Redis: services.Redis(t), S3: services.S3(t), More: more, t: t}
+	application, err := url.Parse(s.Owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := "gristmill_" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	t.Cleanup(func() { s.Exec("DROP ROLE IF EXISTS " + pgx.Identifier{role}.Sanitize()) })
+	application.User = url.UserPassword(role, uuid.NewString())
+	s.Database = application.String()
+	migrate := Start(t, []string{"GRISTMILL_DATABASE_URL=" + s.Database, "GRISTMILL_MIGRATE_DATABASE_URL=" + s.Owner}, "gristmill", "migrate")
+	if status := migrate.Wait(); status != 0 {
+		t.Fatalf("gristmill migrate ended with %d:\n%s", status, migrate.Output())
+	}
+	return s
+}
+
+// Env is the environment of the site's programs.
+func (s *Site) Env() []string {
+	return slices.Concat([]string{
+		"GRISTMILL_ADDR=127.0.0.1:0",
+		"GRISTMILL_API_KEY=" + Key,
+		"GRISTMILL_DATABASE_URL=" + s.Database,
+		"GRISTMILL_REDIS_URL=" + s.Redis,
+		"GRISTMILL_S3_ENDPOINT=" + s.S3.Endpoint,
+		"GRISTMILL_S3_ACCESS_KEY=" + s.S3.AccessKey,
+		"GRISTMILL_S3_SECRET_KEY=" + s.S3.SecretKey,
+		"GRISTMILL_S3_BUCKET=" + s.S3.Bucket,
+		"GRISTMILL_S3_REGION=" + s.S3.Region,
+	}, s.More)
+}
+
+// Start starts a program of the site.
+func (s *Site) Start(name string, args ...string) *Program {
+	s.t.Helper()
+	return Start(s.t, s.Env(), name, args...)
+}
+
+// Connect returns a connection to the database as the superuser, whom no
+// policy binds. The caller closes it.
+func (s *Site) Connect() *pgx.Conn {
+	s.t.Helper()
+	conn, err := pgx.Connect(context.WithoutCancel(s.t.Context()), s.Owner)
+	if err != nil {
+		s.t.Fatalf("connect to the site's database: %v", err)
+	}
+	return conn
+}
+
+// Exec runs a statement as the superuser, also while the test is being cleaned
+// up after.
+func (s *Site) Exec(statement string) {
+	s.t.Helper()
+	ctx := context.WithoutCancel(s.t.Context())
+	conn := s.Connect()
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, statement); err != nil {
+		s.t.Errorf("%s: %v", statement, err)
+	}
+}
+
+// Count returns the one number that a query answers, as the superuser.
+func (s *Site) Count(query string, args ...any) int {
+	s.t.Helper()
+	ctx := context.WithoutCancel(s.t.Context())
+	conn := s.Connect()
+	defer conn.Close(ctx)
+	var n int
+	if err := conn.QueryRow(ctx, query, args...).Scan(&n); err != nil {
+		s.t.Fatalf("%s: %v", query, err)
+	}
+	return n
+}
