@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
@@ -41,9 +40,9 @@ func (s *server) routeContent() {
 // content answers with the original. The ETag is its hash, so a client can
 // tell that a range still belongs to the same bytes.
 func (s *server) content(w http.ResponseWriter, r *http.Request) {
-	id, err := uuid.Parse(r.PathValue("id"))
+	id, err := pathID(r)
 	if err != nil {
-		s.writeError(w, r, fault.Wrap(fault.BadRequest, err, "path.id: %q is no UUID", r.PathValue("id")))
+		s.writeError(w, r, err)
 		return
 	}
 	doc, err := s.Documents.Document(r.Context(), id)

@@ -40,6 +40,7 @@ type fake struct {
 
 	maxBytes int
 	changes  chan struct{}
+	watching int // watches that have not been stopped
 	overlay  func(*document.Job)
 }
 
@@ -69,6 +70,13 @@ func (f *fake) enter(ctx context.Context) (leave func(), err error) {
 		return nil, f.fail
 	}
 	return f.mu.Unlock, nil
+}
+
+// refuse has every call fail from now on, or succeed again.
+func (f *fake) refuse(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fail = err
 }
 
 func (f *fake) Upload(ctx context.Context, request document.UploadRequest, body io.Reader) (document.Accepted, error) {
@@ -201,13 +209,39 @@ func (f *fake) Jobs(ctx context.Context, filter document.JobFilter, _ document.P
 	return list, nil
 }
 
-// end ends a job without telling anybody.
-func (f *fake) end(id uuid.UUID) {
+func (f *fake) Cancel(ctx context.Context, id uuid.UUID) (document.Job, error) {
+	job, err := f.Job(ctx, id)
+	switch {
+	case err != nil || job.State == document.Cancelled:
+		return job, err
+	case job.State.Ended():
+		return document.Job{}, fault.New(fault.Conflict, "job %s has %s", id, job.State)
+	}
+	return f.set(id, document.Cancelled), nil
+}
+
+func (f *fake) Retry(ctx context.Context, id uuid.UUID) (document.Job, error) {
+	job, err := f.Job(ctx, id)
+	switch {
+	case err != nil || !job.State.Ended():
+		return job, err
+	case job.State == document.Succeeded:
+		return document.Job{}, fault.New(fault.Conflict, "job %s has succeeded", id)
+	}
+	return f.set(id, document.Queued), nil
+}
+
+// set changes a job's state without telling anybody.
+func (f *fake) set(id uuid.UUID, state document.JobState) document.Job {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	job := f.jobs[id]
-	job.State = document.Succeeded
+	job.State, job.Error = state, ""
+	if state == document.JobFailed {
+		job.Error = "the model is gone"
+	}
 	f.jobs[id] = job
+	return job
 }
 
 func (f *fake) Open(ctx context.Context, name string) (io.ReadSeekCloser, error) {
@@ -229,7 +263,14 @@ func (f *fake) Open(ctx context.Context, name string) (io.ReadSeekCloser, error)
 func (f *fake) Overlay(_ context.Context, job *document.Job) { f.overlay(job) }
 
 func (f *fake) Watch(context.Context, uuid.UUID) (<-chan struct{}, func()) {
-	return f.changes, func() {}
+	f.watch(1)
+	return f.changes, func() { f.watch(-1) }
+}
+
+func (f *fake) watch(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.watching += n
 }
 
 func (f *fake) Search(ctx context.Context, request document.SearchRequest) (document.SearchResult, error) {
@@ -276,7 +317,7 @@ func (m *fakeMetrics) ObserveRequest(route, method string, status int, _ time.Du
 func configOf(t *testing.T, f *fake) httpapi.Config {
 	t.Helper()
 	return httpapi.Config{
-		Uploader: f, Searcher: f, Reindexer: f, Documents: f, Jobs: f, Objects: f, Live: f,
+		Uploader: f, Searcher: f, Reindexer: f, Documents: f, Jobs: f, Steerer: f, Objects: f, Live: f,
 		Health:         http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }),
 		Metrics:        &fakeMetrics{},
 		Log:            slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),

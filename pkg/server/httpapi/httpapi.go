@@ -20,6 +20,7 @@ type Config struct {
 	Reindexer Reindexer
 	Documents Documents
 	Jobs      Jobs
+	Steerer   Steerer
 	Objects   Objects
 	Live      Live
 
@@ -39,8 +40,8 @@ type Config struct {
 	// given up; a minute if zero. There is no limit on the whole upload.
 	BodyTimeout time.Duration
 
-	// Stopping, once closed, makes requests that wait for a job answer at
-	// once, so that the server can stop.
+	// Stopping, once closed, ends requests that wait for a job or follow it,
+	// so that the server can stop.
 	Stopping <-chan struct{}
 }
 

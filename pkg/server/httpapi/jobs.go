@@ -20,36 +20,38 @@ type Jobs interface {
 	Jobs(ctx context.Context, filter document.JobFilter, page document.Page) (document.List[document.Job], error)
 }
 
-// Live knows of running jobs what the database does not know yet. It may know
-// nothing, or be down: answers are then less fresh, and right all the same.
-type Live interface {
-	// Overlay puts fresher progress of running tasks into the job.
-	Overlay(ctx context.Context, job *document.Job)
+// Steerer ends jobs early and begins them again. Both return the job as it
+// then is, may be called twice, and refuse with fault.NotFound what is not
+// there and with fault.Conflict what it is too late for.
+type Steerer interface {
+	// Cancel ends a job that has not ended. One that is cancelled already is
+	// returned as it is.
+	Cancel(ctx context.Context, id uuid.UUID) (document.Job, error)
 
-	// Watch returns a channel that tells of changes of the job until stop is
-	// called. It may be nil, or be closed, when changes cannot be watched.
-	Watch(ctx context.Context, job uuid.UUID) (changes <-chan struct{}, stop func())
+	// Retry puts a job that has failed or was cancelled back on the path,
+	// where it goes on from what it had done. One that has not ended is
+	// returned as it is.
+	Retry(ctx context.Context, id uuid.UUID) (document.Job, error)
 }
 
-const (
-	// maxWait bounds how long a request is held.
-	maxWait = 5 * time.Minute
-
-	// lookEvery is how often a waiting request looks at the row, in case
-	// nobody told it of a change.
-	lookEvery = time.Second
-)
+// maxWait bounds how long a request is held.
+const maxWait = 5 * time.Minute
 
 type jobsInput struct {
 	Paging
-	State      document.JobState `query:"state" enum:"queued,running,waiting,succeeded,failed,cancelled" doc:"Only those in this state."`
+	State      document.JobState `query:"state" enum:"queued,running,waiting,succeeded,failed,cancelled" doc:"Only those in this state; error says why a failed one was given up."`
 	Collection string            `query:"collection" doc:"Only those of this collection."`
 	DocumentID uuid.UUID         `query:"document_id" format:"uuid" doc:"Only those of this document."`
 }
 
+// JobPath names a job.
+type JobPath struct {
+	ID uuid.UUID `path:"id" format:"uuid" doc:"The job's id."`
+}
+
 type jobInput struct {
-	ID   uuid.UUID `path:"id" format:"uuid" doc:"The job's id."`
-	Wait string    `query:"wait" example:"30s" doc:"Answer when the job has ended, or after this long; at most 5m."`
+	JobPath
+	Wait string `query:"wait" example:"30s" doc:"Answer when the job has ended, or after this long; at most 5m."`
 }
 
 // wait returns how long the answer may be held.
@@ -86,6 +88,25 @@ func (s *server) routeJobs() {
 		}
 		return itemOutput(s.job(ctx, in.ID, wait))
 	})
+	register(s, huma.Operation{
+		OperationID: "cancel-job",
+		Method:      http.MethodPost,
+		Path:        "/v1/jobs/{id}/cancel",
+		Summary:     "Cancel a job",
+		Description: "Its document stays as readers see it. 409 when the job has succeeded or failed already.",
+	}, func(ctx context.Context, in *JobPath) (*output[document.Job], error) {
+		return itemOutput(s.steer(ctx, in.ID, s.Steerer.Cancel))
+	})
+	register(s, huma.Operation{
+		OperationID: "retry-job",
+		Method:      http.MethodPost,
+		Path:        "/v1/jobs/{id}/retry",
+		Summary:     "Put a job that failed or was cancelled back on the path",
+		Description: "It goes on from what it had done. 409 when the job has succeeded, or its document has a newer version.",
+	}, func(ctx context.Context, in *JobPath) (*output[document.Job], error) {
+		return itemOutput(s.steer(ctx, in.ID, s.Steerer.Retry))
+	})
+	s.routeEvents()
 }
 
 // job returns the job as it is once it has ended, the wait is over or the
@@ -99,39 +120,24 @@ func (s *server) job(ctx context.Context, id uuid.UUID, wait time.Duration) (doc
 	if err != nil {
 		return document.Job{}, err
 	}
+	return s.shown(ctx, job), nil
+}
+
+// steer does something to a job and returns what it is then.
+func (s *server) steer(ctx context.Context, id uuid.UUID, do func(context.Context, uuid.UUID) (document.Job, error)) (document.Job, error) {
+	ctx = telemetry.With(ctx, jobAttr(id))
+	job, err := do(ctx, id)
+	if err != nil {
+		return document.Job{}, err
+	}
+	return s.shown(ctx, job), nil
+}
+
+// shown is a job as clients see it: while it moves, with the progress that its
+// row does not have yet.
+func (s *server) shown(ctx context.Context, job document.Job) document.Job {
 	if !job.State.Ended() {
 		s.Live.Overlay(ctx, &job)
 	}
-	return job, nil
-}
-
-// awaitEnd looks at the row whenever it may have changed. Somebody else ends
-// the job, so what wakes it is only a hint.
-func (s *server) awaitEnd(ctx context.Context, id uuid.UUID, wait time.Duration) (document.Job, error) {
-	over := time.NewTimer(wait)
-	defer over.Stop()
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
-	changes, stop := s.Live.Watch(ctx, id)
-	defer stop()
-	for {
-		// After the watch began, so that no change falls between.
-		job, err := s.Jobs.Job(ctx, id)
-		if err != nil || job.State.Ended() {
-			return job, err
-		}
-		select {
-		case _, ok := <-changes:
-			if !ok {
-				changes = nil
-			}
-		case <-look.C:
-		case <-over.C:
-			return job, nil
-		case <-s.Stopping:
-			return job, nil
-		case <-ctx.Done():
-			return job, ctx.Err()
-		}
-	}
+	return job
 }

@@ -1,11 +1,13 @@
 package httpapi_test
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -21,7 +23,7 @@ func TestJobs(t *testing.T) {
 		t.Errorf("no jobs: %q, want %q", got, want)
 	}
 	first, second := put(t, h, "a.md", "# a"), put(t, h, "b.md", "# b")
-	f.end(second.Job.ID)
+	f.set(second.Job.ID, document.Succeeded)
 
 	for query, want := range map[string]uuid.UUID{
 		"state=succeeded": second.Job.ID,
@@ -41,6 +43,61 @@ func TestJobs(t *testing.T) {
 		}
 	}
 	wantProblem(t, do(h, "GET", "/v1/jobs/"+first.Document.ID.String()+"?wait=1s", "", ""), 404, "not_found", "")
+}
+
+// Dead letters are the jobs that have failed, each with its reason.
+func TestFailedJobsAreListedWithTheirReason(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	h := httpapi.New(configOf(t, f))
+	put(t, h, "a.md", "# a")
+	failed := f.set(put(t, h, "b.md", "# b").Job.ID, document.JobFailed)
+	list := decode[document.List[document.Job]](t, do(h, "GET", "/v1/jobs?state=failed", "", ""))
+	if diff := cmp.Diff([]document.Job{failed}, list.Items); failed.Error == "" || diff != "" {
+		t.Errorf("failed jobs (-want +got):\n%s", diff)
+	}
+}
+
+func TestSteering(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		state  document.JobState
+		call   string
+		status int
+		then   document.JobState
+	}{
+		"cancel a queued job":    {document.Queued, "cancel", 200, document.Cancelled},
+		"cancel a running job":   {document.Running, "cancel", 200, document.Cancelled},
+		"cancel a cancelled job": {document.Cancelled, "cancel", 200, document.Cancelled},
+		"cancel a finished job":  {document.Succeeded, "cancel", 409, document.Succeeded},
+		"retry a failed job":     {document.JobFailed, "retry", 200, document.Queued},
+		"retry a cancelled job":  {document.Cancelled, "retry", 200, document.Queued},
+		"retry a running job":    {document.Running, "retry", 200, document.Running},
+		"retry a finished job":   {document.Succeeded, "retry", 409, document.Succeeded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake()
+			f.overlay = func(job *document.Job) { job.Tasks.Knowledge.Passages = 7 }
+			h := httpapi.New(configOf(t, f))
+			id := put(t, h, "a.md", "# a").Job.ID
+			f.set(id, test.state)
+			w := do(h, "POST", "/v1/jobs/"+id.String()+"/"+test.call, "", "")
+			after := do(h, "GET", "/v1/jobs/"+id.String(), "", "")
+			if test.status != http.StatusOK {
+				wantProblem(t, w, test.status, "conflict", id.String())
+			} else if w.Code != http.StatusOK || w.Body.String() != after.Body.String() {
+				t.Errorf("answer %d %s, want 200 and the job as it then is: %s", w.Code, w.Body, after.Body)
+			}
+			if job := decode[document.Job](t, after); job.State != test.then {
+				t.Errorf("the job is %s then, want %s", job.State, test.then)
+			}
+		})
+	}
+	h := httpapi.New(configOf(t, newFake()))
+	wantProblem(t, do(h, "POST", "/v1/jobs/0199c7a4-0000-7000-8000-000000000000/cancel", "", ""), 404, "not_found", "0199c7a4")
+	wantProblem(t, do(h, "POST", "/v1/jobs/0199c7a4-0000-7000-8000-000000000000/retry", "", ""), 404, "not_found", "0199c7a4")
+	wantProblem(t, do(h, "POST", "/v1/jobs/x/retry", "", ""), 400, "bad_request", "path.id")
 }
 
 // waiter asks for a job in the background of a synctest bubble.
@@ -77,23 +134,23 @@ func TestWaitForJob(t *testing.T) {
 	}{
 		"woken by a change": {"30s", func(f *fake, id uuid.UUID) {
 			<-time.After(500 * time.Millisecond)
-			f.end(id)
+			f.set(id, document.Succeeded)
 			f.changes <- struct{}{}
 		}, document.Succeeded, 500 * time.Millisecond},
 		"a change that is not the end": {"30s", func(f *fake, id uuid.UUID) {
 			f.changes <- struct{}{}
 			<-time.After(100 * time.Millisecond)
-			f.end(id)
+			f.set(id, document.Succeeded)
 			f.changes <- struct{}{}
 		}, document.Succeeded, 100 * time.Millisecond},
 		"nobody tells, the row is looked at": {"30s", func(f *fake, id uuid.UUID) {
 			<-time.After(4500 * time.Millisecond)
-			f.end(id)
+			f.set(id, document.Succeeded)
 		}, document.Succeeded, 5 * time.Second},
 		"changes cannot be watched any more": {"30s", func(f *fake, id uuid.UUID) {
 			close(f.changes)
 			<-time.After(1500 * time.Millisecond)
-			f.end(id)
+			f.set(id, document.Succeeded)
 		}, document.Succeeded, 2 * time.Second},
 		"the wait is over":     {"1500ms", func(*fake, uuid.UUID) {}, document.Queued, 1500 * time.Millisecond},
 		"the wait has a limit": {"24h", func(*fake, uuid.UUID) {}, document.Queued, 5 * time.Minute},

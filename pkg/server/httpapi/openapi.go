@@ -52,13 +52,6 @@ func register[I, O any](s *server, op huma.Operation, handle func(context.Contex
 	})
 }
 
-// registerRaw adds a handler whose body streams, and describes it.
-func (s *server) registerRaw(op huma.Operation, handle http.HandlerFunc) {
-	s.addProblems(&op)
-	s.api.OpenAPI().AddOperation(&op)
-	s.mux.HandleFunc(op.Method+" "+op.Path, handle)
-}
-
 // addProblems describes the answers that are no success.
 func (s *server) addProblems(op *huma.Operation) {
 	if op.Responses == nil {

@@ -114,6 +114,28 @@ func TestRequestsAreCountedByRoute(t *testing.T) {
 	}
 }
 
+// A parameter that would be ignored is refused.
+func TestStrayQueryParameters(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	h := httpapi.New(configOf(t, f))
+	id := put(t, h, "a.md", "# a").Document.ID.String()
+	for target, detail := range map[string]string{
+		"GET /v1/documents?limit=1&limit=2":              `"limit" is given 2 times`,
+		"GET /v1/documents?nothing=1":                    "unknown query parameter",
+		"GET /v1/documents/" + id + "/content?version=1": "query.version: unknown query parameter; there are none here",
+		"PUT /v1/documents?key=b.md&key=c.md":            `"key" is given 2 times`,
+		"PUT /v1/documents?key=b.md&name=c.md":           "query.name: unknown query parameter; want collection, key, title, metadata",
+		"POST /v1/documents?collection=c":                "query.collection: unknown query parameter",
+	} {
+		method, path, _ := strings.Cut(target, " ")
+		wantProblem(t, do(h, method, path, "text/markdown", "# b"), 400, "bad_request", detail)
+	}
+	if len(f.documents) != 1 {
+		t.Errorf("stored %v, want only the first", f.documents)
+	}
+}
+
 func TestMalformedJSON(t *testing.T) {
 	t.Parallel()
 	h := httpapi.New(configOf(t, newFake()))
@@ -201,7 +223,8 @@ func TestMalformedRequestsAreClientErrors(t *testing.T) {
 	methods := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"}
 	paths := []string{
 		"/", "/v1", "/v1/documents", "/v1/documents/x", "/v1/documents" + id, "/v1/documents" + id + "/content", "/v1/documents/%00/content",
-		"/v1/documents" + id + "/passages", "/v1/documents" + id + "/summary", "/v1/jobs/%ff", "/v1/jobs" + id, "/v1/search", "/v1/reindexes",
+		"/v1/documents" + id + "/passages", "/v1/documents" + id + "/summary", "/v1/jobs/%ff", "/v1/jobs" + id,
+		"/v1/jobs" + id + "/events", "/v1/jobs" + id + "/cancel", "/v1/jobs" + id + "/retry", "/v1/search", "/v1/reindexes",
 	}
 	queries := []string{
 		"", "limit=0", "limit=1001", "limit=x", "limit=99999999999999999999", "cursor=%00", "cursor=x", "state=broken", "wait=-1s", "wait=soon",

@@ -141,13 +141,17 @@ func requestID(r *http.Request) string {
 }
 
 // checkQuery refuses what no text of ours may contain, before it gets to a
-// database that would answer with an error of its own.
+// database that would answer with an error of its own, and a parameter that is
+// given twice: none of ours is a list, so one of the values would be ignored.
 func checkQuery(u *url.URL) error {
 	values, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
 		return fault.Wrap(fault.BadRequest, err, "unreadable query string: %v", err)
 	}
 	for name, all := range values {
+		if len(all) > 1 {
+			return fault.New(fault.BadRequest, "query parameter %q is given %d times; give it once", name, len(all))
+		}
 		for _, value := range append(all, name) {
 			if err := checkText(value); err != nil {
 				return fault.Wrap(fault.BadRequest, err, "query parameter %q %v", name, err)

@@ -1,0 +1,160 @@
+package httpapi
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+)
+
+const (
+	// heartbeatEvery is how long a stream is silent before it shows that it is
+	// alive. Proxies often cut connections that are silent for a minute.
+	heartbeatEvery = 15 * time.Second
+
+	// eventTimeout is how long a client may leave an event unread before it is
+	// cut off.
+	eventTimeout = 10 * time.Second
+
+	// reconnectAfter is what clients are told when the server stops.
+	reconnectAfter = 2 * time.Second
+)
+
+func (s *server) routeEvents() {
+	text := &huma.Schema{Type: huma.TypeString}
+	s.registerRaw(huma.Operation{
+		OperationID: "get-job-events",
+		Method:      http.MethodGet,
+		Path:        "/v1/jobs/{id}/events",
+		Summary:     "Follow a job to its end as server-sent events",
+		Description: "Each event is named job; its data is the job as GET /v1/jobs/{id} gives it, and its id stands for that state. " +
+			"The first comes at once, then one whenever the job has changed, the last when it has ended; then the stream ends.",
+		Parameters: []*huma.Param{
+			{Name: "id", In: "path", Description: "The job's id.", Required: true, Schema: &huma.Schema{Type: huma.TypeString, Format: "uuid"}},
+			{Name: "Last-Event-ID", In: "header", Description: "The id of the last event that was seen: its state is not sent again.", Schema: text},
+		},
+		Responses: map[string]*huma.Response{
+			"200": {Description: "The events", Content: map[string]*huma.MediaType{"text/event-stream": {
+				Schema:  text,
+				Example: "id: 5e0c7c3a9bd1f042\nevent: job\ndata: {\"id\":\"0199c7a4-0000-7000-8000-000000000002\",\"state\":\"running\"}\n\n",
+			}}},
+			"204": {Description: "The job has ended, and Last-Event-ID says that this was seen"},
+		},
+	}, s.events)
+}
+
+// events streams what becomes of a job.
+func (s *server) events(w http.ResponseWriter, r *http.Request) {
+	id, err := pathID(r)
+	if err != nil {
+		s.writeError(w, r, err)
+		return
+	}
+	ctx := telemetry.With(r.Context(), jobAttr(id))
+	job, err := s.Jobs.Job(ctx, id)
+	if err != nil {
+		s.writeError(w, r, err)
+		return
+	}
+	seen := r.Header.Get("Last-Event-ID")
+	if job.State.Ended() && newEvent(job).id == seen {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	stream := &eventStream{w: w, conn: http.NewResponseController(w), seen: seen}
+	if err := stream.open(); err != nil || r.Method == http.MethodHead {
+		return
+	}
+	for job, err := range s.follow(ctx, id, nil) {
+		switch {
+		case err == nil:
+			err = stream.show(newEvent(s.shown(ctx, job)))
+		case fault.Is(err, fault.Unavailable):
+			err = stream.beat() // the database will be back, and the client need not know
+		case !fault.Is(err, fault.NotFound) && ctx.Err() == nil:
+			s.Log.ErrorContext(ctx, "events of a job broke off", "error", err)
+		}
+		if err != nil {
+			return // the client has gone, or the job
+		}
+		if job.State.Ended() {
+			return
+		}
+	}
+	stream.askBack()
+}
+
+// event is a state of a job on its way to a client.
+type event struct {
+	id   string // the same for the same data
+	data []byte
+}
+
+func newEvent(job document.Job) event {
+	data, err := json.Marshal(job)
+	if err != nil {
+		panic(err) // strings, numbers and times only
+	}
+	hash := sha256.Sum256(data)
+	return event{id: hex.EncodeToString(hash[:8]), data: data}
+}
+
+// eventStream writes events to a client. Its methods fail when the client has
+// gone or does not read.
+type eventStream struct {
+	w     http.ResponseWriter
+	conn  *http.ResponseController
+	seen  string    // id of the last event that the client has
+	wrote time.Time // the last time
+}
+
+// open begins the answer.
+func (e *eventStream) open() error {
+	h := e.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-cache")
+	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
+	h.Set("Connection", "close")     // the deadline of the last write stays on the connection
+	e.w.WriteHeader(http.StatusOK)
+	return e.write("")
+}
+
+// show sends the event, unless the client has it.
+func (e *eventStream) show(event event) error {
+	if event.id == e.seen {
+		return e.beat()
+	}
+	e.seen = event.id
+	return e.write("id: %s\nevent: job\ndata: %s\n\n", event.id, event.data)
+}
+
+// beat sends a comment if nothing else was sent for long.
+func (e *eventStream) beat() error {
+	if time.Since(e.wrote) < heartbeatEvery {
+		return nil
+	}
+	return e.write(": still here\n\n")
+}
+
+// askBack tells the client when to ask again.
+func (e *eventStream) askBack() {
+	_ = e.write("retry: %d\n\n", reconnectAfter.Milliseconds()) // the stream ends in any case
+}
+
+// write writes through to the client.
+func (e *eventStream) write(format string, args ...any) error {
+	e.wrote = time.Now()
+	_ = e.conn.SetWriteDeadline(e.wrote.Add(eventTimeout)) // only tests have a response without one
+	if _, err := fmt.Fprintf(e.w, format, args...); err != nil {
+		return err
+	}
+	return e.conn.Flush()
+}
