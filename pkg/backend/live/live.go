@@ -7,7 +7,7 @@
 // The progress of a job is the hash job:ID with the fields tenant, knowledge
 // and summary; it lives for an hour after the last write. Changes are published
 // on the channel of the same name. claim:NAME is held by the process that is at
-// what NAME names.
+// what NAME names; pace:NAME is when the model NAME may be asked, see Pace.
 package live
 
 import (

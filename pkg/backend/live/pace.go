@@ -1,0 +1,174 @@
+package live
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+const (
+	// paceShare and paceBurst keep below a provider's limits: in any minute at
+	// most paceShare of a limit and what was saved up in paceBurst, together
+	// 95 % of it, and one request more.
+	paceShare = 0.9
+	paceBurst = 3 * time.Second
+
+	// tryLease is how long the request that tries a held model may be silent
+	// before another one tries; tryPoll, when the others ask again meanwhile.
+	tryLease = 10 * time.Second
+	tryPoll  = 250 * time.Millisecond
+
+	// paceLifetime is how long limits are remembered after they were last
+	// learnt; they are written again after relearn, lest Redis lost them.
+	paceLifetime = time.Hour
+	relearn      = time.Minute
+)
+
+// Pace keeps all processes that ask one model together below the limits of its
+// provider, and has all of them leave it alone when one of them was told to,
+// or found it broken. While Redis cannot be reached each process keeps a pace
+// of its own. A model is named by its provider and its own name.
+//
+// It is the hash pace:NAME: requests and tokens, the limits a minute; due_requests
+// and due_tokens, when all that was booked is paid off; and while the model is
+// held until, kind and why, the number of tries since, and whether one is under
+// way. Times are microseconds of Redis's clock.
+type Pace struct {
+	live *Live
+	own  ownPace
+}
+
+// NewPace returns the pace that is shared through l's Redis.
+func NewPace(l *Live) *Pace { return &Pace{live: l} }
+
+// The rate is kept by the generic cell rate algorithm: a request of cost c is
+// due when the one before it is paid off, which takes c times the interval
+// between two of cost 1. It may be sent paceBurst before it is due, however
+// much it costs: a batch may be larger than any sensible burst.
+//
+// Everything is one script, because a request should cost one round trip, and
+// because of two limits one must not be charged when the other refuses.
+var reserve = redis.NewScript(`
+	local tokens, urgent, patience = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3])
+	local minute, burst, lease, poll = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
+	local now = redis.call('TIME')
+	now = now[1] * 1000000 + now[2]
+	local is = redis.call('HMGET', KEYS[1], 'until', 'trying', 'tries', 'kind', 'why')
+	local try = 0
+	if is[1] then
+		local left = is[1] - now
+		if left > 0 then
+			if is[2] == '1' then left = math.min(left, poll) end
+			return {left, 0, is[4], is[5]}
+		end
+		try = (is[3] or 0) + 1
+		redis.call('HSET', KEYS[1], 'until', now + lease, 'trying', 1, 'tries', try)
+	end
+	local limits = redis.call('HMGET', KEYS[1], 'requests', 'tokens', 'due_requests', 'due_tokens')
+	local wait, book = 0, {}
+	for i, cost in ipairs({1, tokens}) do
+		if limits[i] then
+			local due = math.max(limits[i+2] or 0, now)
+			wait = math.max(wait, due - now - burst)
+			table.insert(book, ({'due_requests', 'due_tokens'})[i])
+			table.insert(book, math.floor(due + cost * minute / limits[i]))
+		end
+	end
+	if urgent or try > 0 then wait = 0 end
+	if wait <= patience and #book > 0 then redis.call('HSET', KEYS[1], unpack(book)) end
+	return {wait, try}`)
+
+// learn sets what is known of the limits, and forgets what is not.
+var learn = redis.NewScript(`
+	for i, field in ipairs({'requests', 'tokens'}) do
+		if tonumber(ARGV[i]) > 0 then
+			redis.call('HSET', KEYS[1], field, ARGV[i])
+		else
+			redis.call('HDEL', KEYS[1], field, 'due_' .. field)
+		end
+	end
+	return redis.call('PEXPIRE', KEYS[1], ARGV[3])`)
+
+// hold never shortens a hold. It returns 1 when there was none.
+var hold = redis.NewScript(`
+	local now = redis.call('TIME')
+	now = now[1] * 1000000 + now[2]
+	local to = now + ARGV[1]
+	local is = redis.call('HMGET', KEYS[1], 'until', 'trying')
+	if is[1] and is[2] == '0' and tonumber(is[1]) >= to then return 0 end
+	redis.call('HSET', KEYS[1], 'until', to, 'trying', 0, 'kind', ARGV[2], 'why', ARGV[3])
+	redis.call('PEXPIRE', KEYS[1], ARGV[4])
+	return is[1] and 0 or 1`)
+
+// Reserve says when a request of about so many tokens may be sent: after wait.
+//
+// Where held is nil, that is the request's turn. It is booked when wait is no
+// longer than patience, and else must be asked for again. An urgent request is
+// booked at once.
+//
+// Where held is not nil the model is held, for the reason that it gives, and
+// wait is how long until it is worth asking again. When a hold has run out one
+// request may try the model, while the others still wait: for it, try counts
+// the requests that have tried in vain, and itself. Whoever sent it says what
+// came of it, by Hold or Release; if they do not, another one may try after
+// ten seconds.
+func (p *Pace) Reserve(ctx context.Context, name string, tokens int, urgent bool, patience time.Duration) (wait time.Duration, try int, held *fault.Error) {
+	var answer []any
+	err := p.live.call(ctx, func(ctx context.Context) (err error) {
+		answer, err = reserve.Run(ctx, p.live.redis, paceKeys(name), tokens, urgent, patience.Microseconds(),
+			float64(time.Minute.Microseconds())/paceShare, paceBurst.Microseconds(), tryLease.Microseconds(), tryPoll.Microseconds()).Slice()
+		return err
+	})
+	if err != nil {
+		return p.own.reserve(name, tokens, urgent, patience)
+	}
+	wait = time.Duration(answer[0].(int64)) * time.Microsecond
+	if len(answer) == 2 {
+		return wait, int(answer[1].(int64)), nil
+	}
+	return wait, 0, fault.New(fault.Kind(answer[2].(string)), "%s", answer[3])
+}
+
+// Learn notes how many requests and tokens a minute the provider allows, 0
+// where it does not say. It may be called after every answer: what is known
+// already costs nothing.
+func (p *Pace) Learn(ctx context.Context, name string, requests, tokens int) {
+	if !p.own.learn(name, requests, tokens) {
+		return
+	}
+	_ = p.live.call(ctx, func(ctx context.Context) error {
+		return learn.Run(ctx, p.live.redis, paceKeys(name), requests, tokens, paceLifetime.Milliseconds()).Err()
+	})
+}
+
+// Hold has nobody ask the model for why.RetryAfter, and then one request try
+// it first. It reports whether this begins: whether the model was not held
+// before.
+func (p *Pace) Hold(ctx context.Context, name string, why *fault.Error) (began bool) {
+	err := p.live.call(ctx, func(ctx context.Context) (err error) {
+		began, err = hold.Run(ctx, p.live.redis, paceKeys(name), why.RetryAfter.Microseconds(), string(why.Kind), why.Detail,
+			(why.RetryAfter + paceLifetime).Milliseconds()).Bool()
+		return err
+	})
+	if err != nil {
+		return p.own.hold(name, why)
+	}
+	return began
+}
+
+// Release has the model asked again. It reports whether it was held.
+func (p *Pace) Release(ctx context.Context, name string) (ended bool) {
+	err := p.live.call(ctx, func(ctx context.Context) error {
+		n, err := p.live.redis.HDel(ctx, paceKeys(name)[0], "until", "trying", "tries", "kind", "why").Result()
+		ended = n > 0
+		return err
+	})
+	// Redis may have been away when the hold began.
+	return p.own.release(name) || err == nil && ended
+}
+
+func paceKeys(name string) []string { return []string{fmt.Sprint("pace:", name)} }
