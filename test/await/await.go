@@ -26,14 +26,26 @@ func Value[T any](t testing.TB, c <-chan T) T {
 // Until waits for a state that nobody announces.
 func Until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
+	until(t, Deadline, 10*time.Millisecond, what, holds)
+}
+
+// Within is Until for what may take longer than Deadline, or must be there
+// sooner.
+func Within(t testing.TB, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
+	until(t, limit, 50*time.Millisecond, what, holds)
+}
+
+func until(t testing.TB, limit, every time.Duration, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(every)
 	defer tick.Stop()
-	end := time.After(Deadline)
+	end := time.After(limit)
 	for !holds() {
 		select {
 		case <-tick.C:
 		case <-end:
-			t.Fatalf("waited too long until %s", what)
+			t.Fatalf("waited more than %s until %s", limit, what)
 		}
 	}
 }

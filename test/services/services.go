@@ -64,20 +64,42 @@ func lookup(name, directory string) (string, error) {
 		}
 		directory = parent
 	}
-	text, err := os.ReadFile(filepath.Join(directory, ".services", "env"))
+	values, err := read(filepath.Join(directory, ".services", "env"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
+	return values[name], err
+}
+
+// Use has the tests of this process use another set of servers: the one whose addresses `scripts/services up` has left in a file,
+// which is called env and lies in its GRISTMILL_SERVICES_DIR.
+func Use(file string) error {
+	values, err := read(file)
 	if err != nil {
-		return "", err
+		return err
 	}
-	for line := range strings.Lines(string(text)) {
-		line = strings.TrimPrefix(strings.TrimSpace(line), "export ")
-		if key, value, found := strings.Cut(line, "="); found && key == name {
-			return unquote(value), nil
+	for name, value := range values {
+		if err := os.Setenv(name, value); err != nil {
+			return err
 		}
 	}
-	return "", nil
+	return nil
+}
+
+// read returns the names and values of a file that scripts/services has written.
+func read(file string) (map[string]string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimPrefix(strings.TrimSpace(line), "export ")
+		if name, value, found := strings.Cut(line, "="); found {
+			values[name] = unquote(value)
+		}
+	}
+	return values, nil
 }
 
 // unquote undoes the single quotes that scripts/services puts around a value for the shell.
