@@ -12,9 +12,11 @@ import (
 // A cursor names the last item of a page, and the list that it is of. Clients
 // must not read anything into it.
 const (
-	documentsCursor = 'd'
-	jobsCursor      = 'j'
-	requeueCursor   = 'r'
+	documentsCursor  = 'd'
+	jobsCursor       = 'j'
+	requeueCursor    = 'r'
+	webhooksCursor   = 'w'
+	deliveriesCursor = 'o'
 )
 
 func encodeCursor(list byte, last uuid.UUID) string {
@@ -53,7 +55,7 @@ func cut[T any](items []T, limit int, cursor func(last T) string) document.List[
 	return document.List[T]{Items: items[:limit], NextCursor: cursor(items[limit-1])}
 }
 
-// nullable returns nil for the zero id, which does not narrow a list.
+// nullable returns nil for the zero id, which does not narrow anything.
 func nullable(id uuid.UUID) *uuid.UUID {
 	if id == uuid.Nil {
 		return nil

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
@@ -224,5 +225,27 @@ func TestDropOrphansWhileAPassageIsReused(t *testing.T) {
 	}
 	if err := r.Publish(ctx, work, document.KnowledgeProgress{Passages: 1}); err != nil {
 		t.Error(err)
+	}
+}
+
+// A delivery to a webhook that goes at the same moment must not keep the job
+// from ending: it would undo the whole transaction.
+func TestJobEndsWhileItsWebhookIsDeleted(t *testing.T) {
+	t.Parallel()
+	r, ctx := newRace(t)
+	if _, err := r.AddWebhook(ctx, document.Webhook{ID: uuid.New(), Secret: document.NewSecret()}); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := r.AddWebhook(ctx, document.Webhook{ID: uuid.Max, Secret: document.NewSecret()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.meanwhile(t, ctx, func() error {
+		return r.DeleteDocument(ctx, r.accepted.Document.ID)
+	}, `DELETE FROM webhooks WHERE id <> '`+kept.ID.String()+`'`); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := r.Deliveries(ctx, kept.ID, document.Page{Limit: 10}); err != nil || len(list.Items) != 1 {
+		t.Errorf("got %d deliveries to the webhook that stays, %v; want 1", len(list.Items), err)
 	}
 }

@@ -88,6 +88,9 @@ func queueJobState(batch *pgx.Batch, job uuid.UUID, state document.JobState) {
 			state       = $2,
 			finished_at = CASE WHEN $3 THEN now() END
 		WHERE id = $1`, job, state, state.Ended())
+	if state.Ended() {
+		queueDeliveries(batch, job)
+	}
 }
 
 // fence checks that the caller still holds the task's lease, and has nobody

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -83,8 +84,17 @@ func fill(t *testing.T, s *postgres.Store) {
 			t.Fatal(err)
 		}
 	}
+	webhook := document.Webhook{ID: uuid.New(), Secret: document.NewSecret()}
+	if _, err := s.AddWebhook(ctx, webhook); err != nil {
+		t.Fatal(err)
+	}
+	told, err := s.Accept(ctx, document.Upload{Collection: c, Key: "its webhook is told of its end", Object: "o"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	hash := document.HashText("text")
 	if err := errors.Join(
+		s.DeleteDocument(ctx, told.Document.ID),
 		s.Write(ctx, work[document.Knowledge], document.Batch{
 			New:    []document.Embedded{{Hash: hash, Content: "text", Vector: []float32{1, 0}}},
 			Places: []document.Place{{Hash: hash, End: 4}},

@@ -88,13 +88,15 @@ func combineJob(ctx context.Context, tx transaction, id uuid.UUID, version int) 
 		return err
 	}
 	state := document.CombineStates(states...)
-	_, err = tx.ExecContext(ctx, `
+	if _, err := tx.ExecContext(ctx, `
 		UPDATE jobs SET
 			state       = ?4,
 			finished_at = iif(?5, ?6, NULL)
 		WHERE tenant = ?1 AND document = ?2 AND version = ?3`,
-		tx.tenant, id, version, state, state.Ended(), tx.now)
-	return err
+		tx.tenant, id, version, state, state.Ended(), tx.now); err != nil || !state.Ended() {
+		return err
+	}
+	return addDeliveries(ctx, tx, id, version)
 }
 
 func jobOf(ctx context.Context, tx transaction, id uuid.UUID, version int) (document.Job, error) {

@@ -25,6 +25,7 @@ type Store interface {
 	Searching
 	Reading
 	Reindexing
+	Outbox
 	Sweeping
 
 	// Ping reports whether the store can be used.
@@ -154,6 +155,37 @@ type Reindexing interface {
 	// job for their newest version are passed over. NextCursor is empty when
 	// no document is left.
 	Requeue(ctx context.Context, filter document.DocumentFilter, id uuid.UUID, page document.Page) (document.List[document.Job], error)
+}
+
+// Outbox keeps webhooks, and what is to be sent to them: wherever a job's
+// state becomes final, the same transaction writes a delivery for each webhook
+// that the tenant has. Its body is a document.Event, the same bytes for every
+// attempt.
+type Outbox interface {
+	// AddWebhook keeps the webhook and returns it with its time of creation.
+	// fault.Conflict when the tenant has document.MaxWebhooks already.
+	AddWebhook(ctx context.Context, webhook document.Webhook) (document.Webhook, error)
+
+	// Webhooks lists webhooks, newest first, without their secrets.
+	Webhooks(ctx context.Context, page document.Page) (document.List[document.Webhook], error)
+
+	// DeleteWebhook removes a webhook with its deliveries; fault.NotFound when
+	// there is none.
+	DeleteWebhook(ctx context.Context, id uuid.UUID) error
+
+	// Deliveries lists the deliveries of a webhook, newest first;
+	// fault.NotFound when there is no such webhook.
+	Deliveries(ctx context.Context, webhook uuid.UUID, page document.Page) (document.List[document.Delivery], error)
+
+	// TakeDeliveries gives the caller due deliveries: of each webhook that is
+	// not among busy up to limit, those that are due the longest. It counts an
+	// attempt at each and puts it off by ttl, so that nobody else sends it
+	// meanwhile, and somebody does if the caller dies.
+	TakeDeliveries(ctx context.Context, busy []uuid.UUID, limit int, ttl time.Duration) ([]document.Outgoing, error)
+
+	// SettleDelivery writes what became of the attempt. fault.LeaseLost when
+	// the delivery was taken again since, has ended, or is gone.
+	SettleDelivery(ctx context.Context, taken document.Outgoing, outcome document.DeliveryOutcome) error
 }
 
 // Sweeping keeps the promises over time.

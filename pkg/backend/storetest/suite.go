@@ -19,6 +19,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"Searching":  searching,
 		"Reading":    reading,
 		"Reindexing": reindexing,
+		"Outbox":     outbox,
 		"Sweeping":   sweeping,
 		"Tenants":    tenants,
 	} {

@@ -33,6 +33,9 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 	if err := s.SaveSectionSummary(ours, expired, node, "ours", document.SummaryProgress{Sections: 1}); err != nil {
 		t.Fatal(err)
 	}
+	webhook := addWebhook(t, ours, s)
+	fail(t, ours, s, accept(t, ours, s, uploadOf(c, "told of")).Job)
+	sent := take(t, ours, s, -leaseTime)[0]
 	before := stateOf(t, ours, s)
 
 	for name, call := range map[string]func(ctx context.Context) error{
@@ -45,7 +48,12 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 		"Job":            func(ctx context.Context) error { _, err := s.Job(ctx, done.Job.ID); return err },
 		"Collection":     func(ctx context.Context) error { _, err := s.Collection(ctx, "c"); return err },
 		"DeleteDocument": func(ctx context.Context) error { return s.DeleteDocument(ctx, done.Document.ID) },
-		"Claim":          func(ctx context.Context) error { _, err := s.Claim(ctx, expired.TaskRef, time.Hour); return err },
+		"DeleteWebhook":  func(ctx context.Context) error { return s.DeleteWebhook(ctx, webhook.ID) },
+		"Deliveries": func(ctx context.Context) error {
+			_, err := s.Deliveries(ctx, webhook.ID, document.Page{Limit: 10})
+			return err
+		},
+		"Claim": func(ctx context.Context) error { _, err := s.Claim(ctx, expired.TaskRef, time.Hour); return err },
 	} {
 		t.Run(name, func(t *testing.T) { wantFault(t, call(theirs), fault.NotFound) })
 	}
@@ -66,6 +74,9 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 		},
 		"FinishSummary": func(ctx context.Context) error {
 			return s.FinishSummary(ctx, expired, document.Summary{Summary: "theirs"}, document.SummaryProgress{})
+		},
+		"SettleDelivery": func(ctx context.Context) error {
+			return s.SettleDelivery(ctx, sent, document.DeliveryOutcome{State: document.DeliveryFailed})
 		},
 	} {
 		t.Run(name, func(t *testing.T) { wantFault(t, call(theirs), fault.LeaseLost) })
@@ -95,6 +106,14 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 		"Requeue": func(ctx context.Context) (int, error) {
 			list, err := s.Requeue(ctx, document.DocumentFilter{}, done.Document.ID, document.Page{Limit: 10})
 			return len(list.Items), err
+		},
+		"Webhooks": func(ctx context.Context) (int, error) {
+			list, err := s.Webhooks(ctx, document.Page{Limit: 10})
+			return len(list.Items), err
+		},
+		"TakeDeliveries": func(ctx context.Context) (int, error) {
+			taken, err := s.TakeDeliveries(ctx, nil, 10, leaseTime)
+			return len(taken), err
 		},
 		"Due": func(ctx context.Context) (int, error) {
 			refs, err := s.Due(ctx, -leaseTime, 10)
@@ -155,6 +174,8 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 type state struct {
 	Documents []document.Document
 	Jobs      []document.Job
+	Webhooks  []document.Webhook
+	Sent      []document.Delivery
 	Hits      []document.Hit
 	Known     []document.Hash
 	Sections  map[document.Hash]string
@@ -172,7 +193,14 @@ func stateOf(t *testing.T, ctx context.Context, s Store) state {
 	if err != nil {
 		t.Fatal(err)
 	}
+	webhooks := listWebhooks(t, ctx, s, 10)
+	var sent []document.Delivery
+	for _, w := range webhooks {
+		sent = append(sent, listDeliveries(t, ctx, s, w.ID)...)
+	}
 	return state{
+		Webhooks: webhooks,
+		Sent:     sent,
 		Documents: listAll(t, 10, func(page document.Page) (document.List[document.Document], error) {
 			return s.Documents(ctx, document.DocumentFilter{}, page)
 		}),

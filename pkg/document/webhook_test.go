@@ -1,0 +1,40 @@
+package document_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"strings"
+	"testing"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+func TestSecretsAreRandomAndReadBack(t *testing.T) {
+	t.Parallel()
+	secret := document.NewSecret()
+	if bytes.Equal(secret, document.NewSecret()) {
+		t.Error("two secrets are the same")
+	}
+	text, err := secret.MarshalText()
+	if err != nil || !strings.HasPrefix(string(text), "whsec_") {
+		t.Fatalf("text %s, %v", text, err)
+	}
+	var back document.Secret
+	if err := back.UnmarshalText(text); err != nil || !bytes.Equal(back, secret) {
+		t.Errorf("read back %v, %v; want %v", back, err, secret)
+	}
+}
+
+func TestSecretsOfOtherShapesAreRefused(t *testing.T) {
+	t.Parallel()
+	of := func(n int) string { return "whsec_" + base64.StdEncoding.EncodeToString(make([]byte, n)) }
+	for text, ok := range map[string]bool{
+		of(23): false, of(24): true, of(64): true, of(65): false,
+		"": false, "whsec_": false, strings.TrimPrefix(of(24), "whsec_"): false, of(24) + "=": false, "whsec_" + strings.Repeat("*", 32): false,
+	} {
+		var secret document.Secret
+		if err := secret.UnmarshalText([]byte(text)); (err == nil) != ok {
+			t.Errorf("%q: got %v", text, err)
+		}
+	}
+}
