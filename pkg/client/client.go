@@ -6,34 +6,24 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
-
-	"github.com/failsafe-go/failsafe-go"
-	"github.com/failsafe-go/failsafe-go/retrypolicy"
 )
 
-const (
-	// maxRetries is how often a call that may be repeated is, when the server
-	// asks to come back later.
-	maxRetries = 4
-
-	// maxRetryAfter is the longest wait that the client takes upon itself;
-	// asked for more, it gives the problem back.
-	maxRetryAfter = time.Minute
-)
-
-// Client calls one server. It is safe for concurrent use.
+// Client calls one server. It is safe for concurrent use. Calls that do no
+// harm when they are sent twice, which is all but Upload, are sent again when
+// the server asks to come back later, and when they broke off on their way to a
+// server that was there before.
 type Client struct {
-	base  string
-	key   string
-	http  *http.Client
-	retry failsafe.Executor[*http.Response]
+	base     string
+	key      string
+	http     *http.Client
+	answered atomic.Bool // the server has, once
 }
 
 // New returns a client of the server at baseURL, such as
@@ -48,31 +38,7 @@ func New(baseURL, key string, httpClient *http.Client) (*Client, error) {
 	if httpClient == nil {
 		httpClient = &http.Client{}
 	}
-	retry := retrypolicy.NewBuilder[*http.Response]().
-		HandleIf(func(_ *http.Response, err error) bool { return comeBackLater(err) }).
-		WithMaxRetries(maxRetries).
-		WithDelayFunc(func(exec failsafe.ExecutionAttempt[*http.Response]) time.Duration {
-			p, _ := errors.AsType[*Problem](exec.LastError())
-			return p.RetryAfter
-		}).
-		WithJitterFactor(0.1).
-		ReturnLastFailure().
-		Build()
-	return &Client{
-		base:  strings.TrimSuffix(baseURL, "/"),
-		key:   key,
-		http:  httpClient,
-		retry: failsafe.With(retry),
-	}, nil
-}
-
-// comeBackLater reports whether the server asked for a wait that is worth it.
-func comeBackLater(err error) bool {
-	p, ok := errors.AsType[*Problem](err)
-	if !ok || p.RetryAfter <= 0 || p.RetryAfter > maxRetryAfter {
-		return false
-	}
-	return p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable
+	return &Client{base: strings.TrimSuffix(baseURL, "/"), key: key, http: httpClient}, nil
 }
 
 // call is one request of the contract.
@@ -81,20 +47,32 @@ type call struct {
 	query        url.Values
 	contentType  string
 	header       http.Header
-	once         bool // must not be sent twice
+	once         bool          // must not be sent twice
+	patience     time.Duration // how long to come back to a busy server; a minute if zero
 
 	// body opens the body, anew for each attempt, and says its length; -1 for
 	// unknown. nil for none.
 	body func() (io.ReadCloser, int64, error)
 }
 
-// send sends the call, again if the server asks for that and the call allows
-// it. An answer that is not a success is a *Problem.
-func (c *Client) send(ctx context.Context, call call) (*http.Response, error) {
-	if call.once {
-		return c.attempt(ctx, call)
+// expectBytes is the size from which the server is asked before a body is
+// sent, so that what it refuses is not sent in vain.
+const expectBytes = 1 << 20
+
+// send sends the call and has read read the answer; again, if the call allows
+// it and that may help. An answer that is not a success is a *Problem.
+func (c *Client) send(ctx context.Context, call call, read func(*http.Response) error) error {
+	attempt := func() error {
+		response, err := c.attempt(ctx, call)
+		if err != nil {
+			return err
+		}
+		return read(response)
 	}
-	return c.retry.WithContext(ctx).Get(func() (*http.Response, error) { return c.attempt(ctx, call) })
+	if call.once {
+		return attempt()
+	}
+	return c.retries(call.patience).WithContext(ctx).Run(attempt)
 }
 
 func (c *Client) attempt(ctx context.Context, call call) (*http.Response, error) {
@@ -121,10 +99,14 @@ func (c *Client) attempt(ctx context.Context, call call) (*http.Response, error)
 			return nil, err
 		}
 	}
+	if request.ContentLength < 0 || request.ContentLength >= expectBytes {
+		request.Header.Set("Expect", "100-continue")
+	}
 	response, err := c.http.Do(request)
 	if err != nil {
 		return nil, err
 	}
+	c.answered.Store(true)
 	if response.StatusCode >= http.StatusBadRequest {
 		defer response.Body.Close()
 		return nil, readProblem(response)
@@ -134,18 +116,16 @@ func (c *Client) attempt(ctx context.Context, call call) (*http.Response, error)
 
 // receive sends the call and reads its JSON answer into v, which may be nil.
 func (c *Client) receive(ctx context.Context, call call, v any) error {
-	response, err := c.send(ctx, call)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if v == nil {
+	return c.send(ctx, call, func(response *http.Response) error {
+		defer response.Body.Close()
+		if v == nil {
+			return nil
+		}
+		if err := json.NewDecoder(response.Body).Decode(v); err != nil {
+			return fmt.Errorf("%s %s: read the answer: %w", call.method, call.path, err)
+		}
 		return nil
-	}
-	if err := json.NewDecoder(response.Body).Decode(v); err != nil {
-		return fmt.Errorf("%s %s: read the answer: %w", call.method, call.path, err)
-	}
-	return nil
+	})
 }
 
 // get reads the JSON at path into v.

@@ -11,9 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -130,6 +128,14 @@ func TestCalls(t *testing.T) {
 			call:    func(ctx context.Context, c *client.Client) (any, error) { return c.Job(ctx, jobID, 90*time.Second) },
 			request: "GET /v1/jobs/" + jobID.String() + "?wait=1m30s", answer: `{"version":2}`, want: document.Job{Version: 2},
 		},
+		"cancel": {
+			call:    func(ctx context.Context, c *client.Client) (any, error) { return c.Cancel(ctx, jobID) },
+			request: "POST /v1/jobs/" + jobID.String() + "/cancel", answer: `{"state":"cancelled"}`, want: document.Job{State: document.Cancelled},
+		},
+		"retry": {
+			call:    func(ctx context.Context, c *client.Client) (any, error) { return c.Retry(ctx, jobID) },
+			request: "POST /v1/jobs/" + jobID.String() + "/retry", answer: `{"state":"queued"}`, want: document.Job{State: document.Queued},
+		},
 		"search": {
 			call: func(ctx context.Context, c *client.Client) (any, error) {
 				return c.Search(ctx, document.SearchRequest{Collection: "c", Query: "q", Mode: "vector", Limit: 3, Threshold: &threshold, KeyPrefix: "a/", Metadata: json.RawMessage(`{"x":1}`)})
@@ -221,76 +227,18 @@ func TestServerURL(t *testing.T) {
 	}
 }
 
-// busy answers so many times that the server is busy, and then as told.
-func busy(times int, status int, retryAfter string, then *http.Response, sent *atomic.Int64) answers {
-	return func(r *http.Request) *http.Response {
-		if r.Body != nil {
-			_, _ = io.Copy(io.Discard, r.Body)
-		}
-		if sent.Add(1) > int64(times) {
-			return then
-		}
-		response := answer(status, "application/problem+json", `{"detail":"busy","code":"unavailable"}`)
-		response.Header.Set("Retry-After", retryAfter)
-		return response
-	}
-}
-
-func TestComesBackLater(t *testing.T) {
-	t.Parallel()
-	file := filepath.Join(t.TempDir(), "a.md")
-	if err := os.WriteFile(file, []byte("# a"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	read := func(ctx context.Context, c *client.Client) error { _, err := c.Document(ctx, docID); return err }
-	uploadFile := func(ctx context.Context, c *client.Client) error {
-		_, err := c.UploadFile(ctx, document.UploadRequest{Key: "a"}, file)
-		return err
-	}
-	upload := func(ctx context.Context, c *client.Client) error {
-		_, err := c.Upload(ctx, document.UploadRequest{Key: "a"}, strings.NewReader("# a"))
-		return err
-	}
-	for name, test := range map[string]struct {
-		call       func(context.Context, *client.Client) error
-		times      int
-		status     int
-		retryAfter string
-		sent       int64
-		ok         bool
-	}{
-		"busy twice":                 {read, 2, 503, "3", 3, true},
-		"limited once":               {read, 1, 429, "3", 2, true},
-		"a file is sent again":       {uploadFile, 2, 503, "1", 3, true},
-		"a stream cannot be":         {upload, 1, 503, "1", 1, false},
-		"busy for ever":              {read, 100, 503, "1", 5, false},
-		"asked to wait for too long": {read, 1, 503, "3600", 1, false},
-		"asked for nothing":          {read, 1, 503, "", 1, false},
-		"another failure":            {read, 1, 500, "1", 1, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				var sent atomic.Int64
-				c := newClient(t, busy(test.times, test.status, test.retryAfter, answer(200, "application/json", "{}"), &sent))
-				err := test.call(t.Context(), c)
-				if (err == nil) != test.ok || sent.Load() != test.sent {
-					t.Errorf("sent %d times, error %v; want %d times, success %v", sent.Load(), err, test.sent, test.ok)
-				}
-				if p, ok := errors.AsType[*client.Problem](err); err != nil && (!ok || p.Status != test.status) {
-					t.Errorf("error %#v, want the server's problem", err)
-				}
-			})
-		})
-	}
-}
-
 func TestUploadFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for name, test := range map[string]struct {
-		content, mediaType string
-	}{"a.md": {"# a", "text/markdown"}, "a.TXT": {"a", "text/plain"}, "Makefile": {"all:", ""}, "empty.markdown": {"", "text/markdown"}} {
+		content, mediaType, expect string
+	}{
+		"a.md":           {"# a", "text/markdown", ""},
+		"a.TXT":          {"a", "text/plain", ""},
+		"Makefile":       {"all:", "", ""},
+		"empty.markdown": {"", "text/markdown", ""},
+		"large.md":       {strings.Repeat("large\n", 200_000), "text/markdown", "100-continue"}, // may be refused unsent
+	} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(test.content), 0o600); err != nil {
 			t.Fatal(err)
@@ -298,7 +246,10 @@ func TestUploadFile(t *testing.T) {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			body, err := io.ReadAll(r.Body)
 			if err != nil || string(body) != test.content || r.ContentLength != int64(len(test.content)) || r.Header.Get("Content-Type") != test.mediaType {
-				t.Errorf("%s: got %q of length %d as %q, %v", name, body, r.ContentLength, r.Header.Get("Content-Type"), err)
+				t.Errorf("%s: got %.100q of length %d as %q, %v", name, body, r.ContentLength, r.Header.Get("Content-Type"), err)
+			}
+			if got := r.Header.Get("Expect"); got != test.expect {
+				t.Errorf("%s: Expect %q, want %q", name, got, test.expect)
 			}
 			_, _ = io.WriteString(w, "{}")
 		}))

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -25,13 +26,19 @@ func (c *Client) Upload(ctx context.Context, request document.UploadRequest, bod
 	return accepted, c.receive(ctx, call, &accepted)
 }
 
-// UploadFile uploads the file at path. It is sent again when the server is
-// busy: the same key with the same content is the same document.
+// uploadPatience is how long a file comes back to a busy server. It has to
+// outlast others that are before it, and no person waits for its answer.
+const uploadPatience = 15 * time.Minute
+
+// UploadFile uploads the file at path. However often it has to be sent, it is
+// one upload: all attempts carry the same Idempotency-Key.
 func (c *Client) UploadFile(ctx context.Context, request document.UploadRequest, path string) (document.Accepted, error) {
 	if request.MediaType == "" {
 		request.MediaType = mediaType(path)
 	}
 	call := uploadCall(request)
+	call.patience = uploadPatience
+	call.header = http.Header{"Idempotency-Key": {uuid.NewString()}}
 	call.body = func() (io.ReadCloser, int64, error) {
 		file, err := os.Open(path)
 		if err != nil {
@@ -95,11 +102,12 @@ func (c *Client) Document(ctx context.Context, id uuid.UUID) (document.Document,
 
 // Content returns the original; the caller closes it.
 func (c *Client) Content(ctx context.Context, id uuid.UUID) (io.ReadCloser, error) {
-	response, err := c.send(ctx, call{method: http.MethodGet, path: "/v1/documents/" + id.String() + "/content"})
-	if err != nil {
-		return nil, err
-	}
-	return response.Body, nil
+	var content io.ReadCloser
+	err := c.send(ctx, call{method: http.MethodGet, path: "/v1/documents/" + id.String() + "/content"}, func(response *http.Response) error {
+		content = response.Body
+		return nil
+	})
+	return content, err
 }
 
 // Passages returns a page of the passages of the live version, in order.
@@ -114,7 +122,8 @@ func (c *Client) Summary(ctx context.Context, id uuid.UUID) (document.Summary, e
 	return summary, c.get(ctx, "/v1/documents/"+id.String()+"/summary", nil, &summary)
 }
 
-// Delete deletes a document.
+// Delete deletes a document. A Problem of status 404 may also mean that an
+// attempt which broke off has deleted it.
 func (c *Client) Delete(ctx context.Context, id uuid.UUID) error {
 	return c.receive(ctx, call{method: http.MethodDelete, path: "/v1/documents/" + id.String()}, nil)
 }

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"iter"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -53,6 +54,25 @@ func (c *Client) Job(ctx context.Context, id uuid.UUID, wait time.Duration) (doc
 	}
 	var job document.Job
 	return job, c.get(ctx, "/v1/jobs/"+id.String(), query, &job)
+}
+
+// Cancel ends a job that has not ended, and returns it. A Problem of status 409
+// says that it has succeeded or failed already.
+func (c *Client) Cancel(ctx context.Context, id uuid.UUID) (document.Job, error) {
+	return c.steer(ctx, id, "cancel")
+}
+
+// Retry puts a job that failed or was cancelled back on the path, and returns
+// it. A Problem of status 409 says that it has succeeded, or that its document
+// has a newer version.
+func (c *Client) Retry(ctx context.Context, id uuid.UUID) (document.Job, error) {
+	return c.steer(ctx, id, "retry")
+}
+
+// steer may be sent twice: a job that is there already is left as it is.
+func (c *Client) steer(ctx context.Context, id uuid.UUID, what string) (document.Job, error) {
+	var job document.Job
+	return job, c.receive(ctx, call{method: http.MethodPost, path: "/v1/jobs/" + id.String() + "/" + what}, &job)
 }
 
 // Await returns the job once it has ended. Until then it hands it to report,

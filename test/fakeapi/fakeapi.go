@@ -3,10 +3,12 @@
 package fakeapi
 
 import (
+	"cmp"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -23,12 +25,17 @@ type Server struct {
 	URL     string
 	Key     string                // the bearer key it asks for; none if empty
 	Refused map[string]string     // uploads under these keys are refused with this detail
+	Busy    map[string]bool       // the first upload under these keys is asked to come back in a second
+	Cut     map[string]bool       // the first upload under these keys is accepted, and cut off before the answer
 	Failing map[string]string     // jobs of these keys fail with this error
 	Endless map[string]bool       // jobs of these keys never end
+	Stale   map[string]string     // jobs of these keys cannot be cancelled or retried, with this detail
+	Page    int                   // most items of a list; 1000 if zero
 	Result  document.SearchResult // answer to every search
 
 	mu       sync.Mutex
 	accepted []document.Accepted
+	uploads  map[string][]string // Idempotency-Keys by the document's key
 	contents map[string]string
 	searches []json.RawMessage
 }
@@ -36,12 +43,14 @@ type Server struct {
 // New starts a server that is stopped with the test.
 func New(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{contents: map[string]string{}}
+	s := &Server{contents: map[string]string{}, uploads: map[string][]string{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("PUT /v1/documents", s.upload)
 	mux.HandleFunc("GET /v1/jobs", s.jobs)
 	mux.HandleFunc("GET /v1/jobs/{id}", s.job)
+	mux.HandleFunc("POST /v1/jobs/{id}/cancel", s.cancel)
+	mux.HandleFunc("POST /v1/jobs/{id}/retry", s.retry)
 	mux.HandleFunc("POST /v1/search", s.search)
 	mux.HandleFunc("POST /v1/reindexes", s.reindex)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -67,6 +76,14 @@ func (s *Server) Contents() map[string]string {
 	return contents
 }
 
+// Uploads returns the Idempotency-Key of each upload under a document's key,
+// those that were not answered with success too.
+func (s *Server) Uploads(key string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.uploads[key]...)
+}
+
 // Searches returns the bodies of all searches.
 func (s *Server) Searches() []json.RawMessage {
 	s.mu.Lock()
@@ -83,8 +100,15 @@ func (s *Server) upload(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	collection, key := r.URL.Query().Get("collection"), r.URL.Query().Get("key")
+	s.uploads[key] = append(s.uploads[key], r.Header.Get("Idempotency-Key"))
+	first := len(s.uploads[key]) == 1
 	if detail, ok := s.Refused[key]; ok {
 		problem(w, http.StatusUnprocessableEntity, "empty_document", detail)
+		return
+	}
+	if first && s.Busy[key] {
+		w.Header().Set("Retry-After", "1")
+		problem(w, http.StatusTooManyRequests, "rate_limited", "too many documents are queued")
 		return
 	}
 	if have, ok := s.contents[collection+":"+key]; ok && have == string(content) {
@@ -100,6 +124,9 @@ func (s *Server) upload(w http.ResponseWriter, r *http.Request) {
 	accepted := document.Accepted{Document: doc, Job: s.newJob(doc)}
 	s.contents[collection+":"+key] = string(content)
 	s.accepted = append(s.accepted, accepted)
+	if first && s.Cut[key] {
+		panic(http.ErrAbortHandler)
+	}
 	write(w, http.StatusAccepted, accepted)
 }
 
@@ -136,14 +163,55 @@ func (s *Server) job(w http.ResponseWriter, r *http.Request) {
 	problem(w, http.StatusNotFound, "not_found", "no job "+r.PathValue("id"))
 }
 
+// jobs lists jobs in the order of their upload. A cursor is how many jobs are
+// before the page.
 func (s *Server) jobs(w http.ResponseWriter, r *http.Request) {
-	list := document.List[document.Job]{Items: []document.Job{}}
-	for _, job := range s.allJobs() {
-		if state := r.URL.Query().Get("state"); state == "" || state == string(job.State) {
-			list.Items = append(list.Items, job)
+	query, list := r.URL.Query(), document.List[document.Job]{Items: []document.Job{}}
+	skip, _ := strconv.Atoi(query.Get("cursor"))
+	matches := func(name, value string) bool { return query.Get(name) == "" || query.Get(name) == value }
+	for i, job := range s.allJobs() {
+		if i < skip || !matches("state", string(job.State)) || !matches("collection", job.Collection) {
+			continue
 		}
+		if len(list.Items) == cmp.Or(s.Page, 1000) {
+			list.NextCursor = strconv.Itoa(i)
+			break
+		}
+		list.Items = append(list.Items, job)
 	}
 	write(w, http.StatusOK, list)
+}
+
+func (s *Server) cancel(w http.ResponseWriter, r *http.Request) {
+	s.steer(w, r, document.Cancelled, func(state document.JobState) bool { return !state.Ended() || state == document.Cancelled })
+}
+
+func (s *Server) retry(w http.ResponseWriter, r *http.Request) {
+	s.steer(w, r, document.Queued, func(state document.JobState) bool { return state != document.Succeeded })
+}
+
+// steer puts a job into a state, if that is possible from the one it is in.
+func (s *Server) steer(w http.ResponseWriter, r *http.Request, to document.JobState, possible func(from document.JobState) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.accepted {
+		doc, job := s.accepted[i].Document, &s.accepted[i].Job
+		if job.ID.String() != r.PathValue("id") {
+			continue
+		}
+		if detail, ok := s.Stale[doc.Key]; ok {
+			problem(w, http.StatusConflict, "conflict", detail)
+			return
+		}
+		if !possible(job.State) {
+			problem(w, http.StatusConflict, "conflict", "job "+job.ID.String()+" has "+string(job.State))
+			return
+		}
+		job.State, job.Error = to, ""
+		write(w, http.StatusOK, *job)
+		return
+	}
+	problem(w, http.StatusNotFound, "not_found", "no job "+r.PathValue("id"))
 }
 
 func (s *Server) allJobs() []document.Job {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/client/upload"
+	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/test/fakeapi"
 )
 
@@ -154,6 +155,33 @@ func TestRunCountsFailuresAndGoesOn(t *testing.T) {
 	}
 	if diff := cmp.Diff(wantStages, stages); diff != "" {
 		t.Errorf("reported (-want +got):\n%s", diff)
+	}
+}
+
+// What the server puts off, and what it accepts without being able to say so,
+// is uploaded all the same, and once.
+func TestRunComesBack(t *testing.T) {
+	t.Parallel()
+	server := fakeapi.New(t)
+	server.Busy = map[string]bool{"a.md": true}
+	server.Cut = map[string]bool{"b.md": true}
+	files, config := prepare(t, server)
+	if _, err := config.Client.Jobs(t.Context(), document.JobFilter{}, document.Page{}); err != nil { // the server is there
+		t.Fatal(err)
+	}
+	tally, err := upload.Run(t.Context(), files, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tally.Documents != 3 || len(tally.Failures) != 0 {
+		t.Errorf("tally %+v, want three documents and no failure", tally)
+	}
+	for _, file := range files {
+		keys := server.Uploads(file.Key)
+		again := file.Key != "c/d.txt"
+		if keys[0] == "" || again != (len(keys) == 2) || keys[0] != keys[len(keys)-1] {
+			t.Errorf("%s was sent with keys %q, want one key, and sent again: %v", file.Key, keys, again)
+		}
 	}
 }
 
