@@ -22,15 +22,19 @@ func (p *Provider) serveChat(w http.ResponseWriter, r *http.Request) {
 		} `json:"messages"`
 	}
 	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
-		writeError(w, http.StatusBadRequest, err.Error())
+		p.refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	if len(request.Messages) == 0 {
-		writeError(w, http.StatusBadRequest, "no messages")
+		p.refuse(w, http.StatusBadRequest, "no messages")
 		return
 	}
 	question := request.Messages[len(request.Messages)-1].Content
 	answer := Answer{Header: http.Header{}, Text: summaryOf(question)}
+	tokens := tokensOf(question) + tokensOf(answer.Text)
+	if refusal := p.limits.take(tokens, answer.Header); refusal != nil {
+		fault = refusal
+	}
 	if fault != nil {
 		fault(&answer)
 	}
@@ -44,11 +48,11 @@ func (p *Provider) serveChat(w http.ResponseWriter, r *http.Request) {
 		}},
 		"usage": map[string]any{
 			"prompt_tokens": tokensOf(question), "completion_tokens": tokensOf(answer.Text),
-			"total_tokens": tokensOf(question) + tokensOf(answer.Text),
+			"total_tokens": tokens,
 		},
 	})
 	if err != nil {
-		writeError(w, http.StatusInternalServerError, err.Error())
+		p.refuse(w, http.StatusInternalServerError, err.Error())
 		return
 	}
 	if p.wait(r.Context(), p.opts.Latency) != nil {

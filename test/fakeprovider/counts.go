@@ -7,6 +7,8 @@ type Counts struct {
 	Requests      int // for embeddings, refused ones included
 	Texts         int // in those that were answered well
 	Tokens        int // of those texts
+	Charged       int // tokens of all texts answered 200, rightly or wrongly
+	Refused       int // requests answered with another status
 	MaxTexts      int // in one request
 	ChatRequests  int // refused ones included
 	ChatSummaries int // answered well
@@ -35,10 +37,16 @@ func (p *Provider) Forget() {
 	clear(p.embedded)
 }
 
-// countTexts notes texts that were answered.
-func (p *Provider) countTexts(texts []string, tokens int) {
+// count notes texts that are about to be answered.
+func (p *Provider) count(texts []string, tokens int, answer Answer, fault Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if answer.ok() && !answer.Hang {
+		p.counts.Charged += tokens
+	}
+	if fault != nil {
+		return
+	}
 	p.counts.Texts += len(texts)
 	p.counts.Tokens += tokens
 	p.counts.MaxTexts = max(p.counts.MaxTexts, len(texts))

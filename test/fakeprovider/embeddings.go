@@ -20,11 +20,11 @@ func (p *Provider) serveEmbeddings(w http.ResponseWriter, r *http.Request) {
 		Dimensions int      `json:"dimensions"`
 	}
 	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
-		writeError(w, http.StatusBadRequest, err.Error())
+		p.refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	if n := len(request.Input); n == 0 || n > p.opts.MaxTexts {
-		writeError(w, http.StatusBadRequest, fmt.Sprintf("%d texts, want 1 to %d", n, p.opts.MaxTexts))
+		p.refuse(w, http.StatusBadRequest, fmt.Sprintf("%d texts, want 1 to %d", n, p.opts.MaxTexts))
 		return
 	}
 	dimensions := request.Dimensions
@@ -41,6 +41,9 @@ func (p *Provider) serveEmbeddings(w http.ResponseWriter, r *http.Request) {
 	}
 
 	answer := Answer{Header: http.Header{}}
+	if refusal := p.limits.take(tokens, answer.Header); refusal != nil {
+		fault = refusal
+	}
 	var body []byte
 	if fault == nil && encoding == "base64" {
 		body = p.fastBody(request.Input, dimensions, request.Model, tokens)
@@ -53,12 +56,10 @@ func (p *Provider) serveEmbeddings(w http.ResponseWriter, r *http.Request) {
 		}
 		body = embeddingsBody(answer.Data, encoding, request.Model, tokens)
 	}
-	if answer.Status == 0 && p.work(r.Context(), len(request.Input)) != nil {
+	if answer.ok() && p.work(r.Context(), len(request.Input)) != nil {
 		panic(http.ErrAbortHandler) // the client has gone, or the provider is closing
 	}
-	if fault == nil {
-		p.countTexts(request.Input, tokens)
-	}
+	p.count(request.Input, tokens, answer, fault)
 	p.send(r.Context(), w, answer, body)
 }
 

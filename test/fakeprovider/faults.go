@@ -20,6 +20,9 @@ type Answer struct {
 	Text string  // of an answer to a request for a chat completion
 }
 
+// ok reports whether the status is 200.
+func (a *Answer) ok() bool { return a.Status == 0 || a.Status == http.StatusOK }
+
 // Datum is one vector of an answer.
 type Datum struct {
 	Index  int

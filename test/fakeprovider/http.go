@@ -10,7 +10,7 @@ import (
 // ServeHTTP implements http.Handler.
 func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p.opts.APIKey != "" && r.Header.Get("Authorization") != "Bearer "+p.opts.APIKey {
-		writeError(w, http.StatusUnauthorized, "Incorrect API key provided")
+		p.refuse(w, http.StatusUnauthorized, "Incorrect API key provided")
 		return
 	}
 	switch r.Method + " " + r.URL.Path {
@@ -23,7 +23,7 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			map[string]any{"id": "fake", "object": "model", "owned_by": "fakeprovider"},
 		}})
 	default:
-		writeError(w, http.StatusNotFound, "no such page: "+r.Method+" "+r.URL.Path)
+		p.refuse(w, http.StatusNotFound, "no such page: "+r.Method+" "+r.URL.Path)
 	}
 }
 
@@ -44,8 +44,8 @@ func (p *Provider) send(ctx context.Context, w http.ResponseWriter, answer Answe
 		w.Header()[name] = values
 	}
 	switch {
-	case answer.Status != 0 && answer.Status != http.StatusOK:
-		writeError(w, answer.Status, answer.Message)
+	case !answer.ok():
+		p.refuse(w, answer.Status, answer.Message)
 		return
 	case answer.Raw != "":
 		body = []byte(answer.Raw)
@@ -59,7 +59,11 @@ func (p *Provider) send(ctx context.Context, w http.ResponseWriter, answer Answe
 	_, _ = w.Write(body) // the client may have gone
 }
 
-func writeError(w http.ResponseWriter, status int, message string) {
+// refuse answers an error.
+func (p *Provider) refuse(w http.ResponseWriter, status int, message string) {
+	p.mu.Lock()
+	p.counts.Refused++
+	p.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"message": message, "type": "fake"}})

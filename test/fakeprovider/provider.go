@@ -20,6 +20,10 @@ type Options struct {
 	TextsPerSecond float64       // how fast texts are embedded, one after another; 0 for no limit
 	Parallel       int           // requests for embeddings worked on at once, others wait; 0 for no limit
 
+	// Limits a minute, in OpenAI's headers; more is refused with 429 and
+	// Retry-After. 0 for no limit, and no headers.
+	RequestsPerMinute, TokensPerMinute int
+
 	Dimensions  int    // of vectors where the request does not say; 1536
 	MaxTexts    int    // more in one request are refused, as OpenAI does; 2048
 	APIKey      string // other keys are refused with 401; empty for any
@@ -34,6 +38,7 @@ type Provider struct {
 	listener net.Listener
 	server   *http.Server
 	slots    chan struct{} // nil for no limit
+	limits   limits
 	vectors  vectors
 
 	closeOnce sync.Once
@@ -66,6 +71,7 @@ func New(opts Options) (*Provider, error) {
 		listener: listener,
 		closing:  make(chan struct{}),
 		done:     make(chan struct{}),
+		limits:   newLimits(opts.RequestsPerMinute, opts.TokensPerMinute),
 		vectors:  vectors{semantic: opts.Semantic},
 		embedded: make(map[string]int),
 	}

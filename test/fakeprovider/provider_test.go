@@ -9,11 +9,13 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed-7a112592/gristmill/test/await"
 	"github.com/seed-7a112592/gristmill/test/fakeprovider"
 )
 
@@ -127,9 +129,11 @@ func TestCounts(t *testing.T) {
 	embed(t, p, "float", 0, "twice")
 	p.Fail(fakeprovider.Status(500, "broken"), 1)
 	post(t, p, "/embeddings", map[string]any{"input": []string{"never"}})
+	p.Fail(fakeprovider.NaN, 1)
+	embed(t, p, "base64", 0, "wrong")
 	post(t, p, "/chat/completions", map[string]any{"messages": []any{map[string]any{"role": "user", "content": "a"}}})
 
-	want := fakeprovider.Counts{Requests: 3, Texts: 3, Tokens: 5, MaxTexts: 2, ChatRequests: 1, ChatSummaries: 1}
+	want := fakeprovider.Counts{Requests: 4, Texts: 3, Tokens: 5, Charged: 7, Refused: 1, MaxTexts: 2, ChatRequests: 1, ChatSummaries: 1}
 	if diff := cmp.Diff(want, p.Counts()); diff != "" {
 		t.Error(diff)
 	}
@@ -206,6 +210,79 @@ func TestSchedule(t *testing.T) {
 	p.Fail(nil, 0)
 	if diff := cmp.Diff([]int{200}, statuses(1)); diff != "" {
 		t.Errorf("none: %s", diff)
+	}
+}
+
+func TestFailFor(t *testing.T) {
+	t.Parallel()
+	p := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 4})
+	status := func() int {
+		status, _, _ := post(t, p, "/embeddings", map[string]any{"input": []string{"a"}})
+		return status
+	}
+	const window = 100 * time.Millisecond
+	start := time.Now()
+	p.FailFor(fakeprovider.RateLimit("1"), window)
+	if got := status(); got != 429 && time.Since(start) < window {
+		t.Errorf("answered %d within the window", got)
+	}
+	await.Until(t, "the window is over", func() bool { return status() == 200 })
+	if took := time.Since(start); took < window {
+		t.Errorf("over after %s, want %s", took, window)
+	}
+}
+
+func TestFailShare(t *testing.T) {
+	t.Parallel()
+	failed := func(seed uint64) string {
+		p := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 4})
+		p.FailShare(fakeprovider.Status(500, "now and then"), 0.3, seed)
+		which := make([]byte, 200)
+		for i := range which {
+			status, _, _ := post(t, p, "/embeddings", map[string]any{"input": []string{"a"}})
+			which[i] = '.'
+			if status == 500 {
+				which[i] = 'x'
+			}
+		}
+		return string(which)
+	}
+	first := failed(1)
+	if n := strings.Count(first, "x"); n < 40 || n > 80 {
+		t.Errorf("%d of 200 failed, want about 60", n)
+	}
+	if failed(1) != first || failed(2) == first {
+		t.Error("the seed does not decide which fail")
+	}
+}
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	p := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 4, RequestsPerMinute: 6, TokensPerMinute: 120})
+	ask := func(tokens int) (int, http.Header) {
+		status, header, _ := post(t, p, "/embeddings", map[string]any{"input": []string{strings.Repeat("abcd", tokens)}})
+		return status, header
+	}
+	status, header := ask(90)
+	for name, want := range map[string]string{"Limit-Requests": "6", "Remaining-Requests": "5", "Limit-Tokens": "120", "Remaining-Tokens": "30"} {
+		if got := header.Get("X-RateLimit-" + name); got != want || status != 200 {
+			t.Errorf("answered %d, %s %q, want 200, %q", status, name, got, want)
+		}
+	}
+	if reset, err := time.ParseDuration(header.Get("X-RateLimit-Reset-Tokens")); err != nil || reset.Round(time.Second) != 45*time.Second {
+		t.Errorf("tokens are back after %s, %v, want 45s", reset, err)
+	}
+	if status, header := ask(60); status != 429 || header.Get("Retry-After") != "15" {
+		t.Errorf("too many tokens: %d, Retry-After %q, want 429, 15", status, header.Get("Retry-After"))
+	}
+	for range 4 {
+		ask(1)
+	}
+	if status, header := ask(1); status != 429 || header.Get("Retry-After") != "10" {
+		t.Errorf("too many requests: %d, Retry-After %q, want 429, 10", status, header.Get("Retry-After"))
+	}
+	if c := p.Counts(); c.Refused != 2 || c.Tokens != 94 {
+		t.Errorf("%+v", c)
 	}
 }
 

@@ -1,12 +1,23 @@
 package fakeprovider
 
-// schedule says which requests meet a fault.
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// schedule says which requests meet a fault. Of several that apply the first
+// of these wins.
 type schedule struct {
-	next  Fault
-	left  int // requests still to meet next; negative for all
-	each  Fault
-	every int // each meets every so many-th; 0 for none
-	seen  int // requests counted for every
+	next   Fault
+	left   int // requests still to meet next; negative for all
+	during Fault
+	until  time.Time // requests before it meet during
+	some   Fault
+	share  float64    // of the requests that meet some
+	random *rand.Rand // decides which
+	each   Fault
+	every  int // each meets every so many-th; 0 for none
+	seen   int // requests counted for every
 }
 
 // take returns the fault of the next request, or nil.
@@ -18,6 +29,10 @@ func (s *schedule) take() Fault {
 			s.left--
 		}
 		return s.next
+	case time.Now().Before(s.until):
+		return s.during
+	case s.share > 0 && s.random.Float64() < s.share:
+		return s.some
 	case s.every > 0 && s.seen%s.every == 0:
 		return s.each
 	default:
@@ -31,6 +46,21 @@ func (p *Provider) Fail(fault Fault, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.embed.next, p.embed.left = fault, n
+}
+
+// FailFor has all requests for embeddings within d from now meet the fault.
+func (p *Provider) FailFor(fault Fault, d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.embed.during, p.embed.until = fault, time.Now().Add(d)
+}
+
+// FailShare has a share of the requests for embeddings from now on meet the
+// fault, 0.3 for three in ten; none when it is 0. Equal seeds choose equally.
+func (p *Provider) FailShare(fault Fault, share float64, seed uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.embed.some, p.embed.share, p.embed.random = fault, share, rand.New(rand.NewPCG(seed, 0))
 }
 
 // FailEvery has every nth request for embeddings from now on meet the fault;
