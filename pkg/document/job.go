@@ -60,15 +60,6 @@ type Job struct {
 	FinishedAt    *time.Time `json:"finished_at,omitempty"`
 }
 
-// TaskRefs returns references to the job's tasks, for the queue.
-func (j Job) TaskRefs(tenant string) []TaskRef {
-	refs := make([]TaskRef, len(TaskKinds))
-	for i, kind := range TaskKinds {
-		refs[i] = TaskRef{Tenant: tenant, Document: j.DocumentID, Version: j.Version, Kind: kind}
-	}
-	return refs
-}
-
 // Tasks are the parts of a job.
 type Tasks struct {
 	Knowledge KnowledgeTask `json:"knowledge"`
@@ -113,8 +104,8 @@ type SummaryProgress struct {
 	SectionsReused int64 `json:"sections_reused"`
 }
 
-// TaskRef is all that a queued task carries. What is to be done stands in the
-// database.
+// TaskRef names a task, and is all that the queue carries of it. What is to be
+// done stands in the database.
 type TaskRef struct {
 	Tenant   string    `json:"tenant"`
 	Document uuid.UUID `json:"document"`
@@ -122,10 +113,24 @@ type TaskRef struct {
 	Kind     TaskKind  `json:"-"`
 }
 
-// String names the task; equal references have equal names, which is what
-// makes enqueueing twice harmless.
+// String names the task; equal references have equal names.
 func (r TaskRef) String() string {
 	return fmt.Sprintf("%s:%s:%d", r.Kind, r.Document, r.Version)
+}
+
+// Dispatch is one entry of the queue for a task. Round is how often the task
+// has been claimed, or retried on request: the entry of a worker that died,
+// which the queue gives back only after minutes, is of an earlier round and so
+// not in the way of the next one.
+type Dispatch struct {
+	TaskRef
+	Round int
+}
+
+// String names the entry; equal ones have equal names, which is what makes
+// enqueueing twice harmless.
+func (d Dispatch) String() string {
+	return fmt.Sprintf("%s:%d", d.TaskRef, d.Round)
 }
 
 // Work is a task that a worker has claimed. Lease fences every write: once
@@ -136,6 +141,7 @@ type Work struct {
 	Job        uuid.UUID
 	Lease      uuid.UUID
 	Attempt    int // 1 for the first
+	Crashes    int // how many of the attempts before it lost their worker
 	Collection string
 	Key        string
 	Title      string

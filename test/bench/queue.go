@@ -86,7 +86,7 @@ func enqueue(b *bench, client *queue.Client) {
 		group.Go(func() error {
 			for range queuedTasks / queueEnqueuers {
 				ref := document.TaskRef{Tenant: "default", Document: uuid.New(), Version: 1, Kind: document.Knowledge}
-				if err := client.Enqueue(ctx, ref); err != nil {
+				if err := client.Enqueue(ctx, document.Dispatch{TaskRef: ref}); err != nil {
 					return err
 				}
 			}

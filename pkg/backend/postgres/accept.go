@@ -113,7 +113,8 @@ func queueVersion(batch *pgx.Batch, n newest, upload document.Upload) error {
 	return err
 }
 
-// queueJob writes the job of a version and its tasks, queued and dispatched.
+// queueJob writes the job of a version and its tasks, queued and not yet
+// dispatched.
 func queueJob(batch *pgx.Batch, id uuid.UUID, version int) (uuid.UUID, error) {
 	job, err := uuid.NewV7()
 	if err != nil {

@@ -31,8 +31,11 @@ func (s *Store) Claim(ctx context.Context, ref document.TaskRef, ttl time.Durati
 			t.queueEnd(&batch, document.Cancelled, reason)
 			return tx.SendBatch(ctx, &batch).Close()
 		}
-		if t.wait > 0 {
-			return fault.New(fault.Unavailable, "the task is %s", t.state).After(t.wait)
+		switch {
+		case t.wait > 0 && t.state == document.Running:
+			return fault.New(fault.Conflict, "another worker is at the task")
+		case t.wait > 0:
+			return fault.New(fault.Unavailable, "the task is to be tried again later").After(t.wait)
 		}
 		work, err = takeLease(ctx, tx, t, ttl)
 		return err
@@ -59,19 +62,24 @@ func (t task) pointless() string {
 }
 
 // takeLease begins the task's next attempt. What an earlier attempt has placed
-// goes: an attempt's places are all its own.
+// goes: an attempt's places are all its own. A task that is running was let go
+// of by a worker that crashed.
 func takeLease(ctx context.Context, tx pgx.Tx, t task, ttl time.Duration) (document.Work, error) {
 	id, err := tenant.From(ctx)
 	if err != nil {
 		return document.Work{}, err
 	}
-	work := document.Work{TaskRef: t.TaskRef, Job: t.job, Lease: uuid.New(), Attempt: t.attempt + 1}
+	work := document.Work{TaskRef: t.TaskRef, Job: t.job, Lease: uuid.New(), Attempt: t.attempt + 1, Crashes: t.crashes}
 	work.Tenant = id
+	if t.state == document.Running {
+		work.Crashes++
+	}
 	var batch pgx.Batch
 	batch.Queue(`
-		UPDATE tasks SET state = 'running', attempt = $3, lease = $4, lease_until = clock_timestamp() + $5::interval,
-		                 next_attempt_at = NULL, error = ''
-		WHERE job = $1 AND kind = $2`, t.job, t.Kind, work.Attempt, work.Lease, ttl)
+		UPDATE tasks SET state = 'running', attempt = $3, crashes = $4, round = round + 1,
+		                 lease = $5, lease_until = clock_timestamp() + $6::interval, next_attempt_at = NULL, error = '',
+		                 dispatched_at = coalesce(dispatched_at, clock_timestamp())
+		WHERE job = $1 AND kind = $2`, t.job, t.Kind, work.Attempt, work.Crashes, work.Lease, ttl)
 	t.queueJobState(&batch, document.Running)
 	batch.Queue(`UPDATE jobs SET started_at = now() WHERE id = $1 AND started_at IS NULL`, t.job)
 	if t.Kind == document.Knowledge {

@@ -25,15 +25,17 @@ func (s *Store) DeleteDocument(ctx context.Context, id uuid.UUID) (err error) {
 		case tag.RowsAffected() == 0:
 			return noDocument(id)
 		}
-		return cancelTasks(ctx, tx, id, documentDeleted)
+		return cancelTasks(ctx, tx, id, uuid.Nil, documentDeleted)
 	})
 }
 
-// cancelTasks ends every unended task of a document, whose row is locked.
-func cancelTasks(ctx context.Context, tx pgx.Tx, id uuid.UUID, reason string) error {
+// cancelTasks ends every unended task of a document, whose row is locked, or
+// those of the one job that is not the zero id.
+func cancelTasks(ctx context.Context, tx pgx.Tx, id, only uuid.UUID, reason string) error {
 	if _, err := tx.Exec(ctx, `
-		UPDATE tasks SET state = 'cancelled', error = $2, next_attempt_at = NULL, lease = NULL, lease_until = NULL
-		WHERE document = $1 AND state IN ('queued', 'running', 'waiting')`, id, reason); err != nil {
+		UPDATE tasks SET state = 'cancelled', error = $3, next_attempt_at = NULL, lease = NULL, lease_until = NULL
+		WHERE document = $1 AND ($2::uuid IS NULL OR job = $2) AND state IN ('queued', 'running', 'waiting')`,
+		id, nullable(only), reason); err != nil {
 		return err
 	}
 	rows, err := tx.Query(ctx, `

@@ -15,14 +15,23 @@ import (
 func (s *Store) Job(ctx context.Context, id uuid.UUID) (job document.Job, err error) {
 	defer describe(&err, "job %s", id)
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
-		job, err = scanJob(tx.QueryRow(ctx, selectJobs+`
-			WHERE j.id = $1`, id))
+		job, err = readJob(ctx, tx, id)
 		return err
 	})
+	return job, err
+}
+
+func readJob(ctx context.Context, tx pgx.Tx, id uuid.UUID) (document.Job, error) {
+	job, err := scanJob(tx.QueryRow(ctx, selectJobs+`
+		WHERE j.id = $1`, id))
 	if isNoRows(err) {
-		err = fault.New(fault.NotFound, "there is no job %s", id)
+		err = noJob(id)
 	}
 	return job, err
+}
+
+func noJob(id uuid.UUID) error {
+	return fault.New(fault.NotFound, "there is no job %s", id)
 }
 
 // Jobs lists jobs, newest first.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
-	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
 // Tenants returns every tenant's id.
@@ -20,38 +19,6 @@ func (s *Store) Tenants(ctx context.Context) (ids []string, err error) {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[string])
-}
-
-// Due returns tasks that should be in the queue but may not be, and counts
-// them as dispatched.
-func (s *Store) Due(ctx context.Context, idle time.Duration, limit int) (due []document.TaskRef, err error) {
-	defer describe(&err, "find due tasks")
-	err = s.inTenant(ctx, func(tx pgx.Tx) error {
-		id, err := tenant.From(ctx)
-		if err != nil {
-			return err
-		}
-		// Those that another sweep or a worker has locked are in good hands.
-		due, err = collect(ctx, tx, func(row pgx.CollectableRow) (document.TaskRef, error) {
-			ref := document.TaskRef{Tenant: id}
-			return ref, row.Scan(&ref.Document, &ref.Version, &ref.Kind)
-		}, `
-			UPDATE tasks SET dispatched_at = clock_timestamp()
-			WHERE (job, kind) IN (
-				SELECT job, kind
-				FROM tasks
-				WHERE state IN ('queued', 'running', 'waiting')
-				  AND CASE state
-				      WHEN 'running' THEN lease_until <= now()
-				      ELSE coalesce(next_attempt_at <= now(), true) AND dispatched_at <= now() - $1::interval
-				      END
-				ORDER BY dispatched_at
-				LIMIT $2
-				FOR UPDATE SKIP LOCKED)
-			RETURNING document, version, kind`, idle, limit)
-		return err
-	})
-	return due, err
 }
 
 // Remains returns versions that no reader can see any more. An original that

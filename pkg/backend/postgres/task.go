@@ -20,6 +20,7 @@ type task struct {
 	job        uuid.UUID
 	state      document.JobState
 	attempt    int
+	crashes    int
 	lease      *uuid.UUID
 	wait       time.Duration       // until it may be claimed; not above 0 when it may be now
 	others     []document.JobState // of the other tasks of the job
@@ -36,7 +37,7 @@ func lockTask(ctx context.Context, tx pgx.Tx, ref document.TaskRef) (task, error
 	var batch pgx.Batch
 	batch.Queue(`SELECT FROM documents WHERE id = $1 FOR NO KEY UPDATE`, ref.Document)
 	batch.Queue(`
-		SELECT t.job, t.state, t.attempt, t.lease,
+		SELECT t.job, t.state, t.attempt, t.crashes, t.lease,
 		       coalesce(CASE t.state WHEN 'running' THEN t.lease_until WHEN 'waiting' THEN t.next_attempt_at END
 		                - clock_timestamp(), '0'),
 		       ARRAY(SELECT o.state FROM tasks o WHERE o.job = t.job AND o.kind <> t.kind),
@@ -45,7 +46,7 @@ func lockTask(ctx context.Context, tx pgx.Tx, ref document.TaskRef) (task, error
 		JOIN documents d ON d.id = t.document
 		WHERE t.document = $1 AND t.version = $2 AND t.kind = $3`, ref.Document, ref.Version, ref.Kind).
 		QueryRow(func(row pgx.Row) error {
-			return row.Scan(&t.job, &t.state, &t.attempt, &t.lease, &t.wait, &t.others, &t.newest, &t.live, &t.docDeleted)
+			return row.Scan(&t.job, &t.state, &t.attempt, &t.crashes, &t.lease, &t.wait, &t.others, &t.newest, &t.live, &t.docDeleted)
 		})
 	err := tx.SendBatch(ctx, &batch).Close()
 	if isNoRows(err) {

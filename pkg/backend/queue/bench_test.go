@@ -38,7 +38,7 @@ func BenchmarkDispatch(b *testing.B) {
 		group.Go(func() {
 			for range b.N/enqueuers + min(1, max(0, b.N%enqueuers-i)) {
 				ref := document.TaskRef{Tenant: "default", Document: uuid.New(), Version: 1, Kind: document.Knowledge}
-				if err := c.Enqueue(b.Context(), ref); err != nil {
+				if err := c.Enqueue(b.Context(), document.Dispatch{TaskRef: ref}); err != nil {
 					b.Error(err)
 				}
 			}

@@ -47,7 +47,7 @@ func TestBlackHole(t *testing.T) {
 	address := blackHole(t)
 	c := newClient(t, "redis://"+address)
 	start := time.Now()
-	err := c.Enqueue(t.Context(), newRef(document.Knowledge), newRef(document.Summarise))
+	err := c.Enqueue(t.Context(), dispatchOf(newRef(document.Knowledge)), dispatchOf(newRef(document.Summarise)))
 	if took := time.Since(start); !fault.Is(err, fault.Unavailable) || took > 2*time.Second {
 		t.Errorf("Enqueue = %v after %s, want %s within about a second", err, took, fault.Unavailable)
 	}

@@ -65,23 +65,23 @@ const noTimeout = 10 * 365 * 24 * time.Hour
 // queue already holds, at work or waiting for its time, is left as it is. When
 // Redis cannot be reached it says fault.Unavailable within about a second; some
 // may have been enqueued then, and enqueueing all of them again is harmless.
-func (c *Client) Enqueue(ctx context.Context, refs ...document.TaskRef) error {
-	for _, ref := range refs {
-		task, err := encode(ref)
+func (c *Client) Enqueue(ctx context.Context, dispatches ...document.Dispatch) error {
+	for _, dispatch := range dispatches {
+		task, err := encode(dispatch.TaskRef)
 		if err != nil {
-			return fmt.Errorf("enqueue %s: %w", ref, err)
+			return fmt.Errorf("enqueue %s: %w", dispatch, err)
 		}
 		err = bounded(ctx, func() error {
 			_, err := c.asynq.Load().EnqueueContext(ctx, task,
-				asynq.TaskID(ref.String()),
-				asynq.Queue(string(ref.Kind)),
+				asynq.TaskID(dispatch.String()),
+				asynq.Queue(string(dispatch.Kind)),
 				asynq.MaxRetry(math.MaxInt32), // the database counts attempts
 				asynq.Timeout(noTimeout),
 			)
 			return err
 		})
 		if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
-			return unavailable(ctx, err, fmt.Sprintf("enqueue %s", ref))
+			return unavailable(ctx, err, fmt.Sprintf("enqueue %s", dispatch))
 		}
 	}
 	return nil

@@ -76,9 +76,11 @@ func TestUnreachableRedis(t *testing.T) {
 			t.Parallel()
 			c := newClient(t, "redis://"+open(t))
 			for call, err := range map[string]func() error{
-				"Enqueue": func() error { return c.Enqueue(t.Context(), newRef(document.Knowledge), newRef(document.Summarise)) },
-				"Depth":   func() error { _, err := c.Depth(t.Context()); return err },
-				"Ping":    func() error { return c.Ping(t.Context()) },
+				"Enqueue": func() error {
+					return c.Enqueue(t.Context(), dispatchOf(newRef(document.Knowledge)), dispatchOf(newRef(document.Summarise)))
+				},
+				"Depth": func() error { _, err := c.Depth(t.Context()); return err },
+				"Ping":  func() error { return c.Ping(t.Context()) },
 			} {
 				start := time.Now()
 				f := fault.As(err())

@@ -76,10 +76,15 @@ func newRef(kind document.TaskKind) document.TaskRef {
 	return document.TaskRef{Tenant: "acme", Document: uuid.Must(uuid.NewV7()), Version: 1, Kind: kind}
 }
 
+// dispatchOf returns the task's first dispatch.
+func dispatchOf(ref document.TaskRef) document.Dispatch { return document.Dispatch{TaskRef: ref} }
+
 func enqueue(t testing.TB, c *queue.Client, refs ...document.TaskRef) {
 	t.Helper()
-	if err := c.Enqueue(t.Context(), refs...); err != nil {
-		t.Fatal(err)
+	for _, ref := range refs {
+		if err := c.Enqueue(t.Context(), dispatchOf(ref)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -217,11 +217,11 @@ func TestHandlersOutliveAsynq(t *testing.T) {
 			return 0
 		})
 		ctx := await.Value(t, working)
-		if err := inspector(t, url).CancelProcessing(ref.String()); err != nil {
+		if err := inspector(t, url).CancelProcessing(dispatchOf(ref).String()); err != nil {
 			t.Fatal(err)
 		}
 		await.Until(t, "asynq has given up and delivered the task again", func() bool {
-			info, err := inspector(t, url).GetTaskInfo(string(document.Knowledge), ref.String())
+			info, err := inspector(t, url).GetTaskInfo(string(document.Knowledge), dispatchOf(ref).String())
 			return err == nil && info.State == asynq.TaskStateActive && info.LastErr != ""
 		})
 		if ctx.Err() != nil {
@@ -248,7 +248,7 @@ func TestRedisAbsentAtStart(t *testing.T) {
 	debug := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	run(t, queue.ServerConfig{RedisURL: "redis://" + address, Log: debug}, collect(got))
 	ref := newRef(document.Knowledge)
-	if err := c.Enqueue(t.Context(), ref); !fault.Is(err, fault.Unavailable) {
+	if err := c.Enqueue(t.Context(), dispatchOf(ref)); !fault.Is(err, fault.Unavailable) {
 		t.Fatalf("Enqueue = %v, want %s", err, fault.Unavailable)
 	}
 	await.Until(t, "asynq complains a lot", func() bool { return strings.Count(log.String(), "asynq complains") > 3 })
@@ -260,7 +260,7 @@ func TestRedisAbsentAtStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer redis.Close()
-	await.Until(t, "Redis can be reached", func() bool { return c.Enqueue(t.Context(), ref) == nil })
+	await.Until(t, "Redis can be reached", func() bool { return c.Enqueue(t.Context(), dispatchOf(ref)) == nil })
 	if await.Value(t, got) != ref {
 		t.Error("another task was delivered")
 	}

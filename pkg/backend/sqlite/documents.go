@@ -89,19 +89,7 @@ func (s *Store) DeleteDocument(ctx context.Context, id uuid.UUID) (err error) {
 			RETURNING true`, tx.tenant, id, tx.now).Scan(&deleted); err != nil {
 			return orNoDocument(err, id)
 		}
-		rows, err := tx.QueryContext(ctx, `
-			SELECT document, version, kind FROM tasks
-			WHERE tenant = ?1 AND document = ?2 AND state IN ('queued', 'running', 'waiting')`, tx.tenant, id)
-		refs, err := collect(rows, err, scanRef(tx.tenant))
-		if err != nil {
-			return err
-		}
-		for _, ref := range refs {
-			if err := endTask(ctx, tx, ref, document.Cancelled, documentDeleted); err != nil {
-				return err
-			}
-		}
-		return nil
+		return cancelTasks(ctx, tx, id, uuid.Nil, documentDeleted)
 	})
 }
 

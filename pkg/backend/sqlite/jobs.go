@@ -18,13 +18,18 @@ import (
 func (s *Store) Job(ctx context.Context, id uuid.UUID) (job document.Job, err error) {
 	defer describe(&err, "job %s", id)
 	err = s.read(ctx, func(tx transaction) error {
-		job, err = scanJob(tx.QueryRowContext(ctx, selectJobs+`
-			WHERE j.tenant = ?1 AND j.id = ?2`, tx.tenant, id))
-		if errors.Is(err, sql.ErrNoRows) {
-			return fault.New(fault.NotFound, "there is no job %s", id)
-		}
+		job, err = readJob(ctx, tx, id)
 		return err
 	})
+	return job, err
+}
+
+func readJob(ctx context.Context, tx transaction, id uuid.UUID) (document.Job, error) {
+	job, err := scanJob(tx.QueryRowContext(ctx, selectJobs+`
+		WHERE j.tenant = ?1 AND j.id = ?2`, tx.tenant, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		err = fault.New(fault.NotFound, "there is no job %s", id)
+	}
 	return job, err
 }
 
@@ -55,7 +60,8 @@ func (s *Store) Jobs(ctx context.Context, filter document.JobFilter, page docume
 	return list, err
 }
 
-// addJob writes the job of a version and its tasks, queued and dispatched.
+// addJob writes the job of a version and its tasks, queued and not yet
+// dispatched.
 func addJob(ctx context.Context, tx transaction, id uuid.UUID, version int) error {
 	job, err := uuid.NewV7()
 	if err != nil {
@@ -68,8 +74,8 @@ func addJob(ctx context.Context, tx transaction, id uuid.UUID, version int) erro
 	}
 	for _, kind := range document.TaskKinds {
 		if _, err := tx.ExecContext(ctx, `
-			INSERT INTO tasks (tenant, document, version, kind, state, dispatched_at)
-			VALUES (?1, ?2, ?3, ?4, 'queued', ?5)`, tx.tenant, id, version, kind, tx.now); err != nil {
+			INSERT INTO tasks (tenant, document, version, kind, job, state)
+			VALUES (?1, ?2, ?3, ?4, ?5, 'queued')`, tx.tenant, id, version, kind, job); err != nil {
 			return err
 		}
 	}

@@ -150,21 +150,21 @@ func TestAcceptedUploadsSurviveSIGKILL(t *testing.T) {
 	}
 
 	// Its task is under a lease of the dead, which nobody has to wait for.
-	if _, err := s.Claim(ctx, ref, time.Hour); !fault.Is(err, fault.Unavailable) {
-		t.Errorf("claim under the dead one's lease: got %v, want a failure of kind unavailable", err)
+	if _, err := s.Claim(ctx, ref, time.Hour); !fault.Is(err, fault.Conflict) {
+		t.Errorf("claim under the dead one's lease: got %v, want a failure of kind conflict", err)
 	}
 	if err := s.ReleaseLeases(ctx); err != nil {
 		t.Fatal(err)
 	}
-	refs, err := s.Due(ctx, time.Hour, 10)
+	due, err := s.Due(ctx, time.Hour, 10)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]document.TaskRef{ref}, refs); diff != "" {
+	if diff := cmp.Diff([]document.Dispatch{{TaskRef: ref, Round: 1}}, due); diff != "" {
 		t.Errorf("due once leases are released (-want +got):\n%s", diff)
 	}
-	if work, err := s.Claim(ctx, ref, time.Hour); err != nil || work.Attempt != 2 {
-		t.Errorf("claim once leases are released: got attempt %d, %v", work.Attempt, err)
+	if work, err := s.Claim(ctx, ref, time.Hour); err != nil || work.Attempt != 2 || work.Crashes != 1 {
+		t.Errorf("claim once leases are released: got attempt %d, %d crashes, %v; want the kill counted as a crash", work.Attempt, work.Crashes, err)
 	}
 }
 

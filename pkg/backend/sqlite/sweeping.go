@@ -14,45 +14,6 @@ func (s *Store) Tenants(ctx context.Context) (ids []string, err error) {
 	return collect(rows, err, func(row scanner) (id string, err error) { return id, row.Scan(&id) })
 }
 
-// Due returns tasks that should be in the queue but may not be, those first
-// that were dispatched the longest ago, and counts them as dispatched now.
-func (s *Store) Due(ctx context.Context, idle time.Duration, limit int) (refs []document.TaskRef, err error) {
-	defer describe(&err, "list due tasks")
-	err = s.write(ctx, func(tx transaction) error {
-		rows, err := tx.QueryContext(ctx, `
-			SELECT document, version, kind FROM tasks
-			WHERE tenant = ?1 AND state IN ('queued', 'running', 'waiting')
-			  AND CASE state
-			      WHEN 'running' THEN lease_until <= ?2
-			      ELSE coalesce(next_attempt_at, 0) <= ?2 AND dispatched_at <= ?3
-			      END
-			ORDER BY dispatched_at, document, version, kind
-			LIMIT ?4`, tx.tenant, tx.now, tx.now.add(-idle), limit)
-		refs, err = collect(rows, err, scanRef(tx.tenant))
-		if err != nil {
-			return err
-		}
-		for _, ref := range refs {
-			if _, err := tx.ExecContext(ctx, `
-				UPDATE tasks SET dispatched_at = ?5
-				WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND kind = ?4`,
-				tx.tenant, ref.Document, ref.Version, ref.Kind, tx.now); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return refs, err
-}
-
-func scanRef(tenant string) func(row scanner) (document.TaskRef, error) {
-	return func(row scanner) (document.TaskRef, error) {
-		ref := document.TaskRef{Tenant: tenant}
-		err := row.Scan(&ref.Document, &ref.Version, &ref.Kind)
-		return ref, err
-	}
-}
-
 // Remains returns versions that no reader can see any more.
 func (s *Store) Remains(ctx context.Context, quiet time.Duration, limit int) (remains []document.Remains, err error) {
 	defer describe(&err, "list remains")

@@ -29,8 +29,11 @@ func (s *Store) Claim(ctx context.Context, ref document.TaskRef, ttl time.Durati
 			refused = fault.New(fault.NotFound, "the task was cancelled: %s", reason)
 			return endTask(ctx, tx, ref, document.Cancelled, reason)
 		}
-		if wait := tx.now.until(task.due()); wait > 0 {
-			return fault.New(fault.Unavailable, "the task is %s", task.state).After(wait)
+		switch wait := tx.now.until(task.due()); {
+		case wait > 0 && task.state == document.Running:
+			return fault.New(fault.Conflict, "another worker is at the task")
+		case wait > 0:
+			return fault.New(fault.Unavailable, "the task is to be tried again later").After(wait)
 		}
 		work, err = lease(ctx, tx, task, ttl)
 		return err
@@ -59,7 +62,7 @@ func loadTask(ctx context.Context, tx transaction, ref document.TaskRef) (task, 
 	t.work.Tenant = tx.tenant
 	space := &t.work.Space
 	err := tx.QueryRowContext(ctx, `
-		SELECT t.state, t.attempt, t.lease_until, t.next_attempt_at, d.newest_version, d.deleted_at IS NOT NULL,
+		SELECT t.state, t.attempt, t.crashes, t.lease_until, t.next_attempt_at, d.newest_version, d.deleted_at IS NOT NULL,
 		       j.id, c.name, d.key, v.title, v.object, v.size,
 		       s.id, s.collection, s.model, s.dimensions, s.chunk_tokens, s.chunk_overlap
 		FROM tasks t
@@ -70,7 +73,7 @@ func loadTask(ctx context.Context, tx transaction, ref document.TaskRef) (task, 
 		JOIN spaces s      ON s.tenant = t.tenant AND s.id = v.space
 		WHERE t.tenant = ?1 AND t.document = ?2 AND t.version = ?3 AND t.kind = ?4`,
 		tx.tenant, ref.Document, ref.Version, ref.Kind).
-		Scan(&t.state, &t.work.Attempt, &t.leaseUntil, &t.nextAttemptAt, &t.newest, &t.deleted,
+		Scan(&t.state, &t.work.Attempt, &t.work.Crashes, &t.leaseUntil, &t.nextAttemptAt, &t.newest, &t.deleted,
 			&t.work.Job, &t.work.Collection, &t.work.Key, &t.work.Title, &t.work.Object, &t.work.Size,
 			&space.ID, &space.Collection, &space.Model.Name, &space.Model.Dimensions,
 			&space.Chunking.Tokens, &space.Chunking.Overlap)
@@ -108,15 +111,21 @@ func (t task) due() micros {
 	}
 }
 
-// lease begins the task's next attempt.
+// lease begins the task's next attempt. A task that is running was let go of by
+// a worker that crashed.
 func lease(ctx context.Context, tx transaction, t task, ttl time.Duration) (document.Work, error) {
 	work := t.work
 	work.Lease = uuid.New()
 	work.Attempt++
+	if t.state == document.Running {
+		work.Crashes++
+	}
 	if _, err := tx.ExecContext(ctx, `
-		UPDATE tasks SET state = 'running', attempt = ?5, lease = ?6, lease_until = ?7, next_attempt_at = NULL
+		UPDATE tasks SET state = 'running', attempt = ?5, crashes = ?6, round = round + 1,
+		                 lease = ?7, lease_until = ?8, next_attempt_at = NULL, error = '',
+		                 dispatched_at = coalesce(dispatched_at, ?9)
 		WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND kind = ?4`,
-		tx.tenant, work.Document, work.Version, work.Kind, work.Attempt, work.Lease, tx.now.add(ttl)); err != nil {
+		tx.tenant, work.Document, work.Version, work.Kind, work.Attempt, work.Crashes, work.Lease, tx.now.add(ttl), tx.now); err != nil {
 		return work, err
 	}
 	if _, err := tx.ExecContext(ctx, `
@@ -219,8 +228,32 @@ func endTask(ctx context.Context, tx transaction, ref document.TaskRef, state do
 	return combineJob(ctx, tx, ref.Document, ref.Version)
 }
 
-// ReleaseLeases makes every running task of every tenant due at once. A
-// process that has just opened the database knows that whoever held them died.
+// cancelTasks ends every unended task of a document, or those of the one job
+// that is not the zero id.
+func cancelTasks(ctx context.Context, tx transaction, id, only uuid.UUID, reason string) error {
+	rows, err := tx.QueryContext(ctx, `
+		SELECT version, kind FROM tasks
+		WHERE tenant = ?1 AND document = ?2 AND (?3 = ?4 OR job = ?3) AND state IN ('queued', 'running', 'waiting')`,
+		tx.tenant, id, only, uuid.Nil)
+	refs, err := collect(rows, err, func(row scanner) (document.TaskRef, error) {
+		ref := document.TaskRef{Tenant: tx.tenant, Document: id}
+		return ref, row.Scan(&ref.Version, &ref.Kind)
+	})
+	if err != nil {
+		return err
+	}
+	for _, ref := range refs {
+		if err := endTask(ctx, tx, ref, document.Cancelled, reason); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ReleaseLeases has the lease of every running task of every tenant run out at
+// once. A process that has just opened the database knows that whoever held
+// them crashed, and Claim counts it: had it stopped, it would have handed them
+// back.
 func (s *Store) ReleaseLeases(ctx context.Context) (err error) {
 	defer describe(&err, "release leases")
 	_, err = s.writer.ExecContext(ctx, `UPDATE tasks SET lease_until = 0 WHERE state = 'running'`)

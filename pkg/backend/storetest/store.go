@@ -19,7 +19,9 @@ import (
 // answers fault.Unavailable.
 type Store interface {
 	Ingest
+	Dispatching
 	Tasks
+	Steering
 	Knowledge
 	Summaries
 	Searching
@@ -42,26 +44,44 @@ type Ingest interface {
 
 	// Accept writes, in one transaction, the document (made or, under an
 	// existing key, given a next version) and the job with its tasks, queued
-	// and counted as dispatched now. When the newest version has the same
-	// hash, title, metadata and media type, and its job has not failed or been
-	// cancelled, nothing is written and that job is returned with
-	// Unchanged set. Concurrent calls for one key are taken one after another.
-	// The answer's Document describes the accepted version, but its State is
-	// what readers see (ready while an older version is live). A document
-	// under deletion does not block its key: a new one is made.
+	// and not yet dispatched. When the newest version has the same hash, title,
+	// metadata and media type, and its job has not failed or been cancelled,
+	// nothing is written and that job is returned with Unchanged set.
+	// Concurrent calls for one key are taken one after another. The answer's
+	// Document describes the accepted version, but its State is what readers
+	// see (ready while an older version is live). A document under deletion
+	// does not block its key: a new one is made.
 	Accept(ctx context.Context, upload document.Upload) (document.Accepted, error)
+}
+
+// Dispatching says what belongs into the queue.
+type Dispatching interface {
+	// Dispatch returns tasks of the kind that have never been dispatched, the
+	// oldest (by id of their job) first, and counts them as dispatched now: as
+	// many as there is room for while fewer than window of the tenant's tasks
+	// of the kind are dispatched and not ended. Concurrent calls neither return
+	// the same task nor together more than there is room for.
+	Dispatch(ctx context.Context, kind document.TaskKind, window int) ([]document.Dispatch, error)
+
+	// Due returns, and counts as dispatched now, up to limit tasks that were
+	// dispatched and should be in the queue but may not be: queued or waiting
+	// ones that were dispatched, and whose time came, longer than idle ago, and
+	// running ones whose lease ran out. Those dispatched the longest ago are
+	// taken first, so that a limit keeps none waiting for ever.
+	Due(ctx context.Context, idle time.Duration, limit int) ([]document.Dispatch, error)
 }
 
 // Tasks hands out and settles work.
 type Tasks interface {
 	// Claim gives the task to the caller under a new lease of length ttl and
-	// counts an attempt. It is refused with
+	// counts an attempt and a round. When it is taken over from a worker whose
+	// lease ran out, that one's crash is counted too. It is refused with
 	//   - fault.NotFound when there is nothing to do: no such task, or it has
 	//     ended. A task whose document has a newer version and which was never
 	//     begun, or whose document is being deleted, is cancelled here
 	//     ("superseded by version N", "document deleted") and so refused too;
-	//   - fault.Unavailable with RetryAfter when another lease is running, or
-	//     the next attempt is not due.
+	//   - fault.Conflict when another lease is running;
+	//   - fault.Unavailable with RetryAfter when the next attempt is not due.
 	// Claiming a knowledge task removes the places that an earlier attempt
 	// left under this version, so that attempts never mix.
 	Claim(ctx context.Context, ref document.TaskRef, ttl time.Duration) (document.Work, error)
@@ -75,6 +95,25 @@ type Tasks interface {
 	// knowledge task failed or was cancelled is failed). fault.LeaseLost when
 	// the lease is no longer ours.
 	Settle(ctx context.Context, work document.Work, outcome document.Outcome) error
+}
+
+// Steering is what a client may do to a job.
+type Steering interface {
+	// CancelJob ends the job's unended tasks as cancelled ("cancelled on
+	// request"), with the job's and the document's state that follow (see
+	// Settle); the version that readers see stays live. A job that is cancelled
+	// already is returned as it is. fault.NotFound when there is no such job,
+	// fault.Conflict when it has succeeded or failed.
+	CancelJob(ctx context.Context, id uuid.UUID) (document.Job, error)
+
+	// RetryJob gives the failed and cancelled tasks of an ended job a fresh
+	// start: queued, not dispatched, with no attempt used up, no crash and no
+	// error, in a new round. Those that succeeded stay as they are, and the
+	// job's state follows; a failed document without a live version is pending
+	// again. A job that has not ended is returned as it is. fault.NotFound when
+	// there is no such job or its document is deleted, fault.Conflict when it
+	// has succeeded or its document has a newer version.
+	RetryJob(ctx context.Context, id uuid.UUID) (document.Job, error)
 }
 
 // Knowledge is what the knowledge step writes.
@@ -192,13 +231,6 @@ type Outbox interface {
 type Sweeping interface {
 	// Tenants returns every tenant's id.
 	Tenants(ctx context.Context) ([]string, error)
-
-	// Due returns, and counts as dispatched now, up to limit tasks that should
-	// be in the queue but may not be: queued or waiting ones whose time came
-	// and whose last dispatch was longer than idle ago, and running ones whose
-	// lease ran out. Those dispatched the longest ago are taken first, so that
-	// a limit keeps none waiting for ever.
-	Due(ctx context.Context, idle time.Duration, limit int) ([]document.TaskRef, error)
 
 	// Remains returns up to limit versions that no reader can see any more:
 	// all of deleted documents, and superseded ones whose job ended longer than

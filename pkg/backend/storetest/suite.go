@@ -13,7 +13,9 @@ const Other = "other"
 func Run(t *testing.T, open func(t *testing.T) Store) {
 	for name, part := range map[string]func(*testing.T, func(*testing.T) Store){
 		"Ingest":     ingest,
+		"Dispatch":   dispatching,
 		"Tasks":      tasks,
+		"Steering":   steering,
 		"Knowledge":  knowledge,
 		"Summaries":  summaries,
 		"Searching":  searching,

@@ -19,6 +19,8 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 	ours, theirs := as(t, tenant.Default), as(t, Other)
 	c := ensure(t, ours, s, "c")
 	done := publishDocument(t, ours, s, uploadOf(c, "done"), passageOf("done", 1, 0, 0))
+	failed := accept(t, ours, s, uploadOf(c, "failed")).Job
+	fail(t, ours, s, failed)
 	upload := uploadOf(c, "under way")
 	underWay := accept(t, ours, s, upload)
 	work := claim(t, ours, s, underWay.Job, document.Knowledge)
@@ -46,6 +48,8 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 		},
 		"Summary":        func(ctx context.Context) error { _, err := s.Summary(ctx, done.Document.ID); return err },
 		"Job":            func(ctx context.Context) error { _, err := s.Job(ctx, done.Job.ID); return err },
+		"CancelJob":      func(ctx context.Context) error { _, err := s.CancelJob(ctx, underWay.Job.ID); return err },
+		"RetryJob":       func(ctx context.Context) error { _, err := s.RetryJob(ctx, failed.ID); return err },
 		"Collection":     func(ctx context.Context) error { _, err := s.Collection(ctx, "c"); return err },
 		"DeleteDocument": func(ctx context.Context) error { return s.DeleteDocument(ctx, done.Document.ID) },
 		"DeleteWebhook":  func(ctx context.Context) error { return s.DeleteWebhook(ctx, webhook.ID) },
@@ -115,9 +119,13 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 			taken, err := s.TakeDeliveries(ctx, nil, 10, leaseTime)
 			return len(taken), err
 		},
+		"Dispatch": func(ctx context.Context) (int, error) {
+			dispatched, err := s.Dispatch(ctx, document.Knowledge, 10)
+			return len(dispatched), err
+		},
 		"Due": func(ctx context.Context) (int, error) {
-			refs, err := s.Due(ctx, -leaseTime, 10)
-			return len(refs), err
+			due, err := s.Due(ctx, -leaseTime, 10)
+			return len(due), err
 		},
 		"Remains": func(ctx context.Context) (int, error) {
 			remains, err := s.Remains(ctx, 0, 10)

@@ -35,7 +35,7 @@ type Store interface {
 // Queue makes work happen sooner. A task that could not be enqueued is not
 // lost: its row is due again within a minute.
 type Queue interface {
-	Enqueue(ctx context.Context, tasks ...document.TaskRef) error
+	Enqueue(ctx context.Context, dispatches ...document.Dispatch) error
 }
 
 // Step takes uploads in.
@@ -132,7 +132,12 @@ func (s *Step) accept(ctx context.Context, request document.UploadRequest, objec
 func (s *Step) dispatch(ctx context.Context, owner string, job document.Job) {
 	ctx, cancel := context.WithTimeout(ctx, enqueueTimeout)
 	defer cancel()
-	if err := s.Queue.Enqueue(ctx, job.TaskRefs(owner)...); err != nil {
+	var dispatches []document.Dispatch
+	for _, kind := range document.TaskKinds {
+		ref := document.TaskRef{Tenant: owner, Document: job.DocumentID, Version: job.Version, Kind: kind}
+		dispatches = append(dispatches, document.Dispatch{TaskRef: ref})
+	}
+	if err := s.Queue.Enqueue(ctx, dispatches...); err != nil {
 		s.Log.WarnContext(ctx, "job accepted but not dispatched; the sweep will dispatch it",
 			"job", job.ID, "document", job.DocumentID, "error", err)
 	}

@@ -30,7 +30,7 @@ type memory struct {
 	mu      sync.Mutex
 	objects map[string][]byte
 	uploads []document.Upload
-	queued  []document.TaskRef
+	queued  []document.Dispatch
 
 	collections int // made on first use
 
@@ -77,7 +77,7 @@ func (m *memory) Accept(_ context.Context, upload document.Upload) (document.Acc
 	return document.Accepted{Job: document.Job{ID: uuid.New(), DocumentID: uuid.New(), Version: 1}}, nil
 }
 
-func (m *memory) Enqueue(_ context.Context, tasks ...document.TaskRef) error {
+func (m *memory) Enqueue(_ context.Context, tasks ...document.Dispatch) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.queueErr != nil {

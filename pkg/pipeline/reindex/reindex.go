@@ -21,7 +21,7 @@ type Store interface {
 
 // Queue makes work happen sooner; see ingest.Queue.
 type Queue interface {
-	Enqueue(ctx context.Context, tasks ...document.TaskRef) error
+	Enqueue(ctx context.Context, dispatches ...document.Dispatch) error
 }
 
 // Step re-indexes.
@@ -60,12 +60,15 @@ func (s *Step) Reindex(ctx context.Context, collection string, id uuid.UUID) (in
 // dispatch enqueues the tasks of jobs that are committed. The sweep finds the
 // rows of those that could not be.
 func (s *Step) dispatch(ctx context.Context, owner string, jobs []document.Job) {
-	var refs []document.TaskRef
+	var dispatches []document.Dispatch
 	for _, job := range jobs {
-		refs = append(refs, job.TaskRefs(owner)...)
+		for _, kind := range document.TaskKinds {
+			ref := document.TaskRef{Tenant: owner, Document: job.DocumentID, Version: job.Version, Kind: kind}
+			dispatches = append(dispatches, document.Dispatch{TaskRef: ref})
+		}
 	}
-	if err := s.Queue.Enqueue(ctx, refs...); err != nil {
+	if err := s.Queue.Enqueue(ctx, dispatches...); err != nil {
 		s.Log.WarnContext(ctx, "documents put back but not dispatched; the sweep will dispatch them",
-			"tasks", len(refs), "error", err)
+			"tasks", len(dispatches), "error", err)
 	}
 }

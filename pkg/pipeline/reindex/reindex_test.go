@@ -20,7 +20,7 @@ type memory struct {
 	documents int
 	failAfter int // pages; 0 for never
 	pages     int
-	queued    map[document.TaskRef]bool
+	queued    map[document.Dispatch]bool
 	queueErr  error
 }
 
@@ -39,7 +39,7 @@ func (m *memory) Requeue(_ context.Context, filter document.DocumentFilter, id u
 	return list, nil
 }
 
-func (m *memory) Enqueue(_ context.Context, tasks ...document.TaskRef) error {
+func (m *memory) Enqueue(_ context.Context, tasks ...document.Dispatch) error {
 	if m.queueErr != nil {
 		return m.queueErr
 	}
@@ -51,7 +51,7 @@ func (m *memory) Enqueue(_ context.Context, tasks ...document.TaskRef) error {
 
 func newStep(t *testing.T, documents int) (*reindex.Step, *memory, context.Context) {
 	t.Helper()
-	m := &memory{documents: documents, queued: map[document.TaskRef]bool{}}
+	m := &memory{documents: documents, queued: map[document.Dispatch]bool{}}
 	step := &reindex.Step{Store: m, Queue: m, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	return step, m, tenant.With(t.Context(), tenant.Default)
 }

@@ -17,7 +17,7 @@ import (
 // contract.
 type Store interface {
 	Tenants(ctx context.Context) ([]string, error)
-	Due(ctx context.Context, idle time.Duration, limit int) ([]document.TaskRef, error)
+	Due(ctx context.Context, idle time.Duration, limit int) ([]document.Dispatch, error)
 	Remains(ctx context.Context, quiet time.Duration, limit int) ([]document.Remains, error)
 	Forget(ctx context.Context, remains document.Remains) error
 	DropOrphans(ctx context.Context, limit int) (int, error)
@@ -31,7 +31,7 @@ type Objects interface {
 
 // Queue makes work happen sooner; see ingest.Queue.
 type Queue interface {
-	Enqueue(ctx context.Context, tasks ...document.TaskRef) error
+	Enqueue(ctx context.Context, dispatches ...document.Dispatch) error
 }
 
 // Sweeper sweeps.

@@ -23,21 +23,21 @@ import (
 type memory struct {
 	mu      sync.Mutex // over what a running sweep and a test both touch
 	tenants []string
-	due     map[string][]document.TaskRef
+	due     map[string][]document.Dispatch
 	remains map[string][]document.Remains
 	orphans int
 	busy    bool // another process is sweeping
 
 	journal   []string
 	quiet     []time.Duration
-	queued    []document.TaskRef
+	queued    []document.Dispatch
 	queueErr  error
 	deleteErr error
 }
 
 func (m *memory) Tenants(context.Context) ([]string, error) { return m.tenants, nil }
 
-func (m *memory) Due(ctx context.Context, quiet time.Duration, limit int) ([]document.TaskRef, error) {
+func (m *memory) Due(ctx context.Context, quiet time.Duration, limit int) ([]document.Dispatch, error) {
 	id, err := tenant.From(ctx)
 	if err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func (m *memory) Delete(_ context.Context, name string) error {
 	return nil
 }
 
-func (m *memory) Enqueue(_ context.Context, tasks ...document.TaskRef) error {
+func (m *memory) Enqueue(_ context.Context, tasks ...document.Dispatch) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.queueErr != nil {
@@ -117,14 +117,14 @@ func (m *memory) breakQueue(err error) {
 
 func newSweeper(t *testing.T) (*sweep.Sweeper, *memory) {
 	t.Helper()
-	m := &memory{tenants: []string{"a", "b"}, due: map[string][]document.TaskRef{}, remains: map[string][]document.Remains{}}
+	m := &memory{tenants: []string{"a", "b"}, due: map[string][]document.Dispatch{}, remains: map[string][]document.Remains{}}
 	return &sweep.Sweeper{Store: m, Objects: m, Queue: m, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}, m
 }
 
-func refs(owner string, n int) []document.TaskRef {
-	tasks := make([]document.TaskRef, n)
+func refs(owner string, n int) []document.Dispatch {
+	tasks := make([]document.Dispatch, n)
 	for i := range tasks {
-		tasks[i] = document.TaskRef{Tenant: owner, Document: uuid.New(), Version: 1, Kind: document.Knowledge}
+		tasks[i] = document.Dispatch{TaskRef: document.TaskRef{Tenant: owner, Document: uuid.New(), Version: 1, Kind: document.Knowledge}}
 	}
 	return tasks
 }

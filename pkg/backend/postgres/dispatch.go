@@ -1,0 +1,93 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+// Dispatch returns the oldest tasks that were never dispatched, as many as
+// there is room for, and counts them as dispatched. Those who dispatch for a
+// tenant do so one after another, so that each sees what the one before took.
+func (s *Store) Dispatch(ctx context.Context, kind document.TaskKind, window int) (dispatched []document.Dispatch, err error) {
+	defer describe(&err, "dispatch %s tasks", kind)
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		id, err := tenant.From(ctx)
+		if err != nil {
+			return err
+		}
+		var batch pgx.Batch
+		batch.Queue(`
+			SELECT pg_advisory_xact_lock(hashtextextended('dispatch/' || $1::text || '/' || $2::text, 0))`, id, kind)
+		// Counting stops at the window: what is long past it is not counted out.
+		batch.Queue(`
+			WITH room AS (
+				SELECT $2 - count(*) AS tasks
+				FROM (SELECT FROM tasks
+				      WHERE state IN ('queued', 'running', 'waiting') AND dispatched_at IS NOT NULL AND kind = $1
+				      LIMIT $2) AS under_way
+			), oldest AS MATERIALIZED (
+				SELECT job, kind
+				FROM tasks
+				WHERE state = 'queued' AND dispatched_at IS NULL AND kind = $1
+				ORDER BY job
+				LIMIT (SELECT tasks FROM room)
+				FOR UPDATE SKIP LOCKED
+			), dispatched AS (
+				UPDATE tasks t SET dispatched_at = clock_timestamp()
+				FROM oldest o
+				WHERE t.job = o.job AND t.kind = o.kind
+				RETURNING t.job, t.document, t.version, t.kind, t.round
+			)
+			SELECT document, version, kind, round FROM dispatched ORDER BY job`, kind, max(window, 0)).
+			Query(func(rows pgx.Rows) (err error) {
+				dispatched, err = pgx.CollectRows(rows, scanDispatch(id))
+				return err
+			})
+		return tx.SendBatch(ctx, &batch).Close()
+	})
+	return dispatched, err
+}
+
+// Due returns dispatched tasks that should be in the queue but may not be, and
+// counts them as dispatched now. Those that another sweep or a worker has
+// locked are in good hands.
+func (s *Store) Due(ctx context.Context, idle time.Duration, limit int) (due []document.Dispatch, err error) {
+	defer describe(&err, "find due tasks")
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		id, err := tenant.From(ctx)
+		if err != nil {
+			return err
+		}
+		due, err = collect(ctx, tx, scanDispatch(id), `
+			WITH due AS MATERIALIZED (
+				SELECT job, kind
+				FROM tasks
+				WHERE state IN ('queued', 'running', 'waiting') AND dispatched_at IS NOT NULL
+				  AND CASE state
+				      WHEN 'running' THEN lease_until <= now()
+				      ELSE greatest(dispatched_at, next_attempt_at) <= now() - $1::interval
+				      END
+				ORDER BY dispatched_at
+				LIMIT $2
+				FOR UPDATE SKIP LOCKED
+			)
+			UPDATE tasks t SET dispatched_at = clock_timestamp()
+			FROM due d
+			WHERE t.job = d.job AND t.kind = d.kind
+			RETURNING t.document, t.version, t.kind, t.round`, idle, limit)
+		return err
+	})
+	return due, err
+}
+
+func scanDispatch(tenant string) pgx.RowToFunc[document.Dispatch] {
+	return func(row pgx.CollectableRow) (document.Dispatch, error) {
+		d := document.Dispatch{TaskRef: document.TaskRef{Tenant: tenant}}
+		return d, row.Scan(&d.Document, &d.Version, &d.Kind, &d.Round)
+	}
+}

@@ -1,0 +1,73 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Dispatch returns the oldest tasks that were never dispatched, as many as
+// there is room for, and counts them as dispatched now.
+func (s *Store) Dispatch(ctx context.Context, kind document.TaskKind, window int) (dispatched []document.Dispatch, err error) {
+	defer describe(&err, "dispatch %s tasks", kind)
+	err = s.write(ctx, func(tx transaction) error {
+		var underWay int
+		if err := tx.QueryRowContext(ctx, `
+			SELECT count(*) FROM tasks
+			WHERE tenant = ?1 AND state IN ('queued', 'running', 'waiting') AND dispatched_at IS NOT NULL AND kind = ?2`,
+			tx.tenant, kind).Scan(&underWay); err != nil {
+			return err
+		}
+		rows, err := tx.QueryContext(ctx, `
+			SELECT document, version, kind, round FROM tasks
+			WHERE tenant = ?1 AND state = 'queued' AND dispatched_at IS NULL AND kind = ?2
+			ORDER BY job
+			LIMIT ?3`, tx.tenant, kind, max(window-underWay, 0))
+		dispatched, err = markDispatched(ctx, tx, rows, err)
+		return err
+	})
+	return dispatched, err
+}
+
+// Due returns dispatched tasks that should be in the queue but may not be,
+// those first that were dispatched the longest ago, and counts them as
+// dispatched now.
+func (s *Store) Due(ctx context.Context, idle time.Duration, limit int) (due []document.Dispatch, err error) {
+	defer describe(&err, "list due tasks")
+	err = s.write(ctx, func(tx transaction) error {
+		rows, err := tx.QueryContext(ctx, `
+			SELECT document, version, kind, round FROM tasks
+			WHERE tenant = ?1 AND state IN ('queued', 'running', 'waiting') AND dispatched_at IS NOT NULL
+			  AND CASE state
+			      WHEN 'running' THEN lease_until <= ?2
+			      ELSE max(dispatched_at, coalesce(next_attempt_at, 0)) <= ?3
+			      END
+			ORDER BY dispatched_at, job, kind
+			LIMIT ?4`, tx.tenant, tx.now, tx.now.add(-idle), limit)
+		due, err = markDispatched(ctx, tx, rows, err)
+		return err
+	})
+	return due, err
+}
+
+// markDispatched counts the tasks of a query as dispatched now.
+func markDispatched(ctx context.Context, tx transaction, rows *sql.Rows, err error) ([]document.Dispatch, error) {
+	dispatches, err := collect(rows, err, func(row scanner) (document.Dispatch, error) {
+		d := document.Dispatch{TaskRef: document.TaskRef{Tenant: tx.tenant}}
+		return d, row.Scan(&d.Document, &d.Version, &d.Kind, &d.Round)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range dispatches {
+		if _, err := tx.ExecContext(ctx, `
+			UPDATE tasks SET dispatched_at = ?5
+			WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND kind = ?4`,
+			tx.tenant, d.Document, d.Version, d.Kind, tx.now); err != nil {
+			return nil, err
+		}
+	}
+	return dispatches, nil
+}

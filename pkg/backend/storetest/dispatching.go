@@ -1,0 +1,280 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+// A dispatch takes all that there is of a tenant, so each test has its own
+// store.
+func dispatching(t *testing.T, open func(t *testing.T) Store) {
+	for name, test := range map[string]func(*testing.T, context.Context, Store){
+		"Dispatch":         dispatchesTheOldest,
+		"Dispatch room":    dispatchesWhatThereIsRoomFor,
+		"Dispatch at once": dispatchesNothingTwice,
+		"Dispatch ended":   dispatchesNothingThatHasEnded,
+		"Dispatch tenants": dispatchesForEachTenant,
+		"Due undispatched": undispatchedTasksAreNotDue,
+		"Due queued":       queuedTasksAreDueWhenIdle,
+		"Due waiting":      waitingTasksAreDueInTime,
+		"Due running":      runningTasksAreDueWithoutALease,
+		"Due ended":        endedTasksAreNotDue,
+		"Due limit":        dueKeepsToItsLimit,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, as(t, tenant.Default), open(t)) })
+	}
+}
+
+// dispatch returns the names of what is dispatched, in its order.
+func dispatch(t *testing.T, ctx context.Context, s Store, kind document.TaskKind, window int) []string {
+	t.Helper()
+	dispatched, err := s.Dispatch(ctx, kind, window)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return namesOf(dispatched)
+}
+
+func namesOf(dispatches []document.Dispatch) []string {
+	names := []string{}
+	for _, d := range dispatches {
+		names = append(names, d.Tenant+"/"+d.String())
+	}
+	return names
+}
+
+// dispatchAll dispatches whatever is not.
+func dispatchAll(t *testing.T, ctx context.Context, s Store) {
+	t.Helper()
+	for _, kind := range document.TaskKinds {
+		dispatch(t, ctx, s, kind, 1000)
+	}
+}
+
+// acceptMany accepts documents, one after another.
+func acceptMany(t *testing.T, ctx context.Context, s Store, n int) []document.Job {
+	t.Helper()
+	c := ensure(t, ctx, s, "c")
+	jobs := make([]document.Job, n)
+	for i := range jobs {
+		jobs[i] = accept(t, ctx, s, uploadOf(c, fmt.Sprint(i))).Job
+	}
+	return jobs
+}
+
+func wantDispatched(t *testing.T, when string, got []string, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(append([]string{}, want...), got); diff != "" {
+		t.Errorf("%s: dispatched (-want +got):\n%s", when, diff)
+	}
+}
+
+// nameOf names a task as it is dispatched.
+func nameOf(t *testing.T, ctx context.Context, job document.Job, kind document.TaskKind, round int) string {
+	t.Helper()
+	return namesOf([]document.Dispatch{{TaskRef: refOf(t, ctx, job, kind), Round: round}})[0]
+}
+
+func dispatchesTheOldest(t *testing.T, ctx context.Context, s Store) {
+	jobs := acceptMany(t, ctx, s, 3)
+	name := func(i int, kind document.TaskKind) string { return nameOf(t, ctx, jobs[i], kind, 0) }
+	wantDispatched(t, "a window of 2", dispatch(t, ctx, s, document.Knowledge, 2),
+		name(0, document.Knowledge), name(1, document.Knowledge))
+	wantDispatched(t, "a full window", dispatch(t, ctx, s, document.Knowledge, 2))
+	wantDispatched(t, "another kind", dispatch(t, ctx, s, document.Summarise, 5),
+		name(0, document.Summarise), name(1, document.Summarise), name(2, document.Summarise))
+	wantDispatched(t, "no window", dispatch(t, ctx, s, document.Knowledge, 0))
+	wantDispatched(t, "a window of less than nothing", dispatch(t, ctx, s, document.Knowledge, -1))
+	wantDispatched(t, "a wider window", dispatch(t, ctx, s, document.Knowledge, 3), name(2, document.Knowledge))
+	wantDispatched(t, "nothing is left", dispatch(t, ctx, s, document.Knowledge, 100))
+}
+
+func dispatchesWhatThereIsRoomFor(t *testing.T, ctx context.Context, s Store) {
+	const window = 2
+	jobs := acceptMany(t, ctx, s, 5)
+	next := func(when string, want ...int) {
+		t.Helper()
+		var names []string
+		for _, i := range want {
+			names = append(names, nameOf(t, ctx, jobs[i], document.Knowledge, 0))
+		}
+		wantDispatched(t, when, dispatch(t, ctx, s, document.Knowledge, window), names...)
+	}
+	next("at first", 0, 1)
+	work := claim(t, ctx, s, jobs[0], document.Knowledge)
+	next("one is running")
+	settle(t, ctx, s, work, document.Outcome{Verdict: document.VerdictRetry, Delay: 2 * leaseTime})
+	next("one is waiting")
+	publish(t, ctx, s, jobs[1], passageOf("one", 1, 0, 0))
+	next("one is done", 2)
+	settle(t, ctx, s, claim(t, ctx, s, jobs[2], document.Knowledge), document.Outcome{Verdict: document.VerdictFail})
+	next("one has failed", 3)
+	// Begun without having been dispatched, as by an old entry of the queue.
+	claim(t, ctx, s, jobs[4], document.Knowledge)
+	if _, err := s.CancelJob(ctx, jobs[3].ID); err != nil {
+		t.Fatal(err)
+	}
+	next("one is cancelled, another running")
+	if got := due(t, ctx, s, -leaseTime, 10); len(got) > 0 {
+		t.Errorf("running and waiting ones are due: %q", got)
+	}
+}
+
+func dispatchesNothingTwice(t *testing.T, ctx context.Context, s Store) {
+	const window = 7
+	acceptMany(t, ctx, s, 12)
+	var mu sync.Mutex
+	var all []string
+	together(t, 8, func(int) error {
+		dispatched, err := s.Dispatch(ctx, document.Knowledge, window)
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, namesOf(dispatched)...)
+		return err
+	})
+	slices.Sort(all)
+	if len(all) != window || len(slices.Compact(all)) != window {
+		t.Errorf("dispatched %q, want %d different tasks", all, window)
+	}
+}
+
+func dispatchesNothingThatHasEnded(t *testing.T, ctx context.Context, s Store) {
+	jobs := acceptMany(t, ctx, s, 3)
+	if err := s.DeleteDocument(ctx, jobs[0].DocumentID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.CancelJob(ctx, jobs[1].ID); err != nil {
+		t.Fatal(err)
+	}
+	wantDispatched(t, "two of three have ended", dispatch(t, ctx, s, document.Knowledge, 10),
+		nameOf(t, ctx, jobs[2], document.Knowledge, 0))
+}
+
+func dispatchesForEachTenant(t *testing.T, ctx context.Context, s Store) {
+	acceptMany(t, ctx, s, 3)
+	other := as(t, Other)
+	theirs := acceptMany(t, other, s, 1)[0]
+	dispatch(t, ctx, s, document.Knowledge, 2)
+	wantDispatched(t, "the window of one tenant is full, another's is not", dispatch(t, other, s, document.Knowledge, 2),
+		nameOf(t, other, theirs, document.Knowledge, 0))
+}
+
+// due returns the due tasks in the order of their names.
+func due(t *testing.T, ctx context.Context, s Store, idle time.Duration, limit int) []string {
+	t.Helper()
+	dispatches, err := s.Due(ctx, idle, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := namesOf(dispatches)
+	slices.Sort(names)
+	return names
+}
+
+// wantDue checks that exactly these tasks are due to be dispatched again,
+// however recently they were.
+func wantDue(t *testing.T, ctx context.Context, s Store, when string, want ...string) {
+	t.Helper()
+	slices.Sort(want)
+	if diff := cmp.Diff(append([]string{}, want...), due(t, ctx, s, -leaseTime, 100)); diff != "" {
+		t.Errorf("%s: due (-want +got):\n%s", when, diff)
+	}
+}
+
+func undispatchedTasksAreNotDue(t *testing.T, ctx context.Context, s Store) {
+	acceptMany(t, ctx, s, 2)
+	wantDue(t, ctx, s, "none was dispatched")
+}
+
+func queuedTasksAreDueWhenIdle(t *testing.T, ctx context.Context, s Store) {
+	job := acceptMany(t, ctx, s, 1)[0]
+	dispatchAll(t, ctx, s)
+	if got := due(t, ctx, s, time.Hour, 10); len(got) > 0 {
+		t.Errorf("just dispatched: got %q", got)
+	}
+	wantDue(t, ctx, s, "dispatched too long ago",
+		nameOf(t, ctx, job, document.Knowledge, 0), nameOf(t, ctx, job, document.Summarise, 0))
+	if got := due(t, ctx, s, time.Hour, 10); len(got) > 0 {
+		t.Errorf("just dispatched again: got %q", got)
+	}
+}
+
+func waitingTasksAreDueInTime(t *testing.T, ctx context.Context, s Store) {
+	jobs := acceptMany(t, ctx, s, 2)
+	dispatchAll(t, ctx, s)
+	postpone := func(job document.Job, kind document.TaskKind, delay time.Duration) {
+		settle(t, ctx, s, claim(t, ctx, s, job, kind), document.Outcome{Verdict: document.VerdictRetry, Error: "hiccup", Delay: delay})
+	}
+	postpone(jobs[0], document.Knowledge, 0)
+	postpone(jobs[0], document.Summarise, 2*leaseTime)
+	if got := due(t, ctx, s, time.Hour, 10); len(got) > 0 {
+		t.Errorf("dispatched within the hour: got %q", got)
+	}
+	name := func(i int, kind document.TaskKind, round int) string { return nameOf(t, ctx, jobs[i], kind, round) }
+	others := []string{name(1, document.Knowledge, 0), name(1, document.Summarise, 0)}
+	wantDue(t, ctx, s, "one is due now, one in two hours", append(others, name(0, document.Knowledge, 1))...)
+	// From its time on it is given as long as one that was just dispatched: the
+	// queue holds it, and delivers it then.
+	if got := due(t, ctx, s, -3*leaseTime, 10); len(got) != 4 {
+		t.Errorf("due within three hours: got %q, want all 4", got)
+	}
+}
+
+func runningTasksAreDueWithoutALease(t *testing.T, ctx context.Context, s Store) {
+	job := acceptMany(t, ctx, s, 1)[0]
+	dispatchAll(t, ctx, s)
+	claim(t, ctx, s, job, document.Knowledge)
+	work, err := s.Claim(ctx, refOf(t, ctx, job, document.Summarise), -leaseTime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Its worker's entry is still in the queue, so it goes there in a new round.
+	lost := nameOf(t, ctx, job, document.Summarise, 1)
+	wantDue(t, ctx, s, "one lease ran out", lost)
+	// It is only ever dispatched when its lease ran out, so idle says nothing.
+	if got := due(t, ctx, s, time.Hour, 10); len(got) != 1 {
+		t.Errorf("dispatched within the hour: got %q, want %s", got, lost)
+	}
+	if err := s.Renew(ctx, work, leaseTime); err != nil {
+		t.Fatal(err)
+	}
+	wantDue(t, ctx, s, "its lease was renewed")
+}
+
+func endedTasksAreNotDue(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "c")
+	publishDocument(t, ctx, s, uploadOf(c, "done"), passageOf("one", 1, 0, 0))
+	fail(t, ctx, s, accept(t, ctx, s, uploadOf(c, "failed")).Job)
+	deleted := accept(t, ctx, s, uploadOf(c, "deleted"))
+	dispatchAll(t, ctx, s)
+	if err := s.DeleteDocument(ctx, deleted.Document.ID); err != nil {
+		t.Fatal(err)
+	}
+	wantDue(t, ctx, s, "all have ended")
+}
+
+func dueKeepsToItsLimit(t *testing.T, ctx context.Context, s Store) {
+	acceptMany(t, ctx, s, 3)
+	dispatchAll(t, ctx, s)
+	seen := map[string]bool{}
+	for range 3 { // each call takes those that were dispatched the longest ago
+		for _, name := range due(t, ctx, s, 0, 2) {
+			seen[name] = true
+		}
+	}
+	if len(seen) != 6 {
+		t.Errorf("three calls with a limit of 2: got %d of 6 tasks", len(seen))
+	}
+	if got := due(t, ctx, s, -leaseTime, 2); len(got) != 2 {
+		t.Errorf("got %d tasks, want 2", len(got))
+	}
+}

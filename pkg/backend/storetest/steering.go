@@ -1,0 +1,301 @@
+package storetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+func steering(t *testing.T, open func(t *testing.T) Store) {
+	s := open(t)
+	ctx := as(t, tenant.Default)
+	for name, test := range map[string]func(*testing.T, context.Context, Store){
+		"Cancel queued":     cancelsWhatWasNotBegun,
+		"Cancel running":    cancelsWhatIsUnderWay,
+		"Cancel half":       cancelsWhatHasNotSucceeded,
+		"Cancel live":       cancelsWithoutTouchingTheLiveVersion,
+		"Cancel superseded": cancelsOneJobOnly,
+		"Cancel ended":      cancelsNothingThatHasEnded,
+		"Cancel at once":    cancelsBesideWorkers,
+		"Retry failed":      retriesWhatFailed,
+		"Retry cancelled":   retriesWhatWasCancelled,
+		"Retry half":        retriesWhatHasNotSucceeded,
+		"Retry live":        retriesWithoutTouchingTheLiveVersion,
+		"Retry unended":     retriesNothingThatIsUnderWay,
+		"Retry pointless":   retriesNothingPointless,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, ctx, s) })
+	}
+}
+
+func cancel(t *testing.T, ctx context.Context, s Store, job document.Job) document.Job {
+	t.Helper()
+	cancelled, err := s.CancelJob(ctx, job.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(readJob(t, ctx, s, job.ID), cancelled); diff != "" {
+		t.Errorf("the answer is not the job (-want +got):\n%s", diff)
+	}
+	return cancelled
+}
+
+func retry(t *testing.T, ctx context.Context, s Store, job document.Job) document.Job {
+	t.Helper()
+	retried, err := s.RetryJob(ctx, job.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(readJob(t, ctx, s, job.ID), retried); diff != "" {
+		t.Errorf("the answer is not the job (-want +got):\n%s", diff)
+	}
+	return retried
+}
+
+// wantDocument checks what readers see of a document.
+func wantDocument(t *testing.T, ctx context.Context, s Store, id uuid.UUID, state document.State, version int) {
+	t.Helper()
+	if d := readDocument(t, ctx, s, id); d.State != state || d.Version != version {
+		t.Errorf("document: got %s, version %d; want %s, version %d", d.State, d.Version, state, version)
+	}
+}
+
+func cancelsWhatWasNotBegun(t *testing.T, ctx context.Context, s Store) {
+	accepted := accept(t, ctx, s, uploadOf(ensure(t, ctx, s, "cancel"), "queued"))
+	got := cancel(t, ctx, s, accepted.Job)
+	if got.State != document.Cancelled || got.Error != "cancelled on request" || got.FinishedAt == nil || got.Tasks.Summary.State != document.Cancelled {
+		t.Errorf("job: got %+v, want it cancelled on request", got)
+	}
+	wantDocument(t, ctx, s, accepted.Document.ID, document.Failed, 1)
+	for _, kind := range document.TaskKinds {
+		_, err := s.Claim(ctx, refOf(t, ctx, accepted.Job, kind), leaseTime)
+		wantFault(t, err, fault.NotFound)
+	}
+	if diff := cmp.Diff(got, cancel(t, ctx, s, accepted.Job)); diff != "" {
+		t.Errorf("cancelling again changed the job (-want +got):\n%s", diff)
+	}
+}
+
+func cancelsWhatIsUnderWay(t *testing.T, ctx context.Context, s Store) {
+	job := accept(t, ctx, s, uploadOf(ensure(t, ctx, s, "cancel"), "running")).Job
+	work := claim(t, ctx, s, job, document.Knowledge)
+	waiting := claim(t, ctx, s, job, document.Summarise)
+	settle(t, ctx, s, waiting, document.Outcome{Verdict: document.VerdictWait, Error: "model down", Delay: time.Hour})
+	got := cancel(t, ctx, s, job)
+	if got.State != document.Cancelled || got.NextAttemptAt != nil || got.Tasks.Summary.Error != "cancelled on request" {
+		t.Errorf("job: got %+v, want it cancelled on request", got)
+	}
+	one := passageOf("cancelled", 1, 0, 0)
+	wantFault(t, s.Renew(ctx, work, leaseTime), fault.LeaseLost)
+	wantFault(t, s.Write(ctx, work, batchOf(0, one), document.KnowledgeProgress{}), fault.LeaseLost)
+	wantFault(t, s.Publish(ctx, work, document.KnowledgeProgress{}), fault.LeaseLost)
+	wantFault(t, s.Settle(ctx, work, document.Outcome{Verdict: document.VerdictRetry}), fault.LeaseLost)
+}
+
+func cancelsWhatHasNotSucceeded(t *testing.T, ctx context.Context, s Store) {
+	accepted := accept(t, ctx, s, uploadOf(ensure(t, ctx, s, "cancel"), "half"))
+	publish(t, ctx, s, accepted.Job, passageOf("one", 1, 0, 0))
+	got := cancel(t, ctx, s, accepted.Job)
+	if got.State != document.Cancelled || got.Tasks.Knowledge.State != document.Succeeded || got.Tasks.Summary.State != document.Cancelled {
+		t.Errorf("job: got %+v, want only its summary cancelled", got)
+	}
+	wantDocument(t, ctx, s, accepted.Document.ID, document.Ready, 1)
+
+	half := accept(t, ctx, s, uploadOf(ensure(t, ctx, s, "cancel"), "half failed")).Job
+	settle(t, ctx, s, claim(t, ctx, s, half, document.Knowledge), document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+	if got := cancel(t, ctx, s, half); got.State != document.JobFailed || got.Error != "broken" || got.FinishedAt == nil {
+		t.Errorf("job: got %+v, want it failed: one of its tasks has", got)
+	}
+}
+
+func cancelsWithoutTouchingTheLiveVersion(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "cancel")
+	first := publishDocument(t, ctx, s, uploadOf(c, "live"), passageOf("one", 1, 0, 0))
+	second := accept(t, ctx, s, uploadOf(c, "live"))
+	claim(t, ctx, s, second.Job, document.Knowledge)
+	cancel(t, ctx, s, second.Job)
+	wantDocument(t, ctx, s, first.Document.ID, document.Ready, 1)
+	if got := listPassages(t, ctx, s, first.Document.ID, 10); len(got) != 1 {
+		t.Errorf("readers see %d passages, want 1", len(got))
+	}
+}
+
+func cancelsOneJobOnly(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "cancel")
+	first := accept(t, ctx, s, uploadOf(c, "superseded"))
+	claim(t, ctx, s, first.Job, document.Knowledge)
+	second := accept(t, ctx, s, uploadOf(c, "superseded"))
+	cancel(t, ctx, s, first.Job)
+	if got := readJob(t, ctx, s, second.Job.ID); got.State != document.Queued {
+		t.Errorf("the next version's job: got %s, want queued", got.State)
+	}
+	wantDocument(t, ctx, s, first.Document.ID, document.Pending, 2)
+}
+
+func cancelsNothingThatHasEnded(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "cancel")
+	done := publishDocument(t, ctx, s, uploadOf(c, "done"), passageOf("one", 1, 0, 0)).Job
+	failed := accept(t, ctx, s, uploadOf(c, "failed")).Job
+	fail(t, ctx, s, failed)
+	for _, job := range []document.Job{done, failed} {
+		before := readJob(t, ctx, s, job.ID)
+		_, err := s.CancelJob(ctx, job.ID)
+		wantFault(t, err, fault.Conflict)
+		if diff := cmp.Diff(before, readJob(t, ctx, s, job.ID)); diff != "" {
+			t.Errorf("the job was changed (-before +after):\n%s", diff)
+		}
+	}
+	_, err := s.CancelJob(ctx, uuid.New())
+	wantFault(t, err, fault.NotFound)
+}
+
+// Workers and clients lock in one order, so that none waits for ever.
+func cancelsBesideWorkers(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "cancel at once")
+	for range 5 {
+		job := accept(t, ctx, s, uploadOf(c, uuid.NewString())).Job
+		works := []document.Work{claim(t, ctx, s, job, document.Knowledge), claim(t, ctx, s, job, document.Summarise)}
+		together(t, 4, func(i int) error {
+			if i >= len(works) {
+				_, err := s.CancelJob(ctx, job.ID)
+				return err
+			}
+			err := s.Settle(ctx, works[i], document.Outcome{Verdict: document.VerdictRetry})
+			if fault.Is(err, fault.LeaseLost) {
+				return nil
+			}
+			return err
+		})
+		if got := readJob(t, ctx, s, job.ID); got.State != document.Cancelled {
+			t.Errorf("got %s, want cancelled", got.State)
+		}
+	}
+}
+
+// wantFreshStart checks that a task is as if it had just been accepted.
+func wantFreshStart(t *testing.T, task document.Task) {
+	t.Helper()
+	if diff := cmp.Diff(document.Task{State: document.Queued}, task); diff != "" {
+		t.Errorf("task (-want +got):\n%s", diff)
+	}
+}
+
+func retriesWhatFailed(t *testing.T, ctx context.Context, s Store) {
+	accepted := accept(t, ctx, s, uploadOf(ensure(t, ctx, s, "retry"), "failed"))
+	ref := refOf(t, ctx, accepted.Job, document.Knowledge)
+	if _, err := s.Claim(ctx, ref, -leaseTime); err != nil { // and crash
+		t.Fatal(err)
+	}
+	fail(t, ctx, s, accepted.Job)
+	got := retry(t, ctx, s, accepted.Job)
+	if got.State != document.Queued || got.Error != "" || got.FinishedAt != nil {
+		t.Errorf("job: got %+v, want it queued", got)
+	}
+	wantFreshStart(t, got.Tasks.Knowledge.Task)
+	wantFreshStart(t, got.Tasks.Summary.Task)
+	wantDocument(t, ctx, s, accepted.Document.ID, document.Pending, 1)
+
+	dispatched, err := s.Dispatch(ctx, document.Knowledge, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rounds []int
+	for _, d := range dispatched {
+		if d.TaskRef == ref {
+			rounds = append(rounds, d.Round)
+		}
+	}
+	if diff := cmp.Diff([]int{3}, rounds); diff != "" { // after two claims and a retry
+		t.Errorf("dispatched in these rounds (-want +got):\n%s", diff)
+	}
+	if work := claim(t, ctx, s, accepted.Job, document.Knowledge); work.Attempt != 1 || work.Crashes != 0 {
+		t.Errorf("got attempt %d with %d crashes, want the first with none", work.Attempt, work.Crashes)
+	}
+}
+
+func retriesWhatWasCancelled(t *testing.T, ctx context.Context, s Store) {
+	accepted := accept(t, ctx, s, uploadOf(ensure(t, ctx, s, "retry"), "cancelled"))
+	claim(t, ctx, s, accepted.Job, document.Knowledge)
+	cancel(t, ctx, s, accepted.Job)
+	retry(t, ctx, s, accepted.Job)
+	publish(t, ctx, s, accepted.Job, passageOf("one", 1, 0, 0))
+	summarise(t, ctx, s, accepted.Job, "one")
+	if got := readJob(t, ctx, s, accepted.Job.ID); got.State != document.Succeeded {
+		t.Errorf("job: got %s, want succeeded", got.State)
+	}
+	wantDocument(t, ctx, s, accepted.Document.ID, document.Ready, 1)
+}
+
+func retriesWhatHasNotSucceeded(t *testing.T, ctx context.Context, s Store) {
+	accepted := accept(t, ctx, s, uploadOf(ensure(t, ctx, s, "retry"), "half"))
+	publish(t, ctx, s, accepted.Job, passageOf("one", 1, 0, 0))
+	settle(t, ctx, s, claim(t, ctx, s, accepted.Job, document.Summarise), document.Outcome{Verdict: document.VerdictFail, Error: "no words"})
+	before := readJob(t, ctx, s, accepted.Job.ID)
+	got := retry(t, ctx, s, accepted.Job)
+	if got.State != document.Running || got.Error != "" {
+		t.Errorf("job: got %+v, want it running: one task is done, one is not", got)
+	}
+	if diff := cmp.Diff(before.Tasks.Knowledge, got.Tasks.Knowledge); diff != "" {
+		t.Errorf("the task that succeeded was changed (-before +after):\n%s", diff)
+	}
+	wantFreshStart(t, got.Tasks.Summary.Task)
+	wantDocument(t, ctx, s, accepted.Document.ID, document.Ready, 1)
+}
+
+func retriesWithoutTouchingTheLiveVersion(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "retry")
+	publishDocument(t, ctx, s, uploadOf(c, "live"), passageOf("one", 1, 0, 0))
+	second := accept(t, ctx, s, uploadOf(c, "live"))
+	fail(t, ctx, s, second.Job)
+	retry(t, ctx, s, second.Job)
+	wantDocument(t, ctx, s, second.Document.ID, document.Ready, 1)
+}
+
+func retriesNothingThatIsUnderWay(t *testing.T, ctx context.Context, s Store) {
+	job := accept(t, ctx, s, uploadOf(ensure(t, ctx, s, "retry"), "under way")).Job
+	settle(t, ctx, s, claim(t, ctx, s, job, document.Summarise), document.Outcome{Verdict: document.VerdictFail, Error: "no words"})
+	work := claim(t, ctx, s, job, document.Knowledge)
+	before := readJob(t, ctx, s, job.ID)
+	if diff := cmp.Diff(before, retry(t, ctx, s, job)); diff != "" {
+		t.Errorf("the job was changed (-before +after):\n%s", diff)
+	}
+	if err := s.Renew(ctx, work, leaseTime); err != nil {
+		t.Error(err)
+	}
+}
+
+func retriesNothingPointless(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "retry")
+	done := publishDocument(t, ctx, s, uploadOf(c, "done"), passageOf("one", 1, 0, 0)).Job
+	superseded := accept(t, ctx, s, uploadOf(c, "superseded")).Job
+	fail(t, ctx, s, superseded)
+	accept(t, ctx, s, uploadOf(c, "superseded"))
+	deleted := accept(t, ctx, s, uploadOf(c, "deleted")).Job
+	if err := s.DeleteDocument(ctx, deleted.DocumentID); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		what string
+		job  uuid.UUID
+		want fault.Kind
+	}{
+		{"succeeded", done.ID, fault.Conflict},
+		{"superseded", superseded.ID, fault.Conflict},
+		{"deleted", deleted.ID, fault.NotFound},
+		{"unknown", uuid.New(), fault.NotFound},
+	} {
+		if _, err := s.RetryJob(ctx, test.job); !fault.Is(err, test.want) {
+			t.Errorf("%s: got error %v, want one of kind %s", test.what, err, test.want)
+		}
+	}
+	if got := readJob(t, ctx, s, superseded.ID); got.State != document.JobFailed {
+		t.Errorf("superseded: got %s, want failed still", got.State)
+	}
+}
