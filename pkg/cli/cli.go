@@ -114,6 +114,8 @@ func New(deps Deps) *cobra.Command {
 		newDoctor(flags),
 		newUpload(flags),
 		newJobs(flags),
+		newCancel(flags),
+		newRetry(flags),
 		newSearch(flags),
 		newReindex(flags),
 	)

@@ -69,30 +69,40 @@ func TestExitCodes(t *testing.T) {
 		code   int
 		stderr string
 	}{
-		"help":                      {[]string{"--help"}, 0, ""},
-		"nothing":                   {nil, 0, ""},
-		"upload":                    {[]string{"upload", dir}, 0, ""},
-		"upload and wait":           {[]string{"upload", "--wait", dir + "/a.md"}, 0, ""},
-		"upload, a job fails":       {[]string{"upload", "--wait", dir + "/b.md"}, 1, ""},
-		"upload, the wait is over":  {[]string{"upload", "--wait=10ms", dir + "/c.md"}, 124, "the wait is over"},
-		"upload nothing":            {[]string{"upload"}, 2, "requires at least 1 arg"},
-		"upload what is not there":  {[]string{"upload", dir + "/missing"}, 1, "missing"},
-		"upload an empty directory": {[]string{"upload", t.TempDir()}, 1, "no markdown or text files"},
-		"a bad wait":                {[]string{"upload", "--wait=soon", dir}, 2, "no duration"},
-		"an unknown command":        {[]string{"uplaod"}, 2, "unknown command"},
-		"an unknown flag":           {[]string{"jobs", "--nonsense"}, 2, "unknown flag"},
-		"a bad server":              {[]string{"jobs", "--server", "nonsense"}, 2, "want a URL"},
-		"no server":                 {[]string{"jobs", "--server", "http://127.0.0.1:1"}, 1, "start one with 'gristmill dev'"},
-		"jobs":                      {[]string{"jobs"}, 0, ""},
-		"a job of no id":            {[]string{"jobs", "nonsense"}, 2, "want an id"},
-		"a job that is not there":   {[]string{"jobs", "0199c7a4-0000-7000-8000-000000000000"}, 1, "no job 0199c7a4"},
-		"search":                    {[]string{"search", "q"}, 0, "Nothing found"},
-		"search for nothing":        {[]string{"search"}, 2, "requires at least 1 arg"},
-		"reindex":                   {[]string{"reindex"}, 0, ""},
-		"reindex, a bad document":   {[]string{"reindex", "--document", "x"}, 2, "want a document's id"},
-		"migrate fails":             {[]string{"migrate"}, 1, "gristmill migrate: no database"},
-		"doctor":                    {[]string{"doctor"}, 0, ""},
-		"dev":                       {[]string{"dev"}, 0, ""},
+		"help":                        {[]string{"--help"}, 0, ""},
+		"nothing":                     {nil, 0, ""},
+		"upload":                      {[]string{"upload", dir}, 0, ""},
+		"upload and wait":             {[]string{"upload", "--wait", dir + "/a.md"}, 0, ""},
+		"upload, a job fails":         {[]string{"upload", "--wait", dir + "/b.md"}, 1, ""},
+		"upload, the wait is over":    {[]string{"upload", "--wait=10ms", dir + "/c.md"}, 124, "the wait is over"},
+		"upload nothing":              {[]string{"upload"}, 2, "requires at least 1 arg"},
+		"upload what is not there":    {[]string{"upload", dir + "/missing"}, 1, "missing"},
+		"upload an empty directory":   {[]string{"upload", t.TempDir()}, 1, "no markdown or text files"},
+		"a bad wait":                  {[]string{"upload", "--wait=soon", dir}, 2, "no duration"},
+		"an unknown command":          {[]string{"uplaod"}, 2, "unknown command"},
+		"an unknown flag":             {[]string{"jobs", "--nonsense"}, 2, "unknown flag"},
+		"a bad server":                {[]string{"jobs", "--server", "nonsense"}, 2, "want a URL"},
+		"no server":                   {[]string{"jobs", "--server", "http://127.0.0.1:1"}, 1, "start one with 'gristmill dev'"},
+		"jobs":                        {[]string{"jobs"}, 0, ""},
+		"a job of no id":              {[]string{"jobs", "nonsense"}, 2, "want an id"},
+		"a job that is not there":     {[]string{"jobs", "0199c7a4-0000-7000-8000-000000000000"}, 1, "no job 0199c7a4"},
+		"jobs, failed and in a state": {[]string{"jobs", "--failed", "--state", "queued"}, 2, "none of the others can be"},
+		"cancel nothing":              {[]string{"cancel"}, 2, "requires at least 1 arg"},
+		"cancel a job of no id":       {[]string{"cancel", "nonsense"}, 2, "want an id"},
+		"cancel what is not there":    {[]string{"cancel", "0199c7a4-0000-7000-8000-000000000000"}, 1, "0199c7a4-0000-7000-8000-000000000000: no job 0199c7a4"},
+		"retry nothing":               {[]string{"retry"}, 2, "--failed"},
+		"retry a job of no id":        {[]string{"retry", "nonsense"}, 2, "want an id"},
+		"retry a job and all":         {[]string{"retry", "--failed", "0199c7a4-0000-7000-8000-000000000000"}, 2, "--failed"},
+		"retry a job of a collection": {[]string{"retry", "--collection", "x", "0199c7a4-0000-7000-8000-000000000000"}, 2, "--collection"},
+		"retry where none failed":     {[]string{"retry", "--failed"}, 0, ""},
+		"retry, no server":            {[]string{"retry", "--failed", "--server", "http://127.0.0.1:1"}, 1, "start one with 'gristmill dev'"},
+		"search":                      {[]string{"search", "q"}, 0, "Nothing found"},
+		"search for nothing":          {[]string{"search"}, 2, "requires at least 1 arg"},
+		"reindex":                     {[]string{"reindex"}, 0, ""},
+		"reindex, a bad document":     {[]string{"reindex", "--document", "x"}, 2, "want a document's id"},
+		"migrate fails":               {[]string{"migrate"}, 1, "gristmill migrate: no database"},
+		"doctor":                      {[]string{"doctor"}, 0, ""},
+		"dev":                         {[]string{"dev"}, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -182,9 +192,67 @@ func TestJobs(t *testing.T) {
 	if err := json.Unmarshal([]byte(gristmill(t, server, "jobs", "--json").stdout), &list); err != nil || len(list.Items) != 1 {
 		t.Errorf("--json: list %+v, %v", list, err)
 	}
+	if got := gristmill(t, server, "jobs", "--failed"); !strings.Contains(got.stdout, id) {
+		t.Errorf("--failed shows no failed job:\n%s", got.stdout)
+	}
 	if got := gristmill(t, server, "jobs", "--state", "queued"); strings.Contains(got.stdout, id) {
 		t.Errorf("--state queued shows a failed job:\n%s", got.stdout)
 	}
+}
+
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	server := fakeapi.New(t)
+	server.Endless = map[string]bool{"a.md": true, "c.md": true}
+	gristmill(t, server, "upload", documents(t))
+	running, finished := jobsIn(server, document.Running), jobsIn(server, document.Succeeded)[0]
+
+	got := gristmill(t, server, "cancel", running[0], finished, running[1])
+	want := result{1, running[0] + "  cancelled  cancelled on request\n" + running[1] + "  cancelled  cancelled on request\n", finished + ": job " + finished + " has succeeded (conflict)\n"}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if again := gristmill(t, server, "cancel", "--json", running[0]); again.code != 0 || !strings.Contains(again.stdout, `"state":"cancelled"`) {
+		t.Errorf("--json: %+v, want the job as it is", again)
+	}
+}
+
+func TestRetry(t *testing.T) {
+	t.Parallel()
+	server := fakeapi.New(t)
+	server.Failing = map[string]string{"a.md": "the model is gone", "b.md": "the model is gone", "c.md": "the model is gone"}
+	server.Stale = map[string]string{"a.md": "superseded by version 2"}
+	server.Page = 1 // so that there are three
+	gristmill(t, server, "upload", "--collection", "x", documents(t))
+	failed := jobsIn(server, document.JobFailed)
+
+	if got := gristmill(t, server, "retry", "--failed", "--collection", "y"); got != (result{}) {
+		t.Errorf("another collection: %+v, want nothing done", got)
+	}
+	got := gristmill(t, server, "retry", "--failed", "--collection", "x")
+	if got.code != 1 || anyID.ReplaceAllString(got.stdout, "ID") != "ID  queued\nID  queued\n" ||
+		anyID.ReplaceAllString(got.stderr, "ID") != "ID: superseded by version 2 (conflict)\n" {
+		t.Errorf("--failed: %+v, want two retried and one reported", got)
+	}
+	if left := jobsIn(server, document.JobFailed); len(left) != 1 {
+		t.Errorf("%d jobs have failed then, want the superseded one", len(left))
+	}
+	server.Stale = nil
+	for _, id := range failed {
+		if got := gristmill(t, server, "retry", id); got.code != 0 || got.stdout != id+"  queued\n" {
+			t.Errorf("one job: %+v, want it queued", got)
+		}
+	}
+}
+
+// jobsIn returns the ids of the jobs in a state.
+func jobsIn(server *fakeapi.Server, state document.JobState) (ids []string) {
+	for _, job := range server.Jobs() {
+		if job.State == state {
+			ids = append(ids, job.ID.String())
+		}
+	}
+	return ids
 }
 
 func TestWatchAll(t *testing.T) {

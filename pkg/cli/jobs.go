@@ -17,7 +17,7 @@ import (
 )
 
 func newJobs(g *globals) *cobra.Command {
-	var watch bool
+	var watch, failed bool
 	var filter document.JobFilter
 	var limit int
 	cmd := &cobra.Command{
@@ -25,12 +25,19 @@ func newJobs(g *globals) *cobra.Command {
 		Short: "Show the newest jobs, or one",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: run(func(ctx context.Context, args []string) error {
+			ids, err := jobIDs(args)
+			if err != nil {
+				return err
+			}
+			if failed {
+				filter.State = document.JobFailed
+			}
 			c, err := g.client()
 			switch {
 			case err != nil:
 				return err
-			case len(args) == 1:
-				return g.job(ctx, c, args[0], watch)
+			case len(ids) == 1:
+				return g.job(ctx, c, ids[0], watch)
 			case watch:
 				return g.watch(ctx, c, filter)
 			default:
@@ -40,6 +47,8 @@ func newJobs(g *globals) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&watch, "watch", false, "follow until the job, or all that match, have ended")
 	cmd.Flags().StringVar((*string)(&filter.State), "state", "", "only jobs in this state: queued, running, waiting, succeeded, failed, cancelled")
+	cmd.Flags().BoolVar(&failed, "failed", false, "short for --state failed: the jobs that were given up, with the reason")
+	cmd.MarkFlagsMutuallyExclusive("state", "failed")
 	cmd.Flags().StringVar(&filter.Collection, "collection", "", "only jobs of this collection")
 	cmd.Flags().IntVar(&limit, "limit", 20, "at most so many")
 	return cmd
@@ -66,11 +75,7 @@ func (g *globals) jobs(ctx context.Context, c *client.Client, filter document.Jo
 
 // job prints one job, at once or when it has ended; it is an error for it not
 // to have succeeded then.
-func (g *globals) job(ctx context.Context, c *client.Client, arg string, watch bool) error {
-	id, err := uuid.Parse(arg)
-	if err != nil {
-		return usage("job %q: want an id as 'gristmill jobs' prints it", arg)
-	}
+func (g *globals) job(ctx context.Context, c *client.Client, id uuid.UUID, watch bool) (err error) {
 	var job document.Job
 	if watch {
 		job, err = c.Await(ctx, id, time.Second, g.showProgress)
@@ -149,7 +154,7 @@ func (g *globals) watch(ctx context.Context, c *client.Client, filter document.J
 		if ended.State != document.Succeeded {
 			failed++
 		}
-		if err := g.printEnded(ended); err != nil {
+		if err := g.printState(ended); err != nil {
 			return err
 		}
 	}
@@ -163,12 +168,13 @@ func (g *globals) watch(ctx context.Context, c *client.Client, filter document.J
 // shown meanwhile, so it may be long.
 const watchEvery = 30 * time.Second
 
-func (g *globals) printEnded(job document.Job) error {
+// printState prints a line about a job, with the reason if it was given up.
+func (g *globals) printState(job document.Job) error {
 	if g.json {
 		return g.printJSON(job)
 	}
 	reason := ""
-	if job.State != document.Succeeded {
+	if job.State.Ended() && job.State != document.Succeeded {
 		reason = "  " + oneLine(upload.JobError(job).Error())
 	}
 	_, err := fmt.Fprintf(g.Stdout, "%s  %s%s\n", job.ID, job.State, reason)

@@ -84,6 +84,17 @@ func (s *Server) Uploads(key string) []string {
 	return append([]string(nil), s.uploads[key]...)
 }
 
+// Jobs returns all jobs as they are, in the order of their upload.
+func (s *Server) Jobs() []document.Job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var jobs []document.Job
+	for _, accepted := range s.accepted {
+		jobs = append(jobs, accepted.Job)
+	}
+	return jobs
+}
+
 // Searches returns the bodies of all searches.
 func (s *Server) Searches() []json.RawMessage {
 	s.mu.Lock()
@@ -147,7 +158,7 @@ func (s *Server) newJob(doc document.Document) document.Job {
 }
 
 func (s *Server) job(w http.ResponseWriter, r *http.Request) {
-	for _, job := range s.allJobs() {
+	for _, job := range s.Jobs() {
 		if job.ID.String() != r.PathValue("id") {
 			continue
 		}
@@ -169,7 +180,7 @@ func (s *Server) jobs(w http.ResponseWriter, r *http.Request) {
 	query, list := r.URL.Query(), document.List[document.Job]{Items: []document.Job{}}
 	skip, _ := strconv.Atoi(query.Get("cursor"))
 	matches := func(name, value string) bool { return query.Get(name) == "" || query.Get(name) == value }
-	for i, job := range s.allJobs() {
+	for i, job := range s.Jobs() {
 		if i < skip || !matches("state", string(job.State)) || !matches("collection", job.Collection) {
 			continue
 		}
@@ -183,15 +194,15 @@ func (s *Server) jobs(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) cancel(w http.ResponseWriter, r *http.Request) {
-	s.steer(w, r, document.Cancelled, func(state document.JobState) bool { return !state.Ended() || state == document.Cancelled })
+	s.steer(w, r, document.Cancelled, "cancelled on request", func(state document.JobState) bool { return !state.Ended() || state == document.Cancelled })
 }
 
 func (s *Server) retry(w http.ResponseWriter, r *http.Request) {
-	s.steer(w, r, document.Queued, func(state document.JobState) bool { return state != document.Succeeded })
+	s.steer(w, r, document.Queued, "", func(state document.JobState) bool { return state != document.Succeeded })
 }
 
 // steer puts a job into a state, if that is possible from the one it is in.
-func (s *Server) steer(w http.ResponseWriter, r *http.Request, to document.JobState, possible func(from document.JobState) bool) {
+func (s *Server) steer(w http.ResponseWriter, r *http.Request, to document.JobState, reason string, possible func(from document.JobState) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.accepted {
@@ -207,21 +218,11 @@ func (s *Server) steer(w http.ResponseWriter, r *http.Request, to document.JobSt
 			problem(w, http.StatusConflict, "conflict", "job "+job.ID.String()+" has "+string(job.State))
 			return
 		}
-		job.State, job.Error = to, ""
+		job.State, job.Error = to, reason
 		write(w, http.StatusOK, *job)
 		return
 	}
 	problem(w, http.StatusNotFound, "not_found", "no job "+r.PathValue("id"))
-}
-
-func (s *Server) allJobs() []document.Job {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var jobs []document.Job
-	for _, accepted := range s.accepted {
-		jobs = append(jobs, accepted.Job)
-	}
-	return jobs
 }
 
 func (s *Server) search(w http.ResponseWriter, r *http.Request) {
@@ -242,7 +243,7 @@ func (s *Server) reindex(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusBadRequest, "bad_request", "want a JSON object")
 		return
 	}
-	write(w, http.StatusAccepted, map[string]int{"documents": len(s.allJobs())})
+	write(w, http.StatusAccepted, map[string]int{"documents": len(s.Jobs())})
 }
 
 func problem(w http.ResponseWriter, status int, code, detail string) {
