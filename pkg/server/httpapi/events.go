@@ -70,6 +70,7 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	stream := &eventStream{w: w, conn: http.NewResponseController(w), seen: seen}
+	defer stream.extend() // to what net/http writes at the end
 	if err := stream.open(); err != nil || r.Method == http.MethodHead {
 		return
 	}
@@ -122,7 +123,6 @@ func (e *eventStream) open() error {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-cache")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
-	h.Set("Connection", "close")     // the deadline of the last write stays on the connection
 	e.w.WriteHeader(http.StatusOK)
 	return e.write("")
 }
@@ -151,10 +151,14 @@ func (e *eventStream) askBack() {
 
 // write writes through to the client.
 func (e *eventStream) write(format string, args ...any) error {
+	e.extend()
 	e.wrote = time.Now()
-	_ = e.conn.SetWriteDeadline(e.wrote.Add(eventTimeout)) // only tests have a response without one
 	if _, err := fmt.Fprintf(e.w, format, args...); err != nil {
 		return err
 	}
 	return e.conn.Flush()
 }
+
+// extend gives the client time to read what is written next. Only tests have a
+// response without a deadline.
+func (e *eventStream) extend() { _ = e.conn.SetWriteDeadline(time.Now().Add(eventTimeout)) }

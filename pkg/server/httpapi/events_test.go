@@ -320,6 +320,7 @@ func TestEventsEndWhenTheJobIsGone(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *follower) {
 		f.follow("GET", "")
 		f.event(document.Queued)
+		<-time.After(eventTimeout + 1500*time.Millisecond) // silence is not what ends it
 		f.fake.mu.Lock()
 		delete(f.fake.jobs, f.id)
 		f.fake.mu.Unlock()

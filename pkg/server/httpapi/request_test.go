@@ -159,6 +159,7 @@ func TestMalformedJSON(t *testing.T) {
 		"a list":               {"/v1/search", `[]`, "expected object", "body"},
 		"nothing":              {"/v1/search", ``, "required", ""},
 		"a NUL":                {"/v1/search", `{"query":"a\u0000b"}`, "NUL", "body"},
+		"not UTF-8":            {"/v1/search", "{\"query\":\"a\xffb\"}", "UTF-8", "body"},
 		"a NUL in metadata":    {"/v1/search", `{"query":"q","filter":{"metadata":{"a":["\u0000"]}}}`, "NUL", "body"},
 		"metadata no object":   {"/v1/search", `{"query":"q","filter":{"metadata":[]}}`, "expected object", "body.filter.metadata"},
 		"not a UUID":           {"/v1/reindexes", `{"document_id":"x"}`, "uuid", "body.document_id"},

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -30,9 +31,13 @@ func encodeJSON(w io.Writer, v any) error {
 	return nil
 }
 
-// decodeJSON is json.Unmarshal with errors that say where. It refuses NUL
-// characters, which JSON can spell and databases cannot store.
+// decodeJSON is json.Unmarshal with errors that say where. It refuses bytes
+// that are not UTF-8, which json.Unmarshal would replace, and NUL characters,
+// which JSON can spell and databases cannot store.
 func decodeJSON(data []byte, v any) error {
+	if !utf8.Valid(data) {
+		return errNotUTF8
+	}
 	err := json.Unmarshal(data, v)
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return fmt.Errorf("unreadable JSON at byte %d: %w", syntax.Offset, err)
