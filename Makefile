@@ -1,6 +1,6 @@
 # `make` prints what there is. The work is in scripts/, so that it also runs without make.
 .DEFAULT_GOAL := help
-.PHONY: help check build fuzz bench up down
+.PHONY: help check build fault fuzz bench up down
 
 help: ## print the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -10,6 +10,9 @@ check: ## everything a change must pass: format, vet, scripts, and all tests on 
 
 build: ## static programs into bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
+
+fault: ## the whole fault suite, on servers of its own; ARGS='-seed 7 -run Kills -v' goes to the tests
+	@go test -race -timeout 20m ./test/fault $(ARGS)
 
 fuzz: ## each fuzz target for FUZZTIME=30s
 	@scripts/fuzz

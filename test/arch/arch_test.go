@@ -72,6 +72,8 @@ var owners = map[string][]string{
 	"github.com/prometheus/client_golang/": {"pkg/telemetry"},
 	"github.com/tiktoken-go/tokenizer":     {"pkg/chunk"},
 	"github.com/yuin/goldmark":             {},
+	"github.com/Shopify/toxiproxy/":        {"test/"},
+	"github.com/rs/zerolog":                {"test/"},
 	"github.com/google/go-cmp/":            {"pkg/backend/storetest", "pkg/backend/blob/blobtest", "test/"},
 	"github.com/failsafe-go/failsafe-go":   {"pkg/backend/", "pkg/client"},
 }

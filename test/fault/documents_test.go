@@ -1,0 +1,74 @@
+package fault_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+)
+
+// file is a document to be uploaded.
+type file struct{ key, text string }
+
+// newFiles returns so many documents of different lengths: most have a few
+// passages, one in eight has dozens.
+func newFiles(r *rand.Rand, n int) []file {
+	files := make([]file, n)
+	for i := range files {
+		sections := 1 + r.IntN(6)
+		if i%8 == 0 {
+			sections = 30 + r.IntN(20)
+		}
+		files[i] = newFile(r, fmt.Sprintf("file-%03d.md", i), sections)
+	}
+	return files
+}
+
+// newFile returns a document with so many sections: about as many passages. No
+// two documents have a passage in common, since a passage is embedded with its
+// headings, and these name the document.
+func newFile(r *rand.Rand, key string, sections int) file {
+	var b strings.Builder
+	fmt.Fprintf(&b, "---\ntags: [grain, %s]\n---\n\n# %s %08x\n", words[r.IntN(len(words))], key, r.Uint32())
+	for section := range sections {
+		fmt.Fprintf(&b, "\n## %s %d\n", words[r.IntN(len(words))], section)
+		for range 2 + r.IntN(4) {
+			b.WriteString("\n")
+			writeBlock(&b, r)
+		}
+	}
+	return file{key, b.String()}
+}
+
+// writeBlock writes a paragraph, or now and then a list, some code or a table.
+func writeBlock(b *strings.Builder, r *rand.Rand) {
+	switch r.IntN(10) {
+	case 0:
+		for range 3 {
+			b.WriteString("- " + sentence(r) + "\n")
+		}
+	case 1:
+		b.WriteString("```\n" + sentence(r) + "\n\n" + sentence(r) + "\n```\n")
+	case 2:
+		b.WriteString("| grain | use |\n| --- | --- |\n")
+		for range 3 {
+			fmt.Fprintf(b, "| %s | %s |\n", words[r.IntN(len(words))], words[r.IntN(len(words))])
+		}
+	default:
+		for range 2 + r.IntN(4) {
+			b.WriteString(sentence(r) + " ")
+		}
+		b.WriteString("\n")
+	}
+}
+
+func sentence(r *rand.Rand) string {
+	chosen := make([]string, 6+r.IntN(10))
+	for i := range chosen {
+		chosen[i] = words[r.IntN(len(words))]
+	}
+	return strings.Join(chosen, " ") + "."
+}
+
+var words = strings.Fields(`grain rye wheat oats barley millet husk bran flour meal mill stone wheel water wind sluice weir race
+	sack cart scale hopper sieve dust crust loaf oven hearth peel dough salt yeast crumb Mühle Roggen farine blé мука 小麦 製粉 穀物
+	turns grinds falls rises feeds waits carries holds breaks settles slowly evenly finely twice again never`)

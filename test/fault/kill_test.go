@@ -1,0 +1,47 @@
+package fault_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/test/await"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/test/program"
+)
+
+// Programs are killed at random moments while documents come in. Nothing is
+// lost, and little is paid for twice.
+func TestKills(t *testing.T) {
+	t.Parallel()
+	kills := short(6, 20)
+	m := newMill(t, fakeprovider.Options{Latency: 20 * time.Millisecond, TextsPerSecond: 300})
+	running := map[string]*program.Program{}
+	for _, name := range programs {
+		running[name] = m.start(name)
+	}
+	files := newFiles(m.random, short(60, 200))
+	var uploads sync.WaitGroup
+	uploads.Go(func() { m.uploadAll(files) })
+
+	victims := make([]string, kills)
+	for i := range victims {
+		victims[i] = programs[i%len(programs)]
+	}
+	m.random.Shuffle(kills, func(i, j int) { victims[i], victims[j] = victims[j], victims[i] })
+
+	// The moments are told by how far the work is, then by a part of the time
+	// that a batch takes.
+	const perFile = 8 // passages, about
+	for kill := range kills {
+		progress := (kill + m.random.IntN(2)) * len(files) * perFile / kills
+		await.Within(t, 3*time.Minute, "there is work to be killed at", func() bool { return m.provider.Counts().Texts >= progress })
+		<-time.After(time.Duration(m.random.IntN(100)) * time.Millisecond)
+		victim := victims[kill]
+		t.Logf("kill %d: %s after %d passages", kill+1, victim, m.provider.Counts().Texts)
+		running[victim].Kill()
+		running[victim] = m.start(victim)
+	}
+	uploads.Wait()
+	m.audit(5*time.Minute, kills*batch)
+}

@@ -1,0 +1,182 @@
+package fault_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed-7a112592/gristmill/pkg/client"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/audit"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/test/program"
+)
+
+const (
+	dimensions = 64
+	batch      = 64 // passages in a request to the provider, at the most
+)
+
+// mill is an installation whose every connection can be broken, and the books
+// of what was uploaded to it.
+type mill struct {
+	t        *testing.T
+	random   *rand.Rand
+	direct   *program.Site // as the audit sees it
+	site     *program.Site // as the programs do: through the proxies
+	postgres *proxy
+	redis    *proxy
+	minio    *proxy
+	provider *fakeprovider.Provider
+	books    audit.Books
+
+	mu       sync.Mutex
+	programs []*program.Program
+	api      *program.Program
+}
+
+// newMill sets up an installation on the servers of this package, with a
+// provider and no programs yet. More is their environment.
+func newMill(t *testing.T, provider fakeprovider.Options, more ...string) *mill {
+	t.Helper()
+	needServers(t)
+	provider.Dimensions, provider.RecordTexts = dimensions, true
+	m := &mill{t: t, random: random(t), provider: fakeprovider.Start(t, provider)}
+	m.direct = program.NewSite(t, slices.Concat([]string{
+		"GRISTMILL_OPENAI_BASE_URL=" + m.provider.URL(),
+		"GRISTMILL_EMBEDDING_MODEL=fake",
+		"GRISTMILL_EMBEDDING_DIMENSIONS=64",
+		"GRISTMILL_SUMMARY_MODEL=fake",
+	}, more)...)
+	site := *m.direct
+	m.site = &site
+	m.postgres = m.interpose("postgres", &m.site.Database)
+	m.redis = m.interpose("redis", &m.site.Redis)
+	m.minio = m.interpose("minio", &m.site.S3.Endpoint)
+	t.Cleanup(func() {
+		if t.Failed() {
+			m.dumpLogs()
+		}
+	})
+	return m
+}
+
+// interpose puts a proxy before the server of a URL.
+func (m *mill) interpose(name string, address *string) *proxy {
+	m.t.Helper()
+	u, err := url.Parse(*address)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	p := newProxy(m.t, name, u.Host)
+	u.Host = p.addr()
+	*address = u.String()
+	return p
+}
+
+// start starts a program.
+func (m *mill) start(name string) *program.Program {
+	m.t.Helper()
+	p := m.site.Start(name)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.programs = append(m.programs, p)
+	if name == "api" {
+		m.api = p
+	}
+	return p
+}
+
+// startAll starts all programs.
+func (m *mill) startAll() {
+	m.t.Helper()
+	for _, name := range programs {
+		m.start(name)
+	}
+}
+
+var programs = []string{"api", "worker-knowledge", "worker-summary"}
+
+// client returns a client of the API that was started last.
+func (m *mill) client() *client.Client {
+	m.t.Helper()
+	m.mu.Lock()
+	api := m.api
+	m.mu.Unlock()
+	return api.Client(program.Key)
+}
+
+// uploadAll uploads files, several at a time, each again and again until it is
+// accepted.
+func (m *mill) uploadAll(files []file) {
+	m.t.Helper()
+	var group errgroup.Group
+	group.SetLimit(4)
+	for _, f := range files {
+		group.Go(func() error { return m.upload(f) })
+	}
+	if err := group.Wait(); err != nil {
+		m.t.Error(err)
+	}
+}
+
+// upload uploads a file until it is accepted. What is not accepted is asked
+// for again when the API says, or at once when it has gone.
+func (m *mill) upload(f file) error {
+	ctx, cancel := context.WithTimeout(m.t.Context(), 2*time.Minute)
+	defer cancel()
+	for {
+		_, err := m.books.Upload(ctx, m.client(), f.key, f.text)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		pause := 100 * time.Millisecond
+		if p, ok := errors.AsType[*client.Problem](err); ok {
+			if p.Status < 500 && p.RetryAfter == 0 {
+				return err
+			}
+			pause = max(pause, p.RetryAfter)
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// audit waits until all is done, and holds the installation to its promises.
+// Every job must have succeeded.
+func (m *mill) audit(limit time.Duration, allowance int) {
+	m.t.Helper()
+	c := m.client()
+	audit.Audit{Site: m.direct, Client: c, Books: &m.books, Provider: m.provider, Allowance: allowance}.Run(m.t, limit)
+	for _, job := range audit.Jobs(m.t, c) {
+		if job.State != document.Succeeded {
+			m.t.Errorf("job %s is %s: %s%s", job.ID, job.State, job.Tasks.Knowledge.Error, job.Tasks.Summary.Error)
+		}
+	}
+}
+
+// dumpLogs shows what the programs complained of.
+func (m *mill) dumpLogs() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.programs {
+		var complaints []string
+		for line := range strings.Lines(p.Output()) {
+			if !strings.Contains(line, `"level":"INFO"`) && !strings.Contains(line, `"level":"DEBUG"`) {
+				complaints = append(complaints, line)
+			}
+		}
+		m.t.Logf("%s (%d) complained %d times; at last:\n%s", p.Name, p.PID(), len(complaints),
+			strings.Join(complaints[max(0, len(complaints)-20):], ""))
+	}
+}
