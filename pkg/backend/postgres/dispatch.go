@@ -30,18 +30,16 @@ func (s *Store) Dispatch(ctx context.Context, kind document.TaskKind, window int
 				FROM (SELECT FROM tasks
 				      WHERE state IN ('queued', 'running', 'waiting') AND dispatched_at IS NOT NULL AND kind = $1
 				      LIMIT $2) AS under_way
-			), oldest AS MATERIALIZED (
-				SELECT job, kind
-				FROM tasks
-				WHERE state = 'queued' AND dispatched_at IS NULL AND kind = $1
-				ORDER BY job
-				LIMIT (SELECT tasks FROM room)
-				FOR UPDATE SKIP LOCKED
 			), dispatched AS (
-				UPDATE tasks t SET dispatched_at = clock_timestamp()
-				FROM oldest o
-				WHERE t.job = o.job AND t.kind = o.kind
-				RETURNING t.job, t.document, t.version, t.kind, t.round
+				UPDATE tasks SET dispatched_at = clock_timestamp()
+				WHERE kind = $1 AND job = ANY (ARRAY(
+					SELECT job
+					FROM tasks
+					WHERE state = 'queued' AND dispatched_at IS NULL AND kind = $1
+					ORDER BY job
+					LIMIT (SELECT tasks FROM room)
+					FOR UPDATE SKIP LOCKED))
+				RETURNING job, document, version, kind, round
 			)
 			SELECT document, version, kind, round FROM dispatched ORDER BY job`, kind, max(window, 0)).
 			Query(func(rows pgx.Rows) (err error) {

@@ -1,0 +1,67 @@
+package postgres_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+// queueDocuments has so many documents of the default tenant wait, each with
+// both its tasks.
+const queueDocuments = `
+	WITH collection AS (
+		SELECT id, live_space FROM collections WHERE tenant = 'default'
+	), d AS (
+		INSERT INTO documents (tenant, id, collection, key, state, newest_version)
+		SELECT 'default', gen_random_uuid(), c.id, n::text, 'pending', 1
+		FROM collection c, generate_series(1, $1) n
+		RETURNING id
+	), v AS (
+		INSERT INTO versions (tenant, document, version, space, title, metadata, object, size, sha256, media_type)
+		SELECT 'default', d.id, 1, c.live_space, '', '{}', '', 0, '', ''
+		FROM collection c, d
+		RETURNING document
+	), j AS (
+		INSERT INTO jobs (tenant, id, document, version)
+		SELECT 'default', gen_random_uuid(), document, 1 FROM v
+		RETURNING id, document
+	)
+	INSERT INTO tasks (tenant, job, kind, document, version)
+	SELECT 'default', j.id, kind, j.document, 1
+	FROM j, unnest(ARRAY['knowledge', 'summary']) kind`
+
+// BenchmarkDispatch dispatches the one task that another's end made room for,
+// while 10,000 others wait for theirs.
+func BenchmarkDispatch(b *testing.B) {
+	const waiting, window = 10_000, 24
+	d := newDatabase(b)
+	d.migrate(b)
+	store := d.open(b)
+	ctx := tenant.With(b.Context(), tenant.Default)
+	if _, err := store.EnsureCollection(ctx, "bench", document.Model{Name: "bench", Dimensions: 3}, document.Chunking{Tokens: 400}); err != nil {
+		b.Fatal(err)
+	}
+	execute(b, d.owner, queueDocuments, waiting)
+	dispatched, err := store.Dispatch(ctx, document.Knowledge, window)
+	if err != nil || len(dispatched) != window {
+		b.Fatalf("dispatched %d, %v", len(dispatched), err)
+	}
+	for i := 0; b.Loop(); i++ {
+		b.StopTimer()
+		work, err := store.Claim(ctx, dispatched[i].TaskRef, time.Hour)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := store.Settle(ctx, work, document.Outcome{Verdict: document.VerdictFail}); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		next, err := store.Dispatch(ctx, document.Knowledge, window)
+		if err != nil || len(next) != 1 {
+			b.Fatalf("dispatched %d, %v", len(next), err)
+		}
+		dispatched = append(dispatched, next...)
+	}
+}
