@@ -30,6 +30,7 @@ func API(ctx context.Context, config Config, b *Backends) http.Handler {
 			Queue:    b.Queue,
 			Log:      b.Log,
 			MaxBytes: config.MaxUploadBytes,
+			Limits:   document.Backlog{Jobs: config.MaxQueuedJobs, Bytes: config.MaxQueuedBytes},
 			Model:    config.model(),
 			Chunking: config.chunking(),
 		},

@@ -50,6 +50,8 @@ type Config struct {
 	ChunkTokens    int   `env:"CHUNK_TOKENS" envDefault:"400" doc:"most tokens (cl100k_base) of a passage, in collections made from now on"`
 	ChunkOverlap   int   `env:"CHUNK_OVERLAP" envDefault:"0" doc:"tokens that a passage repeats of the one before it, in collections made from now on"`
 	MaxUploadBytes int64 `env:"MAX_UPLOAD_BYTES" envDefault:"1073741824" doc:"largest document that is taken, in bytes"`
+	MaxQueuedJobs  int64 `env:"MAX_QUEUED_JOBS" envDefault:"100000" doc:"most jobs of one tenant that have not ended; uploads past it are answered 429"`
+	MaxQueuedBytes int64 `env:"MAX_QUEUED_BYTES" envDefault:"68719476736" doc:"most bytes of the originals of these jobs; uploads past it are answered 429"`
 
 	WorkerConcurrency int           `env:"WORKER_CONCURRENCY" envDefault:"16" doc:"documents that a worker processes at a time"`
 	ShutdownTimeout   time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"25s" doc:"how long a stopping process waits for what is under way"`
@@ -180,9 +182,14 @@ func (c *Config) check() []error {
 	within("CHUNK_TOKENS", c.ChunkTokens, 16, 8192)
 	within("CHUNK_OVERLAP", c.ChunkOverlap, 0, c.ChunkTokens/2)
 	within("WORKER_CONCURRENCY", c.WorkerConcurrency, 1, 256)
-	if c.MaxUploadBytes < 1 {
-		problems = append(problems, fmt.Errorf("%sMAX_UPLOAD_BYTES is %d; want at least 1", prefix, c.MaxUploadBytes))
+	positive := func(name string, value int64) {
+		if value < 1 {
+			problems = append(problems, fmt.Errorf("%s%s is %d; want at least 1", prefix, name, value))
+		}
 	}
+	positive("MAX_UPLOAD_BYTES", c.MaxUploadBytes)
+	positive("MAX_QUEUED_JOBS", c.MaxQueuedJobs)
+	positive("MAX_QUEUED_BYTES", c.MaxQueuedBytes)
 	if c.EmbeddingModel != "local" && !c.hasProvider() {
 		problems = append(problems, fmt.Errorf("%[1]sEMBEDDING_MODEL is %[2]s, which needs a provider: set %[1]sOPENAI_BASE_URL, %[1]sOPENAI_API_KEY or both", prefix, c.EmbeddingModel))
 	}

@@ -38,6 +38,6 @@ func work(ctx context.Context, config Config, b *Backends, kind document.TaskKin
 // may run it; one at a time sweeps. Restarted says that nothing that was under
 // way before can still be.
 func Sweep(ctx context.Context, b *Backends, restarted bool) {
-	sweeper := &sweep.Sweeper{Store: b.Store, Objects: b.Objects, Queue: b.Queue, Log: b.Log}
+	sweeper := &sweep.Sweeper{Store: b.Store, Objects: b.Objects, Queue: b.Queue, Log: b.Log, Grace: sweep.DefaultGrace}
 	sweeper.Run(ctx, restarted)
 }

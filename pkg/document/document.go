@@ -80,15 +80,29 @@ type Upload struct {
 	Object     string
 	Size       int64
 	SHA256     string
+
+	// IdempotencyKey, where there is one, has the answer to this upload be the
+	// answer to all others under the same key. Their Fingerprint, of what the
+	// client asked for and sent, must be the same.
+	IdempotencyKey string
+	Fingerprint    string
 }
 
 // Accepted is the store's answer to an upload. Unchanged says that the newest
 // version already had this content and these settings: nothing was written,
-// and Job is the one that made it.
+// and Job is the one that made it. Replayed says that this is the answer to an
+// earlier upload under the same idempotency key, as it was then.
 type Accepted struct {
 	Document  Document `json:"document"`
 	Job       Job      `json:"job"`
 	Unchanged bool     `json:"unchanged,omitempty"`
+	Replayed  bool     `json:"-"`
+}
+
+// Backlog is how much of a tenant's work has not ended.
+type Backlog struct {
+	Jobs  int64
+	Bytes int64 // of the jobs' originals
 }
 
 // DocumentFilter narrows a list of documents; zero fields do not narrow.

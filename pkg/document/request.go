@@ -10,6 +10,10 @@ type UploadRequest struct {
 	Title      string
 	MediaType  string          // as declared by the client; may be empty
 	Metadata   json.RawMessage // may be empty
+
+	// IdempotencyKey has the upload be answered as the first one under the same
+	// key was; empty for none.
+	IdempotencyKey string
 }
 
 // SearchRequest is a search as the client asked for it. Nothing in it has

@@ -10,44 +10,62 @@ import (
 )
 
 // Accept writes the document's next version and its job, or returns the job
-// of the newest version when that is the same.
+// of the newest version when that is the same, or the answer that an earlier
+// upload got under the same idempotency key.
 func (s *Store) Accept(ctx context.Context, upload document.Upload) (accepted document.Accepted, err error) {
 	defer describe(&err, "accept %q into collection %q", upload.Key, upload.Collection.Name)
 	upload.Metadata, err = document.CanonicalMetadata(upload.Metadata)
 	if err != nil {
 		return document.Accepted{}, err
 	}
-	err = s.inTenant(ctx, func(tx pgx.Tx) error {
-		newest, err := lockNewest(ctx, tx, upload)
-		if err != nil {
+	err = s.inTenant(ctx, func(tx pgx.Tx) (err error) {
+		if upload.IdempotencyKey == "" {
+			accepted, err = accept(ctx, tx, upload)
 			return err
 		}
-		accepted.Unchanged = newest.same
-		var batch pgx.Batch
-		if !newest.same {
-			newest.version++
-			if err := queueVersion(&batch, newest, upload); err != nil {
-				return err
-			}
+		// Its lock comes before those of documents, so that nobody waits in a
+		// circle.
+		if accepted, err = lockAnswer(ctx, tx, upload); err != nil || accepted.Replayed {
+			return err
 		}
-		// Of the version that was accepted, which need not be the live one.
-		batch.Queue(selectDocuments+`
-			JOIN versions v ON v.document = d.id AND v.version = d.newest_version
-			WHERE d.id = $1`, newest.document).QueryRow(func(row pgx.Row) (err error) {
-			accepted.Document, err = scanDocument(row)
+		if accepted, err = accept(ctx, tx, upload); err != nil {
 			return err
-		})
-		batch.Queue(selectJobs+`
-			WHERE j.document = $1 AND j.version = $2`, newest.document, newest.version).QueryRow(func(row pgx.Row) (err error) {
-			accepted.Job, err = scanJob(row)
-			return err
-		})
-		return tx.SendBatch(ctx, &batch).Close()
+		}
+		return keepAnswer(ctx, tx, upload, accepted)
 	})
 	if err != nil {
 		return document.Accepted{}, err
 	}
 	return accepted, nil
+}
+
+func accept(ctx context.Context, tx pgx.Tx, upload document.Upload) (accepted document.Accepted, err error) {
+	newest, err := lockNewest(ctx, tx, upload)
+	if err != nil {
+		return document.Accepted{}, err
+	}
+	accepted.Unchanged = newest.same
+	var batch pgx.Batch
+	if !newest.same {
+		newest.version++
+		queueTakeNote(&batch, upload.Object)
+		if err := queueVersion(&batch, newest, upload); err != nil {
+			return document.Accepted{}, err
+		}
+	}
+	// Of the version that was accepted, which need not be the live one.
+	batch.Queue(selectDocuments+`
+		JOIN versions v ON v.document = d.id AND v.version = d.newest_version
+		WHERE d.id = $1`, newest.document).QueryRow(func(row pgx.Row) (err error) {
+		accepted.Document, err = scanDocument(row)
+		return err
+	})
+	batch.Queue(selectJobs+`
+		WHERE j.document = $1 AND j.version = $2`, newest.document, newest.version).QueryRow(func(row pgx.Row) (err error) {
+		accepted.Job, err = scanJob(row)
+		return err
+	})
+	return accepted, tx.SendBatch(ctx, &batch).Close()
 }
 
 // newest is the newest version of a document, 0 if it has none yet, and
@@ -120,7 +138,9 @@ func queueJob(batch *pgx.Batch, id uuid.UUID, version int) (uuid.UUID, error) {
 	if err != nil {
 		return uuid.Nil, err
 	}
-	batch.Queue(`INSERT INTO jobs (id, document, version) VALUES ($1, $2, $3)`, job, id, version)
+	batch.Queue(`
+		INSERT INTO jobs (id, document, version, size)
+		SELECT $1, document, version, size FROM versions WHERE document = $2 AND version = $3`, job, id, version)
 	for _, kind := range document.TaskKinds {
 		batch.Queue(`
 			INSERT INTO tasks (job, kind, document, version) VALUES ($1, $2, $3, $4)`, job, kind, id, version)

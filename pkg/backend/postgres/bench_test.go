@@ -86,7 +86,7 @@ func benchWork(b *testing.B) (*postgres.Store, document.Work) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	accepted, err := store.Accept(ctx, document.Upload{Collection: c, Key: "bench", Object: "bench"})
+	accepted, err := upload(ctx, store, document.Upload{Collection: c, Key: "bench"})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -8,10 +8,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
 	"github.com/seed-7a112592/gristmill/pkg/backend/storetest"
+	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/test/services"
 )
 
@@ -75,6 +77,15 @@ func openStore(t testing.TB) *postgres.Store {
 	d := newDatabase(t)
 	d.migrate(t)
 	return d.open(t)
+}
+
+// upload has the store accept an upload under an object name of its own.
+func upload(ctx context.Context, s *postgres.Store, u document.Upload) (document.Accepted, error) {
+	u.Object = uuid.NewString()
+	if err := s.BeginUpload(ctx, u.Object); err != nil {
+		return document.Accepted{}, err
+	}
+	return s.Accept(ctx, u)
 }
 
 // execute runs a statement on a connection of its own.

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -10,10 +11,10 @@ import (
 
 // DropOrphans removes passages that stand nowhere, space by space.
 //
-// Those stored since an unended knowledge task of the space was accepted are
-// spared: a crashed attempt may have paid for them, and the next one places
-// them.
-func (s *Store) DropOrphans(ctx context.Context, limit int) (dropped int, err error) {
+// Those stored less than quiet ago are spared, and those stored since an
+// unended knowledge task of the space was accepted: an attempt that failed may
+// have paid for them, and the next one places them.
+func (s *Store) DropOrphans(ctx context.Context, quiet time.Duration, limit int) (dropped int, err error) {
 	defer describe(&err, "drop orphaned passages")
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		spaces, err := collect(ctx, tx, pgx.RowTo[int64], `SELECT id FROM spaces ORDER BY id`)
@@ -21,7 +22,7 @@ func (s *Store) DropOrphans(ctx context.Context, limit int) (dropped int, err er
 			return err
 		}
 		for _, space := range spaces {
-			n, err := dropOrphans(ctx, tx, space, limit-dropped)
+			n, err := dropOrphans(ctx, tx, space, quiet, limit-dropped)
 			if err != nil {
 				return err
 			}
@@ -40,11 +41,12 @@ func (s *Store) DropOrphans(ctx context.Context, limit int) (dropped int, err er
 // could not see it, and before the lock was had. The second sees it. Writes
 // that come later wait for the lock and then miss the passage. What a Write
 // holds at the moment is passed over.
-func dropOrphans(ctx context.Context, tx pgx.Tx, space int64, limit int) (int, error) {
+func dropOrphans(ctx context.Context, tx pgx.Tx, space int64, quiet time.Duration, limit int) (int, error) {
 	hashes, err := collect(ctx, tx, scanHash, `
 		SELECT hash
 		FROM passages p
 		WHERE space = $1
+		  AND created_at <= clock_timestamp() - $4::interval
 		  AND NOT EXISTS (SELECT FROM manifest m WHERE m.space = $1 AND m.hash = p.hash)
 		  AND created_at < (SELECT coalesce(min(j.created_at), 'infinity')
 		                    FROM tasks t
@@ -52,7 +54,7 @@ func dropOrphans(ctx context.Context, tx pgx.Tx, space int64, limit int) (int, e
 		                    JOIN versions v ON v.document = t.document AND v.version = t.version
 		                    WHERE t.kind = $2 AND t.state IN ('queued', 'running', 'waiting') AND v.space = $1)
 		LIMIT $3
-		FOR UPDATE OF p SKIP LOCKED`, space, document.Knowledge, limit)
+		FOR UPDATE OF p SKIP LOCKED`, space, document.Knowledge, limit, quiet)
 	if err != nil || len(hashes) == 0 {
 		return 0, err
 	}

@@ -35,8 +35,8 @@ func newRace(t *testing.T) (race, context.Context) {
 	if r.collection, err = r.EnsureCollection(ctx, "c", document.Model{Name: "m", Dimensions: 2}, document.Chunking{Tokens: 10}); err != nil {
 		t.Fatal(err)
 	}
-	r.upload = document.Upload{Collection: r.collection, Key: "k", Object: "o"}
-	if r.accepted, err = r.Accept(ctx, r.upload); err != nil {
+	r.upload = document.Upload{Collection: r.collection, Key: "k"}
+	if r.accepted, err = upload(ctx, r.Store, r.upload); err != nil {
 		t.Fatal(err)
 	}
 	r.work = r.claim(t, ctx, r.accepted.Job, document.Knowledge)
@@ -140,7 +140,7 @@ func TestAcceptWhileTheDocumentIsDeleted(t *testing.T) {
 	r, ctx := newRace(t)
 	var got document.Accepted
 	if err := r.meanwhile(t, ctx, func() (err error) {
-		got, err = r.Accept(ctx, r.upload)
+		got, err = upload(ctx, r.Store, r.upload)
 		return err
 	}, `UPDATE documents SET deleted_at = now(), state = 'deleting'`); err != nil {
 		t.Fatal(err)
@@ -168,7 +168,7 @@ func TestRequeueWhileANewVersionArrives(t *testing.T) {
 		return err
 	}, `UPDATE documents SET newest_version = 2`,
 		`INSERT INTO versions SELECT tenant, document, 2, space, title, metadata, object, size, sha256, media_type FROM versions`,
-		`INSERT INTO jobs (id, document, version) SELECT gen_random_uuid(), document, 2 FROM jobs`,
+		`INSERT INTO jobs (id, document, version, size) SELECT gen_random_uuid(), document, 2, size FROM jobs`,
 		`INSERT INTO tasks (job, kind, document, version)
 		 SELECT j.id, kind, j.document, 2 FROM jobs j, unnest('{knowledge,summary}'::text[]) AS kind WHERE j.version = 2`); err != nil {
 		t.Fatal(err)
@@ -190,7 +190,7 @@ func TestDropOrphansWhileAPassageIsReused(t *testing.T) {
 	if err := r.DeleteDocument(ctx, r.accepted.Document.ID); err != nil {
 		t.Fatal(err)
 	}
-	next, err := r.Accept(ctx, r.upload)
+	next, err := upload(ctx, r.Store, r.upload)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func TestDropOrphansWhileAPassageIsReused(t *testing.T) {
 	dropped := -1
 	go func() {
 		var err error
-		dropped, err = r.DropOrphans(ctx, 10)
+		dropped, err = r.DropOrphans(ctx, 0, 10)
 		done <- err
 	}()
 	if err, ended := r.waitUntilBlocked(t, done); ended {

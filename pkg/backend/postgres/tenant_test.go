@@ -73,7 +73,7 @@ func fill(t *testing.T, s *postgres.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	accepted, err := s.Accept(ctx, document.Upload{Collection: c, Key: "k", Object: "o"})
+	accepted, err := upload(ctx, s, document.Upload{Collection: c, Key: "k", IdempotencyKey: "once"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,13 +88,14 @@ func fill(t *testing.T, s *postgres.Store) {
 	if _, err := s.AddWebhook(ctx, webhook); err != nil {
 		t.Fatal(err)
 	}
-	told, err := s.Accept(ctx, document.Upload{Collection: c, Key: "its webhook is told of its end", Object: "o"})
+	told, err := upload(ctx, s, document.Upload{Collection: c, Key: "its webhook is told of its end"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	hash := document.HashText("text")
 	if err := errors.Join(
 		s.DeleteDocument(ctx, told.Document.ID),
+		s.BeginUpload(ctx, "to come"),
 		s.Write(ctx, work[document.Knowledge], document.Batch{
 			New:    []document.Embedded{{Hash: hash, Content: "text", Vector: []float32{1, 0}}},
 			Places: []document.Place{{Hash: hash, End: 4}},

@@ -48,7 +48,7 @@ func TestWritersAndReadersAtOnce(t *testing.T) {
 
 // publishVersion takes a version of a document from upload to live.
 func publishVersion(ctx context.Context, s *Store, c document.Collection, key string, version, passages int) error {
-	accepted, err := s.Accept(ctx, document.Upload{Collection: c, Key: key, SHA256: fmt.Sprint(version)})
+	accepted, err := acceptUpload(ctx, s, document.Upload{Collection: c, Key: key, SHA256: fmt.Sprint(version)})
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func BenchmarkNearest(b *testing.B) {
 		b.Fatal(err)
 	}
 	for d := range documents {
-		accepted, err := s.Accept(ctx, document.Upload{Collection: c, Key: fmt.Sprint(d)})
+		accepted, err := acceptUpload(ctx, s, document.Upload{Collection: c, Key: fmt.Sprint(d)})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -33,7 +33,7 @@ func TestFullDiskIsUnavailable(t *testing.T) {
 	if _, err := s.writer.ExecContext(ctx, `PRAGMA max_page_count = 1`); err != nil { // no more than there are
 		t.Fatal(err)
 	}
-	_, err = s.Accept(ctx, document.Upload{Collection: c, Key: strings.Repeat("k", 1<<20)})
+	_, err = acceptUpload(ctx, s, document.Upload{Collection: c, Key: strings.Repeat("k", 1<<20)})
 	wantUnavailable(t, err, "is full")
 
 	if _, err := s.writer.ExecContext(ctx, `PRAGMA max_page_count = 1000000`); err != nil {
@@ -43,7 +43,7 @@ func TestFullDiskIsUnavailable(t *testing.T) {
 	if err != nil || len(list.Items) > 0 {
 		t.Errorf("after the failure: got %d documents, %v, want none", len(list.Items), err)
 	}
-	if _, err := s.Accept(ctx, document.Upload{Collection: c, Key: "k"}); err != nil {
+	if _, err := acceptUpload(ctx, s, document.Upload{Collection: c, Key: "k"}); err != nil {
 		t.Errorf("once there is room: %v", err)
 	}
 }

@@ -48,10 +48,10 @@ func TestForgottenDocumentsLeaveNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if dropped, err := s.DropOrphans(ctx, 100); err != nil || dropped != 6 {
+	if dropped, err := s.DropOrphans(ctx, 0, 100); err != nil || dropped != 6 {
 		t.Errorf("got %d orphans, %v, want 6", dropped, err)
 	}
-	for _, table := range []string{"documents", "versions", "manifest", "passages", "jobs", "tasks", "summaries"} {
+	for _, table := range []string{"documents", "versions", "manifest", "passages", "jobs", "tasks", "summaries", "uploads"} {
 		var rows int
 		if err := s.writer.QueryRowContext(ctx, `SELECT count(*) FROM `+table).Scan(&rows); err != nil || rows != 0 {
 			t.Errorf("%s: got %d rows, %v, want none", table, rows, err)

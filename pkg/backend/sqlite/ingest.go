@@ -69,35 +69,56 @@ func addCollection(ctx context.Context, tx transaction, name string, model docum
 }
 
 // Accept writes the document's next version and its job, or returns the job
-// of the newest version when that is the same.
+// of the newest version when that is the same, or the answer that an earlier
+// upload got under the same idempotency key.
 func (s *Store) Accept(ctx context.Context, upload document.Upload) (accepted document.Accepted, err error) {
 	defer describe(&err, "accept %q into collection %q", upload.Key, upload.Collection.Name)
 	metadata, err := canonicalJSON(upload.Metadata)
 	if err != nil {
 		return accepted, fmt.Errorf("metadata: %w", err)
 	}
-	err = s.write(ctx, func(tx transaction) error {
-		id, version, err := newestVersion(ctx, tx, upload)
-		if err != nil {
+	err = s.write(ctx, func(tx transaction) (err error) {
+		if upload.IdempotencyKey == "" {
+			accepted, err = accept(ctx, tx, upload, metadata)
 			return err
 		}
-		if version > 0 {
-			if accepted.Unchanged, err = unchanged(ctx, tx, id, version, upload, metadata); err != nil {
-				return err
-			}
-		}
-		if !accepted.Unchanged {
-			version++
-			if err := addVersion(ctx, tx, id, version, upload, metadata); err != nil {
-				return err
-			}
-		}
-		if accepted.Document, err = newestDocument(ctx, tx, id); err != nil {
+		if accepted, err = answered(ctx, tx, upload); err != nil || accepted.Replayed {
 			return err
 		}
-		accepted.Job, err = jobOf(ctx, tx, id, version)
-		return err
+		if accepted, err = accept(ctx, tx, upload, metadata); err != nil {
+			return err
+		}
+		return keepAnswer(ctx, tx, upload, accepted)
 	})
+	if err != nil {
+		return document.Accepted{}, err
+	}
+	return accepted, nil
+}
+
+func accept(ctx context.Context, tx transaction, upload document.Upload, metadata string) (accepted document.Accepted, err error) {
+	id, version, err := newestVersion(ctx, tx, upload)
+	if err != nil {
+		return accepted, err
+	}
+	if version > 0 {
+		if accepted.Unchanged, err = unchanged(ctx, tx, id, version, upload, metadata); err != nil {
+			return accepted, err
+		}
+	}
+	if !accepted.Unchanged {
+		version++
+		if err := takeNote(ctx, tx, upload.Object); err != nil {
+			return accepted, err
+		}
+		if err := addVersion(ctx, tx, id, version, upload, metadata); err != nil {
+			return accepted, err
+		}
+	}
+	if accepted.Document, err = newestDocument(ctx, tx, id); err != nil {
+		return accepted, err
+	}
+	accepted.Job, err = jobOf(ctx, tx, id, version)
 	return accepted, err
 }
 

@@ -68,8 +68,9 @@ func addJob(ctx context.Context, tx transaction, id uuid.UUID, version int) erro
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `
-		INSERT INTO jobs (tenant, id, document, version, state, created_at)
-		VALUES (?1, ?2, ?3, ?4, 'queued', ?5)`, tx.tenant, job, id, version, tx.now); err != nil {
+		INSERT INTO jobs (tenant, id, document, version, state, created_at, size)
+		SELECT tenant, ?2, document, version, 'queued', ?5, size
+		FROM versions WHERE tenant = ?1 AND document = ?3 AND version = ?4`, tx.tenant, job, id, version, tx.now); err != nil {
 		return err
 	}
 	for _, kind := range document.TaskKinds {

@@ -44,7 +44,7 @@ func uploadForEver(path string) error {
 	if err != nil {
 		return err
 	}
-	busy, err := s.Accept(ctx, document.Upload{Collection: c, Key: "busy"})
+	busy, err := acceptUpload(ctx, s, document.Upload{Collection: c, Key: "busy"})
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func uploadForEver(path string) error {
 	}()
 	go func() {
 		for i := 0; ; i++ {
-			accepted, err := s.Accept(ctx, document.Upload{Collection: c, Key: fmt.Sprint("key ", i)})
+			accepted, err := acceptUpload(ctx, s, document.Upload{Collection: c, Key: fmt.Sprint("key ", i)})
 			if err != nil {
 				failed <- err
 				return
@@ -199,7 +199,7 @@ func TestReopen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := s.Accept(ctx, document.Upload{Collection: c, Key: "a", Title: "A"})
+	want, err := acceptUpload(ctx, s, document.Upload{Collection: c, Key: "a", Title: "A"})
 	if err != nil {
 		t.Fatal(err)
 	}

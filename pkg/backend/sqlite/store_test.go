@@ -1,11 +1,15 @@
 package sqlite
 
 import (
+	"context"
 	"log/slog"
 	"path/filepath"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/seed-7a112592/gristmill/pkg/backend/storetest"
+	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 func TestStore(t *testing.T) {
@@ -30,4 +34,13 @@ func open(t testing.TB, path string) *Store {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// acceptUpload has the store accept an upload under an object name of its own.
+func acceptUpload(ctx context.Context, s *Store, u document.Upload) (document.Accepted, error) {
+	u.Object = uuid.NewString()
+	if err := s.BeginUpload(ctx, u.Object); err != nil {
+		return document.Accepted{}, err
+	}
+	return s.Accept(ctx, u)
 }

@@ -68,9 +68,9 @@ func (s *Store) Forget(ctx context.Context, remains document.Remains) (err error
 	})
 }
 
-// DropOrphans removes passages that stand nowhere, but for those that the next
-// attempt of a task under way may place.
-func (s *Store) DropOrphans(ctx context.Context, limit int) (dropped int, err error) {
+// DropOrphans removes passages that stand nowhere, but for those stored less
+// than quiet ago and those that the next attempt of a task under way may place.
+func (s *Store) DropOrphans(ctx context.Context, quiet time.Duration, limit int) (dropped int, err error) {
 	defer describe(&err, "drop orphans")
 	err = s.write(ctx, func(tx transaction) error {
 		result, err := tx.ExecContext(ctx, `
@@ -85,10 +85,10 @@ func (s *Store) DropOrphans(ctx context.Context, limit int) (dropped int, err er
 				SELECT p.id
 				FROM passages p
 				LEFT JOIN under_way u ON u.space = p.space
-				WHERE p.tenant = ?1
+				WHERE p.tenant = ?1 AND p.created_at <= ?3
 				  AND (u.since IS NULL OR p.created_at < u.since)
 				  AND NOT EXISTS (SELECT 1 FROM manifest m WHERE m.passage = p.id)
-				LIMIT ?2)`, tx.tenant, limit)
+				LIMIT ?2)`, tx.tenant, limit, tx.now.add(-quiet))
 		if err != nil {
 			return err
 		}

@@ -46,12 +46,26 @@ func uploadOf(c document.Collection, key string) document.Upload {
 	}
 }
 
-// accept has the store accept an upload.
+// note notes that the upload's object is about to be written.
+func note(t *testing.T, ctx context.Context, s Store, upload document.Upload) {
+	t.Helper()
+	if err := s.BeginUpload(ctx, upload.Object); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// accept has the store accept an upload, from its note on.
 func accept(t *testing.T, ctx context.Context, s Store, upload document.Upload) document.Accepted {
 	t.Helper()
+	note(t, ctx, s, upload)
 	accepted, err := s.Accept(ctx, upload)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if accepted.Unchanged || accepted.Replayed {
+		if err := s.EndUpload(ctx, upload.Object); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return accepted
 }

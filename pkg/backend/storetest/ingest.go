@@ -246,6 +246,7 @@ func acceptsUnderTheKeyOfADeletedDocument(t *testing.T, ctx context.Context, s S
 func acceptsTheSameOnceAtOnce(t *testing.T, ctx context.Context, s Store) {
 	c := ensure(t, ctx, s, "accept")
 	upload := uploadOf(c, "same at once")
+	note(t, ctx, s, upload)
 	got := make([]document.Accepted, 20)
 	together(t, len(got), func(i int) (err error) {
 		got[i], err = s.Accept(ctx, upload)
@@ -273,7 +274,11 @@ func acceptsDifferentOnesOneAfterAnother(t *testing.T, ctx context.Context, s St
 	const n = 10
 	versions := make([]int, n)
 	together(t, n, func(i int) error {
-		accepted, err := s.Accept(ctx, uploadOf(c, "different at once"))
+		upload := uploadOf(c, "different at once")
+		if err := s.BeginUpload(ctx, upload.Object); err != nil {
+			return err
+		}
+		accepted, err := s.Accept(ctx, upload)
 		versions[i] = accepted.Document.Version
 		return err
 	})

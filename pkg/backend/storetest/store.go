@@ -42,6 +42,14 @@ type Ingest interface {
 	// all callers get the same collection.
 	EnsureCollection(ctx context.Context, name string, model document.Model, chunking document.Chunking) (document.Collection, error)
 
+	// BeginUpload notes that an object is about to be written. Until its
+	// document is accepted, or EndUpload, the note is how an object that came
+	// to nothing is found. It fails when there is such a note already.
+	BeginUpload(ctx context.Context, object string) error
+
+	// EndUpload removes the note of an object that is gone. None is no error.
+	EndUpload(ctx context.Context, object string) error
+
 	// Accept writes, in one transaction, the document (made or, under an
 	// existing key, given a next version) and the job with its tasks, queued
 	// and not yet dispatched. When the newest version has the same hash, title,
@@ -51,7 +59,20 @@ type Ingest interface {
 	// Document describes the accepted version, but its State is what readers
 	// see (ready while an older version is live). A document under deletion
 	// does not block its key: a new one is made.
+	//
+	// Writing takes the note of the upload's object in the same transaction: a
+	// note that is gone is a document that was accepted. fault.NotFound, with
+	// nothing written, when there is no note or the sweep has abandoned it.
+	//
+	// Under an idempotency key, the answer is kept in the same transaction, and
+	// is the answer to every later call with that key, Replayed, whatever has
+	// become of the document. fault.Conflict, with nothing written, when the
+	// upload's fingerprint is not that of the first. Failures are not kept.
 	Accept(ctx context.Context, upload document.Upload) (document.Accepted, error)
+
+	// Backlog returns how much of the tenant's work has not ended. It is asked
+	// for before every upload: its cost does not grow with the backlog.
+	Backlog(ctx context.Context) (document.Backlog, error)
 }
 
 // Dispatching says what belongs into the queue.
@@ -242,10 +263,20 @@ type Sweeping interface {
 	Forget(ctx context.Context, remains document.Remains) error
 
 	// DropOrphans removes up to limit passages that stand nowhere, and says
-	// how many. It never removes one that a concurrent Write places, nor one
-	// stored since an unended knowledge task of its space was accepted: that
-	// task's next attempt may place it, and must not have to embed it again.
-	DropOrphans(ctx context.Context, limit int) (int, error)
+	// how many. It never removes one that a concurrent Write places, one stored
+	// less than quiet ago, nor one stored since an unended knowledge task of
+	// its space was accepted: the next attempt may place it, and must not have
+	// to embed it again.
+	DropOrphans(ctx context.Context, quiet time.Duration, limit int) (int, error)
+
+	// Abandoned returns the objects of up to limit uploads that were begun
+	// longer than quiet ago and never accepted, and sees to it that they never
+	// will be. It returns them again until EndUpload.
+	Abandoned(ctx context.Context, quiet time.Duration, limit int) ([]string, error)
+
+	// Expire removes up to limit idempotency keys that were first used longer
+	// than age ago, and says how many.
+	Expire(ctx context.Context, age time.Duration, limit int) (int, error)
 
 	// Exclusively runs fn while no other process runs under the same name, or
 	// returns nil at once when one does.

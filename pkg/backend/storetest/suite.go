@@ -12,18 +12,21 @@ const Other = "other"
 // with the tenants tenant.Default and Other, closed when the test ends.
 func Run(t *testing.T, open func(t *testing.T) Store) {
 	for name, part := range map[string]func(*testing.T, func(*testing.T) Store){
-		"Ingest":     ingest,
-		"Dispatch":   dispatching,
-		"Tasks":      tasks,
-		"Steering":   steering,
-		"Knowledge":  knowledge,
-		"Summaries":  summaries,
-		"Searching":  searching,
-		"Reading":    reading,
-		"Reindexing": reindexing,
-		"Outbox":     outbox,
-		"Sweeping":   sweeping,
-		"Tenants":    tenants,
+		"Ingest":      ingest,
+		"Uploads":     uploads,
+		"Idempotency": idempotency,
+		"Backlog":     backlog,
+		"Dispatch":    dispatching,
+		"Tasks":       tasks,
+		"Steering":    steering,
+		"Knowledge":   knowledge,
+		"Summaries":   summaries,
+		"Searching":   searching,
+		"Reading":     reading,
+		"Reindexing":  reindexing,
+		"Outbox":      outbox,
+		"Sweeping":    sweeping,
+		"Tenants":     tenants,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

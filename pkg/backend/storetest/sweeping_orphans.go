@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -14,7 +15,7 @@ import (
 
 func dropOrphans(t *testing.T, ctx context.Context, s Store, limit int) int {
 	t.Helper()
-	dropped, err := s.DropOrphans(ctx, limit)
+	dropped, err := s.DropOrphans(ctx, 0, limit)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,6 +61,9 @@ func dropsOrphansOnly(t *testing.T, ctx context.Context, s Store) {
 	publishDocument(t, ctx, s, uploadOf(c, "a"), kept)
 	for _, r := range remains(t, ctx, s) {
 		forget(t, ctx, s, r)
+	}
+	if got, err := s.DropOrphans(ctx, time.Hour, 10); err != nil || got != 0 {
+		t.Errorf("within an hour of being stored: dropped %d, %v", got, err)
 	}
 	for i, want := range []int{2, 1, 0} {
 		if got := dropOrphans(t, ctx, s, 2); got != want {
@@ -118,7 +122,7 @@ func dropsNoPassageThatIsBeingPlaced(t *testing.T, ctx context.Context, s Store)
 
 		var group sync.WaitGroup
 		group.Go(func() {
-			if _, err := s.DropOrphans(ctx, 10); err != nil {
+			if _, err := s.DropOrphans(ctx, 0, 10); err != nil {
 				t.Error(err)
 			}
 		})

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
@@ -22,7 +23,9 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 	failed := accept(t, ours, s, uploadOf(c, "failed")).Job
 	fail(t, ours, s, failed)
 	upload := uploadOf(c, "under way")
+	upload.IdempotencyKey, upload.Fingerprint = "key", "ours"
 	underWay := accept(t, ours, s, upload)
+	note(t, ours, s, uploadOf(c, "to come"))
 	work := claim(t, ours, s, underWay.Job, document.Knowledge)
 	if err := s.Write(ours, work, batchOf(0, passageOf("under way", 1, 0, 0)), document.KnowledgeProgress{Passages: 1}); err != nil {
 		t.Fatal(err)
@@ -131,7 +134,16 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 			remains, err := s.Remains(ctx, 0, 10)
 			return len(remains), err
 		},
-		"DropOrphans": func(ctx context.Context) (int, error) { return s.DropOrphans(ctx, 10) },
+		"DropOrphans": func(ctx context.Context) (int, error) { return s.DropOrphans(ctx, 0, 10) },
+		"Abandoned": func(ctx context.Context) (int, error) {
+			objects, err := s.Abandoned(ctx, 0, 10)
+			return len(objects), err
+		},
+		"Expire": func(ctx context.Context) (int, error) { return s.Expire(ctx, 0, 10) },
+		"Backlog": func(ctx context.Context) (int, error) {
+			backlog, err := s.Backlog(ctx)
+			return int(backlog.Jobs), err
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got, err := count(theirs); err != nil || got != 0 {
@@ -140,6 +152,18 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 		})
 	}
 
+	t.Run("EndUpload", func(t *testing.T) {
+		before, err := s.Abandoned(ours, 0, 10)
+		if err != nil || len(before) != 1 {
+			t.Fatalf("got our uploads %q, %v, want 1", before, err)
+		}
+		if err := s.EndUpload(theirs, before[0]); err != nil {
+			t.Error(err)
+		}
+		if after, err := s.Abandoned(ours, 0, 10); err != nil || len(after) != 1 {
+			t.Errorf("they ended our upload: %q, %v", after, err)
+		}
+	})
 	t.Run("Forget", func(t *testing.T) {
 		if err := s.Forget(theirs, document.Remains{Document: done.Document.ID, Version: 1}); err != nil && !fault.Is(err, fault.NotFound) {
 			t.Error(err)
@@ -147,6 +171,7 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 	})
 	t.Run("Accept", func(t *testing.T) {
 		// Into our collection they must not come, not even under our key.
+		note(t, theirs, s, upload)
 		if accepted, err := s.Accept(theirs, upload); err == nil {
 			t.Errorf("accepted into another tenant's collection: %+v", accepted)
 		}
@@ -155,8 +180,10 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 		if own.Collection.ID == c.ID || own.Collection.Space.ID == c.Space.ID {
 			t.Errorf("EnsureCollection: got our collection %+v", own.Collection)
 		}
+		own.Object = uuid.NewString()
+		own.Fingerprint = "theirs"
 		accepted := accept(t, theirs, s, own)
-		if accepted.Unchanged || accepted.Document.ID == underWay.Document.ID {
+		if accepted.Unchanged || accepted.Replayed || accepted.Document.ID == underWay.Document.ID {
 			t.Errorf("got our document: %+v", accepted)
 		}
 	})
@@ -188,6 +215,7 @@ type state struct {
 	Known     []document.Hash
 	Sections  map[document.Hash]string
 	Due       []string
+	Backlog   document.Backlog
 }
 
 func stateOf(t *testing.T, ctx context.Context, s Store) state {
@@ -198,6 +226,10 @@ func stateOf(t *testing.T, ctx context.Context, s Store) state {
 		t.Fatal(err)
 	}
 	sections, err := s.SectionSummaries(ctx, []document.Hash{document.HashText("section")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	backlog, err := s.Backlog(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,5 +251,6 @@ func stateOf(t *testing.T, ctx context.Context, s Store) state {
 		Known:    known,
 		Sections: sections,
 		Due:      due(t, ctx, s, -leaseTime, 10),
+		Backlog:  backlog,
 	}
 }

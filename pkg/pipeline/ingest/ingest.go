@@ -18,9 +18,9 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
-// Objects keeps originals. Put is all or nothing: when it fails, for whatever
-// reason, nothing is left behind under the name. An error of r comes back
-// wrapped.
+// Objects keeps originals. Put is all or nothing: an object that could not be
+// written whole is not there. An error of r comes back wrapped. Delete removes
+// the object and whatever a Put that failed has left under its name.
 type Objects interface {
 	Put(ctx context.Context, name string, r io.Reader) (int64, error)
 	Delete(ctx context.Context, name string) error
@@ -29,7 +29,10 @@ type Objects interface {
 // Store accepts documents; see storetest.Ingest for the contract.
 type Store interface {
 	EnsureCollection(ctx context.Context, name string, model document.Model, chunking document.Chunking) (document.Collection, error)
+	BeginUpload(ctx context.Context, object string) error
 	Accept(ctx context.Context, upload document.Upload) (document.Accepted, error)
+	EndUpload(ctx context.Context, object string) error
+	Backlog(ctx context.Context) (document.Backlog, error)
 }
 
 // Queue makes work happen sooner. A task that could not be enqueued is not
@@ -45,9 +48,15 @@ type Step struct {
 	Queue    Queue
 	Log      *slog.Logger
 	MaxBytes int64             // of one original
+	Limits   document.Backlog  // of a tenant; uploads past it are refused
 	Model    document.Model    // of collections made on first use
 	Chunking document.Chunking // of collections made on first use
+
+	backlogs backlogs
 }
+
+// beginTimeout bounds what is asked of the store before the body is read.
+const beginTimeout = 5 * time.Second
 
 // acceptTimeout bounds the transaction that accepts a document. It runs on
 // when the client goes, so that its outcome is known.
@@ -62,8 +71,9 @@ const enqueueTimeout = 2 * time.Second
 // Upload streams body to object storage, checking it on the way, and then
 // accepts it: the document, its version and its job are one transaction. When
 // Upload returns without error nothing can lose the document any more; when
-// it returns an error nothing of it is stored.
-func (s *Step) Upload(ctx context.Context, request document.UploadRequest, body io.Reader) (document.Accepted, error) {
+// it returns an error nothing of it is stored. While the tenant's backlog is
+// at its limit, or the store is down, the body is not read.
+func (s *Step) Upload(ctx context.Context, request document.UploadRequest, body io.Reader) (accepted document.Accepted, err error) {
 	owner, err := tenant.From(ctx)
 	if err != nil {
 		return document.Accepted{}, fmt.Errorf("upload: %w", err)
@@ -72,31 +82,59 @@ func (s *Step) Upload(ctx context.Context, request document.UploadRequest, body 
 	if err != nil {
 		return document.Accepted{}, err
 	}
+	leave, err := s.enter(ctx, owner)
+	if err != nil {
+		return document.Accepted{}, fmt.Errorf("upload %s: %w", request.Key, err)
+	}
+	defer func() { leave(accepted) }()
+	object, err := s.begin(ctx, owner)
+	if err != nil {
+		return document.Accepted{}, fmt.Errorf("upload %s: %w", request.Key, err)
+	}
+	accepted, err = s.take(ctx, request, object, body)
+	if err != nil || !isNew(accepted) {
+		s.discard(ctx, object, err)
+	}
+	if fault.Is(err, fault.NotFound) {
+		err = fault.Wrap(fault.Unavailable, err, "the upload took too long and was given up; send it again").After(time.Second)
+	}
+	if err != nil {
+		return document.Accepted{}, fmt.Errorf("upload %s: %w", request.Key, err)
+	}
+	if isNew(accepted) {
+		s.dispatch(ctx, owner, accepted.Job)
+	}
+	return accepted, nil
+}
+
+// begin names an object and notes in the store that it is about to be written:
+// what becomes of this process, the object will be found.
+func (s *Step) begin(ctx context.Context, owner string) (object string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, beginTimeout)
+	defer cancel()
+	if object, err = newObjectName(owner); err != nil {
+		return "", err
+	}
+	return object, s.Store.BeginUpload(ctx, object)
+}
+
+// take writes the object and has the store accept it. fault.NotFound when the
+// sweep has given the upload up meanwhile.
+func (s *Step) take(ctx context.Context, request document.UploadRequest, object string, body io.Reader) (document.Accepted, error) {
 	content, err := inspect(body, s.MaxBytes)
 	if err != nil {
 		return document.Accepted{}, err
 	}
-	object, err := newObjectName(owner)
-	if err != nil {
-		return document.Accepted{}, fmt.Errorf("upload %s: %w", request.Key, err)
-	}
 	if _, err := s.Objects.Put(ctx, object, content); err != nil {
-		return document.Accepted{}, fmt.Errorf("upload %s: %w", request.Key, err)
+		return document.Accepted{}, err
 	}
-
 	// From here on the client may go: what it sent is whole.
-	ctx = context.WithoutCancel(ctx)
-	accepted, err := s.accept(ctx, request, object, content)
-	switch {
-	case err != nil:
-		s.discard(ctx, object, err)
-		return document.Accepted{}, fmt.Errorf("upload %s: %w", request.Key, err)
-	case accepted.Unchanged:
-		s.discard(ctx, object, nil)
-		return accepted, nil
-	}
-	s.dispatch(ctx, owner, accepted.Job)
-	return accepted, nil
+	return s.accept(context.WithoutCancel(ctx), request, object, content)
+}
+
+// isNew reports whether a document was accepted, and not found to be there.
+func isNew(accepted document.Accepted) bool {
+	return accepted.Job.ID != uuid.Nil && !accepted.Unchanged && !accepted.Replayed
 }
 
 // accept describes the stored original by what the request says, completed by
@@ -115,6 +153,10 @@ func (s *Step) accept(ctx context.Context, request document.UploadRequest, objec
 	if err != nil {
 		return document.Accepted{}, err
 	}
+	fingerprint, err := fingerprintOf(request, content.sum())
+	if err != nil {
+		return document.Accepted{}, err
+	}
 	return s.Store.Accept(ctx, document.Upload{
 		Collection: collection,
 		Key:        request.Key,
@@ -124,13 +166,16 @@ func (s *Step) accept(ctx context.Context, request document.UploadRequest, objec
 		Object:     object,
 		Size:       content.size,
 		SHA256:     content.sum(),
+
+		IdempotencyKey: request.IdempotencyKey,
+		Fingerprint:    fingerprint,
 	})
 }
 
 // dispatch enqueues the tasks of a job that is committed. Failing to is not
 // the client's concern: the sweep finds the rows.
 func (s *Step) dispatch(ctx context.Context, owner string, job document.Job) {
-	ctx, cancel := context.WithTimeout(ctx, enqueueTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), enqueueTimeout)
 	defer cancel()
 	var dispatches []document.Dispatch
 	for _, kind := range document.TaskKinds {
@@ -143,18 +188,23 @@ func (s *Step) dispatch(ctx context.Context, owner string, job document.Job) {
 	}
 }
 
-// discard removes an object that no row names. cause is why the document was
-// not accepted; when it leaves open whether the transaction was committed, the
-// object stays, since an orphan costs less than a lost original.
+// discard removes an object that is not wanted, and then its note. cause is
+// why the document was not accepted. Both stay for the sweep when that leaves
+// open whether it was, and when object storage is down; if the transaction was
+// committed after all, it has taken the note.
 func (s *Step) discard(ctx context.Context, object string, cause error) {
 	if fault.Is(cause, fault.Unavailable) || errors.Is(cause, context.DeadlineExceeded) {
-		s.Log.WarnContext(ctx, "upload left an object that may have no document", "object", object, "error", cause)
+		s.Log.WarnContext(ctx, "upload came to nothing; the sweep will see to its object", "object", object, "error", cause)
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, cleanupTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
-	if err := s.Objects.Delete(ctx, object); err != nil {
-		s.Log.WarnContext(ctx, "upload left an object without a document", "object", object, "error", err)
+	err := s.Objects.Delete(ctx, object)
+	if err == nil {
+		err = s.Store.EndUpload(ctx, object)
+	}
+	if err != nil {
+		s.Log.WarnContext(ctx, "object of an upload that came to nothing not removed; the sweep will see to it", "object", object, "error", err)
 	}
 }
 

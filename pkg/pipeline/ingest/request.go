@@ -1,6 +1,10 @@
 package ingest
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"mime"
 	"path"
 	"regexp"
@@ -97,4 +101,17 @@ func mediaType(request document.UploadRequest) string {
 	default:
 		return "text/markdown"
 	}
+}
+
+// fingerprintOf is equal for two requests, which have been checked, only if
+// they ask for the same with a body of the same hash.
+func fingerprintOf(request document.UploadRequest, sum string) (string, error) {
+	parts, err := json.Marshal([]string{
+		request.Collection, request.Key, request.Title, string(request.Metadata), mediaType(request), sum,
+	})
+	if err != nil {
+		return "", fmt.Errorf("fingerprint: %w", err)
+	}
+	hash := sha256.Sum256(parts)
+	return hex.EncodeToString(hash[:]), nil
 }

@@ -20,11 +20,15 @@ type Store interface {
 	Due(ctx context.Context, idle time.Duration, limit int) ([]document.Dispatch, error)
 	Remains(ctx context.Context, quiet time.Duration, limit int) ([]document.Remains, error)
 	Forget(ctx context.Context, remains document.Remains) error
-	DropOrphans(ctx context.Context, limit int) (int, error)
+	Abandoned(ctx context.Context, quiet time.Duration, limit int) ([]string, error)
+	EndUpload(ctx context.Context, object string) error
+	DropOrphans(ctx context.Context, quiet time.Duration, limit int) (int, error)
+	Expire(ctx context.Context, age time.Duration, limit int) (int, error)
 	Exclusively(ctx context.Context, name string, fn func(ctx context.Context) error) error
 }
 
-// Objects holds originals. Deleting one that is gone already is no error.
+// Objects holds originals. Delete also removes what was written of one whose
+// upload broke off; deleting one that is gone already is no error.
 type Objects interface {
 	Delete(ctx context.Context, name string) error
 }
@@ -40,7 +44,16 @@ type Sweeper struct {
 	Objects Objects
 	Queue   Queue
 	Log     *slog.Logger
+
+	// Grace is how long what nobody refers to is left alone, since somebody
+	// may yet: an object whose upload is under way, and a passage that a failed
+	// attempt has paid for.
+	Grace time.Duration
 }
+
+// DefaultGrace is longer than any upload should take, and leaves time to see
+// why a job failed and to retry it.
+const DefaultGrace = 24 * time.Hour
 
 const (
 	// interval is how often the sweep runs. With idle it bounds how long a
@@ -55,8 +68,15 @@ const (
 	// after its end.
 	keepJobs = time.Hour
 
+	// keepKeys is how long an idempotency key is good for.
+	keepKeys = 24 * time.Hour
+
 	// batch is how many rows one transaction touches.
 	batch = 500
+
+	// removeTime is how long one sweep removes things. The next one goes on:
+	// there may be very many, and dispatching must not wait for them.
+	removeTime = 10 * time.Second
 )
 
 // Run sweeps until ctx ends: at once, taking everything that is not done for
@@ -91,16 +111,20 @@ func (s *Sweeper) Sweep(ctx context.Context, quiet time.Duration) error {
 			return fmt.Errorf("list tenants: %w", err)
 		}
 		for _, id := range tenants {
-			ctx := telemetry.With(tenant.With(ctx, id), slog.String("tenant", id))
-			if err := s.dispatch(ctx, quiet); err != nil {
+			if err := s.dispatch(of(ctx, id), quiet); err != nil {
 				return fmt.Errorf("dispatch what is due: %w", err)
 			}
-			if err := s.remove(ctx); err != nil {
-				return fmt.Errorf("remove what is left over: %w", err)
-			}
+		}
+		if err := s.remove(ctx, tenants); err != nil {
+			return fmt.Errorf("remove what is left over: %w", err)
 		}
 		return nil
 	})
+}
+
+// of returns a context for work in the name of a tenant.
+func of(ctx context.Context, id string) context.Context {
+	return telemetry.With(tenant.With(ctx, id), slog.String("tenant", id))
 }
 
 // dispatch enqueues what should be in the queue. Tasks that cannot be enqueued
@@ -119,40 +143,6 @@ func (s *Sweeper) dispatch(ctx context.Context, quiet time.Duration) error {
 		}
 		s.Log.InfoContext(ctx, "dispatched tasks that were due", "tasks", len(due))
 		if len(due) < batch {
-			return nil
-		}
-	}
-}
-
-// remove removes objects, then the rows that named them, then passages that
-// stand nowhere any more. In this order a crash leaves nothing that the next
-// sweep does not find.
-func (s *Sweeper) remove(ctx context.Context) error {
-	for {
-		remains, err := s.Store.Remains(ctx, keepJobs, batch)
-		if err != nil {
-			return err
-		}
-		for _, r := range remains {
-			if r.Object != "" {
-				if err := s.Objects.Delete(ctx, r.Object); err != nil {
-					return err
-				}
-			}
-			if err := s.Store.Forget(ctx, r); err != nil {
-				return err
-			}
-		}
-		if len(remains) < batch {
-			break
-		}
-	}
-	for {
-		dropped, err := s.Store.DropOrphans(ctx, batch)
-		if err != nil {
-			return err
-		}
-		if dropped < batch {
 			return nil
 		}
 	}
