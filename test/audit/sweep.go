@@ -59,7 +59,7 @@ func sweep(ctx context.Context, store *postgres.Store, objects *blob.S3) error {
 		}
 	}
 	for {
-		dropped, err := store.DropOrphans(ctx, batch)
+		dropped, err := store.DropOrphans(ctx, 0, batch)
 		if err != nil || dropped < batch {
 			return err
 		}
