@@ -34,7 +34,7 @@ func API(ctx context.Context, config Config, b *Backends) http.Handler {
 			Model:    config.model(),
 			Chunking: config.chunking(),
 		},
-		Searcher:  &search.Step{Store: b.Store, Embedder: b.Models, Metrics: b.Metrics},
+		Searcher:  &search.Step{Store: b.Store, Embedder: b.Questions, EmbedTimeout: config.SearchTimeout, Metrics: b.Metrics},
 		Reindexer: &reindex.Step{Store: b.Store, Queue: b.Queue, Log: b.Log},
 		Documents: b.Store,
 		Jobs:      b.Store,

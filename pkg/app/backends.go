@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -50,13 +51,14 @@ type Objects interface {
 // Backends are what a process stands on. Which ones is decided by whoever
 // opens them; everything above is the same.
 type Backends struct {
-	Store   Store
-	Objects Objects
-	Queue   *queue.Client
-	Live    *live.Live
-	Models  llm.Models
-	Metrics *telemetry.Metrics
-	Log     *slog.Logger
+	Store     Store
+	Objects   Objects
+	Queue     *queue.Client
+	Live      *live.Live
+	Models    llm.Models // for work
+	Questions llm.Models // for people who wait
+	Metrics   *telemetry.Metrics
+	Log       *slog.Logger
 
 	close []func() error
 }
@@ -122,10 +124,6 @@ func makeBucket(ctx context.Context, objects *blob.S3, log *slog.Logger) {
 // caller's to close, and of the queue, live state and models that config names.
 func Join(config Config, store Store, objects Objects, log *slog.Logger) (*Backends, error) {
 	metrics := telemetry.NewMetrics()
-	models, err := newModels(config, metrics, log)
-	if err != nil {
-		return nil, err
-	}
 	client, err := queue.NewClient(queue.Config{RedisURL: config.RedisURL})
 	if err != nil {
 		return nil, fmt.Errorf("open the queue: %w", err)
@@ -135,9 +133,13 @@ func Join(config Config, store Store, objects Objects, log *slog.Logger) (*Backe
 		client.Close()
 		return nil, fmt.Errorf("open the live state: %w", err)
 	}
+	models, questions, err := newModels(config, live.NewPace(state), metrics, log)
+	if err != nil {
+		return nil, errors.Join(err, state.Close(), client.Close())
+	}
 	metrics.WatchQueues(func(ctx context.Context) ([]telemetry.QueueDepth, error) { return queueDepths(ctx, client) })
 	return &Backends{
-		Store: store, Objects: objects, Queue: client, Live: state, Models: models, Metrics: metrics, Log: log,
+		Store: store, Objects: objects, Queue: client, Live: state, Models: models, Questions: questions, Metrics: metrics, Log: log,
 		close: []func() error{client.Close, state.Close},
 	}, nil
 }

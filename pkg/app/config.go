@@ -34,13 +34,15 @@ type Config struct {
 	S3Bucket    string `env:"S3_BUCKET" envDefault:"gristmill" doc:"bucket of the originals; made if it is absent"`
 	S3Region    string `env:"S3_REGION" envDefault:"us-east-1" doc:"region of the bucket"`
 
-	OpenAIBaseURL        string `env:"OPENAI_BASE_URL" doc:"base URL of an OpenAI-compatible provider, such as http://127.0.0.1:11434/v1; without it and without a key the local models are used"`
-	OpenAIAPIKey         string `env:"OPENAI_API_KEY" doc:"key of the provider"`
-	EmbeddingModel       string `env:"EMBEDDING_MODEL" doc:"embedding model of collections made from now on; text-embedding-3-small with a provider, local without"`
-	EmbeddingDimensions  int    `env:"EMBEDDING_DIMENSIONS" doc:"length of its vectors; 1536 with a provider, 512 without"`
-	EmbeddingBatch       int    `env:"EMBEDDING_BATCH" envDefault:"64" doc:"most passages in one request to the provider, and in one write"`
-	EmbeddingBatchTokens int    `env:"EMBEDDING_BATCH_TOKENS" envDefault:"32000" doc:"about the most tokens in one request to the provider"`
-	EmbeddingConcurrency int    `env:"EMBEDDING_CONCURRENCY" envDefault:"16" doc:"most requests to the provider in flight, for each process"`
+	OpenAIBaseURL        string        `env:"OPENAI_BASE_URL" doc:"base URL of an OpenAI-compatible provider, such as http://127.0.0.1:11434/v1; without it and without a key the local models are used"`
+	OpenAIAPIKey         string        `env:"OPENAI_API_KEY" doc:"key of the provider"`
+	EmbeddingModel       string        `env:"EMBEDDING_MODEL" doc:"embedding model of collections made from now on; text-embedding-3-small with a provider, local without"`
+	EmbeddingDimensions  int           `env:"EMBEDDING_DIMENSIONS" doc:"length of its vectors; 1536 with a provider, 512 without"`
+	EmbeddingBatch       int           `env:"EMBEDDING_BATCH" envDefault:"64" doc:"most passages in one request to the provider, and in one write"`
+	EmbeddingBatchTokens int           `env:"EMBEDDING_BATCH_TOKENS" envDefault:"32000" doc:"about the most tokens in one request to the provider"`
+	EmbeddingConcurrency int           `env:"EMBEDDING_CONCURRENCY" envDefault:"16" doc:"most requests to one model in flight, for each process; fewer while more only take longer"`
+	ProviderTimeout      time.Duration `env:"PROVIDER_TIMEOUT" envDefault:"1m" doc:"how long one request to a model may take"`
+	SearchTimeout        time.Duration `env:"SEARCH_TIMEOUT" envDefault:"900ms" doc:"how long a search waits for its question's embedding before it answers 503"`
 
 	SummaryModel       string `env:"SUMMARY_MODEL" doc:"chat model that summarises; without it summaries are extractive"`
 	SummaryBaseURL     string `env:"SUMMARY_BASE_URL" doc:"its base URL, where it is not that of the embeddings"`
@@ -190,6 +192,13 @@ func (c *Config) check() []error {
 	positive("MAX_UPLOAD_BYTES", c.MaxUploadBytes)
 	positive("MAX_QUEUED_JOBS", c.MaxQueuedJobs)
 	positive("MAX_QUEUED_BYTES", c.MaxQueuedBytes)
+	lasting := func(name string, value time.Duration) {
+		if value <= 0 {
+			problems = append(problems, fmt.Errorf("%s%s is %s; want more than 0", prefix, name, value))
+		}
+	}
+	lasting("PROVIDER_TIMEOUT", c.ProviderTimeout)
+	lasting("SEARCH_TIMEOUT", c.SearchTimeout)
 	if c.EmbeddingModel != "local" && !c.hasProvider() {
 		problems = append(problems, fmt.Errorf("%[1]sEMBEDDING_MODEL is %[2]s, which needs a provider: set %[1]sOPENAI_BASE_URL, %[1]sOPENAI_API_KEY or both", prefix, c.EmbeddingModel))
 	}

@@ -16,6 +16,7 @@ func TestLoadReportsEverythingTogether(t *testing.T) {
 		"GRISTMILL_CHUNK_TOKNES=400",
 		"GRISTMILL_CHUNK_OVERLAP=many",
 		"GRISTMILL_EMBEDDING_BATCH=0",
+		"GRISTMILL_SEARCH_TIMEOUT=-1s",
 		"GRISTMILL_ADDR=0.0.0.0:8080",
 		"GRISTMILL_LOG_LEVEL=loud",
 		"GRISTMILL_KEY=fine",
@@ -25,7 +26,7 @@ func TestLoadReportsEverythingTogether(t *testing.T) {
 	if err == nil {
 		t.Fatal("taken without complaint")
 	}
-	for _, want := range []string{"GRISTMILL_CHUNK_TOKNES", "GRISTMILL_CHUNK_OVERLAP is not a valid int", "GRISTMILL_EMBEDDING_BATCH", "loud", "GRISTMILL_API_KEY", "GRISTMILL_DATABASE_URL", "GRISTMILL_REDIS_URL"} {
+	for _, want := range []string{"GRISTMILL_CHUNK_TOKNES", "GRISTMILL_CHUNK_OVERLAP is not a valid int", "GRISTMILL_EMBEDDING_BATCH", "GRISTMILL_SEARCH_TIMEOUT", "loud", "GRISTMILL_API_KEY", "GRISTMILL_DATABASE_URL", "GRISTMILL_REDIS_URL"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error does not mention %s:\n%v", want, err)
 		}

@@ -8,31 +8,38 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
 
-// newModels returns the local models and those of the configured providers.
-func newModels(config Config, metrics *telemetry.Metrics, log *slog.Logger) (llm.Models, error) {
-	var models llm.Models
-	provider := func(baseURL, key string) (*llm.OpenAI, error) {
+// newModels returns the local models and those of the configured providers:
+// once for work, and once for questions that people wait for, which do not
+// queue behind the work. Both keep to the same pace.
+func newModels(config Config, pace llm.Pace, metrics *telemetry.Metrics, log *slog.Logger) (work, questions llm.Models, err error) {
+	provider := func(baseURL, key string, urgent bool) (*llm.OpenAI, error) {
 		return llm.NewOpenAI(llm.OpenAIConfig{
 			BaseURL:     baseURL,
 			APIKey:      key,
 			Concurrency: config.EmbeddingConcurrency,
+			Timeout:     config.ProviderTimeout,
+			Urgent:      urgent,
+			Pace:        pace,
+			Metrics:     metrics,
 			Log:         log,
-			Observe:     metrics.ObserveCall,
 		})
 	}
 	if config.hasProvider() {
-		embeddings, err := provider(config.OpenAIBaseURL, config.OpenAIAPIKey)
+		work.Embeddings, err = provider(config.OpenAIBaseURL, config.OpenAIAPIKey, false)
 		if err != nil {
-			return models, fmt.Errorf("embedding provider: %w", err)
+			return work, questions, fmt.Errorf("embedding provider: %w", err)
 		}
-		models.Embeddings, models.Chat = embeddings, embeddings
+		questions.Embeddings, err = provider(config.OpenAIBaseURL, config.OpenAIAPIKey, true)
+		if err != nil {
+			return work, questions, fmt.Errorf("embedding provider: %w", err)
+		}
+		work.Chat = work.Embeddings
 	}
 	if config.SummaryBaseURL != "" || config.SummaryAPIKey != "" {
-		chat, err := provider(config.SummaryBaseURL, config.SummaryAPIKey)
+		work.Chat, err = provider(config.SummaryBaseURL, config.SummaryAPIKey, false)
 		if err != nil {
-			return models, fmt.Errorf("summary provider: %w", err)
+			return work, questions, fmt.Errorf("summary provider: %w", err)
 		}
-		models.Chat = chat
 	}
-	return models, nil
+	return work, questions, nil
 }

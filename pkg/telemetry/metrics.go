@@ -23,6 +23,9 @@ type Metrics struct {
 	calls          *prometheus.CounterVec
 	callSeconds    *prometheus.HistogramVec
 	tokens         *prometheus.CounterVec
+	waits          *prometheus.CounterVec
+	held           *prometheus.GaugeVec
+	concurrency    *prometheus.GaugeVec
 	passages       *prometheus.CounterVec
 }
 
@@ -61,6 +64,18 @@ func NewMetrics() *Metrics {
 			Name: "gristmill_provider_tokens_total",
 			Help: "Tokens that the provider counted.",
 		}, []string{"operation", "model"}),
+		waits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gristmill_provider_waits_total",
+			Help: "Requests to a model that were not sent at once: waited, or refused because the wait is the task's.",
+		}, []string{"model", "how"}),
+		held: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "gristmill_provider_held",
+			Help: "1 while a model is left alone, because its provider said so or is broken, as this process last saw it.",
+		}, []string{"model"}),
+		concurrency: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "gristmill_provider_concurrency",
+			Help: "Requests to a model that may be in flight, as adapted.",
+		}, []string{"model"}),
 		passages: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gristmill_passages_total",
 			Help: "Passages placed, by whether they were embedded or reused.",
@@ -69,7 +84,7 @@ func NewMetrics() *Metrics {
 	m.registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.requestSeconds, m.tasks, m.stageSeconds, m.calls, m.callSeconds, m.tokens, m.passages,
+		m.requests, m.requestSeconds, m.tasks, m.stageSeconds, m.calls, m.callSeconds, m.tokens, m.waits, m.held, m.concurrency, m.passages,
 	)
 	return m
 }
@@ -101,6 +116,24 @@ func (m *Metrics) ObserveCall(operation, model, outcome string, tokens int, d ti
 	m.calls.WithLabelValues(operation, model, outcome).Inc()
 	m.callSeconds.WithLabelValues(operation, model).Observe(d.Seconds())
 	m.tokens.WithLabelValues(operation, model).Add(float64(tokens))
+}
+
+// ObserveWait counts one request to a model that was not sent at once: it
+// waited or was refused.
+func (m *Metrics) ObserveWait(model, how string) { m.waits.WithLabelValues(model, how).Inc() }
+
+// ObserveHeld notes whether a model is left alone.
+func (m *Metrics) ObserveHeld(model string, held bool) {
+	value := 0.0
+	if held {
+		value = 1
+	}
+	m.held.WithLabelValues(model).Set(value)
+}
+
+// ObserveConcurrency notes how many requests to a model may be in flight.
+func (m *Metrics) ObserveConcurrency(model string, limit int) {
+	m.concurrency.WithLabelValues(model).Set(float64(limit))
 }
 
 // ObservePassages counts passages placed.

@@ -31,8 +31,12 @@ func (p *OpenAI) Embed(ctx context.Context, model document.Model, texts []string
 		request.Dimensions = model.Dimensions
 	}
 
+	bytes := 0
+	for _, text := range texts {
+		bytes += len(text)
+	}
 	var vectors [][]float32
-	err := p.call(ctx, opEmbed, model.Name, func(ctx context.Context, ex *exchange) error {
+	err := p.call(ctx, opEmbed, model.Name, bytes, func(ctx context.Context, ex *exchange) error {
 		var answer vectorAnswer
 		ex.vectors = &answer
 		ex.limit = maxAnswer + int64(len(texts))*int64(model.Dimensions)*maxNumber

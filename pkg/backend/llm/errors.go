@@ -17,26 +17,25 @@ import (
 
 const (
 	unavailableWait = 5 * time.Second // where the provider does not say
-	rateLimitedWait = time.Second     // where the provider does not say; doubled with each attempt
+	rateLimitedWait = time.Second     // where the provider does not say
 	longestWait     = time.Hour       // whatever the provider says
 	maxMessage      = 500             // bytes shown of a provider's message
 )
 
 // classify gives a failed attempt its kind. Header is the answer's, nil when
 // there was none.
-func (p *OpenAI) classify(operation string, err error, header http.Header, attempt int) error {
+func (p *OpenAI) classify(operation string, err error, header http.Header) error {
 	if fault.As(err) != nil {
 		return err
 	}
 	if e, ok := errors.AsType[*openai.APIError](err); ok {
-		return p.refused(operation, e.HTTPStatusCode, e.Message, header, attempt)
+		return p.refused(operation, e.HTTPStatusCode, e.Message, header)
 	}
 	if e, ok := errors.AsType[*openai.RequestError](err); ok {
-		return p.refused(operation, e.HTTPStatusCode, string(e.Body), header, attempt)
+		return p.refused(operation, e.HTTPStatusCode, string(e.Body), header)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		// Not worth a quick retry: it would be another long wait.
-		return fault.Wrap(fault.Unavailable, err, "%s did not answer within %s", p.host, p.timeout).After(unavailableWait)
+		return fault.Wrap(fault.Unavailable, err, "%s did not answer within %s", p.host, p.timeout)
 	}
 	if e, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return fault.New(fault.BadAnswer, "%s answered more than %d bytes", p.host, e.Limit)
@@ -57,7 +56,7 @@ func (p *OpenAI) classify(operation string, err error, header http.Header, attem
 }
 
 // refused is the failure behind a status that is not 2xx.
-func (p *OpenAI) refused(operation string, status int, message string, header http.Header, attempt int) error {
+func (p *OpenAI) refused(operation string, status int, message string, header http.Header) error {
 	answered := p.host + " answered " + strconv.Itoa(status)
 	if message = p.clean(message); message != "" {
 		answered += ": " + message
@@ -65,9 +64,6 @@ func (p *OpenAI) refused(operation string, status int, message string, header ht
 	wait := retryAfter(header, time.Now())
 	switch {
 	case status == http.StatusTooManyRequests:
-		if wait == 0 {
-			wait = rateLimitedWait << (attempt - 1)
-		}
 		return fault.New(fault.RateLimited, "%s", answered).After(wait)
 	case status >= 500 || status == http.StatusRequestTimeout:
 		return fault.New(fault.Unavailable, "%s", answered).After(wait)
@@ -104,9 +100,16 @@ func retryAfter(header http.Header, now time.Time) time.Duration {
 	if wait := parseWait(header.Get("Retry-After"), now); wait > 0 {
 		return wait
 	}
+	return usedUp(header, now, true)
+}
+
+// usedUp returns how long it is until the limits that are used up are whole
+// again; 0 when something is left of each. Unsaid is whether one is taken to be
+// used up of which the header does not say how much is left.
+func usedUp(header http.Header, now time.Time, unsaid bool) time.Duration {
 	var longest time.Duration
 	for _, limit := range []string{"Requests", "Tokens"} {
-		if remaining := header.Get("X-Ratelimit-Remaining-" + limit); remaining == "" || remaining == "0" {
+		if left := header.Get("X-Ratelimit-Remaining-" + limit); left == "0" || left == "" && unsaid {
 			longest = max(longest, parseWait(header.Get("X-Ratelimit-Reset-"+limit), now))
 		}
 	}

@@ -2,10 +2,12 @@ package llm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go"
@@ -13,6 +15,7 @@ import (
 	"github.com/sashabaranov/go-openai"
 
 	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
 
 const (
@@ -33,31 +36,39 @@ const (
 type OpenAIConfig struct {
 	BaseURL     string        // up to and with /v1; OpenAI's own by default
 	APIKey      string        // sent as a bearer token; none is sent when empty
-	Concurrency int           // requests in flight at once; 8
+	Concurrency int           // most requests to one model in flight at once; 8
 	Timeout     time.Duration // for each request; a minute
-	Log         *slog.Logger  // told of retries; required
 
-	// Observe is told of every request: the operation (embed or summarise),
-	// the outcome (ok, cancelled, or the fault's kind), and the tokens that
-	// the provider counted. May be nil.
-	Observe func(operation, model, outcome string, tokens int, d time.Duration)
+	// Urgent says that somebody waits for each answer: the provider's limits
+	// a minute count these requests and do not delay them.
+	Urgent bool
+
+	Pace    Pace               // required
+	Metrics *telemetry.Metrics // required
+	Log     *slog.Logger       // required
 }
 
 // OpenAI is a provider that speaks the OpenAI protocol. It is safe for
-// concurrent use, and its limit of requests in flight is shared by all users.
+// concurrent use, and its limits are shared by all users.
 //
-// Failures are fault.Errors: RateLimited and Unavailable carry RetryAfter;
-// BadAnswer is an answer that does not fit the question; Forbidden and
-// BadRequest are permanent. When ctx ends, its error is returned.
+// Failures are fault.Errors: RateLimited and Unavailable carry RetryAfter, and
+// may come without a request having been sent; BadAnswer is an answer that does
+// not fit the question; Forbidden and BadRequest are permanent. When ctx ends,
+// its error is returned.
 type OpenAI struct {
-	client  *openai.Client
-	host    string
-	key     string
-	timeout time.Duration
-	slots   chan struct{}
-	retry   failsafe.Executor[any]
-	log     *slog.Logger
-	observe func(operation, model, outcome string, tokens int, d time.Duration)
+	client      *openai.Client
+	host        string
+	key         string
+	concurrency int
+	timeout     time.Duration
+	urgent      bool
+	retry       failsafe.Executor[any]
+	pace        Pace
+	metrics     *telemetry.Metrics
+	log         *slog.Logger
+
+	mu    sync.Mutex
+	lanes map[string]*lane // by model
 }
 
 // NewOpenAI returns a provider. It sends nothing yet.
@@ -71,9 +82,6 @@ func NewOpenAI(cfg OpenAIConfig) (*OpenAI, error) {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = defaultTimeout
 	}
-	if cfg.Observe == nil {
-		cfg.Observe = func(string, string, string, int, time.Duration) {}
-	}
 	base, err := url.Parse(cfg.BaseURL)
 	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {
 		return nil, fmt.Errorf("provider's base URL %q: want http(s)://host[:port]/v1", redactURL(cfg.BaseURL))
@@ -83,14 +91,17 @@ func NewOpenAI(cfg OpenAIConfig) (*OpenAI, error) {
 	client.BaseURL = cfg.BaseURL
 	client.HTTPClient = newDoer(cfg.Concurrency)
 	return &OpenAI{
-		client:  openai.NewClientWithConfig(client),
-		host:    base.Host,
-		key:     cfg.APIKey,
-		timeout: cfg.Timeout,
-		slots:   make(chan struct{}, cfg.Concurrency),
-		retry:   failsafe.With(newRetryPolicy()),
-		log:     cfg.Log,
-		observe: cfg.Observe,
+		client:      openai.NewClientWithConfig(client),
+		host:        base.Host,
+		key:         cfg.APIKey,
+		concurrency: cfg.Concurrency,
+		timeout:     cfg.Timeout,
+		urgent:      cfg.Urgent,
+		retry:       failsafe.With(newRetryPolicy()),
+		pace:        cfg.Pace,
+		metrics:     cfg.Metrics,
+		log:         cfg.Log,
+		lanes:       map[string]*lane{},
 	}, nil
 }
 
@@ -103,13 +114,15 @@ func redactURL(raw string) string {
 	return u.Redacted()
 }
 
-// newRetryPolicy retries what is likely to be over soon.
+// newRetryPolicy retries what is likely to be over soon. A timeout is not: it
+// would be another long wait.
 func newRetryPolicy() retrypolicy.RetryPolicy[any] {
 	const jitter = 0.2
 	return retrypolicy.NewBuilder[any]().
 		HandleIf(func(_ any, err error) bool {
 			e := fault.As(err)
-			return e != nil && (e.Kind == fault.Unavailable || e.Kind == fault.RateLimited) && e.RetryAfter <= quickWait
+			return e != nil && (e.Kind == fault.Unavailable || e.Kind == fault.RateLimited) && e.RetryAfter <= quickWait &&
+				!errors.Is(err, errNotSent) && !errors.Is(err, context.DeadlineExceeded)
 		}).
 		WithMaxRetries(quickRetries).
 		WithBackoff(firstDelay, maxDelay).
@@ -125,22 +138,14 @@ func newRetryPolicy() retrypolicy.RetryPolicy[any] {
 		Build()
 }
 
-// call sends a request, again where that may help, within the limit of
-// requests in flight. The slot is held while waiting to try again: others
-// would only meet the same trouble. send is one attempt; it leaves its result
-// with the caller.
-func (p *OpenAI) call(ctx context.Context, operation, model string, send func(ctx context.Context, ex *exchange) error) error {
-	select {
-	case p.slots <- struct{}{}:
-		defer func() { <-p.slots }()
-	case <-ctx.Done():
-		return fmt.Errorf("%s with model %s: %w", operation, model, ctx.Err())
-	}
+// call sends a request with so many bytes of text, again where that may help.
+// send is one attempt; it leaves its result with the caller.
+func (p *OpenAI) call(ctx context.Context, operation, model string, bytes int, send func(ctx context.Context, ex *exchange) error) error {
+	lane := p.lane(model)
 	err := p.retry.WithContext(ctx).RunWithExecution(func(exec failsafe.Execution[any]) error {
-		err := p.attempt(ctx, operation, model, exec.Attempts(), send)
-		if err != nil {
-			p.log.WarnContext(ctx, "provider request failed", "operation", operation, "model", model,
-				"attempt", exec.Attempts(), "error", err)
+		err := p.attempt(ctx, lane, operation, bytes, send)
+		if err != nil && !errors.Is(err, errNotSent) {
+			lane.log.WarnContext(ctx, "provider request failed", "operation", operation, "attempt", exec.Attempts(), "error", err)
 		}
 		return err
 	})
@@ -156,24 +161,40 @@ func (p *OpenAI) call(ctx context.Context, operation, model string, send func(ct
 	}
 }
 
-func (p *OpenAI) attempt(ctx context.Context, operation, model string, attempt int, send func(ctx context.Context, ex *exchange) error) error {
+func (p *OpenAI) attempt(ctx context.Context, lane *lane, operation string, bytes int, send func(ctx context.Context, ex *exchange) error) error {
+	pass, err := lane.enter(ctx, bytes)
+	if err != nil {
+		return err
+	}
 	ex := &exchange{}
 	start := time.Now()
 	attemptCtx, cancel := context.WithTimeout(withExchange(ctx, ex), p.timeout)
 	defer cancel()
 
-	err := send(attemptCtx, ex)
+	err = send(attemptCtx, ex)
 	outcome := "ok"
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
 		outcome = "cancelled"
 	default:
-		err = p.classify(operation, err, ex.header, attempt)
+		err = p.classify(operation, err, ex.header)
 		outcome = string(fault.KindOf(err))
 	}
-	p.observe(operation, model, outcome, ex.tokens, time.Since(start))
-	return err
+	p.metrics.ObserveCall(operation, lane.model, outcome, ex.tokens, time.Since(start))
+	return pass.leave(ctx, err, ex)
+}
+
+// lane returns the one lane to a model.
+func (p *OpenAI) lane(model string) *lane {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.lanes[model]
+	if l == nil {
+		l = p.newLane(model)
+		p.lanes[model] = l
+	}
+	return l
 }
 
 // newDoer returns an HTTP client made for many requests to one host.

@@ -6,16 +6,21 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed-7a112592/gristmill/pkg/backend/live"
 	"github.com/seed-7a112592/gristmill/pkg/backend/llm"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+	"github.com/seed-7a112592/gristmill/test/await"
 	"github.com/seed-7a112592/gristmill/test/fakeprovider"
 )
 
@@ -23,12 +28,15 @@ const secret = "sk-very-secret"
 
 var small = document.Model{Name: "text-embedding-3-small", Dimensions: 64}
 
-// provider returns a client of p. Its log goes to the test.
+// provider returns a client of p, with a pace of its own. Its log goes to the
+// test.
 func provider(t testing.TB, p *fakeprovider.Provider, change ...func(*llm.OpenAIConfig)) *llm.OpenAI {
 	t.Helper()
 	cfg := llm.OpenAIConfig{
 		BaseURL: p.URL(),
 		APIKey:  secret,
+		Pace:    pace(t, "redis://"+miniredis.RunT(t).Addr()),
+		Metrics: telemetry.NewMetrics(),
 		Log:     slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	for _, c := range change {
@@ -39,6 +47,17 @@ func provider(t testing.TB, p *fakeprovider.Provider, change ...func(*llm.OpenAI
 		t.Fatal(err)
 	}
 	return o
+}
+
+// pace returns the pace that is shared through a Redis.
+func pace(t testing.TB, redisURL string) *live.Pace {
+	t.Helper()
+	l, err := live.New(live.Config{RedisURL: redisURL, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return live.NewPace(l)
 }
 
 func numbered(n int) []string {
@@ -298,24 +317,24 @@ func TestConcurrencyLimit(t *testing.T) {
 	t.Parallel()
 	const limit, calls = 2, 6
 	p := fakeprovider.Start(t, fakeprovider.Options{})
-	var mu sync.Mutex
-	full := make(chan struct{})
-	arrived := 0
+	hanging := make(chan struct{}, calls)
 	p.Fail(func(a *fakeprovider.Answer) {
 		fakeprovider.Hang(a)
-		mu.Lock()
-		defer mu.Unlock()
-		if arrived++; arrived == limit {
-			close(full)
-		}
+		hanging <- struct{}{}
 	}, -1)
-	o := provider(t, p, func(c *llm.OpenAIConfig) { c.Concurrency = limit })
+	// It begins with half of what it may grow to.
+	o := provider(t, p, func(c *llm.OpenAIConfig) { c.Concurrency = 2 * limit })
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	for range calls {
 		wg.Go(func() { _, _ = o.Embed(ctx, small, numbered(1)) })
 	}
-	<-full
+	for range limit {
+		await.Value(t, hanging)
+	}
+	if _, err := o.Summarise(ctx, "chat", "", []string{"a"}); err != nil {
+		t.Errorf("another model waits too: %v", err)
+	}
 	cancel()
 	wg.Wait()
 	if n := p.Counts().Requests; n != limit {
@@ -323,31 +342,42 @@ func TestConcurrencyLimit(t *testing.T) {
 	}
 }
 
-func TestObserve(t *testing.T) {
+func TestMetrics(t *testing.T) {
 	t.Parallel()
 	p := fakeprovider.Start(t, fakeprovider.Options{})
 	p.Fail(fakeprovider.Status(500, "once"), 1)
-	var got []string
-	o := provider(t, p, func(c *llm.OpenAIConfig) {
-		c.Observe = func(operation, model, outcome string, tokens int, d time.Duration) {
-			got = append(got, fmt.Sprint(operation, " ", model, " ", outcome, " ", tokens, " ", d > 0))
-		}
-	})
+	metrics := telemetry.NewMetrics()
+	o := provider(t, p, func(c *llm.OpenAIConfig) { c.Metrics = metrics })
 	if _, err := o.Embed(t.Context(), small, []string{"12345678"}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := o.Summarise(t.Context(), "chat", "", []string{"a"}); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{
-		"embed text-embedding-3-small unavailable 0 true",
-		"embed text-embedding-3-small ok 2 true",
+	p.Fail(fakeprovider.RateLimit("60"), 1)
+	for range 2 {
+		_, _ = o.Embed(t.Context(), small, numbered(1))
 	}
-	if diff := cmp.Diff(want, got[:min(2, len(got))]); diff != "" {
-		t.Error(diff)
-	}
-	if len(got) != 3 || !strings.HasPrefix(got[2], "summarise chat ok ") {
-		t.Errorf("got %q", got)
+	wantMetrics(t, metrics,
+		`gristmill_provider_calls_total{model="text-embedding-3-small",operation="embed",outcome="unavailable"} 1`,
+		`gristmill_provider_calls_total{model="text-embedding-3-small",operation="embed",outcome="ok"} 1`,
+		`gristmill_provider_calls_total{model="text-embedding-3-small",operation="embed",outcome="rate_limited"} 1`,
+		`gristmill_provider_tokens_total{model="text-embedding-3-small",operation="embed"} 2`,
+		`gristmill_provider_calls_total{model="chat",operation="summarise",outcome="ok"} 1`,
+		`gristmill_provider_waits_total{how="refused",model="text-embedding-3-small"} 1`,
+		`gristmill_provider_held{model="text-embedding-3-small"} 1`,
+		`gristmill_provider_held{model="chat"} 0`,
+	)
+}
+
+func wantMetrics(t *testing.T, metrics *telemetry.Metrics, want ...string) {
+	t.Helper()
+	recorder := httptest.NewRecorder()
+	metrics.Handler().ServeHTTP(recorder, httptest.NewRequest("GET", "/metrics", nil))
+	for _, line := range want {
+		if !strings.Contains(recorder.Body.String(), line+"\n") {
+			t.Errorf("no %s in the metrics", line)
+		}
 	}
 }
 

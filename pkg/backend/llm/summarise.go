@@ -40,8 +40,12 @@ Answer with the summary alone: plain text, one to three sentences, at most 80 wo
 // heading; either may be empty. An empty answer is fault.BadAnswer.
 func (p *OpenAI) Summarise(ctx context.Context, model, heading string, texts []string) (string, error) {
 	request := summaryRequest(model, heading, texts)
+	bytes := 0
+	for _, message := range request.Messages {
+		bytes += len(message.Content)
+	}
 	var summary string
-	err := p.call(ctx, opSummarise, model, func(ctx context.Context, ex *exchange) error {
+	err := p.call(ctx, opSummarise, model, bytes, func(ctx context.Context, ex *exchange) error {
 		answer, err := p.client.CreateChatCompletion(ctx, request)
 		if err != nil {
 			return err

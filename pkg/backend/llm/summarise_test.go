@@ -81,10 +81,7 @@ func TestSummaryRequest(t *testing.T) {
 		_, _ = io.WriteString(w, `{"choices":[{"message":{"content":" Summary. "}}]}`)
 	}))
 	t.Cleanup(server.Close)
-	o, err := llm.NewOpenAI(llm.OpenAIConfig{BaseURL: server.URL + "/v1/"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	o := provider(t, fakeprovider.Start(t, fakeprovider.Options{}), func(c *llm.OpenAIConfig) { c.BaseURL = server.URL + "/v1/" })
 	ask := func(model string, texts ...string) request {
 		t.Helper()
 		got, err := o.Summarise(t.Context(), model, "Heading", texts)

@@ -27,9 +27,10 @@ type Embedder interface {
 
 // Step answers searches.
 type Step struct {
-	Store    Store
-	Embedder Embedder
-	Metrics  *telemetry.Metrics
+	Store        Store
+	Embedder     Embedder
+	EmbedTimeout time.Duration // for the question; somebody waits for it
+	Metrics      *telemetry.Metrics
 }
 
 const (
@@ -55,15 +56,15 @@ func (s *Step) Search(ctx context.Context, request document.SearchRequest) (docu
 		return document.SearchResult{}, fmt.Errorf("search: %w", err)
 	}
 	start := time.Now()
-	vectors, err := s.Embedder.Embed(ctx, collection.Space.Model, []string{request.Query})
+	vector, err := s.embed(ctx, collection.Space.Model, request.Query)
 	if err != nil {
-		return document.SearchResult{}, cannotEmbed(err)
+		return document.SearchResult{}, err
 	}
 	s.Metrics.ObserveStage("search_embed", start)
 
 	start = time.Now()
 	query := document.Query{
-		Vector:    vectors[0],
+		Vector:    vector,
 		Limit:     request.Limit,
 		Threshold: noThreshold,
 		KeyPrefix: request.KeyPrefix,
@@ -80,15 +81,23 @@ func (s *Step) Search(ctx context.Context, request document.SearchRequest) (docu
 	return document.SearchResult{Hits: hits}, nil
 }
 
-// cannotEmbed says that the model could not be asked. Whatever the provider
-// has against us, it is not the client's doing: to the client, search is
-// unavailable.
-func cannotEmbed(err error) error {
-	f := fault.As(err)
-	if f == nil {
-		return fmt.Errorf("embed the question: %w", err)
+// embed turns the question into a vector, within the timeout. Whatever the
+// provider has against us, it is not the client's doing: to the client, search
+// is unavailable.
+func (s *Step) embed(ctx context.Context, model document.Model, question string) ([]float32, error) {
+	bounded, cancel := context.WithTimeout(ctx, s.EmbedTimeout)
+	defer cancel()
+	vectors, err := s.Embedder.Embed(bounded, model, []string{question})
+	switch f := fault.As(err); {
+	case err == nil:
+		return vectors[0], nil
+	case f != nil:
+		return nil, fault.Wrap(fault.Unavailable, err, "the question cannot be embedded now: %s", f.Detail).After(cmp.Or(f.RetryAfter, retryAfter))
+	case ctx.Err() == nil && bounded.Err() != nil:
+		return nil, fault.Wrap(fault.Unavailable, err, "the question cannot be embedded now: model %s did not answer within %s", model.Name, s.EmbedTimeout).After(retryAfter)
+	default:
+		return nil, fmt.Errorf("embed the question: %w", err)
 	}
-	return fault.Wrap(fault.Unavailable, err, "the question cannot be embedded now: %s", f.Detail).After(cmp.Or(f.RetryAfter, retryAfter))
 }
 
 // check returns the request with its defaults filled in, or what is wrong with

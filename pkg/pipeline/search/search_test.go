@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -21,6 +23,7 @@ type memory struct {
 	asked    document.Query
 	model    document.Model
 	embedErr error
+	hang     bool // the model answers when the caller has left
 }
 
 var space = document.Space{ID: 7, Model: document.Model{Name: "m", Dimensions: 2}}
@@ -40,14 +43,20 @@ func (m *memory) Nearest(_ context.Context, in document.Space, query document.Qu
 	return []document.Hit{{Key: "k.md"}}, nil
 }
 
-func (m *memory) Embed(_ context.Context, model document.Model, _ []string) ([][]float32, error) {
+func (m *memory) Embed(ctx context.Context, model document.Model, _ []string) ([][]float32, error) {
 	m.model = model
+	if m.hang {
+		<-ctx.Done()
+		return nil, fmt.Errorf("embed: %w", ctx.Err())
+	}
 	return [][]float32{{1, 0}}, m.embedErr
 }
 
+const timeout = 900 * time.Millisecond
+
 func newStep() (*search.Step, *memory) {
 	m := &memory{}
-	return &search.Step{Store: m, Embedder: m, Metrics: telemetry.NewMetrics()}, m
+	return &search.Step{Store: m, Embedder: m, EmbedTimeout: timeout, Metrics: telemetry.NewMetrics()}, m
 }
 
 func TestSearchAsksTheLiveSpaceWithItsModel(t *testing.T) {
@@ -123,5 +132,34 @@ func TestModelThatCannotBeAskedMakesSearchUnavailable(t *testing.T) {
 		if f == nil || f.Kind != fault.Unavailable || f.RetryAfter != 3*time.Second || !strings.Contains(f.Detail, "says the provider") {
 			t.Errorf("%s becomes %v", kind, err)
 		}
+	}
+}
+
+func TestSearchDoesNotWaitForASlowModel(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		step, m := newStep()
+		m.hang = true
+		start := time.Now()
+		_, err := step.Search(t.Context(), document.SearchRequest{Query: "q"})
+		f := fault.As(err)
+		if f == nil || f.Kind != fault.Unavailable || f.RetryAfter <= 0 || !strings.Contains(f.Detail, "model m did not answer within 900ms") {
+			t.Errorf("got %v", err)
+		}
+		if took := time.Since(start); took != timeout {
+			t.Errorf("took %s, want %s", took, timeout)
+		}
+	})
+}
+
+// A client who leaves is not told that the model is slow.
+func TestSearchEndsWithItsClient(t *testing.T) {
+	t.Parallel()
+	step, m := newStep()
+	m.hang = true
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := step.Search(ctx, document.SearchRequest{Query: "q"}); !errors.Is(err, context.Canceled) || fault.As(err) != nil {
+		t.Errorf("got %v", err)
 	}
 }

@@ -1,0 +1,244 @@
+package llm
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go/adaptivelimiter"
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+)
+
+const (
+	// The breaker opens when so many of so many requests have failed. At a
+	// failure rate of 30 %, with which work can still be done, that happens
+	// once in ten thousand requests.
+	breakerFailures = 9
+	breakerRequests = 10
+
+	// The limit of requests in flight is looked at again after so many, but
+	// not more often than this.
+	limitSamples  = 20
+	limitInterval = 200 * time.Millisecond
+	limitPatience = 30 * time.Second
+)
+
+// errNotSent marks requests that were not sent, and are not to be tried again
+// within the call.
+var errNotSent = errors.New("not sent")
+
+// lane is the way to one model of a provider. It decides how many requests may
+// be in flight, by how the time they take changes with their number; when each
+// may be sent, by the pace; and when to leave the model alone.
+//
+// The breaker counts failures of this process. That it is open concerns all
+// processes, so it is a hold of the pace, which also has one request at a time
+// probe; the breaker itself is closed again at once.
+type lane struct {
+	model   string
+	name    string // in the pace
+	urgent  bool
+	slots   adaptivelimiter.AdaptiveLimiter[any]
+	breaker circuitbreaker.CircuitBreaker[any]
+	size    tokenSize
+	pace    Pace
+	metrics *telemetry.Metrics
+	log     *slog.Logger
+}
+
+func (p *OpenAI) newLane(model string) *lane {
+	most := uint(p.concurrency)
+	return &lane{
+		model:  model,
+		name:   p.host + "/" + model,
+		urgent: p.urgent,
+		slots: adaptivelimiter.NewBuilder[any]().
+			// From the middle, so that it is seen what more requests do to
+			// the time they take.
+			WithLimits(1, most, (most+1)/2).
+			WithMaxLimitFunc(func(int) float64 { return float64(most) }).
+			WithRecentWindow(limitInterval, limitPatience, limitSamples).
+			OnLimitChanged(func(e adaptivelimiter.LimitChangedEvent) {
+				if !p.urgent { // the figure is about batches
+					p.metrics.ObserveConcurrency(model, int(e.NewLimit))
+				}
+			}).
+			Build(),
+		breaker: circuitbreaker.NewBuilder[any]().WithFailureThresholdRatio(breakerFailures, breakerRequests).Build(),
+		pace:    p.pace,
+		metrics: p.metrics,
+		log:     p.log.With("provider", p.host, "model", model),
+	}
+}
+
+// pass is the right to send one request. Whoever has one must call leave.
+type pass struct {
+	lane   *lane
+	permit adaptivelimiter.Permit
+	bytes  int
+	waited bool
+	try    int // as Pace has it
+}
+
+// enter waits for the right to send a request of so many bytes of text. A wait
+// that would be long is refused: it is the task's. The slot is held while
+// waiting: others would only wait too.
+func (l *lane) enter(ctx context.Context, bytes int) (*pass, error) {
+	permit, err := l.slots.AcquirePermit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := &pass{lane: l, permit: permit, bytes: bytes}
+	if err := p.await(ctx); err != nil {
+		permit.Drop()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *pass) await(ctx context.Context) error {
+	l := p.lane
+	patience := quickWait
+	if deadline, ok := ctx.Deadline(); ok {
+		patience = min(patience, time.Until(deadline))
+	}
+	for {
+		wait, try, held := l.pace.Reserve(ctx, l.name, l.size.estimate(p.bytes), l.urgent, patience)
+		l.metrics.ObserveHeld(l.model, held != nil)
+		if wait > patience {
+			l.metrics.ObserveWait(l.model, "refused")
+			return l.refusal(wait, held)
+		}
+		if wait > 0 {
+			l.metrics.ObserveWait(l.model, "waited")
+			p.waited = true
+			if err := sleep(ctx, wait); err != nil {
+				return err
+			}
+			patience -= wait
+		}
+		if held == nil {
+			p.try = try
+			return nil
+		}
+	}
+}
+
+// refusal says why a request is not sent, and when it may be.
+func (l *lane) refusal(wait time.Duration, held *fault.Error) error {
+	wait = max(wait, rateLimitedWait)
+	if held != nil {
+		return fault.Wrap(held.Kind, errNotSent, "%s; model %s is not asked for another %s", held.Detail, l.model, wait.Round(time.Second)).After(wait)
+	}
+	// Those that are refused together should not come back together.
+	wait += rand.N(wait / 2)
+	return fault.Wrap(fault.RateLimited, errNotSent, "the provider's limit for model %s is used up for %s", l.model, wait.Round(time.Second)).After(wait)
+}
+
+// leave draws the conclusions from what became of a request, for all that ask
+// this model, and returns its error with how long to wait before the next.
+func (p *pass) leave(ctx context.Context, err error, ex *exchange) error {
+	l := p.lane
+	if ctx.Err() != nil { // a caller who leaves says nothing about the provider
+		p.permit.Drop()
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	if !p.waited && (err == nil || errors.Is(err, context.DeadlineExceeded)) {
+		p.permit.Record()
+	} else { // it tells nothing about how fast the provider is
+		p.permit.Drop()
+	}
+	if ex.tokens > 0 {
+		l.size.learn(p.bytes, ex.tokens)
+	}
+	if requests, tokens := limits(ex.header); requests > 0 || tokens > 0 {
+		l.pace.Learn(ctx, l.name, requests, tokens)
+	}
+	failure := fault.As(err)
+	switch {
+	case fault.Is(err, fault.RateLimited):
+		failure = failure.After(cmp.Or(failure.RetryAfter, doubled(rateLimitedWait, p.try)))
+		l.hold(ctx, failure)
+		return failure
+	case fault.Is(err, fault.Unavailable):
+		tripped := l.trip()
+		if !tripped && p.try == 0 && failure.RetryAfter == 0 {
+			return failure
+		}
+		failure = failure.After(cmp.Or(failure.RetryAfter, doubled(unavailableWait, p.try)))
+		l.hold(ctx, failure)
+		return failure
+	}
+	l.breaker.RecordSuccess()
+	if wait := usedUp(ex.header, time.Now(), false); wait > 0 {
+		l.hold(ctx, fault.New(fault.RateLimited, "the provider's limit is used up").After(wait))
+	} else if p.try > 0 && l.pace.Release(ctx, l.name) {
+		l.log.InfoContext(ctx, "the provider answers again", "tries", p.try)
+	}
+	return err
+}
+
+// trip counts a failure and reports whether it is one too many.
+func (l *lane) trip() bool {
+	l.breaker.RecordFailure()
+	if !l.breaker.IsOpen() {
+		return false
+	}
+	l.breaker.Close()
+	l.slots.Reset() // begin gently when it is back
+	return true
+}
+
+func (l *lane) hold(ctx context.Context, why *fault.Error) {
+	if l.pace.Hold(ctx, l.name, why) {
+		l.log.WarnContext(ctx, "the provider is left alone for a while", "for", why.RetryAfter, "reason", why.Detail)
+	}
+	l.metrics.ObserveHeld(l.model, true)
+}
+
+// doubled doubles a wait with each try, up to a minute.
+func doubled(wait time.Duration, tries int) time.Duration {
+	return min(wait<<min(tries, 6), time.Minute)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// tokenSize learns how many bytes of text the provider counts as a token,
+// which depends on the model and the language. Its zero value knows nothing.
+type tokenSize struct {
+	mu            sync.Mutex
+	bytes, tokens float64 // of the latest requests; older ones weigh less
+}
+
+// estimate returns about how many tokens a text has: four bytes each until
+// more is known.
+func (s *tokenSize) estimate(bytes int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int(float64(bytes) * (s.tokens + 1) / (s.bytes + 4))
+}
+
+func (s *tokenSize) learn(bytes, tokens int) {
+	const weight = 0.9 // of what was before
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bytes = s.bytes*weight + float64(bytes)
+	s.tokens = s.tokens*weight + float64(tokens)
+}
