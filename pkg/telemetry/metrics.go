@@ -27,6 +27,7 @@ type Metrics struct {
 	held           *prometheus.GaugeVec
 	concurrency    *prometheus.GaugeVec
 	passages       *prometheus.CounterVec
+	deliveries     *prometheus.CounterVec
 }
 
 // NewMetrics returns metrics with everything at zero.
@@ -80,11 +81,15 @@ func NewMetrics() *Metrics {
 			Name: "gristmill_passages_total",
 			Help: "Passages placed, by whether they were embedded or reused.",
 		}, []string{"how"}),
+		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gristmill_webhook_deliveries_total",
+			Help: "Attempts at deliveries to webhooks, by what became of the delivery: delivered, pending (to be tried again), failed.",
+		}, []string{"outcome"}),
 	}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.requestSeconds, m.tasks, m.stageSeconds, m.calls, m.callSeconds, m.tokens, m.waits, m.held, m.concurrency, m.passages,
+		m.requests, m.requestSeconds, m.tasks, m.stageSeconds, m.calls, m.callSeconds, m.tokens, m.waits, m.held, m.concurrency, m.passages, m.deliveries,
 	)
 	return m
 }
@@ -140,6 +145,11 @@ func (m *Metrics) ObserveConcurrency(model string, limit int) {
 func (m *Metrics) ObservePassages(embedded, reused int) {
 	m.passages.WithLabelValues("embedded").Add(float64(embedded))
 	m.passages.WithLabelValues("reused").Add(float64(reused))
+}
+
+// ObserveDelivery counts one attempt at a delivery to a webhook.
+func (m *Metrics) ObserveDelivery(outcome string) {
+	m.deliveries.WithLabelValues(outcome).Inc()
 }
 
 // QueueDepth is how many tasks a queue holds and how long the oldest has

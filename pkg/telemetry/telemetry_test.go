@@ -82,6 +82,7 @@ func TestMetricsAreServed(t *testing.T) {
 	m.ObserveStage("embed", time.Now())
 	m.ObserveCall("embed", "local", "ok", 42, time.Millisecond)
 	m.ObservePassages(3, 1)
+	m.ObserveDelivery("delivered")
 	m.WatchQueues(func(context.Context) ([]telemetry.QueueDepth, error) {
 		return []telemetry.QueueDepth{{Queue: "knowledge", Tasks: 7, Age: 3 * time.Second}}, nil
 	})
@@ -93,6 +94,7 @@ func TestMetricsAreServed(t *testing.T) {
 		`gristmill_stage_seconds_count{stage="embed"} 1`,
 		`gristmill_provider_tokens_total{model="local",operation="embed"} 42`,
 		`gristmill_passages_total{how="reused"} 1`,
+		`gristmill_webhook_deliveries_total{outcome="delivered"} 1`,
 		`gristmill_queue_tasks{queue="knowledge"} 7`,
 		`gristmill_queue_age_seconds{queue="knowledge"} 3`,
 	} {

@@ -198,6 +198,14 @@ func tellsEveryWebhookOfEveryEnd(t *testing.T, ctx context.Context, s Store) {
 	}
 	told(document.Cancelled, accepted.Job, "deleted")
 
+	job = accept(t, ctx, s, uploadOf(c, "steered")).Job
+	cancel(t, ctx, s, job)
+	told(document.Cancelled, job, "steered")
+	retry(t, ctx, s, job)
+	quiet("retried")
+	fail(t, ctx, s, job)
+	told(document.JobFailed, job, "steered")
+
 	job = accept(t, ctx, s, uploadOf(c, "superseded")).Job
 	accept(t, ctx, s, uploadOf(c, "superseded"))
 	for _, kind := range document.TaskKinds {
