@@ -2,7 +2,8 @@
 // S3-compatible store for installations, in a directory for the embedded mode.
 // Both keep one promise, stated by the suite in blobtest:
 //
-//   - an object appears whole or not at all, and a failed Put leaves nothing;
+//   - an object appears whole or not at all, and a failed Put leaves nothing,
+//     or, where its server could not be reached, nothing but what Delete removes;
 //   - memory does not grow with the object, neither writing nor reading;
 //   - a reader reads one and the same object from its first byte to its last,
 //     whatever happens to the name meanwhile.

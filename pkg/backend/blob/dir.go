@@ -134,7 +134,8 @@ func (d *Dir) Open(ctx context.Context, name string) (io.ReadSeekCloser, error) 
 	}{contextReader{ctx, f}, f, f}, nil
 }
 
-// Delete removes the object; it is no error if there is none.
+// Delete removes the object; it is no error if there is none. What a killed
+// process has left of one, NewDir removes.
 func (d *Dir) Delete(_ context.Context, name string) error {
 	if err := checkName(name); err != nil {
 		return err

@@ -17,7 +17,12 @@ import (
 )
 
 const (
-	dialTimeout = 5 * time.Second
+	dialTimeout = 2 * time.Second
+	// answerTimeout bounds how long the server is waited for beyond what is
+	// sent to it, and slowest is how many bytes a second it must take in: one
+	// that does less is as good as down.
+	answerTimeout = 10 * time.Second
+	slowest       = 256 << 10
 	// requestTries is how often minio-go sends a request that gets no answer,
 	// or one that asks to come again; about a second in all.
 	requestTries = 3
@@ -40,6 +45,7 @@ type S3 struct {
 	core     minio.Core
 	bucket   string
 	endpoint string
+	answer   time.Duration // answerTimeout
 }
 
 // NewS3 returns the object store in the configured bucket. It does not talk to
@@ -68,16 +74,22 @@ func NewS3(cfg S3Config) (*S3, error) {
 	if err != nil {
 		return nil, fmt.Errorf("object storage %s: %w", u.Host, err)
 	}
-	return &S3{core: *core, bucket: cfg.Bucket, endpoint: cfg.Endpoint}, nil
+	return &S3{core: *core, bucket: cfg.Bucket, endpoint: cfg.Endpoint, answer: answerTimeout}, nil
 }
 
 // EnsureBucket makes the bucket if it is not there.
 func (s *S3) EnsureBucket(ctx context.Context) error {
 	err := s.core.MakeBucket(ctx, s.bucket, minio.MakeBucketOptions{})
-	if response, ok := errors.AsType[minio.ErrorResponse](err); ok && response.Code == minio.BucketAlreadyOwnedByYou {
+	if isCode(err, minio.BucketAlreadyOwnedByYou) {
 		return nil
 	}
 	return s.failure(ctx, err, "make bucket", s.bucket)
+}
+
+// isCode reports whether err is the server's answer of that code.
+func isCode(err error, code string) bool {
+	response, ok := errors.AsType[minio.ErrorResponse](err)
+	return ok && response.Code == code
 }
 
 // Ping reports whether the server answers and has the bucket.
@@ -92,12 +104,20 @@ func (s *S3) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Delete removes the object; it is no error if there is none.
+// Delete removes the object, and before it the parts of a Put that broke off:
+// had it been about to end, it fails now, or its object goes too. It is no error
+// if there is nothing.
 func (s *S3) Delete(ctx context.Context, name string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	err := s.core.RemoveObject(ctx, s.bucket, name, minio.RemoveObjectOptions{})
+	timed, cancel := context.WithTimeout(ctx, s.timeout(nil))
+	defer cancel()
+	err := s.core.RemoveIncompleteUpload(timed, s.bucket, name)
+	if err != nil && !isCode(err, minio.NoSuchUpload) { // ended meanwhile
+		return s.failure(ctx, err, "delete unfinished uploads of object", name)
+	}
+	err = s.core.RemoveObject(timed, s.bucket, name, minio.RemoveObjectOptions{})
 	return s.failure(ctx, err, "delete object", name)
 }
 
@@ -135,6 +155,8 @@ func (s *S3) failure(ctx context.Context, err error, operation, name string) err
 	switch {
 	case response.Code == minio.NoSuchKey:
 		return fault.Wrap(fault.NotFound, cause, "object %s does not exist", name)
+	case response.Code == minio.NoSuchUpload:
+		return fault.Wrap(fault.NotFound, cause, "the upload of object %s was given up", name)
 	case response.Code == minio.PreconditionFailed:
 		return fault.Wrap(fault.Conflict, cause, "object %s was replaced while it was read", name)
 	case !answered, response.StatusCode >= http.StatusInternalServerError,

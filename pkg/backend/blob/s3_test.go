@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -68,16 +69,23 @@ func (s *recordingS3) Put(ctx context.Context, name string, r io.Reader) (int64,
 	return size, err
 }
 
-func wantNoUploads(t *testing.T, cfg blob.S3Config, name string) {
+// clientOf returns a client of the server for what S3 does not offer.
+func clientOf(t *testing.T, cfg blob.S3Config) *minio.Core {
 	t.Helper()
 	u, err := url.Parse(cfg.Endpoint)
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := minio.New(u.Host, &minio.Options{Creds: credentials.NewStaticV4(cfg.AccessKey, cfg.SecretKey, ""), Region: cfg.Region})
+	client, err := minio.NewCore(u.Host, &minio.Options{Creds: credentials.NewStaticV4(cfg.AccessKey, cfg.SecretKey, ""), Region: cfg.Region})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return client
+}
+
+func wantNoUploads(t *testing.T, cfg blob.S3Config, name string) {
+	t.Helper()
+	client := clientOf(t, cfg)
 	for upload := range client.ListIncompleteUploads(context.WithoutCancel(t.Context()), cfg.Bucket, name, true) {
 		t.Errorf("an upload of %s was left behind: %+v", name, upload)
 	}
@@ -108,15 +116,7 @@ func TestS3EnsureBucket(t *testing.T) {
 
 func removeBucket(t *testing.T, cfg blob.S3Config) {
 	t.Helper()
-	u, err := url.Parse(cfg.Endpoint)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := minio.New(u.Host, &minio.Options{Creds: credentials.NewStaticV4(cfg.AccessKey, cfg.SecretKey, "")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := client.RemoveBucket(t.Context(), cfg.Bucket); err != nil {
+	if err := clientOf(t, cfg).RemoveBucket(t.Context(), cfg.Bucket); err != nil {
 		t.Error(err)
 	}
 }
@@ -171,6 +171,105 @@ func TestS3Unreachable(t *testing.T) {
 		})
 	}
 }
+
+// A server that takes everything and says nothing is as good as down.
+func TestS3Silent(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer listener.Close()
+	group.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			group.Go(func() {
+				defer conn.Close()
+				_, _ = io.Copy(io.Discard, conn) // until the client has had enough
+			})
+		}
+	})
+	s := newS3(t, blob.S3Config{Endpoint: "http://" + listener.Addr().String(), Bucket: "bucket", Region: "us-east-1"})
+	s.SetAnswerTimeout(50 * time.Millisecond)
+	for name, call := range map[string]func() error{
+		"Put": func() error { _, err := s.Put(t.Context(), "a/b", strings.NewReader("x")); return err },
+		"large Put": func() error {
+			_, err := s.Put(t.Context(), "a/b", io.LimitReader(rand.NewChaCha8([32]byte{}), 9<<20))
+			return err
+		},
+		"Delete": func() error { return s.Delete(t.Context(), "a/b") },
+	} {
+		start := time.Now()
+		if f := fault.As(call()); f == nil || f.Kind != fault.Unavailable || f.RetryAfter <= 0 {
+			t.Errorf("%s: got %v, want %s with a time to come again", name, f, fault.Unavailable)
+		}
+		if took := time.Since(start); took > 20*time.Second {
+			t.Errorf("%s: took %s", name, took)
+		}
+	}
+}
+
+// A process that was killed leaves the parts that it had uploaded.
+func TestS3DeleteRemovesUnfinishedUploads(t *testing.T) {
+	t.Parallel()
+	cfg := blob.S3Config(services.S3(t))
+	s, client := newS3(t, cfg), clientOf(t, cfg)
+	for _, name := range []string{"default/a", "default/ab"} {
+		upload, err := client.NewMultipartUpload(t.Context(), cfg.Bucket, name, minio.PutObjectOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.PutObjectPart(t.Context(), cfg.Bucket, name, upload, 1, strings.NewReader("part"), 4, minio.PutObjectPartOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Delete(t.Context(), "default/a"); err != nil {
+		t.Fatal(err)
+	}
+	wantNoUploads(t, cfg, "default/a")
+	others := 0
+	for range client.ListIncompleteUploads(t.Context(), cfg.Bucket, "default/ab", true) {
+		others++
+	}
+	if others != 1 {
+		t.Errorf("another object has %d unfinished uploads left, want its 1", others)
+	}
+}
+
+// Who is still uploading is told, and leaves nothing.
+func TestS3PutThatIsDeletedMeanwhile(t *testing.T) {
+	t.Parallel()
+	cfg := blob.S3Config(services.S3(t))
+	s := newS3(t, cfg)
+	deleted := false
+	body := readerFunc(func(p []byte) (int, error) {
+		if !deleted {
+			deleted = true
+			if err := s.Delete(t.Context(), "default/a"); err != nil {
+				return 0, err
+			}
+		}
+		return 0, io.EOF
+	})
+	_, err := s.Put(t.Context(), "default/a", io.MultiReader(io.LimitReader(rand.NewChaCha8([32]byte{}), 9<<20), body))
+	if !fault.Is(err, fault.NotFound) {
+		t.Errorf("Put = %v, want %s", err, fault.NotFound)
+	}
+	if _, err := s.Open(t.Context(), "default/a"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("Open = %v, want %s", err, fault.NotFound)
+	}
+	wantNoUploads(t, cfg, "default/a")
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // A read goes on where its connection broke, however often it does.
 func TestS3ReadsOverABreakingConnection(t *testing.T) {

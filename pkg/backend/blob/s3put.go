@@ -22,7 +22,7 @@ const (
 	// firstRead is where the buffer starts to grow from.
 	firstRead = 64 << 10
 
-	partTimeout   = 2 * time.Minute
+	// commitTimeout bounds putting parts together, of which there may be many.
 	commitTimeout = time.Minute
 )
 
@@ -42,14 +42,20 @@ func (s *S3) Put(ctx context.Context, name string, r io.Reader) (size int64, err
 	if !last {
 		return s.putParts(ctx, name, part, r)
 	}
-	commit, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	ctx = context.WithoutCancel(ctx)
+	timed, cancel := context.WithTimeout(ctx, s.timeout(part))
 	defer cancel()
-	_, err = s.core.Client.PutObject(commit, s.bucket, name, bytes.NewReader(part), int64(len(part)),
+	_, err = s.core.Client.PutObject(timed, s.bucket, name, bytes.NewReader(part), int64(len(part)),
 		minio.PutObjectOptions{DisableMultipart: true})
 	if err != nil {
-		return 0, s.failure(commit, err, "put object", name)
+		return 0, s.failure(ctx, err, "put object", name)
 	}
 	return int64(len(part)), nil
+}
+
+// timeout returns how long the server has to take a part in.
+func (s *S3) timeout(part []byte) time.Duration {
+	return s.answer + time.Duration(len(part))*time.Second/slowest
 }
 
 // putParts uploads part and then what is left of r, one part after another.
@@ -86,14 +92,15 @@ func (s *S3) putParts(ctx context.Context, name string, part []byte, r io.Reader
 
 // begin starts an upload and returns its id.
 func (s *S3) begin(ctx context.Context, name string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	ctx = context.WithoutCancel(ctx)
+	timed, cancel := context.WithTimeout(ctx, s.timeout(nil))
 	defer cancel()
-	upload, err := s.core.NewMultipartUpload(ctx, s.bucket, name, minio.PutObjectOptions{})
+	upload, err := s.core.NewMultipartUpload(timed, s.bucket, name, minio.PutObjectOptions{})
 	return upload, s.failure(ctx, err, "begin upload of object", name)
 }
 
 func (s *S3) putPart(ctx context.Context, name, upload string, number int, part []byte) (minio.CompletePart, error) {
-	timed, cancel := context.WithTimeout(ctx, partTimeout)
+	timed, cancel := context.WithTimeout(ctx, s.timeout(part))
 	defer cancel()
 	done, err := s.core.PutObjectPart(timed, s.bucket, name, upload, number,
 		bytes.NewReader(part), int64(len(part)), minio.PutObjectPartOptions{})
@@ -105,18 +112,20 @@ func (s *S3) putPart(ctx context.Context, name, upload string, number int, part 
 
 // commit makes the object visible.
 func (s *S3) commit(ctx context.Context, name, upload string, parts []minio.CompletePart) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	ctx = context.WithoutCancel(ctx)
+	timed, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
-	_, err := s.core.CompleteMultipartUpload(ctx, s.bucket, name, upload, parts, minio.PutObjectOptions{})
+	_, err := s.core.CompleteMultipartUpload(timed, s.bucket, name, upload, parts, minio.PutObjectOptions{})
 	return s.failure(ctx, err, "complete upload of object", name)
 }
 
 // abort removes the parts of an upload that failed with cause, which it
-// returns. A server that cannot be reached keeps them until its own clean-up.
+// returns. A server that cannot be reached keeps them until Delete.
 func (s *S3) abort(ctx context.Context, name, upload string, cause error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout(nil))
 	defer cancel()
-	if err := s.core.AbortMultipartUpload(ctx, s.bucket, name, upload); err != nil {
+	err := s.core.AbortMultipartUpload(ctx, s.bucket, name, upload)
+	if err != nil && !isCode(err, minio.NoSuchUpload) {
 		return fmt.Errorf("%w (its upload %s is left behind: %v)", cause, upload, err)
 	}
 	return cause
