@@ -129,6 +129,22 @@ func (s *Store) SettleDelivery(ctx context.Context, taken document.Outgoing, out
 	})
 }
 
+// DropDeliveries removes deliveries that ended longer than age ago.
+func (s *Store) DropDeliveries(ctx context.Context, age time.Duration, limit int) (dropped int, err error) {
+	defer describe(&err, "drop ended deliveries")
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `
+			DELETE FROM deliveries
+			WHERE id IN (SELECT id FROM deliveries
+			             WHERE state <> 'pending' AND ended_at <= clock_timestamp() - $1::interval
+			             ORDER BY ended_at
+			             LIMIT $2)`, age, limit)
+		dropped = int(tag.RowsAffected())
+		return err
+	})
+	return dropped, err
+}
+
 // deliveryColumns are what scanDelivery scans.
 const deliveryColumns = `d.id, d.webhook, d.event, d.job, d.document, d.state, d.attempts, d.status, d.error,
 	d.next_attempt_at, d.created_at, d.ended_at`

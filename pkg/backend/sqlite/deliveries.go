@@ -142,6 +142,27 @@ func (s *Store) SettleDelivery(ctx context.Context, taken document.Outgoing, out
 	})
 }
 
+// DropDeliveries removes deliveries that ended longer than age ago.
+func (s *Store) DropDeliveries(ctx context.Context, age time.Duration, limit int) (dropped int, err error) {
+	defer describe(&err, "drop ended deliveries")
+	err = s.write(ctx, func(tx transaction) error {
+		result, err := tx.ExecContext(ctx, `
+			DELETE FROM deliveries
+			WHERE tenant = ?1 AND id IN (
+				SELECT id FROM deliveries
+				WHERE tenant = ?1 AND state <> 'pending' AND ended_at <= ?2
+				ORDER BY ended_at
+				LIMIT ?3)`, tx.tenant, tx.now.add(-age), limit)
+		if err != nil {
+			return err
+		}
+		count, err := result.RowsAffected()
+		dropped = int(count)
+		return err
+	})
+	return dropped, err
+}
+
 // deliveryColumns are what scanDelivery scans.
 const deliveryColumns = `id, webhook, event, job, document, state, attempts, status, error,
 	next_attempt_at, created_at, ended_at`

@@ -30,6 +30,7 @@ func outbox(t *testing.T, open func(t *testing.T) Store) {
 		"Take fairly":       takesOfEachWebhook,
 		"Settle":            settlesDeliveries,
 		"Settle stale":      settlesNoDeliveryOfOthers,
+		"Drop":              dropsEndedDeliveries,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, as(t, tenant.Default), open(t)) })
 	}
@@ -443,5 +444,27 @@ func settlesNoDeliveryOfOthers(t *testing.T, ctx context.Context, s Store) {
 	wantFault(t, s.SettleDelivery(ctx, current, failed), fault.LeaseLost)
 	if got := listDeliveries(t, ctx, s, webhook.ID)[0]; got.State != document.DeliveryDelivered {
 		t.Errorf("got %+v, want it delivered", got)
+	}
+}
+
+func dropsEndedDeliveries(t *testing.T, ctx context.Context, s Store) {
+	webhook := addWebhook(t, ctx, s)
+	endJobs(t, ctx, s, 4)
+	outcomes := []document.DeliveryState{document.DeliveryDelivered, document.DeliveryFailed, document.DeliveryDelivered, document.DeliveryPending}
+	for i, o := range take(t, ctx, s, leaseTime) {
+		if err := s.SettleDelivery(ctx, o, document.DeliveryOutcome{State: outcomes[i]}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := s.DropDeliveries(ctx, time.Hour, 10); err != nil || got != 0 {
+		t.Errorf("ended less than an hour ago: dropped %d, %v", got, err)
+	}
+	for _, want := range []int{2, 1, 0} { // of three, at most two at a time
+		if got, err := s.DropDeliveries(ctx, 0, 2); err != nil || got != want {
+			t.Errorf("dropped %d, %v; want %d", got, err, want)
+		}
+	}
+	if left := listDeliveries(t, ctx, s, webhook.ID); len(left) != 1 || left[0].State != document.DeliveryPending {
+		t.Errorf("left: got %+v, want the one that is pending", left)
 	}
 }

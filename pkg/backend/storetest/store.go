@@ -246,6 +246,10 @@ type Outbox interface {
 	// SettleDelivery writes what became of the attempt. fault.LeaseLost when
 	// the delivery was taken again since, has ended, or is gone.
 	SettleDelivery(ctx context.Context, taken document.Outgoing, outcome document.DeliveryOutcome) error
+
+	// DropDeliveries removes up to limit deliveries that ended longer than age
+	// ago, and says how many.
+	DropDeliveries(ctx context.Context, age time.Duration, limit int) (int, error)
 }
 
 // Sweeping keeps the promises over time.

@@ -40,7 +40,12 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 	}
 	webhook := addWebhook(t, ours, s)
 	fail(t, ours, s, accept(t, ours, s, uploadOf(c, "told of")).Job)
-	sent := take(t, ours, s, -leaseTime)[0]
+	fail(t, ours, s, accept(t, ours, s, uploadOf(c, "delivered")).Job)
+	taken := take(t, ours, s, -leaseTime)
+	sent := taken[0]
+	if err := s.SettleDelivery(ours, taken[1], document.DeliveryOutcome{State: document.DeliveryDelivered, Status: 200}); err != nil {
+		t.Fatal(err)
+	}
 	before := stateOf(t, ours, s)
 
 	for name, call := range map[string]func(ctx context.Context) error{
@@ -139,7 +144,8 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 			objects, err := s.Abandoned(ctx, 0, 10)
 			return len(objects), err
 		},
-		"Expire": func(ctx context.Context) (int, error) { return s.Expire(ctx, 0, 10) },
+		"DropDeliveries": func(ctx context.Context) (int, error) { return s.DropDeliveries(ctx, 0, 10) },
+		"Expire":         func(ctx context.Context) (int, error) { return s.Expire(ctx, 0, 10) },
 		"Backlog": func(ctx context.Context) (int, error) {
 			backlog, err := s.Backlog(ctx)
 			return int(backlog.Jobs), err

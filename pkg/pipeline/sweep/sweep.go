@@ -24,6 +24,7 @@ type Store interface {
 	EndUpload(ctx context.Context, object string) error
 	DropOrphans(ctx context.Context, quiet time.Duration, limit int) (int, error)
 	Expire(ctx context.Context, age time.Duration, limit int) (int, error)
+	DropDeliveries(ctx context.Context, age time.Duration, limit int) (int, error)
 	Exclusively(ctx context.Context, name string, fn func(ctx context.Context) error) error
 }
 
@@ -70,6 +71,10 @@ const (
 
 	// keepKeys is how long an idempotency key is good for.
 	keepKeys = 24 * time.Hour
+
+	// keepDeliveries is how long it can be seen what became of a delivery to a
+	// webhook.
+	keepDeliveries = 7 * 24 * time.Hour
 
 	// batch is how many rows one transaction touches.
 	batch = 500

@@ -27,6 +27,7 @@ type memory struct {
 	uploads map[string][]string // that came to nothing, by object
 	orphans int
 	keys    int  // that have expired
+	ended   int  // deliveries, long ago
 	busy    bool // another process is sweeping
 
 	journal   []string
@@ -102,6 +103,15 @@ func (m *memory) DropOrphans(_ context.Context, quiet time.Duration, limit int) 
 func (m *memory) Expire(_ context.Context, _ time.Duration, limit int) (int, error) {
 	n := min(limit, m.keys)
 	m.keys -= n
+	return n, nil
+}
+
+func (m *memory) DropDeliveries(_ context.Context, age time.Duration, limit int) (int, error) {
+	if age < 24*time.Hour {
+		return 0, errors.New("a day's deliveries can be asked for")
+	}
+	n := min(limit, m.ended)
+	m.ended -= n
 	return n, nil
 }
 
