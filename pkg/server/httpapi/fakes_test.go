@@ -194,12 +194,15 @@ func (f *fake) Job(ctx context.Context, id uuid.UUID) (document.Job, error) {
 	return job, nil
 }
 
-func (f *fake) Jobs(ctx context.Context, filter document.JobFilter, _ document.Page) (document.List[document.Job], error) {
+func (f *fake) Jobs(ctx context.Context, filter document.JobFilter, page document.Page) (document.List[document.Job], error) {
 	leave, err := f.enter(ctx)
 	if err != nil {
 		return document.List[document.Job]{}, err
 	}
 	defer leave()
+	if page.Cursor != "" {
+		return document.List[document.Job]{}, fault.New(fault.BadRequest, "cursor %q is not ours", page.Cursor)
+	}
 	var list document.List[document.Job]
 	for _, job := range f.jobs {
 		if (filter.State == "" || filter.State == job.State) && (filter.Document == uuid.Nil || filter.Document == job.DocumentID) {

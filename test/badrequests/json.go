@@ -1,0 +1,139 @@
+package badrequests
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+)
+
+func hasJSON(_ *Generator, o operation) bool { return o.jsonBody() != nil }
+
+func hasProperties(_ *Generator, o operation) bool {
+	return o.jsonBody() != nil && len(o.jsonBody().Properties) > 0
+}
+
+// flawsOfJSON are flaws of JSON bodies.
+var flawsOfJSON = []flaw{
+	{"a body that is not JSON", hasJSON, func(g *Generator, d *draft) {
+		whole := encode(g.object(d.jsonBody()))
+		d.content = pick(g, [][]byte{
+			nil, []byte(" "), []byte("{"), []byte("nonsense"), []byte("{'a':1}"), []byte(`{"a":1,}`), []byte("\x00"), []byte("\xef\xbb\xbf{}"), []byte("<xml/>"),
+			whole[:g.rand.IntN(len(whole))], slices.Concat(whole, []byte("}")), slices.Concat(whole, whole), slices.Concat(whole, []byte(" x")),
+			[]byte(strings.Repeat("[", 50000)), []byte(strings.Repeat(`{"a":`, 20000)), []byte(`{"a":NaN}`), []byte(`{"a":01}`), []byte(`{"a":"` + "\n" + `"}`), []byte(`"\uD8"`),
+		})
+	}},
+	{"a body that is not an object", hasJSON, func(g *Generator, d *draft) {
+		d.content = []byte(pick(g, []string{"null", "[]", "7", "true", `"x"`, "[{}]", "-0", "1e400", "[" + strings.Repeat("[],", 1000) + "[]]"}))
+	}},
+	{"a body that is not text", hasJSON, func(g *Generator, d *draft) {
+		d.content = pick(g, [][]byte{[]byte("{\"query\":\"\xff\"}"), []byte(`{"query":"a\u0000b"}`), []byte(`{"\u0000":1}`), []byte("{\"\xc3\x28\":1}"), []byte("\xff\xfe{\x00}\x00")})
+	}},
+	{"a field that nobody knows", hasJSON, func(g *Generator, d *draft) {
+		d.change(g, func(object map[string]any, s *schema) {
+			object[pick(g, []string{"nothing", "", "Query", "__proto__", "🌾", strings.Repeat("n", 3000)})] = 1
+		})
+	}},
+	{"a field of another type", hasProperties, func(g *Generator, d *draft) {
+		d.change(g, func(object map[string]any, s *schema) {
+			name := pick(g, slices.Sorted(maps.Keys(s.Properties)))
+			object[name] = g.wrong(s.Properties[name])
+		})
+	}},
+	{"a field that is missing", func(_ *Generator, o operation) bool { return o.jsonBody() != nil && len(o.jsonBody().Required) > 0 }, func(g *Generator, d *draft) {
+		d.change(g, func(object map[string]any, s *schema) { delete(object, pick(g, s.Required)) })
+	}},
+	{"a body of another type", hasJSON, func(g *Generator, d *draft) {
+		d.media = pick(g, []string{"text/plain", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "image/png"})
+	}},
+	{"a body that is too large", hasJSON, func(g *Generator, d *draft) {
+		if g.rand.IntN(10) > 0 { // seldom: it is large
+			d.content = nil
+			return
+		}
+		d.content = bytes.Repeat([]byte(" "), 1<<20+1)
+	}},
+}
+
+// change changes a sound body.
+func (d *draft) change(g *Generator, do func(object map[string]any, s *schema)) {
+	object := g.object(d.jsonBody())
+	do(object, d.jsonBody())
+	d.content = encode(object)
+}
+
+// object returns an object that fits the schema, as far as that goes.
+func (g *Generator) object(s *schema) map[string]any {
+	object := map[string]any{}
+	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
+		if slices.Contains(s.Required, name) || g.rand.IntN(2) == 0 {
+			object[name] = g.right(s.Properties[name])
+		}
+	}
+	return object
+}
+
+// right returns a value that fits.
+func (g *Generator) right(s *schema) any {
+	switch {
+	case len(s.Enum) > 0:
+		return s.Enum[0]
+	case s.Format == "uuid":
+		return g.id()
+	case s.is("string"):
+		return "x"
+	case s.is("integer") && s.Minimum != nil:
+		return *s.Minimum
+	case s.is("integer"), s.is("number"):
+		return 0
+	case s.is("boolean"):
+		return false
+	case s.is("array"):
+		return []any{}
+	default:
+		return g.object(s)
+	}
+}
+
+// wrong returns a value that does not fit.
+func (g *Generator) wrong(s *schema) any {
+	values := []any{json.Number("1e400")}
+	switch {
+	case s.is("string"):
+		values = append(values, 7, true, []any{}, map[string]any{})
+		if len(s.Enum) > 0 {
+			values = append(values, "nonsense", "")
+		}
+		if s.Format == "uuid" {
+			values = append(values, "x", g.id()+"0")
+		}
+	case s.is("integer"):
+		values = append(values, "x", "1", 1.5, json.Number("1e300"), true, []any{}, map[string]any{})
+		if s.Maximum != nil {
+			values = append(values, *s.Maximum+1)
+		}
+		if s.Minimum != nil {
+			values = append(values, *s.Minimum-1)
+		}
+	case s.is("number"), s.is("boolean"):
+		values = append(values, "x", []any{}, map[string]any{})
+	case s.is("array"):
+		values = append(values, "x", 7, map[string]any{})
+	default:
+		values = append(values, "x", 7, []any{}, true)
+		if s.Closed == false {
+			values = append(values, map[string]any{"nothing": 1})
+		}
+	}
+	return pick(g, values)
+}
+
+// encode returns the JSON of what was made here.
+func encode(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // made of maps, lists, strings and numbers
+	}
+	return text
+}
