@@ -23,6 +23,7 @@ func (s *server) postDocuments(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var all []document.Accepted
+	replayed := true
 	for form.file != nil {
 		accepted, err := s.uploadFile(r, form)
 		if err != nil {
@@ -30,10 +31,14 @@ func (s *server) postDocuments(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		all = append(all, accepted)
+		replayed = replayed && accepted.Replayed
 	}
 	if len(all) == 1 {
 		writeAccepted(w, all[0])
 		return
+	}
+	if replayed {
+		w.Header().Set(replayedHeader, "true")
 	}
 	writeJSON(w, http.StatusAccepted, document.List[document.Accepted]{Items: all})
 }
@@ -65,6 +70,7 @@ type form struct {
 	parts  *multipart.Reader
 	fields document.UploadRequest // what has been said of the files to come
 	file   *filePart              // nil at the end
+	files  int                    // up to this one
 }
 
 func newForm(r *http.Request) (*form, error) {
@@ -73,12 +79,16 @@ func newForm(r *http.Request) (*form, error) {
 		return nil, fault.New(fault.UnsupportedMediaType,
 			"Content-Type %q: send multipart/form-data, or PUT the document as it is", r.Header.Get("Content-Type"))
 	}
+	key, err := idempotencyKey(r.Header)
+	if err != nil {
+		return nil, err
+	}
 	if params["boundary"] == "" {
 		return nil, fault.New(fault.BadRequest, "Content-Type %q names no boundary", r.Header.Get("Content-Type"))
 	}
 	f := &form{
 		parts:  multipart.NewReader(r.Body, params["boundary"]),
-		fields: document.UploadRequest{Collection: defaultCollection},
+		fields: document.UploadRequest{Collection: defaultCollection, IdempotencyKey: key},
 	}
 	if err := f.next(); err != nil {
 		return nil, err
@@ -121,7 +131,9 @@ func (f *form) stand(part *multipart.Part) error {
 	if err := checkText(part.FileName()); err != nil {
 		return fault.Wrap(fault.BadRequest, err, "the name of a file %v", err)
 	}
+	f.files++
 	request := f.fields
+	request.IdempotencyKey = nthKey(request.IdempotencyKey, f.files)
 	request.MediaType = part.Header.Get("Content-Type")
 	if request.Key == "" {
 		request.Key = part.FileName()

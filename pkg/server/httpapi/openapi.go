@@ -59,8 +59,13 @@ func (s *server) addProblems(op *huma.Operation) {
 	}
 	op.Responses["default"] = &huma.Response{
 		Description: "A problem",
-		Content:     map[string]*huma.MediaType{problemType: {Schema: schemaOf[Problem](s)}},
+		Content:     problemContent(s),
 	}
+}
+
+// problemContent describes the body of an answer that is no success.
+func problemContent(s *server) map[string]*huma.MediaType {
+	return map[string]*huma.MediaType{problemType: {Schema: schemaOf[Problem](s)}}
 }
 
 // schemaOf returns a reference to the schema of T.

@@ -25,9 +25,18 @@ type Uploader interface {
 func (s *server) routeUploads() {
 	text := &huma.Schema{Type: huma.TypeString}
 	binary := &huma.Schema{Type: huma.TypeString, Format: "binary"}
+	key := &huma.Param{Name: idempotencyHeader, In: "header", Schema: keySchema(),
+		Description: "Sent again with the same key, within 24 hours, the same upload gets the same answer and is not made twice, " +
+			"whatever has become of its document; another upload is refused. Any printable ASCII; a UUID is usual. " +
+			"In a form it stands for each file by its position."}
+	replayed := map[string]*huma.Param{replayedHeader: {Schema: &huma.Schema{Type: huma.TypeBoolean},
+		Description: "true if this is the answer to an earlier upload under the same " + idempotencyHeader}}
 	accepted := map[string]*huma.Response{
-		"200": {Description: "Unchanged: content and settings are as they were", Content: jsonContent[document.Accepted](s)},
-		"202": {Description: "Accepted; Location names the job", Content: jsonContent[document.Accepted](s)},
+		"200": {Description: "Unchanged: content and settings are as they were", Headers: replayed, Content: jsonContent[document.Accepted](s)},
+		"202": {Description: "Accepted; Location names the job", Headers: replayed, Content: jsonContent[document.Accepted](s)},
+		"409": {Description: "The " + idempotencyHeader + " was used for another upload", Content: problemContent(s)},
+		"429": {Description: "Too much of yours is not done yet; nothing of the body was read", Content: problemContent(s),
+			Headers: map[string]*huma.Param{"Retry-After": {Description: "Seconds to wait", Schema: &huma.Schema{Type: huma.TypeInteger}}}},
 	}
 	s.registerRaw(huma.Operation{
 		OperationID: "put-document",
@@ -39,6 +48,7 @@ func (s *server) routeUploads() {
 			{Name: "key", In: "query", Description: "Names the document in its collection.", Required: true, Schema: text},
 			{Name: "title", In: "query", Schema: text},
 			{Name: "metadata", In: "query", Description: "A JSON object.", Schema: text},
+			key,
 		},
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			"text/markdown": {Schema: binary},
@@ -53,6 +63,7 @@ func (s *server) routeUploads() {
 		Summary:     "Upload documents from a form",
 		Description: "Fields hold for the file parts after them: collection and metadata until they change, key and title for the next file. " +
 			"Several files are answered by {\"items\": […]}.",
+		Parameters: []*huma.Param{key},
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			"multipart/form-data": {Schema: &huma.Schema{
 				Type: huma.TypeObject,
@@ -64,9 +75,11 @@ func (s *server) routeUploads() {
 		}},
 		Responses: map[string]*huma.Response{
 			"200": accepted["200"],
-			"202": {Description: "Accepted", Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{
+			"202": {Description: "Accepted", Headers: replayed, Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{
 				OneOf: []*huma.Schema{schemaOf[document.Accepted](s), schemaOf[document.List[document.Accepted]](s)},
 			}}}},
+			"409": accepted["409"],
+			"429": accepted["429"],
 		},
 	}, s.postDocuments)
 }
@@ -89,6 +102,10 @@ func (s *server) putDocument(w http.ResponseWriter, r *http.Request) {
 // putRequest reads the query and headers of a PUT.
 func (s *server) putRequest(r *http.Request) (document.UploadRequest, error) {
 	request := document.UploadRequest{Collection: defaultCollection, MediaType: r.Header.Get("Content-Type")}
+	var err error
+	if request.IdempotencyKey, err = idempotencyKey(r.Header); err != nil {
+		return request, err
+	}
 	for name, values := range r.URL.Query() {
 		if !setField(&request, name, values[0]) {
 			return request, fault.New(fault.BadRequest, "query.%s: unknown query parameter; want collection, key, title, metadata", name)
@@ -126,7 +143,7 @@ func (s *server) upload(r *http.Request, request document.UploadRequest, content
 	accepted, err := s.Uploader.Upload(r.Context(), request, content)
 	if err == nil {
 		s.Log.InfoContext(r.Context(), "document accepted", documentAttr(accepted.Document.ID), jobAttr(accepted.Job.ID),
-			"bytes", accepted.Document.Size, "unchanged", accepted.Unchanged)
+			"bytes", accepted.Document.Size, "unchanged", accepted.Unchanged, "replayed", accepted.Replayed)
 		return accepted, nil
 	}
 	if body, ok := r.Body.(*body); ok && body.err != nil {
@@ -139,6 +156,9 @@ func writeAccepted(w http.ResponseWriter, accepted document.Accepted) {
 	status := http.StatusAccepted
 	if accepted.Unchanged {
 		status = http.StatusOK
+	}
+	if accepted.Replayed {
+		w.Header().Set(replayedHeader, "true")
 	}
 	w.Header().Set("Location", "/v1/jobs/"+accepted.Job.ID.String())
 	writeJSON(w, status, accepted)
