@@ -35,6 +35,7 @@ type fake struct {
 	requests  []document.UploadRequest
 	searches  []document.SearchRequest
 	reindexed []document.DocumentFilter
+	webhooks  []document.Webhook
 	fail      error // what every call answers, if set
 	panics    bool
 
@@ -320,7 +321,7 @@ func (m *fakeMetrics) ObserveRequest(route, method string, status int, _ time.Du
 func configOf(t *testing.T, f *fake) httpapi.Config {
 	t.Helper()
 	return httpapi.Config{
-		Uploader: f, Searcher: f, Reindexer: f, Documents: f, Jobs: f, Steerer: f, Objects: f, Live: f,
+		Uploader: f, Searcher: f, Reindexer: f, Documents: f, Jobs: f, Steerer: f, Registrar: f, Webhooks: f, Objects: f, Live: f,
 		Health:         http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }),
 		Metrics:        &fakeMetrics{},
 		Log:            slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),

@@ -21,6 +21,8 @@ type Config struct {
 	Documents Documents
 	Jobs      Jobs
 	Steerer   Steerer
+	Registrar Registrar
+	Webhooks  Webhooks
 	Objects   Objects
 	Live      Live
 
@@ -75,6 +77,7 @@ func New(config Config) http.Handler {
 	s.routeJobs()
 	s.routeSearch()
 	s.routeReindexes()
+	s.routeWebhooks()
 	s.routeHealth()
 	s.routeOpenAPI() // last: it describes all the others
 	return s

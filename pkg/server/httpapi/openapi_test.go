@@ -28,6 +28,7 @@ func TestOpenAPIListsTheContract(t *testing.T) {
 	slices.Sort(routes)
 	want := []string{
 		"DELETE /v1/documents/{id}",
+		"DELETE /v1/webhooks/{id}",
 		"GET /healthz",
 		"GET /metrics",
 		"GET /openapi.json",
@@ -40,11 +41,14 @@ func TestOpenAPIListsTheContract(t *testing.T) {
 		"GET /v1/jobs",
 		"GET /v1/jobs/{id}",
 		"GET /v1/jobs/{id}/events",
+		"GET /v1/webhooks",
+		"GET /v1/webhooks/{id}/deliveries",
 		"POST /v1/documents",
 		"POST /v1/jobs/{id}/cancel",
 		"POST /v1/jobs/{id}/retry",
 		"POST /v1/reindexes",
 		"POST /v1/search",
+		"POST /v1/webhooks",
 		"PUT /v1/documents",
 	}
 	if diff := cmp.Diff(want, routes); diff != "" {
