@@ -3,7 +3,25 @@ package webhook
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 )
+
+// ParseNetworks reads networks that are separated by commas: 10.0.0.0/8,fd00::/8.
+func ParseNetworks(text string) ([]netip.Prefix, error) {
+	var networks []netip.Prefix
+	for word := range strings.SplitSeq(text, ",") {
+		word = strings.TrimSpace(word)
+		if word == "" {
+			continue
+		}
+		network, err := netip.ParsePrefix(word)
+		if err != nil || network.Addr().Is4In6() {
+			return nil, fmt.Errorf("%q is no network; want some like 10.0.0.0/8,fd00::/8, or one address as 10.0.0.1/32", word)
+		}
+		networks = append(networks, network)
+	}
+	return networks, nil
+}
 
 // special are the networks of the public ranges that are not public all the
 // same, by the special-purpose registries of IANA.

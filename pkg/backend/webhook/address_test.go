@@ -43,7 +43,10 @@ func TestCheckAddresses(t *testing.T) {
 
 func TestCheckAllowedAddresses(t *testing.T) {
 	t.Parallel()
-	allow := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("fd00:1::/32")}
+	allow, err := ParseNetworks(" 10.1.2.3/16, 127.0.0.1/32,,fd00:1::/32 ")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for addr, want := range map[string]bool{
 		"10.1.2.3": true, "10.2.0.1": false, "127.0.0.1": true, "127.0.0.2": false, "::1": false, "fd00:1::5": true, "fd00:2::5": false,
 		"::ffff:10.1.2.3": true, "::ffff:10.2.0.1": false, "64:ff9b::a01:203": true, "2002:a01:203::1": true, "1.1.1.1": true,
@@ -51,5 +54,17 @@ func TestCheckAllowedAddresses(t *testing.T) {
 		if err := check(netip.MustParseAddr(addr), allow); (err == nil) != want {
 			t.Errorf("%s: got %v, want it allowed: %t", addr, err, want)
 		}
+	}
+}
+
+func TestParseNetworks(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"10.0.0.1", "10.0.0.0/33", "localhost", "10.0.0.0/8 fd00::/8", "::ffff:10.0.0.0/104", "/8"} {
+		if got, err := ParseNetworks(text); err == nil {
+			t.Errorf("%q: got %v", text, got)
+		}
+	}
+	if got, err := ParseNetworks(""); err != nil || len(got) != 0 {
+		t.Errorf("nothing: got %v, %v", got, err)
 	}
 }
