@@ -24,8 +24,8 @@ const queueDocuments = `
 		FROM collection c, d
 		RETURNING document
 	), j AS (
-		INSERT INTO jobs (tenant, id, document, version)
-		SELECT 'default', gen_random_uuid(), document, 1 FROM v
+		INSERT INTO jobs (tenant, id, document, version, size)
+		SELECT 'default', gen_random_uuid(), document, 1, 0 FROM v
 		RETURNING id, document
 	)
 	INSERT INTO tasks (tenant, job, kind, document, version)

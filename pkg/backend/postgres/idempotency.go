@@ -46,8 +46,8 @@ func keepAnswer(ctx context.Context, tx pgx.Tx, upload document.Upload, answer d
 	return nil
 }
 
-// Expire removes answers that were given longer than age ago.
-func (s *Store) Expire(ctx context.Context, age time.Duration, limit int) (expired int, err error) {
+// DropIdempotencyKeys removes answers that were given longer than age ago.
+func (s *Store) DropIdempotencyKeys(ctx context.Context, age time.Duration, limit int) (expired int, err error) {
 	defer describe(&err, "expire idempotency keys")
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `

@@ -47,8 +47,8 @@ func keepAnswer(ctx context.Context, tx transaction, upload document.Upload, ans
 	return err
 }
 
-// Expire removes answers that were given longer than age ago.
-func (s *Store) Expire(ctx context.Context, age time.Duration, limit int) (expired int, err error) {
+// DropIdempotencyKeys removes answers that were given longer than age ago.
+func (s *Store) DropIdempotencyKeys(ctx context.Context, age time.Duration, limit int) (expired int, err error) {
 	defer describe(&err, "expire idempotency keys")
 	err = s.write(ctx, func(tx transaction) error {
 		result, err := tx.ExecContext(ctx, `

@@ -198,11 +198,11 @@ func expiresKeys(t *testing.T, ctx context.Context, s Store) {
 	for i := range 2 {
 		accept(t, ctx, s, keyed(c, fmt.Sprint(i+1), fmt.Sprint("key ", i+1)))
 	}
-	if got, err := s.Expire(ctx, time.Hour, 10); err != nil || got != 0 {
+	if got, err := s.DropIdempotencyKeys(ctx, time.Hour, 10); err != nil || got != 0 {
 		t.Errorf("within the hour: %d expired, %v", got, err)
 	}
 	for i, want := range []int{2, 1, 0} {
-		if got, err := s.Expire(ctx, 0, 2); err != nil || got != want {
+		if got, err := s.DropIdempotencyKeys(ctx, 0, 2); err != nil || got != want {
 			t.Errorf("call %d with a limit of 2: %d expired, %v, want %d", i+1, got, err, want)
 		}
 	}

@@ -278,9 +278,9 @@ type Sweeping interface {
 	// will be. It returns them again until EndUpload.
 	Abandoned(ctx context.Context, quiet time.Duration, limit int) ([]string, error)
 
-	// Expire removes up to limit idempotency keys that were first used longer
+	// DropIdempotencyKeys removes up to limit idempotency keys that were first used longer
 	// than age ago, and says how many.
-	Expire(ctx context.Context, age time.Duration, limit int) (int, error)
+	DropIdempotencyKeys(ctx context.Context, age time.Duration, limit int) (int, error)
 
 	// Exclusively runs fn while no other process runs under the same name, or
 	// returns nil at once when one does.

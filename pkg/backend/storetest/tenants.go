@@ -144,8 +144,8 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 			objects, err := s.Abandoned(ctx, 0, 10)
 			return len(objects), err
 		},
-		"DropDeliveries": func(ctx context.Context) (int, error) { return s.DropDeliveries(ctx, 0, 10) },
-		"Expire":         func(ctx context.Context) (int, error) { return s.Expire(ctx, 0, 10) },
+		"DropDeliveries":      func(ctx context.Context) (int, error) { return s.DropDeliveries(ctx, 0, 10) },
+		"DropIdempotencyKeys": func(ctx context.Context) (int, error) { return s.DropIdempotencyKeys(ctx, 0, 10) },
 		"Backlog": func(ctx context.Context) (int, error) {
 			backlog, err := s.Backlog(ctx)
 			return int(backlog.Jobs), err

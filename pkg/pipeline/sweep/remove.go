@@ -38,7 +38,7 @@ func (s *Sweeper) removeBatch(ctx context.Context) (more bool, err error) {
 		s.removeUploads,
 		s.removeVersions, // before passages: theirs are orphans then
 		func(ctx context.Context) (int, error) { return s.Store.DropOrphans(ctx, s.Grace, batch) },
-		func(ctx context.Context) (int, error) { return s.Store.Expire(ctx, keepKeys, batch) },
+		func(ctx context.Context) (int, error) { return s.Store.DropIdempotencyKeys(ctx, keepKeys, batch) },
 		func(ctx context.Context) (int, error) { return s.Store.DropDeliveries(ctx, keepDeliveries, batch) },
 	} {
 		n, err := kind(ctx)

@@ -23,7 +23,7 @@ type Store interface {
 	Abandoned(ctx context.Context, quiet time.Duration, limit int) ([]string, error)
 	EndUpload(ctx context.Context, object string) error
 	DropOrphans(ctx context.Context, quiet time.Duration, limit int) (int, error)
-	Expire(ctx context.Context, age time.Duration, limit int) (int, error)
+	DropIdempotencyKeys(ctx context.Context, age time.Duration, limit int) (int, error)
 	DropDeliveries(ctx context.Context, age time.Duration, limit int) (int, error)
 	Exclusively(ctx context.Context, name string, fn func(ctx context.Context) error) error
 }

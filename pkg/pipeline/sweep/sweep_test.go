@@ -100,7 +100,7 @@ func (m *memory) DropOrphans(_ context.Context, quiet time.Duration, limit int) 
 	return n, nil
 }
 
-func (m *memory) Expire(_ context.Context, _ time.Duration, limit int) (int, error) {
+func (m *memory) DropIdempotencyKeys(_ context.Context, _ time.Duration, limit int) (int, error) {
 	n := min(limit, m.keys)
 	m.keys -= n
 	return n, nil
