@@ -12,6 +12,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/ingest"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/reindex"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/search"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/steer"
 	"github.com/seed-7a112592/gristmill/pkg/server/httpapi"
 )
 
@@ -25,17 +26,18 @@ func RunAPI(ctx context.Context, config Config, log *slog.Logger) error {
 func API(ctx context.Context, config Config, b *Backends) http.Handler {
 	return httpapi.New(httpapi.Config{
 		Uploader: &ingest.Step{
-			Objects:  b.Objects,
-			Store:    b.Store,
-			Queue:    b.Queue,
-			Log:      b.Log,
-			MaxBytes: config.MaxUploadBytes,
-			Limits:   document.Backlog{Jobs: config.MaxQueuedJobs, Bytes: config.MaxQueuedBytes},
-			Model:    config.model(),
-			Chunking: config.chunking(),
+			Objects:    b.Objects,
+			Store:      b.Store,
+			Dispatcher: b.Dispatcher,
+			Log:        b.Log,
+			MaxBytes:   config.MaxUploadBytes,
+			Limits:     document.Backlog{Jobs: config.MaxQueuedJobs, Bytes: config.MaxQueuedBytes},
+			Model:      config.model(),
+			Chunking:   config.chunking(),
 		},
 		Searcher:  &search.Step{Store: b.Store, Embedder: b.Questions, EmbedTimeout: config.SearchTimeout, Metrics: b.Metrics},
-		Reindexer: &reindex.Step{Store: b.Store, Queue: b.Queue, Log: b.Log},
+		Reindexer: &reindex.Step{Store: b.Store, Dispatcher: b.Dispatcher},
+		Steerer:   &steer.Step{Store: b.Store, Live: b.Live, Dispatcher: b.Dispatcher},
 		Documents: b.Store,
 		Jobs:      b.Store,
 		Objects:   b.Objects,

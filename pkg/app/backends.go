@@ -13,10 +13,12 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/backend/llm"
 	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
 	"github.com/seed-7a112592/gristmill/pkg/backend/queue"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/dispatch"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/ingest"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/knowledge"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/reindex"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/search"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/steer"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/summary"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/sweep"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/task"
@@ -28,11 +30,13 @@ import (
 // of its methods is storetest.Store.
 type Store interface {
 	ingest.Store
+	dispatch.Store
 	task.Store
 	knowledge.Store
 	summary.Store
 	search.Store
 	reindex.Store
+	steer.Store
 	sweep.Store
 	httpapi.Documents
 	httpapi.Jobs
@@ -48,17 +52,19 @@ type Objects interface {
 	Ping(ctx context.Context) error
 }
 
-// Backends are what a process stands on. Which ones is decided by whoever
-// opens them; everything above is the same.
+// Backends are what a process stands on, with the one dispatcher that its steps
+// share. Which ones is decided by whoever opens them; everything above is the
+// same.
 type Backends struct {
-	Store     Store
-	Objects   Objects
-	Queue     *queue.Client
-	Live      *live.Live
-	Models    llm.Models // for work
-	Questions llm.Models // for people who wait
-	Metrics   *telemetry.Metrics
-	Log       *slog.Logger
+	Store      Store
+	Objects    Objects
+	Queue      *queue.Client
+	Dispatcher *dispatch.Dispatcher
+	Live       *live.Live
+	Models     llm.Models // for work
+	Questions  llm.Models // for people who wait
+	Metrics    *telemetry.Metrics
+	Log        *slog.Logger
 
 	close []func() error
 }
@@ -140,7 +146,8 @@ func Join(config Config, store Store, objects Objects, log *slog.Logger) (*Backe
 	metrics.WatchQueues(func(ctx context.Context) ([]telemetry.QueueDepth, error) { return queueDepths(ctx, client) })
 	return &Backends{
 		Store: store, Objects: objects, Queue: client, Live: state, Models: models, Questions: questions, Metrics: metrics, Log: log,
-		close: []func() error{client.Close, state.Close},
+		Dispatcher: &dispatch.Dispatcher{Store: store, Queue: client, Log: log},
+		close:      []func() error{client.Close, state.Close},
 	}, nil
 }
 

@@ -14,12 +14,13 @@ import (
 // until ctx ends and what was under way is finished or handed back.
 func work(ctx context.Context, config Config, b *Backends, kind document.TaskKind, step task.Step) error {
 	runner := &task.Runner{
-		Store:   b.Store,
-		Step:    step,
-		Live:    b.Live,
-		Metrics: b.Metrics,
-		Log:     b.Log,
-		Lease:   task.DefaultLease,
+		Store:      b.Store,
+		Step:       step,
+		Live:       b.Live,
+		Dispatcher: b.Dispatcher,
+		Metrics:    b.Metrics,
+		Log:        b.Log,
+		Lease:      task.DefaultLease,
 	}
 	server, err := queue.NewServer(queue.ServerConfig{
 		RedisURL:        config.RedisURL,
@@ -38,6 +39,8 @@ func work(ctx context.Context, config Config, b *Backends, kind document.TaskKin
 // may run it; one at a time sweeps. Restarted says that nothing that was under
 // way before can still be.
 func Sweep(ctx context.Context, b *Backends, restarted bool) {
-	sweeper := &sweep.Sweeper{Store: b.Store, Objects: b.Objects, Queue: b.Queue, Log: b.Log, Grace: sweep.DefaultGrace}
+	sweeper := &sweep.Sweeper{
+		Store: b.Store, Objects: b.Objects, Queue: b.Queue, Dispatcher: b.Dispatcher, Log: b.Log, Grace: sweep.DefaultGrace,
+	}
 	sweeper.Run(ctx, restarted)
 }

@@ -17,7 +17,7 @@ import (
 
 // BenchmarkDispatch enqueues empty tasks from several goroutines, and has them
 // delivered and done meanwhile. Run with -benchtime=20000x or more: a server
-// that starts on an empty queue looks only every 100 ms.
+// that starts on an empty queue looks only every 20 ms.
 func BenchmarkDispatch(b *testing.B) {
 	const enqueuers = 8
 	url := services.Redis(b)

@@ -9,9 +9,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 	"github.com/hibiken/asynq"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
 // Config says where the queue is.
@@ -25,6 +27,8 @@ type Client struct {
 	redis     sharedRedis
 	asynq     atomic.Pointer[asynq.Client]
 	inspector *asynq.Inspector
+	breaker   circuitbreaker.CircuitBreaker[any]
+	workers   workers
 }
 
 // sharedRedis is one Redis client for all that a Client makes of asynq.
@@ -42,7 +46,11 @@ func NewClient(cfg Config) (*Client, error) {
 	}
 	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = dialTimeout, callTimeout, callTimeout
 	shared := sharedRedis{opt.MakeRedisClient()}
-	c := &Client{redis: shared, inspector: asynq.NewInspector(shared)}
+	c := &Client{
+		redis:     shared,
+		inspector: asynq.NewInspector(shared),
+		breaker:   circuitbreaker.NewBuilder[any]().WithFailureThreshold(1).WithDelay(skipAfterFailure).Build(),
+	}
 	c.asynq.Store(asynq.NewClient(shared))
 	return c, nil
 }
@@ -61,27 +69,30 @@ func (c *Client) Ping(ctx context.Context) error {
 // it needs", and takes half an hour when told nothing.
 const noTimeout = 10 * 365 * 24 * time.Hour
 
-// Enqueue has each task delivered as soon as a worker is free. A task that the
-// queue already holds, at work or waiting for its time, is left as it is. When
-// Redis cannot be reached it says fault.Unavailable within about a second; some
-// may have been enqueued then, and enqueueing all of them again is harmless.
+// Enqueue has each task delivered as soon as a worker is free. What the queue
+// already holds, at work or waiting for its time, is left as it is. When Redis
+// cannot be reached it says fault.Unavailable within about a second, and at
+// once when that has just been found out; some may have been enqueued then, and
+// enqueueing all of them again is harmless.
 func (c *Client) Enqueue(ctx context.Context, dispatches ...document.Dispatch) error {
 	for _, dispatch := range dispatches {
 		task, err := encode(dispatch.TaskRef)
 		if err != nil {
 			return fmt.Errorf("enqueue %s: %w", dispatch, err)
 		}
-		err = bounded(ctx, func() error {
+		if err := c.call(ctx, "enqueue "+dispatch.String(), func() error {
 			_, err := c.asynq.Load().EnqueueContext(ctx, task,
 				asynq.TaskID(dispatch.String()),
 				asynq.Queue(string(dispatch.Kind)),
 				asynq.MaxRetry(math.MaxInt32), // the database counts attempts
 				asynq.Timeout(noTimeout),
 			)
+			if errors.Is(err, asynq.ErrTaskIDConflict) {
+				return nil
+			}
 			return err
-		})
-		if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
-			return unavailable(ctx, err, fmt.Sprintf("enqueue %s", dispatch))
+		}); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -96,7 +107,7 @@ type Depth struct {
 // Depth returns the depth of every kind's queue.
 func (c *Client) Depth(ctx context.Context) (map[document.TaskKind]Depth, error) {
 	depths := map[document.TaskKind]Depth{}
-	err := bounded(ctx, func() error {
+	if err := c.call(ctx, "look at queues", func() error {
 		announced, err := c.inspector.Queues()
 		if err != nil {
 			return err
@@ -119,9 +130,23 @@ func (c *Client) Depth(ctx context.Context) (map[document.TaskKind]Depth, error)
 			}
 		}
 		return nil
-	})
-	if err != nil {
-		return nil, unavailable(ctx, err, "look at queues")
+	}); err != nil {
+		return nil, err
 	}
 	return depths, nil
+}
+
+// call does a bounded call of Redis, unless one has just failed: a Redis that
+// hangs holds up one caller a second, and not all of them.
+func (c *Client) call(ctx context.Context, operation string, do func() error) error {
+	if !c.breaker.TryAcquirePermit() {
+		return fault.New(fault.Unavailable, "the queue could not be reached a moment ago").After(skipAfterFailure)
+	}
+	err := bounded(ctx, do)
+	if err == nil || ctx.Err() != nil { // a caller who leaves says nothing about Redis
+		c.breaker.RecordSuccess()
+	} else {
+		c.breaker.RecordFailure()
+	}
+	return unavailable(ctx, err, operation)
 }

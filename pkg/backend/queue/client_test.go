@@ -1,6 +1,7 @@
 package queue_test
 
 import (
+	"context"
 	"net"
 	"testing"
 	"time"
@@ -44,6 +45,41 @@ func TestDepth(t *testing.T) {
 	})
 }
 
+func TestCapacity(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		nothing := func(context.Context, document.TaskRef) time.Duration { return 0 }
+		// A client of its own each time: one that knows of workers asks again
+		// only after a while.
+		capacity := func(kind document.TaskKind) int {
+			n, err := newClient(t, url).Capacity(t.Context(), kind)
+			if err != nil {
+				t.Error(err)
+			}
+			return n
+		}
+		if n := capacity(document.Knowledge); n != 0 {
+			t.Errorf("capacity is %d before there is a worker", n)
+		}
+		c := newClient(t, url)
+		run(t, queue.ServerConfig{RedisURL: url, Concurrency: 3}, nothing)
+		stop := run(t, queue.ServerConfig{RedisURL: url, Concurrency: 4}, nothing)
+		run(t, queue.ServerConfig{RedisURL: url, Concurrency: 5, Kind: document.Summarise}, nothing)
+		await.Until(t, "all workers have said that they are there", func() bool {
+			return capacity(document.Knowledge) == 7 && capacity(document.Summarise) == 5
+		})
+		if n, err := c.Capacity(t.Context(), document.Knowledge); n != 7 || err != nil {
+			t.Errorf("capacity is %d, %v; want 7", n, err)
+		}
+		stop()
+		if n := capacity(document.Knowledge); n != 3 {
+			t.Errorf("capacity is %d after one of the workers has stopped, want 3", n)
+		}
+		if n, err := c.Capacity(t.Context(), document.Knowledge); n != 7 || err != nil {
+			t.Errorf("capacity is %d, %v, a moment after it was counted; want 7 still", n, err)
+		}
+	})
+}
+
 // What is enqueued after Redis has lost everything is delivered and counted.
 func TestRedisLosesItsData(t *testing.T) {
 	t.Parallel()
@@ -74,24 +110,48 @@ func TestUnreachableRedis(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newClient(t, "redis://"+open(t))
-			for call, err := range map[string]func() error{
-				"Enqueue": func() error {
+			url := "redis://" + open(t)
+			for name, call := range map[string]func(c *queue.Client) error{
+				"Enqueue": func(c *queue.Client) error {
 					return c.Enqueue(t.Context(), dispatchOf(newRef(document.Knowledge)), dispatchOf(newRef(document.Summarise)))
 				},
-				"Depth": func() error { _, err := c.Depth(t.Context()); return err },
-				"Ping":  func() error { return c.Ping(t.Context()) },
+				"Capacity": func(c *queue.Client) error { _, err := c.Capacity(t.Context(), document.Knowledge); return err },
+				"Depth":    func(c *queue.Client) error { _, err := c.Depth(t.Context()); return err },
+				"Ping":     func(c *queue.Client) error { return c.Ping(t.Context()) },
 			} {
+				c := newClient(t, url)
 				start := time.Now()
-				f := fault.As(err())
+				f := fault.As(call(c))
 				if f == nil || f.Kind != fault.Unavailable || f.RetryAfter <= 0 {
-					t.Errorf("%s = %v, want %s with a time to come again", call, f, fault.Unavailable)
+					t.Errorf("%s = %v, want %s with a time to come again", name, f, fault.Unavailable)
 				}
 				if took := time.Since(start); took > 2*time.Second {
-					t.Errorf("%s took %s", call, took)
+					t.Errorf("%s took %s", name, took)
 				}
 			}
 		})
+	}
+}
+
+// One caller a second finds out whether Redis is back, the others do not wait.
+func TestHangingRedisHoldsUpOneCaller(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, "redis://"+hangingServer(t))
+	if err := c.Enqueue(t.Context(), dispatchOf(newRef(document.Knowledge))); !fault.Is(err, fault.Unavailable) {
+		t.Fatalf("Enqueue = %v, want %s", err, fault.Unavailable)
+	}
+	start := time.Now()
+	for range 10 {
+		_, capacityErr := c.Capacity(t.Context(), document.Knowledge)
+		_, depthErr := c.Depth(t.Context())
+		for _, err := range []error{capacityErr, depthErr, c.Enqueue(t.Context(), dispatchOf(newRef(document.Knowledge)))} {
+			if !fault.Is(err, fault.Unavailable) {
+				t.Errorf("got %v, want %s", err, fault.Unavailable)
+			}
+		}
+	}
+	if took := time.Since(start); took > 500*time.Millisecond {
+		t.Errorf("30 calls after a failed one took %s", took)
 	}
 }
 

@@ -23,6 +23,8 @@ const (
 	// callTimeout bounds what a caller waits for. asynq by itself dials up to
 	// twenty times before it gives up.
 	callTimeout = time.Second
+	// skipAfterFailure is how long calls are skipped once one has failed.
+	skipAfterFailure = time.Second
 	// retryAfter is what callers are told when Redis cannot be reached.
 	retryAfter = 5 * time.Second
 )

@@ -17,7 +17,7 @@ import (
 const (
 	// pollInterval is how soon an idle server sees a new task, and
 	// waitingInterval how exactly one that waits for its time is delivered.
-	pollInterval    = 100 * time.Millisecond
+	pollInterval    = 20 * time.Millisecond
 	waitingInterval = time.Second
 	// cancelGrace is how long a handler has to return once its context ended.
 	cancelGrace = 5 * time.Second

@@ -35,22 +35,22 @@ type Store interface {
 	Backlog(ctx context.Context) (document.Backlog, error)
 }
 
-// Queue makes work happen sooner. A task that could not be enqueued is not
-// lost: its row is due again within a minute.
-type Queue interface {
-	Enqueue(ctx context.Context, dispatches ...document.Dispatch) error
+// Dispatcher puts into the queue what there is room for. It does not fail, and
+// returns soon when the queue is down: what is not dispatched now is later.
+type Dispatcher interface {
+	Dispatch(ctx context.Context)
 }
 
 // Step takes uploads in.
 type Step struct {
-	Objects  Objects
-	Store    Store
-	Queue    Queue
-	Log      *slog.Logger
-	MaxBytes int64             // of one original
-	Limits   document.Backlog  // of a tenant; uploads past it are refused
-	Model    document.Model    // of collections made on first use
-	Chunking document.Chunking // of collections made on first use
+	Objects    Objects
+	Store      Store
+	Dispatcher Dispatcher
+	Log        *slog.Logger
+	MaxBytes   int64             // of one original
+	Limits     document.Backlog  // of a tenant; uploads past it are refused
+	Model      document.Model    // of collections made on first use
+	Chunking   document.Chunking // of collections made on first use
 
 	backlogs backlogs
 }
@@ -64,9 +64,6 @@ const acceptTimeout = 30 * time.Second
 
 // cleanupTimeout bounds removing an object that turned out not to be wanted.
 const cleanupTimeout = 10 * time.Second
-
-// enqueueTimeout bounds how long an answer is held up by a queue that is down.
-const enqueueTimeout = 2 * time.Second
 
 // Upload streams body to object storage, checking it on the way, and then
 // accepts it: the document, its version and its job are one transaction. When
@@ -102,7 +99,7 @@ func (s *Step) Upload(ctx context.Context, request document.UploadRequest, body 
 		return document.Accepted{}, fmt.Errorf("upload %s: %w", request.Key, err)
 	}
 	if isNew(accepted) {
-		s.dispatch(ctx, owner, accepted.Job)
+		s.Dispatcher.Dispatch(ctx)
 	}
 	return accepted, nil
 }
@@ -170,22 +167,6 @@ func (s *Step) accept(ctx context.Context, request document.UploadRequest, objec
 		IdempotencyKey: request.IdempotencyKey,
 		Fingerprint:    fingerprint,
 	})
-}
-
-// dispatch enqueues the tasks of a job that is committed. Failing to is not
-// the client's concern: the sweep finds the rows.
-func (s *Step) dispatch(ctx context.Context, owner string, job document.Job) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), enqueueTimeout)
-	defer cancel()
-	var dispatches []document.Dispatch
-	for _, kind := range document.TaskKinds {
-		ref := document.TaskRef{Tenant: owner, Document: job.DocumentID, Version: job.Version, Kind: kind}
-		dispatches = append(dispatches, document.Dispatch{TaskRef: ref})
-	}
-	if err := s.Queue.Enqueue(ctx, dispatches...); err != nil {
-		s.Log.WarnContext(ctx, "job accepted but not dispatched; the sweep will dispatch it",
-			"job", job.ID, "document", job.DocumentID, "error", err)
-	}
 }
 
 // discard removes an object that is not wanted, and then its note. cause is

@@ -26,12 +26,12 @@ import (
 
 // memory is an object store, a database and a queue in one.
 type memory struct {
-	mu      sync.Mutex
-	objects map[string][]byte
-	notes   map[string]bool // of uploads under way, by object
-	uploads []document.Upload
-	queued  []document.Dispatch
-	backlog document.Backlog
+	mu         sync.Mutex
+	objects    map[string][]byte
+	notes      map[string]bool // of uploads under way, by object
+	uploads    []document.Upload
+	dispatched int // uploads
+	backlog    document.Backlog
 
 	collections int // made on first use
 	asked       int // for the backlog
@@ -41,7 +41,6 @@ type memory struct {
 	acceptErr error
 	unchanged bool
 	replayed  bool
-	queueErr  error
 }
 
 func (m *memory) BeginUpload(_ context.Context, object string) error {
@@ -119,21 +118,17 @@ func (m *memory) Accept(_ context.Context, upload document.Upload) (document.Acc
 	return accepted, nil
 }
 
-func (m *memory) Enqueue(_ context.Context, tasks ...document.Dispatch) error {
+func (m *memory) Dispatch(context.Context) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.queueErr != nil {
-		return m.queueErr
-	}
-	m.queued = append(m.queued, tasks...)
-	return nil
+	m.dispatched = len(m.uploads)
 }
 
 func newStep(t *testing.T) (*ingest.Step, *memory) {
 	t.Helper()
 	m := &memory{objects: map[string][]byte{}, notes: map[string]bool{}}
 	return &ingest.Step{
-		Objects: m, Store: m, Queue: m,
+		Objects: m, Store: m, Dispatcher: m,
 		Log:      slog.New(slog.NewTextHandler(t.Output(), nil)),
 		MaxBytes: 1 << 20,
 		Limits:   document.Backlog{Jobs: 100, Bytes: 1 << 30},
@@ -152,8 +147,8 @@ func TestUploadStoresAcceptsAndDispatches(t *testing.T) {
 	if _, err := step.Upload(ctxOf(t), request, iotest.OneByteReader(strings.NewReader(text))); err != nil {
 		t.Fatal(err)
 	}
-	if len(m.uploads) != 1 || len(m.queued) != 2 {
-		t.Fatalf("%d accepted, %d tasks queued; want 1 and 2", len(m.uploads), len(m.queued))
+	if len(m.uploads) != 1 || m.dispatched != 1 {
+		t.Fatalf("%d accepted, %d dispatched; want 1 and 1", len(m.uploads), m.dispatched)
 	}
 	got := m.uploads[0]
 	if stored := m.objects[got.Object]; string(stored) != text {
@@ -241,8 +236,8 @@ func TestBadContentChangesNothing(t *testing.T) {
 			if offset != test.offset {
 				t.Errorf("%s, %s: offset %d, want %d", name, how, offset, test.offset)
 			}
-			if len(m.objects)+len(m.notes)+len(m.uploads)+len(m.queued)+m.collections != 0 {
-				t.Errorf("%s, %s: left %d objects, %d notes, %d uploads, %d tasks, %d collections", name, how, len(m.objects), len(m.notes), len(m.uploads), len(m.queued), m.collections)
+			if len(m.objects)+len(m.notes)+len(m.uploads)+m.dispatched+m.collections != 0 {
+				t.Errorf("%s, %s: left %d objects, %d notes, %d uploads, %d dispatched, %d collections", name, how, len(m.objects), len(m.notes), len(m.uploads), m.dispatched, m.collections)
 			}
 		}
 	}
@@ -310,18 +305,6 @@ func TestUploadThatIsCutOff(t *testing.T) {
 	}
 	if len(m.objects) != 0 {
 		t.Error("half a document is stored")
-	}
-}
-
-func TestQueueDownDoesNotRefuseUploads(t *testing.T) {
-	t.Parallel()
-	step, m := newStep(t)
-	m.queueErr = fault.New(fault.Unavailable, "redis is down")
-	if _, err := step.Upload(ctxOf(t), document.UploadRequest{Key: "k.md"}, strings.NewReader("text")); err != nil {
-		t.Error(err)
-	}
-	if len(m.uploads) != 1 {
-		t.Error("not accepted")
 	}
 }
 

@@ -6,12 +6,10 @@ package reindex
 import (
 	"context"
 	"fmt"
-	"log/slog"
 
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
 // Store makes the next versions; see storetest.Reindexing for the contract.
@@ -19,16 +17,15 @@ type Store interface {
 	Requeue(ctx context.Context, filter document.DocumentFilter, id uuid.UUID, page document.Page) (document.List[document.Job], error)
 }
 
-// Queue makes work happen sooner; see ingest.Queue.
-type Queue interface {
-	Enqueue(ctx context.Context, dispatches ...document.Dispatch) error
+// Dispatcher puts into the queue what there is room for. It does not fail.
+type Dispatcher interface {
+	Dispatch(ctx context.Context)
 }
 
 // Step re-indexes.
 type Step struct {
-	Store Store
-	Queue Queue
-	Log   *slog.Logger
+	Store      Store
+	Dispatcher Dispatcher
 }
 
 // pageSize is how many documents are put back in one transaction.
@@ -38,10 +35,6 @@ const pageSize = 200
 // document whose id is not zero, and returns how many. An empty collection
 // name means all collections.
 func (s *Step) Reindex(ctx context.Context, collection string, id uuid.UUID) (int, error) {
-	owner, err := tenant.From(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("reindex: %w", err)
-	}
 	count, page := 0, document.Page{Limit: pageSize}
 	for {
 		jobs, err := s.Store.Requeue(ctx, document.DocumentFilter{Collection: collection}, id, page)
@@ -49,26 +42,10 @@ func (s *Step) Reindex(ctx context.Context, collection string, id uuid.UUID) (in
 			return count, fmt.Errorf("reindex after %d documents: %w", count, err)
 		}
 		count += len(jobs.Items)
-		s.dispatch(ctx, owner, jobs.Items)
+		s.Dispatcher.Dispatch(ctx)
 		if jobs.NextCursor == "" {
 			return count, nil
 		}
 		page.Cursor = jobs.NextCursor
-	}
-}
-
-// dispatch enqueues the tasks of jobs that are committed. The sweep finds the
-// rows of those that could not be.
-func (s *Step) dispatch(ctx context.Context, owner string, jobs []document.Job) {
-	var dispatches []document.Dispatch
-	for _, job := range jobs {
-		for _, kind := range document.TaskKinds {
-			ref := document.TaskRef{Tenant: owner, Document: job.DocumentID, Version: job.Version, Kind: kind}
-			dispatches = append(dispatches, document.Dispatch{TaskRef: ref})
-		}
-	}
-	if err := s.Queue.Enqueue(ctx, dispatches...); err != nil {
-		s.Log.WarnContext(ctx, "documents put back but not dispatched; the sweep will dispatch them",
-			"tasks", len(dispatches), "error", err)
 	}
 }

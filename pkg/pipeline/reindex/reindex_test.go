@@ -2,8 +2,6 @@ package reindex_test
 
 import (
 	"context"
-	"errors"
-	"log/slog"
 	"strconv"
 	"testing"
 
@@ -15,13 +13,13 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
-// memory is a database with so many documents, and a queue.
+// memory is a database with so many documents, and a dispatcher.
 type memory struct {
-	documents int
-	failAfter int // pages; 0 for never
-	pages     int
-	queued    map[document.Dispatch]bool
-	queueErr  error
+	documents  int
+	failAfter  int // pages; 0 for never
+	pages      int
+	requeued   int
+	dispatched int // of those that are put back
 }
 
 func (m *memory) Requeue(_ context.Context, filter document.DocumentFilter, id uuid.UUID, page document.Page) (document.List[document.Job], error) {
@@ -33,27 +31,19 @@ func (m *memory) Requeue(_ context.Context, filter document.DocumentFilter, id u
 	for ; at < m.documents && len(list.Items) < page.Limit; at++ {
 		list.Items = append(list.Items, document.Job{ID: uuid.New(), DocumentID: uuid.New(), Version: 2})
 	}
+	m.requeued += len(list.Items)
 	if at < m.documents {
 		list.NextCursor = strconv.Itoa(at)
 	}
 	return list, nil
 }
 
-func (m *memory) Enqueue(_ context.Context, tasks ...document.Dispatch) error {
-	if m.queueErr != nil {
-		return m.queueErr
-	}
-	for _, task := range tasks {
-		m.queued[task] = true
-	}
-	return nil
-}
+func (m *memory) Dispatch(context.Context) { m.dispatched = m.requeued }
 
 func newStep(t *testing.T, documents int) (*reindex.Step, *memory, context.Context) {
 	t.Helper()
-	m := &memory{documents: documents, queued: map[document.Dispatch]bool{}}
-	step := &reindex.Step{Store: m, Queue: m, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
-	return step, m, tenant.With(t.Context(), tenant.Default)
+	m := &memory{documents: documents}
+	return &reindex.Step{Store: m, Dispatcher: m}, m, tenant.With(t.Context(), tenant.Default)
 }
 
 func TestReindexTakesEveryDocument(t *testing.T) {
@@ -63,8 +53,8 @@ func TestReindexTakesEveryDocument(t *testing.T) {
 	if err != nil || n != 1050 {
 		t.Fatalf("%d documents, %v", n, err)
 	}
-	if len(m.queued) != 2*1050 {
-		t.Errorf("%d tasks queued, want one of each kind for every document", len(m.queued))
+	if m.dispatched != 1050 {
+		t.Errorf("%d documents dispatched, want all", m.dispatched)
 	}
 }
 
@@ -74,15 +64,6 @@ func TestReindexSaysHowFarItCame(t *testing.T) {
 	m.failAfter = 2
 	n, err := step.Reindex(ctx, "", uuid.Nil)
 	if !fault.Is(err, fault.Unavailable) || n == 0 || n == 1050 {
-		t.Errorf("%d documents, %v", n, err)
-	}
-}
-
-func TestReindexDoesNotNeedTheQueue(t *testing.T) {
-	t.Parallel()
-	step, m, ctx := newStep(t, 3)
-	m.queueErr = errors.New("redis is down")
-	if n, err := step.Reindex(ctx, "", uuid.Nil); err != nil || n != 3 {
 		t.Errorf("%d documents, %v", n, err)
 	}
 }

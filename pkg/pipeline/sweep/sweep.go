@@ -4,6 +4,7 @@ package sweep
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -34,17 +35,23 @@ type Objects interface {
 	Delete(ctx context.Context, name string) error
 }
 
-// Queue makes work happen sooner; see ingest.Queue.
+// Queue takes tasks to workers. Enqueueing one twice is harmless.
 type Queue interface {
 	Enqueue(ctx context.Context, dispatches ...document.Dispatch) error
 }
 
+// Dispatcher puts into the queue what there is room for. It does not fail.
+type Dispatcher interface {
+	Dispatch(ctx context.Context)
+}
+
 // Sweeper sweeps.
 type Sweeper struct {
-	Store   Store
-	Objects Objects
-	Queue   Queue
-	Log     *slog.Logger
+	Store      Store
+	Objects    Objects
+	Queue      Queue
+	Dispatcher Dispatcher
+	Log        *slog.Logger
 
 	// Grace is how long what nobody refers to is left alone, since somebody
 	// may yet: an object whose upload is under way, and a passage that a failed
@@ -63,7 +70,7 @@ const (
 
 	// idle is how long a dispatched task may lie before it is dispatched
 	// again. Doing so is harmless while it is still queued.
-	idle = 45 * time.Second
+	idle = 30 * time.Second
 
 	// keepJobs is how long a superseded version's job can still be asked for
 	// after its end.
@@ -84,8 +91,10 @@ const (
 	removeTime = 10 * time.Second
 )
 
-// Run sweeps until ctx ends: at once, taking everything that is not done for
-// lost when restarted says so, and then on a timer.
+// Run sweeps until ctx ends: at once, and then on a timer. What was dispatched
+// counts as lost when restarted says so, and when a sweep has failed to fill the
+// queue: then all of it goes there again, so that a queue that was down is as
+// full as before soon after it is back.
 func (s *Sweeper) Run(ctx context.Context, restarted bool) {
 	quiet := idle
 	if restarted {
@@ -94,10 +103,15 @@ func (s *Sweeper) Run(ctx context.Context, restarted bool) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
-		if err := s.Sweep(ctx, quiet); err != nil && ctx.Err() == nil {
-			s.Log.WarnContext(ctx, "sweep cut short; the next one goes on", "error", err)
-		} else {
+		filled, err := s.sweep(ctx, quiet)
+		switch {
+		case filled:
 			quiet = idle
+		case err != nil:
+			quiet = 0
+		}
+		if err != nil && ctx.Err() == nil {
+			s.Log.WarnContext(ctx, "sweep cut short; the next one goes on", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -110,45 +124,30 @@ func (s *Sweeper) Run(ctx context.Context, restarted bool) {
 // Sweep sweeps once, for every tenant, unless another process is sweeping. A
 // task is due again when its last dispatch was longer than quiet ago.
 func (s *Sweeper) Sweep(ctx context.Context, quiet time.Duration) error {
-	return s.Store.Exclusively(ctx, "sweep", func(ctx context.Context) error {
+	_, err := s.sweep(ctx, quiet)
+	return err
+}
+
+// sweep is Sweep. It reports whether it has put into the queue whatever belongs
+// there. What is left over is removed also when the queue cannot be filled.
+func (s *Sweeper) sweep(ctx context.Context, quiet time.Duration) (filled bool, err error) {
+	err = s.Store.Exclusively(ctx, "sweep", func(ctx context.Context) error {
 		tenants, err := s.Store.Tenants(ctx)
 		if err != nil {
 			return fmt.Errorf("list tenants: %w", err)
 		}
-		for _, id := range tenants {
-			if err := s.dispatch(of(ctx, id), quiet); err != nil {
-				return fmt.Errorf("dispatch what is due: %w", err)
-			}
+		fillErr := s.fill(ctx, tenants, quiet)
+		filled = fillErr == nil
+		removeErr := s.remove(ctx, tenants)
+		if removeErr != nil {
+			removeErr = fmt.Errorf("remove what is left over: %w", removeErr)
 		}
-		if err := s.remove(ctx, tenants); err != nil {
-			return fmt.Errorf("remove what is left over: %w", err)
-		}
-		return nil
+		return errors.Join(fillErr, removeErr)
 	})
+	return filled, err
 }
 
 // of returns a context for work in the name of a tenant.
 func of(ctx context.Context, id string) context.Context {
 	return telemetry.With(tenant.With(ctx, id), slog.String("tenant", id))
-}
-
-// dispatch enqueues what should be in the queue. Tasks that cannot be enqueued
-// now are due again after the next quiet time.
-func (s *Sweeper) dispatch(ctx context.Context, quiet time.Duration) error {
-	for {
-		due, err := s.Store.Due(ctx, quiet, batch)
-		if err != nil {
-			return err
-		}
-		if len(due) == 0 {
-			return nil
-		}
-		if err := s.Queue.Enqueue(ctx, due...); err != nil {
-			return err
-		}
-		s.Log.InfoContext(ctx, "dispatched tasks that were due", "tasks", len(due))
-		if len(due) < batch {
-			return nil
-		}
-	}
 }

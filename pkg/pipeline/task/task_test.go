@@ -72,6 +72,8 @@ type rows struct {
 	renewed  int
 	renewErr error
 	settled  []document.Outcome
+
+	dispatched int
 }
 
 func (r *rows) Claim(ctx context.Context, ref document.TaskRef, _ time.Duration) (document.Work, error) {
@@ -100,6 +102,8 @@ func (r *rows) Settle(ctx context.Context, _ document.Work, outcome document.Out
 
 func (r *rows) Changed(context.Context, uuid.UUID) {}
 
+func (r *rows) Dispatch(context.Context) { r.dispatched++ }
+
 type stepFunc func(ctx context.Context, work document.Work) error
 
 func (f stepFunc) Run(ctx context.Context, work document.Work) error { return f(ctx, work) }
@@ -108,7 +112,7 @@ func newRunner(t *testing.T, step stepFunc) (*task.Runner, *rows) {
 	t.Helper()
 	r := &rows{}
 	return &task.Runner{
-		Store: r, Step: step, Live: r,
+		Store: r, Step: step, Live: r, Dispatcher: r,
 		Metrics: telemetry.NewMetrics(),
 		Log:     slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Lease:   task.DefaultLease,
@@ -123,17 +127,22 @@ func TestTaskThatIsDoneIsNotDeliveredAgain(t *testing.T) {
 	if again := runner.Run(t.Context(), ref); again != 0 || len(rows.settled) != 0 {
 		t.Errorf("again after %s, settled %v", again, rows.settled)
 	}
+	if rows.dispatched != 1 {
+		t.Error("did not dispatch what it made room for")
+	}
 }
 
 func TestTaskThatCannotBeClaimed(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		err   error
-		again time.Duration
+		err        error
+		again      time.Duration
+		dispatched int
 	}{
-		{fault.New(fault.NotFound, "ended"), 0},
-		{fault.New(fault.Unavailable, "leased").After(9 * time.Second), 9 * time.Second},
-		{errors.New("database on fire"), time.Second},
+		{fault.New(fault.NotFound, "ended"), 0, 1}, // perhaps only now
+		{fault.New(fault.Conflict, "leased"), 0, 0},
+		{fault.New(fault.Unavailable, "too early").After(9 * time.Second), 9 * time.Second, 0},
+		{errors.New("database on fire"), time.Second, 0},
 	} {
 		runner, rows := newRunner(t, func(context.Context, document.Work) error {
 			t.Error("ran a task that was not claimed")
@@ -142,6 +151,9 @@ func TestTaskThatCannotBeClaimed(t *testing.T) {
 		rows.claimErr = test.err
 		if again := runner.Run(t.Context(), ref); again != test.again {
 			t.Errorf("%v: again after %s, want %s", test.err, again, test.again)
+		}
+		if rows.dispatched != test.dispatched {
+			t.Errorf("%v: dispatched %d times, want %d", test.err, rows.dispatched, test.dispatched)
 		}
 	}
 }

@@ -1,0 +1,122 @@
+// Package dispatch puts tasks into the queue, from each tenant no more than
+// keeps the workers busy: so the queue is short, and who comes with one
+// document does not wait behind another's ten thousand.
+package dispatch
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+// Store says what is next; see storetest.Dispatching for the contract.
+type Store interface {
+	Dispatch(ctx context.Context, kind document.TaskKind, window int) ([]document.Dispatch, error)
+}
+
+// Queue takes tasks to workers. When it cannot be reached it says
+// fault.Unavailable soon.
+type Queue interface {
+	// Capacity returns how many tasks of the kind are worked at at a time, by
+	// all workers together.
+	Capacity(ctx context.Context, kind document.TaskKind) (int, error)
+
+	// Enqueue has the tasks delivered. Enqueueing one twice is harmless.
+	Enqueue(ctx context.Context, dispatches ...document.Dispatch) error
+}
+
+// roundTimeout bounds one round, and with it how long a round that does not
+// get anywhere holds up whoever waits for it.
+const roundTimeout = 2 * time.Second
+
+// Dispatcher dispatches. It is safe for concurrent use.
+type Dispatcher struct {
+	Store Store
+	Queue Queue
+	Log   *slog.Logger
+
+	turns sync.Map    // *turns by tenant
+	away  atomic.Bool // the queue, and that was logged
+}
+
+// turns lets the rounds for one tenant follow each other. A round also does
+// what was asked for while it was waited for: however many ask, none waits for
+// more than two rounds.
+type turns struct {
+	asked atomic.Int64
+	turn  chan struct{} // of one: held by whoever's turn it is
+	done  int64         // of those who asked; theirs whose turn it is
+}
+
+// Dispatch puts what is next of ctx's tenant into the queue, as far as there
+// is room in its window. Call it after whatever makes room or adds tasks. It
+// does not fail: what it could not do the sweep does.
+func (d *Dispatcher) Dispatch(ctx context.Context) {
+	id, err := tenant.From(ctx)
+	if err != nil {
+		d.Log.ErrorContext(ctx, "nothing dispatched", "error", err)
+		return
+	}
+	found, _ := d.turns.LoadOrStore(id, &turns{turn: make(chan struct{}, 1)})
+	t := found.(*turns)
+	mine := t.asked.Add(1)
+	t.turn <- struct{}{}
+	defer func() { <-t.turn }()
+	if mine <= t.done {
+		return
+	}
+	all := t.asked.Load()
+	d.round(ctx)
+	t.done = all
+}
+
+// round dispatches tasks of every kind. Others rely on it too, so it goes on
+// when the one who asked has gone.
+func (d *Dispatcher) round(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), roundTimeout)
+	defer cancel()
+	for _, kind := range document.TaskKinds {
+		if err := d.dispatch(ctx, kind); err != nil {
+			d.complain(ctx, kind, err)
+			return
+		}
+	}
+	if d.away.CompareAndSwap(true, false) {
+		d.Log.InfoContext(ctx, "tasks are dispatched again")
+	}
+}
+
+// dispatch dispatches tasks of one kind. While the queue cannot be reached no
+// task is counted as dispatched.
+func (d *Dispatcher) dispatch(ctx context.Context, kind document.TaskKind) error {
+	capacity, err := d.Queue.Capacity(ctx, kind)
+	if err != nil {
+		return err
+	}
+	dispatches, err := d.Store.Dispatch(ctx, kind, window(capacity))
+	if err != nil || len(dispatches) == 0 {
+		return err
+	}
+	return d.Queue.Enqueue(ctx, dispatches...)
+}
+
+// window returns how many tasks of a tenant may be in the queue: those that
+// workers can be at, and half as many again, so that the next one is there when
+// one is done. One is there also when no worker is, for the first to come.
+func window(capacity int) int { return max(capacity+capacity/2, 1) }
+
+// complain logs what kept tasks from being dispatched: what is unavailable only
+// once, for it is met at every turn until it is back.
+func (d *Dispatcher) complain(ctx context.Context, kind document.TaskKind, err error) {
+	level := slog.LevelWarn
+	if fault.Is(err, fault.Unavailable) && !d.away.CompareAndSwap(false, true) {
+		level = slog.LevelDebug
+	}
+	d.Log.Log(ctx, level, "tasks not dispatched; the sweep will dispatch them", "kind", kind, "error", err)
+}

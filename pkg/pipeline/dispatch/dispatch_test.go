@@ -1,0 +1,186 @@
+package dispatch_test
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/dispatch"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+	"github.com/seed-7a112592/gristmill/test/await"
+)
+
+// memory is a store and a queue.
+type memory struct {
+	mu       sync.Mutex
+	capacity map[document.TaskKind]int
+	windows  []int // that were asked for, kind by kind
+	queued   []document.Dispatch
+
+	capacityErr, storeErr, enqueueErr error
+
+	begun, goOn chan struct{} // if there, Dispatch says that it has begun and waits
+}
+
+func (m *memory) Capacity(_ context.Context, kind document.TaskKind) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.capacity[kind], m.capacityErr
+}
+
+func (m *memory) Dispatch(ctx context.Context, kind document.TaskKind, window int) ([]document.Dispatch, error) {
+	if m.begun != nil {
+		m.begun <- struct{}{}
+		<-m.goOn
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	id, err := tenant.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m.windows = append(m.windows, window)
+	return []document.Dispatch{{TaskRef: document.TaskRef{Tenant: id, Document: uuid.New(), Version: 1, Kind: kind}}}, m.storeErr
+}
+
+func (m *memory) Enqueue(_ context.Context, dispatches ...document.Dispatch) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.queued = append(m.queued, dispatches...)
+	return m.enqueueErr
+}
+
+// times returns how often the store was asked.
+func (m *memory) times() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.windows)
+}
+
+func newDispatcher(log *await.Buffer) (*dispatch.Dispatcher, *memory) {
+	m := &memory{capacity: map[document.TaskKind]int{}}
+	handler := slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})
+	return &dispatch.Dispatcher{Store: m, Queue: m, Log: slog.New(handler)}, m
+}
+
+func of(t *testing.T, id string) context.Context { return tenant.With(t.Context(), id) }
+
+func TestWindowFollowsCapacity(t *testing.T) {
+	t.Parallel()
+	for capacity, window := range map[int]int{0: 1, 1: 1, 2: 3, 16: 24, 33: 49} {
+		d, m := newDispatcher(new(await.Buffer))
+		m.capacity = map[document.TaskKind]int{document.Knowledge: capacity, document.Summarise: 4}
+		d.Dispatch(of(t, "acme"))
+		if diff := cmp.Diff([]int{window, 6}, m.windows); diff != "" {
+			t.Errorf("%d at a time: windows (-want +got):\n%s", capacity, diff)
+		}
+		if len(m.queued) != 2 || m.queued[0].Tenant != "acme" || m.queued[0].Kind != document.Knowledge {
+			t.Errorf("enqueued %v, want what the store gave", m.queued)
+		}
+	}
+}
+
+// A task that is counted as dispatched and is not in the queue waits for the
+// sweep.
+func TestNothingIsDispatchedWhileTheQueueIsAway(t *testing.T) {
+	t.Parallel()
+	d, m := newDispatcher(new(await.Buffer))
+	m.capacityErr = fault.New(fault.Unavailable, "redis is down")
+	d.Dispatch(of(t, "acme"))
+	if m.times() != 0 {
+		t.Error("tasks were counted as dispatched")
+	}
+}
+
+func TestOutageIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	var log await.Buffer
+	d, m := newDispatcher(&log)
+	m.enqueueErr = fault.New(fault.Unavailable, "redis is down")
+	for range 3 {
+		d.Dispatch(of(t, "acme"))
+	}
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 {
+		t.Errorf("%d warnings about one outage:\n%s", n, log.String())
+	}
+	m.enqueueErr = nil
+	for range 2 {
+		d.Dispatch(of(t, "acme"))
+	}
+	if n := strings.Count(log.String(), "again"); n != 1 {
+		t.Errorf("its end is logged %d times:\n%s", n, log.String())
+	}
+	m.enqueueErr = fault.New(fault.Unavailable, "redis is down")
+	d.Dispatch(of(t, "acme"))
+	if n := strings.Count(log.String(), "level=WARN"); n != 2 {
+		t.Errorf("%d warnings about two outages:\n%s", n, log.String())
+	}
+}
+
+func TestDispatchGoesOnWithoutTheCaller(t *testing.T) {
+	t.Parallel()
+	d, m := newDispatcher(new(await.Buffer))
+	ctx, cancel := context.WithCancel(of(t, "acme"))
+	cancel()
+	d.Dispatch(ctx)
+	if len(m.queued) != 2 {
+		t.Errorf("enqueued %v for a caller who has gone, want a task of each kind", m.queued)
+	}
+}
+
+func TestDispatchNeedsATenant(t *testing.T) {
+	t.Parallel()
+	var log await.Buffer
+	d, m := newDispatcher(&log)
+	d.Dispatch(t.Context())
+	if m.times() != 0 || !strings.Contains(log.String(), "level=ERROR") {
+		t.Errorf("dispatched for nobody; log:\n%s", log.String())
+	}
+}
+
+// However many ask while a round is under way, one more round does it for them
+// all: it begins after each of them has asked.
+func TestThoseWhoAskTogetherShareARound(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d, m := newDispatcher(new(await.Buffer))
+		m.begun, m.goOn = make(chan struct{}), make(chan struct{})
+		var group sync.WaitGroup
+		ask := func(id string) { group.Go(func() { d.Dispatch(of(t, id)) }) }
+		ask("acme")
+		<-m.begun
+		for range 100 {
+			ask("acme")
+		}
+		synctest.Wait()
+		ask("other") // who does not wait for them
+		<-m.begun
+		go func() {
+			for range m.begun {
+				m.goOn <- struct{}{}
+			}
+		}()
+		m.goOn <- struct{}{}
+		m.goOn <- struct{}{}
+		group.Wait()
+		close(m.begun)
+		rounds := map[string]int{}
+		for _, q := range m.queued {
+			rounds[q.Tenant]++
+		}
+		if diff := cmp.Diff(map[string]int{"acme": 2 * 2, "other": 2}, rounds); diff != "" {
+			t.Errorf("tasks of both kinds by tenant (-want +got):\n%s", diff)
+		}
+	})
+}

@@ -1,0 +1,38 @@
+package sweep
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// dueLimit is more than a tenant has in the queue at a time, but for hundreds
+// of workers: then the next sweep takes the rest.
+const dueLimit = 5000
+
+// fill puts into the queue what belongs there: first what was dispatched longer
+// than quiet ago, since it may be lost, then what there is room for.
+func (s *Sweeper) fill(ctx context.Context, tenants []string, quiet time.Duration) error {
+	for _, id := range tenants {
+		ctx := of(ctx, id)
+		if err := s.redispatch(ctx, quiet); err != nil {
+			return fmt.Errorf("dispatch what is due of tenant %s: %w", id, err)
+		}
+		s.Dispatcher.Dispatch(ctx)
+	}
+	return nil
+}
+
+// redispatch enqueues what may be lost. Those that cannot be enqueued now are
+// due again after the next quiet time.
+func (s *Sweeper) redispatch(ctx context.Context, quiet time.Duration) error {
+	due, err := s.Store.Due(ctx, quiet, dueLimit)
+	if err != nil || len(due) == 0 {
+		return err
+	}
+	if err := s.Queue.Enqueue(ctx, due...); err != nil {
+		return err
+	}
+	s.Log.DebugContext(ctx, "dispatched again what may have been lost", "tasks", len(due))
+	return nil
+}
