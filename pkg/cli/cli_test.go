@@ -177,6 +177,9 @@ func TestJobs(t *testing.T) {
 			t.Errorf("one job lacks %q:\n%s", want, one.stdout)
 		}
 	}
+	if n := strings.Count(one.stdout, "the model is gone"); n != 1 {
+		t.Errorf("the reason is given %d times, want once:\n%s", n, one.stdout)
+	}
 	if one.code != 0 {
 		t.Errorf("showing a failed job: exit %d, want 0", one.code)
 	}

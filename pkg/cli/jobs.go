@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -105,8 +106,9 @@ func (g *globals) printJob(job document.Job) error {
 	fmt.Fprintf(table, "knowledge\t%s\t%d passages (%d embedded, %d reused), %d of %d bytes, attempt %d\n",
 		k.State, k.Passages, k.Embedded, k.Reused, k.BytesDone, k.BytesTotal, k.Attempt)
 	fmt.Fprintf(table, "summary\t%s\t%d of %d sections (%d reused), attempt %d\n", s.State, s.SectionsDone, s.Sections, s.SectionsReused, s.Attempt)
-	for _, reason := range []string{job.Error, k.Error, s.Error} {
-		if reason != "" {
+	reasons := []string{job.Error, k.Error, s.Error}
+	for i, reason := range reasons {
+		if reason != "" && !slices.Contains(reasons[:i], reason) {
 			fmt.Fprintf(table, "error\t%s\n", oneLine(reason))
 		}
 	}

@@ -150,6 +150,7 @@ func (s *Server) newJob(doc document.Document) document.Job {
 	job.Tasks.Knowledge.KnowledgeProgress = document.KnowledgeProgress{Passages: 2, Embedded: 1, Reused: 1}
 	if reason, ok := s.Failing[doc.Key]; ok {
 		job.State, job.Error = document.JobFailed, reason
+		job.Tasks.Knowledge.Error = reason
 	}
 	if s.Endless[doc.Key] {
 		job.State = document.Running
