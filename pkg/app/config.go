@@ -14,6 +14,7 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
+	"github.com/seed-7a112592/gristmill/pkg/backend/webhook"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
@@ -54,6 +55,8 @@ type Config struct {
 	MaxUploadBytes int64 `env:"MAX_UPLOAD_BYTES" envDefault:"1073741824" doc:"largest document that is taken, in bytes"`
 	MaxQueuedJobs  int64 `env:"MAX_QUEUED_JOBS" envDefault:"100000" doc:"most jobs of one tenant that have not ended; uploads past it are answered 429"`
 	MaxQueuedBytes int64 `env:"MAX_QUEUED_BYTES" envDefault:"68719476736" doc:"most bytes of the originals of these jobs; uploads past it are answered 429"`
+
+	WebhookAllow string `env:"WEBHOOK_ALLOW" doc:"networks that webhooks may be in although they are not public, such as 10.0.0.0/8,127.0.0.1/32"`
 
 	WorkerConcurrency int           `env:"WORKER_CONCURRENCY" envDefault:"16" doc:"documents that a worker processes at a time"`
 	ShutdownTimeout   time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"25s" doc:"how long a stopping process waits for what is under way"`
@@ -204,6 +207,9 @@ func (c *Config) check() []error {
 	}
 	if c.SummaryModel != "" && !c.hasProvider() && c.SummaryBaseURL == "" && c.SummaryAPIKey == "" {
 		problems = append(problems, fmt.Errorf("%[1]sSUMMARY_MODEL is %[2]s, which needs a provider: set %[1]sSUMMARY_BASE_URL, %[1]sSUMMARY_API_KEY or both", prefix, c.SummaryModel))
+	}
+	if _, err := webhook.ParseNetworks(c.WebhookAllow); err != nil {
+		problems = append(problems, fmt.Errorf("%sWEBHOOK_ALLOW: %w", prefix, err))
 	}
 	if _, err := telemetry.NewLogger(io.Discard, c.LogFormat, c.LogLevel); err != nil {
 		problems = append(problems, err)

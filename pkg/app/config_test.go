@@ -17,6 +17,7 @@ func TestLoadReportsEverythingTogether(t *testing.T) {
 		"GRISTMILL_CHUNK_OVERLAP=many",
 		"GRISTMILL_EMBEDDING_BATCH=0",
 		"GRISTMILL_SEARCH_TIMEOUT=-1s",
+		"GRISTMILL_WEBHOOK_ALLOW=10.0.0.0/8, localhost",
 		"GRISTMILL_ADDR=0.0.0.0:8080",
 		"GRISTMILL_LOG_LEVEL=loud",
 		"GRISTMILL_KEY=fine",
@@ -26,7 +27,7 @@ func TestLoadReportsEverythingTogether(t *testing.T) {
 	if err == nil {
 		t.Fatal("taken without complaint")
 	}
-	for _, want := range []string{"GRISTMILL_CHUNK_TOKNES", "GRISTMILL_CHUNK_OVERLAP is not a valid int", "GRISTMILL_EMBEDDING_BATCH", "GRISTMILL_SEARCH_TIMEOUT", "loud", "GRISTMILL_API_KEY", "GRISTMILL_DATABASE_URL", "GRISTMILL_REDIS_URL"} {
+	for _, want := range []string{"GRISTMILL_CHUNK_TOKNES", "GRISTMILL_CHUNK_OVERLAP is not a valid int", "GRISTMILL_EMBEDDING_BATCH", "GRISTMILL_SEARCH_TIMEOUT", `GRISTMILL_WEBHOOK_ALLOW: "localhost" is no network`, "loud", "GRISTMILL_API_KEY", "GRISTMILL_DATABASE_URL", "GRISTMILL_REDIS_URL"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error does not mention %s:\n%v", want, err)
 		}
@@ -115,7 +116,7 @@ func TestNamesInUseAreKnown(t *testing.T) {
 		known = append(known, field.Name)
 	}
 	name := regexp.MustCompile(`GRISTMILL_[A-Z0-9_]+[A-Z0-9]`)
-	for _, path := range []string{"compose.yaml", ".env.example", "README.md", "CONTRIBUTING.md", "docs/configuration.md", "docs/operations.md", "docs/architecture.md", "docs/performance.md"} {
+	for _, path := range []string{"compose.yaml", ".env.example", "README.md", "CONTRIBUTING.md", "docs/configuration.md", "docs/operations.md", "docs/architecture.md", "docs/performance.md", "docs/webhooks.md"} {
 		text, err := os.ReadFile("../../" + path)
 		if err != nil {
 			t.Fatal(err)
