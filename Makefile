@@ -12,7 +12,7 @@ build: ## static programs into bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
 
 fault: ## the whole fault suite, on servers of its own; ARGS='-seed 7 -run Kills -v' goes to the tests
-	@go test -race -timeout 20m ./test/fault $(ARGS)
+	@go test -race -count 1 -timeout 20m ./test/fault $(ARGS)
 
 fuzz: ## each fuzz target for FUZZTIME=30s
 	@scripts/fuzz

@@ -18,20 +18,20 @@ func newFiles(r *rand.Rand, n int) []file {
 		if i%8 == 0 {
 			sections = 30 + r.IntN(20)
 		}
-		files[i] = newFile(r, fmt.Sprintf("file-%03d.md", i), sections)
+		files[i] = newFile(r, fmt.Sprintf("file-%03d.md", i), sections, 2+r.IntN(3))
 	}
 	return files
 }
 
-// newFile returns a document with so many sections: about as many passages. No
-// two documents have a passage in common, since a passage is embedded with its
-// headings, and these name the document.
-func newFile(r *rand.Rand, key string, sections int) file {
+// newFile returns a document with so many sections of so many blocks, about six
+// of which make a passage. No two documents have a passage in common, since a
+// passage is embedded with its headings, and these name the document.
+func newFile(r *rand.Rand, key string, sections, blocks int) file {
 	var b strings.Builder
 	fmt.Fprintf(&b, "---\ntags: [grain, %s]\n---\n\n# %s %08x\n", words[r.IntN(len(words))], key, r.Uint32())
 	for section := range sections {
 		fmt.Fprintf(&b, "\n## %s %d\n", words[r.IntN(len(words))], section)
-		for range 2 + r.IntN(4) {
+		for range blocks {
 			b.WriteString("\n")
 			writeBlock(&b, r)
 		}

@@ -8,6 +8,9 @@ import (
 	"os/exec"
 	"sync"
 
+	// The programs, so that a change to them makes cached results of tests old.
+	_ "github.com/seed-7a112592/gristmill/pkg/app"
+	_ "github.com/seed-7a112592/gristmill/pkg/devmode"
 	"github.com/seed-7a112592/gristmill/test/corpus"
 )
 

@@ -1,0 +1,58 @@
+package fault_test
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/test/await"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+)
+
+// PostgreSQL is restarted, in order and as after a crash, and connections are
+// cut in the middle of a COPY. Readers see whole versions throughout.
+func TestPostgresRestartsAndCutsWrites(t *testing.T) {
+	m := newMill(t, fakeprovider.Options{Latency: 20 * time.Millisecond, TextsPerSecond: 100}, "GRISTMILL_WORKER_CONCURRENCY=4")
+	m.start("api")
+	m.start("worker-summary")
+	worker := m.start("worker-knowledge")
+	documents := []*moving{newMoving(m, "moving-0.md"), newMoving(m, "moving-1.md")}
+
+	files := newFiles(m.random, short(60, 200))
+	var uploads sync.WaitGroup
+	uploads.Go(func() { m.uploadAll(files) })
+	progress := func(passages int) {
+		t.Helper()
+		from := m.provider.Counts().Texts
+		await.Within(t, time.Minute, "the work goes on", func() bool { return m.provider.Counts().Texts >= from+passages })
+		for _, d := range documents {
+			uploads.Go(d.next)
+		}
+	}
+
+	progress(20)
+	stopServer(t, "postgres")
+	startServer(t, "postgres")
+	progress(20)
+	for cut := range short(2, 10) {
+		before := strings.Count(worker.Output(), "insert passages")
+		m.postgres.add("limit_data", toServer, 1, map[string]any{"bytes": 10_000 + m.random.IntN(20_000)})
+		await.Within(t, time.Minute, "a COPY was cut", func() bool { return strings.Count(worker.Output(), "insert passages") > before })
+		m.postgres.remove("limit_data", toServer)
+		t.Logf("cut %d", cut+1)
+	}
+	progress(20)
+	stopServer(t, "postgres", "--kill")
+	startServer(t, "postgres")
+	progress(20)
+
+	uploads.Wait()
+	m.audit(5*time.Minute, 16*batch)
+	for _, d := range documents {
+		d.end()
+		if d.seen == 0 {
+			t.Errorf("the reader of %s never saw a new version", d.key)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package fault_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/await"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+)
+
+// refill is how long after its return the queue may lack what it lost.
+const refill = time.Minute
+
+// Redis loses everything, and then is away for a while. Uploads go on, and
+// every job is done.
+func TestRedisLosesEverythingAndStops(t *testing.T) {
+	away := short(10*time.Second, 30*time.Second)
+	m := newMill(t, fakeprovider.Options{Latency: 20 * time.Millisecond, TextsPerSecond: 60}, "GRISTMILL_WORKER_CONCURRENCY=4")
+	m.startAll()
+	files := newFiles(m.random, short(60, 120))
+	before, during := files[:len(files)-10], files[len(files)-10:]
+	m.uploadAll(before)
+	await.Until(t, "the work has begun", func() bool { return m.provider.Counts().Texts > 0 })
+
+	flushAll(t, m.direct.Redis)
+	stopServer(t, "redis")
+	back := time.After(away)
+	for _, f := range during {
+		began := time.Now()
+		if _, err := m.books.Upload(t.Context(), m.client(), f.key, f.text); err != nil {
+			t.Errorf("upload without Redis: %v", err)
+		}
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("upload without Redis took %s", took)
+		}
+	}
+	<-back
+	undone := m.direct.Count(`SELECT count(*) FROM tasks WHERE state IN ('queued', 'running', 'waiting')`)
+	startServer(t, "redis")
+	returned := time.Now()
+	if undone < len(files) {
+		t.Fatalf("only %d tasks were left to be lost; the test has to be slower", undone)
+	}
+
+	await.Within(t, refill, "the queue has every task again that is taken to be in it", func() bool { return m.lacking() == 0 })
+	t.Logf("of %d tasks that were left the queue had those that should be in it after %s", undone, time.Since(returned).Round(time.Second))
+	m.audit(5*time.Minute, 0)
+}
+
+// lacking counts the tasks that the rows say are in the queue, and that are
+// not there.
+func (m *mill) lacking() int {
+	m.t.Helper()
+	address, err := asynq.ParseRedisURI(m.direct.Redis)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	queue := asynq.NewInspector(address)
+	defer queue.Close()
+	conn := m.direct.Connect()
+	defer conn.Close(context.WithoutCancel(m.t.Context()))
+	rows, err := conn.Query(m.t.Context(), `
+		SELECT kind, document, version, round FROM tasks
+		WHERE state IN ('queued', 'waiting') AND dispatched_at IS NOT NULL AND coalesce(next_attempt_at <= now(), true)`)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	lacking := 0
+	var task document.Dispatch
+	if _, err := pgx.ForEachRow(rows, []any{&task.Kind, &task.Document, &task.Version, &task.Round}, func() error {
+		if _, err := queue.GetTaskInfo(string(task.Kind), task.String()); err != nil {
+			lacking++
+		}
+		return nil
+	}); err != nil {
+		m.t.Fatal(err)
+	}
+	return lacking
+}
+
+// flushAll has a Redis server forget everything.
+func flushAll(t *testing.T, address string) {
+	t.Helper()
+	options, err := redis.ParseURL(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := redis.NewClient(options)
+	defer server.Close()
+	if err := server.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+}

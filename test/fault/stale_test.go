@@ -1,0 +1,84 @@
+package fault_test
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/test/audit"
+	"github.com/seed-7a112592/gristmill/test/await"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/test/program"
+)
+
+// sections make a document of several batches.
+const sections = 250
+
+// refusal is what a worker logs when its writes are refused.
+const refusal = "taken over by another worker"
+
+// Two workers run the same task at the same time, because the lease of one ran
+// out although it is at work. It is refused, and the document is whole.
+func TestTwoWorkersRunOneTask(t *testing.T) {
+	t.Parallel()
+	m, first := newMillAtWork(t)
+	second := m.start("worker-knowledge")
+	await.Within(t, 2*time.Minute, "the second worker has the task too", func() bool {
+		// Again and again: the first one keeps renewing.
+		m.direct.Exec(`UPDATE tasks SET lease_until = now() - interval '1 second' WHERE kind = 'knowledge' AND attempt = 1`)
+		return m.attempt() == 2
+	})
+	m.gate.lift()
+	m.checkTakenOver(first, second)
+}
+
+// A worker that is stopped past its lease and then goes on has lost its task,
+// and can write nothing of it any more.
+func TestStoppedWorkerGoesOn(t *testing.T) {
+	t.Parallel()
+	m, first := newMillAtWork(t)
+	first.Signal(syscall.SIGSTOP)
+	second := m.start("worker-knowledge")
+	await.Within(t, 2*time.Minute, "the second worker has the task", func() bool { return m.attempt() == 2 })
+	m.gate.lift()
+	audit.AwaitEnd(t, m.direct, time.Minute)
+	first.Signal(syscall.SIGCONT)
+	m.checkTakenOver(first, second)
+}
+
+// newMillAtWork returns an installation whose only worker is in the middle of
+// its only document, and waits for the provider.
+func newMillAtWork(t *testing.T) (*mill, *program.Program) {
+	t.Helper()
+	m := newMill(t, fakeprovider.Options{})
+	m.gate.shut()
+	m.start("api")
+	m.start("worker-summary")
+	worker := m.start("worker-knowledge")
+	if err := m.upload(newFile(m.random, "contested.md", sections, 2)); err != nil {
+		t.Fatal(err)
+	}
+	await.Until(t, "the worker waits for the provider", func() bool { return m.gate.held() > 1 })
+	return m, worker
+}
+
+// attempt is at which attempt the only document is.
+func (m *mill) attempt() int {
+	m.t.Helper()
+	return m.direct.Count(`SELECT attempt FROM tasks WHERE kind = 'knowledge'`)
+}
+
+// checkTakenOver checks that the second worker took the task from the first,
+// which was told so, and that the document is as if there had been only one.
+func (m *mill) checkTakenOver(first, second *program.Program) {
+	m.t.Helper()
+	await.Within(m.t, time.Minute, "the first worker is refused", func() bool { return strings.Contains(first.Output(), refusal) })
+	if strings.Contains(second.Output(), refusal) {
+		m.t.Error("the second worker was refused too")
+	}
+	m.audit(time.Minute, sections)
+	if n := strings.Count(first.Output()+second.Output(), "document is searchable"); n != 1 {
+		m.t.Errorf("%d workers made the document searchable, want 1", n)
+	}
+}

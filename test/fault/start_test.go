@@ -1,0 +1,80 @@
+package fault_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"testing"
+
+	"github.com/seed-7a112592/gristmill/test/await"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/test/program"
+)
+
+// Programs that start before anything they need say what is missing, wait, and
+// work when it has come.
+func TestProgramsStartBeforeTheirServers(t *testing.T) {
+	t.Parallel()
+	m := newMill(t, fakeprovider.Options{})
+	servers := map[string]*proxy{"database": m.postgres, "redis": m.redis, "objects": m.minio}
+	for _, p := range servers {
+		p.down()
+	}
+	m.startAll()
+	lacking := map[string]bool{"database": true, "redis": true, "objects": true}
+	m.awaitReadiness(lacking)
+	// In an order that differs from seed to seed.
+	names := []string{"database", "redis", "objects"}
+	m.random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	for _, name := range names {
+		servers[name].up()
+		delete(lacking, name)
+		m.awaitReadiness(lacking)
+	}
+	for _, f := range newFiles(m.random, 5) {
+		m.accepted(f)
+	}
+	m.audit(await.Deadline, 0)
+}
+
+// awaitReadiness waits until every program says of exactly these servers that
+// they cannot be used.
+func (m *mill) awaitReadiness(lacking map[string]bool) {
+	m.t.Helper()
+	for _, p := range m.programs {
+		var state readiness
+		await.Until(m.t, p.Name+" says what is missing, and only that", func() bool {
+			state = m.ready(p)
+			for name, check := range state.Checks {
+				if (check != "ok") != lacking[name] {
+					return false
+				}
+			}
+			return len(state.Checks) == 3 && (state.status == http.StatusOK) == (len(lacking) == 0)
+		})
+		m.t.Logf("%s: %d %v", p.Name, state.status, state.Checks)
+	}
+}
+
+// readiness is an answer of /readyz.
+type readiness struct {
+	status int
+	Checks map[string]string
+}
+
+// ready asks a program whether it is ready; alive it always is.
+func (m *mill) ready(p *program.Program) (state readiness) {
+	m.t.Helper()
+	for _, path := range []string{"/healthz", "/readyz"} {
+		response, err := http.Get(p.URL() + path)
+		if err != nil {
+			m.t.Fatalf("%s %s: %v", p.Name, path, err)
+		}
+		state = readiness{status: response.StatusCode}
+		err = json.NewDecoder(response.Body).Decode(&state)
+		response.Body.Close()
+		if err != nil || path == "/healthz" && state.status != http.StatusOK {
+			m.t.Fatalf("%s %s: %d, %v", p.Name, path, state.status, err)
+		}
+	}
+	return state
+}

@@ -1,0 +1,99 @@
+package fault_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/await"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/test/program"
+)
+
+// A worker that is told to stop hands back what it cannot finish, which costs
+// no attempt, and another finishes it.
+func TestStoppingHandsBack(t *testing.T) {
+	t.Parallel()
+	const bound = 2 * time.Second
+	m := newMill(t, fakeprovider.Options{}, "GRISTMILL_SHUTDOWN_TIMEOUT="+bound.String())
+	m.gate.shut()
+	m.start("api")
+	m.start("worker-summary")
+	worker := m.start("worker-knowledge")
+	for _, f := range newFiles(m.random, 5) {
+		m.accepted(f)
+	}
+	await.Until(t, "the worker is at all of them", func() bool {
+		return m.direct.Count(`SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND state = 'running'`) == 5
+	})
+
+	began := time.Now()
+	if status := worker.Stop(); status != 0 {
+		t.Errorf("the worker ended with %d", status)
+	}
+	// What was under way is told to end after the bound, and does at once.
+	if took := time.Since(began); took < bound || took > bound+2*time.Second {
+		t.Errorf("the worker ended after %s, bound %s", took, bound)
+	}
+	if n := m.direct.Count(`SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND attempt = 0 AND lease IS NULL AND state IN ('queued', 'waiting')`); n != 5 {
+		t.Errorf("%d of 5 tasks were handed back without using up an attempt", n)
+	}
+	m.gate.lift()
+	m.start("worker-knowledge")
+	m.audit(time.Minute, 0)
+	if n := m.direct.Count(`SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND attempt = 1`); n != 5 {
+		t.Errorf("%d of 5 tasks were done at their first attempt", n)
+	}
+}
+
+// An API that is told to stop takes no new work and finishes the upload that
+// is under way.
+func TestStoppingFinishesAnUpload(t *testing.T) {
+	t.Parallel()
+	m := newMill(t, fakeprovider.Options{})
+	api := m.start("api")
+	base := api.URL()
+	body, feed := io.Pipe()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, base+"/v1/documents?key=slow.md", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+program.Key)
+	answered := make(chan error, 1)
+	go func() {
+		response, err := http.DefaultClient.Do(request)
+		if err == nil {
+			response.Body.Close()
+			if response.StatusCode != http.StatusAccepted {
+				err = errors.New(response.Status)
+			}
+		}
+		answered <- err
+	}()
+	if _, err := io.WriteString(feed, strings.Repeat("half of it\n\n", 100_000)); err != nil {
+		t.Fatal(err)
+	}
+	api.Signal(syscall.SIGTERM)
+	await.Until(t, "the API takes no new requests", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := m.client().Documents(ctx, document.DocumentFilter{}, document.Page{})
+		return err != nil
+	})
+	if _, err := io.WriteString(feed, "the rest\n"); err != nil {
+		t.Fatal(err)
+	}
+	feed.Close()
+	if err := await.Value(t, answered); err != nil {
+		t.Errorf("the upload that was under way: %v", err)
+	}
+	if status := api.Wait(); status != 0 {
+		t.Errorf("the API ended with %d", status)
+	}
+}
