@@ -14,6 +14,27 @@ func hasProperties(_ *Generator, o operation) bool {
 	return o.jsonBody() != nil && len(o.jsonBody().Properties) > 0
 }
 
+// badFields are values that no field of these names may have.
+var badFields = map[string][]any{
+	"url": {
+		"", "nonsense", "/hook", "//example.com", "ftp://example.com/", "http://", "http://a b/", "https://user:password@example.com/", "https://example.com/#x",
+		"https://example.com:0/", "https://example.com:99999/", "http://169.254.169.254/latest", "http://[::]:80/", "http://%zz/", "https://example.com/" + strings.Repeat("x", 3000),
+	},
+	"secret": {"x", "whsec_", "whsec_????", "whsec_eA=="},
+}
+
+func hasBadFields(_ *Generator, o operation) bool { return len(namesOfBadFields(o)) > 0 }
+
+func namesOfBadFields(o operation) []string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(badFields)) {
+		if o.jsonBody() != nil && o.jsonBody().Properties[name] != nil {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // flawsOfJSON are flaws of JSON bodies.
 var flawsOfJSON = []flaw{
 	{"a body that is not JSON", hasJSON, func(g *Generator, d *draft) {
@@ -43,6 +64,12 @@ var flawsOfJSON = []flaw{
 	}},
 	{"a field that is missing", func(_ *Generator, o operation) bool { return o.jsonBody() != nil && len(o.jsonBody().Required) > 0 }, func(g *Generator, d *draft) {
 		d.change(g, func(object map[string]any, s *schema) { delete(object, pick(g, s.Required)) })
+	}},
+	{"a field with a bad value", hasBadFields, func(g *Generator, d *draft) {
+		d.change(g, func(object map[string]any, s *schema) {
+			name := pick(g, namesOfBadFields(d.operation))
+			object[name] = pick(g, badFields[name])
+		})
 	}},
 	{"a body of another type", hasJSON, func(g *Generator, d *draft) {
 		d.media = pick(g, []string{"text/plain", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "image/png"})

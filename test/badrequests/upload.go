@@ -3,12 +3,17 @@ package badrequests
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 )
 
 func isPut(_ *Generator, o operation) bool { return o.streams() }
 
 func isForm(_ *Generator, o operation) bool { return o.form() }
+
+func takesKey(_ *Generator, o operation) bool {
+	return slices.ContainsFunc(o.in("header"), func(p parameter) bool { return p.Name == "Idempotency-Key" })
+}
 
 // badNames are keys, collections, titles and metadata that nothing may have.
 var badNames = map[string][]string{
@@ -40,6 +45,12 @@ var flawsOfUploads = []flaw{
 	{"a document that is no text", isPut, func(g *Generator, d *draft) { d.content = []byte(pick(g, badDocuments)) }},
 	{"a document in another encoding", isPut, func(g *Generator, d *draft) {
 		d.header = append(d.header, "Content-Encoding: "+pick(g, []string{"gzip", "br", "nonsense", "identity, gzip", "\xff"}))
+	}},
+	{"an Idempotency-Key that is none", takesKey, func(g *Generator, d *draft) {
+		d.header = append(d.header, pick(g, [][]string{
+			{"Idempotency-Key:"}, {"Idempotency-Key: a\tb"}, {"Idempotency-Key: \xc3\x28"}, {"Idempotency-Key: grüße"}, {"Idempotency-Key: " + strings.Repeat("k", 256)},
+			{"Idempotency-Key: a", "Idempotency-Key: a"},
+		})...)
 	}},
 	{"a form that is none", isForm, func(g *Generator, d *draft) {
 		_, d.content = g.form(file("a.md", "# a"))

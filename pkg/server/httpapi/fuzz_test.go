@@ -13,6 +13,21 @@ import (
 	"github.com/seed-7a112592/gristmill/test/badrequests"
 )
 
+// refusing stands in for the steps that say what is wrong with a document or a
+// webhook.
+type refusing struct{}
+
+func (refusing) Upload(_ context.Context, _ document.UploadRequest, body io.Reader) (document.Accepted, error) {
+	if _, err := io.Copy(io.Discard, body); err != nil {
+		return document.Accepted{}, err
+	}
+	return document.Accepted{}, fault.New(fault.EmptyDocument, "the document is empty")
+}
+
+func (refusing) AddWebhook(context.Context, document.WebhookRequest) (document.Webhook, error) {
+	return document.Webhook{}, fault.New(fault.BadRequest, "url: nothing can be delivered there")
+}
+
 // Whatever is thrown at whichever route, the answer is a problem of the 4xx.
 func TestBadRequestsAreRefused(t *testing.T) {
 	t.Parallel()
@@ -21,13 +36,7 @@ func TestBadRequestsAreRefused(t *testing.T) {
 		config := configOf(t, f)
 		config.APIKey = key
 		config.Log = slog.New(slog.DiscardHandler)
-		// What is wrong with a document is for the step to say.
-		config.Uploader = uploaderFunc(func(_ context.Context, _ document.UploadRequest, body io.Reader) (document.Accepted, error) {
-			if _, err := io.Copy(io.Discard, body); err != nil {
-				return document.Accepted{}, err
-			}
-			return document.Accepted{}, fault.New(fault.EmptyDocument, "the document is empty")
-		})
+		config.Uploader, config.Registrar = refusing{}, refusing{}
 		server := httptest.NewServer(httpapi.New(config))
 		wrong, err := badrequests.Run(t.Context(), badrequests.Config{BaseURL: server.URL, Key: key, Seed: 1, Requests: 1000})
 		server.Close() // waits until every request is over
