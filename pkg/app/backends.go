@@ -66,7 +66,8 @@ type Backends struct {
 	Metrics    *telemetry.Metrics
 	Log        *slog.Logger
 
-	close []func() error
+	suspects task.Suspects
+	close    []func() error
 }
 
 // connect opens the backends of a process on real servers. It does not wait

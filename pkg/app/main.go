@@ -52,9 +52,9 @@ func run(ctx context.Context, config Config, log *slog.Logger,
 	if err != nil {
 		return err
 	}
-	defer backends.Close()
 	listener, err := listen(config.Addr)
 	if err != nil {
+		backends.Close()
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -62,7 +62,10 @@ func run(ctx context.Context, config Config, log *slog.Logger,
 	for _, do := range work {
 		group.Go(func() error { return do(ctx, config, backends) })
 	}
-	return group.Wait()
+	return withinShutdown(ctx, config, log, func() error {
+		defer backends.Close()
+		return group.Wait()
+	})
 }
 
 // health is the face of a process that answers for itself and nothing else.

@@ -20,7 +20,8 @@ func listen(addr string) (net.Listener, error) {
 }
 
 // Serve answers requests until ctx ends, then takes no new ones, waits for
-// those under way up to the shutdown timeout, and closes what is left.
+// those under way as long as the shutdown timeout allows, and closes what is
+// left.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler, config Config, log *slog.Logger) error {
 	server := &http.Server{
 		Handler: handler,
@@ -37,7 +38,7 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, con
 		return fmt.Errorf("serve %s: %w", listener.Addr(), err)
 	case <-ctx.Done():
 	}
-	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), config.ShutdownTimeout)
+	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), config.ShutdownTimeout-config.stopping().close)
 	defer cancel()
 	if err := server.Shutdown(bound); err != nil {
 		log.WarnContext(ctx, "requests under way were cut off", "error", err)

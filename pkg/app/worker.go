@@ -13,14 +13,17 @@ import (
 // work takes tasks of one kind from the queue and runs them through the step
 // until ctx ends and what was under way is finished or handed back.
 func work(ctx context.Context, config Config, b *Backends, kind document.TaskKind, step task.Step) error {
+	stopping := config.stopping()
 	runner := &task.Runner{
 		Store:      b.Store,
 		Step:       step,
 		Live:       b.Live,
 		Dispatcher: b.Dispatcher,
+		Suspects:   &b.suspects,
 		Metrics:    b.Metrics,
 		Log:        b.Log,
 		Lease:      task.DefaultLease,
+		HandBack:   stopping.handBack,
 	}
 	server, err := queue.NewServer(queue.ServerConfig{
 		RedisURL:        config.RedisURL,

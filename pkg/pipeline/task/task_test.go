@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,58 +18,18 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
-func TestDecide(t *testing.T) {
-	t.Parallel()
-	unavailable := fault.New(fault.Unavailable, "provider is down")
-	for _, test := range []struct {
-		name     string
-		err      error
-		attempt  int
-		stopping bool
-		verdict  document.Verdict
-		text     string
-	}{
-		{"dependency down", fmt.Errorf("embed: %w", unavailable), 3, false, document.VerdictWait, "provider is down"},
-		{"rate limited", fault.New(fault.RateLimited, "slow down").After(7 * time.Second), 1, false, document.VerdictWait, "slow down"},
-		{"wrong answer", fault.New(fault.BadAnswer, "3 vectors for 4 texts"), 1, false, document.VerdictFail, "3 vectors for 4 texts"},
-		{"refused by the provider", fault.New(fault.Forbidden, "wrong key"), 1, false, document.VerdictFail, "wrong key"},
-		{"original gone", fault.New(fault.NotFound, "no such object"), 1, false, document.VerdictFail, "no such object"},
-		{"defect, first", errors.New("pq: secret host"), 1, false, document.VerdictRetry, "internal error; see the worker's log"},
-		{"defect, last", errors.New("pq: secret host"), 3, false, document.VerdictFail, "given up after 3 attempts: internal error; see the worker's log"},
-		{"process stopping", context.Canceled, 3, true, document.VerdictWait, ""},
-	} {
-		got := task.Decide(test.err, test.attempt, test.stopping)
-		if got.Verdict != test.verdict || got.Error != test.text {
-			t.Errorf("%s: %+v, want %s with %q", test.name, got, test.verdict, test.text)
-		}
-		if again := got.Verdict == document.VerdictRetry || got.Verdict == document.VerdictWait; again != (got.Delay > 0) {
-			t.Errorf("%s: %s after %s", test.name, got.Verdict, got.Delay)
-		}
-	}
-	if got := task.Decide(fault.New(fault.RateLimited, "").After(7*time.Second), 1, false).Delay; got != 7*time.Second {
-		t.Errorf("waits %s, was asked for 7s", got)
-	}
-}
-
-func TestBackoffGrowsAndIsBounded(t *testing.T) {
-	t.Parallel()
-	for attempt, ceiling := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second} {
-		for range 200 {
-			if d := task.Decide(errors.New("x"), attempt, false).Delay; d <= 0 || d > ceiling+time.Millisecond {
-				t.Fatalf("attempt %d waits %s, want at most %s", attempt, d, ceiling)
-			}
-		}
-	}
-}
-
-// rows is a store with one task.
+// rows is a store with one task. It refuses what comes with a context that has
+// ended, as a database does.
 type rows struct {
 	mu       sync.Mutex
 	attempt  int
+	crashes  int
 	claimErr error
 	renewed  int
 	renewErr error
 	settled  []document.Outcome
+	// settleErrs are met one after another.
+	settleErrs []error
 
 	dispatched int
 }
@@ -83,7 +41,7 @@ func (r *rows) Claim(ctx context.Context, ref document.TaskRef, _ time.Duration)
 		return document.Work{}, fmt.Errorf("tenant %q, %v", id, err)
 	}
 	r.attempt++
-	return document.Work{TaskRef: ref, Job: uuid.New(), Lease: uuid.New(), Attempt: r.attempt}, r.claimErr
+	return document.Work{TaskRef: ref, Job: uuid.New(), Lease: uuid.New(), Attempt: r.attempt, Crashes: r.crashes}, r.claimErr
 }
 
 func (r *rows) Renew(context.Context, document.Work, time.Duration) error {
@@ -96,8 +54,16 @@ func (r *rows) Renew(context.Context, document.Work, time.Duration) error {
 func (r *rows) Settle(ctx context.Context, _ document.Work, outcome document.Outcome) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if len(r.settleErrs) > 0 {
+		err := r.settleErrs[0]
+		r.settleErrs = r.settleErrs[1:]
+		return err
+	}
 	r.settled = append(r.settled, outcome)
-	return ctx.Err()
+	return nil
 }
 
 func (r *rows) Changed(context.Context, uuid.UUID) {}
@@ -108,14 +74,18 @@ type stepFunc func(ctx context.Context, work document.Work) error
 
 func (f stepFunc) Run(ctx context.Context, work document.Work) error { return f(ctx, work) }
 
+const handBack = 3 * time.Second
+
 func newRunner(t *testing.T, step stepFunc) (*task.Runner, *rows) {
 	t.Helper()
 	r := &rows{}
 	return &task.Runner{
 		Store: r, Step: step, Live: r, Dispatcher: r,
-		Metrics: telemetry.NewMetrics(),
-		Log:     slog.New(slog.NewTextHandler(t.Output(), nil)),
-		Lease:   task.DefaultLease,
+		Suspects: new(task.Suspects),
+		Metrics:  telemetry.NewMetrics(),
+		Log:      slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Lease:    task.DefaultLease,
+		HandBack: handBack,
 	}, r
 }
 
@@ -155,67 +125,5 @@ func TestTaskThatCannotBeClaimed(t *testing.T) {
 		if rows.dispatched != test.dispatched {
 			t.Errorf("%v: dispatched %d times, want %d", test.err, rows.dispatched, test.dispatched)
 		}
-	}
-}
-
-func TestTaskThatCrashesItsWorkerIsGivenUp(t *testing.T) {
-	t.Parallel()
-	runner, rows := newRunner(t, func(context.Context, document.Work) error {
-		t.Error("ran once more")
-		return nil
-	})
-	rows.attempt = 3
-	if again := runner.Run(t.Context(), ref); again != 0 {
-		t.Errorf("again after %s", again)
-	}
-	if len(rows.settled) != 1 || rows.settled[0].Verdict != document.VerdictFail || !strings.Contains(rows.settled[0].Error, "worker was lost") {
-		t.Errorf("settled %+v", rows.settled)
-	}
-}
-
-func TestLeaseIsKeptWhileTheStepRuns(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		runner, rows := newRunner(t, func(ctx context.Context, _ document.Work) error {
-			select {
-			case <-time.After(time.Minute):
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		})
-		if again := runner.Run(t.Context(), ref); again != 0 {
-			t.Errorf("again after %s", again)
-		}
-		if rows.renewed < 5 {
-			t.Errorf("renewed %d times in a minute with a lease of %s", rows.renewed, task.DefaultLease)
-		}
-	})
-}
-
-func TestWorkerThatLostItsLeaseStopsAndSettlesNothing(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		runner, rows := newRunner(t, func(ctx context.Context, _ document.Work) error {
-			<-ctx.Done()
-			return fmt.Errorf("embed: %w", ctx.Err())
-		})
-		rows.renewErr = fault.New(fault.LeaseLost, "lease lost")
-		if again := runner.Run(t.Context(), ref); again != 0 || len(rows.settled) != 0 {
-			t.Errorf("again after %s, settled %+v", again, rows.settled)
-		}
-	})
-}
-
-func TestStoppingProcessHandsItsTaskBack(t *testing.T) {
-	t.Parallel()
-	ctx, stop := context.WithCancel(t.Context())
-	runner, rows := newRunner(t, func(ctx context.Context, _ document.Work) error {
-		stop()
-		return fmt.Errorf("write: %w", ctx.Err())
-	})
-	runner.Run(ctx, ref)
-	if len(rows.settled) != 1 || rows.settled[0].Verdict != document.VerdictWait {
-		t.Errorf("settled %+v, want wait: stopping costs no attempt", rows.settled)
 	}
 }

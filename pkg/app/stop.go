@@ -1,0 +1,50 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// stopping is what becomes of the time that a process has to stop in. First
+// what is under way may finish; nothing new is begun. Then contexts end, and
+// what is still under way is handed back: half of that time is for steps to
+// heed it, half for writing that their tasks wait. Then connections are closed.
+type stopping struct {
+	finish   time.Duration
+	handBack time.Duration
+	close    time.Duration
+}
+
+// longestEnd is more than handing back and closing should take, however much
+// time there is.
+const longestEnd = 8 * time.Second
+
+// stopping divides the shutdown timeout: the last quarter of it is for handing
+// back and closing.
+func (c *Config) stopping() stopping {
+	end := min(c.ShutdownTimeout/4, longestEnd)
+	return stopping{finish: c.ShutdownTimeout - end, handBack: end / 2, close: end / 2}
+}
+
+// withinShutdown runs do, which is to return soon once ctx has ended, and waits
+// for it no longer than the shutdown timeout after that: whatever hangs then is
+// left to the end of the process.
+func withinShutdown(ctx context.Context, config Config, log *slog.Logger, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(config.ShutdownTimeout)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		log.WarnContext(ctx, "leaving what does not end", "waited", config.ShutdownTimeout)
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,97 @@
+package task
+
+import (
+	"context"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// Suspects is a process's place for one suspect: a task whose earlier attempt
+// lost its worker. One of those that were under way then may be why. They run
+// one at a time, so that a document that kills whoever touches it takes no
+// innocent one with it, attempt after attempt, until both are given up.
+type Suspects struct{ taken atomic.Bool }
+
+var (
+	errPanicked = fault.New(fault.Internal, "its worker panicked; see the worker's log")
+
+	errSuspect = fault.New(fault.Unavailable, "an earlier attempt lost its worker: such tasks run one at a time, and this one waits for its turn").After(500 * time.Millisecond)
+)
+
+// attempt runs the step while the lease is kept. A worker that loses the lease
+// stops; what it might still write is refused by the store. When ctx ends so
+// does the step's context, and a step that does not heed that is left alone:
+// nothing that it writes once the task is handed back is stored.
+func (r *Runner) attempt(ctx context.Context, work document.Work) error {
+	if work.Attempt > maxAttempts {
+		return fault.New(fault.Internal, "its worker was lost in %d of them: look for a crash in the worker's log, and on its machine for what may have killed it, such as a lack of memory; then retry the job", work.Crashes)
+	}
+	if work.Crashes > 0 {
+		if !r.Suspects.taken.CompareAndSwap(false, true) {
+			return errSuspect
+		}
+		defer r.Suspects.taken.Store(false)
+	}
+	r.Live.Changed(ctx, work.Job)
+
+	patience, cancel := outlive(ctx, r.HandBack/2)
+	defer cancel()
+	leased, end := context.WithCancelCause(ctx)
+	var keeper sync.WaitGroup
+	keeper.Go(func() { r.keepLease(leased, work, end) })
+	done := make(chan error, 1)
+	go func() { done <- r.run(leased, work) }()
+	var err error
+	select {
+	case err = <-done:
+	case <-patience.Done():
+		r.Log.WarnContext(ctx, "leaving a step that does not end", "task", work.String(), "waited", r.HandBack/2)
+		err = ctx.Err()
+	}
+	lost := context.Cause(leased)
+	end(nil)
+	keeper.Wait()
+	if err != nil && fault.Is(lost, fault.LeaseLost) {
+		return lost
+	}
+	return err
+}
+
+// run runs the step. A panic is its failure: the process and its other tasks go
+// on.
+func (r *Runner) run(ctx context.Context, work document.Work) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.Log.ErrorContext(ctx, "step panicked", "task", work.String(), "panic", p, "stack", string(debug.Stack()))
+			err = errPanicked
+		}
+	}()
+	return r.Step.Run(ctx, work)
+}
+
+// keepLease renews the lease until ctx ends, and ends it when the lease is lost.
+func (r *Runner) keepLease(ctx context.Context, work document.Work, end context.CancelCauseFunc) {
+	ticker := time.NewTicker(min(renewInterval, r.Lease/3))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		err := r.Store.Renew(ctx, work, r.Lease)
+		switch {
+		case fault.Is(err, fault.LeaseLost):
+			end(err)
+			return
+		case err != nil && ctx.Err() == nil:
+			// The next tick tries again; writes stay fenced meanwhile.
+			r.Log.WarnContext(ctx, "lease not renewed", "error", err)
+		}
+	}
+}

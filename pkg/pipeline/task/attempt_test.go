@@ -1,0 +1,247 @@
+package task_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/task"
+	"github.com/seed-7a112592/gristmill/test/await"
+)
+
+func TestTaskThatCrashesItsWorkerIsGivenUp(t *testing.T) {
+	t.Parallel()
+	runner, rows := newRunner(t, func(context.Context, document.Work) error {
+		t.Error("ran once more")
+		return nil
+	})
+	rows.attempt, rows.crashes = 3, 2
+	if again := runner.Run(t.Context(), ref); again != 0 {
+		t.Errorf("again after %s", again)
+	}
+	if len(rows.settled) != 1 || rows.settled[0].Verdict != document.VerdictFail ||
+		!strings.HasPrefix(rows.settled[0].Error, "given up after 3 attempts: its worker was lost in 2 of them") {
+		t.Errorf("settled %+v", rows.settled)
+	}
+	if rows.dispatched != 1 {
+		t.Error("did not dispatch what it made room for")
+	}
+}
+
+func TestPanicIsAFailureOfItsTaskOnly(t *testing.T) {
+	t.Parallel()
+	var log await.Buffer
+	runner, rows := newRunner(t, func(context.Context, document.Work) error { panic("a defect") })
+	runner.Log = slog.New(slog.NewTextHandler(&log, nil))
+	for range 3 {
+		runner.Run(t.Context(), ref)
+	}
+	var verdicts []document.Verdict
+	for _, outcome := range rows.settled {
+		verdicts = append(verdicts, outcome.Verdict)
+	}
+	if got, want := fmt.Sprint(verdicts), "[retry retry fail]"; got != want {
+		t.Errorf("three panics: got %s, want %s", got, want)
+	}
+	if got, want := rows.settled[2].Error, "given up after 3 attempts: its worker panicked; see the worker's log"; got != want {
+		t.Errorf("error %q, want %q", got, want)
+	}
+	for _, want := range []string{"a defect", "attempt_test.go"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log does not show %q:\n%s", want, log.String())
+		}
+	}
+}
+
+// The innocent must not crash with the guilty again and again.
+func TestSuspectsRunOneAtATime(t *testing.T) {
+	t.Parallel()
+	begun, finish := make(chan struct{}), make(chan struct{})
+	wait := func(context.Context, document.Work) error {
+		begun <- struct{}{}
+		<-finish
+		return nil
+	}
+	first, rows := newRunner(t, wait)
+	second, others := newRunner(t, wait)
+	second.Suspects = first.Suspects // of another kind, in the same process
+	rows.crashes, others.crashes = 1, 1
+	var group sync.WaitGroup
+	group.Go(func() { first.Run(t.Context(), ref) })
+	await.Value(t, begun)
+
+	if again := second.Run(t.Context(), ref); again <= 0 || again > 2*time.Second {
+		t.Errorf("a second suspect comes again after %s, want about a second", again)
+	}
+	if len(others.settled) != 1 || others.settled[0].Verdict != document.VerdictWait || !strings.Contains(others.settled[0].Error, "waits for its turn") {
+		t.Errorf("settled %+v, want it to wait, which costs no attempt", others.settled)
+	}
+	others.crashes = 0
+	group.Go(func() { second.Run(t.Context(), ref) })
+	await.Value(t, begun) // the unsuspected one runs beside the suspect
+	finish <- struct{}{}
+	finish <- struct{}{}
+	group.Wait()
+
+	others.crashes = 1
+	group.Go(func() { second.Run(t.Context(), ref) })
+	await.Value(t, begun) // its turn has come
+	close(finish)
+	group.Wait()
+}
+
+func TestPlaceOfASuspectThatPanickedIsFree(t *testing.T) {
+	t.Parallel()
+	ran := 0
+	runner, rows := newRunner(t, func(context.Context, document.Work) error { ran++; panic("a defect") })
+	rows.crashes = 1
+	runner.Run(t.Context(), ref)
+	runner.Run(t.Context(), ref)
+	if ran != 2 {
+		t.Errorf("ran %d times, want 2", ran)
+	}
+}
+
+func TestLeaseIsKeptWhileTheStepRuns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		runner, rows := newRunner(t, func(ctx context.Context, _ document.Work) error {
+			select {
+			case <-time.After(time.Minute):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		if again := runner.Run(t.Context(), ref); again != 0 {
+			t.Errorf("again after %s", again)
+		}
+		if rows.renewed < 58 || rows.renewed > 61 {
+			t.Errorf("renewed %d times in a minute, want once a second", rows.renewed)
+		}
+	})
+}
+
+// So a job that was cancelled stops within two seconds.
+func TestWorkerThatLostItsLeaseStopsAndSettlesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		runner, rows := newRunner(t, func(ctx context.Context, _ document.Work) error {
+			<-ctx.Done()
+			return fmt.Errorf("embed: %w", ctx.Err())
+		})
+		rows.renewErr = fault.New(fault.LeaseLost, "lease lost")
+		start := time.Now()
+		if again := runner.Run(t.Context(), ref); again != 0 || len(rows.settled) != 0 {
+			t.Errorf("again after %s, settled %+v", again, rows.settled)
+		}
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("stopped after %s, want within 2s", took)
+		}
+	})
+}
+
+func TestStoppingProcessHandsItsTaskBack(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	runner, rows := newRunner(t, func(ctx context.Context, _ document.Work) error {
+		stop()
+		return fmt.Errorf("write: %w", ctx.Err())
+	})
+	if again := runner.Run(ctx, ref); again <= 0 || again > time.Second {
+		t.Errorf("comes again after %s, want it to be soon", again)
+	}
+	if len(rows.settled) != 1 || rows.settled[0].Verdict != document.VerdictWait {
+		t.Errorf("settled %+v, want wait: stopping costs no attempt", rows.settled)
+	}
+	if rows.dispatched != 0 {
+		t.Error("dispatched while stopping")
+	}
+}
+
+// A step that does not heed its context does not keep its task from being
+// handed back, and the task not from another worker.
+func TestStoppingProcessLeavesAStepThatDoesNotEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		finish := make(chan struct{})
+		runner, rows := newRunner(t, func(context.Context, document.Work) error {
+			stop()
+			<-finish
+			return nil
+		})
+		start := time.Now()
+		runner.Run(ctx, ref)
+		if took := time.Since(start); took > handBack {
+			t.Errorf("took %s to stop, want at most %s", took, handBack)
+		}
+		if len(rows.settled) != 1 || rows.settled[0].Verdict != document.VerdictWait {
+			t.Errorf("settled %+v, want wait", rows.settled)
+		}
+		close(finish)
+		synctest.Wait()
+	})
+}
+
+// An outcome that is not written makes the lease run out, which would pass for
+// a crash.
+func TestOutcomeIsWrittenOnceTheStoreIsBack(t *testing.T) {
+	t.Parallel()
+	down := fault.New(fault.Unavailable, "database is down")
+	for name, test := range map[string]struct {
+		errs    []error
+		settled int
+		again   bool
+	}{
+		"down for a minute":    {repeat(down, 60), 1, true},
+		"taken over meanwhile": {[]error{down, fault.New(fault.LeaseLost, "lease lost")}, 0, false},
+		"fails for good":       {[]error{errors.New("violates a constraint")}, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				runner, rows := newRunner(t, func(context.Context, document.Work) error { return down })
+				rows.settleErrs = test.errs
+				again := runner.Run(t.Context(), ref)
+				if len(rows.settled) != test.settled || again > 0 != test.again {
+					t.Errorf("settled %+v, again after %s", rows.settled, again)
+				}
+			})
+		})
+	}
+}
+
+func TestStoppingProcessDoesNotWaitForTheStore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		down := fault.New(fault.Unavailable, "database is down")
+		runner, rows := newRunner(t, func(context.Context, document.Work) error { return down })
+		rows.settleErrs = repeat(down, 1000)
+		time.AfterFunc(time.Minute, stop)
+		start := time.Now()
+		if again := runner.Run(ctx, ref); again != task.DefaultLease {
+			t.Errorf("comes again after %s, want when its lease has run out", again)
+		}
+		if took := time.Since(start); took < time.Minute || took > time.Minute+handBack {
+			t.Errorf("tried for %s, want until stopped and no longer than %s after that", took, handBack)
+		}
+	})
+}
+
+func repeat(err error, n int) []error {
+	errs := make([]error, n)
+	for i := range errs {
+		errs[i] = err
+	}
+	return errs
+}

@@ -1,0 +1,152 @@
+package task
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+const (
+	firstBackoff = time.Second
+	maxBackoff   = time.Minute
+
+	// defaultWait is how long a task waits for a dependency that does not say
+	// when to come again, maxJitter the most that is added to any wait.
+	defaultWait = 5 * time.Second
+	maxJitter   = 10 * time.Second
+
+	// settleInterval is the time between attempts at writing an outcome while
+	// the store is down.
+	settleInterval = time.Second
+)
+
+// settle records what became of the attempt and returns when to deliver the
+// task again.
+func (r *Runner) settle(ctx context.Context, work document.Work, err error) time.Duration {
+	kind := string(work.Kind)
+	switch {
+	case err == nil:
+		r.Metrics.ObserveTask(kind, "done")
+		r.Live.Changed(ctx, work.Job)
+		return 0
+	case fault.Is(err, fault.LeaseLost):
+		r.lost(ctx, work)
+		return 0
+	}
+	outcome := Decide(err, work.Attempt, ctx.Err() != nil)
+	r.Metrics.ObserveTask(kind, string(outcome.Verdict))
+	r.Log.Log(ctx, level(outcome, err), "task not done", "task", work.String(), "attempt", work.Attempt, "crashes", work.Crashes,
+		"verdict", outcome.Verdict, "delay", outcome.Delay, "error", err)
+	switch err := r.record(ctx, work, outcome); {
+	case fault.Is(err, fault.LeaseLost):
+		r.lost(ctx, work)
+		return 0
+	case err != nil:
+		// The lease runs out by itself, and the sweep dispatches the task again.
+		r.Log.ErrorContext(ctx, "outcome not recorded", "task", work.String(), "error", err)
+		return r.Lease
+	}
+	r.Live.Changed(ctx, work.Job)
+	return outcome.Delay
+}
+
+// lost notes that the task is no longer ours.
+func (r *Runner) lost(ctx context.Context, work document.Work) {
+	r.Metrics.ObserveTask(string(work.Kind), "lost")
+	r.Log.WarnContext(ctx, "task was cancelled, or taken over by another worker", "task", work.String())
+}
+
+// level returns how loudly to say that a task is not done.
+func level(outcome document.Outcome, err error) slog.Level {
+	switch {
+	case outcome.Verdict == document.VerdictFail:
+		return slog.LevelError
+	case errors.Is(err, errSuspect): // every other second
+		return slog.LevelDebug
+	default:
+		return slog.LevelWarn
+	}
+}
+
+// record writes the outcome. While the store is down it keeps trying: a lease
+// that runs out counts as a crash, which this is not. When ctx has ended there
+// is only the time to hand back for it.
+func (r *Runner) record(ctx context.Context, work document.Work, outcome document.Outcome) error {
+	longer, cancel := outlive(ctx, r.HandBack/2)
+	defer cancel()
+	for {
+		err := r.Store.Settle(longer, work, outcome)
+		if !fault.Is(err, fault.Unavailable) {
+			return err
+		}
+		select {
+		case <-time.After(settleInterval):
+		case <-longer.Done():
+			return err
+		}
+	}
+}
+
+// Decide says what becomes of a task from the error of its attempt:
+//
+//   - a dependency that is down or busy, and a process that is stopping, cost
+//     no attempt: wait;
+//   - what is wrong with the document, the request or the model's answer will
+//     be wrong next time too: fail;
+//   - anything else is retried, with back-off, until attempts run out.
+func Decide(err error, attempt int, stopping bool) document.Outcome {
+	outcome := document.Outcome{Error: describe(err)}
+	switch kind := fault.KindOf(err); {
+	case stopping:
+		outcome.Verdict, outcome.Error = document.VerdictWait, ""
+		outcome.Delay = time.Millisecond // at once, but by another process
+	case kind == fault.Unavailable, kind == fault.RateLimited:
+		outcome.Verdict = document.VerdictWait
+		outcome.Delay = jitter(retryAfter(err, defaultWait))
+	case kind != fault.Internal:
+		outcome.Verdict = document.VerdictFail
+	case attempt >= maxAttempts:
+		outcome.Verdict = document.VerdictFail
+		outcome.Error = fmt.Sprintf("given up after %d attempts: %s", maxAttempts, outcome.Error)
+	default:
+		outcome.Verdict = document.VerdictRetry
+		outcome.Delay = backoff(attempt)
+	}
+	return outcome
+}
+
+// describe returns what a client may know of err. An internal failure is in
+// the log, whole; its text could name hosts and statements.
+func describe(err error) string {
+	if f := fault.As(err); f != nil {
+		return f.Detail
+	}
+	return "internal error; see the worker's log"
+}
+
+// backoff returns a random delay that doubles with each attempt, with full
+// jitter so that tasks that failed together do not come back together.
+func backoff(attempt int) time.Duration {
+	ceiling := min(firstBackoff<<(attempt-1), maxBackoff)
+	return time.Millisecond + rand.N(ceiling)
+}
+
+// jitter returns d or somewhat more, so that tasks that wait for the same thing
+// do not come back in the same instant, and none before it is due.
+func jitter(d time.Duration) time.Duration {
+	return d + rand.N(min(max(d/4, time.Second), maxJitter))
+}
+
+// retryAfter returns how long err asks to wait, or otherwise.
+func retryAfter(err error, otherwise time.Duration) time.Duration {
+	if f := fault.As(err); f != nil && f.RetryAfter > 0 {
+		return f.RetryAfter
+	}
+	return otherwise
+}

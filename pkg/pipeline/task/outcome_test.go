@@ -1,0 +1,77 @@
+package task_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/task"
+)
+
+func TestDecide(t *testing.T) {
+	t.Parallel()
+	unavailable := fault.New(fault.Unavailable, "provider is down")
+	for _, test := range []struct {
+		name     string
+		err      error
+		attempt  int
+		stopping bool
+		verdict  document.Verdict
+		text     string
+	}{
+		{"dependency down", fmt.Errorf("embed: %w", unavailable), 3, false, document.VerdictWait, "provider is down"},
+		{"rate limited", fault.New(fault.RateLimited, "slow down").After(7 * time.Second), 1, false, document.VerdictWait, "slow down"},
+		{"wrong answer", fault.New(fault.BadAnswer, "3 vectors for 4 texts"), 1, false, document.VerdictFail, "3 vectors for 4 texts"},
+		{"refused by the provider", fault.New(fault.Forbidden, "wrong key"), 1, false, document.VerdictFail, "wrong key"},
+		{"original gone", fault.New(fault.NotFound, "no such object"), 1, false, document.VerdictFail, "no such object"},
+		{"defect, first", errors.New("pq: secret host"), 1, false, document.VerdictRetry, "internal error; see the worker's log"},
+		{"defect, last", errors.New("pq: secret host"), 3, false, document.VerdictFail, "given up after 3 attempts: internal error; see the worker's log"},
+		{"process stopping", context.Canceled, 3, true, document.VerdictWait, ""},
+	} {
+		got := task.Decide(test.err, test.attempt, test.stopping)
+		if got.Verdict != test.verdict || got.Error != test.text {
+			t.Errorf("%s: %+v, want %s with %q", test.name, got, test.verdict, test.text)
+		}
+		if again := got.Verdict == document.VerdictRetry || got.Verdict == document.VerdictWait; again != (got.Delay > 0) {
+			t.Errorf("%s: %s after %s", test.name, got.Verdict, got.Delay)
+		}
+	}
+}
+
+// Tasks that wait for the same thing come back at different times, and none
+// before it was asked to.
+func TestWaitsAreSpread(t *testing.T) {
+	t.Parallel()
+	for asked, longest := range map[time.Duration]time.Duration{
+		time.Millisecond: time.Second + time.Millisecond,
+		8 * time.Second:  10 * time.Second,
+		time.Hour:        time.Hour + 10*time.Second,
+	} {
+		seen := map[time.Duration]bool{}
+		for range 100 {
+			d := task.Decide(fault.New(fault.RateLimited, "").After(asked), 1, false).Delay
+			if d < asked || d > longest {
+				t.Fatalf("waits %s, want %s to %s", d, asked, longest)
+			}
+			seen[d.Truncate(time.Millisecond)] = true
+		}
+		if len(seen) < 30 {
+			t.Errorf("asked for %s, 100 tasks come back at %d different times", asked, len(seen))
+		}
+	}
+}
+
+func TestBackoffGrowsAndIsBounded(t *testing.T) {
+	t.Parallel()
+	for attempt, ceiling := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second} {
+		for range 200 {
+			if d := task.Decide(errors.New("x"), attempt, false).Delay; d <= 0 || d > ceiling+time.Millisecond {
+				t.Fatalf("attempt %d waits %s, want at most %s", attempt, d, ceiling)
+			}
+		}
+	}
+}
