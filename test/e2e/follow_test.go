@@ -1,0 +1,96 @@
+package e2e_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/test/program"
+)
+
+// events asks for the events of a job.
+func events(t *testing.T, base string, job uuid.UUID, lastEventID string) *http.Response {
+	t.Helper()
+	request, err := http.NewRequestWithContext(within(t), "GET", base+"/v1/jobs/"+job.String()+"/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+program.Key)
+	request.Header.Set("Last-Event-ID", lastEventID)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = response.Body.Close() })
+	return response
+}
+
+// readEvents reads events until enough says so or the stream ends, and returns
+// the last job and the id of its event.
+func readEvents(t *testing.T, lines *bufio.Scanner, enough func(document.Job) bool) (job document.Job, id string) {
+	t.Helper()
+	for lines.Scan() {
+		if value, ok := strings.CutPrefix(lines.Text(), "id: "); ok {
+			id = value
+		}
+		if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+			job = document.Job{}
+			if err := json.Unmarshal([]byte(data), &job); err != nil {
+				t.Fatalf("event %s: %v", data, err)
+			}
+			if enough(job) {
+				return job, id
+			}
+		}
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return job, id
+}
+
+func TestJobsAreFollowedCancelledAndRetried(t *testing.T) {
+	t.Parallel()
+	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64})
+	s := program.NewSite(t, providerEnv(provider)...)
+	api := s.Start("api")
+	s.Start("worker-knowledge")
+	s.Start("worker-summary")
+	c := api.Client(program.Key)
+
+	provider.Fail(fakeprovider.Hang, -1)
+	accepted, err := c.Upload(t.Context(), document.UploadRequest{Key: "guide.md"}, strings.NewReader(guide))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := accepted.Job.ID
+	response := events(t, api.URL(), id, "")
+	lines := bufio.NewScanner(response.Body)
+	readEvents(t, lines, func(job document.Job) bool { return job.Tasks.Knowledge.State == document.Running })
+	if job, err := c.Cancel(t.Context(), id); err != nil || job.State != document.Cancelled {
+		t.Fatalf("cancelled: %s, %v", job.State, err)
+	}
+	job, seen := readEvents(t, lines, func(document.Job) bool { return false })
+	if job.State != document.Cancelled || job.Error == "" {
+		t.Errorf("the last event shows a job that is %s: %q, want cancelled and why", job.State, job.Error)
+	}
+	if again := events(t, api.URL(), id, seen); again.StatusCode != http.StatusNoContent {
+		t.Errorf("asked again by who has seen the end: %s, want 204", again.Status)
+	}
+
+	provider.Fail(nil, 0)
+	if job, err := c.Retry(t.Context(), id); err != nil || job.State.Ended() {
+		t.Fatalf("put back on the path: %s, %v", job.State, err)
+	}
+	// To one who has seen the end it is a job like another that goes on.
+	job, _ = readEvents(t, bufio.NewScanner(events(t, api.URL(), id, seen).Body), func(document.Job) bool { return false })
+	if job.State != document.Succeeded || job.Error != "" {
+		t.Errorf("retried, the job is %s: %q, want succeeded", job.State, job.Error)
+	}
+}
