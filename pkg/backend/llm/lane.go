@@ -17,11 +17,10 @@ import (
 )
 
 const (
-	// The breaker opens when so many of so many requests have failed. At a
-	// failure rate of 30 %, with which work can still be done, that happens
-	// once in ten thousand requests.
-	breakerFailures = 9
-	breakerRequests = 10
+	// The breaker opens when so many requests in a row have failed. Where three
+	// in ten fail, with which work can still be done, that happens once in a
+	// quarter of a million requests.
+	breakerFailures = 10
 
 	// The limit of requests in flight is looked at again after so many, but
 	// not more often than this.
@@ -71,7 +70,7 @@ func (p *OpenAI) newLane(model string) *lane {
 				}
 			}).
 			Build(),
-		breaker: circuitbreaker.NewBuilder[any]().WithFailureThresholdRatio(breakerFailures, breakerRequests).Build(),
+		breaker: circuitbreaker.NewBuilder[any]().WithFailureThreshold(breakerFailures).Build(),
 		pace:    p.pace,
 		metrics: p.metrics,
 		log:     p.log.With("provider", p.host, "model", model),

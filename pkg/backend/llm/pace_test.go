@@ -152,7 +152,7 @@ func TestStorm(t *testing.T) {
 func fail(t *testing.T, o *llm.OpenAI, p *fakeprovider.Provider) {
 	t.Helper()
 	p.Fail(fakeprovider.Status(503, "overloaded"), -1)
-	for range 3 { // three requests each
+	for range 4 { // three requests each, and one in the last
 		if _, err := o.Embed(t.Context(), small, numbered(1)); !fault.Is(err, fault.Unavailable) {
 			t.Fatal(err)
 		}
@@ -230,6 +230,29 @@ func TestOneProbesAtATime(t *testing.T) {
 	}
 }
 
+// A caller who leaves while trying has not found the provider well.
+func TestTryThatIsCancelled(t *testing.T) {
+	t.Parallel()
+	c := newClock(t)
+	p := fakeprovider.Start(t, fakeprovider.Options{})
+	o := c.process(t, p)
+	fail(t, o, p)
+	c.add(5 * time.Second)
+	p.Fail(fakeprovider.Hang, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := o.Embed(ctx, small, numbered(1)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	brief, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := o.Embed(brief, small, numbered(1)); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("got %v, want the provider to be left alone", err)
+	}
+	c.add(10 * time.Second)
+	wantEmbedded(t, o)
+}
+
 // A caller who leaves says nothing about the provider, and what is wrong with
 // a request or an answer is no outage.
 func TestWhatIsNoOutage(t *testing.T) {
@@ -263,25 +286,32 @@ func TestWhatIsNoOutage(t *testing.T) {
 
 func TestOutages(t *testing.T) {
 	t.Parallel()
-	for name, failure := range map[string]fakeprovider.Fault{
-		"5xx":        fakeprovider.Status(500, "oops"),
-		"hangs":      fakeprovider.Hang,
-		"breaks off": fakeprovider.TruncatedJSON,
+	const failures = 10
+	for name, test := range map[string]struct {
+		failure fakeprovider.Fault
+		timeout time.Duration
+		each    int // requests of a call
+	}{
+		"5xx":        {fakeprovider.Status(500, "oops"), time.Minute, 3},
+		"breaks off": {fakeprovider.TruncatedJSON, time.Minute, 3},
+		"hangs":      {fakeprovider.Hang, 20 * time.Millisecond, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := fakeprovider.Start(t, fakeprovider.Options{})
-			o := provider(t, p, func(c *llm.OpenAIConfig) { c.Timeout = 20 * time.Millisecond })
-			p.Fail(failure, -1)
-			sent := 0
-			await.Until(t, "the breaker is open", func() bool {
+			o := provider(t, p, func(c *llm.OpenAIConfig) { c.Timeout = test.timeout })
+			p.Fail(test.failure, -1)
+			for call := 1; ; call++ {
 				_, err := o.Embed(t.Context(), small, numbered(1))
-				before := sent
-				sent = p.Counts().Requests
-				return fault.Is(err, fault.Unavailable) && sent == before
-			})
-			if sent != 9 {
-				t.Errorf("open after %d failures, want 9", sent)
+				e := fault.As(err)
+				if e == nil || e.Kind != fault.Unavailable || e.RetryAfter < 4*time.Second {
+					t.Fatalf("got %v", err)
+				}
+				if open := strings.Contains(e.Detail, "is not asked"); open != (call*test.each > failures+test.each-1) {
+					t.Fatalf("call %d of %d requests each: %v", call, test.each, err)
+				} else if open {
+					return
+				}
 			}
 		})
 	}
@@ -385,6 +415,8 @@ func TestUsedUpLimitHolds(t *testing.T) {
 	c := newClock(t)
 	p := fakeprovider.Start(t, fakeprovider.Options{})
 	o := c.process(t, p)
+	p.Fail(func(a *fakeprovider.Answer) { a.Header.Set("X-RateLimit-Reset-Requests", "2m") }, 1)
+	wantEmbedded(t, o)
 	p.Fail(func(a *fakeprovider.Answer) {
 		a.Header.Set("X-RateLimit-Remaining-Requests", "0")
 		a.Header.Set("X-RateLimit-Reset-Requests", "2m")
