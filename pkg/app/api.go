@@ -10,6 +10,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/backend/live"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/ingest"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/notify"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/reindex"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/search"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/steer"
@@ -38,6 +39,8 @@ func API(ctx context.Context, config Config, b *Backends) http.Handler {
 		Searcher:  &search.Step{Store: b.Store, Embedder: b.Questions, EmbedTimeout: config.SearchTimeout, Metrics: b.Metrics},
 		Reindexer: &reindex.Step{Store: b.Store, Dispatcher: b.Dispatcher},
 		Steerer:   &steer.Step{Store: b.Store, Live: b.Live, Dispatcher: b.Dispatcher},
+		Registrar: &notify.Registrar{Webhooks: b.Store, Addresses: b.Webhooks},
+		Webhooks:  b.Store,
 		Documents: b.Store,
 		Jobs:      b.Store,
 		Objects:   b.Objects,

@@ -13,9 +13,11 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/backend/llm"
 	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
 	"github.com/seed-7a112592/gristmill/pkg/backend/queue"
+	"github.com/seed-7a112592/gristmill/pkg/backend/webhook"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/dispatch"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/ingest"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/knowledge"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/notify"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/reindex"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/search"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/steer"
@@ -38,8 +40,11 @@ type Store interface {
 	reindex.Store
 	steer.Store
 	sweep.Store
+	notify.Store
+	notify.Webhooks
 	httpapi.Documents
 	httpapi.Jobs
+	httpapi.Webhooks
 	Ping(ctx context.Context) error
 }
 
@@ -61,6 +66,7 @@ type Backends struct {
 	Queue      *queue.Client
 	Dispatcher *dispatch.Dispatcher
 	Live       *live.Live
+	Webhooks   *webhook.Sender
 	Models     llm.Models // for work
 	Questions  llm.Models // for people who wait
 	Metrics    *telemetry.Metrics
@@ -130,6 +136,10 @@ func makeBucket(ctx context.Context, objects *blob.S3, log *slog.Logger) {
 // Join returns backends made of the given store and objects, which stay the
 // caller's to close, and of the queue, live state and models that config names.
 func Join(config Config, store Store, objects Objects, log *slog.Logger) (*Backends, error) {
+	allowed, err := webhook.ParseNetworks(config.WebhookAllow)
+	if err != nil {
+		return nil, err
+	}
 	metrics := telemetry.NewMetrics()
 	client, err := queue.NewClient(queue.Config{RedisURL: config.RedisURL})
 	if err != nil {
@@ -145,10 +155,12 @@ func Join(config Config, store Store, objects Objects, log *slog.Logger) (*Backe
 		return nil, errors.Join(err, state.Close(), client.Close())
 	}
 	metrics.WatchQueues(func(ctx context.Context) ([]telemetry.QueueDepth, error) { return queueDepths(ctx, client) })
+	sender := webhook.New(allowed)
 	return &Backends{
 		Store: store, Objects: objects, Queue: client, Live: state, Models: models, Questions: questions, Metrics: metrics, Log: log,
 		Dispatcher: &dispatch.Dispatcher{Store: store, Queue: client, Log: log},
-		close:      []func() error{client.Close, state.Close},
+		Webhooks:   sender,
+		close:      []func() error{client.Close, state.Close, sender.Close},
 	}, nil
 }
 

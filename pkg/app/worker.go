@@ -3,21 +3,30 @@ package app
 import (
 	"context"
 	"fmt"
+	"sync"
 
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/backend/live"
 	"github.com/seed-7a112592/gristmill/pkg/backend/queue"
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/notify"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/sweep"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/task"
 )
 
-// work takes tasks of one kind from the queue and runs them through the step
-// until ctx ends and what was under way is finished or handed back.
+// work takes tasks of one kind from the queue and runs them through the step,
+// and tells webhooks of jobs that have ended, until ctx ends and what was under
+// way is finished or handed back.
 func work(ctx context.Context, config Config, b *Backends, kind document.TaskKind, step task.Step) error {
 	stopping := config.stopping()
+	notifier := notify.New(notify.Config{
+		Store: b.Store, Sender: b.Webhooks, Metrics: b.Metrics, Log: b.Log, Grace: config.ShutdownTimeout,
+	})
 	runner := &task.Runner{
 		Store:      b.Store,
 		Step:       step,
-		Live:       b.Live,
+		Live:       changes{b.Live, notifier},
 		Dispatcher: b.Dispatcher,
 		Suspects:   &b.suspects,
 		Metrics:    b.Metrics,
@@ -35,7 +44,24 @@ func work(ctx context.Context, config Config, b *Backends, kind document.TaskKin
 	if err != nil {
 		return fmt.Errorf("open the queue: %w", err)
 	}
+	ctx, stop := context.WithCancel(ctx)
+	var notifying sync.WaitGroup
+	notifying.Go(func() { notifier.Run(ctx) })
+	defer notifying.Wait()
+	defer stop()
 	return server.Run(ctx, runner.Run)
+}
+
+// changes tells those who follow a job that it has changed, and the notifier.
+type changes struct {
+	*live.Live
+	notifier *notify.Notifier
+}
+
+// Changed implements task.Live.
+func (c changes) Changed(ctx context.Context, job uuid.UUID) {
+	c.Live.Changed(ctx, job)
+	c.notifier.Look(ctx)
 }
 
 // Sweep keeps the promises over time until ctx ends. Any number of processes

@@ -66,7 +66,10 @@ func New(allow []netip.Prefix) *Sender {
 }
 
 // Close closes idle connections.
-func (s *Sender) Close() { s.client.CloseIdleConnections() }
+func (s *Sender) Close() error {
+	s.client.CloseIdleConnections()
+	return nil
+}
 
 // control refuses to connect where deliveries must not go. It sees what the
 // name was resolved to for this very connection, so that a name which resolves

@@ -27,7 +27,7 @@ import (
 func newSender(t *testing.T) *webhook.Sender {
 	t.Helper()
 	s := webhook.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")})
-	t.Cleanup(s.Close)
+	t.Cleanup(func() { s.Close() })
 	return s
 }
 
@@ -149,7 +149,7 @@ func TestSendConnectsToPublicAddressesOnly(t *testing.T) {
 	}()
 	port := strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
 	sender := webhook.New([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")})
-	t.Cleanup(sender.Close)
+	t.Cleanup(func() { sender.Close() })
 	for _, host := range []string{"127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "[::1]", "0.0.0.0", "127.0.0.5"} {
 		status, err := sender.Send(t.Context(), outgoing("http://"+host+":"+port))
 		if status != 0 || !fault.Is(err, fault.Forbidden) || !strings.Contains(fault.As(err).Detail, "GRISTMILL_WEBHOOK_ALLOW") {

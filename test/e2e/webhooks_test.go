@@ -1,0 +1,229 @@
+package e2e_test
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	wait "github.com/seed-7a112592/gristmill/test/await"
+	"github.com/seed-7a112592/gristmill/test/program"
+)
+
+const allowLoopback = "GRISTMILL_WEBHOOK_ALLOW=127.0.0.1/32"
+
+// told is what a receiver was told by one request.
+type told struct {
+	header http.Header
+	body   []byte
+	event  document.Event
+}
+
+// newReceiver returns the URL of a receiver, and what it is told. It answers
+// with the status that the next one asks for.
+func newReceiver(t *testing.T, answer func(r *http.Request) int) (url string, requests <-chan told) {
+	t.Helper()
+	all := make(chan told, 100)
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got := told{header: r.Header}
+		got.body, _ = io.ReadAll(r.Body)
+		if err := json.Unmarshal(got.body, &got.event); err != nil {
+			t.Errorf("body %s: %v", got.body, err)
+		}
+		all <- got
+		w.WriteHeader(answer(r))
+	}))
+	t.Cleanup(receiver.Close)
+	return receiver.URL, all
+}
+
+// send makes a request with a JSON body, or none, and decodes the answer.
+func send[T any](t *testing.T, method, url, body string, want int) (answer T) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+program.Key)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != want {
+		t.Fatalf("%s %s: got %d %s, %v; want %d", method, url, response.StatusCode, text, err, want)
+	}
+	if len(text) > 0 {
+		if err := json.Unmarshal(text, &answer); err != nil {
+			t.Fatalf("%s %s: %s: %v", method, url, text, err)
+		}
+	}
+	return answer
+}
+
+func addWebhook(t *testing.T, api, url string) document.Webhook {
+	t.Helper()
+	return send[document.Webhook](t, "POST", api+"/v1/webhooks", `{"url":"`+url+`"}`, http.StatusCreated)
+}
+
+// awaitDelivery waits until the webhook has one delivery, in that state.
+func awaitDelivery(t *testing.T, api string, webhook uuid.UUID, state document.DeliveryState) (delivery document.Delivery) {
+	t.Helper()
+	wait.Until(t, "there is a delivery that is "+string(state), func() bool {
+		list := send[document.List[document.Delivery]](t, "GET", api+"/v1/webhooks/"+webhook.String()+"/deliveries", "", http.StatusOK)
+		if len(list.Items) == 1 {
+			delivery = list.Items[0]
+		}
+		return len(list.Items) == 1 && delivery.State == state && delivery.Attempts > 0
+	})
+	return delivery
+}
+
+// wantSigned checks the signature as a receiver does, who has the secret's text.
+func wantSigned(t *testing.T, webhook document.Webhook, got told) {
+	t.Helper()
+	text, err := webhook.Secret.MarshalText()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(string(text), "whsec_"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(got.header.Get("webhook-id") + "." + got.header.Get("webhook-timestamp") + "."))
+	mac.Write(got.body)
+	if want := "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil)); got.header.Get("webhook-signature") != want {
+		t.Errorf("signature %q, want %q", got.header.Get("webhook-signature"), want)
+	}
+}
+
+// A receiver that has a bad moment is told again: the same event, by its id
+// and to the byte.
+func TestWebhookIsToldUntilItListens(t *testing.T) {
+	t.Parallel()
+	s := program.NewSite(t, allowLoopback)
+	api := s.Start("api")
+	s.Start("worker-knowledge")
+	s.Start("worker-summary")
+	statuses := make(chan int, 2)
+	statuses <- http.StatusServiceUnavailable
+	statuses <- http.StatusNoContent
+	url, requests := newReceiver(t, func(*http.Request) int { return <-statuses })
+	webhook := addWebhook(t, api.URL(), url+"/hook")
+
+	accepted := uploadOne(t, api.Client(program.Key), "guide.md", guide)
+	first := wait.Value(t, requests)
+	second := wait.Value(t, requests)
+	wantSigned(t, webhook, first)
+	wantSigned(t, webhook, second)
+	if !bytes.Equal(first.body, second.body) || first.header.Get("webhook-id") != second.header.Get("webhook-id") {
+		t.Errorf("two attempts at one delivery differ: %s %s, %s %s", first.header, first.body, second.header, second.body)
+	}
+	job, event := accepted.Job, first.event
+	if event.Type != "job.succeeded" || event.ID.String() != first.header.Get("webhook-id") || event.Job.ID != job.ID ||
+		event.Job.DocumentID != job.DocumentID || event.Job.Key != "guide.md" || event.Job.State != document.Succeeded || event.Job.FinishedAt.Before(event.Job.CreatedAt) {
+		t.Errorf("told %s of the job %+v", first.body, job)
+	}
+
+	delivery := awaitDelivery(t, api.URL(), webhook.ID, document.DeliveryDelivered)
+	if delivery.ID != event.ID || delivery.JobID != job.ID || delivery.Attempts != 2 || delivery.Status != http.StatusNoContent || delivery.Error != "" {
+		t.Errorf("listed: %+v", delivery)
+	}
+	if got := send[document.List[document.Webhook]](t, "GET", api.URL()+"/v1/webhooks", "", http.StatusOK).Items; len(got) != 1 || got[0].ID != webhook.ID || got[0].Secret != nil {
+		t.Errorf("listed: %+v", got)
+	}
+	send[any](t, "DELETE", api.URL()+"/v1/webhooks/"+webhook.ID.String(), "", http.StatusNoContent)
+	uploadOne(t, api.Client(program.Key), "another.md", guide)
+	if n := s.Count(`SELECT count(*) FROM deliveries`); n != 0 || len(requests) != 0 {
+		t.Errorf("%d deliveries and %d requests after the webhook was deleted", n, len(requests))
+	}
+}
+
+// The workers die after the event was committed and before anybody noted that
+// it was delivered.
+func TestWebhookIsToldAfterSIGKILL(t *testing.T) {
+	t.Parallel()
+	s := program.NewSite(t, allowLoopback)
+	api, knowledge, summary := s.Start("api"), s.Start("worker-knowledge"), s.Start("worker-summary")
+	held := make(chan struct{}, 1)
+	url, requests := newReceiver(t, func(r *http.Request) int {
+		select {
+		case held <- struct{}{}: // the first one, until its sender is gone
+			<-r.Context().Done()
+		default:
+		}
+		return http.StatusOK
+	})
+	webhook := addWebhook(t, api.URL(), url)
+	uploadOne(t, api.Client(program.Key), "guide.md", guide)
+	first := wait.Value(t, requests)
+	knowledge.Kill()
+	summary.Kill()
+	s.Start("worker-summary")
+	s.Exec(`UPDATE deliveries SET next_attempt_at = now()`) // as if its time to live were over
+	second := wait.Value(t, requests)
+	wantSigned(t, webhook, second)
+	if first.header.Get("webhook-id") != second.header.Get("webhook-id") || !bytes.Equal(first.body, second.body) {
+		t.Errorf("told %s, then %s", first.body, second.body)
+	}
+	if delivery := awaitDelivery(t, api.URL(), webhook.ID, document.DeliveryDelivered); delivery.Attempts != 2 {
+		t.Errorf("listed: %+v", delivery)
+	}
+}
+
+// By default nobody can have the workers connect to where they are.
+func TestWebhooksReachPublicAddressesOnly(t *testing.T) {
+	t.Parallel()
+	s := program.NewSite(t)
+	api := s.Start("api")
+	s.Start("worker-knowledge")
+	s.Start("worker-summary")
+	url, requests := newReceiver(t, func(*http.Request) int { return http.StatusOK })
+	problem := send[struct{ Code, Detail string }](t, "POST", api.URL()+"/v1/webhooks", `{"url":"`+url+`"}`, http.StatusBadRequest)
+	if problem.Code != "bad_request" || !strings.Contains(problem.Detail, "loopback") || !strings.Contains(problem.Detail, "GRISTMILL_WEBHOOK_ALLOW") {
+		t.Errorf("refused with %+v", problem)
+	}
+	webhook := addWebhook(t, api.URL(), strings.Replace(url, "127.0.0.1", "localhost", 1))
+	uploadOne(t, api.Client(program.Key), "guide.md", guide)
+	var delivery document.Delivery
+	wait.Until(t, "the delivery was refused", func() bool {
+		delivery = awaitDelivery(t, api.URL(), webhook.ID, document.DeliveryPending)
+		return delivery.Error != ""
+	})
+	if !strings.Contains(delivery.Error, "a loopback address is refused") || delivery.Status != 0 || delivery.NextAttemptAt == nil || time.Until(*delivery.NextAttemptAt) > time.Minute {
+		t.Errorf("listed: %+v", delivery)
+	}
+	if len(requests) != 0 {
+		t.Error("the receiver was reached")
+	}
+}
+
+func TestDevModeTellsWebhooks(t *testing.T) {
+	t.Parallel()
+	dev := program.Start(t, []string{allowLoopback}, "gristmill", "dev", "--addr", "127.0.0.1:0", "--data", t.TempDir())
+	url, requests := newReceiver(t, func(*http.Request) int { return http.StatusOK })
+	webhook := addWebhook(t, dev.URL(), url)
+	accepted := uploadOne(t, dev.Client(""), "guide.md", guide)
+	got := wait.Value(t, requests)
+	wantSigned(t, webhook, got)
+	if got.event.Job.ID != accepted.Job.ID || got.event.Job.Collection != "default" {
+		t.Errorf("told %s", got.body)
+	}
+	awaitDelivery(t, dev.URL(), webhook.ID, document.DeliveryDelivered)
+	if status := dev.Stop(); status != 0 {
+		t.Errorf("stopped with %d:\n%s", status, dev.Output())
+	}
+}
