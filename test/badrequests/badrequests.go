@@ -36,7 +36,7 @@ func Run(ctx context.Context, config Config) ([]error, error) {
 	if err != nil {
 		return nil, err
 	}
-	generator, err := NewGenerator(config.Seed, description, config.Key)
+	generator, err := newGenerator(config.Seed, description, config.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func Run(ctx context.Context, config Config) ([]error, error) {
 	var group errgroup.Group
 	group.SetLimit(parallel)
 	for i := range findings {
-		request := generator.Next()
+		request := generator.next()
 		group.Go(func() error {
 			if err := send(ctx, base.Host, request); err != nil {
 				findings[i] = fmt.Errorf("seed %d, request %d, %w\n%s", config.Seed, i, err, request)

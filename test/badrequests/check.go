@@ -18,7 +18,7 @@ import (
 const answerTimeout = 10 * time.Second
 
 // send sends a request and says what is wrong with the answer.
-func send(ctx context.Context, addr string, request Request) error {
+func send(ctx context.Context, addr string, request badRequest) error {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {
@@ -32,7 +32,7 @@ func send(ctx context.Context, addr string, request Request) error {
 	go func() {
 		defer close(written)
 		// It fails when the server has refused before it has read all.
-		if _, err := conn.Write(request.Bytes); err == nil && request.Ends {
+		if _, err := conn.Write(request.bytes); err == nil && request.ends {
 			_ = conn.(*net.TCPConn).CloseWrite()
 		}
 	}()
@@ -43,16 +43,16 @@ func send(ctx context.Context, addr string, request Request) error {
 }
 
 // check reads the answer.
-func check(r *bufio.Reader, request Request) error {
-	response, err := http.ReadResponse(r, &http.Request{Method: request.Method})
+func check(r *bufio.Reader, request badRequest) error {
+	response, err := http.ReadResponse(r, &http.Request{Method: request.method})
 	for err == nil && response.StatusCode == http.StatusContinue {
-		response, err = http.ReadResponse(r, &http.Request{Method: request.Method})
+		response, err = http.ReadResponse(r, &http.Request{Method: request.method})
 	}
 	var timeout net.Error
 	switch {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return fmt.Errorf("no answer within %s", answerTimeout)
-	case err != nil && request.Alien:
+	case err != nil && request.alien:
 		return nil // closed
 	case err != nil:
 		return fmt.Errorf("no answer: %w", err)
@@ -61,7 +61,7 @@ func check(r *bufio.Reader, request Request) error {
 	if response.Header.Get("X-Request-Id") == "" {
 		return checkForeign(response, request)
 	}
-	if request.Unclean && response.StatusCode == http.StatusTemporaryRedirect && response.Header.Get("Location") != "" {
+	if request.unclean && response.StatusCode == http.StatusTemporaryRedirect && response.Header.Get("Location") != "" {
 		return nil
 	}
 	return checkProblem(response)
@@ -74,8 +74,8 @@ var foreign = []int{
 	http.StatusNotImplemented, http.StatusHTTPVersionNotSupported,
 }
 
-func checkForeign(response *http.Response, request Request) error {
-	if request.Alien && slices.Contains(foreign, response.StatusCode) {
+func checkForeign(response *http.Response, request badRequest) error {
+	if request.alien && slices.Contains(foreign, response.StatusCode) {
 		return nil
 	}
 	return fmt.Errorf("answered %s by something else than the server", response.Status)

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-func isPrivate(_ *Generator, o operation) bool { return !o.public }
+func isPrivate(_ *generator, o operation) bool { return !o.public }
 
-func hasID(_ *Generator, o operation) bool {
+func hasID(_ *generator, o operation) bool {
 	return slices.ContainsFunc(o.in("path"), func(p parameter) bool { return p.Schema.Format == "uuid" })
 }
 
@@ -20,7 +20,7 @@ var badValues = map[string][]string{
 	"wait":   {"x", "-1s", "5", "1s1", "99999999999h"},
 }
 
-func hasBadValues(_ *Generator, o operation) bool {
+func hasBadValues(_ *generator, o operation) bool {
 	return slices.ContainsFunc(o.in("query"), func(p parameter) bool { return len(wrongParameters(p)) > 0 })
 }
 
@@ -49,48 +49,48 @@ var notText = []string{"%ff", "%c3%28", "a%00b", "%ed%a0%80", "%f8%88%80%80%80"}
 
 // flawsOfRequests are flaws that the server itself has to find.
 var flawsOfRequests = []flaw{
-	{"no such parameter", isPrivate, func(g *Generator, d *draft) {
+	{"no such parameter", isPrivate, func(g *generator, d *draft) {
 		d.query = append(d.query, pick(g, []string{"nothing=1", "Limit=1", "limit%20=1", "%F0%9F%8C%BE=1", "__proto__=1", strings.Repeat("n", 3000) + "=1"}))
 	}},
-	{"a parameter given twice", nil, func(g *Generator, d *draft) {
+	{"a parameter given twice", nil, func(g *generator, d *draft) {
 		name := "limit"
 		if known := d.in("query"); len(known) > 0 {
 			name = pick(g, known).Name
 		}
 		d.query = append(d.query, name+"=1", name+"=1")
 	}},
-	{"a query that cannot be read", nil, func(g *Generator, d *draft) {
+	{"a query that cannot be read", nil, func(g *generator, d *draft) {
 		d.query = append(d.query, pick(g, []string{"%zz", "%", "a=%f", "a;b", "key=%e", "%%"}))
 	}},
-	{"a query that is not text", nil, func(g *Generator, d *draft) {
+	{"a query that is not text", nil, func(g *generator, d *draft) {
 		pair := []string{"key", "x"}
 		pair[g.rand.IntN(2)] = pick(g, notText)
 		d.query = append(d.query, strings.Join(pair, "="))
 	}},
-	{"a bad value of a parameter", hasBadValues, func(g *Generator, d *draft) {
+	{"a bad value of a parameter", hasBadValues, func(g *generator, d *draft) {
 		p := pick(g, slices.DeleteFunc(d.in("query"), func(p parameter) bool { return len(wrongParameters(p)) == 0 }))
 		d.param(p.Name, pick(g, wrongParameters(p)))
 	}},
-	{"an id that is none", hasID, func(g *Generator, d *draft) {
+	{"an id that is none", hasID, func(g *generator, d *draft) {
 		bad := []string{
 			"x", "null", "-1", "%00", "%ff", "%2e%2e", "..%2f..", "%7B%7D", "*", "'%20OR%201=1", "%F0%9F%8C%BE", strings.Repeat("f", 36),
 			strings.Repeat("f", 20000), g.id() + "0", g.id()[1:], "{" + g.id()[1:] + "}", "urn:uid:" + g.id(),
 		}
 		d.path = pathParameter.ReplaceAllLiteralString(d.operation.path, pick(g, bad))
 	}},
-	{"an id of nothing", hasID, func(*Generator, *draft) {}},
-	{"no such path", nil, func(g *Generator, d *draft) {
+	{"an id of nothing", hasID, func(*generator, *draft) {}},
+	{"no such path", nil, func(g *generator, d *draft) {
 		d.path = pick(g, []string{
 			"/", "/v0", "/v1", "/v1/", "/v2/documents", "/favicon.ico", "/.env", "/v1/documents/", "/%00", "/%ff", "/\xff\xfe", "/v1/%2e%2e/documents",
 			"/v1/documents%2f" + g.id(), "/V1/DOCUMENTS", d.path + "/nothing/at/all", d.path + "/", "/" + strings.Repeat("x", 20000), "/\xf0\x9f\x8c\xbe",
 		})
 		d.unclean = d.unclean || strings.Contains(d.path, "%2e") || strings.Contains(d.path, "//")
 	}},
-	{"a path in a roundabout way", nil, func(g *Generator, d *draft) {
+	{"a path in a roundabout way", nil, func(g *generator, d *draft) {
 		d.path = pick(g, []string{"/", "/.", "/v1/..", "/v1/../../../..", "//.."}) + g.path(d.operation)
 		d.unclean = true
 	}},
-	{"a method that the path does not answer to", nil, func(g *Generator, d *draft) {
+	{"a method that the path does not answer to", nil, func(g *generator, d *draft) {
 		methods := []string{"PATCH", "BREW", "TRACE", "CONNECT", "PROPFIND", "get", "M-SEARCH", "OPTIONS", "GET", "PUT", "POST", "DELETE", strings.Repeat("X", 3000)}
 		if !slices.Contains(d.methods, "GET") {
 			methods = append(methods, "HEAD")
@@ -98,7 +98,7 @@ var flawsOfRequests = []flaw{
 		methods = slices.DeleteFunc(methods, func(m string) bool { return slices.Contains(d.methods, m) })
 		d.method = pick(g, methods)
 	}},
-	{"no key, or another", func(g *Generator, o operation) bool { return g.key != "" && !o.public }, func(g *Generator, d *draft) {
+	{"no key, or another", func(g *generator, o operation) bool { return g.key != "" && !o.public }, func(g *generator, d *draft) {
 		d.unset("Authorization")
 		if value := pick(g, []string{
 			"", "Bearer", "Bearer ", "Bearer wrong", "Basic " + g.key, g.key, "Bearer " + g.key + "x", "Bearer \xff", "Bearer " + strings.Repeat("x", 5000), "Bearer Bearer " + g.key,
@@ -108,45 +108,45 @@ var flawsOfRequests = []flaw{
 	}},
 }
 
-func alien(do func(g *Generator, d *draft)) func(g *Generator, d *draft) {
-	return func(g *Generator, d *draft) {
+func alien(do func(g *generator, d *draft)) func(g *generator, d *draft) {
+	return func(g *generator, d *draft) {
 		d.alien = true
 		do(g, d)
 	}
 }
 
-func hasBody(_ *Generator, o operation) bool { return o.body != nil }
+func hasBody(_ *generator, o operation) bool { return o.body != nil }
 
 // flawsOfHTTP are flaws below the contract: most are found by the server's
 // library, and the rest by whoever reads the body.
 var flawsOfHTTP = []flaw{
-	{"a method that is none", nil, alien(func(g *Generator, d *draft) {
+	{"a method that is none", nil, alien(func(g *generator, d *draft) {
 		d.method = pick(g, []string{"", "GE T", "G\x00T", "(get)", "\xff", "GET\t", "\r\nGET"})
 	})},
-	{"a path that is none", nil, alien(func(g *Generator, d *draft) {
+	{"a path that is none", nil, alien(func(g *generator, d *draft) {
 		d.path = pick(g, []string{"", "v1/documents", d.path + " " + d.path, d.path + "\x00", d.path + "\x7f", "/%zz", "/v1/documents/%", "http://%zz/", "://", "\t"})
 	})},
-	{"a version that is none", nil, alien(func(g *Generator, d *draft) {
+	{"a version that is none", nil, alien(func(g *generator, d *draft) {
 		d.version = pick(g, []string{"", "HTTP/9.9", "HTTP/2.0", "HTTP/1", "HTTP/1.1x", "HTP/1.1", "HTTP/-1.1", "http/1.1", "HTTP/1.1 HTTP/1.1"})
 	})},
-	{"a host that is none", nil, alien(func(g *Generator, d *draft) {
+	{"a host that is none", nil, alien(func(g *generator, d *draft) {
 		d.unset("Host")
 		d.header = append(d.header, pick(g, [][]string{{}, {"Host: a", "Host: b"}, {"Host: a b"}, {"Host: \xff"}, {"Host: <>"}})...)
 	})},
-	{"a header that is none", nil, alien(func(g *Generator, d *draft) {
+	{"a header that is none", nil, alien(func(g *generator, d *draft) {
 		d.header = append(d.header, pick(g, []string{"Nonsense", ": x", "Bad Name: x", "Bad\x00Name: x", "X: a\x00b", "X: a\x01b", "X\xff: x", "X : x", "\x00"}))
 	})},
-	{"a header without end", nil, alien(func(g *Generator, d *draft) {
+	{"a header without end", nil, alien(func(g *generator, d *draft) {
 		if g.rand.IntN(10) > 0 { // seldom: it is large
 			d.header = append(d.header, "Nonsense")
 			return
 		}
 		d.header = append(d.header, "X-Long: "+strings.Repeat("x", 1<<20+8<<10))
 	})},
-	{"an expectation that nobody can meet", nil, alien(func(g *Generator, d *draft) {
+	{"an expectation that nobody can meet", nil, alien(func(g *generator, d *draft) {
 		d.header = slices.Insert(d.header, 0, "Expect: "+pick(g, []string{"nonsense", "200-ok", "101-continue"}))
 	})},
-	{"a length that is none", nil, alien(func(g *Generator, d *draft) {
+	{"a length that is none", nil, alien(func(g *generator, d *draft) {
 		lines := pick(g, [][]string{
 			{"Content-Length: -1"}, {"Content-Length: x"}, {"Content-Length: 5, 6"}, {"Content-Length: +5"}, {"Content-Length: 0x5"},
 			{"Content-Length: 5", "Content-Length: 6"}, {"Content-Length: 99999999999999999999"}, {"Transfer-Encoding: gzip"},
@@ -155,11 +155,11 @@ var flawsOfHTTP = []flaw{
 		d.framing = func(content []byte) ([]string, []byte) { return lines, content }
 		d.ends = true
 	})},
-	{"a head that breaks off", nil, alien(func(g *Generator, d *draft) {
+	{"a head that breaks off", nil, alien(func(g *generator, d *draft) {
 		d.kept = g.rand.Float64()
 		d.ends = true
 	})},
-	{"a body that breaks off", hasBody, func(g *Generator, d *draft) {
+	{"a body that breaks off", hasBody, func(g *generator, d *draft) {
 		sent := g.rand.IntN(len(d.content) + 1)
 		missing := 1 + g.rand.IntN(1000)
 		d.framing = func(content []byte) ([]string, []byte) {
@@ -168,7 +168,7 @@ var flawsOfHTTP = []flaw{
 		}
 		d.ends = true
 	}},
-	{"broken chunks", hasBody, func(g *Generator, d *draft) {
+	{"broken chunks", hasBody, func(g *generator, d *draft) {
 		end := pick(g, []string{
 			"", "x\r\n", "-1\r\nx\r\n", "5\r\nab", "5\r\nabcdefgh\r\n", "ffffffffffffffffff\r\nx", "7fffffffffffffff\r\nx", "\r\n\r\n", "3;" + strings.Repeat("x", 5000) + "\r\nabc\r\n",
 			"0\r\nNonsense\r\n\r\n", "0\r\n",

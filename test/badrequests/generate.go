@@ -8,32 +8,32 @@ import (
 	"strings"
 )
 
-// Generator makes requests that must be refused.
-type Generator struct {
+// generator makes requests that must be refused.
+type generator struct {
 	rand       *rand.Rand
 	operations []operation
 	key        string
 }
 
-// NewGenerator returns a generator for the contract in an OpenAPI description.
+// newGenerator returns a generator for the contract in an OpenAPI description.
 // Requests carry the key, if it is not empty.
-func NewGenerator(seed uint64, description []byte, key string) (*Generator, error) {
+func newGenerator(seed uint64, description []byte, key string) (*generator, error) {
 	operations, err := readContract(description)
 	if err != nil {
 		return nil, err
 	}
-	return &Generator{rand: rand.New(rand.NewPCG(seed, 0)), operations: operations, key: key}, nil
+	return &generator{rand: rand.New(rand.NewPCG(seed, 0)), operations: operations, key: key}, nil
 }
 
 // flaw is something that makes a request wrong, whatever else is in it.
 type flaw struct {
 	name string
-	fits func(g *Generator, o operation) bool // nil for all
-	do   func(g *Generator, d *draft)
+	fits func(g *generator, o operation) bool // nil for all
+	do   func(g *generator, d *draft)
 }
 
-// Next returns the next request.
-func (g *Generator) Next() Request {
+// next returns the next request.
+func (g *generator) next() badRequest {
 	d := g.sound(pick(g, g.operations))
 	var fitting [][]flaw // by kind, so that a kind of many flaws does not hide the others
 	for _, kind := range [][]flaw{flawsOfRequests, flawsOfHTTP, flawsOfJSON, flawsOfUploads} {
@@ -55,7 +55,7 @@ var pathParameter = regexp.MustCompile(`\{[^}]*\}`)
 
 // sound returns a request with nothing wrong, but that the ids in its path are
 // those of nothing.
-func (g *Generator) sound(o operation) *draft {
+func (g *generator) sound(o operation) *draft {
 	d := &draft{operation: o, version: "HTTP/1.1", header: []string{"Host: gristmill.test"}}
 	if o.method == "GET" && g.rand.IntN(10) == 0 {
 		d.method = "HEAD"
@@ -77,17 +77,17 @@ func (g *Generator) sound(o operation) *draft {
 }
 
 // path returns the operation's path, of something that is not there.
-func (g *Generator) path(o operation) string {
+func (g *generator) path(o operation) string {
 	return pathParameter.ReplaceAllStringFunc(o.path, func(string) string { return g.id() })
 }
 
 // id returns a UUID of version 7 that nothing has.
-func (g *Generator) id() string {
+func (g *generator) id() string {
 	return fmt.Sprintf("ffffffff-%04x-7%03x-8%03x-%012x", g.rand.IntN(1<<16), g.rand.IntN(1<<12), g.rand.IntN(1<<12), g.rand.Int64N(1<<48))
 }
 
 // pick returns one of the choices.
-func pick[T any](g *Generator, choices []T) T { return choices[g.rand.IntN(len(choices))] }
+func pick[T any](g *generator, choices []T) T { return choices[g.rand.IntN(len(choices))] }
 
 // noise are header lines that are odd, and make nothing wrong by themselves.
 var noise = []string{
@@ -101,7 +101,7 @@ var noise = []string{
 }
 
 // addNoise adds some.
-func (g *Generator) addNoise(d *draft) {
+func (g *generator) addNoise(d *draft) {
 	for range g.rand.IntN(4) {
 		d.header = append(d.header, pick(g, noise))
 	}

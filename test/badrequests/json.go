@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-func hasJSON(_ *Generator, o operation) bool { return o.jsonBody() != nil }
+func hasJSON(_ *generator, o operation) bool { return o.jsonBody() != nil }
 
-func hasProperties(_ *Generator, o operation) bool {
+func hasProperties(_ *generator, o operation) bool {
 	return o.jsonBody() != nil && len(o.jsonBody().Properties) > 0
 }
 
@@ -23,7 +23,7 @@ var badFields = map[string][]any{
 	"secret": {"x", "whsec_", "whsec_????", "whsec_eA=="},
 }
 
-func hasBadFields(_ *Generator, o operation) bool { return len(namesOfBadFields(o)) > 0 }
+func hasBadFields(_ *generator, o operation) bool { return len(namesOfBadFields(o)) > 0 }
 
 func namesOfBadFields(o operation) []string {
 	var names []string
@@ -37,7 +37,7 @@ func namesOfBadFields(o operation) []string {
 
 // flawsOfJSON are flaws of JSON bodies.
 var flawsOfJSON = []flaw{
-	{"a body that is not JSON", hasJSON, func(g *Generator, d *draft) {
+	{"a body that is not JSON", hasJSON, func(g *generator, d *draft) {
 		whole := encode(g.object(d.jsonBody()))
 		d.content = pick(g, [][]byte{
 			nil, []byte(" "), []byte("{"), []byte("nonsense"), []byte("{'a':1}"), []byte(`{"a":1,}`), []byte("\x00"), []byte("\xef\xbb\xbf{}"), []byte("<xml/>"),
@@ -45,36 +45,36 @@ var flawsOfJSON = []flaw{
 			[]byte(strings.Repeat("[", 50000)), []byte(strings.Repeat(`{"a":`, 20000)), []byte(`{"a":NaN}`), []byte(`{"a":01}`), []byte(`{"a":"` + "\n" + `"}`), []byte(`"\uD8"`),
 		})
 	}},
-	{"a body that is not an object", hasJSON, func(g *Generator, d *draft) {
+	{"a body that is not an object", hasJSON, func(g *generator, d *draft) {
 		d.content = []byte(pick(g, []string{"null", "[]", "7", "true", `"x"`, "[{}]", "-0", "1e400", "[" + strings.Repeat("[],", 1000) + "[]]"}))
 	}},
-	{"a body that is not text", hasJSON, func(g *Generator, d *draft) {
+	{"a body that is not text", hasJSON, func(g *generator, d *draft) {
 		d.content = pick(g, [][]byte{[]byte("{\"query\":\"\xff\"}"), []byte(`{"query":"a\u0000b"}`), []byte(`{"\u0000":1}`), []byte("{\"\xc3\x28\":1}"), []byte("\xff\xfe{\x00}\x00")})
 	}},
-	{"a field that nobody knows", hasJSON, func(g *Generator, d *draft) {
+	{"a field that nobody knows", hasJSON, func(g *generator, d *draft) {
 		d.change(g, func(object map[string]any, s *schema) {
 			object[pick(g, []string{"nothing", "", "Query", "__proto__", "🌾", strings.Repeat("n", 3000)})] = 1
 		})
 	}},
-	{"a field of another type", hasProperties, func(g *Generator, d *draft) {
+	{"a field of another type", hasProperties, func(g *generator, d *draft) {
 		d.change(g, func(object map[string]any, s *schema) {
 			name := pick(g, slices.Sorted(maps.Keys(s.Properties)))
 			object[name] = g.wrong(s.Properties[name])
 		})
 	}},
-	{"a field that is missing", func(_ *Generator, o operation) bool { return o.jsonBody() != nil && len(o.jsonBody().Required) > 0 }, func(g *Generator, d *draft) {
+	{"a field that is missing", func(_ *generator, o operation) bool { return o.jsonBody() != nil && len(o.jsonBody().Required) > 0 }, func(g *generator, d *draft) {
 		d.change(g, func(object map[string]any, s *schema) { delete(object, pick(g, s.Required)) })
 	}},
-	{"a field with a bad value", hasBadFields, func(g *Generator, d *draft) {
+	{"a field with a bad value", hasBadFields, func(g *generator, d *draft) {
 		d.change(g, func(object map[string]any, s *schema) {
 			name := pick(g, namesOfBadFields(d.operation))
 			object[name] = pick(g, badFields[name])
 		})
 	}},
-	{"a body of another type", hasJSON, func(g *Generator, d *draft) {
+	{"a body of another type", hasJSON, func(g *generator, d *draft) {
 		d.media = pick(g, []string{"text/plain", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "image/png"})
 	}},
-	{"a body that is too large", hasJSON, func(g *Generator, d *draft) {
+	{"a body that is too large", hasJSON, func(g *generator, d *draft) {
 		if g.rand.IntN(10) > 0 { // seldom: it is large
 			d.content = nil
 			return
@@ -84,14 +84,14 @@ var flawsOfJSON = []flaw{
 }
 
 // change changes a sound body.
-func (d *draft) change(g *Generator, do func(object map[string]any, s *schema)) {
+func (d *draft) change(g *generator, do func(object map[string]any, s *schema)) {
 	object := g.object(d.jsonBody())
 	do(object, d.jsonBody())
 	d.content = encode(object)
 }
 
 // object returns an object that fits the schema, as far as that goes.
-func (g *Generator) object(s *schema) map[string]any {
+func (g *generator) object(s *schema) map[string]any {
 	object := map[string]any{}
 	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
 		if slices.Contains(s.Required, name) || g.rand.IntN(2) == 0 {
@@ -102,7 +102,7 @@ func (g *Generator) object(s *schema) map[string]any {
 }
 
 // right returns a value that fits.
-func (g *Generator) right(s *schema) any {
+func (g *generator) right(s *schema) any {
 	switch {
 	case len(s.Enum) > 0:
 		return s.Enum[0]
@@ -124,7 +124,7 @@ func (g *Generator) right(s *schema) any {
 }
 
 // wrong returns a value that does not fit.
-func (g *Generator) wrong(s *schema) any {
+func (g *generator) wrong(s *schema) any {
 	values := []any{json.Number("1e400")}
 	switch {
 	case s.is("string"):

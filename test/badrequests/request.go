@@ -7,28 +7,28 @@ import (
 	"strings"
 )
 
-// Request is a request with at least one flaw.
-type Request struct {
-	Flaws  []string // what is wrong, for people
-	Method string
-	Bytes  []byte // as they go over the wire
-	Ends   bool   // the client closes its side after them
+// badRequest is a request with at least one flaw.
+type badRequest struct {
+	flaws  []string // what is wrong, for people
+	method string
+	bytes  []byte // as they go over the wire
+	ends   bool   // the client closes its side after them
 
-	// Alien requests are not the HTTP that the server's library speaks: it
+	// alien requests are not the HTTP that the server's library speaks: it
 	// answers in its own words, or closes the connection.
-	Alien bool
-	// Unclean requests name a path in a roundabout way: they may be sent on to
+	alien bool
+	// unclean requests name a path in a roundabout way: they may be sent on to
 	// the clean one.
-	Unclean bool
+	unclean bool
 }
 
 // String shows the request to whoever has to find out what happened.
-func (r Request) String() string {
-	shown := r.Bytes
+func (r badRequest) String() string {
+	shown := r.bytes
 	if len(shown) > 1000 {
 		shown = slices.Concat(shown[:1000], []byte("…"))
 	}
-	return fmt.Sprintf("flaws: %s\n%q", strings.Join(r.Flaws, "; "), shown)
+	return fmt.Sprintf("flaws: %s\n%q", strings.Join(r.flaws, "; "), shown)
 }
 
 // draft is a request in the making.
@@ -65,7 +65,7 @@ func (d *draft) param(name, escaped string) {
 }
 
 // request writes the draft down.
-func (d *draft) request() Request {
+func (d *draft) request() badRequest {
 	target := d.path
 	if len(d.query) > 0 {
 		target += "?" + strings.Join(d.query, "&")
@@ -93,5 +93,5 @@ func (d *draft) request() Request {
 		b.WriteString("\r\n")
 		b.Write(content)
 	}
-	return Request{Flaws: d.flaws, Method: d.method, Bytes: b.Bytes(), Ends: d.ends, Alien: d.alien, Unclean: d.unclean}
+	return badRequest{flaws: d.flaws, method: d.method, bytes: b.Bytes(), ends: d.ends, alien: d.alien, unclean: d.unclean}
 }

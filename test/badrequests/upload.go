@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-func isPut(_ *Generator, o operation) bool { return o.streams() }
+func isPut(_ *generator, o operation) bool { return o.streams() }
 
-func isForm(_ *Generator, o operation) bool { return o.form() }
+func isForm(_ *generator, o operation) bool { return o.form() }
 
-func takesKey(_ *Generator, o operation) bool {
+func takesKey(_ *generator, o operation) bool {
 	return slices.ContainsFunc(o.in("header"), func(p parameter) bool { return p.Name == "Idempotency-Key" })
 }
 
@@ -30,43 +30,43 @@ var badDocuments = []string{
 }
 
 // badName returns the name of a field and a value that it must not have.
-func (g *Generator) badName() (name, value string) {
+func (g *generator) badName() (name, value string) {
 	name = pick(g, []string{"key", "collection", "title", "metadata"})
 	return name, pick(g, badNames[name])
 }
 
 // flawsOfUploads are flaws of documents and of what is said about them.
 var flawsOfUploads = []flaw{
-	{"no key", isPut, func(_ *Generator, d *draft) { d.query = nil }},
-	{"a bad name", isPut, func(g *Generator, d *draft) {
+	{"no key", isPut, func(_ *generator, d *draft) { d.query = nil }},
+	{"a bad name", isPut, func(g *generator, d *draft) {
 		name, value := g.badName()
 		d.param(name, escape(value))
 	}},
-	{"a document that is no text", isPut, func(g *Generator, d *draft) { d.content = []byte(pick(g, badDocuments)) }},
-	{"a document in another encoding", isPut, func(g *Generator, d *draft) {
+	{"a document that is no text", isPut, func(g *generator, d *draft) { d.content = []byte(pick(g, badDocuments)) }},
+	{"a document in another encoding", isPut, func(g *generator, d *draft) {
 		d.header = append(d.header, "Content-Encoding: "+pick(g, []string{"gzip", "br", "nonsense", "identity, gzip", "\xff"}))
 	}},
-	{"an Idempotency-Key that is none", takesKey, func(g *Generator, d *draft) {
+	{"an Idempotency-Key that is none", takesKey, func(g *generator, d *draft) {
 		d.header = append(d.header, pick(g, [][]string{
 			{"Idempotency-Key:"}, {"Idempotency-Key: a\tb"}, {"Idempotency-Key: \xc3\x28"}, {"Idempotency-Key: grüße"}, {"Idempotency-Key: " + strings.Repeat("k", 256)},
 			{"Idempotency-Key: a", "Idempotency-Key: a"},
 		})...)
 	}},
-	{"a form that is none", isForm, func(g *Generator, d *draft) {
+	{"a form that is none", isForm, func(g *generator, d *draft) {
 		_, d.content = g.form(file("a.md", "# a"))
 		d.media = pick(g, []string{
 			"multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=another", "multipart/mixed; boundary=b", "application/json",
 			"application/x-www-form-urlencoded", "text/markdown", ";", "multipart/form-data; boundary=\"", "\xff", "multipart/form-data; boundary=" + strings.Repeat("b", 5000),
 		})
 	}},
-	{"a form with a bad name", isForm, func(g *Generator, d *draft) {
+	{"a form with a bad name", isForm, func(g *generator, d *draft) {
 		name, value := g.badName()
 		d.media, d.content = g.form(field("key", "a.md"), field(name, value), file("", "# a"))
 	}},
-	{"a form with a document that is no text", isForm, func(g *Generator, d *draft) {
+	{"a form with a document that is no text", isForm, func(g *generator, d *draft) {
 		d.media, d.content = g.form(file("a.md", pick(g, badDocuments)))
 	}},
-	{"a form that does not make sense", isForm, func(g *Generator, d *draft) {
+	{"a form that does not make sense", isForm, func(g *generator, d *draft) {
 		d.media, d.content = g.form(pick(g, [][]string{
 			{}, {field("key", "a.md")}, {field("nothing", "x"), file("a.md", "# a")}, {file("a.md", "# a"), field("title", "late")}, {file("\xff.md", "# a")}, {file("", "# a")},
 			{field("metadata", strings.Repeat(" ", 64<<10+1)), file("a.md", "# a")}, {"\r\n# no header", file("a.md", "# a")},
@@ -74,7 +74,7 @@ var flawsOfUploads = []flaw{
 			{"Content-Disposition: form-data; name=\"file\r\n\r\n# a"}, {strings.Repeat("X: y\r\n", 20000) + "\r\nx"},
 		})...)
 	}},
-	{"a form that breaks off", isForm, func(g *Generator, d *draft) {
+	{"a form that breaks off", isForm, func(g *generator, d *draft) {
 		// Before the last boundary: what comes after it is nobody's.
 		d.media, d.content = g.form(field("key", "a.md"), file("a.md", "# a"))
 		d.content = d.content[:g.rand.IntN(bytes.LastIndex(d.content, []byte("--b-")))]
@@ -82,7 +82,7 @@ var flawsOfUploads = []flaw{
 }
 
 // form returns a form of the given parts, and its media type.
-func (g *Generator) form(parts ...string) (media string, content []byte) {
+func (g *generator) form(parts ...string) (media string, content []byte) {
 	boundary := fmt.Sprintf("b-%x", g.rand.Uint32())
 	var b bytes.Buffer
 	for _, part := range parts {
