@@ -1,0 +1,93 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/test/program"
+)
+
+// search asks a question and returns status, header and how long it took.
+func search(t *testing.T, p *program.Program) (int, http.Header, time.Duration) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), "POST", p.URL()+"/v1/search", strings.NewReader(`{"query":"how is grain ground?"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	start := time.Now()
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	return response.StatusCode, response.Header, time.Since(start)
+}
+
+// Questions do not queue behind documents, and one that cannot be embedded is
+// answered soon, with when to ask again.
+func TestSearchWhileTheProviderIsBusyOrBroken(t *testing.T) {
+	t.Parallel()
+	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64})
+	env := append(providerEnv(provider), "GRISTMILL_EMBEDDING_CONCURRENCY=2", "GRISTMILL_SEARCH_TIMEOUT=600ms")
+	dev := program.Start(t, env, "gristmill", "dev", "--addr", "127.0.0.1:0", "--data", t.TempDir())
+	c := dev.Client("")
+	uploadOne(t, c, "guide.md", guide)
+	if status, _, _ := search(t, dev); status != http.StatusOK {
+		t.Fatalf("search answered %d", status)
+	}
+
+	// Batches have more than one text, questions do not.
+	hanging := make(chan struct{}, 100)
+	provider.Fail(func(a *fakeprovider.Answer) {
+		if len(a.Data) > 1 {
+			fakeprovider.Hang(a)
+			hanging <- struct{}{}
+		}
+	}, -1)
+	for i := range 4 {
+		text := fmt.Sprintf("# One %[1]d\n\nThis hangs %[1]d.\n\n# Two %[1]d\n\nAnd so does this %[1]d.\n", i)
+		if _, err := c.Upload(t.Context(), document.UploadRequest{Key: fmt.Sprint(i, ".md")}, strings.NewReader(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case <-hanging:
+	case <-within(t).Done():
+		t.Fatal("no document is being embedded")
+	}
+	for range 3 {
+		if status, _, took := search(t, dev); status != http.StatusOK {
+			t.Errorf("search answered %d after %s while documents are embedded", status, took)
+		}
+	}
+
+	for _, fault := range []struct {
+		name  string
+		fault fakeprovider.Fault
+	}{
+		{"hangs", fakeprovider.Hang},
+		{"answers 503", fakeprovider.Status(503, "overloaded")},
+		{"breaks off", fakeprovider.TruncatedJSON},
+		{"limits the rate", fakeprovider.RateLimit("30")},
+	} {
+		provider.Fail(fault.fault, -1)
+		status, header, took := search(t, dev)
+		if status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" || took > time.Second {
+			t.Errorf("while the provider %s, search answered %d, Retry-After %q, after %s; want 503 within a second", fault.name, status, header.Get("Retry-After"), took)
+		}
+		if _, err := c.Jobs(t.Context(), document.JobFilter{}, document.Page{}); err != nil {
+			t.Errorf("while the provider %s: %v", fault.name, err)
+		}
+	}
+	sent := provider.Counts().Requests
+	if status, header, _ := search(t, dev); status != http.StatusServiceUnavailable || header.Get("Retry-After") != "30" || provider.Counts().Requests != sent {
+		t.Errorf("search answered %d, Retry-After %q, after %d requests, want the provider to be left alone for 30 s",
+			status, header.Get("Retry-After"), provider.Counts().Requests-sent)
+	}
+}
