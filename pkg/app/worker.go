@@ -21,7 +21,7 @@ import (
 func work(ctx context.Context, config Config, b *Backends, kind document.TaskKind, step task.Step) error {
 	stopping := config.stopping()
 	notifier := notify.New(notify.Config{
-		Store: b.Store, Sender: b.Webhooks, Metrics: b.Metrics, Log: b.Log, Grace: config.ShutdownTimeout,
+		Store: b.Store, Sender: b.Webhooks, Metrics: b.Metrics, Log: b.Log, Grace: stopping.finish + stopping.handBack,
 	})
 	runner := &task.Runner{
 		Store:      b.Store,

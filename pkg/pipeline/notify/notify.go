@@ -51,9 +51,9 @@ const (
 	// than sending and settling take.
 	ttl = 30 * time.Second
 
-	// settleTimeout bounds writing what became of an attempt, which is done
-	// while the process is stopping, too.
-	settleTimeout = 5 * time.Second
+	// maxSettle bounds writing what became of an attempt, which is done while
+	// the process is stopping, too.
+	maxSettle = 5 * time.Second
 )
 
 // Config is what a notifier needs.
@@ -63,7 +63,9 @@ type Config struct {
 	Metrics *telemetry.Metrics
 	Log     *slog.Logger
 
-	// Grace is how long what is under way may take once Run is to end.
+	// Grace is how long after the end of its context Run returns at the
+	// latest. The last quarter of it is for writing what became of what was cut
+	// off.
 	Grace time.Duration
 }
 
@@ -166,11 +168,14 @@ func (n *Notifier) Run(ctx context.Context) {
 			n.wantAll(ctx, &wanted)
 		}
 	}
-	defer time.AfterFunc(max(0, n.Grace-settleTimeout), giveUp).Stop()
+	defer time.AfterFunc(n.Grace-n.settleTime(), giveUp).Stop()
 	for range busy {
 		<-finished
 	}
 }
+
+// settleTime is how long writing what became of an attempt may take.
+func (n *Notifier) settleTime() time.Duration { return min(n.Grace/4, maxSettle) }
 
 // wantAll adds every tenant to those wanted.
 func (n *Notifier) wantAll(ctx context.Context, wanted *line) {
@@ -220,7 +225,7 @@ func (n *Notifier) deliver(ctx context.Context, delivery document.Outgoing) {
 		log.WarnContext(ctx, "delivery given up", "error", err)
 	}
 
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.settleTime())
 	defer cancel()
 	err = n.Store.SettleDelivery(ctx, delivery, outcome)
 	switch {
