@@ -59,7 +59,7 @@ type Config struct {
 	WebhookAllow string `env:"WEBHOOK_ALLOW" doc:"networks that webhooks may be in although they are not public, such as 10.0.0.0/8,127.0.0.1/32"`
 
 	WorkerConcurrency int           `env:"WORKER_CONCURRENCY" envDefault:"16" doc:"documents that a worker processes at a time"`
-	ShutdownTimeout   time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"25s" doc:"how long a stopping process waits for what is under way"`
+	ShutdownTimeout   time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"25s" doc:"how long a process takes to stop, at most: most of it for what is under way, the rest to hand back what is not done"`
 
 	LogLevel  string `env:"LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
 	LogFormat string `env:"LOG_FORMAT" envDefault:"json" doc:"json or text"`
@@ -202,6 +202,7 @@ func (c *Config) check() []error {
 	}
 	lasting("PROVIDER_TIMEOUT", c.ProviderTimeout)
 	lasting("SEARCH_TIMEOUT", c.SearchTimeout)
+	lasting("SHUTDOWN_TIMEOUT", c.ShutdownTimeout)
 	if c.EmbeddingModel != "local" && !c.hasProvider() {
 		problems = append(problems, fmt.Errorf("%[1]sEMBEDDING_MODEL is %[2]s, which needs a provider: set %[1]sOPENAI_BASE_URL, %[1]sOPENAI_API_KEY or both", prefix, c.EmbeddingModel))
 	}

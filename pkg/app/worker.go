@@ -38,7 +38,9 @@ func work(ctx context.Context, config Config, b *Backends, kind document.TaskKin
 		RedisURL:        config.RedisURL,
 		Kind:            kind,
 		Concurrency:     config.WorkerConcurrency,
-		ShutdownTimeout: config.ShutdownTimeout,
+		FinishTimeout:   stopping.finish,
+		HandBackTimeout: stopping.handBack,
+		CloseTimeout:    stopping.close / 2, // the rest is for the backends
 		Log:             b.Log,
 	})
 	if err != nil {

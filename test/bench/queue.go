@@ -44,7 +44,7 @@ func passTasks(b *bench) time.Duration {
 	}
 	b.Cleanup(func() { client.Close() })
 	server, err := queue.NewServer(queue.ServerConfig{
-		RedisURL: url, Kind: document.Knowledge, Concurrency: queueConcurrency, ShutdownTimeout: queueLimit, Log: log,
+		RedisURL: url, Kind: document.Knowledge, Concurrency: queueConcurrency, FinishTimeout: queueLimit, CloseTimeout: queueLimit, Log: log,
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -25,7 +25,7 @@ func BenchmarkDispatch(b *testing.B) {
 	var left atomic.Int64
 	left.Store(int64(b.N))
 	done := make(chan struct{})
-	run(b, queue.ServerConfig{RedisURL: url, Concurrency: 32, ShutdownTimeout: time.Minute, Log: slog.New(slog.DiscardHandler)},
+	run(b, queue.ServerConfig{RedisURL: url, Concurrency: 32, FinishTimeout: time.Minute, Log: slog.New(slog.DiscardHandler)},
 		func(context.Context, document.TaskRef) time.Duration {
 			if left.Add(-1) == 0 {
 				close(done)

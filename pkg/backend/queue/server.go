@@ -19,11 +19,6 @@ const (
 	// waitingInterval how exactly one that waits for its time is delivered.
 	pollInterval    = 20 * time.Millisecond
 	waitingInterval = time.Second
-	// cancelGrace is how long a handler has to return once its context ended.
-	cancelGrace = 5 * time.Second
-	// closeTimeout is how long asynq may take to stop, and to close, which it
-	// does at once unless Redis hangs.
-	closeTimeout = 3 * time.Second
 	// panicDelay is the wait before a task whose handler panicked comes again.
 	panicDelay = 10 * time.Second
 	// roundUp makes up for asynq's keeping times in whole seconds, rounded down.
@@ -37,7 +32,9 @@ type ServerConfig struct {
 	RedisURL        string // redis://[user:password@]host:port[/db], or rediss:// for TLS
 	Kind            document.TaskKind
 	Concurrency     int           // handlers at work at once
-	ShutdownTimeout time.Duration // how long handlers may go on when Run is to end
+	FinishTimeout   time.Duration // how long handlers may go on when Run is to end
+	HandBackTimeout time.Duration // how long they then have to heed that their context has ended
+	CloseTimeout    time.Duration // how long asynq then has to give back what is left, and to close
 	Log             *slog.Logger
 }
 
@@ -66,8 +63,9 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	return &Server{cfg: cfg, redis: opt}, nil
 }
 
-// Run delivers tasks to handle until ctx ends. Redis may be away, at the start
-// too: Run then tries again, and says so in the log now and then.
+// Run delivers tasks to handle until ctx ends, and returns when the timeouts
+// for stopping are over at the latest. Redis may be away, at the start too: Run
+// then tries again, and says so in the log now and then.
 func (s *Server) Run(ctx context.Context, handle Handler) error {
 	// Handlers go on when ctx ends, and when asynq has lost sight of them
 	// because Redis is away: the lease that counts is the database's. So they
@@ -80,8 +78,10 @@ func (s *Server) Run(ctx context.Context, handle Handler) error {
 		select {
 		case slots <- struct{}{}:
 			defer func() { <-slots }()
-		case <-working.Done():
-			return again(0)
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			return again(0) // not begun: for another worker
 		}
 		return s.deliver(working, task, handle)
 	}))
@@ -92,26 +92,27 @@ func (s *Server) Run(ctx context.Context, handle Handler) error {
 
 	// The order of stopping: take no new task; let handlers finish, for a
 	// bounded time; end their context and let them return; give back to the
-	// queue what did not, and close.
+	// queue what did not, and close. Redis may hang at any of it.
 	log := s.cfg.Log.With("queue", s.cfg.Kind)
-	if stopped := begin(server.Stop); !within(closeTimeout, stopped) {
-		log.WarnContext(ctx, "redis does not answer; stopping without it", "waited", closeTimeout)
-	}
+	stopped := begin(server.Stop)
 	idle := begin(func() {
 		for range cap(slots) {
 			slots <- struct{}{}
 		}
 	})
-	if !within(s.cfg.ShutdownTimeout, idle) {
-		log.InfoContext(ctx, "ending handlers that are still at work", "waited", s.cfg.ShutdownTimeout)
+	if !within(s.cfg.FinishTimeout, idle) {
+		log.InfoContext(ctx, "ending handlers that are still at work", "waited", s.cfg.FinishTimeout)
 		cancel()
-		if !within(cancelGrace, idle) {
-			log.WarnContext(ctx, "leaving handlers that do not end", "waited", cancelGrace)
+		if !within(s.cfg.HandBackTimeout, idle) {
+			log.WarnContext(ctx, "leaving handlers that do not end", "waited", s.cfg.HandBackTimeout)
 		}
 	}
-	cancel()
-	if closed := begin(server.Shutdown); !within(cancelGrace+closeTimeout, closed) {
-		log.WarnContext(ctx, "redis does not answer; leaving its connections open")
+	closed := begin(func() {
+		<-stopped
+		server.Shutdown()
+	})
+	if !within(s.cfg.CloseTimeout, closed) {
+		log.WarnContext(ctx, "redis does not answer; leaving its connections open", "waited", s.cfg.CloseTimeout)
 	}
 	return nil
 }
@@ -144,7 +145,7 @@ func (s *Server) asynq() *asynq.Server {
 		Queues:                   map[string]int{string(s.cfg.Kind): 1},
 		TaskCheckInterval:        pollInterval,
 		DelayedTaskCheckInterval: waitingInterval,
-		ShutdownTimeout:          cancelGrace,
+		ShutdownTimeout:          s.cfg.CloseTimeout / 4, // for handlers, which have had theirs
 		// Nothing is a failure to asynq, which would count it and in the end
 		// put the task aside.
 		IsFailure: func(error) bool { return false },

@@ -155,7 +155,7 @@ func TestStopLetsHandlersFinish(t *testing.T) {
 		var ended error
 		var log await.Buffer
 		debug := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-		stop := run(t, queue.ServerConfig{RedisURL: url, ShutdownTimeout: await.Deadline, Log: debug},
+		stop := run(t, queue.ServerConfig{RedisURL: url, FinishTimeout: await.Deadline, Log: debug},
 			func(ctx context.Context, _ document.TaskRef) time.Duration {
 				working <- struct{}{}
 				<-finish
@@ -185,7 +185,7 @@ func TestStopEndsHandlersAfterAWhile(t *testing.T) {
 		c := newClient(t, url)
 		enqueue(t, c, newRef(document.Knowledge))
 		working := make(chan struct{})
-		stop := run(t, queue.ServerConfig{RedisURL: url, ShutdownTimeout: 50 * time.Millisecond},
+		stop := run(t, queue.ServerConfig{RedisURL: url, FinishTimeout: 50 * time.Millisecond},
 			func(ctx context.Context, _ document.TaskRef) time.Duration {
 				working <- struct{}{}
 				<-ctx.Done()
@@ -199,6 +199,36 @@ func TestStopEndsHandlersAfterAWhile(t *testing.T) {
 		}
 		if waiting, err := inspector(t, url).ListRetryTasks(string(document.Knowledge)); err != nil || len(waiting) != 1 {
 			t.Errorf("tasks that wait = %v, %v, want the 1 that was ended", waiting, err)
+		}
+	})
+}
+
+// A handler that does not heed its context holds nobody up, and its task goes
+// back to the queue at once: for another worker to take, when it may.
+func TestStopLeavesHandlersThatDoNotEnd(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		c := newClient(t, url)
+		enqueue(t, c, newRef(document.Knowledge))
+		working, finish := make(chan struct{}), make(chan struct{})
+		defer close(finish)
+		cfg := queue.ServerConfig{RedisURL: url, FinishTimeout: 100 * time.Millisecond, HandBackTimeout: 200 * time.Millisecond, CloseTimeout: time.Second}
+		stop := run(t, cfg, func(context.Context, document.TaskRef) time.Duration {
+			working <- struct{}{}
+			<-finish
+			return 0
+		})
+		await.Value(t, working)
+		start := time.Now()
+		stop()
+		if took, most := time.Since(start), cfg.FinishTimeout+cfg.HandBackTimeout+cfg.CloseTimeout; took > most+100*time.Millisecond {
+			t.Errorf("stopping took %s, want at most %s", took, most)
+		}
+		got := make(chan document.TaskRef, 1)
+		start = time.Now()
+		run(t, queue.ServerConfig{RedisURL: url}, collect(got))
+		await.Value(t, got)
+		if took := time.Since(start); took > 3*time.Second {
+			t.Errorf("another worker was given the task after %s, want it within seconds", took)
 		}
 	})
 }
@@ -217,13 +247,21 @@ func TestHandlersOutliveAsynq(t *testing.T) {
 			return 0
 		})
 		ctx := await.Value(t, working)
-		if err := inspector(t, url).CancelProcessing(dispatchOf(ref).String()); err != nil {
-			t.Fatal(err)
-		}
-		await.Until(t, "asynq has given up and delivered the task again", func() bool {
+		info := func() *asynq.TaskInfo {
 			info, err := inspector(t, url).GetTaskInfo(string(document.Knowledge), dispatchOf(ref).String())
-			return err == nil && info.State == asynq.TaskStateActive && info.LastErr != ""
+			if err != nil {
+				t.Fatal(err)
+			}
+			return info
+		}
+		await.Until(t, "asynq has given up", func() bool {
+			// It hears of this only once it has begun to listen.
+			if err := inspector(t, url).CancelProcessing(dispatchOf(ref).String()); err != nil {
+				t.Fatal(err)
+			}
+			return info().LastErr != ""
 		})
+		await.Until(t, "it has delivered the task again", func() bool { return info().State == asynq.TaskStateActive })
 		if ctx.Err() != nil {
 			t.Errorf("the handler's context has ended: %v", ctx.Err())
 		}
