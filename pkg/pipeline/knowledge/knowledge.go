@@ -96,9 +96,11 @@ type run struct {
 }
 
 // passages cuts the source and stores what comes out, batch by batch, several
-// at once. Cutting waits when enough batches are in flight.
+// at once. Cutting waits when enough batches are in flight. A batch that fails
+// ends the cutting and no other batch: what those in flight have asked of the
+// model is paid for, and kept.
 func (r *run) passages(ctx context.Context, source io.Reader) error {
-	group, ctx := errgroup.WithContext(ctx)
+	group, cutting := errgroup.WithContext(ctx)
 	group.SetLimit(r.step.Batches)
 	pending := newBatch()
 	flush := func() {
@@ -112,7 +114,7 @@ func (r *run) passages(ctx context.Context, source io.Reader) error {
 		if failed = err; failed != nil {
 			break
 		}
-		if failed = ctx.Err(); failed != nil {
+		if failed = cutting.Err(); failed != nil {
 			break
 		}
 		pending.add(passage)
@@ -123,7 +125,7 @@ func (r *run) passages(ctx context.Context, source io.Reader) error {
 	if failed == nil && len(pending.places) > 0 {
 		flush()
 	}
-	// A batch that failed is the cause of a cancelled context, so it goes first.
+	// A batch that failed is why the cutting ended, so it goes first.
 	if err := group.Wait(); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -424,6 +425,29 @@ func TestFailureKeepsWhatWasPaidFor(t *testing.T) {
 	if len(e.twice()) > 0 {
 		t.Errorf("the second attempt sent again: %q", e.twice())
 	}
+}
+
+// What others have asked of the model when one batch fails is paid for.
+func TestFailureLetsBatchesInFlightFinish(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		step, m, e := newStep(t)
+		work := m.put(book("grain", 40))
+		var calls atomic.Int32
+		e.call = func(ctx context.Context, _ []string) error {
+			if calls.Add(1) == 2 {
+				return fault.New(fault.RateLimited, "slow down")
+			}
+			time.Sleep(time.Second)
+			return ctx.Err()
+		}
+		if err := step.Run(t.Context(), work); !fault.Is(err, fault.RateLimited) {
+			t.Fatalf("error %v, want rate limited", err)
+		}
+		if n := int(calls.Load()); n > step.Batches+1 || m.writes != n-1 {
+			t.Errorf("%d batches were begun and %d written; want no new ones, and all but the one that failed written", n, m.writes)
+		}
+	})
 }
 
 func TestPassageThatVanishesIsMadeAgain(t *testing.T) {

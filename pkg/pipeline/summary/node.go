@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash"
 	"strings"
@@ -26,29 +27,35 @@ type node struct {
 	text *string
 }
 
-// wait returns the node's summary. Its error is that of ctx: why a summary
-// could not be made is the group's to tell.
-func (n node) wait(ctx context.Context) (string, error) {
-	select {
-	case <-n.done:
-		return *n.text, nil
-	case <-ctx.Done():
-		return "", ctx.Err()
-	}
-}
-
 // summaries makes nodes, looking for kept summaries before it asks for new
 // ones.
 type summaries struct {
 	step     *Step
 	work     document.Work
-	group    *errgroup.Group // ends everything at the first failure
+	group    *errgroup.Group
+	stop     <-chan struct{} // closed at the first failure: nothing new is begun
 	slots    chan struct{}   // one for each text being summarised
 	progress progress
 }
 
-func newSummaries(group *errgroup.Group, step *Step, work document.Work) *summaries {
-	return &summaries{step: step, work: work, group: group, slots: make(chan struct{}, step.Parallel)}
+func newSummaries(group *errgroup.Group, stop <-chan struct{}, step *Step, work document.Work) *summaries {
+	return &summaries{step: step, work: work, group: group, stop: stop, slots: make(chan struct{}, step.Parallel)}
+}
+
+// errStopped is why nothing more is begun; what failed is the group's to tell.
+var errStopped = errors.New("another section failed")
+
+// wait returns a node's summary, or why it is not waited for any longer. What
+// the model has been asked for meanwhile is paid for, and still kept.
+func (s *summaries) wait(ctx context.Context, n node) (string, error) {
+	select {
+	case <-n.done:
+		return *n.text, nil
+	case <-s.stop:
+		return "", errStopped
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 }
 
 // start makes a node whose summary is made in the background.
@@ -83,6 +90,8 @@ func (s *summaries) summariseLeaf(ctx context.Context, path string, texts []stri
 	}
 	select {
 	case s.slots <- struct{}{}:
+	case <-s.stop:
+		return node{}, errStopped
 	case <-ctx.Done():
 		return node{}, ctx.Err()
 	}
@@ -103,7 +112,7 @@ func (s *summaries) summariseNodes(ctx context.Context, path string, parts []nod
 	return s.start(hash, func() (string, error) {
 		texts := make([]string, len(parts))
 		for i, part := range parts {
-			text, err := part.wait(ctx)
+			text, err := s.wait(ctx, part)
 			if err != nil {
 				return "", err
 			}

@@ -64,11 +64,10 @@ func (s *Step) Run(ctx context.Context, work document.Work) error {
 	}
 	defer source.Close()
 
-	parent := ctx
-	group, ctx := errgroup.WithContext(ctx)
-	tree := newBuilder(group, s, work)
+	group, failing := errgroup.WithContext(ctx)
+	tree := newBuilder(group, failing.Done(), s, work)
 	text, failed := tree.read(ctx, source)
-	// A section that failed is why the rest was cancelled, so it goes first.
+	// A section that failed is why the rest was stopped, so it goes first.
 	if err := group.Wait(); err != nil {
 		return fmt.Errorf("summarise %s: %w", work.Key, err)
 	}
@@ -76,7 +75,7 @@ func (s *Step) Run(ctx context.Context, work document.Work) error {
 		return fmt.Errorf("read %s: %w", work.Object, failed)
 	}
 	summary := document.Summary{DocumentID: work.Document, Version: work.Version, Model: s.Summariser.Model(), Summary: text}
-	if err := s.Store.FinishSummary(parent, work, summary, tree.progress.snapshot()); err != nil {
+	if err := s.Store.FinishSummary(ctx, work, summary, tree.progress.snapshot()); err != nil {
 		return fmt.Errorf("finish summary of %s: %w", work.Key, err)
 	}
 	s.Log.InfoContext(ctx, "document is summarised", "key", work.Key, "version", work.Version,

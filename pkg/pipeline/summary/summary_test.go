@@ -8,7 +8,10 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -243,6 +246,44 @@ func TestDocumentOfFrontMatterAloneHasAnEmptySummary(t *testing.T) {
 	if len(m.finished) != 1 || m.finished[0].Summary != "" {
 		t.Errorf("finished with %+v", m.finished)
 	}
+}
+
+// What the model has been asked for when one section fails is paid for.
+func TestFailureLetsSectionsInFlightFinish(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		step, m := newStep(t)
+		m.text = book("Wheat", "Rye", "Oats", "Barley")
+		down := errors.New("model went away")
+		var calls atomic.Int32
+		step.Summariser = slow{m, func(ctx context.Context) error {
+			if calls.Add(1) == 2 {
+				return down
+			}
+			time.Sleep(time.Second)
+			return ctx.Err()
+		}}
+		err := step.Run(t.Context(), document.Work{Space: document.Space{Chunking: document.Chunking{Tokens: 100}}})
+		if !errors.Is(err, down) {
+			t.Fatalf("error %v, want the model's", err)
+		}
+		if n := int(calls.Load()); n > step.Parallel+1 || len(m.kept) != n-1 {
+			t.Errorf("%d sections were begun and %d kept; want no new ones, and all but the one that failed kept", n, len(m.kept))
+		}
+	})
+}
+
+// slow is a summariser that something is done before.
+type slow struct {
+	summary.Summariser
+	before func(ctx context.Context) error
+}
+
+func (s slow) Summarise(ctx context.Context, heading string, texts []string) (string, error) {
+	if err := s.before(ctx); err != nil {
+		return "", err
+	}
+	return s.Summariser.Summarise(ctx, heading, texts)
 }
 
 func TestModelErrorIsTheRunsError(t *testing.T) {

@@ -37,9 +37,9 @@ type section struct {
 	children []node
 }
 
-func newBuilder(group *errgroup.Group, step *Step, work document.Work) *builder {
+func newBuilder(group *errgroup.Group, stop <-chan struct{}, step *Step, work document.Work) *builder {
 	return &builder{
-		summaries: newSummaries(group, step, work),
+		summaries: newSummaries(group, stop, step, work),
 		open:      []*section{{}},
 	}
 }
@@ -93,7 +93,7 @@ func (b *builder) finish(ctx context.Context) (string, error) {
 	if len(children) == 0 {
 		return "", nil // nothing but front matter
 	}
-	return b.reduce(ctx, b.path(), children).wait(ctx)
+	return b.wait(ctx, b.reduce(ctx, b.path(), children))
 }
 
 // closeLeaf makes a node of the text gathered in the innermost section.
