@@ -20,10 +20,10 @@ type stopping struct {
 // time there is.
 const longestEnd = 8 * time.Second
 
-// stopping divides the shutdown timeout: the last quarter of it is for handing
+// stopping divides the shutdown timeout: the last third of it is for handing
 // back and closing.
 func (c *Config) stopping() stopping {
-	end := min(c.ShutdownTimeout/4, longestEnd)
+	end := min(c.ShutdownTimeout/3, longestEnd)
 	return stopping{finish: c.ShutdownTimeout - end, handBack: end / 2, close: end / 2}
 }
 

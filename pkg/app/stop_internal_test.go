@@ -12,8 +12,8 @@ import (
 func TestTimeToStopIsDividedWhole(t *testing.T) {
 	t.Parallel()
 	for timeout, want := range map[time.Duration]stopping{
-		24 * time.Second: {18 * time.Second, 3 * time.Second, 3 * time.Second},
-		time.Second:      {750 * time.Millisecond, 125 * time.Millisecond, 125 * time.Millisecond},
+		25 * time.Second: {17 * time.Second, 4 * time.Second, 4 * time.Second},
+		3 * time.Second:  {2 * time.Second, 500 * time.Millisecond, 500 * time.Millisecond},
 		10 * time.Minute: {10*time.Minute - 8*time.Second, 4 * time.Second, 4 * time.Second},
 	} {
 		config := Config{ShutdownTimeout: timeout}
