@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -10,8 +11,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
-// describe adds to *err what was being done. A failure of SQLite that is not
-// the statement's fault becomes fault.Unavailable.
+// describe adds to *err what was being done. A failure that is not the
+// statement's fault becomes fault.Unavailable.
 func describe(err *error, format string, args ...any) {
 	if *err == nil {
 		return
@@ -26,6 +27,9 @@ func describe(err *error, format string, args ...any) {
 // unavailable says what keeps the database from working, or nothing when it
 // does work.
 func unavailable(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "the database is too busy to answer in time"
+	}
 	switch primaryCode(err) {
 	case codes.SQLITE_BUSY, codes.SQLITE_LOCKED:
 		return "the database is locked by another program: close whatever else has it open"

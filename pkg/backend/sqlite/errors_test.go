@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
@@ -68,6 +69,19 @@ func TestLockedDatabaseIsUnavailable(t *testing.T) {
 	defer tx.Rollback()
 	_, err = s.EnsureCollection(ctx, "c", document.Model{}, document.Chunking{})
 	wantUnavailable(t, err, "locked by another program")
+}
+
+func TestBusyDatabaseIsUnavailable(t *testing.T) {
+	t.Parallel()
+	s := open(t, filepath.Join(t.TempDir(), "test.db"))
+	tx, err := s.writer.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	ctx, cancel := context.WithTimeout(tenant.With(t.Context(), tenant.Default), time.Millisecond)
+	defer cancel()
+	wantUnavailable(t, s.BeginUpload(ctx, "object"), "too busy")
 }
 
 func TestMissingDirectoryIsUnavailable(t *testing.T) {

@@ -53,9 +53,12 @@ func (m *memory) BeginUpload(_ context.Context, object string) error {
 	return nil
 }
 
-func (m *memory) EndUpload(_ context.Context, object string) error {
+func (m *memory) EndUpload(ctx context.Context, object string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if _, there := m.objects[object]; there {
 		return errors.New("the note goes before its object")
 	}
@@ -87,9 +90,12 @@ func (m *memory) Put(_ context.Context, name string, r io.Reader) (int64, error)
 	return int64(len(body)), nil
 }
 
-func (m *memory) Delete(_ context.Context, name string) error {
+func (m *memory) Delete(ctx context.Context, name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	delete(m.objects, name)
 	return nil
 }
