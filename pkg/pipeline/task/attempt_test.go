@@ -31,7 +31,7 @@ func TestTaskThatCrashesItsWorkerIsGivenUp(t *testing.T) {
 		!strings.HasPrefix(rows.settled[0].Error, "given up after 3 attempts: its worker was lost in 2 of them") {
 		t.Errorf("settled %+v", rows.settled)
 	}
-	if rows.dispatched != 1 {
+	if rows.dispatched != 2 {
 		t.Error("did not dispatch what it made room for")
 	}
 }
@@ -162,7 +162,7 @@ func TestStoppingProcessHandsItsTaskBack(t *testing.T) {
 	if len(rows.settled) != 1 || rows.settled[0].Verdict != document.VerdictWait {
 		t.Errorf("settled %+v, want wait: stopping costs no attempt", rows.settled)
 	}
-	if rows.dispatched != 0 {
+	if rows.dispatched != 1 { // when it began
 		t.Error("dispatched while stopping")
 	}
 }

@@ -5,6 +5,7 @@ package task
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -66,6 +67,8 @@ type Runner struct {
 	// HandBack is how long after the end of its context Run returns at the
 	// latest. Half of it is the step's, to heed the end of its own.
 	HandBack time.Duration
+
+	tenants sync.Map // whose tasks have been met
 }
 
 // Run runs one task, if it is there to be run, and returns after how long it
@@ -90,6 +93,10 @@ func (r *Runner) Run(ctx context.Context, ref document.TaskRef) (again time.Dura
 		return retryAfter(err, firstBackoff)
 	default:
 		ctx = telemetry.With(ctx, slog.String("job", work.Job.String()))
+		if _, met := r.tenants.LoadOrStore(ref.Tenant, true); !met {
+			// We may just have come, and windows are wider for it.
+			r.Dispatcher.Dispatch(ctx)
+		}
 		again = r.settle(ctx, work, r.attempt(ctx, work))
 	}
 	if again == 0 && ctx.Err() == nil {

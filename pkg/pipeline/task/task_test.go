@@ -97,8 +97,24 @@ func TestTaskThatIsDoneIsNotDeliveredAgain(t *testing.T) {
 	if again := runner.Run(t.Context(), ref); again != 0 || len(rows.settled) != 0 {
 		t.Errorf("again after %s, settled %v", again, rows.settled)
 	}
-	if rows.dispatched != 1 {
-		t.Error("did not dispatch what it made room for")
+}
+
+// A worker that comes makes windows wider, and a task that ends makes room.
+func TestWorkerDispatches(t *testing.T) {
+	t.Parallel()
+	var store *rows
+	want := 1 // when the step runs
+	runner, store := newRunner(t, func(context.Context, document.Work) error {
+		if store.dispatched != want {
+			t.Errorf("dispatched %d times, want %d", store.dispatched, want)
+		}
+		return nil
+	})
+	runner.Run(t.Context(), ref)
+	want = 2
+	runner.Run(t.Context(), ref)
+	if store.dispatched != 3 {
+		t.Errorf("dispatched %d times, want at the first task of the tenant and at the end of each", store.dispatched)
 	}
 }
 

@@ -1,0 +1,240 @@
+package dispatch_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
+	"github.com/seed-7a112592/gristmill/pkg/backend/queue"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/dispatch"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/steer"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/sweep"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/task"
+	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+	"github.com/seed-7a112592/gristmill/test/await"
+	"github.com/seed-7a112592/gristmill/test/services"
+)
+
+// How long a worker takes to stop: its steps to finish, its tasks to be handed
+// back, its connections to be closed.
+const (
+	finishTimeout = 200 * time.Millisecond
+	backTimeout   = 2 * time.Second
+	stopTimeout   = finishTimeout + backTimeout + time.Second
+)
+
+// mill is a database with the tenants one and many, a queue, and what works on
+// them.
+type mill struct {
+	t          *testing.T
+	log        *slog.Logger
+	store      *postgres.Store
+	redis      string // URL
+	queue      *queue.Client
+	dispatcher *dispatch.Dispatcher
+	steer      *steer.Step
+}
+
+func newMill(t *testing.T) *mill {
+	t.Helper()
+	m := &mill{t: t, log: slog.New(slog.NewTextHandler(t.Output(), nil)), redis: services.Redis(t)}
+	m.store = newStore(t, m.log)
+	client, err := queue.NewClient(queue.Config{RedisURL: m.redis})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	m.queue = client
+	m.dispatcher = &dispatch.Dispatcher{Store: m.store, Queue: client, Log: m.log}
+	m.steer = &steer.Step{Store: m.store, Live: nobody{}, Dispatcher: m.dispatcher}
+	return m
+}
+
+// newStore returns a store of its own, with the tenants of the tests.
+func newStore(t *testing.T, log *slog.Logger) *postgres.Store {
+	t.Helper()
+	owner := services.Postgres(t)
+	app, err := url.Parse(owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := "gristmill_" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	app.User = url.UserPassword(role, uuid.NewString())
+	t.Cleanup(func() { execute(t, owner, "DROP ROLE IF EXISTS "+role) })
+	if err := postgres.Migrate(t.Context(), postgres.MigrateConfig{OwnerURL: owner, AppURL: app.String(), Log: log}); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, owner, "INSERT INTO tenants (id) VALUES ('one'), ('many')")
+	store, err := postgres.Open(t.Context(), postgres.Config{URL: app.String(), Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Close)
+	return store
+}
+
+func execute(t *testing.T, address, statement string) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// as returns a context for work in the name of a tenant.
+func as(t *testing.T, id string) context.Context { return tenant.With(t.Context(), id) }
+
+// accept accepts so many documents of a tenant, as an upload does, and returns
+// their knowledge tasks.
+func (m *mill) accept(owner string, documents int) []document.TaskRef {
+	m.t.Helper()
+	ctx := as(m.t, owner)
+	c, err := m.store.EnsureCollection(ctx, "default", document.Model{Name: "none", Dimensions: 3}, document.Chunking{Tokens: 400})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	tasks := make([]document.TaskRef, documents)
+	for i := range tasks {
+		object := owner + "/" + uuid.NewString()
+		if err := m.store.BeginUpload(ctx, object); err != nil {
+			m.t.Fatal(err)
+		}
+		accepted, err := m.store.Accept(ctx, document.Upload{Collection: c, Key: fmt.Sprint(i), Object: object, SHA256: object})
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		m.dispatcher.Dispatch(ctx)
+		tasks[i] = document.TaskRef{Tenant: owner, Document: accepted.Document.ID, Version: 1, Kind: document.Knowledge}
+	}
+	return tasks
+}
+
+// step does the work of a task.
+type step func(ctx context.Context, work document.Work) error
+
+func (s step) Run(ctx context.Context, work document.Work) error { return s(ctx, work) }
+
+// work runs a worker until the test ends or stop is called, which returns when
+// the worker has stopped.
+func (m *mill) work(concurrency int, run step) (stop func()) {
+	m.t.Helper()
+	runner := &task.Runner{
+		Store: m.store, Step: run, Live: nobody{}, Dispatcher: m.dispatcher, Suspects: new(task.Suspects),
+		Metrics: telemetry.NewMetrics(), Log: m.log, Lease: task.DefaultLease, HandBack: backTimeout / 2,
+	}
+	server, err := queue.NewServer(queue.ServerConfig{
+		RedisURL: m.redis, Kind: document.Knowledge, Concurrency: concurrency, Log: m.log,
+		FinishTimeout: finishTimeout, HandBackTimeout: backTimeout, CloseTimeout: stopTimeout - finishTimeout - backTimeout,
+	})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(m.t.Context())
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		if err := server.Run(ctx, runner.Run); err != nil {
+			m.t.Errorf("run the worker: %v", err)
+		}
+	}()
+	stop = func() {
+		cancel()
+		<-stopped
+	}
+	m.t.Cleanup(stop)
+	return stop
+}
+
+// sweep sweeps until the test ends.
+func (m *mill) sweep(restarted bool) {
+	ctx, cancel := context.WithCancel(m.t.Context())
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		sweeper := &sweep.Sweeper{Store: m.store, Objects: nobody{}, Queue: m.queue, Dispatcher: m.dispatcher, Log: m.log, Grace: sweep.DefaultGrace}
+		sweeper.Run(ctx, restarted)
+	}()
+	m.t.Cleanup(func() { cancel(); <-stopped })
+}
+
+// publish ends a knowledge task as one that has found nothing to embed.
+func (m *mill) publish(work document.Work) error {
+	return m.store.Publish(as(m.t, work.Tenant), work, document.KnowledgeProgress{})
+}
+
+// awaitEnd waits until the knowledge tasks of all the tenant's jobs have ended,
+// cancels what is left of them, and returns the newest job.
+func (m *mill) awaitEnd(owner string) document.Job {
+	m.t.Helper()
+	ctx := as(m.t, owner)
+	var jobs []document.Job
+	await.Until(m.t, "all knowledge tasks of tenant "+owner+" have ended", func() bool {
+		list, err := m.store.Jobs(ctx, document.JobFilter{}, document.Page{Limit: 1000})
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		jobs = list.Items
+		for _, job := range jobs {
+			if !job.Tasks.Knowledge.State.Ended() {
+				return false
+			}
+		}
+		return true
+	})
+	for i, job := range jobs {
+		if job.State.Ended() {
+			continue
+		}
+		var err error
+		if jobs[i], err = m.store.CancelJob(ctx, job.ID); err != nil {
+			m.t.Fatal(err)
+		}
+	}
+	return jobs[0]
+}
+
+// queued returns how many entries the knowledge queue holds.
+func (m *mill) queued() int {
+	m.t.Helper()
+	depths, err := m.queue.Depth(m.t.Context())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return depths[document.Knowledge].Tasks
+}
+
+// flush empties Redis.
+func (m *mill) flush() {
+	m.t.Helper()
+	options, err := redis.ParseURL(m.redis)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	client := redis.NewClient(options)
+	defer client.Close()
+	if err := client.FlushDB(m.t.Context()).Err(); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// nobody watches jobs, and keeps objects.
+type nobody struct{}
+
+func (nobody) Changed(context.Context, uuid.UUID)   {}
+func (nobody) Delete(context.Context, string) error { return nil }
