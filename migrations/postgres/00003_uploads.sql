@@ -30,7 +30,7 @@ CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at, tenant);
 -- bytes of their originals. Every change adds a row, since one row for each
 -- tenant would have all its writers wait for each other; Backlog folds them.
 CREATE TABLE backlog (
-    tenant text   NOT NULL DEFAULT nullif(current_setting('gristmill.tenant', true), '') REFERENCES tenants,
+    tenant text   NOT NULL DEFAULT nullif(current_setting('gristmill.tenant', true), ''),
     jobs   bigint NOT NULL,
     bytes  bigint NOT NULL
 );

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"net/url"
 	"strings"
@@ -9,7 +10,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
 
+	"github.com/seed-7a112592/gristmill/migrations"
 	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
 	"github.com/seed-7a112592/gristmill/pkg/backend/storetest"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -59,15 +63,17 @@ func TestMigrateTwiceAndAtOnce(t *testing.T) {
 	}
 }
 
-// The owner need not be a superuser, and is bound by row-level security then.
-func TestMigrateAsAnOrdinaryOwner(t *testing.T) {
-	t.Parallel()
-	d := newDatabase(t)
+// newOwnedDatabase is a database whose owner is no superuser, and a URL of one
+// who is.
+func newOwnedDatabase(t *testing.T) (d database, super string) {
+	t.Helper()
+	d = newDatabase(t)
 	owner, err := url.Parse(d.owner)
 	if err != nil {
 		t.Fatal(err)
 	}
-	name, super := d.role+"_owner", d.owner
+	super = d.owner
+	name := d.role + "_owner"
 	owner.User = url.UserPassword(name, d.password(t))
 	execute(t, super, "CREATE EXTENSION vector")
 	execute(t, super, "CREATE ROLE "+name+" LOGIN CREATEROLE PASSWORD '"+d.password(t)+"'")
@@ -79,6 +85,13 @@ func TestMigrateAsAnOrdinaryOwner(t *testing.T) {
 	})
 
 	d.owner = owner.String()
+	return d, super
+}
+
+// The owner need not be a superuser, and is bound by row-level security then.
+func TestMigrateAsAnOrdinaryOwner(t *testing.T) {
+	t.Parallel()
+	d, _ := newOwnedDatabase(t)
 	d.migrate(t)
 	s := d.open(t)
 	fill(t, s)
@@ -97,6 +110,45 @@ func TestMigrateAsAnOrdinaryOwner(t *testing.T) {
 	defer conn.Close(context.Background())
 	if n, err := count(conn, "", table{name: "collections"}); err != nil || n != 0 {
 		t.Errorf("the owner sees %d rows without a tenant, %v", n, err)
+	}
+}
+
+// Jobs that were there before backlogs were counted count too.
+func TestMigrateCountsTheBacklog(t *testing.T) {
+	t.Parallel()
+	d, super := newOwnedDatabase(t)
+	db, err := sql.Open("pgx", d.owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Postgres(), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := provider.UpTo(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		`INSERT INTO collections (tenant, id, name) VALUES ('default', gen_random_uuid(), 'c')`,
+		`INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap)
+		 SELECT tenant, id, 'm', 2, 10, 0 FROM collections`,
+		`INSERT INTO documents (tenant, id, collection, key, state, newest_version)
+		 SELECT tenant, gen_random_uuid(), id, 'a', 'pending', 3 FROM collections`,
+		`INSERT INTO versions (tenant, document, version, space, title, metadata, object, size, sha256, media_type)
+		 SELECT d.tenant, d.id, v, s.id, '', '{}', '', 10 ^ v, '', '' FROM documents d, spaces s, generate_series(1, 3) v`,
+		`INSERT INTO jobs (tenant, id, document, version, state)
+		 SELECT tenant, gen_random_uuid(), document, version, (ARRAY['succeeded', 'waiting', 'queued'])[version] FROM versions`,
+	} {
+		execute(t, super, statement)
+	}
+
+	if err := postgres.Migrate(t.Context(), postgres.MigrateConfig{OwnerURL: d.owner, AppURL: d.app, Log: logger(t)}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := d.open(t).Backlog(tenant.With(t.Context(), tenant.Default))
+	if want := (document.Backlog{Jobs: 2, Bytes: 1100}); err != nil || got != want {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
 }
 
