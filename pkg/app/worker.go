@@ -32,7 +32,7 @@ func work(ctx context.Context, config Config, b *Backends, kind document.TaskKin
 		Metrics:    b.Metrics,
 		Log:        b.Log,
 		Lease:      task.DefaultLease,
-		HandBack:   stopping.handBack,
+		HandBack:   stopping.handBack * 3 / 4, // and then has the queue know
 	}
 	server, err := queue.NewServer(queue.ServerConfig{
 		RedisURL:        config.RedisURL,
