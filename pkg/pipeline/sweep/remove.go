@@ -10,15 +10,15 @@ import (
 // turn, until nothing is left or time is up. A tenant or a kind of thing that
 // cannot be removed now does not keep the others.
 func (s *Sweeper) remove(ctx context.Context, tenants []string) error {
-	deadline := time.Now().Add(removeTime)
+	until := time.Now().Add(removeTime)
 	var errs []error
 	for len(tenants) > 0 {
 		var unfinished []string
 		for _, id := range tenants {
-			if time.Now().After(deadline) {
+			if time.Now().After(until) {
 				return errors.Join(errs...)
 			}
-			more, err := s.removeBatch(of(ctx, id))
+			more, err := s.removeBatch(of(ctx, id), until)
 			if err != nil {
 				errs = append(errs, err)
 			} else if more {
@@ -31,12 +31,12 @@ func (s *Sweeper) remove(ctx context.Context, tenants []string) error {
 }
 
 // removeBatch removes up to a batch of each kind of thing of a tenant, and
-// reports whether there may be more.
-func (s *Sweeper) removeBatch(ctx context.Context) (more bool, err error) {
+// reports whether there may be more. Objects go one by one, so only until then.
+func (s *Sweeper) removeBatch(ctx context.Context, until time.Time) (more bool, err error) {
 	var errs []error
 	for _, kind := range []func(context.Context) (int, error){
-		s.removeUploads,
-		s.removeVersions, // before passages: theirs are orphans then
+		func(ctx context.Context) (int, error) { return s.removeUploads(ctx, until) },
+		func(ctx context.Context) (int, error) { return s.removeVersions(ctx, until) }, // before passages: theirs are orphans then
 		func(ctx context.Context) (int, error) { return s.Store.DropOrphans(ctx, s.Grace, batch) },
 		func(ctx context.Context) (int, error) { return s.Store.DropIdempotencyKeys(ctx, keepKeys, batch) },
 		func(ctx context.Context) (int, error) { return s.Store.DropDeliveries(ctx, keepDeliveries, batch) },
@@ -50,39 +50,47 @@ func (s *Sweeper) removeBatch(ctx context.Context) (more bool, err error) {
 
 // removeUploads removes the objects of uploads that came to nothing, then the
 // notes that name them.
-func (s *Sweeper) removeUploads(ctx context.Context) (int, error) {
+func (s *Sweeper) removeUploads(ctx context.Context, until time.Time) (removed int, err error) {
 	objects, err := s.Store.Abandoned(ctx, s.Grace, batch)
 	if err != nil {
 		return 0, err
 	}
 	for _, object := range objects {
+		if time.Now().After(until) {
+			break
+		}
 		if err := s.Objects.Delete(ctx, object); err != nil {
-			return 0, err
+			return removed, err
 		}
 		if err := s.Store.EndUpload(ctx, object); err != nil {
-			return 0, err
+			return removed, err
 		}
+		removed++
 	}
-	return len(objects), nil
+	return removed, nil
 }
 
 // removeVersions removes the objects of versions that no reader can see any
 // more, then the rows that name them. In this order a crash leaves nothing that
 // the next sweep does not find.
-func (s *Sweeper) removeVersions(ctx context.Context) (int, error) {
+func (s *Sweeper) removeVersions(ctx context.Context, until time.Time) (removed int, err error) {
 	remains, err := s.Store.Remains(ctx, keepJobs, batch)
 	if err != nil {
 		return 0, err
 	}
 	for _, r := range remains {
+		if time.Now().After(until) {
+			break
+		}
 		if r.Object != "" {
 			if err := s.Objects.Delete(ctx, r.Object); err != nil {
-				return 0, err
+				return removed, err
 			}
 		}
 		if err := s.Store.Forget(ctx, r); err != nil {
-			return 0, err
+			return removed, err
 		}
+		removed++
 	}
-	return len(remains), nil
+	return removed, nil
 }
