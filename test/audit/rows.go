@@ -36,6 +36,8 @@ var never = []struct{ what, query string }{
 		`SELECT count(*) FROM tasks t WHERE NOT EXISTS (SELECT FROM jobs j WHERE j.id = t.job)`},
 	{"tasks that failed for no reason",
 		`SELECT count(*) FROM tasks WHERE state IN ('failed', 'cancelled') AND error = ''`},
+	{"jobs or bytes that are counted as backlog, and are none",
+		`SELECT coalesce(abs(sum(jobs)) + abs(sum(bytes)), 0) FROM backlog`},
 	{"summaries of versions that are not there",
 		`SELECT count(*) FROM summaries s WHERE NOT EXISTS (
 		     SELECT FROM versions v WHERE v.document = s.document AND v.version = s.version)`},

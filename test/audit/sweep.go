@@ -1,23 +1,36 @@
 package audit
 
 import (
-	"context"
 	"log/slog"
 	"testing"
+	"time"
 
+	"github.com/seed-7a112592/gristmill/pkg/app"
 	"github.com/seed-7a112592/gristmill/pkg/backend/blob"
 	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
-	"github.com/seed-7a112592/gristmill/pkg/tenant"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/sweep"
+	"github.com/seed-7a112592/gristmill/test/await"
 	"github.com/seed-7a112592/gristmill/test/program"
 )
 
-// Sweep removes what the programs of a site would remove in time, without
-// waiting for the times that they wait.
+// leftOver counts what a sweep removes.
+const leftOver = `
+	SELECT (SELECT count(*) FROM uploads)
+	     + (SELECT count(*) FROM documents WHERE deleted_at IS NOT NULL)
+	     + (SELECT count(*) FROM versions v JOIN documents d ON d.id = v.document
+	        WHERE v.version <> d.newest_version AND v.version IS DISTINCT FROM d.live_version)
+	     + (SELECT count(*) FROM passages p WHERE NOT EXISTS (SELECT FROM manifest m WHERE m.space = p.space AND m.hash = p.hash))`
+
+// Sweep sweeps a site as if much time had passed, until nothing is left over:
+// the programs' own sweeps may be in the way, since one sweeps at a time.
 func Sweep(t testing.TB, s *program.Site) {
 	t.Helper()
-	ctx := t.Context()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	store, err := postgres.Open(ctx, postgres.Config{URL: s.Database, Log: log})
+	config, err := app.Load(s.Env(), app.Servers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := postgres.Open(t.Context(), postgres.Config{URL: s.Database, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,42 +39,17 @@ func Sweep(t testing.TB, s *program.Site) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tenants, err := store.Tenants(ctx)
+	backends, err := app.Join(config, store, objects, log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, id := range tenants {
-		if err := sweep(tenant.With(ctx, id), store, objects); err != nil {
-			t.Fatalf("sweep: %v", err)
+	defer backends.Close()
+	sweeper := sweep.Sweeper{Store: store, Objects: objects, Queue: backends.Queue, Dispatcher: backends.Dispatcher, Log: log}
+	s.Exec(`UPDATE jobs SET finished_at = finished_at - interval '1 year'`)
+	await.Within(t, time.Minute, "nothing is left over for the sweep", func() bool {
+		if err := sweeper.Sweep(t.Context(), 0); err != nil {
+			t.Logf("sweep: %v", err)
 		}
-	}
-}
-
-func sweep(ctx context.Context, store *postgres.Store, objects *blob.S3) error {
-	const batch = 1000
-	for {
-		remains, err := store.Remains(ctx, 0, batch)
-		if err != nil {
-			return err
-		}
-		for _, r := range remains {
-			if r.Object != "" {
-				if err := objects.Delete(ctx, r.Object); err != nil {
-					return err
-				}
-			}
-			if err := store.Forget(ctx, r); err != nil {
-				return err
-			}
-		}
-		if len(remains) < batch {
-			break
-		}
-	}
-	for {
-		dropped, err := store.DropOrphans(ctx, 0, batch)
-		if err != nil || dropped < batch {
-			return err
-		}
-	}
+		return s.Count(leftOver) == 0
+	})
 }

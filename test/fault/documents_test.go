@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"testing"
+
+	"github.com/seed-7a112592/gristmill/pkg/chunk"
 )
 
 // file is a document to be uploaded.
@@ -37,6 +40,20 @@ func newFile(r *rand.Rand, key string, sections, blocks int) file {
 		}
 	}
 	return file{key, b.String()}
+}
+
+// countPassages returns how many passages files are cut into.
+func countPassages(t *testing.T, files []file) (n int) {
+	t.Helper()
+	for _, f := range files {
+		for _, err := range chunk.Split(strings.NewReader(f.text), chunk.Options{Tokens: 400}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+	}
+	return n
 }
 
 // writeBlock writes a paragraph, or now and then a list, some code or a table.

@@ -15,7 +15,7 @@ import (
 func TestKills(t *testing.T) {
 	t.Parallel()
 	kills := short(6, 20)
-	m := newMill(t, fakeprovider.Options{Latency: 20 * time.Millisecond, TextsPerSecond: 300})
+	m := newMill(t, sharedServers(t), fakeprovider.Options{Latency: 20 * time.Millisecond, TextsPerSecond: 300})
 	running := map[string]*program.Program{}
 	for _, name := range programs {
 		running[name] = m.start(name)
@@ -32,9 +32,9 @@ func TestKills(t *testing.T) {
 
 	// The moments are told by how far the work is, then by a part of the time
 	// that a batch takes.
-	const perFile = 8 // passages, about
+	all := countPassages(t, files)
 	for kill := range kills {
-		progress := (kill + m.random.IntN(2)) * len(files) * perFile / kills
+		progress := all * (kill*100 + m.random.IntN(100)) / (kills * 100)
 		await.Within(t, 3*time.Minute, "there is work to be killed at", func() bool { return m.provider.Counts().Texts >= progress })
 		<-time.After(time.Duration(m.random.IntN(100)) * time.Millisecond)
 		victim := victims[kill]

@@ -1,8 +1,8 @@
 // Package fault_test breaks the servers, the connections and the processes
 // under the real programs, and audits what is left.
 //
-// The servers are a set of their own, which other tests do not use; each is
-// reached through a proxy in this process. With -short there is less of
+// The servers are sets of their own, which other tests do not use; each server
+// is reached through a proxy in this process. With -short there is less of
 // everything, for `make check`; `make fault` runs it all. Every random choice
 // follows from one seed, which is logged; -seed replays it.
 package fault_test
@@ -51,7 +51,7 @@ func TestMain(m *testing.M) {
 }
 
 func clean() {
-	removeServers()
+	removeAllServers()
 	program.Remove()
 }
 

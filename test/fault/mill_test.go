@@ -43,15 +43,14 @@ type mill struct {
 	api      *program.Program
 }
 
-// newMill sets up an installation on the servers of this package, with a
-// provider and no programs yet. More is their environment.
-func newMill(t *testing.T, provider fakeprovider.Options, more ...string) *mill {
+// newMill sets up an installation with a provider and no programs yet. More is
+// their environment.
+func newMill(t *testing.T, servers *servers, provider fakeprovider.Options, more ...string) *mill {
 	t.Helper()
-	needServers(t)
 	provider.Dimensions, provider.RecordTexts = 64, true
 	m := &mill{t: t, random: random(t), provider: fakeprovider.Start(t, provider)}
 	m.gate = newGate(t, m.provider)
-	m.direct = program.NewSite(t)
+	m.direct = program.NewSiteOn(t, servers.Set)
 	site := *m.direct
 	m.site = &site
 	models := m.gate.URL + "/v1"

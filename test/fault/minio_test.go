@@ -21,19 +21,21 @@ import (
 // MinIO is away for a while. Uploads are refused, work waits, and all of it is
 // done when MinIO is back.
 func TestMinIOStops(t *testing.T) {
-	m := newMill(t, fakeprovider.Options{Latency: 20 * time.Millisecond, TextsPerSecond: 100})
+	t.Parallel()
+	servers := ownServers(t)
+	m := newMill(t, servers, fakeprovider.Options{Latency: 20 * time.Millisecond, TextsPerSecond: 100})
 	m.startAll()
 	files := newFiles(m.random, short(60, 200))
 	m.uploadAll(files[10:])
 	await.Until(t, "the work has begun", func() bool { return m.provider.Counts().Texts > 0 })
 
-	stopServer(t, "minio")
+	servers.stop(t, "minio")
 	back := time.After(short(10*time.Second, 30*time.Second))
 	m.refused(files[0])
 	var uploads sync.WaitGroup
 	uploads.Go(func() { m.uploadAll(files[:10]) })
 	<-back
-	startServer(t, "minio")
+	servers.start(t, "minio")
 	uploads.Wait()
 	m.audit(5*time.Minute, 0)
 }
@@ -42,7 +44,7 @@ func TestMinIOStops(t *testing.T) {
 func TestReadsOfObjectsAreCut(t *testing.T) {
 	t.Parallel()
 	const cuts = 10
-	m := newMill(t, fakeprovider.Options{})
+	m := newMill(t, sharedServers(t), fakeprovider.Options{})
 	cutter := newCutter(t, m.site.S3.Endpoint, m.random)
 	m.site.S3.Endpoint = cutter.URL
 	m.start("api")

@@ -10,7 +10,7 @@ import (
 // Every connection is slow, and now and then one breaks.
 func TestSlowAndBrokenConnections(t *testing.T) {
 	t.Parallel()
-	m := newMill(t, fakeprovider.Options{})
+	m := newMill(t, sharedServers(t), fakeprovider.Options{})
 	proxies := []*proxy{m.postgres, m.redis, m.minio, m.models}
 	for _, p := range proxies {
 		p.latency(200)

@@ -17,7 +17,7 @@ const prompt = 3 * time.Second
 // accepted, what cannot is refused, and both are said at once.
 func TestUploadsWhileADependencyIsDown(t *testing.T) {
 	t.Parallel()
-	m := newMill(t, fakeprovider.Options{})
+	m := newMill(t, sharedServers(t), fakeprovider.Options{})
 	m.startAll()
 	files := newFiles(m.random, 10)
 	next := func() file {

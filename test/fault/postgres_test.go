@@ -13,7 +13,9 @@ import (
 // PostgreSQL is restarted, in order and as after a crash, and connections are
 // cut in the middle of a COPY. Readers see whole versions throughout.
 func TestPostgresRestartsAndCutsWrites(t *testing.T) {
-	m := newMill(t, fakeprovider.Options{Latency: 20 * time.Millisecond, TextsPerSecond: 100}, "GRISTMILL_WORKER_CONCURRENCY=4")
+	t.Parallel()
+	servers := ownServers(t)
+	m := newMill(t, servers, fakeprovider.Options{Latency: 20 * time.Millisecond, TextsPerSecond: 100}, "GRISTMILL_WORKER_CONCURRENCY=4")
 	m.start("api")
 	m.start("worker-summary")
 	worker := m.start("worker-knowledge")
@@ -32,8 +34,8 @@ func TestPostgresRestartsAndCutsWrites(t *testing.T) {
 	}
 
 	progress(20)
-	stopServer(t, "postgres")
-	startServer(t, "postgres")
+	servers.stop(t, "postgres")
+	servers.start(t, "postgres")
 	progress(20)
 	for cut := range short(2, 10) {
 		before := strings.Count(worker.Output(), "insert passages")
@@ -43,8 +45,8 @@ func TestPostgresRestartsAndCutsWrites(t *testing.T) {
 		t.Logf("cut %d", cut+1)
 	}
 	progress(20)
-	stopServer(t, "postgres", "--kill")
-	startServer(t, "postgres")
+	servers.stop(t, "postgres", "--kill")
+	servers.start(t, "postgres")
 	progress(20)
 
 	uploads.Wait()

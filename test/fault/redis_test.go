@@ -20,8 +20,10 @@ const refill = time.Minute
 // Redis loses everything, and then is away for a while. Uploads go on, and
 // every job is done.
 func TestRedisLosesEverythingAndStops(t *testing.T) {
+	t.Parallel()
 	away := short(10*time.Second, 30*time.Second)
-	m := newMill(t, fakeprovider.Options{Latency: 20 * time.Millisecond, TextsPerSecond: 60}, "GRISTMILL_WORKER_CONCURRENCY=4")
+	servers := ownServers(t)
+	m := newMill(t, servers, fakeprovider.Options{Latency: 20 * time.Millisecond, TextsPerSecond: 60}, "GRISTMILL_WORKER_CONCURRENCY=4")
 	m.startAll()
 	files := newFiles(m.random, short(60, 120))
 	before, during := files[:len(files)-10], files[len(files)-10:]
@@ -29,7 +31,7 @@ func TestRedisLosesEverythingAndStops(t *testing.T) {
 	await.Until(t, "the work has begun", func() bool { return m.provider.Counts().Texts > 0 })
 
 	flushAll(t, m.direct.Redis)
-	stopServer(t, "redis")
+	servers.stop(t, "redis")
 	back := time.After(away)
 	for _, f := range during {
 		began := time.Now()
@@ -42,7 +44,7 @@ func TestRedisLosesEverythingAndStops(t *testing.T) {
 	}
 	<-back
 	undone := m.direct.Count(`SELECT count(*) FROM tasks WHERE state IN ('queued', 'running', 'waiting')`)
-	startServer(t, "redis")
+	servers.start(t, "redis")
 	returned := time.Now()
 	if undone < len(files) {
 		t.Fatalf("only %d tasks were left to be lost; the test has to be slower", undone)

@@ -15,81 +15,110 @@ import (
 	"github.com/seed-7a112592/gristmill/test/services"
 )
 
-// set is the set of servers that the tests of this package use, and may break.
-var set struct {
-	once sync.Once
-	root string // of the repository; empty while there is no set
-	err  error
+// servers are a set of PostgreSQL, Redis and MinIO that no other package uses.
+type servers struct {
+	root, dir string // of the repository, and of what scripts/services keeps
+	services.Set
 }
 
-// needServers sees to it that the servers of this package are up, and that
-// test/services gives tests what is on them. Where there can be none the test
-// is skipped; with CI set it fails.
-func needServers(t *testing.T) {
+// sets are the servers that run, for those that a test cannot remove because
+// the process is told to end.
+var sets struct {
+	sync.Mutex
+	running []*servers
+}
+
+// sharedServers returns the servers of the tests that stop none. Where there
+// can be none the test is skipped; with CI set it fails.
+func sharedServers(t *testing.T) *servers {
 	t.Helper()
-	set.once.Do(func() { set.err = startServers() })
+	s, err := shared()
+	require(t, err)
+	return s
+}
+
+var shared = sync.OnceValues(func() (*servers, error) { return newServers("shared") })
+
+// ownServers returns servers that only this test uses, so that it may stop
+// them.
+func ownServers(t *testing.T) *servers {
+	t.Helper()
+	s, err := newServers(t.Name())
+	require(t, err)
+	t.Cleanup(s.remove)
+	return s
+}
+
+func require(t *testing.T, err error) {
+	t.Helper()
 	switch {
-	case set.err == nil:
+	case err == nil:
 	case os.Getenv("CI") != "":
-		t.Fatal(set.err)
+		t.Fatal(err)
 	default:
-		t.Skip(set.err)
+		t.Skip(err)
 	}
 }
 
-func startServers() (err error) {
+func newServers(name string) (*servers, error) {
 	root, err := corpus.Root()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	set.root = root
-	if err := command("up", "--durable"); err != nil {
-		return err
+	s := &servers{root: root, dir: filepath.Join(root, ".services", "fault", name)}
+	if err := s.command("up", "--durable"); err != nil {
+		return nil, err
 	}
-	return services.Use(filepath.Join(servicesDir(), "env"))
+	sets.Lock()
+	sets.running = append(sets.running, s)
+	sets.Unlock()
+	s.Set, err = services.Read(filepath.Join(s.dir, "env"))
+	return s, err
 }
 
-// removeServers removes the servers, if there are any, and what they hold.
-func removeServers() {
-	set.once.Do(func() {})
-	if set.root == "" {
-		return
-	}
-	if err := command("down"); err != nil {
+// remove removes the servers and all that they hold.
+func (s *servers) remove() {
+	if err := s.command("down"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
 }
 
-func servicesDir() string { return filepath.Join(set.root, ".services", "fault") }
+func removeAllServers() {
+	sets.Lock()
+	defer sets.Unlock()
+	for _, s := range sets.running {
+		s.remove()
+	}
+}
 
-// command runs scripts/services for the set of this package.
-func command(args ...string) error {
-	services := exec.Command(filepath.Join(set.root, "scripts", "services"), args...)
+// command runs scripts/services for these servers.
+func (s *servers) command(args ...string) error {
+	script := exec.Command(filepath.Join(s.root, "scripts", "services"), args...)
 	// Addresses in the environment are of servers that other tests use.
-	services.Env = slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "GRISTMILL_") })
-	services.Env = append(services.Env, "GRISTMILL_SERVICES_DIR="+servicesDir())
+	script.Env = slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "GRISTMILL_TEST_") })
+	script.Env = append(script.Env, "GRISTMILL_SERVICES_DIR="+s.dir)
 	var said bytes.Buffer
-	services.Stderr = &said
-	if err := services.Run(); err != nil {
+	script.Stderr = &said
+	if err := script.Run(); err != nil {
 		return fmt.Errorf("scripts/services %s: %w\n%s", strings.Join(args, " "), err, said.String())
 	}
 	return nil
 }
 
-// stopServer stops one of the servers: postgres, redis or minio. It runs again
-// when the test ends, at the latest. The test must not be parallel with others.
-func stopServer(t *testing.T, name string, how ...string) {
+// stop stops one of the servers: postgres, redis or minio. It runs again when
+// the test ends, at the latest.
+func (s *servers) stop(t *testing.T, name string, how ...string) {
 	t.Helper()
-	t.Cleanup(func() { startServer(t, name) })
-	if err := command(append([]string{"stop", name}, how...)...); err != nil {
+	t.Cleanup(func() { s.start(t, name) })
+	if err := s.command(append([]string{"stop", name}, how...)...); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// startServer starts it again, on the same port and with its data.
-func startServer(t *testing.T, name string) {
+// start starts it again, on the same port and with its data.
+func (s *servers) start(t *testing.T, name string) {
 	t.Helper()
-	if err := command("start", name); err != nil {
+	if err := s.command("start", name); err != nil {
 		t.Fatal(err)
 	}
 }

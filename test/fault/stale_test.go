@@ -15,8 +15,11 @@ import (
 // sections make a document of several batches.
 const sections = 250
 
-// refusal is what a worker logs when its writes are refused.
-const refusal = "taken over by another worker"
+// refused reports whether a worker was told that a task is no longer its own.
+func refused(worker *program.Program) bool {
+	log := worker.Output()
+	return strings.Contains(log, "taken over by another worker") || strings.Contains(log, "is no longer ours")
+}
 
 // Two workers run the same task at the same time, because the lease of one ran
 // out although it is at work. It is refused, and the document is whole.
@@ -51,7 +54,7 @@ func TestStoppedWorkerGoesOn(t *testing.T) {
 // its only document, and waits for the provider.
 func newMillAtWork(t *testing.T) (*mill, *program.Program) {
 	t.Helper()
-	m := newMill(t, fakeprovider.Options{})
+	m := newMill(t, sharedServers(t), fakeprovider.Options{})
 	m.gate.shut()
 	m.start("api")
 	m.start("worker-summary")
@@ -73,8 +76,8 @@ func (m *mill) attempt() int {
 // which was told so, and that the document is as if there had been only one.
 func (m *mill) checkTakenOver(first, second *program.Program) {
 	m.t.Helper()
-	await.Within(m.t, time.Minute, "the first worker is refused", func() bool { return strings.Contains(first.Output(), refusal) })
-	if strings.Contains(second.Output(), refusal) {
+	await.Within(m.t, time.Minute, "the first worker is refused", func() bool { return refused(first) })
+	if refused(second) {
 		m.t.Error("the second worker was refused too")
 	}
 	m.audit(time.Minute, sections)

@@ -14,7 +14,7 @@ import (
 // work when it has come.
 func TestProgramsStartBeforeTheirServers(t *testing.T) {
 	t.Parallel()
-	m := newMill(t, fakeprovider.Options{})
+	m := newMill(t, sharedServers(t), fakeprovider.Options{})
 	servers := map[string]*proxy{"database": m.postgres, "redis": m.redis, "objects": m.minio}
 	for _, p := range servers {
 		p.down()

@@ -34,7 +34,13 @@ type Site struct {
 // beside their addresses and the key.
 func NewSite(t testing.TB, more ...string) *Site {
 	t.Helper()
-	s := &Site{Owner: services.Postgres(t), Redis: services.Redis(t), S3: services.S3(t), More: more, t: t}
+	return NewSiteOn(t, services.Set{}, more...)
+}
+
+// NewSiteOn is NewSite on a given set of servers.
+func NewSiteOn(t testing.TB, set services.Set, more ...string) *Site {
+	t.Helper()
+	s := &Site{Owner: set.Postgres(t), Redis: set.Redis(t), S3: set.S3(t), More: more, t: t}
 	application, err := url.Parse(s.Owner)
 	if err != nil {
 		t.Fatal(err)

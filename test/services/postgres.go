@@ -13,7 +13,13 @@ import (
 // a test that makes one chooses a name of its own and drops it.
 func Postgres(t testing.TB) string {
 	t.Helper()
-	server := setting(t, envPostgresURL)
+	return Set{}.Postgres(t)
+}
+
+// Postgres is the function of that name, on the servers of the set.
+func (s Set) Postgres(t testing.TB) string {
+	t.Helper()
+	server := s.setting(t, envPostgresURL)
 	address, err := url.Parse(server)
 	if err != nil || address.Host == "" {
 		t.Fatalf("%s is not a URL such as postgres://user:password@host:port/postgres", envPostgresURL)

@@ -25,7 +25,13 @@ var release = redis.NewScript(`if redis.call("GET", KEYS[1]) == ARGV[1] then ret
 // are shared by all databases of a server, in Redis itself: channels need names that no other test uses.
 func Redis(t testing.TB) string {
 	t.Helper()
-	server := setting(t, envRedisURL)
+	return Set{}.Redis(t)
+}
+
+// Redis is the function of that name, on the servers of the set.
+func (s Set) Redis(t testing.TB) string {
+	t.Helper()
+	server := s.setting(t, envRedisURL)
 	options, err := redis.ParseURL(server)
 	if err != nil {
 		t.Fatalf("%s: %v", envRedisURL, err)

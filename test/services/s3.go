@@ -21,10 +21,16 @@ type S3Config struct {
 // S3 returns a new, empty bucket made for this test. When the test ends it is removed with everything in it.
 func S3(t testing.TB) S3Config {
 	t.Helper()
+	return Set{}.S3(t)
+}
+
+// S3 is the function of that name, on the servers of the set.
+func (s Set) S3(t testing.TB) S3Config {
+	t.Helper()
 	config := S3Config{
-		Endpoint:  setting(t, envS3Endpoint),
-		AccessKey: setting(t, envS3AccessKey),
-		SecretKey: setting(t, envS3SecretKey),
+		Endpoint:  s.setting(t, envS3Endpoint),
+		AccessKey: s.setting(t, envS3AccessKey),
+		SecretKey: s.setting(t, envS3SecretKey),
 		Bucket:    unique(t, '-'),
 		Region:    "us-east-1",
 	}

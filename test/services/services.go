@@ -27,9 +27,22 @@ const (
 	envS3SecretKey = "GRISTMILL_TEST_S3_SECRET_KEY"
 )
 
+// Set is a set of servers. The zero Set is the one whose addresses come from the environment or from .services/env.
+type Set struct{ env map[string]string }
+
+// Read returns the set whose addresses `scripts/services up` has left in a file, which is called env and lies in its
+// GRISTMILL_SERVICES_DIR.
+func Read(file string) (Set, error) {
+	env, err := read(file)
+	return Set{env}, err
+}
+
 // setting returns the value of an environment name, and skips or fails the test when nothing gives one.
-func setting(t testing.TB, name string) string {
+func (s Set) setting(t testing.TB, name string) string {
 	t.Helper()
+	if s.env != nil {
+		return s.env[name]
+	}
 	directory, err := os.Getwd()
 	if err != nil {
 		t.Fatalf("find the repository: %v", err)
@@ -69,21 +82,6 @@ func lookup(name, directory string) (string, error) {
 		return "", nil
 	}
 	return values[name], err
-}
-
-// Use has the tests of this process use another set of servers: the one whose addresses `scripts/services up` has left in a file,
-// which is called env and lies in its GRISTMILL_SERVICES_DIR.
-func Use(file string) error {
-	values, err := read(file)
-	if err != nil {
-		return err
-	}
-	for name, value := range values {
-		if err := os.Setenv(name, value); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // read returns the names and values of a file that scripts/services has written.

@@ -45,7 +45,7 @@ func TestPostgresIsNewAndDroppedAlthoughInUse(t *testing.T) {
 			t.Errorf("distance %v, want 5", distance)
 		}
 	})
-	connection, err := pgx.Connect(t.Context(), setting(t, envPostgresURL)) // skips when the test above did
+	connection, err := pgx.Connect(t.Context(), Set{}.setting(t, envPostgresURL)) // skips when the test above did
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestRedisIsTheTestsOwn(t *testing.T) {
 			t.Errorf("the other test's database has %d keys, error %v", n, err)
 		}
 	})
-	registry := redisClient(t, setting(t, envRedisURL)) // skips when the test above did
+	registry := redisClient(t, Set{}.setting(t, envRedisURL)) // skips when the test above did
 	number := strings.TrimPrefix(mustParse(t, used).Path, "/")
 	if number == "0" {
 		t.Error("database 0 holds the leases and was given to a test")
@@ -140,7 +140,7 @@ func TestS3BucketGoesWithAllItHolds(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	setting(t, envS3Endpoint) // skips when the test above did
+	Set{}.setting(t, envS3Endpoint) // skips when the test above did
 	if exists, err := s3Client(t, used).BucketExists(t.Context(), used.Bucket); err != nil || exists {
 		t.Errorf("bucket exists: %v, error %v", exists, err)
 	}
