@@ -60,9 +60,25 @@ func (s *Store) Webhooks(ctx context.Context, page document.Page) (list document
 	return list, err
 }
 
-// DeleteWebhook removes a webhook with its deliveries.
+// deleteBatch is how many deliveries of a webhook go in one transaction.
+const deleteBatch = 5000
+
+// DeleteWebhook removes a webhook with its deliveries. Most of these go before
+// it: every job that ends meanwhile waits for the transaction that deletes the
+// webhook itself.
 func (s *Store) DeleteWebhook(ctx context.Context, id uuid.UUID) (err error) {
 	defer describe(&err, "delete webhook %s", id)
+	for more := true; more; {
+		if err := s.inTenant(ctx, func(tx pgx.Tx) error {
+			tag, err := tx.Exec(ctx, `
+				DELETE FROM deliveries
+				WHERE id IN (SELECT id FROM deliveries WHERE webhook = $1 LIMIT $2)`, id, deleteBatch)
+			more = tag.RowsAffected() == deleteBatch
+			return err
+		}); err != nil {
+			return err
+		}
+	}
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `DELETE FROM webhooks WHERE id = $1`, id)
 		if err == nil && tag.RowsAffected() == 0 {
