@@ -1,8 +1,10 @@
 // Package live keeps in Redis what is live about jobs: how far a running task
-// is, and that something about a job has changed. All of it stands in the
-// database too, if a little later, so a Redis that is slow, down or emptied
-// makes answers less fresh and nothing else: no call takes longer than half a
-// second, and after a failed one calls are skipped for a second.
+// is, and that something about a job has changed. What is true stands in the
+// database, if a little later. It also keeps what processes agree on: who is at
+// what, and when models may be asked. So a Redis that is slow, down or emptied
+// makes answers less fresh and has each process keep its own counsel, and
+// nothing else: no call takes longer than half a second, and after a failed one
+// calls are skipped for a second.
 //
 // The progress of a job is the hash job:ID with the fields tenant, knowledge
 // and summary; it lives for an hour after the last write. Changes are published
@@ -91,7 +93,7 @@ func newBreaker(log *slog.Logger) circuitbreaker.CircuitBreaker[any] {
 		OnStateChanged(func(e circuitbreaker.StateChangedEvent) {
 			switch {
 			case e.OldState == circuitbreaker.ClosedState:
-				log.WarnContext(e.Context(), "redis cannot be reached; the progress of jobs is shown late")
+				log.WarnContext(e.Context(), "redis cannot be reached; the progress of jobs is shown late, and each process paces itself")
 			case e.NewState == circuitbreaker.ClosedState:
 				log.InfoContext(e.Context(), "redis can be reached again")
 			}
