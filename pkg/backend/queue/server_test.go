@@ -247,21 +247,7 @@ func TestHandlersOutliveAsynq(t *testing.T) {
 			return 0
 		})
 		ctx := await.Value(t, working)
-		info := func() *asynq.TaskInfo {
-			info, err := inspector(t, url).GetTaskInfo(string(document.Knowledge), dispatchOf(ref).String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			return info
-		}
-		await.Until(t, "asynq has given up", func() bool {
-			// It hears of this only once it has begun to listen.
-			if err := inspector(t, url).CancelProcessing(dispatchOf(ref).String()); err != nil {
-				t.Fatal(err)
-			}
-			return info().LastErr != ""
-		})
-		await.Until(t, "it has delivered the task again", func() bool { return info().State == asynq.TaskStateActive })
+		loseSight(t, url, ref)
 		if ctx.Err() != nil {
 			t.Errorf("the handler's context has ended: %v", ctx.Err())
 		}
@@ -275,6 +261,59 @@ func TestHandlersOutliveAsynq(t *testing.T) {
 		finish <- struct{}{}
 		await.Until(t, "the task is gone", func() bool { return tasks(t, c) == 0 })
 	})
+}
+
+// What has been delivered and not begun is not begun any more.
+func TestStopBeginsNothing(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		c := newClient(t, url)
+		ref := newRef(document.Knowledge)
+		enqueue(t, c, ref)
+		working, finish := make(chan struct{}, 2), make(chan struct{})
+		stop := run(t, queue.ServerConfig{RedisURL: url, FinishTimeout: await.Deadline}, func(context.Context, document.TaskRef) time.Duration {
+			working <- struct{}{}
+			<-finish
+			return 0
+		})
+		await.Value(t, working)
+		loseSight(t, url, ref) // what is delivered again waits for the slot
+		stopped := make(chan struct{})
+		go func() { stop(); close(stopped) }()
+		await.Until(t, "it is given back", func() bool {
+			waiting, err := inspector(t, url).ListRetryTasks(string(document.Knowledge))
+			return err == nil && len(waiting) == 1 || len(working) > 0
+		})
+		close(finish)
+		await.Value(t, stopped)
+		if len(working) > 0 {
+			t.Error("a task was begun while stopping")
+		}
+	})
+}
+
+// loseSight has asynq give up on a task that is at work, and deliver it again.
+func loseSight(t *testing.T, url string, ref document.TaskRef) {
+	t.Helper()
+	name := dispatchOf(ref).String()
+	i := inspector(t, url)
+	is := func(state func(*asynq.TaskInfo) bool) func() bool {
+		return func() bool {
+			info, err := i.GetTaskInfo(string(document.Knowledge), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return state(info)
+		}
+	}
+	givenUp := is(func(info *asynq.TaskInfo) bool { return info.LastErr != "" })
+	await.Until(t, "asynq has given up", func() bool {
+		// It hears of this only once it has begun to listen.
+		if err := i.CancelProcessing(name); err != nil {
+			t.Fatal(err)
+		}
+		return givenUp()
+	})
+	await.Until(t, "it has delivered the task again", is(func(info *asynq.TaskInfo) bool { return info.State == asynq.TaskStateActive }))
 }
 
 func TestRedisAbsentAtStart(t *testing.T) {
