@@ -19,8 +19,10 @@ import (
 const (
 	// The breaker opens when so many requests in a row have failed. Where three
 	// in ten fail, with which work can still be done, that happens once in a
-	// quarter of a million requests.
+	// quarter of a million requests. A timeout counts for more: it has taken
+	// as long as very many quick failures.
 	breakerFailures = 10
+	timeoutFailures = 3
 
 	// The limit of requests in flight is looked at again after so many, but
 	// not more often than this.
@@ -168,7 +170,7 @@ func (p *pass) leave(ctx context.Context, err error, ex *exchange) error {
 		l.hold(ctx, failure)
 		return failure
 	case fault.Is(err, fault.Unavailable):
-		tripped := l.trip()
+		tripped := l.trip(err)
 		if !tripped && p.try == 0 && failure.RetryAfter == 0 {
 			return failure
 		}
@@ -186,8 +188,14 @@ func (p *pass) leave(ctx context.Context, err error, ex *exchange) error {
 }
 
 // trip counts a failure and reports whether it is one too many.
-func (l *lane) trip() bool {
-	l.breaker.RecordFailure()
+func (l *lane) trip(err error) bool {
+	failures := 1
+	if errors.Is(err, context.DeadlineExceeded) {
+		failures = timeoutFailures
+	}
+	for range failures {
+		l.breaker.RecordFailure()
+	}
 	if !l.breaker.IsOpen() {
 		return false
 	}

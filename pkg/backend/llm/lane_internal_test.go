@@ -114,7 +114,7 @@ func TestTrippingStartsGently(t *testing.T) {
 		if n := l.slots.Limit(); n != 16 {
 			t.Fatalf("limit %d after constant latency, want 16", n)
 		}
-		for !l.trip() {
+		for !l.trip(nil) {
 		}
 		if n := l.slots.Limit(); n != 8 {
 			t.Errorf("limit %d after the breaker opened, want 8", n)
