@@ -22,8 +22,8 @@ type Config struct {
 	Requests int
 }
 
-// parallel is how many connections are open at a time.
-const parallel = 8
+// Parallel is how many connections are open at a time, at the most.
+const Parallel = 8
 
 // Run sends the requests and returns what is wrong with the answers, an error
 // for each that is not as it should be.
@@ -42,7 +42,7 @@ func Run(ctx context.Context, config Config) ([]error, error) {
 	}
 	findings := make([]error, config.Requests)
 	var group errgroup.Group
-	group.SetLimit(parallel)
+	group.SetLimit(Parallel)
 	for i := range findings {
 		request := generator.next()
 		group.Go(func() error {

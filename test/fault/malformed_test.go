@@ -1,0 +1,80 @@
+package fault_test
+
+import (
+	"bufio"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-7a112592/gristmill/test/audit"
+	"github.com/seed-7a112592/gristmill/test/await"
+	"github.com/seed-7a112592/gristmill/test/badrequests"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/test/program"
+)
+
+// A thousand malformed requests, over every route, are refused, and nothing is
+// left of them.
+func TestMalformedRequests(t *testing.T) {
+	t.Parallel()
+	m := newMill(t, sharedServers(t), fakeprovider.Options{})
+	api := m.start("api") // and no worker, which would change things of its own accord
+	for _, f := range newFiles(m.random, 5) {
+		m.accepted(f)
+	}
+	send := func(requests int) {
+		t.Helper()
+		wrong, err := badrequests.Run(t.Context(), badrequests.Config{
+			BaseURL: api.URL(), Key: program.Key, Seed: m.random.Uint64(), Requests: requests,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, err := range wrong {
+			t.Error(err)
+		}
+	}
+	before := audit.Holdings(t, m.direct)
+	send(100) // so that connections to the servers are open
+	running := goroutines(t, api)
+	send(1000)
+
+	// Some requests are refused only when a part of their body has gone to
+	// object storage: a connection that was opened for one waits a while for
+	// the next, with two goroutines. There is at most one for each of the
+	// requests that were sent at a time.
+	const idle = 2 * badrequests.Parallel
+	await.Until(t, "no goroutine is left of the requests", func() bool { return goroutines(t, api) <= running+idle })
+	t.Logf("%d goroutines before, %d after", running, goroutines(t, api))
+	if diff := cmp.Diff(before, audit.Holdings(t, m.direct)); diff != "" {
+		t.Errorf("something has changed (-before +after):\n%s", diff)
+	}
+	m.start("worker-knowledge")
+	m.start("worker-summary")
+	m.audit(time.Minute, 0)
+}
+
+// goroutines is how many a program has, as its metrics say.
+func goroutines(t *testing.T, p *program.Program) int {
+	t.Helper()
+	response, err := http.Get(p.URL() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		if count, found := strings.CutPrefix(lines.Text(), "go_goroutines "); found {
+			n, err := strconv.Atoi(count)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	t.Fatal("no go_goroutines in the metrics")
+	return 0
+}
