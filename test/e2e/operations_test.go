@@ -176,7 +176,8 @@ func TestContentHasRanges(t *testing.T) {
 	}
 }
 
-// A deleted document is gone for readers at once, and from every server soon.
+// A deleted document is gone for readers at once, and from every server soon;
+// its passages once they are a day old.
 func TestDeletedDocumentsAreSweptAway(t *testing.T) {
 	t.Parallel()
 	s := program.NewSite(t)
@@ -200,6 +201,7 @@ func TestDeletedDocumentsAreSweptAway(t *testing.T) {
 			t.Errorf("search finds %+v", hit)
 		}
 	}
+	s.Exec(`UPDATE passages SET created_at = created_at - interval '1 day'`)
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := within(t); ; {
