@@ -8,15 +8,19 @@ import (
 )
 
 // claimLifetime is how long a claim outlives a process that died holding it.
-// What takes longer than that may be done twice.
 const claimLifetime = 15 * time.Second
 
-// takeClaims sets those of the keys that are not set, and returns for each
-// whether it is the caller's now: one round trip, however many.
+// takeClaims sets those of the keys that nobody else has set, and returns for
+// each whether it is the caller's now: one round trip, however many.
 var takeClaims = redis.NewScript(`
 	local ours = {}
 	for i, key in ipairs(KEYS) do
-		if redis.call('SET', key, ARGV[1], 'NX', 'PX', ARGV[2]) then ours[i] = 1 else ours[i] = 0 end
+		local holder = redis.call('GET', key)
+		ours[i] = 0
+		if not holder or holder == ARGV[1] then
+			redis.call('SET', key, ARGV[1], 'PX', ARGV[2])
+			ours[i] = 1
+		end
 	end
 	return ours`)
 
@@ -29,8 +33,8 @@ var dropClaims = redis.NewScript(`
 	return 0`)
 
 // Claim returns those of the names that no other process holds: they are this
-// one's until it releases them, and for 15 s at most. While Redis cannot be
-// reached everything is.
+// one's until it releases them, and for 15 s unless it claims them again. While
+// Redis cannot be reached everything is.
 func (l *Live) Claim(ctx context.Context, names []string) []string {
 	var held []bool
 	err := l.call(ctx, func(ctx context.Context) (err error) {

@@ -50,7 +50,9 @@ func (r *run) store(ctx context.Context, b *batch) error {
 	bought := 0
 	for {
 		mine, theirs := r.step.claims.take(ctx, r.step.Claims, r.claimsOf(b))
+		stop := r.step.claims.keep(ctx, r.step.Claims, mine)
 		n, complete, err := r.buy(ctx, b, mine, len(theirs) == 0)
+		stop()
 		r.step.claims.release(ctx, r.step.Claims, mine)
 		bought += n
 		if err != nil {

@@ -13,9 +13,10 @@ import (
 // Claims keep two processes from buying the same vector at the same time.
 type Claims interface {
 	// Claim returns those of the names that no other process holds. They are
-	// the caller's until it releases them, or for some seconds: whoever dies
-	// holding one must not hold up the others for long. When claims cannot be
-	// had, all are the caller's: paying twice is better than not working.
+	// the caller's until it releases them, or until it has not claimed them
+	// again for fifteen seconds: whoever dies holding one must not hold up the
+	// others for long. When claims cannot be had, all are the caller's: paying
+	// twice is better than not working.
 	Claim(ctx context.Context, names []string) []string
 	Release(ctx context.Context, names []string)
 }
@@ -24,6 +25,9 @@ const (
 	// lookAgain is how long a batch leaves a vector alone that another process
 	// is at.
 	lookAgain = 200 * time.Millisecond
+
+	// claimAgain is how often claims are renewed.
+	claimAgain = 5 * time.Second
 
 	// releaseTimeout bounds giving claims back when the task's context is over.
 	releaseTimeout = time.Second
@@ -68,6 +72,29 @@ func (c *claims) take(ctx context.Context, shared Claims, wanted []claim) (mine 
 	again := make(chan struct{})
 	time.AfterFunc(lookAgain, func() { close(again) })
 	return mine, append(theirs, again)
+}
+
+// keep renews claims until stop is called: a provider may take its time.
+func (c *claims) keep(ctx context.Context, shared Claims, mine []claim) (stop func()) {
+	if len(mine) == 0 {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(claimAgain)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				shared.Claim(ctx, names(mine))
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() { cancel(); <-ended }
 }
 
 // release gives claims back and wakes whoever waits for them here.

@@ -108,17 +108,22 @@ func (alone) Release(context.Context, []string)                {}
 
 // shared are the claims of one of several processes.
 type shared struct {
-	mu     *sync.Mutex
-	holder map[string]int
-	me     int
+	mu   *sync.Mutex
+	held map[string]held
+	me   int
+}
+
+type held struct {
+	holder int
+	until  time.Time
 }
 
 func (s shared) Claim(_ context.Context, names []string) (ours []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, name := range names {
-		if _, held := s.holder[name]; !held {
-			s.holder[name] = s.me
+		if is := s.held[name]; is.holder == s.me || is.until.Before(time.Now()) {
+			s.held[name] = held{s.me, time.Now().Add(15 * time.Second)}
 			ours = append(ours, name)
 		}
 	}
@@ -129,8 +134,8 @@ func (s shared) Release(_ context.Context, names []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, name := range names {
-		if s.holder[name] == s.me {
-			delete(s.holder, name)
+		if s.held[name].holder == s.me {
+			delete(s.held, name)
 		}
 	}
 }
@@ -295,13 +300,14 @@ func TestConcurrentDocumentsShareTheirPassages(t *testing.T) {
 	}
 }
 
-// The same in several processes, which share nothing but the store and claims.
+// The same in several processes, which share nothing but the store and claims,
+// while the provider takes longer than an unattended claim lasts.
 func TestProcessesShareTheirPassages(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		first, m, e := newStep(t)
-		e.call = func(context.Context, []string) error { time.Sleep(time.Second); return nil } // on the bubble's clock
-		claims := shared{mu: &sync.Mutex{}, holder: map[string]int{}}
+		e.call = func(context.Context, []string) error { time.Sleep(50 * time.Second); return nil } // on the bubble's clock
+		claims := shared{mu: &sync.Mutex{}, held: map[string]held{}}
 		text := book("shared", 12)
 		var wg sync.WaitGroup
 		for process := range 4 {
@@ -309,7 +315,7 @@ func TestProcessesShareTheirPassages(t *testing.T) {
 				Objects: m, Store: m, Embedder: e, Live: m, Metrics: first.Metrics, Log: first.Log,
 				BatchPassages: 3 + process, BatchTokens: 1 << 20, Batches: 3,
 			}
-			claims.me = process
+			claims.me = process + 1
 			step.Claims = claims
 			for i := range 3 {
 				work := m.put(text + book(fmt.Sprint("own", process, i), 3))
@@ -324,8 +330,8 @@ func TestProcessesShareTheirPassages(t *testing.T) {
 		if len(e.twice()) > 0 || len(m.published) != 12 {
 			t.Errorf("%d of 12 documents published; bought twice: %q", len(m.published), e.twice())
 		}
-		if len(claims.holder) > 0 {
-			t.Errorf("claims were kept: %v", claims.holder)
+		if len(claims.held) > 0 {
+			t.Errorf("claims were kept: %v", claims.held)
 		}
 	})
 }
