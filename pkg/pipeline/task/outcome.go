@@ -59,7 +59,7 @@ func (r *Runner) settle(ctx context.Context, work document.Work, err error) time
 // lost notes that the task is no longer ours.
 func (r *Runner) lost(ctx context.Context, work document.Work) {
 	r.Metrics.ObserveTask(string(work.Kind), "lost")
-	r.Log.WarnContext(ctx, "task was cancelled, or taken over by another worker", "task", work.String())
+	r.Log.InfoContext(ctx, "task was cancelled, or taken over by another worker", "task", work.String())
 }
 
 // level returns how loudly to say that a task is not done.
@@ -67,10 +67,12 @@ func level(outcome document.Outcome, err error) slog.Level {
 	switch {
 	case outcome.Verdict == document.VerdictFail:
 		return slog.LevelError
+	case outcome.Verdict == document.VerdictRetry:
+		return slog.LevelWarn
 	case errors.Is(err, errSuspect): // every other second
 		return slog.LevelDebug
-	default:
-		return slog.LevelWarn
+	default: // what is down or busy says so itself
+		return slog.LevelInfo
 	}
 }
 
