@@ -1,0 +1,385 @@
+package fault_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/audit"
+	"github.com/seed-7a112592/gristmill/test/await"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/test/program"
+)
+
+const (
+	// question is one that the provider has to embed.
+	question = "which grain is ground twice?"
+
+	// asked is within what time a search is answered, whatever the provider
+	// does.
+	asked = time.Second
+
+	// inFlight is how many requests a program has at the provider at a time.
+	inFlight = 4
+
+	// retryAfter is what a provider that limits the rate asks for.
+	retryAfter = 3 * time.Second
+)
+
+// newMillOfModels returns an installation with all programs, whose embedding
+// and summary models are left alone each for itself, and which does not wait
+// long for an answer.
+func newMillOfModels(t *testing.T, more ...string) *mill {
+	t.Helper()
+	m := newMill(t, sharedServers(t), fakeprovider.Options{Latency: 100 * time.Millisecond}, append([]string{
+		"GRISTMILL_SUMMARY_MODEL=fake-chat",
+		"GRISTMILL_EMBEDDING_CONCURRENCY=4", // inFlight
+		"GRISTMILL_PROVIDER_TIMEOUT=2s",
+	}, more...)...)
+	return m
+}
+
+// outage is a way for the provider to be of no use.
+type outage struct {
+	name       string
+	begin, end func(m *mill)
+	lasts      time.Duration
+	refusals   int // requests that may be answered with an error meanwhile, at the most
+	lost       int // passages that may be paid for and not received
+}
+
+// The provider is away for a while. Work waits for it without using up its
+// attempts, and what does not need it goes on.
+func TestProviderIsAway(t *testing.T) {
+	t.Parallel()
+	lasts := short(5*time.Second, time.Minute)
+	for _, o := range []outage{{
+		name:  "rate limit",
+		begin: func(m *mill) { m.provider.Fail(fakeprovider.RateLimit("3"), -1) }, // retryAfter
+		end:   func(m *mill) { m.provider.Fail(nil, 0) },
+		// What was in flight, a search that nobody had warned, and a try each time.
+		refusals: inFlight + 1 + int(lasts/retryAfter) + 1,
+	}, {
+		name:  "hangs",
+		begin: func(m *mill) { m.provider.Fail(fakeprovider.Hang, -1) },
+		end:   func(m *mill) { m.provider.Fail(nil, 0) },
+	}, {
+		name:  "unreachable",
+		begin: func(m *mill) { m.models.down() },
+		end:   func(m *mill) { m.models.up() },
+		lost:  inFlight * batch,
+	}} {
+		t.Run(o.name, func(t *testing.T) {
+			t.Parallel()
+			o.lasts = lasts
+			o.test(t)
+		})
+	}
+}
+
+func (o outage) test(t *testing.T) {
+	m := newMillOfModels(t)
+	files := newFiles(m.random, short(60, 200))
+	late := files[len(files)-10:]
+	m.start("api")
+	m.start("worker-summary")
+	m.uploadAll(files[:len(files)-len(late)])
+	if status, _ := m.search(); status != http.StatusOK {
+		t.Fatalf("search is answered %d while all is well", status)
+	}
+	m.start("worker-knowledge")
+	ready := m.awaitOne()
+
+	o.begin(m)
+	before := m.provider.Counts().Refused
+	over := time.After(o.lasts)
+	var slowest time.Duration
+	for _, f := range late {
+		status, took := m.search()
+		if status != http.StatusServiceUnavailable {
+			t.Errorf("search is answered %d", status)
+		}
+		slowest = max(slowest, took)
+		m.accepted(f)
+		m.checkReading(ready)
+	}
+	// Not all that is left has been tried: the queue is kept short.
+	const left, waits = `SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND state <> 'succeeded'`, ` AND attempt = 0 AND state = 'waiting' AND error <> ''`
+	await.Within(t, time.Minute, "all that was tried waits, but for what tries the provider", func() bool {
+		return m.said("left alone") && m.direct.Count(left+waits) > 0 && m.direct.Count(left+` AND attempt > 0`) <= 1
+	})
+	waiting, undone := m.direct.Count(left+waits), m.direct.Count(left)
+	if undone < len(files)/4 {
+		t.Fatalf("only %d of %d documents were left; the test has to be slower", undone, len(files))
+	}
+	<-over
+	refused := m.provider.Counts().Refused - before
+	o.end(m)
+
+	await.Within(t, 2*time.Minute, "the provider is found to answer again", func() bool { return m.said("answers again") })
+	m.audit(2*time.Minute, o.lost)
+	m.checkAttempts()
+	m.checkCharged(o.lost)
+	t.Logf("%d of %d documents waited, %d requests were refused, the slowest search took %s", waiting, undone, refused, slowest.Round(time.Millisecond))
+	if refused > o.refusals {
+		t.Errorf("%d requests were refused in %s, want at most %d", refused, o.lasts, o.refusals)
+	}
+	if status, _ := m.search(); status != http.StatusOK {
+		t.Errorf("search is answered %d after the outage", status)
+	}
+}
+
+// The provider answers three requests in ten with an error. Work gets done,
+// and nothing is paid for twice.
+func TestProviderFailsNowAndThen(t *testing.T) {
+	t.Parallel()
+	m := newMillOfModels(t)
+	m.startAll()
+	files := newFiles(m.random, short(60, 300))
+	m.provider.FailShare(fakeprovider.Status(http.StatusInternalServerError, "oops"), 0.3, m.random.Uint64())
+	m.uploadAll(files)
+	var slowest time.Duration
+	for range 5 { // each of which is paid for, and counts as not needed
+		status, took := m.search()
+		if status != http.StatusOK && status != http.StatusServiceUnavailable {
+			t.Errorf("search is answered %d", status)
+		}
+		slowest = max(slowest, took)
+	}
+	m.provider.FailShare(nil, 0, 0)
+	m.audit(2*time.Minute, 0)
+	m.checkAttempts()
+	m.checkCharged(0)
+	t.Logf("%d requests were refused, the slowest search took %s", m.provider.Counts().Refused, slowest.Round(time.Millisecond))
+}
+
+// The provider answers nonsense to the passages of some documents. Nothing of
+// it is stored, the others do not notice, and the job says what was wrong.
+func TestProviderAnswersNonsense(t *testing.T) {
+	t.Parallel()
+	m := newMillOfModels(t)
+	// Each document of these has a provider of its own, until all are mended.
+	broken := map[string]*nonsense{
+		"dimension.md": {fault: fakeprovider.WrongDimension, reason: "63 dimensions, want 64"},
+		"nan.md":       {fault: fakeprovider.NaN, reason: "a number that is not finite"},
+		"truncated.md": {fault: fakeprovider.TruncatedJSON, reason: "broke off its answer", waits: true},
+	}
+	var mended atomic.Bool
+	for _, n := range broken {
+		n.provider = fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64})
+		n.provider.Fail(n.fault, -1)
+	}
+	models := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		for key, n := range broken {
+			if !mended.Load() && r.URL.Path == "/v1/embeddings" && bytes.Contains(body, []byte(key)) {
+				n.provider.ServeHTTP(w, r)
+				return
+			}
+		}
+		m.provider.ServeHTTP(w, r)
+	}))
+	t.Cleanup(models.Close)
+	m.site.More = append(m.site.More, "GRISTMILL_OPENAI_BASE_URL="+models.URL+"/v1")
+	m.startAll()
+
+	files := newFiles(m.random, short(20, 100))
+	for key, n := range broken {
+		f := newFile(m.random, key, 3, 6)
+		accepted, err := m.books.Upload(t.Context(), m.client(), f.key, f.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.job = accepted.Job.ID
+	}
+	m.uploadAll(files)
+	await.Within(t, time.Minute, "the other documents are searchable, and nonsense is noticed", func() bool {
+		return m.direct.Count(`SELECT count(*) FROM documents WHERE state = 'ready'`) == len(files) &&
+			m.direct.Count(`SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND state = 'failed'`) == 2 &&
+			m.direct.Count(`SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND state = 'waiting' AND error <> ''`) == 1 &&
+			m.direct.Count(`SELECT count(*) FROM tasks WHERE kind = 'summary' AND state <> 'succeeded'`) == 0
+	})
+	if stored, all := m.direct.Count(`SELECT count(*) FROM passages`), countPassages(t, files); stored != all {
+		t.Errorf("%d passages are stored, want the %d of the other documents", stored, all)
+	}
+	failed := map[uuid.UUID]document.Job{}
+	for job, err := range m.client().AllJobs(t.Context(), document.JobFilter{State: document.JobFailed}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		failed[job.ID] = job
+	}
+	if len(failed) != 2 {
+		t.Errorf("%d jobs are listed as failed, want 2", len(failed))
+	}
+	charged := 0
+	for key, n := range broken {
+		job, err := m.client().Job(t.Context(), n.job, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reason := job.Tasks.Knowledge.Error
+		t.Logf("%s: %s after %d requests: %s", key, job.State, n.provider.Counts().Requests, reason)
+		if _, listed := failed[n.job]; listed == n.waits || !strings.Contains(reason, n.reason) {
+			t.Errorf("%s: listed as failed: %t; for the reason %q, want %q", key, listed, reason, n.reason)
+		}
+		if requests := n.provider.Counts().Requests; requests != 1 && !n.waits {
+			t.Errorf("%s: %d requests got the same nonsense, want 1", key, requests)
+		}
+		charged += n.provider.Counts().Charged
+	}
+	t.Logf("%d tokens were charged for nonsense", charged)
+
+	mended.Store(true)
+	for id := range failed {
+		if _, err := m.client().Retry(t.Context(), id); err != nil {
+			t.Errorf("retry: %v", err)
+		}
+	}
+	m.audit(time.Minute, 0)
+	m.checkCharged(0)
+}
+
+// nonsense is what the provider answers to one document.
+type nonsense struct {
+	fault    fakeprovider.Fault
+	reason   string // a part of it
+	waits    bool   // it may be over soon, so the document does not fail
+	provider *fakeprovider.Provider
+	job      uuid.UUID
+}
+
+// awaitOne waits until some document is all done, and returns its job.
+func (m *mill) awaitOne() (done document.Job) {
+	m.t.Helper()
+	await.Within(m.t, time.Minute, "a document is done", func() bool {
+		for job, err := range m.client().AllJobs(m.t.Context(), document.JobFilter{State: document.Succeeded}) {
+			if err != nil {
+				m.t.Fatal(err)
+			}
+			done = job
+			return true
+		}
+		return false
+	})
+	return done
+}
+
+// search searches, and returns the status and how long the answer took. It must
+// have come in time, and one that puts off must say until when.
+func (m *mill) search() (status int, took time.Duration) {
+	m.t.Helper()
+	began := time.Now()
+	status, header, body := m.send("POST", "/v1/search", map[string]string{"query": question})
+	took = time.Since(began)
+	if took > asked {
+		m.t.Errorf("search is answered %d after %s", status, took)
+	}
+	if status == http.StatusServiceUnavailable && header.Get("Retry-After") == "" {
+		m.t.Errorf("search is put off without saying until when: %s", body)
+	}
+	return status, took
+}
+
+// send makes a request, once, with a body in JSON or none.
+func (m *mill) send(method, path string, body any) (status int, header http.Header, answer []byte) {
+	m.t.Helper()
+	text, err := json.Marshal(body)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	request, err := http.NewRequestWithContext(m.t.Context(), method, m.api.URL()+path, bytes.NewReader(text))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+program.Key)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		m.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer response.Body.Close()
+	answer, err = io.ReadAll(response.Body)
+	if err != nil {
+		m.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return response.StatusCode, response.Header, answer
+}
+
+// checkReading checks that all can be read of a document and of its job.
+func (m *mill) checkReading(job document.Job) {
+	m.t.Helper()
+	// The client comes back when it is put off, for which there is no time.
+	ctx, cancel := context.WithTimeout(m.t.Context(), prompt)
+	defer cancel()
+	c := m.client()
+	_, listing := c.Documents(ctx, document.DocumentFilter{}, document.Page{})
+	_, getting := c.Document(ctx, job.DocumentID)
+	_, reading := content(ctx, c, job.DocumentID)
+	_, cutting := c.Passages(ctx, job.DocumentID, document.Page{})
+	_, summing := c.Summary(ctx, job.DocumentID)
+	_, asking := c.Job(ctx, job.ID, 0)
+	_, queueing := c.Jobs(ctx, document.JobFilter{State: document.Waiting}, document.Page{})
+	for what, err := range map[string]error{
+		"documents": listing, "document": getting, "content": reading, "passages": cutting,
+		"summary": summing, "job": asking, "jobs": queueing,
+	} {
+		if err != nil {
+			m.t.Errorf("%s cannot be read: %v", what, err)
+		}
+	}
+}
+
+// said reports whether a program has logged a text.
+func (m *mill) said(text string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.programs {
+		if strings.Contains(p.Output(), text) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkAttempts checks that no job has used up an attempt by waiting.
+func (m *mill) checkAttempts() {
+	m.t.Helper()
+	for _, job := range audit.Jobs(m.t, m.client()) {
+		if k, s := job.Tasks.Knowledge.Attempt, job.Tasks.Summary.Attempt; k > 1 || s > 1 {
+			m.t.Errorf("job %s took %d and %d attempts, want 1 each", job.ID, k, s)
+		}
+	}
+}
+
+// checkCharged holds the tokens that the provider was paid for against those
+// that were needed: of each passage once.
+func (m *mill) checkCharged(lost int) {
+	m.t.Helper()
+	needed := 0
+	for text := range m.provider.Embedded() {
+		if text != question {
+			needed += (len(text) + 3) / 4 // as the provider counts
+		}
+	}
+	charged := m.provider.Counts().Charged
+	m.t.Logf("%d tokens were charged, %d needed: %.4f", charged, needed, float64(charged)/float64(needed))
+	const most = 400 // tokens in a passage
+	if charged > needed+needed/20+lost*most {
+		m.t.Errorf("%d tokens were charged, and %d needed", charged, needed)
+	}
+}
