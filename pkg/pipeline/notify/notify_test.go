@@ -122,7 +122,7 @@ func TestReceiverThatIsDownForAMinute(t *testing.T) {
 		if row := store.of(webhook)[0]; row.State != document.DeliveryPending || row.Error != "the receiver cannot be reached" {
 			t.Errorf("meanwhile: got %+v", row.Delivery)
 		}
-		pass(2 * time.Hour) // after many quick attempts the next one may be an hour away
+		pass(130 * time.Second) // as long again as it was down, and a look
 		stop()
 		for _, row := range store.of(webhook) {
 			if row.State != document.DeliveryDelivered || row.Attempts < 3 || row.Attempts > 40 {

@@ -21,12 +21,13 @@ const (
 // receiver: the delivery is due again at once.
 func Decide(delivery document.Outgoing, status int, err error, stopping bool) document.DeliveryOutcome {
 	outcome := document.DeliveryOutcome{Status: status}
-	switch delay := backoff(delivery.Attempts); {
+	age := time.Since(delivery.CreatedAt)
+	switch delay := backoff(age); {
 	case err == nil:
 		outcome.State = document.DeliveryDelivered
 	case stopping:
 		outcome.State = document.DeliveryPending
-	case time.Since(delivery.CreatedAt)+delay > keepTrying:
+	case age+delay > keepTrying:
 		outcome.State, outcome.Error = document.DeliveryFailed, describe(err)
 	default:
 		outcome.State, outcome.Error, outcome.Delay = document.DeliveryPending, describe(err), delay
@@ -34,14 +35,12 @@ func Decide(delivery document.Outgoing, status int, err error, stopping bool) do
 	return outcome
 }
 
-// backoff returns a random delay that doubles with each attempt, with full
-// jitter, so that a receiver which comes back is not met by all that waited.
-func backoff(attempt int) time.Duration {
-	ceiling := maxBackoff
-	if doublings := attempt - 1; doublings < 10 {
-		ceiling = min(firstBackoff<<doublings, maxBackoff)
-	}
-	return time.Second + rand.N(ceiling)
+// backoff returns a random delay of at most the event's age, from seconds to an
+// hour. So delays grow exponentially, with full jitter, and a receiver that
+// comes back after some time has what it missed after as long again: counting
+// attempts instead, a few short delays in a row would make the next one long.
+func backoff(age time.Duration) time.Duration {
+	return time.Second + rand.N(min(max(age, firstBackoff), maxBackoff))
 }
 
 // describe returns what the webhook's owner may know of err.
