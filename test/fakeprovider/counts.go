@@ -29,6 +29,10 @@ func (p *Provider) Embedded() map[string]int {
 	return maps.Clone(p.embedded)
 }
 
+// InFlight returns how many requests the provider is at. Those whose client has
+// gone are not among them.
+func (p *Provider) InFlight() int { return int(p.inFlight.Load()) }
+
 // Forget sets all counts back to zero.
 func (p *Provider) Forget() {
 	p.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -44,6 +45,8 @@ type Provider struct {
 	closeOnce sync.Once
 	closing   chan struct{} // closed when Close begins
 	done      chan struct{} // closed when the server has ended
+
+	inFlight atomic.Int64 // requests
 
 	mu       sync.Mutex
 	busy     time.Time // when the texts taken so far are done

@@ -2,6 +2,7 @@ package fakeprovider_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -144,6 +145,27 @@ func TestCounts(t *testing.T) {
 	if diff := cmp.Diff(fakeprovider.Counts{}, p.Counts()); diff != "" {
 		t.Error(diff)
 	}
+}
+
+func TestRequestsOfClientsThatHaveGoneAreNotInFlight(t *testing.T) {
+	t.Parallel()
+	p := fakeprovider.Start(t, fakeprovider.Options{Latency: time.Hour})
+	ctx, leave := context.WithCancel(t.Context())
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.URL()+"/embeddings", strings.NewReader(`{"input":["a"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := make(chan error, 1)
+	go func() {
+		_, err := http.DefaultClient.Do(request)
+		failed <- err
+	}()
+	await.Until(t, "the request is in flight", func() bool { return p.InFlight() == 1 })
+	leave()
+	if err := await.Value(t, failed); err == nil {
+		t.Error("it was answered")
+	}
+	await.Until(t, "the provider sees that the client has gone", func() bool { return p.InFlight() == 0 })
 }
 
 func TestFaults(t *testing.T) {
