@@ -1,0 +1,132 @@
+package fault_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/audit"
+	"github.com/seed-7a112592/gristmill/test/await"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+)
+
+// steeredBatch is how many passages there are in a request of these tests, so
+// that a document needs many.
+const steeredBatch = "GRISTMILL_EMBEDDING_BATCH=16"
+
+// A job is cancelled while the provider takes its time. Within two seconds
+// nothing asks the provider any more, with Redis and without, and the version
+// before is what readers see. Retried, the job goes on where it was.
+func TestCancelStopsRequests(t *testing.T) {
+	t.Parallel()
+	for name, redis := range map[string]bool{"with Redis": true, "without": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const bound, slow = 2 * time.Second, 3 * time.Second
+			m := newMill(t, sharedServers(t), fakeprovider.Options{Latency: slow}, steeredBatch, "GRISTMILL_SEARCH_TIMEOUT=20s")
+			m.startAll()
+			older := newFile(m.random, "steered.md", 2, 2)
+			m.accepted(older)
+			audit.AwaitEnd(t, m.direct, time.Minute)
+			newer := newFile(m.random, older.key, 8, 150)
+			accepted, err := m.books.Upload(t.Context(), m.client(), newer.key, newer.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stored := func() int { return m.direct.Count(`SELECT count(*) FROM manifest WHERE version = 2`) }
+			await.Within(t, time.Minute, "a part is done, and more is asked for", func() bool { return stored() > 0 && m.provider.InFlight() > 1 })
+
+			if !redis {
+				m.redis.down()
+			}
+			asked := m.asked()
+			began := time.Now()
+			job, err := m.client().Cancel(t.Context(), accepted.Job.ID)
+			if err != nil || job.State != document.Cancelled {
+				t.Fatalf("cancel: %s, %v", job.State, err)
+			}
+			answered := time.Now()
+			await.Within(t, bound, "the requests in flight are broken off", func() bool { return m.provider.InFlight() == 0 })
+			t.Logf("cancelling was answered after %s, and the provider left alone after another %s; %d requests were sent before",
+				answered.Sub(began).Round(time.Millisecond), time.Since(answered).Round(time.Millisecond), asked)
+			<-time.After(time.Until(answered.Add(bound)))
+			asked = m.asked()
+
+			d, err := m.client().Document(t.Context(), accepted.Document.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			audit.Document(t, m.client(), d, older.text)
+			m.wantFound(older) // one request, which takes as long as one that should not be there would
+			if n := m.asked() - asked; n != 1 {
+				t.Errorf("%d requests came later than %s after cancelling", n-1, bound)
+			}
+
+			if !redis {
+				m.redis.up()
+			}
+			if _, err := m.client().Retry(t.Context(), job.ID); err != nil {
+				t.Fatalf("retry: %v", err)
+			}
+			m.audit(2*time.Minute, 4*16) // what was answered when the worker had not heard of it yet
+		})
+	}
+}
+
+// asked is how many requests the provider has had.
+func (m *mill) asked() int {
+	c := m.provider.Counts()
+	return c.Requests + c.ChatRequests
+}
+
+// wantFound checks that a search finds passages of a file, and of nothing else.
+func (m *mill) wantFound(f file) {
+	m.t.Helper()
+	result, err := m.client().Search(m.t.Context(), document.SearchRequest{Query: "Which grain does the mill grind?"})
+	if err != nil || len(result.Hits) == 0 {
+		m.t.Errorf("search: %d hits, %v", len(result.Hits), err)
+	}
+	for _, hit := range result.Hits {
+		if hit.Key != f.key || hit.Content != f.text[hit.Start:hit.End] {
+			m.t.Errorf("search found %s %d to %d: %.60q", hit.Key, hit.Start, hit.End, hit.Content)
+		}
+	}
+}
+
+// A job that failed in the middle goes on there when it is retried: nothing is
+// sent a second time that was answered well.
+func TestRetryResumes(t *testing.T) {
+	t.Parallel()
+	m := newMill(t, sharedServers(t), fakeprovider.Options{Latency: 50 * time.Millisecond}, steeredBatch)
+	m.provider.FailEvery(fakeprovider.WrongDimension, 8)
+	m.startAll()
+	f := newFile(m.random, "resumed.md", sections, 2)
+	accepted, err := m.books.Upload(t.Context(), m.client(), f.key, f.text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	job, err := m.client().Await(t.Context(), accepted.Job.ID, 10*time.Second, nil)
+	if err != nil || job.State != document.JobFailed || !strings.Contains(job.Error, "GRISTMILL_EMBEDDING_DIMENSIONS=63") {
+		t.Fatalf("the job is %s: %q, %v", job.State, job.Error, err)
+	}
+	done, all := len(m.provider.Embedded()), countPassages(t, []file{f})
+	if done == 0 || done >= all {
+		t.Fatalf("%d of %d passages were embedded when the job failed; the test wants some", done, all)
+	}
+
+	m.provider.FailEvery(nil, 0)
+	if job, err = m.client().Retry(t.Context(), job.ID); err != nil || job.State.Ended() {
+		t.Fatalf("retry: %s, %v", job.State, err)
+	}
+	m.audit(time.Minute, 0)
+	t.Logf("%d of %d passages were embedded before, %d after", done, all, m.provider.Counts().Texts-done)
+	for text, times := range m.provider.Embedded() {
+		if times != 1 {
+			t.Errorf("sent %d times: %.60q", times, text)
+		}
+	}
+	if sent := m.provider.Counts().Texts; sent != all {
+		t.Errorf("%d passages were sent, and there are %d", sent, all)
+	}
+}
