@@ -5,34 +5,80 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hibiken/asynq"
+
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// capacityLifetime is how long what workers were counted is remembered.
-const capacityLifetime = 2 * time.Second
+const (
+	// capacityLifetime is how long what workers were counted is remembered,
+	// and longest for how long it serves when the next count is slow: it takes
+	// two round trips for each worker.
+	capacityLifetime = 2 * time.Second
+	longestLifetime  = time.Minute
+)
 
 // workers is what a Client knows of those who deliver.
 type workers struct {
 	mu       sync.Mutex
 	capacity map[document.TaskKind]int
 	counted  time.Time
+	counting *count // under way; nil while none is
+}
+
+// count is a count of workers. It goes on when whoever waits for it has gone:
+// the next one will be glad of it.
+type count struct {
+	done chan struct{} // closed when it is over
+	err  error
 }
 
 // Capacity returns how many tasks of the kind are worked at at a time, by all
 // workers together: 0 while there are none. It may be a second or two out of
-// date, and ten when a worker was killed. When Redis cannot be reached it says
-// fault.Unavailable, within about a second as Enqueue does.
+// date, and ten when a worker was killed; more when Redis is slow. When Redis
+// cannot be reached it says fault.Unavailable, within about a second as Enqueue
+// does.
 func (c *Client) Capacity(ctx context.Context, kind document.TaskKind) (int, error) {
-	c.workers.mu.Lock()
-	defer c.workers.mu.Unlock()
 	// That there was none is not remembered, so that the first worker to come
 	// is given work at once.
-	if n := c.workers.capacity[kind]; n > 0 && time.Since(c.workers.counted) < capacityLifetime && !c.breaker.IsOpen() {
-		return n, nil
+	known, age := c.workers.known(kind)
+	there := known > 0 && !c.breaker.IsOpen()
+	if there && age < capacityLifetime {
+		return known, nil
 	}
-	capacity := map[document.TaskKind]int{}
-	if err := c.call(ctx, "count workers", func() error {
-		servers, err := c.inspector.Servers()
+	count := c.workers.count(c.inspector)
+	wait := func() error {
+		<-count.done
+		return count.err
+	}
+	if there && age < longestLifetime {
+		_ = bounded(ctx, wait) // a Redis that is away shows when something is enqueued
+	} else if err := c.call(ctx, "count workers", wait); err != nil {
+		return 0, err
+	}
+	known, _ = c.workers.known(kind)
+	return known, nil
+}
+
+// known returns what was counted last, and how long ago.
+func (w *workers) known(kind document.TaskKind) (capacity int, age time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.capacity[kind], time.Since(w.counted)
+}
+
+// count begins to count, unless that is under way.
+func (w *workers) count(inspector *asynq.Inspector) *count {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.counting != nil {
+		return w.counting
+	}
+	begun := &count{done: make(chan struct{})}
+	w.counting = begun
+	go func() {
+		servers, err := inspector.Servers()
+		capacity := map[document.TaskKind]int{}
 		for _, server := range servers {
 			for name := range server.Queues {
 				if server.Status == "active" { // and not stopping
@@ -40,10 +86,13 @@ func (c *Client) Capacity(ctx context.Context, kind document.TaskKind) (int, err
 				}
 			}
 		}
-		return err
-	}); err != nil {
-		return 0, err
-	}
-	c.workers.capacity, c.workers.counted = capacity, time.Now()
-	return capacity[kind], nil
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if err == nil {
+			w.capacity, w.counted = capacity, time.Now()
+		}
+		w.counting, begun.err = nil, err
+		close(begun.done)
+	}()
+	return begun
 }

@@ -31,9 +31,16 @@ type Queue interface {
 	Enqueue(ctx context.Context, dispatches ...document.Dispatch) error
 }
 
-// roundTimeout bounds one round, and with it how long a round that does not
-// get anywhere holds up whoever waits for it.
-const roundTimeout = 2 * time.Second
+const (
+	// patience is how long a round that does not get anywhere holds up whoever
+	// waits for it.
+	patience = 2 * time.Second
+
+	// kindTimeout bounds what a round does for one kind of tasks. It is longer
+	// than patience, so that tasks get to workers also when every answer of the
+	// store and the queue is slow.
+	kindTimeout = 10 * time.Second
+)
 
 // Dispatcher dispatches. It is safe for concurrent use.
 type Dispatcher struct {
@@ -56,7 +63,8 @@ type turns struct {
 
 // Dispatch puts what is next of ctx's tenant into the queue, as far as there
 // is room in its window. Call it after whatever makes room or adds tasks. It
-// does not fail: what it could not do the sweep does.
+// does not fail: what it could not do the sweep does. A round that is slow goes
+// on when Dispatch has returned.
 func (d *Dispatcher) Dispatch(ctx context.Context) {
 	id, err := tenant.From(ctx)
 	if err != nil {
@@ -66,21 +74,28 @@ func (d *Dispatcher) Dispatch(ctx context.Context) {
 	found, _ := d.turns.LoadOrStore(id, &turns{turn: make(chan struct{}, 1)})
 	t := found.(*turns)
 	mine := t.asked.Add(1)
-	t.turn <- struct{}{}
-	defer func() { <-t.turn }()
-	if mine <= t.done {
-		return
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		t.turn <- struct{}{}
+		defer func() { <-t.turn }()
+		if mine <= t.done {
+			return
+		}
+		all := t.asked.Load()
+		d.round(context.WithoutCancel(ctx)) // others rely on it too
+		t.done = all
+	}()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
 	}
-	all := t.asked.Load()
-	d.round(ctx)
-	t.done = all
 }
 
-// round dispatches tasks of every kind. Others rely on it too, so it goes on
-// when the one who asked has gone.
+// round dispatches tasks of every kind.
 func (d *Dispatcher) round(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), roundTimeout)
-	defer cancel()
 	for _, kind := range document.TaskKinds {
 		if err := d.dispatch(ctx, kind); err != nil {
 			d.complain(ctx, kind, err)
@@ -95,6 +110,8 @@ func (d *Dispatcher) round(ctx context.Context) {
 // dispatch dispatches tasks of one kind. While the queue cannot be reached no
 // task is counted as dispatched.
 func (d *Dispatcher) dispatch(ctx context.Context, kind document.TaskKind) error {
+	ctx, cancel := context.WithTimeout(ctx, kindTimeout)
+	defer cancel()
 	capacity, err := d.Queue.Capacity(ctx, kind)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -137,6 +138,27 @@ func TestDispatchGoesOnWithoutTheCaller(t *testing.T) {
 	if len(m.queued) != 2 {
 		t.Errorf("enqueued %v for a caller who has gone, want a task of each kind", m.queued)
 	}
+}
+
+// A round that is slow holds its caller up for a while only, and ends well.
+func TestSlowRoundGoesOnWithoutTheCaller(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d, m := newDispatcher(new(await.Buffer))
+		m.begun, m.goOn = make(chan struct{}, len(document.TaskKinds)), make(chan struct{})
+		began := time.Now()
+		d.Dispatch(of(t, "acme"))
+		if took := time.Since(began); took > 2*time.Second || m.times() != 0 {
+			t.Errorf("returned after %s, with %d answers of the store", took, m.times())
+		}
+		time.Sleep(3 * time.Second) // of the bubble's clock
+		m.goOn <- struct{}{}
+		m.goOn <- struct{}{}
+		synctest.Wait()
+		if len(m.queued) != 2 {
+			t.Errorf("enqueued %v, want a task of each kind", m.queued)
+		}
+	})
 }
 
 func TestDispatchNeedsATenant(t *testing.T) {
