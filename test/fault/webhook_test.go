@@ -1,0 +1,251 @@
+package fault_test
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/audit"
+	"github.com/seed-7a112592/gristmill/test/await"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+)
+
+// The receiver is away for a while, and then answers errors for a while. Each
+// job that ended meanwhile is told all the same.
+func TestWebhookReceiverIsDown(t *testing.T) {
+	t.Parallel()
+	m := newMill(t, sharedServers(t), fakeprovider.Options{}, "GRISTMILL_WEBHOOK_ALLOW=127.0.0.0/8")
+	r := newReceiver(t)
+	m.startAll()
+	r.register(m)
+	r.connection.down()
+	back := time.After(short(4*time.Second, time.Minute))
+	files := newFiles(m.random, short(20, 100))
+	m.uploadAll(files[:len(files)/2])
+	m.awaitRefusal("cannot be reached")
+
+	r.answer(http.StatusInternalServerError)
+	r.connection.up()
+	m.uploadAll(files[len(files)/2:])
+	m.awaitRefusal("answered 500")
+	<-back
+	r.answer(http.StatusNoContent)
+	m.audit(time.Minute, 0)
+	r.check(m, 3*time.Minute)
+}
+
+// The workers are killed after jobs have ended, and before the receiver has
+// answered what it was told of them, or was told at all.
+func TestWebhookAfterKills(t *testing.T) {
+	t.Parallel()
+	m := newMill(t, sharedServers(t), fakeprovider.Options{}, "GRISTMILL_WEBHOOK_ALLOW=127.0.0.0/8")
+	r := newReceiver(t)
+	m.start("api")
+	r.register(m)
+	r.hold()
+	kills := short(1, 3)
+	files := newFiles(m.random, 30*kills) // each time more than are told at a time
+	for kill := range kills {
+		knowledge, summary := m.start("worker-knowledge"), m.start("worker-summary")
+		m.uploadAll(files[30*kill : 30*(kill+1)])
+		audit.AwaitEnd(t, m.direct, time.Minute)
+		await.Until(t, "the receiver has not answered yet", func() bool { return r.held() > 0 })
+		knowledge.Kill()
+		summary.Kill()
+		t.Logf("kill %d: the receiver was told of %d events", kill+1, len(r.told()))
+	}
+	unanswered := r.told()
+	if len(unanswered) == len(files) {
+		t.Error("the receiver was told of everything; there have to be more jobs")
+	}
+	r.answer(http.StatusOK)
+	m.start("worker-knowledge")
+	m.start("worker-summary")
+	r.check(m, 2*time.Minute)
+	m.audit(time.Minute, 0)
+	for id, before := range unanswered {
+		if r.told()[id] == before {
+			t.Errorf("event %s was not answered, and not told again", id)
+		}
+	}
+}
+
+// receiver is whom a webhook tells. It keeps the first body of each event, and
+// holds everything that it is told against that.
+type receiver struct {
+	t          *testing.T
+	server     *httptest.Server
+	connection *proxy // in front of it
+	webhook    uuid.UUID
+
+	mu      sync.Mutex
+	secret  string
+	status  int           // of its answers
+	open    chan struct{} // closed while it answers
+	waiting int           // for an answer
+	bodies  map[string]string
+	times   map[string]int
+}
+
+func newReceiver(t *testing.T) *receiver {
+	t.Helper()
+	r := &receiver{t: t, status: http.StatusOK, open: make(chan struct{}), bodies: map[string]string{}, times: map[string]int{}}
+	close(r.open)
+	r.server = httptest.NewServer(r)
+	t.Cleanup(r.server.Close)
+	r.connection = newProxy(t, "receiver", r.server.Listener.Addr().String())
+	return r
+}
+
+// register has the receiver told of the jobs of an installation.
+func (r *receiver) register(m *mill) {
+	m.t.Helper()
+	hook := url.URL{Scheme: "http", Host: r.connection.addr(), Path: "/hook"}
+	var added struct {
+		ID     uuid.UUID
+		Secret string
+	}
+	status, _, answer := m.send("POST", "/v1/webhooks", map[string]string{"url": hook.String()})
+	if err := json.Unmarshal(answer, &added); err != nil || status != http.StatusCreated {
+		m.t.Fatalf("add a webhook: %d %s, %v", status, answer, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.webhook, r.secret = added.ID, added.Secret
+}
+
+// ServeHTTP implements http.Handler.
+func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
+	body, err := io.ReadAll(request.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	open := r.take(request.Header, string(body))
+	select {
+	case <-open:
+	case <-request.Context().Done():
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting--
+	w.WriteHeader(r.status)
+}
+
+// take takes down what was told, and returns when to answer.
+func (r *receiver) take(header http.Header, body string) (open <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	id := header.Get("webhook-id")
+	if !genuine(r.secret, header, body) {
+		r.t.Errorf("the signature of event %s does not verify", id)
+	}
+	if first, again := r.bodies[id]; again && first != body {
+		r.t.Errorf("event %s was %s, and now is %s", id, first, body)
+	}
+	r.bodies[id] = body
+	r.times[id]++
+	r.waiting++
+	return r.open
+}
+
+// genuine reports whether the holder of the secret has just signed a body.
+func genuine(secret string, header http.Header, body string) bool {
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
+	seconds, err2 := strconv.ParseInt(header.Get("webhook-timestamp"), 10, 64)
+	if err != nil || err2 != nil || time.Since(time.Unix(seconds, 0)).Abs() > time.Minute {
+		return false
+	}
+	mac := hmac.New(sha256.New, key)
+	fmt.Fprintf(mac, "%s.%d.%s", header.Get("webhook-id"), seconds, body)
+	return header.Get("webhook-signature") == "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// hold has the receiver answer nobody until answer.
+func (r *receiver) hold() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.open = make(chan struct{})
+}
+
+// answer has the receiver answer with a status.
+func (r *receiver) answer(status int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.status = status
+	select {
+	case <-r.open:
+	default:
+		close(r.open)
+	}
+}
+
+// told returns how often the receiver was told of each event.
+func (r *receiver) told() map[string]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.times)
+}
+
+// held is how many wait for an answer.
+func (r *receiver) held() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.waiting
+}
+
+// check waits until nothing is left to be told, and checks that the receiver
+// knows of every job, each by one event.
+func (r *receiver) check(m *mill, limit time.Duration) {
+	m.t.Helper()
+	await.Within(m.t, limit, "everything is delivered", func() bool {
+		return m.direct.Count(`SELECT count(*) FROM deliveries WHERE state <> 'delivered'`) == 0
+	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	events := map[uuid.UUID]document.Event{}
+	attempts := 0
+	for id, body := range r.bodies {
+		var event document.Event
+		if err := json.Unmarshal([]byte(body), &event); err != nil || event.ID.String() != id {
+			m.t.Errorf("event %s is %s: %v", id, body, err)
+		}
+		if other, twice := events[event.Job.ID]; twice {
+			m.t.Errorf("job %s has ended by event %s and by event %s", event.Job.ID, other.ID, event.ID)
+		}
+		events[event.Job.ID] = event
+		attempts += r.times[id]
+	}
+	jobs := audit.Jobs(m.t, m.client())
+	for _, job := range jobs {
+		if event := events[job.ID]; event.Type != document.EventType(job.State) || event.Job.State != job.State || event.Job.DocumentID != job.DocumentID {
+			m.t.Errorf("job %s is %s, and was told as %+v", job.ID, job.State, event)
+		}
+	}
+	m.t.Logf("%d jobs, %d events, received %d times", len(jobs), len(events), attempts)
+	if n := m.direct.Count(`SELECT count(*) FROM deliveries`); len(events) != len(jobs) || n != len(jobs) {
+		m.t.Errorf("%d events arrived and %d are listed of %d jobs", len(events), n, len(jobs))
+	}
+}
+
+// awaitRefusal waits until a delivery says why it did not arrive.
+func (m *mill) awaitRefusal(reason string) {
+	m.t.Helper()
+	await.Within(m.t, time.Minute, "a delivery was refused: "+reason, func() bool {
+		return m.direct.Count(`SELECT count(*) FROM deliveries WHERE state = 'pending' AND error LIKE '%' || $1 || '%'`, reason) > 0
+	})
+}
