@@ -40,7 +40,7 @@ func TestCancelStopsRequests(t *testing.T) {
 			if !redis {
 				m.redis.down()
 			}
-			asked := m.asked()
+			asked := m.requests()
 			began := time.Now()
 			job, err := m.client().Cancel(t.Context(), accepted.Job.ID)
 			if err != nil || job.State != document.Cancelled {
@@ -51,7 +51,7 @@ func TestCancelStopsRequests(t *testing.T) {
 			t.Logf("cancelling was answered after %s, and the provider left alone after another %s; %d requests were sent before",
 				answered.Sub(began).Round(time.Millisecond), time.Since(answered).Round(time.Millisecond), asked)
 			<-time.After(time.Until(answered.Add(bound)))
-			asked = m.asked()
+			asked = m.requests()
 
 			d, err := m.client().Document(t.Context(), accepted.Document.ID)
 			if err != nil {
@@ -59,7 +59,7 @@ func TestCancelStopsRequests(t *testing.T) {
 			}
 			audit.Document(t, m.client(), d, older.text)
 			m.wantFound(older) // one request, which takes as long as one that should not be there would
-			if n := m.asked() - asked; n != 1 {
+			if n := m.requests() - asked; n != 1 {
 				t.Errorf("%d requests came later than %s after cancelling", n-1, bound)
 			}
 
@@ -74,8 +74,8 @@ func TestCancelStopsRequests(t *testing.T) {
 	}
 }
 
-// asked is how many requests the provider has had.
-func (m *mill) asked() int {
+// requests is how many requests the provider has had.
+func (m *mill) requests() int {
 	c := m.provider.Counts()
 	return c.Requests + c.ChatRequests
 }

@@ -1,0 +1,133 @@
+package fault_test
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/audit"
+	"github.com/seed-7a112592/gristmill/test/await"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+)
+
+// A document kills every worker that touches it. It is given up after three
+// attempts and says why; the others that its workers had are done.
+func TestDocumentThatKillsItsWorker(t *testing.T) {
+	t.Parallel()
+	const attempts = 3
+	// Longer than it takes to kill a worker, so that what runs beside the
+	// document dies with it.
+	slow := fakeprovider.Options{Latency: 300 * time.Millisecond}
+	m := newMill(t, sharedServers(t), slow, "GRISTMILL_WORKER_CONCURRENCY=32", "GRISTMILL_EMBEDDING_CONCURRENCY=64")
+	poison := newFile(m.random, "poison.md", 3, 3)
+	trap := newTrap(m, poison.key)
+	m.gate.shut()
+	m.start("api")
+	m.start("worker-summary")
+	worker := m.start("worker-knowledge")
+	innocent := newFiles(m.random, short(8, 20))
+	m.uploadAll(innocent)
+	await.Until(t, "the others are under way", func() bool { return m.gate.held() >= len(innocent) })
+	if err := m.upload(poison); err != nil {
+		t.Fatal(err)
+	}
+
+	began := time.Now()
+	for attempt := range attempts {
+		await.Within(t, 2*time.Minute, "a worker is at the document", trap.sprung)
+		t.Logf("attempt %d after %s", attempt+1, time.Since(began).Round(time.Second))
+		worker.Kill()
+		if testing.Short() { // as if the time of the leases were over
+			m.direct.Exec(`UPDATE tasks SET lease_until = now() WHERE kind = 'knowledge' AND state = 'running'`)
+		}
+		m.gate.lift()
+		worker = m.start("worker-knowledge")
+	}
+	audit.AwaitEnd(t, m.direct, 3*time.Minute)
+	t.Logf("all have ended after %s", time.Since(began).Round(time.Second))
+	if trap.sprung() {
+		t.Errorf("the document had more than %d attempts", attempts)
+	}
+
+	failed, err := m.client().Jobs(t.Context(), document.JobFilter{State: document.JobFailed}, document.Page{})
+	if err != nil || len(failed.Items) != 1 {
+		t.Fatalf("%d failed jobs are listed, %v, want one", len(failed.Items), err)
+	}
+	job := failed.Items[0]
+	if want := "given up after 3 attempts: its worker was lost in 3 of them"; !strings.HasPrefix(job.Error, want) {
+		t.Errorf("the job says %q, want %q…", job.Error, want)
+	}
+	for _, job := range audit.Jobs(t, m.client()) {
+		if job.ID != failed.Items[0].ID && job.State != document.Succeeded {
+			t.Errorf("job %s is %s: %s", job.ID, job.State, job.Error)
+		}
+	}
+
+	// Once whatever it was has been mended it is retried.
+	trap.disarmed.Store(true)
+	if _, err := m.client().Retry(t.Context(), job.ID); err != nil {
+		t.Errorf("retry: %v", err)
+	}
+	m.audit(time.Minute, attempts*batch)
+}
+
+// trap stands before the gate and holds requests for embeddings of a document.
+type trap struct {
+	springs  chan struct{}
+	disarmed atomic.Bool
+}
+
+// newTrap has the programs that are started from now on walk into a trap for
+// the document with a key, which all its passages name.
+func newTrap(m *mill, key string) *trap {
+	m.t.Helper()
+	gate, err := url.Parse(m.gate.URL)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	forward := httputil.NewSingleHostReverseProxy(gate)
+	forward.ErrorHandler = func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }
+	trap := &trap{springs: make(chan struct{})}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		if r.URL.Path != "/v1/embeddings" || !bytes.Contains(body, []byte(key)) || trap.disarmed.Load() {
+			forward.ServeHTTP(w, r)
+			return
+		}
+		select {
+		case trap.springs <- struct{}{}:
+		case <-r.Context().Done():
+		}
+		<-r.Context().Done()
+		panic(http.ErrAbortHandler)
+	}))
+	m.t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	m.site.More = append(m.site.More, "GRISTMILL_OPENAI_BASE_URL="+server.URL+"/v1")
+	return trap
+}
+
+// sprung reports whether a worker has walked into the trap since it was last
+// asked. It stays there until it is killed.
+func (tr *trap) sprung() bool {
+	select {
+	case <-tr.springs:
+		return true
+	default:
+		return false
+	}
+}
