@@ -13,6 +13,7 @@ var (
 	subcommand   = regexp.MustCompile(`(?m)gristmill(?:\x60)? (dev|migrate|upload|jobs|cancel|retry|search|reindex|doctor|keys|ask)\b`)
 	link         = regexp.MustCompile(`\]\(([^)#:]+)\)`)
 	repoPath     = regexp.MustCompile("`((?:cmd|pkg|test|docs|scripts|migrations|testdata)/[A-Za-z0-9_./-]*)`")
+	namedTests   = regexp.MustCompile("`((?:pkg|test)/[a-z0-9/]+)` (Test[A-Za-z0-9]+(?:, Test[A-Za-z0-9]+)*)")
 	cobraCommand = regexp.MustCompile(`Use:\s+"([a-z]+)`)
 )
 
@@ -53,7 +54,29 @@ func TestDocumentsTellTheTruth(t *testing.T) {
 		for _, match := range repoPath.FindAllStringSubmatch(text, -1) {
 			exists(t, page, filepath.Join(root, match[1]))
 		}
+		for _, match := range namedTests.FindAllStringSubmatch(text, -1) {
+			for name := range strings.SplitSeq(match[2], ", ") {
+				if !hasTest(t, filepath.Join(root, match[1]), name) {
+					t.Errorf("%s: %s has no %s", page, match[1], name)
+				}
+			}
+		}
 	}
+}
+
+// hasTest reports whether a package has a test of that name.
+func hasTest(t *testing.T, directory, name string) bool {
+	t.Helper()
+	sources, err := filepath.Glob(filepath.Join(directory, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, source := range sources {
+		if strings.Contains(read(t, source), "\nfunc "+name+"(") {
+			return true
+		}
+	}
+	return false
 }
 
 func exists(t *testing.T, page, path string) {
