@@ -17,6 +17,7 @@ import (
 func (s *Store) DropOrphans(ctx context.Context, quiet time.Duration, limit int) (dropped int, err error) {
 	defer describe(&err, "drop orphaned passages")
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		dropped = 0
 		spaces, err := collect(ctx, tx, pgx.RowTo[int64], `SELECT id FROM spaces ORDER BY id`)
 		if err != nil {
 			return err

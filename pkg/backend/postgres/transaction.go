@@ -2,10 +2,12 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
@@ -23,14 +25,34 @@ const (
 	rollbackTimeout = 5 * time.Second
 )
 
+// tries is on how many connections a transaction is tried before the call
+// fails. Where connections break now and then, long work would else never end.
+const tries = 3
+
 // inTenant is the one way to a tenant's rows. It runs fn in a transaction that
 // sees the rows of the tenant in ctx and of nobody else, and commits when fn
-// returns nil; an error or a panic of fn rolls back.
+// returns nil; an error or a panic of fn rolls back. When the connection breaks
+// before that, nothing has happened, and fn is run again on another.
 func (s *Store) inTenant(ctx context.Context, fn func(tx pgx.Tx) error) error {
 	id, err := tenant.From(ctx)
 	if err != nil {
 		return err
 	}
+	for try := 1; ; try++ {
+		committing := false
+		err := s.try(ctx, id, func(tx pgx.Tx) error {
+			err := fn(tx)
+			committing = err == nil
+			return err
+		})
+		if try == tries || committing || !errors.Is(err, errLost) || pgconn.Timeout(err) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// try runs a transaction on one connection.
+func (s *Store) try(ctx context.Context, id string, fn func(tx pgx.Tx) error) error {
 	conn, err := s.acquire(ctx)
 	if err != nil {
 		return err

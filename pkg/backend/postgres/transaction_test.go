@@ -163,6 +163,45 @@ func TestSilentlyLostConnectionIsUnavailable(t *testing.T) {
 	wantUnavailable(t, err)
 }
 
+// A connection that breaks before the commit costs another one, and not the
+// call; one that breaks during it leaves open what happened.
+func TestTransactionOutlivesItsConnection(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	ctx := tenant.With(t.Context(), tenant.Default)
+	for name, test := range map[string]struct {
+		breaks    int // of the connections
+		atCommit  bool
+		wantTries int
+		fails     bool
+	}{
+		"once":       {breaks: 1, wantTries: 2},
+		"each time":  {breaks: 100, wantTries: 3, fails: true},
+		"committing": {breaks: 100, atCommit: true, wantTries: 1, fails: true},
+	} {
+		tries := 0
+		err := s.InTenant(ctx, func(tx pgx.Tx) error {
+			tries++
+			if tries <= test.breaks {
+				tx.Conn().PgConn().Conn().Close()
+			}
+			if test.atCommit {
+				return nil
+			}
+			_, err := tx.Exec(ctx, "SELECT 1")
+			return err
+		})
+		if tries != test.wantTries {
+			t.Errorf("%s: tried %d times, want %d", name, tries, test.wantTries)
+		}
+		if test.fails {
+			wantUnavailable(t, postgres.Describe(err))
+		} else if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // forward has the URL lead to the same server by way of a connection that cut
 // cuts. It forwards one connection.
 func forward(t *testing.T, server *url.URL) (cut func()) {
