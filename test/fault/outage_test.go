@@ -50,8 +50,9 @@ func TestUploadsWhileADependencyIsDown(t *testing.T) {
 // accepted uploads a file, which must be accepted soon.
 func (m *mill) accepted(f file) {
 	m.t.Helper()
+	c := m.client() // once the API listens
 	began := time.Now()
-	if _, err := m.books.Upload(m.t.Context(), m.client(), f.key, f.text); err != nil {
+	if _, err := m.books.Upload(m.t.Context(), c, f.key, f.text); err != nil {
 		m.t.Errorf("upload %s: %v", f.key, err)
 	}
 	if took := time.Since(began); took > prompt {
