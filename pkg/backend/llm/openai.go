@@ -144,7 +144,7 @@ func (p *OpenAI) call(ctx context.Context, operation, model string, bytes int, s
 	lane := p.lane(model)
 	err := p.retry.WithContext(ctx).RunWithExecution(func(exec failsafe.Execution[any]) error {
 		err := p.attempt(ctx, lane, operation, bytes, send)
-		if err != nil && !errors.Is(err, errNotSent) {
+		if err != nil && !errors.Is(err, errNotSent) && !errors.Is(ctx.Err(), context.Canceled) {
 			lane.log.WarnContext(ctx, "provider request failed", "operation", operation, "attempt", exec.Attempts(), "error", err)
 		}
 		return err
