@@ -35,6 +35,11 @@ const (
 	// pay for the same wrong answer.
 	BadAnswer Kind = "bad_answer"
 
+	// BrokenAnswer is a dependency that took a request and broke off its
+	// answer. Asking again may help, but may be paid for each time: it uses up
+	// attempts.
+	BrokenAnswer Kind = "broken_answer"
+
 	// RateLimited and Unavailable say that a dependency wants us to wait.
 	RateLimited Kind = "rate_limited"
 	Unavailable Kind = "unavailable"

@@ -47,7 +47,7 @@ func (p *OpenAI) classify(operation string, err error, header http.Header) error
 		return fault.Wrap(fault.BadAnswer, err, "%s answered JSON of another shape", p.host)
 	}
 	if header != nil {
-		return fault.Wrap(fault.Unavailable, err, "%s broke off its answer", p.host)
+		return fault.Wrap(fault.BrokenAnswer, err, "%s broke off its answer", p.host)
 	}
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err // without the URL, which may hold a secret

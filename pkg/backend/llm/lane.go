@@ -169,12 +169,13 @@ func (p *pass) leave(ctx context.Context, err error, ex *exchange) error {
 		failure = failure.After(cmp.Or(failure.RetryAfter, doubled(rateLimitedWait, p.try)))
 		l.hold(ctx, failure)
 		return failure
-	case fault.Is(err, fault.Unavailable):
+	case fault.Is(err, fault.Unavailable), fault.Is(err, fault.BrokenAnswer):
 		tripped := l.trip(err)
 		if !tripped && p.try == 0 && failure.RetryAfter == 0 {
 			return failure
 		}
-		failure = failure.After(cmp.Or(failure.RetryAfter, doubled(unavailableWait, p.try)))
+		// Whatever it is, it is an outage by now.
+		failure = fault.Wrap(fault.Unavailable, failure.Err, "%s", failure.Detail).After(cmp.Or(failure.RetryAfter, doubled(unavailableWait, p.try)))
 		l.hold(ctx, failure)
 		return failure
 	}

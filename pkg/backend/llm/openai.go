@@ -52,9 +52,9 @@ type OpenAIConfig struct {
 // concurrent use, and its limits are shared by all users.
 //
 // Failures are fault.Errors: RateLimited and Unavailable carry RetryAfter, and
-// may come without a request having been sent; BadAnswer is an answer that does
-// not fit the question; Forbidden and BadRequest are permanent. When ctx ends,
-// its error is returned.
+// may come without a request having been sent; BrokenAnswer is an answer that
+// broke off, BadAnswer one that does not fit the question; Forbidden and
+// BadRequest are permanent. When ctx ends, its error is returned.
 type OpenAI struct {
 	client      *openai.Client
 	host        string
@@ -114,6 +114,11 @@ func redactURL(raw string) string {
 	return u.Redacted()
 }
 
+// passing reports whether a failure may be over soon.
+func passing(kind fault.Kind) bool {
+	return kind == fault.Unavailable || kind == fault.RateLimited || kind == fault.BrokenAnswer
+}
+
 // newRetryPolicy retries what is likely to be over soon. A timeout is not: it
 // would be another long wait.
 func newRetryPolicy() retrypolicy.RetryPolicy[any] {
@@ -121,7 +126,7 @@ func newRetryPolicy() retrypolicy.RetryPolicy[any] {
 	return retrypolicy.NewBuilder[any]().
 		HandleIf(func(_ any, err error) bool {
 			e := fault.As(err)
-			return e != nil && (e.Kind == fault.Unavailable || e.Kind == fault.RateLimited) && e.RetryAfter <= quickWait &&
+			return e != nil && passing(e.Kind) && e.RetryAfter <= quickWait &&
 				!errors.Is(err, errNotSent) && !errors.Is(err, context.DeadlineExceeded)
 		}).
 		WithMaxRetries(quickRetries).

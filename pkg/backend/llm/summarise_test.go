@@ -43,7 +43,7 @@ func TestSummariseFailures(t *testing.T) {
 		{"not JSON", fakeprovider.Raw(`<html>`), fault.BadAnswer, "not JSON"},
 		{"another shape", fakeprovider.Raw(`{"choices":"none"}`), fault.BadAnswer, "another shape"},
 		{"endless", fakeprovider.Raw(`{"choices":[` + strings.Repeat(" ", 5<<20)), fault.BadAnswer, "more than"},
-		{"breaks off", fakeprovider.TruncatedJSON, fault.Unavailable, "broke off"},
+		{"breaks off", fakeprovider.TruncatedJSON, fault.BrokenAnswer, "broke off"},
 		{"rate limited", fakeprovider.RateLimit("9"), fault.RateLimited, "rate limit reached"},
 		{"unknown key", fakeprovider.Status(401, ""), fault.Forbidden, "GRISTMILL_SUMMARY_API_KEY"},
 	}

@@ -111,7 +111,7 @@ func Decide(err error, attempt int, stopping bool) document.Outcome {
 	case kind == fault.Unavailable, kind == fault.RateLimited:
 		outcome.Verdict = document.VerdictWait
 		outcome.Delay = jitter(retryAfter(err, defaultWait))
-	case kind != fault.Internal:
+	case kind != fault.Internal && kind != fault.BrokenAnswer:
 		outcome.Verdict = document.VerdictFail
 	case attempt >= maxAttempts:
 		outcome.Verdict = document.VerdictFail

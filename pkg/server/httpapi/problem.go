@@ -66,7 +66,7 @@ const defaultRetryAfter = 5 * time.Second
 func (s *server) problem(ctx context.Context, err error) *Problem {
 	f := cmp.Or(fault.As(err), &fault.Error{Kind: fault.Internal})
 	code := f.Kind
-	if code == fault.BadAnswer {
+	if code == fault.BadAnswer || code == fault.BrokenAnswer {
 		// A model that answers rubbish is as good as none, and the client's
 		// next request may fare better.
 		code = fault.Unavailable
