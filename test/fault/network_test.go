@@ -1,6 +1,7 @@
 package fault_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -10,6 +11,9 @@ import (
 // Every connection is slow, and now and then one breaks.
 func TestSlowAndBrokenConnections(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes longer than the short form has")
+	}
 	m := newMill(t, sharedServers(t), fakeprovider.Options{})
 	proxies := []*proxy{m.postgres, m.redis, m.minio, m.models}
 	for _, p := range proxies {
@@ -17,7 +21,10 @@ func TestSlowAndBrokenConnections(t *testing.T) {
 		p.reset(1, m.random.Uint64())
 	}
 	m.startAll()
-	files := newFiles(m.random, short(24, 100))
+	files := make([]file, 60)
+	for i := range files {
+		files[i] = newFile(m.random, fmt.Sprintf("file-%02d.md", i), 1+m.random.IntN(16), 4)
+	}
 	m.uploadAll(files)
 	m.audit(10*time.Minute, len(files)*batch)
 }
