@@ -42,7 +42,7 @@ func (c *Client) Capacity(ctx context.Context, kind document.TaskKind) (int, err
 	// That there was none is not remembered, so that the first worker to come
 	// is given work at once.
 	known, age := c.workers.known(kind)
-	there := known > 0 && !c.breaker.IsOpen()
+	there := known > 0 && c.breaker.RemainingDelay() == 0 // nothing failed a moment ago
 	if there && age < capacityLifetime {
 		return known, nil
 	}

@@ -3,6 +3,7 @@ package queue_test
 import (
 	"context"
 	"net"
+	"net/url"
 	"testing"
 	"time"
 
@@ -77,6 +78,30 @@ func TestCapacity(t *testing.T) {
 		if n, err := c.Capacity(t.Context(), document.Knowledge); n != 7 || err != nil {
 			t.Errorf("capacity is %d, %v, a moment after it was counted; want 7 still", n, err)
 		}
+	})
+}
+
+// Counting takes several answers, and with each of them slow longer than a
+// caller waits. It is known in the end, and tasks are enqueued.
+func TestCapacityOfASlowRedis(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		run(t, queue.ServerConfig{RedisURL: url, Concurrency: 3}, func(context.Context, document.TaskRef) time.Duration { return time.Hour })
+		run(t, queue.ServerConfig{RedisURL: url, Concurrency: 4}, func(context.Context, document.TaskRef) time.Duration { return time.Hour })
+		c := newClient(t, slowly(t, url, 120*time.Millisecond))
+		await.Until(t, "it is known how many tasks workers can be at", func() bool {
+			n, err := c.Capacity(t.Context(), document.Knowledge)
+			return err == nil && n == 7
+		})
+		known := time.Now()
+		await.Until(t, "what is known is old", func() bool {
+			if n, err := c.Capacity(t.Context(), document.Knowledge); err != nil || n != 7 {
+				t.Fatalf("capacity is %d, %v after %s; want 7 still", n, err, time.Since(known))
+			}
+			return time.Since(known) > 3*time.Second
+		})
+		await.Until(t, "a task is enqueued", func() bool {
+			return c.Enqueue(t.Context(), dispatchOf(newRef(document.Knowledge))) == nil
+		})
 	})
 }
 
@@ -190,4 +215,48 @@ func hangingServer(t *testing.T) string {
 	}
 	t.Cleanup(func() { _ = listener.Close() })
 	return listener.Addr().String()
+}
+
+// slowly returns the URL of a Redis by a way on which everything that is sent,
+// in either direction, arrives with a delay.
+func slowly(t *testing.T, address string, delay time.Duration) string {
+	t.Helper()
+	redis, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	forward := func(to, from net.Conn) {
+		defer to.Close()
+		piece := make([]byte, 64<<10)
+		for {
+			n, err := from.Read(piece)
+			time.Sleep(delay)
+			if _, writeErr := to.Write(piece[:n]); err != nil || writeErr != nil {
+				return
+			}
+		}
+	}
+	target := redis.Host
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", target)
+			if err != nil {
+				client.Close()
+				continue
+			}
+			go forward(server, client)
+			go forward(client, server)
+		}
+	}()
+	redis.Host = listener.Addr().String()
+	return redis.String()
 }
