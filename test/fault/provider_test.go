@@ -45,6 +45,7 @@ func newMillOfModels(t *testing.T, more ...string) *mill {
 		"GRISTMILL_SUMMARY_MODEL=fake-chat",
 		"GRISTMILL_EMBEDDING_CONCURRENCY=4", // inFlight
 		"GRISTMILL_PROVIDER_TIMEOUT=2s",
+		"GRISTMILL_SEARCH_TIMEOUT=500ms", // the rest of the second is for two cores that run all tests at once
 	}, more...)...)
 	return m
 }
