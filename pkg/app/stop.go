@@ -9,7 +9,7 @@ import (
 // stopping is what becomes of the time that a process has to stop in. First
 // what is under way may finish; nothing new is begun. Then contexts end, and
 // what is still under way is handed back: half of that time is for steps to
-// heed it, half for writing that their tasks wait. Then connections are closed.
+// heed it, the rest for writing that their tasks wait. Then connections are closed.
 type stopping struct {
 	finish   time.Duration
 	handBack time.Duration

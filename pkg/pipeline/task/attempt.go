@@ -28,6 +28,9 @@ var (
 // does the step's context, and a step that does not heed that is left alone:
 // nothing that it writes once the task is handed back is stored.
 func (r *Runner) attempt(ctx context.Context, work document.Work) error {
+	if ctx.Err() != nil { // it took until now to claim the task
+		return ctx.Err()
+	}
 	if work.Attempt > maxAttempts {
 		return fault.New(fault.Internal, "its worker was lost in %d of them: look for a crash in the worker's log, and on its machine for what may have killed it, such as a lack of memory; then retry the job", work.Crashes)
 	}

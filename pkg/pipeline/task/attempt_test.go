@@ -240,6 +240,24 @@ func TestStoppingProcessDoesNotWaitForTheStore(t *testing.T) {
 	})
 }
 
+// What the step does not need of the time to hand back is there for a slow store.
+func TestStoppingProcessHandsItsTaskBackToASlowStore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		runner, rows := newRunner(t, func(ctx context.Context, _ document.Work) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		rows.settleErrs = repeat(fault.New(fault.Unavailable, "database is slow"), int(handBack/time.Second)-1)
+		time.AfterFunc(time.Minute, stop)
+		runner.Run(ctx, ref)
+		if len(rows.settled) != 1 || rows.settled[0].Verdict != document.VerdictWait {
+			t.Errorf("settled %+v, want wait", rows.settled)
+		}
+	})
+}
+
 func repeat(err error, n int) []error {
 	errs := make([]error, n)
 	for i := range errs {

@@ -27,8 +27,8 @@ const (
 )
 
 // settle records what became of the attempt and returns when to deliver the
-// task again.
-func (r *Runner) settle(ctx context.Context, work document.Work, err error) time.Duration {
+// task again. It tries to until longer ends, when ctx has.
+func (r *Runner) settle(ctx, longer context.Context, work document.Work, err error) time.Duration {
 	kind := string(work.Kind)
 	switch {
 	case err == nil:
@@ -43,7 +43,7 @@ func (r *Runner) settle(ctx context.Context, work document.Work, err error) time
 	r.Metrics.ObserveTask(kind, string(outcome.Verdict))
 	r.Log.Log(ctx, level(outcome, err), "task not done", "task", work.String(), "attempt", work.Attempt, "crashes", work.Crashes,
 		"verdict", outcome.Verdict, "delay", outcome.Delay, "error", err)
-	switch err := r.record(ctx, work, outcome); {
+	switch err := r.record(longer, work, outcome); {
 	case fault.Is(err, fault.LeaseLost):
 		r.lost(ctx, work)
 		return 0
@@ -77,19 +77,16 @@ func level(outcome document.Outcome, err error) slog.Level {
 }
 
 // record writes the outcome. While the store is down it keeps trying: a lease
-// that runs out counts as a crash, which this is not. When ctx has ended there
-// is only the time to hand back for it.
+// that runs out counts as a crash, which this is not.
 func (r *Runner) record(ctx context.Context, work document.Work, outcome document.Outcome) error {
-	longer, cancel := outlive(ctx, r.HandBack/2)
-	defer cancel()
 	for {
-		err := r.Store.Settle(longer, work, outcome)
+		err := r.Store.Settle(ctx, work, outcome)
 		if !fault.Is(err, fault.Unavailable) {
 			return err
 		}
 		select {
 		case <-time.After(settleInterval):
-		case <-longer.Done():
+		case <-ctx.Done():
 			return err
 		}
 	}

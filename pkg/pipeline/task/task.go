@@ -65,7 +65,8 @@ type Runner struct {
 	Lease      time.Duration // DefaultLease, but for tests
 
 	// HandBack is how long after the end of its context Run returns at the
-	// latest. Half of it is the step's, to heed the end of its own.
+	// latest. The step has half of it to heed the end of its own, and what it
+	// does not need is there to write that the task waits.
 	HandBack time.Duration
 
 	tenants sync.Map // whose tasks have been met
@@ -77,7 +78,7 @@ type Runner struct {
 func (r *Runner) Run(ctx context.Context, ref document.TaskRef) (again time.Duration) {
 	ctx = tenant.With(ctx, ref.Tenant)
 	ctx = telemetry.With(ctx, slog.String("tenant", ref.Tenant), slog.String("document", ref.Document.String()))
-	longer, cancel := outlive(ctx, r.HandBack/2)
+	longer, cancel := outlive(ctx, r.HandBack)
 	defer cancel()
 	work, err := r.Store.Claim(longer, ref, r.Lease)
 	switch {
@@ -97,7 +98,7 @@ func (r *Runner) Run(ctx context.Context, ref document.TaskRef) (again time.Dura
 			// We may just have come, and windows are wider for it.
 			r.Dispatcher.Dispatch(ctx)
 		}
-		again = r.settle(ctx, work, r.attempt(ctx, work))
+		again = r.settle(ctx, longer, work, r.attempt(ctx, work))
 	}
 	if again == 0 && ctx.Err() == nil {
 		r.Dispatcher.Dispatch(ctx) // what there is room for now
