@@ -90,6 +90,20 @@ func (p *proxy) reset(percent float64, seed uint64) {
 	}
 }
 
+// struck returns how many connections reset has ended.
+func (p *proxy) struck() (n int) {
+	for _, direction := range []string{toServer, fromServer} {
+		toxic := p.proxy.Toxics.GetToxic("strike_" + direction).Toxic.(*strike)
+		toxic.mu.Lock()
+		n += toxic.struck
+		toxic.mu.Unlock()
+	}
+	return n
+}
+
+// heal takes all toxics away.
+func (p *proxy) heal() { p.proxy.Toxics.ResetToxics(p.t.Context()) }
+
 // strike is a toxic that ends a connection at a random piece of what is sent.
 // toxiproxy's own choose a connection once, when it begins, and pooled
 // connections begin seldom.
@@ -99,6 +113,7 @@ type strike struct {
 
 	mu     sync.Mutex
 	random *rand.Rand
+	struck int // how often
 }
 
 // Pipe implements toxics.Toxic.
@@ -123,5 +138,9 @@ func (s *strike) strikes() bool {
 	if s.random == nil {
 		s.random = rand.New(rand.NewPCG(s.Seed, 0))
 	}
-	return s.random.Float64() < s.Chance
+	if s.random.Float64() >= s.Chance {
+		return false
+	}
+	s.struck++
+	return true
 }

@@ -20,7 +20,7 @@ import (
 // no attempt, and another finishes it.
 func TestStoppingHandsBack(t *testing.T) {
 	t.Parallel()
-	const bound = 6 * time.Second
+	const bound = 12 * time.Second
 	m := newMill(t, sharedServers(t), fakeprovider.Options{}, "GRISTMILL_SHUTDOWN_TIMEOUT="+bound.String())
 	m.gate.shut()
 	m.start("api")
