@@ -140,17 +140,17 @@ func isNew(accepted document.Accepted) bool {
 func (s *Step) accept(ctx context.Context, request document.UploadRequest, object string, content *content) (document.Accepted, error) {
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
-	// Only now: what cannot be accepted must not leave a collection behind.
-	collection, err := s.Store.EnsureCollection(ctx, request.Collection, s.Model, s.Chunking)
-	if err != nil {
-		return document.Accepted{}, err
-	}
 	own := frontMatter(content.head)
 	metadata, err := own.merge(request.Metadata)
 	if err != nil {
 		return document.Accepted{}, err
 	}
 	fingerprint, err := fingerprintOf(request, content.sum())
+	if err != nil {
+		return document.Accepted{}, err
+	}
+	// Only now: what cannot be accepted must not leave a collection behind.
+	collection, err := s.Store.EnsureCollection(ctx, request.Collection, s.Model, s.Chunking)
 	if err != nil {
 		return document.Accepted{}, err
 	}
