@@ -65,8 +65,12 @@ func load(ctx context.Context, most int, d time.Duration, latency func(inFlight 
 func TestConcurrencyAdapts(t *testing.T) {
 	t.Parallel()
 	const most, took, d = 16, 50 * time.Millisecond, 2 * time.Minute
-	random := rand.New(rand.NewPCG(1, 1))
-	jitter := func() time.Duration { return took*4/5 + time.Duration(random.Int64N(int64(took*2/5))) }
+	// Each case has its own, since they run at once.
+	jittered := func() func() time.Duration {
+		random := rand.New(rand.NewPCG(1, 1))
+		return func() time.Duration { return took*4/5 + time.Duration(random.Int64N(int64(took*2/5))) }
+	}
+	constant, growing := jittered(), jittered()
 	for _, test := range []struct {
 		name              string
 		latency           func(inFlight int, since time.Duration) time.Duration
@@ -74,13 +78,13 @@ func TestConcurrencyAdapts(t *testing.T) {
 		lowLeast, lowMost int
 	}{
 		{"constant", func(int, time.Duration) time.Duration { return took }, 320, most, most},
-		{"with jitter", func(int, time.Duration) time.Duration { return jitter() }, 320, most - 1, most},
+		{"with jitter", func(int, time.Duration) time.Duration { return constant() }, 320, most - 1, most},
 		// From half-time on it works on two at a time, whatever it is sent.
 		{"grows with load", func(inFlight int, since time.Duration) time.Duration {
 			if since < d/2 {
 				return took
 			}
-			return jitter() * time.Duration(max(inFlight, 2)) / 2
+			return growing() * time.Duration(max(inFlight, 2)) / 2
 		}, (320 + 40) / 2, 1, most / 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
