@@ -2,12 +2,16 @@ package queue_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
+	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/alicebob/miniredis/v2"
+	"github.com/rs/zerolog"
 
 	"github.com/seed-7a112592/gristmill/pkg/backend/queue"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -225,38 +229,18 @@ func slowly(t *testing.T, address string, delay time.Duration) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	proxy := toxiproxy.NewProxy(server, "redis", "127.0.0.1:0", redis.Host)
+	if err := proxy.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = listener.Close() })
-	forward := func(to, from net.Conn) {
-		defer to.Close()
-		piece := make([]byte, 64<<10)
-		for {
-			n, err := from.Read(piece)
-			time.Sleep(delay)
-			if _, writeErr := to.Write(piece[:n]); err != nil || writeErr != nil {
-				return
-			}
+	t.Cleanup(proxy.Stop)
+	for _, direction := range []string{"upstream", "downstream"} {
+		toxic := fmt.Sprintf(`{"type": "latency", "stream": %q, "attributes": {"latency": %d}}`, direction, delay.Milliseconds())
+		if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
+			t.Fatal(err)
 		}
 	}
-	target := redis.Host
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			server, err := net.Dial("tcp", target)
-			if err != nil {
-				client.Close()
-				continue
-			}
-			go forward(server, client)
-			go forward(client, server)
-		}
-	}()
-	redis.Host = listener.Addr().String()
+	redis.Host = proxy.Listen
 	return redis.String()
 }
