@@ -14,6 +14,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
 	"github.com/seed-7a112592/gristmill/pkg/backend/queue"
 	"github.com/seed-7a112592/gristmill/pkg/backend/webhook"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/embedding"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/dispatch"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/ingest"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/knowledge"
@@ -38,13 +40,17 @@ type Store interface {
 	summary.Store
 	search.Store
 	reindex.Store
+	reindex.DeskStore
 	steer.Store
 	sweep.Store
+	sweep.KeeperStore
 	notify.Store
 	notify.Webhooks
 	httpapi.Documents
 	httpapi.Jobs
+	httpapi.Reindexes
 	httpapi.Webhooks
+	Collections(ctx context.Context) ([]document.Collection, error)
 	Ping(ctx context.Context) error
 }
 
@@ -66,6 +72,7 @@ type Backends struct {
 	Queue      *queue.Client
 	Dispatcher *dispatch.Dispatcher
 	Live       *live.Live
+	Claims     *embedding.Claims
 	Webhooks   *webhook.Sender
 	Models     llm.Models // for work
 	Questions  llm.Models // for people who wait
@@ -80,7 +87,7 @@ type Backends struct {
 // for them: each is connected to when it is first needed, and again when it
 // was lost.
 func connect(ctx context.Context, config Config, log *slog.Logger) (*Backends, error) {
-	store, err := postgres.Open(ctx, postgres.Config{URL: config.DatabaseURL, Log: log})
+	store, err := postgres.Open(ctx, postgres.Config{URL: config.DatabaseURL, IndexWorkers: config.IndexWorkers, Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
@@ -159,6 +166,7 @@ func Join(config Config, store Store, objects Objects, log *slog.Logger) (*Backe
 	return &Backends{
 		Store: store, Objects: objects, Queue: client, Live: state, Models: models, Questions: questions, Metrics: metrics, Log: log,
 		Dispatcher: &dispatch.Dispatcher{Store: store, Queue: client, Log: log},
+		Claims:     &embedding.Claims{Shared: state},
 		Webhooks:   sender,
 		close:      []func() error{client.Close, state.Close, sender.Close},
 	}, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/netip"
 	"slices"
@@ -50,8 +51,14 @@ type Config struct {
 	SummaryAPIKey      string `env:"SUMMARY_API_KEY" doc:"its key, where it is not that of the embeddings"`
 	SummaryConcurrency int    `env:"SUMMARY_CONCURRENCY" envDefault:"4" doc:"sections of one document that are summarised at a time"`
 
-	ChunkTokens    int   `env:"CHUNK_TOKENS" envDefault:"400" doc:"most tokens (cl100k_base) of a passage, in collections made from now on"`
-	ChunkOverlap   int   `env:"CHUNK_OVERLAP" envDefault:"0" doc:"tokens that a passage repeats of the one before it, in collections made from now on"`
+	ChunkTokens        int                `env:"CHUNK_TOKENS" envDefault:"400" doc:"most tokens (cl100k_base) of a passage, in collections made from now on"`
+	ChunkOverlap       int                `env:"CHUNK_OVERLAP" envDefault:"0" doc:"tokens that a passage repeats of the one before it, in collections made from now on"`
+	ReindexConcurrency int                `env:"REINDEX_CONCURRENCY" envDefault:"4" doc:"requests to the provider that one reindex has in flight; what they embed is written together, and is what a crash can cost"`
+	ReindexSoak        time.Duration      `env:"REINDEX_SOAK" envDefault:"24h" doc:"how long the space that was live before a reindex is kept complete, to switch back to"`
+	IndexThreshold     int                `env:"INDEX_THRESHOLD" envDefault:"20000" doc:"passages from which on a space gets a vector index; a smaller one is searched exactly"`
+	IndexWorkers       int                `env:"INDEX_WORKERS" envDefault:"0" doc:"processes of the database server that help the one that builds a vector index; each takes a core from searches meanwhile"`
+	Prices             map[string]float64 `env:"PRICES" envKeyValSeparator:"=" envDefault:"text-embedding-3-small=0.02,text-embedding-3-large=0.13,text-embedding-ada-002=0.10" doc:"US dollars for a million tokens, by model, for the estimate of a reindex"`
+
 	MaxUploadBytes int64 `env:"MAX_UPLOAD_BYTES" envDefault:"1073741824" doc:"largest document that is taken, in bytes"`
 	MaxQueuedJobs  int64 `env:"MAX_QUEUED_JOBS" envDefault:"100000" doc:"most jobs of one tenant that have not ended; uploads past it are answered 429"`
 	MaxQueuedBytes int64 `env:"MAX_QUEUED_BYTES" envDefault:"68719476736" doc:"most bytes of the originals of these jobs; uploads past it are answered 429"`
@@ -187,6 +194,14 @@ func (c *Config) check() []error {
 	within("CHUNK_TOKENS", c.ChunkTokens, 16, 8192)
 	within("CHUNK_OVERLAP", c.ChunkOverlap, 0, c.ChunkTokens/2)
 	within("WORKER_CONCURRENCY", c.WorkerConcurrency, 1, 256)
+	within("REINDEX_CONCURRENCY", c.ReindexConcurrency, 1, 256)
+	within("INDEX_THRESHOLD", c.IndexThreshold, 1, math.MaxInt32)
+	within("INDEX_WORKERS", c.IndexWorkers, 0, 64)
+	for model, price := range c.Prices {
+		if !(price >= 0) { // NaN neither
+			problems = append(problems, fmt.Errorf("%sPRICES: the price of %s is %v; want 0 or more", prefix, model, price))
+		}
+	}
 	positive := func(name string, value int64) {
 		if value < 1 {
 			problems = append(problems, fmt.Errorf("%s%s is %d; want at least 1", prefix, name, value))
@@ -203,6 +218,9 @@ func (c *Config) check() []error {
 	lasting("PROVIDER_TIMEOUT", c.ProviderTimeout)
 	lasting("SEARCH_TIMEOUT", c.SearchTimeout)
 	lasting("SHUTDOWN_TIMEOUT", c.ShutdownTimeout)
+	if c.ReindexSoak < 0 {
+		problems = append(problems, fmt.Errorf("%sREINDEX_SOAK is %s; want 0 or more", prefix, c.ReindexSoak))
+	}
 	if c.EmbeddingModel != "local" && !c.hasProvider() {
 		problems = append(problems, fmt.Errorf("%[1]sEMBEDDING_MODEL is %[2]s, which needs a provider: set %[1]sOPENAI_BASE_URL, %[1]sOPENAI_API_KEY or both", prefix, c.EmbeddingModel))
 	}

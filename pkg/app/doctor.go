@@ -35,5 +35,10 @@ func Doctor(ctx context.Context, config Config, log *slog.Logger, out io.Writer)
 	model := config.model()
 	_, err = backends.Models.Embed(ctx, model, []string{"gristmill doctor"})
 	report("embeddings", fmt.Sprintf("model %s, %d dimensions", model.Name, model.Dimensions), err)
+	others, err := otherModels(ctx, backends.Store, model)
+	report("spaces", "read", err)
+	for _, other := range others {
+		fmt.Fprintf(out, "! %-10s %s\n", "model", other)
+	}
 	return well, nil
 }

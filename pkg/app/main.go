@@ -59,6 +59,7 @@ func run(ctx context.Context, config Config, log *slog.Logger,
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return Serve(ctx, listener, face(ctx, config, backends), config, log) })
+	group.Go(func() error { WarnOfModels(ctx, config, backends); return nil })
 	for _, do := range work {
 		group.Go(func() error { return do(ctx, config, backends) })
 	}

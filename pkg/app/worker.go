@@ -16,9 +16,9 @@ import (
 )
 
 // work takes tasks of one kind from the queue and runs them through the step,
-// and tells webhooks of jobs that have ended, until ctx ends and what was under
-// way is finished or handed back.
-func work(ctx context.Context, config Config, b *Backends, kind document.TaskKind, step task.Step) error {
+// so many at a time, and tells webhooks of jobs that have ended, until ctx ends
+// and what was under way is finished or handed back.
+func work(ctx context.Context, config Config, b *Backends, kind document.TaskKind, concurrency int, step task.Step) error {
 	stopping := config.stopping()
 	notifier := notify.New(notify.Config{
 		Store: b.Store, Sender: b.Webhooks, Metrics: b.Metrics, Log: b.Log, Grace: stopping.finish + stopping.handBack,
@@ -37,7 +37,7 @@ func work(ctx context.Context, config Config, b *Backends, kind document.TaskKin
 	server, err := queue.NewServer(queue.ServerConfig{
 		RedisURL:        config.RedisURL,
 		Kind:            kind,
-		Concurrency:     config.WorkerConcurrency,
+		Concurrency:     concurrency,
 		FinishTimeout:   stopping.finish,
 		HandBackTimeout: stopping.handBack,
 		CloseTimeout:    stopping.close / 2, // the rest is for the backends

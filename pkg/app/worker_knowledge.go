@@ -6,29 +6,35 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/knowledge"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/reindex"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/sweep"
 )
 
 // batchesInFlight is how many batches of one document are looked up, embedded
 // and written at a time; it bounds a document's memory.
 const batchesInFlight = 4
 
+// reindexesAtOnce is how many reindexes, of different collections, a process
+// works at at a time.
+const reindexesAtOnce = 2
+
 // RunWorkerKnowledge is the program cmd/worker-knowledge: it makes documents
-// searchable, and sweeps.
+// searchable, re-indexes, and sweeps.
 func RunWorkerKnowledge(ctx context.Context, config Config, log *slog.Logger) error {
 	sweep := func(ctx context.Context, _ Config, b *Backends) error {
 		Sweep(ctx, b, false)
 		return nil
 	}
-	return run(ctx, config, log, health, WorkKnowledge, sweep)
+	return run(ctx, config, log, health, WorkKnowledge, WorkReindex, KeepIndexes, sweep)
 }
 
 // WorkKnowledge takes knowledge tasks until ctx ends.
 func WorkKnowledge(ctx context.Context, config Config, b *Backends) error {
-	return work(ctx, config, b, document.Knowledge, &knowledge.Step{
+	return work(ctx, config, b, document.Knowledge, config.WorkerConcurrency, &knowledge.Step{
 		Objects:       b.Objects,
 		Store:         b.Store,
 		Embedder:      b.Models,
-		Claims:        b.Live,
+		Claims:        b.Claims,
 		Live:          b.Live,
 		Metrics:       b.Metrics,
 		Log:           b.Log,
@@ -36,4 +42,32 @@ func WorkKnowledge(ctx context.Context, config Config, b *Backends) error {
 		BatchTokens:   config.EmbeddingBatchTokens,
 		Batches:       batchesInFlight,
 	})
+}
+
+// WorkReindex takes reindexes until ctx ends. Their queue is their own, and so
+// are the few requests that they have in flight, so that what is uploaded does
+// not wait behind them.
+func WorkReindex(ctx context.Context, config Config, b *Backends) error {
+	return work(ctx, config, b, document.Reindexing, reindexesAtOnce, &reindex.Step{
+		Store:          b.Store,
+		Objects:        b.Objects,
+		Embedder:       b.Models,
+		Claims:         b.Claims,
+		Live:           b.Live,
+		Dispatcher:     b.Dispatcher,
+		Metrics:        b.Metrics,
+		Log:            b.Log,
+		BatchPassages:  config.EmbeddingBatch,
+		BatchTokens:    config.EmbeddingBatchTokens,
+		Requests:       config.ReindexConcurrency,
+		IndexThreshold: config.IndexThreshold,
+		Soak:           config.ReindexSoak,
+	})
+}
+
+// KeepIndexes gives spaces that have grown a vector index, until ctx ends.
+func KeepIndexes(ctx context.Context, config Config, b *Backends) error {
+	keeper := &sweep.Keeper{Store: b.Store, Threshold: config.IndexThreshold, Log: b.Log}
+	keeper.Run(ctx)
+	return nil
 }

@@ -17,7 +17,7 @@ func RunWorkerSummary(ctx context.Context, config Config, log *slog.Logger) erro
 
 // WorkSummary takes summary tasks until ctx ends.
 func WorkSummary(ctx context.Context, config Config, b *Backends) error {
-	return work(ctx, config, b, document.Summarise, &summary.Step{
+	return work(ctx, config, b, document.Summarise, config.WorkerConcurrency, &summary.Step{
 		Objects:    b.Objects,
 		Store:      b.Store,
 		Summariser: summariser{b.Models, cmp.Or(config.SummaryModel, llm.ExtractiveModel)},

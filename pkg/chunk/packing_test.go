@@ -133,7 +133,7 @@ func TestPacking(t *testing.T) {
 			t.Parallel()
 			var got []packed
 			for _, p := range split(t, tt.source, Options{Tokens: tt.tokens, Overlap: tt.overlap, Count: words}) {
-				got = append(got, packed{strings.Join(p.HeadingPath(), " > "), p.Context, p.Content})
+				got = append(got, packed{strings.Join(p.Text().HeadingPath, " > "), p.Context, p.Content})
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
@@ -150,13 +150,16 @@ func TestHeadingsTellEqualSectionsApart(t *testing.T) {
 	}
 }
 
-func TestEmbeddingText(t *testing.T) {
+func TestText(t *testing.T) {
 	t.Parallel()
 	src := "# A\n\n## B\n\n| a |\n|---|\n| 1 |\n| 2 |\n"
 	all := split(t, src, Options{Tokens: 9, Count: words})
-	got := all[len(all)-1].EmbeddingText()
-	if want := "A > B\n\n| a |\n|---|\n| 2 |"; got != want {
+	text := all[len(all)-1].Text()
+	if got, want := text.Embedding(), "A > B\n\n| a |\n|---|\n| 2 |"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+	if text.Tokens != all[len(all)-1].Tokens {
+		t.Errorf("%d tokens, want those of the passage, %d", text.Tokens, all[len(all)-1].Tokens)
 	}
 }
 

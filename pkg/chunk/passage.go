@@ -1,8 +1,7 @@
 package chunk
 
 import (
-	"strings"
-
+	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
@@ -16,27 +15,11 @@ type Passage struct {
 	Tokens     int // of Content
 }
 
-// HeadingPath returns the texts of the enclosing headings, outermost first.
-func (p Passage) HeadingPath() []string {
+// Text returns what the passage says, without where.
+func (p Passage) Text() document.Text {
 	path := make([]string, len(p.Headings))
 	for i, h := range p.Headings {
 		path[i] = h.Text
 	}
-	return path
-}
-
-// EmbeddingText returns what is embedded and hashed: the heading path on a
-// line of its own, the context, and the content.
-func (p Passage) EmbeddingText() string {
-	var b strings.Builder
-	if len(p.Headings) > 0 {
-		b.WriteString(strings.Join(p.HeadingPath(), " > "))
-		b.WriteString("\n\n")
-	}
-	if p.Context != "" {
-		b.WriteString(p.Context)
-		b.WriteString("\n")
-	}
-	b.WriteString(p.Content)
-	return b.String()
+	return document.Text{HeadingPath: path, Context: p.Context, Content: p.Content, Tokens: p.Tokens}
 }

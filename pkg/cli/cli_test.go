@@ -98,8 +98,6 @@ func TestExitCodes(t *testing.T) {
 		"retry, no server":            {[]string{"retry", "--failed", "--server", "http://127.0.0.1:1"}, 1, "start one with 'gristmill dev'"},
 		"search":                      {[]string{"search", "q"}, 0, "Nothing found"},
 		"search for nothing":          {[]string{"search"}, 2, "requires at least 1 arg"},
-		"reindex":                     {[]string{"reindex"}, 0, ""},
-		"reindex, a bad document":     {[]string{"reindex", "--document", "x"}, 2, "want a document's id"},
 		"migrate fails":               {[]string{"migrate"}, 1, "gristmill migrate: no database"},
 		"doctor":                      {[]string{"doctor"}, 0, ""},
 		"dev":                         {[]string{"dev"}, 0, ""},
@@ -269,18 +267,6 @@ func TestWatchAll(t *testing.T) {
 	}
 	if got := gristmill(t, server, "jobs", "--watch"); got.code != 0 || got.stdout != "" {
 		t.Errorf("nothing under way: exit %d\n%s%s", got.code, got.stdout, got.stderr)
-	}
-}
-
-func TestReindex(t *testing.T) {
-	t.Parallel()
-	server := fakeapi.New(t)
-	gristmill(t, server, "upload", documents(t))
-	if got := gristmill(t, server, "reindex", "--watch"); got.code != 0 || got.stdout != "3 documents put back on the path\n" {
-		t.Errorf("exit %d\n%s%s", got.code, got.stdout, got.stderr)
-	}
-	if got := gristmill(t, server, "reindex", "--json"); got.stdout != "{\"documents\":3}\n" {
-		t.Errorf("--json: %s", got.stdout)
 	}
 }
 

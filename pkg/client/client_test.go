@@ -57,17 +57,51 @@ var (
 	jobID = uuid.MustParse("0199c7a4-0000-7000-8000-000000000002")
 )
 
+// exchange is a call, what it has to send, and what it has to make of the
+// answer.
+type exchange struct {
+	call        func(ctx context.Context, c *client.Client) (any, error)
+	request     string // method, path and query
+	body        string
+	contentType string
+	answer      string
+	want        any
+}
+
+func (e exchange) run(t *testing.T) {
+	t.Helper()
+	c := newClient(t, answers(func(r *http.Request) *http.Response {
+		var body []byte
+		if r.Body != nil {
+			var err error
+			if body, err = io.ReadAll(r.Body); err != nil {
+				t.Error(err)
+			}
+		}
+		if got := r.Method + " " + r.URL.RequestURI(); got != e.request {
+			t.Errorf("sent %s, want %s", got, e.request)
+		}
+		if string(body) != e.body || r.Header.Get("Content-Type") != e.contentType {
+			t.Errorf("sent %q %s, want %q %s", r.Header.Get("Content-Type"), body, e.contentType, e.body)
+		}
+		if got := r.Header.Get("Authorization"); got != "Bearer secret" {
+			t.Errorf("sent Authorization %q", got)
+		}
+		return answer(200, "application/json", e.answer)
+	}))
+	got, err := e.call(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(e.want, got); diff != "" {
+		t.Errorf("answer (-want +got):\n%s", diff)
+	}
+}
+
 func TestCalls(t *testing.T) {
 	t.Parallel()
 	threshold := 0.5
-	for name, test := range map[string]struct {
-		call        func(ctx context.Context, c *client.Client) (any, error)
-		request     string // method, path and query
-		body        string
-		contentType string
-		answer      string
-		want        any
-	}{
+	for name, test := range map[string]exchange{
 		"upload": {
 			call: func(ctx context.Context, c *client.Client) (any, error) {
 				return c.Upload(ctx, document.UploadRequest{Collection: "c", Key: "a&b", Title: "T", MediaType: "text/plain", Metadata: json.RawMessage(`{}`)}, strings.NewReader("# a"))
@@ -151,44 +185,10 @@ func TestCalls(t *testing.T) {
 			},
 			request: "POST /v1/search", contentType: "application/json", body: `{"query":"q"}`, answer: `{}`, want: document.SearchResult{},
 		},
-		"reindex": {
-			call:    func(ctx context.Context, c *client.Client) (any, error) { return c.Reindex(ctx, "c", docID) },
-			request: "POST /v1/reindexes", contentType: "application/json",
-			body: `{"collection":"c","document_id":"` + docID.String() + `"}`, answer: `{"documents":3}`, want: 3,
-		},
-		"reindex everything": {
-			call:    func(ctx context.Context, c *client.Client) (any, error) { return c.Reindex(ctx, "", uuid.Nil) },
-			request: "POST /v1/reindexes", contentType: "application/json", body: `{}`, answer: `{"documents":3}`, want: 3,
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newClient(t, answers(func(r *http.Request) *http.Response {
-				var body []byte
-				if r.Body != nil {
-					var err error
-					if body, err = io.ReadAll(r.Body); err != nil {
-						t.Error(err)
-					}
-				}
-				if got := r.Method + " " + r.URL.RequestURI(); got != test.request {
-					t.Errorf("sent %s, want %s", got, test.request)
-				}
-				if string(body) != test.body || r.Header.Get("Content-Type") != test.contentType {
-					t.Errorf("sent %q %s, want %q %s", r.Header.Get("Content-Type"), body, test.contentType, test.body)
-				}
-				if got := r.Header.Get("Authorization"); got != "Bearer secret" {
-					t.Errorf("sent Authorization %q", got)
-				}
-				return answer(200, "application/json", test.answer)
-			}))
-			got, err := test.call(t.Context(), c)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("answer (-want +got):\n%s", diff)
-			}
+			test.run(t)
 		})
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"iter"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/google/uuid"
@@ -26,34 +25,13 @@ func (c *Client) Jobs(ctx context.Context, filter document.JobFilter, page docum
 
 // AllJobs returns all jobs that match, page by page. It ends after an error.
 func (c *Client) AllJobs(ctx context.Context, filter document.JobFilter) iter.Seq2[document.Job, error] {
-	return func(yield func(document.Job, error) bool) {
-		for page := (document.Page{Limit: 1000}); ; {
-			list, err := c.Jobs(ctx, filter, page)
-			if err != nil {
-				yield(document.Job{}, err)
-				return
-			}
-			for _, job := range list.Items {
-				if !yield(job, nil) {
-					return
-				}
-			}
-			if list.NextCursor == "" {
-				return
-			}
-			page.Cursor = list.NextCursor
-		}
-	}
+	return all(func(page document.Page) (document.List[document.Job], error) { return c.Jobs(ctx, filter, page) })
 }
 
 // Job returns a job: at once, or when it has ended or the wait is over.
 func (c *Client) Job(ctx context.Context, id uuid.UUID, wait time.Duration) (document.Job, error) {
-	query := url.Values{}
-	if wait > 0 {
-		query.Set("wait", wait.String())
-	}
 	var job document.Job
-	return job, c.get(ctx, "/v1/jobs/"+id.String(), query, &job)
+	return job, c.get(ctx, "/v1/jobs/"+id.String(), waitQuery(wait), &job)
 }
 
 // Cancel ends a job that has not ended, and returns it. A Problem of status 409
@@ -78,16 +56,7 @@ func (c *Client) steer(ctx context.Context, id uuid.UUID, what string) (document
 // Await returns the job once it has ended. Until then it hands it to report,
 // which may be nil, at least so often.
 func (c *Client) Await(ctx context.Context, id uuid.UUID, every time.Duration, report func(document.Job)) (document.Job, error) {
-	for {
-		job, err := c.Job(ctx, id, every)
-		if err != nil {
-			return document.Job{}, err
-		}
-		if job.State.Ended() {
-			return job, nil
-		}
-		if report != nil {
-			report(job)
-		}
-	}
+	return await(every, report,
+		func(wait time.Duration) (document.Job, error) { return c.Job(ctx, id, wait) },
+		func(job document.Job) bool { return job.State.Ended() })
 }

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 
-	"github.com/google/uuid"
-
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -29,22 +27,4 @@ func (c *Client) Search(ctx context.Context, request document.SearchRequest) (do
 	}
 	var result document.SearchResult
 	return result, c.receive(ctx, call{method: http.MethodPost, path: "/v1/search", contentType: "application/json", body: body}, &result)
-}
-
-// Reindex puts documents back on the path and returns how many. An empty
-// collection means all, a zero document every one of the collection. It may be
-// sent twice: documents that have a job are passed over.
-func (c *Client) Reindex(ctx context.Context, collection string, id uuid.UUID) (int, error) {
-	body, err := jsonBody(struct {
-		Collection string    `json:"collection,omitempty"`
-		DocumentID uuid.UUID `json:"document_id,omitzero"`
-	}{collection, id})
-	if err != nil {
-		return 0, err
-	}
-	var result struct {
-		Documents int `json:"documents"`
-	}
-	err = c.receive(ctx, call{method: http.MethodPost, path: "/v1/reindexes", contentType: "application/json", body: body}, &result)
-	return result.Documents, err
 }

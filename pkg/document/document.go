@@ -59,6 +59,7 @@ type Space struct {
 	Collection uuid.UUID
 	Model      Model
 	Chunking   Chunking
+	Indexed    bool // for approximate search; while not, it is searched exactly
 }
 
 // Collection is a named set of documents that are searched together. Space is

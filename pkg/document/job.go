@@ -17,6 +17,8 @@ const (
 	Succeeded JobState = "succeeded" // done
 	JobFailed JobState = "failed"    // given up; Error says why
 	Cancelled JobState = "cancelled" // no longer wanted; Error says why
+
+	Paused JobState = "paused" // of a reindex only: until it is resumed
 )
 
 // JobStates lists every state, in the order a job may pass through them.
@@ -27,16 +29,21 @@ func (s JobState) Ended() bool {
 	return s == Succeeded || s == JobFailed || s == Cancelled
 }
 
-// TaskKind is a step that a job puts its document through.
+// TaskKind is a kind of work that has a queue of its own: a step that a job
+// puts its document through, or a reindex.
 type TaskKind string
 
 const (
-	Knowledge TaskKind = "knowledge" // chunk, embed, write, switch
-	Summarise TaskKind = "summary"   // summarise sections, then the document
+	Knowledge  TaskKind = "knowledge" // chunk, embed, write, switch
+	Summarise  TaskKind = "summary"   // summarise sections, then the document
+	Reindexing TaskKind = "reindex"   // no part of a job: a whole reindex
 )
 
 // TaskKinds lists the tasks of every job.
 var TaskKinds = []TaskKind{Knowledge, Summarise}
+
+// Queues lists every kind of work.
+var Queues = []TaskKind{Knowledge, Summarise, Reindexing}
 
 // JobFilter narrows a list of jobs; zero fields do not narrow.
 type JobFilter struct {
@@ -105,7 +112,7 @@ type SummaryProgress struct {
 }
 
 // TaskRef names a task, and is all that the queue carries of it. What is to be
-// done stands in the database.
+// done stands in the database. Of a reindex, Document is its id and Version 1.
 type TaskRef struct {
 	Tenant   string    `json:"tenant"`
 	Document uuid.UUID `json:"document"`
@@ -147,7 +154,11 @@ type Work struct {
 	Title      string
 	Object     string
 	Size       int64
-	Space      Space
+	Space      Space // the live one, or the one that a reindex builds
+
+	// Also are the spaces besides that are kept complete with what is uploaded:
+	// those that are being built, and those that can be switched back to.
+	Also []Space
 }
 
 // Verdict is what becomes of a task whose step returned an error.

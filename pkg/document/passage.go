@@ -3,6 +3,7 @@ package document
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"strings"
 
 	"github.com/google/uuid"
 )
@@ -34,14 +35,35 @@ type Place struct {
 	End     int64
 }
 
-// Embedded is a passage with its vector, ready to be stored under its hash.
-type Embedded struct {
-	Hash        Hash
+// Text is what a passage says, wherever it stands.
+type Text struct {
 	HeadingPath []string
 	Context     string
 	Content     string
-	Tokens      int
-	Vector      []float32
+	Tokens      int // of Content, cl100k_base
+}
+
+// Embedding returns what is embedded and hashed: the heading path on a line of
+// its own, the context, and the content.
+func (t Text) Embedding() string {
+	var b strings.Builder
+	if len(t.HeadingPath) > 0 {
+		b.WriteString(strings.Join(t.HeadingPath, " > "))
+		b.WriteString("\n\n")
+	}
+	if t.Context != "" {
+		b.WriteString(t.Context)
+		b.WriteString("\n")
+	}
+	b.WriteString(t.Content)
+	return b.String()
+}
+
+// Embedded is a passage with its vector, ready to be stored under its hash.
+type Embedded struct {
+	Hash Hash
+	Text
+	Vector []float32
 }
 
 // Batch is what one write of the knowledge step stores: passages that are new

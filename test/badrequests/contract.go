@@ -32,6 +32,11 @@ type schema struct {
 	Enum       []any              `json:"enum"`
 	Minimum    *float64           `json:"minimum"`
 	Maximum    *float64           `json:"maximum"`
+	MinLength  *int               `json:"minLength"`
+	MaxLength  *int               `json:"maxLength"`
+	Items      *schema            `json:"items"`
+	MinItems   *int               `json:"minItems"`
+	MaxItems   *int               `json:"maxItems"`
 	Properties map[string]*schema `json:"properties"`
 	Required   []string           `json:"required"`
 	Closed     any                `json:"additionalProperties"` // false where there are no others
@@ -106,6 +111,9 @@ func (s *schema) resolve(all map[string]*schema) *schema {
 	}
 	for name, property := range s.Properties {
 		s.Properties[name] = property.resolve(all)
+	}
+	if s.Items != nil {
+		s.Items = s.Items.resolve(all)
 	}
 	return s
 }

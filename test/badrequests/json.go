@@ -21,6 +21,10 @@ var badFields = map[string][]any{
 		"https://example.com:0/", "https://example.com:99999/", "http://169.254.169.254/latest", "http://[::]:80/", "http://%zz/", "https://example.com/" + strings.Repeat("x", 3000),
 	},
 	"secret": {"x", "whsec_", "whsec_????", "whsec_eA=="},
+	"model":  {"", strings.Repeat("m", 201), strings.Repeat("ü", 101), strings.Repeat("🌾", 51)},
+	"document_ids": {
+		[]any{}, []any{""}, []any{"x"}, []any{7}, []any{nil}, []any{[]any{}}, []any{"ffffffff-0000-7000-8000-00000000000"}, []any{strings.Repeat("f", 32) + "ff"},
+	},
 }
 
 func hasBadFields(_ *generator, o operation) bool { return len(namesOfBadFields(o)) > 0 }
@@ -116,6 +120,12 @@ func (g *generator) right(s *schema) any {
 		return 0
 	case s.is("boolean"):
 		return false
+	case s.is("array") && s.MinItems != nil:
+		items := make([]any, *s.MinItems)
+		for i := range items {
+			items[i] = g.right(s.Items)
+		}
+		return items
 	case s.is("array"):
 		return []any{}
 	default:
@@ -135,6 +145,12 @@ func (g *generator) wrong(s *schema) any {
 		if s.Format == "uuid" {
 			values = append(values, "x", g.id()+"0")
 		}
+		if s.MinLength != nil {
+			values = append(values, strings.Repeat("x", *s.MinLength-1))
+		}
+		if s.MaxLength != nil {
+			values = append(values, strings.Repeat("x", *s.MaxLength+1))
+		}
 	case s.is("integer"):
 		values = append(values, "x", "1", 1.5, json.Number("1e300"), true, []any{}, map[string]any{})
 		if s.Maximum != nil {
@@ -146,7 +162,13 @@ func (g *generator) wrong(s *schema) any {
 	case s.is("number"), s.is("boolean"):
 		values = append(values, "x", []any{}, map[string]any{})
 	case s.is("array"):
-		values = append(values, "x", 7, map[string]any{})
+		values = append(values, "x", 7, map[string]any{}, []any{g.wrong(s.Items)})
+		if s.MinItems != nil {
+			values = append(values, make([]any, *s.MinItems-1))
+		}
+		if s.MaxItems != nil {
+			values = append(values, make([]any, *s.MaxItems+1))
+		}
 	default:
 		values = append(values, "x", 7, []any{}, true)
 		if s.Closed == false {

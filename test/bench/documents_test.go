@@ -17,7 +17,7 @@ func texts(t *testing.T, r io.Reader) map[string]int {
 		if err != nil {
 			t.Fatal(err)
 		}
-		count[passage.EmbeddingText()]++
+		count[passage.Text().Embedding()]++
 	}
 	return count
 }
@@ -34,6 +34,28 @@ func TestCopiesShareNoPassage(t *testing.T) {
 	}
 	from := map[string]string{}
 	for _, d := range made {
+		for text := range texts(t, d.reader()) {
+			if other, ok := from[text]; ok {
+				t.Errorf("%s and %s share the passage %.60q", other, d.key, text)
+			}
+			from[text] = d.key
+		}
+	}
+}
+
+func TestMixturesShareNoPassage(t *testing.T) {
+	t.Parallel()
+	m := newMixture(readCorpus(newBench(t.Context(), 1)))
+	if len(m.questions) == 0 {
+		t.Fatal("there are no questions")
+	}
+	from := map[string]string{}
+	for _, d := range m.documents()[:mixedDocuments/20] {
+		for _, question := range m.questions {
+			if bytes.Contains(d.text, []byte(question)) {
+				t.Errorf("%s has the question %q", d.key, question)
+			}
+		}
 		for text := range texts(t, d.reader()) {
 			if other, ok := from[text]; ok {
 				t.Errorf("%s and %s share the passage %.60q", other, d.key, text)

@@ -175,7 +175,7 @@ func (m *mill) sweep(restarted bool) {
 
 // publish ends a knowledge task as one that has found nothing to embed.
 func (m *mill) publish(work document.Work) error {
-	return m.store.Publish(as(m.t, work.Tenant), work, document.KnowledgeProgress{})
+	return m.store.Publish(as(m.t, work.Tenant), work, nil, document.KnowledgeProgress{})
 }
 
 // awaitEnd waits until the knowledge tasks of all the tenant's jobs have ended,

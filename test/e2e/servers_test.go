@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/client/upload"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -93,28 +91,44 @@ func checkSearch(t *testing.T, c *client.Client) {
 	}
 }
 
-// checkReindexSendsNothing puts all documents back on the path: each gets a
-// version, and the model is not asked again.
+// checkReindexSendsNothing re-indexes everything, first what needs it, which is
+// nothing, then by force: each document gets a version then, and the model is
+// not asked again.
 func checkReindexSendsNothing(t *testing.T, c *client.Client, provider *fakeprovider.Provider, dir string) {
 	t.Helper()
 	before := provider.Counts().Texts
 	documents := audit.Documents(t, c)
-	n, err := c.Reindex(t.Context(), "", uuid.Nil)
-	if err != nil || n != len(documents) {
-		t.Fatalf("reindexed %d of %d documents: %v", n, len(documents), err)
-	}
-	await(t, c, func(jobs []document.Job) bool {
-		return !slices.ContainsFunc(jobs, func(j document.Job) bool { return !j.State.Ended() })
-	})
-	checkCorpus(t, c, dir)
-	for key, d := range audit.Documents(t, c) {
-		if d.Version != documents[key].Version+1 {
-			t.Errorf("%s is at version %d, was at %d", key, d.Version, documents[key].Version)
+	for _, force := range []bool{false, true} {
+		reindex(t, c, document.ReindexRequest{Force: force})
+		checkCorpus(t, c, dir)
+		for key, d := range audit.Documents(t, c) {
+			want := documents[key].Version
+			if force {
+				want++
+			}
+			if d.Version != want {
+				t.Errorf("by force %v: %s is at version %d, want %d", force, key, d.Version, want)
+			}
 		}
 	}
 	// Questions asked by checkSearch came before; nothing has come since.
 	if sent := provider.Counts().Texts - before; sent != 0 {
 		t.Errorf("re-indexing sent %d texts", sent)
+	}
+}
+
+// reindex begins what is asked for and wants it to succeed.
+func reindex(t *testing.T, c *client.Client, request document.ReindexRequest) {
+	t.Helper()
+	begun, err := c.BeginReindex(t.Context(), request)
+	if err != nil || len(begun) == 0 {
+		t.Fatalf("begun %+v: %v", begun, err)
+	}
+	for _, r := range begun {
+		ended, err := c.AwaitReindex(within(t), r.ID, time.Second, nil)
+		if err != nil || ended.State != document.Succeeded {
+			t.Fatalf("reindex %s of %s is %s: %s, %v", r.ID, r.Collection, ended.State, ended.Error, err)
+		}
 	}
 }
 

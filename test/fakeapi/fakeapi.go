@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -33,11 +32,18 @@ type Server struct {
 	Page    int                   // most items of a list; 1000 if zero
 	Result  document.SearchResult // answer to every search
 
-	mu       sync.Mutex
-	accepted []document.Accepted
-	uploads  map[string][]string // Idempotency-Keys by the document's key
-	contents map[string]string
-	searches []json.RawMessage
+	Collections []string                 // that are there to be re-indexed; default if nil
+	Looks       []document.Reindex       // what each look at a reindex finds of it, but whose it is; then it has succeeded
+	Estimate    document.ReindexEstimate // answer to every dry run, but of what
+
+	mu            sync.Mutex
+	accepted      []document.Accepted
+	uploads       map[string][]string // Idempotency-Keys by the document's key
+	contents      map[string]string
+	searches      []json.RawMessage
+	reindexes     []*document.Reindex // the newest last
+	looks         int
+	reindexBodies []json.RawMessage
 }
 
 // New starts a server that is stopped with the test.
@@ -52,7 +58,7 @@ func New(t testing.TB) *Server {
 	mux.HandleFunc("POST /v1/jobs/{id}/cancel", s.cancel)
 	mux.HandleFunc("POST /v1/jobs/{id}/retry", s.retry)
 	mux.HandleFunc("POST /v1/search", s.search)
-	mux.HandleFunc("POST /v1/reindexes", s.reindex)
+	s.routeReindexes(mux)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.Key != "" && r.Header.Get("Authorization") != "Bearer "+s.Key {
 			problem(w, http.StatusUnauthorized, "unauthenticated", "the key is not valid")
@@ -236,15 +242,6 @@ func (s *Server) search(w http.ResponseWriter, r *http.Request) {
 	defer s.mu.Unlock()
 	s.searches = append(s.searches, body)
 	write(w, http.StatusOK, s.Result)
-}
-
-func (s *Server) reindex(w http.ResponseWriter, r *http.Request) {
-	text, err := io.ReadAll(r.Body)
-	if err != nil || !strings.HasPrefix(string(text), "{") {
-		problem(w, http.StatusBadRequest, "bad_request", "want a JSON object")
-		return
-	}
-	write(w, http.StatusAccepted, map[string]int{"documents": len(s.Jobs())})
 }
 
 func problem(w http.ResponseWriter, status int, code, detail string) {

@@ -122,28 +122,27 @@ func queueVersion(batch *pgx.Batch, n newest, upload document.Upload) error {
 			state          = CASE WHEN documents.live_version IS NULL THEN 'pending' ELSE 'ready' END`,
 		n.document, upload.Collection.ID, upload.Key, n.version)
 	batch.Queue(`
-		INSERT INTO versions (document, version, space, title, metadata, object, size, sha256, media_type)
-		SELECT $1, $2, live_space, $4, $5, $6, $7, $8, $9
-		FROM collections WHERE id = $3`,
-		n.document, n.version, upload.Collection.ID, upload.Title, upload.Metadata, upload.Object, upload.Size,
+		INSERT INTO versions (document, version, title, metadata, object, size, sha256, media_type)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		n.document, n.version, upload.Title, upload.Metadata, upload.Object, upload.Size,
 		upload.SHA256, upload.MediaType)
-	_, err := queueJob(batch, n.document, n.version)
-	return err
+	return queueJob(batch, n.document, n.version, uuid.Nil)
 }
 
 // queueJob writes the job of a version and its tasks, queued and not yet
-// dispatched.
-func queueJob(batch *pgx.Batch, id uuid.UUID, version int) (uuid.UUID, error) {
+// dispatched. The reindex that makes it is the zero id when none does.
+func queueJob(batch *pgx.Batch, id uuid.UUID, version int, reindex uuid.UUID) error {
 	job, err := uuid.NewV7()
 	if err != nil {
-		return uuid.Nil, err
+		return err
 	}
 	batch.Queue(`
-		INSERT INTO jobs (id, document, version, size)
-		SELECT $1, document, version, size FROM versions WHERE document = $2 AND version = $3`, job, id, version)
+		INSERT INTO jobs (id, document, version, size, reindex)
+		SELECT $1, document, version, size, $4 FROM versions WHERE document = $2 AND version = $3`,
+		job, id, version, nullable(reindex))
 	for _, kind := range document.TaskKinds {
 		batch.Queue(`
 			INSERT INTO tasks (job, kind, document, version) VALUES ($1, $2, $3, $4)`, job, kind, id, version)
 	}
-	return job, nil
+	return nil
 }

@@ -65,7 +65,7 @@ func BenchmarkNearest(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	if err := store.Publish(ctx, work, document.KnowledgeProgress{Passages: passages}); err != nil {
+	if err := store.Publish(ctx, work, nil, document.KnowledgeProgress{Passages: passages}); err != nil {
 		b.Fatal(err)
 	}
 	query := document.Query{Vector: batch.New[0].Vector, Limit: 10, Threshold: -1}
@@ -111,7 +111,10 @@ func benchBatch(n int) document.Batch {
 		for j := range vector {
 			vector[j] = random.Float32() - 0.5
 		}
-		batch.New[i] = document.Embedded{HeadingPath: []string{"Guide", "Install"}, Content: string(text), Tokens: 400, Vector: vector}
+		batch.New[i] = document.Embedded{
+			Text:   document.Text{HeadingPath: []string{"Guide", "Install"}, Content: string(text), Tokens: 400},
+			Vector: vector,
+		}
 	}
 	return batch
 }

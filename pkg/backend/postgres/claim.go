@@ -16,6 +16,9 @@ import (
 // Claim gives the task to the caller under a new lease.
 func (s *Store) Claim(ctx context.Context, ref document.TaskRef, ttl time.Duration) (work document.Work, err error) {
 	defer describe(&err, "claim %s", ref)
+	if ref.Kind == document.Reindexing {
+		return s.claimReindex(ctx, ref, ttl)
+	}
 	var refused error // after what was written on the way to it
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		t, err := lockTask(ctx, tx, ref)
@@ -85,19 +88,15 @@ func takeLease(ctx context.Context, tx pgx.Tx, t task, ttl time.Duration) (docum
 	if t.Kind == document.Knowledge {
 		batch.Queue(`DELETE FROM manifest WHERE document = $1 AND version = $2`, t.Document, t.Version)
 	}
-	space := &work.Space
 	batch.Queue(`
-		SELECT c.name, d.key, v.title, v.object, v.size,
-		       s.id, s.collection, s.model, s.dimensions, s.chunk_tokens, s.chunk_overlap
+		SELECT c.name, d.key, v.title, v.object, v.size
 		FROM versions v
 		JOIN documents d ON d.id = v.document
 		JOIN collections c ON c.id = d.collection
-		JOIN spaces s ON s.id = v.space
 		WHERE v.document = $1 AND v.version = $2`, t.Document, t.Version).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&work.Collection, &work.Key, &work.Title, &work.Object, &work.Size,
-			&space.ID, &space.Collection, &space.Model.Name, &space.Model.Dimensions,
-			&space.Chunking.Tokens, &space.Chunking.Overlap)
+		return row.Scan(&work.Collection, &work.Key, &work.Title, &work.Object, &work.Size)
 	})
+	queueSpaces(&batch, t.Document, &work.Space, &work.Also)
 	return work, tx.SendBatch(ctx, &batch).Close()
 }
 
@@ -105,6 +104,9 @@ func takeLease(ctx context.Context, tx pgx.Tx, t task, ttl time.Duration) (docum
 func (s *Store) Renew(ctx context.Context, work document.Work, ttl time.Duration) (err error) {
 	defer describe(&err, "renew %s", work)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
+		if work.Kind == document.Reindexing {
+			return renewReindex(ctx, tx, work, ttl)
+		}
 		tag, err := tx.Exec(ctx, `
 			UPDATE tasks SET lease_until = clock_timestamp() + $4::interval
 			WHERE job = $1 AND kind = $2 AND lease = $3`, work.Job, work.Kind, work.Lease, ttl)
@@ -119,6 +121,9 @@ func (s *Store) Renew(ctx context.Context, work document.Work, ttl time.Duration
 func (s *Store) Settle(ctx context.Context, work document.Work, outcome document.Outcome) (err error) {
 	defer describe(&err, "settle %s: %s", work, outcome.Verdict)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
+		if work.Kind == document.Reindexing {
+			return settleReindex(ctx, tx, work, outcome)
+		}
 		t, err := lockOwn(ctx, tx, work)
 		if err != nil {
 			return err

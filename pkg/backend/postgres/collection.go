@@ -10,9 +10,6 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
-// maxDimensions is the most that a halfvec holds.
-const maxDimensions = 16000
-
 // EnsureCollection returns the collection of that name, made on first use.
 func (s *Store) EnsureCollection(ctx context.Context, name string, model document.Model, chunking document.Chunking) (c document.Collection, err error) {
 	defer describe(&err, "ensure collection %q", name)
@@ -41,26 +38,43 @@ func (s *Store) Collection(ctx context.Context, name string) (c document.Collect
 }
 
 func collection(ctx context.Context, tx pgx.Tx, name string) (document.Collection, error) {
-	c := document.Collection{Name: name}
-	err := tx.QueryRow(ctx, `
-		SELECT c.id, s.id, s.model, s.dimensions, s.chunk_tokens, s.chunk_overlap
-		FROM collections c
-		JOIN spaces s ON s.id = c.live_space
-		WHERE c.name = $1`, name).
-		Scan(&c.ID, &c.Space.ID, &c.Space.Model.Name, &c.Space.Model.Dimensions,
-			&c.Space.Chunking.Tokens, &c.Space.Chunking.Overlap)
+	c, err := scanCollection(tx.QueryRow(ctx, selectCollections+`
+		WHERE c.name = $1`, name))
 	if isNoRows(err) {
 		return document.Collection{}, fault.New(fault.NotFound, "there is no collection %q", name)
 	}
-	c.Space.Collection = c.ID
 	return c, err
+}
+
+// selectCollections is followed by a WHERE or an ORDER BY and read by
+// scanCollection.
+const selectCollections = `
+	SELECT c.id, c.name, ` + spaceColumns + `
+	FROM collections c
+	JOIN spaces s ON s.id = c.live_space`
+
+func scanCollection(row pgx.Row) (c document.Collection, err error) {
+	err = row.Scan(append([]any{&c.ID, &c.Name}, spaceFields(&c.Space)...)...)
+	return c, err
+}
+
+// Collections returns every collection, by name.
+func (s *Store) Collections(ctx context.Context) (collections []document.Collection, err error) {
+	defer describe(&err, "list collections")
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		collections, err = collect(ctx, tx, func(row pgx.CollectableRow) (document.Collection, error) { return scanCollection(row) },
+			selectCollections+`
+			ORDER BY c.name COLLATE "C"`)
+		return err
+	})
+	return collections, err
 }
 
 // addCollection makes a collection with its space, unless another transaction
 // does: that one is waited for.
 func addCollection(ctx context.Context, tx pgx.Tx, name string, model document.Model, chunking document.Chunking) error {
-	if model.Dimensions < 1 || model.Dimensions > maxDimensions {
-		return fault.New(fault.BadRequest, "model %q has vectors of %d dimensions; 1 to %d can be stored", model.Name, model.Dimensions, maxDimensions)
+	if err := checkDimensions(model); err != nil {
+		return err
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -72,14 +86,8 @@ func addCollection(ctx context.Context, tx pgx.Tx, name string, model document.M
 	if err != nil || tag.RowsAffected() == 0 {
 		return err
 	}
-	var space int64
-	if err := tx.QueryRow(ctx, `
-		INSERT INTO spaces (collection, model, dimensions, chunk_tokens, chunk_overlap)
-		VALUES ($1, $2, $3, $4, $5)
-		RETURNING id`, id, model.Name, model.Dimensions, chunking.Tokens, chunking.Overlap).Scan(&space); err != nil {
-		return err
-	}
-	if _, err := tx.Exec(ctx, `SELECT add_partition($1)`, space); err != nil {
+	space, err := addSpace(ctx, tx, document.Space{Collection: id, Model: model, Chunking: chunking})
+	if err != nil {
 		return err
 	}
 	_, err = tx.Exec(ctx, `UPDATE collections SET live_space = $2 WHERE id = $1`, id, space)

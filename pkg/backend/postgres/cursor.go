@@ -14,7 +14,7 @@ import (
 const (
 	documentsCursor  = 'd'
 	jobsCursor       = 'j'
-	requeueCursor    = 'r'
+	reindexesCursor  = 'r'
 	webhooksCursor   = 'w'
 	deliveriesCursor = 'o'
 )

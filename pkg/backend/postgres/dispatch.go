@@ -15,6 +15,10 @@ import (
 // tenant do so one after another, so that each sees what the one before took.
 func (s *Store) Dispatch(ctx context.Context, kind document.TaskKind, window int) (dispatched []document.Dispatch, err error) {
 	defer describe(&err, "dispatch %s tasks", kind)
+	query := dispatchTasks
+	if kind == document.Reindexing {
+		query = dispatchReindexes
+	}
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		id, err := tenant.From(ctx)
 		if err != nil {
@@ -23,33 +27,52 @@ func (s *Store) Dispatch(ctx context.Context, kind document.TaskKind, window int
 		var batch pgx.Batch
 		batch.Queue(`
 			SELECT pg_advisory_xact_lock(hashtextextended('dispatch/' || $1::text || '/' || $2::text, 0))`, id, kind)
-		// Counting stops at the window: what is long past it is not counted out.
-		batch.Queue(`
-			WITH room AS (
-				SELECT $2 - count(*) AS tasks
-				FROM (SELECT FROM tasks
-				      WHERE state IN ('queued', 'running', 'waiting') AND dispatched_at IS NOT NULL AND kind = $1
-				      LIMIT $2) AS under_way
-			), dispatched AS (
-				UPDATE tasks SET dispatched_at = clock_timestamp()
-				WHERE kind = $1 AND job = ANY (ARRAY(
-					SELECT job
-					FROM tasks
-					WHERE state = 'queued' AND dispatched_at IS NULL AND kind = $1
-					ORDER BY job
-					LIMIT (SELECT tasks FROM room)
-					FOR UPDATE SKIP LOCKED))
-				RETURNING job, document, version, kind, round
-			)
-			SELECT document, version, kind, round FROM dispatched ORDER BY job`, kind, max(window, 0)).
-			Query(func(rows pgx.Rows) (err error) {
-				dispatched, err = pgx.CollectRows(rows, scanDispatch(id))
-				return err
-			})
+		batch.Queue(query, kind, max(window, 0)).Query(func(rows pgx.Rows) (err error) {
+			dispatched, err = pgx.CollectRows(rows, scanDispatch(id))
+			return err
+		})
 		return tx.SendBatch(ctx, &batch).Close()
 	})
 	return dispatched, err
 }
+
+// Counting stops at the window: what is long past it is not counted out.
+const dispatchTasks = `
+	WITH room AS (
+		SELECT $2 - count(*) AS tasks
+		FROM (SELECT FROM tasks
+		      WHERE state IN ('queued', 'running', 'waiting') AND dispatched_at IS NOT NULL AND kind = $1
+		      LIMIT $2) AS under_way
+	), dispatched AS (
+		UPDATE tasks SET dispatched_at = clock_timestamp()
+		WHERE kind = $1 AND job = ANY (ARRAY(
+			SELECT job
+			FROM tasks
+			WHERE state = 'queued' AND dispatched_at IS NULL AND kind = $1
+			ORDER BY job
+			LIMIT (SELECT tasks FROM room)
+			FOR UPDATE SKIP LOCKED))
+		RETURNING job, document, version, kind, round
+	)
+	SELECT document, version, kind, round FROM dispatched ORDER BY job`
+
+const dispatchReindexes = `
+	WITH room AS (
+		SELECT $2 - count(*) AS tasks
+		FROM reindexes
+		WHERE state IN ('queued', 'running', 'waiting') AND dispatched_at IS NOT NULL
+	), dispatched AS (
+		UPDATE reindexes SET dispatched_at = clock_timestamp()
+		WHERE id = ANY (ARRAY(
+			SELECT id
+			FROM reindexes
+			WHERE state = 'queued' AND dispatched_at IS NULL
+			ORDER BY id
+			LIMIT (SELECT greatest(tasks, 0) FROM room)
+			FOR UPDATE SKIP LOCKED))
+		RETURNING id, round
+	)
+	SELECT id, 1, $1::text, round FROM dispatched ORDER BY id`
 
 // Due returns dispatched tasks that should be in the queue but may not be, and
 // counts them as dispatched now. Those that another sweep or a worker has
@@ -62,8 +85,8 @@ func (s *Store) Due(ctx context.Context, idle time.Duration, limit int) (due []d
 			return err
 		}
 		due, err = collect(ctx, tx, scanDispatch(id), `
-			WITH due AS MATERIALIZED (
-				SELECT job, kind
+			WITH due_tasks AS MATERIALIZED (
+				SELECT job AS id, kind, dispatched_at
 				FROM tasks
 				WHERE state IN ('queued', 'running', 'waiting') AND dispatched_at IS NOT NULL
 				  AND CASE state
@@ -73,11 +96,33 @@ func (s *Store) Due(ctx context.Context, idle time.Duration, limit int) (due []d
 				ORDER BY dispatched_at
 				LIMIT $2
 				FOR UPDATE SKIP LOCKED
+			), due_reindexes AS MATERIALIZED (
+				SELECT id, $3::text AS kind, dispatched_at
+				FROM reindexes
+				WHERE state IN ('queued', 'running', 'waiting') AND dispatched_at IS NOT NULL
+				  AND CASE state
+				      WHEN 'running' THEN lease_until <= now()
+				      ELSE greatest(dispatched_at, next_attempt_at) <= now() - $1::interval
+				      END
+				ORDER BY dispatched_at
+				LIMIT $2
+				FOR UPDATE SKIP LOCKED
+			), due AS MATERIALIZED (
+				SELECT * FROM due_tasks UNION ALL SELECT * FROM due_reindexes
+				ORDER BY dispatched_at
+				LIMIT $2
+			), tasks_now AS (
+				UPDATE tasks t SET dispatched_at = clock_timestamp()
+				FROM due d
+				WHERE t.job = d.id AND t.kind = d.kind
+				RETURNING t.document, t.version, t.kind, t.round
+			), reindexes_now AS (
+				UPDATE reindexes r SET dispatched_at = clock_timestamp()
+				FROM due d
+				WHERE r.id = d.id AND d.kind = $3
+				RETURNING r.id, 1, d.kind, r.round
 			)
-			UPDATE tasks t SET dispatched_at = clock_timestamp()
-			FROM due d
-			WHERE t.job = d.job AND t.kind = d.kind
-			RETURNING t.document, t.version, t.kind, t.round`, idle, limit)
+			SELECT * FROM tasks_now UNION ALL SELECT * FROM reindexes_now`, idle, limit, document.Reindexing)
 		return err
 	})
 	return due, err

@@ -12,16 +12,16 @@ import (
 // both its tasks.
 const queueDocuments = `
 	WITH collection AS (
-		SELECT id, live_space FROM collections WHERE tenant = 'default'
+		SELECT id FROM collections WHERE tenant = 'default'
 	), d AS (
 		INSERT INTO documents (tenant, id, collection, key, state, newest_version)
 		SELECT 'default', gen_random_uuid(), c.id, n::text, 'pending', 1
 		FROM collection c, generate_series(1, $1) n
 		RETURNING id
 	), v AS (
-		INSERT INTO versions (tenant, document, version, space, title, metadata, object, size, sha256, media_type)
-		SELECT 'default', d.id, 1, c.live_space, '', '{}', '', 0, '', ''
-		FROM collection c, d
+		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type)
+		SELECT 'default', id, 1, '', '{}', '', 0, '', ''
+		FROM d
 		RETURNING document
 	), j AS (
 		INSERT INTO jobs (tenant, id, document, version, size)

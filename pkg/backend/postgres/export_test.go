@@ -5,6 +5,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/pgvector/pgvector-go"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // InTenant is inTenant, for tests.
@@ -19,6 +22,12 @@ func (s *Store) SetTimeout(d time.Duration) { s.timeout = d }
 // it.
 func (s *Store) OnConnection(ctx context.Context, query string, dest any) error {
 	return s.pool.QueryRow(ctx, query).Scan(dest)
+}
+
+// ExplainNearest returns the plan of a search along the index.
+func ExplainNearest(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query) ([]string, error) {
+	return collect(ctx, tx, pgx.RowTo[string], "EXPLAIN "+walkIndex.statement(space), space.Collection, query.KeyPrefix, metadataOf(query),
+		pgvector.NewHalfVector(query.Vector), query.Limit, query.Limit, query.Threshold, 1+maxAlsoIn)
 }
 
 // Describe gives err the kind that callers of the store see.

@@ -77,16 +77,16 @@ func checkVector(ctx context.Context, db *sql.DB) error {
 	var version sql.NullString
 	var usable bool
 	if err := db.QueryRowContext(ctx, `
-		SELECT v, coalesce(string_to_array(substring(v FROM '^[0-9]+\.[0-9]+'), '.')::int[] >= '{0,7}', false)
+		SELECT v, coalesce(string_to_array(substring(v FROM '^[0-9]+\.[0-9]+'), '.')::int[] >= '{0,8}', false)
 		FROM (SELECT max(coalesce(installed_version, default_version))
 		      FROM pg_available_extensions WHERE name = 'vector') AS available (v)`).Scan(&version, &usable); err != nil {
 		return err
 	}
 	switch {
 	case !version.Valid:
-		return fmt.Errorf("the database server does not have pgvector: install version 0.7 or newer there")
+		return fmt.Errorf("the database server does not have pgvector: install version 0.8 or newer there")
 	case !usable:
-		return fmt.Errorf("the database has pgvector %s, and 0.7 or newer is needed: install it on the server, then run ALTER EXTENSION vector UPDATE", version.String)
+		return fmt.Errorf("the database has pgvector %s, and 0.8 or newer is needed: install it on the server, then run ALTER EXTENSION vector UPDATE", version.String)
 	}
 	return nil
 }

@@ -12,13 +12,22 @@ import (
 // DropOrphans removes passages that stand nowhere, space by space.
 //
 // Those stored less than quiet ago are spared, and those stored since an
-// unended knowledge task of the space was accepted: an attempt that failed may
-// have paid for them, and the next one places them.
+// unended knowledge task of the collection was accepted: an attempt that failed
+// may have paid for them, and the next one places them. So may a reindex, which
+// builds a space or comes back to one that nothing is written to.
 func (s *Store) DropOrphans(ctx context.Context, quiet time.Duration, limit int) (dropped int, err error) {
 	defer describe(&err, "drop orphaned passages")
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		dropped = 0
-		spaces, err := collect(ctx, tx, pgx.RowTo[int64], `SELECT id FROM spaces ORDER BY id`)
+		spaces, err := collect(ctx, tx, pgx.RowTo[int64], `
+			SELECT s.id
+			FROM spaces s
+			WHERE s.written
+			  AND NOT EXISTS (SELECT FROM reindexes r
+			                  WHERE r.collection = s.collection AND r.state IN ('queued', 'running', 'waiting', 'paused')
+			                    AND r.change <> 'nothing'
+			                    AND s.id = CASE r.stage WHEN 'reverting' THEN r.from_space ELSE r.to_space END)
+			ORDER BY s.id`)
 		if err != nil {
 			return err
 		}
@@ -52,8 +61,9 @@ func dropOrphans(ctx context.Context, tx pgx.Tx, space int64, quiet time.Duratio
 		  AND created_at < (SELECT coalesce(min(j.created_at), 'infinity')
 		                    FROM tasks t
 		                    JOIN jobs j ON j.id = t.job
-		                    JOIN versions v ON v.document = t.document AND v.version = t.version
-		                    WHERE t.kind = $2 AND t.state IN ('queued', 'running', 'waiting') AND v.space = $1)
+		                    JOIN documents d ON d.id = t.document
+		                    JOIN spaces s ON s.collection = d.collection
+		                    WHERE t.kind = $2 AND t.state IN ('queued', 'running', 'waiting') AND s.id = $1)
 		LIMIT $3
 		FOR UPDATE OF p SKIP LOCKED`, space, document.Knowledge, limit, quiet)
 	if err != nil || len(hashes) == 0 {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/pgvector/pgvector-go"
 
@@ -91,19 +92,36 @@ func insertPassages(ctx context.Context, tx pgx.Tx, space int64, passages []docu
 	return int(tag.RowsAffected()), err
 }
 
-// insertPlaces writes a part of a version's manifest.
-func insertPlaces(ctx context.Context, tx pgx.Tx, work document.Work, places []document.Place) error {
-	n := len(places)
-	ordinals, hashes := make([]int, n), make([][]byte, n)
-	starts, ends := make([]int64, n), make([]int64, n)
-	for i, p := range places {
-		ordinals[i], hashes[i], starts[i], ends[i] = p.Ordinal, places[i].Hash[:], p.Start, p.End
+// copyPassages is insertPassages for the many passages of a space that is being
+// built.
+func copyPassages(ctx context.Context, tx pgx.Tx, space int64, passages []document.Embedded) (int, error) {
+	return insertPassages(ctx, tx, space, passages)
+}
+
+// queuePlaces writes parts of manifests.
+func queuePlaces(batch *pgx.Batch, space int64, of []document.RebuiltPlaces) {
+	var (
+		documents []uuid.UUID
+		versions  []int
+		ordinals  []int
+		hashes    [][]byte
+		starts    []int64
+		ends      []int64
+	)
+	for _, v := range of {
+		for i, p := range v.Places {
+			documents, versions = append(documents, v.Document), append(versions, v.Version)
+			ordinals, hashes = append(ordinals, p.Ordinal), append(hashes, v.Places[i].Hash[:])
+			starts, ends = append(starts, p.Start), append(ends, p.End)
+		}
 	}
-	_, err := tx.Exec(ctx, `
-		INSERT INTO manifest (document, version, space, ordinal, hash, start_byte, end_byte)
-		SELECT $1, $2, $3, * FROM unnest($4::integer[], $5::bytea[], $6::bigint[], $7::bigint[])`,
-		work.Document, work.Version, work.Space.ID, ordinals, hashes, starts, ends)
-	return err
+	if len(ordinals) == 0 {
+		return
+	}
+	batch.Queue(`
+		INSERT INTO manifest (space, document, version, ordinal, hash, start_byte, end_byte)
+		SELECT $1, * FROM unnest($2::uuid[], $3::integer[], $4::integer[], $5::bytea[], $6::bigint[], $7::bigint[])`,
+		space, documents, versions, ordinals, hashes, starts, ends)
 }
 
 func hashBytes(hashes []document.Hash) [][]byte {

@@ -25,29 +25,29 @@ func (s *Store) Passages(ctx context.Context, id uuid.UUID, page document.Page) 
 		switch {
 		case err != nil:
 			return err
-		case after.version != 0 && after.version != live:
+		case after.version != 0 && (after.version != live || after.space != space):
 			return fault.New(fault.Conflict, "document %s has changed since the first page was read: leave the cursor out to begin again", id)
 		}
 		passages, err := collect(ctx, tx, scanPassage, `
 			SELECT m.ordinal, m.start_byte, m.end_byte, p.heading_path, p.context, p.content, p.tokens
 			FROM manifest m
-			JOIN passages p ON p.space = m.space AND p.hash = m.hash
+			JOIN passages p ON p.space = $3 AND p.hash = m.hash
 			WHERE m.document = $1 AND m.version = $2 AND m.space = $3 AND m.ordinal > $4
 			ORDER BY m.ordinal
 			LIMIT $5`, id, live, space, after.ordinal, page.Limit+1)
-		list = cut(passages, page.Limit, func(last document.Passage) string { return encodePlace(id, place{live, last.Ordinal}) })
+		list = cut(passages, page.Limit, func(last document.Passage) string { return encodePlace(id, place{live, space, last.Ordinal}) })
 		return err
 	})
 	return list, err
 }
 
 // liveVersion returns the version that readers see, 0 while there is none, and
-// its space.
+// the space that they see it in.
 func liveVersion(ctx context.Context, tx pgx.Tx, id uuid.UUID) (version int, space int64, err error) {
 	err = tx.QueryRow(ctx, `
-		SELECT coalesce(v.version, 0), coalesce(v.space, 0)
+		SELECT coalesce(d.live_version, 0), c.live_space
 		FROM documents d
-		LEFT JOIN versions v ON v.document = d.id AND v.version = d.live_version
+		JOIN collections c ON c.id = d.collection
 		WHERE d.id = $1 AND d.deleted_at IS NULL`, id).Scan(&version, &space)
 	if isNoRows(err) {
 		err = noDocument(id)
@@ -61,9 +61,10 @@ func scanPassage(row pgx.CollectableRow) (p document.Passage, err error) {
 }
 
 // place is the last passage of a page. Ordinals mean nothing without their
-// version.
+// version and the space that it was cut for.
 type place struct {
 	version int // 0 before the first page
+	space   int64
 	ordinal int
 }
 
@@ -72,6 +73,7 @@ const passagesCursor = 'p'
 func encodePlace(id uuid.UUID, p place) string {
 	raw := append([]byte{passagesCursor}, id[:]...)
 	raw = binary.BigEndian.AppendUint32(raw, uint32(p.version))
+	raw = binary.BigEndian.AppendUint64(raw, uint64(p.space))
 	raw = binary.BigEndian.AppendUint32(raw, uint32(p.ordinal))
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
@@ -84,12 +86,13 @@ func decodePlace(page document.Page, id uuid.UUID) (place, error) {
 	}
 	ours := append([]byte{passagesCursor}, id[:]...)
 	raw, err := base64.RawURLEncoding.DecodeString(page.Cursor)
-	if err != nil || len(raw) != len(ours)+4+4 || !bytes.HasPrefix(raw, ours) {
+	if err != nil || len(raw) != len(ours)+4+8+4 || !bytes.HasPrefix(raw, ours) {
 		return place{}, errBadCursor(page.Cursor)
 	}
 	raw = raw[len(ours):]
 	return place{
 		version: int(int32(binary.BigEndian.Uint32(raw))),
-		ordinal: int(int32(binary.BigEndian.Uint32(raw[4:]))),
+		space:   int64(binary.BigEndian.Uint64(raw[4:])),
+		ordinal: int(int32(binary.BigEndian.Uint32(raw[4+8:]))),
 	}, nil
 }

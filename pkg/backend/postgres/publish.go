@@ -3,14 +3,21 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
-// Publish makes the version live and ends its task.
-func (s *Store) Publish(ctx context.Context, work document.Work, progress document.KnowledgeProgress) (err error) {
+// publishAgain is how long to leave a version alone that could not be published
+// for what changed meanwhile.
+const publishAgain = time.Second
+
+// Publish makes the version live and ends its task. It looks through the
+// manifests before it takes the lock that a switch of spaces waits for.
+func (s *Store) Publish(ctx context.Context, work document.Work, also []document.Placement, progress document.KnowledgeProgress) (err error) {
 	defer describe(&err, "publish %s", work)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
 		t, err := lockOwn(ctx, tx, work)
@@ -22,8 +29,23 @@ func (s *Store) Publish(ctx context.Context, work document.Work, progress docume
 			t.queueEnd(&batch, document.Cancelled, supersededBy(*t.live))
 			return tx.SendBatch(ctx, &batch).Close()
 		}
-		if err := checkManifest(ctx, tx, work, progress.Passages); err != nil {
+		placements := append([]document.Placement{{Space: work.Space.ID, Passages: progress.Passages}}, also...)
+		placements, err = stillWritten(ctx, tx, placements)
+		if err != nil {
 			return err
+		}
+		for _, p := range placements {
+			if err := checkManifest(ctx, tx, work, p); err != nil {
+				return err
+			}
+		}
+		if err := shareLive(ctx, tx, work, placements); err != nil {
+			return err
+		}
+		for _, p := range placements {
+			batch.Queue(`
+				INSERT INTO placements (document, version, space, passages) VALUES ($1, $2, $3, $4)`,
+				work.Document, work.Version, p.Space, p.Passages)
 		}
 		// The switch and the ends that tell of it are one transaction: who
 		// sees the job succeeded finds the document.
@@ -36,20 +58,58 @@ func (s *Store) Publish(ctx context.Context, work document.Work, progress docume
 	})
 }
 
-// checkManifest fails unless the version has exactly so many places, and their
-// passages.
-func checkManifest(ctx context.Context, tx pgx.Tx, work document.Work, want int64) error {
+// stillWritten leaves out placements in spaces that are no longer kept
+// complete, and may be gone before this is over.
+func stillWritten(ctx context.Context, tx pgx.Tx, placements []document.Placement) ([]document.Placement, error) {
+	passages := make(map[int64]int64, len(placements))
+	ids := make([]int64, 0, len(placements))
+	for _, p := range placements {
+		passages[p.Space] = p.Passages
+		ids = append(ids, p.Space)
+	}
+	return collect(ctx, tx, func(row pgx.CollectableRow) (p document.Placement, err error) {
+		err = row.Scan(&p.Space)
+		p.Passages = passages[p.Space]
+		return p, err
+	}, `SELECT id FROM spaces WHERE id = ANY ($1) AND written ORDER BY id FOR KEY SHARE`, ids)
+}
+
+// checkManifest fails unless the version has exactly so many places in the
+// space, and their passages.
+func checkManifest(ctx context.Context, tx pgx.Tx, work document.Work, want document.Placement) error {
 	var places, passages int64
 	if err := tx.QueryRow(ctx, `
 		SELECT count(*), count(p.hash)
 		FROM manifest m
 		LEFT JOIN passages p ON p.space = $3 AND p.hash = m.hash
 		WHERE m.document = $1 AND m.version = $2 AND m.space = $3`,
-		work.Document, work.Version, work.Space.ID).Scan(&places, &passages); err != nil {
+		work.Document, work.Version, want.Space).Scan(&places, &passages); err != nil {
 		return err
 	}
-	if places != want || passages != want {
-		return fmt.Errorf("version %d has %d places with %d passages, want %d of each", work.Version, places, passages, want)
+	if places != want.Passages || passages != want.Passages {
+		return fmt.Errorf("version %d has %d places with %d passages in space %d, want %d of each",
+			work.Version, places, passages, want.Space, want.Passages)
 	}
 	return nil
+}
+
+// shareLive has the live space stay live until the transaction ends, and fails
+// unless the version is placed there. The second statement begins when the lock
+// is held.
+func shareLive(ctx context.Context, tx pgx.Tx, work document.Work, placements []document.Placement) error {
+	var live int64
+	var batch pgx.Batch
+	batch.Queue(sharePublishing, work.Space.Collection)
+	batch.Queue(`SELECT live_space FROM collections WHERE id = $1`, work.Space.Collection).QueryRow(func(row pgx.Row) error {
+		return row.Scan(&live)
+	})
+	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return err
+	}
+	for _, p := range placements {
+		if p.Space == live {
+			return nil
+		}
+	}
+	return fault.New(fault.Unavailable, "another space has become the live one, and the next attempt writes to that").After(publishAgain)
 }

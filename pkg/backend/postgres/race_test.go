@@ -52,6 +52,15 @@ func (r race) claim(t *testing.T, ctx context.Context, job document.Job, kind do
 	return work
 }
 
+func (r race) claimReindex(t *testing.T, ctx context.Context, id uuid.UUID) document.Work {
+	t.Helper()
+	work, err := r.Claim(ctx, document.TaskRef{Document: id, Version: 1, Kind: document.Reindexing}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return work
+}
+
 // meanwhile runs statements in a transaction, starts call, and commits once
 // call waits for the transaction, or did not have to.
 func (r race) meanwhile(t *testing.T, ctx context.Context, call func() error, statements ...string) error {
@@ -109,7 +118,7 @@ func TestWriteLosesItsLeaseHalfWay(t *testing.T) {
 	hash := document.HashText("text")
 	err := r.meanwhile(t, ctx, func() error {
 		return r.Write(ctx, r.work, document.Batch{
-			New:    []document.Embedded{{Hash: hash, Content: "text", Vector: []float32{1, 0}}},
+			New:    []document.Embedded{{Hash: hash, Text: document.Text{Content: "text"}, Vector: []float32{1, 0}}},
 			Places: []document.Place{{Hash: hash, End: 4}},
 		}, document.KnowledgeProgress{})
 	}, `UPDATE tasks SET lease = gen_random_uuid() WHERE kind = 'knowledge'`)
@@ -162,19 +171,24 @@ func TestRequeueWhileANewVersionArrives(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var got document.List[document.Job]
+	reindex, err := r.BeginReindex(ctx, document.ReindexRequest{Collection: "c", Force: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	work := r.claimReindex(t, ctx, reindex.ID)
+	var got document.Requeued
 	if err := r.meanwhile(t, ctx, func() (err error) {
-		got, err = r.Requeue(ctx, document.DocumentFilter{}, r.accepted.Document.ID, document.Page{Limit: 10})
+		got, err = r.Requeue(ctx, work, 10)
 		return err
 	}, `UPDATE documents SET newest_version = 2`,
-		`INSERT INTO versions SELECT tenant, document, 2, space, title, metadata, object, size, sha256, media_type FROM versions`,
+		`INSERT INTO versions SELECT tenant, document, 2, title, metadata, object, size, sha256, media_type FROM versions`,
 		`INSERT INTO jobs (id, document, version, size) SELECT gen_random_uuid(), document, 2, size FROM jobs`,
 		`INSERT INTO tasks (job, kind, document, version)
 		 SELECT j.id, kind, j.document, 2 FROM jobs j, unnest('{knowledge,summary}'::text[]) AS kind WHERE j.version = 2`); err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Items) > 0 {
-		t.Errorf("got %+v, want nothing: version 2 is on its way", got.Items)
+	if got.Jobs > 0 {
+		t.Errorf("got %+v, want no job: version 2 is on its way", got)
 	}
 }
 
@@ -184,7 +198,7 @@ func TestDropOrphansWhileAPassageIsReused(t *testing.T) {
 	t.Parallel()
 	r, ctx := newRace(t)
 	hash := document.HashText("text")
-	if err := r.Write(ctx, r.work, document.Batch{New: []document.Embedded{{Hash: hash, Content: "text", Vector: []float32{1, 0}}}}, document.KnowledgeProgress{}); err != nil {
+	if err := r.Write(ctx, r.work, document.Batch{New: []document.Embedded{{Hash: hash, Text: document.Text{Content: "text"}, Vector: []float32{1, 0}}}}, document.KnowledgeProgress{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.DeleteDocument(ctx, r.accepted.Document.ID); err != nil {
@@ -223,7 +237,7 @@ func TestDropOrphansWhileAPassageIsReused(t *testing.T) {
 	if err := <-done; err != nil || dropped != 0 {
 		t.Errorf("dropped %d passages, %v; want none", dropped, err)
 	}
-	if err := r.Publish(ctx, work, document.KnowledgeProgress{Passages: 1}); err != nil {
+	if err := r.Publish(ctx, work, nil, document.KnowledgeProgress{Passages: 1}); err != nil {
 		t.Error(err)
 	}
 }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -9,92 +10,221 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Requeue gives each matching document a next version with the same original
-// and settings, and a job for it.
-func (s *Store) Requeue(ctx context.Context, filter document.DocumentFilter, id uuid.UUID, page document.Page) (list document.List[document.Job], err error) {
-	defer describe(&err, "requeue documents")
-	after, err := decodeCursor(page, requeueCursor, uuid.Nil)
-	if err != nil {
-		return list, err
+// Requeue gives documents a next version with the same original and settings,
+// and a job for it, while there is room. It goes through the documents some at
+// a time, since most of them may be whole.
+func (s *Store) Requeue(ctx context.Context, work document.Work, window int) (requeued document.Requeued, err error) {
+	defer describe(&err, "requeue documents of %s", work)
+	for {
+		var part document.Requeued
+		var more bool
+		if err := s.inTenant(ctx, func(tx pgx.Tx) (err error) {
+			part, more, err = requeueSome(ctx, tx, work, window)
+			return err
+		}); err != nil {
+			return requeued, err
+		}
+		requeued.Jobs += part.Jobs
+		requeued.Ended = part.Ended
+		if !more {
+			return requeued, nil
+		}
 	}
-	err = s.inTenant(ctx, func(tx pgx.Tx) error {
-		ids, err := lockIdle(ctx, tx, filter, id, after, page.Limit+1)
-		if err != nil {
-			return err
-		}
-		locked := cut(ids, page.Limit, func(last uuid.UUID) string { return encodeCursor(requeueCursor, last) })
-		list.NextCursor = locked.NextCursor
-		jobs, err := addVersions(ctx, tx, locked.Items)
-		if err != nil {
-			return err
-		}
-		list.Items, err = collect(ctx, tx, scanJobRow, selectJobs+`
-			WHERE j.id = ANY ($1)
-			ORDER BY j.document`, jobs)
-		return err
-	})
-	return list, err
 }
 
-// lockIdle locks, in order of id, matching documents that have no unended job
-// for their newest version.
-func lockIdle(ctx context.Context, tx pgx.Tx, filter document.DocumentFilter, id, after uuid.UUID, limit int) ([]uuid.UUID, error) {
-	return collect(ctx, tx, pgx.RowTo[uuid.UUID], `
-		SELECT d.id
+// requeueSome goes one step further through the documents. More says that there
+// is room for what may come.
+func requeueSome(ctx context.Context, tx pgx.Tx, work document.Work, window int) (requeued document.Requeued, more bool, err error) {
+	r, err := lockOwnReindex(ctx, tx, work)
+	if err != nil {
+		return requeued, false, err
+	}
+	progress := &r.Progress
+	progress.Seconds += r.uncounted.Seconds()
+	underWay, err := countJobs(ctx, tx, &r)
+	if err != nil {
+		return requeued, false, err
+	}
+	in := r.scope()
+	if r.reached == uuid.Nil {
+		if err := countMatching(ctx, tx, in, r.Force, progress); err != nil {
+			return requeued, false, err
+		}
+	}
+	room := window - underWay
+	if room > 0 {
+		page, err := look(ctx, tx, in, r.reached)
+		if err != nil {
+			return requeued, false, err
+		}
+		more = len(page) > 0
+		var matching []standing
+		for _, d := range page {
+			r.reached = d.id
+			if r.matches(d) {
+				matching = append(matching, d)
+			}
+			if len(matching) == room {
+				break
+			}
+		}
+		if requeued.Jobs, err = addVersions(ctx, tx, matching, r.ID); err != nil {
+			return requeued, false, err
+		}
+		more = more && requeued.Jobs < room
+		underWay += requeued.Jobs
+		requeued.Ended = len(page) == 0 && underWay == 0
+	}
+	if requeued.Ended {
+		err = endRequeue(ctx, tx, r)
+	} else {
+		err = keepRequeue(ctx, tx, r)
+	}
+	return requeued, more, err
+}
+
+func (r reindex) scope() scope {
+	in := scope{collection: r.collection, space: r.live, keyPrefix: r.KeyPrefix}
+	if len(r.Documents) > 0 {
+		in.documents = r.Documents
+	}
+	return in
+}
+
+// matches reports whether the reindex redoes a document.
+func (r reindex) matches(d standing) bool {
+	return !d.busy && (r.Force || d.failed() || !d.whole)
+}
+
+// countJobs adds to the progress what has ended of the reindex's jobs since it
+// was last asked, and returns how many have not. What is counted is the
+// reindex's no longer.
+func countJobs(ctx context.Context, tx pgx.Tx, r *reindex) (underWay int, err error) {
+	p := &r.Progress
+	var ended, bytes, passages, embedded, reused int64
+	var failed int
+	var batch pgx.Batch
+	batch.Queue(`
+		WITH ended AS (
+			UPDATE jobs SET reindex = NULL
+			WHERE reindex = $1 AND state NOT IN ('queued', 'running', 'waiting')
+			RETURNING id, state, size
+		)
+		SELECT count(*), count(*) FILTER (WHERE e.state = 'failed'), coalesce(sum(e.size), 0)::bigint,
+		       coalesce(sum((t.progress->>'passages')::bigint), 0)::bigint,
+		       coalesce(sum((t.progress->>'embedded')::bigint), 0)::bigint,
+		       coalesce(sum((t.progress->>'reused')::bigint), 0)::bigint
+		FROM ended e
+		JOIN tasks t ON t.job = e.id AND t.kind = 'knowledge'`, r.ID).QueryRow(func(row pgx.Row) error {
+		return row.Scan(&ended, &failed, &bytes, &passages, &embedded, &reused)
+	})
+	batch.Queue(`SELECT count(*) FROM jobs WHERE reindex = $1`, r.ID).QueryRow(func(row pgx.Row) error {
+		return row.Scan(&underWay)
+	})
+	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return 0, fmt.Errorf("count jobs: %w", err)
+	}
+	r.failed += failed
+	p.DocumentsDone += ended
+	p.BytesDone += bytes
+	p.Passages += passages
+	p.Embedded += embedded
+	p.Reused += reused
+	p.Documents, p.Bytes = max(p.Documents, p.DocumentsDone), max(p.Bytes, p.BytesDone)
+	return underWay, nil
+}
+
+// countMatching writes into the progress how much there is to do, so far as can
+// be said without looking through every document's places.
+func countMatching(ctx context.Context, tx pgx.Tx, in scope, force bool, progress *document.ReindexProgress) error {
+	return tx.QueryRow(ctx, `
+		SELECT count(*), coalesce(sum(v.size), 0)::bigint
 		FROM documents d
-		JOIN collections c ON c.id = d.collection
-		WHERE d.deleted_at IS NULL
-		  AND d.id > $1
-		  AND ($2::uuid IS NULL OR d.id = $2)
-		  AND ($3 = '' OR c.name = $3)
-		  AND ($4 = '' OR starts_with(d.key, $4))
-		  AND ($5 = '' OR d.state = $5)
+		JOIN versions v ON v.document = d.id AND v.version = d.newest_version
+		WHERE d.collection = $1 AND d.deleted_at IS NULL
+		  AND ($3 = '' OR starts_with(d.key, $3))
+		  AND ($4::uuid[] IS NULL OR d.id = ANY ($4))
+		  AND ($5 OR d.live_version IS DISTINCT FROM d.newest_version
+		       OR NOT EXISTS (SELECT FROM placements p
+		                      WHERE p.document = d.id AND p.version = d.live_version AND p.space = $2))
 		  AND NOT EXISTS (SELECT FROM jobs j
 		                  WHERE j.document = d.id AND j.version = d.newest_version
-		                    AND j.state IN ('queued', 'running', 'waiting'))
-		ORDER BY d.id
-		LIMIT $6
-		FOR NO KEY UPDATE OF d`,
-		after, nullable(id), filter.Collection, filter.KeyPrefix, filter.State, limit)
+		                    AND j.state IN ('queued', 'running', 'waiting'))`,
+		in.collection, in.space, in.keyPrefix, in.documents, force).Scan(&progress.Documents, &progress.Bytes)
 }
 
-// addVersions gives each of the documents, whose rows are locked, a version
-// like its newest one, and returns the jobs. Between lockIdle's look at a
-// document and its lock another transaction may have given it a job: this
-// second look sees that.
-func addVersions(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (jobs []uuid.UUID, err error) {
+// addVersions gives documents a version like their newest one, with a job of
+// the reindex, and says how many it gave. Before it has locked a document
+// another transaction may have given it a job, or deleted it: the second look
+// sees that.
+func addVersions(ctx context.Context, tx pgx.Tx, matching []standing, reindex uuid.UUID) (jobs int, err error) {
+	if len(matching) == 0 {
+		return 0, nil
+	}
+	ids := make([]uuid.UUID, len(matching))
+	for i, d := range matching {
+		ids[i] = d.id
+	}
+	if _, err := tx.Exec(ctx, `SELECT FROM documents WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE`, ids); err != nil {
+		return 0, fmt.Errorf("lock documents: %w", err)
+	}
 	rows, err := tx.Query(ctx, `
 		SELECT d.id, d.newest_version
 		FROM documents d
-		WHERE d.id = ANY ($1)
+		WHERE d.id = ANY ($1) AND d.deleted_at IS NULL
 		  AND NOT EXISTS (SELECT FROM jobs j
 		                  WHERE j.document = d.id AND j.version = d.newest_version
-		                    AND j.state IN ('queued', 'running', 'waiting'))`, ids)
+		                    AND j.state IN ('queued', 'running', 'waiting'))
+		ORDER BY d.id`, ids)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	var batch pgx.Batch
 	var id uuid.UUID
 	var newest int
 	if _, err := pgx.ForEachRow(rows, []any{&id, &newest}, func() error {
+		jobs++
 		batch.Queue(`
-			INSERT INTO versions (document, version, space, title, metadata, object, size, sha256, media_type)
-			SELECT v.document, v.version + 1, c.live_space, v.title, v.metadata, v.object, v.size, v.sha256, v.media_type
-			FROM versions v
-			JOIN documents d ON d.id = v.document
-			JOIN collections c ON c.id = d.collection
-			WHERE v.document = $1 AND v.version = $2`, id, newest)
+			INSERT INTO versions (document, version, title, metadata, object, size, sha256, media_type)
+			SELECT document, version + 1, title, metadata, object, size, sha256, media_type
+			FROM versions
+			WHERE document = $1 AND version = $2`, id, newest)
 		batch.Queue(`
 			UPDATE documents SET
 				newest_version = $2,
 				updated_at     = now(),
 				state          = CASE WHEN live_version IS NULL THEN 'pending' ELSE 'ready' END
 			WHERE id = $1`, id, newest+1)
-		job, err := queueJob(&batch, id, newest+1)
-		jobs = append(jobs, job)
-		return err
+		return queueJob(&batch, id, newest+1, reindex)
 	}); err != nil {
-		return nil, err
+		return 0, err
 	}
 	return jobs, tx.SendBatch(ctx, &batch).Close()
+}
+
+// keepRequeue writes how far a reindex without a change is.
+func keepRequeue(ctx context.Context, tx pgx.Tx, r reindex) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE reindexes SET progress = $2, reached = $3, failed = $4, counted_at = clock_timestamp()
+		WHERE id = $1`, r.ID, r.Progress, nullable(r.reached), r.failed)
+	return err
+}
+
+// endRequeue ends a reindex without a change: it has failed if one of its jobs
+// has.
+func endRequeue(ctx context.Context, tx pgx.Tx, r reindex) error {
+	state, stage, reason := document.Succeeded, document.StageDone, ""
+	if r.failed > 0 {
+		state, stage = document.JobFailed, r.Stage
+		reason = fmt.Sprintf("%d of %d documents could not be redone: their jobs say why", r.failed, r.Progress.DocumentsDone)
+	}
+	r.Progress.Documents, r.Progress.Bytes = r.Progress.DocumentsDone, r.Progress.BytesDone
+	if err := keepRequeue(ctx, tx, r); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `
+		UPDATE reindexes SET state = $2, stage = $3, error = $4, finished_at = now(), next_attempt_at = NULL,
+		                     lease = NULL, lease_until = NULL
+		WHERE id = $1`, r.ID, state, stage, reason)
+	return err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/pgvector/pgvector-go"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
@@ -23,81 +22,28 @@ func (s *Store) Nearest(ctx context.Context, space document.Space, query documen
 	}
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		found, err := nearest(ctx, tx, space, query)
+		if err != nil {
+			return err
+		}
 		hits = merge(found)
-		return err
+		return checkLive(ctx, tx, space)
 	})
-	return hits, err
-}
-
-// found is a place of one of the nearest passages.
-type found struct {
-	hash []byte
-	hit  document.Hit
-}
-
-// nearest returns the places of the nearest passages, those of one passage
-// together, in the oldest document first.
-//
-// Only the part named best looks at many rows, and it looks at no text: it
-// measures every passage that stands in some visible version. IS TRUE, which
-// changes nothing else, has PostgreSQL look up what is IN a table made once.
-// Otherwise it makes a join of it, and for tables that have grown since they
-// were last analysed it takes one that begins anew for each passage.
-//
-// The threshold is applied to what is left, since it cuts off the end of the
-// list. So is the comparison with 2, the greatest distance: a vector of length
-// 0 has no angle to any other, its distance is NaN, and PostgreSQL sorts that
-// last.
-func nearest(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query) ([]found, error) {
-	var metadata any
-	if len(query.Metadata) > 0 {
-		metadata = query.Metadata
+	if err != nil {
+		return nil, err
 	}
-	return collect(ctx, tx, scanFound, `
-		WITH visible AS MATERIALIZED (
-			SELECT d.id, d.live_version
-			FROM documents d
-			WHERE d.collection = $1 AND d.deleted_at IS NULL AND d.live_version IS NOT NULL
-			  AND ($2 = '' OR starts_with(d.key, $2))
-			  AND ($3::jsonb IS NULL OR EXISTS (
-			      SELECT FROM versions v
-			      WHERE v.document = d.id AND v.version = d.live_version AND v.metadata @> $3))
-		), best AS MATERIALIZED (
-			SELECT hash, embedding <=> $4 AS distance
-			FROM passages
-			WHERE space = $5
-			  AND (hash IN (SELECT m.hash
-			                FROM manifest m
-			                WHERE m.space = $5
-			                  AND ((m.document, m.version) IN (SELECT id, live_version FROM visible)) IS TRUE)) IS TRUE
-			ORDER BY distance, hash
-			LIMIT $6
-		)
-		SELECT b.hash, 1 - b.distance, p.heading_path, p.context, p.content, p.tokens,
-		       place.document, place.ordinal, place.start_byte, place.end_byte,
-		       (SELECT d.key FROM documents d WHERE d.id = place.document),
-		       (SELECT v.title FROM versions v WHERE v.document = place.document AND v.version = place.version)
-		FROM best b
-		JOIN passages p ON p.space = $5 AND p.hash = b.hash
-		CROSS JOIN LATERAL (
-			SELECT m.document, m.version, m.ordinal, m.start_byte, m.end_byte
-			FROM manifest m
-			WHERE m.space = $5 AND m.hash = b.hash
-			  AND ((m.document, m.version) IN (SELECT id, live_version FROM visible)) IS TRUE
-			ORDER BY m.document, m.ordinal
-			LIMIT $8
-		) AS place
-		WHERE b.distance <= 2 AND 1 - b.distance >= $7
-		ORDER BY b.distance, b.hash, place.document, place.ordinal`,
-		space.Collection, query.KeyPrefix, metadata, pgvector.NewHalfVector(query.Vector), space.ID, query.Limit,
-		query.Threshold, 1+maxAlsoIn)
+	return hits, nil
 }
 
-func scanFound(row pgx.CollectableRow) (f found, err error) {
-	h := &f.hit
-	err = row.Scan(&f.hash, &h.Score, &h.HeadingPath, &h.Context, &h.Content, &h.Tokens,
-		&h.DocumentID, &h.Ordinal, &h.Start, &h.End, &h.Key, &h.Title)
-	return f, err
+// checkLive fails unless the space is the collection's live one. A statement
+// before it has then seen that space while it was complete.
+func checkLive(ctx context.Context, tx pgx.Tx, space document.Space) error {
+	var live bool
+	err := tx.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM collections WHERE id = $1 AND live_space = $2)`, space.Collection, space.ID).Scan(&live)
+	if err == nil && !live {
+		return fault.New(fault.Conflict, "space %d no longer answers searches of its collection: ask again", space.ID)
+	}
+	return err
 }
 
 // merge makes one hit of the places of a passage: the first, with the others

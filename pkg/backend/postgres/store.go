@@ -24,7 +24,12 @@ const (
 type Config struct {
 	URL      string // of the application role, as postgres://user:password@host:port/database
 	MaxConns int    // most connections at a time, at least 2; 0 for 10
-	Log      *slog.Logger
+
+	// IndexWorkers is how many processes of the server help the one that builds
+	// a vector index.
+	IndexWorkers int
+
+	Log *slog.Logger
 }
 
 // Store is a PostgreSQL database. It is safe for concurrent use.
@@ -32,6 +37,8 @@ type Store struct {
 	pool    *pgxpool.Pool
 	log     *slog.Logger
 	timeout time.Duration // of a transaction
+
+	indexWorkers int
 }
 
 // Open returns the store. It connects when it is first used: until the
@@ -56,7 +63,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	return &Store{pool: pool, log: cfg.Log, timeout: transactionTimeout}, nil
+	return &Store{pool: pool, log: cfg.Log, timeout: transactionTimeout, indexWorkers: cfg.IndexWorkers}, nil
 }
 
 // Close ends the store's use of the database, once calls under way are done.

@@ -93,13 +93,17 @@ func fill(t *testing.T, s *postgres.Store) {
 		t.Fatal(err)
 	}
 	hash := document.HashText("text")
+	if _, err := s.BeginReindex(ctx, document.ReindexRequest{Collection: "c"}); err != nil {
+		t.Fatal(err)
+	}
 	if err := errors.Join(
 		s.DeleteDocument(ctx, told.Document.ID),
 		s.BeginUpload(ctx, "to come"),
 		s.Write(ctx, work[document.Knowledge], document.Batch{
-			New:    []document.Embedded{{Hash: hash, Content: "text", Vector: []float32{1, 0}}},
+			New:    []document.Embedded{{Hash: hash, Text: document.Text{Content: "text"}, Vector: []float32{1, 0}}},
 			Places: []document.Place{{Hash: hash, End: 4}},
 		}, document.KnowledgeProgress{}),
+		s.Publish(ctx, work[document.Knowledge], nil, document.KnowledgeProgress{Passages: 1}),
 		s.SaveSectionSummary(ctx, work[document.Summarise], hash, "summary", document.SummaryProgress{}),
 		s.FinishSummary(ctx, work[document.Summarise], document.Summary{Summary: "summary"}, document.SummaryProgress{}),
 	); err != nil {

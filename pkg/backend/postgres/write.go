@@ -19,30 +19,40 @@ func (s *Store) Write(ctx context.Context, work document.Work, batch document.Ba
 		if err := checkLease(ctx, tx, work); err != nil {
 			return err
 		}
-		if err := securePassages(ctx, tx, work.Space.ID, batch); err != nil {
+		places := []document.RebuiltPlaces{{
+			Unplaced: document.Unplaced{Document: work.Document, Version: work.Version},
+			Places:   batch.Places,
+		}}
+		if err := securePassages(ctx, tx, work.Space.ID, batch.New, places, insertPassages); err != nil {
 			return err
 		}
-		if len(batch.Places) > 0 {
-			if err := insertPlaces(ctx, tx, work, batch.Places); err != nil {
-				return err
-			}
+		var inserts pgx.Batch
+		queuePlaces(&inserts, work.Space.ID, places)
+		if err := tx.SendBatch(ctx, &inserts).Close(); err != nil {
+			return err
 		}
 		return fence(ctx, tx, work, progress)
 	})
 }
 
-// securePassages sees to it that all passages of the batch are in the space
-// and stay there until the transaction ends: those that are there are held,
-// the others added. One that another transaction adds or removes in between is
+// addPassages adds passages to a space, but those that are there already, and
+// says how many it added.
+type addPassages func(ctx context.Context, tx pgx.Tx, space int64, passages []document.Embedded) (int, error)
+
+// securePassages sees to it that passages, and those of places, are in the
+// space and stay there until the transaction ends: those that are there are
+// held, the others added by way of add. One that another transaction adds or removes in between is
 // met again in the next round; rounds end, since nothing that is held or added
 // can go, and each other transaction is waited for.
-func securePassages(ctx context.Context, tx pgx.Tx, space int64, batch document.Batch) error {
+func securePassages(ctx context.Context, tx pgx.Tx, space int64, passages []document.Embedded, versions []document.RebuiltPlaces, add addPassages) error {
 	missing := make(map[document.Hash]*document.Embedded) // nil when it should have been there
-	for _, place := range batch.Places {
-		missing[place.Hash] = nil
+	for _, version := range versions {
+		for _, place := range version.Places {
+			missing[place.Hash] = nil
+		}
 	}
-	for i, passage := range batch.New {
-		missing[passage.Hash] = &batch.New[i]
+	for i, passage := range passages {
+		missing[passage.Hash] = &passages[i]
 	}
 	for {
 		hashes := make([]document.Hash, 0, len(missing))
@@ -66,7 +76,7 @@ func securePassages(ctx context.Context, tx pgx.Tx, space int64, batch document.
 		if len(fresh) == 0 {
 			return nil
 		}
-		added, err := insertPassages(ctx, tx, space, fresh)
+		added, err := add(ctx, tx, space, fresh)
 		if err != nil {
 			return fmt.Errorf("insert passages: %w", err)
 		}

@@ -112,7 +112,7 @@ func (c *Client) Depth(ctx context.Context) (map[document.TaskKind]Depth, error)
 		if err != nil {
 			return err
 		}
-		for _, kind := range document.TaskKinds {
+		for _, kind := range document.Queues {
 			if !slices.Contains(announced, string(kind)) {
 				// Nothing was ever enqueued, or Redis has lost its data. A
 				// client of asynq announces a queue only once, so a lost one

@@ -39,10 +39,10 @@ func TestDepth(t *testing.T) {
 		if depths, err := c.Depth(t.Context()); err != nil || len(depths) != 0 {
 			t.Fatalf("Depth of an empty Redis = %v, %v", depths, err)
 		}
-		enqueue(t, c, newRef(document.Knowledge), newRef(document.Knowledge), newRef(document.Summarise))
+		enqueue(t, c, newRef(document.Knowledge), newRef(document.Knowledge), newRef(document.Summarise), newRef(document.Reindexing))
 		await.Until(t, "the oldest task has an age", func() bool {
 			depths, err := c.Depth(t.Context())
-			if err != nil || depths[document.Knowledge].Tasks != 2 || depths[document.Summarise].Tasks != 1 {
+			if err != nil || depths[document.Knowledge].Tasks != 2 || depths[document.Summarise].Tasks != 1 || depths[document.Reindexing].Tasks != 1 {
 				t.Fatalf("Depth = %v, %v", depths, err)
 			}
 			return depths[document.Knowledge].Age >= 100*time.Millisecond

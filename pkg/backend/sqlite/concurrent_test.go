@@ -62,14 +62,14 @@ func publishVersion(ctx context.Context, s *Store, c document.Collection, key st
 		text := fmt.Sprintf("passage %d of version %d", i, version) // which every writer shares
 		hash := document.HashText(text)
 		batch := document.Batch{
-			New:    []document.Embedded{{Hash: hash, Content: text, Vector: randomVector(8)}},
+			New:    []document.Embedded{{Hash: hash, Text: document.Text{Content: text}, Vector: randomVector(8)}},
 			Places: []document.Place{{Hash: hash, Ordinal: i}},
 		}
 		if err := s.Write(ctx, work, batch, progress); err != nil {
 			return err
 		}
 	}
-	return s.Publish(ctx, work, progress)
+	return s.Publish(ctx, work, nil, progress)
 }
 
 // readUntil reads all that there is until ctx ends.
@@ -131,14 +131,14 @@ func BenchmarkNearest(b *testing.B) {
 		for i := range passages {
 			text := fmt.Sprintf("%01500d", d*passages+i)
 			hash := document.HashText(text)
-			batch.New = append(batch.New, document.Embedded{Hash: hash, Content: text, Vector: randomVector(dimensions)})
+			batch.New = append(batch.New, document.Embedded{Hash: hash, Text: document.Text{Content: text}, Vector: randomVector(dimensions)})
 			batch.Places = append(batch.Places, document.Place{Hash: hash, Ordinal: i})
 		}
 		progress := document.KnowledgeProgress{Passages: passages}
 		if err := s.Write(ctx, work, batch, progress); err != nil {
 			b.Fatal(err)
 		}
-		if err := s.Publish(ctx, work, progress); err != nil {
+		if err := s.Publish(ctx, work, nil, progress); err != nil {
 			b.Fatal(err)
 		}
 	}

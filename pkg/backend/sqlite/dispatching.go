@@ -12,24 +12,41 @@ import (
 // there is room for, and counts them as dispatched now.
 func (s *Store) Dispatch(ctx context.Context, kind document.TaskKind, window int) (dispatched []document.Dispatch, err error) {
 	defer describe(&err, "dispatch %s tasks", kind)
+	oldest := oldestTasks
+	if kind == document.Reindexing {
+		oldest = oldestReindexes
+	}
 	err = s.write(ctx, func(tx transaction) error {
-		// A comparison, and not IS NOT NULL, has SQLite find them by the index.
-		var underWay int
-		if err := tx.QueryRowContext(ctx, `
-			SELECT count(*) FROM tasks
-			WHERE tenant = ?1 AND state IN ('queued', 'running', 'waiting') AND dispatched_at > 0 AND kind = ?2`,
-			tx.tenant, kind).Scan(&underWay); err != nil {
-			return err
-		}
-		rows, err := tx.QueryContext(ctx, `
-			SELECT document, version, kind, round FROM tasks
-			WHERE tenant = ?1 AND state = 'queued' AND dispatched_at IS NULL AND kind = ?2
-			ORDER BY job
-			LIMIT ?3`, tx.tenant, kind, max(window-underWay, 0))
+		rows, err := oldest(ctx, tx, kind, window)
 		dispatched, err = markDispatched(ctx, tx, rows, err)
 		return err
 	})
 	return dispatched, err
+}
+
+// A comparison, and not IS NOT NULL, has SQLite find by the index what was
+// dispatched.
+
+func oldestTasks(ctx context.Context, tx transaction, kind document.TaskKind, window int) (*sql.Rows, error) {
+	return tx.QueryContext(ctx, `
+		SELECT document, version, kind, round FROM tasks
+		WHERE tenant = ?1 AND state = 'queued' AND dispatched_at IS NULL AND kind = ?2
+		ORDER BY job
+		LIMIT max(0, ?3 - (
+			SELECT count(*) FROM tasks
+			WHERE tenant = ?1 AND state IN ('queued', 'running', 'waiting') AND dispatched_at > 0 AND kind = ?2))`,
+		tx.tenant, kind, window)
+}
+
+func oldestReindexes(ctx context.Context, tx transaction, kind document.TaskKind, window int) (*sql.Rows, error) {
+	return tx.QueryContext(ctx, `
+		SELECT id, 1, ?2, round FROM reindexes
+		WHERE tenant = ?1 AND state = 'queued' AND dispatched_at IS NULL
+		ORDER BY id
+		LIMIT max(0, ?3 - (
+			SELECT count(*) FROM reindexes
+			WHERE tenant = ?1 AND state IN ('queued', 'running', 'waiting') AND dispatched_at > 0))`,
+		tx.tenant, kind, window)
 }
 
 // Due returns dispatched tasks that should be in the queue but may not be,
@@ -39,9 +56,15 @@ func (s *Store) Due(ctx context.Context, idle time.Duration, limit int) (due []d
 	defer describe(&err, "list due tasks")
 	err = s.write(ctx, func(tx transaction) error {
 		rows, err := tx.QueryContext(ctx, `
-			SELECT document, version, kind, round FROM tasks
-			WHERE tenant = ?1 AND state IN ('queued', 'running', 'waiting') AND dispatched_at > 0
-			  AND CASE state
+			SELECT document, version, kind, round FROM (
+				SELECT document, version, kind, round, job, state, lease_until, next_attempt_at, dispatched_at
+				FROM tasks
+				WHERE tenant = ?1 AND state IN ('queued', 'running', 'waiting') AND dispatched_at > 0
+				UNION ALL
+				SELECT id, 1, 'reindex', round, id, state, lease_until, next_attempt_at, dispatched_at
+				FROM reindexes
+				WHERE tenant = ?1 AND state IN ('queued', 'running', 'waiting') AND dispatched_at > 0)
+			WHERE CASE state
 			      WHEN 'running' THEN lease_until <= ?2
 			      ELSE max(dispatched_at, coalesce(next_attempt_at, 0)) <= ?3
 			      END
@@ -63,12 +86,27 @@ func markDispatched(ctx context.Context, tx transaction, rows *sql.Rows, err err
 		return nil, err
 	}
 	for _, d := range dispatches {
-		if _, err := tx.ExecContext(ctx, `
-			UPDATE tasks SET dispatched_at = ?5
-			WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND kind = ?4`,
-			tx.tenant, d.Document, d.Version, d.Kind, tx.now); err != nil {
+		mark := markTask
+		if d.Kind == document.Reindexing {
+			mark = markReindex
+		}
+		if err := mark(ctx, tx, d.TaskRef); err != nil {
 			return nil, err
 		}
 	}
 	return dispatches, nil
+}
+
+func markTask(ctx context.Context, tx transaction, ref document.TaskRef) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE tasks SET dispatched_at = ?5
+		WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND kind = ?4`,
+		tx.tenant, ref.Document, ref.Version, ref.Kind, tx.now)
+	return err
+}
+
+func markReindex(ctx context.Context, tx transaction, ref document.TaskRef) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE reindexes SET dispatched_at = ?3 WHERE tenant = ?1 AND id = ?2`, tx.tenant, ref.Document, tx.now)
+	return err
 }

@@ -9,64 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
-
-// EnsureCollection returns the collection of that name, made on first use.
-func (s *Store) EnsureCollection(ctx context.Context, name string, model document.Model, chunking document.Chunking) (c document.Collection, err error) {
-	defer describe(&err, "ensure collection %q", name)
-	err = s.write(ctx, func(tx transaction) error {
-		c, err = collection(ctx, tx, name)
-		if !fault.Is(err, fault.NotFound) {
-			return err
-		}
-		c, err = addCollection(ctx, tx, name, model, chunking)
-		return err
-	})
-	return c, err
-}
-
-func collection(ctx context.Context, tx transaction, name string) (document.Collection, error) {
-	var c document.Collection
-	err := tx.QueryRowContext(ctx, `
-		SELECT c.id, c.name, s.id, s.model, s.dimensions, s.chunk_tokens, s.chunk_overlap
-		FROM collections c
-		JOIN spaces s ON s.tenant = c.tenant AND s.id = c.live_space
-		WHERE c.tenant = ?1 AND c.name = ?2`, tx.tenant, name).
-		Scan(&c.ID, &c.Name, &c.Space.ID, &c.Space.Model.Name, &c.Space.Model.Dimensions,
-			&c.Space.Chunking.Tokens, &c.Space.Chunking.Overlap)
-	if errors.Is(err, sql.ErrNoRows) {
-		return c, fault.New(fault.NotFound, "there is no collection %q", name)
-	}
-	c.Space.Collection = c.ID
-	return c, err
-}
-
-func addCollection(ctx context.Context, tx transaction, name string, model document.Model, chunking document.Chunking) (document.Collection, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return document.Collection{}, err
-	}
-	c := document.Collection{ID: id, Name: name,
-		Space: document.Space{Collection: id, Model: model, Chunking: chunking}}
-
-	// The space that the collection refers to follows in this transaction.
-	if _, err := tx.ExecContext(ctx, `
-		INSERT INTO collections (tenant, id, name, live_space, created_at)
-		VALUES (?1, ?2, ?3, 0, ?4)`, tx.tenant, id, name, tx.now); err != nil {
-		return c, err
-	}
-	if err := tx.QueryRowContext(ctx, `
-		INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap, created_at)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-		RETURNING id`, tx.tenant, id, model.Name, model.Dimensions, chunking.Tokens, chunking.Overlap, tx.now).
-		Scan(&c.Space.ID); err != nil {
-		return c, err
-	}
-	_, err = tx.ExecContext(ctx, `
-		UPDATE collections SET live_space = ?3 WHERE tenant = ?1 AND id = ?2`, tx.tenant, id, c.Space.ID)
-	return c, err
-}
 
 // Accept writes the document's next version and its job, or returns the job
 // of the newest version when that is the same, or the answer that an earlier
@@ -162,12 +105,11 @@ func addVersion(ctx context.Context, tx transaction, id uuid.UUID, version int, 
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `
-		INSERT INTO versions (tenant, document, version, space, title, metadata, object, size, sha256, media_type, created_at)
-		SELECT ?1, ?2, ?3, live_space, ?5, ?6, ?7, ?8, ?9, ?10, ?11
-		FROM collections WHERE tenant = ?1 AND id = ?4`,
-		tx.tenant, id, version, upload.Collection.ID, upload.Title, metadata, upload.Object, upload.Size,
+		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, created_at)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)`,
+		tx.tenant, id, version, upload.Title, metadata, upload.Object, upload.Size,
 		upload.SHA256, upload.MediaType, tx.now); err != nil {
 		return err
 	}
-	return addJob(ctx, tx, id, version)
+	return addJob(ctx, tx, id, version, uuid.NullUUID{})
 }

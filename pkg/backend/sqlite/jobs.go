@@ -61,16 +61,17 @@ func (s *Store) Jobs(ctx context.Context, filter document.JobFilter, page docume
 }
 
 // addJob writes the job of a version and its tasks, queued and not yet
-// dispatched.
-func addJob(ctx context.Context, tx transaction, id uuid.UUID, version int) error {
+// dispatched. It may be one that a reindex makes.
+func addJob(ctx context.Context, tx transaction, id uuid.UUID, version int, reindex uuid.NullUUID) error {
 	job, err := uuid.NewV7()
 	if err != nil {
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `
-		INSERT INTO jobs (tenant, id, document, version, state, created_at, size)
-		SELECT tenant, ?2, document, version, 'queued', ?5, size
-		FROM versions WHERE tenant = ?1 AND document = ?3 AND version = ?4`, tx.tenant, job, id, version, tx.now); err != nil {
+		INSERT INTO jobs (tenant, id, document, version, state, created_at, size, reindex)
+		SELECT tenant, ?2, document, version, 'queued', ?5, size, ?6
+		FROM versions WHERE tenant = ?1 AND document = ?3 AND version = ?4`,
+		tx.tenant, job, id, version, tx.now, reindex); err != nil {
 		return err
 	}
 	for _, kind := range document.TaskKinds {

@@ -61,7 +61,7 @@ func (s *Store) Write(ctx context.Context, work document.Work, batch document.Ba
 		if err := addPassages(ctx, tx, work.Space, batch.New); err != nil {
 			return err
 		}
-		if err := addPlaces(ctx, tx, work, batch.Places); err != nil {
+		if err := addPlaces(ctx, tx, versionOf(work), work.Space, batch.Places); err != nil {
 			return err
 		}
 		return saveProgress(ctx, tx, work, progress)
@@ -94,18 +94,28 @@ func addPassages(ctx context.Context, tx transaction, space document.Space, pass
 	return nil
 }
 
-func addPlaces(ctx context.Context, tx transaction, work document.Work, places []document.Place) error {
+// version names a version of a document.
+type version struct {
+	document uuid.UUID
+	number   int
+}
+
+func versionOf(work document.Work) version { return version{work.Document, work.Version} }
+
+func scanVersion(row scanner) (v version, err error) { return v, row.Scan(&v.document, &v.number) }
+
+func addPlaces(ctx context.Context, tx transaction, of version, space document.Space, places []document.Place) error {
 	insert, err := tx.PrepareContext(ctx, `
-		INSERT INTO manifest (tenant, document, version, ordinal, passage, start_byte, end_byte)
-		SELECT ?1, ?2, ?3, ?4, id, ?5, ?6
-		FROM passages WHERE tenant = ?1 AND space = ?7 AND hash = ?8`)
+		INSERT INTO manifest (tenant, document, version, space, ordinal, passage, start_byte, end_byte)
+		SELECT ?1, ?2, ?3, ?4, ?5, id, ?6, ?7
+		FROM passages WHERE tenant = ?1 AND space = ?4 AND hash = ?8`)
 	if err != nil {
 		return err
 	}
 	defer insert.Close()
 	for _, place := range places {
-		result, err := insert.ExecContext(ctx, tx.tenant, work.Document, work.Version, place.Ordinal,
-			place.Start, place.End, work.Space.ID, place.Hash[:])
+		result, err := insert.ExecContext(ctx, tx.tenant, of.document, of.number, space.ID, place.Ordinal,
+			place.Start, place.End, place.Hash[:])
 		if err != nil {
 			return err
 		}
@@ -113,59 +123,8 @@ func addPlaces(ctx context.Context, tx transaction, work document.Work, places [
 			return err
 		} else if placed == 0 {
 			return fault.New(fault.Conflict, "passage %x of place %d is not in space %d any more",
-				place.Hash, place.Ordinal, work.Space.ID)
+				place.Hash, place.Ordinal, space.ID)
 		}
-	}
-	return nil
-}
-
-// Publish makes the version live and ends the task.
-func (s *Store) Publish(ctx context.Context, work document.Work, progress document.KnowledgeProgress) (err error) {
-	defer describe(&err, "publish %s", work)
-	return s.write(ctx, func(tx transaction) error {
-		if err := checkLease(ctx, tx, work); err != nil {
-			return err
-		}
-		live, err := liveVersion(ctx, tx, work.Document)
-		if err != nil {
-			return err
-		}
-		if live > work.Version {
-			return endTask(ctx, tx, work.TaskRef, document.Cancelled, supersededBy(live))
-		}
-		if err := checkPlaces(ctx, tx, work, progress.Passages); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, `
-			UPDATE documents SET live_version = ?3, state = 'ready', updated_at = ?4
-			WHERE tenant = ?1 AND id = ?2`, tx.tenant, work.Document, work.Version, tx.now); err != nil {
-			return err
-		}
-		if err := saveProgress(ctx, tx, work, progress); err != nil {
-			return err
-		}
-		return endTask(ctx, tx, work.TaskRef, document.Succeeded, "")
-	})
-}
-
-// liveVersion returns the version that readers see, or 0.
-func liveVersion(ctx context.Context, tx transaction, id uuid.UUID) (live int, err error) {
-	err = tx.QueryRowContext(ctx, `
-		SELECT coalesce(live_version, 0) FROM documents WHERE tenant = ?1 AND id = ?2`, tx.tenant, id).Scan(&live)
-	return live, err
-}
-
-// checkPlaces fails unless so many places are there. Each has its passage: the
-// tables see to that.
-func checkPlaces(ctx context.Context, tx transaction, work document.Work, want int64) error {
-	var got int64
-	if err := tx.QueryRowContext(ctx, `
-		SELECT count(*) FROM manifest WHERE tenant = ?1 AND document = ?2 AND version = ?3`,
-		tx.tenant, work.Document, work.Version).Scan(&got); err != nil {
-		return err
-	}
-	if got != want {
-		return fmt.Errorf("%d places are stored, not %d", got, want)
 	}
 	return nil
 }

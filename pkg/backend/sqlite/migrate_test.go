@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 	"github.com/pressly/goose/v3"
 
 	"github.com/seed-7a112592/gristmill/migrations"
@@ -11,10 +13,11 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
-// Jobs that were there before backlogs were counted count too.
-func TestMigrationCountsTheBacklog(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "test.db")
+// databaseOf returns a database as it was after a number of migrations, with
+// rows in it.
+func databaseOf(t *testing.T, migration int64, rows string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "test.db")
 	db, err := openPool(path, writing, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -23,11 +26,22 @@ func TestMigrationCountsTheBacklog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := provider.UpTo(t.Context(), 2); err != nil {
+	if _, err := provider.UpTo(t.Context(), migration); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.ExecContext(t.Context(), `
-		BEGIN;
+	if _, err := db.ExecContext(t.Context(), `BEGIN;`+rows+`;COMMIT`); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Jobs that were there before backlogs were counted count too.
+func TestMigrationCountsTheBacklog(t *testing.T) {
+	t.Parallel()
+	path := databaseOf(t, 2, `
 		INSERT INTO collections VALUES ('default', 'c', 'c', 1, 0);
 		INSERT INTO spaces (id, tenant, collection, model, dimensions, chunk_tokens, chunk_overlap, created_at)
 		VALUES (1, 'default', 'c', 'm', 2, 10, 0, 0);
@@ -36,16 +50,96 @@ func TestMigrationCountsTheBacklog(t *testing.T) {
 		INSERT INTO versions (tenant, document, version, space, title, metadata, object, size, sha256, media_type, created_at)
 		SELECT 'default', 'd', value, 1, '', '{}', '', value * 100, '', '', 0 FROM json_each('[1, 2, 3]');
 		INSERT INTO jobs (tenant, id, document, version, state, created_at)
-		VALUES ('default', '1', 'd', 1, 'succeeded', 0), ('default', '2', 'd', 2, 'waiting', 0), ('default', '3', 'd', 3, 'queued', 0);
-		COMMIT`); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-
+		VALUES ('default', '1', 'd', 1, 'succeeded', 0), ('default', '2', 'd', 2, 'waiting', 0), ('default', '3', 'd', 3, 'queued', 0)`)
 	got, err := open(t, path).Backlog(tenant.With(t.Context(), tenant.Default))
 	if want := (document.Backlog{Jobs: 2, Bytes: 500}); err != nil || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
+}
+
+// What versions had while they belonged to a space, they have in it still.
+func TestMigrationKeepsWhatVersionsHave(t *testing.T) {
+	t.Parallel()
+	ctx := tenant.With(t.Context(), tenant.Default)
+	const id = "00000000-0000-7000-8000-00000000000d"
+	s := open(t, databaseOf(t, 4, `
+		INSERT INTO collections VALUES ('default', '00000000-0000-7000-8000-00000000000c', 'c', 7, 0);
+		INSERT INTO spaces (id, tenant, collection, model, dimensions, chunk_tokens, chunk_overlap, created_at)
+		VALUES (7, 'default', '00000000-0000-7000-8000-00000000000c', 'm', 2, 10, 0, 0);
+		INSERT INTO documents (tenant, id, collection, key, state, live_version, newest_version, created_at, updated_at)
+		VALUES ('default', '`+id+`', '00000000-0000-7000-8000-00000000000c', 'a', 'ready', 1, 2, 0, 0);
+		INSERT INTO versions (tenant, document, version, space, title, metadata, object, size, sha256, media_type, created_at)
+		SELECT 'default', '`+id+`', value, 7, 'Title ' || value, '{}', 'object', 100, '', '', 0 FROM json_each('[1, 2]');
+		INSERT INTO passages (id, tenant, space, hash, created_at, tokens, embedding, heading_path, context, content)
+		VALUES (1, 'default', 7, zeroblob(32), 0, 3, x'0000803f00000000', '[]', '', 'one'),
+		       (2, 'default', 7, unhex(printf('%064d', 1)), 0, 3, x'0000803f0000803f', '[]', '', 'two');
+		INSERT INTO manifest (tenant, document, version, ordinal, passage, start_byte, end_byte)
+		VALUES ('default', '`+id+`', 1, 0, 1, 0, 3), ('default', '`+id+`', 1, 1, 2, 4, 7), ('default', '`+id+`', 2, 0, 1, 0, 3);
+		INSERT INTO jobs (tenant, id, document, version, state, created_at, size)
+		VALUES ('default', '00000000-0000-7000-8000-000000000001', '`+id+`', 1, 'succeeded', 0, 100),
+		       ('default', '00000000-0000-7000-8000-000000000002', '`+id+`', 2, 'running', 0, 100);
+		INSERT INTO tasks (tenant, document, version, kind, job, state)
+		SELECT tenant, document, version, value, jobs.id, state FROM jobs, json_each('["knowledge", "summary"]');
+		INSERT INTO summaries VALUES ('default', '`+id+`', 1, 'm', 'Summary')`))
+
+	list, err := s.Passages(ctx, uuid.MustParse(id), document.Page{Limit: 10})
+	if err != nil || len(list.Items) != 2 || list.Items[0].Content != "one" || list.Items[1].Content != "two" {
+		t.Errorf("passages: got %+v, %v, want both", list.Items, err)
+	}
+	c, err := s.Collection(ctx, "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hits, err := s.Nearest(ctx, c.Space, document.Query{Vector: []float32{1, 0}, Limit: 10})
+	if err != nil || len(hits) != 2 || hits[0].Content != "one" || hits[0].Title != "Title 1" || len(hits[0].AlsoIn) > 0 {
+		t.Errorf("search: got %+v, %v, want both passages at one place each", hits, err)
+	}
+	if summary, err := s.Summary(ctx, uuid.MustParse(id)); err != nil || summary.Summary != "Summary" {
+		t.Errorf("summary: got %+v, %v", summary, err)
+	}
+	if backlog, err := s.Backlog(ctx); err != nil || backlog != (document.Backlog{Jobs: 1, Bytes: 100}) {
+		t.Errorf("backlog: got %+v, %v, want the one job that has not ended", backlog, err)
+	}
+	if diff := cmp.Diff([]document.Placement{{Space: 7, Passages: 2}}, placementsOf(t, s, id, 1)); diff != "" {
+		t.Errorf("where the version that is live stands whole (-want +got):\n%s", diff)
+	}
+	if got := placementsOf(t, s, id, 2); len(got) > 0 {
+		t.Errorf("the version that is under way is said to stand whole: %+v", got)
+	}
+
+	if err := s.Forget(ctx, document.Remains{Document: uuid.MustParse(id), Version: 2}); err != nil {
+		t.Fatal(err)
+	}
+	for table, want := range map[string]int{"versions": 1, "manifest": 2, "placements": 1, "jobs": 1, "tasks": 2, "summaries": 1} {
+		if got := count(t, s, table); got != want {
+			t.Errorf("%s, once a version is forgotten: got %d rows, want %d", table, got, want)
+		}
+	}
+	for _, check := range []string{"SELECT count(*) FROM pragma_foreign_key_check", "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'"} {
+		var wrong int
+		if err := s.writer.QueryRowContext(ctx, check).Scan(&wrong); err != nil || wrong > 0 {
+			t.Errorf("%s: got %d, %v", check, wrong, err)
+		}
+	}
+}
+
+func placementsOf(t *testing.T, s *Store, id string, version int) []document.Placement {
+	t.Helper()
+	rows, err := s.writer.QueryContext(t.Context(), `SELECT space, passages FROM placements WHERE document = ?1 AND version = ?2`, id, version)
+	placements, err := collect(rows, err, func(row scanner) (p document.Placement, err error) {
+		return p, row.Scan(&p.Space, &p.Passages)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return placements
+}
+
+// count returns how many rows a table has.
+func count(t *testing.T, s *Store, table string) (rows int) {
+	t.Helper()
+	if err := s.writer.QueryRowContext(t.Context(), `SELECT count(*) FROM `+table).Scan(&rows); err != nil {
+		t.Fatal(err)
+	}
+	return rows
 }

@@ -19,38 +19,46 @@ func (s *Store) Passages(ctx context.Context, id uuid.UUID, page document.Page) 
 		return list, err
 	}
 	err = s.read(ctx, func(tx transaction) error {
-		var live int
+		var version int
+		var space int64
 		if err := tx.QueryRowContext(ctx, `
-			SELECT coalesce(live_version, 0) FROM documents
-			WHERE tenant = ?1 AND id = ?2 AND deleted_at IS NULL`, tx.tenant, id).Scan(&live); err != nil {
+			SELECT coalesce(d.live_version, 0), c.live_space
+			FROM documents d
+			JOIN collections c ON c.tenant = d.tenant AND c.id = d.collection
+			WHERE d.tenant = ?1 AND d.id = ?2 AND d.deleted_at IS NULL`, tx.tenant, id).Scan(&version, &space); err != nil {
 			return orNoDocument(err, id)
 		}
-		if page.Cursor != "" && after.Version != live {
+		switch {
+		case page.Cursor == "":
+		case after.Version != version:
 			return fault.New(fault.Conflict, "document %s has a new version: list its passages from the start", id)
+		case after.Space != space:
+			return fault.New(fault.Conflict, "document %s was re-indexed: list its passages from the start", id)
 		}
 		rows, err := tx.QueryContext(ctx, `
 			SELECT m.ordinal, m.start_byte, m.end_byte, p.heading_path, p.context, p.content, p.tokens
 			FROM manifest m
 			JOIN passages p ON p.tenant = m.tenant AND p.id = m.passage
-			WHERE m.tenant = ?1 AND m.document = ?2 AND m.version = ?3 AND m.ordinal > ?4
+			WHERE m.tenant = ?1 AND m.document = ?2 AND m.version = ?3 AND m.space = ?4 AND m.ordinal > ?5
 			ORDER BY m.ordinal
-			LIMIT ?5`, tx.tenant, id, live, after.Ordinal, page.Limit+1)
+			LIMIT ?6`, tx.tenant, id, version, space, after.Ordinal, page.Limit+1)
 		passages, err := collect(rows, err, scanPassage)
 		if err != nil {
 			return err
 		}
 		list, err = cut(name, passages, page.Limit, func(p document.Passage) any {
-			return passageCursor{Version: live, Ordinal: p.Ordinal}
+			return passageCursor{Version: version, Space: space, Ordinal: p.Ordinal}
 		})
 		return err
 	})
 	return list, err
 }
 
-// passageCursor names its version, so that no list mixes two.
+// passageCursor names its version and space, so that no list mixes two.
 type passageCursor struct {
-	Version int `json:"version"`
-	Ordinal int `json:"ordinal"`
+	Version int   `json:"version"`
+	Space   int64 `json:"space"`
+	Ordinal int   `json:"ordinal"`
 }
 
 func scanPassage(row scanner) (p document.Passage, err error) {

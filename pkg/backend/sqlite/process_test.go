@@ -57,7 +57,7 @@ func uploadForEver(path string) error {
 		for i := 0; ; i++ {
 			text := fmt.Sprint("passage ", i)
 			batch := document.Batch{
-				New:    []document.Embedded{{Hash: document.HashText(text), Content: text, Vector: make([]float32, 512)}},
+				New:    []document.Embedded{{Hash: document.HashText(text), Text: document.Text{Content: text}, Vector: make([]float32, 512)}},
 				Places: []document.Place{{Hash: document.HashText(text), Ordinal: i}},
 			}
 			if err := s.Write(ctx, work, batch, document.KnowledgeProgress{Passages: int64(i + 1)}); err != nil {

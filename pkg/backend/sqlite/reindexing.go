@@ -2,80 +2,113 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
 
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
-// Requeue gives each matching document a next version with the same original
-// and settings, and a job for it.
-func (s *Store) Requeue(ctx context.Context, filter document.DocumentFilter, id uuid.UUID, page document.Page) (list document.List[document.Job], err error) {
-	defer describe(&err, "requeue documents")
-	var after uuid.UUID
-	if err := decodeCursor("requeue", page.Cursor, &after); err != nil {
-		return list, err
-	}
+// BeginReindex writes a reindex, and has what is uploaded from now on be
+// written to the space that it builds too.
+func (s *Store) BeginReindex(ctx context.Context, request document.ReindexRequest) (begun document.Reindex, err error) {
+	defer describe(&err, "begin a reindex of collection %q", request.Collection)
 	err = s.write(ctx, func(tx transaction) error {
-		rows, err := tx.QueryContext(ctx, `
-			SELECT d.id
-			FROM documents d
-			JOIN collections c ON c.tenant = d.tenant AND c.id = d.collection
-			JOIN jobs j        ON j.tenant = d.tenant AND j.document = d.id AND j.version = d.newest_version
-			WHERE d.tenant = ?1 AND d.deleted_at IS NULL
-			  AND (?2 = '' OR c.name = ?2)
-			  AND substr(d.key, 1, length(?3)) = ?3
-			  AND (?4 = '' OR d.state = ?4)
-			  AND (?5 = ?6 OR d.id = ?5)
-			  AND d.id > ?7
-			  AND j.state IN ('succeeded', 'failed', 'cancelled')
-			ORDER BY d.id
-			LIMIT ?8`, tx.tenant, filter.Collection, filter.KeyPrefix, filter.State, id, uuid.Nil, after, page.Limit+1)
-		ids, err := collect(rows, err, func(row scanner) (id uuid.UUID, err error) { return id, row.Scan(&id) })
+		c, err := collection(ctx, tx, request.Collection)
 		if err != nil {
 			return err
 		}
-		matching, err := cut("requeue", ids, page.Limit, func(id uuid.UUID) any { return id })
+		if err := noneActive(ctx, tx, c.ID); err != nil {
+			return err
+		}
+		documents, err := documentList(request.Documents)
 		if err != nil {
 			return err
 		}
-		list = document.List[document.Job]{Items: []document.Job{}, NextCursor: matching.NextCursor}
-		for _, id := range matching.Items {
-			job, err := requeue(ctx, tx, id)
-			if err != nil {
-				return err
-			}
-			list.Items = append(list.Items, job)
+		if err := checkDocuments(ctx, tx, c, documents); err != nil {
+			return err
 		}
-		return nil
+		target, change := request.Target(c.Space)
+		if change == document.ChangeNothing {
+			target = c.Space
+		} else if target, err = adoptSpace(ctx, tx, target); err != nil {
+			return err
+		}
+		id, err := uuid.NewV7()
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `
+			INSERT INTO reindexes (tenant, id, collection, change, from_space, to_space,
+			                       model, dimensions, chunk_tokens, chunk_overlap, key_prefix, documents, force, created_at)
+			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)`,
+			tx.tenant, id, c.ID, change, c.Space.ID, target.ID,
+			target.Model.Name, target.Model.Dimensions, target.Chunking.Tokens, target.Chunking.Overlap,
+			request.KeyPrefix, documents, request.Force, tx.now); err != nil {
+			return err
+		}
+		r, err := readReindex(ctx, tx, id)
+		begun = r.Reindex
+		return err
 	})
-	return list, err
+	return begun, err
 }
 
-// requeue writes a version like the document's newest one, for the space that
-// now answers searches.
-func requeue(ctx context.Context, tx transaction, id uuid.UUID) (document.Job, error) {
-	var version int
-	if err := tx.QueryRowContext(ctx, `
-		INSERT INTO versions (tenant, document, version, space, title, metadata, object, size, sha256, media_type, created_at)
-		SELECT v.tenant, v.document, v.version + 1, c.live_space, v.title, v.metadata, v.object, v.size, v.sha256, v.media_type, ?3
-		FROM documents d
-		JOIN collections c ON c.tenant = d.tenant AND c.id = d.collection
-		JOIN versions v    ON v.tenant = d.tenant AND v.document = d.id AND v.version = d.newest_version
-		WHERE d.tenant = ?1 AND d.id = ?2
-		RETURNING version`, tx.tenant, id, tx.now).Scan(&version); err != nil {
-		return document.Job{}, err
+// noneActive returns fault.Conflict when a reindex of the collection has not
+// ended.
+func noneActive(ctx context.Context, tx transaction, collection uuid.UUID) error {
+	var active uuid.UUID
+	var state document.JobState
+	err := tx.QueryRowContext(ctx, `
+		SELECT id, state FROM reindexes
+		WHERE tenant = ?1 AND collection = ?2 AND state IN ('queued', 'running', 'waiting', 'paused')`,
+		tx.tenant, collection).Scan(&active, &state)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	default:
+		return fault.New(fault.Conflict, "reindex %s of the collection is %s: wait for its end, or cancel it", active, state)
 	}
-	if _, err := tx.ExecContext(ctx, `
-		UPDATE documents SET
-			newest_version = ?3,
-			updated_at     = ?4,
-			state          = iif(live_version IS NULL, 'pending', 'ready')
-		WHERE tenant = ?1 AND id = ?2`, tx.tenant, id, version, tx.now); err != nil {
-		return document.Job{}, err
+}
+
+// documentList returns ids as json_each reads them.
+func documentList(ids []uuid.UUID) (string, error) {
+	text, err := json.Marshal(append([]uuid.UUID{}, ids...))
+	return string(text), err
+}
+
+func checkDocuments(ctx context.Context, tx transaction, c document.Collection, documents string) error {
+	var missing uuid.UUID
+	err := tx.QueryRowContext(ctx, `
+		SELECT wanted.value
+		FROM json_each(?3) wanted
+		WHERE NOT EXISTS (SELECT 1 FROM documents d
+		                  WHERE d.tenant = ?1 AND d.id = wanted.value AND d.collection = ?2 AND d.deleted_at IS NULL)
+		LIMIT 1`, tx.tenant, c.ID, documents).Scan(&missing)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	default:
+		return fault.New(fault.NotFound, "there is no document %s in collection %q", missing, c.Name)
 	}
-	if err := addJob(ctx, tx, id, version); err != nil {
-		return document.Job{}, err
+}
+
+// adoptSpace returns the space of the collection that has the target's model
+// and chunking, or else a new one. It is written to from now on.
+func adoptSpace(ctx context.Context, tx transaction, target document.Space) (document.Space, error) {
+	space, err := findSpace(ctx, tx, target)
+	if err != nil {
+		return space, err
 	}
-	return jobOf(ctx, tx, id, version)
+	if space.ID == 0 {
+		return addSpace(ctx, tx, target)
+	}
+	return space, writeSpace(ctx, tx, space.ID)
 }

@@ -8,17 +8,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
-
-// Collection returns the collection of that name, or fault.NotFound.
-func (s *Store) Collection(ctx context.Context, name string) (c document.Collection, err error) {
-	defer describe(&err, "collection %q", name)
-	err = s.read(ctx, func(tx transaction) error {
-		c, err = collection(ctx, tx, name)
-		return err
-	})
-	return c, err
-}
 
 // Nearest returns the passages of live versions that are nearest to the
 // query's vector, each once.
@@ -29,65 +20,85 @@ func (s *Store) Nearest(ctx context.Context, space document.Space, query documen
 		return nil, err
 	}
 	err = s.read(ctx, func(tx transaction) error {
-		// The documents are narrowed first, then every vector that stands in
-		// one of them is compared, and only the texts of the nearest are read.
-		// CROSS JOIN and NOT INDEXED keep SQLite to that: it looks up the live
-		// versions' places, then passages by id, in the order of the file.
-		// A vector without a direction has a NULL score, which comes last and
-		// is below any threshold. A row is a place; a passage's are together.
-		rows, err := tx.QueryContext(ctx, `
-			WITH live AS MATERIALIZED (
-				SELECT d.id AS document, d.live_version AS version, d.key, v.title
-				FROM documents d
-				JOIN versions v ON v.tenant = d.tenant AND v.document = d.id AND v.version = d.live_version
-				WHERE d.tenant = ?1 AND d.collection = ?2 AND d.deleted_at IS NULL AND v.space = ?3
-				  AND substr(d.key, 1, length(?4)) = ?4
-				  AND (?5 = '' OR json_contains(v.metadata, ?5))
-			), nearest AS MATERIALIZED (
-				SELECT id, hash, max(-1.0, min(1.0, 1.0 - vec_distance_cosine(embedding, ?6))) AS score
-				FROM passages NOT INDEXED
-				WHERE tenant = ?1 AND space = ?3 AND id IN (
-					SELECT m.passage FROM live l
-					CROSS JOIN manifest m ON m.tenant = ?1 AND m.document = l.document AND m.version = l.version)
-				ORDER BY score DESC, hash
-				LIMIT ?7
-			), places AS (
-				SELECT n.id, n.hash, n.score, l.document, l.key, l.title, m.ordinal, m.start_byte, m.end_byte,
-				       row_number() OVER (PARTITION BY n.id ORDER BY l.key, m.ordinal) AS place
-				FROM nearest n
-				JOIN manifest m ON m.tenant = ?1 AND m.passage = n.id
-				JOIN live l     ON l.document = m.document AND l.version = m.version
-				WHERE n.score >= ?8
-			)
-			SELECT at.place, at.document, at.key, at.title, at.ordinal, at.start_byte, at.end_byte, at.score,
-			       p.heading_path, p.context, p.content, p.tokens
-			FROM places at
-			JOIN passages p ON p.id = at.id
-			WHERE at.place <= 1 + ?9
-			ORDER BY at.score DESC, at.hash, at.place`,
-			tx.tenant, space.Collection, space.ID, query.KeyPrefix, string(query.Metadata), vector,
-			query.Limit, query.Threshold, maxAlsoIn)
-		if err != nil {
+		if err := checkLive(ctx, tx, space); err != nil {
 			return err
 		}
-		defer rows.Close()
-		hits = []document.Hit{}
-		for rows.Next() {
-			place, hit, err := scanPlace(rows)
-			if err != nil {
-				return err
-			}
-			if place == 1 {
-				hits = append(hits, hit)
-				continue
-			}
-			first := &hits[len(hits)-1]
-			first.AlsoIn = append(first.AlsoIn, document.Citation{
-				DocumentID: hit.DocumentID, Key: hit.Key, Start: hit.Start, End: hit.End})
-		}
-		return rows.Err()
+		hits, err = nearest(ctx, tx, space, query, vector)
+		return err
 	})
 	return hits, err
+}
+
+// checkLive returns fault.Conflict unless the space is the one that answers its
+// collection's searches. What is read after it, in its transaction, is of the
+// same moment.
+func checkLive(ctx context.Context, tx transaction, space document.Space) error {
+	live, err := liveSpace(ctx, tx, space.Collection)
+	if err == nil && live != space.ID {
+		err = fault.New(fault.Conflict, "another space than %d answers searches by now: search again", space.ID)
+	}
+	return err
+}
+
+// nearest searches a space, live or not.
+func nearest(ctx context.Context, tx transaction, space document.Space, query document.Query, vector []byte) ([]document.Hit, error) {
+	// The documents are narrowed first, then every vector that stands in
+	// one of them is compared, and only the texts of the nearest are read.
+	// CROSS JOIN and NOT INDEXED keep SQLite to that: it looks up the live
+	// versions' places, then passages by id, in the order of the file.
+	// A vector without a direction has a NULL score, which comes last and
+	// is below any threshold. A row is a place; a passage's are together.
+	rows, err := tx.QueryContext(ctx, `
+		WITH live AS MATERIALIZED (
+			SELECT d.id AS document, d.live_version AS version, d.key, v.title
+			FROM documents d
+			JOIN versions v ON v.tenant = d.tenant AND v.document = d.id AND v.version = d.live_version
+			WHERE d.tenant = ?1 AND d.collection = ?2 AND d.deleted_at IS NULL
+			  AND substr(d.key, 1, length(?4)) = ?4
+			  AND (?5 = '' OR json_contains(v.metadata, ?5))
+		), nearest AS MATERIALIZED (
+			SELECT id, hash, max(-1.0, min(1.0, 1.0 - vec_distance_cosine(embedding, ?6))) AS score
+			FROM passages NOT INDEXED
+			WHERE tenant = ?1 AND space = ?3 AND id IN (
+				SELECT m.passage FROM live l
+				CROSS JOIN manifest m ON m.tenant = ?1 AND m.document = l.document AND m.version = l.version AND m.space = ?3)
+			ORDER BY score DESC, hash
+			LIMIT ?7
+		), places AS (
+			SELECT n.id, n.hash, n.score, l.document, l.key, l.title, m.ordinal, m.start_byte, m.end_byte,
+			       row_number() OVER (PARTITION BY n.id ORDER BY l.key, m.ordinal) AS place
+			FROM nearest n
+			JOIN manifest m ON m.tenant = ?1 AND m.passage = n.id
+			JOIN live l     ON l.document = m.document AND l.version = m.version
+			WHERE n.score >= ?8
+		)
+		SELECT at.place, at.document, at.key, at.title, at.ordinal, at.start_byte, at.end_byte, at.score,
+		       p.heading_path, p.context, p.content, p.tokens
+		FROM places at
+		JOIN passages p ON p.id = at.id
+		WHERE at.place <= 1 + ?9
+		ORDER BY at.score DESC, at.hash, at.place`,
+		tx.tenant, space.Collection, space.ID, query.KeyPrefix, string(query.Metadata), vector,
+		query.Limit, query.Threshold, maxAlsoIn)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	hits := []document.Hit{}
+	for rows.Next() {
+		place, hit, err := scanPlace(rows)
+		if err != nil {
+			return nil, err
+		}
+		if place == 1 {
+			hits = append(hits, hit)
+			continue
+		}
+		first := &hits[len(hits)-1]
+		first.AlsoIn = append(first.AlsoIn, document.Citation{
+			DocumentID: hit.DocumentID, Key: hit.Key, Start: hit.Start, End: hit.End})
+	}
+	return hits, rows.Err()
 }
 
 // maxAlsoIn is how many further places of a passage a hit lists.

@@ -68,37 +68,6 @@ func (s *Store) Forget(ctx context.Context, remains document.Remains) (err error
 	})
 }
 
-// DropOrphans removes passages that stand nowhere, but for those stored less
-// than quiet ago and those that the next attempt of a task under way may place.
-func (s *Store) DropOrphans(ctx context.Context, quiet time.Duration, limit int) (dropped int, err error) {
-	defer describe(&err, "drop orphans")
-	err = s.write(ctx, func(tx transaction) error {
-		result, err := tx.ExecContext(ctx, `
-			WITH under_way AS MATERIALIZED (
-				SELECT v.space, min(v.created_at) AS since
-				FROM tasks t
-				JOIN versions v ON v.tenant = t.tenant AND v.document = t.document AND v.version = t.version
-				WHERE t.tenant = ?1 AND t.kind = 'knowledge' AND t.state IN ('queued', 'running', 'waiting')
-				GROUP BY v.space
-			)
-			DELETE FROM passages WHERE id IN (
-				SELECT p.id
-				FROM passages p
-				LEFT JOIN under_way u ON u.space = p.space
-				WHERE p.tenant = ?1 AND p.created_at <= ?3
-				  AND (u.since IS NULL OR p.created_at < u.since)
-				  AND NOT EXISTS (SELECT 1 FROM manifest m WHERE m.passage = p.id)
-				LIMIT ?2)`, tx.tenant, limit, tx.now.add(-quiet))
-		if err != nil {
-			return err
-		}
-		count, err := result.RowsAffected()
-		dropped = int(count)
-		return err
-	})
-	return dropped, err
-}
-
 // Exclusively runs fn unless it is being run under the same name. No other
 // process has the database open.
 func (s *Store) Exclusively(ctx context.Context, name string, fn func(ctx context.Context) error) error {

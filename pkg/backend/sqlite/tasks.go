@@ -2,8 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -13,143 +11,15 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
-// Claim gives the task to the caller under a new lease.
-func (s *Store) Claim(ctx context.Context, ref document.TaskRef, ttl time.Duration) (work document.Work, err error) {
-	defer describe(&err, "claim %s", ref)
-	var refused error // after what was written on the way to it
-	err = s.write(ctx, func(tx transaction) error {
-		task, err := loadTask(ctx, tx, ref)
-		if err != nil {
-			return err
-		}
-		if task.state.Ended() {
-			return fault.New(fault.NotFound, "the task has ended: %s", task.state)
-		}
-		if reason := task.pointless(); reason != "" {
-			refused = fault.New(fault.NotFound, "the task was cancelled: %s", reason)
-			return endTask(ctx, tx, ref, document.Cancelled, reason)
-		}
-		switch wait := tx.now.until(task.due()); {
-		case wait > 0 && task.state == document.Running:
-			return fault.New(fault.Conflict, "another worker is at the task")
-		case wait > 0:
-			return fault.New(fault.Unavailable, "the task is to be tried again later").After(wait)
-		}
-		work, err = lease(ctx, tx, task, ttl)
-		return err
-	})
-	if err == nil {
-		err = refused
-	}
-	if err != nil {
-		return document.Work{}, err
-	}
-	return work, nil
-}
-
-// task is what decides over a claim: the task, and what its work would be.
-type task struct {
-	work          document.Work
-	state         document.JobState
-	leaseUntil    *micros
-	nextAttemptAt *micros
-	newest        int
-	deleted       bool
-}
-
-func loadTask(ctx context.Context, tx transaction, ref document.TaskRef) (task, error) {
-	t := task{work: document.Work{TaskRef: ref}}
-	t.work.Tenant = tx.tenant
-	space := &t.work.Space
-	err := tx.QueryRowContext(ctx, `
-		SELECT t.state, t.attempt, t.crashes, t.lease_until, t.next_attempt_at, d.newest_version, d.deleted_at IS NOT NULL,
-		       j.id, c.name, d.key, v.title, v.object, v.size,
-		       s.id, s.collection, s.model, s.dimensions, s.chunk_tokens, s.chunk_overlap
-		FROM tasks t
-		JOIN jobs j        ON j.tenant = t.tenant AND j.document = t.document AND j.version = t.version
-		JOIN versions v    ON v.tenant = t.tenant AND v.document = t.document AND v.version = t.version
-		JOIN documents d   ON d.tenant = t.tenant AND d.id = t.document
-		JOIN collections c ON c.tenant = t.tenant AND c.id = d.collection
-		JOIN spaces s      ON s.tenant = t.tenant AND s.id = v.space
-		WHERE t.tenant = ?1 AND t.document = ?2 AND t.version = ?3 AND t.kind = ?4`,
-		tx.tenant, ref.Document, ref.Version, ref.Kind).
-		Scan(&t.state, &t.work.Attempt, &t.work.Crashes, &t.leaseUntil, &t.nextAttemptAt, &t.newest, &t.deleted,
-			&t.work.Job, &t.work.Collection, &t.work.Key, &t.work.Title, &t.work.Object, &t.work.Size,
-			&space.ID, &space.Collection, &space.Model.Name, &space.Model.Dimensions,
-			&space.Chunking.Tokens, &space.Chunking.Overlap)
-	if errors.Is(err, sql.ErrNoRows) {
-		return t, fault.New(fault.NotFound, "there is no such task")
-	}
-	return t, err
-}
-
-// pointless says why nobody wants the task any more, if so.
-func (t task) pointless() string {
-	switch {
-	case t.deleted:
-		return documentDeleted
-	case t.state == document.Queued && t.newest > t.work.Version:
-		return supersededBy(t.newest)
-	default:
-		return ""
-	}
-}
-
-const documentDeleted = "document deleted"
-
-func supersededBy(version int) string { return fmt.Sprintf("superseded by version %d", version) }
-
-// due returns when the task may be claimed, in the past if it may be now.
-func (t task) due() micros {
-	switch {
-	case t.state == document.Running && t.leaseUntil != nil:
-		return *t.leaseUntil
-	case t.state == document.Waiting && t.nextAttemptAt != nil:
-		return *t.nextAttemptAt
-	default:
-		return 0
-	}
-}
-
-// lease begins the task's next attempt. A task that is running was let go of by
-// a worker that crashed.
-func lease(ctx context.Context, tx transaction, t task, ttl time.Duration) (document.Work, error) {
-	work := t.work
-	work.Lease = uuid.New()
-	work.Attempt++
-	if t.state == document.Running {
-		work.Crashes++
-	}
-	if _, err := tx.ExecContext(ctx, `
-		UPDATE tasks SET state = 'running', attempt = ?5, crashes = ?6, round = round + 1,
-		                 lease = ?7, lease_until = ?8, next_attempt_at = NULL, error = '',
-		                 dispatched_at = coalesce(dispatched_at, ?9)
-		WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND kind = ?4`,
-		tx.tenant, work.Document, work.Version, work.Kind, work.Attempt, work.Crashes, work.Lease, tx.now.add(ttl), tx.now); err != nil {
-		return work, err
-	}
-	if _, err := tx.ExecContext(ctx, `
-		UPDATE jobs SET started_at = coalesce(started_at, ?4)
-		WHERE tenant = ?1 AND document = ?2 AND version = ?3`,
-		tx.tenant, work.Document, work.Version, tx.now); err != nil {
-		return work, err
-	}
-	if work.Kind == document.Knowledge {
-		if _, err := tx.ExecContext(ctx, `
-			DELETE FROM manifest WHERE tenant = ?1 AND document = ?2 AND version = ?3`,
-			tx.tenant, work.Document, work.Version); err != nil {
-			return work, err
-		}
-	}
-	return work, combineJob(ctx, tx, work.Document, work.Version)
-}
-
 // Renew extends the lease.
 func (s *Store) Renew(ctx context.Context, work document.Work, ttl time.Duration) (err error) {
 	defer describe(&err, "renew %s", work)
 	return s.write(ctx, func(tx transaction) error {
 		if err := checkLease(ctx, tx, work); err != nil {
 			return err
+		}
+		if work.Kind == document.Reindexing {
+			return renewReindex(ctx, tx, work, ttl)
 		}
 		_, err := tx.ExecContext(ctx, `
 			UPDATE tasks SET lease_until = ?5
@@ -166,15 +36,19 @@ func (s *Store) Settle(ctx context.Context, work document.Work, outcome document
 		if err := checkLease(ctx, tx, work); err != nil {
 			return err
 		}
+		end, postpone := endTask, postponeTask
+		if work.Kind == document.Reindexing {
+			end, postpone = giveUpReindex, postponeReindex
+		}
 		switch outcome.Verdict {
 		case document.VerdictFail:
-			return endTask(ctx, tx, work.TaskRef, document.JobFailed, outcome.Error)
+			return end(ctx, tx, work.TaskRef, document.JobFailed, outcome.Error)
 		case document.VerdictCancel:
-			return endTask(ctx, tx, work.TaskRef, document.Cancelled, outcome.Error)
+			return end(ctx, tx, work.TaskRef, document.Cancelled, outcome.Error)
 		case document.VerdictRetry:
-			return postponeTask(ctx, tx, work, work.Attempt, outcome)
+			return postpone(ctx, tx, work, work.Attempt, outcome)
 		case document.VerdictWait:
-			return postponeTask(ctx, tx, work, work.Attempt-1, outcome)
+			return postpone(ctx, tx, work, work.Attempt-1, outcome)
 		default:
 			return fmt.Errorf("unknown verdict %q", outcome.Verdict)
 		}
@@ -184,17 +58,26 @@ func (s *Store) Settle(ctx context.Context, work document.Work, outcome document
 // checkLease returns fault.LeaseLost unless the task is still the caller's.
 // Writers call it first: nobody else writes until their transaction ends.
 func checkLease(ctx context.Context, tx transaction, work document.Work) error {
-	var ours bool
-	if err := tx.QueryRowContext(ctx, `
-		SELECT EXISTS (SELECT 1 FROM tasks
-		               WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND kind = ?4 AND lease = ?5)`,
-		tx.tenant, work.Document, work.Version, work.Kind, work.Lease).Scan(&ours); err != nil {
+	holds := holdsTask
+	if work.Kind == document.Reindexing {
+		holds = holdsReindex
+	}
+	ours, err := holds(ctx, tx, work)
+	if err != nil {
 		return err
 	}
 	if !ours {
 		return fault.New(fault.LeaseLost, "the lease on %s is no longer ours", work)
 	}
 	return nil
+}
+
+func holdsTask(ctx context.Context, tx transaction, work document.Work) (ours bool, err error) {
+	err = tx.QueryRowContext(ctx, `
+		SELECT EXISTS (SELECT 1 FROM tasks
+		               WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND kind = ?4 AND lease = ?5)`,
+		tx.tenant, work.Document, work.Version, work.Kind, work.Lease).Scan(&ours)
+	return ours, err
 }
 
 // postponeTask has the task wait for its next attempt.
@@ -250,12 +133,14 @@ func cancelTasks(ctx context.Context, tx transaction, id, only uuid.UUID, reason
 	return nil
 }
 
-// ReleaseLeases has the lease of every running task of every tenant run out at
-// once. A process that has just opened the database knows that whoever held
-// them crashed, and Claim counts it: had it stopped, it would have handed them
-// back.
+// ReleaseLeases has the lease of every running task of every tenant, and of
+// every reindex, run out at once. A process that has just opened the database
+// knows that whoever held them crashed, and Claim counts it: had it stopped, it
+// would have handed them back.
 func (s *Store) ReleaseLeases(ctx context.Context) (err error) {
 	defer describe(&err, "release leases")
-	_, err = s.writer.ExecContext(ctx, `UPDATE tasks SET lease_until = 0 WHERE state = 'running'`)
+	_, err = s.writer.ExecContext(ctx, `
+		UPDATE tasks SET lease_until = 0 WHERE state = 'running';
+		UPDATE reindexes SET lease_until = 0 WHERE state = 'running'`)
 	return err
 }

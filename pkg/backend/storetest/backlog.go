@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
@@ -104,7 +103,7 @@ func backlogCountsRequeuedDocuments(t *testing.T, ctx context.Context, s Store) 
 	c := ensure(t, ctx, s, "c")
 	publishDocument(t, ctx, s, sizedUpload(c, "a", 40), passageOf("one", 1, 0, 0))
 	wantBacklog(t, ctx, s, "done", document.Backlog{})
-	requeue(t, ctx, s, document.DocumentFilter{}, uuid.Nil, 10)
+	redo(t, ctx, s, document.ReindexRequest{Collection: c.Name, Force: true})
 	wantBacklog(t, ctx, s, "requeued", document.Backlog{Jobs: 1, Bytes: 40})
 }
 

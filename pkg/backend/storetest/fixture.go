@@ -93,11 +93,9 @@ func claim(t *testing.T, ctx context.Context, s Store, job document.Job, kind do
 // passageOf returns a passage of that text.
 func passageOf(text string, vector ...float32) document.Embedded {
 	return document.Embedded{
-		Hash:        document.HashText(text),
-		HeadingPath: []string{"Heading"},
-		Content:     text,
-		Tokens:      len(text),
-		Vector:      vector,
+		Hash:   document.HashText(text),
+		Text:   document.Text{HeadingPath: []string{"Heading"}, Content: text, Tokens: len(text)},
+		Vector: vector,
 	}
 }
 
@@ -123,7 +121,7 @@ func publish(t *testing.T, ctx context.Context, s Store, job document.Job, passa
 	if err := s.Write(ctx, work, batchOf(0, passages...), progress); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Publish(ctx, work, progress); err != nil {
+	if err := s.Publish(ctx, work, nil, progress); err != nil {
 		t.Fatal(err)
 	}
 }

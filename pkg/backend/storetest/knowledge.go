@@ -99,7 +99,7 @@ func copiesPassagesOfTheSameModel(t *testing.T, ctx context.Context, s Store) {
 	batch.New = nil
 	progress := document.KnowledgeProgress{Passages: 1, Reused: 1}
 	write(t, ctx, s, work, batch, progress)
-	if err := s.Publish(ctx, work, progress); err != nil {
+	if err := s.Publish(ctx, work, nil, progress); err != nil {
 		t.Fatal(err)
 	}
 	hits := nearestTo(t, ctx, s, c, 0, 0, 1)
@@ -125,7 +125,7 @@ func writesBatches(t *testing.T, ctx context.Context, s Store) {
 		t.Errorf("before it is live: got %d passages", len(got))
 	}
 	write(t, ctx, s, work, document.Batch{}, progress) // progress only
-	if err := s.Publish(ctx, work, document.KnowledgeProgress{Passages: 5}); err != nil {
+	if err := s.Publish(ctx, work, nil, document.KnowledgeProgress{Passages: 5}); err != nil {
 		t.Fatal(err)
 	}
 	for i, got := range listPassages(t, ctx, s, work.Document, 10) {
@@ -187,7 +187,7 @@ func placesAPassageTwice(t *testing.T, ctx context.Context, s Store) {
 	again := batchOf(2, p)
 	again.New = nil
 	write(t, ctx, s, work, again, document.KnowledgeProgress{Passages: 3})
-	if err := s.Publish(ctx, work, document.KnowledgeProgress{Passages: 3}); err != nil {
+	if err := s.Publish(ctx, work, nil, document.KnowledgeProgress{Passages: 3}); err != nil {
 		t.Fatal(err)
 	}
 	if got := listPassages(t, ctx, s, work.Document, 10); len(got) != 3 {
@@ -201,7 +201,7 @@ func writesBatchesAtOnce(t *testing.T, ctx context.Context, s Store) {
 	together(t, n, func(i int) error {
 		return s.Write(ctx, work, batchOf(2*i, passageOf(fmt.Sprint("at once ", i), 1, 0, 0), passageOf("in all", 1, 0, 0)), document.KnowledgeProgress{})
 	})
-	if err := s.Publish(ctx, work, document.KnowledgeProgress{Passages: 2 * n}); err != nil {
+	if err := s.Publish(ctx, work, nil, document.KnowledgeProgress{Passages: 2 * n}); err != nil {
 		t.Error(err)
 	}
 }
@@ -247,7 +247,7 @@ func writesNothingWithoutItsPassages(t *testing.T, ctx context.Context, s Store)
 	}
 	// The work is still ours, and nothing is in the way of it.
 	write(t, ctx, s, work, batchOf(0, fresh), document.KnowledgeProgress{Passages: 1})
-	if err := s.Publish(ctx, work, document.KnowledgeProgress{Passages: 1}); err != nil {
+	if err := s.Publish(ctx, work, nil, document.KnowledgeProgress{Passages: 1}); err != nil {
 		t.Error(err)
 	}
 }
@@ -277,7 +277,7 @@ func neverMixesAttempts(t *testing.T, ctx context.Context, s Store) {
 	batch := batchOf(0, paid)
 	batch.New = nil
 	write(t, ctx, s, second, batch, document.KnowledgeProgress{Passages: 1})
-	if err := s.Publish(ctx, second, document.KnowledgeProgress{Passages: 1}); err != nil {
+	if err := s.Publish(ctx, second, nil, document.KnowledgeProgress{Passages: 1}); err != nil {
 		t.Fatal(err)
 	}
 	wantContents(t, nearest(t, ctx, s, c, document.Query{}), "paid for")
@@ -292,7 +292,7 @@ func publishesVersions(t *testing.T, ctx context.Context, s Store) {
 	progress := document.KnowledgeProgress{Stage: "done", BytesDone: 9, BytesTotal: 9, Passages: 1, Embedded: 1}
 	write(t, ctx, s, work, batchOf(0, passageOf("publish new", 1, 0, 0)), document.KnowledgeProgress{})
 	wantContents(t, nearest(t, ctx, s, c, document.Query{}), "publish old")
-	if err := s.Publish(ctx, work, progress); err != nil {
+	if err := s.Publish(ctx, work, nil, progress); err != nil {
 		t.Fatal(err)
 	}
 
@@ -306,7 +306,7 @@ func publishesVersions(t *testing.T, ctx context.Context, s Store) {
 	if diff := cmp.Diff(want, got.Tasks.Knowledge); diff != "" || got.State != document.Running {
 		t.Errorf("job: got %s; task (-want +got):\n%s", got.State, diff)
 	}
-	wantFault(t, s.Publish(ctx, work, progress), fault.LeaseLost)
+	wantFault(t, s.Publish(ctx, work, nil, progress), fault.LeaseLost)
 }
 
 func publishesEmptyVersions(t *testing.T, ctx context.Context, s Store) {
@@ -324,7 +324,7 @@ func publishesNothingIncomplete(t *testing.T, ctx context.Context, s Store) {
 	write(t, ctx, s, work, batchOf(0, passageOf("incomplete", 1, 0, 0)), document.KnowledgeProgress{Passages: 1})
 	before := readJob(t, ctx, s, work.Job)
 	for _, passages := range []int64{0, 2} {
-		if err := s.Publish(ctx, work, document.KnowledgeProgress{Passages: passages}); err == nil {
+		if err := s.Publish(ctx, work, nil, document.KnowledgeProgress{Passages: passages}); err == nil {
 			t.Errorf("published %d passages where there is 1", passages)
 		}
 	}
@@ -334,7 +334,7 @@ func publishesNothingIncomplete(t *testing.T, ctx context.Context, s Store) {
 	if d := readDocument(t, ctx, s, work.Document); d.State != document.Pending {
 		t.Errorf("document: got %s, want pending", d.State)
 	}
-	if err := s.Publish(ctx, work, document.KnowledgeProgress{Passages: 1}); err != nil {
+	if err := s.Publish(ctx, work, nil, document.KnowledgeProgress{Passages: 1}); err != nil {
 		t.Error(err)
 	}
 }
@@ -344,7 +344,7 @@ func publishesNoOlderVersion(t *testing.T, ctx context.Context, s Store) {
 	work := begin(t, ctx, s, c, "a")
 	write(t, ctx, s, work, batchOf(0, passageOf("slow and old", 1, 0, 0)), document.KnowledgeProgress{Passages: 1})
 	publishDocument(t, ctx, s, uploadOf(c, "a"), passageOf("fast and new", 1, 0, 0))
-	if err := s.Publish(ctx, work, document.KnowledgeProgress{Passages: 1}); err != nil {
+	if err := s.Publish(ctx, work, nil, document.KnowledgeProgress{Passages: 1}); err != nil {
 		t.Fatal(err)
 	}
 	wantContents(t, nearest(t, ctx, s, c, document.Query{}), "fast and new")
@@ -363,7 +363,7 @@ func showsTheSwitchAndTheEndTogether(t *testing.T, ctx context.Context, s Store)
 		work := begin(t, ctx, s, c, "a")
 		write(t, ctx, s, work, batchOf(0, passageOf("at once", 1, 0, 0)), document.KnowledgeProgress{Passages: 1})
 		done := make(chan error, 1)
-		go func() { done <- s.Publish(ctx, work, document.KnowledgeProgress{Passages: 1}) }()
+		go func() { done <- s.Publish(ctx, work, nil, document.KnowledgeProgress{Passages: 1}) }()
 		for readJob(t, ctx, s, work.Job).Tasks.Knowledge.State != document.Succeeded {
 			if t.Context().Err() != nil {
 				t.Fatal("the task never ended")

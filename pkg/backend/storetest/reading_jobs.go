@@ -145,7 +145,7 @@ func deletesForEveryReaderAtOnce(t *testing.T, ctx context.Context, s Store) {
 		t.Errorf("finished job: got %s", job.State)
 	}
 	wantFault(t, s.Write(ctx, work, document.Batch{}, document.KnowledgeProgress{}), fault.LeaseLost)
-	wantFault(t, s.Publish(ctx, work, document.KnowledgeProgress{}), fault.LeaseLost)
+	wantFault(t, s.Publish(ctx, work, nil, document.KnowledgeProgress{}), fault.LeaseLost)
 
 	again := accept(t, ctx, s, uploadOf(c, "a"))
 	if again.Document.ID == id || again.Document.Version != 1 || again.Document.State != document.Pending {
@@ -159,6 +159,7 @@ func refusesForeignCursors(t *testing.T, ctx context.Context, s Store) {
 	for _, key := range []string{"a", "b"} {
 		accepted := publishDocument(t, ctx, s, uploadOf(c, key), passageOf("one", 1, 0, 0), passageOf("two", 1, 0, 0))
 		ids = append(ids, accepted.Document.ID)
+		cancelReindex(t, ctx, s, beginReindex(t, ctx, s, document.ReindexRequest{Collection: c.Name}).ID, leaseTime)
 	}
 	lists := map[string]func(cursor string) (string, error){
 		"documents": func(cursor string) (string, error) {
@@ -177,8 +178,8 @@ func refusesForeignCursors(t *testing.T, ctx context.Context, s Store) {
 			list, err := s.Passages(ctx, ids[1], document.Page{Limit: 1, Cursor: cursor})
 			return list.NextCursor, err
 		},
-		"requeue": func(cursor string) (string, error) {
-			list, err := s.Requeue(ctx, document.DocumentFilter{Collection: c.Name}, uuid.Nil, document.Page{Limit: 1, Cursor: cursor})
+		"reindexes": func(cursor string) (string, error) {
+			list, err := s.Reindexes(ctx, document.ReindexFilter{}, document.Page{Limit: 1, Cursor: cursor})
 			return list.NextCursor, err
 		},
 	}

@@ -95,7 +95,7 @@ func cancelsWhatIsUnderWay(t *testing.T, ctx context.Context, s Store) {
 	one := passageOf("cancelled", 1, 0, 0)
 	wantFault(t, s.Renew(ctx, work, leaseTime), fault.LeaseLost)
 	wantFault(t, s.Write(ctx, work, batchOf(0, one), document.KnowledgeProgress{}), fault.LeaseLost)
-	wantFault(t, s.Publish(ctx, work, document.KnowledgeProgress{}), fault.LeaseLost)
+	wantFault(t, s.Publish(ctx, work, nil, document.KnowledgeProgress{}), fault.LeaseLost)
 	wantFault(t, s.Settle(ctx, work, document.Outcome{Verdict: document.VerdictRetry}), fault.LeaseLost)
 }
 

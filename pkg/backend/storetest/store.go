@@ -75,7 +75,8 @@ type Ingest interface {
 	Backlog(ctx context.Context) (document.Backlog, error)
 }
 
-// Dispatching says what belongs into the queue.
+// Dispatching says what belongs into the queue. A reindex is a task too, of the
+// kind document.Reindexing.
 type Dispatching interface {
 	// Dispatch returns tasks of the kind that have never been dispatched, the
 	// oldest (by id of their job) first, and counts them as dispatched now: as
@@ -92,7 +93,7 @@ type Dispatching interface {
 	Due(ctx context.Context, idle time.Duration, limit int) ([]document.Dispatch, error)
 }
 
-// Tasks hands out and settles work.
+// Tasks hands out and settles work: tasks of jobs, and reindexes.
 type Tasks interface {
 	// Claim gives the task to the caller under a new lease of length ttl and
 	// counts an attempt and a round. When it is taken over from a worker whose
@@ -104,7 +105,9 @@ type Tasks interface {
 	//   - fault.Conflict when another lease is running;
 	//   - fault.Unavailable with RetryAfter when the next attempt is not due.
 	// Claiming a knowledge task removes the places that an earlier attempt
-	// left under this version, so that attempts never mix.
+	// left under this version, so that attempts never mix. The work's Space is
+	// the collection's live one, and Also are the others that are kept complete.
+	// Of a reindex, Job and Document are its id and Space is the one it builds.
 	Claim(ctx context.Context, ref document.TaskRef, ttl time.Duration) (document.Work, error)
 
 	// Renew extends the lease; fault.LeaseLost when it is no longer ours.
@@ -145,17 +148,21 @@ type Knowledge interface {
 	Known(ctx context.Context, space document.Space, hashes []document.Hash) ([]document.Hash, error)
 
 	// Write stores new passages (those already there are left as they are),
-	// places and progress in one transaction. fault.LeaseLost when the lease
+	// places and progress in one transaction, in work.Space, which may be any of
+	// the collection's. fault.LeaseLost when the lease
 	// is no longer ours; fault.Conflict, with nothing written, when the passage
 	// of a place is neither in the batch nor in the space any more.
 	Write(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress) error
 
 	// Publish makes the version live and, in the same transaction, writes the
-	// task's and the job's end: a reader never sees one without the other. It
-	// fails, changing nothing, unless exactly progress.Passages places with
-	// their passages are there. When a newer version is live already the task
+	// task's and the job's end: a reader never sees one without the other. The
+	// version then stands whole in work.Space, with progress.Passages places,
+	// and in the spaces of also; it fails, changing nothing, unless exactly so
+	// many places with their passages are there. fault.Unavailable, with nothing
+	// changed, when the collection's live space is none of these by now: a new
+	// attempt writes to that one. When a newer version is live already the task
 	// is cancelled instead. fault.LeaseLost when the lease is no longer ours.
-	Publish(ctx context.Context, work document.Work, progress document.KnowledgeProgress) error
+	Publish(ctx context.Context, work document.Work, also []document.Placement, progress document.KnowledgeProgress) error
 }
 
 // Summaries is what the summary step reads and writes.
@@ -177,9 +184,13 @@ type Searching interface {
 	// Collection returns the collection of that name, or fault.NotFound.
 	Collection(ctx context.Context, name string) (document.Collection, error)
 
+	// Collections returns every collection, by name.
+	Collections(ctx context.Context) ([]document.Collection, error)
+
 	// Nearest returns the passages of live versions in the space that are
 	// nearest to the query's vector by cosine similarity, best first, ties in
-	// a stable order; exact. A passage that stands in several places is one
+	// a stable order; exact while the space is not indexed. fault.Conflict when
+	// the space is not the collection's live one any more. A passage that stands in several places is one
 	// hit, with the others in AlsoIn (at most 10; never nil).
 	Nearest(ctx context.Context, space document.Space, query document.Query) ([]document.Hit, error)
 }
@@ -207,14 +218,116 @@ type Reading interface {
 	Jobs(ctx context.Context, filter document.JobFilter, page document.Page) (document.List[document.Job], error)
 }
 
-// Reindexing puts documents back on the path.
+// Reindexing rebuilds spaces, and puts documents back on the path. Calls with a
+// work are of the reindex task that was claimed with it, fault.LeaseLost when
+// its lease is no longer ours, and write its progress.
 type Reindexing interface {
-	// Requeue gives each matching document a next version with the same
-	// original and settings, and a job for it, at most page.Limit documents in
-	// one transaction, in order of id. Documents that already have an unended
-	// job for their newest version are passed over. NextCursor is empty when
-	// no document is left.
-	Requeue(ctx context.Context, filter document.DocumentFilter, id uuid.UUID, page document.Page) (document.List[document.Job], error)
+	// BeginReindex writes a reindex of request.Collection, queued and not yet
+	// dispatched. What it changes is document.ReindexRequest.Target of the live
+	// space. When that is something, the space it builds is made, empty, or is
+	// the one of the collection that has this model and chunking and is still
+	// kept; from now on what is uploaded is written to it too. fault.NotFound
+	// when there is no such collection, or no such document in it;
+	// fault.Conflict, naming the other by its id, when a reindex of the
+	// collection is queued, running, waiting or paused.
+	BeginReindex(ctx context.Context, request document.ReindexRequest) (document.Reindex, error)
+
+	Reindex(ctx context.Context, id uuid.UUID) (document.Reindex, error)
+	Reindexes(ctx context.Context, filter document.ReindexFilter, page document.Page) (document.List[document.Reindex], error)
+
+	// PauseReindex ends the lease, and nothing more is written to the space
+	// until ResumeReindex. fault.Conflict when the reindex has ended.
+	PauseReindex(ctx context.Context, id uuid.UUID) (document.Reindex, error)
+
+	// ResumeReindex gives a paused or failed reindex a fresh start: queued, not
+	// dispatched, no attempt used up, no error. One that is queued, running or
+	// waiting is returned as it is. fault.Conflict when it has succeeded, was
+	// cancelled, or failed and another is active.
+	ResumeReindex(ctx context.Context, id uuid.UUID) (document.Reindex, error)
+
+	// CancelReindex ends the reindex; jobs that it made go on. The space that it
+	// was building gets nothing more, and is dropped after keep: until then its
+	// vectors are not bought again. One that was reverting goes back to done.
+	// Cancelled already is returned as it is; fault.Conflict when it has ended
+	// otherwise.
+	CancelReindex(ctx context.Context, id uuid.UUID, keep time.Duration) (document.Reindex, error)
+
+	// RevertReindex switches back to the space that was live before: at once
+	// when every live document is whole in it, which it then says by the stage
+	// reverted; otherwise the reindex is queued again, in the stage reverting,
+	// to complete that space first. The space that is left is dropped after
+	// keep. fault.Conflict, with nothing changed, when there is nothing to
+	// revert to: it changed no space, did not succeed, was reverted already, its
+	// time is over, or another space is live by now; and while another reindex
+	// of the collection is active.
+	RevertReindex(ctx context.Context, id uuid.UUID, keep time.Duration) (document.Reindex, error)
+
+	// Rebuild returns what a reindex that changes the space has to do. Its
+	// progress has as totals what is done and what is left now.
+	Rebuild(ctx context.Context, work document.Work) (document.Rebuild, error)
+
+	// Unplaced returns, in order of id, up to limit live documents after the
+	// given one that are not placed whole in work.Space.
+	Unplaced(ctx context.Context, work document.Work, after uuid.UUID, limit int) ([]document.Unplaced, error)
+
+	// StoredPassages returns, in order, up to limit passages of a version in a
+	// space, from the given ordinal on.
+	StoredPassages(ctx context.Context, space document.Space, of document.Unplaced, from, limit int) ([]document.Stored, error)
+
+	// Place stores, in one transaction, passages that are new to work.Space (those already
+	// there are left as they are), places, and that versions stand
+	// whole. What is no longer the live version of its document is left out,
+	// passages excepted. fault.Conflict, with nothing written, when a passage of a
+	// place is neither among the new ones nor in the space any more.
+	Place(ctx context.Context, work document.Work, rebuilt document.Rebuilt, progress document.ReindexProgress) error
+
+	// SetStage notes what the reindex is at, with its progress.
+	SetStage(ctx context.Context, work document.Work, stage document.ReindexStage, progress document.ReindexProgress) error
+
+	// IndexSpace builds the space's vector index, without holding up who reads
+	// or writes it, unless it has one, or has fewer than threshold passages. It
+	// takes as long as it takes; what a call that was cut short has left behind
+	// is no obstacle to the next. A store without such indexes does nothing.
+	IndexSpace(ctx context.Context, space document.Space, threshold int) error
+
+	// Unindexed returns the spaces that IndexSpace would build an index for.
+	Unindexed(ctx context.Context, threshold int) ([]document.Space, error)
+
+	// Verify looks whether work.Space may become live: every live document
+	// stands whole in it, and some sample passages, searched for by their own
+	// vector, are found. fault.Conflict when documents are missing; what it
+	// finds to be damaged is Unplaced then. Any other failure when a passage is
+	// not found.
+	Verify(ctx context.Context, work document.Work, sample int) error
+
+	// Switch makes work.Space the live one and ends the reindex, in one
+	// transaction, which nothing is published beside; or says fault.Conflict,
+	// with nothing changed, when a live document is not whole in it. The space
+	// that was live goes on being written, and is dropped after keep.
+	Switch(ctx context.Context, work document.Work, keep time.Duration, progress document.ReindexProgress) error
+
+	// Requeue gives documents that a reindex without a change matches, after
+	// those it was given before, a next version with the same original and
+	// settings, and a job for it: as many as there is room for while fewer than
+	// window of the reindex's jobs have not ended. It matches documents whose
+	// newest version came to nothing or whose live version is not whole in the
+	// live space, and with Force all; but none with an unended job for its
+	// newest version. Once no document is left and all its jobs have ended, the
+	// reindex ends with them: succeeded, or failed if one of them did. The
+	// answer says whether it has ended, and whether jobs were made.
+	Requeue(ctx context.Context, work document.Work, window int) (document.Requeued, error)
+
+	// Embedded returns those of the hashes that have a vector of the model in
+	// any space.
+	Embedded(ctx context.Context, model document.Model, hashes []document.Hash) ([]document.Hash, error)
+
+	// EstimateReindex says what the reindex would do, as far as rows tell: where
+	// the chunking changes, the documents and their model only.
+	EstimateReindex(ctx context.Context, request document.ReindexRequest) (document.ReindexEstimate, error)
+
+	// ReindexRate returns how many passages a second were embedded by the model
+	// when it was last used, by a reindex or else by jobs; 0 when it never was.
+	ReindexRate(ctx context.Context, model document.Model) (float64, error)
 }
 
 // Outbox keeps webhooks, and what is to be sent to them: wherever a job's
@@ -269,8 +382,9 @@ type Sweeping interface {
 	// DropOrphans removes up to limit passages that stand nowhere, and says
 	// how many. It never removes one that a concurrent Write places, one stored
 	// less than quiet ago, nor one stored since an unended knowledge task of
-	// its space was accepted: the next attempt may place it, and must not have
-	// to embed it again.
+	// its collection was accepted, nor one in a space that nothing is written
+	// to or that a reindex builds: what comes next may place it, and must not
+	// have to embed it again.
 	DropOrphans(ctx context.Context, quiet time.Duration, limit int) (int, error)
 
 	// Abandoned returns the objects of up to limit uploads that were begun
@@ -281,6 +395,11 @@ type Sweeping interface {
 	// DropIdempotencyKeys removes up to limit idempotency keys that were first used longer
 	// than age ago, and says how many.
 	DropIdempotencyKeys(ctx context.Context, age time.Duration, limit int) (int, error)
+
+	// DropSpaces removes spaces whose time is over, with their passages, and
+	// up to limit of their places and placements, and says how many things it
+	// removed. The live space, and one that a reindex builds, never goes.
+	DropSpaces(ctx context.Context, limit int) (int, error)
 
 	// Exclusively runs fn while no other process runs under the same name, or
 	// returns nil at once when one does.

@@ -17,6 +17,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"Idempotency": idempotency,
 		"Backlog":     backlog,
 		"Dispatch":    dispatching,
+		"Reindexes":   dispatchingReindexes,
 		"Tasks":       tasks,
 		"Steering":    steering,
 		"Knowledge":   knowledge,
@@ -24,9 +25,11 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"Searching":   searching,
 		"Reading":     reading,
 		"Reindexing":  reindexing,
+		"Spaces":      spaces,
 		"Outbox":      outbox,
 		"Sweeping":    sweeping,
 		"Tenants":     tenants,
+		"Tenants too": tenantsOfReindexes,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -134,7 +134,7 @@ func dropsNoPassageThatIsBeingPlaced(t *testing.T, ctx context.Context, s Store)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Publish(ctx, work, progress); err != nil {
+		if err := s.Publish(ctx, work, nil, progress); err != nil {
 			t.Fatal(err)
 		}
 		if got := listPassages(t, ctx, s, job.DocumentID, 10); len(got) != 1 {

@@ -115,12 +115,13 @@ func remainsKeepSharedObjects(t *testing.T, ctx context.Context, s Store) {
 	id := accepted.Document.ID
 	again := func() {
 		t.Helper()
-		jobs := requeue(t, ctx, s, document.DocumentFilter{}, id, 10)
+		work, jobs := redo(t, ctx, s, document.ReindexRequest{Collection: c.Name, Force: true})
 		if len(jobs) != 1 {
 			t.Fatalf("got %d jobs, want 1", len(jobs))
 		}
 		publish(t, ctx, s, jobs[0], passageOf("one", 1, 0, 0))
 		summarise(t, ctx, s, jobs[0], "summary")
+		requeue(t, ctx, s, work, 10, document.Requeued{Ended: true})
 	}
 	again()
 	first := document.Remains{Document: id, Version: 1}
@@ -155,8 +156,9 @@ func remainsKeepSharedObjects(t *testing.T, ctx context.Context, s Store) {
 func remainsKeepTheLiveObject(t *testing.T, ctx context.Context, s Store) {
 	c := ensure(t, ctx, s, "c")
 	upload := uploadOf(c, "a")
-	accepted := publishDocument(t, ctx, s, upload, passageOf("one", 1, 0, 0))
-	for _, job := range requeue(t, ctx, s, document.DocumentFilter{}, accepted.Document.ID, 10) {
+	publishDocument(t, ctx, s, upload, passageOf("one", 1, 0, 0))
+	_, jobs := redo(t, ctx, s, document.ReindexRequest{Collection: c.Name, Force: true})
+	for _, job := range jobs {
 		fail(t, ctx, s, job)
 	}
 	accept(t, ctx, s, uploadOf(c, "a"))

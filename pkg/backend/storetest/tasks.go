@@ -129,7 +129,8 @@ func claimsNothingUnknown(t *testing.T, ctx context.Context, s Store) {
 		"ended":            func(*document.TaskRef) {},
 		"unknown document": func(ref *document.TaskRef) { ref.Document = uuid.New() },
 		"unknown version":  func(ref *document.TaskRef) { ref.Version = 2 },
-		"unknown kind":     func(ref *document.TaskRef) { ref.Kind = "reindex" },
+		"unknown kind":     func(ref *document.TaskRef) { ref.Kind = "another" },
+		"no reindex":       func(ref *document.TaskRef) { ref.Kind = document.Reindexing },
 	} {
 		changed := ref
 		change(&changed)
@@ -319,7 +320,7 @@ func refusesStaleLeases(t *testing.T, ctx context.Context, s Store) {
 	one, progress := passageOf("stale", 1, 0, 0), document.KnowledgeProgress{Passages: 1}
 	wantFault(t, s.Settle(ctx, stale, document.Outcome{Verdict: document.VerdictFail, Error: "stale"}), fault.LeaseLost)
 	wantFault(t, s.Write(ctx, stale, batchOf(0, one), progress), fault.LeaseLost)
-	wantFault(t, s.Publish(ctx, stale, document.KnowledgeProgress{}), fault.LeaseLost)
+	wantFault(t, s.Publish(ctx, stale, nil, document.KnowledgeProgress{}), fault.LeaseLost)
 	if diff := cmp.Diff(before, readJob(t, ctx, s, job.ID)); diff != "" {
 		t.Errorf("a stale worker changed the job (-before +after):\n%s", diff)
 	}
@@ -327,7 +328,7 @@ func refusesStaleLeases(t *testing.T, ctx context.Context, s Store) {
 	if err := s.Write(ctx, current, batchOf(0, one), progress); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Publish(ctx, current, progress); err != nil {
+	if err := s.Publish(ctx, current, nil, progress); err != nil {
 		t.Fatal(err)
 	}
 }

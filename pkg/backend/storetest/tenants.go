@@ -79,7 +79,7 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 			return s.Write(ctx, work, batchOf(1, passageOf("theirs", 1, 0, 0)), document.KnowledgeProgress{})
 		},
 		"Publish": func(ctx context.Context) error {
-			return s.Publish(ctx, work, document.KnowledgeProgress{Passages: 1})
+			return s.Publish(ctx, work, nil, document.KnowledgeProgress{Passages: 1})
 		},
 		"SaveSectionSummary": func(ctx context.Context) error {
 			return s.SaveSectionSummary(ctx, expired, node, "theirs", document.SummaryProgress{})
@@ -105,6 +105,9 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 		},
 		"Nearest": func(ctx context.Context) (int, error) {
 			hits, err := s.Nearest(ctx, c.Space, document.Query{Collection: "c", Vector: []float32{1, 0, 0}, Limit: 10})
+			if fault.Is(err, fault.Conflict) { // of theirs, it is not the live space
+				err = nil
+			}
 			return len(hits), err
 		},
 		"Documents": func(ctx context.Context) (int, error) {
@@ -113,10 +116,6 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 		},
 		"Jobs": func(ctx context.Context) (int, error) {
 			list, err := s.Jobs(ctx, document.JobFilter{}, document.Page{Limit: 10})
-			return len(list.Items), err
-		},
-		"Requeue": func(ctx context.Context) (int, error) {
-			list, err := s.Requeue(ctx, document.DocumentFilter{}, done.Document.ID, document.Page{Limit: 10})
 			return len(list.Items), err
 		},
 		"Webhooks": func(ctx context.Context) (int, error) {

@@ -96,7 +96,7 @@ func (d *Dispatcher) Dispatch(ctx context.Context) {
 
 // round dispatches tasks of every kind.
 func (d *Dispatcher) round(ctx context.Context) {
-	for _, kind := range document.TaskKinds {
+	for _, kind := range document.Queues {
 		if err := d.dispatch(ctx, kind); err != nil {
 			d.complain(ctx, kind, err)
 			return

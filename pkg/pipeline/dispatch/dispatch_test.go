@@ -83,10 +83,10 @@ func TestWindowFollowsCapacity(t *testing.T) {
 		d, m := newDispatcher(new(await.Buffer))
 		m.capacity = map[document.TaskKind]int{document.Knowledge: capacity, document.Summarise: 4}
 		d.Dispatch(of(t, "acme"))
-		if diff := cmp.Diff([]int{window, 6}, m.windows); diff != "" {
+		if diff := cmp.Diff([]int{window, 6, 1}, m.windows); diff != "" {
 			t.Errorf("%d at a time: windows (-want +got):\n%s", capacity, diff)
 		}
-		if len(m.queued) != 2 || m.queued[0].Tenant != "acme" || m.queued[0].Kind != document.Knowledge {
+		if len(m.queued) != len(document.Queues) || m.queued[0].Tenant != "acme" || m.queued[0].Kind != document.Knowledge {
 			t.Errorf("enqueued %v, want what the store gave", m.queued)
 		}
 	}
@@ -135,7 +135,7 @@ func TestDispatchGoesOnWithoutTheCaller(t *testing.T) {
 	ctx, cancel := context.WithCancel(of(t, "acme"))
 	cancel()
 	d.Dispatch(ctx)
-	if len(m.queued) != 2 {
+	if len(m.queued) != len(document.Queues) {
 		t.Errorf("enqueued %v for a caller who has gone, want a task of each kind", m.queued)
 	}
 }
@@ -145,17 +145,18 @@ func TestSlowRoundGoesOnWithoutTheCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d, m := newDispatcher(new(await.Buffer))
-		m.begun, m.goOn = make(chan struct{}, len(document.TaskKinds)), make(chan struct{})
+		m.begun, m.goOn = make(chan struct{}, len(document.Queues)), make(chan struct{})
 		began := time.Now()
 		d.Dispatch(of(t, "acme"))
 		if took := time.Since(began); took > 2*time.Second || m.times() != 0 {
 			t.Errorf("returned after %s, with %d answers of the store", took, m.times())
 		}
 		time.Sleep(3 * time.Second) // of the bubble's clock
-		m.goOn <- struct{}{}
-		m.goOn <- struct{}{}
+		for range document.Queues {
+			m.goOn <- struct{}{}
+		}
 		synctest.Wait()
-		if len(m.queued) != 2 {
+		if len(m.queued) != len(document.Queues) {
 			t.Errorf("enqueued %v, want a task of each kind", m.queued)
 		}
 	})
@@ -201,8 +202,8 @@ func TestThoseWhoAskTogetherShareARound(t *testing.T) {
 		for _, q := range m.queued {
 			rounds[q.Tenant]++
 		}
-		if diff := cmp.Diff(map[string]int{"acme": 2 * 2, "other": 2}, rounds); diff != "" {
-			t.Errorf("tasks of both kinds by tenant (-want +got):\n%s", diff)
+		if diff := cmp.Diff(map[string]int{"acme": 2 * len(document.Queues), "other": len(document.Queues)}, rounds); diff != "" {
+			t.Errorf("tasks of all kinds by tenant (-want +got):\n%s", diff)
 		}
 	})
 }

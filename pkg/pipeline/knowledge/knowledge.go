@@ -1,6 +1,7 @@
 // Package knowledge is the step that makes a document searchable: it streams
 // the original, cuts it into passages, embeds those that are new, writes them
-// and, last, switches readers over to them.
+// and, last, switches readers over to them. It does so for the space that is
+// live and for those beside it that are kept complete.
 package knowledge
 
 import (
@@ -8,12 +9,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
-	"github.com/seed-7a112592/gristmill/pkg/chunk"
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/embedding"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
 
@@ -27,14 +27,7 @@ type Objects interface {
 type Store interface {
 	Known(ctx context.Context, space document.Space, hashes []document.Hash) ([]document.Hash, error)
 	Write(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress) error
-	Publish(ctx context.Context, work document.Work, progress document.KnowledgeProgress) error
-}
-
-// Embedder turns texts into vectors, one for each and in their order, in one
-// request. What it returns has been checked: count, order, dimension, finite
-// numbers. It waits its turn when too many requests are in flight.
-type Embedder interface {
-	Embed(ctx context.Context, model document.Model, texts []string) ([][]float32, error)
+	Publish(ctx context.Context, work document.Work, also []document.Placement, progress document.KnowledgeProgress) error
 }
 
 // Live is told how far a task is, for whoever watches. It never fails: what
@@ -48,8 +41,8 @@ type Live interface {
 type Step struct {
 	Objects  Objects
 	Store    Store
-	Embedder Embedder
-	Claims   Claims
+	Embedder embedding.Embedder
+	Claims   *embedding.Claims // of the process
 	Live     Live
 	Metrics  *telemetry.Metrics
 	Log      *slog.Logger
@@ -57,8 +50,6 @@ type Step struct {
 	BatchPassages int // at most so many passages a batch: one request, one write
 	BatchTokens   int // and about so many tokens
 	Batches       int // batches of one document in flight
-
-	claims claims
 }
 
 // Run puts one version of one document through the step. Buffers are bounded
@@ -72,14 +63,17 @@ func (s *Step) Run(ctx context.Context, work document.Work) error {
 	}
 	defer source.Close()
 
-	run := &run{step: s, work: work}
-	if err := run.passages(ctx, run.progress.reading(source)); err != nil {
+	run := &run{step: s, work: work, targets: newTargets(work), buyer: &embedding.Buyer{
+		Store: s.Store, Embedder: s.Embedder, Claims: s.Claims, Metrics: s.Metrics,
+		BatchPassages: s.BatchPassages, BatchTokens: s.BatchTokens,
+	}}
+	if err := run.passages(ctx, source); err != nil {
 		return err
 	}
 
 	start := time.Now()
-	final := run.progress.snapshot("done", work.Size)
-	if err := s.Store.Publish(ctx, work, final); err != nil {
+	final := run.snapshot("done")
+	if err := s.Store.Publish(ctx, work, run.also(), final); err != nil {
 		return fmt.Errorf("publish %s version %d: %w", work.Key, work.Version, err)
 	}
 	s.Metrics.ObserveStage("publish", start)
@@ -90,47 +84,9 @@ func (s *Step) Run(ctx context.Context, work document.Work) error {
 
 // run is one attempt at one version.
 type run struct {
-	step     *Step
-	work     document.Work
-	progress progress
-}
-
-// passages cuts the source and stores what comes out, batch by batch, several
-// at once. Cutting waits when enough batches are in flight. A batch that fails
-// ends the cutting and no other batch: what those in flight have asked of the
-// model is paid for, and kept.
-func (r *run) passages(ctx context.Context, source io.Reader) error {
-	group, cutting := errgroup.WithContext(ctx)
-	group.SetLimit(r.step.Batches)
-	pending := newBatch()
-	flush := func() {
-		full := pending
-		pending = newBatch()
-		group.Go(func() error { return r.store(ctx, full) })
-	}
-	var failed error
-	options := chunk.Options{Tokens: r.work.Space.Chunking.Tokens, Overlap: r.work.Space.Chunking.Overlap}
-	for passage, err := range chunk.Split(source, options) {
-		if failed = err; failed != nil {
-			break
-		}
-		if failed = cutting.Err(); failed != nil {
-			break
-		}
-		pending.add(passage)
-		if len(pending.places) >= r.step.BatchPassages || pending.tokens >= r.step.BatchTokens {
-			flush()
-		}
-	}
-	if failed == nil && len(pending.places) > 0 {
-		flush()
-	}
-	// A batch that failed is why the cutting ended, so it goes first.
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	if failed != nil {
-		return fmt.Errorf("read %s: %w", r.work.Object, failed)
-	}
-	return nil
+	step    *Step
+	work    document.Work
+	buyer   *embedding.Buyer
+	targets []*target    // the first is live
+	read    atomic.Int64 // bytes of the source, for the live space
 }

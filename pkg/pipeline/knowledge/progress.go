@@ -7,32 +7,21 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// progress counts what one attempt has done. Batches finish in any order and
-// at the same time.
-type progress struct {
-	read     atomic.Int64 // bytes of the source
-	embedded atomic.Int64 // passages
-	reused   atomic.Int64 // passages
-}
-
-// reading returns source, counting what is read from it.
-func (p *progress) reading(source io.Reader) io.Reader {
-	return countingReader{source, &p.read}
-}
-
-// snapshot returns the counts as clients see them.
-func (p *progress) snapshot(stage string, total int64) document.KnowledgeProgress {
-	embedded, reused := p.embedded.Load(), p.reused.Load()
+// snapshot returns how far the live space is, which is what clients see.
+func (r *run) snapshot(stage string) document.KnowledgeProgress {
+	live := r.targets[0]
+	embedded, reused := live.embedded.Load(), live.reused.Load()
 	return document.KnowledgeProgress{
 		Stage:      stage,
-		BytesDone:  min(p.read.Load(), total),
-		BytesTotal: total,
+		BytesDone:  min(r.read.Load(), r.work.Size),
+		BytesTotal: r.work.Size,
 		Passages:   embedded + reused,
 		Embedded:   embedded,
 		Reused:     reused,
 	}
 }
 
+// countingReader counts the bytes that are read.
 type countingReader struct {
 	io.Reader
 	count *atomic.Int64

@@ -39,32 +39,21 @@ const (
 	maxLimit          = 100
 	maxQueryBytes     = 8 << 10
 	noThreshold       = -2 // below every cosine similarity
+	maxSwitches       = 3  // of the live space during one search
 
 	// retryAfter is when to ask again, where the provider does not say.
 	retryAfter = 5 * time.Second
 )
 
 // Search embeds the question with the model of the collection's live space and
-// returns the passages nearest to it, best first.
+// returns the passages nearest to it, best first. When another space has become
+// the live one meanwhile, it is that one's turn: an answer is of one space.
 func (s *Step) Search(ctx context.Context, request document.SearchRequest) (document.SearchResult, error) {
 	request, err := check(request)
 	if err != nil {
 		return document.SearchResult{}, err
 	}
-	collection, err := s.Store.Collection(ctx, request.Collection)
-	if err != nil {
-		return document.SearchResult{}, fmt.Errorf("search: %w", err)
-	}
-	start := time.Now()
-	vector, err := s.embed(ctx, collection.Space.Model, request.Query)
-	if err != nil {
-		return document.SearchResult{}, err
-	}
-	s.Metrics.ObserveStage("search_embed", start)
-
-	start = time.Now()
 	query := document.Query{
-		Vector:    vector,
 		Limit:     request.Limit,
 		Threshold: noThreshold,
 		KeyPrefix: request.KeyPrefix,
@@ -73,12 +62,32 @@ func (s *Step) Search(ctx context.Context, request document.SearchRequest) (docu
 	if request.Threshold != nil {
 		query.Threshold = *request.Threshold
 	}
-	hits, err := s.Store.Nearest(ctx, collection.Space, query)
-	if err != nil {
-		return document.SearchResult{}, fmt.Errorf("search %s: %w", request.Collection, err)
+	var embedded document.Model // what query.Vector is of
+	for switches := 0; ; switches++ {
+		collection, err := s.Store.Collection(ctx, request.Collection)
+		if err != nil {
+			return document.SearchResult{}, fmt.Errorf("search: %w", err)
+		}
+		if model := collection.Space.Model; model != embedded {
+			start := time.Now()
+			if query.Vector, err = s.embed(ctx, model, request.Query); err != nil {
+				return document.SearchResult{}, err
+			}
+			s.Metrics.ObserveStage("search_embed", start)
+			embedded = model
+		}
+		start := time.Now()
+		hits, err := s.Store.Nearest(ctx, collection.Space, query)
+		switch {
+		case err == nil:
+			s.Metrics.ObserveStage("search_nearest", start)
+			return document.SearchResult{Hits: hits}, nil
+		case !fault.Is(err, fault.Conflict):
+			return document.SearchResult{}, fmt.Errorf("search %s: %w", request.Collection, err)
+		case switches == maxSwitches:
+			return document.SearchResult{}, fault.Wrap(fault.Unavailable, err, "collection %q keeps being switched from one space to another", request.Collection).After(time.Second)
+		}
 	}
-	s.Metrics.ObserveStage("search_nearest", start)
-	return document.SearchResult{Hits: hits}, nil
 }
 
 // embed turns the question into a vector, within the timeout. Whatever the

@@ -24,6 +24,9 @@ type memory struct {
 	model    document.Model
 	embedErr error
 	hang     bool // the model answers when the caller has left
+
+	switches []document.Space // that become the live one, each as soon as the one before is searched
+	embedded int              // questions
 }
 
 var space = document.Space{ID: 7, Model: document.Model{Name: "m", Dimensions: 2}}
@@ -32,24 +35,40 @@ func (m *memory) Collection(_ context.Context, name string) (document.Collection
 	if name != "default" {
 		return document.Collection{}, fault.New(fault.NotFound, "no collection %q", name)
 	}
-	return document.Collection{Name: name, Space: space}, nil
+	return document.Collection{Name: name, Space: m.live()}, nil
+}
+
+func (m *memory) live() document.Space {
+	if len(m.switches) > 0 {
+		return m.switches[0]
+	}
+	return space
 }
 
 func (m *memory) Nearest(_ context.Context, in document.Space, query document.Query) ([]document.Hit, error) {
 	m.asked = query
-	if in.ID != space.ID {
-		return nil, errors.New("another space was searched")
+	if len(m.switches) > 1 {
+		m.switches = m.switches[1:]
+	}
+	if in.ID != m.live().ID {
+		return nil, fault.New(fault.Conflict, "space %d is not the live one", in.ID)
+	}
+	if len(query.Vector) != in.Model.Dimensions {
+		return nil, errors.New("the question is embedded with another model")
 	}
 	return []document.Hit{{Key: "k.md"}}, nil
 }
 
 func (m *memory) Embed(ctx context.Context, model document.Model, _ []string) ([][]float32, error) {
 	m.model = model
+	m.embedded++
 	if m.hang {
 		<-ctx.Done()
 		return nil, fmt.Errorf("embed: %w", ctx.Err())
 	}
-	return [][]float32{{1, 0}}, m.embedErr
+	vector := make([]float32, model.Dimensions)
+	vector[0] = 1
+	return [][]float32{vector}, m.embedErr
 }
 
 const timeout = 900 * time.Millisecond
@@ -161,5 +180,37 @@ func TestSearchEndsWithItsClient(t *testing.T) {
 	cancel()
 	if _, err := step.Search(ctx, document.SearchRequest{Query: "q"}); !errors.Is(err, context.Canceled) || fault.As(err) != nil {
 		t.Errorf("got %v", err)
+	}
+}
+
+// While spaces are switched an answer is of the one that is live when it is
+// given, with the question as that one's model has it.
+func TestSearchFollowsTheLiveSpace(t *testing.T) {
+	t.Parallel()
+	other := document.Space{ID: 8, Model: document.Model{Name: "n", Dimensions: 3}}
+	cut := document.Space{ID: 9, Model: other.Model, Chunking: document.Chunking{Tokens: 64}}
+	step, m := newStep()
+	m.switches = []document.Space{space, other, cut}
+	result, err := step.Search(t.Context(), document.SearchRequest{Query: "grain"})
+	if err != nil || len(result.Hits) != 1 {
+		t.Fatalf("%+v, %v", result, err)
+	}
+	if m.model != other.Model || m.embedded != 2 {
+		t.Errorf("embedded the question %d times, last with %v; want once for each of two models", m.embedded, m.model)
+	}
+}
+
+func TestSearchDoesNotFollowForEver(t *testing.T) {
+	t.Parallel()
+	step, m := newStep()
+	for id := range int64(100) {
+		m.switches = append(m.switches, document.Space{ID: id, Model: space.Model})
+	}
+	_, err := step.Search(t.Context(), document.SearchRequest{Query: "grain"})
+	if f := fault.As(err); f == nil || f.Kind != fault.Unavailable || f.RetryAfter <= 0 {
+		t.Errorf("error %v", err)
+	}
+	if followed := 100 - len(m.switches); followed > 4 {
+		t.Errorf("searched %d spaces", followed)
 	}
 }

@@ -23,6 +23,7 @@ type Store interface {
 	Forget(ctx context.Context, remains document.Remains) error
 	Abandoned(ctx context.Context, quiet time.Duration, limit int) ([]string, error)
 	EndUpload(ctx context.Context, object string) error
+	DropSpaces(ctx context.Context, limit int) (int, error)
 	DropOrphans(ctx context.Context, quiet time.Duration, limit int) (int, error)
 	DropIdempotencyKeys(ctx context.Context, age time.Duration, limit int) (int, error)
 	DropDeliveries(ctx context.Context, age time.Duration, limit int) (int, error)

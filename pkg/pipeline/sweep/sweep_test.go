@@ -25,6 +25,7 @@ type memory struct {
 	orphans int
 	keys    int  // that have expired
 	ended   int  // deliveries, long ago
+	spaces  int  // things in spaces whose time is over
 	busy    bool // another process is sweeping
 
 	journal   []string
@@ -95,6 +96,12 @@ func (m *memory) DropOrphans(_ context.Context, quiet time.Duration, limit int) 
 	m.grace = append(m.grace, quiet)
 	n := min(limit, m.orphans)
 	m.orphans -= n
+	return n, nil
+}
+
+func (m *memory) DropSpaces(_ context.Context, limit int) (int, error) {
+	n := min(limit, m.spaces)
+	m.spaces -= n
 	return n, nil
 }
 

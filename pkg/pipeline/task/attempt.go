@@ -32,9 +32,10 @@ func (r *Runner) attempt(ctx context.Context, work document.Work) error {
 		return ctx.Err()
 	}
 	if work.Attempt > maxAttempts {
-		return fault.New(fault.Internal, "its worker was lost in %d of them: look for a crash in the worker's log, and on its machine for what may have killed it, such as a lack of memory; then retry the job", work.Crashes)
+		return fault.New(fault.Internal, "its worker was lost in %d of them: look for a crash in the worker's log, and on its machine for what may have killed it, such as a lack of memory; then retry the job, or resume the reindex", work.Crashes)
 	}
-	if work.Crashes > 0 {
+	// A reindex may take hours, which no other suspect should have to wait.
+	if work.Crashes > 0 && work.Kind != document.Reindexing {
 		if !r.Suspects.taken.CompareAndSwap(false, true) {
 			return errSuspect
 		}

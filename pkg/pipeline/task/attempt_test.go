@@ -100,6 +100,32 @@ func TestSuspectsRunOneAtATime(t *testing.T) {
 	group.Wait()
 }
 
+// A reindex takes hours: neither do other suspects wait for it, nor it for them.
+func TestReindexTakesNoSuspectsPlace(t *testing.T) {
+	t.Parallel()
+	begun, finish := make(chan struct{}), make(chan struct{})
+	wait := func(context.Context, document.Work) error {
+		begun <- struct{}{}
+		<-finish
+		return nil
+	}
+	first, rows := newRunner(t, wait)
+	second, others := newRunner(t, wait)
+	second.Suspects = first.Suspects
+	rows.crashes, others.crashes = 1, 1
+	reindex := ref
+	reindex.Kind = document.Reindexing
+	var group sync.WaitGroup
+	group.Go(func() { first.Run(t.Context(), reindex) })
+	await.Value(t, begun)
+	group.Go(func() { second.Run(t.Context(), ref) })
+	await.Value(t, begun)
+	group.Go(func() { first.Run(t.Context(), reindex) })
+	await.Value(t, begun)
+	close(finish)
+	group.Wait()
+}
+
 func TestPlaceOfASuspectThatPanickedIsFree(t *testing.T) {
 	t.Parallel()
 	ran := 0

@@ -1,4 +1,4 @@
-// Package task runs the tasks of jobs: it claims one, keeps its lease, runs
+// Package task runs the tasks of jobs, and reindexes: it claims one, keeps its lease, runs
 // its step, and decides, in one place, what becomes of it.
 package task
 
@@ -29,9 +29,9 @@ type Step interface {
 	Run(ctx context.Context, work document.Work) error
 }
 
-// Live is told that a job's state has changed.
+// Live is told that the state of a job, or of a reindex, has changed.
 type Live interface {
-	Changed(ctx context.Context, job uuid.UUID)
+	Changed(ctx context.Context, id uuid.UUID)
 }
 
 // Dispatcher puts into the queue what there is room for. It does not fail.
@@ -77,7 +77,7 @@ type Runner struct {
 // back, which costs it no attempt.
 func (r *Runner) Run(ctx context.Context, ref document.TaskRef) (again time.Duration) {
 	ctx = tenant.With(ctx, ref.Tenant)
-	ctx = telemetry.With(ctx, slog.String("tenant", ref.Tenant), slog.String("document", ref.Document.String()))
+	ctx = telemetry.With(ctx, slog.String("tenant", ref.Tenant), slog.String(subject(ref.Kind), ref.Document.String()))
 	longer, cancel := outlive(ctx, r.HandBack)
 	defer cancel()
 	work, err := r.Store.Claim(longer, ref, r.Lease)
@@ -93,7 +93,9 @@ func (r *Runner) Run(ctx context.Context, ref document.TaskRef) (again time.Dura
 		r.Log.DebugContext(ctx, "task not claimed", "task", ref.String(), "error", err)
 		return retryAfter(err, firstBackoff)
 	default:
-		ctx = telemetry.With(ctx, slog.String("job", work.Job.String()))
+		if ref.Kind != document.Reindexing {
+			ctx = telemetry.With(ctx, slog.String("job", work.Job.String()))
+		}
 		if _, met := r.tenants.LoadOrStore(ref.Tenant, true); !met {
 			// We may just have come, and windows are wider for it.
 			r.Dispatcher.Dispatch(ctx)
@@ -104,6 +106,14 @@ func (r *Runner) Run(ctx context.Context, ref document.TaskRef) (again time.Dura
 		r.Dispatcher.Dispatch(ctx) // what there is room for now
 	}
 	return again
+}
+
+// subject returns what a task of the kind names as its document.
+func subject(kind document.TaskKind) string {
+	if kind == document.Reindexing {
+		return "reindex"
+	}
+	return "document"
 }
 
 // outlive returns a context that ends d after ctx does, for what is to be done

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/task"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
+	"github.com/seed-7a112592/gristmill/test/await"
 )
 
 // rows is a store with one task. It refuses what comes with a context that has
@@ -140,6 +142,28 @@ func TestTaskThatCannotBeClaimed(t *testing.T) {
 		}
 		if rows.dispatched != test.dispatched {
 			t.Errorf("%v: dispatched %d times, want %d", test.err, rows.dispatched, test.dispatched)
+		}
+	}
+}
+
+// The log of a reindex does not call it a document, or a job.
+func TestLogNamesWhatATaskIsAbout(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[document.TaskKind]string{document.Knowledge: " document=", document.Reindexing: " reindex="} {
+		var log await.Buffer
+		logger, err := telemetry.NewLogger(&log, "text", "info")
+		if err != nil {
+			t.Fatal(err)
+		}
+		runner, _ := newRunner(t, func(ctx context.Context, _ document.Work) error {
+			logger.InfoContext(ctx, "at it")
+			return nil
+		})
+		about := ref
+		about.Kind = kind
+		runner.Run(t.Context(), about)
+		if line := log.String(); !strings.Contains(line, want+about.Document.String()) || strings.Contains(line, " job=") != (kind == document.Knowledge) {
+			t.Errorf("%s: %s", kind, line)
 		}
 	}
 }

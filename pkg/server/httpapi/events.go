@@ -10,9 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
-	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
 
 const (
@@ -28,44 +26,46 @@ const (
 	reconnectAfter = 2 * time.Second
 )
 
-func (s *server) routeEvents() {
+// describeEvents describes the route that streams what becomes of one.
+func (f *followed[T]) describeEvents(path, summary string) huma.Operation {
 	text := &huma.Schema{Type: huma.TypeString}
-	s.registerRaw(huma.Operation{
-		OperationID: "get-job-events",
+	return huma.Operation{
+		OperationID: "get-" + f.name + "-events",
 		Method:      http.MethodGet,
-		Path:        "/v1/jobs/{id}/events",
-		Summary:     "Follow a job to its end as server-sent events",
-		Description: "Each event is named job; its data is the job as GET /v1/jobs/{id} gives it, and its id stands for that state. " +
-			"The first comes at once, then one whenever the job has changed, the last when it has ended; then the stream ends.",
+		Path:        path + "/{id}/events",
+		Summary:     summary,
+		Description: fmt.Sprintf("Each event is named %s; its data is the %[1]s as GET %s/{id} gives it, and its id stands for that state. "+
+			"The first comes at once, then one whenever the %[1]s has changed, the last when it has ended; then the stream ends.", f.name, path),
 		Parameters: []*huma.Param{
-			{Name: "id", In: "path", Description: "The job's id.", Required: true, Schema: &huma.Schema{Type: huma.TypeString, Format: "uuid"}},
+			{Name: "id", In: "path", Description: "The " + f.name + "'s id.", Required: true, Schema: &huma.Schema{Type: huma.TypeString, Format: "uuid"}},
 			{Name: "Last-Event-ID", In: "header", Description: "The id of the last event that was seen: its state is not sent again.", Schema: text},
 		},
 		Responses: map[string]*huma.Response{
 			"200": {Description: "The events", Content: map[string]*huma.MediaType{"text/event-stream": {
 				Schema:  text,
-				Example: "id: 5e0c7c3a9bd1f042\nevent: job\ndata: {\"id\":\"0199c7a4-0000-7000-8000-000000000002\",\"state\":\"running\"}\n\n",
+				Example: "id: 5e0c7c3a9bd1f042\nevent: " + f.name + "\ndata: {\"id\":\"0199c7a4-0000-7000-8000-000000000002\",\"state\":\"running\"}\n\n",
 			}}},
-			"204": {Description: "The job has ended, and Last-Event-ID says that this was seen"},
+			"204": {Description: "The " + f.name + " has ended, and Last-Event-ID says that this was seen"},
 		},
-	}, s.events)
+	}
 }
 
-// events streams what becomes of a job.
-func (s *server) events(w http.ResponseWriter, r *http.Request) {
+// events streams what becomes of one.
+func (f *followed[T]) events(w http.ResponseWriter, r *http.Request) {
+	s := f.server
 	id, err := pathID(r)
 	if err != nil {
 		s.writeError(w, r, err)
 		return
 	}
-	ctx := telemetry.With(r.Context(), jobAttr(id))
-	job, err := s.Jobs.Job(ctx, id)
+	ctx := f.with(r.Context(), id)
+	item, err := f.row(ctx, id)
 	if err != nil {
 		s.writeError(w, r, err)
 		return
 	}
 	seen := r.Header.Get("Last-Event-ID")
-	if job.State.Ended() && newEvent(job).id == seen {
+	if f.ended(item) && newEvent(f.name, item).id == seen {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
@@ -74,38 +74,39 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	if err := stream.open(); err != nil || r.Method == http.MethodHead {
 		return
 	}
-	for job, err := range s.follow(ctx, id, nil) {
+	for item, err := range f.follow(ctx, id, nil) {
 		switch {
 		case err == nil:
-			err = stream.show(newEvent(s.shown(ctx, job)))
+			err = stream.show(newEvent(f.name, f.shown(ctx, item)))
 		case fault.Is(err, fault.Unavailable):
 			err = stream.beat() // the database will be back, and the client need not know
 		case !fault.Is(err, fault.NotFound) && ctx.Err() == nil:
-			s.Log.ErrorContext(ctx, "events of a job broke off", "error", err)
+			s.Log.ErrorContext(ctx, "events broke off", "error", err)
 		}
 		if err != nil {
-			return // the client has gone, or the job
+			return // the client has gone, or what it follows
 		}
-		if job.State.Ended() {
+		if f.ended(item) {
 			return
 		}
 	}
 	stream.askBack()
 }
 
-// event is a state of a job on its way to a client.
+// event is a state of what is followed on its way to a client.
 type event struct {
+	name string
 	id   string // the same for the same data
 	data []byte
 }
 
-func newEvent(job document.Job) event {
-	data, err := json.Marshal(job)
+func newEvent(name string, item any) event {
+	data, err := json.Marshal(item)
 	if err != nil {
 		panic(err) // strings, numbers and times only
 	}
 	hash := sha256.Sum256(data)
-	return event{id: hex.EncodeToString(hash[:8]), data: data}
+	return event{name: name, id: hex.EncodeToString(hash[:8]), data: data}
 }
 
 // eventStream writes events to a client. Its methods fail when the client has
@@ -133,7 +134,7 @@ func (e *eventStream) show(event event) error {
 		return e.beat()
 	}
 	e.seen = event.id
-	return e.write("id: %s\nevent: job\ndata: %s\n\n", event.id, event.data)
+	return e.write("id: %s\nevent: %s\ndata: %s\n\n", event.id, event.name, event.data)
 }
 
 // beat sends a comment if nothing else was sent for long.

@@ -34,7 +34,9 @@ type fake struct {
 	jobs      map[uuid.UUID]document.Job
 	requests  []document.UploadRequest
 	searches  []document.SearchRequest
-	reindexed []document.DocumentFilter
+	reindexes []document.Reindex // the newest last
+	reindexed []document.ReindexRequest
+	estimated []document.ReindexRequest
 	webhooks  []document.Webhook
 	fail      error // what every call answers, if set
 	panics    bool
@@ -290,16 +292,6 @@ func (f *fake) Search(ctx context.Context, request document.SearchRequest) (docu
 	return document.SearchResult{}, nil
 }
 
-func (f *fake) Reindex(ctx context.Context, collection string, id uuid.UUID) (int, error) {
-	leave, err := f.enter(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer leave()
-	f.reindexed = append(f.reindexed, document.DocumentFilter{Collection: collection})
-	return len(f.documents), nil
-}
-
 // observed is a request that the fake metrics have counted.
 type observed struct {
 	Route, Method string
@@ -321,7 +313,7 @@ func (m *fakeMetrics) ObserveRequest(route, method string, status int, _ time.Du
 func configOf(t *testing.T, f *fake) httpapi.Config {
 	t.Helper()
 	return httpapi.Config{
-		Uploader: f, Searcher: f, Reindexer: f, Documents: f, Jobs: f, Steerer: f, Registrar: f, Webhooks: f, Objects: f, Live: f,
+		Uploader: f, Searcher: f, Reindexer: reindexer{f}, Reindexes: f, Documents: f, Jobs: f, Steerer: f, Registrar: f, Webhooks: f, Objects: f, Live: f,
 		Health:         http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }),
 		Metrics:        &fakeMetrics{},
 		Log:            slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),

@@ -3,11 +3,14 @@ package httpapi
 import (
 	"context"
 	"iter"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
 
 // Live knows of running jobs what the database does not know yet. It may know
@@ -16,28 +19,71 @@ type Live interface {
 	// Overlay puts fresher progress of running tasks into the job.
 	Overlay(ctx context.Context, job *document.Job)
 
-	// Watch returns a channel that tells of changes of the job until stop is
-	// called. It may be nil, or be closed, when changes cannot be watched.
-	Watch(ctx context.Context, job uuid.UUID) (changes <-chan struct{}, stop func())
+	// Watch returns a channel that tells of changes of the job, or of the
+	// reindex, until stop is called. It may be nil, or be closed, when changes
+	// cannot be watched.
+	Watch(ctx context.Context, id uuid.UUID) (changes <-chan struct{}, stop func())
 }
 
-// lookEvery is how often whoever follows a job looks at its row, in case
+// lookEvery is how often whoever follows something looks at its row, in case
 // nobody told of a change.
 const lookEvery = time.Second
 
-// follow yields the job's row, or why it could not be read, at once, whenever
-// it may have changed, and at least every lookEvery. It ends with the job, and
-// when over fires, the server stops or ctx ends.
-func (s *server) follow(ctx context.Context, id uuid.UUID, over <-chan time.Time) iter.Seq2[document.Job, error] {
-	return func(yield func(document.Job, error) bool) {
+// followed is a kind of thing that moves to an end: a job, or a reindex.
+type followed[T any] struct {
+	server *server
+	name   string // of its events and in the log
+	row    func(ctx context.Context, id uuid.UUID) (T, error)
+	state  func(item T) document.JobState
+	shown  func(ctx context.Context, item T) T // as clients see it
+}
+
+func (f *followed[T]) ended(item T) bool { return f.state(item).Ended() }
+
+// with has what is logged under ctx say which one it is about.
+func (f *followed[T]) with(ctx context.Context, id uuid.UUID) context.Context {
+	return telemetry.With(ctx, slog.String(f.name, id.String()))
+}
+
+// get returns it as it is once it has ended, the wait is over or the server
+// stops.
+func (f *followed[T]) get(ctx context.Context, id uuid.UUID, wait time.Duration) (T, error) {
+	ctx = f.with(ctx, id)
+	item, err := f.row(ctx, id)
+	if err == nil && wait > 0 && !f.ended(item) {
+		item, err = f.awaitEnd(ctx, id, wait)
+	}
+	return f.show(ctx, item, err)
+}
+
+// steer does something to it and returns what it is then.
+func (f *followed[T]) steer(ctx context.Context, id uuid.UUID, do func(context.Context, uuid.UUID) (T, error)) (T, error) {
+	ctx = f.with(ctx, id)
+	item, err := do(ctx, id)
+	return f.show(ctx, item, err)
+}
+
+func (f *followed[T]) show(ctx context.Context, item T, err error) (T, error) {
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return f.shown(ctx, item), nil
+}
+
+// follow yields its row, or why that could not be read, at once, whenever it
+// may have changed, and at least every lookEvery. It ends with what is
+// followed, and when over fires, the server stops or ctx ends.
+func (f *followed[T]) follow(ctx context.Context, id uuid.UUID, over <-chan time.Time) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
 		look := time.NewTicker(lookEvery)
 		defer look.Stop()
-		changes, stop := s.Live.Watch(ctx, id)
+		changes, stop := f.server.Live.Watch(ctx, id)
 		defer stop()
 		for {
 			// After the watch began, so that no change falls between.
-			job, err := s.Jobs.Job(ctx, id)
-			if !yield(job, err) || job.State.Ended() {
+			item, err := f.row(ctx, id)
+			if !yield(item, err) || f.ended(item) {
 				return
 			}
 			select {
@@ -48,7 +94,7 @@ func (s *server) follow(ctx context.Context, id uuid.UUID, over <-chan time.Time
 			case <-look.C:
 			case <-over:
 				return
-			case <-s.Stopping:
+			case <-f.server.Stopping:
 				return
 			case <-ctx.Done():
 				return
@@ -57,15 +103,35 @@ func (s *server) follow(ctx context.Context, id uuid.UUID, over <-chan time.Time
 	}
 }
 
-// awaitEnd returns the job when it has ended, the wait is over or the server
-// stops.
-func (s *server) awaitEnd(ctx context.Context, id uuid.UUID, wait time.Duration) (job document.Job, err error) {
+// awaitEnd returns it when it has ended, the wait is over or the server stops.
+func (f *followed[T]) awaitEnd(ctx context.Context, id uuid.UUID, wait time.Duration) (item T, err error) {
 	over := time.NewTimer(wait)
 	defer over.Stop()
-	for job, err = range s.follow(ctx, id, over.C) {
+	for item, err = range f.follow(ctx, id, over.C) {
 		if err != nil {
-			return document.Job{}, err
+			return item, err
 		}
 	}
-	return job, ctx.Err()
+	return item, ctx.Err()
+}
+
+// maxWait bounds how long a request is held.
+const maxWait = 5 * time.Minute
+
+// Waiting is what a request takes whose answer may be held. It is exported, as
+// Paging is, for huma to find it.
+type Waiting struct {
+	Wait string `query:"wait" example:"30s" doc:"Answer when it has ended, or after this long; at most 5m."`
+}
+
+// wait returns how long the answer may be held.
+func (w Waiting) wait() (time.Duration, error) {
+	if w.Wait == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(w.Wait)
+	if err != nil || d < 0 {
+		return 0, fault.New(fault.BadRequest, "query.wait: %q is no duration; write 30s or 2m", w.Wait)
+	}
+	return min(d, maxWait), nil
 }

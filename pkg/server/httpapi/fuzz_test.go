@@ -46,8 +46,8 @@ func TestBadRequestsAreRefused(t *testing.T) {
 		for _, err := range wrong {
 			t.Error(err)
 		}
-		if len(f.searches) > 0 || len(f.reindexed) > 0 || f.watching != 0 {
-			t.Errorf("got through: %d searches, %d re-indexings; %d watches are left", len(f.searches), len(f.reindexed), f.watching)
+		if len(f.searches) > 0 || len(f.reindexed) > 0 || len(f.estimated) > 0 || f.watching != 0 {
+			t.Errorf("got through: %d searches, %d reindexes, %d estimates; %d watches are left", len(f.searches), len(f.reindexed), len(f.estimated), f.watching)
 		}
 	}
 }

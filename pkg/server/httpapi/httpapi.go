@@ -18,6 +18,7 @@ type Config struct {
 	Uploader  Uploader
 	Searcher  Searcher
 	Reindexer Reindexer
+	Reindexes Reindexes
 	Documents Documents
 	Jobs      Jobs
 	Steerer   Steerer
@@ -42,8 +43,8 @@ type Config struct {
 	// given up; a minute if zero. There is no limit on the whole upload.
 	BodyTimeout time.Duration
 
-	// Stopping, once closed, ends requests that wait for a job or follow it,
-	// so that the server can stop.
+	// Stopping, once closed, ends requests that wait for a job or a reindex, or
+	// follow one, so that the server can stop.
 	Stopping <-chan struct{}
 }
 

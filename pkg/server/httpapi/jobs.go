@@ -3,14 +3,11 @@ package httpapi
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/pkg/fault"
-	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
 
 // Jobs reads the tenant's jobs: the truth about them. What is not there is
@@ -34,9 +31,6 @@ type Steerer interface {
 	Retry(ctx context.Context, id uuid.UUID) (document.Job, error)
 }
 
-// maxWait bounds how long a request is held.
-const maxWait = 5 * time.Minute
-
 type jobsInput struct {
 	Paging
 	State      document.JobState `query:"state" enum:"queued,running,waiting,succeeded,failed,cancelled" doc:"Only those in this state; error says why a failed one was given up."`
@@ -51,22 +45,17 @@ type JobPath struct {
 
 type jobInput struct {
 	JobPath
-	Wait string `query:"wait" example:"30s" doc:"Answer when the job has ended, or after this long; at most 5m."`
-}
-
-// wait returns how long the answer may be held.
-func (in *jobInput) wait() (time.Duration, error) {
-	if in.Wait == "" {
-		return 0, nil
-	}
-	d, err := time.ParseDuration(in.Wait)
-	if err != nil || d < 0 {
-		return 0, fault.New(fault.BadRequest, "query.wait: %q is no duration; write 30s or 2m", in.Wait)
-	}
-	return min(d, maxWait), nil
+	Waiting
 }
 
 func (s *server) routeJobs() {
+	jobs := &followed[document.Job]{
+		server: s,
+		name:   "job",
+		row:    s.Jobs.Job,
+		state:  func(job document.Job) document.JobState { return job.State },
+		shown:  s.shownJob,
+	}
 	register(s, huma.Operation{
 		OperationID: "list-jobs",
 		Method:      http.MethodGet,
@@ -86,7 +75,7 @@ func (s *server) routeJobs() {
 		if err != nil {
 			return nil, err
 		}
-		return itemOutput(s.job(ctx, in.ID, wait))
+		return itemOutput(jobs.get(ctx, in.ID, wait))
 	})
 	register(s, huma.Operation{
 		OperationID: "cancel-job",
@@ -95,7 +84,7 @@ func (s *server) routeJobs() {
 		Summary:     "Cancel a job",
 		Description: "Its document stays as readers see it. 409 when the job has succeeded or failed already.",
 	}, func(ctx context.Context, in *JobPath) (*output[document.Job], error) {
-		return itemOutput(s.steer(ctx, in.ID, s.Steerer.Cancel))
+		return itemOutput(jobs.steer(ctx, in.ID, s.Steerer.Cancel))
 	})
 	register(s, huma.Operation{
 		OperationID: "retry-job",
@@ -104,38 +93,14 @@ func (s *server) routeJobs() {
 		Summary:     "Put a job that failed or was cancelled back on the path",
 		Description: "It goes on from what it had done. 409 when the job has succeeded, or its document has a newer version.",
 	}, func(ctx context.Context, in *JobPath) (*output[document.Job], error) {
-		return itemOutput(s.steer(ctx, in.ID, s.Steerer.Retry))
+		return itemOutput(jobs.steer(ctx, in.ID, s.Steerer.Retry))
 	})
-	s.routeEvents()
+	s.registerRaw(jobs.describeEvents("/v1/jobs", "Follow a job to its end as server-sent events"), jobs.events)
 }
 
-// job returns the job as it is once it has ended, the wait is over or the
-// server stops.
-func (s *server) job(ctx context.Context, id uuid.UUID, wait time.Duration) (document.Job, error) {
-	ctx = telemetry.With(ctx, jobAttr(id))
-	job, err := s.Jobs.Job(ctx, id)
-	if err == nil && wait > 0 && !job.State.Ended() {
-		job, err = s.awaitEnd(ctx, id, wait)
-	}
-	if err != nil {
-		return document.Job{}, err
-	}
-	return s.shown(ctx, job), nil
-}
-
-// steer does something to a job and returns what it is then.
-func (s *server) steer(ctx context.Context, id uuid.UUID, do func(context.Context, uuid.UUID) (document.Job, error)) (document.Job, error) {
-	ctx = telemetry.With(ctx, jobAttr(id))
-	job, err := do(ctx, id)
-	if err != nil {
-		return document.Job{}, err
-	}
-	return s.shown(ctx, job), nil
-}
-
-// shown is a job as clients see it: while it moves, with the progress that its
-// row does not have yet.
-func (s *server) shown(ctx context.Context, job document.Job) document.Job {
+// shownJob is a job as clients see it: while it moves, with the progress that
+// its row does not have yet.
+func (s *server) shownJob(ctx context.Context, job document.Job) document.Job {
 	if !job.State.Ended() {
 		s.Live.Overlay(ctx, &job)
 	}

@@ -3,7 +3,6 @@ package httpapi_test
 import (
 	"bytes"
 	"encoding/json"
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -136,6 +135,8 @@ func TestStrayQueryParameters(t *testing.T) {
 	}
 }
 
+const aUUID = "0199c7a4-0000-7000-8000-000000000001"
+
 func TestMalformedJSON(t *testing.T) {
 	t.Parallel()
 	h := httpapi.New(configOf(t, newFake()))
@@ -163,7 +164,17 @@ func TestMalformedJSON(t *testing.T) {
 		"a NUL in metadata":    {"/v1/search", `{"query":"q","filter":{"metadata":{"a":["\u0000"]}}}`, "NUL", "body"},
 		"metadata no object":   {"/v1/search", `{"query":"q","filter":{"metadata":[]}}`, "expected object", "body.filter.metadata"},
 		"not a UUID":           {"/v1/reindexes", `{"document_id":"x"}`, "uuid", "body.document_id"},
-		"unknown reindex flag": {"/v1/reindexes", `{"model":"x"}`, "unexpected property", "body.model"},
+		"not a UUID in a list": {"/v1/reindexes", `{"document_ids":["x"]}`, "uuid", "body.document_ids[0]"},
+		"an empty list":        {"/v1/reindexes", `{"document_ids":[]}`, "length >= 1", "body.document_ids"},
+		"a long list":          {"/v1/reindexes", `{"document_ids":["` + strings.Repeat(aUUID+`","`, 100) + aUUID + `"]}`, "length <= 100", "body.document_ids"},
+		"an empty collection":  {"/v1/reindexes", `{"collection":""}`, "length >= 1", "body.collection"},
+		"an empty model":       {"/v1/reindexes", `{"model":""}`, "length >= 1", "body.model"},
+		"a long model":         {"/v1/reindexes", `{"model":"` + strings.Repeat("m", 201) + `"}`, "length <= 200", "body.model"},
+		"no dimensions":        {"/v1/reindexes", `{"dimensions":0}`, "1", "body.dimensions"},
+		"many dimensions":      {"/v1/reindexes", `{"dimensions":16001}`, "16000", "body.dimensions"},
+		"small passages":       {"/v1/reindexes", `{"chunk_tokens":15}`, "16", "body.chunk_tokens"},
+		"negative overlap":     {"/v1/reindexes", `{"chunk_overlap":-1}`, "0", "body.chunk_overlap"},
+		"unknown reindex flag": {"/v1/reindexes", `{"revert":true}`, "unexpected property", "body.revert"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -199,19 +210,5 @@ func TestSearch(t *testing.T) {
 	for _, mode := range []string{"keyword", "hybrid"} {
 		w := do(h, "POST", "/v1/search", "application/json", `{"query":"q","mode":"`+mode+`"}`)
 		wantProblem(t, w, 400, "bad_request", "not available yet")
-	}
-}
-
-func TestReindex(t *testing.T) {
-	t.Parallel()
-	f := newFake()
-	h := httpapi.New(configOf(t, f))
-	put(t, h, "a.md", "# a")
-	w := do(h, "POST", "/v1/reindexes", "application/json", `{"collection":"c"}`)
-	if w.Code != http.StatusAccepted || strings.TrimSpace(w.Body.String()) != `{"documents":1}` {
-		t.Errorf("answer %d %s, want 202 and one document", w.Code, w.Body)
-	}
-	if diff := cmp.Diff([]document.DocumentFilter{{Collection: "c"}}, f.reindexed); diff != "" {
-		t.Errorf("re-indexed (-want +got):\n%s", diff)
 	}
 }

@@ -1,17 +1,16 @@
-package knowledge
+package embedding
 
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Claims keep two processes from buying the same vector at the same time.
-type Claims interface {
+// Shared keeps two processes from buying the same vector at the same time.
+type Shared interface {
 	// Claim returns those of the names that no other process holds. They are
 	// the caller's until it releases them, or until it has not claimed them
 	// again for fifteen seconds: whoever dies holding one must not hold up the
@@ -22,7 +21,7 @@ type Claims interface {
 }
 
 const (
-	// lookAgain is how long a batch leaves a vector alone that another process
+	// lookAgain is how long an order leaves a vector alone that another process
 	// is at.
 	lookAgain = 200 * time.Millisecond
 
@@ -32,6 +31,16 @@ const (
 	// releaseTimeout bounds giving claims back when the task's context is over.
 	releaseTimeout = time.Second
 )
+
+// Claims keep two orders from buying the same vector at the same time: those
+// of this process by the map, those of other processes by what they share. All
+// that buy in a process must use the same Claims.
+type Claims struct {
+	Shared Shared
+
+	mu   sync.Mutex
+	held map[claim]chan struct{}
+}
 
 // claim names a vector that is being looked up or bought.
 type claim struct {
@@ -44,38 +53,36 @@ func (c claim) String() string {
 	return fmt.Sprintf("%s:%s:%d:%x", c.tenant, c.model.Name, c.model.Dimensions, c.hash)
 }
 
-// claims keep two batches from buying the same vector at the same time: those
-// of this process by the map, those of other processes by what they share. The
-// zero value is ready to use.
-type claims struct {
-	mu   sync.Mutex
-	held map[claim]chan struct{}
-}
-
 // take claims those of the wanted vectors that nobody holds. For the others it
 // returns channels that are closed when it is time to try again. Whoever holds
-// a claim must release it before waiting for one, or two batches could wait
-// for each other.
-func (c *claims) take(ctx context.Context, shared Claims, wanted []claim) (mine []claim, theirs []<-chan struct{}) {
+// a claim must release it before waiting for one, or two orders could wait for
+// each other.
+func (c *Claims) take(ctx context.Context, wanted []claim) (mine []claim, theirs []<-chan struct{}) {
 	mine, theirs = c.takeHere(wanted)
 	if len(mine) == 0 {
 		return mine, theirs
 	}
-	ours := shared.Claim(ctx, names(mine))
+	ours := c.Shared.Claim(ctx, names(mine))
 	if len(ours) == len(mine) {
 		return mine, theirs
 	}
-	elsewhere := slices.Clone(mine)
-	mine = slices.DeleteFunc(mine, func(m claim) bool { return !slices.Contains(ours, m.String()) })
-	elsewhere = slices.DeleteFunc(elsewhere, func(e claim) bool { return slices.Contains(mine, e) })
+	is := setOf(ours)
+	var kept, elsewhere []claim
+	for _, m := range mine {
+		if is[m.String()] {
+			kept = append(kept, m)
+		} else {
+			elsewhere = append(elsewhere, m)
+		}
+	}
 	c.releaseHere(elsewhere)
 	again := make(chan struct{})
 	time.AfterFunc(lookAgain, func() { close(again) })
-	return mine, append(theirs, again)
+	return kept, append(theirs, again)
 }
 
 // keep renews claims until stop is called: a provider may take its time.
-func (c *claims) keep(ctx context.Context, shared Claims, mine []claim) (stop func()) {
+func (c *Claims) keep(ctx context.Context, mine []claim) (stop func()) {
 	if len(mine) == 0 {
 		return func() {}
 	}
@@ -88,7 +95,7 @@ func (c *claims) keep(ctx context.Context, shared Claims, mine []claim) (stop fu
 		for {
 			select {
 			case <-ticker.C:
-				shared.Claim(ctx, names(mine))
+				c.Shared.Claim(ctx, names(mine))
 			case <-ctx.Done():
 				return
 			}
@@ -98,19 +105,19 @@ func (c *claims) keep(ctx context.Context, shared Claims, mine []claim) (stop fu
 }
 
 // release gives claims back and wakes whoever waits for them here.
-func (c *claims) release(ctx context.Context, shared Claims, mine []claim) {
+func (c *Claims) release(ctx context.Context, mine []claim) {
 	if len(mine) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
-	shared.Release(ctx, names(mine))
+	c.Shared.Release(ctx, names(mine))
 	c.releaseHere(mine)
 }
 
-// takeHere claims what no other batch of this process holds. The channels are
+// takeHere claims what no other order of this process holds. The channels are
 // closed when their holders are done, whether they succeeded or not.
-func (c *claims) takeHere(wanted []claim) (mine []claim, theirs []<-chan struct{}) {
+func (c *Claims) takeHere(wanted []claim) (mine []claim, theirs []<-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.held == nil {
@@ -127,7 +134,7 @@ func (c *claims) takeHere(wanted []claim) (mine []claim, theirs []<-chan struct{
 	return mine, theirs
 }
 
-func (c *claims) releaseHere(mine []claim) {
+func (c *Claims) releaseHere(mine []claim) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, claim := range mine {

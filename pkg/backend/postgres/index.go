@@ -1,0 +1,171 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+const (
+	// maxIndexDimensions is the most that pgvector's HNSW takes of a halfvec.
+	// Longer vectors are searched exactly, however many there are.
+	maxIndexDimensions = 4000
+
+	// indexRole owns the partitions and nothing else; see the migration that
+	// makes it.
+	indexRole = "gristmill_index"
+
+	// How the graph of an index is built: links of a node, and how many
+	// candidates each new node is compared with.
+	indexLinks      = 16
+	indexCandidates = 128
+
+	// indexMemory is the most that a build may use. A graph that does not fit
+	// is built several times slower.
+	indexMemory = 1 << 30
+
+	// lockAgain is how often to look whether another process has finished.
+	lockAgain = time.Second
+)
+
+// Unindexed returns the spaces that IndexSpace would build an index for, but
+// those that nothing is written to, and those that a reindex builds: it sees to
+// the index itself, when the space is loaded.
+func (s *Store) Unindexed(ctx context.Context, threshold int) (spaces []document.Space, err error) {
+	defer describe(&err, "find spaces without an index")
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		candidates, err := collect(ctx, tx, scanSpace, selectSpaces+`
+			WHERE NOT s.indexed AND s.written AND s.dimensions <= $1
+			  AND NOT EXISTS (SELECT FROM reindexes r
+			                  WHERE r.to_space = s.id AND r.state IN ('queued', 'running', 'waiting', 'paused')
+			                    AND r.change <> 'nothing')
+			ORDER BY s.id`, maxIndexDimensions)
+		if err != nil {
+			return err
+		}
+		spaces = nil
+		for _, space := range candidates {
+			large, err := isLarge(ctx, tx, space, threshold)
+			if err != nil {
+				return err
+			}
+			if large {
+				spaces = append(spaces, space)
+			}
+		}
+		return nil
+	})
+	return spaces, err
+}
+
+// isLarge reports whether the space has so many passages. Counting stops there.
+func isLarge(ctx context.Context, tx pgx.Tx, space document.Space, threshold int) (large bool, err error) {
+	err = tx.QueryRow(ctx, fmt.Sprintf(`
+		SELECT count(*) >= $1
+		FROM (SELECT FROM passages WHERE space = %d LIMIT $1) AS counted`, space.ID), threshold).Scan(&large)
+	return large, err
+}
+
+// IndexSpace builds the space's index if it has at least threshold passages.
+func (s *Store) IndexSpace(ctx context.Context, space document.Space, threshold int) (err error) {
+	defer describe(&err, "index space %d", space.ID)
+	var wanted bool
+	if err := s.inTenant(ctx, func(tx pgx.Tx) error {
+		var indexed bool
+		err := tx.QueryRow(ctx, `SELECT indexed FROM spaces WHERE id = $1`, space.ID).Scan(&indexed)
+		if err != nil || indexed || space.Model.Dimensions > maxIndexDimensions {
+			return err
+		}
+		wanted, err = isLarge(ctx, tx, space, threshold)
+		return err
+	}); err != nil || !wanted {
+		return err
+	}
+	if err := s.buildIndex(ctx, space); err != nil {
+		return err
+	}
+	return s.inTenant(ctx, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE spaces SET indexed = true WHERE id = $1`, space.ID)
+		return err
+	})
+}
+
+// buildIndex builds the index on a connection of its own, unless another
+// process has: that one is waited for. A build that was cut short leaves an
+// index that is not valid, which goes first.
+func (s *Store) buildIndex(ctx context.Context, space document.Space) error {
+	conn, err := s.connectToBuild(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	// The lock and the role are the session's, and go with it.
+	if err := lockIndex(ctx, conn, space); err != nil {
+		return withLoss(conn, err)
+	}
+	name := pgx.Identifier{fmt.Sprintf("passages_%d_embedding", space.ID)}.Sanitize()
+	valid, err := indexIsValid(ctx, conn, name)
+	if err != nil || valid {
+		return withLoss(conn, err)
+	}
+	for _, statement := range []string{
+		"SET ROLE " + indexRole,
+		"SET statement_timeout = 0",
+		fmt.Sprintf("SET max_parallel_maintenance_workers = %d", s.indexWorkers),
+		fmt.Sprintf(`SELECT set_config('maintenance_work_mem', greatest(pg_size_bytes(current_setting('maintenance_work_mem')),
+			least(%d, pg_table_size('passages_%d') * 3 / 2)) / 1024 || 'kB', false)`, indexMemory, space.ID),
+		"DROP INDEX CONCURRENTLY IF EXISTS " + name,
+		fmt.Sprintf("CREATE INDEX CONCURRENTLY %s ON passages_%d USING hnsw ((%s) halfvec_cosine_ops) WITH (m = %d, ef_construction = %d)",
+			name, space.ID, indexedVector(space), indexLinks, indexCandidates),
+		fmt.Sprintf("ANALYZE passages_%d", space.ID),
+	} {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return withLoss(conn, err)
+		}
+	}
+	return nil
+}
+
+// indexedVector is the expression that the index of a space is on: its
+// vectors, with the length that they have there.
+func indexedVector(space document.Space) string {
+	return fmt.Sprintf("embedding::halfvec(%d)", space.Model.Dimensions)
+}
+
+// connectToBuild returns a connection outside of the pool. What runs on it is
+// cancelled on the server when its context ends.
+func (s *Store) connectToBuild(ctx context.Context) (*pgx.Conn, error) {
+	config := s.pool.Config().ConnConfig
+	config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: rollbackTimeout}
+	}
+	return pgx.ConnectConfig(ctx, config)
+}
+
+// lockIndex takes the right to build a space's index. It asks again and again
+// and does not wait in the server: a statement that waits there is one that the
+// other's build would wait for.
+func lockIndex(ctx context.Context, conn *pgx.Conn, space document.Space) error {
+	for {
+		var ours bool
+		if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended('index/' || $1::bigint, 0))`, space.ID).Scan(&ours); err != nil || ours {
+			return err
+		}
+		select {
+		case <-time.After(lockAgain):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func indexIsValid(ctx context.Context, conn *pgx.Conn, name string) (valid bool, err error) {
+	err = conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass($1) AND indisvalid)`, name).Scan(&valid)
+	return valid, err
+}

@@ -1,0 +1,258 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+// grown is a store with a collection of so many documents of 100 passages each,
+// a/0, b/1, a/2 and so on.
+type grown struct {
+	*postgres.Store
+	database
+	collection document.Collection
+	vectors    [][]float32
+	random     *rand.Rand
+}
+
+const grownDimensions = 8
+
+func newGrown(t *testing.T, documents int) (*grown, context.Context) {
+	t.Helper()
+	g := &grown{database: newDatabase(t), random: rand.New(rand.NewPCG(1, 2))}
+	g.migrate(t)
+	g.Store = g.open(t)
+	ctx := tenant.With(t.Context(), tenant.Default)
+	var err error
+	if g.collection, err = g.EnsureCollection(ctx, "c", document.Model{Name: "m", Dimensions: grownDimensions}, document.Chunking{Tokens: 10}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range documents {
+		g.add(t, ctx, fmt.Sprintf("%c/%d", 'a'+i%2, i))
+	}
+	return g, ctx
+}
+
+func (g *grown) vector() []float32 {
+	vector := make([]float32, grownDimensions)
+	for i := range vector {
+		vector[i] = float32(g.random.NormFloat64())
+	}
+	return vector
+}
+
+// add publishes one more document of 100 passages.
+func (g *grown) add(t *testing.T, ctx context.Context, key string) {
+	t.Helper()
+	accepted, err := upload(ctx, g.Store, document.Upload{Collection: g.collection, Key: key, Metadata: []byte(`{"key":"` + key + `"}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	work, err := g.Claim(ctx, document.TaskRef{Document: accepted.Document.ID, Version: 1, Kind: document.Knowledge}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var batch document.Batch
+	for i := range 100 {
+		p := document.Embedded{Text: document.Text{Content: fmt.Sprintf("passage %d of %s", i, key)}, Vector: g.vector()}
+		p.Hash = document.HashText(p.Content)
+		batch.New = append(batch.New, p)
+		batch.Places = append(batch.Places, document.Place{Hash: p.Hash, Ordinal: i})
+		g.vectors = append(g.vectors, p.Vector)
+	}
+	progress := document.KnowledgeProgress{Passages: 100}
+	if err := g.Write(ctx, work, batch, progress); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Publish(ctx, work, nil, progress); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// space returns the collection's live space as it is now.
+func (g *grown) space(t *testing.T, ctx context.Context) document.Space {
+	t.Helper()
+	c, err := g.Collection(ctx, g.collection.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Space
+}
+
+// hits returns the texts of what a search finds.
+func (g *grown) hits(t *testing.T, ctx context.Context, space document.Space, query document.Query) []string {
+	t.Helper()
+	query.Threshold = -1
+	hits, err := g.Nearest(ctx, space, query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := make([]string, len(hits))
+	for i, hit := range hits {
+		texts[i] = hit.Content
+	}
+	return texts
+}
+
+func TestIndexFindsWhatExactSearchFinds(t *testing.T) {
+	t.Parallel()
+	g, ctx := newGrown(t, 104) // so that half of the passages are too many to be compared one by one
+	if err := g.DeleteDocument(ctx, g.document(t, ctx, "b/7")); err != nil {
+		t.Fatal(err)
+	}
+	exact := g.space(t, ctx)
+	if err := g.IndexSpace(ctx, exact, 5000); err != nil {
+		t.Fatal(err)
+	}
+	indexed := g.space(t, ctx)
+	if !indexed.Indexed {
+		t.Fatal("the space has no index")
+	}
+	for _, filter := range []document.Query{{}, {KeyPrefix: "a/"}, {KeyPrefix: "b/1"}, {Metadata: []byte(`{"key":"b/5"}`)}, {KeyPrefix: "b/7"}, {KeyPrefix: "none"}} {
+		found, wanted := 0, 0
+		for range 50 {
+			query := filter
+			query.Vector, query.Limit = g.vector(), 10
+			want := g.hits(t, ctx, exact, query)
+			got := g.hits(t, ctx, indexed, query)
+			if len(got) != len(want) {
+				t.Fatalf("filter %q %s: %d hits, exactly %d", filter.KeyPrefix, filter.Metadata, len(got), len(want))
+			}
+			wanted += len(want)
+			for _, text := range want {
+				if slices.Contains(got, text) {
+					found++
+				}
+			}
+		}
+		if float64(found) < 0.99*float64(wanted) {
+			t.Errorf("filter %q %s: %d of %d hits of the exact search", filter.KeyPrefix, filter.Metadata, found, wanted)
+		}
+	}
+}
+
+func TestIndexIsUsed(t *testing.T) {
+	t.Parallel()
+	g, ctx := newGrown(t, 3)
+	if err := g.IndexSpace(ctx, g.space(t, ctx), 1); err != nil {
+		t.Fatal(err)
+	}
+	text := g.explain(t, ctx)
+	if !strings.Contains(text, fmt.Sprintf("Index Scan using passages_%d_embedding", g.collection.Space.ID)) {
+		t.Errorf("the plan does not use the index:\n%s", text)
+	}
+}
+
+// explain returns the plan of a search.
+func (g *grown) explain(t *testing.T, ctx context.Context) string {
+	t.Helper()
+	var lines []string
+	if err := g.InTenant(ctx, func(tx pgx.Tx) (err error) {
+		lines, err = postgres.ExplainNearest(ctx, tx, g.space(t, ctx), document.Query{Vector: g.vector(), Limit: 10, Threshold: -1})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func TestSpacesBelowTheThresholdAreNotIndexed(t *testing.T) {
+	t.Parallel()
+	g, ctx := newGrown(t, 2)
+	for threshold, want := range map[int]int{200: 1, 201: 0} {
+		spaces, err := g.Unindexed(ctx, threshold)
+		if err != nil || len(spaces) != want {
+			t.Errorf("threshold %d: %d spaces (%v), want %d", threshold, len(spaces), err, want)
+		}
+	}
+	if err := g.IndexSpace(ctx, g.space(t, ctx), 201); err != nil || g.space(t, ctx).Indexed {
+		t.Errorf("200 passages of 201 were indexed (%v)", err)
+	}
+	if err := g.IndexSpace(ctx, g.space(t, ctx), 200); err != nil || !g.space(t, ctx).Indexed {
+		t.Errorf("200 passages of 200 were not indexed (%v)", err)
+	}
+	if spaces, err := g.Unindexed(ctx, 1); err != nil || len(spaces) != 0 {
+		t.Errorf("an indexed space is to be indexed again (%v)", err)
+	}
+}
+
+func TestIndexIsBuiltOnceByManyAndAfterABrokenBuild(t *testing.T) {
+	t.Parallel()
+	g, ctx := newGrown(t, 2)
+	space := g.space(t, ctx)
+	// What CREATE INDEX CONCURRENTLY leaves when it is cut short.
+	name := fmt.Sprintf("passages_%d_embedding", space.ID)
+	execute(t, g.owner, fmt.Sprintf(`CREATE INDEX %s ON passages_%d USING hnsw ((embedding::halfvec(%d)) halfvec_cosine_ops)`, name, space.ID, grownDimensions))
+	execute(t, g.owner, `UPDATE pg_index SET indisvalid = false WHERE indexrelid = $1::regclass`, name)
+
+	var builders sync.WaitGroup
+	for range 3 {
+		builders.Go(func() {
+			if err := g.IndexSpace(ctx, space, 1); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	builders.Wait()
+	conn := connect(t, g.owner)
+	defer conn.Close(context.Background())
+	var valid bool
+	if err := conn.QueryRow(ctx, `SELECT bool_and(indisvalid) FROM pg_index WHERE indrelid = $1::regclass`,
+		fmt.Sprintf("passages_%d", space.ID)).Scan(&valid); err != nil || !valid {
+		t.Errorf("the index is not valid (%v)", err)
+	}
+}
+
+// The application's role can build an index only by taking on the role that
+// owns the partitions, which owns nothing else and sees no row.
+func TestApplicationOwnsNoPartition(t *testing.T) {
+	t.Parallel()
+	g, ctx := newGrown(t, 1)
+	partition := fmt.Sprintf("passages_%d", g.space(t, ctx).ID)
+	conn := connect(t, g.app)
+	defer conn.Close(context.Background())
+	for _, statement := range []string{
+		"ALTER TABLE " + partition + " DISABLE ROW LEVEL SECURITY",
+		"CREATE INDEX ON " + partition + " (tokens)",
+		"DROP TABLE " + partition,
+		"SELECT FROM " + partition,
+		"CREATE TABLE mine ()",
+	} {
+		if _, err := conn.Exec(ctx, statement); err == nil {
+			t.Errorf("%s: the application may", statement)
+		}
+	}
+	if _, err := conn.Exec(ctx, "SET ROLE gristmill_index"); err != nil {
+		t.Fatal(err)
+	}
+	var rows int
+	if err := conn.QueryRow(ctx, "SELECT count(*) FROM "+partition).Scan(&rows); err != nil || rows != 0 {
+		t.Errorf("gristmill_index sees %d rows (%v), want none", rows, err)
+	}
+	if _, err := conn.Exec(ctx, "SELECT FROM documents"); err == nil {
+		t.Error("gristmill_index may read documents")
+	}
+}
+
+// document returns the id of the document under a key.
+func (g *grown) document(t *testing.T, ctx context.Context, key string) uuid.UUID {
+	t.Helper()
+	list, err := g.Documents(ctx, document.DocumentFilter{KeyPrefix: key}, document.Page{Limit: 1})
+	if err != nil || len(list.Items) != 1 {
+		t.Fatalf("no document %s (%v)", key, err)
+	}
+	return list.Items[0].ID
+}

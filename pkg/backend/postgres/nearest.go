@@ -1,0 +1,195 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/pgvector/pgvector-go"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+const (
+	// fewPassages is how many places are compared one by one, sooner than
+	// found by walking the index past all that the filter does not take.
+	fewPassages = 5000
+
+	// searchCandidates is how many candidates a walk along the index keeps, and
+	// so how far it looks around. pgvector takes 1000 at most.
+	searchCandidates = 200
+
+	// searchSurplus is how many times more hits are taken from a walk under a
+	// filter than are wanted, since those it finds late may be nearer.
+	searchSurplus = 4
+
+	// searchTuples is after how many passages a walk ends that finds too few.
+	searchTuples = 1_000_000
+)
+
+// found is a place of one of the nearest passages.
+type found struct {
+	hash []byte
+	hit  document.Hit
+}
+
+// nearest returns the places of the nearest passages, those of one passage
+// together, in the oldest document first. In a space with an index it walks
+// along that, unless the filter leaves so few places that looking at each of
+// these is quicker, and exact.
+func nearest(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query) ([]found, error) {
+	if !space.Indexed {
+		return search(ctx, tx, space, query, compareAll, query.Limit)
+	}
+	take := query.Limit
+	if query.KeyPrefix != "" || len(query.Metadata) > 0 {
+		few, err := leavesFew(ctx, tx, space, query)
+		if err != nil {
+			return nil, err
+		}
+		if few {
+			return search(ctx, tx, space, query, compareFew, query.Limit)
+		}
+		take *= searchSurplus
+	}
+	if _, err := tx.Exec(ctx, `
+		SELECT set_config('hnsw.ef_search', $1, true), set_config('hnsw.max_scan_tuples', $2, true),
+		       set_config('hnsw.iterative_scan', 'relaxed_order', true)`,
+		fmt.Sprint(searchCandidates), fmt.Sprint(searchTuples)); err != nil {
+		return nil, err
+	}
+	return search(ctx, tx, space, query, walkIndex, take)
+}
+
+// way is a way to the nearest passages: the beginning of a statement, which
+// ends with a query named best of their hashes and distances, and the condition
+// for a place m to be visible. Only best looks at many rows, and it looks at no
+// text.
+//
+// PostgreSQL would make joins of what is nested, and for tables that have grown
+// since they were last analysed it would take some that begin anew for each
+// passage. IS TRUE and OFFSET 0, which change nothing else, keep it from that.
+type way struct{ best, visible string }
+
+// compareAll measures every passage that stands in a table, made once, of those
+// in visible versions.
+var compareAll = way{`WITH ` + visibleDocuments + `, best AS MATERIALIZED (
+		SELECT hash, embedding <=> $4 AS distance
+		FROM passages
+		WHERE space = $space
+		  AND (hash IN (SELECT m.hash FROM manifest m WHERE m.space = $space AND $visible)) IS TRUE
+		ORDER BY distance, hash
+		LIMIT $5
+	)`, inVisibleDocuments}
+
+// compareFew begins with the documents, and measures the passages that stand in
+// them.
+var compareFew = way{`WITH ` + visibleDocuments + `, best AS MATERIALIZED (
+		SELECT standing.hash, p.distance
+		FROM (
+			SELECT DISTINCT m.hash
+			FROM visible d
+			CROSS JOIN LATERAL (
+				SELECT hash FROM manifest
+				WHERE document = d.id AND version = d.live_version AND space = $space
+				OFFSET 0
+			) AS m
+			OFFSET 0
+		) AS standing
+		CROSS JOIN LATERAL (
+			SELECT embedding <=> $4 AS distance FROM passages WHERE space = $space AND hash = standing.hash OFFSET 0
+		) AS p
+		ORDER BY distance, hash
+		LIMIT $5
+	)`, inVisibleDocuments}
+
+// walkIndex goes from one passage to the next nearest by the index, and asks of
+// each whether it stands in a visible version.
+var walkIndex = way{`WITH best AS MATERIALIZED (
+		SELECT hash, $vector <=> $4 AS distance
+		FROM passages p
+		WHERE space = $space
+		  AND EXISTS (SELECT FROM manifest m WHERE m.space = $space AND m.hash = p.hash AND $visible OFFSET 0)
+		ORDER BY $vector <=> $4
+		LIMIT $5
+	)`, `EXISTS (SELECT FROM documents d WHERE d.id = m.document AND d.live_version = m.version AND ` + matching + ` OFFSET 0)`}
+
+const (
+	visibleDocuments = `visible AS MATERIALIZED (
+		SELECT d.id, d.live_version
+		FROM documents d
+		WHERE d.live_version IS NOT NULL AND ` + matching + `
+	)`
+
+	inVisibleDocuments = `((m.document, m.version) IN (SELECT id, live_version FROM visible)) IS TRUE`
+
+	// matching is the filter, on a document d.
+	matching = `d.collection = $1 AND d.deleted_at IS NULL
+		AND ($2 = '' OR starts_with(d.key, $2))
+		AND ($3::jsonb IS NULL OR EXISTS (
+		    SELECT FROM versions v
+		    WHERE v.document = d.id AND v.version = d.live_version AND v.metadata @> $3))`
+)
+
+// search goes one of the ways, for so many passages, and returns the places of
+// the nearest of them, no more than the query's limit.
+//
+// The threshold is applied to what is left, since it cuts off the end of the
+// list. So is the comparison with 2, the greatest distance: a vector of length
+// 0 has no angle to any other, its distance is NaN, and PostgreSQL sorts that
+// last.
+func search(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query, by way, take int) ([]found, error) {
+	return collect(ctx, tx, scanFound, by.statement(space), space.Collection, query.KeyPrefix, metadataOf(query),
+		pgvector.NewHalfVector(query.Vector), take, query.Limit, query.Threshold, 1+maxAlsoIn)
+}
+
+// statement returns the whole statement for a space, whose number is part of
+// it: so the plan is made for its partition and no other.
+func (by way) statement(space document.Space) string {
+	return strings.NewReplacer("$visible", by.visible, "$vector", indexedVector(space), "$space", fmt.Sprint(space.ID)).Replace(by.best + `
+		SELECT b.hash, 1 - b.distance, p.heading_path, p.context, p.content, p.tokens,
+		       place.document, place.ordinal, place.start_byte, place.end_byte,
+		       (SELECT d.key FROM documents d WHERE d.id = place.document),
+		       (SELECT v.title FROM versions v WHERE v.document = place.document AND v.version = place.version)
+		FROM (SELECT * FROM best ORDER BY distance, hash LIMIT $6) AS b
+		JOIN passages p ON p.space = $space AND p.hash = b.hash
+		CROSS JOIN LATERAL (
+			SELECT m.document, m.version, m.ordinal, m.start_byte, m.end_byte
+			FROM manifest m
+			WHERE m.space = $space AND m.hash = b.hash AND $visible
+			ORDER BY m.document, m.ordinal
+			LIMIT $8
+		) AS place
+		WHERE b.distance <= 2 AND 1 - b.distance >= $7
+		ORDER BY b.distance, b.hash, place.document, place.ordinal`)
+}
+
+// leavesFew reports whether few places match the query's filter. Counting stops
+// there.
+func leavesFew(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query) (few bool, err error) {
+	err = tx.QueryRow(ctx, `
+		WITH `+visibleDocuments+`
+		SELECT count(*) <= $5
+		FROM (SELECT
+		      FROM visible d
+		      JOIN manifest m ON m.document = d.id AND m.version = d.live_version AND m.space = $4
+		      LIMIT $5 + 1) AS places`,
+		space.Collection, query.KeyPrefix, metadataOf(query), space.ID, fewPassages).Scan(&few)
+	return few, err
+}
+
+// metadataOf returns the query's metadata, nil for any.
+func metadataOf(query document.Query) any {
+	if len(query.Metadata) == 0 {
+		return nil
+	}
+	return query.Metadata
+}
+
+func scanFound(row pgx.CollectableRow) (f found, err error) {
+	h := &f.hit
+	err = row.Scan(&f.hash, &h.Score, &h.HeadingPath, &h.Context, &h.Content, &h.Tokens,
+		&h.DocumentID, &h.Ordinal, &h.Start, &h.End, &h.Key, &h.Title)
+	return f, err
+}

@@ -1,0 +1,140 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Place stores what a reindex has rebuilt. The fence comes last, as in Write.
+func (s *Store) Place(ctx context.Context, work document.Work, rebuilt document.Rebuilt, progress document.ReindexProgress) (err error) {
+	defer describe(&err, "place %d passages and %d documents of %s", len(rebuilt.New), len(rebuilt.Places), work)
+	return s.inTenant(ctx, func(tx pgx.Tx) error {
+		if err := checkReindexLease(ctx, tx, work); err != nil {
+			return err
+		}
+		versions, err := holdLive(ctx, tx, rebuilt.Places)
+		if err != nil {
+			return fmt.Errorf("hold documents: %w", err)
+		}
+		if err := securePassages(ctx, tx, work.Space.ID, rebuilt.New, versions, copyPassages); err != nil {
+			return err
+		}
+		if err := placeVersions(ctx, tx, work.Space.ID, versions); err != nil {
+			return err
+		}
+		return fenceReindex(ctx, tx, work, rebuilt.Reached, progress)
+	})
+}
+
+// holdLive returns those that are places of their document's live version, and
+// keeps Forget from the documents until the transaction ends: it could not see
+// the places, and would leave them behind. The second statement begins when
+// the locks are held.
+func holdLive(ctx context.Context, tx pgx.Tx, versions []document.RebuiltPlaces) ([]document.RebuiltPlaces, error) {
+	if len(versions) == 0 {
+		return nil, nil
+	}
+	ids := make([]uuid.UUID, len(versions))
+	for i, v := range versions {
+		ids[i] = v.Document
+	}
+	live := make(map[uuid.UUID]int, len(ids))
+	var batch pgx.Batch
+	batch.Queue(`SELECT FROM documents WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE`, ids)
+	batch.Queue(`
+		SELECT id, live_version
+		FROM documents
+		WHERE id = ANY ($1) AND deleted_at IS NULL AND live_version IS NOT NULL`, ids).Query(func(rows pgx.Rows) error {
+		var id uuid.UUID
+		var version int
+		_, err := pgx.ForEachRow(rows, []any{&id, &version}, func() error {
+			live[id] = version
+			return nil
+		})
+		return err
+	})
+	err := tx.SendBatch(ctx, &batch).Close()
+	return slices.DeleteFunc(slices.Clone(versions), func(v document.RebuiltPlaces) bool {
+		return live[v.Document] != v.Version
+	}), err
+}
+
+// placeVersions writes places, and which versions are whole with them. Places
+// that begin at the first one replace what was placed before.
+func placeVersions(ctx context.Context, tx pgx.Tx, space int64, versions []document.RebuiltPlaces) error {
+	var again, whole versionKeys
+	var passages []int64
+	for _, v := range versions {
+		if len(v.Places) > 0 && v.Places[0].Ordinal == 0 || v.Whole == 0 {
+			again.add(v)
+		}
+		if v.Whole >= 0 {
+			whole.add(v)
+			passages = append(passages, v.Whole)
+		}
+	}
+	var batch pgx.Batch
+	if len(again.documents) > 0 {
+		for _, table := range []string{"manifest", "placements"} {
+			batch.Queue(`
+				DELETE FROM `+table+`
+				WHERE space = $1 AND (document, version) IN (SELECT * FROM unnest($2::uuid[], $3::integer[]))`,
+				space, again.documents, again.versions)
+		}
+	}
+	queuePlaces(&batch, space, versions)
+	if len(whole.documents) > 0 {
+		batch.Queue(`
+			INSERT INTO placements (document, version, space, passages)
+			SELECT document, version, $1, passages
+			FROM unnest($2::uuid[], $3::integer[], $4::bigint[]) AS whole (document, version, passages)
+			ON CONFLICT (tenant, document, version, space) DO UPDATE SET passages = excluded.passages`,
+			space, whole.documents, whole.versions, passages)
+	}
+	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return err
+	}
+	return checkPlaces(ctx, tx, space, whole)
+}
+
+// versionKeys names versions, as arrays for a statement.
+type versionKeys struct {
+	documents []uuid.UUID
+	versions  []int
+}
+
+func (k *versionKeys) add(v document.RebuiltPlaces) {
+	k.documents, k.versions = append(k.documents, v.Document), append(k.versions, v.Version)
+}
+
+// checkPlaces fails unless versions that are said to be whole have as many
+// places as that takes.
+func checkPlaces(ctx context.Context, tx pgx.Tx, space int64, whole versionKeys) error {
+	if len(whole.documents) == 0 {
+		return nil
+	}
+	var id uuid.UUID
+	var version int
+	var want, places int64
+	err := tx.QueryRow(ctx, `
+		SELECT p.document, p.version, p.passages, count(m.ordinal)
+		FROM unnest($2::uuid[], $3::integer[]) AS whole (document, version)
+		JOIN placements p ON p.document = whole.document AND p.version = whole.version AND p.space = $1
+		LEFT JOIN manifest m ON m.document = p.document AND m.version = p.version AND m.space = $1
+		GROUP BY p.document, p.version, p.passages
+		HAVING p.passages <> count(m.ordinal)
+		LIMIT 1`, space, whole.documents, whole.versions).Scan(&id, &version, &want, &places)
+	if isNoRows(err) {
+		return nil
+	}
+	if err == nil {
+		err = fmt.Errorf("version %d of document %s has %d places in space %d, want %d", version, id, places, space, want)
+	}
+	return err
+}

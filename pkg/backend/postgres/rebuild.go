@@ -1,0 +1,127 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// Rebuild returns what a reindex that changes the space has to do.
+func (s *Store) Rebuild(ctx context.Context, work document.Work) (rebuild document.Rebuild, err error) {
+	defer describe(&err, "rebuild space %d", work.Space.ID)
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		r, err := lockOwnReindex(ctx, tx, work)
+		if err != nil {
+			return err
+		}
+		documents, bytes, err := countUnplaced(ctx, tx, r.collection, r.target())
+		if err != nil {
+			return err
+		}
+		progress := r.Progress
+		progress.Documents = progress.DocumentsDone + documents
+		progress.Bytes = progress.BytesDone + bytes
+		if err := fenceReindex(ctx, tx, work, uuid.Nil, progress); err != nil {
+			return err
+		}
+		rebuild.Reached = r.reached
+		if rebuild.From, err = readSpace(ctx, tx, r.live); err != nil {
+			return err
+		}
+		if rebuild.To, err = readSpace(ctx, tx, r.target()); err != nil {
+			return err
+		}
+		rebuild.Reindex, err = readReindex(ctx, tx, r.ID)
+		return err
+	})
+	return rebuild, err
+}
+
+// unplaced are the live documents of collection $1 whose live version does not
+// stand whole in space $2.
+const unplaced = `
+	FROM documents d
+	JOIN versions v ON v.document = d.id AND v.version = d.live_version
+	WHERE d.collection = $1 AND d.deleted_at IS NULL
+	  AND NOT EXISTS (SELECT FROM placements p
+	                  WHERE p.document = d.id AND p.version = d.live_version AND p.space = $2)`
+
+// countUnplaced returns how many documents are unplaced, and the bytes of their
+// originals.
+func countUnplaced(ctx context.Context, tx pgx.Tx, collection uuid.UUID, space int64) (documents, bytes int64, err error) {
+	err = tx.QueryRow(ctx, `
+		SELECT count(*), coalesce(sum(v.size), 0)::bigint`+unplaced, collection, space).Scan(&documents, &bytes)
+	return documents, bytes, err
+}
+
+// Unplaced returns live documents that are not placed whole in the space.
+func (s *Store) Unplaced(ctx context.Context, work document.Work, after uuid.UUID, limit int) (documents []document.Unplaced, err error) {
+	defer describe(&err, "find what is missing in space %d", work.Space.ID)
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		if err := checkReindexLease(ctx, tx, work); err != nil {
+			return err
+		}
+		documents, err = collect(ctx, tx, pgx.RowToStructByPos[document.Unplaced], `
+			SELECT d.id, d.live_version, d.key, v.object, v.size`+unplaced+`
+			  AND d.id > $3
+			ORDER BY d.id
+			LIMIT $4`, work.Space.Collection, work.Space.ID, after, limit)
+		return err
+	})
+	return documents, err
+}
+
+// StoredPassages returns passages of a version, in order. The rows of a version
+// that was forgotten meanwhile are simply gone; a place without its passage is
+// damage, and passing it over would spread it.
+func (s *Store) StoredPassages(ctx context.Context, space document.Space, of document.Unplaced, from, limit int) (stored []document.Stored, err error) {
+	defer describe(&err, "read passages of version %d of document %s in space %d", of.Version, of.Document, space.ID)
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		stored, err = collect(ctx, tx, scanStored(of), `
+			SELECT m.hash, m.ordinal, m.start_byte, m.end_byte, p.heading_path, p.context, p.content, p.tokens
+			FROM manifest m
+			LEFT JOIN passages p ON p.space = $3 AND p.hash = m.hash
+			WHERE m.document = $1 AND m.version = $2 AND m.space = $3 AND m.ordinal >= $4
+			ORDER BY m.ordinal
+			LIMIT $5`, of.Document, of.Version, space.ID, from, limit)
+		return err
+	})
+	return stored, err
+}
+
+func scanStored(of document.Unplaced) pgx.RowToFunc[document.Stored] {
+	return func(row pgx.CollectableRow) (p document.Stored, err error) {
+		var hash []byte
+		var context, content *string
+		var tokens *int
+		if err := row.Scan(&hash, &p.Ordinal, &p.Start, &p.End, &p.HeadingPath, &context, &content, &tokens); err != nil {
+			return p, err
+		}
+		if content == nil {
+			return p, fault.New(fault.NotFound, "a passage of document %s (%s) is lost: redo it first, with `gristmill reindex --document %s`",
+				of.Key, of.Document, of.Document)
+		}
+		copy(p.Hash[:], hash)
+		p.Context, p.Content, p.Tokens = *context, *content, *tokens
+		return p, nil
+	}
+}
+
+// SetStage notes what the reindex is at. That it is reverting stays: it says
+// which space is being built.
+func (s *Store) SetStage(ctx context.Context, work document.Work, stage document.ReindexStage, progress document.ReindexProgress) (err error) {
+	defer describe(&err, "note stage %s of %s", stage, work)
+	return s.inTenant(ctx, func(tx pgx.Tx) error {
+		if err := fenceReindex(ctx, tx, work, uuid.Nil, progress); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `
+			UPDATE reindexes SET stage = $2
+			WHERE id = $1 AND stage <> 'reverting'`, work.Job, stage)
+		return err
+	})
+}

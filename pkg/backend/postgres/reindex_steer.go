@@ -1,0 +1,137 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// steerReindex locks a reindex, has steer do something to it, and returns it
+// as it is then.
+func (s *Store) steerReindex(ctx context.Context, id uuid.UUID, steer func(tx pgx.Tx, r reindex) error) (steered document.Reindex, err error) {
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		r, err := lockReindex(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if err := steer(tx, r); err != nil {
+			return err
+		}
+		steered, err = readReindex(ctx, tx, id)
+		return err
+	})
+	return steered, err
+}
+
+// PauseReindex ends the lease and has nothing more written to the space.
+func (s *Store) PauseReindex(ctx context.Context, id uuid.UUID) (paused document.Reindex, err error) {
+	defer describe(&err, "pause reindex %s", id)
+	return s.steerReindex(ctx, id, func(tx pgx.Tx, r reindex) error {
+		switch {
+		case r.State.Ended():
+			return fault.New(fault.Conflict, "reindex %s has %s: there is nothing left to pause", id, hasEnded(r.State))
+		case r.State == document.Paused:
+			return nil
+		}
+		var batch pgx.Batch
+		batch.Queue(`
+			UPDATE reindexes SET state = 'paused', error = '', next_attempt_at = NULL, dispatched_at = NULL,
+			                     lease = NULL, lease_until = NULL
+			WHERE id = $1`, id)
+		batch.Queue(`UPDATE spaces SET written = false WHERE id = $1 AND id <> $2`, r.target(), r.live)
+		return tx.SendBatch(ctx, &batch).Close()
+	})
+}
+
+// ResumeReindex gives a paused or failed reindex a fresh start.
+func (s *Store) ResumeReindex(ctx context.Context, id uuid.UUID) (resumed document.Reindex, err error) {
+	defer describe(&err, "resume reindex %s", id)
+	return s.steerReindex(ctx, id, func(tx pgx.Tx, r reindex) error {
+		switch r.State {
+		case document.Succeeded, document.Cancelled:
+			return fault.New(fault.Conflict, "reindex %s has %s: begin another one", id, hasEnded(r.State))
+		case document.Paused, document.JobFailed:
+			return resumeReindex(ctx, tx, r)
+		default:
+			return nil
+		}
+	})
+}
+
+// resumeReindex queues a reindex, in a new round, lest an entry of the one
+// before is still in the queue. Since it failed another space may have become
+// live, and the one that it was building been dropped: it builds from what is
+// live now, and makes its space anew. One whose jobs failed looks at all
+// documents again.
+func resumeReindex(ctx context.Context, tx pgx.Tx, r reindex) error {
+	if err := checkNoneActive(ctx, tx, r.collection, r.ID); err != nil {
+		return err
+	}
+	if r.Stage != document.StageReverting {
+		r.from, r.Stage = r.live, document.StageDocuments
+	}
+	afresh := r.failed > 0
+	if target := r.target(); target != r.live {
+		kept, err := keepSpace(ctx, tx, target)
+		switch {
+		case err != nil:
+			return err
+		case !kept && r.Stage == document.StageReverting:
+			return fault.New(fault.Conflict, "reindex %s was going back to a space that is gone by now", r.ID)
+		case !kept:
+			afresh = true
+			if r.to, err = adoptSpace(ctx, tx, r.space()); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := tx.Exec(ctx, `
+		UPDATE reindexes SET state = 'queued', stage = $2, from_space = $3, to_space = $4, attempt = 0, crashes = 0, failed = 0,
+		                     round = round + 1, error = '', dispatched_at = NULL, finished_at = NULL,
+		                     reached = CASE WHEN NOT $5 THEN reached END,
+		                     progress = CASE WHEN NOT $5 THEN progress ELSE '{}' END
+		WHERE id = $1`, r.ID, r.Stage, r.from, r.to, afresh)
+	return err
+}
+
+// keepSpace keeps a space complete from now on, and reports whether it is
+// still there.
+func keepSpace(ctx context.Context, tx pgx.Tx, id int64) (kept bool, err error) {
+	tag, err := tx.Exec(ctx, `
+		UPDATE spaces SET written = true, drop_after = NULL
+		WHERE id = $1 AND (drop_after IS NULL OR drop_after > '-infinity')`, id)
+	return tag.RowsAffected() > 0, err
+}
+
+// CancelReindex ends a reindex. One that was reverting is done as before.
+func (s *Store) CancelReindex(ctx context.Context, id uuid.UUID, keep time.Duration) (cancelled document.Reindex, err error) {
+	defer describe(&err, "cancel reindex %s", id)
+	return s.steerReindex(ctx, id, func(tx pgx.Tx, r reindex) error {
+		switch {
+		case r.State == document.Cancelled:
+			return nil
+		case r.State.Ended():
+			return fault.New(fault.Conflict, "reindex %s has %s: there is nothing left to cancel", id, hasEnded(r.State))
+		case r.Stage != document.StageReverting:
+			return endReindex(ctx, tx, r, document.Cancelled, cancelledOnRequest, keep)
+		}
+		if err := endReindex(ctx, tx, r, document.Succeeded, "", keep); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `UPDATE reindexes SET stage = 'done' WHERE id = $1`, id)
+		return err
+	})
+}
+
+// hasEnded completes "it has …" with the word for an ended state.
+func hasEnded(state document.JobState) string {
+	if state == document.Cancelled {
+		return "been cancelled"
+	}
+	return string(state)
+}

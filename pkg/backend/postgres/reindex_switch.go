@@ -1,0 +1,136 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// Whoever publishes a version shares a lock on the collection's live space,
+// and whoever makes another space live has it alone: every version that is
+// live is seen by the one look that decides whether the space is complete.
+const (
+	sharePublishing = `SELECT pg_advisory_xact_lock_shared(hashtextextended('space/' || $1::uuid, 0))`
+	lockPublishing  = `SELECT pg_advisory_xact_lock(hashtextextended('space/' || $1::uuid, 0))`
+)
+
+// Switch makes the space that a reindex has built the live one, and ends the
+// reindex.
+func (s *Store) Switch(ctx context.Context, work document.Work, keep time.Duration, progress document.ReindexProgress) (err error) {
+	defer describe(&err, "switch collection %q to space %d", work.Collection, work.Space.ID)
+	return s.inTenant(ctx, func(tx pgx.Tx) error {
+		r, err := lockOwnReindex(ctx, tx, work)
+		if err != nil {
+			return err
+		}
+		missing, err := makeLive(ctx, tx, r, r.target(), keep)
+		switch {
+		case err != nil:
+			return err
+		case missing > 0:
+			return notWhole(missing, r.target())
+		}
+		return finishSwitch(ctx, tx, r, progress)
+	})
+}
+
+func notWhole(missing, space int64) error {
+	return fault.New(fault.Conflict, "%d documents are not whole in space %d", missing, space)
+}
+
+// finishSwitch ends a reindex whose space is live by now.
+func finishSwitch(ctx context.Context, tx pgx.Tx, r reindex, progress document.ReindexProgress) error {
+	stage := document.StageDone
+	if r.Stage == document.StageReverting {
+		stage = document.StageReverted
+	}
+	_, err := tx.Exec(ctx, `
+		UPDATE reindexes SET state = 'succeeded', stage = $2, progress = $3, error = '', finished_at = now(), next_attempt_at = NULL,
+		                     lease = NULL, lease_until = NULL
+		WHERE id = $1`, r.ID, stage, progress)
+	return err
+}
+
+// makeLive makes a space the collection's live one, unless live documents are
+// missing in it, and then says how many. The space that was live is dropped
+// after keep, and goes on being written until then, so that one can go back to
+// it at once, unless this was the way back already.
+func makeLive(ctx context.Context, tx pgx.Tx, r reindex, target int64, keep time.Duration) (missing int64, err error) {
+	if _, err := tx.Exec(ctx, lockPublishing, r.collection); err != nil {
+		return 0, err
+	}
+	if missing, _, err = countUnplaced(ctx, tx, r.collection, target); err != nil || missing > 0 || target == r.live {
+		return missing, err
+	}
+	var batch pgx.Batch
+	batch.Queue(`UPDATE collections SET live_space = $2 WHERE id = $1`, r.collection, target)
+	batch.Queue(`UPDATE spaces SET written = true, drop_after = NULL WHERE id = $1`, target)
+	batch.Queue(`
+		UPDATE spaces SET written = $2, drop_after = clock_timestamp() + $3::interval
+		WHERE id = $1`, r.live, r.Stage != document.StageReverting, keep)
+	return 0, tx.SendBatch(ctx, &batch).Close()
+}
+
+// RevertReindex switches back to the space that was live before, or has the
+// reindex complete that first.
+func (s *Store) RevertReindex(ctx context.Context, id uuid.UUID, keep time.Duration) (reverted document.Reindex, err error) {
+	defer describe(&err, "revert reindex %s", id)
+	return s.steerReindex(ctx, id, func(tx pgx.Tx, r reindex) error {
+		if err := checkRevertible(ctx, tx, r); err != nil {
+			return err
+		}
+		r.Stage = document.StageReverting
+		missing, err := makeLive(ctx, tx, r, r.from, keep)
+		switch {
+		case err != nil:
+			return err
+		case missing == 0:
+			return finishSwitch(ctx, tx, r, r.Progress)
+		}
+		if _, err := keepSpace(ctx, tx, r.from); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `
+			UPDATE reindexes SET state = 'queued', stage = 'reverting', attempt = 0, crashes = 0, round = round + 1,
+			                     error = '', dispatched_at = NULL, finished_at = NULL, reached = NULL, progress = '{}'
+			WHERE id = $1`, id)
+		return err
+	})
+}
+
+// checkRevertible fails unless one can go back from what a reindex has built to
+// what was live before.
+func checkRevertible(ctx context.Context, tx pgx.Tx, r reindex) error {
+	refuse := func(why string) error {
+		return fault.New(fault.Conflict, "there is nothing to revert to: reindex %s %s", r.ID, why)
+	}
+	switch {
+	case r.Change == document.ChangeNothing || r.from == r.to:
+		return refuse("has not changed the space")
+	case r.Stage == document.StageReverted:
+		return refuse("was reverted already")
+	case r.Stage == document.StageReverting:
+		return refuse("is being reverted already")
+	case r.State != document.Succeeded:
+		return refuse("has not succeeded")
+	case r.live != r.to:
+		return refuse("built a space that is no longer the live one")
+	}
+	if err := checkNoneActive(ctx, tx, r.collection, r.ID); err != nil {
+		return err
+	}
+	var kept bool
+	if err := tx.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM spaces WHERE id = $1 AND (drop_after IS NULL OR drop_after > clock_timestamp()))`, r.from).Scan(&kept); err != nil {
+		return err
+	}
+	if !kept {
+		return refuse("left a space that is no longer kept")
+	}
+	return nil
+}

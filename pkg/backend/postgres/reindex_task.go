@@ -1,0 +1,157 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+// keepFailed is how long the space is kept that a reindex was building when it
+// failed: until then its vectors need not be bought again.
+const keepFailed = 24 * time.Hour
+
+// claimReindex is Claim for a reindex.
+func (s *Store) claimReindex(ctx context.Context, ref document.TaskRef, ttl time.Duration) (work document.Work, err error) {
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		r, err := lockReindex(ctx, tx, ref.Document)
+		switch {
+		case err != nil:
+			return err
+		case ref.Version != 1:
+			return fault.New(fault.NotFound, "there is no such task")
+		case r.State.Ended() || r.State == document.Paused:
+			return fault.New(fault.NotFound, "the reindex is %s", r.State)
+		case r.wait > 0 && r.State == document.Running:
+			return fault.New(fault.Conflict, "another worker is at the reindex")
+		case r.wait > 0:
+			return fault.New(fault.Unavailable, "the reindex is to be tried again later").After(r.wait)
+		}
+		work, err = leaseReindex(ctx, tx, r, ttl)
+		return err
+	})
+	if err != nil {
+		return document.Work{}, err
+	}
+	return work, nil
+}
+
+// leaseReindex begins the next attempt, as takeLease does.
+func leaseReindex(ctx context.Context, tx pgx.Tx, r reindex, ttl time.Duration) (document.Work, error) {
+	id, err := tenant.From(ctx)
+	if err != nil {
+		return document.Work{}, err
+	}
+	work := document.Work{
+		TaskRef:    document.TaskRef{Tenant: id, Document: r.ID, Version: 1, Kind: document.Reindexing},
+		Job:        r.ID,
+		Lease:      uuid.New(),
+		Attempt:    r.Attempt + 1,
+		Crashes:    r.crashes,
+		Collection: r.Collection,
+	}
+	if r.State == document.Running {
+		work.Crashes++
+	}
+	if _, err := tx.Exec(ctx, `
+		UPDATE reindexes SET state = 'running', attempt = $2, crashes = $3, round = round + 1,
+		                     lease = $4, lease_until = clock_timestamp() + $5::interval, next_attempt_at = NULL, error = '',
+		                     dispatched_at = coalesce(dispatched_at, clock_timestamp()),
+		                     started_at = coalesce(started_at, now()), counted_at = clock_timestamp()
+		WHERE id = $1`, r.ID, work.Attempt, work.Crashes, work.Lease, ttl); err != nil {
+		return document.Work{}, err
+	}
+	work.Space, err = readSpace(ctx, tx, r.target())
+	return work, err
+}
+
+func renewReindex(ctx context.Context, tx pgx.Tx, work document.Work, ttl time.Duration) error {
+	tag, err := tx.Exec(ctx, `
+		UPDATE reindexes SET lease_until = clock_timestamp() + $3::interval
+		WHERE id = $1 AND lease = $2`, work.Job, work.Lease, ttl)
+	if err == nil && tag.RowsAffected() == 0 {
+		return leaseLost(work)
+	}
+	return err
+}
+
+// settleReindex is Settle for a reindex.
+func settleReindex(ctx context.Context, tx pgx.Tx, work document.Work, outcome document.Outcome) error {
+	r, err := lockOwnReindex(ctx, tx, work)
+	if err != nil {
+		return err
+	}
+	switch outcome.Verdict {
+	case document.VerdictFail:
+		return endReindex(ctx, tx, r, document.JobFailed, outcome.Error, keepFailed)
+	case document.VerdictCancel:
+		return endReindex(ctx, tx, r, document.Cancelled, outcome.Error, keepFailed)
+	case document.VerdictRetry:
+		return postponeReindex(ctx, tx, r, r.Attempt, outcome)
+	case document.VerdictWait:
+		return postponeReindex(ctx, tx, r, r.Attempt-1, outcome)
+	default:
+		return fmt.Errorf("unknown verdict %q", outcome.Verdict)
+	}
+}
+
+// postponeReindex has the reindex wait for its next attempt.
+func postponeReindex(ctx context.Context, tx pgx.Tx, r reindex, attempt int, outcome document.Outcome) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE reindexes SET state = 'waiting', attempt = $2, error = $3, next_attempt_at = clock_timestamp() + $4::interval,
+		                     lease = NULL, lease_until = NULL
+		WHERE id = $1`, r.ID, attempt, storable(outcome.Error), outcome.Delay)
+	return err
+}
+
+// endReindex ends a reindex that has not built what it was to. The space is
+// kept for a while, but gets nothing more.
+func endReindex(ctx context.Context, tx pgx.Tx, r reindex, state document.JobState, reason string, keep time.Duration) error {
+	if _, err := tx.Exec(ctx, `
+		UPDATE reindexes SET state = $2, error = $3, finished_at = now(), next_attempt_at = NULL, lease = NULL, lease_until = NULL
+		WHERE id = $1`, r.ID, state, storable(reason)); err != nil {
+		return err
+	}
+	return leaveTarget(ctx, tx, r, keep)
+}
+
+// leaveTarget has nothing more written to the space that the reindex builds,
+// and drops it after keep.
+func leaveTarget(ctx context.Context, tx pgx.Tx, r reindex, keep time.Duration) error {
+	if r.target() == r.live {
+		return nil
+	}
+	_, err := tx.Exec(ctx, `
+		UPDATE spaces SET written = false, drop_after = clock_timestamp() + $2::interval
+		WHERE id = $1`, r.target(), keep)
+	return err
+}
+
+// fenceReindex is fence for a reindex. Reached is the last document that is
+// done, or the zero id when that is the same as before.
+func fenceReindex(ctx context.Context, tx pgx.Tx, work document.Work, reached uuid.UUID, progress document.ReindexProgress) error {
+	tag, err := tx.Exec(ctx, `
+		UPDATE reindexes SET progress = $3, reached = coalesce($4, reached)
+		WHERE id = $1 AND lease = $2`, work.Job, work.Lease, progress, nullable(reached))
+	if err == nil && tag.RowsAffected() == 0 {
+		return leaseLost(work)
+	}
+	return err
+}
+
+// checkReindexLease is checkLease for a reindex.
+func checkReindexLease(ctx context.Context, tx pgx.Tx, work document.Work) error {
+	var ours bool
+	err := tx.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM reindexes WHERE id = $1 AND lease = $2)`, work.Job, work.Lease).Scan(&ours)
+	if err == nil && !ours {
+		return leaseLost(work)
+	}
+	return err
+}

@@ -1,0 +1,96 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// maxDimensions is the most that a halfvec holds.
+const maxDimensions = 16000
+
+const spaceColumns = `s.id, s.collection, s.model, s.dimensions, s.chunk_tokens, s.chunk_overlap, s.indexed`
+
+// selectSpaces is followed by a WHERE and read by scanSpace.
+const selectSpaces = `
+	SELECT ` + spaceColumns + `
+	FROM spaces s`
+
+func scanSpace(row pgx.CollectableRow) (s document.Space, err error) {
+	err = row.Scan(spaceFields(&s)...)
+	return s, err
+}
+
+// spaceFields are what spaceColumns are scanned into.
+func spaceFields(s *document.Space) []any {
+	return []any{&s.ID, &s.Collection, &s.Model.Name, &s.Model.Dimensions, &s.Chunking.Tokens, &s.Chunking.Overlap, &s.Indexed}
+}
+
+func readSpace(ctx context.Context, tx pgx.Tx, id int64) (s document.Space, err error) {
+	err = tx.QueryRow(ctx, selectSpaces+`
+		WHERE s.id = $1`, id).Scan(spaceFields(&s)...)
+	return s, err
+}
+
+// addSpace makes a space, empty, with its partition.
+func addSpace(ctx context.Context, tx pgx.Tx, space document.Space) (id int64, err error) {
+	if err := checkDimensions(space.Model); err != nil {
+		return 0, err
+	}
+	if err := tx.QueryRow(ctx, `
+		INSERT INTO spaces (collection, model, dimensions, chunk_tokens, chunk_overlap)
+		VALUES ($1, $2, $3, $4, $5)
+		RETURNING id`, space.Collection, space.Model.Name, space.Model.Dimensions, space.Chunking.Tokens, space.Chunking.Overlap).
+		Scan(&id); err != nil {
+		return 0, err
+	}
+	_, err = tx.Exec(ctx, `SELECT add_partition($1)`, id)
+	return id, err
+}
+
+func checkDimensions(model document.Model) error {
+	if model.Dimensions < 1 || model.Dimensions > maxDimensions {
+		return fault.New(fault.BadRequest, "model %q has vectors of %d dimensions; 1 to %d can be stored", model.Name, model.Dimensions, maxDimensions)
+	}
+	return nil
+}
+
+// adoptSpace returns the space of the collection, whose row is locked, that is
+// like the given one and still kept, or makes it. It is kept complete from now
+// on.
+func adoptSpace(ctx context.Context, tx pgx.Tx, space document.Space) (id int64, err error) {
+	err = tx.QueryRow(ctx, `
+		UPDATE spaces SET written = true, drop_after = NULL
+		WHERE id = (SELECT id
+		            FROM spaces
+		            WHERE collection = $1 AND model = $2 AND dimensions = $3 AND chunk_tokens = $4 AND chunk_overlap = $5
+		              AND (drop_after IS NULL OR drop_after > clock_timestamp())
+		            ORDER BY id DESC
+		            LIMIT 1)
+		RETURNING id`, space.Collection, space.Model.Name, space.Model.Dimensions, space.Chunking.Tokens, space.Chunking.Overlap).
+		Scan(&id)
+	if isNoRows(err) {
+		return addSpace(ctx, tx, space)
+	}
+	return id, err
+}
+
+// queueSpaces reads the collection's spaces that are kept complete, the live
+// one first.
+func queueSpaces(batch *pgx.Batch, collectionOf uuid.UUID, live *document.Space, also *[]document.Space) {
+	batch.Queue(selectSpaces+`
+		JOIN collections c ON c.id = s.collection
+		WHERE c.id = (SELECT collection FROM documents WHERE id = $1) AND (s.id = c.live_space OR s.written)
+		ORDER BY s.id <> c.live_space, s.id`, collectionOf).Query(func(rows pgx.Rows) error {
+		spaces, err := pgx.CollectRows(rows, scanSpace)
+		if len(spaces) > 0 {
+			*live = spaces[0]
+			*also = append([]document.Space(nil), spaces[1:]...)
+		}
+		return err
+	})
+}

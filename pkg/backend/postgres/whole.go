@@ -1,0 +1,140 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// How much is looked through in one transaction: so many documents, and about
+// so many places.
+const (
+	lookDocuments = 500
+	lookPlaces    = 20_000
+)
+
+// scope is which documents of a collection a reindex looks at, and in which
+// space they should stand. Zero fields do not narrow.
+type scope struct {
+	collection uuid.UUID
+	space      int64
+	keyPrefix  string
+	documents  []uuid.UUID
+}
+
+// standing is where a document stands for its readers.
+type standing struct {
+	id     uuid.UUID
+	newest int
+	live   int  // 0 when no version is
+	placed bool // the live version is said to be whole
+	whole  bool // and all of its places and passages are there
+	busy   bool // the newest version has a job that has not ended
+	size   int64
+}
+
+// failed reports whether what was uploaded last came to nothing.
+func (s standing) failed() bool { return s.live != s.newest }
+
+// look returns the next documents after one, in order of id, as many as may be
+// looked through at a time; none when there are no more.
+func look(ctx context.Context, tx pgx.Tx, in scope, after uuid.UUID) ([]standing, error) {
+	return collect(ctx, tx, scanStanding, `
+		WITH page AS MATERIALIZED (
+			SELECT *
+			FROM (SELECT d.id, d.newest_version, d.live_version, p.passages,
+			             sum(coalesce(p.passages, 0)) OVER (ORDER BY d.id) - coalesce(p.passages, 0) AS before
+			      FROM (SELECT * FROM documents
+			            WHERE collection = $1 AND deleted_at IS NULL AND id > $5
+			              AND ($3 = '' OR starts_with(key, $3))
+			              AND ($4::uuid[] IS NULL OR id = ANY ($4))
+			            ORDER BY id
+			            LIMIT $6) AS d
+			      LEFT JOIN placements p ON p.document = d.id AND p.version = d.live_version AND p.space = $2) AS counted
+			WHERE before < $7
+		), there AS MATERIALIZED (
+			SELECT page.id, count(m.hash) AS places, count(p.hash) AS passages
+			FROM page
+			JOIN manifest m ON m.document = page.id AND m.version = page.live_version AND m.space = $2
+			LEFT JOIN passages p ON p.space = $2 AND p.hash = m.hash
+			WHERE page.passages IS NOT NULL
+			GROUP BY page.id
+		)
+		SELECT page.id, page.newest_version, coalesce(page.live_version, 0), page.passages IS NOT NULL,
+		       page.passages IS NOT NULL AND page.passages = coalesce(there.places, 0) AND page.passages = coalesce(there.passages, 0),
+		       EXISTS (SELECT FROM jobs j
+		               WHERE j.document = page.id AND j.version = page.newest_version
+		                 AND j.state IN ('queued', 'running', 'waiting')),
+		       v.size
+		FROM page
+		JOIN versions v ON v.document = page.id AND v.version = page.newest_version
+		LEFT JOIN there ON there.id = page.id
+		ORDER BY page.id`,
+		in.collection, in.space, in.keyPrefix, in.documents, after, lookDocuments, lookPlaces)
+}
+
+func scanStanding(row pgx.CollectableRow) (s standing, err error) {
+	err = row.Scan(&s.id, &s.newest, &s.live, &s.placed, &s.whole, &s.busy, &s.size)
+	return s, err
+}
+
+// Verify looks whether the space may become live. It goes through the
+// documents some at a time: so it may take as long as it takes.
+func (s *Store) Verify(ctx context.Context, work document.Work, sample int) (err error) {
+	defer describe(&err, "verify space %d", work.Space.ID)
+	in := scope{collection: work.Space.Collection, space: work.Space.ID}
+	var missing int64
+	for after := uuid.Nil; ; {
+		var page []standing
+		var bad int64
+		if err := s.inTenant(ctx, func(tx pgx.Tx) (err error) {
+			if err := checkReindexLease(ctx, tx, work); err != nil {
+				return err
+			}
+			if page, err = look(ctx, tx, in, after); err != nil {
+				return err
+			}
+			bad, err = displace(ctx, tx, work, page)
+			return err
+		}); err != nil {
+			return err
+		}
+		if missing += bad; len(page) == 0 {
+			break
+		}
+		after = page[len(page)-1].id
+	}
+	if missing > 0 {
+		return notWhole(missing, work.Space.ID)
+	}
+	return s.findSample(ctx, work.Space.ID, sample)
+}
+
+// displace counts the documents whose live version is not whole, and has those
+// that were said to be Unplaced again.
+func displace(ctx context.Context, tx pgx.Tx, work document.Work, page []standing) (bad int64, err error) {
+	var damaged versionKeys
+	for _, d := range page {
+		if d.live == 0 || d.whole {
+			continue
+		}
+		bad++
+		if d.placed {
+			damaged.documents, damaged.versions = append(damaged.documents, d.id), append(damaged.versions, d.live)
+		}
+	}
+	if len(damaged.documents) == 0 {
+		return bad, nil
+	}
+	if _, err := tx.Exec(ctx, `
+		DELETE FROM placements
+		WHERE space = $1 AND (document, version) IN (SELECT * FROM unnest($2::uuid[], $3::integer[]))`,
+		work.Space.ID, damaged.documents, damaged.versions); err != nil {
+		return 0, fmt.Errorf("displace damaged documents: %w", err)
+	}
+	return bad, nil
+}

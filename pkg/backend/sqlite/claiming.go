@@ -1,0 +1,152 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// Claim gives the task to the caller under a new lease.
+func (s *Store) Claim(ctx context.Context, ref document.TaskRef, ttl time.Duration) (work document.Work, err error) {
+	defer describe(&err, "claim %s", ref)
+	load, lease := loadTask, leaseTask
+	if ref.Kind == document.Reindexing {
+		load, lease = loadReindexTask, leaseReindex
+	}
+	var refused error // after what was written on the way to it
+	err = s.write(ctx, func(tx transaction) error {
+		task, err := load(ctx, tx, ref)
+		if err != nil {
+			return err
+		}
+		if task.state.Ended() {
+			return fault.New(fault.NotFound, "the task has ended: %s", task.state)
+		}
+		if reason := task.pointless(); reason != "" {
+			refused = fault.New(fault.NotFound, "the task was cancelled: %s", reason)
+			return endTask(ctx, tx, ref, document.Cancelled, reason)
+		}
+		switch wait := tx.now.until(task.due()); {
+		case wait > 0 && task.state == document.Running:
+			return fault.New(fault.Conflict, "another worker is at the task")
+		case wait > 0:
+			return fault.New(fault.Unavailable, "the task is to be tried again later").After(wait)
+		}
+		work = task.next()
+		return lease(ctx, tx, work, ttl)
+	})
+	if err == nil {
+		err = refused
+	}
+	if err != nil {
+		return document.Work{}, err
+	}
+	return work, nil
+}
+
+// task is what decides over a claim: the task, and what its work would be.
+type task struct {
+	work          document.Work
+	state         document.JobState
+	leaseUntil    *micros
+	nextAttemptAt *micros
+	newest        int
+	deleted       bool
+}
+
+func loadTask(ctx context.Context, tx transaction, ref document.TaskRef) (task, error) {
+	t := task{work: document.Work{TaskRef: ref}}
+	t.work.Tenant = tx.tenant
+	err := scanSpace(tx.QueryRowContext(ctx, `
+		SELECT t.state, t.attempt, t.crashes, t.lease_until, t.next_attempt_at, d.newest_version, d.deleted_at IS NOT NULL,
+		       j.id, c.name, d.key, v.title, v.object, v.size, `+spaceColumns+`
+		FROM tasks t
+		JOIN jobs j        ON j.tenant = t.tenant AND j.document = t.document AND j.version = t.version
+		JOIN versions v    ON v.tenant = t.tenant AND v.document = t.document AND v.version = t.version
+		JOIN documents d   ON d.tenant = t.tenant AND d.id = t.document
+		JOIN collections c ON c.tenant = t.tenant AND c.id = d.collection
+		JOIN spaces s      ON s.tenant = t.tenant AND s.id = c.live_space
+		WHERE t.tenant = ?1 AND t.document = ?2 AND t.version = ?3 AND t.kind = ?4`,
+		tx.tenant, ref.Document, ref.Version, ref.Kind), &t.work.Space,
+		&t.state, &t.work.Attempt, &t.work.Crashes, &t.leaseUntil, &t.nextAttemptAt, &t.newest, &t.deleted,
+		&t.work.Job, &t.work.Collection, &t.work.Key, &t.work.Title, &t.work.Object, &t.work.Size)
+	if errors.Is(err, sql.ErrNoRows) {
+		return t, fault.New(fault.NotFound, "there is no such task")
+	}
+	if err == nil && ref.Kind == document.Knowledge {
+		t.work.Also, err = alsoWritten(ctx, tx, t.work.Space)
+	}
+	return t, err
+}
+
+// pointless says why nobody wants the task any more, if so.
+func (t task) pointless() string {
+	switch {
+	case t.deleted:
+		return documentDeleted
+	case t.state == document.Queued && t.newest > t.work.Version:
+		return supersededBy(t.newest)
+	default:
+		return ""
+	}
+}
+
+const documentDeleted = "document deleted"
+
+func supersededBy(version int) string { return fmt.Sprintf("superseded by version %d", version) }
+
+// due returns when the task may be claimed, in the past if it may be now.
+func (t task) due() micros {
+	switch {
+	case t.state == document.Running && t.leaseUntil != nil:
+		return *t.leaseUntil
+	case t.state == document.Waiting && t.nextAttemptAt != nil:
+		return *t.nextAttemptAt
+	default:
+		return 0
+	}
+}
+
+// next returns the work of the task's next attempt. A task that is running was
+// let go of by a worker that crashed.
+func (t task) next() document.Work {
+	work := t.work
+	work.Lease = uuid.New()
+	work.Attempt++
+	if t.state == document.Running {
+		work.Crashes++
+	}
+	return work
+}
+
+func leaseTask(ctx context.Context, tx transaction, work document.Work, ttl time.Duration) error {
+	if _, err := tx.ExecContext(ctx, `
+		UPDATE tasks SET state = 'running', attempt = ?5, crashes = ?6, round = round + 1,
+		                 lease = ?7, lease_until = ?8, next_attempt_at = NULL, error = '',
+		                 dispatched_at = coalesce(dispatched_at, ?9)
+		WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND kind = ?4`,
+		tx.tenant, work.Document, work.Version, work.Kind, work.Attempt, work.Crashes, work.Lease, tx.now.add(ttl), tx.now); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `
+		UPDATE jobs SET started_at = coalesce(started_at, ?4)
+		WHERE tenant = ?1 AND document = ?2 AND version = ?3`,
+		tx.tenant, work.Document, work.Version, tx.now); err != nil {
+		return err
+	}
+	if work.Kind == document.Knowledge { // of every space
+		if _, err := tx.ExecContext(ctx, `
+			DELETE FROM manifest WHERE tenant = ?1 AND document = ?2 AND version = ?3`,
+			tx.tenant, work.Document, work.Version); err != nil {
+			return err
+		}
+	}
+	return combineJob(ctx, tx, work.Document, work.Version)
+}

@@ -1,0 +1,107 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// EnsureCollection returns the collection of that name, made on first use.
+func (s *Store) EnsureCollection(ctx context.Context, name string, model document.Model, chunking document.Chunking) (c document.Collection, err error) {
+	defer describe(&err, "ensure collection %q", name)
+	err = s.write(ctx, func(tx transaction) error {
+		c, err = collection(ctx, tx, name)
+		if !fault.Is(err, fault.NotFound) {
+			return err
+		}
+		c, err = addCollection(ctx, tx, name, model, chunking)
+		return err
+	})
+	return c, err
+}
+
+// Collection returns the collection of that name, or fault.NotFound.
+func (s *Store) Collection(ctx context.Context, name string) (c document.Collection, err error) {
+	defer describe(&err, "collection %q", name)
+	err = s.read(ctx, func(tx transaction) error {
+		c, err = collection(ctx, tx, name)
+		return err
+	})
+	return c, err
+}
+
+// Collections returns every collection, by name.
+func (s *Store) Collections(ctx context.Context) (collections []document.Collection, err error) {
+	defer describe(&err, "list collections")
+	err = s.read(ctx, func(tx transaction) error {
+		rows, err := tx.QueryContext(ctx, selectCollections+`
+			WHERE c.tenant = ?1
+			ORDER BY c.name`, tx.tenant)
+		collections, err = collect(rows, err, scanCollection)
+		return err
+	})
+	return collections, err
+}
+
+func collection(ctx context.Context, tx transaction, name string) (document.Collection, error) {
+	c, err := scanCollection(tx.QueryRowContext(ctx, selectCollections+`
+		WHERE c.tenant = ?1 AND c.name = ?2`, tx.tenant, name))
+	if errors.Is(err, sql.ErrNoRows) {
+		err = fault.New(fault.NotFound, "there is no collection %q", name)
+	}
+	return c, err
+}
+
+const selectCollections = `
+	SELECT c.id, c.name, ` + spaceColumns + `
+	FROM collections c
+	JOIN spaces s ON s.tenant = c.tenant AND s.id = c.live_space
+`
+
+// scanCollection scans a row of selectCollections.
+func scanCollection(row scanner) (c document.Collection, err error) {
+	return c, scanSpace(row, &c.Space, &c.ID, &c.Name)
+}
+
+func addCollection(ctx context.Context, tx transaction, name string, model document.Model, chunking document.Chunking) (document.Collection, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return document.Collection{}, err
+	}
+	c := document.Collection{ID: id, Name: name}
+
+	// The space that the collection refers to follows in this transaction.
+	if _, err := tx.ExecContext(ctx, `
+		INSERT INTO collections (tenant, id, name, live_space, created_at)
+		VALUES (?1, ?2, ?3, 0, ?4)`, tx.tenant, id, name, tx.now); err != nil {
+		return c, err
+	}
+	c.Space, err = addSpace(ctx, tx, document.Space{Collection: id, Model: model, Chunking: chunking})
+	if err != nil {
+		return c, err
+	}
+	return c, setLiveSpace(ctx, tx, id, c.Space.ID)
+}
+
+// setLiveSpace has a space answer its collection's searches from now on.
+func setLiveSpace(ctx context.Context, tx transaction, collection uuid.UUID, space int64) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE collections SET live_space = ?3 WHERE tenant = ?1 AND id = ?2`, tx.tenant, collection, space)
+	return err
+}
+
+// liveSpace returns the space that answers a collection's searches, or 0 when
+// there is no such collection.
+func liveSpace(ctx context.Context, tx transaction, collection uuid.UUID) (live int64, err error) {
+	err = tx.QueryRowContext(ctx, `
+		SELECT live_space FROM collections WHERE tenant = ?1 AND id = ?2`, tx.tenant, collection).Scan(&live)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return live, err
+}

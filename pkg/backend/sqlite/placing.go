@@ -1,0 +1,75 @@
+package sqlite
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Place stores what a reindex built.
+func (s *Store) Place(ctx context.Context, work document.Work, rebuilt document.Rebuilt, progress document.ReindexProgress) (err error) {
+	defer describe(&err, "place %d new passages and %d versions in space %d", len(rebuilt.New), len(rebuilt.Places), work.Space.ID)
+	return s.write(ctx, func(tx transaction) error {
+		if err := checkLease(ctx, tx, work); err != nil {
+			return err
+		}
+		if err := addPassages(ctx, tx, work.Space, rebuilt.New); err != nil {
+			return err
+		}
+		for _, places := range rebuilt.Places {
+			if err := placeVersion(ctx, tx, work.Space, places); err != nil {
+				return err
+			}
+		}
+		if rebuilt.Reached != uuid.Nil {
+			if err := setReached(ctx, tx, work.Document, rebuilt.Reached); err != nil {
+				return err
+			}
+		}
+		return saveReindex(ctx, tx, work.Document, progress)
+	})
+}
+
+// placeVersion writes places of a version, unless it is not the live one of its
+// document any more.
+func placeVersion(ctx context.Context, tx transaction, space document.Space, rebuilt document.RebuiltPlaces) error {
+	var live bool
+	if err := tx.QueryRowContext(ctx, `
+		SELECT EXISTS (SELECT 1 FROM documents
+		               WHERE tenant = ?1 AND id = ?2 AND live_version = ?3 AND deleted_at IS NULL)`,
+		tx.tenant, rebuilt.Document, rebuilt.Version).Scan(&live); err != nil || !live {
+		return err
+	}
+	of := version{rebuilt.Document, rebuilt.Version}
+	if rebuilt.Whole == 0 || len(rebuilt.Places) > 0 && rebuilt.Places[0].Ordinal == 0 {
+		if err := removePlaces(ctx, tx, of, space); err != nil {
+			return err
+		}
+	}
+	if err := addPlaces(ctx, tx, of, space, rebuilt.Places); err != nil || rebuilt.Whole < 0 {
+		return err
+	}
+	return addPlacement(ctx, tx, of, document.Placement{Space: space.ID, Passages: rebuilt.Whole})
+}
+
+// removePlaces removes what was placed of a version in a space.
+func removePlaces(ctx context.Context, tx transaction, of version, space document.Space) error {
+	if _, err := tx.ExecContext(ctx, `
+		DELETE FROM placements WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND space = ?4`,
+		tx.tenant, of.document, of.number, space.ID); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `
+		DELETE FROM manifest WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND space = ?4`,
+		tx.tenant, of.document, of.number, space.ID)
+	return err
+}
+
+// setReached notes the last document that a reindex is done with.
+func setReached(ctx context.Context, tx transaction, id, reached uuid.UUID) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE reindexes SET reached = ?3 WHERE tenant = ?1 AND id = ?2`, tx.tenant, id, reached)
+	return err
+}

@@ -1,0 +1,105 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// Publish makes the version live and ends the task.
+func (s *Store) Publish(ctx context.Context, work document.Work, also []document.Placement, progress document.KnowledgeProgress) (err error) {
+	defer describe(&err, "publish %s", work)
+	return s.write(ctx, func(tx transaction) error {
+		if err := checkLease(ctx, tx, work); err != nil {
+			return err
+		}
+		live, err := liveVersion(ctx, tx, work.Document)
+		if err != nil {
+			return err
+		}
+		if live > work.Version {
+			return endTask(ctx, tx, work.TaskRef, document.Cancelled, supersededBy(live))
+		}
+		placements := append([]document.Placement{{Space: work.Space.ID, Passages: progress.Passages}}, also...)
+		if err := checkSpaces(ctx, tx, work.Document, placements); err != nil {
+			return err
+		}
+		for _, placement := range placements {
+			if err := addPlacement(ctx, tx, versionOf(work), placement); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.ExecContext(ctx, `
+			UPDATE documents SET live_version = ?3, state = 'ready', updated_at = ?4
+			WHERE tenant = ?1 AND id = ?2`, tx.tenant, work.Document, work.Version, tx.now); err != nil {
+			return err
+		}
+		if err := saveProgress(ctx, tx, work, progress); err != nil {
+			return err
+		}
+		return endTask(ctx, tx, work.TaskRef, document.Succeeded, "")
+	})
+}
+
+// liveVersion returns the version that readers see, or 0.
+func liveVersion(ctx context.Context, tx transaction, id uuid.UUID) (live int, err error) {
+	err = tx.QueryRowContext(ctx, `
+		SELECT coalesce(live_version, 0) FROM documents WHERE tenant = ?1 AND id = ?2`, tx.tenant, id).Scan(&live)
+	return live, err
+}
+
+// checkSpaces returns fault.Unavailable unless the spaces are there, in the
+// document's collection, and the one that answers its searches is among them.
+// Since the task was claimed another may have become that one, and one that was
+// left may have been dropped: the next attempt is told of the spaces as they are.
+func checkSpaces(ctx context.Context, tx transaction, id uuid.UUID, placements []document.Placement) error {
+	spaces := make([]int64, len(placements))
+	for i, p := range placements {
+		spaces[i] = p.Space
+	}
+	wanted, err := json.Marshal(spaces)
+	if err != nil {
+		return err
+	}
+	var there int
+	var live bool
+	if err := tx.QueryRowContext(ctx, `
+		SELECT count(*), coalesce(max(s.id = c.live_space), false)
+		FROM documents d
+		JOIN collections c ON c.tenant = d.tenant AND c.id = d.collection
+		JOIN spaces s      ON s.tenant = d.tenant AND s.collection = d.collection
+		WHERE d.tenant = ?1 AND d.id = ?2 AND s.id IN (SELECT value FROM json_each(?3))`,
+		tx.tenant, id, string(wanted)).Scan(&there, &live); err != nil {
+		return err
+	}
+	if !live || there < len(spaces) {
+		return fault.New(fault.Unavailable, "the collection was re-indexed meanwhile: the document is written again, to its new space")
+	}
+	return nil
+}
+
+// addPlacement notes that a version stands whole in a space, with so many
+// places. It fails unless they are there. Each has its passage: the tables see
+// to that.
+func addPlacement(ctx context.Context, tx transaction, of version, placement document.Placement) error {
+	var got int64
+	if err := tx.QueryRowContext(ctx, `
+		SELECT count(*) FROM manifest WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND space = ?4`,
+		tx.tenant, of.document, of.number, placement.Space).Scan(&got); err != nil {
+		return err
+	}
+	if got != placement.Passages {
+		return fmt.Errorf("%d places are stored in space %d, not %d", got, placement.Space, placement.Passages)
+	}
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO placements (tenant, document, version, space, passages)
+		VALUES (?1, ?2, ?3, ?4, ?5)
+		ON CONFLICT (tenant, document, version, space) DO UPDATE SET passages = excluded.passages`,
+		tx.tenant, of.document, of.number, placement.Space, placement.Passages)
+	return err
+}

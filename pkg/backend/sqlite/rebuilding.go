@@ -1,0 +1,112 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Rebuild returns what a reindex that changes the space has to do.
+func (s *Store) Rebuild(ctx context.Context, work document.Work) (rebuild document.Rebuild, err error) {
+	defer describe(&err, "read what %s has to do", work)
+	err = s.write(ctx, func(tx transaction) error {
+		r, err := heldReindex(ctx, tx, work)
+		if err != nil {
+			return err
+		}
+		if r.Change == document.ChangeNothing {
+			return changesNothing(r)
+		}
+		if rebuild.From, err = readSpace(ctx, tx, r.live); err != nil {
+			return err
+		}
+		if rebuild.To, err = readSpace(ctx, tx, r.building()); err != nil {
+			return err
+		}
+		documents, bytes, err := countUnplaced(ctx, tx, r.collection, r.building())
+		if err != nil {
+			return err
+		}
+		r.Progress.Documents = r.Progress.DocumentsDone + documents
+		r.Progress.Bytes = r.Progress.BytesDone + bytes
+		rebuild.Reindex, rebuild.Reached = r.Reindex, r.reached
+		return saveReindex(ctx, tx, r.ID, r.Progress)
+	})
+	return rebuild, err
+}
+
+// Unplaced returns live documents after the given one that are not placed whole
+// in the work's space.
+func (s *Store) Unplaced(ctx context.Context, work document.Work, after uuid.UUID, limit int) (unplaced []document.Unplaced, err error) {
+	defer describe(&err, "list what is not in space %d", work.Space.ID)
+	err = s.read(ctx, func(tx transaction) error {
+		if err := checkLease(ctx, tx, work); err != nil {
+			return err
+		}
+		rows, err := tx.QueryContext(ctx, `
+			SELECT d.id, v.version, d.key, v.object, v.size`+unplacedDocuments+`
+			  AND d.id > ?4
+			ORDER BY d.id
+			LIMIT ?5`, tx.tenant, work.Space.Collection, work.Space.ID, after, limit)
+		unplaced, err = collect(rows, err, func(row scanner) (u document.Unplaced, err error) {
+			return u, row.Scan(&u.Document, &u.Version, &u.Key, &u.Object, &u.Size)
+		})
+		return err
+	})
+	return unplaced, err
+}
+
+// StoredPassages returns passages of a version in a space, in order.
+func (s *Store) StoredPassages(ctx context.Context, space document.Space, of document.Unplaced, from, limit int) (stored []document.Stored, err error) {
+	defer describe(&err, "read passages of version %d of document %s in space %d", of.Version, of.Document, space.ID)
+	err = s.read(ctx, func(tx transaction) error {
+		rows, err := tx.QueryContext(ctx, `
+			SELECT p.hash, m.ordinal, m.start_byte, m.end_byte, p.heading_path, p.context, p.content, p.tokens
+			FROM manifest m
+			JOIN passages p ON p.tenant = m.tenant AND p.id = m.passage
+			WHERE m.tenant = ?1 AND m.document = ?2 AND m.version = ?3 AND m.space = ?4 AND m.ordinal >= ?5
+			ORDER BY m.ordinal
+			LIMIT ?6`, tx.tenant, of.Document, of.Version, space.ID, from, limit)
+		stored, err = collect(rows, err, scanStored)
+		return err
+	})
+	return stored, err
+}
+
+func scanStored(row scanner) (stored document.Stored, err error) {
+	var hash, headings []byte
+	if err := row.Scan(&hash, &stored.Ordinal, &stored.Start, &stored.End,
+		&headings, &stored.Context, &stored.Content, &stored.Tokens); err != nil {
+		return stored, err
+	}
+	stored.Hash = document.Hash(hash)
+	if err := json.Unmarshal(headings, &stored.HeadingPath); err != nil {
+		return stored, fmt.Errorf("heading path: %w", err)
+	}
+	return stored, nil
+}
+
+// SetStage notes what the reindex is at.
+func (s *Store) SetStage(ctx context.Context, work document.Work, stage document.ReindexStage, progress document.ReindexProgress) (err error) {
+	defer describe(&err, "note that %s is at the stage %s", work, stage)
+	return s.write(ctx, func(tx transaction) error {
+		if err := checkLease(ctx, tx, work); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `
+			UPDATE reindexes SET stage = ?3 WHERE tenant = ?1 AND id = ?2`, tx.tenant, work.Document, stage); err != nil {
+			return err
+		}
+		return saveReindex(ctx, tx, work.Document, progress)
+	})
+}
+
+// changesNothing is of a reindex that was asked to do what only those do that
+// change the space.
+func changesNothing(r reindex) error {
+	return fmt.Errorf("reindex %s changes nothing about the space", r.ID)
+}

@@ -1,0 +1,132 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// Reindex returns one reindex.
+func (s *Store) Reindex(ctx context.Context, id uuid.UUID) (_ document.Reindex, err error) {
+	defer describe(&err, "reindex %s", id)
+	var r reindex
+	err = s.read(ctx, func(tx transaction) error {
+		r, err = readReindex(ctx, tx, id)
+		return err
+	})
+	return r.Reindex, err
+}
+
+// Reindexes lists reindexes, newest first.
+func (s *Store) Reindexes(ctx context.Context, filter document.ReindexFilter, page document.Page) (list document.List[document.Reindex], err error) {
+	defer describe(&err, "list reindexes")
+	before := uuid.Max
+	if err := decodeCursor("reindexes", page.Cursor, &before); err != nil {
+		return list, err
+	}
+	err = s.read(ctx, func(tx transaction) error {
+		rows, err := tx.QueryContext(ctx, selectReindexes+`
+			WHERE r.tenant = ?1
+			  AND (?2 = '' OR c.name = ?2)
+			  AND (?3 = '' OR r.state = ?3)
+			  AND r.id < ?4
+			ORDER BY r.id DESC
+			LIMIT ?5`, tx.tenant, filter.Collection, filter.State, before, page.Limit+1)
+		reindexes, err := collect(rows, err, func(row scanner) (document.Reindex, error) {
+			r, err := scanReindex(row)
+			return r.Reindex, err
+		})
+		if err != nil {
+			return err
+		}
+		list, err = cut("reindexes", reindexes, page.Limit, func(r document.Reindex) any { return r.ID })
+		return err
+	})
+	return list, err
+}
+
+// reindex is a reindex with what only the store knows of it.
+type reindex struct {
+	document.Reindex
+	collection uuid.UUID
+	live       int64 // of the collection, now
+	from, to   int64
+	reached    uuid.UUID
+	crashes    int
+	leaseUntil *micros
+}
+
+// building returns the space that the reindex completes: where it changes
+// nothing, the live one.
+func (r reindex) building() int64 {
+	switch {
+	case r.Change == document.ChangeNothing:
+		return r.live
+	case r.Stage == document.StageReverting:
+		return r.from
+	default:
+		return r.to
+	}
+}
+
+// isBuilt is whether an unended reindex completes the space s beside the live
+// one: building, for statements.
+const isBuilt = `EXISTS (
+	SELECT 1 FROM reindexes r
+	WHERE r.tenant = s.tenant AND r.collection = s.collection AND r.state IN ('queued', 'running', 'waiting', 'paused')
+	  AND r.change <> 'nothing' AND s.id = iif(r.stage = 'reverting', r.from_space, r.to_space))`
+
+func readReindex(ctx context.Context, tx transaction, id uuid.UUID) (reindex, error) {
+	r, err := scanReindex(tx.QueryRowContext(ctx, selectReindexes+`
+		WHERE r.tenant = ?1 AND r.id = ?2`, tx.tenant, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		err = fault.New(fault.NotFound, "there is no reindex %s", id)
+	}
+	return r, err
+}
+
+const selectReindexes = `
+	SELECT r.id, c.name, r.change, r.model, r.dimensions, r.chunk_tokens, r.chunk_overlap, r.key_prefix, r.documents, r.force,
+	       r.state, r.stage, r.progress, r.attempt, r.error, r.next_attempt_at,
+	       r.created_at, r.started_at, r.finished_at,
+	       iif(r.stage = 'done' AND c.live_space = r.to_space, r.revertible_until, NULL),
+	       r.collection, c.live_space, r.from_space, r.to_space, coalesce(r.reached, '00000000-0000-0000-0000-000000000000'),
+	       r.crashes, r.lease_until
+	FROM reindexes r
+	JOIN collections c ON c.tenant = r.tenant AND c.id = r.collection
+`
+
+// scanReindex scans a row of selectReindexes.
+func scanReindex(row scanner) (r reindex, err error) {
+	var (
+		documents, progress             []byte
+		created                         micros
+		next, started, finished, revert *micros
+	)
+	if err := row.Scan(&r.ID, &r.Collection, &r.Change, &r.Model, &r.Dimensions, &r.Tokens, &r.Overlap, &r.KeyPrefix, &documents, &r.Force,
+		&r.State, &r.Stage, &progress, &r.Attempt, &r.Error, &next,
+		&created, &started, &finished, &revert,
+		&r.collection, &r.live, &r.from, &r.to, &r.reached,
+		&r.crashes, &r.leaseUntil); err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(documents, &r.Documents); err != nil {
+		return r, fmt.Errorf("documents of reindex %s: %w", r.ID, err)
+	}
+	if len(r.Documents) == 0 {
+		r.Documents = nil
+	}
+	if err := json.Unmarshal(progress, &r.Progress); err != nil {
+		return r, fmt.Errorf("progress of reindex %s: %w", r.ID, err)
+	}
+	r.NextAttemptAt, r.CreatedAt = timeOrNil(next), created.time()
+	r.StartedAt, r.FinishedAt, r.RevertibleUntil = timeOrNil(started), timeOrNil(finished), timeOrNil(revert)
+	return r, nil
+}

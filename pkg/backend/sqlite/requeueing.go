@@ -1,0 +1,141 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Requeue gives documents that the reindex matches a next version with the same
+// original and settings, and a job for it; and ends the reindex with the last
+// of these.
+func (s *Store) Requeue(ctx context.Context, work document.Work, window int) (requeued document.Requeued, err error) {
+	defer describe(&err, "requeue documents for %s", work)
+	err = s.write(ctx, func(tx transaction) error {
+		r, err := heldReindex(ctx, tx, work)
+		if err != nil {
+			return err
+		}
+		if r.Change != document.ChangeNothing {
+			return fmt.Errorf("reindex %s changes the space: it makes no jobs", r.ID)
+		}
+		if r.reached == uuid.Nil {
+			if err := countMatching(ctx, tx, &r); err != nil {
+				return err
+			}
+		}
+		jobs, err := jobsOfReindex(ctx, tx, r.ID)
+		if err != nil {
+			return err
+		}
+		if room := window - jobs.unended; room > 0 && r.reached != uuid.Max {
+			if requeued.Jobs, err = requeueNext(ctx, tx, &r, room); err != nil {
+				return err
+			}
+			if jobs, err = jobsOfReindex(ctx, tx, r.ID); err != nil {
+				return err
+			}
+		}
+		jobs.count(&r.Progress, r.reached == uuid.Max)
+		if err := saveReindex(ctx, tx, r.ID, r.Progress); err != nil {
+			return err
+		}
+		requeued.Ended = r.reached == uuid.Max && jobs.unended == 0
+		switch {
+		case !requeued.Ended:
+			return nil
+		case jobs.failed > 0:
+			return endReindex(ctx, tx, r.ID, document.JobFailed, r.Stage,
+				fmt.Sprintf("%d of %d jobs failed: each says why", jobs.failed, jobs.all))
+		default:
+			return endReindex(ctx, tx, r.ID, document.Succeeded, document.StageDone, "")
+		}
+	})
+	return requeued, err
+}
+
+// matching are the documents d, with their newest version v, that a reindex
+// without a change matches: arguments are those of matchingOf. What it has made
+// whole itself it does not match again.
+const matching = `
+	FROM documents d
+	JOIN versions v ON v.tenant = d.tenant AND v.document = d.id AND v.version = d.newest_version
+	JOIN jobs j     ON j.tenant = d.tenant AND j.document = d.id AND j.version = d.newest_version
+	WHERE d.tenant = ?1 AND d.collection = ?2 AND d.deleted_at IS NULL
+	  AND substr(d.key, 1, length(?4)) = ?4
+	  AND (json_array_length(?5) = 0 OR d.id IN (SELECT value FROM json_each(?5)))
+	  AND j.state IN ('succeeded', 'failed', 'cancelled')
+	  AND NOT (j.state = 'succeeded' AND j.reindex IS ?7)
+	  AND (?6 OR j.state <> 'succeeded' OR NOT EXISTS (
+	       SELECT 1 FROM placements pl
+	       WHERE pl.tenant = d.tenant AND pl.document = d.id AND pl.version = d.live_version AND pl.space = ?3
+	         AND ` + wholePlacement + `))
+`
+
+func matchingOf(tx transaction, r reindex) ([]any, error) {
+	documents, err := documentList(r.Documents)
+	return []any{tx.tenant, r.collection, r.live, r.KeyPrefix, documents, r.Force, r.ID}, err
+}
+
+// countMatching has the progress of a reindex say how much it matches.
+func countMatching(ctx context.Context, tx transaction, r *reindex) error {
+	args, err := matchingOf(tx, *r)
+	if err != nil {
+		return err
+	}
+	return tx.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(v.size), 0)`+matching, args...).
+		Scan(&r.Progress.Documents, &r.Progress.Bytes)
+}
+
+// requeueNext requeues up to so many documents after those that the reindex was
+// given before.
+func requeueNext(ctx context.Context, tx transaction, r *reindex, room int) (jobs int, err error) {
+	args, err := matchingOf(tx, *r)
+	if err != nil {
+		return 0, err
+	}
+	rows, err := tx.QueryContext(ctx, `SELECT d.id`+matching+`
+		  AND d.id > ?8
+		ORDER BY d.id
+		LIMIT ?9`, append(args, r.reached, room)...)
+	ids, err := collect(rows, err, func(row scanner) (id uuid.UUID, err error) { return id, row.Scan(&id) })
+	if err != nil {
+		return 0, err
+	}
+	for _, id := range ids {
+		if err := requeue(ctx, tx, id, r.ID); err != nil {
+			return 0, err
+		}
+		r.reached = id
+	}
+	if len(ids) < room {
+		r.reached = uuid.Max // no document is left
+	}
+	return len(ids), setReached(ctx, tx, r.ID, r.reached)
+}
+
+// requeue writes a version like the document's newest one, and its job.
+func requeue(ctx context.Context, tx transaction, id, reindex uuid.UUID) error {
+	var version int
+	if err := tx.QueryRowContext(ctx, `
+		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, created_at)
+		SELECT v.tenant, v.document, v.version + 1, v.title, v.metadata, v.object, v.size, v.sha256, v.media_type, ?3
+		FROM documents d
+		JOIN versions v ON v.tenant = d.tenant AND v.document = d.id AND v.version = d.newest_version
+		WHERE d.tenant = ?1 AND d.id = ?2
+		RETURNING version`, tx.tenant, id, tx.now).Scan(&version); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `
+		UPDATE documents SET
+			newest_version = ?3,
+			updated_at     = ?4,
+			state          = iif(live_version IS NULL, 'pending', 'ready')
+		WHERE tenant = ?1 AND id = ?2`, tx.tenant, id, version, tx.now); err != nil {
+		return err
+	}
+	return addJob(ctx, tx, id, version, uuid.NullUUID{UUID: reindex, Valid: true})
+}

@@ -1,0 +1,124 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// IndexSpace does nothing: SQLite compares every vector, whatever their number.
+func (s *Store) IndexSpace(context.Context, document.Space, int) error { return nil }
+
+// Unindexed returns nothing, since IndexSpace does nothing.
+func (s *Store) Unindexed(context.Context, int) ([]document.Space, error) { return nil, nil }
+
+// spaceColumns are what scanSpace scans.
+const spaceColumns = `s.id, s.collection, s.model, s.dimensions, s.chunk_tokens, s.chunk_overlap`
+
+// scanSpace scans spaceColumns, and what comes before them into others.
+func scanSpace(row scanner, space *document.Space, before ...any) error {
+	return row.Scan(append(before, &space.ID, &space.Collection, &space.Model.Name, &space.Model.Dimensions,
+		&space.Chunking.Tokens, &space.Chunking.Overlap)...)
+}
+
+func readSpace(ctx context.Context, tx transaction, id int64) (space document.Space, err error) {
+	return space, scanSpace(tx.QueryRowContext(ctx, `
+		SELECT `+spaceColumns+` FROM spaces s WHERE s.tenant = ?1 AND s.id = ?2`, tx.tenant, id), &space)
+}
+
+// alsoWritten returns the spaces of a collection that are kept complete besides
+// the live one; nil when there is none.
+func alsoWritten(ctx context.Context, tx transaction, live document.Space) ([]document.Space, error) {
+	rows, err := tx.QueryContext(ctx, `
+		SELECT `+spaceColumns+`
+		FROM spaces s
+		WHERE s.tenant = ?1 AND s.collection = ?2 AND s.id <> ?3 AND s.written AND coalesce(s.drop_after > ?4, true)
+		ORDER BY s.id`, tx.tenant, live.Collection, live.ID, tx.now)
+	also, err := collect(rows, err, func(row scanner) (space document.Space, err error) {
+		return space, scanSpace(row, &space)
+	})
+	if len(also) == 0 {
+		return nil, err
+	}
+	return also, err
+}
+
+// addSpace makes a space, empty, which is written to.
+func addSpace(ctx context.Context, tx transaction, space document.Space) (document.Space, error) {
+	err := tx.QueryRowContext(ctx, `
+		INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap, created_at)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+		RETURNING id`, tx.tenant, space.Collection, space.Model.Name, space.Model.Dimensions,
+		space.Chunking.Tokens, space.Chunking.Overlap, tx.now).Scan(&space.ID)
+	return space, err
+}
+
+// findSpace returns the space of the collection that has this model and
+// chunking with its id, or as it was given when there is none. It may be one
+// whose time is over: what is left of it until it is dropped is good.
+func findSpace(ctx context.Context, tx transaction, space document.Space) (document.Space, error) {
+	err := tx.QueryRowContext(ctx, `
+		SELECT id FROM spaces
+		WHERE tenant = ?1 AND collection = ?2 AND model = ?3 AND dimensions = ?4 AND chunk_tokens = ?5 AND chunk_overlap = ?6`,
+		tx.tenant, space.Collection, space.Model.Name, space.Model.Dimensions,
+		space.Chunking.Tokens, space.Chunking.Overlap).Scan(&space.ID)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return space, err
+}
+
+// isKept reports whether a space is there, and its time is not over.
+func isKept(ctx context.Context, tx transaction, id int64) (kept bool, err error) {
+	err = tx.QueryRowContext(ctx, `
+		SELECT EXISTS (SELECT 1 FROM spaces WHERE tenant = ?1 AND id = ?2 AND coalesce(drop_after > ?3, true))`,
+		tx.tenant, id, tx.now).Scan(&kept)
+	return kept, err
+}
+
+// writeSpace has a space be written to with what is uploaded, and stay.
+func writeSpace(ctx context.Context, tx transaction, id int64) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE spaces SET written = true, drop_after = NULL WHERE tenant = ?1 AND id = ?2`, tx.tenant, id)
+	return err
+}
+
+// leaveSpace has a space be dropped after keep, and until then be written to or
+// not.
+func leaveSpace(ctx context.Context, tx transaction, id int64, written bool, keep time.Duration) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE spaces SET written = ?3, drop_after = ?4 WHERE tenant = ?1 AND id = ?2`,
+		tx.tenant, id, written, tx.now.add(keep))
+	return err
+}
+
+// countUnplaced returns how many live documents of a collection are not placed
+// whole in a space, and the bytes of their originals.
+func countUnplaced(ctx context.Context, tx transaction, collection uuid.UUID, space int64) (documents, bytes int64, err error) {
+	err = tx.QueryRowContext(ctx, `
+		SELECT count(*), coalesce(sum(v.size), 0)`+unplacedDocuments, tx.tenant, collection, space).
+		Scan(&documents, &bytes)
+	return documents, bytes, err
+}
+
+// unplacedDocuments are the live documents d of the collection ?2 whose live
+// version v is not placed whole in the space ?3.
+const unplacedDocuments = `
+	FROM documents d
+	JOIN versions v ON v.tenant = d.tenant AND v.document = d.id AND v.version = d.live_version
+	WHERE d.tenant = ?1 AND d.collection = ?2 AND d.deleted_at IS NULL
+	  AND NOT EXISTS (SELECT 1 FROM placements pl
+	                  WHERE pl.tenant = d.tenant AND pl.document = d.id AND pl.version = d.live_version AND pl.space = ?3)
+`
+
+// wholePlacement is whether all places of a placement pl are there, with their
+// passages.
+const wholePlacement = `pl.passages = (
+	SELECT count(*) FROM manifest m
+	CROSS JOIN passages p ON p.id = m.passage AND p.tenant = m.tenant AND p.space = m.space
+	WHERE m.tenant = pl.tenant AND m.document = pl.document AND m.version = pl.version AND m.space = pl.space)`

@@ -1,0 +1,134 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// Switch makes the space that the reindex built the live one, and ends the
+// reindex. Nothing is published beside it: writers take turns.
+func (s *Store) Switch(ctx context.Context, work document.Work, keep time.Duration, progress document.ReindexProgress) (err error) {
+	defer describe(&err, "switch to space %d", work.Space.ID)
+	return s.write(ctx, func(tx transaction) error {
+		r, err := heldReindex(ctx, tx, work)
+		if err != nil {
+			return err
+		}
+		if r.Change == document.ChangeNothing {
+			return changesNothing(r)
+		}
+		if err := checkPlaced(ctx, tx, r); err != nil {
+			return err
+		}
+		if err := saveReindex(ctx, tx, r.ID, progress); err != nil {
+			return err
+		}
+		if r.Stage == document.StageReverting {
+			return revert(ctx, tx, r, keep)
+		}
+		if err := setLive(ctx, tx, r, true, keep); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `
+			UPDATE reindexes SET from_space = ?3, revertible_until = ?4 WHERE tenant = ?1 AND id = ?2`,
+			tx.tenant, r.ID, r.live, tx.now.add(keep)); err != nil {
+			return err
+		}
+		return endReindex(ctx, tx, r.ID, document.Succeeded, document.StageDone, "")
+	})
+}
+
+// checkPlaced returns fault.Conflict unless every live document is whole in the
+// space that the reindex builds.
+func checkPlaced(ctx context.Context, tx transaction, r reindex) error {
+	missing, _, err := countUnplaced(ctx, tx, r.collection, r.building())
+	if err == nil && missing > 0 {
+		err = fault.New(fault.Conflict, "%d documents are not whole in the new space yet", missing)
+	}
+	return err
+}
+
+// setLive has the space that the reindex built answer searches. The one that
+// did is left: written to, or not.
+func setLive(ctx context.Context, tx transaction, r reindex, written bool, keep time.Duration) error {
+	if err := leaveSpace(ctx, tx, r.live, written, keep); err != nil {
+		return err
+	}
+	if err := writeSpace(ctx, tx, r.building()); err != nil {
+		return err
+	}
+	return setLiveSpace(ctx, tx, r.collection, r.building())
+}
+
+// RevertReindex switches back to the space that was live before, or has the
+// reindex complete that one first.
+func (s *Store) RevertReindex(ctx context.Context, id uuid.UUID, keep time.Duration) (_ document.Reindex, err error) {
+	defer describe(&err, "revert reindex %s", id)
+	return s.steerReindex(ctx, id, func(tx transaction, r reindex) error {
+		switch {
+		case r.Change == document.ChangeNothing:
+			return fault.New(fault.Conflict, "reindex %s changed no space: there is nothing to revert to", id)
+		case r.Stage == document.StageReverted:
+			return fault.New(fault.Conflict, "reindex %s was reverted already", id)
+		case r.State != document.Succeeded:
+			return fault.New(fault.Conflict, "reindex %s has not succeeded, it is %s: there is nothing to revert", id, r.State)
+		}
+		if err := checkRevertible(ctx, tx, r); err != nil {
+			return err
+		}
+		if r.RevertibleUntil == nil || !r.RevertibleUntil.After(tx.now.time()) {
+			return spaceIsGone(r)
+		}
+		if err := noneActive(ctx, tx, r.collection); err != nil {
+			return err
+		}
+		r.Stage, r.reached = document.StageReverting, uuid.Nil
+		switch err := checkPlaced(ctx, tx, r); {
+		case err == nil:
+			return revert(ctx, tx, r, keep)
+		case !fault.Is(err, fault.Conflict):
+			return err
+		}
+		if err := writeSpace(ctx, tx, r.from); err != nil {
+			return err
+		}
+		if err := saveReindex(ctx, tx, id, document.ReindexProgress{}); err != nil {
+			return err
+		}
+		return queueReindex(ctx, tx, r)
+	})
+}
+
+// checkRevertible returns fault.Conflict unless what the reindex built answers
+// searches, and the space from before is still kept.
+func checkRevertible(ctx context.Context, tx transaction, r reindex) error {
+	if r.live != r.to {
+		return fault.New(fault.Conflict, "what reindex %s built does not answer searches any more: another space does", r.ID)
+	}
+	kept, err := isKept(ctx, tx, r.from)
+	if err == nil && !kept {
+		err = spaceIsGone(r)
+	}
+	return err
+}
+
+func spaceIsGone(r reindex) error {
+	return fault.New(fault.Conflict, "the space from before reindex %s is not kept any more: to have it again, begin a reindex with its model and chunking", r.ID)
+}
+
+// revert ends a reindex in the stage reverting with the space from before.
+func revert(ctx context.Context, tx transaction, r reindex, keep time.Duration) error {
+	if err := setLive(ctx, tx, r, false, keep); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `
+		UPDATE reindexes SET revertible_until = NULL WHERE tenant = ?1 AND id = ?2`, tx.tenant, r.ID); err != nil {
+		return err
+	}
+	return endReindex(ctx, tx, r.ID, document.Succeeded, document.StageReverted, "")
+}

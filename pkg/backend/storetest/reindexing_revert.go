@@ -1,0 +1,216 @@
+package storetest
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+func revertsAtOnce(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "revert")
+	publishTexts(t, ctx, s, c, "a", "one", "two")
+	gone := publishTexts(t, ctx, s, c, "b", "three")
+	done := change(t, ctx, s, anotherModel(c), leaseTime)
+	next := live(t, ctx, s, c)
+	publishEverywhere(t, ctx, s, accept(t, ctx, s, uploadOf(c, "c")).Job, "four")
+	if err := s.DeleteDocument(ctx, gone.Document); err != nil {
+		t.Fatal(err)
+	}
+	got := revertReindex(t, ctx, s, done.ID, leaseTime)
+	if got.State != document.Succeeded || got.Stage != document.StageReverted || got.RevertibleUntil != nil {
+		t.Errorf("got %+v, want it reverted", got)
+	}
+	if diff := cmp.Diff(c, live(t, ctx, s, c)); diff != "" {
+		t.Errorf("collection (-before +reverted):\n%s", diff)
+	}
+	wantFound(t, ctx, s, "reverted", c, "four", "one", "two")
+	if _, err := searchAll(ctx, s, next); err == nil {
+		t.Error("the space that was left still answers searches")
+	}
+	wantAlso(t, ctx, s, "reverted", c)
+	wantRefused(t, ctx, s, "reverted", done.ID, "revert")
+	// What was left is kept for another attempt at it.
+	wantUnplaced(t, ctx, s, "once more", startReindex(t, ctx, s, anotherModel(c)))
+}
+
+func revertsOnceItHasCaughtUp(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "revert behind")
+	publishTexts(t, ctx, s, c, "a", "one")
+	done := change(t, ctx, s, anotherModel(c), leaseTime)
+	next := live(t, ctx, s, c)
+	late := publishTexts(t, ctx, s, c, "b", "two", "three") // in the live space only
+
+	reverting := revertReindex(t, ctx, s, done.ID, leaseTime)
+	if reverting.State != document.Queued || reverting.Stage != document.StageReverting || reverting.FinishedAt != nil || reverting.Attempt != 0 {
+		t.Errorf("got %+v, want it queued, reverting", reverting)
+	}
+	wantFound(t, ctx, s, "reverting", c, "one", "three", "two")
+	wantTaken(t, ctx, s, "reverting", document.ReindexRequest{Collection: c.Name}, done.ID)
+	wantAlso(t, ctx, s, "reverting", c, c.Space)
+
+	work := claimReindex(t, ctx, s, done.ID)
+	if diff := cmp.Diff(c.Space, work.Space); diff != "" || work.Attempt != 1 {
+		t.Errorf("attempt %d: space (-the one before +got):\n%s", work.Attempt, diff)
+	}
+	if got := rebuildOf(t, ctx, s, work); !cmp.Equal(got.From, next.Space) || !cmp.Equal(got.To, c.Space) || got.Reindex.Stage != document.StageReverting {
+		t.Errorf("rebuild: got %+v, want it from %d to %d", got, next.Space.ID, c.Space.ID)
+	}
+	wantUnplaced(t, ctx, s, "reverting", work, late)
+	fill(t, ctx, s, work)
+	got := finish(t, ctx, s, work, leaseTime)
+	if got.State != document.Succeeded || got.Stage != document.StageReverted || got.FinishedAt == nil || got.RevertibleUntil != nil {
+		t.Errorf("got %+v, want it reverted", got)
+	}
+	if diff := cmp.Diff(c, live(t, ctx, s, c)); diff != "" {
+		t.Errorf("collection (-before +reverted):\n%s", diff)
+	}
+	wantFound(t, ctx, s, "reverted", c, "one", "three", "two")
+	wantAlso(t, ctx, s, "reverted", c)
+	wantRefused(t, ctx, s, "reverted", done.ID, "revert")
+}
+
+func steersWhatReverts(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "revert steered")
+	publishTexts(t, ctx, s, c, "a", "one")
+	done := change(t, ctx, s, anotherModel(c), leaseTime)
+	next := live(t, ctx, s, c)
+	publishTexts(t, ctx, s, c, "b", "two")
+	revertReindex(t, ctx, s, done.ID, leaseTime)
+
+	work := claimReindex(t, ctx, s, done.ID)
+	steerReindex(t, ctx, s, s.PauseReindex, done.ID)
+	wantStale(t, ctx, s, "paused", work)
+	wantAlso(t, ctx, s, "paused", c)
+	if got := steerReindex(t, ctx, s, s.ResumeReindex, done.ID); got.State != document.Queued || got.Stage != document.StageReverting {
+		t.Errorf("resumed: got %+v, want it queued, reverting", got)
+	}
+	wantAlso(t, ctx, s, "resumed", c, c.Space)
+	work = claimReindex(t, ctx, s, done.ID)
+	settle(t, ctx, s, work, document.Outcome{Verdict: document.VerdictFail, Error: "no quota"})
+	wantFound(t, ctx, s, "failed", c, "one", "two")
+	if got := steerReindex(t, ctx, s, s.ResumeReindex, done.ID); got.State != document.Queued || got.Stage != document.StageReverting {
+		t.Errorf("resumed once it had failed: got %+v, want it queued, reverting", got)
+	}
+	if work = claimReindex(t, ctx, s, done.ID); work.Space.ID != c.Space.ID {
+		t.Errorf("resumed once it had failed: got space %d, want %d", work.Space.ID, c.Space.ID)
+	}
+
+	got := cancelReindex(t, ctx, s, done.ID, leaseTime)
+	if got.State != document.Succeeded || got.Stage != document.StageDone || got.FinishedAt == nil {
+		t.Errorf("cancelled: got %+v, want it done, as before", got)
+	}
+	wantStale(t, ctx, s, "cancelled", work)
+	if diff := cmp.Diff(next, live(t, ctx, s, c)); diff != "" {
+		t.Errorf("cancelled: collection (-switched +got):\n%s", diff)
+	}
+	other := beginReindex(t, ctx, s, document.ReindexRequest{Collection: c.Name})
+	cancelReindex(t, ctx, s, other.ID, leaseTime)
+	if got.RevertibleUntil == nil {
+		wantRefused(t, ctx, s, "cancelled", done.ID, "revert")
+		return
+	}
+	if got := revertReindex(t, ctx, s, done.ID, leaseTime); got.Stage != document.StageReverting {
+		t.Errorf("once more: got %+v, want it reverting", got)
+	}
+	work = claimReindex(t, ctx, s, done.ID)
+	fill(t, ctx, s, work)
+	finish(t, ctx, s, work, leaseTime)
+	wantFound(t, ctx, s, "reverted", c, "one", "two")
+}
+
+// Another reindex has begun to go back the same way, and was cancelled: what it
+// left is behind by now.
+func revertsWhatWasLeftAlone(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "revert left")
+	publishTexts(t, ctx, s, c, "a", "one")
+	done := change(t, ctx, s, anotherModel(c), leaseTime)
+	back := startReindex(t, ctx, s, document.ReindexRequest{Collection: c.Name, Model: c.Space.Model})
+	cancelReindex(t, ctx, s, back.Job, leaseTime)
+	publishEverywhere(t, ctx, s, accept(t, ctx, s, uploadOf(c, "b")).Job, "two")
+	if readReindex(t, ctx, s, done.ID).RevertibleUntil == nil {
+		wantRefused(t, ctx, s, "left", done.ID, "revert")
+		return
+	}
+	if got := revertReindex(t, ctx, s, done.ID, leaseTime); got.Stage == document.StageReverting {
+		work := claimReindex(t, ctx, s, done.ID)
+		fill(t, ctx, s, work)
+		finish(t, ctx, s, work, leaseTime)
+	}
+	wantFound(t, ctx, s, "reverted", c, "one", "two")
+}
+
+func revertsNothingElse(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "revert nothing")
+	publishTexts(t, ctx, s, c, "a", "one")
+	unchanged := startReindex(t, ctx, s, document.ReindexRequest{Collection: c.Name})
+	requeue(t, ctx, s, unchanged, 10, document.Requeued{Ended: true})
+	wantRefused(t, ctx, s, "it changed no space", unchanged.Job, "revert")
+
+	work := startReindex(t, ctx, s, anotherModel(c))
+	wantRefused(t, ctx, s, "it is running", work.Job, "revert")
+	steerReindex(t, ctx, s, s.PauseReindex, work.Job)
+	wantRefused(t, ctx, s, "it is paused", work.Job, "revert")
+	cancelReindex(t, ctx, s, work.Job, leaseTime)
+	wantRefused(t, ctx, s, "it was cancelled", work.Job, "revert")
+	work = startReindex(t, ctx, s, anotherModel(c))
+	settle(t, ctx, s, work, document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+	wantRefused(t, ctx, s, "it failed", work.Job, "revert")
+
+	over := change(t, ctx, s, anotherModel(c), 0)
+	next := live(t, ctx, s, c)
+	wantRefused(t, ctx, s, "its time is over", over.ID, "revert")
+	if until := readReindex(t, ctx, s, over.ID).RevertibleUntil; until != nil && until.After(time.Now()) {
+		t.Errorf("its time is over: revertible until %v", until)
+	}
+	if diff := cmp.Diff(next, live(t, ctx, s, c)); diff != "" {
+		t.Errorf("collection (-before +after):\n%s", diff)
+	}
+	done := change(t, ctx, s, document.ReindexRequest{Collection: c.Name, Tokens: 100}, leaseTime)
+	other := beginReindex(t, ctx, s, document.ReindexRequest{Collection: c.Name})
+	wantRefused(t, ctx, s, "another is active", done.ID, "revert")
+	cancelReindex(t, ctx, s, other.ID, leaseTime)
+	revertReindex(t, ctx, s, done.ID, leaseTime)
+	wantFound(t, ctx, s, "reverted after all", c, "one")
+}
+
+func revertsOneAfterTheOther(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "revert twice")
+	publishTexts(t, ctx, s, c, "a", "one")
+	first := change(t, ctx, s, anotherModel(c), leaseTime)
+	next := live(t, ctx, s, c)
+	work := startReindex(t, ctx, s, document.ReindexRequest{Collection: c.Name, Tokens: 100})
+	wantAlso(t, ctx, s, "a second is built", c, c.Space, work.Space)
+	fill(t, ctx, s, work)
+	second := finish(t, ctx, s, work, 2*leaseTime)
+	// One step back is kept complete; whether two are is for the store to say.
+	if !slices.ContainsFunc(alsoWritten(t, ctx, s, c), func(space document.Space) bool { return space.ID == next.Space.ID }) {
+		t.Errorf("switched to a third: space %d is not written any more", next.Space.ID)
+	}
+	if until := second.RevertibleUntil; until == nil || time.Until(*until) < leaseTime {
+		t.Errorf("revertible until %v, want two hours from now", until)
+	}
+	publishEverywhere(t, ctx, s, accept(t, ctx, s, uploadOf(c, "b")).Job, "two")
+
+	wantRefused(t, ctx, s, "another space is live", first.ID, "revert")
+	if until := readReindex(t, ctx, s, first.ID).RevertibleUntil; until != nil {
+		t.Errorf("another space is live: revertible until %v, want never", until)
+	}
+	revertReindex(t, ctx, s, second.ID, leaseTime)
+	if got := live(t, ctx, s, c); got.Space.ID != next.Space.ID {
+		t.Errorf("reverted to %+v, want %+v", got.Space, next.Space)
+	}
+	if got := revertReindex(t, ctx, s, first.ID, leaseTime); got.Stage == document.StageReverting {
+		work := claimReindex(t, ctx, s, first.ID)
+		fill(t, ctx, s, work)
+		finish(t, ctx, s, work, leaseTime)
+	}
+	if got := live(t, ctx, s, c); got.Space.ID != c.Space.ID {
+		t.Errorf("reverted again to %+v, want %+v", got.Space, c.Space)
+	}
+	wantFound(t, ctx, s, "reverted twice", c, "one", "two")
+}

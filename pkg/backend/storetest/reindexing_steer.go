@@ -1,0 +1,238 @@
+package storetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// steering of reindexes by name, for what all of it has in common.
+func steerings(s Store) map[string]func(context.Context, uuid.UUID) (document.Reindex, error) {
+	return map[string]func(context.Context, uuid.UUID) (document.Reindex, error){
+		"pause":  s.PauseReindex,
+		"resume": s.ResumeReindex,
+		"cancel": func(ctx context.Context, id uuid.UUID) (document.Reindex, error) {
+			return s.CancelReindex(ctx, id, leaseTime)
+		},
+		"revert": func(ctx context.Context, id uuid.UUID) (document.Reindex, error) {
+			return s.RevertReindex(ctx, id, leaseTime)
+		},
+	}
+}
+
+// wantRefused checks that steering is a conflict that changes nothing.
+func wantRefused(t *testing.T, ctx context.Context, s Store, when string, id uuid.UUID, names ...string) {
+	t.Helper()
+	before := readReindex(t, ctx, s, id)
+	for _, name := range names {
+		if got, err := steerings(s)[name](ctx, id); !fault.Is(err, fault.Conflict) {
+			t.Errorf("%s: %s: got %+v, %v, want a failure of kind conflict", when, name, got, err)
+		}
+	}
+	if diff := cmp.Diff(before, readReindex(t, ctx, s, id)); diff != "" {
+		t.Errorf("%s: reindex (-before +after):\n%s", when, diff)
+	}
+}
+
+func steersNothingUnknown(t *testing.T, ctx context.Context, s Store) {
+	for name, steer := range steerings(s) {
+		if _, err := steer(ctx, uuid.New()); !fault.Is(err, fault.NotFound) {
+			t.Errorf("%s: got error %v, want one of kind not_found", name, err)
+		}
+	}
+	_, err := s.Reindex(ctx, uuid.New())
+	wantFault(t, err, fault.NotFound)
+}
+
+func pausesReindexes(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "pause")
+	a := publishTexts(t, ctx, s, c, "a", "one")
+	b := publishTexts(t, ctx, s, c, "b", "two")
+	work := startReindex(t, ctx, s, anotherModel(c))
+	progress := document.ReindexProgress{Documents: 2, DocumentsDone: 1, Embedded: 1}
+	if err := s.Place(ctx, work, wholeOf(a, passagesIn(work.Space, "one")...), progress); err != nil {
+		t.Fatal(err)
+	}
+	paused := steerReindex(t, ctx, s, s.PauseReindex, work.Job)
+	if paused.State != document.Paused || paused.FinishedAt != nil || paused.Stage != document.StageDocuments || paused.Progress != progress {
+		t.Errorf("got %+v, want it paused, with its progress", paused)
+	}
+	if diff := cmp.Diff(paused, steerReindex(t, ctx, s, s.PauseReindex, work.Job)); diff != "" {
+		t.Errorf("pausing again changed it (-before +after):\n%s", diff)
+	}
+	wantStale(t, ctx, s, "paused", work)
+	_, err := s.Claim(ctx, work.TaskRef, leaseTime)
+	wantFault(t, err, fault.NotFound)
+	wantAlso(t, ctx, s, "paused", c)
+	publishTexts(t, ctx, s, c, "c", "three")
+	wantFound(t, ctx, s, "paused", c, "one", "three", "two")
+
+	resumed := steerReindex(t, ctx, s, s.ResumeReindex, work.Job)
+	if resumed.State != document.Queued || resumed.Attempt != 0 || resumed.Error != "" || resumed.Progress != progress {
+		t.Errorf("got %+v, want it queued afresh, with its progress", resumed)
+	}
+	if diff := cmp.Diff(resumed, steerReindex(t, ctx, s, s.ResumeReindex, work.Job)); diff != "" {
+		t.Errorf("resuming again changed it (-before +after):\n%s", diff)
+	}
+	wantAlso(t, ctx, s, "resumed", c, work.Space)
+	again := claimReindex(t, ctx, s, work.Job)
+	if again.Attempt != 1 || again.Crashes != 0 || again.Space.ID != work.Space.ID {
+		t.Errorf("resumed: got work %+v, want the first attempt at space %d", again, work.Space.ID)
+	}
+	if got := unplaced(t, ctx, s, again); len(got) != 2 || got[0] != b {
+		t.Errorf("resumed: unplaced %+v, want b and what came since", got)
+	}
+	running := readReindex(t, ctx, s, work.Job)
+	if diff := cmp.Diff(running, steerReindex(t, ctx, s, s.ResumeReindex, work.Job)); diff != "" {
+		t.Errorf("resuming what runs changed it (-before +after):\n%s", diff)
+	}
+	fill(t, ctx, s, again)
+	finish(t, ctx, s, again, leaseTime)
+	wantFound(t, ctx, s, "switched", c, "one", "three", "two")
+}
+
+func pausesNothingEnded(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "pause ended")
+	wantRefused(t, ctx, s, "succeeded", change(t, ctx, s, anotherModel(c), leaseTime).ID, "pause")
+	request := document.ReindexRequest{Collection: c.Name}
+	wantRefused(t, ctx, s, "cancelled", cancelReindex(t, ctx, s, beginReindex(t, ctx, s, request).ID, 0).ID, "pause")
+	failed := startReindex(t, ctx, s, request)
+	settle(t, ctx, s, failed, document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+	wantRefused(t, ctx, s, "failed", failed.Job, "pause")
+
+	queued := steerReindex(t, ctx, s, s.PauseReindex, beginReindex(t, ctx, s, request).ID)
+	if queued.State != document.Paused || queued.StartedAt != nil {
+		t.Errorf("queued: got %+v, want it paused", queued)
+	}
+}
+
+func resumesFailedReindexes(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "resume failed")
+	publishTexts(t, ctx, s, c, "a", "one")
+	work := startReindex(t, ctx, s, anotherModel(c))
+	fill(t, ctx, s, work)
+	settle(t, ctx, s, work, document.Outcome{Verdict: document.VerdictFail, Error: "no quota"})
+	wantAlso(t, ctx, s, "failed", c)
+	b := publishTexts(t, ctx, s, c, "b", "two")
+
+	other := beginReindex(t, ctx, s, document.ReindexRequest{Collection: c.Name})
+	wantRefused(t, ctx, s, "another is active", work.Job, "resume")
+	cancelReindex(t, ctx, s, other.ID, leaseTime)
+	got := steerReindex(t, ctx, s, s.ResumeReindex, work.Job)
+	if got.State != document.Queued || got.Attempt != 0 || got.Error != "" || got.FinishedAt != nil {
+		t.Errorf("got %+v, want it queued afresh", got)
+	}
+	wantAlso(t, ctx, s, "resumed", c, work.Space)
+	wantTaken(t, ctx, s, "resumed", anotherModel(c), work.Job)
+	work = claimReindex(t, ctx, s, work.Job)
+	wantUnplaced(t, ctx, s, "resumed", work, b)
+	fill(t, ctx, s, work)
+	finish(t, ctx, s, work, leaseTime)
+	wantFound(t, ctx, s, "switched", c, "one", "two")
+}
+
+func resumesNothingEnded(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "resume ended")
+	wantRefused(t, ctx, s, "succeeded", change(t, ctx, s, anotherModel(c), leaseTime).ID, "resume")
+	r := beginReindex(t, ctx, s, document.ReindexRequest{Collection: c.Name})
+	wantRefused(t, ctx, s, "cancelled", cancelReindex(t, ctx, s, r.ID, leaseTime).ID, "resume")
+}
+
+// While it was failed, another reindex has switched: it goes on from there, and
+// that is what it can be reverted to.
+func resumesFromWhatIsLiveByNow(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "resume elsewhere")
+	publishTexts(t, ctx, s, c, "a", "one", "two")
+	work := startReindex(t, ctx, s, anotherModel(c))
+	settle(t, ctx, s, work, document.Outcome{Verdict: document.VerdictFail, Error: "no quota"})
+	change(t, ctx, s, document.ReindexRequest{Collection: c.Name, Model: document.Model{Name: "third model"}}, leaseTime)
+	third := live(t, ctx, s, c).Space
+
+	steerReindex(t, ctx, s, s.ResumeReindex, work.Job)
+	work = claimReindex(t, ctx, s, work.Job)
+	if got := rebuildOf(t, ctx, s, work); !cmp.Equal(got.From, third) || got.To.Model != anotherModel(c).Model {
+		t.Errorf("rebuild: got %+v, want it from the live space, %+v", got, third)
+	}
+	fill(t, ctx, s, work)
+	r := finish(t, ctx, s, work, leaseTime)
+	wantFound(t, ctx, s, "switched", c, "one", "two")
+	revertReindex(t, ctx, s, r.ID, leaseTime)
+	if got := live(t, ctx, s, c).Space; got.ID != third.ID {
+		t.Errorf("reverted to %+v, want %+v", got, third)
+	}
+}
+
+// While it was failed, another reindex has built what it was to build. Whether
+// there is anything to resume or not, what is live must not go.
+func resumesTowardsTheLiveSpace(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "resume live")
+	publishTexts(t, ctx, s, c, "a", "one", "two")
+	failed := startReindex(t, ctx, s, anotherModel(c))
+	settle(t, ctx, s, failed, document.Outcome{Verdict: document.VerdictFail, Error: "no quota"})
+	change(t, ctx, s, anotherModel(c), 0)
+	if _, err := s.ResumeReindex(ctx, failed.Job); err == nil {
+		work := claimReindex(t, ctx, s, failed.Job)
+		fill(t, ctx, s, work)
+		finish(t, ctx, s, work, 0)
+	} else {
+		wantFault(t, err, fault.Conflict)
+	}
+	if got := live(t, ctx, s, c).Space; got.Model != anotherModel(c).Model {
+		t.Errorf("live space: got %+v", got)
+	}
+	dropSpaces(t, ctx, s)
+	wantFound(t, ctx, s, "afterwards", c, "one", "two")
+	publishEverywhere(t, ctx, s, accept(t, ctx, s, uploadOf(c, "b")).Job, "three")
+	wantFound(t, ctx, s, "and uploaded", c, "one", "three", "two")
+}
+
+func cancelsReindexes(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "cancel reindex")
+	publishTexts(t, ctx, s, c, "a", "one")
+	work := startReindex(t, ctx, s, anotherModel(c))
+	fill(t, ctx, s, work)
+	for i, state := range []document.JobState{document.Running, document.Queued, document.Waiting, document.Paused} {
+		if i > 0 {
+			work = startReindex(t, ctx, s, anotherModel(c))
+		}
+		switch state {
+		case document.Waiting:
+			settle(t, ctx, s, work, document.Outcome{Verdict: document.VerdictWait, Error: "down", Delay: time.Hour})
+		case document.Paused:
+			steerReindex(t, ctx, s, s.PauseReindex, work.Job)
+		case document.Queued:
+			steerReindex(t, ctx, s, s.PauseReindex, work.Job)
+			steerReindex(t, ctx, s, s.ResumeReindex, work.Job)
+		}
+		got := cancelReindex(t, ctx, s, work.Job, leaseTime)
+		if got.State != document.Cancelled || got.FinishedAt == nil || got.NextAttemptAt != nil || got.RevertibleUntil != nil {
+			t.Errorf("%s: got %+v, want it cancelled", state, got)
+		}
+		if diff := cmp.Diff(got, cancelReindex(t, ctx, s, work.Job, 0)); diff != "" {
+			t.Errorf("%s: cancelling again changed it (-before +after):\n%s", state, diff)
+		}
+		wantStale(t, ctx, s, string(state), work)
+		_, err := s.Claim(ctx, work.TaskRef, leaseTime)
+		wantFault(t, err, fault.NotFound)
+		wantAlso(t, ctx, s, string(state), c)
+		wantEmbedded(t, ctx, s, work.Space.Model, passagesIn(work.Space, "one"), passagesIn(work.Space, "one")...)
+	}
+	wantFound(t, ctx, s, "cancelled", c, "one")
+}
+
+func cancelsNothingEnded(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "cancel ended reindex")
+	r := change(t, ctx, s, anotherModel(c), leaseTime)
+	wantRefused(t, ctx, s, "succeeded", r.ID, "cancel")
+	failed := startReindex(t, ctx, s, document.ReindexRequest{Collection: c.Name})
+	settle(t, ctx, s, failed, document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+	wantRefused(t, ctx, s, "failed", failed.Job, "cancel")
+	revertReindex(t, ctx, s, r.ID, leaseTime)
+	wantRefused(t, ctx, s, "reverted", r.ID, "cancel", "pause", "resume")
+}

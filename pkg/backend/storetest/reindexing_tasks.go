@@ -1,0 +1,160 @@
+package storetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+func claimsReindexes(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "claim reindex")
+	r := beginReindex(t, ctx, s, anotherModel(c))
+	ref := reindexRef(t, ctx, r.ID)
+	got := claimReindex(t, ctx, s, r.ID)
+	want := document.Work{TaskRef: ref, Job: r.ID, Lease: got.Lease, Attempt: 1, Collection: c.Name, Space: got.Space}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(document.Work{}, "Also")); diff != "" || got.Lease == uuid.Nil {
+		t.Errorf("work, lease %s (-want +got):\n%s", got.Lease, diff)
+	}
+	begun := readReindex(t, ctx, s, r.ID)
+	r.State, r.Attempt, r.StartedAt, r.Progress = document.Running, 1, begun.StartedAt, begun.Progress
+	if diff := cmp.Diff(r, begun); diff != "" || begun.StartedAt == nil || begun.StartedAt.Before(r.CreatedAt) {
+		t.Errorf("reindex, started at %v (-want +got):\n%s", begun.StartedAt, diff)
+	}
+	_, err := s.Claim(ctx, ref, leaseTime)
+	wantFault(t, err, fault.Conflict)
+	if err := s.Renew(ctx, got, leaseTime); err != nil {
+		t.Error(err)
+	}
+	ref.Version = 2
+	_, err = s.Claim(ctx, ref, leaseTime)
+	wantFault(t, err, fault.NotFound)
+}
+
+func countsCrashesOfReindexes(t *testing.T, ctx context.Context, s Store) {
+	id := beginReindex(t, ctx, s, anotherModel(ensure(t, ctx, s, "claim expired"))).ID
+	for i, step := range []struct {
+		ttl              time.Duration
+		settle           document.Verdict // "" for a crash
+		attempt, crashes int
+	}{
+		{leaseTime, document.VerdictRetry, 1, 0},
+		{-leaseTime, "", 2, 0},
+		{-leaseTime, "", 3, 1},
+		{leaseTime, document.VerdictWait, 4, 2},
+		{leaseTime, document.VerdictFail, 4, 2},
+	} {
+		work, err := s.Claim(ctx, reindexRef(t, ctx, id), step.ttl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if work.Attempt != step.attempt || work.Crashes != step.crashes {
+			t.Errorf("claim %d: got attempt %d with %d crashes, want attempt %d with %d",
+				i, work.Attempt, work.Crashes, step.attempt, step.crashes)
+		}
+		if step.settle != "" {
+			settle(t, ctx, s, work, document.Outcome{Verdict: step.settle, Error: "odd"})
+		}
+	}
+}
+
+func settlesReindexes(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "settle reindex")
+	id := beginReindex(t, ctx, s, anotherModel(c)).ID
+	ref := reindexRef(t, ctx, id)
+	check := func(verdict document.Verdict, delay time.Duration, state document.JobState, attempt int) document.Reindex {
+		t.Helper()
+		work := claimReindex(t, ctx, s, id)
+		if got := readReindex(t, ctx, s, id); got.Error != "" || got.NextAttemptAt != nil {
+			t.Errorf("while it runs: got error %q, next attempt %v", got.Error, got.NextAttemptAt)
+		}
+		settle(t, ctx, s, work, document.Outcome{Verdict: verdict, Error: "provider \x00down", Delay: delay})
+		wantFault(t, s.Renew(ctx, work, leaseTime), fault.LeaseLost)
+		got := readReindex(t, ctx, s, id)
+		if got.State != state || got.Attempt != attempt || got.Error == "" || got.Stage != document.StageDocuments {
+			t.Errorf("%s: got %+v, want it %s after %d attempts", verdict, got, state, attempt)
+		}
+		return got
+	}
+	check(document.VerdictRetry, 0, document.Waiting, 1)
+	check(document.VerdictWait, 0, document.Waiting, 1)
+	waiting := check(document.VerdictWait, time.Minute, document.Waiting, 1)
+	if next := waiting.NextAttemptAt; next == nil || !next.After(waiting.CreatedAt) || waiting.FinishedAt != nil {
+		t.Errorf("next attempt at %v, finished at %v", next, waiting.FinishedAt)
+	}
+	_, err := s.Claim(ctx, ref, leaseTime)
+	wantFault(t, err, fault.Unavailable)
+	if after := fault.As(err).RetryAfter; after <= 0 || after > time.Minute {
+		t.Errorf("retry after %s, want what is left of a minute", after)
+	}
+
+	id = steerReindex(t, ctx, s, s.PauseReindex, id).ID // which ends the wait
+	steerReindex(t, ctx, s, s.ResumeReindex, id)
+	failed := check(document.VerdictFail, 0, document.JobFailed, 1)
+	if failed.FinishedAt == nil || failed.NextAttemptAt != nil || failed.RevertibleUntil != nil {
+		t.Errorf("failed: got %+v, want it finished", failed)
+	}
+	_, err = s.Claim(ctx, ref, leaseTime)
+	wantFault(t, err, fault.NotFound)
+	wantAlso(t, ctx, s, "failed", c)
+	wantFound(t, ctx, s, "failed", c)
+}
+
+// wantStale checks that nothing is done for a work whose lease is lost.
+func wantStale(t *testing.T, ctx context.Context, s Store, when string, work document.Work) {
+	t.Helper()
+	before := readReindex(t, ctx, s, work.Job)
+	progress := document.ReindexProgress{Documents: 99, Embedded: 99}
+	late := passagesIn(work.Space, "too late: "+when)
+	for name, call := range map[string]func() error{
+		"Renew": func() error { return s.Renew(ctx, work, leaseTime) },
+		"Settle": func() error {
+			return s.Settle(ctx, work, document.Outcome{Verdict: document.VerdictFail, Error: "stale"})
+		},
+		"Rebuild":  func() error { _, err := s.Rebuild(ctx, work); return err },
+		"Unplaced": func() error { _, err := s.Unplaced(ctx, work, uuid.Nil, 10); return err },
+		"Place":    func() error { return s.Place(ctx, work, document.Rebuilt{New: late, Reached: uuid.New()}, progress) },
+		"SetStage": func() error { return s.SetStage(ctx, work, document.StageVerify, progress) },
+		"Verify":   func() error { return s.Verify(ctx, work, 10) },
+		"Switch":   func() error { return s.Switch(ctx, work, leaseTime, progress) },
+		"Requeue":  func() error { _, err := s.Requeue(ctx, work, 10); return err },
+	} {
+		if err := call(); !fault.Is(err, fault.LeaseLost) {
+			t.Errorf("%s: %s: got error %v, want one of kind lease_lost", when, name, err)
+		}
+	}
+	if diff := cmp.Diff(before, readReindex(t, ctx, s, work.Job)); diff != "" {
+		t.Errorf("%s: what the lost lease did (-before +after):\n%s", when, diff)
+	}
+	wantEmbedded(t, ctx, s, work.Space.Model, late)
+}
+
+func refusesStaleLeasesOfReindexes(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "lost lease")
+	for name, request := range map[string]document.ReindexRequest{
+		"model":   anotherModel(c),
+		"nothing": {Collection: c.Name, Force: true},
+	} {
+		publishTexts(t, ctx, s, c, name, "one")
+		id := beginReindex(t, ctx, s, request).ID
+		stale, err := s.Claim(ctx, reindexRef(t, ctx, id), -leaseTime)
+		if err != nil {
+			t.Fatal(err)
+		}
+		claimReindex(t, ctx, s, id)
+		wantStale(t, ctx, s, name, stale)
+		if got := newestJobs(t, ctx, s, c.Name, 1)[0]; got.State != document.Succeeded {
+			t.Errorf("%s: the lost lease made a job: %+v", name, got)
+		}
+		cancelReindex(t, ctx, s, id, leaseTime)
+	}
+	if got := live(t, ctx, s, c); got.Space.ID != c.Space.ID {
+		t.Errorf("the lost lease switched to %+v", got.Space)
+	}
+}

@@ -1,0 +1,160 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+// meanwhile uploads, edits, deletes and searches while fn runs. Nobody fails,
+// and every search finds what is live all the time.
+func meanwhile(t *testing.T, ctx context.Context, s Store, c document.Collection, fn func()) {
+	t.Helper()
+	publishTexts(t, ctx, s, c, "always", "always")
+	done := make(chan struct{})
+	over := func() bool {
+		select {
+		case <-done:
+			return true
+		default:
+			return t.Failed()
+		}
+	}
+	var group sync.WaitGroup
+	for i := range 2 {
+		group.Go(func() {
+			for n := 0; n < 3 || !over(); n++ {
+				key := fmt.Sprint(i, " ", n%4)
+				id, err := uploadMeanwhile(ctx, s, uploadOf(c, key), "of "+key, fmt.Sprint("edition ", n))
+				if err == nil && n%4 == 3 {
+					err = s.DeleteDocument(ctx, id)
+				}
+				if err != nil {
+					t.Errorf("upload %s: %v", key, err)
+					return
+				}
+			}
+		})
+		group.Go(func() {
+			for n := 0; n < 3 || !over(); n++ {
+				now, err := s.Collection(ctx, c.Name)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				got, err := searchAll(ctx, s, now)
+				if !fault.Is(err, fault.Conflict) && (err != nil || !slices.Contains(got, "always")) {
+					t.Errorf("a search found %q, %v", got, err)
+					return
+				}
+			}
+		})
+	}
+	fn()
+	close(done)
+	group.Wait()
+}
+
+// uploadMeanwhile does what an upload and its worker do. What it fails with is
+// no failure if it is told to try again, or if the spaces that it wrote to are
+// others by now.
+func uploadMeanwhile(ctx context.Context, s Store, upload document.Upload, texts ...string) (id uuid.UUID, err error) {
+	if err := s.BeginUpload(ctx, upload.Object); err != nil {
+		return id, err
+	}
+	accepted, err := s.Accept(ctx, upload)
+	if err != nil {
+		return id, err
+	}
+	id = accepted.Document.ID
+	ref := document.TaskRef{Tenant: tenant.Default, Document: id, Version: accepted.Job.Version, Kind: document.Knowledge}
+	work, err := s.Claim(ctx, ref, leaseTime)
+	for range 20 {
+		if err != nil {
+			return id, err
+		}
+		failed := publishMeanwhile(ctx, s, work, texts...)
+		if failed == nil {
+			return id, nil
+		}
+		if err := s.Settle(ctx, work, document.Outcome{Verdict: document.VerdictWait, Error: failed.Error()}); err != nil {
+			return id, err
+		}
+		before := work
+		work, err = s.Claim(ctx, ref, leaseTime)
+		if !fault.Is(failed, fault.Unavailable) && before.Space.ID == work.Space.ID && cmp.Equal(before.Also, work.Also) {
+			return id, failed
+		}
+	}
+	return id, errors.New("it was never published")
+}
+
+// publishMeanwhile leaves out what it cannot write besides the live space.
+func publishMeanwhile(ctx context.Context, s Store, work document.Work, texts ...string) error {
+	progress := document.KnowledgeProgress{Passages: int64(len(texts))}
+	if err := s.Write(ctx, work, batchOf(0, passagesIn(work.Space, texts...)...), progress); err != nil {
+		return err
+	}
+	var placed []document.Placement
+	for _, space := range work.Also {
+		err := s.Write(ctx, in(space, work), batchOf(0, passagesIn(space, texts...)...), progress)
+		if fault.Is(err, fault.LeaseLost) {
+			return err
+		}
+		if err == nil {
+			placed = append(placed, document.Placement{Space: space.ID, Passages: progress.Passages})
+		}
+	}
+	return s.Publish(ctx, work, placed, progress)
+}
+
+func indexesWhileDocumentsChange(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "c")
+	meanwhile(t, ctx, s, c, func() {
+		if err := s.IndexSpace(ctx, c.Space, 1); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func rebuildsWhileDocumentsChange(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "c")
+	meanwhile(t, ctx, s, c, func() {
+		for i := range 4 {
+			request := anotherModel(c)
+			if i%2 == 1 {
+				request.Model = c.Space.Model
+			}
+			work := startReindex(t, ctx, s, request)
+			for {
+				fill(t, ctx, s, work)
+				err := s.Switch(ctx, work, 0, document.ReindexProgress{})
+				if err == nil {
+					break
+				}
+				if !fault.Is(err, fault.Conflict) {
+					t.Fatal(err)
+				}
+			}
+			if got := dropSpaces(t, ctx, s); got == 0 {
+				t.Error("nothing was dropped")
+			}
+		}
+	})
+	for _, rest := range remains(t, ctx, s) {
+		forget(t, ctx, s, rest)
+	}
+	work := startReindex(t, ctx, s, anotherModel(c))
+	fill(t, ctx, s, work)
+	finish(t, ctx, s, work, leaseTime)
+}

@@ -1,0 +1,185 @@
+package document
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Change is what a reindex changes about a collection's space.
+type Change string
+
+const (
+	ChangeNothing  Change = "nothing"  // documents that are missing, failed or stale are redone
+	ChangeModel    Change = "model"    // passages are embedded again, from the stored text
+	ChangeChunking Change = "chunking" // originals are cut again, and what is new is embedded
+)
+
+// ReindexRequest says what is to be re-indexed, and how. Zero fields leave the
+// model and the chunking of the live space as they are.
+type ReindexRequest struct {
+	Collection string // empty for all
+	Model      Model  // either of its fields may be zero
+	Tokens     int    // of a passage, at most
+	Overlap    *int   // tokens repeated from the passage before
+
+	// What of the collection; only where nothing about the space changes.
+	KeyPrefix string
+	Documents []uuid.UUID
+	Force     bool // also what is whole
+}
+
+// Target returns the space that the request wants of a collection whose live
+// space is live, without an id, and what that changes. Where only the vectors'
+// length is another, it is a change of model too.
+func (r ReindexRequest) Target(live Space) (Space, Change) {
+	target := Space{Collection: live.Collection, Model: live.Model, Chunking: live.Chunking}
+	target.Model.Name = cmp.Or(r.Model.Name, target.Model.Name)
+	target.Model.Dimensions = cmp.Or(r.Model.Dimensions, target.Model.Dimensions)
+	target.Chunking.Tokens = cmp.Or(r.Tokens, target.Chunking.Tokens)
+	if r.Overlap != nil {
+		target.Chunking.Overlap = *r.Overlap
+	}
+	switch {
+	case target.Chunking != live.Chunking:
+		return target, ChangeChunking
+	case target.Model != live.Model:
+		return target, ChangeModel
+	default:
+		return target, ChangeNothing
+	}
+}
+
+// Reindex rebuilds what search knows of a collection: beside its live space
+// when that changes, or within it.
+type Reindex struct {
+	ID         uuid.UUID   `json:"id"`
+	Collection string      `json:"collection"`
+	Change     Change      `json:"change" enum:"nothing,model,chunking" doc:"What it changes about the space: nothing redoes documents that are missing, failed or stale."`
+	Model      string      `json:"model" doc:"Embedding model of the space that it builds."`
+	Dimensions int         `json:"dimensions"`
+	Tokens     int         `json:"chunk_tokens"`
+	Overlap    int         `json:"chunk_overlap"`
+	KeyPrefix  string      `json:"key_prefix,omitempty"`
+	Documents  []uuid.UUID `json:"document_ids,omitempty"`
+	Force      bool        `json:"force,omitempty"`
+
+	State         JobState        `json:"state" enum:"queued,running,waiting,paused,succeeded,failed,cancelled"`
+	Stage         ReindexStage    `json:"stage,omitempty" enum:"documents,index,verify,done,reverting,reverted" doc:"What it is at, or was when it ended."`
+	Progress      ReindexProgress `json:"progress"`
+	Attempt       int             `json:"attempt"`
+	Error         string          `json:"error,omitempty"`
+	NextAttemptAt *time.Time      `json:"next_attempt_at,omitempty"`
+
+	CreatedAt       time.Time  `json:"created_at"`
+	StartedAt       *time.Time `json:"started_at,omitempty"`
+	FinishedAt      *time.Time `json:"finished_at,omitempty"`
+	RevertibleUntil *time.Time `json:"revertible_until,omitempty" doc:"Until then the space that was live before is kept, and revert switches back to it."`
+}
+
+// ReindexStage is what a reindex is at.
+type ReindexStage string
+
+const (
+	StageDocuments ReindexStage = "documents" // embeds and places what is missing
+	StageIndex     ReindexStage = "index"     // builds the vector index
+	StageVerify    ReindexStage = "verify"    // looks whether all is there and found
+	StageDone      ReindexStage = "done"      // what it built answers searches
+	StageReverting ReindexStage = "reverting" // completes the space from before, to switch back to it
+	StageReverted  ReindexStage = "reverted"  // the space from before answers searches again
+)
+
+// ReindexProgress counts what a reindex has done. Bytes are of originals,
+// whether they are read again or not. Passages is Embedded and Reused together.
+// Seconds is how long it was at work, all attempts together.
+type ReindexProgress struct {
+	Documents     int64   `json:"documents"`
+	DocumentsDone int64   `json:"documents_done"`
+	Bytes         int64   `json:"bytes"`
+	BytesDone     int64   `json:"bytes_done"`
+	Passages      int64   `json:"passages"`
+	Embedded      int64   `json:"embedded"`
+	Reused        int64   `json:"reused"`
+	Seconds       float64 `json:"seconds"`
+}
+
+// ReindexEstimate is what a reindex would do. Sampled says that passages, those
+// reused and tokens were reckoned from a part of the documents. Cost, in US
+// dollars, is missing where the model has no price, and Seconds where no rate
+// was measured yet.
+type ReindexEstimate struct {
+	Collection string   `json:"collection"`
+	Change     Change   `json:"change" enum:"nothing,model,chunking"`
+	Model      string   `json:"model"`
+	Dimensions int      `json:"dimensions"`
+	Documents  int64    `json:"documents"`
+	Passages   int64    `json:"passages" doc:"Distinct ones."`
+	Reusable   int64    `json:"reusable" doc:"Of these, so many have a vector of the model already."`
+	Tokens     int64    `json:"tokens" doc:"To be sent to the model (cl100k_base)."`
+	Cost       *float64 `json:"cost,omitempty" doc:"US dollars, by the price table; missing where the model has no price."`
+	Seconds    *float64 `json:"seconds,omitempty" doc:"By the rate that was measured last; missing where none was."`
+	Sampled    bool     `json:"sampled" doc:"Reckoned from a part of the documents."`
+}
+
+// ReindexFilter narrows a list of reindexes; zero fields do not narrow.
+type ReindexFilter struct {
+	Collection string
+	State      JobState
+}
+
+// Rebuild is the work of a reindex that changes the space: what is missing in
+// To is to be built from From. To is the live space's successor, or, while it
+// is being reverted, its predecessor.
+type Rebuild struct {
+	Reindex Reindex
+	From    Space // the live one
+	To      Space
+	Reached uuid.UUID // the last document that is done
+}
+
+// Unplaced is a live version that is not placed whole in a space.
+type Unplaced struct {
+	Document uuid.UUID
+	Version  int
+	Key      string
+	Object   string
+	Size     int64
+}
+
+// Stored is a passage at its place, as the store has it.
+type Stored struct {
+	Place
+	Text
+}
+
+// Placement is a version that stands whole in a space, with so many places.
+type Placement struct {
+	Space    int64
+	Passages int64
+}
+
+// Requeued is what became of a reindex that changes no space.
+type Requeued struct {
+	Jobs  int  // made now
+	Ended bool // the reindex
+}
+
+// Rebuilt is what one write of a reindex stores: passages that are new to the
+// space, and the places of these and of reused ones. Reached is the last
+// document that is whole with them, if any is: the next attempt begins behind
+// it.
+type Rebuilt struct {
+	New     []Embedded
+	Places  []RebuiltPlaces
+	Reached uuid.UUID
+}
+
+// RebuiltPlaces are places of one version, in order. A first place of ordinal 0
+// replaces whatever was placed of the version before. Whole is the number of
+// all its places, once these are its last ones, and -1 until then.
+type RebuiltPlaces struct {
+	Unplaced
+	Places []Place
+	Whole  int64
+}

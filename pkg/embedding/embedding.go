@@ -1,0 +1,203 @@
+// Package embedding gets vectors for passages, and pays for none twice: not
+// when another batch or process is after the same one, and not when a part of
+// what was asked for fails.
+package embedding
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+)
+
+// Embedder turns texts into vectors, one for each and in their order, in one
+// request. What it returns has been checked: count, order, dimension, finite
+// numbers. It waits its turn when too many requests are in flight.
+type Embedder interface {
+	Embed(ctx context.Context, model document.Model, texts []string) ([][]float32, error)
+}
+
+// Store knows what is embedded; see storetest.Knowledge for the contract.
+type Store interface {
+	Known(ctx context.Context, space document.Space, hashes []document.Hash) ([]document.Hash, error)
+}
+
+// Buyer buys vectors. It may be used by many goroutines.
+type Buyer struct {
+	Store    Store
+	Embedder Embedder
+	Claims   *Claims
+	Metrics  *telemetry.Metrics
+
+	BatchPassages int // of one request, at most
+	BatchTokens   int // of one request, about
+	Requests      int // of one order in flight; 0 for one
+}
+
+// Order asks for texts to be in a space with their vectors.
+type Order struct {
+	Tenant string
+	Space  document.Space
+	Texts  Texts
+
+	// Write stores what was embedded. Whole says that with it all of the order
+	// is in the space; fault.Conflict, with nothing written, when some of it is
+	// not there any more.
+	Write func(ctx context.Context, fresh []document.Embedded, whole bool) error
+}
+
+// saveTimeout bounds keeping what was paid for when the task's context is over.
+const saveTimeout = time.Second
+
+// Buy looks up, embeds and writes an order, and returns how many of its texts
+// it had to embed. Those that another order is at, here or in another process,
+// are waited for rather than sent twice. When a request fails, what others of
+// the order brought is written before its error is returned.
+func (b *Buyer) Buy(ctx context.Context, order Order) (bought int, err error) {
+	for {
+		mine, theirs := b.Claims.take(ctx, order.claims())
+		stop := b.Claims.keep(ctx, mine)
+		n, whole, err := b.buy(ctx, order, mine, len(theirs) == 0)
+		stop()
+		b.Claims.release(ctx, mine)
+		bought += n
+		if err != nil || whole {
+			return bought, err
+		}
+		for _, holder := range theirs {
+			select {
+			case <-holder:
+			case <-ctx.Done():
+				return bought, ctx.Err()
+			}
+		}
+	}
+}
+
+// buy embeds those of the claimed texts that are not known, and writes them;
+// as the whole order if all of it is claimed. It looks up only now that nobody
+// else can be embedding them: whoever was has written them.
+func (b *Buyer) buy(ctx context.Context, order Order, mine []claim, all bool) (bought int, whole bool, err error) {
+	missing, err := b.missing(ctx, order.Space, mine)
+	if err != nil {
+		return 0, false, fmt.Errorf("look up %d passages: %w", len(mine), err)
+	}
+	fresh, err := b.embed(ctx, order, missing)
+	if err == nil {
+		whole, err = b.write(ctx, order, fresh, all)
+		if err == nil || ctx.Err() == nil {
+			return len(fresh), whole, err
+		}
+	}
+	if lost := save(ctx, order, fresh); lost != nil {
+		err = fmt.Errorf("%w; %d passages that were embedded are lost: %v", err, len(fresh), lost)
+	}
+	return len(fresh), false, err
+}
+
+// missing returns those of the claimed hashes whose passages are not known.
+func (b *Buyer) missing(ctx context.Context, space document.Space, mine []claim) ([]document.Hash, error) {
+	if len(mine) == 0 {
+		return nil, nil
+	}
+	start := time.Now()
+	hashes := make([]document.Hash, len(mine))
+	for i, claim := range mine {
+		hashes[i] = claim.hash
+	}
+	known, err := b.Store.Known(ctx, space, hashes)
+	if err != nil {
+		return nil, err
+	}
+	b.Metrics.ObserveStage("lookup", start)
+	is := setOf(known)
+	return slices.DeleteFunc(hashes, func(hash document.Hash) bool { return is[hash] }), nil
+}
+
+// embed turns texts into vectors, in as many requests as they need. When one
+// fails no other is begun, and those in flight may finish: they are paid for.
+// So there may be vectors beside the error.
+func (b *Buyer) embed(ctx context.Context, order Order, hashes []document.Hash) ([]document.Embedded, error) {
+	requests := b.divide(order.Texts, hashes)
+	answers := make([][]document.Embedded, len(requests))
+	group, failing := errgroup.WithContext(ctx)
+	group.SetLimit(max(b.Requests, 1))
+	for i, request := range requests {
+		group.Go(func() (err error) {
+			if failing.Err() != nil {
+				return failing.Err()
+			}
+			answers[i], err = b.request(ctx, order, request)
+			return err
+		})
+	}
+	err := group.Wait()
+	return slices.Concat(answers...), err
+}
+
+// divide divides what is to be embedded into requests.
+func (b *Buyer) divide(texts Texts, hashes []document.Hash) (requests [][]document.Hash) {
+	first, tokens := 0, 0
+	for i, hash := range hashes {
+		tokens += texts.of[hash].Tokens
+		if i+1-first >= b.BatchPassages || tokens >= b.BatchTokens || i+1 == len(hashes) {
+			requests = append(requests, hashes[first:i+1])
+			first, tokens = i+1, 0
+		}
+	}
+	return requests
+}
+
+// request embeds texts in one request.
+func (b *Buyer) request(ctx context.Context, order Order, hashes []document.Hash) ([]document.Embedded, error) {
+	start := time.Now()
+	texts := make([]string, len(hashes))
+	for i, hash := range hashes {
+		texts[i] = order.Texts.of[hash].Embedding()
+	}
+	vectors, err := b.Embedder.Embed(ctx, order.Space.Model, texts)
+	if err != nil {
+		return nil, fmt.Errorf("embed %d passages: %w", len(texts), err)
+	}
+	b.Metrics.ObserveStage("embed", start)
+	fresh := make([]document.Embedded, len(hashes))
+	for i, hash := range hashes {
+		fresh[i] = document.Embedded{Hash: hash, Text: order.Texts.of[hash], Vector: vectors[i]}
+	}
+	return fresh, nil
+}
+
+// write stores what is fresh, as the whole order when all that it needs is
+// there. It reports whether it did: it does not when a passage that was known
+// was swept away since it was looked up. What was paid for is stored even then.
+func (b *Buyer) write(ctx context.Context, order Order, fresh []document.Embedded, all bool) (whole bool, err error) {
+	start := time.Now()
+	if all {
+		err := order.Write(ctx, fresh, true)
+		if !fault.Is(err, fault.Conflict) {
+			b.Metrics.ObserveStage("write", start)
+			return err == nil, err
+		}
+	}
+	if len(fresh) == 0 {
+		return false, nil
+	}
+	return false, order.Write(ctx, fresh, false)
+}
+
+// save stores what was paid for, although the order has failed or its context
+// is over.
+func save(ctx context.Context, order Order, fresh []document.Embedded) error {
+	if len(fresh) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+	defer cancel()
+	return order.Write(ctx, fresh, false)
+}

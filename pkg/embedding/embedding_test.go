@@ -1,0 +1,214 @@
+package embedding_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/embedding"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+func TestOrderIsDividedIntoRequests(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		passages, tokens int // of a request
+		want             []int
+	}{
+		{10, 1 << 20, []int{10, 10, 5}},
+		{100, 1 << 20, []int{25}},
+		{25, 1 << 20, []int{25}},
+		{100, 81, []int{9, 9, 7}}, // of nine tokens each
+		{100, 82, []int{10, 10, 5}},
+		{100, 1, slices.Repeat([]int{1}, 25)},
+	} {
+		buyer, m := newBuyer()
+		buyer.BatchPassages, buyer.BatchTokens, buyer.Requests = test.passages, test.tokens, 0
+		if n, err := buyer.Buy(t.Context(), m.order(words("grain", 25)...)); err != nil || n != 25 {
+			t.Fatalf("bought %d, %v", n, err)
+		}
+		if diff := cmp.Diff(test.want, m.requests); diff != "" {
+			t.Errorf("%d passages and %d tokens a request (-want +got):\n%s", test.passages, test.tokens, diff)
+		}
+		if m.most != 1 || len(m.writes) != 1 || m.whole != 1 {
+			t.Errorf("%d requests in flight, %d writes of %d orders; want one of each", m.most, len(m.writes), m.whole)
+		}
+	}
+}
+
+func TestRequestsAreInFlightTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		buyer, m := newBuyer()
+		m.answer = func(context.Context, []string) error { time.Sleep(time.Second); return nil } // on the bubble's clock
+		start := time.Now()
+		if n, err := buyer.Buy(t.Context(), m.order(words("grain", 80)...)); err != nil || n != 80 {
+			t.Fatalf("bought %d, %v", n, err)
+		}
+		if took := time.Since(start); took != 2*time.Second || m.most != 4 {
+			t.Errorf("eight requests took %s with %d in flight, want 2s and 4", took, m.most)
+		}
+	})
+}
+
+func TestWhatIsKnownIsNotBought(t *testing.T) {
+	t.Parallel()
+	buyer, m := newBuyer()
+	for _, order := range []embedding.Order{
+		m.order(words("grain", 30)...),
+		m.order(append(words("flour", 5), words("grain", 30)...)...),
+		m.order(),
+	} {
+		if _, err := buyer.Buy(t.Context(), order); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(m.sent) != 35 || m.twice() || m.whole != 3 {
+		t.Errorf("sent %v for %d whole orders", m.sent, m.whole)
+	}
+}
+
+// What the other requests of an order brought is paid for.
+func TestFailedRequestCostsTheOthersNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		buyer, m := newBuyer()
+		failing := true
+		m.answer = func(ctx context.Context, texts []string) error {
+			if failing && texts[0] == "grain 010" {
+				time.Sleep(time.Second / 2)
+				return fault.New(fault.RateLimited, "slow down").After(time.Minute)
+			}
+			time.Sleep(time.Second) // on the bubble's clock
+			return ctx.Err()
+		}
+		order := m.order(words("grain", 80)...)
+		_, err := buyer.Buy(t.Context(), order)
+		if f := fault.As(err); f == nil || f.Kind != fault.RateLimited || f.RetryAfter != time.Minute {
+			t.Errorf("error %v, want the one of the request", err)
+		}
+		if len(m.requests) != 4 || len(m.passages) != 30 || m.whole != 0 {
+			t.Errorf("%d requests were begun and %d passages stored; want those in flight, and what came of them", len(m.requests), len(m.passages))
+		}
+		failing = false
+		if n, err := buyer.Buy(t.Context(), order); err != nil || n != 50 {
+			t.Errorf("bought %d, %v; want the 50 that were left", n, err)
+		}
+		if m.whole != 1 {
+			t.Error("the order was not written whole")
+		}
+	})
+}
+
+// A process that stops keeps what has been answered.
+func TestOrderThatIsCutOffKeepsWhatItHas(t *testing.T) {
+	t.Parallel()
+	for name, last := range map[string]string{"during the last request": "grain 070", "after it": ""} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			buyer, m := newBuyer()
+			buyer.Requests = 1
+			ctx, stop := context.WithCancel(t.Context())
+			m.answer = func(ctx context.Context, texts []string) error {
+				if texts[0] != "grain 070" {
+					return nil
+				}
+				stop()
+				if last != "" {
+					return fmt.Errorf("embed: %w", ctx.Err())
+				}
+				return nil
+			}
+			want := 80
+			if last != "" {
+				want = 70
+			}
+			if _, err := buyer.Buy(ctx, m.order(words("grain", 80)...)); !errors.Is(err, context.Canceled) {
+				t.Errorf("error %v", err)
+			}
+			if len(m.passages) != want || m.whole != 0 {
+				t.Errorf("%d passages are stored, want %d", len(m.passages), want)
+			}
+		})
+	}
+}
+
+// What cannot even be stored is said beside what went wrong first.
+func TestWhatIsLostIsSaid(t *testing.T) {
+	t.Parallel()
+	buyer, m := newBuyer()
+	buyer.Requests = 1
+	m.answer = func(_ context.Context, texts []string) error {
+		if texts[0] == "grain 010" {
+			return fault.New(fault.BrokenAnswer, "broke off")
+		}
+		return nil
+	}
+	order := m.order(words("grain", 20)...)
+	order.Write = func(context.Context, []document.Embedded, bool) error {
+		return fault.New(fault.Unavailable, "database is down")
+	}
+	_, err := buyer.Buy(t.Context(), order)
+	if !fault.Is(err, fault.BrokenAnswer) || !strings.Contains(err.Error(), "10 passages that were embedded are lost: database is down") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Whoever buys in a process with the same claims waits for the others, and
+// whoever has them of its own does not know of them.
+func TestBuyersShareClaims(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		first, m := newBuyer()
+		second := *first
+		second.BatchPassages = 7
+		m.answer = func(context.Context, []string) error { time.Sleep(time.Second); return nil } // on the bubble's clock
+		var wg sync.WaitGroup
+		for i, buyer := range []*embedding.Buyer{first, &second, first, &second} {
+			order := m.order(append(words(fmt.Sprint("own", i), 5), words("shared", 40)...)...)
+			wg.Go(func() {
+				if _, err := buyer.Buy(t.Context(), order); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if m.twice() || m.whole != 4 || len(m.sent) != 60 {
+			t.Errorf("%d texts were sent for %d whole orders, want 60 for 4 and each once", len(m.sent), m.whole)
+		}
+	})
+}
+
+// A passage that was known and is swept away before it is placed is bought
+// again, and what was paid for in the meantime is not.
+func TestPassageThatVanishesIsBoughtAgain(t *testing.T) {
+	t.Parallel()
+	buyer, m := newBuyer()
+	if _, err := buyer.Buy(t.Context(), m.order("old")); err != nil {
+		t.Fatal(err)
+	}
+	order := m.order("old", "new")
+	write := order.Write
+	order.Write = func(ctx context.Context, fresh []document.Embedded, whole bool) error {
+		if whole && m.sent["old"] == 1 {
+			delete(m.passages, document.HashText("old"))
+			return fault.New(fault.Conflict, "passage is gone")
+		}
+		return write(ctx, fresh, whole)
+	}
+	if n, err := buyer.Buy(t.Context(), order); err != nil || n != 2 {
+		t.Errorf("bought %d, %v", n, err)
+	}
+	if m.sent["new"] != 1 || m.sent["old"] != 2 || m.whole != 2 {
+		t.Errorf("sent %v for %d whole orders", m.sent, m.whole)
+	}
+}

@@ -1,0 +1,157 @@
+package knowledge_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/test/await"
+)
+
+// besides returns a space with another model and one with another chunking.
+func besides() []document.Space {
+	return []document.Space{
+		{ID: 1, Model: document.Model{Name: "new", Dimensions: 8}, Chunking: document.Chunking{Tokens: 32}},
+		{ID: 2, Model: document.Model{Name: "m", Dimensions: 4}, Chunking: document.Chunking{Tokens: 16}},
+	}
+}
+
+func TestRunPlacesInEverySpaceThatIsKept(t *testing.T) {
+	t.Parallel()
+	step, m, e := newStep(t)
+	byModel := map[string]int{}
+	e.asked = func(model document.Model, texts []string) { byModel[model.Name] += len(texts) }
+	text := book("grain", 50)
+	work := m.put(text)
+	work.Also = besides()
+	if err := step.Run(t.Context(), work); err != nil {
+		t.Fatal(err)
+	}
+	live, model, chunking := m.places[work.Document], m.beside[1].places[work.Document], m.beside[2].places[work.Document]
+	if len(model) != len(live) || len(chunking) <= len(live) {
+		t.Errorf("%d places in the live space, %d with another model, %d with passages half as long", len(live), len(model), len(chunking))
+	}
+	for _, place := range chunking {
+		if got := m.beside[2].passages[place.Hash].Content; got != text[place.Start:place.End] {
+			t.Errorf("passage %d is %q, its source %q", place.Ordinal, got, text[place.Start:place.End])
+		}
+	}
+	want := []document.Placement{{Space: 1, Passages: int64(len(model))}, {Space: 2, Passages: int64(len(chunking))}}
+	if diff := cmp.Diff(want, m.also[work.Document]); diff != "" {
+		t.Errorf("published in (-want +got):\n%s", diff)
+	}
+	if got := m.published[work.Document]; got.Passages != int64(len(live)) || got.BytesDone != work.Size {
+		t.Errorf("progress %+v, want that of the live space with its %d passages", got, len(live))
+	}
+	both := map[document.Hash]bool{} // of one model, and in two spaces
+	for _, place := range append(slices.Clone(live), chunking...) {
+		both[place.Hash] = true
+	}
+	if byModel["new"] != len(live) || byModel["m"] != len(both) {
+		t.Errorf("sent %v, want %d to the new model and %d to the old one", byModel, len(live), len(both))
+	}
+}
+
+// Whatever fails beside the live space, and however often, must not keep a
+// document from being found.
+func TestSpaceThatFailsIsLeftOut(t *testing.T) {
+	t.Parallel()
+	refuse := func(e *embedder) {
+		e.refused = map[string]error{"new": fault.New(fault.BadRequest, "no such model")}
+	}
+	for name, test := range map[string]struct {
+		spoil func(*memory, *embedder)
+		left  int64 // the space that is left
+	}{
+		"its model refuses": {func(_ *memory, e *embedder) { refuse(e) }, 2},
+		"its model is down": {func(_ *memory, e *embedder) {
+			e.refused = map[string]error{"new": fault.New(fault.Unavailable, "down").After(time.Hour)}
+		}, 2},
+		"it cannot be written": {func(m *memory, _ *embedder) {
+			m.writeErr = func(space int64) error {
+				if space == 2 {
+					return errors.New("no partition of relation passages")
+				}
+				return nil
+			}
+		}, 1},
+		"the original cannot be read again": {func(m *memory, _ *embedder) {
+			m.open = func(object io.ReadSeekCloser) io.ReadSeekCloser { return onceReader{object} }
+		}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log await.Buffer
+			step, m, e := newStep(t)
+			step.Log = slog.New(slog.NewTextHandler(&log, nil))
+			test.spoil(m, e)
+			work := m.put(book("grain", 50))
+			work.Also = besides()
+			if err := step.Run(t.Context(), work); err != nil {
+				t.Fatal(err)
+			}
+			if _, ok := m.published[work.Document]; !ok {
+				t.Error("not published")
+			}
+			if also := m.also[work.Document]; len(also) != 1 || also[0].Space != test.left {
+				t.Errorf("published beside the live space in %v, want in %d", also, test.left)
+			}
+			if n := strings.Count(log.String(), "level=WARN"); n != 1 {
+				t.Errorf("%d warnings, want one for the document:\n%s", n, log.String())
+			}
+		})
+	}
+}
+
+// A lost lease and the end of the process are no failures of a space.
+func TestLeaseLostBesideTheLiveSpaceEndsTheRun(t *testing.T) {
+	t.Parallel()
+	for _, space := range []int64{1, 2} {
+		step, m, _ := newStep(t)
+		m.writeErr = func(in int64) error {
+			if in == space {
+				return fault.New(fault.LeaseLost, "lease lost")
+			}
+			return nil
+		}
+		work := m.put(book("grain", 50))
+		work.Also = besides()
+		if err := step.Run(t.Context(), work); !fault.Is(err, fault.LeaseLost) || len(m.published) > 0 {
+			t.Errorf("in space %d: %v, and %d documents published", space, err, len(m.published))
+		}
+	}
+}
+
+func TestRunThatIsStoppedBesideTheLiveSpacePublishesNothing(t *testing.T) {
+	t.Parallel()
+	step, m, e := newStep(t)
+	step.BatchPassages = 100 // the live space has all of them by then
+	ctx, stop := context.WithCancel(t.Context())
+	e.asked = func(model document.Model, _ []string) {
+		if model.Name == "new" {
+			stop()
+		}
+	}
+	e.call = func(ctx context.Context, _ []string) error { return ctx.Err() }
+	work := m.put(book("grain", 50))
+	work.Also = besides()
+	if err := step.Run(ctx, work); !errors.Is(err, context.Canceled) || len(m.published) > 0 {
+		t.Errorf("%v, and %d documents published", err, len(m.published))
+	}
+}
+
+// onceReader is an object that can be read once.
+type onceReader struct{ io.ReadSeekCloser }
+
+func (onceReader) Seek(int64, int) (int64, error) {
+	return 0, fault.New(fault.Unavailable, "object storage is down")
+}

@@ -1,0 +1,269 @@
+package knowledge_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/embedding"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/knowledge"
+	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+)
+
+// memory is an object store and a database with one collection.
+type memory struct {
+	mu        sync.Mutex
+	objects   map[string]string
+	*space    // the live one
+	beside    map[int64]*space
+	published map[uuid.UUID]document.KnowledgeProgress
+	also      map[uuid.UUID][]document.Placement
+	writes    int
+
+	vanish   func(document.Batch) bool                 // drops reused passages just before a write
+	looked   func()                                    // called when a look-up has its answer
+	writeErr func(space int64) error                   // of a write into a space
+	open     func(io.ReadSeekCloser) io.ReadSeekCloser // what opening an object gives
+}
+
+// space is what a space holds.
+type space struct {
+	model    document.Model
+	passages map[document.Hash]document.Embedded
+	places   map[uuid.UUID][]document.Place
+}
+
+// of returns what is in a space. Callers hold the lock.
+func (m *memory) of(is document.Space) *space {
+	if is.ID == 0 {
+		m.model = is.Model
+		return m.space
+	}
+	if m.beside[is.ID] == nil {
+		m.beside[is.ID] = &space{is.Model, map[document.Hash]document.Embedded{}, map[uuid.UUID][]document.Place{}}
+	}
+	return m.beside[is.ID]
+}
+
+type reader struct{ *strings.Reader }
+
+func (reader) Close() error { return nil }
+
+func (m *memory) Open(_ context.Context, name string) (io.ReadSeekCloser, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	object := io.ReadSeekCloser(reader{strings.NewReader(m.objects[name])})
+	if m.open != nil {
+		object = m.open(object)
+	}
+	return object, nil
+}
+
+func (m *memory) Known(_ context.Context, in document.Space, hashes []document.Hash) ([]document.Hash, error) {
+	known := func() (known []document.Hash) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		here := m.of(in)
+		for _, hash := range hashes {
+			for _, other := range append(slices.Collect(maps.Values(m.beside)), m.space) {
+				if p, ok := other.passages[hash]; ok && other.model == here.model {
+					here.passages[hash] = p
+				}
+			}
+			if _, ok := here.passages[hash]; ok {
+				known = append(known, hash)
+			}
+		}
+		return known
+	}()
+	if m.looked != nil {
+		m.looked()
+	}
+	return known, nil
+}
+
+func (m *memory) Write(_ context.Context, work document.Work, batch document.Batch, _ document.KnowledgeProgress) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.writeErr != nil {
+		if err := m.writeErr(work.Space.ID); err != nil {
+			return err
+		}
+	}
+	here := m.of(work.Space)
+	if m.vanish != nil && m.vanish(batch) {
+		clear(here.passages)
+	}
+	fresh := map[document.Hash]bool{}
+	for _, p := range batch.New {
+		fresh[p.Hash] = true
+		if len(p.Vector) != work.Space.Model.Dimensions {
+			return errors.New("a vector of another model")
+		}
+	}
+	for _, place := range batch.Places {
+		if _, ok := here.passages[place.Hash]; !ok && !fresh[place.Hash] {
+			return fault.New(fault.Conflict, "passage is gone")
+		}
+	}
+	m.writes++
+	for _, p := range batch.New {
+		here.passages[p.Hash] = p
+	}
+	here.places[work.Document] = append(here.places[work.Document], batch.Places...)
+	return nil
+}
+
+func (m *memory) Publish(_ context.Context, work document.Work, also []document.Placement, progress document.KnowledgeProgress) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if int64(len(m.places[work.Document])) != progress.Passages {
+		return fmt.Errorf("%d places, %d passages", len(m.places[work.Document]), progress.Passages)
+	}
+	for _, placement := range also {
+		if n := len(m.beside[placement.Space].places[work.Document]); int64(n) != placement.Passages {
+			return fmt.Errorf("%d places in space %d, %d passages", n, placement.Space, placement.Passages)
+		}
+	}
+	m.published[work.Document], m.also[work.Document] = progress, also
+	return nil
+}
+
+func (m *memory) Report(context.Context, document.Work, any) {}
+
+// alone are the claims of a process without others.
+type alone struct{}
+
+func (alone) Claim(_ context.Context, names []string) []string { return names }
+func (alone) Release(context.Context, []string)                {}
+
+// shared are the claims of one of several processes.
+type shared struct {
+	mu   *sync.Mutex
+	held map[string]held
+	me   int
+}
+
+type held struct {
+	holder int
+	until  time.Time
+}
+
+func (s shared) Claim(_ context.Context, names []string) (ours []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range names {
+		if is := s.held[name]; is.holder == s.me || is.until.Before(time.Now()) {
+			s.held[name] = held{s.me, time.Now().Add(15 * time.Second)}
+			ours = append(ours, name)
+		}
+	}
+	return ours
+}
+
+func (s shared) Release(_ context.Context, names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range names {
+		if s.held[name].holder == s.me {
+			delete(s.held, name)
+		}
+	}
+}
+
+// embedder counts how often each text was sent.
+type embedder struct {
+	mu   sync.Mutex
+	sent map[string]int
+	call func(ctx context.Context, texts []string) error
+
+	asked   func(model document.Model, texts []string)
+	refused map[string]error // by model
+}
+
+func (e *embedder) Embed(ctx context.Context, model document.Model, texts []string) ([][]float32, error) {
+	if e.asked != nil {
+		e.mu.Lock()
+		e.asked(model, texts)
+		e.mu.Unlock()
+	}
+	if e.call != nil {
+		if err := e.call(ctx, texts); err != nil {
+			return nil, err
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.refused[model.Name]; err != nil {
+		return nil, err
+	}
+	vectors := make([][]float32, len(texts))
+	for i, text := range texts {
+		e.sent[text]++
+		vectors[i] = make([]float32, model.Dimensions)
+		vectors[i][0] = 1
+	}
+	return vectors, nil
+}
+
+func (e *embedder) twice() []string {
+	var texts []string
+	for text, n := range e.sent {
+		if n > 1 {
+			texts = append(texts, text)
+		}
+	}
+	return texts
+}
+
+func newStep(t *testing.T) (*knowledge.Step, *memory, *embedder) {
+	t.Helper()
+	m := &memory{
+		objects:   map[string]string{},
+		space:     &space{passages: map[document.Hash]document.Embedded{}, places: map[uuid.UUID][]document.Place{}},
+		beside:    map[int64]*space{},
+		published: map[uuid.UUID]document.KnowledgeProgress{},
+		also:      map[uuid.UUID][]document.Placement{},
+	}
+	e := &embedder{sent: map[string]int{}}
+	return &knowledge.Step{
+		Objects: m, Store: m, Embedder: e, Live: m, Claims: &embedding.Claims{Shared: alone{}},
+		Metrics:       telemetry.NewMetrics(),
+		Log:           slog.New(slog.NewTextHandler(t.Output(), nil)),
+		BatchPassages: 4, BatchTokens: 1 << 20, Batches: 3,
+	}, m, e
+}
+
+// put stores a text and returns the work that makes it searchable.
+func (m *memory) put(text string) document.Work {
+	id := uuid.New()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.objects[id.String()] = text
+	return document.Work{
+		TaskRef: document.TaskRef{Tenant: "default", Document: id, Version: 1, Kind: document.Knowledge},
+		Key:     "k.md", Object: id.String(), Size: int64(len(text)),
+		Space: document.Space{Model: document.Model{Name: "m", Dimensions: 4}, Chunking: document.Chunking{Tokens: 32}},
+	}
+}
+
+// book returns a text of n sections that are all different.
+func book(name string, n int) string {
+	var text strings.Builder
+	for i := range n {
+		fmt.Fprintf(&text, "# %s %d\n\nSection %d of %s tells of wheat, rye and oats, and how they are ground.\n\n", name, i, i, name)
+	}
+	return text.String()
+}

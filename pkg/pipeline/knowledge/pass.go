@@ -1,0 +1,96 @@
+package knowledge
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed-7a112592/gristmill/pkg/chunk"
+)
+
+// passages has the source cut for every target.
+func (r *run) passages(ctx context.Context, source io.ReadSeeker) error {
+	passes := passes(r.targets)
+	if err := r.pass(ctx, countingReader{source, &r.read}, passes[0]); err != nil {
+		return err
+	}
+	for _, targets := range passes[1:] {
+		_, err := source.Seek(0, io.SeekStart)
+		if err == nil {
+			err = r.pass(ctx, source, targets)
+		}
+		for _, t := range targets {
+			if err != nil {
+				if err := r.fail(ctx, t, err); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// pass cuts the source and stores what comes out, batch by batch, several at
+// once, in targets of equal chunking. Cutting waits when enough batches are in
+// flight. A batch that fails ends the cutting and no other batch: what those in
+// flight have asked of the model is paid for, and kept.
+func (r *run) pass(ctx context.Context, source io.Reader, targets []*target) error {
+	group, cutting := errgroup.WithContext(ctx)
+	group.SetLimit(r.step.Batches)
+	pending := &batch{}
+	flush := func() {
+		full := pending
+		pending = &batch{}
+		group.Go(func() error { return r.storeAll(ctx, targets, full) })
+	}
+	var failed error
+	chunking := targets[0].work.Space.Chunking
+	for passage, err := range chunk.Split(source, chunk.Options{Tokens: chunking.Tokens, Overlap: chunking.Overlap}) {
+		if failed = err; failed != nil {
+			break
+		}
+		if failed = cutting.Err(); failed != nil {
+			break
+		}
+		if !slices.ContainsFunc(targets, func(t *target) bool { return !t.leftOut.Load() }) {
+			break
+		}
+		pending.add(passage)
+		if len(pending.places) >= r.step.BatchPassages || pending.tokens >= r.step.BatchTokens {
+			flush()
+		}
+	}
+	if failed == nil && len(pending.places) > 0 {
+		flush()
+	}
+	// A batch that failed is why the cutting ended, so it goes first.
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if failed != nil {
+		return fmt.Errorf("read %s: %w", r.work.Object, failed)
+	}
+	return nil
+}
+
+// storeAll stores a batch in each of the targets, the live space first.
+func (r *run) storeAll(ctx context.Context, targets []*target, b *batch) error {
+	for _, t := range targets {
+		if t.leftOut.Load() {
+			continue
+		}
+		if err := r.store(ctx, t, b); err != nil {
+			if err := r.fail(ctx, t, err); err != nil {
+				return err
+			}
+			continue
+		}
+		if t.live {
+			r.step.Live.Report(ctx, r.work, r.snapshot("streaming"))
+		}
+	}
+	return nil
+}

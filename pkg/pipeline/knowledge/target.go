@@ -1,0 +1,72 @@
+package knowledge
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// target is a space that the version is placed in: the live one, or one beside
+// it that is kept complete. Batches finish in any order and at the same time.
+type target struct {
+	work     document.Work // in this space
+	live     bool
+	leftOut  atomic.Bool  // something about it has failed
+	embedded atomic.Int64 // passages
+	reused   atomic.Int64 // passages
+}
+
+// newTargets returns the spaces of the work, the live one first.
+func newTargets(work document.Work) []*target {
+	targets := []*target{{work: work, live: true}}
+	for _, space := range work.Also {
+		beside := &target{work: work}
+		beside.work.Space = space
+		targets = append(targets, beside)
+	}
+	return targets
+}
+
+// passes groups targets by how they have documents cut, those of the live space
+// first: each group takes one pass over the original.
+func passes(targets []*target) (passes [][]*target) {
+	for _, t := range targets {
+		i := slices.IndexFunc(passes, func(pass []*target) bool {
+			return pass[0].work.Space.Chunking == t.work.Space.Chunking
+		})
+		if i < 0 {
+			passes = append(passes, []*target{t})
+		} else {
+			passes[i] = append(passes[i], t)
+		}
+	}
+	return passes
+}
+
+// fail says what becomes of a failure about a target. Beside the live space it
+// only has the target left out: a new model that is down or refuses a document
+// must not keep it from being found. Whatever needs that space whole places the
+// document later.
+func (r *run) fail(ctx context.Context, t *target, err error) error {
+	if t.live || ctx.Err() != nil || fault.Is(err, fault.LeaseLost) {
+		return err
+	}
+	if t.leftOut.CompareAndSwap(false, true) {
+		r.step.Log.WarnContext(ctx, "document is left out of a space beside the live one, and placed there later",
+			"key", t.work.Key, "version", t.work.Version, "space", t.work.Space.ID, "model", t.work.Space.Model.Name, "error", err)
+	}
+	return nil
+}
+
+// also returns where the version stands whole beside the live space.
+func (r *run) also() (placements []document.Placement) {
+	for _, t := range r.targets {
+		if !t.live && !t.leftOut.Load() {
+			placements = append(placements, document.Placement{Space: t.work.Space.ID, Passages: t.embedded.Load() + t.reused.Load()})
+		}
+	}
+	return placements
+}

@@ -1,0 +1,134 @@
+package reindex
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/embedding"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+const (
+	// pageSize is how many documents or passages are asked for at a time.
+	pageSize = 100
+
+	// sample is how many passages must find themselves before a space may
+	// answer searches.
+	sample = 20
+
+	// maxFruitless is how often what is not getting anywhere is tried.
+	maxFruitless = 3
+)
+
+// builder is one attempt at building a space.
+type builder struct {
+	step     *Step
+	work     document.Work
+	from, to document.Space
+	buyer    *embedding.Buyer
+
+	begun    time.Time
+	seconds  float64 // of earlier attempts
+	progress document.ReindexProgress
+	stage    document.ReindexStage
+	reached  uuid.UUID // the last document that an earlier attempt has done
+	ordered  bool      // all documents before the one at hand are done
+
+	unit *unit // being gathered
+	lost error // why a document could not be read that may be gone by now
+}
+
+func (s *Step) newBuilder(work document.Work, rebuild document.Rebuild, begun time.Time) *builder {
+	return &builder{
+		step: s, work: work, from: rebuild.From, to: rebuild.To,
+		buyer: &embedding.Buyer{
+			Store: s.Store, Embedder: s.Embedder, Claims: s.Claims, Metrics: s.Metrics,
+			BatchPassages: s.BatchPassages, BatchTokens: s.BatchTokens, Requests: s.Requests,
+		},
+		begun: begun, seconds: rebuild.Reindex.Progress.Seconds, progress: rebuild.Reindex.Progress,
+		stage: rebuild.Reindex.Stage, reached: rebuild.Reached, ordered: true, unit: &unit{},
+	}
+}
+
+// run places every document in the space, has it indexed and verified, and
+// makes it the live one. Documents come, change and go meanwhile: whatever is
+// found to be missing is placed, and then looked at again.
+func (b *builder) run(ctx context.Context) error {
+	b.step.Log.InfoContext(ctx, "building a space", "collection", b.work.Collection, "space", b.to.ID,
+		"model", b.to.Model.Name, "dimensions", b.to.Model.Dimensions, "documents", b.progress.Documents, "done", b.progress.DocumentsDone)
+	if _, err := b.documents(ctx); err != nil {
+		return err
+	}
+	if err := b.index(ctx); err != nil {
+		return err
+	}
+	for fruitless := 0; ; {
+		placed, err := b.documents(ctx) // that have come to be missing meanwhile
+		if err != nil {
+			return err
+		}
+		if err = b.finish(ctx); err == nil {
+			b.step.Log.InfoContext(ctx, "space is live", "collection", b.work.Collection, "space", b.to.ID,
+				"passages", b.progress.Passages, "embedded", b.progress.Embedded)
+			return nil
+		}
+		if fruitless++; placed > 0 {
+			fruitless = 1
+		}
+		if !fault.Is(err, fault.Conflict) || fruitless == maxFruitless {
+			return err
+		}
+	}
+}
+
+// index has the space's vectors indexed, now that there are as many as there
+// will be.
+func (b *builder) index(ctx context.Context) error {
+	if err := b.enter(ctx, document.StageIndex); err != nil {
+		return err
+	}
+	if err := b.step.Store.IndexSpace(ctx, b.to, b.step.IndexThreshold); err != nil {
+		return fmt.Errorf("index space %d: %w", b.to.ID, err)
+	}
+	return nil
+}
+
+// finish makes the space the live one, if it may be. fault.Conflict when
+// documents are missing.
+func (b *builder) finish(ctx context.Context) error {
+	if err := b.enter(ctx, document.StageVerify); err != nil {
+		return err
+	}
+	if err := b.step.Store.Verify(ctx, b.work, sample); err != nil {
+		return fmt.Errorf("verify space %d: %w", b.to.ID, err)
+	}
+	if err := b.step.Store.Switch(ctx, b.work, b.step.Soak, b.now()); err != nil {
+		return fmt.Errorf("switch to space %d: %w", b.to.ID, err)
+	}
+	return nil
+}
+
+// enter notes the stage. One that goes back to a space it has left stays at
+// that: it says which of the spaces it builds.
+func (b *builder) enter(ctx context.Context, stage document.ReindexStage) error {
+	if b.stage == stage || b.stage == document.StageReverting {
+		return nil
+	}
+	if err := b.step.Store.SetStage(ctx, b.work, stage, b.now()); err != nil {
+		return fmt.Errorf("note stage %s: %w", stage, err)
+	}
+	b.stage = stage
+	b.step.Live.Changed(ctx, b.work.Job)
+	return nil
+}
+
+// now returns the progress as of now.
+func (b *builder) now() document.ReindexProgress {
+	p := b.progress
+	p.Seconds = b.seconds + time.Since(b.begun).Seconds()
+	return p
+}

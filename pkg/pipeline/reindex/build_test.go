@@ -1,0 +1,174 @@
+package reindex_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+func TestNewModelGetsTheStoredPassages(t *testing.T) {
+	t.Parallel()
+	db := library(newModel, oldChunking, 30)
+	step, m := newStep(t, db)
+	if err := step.Run(t.Context(), db.claim()); err != nil {
+		t.Fatal(err)
+	}
+	wantBuilt(t, db)
+	distinct := len(db.spaces[1].passages)
+	if len(m.sent) != distinct || m.again() != 0 {
+		t.Errorf("sent %d texts, %d of them again; want each of the %d passages once", len(m.sent), m.again(), distinct)
+	}
+	if db.opened != 0 {
+		t.Errorf("%d originals were read again", db.opened)
+	}
+	var places, size int64
+	for _, d := range db.documents {
+		places += db.spaces[1].whole[versionOf(d)]
+		size += d.Size
+	}
+	p := db.reindex.Progress
+	p.Seconds = 0
+	want := document.ReindexProgress{Documents: 30, DocumentsDone: 30, Bytes: size, BytesDone: size,
+		Passages: places, Embedded: int64(distinct), Reused: places - int64(distinct)}
+	if diff := cmp.Diff(want, p); diff != "" {
+		t.Errorf("progress (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]document.ReindexStage{document.StageIndex, document.StageVerify}, db.stages); diff != "" {
+		t.Errorf("stages (-want +got):\n%s", diff)
+	}
+	if db.changed < 5 {
+		t.Errorf("told of %d changes", db.changed)
+	}
+}
+
+// Requests are as full as they can be, however small the documents.
+func TestUnitsReachAcrossDocuments(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(newModel, oldChunking)
+	for i := range 40 {
+		db.upload(uuid.New(), book(fmt.Sprint("own", i), 1), db.from)
+	}
+	db.upload(uuid.New(), book("long", 55), db.from)
+	step, m := newStep(t, db)
+	if err := step.Run(t.Context(), db.claim()); err != nil {
+		t.Fatal(err)
+	}
+	wantBuilt(t, db)
+	if n := len(m.sent); m.requests != (n+batch-1)/batch || n < 95 {
+		t.Errorf("%d requests for %d passages, want all of them full", m.requests, n)
+	}
+}
+
+func TestTokensBoundAUnitToo(t *testing.T) {
+	t.Parallel()
+	db := library(newModel, oldChunking, 5)
+	step, m := newStep(t, db)
+	step.BatchTokens = 1
+	if err := step.Run(t.Context(), db.claim()); err != nil {
+		t.Fatal(err)
+	}
+	wantBuilt(t, db)
+	if m.requests != len(m.sent) {
+		t.Errorf("%d requests for %d texts, want one each", m.requests, len(m.sent))
+	}
+}
+
+// What stays as it is of the passages has its vectors already.
+func TestNewChunkingSendsWhatIsNew(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(oldModel, newChunking)
+	for i := range 10 {
+		var short strings.Builder // passages that are the same with half of the tokens
+		for j := range 6 {
+			fmt.Fprintf(&short, "# %d %d\n\nA short one.\n\n", i, j)
+		}
+		db.upload(uuid.New(), short.String()+book(fmt.Sprint("long", i), 6), db.from)
+	}
+	step, m := newStep(t, db)
+	if err := step.Run(t.Context(), db.claim()); err != nil {
+		t.Fatal(err)
+	}
+	wantBuilt(t, db)
+	if db.opened != 10 {
+		t.Errorf("%d originals were read, want 10", db.opened)
+	}
+	kept := 0
+	for hash := range db.spaces[2].passages {
+		if _, ok := db.spaces[1].passages[hash]; ok {
+			kept++
+		}
+	}
+	if kept != 60 || len(m.sent) != len(db.spaces[2].passages)-kept || m.again() != 0 {
+		t.Errorf("sent %d texts of %d passages, of which %d were known", len(m.sent), len(db.spaces[2].passages), kept)
+	}
+	if p := db.reindex.Progress; p.Embedded != int64(len(m.sent)) || p.Reused != 60 {
+		t.Errorf("progress %+v", p)
+	}
+}
+
+func TestDocumentWithoutPassagesIsPlaced(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(newModel, oldChunking)
+	for range 150 {
+		db.upload(uuid.New(), "---\ntitle: Nothing else\n---\n", db.from)
+	}
+	step, m := newStep(t, db)
+	if err := step.Run(t.Context(), db.claim()); err != nil {
+		t.Fatal(err)
+	}
+	wantBuilt(t, db)
+	if len(db.spaces[2].whole) != len(db.documents) || m.requests != 0 {
+		t.Errorf("%d documents are whole, with %d requests", len(db.spaces[2].whole), m.requests)
+	}
+}
+
+// Originals are the truth: what the live space has lost is cut again.
+func TestDocumentThatTheLiveSpaceHasLostIsCut(t *testing.T) {
+	t.Parallel()
+	db := library(newModel, oldChunking, 10)
+	for _, d := range db.documents {
+		delete(db.spaces[1].places, versionOf(d))
+		break
+	}
+	step, _ := newStep(t, db)
+	if err := step.Run(t.Context(), db.claim()); err != nil {
+		t.Fatal(err)
+	}
+	wantBuilt(t, db)
+}
+
+func TestDocumentThatIsDamagedIsNamed(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(newModel, oldChunking)
+	d := db.upload(uuid.New(), book("grain", 5), db.from)
+	v := versionOf(d)
+	db.spaces[1].places[v] = slices.Delete(db.spaces[1].places[v], 2, 3)
+	step, _ := newStep(t, db)
+	err := step.Run(t.Context(), db.claim())
+	if f := fault.As(err); f == nil || f.Kind != fault.Conflict || !strings.Contains(f.Detail, d.Document.String()) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// A reindex that goes back to the space it has left stays in its stage, by
+// which it is known to.
+func TestRevertingStaysInItsStage(t *testing.T) {
+	t.Parallel()
+	db := library(newModel, oldChunking, 10)
+	db.reindex.Stage = document.StageReverting
+	step, _ := newStep(t, db)
+	if err := step.Run(t.Context(), db.claim()); err != nil {
+		t.Fatal(err)
+	}
+	wantBuilt(t, db)
+	if len(db.stages) > 0 {
+		t.Errorf("entered stages %v", db.stages)
+	}
+}

@@ -1,0 +1,182 @@
+package reindex_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// Documents come, change and go while the space is built, at each of its calls.
+func TestDocumentsChangeMeanwhile(t *testing.T) {
+	t.Parallel()
+	for name, make := range map[string]func() *database{
+		"model":    func() *database { return library(newModel, oldChunking, 25) },
+		"chunking": func() *database { return library(oldModel, newChunking, 25) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := make()
+			step, _ := newStep(t, db)
+			ids := slices.Collect(maps.Keys(db.documents))
+			n := 0
+			db.before = func(call string) error {
+				if n++; n > 60 {
+					return nil
+				}
+				id := ids[n%len(ids)]
+				switch n % 5 {
+				case 0:
+					db.delete(id)
+				case 1: // as a knowledge task does
+					db.upload(id, book(fmt.Sprint("edited", n), 3), db.from, db.to)
+				case 2: // as one that the new model has failed
+					db.upload(id, book(fmt.Sprint("edited", n), 4), db.from)
+				case 3:
+					db.upload(uuid.New(), book(fmt.Sprint("fresh", n), 2), db.from)
+				}
+				return nil
+			}
+			if err := step.Run(t.Context(), db.claim()); err != nil {
+				t.Fatal(err)
+			}
+			if n < 30 {
+				t.Errorf("only %d calls", n)
+			}
+			wantBuilt(t, db)
+		})
+	}
+}
+
+// A document that comes to be missing at the last moment is placed, and then
+// the space becomes the live one after all.
+func TestBuildsOnWhenADocumentIsMissing(t *testing.T) {
+	t.Parallel()
+	for _, late := range []string{"IndexSpace", "Verify", "Switch"} {
+		db := library(newModel, oldChunking, 5)
+		step, m := newStep(t, db)
+		times := 0
+		db.before = func(call string) error {
+			if call == late {
+				if times++; times <= 5 {
+					db.upload(uuid.New(), book(fmt.Sprint("late", times), 2), db.from)
+				}
+			}
+			return nil
+		}
+		if err := step.Run(t.Context(), db.claim()); err != nil {
+			t.Fatalf("%s: %v", late, err)
+		}
+		wantBuilt(t, db)
+		if times == 0 || m.again() != 0 {
+			t.Errorf("%s: called %d times, and %d texts were sent again", late, times, m.again())
+		}
+	}
+}
+
+// What verifying finds damaged is missing from then on, and placed again.
+func TestDamagedDocumentIsPlacedAgain(t *testing.T) {
+	t.Parallel()
+	db := library(newModel, oldChunking, 5)
+	step, _ := newStep(t, db)
+	damaged := false
+	db.before = func(call string) error {
+		if call == "Verify" && !damaged {
+			damaged = true
+			for _, d := range db.documents {
+				delete(db.spaces[2].whole, versionOf(d))
+				return fault.New(fault.Conflict, "document %s is damaged", d.Document)
+			}
+		}
+		return nil
+	}
+	if err := step.Run(t.Context(), db.claim()); err != nil {
+		t.Fatal(err)
+	}
+	wantBuilt(t, db)
+	want := []document.ReindexStage{document.StageIndex, document.StageVerify, document.StageDocuments, document.StageVerify}
+	if diff := cmp.Diff(want, db.stages); diff != "" {
+		t.Errorf("stages (-want +got):\n%s", diff)
+	}
+}
+
+func TestSpaceThatCannotBeVerifiedStaysUnused(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []fault.Kind{fault.Conflict, fault.Internal} {
+		db := library(newModel, oldChunking, 5)
+		step, _ := newStep(t, db)
+		tries := 0
+		db.before = func(call string) error {
+			if call == "Verify" {
+				tries++
+				return fault.New(kind, "a passage is not found")
+			}
+			return nil
+		}
+		if err := step.Run(t.Context(), db.claim()); !fault.Is(err, kind) || tries > 3 || db.live != db.from.ID {
+			t.Errorf("%v after %d tries, and space %d is live", err, tries, db.live)
+		}
+	}
+}
+
+// A document that is deleted while its original is about to be read is no
+// failure; one whose original is gone is.
+func TestOriginalThatIsGone(t *testing.T) {
+	t.Parallel()
+	for _, deleted := range []bool{true, false} {
+		db := library(oldModel, newChunking, 5)
+		step, _ := newStep(t, db)
+		ids := slices.SortedFunc(maps.Keys(db.documents), func(a, b uuid.UUID) int { return strings.Compare(a.String(), b.String()) })
+		lost := db.documents[ids[2]]
+		delete(db.objects, lost.Object)
+		looks := 0
+		db.before = func(call string) error {
+			if call == "Unplaced" {
+				if looks++; looks == 2 && deleted {
+					db.delete(lost.Document)
+				}
+			}
+			return nil
+		}
+		err := step.Run(t.Context(), db.claim())
+		if deleted {
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantBuilt(t, db)
+			continue
+		}
+		if f := fault.As(err); f == nil || f.Kind != fault.NotFound || !strings.Contains(f.Detail, lost.Key) {
+			t.Errorf("error %v", err)
+		}
+		if n := len(db.spaces[2].whole); n != 4 {
+			t.Errorf("%d documents are placed, want the 4 others", n)
+		}
+	}
+}
+
+// A store that takes a document and does not keep it must not be asked for
+// ever.
+func TestDocumentThatStaysMissingIsGivenUp(t *testing.T) {
+	t.Parallel()
+	db := library(newModel, oldChunking, 5)
+	step, _ := newStep(t, db)
+	looks := 0
+	db.before = func(call string) error {
+		if call == "Unplaced" {
+			looks++
+			clear(db.spaces[2].whole)
+		}
+		return nil
+	}
+	if err := step.Run(t.Context(), db.claim()); err == nil || fault.As(err) != nil || looks > 5 {
+		t.Errorf("%v after %d looks", err, looks)
+	}
+}

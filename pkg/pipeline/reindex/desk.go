@@ -1,0 +1,155 @@
+package reindex
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/embedding"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// DeskStore keeps reindexes; see storetest.Reindexing, Searching and Reading
+// for the contract.
+type DeskStore interface {
+	Collection(ctx context.Context, name string) (document.Collection, error)
+	Collections(ctx context.Context) ([]document.Collection, error)
+	Documents(ctx context.Context, filter document.DocumentFilter, page document.Page) (document.List[document.Document], error)
+
+	BeginReindex(ctx context.Context, request document.ReindexRequest) (document.Reindex, error)
+	Reindexes(ctx context.Context, filter document.ReindexFilter, page document.Page) (document.List[document.Reindex], error)
+	PauseReindex(ctx context.Context, id uuid.UUID) (document.Reindex, error)
+	ResumeReindex(ctx context.Context, id uuid.UUID) (document.Reindex, error)
+	CancelReindex(ctx context.Context, id uuid.UUID, keep time.Duration) (document.Reindex, error)
+	RevertReindex(ctx context.Context, id uuid.UUID, keep time.Duration) (document.Reindex, error)
+
+	EstimateReindex(ctx context.Context, request document.ReindexRequest) (document.ReindexEstimate, error)
+	Embedded(ctx context.Context, model document.Model, hashes []document.Hash) ([]document.Hash, error)
+	ReindexRate(ctx context.Context, model document.Model) (float64, error)
+}
+
+// Desk is where reindexes are asked for, estimated and steered.
+type Desk struct {
+	Store      DeskStore
+	Objects    Objects
+	Embedder   embedding.Embedder
+	Live       Live
+	Dispatcher Dispatcher
+	Prices     map[string]float64 // US dollars for a million tokens, by model
+	Soak       time.Duration      // how long a space that is left is kept
+	Log        *slog.Logger
+}
+
+// plan is what a request comes to in one collection.
+type plan struct {
+	request document.ReindexRequest // of this collection
+	target  document.Space
+	change  document.Change
+}
+
+// Begin begins a reindex of the request's collection, or of each one if it
+// names none, one after the other. Nothing is begun unless the request makes
+// sense in all of them. Where a space is to be built, a call must show first
+// that its model can be used. Should one be refused, those begun before it go
+// on: they are returned beside the error, which names them.
+func (d *Desk) Begin(ctx context.Context, request document.ReindexRequest) ([]document.Reindex, error) {
+	plans, err := d.plans(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	begun := []document.Reindex{}
+	answered := map[document.Model]bool{}
+	for _, p := range plans {
+		reindex, err := d.begin(ctx, p, answered)
+		if err != nil {
+			return begun, refused(p.request.Collection, begun, err)
+		}
+		begun = append(begun, reindex)
+	}
+	return begun, nil
+}
+
+// begin begins a reindex of one collection. Models that have answered need not
+// do so again.
+func (d *Desk) begin(ctx context.Context, p plan, answered map[document.Model]bool) (document.Reindex, error) {
+	if err := d.idle(ctx, p.request.Collection); err != nil {
+		return document.Reindex{}, err
+	}
+	if err := d.probe(ctx, p, answered); err != nil {
+		return document.Reindex{}, err
+	}
+	reindex, err := d.Store.BeginReindex(ctx, p.request)
+	if err != nil {
+		return document.Reindex{}, err
+	}
+	d.Log.InfoContext(ctx, "reindex begun", "reindex", reindex.ID, "collection", reindex.Collection,
+		"change", reindex.Change, "model", reindex.Model, "dimensions", reindex.Dimensions)
+	d.Dispatcher.Dispatch(ctx)
+	return reindex, nil
+}
+
+// plans returns what a request comes to in each of the collections that it
+// means, or what is wrong with it.
+func (d *Desk) plans(ctx context.Context, request document.ReindexRequest) ([]plan, error) {
+	request, err := checkRequest(request)
+	if err != nil {
+		return nil, err
+	}
+	var collections []document.Collection
+	if request.Collection == "" {
+		collections, err = d.Store.Collections(ctx)
+	} else {
+		collections = make([]document.Collection, 1)
+		collections[0], err = d.Store.Collection(ctx, request.Collection)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reindex: %w", err)
+	}
+	plans := make([]plan, len(collections))
+	for i, collection := range collections {
+		p := plan{request: request}
+		p.request.Collection = collection.Name
+		p.target, p.change = request.Target(collection.Space)
+		if err := p.check(); err != nil {
+			return nil, err
+		}
+		plans[i] = p
+	}
+	return plans, nil
+}
+
+// idle reports an active reindex of the collection, which excludes another.
+func (d *Desk) idle(ctx context.Context, collection string) error {
+	for _, state := range []document.JobState{document.Queued, document.Running, document.Waiting, document.Paused} {
+		active, err := d.Store.Reindexes(ctx, document.ReindexFilter{Collection: collection, State: state}, document.Page{Limit: 1})
+		if err != nil {
+			return err
+		}
+		for _, other := range active.Items {
+			return fault.New(fault.Conflict, "reindex %s of collection %q is %s: wait for its end, or cancel it", other.ID, collection, state)
+		}
+	}
+	return nil
+}
+
+// refused says which collection's reindex was refused, where others had been
+// begun before.
+func refused(collection string, begun []document.Reindex, err error) error {
+	f := fault.As(err)
+	if f == nil || len(begun) == 0 {
+		return fmt.Errorf("reindex %s: %w", collection, err)
+	}
+	ids := make([]string, len(begun))
+	for i, reindex := range begun {
+		ids[i] = reindex.ID.String()
+	}
+	told := *f
+	told.Err = err
+	told.Detail = fmt.Sprintf("collection %q: %s; begun before it, and going on: %s", collection, f.Detail, strings.Join(ids, ", "))
+	return &told
+}

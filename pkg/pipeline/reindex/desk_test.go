@@ -1,0 +1,331 @@
+package reindex_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/reindex"
+)
+
+// office is a store with collections and their reindexes, a model that knows
+// names and lengths, and whoever watches.
+type office struct {
+	collections []document.Collection
+	active      []document.Reindex
+	begun       []document.ReindexRequest
+	beginErr    map[string]error // by collection
+
+	models   map[string]int // lengths of vectors, by name
+	modelErr error
+	asked    []document.Model
+
+	documents []document.Document // newest first
+	objects   map[string]string
+	readTime  time.Duration // that reading a piece of an object takes
+	estimate  document.ReindexEstimate
+	embedded  map[document.Hash]bool
+	rate      float64
+
+	steered    []string
+	steerErr   error
+	changed    []uuid.UUID
+	dispatched int
+}
+
+func (o *office) Collection(_ context.Context, name string) (document.Collection, error) {
+	for _, c := range o.collections {
+		if c.Name == name {
+			return c, nil
+		}
+	}
+	return document.Collection{}, fault.New(fault.NotFound, "no collection %q", name)
+}
+
+func (o *office) Collections(context.Context) ([]document.Collection, error) {
+	return o.collections, nil
+}
+
+func (o *office) BeginReindex(_ context.Context, request document.ReindexRequest) (document.Reindex, error) {
+	if err := o.beginErr[request.Collection]; err != nil {
+		return document.Reindex{}, err
+	}
+	o.begun = append(o.begun, request)
+	return document.Reindex{ID: uuid.New(), Collection: request.Collection, State: document.Queued}, nil
+}
+
+func (o *office) Reindexes(_ context.Context, filter document.ReindexFilter, _ document.Page) (list document.List[document.Reindex], err error) {
+	for _, r := range o.active {
+		if r.Collection == filter.Collection && r.State == filter.State {
+			list.Items = append(list.Items, r)
+		}
+	}
+	return list, nil
+}
+
+func (o *office) steer(what string, id uuid.UUID) (document.Reindex, error) {
+	o.steered = append(o.steered, what)
+	return document.Reindex{ID: id}, o.steerErr
+}
+
+func (o *office) PauseReindex(_ context.Context, id uuid.UUID) (document.Reindex, error) {
+	return o.steer("pause", id)
+}
+
+func (o *office) ResumeReindex(_ context.Context, id uuid.UUID) (document.Reindex, error) {
+	return o.steer("resume", id)
+}
+
+func (o *office) CancelReindex(_ context.Context, id uuid.UUID, keep time.Duration) (document.Reindex, error) {
+	return o.steer(fmt.Sprint("cancel ", keep), id)
+}
+
+func (o *office) RevertReindex(_ context.Context, id uuid.UUID, keep time.Duration) (document.Reindex, error) {
+	return o.steer(fmt.Sprint("revert ", keep), id)
+}
+
+func (o *office) Embed(_ context.Context, model document.Model, texts []string) ([][]float32, error) {
+	o.asked = append(o.asked, model)
+	if o.modelErr != nil {
+		return nil, o.modelErr
+	}
+	dimensions, known := o.models[model.Name]
+	switch {
+	case !known:
+		return nil, fault.New(fault.BadRequest, "provider answered 404: no such model")
+	case dimensions != model.Dimensions:
+		return nil, fault.New(fault.BadAnswer, "provider answered %d dimensions, want %d", dimensions, model.Dimensions)
+	default:
+		return make([][]float32, len(texts)), nil
+	}
+}
+
+func (o *office) Changed(_ context.Context, id uuid.UUID) { o.changed = append(o.changed, id) }
+func (o *office) Dispatch(context.Context)                { o.dispatched++ }
+
+func newDesk(t *testing.T, collections ...string) (*reindex.Desk, *office) {
+	o := &office{models: map[string]int{"old": 2, "new": 3}, beginErr: map[string]error{}, objects: map[string]string{}, embedded: map[document.Hash]bool{}}
+	for _, name := range collections {
+		o.collections = append(o.collections, document.Collection{Name: name, Space: document.Space{Model: oldModel, Chunking: oldChunking}})
+	}
+	return &reindex.Desk{
+		Store: o, Objects: o, Embedder: o, Live: o, Dispatcher: o,
+		Prices: map[string]float64{"new": 0.02, "old": 0.1}, Soak: soak, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	}, o
+}
+
+func TestBeginAsksTheModelOnce(t *testing.T) {
+	t.Parallel()
+	desk, o := newDesk(t, "default")
+	request := document.ReindexRequest{Collection: "default", Model: newModel}
+	begun, err := desk.Begin(t.Context(), request)
+	if err != nil || len(begun) != 1 || begun[0].Collection != "default" {
+		t.Fatalf("%+v, %v", begun, err)
+	}
+	if diff := cmp.Diff([]document.ReindexRequest{request}, o.begun); diff != "" {
+		t.Errorf("begun (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]document.Model{newModel}, o.asked); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+	if o.dispatched != 1 {
+		t.Errorf("dispatched %d times", o.dispatched)
+	}
+}
+
+func TestBeginWithoutAChangeAsksNoModel(t *testing.T) {
+	t.Parallel()
+	desk, o := newDesk(t, "default", "other")
+	o.modelErr = fault.New(fault.Unavailable, "the provider is down")
+	for _, request := range []document.ReindexRequest{
+		{Collection: "default"},
+		{Collection: "default", Model: oldModel, Tokens: 32, Force: true},
+		{Collection: "default", KeyPrefix: "guide/"},
+		{Documents: []uuid.UUID{uuid.New()}}, // of the default collection
+		{},                                   // two
+	} {
+		if _, err := desk.Begin(t.Context(), request); err != nil {
+			t.Errorf("%+v: %v", request, err)
+		}
+	}
+	var collections []string
+	for _, request := range o.begun {
+		collections = append(collections, request.Collection)
+	}
+	if diff := cmp.Diff([]string{"default", "default", "default", "default", "default", "other"}, collections); diff != "" || len(o.asked) > 0 {
+		t.Errorf("asked %v, began (-want +got):\n%s", o.asked, diff)
+	}
+}
+
+// What is wrong is found before anything is begun.
+func TestModelThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		model    document.Model
+		err      error
+		kind     fault.Kind
+		contains string
+	}{
+		"unknown":      {document.Model{Name: "nonsense"}, nil, fault.BadRequest, "model nonsense with 2 dimensions cannot be used: provider answered 404: no such model"},
+		"wrong length": {document.Model{Name: "new", Dimensions: 64}, nil, fault.BadRequest, "answered 3 dimensions, want 64"},
+		"no key":       {newModel, fault.New(fault.Forbidden, "provider answered 401"), fault.BadRequest, "provider answered 401"},
+		"down":         {newModel, fault.New(fault.Unavailable, "provider is down").After(7 * time.Second), fault.Unavailable, "provider is down"},
+		"busy":         {newModel, fault.New(fault.RateLimited, "slow down").After(7 * time.Second), fault.Unavailable, "slow down"},
+		"broken":       {newModel, fault.New(fault.BrokenAnswer, "broke off").After(7 * time.Second), fault.Unavailable, "broke off"},
+		"a defect":     {newModel, errors.New("no such thing"), fault.Internal, ""},
+	} {
+		desk, o := newDesk(t, "default", "other")
+		o.modelErr = test.err
+		for _, collection := range []string{"default", ""} {
+			request := document.ReindexRequest{Collection: collection, Model: test.model}
+			begun, err := desk.Begin(t.Context(), request)
+			if !fault.Is(err, test.kind) || !strings.Contains(err.Error(), test.contains) || len(begun)+len(o.begun) > 0 {
+				t.Errorf("%s: %v, and %d were begun", name, err, len(o.begun))
+			}
+			if f := fault.As(err); test.kind == fault.Unavailable && f.RetryAfter != 7*time.Second {
+				t.Errorf("%s: retry after %s", name, f.RetryAfter)
+			}
+			if _, err := desk.Estimate(t.Context(), request); !fault.Is(err, test.kind) {
+				t.Errorf("%s: estimate: %v", name, err)
+			}
+		}
+		if len(o.asked) != 4 {
+			t.Errorf("%s: asked %d times, want once each time", name, len(o.asked))
+		}
+	}
+}
+
+func TestModelThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		desk, o := newDesk(t, "default")
+		desk.Embedder = silent{}
+		_, err := desk.Begin(t.Context(), document.ReindexRequest{Model: newModel})
+		if f := fault.As(err); f == nil || f.Kind != fault.Unavailable || f.RetryAfter <= 0 || !strings.Contains(f.Detail, "model new did not answer within 20s") || len(o.begun) > 0 {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+// silent is a model that never answers.
+type silent struct{}
+
+func (silent) Embed(ctx context.Context, _ document.Model, _ []string) ([][]float32, error) {
+	<-ctx.Done()
+	return nil, fmt.Errorf("embed: %w", ctx.Err())
+}
+
+func TestSecondReindexIsRefusedWithoutACall(t *testing.T) {
+	t.Parallel()
+	for _, state := range []document.JobState{document.Queued, document.Running, document.Waiting, document.Paused} {
+		desk, o := newDesk(t, "default")
+		first := document.Reindex{ID: uuid.New(), Collection: "default", State: state}
+		o.active = []document.Reindex{{ID: uuid.New(), Collection: "other", State: state}, {ID: uuid.New(), Collection: "default", State: document.Succeeded}, first}
+		_, err := desk.Begin(t.Context(), document.ReindexRequest{Collection: "default", Model: newModel})
+		if f := fault.As(err); f == nil || f.Kind != fault.Conflict || !strings.Contains(f.Detail, first.ID.String()) {
+			t.Errorf("%s: error %v", state, err)
+		}
+		if len(o.asked)+len(o.begun) > 0 {
+			t.Errorf("%s: asked %v and began %v", state, o.asked, o.begun)
+		}
+	}
+}
+
+// The others go on, and whoever reads the error knows them.
+func TestOneOfAllCollectionsIsRefused(t *testing.T) {
+	t.Parallel()
+	desk, o := newDesk(t, "a", "b", "c")
+	o.beginErr["c"] = fault.New(fault.Conflict, "reindex 17 is running").After(time.Second)
+	begun, err := desk.Begin(t.Context(), document.ReindexRequest{Model: newModel})
+	if len(begun) != 2 || len(o.asked) != 1 || o.dispatched != 2 {
+		t.Fatalf("%d begun after %d questions, and dispatched %d times", len(begun), len(o.asked), o.dispatched)
+	}
+	f := fault.As(err)
+	if f == nil || f.Kind != fault.Conflict || f.RetryAfter != time.Second {
+		t.Fatalf("error %v", err)
+	}
+	for _, want := range []string{`collection "c"`, "reindex 17 is running", begun[0].ID.String(), begun[1].ID.String()} {
+		if !strings.Contains(f.Detail, want) {
+			t.Errorf("%q does not say %q", f.Detail, want)
+		}
+	}
+}
+
+func TestBadRequests(t *testing.T) {
+	t.Parallel()
+	overlap := func(n int) *int { return &n }
+	for _, test := range []struct {
+		request document.ReindexRequest
+		kind    fault.Kind
+		says    string
+	}{
+		{document.ReindexRequest{Collection: "no/name"}, fault.BadRequest, "collection"},
+		{document.ReindexRequest{Collection: "absent"}, fault.NotFound, "absent"},
+		{document.ReindexRequest{Model: document.Model{Name: "a\x00b"}}, fault.BadRequest, "model"},
+		{document.ReindexRequest{Model: document.Model{Name: strings.Repeat("m", 257)}}, fault.BadRequest, "model"},
+		{document.ReindexRequest{Model: document.Model{Dimensions: -1}}, fault.BadRequest, "dimensions"},
+		{document.ReindexRequest{Model: document.Model{Dimensions: 16001}}, fault.BadRequest, "dimensions"},
+		{document.ReindexRequest{Tokens: 15}, fault.BadRequest, "chunk_tokens"},
+		{document.ReindexRequest{Tokens: 8193}, fault.BadRequest, "chunk_tokens"},
+		{document.ReindexRequest{Overlap: overlap(17)}, fault.BadRequest, "chunk_overlap"},
+		{document.ReindexRequest{Overlap: overlap(-1)}, fault.BadRequest, "chunk_overlap"},
+		{document.ReindexRequest{KeyPrefix: "a\xff"}, fault.BadRequest, "key_prefix"},
+		{document.ReindexRequest{KeyPrefix: "guide/", Model: newModel}, fault.BadRequest, "leave out key_prefix"},
+		{document.ReindexRequest{KeyPrefix: "guide/", Tokens: 64}, fault.BadRequest, "leave out key_prefix"},
+		{document.ReindexRequest{Documents: []uuid.UUID{uuid.New()}, Tokens: 64}, fault.BadRequest, "document_ids"},
+		{document.ReindexRequest{Documents: make([]uuid.UUID, 1)}, fault.BadRequest, "document id"},
+		{document.ReindexRequest{Documents: slices.Repeat([]uuid.UUID{uuid.New()}, 1001)}, fault.BadRequest, "1001"},
+	} {
+		desk, o := newDesk(t, "default")
+		for what, ask := range map[string]func() error{
+			"begin":    func() error { _, err := desk.Begin(t.Context(), test.request); return err },
+			"estimate": func() error { _, err := desk.Estimate(t.Context(), test.request); return err },
+		} {
+			err := ask()
+			if f := fault.As(err); f == nil || f.Kind != test.kind || !strings.Contains(f.Detail, test.says) {
+				t.Errorf("%s %+v: %v", what, test.request, err)
+			}
+		}
+		if len(o.begun)+len(o.asked) > 0 {
+			t.Errorf("%+v: began %v and asked %v", test.request, o.begun, o.asked)
+		}
+	}
+}
+
+func TestSteering(t *testing.T) {
+	t.Parallel()
+	desk, o := newDesk(t)
+	id := uuid.New()
+	steer := []func(context.Context, uuid.UUID) (document.Reindex, error){desk.Pause, desk.Resume, desk.Cancel, desk.Revert}
+	for _, steer := range steer {
+		if reindex, err := steer(t.Context(), id); err != nil || reindex.ID != id {
+			t.Errorf("%+v, %v", reindex, err)
+		}
+	}
+	if diff := cmp.Diff([]string{"pause", "resume", "cancel 3h0m0s", "revert 3h0m0s"}, o.steered); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if len(o.changed) != 4 || o.changed[0] != id || o.dispatched != 4 {
+		t.Errorf("told of changes to %v, and dispatched %d times", o.changed, o.dispatched)
+	}
+	o.steerErr = fault.New(fault.Conflict, "it has ended")
+	for _, steer := range steer {
+		if _, err := steer(t.Context(), id); !fault.Is(err, fault.Conflict) {
+			t.Errorf("error %v", err)
+		}
+	}
+	if len(o.changed) != 4 {
+		t.Error("told of changes that were refused")
+	}
+}

@@ -1,0 +1,94 @@
+package reindex
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// documents places what is missing until nothing is, and returns how many
+// documents that were. It begins behind what earlier attempts have done, and
+// ends when from the very first document on it finds nothing.
+func (b *builder) documents(ctx context.Context) (missing int, err error) {
+	var last document.Unplaced // the first that was missing the last time
+	for fruitless := 0; ; {
+		after := b.reached
+		first, n, err := b.pass(ctx, after)
+		if err != nil {
+			return missing, err
+		}
+		b.reached, b.ordered = uuid.Nil, false
+		if n == 0 && after == uuid.Nil {
+			return missing, nil
+		}
+		missing += n
+		if fruitless++; n == 0 || first != last {
+			fruitless = 0
+		}
+		if last = first; fruitless == maxFruitless {
+			return missing, b.stuck(first)
+		}
+	}
+}
+
+// pass places what is missing after a document. It returns how many documents
+// that were, and the first of them.
+func (b *builder) pass(ctx context.Context, after uuid.UUID) (first document.Unplaced, n int, err error) {
+	for {
+		page, err := b.step.Store.Unplaced(ctx, b.work, after, pageSize)
+		if err != nil {
+			return first, n, fmt.Errorf("look for documents that are missing in space %d: %w", b.to.ID, err)
+		}
+		if n == 0 && len(page) > 0 {
+			first = page[0]
+			if err := b.enter(ctx, document.StageDocuments); err != nil {
+				return first, n, err
+			}
+		}
+		for _, d := range page {
+			if err := b.place(ctx, d); err != nil {
+				return first, n, err
+			}
+			after = d.Document
+		}
+		n += len(page)
+		if len(page) < pageSize {
+			return first, n, b.flush(ctx)
+		}
+	}
+}
+
+// place adds a document to the unit, and stores the unit whenever it is full.
+// One whose original is gone is left for the next look: it may have been
+// deleted meanwhile.
+func (b *builder) place(ctx context.Context, d document.Unplaced) error {
+	count := int64(0)
+	for passage, err := range b.passages(ctx, d) {
+		if fault.Is(err, fault.NotFound) {
+			b.lost = err
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("passages of %s version %d: %w", d.Key, d.Version, err)
+		}
+		b.unit.add(d, passage)
+		count++
+		if err := b.flushFull(ctx); err != nil {
+			return err
+		}
+	}
+	b.unit.end(d, count, b.ordered)
+	return b.flushFull(ctx)
+}
+
+// stuck says why a document is missing however often it is placed.
+func (b *builder) stuck(d document.Unplaced) error {
+	if b.lost != nil {
+		return fault.Wrap(fault.NotFound, b.lost, "the original of document %s, key %q, is gone from object storage: upload it again or delete it, then resume the reindex", d.Document, d.Key)
+	}
+	return fmt.Errorf("document %s version %d was placed in space %d %d times and is still missing there", d.Document, d.Version, b.to.ID, maxFruitless)
+}

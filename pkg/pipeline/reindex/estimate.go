@@ -1,0 +1,55 @@
+package reindex
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Estimate says what a reindex would do in each collection that the request
+// means, what that would cost and how long it would take. It changes nothing,
+// but asks a new model for one vector, as Begin does.
+func (d *Desk) Estimate(ctx context.Context, request document.ReindexRequest) ([]document.ReindexEstimate, error) {
+	plans, err := d.plans(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	answered := map[document.Model]bool{}
+	estimates := make([]document.ReindexEstimate, len(plans))
+	for i, p := range plans {
+		if err = d.probe(ctx, p, answered); err == nil {
+			estimates[i], err = d.estimate(ctx, p)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("estimate a reindex of %s: %w", p.request.Collection, err)
+		}
+	}
+	return estimates, nil
+}
+
+// estimate says what a reindex of one collection would do.
+func (d *Desk) estimate(ctx context.Context, p plan) (document.ReindexEstimate, error) {
+	e, err := d.Store.EstimateReindex(ctx, p.request)
+	if err != nil {
+		return e, err
+	}
+	if p.change == document.ChangeChunking {
+		if err := d.sample(ctx, p.target, &e); err != nil {
+			return e, err
+		}
+	}
+	if price, known := d.Prices[p.target.Model.Name]; known {
+		cost := price * float64(e.Tokens) / 1e6
+		e.Cost = &cost
+	}
+	rate, err := d.Store.ReindexRate(ctx, p.target.Model)
+	if err != nil {
+		return e, err
+	}
+	if rate > 0 {
+		seconds := float64(e.Passages-e.Reusable) / rate
+		e.Seconds = &seconds
+	}
+	return e, nil
+}

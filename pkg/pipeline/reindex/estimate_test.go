@@ -1,0 +1,248 @@
+package reindex_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/chunk"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+func (o *office) EstimateReindex(_ context.Context, request document.ReindexRequest) (document.ReindexEstimate, error) {
+	collection, err := o.Collection(context.Background(), request.Collection)
+	if err != nil {
+		return document.ReindexEstimate{}, err
+	}
+	target, change := request.Target(collection.Space)
+	e := o.estimate
+	e.Collection, e.Change, e.Model, e.Dimensions = collection.Name, change, target.Model.Name, target.Model.Dimensions
+	return e, nil
+}
+
+func (o *office) ReindexRate(context.Context, document.Model) (float64, error) { return o.rate, nil }
+
+func (o *office) Embedded(_ context.Context, _ document.Model, hashes []document.Hash) (embedded []document.Hash, err error) {
+	for _, hash := range hashes {
+		if o.embedded[hash] {
+			embedded = append(embedded, hash)
+		}
+	}
+	return embedded, nil
+}
+
+func (o *office) Documents(_ context.Context, filter document.DocumentFilter, page document.Page) (list document.List[document.Document], err error) {
+	if filter.Collection != "default" || filter.State != document.Ready {
+		return list, fmt.Errorf("asked for %+v", filter)
+	}
+	first, _ := strconv.Atoi(page.Cursor)
+	last := min(first+page.Limit, len(o.documents))
+	list.Items = o.documents[first:last]
+	if last < len(o.documents) {
+		list.NextCursor = strconv.Itoa(last)
+	}
+	return list, nil
+}
+
+func (o *office) Open(_ context.Context, name string) (io.ReadSeekCloser, error) {
+	text, ok := o.objects[name]
+	if !ok {
+		return nil, fault.New(fault.NotFound, "no object %s", name)
+	}
+	return slowReader{reader{strings.NewReader(text)}, o.readTime}, nil
+}
+
+// slowReader is an object that takes its time.
+type slowReader struct {
+	io.ReadSeekCloser
+	takes time.Duration
+}
+
+func (r slowReader) Read(b []byte) (int, error) {
+	time.Sleep(r.takes) // on the bubble's clock
+	return r.ReadSeekCloser.Read(b[:min(len(b), 4<<10)])
+}
+
+// put adds a document.
+func (o *office) put(text string) {
+	name := uuid.NewString()
+	o.objects[name] = text
+	o.documents = append(o.documents, document.Document{Key: name + ".md", Object: name, Size: int64(len(text))})
+	o.estimate.Documents++
+}
+
+// cut returns the tokens of each distinct passage of the texts.
+func cut(t *testing.T, chunking document.Chunking, texts ...string) map[document.Hash]int {
+	t.Helper()
+	tokens := map[document.Hash]int{}
+	for _, text := range texts {
+		for p, err := range chunk.Split(strings.NewReader(text), chunk.Options{Tokens: chunking.Tokens}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			tokens[document.HashText(p.Text().Embedding())] = p.Tokens
+		}
+	}
+	return tokens
+}
+
+func TestEstimateOfANewModel(t *testing.T) {
+	t.Parallel()
+	desk, o := newDesk(t, "default")
+	o.estimate = document.ReindexEstimate{Documents: 10, Passages: 1000, Reusable: 400, Tokens: 5_000_000}
+	o.rate = 20
+	got, err := desk.Estimate(t.Context(), document.ReindexRequest{Collection: "default", Model: newModel})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cost, seconds := 0.1, 30.0
+	want := document.ReindexEstimate{
+		Collection: "default", Change: document.ChangeModel, Model: "new", Dimensions: 3,
+		Documents: 10, Passages: 1000, Reusable: 400, Tokens: 5_000_000, Cost: &cost, Seconds: &seconds,
+	}
+	if diff := cmp.Diff([]document.ReindexEstimate{want}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if len(o.begun) > 0 || len(o.asked) != 1 {
+		t.Errorf("began %v and asked %v", o.begun, o.asked)
+	}
+}
+
+// What is not known is left out, and not made up.
+func TestEstimateWithoutPriceAndRate(t *testing.T) {
+	t.Parallel()
+	desk, o := newDesk(t, "default", "other")
+	desk.Prices = nil
+	o.estimate = document.ReindexEstimate{Documents: 10, Passages: 1000, Tokens: 5000}
+	got, err := desk.Estimate(t.Context(), document.ReindexRequest{})
+	if err != nil || len(got) != 2 {
+		t.Fatalf("%v, %v", got, err)
+	}
+	for i, collection := range []string{"default", "other"} {
+		e := got[i]
+		if e.Collection != collection || e.Change != document.ChangeNothing || e.Cost != nil || e.Seconds != nil || e.Passages != 1000 || e.Sampled {
+			t.Errorf("%+v", e)
+		}
+	}
+	if len(o.asked) > 0 {
+		t.Error("asked a model that is in use")
+	}
+}
+
+func TestEstimateOfANewChunkingCutsOriginals(t *testing.T) {
+	t.Parallel()
+	desk, o := newDesk(t, "default")
+	texts := []string{book("one", 30), book("two", 40), "", book("one", 30)} // one of them twice
+	for range 250 {
+		texts = append(texts, "# Small\n\nAll the same.\n")
+	}
+	for _, text := range texts {
+		o.put(text)
+	}
+	o.documents = append(o.documents, document.Document{Key: "deleted.md", Object: "gone", Size: 1 << 30})
+	tokens := cut(t, newChunking, texts...)
+	total, known, n := 0, 0, 0
+	for hash, of := range tokens {
+		if total += of; n%3 == 0 {
+			o.embedded[hash] = true
+			known += of
+		}
+		n++
+	}
+	got, err := desk.Estimate(t.Context(), document.ReindexRequest{Collection: "default", Tokens: newChunking.Tokens})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cost := float64(total-known) * 0.1 / 1e6
+	want := document.ReindexEstimate{
+		Collection: "default", Change: document.ChangeChunking, Model: "old", Dimensions: 2,
+		Documents: int64(len(texts)), Passages: int64(len(tokens)), Reusable: int64(len(o.embedded)), Tokens: int64(total - known), Cost: &cost,
+	}
+	if diff := cmp.Diff([]document.ReindexEstimate{want}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Of many originals some are read, for some seconds, and stand for the rest.
+func TestEstimateOfANewChunkingSamples(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		desk, o := newDesk(t, "default")
+		o.readTime = 100 * time.Millisecond
+		for i := range 400 {
+			o.put(book(fmt.Sprint("book ", i), 10))
+		}
+		all := map[document.Hash]int{}
+		tokens := 0
+		for _, text := range o.objects {
+			for hash, of := range cut(t, newChunking, text) {
+				all[hash] = of
+				tokens += of
+			}
+		}
+		start := time.Now()
+		got, err := desk.Estimate(t.Context(), document.ReindexRequest{Collection: "default", Tokens: newChunking.Tokens})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took < 4*time.Second || took > 6*time.Second {
+			t.Errorf("took %s, want about 5s", took)
+		}
+		e := got[0]
+		if !e.Sampled || e.Documents != 400 {
+			t.Errorf("%+v", e)
+		}
+		near := func(what string, got int64, want int) {
+			if f := float64(got) / float64(want); f < 0.95 || f > 1.05 {
+				t.Errorf("reckoned with %d %s of %d", got, what, want)
+			}
+		}
+		near("passages", e.Passages, len(all))
+		near("tokens", e.Tokens, tokens)
+	})
+}
+
+// One original that is longer than can be read stands for itself.
+func TestEstimateOfOneLongOriginalSamples(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		desk, o := newDesk(t, "default")
+		o.readTime = time.Second
+		text := book("long", 1000)
+		o.put(text)
+		got, err := desk.Estimate(t.Context(), document.ReindexRequest{Collection: "default", Tokens: newChunking.Tokens})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := float64(len(cut(t, newChunking, text)))
+		if f := float64(got[0].Passages) / want; !got[0].Sampled || f < 0.9 || f > 1.1 {
+			t.Errorf("%+v, want about %v passages", got[0], want)
+		}
+	})
+}
+
+func TestEstimateSaysWhatKeepsIt(t *testing.T) {
+	t.Parallel()
+	desk, o := newDesk(t, "default")
+	o.put("text")
+	desk.Objects = downObjects{}
+	_, err := desk.Estimate(t.Context(), document.ReindexRequest{Collection: "default", Tokens: newChunking.Tokens})
+	if !fault.Is(err, fault.Unavailable) {
+		t.Errorf("error %v", err)
+	}
+}
+
+type downObjects struct{}
+
+func (downObjects) Open(context.Context, string) (io.ReadSeekCloser, error) {
+	return nil, fault.New(fault.Unavailable, "object storage is down")
+}

@@ -1,0 +1,130 @@
+package reindex
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/chunk"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+const (
+	// sampleTime and sampleBytes are how much of a collection's originals is
+	// read for an estimate; somebody waits for it.
+	sampleTime  = 5 * time.Second
+	sampleBytes = 64 << 20
+
+	// lookUp is how many passages are looked up at a time.
+	lookUp = 1000
+)
+
+// cuttings are what came of cutting a part of a collection's originals.
+type cuttings struct {
+	documents int64                 // that were seen, if not read
+	size      int64                 // of these, in bytes
+	read      int64                 // of that
+	tokens    map[document.Hash]int // of each distinct passage
+	part      bool                  // something was not read
+}
+
+// sample completes the estimate for a chunking that is new: what originals come
+// to is known once they are cut. Of many, the newest are, and stand for the
+// rest by their size.
+func (d *Desk) sample(ctx context.Context, target document.Space, e *document.ReindexEstimate) error {
+	c, err := d.cut(ctx, e.Collection, target.Chunking)
+	if err != nil {
+		return err
+	}
+	var reusable, tokens int64
+	for hashes := range slices.Chunk(slices.Collect(maps.Keys(c.tokens)), lookUp) {
+		embedded, err := d.Store.Embedded(ctx, target.Model, hashes)
+		if err != nil {
+			return err
+		}
+		reusable += int64(len(embedded))
+		for _, hash := range hashes {
+			tokens += int64(c.tokens[hash])
+		}
+		for _, hash := range embedded {
+			tokens -= int64(c.tokens[hash])
+		}
+	}
+	whole := c.scale(e.Documents)
+	e.Passages, e.Reusable, e.Tokens = whole(int64(len(c.tokens))), whole(reusable), whole(tokens)
+	e.Sampled = c.part
+	return nil
+}
+
+// scale returns a function that reckons from what was read what all of so many
+// documents come to.
+func (c *cuttings) scale(documents int64) func(int64) int64 {
+	if !c.part || c.read == 0 {
+		return func(n int64) int64 { return n }
+	}
+	total := float64(c.size) * float64(max(documents, c.documents)) / float64(c.documents)
+	return func(n int64) int64 { return int64(float64(n) * total / float64(c.read)) }
+}
+
+// cut cuts originals of a collection until time is up, enough is read, or all is.
+func (d *Desk) cut(ctx context.Context, collection string, chunking document.Chunking) (*cuttings, error) {
+	c := &cuttings{tokens: map[document.Hash]int{}}
+	until := time.Now().Add(sampleTime)
+	enough := func() bool { return c.read >= sampleBytes || time.Now().After(until) }
+	page := document.Page{Limit: pageSize}
+	for {
+		list, err := d.Store.Documents(ctx, document.DocumentFilter{Collection: collection, State: document.Ready}, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, one := range list.Items {
+			if err := d.cutOne(ctx, c, one, chunking, enough); err != nil {
+				return nil, fmt.Errorf("cut %s: %w", one.Key, err)
+			}
+		}
+		if page.Cursor = list.NextCursor; page.Cursor == "" {
+			return c, nil
+		}
+		if enough() {
+			c.part = true
+			return c, nil
+		}
+	}
+}
+
+// cutOne cuts one original, to its end unless it is enough before. One that is
+// gone was deleted meanwhile.
+func (d *Desk) cutOne(ctx context.Context, c *cuttings, one document.Document, chunking document.Chunking, enough func() bool) error {
+	before := c.read
+	if !enough() {
+		source, err := d.Objects.Open(ctx, one.Object)
+		if fault.Is(err, fault.NotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		defer source.Close()
+		for p, err := range chunk.Split(source, chunk.Options{Tokens: chunking.Tokens, Overlap: chunking.Overlap}) {
+			if err != nil {
+				return err
+			}
+			text := p.Text()
+			c.tokens[document.HashText(text.Embedding())] = text.Tokens
+			if c.read = before + p.End; enough() {
+				break
+			}
+		}
+	}
+	c.documents++
+	c.size += one.Size
+	if enough() {
+		c.part = true
+	} else {
+		c.read = before + one.Size
+	}
+	return nil
+}
