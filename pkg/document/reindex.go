@@ -118,7 +118,7 @@ type ReindexEstimate struct {
 	Reusable   int64    `json:"reusable" doc:"Of these, so many have a vector of the model already."`
 	Tokens     int64    `json:"tokens" doc:"To be sent to the model (cl100k_base)."`
 	Cost       *float64 `json:"cost,omitempty" doc:"US dollars, by the price table; missing where the model has no price."`
-	Seconds    *float64 `json:"seconds,omitempty" doc:"By the rate that was measured last; missing where none was."`
+	Seconds    *float64 `json:"seconds,omitempty" doc:"By the rate that was measured last, of the model or else of the one that is live; missing where none was."`
 	Sampled    bool     `json:"sampled" doc:"Reckoned from a part of the documents."`
 }
 

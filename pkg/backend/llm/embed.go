@@ -75,7 +75,7 @@ func (p *OpenAI) inOrder(answer vectorAnswer, model document.Model, texts int) (
 		case len(d.Embedding) == 0:
 			return nil, p.badAnswer(model, "an empty vector for text %d", d.Index)
 		case len(d.Embedding) != model.Dimensions:
-			return nil, p.badAnswer(model, "%d dimensions, want %d; set GRISTMILL_EMBEDDING_DIMENSIONS=%d",
+			return nil, p.badAnswer(model, "%d dimensions, want %d; say %d to a reindex, or in GRISTMILL_EMBEDDING_DIMENSIONS",
 				len(d.Embedding), model.Dimensions, len(d.Embedding))
 		}
 		if err := d.Embedding.check(); err != nil {

@@ -90,7 +90,7 @@ func estimatePassages(ctx context.Context, tx pgx.Tx, c document.Collection, of 
 			SELECT DISTINCT m.hash
 			FROM documents d
 			JOIN manifest m ON m.document = d.id AND m.version = d.live_version AND m.space = $2
-			WHERE d.collection = $1 AND d.deleted_at IS NULL AND ($3::uuid[] IS NULL OR d.id = ANY ($3))
+			WHERE d.collection = $1 AND d.deleted_at IS NULL AND ($3::uuid[] IS NULL OR d.id IN (SELECT unnest($3::uuid[])))
 		), known AS MATERIALIZED (
 			SELECT DISTINCT p.hash
 			FROM wanted w

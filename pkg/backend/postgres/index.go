@@ -79,7 +79,10 @@ func (s *Store) IndexSpace(ctx context.Context, space document.Space, threshold 
 	if err := s.inTenant(ctx, func(tx pgx.Tx) error {
 		var indexed bool
 		err := tx.QueryRow(ctx, `SELECT indexed FROM spaces WHERE id = $1`, space.ID).Scan(&indexed)
-		if err != nil || indexed || space.Model.Dimensions > maxIndexDimensions {
+		switch {
+		case isNoRows(err): // dropped meanwhile
+			return nil
+		case err != nil || indexed || space.Model.Dimensions > maxIndexDimensions:
 			return err
 		}
 		wanted, err = isLarge(ctx, tx, space, threshold)

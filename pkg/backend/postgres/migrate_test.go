@@ -113,10 +113,9 @@ func TestMigrateAsAnOrdinaryOwner(t *testing.T) {
 	}
 }
 
-// Jobs that were there before backlogs were counted count too.
-func TestMigrateCountsTheBacklog(t *testing.T) {
-	t.Parallel()
-	d, super := newOwnedDatabase(t)
+// migrateTo brings the database to an earlier version.
+func (d database) migrateTo(t *testing.T, version int64) {
+	t.Helper()
 	db, err := sql.Open("pgx", d.owner)
 	if err != nil {
 		t.Fatal(err)
@@ -126,9 +125,16 @@ func TestMigrateCountsTheBacklog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := provider.UpTo(t.Context(), 2); err != nil {
+	if _, err := provider.UpTo(t.Context(), version); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Jobs that were there before backlogs were counted count too.
+func TestMigrateCountsTheBacklog(t *testing.T) {
+	t.Parallel()
+	d, super := newOwnedDatabase(t)
+	d.migrateTo(t, 2)
 	for _, statement := range []string{
 		`INSERT INTO collections (tenant, id, name) VALUES ('default', gen_random_uuid(), 'c')`,
 		`INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap)
@@ -149,6 +155,46 @@ func TestMigrateCountsTheBacklog(t *testing.T) {
 	got, err := d.open(t).Backlog(tenant.With(t.Context(), tenant.Default))
 	if want := (document.Backlog{Jobs: 2, Bytes: 1100}); err != nil || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+}
+
+// What was published before versions stood in several spaces stands whole in
+// that of its collection, and what was not does not.
+func TestMigratePlacesVersions(t *testing.T) {
+	t.Parallel()
+	d, super := newOwnedDatabase(t)
+	d.migrateTo(t, 4)
+	for _, statement := range []string{
+		`INSERT INTO collections (tenant, id, name) VALUES ('default', gen_random_uuid(), 'c')`,
+		`INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap)
+		 SELECT tenant, id, 'm', 2, 10, 0 FROM collections`,
+		`UPDATE collections c SET live_space = s.id FROM spaces s`,
+		`SELECT set_config('gristmill.tenant', 'default', false), add_partition(id) FROM spaces`,
+		`INSERT INTO passages (tenant, space, hash, tokens, embedding, heading_path, context, content)
+		 SELECT tenant, id, sha256(''), 1, '[1,0]', '{}', '', '' FROM spaces`,
+		`INSERT INTO documents (tenant, id, collection, key, state, newest_version, live_version)
+		 SELECT tenant, gen_random_uuid(), id, 'a', 'ready', 2, 1 FROM collections`,
+		`INSERT INTO versions (tenant, document, version, space, title, metadata, object, size, sha256, media_type)
+		 SELECT d.tenant, d.id, v, s.id, '', '{}', '', 10, '', '' FROM documents d, spaces s, generate_series(1, 2) v`,
+		`INSERT INTO jobs (tenant, id, document, version, size, state)
+		 SELECT tenant, gen_random_uuid(), document, version, size, (ARRAY['succeeded', 'failed'])[version] FROM versions`,
+		`INSERT INTO tasks (tenant, job, kind, document, version, state)
+		 SELECT j.tenant, j.id, kind, j.document, j.version, j.state FROM jobs j, unnest('{knowledge,summary}'::text[]) AS kind`,
+		`INSERT INTO manifest (tenant, document, version, space, ordinal, hash, start_byte, end_byte)
+		 SELECT v.tenant, document, version, space, n, sha256(''), n, n + 1 FROM versions v, generate_series(0, 2) n`,
+	} {
+		execute(t, super, statement)
+	}
+
+	if err := postgres.Migrate(t.Context(), postgres.MigrateConfig{OwnerURL: d.owner, AppURL: d.app, Log: logger(t)}); err != nil {
+		t.Fatal(err)
+	}
+	r, ctx := race{Store: d.open(t)}, tenant.With(t.Context(), tenant.Default)
+	if all, whole := r.rows(t, ctx, "placements"), r.rows(t, ctx, "placements WHERE version = 1 AND passages = 3"); all != 1 || whole != 1 {
+		t.Errorf("got %d placements, %d of them of version 1 with 3 places; want that one only", all, whole)
+	}
+	if _, err := r.BeginReindex(ctx, document.ReindexRequest{Collection: "c", Tokens: 20}); err != nil {
+		t.Error(err)
 	}
 }
 

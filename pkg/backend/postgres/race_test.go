@@ -90,6 +90,12 @@ func (r race) meanwhile(t *testing.T, ctx context.Context, call func() error, st
 // when the call that was to wait has ended without.
 func (r race) waitUntilBlocked(t *testing.T, done <-chan error) (err error, ended bool) {
 	t.Helper()
+	return r.waitUntilAreBlocked(t, 1, done)
+}
+
+// waitUntilAreBlocked is waitUntilBlocked for n connections.
+func (r race) waitUntilAreBlocked(t *testing.T, n int, done <-chan error) (err error, ended bool) {
+	t.Helper()
 	conn := connect(t, r.owner)
 	defer conn.Close(context.Background())
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
@@ -100,8 +106,8 @@ func (r race) waitUntilBlocked(t *testing.T, done <-chan error) (err error, ende
 		}
 		var blocked bool
 		if err := conn.QueryRow(context.Background(), `
-			SELECT EXISTS (SELECT FROM pg_stat_activity
-			               WHERE usename = $1 AND wait_event_type = 'Lock')`, r.role).Scan(&blocked); err != nil {
+			SELECT count(*) >= $2 FROM pg_stat_activity
+			WHERE usename = $1 AND wait_event_type = 'Lock'`, r.role, n).Scan(&blocked); err != nil {
 			t.Fatal(err)
 		}
 		if blocked {

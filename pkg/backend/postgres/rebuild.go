@@ -42,13 +42,16 @@ func (s *Store) Rebuild(ctx context.Context, work document.Work) (rebuild docume
 }
 
 // unplaced are the live documents of collection $1 whose live version does not
-// stand whole in space $2.
+// stand whole in space $2. Behind OFFSET 0 PostgreSQL looks up one placement
+// after another and does not make a join of it: of a table that was never
+// analysed it expects a handful for each space.
 const unplaced = `
 	FROM documents d
 	JOIN versions v ON v.document = d.id AND v.version = d.live_version
 	WHERE d.collection = $1 AND d.deleted_at IS NULL
 	  AND NOT EXISTS (SELECT FROM placements p
-	                  WHERE p.document = d.id AND p.version = d.live_version AND p.space = $2)`
+	                  WHERE p.document = d.id AND p.version = d.live_version AND p.space = $2
+	                  OFFSET 0)`
 
 // countUnplaced returns how many documents are unplaced, and the bytes of their
 // originals.

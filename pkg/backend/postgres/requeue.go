@@ -146,10 +146,12 @@ func countMatching(ctx context.Context, tx pgx.Tx, in scope, force bool, progres
 		  AND ($4::uuid[] IS NULL OR d.id = ANY ($4))
 		  AND ($5 OR d.live_version IS DISTINCT FROM d.newest_version
 		       OR NOT EXISTS (SELECT FROM placements p
-		                      WHERE p.document = d.id AND p.version = d.live_version AND p.space = $2))
+		                      WHERE p.document = d.id AND p.version = d.live_version AND p.space = $2
+		                      OFFSET 0))
 		  AND NOT EXISTS (SELECT FROM jobs j
 		                  WHERE j.document = d.id AND j.version = d.newest_version
-		                    AND j.state IN ('queued', 'running', 'waiting'))`,
+		                    AND j.state IN ('queued', 'running', 'waiting')
+		                  OFFSET 0)`,
 		in.collection, in.space, in.keyPrefix, in.documents, force).Scan(&progress.Documents, &progress.Bytes)
 }
 

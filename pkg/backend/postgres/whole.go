@@ -46,15 +46,16 @@ func look(ctx context.Context, tx pgx.Tx, in scope, after uuid.UUID) ([]standing
 	return collect(ctx, tx, scanStanding, `
 		WITH page AS MATERIALIZED (
 			SELECT *
-			FROM (SELECT d.id, d.newest_version, d.live_version, p.passages,
-			             sum(coalesce(p.passages, 0)) OVER (ORDER BY d.id) - coalesce(p.passages, 0) AS before
-			      FROM (SELECT * FROM documents
-			            WHERE collection = $1 AND deleted_at IS NULL AND id > $5
-			              AND ($3 = '' OR starts_with(key, $3))
-			              AND ($4::uuid[] IS NULL OR id = ANY ($4))
-			            ORDER BY id
-			            LIMIT $6) AS d
-			      LEFT JOIN placements p ON p.document = d.id AND p.version = d.live_version AND p.space = $2) AS counted
+			FROM (SELECT *, sum(coalesce(passages, 0)) OVER (ORDER BY id) - coalesce(passages, 0) AS before
+			      FROM (SELECT d.id, d.newest_version, d.live_version,
+			                   (SELECT p.passages FROM placements p
+			                    WHERE p.document = d.id AND p.version = d.live_version AND p.space = $2) AS passages
+			            FROM documents d
+			            WHERE d.collection = $1 AND d.deleted_at IS NULL AND d.id > $5
+			              AND ($3 = '' OR starts_with(d.key, $3))
+			              AND ($4::uuid[] IS NULL OR d.id = ANY ($4))
+			            ORDER BY d.id
+			            LIMIT $6) AS d) AS counted
 			WHERE before < $7
 		), there AS MATERIALIZED (
 			SELECT page.id, count(m.hash) AS places, count(p.hash) AS passages

@@ -24,10 +24,9 @@ func (s *Store) Dispatch(ctx context.Context, kind document.TaskKind, window int
 	return dispatched, err
 }
 
-// A comparison, and not IS NOT NULL, has SQLite find by the index what was
-// dispatched.
-
 func oldestTasks(ctx context.Context, tx transaction, kind document.TaskKind, window int) (*sql.Rows, error) {
+	// A comparison, and not IS NOT NULL, has SQLite find by the index what was
+	// dispatched.
 	return tx.QueryContext(ctx, `
 		SELECT document, version, kind, round FROM tasks
 		WHERE tenant = ?1 AND state = 'queued' AND dispatched_at IS NULL AND kind = ?2

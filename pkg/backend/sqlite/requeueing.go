@@ -58,8 +58,9 @@ func (s *Store) Requeue(ctx context.Context, work document.Work, window int) (re
 }
 
 // matching are the documents d, with their newest version v, that a reindex
-// without a change matches: arguments are those of matchingOf. What it has made
-// whole itself it does not match again.
+// without a change matches: arguments are those of matchingOf. Of those that it
+// has made jobs for, before it failed and was resumed, these are the ones whose
+// job has not succeeded.
 const matching = `
 	FROM documents d
 	JOIN versions v ON v.tenant = d.tenant AND v.document = d.id AND v.version = d.newest_version
@@ -69,7 +70,7 @@ const matching = `
 	  AND (json_array_length(?5) = 0 OR d.id IN (SELECT value FROM json_each(?5)))
 	  AND j.state IN ('succeeded', 'failed', 'cancelled')
 	  AND NOT (j.state = 'succeeded' AND j.reindex IS ?7)
-	  AND (?6 OR j.state <> 'succeeded' OR NOT EXISTS (
+	  AND (?6 OR d.live_version IS NOT d.newest_version OR j.state <> 'succeeded' AND j.reindex IS ?7 OR NOT EXISTS (
 	       SELECT 1 FROM placements pl
 	       WHERE pl.tenant = d.tenant AND pl.document = d.id AND pl.version = d.live_version AND pl.space = ?3
 	         AND ` + wholePlacement + `))

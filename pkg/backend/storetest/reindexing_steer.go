@@ -12,7 +12,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
-// steering of reindexes by name, for what all of it has in common.
+// steerings are what a client may do to a reindex, by name.
 func steerings(s Store) map[string]func(context.Context, uuid.UUID) (document.Reindex, error) {
 	return map[string]func(context.Context, uuid.UUID) (document.Reindex, error){
 		"pause":  s.PauseReindex,

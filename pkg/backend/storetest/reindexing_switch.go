@@ -148,8 +148,8 @@ func switchesAnEmptyCollection(t *testing.T, ctx context.Context, s Store) {
 	revertReindex(t, ctx, s, r.ID, leaseTime)
 }
 
-// readsTheCollectionOfTheLiveSpace: who asks for the collection to upload to is
-// told what is live, whatever they would have it made with.
+// Who asks for the collection to upload to it is told what is live, whatever
+// they would have it made with.
 func readsTheCollectionOfTheLiveSpace(t *testing.T, ctx context.Context, s Store) {
 	c := ensure(t, ctx, s, "collections rebuilt")
 	change(t, ctx, s, anotherModel(c), leaseTime)

@@ -31,6 +31,8 @@ func meanwhile(t *testing.T, ctx context.Context, s Store, c document.Collection
 		}
 	}
 	var group sync.WaitGroup
+	defer group.Wait()
+	defer close(done)
 	for i := range 2 {
 		group.Go(func() {
 			for n := 0; n < 3 || !over(); n++ {
@@ -61,8 +63,6 @@ func meanwhile(t *testing.T, ctx context.Context, s Store, c document.Collection
 		})
 	}
 	fn()
-	close(done)
-	group.Wait()
 }
 
 // uploadMeanwhile does what an upload and its worker do. What it fails with is
@@ -136,15 +136,14 @@ func rebuildsWhileDocumentsChange(t *testing.T, ctx context.Context, s Store) {
 				request.Model = c.Space.Model
 			}
 			work := startReindex(t, ctx, s, request)
-			for {
+			fill(t, ctx, s, work)
+			err := s.Switch(ctx, work, 0, document.ReindexProgress{})
+			for tries := 0; fault.Is(err, fault.Conflict) && tries < 100; tries++ { // catches up
 				fill(t, ctx, s, work)
-				err := s.Switch(ctx, work, 0, document.ReindexProgress{})
-				if err == nil {
-					break
-				}
-				if !fault.Is(err, fault.Conflict) {
-					t.Fatal(err)
-				}
+				err = s.Switch(ctx, work, 0, document.ReindexProgress{})
+			}
+			if err != nil {
+				t.Fatal(err)
 			}
 			if got := dropSpaces(t, ctx, s); got == 0 {
 				t.Error("nothing was dropped")

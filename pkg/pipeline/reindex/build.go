@@ -38,8 +38,8 @@ type builder struct {
 	reached  uuid.UUID // the last document that an earlier attempt has done
 	ordered  bool      // all documents before the one at hand are done
 
-	unit *unit // being gathered
-	lost error // why a document could not be read that may be gone by now
+	unit *unit                       // being gathered
+	lost map[document.Unplaced]error // why they could not be read, though they may be gone by now
 }
 
 func (s *Step) newBuilder(work document.Work, rebuild document.Rebuild, begun time.Time) *builder {
@@ -50,7 +50,7 @@ func (s *Step) newBuilder(work document.Work, rebuild document.Rebuild, begun ti
 			BatchPassages: s.BatchPassages, BatchTokens: s.BatchTokens, Requests: s.Requests,
 		},
 		begun: begun, seconds: rebuild.Reindex.Progress.Seconds, progress: rebuild.Reindex.Progress,
-		stage: rebuild.Reindex.Stage, reached: rebuild.Reached, ordered: true, unit: &unit{},
+		stage: rebuild.Reindex.Stage, reached: rebuild.Reached, ordered: true, unit: &unit{}, lost: map[document.Unplaced]error{},
 	}
 }
 

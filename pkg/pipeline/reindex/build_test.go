@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
 func TestNewModelGetsTheStoredPassages(t *testing.T) {
@@ -130,30 +129,23 @@ func TestDocumentWithoutPassagesIsPlaced(t *testing.T) {
 }
 
 // Originals are the truth: what the live space has lost is cut again.
-func TestDocumentThatTheLiveSpaceHasLostIsCut(t *testing.T) {
+func TestDocumentThatIsDamagedIsCut(t *testing.T) {
 	t.Parallel()
-	db := library(newModel, oldChunking, 10)
-	for _, d := range db.documents {
-		delete(db.spaces[1].places, versionOf(d))
-		break
-	}
-	step, _ := newStep(t, db)
-	if err := step.Run(t.Context(), db.claim()); err != nil {
-		t.Fatal(err)
-	}
-	wantBuilt(t, db)
-}
-
-func TestDocumentThatIsDamagedIsNamed(t *testing.T) {
-	t.Parallel()
-	db := newDatabase(newModel, oldChunking)
-	d := db.upload(uuid.New(), book("grain", 5), db.from)
-	v := versionOf(d)
-	db.spaces[1].places[v] = slices.Delete(db.spaces[1].places[v], 2, 3)
-	step, _ := newStep(t, db)
-	err := step.Run(t.Context(), db.claim())
-	if f := fault.As(err); f == nil || f.Kind != fault.Conflict || !strings.Contains(f.Detail, d.Document.String()) {
-		t.Errorf("error %v", err)
+	for _, lost := range []int{0, 2, 20} { // 20 only after a unit or two have been placed
+		db := library(newModel, oldChunking, 10)
+		d := db.upload(uuid.New(), book("grain", 30), db.from)
+		v := versionOf(d)
+		db.spaces[1].places[v] = slices.Delete(db.spaces[1].places[v], lost, lost+1)
+		all := db.upload(uuid.New(), book("flour", 3), db.from)
+		delete(db.spaces[1].places, versionOf(all))
+		step, m := newStep(t, db)
+		if err := step.Run(t.Context(), db.claim()); err != nil {
+			t.Fatal(err)
+		}
+		wantBuilt(t, db)
+		if db.opened != 2 || m.again() != 0 {
+			t.Errorf("%d originals were read, and %d texts sent again; want 2 and none", db.opened, m.again())
+		}
 	}
 }
 

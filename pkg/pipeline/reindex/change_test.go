@@ -162,6 +162,24 @@ func TestOriginalThatIsGone(t *testing.T) {
 	}
 }
 
+// Only a document that is gone is left for later.
+func TestSpaceThatIsGoneEndsTheRun(t *testing.T) {
+	t.Parallel()
+	db := library(newModel, oldChunking, 20)
+	step, _ := newStep(t, db)
+	places := 0
+	db.before = func(call string) error {
+		if call == "Place" {
+			places++
+			return fault.New(fault.NotFound, "there is no space 2")
+		}
+		return nil
+	}
+	if err := step.Run(t.Context(), db.claim()); !fault.Is(err, fault.NotFound) || places != 1 || db.opened > 0 {
+		t.Errorf("%v after %d writes and %d originals", err, places, db.opened)
+	}
+}
+
 // A store that takes a document and does not keep it must not be asked for
 // ever.
 func TestDocumentThatStaysMissingIsGivenUp(t *testing.T) {

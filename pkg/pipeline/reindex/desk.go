@@ -48,6 +48,7 @@ type Desk struct {
 // plan is what a request comes to in one collection.
 type plan struct {
 	request document.ReindexRequest // of this collection
+	live    document.Space
 	target  document.Space
 	change  document.Change
 }
@@ -112,7 +113,7 @@ func (d *Desk) plans(ctx context.Context, request document.ReindexRequest) ([]pl
 	}
 	plans := make([]plan, len(collections))
 	for i, collection := range collections {
-		p := plan{request: request}
+		p := plan{request: request, live: collection.Space}
 		p.request.Collection = collection.Name
 		p.target, p.change = request.Target(collection.Space)
 		if err := p.check(); err != nil {

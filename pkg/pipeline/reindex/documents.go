@@ -3,6 +3,7 @@ package reindex
 import (
 	"context"
 	"fmt"
+	"iter"
 
 	"github.com/google/uuid"
 
@@ -63,32 +64,59 @@ func (b *builder) pass(ctx context.Context, after uuid.UUID) (first document.Unp
 }
 
 // place adds a document to the unit, and stores the unit whenever it is full.
-// One whose original is gone is left for the next look: it may have been
-// deleted meanwhile.
+// While the chunking stays as it is that takes the passages that the live space
+// has. What is damaged there is cut from its original, and so is what has no
+// passages there: that may be why. A document whose original is gone is left
+// for the next look: it may have been deleted meanwhile.
 func (b *builder) place(ctx context.Context, d document.Unplaced) error {
-	count := int64(0)
-	for passage, err := range b.passages(ctx, d) {
-		if fault.Is(err, fault.NotFound) {
-			b.lost = err
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("passages of %s version %d: %w", d.Key, d.Version, err)
+	var count int64
+	var lost, err error
+	if b.from.Chunking == b.to.Chunking {
+		count, lost, err = b.add(ctx, d, b.stored(ctx, d))
+	}
+	if lost != nil {
+		b.step.Log.WarnContext(ctx, "document is damaged in the live space; cutting its original", "document", d.Document, "key", d.Key, "error", lost)
+	}
+	if err == nil && (lost != nil || count == 0) {
+		b.unit.drop(d)
+		count, lost, err = b.add(ctx, d, b.cut(ctx, d))
+	}
+	switch {
+	case err != nil:
+		return err
+	case lost != nil:
+		b.unit.drop(d)
+		b.lost[d] = lost
+		return nil
+	default:
+		b.unit.end(d, count, b.ordered)
+		return b.flushFull(ctx)
+	}
+}
+
+// add adds passages of a document to the unit, and returns how many. Lost is why
+// there are no more of them where they come from.
+func (b *builder) add(ctx context.Context, d document.Unplaced, passages iter.Seq2[document.Stored, error]) (count int64, lost, err error) {
+	for passage, err := range passages {
+		switch {
+		case fault.Is(err, fault.NotFound):
+			return count, err, nil
+		case err != nil:
+			return count, nil, fmt.Errorf("passages of %s version %d: %w", d.Key, d.Version, err)
 		}
 		b.unit.add(d, passage)
 		count++
 		if err := b.flushFull(ctx); err != nil {
-			return err
+			return count, nil, err
 		}
 	}
-	b.unit.end(d, count, b.ordered)
-	return b.flushFull(ctx)
+	return count, nil, nil
 }
 
 // stuck says why a document is missing however often it is placed.
 func (b *builder) stuck(d document.Unplaced) error {
-	if b.lost != nil {
-		return fault.Wrap(fault.NotFound, b.lost, "the original of document %s, key %q, is gone from object storage: upload it again or delete it, then resume the reindex", d.Document, d.Key)
+	if lost := b.lost[d]; lost != nil {
+		return fault.Wrap(fault.NotFound, lost, "the original of document %s, key %q, is gone from object storage: upload it again or delete it, then resume the reindex", d.Document, d.Key)
 	}
 	return fmt.Errorf("document %s version %d was placed in space %d %d times and is still missing there", d.Document, d.Version, b.to.ID, maxFruitless)
 }

@@ -43,7 +43,7 @@ func (d *Desk) estimate(ctx context.Context, p plan) (document.ReindexEstimate, 
 		cost := price * float64(e.Tokens) / 1e6
 		e.Cost = &cost
 	}
-	rate, err := d.Store.ReindexRate(ctx, p.target.Model)
+	rate, err := d.rate(ctx, p.target.Model, p.live.Model)
 	if err != nil {
 		return e, err
 	}
@@ -52,4 +52,15 @@ func (d *Desk) estimate(ctx context.Context, p plan) (document.ReindexEstimate, 
 		e.Seconds = &seconds
 	}
 	return e, nil
+}
+
+// rate returns how many passages a second the first of the models embedded that
+// was ever used, or 0.
+func (d *Desk) rate(ctx context.Context, models ...document.Model) (rate float64, err error) {
+	for _, model := range models {
+		if rate, err = d.Store.ReindexRate(ctx, model); err != nil || rate > 0 {
+			break
+		}
+	}
+	return rate, err
 }

@@ -80,7 +80,8 @@ func (o *office) put(text string) {
 	o.estimate.Documents++
 }
 
-// cut returns the tokens of each distinct passage of the texts.
+// cut returns the tokens of each distinct passage of the texts, with about those
+// of the headings above it.
 func cut(t *testing.T, chunking document.Chunking, texts ...string) map[document.Hash]int {
 	t.Helper()
 	tokens := map[document.Hash]int{}
@@ -89,7 +90,8 @@ func cut(t *testing.T, chunking document.Chunking, texts ...string) map[document
 			if err != nil {
 				t.Fatal(err)
 			}
-			tokens[document.HashText(p.Text().Embedding())] = p.Tokens
+			text := p.Text().Embedding()
+			tokens[document.HashText(text)] = p.Tokens + (len(text)-len(p.Content)+3)/4
 		}
 	}
 	return tokens

@@ -27,7 +27,7 @@ type cuttings struct {
 	documents int64                 // that were seen, if not read
 	size      int64                 // of these, in bytes
 	read      int64                 // of that
-	tokens    map[document.Hash]int // of each distinct passage
+	tokens    map[document.Hash]int // of each distinct passage, with what stands above it
 	part      bool                  // something was not read
 }
 
@@ -113,7 +113,9 @@ func (d *Desk) cutOne(ctx context.Context, c *cuttings, one document.Document, c
 				return err
 			}
 			text := p.Text()
-			c.tokens[document.HashText(text.Embedding())] = text.Tokens
+			embedded := text.Embedding()
+			// What stands above it has about one token for every four bytes.
+			c.tokens[document.HashText(embedded)] = text.Tokens + (len(embedded)-len(text.Content)+3)/4
 			if c.read = before + p.End; enough() {
 				break
 			}

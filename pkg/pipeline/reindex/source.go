@@ -10,18 +10,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
-// passages yields what is to be placed of a version, in order; an error is the
-// last thing it yields. While the chunking stays as it is that is what the live
-// space has, and originals are not read again.
-func (b *builder) passages(ctx context.Context, d document.Unplaced) iter.Seq2[document.Stored, error] {
-	if b.from.Chunking == b.to.Chunking {
-		return b.stored(ctx, d)
-	}
-	return b.cut(ctx, d)
-}
-
-// stored yields the passages of a version in the live space. A version that has
-// none there is cut: it may be damaged, and if not that is done in no time.
+// stored yields the passages of a version in the live space, in order; an error
+// is the last thing it yields. fault.NotFound when one of them is lost.
 func (b *builder) stored(ctx context.Context, d document.Unplaced) iter.Seq2[document.Stored, error] {
 	return func(yield func(document.Stored, error) bool) {
 		for from := 0; ; from += pageSize {
@@ -30,13 +20,9 @@ func (b *builder) stored(ctx context.Context, d document.Unplaced) iter.Seq2[doc
 				yield(document.Stored{}, err)
 				return
 			}
-			if from == 0 && len(page) == 0 {
-				b.cut(ctx, d)(yield)
-				return
-			}
 			for i, passage := range page {
 				if passage.Ordinal != from+i {
-					yield(document.Stored{}, fault.New(fault.Conflict, "document %s, key %q, is damaged in the live space, where passage %d is missing: re-index it by itself first, then resume", d.Document, d.Key, from+i))
+					yield(document.Stored{}, fault.New(fault.NotFound, "passage %d is lost", from+i))
 					return
 				}
 				if !yield(passage, nil) {
@@ -50,7 +36,8 @@ func (b *builder) stored(ctx context.Context, d document.Unplaced) iter.Seq2[doc
 	}
 }
 
-// cut yields the passages of an original.
+// cut yields the passages of an original, in order; an error is the last thing
+// it yields. fault.NotFound when the original is gone.
 func (b *builder) cut(ctx context.Context, d document.Unplaced) iter.Seq2[document.Stored, error] {
 	return func(yield func(document.Stored, error) bool) {
 		source, err := b.step.Objects.Open(ctx, d.Object)

@@ -55,6 +55,15 @@ func (u *unit) end(d document.Unplaced, count int64, ordered bool) {
 	}
 }
 
+// drop takes back what was added of a document, which is the last one, if
+// anything was.
+func (u *unit) drop(d document.Unplaced) {
+	if n := len(u.places); n > 0 && u.places[n-1].Unplaced == d {
+		u.count -= len(u.places[n-1].Places)
+		u.places = u.places[:n-1]
+	}
+}
+
 // of returns the places of a document, which is the last one in the unit.
 func (u *unit) of(d document.Unplaced) *document.RebuiltPlaces {
 	if n := len(u.places); n == 0 || u.places[n-1].Unplaced != d {

@@ -1,0 +1,254 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// rebuilding is a race with a reindex that is claimed.
+type rebuilding struct {
+	race
+	reindex document.Work
+}
+
+// newRebuilding begins a reindex to another model, of vectors as long.
+func newRebuilding(t *testing.T) (rebuilding, context.Context) {
+	t.Helper()
+	r, ctx := newRace(t)
+	begun, err := r.BeginReindex(ctx, document.ReindexRequest{Collection: "c", Model: document.Model{Name: "next"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rebuilding{race: r, reindex: r.claimReindex(t, ctx, begun.ID)}, ctx
+}
+
+func textPassage(text string) document.Embedded {
+	return document.Embedded{Hash: document.HashText(text), Text: document.Text{Content: text}, Vector: []float32{1, 0}}
+}
+
+func textPlaces(passages ...document.Embedded) []document.Place {
+	places := make([]document.Place, len(passages))
+	for i, p := range passages {
+		places[i] = document.Place{Hash: p.Hash, Ordinal: i, Start: int64(i), End: int64(i + 1)}
+	}
+	return places
+}
+
+// publish does a knowledge task in the live space only.
+func (r race) publish(t *testing.T, ctx context.Context, work document.Work, texts ...string) document.Unplaced {
+	t.Helper()
+	var passages []document.Embedded
+	for _, text := range texts {
+		passages = append(passages, textPassage(text))
+	}
+	if err := r.Write(ctx, work, document.Batch{New: passages, Places: textPlaces(passages...)}, document.KnowledgeProgress{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Publish(ctx, work, nil, document.KnowledgeProgress{Passages: int64(len(texts))}); err != nil {
+		t.Fatal(err)
+	}
+	return document.Unplaced{Document: work.Document, Version: work.Version}
+}
+
+func wholeOf(version document.Unplaced, passages ...document.Embedded) document.Rebuilt {
+	return document.Rebuilt{New: passages, Places: []document.RebuiltPlaces{
+		{Unplaced: version, Places: textPlaces(passages...), Whole: int64(len(passages))},
+	}}
+}
+
+func (r rebuilding) place(t *testing.T, ctx context.Context, rebuilt document.Rebuilt) {
+	t.Helper()
+	if err := r.Place(ctx, r.reindex, rebuilt, document.ReindexProgress{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// rows counts what the statement selects, as the tenant.
+func (r race) rows(t *testing.T, ctx context.Context, from string) (n int) {
+	t.Helper()
+	if err := r.InTenant(ctx, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, "SELECT count(*) FROM "+from).Scan(&n)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// oneBehindTheOther starts two calls, each once what was before it waits: a
+// transaction with the statements, and the first call for that. Then the
+// transaction commits.
+func (r race) oneBehindTheOther(t *testing.T, ctx context.Context, statement string, first, second func() error) (errs [2]error) {
+	t.Helper()
+	done := [2]chan error{make(chan error, 1), make(chan error, 1)}
+	if err := r.InTenant(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, statement); err != nil {
+			return err
+		}
+		for i, call := range []func() error{first, second} {
+			go func() { done[i] <- call() }()
+			if err, ended := r.waitUntilAreBlocked(t, i+1, done[i]); ended {
+				return fmt.Errorf("call %d did not wait: %w", i, err)
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return [2]error{<-done[0], <-done[1]}
+}
+
+// A version that is published while the space is switched is either seen by the
+// switch, which then says that it is missing, or comes too late for the space
+// that it was written to.
+func TestPublishAndSwitchAtOnce(t *testing.T) {
+	t.Parallel()
+	late := func(t *testing.T) (rebuilding, context.Context, func() error, func() error) {
+		r, ctx := newRebuilding(t)
+		if len(r.work.Also) > 0 {
+			t.Fatalf("the task was claimed before the reindex began, but writes to %+v", r.work.Also)
+		}
+		p := textPassage("text")
+		if err := r.Write(ctx, r.work, document.Batch{New: []document.Embedded{p}, Places: textPlaces(p)}, document.KnowledgeProgress{}); err != nil {
+			t.Fatal(err)
+		}
+		return r, ctx, func() error { return r.Publish(ctx, r.work, nil, document.KnowledgeProgress{Passages: 1}) },
+			func() error { return r.Switch(ctx, r.reindex, time.Hour, document.ReindexProgress{}) }
+	}
+	t.Run("publish first", func(t *testing.T) {
+		t.Parallel()
+		r, ctx, publish, change := late(t)
+		errs := r.oneBehindTheOther(t, ctx, `SELECT FROM tasks WHERE kind = 'knowledge' FOR UPDATE`, publish, change)
+		if errs[0] != nil || !fault.Is(errs[1], fault.Conflict) {
+			t.Errorf("published: %v; switched: %v, want a conflict", errs[0], errs[1])
+		}
+		if missing, err := r.Unplaced(ctx, r.reindex, uuid.Nil, 10); err != nil || len(missing) != 1 {
+			t.Errorf("got %+v unplaced, %v, want the one document", missing, err)
+		}
+	})
+	t.Run("switch first", func(t *testing.T) {
+		t.Parallel()
+		r, ctx, publish, change := late(t)
+		errs := r.oneBehindTheOther(t, ctx, `SELECT FROM spaces FOR NO KEY UPDATE`, change, publish)
+		if errs[0] != nil || !fault.Is(errs[1], fault.Unavailable) {
+			t.Errorf("switched: %v; published: %v, want it unavailable", errs[0], errs[1])
+		}
+		if d, err := r.Document(ctx, r.work.Document); err != nil || d.State != document.Pending {
+			t.Errorf("document: got %s, %v, want it pending", d.State, err)
+		}
+	})
+}
+
+// Whichever comes first, nothing is left of a version that is forgotten.
+func TestForgetAndPlaceAtOnce(t *testing.T) {
+	t.Parallel()
+	deleted := func(t *testing.T) (r rebuilding, ctx context.Context, forget, place func() error) {
+		r, ctx = newRebuilding(t)
+		version := r.publish(t, ctx, r.work, "text")
+		return r, ctx, func() error {
+				if err := r.DeleteDocument(ctx, version.Document); err != nil {
+					return err
+				}
+				return r.Forget(ctx, document.Remains{Document: version.Document, Version: version.Version})
+			}, func() error {
+				return r.Place(ctx, r.reindex, wholeOf(version, textPassage("text")), document.ReindexProgress{})
+			}
+	}
+	check := func(t *testing.T, ctx context.Context, r rebuilding, errs [2]error) {
+		t.Helper()
+		if errs[0] != nil || errs[1] != nil {
+			t.Errorf("got errors %v and %v", errs[0], errs[1])
+		}
+		for _, table := range []string{"manifest", "placements", "versions", "documents"} {
+			if n := r.rows(t, ctx, table); n > 0 {
+				t.Errorf("%d rows are left in %s", n, table)
+			}
+		}
+	}
+	t.Run("place first", func(t *testing.T) {
+		t.Parallel()
+		r, ctx, forget, place := deleted(t)
+		check(t, ctx, r, r.oneBehindTheOther(t, ctx, `SELECT FROM reindexes FOR NO KEY UPDATE`, place, forget))
+	})
+	t.Run("forget first", func(t *testing.T) {
+		t.Parallel()
+		r, ctx, forget, place := deleted(t)
+		check(t, ctx, r, r.oneBehindTheOther(t, ctx, `SELECT FROM versions FOR UPDATE`, forget, place))
+	})
+}
+
+// An upload and a reindex that add the same passages wait for each other, and
+// neither fails.
+func TestWriteAndPlaceTheSamePassages(t *testing.T) {
+	t.Parallel()
+	r, ctx := newRebuilding(t)
+	version := r.publish(t, ctx, r.work, "text")
+	next, err := upload(ctx, r.Store, document.Upload{Collection: r.collection, Key: "next"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	work := r.claim(t, ctx, next.Job, document.Knowledge)
+	if len(work.Also) != 1 || work.Also[0] != r.reindex.Space {
+		t.Fatalf("an upload is written to %+v too, want the space that is built", work.Also)
+	}
+	work.Space = work.Also[0]
+	const rounds, n = 10, 50
+	for round := range rounds {
+		var passages []document.Embedded
+		for i := range n {
+			passages = append(passages, textPassage(fmt.Sprint("same ", round, i)))
+		}
+		rebuilt := wholeOf(version, passages...)
+		places := textPlaces(passages...)
+		for i := range places {
+			places[i].Ordinal += round * n
+		}
+		reversed := slices.Clone(passages)
+		slices.Reverse(reversed)
+		var group sync.WaitGroup
+		group.Go(func() {
+			if err := r.Write(ctx, work, document.Batch{New: reversed, Places: places}, document.KnowledgeProgress{}); err != nil {
+				t.Errorf("write: %v", err)
+			}
+		})
+		group.Go(func() {
+			if err := r.Place(ctx, r.reindex, rebuilt, document.ReindexProgress{}); err != nil {
+				t.Errorf("place: %v", err)
+			}
+		})
+		group.Wait()
+	}
+	if got := r.rows(t, ctx, fmt.Sprint("passages WHERE space = ", work.Space.ID)); got != rounds*n {
+		t.Errorf("got %d passages, want %d", got, rounds*n)
+	}
+	if missing, err := r.Unplaced(ctx, r.reindex, uuid.Nil, 10); err != nil || len(missing) > 0 {
+		t.Errorf("got %+v unplaced, %v", missing, err)
+	}
+}
+
+// What another transaction adds after Place has looked, and before it writes,
+// does not fail it.
+func TestPlaceWhileAPassageIsAdded(t *testing.T) {
+	t.Parallel()
+	r, ctx := newRebuilding(t)
+	version := r.publish(t, ctx, r.work, "text")
+	err := r.meanwhile(t, ctx, func() error {
+		return r.Place(ctx, r.reindex, wholeOf(version, textPassage("one"), textPassage("text"), textPassage("two")), document.ReindexProgress{})
+	}, fmt.Sprintf(`INSERT INTO passages (space, hash, tokens, embedding, heading_path, context, content)
+	                SELECT %d, hash, tokens, embedding, heading_path, context, content FROM passages`, r.reindex.Space.ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Verify(ctx, r.reindex, 10); err != nil {
+		t.Error(err)
+	}
+}
