@@ -60,7 +60,7 @@ var words = []string{"pkg/document", "pkg/tenant", "pkg/fault"}
 // owners says which package alone imports an SDK. Tests may use it too.
 var owners = map[string][]string{
 	"github.com/jackc/pgx/":                {"pkg/backend/postgres", "test/"},
-	"github.com/pgvector/pgvector-go":      {"pkg/backend/postgres"},
+	"github.com/pgvector/pgvector-go":      {"pkg/backend/postgres", "test/"},
 	"github.com/minio/minio-go/":           {"pkg/backend/blob", "test/"},
 	"github.com/hibiken/asynq":             {"pkg/backend/queue"},
 	"github.com/redis/go-redis/":           {"pkg/backend/live", "test/"},

@@ -75,8 +75,8 @@ func (p *OpenAI) inOrder(answer vectorAnswer, model document.Model, texts int) (
 		case len(d.Embedding) == 0:
 			return nil, p.badAnswer(model, "an empty vector for text %d", d.Index)
 		case len(d.Embedding) != model.Dimensions:
-			return nil, p.badAnswer(model, "%d dimensions, want %d; say %d to a reindex, or in GRISTMILL_EMBEDDING_DIMENSIONS",
-				len(d.Embedding), model.Dimensions, len(d.Embedding))
+			return nil, p.badAnswer(model, "%[1]d dimensions, want %[2]d; set GRISTMILL_EMBEDDING_DIMENSIONS=%[1]d, or have a reindex make it --dimensions %[1]d",
+				len(d.Embedding), model.Dimensions)
 		}
 		if err := d.Embedding.check(); err != nil {
 			return nil, p.badAnswer(model, "a vector for text %d with %v", d.Index, err)

@@ -126,7 +126,7 @@ func TestDimensionsParameter(t *testing.T) {
 	_, err := provider(t, p).Embed(t.Context(), document.Model{Name: "nomic", Dimensions: 64}, numbered(1))
 	if e := fault.As(err); e == nil || e.Kind != fault.BadAnswer ||
 		!strings.Contains(e.Detail, "model nomic") ||
-		!strings.Contains(e.Detail, "answered 32 dimensions, want 64; say 32 to a reindex, or in GRISTMILL_EMBEDDING_DIMENSIONS") {
+		!strings.Contains(e.Detail, "answered 32 dimensions, want 64; set GRISTMILL_EMBEDDING_DIMENSIONS=32") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -76,39 +76,46 @@ func (s *Store) dropPartition(ctx context.Context, space document.Space) error {
 }
 
 // dropRemains removes up to limit rows of what is left of spaces without a
-// partition, and says how many. Rows that Forget is removing are passed over.
+// partition, and says how many.
 func dropRemains(ctx context.Context, tx pgx.Tx, limit int) (dropped int, err error) {
-	for _, statement := range []string{
-		`DELETE FROM manifest
-		 WHERE ctid = ANY (ARRAY(
-		     SELECT m.ctid
-		     FROM spaces s
-		     JOIN manifest m ON m.space = s.id
-		     WHERE s.drop_after = '-infinity'
-		     LIMIT $1
-		     FOR UPDATE OF m SKIP LOCKED))`,
-		`DELETE FROM placements
-		 WHERE ctid = ANY (ARRAY(
-		     SELECT p.ctid
-		     FROM spaces s
-		     JOIN placements p ON p.space = s.id
-		     WHERE s.drop_after = '-infinity'
-		     LIMIT $1
-		     FOR UPDATE OF p SKIP LOCKED))`,
-		`DELETE FROM spaces
-		 WHERE id IN (
-		     SELECT s.id
-		     FROM spaces s
-		     WHERE s.drop_after = '-infinity'
-		       AND NOT EXISTS (SELECT FROM manifest m WHERE m.space = s.id)
-		       AND NOT EXISTS (SELECT FROM placements p WHERE p.space = s.id)
-		     LIMIT $1)`,
-	} {
-		tag, err := tx.Exec(ctx, statement, limit-dropped)
-		if err != nil {
-			return 0, err
+	spaces, err := collect(ctx, tx, pgx.RowTo[int64], `SELECT id FROM spaces WHERE drop_after = '-infinity' ORDER BY id`)
+	if err != nil {
+		return 0, err
+	}
+	for _, space := range spaces {
+		for _, statement := range []string{dropPlaces, dropPlacements, dropSpace} {
+			tag, err := tx.Exec(ctx, statement, space, limit-dropped)
+			if err != nil {
+				return 0, err
+			}
+			dropped += int(tag.RowsAffected())
 		}
-		dropped += int(tag.RowsAffected())
 	}
 	return dropped, nil
 }
+
+// Rows that Forget is removing are passed over, and so the space may stay until
+// the next time. The order has PostgreSQL use an index: otherwise it would read
+// past all that was removed the times before.
+const (
+	dropPlaces = `
+		DELETE FROM manifest
+		WHERE ctid = ANY (ARRAY(
+			SELECT ctid FROM manifest
+			WHERE space = $1
+			ORDER BY hash
+			LIMIT $2
+			FOR UPDATE SKIP LOCKED))`
+	dropPlacements = `
+		DELETE FROM placements
+		WHERE ctid = ANY (ARRAY(
+			SELECT ctid FROM placements
+			WHERE space = $1
+			LIMIT $2
+			FOR UPDATE SKIP LOCKED))`
+	dropSpace = `
+		DELETE FROM spaces
+		WHERE id = $1 AND $2 > 0
+		  AND NOT EXISTS (SELECT FROM manifest WHERE space = $1)
+		  AND NOT EXISTS (SELECT FROM placements WHERE space = $1)`
+)
