@@ -54,6 +54,16 @@ END
 $$;
 -- +goose StatementEnd
 
+-- A reindex copies into a temporary table. Everybody may make one, unless that
+-- was taken away.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO gristmill_app', current_database());
+END
+$$;
+-- +goose StatementEnd
+
 -- As in the first migration, but for the owner.
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION add_partition(space_id bigint) RETURNS void

@@ -41,9 +41,10 @@ func (s *Store) Unindexed(ctx context.Context, threshold int) (spaces []document
 	defer describe(&err, "find spaces without an index")
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		candidates, err := collect(ctx, tx, scanSpace, selectSpaces+`
+			JOIN collections c ON c.id = s.collection
 			WHERE NOT s.indexed AND s.written AND s.dimensions <= $1
 			  AND NOT EXISTS (SELECT FROM reindexes r
-			                  WHERE r.to_space = s.id AND r.state IN ('queued', 'running', 'waiting', 'paused')
+			                  WHERE s.id IN (r.from_space, r.to_space) AND s.id <> c.live_space AND r.state IN ('queued', 'running', 'waiting', 'paused')
 			                    AND r.change <> 'nothing')
 			ORDER BY s.id`, maxIndexDimensions)
 		if err != nil {

@@ -41,9 +41,9 @@ type addPassages func(ctx context.Context, tx pgx.Tx, space int64, passages []do
 
 // securePassages sees to it that passages, and those of places, are in the
 // space and stay there until the transaction ends: those that are there are
-// held, the others added by way of add. One that another transaction adds or removes in between is
-// met again in the next round; rounds end, since nothing that is held or added
-// can go, and each other transaction is waited for.
+// held, the others added by way of add. One that another transaction adds or
+// removes in between is met again in the next round; rounds end, since nothing
+// that is held or added can go, and each other transaction is waited for.
 func securePassages(ctx context.Context, tx pgx.Tx, space int64, passages []document.Embedded, versions []document.RebuiltPlaces, add addPassages) error {
 	missing := make(map[document.Hash]*document.Embedded) // nil when it should have been there
 	for _, version := range versions {
