@@ -27,7 +27,7 @@ func (s *Store) OnConnection(ctx context.Context, query string, dest any) error 
 // ExplainNearest returns the plan of a search along the index.
 func ExplainNearest(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query) ([]string, error) {
 	return collect(ctx, tx, pgx.RowTo[string], "EXPLAIN "+walkIndex.statement(space), space.Collection, query.KeyPrefix, metadataOf(query),
-		pgvector.NewHalfVector(query.Vector), query.Limit, query.Limit, query.Threshold, 1+maxAlsoIn)
+		pgvector.NewHalfVector(query.Vector), query.Limit, query.Limit, 1+maxAlsoIn)
 }
 
 // Describe gives err the kind that callers of the store see.

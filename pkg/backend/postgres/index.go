@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -101,8 +102,9 @@ func (s *Store) IndexSpace(ctx context.Context, space document.Space, threshold 
 }
 
 // buildIndex builds the index on a connection of its own, unless another
-// process has: that one is waited for. A build that was cut short leaves an
-// index that is not valid, which goes first.
+// process has: that one is waited for. The server goes on building for a
+// process that was killed. A build that was cut short leaves an index that is
+// not valid, which goes first.
 func (s *Store) buildIndex(ctx context.Context, space document.Space) error {
 	conn, err := s.connectToBuild(ctx)
 	if err != nil {
@@ -115,11 +117,10 @@ func (s *Store) buildIndex(ctx context.Context, space document.Space) error {
 	}
 	name := pgx.Identifier{fmt.Sprintf("passages_%d_embedding", space.ID)}.Sanitize()
 	valid, err := indexIsValid(ctx, conn, name)
-	if err != nil || valid {
+	if err != nil {
 		return withLoss(conn, err)
 	}
-	for _, statement := range []string{
-		"SET ROLE " + indexRole,
+	build := []string{
 		"SET statement_timeout = 0",
 		fmt.Sprintf("SET max_parallel_maintenance_workers = %d", s.indexWorkers),
 		fmt.Sprintf(`SELECT set_config('maintenance_work_mem', greatest(pg_size_bytes(current_setting('maintenance_work_mem')),
@@ -127,8 +128,13 @@ func (s *Store) buildIndex(ctx context.Context, space document.Space) error {
 		"DROP INDEX CONCURRENTLY IF EXISTS " + name,
 		fmt.Sprintf("CREATE INDEX CONCURRENTLY %s ON passages_%d USING hnsw ((%s) halfvec_cosine_ops) WITH (m = %d, ef_construction = %d)",
 			name, space.ID, indexedVector(space), indexLinks, indexCandidates),
-		fmt.Sprintf("ANALYZE passages_%d", space.ID),
-	} {
+	}
+	if valid {
+		build = nil
+	}
+	// Without statistics searches would not use the index.
+	analyze := fmt.Sprintf("ANALYZE passages_%d", space.ID)
+	for _, statement := range slices.Concat([]string{"SET ROLE " + indexRole}, build, []string{analyze}) {
 		if _, err := conn.Exec(ctx, statement); err != nil {
 			return withLoss(conn, err)
 		}

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -24,8 +25,10 @@ const (
 	// filter than are wanted, since those it finds late may be nearer.
 	searchSurplus = 4
 
-	// searchTuples is after how many passages a walk ends that finds too few.
+	// searchTuples is after how many passages a walk ends that finds too few, and
+	// searchMemory how many times work_mem it may use for those it has met.
 	searchTuples = 1_000_000
+	searchMemory = 8
 )
 
 // found is a place of one of the nearest passages.
@@ -37,7 +40,8 @@ type found struct {
 // nearest returns the places of the nearest passages, those of one passage
 // together, in the oldest document first. In a space with an index it walks
 // along that, unless the filter leaves so few places that looking at each of
-// these is quicker, and exact.
+// these is quicker, and exact. A walk that ends before it has found enough is
+// no answer: then all are compared.
 func nearest(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query) ([]found, error) {
 	if !space.Indexed {
 		return search(ctx, tx, space, query, compareAll, query.Limit)
@@ -55,11 +59,25 @@ func nearest(ctx context.Context, tx pgx.Tx, space document.Space, query documen
 	}
 	if _, err := tx.Exec(ctx, `
 		SELECT set_config('hnsw.ef_search', $1, true), set_config('hnsw.max_scan_tuples', $2, true),
-		       set_config('hnsw.iterative_scan', 'relaxed_order', true)`,
-		fmt.Sprint(searchCandidates), fmt.Sprint(searchTuples)); err != nil {
+		       set_config('hnsw.scan_mem_multiplier', $3, true), set_config('hnsw.iterative_scan', 'relaxed_order', true)`,
+		fmt.Sprint(searchCandidates), fmt.Sprint(searchTuples), fmt.Sprint(searchMemory)); err != nil {
 		return nil, err
 	}
-	return search(ctx, tx, space, query, walkIndex, take)
+	places, err := search(ctx, tx, space, query, walkIndex, take)
+	if err == nil && countPassages(places) < query.Limit {
+		return search(ctx, tx, space, query, compareAll, query.Limit)
+	}
+	return places, err
+}
+
+// countPassages counts the passages that the places are of.
+func countPassages(places []found) (n int) {
+	for i, p := range places {
+		if i == 0 || !bytes.Equal(p.hash, places[i-1].hash) {
+			n++
+		}
+	}
+	return n
 }
 
 // way is a way to the nearest passages: the beginning of a statement, which
@@ -133,15 +151,14 @@ const (
 )
 
 // search goes one of the ways, for so many passages, and returns the places of
-// the nearest of them, no more than the query's limit.
+// the nearest of them, no more than the query's limit. The threshold is not its
+// matter: that cuts off the end of the list.
 //
-// The threshold is applied to what is left, since it cuts off the end of the
-// list. So is the comparison with 2, the greatest distance: a vector of length
-// 0 has no angle to any other, its distance is NaN, and PostgreSQL sorts that
-// last.
+// 2 is the greatest distance. A vector of length 0 has no angle to any other,
+// its distance is NaN, and PostgreSQL sorts that last.
 func search(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query, by way, take int) ([]found, error) {
 	return collect(ctx, tx, scanFound, by.statement(space), space.Collection, query.KeyPrefix, metadataOf(query),
-		pgvector.NewHalfVector(query.Vector), take, query.Limit, query.Threshold, 1+maxAlsoIn)
+		pgvector.NewHalfVector(query.Vector), take, query.Limit, 1+maxAlsoIn)
 }
 
 // statement returns the whole statement for a space, whose number is part of
@@ -159,9 +176,9 @@ func (by way) statement(space document.Space) string {
 			FROM manifest m
 			WHERE m.space = $space AND m.hash = b.hash AND $visible
 			ORDER BY m.document, m.ordinal
-			LIMIT $8
+			LIMIT $7
 		) AS place
-		WHERE b.distance <= 2 AND 1 - b.distance >= $7
+		WHERE b.distance <= 2
 		ORDER BY b.distance, b.hash, place.document, place.ordinal`)
 }
 

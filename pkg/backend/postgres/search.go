@@ -25,7 +25,7 @@ func (s *Store) Nearest(ctx context.Context, space document.Space, query documen
 		if err != nil {
 			return err
 		}
-		hits = merge(found)
+		hits = merge(found, query.Threshold)
 		return checkLive(ctx, tx, space)
 	})
 	if err != nil {
@@ -47,11 +47,15 @@ func checkLive(ctx context.Context, tx pgx.Tx, space document.Space) error {
 }
 
 // merge makes one hit of the places of a passage: the first, with the others
-// beside it.
-func merge(places []found) []document.Hit {
+// beside it. Places are of passages that are further and further away; it ends
+// with the threshold.
+func merge(places []found, threshold float64) []document.Hit {
 	hits := []document.Hit{}
 	var hash []byte // of the last hit
 	for _, f := range places {
+		if f.hit.Score < threshold {
+			break
+		}
 		if string(f.hash) == string(hash) {
 			last := &hits[len(hits)-1]
 			last.AlsoIn = append(last.AlsoIn, document.Citation{DocumentID: f.hit.DocumentID, Key: f.hit.Key, Start: f.hit.Start, End: f.hit.End})
