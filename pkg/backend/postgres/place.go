@@ -11,7 +11,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Place stores what a reindex has rebuilt. The fence comes last, as in Write.
+// Place stores what a reindex has rebuilt. The fence comes last, as in Write,
+// and what is written to the same row behind it.
 func (s *Store) Place(ctx context.Context, work document.Work, rebuilt document.Rebuilt, progress document.ReindexProgress) (err error) {
 	defer describe(&err, "place %d passages and %d documents of %s", len(rebuilt.New), len(rebuilt.Places), work)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
@@ -28,7 +29,10 @@ func (s *Store) Place(ctx context.Context, work document.Work, rebuilt document.
 		if err := placeVersions(ctx, tx, work.Space.ID, versions); err != nil {
 			return err
 		}
-		return fenceReindex(ctx, tx, work, rebuilt.Reached, progress)
+		if err := fenceReindex(ctx, tx, work, progress); err != nil || len(rebuilt.New) == 0 && rebuilt.Reached == uuid.Nil {
+			return err
+		}
+		return advance(ctx, tx, work.Job, rebuilt.Reached)
 	})
 }
 

@@ -25,7 +25,7 @@ func (s *Store) Rebuild(ctx context.Context, work document.Work) (rebuild docume
 		progress := r.Progress
 		progress.Documents = progress.DocumentsDone + documents
 		progress.Bytes = progress.BytesDone + bytes
-		if err := fenceReindex(ctx, tx, work, uuid.Nil, progress); err != nil {
+		if err := fenceReindex(ctx, tx, work, progress); err != nil {
 			return err
 		}
 		rebuild.Reached = r.reached
@@ -119,7 +119,7 @@ func scanStored(of document.Unplaced) pgx.RowToFunc[document.Stored] {
 func (s *Store) SetStage(ctx context.Context, work document.Work, stage document.ReindexStage, progress document.ReindexProgress) (err error) {
 	defer describe(&err, "note stage %s of %s", stage, work)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
-		if err := fenceReindex(ctx, tx, work, uuid.Nil, progress); err != nil {
+		if err := fenceReindex(ctx, tx, work, progress); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, `

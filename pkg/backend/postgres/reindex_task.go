@@ -133,15 +133,23 @@ func leaveTarget(ctx context.Context, tx pgx.Tx, r reindex, keep time.Duration) 
 	return err
 }
 
-// fenceReindex is fence for a reindex. Reached is the last document that is
-// done, or the zero id when that is the same as before.
-func fenceReindex(ctx context.Context, tx pgx.Tx, work document.Work, reached uuid.UUID, progress document.ReindexProgress) error {
+// fenceReindex is fence for a reindex.
+func fenceReindex(ctx context.Context, tx pgx.Tx, work document.Work, progress document.ReindexProgress) error {
 	tag, err := tx.Exec(ctx, `
-		UPDATE reindexes SET progress = $3, reached = coalesce($4, reached)
-		WHERE id = $1 AND lease = $2`, work.Job, work.Lease, progress, nullable(reached))
+		UPDATE reindexes SET progress = $3
+		WHERE id = $1 AND lease = $2`, work.Job, work.Lease, progress)
 	if err == nil && tag.RowsAffected() == 0 {
 		return leaseLost(work)
 	}
+	return err
+}
+
+// advance notes the last document that is done, if any is. This attempt has got
+// somewhere, so those before it no longer count.
+func advance(ctx context.Context, tx pgx.Tx, id, reached uuid.UUID) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE reindexes SET reached = coalesce($2, reached), attempt = 1, crashes = 0
+		WHERE id = $1`, id, nullable(reached))
 	return err
 }
 

@@ -204,10 +204,13 @@ func addVersions(ctx context.Context, tx pgx.Tx, matching []standing, reindex uu
 	return jobs, tx.SendBatch(ctx, &batch).Close()
 }
 
-// keepRequeue writes how far a reindex without a change is.
+// keepRequeue writes how far a reindex without a change is. When that is
+// further than before, attempts before this one no longer count.
 func keepRequeue(ctx context.Context, tx pgx.Tx, r reindex) error {
 	_, err := tx.Exec(ctx, `
-		UPDATE reindexes SET progress = $2, reached = $3, failed = $4, counted_at = clock_timestamp()
+		UPDATE reindexes SET progress = $2, reached = $3, failed = $4, counted_at = clock_timestamp(),
+		                     attempt = CASE WHEN reached IS DISTINCT FROM $3 THEN 1 ELSE attempt END,
+		                     crashes = CASE WHEN reached IS DISTINCT FROM $3 THEN 0 ELSE crashes END
 		WHERE id = $1`, r.ID, r.Progress, nullable(r.reached), r.failed)
 	return err
 }

@@ -23,8 +23,8 @@ func (s *Store) Place(ctx context.Context, work document.Work, rebuilt document.
 				return err
 			}
 		}
-		if rebuilt.Reached != uuid.Nil {
-			if err := setReached(ctx, tx, work.Document, rebuilt.Reached); err != nil {
+		if len(rebuilt.New) > 0 || rebuilt.Reached != uuid.Nil {
+			if err := advance(ctx, tx, work.Document, rebuilt.Reached); err != nil {
 				return err
 			}
 		}
@@ -67,9 +67,11 @@ func removePlaces(ctx context.Context, tx transaction, of version, space documen
 	return err
 }
 
-// setReached notes the last document that a reindex is done with.
-func setReached(ctx context.Context, tx transaction, id, reached uuid.UUID) error {
+// advance notes the last document that a reindex is done with, if any is. This
+// attempt has got somewhere, so those before it no longer count.
+func advance(ctx context.Context, tx transaction, id, reached uuid.UUID) error {
 	_, err := tx.ExecContext(ctx, `
-		UPDATE reindexes SET reached = ?3 WHERE tenant = ?1 AND id = ?2`, tx.tenant, id, reached)
+		UPDATE reindexes SET reached = iif(?3 = ?4, reached, ?3), attempt = 1, crashes = 0
+		WHERE tenant = ?1 AND id = ?2`, tx.tenant, id, reached, uuid.Nil)
 	return err
 }

@@ -106,6 +106,7 @@ func requeueNext(ctx context.Context, tx transaction, r *reindex, room int) (job
 	if err != nil {
 		return 0, err
 	}
+	before := r.reached
 	for _, id := range ids {
 		if err := requeue(ctx, tx, id, r.ID); err != nil {
 			return 0, err
@@ -115,7 +116,10 @@ func requeueNext(ctx context.Context, tx transaction, r *reindex, room int) (job
 	if len(ids) < room {
 		r.reached = uuid.Max // no document is left
 	}
-	return len(ids), setReached(ctx, tx, r.ID, r.reached)
+	if r.reached == before {
+		return 0, nil
+	}
+	return len(ids), advance(ctx, tx, r.ID, r.reached)
 }
 
 // requeue writes a version like the document's newest one, and its job.

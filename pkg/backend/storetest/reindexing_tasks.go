@@ -37,6 +37,36 @@ func claimsReindexes(t *testing.T, ctx context.Context, s Store) {
 	wantFault(t, err, fault.NotFound)
 }
 
+// A reindex takes long, and its workers may be lost again and again.
+func forgetsCrashesBeforeProgress(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "claim progress")
+	var documents []document.Unplaced
+	for _, key := range []string{"a", "b", "c", "d"} {
+		upload := uploadOf(c, key)
+		accepted := publishDocument(t, ctx, s, upload, passageOf("progress "+key, 1, 0, 0))
+		documents = append(documents, document.Unplaced{Document: accepted.Document.ID, Version: 1, Key: key, Object: upload.Object, Size: upload.Size})
+	}
+	id := beginReindex(t, ctx, s, anotherModel(c)).ID
+	for i, d := range documents {
+		work, err := s.Claim(ctx, reindexRef(t, ctx, id), -leaseTime)
+		if err != nil {
+			t.Fatal(err)
+		}
+		attempt, crashes := min(i, 1)+1, min(i, 1)
+		if work.Attempt != attempt || work.Crashes != crashes {
+			t.Errorf("claim %d: attempt %d after %d crashes, want %d after %d", i+1, work.Attempt, work.Crashes, attempt, crashes)
+		}
+		p := passageOf("progress "+d.Key, make([]float32, work.Space.Model.Dimensions)...)
+		if err := s.Place(ctx, work, document.Rebuilt{
+			New:     []document.Embedded{p},
+			Places:  []document.RebuiltPlaces{{Unplaced: d, Places: batchOf(0, p).Places, Whole: 1}},
+			Reached: d.Document,
+		}, document.ReindexProgress{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func countsCrashesOfReindexes(t *testing.T, ctx context.Context, s Store) {
 	id := beginReindex(t, ctx, s, anotherModel(ensure(t, ctx, s, "claim expired"))).ID
 	for i, step := range []struct {
