@@ -106,7 +106,10 @@ func (b *builder) finish(ctx context.Context) error {
 	if err := b.step.Store.Verify(ctx, b.work, sample); err != nil {
 		return fmt.Errorf("verify space %d: %w", b.to.ID, err)
 	}
-	if err := b.step.Store.Switch(ctx, b.work, b.step.Soak, b.now()); err != nil {
+	// What was written by others, deleted or superseded is not left to be done.
+	whole := b.now()
+	whole.Documents, whole.Bytes = whole.DocumentsDone, whole.BytesDone
+	if err := b.step.Store.Switch(ctx, b.work, b.step.Soak, whole); err != nil {
 		return fmt.Errorf("switch to space %d: %w", b.to.ID, err)
 	}
 	return nil
