@@ -19,13 +19,16 @@ type Audit struct {
 	Provider *fakeprovider.Provider // with RecordTexts; nil if there is none
 
 	// Allowance is how many passages may have been sent to the provider in
-	// vain, beside one in twenty of those that were needed.
+	// vain, beside one in twenty of those that were needed. Questions are texts
+	// that were sent for searches, and are not counted.
 	Allowance int
+	Questions []string
 }
 
-// Run waits until every job has ended, for as long as limit, sweeps without
-// the quiet times that a sweep keeps, and fails the test for every promise
-// that it finds broken. It logs what it has looked at.
+// Run waits until every job and reindex has ended, for as long as limit, sweeps
+// without the quiet times that a sweep keeps, and fails the test for every
+// promise that it finds broken. It logs what it has looked at. Afterwards no
+// reindex can be reverted any more.
 func (a Audit) Run(t testing.TB, limit time.Duration) {
 	t.Helper()
 	AwaitEnd(t, a.Site, limit)
@@ -39,11 +42,12 @@ func (a Audit) Run(t testing.TB, limit time.Duration) {
 	a.checkObjects(t)
 }
 
-// AwaitEnd waits until every task of a site has ended.
+// AwaitEnd waits until every task and every reindex of a site has ended.
 func AwaitEnd(t testing.TB, s *program.Site, limit time.Duration) {
 	t.Helper()
-	await.Within(t, limit, "every job has ended", func() bool {
-		return s.Count(`SELECT count(*) FROM tasks WHERE state IN ('queued', 'running', 'waiting')`) == 0
+	await.Within(t, limit, "every job and reindex has ended", func() bool {
+		return s.Count(`SELECT (SELECT count(*) FROM tasks WHERE state IN ('queued', 'running', 'waiting'))
+		                     + (SELECT count(*) FROM reindexes WHERE state IN ('queued', 'running', 'waiting'))`) == 0
 	})
 }
 

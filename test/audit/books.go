@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -20,7 +22,7 @@ type Books struct {
 	entries map[string]*entry
 }
 
-// entry is what is known of the uploads under one key.
+// entry is what is known of what was done under one key.
 type entry struct {
 	accepted string // the last text that was acknowledged
 	version  int    // of it; 0 for none
@@ -48,6 +50,18 @@ func (b *Books) Upload(ctx context.Context, c *client.Client, key, text string) 
 	e.accepted, e.version = text, accepted.Job.Version
 	clear(e.open)
 	return accepted, nil
+}
+
+// Delete deletes the document under a key, once, and writes down that it is
+// gone. Nothing may be uploaded under the key at the same time.
+func (b *Books) Delete(ctx context.Context, c *client.Client, key string, id uuid.UUID) error {
+	if err := c.Delete(ctx, id); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.entries, key)
+	return nil
 }
 
 // check checks that every accepted document is there, byte for byte, in its

@@ -11,35 +11,29 @@ import (
 )
 
 // checkSpending holds what the provider answered, in passages and in tokens,
-// against what was needed: each stored passage once.
+// against what was needed: each stored passage once by each model that it is
+// stored with.
 func (a Audit) checkSpending(t testing.TB) {
 	t.Helper()
-	ctx := context.WithoutCancel(t.Context())
-	conn := a.Site.Connect()
-	defer conn.Close(ctx)
-	rows, err := conn.Query(ctx, `SELECT DISTINCT hash FROM passages`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	hashes, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
-	if err != nil {
-		t.Fatal(err)
-	}
-	stored := make(map[document.Hash]bool, len(hashes))
-	for _, hash := range hashes {
-		stored[document.Hash(hash)] = true
-	}
-
+	stored := a.stored(t)
 	var needed, answered spending
-	for text, times := range a.Provider.Embedded() {
-		answered.add(text, times)
-		if stored[document.HashText(text)] {
-			needed.add(text, 1)
+	for model, texts := range a.Provider.EmbeddedBy() {
+		for _, question := range a.Questions {
+			delete(texts, question)
+		}
+		for text, times := range texts {
+			answered.add(text, times)
+			if hash := document.HashText(text); stored[model][hash] {
+				needed.add(text, 1)
+				delete(stored[model], hash)
+			}
 		}
 	}
 	t.Logf("audit: the provider answered %s, of which %s were needed", answered, needed)
-	if needed.passages < len(stored) {
-		t.Errorf("%d passages are stored that the provider never answered", len(stored)-needed.passages)
+	for model, hashes := range stored {
+		if len(hashes) > 0 {
+			t.Errorf("%d passages are stored that %s with %d dimensions never answered", len(hashes), model.Name, model.Dimensions)
+		}
 	}
 	most := needed
 	most.passages += needed.passages/20 + a.Allowance
@@ -47,6 +41,31 @@ func (a Audit) checkSpending(t testing.TB) {
 	if answered.passages > most.passages || answered.bytes > most.bytes {
 		t.Errorf("the provider answered %s; %s were needed, and %s could be explained", answered, needed, most)
 	}
+}
+
+// stored returns which passages are stored with vectors of which model.
+func (a Audit) stored(t testing.TB) map[document.Model]map[document.Hash]bool {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	conn := a.Site.Connect()
+	defer conn.Close(ctx)
+	rows, err := conn.Query(ctx, `SELECT s.model, s.dimensions, p.hash FROM passages p JOIN spaces s ON s.id = p.space`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := map[document.Model]map[document.Hash]bool{}
+	var model document.Model
+	var hash []byte
+	if _, err := pgx.ForEachRow(rows, []any{&model.Name, &model.Dimensions, &hash}, func() error {
+		if stored[model] == nil {
+			stored[model] = map[document.Hash]bool{}
+		}
+		stored[model][document.Hash(hash)] = true
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return stored
 }
 
 // spending is what a provider is paid for. It counts tokens; this one takes

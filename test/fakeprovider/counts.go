@@ -1,10 +1,15 @@
 package fakeprovider
 
-import "maps"
+import (
+	"maps"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
 
 // Counts are what a provider has been asked for since it was started.
 type Counts struct {
 	Requests      int // for embeddings, refused ones included
+	Taken         int // texts in those that were worked at, whoever was there to be answered
 	Texts         int // in those that were answered well
 	Tokens        int // of those texts
 	Charged       int // tokens of all texts answered 200, rightly or wrongly
@@ -26,7 +31,24 @@ func (p *Provider) Counts() Counts {
 func (p *Provider) Embedded() map[string]int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return maps.Clone(p.embedded)
+	all := make(map[string]int)
+	for _, texts := range p.embedded {
+		for text, times := range texts {
+			all[text] += times
+		}
+	}
+	return all
+}
+
+// EmbeddedBy is Embedded by model and length of its vectors.
+func (p *Provider) EmbeddedBy() map[document.Model]map[string]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	by := make(map[document.Model]map[string]int, len(p.embedded))
+	for model, texts := range p.embedded {
+		by[model] = maps.Clone(texts)
+	}
+	return by
 }
 
 // InFlight returns how many requests the provider is at. Those whose client has
@@ -41,8 +63,15 @@ func (p *Provider) Forget() {
 	clear(p.embedded)
 }
 
+// take notes texts that are about to be worked at.
+func (p *Provider) take(texts int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.counts.Taken += texts
+}
+
 // count notes texts that are about to be answered.
-func (p *Provider) count(texts []string, tokens int, answer Answer, fault Fault) {
+func (p *Provider) count(model document.Model, texts []string, tokens int, answer Answer, fault Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if answer.ok() && !answer.Hang {
@@ -55,8 +84,11 @@ func (p *Provider) count(texts []string, tokens int, answer Answer, fault Fault)
 	p.counts.Tokens += tokens
 	p.counts.MaxTexts = max(p.counts.MaxTexts, len(texts))
 	if p.opts.RecordTexts {
+		if p.embedded[model] == nil {
+			p.embedded[model] = make(map[string]int)
+		}
 		for _, text := range texts {
-			p.embedded[text]++
+			p.embedded[model][text]++
 		}
 	}
 }

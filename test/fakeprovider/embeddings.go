@@ -1,10 +1,13 @@
 package fakeprovider
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 func (p *Provider) serveEmbeddings(w http.ResponseWriter, r *http.Request) {
@@ -27,10 +30,15 @@ func (p *Provider) serveEmbeddings(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, http.StatusBadRequest, fmt.Sprintf("%d texts, want 1 to %d", n, p.opts.MaxTexts))
 		return
 	}
-	dimensions := request.Dimensions
-	if dimensions == 0 {
-		dimensions = p.opts.Dimensions
+	if refusal := p.faultOf(request.Model); refusal != nil {
+		fault = refusal
 	}
+	fixed, known := p.opts.Models[request.Model]
+	if !known && p.opts.Models != nil {
+		p.refuseModel(w, request.Model)
+		return
+	}
+	dimensions := cmp.Or(fixed, request.Dimensions, p.opts.Dimensions)
 	encoding := request.Encoding
 	if p.opts.FloatsOnly {
 		encoding = "float"
@@ -56,10 +64,13 @@ func (p *Provider) serveEmbeddings(w http.ResponseWriter, r *http.Request) {
 		}
 		body = embeddingsBody(answer.Data, encoding, request.Model, tokens)
 	}
-	if answer.ok() && p.work(r.Context(), len(request.Input)) != nil {
-		panic(http.ErrAbortHandler) // the client has gone, or the provider is closing
+	if answer.ok() {
+		p.take(len(request.Input))
+		if p.work(r.Context(), len(request.Input)) != nil {
+			panic(http.ErrAbortHandler) // the client has gone, or the provider is closing
+		}
 	}
-	p.count(request.Input, tokens, answer, fault)
+	p.count(document.Model{Name: request.Model, Dimensions: dimensions}, request.Input, tokens, answer, fault)
 	p.send(r.Context(), w, answer, body)
 }
 

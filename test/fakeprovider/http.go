@@ -3,7 +3,10 @@ package fakeprovider
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 )
 
@@ -21,9 +24,7 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "POST /v1/chat/completions":
 		p.serveChat(w, r)
 	case "GET /v1/models":
-		writeJSON(w, map[string]any{"object": "list", "data": []any{
-			map[string]any{"id": "fake", "object": "model", "owned_by": "fakeprovider"},
-		}})
+		p.serveModels(w)
 	default:
 		p.refuse(w, http.StatusNotFound, "no such page: "+r.Method+" "+r.URL.Path)
 	}
@@ -61,14 +62,41 @@ func (p *Provider) send(ctx context.Context, w http.ResponseWriter, answer Answe
 	_, _ = w.Write(body) // the client may have gone
 }
 
+// serveModels lists the embedding models there are.
+func (p *Provider) serveModels(w http.ResponseWriter) {
+	names := []string{"fake"}
+	if p.opts.Models != nil {
+		names = slices.Sorted(maps.Keys(p.opts.Models))
+	}
+	data := make([]any, len(names))
+	for i, name := range names {
+		data[i] = map[string]any{"id": name, "object": "model", "owned_by": "fakeprovider"}
+	}
+	writeJSON(w, map[string]any{"object": "list", "data": data})
+}
+
 // refuse answers an error.
 func (p *Provider) refuse(w http.ResponseWriter, status int, message string) {
+	p.refuseAs(w, status, map[string]any{"message": message, "type": "fake"})
+}
+
+// refuseModel answers as OpenAI does when asked for a model that it has not.
+func (p *Provider) refuseModel(w http.ResponseWriter, name string) {
+	p.refuseAs(w, http.StatusNotFound, map[string]any{
+		"message": fmt.Sprintf("The model `%s` does not exist or you do not have access to it.", name),
+		"type":    "invalid_request_error",
+		"param":   nil,
+		"code":    "model_not_found",
+	})
+}
+
+func (p *Provider) refuseAs(w http.ResponseWriter, status int, problem map[string]any) {
 	p.mu.Lock()
 	p.counts.Refused++
 	p.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"message": message, "type": "fake"}})
+	_ = json.NewEncoder(w).Encode(map[string]any{"error": problem})
 }
 
 func writeJSON(w http.ResponseWriter, v any) {

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // Options say how the provider behaves. The zero value answers at once and
@@ -25,7 +27,12 @@ type Options struct {
 	// Retry-After. 0 for no limit, and no headers.
 	RequestsPerMinute, TokensPerMinute int
 
-	Dimensions  int    // of vectors where the request does not say; 1536
+	// Models are the embedding models there are, each with the length of its
+	// vectors whatever a request says; 0 for what it says. Others are refused
+	// with 404, as OpenAI does. nil for any.
+	Models map[string]int
+
+	Dimensions  int    // of vectors where neither request nor model says; 1536
 	MaxTexts    int    // more in one request are refused, as OpenAI does; 2048
 	APIKey      string // other keys are refused with 401; empty for any
 	FloatsOnly  bool   // ignore encoding_format, as some servers do
@@ -51,8 +58,9 @@ type Provider struct {
 	mu       sync.Mutex
 	busy     time.Time // when the texts taken so far are done
 	counts   Counts
-	embedded map[string]int
+	embedded map[document.Model]map[string]int
 	embed    schedule
+	models   map[string]*schedule // of embeddings by one model; goes before embed
 	chat     schedule
 }
 
@@ -76,7 +84,8 @@ func New(opts Options) (*Provider, error) {
 		done:     make(chan struct{}),
 		limits:   newLimits(opts.RequestsPerMinute, opts.TokensPerMinute),
 		vectors:  vectors{semantic: opts.Semantic},
-		embedded: make(map[string]int),
+		models:   make(map[string]*schedule),
+		embedded: make(map[document.Model]map[string]int),
 	}
 	if opts.Parallel > 0 {
 		p.slots = make(chan struct{}, opts.Parallel)

@@ -48,6 +48,24 @@ func (p *Provider) Fail(fault Fault, n int) {
 	p.embed.next, p.embed.left = fault, n
 }
 
+// FailModel does what Fail does for requests for embeddings by one model.
+func (p *Provider) FailModel(model string, fault Fault, n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.models[model] = &schedule{next: fault, left: n}
+}
+
+// faultOf returns the fault of the next request for embeddings by the model, or
+// nil.
+func (p *Provider) faultOf(model string) Fault {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := p.models[model]; s != nil {
+		return s.take()
+	}
+	return nil
+}
+
 // FailFor has all requests for embeddings within d from now meet the fault.
 func (p *Provider) FailFor(fault Fault, d time.Duration) {
 	p.mu.Lock()

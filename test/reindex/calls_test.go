@@ -1,0 +1,116 @@
+package reindex_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/client"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/program"
+)
+
+// toModel is a request for another model.
+func toModel(model document.Model) document.ReindexRequest {
+	return document.ReindexRequest{Collection: collection, Model: model}
+}
+
+// begin begins a reindex of the collection.
+func (m *mill) begin(request document.ReindexRequest) document.Reindex {
+	m.t.Helper()
+	begun, err := m.client().BeginReindex(m.t.Context(), request)
+	if err != nil || len(begun) != 1 {
+		m.t.Fatalf("begin %+v: %+v, %v", request, begun, err)
+	}
+	return begun[0]
+}
+
+// estimate does a dry run.
+func (m *mill) estimate(request document.ReindexRequest) document.ReindexEstimate {
+	m.t.Helper()
+	estimates, err := m.client().EstimateReindex(m.t.Context(), request)
+	if err != nil || len(estimates) != 1 {
+		m.t.Fatalf("estimate %+v: %+v, %v", request, estimates, err)
+	}
+	return estimates[0]
+}
+
+// reindex returns a reindex as it is now.
+func (m *mill) reindex(id uuid.UUID) document.Reindex {
+	m.t.Helper()
+	return m.must(m.client().Reindex(m.t.Context(), id, 0))
+}
+
+// must returns the answer to a call that may not fail.
+func (m *mill) must(reindex document.Reindex, err error) document.Reindex {
+	m.t.Helper()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return reindex
+}
+
+// succeed waits until a reindex has ended, and well.
+func (m *mill) succeed(id uuid.UUID) document.Reindex {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(m.t.Context(), 4*time.Minute)
+	defer cancel()
+	reindex, err := m.client().AwaitReindex(ctx, id, 10*time.Second, nil)
+	if err != nil || reindex.State != document.Succeeded {
+		m.t.Fatalf("reindex %s is %+v, %v; a moment later %+v", id, reindex, err, m.reindex(id))
+	}
+	m.t.Logf("reindex of %s to %s with %d dimensions: %+v", reindex.Change, reindex.Model, reindex.Dimensions, reindex.Progress)
+	return reindex
+}
+
+// refused sends a request that must be refused with that status and code, and
+// returns what the refusal says.
+func (m *mill) refused(status int, code, path string, body map[string]any) string {
+	m.t.Helper()
+	got, text, err := m.call(m.t.Context(), http.MethodPost, path, body)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	var problem client.Problem
+	if err := json.Unmarshal(text, &problem); err != nil || got != status || problem.Code != code || problem.Detail == "" {
+		m.t.Errorf("POST %s %v answered %d %s, want %d with code %s (%v)", path, body, got, text, status, code, err)
+	}
+	return problem.Detail + fmt.Sprint(problem.Errors)
+}
+
+// call sends a request once, unlike the client, which comes back to a server
+// that refuses, and returns the status and the body of the answer.
+func (m *mill) call(ctx context.Context, method, path string, body map[string]any) (status int, answer []byte, err error) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return 0, nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, method, m.program("api").URL()+path, bytes.NewReader(text))
+	if err != nil {
+		return 0, nil, err
+	}
+	request.Header.Set("Authorization", "Bearer "+program.Key)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	answer, err = io.ReadAll(response.Body)
+	return response.StatusCode, answer, err
+}
+
+// wantLive checks which model answers searches of the collection.
+func (m *mill) wantLive(model document.Model) {
+	m.t.Helper()
+	if m.site.Count(`SELECT count(*) FROM collections c JOIN spaces s ON s.id = c.live_space
+	                 WHERE c.name = $1 AND s.model = $2 AND s.dimensions = $3`, collection, model.Name, model.Dimensions) != 1 {
+		m.t.Errorf("the live space of %s is not that of %s", collection, model.Name)
+	}
+}

@@ -1,0 +1,149 @@
+package reindex_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/client"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/corpus"
+)
+
+// file is a document to be uploaded.
+type file struct{ key, text string }
+
+// add uploads a file, waits until it can be found, and returns its document's
+// id.
+func (m *mill) add(ctx context.Context, c *client.Client, f file) (uuid.UUID, error) {
+	accepted, err := m.books.Upload(ctx, c, f.key, f.text)
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("upload %s: %w", f.key, err)
+	}
+	job, err := c.Await(ctx, accepted.Job.ID, 10*time.Second, nil)
+	if err == nil && job.State != document.Succeeded {
+		err = errors.New(string(job.State) + ": " + job.Error)
+	}
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("job of %s: %w", f.key, err)
+	}
+	return accepted.Document.ID, nil
+}
+
+// corpusFiles returns so many files of the corpus, of all its languages, or all
+// that there are.
+func corpusFiles(t *testing.T, n int) []file {
+	t.Helper()
+	root := corpus.Dir(t)
+	var paths []string
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			paths = append(paths, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n = min(n, len(paths))
+	files := make([]file, n)
+	for i := range files {
+		path := paths[i*len(paths)/n]
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := filepath.Rel(root, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[i] = file{"corpus/" + filepath.ToSlash(key), string(text)}
+	}
+	return files
+}
+
+// question is what searches ask.
+const question = "Who keeps the bell of the drowned abbey, and where does it hang?"
+
+// marks are how many passages of a marked file answer the question.
+const marks = 2
+
+// markedFile returns a document of several passages, of which the first and the
+// last answer the question and say of which version they are. The others are
+// those of every version. Its metadata has the kind that is the first part of
+// its key.
+func markedFile(key string, version int) file {
+	kind, _, _ := strings.Cut(key, "/")
+	random := newRandom(key)
+	var b strings.Builder
+	fmt.Fprintf(&b, "---\nkind: %s\n---\n\n# Notes of %s\n", kind, key)
+	mark := func(part int) {
+		fmt.Fprintf(&b, "\n## %s\n\n%s: «%s %d %d».\n", question, question, key, version, part)
+	}
+	mark(0)
+	for section := range 4 {
+		fmt.Fprintf(&b, "\n## %s %d\n\n%s\n", words[random.IntN(len(words))], section, sentences(random, 12))
+	}
+	mark(marks - 1)
+	return file{key, b.String()}
+}
+
+var markOf = regexp.MustCompile(`«(\S+) (\d+) (\d+)»`)
+
+// readMark returns which version of which document a passage is of, and which
+// of its marks it is; false if it has none.
+func readMark(passage string) (key string, version, part int, ok bool) {
+	found := markOf.FindStringSubmatch(passage)
+	if found == nil {
+		return "", 0, 0, false
+	}
+	version, _ = strconv.Atoi(found[2]) // the pattern has digits there
+	part, _ = strconv.Atoi(found[3])
+	return found[1], version, part, true
+}
+
+// plainFile returns a document with so many sections of so many sentences each.
+// No two documents have a passage in common, since a passage is embedded with
+// its headings.
+func plainFile(key string, sections, length int) file {
+	random := newRandom(key)
+	var b strings.Builder
+	fmt.Fprintf(&b, "# About %s\n", key)
+	for section := range sections {
+		fmt.Fprintf(&b, "\n## Section %d\n\n%s\n", section, sentences(random, length))
+	}
+	return file{key, b.String()}
+}
+
+// newRandom returns choices that follow from a name.
+func newRandom(name string) *rand.Rand {
+	var seed [32]byte
+	copy(seed[:], name)
+	return rand.New(rand.NewChaCha8(seed))
+}
+
+// sentences returns so many sentences of about a dozen tokens each.
+func sentences(random *rand.Rand, n int) string {
+	var b strings.Builder
+	for range n {
+		for range 8 {
+			b.WriteString(words[random.IntN(len(words))] + " ")
+		}
+		b.WriteString("turns.\n")
+	}
+	return b.String()
+}
+
+var words = strings.Fields(`grain rye wheat oats barley millet husk bran flour meal mill stone wheel water wind sluice weir race
+	sack cart scale hopper sieve dust crust loaf oven hearth peel dough salt yeast crumb Mühle Roggen farine blé мука 小麦 製粉 穀物`)

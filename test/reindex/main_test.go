@@ -1,0 +1,32 @@
+// Package reindex_test re-indexes with the real programs on real servers, while
+// documents are searched, uploaded, edited and deleted.
+//
+// With -short there is less of everything, for `make check`; `make reindex` does
+// it all.
+package reindex_test
+
+import (
+	"flag"
+	"os"
+	"testing"
+
+	"github.com/seed-7a112592/gristmill/test/program"
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// Most tests search fifty times a second, and their programs share the
+	// processors with them.
+	_ = flag.Set("test.parallel", short("4", "2"))
+	status := m.Run()
+	program.Remove()
+	os.Exit(status)
+}
+
+// short returns the first of two amounts with -short, else the second.
+func short[T any](less, all T) T {
+	if testing.Short() {
+		return less
+	}
+	return all
+}

@@ -1,0 +1,65 @@
+package reindex_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/client"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/audit"
+)
+
+const unmovedKey = stableKeys + "0.md"
+
+// read lists the passages of a document that nobody touches, again and again
+// until end, a few at a time. All that it gets must be of one space: together
+// they are the whole document.
+func (tr *traffic) read(ctx context.Context) {
+	text := markedFile(unmovedKey, 1).text
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-tr.stop:
+			return
+		}
+		passages, err := list(ctx, tr.m.client(), tr.unmoved)
+		if err == nil {
+			err = audit.Tile(text, passages)
+		}
+		if err != nil {
+			tr.m.t.Errorf("passages of %s: %v", unmovedKey, err)
+			return
+		}
+		tr.mu.Lock()
+		tr.reads++
+		tr.mu.Unlock()
+	}
+}
+
+// list lists all passages of a document. A list that cannot go on where it was,
+// since another space has become live, begins anew.
+func list(ctx context.Context, c *client.Client, id uuid.UUID) ([]document.Passage, error) {
+	var passages []document.Passage
+	for page, begun := (document.Page{Limit: 2}), 0; begun < 100; {
+		part, err := c.Passages(ctx, id, page)
+		if p, ok := errors.AsType[*client.Problem](err); ok && p.Status == http.StatusConflict && page.Cursor != "" {
+			passages, page.Cursor = nil, ""
+			begun++
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		passages = append(passages, part.Items...)
+		if page.Cursor = part.NextCursor; page.Cursor == "" {
+			return passages, nil
+		}
+	}
+	return nil, errors.New("it never comes to an end")
+}

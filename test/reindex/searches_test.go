@@ -1,0 +1,145 @@
+package reindex_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// filters are what searches narrow themselves to, in turn: nothing, a prefix of
+// keys and the metadata that goes with it.
+var filters = []map[string]any{
+	nil,
+	{"key_prefix": stableKeys},
+	nil,
+	{"metadata": map[string]any{"kind": strings.TrimSuffix(stableKeys, "/")}},
+}
+
+const stableKeys = "stable/"
+
+// search asks the question fifty times a second, until end, whether or not
+// earlier searches have been answered.
+func (tr *traffic) search(ctx context.Context) {
+	const (
+		pace = time.Second / 50
+		most = 50 // unanswered
+	)
+	ticker := time.NewTicker(pace)
+	defer ticker.Stop()
+	slots := make(chan struct{}, most)
+	var searches sync.WaitGroup
+	defer searches.Wait()
+	for n := 0; ; n++ {
+		select {
+		case <-ticker.C:
+		case <-tr.stop:
+			return
+		}
+		select {
+		case slots <- struct{}{}:
+		case <-tr.stop:
+			return
+		}
+		searches.Go(func() {
+			defer func() { <-slots }()
+			tr.answered(tr.ask(ctx, filters[n%len(filters)]))
+		})
+	}
+}
+
+// answered counts an answer, and complains of it when something is wrong.
+func (tr *traffic) answered(err error) {
+	const most = 10 // complaints; there may be thousands
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.answers++
+	if err == nil {
+		return
+	}
+	if tr.wrong++; tr.wrong <= most {
+		tr.m.t.Errorf("a search that ended %s after the traffic began: %v", time.Since(tr.began).Round(time.Millisecond), err)
+	}
+}
+
+// ask searches once, and says what is wrong with the answer.
+func (tr *traffic) ask(ctx context.Context, filter map[string]any) error {
+	before, turn, start := tr.view(), tr.spaces.begin(), time.Now()
+	body := map[string]any{"query": question, "limit": 30}
+	if filter != nil {
+		body["filter"] = filter
+	}
+	status, text, err := tr.m.call(ctx, http.MethodPost, "/v1/search", body)
+	took := time.Since(start)
+	if err != nil {
+		return err
+	}
+	if status != http.StatusOK {
+		return fmt.Errorf("%d %s", status, text)
+	}
+	var result document.SearchResult
+	if err := json.Unmarshal(text, &result); err != nil {
+		return err
+	}
+	after := tr.view()
+	tr.mu.Lock()
+	tr.slowest = max(tr.slowest, took)
+	tr.mu.Unlock()
+	switch {
+	case result.Degraded:
+		return errors.New("it is degraded")
+	case len(result.Hits) == 0:
+		return errors.New("it is empty")
+	}
+	if err := tr.spaces.end(turn, result.Hits); err != nil {
+		return err
+	}
+	return judge(before, after, result.Hits, filter != nil)
+}
+
+// judge holds the hits of a search to what it had to see when it began and
+// could see when it ended: of each document all marks of one version.
+func judge(before, after map[string]shown, hits []document.Hit, onlyStable bool) error {
+	type sight struct{ version, marks int }
+	seen := map[string]sight{}
+	for _, hit := range hits {
+		if onlyStable && !strings.HasPrefix(hit.Key, stableKeys) {
+			return fmt.Errorf("it has %s, which the filter leaves out", hit.Key)
+		}
+		key, version, _, ok := readMark(hit.Content)
+		if !ok {
+			continue
+		}
+		s := seen[key]
+		if key != hit.Key || (s.marks > 0 && s.version != version) {
+			return fmt.Errorf("it has versions %d and %d of %s at once, under %s", s.version, version, key, hit.Key)
+		}
+		seen[key] = sight{version, s.marks + 1}
+	}
+	for key, now := range after {
+		was, s := before[key], seen[key]
+		delete(seen, key)
+		switch {
+		case onlyStable && !strings.HasPrefix(key, stableKeys):
+		case s.marks == 0 && (was.live == 0 || now.leaving):
+		case s.marks == 0:
+			return fmt.Errorf("%s is not in it, of which version %d is live", key, was.live)
+		case s.marks != marks:
+			return fmt.Errorf("it has %d of %d passages of %s", s.marks, marks, key)
+		case was.gone:
+			return fmt.Errorf("it has %s, which is deleted", key)
+		case s.version < was.live || s.version > now.sent:
+			return fmt.Errorf("it has version %d of %s, of which %d was live and %d was sent", s.version, key, was.live, now.sent)
+		}
+	}
+	for key := range seen {
+		return fmt.Errorf("it has %s, which was never sent", key)
+	}
+	return nil
+}

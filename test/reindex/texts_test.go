@@ -1,0 +1,128 @@
+package reindex_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tiktoken-go/tokenizer"
+
+	"github.com/seed-7a112592/gristmill/pkg/chunk"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/audit"
+)
+
+// sent returns which texts a model has embedded, and how often, but for the
+// question.
+func (m *mill) sent(model document.Model) map[string]int {
+	texts := m.provider.EmbeddedBy()[model]
+	delete(texts, question)
+	return texts
+}
+
+// total returns how many there are, each as often as it was sent.
+func total(texts map[string]int) (n int) {
+	for _, times := range texts {
+		n += times
+	}
+	return n
+}
+
+// passages returns every text that is stored with a vector for readers, once.
+func (m *mill) passages() map[string]int {
+	m.t.Helper()
+	texts := map[string]int{}
+	c := m.client()
+	for _, d := range audit.Documents(m.t, c) {
+		for _, p := range audit.Passages(m.t, c, d.ID) {
+			texts[document.Text{HeadingPath: p.HeadingPath, Context: p.Context, Content: p.Content}.Embedding()] = 1
+		}
+	}
+	return texts
+}
+
+// split returns every text that files are cut into, once.
+func split(t *testing.T, files []file, tokens int) map[string]int {
+	t.Helper()
+	texts := map[string]int{}
+	for _, f := range files {
+		for p, err := range chunk.Split(strings.NewReader(f.text), chunk.Options{Tokens: tokens}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts[p.Text().Embedding()] = 1
+		}
+	}
+	return texts
+}
+
+// less returns texts without what is among others, as often as it is.
+func less(texts, others map[string]int) map[string]int {
+	rest := map[string]int{}
+	maps.Copy(rest, texts)
+	for text, times := range others {
+		if rest[text] -= times; rest[text] <= 0 {
+			delete(rest, text)
+		}
+	}
+	return rest
+}
+
+// excerpt says how many texts there are, and how some of them begin.
+func excerpt(texts map[string]int) string {
+	const most, length = 3, 80
+	begin := slices.Sorted(maps.Keys(texts))
+	for i, text := range begin {
+		begin[i] = fmt.Sprintf("%.*q", length, text)
+	}
+	return fmt.Sprintf("%d texts, such as %s", total(texts), strings.Join(begin[:min(most, len(begin))], ", "))
+}
+
+// wantTexts checks that a model was sent each of the texts once, and one text
+// besides.
+func wantTexts(t *testing.T, what string, sent, texts map[string]int) {
+	t.Helper()
+	if rest := less(sent, texts); total(rest) != 1 {
+		t.Errorf("%s: beside what is needed %s were sent, want one to see whether the model is there", what, excerpt(rest))
+	}
+	if missing := less(texts, sent); len(missing) > 0 {
+		t.Errorf("%s: of %d texts these were not sent: %s", what, len(texts), excerpt(missing))
+	}
+}
+
+// wantNear checks a number that may be reckoned roughly.
+func wantNear(t *testing.T, what string, got int64, want int) {
+	t.Helper()
+	t.Logf("%d %s were estimated, and there are %d", got, what, want)
+	if float64(got) < 0.8*float64(want) || float64(got) > 1.2*float64(want) {
+		t.Errorf("%d %s were estimated, and there are %d", got, what, want)
+	}
+}
+
+// tokens returns how many tokens texts have.
+func tokens(t *testing.T, texts map[string]int) (n int) {
+	t.Helper()
+	codec, err := tokenizer.Get(tokenizer.Cl100kBase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text := range texts {
+		count, err := codec.Count(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += count
+	}
+	return n
+}
+
+// holdings returns what the servers hold, but for Redis, whose keys come and
+// go.
+func holdings(m *mill) map[string]string {
+	m.t.Helper()
+	held := audit.Holdings(m.t, m.site)
+	delete(held, "redis keys")
+	return held
+}

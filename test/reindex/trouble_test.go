@@ -1,0 +1,126 @@
+package reindex_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/await"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+)
+
+// isRevertedToGaps switches back to a space in which documents are missing. The
+// new one answers until the other is whole again.
+func (c *modelChange) isRevertedToGaps() {
+	c.finish()
+	c.m.site.Exec(fmt.Sprintf(`DELETE FROM placements p USING documents d, spaces s
+		WHERE d.id = p.document AND s.id = p.space AND s.model = '%s' AND d.key LIKE '%s%%'`, small.Name, stableKeys))
+	c.traffic.spaces.turn(small)
+	reindex := c.m.must(c.m.client().RevertReindex(c.t.Context(), c.id))
+	if reindex.Stage != document.StageReverting || reindex.State.Ended() {
+		c.t.Errorf("reverted, it is %s at %s", reindex.State, reindex.Stage)
+	}
+	if reindex = c.m.succeed(c.id); reindex.Stage != document.StageReverted {
+		c.t.Errorf("it has ended at %s", reindex.Stage)
+	}
+	c.traffic.spaces.switched()
+	c.m.wantLive(small)
+	c.traffic.awaitWrites(3)
+}
+
+// isTakenOver has the worker stop for longer than its lease, so that another
+// one takes the reindex over, and then go on.
+func (c *modelChange) isTakenOver() {
+	c.awaitProgress(0.3)
+	first := c.m.program("worker-knowledge")
+	first.Signal(syscall.SIGSTOP)
+	c.m.loseLeases()
+	c.m.start("worker-knowledge")
+	c.awaitProgress(0.6)
+	first.Signal(syscall.SIGCONT)
+	c.finish()
+	await.Within(c.t, time.Minute, "the first worker hears that it is not its reindex any more", func() bool {
+		return strings.Contains(first.Output(), "is no longer ours") || strings.Contains(first.Output(), "taken over by another worker")
+	})
+}
+
+// isIndexed has both spaces be searched by their indexes. A worker that starts
+// looks at once for what has none.
+func (c *modelChange) isIndexed() {
+	c.awaitProgress(0.2)
+	c.m.kill()
+	await.Within(c.t, time.Minute, "the space that is searched is indexed", func() bool { return c.m.indexes() == 1 })
+	c.finish()
+	if n := c.m.site.Count(`SELECT count(*) FROM spaces WHERE indexed`); n != 2 || c.m.indexes() != 2 {
+		c.t.Errorf("%d spaces are indexed, by %d indexes; want both", n, c.m.indexes())
+	}
+}
+
+// isDoneAgain goes to the new space and back several times. What was bought is
+// not bought again.
+func (c *modelChange) isDoneAgain() {
+	for range short(2, 6) {
+		c.finish()
+		c.traffic.spaces.turn(small)
+		if reindex := c.m.must(c.m.client().RevertReindex(c.t.Context(), c.id)); reindex.Stage != document.StageReverted {
+			c.t.Errorf("reverted, it is %s at %s", reindex.State, reindex.Stage)
+		}
+		c.traffic.spaces.switched()
+		c.traffic.awaitWrites(3)
+		c.traffic.spaces.turn(large)
+		c.begin()
+	}
+	c.finish()
+}
+
+// hasFailingModel has the new model go away for a while, and then refuse what
+// it is sent. That is no concern of those who search and upload.
+func (c *modelChange) hasFailingModel() {
+	c.awaitProgress(0.3)
+	c.m.provider.FailModel(large.Name, fakeprovider.Status(http.StatusServiceUnavailable, "overloaded"), -1)
+	c.awaitState(document.Waiting)
+	c.traffic.awaitWrites(6)
+	c.m.provider.FailModel(large.Name, nil, 0)
+	c.awaitProgress(0.5)
+
+	c.m.provider.FailModel(large.Name, fakeprovider.Status(http.StatusBadRequest, "no longer offered"), -1)
+	c.awaitState(document.JobFailed)
+	c.traffic.awaitWrites(6)
+	c.traffic.awaitAnswers(50)
+	c.m.wantLive(small)
+	if reindex := c.m.reindex(c.id); reindex.Error == "" {
+		c.t.Errorf("it has failed for no reason: %+v", reindex)
+	}
+	c.m.provider.FailModel(large.Name, nil, 0)
+	c.m.must(c.m.client().ResumeReindex(c.t.Context(), c.id))
+	c.finish()
+}
+
+func (c *modelChange) awaitState(state document.JobState) {
+	c.t.Helper()
+	await.Within(c.t, time.Minute, "the reindex is "+string(state), func() bool { return c.m.reindex(c.id).State == state })
+}
+
+// Documents are cut anew while they are searched, edited, uploaded and deleted,
+// and the worker is killed in between.
+func TestChunkingChange(t *testing.T) {
+	t.Parallel()
+	m := newMill(t, 40*time.Millisecond)
+	c := &modelChange{t: t, m: m, traffic: newTraffic(m, corpusFiles(t, short(12, 1000)))}
+	c.traffic.start()
+	c.id = m.begin(document.ReindexRequest{Collection: collection, Tokens: 150}).ID
+	c.awaitProgress(0.3)
+	m.kill()
+	m.succeed(c.id)
+	c.traffic.awaitWrites(6)
+	c.traffic.awaitAnswers(50)
+	c.traffic.end()
+	if n := m.site.Count(`SELECT count(*) FROM passages p JOIN collections c ON c.live_space = p.space WHERE p.tokens > 150`); n > 0 {
+		t.Errorf("%d passages are longer than they may be", n)
+	}
+	m.audit(1 + crash)
+}
