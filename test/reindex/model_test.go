@@ -33,11 +33,11 @@ func TestModelChange(t *testing.T) {
 		"done again and again":      {happens: (*modelChange).isDoneAgain, long: true},
 		"the new model fails":       {happens: (*modelChange).hasFailingModel},
 	} {
+		if test.long && testing.Short() {
+			continue // the others have much of it
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if test.long && testing.Short() {
-				t.Skip("the other ways have much of it")
-			}
 			const probes = 6
 			c := newModelChange(t, test.more)
 			test.happens(c)

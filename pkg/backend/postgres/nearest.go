@@ -19,7 +19,7 @@ const (
 
 	// searchCandidates is how many candidates a walk along the index keeps, and
 	// so how far it looks around. pgvector takes 1000 at most.
-	searchCandidates = 200
+	searchCandidates = 400
 
 	// searchSurplus is how many times more hits are taken from a walk under a
 	// filter than are wanted, since those it finds late may be nearer.
