@@ -24,32 +24,36 @@ type cpuUse struct {
 	before []time.Duration
 }
 
-// watchCPU begins to watch the provider, and those of the servers that are
-// processes of this machine.
-func watchCPU(provider *program.Program) *cpuUse {
+// watchCPU begins to watch the provider and the API, and those of the servers
+// that are processes of this machine.
+func (s *site) watchCPU() *cpuUse {
 	u := &cpuUse{}
-	u.add("provider", provider.PID())
-	for _, s := range []struct{ name, env string }{{"postgres", postgresEnv}, {"redis", redisEnv}, {"minio", s3Env}} {
-		if pid, err := serverPID(s.env); err == nil {
-			u.add(s.name, pid)
+	u.add("provider", s.provider)
+	u.add("api", s.api)
+	for _, server := range []struct{ name, env string }{{"postgres", postgresEnv}, {"redis", redisEnv}, {"minio", s3Env}} {
+		if pid, err := serverPID(server.env); err == nil {
+			u.addPID(server.name, pid)
 		}
 	}
 	return u
 }
 
-func (u *cpuUse) add(name string, pid int) {
+// add begins to watch a program.
+func (u *cpuUse) add(name string, p *program.Program) { u.addPID(name, p.PID()) }
+
+func (u *cpuUse) addPID(name string, pid int) {
 	u.names, u.pids = append(u.names, name), append(u.pids, pid)
 	u.before = append(u.before, cpuTime(pid))
 }
 
-// since says how many seconds each has used, and of worker all it ever did.
-func (u *cpuUse) since(worker *program.Program) string {
-	total := cpuTime(worker.PID())
-	parts := []string{fmt.Sprintf("worker %.1f", total.Seconds())}
+// since says how many seconds each has used since it is watched.
+func (u *cpuUse) since() string {
+	var total time.Duration
+	parts := make([]string, len(u.names))
 	for i, name := range u.names {
 		used := cpuTime(u.pids[i]) - u.before[i]
 		total += used
-		parts = append(parts, fmt.Sprintf("%s %.1f", name, used.Seconds()))
+		parts[i] = fmt.Sprintf("%s %.1f", name, used.Seconds())
 	}
 	return fmt.Sprintf("%s; together %.1f", strings.Join(parts, ", "), total.Seconds())
 }

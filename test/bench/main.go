@@ -30,6 +30,9 @@ func figures() []figure {
 		{"api-memory", apiMemory},
 		{"splitter", splitter},
 		{"queue", queueRate},
+		{"reindex", reindexRate},
+		{"reindex-search", reindexSearch},
+		{"recall", recall},
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
 	"github.com/seed-7a112592/gristmill/test/program"
 )
 
@@ -32,7 +33,7 @@ func workerMemory(b *bench) {
 // in MiB.
 func workerPeak(b *bench, size int64) (rss float64) {
 	b.must(func(b *bench) {
-		s := newSite(b, memoryDimensions, 0, 0)
+		s := newSite(b, memoryDimensions, fakeprovider.Options{})
 		s.uploadOne("generated.md", newGenerated(size))
 		worker, did := s.ingest(memoryLimit)
 		rss = peakMiB(b, worker)
@@ -44,7 +45,7 @@ func workerPeak(b *bench, size int64) (rss float64) {
 // apiMemory is the most memory that the API has resident while it takes in a
 // large document.
 func apiMemory(b *bench) {
-	s := newSite(b, memoryDimensions, 0, 0)
+	s := newSite(b, memoryDimensions, fakeprovider.Options{})
 	begin := time.Now()
 	s.uploadOne("generated.md", newGenerated(largeDocument))
 	b.note("256 MiB uploaded in %.1f s", time.Since(begin).Seconds())

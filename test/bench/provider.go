@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"strconv"
-	"time"
 
 	"github.com/seed-7a112592/gristmill/test/fakeprovider"
 	"github.com/seed-7a112592/gristmill/test/program"
@@ -16,13 +15,15 @@ import (
 
 // startProvider starts a fake provider: this program again, in a process of
 // its own. It returns its base URL.
-func startProvider(b *bench, latency time.Duration, textsPerSecond float64) (*program.Program, string) {
+func startProvider(b *bench, options fakeprovider.Options) (*program.Program, string) {
 	self, err := os.Executable()
 	if err != nil {
 		b.Fatal(err)
 	}
 	p := program.Start(b, nil, self, "provider",
-		"-latency", latency.String(), "-texts-per-second", strconv.FormatFloat(textsPerSecond, 'f', -1, 64))
+		"-latency", options.Latency.String(),
+		"-texts-per-second", strconv.FormatFloat(options.TextsPerSecond, 'f', -1, 64),
+		"-semantic="+strconv.FormatBool(options.Semantic))
 	return p, p.URL() + "/v1"
 }
 
@@ -33,6 +34,7 @@ func runProvider(ctx context.Context, args []string) int {
 	flags := flag.NewFlagSet("bench provider", flag.ContinueOnError)
 	flags.DurationVar(&options.Latency, "latency", 0, "of every answer")
 	flags.Float64Var(&options.TextsPerSecond, "texts-per-second", 0, "how fast texts are embedded; 0 for no limit")
+	flags.BoolVar(&options.Semantic, "semantic", false, "vectors of similar texts are near to each other")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}

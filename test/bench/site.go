@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
 	"github.com/seed-7a112592/gristmill/test/program"
 )
 
@@ -27,12 +28,11 @@ type site struct {
 }
 
 // newSite sets up an installation whose collections have vectors of so many
-// dimensions, from a provider of that latency and capacity. It is removed when
-// the part ends.
-func newSite(b *bench, dimensions int, latency time.Duration, textsPerSecond float64) *site {
+// dimensions, from such a provider. It is removed when the part ends.
+func newSite(b *bench, dimensions int, options fakeprovider.Options) *site {
 	s := &site{b: b}
 	var provider string
-	s.provider, provider = startProvider(b, latency, textsPerSecond)
+	s.provider, provider = startProvider(b, options)
 	s.Site = program.NewSite(b, "GRISTMILL_OPENAI_BASE_URL="+provider, "GRISTMILL_EMBEDDING_DIMENSIONS="+strconv.Itoa(dimensions))
 	s.db = s.Connect()
 	b.Cleanup(func() { s.db.Close(context.Background()) })
@@ -85,24 +85,13 @@ func (s *site) ingest(limit time.Duration) (worker *program.Program, did ingeste
 	if _, err := s.db.Exec(s.b.ctx, "CHECKPOINT"); err != nil {
 		s.b.Fatal(err)
 	}
-	cpu := watchCPU(s.provider)
+	cpu := s.watchCPU()
 	begin := time.Now()
 	worker = s.Start("worker-knowledge")
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.After(limit); !s.allDone(); {
-		select {
-		case <-tick.C:
-		case <-worker.Done():
-			s.b.Fatalf("the worker ended:\n%s", worker.Output())
-		case <-end:
-			s.b.Fatalf("documents are not live after %s:\n%s", limit, worker.Output())
-		case <-s.b.ctx.Done():
-			s.b.Fatal(s.b.ctx.Err())
-		}
-	}
+	cpu.add("worker", worker)
+	s.await(worker, limit, "documents are not live", s.allDone)
 	did.seconds = time.Since(begin).Seconds()
-	did.cpu = cpu.since(worker)
+	did.cpu = cpu.since()
 	var failed int
 	err := s.db.QueryRow(s.b.ctx, `
 		SELECT (SELECT count(*) FROM passages), (SELECT count(*) FROM documents WHERE state = 'failed')`).
@@ -114,6 +103,24 @@ func (s *site) ingest(limit time.Duration) (worker *program.Program, did ingeste
 		s.b.Fatalf("%d documents failed:\n%s", failed, worker.Output())
 	}
 	return worker, did
+}
+
+// await looks again and again whether something is so that the worker does. It
+// fails with the complaint when it still is not after limit.
+func (s *site) await(worker *program.Program, limit time.Duration, complaint string, done func() bool) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.After(limit); !done(); {
+		select {
+		case <-tick.C:
+		case <-worker.Done():
+			s.b.Fatalf("the worker ended:\n%s", worker.Output())
+		case <-end:
+			s.b.Fatalf("%s after %s:\n%s", complaint, limit, worker.Output())
+		case <-s.b.ctx.Done():
+			s.b.Fatal(s.b.ctx.Err())
+		}
+	}
 }
 
 // allDone reports whether every document is live or has failed.

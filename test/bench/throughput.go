@@ -2,6 +2,8 @@ package main
 
 import (
 	"time"
+
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
 )
 
 const (
@@ -16,7 +18,7 @@ func throughput(b *bench) {
 	var rates []float64
 	for range b.runs {
 		b.must(func(b *bench) {
-			did := ingestCorpus(b, 0, 0)
+			did := ingestCorpus(b, fakeprovider.Options{})
 			rates = append(rates, did.rate())
 			b.note("%s", did)
 		})
@@ -25,13 +27,13 @@ func throughput(b *bench) {
 }
 
 // ingestCorpus has a new installation ingest copies of the corpus, uploaded
-// before its worker starts, with a provider of that latency and capacity.
-func ingestCorpus(b *bench, latency time.Duration, textsPerSecond float64) ingested {
+// before its worker starts, with such a provider.
+func ingestCorpus(b *bench, options fakeprovider.Options) ingested {
 	documents, err := copies(readCorpus(b), corpusCopies)
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := newSite(b, embeddingDimensions, latency, textsPerSecond)
+	s := newSite(b, embeddingDimensions, options)
 	s.upload(documents)
 	_, did := s.ingest(ingestLimit)
 	return did

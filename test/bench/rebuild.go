@@ -1,0 +1,133 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/test/program"
+)
+
+const (
+	shortDimensions = 64 // before the reindex
+	rebuiltCopies   = 14 // of the corpus: 50,000 passages
+	rebuildLimit    = 10 * time.Minute
+	indexLimit      = 5 * time.Minute
+
+	// indexWorkers is how many processes of the database server help the one
+	// that builds an index: as by default, none.
+	indexWorkers = 0
+)
+
+// newRebuildSite sets up an installation with 50,000 passages in a space of
+// short vectors that has its index, and a worker that has nothing to do.
+func newRebuildSite(b *bench) (*site, *program.Program) {
+	documents, err := copies(readCorpus(b), rebuiltCopies)
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := newSite(b, shortDimensions, fakeprovider.Options{})
+	s.upload(documents)
+	worker, did := s.ingest(ingestLimit)
+	b.note("%d documents of %s", len(documents), did)
+	s.awaitIndex(worker)
+	return s, worker
+}
+
+// awaitIndex waits until the live space has a vector index, which the worker
+// gives it in the background.
+func (s *site) awaitIndex(worker *program.Program) {
+	s.await(worker, indexLimit, "the live space has no index", func() (indexed bool) {
+		err := s.db.QueryRow(s.b.ctx, `
+			SELECT s.indexed FROM collections c JOIN spaces s ON s.id = c.live_space`).Scan(&indexed)
+		if err != nil {
+			s.b.Fatal(err)
+		}
+		return indexed
+	})
+}
+
+// rebuild is a reindex into another space, from the request for it until that
+// space answers searches.
+type rebuild struct {
+	id     uuid.UUID
+	space  int64
+	begin  time.Time
+	stages []rebuildStage
+	end    time.Time
+	cpu    string
+}
+
+// rebuildStage is a stage of it; it ends when the next one begins.
+type rebuildStage struct {
+	name  document.ReindexStage
+	begin time.Time
+	end   time.Time
+}
+
+// rebuild has the collection re-indexed to vectors of so many dimensions.
+func (s *site) rebuild(worker *program.Program, dimensions int) rebuild {
+	if _, err := s.db.Exec(s.b.ctx, "CHECKPOINT"); err != nil {
+		s.b.Fatal(err)
+	}
+	cpu := s.watchCPU()
+	cpu.add("worker", worker)
+	r := rebuild{begin: time.Now()}
+	begun, err := s.client.BeginReindex(s.b.ctx, document.ReindexRequest{
+		Collection: "default", Model: document.Model{Dimensions: dimensions},
+	})
+	if err != nil {
+		s.b.Fatalf("begin the reindex: %v\n%s", err, s.api.Output())
+	}
+	r.id = begun[0].ID
+	r.enter(document.StageDocuments, r.begin)
+	s.await(worker, rebuildLimit, "the reindex is not done", func() bool {
+		var stage document.ReindexStage
+		var state document.JobState
+		var failure string
+		var switched bool
+		err := s.db.QueryRow(s.b.ctx, `
+			SELECT r.stage, r.state, r.error, r.to_space, c.live_space = r.to_space
+			FROM reindexes r JOIN collections c ON c.id = r.collection
+			WHERE r.id = $1`, r.id).Scan(&stage, &state, &failure, &r.space, &switched)
+		if err != nil {
+			s.b.Fatal(err)
+		}
+		if failure != "" || state.Ended() && !switched {
+			s.b.Fatalf("the reindex is %s: %s\n%s", state, failure, worker.Output())
+		}
+		r.end = time.Now()
+		if !switched {
+			r.enter(stage, r.end)
+		}
+		return switched
+	})
+	r.stages[len(r.stages)-1].end = r.end
+	r.cpu = cpu.since()
+	return r
+}
+
+// enter notes that a stage has begun, unless it is the one at hand.
+func (r *rebuild) enter(stage document.ReindexStage, at time.Time) {
+	if n := len(r.stages); n > 0 {
+		if r.stages[n-1].name == stage {
+			return
+		}
+		r.stages[n-1].end = at
+	}
+	r.stages = append(r.stages, rebuildStage{name: stage, begin: at})
+}
+
+func (r *rebuild) seconds() float64 { return r.end.Sub(r.begin).Seconds() }
+
+func (r *rebuild) String() string {
+	parts := make([]string, len(r.stages))
+	for i, stage := range r.stages {
+		parts[i] = fmt.Sprintf("%s %.2f s", stage.name, stage.end.Sub(stage.begin).Seconds())
+	}
+	return fmt.Sprintf("%.2f s: %s; CPU seconds: %s (load %s)", r.seconds(), strings.Join(parts, ", "), r.cpu, load())
+}

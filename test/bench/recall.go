@@ -1,0 +1,106 @@
+package main
+
+import (
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/pgvector/pgvector-go"
+
+	"github.com/seed-7a112592/gristmill/pkg/backend/llm"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+)
+
+const (
+	recallQuestions = 200
+	recallLimit     = 10
+)
+
+// recall is which share of the ten passages nearest to a question the API
+// finds in a space with a vector index: of all passages, and of those on a
+// shelf, which are one in a hundred.
+func recall(b *bench) {
+	m := newMixture(readCorpus(b))
+	s := newSite(b, embeddingDimensions, fakeprovider.Options{Semantic: true})
+	s.upload(m.documents())
+	worker, did := s.ingest(ingestLimit)
+	b.note("%s", did)
+	begin := time.Now()
+	s.awaitIndex(worker)
+	b.note("indexed in the background %.0f s later", time.Since(begin).Seconds())
+	// Comparing with every passage is to be just that.
+	if _, err := s.db.Exec(b.ctx, "SET enable_indexscan = off"); err != nil {
+		b.Fatal(err)
+	}
+	questions := m.questions[:min(recallQuestions, len(m.questions))]
+	all := s.recall(questions, func(int) string { return "" })
+	some := s.recall(questions, shelf)
+	b.note("%d questions, latency: %s; with a filter: %s (load %s)", len(questions), all.took, some.took, load())
+	b.report(result{"recall@10 of 50,000 passages", all.share, "", atLeast, 0.95})
+	b.report(result{"recall@10 with a filter that keeps 1 %", some.share, "", atLeast, 0.95})
+}
+
+// recalled is what came of asking questions.
+type recalled struct {
+	share float64 // of the nearest passages that were found
+	took  latencies
+}
+
+// recall asks the questions, the ith of what has the ith prefix.
+func (s *site) recall(questions []string, prefix func(i int) string) recalled {
+	c := s.searchClient()
+	var r recalled
+	found, there := 0, 0
+	for i, question := range questions {
+		begin := time.Now()
+		result, err := c.Search(s.b.ctx, document.SearchRequest{Query: question, Limit: recallLimit, KeyPrefix: prefix(i)})
+		if err != nil {
+			s.b.Fatalf("search: %v\n%s", err, s.api.Output())
+		}
+		r.took = append(r.took, time.Since(begin).Seconds()*1000)
+		nearest := s.nearest(question, prefix(i))
+		there += len(nearest)
+		for _, hit := range result.Hits {
+			if slices.Contains(nearest, hit.Content) {
+				found++
+			}
+		}
+	}
+	if there < recallLimit*len(questions) {
+		s.b.Fatalf("%d passages are nearest to %d questions", there, len(questions))
+	}
+	slices.Sort(r.took)
+	r.share = float64(found) / float64(there)
+	return r
+}
+
+// nearest returns the contents of the passages that are nearest to a question,
+// by comparing it with every one that a search may find.
+func (s *site) nearest(question, prefix string) []string {
+	vectors, err := llm.Local{}.Embed(s.b.ctx, document.Model{Dimensions: embeddingDimensions}, []string{question})
+	if err != nil {
+		s.b.Fatal(err)
+	}
+	rows, err := s.db.Query(s.b.ctx, `
+		WITH visible AS MATERIALIZED (
+			SELECT DISTINCT m.space, m.hash
+			FROM collections c
+			JOIN documents d ON d.collection = c.id
+			JOIN manifest m ON m.space = c.live_space AND m.document = d.id AND m.version = d.live_version
+			WHERE d.deleted_at IS NULL AND starts_with(d.key, $2)
+		)
+		SELECT p.content
+		FROM visible v
+		JOIN passages p ON p.space = v.space AND p.hash = v.hash
+		ORDER BY p.embedding <=> $1::halfvec, p.hash
+		LIMIT $3`, pgvector.NewHalfVector(vectors[0]), prefix, recallLimit)
+	if err != nil {
+		s.b.Fatal(err)
+	}
+	contents, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		s.b.Fatalf("find what is nearest: %v", err)
+	}
+	return contents
+}
