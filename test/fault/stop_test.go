@@ -26,9 +26,7 @@ func TestStoppingHandsBack(t *testing.T) {
 	m.start("api")
 	m.start("worker-summary")
 	worker := m.start("worker-knowledge")
-	for _, f := range newFiles(m.random, 5) {
-		m.accepted(f)
-	}
+	m.uploadAll(newFiles(m.random, 5))
 	await.Until(t, "the worker is at all of them", func() bool {
 		return m.direct.Count(`SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND state = 'running'`) == 5
 	})
