@@ -2,6 +2,7 @@ package document
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -120,6 +121,36 @@ type ReindexEstimate struct {
 	Cost       *float64 `json:"cost,omitempty" doc:"US dollars, by the price table; missing where the model has no price."`
 	Seconds    *float64 `json:"seconds,omitempty" doc:"By the rate that was measured last, of the model or else of the one that is live; missing where none was."`
 	Sampled    bool     `json:"sampled" doc:"Reckoned from a part of the documents."`
+}
+
+// Spell is a time in which so many passages were embedded.
+type Spell struct {
+	Begin, End time.Time
+	Embedded   int64
+}
+
+// Rate returns how many passages a second were embedded while any of the spells
+// lasted, which may overlap; 0 when none did.
+func Rate(spells []Spell) float64 {
+	slices.SortFunc(spells, func(a, b Spell) int { return a.Begin.Compare(b.Begin) })
+	var embedded int64
+	var lasted time.Duration
+	var until time.Time // the latest end so far
+	for _, s := range spells {
+		embedded += s.Embedded
+		begin := s.Begin
+		if begin.Before(until) {
+			begin = until
+		}
+		if s.End.After(begin) {
+			lasted += s.End.Sub(begin)
+			until = s.End
+		}
+	}
+	if lasted <= 0 {
+		return 0
+	}
+	return float64(embedded) / lasted.Seconds()
 }
 
 // ReindexFilter narrows a list of reindexes; zero fields do not narrow.

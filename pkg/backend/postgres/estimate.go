@@ -130,15 +130,16 @@ func (s *Store) Embedded(ctx context.Context, model document.Model, hashes []doc
 const rateJobs = 20
 
 // ReindexRate returns how many passages a second were embedded by the model
-// when it was last used. Reindexes without a change do not count: their time is
-// that of jobs.
+// when it was last used. Reindexes without a change do not count, since their
+// time is that of jobs, and neither do those that were reverted, since they
+// were embedding by the model from before at last.
 func (s *Store) ReindexRate(ctx context.Context, model document.Model) (rate float64, err error) {
 	defer describe(&err, "read the rate of model %q", model.Name)
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `
 			SELECT (progress->>'embedded')::float8 / (progress->>'seconds')::float8
 			FROM reindexes
-			WHERE model = $1 AND dimensions = $2 AND change <> 'nothing'
+			WHERE model = $1 AND dimensions = $2 AND change <> 'nothing' AND stage NOT IN ('reverting', 'reverted')
 			  AND (progress->>'embedded')::bigint > 0 AND (progress->>'seconds')::float8 > 0
 			ORDER BY coalesce(finished_at, 'infinity') DESC, id DESC
 			LIMIT 1`, model.Name, model.Dimensions).Scan(&rate)
@@ -149,16 +150,25 @@ func (s *Store) ReindexRate(ctx context.Context, model document.Model) (rate flo
 		if err != nil || len(spaces) == 0 {
 			return err
 		}
-		return tx.QueryRow(ctx, `
-			SELECT coalesce(sum(embedded) / nullif(sum(seconds), 0), 0)
-			FROM (SELECT (t.progress->>'embedded')::float8 AS embedded, extract(epoch FROM j.finished_at - j.started_at)::float8 AS seconds
+		spells, err := collect(ctx, tx, pgx.RowToStructByPos[document.Spell], `
+			SELECT latest.started_at, newest.created_at, latest.embedded
+			FROM (SELECT j.id, j.document, j.version, j.started_at, (t.progress->>'embedded')::bigint AS embedded
 			      FROM jobs j
 			      JOIN tasks t ON t.job = j.id AND t.kind = 'knowledge'
-			      WHERE t.state = 'succeeded' AND j.finished_at IS NOT NULL AND (t.progress->>'embedded')::bigint > 0
+			      WHERE t.state = 'succeeded' AND (t.progress->>'embedded')::bigint > 0
 			        AND EXISTS (SELECT FROM placements p
 			                    WHERE p.document = j.document AND p.version = j.version AND p.space = ANY ($1))
 			      ORDER BY j.id DESC
-			      LIMIT $2) AS last`, spaces, rateJobs).Scan(&rate)
+			      LIMIT $2) AS latest
+			CROSS JOIN LATERAL (
+				SELECT max(p.created_at) AS created_at
+				FROM manifest m
+				JOIN passages p ON p.space = m.space AND p.hash = m.hash
+				WHERE m.document = latest.document AND m.version = latest.version AND m.space = ANY ($1)
+			) AS newest
+			WHERE newest.created_at > latest.started_at`, spaces, rateJobs)
+		rate = document.Rate(spells)
+		return err
 	})
 	return rate, err
 }

@@ -115,6 +115,9 @@ func (s *Store) Embedded(ctx context.Context, model document.Model, hashes []doc
 	return embedded, err
 }
 
+// rateJobs is how many of the last jobs that used a model tell its rate.
+const rateJobs = 20
+
 // ReindexRate returns how many passages a second were embedded by the model when
 // it was last used.
 func (s *Store) ReindexRate(ctx context.Context, model document.Model) (rate float64, err error) {
@@ -133,22 +136,33 @@ func (s *Store) ReindexRate(ctx context.Context, model document.Model) (rate flo
 		}
 		// Of the last jobs, from each one's start to its last new passage. CROSS
 		// JOIN has SQLite begin with them.
-		return tx.QueryRowContext(ctx, `
-			WITH latest AS (
-				SELECT k.progress ->> 'embedded' AS embedded,
+		rows, err := tx.QueryContext(ctx, `
+			SELECT *
+			FROM (
+				SELECT j.started_at AS began,
 				       (SELECT max(p.created_at) FROM manifest m
 				        JOIN passages p ON p.id = m.passage
-				        WHERE m.tenant = j.tenant AND m.document = j.document AND m.version = j.version AND m.space = s.id) - j.started_at AS took
+				        WHERE m.tenant = j.tenant AND m.document = j.document AND m.version = j.version AND m.space = s.id) AS ended,
+				       k.progress ->> 'embedded'
 				FROM jobs j
 				CROSS JOIN tasks k       ON k.tenant = j.tenant AND k.document = j.document AND k.version = j.version AND k.kind = 'knowledge'
 				CROSS JOIN placements pl ON pl.tenant = j.tenant AND pl.document = j.document AND pl.version = j.version
 				CROSS JOIN spaces s      ON s.tenant = pl.tenant AND s.id = pl.space AND s.model = ?2 AND s.dimensions = ?3
 				WHERE j.tenant = ?1 AND k.state = 'succeeded' AND k.progress ->> 'embedded' > 0
 				ORDER BY j.id DESC
-				LIMIT 20
+				LIMIT ?4
 			)
-			SELECT coalesce(sum(embedded) * 1e6 / sum(took), 0) FROM latest WHERE took > 0`,
-			tx.tenant, model.Name, model.Dimensions).Scan(&rate)
+			WHERE ended > began`, tx.tenant, model.Name, model.Dimensions, rateJobs)
+		spells, err := collect(rows, err, scanSpell)
+		rate = document.Rate(spells)
+		return err
 	})
 	return rate, err
+}
+
+func scanSpell(row scanner) (spell document.Spell, err error) {
+	var begin, end micros
+	err = row.Scan(&begin, &end, &spell.Embedded)
+	spell.Begin, spell.End = begin.time(), end.time()
+	return spell, err
 }

@@ -82,6 +82,7 @@ func reindexing(t *testing.T, open func(t *testing.T) Store) {
 		"Estimate nothing":        estimatesNoChange,
 		"Rate":                    ratesReindexes,
 		"Rate of jobs":            ratesJobs,
+		"Rate of jobs together":   ratesJobsTogether,
 		"Collections rebuilt":     readsTheCollectionOfTheLiveSpace,
 		"Requeue no deleted":      requeuesNothingDeleted,
 		"Passages of one space":   listsPassagesOfOneSpace,

@@ -2,8 +2,10 @@ package storetest
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -173,13 +175,14 @@ func rate(t *testing.T, ctx context.Context, s Store, model document.Model) floa
 
 func ratesReindexes(t *testing.T, ctx context.Context, s Store) {
 	model := document.Model{Name: "rated model", Dimensions: 2}
-	run := func(collection string, model document.Model, progress document.ReindexProgress) {
+	run := func(collection string, model document.Model, progress document.ReindexProgress) uuid.UUID {
 		t.Helper()
 		c := ensure(t, ctx, s, collection)
 		work := startReindex(t, ctx, s, document.ReindexRequest{Collection: c.Name, Model: model})
 		if err := s.Switch(ctx, work, leaseTime, progress); err != nil {
 			t.Fatal(err)
 		}
+		return work.Job
 	}
 	want := func(when string, want float64) {
 		t.Helper()
@@ -196,6 +199,12 @@ func ratesReindexes(t *testing.T, ctx context.Context, s Store) {
 	want("nothing was embedded", 50)
 	run("rate four", document.Model{Name: "another rated model", Dimensions: 2}, document.ReindexProgress{Embedded: 9, Seconds: 1})
 	want("another model", 50)
+	reverted := run("rate five", model, document.ReindexProgress{Embedded: 9, Seconds: 1})
+	want("to be reverted", 9)
+	if _, err := s.RevertReindex(ctx, reverted, leaseTime); err != nil {
+		t.Fatal(err)
+	}
+	want("reverted", 50)
 }
 
 func ratesJobs(t *testing.T, ctx context.Context, s Store) {
@@ -211,5 +220,39 @@ func ratesJobs(t *testing.T, ctx context.Context, s Store) {
 	publishTexts(t, ctx, s, c, "a", "one", "two")
 	if got := rate(t, ctx, s, model); got <= 0 || math.IsNaN(got) || math.IsInf(got, 0) {
 		t.Errorf("a job has embedded two passages: got a rate of %v", got)
+	}
+}
+
+// Jobs that are done at the same time count for the time that they take
+// together.
+func ratesJobsTogether(t *testing.T, ctx context.Context, s Store) {
+	model := document.Model{Name: "rated by jobs together", Dimensions: 2}
+	c, err := s.EnsureCollection(ctx, "rate of jobs together", model, document.Chunking{Tokens: 400})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var jobs []document.Job
+	for _, key := range []string{"a", "b", "c", "d"} {
+		jobs = append(jobs, accept(t, ctx, s, uploadOf(c, key)).Job)
+	}
+	begin := time.Now()
+	var works []document.Work
+	for _, job := range jobs {
+		works = append(works, claim(t, ctx, s, job, document.Knowledge))
+	}
+	for i, work := range works {
+		passage := passagesIn(c.Space, fmt.Sprint("together ", i))
+		if err := s.Write(ctx, work, batchOf(0, passage...), document.KnowledgeProgress{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	most := time.Since(begin)
+	for _, work := range works {
+		if err := s.Publish(ctx, work, nil, document.KnowledgeProgress{Stage: "done", Passages: 1, Embedded: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, least := rate(t, ctx, s, model), 4/most.Seconds(); got < least {
+		t.Errorf("four passages were embedded within %s: got %v a second, want at least %v", most, got, least)
 	}
 }
