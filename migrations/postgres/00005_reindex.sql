@@ -69,7 +69,7 @@ CREATE TABLE reindexes (
     reached          uuid,       -- the last document that is done
     progress         jsonb       NOT NULL DEFAULT '{}',
     failed           integer     NOT NULL DEFAULT 0, -- of the jobs that it made
-    counted_at       timestamptz, -- when the progress's seconds were counted, if the store does that
+    counted_at       timestamptz, -- of one without a change: until when its progress's seconds are counted
     attempt          integer     NOT NULL DEFAULT 0,
     crashes          integer     NOT NULL DEFAULT 0,
     round            integer     NOT NULL DEFAULT 0,

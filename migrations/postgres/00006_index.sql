@@ -1,9 +1,8 @@
 -- Vector indexes. One is built with CREATE INDEX CONCURRENTLY, which holds up
 -- nobody, and which PostgreSQL lets only the owner of a table do, and no
--- function. So the partitions of passages, and nothing
--- else, belong to the role gristmill_index. The application may take that role
--- on by SET ROLE and has none of its rights until it does, since its group does
--- not inherit.
+-- function. So the partitions of passages, and nothing else, belong to the role
+-- gristmill_index. The application may take that role on by SET ROLE and has
+-- none of its rights until it does, since its group does not inherit.
 
 -- +goose Up
 

@@ -6,8 +6,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
@@ -49,11 +47,8 @@ func TestBacklogIsFoldedWhileItGrows(t *testing.T) {
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
-	var left int
-	if err := s.InTenant(ctx, func(tx pgx.Tx) error {
-		return tx.QueryRow(ctx, `SELECT count(*) FROM backlog`).Scan(&left)
-	}); err != nil || left > readers*uploads+readers {
-		t.Errorf("%d rows are left, %v", left, err)
+	if left := countRows(t, ctx, s, "backlog"); left > readers*uploads+readers {
+		t.Errorf("%d rows are left", left)
 	}
 }
 

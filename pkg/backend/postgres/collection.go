@@ -73,9 +73,6 @@ func (s *Store) Collections(ctx context.Context) (collections []document.Collect
 // addCollection makes a collection with its space, unless another transaction
 // does: that one is waited for.
 func addCollection(ctx context.Context, tx pgx.Tx, name string, model document.Model, chunking document.Chunking) error {
-	if err := checkDimensions(model); err != nil {
-		return err
-	}
 	id, err := uuid.NewV7()
 	if err != nil {
 		return err

@@ -74,6 +74,13 @@ const dispatchReindexes = `
 	)
 	SELECT id, 1, $1::text, round FROM dispatched ORDER BY id`
 
+// isDue is the condition for a task or reindex to be due after idle time $1.
+const isDue = `state IN ('queued', 'running', 'waiting') AND dispatched_at IS NOT NULL
+	AND CASE state
+	    WHEN 'running' THEN lease_until <= now()
+	    ELSE greatest(dispatched_at, next_attempt_at) <= now() - $1::interval
+	    END`
+
 // Due returns dispatched tasks that should be in the queue but may not be, and
 // counts them as dispatched now. Those that another sweep or a worker has
 // locked are in good hands.
@@ -88,22 +95,14 @@ func (s *Store) Due(ctx context.Context, idle time.Duration, limit int) (due []d
 			WITH due_tasks AS MATERIALIZED (
 				SELECT job AS id, kind, dispatched_at
 				FROM tasks
-				WHERE state IN ('queued', 'running', 'waiting') AND dispatched_at IS NOT NULL
-				  AND CASE state
-				      WHEN 'running' THEN lease_until <= now()
-				      ELSE greatest(dispatched_at, next_attempt_at) <= now() - $1::interval
-				      END
+				WHERE `+isDue+`
 				ORDER BY dispatched_at
 				LIMIT $2
 				FOR UPDATE SKIP LOCKED
 			), due_reindexes AS MATERIALIZED (
 				SELECT id, $3::text AS kind, dispatched_at
 				FROM reindexes
-				WHERE state IN ('queued', 'running', 'waiting') AND dispatched_at IS NOT NULL
-				  AND CASE state
-				      WHEN 'running' THEN lease_until <= now()
-				      ELSE greatest(dispatched_at, next_attempt_at) <= now() - $1::interval
-				      END
+				WHERE `+isDue+`
 				ORDER BY dispatched_at
 				LIMIT $2
 				FOR UPDATE SKIP LOCKED

@@ -56,9 +56,7 @@ func (s *Store) dropPartition(ctx context.Context, space document.Space) error {
 			FROM collections c
 			WHERE s.id = $1 AND c.id = s.collection AND c.live_space <> s.id
 			  AND s.drop_after <= clock_timestamp() AND s.drop_after > '-infinity'
-			  AND NOT EXISTS (SELECT FROM reindexes r
-			                  WHERE r.collection = c.id AND r.state IN ('queued', 'running', 'waiting', 'paused')
-			                    AND s.id = CASE r.stage WHEN 'reverting' THEN r.from_space ELSE r.to_space END)`, space.ID)
+			  AND NOT `+isBuilt, space.ID)
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}

@@ -31,7 +31,7 @@ func (s *Store) EstimateReindex(ctx context.Context, request document.ReindexReq
 	}
 	var of []uuid.UUID // documents, or nil for all
 	if change == document.ChangeNothing {
-		if of, err = s.matching(ctx, c, request); err != nil {
+		if of, err = s.documentsToRedo(ctx, c, request); err != nil {
 			return document.ReindexEstimate{}, err
 		}
 	}
@@ -54,8 +54,8 @@ func (s *Store) EstimateReindex(ctx context.Context, request document.ReindexReq
 	return estimate, nil
 }
 
-// matching returns the documents that a reindex without a change would redo.
-func (s *Store) matching(ctx context.Context, c document.Collection, request document.ReindexRequest) ([]uuid.UUID, error) {
+// documentsToRedo returns the documents that a reindex without a change would redo.
+func (s *Store) documentsToRedo(ctx context.Context, c document.Collection, request document.ReindexRequest) ([]uuid.UUID, error) {
 	var r reindex
 	r.collection, r.live, r.KeyPrefix, r.Documents, r.Force = c.ID, c.Space.ID, request.KeyPrefix, request.Documents, request.Force
 	ids := []uuid.UUID{}

@@ -44,9 +44,7 @@ func (s *Store) Unindexed(ctx context.Context, threshold int) (spaces []document
 		candidates, err := collect(ctx, tx, scanSpace, selectSpaces+`
 			JOIN collections c ON c.id = s.collection
 			WHERE NOT s.indexed AND s.written AND s.dimensions <= $1
-			  AND NOT EXISTS (SELECT FROM reindexes r
-			                  WHERE s.id IN (r.from_space, r.to_space) AND s.id <> c.live_space AND r.state IN ('queued', 'running', 'waiting', 'paused')
-			                    AND r.change <> 'nothing')
+			  AND (s.id = c.live_space OR NOT `+isBuilt+`)
 			ORDER BY s.id`, maxIndexDimensions)
 		if err != nil {
 			return err
@@ -101,24 +99,28 @@ func (s *Store) IndexSpace(ctx context.Context, space document.Space, threshold 
 	})
 }
 
-// buildIndex builds the index on a connection of its own, unless another
-// process has: that one is waited for. The server goes on building for a
-// process that was killed. A build that was cut short leaves an index that is
-// not valid, which goes first.
+// buildIndex builds the index on a connection of its own.
 func (s *Store) buildIndex(ctx context.Context, space document.Space) error {
 	conn, err := s.connectToBuild(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	// The lock and the role are the session's, and go with it.
+	return withLoss(conn, s.buildOn(ctx, conn, space))
+}
+
+// buildOn builds the index, unless another process has: that one is waited for.
+// The server goes on building for a process that was killed. A build that was
+// cut short leaves an index that is not valid, which goes first. The lock and
+// the role are the session's, and go with it.
+func (s *Store) buildOn(ctx context.Context, conn *pgx.Conn, space document.Space) error {
 	if err := lockIndex(ctx, conn, space); err != nil {
-		return withLoss(conn, err)
+		return err
 	}
-	name := pgx.Identifier{fmt.Sprintf("passages_%d_embedding", space.ID)}.Sanitize()
+	name := fmt.Sprintf("passages_%d_embedding", space.ID)
 	valid, err := indexIsValid(ctx, conn, name)
 	if err != nil {
-		return withLoss(conn, err)
+		return err
 	}
 	build := []string{
 		"SET statement_timeout = 0",
@@ -136,7 +138,7 @@ func (s *Store) buildIndex(ctx context.Context, space document.Space) error {
 	analyze := fmt.Sprintf("ANALYZE passages_%d", space.ID)
 	for _, statement := range slices.Concat([]string{"SET ROLE " + indexRole}, build, []string{analyze}) {
 		if _, err := conn.Exec(ctx, statement); err != nil {
-			return withLoss(conn, err)
+			return err
 		}
 	}
 	return nil

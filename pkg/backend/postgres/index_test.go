@@ -19,12 +19,12 @@ import (
 )
 
 // grown is a store with a collection of so many documents of 100 passages each,
-// a/0, b/1, a/2 and so on.
+// a/0, b/1, a/2 and so on. Those below a/ and those below b/ lie far apart: near
+// to the ones, a walk along the index meets none of the others.
 type grown struct {
 	*postgres.Store
 	database
 	collection document.Collection
-	vectors    [][]float32
 	random     *rand.Rand
 }
 
@@ -46,11 +46,13 @@ func newGrown(t *testing.T, documents int) (*grown, context.Context) {
 	return g, ctx
 }
 
-func (g *grown) vector() []float32 {
+// vector returns one among those of the documents below a/ or b/.
+func (g *grown) vector(below byte) []float32 {
 	vector := make([]float32, grownDimensions)
 	for i := range vector {
 		vector[i] = float32(g.random.NormFloat64())
 	}
+	vector[0] += map[byte]float32{'a': 4, 'b': -4}[below]
 	return vector
 }
 
@@ -67,11 +69,10 @@ func (g *grown) add(t *testing.T, ctx context.Context, key string) {
 	}
 	var batch document.Batch
 	for i := range 100 {
-		p := document.Embedded{Text: document.Text{Content: fmt.Sprintf("passage %d of %s", i, key)}, Vector: g.vector()}
+		p := document.Embedded{Text: document.Text{Content: fmt.Sprintf("passage %d of %s", i, key)}, Vector: g.vector(key[0])}
 		p.Hash = document.HashText(p.Content)
 		batch.New = append(batch.New, p)
 		batch.Places = append(batch.Places, document.Place{Hash: p.Hash, Ordinal: i})
-		g.vectors = append(g.vectors, p.Vector)
 	}
 	progress := document.KnowledgeProgress{Passages: 100}
 	if err := g.Write(ctx, work, batch, progress); err != nil {
@@ -123,9 +124,9 @@ func TestIndexFindsWhatExactSearchFinds(t *testing.T) {
 	}
 	for _, filter := range []document.Query{{}, {KeyPrefix: "a/"}, {KeyPrefix: "b/1"}, {Metadata: []byte(`{"key":"b/5"}`)}, {KeyPrefix: "b/7"}, {KeyPrefix: "none"}} {
 		found, wanted := 0, 0
-		for range 50 {
+		for i := range 50 {
 			query := filter
-			query.Vector, query.Limit = g.vector(), 10
+			query.Vector, query.Limit = g.vector("ab"[i%2]), 10
 			want := g.hits(t, ctx, exact, query)
 			got := g.hits(t, ctx, indexed, query)
 			if len(got) != len(want) {
@@ -161,7 +162,7 @@ func (g *grown) explain(t *testing.T, ctx context.Context) string {
 	t.Helper()
 	var lines []string
 	if err := g.InTenant(ctx, func(tx pgx.Tx) (err error) {
-		lines, err = postgres.ExplainNearest(ctx, tx, g.space(t, ctx), document.Query{Vector: g.vector(), Limit: 10, Threshold: -1})
+		lines, err = postgres.ExplainNearest(ctx, tx, g.space(t, ctx), document.Query{Vector: g.vector('a'), Limit: 10, Threshold: -1})
 		return err
 	}); err != nil {
 		t.Fatal(err)

@@ -189,11 +189,11 @@ func TestMigratePlacesVersions(t *testing.T) {
 	if err := postgres.Migrate(t.Context(), postgres.MigrateConfig{OwnerURL: d.owner, AppURL: d.app, Log: logger(t)}); err != nil {
 		t.Fatal(err)
 	}
-	r, ctx := race{Store: d.open(t)}, tenant.With(t.Context(), tenant.Default)
-	if all, whole := r.rows(t, ctx, "placements"), r.rows(t, ctx, "placements WHERE version = 1 AND passages = 3"); all != 1 || whole != 1 {
+	s, ctx := d.open(t), tenant.With(t.Context(), tenant.Default)
+	if all, whole := countRows(t, ctx, s, "placements"), countRows(t, ctx, s, "placements WHERE version = 1 AND passages = 3"); all != 1 || whole != 1 {
 		t.Errorf("got %d placements, %d of them of version 1 with 3 places; want that one only", all, whole)
 	}
-	if _, err := r.BeginReindex(ctx, document.ReindexRequest{Collection: "c", Tokens: 20}); err != nil {
+	if _, err := s.BeginReindex(ctx, document.ReindexRequest{Collection: "c", Tokens: 20}); err != nil {
 		t.Error(err)
 	}
 }

@@ -98,6 +98,17 @@ func execute(t testing.TB, url, statement string, args ...any) {
 	}
 }
 
+// countRows counts what stands behind FROM, as the tenant sees it.
+func countRows(t *testing.T, ctx context.Context, s *postgres.Store, from string) (n int) {
+	t.Helper()
+	if err := s.InTenant(ctx, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, "SELECT count(*) FROM "+from).Scan(&n)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 func connect(t testing.TB, url string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(context.Background(), url)

@@ -22,11 +22,7 @@ func (s *Store) DropOrphans(ctx context.Context, quiet time.Duration, limit int)
 		spaces, err := collect(ctx, tx, pgx.RowTo[int64], `
 			SELECT s.id
 			FROM spaces s
-			WHERE s.written
-			  AND NOT EXISTS (SELECT FROM reindexes r
-			                  WHERE r.collection = s.collection AND r.state IN ('queued', 'running', 'waiting', 'paused')
-			                    AND r.change <> 'nothing'
-			                    AND s.id = CASE r.stage WHEN 'reverting' THEN r.from_space ELSE r.to_space END)
+			WHERE s.written AND NOT `+isBuilt+`
 			ORDER BY s.id`)
 		if err != nil {
 			return err

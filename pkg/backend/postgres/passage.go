@@ -14,8 +14,8 @@ import (
 
 // Known returns those of the hashes whose passages are in the space, copying
 // in first what other spaces of the model hold. Rows go in in the order of
-// their hashes, here and in insertPassages: two transactions that add the same
-// ones wait for each other, and must not do so in a circle.
+// their hashes, here, in insertPassages and in copyPassages: two transactions
+// that add the same ones wait for each other, and must not do so in a circle.
 func (s *Store) Known(ctx context.Context, space document.Space, hashes []document.Hash) (known []document.Hash, err error) {
 	defer describe(&err, "look up %d passages in space %d", len(hashes), space.ID)
 	names := hashBytes(hashes)
@@ -60,8 +60,9 @@ func holdPassages(ctx context.Context, tx pgx.Tx, space int64, hashes []document
 
 // insertPassages adds passages to a space, but those that are there already,
 // and says how many it added. Passages go as one array for each column, since
-// COPY is refused where there is row-level security. Arrays of arrays must be rectangular, so heading
-// paths go as one array of headings and each one's bounds in it.
+// COPY is refused where there is row-level security. Arrays of arrays must be
+// rectangular, so heading paths go as one array of headings and each one's
+// bounds in it.
 func insertPassages(ctx context.Context, tx pgx.Tx, space int64, passages []document.Embedded) (int, error) {
 	var (
 		n           = len(passages)

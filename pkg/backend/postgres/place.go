@@ -11,8 +11,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Place stores what a reindex has rebuilt. The fence comes last, as in Write,
-// and what is written to the same row behind it.
+// Place stores what a reindex has rebuilt. The fence comes last, as in Write.
+// Once this attempt has got somewhere, those before it no longer count.
 func (s *Store) Place(ctx context.Context, work document.Work, rebuilt document.Rebuilt, progress document.ReindexProgress) (err error) {
 	defer describe(&err, "place %d passages and %d documents of %s", len(rebuilt.New), len(rebuilt.Places), work)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
@@ -29,10 +29,12 @@ func (s *Store) Place(ctx context.Context, work document.Work, rebuilt document.
 		if err := placeVersions(ctx, tx, work.Space.ID, versions); err != nil {
 			return err
 		}
-		if err := fenceReindex(ctx, tx, work, progress); err != nil || len(rebuilt.New) == 0 && rebuilt.Reached == uuid.Nil {
-			return err
-		}
-		return advance(ctx, tx, work.Job, rebuilt.Reached)
+		further := len(rebuilt.New) > 0 || rebuilt.Reached != uuid.Nil
+		return fenceReindex(ctx, tx, work, `
+			UPDATE reindexes SET progress = $3, reached = coalesce($4, reached),
+			                     attempt = CASE WHEN $5 THEN 1 ELSE attempt END,
+			                     crashes = CASE WHEN $5 THEN 0 ELSE crashes END
+			WHERE id = $1 AND lease = $2`, progress, nullable(rebuilt.Reached), further)
 	})
 }
 
@@ -76,22 +78,16 @@ func placeVersions(ctx context.Context, tx pgx.Tx, space int64, versions []docum
 	var passages []int64
 	for _, v := range versions {
 		if len(v.Places) > 0 && v.Places[0].Ordinal == 0 || v.Whole == 0 {
-			again.add(v)
+			again.add(v.Document, v.Version)
 		}
 		if v.Whole >= 0 {
-			whole.add(v)
+			whole.add(v.Document, v.Version)
 			passages = append(passages, v.Whole)
 		}
 	}
 	var batch pgx.Batch
-	if len(again.documents) > 0 {
-		for _, table := range []string{"manifest", "placements"} {
-			batch.Queue(`
-				DELETE FROM `+table+`
-				WHERE space = $1 AND (document, version) IN (SELECT * FROM unnest($2::uuid[], $3::integer[]))`,
-				space, again.documents, again.versions)
-		}
-	}
+	again.queueDelete(&batch, "manifest", space)
+	again.queueDelete(&batch, "placements", space)
 	queuePlaces(&batch, space, versions)
 	if len(whole.documents) > 0 {
 		batch.Queue(`
@@ -113,8 +109,19 @@ type versionKeys struct {
 	versions  []int
 }
 
-func (k *versionKeys) add(v document.RebuiltPlaces) {
-	k.documents, k.versions = append(k.documents, v.Document), append(k.versions, v.Version)
+func (k *versionKeys) add(id uuid.UUID, version int) {
+	k.documents, k.versions = append(k.documents, id), append(k.versions, version)
+}
+
+// queueDelete deletes the versions' rows of a space from a table.
+func (k versionKeys) queueDelete(batch *pgx.Batch, table string, space int64) {
+	if len(k.documents) == 0 {
+		return
+	}
+	batch.Queue(`
+		DELETE FROM `+table+`
+		WHERE space = $1 AND (document, version) IN (SELECT * FROM unnest($2::uuid[], $3::integer[]))`,
+		space, k.documents, k.versions)
 }
 
 // checkPlaces fails unless versions that are said to be whole have as many

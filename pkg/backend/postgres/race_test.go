@@ -75,7 +75,7 @@ func (r race) meanwhile(t *testing.T, ctx context.Context, call func() error, st
 			}
 		}
 		go func() { done <- call() }()
-		early, ended = r.waitUntilBlocked(t, done)
+		early, ended = r.waitUntilBlocked(t, 1, done)
 		return nil
 	}); err != nil {
 		t.Fatal(err)
@@ -86,15 +86,9 @@ func (r race) meanwhile(t *testing.T, ctx context.Context, call func() error, st
 	return <-done
 }
 
-// waitUntilBlocked returns when a connection of the store waits for a lock, or
+// waitUntilBlocked returns when n connections of the store wait for a lock, or
 // when the call that was to wait has ended without.
-func (r race) waitUntilBlocked(t *testing.T, done <-chan error) (err error, ended bool) {
-	t.Helper()
-	return r.waitUntilAreBlocked(t, 1, done)
-}
-
-// waitUntilAreBlocked is waitUntilBlocked for n connections.
-func (r race) waitUntilAreBlocked(t *testing.T, n int, done <-chan error) (err error, ended bool) {
+func (r race) waitUntilBlocked(t *testing.T, n int, done <-chan error) (err error, ended bool) {
 	t.Helper()
 	conn := connect(t, r.owner)
 	defer conn.Close(context.Background())
@@ -231,7 +225,7 @@ func TestDropOrphansWhileAPassageIsReused(t *testing.T) {
 		dropped, err = r.DropOrphans(ctx, 0, 10)
 		done <- err
 	}()
-	if err, ended := r.waitUntilBlocked(t, done); ended {
+	if err, ended := r.waitUntilBlocked(t, 1, done); ended {
 		t.Fatalf("DropOrphans did not wait: %v", err)
 	}
 	if err := r.Write(ctx, work, document.Batch{Places: []document.Place{{Hash: hash, End: 4}}}, document.KnowledgeProgress{}); err != nil {

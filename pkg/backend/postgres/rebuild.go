@@ -25,7 +25,7 @@ func (s *Store) Rebuild(ctx context.Context, work document.Work) (rebuild docume
 		progress := r.Progress
 		progress.Documents = progress.DocumentsDone + documents
 		progress.Bytes = progress.BytesDone + bytes
-		if err := fenceReindex(ctx, tx, work, progress); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE reindexes SET progress = $2 WHERE id = $1`, r.ID, progress); err != nil {
 			return err
 		}
 		rebuild.Reached = r.reached
@@ -119,12 +119,8 @@ func scanStored(of document.Unplaced) pgx.RowToFunc[document.Stored] {
 func (s *Store) SetStage(ctx context.Context, work document.Work, stage document.ReindexStage, progress document.ReindexProgress) (err error) {
 	defer describe(&err, "note stage %s of %s", stage, work)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
-		if err := fenceReindex(ctx, tx, work, progress); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, `
-			UPDATE reindexes SET stage = $2
-			WHERE id = $1 AND stage <> 'reverting'`, work.Job, stage)
-		return err
+		return fenceReindex(ctx, tx, work, `
+			UPDATE reindexes SET progress = $3, stage = CASE stage WHEN 'reverting' THEN stage ELSE $4 END
+			WHERE id = $1 AND lease = $2`, progress, stage)
 	})
 }

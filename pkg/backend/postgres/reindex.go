@@ -55,12 +55,20 @@ func (s *Store) Reindexes(ctx context.Context, filter document.ReindexFilter, pa
 	return list, err
 }
 
-// selectReindexes is followed by a WHERE and read by scanReindex. It can be
-// reverted while the space that it left is kept and the one that it built is
-// live.
+const reindexColumns = `r.id, c.name, r.change, r.model, r.dimensions, r.chunk_tokens, r.chunk_overlap,
+	r.key_prefix, r.documents, r.force, r.state, r.stage, r.progress, r.attempt`
+
+// reindexFields are what reindexColumns are scanned into.
+func reindexFields(r *document.Reindex) []any {
+	return []any{&r.ID, &r.Collection, &r.Change, &r.Model, &r.Dimensions, &r.Tokens, &r.Overlap,
+		&r.KeyPrefix, &r.Documents, &r.Force, &r.State, &r.Stage, &r.Progress, &r.Attempt}
+}
+
+// selectReindexes is followed by a WHERE and read by scanReindex. Its last
+// column is until when the reindex can be reverted: while the space that it
+// left is kept and the one that it built is live.
 const selectReindexes = `
-	SELECT r.id, c.name, r.change, r.model, r.dimensions, r.chunk_tokens, r.chunk_overlap, r.key_prefix, r.documents, r.force,
-	       r.state, r.stage, r.progress, r.attempt, r.error, r.next_attempt_at, r.created_at, r.started_at, r.finished_at,
+	SELECT ` + reindexColumns + `, r.error, r.next_attempt_at, r.created_at, r.started_at, r.finished_at,
 	       (SELECT s.drop_after
 	        FROM spaces s
 	        WHERE s.id = r.from_space AND s.drop_after > clock_timestamp()
@@ -70,9 +78,8 @@ const selectReindexes = `
 
 func scanReindex(row pgx.Row) (document.Reindex, error) {
 	var r document.Reindex
-	if err := row.Scan(&r.ID, &r.Collection, &r.Change, &r.Model, &r.Dimensions, &r.Tokens, &r.Overlap, &r.KeyPrefix, &r.Documents, &r.Force,
-		&r.State, &r.Stage, &r.Progress, &r.Attempt, &r.Error, &r.NextAttemptAt, &r.CreatedAt, &r.StartedAt, &r.FinishedAt,
-		&r.RevertibleUntil); err != nil {
+	if err := row.Scan(append(reindexFields(&r), &r.Error, &r.NextAttemptAt, &r.CreatedAt, &r.StartedAt, &r.FinishedAt,
+		&r.RevertibleUntil)...); err != nil {
 		return document.Reindex{}, err
 	}
 	if len(r.Documents) == 0 {
@@ -119,6 +126,13 @@ func (r reindex) target() int64 {
 	}
 }
 
+// isBuilt is the condition for a reindex that has not ended to build space s:
+// see target.
+const isBuilt = `EXISTS (
+	SELECT FROM reindexes r
+	WHERE r.collection = s.collection AND r.state IN ('queued', 'running', 'waiting', 'paused') AND r.change <> 'nothing'
+	  AND s.id = CASE r.stage WHEN 'reverting' THEN r.from_space ELSE r.to_space END)`
+
 // space returns what the space is like that the reindex was to build.
 func (r reindex) space() document.Space {
 	return document.Space{
@@ -137,17 +151,15 @@ func lockReindex(ctx context.Context, tx pgx.Tx, id uuid.UUID) (reindex, error) 
 	batch.Queue(`SELECT FROM collections WHERE id = (SELECT collection FROM reindexes WHERE id = $1) FOR NO KEY UPDATE`, id)
 	batch.Queue(`SELECT FROM reindexes WHERE id = $1 FOR NO KEY UPDATE`, id)
 	batch.Queue(`
-		SELECT r.id, c.name, r.change, r.model, r.dimensions, r.chunk_tokens, r.chunk_overlap, r.key_prefix, r.documents, r.force,
-		       r.state, r.stage, r.progress, r.attempt, r.collection, r.from_space, r.to_space, c.live_space, r.crashes, r.lease,
+		SELECT `+reindexColumns+`, r.collection, r.from_space, r.to_space, c.live_space, r.crashes, r.lease,
 		       coalesce(CASE r.state WHEN 'running' THEN r.lease_until WHEN 'waiting' THEN r.next_attempt_at END
 		                - clock_timestamp(), '0'),
 		       r.reached, r.failed, coalesce(clock_timestamp() - r.counted_at, '0')
 		FROM reindexes r
 		JOIN collections c ON c.id = r.collection
 		WHERE r.id = $1`, id).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&r.ID, &r.Collection, &r.Change, &r.Model, &r.Dimensions, &r.Tokens, &r.Overlap, &r.KeyPrefix, &r.Documents, &r.Force,
-			&r.State, &r.Stage, &r.Progress, &r.Attempt, &r.collection, &r.from, &r.to, &r.live, &r.crashes, &r.lease,
-			&r.wait, &reached, &r.failed, &r.uncounted)
+		return row.Scan(append(reindexFields(&r.Reindex), &r.collection, &r.from, &r.to, &r.live, &r.crashes, &r.lease,
+			&r.wait, &reached, &r.failed, &r.uncounted)...)
 	})
 	err := tx.SendBatch(ctx, &batch).Close()
 	if isNoRows(err) {

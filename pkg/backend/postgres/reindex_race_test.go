@@ -73,17 +73,6 @@ func (r rebuilding) place(t *testing.T, ctx context.Context, rebuilt document.Re
 	}
 }
 
-// rows counts what the statement selects, as the tenant.
-func (r race) rows(t *testing.T, ctx context.Context, from string) (n int) {
-	t.Helper()
-	if err := r.InTenant(ctx, func(tx pgx.Tx) error {
-		return tx.QueryRow(ctx, "SELECT count(*) FROM "+from).Scan(&n)
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
 // oneBehindTheOther starts two calls, each once what was before it waits: a
 // transaction with the statements, and the first call for that. Then the
 // transaction commits.
@@ -96,7 +85,7 @@ func (r race) oneBehindTheOther(t *testing.T, ctx context.Context, statement str
 		}
 		for i, call := range []func() error{first, second} {
 			go func() { done[i] <- call() }()
-			if err, ended := r.waitUntilAreBlocked(t, i+1, done[i]); ended {
+			if err, ended := r.waitUntilBlocked(t, i+1, done[i]); ended {
 				return fmt.Errorf("call %d did not wait: %w", i, err)
 			}
 		}
@@ -169,7 +158,7 @@ func TestForgetAndPlaceAtOnce(t *testing.T) {
 			t.Errorf("got errors %v and %v", errs[0], errs[1])
 		}
 		for _, table := range []string{"manifest", "placements", "versions", "documents"} {
-			if n := r.rows(t, ctx, table); n > 0 {
+			if n := countRows(t, ctx, r.Store, table); n > 0 {
 				t.Errorf("%d rows are left in %s", n, table)
 			}
 		}
@@ -227,7 +216,7 @@ func TestWriteAndPlaceTheSamePassages(t *testing.T) {
 		})
 		group.Wait()
 	}
-	if got := r.rows(t, ctx, fmt.Sprint("passages WHERE space = ", work.Space.ID)); got != rounds*n {
+	if got := countRows(t, ctx, r.Store, fmt.Sprint("passages WHERE space = ", work.Space.ID)); got != rounds*n {
 		t.Errorf("got %d passages, want %d", got, rounds*n)
 	}
 	if missing, err := r.Unplaced(ctx, r.reindex, uuid.Nil, 10); err != nil || len(missing) > 0 {

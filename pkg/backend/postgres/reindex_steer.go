@@ -63,11 +63,10 @@ func (s *Store) ResumeReindex(ctx context.Context, id uuid.UUID) (resumed docume
 	})
 }
 
-// resumeReindex queues a reindex, in a new round, lest an entry of the one
-// before is still in the queue. Since it failed another space may have become
-// live, and the one that it was building been dropped: it builds from what is
-// live now, and makes its space anew. One whose jobs failed looks at all
-// documents again.
+// resumeReindex queues a reindex again. Since it failed another space may have
+// become live, and the one that it was building been dropped: it builds from
+// what is live now, and makes its space anew. One whose jobs failed looks at
+// all documents again.
 func resumeReindex(ctx context.Context, tx pgx.Tx, r reindex) error {
 	if err := checkNoneActive(ctx, tx, r.collection, r.ID); err != nil {
 		return err
@@ -90,6 +89,12 @@ func resumeReindex(ctx context.Context, tx pgx.Tx, r reindex) error {
 			}
 		}
 	}
+	return queueReindex(ctx, tx, r, afresh)
+}
+
+// queueReindex queues a reindex again, in a new round, lest an entry of the one
+// before is still in the queue. Afresh it looks at all documents.
+func queueReindex(ctx context.Context, tx pgx.Tx, r reindex, afresh bool) error {
 	_, err := tx.Exec(ctx, `
 		UPDATE reindexes SET state = 'queued', stage = $2, from_space = $3, to_space = $4, attempt = 0, crashes = 0, failed = 0,
 		                     round = round + 1, error = '', dispatched_at = NULL, finished_at = NULL,
@@ -117,14 +122,15 @@ func (s *Store) CancelReindex(ctx context.Context, id uuid.UUID, keep time.Durat
 			return nil
 		case r.State.Ended():
 			return fault.New(fault.Conflict, "reindex %s has %s: there is nothing left to cancel", id, hasEnded(r.State))
-		case r.Stage != document.StageReverting:
-			return endReindex(ctx, tx, r, document.Cancelled, cancelledOnRequest, keep)
 		}
-		if err := endReindex(ctx, tx, r, document.Succeeded, "", keep); err != nil {
+		if err := leaveTarget(ctx, tx, r, keep); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `UPDATE reindexes SET stage = 'done' WHERE id = $1`, id)
-		return err
+		if r.Stage != document.StageReverting {
+			return endReindex(ctx, tx, r, document.Cancelled, r.Stage, cancelledOnRequest)
+		}
+		r.Progress = document.ReindexProgress{} // it was that of the way back, by the model from before
+		return endReindex(ctx, tx, r, document.Succeeded, document.StageDone, "")
 	})
 }
 

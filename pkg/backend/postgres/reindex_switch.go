@@ -35,7 +35,8 @@ func (s *Store) Switch(ctx context.Context, work document.Work, keep time.Durati
 		case missing > 0:
 			return notWhole(missing, r.target())
 		}
-		return finishSwitch(ctx, tx, r, progress)
+		r.Progress = progress
+		return finishSwitch(ctx, tx, r)
 	})
 }
 
@@ -44,16 +45,12 @@ func notWhole(missing, space int64) error {
 }
 
 // finishSwitch ends a reindex whose space is live by now.
-func finishSwitch(ctx context.Context, tx pgx.Tx, r reindex, progress document.ReindexProgress) error {
+func finishSwitch(ctx context.Context, tx pgx.Tx, r reindex) error {
 	stage := document.StageDone
 	if r.Stage == document.StageReverting {
 		stage = document.StageReverted
 	}
-	_, err := tx.Exec(ctx, `
-		UPDATE reindexes SET state = 'succeeded', stage = $2, progress = $3, error = '', finished_at = now(), next_attempt_at = NULL,
-		                     lease = NULL, lease_until = NULL
-		WHERE id = $1`, r.ID, stage, progress)
-	return err
+	return endReindex(ctx, tx, r, document.Succeeded, stage, "")
 }
 
 // makeLive makes a space the collection's live one, unless live documents are
@@ -90,16 +87,12 @@ func (s *Store) RevertReindex(ctx context.Context, id uuid.UUID, keep time.Durat
 		case err != nil:
 			return err
 		case missing == 0:
-			return finishSwitch(ctx, tx, r, r.Progress)
+			return finishSwitch(ctx, tx, r)
 		}
 		if _, err := keepSpace(ctx, tx, r.from); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `
-			UPDATE reindexes SET state = 'queued', stage = 'reverting', attempt = 0, crashes = 0, round = round + 1,
-			                     error = '', dispatched_at = NULL, finished_at = NULL, reached = NULL, progress = '{}'
-			WHERE id = $1`, id)
-		return err
+		return queueReindex(ctx, tx, r, true)
 	})
 }
 

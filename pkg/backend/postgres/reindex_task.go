@@ -72,13 +72,9 @@ func leaseReindex(ctx context.Context, tx pgx.Tx, r reindex, ttl time.Duration) 
 }
 
 func renewReindex(ctx context.Context, tx pgx.Tx, work document.Work, ttl time.Duration) error {
-	tag, err := tx.Exec(ctx, `
+	return fenceReindex(ctx, tx, work, `
 		UPDATE reindexes SET lease_until = clock_timestamp() + $3::interval
-		WHERE id = $1 AND lease = $2`, work.Job, work.Lease, ttl)
-	if err == nil && tag.RowsAffected() == 0 {
-		return leaseLost(work)
-	}
-	return err
+		WHERE id = $1 AND lease = $2`, ttl)
 }
 
 // settleReindex is Settle for a reindex.
@@ -88,10 +84,15 @@ func settleReindex(ctx context.Context, tx pgx.Tx, work document.Work, outcome d
 		return err
 	}
 	switch outcome.Verdict {
-	case document.VerdictFail:
-		return endReindex(ctx, tx, r, document.JobFailed, outcome.Error, keepFailed)
-	case document.VerdictCancel:
-		return endReindex(ctx, tx, r, document.Cancelled, outcome.Error, keepFailed)
+	case document.VerdictFail, document.VerdictCancel:
+		state := document.JobFailed
+		if outcome.Verdict == document.VerdictCancel {
+			state = document.Cancelled
+		}
+		if err := leaveTarget(ctx, tx, r, keepFailed); err != nil {
+			return err
+		}
+		return endReindex(ctx, tx, r, state, r.Stage, outcome.Error)
 	case document.VerdictRetry:
 		return postponeReindex(ctx, tx, r, r.Attempt, outcome)
 	case document.VerdictWait:
@@ -110,19 +111,17 @@ func postponeReindex(ctx context.Context, tx pgx.Tx, r reindex, attempt int, out
 	return err
 }
 
-// endReindex ends a reindex that has not built what it was to. The space is
-// kept for a while, but gets nothing more.
-func endReindex(ctx context.Context, tx pgx.Tx, r reindex, state document.JobState, reason string, keep time.Duration) error {
-	if _, err := tx.Exec(ctx, `
-		UPDATE reindexes SET state = $2, error = $3, finished_at = now(), next_attempt_at = NULL, lease = NULL, lease_until = NULL
-		WHERE id = $1`, r.ID, state, storable(reason)); err != nil {
-		return err
-	}
-	return leaveTarget(ctx, tx, r, keep)
+// endReindex gives a reindex its final state and stage, and writes its progress.
+func endReindex(ctx context.Context, tx pgx.Tx, r reindex, state document.JobState, stage document.ReindexStage, reason string) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE reindexes SET state = $2, stage = $3, error = $4, progress = $5, finished_at = now(), next_attempt_at = NULL,
+		                     lease = NULL, lease_until = NULL
+		WHERE id = $1`, r.ID, state, stage, storable(reason), r.Progress)
+	return err
 }
 
-// leaveTarget has nothing more written to the space that the reindex builds,
-// and drops it after keep.
+// leaveTarget has nothing more written to the space that the reindex builds but
+// has not made live, and drops it after keep.
 func leaveTarget(ctx context.Context, tx pgx.Tx, r reindex, keep time.Duration) error {
 	if r.target() == r.live {
 		return nil
@@ -133,23 +132,13 @@ func leaveTarget(ctx context.Context, tx pgx.Tx, r reindex, keep time.Duration) 
 	return err
 }
 
-// fenceReindex is fence for a reindex.
-func fenceReindex(ctx context.Context, tx pgx.Tx, work document.Work, progress document.ReindexProgress) error {
-	tag, err := tx.Exec(ctx, `
-		UPDATE reindexes SET progress = $3
-		WHERE id = $1 AND lease = $2`, work.Job, work.Lease, progress)
+// fenceReindex is fence for a reindex. The update is of the one with the id $1
+// and the lease $2; args are its other parameters.
+func fenceReindex(ctx context.Context, tx pgx.Tx, work document.Work, update string, args ...any) error {
+	tag, err := tx.Exec(ctx, update, append([]any{work.Job, work.Lease}, args...)...)
 	if err == nil && tag.RowsAffected() == 0 {
 		return leaseLost(work)
 	}
-	return err
-}
-
-// advance notes the last document that is done, if any is. This attempt has got
-// somewhere, so those before it no longer count.
-func advance(ctx context.Context, tx pgx.Tx, id, reached uuid.UUID) error {
-	_, err := tx.Exec(ctx, `
-		UPDATE reindexes SET reached = coalesce($2, reached), attempt = 1, crashes = 0
-		WHERE id = $1`, id, nullable(reached))
 	return err
 }
 

@@ -141,17 +141,12 @@ func countMatching(ctx context.Context, tx pgx.Tx, in scope, force bool, progres
 		SELECT count(*), coalesce(sum(v.size), 0)::bigint
 		FROM documents d
 		JOIN versions v ON v.document = d.id AND v.version = d.newest_version
-		WHERE d.collection = $1 AND d.deleted_at IS NULL
-		  AND ($3 = '' OR starts_with(d.key, $3))
-		  AND ($4::uuid[] IS NULL OR d.id = ANY ($4))
+		WHERE `+inScope+`
 		  AND ($5 OR d.live_version IS DISTINCT FROM d.newest_version
 		       OR NOT EXISTS (SELECT FROM placements p
 		                      WHERE p.document = d.id AND p.version = d.live_version AND p.space = $2
 		                      OFFSET 0))
-		  AND NOT EXISTS (SELECT FROM jobs j
-		                  WHERE j.document = d.id AND j.version = d.newest_version
-		                    AND j.state IN ('queued', 'running', 'waiting')
-		                  OFFSET 0)`,
+		  AND NOT `+isBusy,
 		in.collection, in.space, in.keyPrefix, in.documents, force).Scan(&progress.Documents, &progress.Bytes)
 }
 
@@ -173,10 +168,7 @@ func addVersions(ctx context.Context, tx pgx.Tx, matching []standing, reindex uu
 	rows, err := tx.Query(ctx, `
 		SELECT d.id, d.newest_version
 		FROM documents d
-		WHERE d.id = ANY ($1) AND d.deleted_at IS NULL
-		  AND NOT EXISTS (SELECT FROM jobs j
-		                  WHERE j.document = d.id AND j.version = d.newest_version
-		                    AND j.state IN ('queued', 'running', 'waiting'))
+		WHERE d.id = ANY ($1) AND d.deleted_at IS NULL AND NOT `+isBusy+`
 		ORDER BY d.id`, ids)
 	if err != nil {
 		return 0, err
@@ -227,9 +219,5 @@ func endRequeue(ctx context.Context, tx pgx.Tx, r reindex) error {
 	if err := keepRequeue(ctx, tx, r); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, `
-		UPDATE reindexes SET state = $2, stage = $3, error = $4, finished_at = now(), next_attempt_at = NULL,
-		                     lease = NULL, lease_until = NULL
-		WHERE id = $1`, r.ID, state, stage, reason)
-	return err
+	return endReindex(ctx, tx, r, state, stage, reason)
 }

@@ -22,10 +22,10 @@ const (
 	sameScore = 1 - 1e-4
 )
 
-// findSample fails unless some passages that readers see, picked at random, are
+// checkSample fails unless some passages that readers see, picked at random, are
 // found by their own vectors. All that are compared one by one must be; along
 // an index, which is approximate, three quarters of them.
-func (s *Store) findSample(ctx context.Context, id int64, sample int) error {
+func (s *Store) checkSample(ctx context.Context, id int64, sample int) error {
 	missed := 0
 	for range sample {
 		var found finding
@@ -94,7 +94,7 @@ func findOne(ctx context.Context, tx pgx.Tx, space document.Space) (finding, err
 
 // findsItself reports whether a passage is among the nearest to its own vector.
 func findsItself(ctx context.Context, tx pgx.Tx, space document.Space, hash document.Hash, vector []float32) (bool, error) {
-	hits, err := nearest(ctx, tx, space, document.Query{Vector: vector, Limit: sampleHits, Threshold: -1})
+	hits, err := nearest(ctx, tx, space, document.Query{Vector: vector, Limit: sampleHits})
 	if err != nil {
 		return false, fmt.Errorf("search for passage %x: %w", hash, err)
 	}

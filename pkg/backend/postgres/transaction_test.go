@@ -66,11 +66,8 @@ func TestTransactionsLeaveNothingBehind(t *testing.T) {
 		if err := s.OnConnection(ctx, "SELECT coalesce(current_setting('gristmill.tenant', true), '')", &left); err != nil || left != "" {
 			t.Errorf("%s: the next user of the connection is tenant %q, %v", test.name, left, err)
 		}
-		var rows int
-		if err := s.InTenant(ctx, func(tx pgx.Tx) error {
-			return tx.QueryRow(ctx, "SELECT count(*) FROM section_summaries").Scan(&rows)
-		}); err != nil || rows != test.kept {
-			t.Errorf("%s: %d rows are there, want %d; %v", test.name, rows, test.kept, err)
+		if rows := countRows(t, ctx, s, "section_summaries"); rows != test.kept {
+			t.Errorf("%s: %d rows are there, want %d", test.name, rows, test.kept)
 		}
 	}
 }

@@ -34,11 +34,25 @@ type standing struct {
 	placed bool // the live version is said to be whole
 	whole  bool // and all of its places and passages are there
 	busy   bool // the newest version has a job that has not ended
-	size   int64
 }
 
 // failed reports whether what was uploaded last came to nothing.
 func (s standing) failed() bool { return s.live != s.newest }
+
+const (
+	// inScope is the condition for a document d to be in a scope: a collection
+	// $1, a key prefix $3 and documents $4.
+	inScope = `d.collection = $1 AND d.deleted_at IS NULL
+		AND ($3 = '' OR starts_with(d.key, $3))
+		AND ($4::uuid[] IS NULL OR d.id = ANY ($4))`
+
+	// isBusy is the condition for the newest version of a document d to have a
+	// job that has not ended. OFFSET 0 keeps PostgreSQL from making a join of it.
+	isBusy = `EXISTS (
+		SELECT FROM jobs j
+		WHERE j.document = d.id AND j.version = d.newest_version AND j.state IN ('queued', 'running', 'waiting')
+		OFFSET 0)`
+)
 
 // look returns the next documents after one, in order of id, as many as may be
 // looked through at a time; none when there are no more.
@@ -51,9 +65,7 @@ func look(ctx context.Context, tx pgx.Tx, in scope, after uuid.UUID) ([]standing
 			                   (SELECT p.passages FROM placements p
 			                    WHERE p.document = d.id AND p.version = d.live_version AND p.space = $2) AS passages
 			            FROM documents d
-			            WHERE d.collection = $1 AND d.deleted_at IS NULL AND d.id > $5
-			              AND ($3 = '' OR starts_with(d.key, $3))
-			              AND ($4::uuid[] IS NULL OR d.id = ANY ($4))
+			            WHERE `+inScope+` AND d.id > $5
 			            ORDER BY d.id
 			            LIMIT $6) AS d) AS counted
 			WHERE before < $7
@@ -65,21 +77,17 @@ func look(ctx context.Context, tx pgx.Tx, in scope, after uuid.UUID) ([]standing
 			WHERE page.passages IS NOT NULL
 			GROUP BY page.id
 		)
-		SELECT page.id, page.newest_version, coalesce(page.live_version, 0), page.passages IS NOT NULL,
-		       page.passages IS NOT NULL AND page.passages = coalesce(there.places, 0) AND page.passages = coalesce(there.passages, 0),
-		       EXISTS (SELECT FROM jobs j
-		               WHERE j.document = page.id AND j.version = page.newest_version
-		                 AND j.state IN ('queued', 'running', 'waiting')),
-		       v.size
-		FROM page
-		JOIN versions v ON v.document = page.id AND v.version = page.newest_version
-		LEFT JOIN there ON there.id = page.id
-		ORDER BY page.id`,
+		SELECT d.id, d.newest_version, coalesce(d.live_version, 0), d.passages IS NOT NULL,
+		       d.passages IS NOT NULL AND d.passages = coalesce(there.places, 0) AND d.passages = coalesce(there.passages, 0),
+		       `+isBusy+`
+		FROM page d
+		LEFT JOIN there ON there.id = d.id
+		ORDER BY d.id`,
 		in.collection, in.space, in.keyPrefix, in.documents, after, lookDocuments, lookPlaces)
 }
 
 func scanStanding(row pgx.CollectableRow) (s standing, err error) {
-	err = row.Scan(&s.id, &s.newest, &s.live, &s.placed, &s.whole, &s.busy, &s.size)
+	err = row.Scan(&s.id, &s.newest, &s.live, &s.placed, &s.whole, &s.busy)
 	return s, err
 }
 
@@ -112,11 +120,12 @@ func (s *Store) Verify(ctx context.Context, work document.Work, sample int) (err
 	if missing > 0 {
 		return notWhole(missing, work.Space.ID)
 	}
-	return s.findSample(ctx, work.Space.ID, sample)
+	return s.checkSample(ctx, work.Space.ID, sample)
 }
 
-// displace counts the documents whose live version is not whole, and has those
-// that were said to be Unplaced again.
+// displace counts the documents whose live version is not whole. Of those that
+// were said to be, it removes the placement, so that Unplaced returns them
+// again.
 func displace(ctx context.Context, tx pgx.Tx, work document.Work, page []standing) (bad int64, err error) {
 	var damaged versionKeys
 	for _, d := range page {
@@ -125,16 +134,12 @@ func displace(ctx context.Context, tx pgx.Tx, work document.Work, page []standin
 		}
 		bad++
 		if d.placed {
-			damaged.documents, damaged.versions = append(damaged.documents, d.id), append(damaged.versions, d.live)
+			damaged.add(d.id, d.live)
 		}
 	}
-	if len(damaged.documents) == 0 {
-		return bad, nil
-	}
-	if _, err := tx.Exec(ctx, `
-		DELETE FROM placements
-		WHERE space = $1 AND (document, version) IN (SELECT * FROM unnest($2::uuid[], $3::integer[]))`,
-		work.Space.ID, damaged.documents, damaged.versions); err != nil {
+	var batch pgx.Batch
+	damaged.queueDelete(&batch, "placements", work.Space.ID)
+	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return 0, fmt.Errorf("displace damaged documents: %w", err)
 	}
 	return bad, nil

@@ -52,7 +52,12 @@ func publishVersion(ctx context.Context, s *Store, c document.Collection, key st
 	if err != nil {
 		return err
 	}
-	ref := document.TaskRef{Tenant: tenant.Default, Document: accepted.Document.ID, Version: accepted.Document.Version, Kind: document.Knowledge}
+	return publishJob(ctx, s, accepted.Job, version, passages)
+}
+
+// publishJob does the knowledge task of a job, with texts of such a version.
+func publishJob(ctx context.Context, s *Store, job document.Job, version, passages int) error {
+	ref := document.TaskRef{Tenant: tenant.Default, Document: job.DocumentID, Version: job.Version, Kind: document.Knowledge}
 	work, err := s.Claim(ctx, ref, time.Hour)
 	if err != nil {
 		return err

@@ -40,8 +40,8 @@ func (s *Store) DropOrphans(ctx context.Context, quiet time.Duration, limit int)
 	return dropped, err
 }
 
-// DropSpaces removes spaces whose time is over: up to limit of their placements,
-// their places and their passages, and then the spaces.
+// DropSpaces removes spaces whose time is over: their placements, their places,
+// their passages and then the spaces, up to limit of all these together.
 func (s *Store) DropSpaces(ctx context.Context, limit int) (dropped int, err error) {
 	defer describe(&err, "drop spaces")
 	err = s.write(ctx, func(tx transaction) error {
@@ -60,7 +60,7 @@ func (s *Store) DropSpaces(ctx context.Context, limit int) (dropped int, err err
 			if err != nil {
 				return err
 			}
-			count, err := dropSpace(ctx, tx, space, limit)
+			count, err := dropSpace(ctx, tx, space, limit-dropped)
 			if err != nil {
 				return err
 			}
@@ -71,27 +71,28 @@ func (s *Store) DropSpaces(ctx context.Context, limit int) (dropped int, err err
 	return dropped, err
 }
 
-// dropSpace removes up to limit of each kind of thing that is in a space, and
-// the space once nothing is. Until no version is said to be whole in it, all
-// places stay: a reindex may want the space again before it is gone. Passages go
-// after the places that name them, and at their pace, so that no call looks
-// again at what others have passed over.
+// dropSpace removes up to limit things: what is in a space, and the space once
+// nothing is. Until no version is said to be whole in it, all places stay.
+// Passages go after the places that name them, and at their pace, so that no
+// call looks again at what others have passed over: half of what is left of the
+// limit is for places.
 func dropSpace(ctx context.Context, tx transaction, space int64, limit int) (dropped int, err error) {
 	dropped, err = removed(tx.ExecContext(ctx, `
 		DELETE FROM placements WHERE (tenant, document, version, space) IN (
 			SELECT tenant, document, version, space FROM placements
 			WHERE tenant = ?1 AND space = ?2
 			LIMIT ?3)`, tx.tenant, space, limit))
-	if err != nil || dropped >= limit {
+	if err != nil || dropped == limit {
 		return dropped, err
 	}
+	left := limit - dropped
 	places, err := removed(tx.ExecContext(ctx, `
 		DELETE FROM manifest WHERE (tenant, document, version, space, ordinal) IN (
 			SELECT m.tenant, m.document, m.version, m.space, m.ordinal
 			FROM passages p
 			CROSS JOIN manifest m ON m.passage = p.id
 			WHERE p.tenant = ?1 AND p.space = ?2
-			LIMIT ?3)`, tx.tenant, space, limit))
+			LIMIT ?3)`, tx.tenant, space, (left+1)/2))
 	if err != nil {
 		return dropped, err
 	}
@@ -99,15 +100,15 @@ func dropSpace(ctx context.Context, tx transaction, space int64, limit int) (dro
 		DELETE FROM passages WHERE id IN (
 			SELECT p.id FROM passages p
 			WHERE p.tenant = ?1 AND p.space = ?2 AND NOT EXISTS (SELECT 1 FROM manifest m WHERE m.passage = p.id)
-			LIMIT ?3)`, tx.tenant, space, limit))
-	if err != nil {
+			LIMIT ?3)`, tx.tenant, space, left-places))
+	if dropped += places + passages; err != nil || dropped == limit {
 		return dropped, err
 	}
 	spaces, err := removed(tx.ExecContext(ctx, `
 		DELETE FROM spaces
 		WHERE tenant = ?1 AND id = ?2 AND NOT EXISTS (SELECT 1 FROM passages WHERE tenant = ?1 AND space = ?2)`,
 		tx.tenant, space))
-	return dropped + places + passages + spaces, err
+	return dropped + spaces, err
 }
 
 // removed returns how many rows a statement removed.

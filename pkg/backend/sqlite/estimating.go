@@ -3,8 +3,9 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
+
+	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -27,60 +28,56 @@ func (s *Store) EstimateReindex(ctx context.Context, request document.ReindexReq
 		target, change := request.Target(c.Space)
 		estimate = document.ReindexEstimate{Collection: c.Name, Change: change,
 			Model: target.Model.Name, Dimensions: target.Model.Dimensions}
-		versions, err := versionsToRedo(ctx, tx, c, request)
+		redone, err := documentsToRedo(ctx, tx, c, request)
 		if err != nil {
 			return err
 		}
-		estimate.Documents = int64(len(versions))
+		estimate.Documents = int64(len(redone))
 		if change == document.ChangeChunking {
 			return nil
 		}
-		return estimatePassages(ctx, tx, &estimate, versions, c.Space)
+		return estimatePassages(ctx, tx, &estimate, redone, c.Space)
 	})
 	return estimate, err
 }
 
-// versionsToRedo returns what a reindex would begin with: the newest versions of
-// documents that it matches, where it changes nothing, and otherwise the live
-// ones that are not in the space that it would build.
-func versionsToRedo(ctx context.Context, tx transaction, c document.Collection, request document.ReindexRequest) ([]version, error) {
-	target, change := request.Target(c.Space)
-	statement, args := `SELECT d.id, v.version`+matching, []any(nil)
-	if change == document.ChangeNothing {
+// documentsToRedo returns the documents that a reindex would go through: those
+// that it matches, where it changes nothing, and otherwise all live ones.
+func documentsToRedo(ctx context.Context, tx transaction, c document.Collection, request document.ReindexRequest) ([]uuid.UUID, error) {
+	statement, args := `
+		SELECT id FROM documents
+		WHERE tenant = ?1 AND collection = ?2 AND deleted_at IS NULL AND live_version IS NOT NULL`, []any{tx.tenant, c.ID}
+	if _, change := request.Target(c.Space); change == document.ChangeNothing {
 		var err error
 		if args, err = matchingOf(tx, reindex{collection: c.ID, live: c.Space.ID, Reindex: document.Reindex{
 			KeyPrefix: request.KeyPrefix, Documents: request.Documents, Force: request.Force}}); err != nil {
 			return nil, err
 		}
-	} else {
-		target, err := findSpace(ctx, tx, target)
-		if err != nil {
-			return nil, err
-		}
-		statement, args = `SELECT d.id, v.version`+unplacedDocuments, []any{tx.tenant, c.ID, target.ID}
+		statement = `SELECT d.id` + matching
 	}
 	rows, err := tx.QueryContext(ctx, statement, args...)
-	return collect(rows, err, scanVersion)
+	return collect(rows, err, scanID)
 }
 
-// estimatePassages counts the passages that versions have in a space, each
-// once, and those that have a vector of the estimate's model in any space.
-func estimatePassages(ctx context.Context, tx transaction, estimate *document.ReindexEstimate, versions []version, space document.Space) error {
-	list := make([][2]any, len(versions))
-	for i, v := range versions {
-		list[i] = [2]any{v.document, v.number}
-	}
-	text, err := json.Marshal(list)
+// estimatePassages counts the passages that live versions have in a space, each
+// once, those that have a vector of the estimate's model in any space, and the
+// tokens that the others would have the model read: their own and about one for
+// every four bytes of what stands above them.
+func estimatePassages(ctx context.Context, tx transaction, estimate *document.ReindexEstimate, redone []uuid.UUID, space document.Space) error {
+	list, err := documentList(redone)
 	if err != nil {
 		return err
 	}
 	return tx.QueryRowContext(ctx, `
 		WITH stored AS MATERIALIZED (
 			SELECT DISTINCT m.passage
-			FROM json_each(?2) v
-			CROSS JOIN manifest m ON m.tenant = ?1 AND m.document = v.value ->> 0 AND m.version = v.value ->> 1 AND m.space = ?3
+			FROM json_each(?2) redone
+			CROSS JOIN documents d ON d.tenant = ?1 AND d.id = redone.value
+			CROSS JOIN manifest m  ON m.tenant = ?1 AND m.document = d.id AND m.version = d.live_version AND m.space = ?3
 		), known AS (
-			SELECT p.tokens, EXISTS (
+			SELECT p.tokens + (octet_length(p.context) + 3
+			                   + (SELECT coalesce(octet_length(group_concat(value, ' > ')), 0) FROM json_each(p.heading_path))) / 4 AS tokens,
+			       EXISTS (
 				SELECT 1 FROM spaces s
 				CROSS JOIN passages other ON other.tenant = ?1 AND other.space = s.id AND other.hash = p.hash
 				WHERE s.tenant = ?1 AND s.model = ?4 AND s.dimensions = ?5) AS known
@@ -88,7 +85,7 @@ func estimatePassages(ctx context.Context, tx transaction, estimate *document.Re
 			CROSS JOIN passages p ON p.id = stored.passage
 		)
 		SELECT count(*), coalesce(sum(known), 0), coalesce(sum(tokens) FILTER (WHERE NOT known), 0) FROM known`,
-		tx.tenant, string(text), space.ID, estimate.Model, estimate.Dimensions).
+		tx.tenant, list, space.ID, estimate.Model, estimate.Dimensions).
 		Scan(&estimate.Passages, &estimate.Reusable, &estimate.Tokens)
 }
 
@@ -129,7 +126,7 @@ func (s *Store) ReindexRate(ctx context.Context, model document.Model) (rate flo
 			FROM reindexes
 			WHERE tenant = ?1 AND model = ?2 AND dimensions = ?3 AND change <> 'nothing' AND stage NOT IN ('reverting', 'reverted')
 			  AND progress ->> 'embedded' > 0 AND progress ->> 'seconds' > 0
-			ORDER BY started_at DESC
+			ORDER BY finished_at DESC NULLS FIRST, id DESC
 			LIMIT 1`, tx.tenant, model.Name, model.Dimensions).Scan(&rate)
 		if !errors.Is(err, sql.ErrNoRows) {
 			return err
@@ -141,14 +138,16 @@ func (s *Store) ReindexRate(ctx context.Context, model document.Model) (rate flo
 			FROM (
 				SELECT j.started_at AS began,
 				       (SELECT max(p.created_at) FROM manifest m
+				        JOIN spaces s   ON s.tenant = m.tenant AND s.id = m.space AND s.model = ?2 AND s.dimensions = ?3
 				        JOIN passages p ON p.id = m.passage
-				        WHERE m.tenant = j.tenant AND m.document = j.document AND m.version = j.version AND m.space = s.id) AS ended,
+				        WHERE m.tenant = j.tenant AND m.document = j.document AND m.version = j.version) AS ended,
 				       k.progress ->> 'embedded'
 				FROM jobs j
-				CROSS JOIN tasks k       ON k.tenant = j.tenant AND k.document = j.document AND k.version = j.version AND k.kind = 'knowledge'
-				CROSS JOIN placements pl ON pl.tenant = j.tenant AND pl.document = j.document AND pl.version = j.version
-				CROSS JOIN spaces s      ON s.tenant = pl.tenant AND s.id = pl.space AND s.model = ?2 AND s.dimensions = ?3
+				CROSS JOIN tasks k ON k.tenant = j.tenant AND k.document = j.document AND k.version = j.version AND k.kind = 'knowledge'
 				WHERE j.tenant = ?1 AND k.state = 'succeeded' AND k.progress ->> 'embedded' > 0
+				  AND EXISTS (SELECT 1 FROM placements pl
+				              JOIN spaces s ON s.tenant = pl.tenant AND s.id = pl.space AND s.model = ?2 AND s.dimensions = ?3
+				              WHERE pl.tenant = j.tenant AND pl.document = j.document AND pl.version = j.version)
 				ORDER BY j.id DESC
 				LIMIT ?4
 			)

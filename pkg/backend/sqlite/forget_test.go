@@ -3,7 +3,6 @@ package sqlite
 import (
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
@@ -28,13 +27,7 @@ func TestForgottenDocumentsLeaveNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := list.Items[0].ID
-	work, err := s.Claim(ctx, document.TaskRef{Document: id, Version: 2, Kind: document.Summarise}, time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.FinishSummary(ctx, work, document.Summary{Summary: "a"}, document.SummaryProgress{}); err != nil {
-		t.Fatal(err)
-	}
+	summarise(t, ctx, s, id, 2)
 
 	if err := s.DeleteDocument(ctx, id); err != nil {
 		t.Fatal(err)
@@ -52,9 +45,8 @@ func TestForgottenDocumentsLeaveNothing(t *testing.T) {
 		t.Errorf("got %d orphans, %v, want 6", dropped, err)
 	}
 	for _, table := range []string{"documents", "versions", "manifest", "passages", "jobs", "tasks", "summaries", "uploads"} {
-		var rows int
-		if err := s.writer.QueryRowContext(ctx, `SELECT count(*) FROM `+table).Scan(&rows); err != nil || rows != 0 {
-			t.Errorf("%s: got %d rows, %v, want none", table, rows, err)
+		if rows := count(t, s, table); rows != 0 {
+			t.Errorf("%s: got %d rows, want none", table, rows)
 		}
 	}
 }

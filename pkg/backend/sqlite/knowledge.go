@@ -102,6 +102,8 @@ type version struct {
 
 func versionOf(work document.Work) version { return version{work.Document, work.Version} }
 
+func scanID(row scanner) (id uuid.UUID, err error) { return id, row.Scan(&id) }
+
 func scanVersion(row scanner) (v version, err error) { return v, row.Scan(&v.document, &v.number) }
 
 func addPlaces(ctx context.Context, tx transaction, of version, space document.Space, places []document.Place) error {

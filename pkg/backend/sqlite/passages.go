@@ -62,12 +62,24 @@ type passageCursor struct {
 }
 
 func scanPassage(row scanner) (p document.Passage, err error) {
-	var headings []byte
-	if err := row.Scan(&p.Ordinal, &p.Start, &p.End, &headings, &p.Context, &p.Content, &p.Tokens); err != nil {
-		return p, err
+	return p, row.Scan(&p.Ordinal, &p.Start, &p.End, (*headings)(&p.HeadingPath), &p.Context, &p.Content, &p.Tokens)
+}
+
+// headings are a heading path as rows hold it. NULL, where a passage is lost, is
+// none.
+type headings []string
+
+// Scan implements sql.Scanner.
+func (h *headings) Scan(column any) error {
+	if column == nil {
+		return nil
 	}
-	if err := json.Unmarshal(headings, &p.HeadingPath); err != nil {
-		return p, fmt.Errorf("heading path: %w", err)
+	text, ok := column.(string)
+	if !ok {
+		return fmt.Errorf("heading path: want text, got %T", column)
 	}
-	return p, nil
+	if err := json.Unmarshal([]byte(text), (*[]string)(h)); err != nil {
+		return fmt.Errorf("heading path: %w", err)
+	}
+	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -26,7 +28,7 @@ func (s *Store) Publish(ctx context.Context, work document.Work, also []document
 			return endTask(ctx, tx, work.TaskRef, document.Cancelled, supersededBy(live))
 		}
 		placements := append([]document.Placement{{Space: work.Space.ID, Passages: progress.Passages}}, also...)
-		if err := checkSpaces(ctx, tx, work.Document, placements); err != nil {
+		if placements, err = stillWritten(ctx, tx, work.Document, placements); err != nil {
 			return err
 		}
 		for _, placement := range placements {
@@ -53,34 +55,38 @@ func liveVersion(ctx context.Context, tx transaction, id uuid.UUID) (live int, e
 	return live, err
 }
 
-// checkSpaces returns fault.Unavailable unless the spaces are there, in the
-// document's collection, and the one that answers its searches is among them.
-// Since the task was claimed another may have become that one, and one that was
-// left may have been dropped: the next attempt is told of the spaces as they are.
-func checkSpaces(ctx context.Context, tx transaction, id uuid.UUID, placements []document.Placement) error {
-	spaces := make([]int64, len(placements))
-	for i, p := range placements {
-		spaces[i] = p.Space
+// stillWritten leaves out placements in spaces that are no longer kept complete,
+// or gone: since the task was claimed a reindex may have been paused, or have
+// ended. It returns fault.Unavailable unless one is in the space that answers
+// the collection's searches, which another may have become.
+func stillWritten(ctx context.Context, tx transaction, id uuid.UUID, placements []document.Placement) ([]document.Placement, error) {
+	passages := make(map[int64]int64, len(placements))
+	for _, p := range placements {
+		passages[p.Space] = p.Passages
 	}
-	wanted, err := json.Marshal(spaces)
+	wanted, err := json.Marshal(slices.Collect(maps.Keys(passages)))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var there int
-	var live bool
-	if err := tx.QueryRowContext(ctx, `
-		SELECT count(*), coalesce(max(s.id = c.live_space), false)
+	rows, err := tx.QueryContext(ctx, `
+		SELECT s.id, s.id = c.live_space
 		FROM documents d
 		JOIN collections c ON c.tenant = d.tenant AND c.id = d.collection
 		JOIN spaces s      ON s.tenant = d.tenant AND s.collection = d.collection
-		WHERE d.tenant = ?1 AND d.id = ?2 AND s.id IN (SELECT value FROM json_each(?3))`,
-		tx.tenant, id, string(wanted)).Scan(&there, &live); err != nil {
-		return err
+		WHERE d.tenant = ?1 AND d.id = ?2 AND s.id IN (SELECT value FROM json_each(?3)) AND (s.written OR s.id = c.live_space)
+		ORDER BY s.id`, tx.tenant, id, string(wanted))
+	inLive := false
+	written, err := collect(rows, err, func(row scanner) (p document.Placement, err error) {
+		var live bool
+		err = row.Scan(&p.Space, &live)
+		p.Passages = passages[p.Space]
+		inLive = inLive || live
+		return p, err
+	})
+	if err == nil && !inLive {
+		err = fault.New(fault.Unavailable, "the collection was re-indexed meanwhile: the document is written again, to its new space")
 	}
-	if !live || there < len(spaces) {
-		return fault.New(fault.Unavailable, "the collection was re-indexed meanwhile: the document is written again, to its new space")
-	}
-	return nil
+	return written, err
 }
 
 // addPlacement notes that a version stands whole in a space, with so many

@@ -2,12 +2,12 @@ package sqlite
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
 // Rebuild returns what a reindex that changes the space has to do.
@@ -60,37 +60,45 @@ func (s *Store) Unplaced(ctx context.Context, work document.Work, after uuid.UUI
 	return unplaced, err
 }
 
-// StoredPassages returns passages of a version in a space, in order.
+// StoredPassages returns passages of a version in a space, in order. A place
+// without its passage is damage, and passing it over would spread it.
 func (s *Store) StoredPassages(ctx context.Context, space document.Space, of document.Unplaced, from, limit int) (stored []document.Stored, err error) {
 	defer describe(&err, "read passages of version %d of document %s in space %d", of.Version, of.Document, space.ID)
 	err = s.read(ctx, func(tx transaction) error {
 		rows, err := tx.QueryContext(ctx, `
 			SELECT p.hash, m.ordinal, m.start_byte, m.end_byte, p.heading_path, p.context, p.content, p.tokens
 			FROM manifest m
-			JOIN passages p ON p.tenant = m.tenant AND p.id = m.passage
+			LEFT JOIN passages p ON p.tenant = m.tenant AND p.id = m.passage
 			WHERE m.tenant = ?1 AND m.document = ?2 AND m.version = ?3 AND m.space = ?4 AND m.ordinal >= ?5
 			ORDER BY m.ordinal
 			LIMIT ?6`, tx.tenant, of.Document, of.Version, space.ID, from, limit)
-		stored, err = collect(rows, err, scanStored)
+		stored, err = collect(rows, err, scanStored(of))
 		return err
 	})
 	return stored, err
 }
 
-func scanStored(row scanner) (stored document.Stored, err error) {
-	var hash, headings []byte
-	if err := row.Scan(&hash, &stored.Ordinal, &stored.Start, &stored.End,
-		&headings, &stored.Context, &stored.Content, &stored.Tokens); err != nil {
-		return stored, err
+func scanStored(of document.Unplaced) func(row scanner) (document.Stored, error) {
+	return func(row scanner) (stored document.Stored, err error) {
+		var hash []byte
+		var context, content *string
+		var tokens *int
+		if err := row.Scan(&hash, &stored.Ordinal, &stored.Start, &stored.End,
+			(*headings)(&stored.HeadingPath), &context, &content, &tokens); err != nil {
+			return stored, err
+		}
+		if content == nil {
+			return stored, fault.New(fault.NotFound, "a passage of document %s (%s) is lost: redo it first, with `gristmill reindex --document %s`",
+				of.Key, of.Document, of.Document)
+		}
+		stored.Hash = document.Hash(hash)
+		stored.Context, stored.Content, stored.Tokens = *context, *content, *tokens
+		return stored, nil
 	}
-	stored.Hash = document.Hash(hash)
-	if err := json.Unmarshal(headings, &stored.HeadingPath); err != nil {
-		return stored, fmt.Errorf("heading path: %w", err)
-	}
-	return stored, nil
 }
 
-// SetStage notes what the reindex is at.
+// SetStage notes what the reindex is at. That it is reverting stays: it says
+// which space is being built.
 func (s *Store) SetStage(ctx context.Context, work document.Work, stage document.ReindexStage, progress document.ReindexProgress) (err error) {
 	defer describe(&err, "note that %s is at the stage %s", work, stage)
 	return s.write(ctx, func(tx transaction) error {
@@ -98,15 +106,16 @@ func (s *Store) SetStage(ctx context.Context, work document.Work, stage document
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `
-			UPDATE reindexes SET stage = ?3 WHERE tenant = ?1 AND id = ?2`, tx.tenant, work.Document, stage); err != nil {
+			UPDATE reindexes SET stage = ?3
+			WHERE tenant = ?1 AND id = ?2 AND stage <> 'reverting'`, tx.tenant, work.Document, stage); err != nil {
 			return err
 		}
 		return saveReindex(ctx, tx, work.Document, progress)
 	})
 }
 
-// changesNothing is of a reindex that was asked to do what only those do that
-// change the space.
+// changesNothing is the error of a step that only a reindex that changes the
+// space takes.
 func changesNothing(r reindex) error {
 	return fmt.Errorf("reindex %s changes nothing about the space", r.ID)
 }

@@ -34,16 +34,21 @@ func twoDocuments(t *testing.T) (context.Context, *Store, document.Collection, [
 		t.Fatal(err)
 	}
 	for _, d := range list.Items { // the knowledge is what matters here
-		ref := document.TaskRef{Document: d.ID, Version: 1, Kind: document.Summarise}
-		work, err := s.Claim(ctx, ref, time.Hour)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.FinishSummary(ctx, work, document.Summary{Summary: "a"}, document.SummaryProgress{}); err != nil {
-			t.Fatal(err)
-		}
+		summarise(t, ctx, s, d.ID, 1)
 	}
 	return ctx, s, c, list.Items
+}
+
+// summarise does the summary task of a version.
+func summarise(t *testing.T, ctx context.Context, s *Store, id uuid.UUID, version int) {
+	t.Helper()
+	work, err := s.Claim(ctx, document.TaskRef{Document: id, Version: version, Kind: document.Summarise}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.FinishSummary(ctx, work, document.Summary{Summary: "a"}, document.SummaryProgress{}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // claimReindex begins a reindex and claims it.
@@ -194,31 +199,10 @@ func finishJobs(t *testing.T, ctx context.Context, s *Store) {
 		t.Fatal(err)
 	}
 	for _, job := range list.Items {
-		ref := document.TaskRef{Document: job.DocumentID, Version: job.Version, Kind: document.Knowledge}
-		work, err := s.Claim(ctx, ref, time.Hour)
-		if err != nil {
+		if err := publishJob(ctx, s, job, job.Version, 3); err != nil {
 			t.Fatal(err)
 		}
-		var batch document.Batch
-		for i, text := range []string{"one", "two", "three"} {
-			hash := document.HashText(text)
-			batch.New = append(batch.New, document.Embedded{Hash: hash, Text: document.Text{Content: text}, Vector: randomVector(8)})
-			batch.Places = append(batch.Places, document.Place{Hash: hash, Ordinal: i})
-		}
-		progress := document.KnowledgeProgress{Passages: 3}
-		if err := s.Write(ctx, work, batch, progress); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Publish(ctx, work, nil, progress); err != nil {
-			t.Fatal(err)
-		}
-		ref.Kind = document.Summarise
-		if work, err = s.Claim(ctx, ref, time.Hour); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.FinishSummary(ctx, work, document.Summary{}, document.SummaryProgress{}); err != nil {
-			t.Fatal(err)
-		}
+		summarise(t, ctx, s, job.DocumentID, job.Version)
 	}
 }
 

@@ -34,11 +34,11 @@ func (s *Store) Reindexes(ctx context.Context, filter document.ReindexFilter, pa
 	err = s.read(ctx, func(tx transaction) error {
 		rows, err := tx.QueryContext(ctx, selectReindexes+`
 			WHERE r.tenant = ?1
-			  AND (?2 = '' OR c.name = ?2)
-			  AND (?3 = '' OR r.state = ?3)
-			  AND r.id < ?4
+			  AND (?3 = '' OR c.name = ?3)
+			  AND (?4 = '' OR r.state = ?4)
+			  AND r.id < ?5
 			ORDER BY r.id DESC
-			LIMIT ?5`, tx.tenant, filter.Collection, filter.State, before, page.Limit+1)
+			LIMIT ?6`, tx.tenant, tx.now, filter.Collection, filter.State, before, page.Limit+1)
 		reindexes, err := collect(rows, err, func(row scanner) (document.Reindex, error) {
 			r, err := scanReindex(row)
 			return r.Reindex, err
@@ -61,6 +61,7 @@ type reindex struct {
 	reached    uuid.UUID
 	crashes    int
 	leaseUntil *micros
+	countedAt  *micros
 }
 
 // building returns the space that the reindex completes: where it changes
@@ -85,22 +86,26 @@ const isBuilt = `EXISTS (
 
 func readReindex(ctx context.Context, tx transaction, id uuid.UUID) (reindex, error) {
 	r, err := scanReindex(tx.QueryRowContext(ctx, selectReindexes+`
-		WHERE r.tenant = ?1 AND r.id = ?2`, tx.tenant, id))
+		WHERE r.tenant = ?1 AND r.id = ?3`, tx.tenant, tx.now, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		err = fault.New(fault.NotFound, "there is no reindex %s", id)
 	}
 	return r, err
 }
 
+// selectReindexes is followed by a WHERE that has the tenant as ?1; ?2 is the
+// time. A reindex can be reverted while the space that it left is kept and the
+// one that it built is live.
 const selectReindexes = `
 	SELECT r.id, c.name, r.change, r.model, r.dimensions, r.chunk_tokens, r.chunk_overlap, r.key_prefix, r.documents, r.force,
 	       r.state, r.stage, r.progress, r.attempt, r.error, r.next_attempt_at,
 	       r.created_at, r.started_at, r.finished_at,
-	       iif(r.stage = 'done' AND c.live_space = r.to_space, r.revertible_until, NULL),
+	       iif(r.state = 'succeeded' AND r.stage = 'done' AND c.live_space = r.to_space AND f.drop_after > ?2, f.drop_after, NULL),
 	       r.collection, c.live_space, r.from_space, r.to_space, coalesce(r.reached, '00000000-0000-0000-0000-000000000000'),
-	       r.crashes, r.lease_until
+	       r.crashes, r.lease_until, r.counted_at
 	FROM reindexes r
 	JOIN collections c ON c.tenant = r.tenant AND c.id = r.collection
+	LEFT JOIN spaces f ON f.tenant = r.tenant AND f.id = r.from_space
 `
 
 // scanReindex scans a row of selectReindexes.
@@ -114,7 +119,7 @@ func scanReindex(row scanner) (r reindex, err error) {
 		&r.State, &r.Stage, &progress, &r.Attempt, &r.Error, &next,
 		&created, &started, &finished, &revert,
 		&r.collection, &r.live, &r.from, &r.to, &r.reached,
-		&r.crashes, &r.leaseUntil); err != nil {
+		&r.crashes, &r.leaseUntil, &r.countedAt); err != nil {
 		return r, err
 	}
 	if err := json.Unmarshal(documents, &r.Documents); err != nil {

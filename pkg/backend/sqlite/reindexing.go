@@ -21,14 +21,14 @@ func (s *Store) BeginReindex(ctx context.Context, request document.ReindexReques
 		if err != nil {
 			return err
 		}
-		if err := noneActive(ctx, tx, c.ID); err != nil {
-			return err
-		}
 		documents, err := documentList(request.Documents)
 		if err != nil {
 			return err
 		}
 		if err := checkDocuments(ctx, tx, c, documents); err != nil {
+			return err
+		}
+		if err := noneActive(ctx, tx, c.ID); err != nil {
 			return err
 		}
 		target, change := request.Target(c.Space)
@@ -101,14 +101,20 @@ func checkDocuments(ctx context.Context, tx transaction, c document.Collection, 
 }
 
 // adoptSpace returns the space of the collection that has the target's model
-// and chunking, or else a new one. It is written to from now on.
+// and chunking and is still kept, or else a new one. It is written to from now
+// on, and stays.
 func adoptSpace(ctx context.Context, tx transaction, target document.Space) (document.Space, error) {
-	space, err := findSpace(ctx, tx, target)
-	if err != nil {
-		return space, err
-	}
-	if space.ID == 0 {
+	err := tx.QueryRowContext(ctx, `
+		UPDATE spaces SET written = true, drop_after = NULL
+		WHERE id = (SELECT id FROM spaces
+		            WHERE tenant = ?1 AND collection = ?2 AND model = ?3 AND dimensions = ?4 AND chunk_tokens = ?5 AND chunk_overlap = ?6
+		              AND coalesce(drop_after > ?7, true)
+		            ORDER BY id DESC
+		            LIMIT 1)
+		RETURNING id`, tx.tenant, target.Collection, target.Model.Name, target.Model.Dimensions,
+		target.Chunking.Tokens, target.Chunking.Overlap, tx.now).Scan(&target.ID)
+	if errors.Is(err, sql.ErrNoRows) {
 		return addSpace(ctx, tx, target)
 	}
-	return space, writeSpace(ctx, tx, space.ID)
+	return target, err
 }

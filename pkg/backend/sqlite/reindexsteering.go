@@ -27,7 +27,7 @@ func (s *Store) PauseReindex(ctx context.Context, id uuid.UUID) (_ document.Rein
 			}
 		}
 		_, err := tx.ExecContext(ctx, `
-			UPDATE reindexes SET state = 'paused', next_attempt_at = NULL, lease = NULL, lease_until = NULL
+			UPDATE reindexes SET state = 'paused', error = '', next_attempt_at = NULL, lease = NULL, lease_until = NULL
 			WHERE tenant = ?1 AND id = ?2`, tx.tenant, id)
 		return err
 	})
@@ -48,6 +48,9 @@ func (s *Store) ResumeReindex(ctx context.Context, id uuid.UUID) (_ document.Rei
 			r.reached = uuid.Nil
 		case r.State != document.Paused:
 			return nil
+		}
+		if r.Stage != document.StageReverting {
+			r.Stage = document.StageDocuments
 		}
 		if r.Change != document.ChangeNothing {
 			if r, err = reopen(ctx, tx, r); err != nil {
@@ -77,6 +80,12 @@ func reopen(ctx context.Context, tx transaction, r reindex) (reindex, error) {
 	}
 	if target.ID == r.live {
 		return r, fault.New(fault.Conflict, "what reindex %s was to build answers searches already", r.ID)
+	}
+	if target.ID != r.to { // what it had done is gone
+		r.reached = uuid.Nil
+		if err := saveReindex(ctx, tx, r.ID, document.ReindexProgress{}); err != nil {
+			return r, err
+		}
 	}
 	r.from, r.to = r.live, target.ID
 	return r, nil
@@ -111,9 +120,8 @@ func (s *Store) CancelReindex(ctx context.Context, id uuid.UUID, keep time.Durat
 		if r.Stage != document.StageReverting {
 			return endReindex(ctx, tx, id, document.Cancelled, r.Stage, cancelledOnRequest)
 		}
-		if _, err := tx.ExecContext(ctx, `
-			UPDATE reindexes SET revertible_until = ?3 WHERE tenant = ?1 AND id = ?2`,
-			tx.tenant, id, tx.now.add(keep)); err != nil {
+		// It was that of the way back, by the model from before.
+		if err := saveReindex(ctx, tx, id, document.ReindexProgress{}); err != nil {
 			return err
 		}
 		return endReindex(ctx, tx, id, document.Succeeded, document.StageDone, "")

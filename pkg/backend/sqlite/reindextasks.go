@@ -43,7 +43,7 @@ func leaseReindex(ctx context.Context, tx transaction, work document.Work, ttl t
 	_, err := tx.ExecContext(ctx, `
 		UPDATE reindexes SET state = 'running', attempt = ?3, crashes = ?4, round = round + 1,
 		                     lease = ?5, lease_until = ?6, next_attempt_at = NULL, error = '',
-		                     dispatched_at = coalesce(dispatched_at, ?7), started_at = coalesce(started_at, ?7)
+		                     dispatched_at = coalesce(dispatched_at, ?7), started_at = coalesce(started_at, ?7), counted_at = ?7
 		WHERE tenant = ?1 AND id = ?2`,
 		tx.tenant, work.Document, work.Attempt, work.Crashes, work.Lease, tx.now.add(ttl), tx.now)
 	return err

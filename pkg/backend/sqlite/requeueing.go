@@ -40,6 +40,9 @@ func (s *Store) Requeue(ctx context.Context, work document.Work, window int) (re
 			}
 		}
 		jobs.count(&r.Progress, r.reached == uuid.Max)
+		if err := countTime(ctx, tx, &r); err != nil {
+			return err
+		}
 		if err := saveReindex(ctx, tx, r.ID, r.Progress); err != nil {
 			return err
 		}
@@ -91,6 +94,17 @@ func countMatching(ctx context.Context, tx transaction, r *reindex) error {
 		Scan(&r.Progress.Documents, &r.Progress.Bytes)
 }
 
+// countTime adds to the progress of a reindex the time since it was claimed or
+// last counted.
+func countTime(ctx context.Context, tx transaction, r *reindex) error {
+	if r.countedAt != nil {
+		r.Progress.Seconds += r.countedAt.until(tx.now).Seconds()
+	}
+	_, err := tx.ExecContext(ctx, `
+		UPDATE reindexes SET counted_at = ?3 WHERE tenant = ?1 AND id = ?2`, tx.tenant, r.ID, tx.now)
+	return err
+}
+
 // requeueNext requeues up to so many documents after those that the reindex was
 // given before.
 func requeueNext(ctx context.Context, tx transaction, r *reindex, room int) (jobs int, err error) {
@@ -102,7 +116,7 @@ func requeueNext(ctx context.Context, tx transaction, r *reindex, room int) (job
 		  AND d.id > ?8
 		ORDER BY d.id
 		LIMIT ?9`, append(args, r.reached, room)...)
-	ids, err := collect(rows, err, func(row scanner) (id uuid.UUID, err error) { return id, row.Scan(&id) })
+	ids, err := collect(rows, err, scanID)
 	if err != nil {
 		return 0, err
 	}

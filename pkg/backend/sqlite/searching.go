@@ -2,8 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 
 	"github.com/google/uuid"
 
@@ -108,13 +106,9 @@ const maxAlsoIn = 10
 func scanPlace(row scanner) (place int, hit document.Hit, err error) {
 	var score float64
 	var id uuid.UUID
-	var headings []byte
 	if err := row.Scan(&place, &id, &hit.Key, &hit.Title, &hit.Ordinal, &hit.Start, &hit.End, &score,
-		&headings, &hit.Context, &hit.Content, &hit.Tokens); err != nil {
+		(*headings)(&hit.HeadingPath), &hit.Context, &hit.Content, &hit.Tokens); err != nil {
 		return 0, hit, err
-	}
-	if err := json.Unmarshal(headings, &hit.HeadingPath); err != nil {
-		return 0, hit, fmt.Errorf("heading path: %w", err)
 	}
 	hit.DocumentID, hit.Score, hit.Scores = id, score, document.Scores{Vector: &score}
 	hit.AlsoIn = []document.Citation{}

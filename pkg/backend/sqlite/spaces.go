@@ -2,8 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -48,28 +46,17 @@ func alsoWritten(ctx context.Context, tx transaction, live document.Space) ([]do
 	return also, err
 }
 
-// addSpace makes a space, empty, which is written to.
+// addSpace makes a space, empty, which is written to. Its id is like none before:
+// SQLite would give it that of the last one when that was dropped, and reindexes
+// go on naming what was dropped.
 func addSpace(ctx context.Context, tx transaction, space document.Space) (document.Space, error) {
 	err := tx.QueryRowContext(ctx, `
-		INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap, created_at)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+		INSERT INTO spaces (id, tenant, collection, model, dimensions, chunk_tokens, chunk_overlap, created_at)
+		SELECT 1 + max((SELECT coalesce(max(id), 0) FROM spaces),
+		               (SELECT coalesce(max(max(from_space, to_space)), 0) FROM reindexes)),
+		       ?1, ?2, ?3, ?4, ?5, ?6, ?7
 		RETURNING id`, tx.tenant, space.Collection, space.Model.Name, space.Model.Dimensions,
 		space.Chunking.Tokens, space.Chunking.Overlap, tx.now).Scan(&space.ID)
-	return space, err
-}
-
-// findSpace returns the space of the collection that has this model and
-// chunking with its id, or as it was given when there is none. It may be one
-// whose time is over: what is left of it until it is dropped is good.
-func findSpace(ctx context.Context, tx transaction, space document.Space) (document.Space, error) {
-	err := tx.QueryRowContext(ctx, `
-		SELECT id FROM spaces
-		WHERE tenant = ?1 AND collection = ?2 AND model = ?3 AND dimensions = ?4 AND chunk_tokens = ?5 AND chunk_overlap = ?6`,
-		tx.tenant, space.Collection, space.Model.Name, space.Model.Dimensions,
-		space.Chunking.Tokens, space.Chunking.Overlap).Scan(&space.ID)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = nil
-	}
 	return space, err
 }
 

@@ -34,11 +34,6 @@ func (s *Store) Switch(ctx context.Context, work document.Work, keep time.Durati
 		if err := setLive(ctx, tx, r, true, keep); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `
-			UPDATE reindexes SET from_space = ?3, revertible_until = ?4 WHERE tenant = ?1 AND id = ?2`,
-			tx.tenant, r.ID, r.live, tx.now.add(keep)); err != nil {
-			return err
-		}
 		return endReindex(ctx, tx, r.ID, document.Succeeded, document.StageDone, "")
 	})
 }
@@ -81,9 +76,6 @@ func (s *Store) RevertReindex(ctx context.Context, id uuid.UUID, keep time.Durat
 		if err := checkRevertible(ctx, tx, r); err != nil {
 			return err
 		}
-		if r.RevertibleUntil == nil || !r.RevertibleUntil.After(tx.now.time()) {
-			return spaceIsGone(r)
-		}
 		if err := noneActive(ctx, tx, r.collection); err != nil {
 			return err
 		}
@@ -112,22 +104,14 @@ func checkRevertible(ctx context.Context, tx transaction, r reindex) error {
 	}
 	kept, err := isKept(ctx, tx, r.from)
 	if err == nil && !kept {
-		err = spaceIsGone(r)
+		err = fault.New(fault.Conflict, "the space from before reindex %s is not kept any more: to have it again, begin a reindex with its model and chunking", r.ID)
 	}
 	return err
-}
-
-func spaceIsGone(r reindex) error {
-	return fault.New(fault.Conflict, "the space from before reindex %s is not kept any more: to have it again, begin a reindex with its model and chunking", r.ID)
 }
 
 // revert ends a reindex in the stage reverting with the space from before.
 func revert(ctx context.Context, tx transaction, r reindex, keep time.Duration) error {
 	if err := setLive(ctx, tx, r, false, keep); err != nil {
-		return err
-	}
-	if _, err := tx.ExecContext(ctx, `
-		UPDATE reindexes SET revertible_until = NULL WHERE tenant = ?1 AND id = ?2`, tx.tenant, r.ID); err != nil {
 		return err
 	}
 	return endReindex(ctx, tx, r.ID, document.Succeeded, document.StageReverted, "")

@@ -216,22 +216,30 @@ func change(t *testing.T, ctx context.Context, s Store, request document.Reindex
 	return finish(t, ctx, s, work, keep)
 }
 
+// writeIn writes passages of these texts in a space, and returns what is to be
+// published of it.
+func writeIn(ctx context.Context, s Store, space document.Space, work document.Work, texts ...string) (document.Placement, error) {
+	n := int64(len(texts))
+	err := s.Write(ctx, in(space, work), batchOf(0, passagesIn(space, texts...)...), document.KnowledgeProgress{Passages: n})
+	return document.Placement{Space: space.ID, Passages: n}, err
+}
+
 // publishEverywhere does the knowledge task of a job, in every space that is
 // kept complete.
 func publishEverywhere(t *testing.T, ctx context.Context, s Store, job document.Job, texts ...string) {
 	t.Helper()
 	work := claim(t, ctx, s, job, document.Knowledge)
-	progress := document.KnowledgeProgress{Passages: int64(len(texts))}
 	var placed []document.Placement
 	for _, space := range append(slices.Clone(work.Also), work.Space) {
-		in := work
-		in.Space = space
-		write(t, ctx, s, in, batchOf(0, passagesIn(space, texts...)...), progress)
+		placement, err := writeIn(ctx, s, space, work, texts...)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if space.ID != work.Space.ID {
-			placed = append(placed, document.Placement{Space: space.ID, Passages: int64(len(texts))})
+			placed = append(placed, placement)
 		}
 	}
-	if err := s.Publish(ctx, work, placed, progress); err != nil {
+	if err := s.Publish(ctx, work, placed, document.KnowledgeProgress{Passages: int64(len(texts))}); err != nil {
 		t.Fatal(err)
 	}
 }

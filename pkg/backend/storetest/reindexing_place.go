@@ -224,10 +224,7 @@ func placesWhileDocumentsChange(t *testing.T, ctx context.Context, s Store) {
 			return s.Place(ctx, work, wholeOf(of[at], passages...), document.ReindexProgress{})
 		case at < n/2: // publishes a second one
 			for _, space := range []document.Space{works[at].Space, work.Space} {
-				in := works[at]
-				in.Space = space
-				batch := batchOf(0, passagesIn(space, "shared", fmt.Sprint("second ", at))...)
-				if err := s.Write(ctx, in, batch, document.KnowledgeProgress{Passages: 2}); err != nil {
+				if _, err := writeIn(ctx, s, space, works[at], "shared", fmt.Sprint("second ", at)); err != nil {
 					return err
 				}
 			}

@@ -44,7 +44,7 @@ func forgetsCrashesBeforeProgress(t *testing.T, ctx context.Context, s Store) {
 	for _, key := range []string{"a", "b", "c", "d"} {
 		upload := uploadOf(c, key)
 		accepted := publishDocument(t, ctx, s, upload, passageOf("progress "+key, 1, 0, 0))
-		documents = append(documents, document.Unplaced{Document: accepted.Document.ID, Version: 1, Key: key, Object: upload.Object, Size: upload.Size})
+		documents = append(documents, unplacedOf(upload, accepted))
 	}
 	id := beginReindex(t, ctx, s, anotherModel(c)).ID
 	for i, d := range documents {
@@ -57,13 +57,7 @@ func forgetsCrashesBeforeProgress(t *testing.T, ctx context.Context, s Store) {
 			t.Errorf("claim %d: attempt %d after %d crashes, want %d after %d", i+1, work.Attempt, work.Crashes, attempt, crashes)
 		}
 		p := passageOf("progress "+d.Key, make([]float32, work.Space.Model.Dimensions)...)
-		if err := s.Place(ctx, work, document.Rebuilt{
-			New:     []document.Embedded{p},
-			Places:  []document.RebuiltPlaces{{Unplaced: d, Places: batchOf(0, p).Places, Whole: 1}},
-			Reached: d.Document,
-		}, document.ReindexProgress{}); err != nil {
-			t.Fatal(err)
-		}
+		place(t, ctx, s, work, wholeOf(d, p))
 	}
 }
 

@@ -22,6 +22,8 @@ func spaces(t *testing.T, open func(t *testing.T) Store) {
 		"Drop reverted":       dropsSpacesThatWereRevertedFrom,
 		"Drop nothing":        dropsNothingInUse,
 		"Drop and resume":     resumesWithoutTheSpace,
+		"Drop and publish":    publishesWithoutTheSpace,
+		"Drop and begin":      makesNoSpaceLikeADroppedOne,
 		"Drop in parts":       dropsAtMostSoMuch,
 		"Orphans being built": dropsNoOrphanOfASpaceInTheMaking,
 		"Orphans unwritten":   dropsNoOrphanOfASpaceThatIsKept,
@@ -212,12 +214,19 @@ func resumesWithoutTheSpace(t *testing.T, ctx context.Context, s Store) {
 	publishTexts(t, ctx, s, c, "a", "one")
 	failed := startReindex(t, ctx, s, anotherModel(c))
 	fill(t, ctx, s, failed)
+	if err := s.SetStage(ctx, failed, document.StageVerify, document.ReindexProgress{Documents: 1, DocumentsDone: 1}); err != nil {
+		t.Fatal(err)
+	}
 	settle(t, ctx, s, failed, document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
 	cancelReindex(t, ctx, s, beginReindex(t, ctx, s, anotherModel(c)).ID, 0)
 	dropSpaces(t, ctx, s)
-	if _, err := s.ResumeReindex(ctx, failed.Job); err != nil {
+	got, err := s.ResumeReindex(ctx, failed.Job)
+	if err != nil {
 		wantFault(t, err, fault.Conflict)
 		return
+	}
+	if got.Stage != document.StageDocuments || got.Progress != (document.ReindexProgress{}) {
+		t.Errorf("resumed: got %+v, want nothing done yet", got)
 	}
 	publishEverywhere(t, ctx, s, accept(t, ctx, s, uploadOf(c, "b")).Job, "two")
 	work := claimReindex(t, ctx, s, failed.Job)
@@ -240,6 +249,9 @@ func dropsAtMostSoMuch(t *testing.T, ctx context.Context, s Store) {
 		}
 		if dropped == 0 {
 			break
+		}
+		if dropped > 3 {
+			t.Errorf("dropped %d with a limit of 3", dropped)
 		}
 		wantFound(t, ctx, s, "meanwhile", c, "one", "three", "two")
 	}

@@ -101,21 +101,20 @@ func uploadMeanwhile(ctx context.Context, s Store, upload document.Upload, texts
 
 // publishMeanwhile leaves out what it cannot write besides the live space.
 func publishMeanwhile(ctx context.Context, s Store, work document.Work, texts ...string) error {
-	progress := document.KnowledgeProgress{Passages: int64(len(texts))}
-	if err := s.Write(ctx, work, batchOf(0, passagesIn(work.Space, texts...)...), progress); err != nil {
+	if _, err := writeIn(ctx, s, work.Space, work, texts...); err != nil {
 		return err
 	}
 	var placed []document.Placement
 	for _, space := range work.Also {
-		err := s.Write(ctx, in(space, work), batchOf(0, passagesIn(space, texts...)...), progress)
+		placement, err := writeIn(ctx, s, space, work, texts...)
 		if fault.Is(err, fault.LeaseLost) {
 			return err
 		}
 		if err == nil {
-			placed = append(placed, document.Placement{Space: space.ID, Passages: progress.Passages})
+			placed = append(placed, placement)
 		}
 	}
-	return s.Publish(ctx, work, placed, progress)
+	return s.Publish(ctx, work, placed, document.KnowledgeProgress{Passages: int64(len(texts))})
 }
 
 func indexesWhileDocumentsChange(t *testing.T, ctx context.Context, s Store) {

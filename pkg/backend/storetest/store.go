@@ -149,9 +149,9 @@ type Knowledge interface {
 
 	// Write stores new passages (those already there are left as they are),
 	// places and progress in one transaction, in work.Space, which may be any of
-	// the collection's. fault.LeaseLost when the lease
-	// is no longer ours; fault.Conflict, with nothing written, when the passage
-	// of a place is neither in the batch nor in the space any more.
+	// the collection's. fault.LeaseLost when the lease is no longer ours;
+	// fault.Conflict, with nothing written, when the passage of a place is
+	// neither in the batch nor in the space any more.
 	Write(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress) error
 
 	// Publish makes the version live and, in the same transaction, writes the
@@ -190,8 +190,9 @@ type Searching interface {
 	// Nearest returns the passages of live versions in the space that are
 	// nearest to the query's vector by cosine similarity, best first, ties in
 	// a stable order; exact while the space is not indexed. fault.Conflict when
-	// the space is not the collection's live one any more. A passage that stands in several places is one
-	// hit, with the others in AlsoIn (at most 10; never nil).
+	// the space is not the collection's live one any more. A passage that stands
+	// in several places is one hit, with the others in AlsoIn (at most 10; never
+	// nil).
 	Nearest(ctx context.Context, space document.Space, query document.Query) ([]document.Hit, error)
 }
 

@@ -68,9 +68,9 @@ type Reindexing interface {
 	// Place stores, in one transaction, passages that are new to work.Space
 	// (those already there are left as they are), places, and that versions
 	// stand whole. What is no longer the live version of its document is left
-	// out, passages excepted. When a passage is new, or Reached is set, attempts before
-	// this one no longer count, nor do crashes: only those in a row that got
-	// nowhere do. fault.Conflict, with nothing written, when a passage of a
+	// out, passages excepted. When a passage is new, or Reached is set, attempts
+	// before this one no longer count, nor do crashes: only those in a row that
+	// got nowhere do. fault.Conflict, with nothing written, when a passage of a
 	// place is neither among the new ones nor in the space any more.
 	Place(ctx context.Context, work document.Work, rebuilt document.Rebuilt, progress document.ReindexProgress) error
 
