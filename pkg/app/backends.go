@@ -14,7 +14,6 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
 	"github.com/seed-7a112592/gristmill/pkg/backend/queue"
 	"github.com/seed-7a112592/gristmill/pkg/backend/webhook"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/embedding"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/dispatch"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/ingest"
@@ -50,7 +49,6 @@ type Store interface {
 	httpapi.Jobs
 	httpapi.Reindexes
 	httpapi.Webhooks
-	Collections(ctx context.Context) ([]document.Collection, error)
 	Ping(ctx context.Context) error
 }
 

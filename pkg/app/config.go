@@ -40,7 +40,7 @@ type Config struct {
 	OpenAIAPIKey         string        `env:"OPENAI_API_KEY" doc:"key of the provider"`
 	EmbeddingModel       string        `env:"EMBEDDING_MODEL" doc:"embedding model of collections made from now on; text-embedding-3-small with a provider, local without"`
 	EmbeddingDimensions  int           `env:"EMBEDDING_DIMENSIONS" doc:"length of its vectors; 1536 with a provider, 512 without"`
-	EmbeddingBatch       int           `env:"EMBEDDING_BATCH" envDefault:"64" doc:"most passages in one request to the provider, and in one write"`
+	EmbeddingBatch       int           `env:"EMBEDDING_BATCH" envDefault:"64" doc:"most passages in one request to the provider, and in one write of an upload"`
 	EmbeddingBatchTokens int           `env:"EMBEDDING_BATCH_TOKENS" envDefault:"32000" doc:"about the most tokens in one request to the provider"`
 	EmbeddingConcurrency int           `env:"EMBEDDING_CONCURRENCY" envDefault:"16" doc:"most requests to one model in flight, for each process; fewer while more only take longer"`
 	ProviderTimeout      time.Duration `env:"PROVIDER_TIMEOUT" envDefault:"1m" doc:"how long one request to a model may take"`

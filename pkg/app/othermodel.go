@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
@@ -54,10 +55,11 @@ func otherModels(ctx context.Context, store Store, configured document.Model) ([
 }
 
 // WarnOfModels logs, once, which collections are served with another model than
-// the one configured. It waits for a database that is not there yet.
+// the one configured. It waits for a database that does not answer yet,
+// or is not migrated.
 func WarnOfModels(ctx context.Context, config Config, b *Backends) {
 	const pause = 5 * time.Second
-	for {
+	for said := false; ; {
 		others, err := otherModels(ctx, b.Store, config.model())
 		if err == nil {
 			for _, other := range others {
@@ -68,6 +70,10 @@ func WarnOfModels(ctx context.Context, config Config, b *Backends) {
 					"to_change_over_run", other.command())
 			}
 			return
+		}
+		if !said && !fault.Is(err, fault.Unavailable) && ctx.Err() == nil {
+			b.Log.WarnContext(ctx, "cannot look yet whether collections are served with another model than the one configured", "error", err)
+			said = true
 		}
 		select {
 		case <-ctx.Done():

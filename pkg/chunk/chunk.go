@@ -12,6 +12,7 @@ import (
 	"io"
 	"iter"
 
+	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
@@ -25,6 +26,11 @@ type Options struct {
 	// Count(a+b) == Count(a)+Count(b) if a ends with a line ending and b begins
 	// with a line that is not blank.
 	Count func(string) int
+}
+
+// OptionsOf returns the options that cut as the passages of a space are cut.
+func OptionsOf(chunking document.Chunking) Options {
+	return Options{Tokens: chunking.Tokens, Overlap: chunking.Overlap}
 }
 
 const defaultTokens = 400

@@ -15,6 +15,12 @@ type Passage struct {
 	Tokens     int // of Content
 }
 
+// Placed returns where the passage stands and what it says, as stores have it.
+func (p Passage) Placed() (document.Place, document.Text) {
+	text := p.Text()
+	return document.Place{Hash: document.HashText(text.Embedding()), Ordinal: p.Ordinal, Start: p.Start, End: p.End}, text
+}
+
 // Text returns what the passage says, without where.
 func (p Passage) Text() document.Text {
 	path := make([]string, len(p.Headings))

@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
 
 	"github.com/seed-7a112592/gristmill/pkg/client"
+	"github.com/seed-7a112592/gristmill/pkg/client/upload"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -24,19 +24,13 @@ func (g *globals) followReindex(ctx context.Context, c *client.Client, reindex d
 	if g.json {
 		return c.AwaitReindex(ctx, reindex.ID, lookEvery, nil)
 	}
-	if !terminal(g.Stderr) {
+	if !upload.IsTerminal(g.Stderr) {
 		lines := reindexLines{w: g.Stderr}
 		return c.AwaitReindex(ctx, reindex.ID, lookEvery, lines.show)
 	}
 	bar := newReindexBar(g.Stderr)
 	defer bar.finish()
 	return c.AwaitReindex(ctx, reindex.ID, lookEvery, func(r document.Reindex) { bar.show(r, time.Now()) })
-}
-
-// terminal reports whether a person may be looking at w.
-func terminal(w io.Writer) bool {
-	file, ok := w.(interface{ Fd() uintptr })
-	return ok && term.IsTerminal(int(file.Fd()))
 }
 
 // barLength is what the bar of a reindex counts to; it is there when the

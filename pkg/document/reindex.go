@@ -178,7 +178,7 @@ type Unplaced struct {
 	Size     int64
 }
 
-// Stored is a passage at its place, as the store has it.
+// Stored is a passage with its place.
 type Stored struct {
 	Place
 	Text

@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/embedding"
+	"github.com/seed-7a112592/gristmill/pkg/embedding/embeddingtest"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
@@ -102,16 +103,10 @@ func (m *memory) twice() bool {
 	return slices.ContainsFunc(slices.Collect(maps.Values(m.sent)), func(n int) bool { return n > 1 })
 }
 
-// alone are the claims of a process without others.
-type alone struct{}
-
-func (alone) Claim(_ context.Context, names []string) []string { return names }
-func (alone) Release(context.Context, []string)                {}
-
 func newBuyer() (*embedding.Buyer, *memory) {
 	m := &memory{passages: map[document.Hash]document.Embedded{}, sent: map[string]int{}}
 	return &embedding.Buyer{
-		Store: m, Embedder: m, Claims: &embedding.Claims{Shared: alone{}}, Metrics: telemetry.NewMetrics(),
+		Store: m, Embedder: m, Claims: &embedding.Claims{Shared: embeddingtest.Alone{}}, Metrics: telemetry.NewMetrics(),
 		BatchPassages: 10, BatchTokens: 1 << 20, Requests: 4,
 	}, m
 }

@@ -20,6 +20,17 @@ func (t *Texts) Add(hash document.Hash, text document.Text) {
 	}
 }
 
+// Len returns how many there are.
+func (t *Texts) Len() int { return len(t.hashes) }
+
+// Truncate leaves the first n of them.
+func (t *Texts) Truncate(n int) {
+	for _, hash := range t.hashes[n:] {
+		delete(t.of, hash)
+	}
+	t.hashes = t.hashes[:n]
+}
+
 // claims names the vectors that the order is after.
 func (o Order) claims() []claim {
 	claims := make([]claim, len(o.Texts.hashes))

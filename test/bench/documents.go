@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 	"github.com/seed-7a112592/gristmill/test/corpus"
@@ -26,21 +23,13 @@ func readCorpus(b *bench) []corpusDocument {
 	if err != nil {
 		b.Fatalf("find the corpus: %v", err)
 	}
-	var documents []corpusDocument
-	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		key, err := filepath.Rel(dir, path)
-		documents = append(documents, corpusDocument{filepath.ToSlash(key), text})
-		return err
-	})
+	files, err := corpus.Files(dir)
 	if err != nil {
 		b.Fatalf("read the corpus: %v", err)
+	}
+	documents := make([]corpusDocument, len(files))
+	for i, f := range files {
+		documents[i] = corpusDocument{f.Key, f.Text}
 	}
 	return documents
 }

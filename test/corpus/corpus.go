@@ -2,6 +2,7 @@
 package corpus
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -31,6 +32,30 @@ func Find() (string, error) {
 		}
 	}
 	return "", os.ErrNotExist
+}
+
+// File is a document of a corpus.
+type File struct {
+	Key  string // its path in the corpus, with slashes
+	Text []byte
+}
+
+// Files returns every file below a directory, in lexical order.
+func Files(dir string) ([]File, error) {
+	var files []File
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		key, err := filepath.Rel(dir, path)
+		files = append(files, File{Key: filepath.ToSlash(key), Text: text})
+		return err
+	})
+	return files, err
 }
 
 // Root returns the root of the repository, above the working directory.

@@ -1,13 +1,12 @@
 package e2e_test
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/test/audit"
+	"github.com/seed-7a112592/gristmill/test/corpus"
 )
 
 // checkCorpus checks that every file below dir is a document that is ready,
@@ -21,32 +20,19 @@ func checkCorpus(t *testing.T, c *client.Client, dir string) {
 		}
 	}
 	documents := audit.Documents(t, c)
-	files := 0
-	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		files++
-		source, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		key, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		d, ok := documents[filepath.ToSlash(key)]
-		if !ok {
-			t.Errorf("no document for %s", key)
-			return nil
-		}
-		audit.Document(t, c, d, string(source))
-		return nil
-	})
+	files, err := corpus.Files(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if files == 0 || len(documents) != files {
-		t.Errorf("%d documents for %d files", len(documents), files)
+	for _, f := range files {
+		d, ok := documents[f.Key]
+		if !ok {
+			t.Errorf("no document for %s", f.Key)
+			continue
+		}
+		audit.Document(t, c, d, string(f.Text))
+	}
+	if len(files) == 0 || len(documents) != len(files) {
+		t.Errorf("%d documents for %d files", len(documents), len(files))
 	}
 }

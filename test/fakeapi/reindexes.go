@@ -83,7 +83,8 @@ func (s *Server) reindex(w http.ResponseWriter, r *http.Request) {
 		all = []string{"default"}
 	}
 	collections := all
-	if body.Collection != "" || len(body.DocumentIDs) > 0 {
+	named := body.Collection != "" || len(body.DocumentIDs) > 0
+	if named {
 		collections = []string{cmp.Or(body.Collection, "default")}
 	}
 	var begun []*document.Reindex
@@ -105,7 +106,6 @@ func (s *Server) reindex(w http.ResponseWriter, r *http.Request) {
 		estimate.Collection, estimate.Change, estimate.Model, estimate.Dimensions = collection, one.Change, one.Model, one.Dimensions
 		estimates = append(estimates, estimate)
 	}
-	named := len(collections) == 1 && (body.Collection != "" || len(body.DocumentIDs) > 0)
 	switch {
 	case body.DryRun && named:
 		write(w, http.StatusOK, estimates[0])

@@ -175,13 +175,6 @@ func (m *mill) dumpLogs() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, p := range m.programs {
-		var complaints []string
-		for line := range strings.Lines(p.Output()) {
-			if !strings.Contains(line, `"level":"INFO"`) && !strings.Contains(line, `"level":"DEBUG"`) {
-				complaints = append(complaints, strings.TrimSpace(line[:min(len(line), 300)]))
-			}
-		}
-		m.t.Logf("%s (%d) complained %d times; at last:\n%s", p.Name, p.PID(), len(complaints),
-			strings.Join(complaints[max(0, len(complaints)-10):], "\n"))
+		m.t.Log(p.Complaints())
 	}
 }

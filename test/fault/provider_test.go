@@ -3,7 +3,6 @@ package fault_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -18,7 +17,6 @@ import (
 	"github.com/seed-7a112592/gristmill/test/audit"
 	"github.com/seed-7a112592/gristmill/test/await"
 	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 const (
@@ -302,26 +300,11 @@ func (m *mill) search() (status int, took time.Duration) {
 // send makes a request, once, with a body in JSON or none.
 func (m *mill) send(method, path string, body any) (status int, header http.Header, answer []byte) {
 	m.t.Helper()
-	text, err := json.Marshal(body)
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	request, err := http.NewRequestWithContext(m.t.Context(), method, m.api.URL()+path, bytes.NewReader(text))
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	request.Header.Set("Authorization", "Bearer "+program.Key)
-	request.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(request)
+	status, header, answer, err := m.api.Send(m.t.Context(), method, path, body)
 	if err != nil {
 		m.t.Fatalf("%s %s: %v", method, path, err)
 	}
-	defer response.Body.Close()
-	answer, err = io.ReadAll(response.Body)
-	if err != nil {
-		m.t.Fatalf("%s %s: %v", method, path, err)
-	}
-	return response.StatusCode, response.Header, answer
+	return status, header, answer
 }
 
 // checkReading checks that all can be read of a document and of its job.

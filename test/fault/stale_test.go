@@ -15,12 +15,6 @@ import (
 // sections make a document of several batches.
 const sections = 250
 
-// refused reports whether a worker was told that a task is no longer its own.
-func refused(worker *program.Program) bool {
-	log := worker.Output()
-	return strings.Contains(log, "taken over by another worker") || strings.Contains(log, "is no longer ours")
-}
-
 // Two workers run the same task at the same time, because the lease of one ran
 // out although it is at work. It is refused, and the document is whole.
 func TestTwoWorkersRunOneTask(t *testing.T) {
@@ -76,8 +70,8 @@ func (m *mill) attempt() int {
 // which was told so, and that the document is as if there had been only one.
 func (m *mill) checkTakenOver(first, second *program.Program) {
 	m.t.Helper()
-	await.Within(m.t, time.Minute, "the first worker is refused", func() bool { return refused(first) })
-	if refused(second) {
+	await.Within(m.t, time.Minute, "the first worker is refused", first.LostLease)
+	if second.LostLease() {
 		m.t.Error("the second worker was refused too")
 	}
 	m.audit(time.Minute, sections)

@@ -3,8 +3,11 @@ package program
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -131,6 +134,29 @@ func (p *Program) Client(key string) *client.Client {
 	return c
 }
 
+// Send makes a request with the key of a Site, once, unlike the client, which
+// comes back to a server that refuses. The body is in JSON.
+func (p *Program) Send(ctx context.Context, method, path string, body any) (status int, header http.Header, answer []byte, err error) {
+	p.t.Helper()
+	text, err := json.Marshal(body)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, method, p.URL()+path, bytes.NewReader(text))
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	request.Header.Set("Authorization", "Bearer "+Key)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	defer response.Body.Close()
+	answer, err = io.ReadAll(response.Body)
+	return response.StatusCode, response.Header, answer, err
+}
+
 // PID is the process's id.
 func (p *Program) PID() int { return p.cmd.Process.Pid }
 
@@ -188,6 +214,27 @@ func (p *Program) Output() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.stdout.String() + p.stderr.String()
+}
+
+// LostLease reports whether the program, a worker, was told that a task or a
+// reindex is no longer its own.
+func (p *Program) LostLease() bool {
+	output := p.Output()
+	return strings.Contains(output, "taken over by another worker") || strings.Contains(output, "is no longer ours")
+}
+
+// Complaints says how often the program complained in its log, and of what at
+// last.
+func (p *Program) Complaints() string {
+	const most, length = 10, 500
+	var complaints []string
+	for line := range strings.Lines(p.Output()) {
+		if !strings.Contains(line, `"level":"INFO"`) && !strings.Contains(line, `"level":"DEBUG"`) {
+			complaints = append(complaints, strings.TrimSpace(line[:min(len(line), length)]))
+		}
+	}
+	return fmt.Sprintf("%s (%d) complained %d times; at last:\n%s", p.Name, p.PID(), len(complaints),
+		strings.Join(complaints[max(0, len(complaints)-most):], "\n"))
 }
 
 // tail returns the end of what the program wrote.

@@ -1,11 +1,9 @@
 package reindex_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 
@@ -13,7 +11,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/program"
+	"github.com/seed-7a112592/gristmill/test/await"
 )
 
 // toModel is a request for another model.
@@ -69,11 +67,26 @@ func (m *mill) succeed(id uuid.UUID) document.Reindex {
 	return reindex
 }
 
+// awaitProgress waits until a share of the documents' bytes has been done.
+func (m *mill) awaitProgress(id uuid.UUID, share float64) {
+	m.t.Helper()
+	var reindex document.Reindex
+	await.Within(m.t, 4*time.Minute, "the reindex gets there", func() bool {
+		reindex = m.reindex(id)
+		if reindex.State.Ended() {
+			m.t.Fatalf("the reindex has ended before %.0f %%: %+v", share*100, reindex)
+		}
+		p := reindex.Progress
+		return p.Bytes > 0 && float64(p.BytesDone) >= share*float64(p.Bytes)
+	})
+	m.t.Logf("at %.0f %%: %+v", share*100, reindex.Progress)
+}
+
 // refused sends a request that must be refused with that status and code, and
 // returns what the refusal says.
 func (m *mill) refused(status int, code, path string, body map[string]any) string {
 	m.t.Helper()
-	got, text, err := m.call(m.t.Context(), http.MethodPost, path, body)
+	got, _, text, err := m.program("api").Send(m.t.Context(), http.MethodPost, path, body)
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -82,28 +95,6 @@ func (m *mill) refused(status int, code, path string, body map[string]any) strin
 		m.t.Errorf("POST %s %v answered %d %s, want %d with code %s (%v)", path, body, got, text, status, code, err)
 	}
 	return problem.Detail + fmt.Sprint(problem.Errors)
-}
-
-// call sends a request once, unlike the client, which comes back to a server
-// that refuses, and returns the status and the body of the answer.
-func (m *mill) call(ctx context.Context, method, path string, body map[string]any) (status int, answer []byte, err error) {
-	text, err := json.Marshal(body)
-	if err != nil {
-		return 0, nil, err
-	}
-	request, err := http.NewRequestWithContext(ctx, method, m.program("api").URL()+path, bytes.NewReader(text))
-	if err != nil {
-		return 0, nil, err
-	}
-	request.Header.Set("Authorization", "Bearer "+program.Key)
-	request.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer response.Body.Close()
-	answer, err = io.ReadAll(response.Body)
-	return response.StatusCode, answer, err
 }
 
 // wantLive checks which model answers searches of the collection.

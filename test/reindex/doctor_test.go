@@ -24,10 +24,7 @@ func TestDoctorSaysWhatToRun(t *testing.T) {
 	if err := tr.ask(t.Context(), nil); err != nil {
 		t.Errorf("a search before the change: %v", err)
 	}
-	if _, err := m.add(t.Context(), m.client(), markedFile("stable/later.md", 1)); err != nil {
-		t.Error(err)
-	}
-	tr.note("stable/later.md", func(s *shown) { s.sent, s.live = 1, 1 })
+	tr.put(t.Context(), stableKeys+"later.md", 1)
 	m.wantLive(small)
 	if n := len(m.sent(large)); n > 0 {
 		t.Errorf("%d texts were sent to the model that is configured and serves nothing", n)

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -45,30 +42,15 @@ func (m *mill) add(ctx context.Context, c *client.Client, f file) (uuid.UUID, er
 // that there are.
 func corpusFiles(t *testing.T, n int) []file {
 	t.Helper()
-	root := corpus.Dir(t)
-	var paths []string
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() {
-			paths = append(paths, path)
-		}
-		return err
-	})
+	all, err := corpus.Files(corpus.Dir(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	n = min(n, len(paths))
+	n = min(n, len(all))
 	files := make([]file, n)
 	for i := range files {
-		path := paths[i*len(paths)/n]
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		key, err := filepath.Rel(root, path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files[i] = file{"corpus/" + filepath.ToSlash(key), string(text)}
+		f := all[i*len(all)/n]
+		files[i] = file{"corpus/" + f.Key, string(f.Text)}
 	}
 	return files
 }

@@ -3,7 +3,6 @@ package reindex_test
 import (
 	"context"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -192,13 +191,6 @@ func (m *mill) auditSpending(provider *fakeprovider.Provider, allowance int) {
 // dumpLogs shows what the programs complained of.
 func (m *mill) dumpLogs() {
 	for _, p := range m.all {
-		var complaints []string
-		for line := range strings.Lines(p.Output()) {
-			if !strings.Contains(line, `"level":"INFO"`) && !strings.Contains(line, `"level":"DEBUG"`) {
-				complaints = append(complaints, strings.TrimSpace(line[:min(len(line), 500)]))
-			}
-		}
-		m.t.Logf("%s (%d) complained %d times; at last:\n%s", p.Name, p.PID(), len(complaints),
-			strings.Join(complaints[max(0, len(complaints)-10):], "\n"))
+		m.t.Log(p.Complaints())
 	}
 }

@@ -18,12 +18,12 @@ func TestModelChange(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		happens func(*modelChange)
-		waste   int    // passages that may be sent in vain
-		more    string // environment
-		long    bool   // not with -short
+		waste   int      // passages that may be sent in vain
+		more    []string // environment
+		long    bool     // not with -short
 	}{
 		"nothing happens to it":     {happens: (*modelChange).finish},
-		"with vector indexes":       {happens: (*modelChange).isIndexed, waste: crash, more: "GRISTMILL_INDEX_THRESHOLD=100", long: true},
+		"with vector indexes":       {happens: (*modelChange).isIndexed, waste: crash, more: []string{"GRISTMILL_INDEX_THRESHOLD=100"}, long: true},
 		"killed twice":              {happens: (*modelChange).isKilled, waste: 2 * crash},
 		"taken over":                {happens: (*modelChange).isTakenOver, waste: crash, long: true},
 		"cancelled and begun again": {happens: (*modelChange).isCancelled, waste: unit},
@@ -39,9 +39,10 @@ func TestModelChange(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const probes = 6
-			c := newModelChange(t, test.more)
+			c := newModelChange(t, test.more...)
 			test.happens(c)
 			c.traffic.awaitAnswers(20)
+			c.traffic.awaitReads(2)
 			c.traffic.end()
 			c.m.audit(probes + test.waste)
 		})
@@ -81,21 +82,6 @@ func (c *modelChange) begin() {
 	c.id = reindex.ID
 }
 
-// awaitProgress waits until a share of the documents' bytes has been done.
-func (c *modelChange) awaitProgress(share float64) {
-	c.t.Helper()
-	var reindex document.Reindex
-	await.Within(c.t, 4*time.Minute, "the reindex gets there", func() bool {
-		reindex = c.m.reindex(c.id)
-		if reindex.State.Ended() {
-			c.t.Fatalf("the reindex has ended before %.0f %%: %+v", share*100, reindex)
-		}
-		p := reindex.Progress
-		return p.Bytes > 0 && float64(p.BytesDone) >= share*float64(p.Bytes)
-	})
-	c.t.Logf("at %.0f %%: %+v", share*100, reindex.Progress)
-}
-
 // finish waits until the reindex has succeeded and searches are answered from
 // the new space.
 func (c *modelChange) finish() {
@@ -111,7 +97,7 @@ func (c *modelChange) finish() {
 
 func (c *modelChange) isKilled() {
 	for _, share := range []float64{0.3, 0.7} {
-		c.awaitProgress(share)
+		c.m.awaitProgress(c.id, share)
 		c.m.kill()
 	}
 	c.finish()
@@ -120,7 +106,7 @@ func (c *modelChange) isKilled() {
 // isCancelled cancels the reindex in the middle. Begun again, it sends what is
 // missing.
 func (c *modelChange) isCancelled() {
-	c.awaitProgress(0.5)
+	c.m.awaitProgress(c.id, 0.5)
 	if reindex := c.m.must(c.m.client().CancelReindex(c.t.Context(), c.id)); reindex.State != document.Cancelled {
 		c.t.Errorf("cancelled, it is %s", reindex.State)
 	}
@@ -138,7 +124,7 @@ func (c *modelChange) isCancelled() {
 // isPaused pauses the reindex in the middle. Until it is resumed, it does
 // nothing.
 func (c *modelChange) isPaused() {
-	c.awaitProgress(0.4)
+	c.m.awaitProgress(c.id, 0.4)
 	if reindex := c.m.must(c.m.client().PauseReindex(c.t.Context(), c.id)); reindex.State != document.Paused {
 		c.t.Errorf("paused, it is %s", reindex.State)
 	}

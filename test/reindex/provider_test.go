@@ -1,6 +1,8 @@
 package reindex_test
 
 import (
+	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +17,8 @@ import (
 // whether it is there.
 func TestProviderCalls(t *testing.T) {
 	t.Parallel()
-	m := newMill(t, 10*time.Millisecond)
+	const price = 2.5 // US dollars for a million tokens
+	m := newMill(t, 10*time.Millisecond, fmt.Sprintf("GRISTMILL_PRICES=%s=%v", large.Name, price))
 	files := corpusFiles(t, short(16, 1000))
 	m.upload(append(files, file{"again/" + files[0].key, files[0].text})) // whose passages are there twice
 	passages := m.passages()
@@ -31,6 +34,12 @@ func TestProviderCalls(t *testing.T) {
 		t.Errorf("estimate %+v, want %d documents with %d passages, all new", estimate, len(files)+1, len(passages))
 	}
 	wantNear(t, "tokens", estimate.Tokens, tokens(t, passages))
+	if cost := price * float64(estimate.Tokens) / 1e6; estimate.Cost == nil || math.Abs(*estimate.Cost-cost) > cost/1e6 {
+		t.Errorf("estimated to cost %v, want %v", estimate.Cost, cost)
+	}
+	if estimate.Seconds == nil || *estimate.Seconds <= 0 {
+		t.Errorf("estimated to take %v seconds, though documents were uploaded", estimate.Seconds)
+	}
 
 	sent := m.sent(large)
 	m.succeed(m.begin(toModel(large)).ID)
@@ -78,9 +87,8 @@ func TestCrashesCostAUnit(t *testing.T) {
 	passages := m.passages()
 	taken := m.provider.Counts().Taken
 	id := m.begin(toModel(large)).ID
-	c := modelChange{t: t, m: m, id: id}
 	for n := range crashes {
-		c.awaitProgress(0.25 + 0.4*float64(n))
+		m.awaitProgress(id, 0.25+0.4*float64(n))
 		m.kill()
 	}
 	m.succeed(id)

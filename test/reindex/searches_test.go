@@ -75,7 +75,7 @@ func (tr *traffic) ask(ctx context.Context, filter map[string]any) error {
 	if filter != nil {
 		body["filter"] = filter
 	}
-	status, text, err := tr.m.call(ctx, http.MethodPost, "/v1/search", body)
+	status, _, text, err := tr.m.program("api").Send(ctx, http.MethodPost, "/v1/search", body)
 	took := time.Since(start)
 	if err != nil {
 		return err

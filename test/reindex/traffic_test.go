@@ -47,16 +47,19 @@ const (
 	passing = 3 // documents that come, and go when there are more
 )
 
+func movingKey(n int) string  { return fmt.Sprintf("moving/%d.md", n) }
+func passingKey(n int) string { return fmt.Sprintf("passing/%d.md", n) }
+
 // newTraffic uploads files, and documents that are to be found. Nobody searches
 // or writes yet.
 func newTraffic(m *mill, files []file) *traffic {
 	m.t.Helper()
 	tr := &traffic{m: m, stop: make(chan struct{}), documents: map[string]shown{}}
 	for i := range stable {
-		files = append(files, markedFile(fmt.Sprintf("stable/%d.md", i), 1))
+		files = append(files, markedFile(fmt.Sprintf(stableKeys+"%d.md", i), 1))
 	}
 	for i := range moving {
-		files = append(files, markedFile(fmt.Sprintf("moving/%d.md", i), 1))
+		files = append(files, markedFile(movingKey(i), 1))
 	}
 	m.upload(files)
 	for _, f := range files[len(files)-stable-moving:] {
@@ -81,12 +84,10 @@ func (tr *traffic) start() {
 
 // end ends all traffic.
 func (tr *traffic) end() {
-	select {
-	case <-tr.stop:
+	if tr.ended() {
 		return
-	default:
-		close(tr.stop)
 	}
+	close(tr.stop)
 	tr.done.Wait()
 	took := time.Since(tr.began)
 	tr.m.t.Logf("%d searches, %d of them answered wrongly, %d reads and %d writes in %s; the slowest search took %s",
@@ -105,17 +106,27 @@ func (tr *traffic) ended() bool {
 // awaitAnswers waits until so many more searches have been answered.
 func (tr *traffic) awaitAnswers(n int) {
 	tr.m.t.Helper()
-	count := func() int { tr.mu.Lock(); defer tr.mu.Unlock(); return tr.answers }
-	all := count() + n
-	await.Within(tr.m.t, time.Minute, "searches are answered", func() bool { return count() >= all || tr.m.t.Failed() })
+	tr.awaitMore("searches are answered", time.Minute, &tr.answers, n)
 }
 
 // awaitWrites waits until so many more writes have been done.
 func (tr *traffic) awaitWrites(n int) {
 	tr.m.t.Helper()
-	count := func() int { tr.mu.Lock(); defer tr.mu.Unlock(); return tr.writes }
-	all := count() + n
-	await.Within(tr.m.t, 2*time.Minute, "documents are written", func() bool { return count() >= all || tr.m.t.Failed() })
+	tr.awaitMore("documents are written", 2*time.Minute, &tr.writes, n)
+}
+
+// awaitReads waits until the unmoved document has been read so many more times.
+func (tr *traffic) awaitReads(n int) {
+	tr.m.t.Helper()
+	tr.awaitMore("a document is read", time.Minute, &tr.reads, n)
+}
+
+// awaitMore waits until a count has grown by so many, or the test has failed.
+func (tr *traffic) awaitMore(what string, limit time.Duration, count *int, n int) {
+	tr.m.t.Helper()
+	now := func() int { tr.mu.Lock(); defer tr.mu.Unlock(); return *count }
+	all := now() + n
+	await.Within(tr.m.t, limit, what, func() bool { return now() >= all || tr.m.t.Failed() })
 }
 
 // write edits one document, uploads another and deletes a third, until end.
@@ -123,13 +134,13 @@ func (tr *traffic) write(ctx context.Context) {
 	versions := map[string]int{}
 	ids := map[string]uuid.UUID{}
 	for n := 0; !tr.ended(); n++ {
-		edited := fmt.Sprintf("moving/%d.md", n%moving)
+		edited := movingKey(n % moving)
 		versions[edited]++
 		tr.put(ctx, edited, 1+versions[edited])
-		added := fmt.Sprintf("passing/%d.md", n)
+		added := passingKey(n)
 		ids[added] = tr.put(ctx, added, 1)
 		if n >= passing {
-			removed := fmt.Sprintf("passing/%d.md", n-passing)
+			removed := passingKey(n - passing)
 			tr.remove(ctx, removed, ids[removed])
 		}
 	}

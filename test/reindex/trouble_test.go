@@ -3,7 +3,6 @@ package reindex_test
 import (
 	"fmt"
 	"net/http"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -35,25 +34,25 @@ func (c *modelChange) isRevertedToGaps() {
 // isTakenOver has the worker stop for longer than its lease, so that another
 // one takes the reindex over, and then go on.
 func (c *modelChange) isTakenOver() {
-	c.awaitProgress(0.3)
+	c.m.awaitProgress(c.id, 0.3)
 	first := c.m.program("worker-knowledge")
 	first.Signal(syscall.SIGSTOP)
 	c.m.loseLeases()
 	c.m.start("worker-knowledge")
-	c.awaitProgress(0.6)
+	c.m.awaitProgress(c.id, 0.6)
 	first.Signal(syscall.SIGCONT)
 	c.finish()
-	await.Within(c.t, time.Minute, "the first worker hears that it is not its reindex any more", func() bool {
-		return strings.Contains(first.Output(), "is no longer ours") || strings.Contains(first.Output(), "taken over by another worker")
-	})
+	await.Within(c.t, time.Minute, "the first worker hears that it is not its reindex any more", first.LostLease)
 }
 
 // isIndexed has both spaces be searched by their indexes. A worker that starts
 // looks at once for what has none.
 func (c *modelChange) isIndexed() {
-	c.awaitProgress(0.2)
+	c.m.awaitProgress(c.id, 0.2)
 	c.m.kill()
-	await.Within(c.t, time.Minute, "the space that is searched is indexed", func() bool { return c.m.indexes() == 1 })
+	await.Within(c.t, time.Minute, "the space that is searched is indexed", func() bool {
+		return c.m.site.Count(`SELECT count(*) FROM spaces WHERE indexed AND model = $1`, small.Name) == 1
+	})
 	c.finish()
 	if n := c.m.site.Count(`SELECT count(*) FROM spaces WHERE indexed`); n != 2 || c.m.indexes() != 2 {
 		c.t.Errorf("%d spaces are indexed, by %d indexes; want both", n, c.m.indexes())
@@ -80,12 +79,12 @@ func (c *modelChange) isDoneAgain() {
 // hasFailingModel has the new model go away for a while, and then refuse what
 // it is sent. That is no concern of those who search and upload.
 func (c *modelChange) hasFailingModel() {
-	c.awaitProgress(0.3)
+	c.m.awaitProgress(c.id, 0.3)
 	c.m.provider.FailModel(large.Name, fakeprovider.Status(http.StatusServiceUnavailable, "overloaded"), -1)
 	c.awaitState(document.Waiting)
 	c.traffic.awaitWrites(6)
 	c.m.provider.FailModel(large.Name, nil, 0)
-	c.awaitProgress(0.5)
+	c.m.awaitProgress(c.id, 0.5)
 
 	c.m.provider.FailModel(large.Name, fakeprovider.Status(http.StatusBadRequest, "no longer offered"), -1)
 	c.awaitState(document.JobFailed)
@@ -106,21 +105,48 @@ func (c *modelChange) awaitState(state document.JobState) {
 }
 
 // Documents are cut anew while they are searched, edited, uploaded and deleted,
-// and the worker is killed in between.
+// the reindex is cancelled and begun again, and the worker is killed twice. Then
+// it is reverted, in one call.
 func TestChunkingChange(t *testing.T) {
 	t.Parallel()
 	m := newMill(t, 40*time.Millisecond)
-	c := &modelChange{t: t, m: m, traffic: newTraffic(m, corpusFiles(t, short(12, 1000)))}
-	c.traffic.start()
-	c.id = m.begin(document.ReindexRequest{Collection: collection, Tokens: 150}).ID
-	c.awaitProgress(0.3)
-	m.kill()
-	m.succeed(c.id)
-	c.traffic.awaitWrites(6)
-	c.traffic.awaitAnswers(50)
-	c.traffic.end()
-	if n := m.site.Count(`SELECT count(*) FROM passages p JOIN collections c ON c.live_space = p.space WHERE p.tokens > 150`); n > 0 {
-		t.Errorf("%d passages are longer than they may be", n)
+	tr := newTraffic(m, corpusFiles(t, short(12, 1000)))
+	tr.start()
+	change := document.ReindexRequest{Collection: collection, Tokens: 150}
+	id := m.begin(change).ID
+	m.awaitProgress(id, 0.2)
+	m.must(m.client().CancelReindex(t.Context(), id))
+	tr.awaitWrites(3)
+	m.wantLiveTokens(400)
+	id = m.begin(change).ID
+	for _, share := range []float64{0.3, 0.7} {
+		m.awaitProgress(id, share)
+		m.kill()
 	}
-	m.audit(1 + crash)
+	m.succeed(id)
+	m.wantLiveTokens(150)
+	tr.awaitWrites(6)
+	tr.awaitAnswers(50)
+	if reindex := m.must(m.client().RevertReindex(t.Context(), id)); reindex.Stage != document.StageReverted {
+		t.Errorf("reverted, it is %s at %s", reindex.State, reindex.Stage)
+	}
+	m.wantLiveTokens(400)
+	tr.awaitWrites(3)
+	tr.awaitAnswers(50)
+	tr.awaitReads(2)
+	tr.end()
+	m.audit(unit + 2*crash)
+}
+
+// wantLiveTokens checks how long passages may be in the live space, and that
+// none is longer, but some are about as long.
+func (m *mill) wantLiveTokens(most int) {
+	m.t.Helper()
+	const live = `SELECT count(*) FROM passages p JOIN spaces s ON s.id = p.space JOIN collections c ON c.live_space = s.id WHERE c.name = $1 AND `
+	if n := m.site.Count(live+`(s.chunk_tokens <> $2 OR p.tokens > $2)`, collection, most); n > 0 {
+		m.t.Errorf("%d passages of the live space are not of one with at most %d tokens", n, most)
+	}
+	if n := m.site.Count(live+`p.tokens > $2 / 2`, collection, most); n == 0 {
+		m.t.Errorf("no passage of the live space is of more than %d tokens", most/2)
+	}
 }

@@ -12,7 +12,7 @@ import (
 // Bar returns a Config.Report that draws a progress bar of so many files on w,
 // and what to call at the end. Where w is no terminal nothing is drawn.
 func Bar(w io.Writer, files int, follow bool) (report func(Event), finish func()) {
-	if !terminal(w) {
+	if !IsTerminal(w) {
 		return nil, func() {}
 	}
 	bar := progressbar.NewOptions(files,
@@ -36,8 +36,8 @@ func Bar(w io.Writer, files int, follow bool) (report func(Event), finish func()
 	return report, func() { _ = bar.Finish() }
 }
 
-// terminal reports whether a person may be looking at w.
-func terminal(w io.Writer) bool {
+// IsTerminal reports whether a person may be looking at w.
+func IsTerminal(w io.Writer) bool {
 	file, ok := w.(interface{ Fd() uintptr })
 	return ok && term.IsTerminal(int(file.Fd()))
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,8 +29,14 @@ func besides() []document.Space {
 func TestRunPlacesInEverySpaceThatIsKept(t *testing.T) {
 	t.Parallel()
 	step, m, e := newStep(t)
+	var mu sync.Mutex
 	byModel := map[string]int{}
-	e.asked = func(model document.Model, texts []string) { byModel[model.Name] += len(texts) }
+	e.call = func(_ context.Context, model document.Model, texts []string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		byModel[model.Name] += len(texts)
+		return nil
+	}
 	text := book("grain", 50)
 	work := m.put(text)
 	work.Also = besides()
@@ -65,17 +72,22 @@ func TestRunPlacesInEverySpaceThatIsKept(t *testing.T) {
 // document from being found.
 func TestSpaceThatFailsIsLeftOut(t *testing.T) {
 	t.Parallel()
-	refuse := func(e *embedder) {
-		e.refused = map[string]error{"new": fault.New(fault.BadRequest, "no such model")}
+	refuse := func(err error) func(*memory, *embedder) {
+		return func(_ *memory, e *embedder) {
+			e.call = func(_ context.Context, model document.Model, _ []string) error {
+				if model.Name == "new" {
+					return err
+				}
+				return nil
+			}
+		}
 	}
 	for name, test := range map[string]struct {
 		spoil func(*memory, *embedder)
 		left  int64 // the space that is left
 	}{
-		"its model refuses": {func(_ *memory, e *embedder) { refuse(e) }, 2},
-		"its model is down": {func(_ *memory, e *embedder) {
-			e.refused = map[string]error{"new": fault.New(fault.Unavailable, "down").After(time.Hour)}
-		}, 2},
+		"its model refuses": {refuse(fault.New(fault.BadRequest, "no such model")), 2},
+		"its model is down": {refuse(fault.New(fault.Unavailable, "down").After(time.Hour)), 2},
 		"it cannot be written": {func(m *memory, _ *embedder) {
 			m.writeErr = func(space int64) error {
 				if space == 2 {
@@ -136,12 +148,12 @@ func TestRunThatIsStoppedBesideTheLiveSpacePublishesNothing(t *testing.T) {
 	step, m, e := newStep(t)
 	step.BatchPassages = 100 // the live space has all of them by then
 	ctx, stop := context.WithCancel(t.Context())
-	e.asked = func(model document.Model, _ []string) {
+	e.call = func(ctx context.Context, model document.Model, _ []string) error {
 		if model.Name == "new" {
 			stop()
 		}
+		return ctx.Err()
 	}
-	e.call = func(ctx context.Context, _ []string) error { return ctx.Err() }
 	work := m.put(book("grain", 50))
 	work.Also = besides()
 	if err := step.Run(ctx, work); !errors.Is(err, context.Canceled) || len(m.published) > 0 {

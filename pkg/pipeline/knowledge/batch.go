@@ -18,10 +18,9 @@ type batch struct {
 }
 
 func (b *batch) add(p chunk.Passage) {
-	text := p.Text()
-	hash := document.HashText(text.Embedding())
-	b.places = append(b.places, document.Place{Hash: hash, Ordinal: p.Ordinal, Start: p.Start, End: p.End})
-	b.texts.Add(hash, text)
+	place, text := p.Placed()
+	b.places = append(b.places, place)
+	b.texts.Add(place.Hash, text)
 	b.tokens += p.Tokens
 }
 

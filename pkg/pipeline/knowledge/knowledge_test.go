@@ -77,7 +77,7 @@ func TestFailureKeepsWhatWasPaidFor(t *testing.T) {
 	step.Batches = 1
 	work := m.put(book("grain", 40))
 	calls := 0
-	e.call = func(context.Context, []string) error {
+	e.call = func(context.Context, document.Model, []string) error {
 		if calls++; calls == 4 {
 			return fault.New(fault.Unavailable, "provider is down")
 		}
@@ -105,7 +105,7 @@ func TestFailureLetsBatchesInFlightFinish(t *testing.T) {
 		step, m, e := newStep(t)
 		work := m.put(book("grain", 40))
 		var calls atomic.Int32
-		e.call = func(ctx context.Context, _ []string) error {
+		e.call = func(ctx context.Context, _ document.Model, _ []string) error {
 			if calls.Add(1) == 2 {
 				return fault.New(fault.RateLimited, "slow down")
 			}

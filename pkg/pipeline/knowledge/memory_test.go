@@ -17,6 +17,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/embedding"
+	"github.com/seed-7a112592/gristmill/pkg/embedding/embeddingtest"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/knowledge"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
@@ -143,12 +144,6 @@ func (m *memory) Publish(_ context.Context, work document.Work, also []document.
 
 func (m *memory) Report(context.Context, document.Work, any) {}
 
-// alone are the claims of a process without others.
-type alone struct{}
-
-func (alone) Claim(_ context.Context, names []string) []string { return names }
-func (alone) Release(context.Context, []string)                {}
-
 // shared are the claims of one of several processes.
 type shared struct {
 	mu   *sync.Mutex
@@ -187,28 +182,18 @@ func (s shared) Release(_ context.Context, names []string) {
 type embedder struct {
 	mu   sync.Mutex
 	sent map[string]int
-	call func(ctx context.Context, texts []string) error
 
-	asked   func(model document.Model, texts []string)
-	refused map[string]error // by model
+	call func(ctx context.Context, model document.Model, texts []string) error // decides about a request
 }
 
 func (e *embedder) Embed(ctx context.Context, model document.Model, texts []string) ([][]float32, error) {
-	if e.asked != nil {
-		e.mu.Lock()
-		e.asked(model, texts)
-		e.mu.Unlock()
-	}
 	if e.call != nil {
-		if err := e.call(ctx, texts); err != nil {
+		if err := e.call(ctx, model, texts); err != nil {
 			return nil, err
 		}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if err := e.refused[model.Name]; err != nil {
-		return nil, err
-	}
 	vectors := make([][]float32, len(texts))
 	for i, text := range texts {
 		e.sent[text]++
@@ -239,7 +224,7 @@ func newStep(t *testing.T) (*knowledge.Step, *memory, *embedder) {
 	}
 	e := &embedder{sent: map[string]int{}}
 	return &knowledge.Step{
-		Objects: m, Store: m, Embedder: e, Live: m, Claims: &embedding.Claims{Shared: alone{}},
+		Objects: m, Store: m, Embedder: e, Live: m, Claims: &embedding.Claims{Shared: embeddingtest.Alone{}},
 		Metrics:       telemetry.NewMetrics(),
 		Log:           slog.New(slog.NewTextHandler(t.Output(), nil)),
 		BatchPassages: 4, BatchTokens: 1 << 20, Batches: 3,

@@ -13,7 +13,7 @@ import (
 
 // passages has the source cut for every target.
 func (r *run) passages(ctx context.Context, source io.ReadSeeker) error {
-	passes := passes(r.targets)
+	passes := byChunking(r.targets)
 	if err := r.pass(ctx, countingReader{source, &r.read}, passes[0]); err != nil {
 		return err
 	}
@@ -22,11 +22,12 @@ func (r *run) passages(ctx context.Context, source io.ReadSeeker) error {
 		if err == nil {
 			err = r.pass(ctx, source, targets)
 		}
+		if err == nil {
+			continue
+		}
 		for _, t := range targets {
-			if err != nil {
-				if err := r.fail(ctx, t, err); err != nil {
-					return err
-				}
+			if err := r.fail(ctx, t, err); err != nil {
+				return err
 			}
 		}
 	}
@@ -47,8 +48,7 @@ func (r *run) pass(ctx context.Context, source io.Reader, targets []*target) err
 		group.Go(func() error { return r.storeAll(ctx, targets, full) })
 	}
 	var failed error
-	chunking := targets[0].work.Space.Chunking
-	for passage, err := range chunk.Split(source, chunk.Options{Tokens: chunking.Tokens, Overlap: chunking.Overlap}) {
+	for passage, err := range chunk.Split(source, chunk.OptionsOf(targets[0].work.Space.Chunking)) {
 		if failed = err; failed != nil {
 			break
 		}

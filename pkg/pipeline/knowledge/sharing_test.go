@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/embedding"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/knowledge"
 )
@@ -18,7 +19,7 @@ func TestConcurrentDocumentsShareTheirPassages(t *testing.T) {
 	t.Parallel()
 	step, m, e := newStep(t)
 	entered, proceed := make(chan struct{}, 1000), make(chan struct{})
-	e.call = func(ctx context.Context, _ []string) error {
+	e.call = func(ctx context.Context, _ document.Model, _ []string) error {
 		entered <- struct{}{}
 		select {
 		case <-proceed:
@@ -54,7 +55,7 @@ func TestProcessesShareTheirPassages(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		first, m, e := newStep(t)
-		e.call = func(context.Context, []string) error { time.Sleep(50 * time.Second); return nil } // on the bubble's clock
+		e.call = func(context.Context, document.Model, []string) error { time.Sleep(50 * time.Second); return nil } // on the bubble's clock
 		claims := shared{mu: &sync.Mutex{}, held: map[string]held{}}
 		text := book("shared", 12)
 		var wg sync.WaitGroup
@@ -93,7 +94,7 @@ func TestAnswerOfALookUpDoesNotOutliveTheClaim(t *testing.T) {
 		text := book("shared", 3)
 		one, two := m.put(text), m.put(text)
 		embedding, answer := make(chan struct{}), make(chan struct{})
-		e.call = func(context.Context, []string) error { <-embedding; return nil }
+		e.call = func(context.Context, document.Model, []string) error { <-embedding; return nil }
 		go func() {
 			if err := step.Run(t.Context(), one); err != nil {
 				t.Error(err)
@@ -126,7 +127,7 @@ func TestWaitingBatchTakesOverFromOneThatFailed(t *testing.T) {
 	first := sync.OnceFunc(func() { close(held) })
 	failures := make(chan error, 1)
 	failures <- errors.New("provider went away")
-	e.call = func(context.Context, []string) error {
+	e.call = func(context.Context, document.Model, []string) error {
 		select {
 		case err := <-failures:
 			first()

@@ -30,9 +30,9 @@ func newTargets(work document.Work) []*target {
 	return targets
 }
 
-// passes groups targets by how they have documents cut, those of the live space
+// byChunking groups targets by how they have documents cut, those of the live space
 // first: each group takes one pass over the original.
-func passes(targets []*target) (passes [][]*target) {
+func byChunking(targets []*target) (passes [][]*target) {
 	for _, t := range targets {
 		i := slices.IndexFunc(passes, func(pass []*target) bool {
 			return pass[0].work.Space.Chunking == t.work.Space.Chunking

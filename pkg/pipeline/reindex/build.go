@@ -16,12 +16,12 @@ const (
 	// pageSize is how many documents or passages are asked for at a time.
 	pageSize = 100
 
-	// sample is how many passages must find themselves before a space may
+	// verifySample is how many passages must find themselves before a space may
 	// answer searches.
-	sample = 20
+	verifySample = 20
 
-	// maxFruitless is how often what is not getting anywhere is tried.
-	maxFruitless = 3
+	// maxTries is how often what is not getting anywhere is tried.
+	maxTries = 3
 )
 
 // builder is one attempt at building a space.
@@ -79,7 +79,7 @@ func (b *builder) run(ctx context.Context) error {
 		if fruitless++; placed > 0 {
 			fruitless = 1
 		}
-		if !fault.Is(err, fault.Conflict) || fruitless == maxFruitless {
+		if !fault.Is(err, fault.Conflict) || fruitless == maxTries {
 			return err
 		}
 	}
@@ -103,7 +103,7 @@ func (b *builder) finish(ctx context.Context) error {
 	if err := b.enter(ctx, document.StageVerify); err != nil {
 		return err
 	}
-	if err := b.step.Store.Verify(ctx, b.work, sample); err != nil {
+	if err := b.step.Store.Verify(ctx, b.work, verifySample); err != nil {
 		return fmt.Errorf("verify space %d: %w", b.to.ID, err)
 	}
 	// What was written by others, deleted or superseded is not left to be done.

@@ -1,7 +1,9 @@
 package reindex_test
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -105,6 +107,62 @@ func TestDamagedDocumentIsPlacedAgain(t *testing.T) {
 	if diff := cmp.Diff(want, db.stages); diff != "" {
 		t.Errorf("stages (-want +got):\n%s", diff)
 	}
+}
+
+// What was read of an original before it was gone is placed nowhere, so it is
+// not embedded, and not counted.
+func TestOriginalThatGoesAwayIsNotPaidFor(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(oldModel, newChunking)
+	kept := db.upload(uuid.UUID{1}, book("kept", 1), db.from)
+	lost := db.upload(uuid.UUID{2}, book("lost", 2), db.from)
+	step, m := newStep(t, db)
+	step.Objects = tornObjects{db, lost.Object, func() { db.delete(lost.Document) }}
+	if err := step.Run(t.Context(), db.claim()); err != nil {
+		t.Fatal(err)
+	}
+	wantBuilt(t, db)
+	if len(db.spaces[2].whole) != 1 || db.spaces[2].whole[versionOf(kept)] == 0 {
+		t.Errorf("placed %v, want %v alone", db.spaces[2].whole, kept.Document)
+	}
+	for text := range m.sent {
+		if strings.Contains(text, "lost") {
+			t.Errorf("embedded %q, of a document that is gone", text)
+		}
+	}
+	if p := db.reindex.Progress; p.Passages != p.Embedded+p.Reused || p.Reused < 0 || p.Embedded != int64(len(m.sent)) {
+		t.Errorf("progress %+v, and %d texts were embedded", p, len(m.sent))
+	}
+}
+
+// tornObjects are objects of which one goes away while it is being read.
+type tornObjects struct {
+	*database
+	object string
+	gone   func()
+}
+
+func (o tornObjects) Open(ctx context.Context, name string) (io.ReadSeekCloser, error) {
+	r, err := o.database.Open(ctx, name)
+	if name == o.object && err == nil {
+		return tornReader{r, io.LimitReader(r, 180), o.gone}, nil
+	}
+	return r, err
+}
+
+type tornReader struct {
+	io.ReadSeekCloser
+	part io.Reader
+	gone func()
+}
+
+func (r tornReader) Read(p []byte) (int, error) {
+	n, err := r.part.Read(p)
+	if err == io.EOF {
+		r.gone()
+		err = fault.New(fault.NotFound, "the object is gone")
+	}
+	return n, err
 }
 
 func TestSpaceThatCannotBeVerifiedStaysUnused(t *testing.T) {

@@ -16,9 +16,9 @@ import (
 const (
 	defaultCollection = "default"
 
-	maxNameBytes  = 256
+	maxNameBytes  = 200
 	maxKeyBytes   = 1024
-	maxDocuments  = 1000
+	maxDocuments  = 100
 	maxDimensions = 16000
 	minTokens     = 16
 	maxTokens     = 8192

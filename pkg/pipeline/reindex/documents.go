@@ -16,7 +16,7 @@ import (
 // ends when from the very first document on it finds nothing.
 func (b *builder) documents(ctx context.Context) (missing int, err error) {
 	var last document.Unplaced // the first that was missing the last time
-	for fruitless := 0; ; {
+	for tries := 0; ; {
 		after := b.reached
 		first, n, err := b.pass(ctx, after)
 		if err != nil {
@@ -27,12 +27,13 @@ func (b *builder) documents(ctx context.Context) (missing int, err error) {
 			return missing, nil
 		}
 		missing += n
-		if fruitless++; n == 0 || first != last {
-			fruitless = 0
+		if first != last {
+			tries = 0
 		}
-		if last = first; fruitless == maxFruitless {
+		if tries++; n > 0 && tries == maxTries {
 			return missing, b.stuck(first)
 		}
+		last = first
 	}
 }
 
@@ -118,5 +119,5 @@ func (b *builder) stuck(d document.Unplaced) error {
 	if lost := b.lost[d]; lost != nil {
 		return fault.Wrap(fault.NotFound, lost, "the original of document %s, key %q, is gone from object storage: upload it again or delete it, then resume the reindex", d.Document, d.Key)
 	}
-	return fmt.Errorf("document %s version %d was placed in space %d %d times and is still missing there", d.Document, d.Version, b.to.ID, maxFruitless)
+	return fmt.Errorf("document %s version %d was placed in space %d %d times and is still missing there", d.Document, d.Version, b.to.ID, maxTries)
 }

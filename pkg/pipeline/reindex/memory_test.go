@@ -66,7 +66,7 @@ func newSpace(model document.Model) *space {
 }
 
 func newDatabase(to document.Model, chunking document.Chunking) *database {
-	from := document.Space{ID: 1, Model: document.Model{Name: "old", Dimensions: 2}, Chunking: document.Chunking{Tokens: 32}}
+	from := document.Space{ID: 1, Model: oldModel, Chunking: oldChunking}
 	db := &database{
 		reindex: document.Reindex{ID: uuid.New(), Collection: "default", Change: document.ChangeModel, Stage: document.StageDocuments},
 		from:    from, to: document.Space{ID: 2, Model: to, Chunking: chunking}, live: from.ID,

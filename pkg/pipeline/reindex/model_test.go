@@ -15,6 +15,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/embedding"
+	"github.com/seed-7a112592/gristmill/pkg/embedding/embeddingtest"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/reindex"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
@@ -61,12 +62,6 @@ func (m *model) again() (n int) {
 	return n
 }
 
-// alone are the claims of a process without others.
-type alone struct{}
-
-func (alone) Claim(_ context.Context, names []string) []string { return names }
-func (alone) Release(context.Context, []string)                {}
-
 const (
 	soak         = 3 * time.Hour
 	batch        = 4
@@ -78,7 +73,7 @@ func newStep(t *testing.T, db *database) (*reindex.Step, *model) {
 	t.Helper()
 	m := &model{name: db.to.Model.Name, sent: map[string]int{}}
 	return &reindex.Step{
-		Store: db, Objects: db, Embedder: m, Claims: &embedding.Claims{Shared: alone{}}, Live: db, Dispatcher: db,
+		Store: db, Objects: db, Embedder: m, Claims: &embedding.Claims{Shared: embeddingtest.Alone{}}, Live: db, Dispatcher: db,
 		Metrics: telemetry.NewMetrics(), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		BatchPassages: batch, BatchTokens: 1 << 20, Requests: requests, IndexThreshold: 7, Soak: soak,
 	}, m

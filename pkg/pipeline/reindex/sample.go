@@ -108,14 +108,13 @@ func (d *Desk) cutOne(ctx context.Context, c *cuttings, one document.Document, c
 			return err
 		}
 		defer source.Close()
-		for p, err := range chunk.Split(source, chunk.Options{Tokens: chunking.Tokens, Overlap: chunking.Overlap}) {
+		for p, err := range chunk.Split(source, chunk.OptionsOf(chunking)) {
 			if err != nil {
 				return err
 			}
-			text := p.Text()
-			embedded := text.Embedding()
+			place, text := p.Placed()
 			// What stands above it has about one token for every four bytes.
-			c.tokens[document.HashText(embedded)] = text.Tokens + (len(embedded)-len(text.Content)+3)/4
+			c.tokens[place.Hash] = text.Tokens + (len(text.Embedding())-len(text.Content)+3)/4
 			if c.read = before + p.End; enough() {
 				break
 			}

@@ -46,13 +46,12 @@ func (b *builder) cut(ctx context.Context, d document.Unplaced) iter.Seq2[docume
 			return
 		}
 		defer source.Close()
-		for p, err := range chunk.Split(source, chunk.Options{Tokens: b.to.Chunking.Tokens, Overlap: b.to.Chunking.Overlap}) {
+		for p, err := range chunk.Split(source, chunk.OptionsOf(b.to.Chunking)) {
 			if err != nil {
 				yield(document.Stored{}, fmt.Errorf("read %s: %w", d.Object, err))
 				return
 			}
-			text := p.Text()
-			place := document.Place{Hash: document.HashText(text.Embedding()), Ordinal: p.Ordinal, Start: p.Start, End: p.End}
+			place, text := p.Placed()
 			if !yield(document.Stored{Place: place, Text: text}, nil) {
 				return
 			}

@@ -27,6 +27,7 @@ type unit struct {
 	places []document.RebuiltPlaces
 	count  int // of places
 	tokens int
+	before struct{ texts, count, tokens int } // the document that was added last
 
 	embedded int // passages of it, so far
 
@@ -56,11 +57,12 @@ func (u *unit) end(d document.Unplaced, count int64, ordered bool) {
 }
 
 // drop takes back what was added of a document, which is the last one, if
-// anything was.
+// anything was: what is placed nowhere is not embedded either.
 func (u *unit) drop(d document.Unplaced) {
 	if n := len(u.places); n > 0 && u.places[n-1].Unplaced == d {
-		u.count -= len(u.places[n-1].Places)
 		u.places = u.places[:n-1]
+		u.texts.Truncate(u.before.texts)
+		u.count, u.tokens = u.before.count, u.before.tokens
 	}
 }
 
@@ -68,6 +70,7 @@ func (u *unit) drop(d document.Unplaced) {
 func (u *unit) of(d document.Unplaced) *document.RebuiltPlaces {
 	if n := len(u.places); n == 0 || u.places[n-1].Unplaced != d {
 		u.places = append(u.places, document.RebuiltPlaces{Unplaced: d, Whole: -1})
+		u.before.texts, u.before.count, u.before.tokens = u.texts.Len(), u.count, u.tokens
 	}
 	return &u.places[len(u.places)-1]
 }
@@ -102,7 +105,7 @@ func (b *builder) flush(ctx context.Context) error {
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-		case fault.Is(err, fault.BrokenAnswer) && broken < maxFruitless:
+		case fault.Is(err, fault.BrokenAnswer) && broken < maxTries-1:
 			broken++
 		default:
 			return fmt.Errorf("build space %d: %w", b.to.ID, err)

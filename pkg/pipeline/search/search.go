@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/embedding"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
@@ -20,16 +21,11 @@ type Store interface {
 	Nearest(ctx context.Context, space document.Space, query document.Query) ([]document.Hit, error)
 }
 
-// Embedder turns a question into a vector; see knowledge.Embedder.
-type Embedder interface {
-	Embed(ctx context.Context, model document.Model, texts []string) ([][]float32, error)
-}
-
 // Step answers searches.
 type Step struct {
 	Store        Store
-	Embedder     Embedder
-	EmbedTimeout time.Duration // for the question; somebody waits for it
+	Embedder     embedding.Embedder // of the question
+	EmbedTimeout time.Duration      // for the question; somebody waits for it
 	Metrics      *telemetry.Metrics
 }
 

@@ -140,6 +140,9 @@ func TestOneKeepsIndexesAtATime(t *testing.T) {
 		if len(s.indexed) > 0 {
 			t.Error("indexed beside another")
 		}
+		if len(s.names) == 0 {
+			t.Error("it never asked for its turn")
+		}
 	})
 }
 

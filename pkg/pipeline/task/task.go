@@ -1,5 +1,5 @@
-// Package task runs the tasks of jobs, and reindexes: it claims one, keeps its lease, runs
-// its step, and decides, in one place, what becomes of it.
+// Package task runs the tasks of jobs, and reindexes: it claims one, keeps its
+// lease, runs its step, and decides, in one place, what becomes of it.
 package task
 
 import (

@@ -50,8 +50,8 @@ func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
 	return client, nil
 }
 
-// follower follows one job or reindex of a fake, in a bubble: all that is in flight has
-// arrived, and all that has gone is gone, when synctest.Wait returns.
+// follower follows one job or reindex of a fake, in a bubble: all that is in
+// flight has arrived, and all that has gone is gone, when synctest.Wait returns.
 type follower struct {
 	t        *testing.T
 	fake     *fake
@@ -180,7 +180,8 @@ func (f *follower) get() string {
 	return string(body)
 }
 
-// tell has the server look at the job, which it has done when tell returns.
+// tell has the server look at the job, or the reindex, which it has done when
+// tell returns.
 func (f *follower) tell() {
 	f.fake.changes <- struct{}{}
 	synctest.Wait()

@@ -70,9 +70,6 @@ func oneOrAll[T any](status int, request document.ReindexRequest, items []T) *re
 	if request.Collection != "" && len(items) == 1 {
 		return &reindexOutput{Status: status, Body: items[0]}
 	}
-	if items == nil {
-		items = []T{}
-	}
 	return &reindexOutput{Status: status, Body: document.List[T]{Items: items}}
 }
 
@@ -108,13 +105,19 @@ func (s *server) routeBeginReindex() {
 		}
 		if in.Body.DryRun {
 			estimates, err := s.Reindexer.Estimate(ctx, request)
-			return oneOrAll(http.StatusOK, request, estimates), err
+			if err != nil {
+				return nil, err
+			}
+			return oneOrAll(http.StatusOK, request, estimates), nil
 		}
 		begun, err := s.Reindexer.Begin(ctx, request)
+		if err != nil {
+			return nil, err
+		}
 		answer := oneOrAll(http.StatusAccepted, request, begun)
 		if one, ok := answer.Body.(document.Reindex); ok {
 			answer.Location = "/v1/reindexes/" + one.ID.String()
 		}
-		return answer, err
+		return answer, nil
 	})
 }
