@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/pkg/client"
+	"github.com/seed-7a112592/gristmill/test/await"
 	"github.com/seed-7a112592/gristmill/test/fakeprovider"
 )
 
@@ -40,6 +41,10 @@ func TestUploadsWhileADependencyIsDown(t *testing.T) {
 	m.minio.up()
 	m.accepted(next())
 
+	// What is in flight when PostgreSQL goes may be paid for again, so nothing is.
+	await.Within(t, time.Minute, "all that was accepted is embedded", func() bool {
+		return m.direct.Count(`SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND state <> 'succeeded'`) == 0
+	})
 	m.postgres.down()
 	m.refused(next())
 	m.postgres.up()
