@@ -40,6 +40,17 @@ type Document struct {
 	Object string `json:"-"` // name in object storage
 }
 
+// Warning is something about a document that was skipped, left out or changed
+// while it was taken in or processed. The document is searchable all the same.
+// Start and End are the byte range in the original that it is about; both are 0
+// when it is about the whole document.
+type Warning struct {
+	Code   string `json:"code"`   // stable, for programs: front_matter_unreadable, passage_truncated, …
+	Detail string `json:"detail"` // for people
+	Start  int64  `json:"start"`
+	End    int64  `json:"end"`
+}
+
 // Model names an embedding model and the length of its vectors.
 type Model struct {
 	Name       string

@@ -40,6 +40,18 @@ const (
 	// attempts.
 	BrokenAnswer Kind = "broken_answer"
 
+	// Refused is a model that does not take what it was sent: the answer is
+	// about the texts, not about the request's form or the model's state.
+	// Sending the same again is pointless; sending fewer or shorter texts may
+	// help. TooLong is the same where the provider says that it is the length.
+	Refused Kind = "refused"
+	TooLong Kind = "too_long"
+
+	// Misconfigured is a dependency that cannot be used as it is configured: a
+	// wrong key, an unknown model, an address that is not a provider's. The
+	// detail says what to set. Work waits until an operator has set it.
+	Misconfigured Kind = "misconfigured"
+
 	// RateLimited and Unavailable say that a dependency wants us to wait.
 	RateLimited Kind = "rate_limited"
 	Unavailable Kind = "unavailable"

@@ -94,8 +94,8 @@ func (r *Runner) record(ctx context.Context, work document.Work, outcome documen
 
 // Decide says what becomes of a task from the error of its attempt:
 //
-//   - a dependency that is down or busy, and a process that is stopping, cost
-//     no attempt: wait;
+//   - a dependency that is down, busy or not configured right, and a process
+//     that is stopping, cost no attempt: wait;
 //   - what is wrong with the document, the request or the model's answer will
 //     be wrong next time too: fail;
 //   - anything else is retried, with back-off, until attempts run out.
@@ -105,7 +105,7 @@ func Decide(err error, attempt int, stopping bool) document.Outcome {
 	case stopping:
 		outcome.Verdict, outcome.Error = document.VerdictWait, ""
 		outcome.Delay = time.Millisecond // at once, but by another process
-	case kind == fault.Unavailable, kind == fault.RateLimited:
+	case kind == fault.Unavailable, kind == fault.RateLimited, kind == fault.Misconfigured:
 		outcome.Verdict = document.VerdictWait
 		outcome.Delay = jitter(retryAfter(err, defaultWait))
 	case kind != fault.Internal && kind != fault.BrokenAnswer:

@@ -25,6 +25,8 @@ func TestDecide(t *testing.T) {
 	}{
 		{"dependency down", fmt.Errorf("embed: %w", unavailable), 3, false, document.VerdictWait, "provider is down"},
 		{"rate limited", fault.New(fault.RateLimited, "slow down").After(7 * time.Second), 1, false, document.VerdictWait, "slow down"},
+		{"not configured right", fault.New(fault.Misconfigured, "wrong key"), 3, false, document.VerdictWait, "wrong key"},
+		{"a text is refused", fault.New(fault.Refused, "no"), 1, false, document.VerdictFail, "no"},
 		{"wrong answer", fault.New(fault.BadAnswer, "3 vectors for 4 texts"), 1, false, document.VerdictFail, "3 vectors for 4 texts"},
 		{"broken answer, first", fault.New(fault.BrokenAnswer, "broke off"), 1, false, document.VerdictRetry, "broke off"},
 		{"broken answer, last", fault.New(fault.BrokenAnswer, "broke off"), 3, false, document.VerdictFail, "given up after 3 attempts: broke off"},
