@@ -1,40 +1,29 @@
 package chunk
 
 import (
-	"errors"
-	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	testcorpus "github.com/seed-7a112592/gristmill/test/corpus"
 )
 
-// corpus returns the documents that package markdown is tested with: its own,
-// and those of the corpus beside the repository, if there is one.
+// corpus returns the markdown that package markdown is tested with, and that of
+// the corpus that tests are given.
 func corpus(t testing.TB) map[string]string {
-	roots := []string{filepath.Join("..", "markdown", "testdata", "corpus")}
-	dir, err := os.Getwd()
-	for ; err == nil && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		shared := filepath.Join(dir, "shared", "corpus")
-		if info, err := os.Stat(shared); err == nil && info.IsDir() {
-			roots = append(roots, shared)
-		}
-	}
 	files := make(map[string]string)
-	for _, root := range roots {
-		err = errors.Join(err, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && strings.HasSuffix(path, ".md") {
-				var data []byte
-				data, err = os.ReadFile(path)
-				files[path] = string(data)
+	for _, dir := range []string{filepath.Join("..", "markdown", "testdata", "corpus"), testcorpus.Dir(t)} {
+		found, err := testcorpus.Files(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range found {
+			if strings.HasSuffix(f.Key, ".md") {
+				files[filepath.Join(dir, f.Key)] = string(f.Text)
 			}
-			return err
-		}))
-	}
-	if err != nil {
-		t.Fatal(err)
+		}
 	}
 	return files
 }

@@ -2,14 +2,14 @@ package markdown
 
 import (
 	"encoding/json"
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	testcorpus "github.com/seed-7a112592/gristmill/test/corpus"
 )
 
 // deviations are the examples on which goldmark departs from the specification,
@@ -67,32 +67,20 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-// corpus returns the documents of testdata and those of the corpus beside the
-// repository, if there is one.
+// corpus returns the documents of testdata, and the markdown of the corpus that
+// tests are given.
 func corpus(t testing.TB) map[string][]byte {
-	roots := []string{filepath.Join("testdata", "corpus")}
-	dir, err := os.Getwd()
-	for ; err == nil && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		if shared := filepath.Join(dir, "shared", "corpus"); isDir(shared) {
-			roots = append(roots, shared)
+	files := make(map[string][]byte)
+	for _, dir := range []string{filepath.Join("testdata", "corpus"), testcorpus.Dir(t)} {
+		found, err := testcorpus.Files(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range found {
+			if strings.HasSuffix(f.Key, ".md") {
+				files[filepath.Join(dir, f.Key)] = f.Text
+			}
 		}
 	}
-	files := make(map[string][]byte)
-	for _, root := range roots {
-		err = errors.Join(err, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && strings.HasSuffix(path, ".md") {
-				files[path], err = os.ReadFile(path)
-			}
-			return err
-		}))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 	return files
-}
-
-func isDir(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
 }

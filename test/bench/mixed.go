@@ -23,6 +23,7 @@ const (
 // Questions are sentences of the same files that stand in no document.
 type mixture struct {
 	random    *rand.Rand
+	sections  int // written so far
 	subjects  []subject
 	questions []string
 }
@@ -74,7 +75,9 @@ func shelf(i int) string { return fmt.Sprintf("shelf-%02d/", i%shelves) }
 func (m *mixture) text(s subject) []byte {
 	var text bytes.Buffer
 	for range mixedSections {
-		fmt.Fprintf(&text, "## %s\n\n", s.sentences[m.random.IntN(len(s.sentences))])
+		// A passage is embedded with its headings: the number makes it one of a kind, however small the corpus is.
+		m.sections++
+		fmt.Fprintf(&text, "## %s (%d)\n\n", s.sentences[m.random.IntN(len(s.sentences))], m.sections)
 		for range mixedSentences/2 + m.random.IntN(mixedSentences+1) {
 			text.WriteString(s.sentences[m.random.IntN(len(s.sentences))])
 			text.WriteString(" ")

@@ -1,16 +1,27 @@
-// Package corpus finds real documents for tests and benchmarks.
+// Package corpus finds documents, and questions about them, for tests and
+// benchmarks.
 package corpus
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/seed-7a112592/gristmill/test/repository"
 )
 
-// Dir returns the directory of the documents to test on: shared/corpus beside
-// the repository where that is there, else the repository's own
-// testdata/corpus, which is smaller and has all the same kinds of thing in it.
+// The environment that names larger data than the repository has. Without it
+// tests use the repository's own, which is small and has the same kinds of
+// thing in it: nothing depends on what lies beside the checkout.
+const (
+	envCorpus = "GRISTMILL_TEST_CORPUS" // a directory of documents
+	envEval   = "GRISTMILL_TEST_EVAL"   // a directory of questions over it, see Questions
+)
+
+// Dir returns the directory of the documents to test on: GRISTMILL_TEST_CORPUS,
+// or testdata/corpus.
 func Dir(t testing.TB) string {
 	t.Helper()
 	dir, err := Find()
@@ -21,17 +32,27 @@ func Dir(t testing.TB) string {
 }
 
 // Find is Dir for programs.
-func Find() (string, error) {
-	root, err := Root()
-	if err != nil {
-		return "", err
-	}
-	for _, dir := range []string{filepath.Join(root, "..", "shared", "corpus"), filepath.Join(root, "testdata", "corpus")} {
-		if _, err := os.Stat(dir); err == nil {
-			return dir, nil
+func Find() (string, error) { return find(envCorpus, "corpus") }
+
+// find returns the directory that the environment names, or that of testdata.
+// Either must be there.
+func find(name, own string) (string, error) {
+	dir := os.Getenv(name)
+	if dir == "" {
+		root, err := repository.Root()
+		if err != nil {
+			return "", err
 		}
+		dir = filepath.Join(root, "testdata", own)
 	}
-	return "", os.ErrNotExist
+	info, err := os.Stat(dir)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("directory of test data (%s): %w", name, err)
+	case !info.IsDir():
+		return "", fmt.Errorf("directory of test data (%s): %s is a file", name, dir)
+	}
+	return dir, nil
 }
 
 // File is a document of a corpus.
@@ -56,22 +77,4 @@ func Files(dir string) ([]File, error) {
 		return err
 	})
 	return files, err
-}
-
-// Root returns the root of the repository, above the working directory.
-func Root() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return "", os.ErrNotExist
-		}
-		dir = parent
-	}
 }

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/seed-7a112592/gristmill/test/corpus"
+	"github.com/seed-7a112592/gristmill/test/repository"
 	"github.com/seed-7a112592/gristmill/test/services"
 )
 
@@ -61,7 +61,7 @@ func require(t *testing.T, err error) {
 }
 
 func newServers(name string) (*servers, error) {
-	root, err := corpus.Root()
+	root, err := repository.Root()
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ import (
 	// The programs, so that a change to them makes cached results of tests old.
 	_ "github.com/seed-7a112592/gristmill/pkg/app"
 	_ "github.com/seed-7a112592/gristmill/pkg/devmode"
-	"github.com/seed-7a112592/gristmill/test/corpus"
+	"github.com/seed-7a112592/gristmill/test/repository"
 )
 
 // built is the directory of the programs, which are built when one is first
@@ -24,7 +24,7 @@ var built struct {
 }
 
 func build() (dir string, err error) {
-	root, err := corpus.Root()
+	root, err := repository.Root()
 	if err != nil {
 		return "", fmt.Errorf("find the repository above the working directory: %w", err)
 	}
