@@ -15,6 +15,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/search"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/steer"
 	"github.com/seed-7a112592/gristmill/pkg/server/httpapi"
+	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
 
 // RunAPI is the program cmd/api: the HTTP API on real servers.
@@ -56,7 +57,7 @@ func API(ctx context.Context, config Config, b *Backends) http.Handler {
 		Objects:   b.Objects,
 		Live:      overlay{b.Live},
 
-		Health:  health(ctx, config, b),
+		Health:  apiHealth(config, b),
 		Metrics: b.Metrics,
 		Log:     b.Log,
 
@@ -64,6 +65,14 @@ func API(ctx context.Context, config Config, b *Backends) http.Handler {
 		MaxUploadBytes: config.MaxUploadBytes,
 		Stopping:       ctx.Done(),
 	})
+}
+
+// apiHealth answers for the API, which accepts uploads, searches and answers
+// for jobs without Redis.
+func apiHealth(config Config, b *Backends) http.Handler {
+	checks := b.checks()
+	checks["redis"] = telemetry.Check{Test: b.Queue.Ping, Optional: true}
+	return telemetry.Health{Metrics: b.Metrics, Checks: checks, Trusted: config.trusts}.Handler()
 }
 
 // overlay shows live state in the terms of the HTTP API.

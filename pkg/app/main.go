@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/seed-7a112592/gristmill/pkg/server/httpapi"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
 
@@ -69,7 +70,16 @@ func run(ctx context.Context, config Config, log *slog.Logger,
 	})
 }
 
-// health is the face of a process that answers for itself and nothing else.
-func health(_ context.Context, _ Config, b *Backends) http.Handler {
-	return telemetry.NewHealth(b.Metrics, b.checks())
+// health is the face of a worker: it answers for itself and nothing else.
+func health(_ context.Context, config Config, b *Backends) http.Handler {
+	return telemetry.Health{Metrics: b.Metrics, Checks: b.checks(), Trusted: config.trusts}.Handler()
+}
+
+// trusts reports whether a request may read which servers a process uses, and
+// why they fail: with the key, or without one where only this machine can ask.
+func (c *Config) trusts(r *http.Request) bool {
+	if c.APIKey == "" {
+		return isLoopback(c.Addr)
+	}
+	return httpapi.HasKey(r, c.APIKey)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -50,23 +51,41 @@ func TestLoggerRefusesUnknownSettings(t *testing.T) {
 
 func TestReadyNamesTheDependencyThatIsDown(t *testing.T) {
 	t.Parallel()
-	health := telemetry.NewHealth(telemetry.NewMetrics(), map[string]telemetry.Check{
-		"database": func(context.Context) error { return nil },
-		"redis":    func(context.Context) error { return errors.New("connection refused") },
-	})
-	answer := httptest.NewRecorder()
-	health.ServeHTTP(answer, httptest.NewRequest("GET", "/readyz", nil))
-	if answer.Code != 503 {
-		t.Errorf("status %d, want 503", answer.Code)
-	}
-	var body struct{ Checks map[string]string }
-	if err := json.Unmarshal(answer.Body.Bytes(), &body); err != nil {
-		t.Fatal(err)
-	}
-	if body.Checks["database"] != "ok" || body.Checks["redis"] != "connection refused" {
-		t.Errorf("checks = %v", body.Checks)
+	up := telemetry.Check{Test: func(context.Context) error { return nil }}
+	down := telemetry.Check{Test: func(context.Context) error { return errors.New("10.1.2.3: connection refused") }}
+	optional := telemetry.Check{Test: down.Test, Optional: true}
+	for name, test := range map[string]struct {
+		checks map[string]telemetry.Check
+		asks   string // the query of the request; "trusted" is
+		status int
+		body   string
+	}{
+		"all is well": {map[string]telemetry.Check{"database": up, "redis": up}, "", 200,
+			`{"status":"ready","checks":{"database":"ok","redis":"ok"}}`},
+		"one is down": {map[string]telemetry.Check{"database": up, "redis": down}, "", 503,
+			`{"status":"not ready","checks":{"database":"ok","redis":"failing"}}`},
+		"one is down, for who may know": {map[string]telemetry.Check{"database": up, "redis": down}, "trusted", 503,
+			`{"status":"not ready","checks":{"database":"ok","redis":"10.1.2.3: connection refused"}}`},
+		"one that is optional is down": {map[string]telemetry.Check{"database": up, "redis": optional}, "", 200,
+			`{"status":"ready","degraded":["redis"],"checks":{"database":"ok","redis":"failing"}}`},
+		"an optional one and another": {map[string]telemetry.Check{"database": down, "redis": optional}, "", 503,
+			`{"status":"not ready","degraded":["redis"],"checks":{"database":"failing","redis":"failing"}}`},
+	} {
+		health := telemetry.Health{Metrics: telemetry.NewMetrics(), Checks: test.checks,
+			Trusted: func(r *http.Request) bool { return r.URL.RawQuery == "trusted" }}
+		answer := httptest.NewRecorder()
+		health.Handler().ServeHTTP(answer, httptest.NewRequest("GET", "/readyz?"+test.asks, nil))
+		if got := strings.TrimSpace(answer.Body.String()); answer.Code != test.status || got != test.body {
+			t.Errorf("%s: %d %s, want %d %s", name, answer.Code, got, test.status, test.body)
+		}
 	}
 
+	health := telemetry.Health{Metrics: telemetry.NewMetrics(), Checks: map[string]telemetry.Check{"database": down}}.Handler()
+	nobody := httptest.NewRecorder()
+	health.ServeHTTP(nobody, httptest.NewRequest("GET", "/readyz", nil))
+	if strings.Contains(nobody.Body.String(), "10.1.2.3") {
+		t.Errorf("a process that trusts nobody says %s", nobody.Body)
+	}
 	alive := httptest.NewRecorder()
 	health.ServeHTTP(alive, httptest.NewRequest("GET", "/healthz", nil))
 	if alive.Code != 200 {
@@ -87,7 +106,7 @@ func TestMetricsAreServed(t *testing.T) {
 		return []telemetry.QueueDepth{{Queue: "knowledge", Tasks: 7, Age: 3 * time.Second}}, nil
 	})
 	answer := httptest.NewRecorder()
-	telemetry.NewHealth(m, nil).ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+	telemetry.Health{Metrics: m}.Handler().ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
 	for _, want := range []string{
 		`gristmill_http_requests_total{method="POST",route="/v1/search",status="200"} 1`,
 		`gristmill_tasks_total{kind="knowledge",outcome="done"} 1`,

@@ -129,10 +129,19 @@ func TestProgramsWaitForServers(t *testing.T) {
 			"GRISTMILL_DATABASE_URL=postgres://u:secret-password@127.0.0.1:1/d",
 			"GRISTMILL_REDIS_URL=redis://127.0.0.1:1",
 			"GRISTMILL_S3_ENDPOINT=http://127.0.0.1:1", "GRISTMILL_S3_ACCESS_KEY=k", "GRISTMILL_S3_SECRET_KEY=s",
-			"GRISTMILL_ADDR=127.0.0.1:0",
+			"GRISTMILL_ADDR=127.0.0.1:0", "GRISTMILL_API_KEY=right",
 		}, name)
 		address := p.URL()
-		status, body := get(t, address+"/readyz", nil)
+		for _, key := range []string{"", "wrong"} {
+			status, body := get(t, address+"/readyz", http.Header{"Authorization": {"Bearer " + key}})
+			if status != http.StatusServiceUnavailable || strings.Contains(body, "127.0.0.1") || strings.Contains(body, "gristmill") {
+				t.Errorf("%s tells a request with key %q: %d %s", name, key, status, body)
+			}
+		}
+		status, body := get(t, address+"/readyz", http.Header{"Authorization": {"Bearer right"}})
+		if !strings.Contains(body, "127.0.0.1:1") {
+			t.Errorf("%s does not tell with the key which server it looks for: %s", name, body)
+		}
 		if status != http.StatusServiceUnavailable {
 			t.Errorf("%s is ready without servers: %d %s", name, status, body)
 		}

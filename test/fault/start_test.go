@@ -2,7 +2,9 @@ package fault_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/seed-7a112592/gristmill/test/await"
@@ -49,16 +51,29 @@ func (m *mill) awaitReadiness(lacking map[string]bool) {
 					return false
 				}
 			}
-			return len(state.Checks) == 3 && (state.status == http.StatusOK) == (len(lacking) == 0)
+			needed := maps.Clone(lacking)
+			if p.Name == "api" {
+				delete(needed, "redis") // which it can do without
+			}
+			return len(state.Checks) == 3 && (state.status == http.StatusOK) == (len(needed) == 0)
 		})
 		m.t.Logf("%s: %d %v", p.Name, state.status, state.Checks)
+		if degraded := slices.Equal(state.Degraded, []string{"redis"}); degraded != (p.Name == "api" && lacking["redis"]) {
+			m.t.Errorf("%s says that it is degraded by %q while %v are lacking", p.Name, state.Degraded, lacking)
+		}
+		for name, check := range state.Checks {
+			if check != "ok" && check != "failing" {
+				m.t.Errorf("%s tells a request without a key that %s is %q", p.Name, name, check)
+			}
+		}
 	}
 }
 
 // readiness is an answer of /readyz.
 type readiness struct {
-	status int
-	Checks map[string]string
+	status   int
+	Degraded []string
+	Checks   map[string]string
 }
 
 // ready asks a program whether it is ready; alive it always is.

@@ -10,6 +10,12 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
+// HasKey reports whether the request carries key, which must not be empty.
+func HasKey(r *http.Request, key string) bool {
+	_, err := staticKey(key).tenant(r)
+	return err == nil
+}
+
 // authenticator says whose key this is. The key is empty when the request
 // brings none.
 type authenticator func(key string) (tenant string, ok bool)
