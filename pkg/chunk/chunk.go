@@ -21,6 +21,13 @@ type Options struct {
 	Tokens  int // most tokens in a passage; 400 if it is 0
 	Overlap int // most tokens that a passage repeats from the one before it; at most Tokens/2 is used
 
+	// Title is the document's title, embedded before the heading path where
+	// that does not begin with it. It is empty for a document without a title
+	// of its own, as one that is called by the name of its file.
+	Title string
+
+	Syntax markdown.Syntax // of the document; see [markdown.SyntaxOf]
+
 	// Count counts tokens; nil counts those of cl100k_base, which OpenAI's
 	// embedding models use. It must be additive where a line with text begins:
 	// Count(a+b) == Count(a)+Count(b) if a ends with a line ending and b begins

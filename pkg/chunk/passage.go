@@ -18,7 +18,7 @@ type Passage struct {
 // Placed returns where the passage stands and what it says, as stores have it.
 func (p Passage) Placed() (document.Place, document.Text) {
 	text := p.Text()
-	return document.Place{Hash: document.HashText(text.Embedding()), Ordinal: p.Ordinal, Start: p.Start, End: p.End}, text
+	return document.Place{Hash: text.Name(), Ordinal: p.Ordinal, Start: p.Start, End: p.End}, text
 }
 
 // Text returns what the passage says, without where.

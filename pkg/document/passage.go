@@ -1,6 +1,7 @@
 package document
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"strings"
@@ -8,7 +9,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Hash names a passage by what was embedded.
+// Hash names a passage by what was embedded; see [Text.Name].
 type Hash [sha256.Size]byte
 
 // HashText returns the hash of a text to be embedded.
@@ -35,28 +36,84 @@ type Place struct {
 	End     int64
 }
 
+// Range is a range of bytes of a text.
+type Range struct {
+	Start int `json:"start"`
+	End   int `json:"end"`
+}
+
 // Text is what a passage says, wherever it stands.
 type Text struct {
+	// Title is the document's title where it is embedded with the passage. It
+	// is empty where the heading path begins with the title, and for documents
+	// that have none of their own.
+	Title       string
 	HeadingPath []string
 	Context     string
 	Content     string
-	Tokens      int // of Content, cl100k_base
+
+	// Omitted lists the ranges of Content, in order, that are neither embedded
+	// nor counted nor summarised: payloads of data: URIs, import and export
+	// statements of MDX.
+	Omitted []Range
+	Tokens  int // of Visible(), cl100k_base
 }
 
-// Embedding returns what is embedded and hashed: the heading path on a line of
-// its own, the context, and the content.
-func (t Text) Embedding() string {
+// Embedding returns what is embedded: the title and the heading path on a line
+// of their own, the context, and what is visible of the content.
+func (t Text) Embedding() string { return t.Above() + t.Visible() }
+
+// Above returns the part of what is embedded that stands before the content.
+func (t Text) Above() string {
 	var b strings.Builder
-	if len(t.HeadingPath) > 0 {
-		b.WriteString(strings.Join(t.HeadingPath, " > "))
+	if t.Title != "" {
+		b.WriteString(t.Title)
+		if len(t.HeadingPath) > 0 {
+			b.WriteString(pathSeparator)
+		}
+	}
+	b.WriteString(strings.Join(t.HeadingPath, pathSeparator))
+	if b.Len() > 0 {
 		b.WriteString("\n\n")
 	}
 	if t.Context != "" {
 		b.WriteString(t.Context)
 		b.WriteString("\n")
 	}
-	b.WriteString(t.Content)
 	return b.String()
+}
+
+// pathSeparator stands between the headings of a path.
+const pathSeparator = " > "
+
+// Ellipsis stands for what is left out of a text.
+const Ellipsis = "…"
+
+// Visible returns the content without what is omitted, or an ellipsis if
+// nothing is left, since a model takes no empty text.
+func (t Text) Visible() string {
+	if len(t.Omitted) == 0 {
+		return t.Content
+	}
+	var b strings.Builder
+	at := 0
+	for _, r := range t.Omitted {
+		b.WriteString(t.Content[at:r.Start])
+		at = r.End
+	}
+	b.WriteString(t.Content[at:])
+	return cmp.Or(strings.TrimSpace(b.String()), Ellipsis)
+}
+
+// Name returns the name of the passage: the hash of what is embedded. With a
+// title or an omission it covers the whole content too, because two passages
+// may then be embedded alike and still differ.
+func (t Text) Name() Hash {
+	text := t.Embedding()
+	if t.Title != "" || len(t.Omitted) > 0 {
+		text += "\x00" + t.Title + "\x00" + t.Content // NUL stands in no document
+	}
+	return HashText(text)
 }
 
 // Embedded is a passage with its vector, ready to be stored under its hash.
