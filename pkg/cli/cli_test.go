@@ -161,6 +161,7 @@ func TestJobs(t *testing.T) {
 	t.Setenv("TZ", "UTC")
 	server := fakeapi.New(t)
 	server.Failing = map[string]string{"b.md": "the model\nis gone"}
+	server.Warned = map[string]document.Warnings{"b.md": {{Code: "passage_truncated", Detail: "too\nlong", Start: 3, End: 9}}}
 	gristmill(t, server, "upload", "--collection", "x", documents(t)+"/b.md")
 
 	got := gristmill(t, server, "jobs")
@@ -170,7 +171,8 @@ func TestJobs(t *testing.T) {
 	id := anyID.FindString(got.stdout)
 
 	one := gristmill(t, server, "jobs", id)
-	for _, want := range []string{"job        " + id + "  failed", "2 passages (1 embedded, 1 reused)", "the model is gone"} {
+	for _, want := range []string{"job        " + id + "  failed", "2 passages (1 embedded, 1 reused)", "the model is gone",
+		"warning    passage_truncated", "bytes 3 to 9: too long"} {
 		if !strings.Contains(one.stdout, want) {
 			t.Errorf("one job lacks %q:\n%s", want, one.stdout)
 		}

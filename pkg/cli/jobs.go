@@ -112,6 +112,9 @@ func (g *globals) printJob(job document.Job) error {
 			fmt.Fprintf(table, "error\t%s\n", oneLine(reason))
 		}
 	}
+	for _, w := range job.Warnings {
+		fmt.Fprintf(table, "warning\t%s\t%s\n", w.Code, oneLine(upload.WarningText(w)))
+	}
 	if job.NextAttemptAt != nil {
 		fmt.Fprintf(table, "next attempt\t%s\n", job.NextAttemptAt.Local().Format(time.DateTime))
 	}

@@ -34,21 +34,11 @@ type Document struct {
 	SHA256     string          `json:"sha256"` // of the original, lower-case hex
 	MediaType  string          `json:"media_type"`
 	Metadata   json.RawMessage `json:"metadata"` // a JSON object
+	Warnings   Warnings        `json:"warnings"`
 	CreatedAt  time.Time       `json:"created_at"`
 	UpdatedAt  time.Time       `json:"updated_at"`
 
 	Object string `json:"-"` // name in object storage
-}
-
-// Warning is something about a document that was skipped, left out or changed
-// while it was taken in or processed. The document is searchable all the same.
-// Start and End are the byte range in the original that it is about; both are 0
-// when it is about the whole document.
-type Warning struct {
-	Code   string `json:"code"`   // stable, for programs: front_matter_unreadable, passage_truncated, …
-	Detail string `json:"detail"` // for people
-	Start  int64  `json:"start"`
-	End    int64  `json:"end"`
 }
 
 // Model names an embedding model and the length of its vectors.
@@ -92,6 +82,7 @@ type Upload struct {
 	Object     string
 	Size       int64
 	SHA256     string
+	Warnings   Warnings // of ingest; not part of what makes an upload unchanged
 
 	// IdempotencyKey, where there is one, has the answer to this upload be the
 	// answer to all others under the same key. Their Fingerprint, of what the

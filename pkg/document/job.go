@@ -60,6 +60,7 @@ type Job struct {
 	Version       int        `json:"version"`
 	State         JobState   `json:"state"`
 	Tasks         Tasks      `json:"tasks"`
+	Warnings      Warnings   `json:"warnings"` // of its version
 	Error         string     `json:"error,omitempty"`
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
 	CreatedAt     time.Time  `json:"created_at"`

@@ -22,15 +22,16 @@ import (
 // before the first request.
 type Server struct {
 	URL     string
-	Key     string                // the bearer key it asks for; none if empty
-	Refused map[string]string     // uploads under these keys are refused with this detail
-	Busy    map[string]bool       // the first upload under these keys is asked to come back in a second
-	Cut     map[string]bool       // the first upload under these keys is accepted, and cut off before the answer
-	Failing map[string]string     // jobs of these keys fail with this error
-	Endless map[string]bool       // jobs of these keys never end
-	Stale   map[string]string     // jobs of these keys cannot be cancelled or retried, with this detail
-	Page    int                   // most items of a list; 1000 if zero
-	Result  document.SearchResult // answer to every search
+	Key     string                       // the bearer key it asks for; none if empty
+	Refused map[string]string            // uploads under these keys are refused with this detail
+	Busy    map[string]bool              // the first upload under these keys is asked to come back in a second
+	Cut     map[string]bool              // the first upload under these keys is accepted, and cut off before the answer
+	Failing map[string]string            // jobs of these keys fail with this error
+	Warned  map[string]document.Warnings // on the jobs of these keys
+	Endless map[string]bool              // jobs of these keys never end
+	Stale   map[string]string            // jobs of these keys cannot be cancelled or retried, with this detail
+	Page    int                          // most items of a list; 1000 if zero
+	Result  document.SearchResult        // answer to every search
 
 	Collections []string                 // that are there to be re-indexed; default if nil
 	Looks       []document.Reindex       // what each look at a reindex finds of it, but whose it is; then it has succeeded
@@ -158,6 +159,7 @@ func (s *Server) newJob(doc document.Document) document.Job {
 		job.State, job.Error = document.JobFailed, reason
 		job.Tasks.Knowledge.Error = reason
 	}
+	job.Warnings = s.Warned[doc.Key]
 	if s.Endless[doc.Key] {
 		job.State = document.Running
 	}

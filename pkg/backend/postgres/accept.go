@@ -122,10 +122,10 @@ func queueVersion(batch *pgx.Batch, n newest, upload document.Upload) error {
 			state          = CASE WHEN documents.live_version IS NULL THEN 'pending' ELSE 'ready' END`,
 		n.document, upload.Collection.ID, upload.Key, n.version)
 	batch.Queue(`
-		INSERT INTO versions (document, version, title, metadata, object, size, sha256, media_type)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		INSERT INTO versions (document, version, title, metadata, object, size, sha256, media_type, warnings)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		n.document, n.version, upload.Title, upload.Metadata, upload.Object, upload.Size,
-		upload.SHA256, upload.MediaType)
+		upload.SHA256, upload.MediaType, append(document.Warnings{}, upload.Warnings...))
 	return queueJob(batch, n.document, n.version, uuid.Nil)
 }
 

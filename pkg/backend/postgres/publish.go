@@ -17,7 +17,7 @@ const publishAgain = time.Second
 
 // Publish makes the version live and ends its task. It looks through the
 // manifests before it takes the lock that a switch of spaces waits for.
-func (s *Store) Publish(ctx context.Context, work document.Work, also []document.Placement, progress document.KnowledgeProgress) (err error) {
+func (s *Store) Publish(ctx context.Context, work document.Work, also []document.Placement, progress document.KnowledgeProgress, warnings ...document.Warning) (err error) {
 	defer describe(&err, "publish %s", work)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
 		t, err := lockOwn(ctx, tx, work)
@@ -52,6 +52,8 @@ func (s *Store) Publish(ctx context.Context, work document.Work, also []document
 		batch.Queue(`
 			UPDATE documents SET live_version = $2, state = 'ready', updated_at = now()
 			WHERE id = $1`, work.Document, work.Version)
+		batch.Queue(`UPDATE versions SET knowledge_warnings = $3 WHERE document = $1 AND version = $2`,
+			work.Document, work.Version, append(document.Warnings{}, warnings...))
 		batch.Queue(`UPDATE tasks SET progress = $3 WHERE job = $1 AND kind = $2`, t.job, t.Kind, progress)
 		t.queueEnd(&batch, document.Succeeded, "")
 		return tx.SendBatch(ctx, &batch).Close()

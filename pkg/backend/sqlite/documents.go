@@ -3,7 +3,9 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
+	"fmt"
 
 	"github.com/google/uuid"
 
@@ -102,7 +104,7 @@ func orNoDocument(err error, id uuid.UUID) error {
 
 const selectDocuments = `
 	SELECT d.id, c.name, d.key, v.title, d.state, v.version, v.size, v.sha256, v.media_type, v.metadata,
-	       d.created_at, d.updated_at, v.object
+	       v.warnings, v.knowledge_warnings, d.created_at, d.updated_at, v.object
 	FROM documents d
 	JOIN collections c ON c.tenant = d.tenant AND c.id = d.collection
 	JOIN versions v    ON v.tenant = d.tenant AND v.document = d.id
@@ -111,8 +113,25 @@ const selectDocuments = `
 // scanDocument scans a row of selectDocuments.
 func scanDocument(row scanner) (d document.Document, err error) {
 	var created, updated micros
+	var own, knowledge []byte // warnings
 	err = row.Scan(&d.ID, &d.Collection, &d.Key, &d.Title, &d.State, &d.Version, &d.Size, &d.SHA256, &d.MediaType,
-		(*[]byte)(&d.Metadata), &created, &updated, &d.Object)
+		(*[]byte)(&d.Metadata), &own, &knowledge, &created, &updated, &d.Object)
+	if err != nil {
+		return d, err
+	}
 	d.CreatedAt, d.UpdatedAt = created.time(), updated.time()
+	d.Warnings, err = joinWarnings(own, knowledge)
 	return d, err
+}
+
+// joinWarnings returns the warnings of all steps.
+func joinWarnings(steps ...[]byte) (all document.Warnings, err error) {
+	for _, step := range steps {
+		var warnings document.Warnings
+		if err := json.Unmarshal(step, &warnings); err != nil {
+			return nil, fmt.Errorf("warnings: %w", err)
+		}
+		all = all.Join(warnings)
+	}
+	return all, nil
 }

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -104,11 +105,15 @@ func addVersion(ctx context.Context, tx transaction, id uuid.UUID, version int, 
 		tx.tenant, id, upload.Collection.ID, upload.Key, version, tx.now); err != nil {
 		return err
 	}
+	warnings, err := json.Marshal(upload.Warnings)
+	if err != nil {
+		return err
+	}
 	if _, err := tx.ExecContext(ctx, `
-		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, created_at)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)`,
+		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, created_at, warnings)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)`,
 		tx.tenant, id, version, upload.Title, metadata, upload.Object, upload.Size,
-		upload.SHA256, upload.MediaType, tx.now); err != nil {
+		upload.SHA256, upload.MediaType, tx.now, string(warnings)); err != nil {
 		return err
 	}
 	return addJob(ctx, tx, id, version, uuid.NullUUID{})

@@ -113,12 +113,13 @@ func jobOf(ctx context.Context, tx transaction, id uuid.UUID, version int) (docu
 }
 
 const selectJobs = `
-	SELECT j.id, j.document, c.name, j.version, j.state, j.created_at, j.started_at, j.finished_at,
+	SELECT j.id, j.document, c.name, j.version, j.state, v.warnings, v.knowledge_warnings, j.created_at, j.started_at, j.finished_at,
 	       k.state, k.attempt, k.error, k.next_attempt_at, k.progress,
 	       s.state, s.attempt, s.error, s.next_attempt_at, s.progress
 	FROM jobs j
 	JOIN documents d   ON d.tenant = j.tenant AND d.id = j.document
 	JOIN collections c ON c.tenant = d.tenant AND c.id = d.collection
+	JOIN versions v    ON v.tenant = j.tenant AND v.document = j.document AND v.version = j.version
 	JOIN tasks k ON k.tenant = j.tenant AND k.document = j.document AND k.version = j.version AND k.kind = 'knowledge'
 	JOIN tasks s ON s.tenant = j.tenant AND s.document = j.document AND s.version = j.version AND s.kind = 'summary'
 `
@@ -134,8 +135,9 @@ func scanJob(row scanner) (document.Job, error) {
 		started, finished                  *micros
 		knowledgeNext, summaryNext         *micros
 		knowledgeProgress, summaryProgress []byte
+		ownWarnings, knowledgeWarnings     []byte
 	)
-	if err := row.Scan(&job.ID, &job.DocumentID, &job.Collection, &job.Version, &job.State, &created, &started, &finished,
+	if err := row.Scan(&job.ID, &job.DocumentID, &job.Collection, &job.Version, &job.State, &ownWarnings, &knowledgeWarnings, &created, &started, &finished,
 		&knowledge.State, &knowledge.Attempt, &knowledge.Error, &knowledgeNext, &knowledgeProgress,
 		&summary.State, &summary.Attempt, &summary.Error, &summaryNext, &summaryProgress); err != nil {
 		return job, err
@@ -146,6 +148,11 @@ func scanJob(row scanner) (document.Job, error) {
 	if err := json.Unmarshal(summaryProgress, &summary.SummaryProgress); err != nil {
 		return job, fmt.Errorf("progress of job %s: %w", job.ID, err)
 	}
+	warnings, err := joinWarnings(ownWarnings, knowledgeWarnings)
+	if err != nil {
+		return job, fmt.Errorf("job %s: %w", job.ID, err)
+	}
+	job.Warnings = warnings
 	job.CreatedAt, job.StartedAt, job.FinishedAt = created.time(), timeOrNil(started), timeOrNil(finished)
 	knowledge.NextAttemptAt, summary.NextAttemptAt = timeOrNil(knowledgeNext), timeOrNil(summaryNext)
 	job.NextAttemptAt = earlier(knowledge.NextAttemptAt, summary.NextAttemptAt)

@@ -14,8 +14,12 @@ import (
 )
 
 // Publish makes the version live and ends the task.
-func (s *Store) Publish(ctx context.Context, work document.Work, also []document.Placement, progress document.KnowledgeProgress) (err error) {
+func (s *Store) Publish(ctx context.Context, work document.Work, also []document.Placement, progress document.KnowledgeProgress, warnings ...document.Warning) (err error) {
 	defer describe(&err, "publish %s", work)
+	warned, err := json.Marshal(document.Warnings(warnings))
+	if err != nil {
+		return err
+	}
 	return s.write(ctx, func(tx transaction) error {
 		if err := checkLease(ctx, tx, work); err != nil {
 			return err
@@ -39,6 +43,11 @@ func (s *Store) Publish(ctx context.Context, work document.Work, also []document
 		if _, err := tx.ExecContext(ctx, `
 			UPDATE documents SET live_version = ?3, state = 'ready', updated_at = ?4
 			WHERE tenant = ?1 AND id = ?2`, tx.tenant, work.Document, work.Version, tx.now); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `
+			UPDATE versions SET knowledge_warnings = ?4
+			WHERE tenant = ?1 AND document = ?2 AND version = ?3`, tx.tenant, work.Document, work.Version, string(warned)); err != nil {
 			return err
 		}
 		if err := saveProgress(ctx, tx, work, progress); err != nil {

@@ -33,6 +33,8 @@ func knowledge(t *testing.T, open func(t *testing.T) Store) {
 		"Publish nothing":    publishesEmptyVersions,
 		"Publish incomplete": publishesNothingIncomplete,
 		"Publish superseded": publishesNoOlderVersion,
+		"Warnings":           keepsWarnings,
+		"Warnings redone":    redoesWarnings,
 		"Publish at once":    showsTheSwitchAndTheEndTogether,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx, s) })

@@ -162,7 +162,10 @@ type Knowledge interface {
 	// changed, when the collection's live space is none of these by now: a new
 	// attempt writes to that one. When a newer version is live already the task
 	// is cancelled instead. fault.LeaseLost when the lease is no longer ours.
-	Publish(ctx context.Context, work document.Work, also []document.Placement, progress document.KnowledgeProgress) error
+	//
+	// The warnings, which stand behind those that Accept was given, replace
+	// those of an earlier Publish of the version.
+	Publish(ctx context.Context, work document.Work, also []document.Placement, progress document.KnowledgeProgress, warnings ...document.Warning) error
 }
 
 // Summaries is what the summary step reads and writes.

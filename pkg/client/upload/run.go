@@ -55,7 +55,7 @@ const (
 // and the tally is of what was done until then.
 func Run(ctx context.Context, files []File, config Config) (Tally, error) {
 	start := time.Now()
-	r := &run{Config: config, tally: Tally{Failures: []Failure{}}}
+	r := &run{Config: config, tally: Tally{Warnings: []Warning{}, Failures: []Failure{}}}
 	jobs := make(chan accepted, len(files)) // so that uploads never wait for followers
 
 	followCtx, stopFollowing := context.WithCancelCause(ctx)
@@ -118,7 +118,12 @@ func (r *run) upload(ctx context.Context, file File, jobs chan<- accepted) {
 		r.settle(Event{File: file, Stage: Failed, Err: err}, func(t *Tally) { t.addFailure(file, err) })
 		return
 	}
-	r.settle(Event{File: file, Stage: Uploaded, Job: answer.Job}, func(t *Tally) { t.addUpload(answer) })
+	r.settle(Event{File: file, Stage: Uploaded, Job: answer.Job}, func(t *Tally) {
+		t.addUpload(answer)
+		if !r.Follow {
+			t.addWarnings(file, answer.Job.Warnings)
+		}
+	})
 	jobs <- accepted{file, answer}
 }
 
@@ -137,10 +142,16 @@ func (r *run) follow(ctx context.Context, upload accepted) {
 		err = JobError(job)
 	}
 	if err != nil {
-		r.settle(Event{File: upload.file, Stage: Failed, Job: job, Err: err}, func(t *Tally) { t.addFailure(upload.file, err) })
+		r.settle(Event{File: upload.file, Stage: Failed, Job: job, Err: err}, func(t *Tally) {
+			t.addWarnings(upload.file, job.Warnings)
+			t.addFailure(upload.file, err)
+		})
 		return
 	}
-	r.settle(Event{File: upload.file, Stage: Succeeded, Job: job}, func(t *Tally) { t.addJob(job, upload.Unchanged) })
+	r.settle(Event{File: upload.file, Stage: Succeeded, Job: job}, func(t *Tally) {
+		t.addWarnings(upload.file, job.Warnings)
+		t.addJob(job, upload.Unchanged)
+	})
 }
 
 // settle counts an event and reports it.

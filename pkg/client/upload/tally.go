@@ -3,6 +3,7 @@ package upload
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/dustin/go-humanize"
@@ -20,7 +21,16 @@ type Tally struct {
 	Embedded  int64     `json:"embedded"` // passages that a model was asked about now
 	Reused    int64     `json:"reused"`   // passages whose vectors were there already
 	Seconds   float64   `json:"seconds"`
+	Warnings  []Warning `json:"warnings"`
 	Failures  []Failure `json:"failures"`
+}
+
+// Warning is a warning about a file that was accepted. Those of the knowledge
+// step are known only of jobs that were followed to their end.
+type Warning struct {
+	Path string `json:"path"`
+	Key  string `json:"key"`
+	document.Warning
 }
 
 // Failure is a file that was not accepted, or whose job did not succeed.
@@ -55,6 +65,20 @@ func (t *Tally) addFailure(file File, err error) {
 	t.Failures = append(t.Failures, Failure{Path: file.Path, Key: file.Key, Reason: err.Error()})
 }
 
+func (t *Tally) addWarnings(file File, warnings document.Warnings) {
+	for _, w := range warnings {
+		t.Warnings = append(t.Warnings, Warning{file.Path, file.Key, w})
+	}
+}
+
+// WarningText says what a warning is about, for people.
+func WarningText(w document.Warning) string {
+	if w.End == 0 {
+		return w.Detail
+	}
+	return fmt.Sprintf("bytes %d to %d: %s", w.Start, w.End, w.Detail)
+}
+
 // Print writes the tally as a table for people.
 func (t Tally) Print(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -64,6 +88,12 @@ func (t Tally) Print(w io.Writer) error {
 	}
 	fmt.Fprintf(table, "bytes\t%s\n", humanize.Comma(t.Bytes))
 	fmt.Fprintf(table, "seconds\t%.1f\n", t.Seconds)
+	if len(t.Warnings) > 0 {
+		fmt.Fprintf(table, "warnings\t%d\n", len(t.Warnings))
+	}
+	for _, warning := range t.Warnings {
+		fmt.Fprintf(table, "  %s\t%s: %s\n", warning.Path, warning.Code, strings.Join(strings.Fields(WarningText(warning.Warning)), " "))
+	}
 	fmt.Fprintf(table, "failures\t%d\n", len(t.Failures))
 	for _, failure := range t.Failures {
 		fmt.Fprintf(table, "  %s\t%s\n", failure.Path, failure.Reason)

@@ -100,7 +100,7 @@ func prepare(t *testing.T, server *fakeapi.Server) ([]upload.File, upload.Config
 	return files, upload.Config{Client: c, Collection: "x"}
 }
 
-var ignoreTime = cmpopts.IgnoreFields(upload.Tally{}, "Seconds")
+var ignoreTime = cmp.Options{cmpopts.IgnoreFields(upload.Tally{}, "Seconds"), cmpopts.EquateEmpty()}
 
 func TestRun(t *testing.T) {
 	t.Parallel()
@@ -155,6 +155,28 @@ func TestRunCountsFailuresAndGoesOn(t *testing.T) {
 	}
 	if diff := cmp.Diff(wantStages, stages); diff != "" {
 		t.Errorf("reported (-want +got):\n%s", diff)
+	}
+}
+
+// Warnings are told with and without following the jobs, of those that failed too.
+func TestRunListsWarnings(t *testing.T) {
+	t.Parallel()
+	for _, follow := range []bool{false, true} {
+		server := fakeapi.New(t)
+		warning := document.Warning{Code: "front_matter_unreadable", Detail: "line 2", Start: 3, End: 20}
+		server.Warned = map[string]document.Warnings{"a.md": {warning}, "b.md": {warning}}
+		server.Failing = map[string]string{"b.md": "the model is gone"}
+		files, config := prepare(t, server)
+		config.Follow = follow
+		tally, err := upload.Run(t.Context(), files, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []upload.Warning{{Path: files[0].Path, Key: "a.md", Warning: warning}, {Path: files[1].Path, Key: "b.md", Warning: warning}}
+		byKey := cmpopts.SortSlices(func(a, b upload.Warning) bool { return a.Key < b.Key })
+		if diff := cmp.Diff(want, tally.Warnings, byKey); diff != "" {
+			t.Errorf("following: %v: warnings (-want +got):\n%s", follow, diff)
+		}
 	}
 }
 
@@ -219,6 +241,7 @@ func TestPrint(t *testing.T) {
 	t.Parallel()
 	tally := upload.Tally{
 		Documents: 1213, Unchanged: 3, Bytes: 4_200_000, Passages: 9001, Embedded: 9000, Reused: 1, Seconds: 12.34,
+		Warnings: []upload.Warning{{Path: "docs/y.md", Warning: document.Warning{Code: "c", Detail: "two\nlines", Start: 3, End: 20}}},
 		Failures: []upload.Failure{{Path: "docs/x.md", Reason: "empty"}},
 	}
 	var out bytes.Buffer
@@ -229,6 +252,8 @@ func TestPrint(t *testing.T) {
 		"passages     9,001  (9,000 embedded, 1 reused)\n" +
 		"bytes        4,200,000\n" +
 		"seconds      12.3\n" +
+		"warnings     1\n" +
+		"  docs/y.md  c: bytes 3 to 20: two lines\n" +
 		"failures     1\n" +
 		"  docs/x.md  empty\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {

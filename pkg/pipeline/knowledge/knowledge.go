@@ -27,7 +27,7 @@ type Objects interface {
 type Store interface {
 	Known(ctx context.Context, space document.Space, hashes []document.Hash) ([]document.Hash, error)
 	Write(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress) error
-	Publish(ctx context.Context, work document.Work, also []document.Placement, progress document.KnowledgeProgress) error
+	Publish(ctx context.Context, work document.Work, also []document.Placement, progress document.KnowledgeProgress, warnings ...document.Warning) error
 }
 
 // Live is told how far a task is, for whoever watches. It never fails: what
@@ -73,7 +73,7 @@ func (s *Step) Run(ctx context.Context, work document.Work) error {
 
 	start := time.Now()
 	final := run.snapshot("done")
-	if err := s.Store.Publish(ctx, work, run.also(), final); err != nil {
+	if err := s.Store.Publish(ctx, work, run.also(), final, run.warnings.All()...); err != nil {
 		return fmt.Errorf("publish %s version %d: %w", work.Key, work.Version, err)
 	}
 	s.Metrics.ObserveStage("publish", start)
@@ -89,4 +89,6 @@ type run struct {
 	buyer   *embedding.Buyer
 	targets []*target    // the first is live
 	read    atomic.Int64 // bytes of the source, for the live space
+
+	warnings document.WarningList // what Publish stores of them
 }

@@ -31,6 +31,7 @@ type memory struct {
 	beside    map[int64]*space
 	published map[uuid.UUID]document.KnowledgeProgress
 	also      map[uuid.UUID][]document.Placement
+	warnings  map[uuid.UUID][]document.Warning
 	writes    int
 
 	vanish   func(document.Batch) bool                 // drops reused passages just before a write
@@ -127,7 +128,7 @@ func (m *memory) Write(_ context.Context, work document.Work, batch document.Bat
 	return nil
 }
 
-func (m *memory) Publish(_ context.Context, work document.Work, also []document.Placement, progress document.KnowledgeProgress) error {
+func (m *memory) Publish(_ context.Context, work document.Work, also []document.Placement, progress document.KnowledgeProgress, warnings ...document.Warning) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if int64(len(m.places[work.Document])) != progress.Passages {
@@ -138,7 +139,7 @@ func (m *memory) Publish(_ context.Context, work document.Work, also []document.
 			return fmt.Errorf("%d places in space %d, %d passages", n, placement.Space, placement.Passages)
 		}
 	}
-	m.published[work.Document], m.also[work.Document] = progress, also
+	m.published[work.Document], m.also[work.Document], m.warnings[work.Document] = progress, also, warnings
 	return nil
 }
 
@@ -221,6 +222,7 @@ func newStep(t *testing.T) (*knowledge.Step, *memory, *embedder) {
 		beside:    map[int64]*space{},
 		published: map[uuid.UUID]document.KnowledgeProgress{},
 		also:      map[uuid.UUID][]document.Placement{},
+		warnings:  map[uuid.UUID][]document.Warning{},
 	}
 	e := &embedder{sent: map[string]int{}}
 	return &knowledge.Step{
