@@ -15,6 +15,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/backend/queue"
 	"github.com/seed-7a112592/gristmill/pkg/backend/webhook"
 	"github.com/seed-7a112592/gristmill/pkg/embedding"
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/dispatch"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/ingest"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/knowledge"
@@ -105,17 +106,13 @@ func connect(ctx context.Context, config Config, log *slog.Logger) (*Backends, e
 		store.Close()
 		return nil, err
 	}
-	bucket := make(chan struct{})
 	ctx, stop := context.WithCancel(ctx)
-	go func() {
-		defer close(bucket)
-		makeBucket(ctx, objects, log)
-	}()
+	bucket := goroutine.Start(func() error { makeBucket(ctx, objects, log); return nil })
 	backends.close = append(backends.close, func() error {
 		stop()
-		<-bucket
+		err := <-bucket
 		store.Close()
-		return nil
+		return err
 	})
 	return backends, nil
 }

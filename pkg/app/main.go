@@ -8,8 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 
-	"golang.org/x/sync/errgroup"
-
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 	"github.com/seed-7a112592/gristmill/pkg/server/httpapi"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
@@ -58,7 +57,7 @@ func run(ctx context.Context, config Config, log *slog.Logger,
 		backends.Close()
 		return err
 	}
-	group, ctx := errgroup.WithContext(ctx)
+	group, ctx := goroutine.WithContext(ctx)
 	group.Go(func() error { return Serve(ctx, listener, face(ctx, config, backends), config, log) })
 	group.Go(func() error { WarnOfModels(ctx, config, backends); return nil })
 	for _, do := range work {

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 )
 
 // listen opens the address of a process, so that a port that is taken is known
@@ -31,8 +33,7 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, con
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	log.InfoContext(ctx, "listening", "addr", listener.Addr().String())
-	stopped := make(chan error, 1)
-	go func() { stopped <- server.Serve(listener) }()
+	stopped := goroutine.Start(func() error { return server.Serve(listener) })
 	select {
 	case err := <-stopped:
 		return fmt.Errorf("serve %s: %w", listener.Addr(), err)

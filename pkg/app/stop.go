@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 )
 
 // stopping is what becomes of the time that a process has to stop in. First
@@ -31,8 +33,7 @@ func (c *Config) stopping() stopping {
 // for it no longer than the shutdown timeout after that: whatever hangs then is
 // left to the end of the process.
 func withinShutdown(ctx context.Context, config Config, log *slog.Logger, do func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- do() }()
+	done := goroutine.Start(do)
 	select {
 	case err := <-done:
 		return err

@@ -3,13 +3,13 @@ package app
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/backend/live"
 	"github.com/seed-7a112592/gristmill/pkg/backend/queue"
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/notify"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/sweep"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/task"
@@ -47,9 +47,8 @@ func work(ctx context.Context, config Config, b *Backends, kind document.TaskKin
 		return fmt.Errorf("open the queue: %w", err)
 	}
 	ctx, stop := context.WithCancel(ctx)
-	var notifying sync.WaitGroup
-	notifying.Go(func() { notifier.Run(ctx) })
-	defer notifying.Wait()
+	notifying := goroutine.Start(func() error { notifier.Run(ctx); return nil })
+	defer func() { <-notifying }()
 	defer stop()
 	return server.Run(ctx, runner.Run)
 }

@@ -17,11 +17,11 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/seed-7a112592/gristmill/pkg/app"
 	"github.com/seed-7a112592/gristmill/pkg/backend/blob"
 	"github.com/seed-7a112592/gristmill/pkg/backend/sqlite"
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 )
 
 // Options are what the command line asks for.
@@ -59,7 +59,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	options.announce(listener, data)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	group, ctx := errgroup.WithContext(ctx)
+	group, ctx := goroutine.WithContext(ctx)
 	group.Go(func() error { return data.keepTime(ctx) })
 	group.Go(func() error {
 		return app.Serve(ctx, listener, app.API(ctx, data.config, data.backends), data.config, options.Log)

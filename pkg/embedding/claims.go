@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 )
 
 // Shared keeps two processes from buying the same vector at the same time.
@@ -53,18 +54,49 @@ func (c claim) String() string {
 	return fmt.Sprintf("%s:%s:%d:%x", c.tenant, c.model.Name, c.model.Dimensions, c.hash)
 }
 
-// take claims those of the wanted vectors that nobody holds. For the others it
-// returns channels that are closed when it is time to try again. Whoever holds
-// a claim must release it before waiting for one, or two orders could wait for
+// taken is what came of claiming vectors.
+type taken struct {
+	mine      []claim
+	here      []<-chan struct{} // closed when other orders of this process release theirs
+	elsewhere bool              // another process holds some
+}
+
+// all reports whether all that was wanted was claimed.
+func (t taken) all() bool { return len(t.here) == 0 && !t.elsewhere }
+
+// wait waits until it is time to try again for what others hold.
+func (t taken) wait(ctx context.Context) error {
+	for _, holder := range t.here {
+		select {
+		case <-holder:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if !t.elsewhere {
+		return nil
+	}
+	timer := time.NewTimer(lookAgain)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// take claims those of the wanted vectors that nobody holds. Callers must
+// release them before they wait for the others, or two orders could wait for
 // each other.
-func (c *Claims) take(ctx context.Context, wanted []claim) (mine []claim, theirs []<-chan struct{}) {
-	mine, theirs = c.takeHere(wanted)
+func (c *Claims) take(ctx context.Context, wanted []claim) taken {
+	mine, here := c.takeHere(wanted)
 	if len(mine) == 0 {
-		return mine, theirs
+		return taken{here: here}
 	}
 	ours := c.Shared.Claim(ctx, names(mine))
 	if len(ours) == len(mine) {
-		return mine, theirs
+		return taken{mine: mine, here: here}
 	}
 	is := setOf(ours)
 	var kept, elsewhere []claim
@@ -76,20 +108,17 @@ func (c *Claims) take(ctx context.Context, wanted []claim) (mine []claim, theirs
 		}
 	}
 	c.releaseHere(elsewhere)
-	again := make(chan struct{})
-	time.AfterFunc(lookAgain, func() { close(again) })
-	return kept, append(theirs, again)
+	return taken{mine: kept, here: here, elsewhere: true}
 }
 
-// keep renews claims until stop is called: a provider may take its time.
-func (c *Claims) keep(ctx context.Context, mine []claim) (stop func()) {
+// keep renews claims until stop is called: a provider may take its time. The
+// error of stop is a panic.
+func (c *Claims) keep(ctx context.Context, mine []claim) (stop func() error) {
 	if len(mine) == 0 {
-		return func() {}
+		return func() error { return nil }
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
+	ended := goroutine.Start(func() error {
 		ticker := time.NewTicker(claimAgain)
 		defer ticker.Stop()
 		for {
@@ -97,11 +126,11 @@ func (c *Claims) keep(ctx context.Context, mine []claim) (stop func()) {
 			case <-ticker.C:
 				c.Shared.Claim(ctx, names(mine))
 			case <-ctx.Done():
-				return
+				return nil
 			}
 		}
-	}()
-	return func() { cancel(); <-ended }
+	})
+	return func() error { cancel(); return <-ended }
 }
 
 // release gives claims back and wakes whoever waits for them here.

@@ -5,14 +5,14 @@ package embedding
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
 
@@ -61,23 +61,26 @@ const saveTimeout = time.Second
 // the order brought is written before its error is returned.
 func (b *Buyer) Buy(ctx context.Context, order Order) (bought int, err error) {
 	for {
-		mine, theirs := b.Claims.take(ctx, order.claims())
-		stop := b.Claims.keep(ctx, mine)
-		n, whole, err := b.buy(ctx, order, mine, len(theirs) == 0)
-		stop()
-		b.Claims.release(ctx, mine)
+		n, whole, wait, err := b.try(ctx, order)
 		bought += n
 		if err != nil || whole {
 			return bought, err
 		}
-		for _, holder := range theirs {
-			select {
-			case <-holder:
-			case <-ctx.Done():
-				return bought, ctx.Err()
-			}
+		if err := wait(ctx); err != nil {
+			return bought, err
 		}
 	}
+}
+
+// try buys what nobody else is at. Wait waits until it is time to try again for
+// the rest.
+func (b *Buyer) try(ctx context.Context, order Order) (bought int, whole bool, wait func(context.Context) error, err error) {
+	taken := b.Claims.take(ctx, order.claims())
+	defer b.Claims.release(ctx, taken.mine) // a panic too
+	stop := b.Claims.keep(ctx, taken.mine)
+	defer func() { err = errors.Join(err, stop()) }()
+	bought, whole, err = b.buy(ctx, order, taken.mine, taken.all())
+	return bought, whole, taken.wait, err
 }
 
 // buy embeds those of the claimed texts that are not known, and writes them;
@@ -126,7 +129,7 @@ func (b *Buyer) missing(ctx context.Context, space document.Space, mine []claim)
 func (b *Buyer) embed(ctx context.Context, order Order, hashes []document.Hash) ([]document.Embedded, error) {
 	requests := b.divide(order.Texts, hashes)
 	answers := make([][]document.Embedded, len(requests))
-	group, failing := errgroup.WithContext(ctx)
+	group, failing := goroutine.WithContext(ctx)
 	group.SetLimit(max(b.Requests, 1))
 	for i, request := range requests {
 		group.Go(func() (err error) {

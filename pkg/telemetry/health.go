@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 )
 
 // Check looks at one dependency.
@@ -91,19 +93,20 @@ func runChecks(ctx context.Context, checks map[string]Check) map[string]error {
 	defer cancel()
 	var (
 		mu       sync.Mutex
-		wg       sync.WaitGroup
+		group    = goroutine.NewGroup()
 		failures = map[string]error{}
 	)
 	for name, check := range checks {
-		wg.Go(func() {
-			if err := check.Test(ctx); err != nil {
+		group.Go(func() error {
+			if err := goroutine.Try(func() error { return check.Test(ctx) }); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				failures[name] = err
 			}
+			return nil
 		})
 	}
-	wg.Wait()
+	_ = group.Wait() // they are in failures
 	return failures
 }
 

@@ -22,6 +22,9 @@ var allowed = map[string][]string{
 	"pkg/tenant":   {},
 	"pkg/fault":    {},
 
+	// Goroutines are everybody's.
+	"pkg/goroutine": {"pkg/fault"},
+
 	// Text goes down: bytes, blocks, passages.
 	"pkg/markdown": words,
 	"pkg/chunk":    append([]string{"pkg/markdown"}, words...),
@@ -56,7 +59,7 @@ var allowed = map[string][]string{
 	"test/":         {"pkg/", "migrations", "test/"},
 }
 
-var words = []string{"pkg/document", "pkg/tenant", "pkg/fault"}
+var words = []string{"pkg/document", "pkg/tenant", "pkg/fault", "pkg/goroutine"}
 
 // owners says which package alone imports an SDK. Tests may use it too.
 var owners = map[string][]string{
@@ -78,6 +81,7 @@ var owners = map[string][]string{
 	"github.com/rs/zerolog":                {"test/"},
 	"github.com/google/go-cmp/":            {"pkg/backend/storetest", "pkg/backend/blob/blobtest", "test/"},
 	"github.com/failsafe-go/failsafe-go":   {"pkg/backend/", "pkg/client"},
+	"golang.org/x/sync/errgroup":           {"pkg/goroutine", "pkg/client/", "test/"},
 }
 
 type goPackage struct {

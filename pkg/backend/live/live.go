@@ -27,6 +27,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 )
 
 const (
@@ -49,11 +50,12 @@ type Config struct {
 type Live struct {
 	redis   *redis.Client
 	breaker circuitbreaker.CircuitBreaker[any]
+	log     *slog.Logger
 	process string // names this process among those that share Redis
 
 	mu      sync.Mutex
 	jobs    map[uuid.UUID]*unwritten // those with a writer at work
-	writers sync.WaitGroup
+	writers *goroutine.Group
 	closing chan struct{} // closed by Close
 
 	watches watches
@@ -77,7 +79,9 @@ func New(cfg Config) (*Live, error) {
 	l := &Live{
 		redis:   redis.NewClient(opt),
 		breaker: newBreaker(cfg.Log),
+		log:     cfg.Log,
 		process: uuid.NewString(),
+		writers: goroutine.NewGroup(),
 		jobs:    map[uuid.UUID]*unwritten{},
 		closing: make(chan struct{}),
 	}
@@ -111,8 +115,8 @@ func (l *Live) Close() error {
 	}
 	close(l.closing)
 	l.mu.Unlock()
-	l.writers.Wait()
-	return errors.Join(l.watches.close(), l.redis.Close())
+	err := l.writers.Wait()
+	return errors.Join(err, l.watches.close(), l.redis.Close())
 }
 
 func (l *Live) closed() bool {

@@ -58,7 +58,7 @@ func (l *Live) note(job uuid.UUID, add func(*unwritten)) {
 	case u == nil:
 		u = &unwritten{now: make(chan struct{}, 1)}
 		l.jobs[job] = u
-		l.writers.Go(func() { l.write(job, u) })
+		l.writers.Go(func() error { l.write(job, u); return nil })
 	}
 	add(u)
 }

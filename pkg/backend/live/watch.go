@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 )
 
 // watches are the watchers of this process. However many there are, they share
@@ -46,7 +48,7 @@ func (l *Live) Watch(ctx context.Context, job uuid.UUID) (changes <-chan struct{
 		signal(c) // it is in effect already
 	}
 	w.watchers[name][c] = true
-	detach := context.AfterFunc(ctx, func() { w.remove(name, c) })
+	detach := goroutine.AfterFunc(ctx, l.log, "end of a watch", func() { w.remove(name, c) })
 	return c, func() { detach(); w.remove(name, c) }, nil
 }
 
@@ -63,7 +65,7 @@ func (w *watches) remove(name string, c chan struct{}) {
 // follow begins to subscribe to what is watched and to pass signals on.
 func (l *Live) follow() *redis.PubSub {
 	w, pubsub := &l.watches, l.redis.Subscribe(context.Background())
-	go func() {
+	goroutine.Go(l.log, "watches", func() {
 		for message := range pubsub.ChannelWithSubscriptions() {
 			switch m := message.(type) {
 			case *redis.Message:
@@ -72,8 +74,8 @@ func (l *Live) follow() *redis.PubSub {
 				w.wake(m.Channel)
 			}
 		}
-	}()
-	go func() {
+	})
+	goroutine.Go(l.log, "subscriptions", func() {
 		subscribed := map[string]bool{}
 		for {
 			select {
@@ -83,7 +85,7 @@ func (l *Live) follow() *redis.PubSub {
 				return
 			}
 		}
-	}()
+	})
 	return pubsub
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 )
 
 const (
@@ -76,8 +77,9 @@ func (w *workers) count(inspector *asynq.Inspector) *count {
 	}
 	begun := &count{done: make(chan struct{})}
 	w.counting = begun
-	go func() {
-		servers, err := inspector.Servers()
+	goroutine.Start(func() error {
+		var servers []*asynq.ServerInfo
+		err := goroutine.Try(func() (err error) { servers, err = inspector.Servers(); return err })
 		capacity := map[document.TaskKind]int{}
 		for _, server := range servers {
 			for name := range server.Queues {
@@ -93,6 +95,7 @@ func (w *workers) count(inspector *asynq.Inspector) *count {
 		}
 		w.counting, begun.err = nil, err
 		close(begun.done)
-	}()
+		return nil
+	})
 	return begun
 }

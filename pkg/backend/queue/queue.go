@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
@@ -69,8 +70,7 @@ func decode(task *asynq.Task) (document.TaskRef, error) {
 func bounded(ctx context.Context, call func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- call() }()
+	done := goroutine.Start(call)
 	select {
 	case err := <-done:
 		return err

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"time"
 
 	"github.com/hibiken/asynq"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
@@ -94,8 +94,8 @@ func (s *Server) Run(ctx context.Context, handle Handler) error {
 	// bounded time; end their context and let them return; give back to the
 	// queue what did not, and close. Redis may hang at any of it.
 	log := s.cfg.Log.With("queue", s.cfg.Kind)
-	stopped := begin(server.Stop)
-	idle := begin(func() {
+	stopped := begin(log, server.Stop)
+	idle := begin(log, func() {
 		for range cap(slots) {
 			slots <- struct{}{}
 		}
@@ -107,7 +107,7 @@ func (s *Server) Run(ctx context.Context, handle Handler) error {
 			log.WarnContext(ctx, "leaving handlers that do not end", "waited", s.cfg.HandBackTimeout)
 		}
 	}
-	closed := begin(func() {
+	closed := begin(log, func() {
 		<-stopped
 		server.Shutdown()
 	})
@@ -118,12 +118,12 @@ func (s *Server) Run(ctx context.Context, handle Handler) error {
 }
 
 // begin runs f, and closes done when it has returned.
-func begin(f func()) (done <-chan struct{}) {
+func begin(log *slog.Logger, f func()) (done <-chan struct{}) {
 	c := make(chan struct{})
-	go func() {
+	goroutine.Go(log, "stopping the queue", func() {
 		defer close(c)
 		f()
-	}()
+	})
 	return c
 }
 
@@ -173,13 +173,12 @@ func (s *Server) deliver(ctx context.Context, task *asynq.Task, handle Handler) 
 		return nil
 	}
 	ctx = tenant.With(ctx, ref.Tenant)
-	defer func() {
-		if p := recover(); p != nil {
-			s.cfg.Log.ErrorContext(ctx, "handler panicked", "task", ref.String(), "panic", p, "stack", string(debug.Stack()))
-			err = again(panicDelay)
-		}
-	}()
-	if delay := handle(ctx, ref); delay > 0 {
+	var delay time.Duration
+	if err := goroutine.Try(func() error { delay = handle(ctx, ref); return nil }); err != nil {
+		s.cfg.Log.ErrorContext(ctx, "handler panicked", "task", ref.String(), "error", err)
+		return again(panicDelay)
+	}
+	if delay > 0 {
 		return again(delay)
 	}
 	return nil

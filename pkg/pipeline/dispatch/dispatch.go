@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
@@ -75,7 +76,7 @@ func (d *Dispatcher) Dispatch(ctx context.Context) {
 	t := found.(*turns)
 	mine := t.asked.Add(1)
 	done := make(chan struct{})
-	go func() {
+	goroutine.Go(d.Log, "dispatch", func() {
 		defer close(done)
 		t.turn <- struct{}{}
 		defer func() { <-t.turn }()
@@ -85,7 +86,7 @@ func (d *Dispatcher) Dispatch(ctx context.Context) {
 		all := t.asked.Load()
 		d.round(context.WithoutCancel(ctx)) // others rely on it too
 		t.done = all
-	}()
+	})
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {

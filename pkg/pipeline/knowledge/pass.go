@@ -6,9 +6,8 @@ import (
 	"io"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 )
 
 // passages has the source cut for every target.
@@ -39,7 +38,7 @@ func (r *run) passages(ctx context.Context, source io.ReadSeeker) error {
 // flight. A batch that fails ends the cutting and no other batch: what those in
 // flight have asked of the model is paid for, and kept.
 func (r *run) pass(ctx context.Context, source io.Reader, targets []*target) error {
-	group, cutting := errgroup.WithContext(ctx)
+	group, cutting := goroutine.WithContext(ctx)
 	group.SetLimit(r.step.Batches)
 	pending := &batch{}
 	flush := func() {

@@ -8,13 +8,13 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
@@ -142,10 +142,10 @@ func (n *Notifier) Run(ctx context.Context) {
 			id := wanted.next()
 			for webhook, deliveries := range n.take(ctx, id, busy) {
 				busy[webhook] = true
-				go func() {
+				goroutine.Go(n.Log, "deliveries", func() {
+					defer func() { finished <- batch{id, webhook} }()
 					n.send(tenant.With(sending, id), deliveries)
-					finished <- batch{id, webhook}
-				}()
+				})
 			}
 		}
 		select {
@@ -168,9 +168,15 @@ func (n *Notifier) Run(ctx context.Context) {
 			n.wantAll(ctx, &wanted)
 		}
 	}
-	defer time.AfterFunc(n.Grace-n.settleTime(), giveUp).Stop()
-	for range busy {
-		<-finished
+	over := time.NewTimer(n.Grace - n.settleTime())
+	defer over.Stop()
+	for len(busy) > 0 {
+		select {
+		case b := <-finished:
+			delete(busy, b.webhook)
+		case <-over.C:
+			giveUp()
+		}
 	}
 }
 
@@ -203,11 +209,13 @@ func (n *Notifier) take(ctx context.Context, id string, busy map[uuid.UUID]bool)
 
 // send sends deliveries at once, and returns when all are settled.
 func (n *Notifier) send(ctx context.Context, deliveries []document.Outgoing) {
-	var group sync.WaitGroup
+	group := goroutine.NewGroup()
 	for _, delivery := range deliveries {
-		group.Go(func() { n.deliver(ctx, delivery) })
+		group.Go(func() error { n.deliver(ctx, delivery); return nil })
 	}
-	group.Wait()
+	if err := group.Wait(); err != nil { // they are due again after their time to live
+		n.Log.ErrorContext(ctx, "deliveries not made", "error", err)
+	}
 }
 
 // deliver makes one attempt and settles it.

@@ -11,9 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 )
 
 // verbatimTokens is how short a text must be to serve as its own summary.
@@ -32,13 +31,13 @@ type node struct {
 type summaries struct {
 	step     *Step
 	work     document.Work
-	group    *errgroup.Group
+	group    *goroutine.Group
 	stop     <-chan struct{} // closed at the first failure: nothing new is begun
 	slots    chan struct{}   // one for each text being summarised
 	progress progress
 }
 
-func newSummaries(group *errgroup.Group, stop <-chan struct{}, step *Step, work document.Work) *summaries {
+func newSummaries(group *goroutine.Group, stop <-chan struct{}, step *Step, work document.Work) *summaries {
 	return &summaries{step: step, work: work, group: group, stop: stop, slots: make(chan struct{}, step.Parallel)}
 }
 

@@ -9,9 +9,8 @@ import (
 	"io"
 	"log/slog"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
 
@@ -64,7 +63,7 @@ func (s *Step) Run(ctx context.Context, work document.Work) error {
 	}
 	defer source.Close()
 
-	group, failing := errgroup.WithContext(ctx)
+	group, failing := goroutine.WithContext(ctx)
 	tree := newBuilder(group, failing.Done(), s, work)
 	text, failed := tree.read(ctx, source)
 	// A section that failed is why the rest was stopped, so it goes first.

@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/summary"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
@@ -299,3 +300,20 @@ func TestModelErrorIsTheRunsError(t *testing.T) {
 		t.Error("finished all the same")
 	}
 }
+
+// Sections are summarised in goroutines of their own.
+func TestPanicInASectionIsTheRunsError(t *testing.T) {
+	t.Parallel()
+	step, m := newStep(t)
+	m.text = book("one", "two")
+	step.Summariser = panicking{m}
+	work := document.Work{TaskRef: document.TaskRef{Tenant: "default", Document: uuid.New(), Version: 1, Kind: document.Summarise}}
+	work.Space.Chunking.Tokens = 100
+	if err := step.Run(t.Context(), work); !fault.Is(err, fault.Internal) || fault.As(err) == nil {
+		t.Fatalf("got %v, want the panic", err)
+	}
+}
+
+type panicking struct{ *memory }
+
+func (panicking) Summarise(context.Context, string, []string) (string, error) { panic("a defect") }

@@ -5,10 +5,9 @@ import (
 	"io"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
@@ -37,7 +36,7 @@ type section struct {
 	children []node
 }
 
-func newBuilder(group *errgroup.Group, stop <-chan struct{}, step *Step, work document.Work) *builder {
+func newBuilder(group *goroutine.Group, stop <-chan struct{}, step *Step, work document.Work) *builder {
 	return &builder{
 		summaries: newSummaries(group, stop, step, work),
 		open:      []*section{{}},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 )
 
 // KeeperStore builds vector indexes; see storetest.Reindexing and Sweeping for
@@ -36,7 +37,7 @@ func (k *Keeper) Run(ctx context.Context) {
 	ticker := time.NewTicker(keepInterval)
 	defer ticker.Stop()
 	for {
-		if err := k.Store.Exclusively(ctx, "index", k.keep); err != nil && ctx.Err() == nil {
+		if err := goroutine.Try(func() error { return k.Store.Exclusively(ctx, "index", k.keep) }); err != nil && ctx.Err() == nil {
 			k.Log.WarnContext(ctx, "not all spaces that have grown are indexed; trying again soon", "error", err)
 		}
 		select {

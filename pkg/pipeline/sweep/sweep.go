@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
@@ -132,7 +133,7 @@ func (s *Sweeper) Sweep(ctx context.Context, quiet time.Duration) error {
 // sweep is Sweep. It reports whether it has put into the queue whatever belongs
 // there. What is left over is removed also when the queue cannot be filled.
 func (s *Sweeper) sweep(ctx context.Context, quiet time.Duration) (filled bool, err error) {
-	err = s.Store.Exclusively(ctx, "sweep", func(ctx context.Context) error {
+	sweep := func(ctx context.Context) error {
 		tenants, err := s.Store.Tenants(ctx)
 		if err != nil {
 			return fmt.Errorf("list tenants: %w", err)
@@ -144,7 +145,8 @@ func (s *Sweeper) sweep(ctx context.Context, quiet time.Duration) (filled bool, 
 			removeErr = fmt.Errorf("remove what is left over: %w", removeErr)
 		}
 		return errors.Join(fillErr, removeErr)
-	})
+	}
+	err = goroutine.Try(func() error { return s.Store.Exclusively(ctx, "sweep", sweep) })
 	return filled, err
 }
 

@@ -2,13 +2,12 @@ package task
 
 import (
 	"context"
-	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 )
 
 // Suspects is a process's place for one suspect: a task whose earlier attempt
@@ -17,11 +16,7 @@ import (
 // innocent one with it, attempt after attempt, until both are given up.
 type Suspects struct{ taken atomic.Bool }
 
-var (
-	errPanicked = fault.New(fault.Internal, "its worker panicked; see the worker's log")
-
-	errSuspect = fault.New(fault.Unavailable, "an earlier attempt lost its worker: such tasks run one at a time, and this one waits for its turn").After(500 * time.Millisecond)
-)
+var errSuspect = fault.New(fault.Unavailable, "an earlier attempt lost its worker: such tasks run one at a time, and this one waits for its turn").After(500 * time.Millisecond)
 
 // attempt runs the step while the lease is kept. A worker that loses the lease
 // stops; what it might still write is refused by the store. When ctx ends so
@@ -46,10 +41,12 @@ func (r *Runner) attempt(ctx context.Context, work document.Work) error {
 	patience, cancel := outlive(ctx, r.HandBack/2)
 	defer cancel()
 	leased, end := context.WithCancelCause(ctx)
-	var keeper sync.WaitGroup
-	keeper.Go(func() { r.keepLease(leased, work, end) })
-	done := make(chan error, 1)
-	go func() { done <- r.run(leased, work) }()
+	keeper := goroutine.Start(func() error {
+		defer end(nil) // without a keeper the step must not go on
+		r.keepLease(leased, work, end)
+		return nil
+	})
+	done := goroutine.Start(func() error { return r.Step.Run(leased, work) })
 	var err error
 	select {
 	case err = <-done:
@@ -59,23 +56,13 @@ func (r *Runner) attempt(ctx context.Context, work document.Work) error {
 	}
 	lost := context.Cause(leased)
 	end(nil)
-	keeper.Wait()
+	if failed := <-keeper; failed != nil {
+		return failed
+	}
 	if err != nil && fault.Is(lost, fault.LeaseLost) {
 		return lost
 	}
 	return err
-}
-
-// run runs the step. A panic is its failure: the process and its other tasks go
-// on.
-func (r *Runner) run(ctx context.Context, work document.Work) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			r.Log.ErrorContext(ctx, "step panicked", "task", work.String(), "panic", p, "stack", string(debug.Stack()))
-			err = errPanicked
-		}
-	}()
-	return r.Step.Run(ctx, work)
 }
 
 // keepLease renews the lease until ctx ends, and ends it when the lease is lost.

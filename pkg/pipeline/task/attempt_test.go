@@ -291,3 +291,23 @@ func repeat(err error, n int) []error {
 	}
 	return errs
 }
+
+// Whatever goroutine of a task it is: a panic is the task's failure.
+func TestPanicOfTheLeasesKeeperFailsTheAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		runner, rows := newRunner(t, func(ctx context.Context, _ document.Work) error {
+			<-ctx.Done() // without a lease it must not go on
+			return ctx.Err()
+		})
+		runner.Store = panickingRenew{rows}
+		runner.Run(t.Context(), ref)
+		if len(rows.settled) != 1 || rows.settled[0].Verdict != document.VerdictRetry || !strings.Contains(rows.settled[0].Error, "panicked") {
+			t.Errorf("settled %+v, want a retry for the panic", rows.settled)
+		}
+	})
+}
+
+type panickingRenew struct{ *rows }
+
+func (panickingRenew) Renew(context.Context, document.Work, time.Duration) error { panic("a defect") }

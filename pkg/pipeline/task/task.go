@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
@@ -120,6 +121,20 @@ func subject(kind document.TaskKind) string {
 // when ctx has ended.
 func outlive(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(d, cancel) })
-	return longer, func() { stop(); cancel() }
+	goroutine.Start(func() error {
+		select {
+		case <-ctx.Done():
+		case <-longer.Done():
+			return nil
+		}
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel()
+		case <-longer.Done():
+		}
+		return nil
+	})
+	return longer, cancel
 }

@@ -70,7 +70,11 @@ func (r *rows) Settle(ctx context.Context, _ document.Work, outcome document.Out
 
 func (r *rows) Changed(context.Context, uuid.UUID) {}
 
-func (r *rows) Dispatch(context.Context) { r.dispatched++ }
+func (r *rows) Dispatch(context.Context) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dispatched++
+}
 
 type stepFunc func(ctx context.Context, work document.Work) error
 

@@ -1,0 +1,93 @@
+package arch_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// startsGoroutines says where goroutines may be started without pkg/goroutine:
+// where no task runs and no request is answered.
+var startsGoroutines = []string{"pkg/goroutine", "pkg/client", "pkg/client/upload", "pkg/cli", "pkg/backend/storetest", "pkg/backend/blob/blobtest"}
+
+// A panic in a goroutine takes its process down, and with it the tasks and
+// requests of everybody else, unless pkg/goroutine has started it.
+func TestGoroutinesCannotTakeTheirProcessDown(t *testing.T) {
+	t.Parallel()
+	const root = "../../"
+	seen := 0
+	if err := filepath.WalkDir(root+"pkg", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		path = filepath.ToSlash(strings.TrimPrefix(path, root))
+		if matches(startsGoroutines, filepath.ToSlash(filepath.Dir(path))) {
+			return nil
+		}
+		seen++
+		files := token.NewFileSet()
+		file, err := parser.ParseFile(files, root+path, nil, 0)
+		if err != nil {
+			return err
+		}
+		for _, bare := range bareGoroutines(file) {
+			t.Errorf("%s:%d: %s: use pkg/goroutine, so that a panic is an error", path, files.Position(bare.at).Line, bare.what)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if seen < 100 {
+		t.Errorf("looked at %d files only", seen)
+	}
+}
+
+func TestBareGoroutinesAreSeen(t *testing.T) {
+	t.Parallel()
+	for source, want := range map[string]int{
+		`func f() { go f() }`:                                    1,
+		`func f() { time.AfterFunc(0, f) }`:                      1,
+		`func f() { context.AfterFunc(nil, f) }`:                 1,
+		`var group sync.WaitGroup`:                               1,
+		`var group *errgroup.Group`:                              1,
+		`func f() { errgroup.WithContext(nil) }`:                 1,
+		`func f() { goroutine.Go(nil, "", f); new(sync.Mutex) }`: 0,
+	} {
+		file, err := parser.ParseFile(token.NewFileSet(), "", "package p; "+source, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(bareGoroutines(file)); got != want {
+			t.Errorf("%s: %d found, want %d", source, got, want)
+		}
+	}
+}
+
+type bareGoroutine struct {
+	at   token.Pos
+	what string
+}
+
+// bareGoroutines returns where a file starts goroutines by itself.
+func bareGoroutines(file *ast.File) (found []bareGoroutine) {
+	ast.Inspect(file, func(node ast.Node) bool {
+		switch n := node.(type) {
+		case *ast.GoStmt:
+			found = append(found, bareGoroutine{n.Pos(), "go statement"})
+		case *ast.SelectorExpr:
+			if of, ok := n.X.(*ast.Ident); ok {
+				switch name := of.Name + "." + n.Sel.Name; {
+				case name == "time.AfterFunc", name == "context.AfterFunc", name == "sync.WaitGroup", of.Name == "errgroup":
+					found = append(found, bareGoroutine{n.Pos(), strconv.Quote(name)})
+				}
+			}
+		}
+		return true
+	})
+	return found
+}
