@@ -1,19 +1,14 @@
 package app_test
 
 import (
-	"context"
-	"crypto/rand"
 	"log/slog"
 	"net/http/httptest"
-	"net/url"
-	"strings"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/pkg/app"
 	"github.com/seed-7a112592/gristmill/pkg/backend/blob"
 	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
+	"github.com/seed-7a112592/gristmill/test/database"
 	"github.com/seed-7a112592/gristmill/test/services"
 )
 
@@ -30,7 +25,7 @@ func newSite(t *testing.T, more ...string) *site {
 	t.Helper()
 	s3 := services.S3(t)
 	config, err := app.Load(append([]string{
-		"GRISTMILL_DATABASE_URL=" + newDatabase(t),
+		"GRISTMILL_DATABASE_URL=" + database.New(t).App,
 		"GRISTMILL_REDIS_URL=" + services.Redis(t),
 		"GRISTMILL_S3_ENDPOINT=" + s3.Endpoint,
 		"GRISTMILL_S3_ACCESS_KEY=" + s3.AccessKey,
@@ -60,33 +55,4 @@ func newSite(t *testing.T, more ...string) *site {
 	s.Server = httptest.NewServer(app.API(t.Context(), config, backends))
 	t.Cleanup(s.Server.Close)
 	return s
-}
-
-// newDatabase returns the URL of a migrated database, as the application's
-// role.
-func newDatabase(t *testing.T) string {
-	t.Helper()
-	owner := services.Postgres(t)
-	application, err := url.Parse(owner)
-	if err != nil {
-		t.Fatal(err)
-	}
-	role := "gm_app_test_" + strings.ToLower(rand.Text())
-	application.User = url.UserPassword(role, rand.Text())
-	t.Cleanup(func() {
-		conn, err := pgx.Connect(context.Background(), owner)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer conn.Close(context.Background())
-		if _, err := conn.Exec(context.Background(), "DROP ROLE IF EXISTS "+role); err != nil {
-			t.Error(err)
-		}
-	})
-	log := slog.New(slog.DiscardHandler)
-	if err := postgres.Migrate(t.Context(), postgres.MigrateConfig{OwnerURL: owner, AppURL: application.String(), Log: log}); err != nil {
-		t.Fatal(err)
-	}
-	return application.String()
 }

@@ -4,13 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/url"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
@@ -23,6 +20,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 	"github.com/seed-7a112592/gristmill/test/await"
+	"github.com/seed-7a112592/gristmill/test/database"
 	"github.com/seed-7a112592/gristmill/test/services"
 )
 
@@ -64,37 +62,14 @@ func newMill(t *testing.T) *mill {
 // newStore returns a store of its own, with the tenants of the tests.
 func newStore(t *testing.T, log *slog.Logger) *postgres.Store {
 	t.Helper()
-	owner := services.Postgres(t)
-	app, err := url.Parse(owner)
-	if err != nil {
-		t.Fatal(err)
-	}
-	role := "gristmill_" + strings.ReplaceAll(uuid.NewString(), "-", "")
-	app.User = url.UserPassword(role, uuid.NewString())
-	t.Cleanup(func() { execute(t, owner, "DROP ROLE IF EXISTS "+role) })
-	if err := postgres.Migrate(t.Context(), postgres.MigrateConfig{OwnerURL: owner, AppURL: app.String(), Log: log}); err != nil {
-		t.Fatal(err)
-	}
-	execute(t, owner, "INSERT INTO tenants (id) VALUES ('one'), ('many')")
-	store, err := postgres.Open(t.Context(), postgres.Config{URL: app.String(), Log: log})
+	d := database.New(t)
+	d.Exec(t, "INSERT INTO tenants (id) VALUES ('one'), ('many')")
+	store, err := postgres.Open(t.Context(), postgres.Config{URL: d.App, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(store.Close)
 	return store
-}
-
-func execute(t *testing.T, address, statement string) {
-	t.Helper()
-	ctx := context.WithoutCancel(t.Context())
-	conn, err := pgx.Connect(ctx, address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(ctx)
-	if _, err := conn.Exec(ctx, statement); err != nil {
-		t.Fatalf("%s: %v", statement, err)
-	}
 }
 
 // as returns a context for work in the name of a tenant.

@@ -2,14 +2,12 @@ package program
 
 import (
 	"context"
-	"net/url"
 	"slices"
-	"strings"
 	"testing"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/test/database"
 	"github.com/seed-7a112592/gristmill/test/services"
 )
 
@@ -29,8 +27,8 @@ type Site struct {
 	t testing.TB
 }
 
-// NewSite makes a new database, migrated by the real command, a Redis database
-// and a bucket. All go when the test ends. More is the programs' environment
+// NewSite makes a new database, which has its tables already and whose role the
+// real command makes, a Redis database and a bucket. All go when the test ends. More is the programs' environment
 // beside their addresses and the key.
 func NewSite(t testing.TB, more ...string) *Site {
 	t.Helper()
@@ -40,15 +38,8 @@ func NewSite(t testing.TB, more ...string) *Site {
 // NewSiteOn is NewSite on a given set of servers.
 func NewSiteOn(t testing.TB, set services.Set, more ...string) *Site {
 	t.Helper()
-	s := &Site{Owner: set.Postgres(t), Redis: set.Redis(t), S3: set.S3(t), More: more, t: t}
-	application, err := url.Parse(s.Owner)
-	if err != nil {
-		t.Fatal(err)
-	}
-	role := "gristmill_" + strings.ReplaceAll(uuid.NewString(), "-", "")
-	t.Cleanup(func() { s.Exec("DROP ROLE IF EXISTS " + pgx.Identifier{role}.Sanitize()) })
-	application.User = url.UserPassword(role, uuid.NewString())
-	s.Database = application.String()
+	d := database.Copy(t, set)
+	s := &Site{Owner: d.Owner, Database: d.App, Redis: set.Redis(t), S3: set.S3(t), More: more, t: t}
 	migrate := Start(t, []string{"GRISTMILL_DATABASE_URL=" + s.Database, "GRISTMILL_MIGRATE_DATABASE_URL=" + s.Owner}, "gristmill", "migrate")
 	if status := migrate.Wait(); status != 0 {
 		t.Fatalf("gristmill migrate ended with %d:\n%s", status, migrate.Output())

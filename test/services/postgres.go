@@ -19,14 +19,19 @@ func Postgres(t testing.TB) string {
 // Postgres is the function of that name, on the servers of the set.
 func (s Set) Postgres(t testing.TB) string {
 	t.Helper()
-	server := s.setting(t, envPostgresURL)
+	// template0 has no connections, so databases can be made from it by many tests at once.
+	return s.create(t, s.setting(t, envPostgresURL), "template0")
+}
+
+// create makes a database as a copy of another, to which nobody is connected, and returns its URL.
+func (s Set) create(t testing.TB, server, template string) string {
+	t.Helper()
 	address, err := url.Parse(server)
 	if err != nil || address.Host == "" {
 		t.Fatalf("%s is not a URL such as postgres://user:password@host:port/postgres", envPostgresURL)
 	}
 	name := unique(t, '_')
-	// template0 has no connections, so databases can be made from it by many tests at once.
-	if err := execute(t.Context(), server, "CREATE DATABASE "+name+" TEMPLATE template0"); err != nil {
+	if err := execute(t.Context(), server, "CREATE DATABASE "+name+" TEMPLATE "+template); err != nil {
 		t.Fatalf("make database %s: %v", name, err)
 	}
 	t.Cleanup(func() {

@@ -14,7 +14,7 @@ import (
 // meanwhile, and leaves few.
 func TestBacklogIsFoldedWhileItGrows(t *testing.T) {
 	t.Parallel()
-	d := newDatabase(t)
+	d := preparedDatabase(t)
 	d.migrate(t)
 	s := d.open(t)
 	ctx := tenant.With(t.Context(), tenant.Default)
@@ -56,7 +56,7 @@ func TestBacklogIsFoldedWhileItGrows(t *testing.T) {
 // added since it was last asked for.
 func BenchmarkBacklog(b *testing.B) {
 	const waiting = 100_000
-	d := newDatabase(b)
+	d := preparedDatabase(b)
 	d.migrate(b)
 	s := d.open(b)
 	ctx := tenant.With(context.Background(), tenant.Default)

@@ -36,7 +36,7 @@ const queueDocuments = `
 // while 10,000 others wait for theirs.
 func BenchmarkDispatch(b *testing.B) {
 	const waiting, window = 10_000, 24
-	d := newDatabase(b)
+	d := preparedDatabase(b)
 	d.migrate(b)
 	store := d.open(b)
 	ctx := tenant.With(b.Context(), tenant.Default)

@@ -32,7 +32,7 @@ const grownDimensions = 8
 
 func newGrown(t *testing.T, documents int) (*grown, context.Context) {
 	t.Helper()
-	g := &grown{database: newDatabase(t), random: rand.New(rand.NewPCG(1, 2))}
+	g := &grown{database: preparedDatabase(t), random: rand.New(rand.NewPCG(1, 2))}
 	g.migrate(t)
 	g.Store = g.open(t)
 	ctx := tenant.With(t.Context(), tenant.Default)

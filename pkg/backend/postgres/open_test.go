@@ -2,10 +2,8 @@ package postgres_test
 
 import (
 	"context"
-	"crypto/rand"
 	"log/slog"
 	"net/url"
-	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -14,6 +12,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
 	"github.com/seed-7a112592/gristmill/pkg/backend/storetest"
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	testdatabase "github.com/seed-7a112592/gristmill/test/database"
 	"github.com/seed-7a112592/gristmill/test/services"
 )
 
@@ -27,19 +26,16 @@ type database struct {
 	role  string // of app
 }
 
-func newDatabase(t testing.TB) database {
-	t.Helper()
-	owner := services.Postgres(t)
-	role := "gm_test_" + strings.ToLower(rand.Text())
-	app, err := url.Parse(owner)
-	if err != nil {
-		t.Fatal(err)
-	}
-	app.User = url.UserPassword(role, rand.Text())
-	t.Cleanup(func() {
-		execute(t, owner, "DROP ROLE IF EXISTS "+role)
-	})
-	return database{owner: owner, app: app.String(), role: role}
+func newDatabase(t testing.TB) database { return databaseOf(testdatabase.Empty(t)) }
+
+// preparedDatabase is newDatabase with all tables in it: migrate only makes the
+// role.
+func preparedDatabase(t testing.TB) database {
+	return databaseOf(testdatabase.Copy(t, services.Set{}))
+}
+
+func databaseOf(d testdatabase.Database) database {
+	return database{owner: d.Owner, app: d.App, role: d.Role}
 }
 
 func (d database) password(t testing.TB) string {
@@ -74,7 +70,7 @@ func (d database) open(t testing.TB) *postgres.Store {
 // openStore returns an empty store with the tenants of the suite.
 func openStore(t testing.TB) *postgres.Store {
 	t.Helper()
-	d := newDatabase(t)
+	d := preparedDatabase(t)
 	d.migrate(t)
 	return d.open(t)
 }

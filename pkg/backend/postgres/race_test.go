@@ -27,7 +27,7 @@ type race struct {
 
 func newRace(t *testing.T) (race, context.Context) {
 	t.Helper()
-	r := race{database: newDatabase(t)}
+	r := race{database: preparedDatabase(t)}
 	r.migrate(t)
 	r.Store = r.open(t)
 	ctx := tenant.With(t.Context(), tenant.Default)

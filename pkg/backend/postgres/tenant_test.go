@@ -23,7 +23,7 @@ const insufficientPrivilege = "42501" // also what row-level security refuses
 // without row-level security fails here; partitions are asked as well.
 func TestDatabaseKeepsTenantsApart(t *testing.T) {
 	t.Parallel()
-	d := newDatabase(t)
+	d := preparedDatabase(t)
 	d.migrate(t)
 	fill(t, d.open(t))
 	conn := connect(t, d.app)
@@ -185,7 +185,7 @@ func sqlState(err error) string {
 // that is not the current tenant's.
 func TestPartitionsAreMadeForOwnSpacesOnly(t *testing.T) {
 	t.Parallel()
-	d := newDatabase(t)
+	d := preparedDatabase(t)
 	d.migrate(t)
 	fill(t, d.open(t))
 	conn := connect(t, d.app)

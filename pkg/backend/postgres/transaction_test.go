@@ -74,7 +74,7 @@ func TestTransactionsLeaveNothingBehind(t *testing.T) {
 
 func TestUnreachableDatabaseIsUnavailable(t *testing.T) {
 	t.Parallel()
-	d := newDatabase(t)
+	d := preparedDatabase(t)
 	d.migrate(t)
 	s := d.open(t)
 	ctx := tenant.With(t.Context(), tenant.Default)
@@ -142,7 +142,7 @@ func TestTransactionThatHangsIsGivenUp(t *testing.T) {
 // A server that is gone says nothing.
 func TestSilentlyLostConnectionIsUnavailable(t *testing.T) {
 	t.Parallel()
-	d := newDatabase(t)
+	d := preparedDatabase(t)
 	d.migrate(t)
 	server, err := url.Parse(d.app)
 	if err != nil {

@@ -19,7 +19,7 @@ func TestNoteOfAnUncertainCommit(t *testing.T) {
 	for name, arrives := range map[string]bool{"committed": true, "not committed": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newDatabase(t)
+			d := preparedDatabase(t)
 			d.migrate(t)
 			direct := d.open(t)
 			server, err := url.Parse(d.app)

@@ -1,0 +1,131 @@
+// Package database gives tests PostgreSQL databases with Gristmill's tables. Migrations are applied once on a server, and every test
+// gets a copy.
+package database
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/migrations"
+	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
+	"github.com/seed-7a112592/gristmill/test/services"
+)
+
+// Database is a database, and a role of its own for the application.
+type Database struct {
+	Owner string // URL, as a superuser
+	App   string // URL, as the application's role
+	Role  string // of App
+}
+
+// Empty returns a database without tables. Its role is not there before somebody migrates, and goes when the test ends.
+func Empty(t testing.TB) Database {
+	t.Helper()
+	return withRole(t, services.Postgres(t))
+}
+
+// New returns a migrated database with a role for the application.
+func New(t testing.TB) Database {
+	t.Helper()
+	d := Copy(t, services.Set{})
+	d.Migrate(t)
+	return d
+}
+
+// Copy returns a database on servers of the set that has all tables, but no role for the application yet.
+func Copy(t testing.TB, set services.Set) Database {
+	t.Helper()
+	return withRole(t, set.Prepared(t, key(), prepare))
+}
+
+// Migrate brings the database up to date and makes the application's role.
+func (d Database) Migrate(t testing.TB) {
+	t.Helper()
+	if err := migrate(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Exec runs a statement as the owner, also while the test is being cleaned up after.
+func (d Database) Exec(t testing.TB, statement string, args ...any) {
+	t.Helper()
+	if err := d.exec(context.WithoutCancel(t.Context()), statement, args...); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+func (d Database) exec(ctx context.Context, statement string, args ...any) error {
+	conn, err := pgx.Connect(ctx, d.Owner)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, statement, args...)
+	return err
+}
+
+// withRole names a role that goes when the test ends, if somebody has made it.
+func withRole(t testing.TB, owner string) Database {
+	t.Helper()
+	d, err := newDatabase(owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Exec(t, "DROP ROLE IF EXISTS "+d.Role) })
+	return d
+}
+
+func newDatabase(owner string) (Database, error) {
+	app, err := url.Parse(owner)
+	if err != nil {
+		return Database{}, fmt.Errorf("the owner's URL: %w", err)
+	}
+	role := "gm_test_" + strings.ToLower(rand.Text())
+	app.User = url.UserPassword(role, rand.Text())
+	return Database{Owner: owner, App: app.String(), Role: role}, nil
+}
+
+func migrate(ctx context.Context, d Database) error {
+	return postgres.Migrate(ctx, postgres.MigrateConfig{OwnerURL: d.Owner, AppURL: d.App, Log: slog.New(slog.DiscardHandler)})
+}
+
+// prepare applies the migrations. The role that it has to name does not stay.
+func prepare(owner string) error {
+	ctx := context.Background()
+	d, err := newDatabase(owner)
+	if err != nil {
+		return err
+	}
+	if err := migrate(ctx, d); err != nil {
+		return err
+	}
+	return d.exec(ctx, "DROP ROLE "+d.Role)
+}
+
+// key changes with every migration.
+var key = sync.OnceValue(func() string {
+	hash := sha256.New()
+	err := fs.WalkDir(migrations.Postgres(), ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(migrations.Postgres(), path)
+		fmt.Fprintf(hash, "%s %d\n%s", path, len(text), text)
+		return err
+	})
+	if err != nil {
+		panic(err) // the files are in the program
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:8])
+})
