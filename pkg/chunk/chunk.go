@@ -27,6 +27,7 @@ type Options struct {
 	Title string
 
 	Syntax markdown.Syntax // of the document; see [markdown.SyntaxOf]
+	Window int             // bytes of the source that the scanner holds; see [markdown.Options]
 
 	// Count counts tokens; nil counts those of cl100k_base, which OpenAI's
 	// embedding models use. It must be additive where a line with text begins:
@@ -65,7 +66,7 @@ func Split(r io.Reader, opt Options) iter.Seq2[Passage, error] {
 	}
 	return func(yield func(Passage, error) bool) {
 		p := packer{buffer: buffer{count: opt.Count, maxBytes: int64(maxTokenBytes * opt.Tokens)}, opt: opt, yield: yield}
-		for piece, err := range markdown.Scan(r) {
+		for piece, err := range markdown.Scan(r, markdown.Options{Syntax: opt.Syntax, Window: opt.Window}) {
 			if err != nil {
 				yield(Passage{}, err)
 				return

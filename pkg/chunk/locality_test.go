@@ -45,7 +45,7 @@ func TestEditChangesItsSection(t *testing.T) {
 // paragraphEnds returns where the paragraphs of src end.
 func paragraphEnds(t *testing.T, src string) []int {
 	var ends []int
-	for p, err := range markdown.Scan(strings.NewReader(src)) {
+	for p, err := range markdown.Scan(strings.NewReader(src), markdown.Options{}) {
 		switch {
 		case err != nil:
 			t.Fatal(err)

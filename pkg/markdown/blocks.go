@@ -17,6 +17,10 @@ type blocks struct {
 	defs  definitions            // of the open paragraph
 	long  bool                   // it has grown too long to become a heading
 	cells int                    // in the last line of the open paragraph, were it a row of a table
+	math  string                 // what ends the formula that is open in it; empty: none is
+
+	modules   bool      // import and export statements are blocks
+	statement statement // that is open
 
 	top    Kind // of the latest top-level block
 	marker byte // of its items, if it is a list
@@ -40,6 +44,7 @@ const (
 	indentedLeaf
 	htmlLeaf
 	tableLeaf
+	moduleLeaf
 )
 
 // step is what a line does at the top level of the document.
@@ -48,6 +53,7 @@ type step struct {
 	border Border // a heading or a table at AtLine turns the paragraph before it into one
 	blank  bool
 	level  int  // of a heading
+	tags   bool // the line stands in an HTML block of tags, which a blank line ends
 	def    bool // a link reference definition may begin with this line of a paragraph
 	defs   int  // so many lines of the paragraph are definitions, if it ends here
 }
@@ -75,6 +81,7 @@ func (b *blocks) line(s []byte, cut bool) step {
 	default:
 		b.text(&c, depth, cut)
 	}
+	b.step.tags = len(b.stack) == 0 && b.leaf == htmlLeaf && b.html == nil
 	return b.step
 }
 
@@ -117,6 +124,8 @@ func (b *blocks) continueVerbatim(c *cursor, cut bool) bool {
 		}
 	case indentedLeaf:
 		return width >= 4 && next < len(c.s)
+	case moduleLeaf:
+		return b.statement.takes(c.s, cut)
 	default:
 		return false
 	}
@@ -141,6 +150,17 @@ func (b *blocks) text(c *cursor, depth int, cut bool) {
 		lazy = b.leaf == paragraphLeaf
 		row  = b.leaf == tableLeaf && all
 	)
+	if para && b.math != "" && !leavesFormula(c) {
+		_, next := c.indent()
+		b.continueParagraph(c.s[next:], cut)
+		return
+	}
+	if b.modules && depth == 0 && !lazy && beginsStatement(c.s) {
+		b.open(depth, moduleLeaf, KindModule)
+		b.statement = statement{}
+		b.statement.takes(c.s, cut)
+		return
+	}
 	for {
 		width, next := c.indent()
 		s := c.s[next:]
@@ -187,18 +207,20 @@ func (b *blocks) text(c *cursor, depth int, cut bool) {
 		b.continueParagraph(s, cut)
 	default:
 		b.open(depth, paragraphLeaf, KindParagraph)
-		b.defs, b.long = definitions{}, false
+		b.defs, b.long, b.math = definitions{}, false, ""
 		b.continueParagraph(s, cut)
 	}
 }
 
 func (b *blocks) continueParagraph(s []byte, cut bool) {
-	b.step.def = b.defs.feed(s)
-	b.step.defs = b.defs.done
-	b.cells = 0
-	if !cut {
-		b.cells = rowCells(s)
+	if cut {
+		b.defs.end()
+		b.cells, b.math = 0, ""
+	} else {
+		b.step.def = b.defs.feed(s)
+		b.cells, b.math = rowCells(s), formulaEnd(b.math, s)
 	}
+	b.step.defs = b.defs.done
 }
 
 // openLeaf opens the leaf block, other than a paragraph, an indented code

@@ -42,7 +42,7 @@ func (d *definitions) onlyDefinitions() bool { return d.done == d.lines }
 // line ending. It reports whether a definition begins with it.
 func (d *definitions) feed(s []byte) (begins bool) {
 	if d.state == afterDefinitions {
-		d.lines++
+		d.end()
 		return false
 	}
 	if (d.state == beforeDefinition || d.state == afterDestination) && s[0] == '[' {
@@ -55,6 +55,12 @@ func (d *definitions) feed(s []byte) (begins bool) {
 	}
 	d.lines++
 	return begins
+}
+
+// end takes a line that no definition goes on with.
+func (d *definitions) end() {
+	d.state = afterDefinitions
+	d.lines++
 }
 
 // scan runs over a line, or what follows the opening bracket in it. It

@@ -79,8 +79,8 @@ func continuesMapping(c byte) bool {
 
 // FirstHeading returns the text of the first heading at the top level of a
 // document whose beginning is head, or an empty string.
-func FirstHeading(head []byte) string {
-	for piece, err := range Scan(bytes.NewReader(head)) {
+func FirstHeading(head []byte, syntax Syntax) string {
+	for piece, err := range Scan(bytes.NewReader(head), Options{Syntax: syntax}) {
 		if err == nil && piece.Heading != nil && piece.Heading.Text != "" {
 			return piece.Heading.Text
 		}

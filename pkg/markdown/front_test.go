@@ -42,11 +42,11 @@ func TestFirstHeading(t *testing.T) {
 	for _, tt := range []struct{ head, want string }{
 		{"", ""},
 		{"text\n", ""},
-		{"---\ntitle: no\n---\n\n> # no\n\n```\n# no\n```\n#\n\n## Yes `sir` ##\n# no\n", "Yes `sir`"},
+		{"---\ntitle: no\n---\n\n> # no\n\n```\n# no\n```\n#\n\n## Yes `sir` ##\n# no\n", "Yes sir"},
 		{"\uFEFFA title\n of two lines\n===\n", "A title of two lines"},
-		{"# " + strings.Repeat("é", 200), strings.Repeat("é", 128)},
+		{"# " + strings.Repeat("é", 200), strings.Repeat("é", 85) + " … " + strings.Repeat("é", 40)},
 	} {
-		if got := FirstHeading([]byte(tt.head)); got != tt.want {
+		if got := FirstHeading([]byte(tt.head), CommonMark); got != tt.want {
 			t.Errorf("%q: got %q, want %q", tt.head, got, tt.want)
 		}
 	}

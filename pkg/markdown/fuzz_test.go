@@ -2,17 +2,17 @@ package markdown
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 )
-
-// smallSizes brings the edges of the window into reach of short inputs.
-var smallSizes = sizes{window: 128, line: 40, piece: 16, paragraph: 32}
 
 // FuzzScanner checks that the pieces of any document follow one another
 // without a gap, that their borders make sense, and that it does not matter
@@ -20,7 +20,8 @@ var smallSizes = sizes{window: 128, line: 40, piece: 16, paragraph: 32}
 func FuzzScanner(f *testing.F) {
 	for _, src := range corpus(f) {
 		if len(src) < 4<<10 {
-			f.Add(src)
+			f.Add(src, uint8(0), uint8(CommonMark))
+			f.Add(src, uint8(64), uint8(CommonMark))
 		}
 	}
 	for _, src := range []string{
@@ -30,24 +31,30 @@ func FuzzScanner(f *testing.F) {
 		strings.Repeat(">", 100) + "a\n" + strings.Repeat("- ", 60) + "b\n", "a\x80\xff" + strings.Repeat("é", 99) + "\n|a|\n|-|\n",
 		"# a\n" + strings.Repeat(" ", 50) + "b\n|a|\n|-|\n" + strings.Repeat("\t", 50) + "\n",
 		strings.Repeat("[a]: b\n", 9), "<pre>\n" + strings.Repeat("x", 36) + "</pre>\na\n", "> [a]: b\n> ===\nc\n",
+		strings.Repeat("x", 40) + "\n===\n", strings.Repeat("x", 80) + "\n---\n", "[a]: " + strings.Repeat("x", 80) + "\n===\n",
+		strings.Repeat("a|", 40) + "\n" + strings.Repeat("-|", 40) + "\n", "a\n" + strings.Repeat("x", 41) + "\n|a|\n|-|\n",
+		"$$\na\n=\nb\n$$\n", "\\[\na\n-\n\\]\n===\n", "\\begin{align}\n===\n\\end{align}\n---\n", "$$\n# a\n",
+		"<h1 align=center>\n<img alt='a'>\nb</h1><H2>c</H2>\n<p>d<h3>e\n\nf", "<div><!--\n<h1>a</h1>\n--><h1>b</div>\n", "<h1>" + strings.Repeat("x\n", 40) + "</h1>\n",
+		"import a from 'b'\nexport const c = {\n\n  d: `}`,\n}\n\n# e\n", "export const a = {\n\nb\n", "import it, or export the lot\n===\n",
 	} {
-		f.Add([]byte(src))
+		for i, window := range []uint8{0, 16, 40, 128} {
+			f.Add([]byte(src), window, uint8(i))
+		}
 	}
-	f.Fuzz(func(t *testing.T, src []byte) {
-		for _, sz := range []sizes{defaultSizes, smallSizes} {
-			want := pieces(t, bytes.NewReader(src), sz)
-			checkPieces(t, src, sz, want)
-			got := pieces(t, iotest.OneByteReader(bytes.NewReader(src)), sz)
-			if !reflect.DeepEqual(want, got) {
-				t.Fatalf("read byte by byte (-whole +bytes)\n%s", cmp.Diff(want, got))
-			}
+	f.Fuzz(func(t *testing.T, src []byte, window, syntax uint8) {
+		opt := Options{Syntax: Syntax(syntax % 3), Window: int(window)}
+		want := pieces(t, bytes.NewReader(src), opt)
+		checkPieces(t, src, opt, want)
+		got := pieces(t, iotest.OneByteReader(bytes.NewReader(src)), opt)
+		if !reflect.DeepEqual(want, got) {
+			t.Fatalf("read byte by byte (-whole +bytes)\n%s", gocmp.Diff(want, got))
 		}
 	})
 }
 
-func pieces(t *testing.T, r io.Reader, sz sizes) []Piece {
+func pieces(t *testing.T, r io.Reader, opt Options) []Piece {
 	var all []Piece
-	for p, err := range scan(r, sz) {
+	for p, err := range Scan(r, opt) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,8 +64,12 @@ func pieces(t *testing.T, r io.Reader, sz sizes) []Piece {
 	return all
 }
 
-func checkPieces(t *testing.T, src []byte, sz sizes, all []Piece) {
+func checkPieces(t *testing.T, src []byte, opt Options, all []Piece) {
+	sz := sizesOf(cmp.Or(opt.Window, defaultWindow))
 	_, body := FrontMatter(src[:min(len(src), sz.window)])
+	if opt.Syntax == Plain {
+		body = len(src) - len(withoutByteOrderMark(src))
+	}
 	at, kind := int64(body), KindNone
 	for i, p := range all {
 		switch {
@@ -68,9 +79,9 @@ func checkPieces(t *testing.T, src []byte, sz sizes, all []Piece) {
 			t.Fatalf("piece %d is %q, the source there is %q", i, p.Text, src[p.Start:p.End()])
 		case p.Border != AtBlock && p.Kind != kind:
 			t.Fatalf("piece %d turns kind %d into %d", i, kind, p.Kind)
-		case p.Border == AtPart && p.Kind != KindList && p.Kind != KindTable:
+		case p.Border == AtPart && p.Kind != KindList && p.Kind != KindTable && p.Heading == nil:
 			t.Fatalf("piece %d is a part of kind %d", i, p.Kind)
-		case (p.Heading != nil) != (p.Kind == KindHeading && p.Border == AtBlock):
+		case p.Kind != KindHTML && (p.Heading != nil) != (p.Kind == KindHeading && p.Border == AtBlock) || p.Heading != nil && p.Border < AtPart:
 			t.Fatalf("piece %d of kind %d at border %d has heading %v", i, p.Kind, p.Border, p.Heading)
 		case p.Border == AtBlock && (p.Blank || p.Kind == KindNone):
 			t.Fatalf("piece %d is a block of kind %d, blank %t", i, p.Kind, p.Blank)
@@ -80,4 +91,61 @@ func checkPieces(t *testing.T, src []byte, sz sizes, all []Piece) {
 	if at != int64(len(src)) {
 		t.Fatalf("pieces end at %d of %d", at, len(src))
 	}
+}
+
+// FuzzBlocks compares the blocks of CommonMark with goldmark's, and those that
+// are found with a small window with those that are found with a large one.
+func FuzzBlocks(f *testing.F) {
+	f.Fuzz(func(t *testing.T, seed []byte, window uint8) {
+		src := compose(seed)
+		want := scanBlocks(src, Options{})
+		opt := Options{Window: int(window)}
+		if sz := sizesOf(opt.Window); longestParagraph(src) <= min(sz.line, sz.paragraph) {
+			if diff := gocmp.Diff(want, scanBlocks(src, opt)); diff != "" {
+				t.Errorf("with a window of %d bytes (-large +small)\n%q\n%s", window, src, diff)
+			}
+		}
+		if goldmarkDeviates(src) {
+			return
+		}
+		if diff := gocmp.Diff(goldmarkBlocks(src), want); diff != "" {
+			t.Errorf("(-goldmark +scan)\n%q\n%s", src, diff)
+		}
+	})
+}
+
+// compose returns the document that seed stands for: each byte is one of the
+// texts that the rules of blocks are about.
+func compose(seed []byte) []byte {
+	texts := []string{
+		"\n", "\n", "\n", "\n\n", " ", "  ", "    ", "a", "b c", "| ", "|-|-|", "|a|b|", "# ", "===", "---", "-", "- ", "+ ", "* ", "1. ", "2) ", "> ", ">",
+		"```", "~~~", "<div>", "</div>", "<!--", "-->", "<x>", "<pre>", "</pre>", "[a]: b", "'c'", "[", "]:", "\\", "***", "`", "é", "10. ", "<?", "?>",
+	}
+	var src []byte
+	for _, c := range seed {
+		src = append(src, texts[int(c)%len(texts)]...)
+	}
+	return src
+}
+
+// longestParagraph returns the length of the longest run of lines that are not
+// blank.
+func longestParagraph(src []byte) int {
+	longest := 0
+	for p := range bytes.SplitSeq(src, []byte("\n\n")) {
+		longest = max(longest, len(p)+2)
+	}
+	return longest
+}
+
+// goldmarkDeviates reports whether src may hold something that goldmark does
+// not treat as the specification does.
+func goldmarkDeviates(src []byte) bool {
+	return slices.ContainsFunc(goldmarkDeviations, func(re *regexp.Regexp) bool { return re.Match(src) })
+}
+
+var goldmarkDeviations = []*regexp.Regexp{
+	regexp.MustCompile(`\]:`),                         // an item without text behind a definition
+	regexp.MustCompile(`(?m)(?:[-+*]|\d[.)])[ \t]*$`), // an item without text in an item
+	regexp.MustCompile(`(?m)^[ >].*\n[ >]*\|-`),       // the number of cells of an indented header row
 }

@@ -79,9 +79,9 @@ func goldmarkKind(n ast.Node) Kind {
 }
 
 // scanBlocks returns the top-level blocks of src as Scan has them.
-func scanBlocks(src []byte) []block {
+func scanBlocks(src []byte, opt Options) []block {
 	var blocks []block
-	for p, err := range Scan(bytes.NewReader(src)) {
+	for p, err := range Scan(bytes.NewReader(src), opt) {
 		switch {
 		case err != nil:
 			panic(err) // a bytes.Reader has none

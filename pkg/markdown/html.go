@@ -25,7 +25,7 @@ func openingHTML(s []byte, interrupts, cut bool) (end func([]byte) bool, ok bool
 	case isBlockTag(s):
 		return nil, true
 	}
-	return nil, !interrupts && !cut && loneTag.Match(s)
+	return nil, !interrupts && !cut && loneTag.Match(s) && !verbatimEndTag.Match(s)
 }
 
 func contains(mark string) func([]byte) bool {
@@ -38,9 +38,10 @@ const longestHTMLEnd = len("</textarea>")
 const attribute = `(?:[ \t]+[A-Za-z_:][A-Za-z0-9_.:-]*(?:[ \t]*=[ \t]*(?:[^ \t"'=<>` + "`" + `]+|'[^']*'|"[^"]*"))?)`
 
 var (
-	verbatimTag = regexp.MustCompile(`^(?i)<(?:pre|script|style|textarea)(?:[ \t>]|$)`)
-	verbatimEnd = regexp.MustCompile(`(?i)</(?:pre|script|style|textarea)>`)
-	loneTag     = regexp.MustCompile(`^<(?:[A-Za-z][A-Za-z0-9-]*` + attribute + `*[ \t]*/?|/[A-Za-z][A-Za-z0-9-]*[ \t]*)>$`)
+	verbatimTag    = regexp.MustCompile(`^(?i)<(?:pre|script|style|textarea)(?:[ \t>]|$)`)
+	verbatimEndTag = regexp.MustCompile(`^(?i)</(?:pre|script|style|textarea)[ \t]*>$`)
+	verbatimEnd    = regexp.MustCompile(`(?i)</(?:pre|script|style|textarea)>`)
+	loneTag        = regexp.MustCompile(`^<(?:[A-Za-z][A-Za-z0-9-]*` + attribute + `*[ \t]*/?|/[A-Za-z][A-Za-z0-9-]*[ \t]*)>$`)
 )
 
 // isBlockTag reports whether s begins with an opening or closing tag of one of

@@ -4,7 +4,7 @@
 // [Scan] follows the block phase of the specification
 // (https://spec.commonmark.org/0.31.2/#phase-1-block-structure) line by line:
 // it keeps the stack of open containers and the state of the innermost leaf,
-// and never builds a tree. Inline markup is not looked at.
+// and never builds a tree. Inline markup is looked at in headings only.
 package markdown
 
 // Piece is a line of a document, or a part of one when the line is longer than
@@ -37,23 +37,24 @@ const (
 	KindHTML
 	KindThematicBreak
 	KindDefinition // a link reference definition
+	KindModule     // import and export statements, in MDX
 )
 
 // Border says what begins where a piece begins; a stronger one is greater.
 type Border uint8
 
 // The borders. In a table AtBlock marks the header row, AtLine the delimiter
-// row and AtPart every other row.
+// row and AtPart every other row. An HTML heading may begin within a line.
 const (
 	WithinLine Border = iota // nothing: the piece continues a line
 	AtLine                   // a line of the block
-	AtPart                   // a further item of a list, or a body row of a table
+	AtPart                   // a further item of a list, a body row of a table, a heading in an HTML block
 	AtBlock                  // a block
 )
 
 // Heading is a heading at the top level of a document.
 type Heading struct {
 	Level int    // 1 to 6
-	Text  string // its markup included; at most 256 bytes
+	Text  string // without markup, at most 256 bytes; see [PlainText]
 	Start int64  // byte offset in the source
 }

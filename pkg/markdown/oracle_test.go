@@ -43,7 +43,7 @@ func TestSpecification(t *testing.T) {
 			if !deviates {
 				want = goldmarkBlocks(src)
 			}
-			if diff := cmp.Diff(want, scanBlocks(src)); diff != "" {
+			if diff := cmp.Diff(want, scanBlocks(src, Options{})); diff != "" {
 				t.Errorf("%s example %d, %s (-goldmark +scan)\n%q\n%s", file, e.Example, e.Section, src, diff)
 			}
 		}
@@ -56,7 +56,7 @@ func TestCorpus(t *testing.T) {
 	for path, src := range corpus(t) {
 		_, body := FrontMatter(src)
 		want := goldmarkBlocks(src[body:])
-		got := scanBlocks(src)
+		got := scanBlocks(src, Options{})
 		for i := range want {
 			want[i].Start += body
 			want[i].End += body

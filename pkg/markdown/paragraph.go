@@ -2,10 +2,12 @@ package markdown
 
 // heldLine is a line of a paragraph at the top level, which is held back until
 // it is known whether it is one: it may be a link reference definition, a line
-// of a setext heading, or the header row of a table.
+// of a setext heading, or the header row of a table. The lines of a heading in
+// an HTML block are held back too.
 type heldLine struct {
 	start, end int64
-	def        bool // a definition may begin here; all before it are definitions then
+	def        bool   // a definition may begin here; all before it are definitions then
+	border     Border // in an HTML block
 }
 
 // hold holds a line back. When the paragraph grows too long to wait for its
@@ -25,7 +27,9 @@ func (s *scanner) hold(l heldLine, defs int) {
 		s.release(len(s.held) - 1) // the last may still be the header row of a table
 	}
 	if s.cut {
-		s.release(len(s.held)) // the rest of the line follows it
+		// The rest of the line follows it, before it is known what it is.
+		s.blocks.settleParagraph()
+		s.release(len(s.held))
 	}
 }
 
@@ -65,8 +69,12 @@ func (s *scanner) releaseAs(kind Kind, h *Heading) {
 	s.endParagraph()
 }
 
-// endParagraph yields what is held and forgets the paragraph.
+// endParagraph yields what is held and forgets the paragraph, or the heading
+// in an HTML block.
 func (s *scanner) endParagraph() {
+	if s.html.level > 0 {
+		s.releaseHTML(s.closeHTMLHeading(s.held[len(s.held)-1].end))
+	}
 	if len(s.held) > 0 {
 		s.release(len(s.held))
 	}
@@ -77,7 +85,7 @@ func (s *scanner) endParagraph() {
 func (s *scanner) endHeading(level int) {
 	s.release(s.defs)
 	start, end := s.held[0].start, s.held[len(s.held)-1].end
-	s.releaseAs(KindHeading, &Heading{Level: level, Text: title(s.win.bytes(start, end)), Start: start})
+	s.releaseAs(KindHeading, &Heading{Level: level, Text: PlainText(string(s.win.bytes(start, end))), Start: start})
 }
 
 // endAtTable yields what is held, the last line as the header row of a table.

@@ -12,12 +12,12 @@ import (
 )
 
 // outline writes the pieces of src, one a line: what begins, and the text.
-func outline(t *testing.T, src string, sz sizes) []string {
+func outline(t *testing.T, src string, opt Options) []string {
 	t.Helper()
-	names := [...]string{"none", "paragraph", "heading", "fenced", "indented", "list", "quote", "table", "html", "break", "definition"}
+	names := [...]string{"none", "paragraph", "heading", "fenced", "indented", "list", "quote", "table", "html", "break", "definition", "module"}
 	borders := [...]string{"+", "-", "part", "BLOCK"}
 	var lines []string
-	for _, p := range pieces(t, strings.NewReader(src), sz) {
+	for _, p := range pieces(t, strings.NewReader(src), opt) {
 		s := fmt.Sprintf("%s %s %q", names[p.Kind], borders[p.Border], p.Text)
 		if p.Heading != nil {
 			s += fmt.Sprintf(" h%d %q at %d", p.Heading.Level, p.Heading.Text, p.Heading.Start)
@@ -65,11 +65,77 @@ func TestOutline(t *testing.T) {
 		}},
 		{"a lone tag does not interrupt, even lazily", "> a\n<x>\n", []string{`quote BLOCK "> a\n"`, `quote - "<x>\n"`}},
 		{"nothing after a byte order mark", "\uFEFF", nil},
+		{"formulas", "$$\na\n=\nb\n$$\n\n\\[\n- c\n-\n\\]\n===\n\nd\n\\begin{x}\n\\begin{y}\n\\end{y}\n---\n\\end{x}\n", []string{
+			`paragraph BLOCK "$$\n"`, `paragraph - "a\n"`, `paragraph - "=\n"`, `paragraph - "b\n"`, `paragraph - "$$\n"`, `paragraph - "\n"`,
+			`heading BLOCK "\\[\n" h1 "[ - c - ]" at 13`, `heading - "- c\n"`, `heading - "-\n"`, `heading - "\\]\n"`, `heading - "===\n"`, `heading - "\n"`,
+			`paragraph BLOCK "d\n"`, `paragraph - "\\begin{x}\n"`, `paragraph - "\\begin{y}\n"`, `paragraph - "\\end{y}\n"`, `paragraph - "---\n"`, `paragraph - "\\end{x}\n"`,
+		}},
+		{"no formulas", "$$ a $$\n===\n\n$$\n# b\n\n$$\n\nc\n===\n\nd $$\n===\n", []string{
+			`heading BLOCK "$$ a $$\n" h1 "$$ a $$" at 0`, `heading - "===\n"`, `heading - "\n"`,
+			`paragraph BLOCK "$$\n"`, `heading BLOCK "# b\n" h1 "b" at 16`, `heading - "\n"`,
+			`paragraph BLOCK "$$\n"`, `paragraph - "\n"`,
+			`heading BLOCK "c\n" h1 "c" at 25`, `heading - "===\n"`, `heading - "\n"`,
+			`heading BLOCK "d $$\n" h1 "d $$" at 32`, `heading - "===\n"`,
+		}},
+		{"HTML headings", "<H1 align=\"center\">Quern<b>stone</b> &amp; co</H1>\n<p><img src=x></p>\n\n" +
+			"<p align=center>\n  <h2\n   id='x'>\n   <img alt=\"a 'b'\" src='>'>c<br/>d\n  </h2>e\n</p>\n\n<div><h3>f</div>\n", []string{
+			`html BLOCK "<H1 align=\"center\">Quern<b>stone</b> &amp; co</H1>\n" h1 "Quernstone & co" at 0`, `html - "<p><img src=x></p>\n"`, `html - "\n"`,
+			`html BLOCK "<p align=center>\n"`, `html part "  <h2\n" h2 "a 'b'c d" at 90`, `html - "   id='x'>\n"`,
+			`html - "   <img alt=\"a 'b'\" src='>'>c<br/>d\n"`, `html - "  </h2>e\n"`, `html - "</p>\n"`, `html - "\n"`,
+			`html BLOCK "<div><h3>f</div>\n" h3 "f" at 161`,
+		}},
+		{"no HTML headings", "<div>\n<!-- <h1>a</h1>\n<h2>b</h2> --><h3></h3><hr><h7>c</h7>\n\n<pre>\n<h1>d</h1>\n</pre>\n- <h1>e</h1>\n\nf <h1>g</h1>\n", []string{
+			`html BLOCK "<div>\n"`, `html - "<!-- <h1>a</h1>\n"`, `html - "<h2>b</h2> -->"`, `html + "<h3></h3><hr><h7>c</h7>\n"`, `html - "\n"`,
+			`html BLOCK "<pre>\n"`, `html - "<h1>d</h1>\n"`, `html - "</pre>\n"`, `list BLOCK "- <h1>e</h1>\n"`, `list - "\n"`, `paragraph BLOCK "f <h1>g</h1>\n"`,
+		}},
+		{"import is a word", "import a from 'b'\n\nexport const c = {\n===\n", []string{
+			`paragraph BLOCK "import a from 'b'\n"`, `paragraph - "\n"`, `heading BLOCK "export const c = {\n" h1 "export const c = {" at 19`, `heading - "===\n"`,
+		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(tt.want, outline(t, tt.source, defaultSizes)); diff != "" {
+			if diff := cmp.Diff(tt.want, outline(t, tt.source, Options{})); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestSyntaxes reads what is not CommonMark.
+func TestSyntaxes(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		syntax Syntax
+		source string
+		want   []string
+	}{
+		{"plain text", Plain, "---\na: b\n---\n# c\n \n\td\n===\n- e\n```\n", []string{
+			`paragraph BLOCK "---\n"`, `paragraph - "a: b\n"`, `paragraph - "---\n"`, `paragraph - "# c\n"`, `paragraph - " \n"`,
+			`paragraph BLOCK "\td\n"`, `paragraph - "===\n"`, `paragraph - "- e\n"`, `paragraph - "` + "```" + `\n"`,
+		}},
+		{"imports", MDX, "---\na: b\n---\n\nimport Tabs from '@theme/Tabs';\nimport {\n  A,\n} from \"b\"\n\nimport * as c from 'c'\n# d\n", []string{
+			`none - "\n"`, `module BLOCK "import Tabs from '@theme/Tabs';\n"`, `module - "import {\n"`, `module - "  A,\n"`, `module - "} from \"b\"\n"`, `module - "\n"`,
+			`module BLOCK "import * as c from 'c'\n"`, `heading BLOCK "# d\n" h1 "d" at 95`,
+		}},
+		{"exports", MDX, "export const a = {\n  b: '}',\n\n  # c: `\n\n  `, /*\n}*/ d\n\n}\nexport default ({children}) =>\n  <div>{children}</div>\n\n    e\n", []string{
+			`module BLOCK "export const a = {\n"`, `module - "  b: '}',\n"`, `module - "\n"`, "module - \"  # c: `\\n\"", `module - "\n"`, "module - \"  `, /*\\n\"", `module - "}*/ d\n"`, `module - "\n"`, `module - "}\n"`,
+			`module - "export default ({children}) =>\n"`, `module - "  <div>{children}</div>\n"`, `module - "\n"`, `indented BLOCK "    e\n"`,
+		}},
+		{"an export that never ends", MDX, "export const a = {\n\n# b\n", []string{
+			`module BLOCK "export const a = {\n"`, `module - "\n"`, `heading BLOCK "# b\n" h1 "b" at 20`,
+		}},
+		{"prose", MDX, "import duties apply\n\nexport the lot\n\nImport a from 'b'\n\n import a from 'b'\n\na\nimport a from 'b'\n", []string{
+			`paragraph BLOCK "import duties apply\n"`, `paragraph - "\n"`, `paragraph BLOCK "export the lot\n"`, `paragraph - "\n"`,
+			`paragraph BLOCK "Import a from 'b'\n"`, `paragraph - "\n"`, `paragraph BLOCK " import a from 'b'\n"`, `paragraph - "\n"`,
+			`paragraph BLOCK "a\n"`, `paragraph - "import a from 'b'\n"`,
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(tt.want, outline(t, tt.source, Options{Syntax: tt.syntax})); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})
@@ -77,7 +143,7 @@ func TestOutline(t *testing.T) {
 }
 
 // TestLongLines reads lines and paragraphs that are longer than what is held
-// of them, here 40 and 32 bytes.
+// of them, here 32 bytes.
 func TestLongLines(t *testing.T) {
 	t.Parallel()
 	words := strings.Repeat("words ", 10)
@@ -86,16 +152,29 @@ func TestLongLines(t *testing.T) {
 		want         []string
 	}{
 		{"a heading", "# " + words + "\nb\n", []string{
-			`heading BLOCK "# words words wo" h1 "words words words words words words wo" at 0`,
-			`heading + "rds words words "`, `heading + "words wo"`,
-			`heading + "rds words words "`, `heading + "words \n"`, `paragraph BLOCK "b\n"`,
+			`heading BLOCK "# words " h1 "words words words words words" at 0`,
+			`heading + "words wo"`, `heading + "rds word"`, `heading + "s words "`,
+			`heading + "words wo"`, `heading + "rds word"`, `heading + "s words "`, `heading + "words \n"`,
+			`paragraph BLOCK "b\n"`,
 		}},
-		{"no break, and no heading", strings.Repeat("-", 41) + "\n=\n", []string{
-			`paragraph BLOCK "----------------"`, `paragraph + "----------------"`, `paragraph + "--------"`,
+		{"no break, and no heading", strings.Repeat("-", 33) + "\n=\n", []string{
+			`paragraph BLOCK "--------"`, `paragraph + "--------"`, `paragraph + "--------"`, `paragraph + "--------"`,
 			`paragraph + "-\n"`, `paragraph - "=\n"`,
 		}},
-		{"the end of a comment", "<!--" + strings.Repeat("x", 34) + "-->\nb\n", []string{
-			`html BLOCK "<!--xxxxxxxxxxxx"`, `html + "xxxxxxxxxxxxxxxx"`, `html + "xxxxxx--"`, `html + ">\n"`,
+		{"no heading of one line, but a break", strings.Repeat("words.. ", 5) + "\n---\n# b\n", []string{
+			`paragraph BLOCK "words.. "`, `paragraph + "words.. "`, `paragraph + "words.. "`, `paragraph + "words.. "`,
+			`paragraph + "words.. "`, `paragraph + "\n"`, `break BLOCK "---\n"`, `heading BLOCK "# b\n" h1 "b" at 45`,
+		}},
+		{"no heading behind a long line, and no table of one", "a\n" + strings.Repeat("|words| ", 5) + "\n|-|\n===\n", []string{
+			`paragraph BLOCK "a\n"`, `paragraph - "|words| "`, `paragraph + "|words| "`, `paragraph + "|words| "`, `paragraph + "|words| "`,
+			`paragraph + "|words| "`, `paragraph + "\n"`, `paragraph - "|-|\n"`, `paragraph - "===\n"`,
+		}},
+		{"no definition of one line", "[a]: b\n[" + strings.Repeat("words.. ", 4) + "]: b\n===\n", []string{
+			`definition BLOCK "[a]: b\n"`, `paragraph BLOCK "[words.."`, `paragraph + " words.."`, `paragraph + " words.."`, `paragraph + " words.."`,
+			`paragraph + " ]: b\n"`, `paragraph - "===\n"`,
+		}},
+		{"the end of a comment", "<!--" + strings.Repeat("x", 26) + "-->\nb\n", []string{
+			`html BLOCK "<!--xxxx"`, `html + "xxxxxxxx"`, `html + "xxxxxxxx"`, `html + "xxxxxx--"`, `html + ">\n"`,
 			`paragraph BLOCK "b\n"`,
 		}},
 		{"a paragraph", strings.Repeat("eight..\n", 6) + "===\n|a|\n|-|\n", []string{
@@ -103,12 +182,21 @@ func TestLongLines(t *testing.T) {
 			`paragraph - "eight..\n"`, `paragraph - "eight..\n"`, `paragraph - "eight..\n"`, `paragraph - "===\n"`,
 			`table BLOCK "|a|\n"`, `table - "|-|\n"`,
 		}},
-		{"runes", strings.Repeat("é", 9), []string{`paragraph BLOCK "éééééééé"`, `paragraph + "é"`}},
+		{"an HTML heading", "<h1>a\n" + strings.Repeat("eight..\n", 4) + "</h1>\n", []string{
+			`html BLOCK "<h1>a\n" h1 "a eight.. eight.. eight.. eight.." at 0`, `html - "eight..\n"`, `html - "eight..\n"`,
+			`html - "eight..\n"`, `html - "eight..\n"`, `html - "</h1>\n"`,
+		}},
+		{"HTML headings in one line", "<p>words</p><h1>words</h1><h2>words</h2><p>words</p><h3>words</h3>\n", []string{
+			`html BLOCK "<p>words"`, `html + "</p>"`, `html part "<h1>word" h1 "words" at 12`, `html + "s</h1>"`,
+			`html part "<h2>wo" h2 "wo" at 26`, `html + "rds</h2>"`, `html + "<p>words"`, `html + "</p>"`, `html part "<h3>word" h3 "words" at 52`,
+			`html + "s</h"`, `html + "3>\n"`,
+		}},
+		{"runes", strings.Repeat("é", 9), []string{`paragraph BLOCK "éééé"`, `paragraph + "éééé"`, `paragraph + "é"`}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(tt.want, outline(t, tt.source, smallSizes)); diff != "" {
+			if diff := cmp.Diff(tt.want, outline(t, tt.source, Options{Window: 128})); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})
@@ -145,7 +233,7 @@ func TestHugeDocuments(t *testing.T) {
 			runtime.GC()
 			runtime.ReadMemStats(&before)
 			begun, end := time.Now(), int64(0)
-			for p, err := range Scan(io.LimitReader(&repeater{s: tt.unit}, size)) {
+			for p, err := range Scan(io.LimitReader(&repeater{s: tt.unit}, size), Options{}) {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -177,7 +265,7 @@ func BenchmarkScan(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		for _, src := range files {
-			for _, err := range Scan(strings.NewReader(string(src))) {
+			for _, err := range Scan(strings.NewReader(string(src)), Options{}) {
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -2,24 +2,39 @@ package markdown
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"iter"
 )
+
+// Options say how a document is read. The zero value stands for CommonMark.
+type Options struct {
+	Syntax Syntax
+
+	// Window is how much of the source is held, in bytes, 256 KiB if it is 0.
+	// Tests use small ones, down to 16, to meet the borders of the window.
+	Window int
+}
 
 // Scan yields the pieces of the document that r reads, but for a byte order
 // mark and front matter at its beginning. A read error, wrapped, is the last
 // thing it yields.
 //
-// It holds at most 256 KiB of the source. Two rules follow from that: what is
-// told by the whole of a line (a thematic break, the underline of a heading, a
-// delimiter row, a closing fence, a lone HTML tag) is told of the lines of at
-// most 64 KiB, and a paragraph of more than 64 KiB does not become a heading.
+// It holds at most 256 KiB of the source. Three rules follow from that: what
+// is told by the whole of a line (a thematic break, the underline of a
+// heading, a delimiter row, a closing fence, a lone HTML tag) is told of the
+// lines of at most 64 KiB, a paragraph with a longer line, or of more than
+// 64 KiB, does not become a heading, and an HTML heading has the text of its
+// first 64 KiB.
 // Lists and quotes nest up to 32 levels; markers beyond that are text.
-func Scan(r io.Reader) iter.Seq2[Piece, error] { return scan(r, defaultSizes) }
-
-func scan(r io.Reader, sz sizes) iter.Seq2[Piece, error] {
+//
+// Beyond CommonMark and GFM, no block begins inside a formula that a paragraph
+// displays between lines, and <h1> to <h6> in HTML blocks are headings.
+func Scan(r io.Reader, opt Options) iter.Seq2[Piece, error] {
 	return func(yield func(Piece, error) bool) {
-		s := scanner{sizes: sz, win: newWindow(r, sz.window), yield: yield}
+		sizes := sizesOf(cmp.Or(opt.Window, defaultWindow))
+		s := scanner{sizes: sizes, syntax: opt.Syntax, win: newWindow(r, sizes.window), yield: yield}
+		s.blocks.modules = opt.Syntax == MDX
 		s.skipFrontMatter()
 		for s.next() {
 		}
@@ -27,9 +42,11 @@ func scan(r io.Reader, sz sizes) iter.Seq2[Piece, error] {
 }
 
 // scanner turns the steps of the block phase into pieces. It holds back the
-// lines of a paragraph at the top level until it is known what they are.
+// lines of a paragraph at the top level, and of a heading in an HTML block,
+// until it is known what they are.
 type scanner struct {
 	sizes   sizes
+	syntax  Syntax
 	win     *window
 	blocks  blocks
 	kind    Kind // of the latest piece
@@ -41,12 +58,17 @@ type scanner struct {
 	defs  int        // so many of them are definitions, if the paragraph ends here
 	shed  int        // so many lines of definitions before them have been yielded
 	begun bool       // the beginning of the paragraph has been yielded
+	html  htmlHeading
 }
 
 // skipFrontMatter moves to where the body begins. It reads ahead only if the
 // first bytes may be front matter.
 func (s *scanner) skipFrontMatter() {
 	head := s.win.head(len(byteOrderMark) + len("---"))
+	if s.syntax == Plain {
+		s.win.pos = len(head) - len(withoutByteOrderMark(head))
+		return
+	}
 	if bytes.HasPrefix(withoutByteOrderMark(head), []byte("---")) {
 		head = s.win.head(min(HeadSize, s.sizes.window))
 	}
@@ -70,7 +92,12 @@ func (s *scanner) next() bool {
 	s.cut = !whole
 	if rest {
 		s.blocks.more(s.win.bytes(keep, end))
-		s.emit(Piece{Kind: s.kind, Border: WithinLine, Start: start}, end)
+		p := Piece{Kind: s.kind, Border: WithinLine, Start: start}
+		if s.blocks.step.tags {
+			s.htmlLine(p, end)
+		} else {
+			s.emit(p, end)
+		}
 	} else {
 		s.line(start, end)
 	}
@@ -93,6 +120,10 @@ func (s *scanner) keep(start int64) int64 {
 // line takes the line from start to end.
 func (s *scanner) line(start, end int64) {
 	text := bytes.TrimRight(s.win.bytes(start, end), "\r\n")
+	if s.syntax == Plain {
+		s.plainLine(text, start, end)
+		return
+	}
 	step := s.blocks.line(text, s.cut)
 	piece := Piece{Kind: step.kind, Border: step.border, Blank: step.blank, Start: start}
 	switch {
@@ -100,7 +131,13 @@ func (s *scanner) line(start, end int64) {
 		s.endParagraph()
 		piece.Kind = s.kind
 	case step.kind == KindParagraph:
-		s.hold(heldLine{start, end, step.def}, step.defs)
+		if s.html.level > 0 {
+			s.endParagraph()
+		}
+		s.hold(heldLine{start: start, end: end, def: step.def}, step.defs)
+		return
+	case step.tags:
+		s.htmlLine(piece, end)
 		return
 	case step.kind == KindHeading && step.border == AtLine:
 		s.endHeading(step.level)
@@ -111,6 +148,18 @@ func (s *scanner) line(start, end int64) {
 	}
 	if step.kind == KindHeading && step.border == AtBlock {
 		piece.Heading = &Heading{Level: step.level, Text: atxTitle(text), Start: start}
+	}
+	s.emit(piece, end)
+}
+
+// plainLine takes a line of plain text, of which text is without its ending.
+func (s *scanner) plainLine(text []byte, start, end int64) {
+	piece := Piece{Kind: KindParagraph, Border: AtLine, Start: start}
+	switch {
+	case len(bytes.TrimRight(text, " \t")) == 0:
+		piece.Kind, piece.Blank, s.begun = s.kind, true, false
+	case !s.begun:
+		piece.Border, s.begun = AtBlock, true
 	}
 	s.emit(piece, end)
 }

@@ -13,10 +13,19 @@ type sizes struct {
 	window    int // of the source held in memory
 	line      int // of a line that its block may depend on; what follows is only text
 	piece     int // of a piece
-	paragraph int // of a paragraph held back because it may yet become a heading
+	paragraph int // of a paragraph or an HTML heading held back until it is known what it is
 }
 
-var defaultSizes = sizes{window: 256 << 10, line: 64 << 10, piece: 16 << 10, paragraph: 64 << 10}
+const (
+	defaultWindow = 256 << 10
+	minWindow     = 16
+)
+
+// sizesOf returns the sizes of a scan with a window of n bytes.
+func sizesOf(n int) sizes {
+	n = max(n, minWindow)
+	return sizes{window: n + longestHTMLEnd, line: n / 4, piece: max(n/16, utf8.UTFMax), paragraph: n / 4}
+}
 
 // window is the part of the source that is in memory. Positions that outlive
 // a read are offsets in the source, because reading moves the bytes.

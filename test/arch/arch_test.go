@@ -76,7 +76,7 @@ var owners = map[string][]string{
 	"github.com/caarlos0/env/":             {"pkg/app"},
 	"github.com/prometheus/client_golang/": {"pkg/telemetry"},
 	"github.com/tiktoken-go/tokenizer":     {"pkg/chunk"},
-	"github.com/yuin/goldmark":             {},
+	"github.com/yuin/goldmark":             {"pkg/markdown"},
 	"github.com/Shopify/toxiproxy/":        {"test/"},
 	"github.com/rs/zerolog":                {"test/"},
 	"github.com/google/go-cmp/":            {"pkg/backend/storetest", "pkg/backend/blob/blobtest", "test/"},

@@ -59,7 +59,7 @@ func withOwnHeadings(text []byte, name string) ([]byte, error) {
 	changed.Write(text[:end])
 	fmt.Fprintf(&changed, "# %s\n\n", name)
 	headings := 0
-	for piece, err := range markdown.Scan(bytes.NewReader(text)) {
+	for piece, err := range markdown.Scan(bytes.NewReader(text), markdown.Options{}) {
 		if err != nil {
 			return nil, err
 		}

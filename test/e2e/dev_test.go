@@ -70,7 +70,7 @@ func edit(t *testing.T, dir string) (heading string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for piece, err := range markdown.Scan(bytes.NewReader(source)) {
+	for piece, err := range markdown.Scan(bytes.NewReader(source), markdown.Options{}) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -43,7 +43,7 @@ func frontMatter(head []byte) ownWords {
 		own.title = cleanTitle(title)
 	}
 	if own.title == "" {
-		own.title = cleanTitle(markdown.FirstHeading(head))
+		own.title = cleanTitle(markdown.FirstHeading(head, markdown.CommonMark))
 	}
 	return own
 }

@@ -1,0 +1,135 @@
+package markdown
+
+import (
+	"html"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/yuin/goldmark/ast"
+	"github.com/yuin/goldmark/extension"
+	"github.com/yuin/goldmark/parser"
+	"github.com/yuin/goldmark/text"
+	"github.com/yuin/goldmark/util"
+)
+
+const (
+	// maxTitle is the length of the text of a heading, in bytes.
+	maxTitle = 256
+
+	// maxInline is how much inline markup is parsed, in bytes; more is cut in
+	// the middle first.
+	maxInline = 4 << 10
+)
+
+// PlainText returns the text of inline markdown, without markup, on one line:
+// of a link its text, of an image its description, entities and escapes as
+// what they stand for. An identifier at the end, as in `{#install}`, and
+// references to footnotes are markup too. `[text]` alone stays as it is,
+// because only the whole document tells whether it is a link.
+//
+// Of a longer text than 256 bytes the middle is left out.
+func PlainText(s string) string {
+	s = identifier.ReplaceAllString(strings.TrimSpace(s), "")
+	if strings.ContainsAny(s, "\\`*_[]<>&!~") {
+		s = inlineText([]byte(cutMiddle(s, maxInline)))
+	}
+	return cutMiddle(strings.Join(strings.Fields(s), " "), maxTitle)
+}
+
+// identifier is an attribute list at the end of a heading, as Pandoc, kramdown,
+// Hugo and Docusaurus write them.
+var (
+	attributeItem = `(?:[#.][^\s{}]+|-|[\w:-]+=(?:"[^"{}]*"|'[^'{}]*'|[^\s"'{}]+))`
+	identifier    = regexp.MustCompile(`(?:^|\s)\s*\{(?:/\*\s*#[^\s{}]+\s*\*/|:?\s*` + attributeItem + `(?:\s+` + attributeItem + `)*\s*)\}\s*$`)
+)
+
+// inlineParser knows no block but the paragraph.
+var inlineParser = parser.NewParser(
+	parser.WithBlockParsers(util.Prioritized(parser.NewParagraphParser(), 1)),
+	parser.WithInlineParsers(append(parser.DefaultInlineParsers(), util.Prioritized(extension.NewStrikethroughParser(), 500))...),
+)
+
+// references are the labels of links whose form tells that they are links:
+// [text][label] and [label][].
+var references = regexp.MustCompile(`\]\[([^\[\]]+)\]|\[([^\[\]]+)\]\[\]`)
+
+var footnote = regexp.MustCompile(`\[\^[^\[\]\s]+\]`)
+
+func inlineText(src []byte) string {
+	src = footnote.ReplaceAllLiteral(src, nil)
+	context := parser.NewContext()
+	for _, m := range references.FindAllSubmatch(src, -1) {
+		label := m[1]
+		if label == nil {
+			label = m[2]
+		}
+		context.AddReference(parser.NewReference(label, []byte("#"), nil))
+	}
+	var b strings.Builder
+	writeText(&b, inlineParser.Parse(text.NewReader(src), parser.WithContext(context)), src)
+	return b.String()
+}
+
+// writeText writes the text of the nodes in n.
+func writeText(b *strings.Builder, n ast.Node, src []byte) {
+	for child := n.FirstChild(); child != nil; child = child.NextSibling() {
+		switch child := child.(type) {
+		case *ast.Text:
+			value := child.Segment.Value(src)
+			if _, code := n.(*ast.CodeSpan); !code && !child.IsRaw() {
+				value = unescape(value)
+			}
+			b.Write(value)
+			if child.SoftLineBreak() || child.HardLineBreak() {
+				b.WriteByte(' ')
+			}
+		case *ast.AutoLink:
+			b.Write(child.Label(src))
+		case *ast.RawHTML:
+			if lineBreak.Match(child.Segments.Value(src)) {
+				b.WriteByte(' ')
+			}
+		default:
+			writeText(b, child, src)
+		}
+	}
+}
+
+var lineBreak = regexp.MustCompile(`(?i)^<(?:br|/?p|/?div)\b`)
+
+// unescape resolves backslash escapes and entities. An escaped & begins none.
+func unescape(s []byte) []byte {
+	var out []byte
+	for len(s) > 0 {
+		n := 0
+		for n < len(s) && !(s[n] == '\\' && n+1 < len(s) && isPunct(s[n+1])) {
+			n++
+		}
+		out = append(out, html.UnescapeString(string(s[:n]))...)
+		if n == len(s) {
+			break
+		}
+		out = append(out, s[n+1])
+		s = s[n+2:]
+	}
+	return out
+}
+
+// cutMiddle returns s with at most n bytes, an ellipsis in its middle standing
+// for what is too much. It is cut between runes.
+func cutMiddle(s string, n int) string {
+	const mark = " … "
+	if len(s) <= n {
+		return s
+	}
+	head := n * 2 / 3
+	tail := len(s) - (n - head - len(mark))
+	for head > 0 && !utf8.RuneStart(s[head]) {
+		head--
+	}
+	for tail < len(s) && !utf8.RuneStart(s[tail]) {
+		tail++
+	}
+	return strings.TrimSpace(s[:head]) + mark + strings.TrimSpace(s[tail:])
+}
