@@ -33,6 +33,9 @@ func (p *Provider) serveEmbeddings(w http.ResponseWriter, r *http.Request) {
 	if refusal := p.faultOf(request.Model); refusal != nil {
 		fault = refusal
 	}
+	if refusal := p.faultOfTexts(request.Input); refusal != nil {
+		fault = refusal
+	}
 	fixed, known := p.opts.Models[request.Model]
 	if !known && p.opts.Models != nil {
 		p.refuseModel(w, request.Model)

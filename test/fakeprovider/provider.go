@@ -61,6 +61,8 @@ type Provider struct {
 	embedded map[document.Model]map[string]int
 	embed    schedule
 	models   map[string]*schedule // of embeddings by one model; goes before embed
+	part     string               // texts that hold it meet refused, before all
+	refused  Fault
 	chat     schedule
 }
 

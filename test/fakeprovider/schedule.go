@@ -2,6 +2,8 @@ package fakeprovider
 
 import (
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -94,4 +96,22 @@ func (p *Provider) FailChat(fault Fault, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.chat.next, p.chat.left = fault, n
+}
+
+// FailTexts has all requests for embeddings with a text that holds part meet
+// the fault; none when it is nil.
+func (p *Provider) FailTexts(part string, fault Fault) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.part, p.refused = part, fault
+}
+
+// faultOfTexts returns the fault of a request with these texts, or nil.
+func (p *Provider) faultOfTexts(texts []string) Fault {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.refused != nil && slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, p.part) }) {
+		return p.refused
+	}
+	return nil
 }

@@ -26,12 +26,12 @@ func TestReindexRedoesWhatFailed(t *testing.T) {
 	}
 	m.upload(files)
 	ctx, c := t.Context(), m.client()
-	m.provider.Fail(fakeprovider.Status(400, "the model does not like this"), -1)
+	m.provider.FailTexts("About "+failed, fakeprovider.Status(400, "the model does not like this"))
 	f := plainFile(failed, 8, 6)
 	if id, err := m.add(ctx, c, f); err == nil {
 		t.Fatalf("document %s was done by a provider that refuses", id)
 	}
-	m.provider.Fail(nil, 0)
+	m.provider.FailTexts("", nil)
 	documents := audit.Documents(t, c)
 	m.site.Exec(fmt.Sprintf(`DELETE FROM manifest WHERE document = '%s'`, documents[damaged].ID))
 

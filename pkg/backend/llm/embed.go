@@ -16,42 +16,73 @@ const maxNumber = 32
 // Embed returns one vector of model.Dimensions finite numbers, not all zero,
 // for each text, in order. It sends one request, or none for no texts. An
 // answer with anything wrong in it is fault.BadAnswer and yields nothing.
+//
+// fault.Refused says that the model does not take these texts, although it
+// answers other requests: it answers 400, 413 or 422 about them, or fails over
+// them again and again (5xx, a hang, an answer that makes no sense). It is
+// fault.TooLong where the provider says that the length of one, or of all
+// together, is why. Of several texts smaller requests may be taken: halve them.
+// A single one is taken by no request as it is. Neither counts for the breaker
+// or has the model held, and neither is ever about how the provider is
+// configured or whether it is up: these are fault.Misconfigured, Unavailable
+// and RateLimited, after which nothing but waiting helps.
 func (p *OpenAI) Embed(ctx context.Context, model document.Model, texts []string) ([][]float32, error) {
 	if len(texts) == 0 {
 		return nil, nil
 	}
-	request := openai.EmbeddingRequest{
-		Model:          openai.EmbeddingModel(model.Name),
-		EncodingFormat: openai.EmbeddingEncodingFormatBase64,
-		// Input, by a way that does not have go-openai encode it twice and
-		// decode it once.
-		ExtraBody: map[string]any{"input": texts},
-	}
-	if takesDimensions(model.Name) {
-		request.Dimensions = model.Dimensions
-	}
-
 	bytes := 0
 	for _, text := range texts {
 		bytes += len(text)
 	}
 	var vectors [][]float32
-	err := p.call(ctx, opEmbed, model.Name, bytes, func(ctx context.Context, ex *exchange) error {
-		var answer vectorAnswer
-		ex.vectors = &answer
-		ex.limit = maxAnswer + int64(len(texts))*int64(model.Dimensions)*maxNumber
-		if _, err := p.client.CreateEmbeddings(ctx, request); err != nil {
+	err := p.call(ctx, request{
+		operation: opEmbed,
+		model:     model.Name,
+		texts:     texts,
+		bytes:     bytes,
+		send: func(ctx context.Context, ex *exchange) (err error) {
+			vectors, err = p.embedOnce(ctx, ex, model, texts)
 			return err
-		}
-		ex.tokens = answer.Usage.PromptTokens
-		var err error
-		vectors, err = p.inOrder(answer, model, len(texts))
-		return err
+		},
+		probe: func(ctx context.Context, ex *exchange) error {
+			_, err := p.embedOnce(ctx, ex, model, []string{probeText})
+			return err
+		},
 	})
 	if err != nil {
 		return nil, err
 	}
 	return vectors, nil
+}
+
+// embedOnce sends the request without the parameters that the model refuses.
+func (p *OpenAI) embedOnce(ctx context.Context, ex *exchange, model document.Model, texts []string) ([][]float32, error) {
+	var answer vectorAnswer
+	err := p.lane(model.Name).params.send(func(without set) (sent []string, err error) {
+		request := openai.EmbeddingRequest{
+			Model: openai.EmbeddingModel(model.Name),
+			// Input, by a way that does not have go-openai encode it twice and
+			// decode it once.
+			ExtraBody: map[string]any{"input": texts},
+		}
+		if !without[paramEncoding] {
+			request.EncodingFormat = openai.EmbeddingEncodingFormatBase64
+			sent = append(sent, paramEncoding)
+		}
+		if takesDimensions(model.Name) && !without[paramDimensions] {
+			request.Dimensions = model.Dimensions
+			sent = append(sent, paramDimensions)
+		}
+		answer = vectorAnswer{}
+		ex.vectors = &answer
+		ex.limit = maxAnswer + int64(len(texts))*int64(model.Dimensions)*maxNumber
+		_, err = p.client.CreateEmbeddings(ctx, request)
+		return sent, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p.inOrder(answer, model, len(texts))
 }
 
 // takesDimensions reports whether the model can be asked for shorter vectors.

@@ -2,37 +2,43 @@ package llm
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
-
-	"github.com/sashabaranov/go-openai"
 
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
-const (
-	unavailableWait = 5 * time.Second // where the provider does not say
-	rateLimitedWait = time.Second     // where the provider does not say
-	longestWait     = time.Hour       // whatever the provider says
-	maxMessage      = 500             // bytes shown of a provider's message
-)
+const maxMessage = 500 // bytes shown of a provider's message
+
+// settings are the names of what an operator sets for an operation.
+type settings struct{ baseURL, key, model string }
+
+func settingsOf(operation string) settings {
+	if operation == opSummarise {
+		return settings{
+			baseURL: "GRISTMILL_SUMMARY_BASE_URL (GRISTMILL_OPENAI_BASE_URL where both share a provider)",
+			key:     "GRISTMILL_SUMMARY_API_KEY (GRISTMILL_OPENAI_API_KEY where both share a provider)",
+			model:   "GRISTMILL_SUMMARY_MODEL",
+		}
+	}
+	return settings{"GRISTMILL_OPENAI_BASE_URL", "GRISTMILL_OPENAI_API_KEY", "GRISTMILL_EMBEDDING_MODEL"}
+}
 
 // classify gives a failed attempt its kind. Header is the answer's, nil when
 // there was none.
-func (p *OpenAI) classify(operation string, err error, header http.Header) error {
+func (p *OpenAI) classify(operation, model string, err error, header http.Header) error {
 	if fault.As(err) != nil {
 		return err
 	}
-	if e, ok := errors.AsType[*openai.APIError](err); ok {
-		return p.refused(operation, e.HTTPStatusCode, e.Message, header)
-	}
-	if e, ok := errors.AsType[*openai.RequestError](err); ok {
-		return p.refused(operation, e.HTTPStatusCode, string(e.Body), header)
+	if e, ok := errors.AsType[*problem](err); ok {
+		return p.refused(operation, model, e)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fault.Wrap(fault.Unavailable, err, "%s did not answer within %s", p.host, p.timeout)
@@ -52,80 +58,70 @@ func (p *OpenAI) classify(operation string, err error, header http.Header) error
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err // without the URL, which may hold a secret
 	}
+	return p.unreachable(operation, err)
+}
+
+// unreachable is the failure of a request that got no answer.
+func (p *OpenAI) unreachable(operation string, err error) error {
+	set := settingsOf(operation)
+	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
+		return fault.Wrap(fault.Misconfigured, err, "no host is called %s; set %s", p.host, set.baseURL)
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return fault.Wrap(fault.Misconfigured, err, "%s does not speak TLS; set %s to an address that begins with http://, or to the right port", p.host, set.baseURL)
+	}
+	if isCertificate(err) {
+		return fault.Wrap(fault.Misconfigured, err, "the certificate of %s cannot be trusted (%v); set %s to the name in it, or SSL_CERT_FILE to the certificates of who issued it",
+			p.host, err, set.baseURL)
+	}
 	return fault.Wrap(fault.Unavailable, err, "%s cannot be reached", p.host)
 }
 
-// refused is the failure behind a status that is not 2xx.
-func (p *OpenAI) refused(operation string, status int, message string, header http.Header) error {
-	answered := p.host + " answered " + strconv.Itoa(status)
-	if message = p.clean(message); message != "" {
-		answered += ": " + message
-	}
-	wait := retryAfter(header, time.Now())
-	switch {
-	case status == http.StatusTooManyRequests:
-		return fault.New(fault.RateLimited, "%s", answered).After(wait)
-	case status >= 500 || status == http.StatusRequestTimeout:
-		return fault.New(fault.Unavailable, "%s", answered).After(wait)
-	case status == http.StatusUnauthorized:
-		// Its message often quotes a part of the key.
-		return fault.New(fault.Forbidden, "%s answered 401: it does not know the API key; set %s", p.host, keyNames(operation))
-	case status == http.StatusForbidden:
-		return fault.New(fault.Forbidden, "%s; check what the key in %s may use", answered, keyNames(operation))
-	default:
-		return fault.New(fault.BadRequest, "%s", answered)
-	}
+// isCertificate reports whether a TLS connection failed for its certificate.
+func isCertificate(err error) bool {
+	_, verification := errors.AsType[*tls.CertificateVerificationError](err)
+	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
+	_, hostname := errors.AsType[x509.HostnameError](err)
+	_, invalid := errors.AsType[x509.CertificateInvalidError](err)
+	return verification || authority || hostname || invalid
 }
 
-func keyNames(operation string) string {
-	if operation == opSummarise {
-		return "GRISTMILL_SUMMARY_API_KEY, or GRISTMILL_OPENAI_API_KEY where both share a provider"
+// refused is the failure behind an answer that is not one to what was asked.
+func (p *OpenAI) refused(operation, model string, problem *problem) error {
+	set := settingsOf(operation)
+	said := p.host + " answered " + strconv.Itoa(problem.answered)
+	message := clean(problem.message, p.secrets)
+	if message != "" {
+		said += ": " + message
 	}
-	return "GRISTMILL_OPENAI_API_KEY"
-}
-
-// clean makes a provider's message fit to be shown: one line, bounded, without
-// the key.
-func (p *OpenAI) clean(message string) string {
-	if p.key != "" {
-		message = strings.ReplaceAll(message, p.key, "[key]")
-	}
-	message = strings.Join(strings.Fields(message), " ")
-	return truncate(message, maxMessage)
-}
-
-// retryAfter returns how long the provider asks to wait, 0 when it does not
-// say: by Retry-After, or else by the limits that are used up.
-func retryAfter(header http.Header, now time.Time) time.Duration {
-	if wait := parseWait(header.Get("Retry-After"), now); wait > 0 {
-		return wait
-	}
-	return usedUp(header, now, true)
-}
-
-// usedUp returns how long it is until the limits that are used up are whole
-// again; 0 when something is left of each. Unsaid is whether one is taken to be
-// used up of which the header does not say how much is left.
-func usedUp(header http.Header, now time.Time, unsaid bool) time.Duration {
-	var longest time.Duration
-	for _, limit := range []string{"Requests", "Tokens"} {
-		if left := header.Get("X-Ratelimit-Remaining-" + limit); left == "0" || left == "" && unsaid {
-			longest = max(longest, parseWait(header.Get("X-Ratelimit-Reset-"+limit), now))
+	wait := retryAfter(problem.header, time.Now())
+	switch cause := problem.cause(); cause {
+	case rateLimited:
+		return fault.Wrap(fault.RateLimited, problem, "%s", said).After(wait)
+	case overloaded:
+		return fault.Wrap(fault.Unavailable, problem, "%s", said).After(wait)
+	case tooLong:
+		return fault.Wrap(fault.TooLong, problem, "%s", said)
+	case tooMany, wrongInput:
+		return fault.Wrap(fault.Refused, problem, "%s", said)
+	case wrongKey:
+		// The words often quote a part of the key.
+		return fault.Wrap(fault.Misconfigured, problem, "%s answered %d: it does not take the API key; set %s", p.host, problem.answered, set.key)
+	case forbidden:
+		return fault.Wrap(fault.Misconfigured, problem, "%s; check what the key in %s may use", said, set.key)
+	case noCredit:
+		return fault.Wrap(fault.Misconfigured, problem, "%s; the account has no credit left: add some at the provider, or set %s to a key of another account", said, set.key)
+	case unknownModel:
+		return fault.Wrap(fault.Misconfigured, problem, "%s; have the provider serve model %s, or set %s to one that it has", said, model, set.model)
+	case redirected:
+		return fault.Wrap(fault.Misconfigured, problem, "%s answered %d and redirects to %s; set %s to where it is", p.host, problem.answered, problem.location, set.baseURL)
+	case noAPI:
+		return fault.Wrap(fault.Misconfigured, problem, "%s; set %s to the address of an OpenAI-compatible API (most end in /v1), and check that it has model %s", said, set.baseURL, model)
+	default: // alien
+		if message != "" {
+			message = ": " + message
 		}
+		return fault.Wrap(fault.Misconfigured, problem, "%s answered %s in place of what a model answers%s; set %s to the address of an OpenAI-compatible API (most end in /v1)",
+			p.host, problem.alien, message, set.baseURL)
 	}
-	return longest
-}
-
-// parseWait reads a wait written as seconds, as 6m0s or as a date; 0 when it
-// is none of them or over.
-func parseWait(s string, now time.Time) time.Duration {
-	var wait time.Duration
-	if seconds, err := strconv.ParseFloat(s, 64); err == nil {
-		wait = time.Duration(min(seconds, longestWait.Seconds()) * float64(time.Second))
-	} else if d, err := time.ParseDuration(s); err == nil {
-		wait = d
-	} else if date, err := http.ParseTime(s); err == nil {
-		wait = date.Sub(now)
-	}
-	return min(max(wait, 0), longestWait)
 }

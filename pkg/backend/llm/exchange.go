@@ -2,10 +2,15 @@ package llm
 
 import (
 	"bytes"
+	"compress/flate"
+	"compress/gzip"
+	"compress/zlib"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -13,12 +18,15 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
-// maxAnswer bounds what is read of an answer that holds no vectors.
-const maxAnswer = 4 << 20
+const (
+	maxAnswer  = 4 << 20  // bytes read of an answer that holds no vectors
+	maxProblem = 64 << 10 // bytes read of an answer that is an error
+)
 
 // exchange is one request and its answer, seen from beneath go-openai, which
-// hides the headers of errors, and decodes vectors slowly and in one of their
-// two encodings only. It travels in the request's context.
+// decodes errors in one form only, hides their headers, and decodes vectors
+// slowly and in one of their two encodings. It travels in the request's
+// context.
 type exchange struct {
 	vectors *vectorAnswer // decode the answer into this instead; nil for none
 	limit   int64         // bytes of the answer; maxAnswer when 0
@@ -38,46 +46,146 @@ type doer struct {
 	bodies sync.Pool // of *bytes.Buffer
 }
 
-// Do implements openai.HTTPDoer.
+// Do implements openai.HTTPDoer. It returns an answer only when it is one to
+// what was asked; whatever else is answered is a *problem.
 func (d *doer) Do(req *http.Request) (*http.Response, error) {
 	resp, err := d.client.Do(req)
 	if err != nil {
 		return nil, err
 	}
+	defer resp.Body.Close()
 	ex := req.Context().Value(exchangeKey{}).(*exchange)
 	ex.header = resp.Header
-	limit := ex.limit
-	if limit == 0 {
-		limit = maxAnswer
-	}
-	resp.Body = http.MaxBytesReader(nil, resp.Body, limit)
-	if ex.vectors == nil || resp.StatusCode != http.StatusOK {
-		return resp, nil
-	}
-	defer resp.Body.Close()
-	if err := d.decode(resp, ex.vectors); err != nil {
-		return nil, err
-	}
-	resp.Body = io.NopCloser(strings.NewReader("{}")) // go-openai insists on JSON
-	return resp, nil
-}
 
-func (d *doer) decode(resp *http.Response, into *vectorAnswer) error {
 	body, ok := d.bodies.Get().(*bytes.Buffer)
 	if !ok {
 		body = &bytes.Buffer{}
 	}
 	defer d.bodies.Put(body)
 	body.Reset()
-	if _, err := body.ReadFrom(resp.Body); err != nil {
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		// What is said is read as far as it comes: the status is what counts.
+		_ = readBody(resp, body, maxProblem)
+		return nil, newProblem(resp, body.Bytes())
+	}
+	limit := ex.limit
+	if limit == 0 {
+		limit = maxAnswer
+	}
+	if err := readBody(resp, body, limit); err != nil {
+		return nil, err
+	}
+	if ex.vectors == nil {
+		return chatAnswer(resp, body.Bytes(), ex)
+	}
+	return vectorsAnswer(resp, body.Bytes(), ex)
+}
+
+// vectorsAnswer decodes an answer that holds vectors.
+func vectorsAnswer(resp *http.Response, body []byte, ex *exchange) (*http.Response, error) {
+	err := json.Unmarshal(body, ex.vectors)
+	switch {
+	case brokeOff(body, err):
+		return nil, io.ErrUnexpectedEOF
+	case ex.vectors.Data == nil && !looksLike(body, "data"):
+		return nil, notAnswer(resp, body)
+	case err != nil:
+		return nil, fault.Wrap(fault.BadAnswer, err, "%s answered what is not a list of embeddings", resp.Request.URL.Host)
+	}
+	ex.tokens = ex.vectors.Usage.tokens("prompt_tokens")
+	resp.Body = io.NopCloser(strings.NewReader("{}")) // go-openai insists on JSON
+	return resp, nil
+}
+
+// chatAnswer passes on an answer that holds a text.
+func chatAnswer(resp *http.Response, body []byte, ex *exchange) (*http.Response, error) {
+	var answer map[string]json.RawMessage
+	err := json.Unmarshal(body, &answer)
+	switch {
+	case brokeOff(body, err):
+		return nil, io.ErrUnexpectedEOF
+	case err != nil && looksLike(body, "choices"):
+		return nil, err
+	case err != nil, len(answer["choices"]) == 0, string(answer["choices"]) == "null":
+		return nil, notAnswer(resp, body)
+	}
+	ex.tokens = usage(answer["usage"]).tokens("total_tokens")
+	delete(answer, "usage") // go-openai refuses the whole answer when a number in it is none
+	if body, err = json.Marshal(answer); err != nil {
+		return nil, fmt.Errorf("pass on the answer: %w", err)
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, nil
+}
+
+// looksLike reports whether a body was meant to be the answer with the field,
+// and is no JSON for what is in it: some write NaN for a number.
+func looksLike(body []byte, field string) bool {
+	return !json.Valid(body) && bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) && bytes.Contains(body, []byte(`"`+field+`"`))
+}
+
+// brokeOff reports whether err says that a body is JSON which ends in the
+// middle.
+func brokeOff(body []byte, err error) bool {
+	syntax, is := errors.AsType[*json.SyntaxError](err)
+	start := bytes.TrimLeft(body, " \t\r\n")
+	return is && syntax.Offset == int64(len(body)) && len(start) > 0 && (start[0] == '{' || start[0] == '[')
+}
+
+// readBody reads at most limit bytes of an answer, unpacked. None was asked to
+// be packed; some servers and proxies do it all the same.
+func readBody(resp *http.Response, into *bytes.Buffer, limit int64) error {
+	encoding := strings.ToLower(strings.TrimSpace(resp.Header.Get("Content-Encoding")))
+	packed := http.MaxBytesReader(nil, resp.Body, limit)
+	if encoding == "" || encoding == "identity" {
+		_, err := into.ReadFrom(packed)
 		return err
 	}
-	err := json.Unmarshal(body.Bytes(), into)
-	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok && syntax.Offset == int64(body.Len()) {
-		return io.ErrUnexpectedEOF // it broke off
+	whole, err := io.ReadAll(packed)
+	if err != nil {
+		return err
+	}
+	var unpacked io.Reader
+	switch encoding {
+	case "gzip", "x-gzip":
+		unpacked, err = gzip.NewReader(bytes.NewReader(whole))
+	case "deflate": // with a header, as the standard has it, or without
+		if unpacked, err = zlib.NewReader(bytes.NewReader(whole)); err != nil {
+			unpacked, err = flate.NewReader(bytes.NewReader(whole)), nil
+		}
+	default:
+		return &problem{answered: resp.StatusCode, header: resp.Header, alien: "something packed as " + encoding}
 	}
 	if err != nil {
-		return fault.Wrap(fault.BadAnswer, err, "%s answered what is not a list of embeddings", resp.Request.URL.Host)
+		return err
 	}
+	_, err = into.ReadFrom(http.MaxBytesReader(nil, io.NopCloser(unpacked), limit))
+	return err
+}
+
+// usage is what a provider says that it has counted. Nothing depends on it but
+// estimates, so nonsense in it spoils no answer.
+type usage json.RawMessage
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (u *usage) UnmarshalJSON(b []byte) error {
+	*u = append((*u)[:0], b...)
 	return nil
 }
+
+// tokens returns the named count, 0 for what is none.
+func (u usage) tokens(name string) int {
+	var counts map[string]any
+	if json.Unmarshal(u, &counts) != nil {
+		return 0
+	}
+	n, _ := counts[name].(float64)
+	if !(n >= 1 && n <= math.MaxInt32) {
+		return 0
+	}
+	return int(n)
+}
+
+// maxTokensOf returns more tokens than a text of so many bytes, and an answer
+// to it, have with any vocabulary.
+func maxTokensOf(bytes int) int { return 4*bytes + 100_000 }

@@ -6,11 +6,14 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go/adaptivelimiter"
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
@@ -49,9 +52,17 @@ type lane struct {
 	slots   adaptivelimiter.AdaptiveLimiter[any]
 	breaker circuitbreaker.CircuitBreaker[any]
 	size    tokenSize
-	pace    Pace
-	metrics *telemetry.Metrics
-	log     *slog.Logger
+	own     ownFailures
+	params  parameters
+	probing singleflight.Group
+
+	answers      atomic.Int64 // that the model has given, probes included
+	probesFailed atomic.Int64
+	doubtful     atomic.Bool  // what it says of limits that are used up
+	disbelieved  atomic.Int64 // limit of tokens a minute that it has passed itself
+	pace         Pace
+	metrics      *telemetry.Metrics
+	log          *slog.Logger
 }
 
 func (p *OpenAI) newLane(model string) *lane {
@@ -144,7 +155,8 @@ func (l *lane) refusal(wait time.Duration, held *fault.Error) error {
 }
 
 // leave draws the conclusions from what became of a request, for all that ask
-// this model, and returns its error with how long to wait before the next.
+// this model, and returns its error. Whether a failure is the request's own is
+// not known yet: that is isolate's to find out, and to have the model held.
 func (p *pass) leave(ctx context.Context, err error, ex *exchange) error {
 	l := p.lane
 	if ctx.Err() != nil { // a caller who leaves says nothing about the provider
@@ -160,39 +172,85 @@ func (p *pass) leave(ctx context.Context, err error, ex *exchange) error {
 	if ex.tokens > 0 {
 		l.size.learn(p.bytes, ex.tokens)
 	}
+	answers := err == nil || fault.Is(err, fault.BadAnswer)
 	if requests, tokens := limits(ex.header); requests > 0 || tokens > 0 {
+		if answers && ex.tokens > tokens {
+			l.disbelieved.Store(int64(tokens)) // it has just answered more than that
+		}
+		if int64(tokens) == l.disbelieved.Load() {
+			tokens = 0
+		}
 		l.pace.Learn(ctx, l.name, requests, tokens)
 	}
-	failure := fault.As(err)
-	switch {
-	case fault.Is(err, fault.RateLimited):
-		failure = failure.After(cmp.Or(failure.RetryAfter, doubled(rateLimitedWait, p.try)))
-		l.hold(ctx, failure)
-		return failure
-	case fault.Is(err, fault.Unavailable), fault.Is(err, fault.BrokenAnswer):
-		tripped := l.trip(err)
-		if !tripped && p.try == 0 && failure.RetryAfter == 0 {
-			return failure
-		}
-		// Whatever it is, it is an outage by now.
-		failure = fault.Wrap(fault.Unavailable, failure.Err, "%s", failure.Detail).After(cmp.Or(failure.RetryAfter, doubled(unavailableWait, p.try)))
-		l.hold(ctx, failure)
-		return failure
+	if fault.Is(err, fault.RateLimited) {
+		l.doubtful.Store(false)
+		return l.blame(ctx, err, 1, p.try)
 	}
-	l.breaker.RecordSuccess()
-	if wait := usedUp(ex.header, time.Now(), false); wait > 0 {
-		l.hold(ctx, fault.New(fault.RateLimited, "the provider's limit is used up").After(wait))
-	} else if p.try > 0 && l.pace.Release(ctx, l.name) {
+	if answers {
+		l.answered()
+		if l.restUsedUp(ctx, p.try, ex.header) {
+			return err
+		}
+	}
+	if p.try > 0 && l.pace.Release(ctx, l.name) {
 		l.log.InfoContext(ctx, "the provider answers again", "tries", p.try)
 	}
 	return err
 }
 
-// trip counts a failure and reports whether it is one too many.
-func (l *lane) trip(err error) bool {
-	failures := 1
+// restUsedUp leaves the model alone when its answer says that a limit is used
+// up. A provider that answers all the same when it is asked again is not
+// believed, until it refuses a request.
+func (l *lane) restUsedUp(ctx context.Context, try int, header http.Header) bool {
+	wait := usedUp(header, time.Now(), false)
+	if wait > 0 && try > 0 {
+		l.doubtful.Store(true)
+	}
+	if wait == 0 || l.doubtful.Load() {
+		return false
+	}
+	l.hold(ctx, fault.New(fault.RateLimited, "the provider's limit is used up").After(min(wait, time.Minute)))
+	return true
+}
+
+// blame draws the conclusions from failures that are the provider's, or those
+// of how it is configured, and returns the last with how long to wait.
+func (l *lane) blame(ctx context.Context, err error, failures, try int) error {
+	failure := fault.As(err)
+	if failure == nil { // the caller's end
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	failure = fault.Wrap(failure.Kind, &judged{failure.Err}, "%s", failure.Detail).After(failure.RetryAfter)
+	switch failure.Kind {
+	case fault.RateLimited:
+		failure = failure.After(cmp.Or(failure.RetryAfter, doubled(rateLimitedWait, try)))
+	case fault.Misconfigured:
+		failure = failure.After(doubled(misconfiguredWait, try))
+	default:
+		if !l.trip(err, failures) && try == 0 && failure.RetryAfter == 0 {
+			if failure.Kind == fault.BrokenAnswer {
+				return failure
+			}
+			return failure.After(unavailableWait)
+		}
+		failure.Kind = fault.Unavailable // whatever it is, it is an outage by now
+		failure = failure.After(cmp.Or(failure.RetryAfter, doubled(unavailableWait, try)))
+	}
+	l.hold(ctx, failure)
+	return failure
+}
+
+// answered notes that the model answers.
+func (l *lane) answered() {
+	l.breaker.RecordSuccess()
+	l.answers.Add(1)
+}
+
+// trip counts failures and reports whether there are too many in a row.
+func (l *lane) trip(err error, failures int) bool {
 	if errors.Is(err, context.DeadlineExceeded) {
-		failures = timeoutFailures
+		failures = max(failures, timeoutFailures)
 	}
 	for range failures {
 		l.breaker.RecordFailure()

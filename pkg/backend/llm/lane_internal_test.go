@@ -118,7 +118,7 @@ func TestTrippingStartsGently(t *testing.T) {
 		if n := l.slots.Limit(); n != 16 {
 			t.Fatalf("limit %d after constant latency, want 16", n)
 		}
-		for !l.trip(nil) {
+		for !l.trip(nil, 1) {
 		}
 		if n := l.slots.Limit(); n != 8 {
 			t.Errorf("limit %d after the breaker opened, want 8", n)

@@ -24,7 +24,7 @@ func (m Models) Embed(ctx context.Context, model document.Model, texts []string)
 	case model.Name == LocalModel:
 		return Local{}.Embed(ctx, model, texts)
 	case m.Embeddings == nil:
-		return nil, fault.New(fault.BadRequest,
+		return nil, fault.New(fault.Misconfigured,
 			"embedding model %q needs a provider and none is configured: set GRISTMILL_OPENAI_BASE_URL and GRISTMILL_OPENAI_API_KEY, or GRISTMILL_EMBEDDING_MODEL=%s",
 			model.Name, LocalModel)
 	default:
@@ -41,7 +41,7 @@ func (m Models) Summarise(ctx context.Context, model, heading string, texts []st
 	case model == ExtractiveModel:
 		return Extractive{}.Summarise(ctx, model, heading, texts)
 	case m.Chat == nil:
-		return "", fault.New(fault.BadRequest,
+		return "", fault.New(fault.Misconfigured,
 			"summary model %q needs a provider and none is configured: set GRISTMILL_SUMMARY_BASE_URL and GRISTMILL_SUMMARY_API_KEY (or GRISTMILL_OPENAI_BASE_URL and GRISTMILL_OPENAI_API_KEY), or GRISTMILL_SUMMARY_MODEL=%s",
 			model, ExtractiveModel)
 	default:

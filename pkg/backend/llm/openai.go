@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +31,8 @@ const (
 	quickWait    = 2 * time.Second
 	firstDelay   = 100 * time.Millisecond
 	maxDelay     = time.Second
+
+	maxRedirects = 3
 )
 
 // OpenAIConfig is what NewOpenAI needs. Zero fields take the default.
@@ -51,14 +54,19 @@ type OpenAIConfig struct {
 // OpenAI is a provider that speaks the OpenAI protocol. It is safe for
 // concurrent use, and its limits are shared by all users.
 //
-// Failures are fault.Errors: RateLimited and Unavailable carry RetryAfter, and
-// may come without a request having been sent; BrokenAnswer is an answer that
-// broke off, BadAnswer one that does not fit the question; Forbidden and
-// BadRequest are permanent. When ctx ends, its error is returned.
+// Failures are fault.Errors:
+//   - Refused and TooLong are about the texts. The model takes others.
+//   - RateLimited, Unavailable and Misconfigured are about the provider or how
+//     it is configured. They carry RetryAfter, and may come without a request
+//     having been sent.
+//   - BrokenAnswer is an answer that broke off, BadAnswer one that does not fit
+//     the question.
+//
+// When ctx ends, its error is returned.
 type OpenAI struct {
 	client      *openai.Client
 	host        string
-	key         string
+	secrets     []string // never shown
 	concurrency int
 	timeout     time.Duration
 	urgent      bool
@@ -93,7 +101,7 @@ func NewOpenAI(cfg OpenAIConfig) (*OpenAI, error) {
 	return &OpenAI{
 		client:      openai.NewClientWithConfig(client),
 		host:        base.Host,
-		key:         cfg.APIKey,
+		secrets:     secrets(cfg.APIKey, base),
 		concurrency: cfg.Concurrency,
 		timeout:     cfg.Timeout,
 		urgent:      cfg.Urgent,
@@ -112,6 +120,12 @@ func redactURL(raw string) string {
 		return "(not a URL)"
 	}
 	return u.Redacted()
+}
+
+// secrets returns what must never be shown.
+func secrets(key string, base *url.URL) []string {
+	password, _ := base.User.Password()
+	return slices.DeleteFunc([]string{key, password}, func(s string) bool { return s == "" })
 }
 
 // passing reports whether a failure may be over soon.
@@ -143,51 +157,90 @@ func newRetryPolicy() retrypolicy.RetryPolicy[any] {
 		Build()
 }
 
-// call sends a request with so many bytes of text, again where that may help.
-// send is one attempt; it leaves its result with the caller.
-func (p *OpenAI) call(ctx context.Context, operation, model string, bytes int, send func(ctx context.Context, ex *exchange) error) error {
-	lane := p.lane(model)
-	err := p.retry.WithContext(ctx).RunWithExecution(func(exec failsafe.Execution[any]) error {
-		err := p.attempt(ctx, lane, operation, bytes, send)
-		if err != nil && !errors.Is(err, errNotSent) && !errors.Is(ctx.Err(), context.Canceled) {
-			lane.log.WarnContext(ctx, "provider request failed", "operation", operation, "attempt", exec.Attempts(), "error", err)
+// request is a question to a model.
+type request struct {
+	operation string
+	model     string
+	texts     []string // what the answer depends on
+	bytes     int      // of text
+
+	// send sends it once and leaves the result with the caller. probe does the
+	// same for a short harmless text and no result.
+	send, probe func(ctx context.Context, ex *exchange) error
+}
+
+// call sends a request, again where that may help. A failure that may be the
+// request's own is told from one of the provider; see isolate.
+func (p *OpenAI) call(ctx context.Context, r request) error {
+	lane := p.lane(r.model)
+	for round := 0; ; round++ {
+		before, failures := lane.mark(), 0
+		err := p.retry.WithContext(ctx).RunWithExecution(func(exec failsafe.Execution[any]) error {
+			err := p.attempt(ctx, lane, r)
+			failures += failuresOf(err)
+			if err != nil && !errors.Is(err, errNotSent) && !errors.Is(ctx.Err(), context.Canceled) {
+				lane.log.WarnContext(ctx, "provider request failed", "operation", r.operation, "attempt", exec.Attempts(), "error", err)
+			}
+			return err
+		})
+		again := false
+		if err == nil || ctx.Err() == nil {
+			again, err = p.isolate(ctx, lane, r, err, failures, before)
 		}
-		return err
-	})
-	switch e := fault.As(err); {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return fmt.Errorf("%s with model %s: %w", operation, model, ctx.Err())
-	case e != nil && e.Kind == fault.Unavailable && e.RetryAfter == 0:
-		return e.After(unavailableWait)
-	default:
-		return err
+		if again {
+			err = sleep(ctx, min(firstDelay<<min(round, 10), maxDelay))
+		}
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return fmt.Errorf("%s with model %s: %w", r.operation, r.model, ctx.Err())
+		case !again:
+			return err
+		}
 	}
 }
 
-func (p *OpenAI) attempt(ctx context.Context, lane *lane, operation string, bytes int, send func(ctx context.Context, ex *exchange) error) error {
-	pass, err := lane.enter(ctx, bytes)
+// attempt sends a request once, when it may be sent. The first one after a
+// hold goes after a probe: what is wrong with one text must not keep the model
+// held.
+func (p *OpenAI) attempt(ctx context.Context, lane *lane, r request) error {
+	pass, err := lane.enter(ctx, r.bytes)
 	if err != nil {
 		return err
 	}
+	if pass.try > 0 {
+		if err := p.probe(ctx, lane, r); err != nil {
+			pass.permit.Drop()
+			if ctx.Err() != nil {
+				return err
+			}
+			return lane.blame(ctx, asProvider(err), 1, pass.try)
+		}
+	}
 	ex := &exchange{}
-	start := time.Now()
-	attemptCtx, cancel := context.WithTimeout(withExchange(ctx, ex), p.timeout)
-	defer cancel()
+	err = p.exchange(ctx, r.operation, r, r.send, ex)
+	return pass.leave(ctx, err, ex)
+}
 
-	err = send(attemptCtx, ex)
+// exchange sends something once.
+func (p *OpenAI) exchange(ctx context.Context, operation string, r request, send func(context.Context, *exchange) error, ex *exchange) error {
+	start := time.Now()
+	bounded, cancel := context.WithTimeout(withExchange(ctx, ex), p.timeout)
+	defer cancel()
+	err := send(bounded, ex)
+	if ex.tokens > maxTokensOf(r.bytes) {
+		ex.tokens = 0 // not what it has counted
+	}
 	outcome := "ok"
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
 		outcome = "cancelled"
 	default:
-		err = p.classify(operation, err, ex.header)
+		err = p.classify(r.operation, r.model, err, ex.header)
 		outcome = string(fault.KindOf(err))
 	}
-	p.metrics.ObserveCall(operation, lane.model, outcome, ex.tokens, time.Since(start))
-	return pass.leave(ctx, err, ex)
+	p.metrics.ObserveCall(operation, r.model, outcome, ex.tokens, time.Since(start))
+	return err
 }
 
 // lane returns the one lane to a model.
@@ -212,5 +265,17 @@ func newDoer(concurrency int) *doer {
 	t.DisableCompression = true
 	t.ReadBufferSize = 64 << 10
 	t.WriteBufferSize = 64 << 10
-	return &doer{client: &http.Client{Transport: t}}
+	return &doer{client: &http.Client{Transport: t, CheckRedirect: checkRedirect}}
+}
+
+// checkRedirect follows a redirect that keeps the request as it is and within
+// the host, as frameworks answer for the sake of a slash. Any other one would
+// lose the texts on the way, or take them and the key to somebody else.
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	first := via[0].URL
+	if req.Method != http.MethodPost || req.URL.Hostname() != first.Hostname() ||
+		first.Scheme == "https" && req.URL.Scheme != "https" || len(via) > maxRedirects {
+		return http.ErrUseLastResponse
+	}
+	return nil
 }

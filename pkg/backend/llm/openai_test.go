@@ -146,7 +146,6 @@ func TestBadAnswers(t *testing.T) {
 		{"not a number", fakeprovider.NaN, fakeprovider.Options{}, "not finite"},
 		{"not a number, in JSON", fakeprovider.NaN, fakeprovider.Options{FloatsOnly: true}, "not a list of embeddings"},
 		{"zero", fakeprovider.ZeroVector, fakeprovider.Options{}, "nothing but zeros"},
-		{"not JSON", fakeprovider.Raw("<html>welcome</html>"), fakeprovider.Options{}, "not a list of embeddings"},
 		{"null", fakeprovider.Raw(`{"data":[{"index":0,"embedding":null},{},{},{}]}`), fakeprovider.Options{}, "empty vector"},
 		{"half a number", fakeprovider.Raw(`{"data":[{"index":0,"embedding":"AAAA"}]}`), fakeprovider.Options{}, "not a list of embeddings"},
 		{"not base64", fakeprovider.Raw(`{"data":[{"index":0,"embedding":"!!!!"}]}`), fakeprovider.Options{}, "not a list of embeddings"},
@@ -181,14 +180,15 @@ func TestFailures(t *testing.T) {
 		{"rate limited for long", fakeprovider.RateLimit("30"), fault.RateLimited, "answered 429: rate limit reached", 30 * time.Second, 1},
 		{"rate limited by its limits", fakeprovider.Status(429, "slow down", "X-RateLimit-Remaining-Tokens", "0", "X-RateLimit-Reset-Tokens", "6m0s"),
 			fault.RateLimited, "slow down", 6 * time.Minute, 1},
-		{"down", fakeprovider.Status(503, "overloaded"), fault.Unavailable, "answered 503: overloaded", 5 * time.Second, 3},
-		{"down for long", fakeprovider.Status(503, "overloaded", "Retry-After", "60"), fault.Unavailable, "overloaded", time.Minute, 1},
-		{"breaks off", fakeprovider.TruncatedJSON, fault.BrokenAnswer, "broke off", 0, 3},
-		{"stops in the middle", fakeprovider.Raw(`{"data":[{"index":0,"embed`), fault.BrokenAnswer, "broke off", 0, 3},
-		{"unknown key", fakeprovider.Status(401, "Incorrect API key provided: sk-very-****"), fault.Forbidden, "GRISTMILL_OPENAI_API_KEY", 0, 1},
-		{"forbidden", fakeprovider.Status(403, "no access for "+secret), fault.Forbidden, "no access for [key]", 0, 1},
-		{"unknown model", fakeprovider.Status(404, "The model `m` does not exist"), fault.BadRequest, "answered 404: The model `m` does not exist", 0, 1},
-		{"refused", fakeprovider.Status(400, "too long"), fault.BadRequest, "too long", 0, 1},
+		// One request more than were sent for the texts is the probe.
+		{"down", fakeprovider.Status(503, "overloaded"), fault.Unavailable, "answered 503: overloaded", 5 * time.Second, 3 + 1},
+		{"down for long", fakeprovider.Status(503, "overloaded", "Retry-After", "60"), fault.Unavailable, "overloaded", time.Minute, 1 + 1},
+		{"breaks off", fakeprovider.TruncatedJSON, fault.BrokenAnswer, "broke off", 0, 3 + 1},
+		{"stops in the middle", fakeprovider.Raw(`{"data":[{"index":0,"embed`), fault.BrokenAnswer, "broke off", 0, 3 + 1},
+		{"unknown key", fakeprovider.Status(401, "Incorrect API key provided: sk-very-****"), fault.Misconfigured, "GRISTMILL_OPENAI_API_KEY", time.Second, 1 + 1},
+		{"forbidden", fakeprovider.Status(403, "no access for "+secret), fault.Misconfigured, "no access for [key]", time.Second, 1 + 1},
+		{"unknown model", fakeprovider.Status(404, "The model `m` does not exist"), fault.Misconfigured, "answered 404: The model `m` does not exist", time.Second, 1 + 1},
+		{"everything refused", fakeprovider.Status(400, "bad input"), fault.Misconfigured, "does not take any other text either", time.Second, 1 + 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -216,13 +216,14 @@ func TestFailures(t *testing.T) {
 func TestQuickRetries(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		name  string
-		fault fakeprovider.Fault
-		n     int
+		name     string
+		fault    fakeprovider.Fault
+		n        int
+		requests int
 	}{
-		{"unavailable", fakeprovider.Status(502, "bad gateway"), 2},
-		{"truncated", fakeprovider.TruncatedJSON, 1},
-		{"rate limited for a moment", fakeprovider.RateLimit("0.05"), 2},
+		{"unavailable", fakeprovider.Status(502, "bad gateway"), 2, 3},
+		{"truncated", fakeprovider.TruncatedJSON, 1, 2},
+		{"rate limited for a moment", fakeprovider.RateLimit("0.05"), 2, 2 + 2}, // with probes after either
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -232,8 +233,8 @@ func TestQuickRetries(t *testing.T) {
 			if err != nil || len(got) != 3 {
 				t.Fatalf("got %d vectors, %v", len(got), err)
 			}
-			if n := p.Counts().Requests; n != tt.n+1 {
-				t.Errorf("%d requests, want %d", n, tt.n+1)
+			if n := p.Counts().Requests; n != tt.requests {
+				t.Errorf("%d requests, want %d", n, tt.requests)
 			}
 		})
 	}
@@ -272,8 +273,8 @@ func TestTimeout(t *testing.T) {
 	if e := fault.As(err); e == nil || e.Kind != fault.Unavailable || e.RetryAfter == 0 || !strings.Contains(e.Detail, "within 20ms") {
 		t.Errorf("got %+v, want unavailable", e)
 	}
-	if n := p.Counts().Requests; n > 1 {
-		t.Errorf("%d requests, want 1: a timeout is no reason for another", n)
+	if n := p.Counts().Requests; n > 2 {
+		t.Errorf("%d requests, want one and a probe: a timeout is no reason for another", n)
 	}
 }
 

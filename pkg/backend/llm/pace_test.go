@@ -143,8 +143,8 @@ func TestStorm(t *testing.T) {
 	if most := processes*concurrency/2 + 2; c.Refused > most {
 		t.Errorf("%d requests were refused, want at most %d: those in flight and a try or two", c.Refused, most)
 	}
-	if c.Texts != 2*processes*callers {
-		t.Errorf("%d texts embedded, want %d", c.Texts, 2*processes*callers)
+	if probes := c.Texts - 2*processes*callers; probes < 0 || probes > 2 {
+		t.Errorf("%d texts embedded, want %d and a probe or two", c.Texts, 2*processes*callers)
 	}
 }
 
@@ -152,7 +152,7 @@ func TestStorm(t *testing.T) {
 func fail(t *testing.T, o *llm.OpenAI, p *fakeprovider.Provider) {
 	t.Helper()
 	p.Fail(fakeprovider.Status(503, "overloaded"), -1)
-	for range 4 { // three requests each, and one in the last
+	for range 3 { // three requests each, and a probe
 		if _, err := o.Embed(t.Context(), small, numbered(1)); !fault.Is(err, fault.Unavailable) {
 			t.Fatal(err)
 		}
@@ -238,10 +238,17 @@ func TestTryThatIsCancelled(t *testing.T) {
 	o := c.process(t, p)
 	fail(t, o, p)
 	c.add(5 * time.Second)
-	p.Fail(fakeprovider.Hang, 1)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := o.Embed(ctx, small, numbered(1)); !errors.Is(err, context.DeadlineExceeded) {
+	trying := make(chan struct{})
+	p.Fail(func(a *fakeprovider.Answer) {
+		fakeprovider.Hang(a)
+		close(trying)
+	}, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-trying
+		cancel()
+	}()
+	if _, err := o.Embed(ctx, small, numbered(1)); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
 	brief, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -254,14 +261,12 @@ func TestTryThatIsCancelled(t *testing.T) {
 }
 
 // A caller who leaves says nothing about the provider, and what is wrong with
-// a request or an answer is no outage.
+// an answer is no outage.
 func TestWhatIsNoOutage(t *testing.T) {
 	t.Parallel()
 	for name, failure := range map[string]fakeprovider.Fault{
-		"bad request": fakeprovider.Status(400, "too long"),
-		"wrong key":   fakeprovider.Status(401, "who?"),
-		"bad answer":  fakeprovider.NaN,
-		"cancelled":   fakeprovider.Hang,
+		"bad answer": fakeprovider.NaN,
+		"cancelled":  fakeprovider.Hang,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -291,9 +296,9 @@ func TestOutages(t *testing.T) {
 		timeout time.Duration
 		calls   int // that find out
 	}{
-		"5xx":        {fakeprovider.Status(500, "oops"), time.Minute, 4}, // three requests each
-		"breaks off": {fakeprovider.TruncatedJSON, time.Minute, 4},
-		"hangs":      {fakeprovider.Hang, 20 * time.Millisecond, 4}, // one each
+		"5xx":        {fakeprovider.Status(500, "oops"), time.Minute, 3}, // three requests each, and a probe
+		"breaks off": {fakeprovider.TruncatedJSON, time.Minute, 3},
+		"hangs":      {fakeprovider.Hang, 20 * time.Millisecond, 3}, // one each, and a probe
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -424,8 +429,8 @@ func TestUsedUpLimitHolds(t *testing.T) {
 		a.Header.Set("X-RateLimit-Reset-Tokens", "3m")
 	}, 1)
 	wantEmbedded(t, o)
-	wantRefused(t, o, p, fault.RateLimited, 2*time.Minute, "limit is used up")
-	c.add(2 * time.Minute)
+	wantRefused(t, o, p, fault.RateLimited, time.Minute, "limit is used up")
+	c.add(time.Minute)
 	wantEmbedded(t, o)
 	wantEmbedded(t, o)
 }

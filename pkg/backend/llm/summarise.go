@@ -22,6 +22,7 @@ const PromptVersion = "1"
 const (
 	opEmbed     = "embed"
 	opSummarise = "summarise"
+	opProbe     = "probe"
 )
 
 const (
@@ -45,12 +46,7 @@ func (p *OpenAI) Summarise(ctx context.Context, model, heading string, texts []s
 		bytes += len(message.Content)
 	}
 	var summary string
-	err := p.call(ctx, opSummarise, model, bytes, func(ctx context.Context, ex *exchange) error {
-		answer, err := p.client.CreateChatCompletion(ctx, request)
-		if err != nil {
-			return err
-		}
-		ex.tokens = answer.Usage.TotalTokens
+	err := p.call(ctx, p.chat(request, bytes, func(answer openai.ChatCompletionResponse) error {
 		if len(answer.Choices) > 0 {
 			summary = strings.TrimSpace(answer.Choices[0].Message.Content)
 		}
@@ -58,7 +54,7 @@ func (p *OpenAI) Summarise(ctx context.Context, model, heading string, texts []s
 			return fault.New(fault.BadAnswer, "model %s at %s answered an empty summary", model, p.host)
 		}
 		return nil
-	})
+	}))
 	if err != nil {
 		return "", err
 	}

@@ -40,12 +40,12 @@ func TestSummariseFailures(t *testing.T) {
 		{"empty", fakeprovider.EmptyText, fault.BadAnswer, "model chat at 127.0.0.1"},
 		{"blank", fakeprovider.Raw(`{"choices":[{"message":{"content":" \n"}}]}`), fault.BadAnswer, "empty summary"},
 		{"no choice", fakeprovider.Raw(`{"choices":[]}`), fault.BadAnswer, "empty summary"},
-		{"not JSON", fakeprovider.Raw(`<html>`), fault.BadAnswer, "not JSON"},
+		{"not JSON", fakeprovider.Raw(`<html>`), fault.Misconfigured, "a web page in place of"},
 		{"another shape", fakeprovider.Raw(`{"choices":"none"}`), fault.BadAnswer, "another shape"},
 		{"endless", fakeprovider.Raw(`{"choices":[` + strings.Repeat(" ", 5<<20)), fault.BadAnswer, "more than"},
 		{"breaks off", fakeprovider.TruncatedJSON, fault.BrokenAnswer, "broke off"},
 		{"rate limited", fakeprovider.RateLimit("9"), fault.RateLimited, "rate limit reached"},
-		{"unknown key", fakeprovider.Status(401, ""), fault.Forbidden, "GRISTMILL_SUMMARY_API_KEY"},
+		{"unknown key", fakeprovider.Status(401, ""), fault.Misconfigured, "GRISTMILL_SUMMARY_API_KEY"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -145,11 +145,11 @@ func TestModelsPick(t *testing.T) {
 func TestModelsWithoutProvider(t *testing.T) {
 	t.Parallel()
 	_, err := llm.Models{}.Embed(t.Context(), small, []string{"a"})
-	if e := fault.As(err); e == nil || e.Kind != fault.BadRequest || !strings.Contains(e.Detail, "GRISTMILL_OPENAI_BASE_URL") {
+	if e := fault.As(err); e == nil || e.Kind != fault.Misconfigured || !strings.Contains(e.Detail, "GRISTMILL_OPENAI_BASE_URL") {
 		t.Errorf("got %v", err)
 	}
 	_, err = llm.Models{}.Summarise(t.Context(), "chat", "", []string{"a"})
-	if e := fault.As(err); e == nil || e.Kind != fault.BadRequest || !strings.Contains(e.Detail, "GRISTMILL_SUMMARY_BASE_URL") {
+	if e := fault.As(err); e == nil || e.Kind != fault.Misconfigured || !strings.Contains(e.Detail, "GRISTMILL_SUMMARY_BASE_URL") {
 		t.Errorf("got %v", err)
 	}
 }

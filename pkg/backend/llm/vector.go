@@ -16,9 +16,7 @@ type vectorAnswer struct {
 		Index     int    `json:"index"`
 		Embedding vector `json:"embedding"`
 	} `json:"data"`
-	Usage struct {
-		PromptTokens int `json:"prompt_tokens"`
-	} `json:"usage"`
+	Usage usage `json:"usage"`
 }
 
 // vector is an embedding in JSON: base64 of little-endian float32, or an array
@@ -28,6 +26,10 @@ type vector []float32
 // UnmarshalJSON implements json.Unmarshaler.
 func (v *vector) UnmarshalJSON(b []byte) error {
 	if b[0] != '"' {
+		// encoding/json takes null for 0.
+		if b[0] == '[' && bytes.Contains(b, []byte("null")) {
+			return errors.New("decode vector: null in the place of a number")
+		}
 		return json.Unmarshal(b, (*[]float32)(v))
 	}
 	text := b[1 : len(b)-1]

@@ -22,7 +22,7 @@ func TestRetryAfter(t *testing.T) {
 		{"nonsense", map[string]string{"Retry-After": "soon"}, 0},
 		{"not a number", map[string]string{"Retry-After": "NaN"}, 0},
 		{"negative", map[string]string{"Retry-After": "-3"}, 0},
-		{"for ever", map[string]string{"Retry-After": "1e300"}, time.Hour},
+		{"for ever", map[string]string{"Retry-After": "1e300"}, 10 * time.Minute},
 		{"used up limit", map[string]string{
 			"X-RateLimit-Remaining-Requests": "12", "X-RateLimit-Reset-Requests": "8h",
 			"X-RateLimit-Remaining-Tokens": "0", "X-RateLimit-Reset-Tokens": "1m30s",

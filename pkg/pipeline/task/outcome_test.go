@@ -30,7 +30,6 @@ func TestDecide(t *testing.T) {
 		{"wrong answer", fault.New(fault.BadAnswer, "3 vectors for 4 texts"), 1, false, document.VerdictFail, "3 vectors for 4 texts"},
 		{"broken answer, first", fault.New(fault.BrokenAnswer, "broke off"), 1, false, document.VerdictRetry, "broke off"},
 		{"broken answer, last", fault.New(fault.BrokenAnswer, "broke off"), 3, false, document.VerdictFail, "given up after 3 attempts: broke off"},
-		{"refused by the provider", fault.New(fault.Forbidden, "wrong key"), 1, false, document.VerdictFail, "wrong key"},
 		{"original gone", fault.New(fault.NotFound, "no such object"), 1, false, document.VerdictFail, "no such object"},
 		{"defect, first", errors.New("pq: secret host"), 1, false, document.VerdictRetry, "internal error; see the worker's log"},
 		{"defect, last", errors.New("pq: secret host"), 3, false, document.VerdictFail, "given up after 3 attempts: internal error; see the worker's log"},

@@ -1,0 +1,65 @@
+package llm
+
+import (
+	"context"
+	"strings"
+
+	"github.com/sashabaranov/go-openai"
+)
+
+// chat is the request for a chat completion whose answer is handed to take.
+func (p *OpenAI) chat(question openai.ChatCompletionRequest, bytes int, take func(openai.ChatCompletionResponse) error) request {
+	texts := make([]string, len(question.Messages))
+	for i, message := range question.Messages {
+		texts[i] = message.Content
+	}
+	probe := question
+	probe.Messages = []openai.ChatCompletionMessage{{Role: openai.ChatMessageRoleUser, Content: probeText}}
+	return request{
+		operation: opSummarise,
+		model:     question.Model,
+		texts:     []string{strings.Join(texts, "\n")}, // one: it cannot be divided
+		bytes:     bytes,
+		send: func(ctx context.Context, _ *exchange) error {
+			answer, err := p.complete(ctx, question)
+			if err != nil {
+				return err
+			}
+			return take(answer)
+		},
+		probe: func(ctx context.Context, _ *exchange) error {
+			_, err := p.complete(ctx, probe)
+			return err
+		},
+	}
+}
+
+// complete sends the request without the parameters that the model refuses.
+func (p *OpenAI) complete(ctx context.Context, question openai.ChatCompletionRequest) (answer openai.ChatCompletionResponse, err error) {
+	err = p.lane(question.Model).params.send(func(without set) (sent []string, err error) {
+		question := question
+		limit := max(question.MaxTokens, question.MaxCompletionTokens)
+		switch {
+		case without[paramMaxTokens] && without[paramMaxCompletionTokens]:
+			question.MaxTokens, question.MaxCompletionTokens = 0, 0
+		case without[paramMaxTokens]:
+			question.MaxTokens, question.MaxCompletionTokens = 0, limit
+		case without[paramMaxCompletionTokens]:
+			question.MaxTokens, question.MaxCompletionTokens = limit, 0
+		}
+		if question.MaxTokens > 0 {
+			sent = append(sent, paramMaxTokens)
+		}
+		if question.MaxCompletionTokens > 0 {
+			sent = append(sent, paramMaxCompletionTokens)
+		}
+		if without[paramTemperature] {
+			question.Temperature = 0 // left out
+		} else if question.Temperature != 0 {
+			sent = append(sent, paramTemperature)
+		}
+		answer, err = p.client.CreateChatCompletion(ctx, question)
+		return sent, err
+	})
+	return answer, err
+}

@@ -1,0 +1,238 @@
+package llm
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+const (
+	// probeText is a text that every model takes.
+	probeText = "Grain is ground in a mill."
+
+	// batchFailures is after how many failures a request of several texts is
+	// taken to be the cause of them, while the model answers others: its texts
+	// can still be sent in smaller requests. That of a single text cannot, so
+	// it has as many as the breaker.
+	batchFailures  = quickRetries + 1
+	singleFailures = breakerFailures
+
+	maxOwnFailures = 1000 // requests remembered
+)
+
+// isolate finds out whose a failure is: the request's, or the provider's. The
+// model is held only for the provider's, so that a text which makes it fail
+// costs only itself. What tells is whether the model answers others, and where
+// none was sent meanwhile a probe:
+//
+//   - where it does not, or does not take the probe either, the failure is the
+//     provider's, whatever its form;
+//   - where it does, a refusal is about the texts; any other failure that comes
+//     back again and again is, too, and becomes fault.Refused. Until then the
+//     request is sent again, or its error returned where that would take long.
+//
+// Failures are those of this call, before the count of answers at its mark; how
+// often a request failed is remembered beyond the call.
+func (p *OpenAI) isolate(ctx context.Context, lane *lane, r request, err error, failures int, at mark) (again bool, _ error) {
+	if err == nil {
+		lane.own.forget(r)
+		return false, nil
+	}
+	failure := fault.As(err)
+	_, done := errors.AsType[*judged](err)
+	if failure == nil || done || errors.Is(err, errNotSent) || failure.Kind == fault.BadAnswer {
+		return false, err
+	}
+	if failure.Kind == fault.Refused || failure.Kind == fault.TooLong {
+		if probed := p.answersOthers(ctx, lane, r, at); probed != nil {
+			return false, lane.blame(ctx, asProvider(probed), 1, 0)
+		}
+		return false, err
+	}
+	all, since := lane.own.add(r, failures, at)
+	if lane.isOwn(r, all, since) {
+		return false, lane.ownFault(r, failure)
+	}
+	if notReached(err) {
+		return false, lane.blame(ctx, err, failures, 0)
+	}
+	if probed := p.answersOthers(ctx, lane, r, at); probed != nil {
+		return false, lane.blame(ctx, asProvider(probed), failures+1, 0)
+	}
+	if lane.isOwn(r, all, since) {
+		return false, lane.ownFault(r, failure)
+	}
+	if errors.Is(err, context.DeadlineExceeded) || failure.Kind == fault.BrokenAnswer || failure.RetryAfter > quickWait {
+		return false, orDefault(failure)
+	}
+	return true, nil
+}
+
+// isOwn reports whether a request that has failed so often since then is why:
+// the model answers others, and for a single text, which would be given up, at
+// least as often as it fails over a probe.
+func (l *lane) isOwn(r request, failures int, since mark) bool {
+	now := l.mark()
+	answers, failed := now.answers-since.answers, now.probesFailed-since.probesFailed
+	if len(r.texts) > 1 {
+		return failures >= batchFailures && answers > 0
+	}
+	return failures >= singleFailures && answers > 0 && answers >= failed
+}
+
+// ownFault is the failure of a request that is why.
+func (l *lane) ownFault(r request, failure *fault.Error) error {
+	if len(r.texts) <= 1 {
+		l.own.forget(r) // whoever tries it again later begins anew
+	}
+	return fault.Wrap(fault.Refused, failure.Err, "%s; that came back again and again, while model %s answers other requests", failure.Detail, r.model)
+}
+
+// orDefault adds how long to wait where the provider does not say.
+func orDefault(failure *fault.Error) error {
+	if failure.Kind != fault.BrokenAnswer && failure.RetryAfter == 0 {
+		return failure.After(unavailableWait)
+	}
+	return failure
+}
+
+// asProvider returns what a failed probe says of the provider. One that does
+// not take the probe takes nothing.
+func asProvider(probed error) error {
+	if e := fault.As(probed); e != nil && (e.Kind == fault.Refused || e.Kind == fault.TooLong) {
+		return fault.Wrap(fault.Misconfigured, e.Err, "%s; and it does not take any other text either: check that the model is one for this", e.Detail)
+	}
+	return probed
+}
+
+// judged marks a failure of which is known that it is the provider's.
+type judged struct{ error }
+
+// Unwrap returns the cause, nil for none.
+func (j *judged) Unwrap() error { return j.error }
+
+// Error implements error.
+func (j *judged) Error() string {
+	if j.error == nil {
+		return "the provider's failure"
+	}
+	return j.error.Error()
+}
+
+// mark is a moment in what a lane has seen.
+type mark struct{ answers, probesFailed int64 }
+
+func (l *lane) mark() mark { return mark{l.answers.Load(), l.probesFailed.Load()} }
+
+// notReached reports whether a request has not got as far as the provider.
+func notReached(err error) bool {
+	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "dial" {
+		return true
+	}
+	_, dns := errors.AsType[*net.DNSError](err)
+	answer, _ := errors.AsType[*problem](err)
+	return dns || fault.Is(err, fault.Misconfigured) && answer == nil // TLS
+}
+
+// failuresOf returns how many failures one counts for. A provider that hangs, or
+// vanishes, over a request does not do that many times; one that could not be
+// reached has not failed over it.
+func failuresOf(err error) int {
+	if err == nil || errors.Is(err, errNotSent) || fault.As(err) == nil || notReached(err) {
+		return 0
+	}
+	if _, is := errors.AsType[*judged](err); is {
+		return 0
+	}
+	if _, answered := errors.AsType[*problem](err); !answered && fault.Is(err, fault.Unavailable) {
+		return timeoutFailures
+	}
+	return 1
+}
+
+// probe asks the model for something that it does not fail over.
+func (p *OpenAI) probe(ctx context.Context, lane *lane, r request) error {
+	r.bytes = len(probeText)
+	err := p.exchange(ctx, opProbe, r, r.probe, &exchange{})
+	if err == nil || fault.Is(err, fault.BadAnswer) { // but an answer
+		lane.answered()
+		return nil
+	}
+	if ctx.Err() == nil {
+		lane.probesFailed.Add(1)
+	}
+	return err
+}
+
+// answersOthers returns nil when the model has answered any request since the
+// mark, or answers a probe now, and else what the probe failed with. All that
+// have the question at the same time share one probe.
+func (p *OpenAI) answersOthers(ctx context.Context, lane *lane, r request, since mark) error {
+	if lane.mark().answers > since.answers {
+		return nil
+	}
+	done := lane.probing.DoChan("", func() (any, error) {
+		return nil, p.probe(context.WithoutCancel(ctx), lane, r)
+	})
+	select {
+	case result := <-done:
+		return result.Err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// ownFailures counts how often requests have failed, by what they ask. Its zero
+// value is ready to use.
+type ownFailures struct {
+	mu sync.Mutex
+	of map[[sha256.Size]byte]*ownFailure
+}
+
+type ownFailure struct {
+	count int
+	since mark // before it was first sent
+}
+
+// add counts further failures of a request that was sent at a mark, and returns
+// all, and since which mark.
+func (o *ownFailures) add(r request, count int, at mark) (int, mark) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.of == nil || len(o.of) >= maxOwnFailures {
+		o.of = map[[sha256.Size]byte]*ownFailure{}
+	}
+	f := o.of[r.hash()]
+	if f == nil {
+		f = &ownFailure{since: at}
+		o.of[r.hash()] = f
+	}
+	f.count += count
+	return f.count, f.since
+}
+
+// forget forgets a request that was answered.
+func (o *ownFailures) forget(r request) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.of) > 0 {
+		delete(o.of, r.hash())
+	}
+}
+
+// hash names a request by what it asks.
+func (r request) hash() (sum [sha256.Size]byte) {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s %d", r.operation, len(r.texts))
+	for _, text := range r.texts {
+		fmt.Fprintf(h, " %d ", len(text))
+		_, _ = h.Write([]byte(text))
+	}
+	h.Sum(sum[:0])
+	return sum
+}

@@ -1,0 +1,90 @@
+package llm
+
+import (
+	"errors"
+	"maps"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+)
+
+// The parameters that some servers refuse.
+const (
+	paramEncoding            = "encoding_format"
+	paramDimensions          = "dimensions"
+	paramTemperature         = "temperature"
+	paramMaxTokens           = "max_tokens"
+	paramMaxCompletionTokens = "max_completion_tokens"
+)
+
+// paramWords are how servers name a parameter that they refuse.
+var paramWords = map[string]*regexp.Regexp{
+	paramEncoding:            regexp.MustCompile(`encoding[_ ]?format|base64`),
+	paramDimensions:          regexp.MustCompile(`dimensions?\b|matryoshka`),
+	paramTemperature:         regexp.MustCompile(`temperature`),
+	paramMaxTokens:           regexp.MustCompile(`\bmax_tokens`),
+	paramMaxCompletionTokens: regexp.MustCompile(`max_completion_tokens`),
+}
+
+type set map[string]bool
+
+// parameters are those that a model does without, since its server refuses
+// them. The zero value is ready to use.
+type parameters struct {
+	mu      sync.Mutex
+	refused set
+}
+
+// send has a request sent without the parameters that are known to be refused,
+// and again without each that it is refused for. They are remembered once a
+// request without them is answered. do returns which of them it has sent.
+func (p *parameters) send(do func(without set) (sent []string, err error)) error {
+	p.mu.Lock()
+	without := maps.Clone(p.refused)
+	p.mu.Unlock()
+	if without == nil {
+		without = set{}
+	}
+	news := false
+	for {
+		sent, err := do(without)
+		name := refusedParameter(err, sent)
+		if name != "" {
+			without[name], news = true, true
+			continue
+		}
+		if err == nil && news {
+			p.mu.Lock()
+			p.refused = without
+			p.mu.Unlock()
+		}
+		return err
+	}
+}
+
+// refusedParameter returns which of the sent parameters an error is about,
+// empty for none.
+func refusedParameter(err error, sent []string) string {
+	problem, ok := errors.AsType[*problem](err)
+	if !ok || problem.status < 400 || problem.status == http.StatusUnauthorized || problem.status == http.StatusTooManyRequests {
+		return ""
+	}
+	said := strings.ToLower(truncate(problem.message, maxJudged)) + " " + problem.codes
+	if inputCause(said) != wrongInput {
+		return ""
+	}
+	for _, name := range sent {
+		if problem.about == name {
+			return name
+		}
+	}
+	// Where several are named the first is refused, and another is advised.
+	first, at := "", len(said)
+	for _, name := range sent {
+		if found := paramWords[name].FindStringIndex(said); found != nil && found[0] < at {
+			first, at = name, found[0]
+		}
+	}
+	return first
+}

@@ -1,0 +1,99 @@
+package llm_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/alicebob/miniredis/v2"
+
+	"github.com/seed-7a112592/gristmill/pkg/backend/llm"
+	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+)
+
+// asked is what a scripted server was asked.
+type asked struct {
+	*http.Request
+	Body  map[string]any
+	Texts []string // of embeddings; the messages of a chat completion
+}
+
+// holds reports whether a text of the request contains s.
+func (a asked) holds(s string) bool { return strings.Contains(strings.Join(a.Texts, "\n"), s) }
+
+// scripted starts a server that answers as told, and returns a client of it
+// and the count of requests. Where answer returns false the server answers as
+// a provider does.
+func scripted(t *testing.T, answer func(w http.ResponseWriter, r asked) bool, change ...func(*llm.OpenAIConfig)) (*llm.OpenAI, *atomic.Int64) {
+	t.Helper()
+	var requests atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		a := asked{Request: r}
+		_ = json.Unmarshal(body, &a.Body)
+		inputs, _ := a.Body["input"].([]any)
+		for _, input := range inputs {
+			a.Texts = append(a.Texts, input.(string))
+		}
+		messages, _ := a.Body["messages"].([]any)
+		for _, message := range messages {
+			a.Texts = append(a.Texts, message.(map[string]any)["content"].(string))
+		}
+		if answer(w, a) {
+			return
+		}
+		answerWell(w, a)
+	}))
+	t.Cleanup(server.Close)
+	return client(t, server.URL+"/v1", change...), &requests
+}
+
+// answerWell answers as a provider does, with vectors of 64 numbers.
+func answerWell(w http.ResponseWriter, a asked) {
+	w.Header().Set("Content-Type", "application/json")
+	if strings.HasSuffix(a.URL.Path, "/chat/completions") {
+		fmt.Fprint(w, `{"choices":[{"message":{"content":"A summary."}}],"usage":{"total_tokens":9}}`)
+		return
+	}
+	fmt.Fprint(w, vectors(len(a.Texts), strings.Repeat("0.5,", 63)+"0.5"))
+}
+
+// vectors is the answer with so many equal vectors.
+func vectors(n int, numbers string) string {
+	data := make([]string, n)
+	for i := range data {
+		data[i] = fmt.Sprintf(`{"index":%d,"embedding":[%s]}`, i, numbers)
+	}
+	return `{"object":"list","data":[` + strings.Join(data, ",") + `],"usage":{"prompt_tokens":5}}`
+}
+
+// client returns a client of the server at the address, with a pace of its
+// own.
+func client(t *testing.T, baseURL string, change ...func(*llm.OpenAIConfig)) *llm.OpenAI {
+	t.Helper()
+	cfg := llm.OpenAIConfig{
+		BaseURL: baseURL,
+		APIKey:  secret,
+		Pace:    pace(t, "redis://"+miniredis.RunT(t).Addr()),
+		Metrics: telemetry.NewMetrics(),
+		Log:     slog.New(slog.NewTextHandler(t.Output(), nil)),
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	o, err := llm.NewOpenAI(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
