@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -296,5 +297,40 @@ func TestEnsureCollectionRefusesImpossibleDimensions(t *testing.T) {
 	}
 	if _, err := s.Collection(ctx, "c"); !fault.Is(err, fault.NotFound) {
 		t.Errorf("the collection: got %v, want it not found", err)
+	}
+}
+
+// Keys of before are in normal form, but for those that would collide.
+func TestMigrateBringsKeysIntoNormalForm(t *testing.T) {
+	t.Parallel()
+	d, super := newOwnedDatabase(t)
+	d.migrateTo(t, 6)
+	for _, statement := range []string{
+		`INSERT INTO collections (tenant, id, name) VALUES ('default', gen_random_uuid(), 'c')`,
+		`INSERT INTO documents (tenant, id, collection, key, state, newest_version)
+		 SELECT tenant, ('00000000-0000-7000-8000-00000000000' || n)::uuid, id, key, 'pending', 1
+		 FROM collections, unnest(ARRAY['plain', U&'cafe\0301', U&'two\0301', U&'tw\00f3', U&'a\0323\0307', U&'a\0307\0323']) WITH ORDINALITY AS keys (key, n)`,
+		`INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type)
+		 SELECT tenant, id, 1, '', '{}', '', 10, '', '' FROM documents`,
+	} {
+		execute(t, super, statement)
+	}
+	d.migrate(t)
+	list, err := d.open(t).Documents(tenant.With(t.Context(), tenant.Default), document.DocumentFilter{}, document.Page{Limit: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	for _, d := range slices.Backward(list.Items) {
+		keys = append(keys, d.Key)
+	}
+	want := []string{"plain", "caf\u00e9", "two\u0301", "tw\u00f3", "\u1ea1\u0307", "a\u0307\u0323"}
+	if diff := cmp.Diff(want, keys); diff != "" {
+		t.Errorf("keys (-want +got):\n%s", diff)
+	}
+	conn := connect(t, d.owner)
+	defer conn.Close(context.Background())
+	if n, err := count(conn, "", table{name: "documents"}); err != nil || n != 0 {
+		t.Errorf("the owner sees %d documents without a tenant, %v", n, err)
 	}
 }

@@ -43,6 +43,9 @@ func openPool(path, parameters string, size int) (*sql.DB, error) {
 	if err := d.RegisterDeterministicScalarFunction("json_contains", 2, jsonContains); err != nil {
 		return nil, err
 	}
+	if err := d.RegisterDeterministicScalarFunction("normal_key", 1, normalKey); err != nil {
+		return nil, err
+	}
 	db := sql.OpenDB(connector{driver: d, name: name.String()})
 	db.SetMaxOpenConns(size)
 	db.SetMaxIdleConns(size)

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -142,4 +143,31 @@ func count(t *testing.T, s *Store, table string) (rows int) {
 		t.Fatal(err)
 	}
 	return rows
+}
+
+// Keys of before are in normal form, but for those that would collide.
+func TestMigrationBringsKeysIntoNormalForm(t *testing.T) {
+	t.Parallel()
+	ctx := tenant.With(t.Context(), tenant.Default)
+	s := open(t, databaseOf(t, 5, `
+		INSERT INTO collections VALUES ('default', '00000000-0000-7000-8000-00000000000c', 'c', 7, 0);
+		INSERT INTO spaces (id, tenant, collection, model, dimensions, chunk_tokens, chunk_overlap, created_at)
+		VALUES (7, 'default', '00000000-0000-7000-8000-00000000000c', 'm', 2, 10, 0, 0);
+		INSERT INTO documents (tenant, id, collection, key, state, newest_version, created_at, updated_at)
+		SELECT 'default', '00000000-0000-7000-8000-00000000000' || key, '00000000-0000-7000-8000-00000000000c', value, 'pending', 1, 0, 0
+		FROM json_each('["plain", "cafe\u0301", "two\u0301", "tw\u00f3", "a\u0323\u0307", "a\u0307\u0323"]');
+		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, created_at)
+		SELECT 'default', id, 1, '', '{}', 'object', 100, '', '', 0 FROM documents`))
+	list, err := s.Documents(ctx, document.DocumentFilter{}, document.Page{Limit: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	for _, d := range slices.Backward(list.Items) {
+		keys = append(keys, d.Key)
+	}
+	want := []string{"plain", "caf\u00e9", "two\u0301", "tw\u00f3", "\u1ea1\u0307", "a\u0307\u0323"}
+	if diff := cmp.Diff(want, keys); diff != "" {
+		t.Errorf("keys (-want +got):\n%s", diff)
+	}
 }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // File is a file to upload.
@@ -25,7 +27,8 @@ var suffixes = []string{".md", ".markdown", ".mdown", ".txt"}
 // Find returns the files at paths. A directory is walked for markdown and text
 // files, whose keys are their slash paths below it; names that begin with a dot
 // are passed over, and links to directories are not followed. A file is taken
-// whatever its name, which is its key. No two files may have the same key.
+// whatever its name, which is its key. Keys are in their normal form; no two
+// files may have the same one.
 func Find(paths []string) ([]File, error) {
 	var files []File
 	for _, path := range paths {
@@ -51,7 +54,7 @@ func find(path string) ([]File, error) {
 		return nil, err
 	}
 	if !info.IsDir() {
-		return []File{{Path: path, Key: info.Name(), Size: info.Size()}}, nil
+		return []File{{Path: path, Key: document.NormalKey(info.Name()), Size: info.Size()}}, nil
 	}
 	var files []File
 	// The root may be a link, which WalkDir would not follow.
@@ -81,7 +84,7 @@ func find(path string) ([]File, error) {
 		if err != nil {
 			return err
 		}
-		files = append(files, File{Path: filepath.Join(path, key), Key: filepath.ToSlash(key), Size: info.Size()})
+		files = append(files, File{Path: filepath.Join(path, key), Key: document.NormalKey(filepath.ToSlash(key)), Size: info.Size()})
 		return nil
 	})
 	return files, err

@@ -40,6 +40,7 @@ func TestFind(t *testing.T) {
 	root := tree(t, map[string]string{
 		"docs/guide/a.md": "# a", "docs/b.MARKDOWN": "# b", "docs/c.mdown": "c", "docs/d.txt": "d",
 		"docs/image.png": "x", "docs/.hidden.md": "x", "docs/.git/e.md": "x", "other/guide/a.md": "# a", "notes": "n",
+		"mac/cafe\u0301.md": "# c", "linux/caf\u00e9.md": "# c",
 	})
 	for link, target := range map[string]string{"link": "docs", "docs/link.md": "guide/a.md", "docs/broken.md": "nowhere.md", "docs/other": "../other"} {
 		if err := os.Symlink(filepath.FromSlash(target), filepath.Join(root, filepath.FromSlash(link))); err != nil {
@@ -52,14 +53,16 @@ func TestFind(t *testing.T) {
 		keys  []string
 		err   string
 	}{
-		"a directory":          {[]string{"docs"}, docs, ""},
-		"with a slash":         {[]string{"docs/"}, docs, ""},
-		"a link to it":         {[]string{"link"}, docs, ""},
-		"a file":               {[]string{"docs/guide/a.md"}, []string{"a.md"}, ""},
-		"a file of any name":   {[]string{"notes"}, []string{"notes"}, ""},
-		"several":              {[]string{"docs/guide", "notes"}, []string{"a.md", "notes"}, ""},
-		"the same key twice":   {[]string{"docs", "other"}, nil, `would both become document "guide/a.md"`},
-		"nothing of that name": {[]string{"docs", "missing"}, nil, "missing"},
+		"a directory":             {[]string{"docs"}, docs, ""},
+		"with a slash":            {[]string{"docs/"}, docs, ""},
+		"a link to it":            {[]string{"link"}, docs, ""},
+		"a file":                  {[]string{"docs/guide/a.md"}, []string{"a.md"}, ""},
+		"a file of any name":      {[]string{"notes"}, []string{"notes"}, ""},
+		"several":                 {[]string{"docs/guide", "notes"}, []string{"a.md", "notes"}, ""},
+		"the same key twice":      {[]string{"docs", "other"}, nil, `would both become document "guide/a.md"`},
+		"a name in two spellings": {[]string{"mac", "linux"}, nil, "would both become document \"caf\u00e9.md\""},
+		"another spelling":        {[]string{"mac/cafe\u0301.md"}, []string{"caf\u00e9.md"}, ""},
+		"nothing of that name":    {[]string{"docs", "missing"}, nil, "missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -118,7 +118,7 @@ func (s *Step) begin(ctx context.Context, owner string) (object string, err erro
 // take writes the object and has the store accept it. fault.NotFound when the
 // sweep has given the upload up meanwhile.
 func (s *Step) take(ctx context.Context, request document.UploadRequest, object string, body io.Reader) (document.Accepted, error) {
-	content, err := inspect(body, s.MaxBytes)
+	content, err := inspect(body, s.MaxBytes, request.MediaType)
 	if err != nil {
 		return document.Accepted{}, err
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"mime"
 	"path"
 	"regexp"
 	"strings"
@@ -18,7 +17,6 @@ import (
 
 const (
 	defaultCollection = "default"
-	maxKeyBytes       = 1024
 	maxTitleBytes     = 512
 )
 
@@ -34,8 +32,12 @@ func checkRequest(request document.UploadRequest) (document.UploadRequest, error
 		return request, fault.New(fault.BadRequest,
 			"collection %q: want 1 to 128 letters, digits, '.', '_' and '-', beginning with a letter or digit", request.Collection)
 	}
-	if err := checkKey(request.Key); err != nil {
+	if err := checkMediaType(request.MediaType); err != nil {
 		return request, err
+	}
+	request.Key = document.NormalKey(request.Key)
+	if err := document.CheckKey(request.Key); err != nil {
+		return request, fault.Wrap(fault.BadRequest, err, "%v", err)
 	}
 	if err := checkText("title", request.Title, maxTitleBytes); err != nil {
 		return request, err
@@ -46,23 +48,6 @@ func checkRequest(request document.UploadRequest) (document.UploadRequest, error
 	}
 	request.Metadata = metadata
 	return request, nil
-}
-
-// checkKey checks that a key names a document in a way that can also stand in
-// a path or an address.
-func checkKey(key string) error {
-	if key == "" {
-		return fault.New(fault.BadRequest, "key is missing: say under which key to keep the document, such as guide/start.md")
-	}
-	if err := checkText("key", key, maxKeyBytes); err != nil {
-		return err
-	}
-	for segment := range strings.SplitSeq(key, "/") {
-		if segment == ".." || segment == "." {
-			return fault.New(fault.BadRequest, "key %q: a segment must not be %q", key, segment)
-		}
-	}
-	return nil
 }
 
 // checkText checks the length and the characters of a name that people read.
@@ -76,6 +61,10 @@ func checkText(field, value string, limit int) error {
 	if i := strings.IndexFunc(value, unicode.IsControl); i >= 0 {
 		return fault.New(fault.BadRequest, "%s %q has a control character at byte %d", field, value, i)
 	}
+	if i := strings.IndexFunc(value, document.TurnsText); i >= 0 {
+		r, _ := utf8.DecodeRuneInString(value[i:])
+		return fault.New(fault.BadRequest, "%s %q has the character %U at byte %d, which turns what comes after it: leave it out", field, value, r, i)
+	}
 	return nil
 }
 
@@ -86,21 +75,6 @@ func baseName(key string) string {
 		return name
 	}
 	return base
-}
-
-// mediaType returns text/plain or text/markdown: as declared, if one of these
-// was, else by the key's extension. Other declared types mean nothing, since
-// clients send whatever their library does; the content was looked at.
-func mediaType(request document.UploadRequest) string {
-	declared, _, _ := mime.ParseMediaType(request.MediaType)
-	switch {
-	case declared == "text/plain", declared == "text/markdown":
-		return declared
-	case strings.EqualFold(path.Ext(request.Key), ".txt"):
-		return "text/plain"
-	default:
-		return "text/markdown"
-	}
 }
 
 // fingerprintOf is equal for two requests, which have been checked, only if

@@ -76,7 +76,7 @@ func (s *server) routeDocuments() {
 		Path:        "/v1/documents",
 		Summary:     "List documents, newest first",
 	}, func(ctx context.Context, in *documentsInput) (*output[document.List[document.Document]], error) {
-		filter := document.DocumentFilter{Collection: in.Collection, KeyPrefix: in.KeyPrefix, State: in.State}
+		filter := document.DocumentFilter{Collection: in.Collection, KeyPrefix: document.NormalKey(in.KeyPrefix), State: in.State}
 		return listOutput(s.Documents.Documents(ctx, filter, in.page()))
 	})
 	register(s, huma.Operation{

@@ -99,3 +99,20 @@ func TestContent(t *testing.T) {
 		})
 	}
 }
+
+// A key is found by its beginning, whichever way that was typed.
+func TestKeyPrefixesAreNormal(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	h := httpapi.New(configOf(t, f))
+	put(t, h, "caf\u00e9/menu.md", "# menu")
+	list := decode[document.List[document.Document]](t, do(h, "GET", "/v1/documents?key_prefix=cafe%CC%81/", "", ""))
+	if len(list.Items) != 1 {
+		t.Errorf("listed %d documents, want 1", len(list.Items))
+	}
+	do(h, "POST", "/v1/search", "application/json", `{"query":"q","filter":{"key_prefix":"cafe\u0301/"}}`)
+	do(h, "POST", "/v1/reindexes", "application/json", `{"key_prefix":"cafe\u0301/","force":true}`)
+	if len(f.searches) != 1 || f.searches[0].KeyPrefix != "caf\u00e9/" || len(f.reindexed) != 1 || f.reindexed[0].KeyPrefix != "caf\u00e9/" {
+		t.Errorf("searched %+v, redid %+v", f.searches, f.reindexed)
+	}
+}

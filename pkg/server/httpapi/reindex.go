@@ -51,7 +51,7 @@ func (b ReindexBody) request() (document.ReindexRequest, error) {
 		Model:      document.Model{Name: b.Model, Dimensions: b.Dimensions},
 		Tokens:     b.ChunkTokens,
 		Overlap:    b.ChunkOverlap,
-		KeyPrefix:  b.KeyPrefix,
+		KeyPrefix:  document.NormalKey(b.KeyPrefix),
 		Documents:  documents,
 		Force:      b.Force,
 	}, nil

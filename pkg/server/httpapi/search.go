@@ -53,7 +53,7 @@ func (s *server) routeSearch() {
 			Mode:       in.Body.Mode,
 			Limit:      in.Body.Limit,
 			Threshold:  in.Body.Threshold,
-			KeyPrefix:  in.Body.Filter.KeyPrefix,
+			KeyPrefix:  document.NormalKey(in.Body.Filter.KeyPrefix),
 			Metadata:   in.Body.Filter.Metadata.RawMessage,
 		})
 		if result.Hits == nil {

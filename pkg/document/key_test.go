@@ -1,0 +1,89 @@
+package document
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestNormalKey(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{"cafe\u0301/re\u0301sume\u0301.md", "café/résumé.md"} {
+		if got := NormalKey(key); got != "caf\u00e9/r\u00e9sum\u00e9.md" {
+			t.Errorf("NormalKey(%+q) = %+q", key, got)
+		}
+	}
+	// Hangul typed as letters, and a ring that is another code point.
+	for given, want := range map[string]string{"\u1112\u1161\u11ab": "\ud55c", "\u212b": "\u00c5", "plain/key": "plain/key"} {
+		if got := NormalKey(given); got != want {
+			t.Errorf("NormalKey(%+q) = %+q, want %+q", given, got, want)
+		}
+	}
+}
+
+func TestCheckKey(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{
+		"a.md", "guide/start.md", "Räder/mühle.md", "文書/粉.md", "مطحنة.md", "मिल.md", "Screen shot 3.14\u202fPM.md", "no\u00a0break", "全角　空白",
+		"❤️.md", "⚠\ufe0f notes.md", "👩‍💻/👨🏽‍🚀.md", "a..b/...md", strings.Repeat("x", 1024),
+	} {
+		if err := CheckKey(NormalKey(key)); err != nil {
+			t.Errorf("%+q: %v", key, err)
+		}
+	}
+	for key, want := range map[string]string{
+		"":                        "missing",
+		"../a":                    `".."`,
+		"a/./b":                   `"."`,
+		"a/..":                    `".."`,
+		strings.Repeat("x", 1025): "1025 bytes",
+		"a\xff":                   "not UTF-8",
+		"a\x00":                   "U+0000 at byte 1",
+		"a\nb":                    "U+000A at byte 1",
+		"a\tb":                    "U+0009",
+		"a\u0085":                 "U+0085",
+		"a\u200bb":                "U+200B at byte 1",
+		"a\u200db":                "U+200D", // no symbol to join
+		"\u200d":                  "U+200D",
+		"a\ufe0fb":                "U+FE0F",
+		"ab\u2060":                "U+2060 at byte 2",
+		"\ufeffa":                 "U+FEFF at byte 0",
+		"soft\u00adhyphen":        "U+00AD",
+		"a\u200e":                 "U+200E",
+		"a\u061c":                 "U+061C",
+		"evil\u202egnp.md":        "U+202E at byte 4",
+		"a\u2066b\u2069":          "U+2066",
+		"a\u2028b":                "U+2028",
+		"a\u2029b":                "U+2029",
+		"\u3164":                  "U+3164",
+		"a\uffa0":                 "U+FFA0",
+		"a\u115f":                 "U+115F",
+		"a\u034fb":                "U+034F",
+		"a\u180eb":                "U+180E",
+		"a\u2800b":                "U+2800",
+		"a\U000e0041":             "U+E0041",
+		"a\U000e0100":             "U+E0100",
+		"a\ue000":                 "U+E000",
+		"a\U000f0000":             "U+F0000",
+		"a\u0378":                 "U+0378", // unassigned
+		"a\ufdd0":                 "U+FDD0", // never a character
+		"❤\ufe0f\u202ea":          "U+202E",
+	} {
+		if err := CheckKey(NormalKey(key)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+q: %v, want %q", key, err, want)
+		}
+	}
+}
+
+func TestInvisible(t *testing.T) {
+	t.Parallel()
+	for _, r := range "\x00\x07\x1b\u00ad\u034f\u061c\u115f\u1160\u17b4\u180b\u180e\u200b\u200c\u200d\u200e\u202d\u2060\u2063\u2066\u2800\u3164\ufe0f\ufeff\uffa0\ufff9\U0001d173\U000e0001\U000e01ef" {
+		if !Invisible(r) {
+			t.Errorf("%U is seen", r)
+		}
+	}
+	for _, r := range "a1.-+é文ا\u0600\u06dd\u0301☺\ue000\u0378" { // private use and the unassigned may well be drawn
+		if Invisible(r) {
+			t.Errorf("%U is not seen", r)
+		}
+	}
+}
