@@ -41,6 +41,19 @@ type Document struct {
 	Object string `json:"-"` // name in object storage
 }
 
+// Original returns what the document's original must be.
+func (d Document) Original() Original {
+	return Original{Object: d.Object, Size: d.Size, SHA256: d.SHA256}
+}
+
+// Original names an uploaded text in object storage, and says what its bytes
+// must be.
+type Original struct {
+	Object string // name in object storage
+	Size   int64  // bytes
+	SHA256 string // lower-case hex
+}
+
 // Model names an embedding model and the length of its vectors.
 type Model struct {
 	Name       string

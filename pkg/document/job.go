@@ -155,11 +155,17 @@ type Work struct {
 	Title      string
 	Object     string
 	Size       int64
-	Space      Space // the live one, or the one that a reindex builds
+	SHA256     string // of the original, lower-case hex
+	Space      Space  // the live one, or the one that a reindex builds
 
 	// Also are the spaces besides that are kept complete with what is uploaded:
 	// those that are being built, and those that can be switched back to.
 	Also []Space
+}
+
+// Original returns what the original of the work's version must be.
+func (w Work) Original() Original {
+	return Original{Object: w.Object, Size: w.Size, SHA256: w.SHA256}
 }
 
 // Verdict is what becomes of a task whose step returned an error.

@@ -176,6 +176,12 @@ type Unplaced struct {
 	Key      string
 	Object   string
 	Size     int64
+	SHA256   string // of the original, lower-case hex
+}
+
+// Original returns what the version's original must be.
+func (u Unplaced) Original() Original {
+	return Original{Object: u.Object, Size: u.Size, SHA256: u.SHA256}
 }
 
 // Stored is a passage with its place.

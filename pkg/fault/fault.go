@@ -52,6 +52,10 @@ const (
 	// detail says what to set. Work waits until an operator has set it.
 	Misconfigured Kind = "misconfigured"
 
+	// Damaged is an original that is not in object storage as it was uploaded.
+	// Reading it again is pointless; uploading the same bytes restores it.
+	Damaged Kind = "damaged"
+
 	// RateLimited and Unavailable say that a dependency wants us to wait.
 	RateLimited Kind = "rate_limited"
 	Unavailable Kind = "unavailable"

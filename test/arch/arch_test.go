@@ -29,13 +29,14 @@ var allowed = map[string][]string{
 	"pkg/markdown": words,
 	"pkg/chunk":    append([]string{"pkg/markdown"}, words...),
 
+	"pkg/original":                words,
 	"pkg/telemetry":               words,
 	"pkg/embedding":               append([]string{"pkg/telemetry"}, words...),
 	"pkg/embedding/embeddingtest": {},
 	"migrations":                  {},
 
 	// Steps meet through the database and the queue, never each other.
-	"pkg/pipeline/": append([]string{"pkg/markdown", "pkg/chunk", "pkg/embedding", "pkg/telemetry"}, words...),
+	"pkg/pipeline/": append([]string{"pkg/markdown", "pkg/chunk", "pkg/embedding", "pkg/original", "pkg/telemetry"}, words...),
 
 	// Backends know words and their own SDK, and the migrations they run.
 	"pkg/backend/":              append([]string{"pkg/telemetry"}, words...),
@@ -45,7 +46,7 @@ var allowed = map[string][]string{
 	"pkg/backend/blob/blobtest": append([]string{"pkg/backend/blob"}, words...),
 
 	// Faces state what they need as interfaces.
-	"pkg/server/":       append([]string{"pkg/telemetry"}, words...),
+	"pkg/server/":       append([]string{"pkg/original", "pkg/telemetry"}, words...),
 	"pkg/client":        words,
 	"pkg/client/upload": append([]string{"pkg/client"}, words...),
 	"pkg/cli":           append([]string{"pkg/client", "pkg/client/upload"}, words...),

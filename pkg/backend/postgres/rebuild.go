@@ -69,7 +69,7 @@ func (s *Store) Unplaced(ctx context.Context, work document.Work, after uuid.UUI
 			return err
 		}
 		documents, err = collect(ctx, tx, pgx.RowToStructByPos[document.Unplaced], `
-			SELECT d.id, d.live_version, d.key, v.object, v.size`+unplaced+`
+			SELECT d.id, d.live_version, d.key, v.object, v.size, v.sha256`+unplaced+`
 			  AND d.id > $3
 			ORDER BY d.id
 			LIMIT $4`, work.Space.Collection, work.Space.ID, after, limit)

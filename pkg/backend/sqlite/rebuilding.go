@@ -48,12 +48,12 @@ func (s *Store) Unplaced(ctx context.Context, work document.Work, after uuid.UUI
 			return err
 		}
 		rows, err := tx.QueryContext(ctx, `
-			SELECT d.id, v.version, d.key, v.object, v.size`+unplacedDocuments+`
+			SELECT d.id, v.version, d.key, v.object, v.size, v.sha256`+unplacedDocuments+`
 			  AND d.id > ?4
 			ORDER BY d.id
 			LIMIT ?5`, tx.tenant, work.Space.Collection, work.Space.ID, after, limit)
 		unplaced, err = collect(rows, err, func(row scanner) (u document.Unplaced, err error) {
-			return u, row.Scan(&u.Document, &u.Version, &u.Key, &u.Object, &u.Size)
+			return u, row.Scan(&u.Document, &u.Version, &u.Key, &u.Object, &u.Size, &u.SHA256)
 		})
 		return err
 	})

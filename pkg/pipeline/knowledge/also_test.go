@@ -97,7 +97,7 @@ func TestSpaceThatFailsIsLeftOut(t *testing.T) {
 			}
 		}, 1},
 		"the original cannot be read again": {func(m *memory, _ *embedder) {
-			m.open = func(object io.ReadSeekCloser) io.ReadSeekCloser { return onceReader{object} }
+			m.open = func(object io.ReadSeekCloser) io.ReadSeekCloser { return onceReader{object, new(bool)} }
 		}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -162,8 +162,17 @@ func TestRunThatIsStoppedBesideTheLiveSpacePublishesNothing(t *testing.T) {
 }
 
 // onceReader is an object that can be read once.
-type onceReader struct{ io.ReadSeekCloser }
+type onceReader struct {
+	io.ReadSeekCloser
+	begun *bool
+}
 
-func (onceReader) Seek(int64, int) (int64, error) {
-	return 0, fault.New(fault.Unavailable, "object storage is down")
+func (r onceReader) Seek(offset int64, whence int) (int64, error) {
+	if whence == io.SeekStart {
+		if *r.begun {
+			return 0, fault.New(fault.Unavailable, "object storage is down")
+		}
+		*r.begun = true
+	}
+	return r.ReadSeekCloser.Seek(offset, whence)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/embedding"
+	"github.com/seed-7a112592/gristmill/pkg/original"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
 
@@ -52,14 +53,15 @@ type Step struct {
 	Batches       int // batches of one document in flight
 }
 
-// Run puts one version of one document through the step. Buffers are bounded
+// Run puts one version of one document through the step. An original that is
+// not what was uploaded fails it before anything becomes live. Buffers are bounded
 // by BatchPassages × Batches, whatever the size of the document. Each batch is
 // committed as it finishes, so that a later attempt finds its passages and
 // pays for none of them again.
 func (s *Step) Run(ctx context.Context, work document.Work) error {
-	source, err := s.Objects.Open(ctx, work.Object)
+	source, err := original.Open(ctx, s.Objects, work.Original())
 	if err != nil {
-		return fmt.Errorf("open %s: %w", work.Object, err)
+		return err
 	}
 	defer source.Close()
 

@@ -182,7 +182,7 @@ func TestReadErrorEndsTheRun(t *testing.T) {
 type brokenObjects struct{}
 
 func (brokenObjects) Open(context.Context, string) (io.ReadSeekCloser, error) {
-	return brokenReader{bytes.NewReader(nil)}, nil
+	return brokenReader{bytes.NewReader([]byte("text"))}, nil
 }
 
 type brokenReader struct{ *bytes.Reader }
@@ -191,3 +191,24 @@ func (brokenReader) Read([]byte) (int, error) {
 	return 0, fault.New(fault.Unavailable, "store is down")
 }
 func (brokenReader) Close() error { return nil }
+
+// Whatever became of an original, nothing of it becomes live.
+func TestDamagedOriginalIsNotPublished(t *testing.T) {
+	t.Parallel()
+	text := book("wheat", 40)
+	for name, stored := range map[string]string{
+		"truncated": text[:len(text)/2],
+		"empty":     "",
+		"longer":    text + "And more.\n",
+		"replaced":  strings.ReplaceAll(text, "wheat", "maize"),
+		"last byte": text[:len(text)-1] + "!",
+	} {
+		step, m, _ := newStep(t)
+		work := m.put(text)
+		m.objects[work.Object] = stored
+		err := step.Run(t.Context(), work)
+		if !fault.Is(err, fault.Damaged) || len(m.published) != 0 {
+			t.Errorf("%s: %v, and %d documents were published", name, err, len(m.published))
+		}
+	}
+}

@@ -2,6 +2,7 @@ package knowledge_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -241,7 +242,7 @@ func (m *memory) put(text string) document.Work {
 	m.objects[id.String()] = text
 	return document.Work{
 		TaskRef: document.TaskRef{Tenant: "default", Document: id, Version: 1, Kind: document.Knowledge},
-		Key:     "k.md", Object: id.String(), Size: int64(len(text)),
+		Key:     "k.md", Object: id.String(), Size: int64(len(text)), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(text))),
 		Space: document.Space{Model: document.Model{Name: "m", Dimensions: 4}, Chunking: document.Chunking{Tokens: 32}},
 	}
 }

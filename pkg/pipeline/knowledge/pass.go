@@ -70,7 +70,7 @@ func (r *run) pass(ctx context.Context, source io.Reader, targets []*target) err
 		return err
 	}
 	if failed != nil {
-		return fmt.Errorf("read %s: %w", r.work.Object, failed)
+		return fmt.Errorf("cut %s: %w", r.work.Key, failed)
 	}
 	return nil
 }

@@ -145,7 +145,7 @@ type tornObjects struct {
 func (o tornObjects) Open(ctx context.Context, name string) (io.ReadSeekCloser, error) {
 	r, err := o.database.Open(ctx, name)
 	if name == o.object && err == nil {
-		return tornReader{r, io.LimitReader(r, 180), o.gone}, nil
+		return tornReader{r, io.LimitReader(r, 90), o.gone}, nil
 	}
 	return r, err
 }
@@ -185,37 +185,50 @@ func TestSpaceThatCannotBeVerifiedStaysUnused(t *testing.T) {
 }
 
 // A document that is deleted while its original is about to be read is no
-// failure; one whose original is gone is.
-func TestOriginalThatIsGone(t *testing.T) {
+// failure; one whose original is gone or damaged is.
+func TestOriginalThatIsGoneOrDamaged(t *testing.T) {
 	t.Parallel()
-	for _, deleted := range []bool{true, false} {
+	for name, test := range map[string]struct {
+		deleted bool
+		damage  func(text string) string // nil when it is gone
+		kind    fault.Kind
+	}{
+		"deleted":   {deleted: true},
+		"gone":      {kind: fault.NotFound},
+		"truncated": {damage: func(text string) string { return text[:len(text)/2] }, kind: fault.Damaged},
+		"replaced":  {damage: func(text string) string { return "X" + text[1:] }, kind: fault.Damaged},
+	} {
 		db := library(oldModel, newChunking, 5)
 		step, _ := newStep(t, db)
 		ids := slices.SortedFunc(maps.Keys(db.documents), func(a, b uuid.UUID) int { return strings.Compare(a.String(), b.String()) })
 		lost := db.documents[ids[2]]
-		delete(db.objects, lost.Object)
+		if test.damage == nil {
+			delete(db.objects, lost.Object)
+		} else {
+			db.objects[lost.Object] = test.damage(db.objects[lost.Object])
+		}
 		looks := 0
 		db.before = func(call string) error {
 			if call == "Unplaced" {
-				if looks++; looks == 2 && deleted {
+				if looks++; looks == 2 && test.deleted {
 					db.delete(lost.Document)
 				}
 			}
 			return nil
 		}
 		err := step.Run(t.Context(), db.claim())
-		if deleted {
+		if test.deleted {
 			if err != nil {
 				t.Fatal(err)
 			}
 			wantBuilt(t, db)
 			continue
 		}
-		if f := fault.As(err); f == nil || f.Kind != fault.NotFound || !strings.Contains(f.Detail, lost.Key) {
-			t.Errorf("error %v", err)
+		if f := fault.As(err); f == nil || f.Kind != test.kind || !strings.Contains(f.Detail, lost.Key) || !strings.Contains(f.Detail, lost.Object) {
+			t.Errorf("%s: error %v", name, err)
 		}
 		if n := len(db.spaces[2].whole); n != 4 {
-			t.Errorf("%d documents are placed, want the 4 others", n)
+			t.Errorf("%s: %d documents are placed, want the 4 others", name, n)
 		}
 	}
 }

@@ -67,8 +67,8 @@ func (b *builder) pass(ctx context.Context, after uuid.UUID) (first document.Unp
 // place adds a document to the unit, and stores the unit whenever it is full.
 // While the chunking stays as it is that takes the passages that the live space
 // has. What is damaged there is cut from its original, and so is what has no
-// passages there: that may be why. A document whose original is gone is left
-// for the next look: it may have been deleted meanwhile.
+// passages there: that may be why. A document whose original is gone or damaged
+// is left for the next look: it may have been deleted or restored meanwhile.
 func (b *builder) place(ctx context.Context, d document.Unplaced) error {
 	var count int64
 	var lost, err error
@@ -100,7 +100,7 @@ func (b *builder) place(ctx context.Context, d document.Unplaced) error {
 func (b *builder) add(ctx context.Context, d document.Unplaced, passages iter.Seq2[document.Stored, error]) (count int64, lost, err error) {
 	for passage, err := range passages {
 		switch {
-		case fault.Is(err, fault.NotFound):
+		case fault.Is(err, fault.NotFound), fault.Is(err, fault.Damaged):
 			return count, err, nil
 		case err != nil:
 			return count, nil, fmt.Errorf("passages of %s version %d: %w", d.Key, d.Version, err)
@@ -117,7 +117,7 @@ func (b *builder) add(ctx context.Context, d document.Unplaced, passages iter.Se
 // stuck says why a document is missing however often it is placed.
 func (b *builder) stuck(d document.Unplaced) error {
 	if lost := b.lost[d]; lost != nil {
-		return fault.Wrap(fault.NotFound, lost, "the original of document %s, key %q, is gone from object storage: upload it again or delete it, then resume the reindex", d.Document, d.Key)
+		return fault.Wrap(fault.KindOf(lost), lost, "document %s, key %q, cannot be cut: %s; or delete the document; then resume the reindex", d.Document, d.Key, fault.As(lost).Detail)
 	}
 	return fmt.Errorf("document %s version %d was placed in space %d %d times and is still missing there", d.Document, d.Version, b.to.ID, maxTries)
 }

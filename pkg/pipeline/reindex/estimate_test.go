@@ -76,7 +76,7 @@ func (r slowReader) Read(b []byte) (int, error) {
 func (o *office) put(text string) {
 	name := uuid.NewString()
 	o.objects[name] = text
-	o.documents = append(o.documents, document.Document{Key: name + ".md", Object: name, Size: int64(len(text))})
+	o.documents = append(o.documents, document.Document{Key: name + ".md", Object: name, Size: int64(len(text)), SHA256: sum(text)})
 	o.estimate.Documents++
 }
 
@@ -151,6 +151,8 @@ func TestEstimateOfANewChunkingCutsOriginals(t *testing.T) {
 		o.put(text)
 	}
 	o.documents = append(o.documents, document.Document{Key: "deleted.md", Object: "gone", Size: 1 << 30})
+	o.objects["truncated"] = "# Half"
+	o.documents = append(o.documents, document.Document{Key: "damaged.md", Object: "truncated", Size: 1 << 30})
 	tokens := cut(t, newChunking, texts...)
 	total, known, n := 0, 0, 0
 	for hash, of := range tokens {

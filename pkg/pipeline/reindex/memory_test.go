@@ -3,6 +3,7 @@ package reindex_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -94,7 +95,7 @@ func (db *database) claim() document.Work {
 func (db *database) upload(id uuid.UUID, text string, in ...document.Space) document.Unplaced {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	d := document.Unplaced{Document: id, Version: db.documents[id].Version + 1, Key: id.String() + ".md", Object: uuid.NewString(), Size: int64(len(text))}
+	d := document.Unplaced{Document: id, Version: db.documents[id].Version + 1, Key: id.String() + ".md", Object: uuid.NewString(), Size: int64(len(text)), SHA256: sum(text)}
 	db.objects[d.Object] = text
 	db.documents[id] = d
 	for _, in := range in {
@@ -327,6 +328,8 @@ func (db *database) Changed(context.Context, uuid.UUID) {
 }
 
 func (db *database) Dispatch(context.Context) {}
+
+func sum(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
 
 // reader is an object.
 type reader struct{ *strings.Reader }

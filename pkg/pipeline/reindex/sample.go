@@ -10,6 +10,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/original"
 )
 
 const (
@@ -96,12 +97,12 @@ func (d *Desk) cut(ctx context.Context, collection string, chunking document.Chu
 }
 
 // cutOne cuts one original, to its end unless it is enough before. One that is
-// gone was deleted meanwhile.
+// gone or damaged cannot be cut by the reindex either.
 func (d *Desk) cutOne(ctx context.Context, c *cuttings, one document.Document, chunking document.Chunking, enough func() bool) error {
 	before := c.read
 	if !enough() {
-		source, err := d.Objects.Open(ctx, one.Object)
-		if fault.Is(err, fault.NotFound) {
+		source, err := original.Open(ctx, d.Objects, one.Original())
+		if cannotBeCut(err) {
 			return nil
 		}
 		if err != nil {
@@ -109,6 +110,10 @@ func (d *Desk) cutOne(ctx context.Context, c *cuttings, one document.Document, c
 		}
 		defer source.Close()
 		for p, err := range chunk.Split(source, chunk.OptionsOf(chunking)) {
+			if cannotBeCut(err) {
+				c.read = before
+				return nil
+			}
 			if err != nil {
 				return err
 			}
@@ -128,4 +133,8 @@ func (d *Desk) cutOne(ctx context.Context, c *cuttings, one document.Document, c
 		c.read = before + one.Size
 	}
 	return nil
+}
+
+func cannotBeCut(err error) bool {
+	return fault.Is(err, fault.NotFound) || fault.Is(err, fault.Damaged)
 }

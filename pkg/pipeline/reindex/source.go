@@ -8,6 +8,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/original"
 )
 
 // stored yields the passages of a version in the live space, in order; an error
@@ -37,18 +38,19 @@ func (b *builder) stored(ctx context.Context, d document.Unplaced) iter.Seq2[doc
 }
 
 // cut yields the passages of an original, in order; an error is the last thing
-// it yields. fault.NotFound when the original is gone.
+// it yields. fault.NotFound when the original is gone, fault.Damaged when it is
+// not what was uploaded.
 func (b *builder) cut(ctx context.Context, d document.Unplaced) iter.Seq2[document.Stored, error] {
 	return func(yield func(document.Stored, error) bool) {
-		source, err := b.step.Objects.Open(ctx, d.Object)
+		source, err := original.Open(ctx, b.step.Objects, d.Original())
 		if err != nil {
-			yield(document.Stored{}, fmt.Errorf("open %s: %w", d.Object, err))
+			yield(document.Stored{}, err)
 			return
 		}
 		defer source.Close()
 		for p, err := range chunk.Split(source, chunk.OptionsOf(b.to.Chunking)) {
 			if err != nil {
-				yield(document.Stored{}, fmt.Errorf("read %s: %w", d.Object, err))
+				yield(document.Stored{}, fmt.Errorf("cut the original: %w", err))
 				return
 			}
 			place, text := p.Placed()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/goroutine"
+	"github.com/seed-7a112592/gristmill/pkg/original"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
 
@@ -53,13 +54,14 @@ type Step struct {
 	Parallel   int // sections of one document being summarised at a time
 }
 
-// Run summarises one version of one document. It holds at most Parallel leaves
+// Run summarises one version of one document. An original that is not what was
+// uploaded fails it before the summary is finished. It holds at most Parallel leaves
 // of text and, per heading level, a bounded number of child summaries,
 // whatever the size of the document.
 func (s *Step) Run(ctx context.Context, work document.Work) error {
-	source, err := s.Objects.Open(ctx, work.Object)
+	source, err := original.Open(ctx, s.Objects, work.Original())
 	if err != nil {
-		return fmt.Errorf("open %s: %w", work.Object, err)
+		return err
 	}
 	defer source.Close()
 
@@ -71,7 +73,7 @@ func (s *Step) Run(ctx context.Context, work document.Work) error {
 		return fmt.Errorf("summarise %s: %w", work.Key, err)
 	}
 	if failed != nil {
-		return fmt.Errorf("read %s: %w", work.Object, failed)
+		return fmt.Errorf("cut %s: %w", work.Key, failed)
 	}
 	summary := document.Summary{DocumentID: work.Document, Version: work.Version, Model: s.Summariser.Model(), Summary: text}
 	if err := s.Store.FinishSummary(ctx, work, summary, tree.progress.snapshot()); err != nil {

@@ -2,6 +2,7 @@ package summary_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -107,13 +108,17 @@ func newStep(t *testing.T) (*summary.Step, *memory) {
 
 func run(t *testing.T, step *summary.Step) {
 	t.Helper()
-	work := document.Work{
-		TaskRef: document.TaskRef{Tenant: "default", Document: uuid.New(), Version: 1, Kind: document.Summarise},
-		Key:     "k.md",
-		Space:   document.Space{Chunking: document.Chunking{Tokens: 100}},
-	}
-	if err := step.Run(t.Context(), work); err != nil {
+	if err := step.Run(t.Context(), work(step.Objects.(*memory).text)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// work returns the task of a document with that text.
+func work(text string) document.Work {
+	return document.Work{
+		TaskRef: document.TaskRef{Tenant: "default", Document: uuid.New(), Version: 1, Kind: document.Summarise},
+		Key:     "k.md", Object: "object", Size: int64(len(text)), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(text))),
+		Space: document.Space{Chunking: document.Chunking{Tokens: 100}},
 	}
 }
 
@@ -264,7 +269,7 @@ func TestFailureLetsSectionsInFlightFinish(t *testing.T) {
 			time.Sleep(time.Second)
 			return ctx.Err()
 		}}
-		err := step.Run(t.Context(), document.Work{Space: document.Space{Chunking: document.Chunking{Tokens: 100}}})
+		err := step.Run(t.Context(), work(m.text))
 		if !errors.Is(err, down) {
 			t.Fatalf("error %v, want the model's", err)
 		}
@@ -292,7 +297,7 @@ func TestModelErrorIsTheRunsError(t *testing.T) {
 	step, m := newStep(t)
 	m.text = book("Wheat", "Rye")
 	m.fail = errors.New("model went away")
-	err := step.Run(t.Context(), document.Work{Space: document.Space{Chunking: document.Chunking{Tokens: 100}}})
+	err := step.Run(t.Context(), work(m.text))
 	if !errors.Is(err, m.fail) {
 		t.Errorf("error %v, want the model's", err)
 	}
@@ -307,9 +312,7 @@ func TestPanicInASectionIsTheRunsError(t *testing.T) {
 	step, m := newStep(t)
 	m.text = book("one", "two")
 	step.Summariser = panicking{m}
-	work := document.Work{TaskRef: document.TaskRef{Tenant: "default", Document: uuid.New(), Version: 1, Kind: document.Summarise}}
-	work.Space.Chunking.Tokens = 100
-	if err := step.Run(t.Context(), work); !fault.Is(err, fault.Internal) || fault.As(err) == nil {
+	if err := step.Run(t.Context(), work(m.text)); !fault.Is(err, fault.Internal) || fault.As(err) == nil {
 		t.Fatalf("got %v, want the panic", err)
 	}
 }
@@ -317,3 +320,16 @@ func TestPanicInASectionIsTheRunsError(t *testing.T) {
 type panicking struct{ *memory }
 
 func (panicking) Summarise(context.Context, string, []string) (string, error) { panic("a defect") }
+
+// Whatever became of an original, its summary is not finished.
+func TestDamagedOriginalIsNotSummarised(t *testing.T) {
+	t.Parallel()
+	text := book("Wheat", "Rye")
+	for name, stored := range map[string]string{"truncated": text[:len(text)/2], "empty": "", "replaced": strings.ReplaceAll(text, "Wheat", "Maize")} {
+		step, m := newStep(t)
+		m.text = stored
+		if err := step.Run(t.Context(), work(text)); !fault.Is(err, fault.Damaged) || len(m.finished) != 0 {
+			t.Errorf("%s: %v, and %d summaries were finished", name, err, len(m.finished))
+		}
+	}
+}
