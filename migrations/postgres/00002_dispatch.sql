@@ -4,7 +4,7 @@
 
 -- +goose Up
 
-ALTER TABLE tasks
+ALTER TABLE public.tasks
     ALTER dispatched_at DROP NOT NULL,
     ALTER dispatched_at DROP DEFAULT,
     ADD round   integer NOT NULL DEFAULT 0, -- how often it was claimed, or retried on request
@@ -12,4 +12,4 @@ ALTER TABLE tasks
 
 -- What is to be dispatched next. It begins with the tenant, so that nobody
 -- walks over what another tenant has waiting.
-CREATE INDEX tasks_undispatched ON tasks (tenant, kind, job) WHERE state = 'queued' AND dispatched_at IS NULL;
+CREATE INDEX tasks_undispatched ON public.tasks (tenant, kind, job) WHERE state = 'queued' AND dispatched_at IS NULL;

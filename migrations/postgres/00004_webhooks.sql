@@ -3,8 +3,8 @@
 
 -- +goose Up
 
-CREATE TABLE webhooks (
-    tenant     text        NOT NULL DEFAULT nullif(current_setting('gristmill.tenant', true), '') REFERENCES tenants,
+CREATE TABLE public.webhooks (
+    tenant     text        NOT NULL DEFAULT nullif(current_setting('gristmill.tenant', true), '') REFERENCES public.tenants,
     id         uuid        NOT NULL,
     url        text        NOT NULL,
     secret     bytea       NOT NULL,
@@ -14,7 +14,7 @@ CREATE TABLE webhooks (
 
 -- A delivery outlives its job, which goes with its version. The body is kept as
 -- it is sent: every attempt sends the same bytes.
-CREATE TABLE deliveries (
+CREATE TABLE public.deliveries (
     tenant          text        NOT NULL DEFAULT nullif(current_setting('gristmill.tenant', true), ''),
     id              uuid        NOT NULL,
     webhook         uuid        NOT NULL,
@@ -30,12 +30,12 @@ CREATE TABLE deliveries (
     created_at      timestamptz NOT NULL DEFAULT now(),
     ended_at        timestamptz,
     PRIMARY KEY (id, tenant),
-    FOREIGN KEY (tenant, webhook) REFERENCES webhooks (tenant, id) ON DELETE CASCADE
+    FOREIGN KEY (tenant, webhook) REFERENCES public.webhooks (tenant, id) ON DELETE CASCADE
 );
 
-CREATE INDEX deliveries_webhook ON deliveries (webhook, id, tenant);
-CREATE INDEX deliveries_due ON deliveries (webhook, next_attempt_at, tenant) WHERE state = 'pending';
-CREATE INDEX deliveries_ended ON deliveries (ended_at, tenant) WHERE state <> 'pending';
+CREATE INDEX deliveries_webhook ON public.deliveries (webhook, id, tenant);
+CREATE INDEX deliveries_due ON public.deliveries (webhook, next_attempt_at, tenant) WHERE state = 'pending';
+CREATE INDEX deliveries_ended ON public.deliveries (ended_at, tenant) WHERE state <> 'pending';
 
 -- +goose StatementBegin
 DO $$
@@ -43,11 +43,11 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY['webhooks', 'deliveries'] LOOP
-        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
-        EXECUTE format('CREATE POLICY tenant ON %I '
+        EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
+        EXECUTE format('CREATE POLICY tenant ON public.%I '
                        'USING (tenant = nullif(current_setting(''gristmill.tenant'', true), '''')) '
                        'WITH CHECK (tenant = nullif(current_setting(''gristmill.tenant'', true), ''''))', name);
-        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %I TO gristmill_app', name);
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON public.%I TO gristmill_app', name);
     END LOOP;
 END
 $$;

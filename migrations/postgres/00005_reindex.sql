@@ -4,44 +4,44 @@
 
 -- +goose Up
 
-CREATE TABLE placements (
+CREATE TABLE public.placements (
     tenant   text    NOT NULL DEFAULT nullif(current_setting('gristmill.tenant', true), ''),
     document uuid    NOT NULL,
     version  integer NOT NULL,
     space    bigint  NOT NULL,
     passages bigint  NOT NULL,
     PRIMARY KEY (document, version, space, tenant),
-    FOREIGN KEY (tenant, document, version) REFERENCES versions (tenant, document, version) ON DELETE CASCADE,
-    FOREIGN KEY (tenant, space) REFERENCES spaces (tenant, id)
+    FOREIGN KEY (tenant, document, version) REFERENCES public.versions (tenant, document, version) ON DELETE CASCADE,
+    FOREIGN KEY (tenant, space) REFERENCES public.spaces (tenant, id)
 );
 
-CREATE INDEX placements_space ON placements (space, tenant);
+CREATE INDEX placements_space ON public.placements (space, tenant);
 
 -- Reindexes go through the documents of a collection in order of id.
-CREATE INDEX documents_collection ON documents (collection, id, tenant);
+CREATE INDEX documents_collection ON public.documents (collection, id, tenant);
 
 -- The owner may be bound by row-level security, and is to see every row here.
-ALTER TABLE versions NO FORCE ROW LEVEL SECURITY;
-ALTER TABLE tasks NO FORCE ROW LEVEL SECURITY;
-ALTER TABLE manifest NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE public.versions NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE public.tasks NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE public.manifest NO FORCE ROW LEVEL SECURITY;
 
-INSERT INTO placements (tenant, document, version, space, passages)
+INSERT INTO public.placements (tenant, document, version, space, passages)
 SELECT v.tenant, v.document, v.version, v.space,
-       (SELECT count(*) FROM manifest m WHERE m.document = v.document AND m.version = v.version AND m.space = v.space)
-FROM versions v
-JOIN tasks t ON t.document = v.document AND t.version = v.version
+       (SELECT count(*) FROM public.manifest m WHERE m.document = v.document AND m.version = v.version AND m.space = v.space)
+FROM public.versions v
+JOIN public.tasks t ON t.document = v.document AND t.version = v.version
 WHERE t.kind = 'knowledge' AND t.state = 'succeeded';
 
-ALTER TABLE versions FORCE ROW LEVEL SECURITY;
-ALTER TABLE tasks FORCE ROW LEVEL SECURITY;
-ALTER TABLE manifest FORCE ROW LEVEL SECURITY;
+ALTER TABLE public.versions FORCE ROW LEVEL SECURITY;
+ALTER TABLE public.tasks FORCE ROW LEVEL SECURITY;
+ALTER TABLE public.manifest FORCE ROW LEVEL SECURITY;
 
-ALTER TABLE versions DROP COLUMN space;
+ALTER TABLE public.versions DROP COLUMN space;
 
 -- What is uploaded is written to the live space and to all others that are
 -- kept complete: those being built, and those that can be switched back to. A
 -- space that is left is kept for a while, for its vectors at least.
-ALTER TABLE spaces
+ALTER TABLE public.spaces
     ADD written    boolean NOT NULL DEFAULT true,
     ADD indexed    boolean NOT NULL DEFAULT false,
     ADD drop_after timestamptz;
@@ -49,7 +49,7 @@ ALTER TABLE spaces
 -- A reindex is a task of its own, with what fences and dispatches one. It says
 -- itself what its space is like, for that may be dropped. While the stage is
 -- reverting it builds from_space, otherwise to_space.
-CREATE TABLE reindexes (
+CREATE TABLE public.reindexes (
     tenant           text        NOT NULL DEFAULT nullif(current_setting('gristmill.tenant', true), ''),
     id               uuid        NOT NULL,
     collection       uuid        NOT NULL,
@@ -82,16 +82,16 @@ CREATE TABLE reindexes (
     started_at       timestamptz,
     finished_at      timestamptz,
     PRIMARY KEY (id, tenant),
-    FOREIGN KEY (tenant, collection) REFERENCES collections (tenant, id)
+    FOREIGN KEY (tenant, collection) REFERENCES public.collections (tenant, id)
 );
 
 -- One at a time.
-CREATE UNIQUE INDEX reindexes_active ON reindexes (collection, tenant)
+CREATE UNIQUE INDEX reindexes_active ON public.reindexes (collection, tenant)
     WHERE state IN ('queued', 'running', 'waiting', 'paused');
 
 -- The reindex that made a job, until the job has ended and been counted.
-ALTER TABLE jobs ADD reindex uuid;
-CREATE INDEX jobs_reindex ON jobs (reindex, tenant) WHERE reindex IS NOT NULL;
+ALTER TABLE public.jobs ADD reindex uuid;
+CREATE INDEX jobs_reindex ON public.jobs (reindex, tenant) WHERE reindex IS NOT NULL;
 
 -- +goose StatementBegin
 DO $$
@@ -99,11 +99,11 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY['placements', 'reindexes'] LOOP
-        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
-        EXECUTE format('CREATE POLICY tenant ON %I '
+        EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
+        EXECUTE format('CREATE POLICY tenant ON public.%I '
                        'USING (tenant = nullif(current_setting(''gristmill.tenant'', true), '''')) '
                        'WITH CHECK (tenant = nullif(current_setting(''gristmill.tenant'', true), ''''))', name);
-        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %I TO gristmill_app', name);
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON public.%I TO gristmill_app', name);
     END LOOP;
 END
 $$;

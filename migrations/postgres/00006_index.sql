@@ -1,14 +1,13 @@
 -- Vector indexes. One is built with CREATE INDEX CONCURRENTLY, which holds up
 -- nobody, and which PostgreSQL lets only the owner of a table do, and no
 -- function. So the partitions of passages, and nothing else, belong to the role
--- gristmill_index. The application may take that role on by SET ROLE and has
--- none of its rights until it does, since its group does not inherit.
+-- gristmill_index. The application is no member of it: who owns a partition can
+-- switch its row-level security off, and drop it.
 
 -- +goose Up
 
 -- Roles belong to the server, and other databases' migrations may be at the
--- same ones: PostgreSQL has them collide rather than wait. The order matters:
--- whether a member inherits is settled when it becomes one.
+-- same ones: PostgreSQL has them collide rather than wait.
 -- +goose StatementBegin
 DO $$
 BEGIN
@@ -16,13 +15,6 @@ BEGIN
         BEGIN
             IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'gristmill_index') THEN
                 CREATE ROLE gristmill_index NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;
-            END IF;
-            IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'gristmill_app' AND rolinherit) THEN
-                ALTER ROLE gristmill_app NOINHERIT;
-            END IF;
-            IF NOT EXISTS (SELECT FROM pg_auth_members
-                           WHERE roleid = 'gristmill_index'::regrole AND member = 'gristmill_app'::regrole) THEN
-                GRANT gristmill_index TO gristmill_app;
             END IF;
             IF NOT pg_has_role('gristmill_index', 'USAGE') THEN
                 EXECUTE format('GRANT gristmill_index TO %I', current_user);
@@ -65,8 +57,8 @@ $$;
 
 -- As in the first migration, but for the owner.
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION add_partition(space_id bigint) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+CREATE OR REPLACE FUNCTION public.add_partition(space_id bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     space     public.spaces;
     partition text := format('passages_%s', space_id);
@@ -77,7 +69,7 @@ BEGIN
         RAISE EXCEPTION 'tenant % has no space %', current_setting('gristmill.tenant', true), space_id;
     END IF;
     EXECUTE format('CREATE TABLE public.%I (LIKE public.passages INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE, '
-                   'CHECK (tenant = %L AND vector_dims(embedding) = %s))',
+                   'CHECK (tenant = %L AND public.vector_dims(embedding) = %s))',
                    partition, space.tenant, space.dimensions);
     EXECUTE format('ALTER TABLE public.%I ALTER embedding SET STORAGE %s',
                    partition, CASE WHEN space.dimensions <= 3000 THEN 'PLAIN' ELSE 'EXTERNAL' END);
@@ -96,8 +88,8 @@ $$;
 -- search would wait; so it waits for the lock only shortly, and may fail with
 -- lock_not_available: then another time.
 -- +goose StatementBegin
-CREATE FUNCTION drop_partition(space_id bigint) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '100ms' AS $$
+CREATE FUNCTION public.drop_partition(space_id bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
     owner text := nullif(current_setting('gristmill.tenant', true), '');
 BEGIN
@@ -110,5 +102,5 @@ END
 $$;
 -- +goose StatementEnd
 
-REVOKE ALL ON FUNCTION drop_partition FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION drop_partition TO gristmill_app;
+REVOKE ALL ON FUNCTION public.drop_partition FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.drop_partition TO gristmill_app;

@@ -78,6 +78,8 @@ type Backends struct {
 	Metrics    *telemetry.Metrics
 	Log        *slog.Logger
 
+	pingIndexer func(context.Context) error // whether vector indexes can be built
+
 	suspects task.Suspects
 	close    []func() error
 }
@@ -86,7 +88,9 @@ type Backends struct {
 // for them: each is connected to when it is first needed, and again when it
 // was lost.
 func connect(ctx context.Context, config Config, log *slog.Logger) (*Backends, error) {
-	store, err := postgres.Open(ctx, postgres.Config{URL: config.DatabaseURL, IndexWorkers: config.IndexWorkers, Log: log})
+	store, err := postgres.Open(ctx, postgres.Config{
+		URL: config.DatabaseURL, IndexURL: config.IndexDatabaseURL, IndexWorkers: config.IndexWorkers, Log: log,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
@@ -106,6 +110,7 @@ func connect(ctx context.Context, config Config, log *slog.Logger) (*Backends, e
 		store.Close()
 		return nil, err
 	}
+	backends.pingIndexer = store.PingIndexer
 	ctx, stop := context.WithCancel(ctx)
 	bucket := goroutine.Start(func() error { makeBucket(ctx, objects, log); return nil })
 	backends.close = append(backends.close, func() error {

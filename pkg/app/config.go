@@ -27,6 +27,7 @@ type Config struct {
 	APIKey string `env:"API_KEY" doc:"bearer key that every request must carry; without it the API listens on loopback only"`
 
 	DatabaseURL        string `env:"DATABASE_URL" doc:"PostgreSQL, as the application role, which row-level security binds"`
+	IndexDatabaseURL   string `env:"INDEX_DATABASE_URL" doc:"PostgreSQL, as the role that builds vector indexes; only worker-knowledge and gristmill migrate use it; without it none is built, and large spaces are searched exactly"`
 	MigrateDatabaseURL string `env:"MIGRATE_DATABASE_URL" doc:"PostgreSQL, as the owner of the tables; only gristmill migrate uses it"`
 	RedisURL           string `env:"REDIS_URL" doc:"Redis of the queue and of live progress, such as redis://127.0.0.1:6379/0"`
 

@@ -25,11 +25,17 @@ func Doctor(ctx context.Context, config Config, log *slog.Logger, out io.Writer)
 		}
 		fmt.Fprintf(out, "%s %-10s %s\n", mark, part, detail)
 	}
+	note := func(part, detail string) { fmt.Fprintf(out, "! %-10s %s\n", part, detail) }
 	status, err := postgres.ReadStatus(ctx, config.DatabaseURL)
 	if err == nil {
 		err = status.Problem()
 	}
 	report("database", fmt.Sprintf("role %s, schema version %d", status.Role, status.Version), err)
+	if err := backends.pingIndexer(ctx); config.IndexDatabaseURL == "" {
+		note("indexes", err.Error())
+	} else {
+		report("indexes", "can be built", err)
+	}
 	report("objects", "bucket "+config.S3Bucket, backends.Objects.Ping(ctx))
 	report("redis", "answers", backends.Queue.Ping(ctx))
 	model := config.model()
@@ -38,7 +44,7 @@ func Doctor(ctx context.Context, config Config, log *slog.Logger, out io.Writer)
 	others, err := otherModels(ctx, backends.Store, model)
 	report("spaces", "read", err)
 	for _, other := range others {
-		fmt.Fprintf(out, "! %-10s %s\n", "model", other)
+		note("model", other.String())
 	}
 	return well, nil
 }

@@ -3,11 +3,13 @@ package app
 import (
 	"context"
 	"log/slog"
+	"net/http"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/knowledge"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/reindex"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/sweep"
+	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
 
 // batchesInFlight is how many batches of one document are looked up, embedded
@@ -25,7 +27,14 @@ func RunWorkerKnowledge(ctx context.Context, config Config, log *slog.Logger) er
 		Sweep(ctx, b, false)
 		return nil
 	}
-	return run(ctx, config, log, health, WorkKnowledge, WorkReindex, KeepIndexes, sweep)
+	return run(ctx, config, log, knowledgeHealth, WorkKnowledge, WorkReindex, KeepIndexes, sweep)
+}
+
+// knowledgeHealth is health, and whether indexes can be built.
+func knowledgeHealth(_ context.Context, config Config, b *Backends) http.Handler {
+	checks := b.checks()
+	checks["indexes"] = telemetry.Check{Test: b.pingIndexer, Optional: true}
+	return telemetry.Health{Metrics: b.Metrics, Checks: checks, Trusted: config.trusts}.Handler()
 }
 
 // WorkKnowledge takes knowledge tasks until ctx ends.
@@ -67,6 +76,10 @@ func WorkReindex(ctx context.Context, config Config, b *Backends) error {
 
 // KeepIndexes gives spaces that have grown a vector index, until ctx ends.
 func KeepIndexes(ctx context.Context, config Config, b *Backends) error {
+	if config.IndexDatabaseURL == "" {
+		b.Log.WarnContext(ctx, "spaces do not get vector indexes", "error", b.pingIndexer(ctx))
+		return nil
+	}
 	keeper := &sweep.Keeper{Store: b.Store, Threshold: config.IndexThreshold, Log: b.Log}
 	keeper.Run(ctx)
 	return nil

@@ -22,20 +22,21 @@ import (
 	"github.com/seed-7a112592/gristmill/test/services"
 )
 
-// Database is a database, and a role of its own for the application.
+// Database is a database, and roles of its own for the application and for index builds.
 type Database struct {
 	Owner string // URL, as a superuser
 	App   string // URL, as the application's role
-	Role  string // of App
+	Index string // URL, as the role that builds vector indexes
+	Role  string // of App; that of Index is the same with _index
 }
 
-// Empty returns a database without tables. Its role is not there before somebody migrates, and goes when the test ends.
+// Empty returns a database without tables. Its roles are not there before somebody migrates, and go when the test ends.
 func Empty(t testing.TB) Database {
 	t.Helper()
 	return withRole(t, services.Postgres(t))
 }
 
-// New returns a migrated database with a role for the application.
+// New returns a migrated database with its roles.
 func New(t testing.TB) Database {
 	t.Helper()
 	d := Copy(t, services.Set{})
@@ -43,13 +44,13 @@ func New(t testing.TB) Database {
 	return d
 }
 
-// Copy returns a database on servers of the set that has all tables, but no role for the application yet.
+// Copy returns a database on servers of the set that has all tables, but no roles yet.
 func Copy(t testing.TB, set services.Set) Database {
 	t.Helper()
 	return withRole(t, set.Prepared(t, key(), prepare))
 }
 
-// Migrate brings the database up to date and makes the application's role.
+// Migrate brings the database up to date and makes its roles.
 func (d Database) Migrate(t testing.TB) {
 	t.Helper()
 	if err := migrate(t.Context(), d); err != nil {
@@ -75,32 +76,39 @@ func (d Database) exec(ctx context.Context, statement string, args ...any) error
 	return err
 }
 
-// withRole names a role that goes when the test ends, if somebody has made it.
+// withRole names roles that go when the test ends, if somebody has made them.
 func withRole(t testing.TB, owner string) Database {
 	t.Helper()
 	d, err := newDatabase(owner)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { d.Exec(t, "DROP ROLE IF EXISTS "+d.Role) })
+	t.Cleanup(func() { d.Exec(t, d.dropRoles()) })
 	return d
 }
 
 func newDatabase(owner string) (Database, error) {
-	app, err := url.Parse(owner)
+	address, err := url.Parse(owner)
 	if err != nil {
 		return Database{}, fmt.Errorf("the owner's URL: %w", err)
 	}
+	as := func(role string) string {
+		address.User = url.UserPassword(role, rand.Text())
+		return address.String()
+	}
 	role := "gm_test_" + strings.ToLower(rand.Text())
-	app.User = url.UserPassword(role, rand.Text())
-	return Database{Owner: owner, App: app.String(), Role: role}, nil
+	return Database{Owner: owner, App: as(role), Index: as(role + "_index"), Role: role}, nil
+}
+
+func (d Database) dropRoles() string {
+	return "DROP ROLE IF EXISTS " + d.Role + ", " + d.Role + "_index"
 }
 
 func migrate(ctx context.Context, d Database) error {
-	return postgres.Migrate(ctx, postgres.MigrateConfig{OwnerURL: d.Owner, AppURL: d.App, Log: slog.New(slog.DiscardHandler)})
+	return postgres.Migrate(ctx, postgres.MigrateConfig{OwnerURL: d.Owner, AppURL: d.App, IndexURL: d.Index, Log: slog.New(slog.DiscardHandler)})
 }
 
-// prepare applies the migrations. The role that it has to name does not stay.
+// prepare applies the migrations. The roles that it names do not stay.
 func prepare(owner string) error {
 	ctx := context.Background()
 	d, err := newDatabase(owner)
@@ -110,7 +118,7 @@ func prepare(owner string) error {
 	if err := migrate(ctx, d); err != nil {
 		return err
 	}
-	return d.exec(ctx, "DROP ROLE "+d.Role)
+	return d.exec(ctx, d.dropRoles())
 }
 
 // key changes with every migration.

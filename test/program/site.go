@@ -20,6 +20,7 @@ const Key = "grist-for-the-mill"
 type Site struct {
 	Owner    string // database URL of a superuser
 	Database string // database URL of the application's own role
+	Index    string // database URL of the role that builds vector indexes
 	Redis    string // URL
 	S3       services.S3Config
 	More     []string // environment of every program, beside the addresses and the key
@@ -27,7 +28,7 @@ type Site struct {
 	t testing.TB
 }
 
-// NewSite makes a new database, which has its tables already and whose role the
+// NewSite makes a new database, which has its tables already and whose roles the
 // real command makes, a Redis database and a bucket. All go when the test ends. More is the programs' environment
 // beside their addresses and the key.
 func NewSite(t testing.TB, more ...string) *Site {
@@ -39,8 +40,12 @@ func NewSite(t testing.TB, more ...string) *Site {
 func NewSiteOn(t testing.TB, set services.Set, more ...string) *Site {
 	t.Helper()
 	d := database.Copy(t, set)
-	s := &Site{Owner: d.Owner, Database: d.App, Redis: set.Redis(t), S3: set.S3(t), More: more, t: t}
-	migrate := Start(t, []string{"GRISTMILL_DATABASE_URL=" + s.Database, "GRISTMILL_MIGRATE_DATABASE_URL=" + s.Owner}, "gristmill", "migrate")
+	s := &Site{Owner: d.Owner, Database: d.App, Index: d.Index, Redis: set.Redis(t), S3: set.S3(t), More: more, t: t}
+	migrate := Start(t, []string{
+		"GRISTMILL_DATABASE_URL=" + s.Database,
+		"GRISTMILL_INDEX_DATABASE_URL=" + s.Index,
+		"GRISTMILL_MIGRATE_DATABASE_URL=" + s.Owner,
+	}, "gristmill", "migrate")
 	if status := migrate.Wait(); status != 0 {
 		t.Fatalf("gristmill migrate ended with %d:\n%s", status, migrate.Output())
 	}
@@ -53,6 +58,7 @@ func (s *Site) Env() []string {
 		"GRISTMILL_ADDR=127.0.0.1:0",
 		"GRISTMILL_API_KEY=" + Key,
 		"GRISTMILL_DATABASE_URL=" + s.Database,
+		"GRISTMILL_INDEX_DATABASE_URL=" + s.Index,
 		"GRISTMILL_REDIS_URL=" + s.Redis,
 		"GRISTMILL_S3_ENDPOINT=" + s.S3.Endpoint,
 		"GRISTMILL_S3_ACCESS_KEY=" + s.S3.AccessKey,

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pgvector/pgvector-go"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -33,5 +34,21 @@ func ExplainNearest(ctx context.Context, tx pgx.Tx, space document.Space, query 
 // Describe gives err the kind that callers of the store see.
 func Describe(err error) error {
 	describe(&err, "test")
+	return err
+}
+
+// MigrateTo brings the tables to a version, as the owner.
+func MigrateTo(ctx context.Context, ownerURL string, version int64) error {
+	owner, err := parseAsOwner(ownerURL)
+	if err != nil {
+		return err
+	}
+	db := stdlib.OpenDB(*owner)
+	defer db.Close()
+	provider, err := newProvider(db)
+	if err != nil {
+		return err
+	}
+	_, err = provider.UpTo(ctx, version)
 	return err
 }

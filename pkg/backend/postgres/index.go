@@ -3,24 +3,18 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
 const (
 	// maxIndexDimensions is the most that pgvector's HNSW takes of a halfvec.
 	// Longer vectors are searched exactly, however many there are.
 	maxIndexDimensions = 4000
-
-	// indexRole owns the partitions and nothing else; see the migration that
-	// makes it.
-	indexRole = "gristmill_index"
 
 	// How the graph of an index is built: links of a node, and how many
 	// candidates each new node is compared with.
@@ -94,14 +88,21 @@ func (s *Store) IndexSpace(ctx context.Context, space document.Space, threshold 
 		return err
 	}
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE spaces SET indexed = true WHERE id = $1`, space.ID)
+		valid, err := indexIsValid(ctx, tx, space)
+		if err != nil {
+			return err
+		}
+		if !valid {
+			return fault.New(fault.Misconfigured, "the index was built in another database: %s and %s must name the same", application.setting, indexing.setting)
+		}
+		_, err = tx.Exec(ctx, `UPDATE spaces SET indexed = true WHERE id = $1`, space.ID)
 		return err
 	})
 }
 
 // buildIndex builds the index on a connection of its own.
 func (s *Store) buildIndex(ctx context.Context, space document.Space) error {
-	conn, err := s.connectToBuild(ctx)
+	conn, err := s.connectIndexer(ctx)
 	if err != nil {
 		return err
 	}
@@ -111,32 +112,31 @@ func (s *Store) buildIndex(ctx context.Context, space document.Space) error {
 
 // buildOn builds the index, unless another process has: that one is waited for.
 // The server goes on building for a process that was killed. A build that was
-// cut short leaves an index that is not valid, which goes first. The lock and
-// the role are the session's, and go with it.
+// cut short leaves an index that is not valid, which goes first. The lock is the
+// session's, and goes with it.
 func (s *Store) buildOn(ctx context.Context, conn *pgx.Conn, space document.Space) error {
 	if err := lockIndex(ctx, conn, space); err != nil {
 		return err
 	}
-	name := fmt.Sprintf("passages_%d_embedding", space.ID)
-	valid, err := indexIsValid(ctx, conn, name)
+	valid, err := indexIsValid(ctx, conn, space)
 	if err != nil {
 		return err
 	}
+	partition := fmt.Sprintf("public.passages_%d", space.ID)
 	build := []string{
 		"SET statement_timeout = 0",
 		fmt.Sprintf("SET max_parallel_maintenance_workers = %d", s.indexWorkers),
 		fmt.Sprintf(`SELECT set_config('maintenance_work_mem', greatest(pg_size_bytes(current_setting('maintenance_work_mem')),
-			least(%d, pg_table_size('passages_%d') * 3 / 2)) / 1024 || 'kB', false)`, indexMemory, space.ID),
-		"DROP INDEX CONCURRENTLY IF EXISTS " + name,
-		fmt.Sprintf("CREATE INDEX CONCURRENTLY %s ON passages_%d USING hnsw ((%s) halfvec_cosine_ops) WITH (m = %d, ef_construction = %d)",
-			name, space.ID, indexedVector(space), indexLinks, indexCandidates),
+			least(%d, pg_table_size('%s') * 3 / 2)) / 1024 || 'kB', false)`, indexMemory, partition),
+		"DROP INDEX CONCURRENTLY IF EXISTS public." + indexName(space),
+		fmt.Sprintf("CREATE INDEX CONCURRENTLY %s ON %s USING hnsw ((embedding::public.halfvec(%d)) public.halfvec_cosine_ops) WITH (m = %d, ef_construction = %d)",
+			indexName(space), partition, space.Model.Dimensions, indexLinks, indexCandidates),
 	}
 	if valid {
 		build = nil
 	}
 	// Without statistics searches would not use the index.
-	analyze := fmt.Sprintf("ANALYZE passages_%d", space.ID)
-	for _, statement := range slices.Concat([]string{"SET ROLE " + indexRole}, build, []string{analyze}) {
+	for _, statement := range append(build, "ANALYZE "+partition) {
 		if _, err := conn.Exec(ctx, statement); err != nil {
 			return err
 		}
@@ -144,20 +144,12 @@ func (s *Store) buildOn(ctx context.Context, conn *pgx.Conn, space document.Spac
 	return nil
 }
 
-// indexedVector is the expression that the index of a space is on: its
-// vectors, with the length that they have there.
+func indexName(space document.Space) string { return fmt.Sprintf("passages_%d_embedding", space.ID) }
+
+// indexedVector is the expression that the index of a space is on, as searches
+// write it: its vectors, with the length that they have there.
 func indexedVector(space document.Space) string {
 	return fmt.Sprintf("embedding::halfvec(%d)", space.Model.Dimensions)
-}
-
-// connectToBuild returns a connection outside of the pool. What runs on it is
-// cancelled on the server when its context ends.
-func (s *Store) connectToBuild(ctx context.Context) (*pgx.Conn, error) {
-	config := s.pool.Config().ConnConfig
-	config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
-		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: rollbackTimeout}
-	}
-	return pgx.ConnectConfig(ctx, config)
 }
 
 // lockIndex takes the right to build a space's index. It asks again and again
@@ -177,7 +169,10 @@ func lockIndex(ctx context.Context, conn *pgx.Conn, space document.Space) error 
 	}
 }
 
-func indexIsValid(ctx context.Context, conn *pgx.Conn, name string) (valid bool, err error) {
-	err = conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass($1) AND indisvalid)`, name).Scan(&valid)
+// indexIsValid reports whether the space has its index, whole.
+func indexIsValid(ctx context.Context, db interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}, space document.Space) (valid bool, err error) {
+	err = db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass($1) AND indisvalid)`, "public."+indexName(space)).Scan(&valid)
 	return valid, err
 }

@@ -217,37 +217,6 @@ func TestIndexIsBuiltOnceByManyAndAfterABrokenBuild(t *testing.T) {
 	}
 }
 
-// The application's role can build an index only by taking on the role that
-// owns the partitions, which owns nothing else and sees no row.
-func TestApplicationOwnsNoPartition(t *testing.T) {
-	t.Parallel()
-	g, ctx := newGrown(t, 1)
-	partition := fmt.Sprintf("passages_%d", g.space(t, ctx).ID)
-	conn := connect(t, g.app)
-	defer conn.Close(context.Background())
-	for _, statement := range []string{
-		"ALTER TABLE " + partition + " DISABLE ROW LEVEL SECURITY",
-		"CREATE INDEX ON " + partition + " (tokens)",
-		"DROP TABLE " + partition,
-		"SELECT FROM " + partition,
-		"CREATE TABLE mine ()",
-	} {
-		if _, err := conn.Exec(ctx, statement); err == nil {
-			t.Errorf("%s: the application may", statement)
-		}
-	}
-	if _, err := conn.Exec(ctx, "SET ROLE gristmill_index"); err != nil {
-		t.Fatal(err)
-	}
-	var rows int
-	if err := conn.QueryRow(ctx, "SELECT count(*) FROM "+partition).Scan(&rows); err != nil || rows != 0 {
-		t.Errorf("gristmill_index sees %d rows (%v), want none", rows, err)
-	}
-	if _, err := conn.Exec(ctx, "SELECT FROM documents"); err == nil {
-		t.Error("gristmill_index may read documents")
-	}
-}
-
 // document returns the id of the document under a key.
 func (g *grown) document(t *testing.T, ctx context.Context, key string) uuid.UUID {
 	t.Helper()

@@ -2,7 +2,6 @@ package postgres_test
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"net/url"
 	"slices"
@@ -11,10 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	_ "github.com/jackc/pgx/v5/stdlib"
-	"github.com/pressly/goose/v3"
 
-	"github.com/seed-7a112592/gristmill/migrations"
 	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
 	"github.com/seed-7a112592/gristmill/pkg/backend/storetest"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -29,7 +25,7 @@ func TestMigrateTwiceAndAtOnce(t *testing.T) {
 	errs := make([]error, 4)
 	for i := range errs {
 		group.Go(func() {
-			errs[i] = postgres.Migrate(t.Context(), postgres.MigrateConfig{OwnerURL: d.owner, AppURL: d.app, Log: logger(t)})
+			errs[i] = d.tryMigrate(t)
 		})
 	}
 	group.Wait()
@@ -39,13 +35,8 @@ func TestMigrateTwiceAndAtOnce(t *testing.T) {
 	fill(t, d.open(t))
 
 	// Again, with another password: the tables stay as they are.
-	app, err := url.Parse(d.app)
-	if err != nil {
-		t.Fatal(err)
-	}
-	app.User = url.UserPassword(d.role, "a nëw 'pass\\word%")
-	d.app = app.String()
-	if err := postgres.Migrate(t.Context(), postgres.MigrateConfig{OwnerURL: d.owner, AppURL: d.app, Log: logger(t)}); err != nil {
+	d.app = as(t, d.app, d.role, "a nëw 'pass\\word%")
+	if err := d.tryMigrate(t); err != nil {
 		t.Fatal(err)
 	}
 	s := d.open(t)
@@ -117,16 +108,7 @@ func TestMigrateAsAnOrdinaryOwner(t *testing.T) {
 // migrateTo brings the database to an earlier version.
 func (d database) migrateTo(t *testing.T, version int64) {
 	t.Helper()
-	db, err := sql.Open("pgx", d.owner)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Postgres(), goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := provider.UpTo(t.Context(), version); err != nil {
+	if err := postgres.MigrateTo(t.Context(), d.owner, version); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -150,7 +132,7 @@ func TestMigrateCountsTheBacklog(t *testing.T) {
 		execute(t, super, statement)
 	}
 
-	if err := postgres.Migrate(t.Context(), postgres.MigrateConfig{OwnerURL: d.owner, AppURL: d.app, Log: logger(t)}); err != nil {
+	if err := d.tryMigrate(t); err != nil {
 		t.Fatal(err)
 	}
 	got, err := d.open(t).Backlog(tenant.With(t.Context(), tenant.Default))
@@ -187,7 +169,7 @@ func TestMigratePlacesVersions(t *testing.T) {
 		execute(t, super, statement)
 	}
 
-	if err := postgres.Migrate(t.Context(), postgres.MigrateConfig{OwnerURL: d.owner, AppURL: d.app, Log: logger(t)}); err != nil {
+	if err := d.tryMigrate(t); err != nil {
 		t.Fatal(err)
 	}
 	s, ctx := d.open(t), tenant.With(t.Context(), tenant.Default)
@@ -202,14 +184,6 @@ func TestMigratePlacesVersions(t *testing.T) {
 func TestMigrateRefusals(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
-	as := func(user, password string) string {
-		address, err := url.Parse(d.owner)
-		if err != nil {
-			t.Fatal(err)
-		}
-		address.User = url.UserPassword(user, password)
-		return address.String()
-	}
 	execute(t, d.owner, "CREATE ROLE "+d.role+"_super SUPERUSER")
 	execute(t, d.owner, "CREATE ROLE "+d.role+"_bypass BYPASSRLS")
 	t.Cleanup(func() { execute(t, d.owner, "DROP ROLE "+d.role+"_super, "+d.role+"_bypass") })
@@ -217,12 +191,12 @@ func TestMigrateRefusals(t *testing.T) {
 		owner, app string
 		want       string // in the error
 	}{
-		"same user":            {d.owner, d.owner, "both the role"},
-		"superuser":            {d.owner, as(d.role+"_super", "hunter2"), "is a superuser"},
-		"bypasses":             {d.owner, as(d.role+"_bypass", "hunter2"), "bypasses row-level security"},
-		"owner's URL":          {"postgres://u:hunter2@[::1:5432/d", d.app, "owner: database URL does not parse"},
-		"application's URL":    {d.owner, "postgres://u:hunter2%zz@h/d", "application: database URL does not parse"},
-		"owner's bad password": {as("postgres", "hunter2"), d.app, "password authentication failed"},
+		"same user":            {d.owner, d.owner, "both name the role"},
+		"superuser":            {d.owner, as(t, d.owner, d.role+"_super", "hunter2"), "is a superuser"},
+		"bypasses":             {d.owner, as(t, d.owner, d.role+"_bypass", "hunter2"), "bypasses row-level security"},
+		"owner's URL":          {"postgres://u:hunter2@[::1:5432/d", d.app, "GRISTMILL_MIGRATE_DATABASE_URL: database URL does not parse"},
+		"application's URL":    {d.owner, "postgres://u:hunter2%zz@h/d", "GRISTMILL_DATABASE_URL: database URL does not parse"},
+		"owner's bad password": {as(t, d.owner, "postgres", "hunter2"), d.app, "password authentication failed"},
 		"unreachable":          {"postgres://u:hunter2@127.0.0.1:1/d", d.app, "cannot be used at the moment"},
 	} {
 		err := postgres.Migrate(t.Context(), postgres.MigrateConfig{OwnerURL: test.owner, AppURL: test.app, Log: logger(t)})

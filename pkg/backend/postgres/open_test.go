@@ -18,12 +18,13 @@ import (
 
 var _ storetest.Store = (*postgres.Store)(nil)
 
-// database is a new database, and a role for the application that is not there
-// before somebody migrates.
+// database is a new database, and roles for the application and for index builds
+// that are not there before somebody migrates.
 type database struct {
 	owner string // URL
 	app   string // URL
-	role  string // of app
+	index string // URL
+	role  string // of app; that of index has a suffix
 }
 
 func newDatabase(t testing.TB) database { return databaseOf(testdatabase.Empty(t)) }
@@ -35,7 +36,18 @@ func preparedDatabase(t testing.TB) database {
 }
 
 func databaseOf(d testdatabase.Database) database {
-	return database{owner: d.Owner, app: d.App, role: d.Role}
+	return database{owner: d.Owner, app: d.App, index: d.Index, role: d.Role}
+}
+
+// as returns a database's URL for another role.
+func as(t testing.TB, database, role, password string) string {
+	t.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(role, password)
+	return u.String()
 }
 
 func (d database) password(t testing.TB) string {
@@ -51,15 +63,20 @@ func (d database) password(t testing.TB) string {
 // migrate brings the database up to date and adds the second tenant.
 func (d database) migrate(t testing.TB) {
 	t.Helper()
-	if err := postgres.Migrate(t.Context(), postgres.MigrateConfig{OwnerURL: d.owner, AppURL: d.app, Log: logger(t)}); err != nil {
+	if err := d.tryMigrate(t); err != nil {
 		t.Fatal(err)
 	}
 	execute(t, d.owner, "INSERT INTO tenants (id) VALUES ($1)", storetest.Other)
 }
 
+// tryMigrate brings the database up to date.
+func (d database) tryMigrate(t testing.TB) error {
+	return postgres.Migrate(t.Context(), postgres.MigrateConfig{OwnerURL: d.owner, AppURL: d.app, IndexURL: d.index, Log: logger(t)})
+}
+
 func (d database) open(t testing.TB) *postgres.Store {
 	t.Helper()
-	store, err := postgres.Open(t.Context(), postgres.Config{URL: d.app, Log: logger(t)})
+	store, err := postgres.Open(t.Context(), postgres.Config{URL: d.app, IndexURL: d.index, Log: logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

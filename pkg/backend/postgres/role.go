@@ -6,7 +6,6 @@ import (
 	"crypto/pbkdf2"
 	"crypto/rand"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/base64"
 	"fmt"
 	"log/slog"
@@ -18,12 +17,44 @@ import (
 // roleAttempts is how often to try what another process is doing too.
 const roleAttempts = 10
 
-// ensureRole makes or completes the login role that the programs use. Roles
-// belong to the server: migrations of other databases may be at the same one
-// at the same time, and PostgreSQL has them collide rather than wait.
-func ensureRole(ctx context.Context, db *sql.DB, name, password string, log *slog.Logger) (err error) {
+// login is a role that the programs log in as.
+type login struct {
+	purpose
+	name, password string
+}
+
+// parseLogins returns the programs' roles. Each has one purpose, and none is the
+// owner, whom row-level security does not bind.
+func parseLogins(cfg MigrateConfig, owner string) (logins []login, err error) {
+	settings := map[string]string{owner: "GRISTMILL_MIGRATE_DATABASE_URL"}
+	add := func(url string, p purpose) error {
+		config, err := pgx.ParseConfig(url)
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.setting, errBadURL)
+		}
+		if other, taken := settings[config.User]; taken {
+			return fmt.Errorf("%s and %s both name the role %q, and each needs its own: "+
+				"give %[2]s another user name; the role is made by this command", other, p.setting, config.User)
+		}
+		settings[config.User] = p.setting
+		logins = append(logins, login{p, config.User, config.Password})
+		return nil
+	}
+	if err := add(cfg.AppURL, application); err != nil {
+		return nil, err
+	}
+	if cfg.IndexURL != "" {
+		err = add(cfg.IndexURL, indexing)
+	}
+	return logins, err
+}
+
+// ensureRole makes or completes a login role. Roles belong to the server:
+// migrations of other databases may be at the same one at the same time, and
+// PostgreSQL has them collide rather than wait.
+func ensureRole(ctx context.Context, conn *pgx.Conn, l login, log *slog.Logger) (err error) {
 	for range roleAttempts {
-		if err = tryEnsureRole(ctx, db, name, password, log); err == nil {
+		if err = tryEnsureRole(ctx, conn, l, log); err == nil {
 			return nil
 		}
 		const duplicateObject, uniqueViolation, tupleConcurrentlyUpdated = "42710", "23505", "XX000"
@@ -32,59 +63,48 @@ func ensureRole(ctx context.Context, db *sql.DB, name, password string, log *slo
 			continue
 		case "42501": // insufficient privilege
 			return fmt.Errorf("the owner may not make or grant roles: let a superuser run "+
-				"CREATE ROLE %[1]s LOGIN; GRANT %[2]s TO %[1]s and set its password: %[3]w", quote(name), groupRole, err)
+				"CREATE ROLE %[1]s LOGIN; GRANT %[2]s TO %[1]s and set its password: %[3]w", quote(l.name), l.group, err)
 		}
 		break
 	}
-	return fmt.Errorf("make role %q: %w", name, err)
+	return fmt.Errorf("make role %q: %w", l.name, err)
 }
 
-func tryEnsureRole(ctx context.Context, db *sql.DB, name, password string, log *slog.Logger) error {
-	exists, err := checkRole(ctx, db, name)
+// tryEnsureRole refuses a role that may do too much, before it changes it and
+// after. Taking rights away is not for us: the role has them for something else.
+func tryEnsureRole(ctx context.Context, conn *pgx.Conn, l login, log *slog.Logger) error {
+	before, err := readRights(ctx, conn, l.name, l.purpose)
 	if err != nil {
 		return err
 	}
-	if !exists {
-		if _, err := db.ExecContext(ctx, "CREATE ROLE "+quote(name)+" LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE"); err != nil {
+	if before.excess != nil {
+		return before.excess
+	}
+	role := quote(l.name)
+	if before.role == "" {
+		if _, err := conn.Exec(ctx, "CREATE ROLE "+role+" LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE"); err != nil {
 			return err
 		}
-		log.InfoContext(ctx, "database role made", "role", name)
+		log.InfoContext(ctx, "database role made", "role", l.name)
 	}
-	if password != "" { // otherwise the server knows it in some other way
-		verifier, err := scramVerifier(password)
+	if l.password != "" { // otherwise the server knows it in some other way
+		verifier, err := scramVerifier(l.password)
 		if err != nil {
 			return err
 		}
-		if _, err := db.ExecContext(ctx, "ALTER ROLE "+quote(name)+" LOGIN PASSWORD '"+verifier+"'"); err != nil {
+		if _, err := conn.Exec(ctx, "ALTER ROLE "+role+" LOGIN PASSWORD '"+verifier+"'"); err != nil {
 			return err
 		}
 	}
-	_, err = db.ExecContext(ctx, "GRANT "+groupRole+" TO "+quote(name))
-	return err
-}
-
-// checkRole reports whether the role exists, and refuses one that row-level
-// security would not bind. Taking such rights away is not for us: the role has
-// them for something else.
-func checkRole(ctx context.Context, db *sql.DB, name string) (exists bool, err error) {
-	var free, owns bool
-	if err := db.QueryRowContext(ctx, `
-		SELECT count(*) > 0,
-		       coalesce(bool_or(r.rolsuper OR r.rolbypassrls), false),
-		       coalesce(bool_or(EXISTS (SELECT FROM pg_class c
-		                                WHERE c.oid = 'public.documents'::regclass AND pg_has_role(r.oid, c.relowner, 'MEMBER'))), false)
-		FROM pg_roles r
-		WHERE r.rolname = $1`, name).Scan(&exists, &free, &owns); err != nil {
-		return false, err
+	if _, err := conn.Exec(ctx, "GRANT "+l.group+" TO "+role); err != nil {
+		return err
 	}
-	if free || owns {
-		return exists, fmt.Errorf("the role is a superuser, bypasses row-level security or owns the tables: " +
-			"give GRISTMILL_DATABASE_URL another user name; the role is made by this command")
+	after, err := readRights(ctx, conn, l.name, l.purpose)
+	if err != nil {
+		return err
 	}
-	return exists, nil
+	return after.excess
 }
-
-func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
 
 // scramVerifier returns what PostgreSQL keeps of a password (RFC 5803), so
 // that the password itself is in no statement and in no server's log.

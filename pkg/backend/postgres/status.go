@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"io/fs"
 
 	"github.com/jackc/pgx/v5"
@@ -12,18 +11,14 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
-// groupRole is what the first migration grants the use of the tables to.
-const groupRole = "gristmill_app"
-
-// Status is what decides whether a role may be used on a database.
+// Status is what decides whether the application's role may be used on a
+// database.
 type Status struct {
-	Role        string // that connected
-	Superuser   bool   // row-level security does not apply to it
-	BypassesRLS bool   // likewise
-	OwnsTables  bool   // it could switch row-level security off
-	Member      bool   // of the group role that may use the tables
-	Version     int64  // of the schema; 0 before the first migration
-	Wanted      int64  // version that this program needs at least
+	Role    string // that connected
+	Excess  error  // what the role may do and must not, or nil
+	Member  bool   // of the group role that may use the tables
+	Version int64  // of the schema; 0 before the first migration
+	Wanted  int64  // version that this program needs at least
 }
 
 // ReadStatus connects to the database as a role and says what is to be known
@@ -43,21 +38,12 @@ func ReadStatus(ctx context.Context, url string) (status Status, err error) {
 	return status, withLoss(conn, err)
 }
 
-func readStatus(ctx context.Context, conn *pgx.Conn) (Status, error) {
-	var s Status
-	// The group may be missing, and so may the table: neither is named where
-	// that would be an error.
-	if err := conn.QueryRow(ctx, `
-		SELECT r.rolname, r.rolsuper, r.rolbypassrls,
-		       EXISTS (SELECT FROM pg_class c
-		               WHERE c.oid = to_regclass('public.documents') AND pg_has_role(c.relowner, 'MEMBER')),
-		       EXISTS (SELECT FROM pg_roles g WHERE g.rolname = $1 AND pg_has_role(g.oid, 'USAGE'))
-		FROM pg_roles r
-		WHERE r.rolname = current_user`, groupRole).
-		Scan(&s.Role, &s.Superuser, &s.BypassesRLS, &s.OwnsTables, &s.Member); err != nil {
+func readStatus(ctx context.Context, conn *pgx.Conn) (s Status, err error) {
+	rights, err := readRights(ctx, conn, "", application)
+	if err != nil {
 		return s, err
 	}
-	var err error
+	s.Role, s.Excess, s.Member = rights.role, rights.excess, rights.member
 	if s.Wanted, err = newestMigration(); err != nil {
 		return s, err
 	}
@@ -70,22 +56,16 @@ func readStatus(ctx context.Context, conn *pgx.Conn) (Status, error) {
 }
 
 // Problem returns what keeps the role from being used on the database, and
-// what to do about it, or nil.
+// what to do about it, or nil. Migrating comes first: before, the role may do
+// more than it may after.
 func (s Status) Problem() error {
-	const advice = "set GRISTMILL_DATABASE_URL to a role of its own and run `gristmill migrate`, which makes it"
 	switch {
-	case s.Superuser:
-		return fmt.Errorf("database role %q is a superuser, whom row-level security does not bind: %s", s.Role, advice)
-	case s.BypassesRLS:
-		return fmt.Errorf("database role %q bypasses row-level security: %s", s.Role, advice)
-	case s.OwnsTables:
-		return fmt.Errorf("database role %q owns the tables or is a member of the role that does, so it could switch row-level security off: %s", s.Role, advice)
 	case !s.Member:
 		return fault.New(fault.Unavailable, "database role %q may not use Gristmill's tables yet: run `gristmill migrate`", s.Role).After(retryAfter)
 	case s.Version < s.Wanted:
 		return fault.New(fault.Unavailable, "the database schema is at version %d and this program needs version %d: run `gristmill migrate`", s.Version, s.Wanted).After(retryAfter)
 	default:
-		return nil
+		return s.Excess
 	}
 }
 

@@ -25,8 +25,10 @@ type Config struct {
 	URL      string // of the application role, as postgres://user:password@host:port/database
 	MaxConns int    // most connections at a time, at least 2; 0 for 10
 
-	// IndexWorkers is how many processes of the server help the one that builds
-	// a vector index.
+	// IndexURL is of the role that builds vector indexes. Without it none is
+	// built. IndexWorkers is how many processes of the server help the one that
+	// builds.
+	IndexURL     string
 	IndexWorkers int
 
 	Log *slog.Logger
@@ -38,6 +40,7 @@ type Store struct {
 	log     *slog.Logger
 	timeout time.Duration // of a transaction
 
+	indexURL     string
 	indexWorkers int
 }
 
@@ -63,7 +66,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	return &Store{pool: pool, log: cfg.Log, timeout: transactionTimeout, indexWorkers: cfg.IndexWorkers}, nil
+	return &Store{pool: pool, log: cfg.Log, timeout: transactionTimeout, indexURL: cfg.IndexURL, indexWorkers: cfg.IndexWorkers}, nil
 }
 
 // Close ends the store's use of the database, once calls under way are done.
