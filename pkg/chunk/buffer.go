@@ -20,6 +20,9 @@ type line struct {
 	tokens     int   // from start to end
 	total      int   // of this line and all before it
 	pieces     int   // how many of this line and all before it continue a line
+	cell       int   // in a row of a table: of how many cells the line leaves out the beginning
+	gap        bool  // something of the line is omitted
+	gaps       int   // of how many of this line and all before it something is omitted
 }
 
 // buffer holds the lines that are not yet in a passage, with their bytes and
@@ -31,6 +34,9 @@ type buffer struct {
 	bytes []byte
 	base  int64 // offset in the source of bytes[0]
 	lines []line
+
+	omission omission
+	omitted  []span // in bytes, in order
 
 	uncounted bool // the last line may get more blank lines
 	estimated bool // the first line was cut, and its tokens are an estimate
@@ -50,12 +56,19 @@ func (b *buffer) push(p markdown.Piece, table *table) {
 	b.countLast()
 	if len(b.lines) == 0 {
 		b.bytes, b.base = b.bytes[:0], p.Start
+		b.forgetOmitted(p.Start)
 	}
 	b.bytes = append(b.bytes, p.Text...)
+	omitted := b.omission.in(p)
+	b.omitted = append(b.omitted, omitted...)
 	l := line{
 		kind: p.Kind, border: max(p.Border, b.border), heading: p.Heading, table: table,
 		start: p.Start, end: p.End(),
 		text: p.Start + int64(len(bytes.TrimRightFunc(p.Text, unicode.IsSpace))),
+		gap:  len(omitted) > 0,
+	}
+	if l.heading != nil {
+		l.border = markdown.AtBlock // also within a block of HTML
 	}
 	if l.heading == nil {
 		l.heading = b.heading
@@ -68,6 +81,7 @@ func (b *buffer) push(p markdown.Piece, table *table) {
 // pushBlank appends a piece of white space to the last line. It returns false,
 // with nothing done, when there are so many that no passage can hold them.
 func (b *buffer) pushBlank(p markdown.Piece) bool {
+	b.omission.open = false
 	if len(b.lines) > 0 {
 		last := &b.lines[len(b.lines)-1]
 		if p.End()-last.text > b.maxBytes {
@@ -91,11 +105,15 @@ func (b *buffer) countLast() {
 	b.uncounted = false
 	n := len(b.lines) - 1
 	last := &b.lines[n]
-	last.tokens = b.count(b.source(last.start, last.end))
+	last.tokens = b.countVisible(last.start, last.end)
 	last.total = last.tokens
 	if n > 0 {
 		last.total += b.lines[n-1].total
 		last.pieces = b.lines[n-1].pieces
+		last.gaps = b.lines[n-1].gaps
+	}
+	if last.gap {
+		last.gaps++
 	}
 	if last.border == markdown.WithinLine {
 		last.pieces++
@@ -103,18 +121,25 @@ func (b *buffer) countLast() {
 }
 
 // tokens returns how many tokens the lines i to j have, white space behind
-// them included. It is exact but for lines of several pieces.
+// them included. It is exact where exact says so.
 func (b *buffer) tokens(i, j int) int {
 	return b.lines[j-1].total - b.lines[i].total + b.lines[i].tokens
+}
+
+// exact reports whether the counts of the lines i to j add up: not where a
+// line has several pieces, or something of it is omitted.
+func (b *buffer) exact(i, j int) bool {
+	first, last := b.lines[i], b.lines[j-1]
+	return last.pieces == first.pieces && last.gaps == first.gaps && !first.gap && !(i == 0 && b.estimated)
 }
 
 // exactTokens returns how many tokens the first n lines have, with the white
 // space behind them.
 func (b *buffer) exactTokens(n int) int {
-	if b.estimated || b.lines[n-1].pieces > b.lines[0].pieces {
-		return b.count(b.source(b.lines[0].start, b.lines[n-1].end))
+	if b.exact(0, n) {
+		return b.tokens(0, n)
 	}
-	return b.tokens(0, n)
+	return b.countVisible(b.lines[0].start, b.lines[n-1].end)
 }
 
 // fits reports whether a passage of the lines i to j has at most limit tokens.
@@ -122,11 +147,11 @@ func (b *buffer) fits(i, j, limit int) bool {
 	first, last := b.lines[i], b.lines[j-1]
 	tokens := b.tokens(i, j)
 	switch {
-	case last.text-first.start > b.maxBytes:
+	case b.tooLarge(first.start, last.text, 1):
 		return false
-	case last.pieces > first.pieces || i == 0 && b.estimated:
+	case !b.exact(i, j):
 		// Counting is worth it only where the sum leaves a doubt.
-		return tokens-limit <= 16+limit/8 && b.count(b.source(first.start, last.text)) <= limit
+		return tokens-limit <= 16+limit/8 && b.countVisible(first.start, last.text) <= limit
 	case tokens <= limit:
 		return true
 	default:
@@ -135,6 +160,16 @@ func (b *buffer) fits(i, j, limit int) bool {
 		rest, space := tokens-last.tokens, int(last.end-last.text)
 		return rest < limit && tokens-limit <= space+4 && rest+b.count(b.source(last.start, last.text)) <= limit
 	}
+}
+
+// tooLarge reports whether the source from start to end has more bytes than so
+// many passages may have.
+func (b *buffer) tooLarge(start, end int64, passages int64) bool {
+	if end-start <= passages*b.maxBytes {
+		return false
+	}
+	omitted := b.omittedBytes(start, end)
+	return end-start-omitted > passages*b.maxBytes || omitted > passages*maxOmitted
 }
 
 // cut removes what lies before the offset at, which may be inside a line, but
@@ -148,6 +183,7 @@ func (b *buffer) cut(at, keep int64) {
 	if n > 0 {
 		b.estimated = false
 	}
+	b.forgetOmitted(keep)
 	if len(b.lines) > 0 && b.lines[0].start < at {
 		b.startAt(at)
 		b.lines[0].border, b.lines[0].heading = markdown.WithinLine, nil
@@ -164,6 +200,9 @@ func (b *buffer) startAt(at int64) {
 	l := &b.lines[0]
 	rest := b.bytes[at-b.base : l.text-b.base]
 	at = l.text - int64(len(bytes.TrimLeftFunc(rest, unicode.IsSpace)))
+	if l.kind == markdown.KindTable {
+		l.cell += len(cellEnds(b.source(l.start, at)))
+	}
 	l.tokens = int(1 + int64(l.tokens)*(l.end-at)/(l.end-l.start))
 	l.start = at
 	b.estimated = true

@@ -5,6 +5,9 @@ import "github.com/seed-7a112592/gristmill/pkg/markdown"
 // choose returns the offset at which the next passage ends.
 func (p *packer) choose() int64 {
 	i := 0
+	for i < p.behindModules(0) && p.fits(0, i+1) {
+		i++ // modules go with what follows
+	}
 	for i < len(p.lines) && p.lines[i].heading != nil {
 		next := p.blockEnd(i)
 		switch end, known := p.sectionEnd(i); {
@@ -34,17 +37,17 @@ func (p *packer) sectionEnd(i int) (end int, known bool) {
 		if h := p.lines[j].heading; h != nil && h.Level <= level {
 			return j, true
 		}
-		if p.tokens(i, j) > p.limit+p.lines[j-1].tokens {
+		if p.tokens(i, j) > p.opt.Tokens+p.lines[j-1].tokens {
 			return 0, false
 		}
 	}
 	return len(p.lines), p.ended
 }
 
-// onlyHeadings reports whether the lines i to j are headings.
+// onlyHeadings reports whether the lines i to j are headings, or omitted.
 func (p *packer) onlyHeadings(i, j int) bool {
 	for _, l := range p.lines[i:j] {
-		if l.kind != markdown.KindHeading {
+		if l.kind != markdown.KindHeading && l.kind != markdown.KindModule && l.heading == nil {
 			return false
 		}
 	}

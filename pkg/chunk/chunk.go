@@ -9,6 +9,8 @@
 package chunk
 
 import (
+	"bufio"
+	"bytes"
 	"io"
 	"iter"
 
@@ -52,8 +54,9 @@ const maxTokenBytes = 64
 //
 // Passages are verbatim ranges of the source. Together they cover all of it
 // but white space, as unicode.IsSpace defines it, a byte order mark and front
-// matter. None has more than opt.Tokens tokens, except one of a single rune
-// that has more by itself.
+// matter. Front matter with nothing behind it is text. What is embedded of a
+// passage has at most opt.Tokens tokens, but for a single rune that has more
+// by itself.
 //
 // Memory is bounded by opt.Tokens, whatever the size of the document.
 func Split(r io.Reader, opt Options) iter.Seq2[Passage, error] {
@@ -65,16 +68,28 @@ func Split(r io.Reader, opt Options) iter.Seq2[Passage, error] {
 		opt.Count = countTokens
 	}
 	return func(yield func(Passage, error) bool) {
-		p := packer{buffer: buffer{count: opt.Count, maxBytes: int64(maxTokenBytes * opt.Tokens)}, opt: opt, yield: yield}
-		for piece, err := range markdown.Scan(r, markdown.Options{Syntax: opt.Syntax, Window: opt.Window}) {
-			if err != nil {
-				yield(Passage{}, err)
-				return
-			}
-			if !p.add(piece) {
-				return
-			}
+		source := bufio.NewReaderSize(r, markdown.HeadSize)
+		front := frontMatter(source, opt)
+		p := newPacker(opt, yield)
+		if p.scan(source); p.ordinal == 0 && !p.stopped {
+			opt.Syntax = markdown.Plain
+			p = newPacker(opt, yield)
+			p.scan(bytes.NewReader(front))
 		}
-		p.drain()
 	}
+}
+
+// frontMatter returns a copy of the front matter, and what stands before it,
+// if the document begins with any.
+func frontMatter(source *bufio.Reader, opt Options) []byte {
+	const shortest = len("\uFEFF---")
+	if head, _ := source.Peek(shortest); opt.Syntax == markdown.Plain || !bytes.Contains(head, []byte("---")) && !bytes.Contains(head, []byte("+++")) {
+		return nil
+	}
+	head, _ := source.Peek(markdown.HeadSize)
+	matter, body := markdown.FrontMatter(head)
+	if matter == nil {
+		return nil
+	}
+	return bytes.Clone(head[:body])
 }

@@ -52,6 +52,10 @@ var seeds = []string{
 	"🤷🏽‍♀️👨‍👩‍👧‍👦" + strings.Repeat("e\u0301", 40), "\xff\xfe\x80" + strings.Repeat("\xc3", 50) + "\n\n# \xff\n",
 	"a" + strings.Repeat(" ", 2000) + "b\n" + strings.Repeat("\n", 2000) + "c\n", "\u00a0\n===\n\u2003\nx\n\u00a0\ny\n",
 	"# A heading of so many words that no passage holds it\n\nb c d e f g h\n\ni j k\n", "    # a\n   # b c\n\n\td\n",
+	"![a](data:image/png;base64," + strings.Repeat("iVBOR+/=", 99) + ")\n\n<img src='data:a;base64,AAAA\nBBBB'>\n\ndata:;base64,\n",
+	"import a from 'b'\n\n# c\n\nexport const d = {\n\n  e: 1,\n}\n\nf\n", "---\ntitle: a\n---\n \n", "<h1>a</h1><h2>b c d e f</h2>\ng h i j k l m n o p\n",
+	strings.Repeat("one,two;three 4\n", 30), strings.Repeat("Some prose\nthat is wrapped. And more\n", 20), "# a\n" + strings.Repeat("## b b b b\n### c c c\n#### d d d d d\n\ne\n\n", 3),
+	"| " + strings.Repeat("one `a|b` \\| two | ", 40) + "\n|" + strings.Repeat("---|", 40) + "\n|" + strings.Repeat("1|", 90) + "\n", strings.Repeat("x ", 99) + "\n===\ny\n",
 	strings.Repeat(">", 50) + " quoted\n" + strings.Repeat("> more\n", 30),
 }
 

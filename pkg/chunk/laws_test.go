@@ -3,6 +3,7 @@ package chunk
 import (
 	"bytes"
 	"io"
+	"strings"
 	"testing"
 	"testing/iotest"
 	"unicode/utf8"
@@ -34,14 +35,22 @@ func collect(t *testing.T, r io.Reader, opt Options) []Passage {
 // checkLaws checks what Split promises of any document.
 func checkLaws(t *testing.T, src string, opt Options, all []Passage) {
 	t.Helper()
-	count, limit := opt.Count, opt.Tokens
+	count, quick, limit := opt.Count, opt.Count, opt.Tokens
 	if count == nil {
-		count = cl100k().count // the tokenizer itself
+		count, quick = cl100k().count, countTokens // the tokenizer itself, and what is tested to be equal
 	}
 	if limit == 0 {
 		limit = defaultTokens
 	}
 	_, at := markdown.FrontMatter([]byte(src[:min(len(src), markdown.HeadSize)]))
+	if opt.Syntax == markdown.Plain || isBlank(src[at:]) || opt.Window > 0 {
+		at = len(src) - len(strings.TrimPrefix(src, "\uFEFF"))
+	}
+	if len(all) > 0 && opt.Window > 0 && opt.Syntax != markdown.Plain { // front matter must end within the window
+		if matter, body := markdown.FrontMatter([]byte(src[:min(len(src), opt.Window+16)])); matter != nil && all[0].Start >= int64(body) {
+			at = body
+		}
+	}
 	for i, p := range all {
 		switch {
 		case p.Ordinal != i:
@@ -56,12 +65,19 @@ func checkLaws(t *testing.T, src string, opt Options, all []Passage) {
 			t.Fatalf("passage %d leaves out %q", i, src[at:p.Start])
 		case isBlank(p.Content):
 			t.Fatalf("passage %d is white space", i)
-		case len(p.Content) > maxTokenBytes*limit:
-			t.Fatalf("passage %d has %d bytes", i, len(p.Content))
-		case p.Tokens != count(p.Content):
-			t.Fatalf("passage %d has %d tokens, not %d: %q", i, count(p.Content), p.Tokens, p.Content)
-		case p.Tokens > limit && utf8.RuneCountInString(p.Content) > 1:
-			t.Fatalf("passage %d has %d tokens: %q", i, p.Tokens, p.Content)
+		case len(p.Content)-omitted(p) > maxTokenBytes*limit || omitted(p) > maxOmitted:
+			t.Fatalf("passage %d has %d bytes, of which %d are omitted", i, len(p.Content), omitted(p))
+		case p.Tokens != count(p.Visible()):
+			t.Fatalf("passage %d has %d tokens, not %d: %q", i, count(p.Visible()), p.Tokens, p.Content)
+		case quick(p.Embedding()) > limit && utf8.RuneCountInString(p.Visible()) > 1:
+			t.Fatalf("passage %d has %d tokens: %q", i, count(p.Embedding()), p.Embedding())
+		case quick(p.Above()) > limit/2 && p.Above() != "":
+			t.Fatalf("passage %d has %d tokens above its content: %q", i, count(p.Above()), p.Above())
+		}
+		for _, r := range p.Omitted {
+			if r.Start < 0 || r.Start >= r.End || r.End > len(p.Content) {
+				t.Fatalf("passage %d of %d bytes omits %v", i, len(p.Content), p.Omitted)
+			}
 		}
 		for j, h := range p.Headings {
 			if h.Start > p.Start && i > 0 && opt.Overlap == 0 || j > 0 && h.Level <= p.Headings[j-1].Level {
@@ -75,6 +91,15 @@ func checkLaws(t *testing.T, src string, opt Options, all []Passage) {
 	}
 }
 
+// omitted returns how many bytes of the content are omitted.
+func omitted(p Passage) int {
+	n := 0
+	for _, r := range p.Omitted {
+		n += r.End - r.Start
+	}
+	return n
+}
+
 func isBlank(s string) bool { return len(bytes.TrimSpace([]byte(s))) == 0 }
 
 // FuzzSplit checks the laws on any document, and that it does not matter how
@@ -82,19 +107,22 @@ func isBlank(s string) bool { return len(bytes.TrimSpace([]byte(s))) == 0 }
 func FuzzSplit(f *testing.F) {
 	for _, src := range corpus(f) {
 		if len(src) < 6<<10 {
-			f.Add(src, uint8(60), uint8(10))
+			f.Add(src, uint8(60), uint8(10), uint8(0), uint8(0), "")
 		}
 	}
 	for _, src := range seeds {
-		f.Add(src, uint8(8), uint8(2))
-		f.Add(src, uint8(1), uint8(0))
-		f.Add(src, uint8(40), uint8(0))
+		f.Add(src, uint8(8), uint8(2), uint8(16), uint8(0), "a")
+		f.Add(src, uint8(1), uint8(0), uint8(0), uint8(2), "")
+		f.Add(src, uint8(40), uint8(0), uint8(200), uint8(1), "A title of words")
 	}
-	f.Fuzz(func(t *testing.T, src string, tokens, overlap uint8) {
+	f.Fuzz(func(t *testing.T, src string, tokens, overlap, window, syntax uint8, title string) {
 		if len(src) > 32<<10 {
 			return // large inputs have tests of their own
 		}
-		opt := Options{Tokens: 1 + int(tokens), Overlap: int(overlap)}
+		opt := Options{
+			Tokens: 1 + int(tokens), Overlap: int(overlap), Window: int(window),
+			Syntax: markdown.Syntax(syntax % 3), Title: title,
+		}
 		want := split(t, src, opt)
 		got := collect(t, iotest.OneByteReader(bytes.NewReader([]byte(src))), opt)
 		if diff := cmp.Diff(want, got); diff != "" {

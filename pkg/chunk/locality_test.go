@@ -20,7 +20,7 @@ func TestEditChangesItsSection(t *testing.T) {
 		before := collect(t, strings.NewReader(src), opt)
 		embedded := make(map[string]bool)
 		for _, p := range before {
-			embedded[p.Text().Embedding()] = true
+			embedded[p.Embedding()] = true
 		}
 		for i, at := range paragraphEnds(t, src) {
 			if i%16 != 0 {
@@ -30,7 +30,7 @@ func TestEditChangesItsSection(t *testing.T) {
 			edited := before[slices.IndexFunc(before, func(p Passage) bool { return p.End >= int64(at) })]
 			section := edited.Headings
 			for _, p := range collect(t, strings.NewReader(src[:at]+" and was milled"+src[at:]), opt) {
-				if embedded[p.Text().Embedding()] || len(p.Headings) >= len(section) && slices.Equal(p.Headings[:len(section)], section) {
+				if embedded[p.Embedding()] || len(p.Headings) >= len(section) && slices.Equal(p.Headings[:len(section)], section) {
 					continue
 				}
 				t.Errorf("%s: an edit at byte %d, under %v, changed passage %d, under %v", path, at, section, p.Ordinal, p.Headings)

@@ -13,37 +13,41 @@ import (
 // up tokens for that, but no block is cut which would not be cut without.
 // Without overlap it would end at whole.
 func (p *packer) overlap(floor, whole int64) (start, end int64) {
-	p.limit = p.opt.Tokens - p.opt.Overlap
+	p.spare = min(p.opt.Overlap, p.content/2)
 	end = p.choose()
-	p.limit = p.opt.Tokens
+	p.spare = 0
 	if p.atBlockEnd(whole) && !p.atBlockEnd(end) {
 		end = whole
 	}
 
 	start = p.lines[0].start
-	text := p.source(start, end)
-	text = strings.TrimRightFunc(text, unicode.IsSpace)
+	text := strings.TrimRightFunc(p.text(start, end).Visible(), unicode.IsSpace)
 	// No need to look at more than the overlap can reach.
 	floor = max(floor, start-int64(maxTokenBytes*p.opt.Overlap))
+	if omitted := p.omittedIn(floor, start); len(omitted) > 0 {
+		floor = omitted[len(omitted)-1].end
+	}
 	before := p.source(floor, start)
 	for _, at := range segmentStarts(before) {
 		tail := before[at:]
-		if p.count(tail) <= p.opt.Overlap && len(tail)+len(text) <= int(p.maxBytes) && p.count(tail+text) <= p.limit {
+		if p.count(tail) <= p.opt.Overlap && len(tail)+len(text) <= int(p.maxBytes) && p.count(tail+text) <= p.content {
 			return floor + int64(at), end
 		}
 	}
 	return start, end
 }
 
-// segmentStarts returns where the sentences and lines of s begin, but for the
-// first, of which the beginning may be missing.
+// segmentStarts returns where the sentences and lines of s begin, or lines
+// alone where they are records, but for the first, of which the beginning may
+// be missing.
 func segmentStarts(s string) []int {
 	var starts []int
+	records := strings.ContainsAny(strings.TrimRight(s, "\r\n"), "\r\n") && !isWrapped(s)
 	at, state := 0, -1
 	for rest := s; len(rest) > 0; {
 		var segment string
 		segment, rest, state = uniseg.FirstSentenceInString(rest, state)
-		if at > 0 && strings.TrimSpace(segment) != "" {
+		if at > 0 && strings.TrimSpace(segment) != "" && !(records && s[at-1] != '\n' && s[at-1] != '\r') {
 			starts = append(starts, at)
 		}
 		at += len(segment)

@@ -2,6 +2,7 @@ package chunk
 
 import (
 	"bytes"
+	"io"
 	"unicode"
 
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
@@ -13,7 +14,9 @@ import (
 type packer struct {
 	buffer
 	opt     Options
-	limit   int                // tokens of the passage being packed
+	title   string             // of the document, as it is embedded
+	content int                // tokens of content that the passage being packed may have
+	spare   int                // of these, tokens that are kept for overlap
 	ended   bool               // the buffer holds all that is left
 	table   *table             // that the latest piece stands in
 	path    []markdown.Heading // that the first line stands under
@@ -21,6 +24,28 @@ type packer struct {
 	ordinal int
 	stopped bool // nobody wants more passages
 	yield   func(Passage, error) bool
+}
+
+func newPacker(opt Options, yield func(Passage, error) bool) *packer {
+	return &packer{
+		buffer: buffer{count: opt.Count, maxBytes: int64(maxTokenBytes * opt.Tokens)},
+		opt:    opt, title: markdown.PlainText(opt.Title), yield: yield,
+	}
+}
+
+// scan yields the passages of what r reads, and a read error.
+func (p *packer) scan(r io.Reader) {
+	for piece, err := range markdown.Scan(r, markdown.Options{Syntax: p.opt.Syntax, Window: p.opt.Window}) {
+		if err != nil {
+			p.stopped = true
+			p.yield(Passage{}, err)
+			return
+		}
+		if !p.add(piece) {
+			return
+		}
+	}
+	p.drain()
 }
 
 // add takes the next piece. It returns false when nobody wants more passages.
@@ -52,12 +77,12 @@ func (p *packer) drain() {
 // full reports whether there is text for two passages.
 func (p *packer) full() bool {
 	n := len(p.lines)
-	return n > 0 && (p.tokens(0, n) > 2*p.opt.Tokens || p.lines[n-1].text-p.lines[0].start > 2*p.maxBytes)
+	return n > 0 && (p.tokens(0, n) > 2*p.opt.Tokens || p.tooLarge(p.lines[0].start, p.lines[n-1].text, 2))
 }
 
 // pass packs a passage and yields it.
 func (p *packer) pass() {
-	p.limit = p.opt.Tokens
+	p.content = p.room(0)
 	end := p.choose()
 	start := p.lines[0].start
 	if floor := max(p.floor, p.base); p.opt.Overlap > 0 && floor < start {
@@ -66,24 +91,39 @@ func (p *packer) pass() {
 	p.emit(start, end)
 }
 
+// limit returns how many tokens the lines of a passage may have that begins
+// with line i.
+func (p *packer) limit(i int) int {
+	if i == 0 {
+		return p.content - p.spare
+	}
+	return p.room(i) - p.spare
+}
+
 // fits reports whether the lines i to j may be a passage.
-func (p *packer) fits(i, j int) bool { return p.buffer.fits(i, j, p.limit) }
+func (p *packer) fits(i, j int) bool { return p.buffer.fits(i, j, p.limit(i)) }
 
 // emit yields the source from start to end as a passage and forgets it.
 func (p *packer) emit(start, end int64) {
 	first := p.lines[0]
-	text := bytes.TrimRightFunc(p.bytes[start-p.base:end-p.base], unicode.IsSpace)
-	passage := Passage{Ordinal: p.ordinal, Start: start, Content: string(text), Context: first.table.context(start)}
-	passage.Tokens = p.tokensOf(passage)
-	if passage.Tokens > p.opt.Tokens {
+	textEnd := start + int64(len(bytes.TrimRightFunc(p.bytes[start-p.base:end-p.base], unicode.IsSpace)))
+	tokens := p.tokensOf(start, textEnd)
+	if tokens > p.content {
 		// Byte pairs that reach into the white space can make a text longer
 		// without it. What was measured is the text with it.
-		if whole := p.source(start, end); p.count(whole) <= p.opt.Tokens {
-			passage.Content, passage.Tokens = whole, p.count(whole)
+		if n := p.countVisible(start, end); n <= p.content {
+			textEnd, tokens = end, n
 		}
 	}
-	passage.End = start + int64(len(passage.Content))
+	passage := Passage{Ordinal: p.ordinal, Start: start, End: textEnd}
 	passage.Headings, p.floor = p.enter(end)
+	text, _ := p.above(passage.Headings, first)
+	if start < first.start && first.table.context(start) == "" {
+		text.Context = "" // the overlap has the head of the table
+	}
+	content := p.text(start, textEnd)
+	text.Content, text.Omitted, text.Tokens = content.Content, content.Omitted, tokens
+	passage.Text = text
 	p.ordinal++
 	p.stopped = !p.yield(passage, nil)
 
@@ -96,17 +136,16 @@ func (p *packer) emit(start, end int64) {
 	}
 }
 
-// tokensOf counts the tokens of a passage, again only where the counts of its
-// lines do not add up to them.
-func (p *packer) tokensOf(passage Passage) int {
-	end := passage.Start + int64(len(passage.Content))
+// tokensOf counts the tokens of a passage from start to end, again only where
+// the counts of its lines do not add up to them.
+func (p *packer) tokensOf(start, end int64) int {
 	last := 0
 	for last+1 < len(p.lines) && p.lines[last+1].start < end {
 		last++
 	}
 	first := p.lines[0]
-	if last == 0 || passage.Start < first.start || p.estimated || p.lines[last].pieces > first.pieces {
-		return p.count(passage.Content)
+	if last == 0 || start < first.start || !p.exact(0, last+1) {
+		return p.countVisible(start, end)
 	}
 	return p.tokens(0, last) + p.count(p.source(p.lines[last].start, end))
 }
@@ -117,25 +156,22 @@ func (p *packer) tokensOf(passage Passage) int {
 func (p *packer) enter(end int64) (enclosing []markdown.Heading, body int64) {
 	body = p.lines[0].start
 	enclosing = p.path
+	first := p.behindModules(0)
 	for i, l := range p.lines {
 		if l.start >= end {
 			break
 		}
-		if l.kind == markdown.KindHeading {
+		if l.kind == markdown.KindHeading || l.heading != nil {
 			body = min(l.end, end)
 		}
 		if l.heading == nil {
 			continue
 		}
-		n := len(p.path)
-		for n > 0 && p.path[n-1].Level >= l.heading.Level {
-			n--
-		}
-		p.path = append(p.path[:n:n], *l.heading) // a copy: passages share the old one
-		if i == 0 {
+		p.path = under(p.path, *l.heading)
+		if i <= first {
 			enclosing = p.path
 		} else {
-			enclosing = enclosing[:min(n, len(enclosing))]
+			enclosing = enclosing[:min(len(p.path)-1, len(enclosing))]
 		}
 	}
 	return enclosing, body

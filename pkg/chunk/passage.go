@@ -10,22 +10,14 @@ type Passage struct {
 	Ordinal    int                // 0 for the first passage of the document
 	Start, End int64              // byte range of the source; Content == source[Start:End]
 	Headings   []markdown.Heading // the headings that enclose the whole passage, outermost first
-	Context    string             // header and delimiter row of the table that the passage continues, else empty
-	Content    string
-	Tokens     int // of Content
+
+	// Text is what the passage says. Its heading path is that of Headings, of
+	// which the middle may be left out; its context is the header and delimiter
+	// row of the table that the passage continues, or what there is room for.
+	document.Text
 }
 
 // Placed returns where the passage stands and what it says, as stores have it.
 func (p Passage) Placed() (document.Place, document.Text) {
-	text := p.Text()
-	return document.Place{Hash: text.Name(), Ordinal: p.Ordinal, Start: p.Start, End: p.End}, text
-}
-
-// Text returns what the passage says, without where.
-func (p Passage) Text() document.Text {
-	path := make([]string, len(p.Headings))
-	for i, h := range p.Headings {
-		path[i] = h.Text
-	}
-	return document.Text{HeadingPath: path, Context: p.Context, Content: p.Content, Tokens: p.Tokens}
+	return document.Place{Hash: p.Name(), Ordinal: p.Ordinal, Start: p.Start, End: p.End}, p.Text
 }

@@ -1,6 +1,7 @@
 package chunk
 
 import (
+	"sort"
 	"strings"
 
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
@@ -8,7 +9,7 @@ import (
 
 // maxContext bounds the header and delimiter row of a table, in bytes. The
 // passages of a table with a longer one have no context.
-const maxContext = 4 << 10
+const maxContext = 16 << 10
 
 // table is the head of a table. A nil table is none.
 type table struct {
@@ -41,4 +42,25 @@ func (t *table) context(start int64) string {
 		return ""
 	}
 	return strings.TrimRight(t.head.String(), "\r\n")
+}
+
+// columns returns the cells of the header row from the cell on, as many as fit.
+func (t *table) columns(cell int, fits func(string) bool) string {
+	row, _, _ := strings.Cut(t.head.String(), "\n")
+	ends := cellEnds(row)
+	if cell >= len(ends) {
+		return ""
+	}
+	start := 0
+	if cell > 0 {
+		start = ends[cell-1]
+	}
+	columns := func(n int) string {
+		return "| " + strings.TrimLeft(row[start:ends[cell+n-1]], "| \t")
+	}
+	n := sort.Search(len(ends)-cell, func(n int) bool { return !fits(columns(n + 1)) })
+	if n == 0 {
+		return ""
+	}
+	return columns(n)
 }

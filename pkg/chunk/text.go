@@ -2,37 +2,35 @@ package chunk
 
 import (
 	"slices"
-	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/rivo/uniseg"
 )
 
 // splitText returns the end of a passage that takes what it can of the text in
-// the lines n to end: sentences, and if it is fresh, where no sentence fits,
-// words, then grapheme clusters, then runes.
+// the lines n to end: up to one of the coarsest borders, and if it is fresh and
+// there is none, up to a finer one.
 func (p *packer) splitText(n, end int, fresh bool) int64 {
-	budget := p.limit
+	budget := p.limit(0)
+	begin, start := p.lines[0].start, p.lines[n].start
+	omitted := p.omittedBytes(begin, start)
 	if n > 0 {
 		budget -= p.exactTokens(n)
 	}
-	start := p.lines[n].start
-	text := p.source(start, p.lines[end-1].text)
+	view := p.view(start, p.lines[end-1].text, maxOmitted-omitted)
+	text := view.text
 	// Half as much again as is likely to fit is enough to look at.
 	likely := len(text) * max(budget, 0) / max(p.tokens(n, end), 1)
-	window := min(likely+likely/2+256, int(p.maxBytes))
-	if n > 0 {
-		window = min(window, int(p.maxBytes-(start-p.lines[0].start)))
-	}
-	short := end == len(p.lines) && !p.ended
+	window := min(likely+likely/2+256, int(p.maxBytes-(start-begin-omitted)))
+	short := end == len(p.lines) && !p.ended || view.cut >= 0
 	if window < len(text) {
 		text, short = text[:runeStart(text, window)], true
+	} else if view.cut >= 0 && p.count(text) <= budget {
+		return view.cut
 	}
-	size := p.longest(text, budget, short, fresh)
+	size := p.longest(text, borders(p.lines[n].kind, text), budget, short, fresh)
 	switch {
 	case size > 0:
-		return start + int64(size)
+		return view.offset(size)
 	case n > 0:
 		return p.lines[n-1].end
 	case startsWithSpace(text):
@@ -41,15 +39,15 @@ func (p *packer) splitText(n, end int, fresh bool) int64 {
 		return p.splitText(0, end, true)
 	default:
 		_, size = utf8.DecodeRuneInString(text)
-		return start + int64(size)
+		return view.offset(size)
 	}
 }
 
 // longest returns the length of the longest beginning of s that ends at a
 // border and has at most budget tokens, or 0. It looks for a finer border only
 // if finer is set. If short, s goes on, and its end is no border.
-func (p *packer) longest(s string, budget int, short, finer bool) int {
-	for _, ends := range []func(string) []int{sentenceEnds, wordEnds, clusterEnds, runeEnds} {
+func (p *packer) longest(s string, coarseToFine []func(string) []int, budget int, short, finer bool) int {
+	for _, ends := range coarseToFine {
 		borders := ends(s)
 		if short && len(borders) > 0 && borders[len(borders)-1] == len(s) {
 			borders = borders[:len(borders)-1]
@@ -90,46 +88,6 @@ func (p *packer) lastFit(s string, borders []int, budget int) int {
 		return 0
 	}
 	return borders[fit]
-}
-
-// sentenceEnds returns where the sentences of s end. A line ending is not the
-// end of a sentence, but white space like any other.
-func sentenceEnds(s string) []int {
-	return segmentEnds(lineEndings.Replace(s), uniseg.FirstSentenceInString)
-}
-
-var lineEndings = strings.NewReplacer("\n", " ", "\r", " ")
-
-func wordEnds(s string) []int { return segmentEnds(s, uniseg.FirstWordInString) }
-
-func clusterEnds(s string) []int {
-	return segmentEnds(s, func(s string, state int) (cluster, rest string, next int) {
-		cluster, rest, _, next = uniseg.FirstGraphemeClusterInString(s, state)
-		return cluster, rest, next
-	})
-}
-
-func runeEnds(s string) []int {
-	return segmentEnds(s, func(s string, _ int) (first, rest string, next int) {
-		_, n := utf8.DecodeRuneInString(s)
-		return s[:n], s[n:], 0
-	})
-}
-
-// segmentEnds returns where the segments of s end, but for white space at
-// their end, which is left to the next one.
-func segmentEnds(s string, first func(s string, state int) (segment, rest string, next int)) []int {
-	var ends []int
-	at, state := 0, -1
-	for rest := s; len(rest) > 0; {
-		var segment string
-		segment, rest, state = first(rest, state)
-		if n := len(strings.TrimRightFunc(segment, unicode.IsSpace)); n > 0 {
-			ends = append(ends, at+n)
-		}
-		at += len(segment)
-	}
-	return ends
 }
 
 func startsWithSpace(s string) bool {

@@ -1,10 +1,11 @@
 package document
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 )
@@ -89,8 +90,8 @@ const pathSeparator = " > "
 // Ellipsis stands for what is left out of a text.
 const Ellipsis = "…"
 
-// Visible returns the content without what is omitted, or an ellipsis if
-// nothing is left, since a model takes no empty text.
+// Visible returns the content without what is omitted and blank lines before
+// the rest, or an ellipsis if nothing is left, since a model takes no empty text.
 func (t Text) Visible() string {
 	if len(t.Omitted) == 0 {
 		return t.Content
@@ -102,7 +103,33 @@ func (t Text) Visible() string {
 		at = r.End
 	}
 	b.WriteString(t.Content[at:])
-	return cmp.Or(strings.TrimSpace(b.String()), Ellipsis)
+	text := b.String()
+	if strings.TrimSpace(text) == "" {
+		return Ellipsis
+	}
+	indent := len(text) - len(strings.TrimLeftFunc(text, unicode.IsSpace))
+	return text[strings.LastIndexAny(text[:indent], "\r\n")+1:]
+}
+
+// CutMiddle returns s with at most n bytes, and an ellipsis in its middle for
+// what is left out. It is cut between runes.
+func CutMiddle(s string, n int) string {
+	const mark = " " + Ellipsis + " "
+	switch {
+	case len(s) <= n:
+		return s
+	case n < len(mark):
+		return ""
+	}
+	head := (n - len(mark)) * 2 / 3
+	tail := len(s) - (n - len(mark) - head)
+	for head > 0 && !utf8.RuneStart(s[head]) {
+		head--
+	}
+	for tail < len(s) && !utf8.RuneStart(s[tail]) {
+		tail++
+	}
+	return strings.TrimSpace(s[:head]) + mark + strings.TrimSpace(s[tail:])
 }
 
 // Name returns the name of the passage: the hash of what is embedded. With a

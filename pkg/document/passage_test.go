@@ -18,7 +18,8 @@ func TestEmbedding(t *testing.T) {
 		{"a title above headings", Text{Title: "T", HeadingPath: path, Content: "c"}, "T > A > B\n\nc"},
 		{"a picture", Text{Content: content, Omitted: picture}, "![x](data:image/png;base64,) y"},
 		{"all omitted", Text{HeadingPath: path, Content: " AAAA ", Omitted: []Range{{1, 5}}}, "A > B\n\n…"},
-		{"omitted at both ends", Text{Content: "import a\n\nb\n\nimport c", Omitted: []Range{{0, 9}, {13, 21}}}, "b"},
+		{"omitted at both ends", Text{Content: "import a\n\nb\n\nimport c", Omitted: []Range{{0, 9}, {13, 21}}}, "b\n\n"},
+		{"omitted before code", Text{Content: "import a\n\n  b", Omitted: []Range{{0, 9}}}, "  b"},
 	} {
 		if got := tt.text.Embedding(); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)

@@ -5,6 +5,8 @@ import (
 	"html"
 	"regexp"
 	"strings"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // htmlHeading is the heading that is open in an HTML block. Its lines are held
@@ -141,7 +143,7 @@ var (
 // its description.
 func htmlText(src []byte) string {
 	if len(src) > 2*maxInline {
-		src = []byte(cutMiddle(string(src), 2*maxInline))
+		src = []byte(document.CutMiddle(string(src), 2*maxInline))
 	}
 	src = htmlTag.ReplaceAllFunc(src, func(tag []byte) []byte {
 		switch {
@@ -153,5 +155,5 @@ func htmlText(src []byte) string {
 		}
 		return nil
 	})
-	return cutMiddle(strings.Join(strings.Fields(html.UnescapeString(string(src))), " "), maxTitle)
+	return document.CutMiddle(strings.Join(strings.Fields(html.UnescapeString(string(src))), " "), maxTitle)
 }

@@ -4,13 +4,14 @@ import (
 	"html"
 	"regexp"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/extension"
 	"github.com/yuin/goldmark/parser"
 	"github.com/yuin/goldmark/text"
 	"github.com/yuin/goldmark/util"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 const (
@@ -32,9 +33,9 @@ const (
 func PlainText(s string) string {
 	s = identifier.ReplaceAllString(strings.TrimSpace(s), "")
 	if strings.ContainsAny(s, "\\`*_[]<>&!~") {
-		s = inlineText([]byte(cutMiddle(s, maxInline)))
+		s = inlineText([]byte(document.CutMiddle(s, maxInline)))
 	}
-	return cutMiddle(strings.Join(strings.Fields(s), " "), maxTitle)
+	return document.CutMiddle(strings.Join(strings.Fields(s), " "), maxTitle)
 }
 
 // identifier is an attribute list at the end of a heading, as Pandoc, kramdown,
@@ -114,22 +115,4 @@ func unescape(s []byte) []byte {
 		s = s[n+2:]
 	}
 	return out
-}
-
-// cutMiddle returns s with at most n bytes, an ellipsis in its middle standing
-// for what is too much. It is cut between runes.
-func cutMiddle(s string, n int) string {
-	const mark = " … "
-	if len(s) <= n {
-		return s
-	}
-	head := n * 2 / 3
-	tail := len(s) - (n - head - len(mark))
-	for head > 0 && !utf8.RuneStart(s[head]) {
-		head--
-	}
-	for tail < len(s) && !utf8.RuneStart(s[tail]) {
-		tail++
-	}
-	return strings.TrimSpace(s[:head]) + mark + strings.TrimSpace(s[tail:])
 }

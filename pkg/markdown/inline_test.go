@@ -31,7 +31,7 @@ func TestPlainText(t *testing.T) {
 		{"a < b && c > d", "a < b && c > d"},
 		{"\\", "\\"},
 		{"[a](b", "[a](b"},
-		{strings.Repeat("é", 200), strings.Repeat("é", 85) + " … " + strings.Repeat("é", 40)},
+		{strings.Repeat("é", 200), strings.Repeat("é", 83) + " … " + strings.Repeat("é", 42)},
 	} {
 		if got := PlainText(tt.markup); got != tt.want {
 			t.Errorf("%q: got %q, want %q", tt.markup, got, tt.want)

@@ -17,7 +17,7 @@ func texts(t *testing.T, r io.Reader) map[string]int {
 		if err != nil {
 			t.Fatal(err)
 		}
-		count[passage.Text().Embedding()]++
+		count[passage.Embedding()]++
 	}
 	return count
 }

@@ -52,7 +52,7 @@ func split(t *testing.T, files []file, tokens int) map[string]int {
 			if err != nil {
 				t.Fatal(err)
 			}
-			texts[p.Text().Embedding()] = 1
+			texts[p.Embedding()] = 1
 		}
 	}
 	return texts

@@ -161,7 +161,7 @@ func TestDocumentOfFrontMatterAloneIsPublished(t *testing.T) {
 	if err := step.Run(t.Context(), work); err != nil {
 		t.Fatal(err)
 	}
-	if got, ok := m.published[work.Document]; !ok || got.Passages != 0 || len(e.sent) != 0 {
+	if got, ok := m.published[work.Document]; !ok || got.Passages != 1 || len(e.sent) != 1 {
 		t.Errorf("published %+v, %v; sent %v", got, ok, slices.Collect(maps.Keys(e.sent)))
 	}
 }

@@ -116,7 +116,7 @@ func TestDocumentWithoutPassagesIsPlaced(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(newModel, oldChunking)
 	for range 150 {
-		db.upload(uuid.New(), "---\ntitle: Nothing else\n---\n", db.from)
+		db.upload(uuid.New(), "\n", db.from)
 	}
 	step, m := newStep(t, db)
 	if err := step.Run(t.Context(), db.claim()); err != nil {

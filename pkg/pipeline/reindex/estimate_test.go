@@ -90,7 +90,7 @@ func cut(t *testing.T, chunking document.Chunking, texts ...string) map[document
 			if err != nil {
 				t.Fatal(err)
 			}
-			text := p.Text().Embedding()
+			text := p.Embedding()
 			tokens[document.HashText(text)] = p.Tokens + (len(text)-len(p.Content)+3)/4
 		}
 	}

@@ -104,8 +104,8 @@ func (db *database) upload(id uuid.UUID, text string, in ...document.Space) docu
 			if err != nil {
 				panic(err)
 			}
-			hash := document.HashText(p.Text().Embedding())
-			s.passages[hash] = document.Embedded{Hash: hash, Text: p.Text(), Vector: make([]float32, in.Model.Dimensions)}
+			hash := p.Name()
+			s.passages[hash] = document.Embedded{Hash: hash, Text: p.Text, Vector: make([]float32, in.Model.Dimensions)}
 			s.places[versionOf(d)] = append(s.places[versionOf(d)], document.Place{Hash: hash, Ordinal: p.Ordinal, Start: p.Start, End: p.End})
 		}
 		s.whole[versionOf(d)] = int64(len(s.places[versionOf(d)]))
@@ -228,7 +228,7 @@ func (db *database) Place(ctx context.Context, work document.Work, rebuilt docum
 		return fmt.Errorf("%d passages in one write", len(rebuilt.New))
 	}
 	for _, p := range rebuilt.New {
-		if len(p.Vector) != s.model.Dimensions || p.Hash != document.HashText(p.Embedding()) {
+		if len(p.Vector) != s.model.Dimensions || p.Hash != p.Name() {
 			return fmt.Errorf("passage %q with a vector of length %d", p.Content, len(p.Vector))
 		}
 		s.passages[p.Hash] = p

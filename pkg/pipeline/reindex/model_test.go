@@ -120,7 +120,7 @@ func wantBuilt(t *testing.T, db *database) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want = append(want, document.Place{Hash: document.HashText(p.Text().Embedding()), Ordinal: p.Ordinal, Start: p.Start, End: p.End})
+			want = append(want, document.Place{Hash: p.Name(), Ordinal: p.Ordinal, Start: p.Start, End: p.End})
 			if got := built.passages[want[len(want)-1].Hash]; got.Content != p.Content {
 				t.Errorf("document %s, passage %d: %q, want %q", id, p.Ordinal, got.Content, p.Content)
 			}

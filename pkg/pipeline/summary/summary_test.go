@@ -244,12 +244,12 @@ func TestShortTextIsItsOwnSummary(t *testing.T) {
 	}
 }
 
-func TestDocumentOfFrontMatterAloneHasAnEmptySummary(t *testing.T) {
+func TestDocumentOfFrontMatterAloneIsItsSummary(t *testing.T) {
 	t.Parallel()
 	step, m := newStep(t)
-	m.text = "---\ntitle: Nothing else\n---\n"
+	m.text = "---\ntitle: Nothing else\n---"
 	run(t, step)
-	if len(m.finished) != 1 || m.finished[0].Summary != "" {
+	if len(m.finished) != 1 || m.finished[0].Summary != m.text {
 		t.Errorf("finished with %+v", m.finished)
 	}
 }

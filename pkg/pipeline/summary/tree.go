@@ -75,7 +75,7 @@ func (b *builder) add(ctx context.Context, p chunk.Passage) error {
 	for _, heading := range p.Headings[depth-1:] {
 		b.open = append(b.open, &section{heading: heading})
 	}
-	b.leaf = append(b.leaf, p.Content)
+	b.leaf = append(b.leaf, p.Visible())
 	b.size += p.Tokens
 	return nil
 }
@@ -90,7 +90,7 @@ func (b *builder) finish(ctx context.Context) (string, error) {
 	}
 	children := b.open[0].children
 	if len(children) == 0 {
-		return "", nil // nothing but front matter
+		return "", nil // nothing but white space
 	}
 	return b.wait(ctx, b.reduce(ctx, b.path(), children))
 }

@@ -1,0 +1,116 @@
+package chunk
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/markdown"
+)
+
+// above returns what is embedded above a passage that stands under the
+// headings and begins with the line l: title, heading path and context. That
+// has at most half of the tokens of a passage; of a longer path the middle is
+// left out, of a wider table the columns that do not fit.
+//
+// So many tokens must be kept free for it, also if the passage turns out to
+// stand under fewer of the headings.
+func (p *packer) above(headings []markdown.Heading, l line) (text document.Text, tokens int) {
+	half := p.opt.Tokens / 2
+	path := make([]string, 0, len(headings)+1)
+	for _, h := range headings {
+		if h.Text != "" {
+			path = append(path, h.Text)
+		}
+	}
+	titled := p.title != "" && (len(path) == 0 || !strings.EqualFold(path[0], p.title))
+	if titled {
+		path = slices.Insert(path, 0, p.title)
+	}
+	short := p.shorten(path, half)
+	cut := !slices.Equal(short, path)
+	text.HeadingPath = short
+	if titled && len(short) > 0 {
+		text.Title, text.HeadingPath = short[0], short[1:]
+	}
+	if l.table != nil {
+		text.Context = l.table.context(l.start)
+		if p.count(text.Above()) > half {
+			text.Context = l.table.columns(l.cell, func(columns string) bool {
+				text.Context = columns
+				return p.count(text.Above()) <= half
+			})
+			cut = true
+		}
+	}
+	if cut {
+		return text, half
+	}
+	return text, p.count(text.Above())
+}
+
+// shorten returns a path that has at most so many tokens, its middle replaced
+// by an ellipsis where it is longer: headings first, then text of headings.
+func (p *packer) shorten(path []string, tokens int) []string {
+	fits := func(path []string) bool { return p.count(document.Text{HeadingPath: path}.Above()) <= tokens }
+	if len(path) == 0 || fits(path) {
+		return path
+	}
+	first, last := path[:1], path[len(path)-1:]
+	for keep := len(path) - 1; keep >= 2; keep-- {
+		first, last = path[:keep/2], path[len(path)-(keep+1)/2:]
+		if short := slices.Concat(first, []string{document.Ellipsis}, last); fits(short) {
+			return short
+		}
+	}
+	for n := max(len(first[0]), len(last[0])) * 3 / 4; n >= 8; n = n * 3 / 4 {
+		short := []string{document.CutMiddle(last[0], n)}
+		if len(path) > 1 {
+			short = []string{document.CutMiddle(first[0], n), document.Ellipsis, short[0]}
+			if len(path) == 2 {
+				short = slices.Delete(short, 1, 2)
+			}
+		}
+		if fits(short) {
+			return short
+		}
+	}
+	return path[:0]
+}
+
+// room returns how many tokens of content a passage may have that begins with
+// line i.
+func (p *packer) room(i int) int {
+	_, tokens := p.above(p.headingsAt(i), p.lines[i])
+	return p.opt.Tokens - tokens
+}
+
+// headingsAt returns the headings that enclose the first line from line i on
+// that is not omitted.
+func (p *packer) headingsAt(i int) []markdown.Heading {
+	path := p.path
+	for _, l := range p.lines[:min(p.behindModules(i)+1, len(p.lines))] {
+		if l.heading != nil {
+			path = under(path, *l.heading)
+		}
+	}
+	return path
+}
+
+// behindModules returns the first line from line i on that is none of a module.
+func (p *packer) behindModules(i int) int {
+	for i < len(p.lines) && p.lines[i].kind == markdown.KindModule {
+		i++
+	}
+	return i
+}
+
+// under returns the path of what stands under h, which stands behind what the
+// path is that of. Passages share paths, so it is a copy.
+func under(path []markdown.Heading, h markdown.Heading) []markdown.Heading {
+	n := len(path)
+	for n > 0 && path[n-1].Level >= h.Level {
+		n--
+	}
+	return append(path[:n:n], h)
+}

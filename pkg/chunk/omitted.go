@@ -1,0 +1,230 @@
+package chunk
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/markdown"
+)
+
+// maxOmitted bounds what is omitted of a passage, in bytes, which its tokens
+// do not.
+const maxOmitted = 64 << 10
+
+// span is a range of the source.
+type span struct{ start, end int64 }
+
+// omission finds what is not embedded: the base64 of data: URIs, and modules.
+type omission struct {
+	tail []byte // the end of the piece before
+	open bool   // the piece before ends within a payload
+}
+
+// maxHeader bounds what stands before the payload of a data: URI, in bytes.
+const maxHeader = 128
+
+// in returns the ranges of the piece to omit, in order.
+func (o *omission) in(p markdown.Piece) []span {
+	if p.Kind == markdown.KindModule {
+		return []span{{p.Start, p.End()}}
+	}
+	var spans []span
+	i := 0
+	if o.open && p.Border <= markdown.AtLine {
+		start, n := o.goesOn(p)
+		if n > 0 {
+			spans = append(spans, span{p.Start + int64(start), p.Start + int64(start+n)})
+			i = start + n
+		}
+	}
+	if p.Border != markdown.WithinLine {
+		o.tail = o.tail[:0]
+	}
+	for i < len(p.Text) {
+		payload := o.payload(p.Text, i)
+		if payload < 0 {
+			break
+		}
+		n := payloadLength(p.Text[payload:])
+		if n > 0 {
+			spans = append(spans, span{p.Start + int64(payload), p.Start + int64(payload+n)})
+		}
+		i = max(payload+n, i+1)
+	}
+	last := len(spans) - 1
+	o.open = last >= 0 && len(bytes.TrimRight(p.Text[spans[last].end-p.Start:], "\r\n")) == 0
+	o.tail = append(o.tail, p.Text[max(0, len(p.Text)-maxHeader):]...)
+	o.tail = o.tail[:copy(o.tail, o.tail[max(0, len(o.tail)-maxHeader):])]
+	return spans
+}
+
+// payload returns where in s, from i on, the payload of a data: URI begins, or
+// -1. The header of the URI may begin in the piece before.
+func (o *omission) payload(s []byte, i int) int {
+	if tail := len(o.tail); tail > 0 && i == 0 {
+		joined := append(o.tail[:tail:tail], s[:min(len(s), maxHeader)]...)
+		for at := nextMark(joined, max(0, tail-len(base64Mark))); at >= 0; at = nextMark(joined, at) {
+			if at >= tail && endsHeader(joined[:at]) {
+				return at - tail
+			}
+		}
+	}
+	for i = nextMark(s, i); i >= 0 && !endsHeader(s[:i]); i = nextMark(s, i) {
+	}
+	return i
+}
+
+// nextMark returns the end of the first base64Mark in s from i on, or -1.
+func nextMark(s []byte, i int) int {
+	n := bytes.Index(s[i:], base64Mark)
+	if n < 0 {
+		return -1
+	}
+	return i + n + len(base64Mark)
+}
+
+// base64Mark is what of the header of a data: URI is seldom found elsewhere.
+// Its letters before may be of either case.
+var base64Mark = []byte("64,")
+
+// endsHeader reports whether s ends with the header of a data: URI whose
+// payload is base64, as in data:image/png;base64, (RFC 2397).
+func endsHeader(s []byte) bool {
+	header := strings.ToLower(string(s[max(0, len(s)-maxHeader):]))
+	at := strings.LastIndex(header, "data:")
+	if at < 0 || !strings.HasSuffix(header, ";base64,") {
+		return false
+	}
+	return !strings.ContainsAny(header[at:len(header)-1], " \t\r\n<>()[]{}|,")
+}
+
+// payloadLength returns the length of the base64 that s begins with, whose
+// characters may be escaped for URIs or for JSON.
+func payloadLength(s []byte) int {
+	n := 0
+	for n < len(s) && isPayload[s[n]] {
+		n++
+	}
+	return n
+}
+
+var isPayload = func() (is [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_%\\") {
+		is[c] = true
+	}
+	return is
+}()
+
+// goesOn returns where in the piece the payload goes on that the piece before
+// ends within, and for how long. On a further line it does if the line is
+// nothing but base64, and too long for a word, or the end of an attribute.
+func (o *omission) goesOn(p markdown.Piece) (start, length int) {
+	if p.Border == markdown.WithinLine {
+		return 0, payloadLength(p.Text)
+	}
+	const longerThanWords = 40
+	start = len(p.Text) - len(bytes.TrimLeft(p.Text, " \t"))
+	length = payloadLength(p.Text[start:])
+	rest := bytes.TrimRight(p.Text[start+length:], " \t\r\n")
+	whole := len(rest) == 0 && length >= longerThanWords
+	if whole || len(rest) > 0 && bytes.IndexByte([]byte("\"')>"), rest[0]) >= 0 {
+		return start, length
+	}
+	return 0, 0
+}
+
+// view is a part of the source without what is omitted.
+type view struct {
+	text  string
+	start int64 // offset in the source
+	spans []span
+	cut   int64 // offset at which the view was cut within an omitted range, or -1
+}
+
+// offset returns the offset in the source of byte n of the view, behind what is
+// omitted there.
+func (v view) offset(n int) int64 {
+	at, left := v.start, int64(n)
+	for _, s := range v.spans {
+		if s.start-at > left {
+			break
+		}
+		left -= s.start - at
+		at = s.end
+	}
+	return at + left
+}
+
+// view returns what is visible of the source from start to end, up to where
+// more than most bytes of it would be omitted.
+func (b *buffer) view(start, end, most int64) view {
+	v := view{start: start, cut: -1, spans: b.omittedIn(start, end)}
+	for i, s := range v.spans {
+		if most -= s.end - s.start; most < 0 {
+			end = s.end + most
+			v.spans, v.cut = append(v.spans[:i:i], span{s.start, end}), end
+			break
+		}
+	}
+	if len(v.spans) == 0 {
+		v.text = b.source(start, end)
+		return v
+	}
+	var text strings.Builder
+	at := start
+	for _, s := range v.spans {
+		text.WriteString(b.source(at, s.start))
+		at = s.end
+	}
+	text.WriteString(b.source(at, end))
+	v.text = text.String()
+	return v
+}
+
+// omittedIn returns the ranges, from start to end, that are omitted.
+func (b *buffer) omittedIn(start, end int64) []span {
+	var spans []span
+	for _, s := range b.omitted {
+		if s.start, s.end = max(s.start, start), min(s.end, end); s.start < s.end {
+			spans = append(spans, s)
+		}
+	}
+	return spans
+}
+
+// omittedBytes returns how much of the source from start to end is omitted.
+func (b *buffer) omittedBytes(start, end int64) int64 {
+	n := int64(0)
+	for _, s := range b.omitted {
+		n += max(0, min(s.end, end)-max(s.start, start))
+	}
+	return n
+}
+
+// text returns the source from start to end as the content of a passage.
+func (b *buffer) text(start, end int64) document.Text {
+	t := document.Text{Content: b.source(start, end)}
+	for _, s := range b.omittedIn(start, end) {
+		t.Omitted = append(t.Omitted, document.Range{Start: int(s.start - start), End: int(s.end - start)})
+	}
+	return t
+}
+
+// countVisible returns how many tokens of the source from start to end are
+// embedded.
+func (b *buffer) countVisible(start, end int64) int {
+	if len(b.omitted) == 0 {
+		return b.count(b.source(start, end))
+	}
+	return b.count(b.text(start, end).Visible())
+}
+
+// forgetOmitted removes the ranges before the offset.
+func (b *buffer) forgetOmitted(before int64) {
+	n := 0
+	for n < len(b.omitted) && b.omitted[n].end <= before {
+		n++
+	}
+	b.omitted = b.omitted[:copy(b.omitted, b.omitted[n:])]
+}
