@@ -28,6 +28,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/task"
 	"github.com/seed-7a112592/gristmill/pkg/server/httpapi"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+	"github.com/seed-7a112592/gristmill/pkg/writeback"
 )
 
 // Store is what the steps and faces together ask of a database. The contract
@@ -71,7 +72,8 @@ type Backends struct {
 	Queue      *queue.Client
 	Dispatcher *dispatch.Dispatcher
 	Live       *live.Live
-	Claims     *embedding.Claims
+	Gate       *writeback.Gate    // of what this process buys
+	Embedding  *embedding.Process // what is shared by those that buy vectors
 	Webhooks   *webhook.Sender
 	Models     llm.Models // for work
 	Questions  llm.Models // for people who wait
@@ -163,10 +165,12 @@ func Join(config Config, store Store, objects Objects, log *slog.Logger) (*Backe
 	}
 	metrics.WatchQueues(func(ctx context.Context) ([]telemetry.QueueDepth, error) { return queueDepths(ctx, client) })
 	sender := webhook.New(allowed)
+	gate := &writeback.Gate{Log: log}
 	return &Backends{
 		Store: store, Objects: objects, Queue: client, Live: state, Models: models, Questions: questions, Metrics: metrics, Log: log,
 		Dispatcher: &dispatch.Dispatcher{Store: store, Queue: client, Log: log},
-		Claims:     &embedding.Claims{Shared: state},
+		Gate:       gate,
+		Embedding:  embedding.NewProcess(state, gate),
 		Webhooks:   sender,
 		close:      []func() error{client.Close, state.Close, sender.Close},
 	}, nil

@@ -148,6 +148,10 @@ type Embedded struct {
 	Hash Hash
 	Text
 	Vector []float32
+
+	// EmbeddedBytes is how many bytes of Embedding() the vector is of, where
+	// the model does not take all of it; 0 for all.
+	EmbeddedBytes int
 }
 
 // Batch is what one write of the knowledge step stores: passages that are new

@@ -33,10 +33,9 @@ const (
 	releaseTimeout = time.Second
 )
 
-// Claims keep two orders from buying the same vector at the same time: those
-// of this process by the map, those of other processes by what they share. All
-// that buy in a process must use the same Claims.
-type Claims struct {
+// claims keep two orders from buying the same vector at the same time: those
+// of this process by the map, those of other processes by what they share.
+type claims struct {
 	Shared Shared
 
 	mu   sync.Mutex
@@ -89,7 +88,7 @@ func (t taken) wait(ctx context.Context) error {
 // take claims those of the wanted vectors that nobody holds. Callers must
 // release them before they wait for the others, or two orders could wait for
 // each other.
-func (c *Claims) take(ctx context.Context, wanted []claim) taken {
+func (c *claims) take(ctx context.Context, wanted []claim) taken {
 	mine, here := c.takeHere(wanted)
 	if len(mine) == 0 {
 		return taken{here: here}
@@ -113,7 +112,7 @@ func (c *Claims) take(ctx context.Context, wanted []claim) taken {
 
 // keep renews claims until stop is called: a provider may take its time. The
 // error of stop is a panic.
-func (c *Claims) keep(ctx context.Context, mine []claim) (stop func() error) {
+func (c *claims) keep(ctx context.Context, mine []claim) (stop func() error) {
 	if len(mine) == 0 {
 		return func() error { return nil }
 	}
@@ -134,7 +133,7 @@ func (c *Claims) keep(ctx context.Context, mine []claim) (stop func() error) {
 }
 
 // release gives claims back and wakes whoever waits for them here.
-func (c *Claims) release(ctx context.Context, mine []claim) {
+func (c *claims) release(ctx context.Context, mine []claim) {
 	if len(mine) == 0 {
 		return
 	}
@@ -146,7 +145,7 @@ func (c *Claims) release(ctx context.Context, mine []claim) {
 
 // takeHere claims what no other order of this process holds. The channels are
 // closed when their holders are done, whether they succeeded or not.
-func (c *Claims) takeHere(wanted []claim) (mine []claim, theirs []<-chan struct{}) {
+func (c *claims) takeHere(wanted []claim) (mine []claim, theirs []<-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.held == nil {
@@ -163,7 +162,7 @@ func (c *Claims) takeHere(wanted []claim) (mine []claim, theirs []<-chan struct{
 	return mine, theirs
 }
 
-func (c *Claims) releaseHere(mine []claim) {
+func (c *claims) releaseHere(mine []claim) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, claim := range mine {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
-	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
 
@@ -32,7 +31,7 @@ type Store interface {
 type Buyer struct {
 	Store    Store
 	Embedder Embedder
-	Claims   *Claims
+	Process  *Process
 	Metrics  *telemetry.Metrics
 
 	BatchPassages int // of one request, at most
@@ -58,7 +57,9 @@ const saveTimeout = time.Second
 // Buy looks up, embeds and writes an order, and returns how many of its texts
 // it had to embed. Those that another order is at, here or in another process,
 // are waited for rather than sent twice. When a request fails, what others of
-// the order brought is written before its error is returned.
+// the order brought is written before its error is returned; so it is when texts
+// are refused, which is a *RefusedError. A write that fails because the database
+// cannot be used is tried again for a while.
 func (b *Buyer) Buy(ctx context.Context, order Order) (bought int, err error) {
 	for {
 		n, whole, wait, err := b.try(ctx, order)
@@ -75,9 +76,9 @@ func (b *Buyer) Buy(ctx context.Context, order Order) (bought int, err error) {
 // try buys what nobody else is at. Wait waits until it is time to try again for
 // the rest.
 func (b *Buyer) try(ctx context.Context, order Order) (bought int, whole bool, wait func(context.Context) error, err error) {
-	taken := b.Claims.take(ctx, order.claims())
-	defer b.Claims.release(ctx, taken.mine) // a panic too
-	stop := b.Claims.keep(ctx, taken.mine)
+	taken := b.Process.claims.take(ctx, order.claims())
+	defer b.Process.claims.release(ctx, taken.mine) // a panic too
+	stop := b.Process.claims.keep(ctx, taken.mine)
 	defer func() { err = errors.Join(err, stop()) }()
 	bought, whole, err = b.buy(ctx, order, taken.mine, taken.all())
 	return bought, whole, taken.wait, err
@@ -91,15 +92,21 @@ func (b *Buyer) buy(ctx context.Context, order Order, mine []claim, all bool) (b
 	if err != nil {
 		return 0, false, fmt.Errorf("look up %d passages: %w", len(mine), err)
 	}
-	fresh, err := b.embed(ctx, order, missing)
+	fresh, missing := b.Process.held(order, missing)
+	s := sender{Buyer: b, order: order}
+	answer, err := s.embed(ctx, missing)
+	fresh = append(fresh, answer.bought...)
+	if err == nil && len(answer.refusals) > 0 {
+		err = &RefusedError{answer.refusals, answer.untried}
+	}
 	if err == nil {
 		whole, err = b.write(ctx, order, fresh, all)
 		if err == nil || ctx.Err() == nil {
 			return len(fresh), whole, err
 		}
 	}
-	if lost := save(ctx, order, fresh); lost != nil {
-		err = fmt.Errorf("%w; %d passages that were embedded are lost: %v", err, len(fresh), lost)
+	if unsaved := b.save(ctx, order, fresh); unsaved != nil {
+		err = fmt.Errorf("%w; %d passages that were embedded are not written yet, and kept in memory: %v", err, len(fresh), unsaved)
 	}
 	return len(fresh), false, err
 }
@@ -123,66 +130,13 @@ func (b *Buyer) missing(ctx context.Context, space document.Space, mine []claim)
 	return slices.DeleteFunc(hashes, func(hash document.Hash) bool { return is[hash] }), nil
 }
 
-// embed turns texts into vectors, in as many requests as they need. When one
-// fails no other is begun, and those in flight may finish: they are paid for.
-// So there may be vectors beside the error.
-func (b *Buyer) embed(ctx context.Context, order Order, hashes []document.Hash) ([]document.Embedded, error) {
-	requests := b.divide(order.Texts, hashes)
-	answers := make([][]document.Embedded, len(requests))
-	group, failing := goroutine.WithContext(ctx)
-	group.SetLimit(max(b.Requests, 1))
-	for i, request := range requests {
-		group.Go(func() (err error) {
-			if failing.Err() != nil {
-				return failing.Err()
-			}
-			answers[i], err = b.request(ctx, order, request)
-			return err
-		})
-	}
-	err := group.Wait()
-	return slices.Concat(answers...), err
-}
-
-// divide divides what is to be embedded into requests.
-func (b *Buyer) divide(texts Texts, hashes []document.Hash) (requests [][]document.Hash) {
-	first, tokens := 0, 0
-	for i, hash := range hashes {
-		tokens += texts.of[hash].Tokens
-		if i+1-first >= b.BatchPassages || tokens >= b.BatchTokens || i+1 == len(hashes) {
-			requests = append(requests, hashes[first:i+1])
-			first, tokens = i+1, 0
-		}
-	}
-	return requests
-}
-
-// request embeds texts in one request.
-func (b *Buyer) request(ctx context.Context, order Order, hashes []document.Hash) ([]document.Embedded, error) {
-	start := time.Now()
-	texts := make([]string, len(hashes))
-	for i, hash := range hashes {
-		texts[i] = order.Texts.of[hash].Embedding()
-	}
-	vectors, err := b.Embedder.Embed(ctx, order.Space.Model, texts)
-	if err != nil {
-		return nil, fmt.Errorf("embed %d passages: %w", len(texts), err)
-	}
-	b.Metrics.ObserveStage("embed", start)
-	fresh := make([]document.Embedded, len(hashes))
-	for i, hash := range hashes {
-		fresh[i] = document.Embedded{Hash: hash, Text: order.Texts.of[hash], Vector: vectors[i]}
-	}
-	return fresh, nil
-}
-
 // write stores what is fresh, as the whole order when all that it needs is
 // there. It reports whether it did: it does not when a passage that was known
 // was swept away since it was looked up. What was paid for is stored even then.
 func (b *Buyer) write(ctx context.Context, order Order, fresh []document.Embedded, all bool) (whole bool, err error) {
 	start := time.Now()
 	if all {
-		err := order.Write(ctx, fresh, true)
+		err := b.store(ctx, order, fresh, true)
 		if !fault.Is(err, fault.Conflict) {
 			b.Metrics.ObserveStage("write", start)
 			return err == nil, err
@@ -191,16 +145,29 @@ func (b *Buyer) write(ctx context.Context, order Order, fresh []document.Embedde
 	if len(fresh) == 0 {
 		return false, nil
 	}
-	return false, order.Write(ctx, fresh, false)
+	return false, b.store(ctx, order, fresh, false)
+}
+
+// store writes for as long as the database cannot be used, and lets go of what
+// is written.
+func (b *Buyer) store(ctx context.Context, order Order, fresh []document.Embedded, whole bool) error {
+	err := b.Process.gate.Write(ctx, func(ctx context.Context) error { return order.Write(ctx, fresh, whole) })
+	if err == nil {
+		b.Process.written(order, fresh)
+	}
+	return err
 }
 
 // save stores what was paid for, although the order has failed or its context
-// is over.
-func save(ctx context.Context, order Order, fresh []document.Embedded) error {
+// is over. What cannot be stored now stays in memory.
+func (b *Buyer) save(ctx context.Context, order Order, fresh []document.Embedded) error {
 	if len(fresh) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
-	defer cancel()
-	return order.Write(ctx, fresh, false)
+	if ctx.Err() != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+		defer cancel()
+	}
+	return b.store(ctx, order, fresh, false)
 }

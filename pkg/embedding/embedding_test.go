@@ -142,24 +142,79 @@ func TestOrderThatIsCutOffKeepsWhatItHas(t *testing.T) {
 	}
 }
 
-// What cannot even be stored is said beside what went wrong first.
-func TestWhatIsLostIsSaid(t *testing.T) {
+// What cannot be stored is not lost, and nothing more is bought meanwhile: the
+// next order of this process writes it.
+func TestVectorsOutliveTheirWrite(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		buyer, m := newBuyer()
+		order, other := m.order(words("grain", 20)...), m.order(words("flour", 20)...)
+		write, down := order.Write, true
+		order.Write = func(ctx context.Context, fresh []document.Embedded, whole bool) error {
+			if down {
+				return fault.New(fault.Unavailable, "the disk is full")
+			}
+			return write(ctx, fresh, whole)
+		}
+		for range 3 {
+			if _, err := buyer.Buy(t.Context(), order); !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "the disk is full") {
+				t.Fatalf("error %v, want that of the write", err)
+			}
+			if _, err := buyer.Buy(t.Context(), other); !fault.Is(err, fault.Unavailable) {
+				t.Fatalf("error %v, want a wait", err)
+			}
+		}
+		if len(m.sent) != 20 || m.twice() || len(m.passages) != 0 {
+			t.Fatalf("%d texts were sent while nothing could be written, want the 20 in flight, once", len(m.sent))
+		}
+		down = false
+		for _, o := range []embedding.Order{order, other} {
+			if n, err := buyer.Buy(t.Context(), o); err != nil || n != 20 {
+				t.Fatalf("bought %d, %v", n, err)
+			}
+		}
+		if len(m.sent) != 40 || m.twice() || m.whole != 2 {
+			t.Errorf("%d texts were sent for %d whole orders, want 40 for 2 and each once", len(m.sent), m.whole)
+		}
+	})
+}
+
+// A write that fails for a moment costs neither an attempt nor a text.
+func TestWriteIsTriedAgainWithinTheOrder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		buyer, m := newBuyer()
+		order := m.order(words("grain", 20)...)
+		write, failures := order.Write, 4
+		order.Write = func(ctx context.Context, fresh []document.Embedded, whole bool) error {
+			if failures--; failures >= 0 {
+				return fault.New(fault.Unavailable, "the connection broke")
+			}
+			return write(ctx, fresh, whole)
+		}
+		if n, err := buyer.Buy(t.Context(), order); err != nil || n != 20 || m.twice() {
+			t.Errorf("bought %d, %v", n, err)
+		}
+	})
+}
+
+// A failure that is the write's own is returned at once, and nothing is lost.
+func TestDefectOfAWriteCostsNoVectors(t *testing.T) {
 	t.Parallel()
 	buyer, m := newBuyer()
-	buyer.Requests = 1
-	m.answer = func(_ context.Context, texts []string) error {
-		if texts[0] == "grain 010" {
-			return fault.New(fault.BrokenAnswer, "broke off")
-		}
-		return nil
-	}
 	order := m.order(words("grain", 20)...)
-	order.Write = func(context.Context, []document.Embedded, bool) error {
-		return fault.New(fault.Unavailable, "database is down")
+	write, defects := order.Write, 1
+	order.Write = func(ctx context.Context, fresh []document.Embedded, whole bool) error {
+		if defects--; defects >= 0 {
+			return errors.New("a defect")
+		}
+		return write(ctx, fresh, whole)
 	}
-	_, err := buyer.Buy(t.Context(), order)
-	if !fault.Is(err, fault.BrokenAnswer) || !strings.Contains(err.Error(), "10 passages that were embedded are lost: database is down") {
-		t.Errorf("error %v", err)
+	if _, err := buyer.Buy(t.Context(), order); err == nil {
+		t.Error("no error")
+	}
+	if n, err := buyer.Buy(t.Context(), order); err != nil || n != 20 || m.twice() || m.whole != 1 {
+		t.Errorf("bought %d, %v, for %d whole orders", n, err, m.whole)
 	}
 }
 

@@ -1,6 +1,7 @@
 package embedding_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/embedding/embeddingtest"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+	"github.com/seed-7a112592/gristmill/pkg/writeback"
 )
 
 // memory is a space, and a model that embeds into it.
@@ -89,7 +91,7 @@ func (m *memory) order(texts ...string) embedding.Order {
 			if !ok {
 				return fault.New(fault.Conflict, "passage is gone")
 			}
-			if p.Content != text || p.Vector[0] != float32(len(text)) {
+			if p.Content != text || p.Vector[0] != float32(cmp.Or(p.EmbeddedBytes, len(text))) {
 				return fmt.Errorf("%q is stored as %q with %v", text, p.Content, p.Vector)
 			}
 		}
@@ -106,7 +108,7 @@ func (m *memory) twice() bool {
 func newBuyer() (*embedding.Buyer, *memory) {
 	m := &memory{passages: map[document.Hash]document.Embedded{}, sent: map[string]int{}}
 	return &embedding.Buyer{
-		Store: m, Embedder: m, Claims: &embedding.Claims{Shared: embeddingtest.Alone{}}, Metrics: telemetry.NewMetrics(),
+		Store: m, Embedder: m, Process: embedding.NewProcess(embeddingtest.Alone{}, &writeback.Gate{}), Metrics: telemetry.NewMetrics(),
 		BatchPassages: 10, BatchTokens: 1 << 20, Requests: 4,
 	}, m
 }

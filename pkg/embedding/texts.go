@@ -20,6 +20,9 @@ func (t *Texts) Add(hash document.Hash, text document.Text) {
 	}
 }
 
+// Get returns the passage of a hash.
+func (t *Texts) Get(hash document.Hash) document.Text { return t.of[hash] }
+
 // Len returns how many there are.
 func (t *Texts) Len() int { return len(t.hashes) }
 
@@ -35,9 +38,18 @@ func (t *Texts) Truncate(n int) {
 func (o Order) claims() []claim {
 	claims := make([]claim, len(o.Texts.hashes))
 	for i, hash := range o.Texts.hashes {
-		claims[i] = claim{o.Tenant, o.Space.Model, hash}
+		claims[i] = o.claim(hash)
 	}
 	return claims
+}
+
+func (o Order) claim(hash document.Hash) claim { return claim{o.Tenant, o.Space.Model, hash} }
+
+// tokens returns about how many tokens are embedded of a passage: what stands
+// above its content has one for every four bytes.
+func (t *Texts) tokens(hash document.Hash) int {
+	text := t.of[hash]
+	return text.Tokens + (len(text.Above())+3)/4
 }
 
 // setOf returns the values as a set.

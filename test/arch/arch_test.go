@@ -31,12 +31,13 @@ var allowed = map[string][]string{
 
 	"pkg/original":                words,
 	"pkg/telemetry":               words,
-	"pkg/embedding":               append([]string{"pkg/telemetry"}, words...),
+	"pkg/writeback":               words,
+	"pkg/embedding":               append([]string{"pkg/telemetry", "pkg/writeback"}, words...),
 	"pkg/embedding/embeddingtest": {},
 	"migrations":                  {},
 
 	// Steps meet through the database and the queue, never each other.
-	"pkg/pipeline/": append([]string{"pkg/markdown", "pkg/chunk", "pkg/embedding", "pkg/original", "pkg/telemetry"}, words...),
+	"pkg/pipeline/": append([]string{"pkg/markdown", "pkg/chunk", "pkg/embedding", "pkg/original", "pkg/writeback", "pkg/telemetry"}, words...),
 
 	// Backends know words and their own SDK, and the migrations they run.
 	"pkg/backend/":              append([]string{"pkg/telemetry"}, words...),
@@ -52,7 +53,7 @@ var allowed = map[string][]string{
 	"pkg/cli":           append([]string{"pkg/client", "pkg/client/upload"}, words...),
 
 	// Only app joins; dev mode joins the embedded backends into it.
-	"pkg/app":     append([]string{"pkg/backend/", "pkg/pipeline/", "pkg/server/", "pkg/embedding", "pkg/telemetry"}, words...),
+	"pkg/app":     append([]string{"pkg/backend/", "pkg/pipeline/", "pkg/server/", "pkg/embedding", "pkg/writeback", "pkg/telemetry"}, words...),
 	"pkg/devmode": append([]string{"pkg/app", "pkg/cli", "pkg/client/", "pkg/backend/sqlite", "pkg/backend/blob", "pkg/client", "pkg/telemetry"}, words...),
 
 	"cmd/":          {"pkg/app"},

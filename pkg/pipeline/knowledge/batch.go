@@ -24,7 +24,9 @@ func (b *batch) add(p chunk.Passage) {
 	b.tokens += p.Tokens
 }
 
-// store gets one batch embedded, written and placed in the target.
+// store gets one batch embedded, written and placed in the target. In the live
+// space passages that the model does not take are noted, and keep no other one
+// from being embedded.
 func (r *run) store(ctx context.Context, t *target, b *batch) error {
 	bought, err := r.buyer.Buy(ctx, embedding.Order{
 		Tenant: t.work.Tenant,
@@ -41,6 +43,9 @@ func (r *run) store(ctx context.Context, t *target, b *batch) error {
 			return nil
 		},
 	})
+	if t.live {
+		err = t.refused.add(b, t.work.Space.Model.Name, err)
+	}
 	if err != nil {
 		return fmt.Errorf("passages of %s: %w", t.work.Key, err)
 	}

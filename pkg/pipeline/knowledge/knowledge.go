@@ -43,7 +43,7 @@ type Step struct {
 	Objects  Objects
 	Store    Store
 	Embedder embedding.Embedder
-	Claims   *embedding.Claims // of the process
+	Process  *embedding.Process
 	Live     Live
 	Metrics  *telemetry.Metrics
 	Log      *slog.Logger
@@ -66,7 +66,7 @@ func (s *Step) Run(ctx context.Context, work document.Work) error {
 	defer source.Close()
 
 	run := &run{step: s, work: work, targets: newTargets(work), buyer: &embedding.Buyer{
-		Store: s.Store, Embedder: s.Embedder, Claims: s.Claims, Metrics: s.Metrics,
+		Store: s.Store, Embedder: s.Embedder, Process: s.Process, Metrics: s.Metrics,
 		BatchPassages: s.BatchPassages, BatchTokens: s.BatchTokens,
 	}}
 	if err := run.passages(ctx, source); err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/knowledge"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+	"github.com/seed-7a112592/gristmill/pkg/writeback"
 )
 
 // memory is an object store and a database with one collection.
@@ -227,7 +228,7 @@ func newStep(t *testing.T) (*knowledge.Step, *memory, *embedder) {
 	}
 	e := &embedder{sent: map[string]int{}}
 	return &knowledge.Step{
-		Objects: m, Store: m, Embedder: e, Live: m, Claims: &embedding.Claims{Shared: embeddingtest.Alone{}},
+		Objects: m, Store: m, Embedder: e, Live: m, Process: embedding.NewProcess(embeddingtest.Alone{}, &writeback.Gate{}),
 		Metrics:       telemetry.NewMetrics(),
 		Log:           slog.New(slog.NewTextHandler(t.Output(), nil)),
 		BatchPassages: 4, BatchTokens: 1 << 20, Batches: 3,

@@ -16,6 +16,9 @@ func (r *run) passages(ctx context.Context, source io.ReadSeeker) error {
 	if err := r.pass(ctx, countingReader{source, &r.read}, passes[0]); err != nil {
 		return err
 	}
+	if err := r.targets[0].refused.err(r.work.Space.Model.Name); err != nil {
+		return err
+	}
 	for _, targets := range passes[1:] {
 		_, err := source.Seek(0, io.SeekStart)
 		if err == nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/embedding"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/knowledge"
+	"github.com/seed-7a112592/gristmill/pkg/writeback"
 )
 
 // Many documents with the same passages at the same time: each is bought once.
@@ -65,7 +66,7 @@ func TestProcessesShareTheirPassages(t *testing.T) {
 				BatchPassages: 3 + process, BatchTokens: 1 << 20, Batches: 3,
 			}
 			claims.me = process + 1
-			step.Claims = &embedding.Claims{Shared: claims}
+			step.Process = embedding.NewProcess(claims, &writeback.Gate{})
 			for i := range 3 {
 				work := m.put(text + book(fmt.Sprint("own", process, i), 3))
 				wg.Go(func() {

@@ -14,6 +14,7 @@ import (
 type target struct {
 	work     document.Work // in this space
 	live     bool
+	refused  refusedPassages
 	leftOut  atomic.Bool  // something about it has failed
 	embedded atomic.Int64 // passages
 	reused   atomic.Int64 // passages

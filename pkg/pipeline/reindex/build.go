@@ -46,7 +46,7 @@ func (s *Step) newBuilder(work document.Work, rebuild document.Rebuild, begun ti
 	return &builder{
 		step: s, work: work, from: rebuild.From, to: rebuild.To,
 		buyer: &embedding.Buyer{
-			Store: s.Store, Embedder: s.Embedder, Claims: s.Claims, Metrics: s.Metrics,
+			Store: s.Store, Embedder: s.Embedder, Process: s.Process, Metrics: s.Metrics,
 			BatchPassages: s.BatchPassages, BatchTokens: s.BatchTokens, Requests: s.Requests,
 		},
 		begun: begun, seconds: rebuild.Reindex.Progress.Seconds, progress: rebuild.Reindex.Progress,

@@ -19,6 +19,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/reindex"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+	"github.com/seed-7a112592/gristmill/pkg/writeback"
 )
 
 // model counts how often each text was sent to it.
@@ -73,7 +74,7 @@ func newStep(t *testing.T, db *database) (*reindex.Step, *model) {
 	t.Helper()
 	m := &model{name: db.to.Model.Name, sent: map[string]int{}}
 	return &reindex.Step{
-		Store: db, Objects: db, Embedder: m, Claims: &embedding.Claims{Shared: embeddingtest.Alone{}}, Live: db, Dispatcher: db,
+		Store: db, Objects: db, Embedder: m, Process: embedding.NewProcess(embeddingtest.Alone{}, &writeback.Gate{}), Live: db, Dispatcher: db,
 		Metrics: telemetry.NewMetrics(), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		BatchPassages: batch, BatchTokens: 1 << 20, Requests: requests, IndexThreshold: 7, Soak: soak,
 	}, m

@@ -58,7 +58,7 @@ type Step struct {
 	Store      Store
 	Objects    Objects
 	Embedder   embedding.Embedder
-	Claims     *embedding.Claims // of the process
+	Process    *embedding.Process
 	Live       Live
 	Dispatcher Dispatcher
 	Metrics    *telemetry.Metrics

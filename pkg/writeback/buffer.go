@@ -1,0 +1,74 @@
+package writeback
+
+import (
+	"container/list"
+	"sync"
+)
+
+// Buffer holds results that are paid for and not yet written, by name. When it
+// is full the oldest ones go.
+type Buffer[K comparable, V any] struct {
+	limit int // bytes
+
+	mu     sync.Mutex
+	bytes  int
+	age    *list.List // of entry[K, V], oldest first
+	byName map[K]*list.Element
+}
+
+type entry[K comparable, V any] struct {
+	name  K
+	value V
+	bytes int
+}
+
+// NewBuffer returns a buffer of so many bytes, as Put counts them.
+func NewBuffer[K comparable, V any](limit int) *Buffer[K, V] {
+	return &Buffer[K, V]{limit: limit, age: list.New(), byName: map[K]*list.Element{}}
+}
+
+// Put holds a result. One that is held already stays.
+func (b *Buffer[K, V]) Put(name K, value V, bytes int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.byName[name] != nil {
+		return
+	}
+	b.byName[name] = b.age.PushBack(entry[K, V]{name, value, bytes})
+	for b.bytes += bytes; b.bytes > b.limit; {
+		b.remove(b.age.Front())
+	}
+}
+
+// Get returns a result that is held.
+func (b *Buffer[K, V]) Get(name K) (value V, held bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	element := b.byName[name]
+	if element == nil {
+		return value, false
+	}
+	return element.Value.(entry[K, V]).value, true
+}
+
+// Delete lets go of a result: it is written.
+func (b *Buffer[K, V]) Delete(name K) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if element := b.byName[name]; element != nil {
+		b.remove(element)
+	}
+}
+
+// Len returns how many results are held.
+func (b *Buffer[K, V]) Len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.age.Len()
+}
+
+func (b *Buffer[K, V]) remove(element *list.Element) {
+	gone := b.age.Remove(element).(entry[K, V])
+	delete(b.byName, gone.name)
+	b.bytes -= gone.bytes
+}

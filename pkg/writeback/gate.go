@@ -1,0 +1,97 @@
+// Package writeback keeps what a provider was paid for until the database has
+// it: writes are tried again, nothing more is bought while they fail, and what
+// could not be written is held in memory for the next attempt.
+package writeback
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+const (
+	// patience is how long one write is tried again. The task then waits and
+	// says why, and its next attempt writes what is held.
+	patience = 30 * time.Second
+
+	firstPause = 100 * time.Millisecond // between two tries, doubled each time
+	maxPause   = 2 * time.Second
+
+	// probeAfter is how long after the last try, with nobody left who tries
+	// again, one purchase is let through: only its write can show that the
+	// database is back.
+	probeAfter = 15 * time.Second
+
+	// closedWait is how long a task waits that was not let through.
+	closedWait = 2 * time.Second
+)
+
+// Gate is closed while writes fail because the database cannot be used: it is
+// away, read-only, or its disk is full. All that buy in a process share one.
+// The zero value is open.
+type Gate struct {
+	Log *slog.Logger // may be nil
+
+	mu    sync.Mutex
+	why   *fault.Error // of the last write; nil while the gate is open
+	tried time.Time    // the last try of a write, or the last probe
+}
+
+// Enter is called before each request to a provider. While writes fail it
+// returns fault.Unavailable: what would be bought could not be kept.
+func (g *Gate) Enter() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.why == nil {
+		return nil
+	}
+	if time.Since(g.tried) >= probeAfter {
+		g.tried = time.Now()
+		return nil
+	}
+	return fault.Wrap(fault.Unavailable, g.why, "%s; until it can be written to, nothing more is asked of the model", g.why.Detail).After(closedWait)
+}
+
+// Write calls write, which stores what is paid for, until it succeeds. It gives
+// up when ctx ends, when the failure is another than fault.Unavailable, and
+// after half a minute.
+func (g *Gate) Write(ctx context.Context, write func(ctx context.Context) error) error {
+	began := time.Now()
+	for pause := firstPause; ; pause = min(2*pause, maxPause) {
+		err := write(ctx)
+		if !g.note(err) || ctx.Err() != nil || time.Since(began) >= patience {
+			return err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		}
+	}
+}
+
+// note draws the conclusion from a write, and reports whether to try it again.
+func (g *Gate) note(err error) (again bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.tried = time.Now()
+	switch {
+	case err == nil:
+		if g.why != nil && g.Log != nil {
+			g.Log.Info("the database can be written to again")
+		}
+		g.why = nil
+	case fault.Is(err, fault.Unavailable):
+		if g.why == nil && g.Log != nil {
+			g.Log.Warn("writes fail; what was bought is kept, and nothing more is bought", "error", err)
+		}
+		g.why = fault.As(err)
+		return true
+	}
+	return false
+}

@@ -1,0 +1,111 @@
+package writeback_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/writeback"
+)
+
+var errFull = fault.New(fault.Unavailable, "the disk is full")
+
+func TestWriteIsTriedAgainUntilItSucceeds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var gate writeback.Gate
+		tries := 0
+		err := gate.Write(t.Context(), func(context.Context) error {
+			if tries++; tries < 5 {
+				return errFull
+			}
+			return nil
+		})
+		if err != nil || tries != 5 || gate.Enter() != nil {
+			t.Errorf("%d tries, %v; then the gate says %v", tries, err, gate.Enter())
+		}
+	})
+}
+
+func TestNothingIsBoughtWhileWritesFail(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var gate writeback.Gate
+		full := true
+		write := func(context.Context) error {
+			if full {
+				return errFull
+			}
+			return nil
+		}
+		began := time.Now()
+		if err := gate.Write(t.Context(), write); !errors.Is(err, errFull) || time.Since(began) < 20*time.Second || time.Since(began) > time.Minute {
+			t.Fatalf("given up after %s with %v", time.Since(began), err)
+		}
+		refused := gate.Enter()
+		if f := fault.As(refused); f == nil || f.Kind != fault.Unavailable || f.RetryAfter == 0 || !errors.Is(refused, errFull) {
+			t.Fatalf("got %v, want a wait that says why", refused)
+		}
+		// Nobody tries again: now and then one purchase shows how things are.
+		time.Sleep(20 * time.Second)
+		if err := gate.Enter(); err != nil {
+			t.Fatalf("no probe: %v", err)
+		}
+		if gate.Enter() == nil {
+			t.Fatal("two probes at once")
+		}
+		full = false
+		if err := gate.Write(t.Context(), write); err != nil || gate.Enter() != nil {
+			t.Fatalf("%v; then the gate says %v", err, gate.Enter())
+		}
+	})
+}
+
+func TestWriteEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var gate writeback.Gate
+		ctx, end := context.WithTimeout(t.Context(), time.Second)
+		defer end()
+		began := time.Now()
+		if err := gate.Write(ctx, func(context.Context) error { return errFull }); !errors.Is(err, errFull) || time.Since(began) > time.Second {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+	})
+}
+
+// What is wrong with one write says nothing about the others.
+func TestDefectsOfAWriteAreNotTriedAgain(t *testing.T) {
+	t.Parallel()
+	for _, want := range []error{errors.New("a defect"), fault.New(fault.LeaseLost, "lost"), fault.New(fault.Conflict, "gone")} {
+		var gate writeback.Gate
+		tries := 0
+		err := gate.Write(t.Context(), func(context.Context) error { tries++; return want })
+		if !errors.Is(err, want) || tries != 1 || gate.Enter() != nil {
+			t.Errorf("%d tries, %v; then the gate says %v", tries, err, gate.Enter())
+		}
+	}
+}
+
+func TestBufferIsBounded(t *testing.T) {
+	t.Parallel()
+	buffer := writeback.NewBuffer[int, string](10)
+	for i := range 5 {
+		buffer.Put(i, "grain", 3)
+		buffer.Put(i, "chaff", 3) // it is held already
+	}
+	for i, want := range []bool{false, false, true, true, true} {
+		if value, held := buffer.Get(i); held != want || held && value != "grain" {
+			t.Errorf("%d: %q %t", i, value, held)
+		}
+	}
+	buffer.Delete(2)
+	buffer.Delete(2)
+	buffer.Put(5, "too much", 11)
+	if buffer.Len() != 0 {
+		t.Errorf("%d are held, want none: none fits", buffer.Len())
+	}
+}
