@@ -24,7 +24,11 @@ func WorkSummary(ctx context.Context, config Config, b *Backends) error {
 		Live:       b.Live,
 		Metrics:    b.Metrics,
 		Log:        b.Log,
-		Parallel:   config.SummaryConcurrency,
+		Gate:       b.Gate,
+		Extract: func(ctx context.Context, heading string, texts []string) (string, error) {
+			return llm.Models{}.Summarise(ctx, llm.ExtractiveModel, heading, texts)
+		},
+		Parallel: config.SummaryConcurrency,
 	})
 }
 

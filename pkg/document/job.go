@@ -110,6 +110,10 @@ type SummaryProgress struct {
 	Sections       int64 `json:"sections"`
 	SectionsDone   int64 `json:"sections_done"`
 	SectionsReused int64 `json:"sections_reused"`
+
+	// SectionsRefused counts those that the model does not take even cut, or
+	// only a part of: their summaries are extracts, or of that part.
+	SectionsRefused int64 `json:"sections_refused,omitempty"`
 }
 
 // TaskRef names a task, and is all that the queue carries of it. What is to be

@@ -42,6 +42,6 @@ func (r Refusal) Words() string {
 	return r.Err.Error()
 }
 
-// isRefused reports whether err says that the model does not take what it was
+// IsRefused reports whether err says that the model does not take what it was
 // sent.
-func isRefused(err error) bool { return fault.Is(err, fault.Refused) || fault.Is(err, fault.TooLong) }
+func IsRefused(err error) bool { return fault.Is(err, fault.Refused) || fault.Is(err, fault.TooLong) }

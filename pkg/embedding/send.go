@@ -101,7 +101,7 @@ func (s *sender) send(ctx context.Context, hashes []document.Hash) (answer, erro
 		return s.sample(ctx, hashes)
 	}
 	bought, err := s.request(ctx, hashes, 0)
-	if err == nil || !isRefused(err) {
+	if err == nil || !IsRefused(err) {
 		return answer{bought: bought}, err
 	}
 	left, right := hashes[:(len(hashes)+1)/2], hashes[(len(hashes)+1)/2:]

@@ -36,7 +36,7 @@ func (s *sender) single(ctx context.Context, hash document.Hash) (answer, error)
 	var refused error
 	if keep < minCut {
 		bought, err := s.request(ctx, []document.Hash{hash}, 0)
-		if err == nil || !isRefused(err) {
+		if err == nil || !IsRefused(err) {
 			return answer{bought: bought}, err
 		}
 		refused = err
@@ -51,7 +51,7 @@ func (s *sender) single(ctx context.Context, hash document.Hash) (answer, error)
 			s.Process.limits.shortened(s.order.Space.Model, tokens, tokens*keep/len(text))
 			return answer{bought: bought, single: true}, nil
 		}
-		if !isRefused(err) {
+		if !IsRefused(err) {
 			return answer{single: true}, err
 		}
 		refused = err
@@ -59,6 +59,18 @@ func (s *sender) single(ctx context.Context, hash document.Hash) (answer, error)
 	}
 	s.refused.Add(1)
 	return answer{refusals: []Refusal{{hash, refused}}, single: true}, nil
+}
+
+// Shorten returns the part of a text that a model should take which has found
+// it too long, by its words if they name a limit; "" when there is nothing worth
+// sending.
+func Shorten(text string, refused error) string {
+	tokens := (len(text) + 3) / 4
+	at := cutAt(text, fits(text, tokens, refused))
+	if at < minCut {
+		return ""
+	}
+	return text[:at]
 }
 
 var (

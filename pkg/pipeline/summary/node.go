@@ -9,7 +9,6 @@ import (
 	"hash"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/goroutine"
@@ -132,14 +131,12 @@ func (s *summaries) summary(ctx context.Context, hash document.Hash, path string
 		s.progress.done.Add(1)
 		return text, nil
 	}
-	began := time.Now()
-	text, err := s.step.Summariser.Summarise(ctx, path, texts)
+	text, err := s.buy(ctx, hash, path, texts)
 	if err != nil {
-		return "", fmt.Errorf("summarise %q: %w", path, err)
+		return "", err
 	}
-	s.step.Metrics.ObserveStage("summarise", began)
 	s.progress.done.Add(1)
-	if err := s.step.Store.SaveSectionSummary(ctx, s.work, hash, text, s.progress.snapshot()); err != nil {
+	if err := s.save(ctx, hash, text); err != nil {
 		return "", fmt.Errorf("keep the summary of %q: %w", path, err)
 	}
 	s.step.Live.Report(ctx, s.work, s.progress.snapshot())
@@ -167,7 +164,7 @@ func writeString(h hash.Hash, s string) {
 
 // progress counts sections: the leaves and inner nodes of the tree.
 type progress struct {
-	sections, done, reused atomic.Int64
+	sections, done, reused, refused atomic.Int64
 }
 
 func (p *progress) snapshot() document.SummaryProgress {
@@ -175,5 +172,7 @@ func (p *progress) snapshot() document.SummaryProgress {
 		Sections:       p.sections.Load(),
 		SectionsDone:   p.done.Load(),
 		SectionsReused: p.reused.Load(),
+
+		SectionsRefused: p.refused.Load(),
 	}
 }

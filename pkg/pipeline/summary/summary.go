@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 	"github.com/seed-7a112592/gristmill/pkg/original"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+	"github.com/seed-7a112592/gristmill/pkg/writeback"
 )
 
 // Objects opens originals. The reader fetches ranges as it is read and may be
@@ -51,7 +53,14 @@ type Step struct {
 	Live       Live
 	Metrics    *telemetry.Metrics
 	Log        *slog.Logger
-	Parallel   int // sections of one document being summarised at a time
+	Gate       *writeback.Gate // of the process
+	Parallel   int             // sections of one document being summarised at a time
+
+	// Extract makes a summary without a model, for what the model does not take.
+	Extract func(ctx context.Context, heading string, texts []string) (string, error)
+
+	once    sync.Once
+	unsaved *writeback.Buffer[bought, string]
 }
 
 // Run summarises one version of one document. An original that is not what was

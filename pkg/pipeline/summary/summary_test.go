@@ -20,6 +20,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/summary"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+	"github.com/seed-7a112592/gristmill/pkg/writeback"
 )
 
 // memory is an object store, a database and a model in one.
@@ -33,6 +34,7 @@ type memory struct {
 	asked   []string // headings of what the model was asked for
 	version string
 	fail    error
+	saveErr error
 	now     int // calls under way
 	most    int
 }
@@ -60,6 +62,9 @@ func (m *memory) SectionSummaries(_ context.Context, nodes []document.Hash) (map
 func (m *memory) SaveSectionSummary(_ context.Context, _ document.Work, node document.Hash, text string, _ document.SummaryProgress) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.saveErr != nil {
+		return m.saveErr
+	}
 	m.kept[node] = text
 	return nil
 }
@@ -100,8 +105,12 @@ func newStep(t *testing.T) (*summary.Step, *memory) {
 	m := &memory{kept: map[document.Hash]string{}, version: "test/1"}
 	return &summary.Step{
 		Objects: m, Store: m, Summariser: m, Live: m,
-		Metrics:  telemetry.NewMetrics(),
-		Log:      slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Metrics: telemetry.NewMetrics(),
+		Log:     slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Gate:    &writeback.Gate{},
+		Extract: func(_ context.Context, heading string, texts []string) (string, error) {
+			return fmt.Sprintf("extract of %s", heading), nil
+		},
 		Parallel: 3,
 	}, m
 }

@@ -1,0 +1,103 @@
+package summary
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/embedding"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/writeback"
+)
+
+const (
+	// unsavedBytes bounds the summaries that are paid for and not yet written.
+	unsavedBytes = 8 << 20
+
+	// saveTimeout bounds keeping what was paid for when the context is over.
+	saveTimeout = time.Second
+
+	// maxCuts is how often a section that is too long is cut.
+	maxCuts = 8
+)
+
+// bought names a summary that is paid for.
+type bought struct {
+	tenant string
+	node   document.Hash
+}
+
+// held returns the summaries of this process that are not written yet.
+func (s *Step) held() *writeback.Buffer[bought, string] {
+	s.once.Do(func() { s.unsaved = writeback.NewBuffer[bought, string](unsavedBytes) })
+	return s.unsaved
+}
+
+// buy returns the summary of a node that an earlier attempt has paid for, or
+// asks the model for one, which is held until it is written.
+func (s *summaries) buy(ctx context.Context, hash document.Hash, path string, texts []string) (string, error) {
+	name := bought{s.work.Tenant, hash}
+	if text, held := s.step.held().Get(name); held {
+		return text, nil
+	}
+	began := time.Now()
+	text, err := s.summarise(ctx, path, texts)
+	if err != nil {
+		return "", fmt.Errorf("summarise %q: %w", path, err)
+	}
+	s.step.Metrics.ObserveStage("summarise", began)
+	s.step.held().Put(name, text, len(text))
+	return text, nil
+}
+
+// summarise asks the model for a summary. Texts that are too long are cut to
+// what it takes; of those that it refuses an extract is made. Neither keeps the
+// document from having a summary.
+func (s *summaries) summarise(ctx context.Context, path string, texts []string) (string, error) {
+	text, err := s.ask(ctx, path, texts)
+	if !embedding.IsRefused(err) {
+		return text, err
+	}
+	s.progress.refused.Add(1)
+	part := strings.Join(texts, "\n\n")
+	for range maxCuts {
+		if !fault.Is(err, fault.TooLong) {
+			break
+		}
+		if part = embedding.Shorten(part, err); part == "" {
+			break
+		}
+		if text, err = s.ask(ctx, path, []string{part}); !embedding.IsRefused(err) {
+			return text, err
+		}
+	}
+	s.step.Log.WarnContext(ctx, "the model refuses a section; an extract stands for its summary", "key", s.work.Key, "section", path, "error", err)
+	return s.step.Extract(ctx, path, texts)
+}
+
+// ask sends one request, unless what it brings could not be written.
+func (s *summaries) ask(ctx context.Context, path string, texts []string) (string, error) {
+	if err := s.step.Gate.Enter(); err != nil {
+		return "", err
+	}
+	return s.step.Summariser.Summarise(ctx, path, texts)
+}
+
+// save writes a summary for as long as the database cannot be used, or as the
+// context's end leaves time for.
+func (s *summaries) save(ctx context.Context, hash document.Hash, text string) error {
+	if ctx.Err() != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+		defer cancel()
+	}
+	err := s.step.Gate.Write(ctx, func(ctx context.Context) error {
+		return s.step.Store.SaveSectionSummary(ctx, s.work, hash, text, s.progress.snapshot())
+	})
+	if err == nil {
+		s.step.held().Delete(bought{s.work.Tenant, hash})
+	}
+	return err
+}
