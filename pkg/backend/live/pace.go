@@ -17,6 +17,10 @@ const (
 	paceShare = 0.9
 	paceBurst = 3 * time.Second
 
+	// longestWait bounds what anybody waits, whatever a provider says and
+	// however much was booked: then the model is tried.
+	longestWait = 10 * time.Minute
+
 	// tryLease is how long the request that tries a held model may be silent
 	// before another one tries; tryPoll, when the others ask again meanwhile.
 	tryLease = 10 * time.Second
@@ -36,7 +40,8 @@ const (
 // It is the hash pace:NAME: requests and tokens, the limits a minute; due_requests
 // and due_tokens, when all that was booked is paid off; and while the model is
 // held until, kind and why, the number of tries since, and whether one is under
-// way. Times are microseconds of Redis's clock.
+// way. Times are microseconds of Redis's clock. The set paces:held names the
+// models that are held, and some that no longer are.
 type Pace struct {
 	live *Live
 	own  ownPace
@@ -48,13 +53,14 @@ func NewPace(l *Live) *Pace { return &Pace{live: l} }
 // The rate is kept by the generic cell rate algorithm: a request of cost c is
 // due when the one before it is paid off, which takes c times the interval
 // between two of cost 1. It may be sent paceBurst before it is due, however
-// much it costs: a batch may be larger than any sensible burst.
+// much it costs: a batch may be larger than any sensible burst. What is due is
+// never further away than longestWait.
 //
 // Everything is one script, because a request should cost one round trip, and
 // because of two limits one must not be charged when the other refuses.
 var reserve = redis.NewScript(`
 	local tokens, urgent, patience = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3])
-	local minute, burst, lease, poll = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
+	local minute, burst, lease, poll, longest = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8]
 	local now = redis.call('TIME')
 	now = now[1] * 1000000 + now[2]
 	local is = redis.call('HMGET', KEYS[1], 'until', 'trying', 'tries', 'kind', 'why')
@@ -72,10 +78,10 @@ var reserve = redis.NewScript(`
 	local wait, book = 0, {}
 	for i, cost in ipairs({1, tokens}) do
 		if limits[i] then
-			local due = math.max(limits[i+2] or 0, now)
+			local due = math.min(math.max(limits[i+2] or 0, now), now + longest)
 			wait = math.max(wait, due - now - burst)
 			table.insert(book, ({'due_requests', 'due_tokens'})[i])
-			table.insert(book, math.floor(due + cost * minute / limits[i]))
+			table.insert(book, math.floor(math.min(due + cost * minute / limits[i], now + longest)))
 		end
 	end
 	if urgent or try > 0 then wait = 0 end
@@ -120,7 +126,7 @@ func (p *Pace) Reserve(ctx context.Context, name string, tokens int, urgent bool
 	var answer []any
 	err := p.live.call(ctx, func(ctx context.Context) (err error) {
 		answer, err = reserve.Run(ctx, p.live.redis, paceKeys(name), tokens, urgent, patience.Microseconds(),
-			float64(time.Minute.Microseconds())/paceShare, paceBurst.Microseconds(), tryLease.Microseconds(), tryPoll.Microseconds()).Slice()
+			float64(time.Minute.Microseconds())/paceShare, paceBurst.Microseconds(), tryLease.Microseconds(), tryPoll.Microseconds(), longestWait.Microseconds()).Slice()
 		return err
 	})
 	if err != nil {
@@ -145,14 +151,17 @@ func (p *Pace) Learn(ctx context.Context, name string, requests, tokens int) {
 	})
 }
 
-// Hold has nobody ask the model for why.RetryAfter, and then one request try
-// it first. It reports whether this begins: whether the model was not held
-// before.
+// Hold has nobody ask the model for why.RetryAfter, or longestWait if that is
+// shorter, and then one request try it first. It reports whether this begins:
+// whether the model was not held before.
 func (p *Pace) Hold(ctx context.Context, name string, why *fault.Error) (began bool) {
+	why = why.After(min(why.RetryAfter, longestWait))
 	err := p.live.call(ctx, func(ctx context.Context) (err error) {
-		began, err = hold.Run(ctx, p.live.redis, paceKeys(name), why.RetryAfter.Microseconds(), string(why.Kind), why.Detail,
-			(why.RetryAfter + paceLifetime).Milliseconds()).Bool()
-		return err
+		if began, err = hold.Run(ctx, p.live.redis, paceKeys(name), why.RetryAfter.Microseconds(), string(why.Kind), why.Detail,
+			(why.RetryAfter + paceLifetime).Milliseconds()).Bool(); err != nil {
+			return err
+		}
+		return p.live.redis.SAdd(ctx, heldKey, name).Err()
 	})
 	if err != nil {
 		return p.own.hold(name, why)
@@ -170,5 +179,7 @@ func (p *Pace) Release(ctx context.Context, name string) (ended bool) {
 	// Redis may have been away when the hold began.
 	return p.own.release(name) || err == nil && ended
 }
+
+const heldKey = "paces:held"
 
 func paceKeys(name string) []string { return []string{fmt.Sprint("pace:", name)} }

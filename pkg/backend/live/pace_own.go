@@ -70,11 +70,10 @@ func book(now, due time.Time, limit, cost int) (paid time.Time, wait time.Durati
 	if limit == 0 {
 		return due, 0
 	}
-	if due.Before(now) {
-		due = now
-	}
+	ahead := min(max(due.Sub(now), 0), longestWait)
 	interval := float64(time.Minute) / paceShare / float64(limit)
-	return due.Add(time.Duration(float64(cost) * interval)), max(0, due.Sub(now)-paceBurst)
+	paidAhead := min(float64(ahead)+float64(cost)*interval, float64(longestWait))
+	return now.Add(time.Duration(paidAhead)), max(0, ahead-paceBurst)
 }
 
 // learn reports whether this is news, or has not been told for a while.
@@ -107,4 +106,30 @@ func (o *ownPace) release(name string) (ended bool) {
 	ended = p.why != nil
 	p.why, p.trying, p.tries = nil, false, 0
 	return ended
+}
+
+// holds returns the models that are held.
+func (o *ownPace) holds() (holds []Hold) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for name, p := range o.models {
+		if p.why == nil {
+			continue
+		}
+		hold := Hold{Model: name, Kind: p.why.Kind, Reason: p.why.Detail, Tries: p.tries}
+		if !p.trying {
+			hold.Left = max(time.Until(p.until), 0)
+		}
+		holds = append(holds, hold)
+	}
+	return holds
+}
+
+// hurry ends the wait of a hold, so that the next request tries the model.
+func (o *ownPace) hurry(name string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if p := o.of(name); p.why != nil {
+		p.until, p.trying, p.tries = time.Now(), false, 0
+	}
 }

@@ -227,12 +227,15 @@ func TestPaceIsForgotten(t *testing.T) {
 	if keys := redis.Keys(); len(keys) != 0 {
 		t.Errorf("%q are left", keys)
 	}
-	p.Hold(t.Context(), model, fault.New(fault.RateLimited, "x").After(time.Hour))
-	redis.FastForward(119 * time.Minute)
-	if len(redis.Keys()) != 1 {
+	p.Hold(t.Context(), model, fault.New(fault.RateLimited, "x").After(9*time.Minute))
+	redis.FastForward(68 * time.Minute)
+	if !redis.Exists("pace:" + model) {
 		t.Error("the hold was forgotten before its time")
 	}
 	redis.FastForward(2 * time.Minute)
+	if holds, err := p.Holds(t.Context()); err != nil || len(holds) != 0 {
+		t.Errorf("held: %+v, %v", holds, err)
+	}
 	if keys := redis.Keys(); len(keys) != 0 {
 		t.Errorf("%q are left", keys)
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 )
 
 const (
@@ -177,7 +178,7 @@ func (p *OpenAI) answersOthers(ctx context.Context, lane *lane, r request, since
 		return nil
 	}
 	done := lane.probing.DoChan("", func() (any, error) {
-		return nil, p.probe(context.WithoutCancel(ctx), lane, r)
+		return nil, goroutine.Try(func() error { return p.probe(context.WithoutCancel(ctx), lane, r) })
 	})
 	select {
 	case result := <-done:
