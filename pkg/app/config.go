@@ -15,6 +15,7 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
+	"github.com/seed-7a112592/gristmill/pkg/backend/llm"
 	"github.com/seed-7a112592/gristmill/pkg/backend/webhook"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
@@ -39,8 +40,10 @@ type Config struct {
 
 	OpenAIBaseURL        string        `env:"OPENAI_BASE_URL" doc:"base URL of an OpenAI-compatible provider, such as http://127.0.0.1:11434/v1; without it and without a key the local models are used"`
 	OpenAIAPIKey         string        `env:"OPENAI_API_KEY" doc:"key of the provider"`
+	OpenAIAPIVersion     string        `env:"OPENAI_API_VERSION" doc:"version of the interface, for Azure OpenAI and what is addressed like it; without it that of the base URL, or a stable one"`
 	EmbeddingModel       string        `env:"EMBEDDING_MODEL" doc:"embedding model of collections made from now on; text-embedding-3-small with a provider, local without"`
 	EmbeddingDimensions  int           `env:"EMBEDDING_DIMENSIONS" doc:"length of its vectors; 1536 with a provider, 512 without"`
+	SendDimensions       string        `env:"EMBEDDING_SEND_DIMENSIONS" envDefault:"auto" doc:"whether the provider is asked for vectors of that length: always, never, or auto, which does so for text-embedding-3 models"`
 	EmbeddingBatch       int           `env:"EMBEDDING_BATCH" envDefault:"64" doc:"most passages in one request to the provider, and in one write of an upload"`
 	EmbeddingBatchTokens int           `env:"EMBEDDING_BATCH_TOKENS" envDefault:"32000" doc:"about the most tokens in one request to the provider"`
 	EmbeddingConcurrency int           `env:"EMBEDDING_CONCURRENCY" envDefault:"16" doc:"most requests to one model in flight, for each process; fewer while more only take longer"`
@@ -50,6 +53,7 @@ type Config struct {
 	SummaryModel       string `env:"SUMMARY_MODEL" doc:"chat model that summarises; without it summaries are extractive"`
 	SummaryBaseURL     string `env:"SUMMARY_BASE_URL" doc:"its base URL, where it is not that of the embeddings"`
 	SummaryAPIKey      string `env:"SUMMARY_API_KEY" doc:"its key, where it is not that of the embeddings"`
+	SummaryAPIVersion  string `env:"SUMMARY_API_VERSION" doc:"its version of the interface, where it is not that of the embeddings"`
 	SummaryConcurrency int    `env:"SUMMARY_CONCURRENCY" envDefault:"4" doc:"sections of one document that are summarised at a time"`
 
 	ChunkTokens        int                `env:"CHUNK_TOKENS" envDefault:"400" doc:"most tokens (cl100k_base) of a passage, in collections made from now on"`
@@ -227,6 +231,9 @@ func (c *Config) check() []error {
 	}
 	if c.SummaryModel != "" && !c.hasProvider() && c.SummaryBaseURL == "" && c.SummaryAPIKey == "" {
 		problems = append(problems, fmt.Errorf("%[1]sSUMMARY_MODEL is %[2]s, which needs a provider: set %[1]sSUMMARY_BASE_URL, %[1]sSUMMARY_API_KEY or both", prefix, c.SummaryModel))
+	}
+	if !slices.Contains([]llm.SendDimensions{llm.Auto, llm.Always, llm.Never}, llm.SendDimensions(c.SendDimensions)) {
+		problems = append(problems, fmt.Errorf("%sEMBEDDING_SEND_DIMENSIONS is %q; want auto, always or never", prefix, c.SendDimensions))
 	}
 	if _, err := webhook.ParseNetworks(c.WebhookAllow); err != nil {
 		problems = append(problems, fmt.Errorf("%sWEBHOOK_ALLOW: %w", prefix, err))

@@ -12,10 +12,12 @@ import (
 // once for work, and once for questions that people wait for, which do not
 // queue behind the work. Both keep to the same pace.
 func newModels(config Config, pace llm.Pace, metrics *telemetry.Metrics, log *slog.Logger) (work, questions llm.Models, err error) {
-	provider := func(baseURL, key string, urgent bool) (*llm.OpenAI, error) {
+	provider := func(baseURL, key, version string, urgent bool) (*llm.OpenAI, error) {
 		return llm.NewOpenAI(llm.OpenAIConfig{
 			BaseURL:     baseURL,
 			APIKey:      key,
+			APIVersion:  version,
+			Dimensions:  llm.SendDimensions(config.SendDimensions),
 			Concurrency: config.EmbeddingConcurrency,
 			Timeout:     config.ProviderTimeout,
 			Urgent:      urgent,
@@ -25,18 +27,18 @@ func newModels(config Config, pace llm.Pace, metrics *telemetry.Metrics, log *sl
 		})
 	}
 	if config.hasProvider() {
-		work.Embeddings, err = provider(config.OpenAIBaseURL, config.OpenAIAPIKey, false)
+		work.Embeddings, err = provider(config.OpenAIBaseURL, config.OpenAIAPIKey, config.OpenAIAPIVersion, false)
 		if err != nil {
 			return work, questions, fmt.Errorf("embedding provider: %w", err)
 		}
-		questions.Embeddings, err = provider(config.OpenAIBaseURL, config.OpenAIAPIKey, true)
+		questions.Embeddings, err = provider(config.OpenAIBaseURL, config.OpenAIAPIKey, config.OpenAIAPIVersion, true)
 		if err != nil {
 			return work, questions, fmt.Errorf("embedding provider: %w", err)
 		}
 		work.Chat = work.Embeddings
 	}
 	if config.SummaryBaseURL != "" || config.SummaryAPIKey != "" {
-		work.Chat, err = provider(config.SummaryBaseURL, config.SummaryAPIKey, false)
+		work.Chat, err = provider(config.SummaryBaseURL, config.SummaryAPIKey, config.SummaryAPIVersion, false)
 		if err != nil {
 			return work, questions, fmt.Errorf("summary provider: %w", err)
 		}

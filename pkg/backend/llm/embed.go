@@ -14,8 +14,8 @@ import (
 const maxNumber = 32
 
 // Embed returns one vector of model.Dimensions finite numbers, not all zero,
-// for each text, in order. It sends one request, or none for no texts. An
-// answer with anything wrong in it is fault.BadAnswer and yields nothing.
+// for each text, in order; see fit. It sends one request, or none for no texts.
+// An answer with anything wrong in it is fault.BadAnswer and yields nothing.
 //
 // fault.Refused says that the model does not take these texts, although it
 // answers other requests: it answers 400, 413 or 422 about them, or fails over
@@ -69,7 +69,10 @@ func (p *OpenAI) embedOnce(ctx context.Context, ex *exchange, model document.Mod
 			request.EncodingFormat = openai.EmbeddingEncodingFormatBase64
 			sent = append(sent, paramEncoding)
 		}
-		if takesDimensions(model.Name) && !without[paramDimensions] {
+		switch {
+		case p.dimensions == Always:
+			request.Dimensions = model.Dimensions
+		case p.dimensions != Never && takesDimensions(model.Name) && !without[paramDimensions]:
 			request.Dimensions = model.Dimensions
 			sent = append(sent, paramDimensions)
 		}
@@ -79,11 +82,24 @@ func (p *OpenAI) embedOnce(ctx context.Context, ex *exchange, model document.Mod
 		_, err = p.client.CreateEmbeddings(ctx, request)
 		return sent, err
 	})
+	if p.dimensions == Always && refusedParameter(err, []string{paramDimensions}) != "" {
+		return nil, fault.Wrap(fault.Misconfigured, err, "%s does not take the parameter dimensions for model %s: set GRISTMILL_EMBEDDING_SEND_DIMENSIONS=never", p.host, model.Name)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return p.inOrder(answer, model, len(texts))
 }
+
+// SendDimensions says whether the parameter dimensions is sent, by which a
+// model that can be shortened is asked for vectors of a length.
+type SendDimensions string
+
+const (
+	Auto   SendDimensions = "auto" // to models that are known to take it, unless they refuse it
+	Always SendDimensions = "always"
+	Never  SendDimensions = "never"
+)
 
 // takesDimensions reports whether the model can be asked for shorter vectors.
 // Servers refuse the parameter for models that cannot.
@@ -109,7 +125,7 @@ func (p *OpenAI) inOrder(answer vectorAnswer, model document.Model, texts int) (
 			return nil, p.badAnswer(model, "%[1]d dimensions, want %[2]d; set GRISTMILL_EMBEDDING_DIMENSIONS=%[1]d, or have a reindex make it --dimensions %[1]d",
 				len(d.Embedding), model.Dimensions)
 		}
-		if err := d.Embedding.check(); err != nil {
+		if err := d.Embedding.fit(); err != nil {
 			return nil, p.badAnswer(model, "a vector for text %d with %v", d.Index, err)
 		}
 		vectors[d.Index] = d.Embedding

@@ -67,7 +67,7 @@ func (p *OpenAI) unreachable(operation string, err error) error {
 	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
 		return fault.Wrap(fault.Misconfigured, err, "no host is called %s; set %s", p.host, set.baseURL)
 	}
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || errors.Is(err, http.ErrSchemeMismatch) {
 		return fault.Wrap(fault.Misconfigured, err, "%s does not speak TLS; set %s to an address that begins with http://, or to the right port", p.host, set.baseURL)
 	}
 	if isCertificate(err) {

@@ -133,7 +133,7 @@ func TestHoldIsNotProlongedByOneText(t *testing.T) {
 			return true
 		}
 		return false
-	}, func(cfg *llm.OpenAIConfig) { cfg.Pace = pace(t, "redis://"+c.redis.Addr()) })
+	}, c.config(t))
 	down.Store(true)
 	await.Until(t, "the model is held", func() bool {
 		_, err := o.Embed(t.Context(), small, numbered(1))
@@ -162,7 +162,7 @@ func TestOutageRefusesNothing(t *testing.T) {
 				return true
 			}, func(cfg *llm.OpenAIConfig) {
 				cfg.Timeout = 50 * time.Millisecond
-				cfg.Pace = pace(t, "redis://"+c.redis.Addr())
+				c.config(t)(cfg)
 			})
 			for i := range 20 {
 				_, err := o.Embed(t.Context(), small, numbered(1+i%2))
@@ -224,7 +224,7 @@ func TestKeyThatIsWrongForAMoment(t *testing.T) {
 		}
 		http.Error(w, `{"error":{"message":"Incorrect API key"}}`, http.StatusUnauthorized)
 		return true
-	}, func(cfg *llm.OpenAIConfig) { cfg.Pace = pace(t, "redis://"+c.redis.Addr()) })
+	}, c.config(t))
 	for tries := 0; ; tries++ {
 		_, err := o.Embed(t.Context(), small, numbered(1))
 		if err == nil {

@@ -29,18 +29,22 @@ const (
 	// a worker, nor use up an attempt.
 	quickRetries = 2
 	quickWait    = 2 * time.Second
-	firstDelay   = 100 * time.Millisecond
-	maxDelay     = time.Second
+	delayGrowth  = 10 // from the first to the longest
+
+	defaultBackoff = 100 * time.Millisecond
 
 	maxRedirects = 3
 )
 
 // OpenAIConfig is what NewOpenAI needs. Zero fields take the default.
 type OpenAIConfig struct {
-	BaseURL     string        // up to and with /v1; OpenAI's own by default
-	APIKey      string        // sent as a bearer token; none is sent when empty
+	BaseURL     string        // up to and with /v1, or of Azure; OpenAI's own by default
+	APIKey      string        // none is sent when empty
+	APIVersion  string        // of Azure's interface; what BaseURL names, or a stable one
 	Concurrency int           // most requests to one model in flight at once; 8
 	Timeout     time.Duration // for each request; a minute
+	Backoff     time.Duration // before a request is first sent again; 100 ms
+	Dimensions  SendDimensions
 
 	// Urgent says that somebody waits for each answer: the provider's limits
 	// a minute count these requests and do not delay them.
@@ -65,10 +69,12 @@ type OpenAIConfig struct {
 // When ctx ends, its error is returned.
 type OpenAI struct {
 	client      *openai.Client
+	dimensions  SendDimensions
 	host        string
 	secrets     []string // never shown
 	concurrency int
 	timeout     time.Duration
+	backoff     time.Duration
 	urgent      bool
 	retry       failsafe.Executor[any]
 	pace        Pace
@@ -81,45 +87,35 @@ type OpenAI struct {
 
 // NewOpenAI returns a provider. It sends nothing yet.
 func NewOpenAI(cfg OpenAIConfig) (*OpenAI, error) {
-	if cfg.BaseURL == "" {
-		cfg.BaseURL = defaultBaseURL
-	}
 	if cfg.Concurrency <= 0 {
 		cfg.Concurrency = defaultConcurrency
 	}
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = defaultTimeout
 	}
-	base, err := url.Parse(cfg.BaseURL)
-	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {
-		return nil, fmt.Errorf("provider's base URL %q: want http(s)://host[:port]/v1", redactURL(cfg.BaseURL))
+	if cfg.Backoff <= 0 {
+		cfg.Backoff = defaultBackoff
 	}
-
-	client := openai.DefaultConfig(cfg.APIKey)
-	client.BaseURL = cfg.BaseURL
+	client, base, err := clientConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
 	client.HTTPClient = newDoer(cfg.Concurrency)
 	return &OpenAI{
 		client:      openai.NewClientWithConfig(client),
+		dimensions:  cfg.Dimensions,
 		host:        base.Host,
 		secrets:     secrets(cfg.APIKey, base),
 		concurrency: cfg.Concurrency,
 		timeout:     cfg.Timeout,
+		backoff:     cfg.Backoff,
 		urgent:      cfg.Urgent,
-		retry:       failsafe.With(newRetryPolicy()),
+		retry:       failsafe.With(newRetryPolicy(cfg.Backoff)),
 		pace:        cfg.Pace,
 		metrics:     cfg.Metrics,
 		log:         cfg.Log,
 		lanes:       map[string]*lane{},
 	}, nil
-}
-
-// redactURL hides what a mistyped URL may hold of a password.
-func redactURL(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return "(not a URL)"
-	}
-	return u.Redacted()
 }
 
 // secrets returns what must never be shown.
@@ -135,7 +131,7 @@ func passing(kind fault.Kind) bool {
 
 // newRetryPolicy retries what is likely to be over soon. A timeout is not: it
 // would be another long wait.
-func newRetryPolicy() retrypolicy.RetryPolicy[any] {
+func newRetryPolicy(backoff time.Duration) retrypolicy.RetryPolicy[any] {
 	const jitter = 0.2
 	return retrypolicy.NewBuilder[any]().
 		HandleIf(func(_ any, err error) bool {
@@ -144,7 +140,7 @@ func newRetryPolicy() retrypolicy.RetryPolicy[any] {
 				!errors.Is(err, errNotSent) && !errors.Is(err, context.DeadlineExceeded)
 		}).
 		WithMaxRetries(quickRetries).
-		WithBackoff(firstDelay, maxDelay).
+		WithBackoff(backoff, delayGrowth*backoff).
 		WithDelayFunc(func(exec failsafe.ExecutionAttempt[any]) time.Duration {
 			if e := fault.As(exec.LastError()); e != nil && e.RetryAfter > 0 {
 				// Long enough for jitter never to be too early.
@@ -188,7 +184,7 @@ func (p *OpenAI) call(ctx context.Context, r request) error {
 			again, err = p.isolate(ctx, lane, r, err, failures, before)
 		}
 		if again {
-			err = sleep(ctx, min(firstDelay<<min(round, 10), maxDelay))
+			err = sleep(ctx, p.backoff*time.Duration(min(1<<min(round, 10), delayGrowth)))
 		}
 		switch {
 		case err != nil && ctx.Err() != nil:

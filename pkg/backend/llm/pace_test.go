@@ -38,6 +38,14 @@ func (c *clock) add(d time.Duration) {
 	c.redis.SetTime(c.now)
 }
 
+// longestWait is what nobody is held longer than.
+const longestWait = 10 * time.Minute
+
+// config has a client keep its pace by the clock.
+func (c *clock) config(t *testing.T) func(*llm.OpenAIConfig) {
+	return func(cfg *llm.OpenAIConfig) { cfg.Pace = pace(t, "redis://"+c.redis.Addr()) }
+}
+
 // process returns a client of p as another process has one: all that it
 // shares with others is Redis.
 func process(t *testing.T, p *fakeprovider.Provider, redisURL string, change ...func(*llm.OpenAIConfig)) *llm.OpenAI {

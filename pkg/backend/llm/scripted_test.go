@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 
@@ -84,6 +85,7 @@ func client(t *testing.T, baseURL string, change ...func(*llm.OpenAIConfig)) *ll
 	cfg := llm.OpenAIConfig{
 		BaseURL: baseURL,
 		APIKey:  secret,
+		Backoff: time.Millisecond,
 		Pace:    pace(t, "redis://"+miniredis.RunT(t).Addr()),
 		Metrics: telemetry.NewMetrics(),
 		Log:     slog.New(slog.NewTextHandler(t.Output(), nil)),

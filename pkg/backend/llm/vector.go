@@ -68,19 +68,31 @@ func (v *vector) decodeBase64(text []byte) error {
 	return nil
 }
 
-// check reports what is wrong with the vector's numbers, if anything is.
-func (v vector) check() error {
-	// Squares of float32 cannot overflow float64: the sum is finite exactly
-	// when every number is.
-	var sum float64
+const (
+	maxHalf = 65504           // the largest number of half precision
+	minHalf = 1.0 / (1 << 14) // the smallest that has all of its digits
+)
+
+// fit reports what is wrong with the vector's numbers, if anything is, and makes
+// them fit for half precision, which stores keep them in: where it would lose
+// the largest of them, all are scaled to length 1. Only their direction counts.
+func (v vector) fit() error {
+	// Squares of float32 neither overflow float64 nor vanish in it: the sum is
+	// finite exactly when every number is, and 0 when all are.
+	var sum, largest float64
 	for _, x := range v {
 		sum += float64(x) * float64(x)
+		largest = max(largest, math.Abs(float64(x)))
 	}
 	switch {
 	case math.IsNaN(sum) || math.IsInf(sum, 0):
 		return errors.New("a number that is not finite")
 	case sum == 0:
 		return errors.New("nothing but zeros")
+	case largest > maxHalf || largest < minHalf:
+		for i, x := range v {
+			v[i] = float32(float64(x) / math.Sqrt(sum))
+		}
 	}
 	return nil
 }
