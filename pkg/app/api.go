@@ -33,6 +33,7 @@ func API(ctx context.Context, config Config, b *Backends) http.Handler {
 			Dispatcher: b.Dispatcher,
 			Log:        b.Log,
 			MaxBytes:   config.MaxUploadBytes,
+			Memory:     ingest.NewMemory(config.UploadMemory),
 			Limits:     document.Backlog{Jobs: config.MaxQueuedJobs, Bytes: config.MaxQueuedBytes},
 			Model:      config.model(),
 			Chunking:   config.chunking(),

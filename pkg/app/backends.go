@@ -60,6 +60,7 @@ type Objects interface {
 	Put(ctx context.Context, name string, r io.Reader) (int64, error)
 	Open(ctx context.Context, name string) (io.ReadSeekCloser, error)
 	Delete(ctx context.Context, name string) error
+	WriteBuffer(size int64) int64
 	Ping(ctx context.Context) error
 }
 

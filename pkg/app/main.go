@@ -34,6 +34,7 @@ func Main(ctx context.Context, environ []string, stderr io.Writer, run func(cont
 		fmt.Fprintln(stderr, err)
 		return exitUsage
 	}
+	LimitMemory(environ, log)
 	if err := run(ctx, config, log); err != nil && !errors.Is(err, context.Canceled) {
 		log.ErrorContext(ctx, "stopped", "error", err)
 		return exitFailed

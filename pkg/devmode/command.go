@@ -46,6 +46,7 @@ func Command(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 			if err != nil {
 				return err
 			}
+			app.LimitMemory(environ, log)
 			return Run(ctx, Options{
 				Data:       options.Data,
 				Collection: options.Collection,

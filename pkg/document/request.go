@@ -10,6 +10,7 @@ type UploadRequest struct {
 	Title      string
 	MediaType  string          // as declared by the client; may be empty
 	Metadata   json.RawMessage // may be empty
+	Size       int64           // most bytes that the body can have; 0 when that is not known
 
 	// IdempotencyKey has the upload be answered as the first one under the same
 	// key was; empty for none.

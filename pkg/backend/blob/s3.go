@@ -111,7 +111,7 @@ func (s *S3) Delete(ctx context.Context, name string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	timed, cancel := context.WithTimeout(ctx, s.timeout(nil))
+	timed, cancel := context.WithTimeout(ctx, s.timeout(0))
 	defer cancel()
 	err := s.core.RemoveIncompleteUpload(timed, s.bucket, name)
 	if err != nil && !isCode(err, minio.NoSuchUpload) { // ended meanwhile

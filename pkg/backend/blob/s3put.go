@@ -1,7 +1,6 @@
 package blob
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -19,8 +18,6 @@ const (
 	partSize = 8 << 20
 	// maxParts is S3's limit: objects of up to 78 GiB.
 	maxParts = 10_000
-	// firstRead is where the buffer starts to grow from.
-	firstRead = 64 << 10
 
 	// commitTimeout bounds putting parts together, of which there may be many.
 	commitTimeout = time.Minute
@@ -35,7 +32,8 @@ func (s *S3) Put(ctx context.Context, name string, r io.Reader) (size int64, err
 	if err := checkName(name); err != nil {
 		return 0, err
 	}
-	part, last, err := readPart(ctx, r, nil)
+	part := &buffer{}
+	last, err := part.fill(ctx, r, partSize)
 	if err != nil {
 		return 0, fmt.Errorf("put object %s: read source: %w", name, err)
 	}
@@ -43,23 +41,31 @@ func (s *S3) Put(ctx context.Context, name string, r io.Reader) (size int64, err
 		return s.putParts(ctx, name, part, r)
 	}
 	ctx = context.WithoutCancel(ctx)
-	timed, cancel := context.WithTimeout(ctx, s.timeout(part))
+	timed, cancel := context.WithTimeout(ctx, s.timeout(part.size))
 	defer cancel()
-	_, err = s.core.Client.PutObject(timed, s.bucket, name, bytes.NewReader(part), int64(len(part)),
-		minio.PutObjectOptions{DisableMultipart: true})
+	_, err = s.core.Client.PutObject(timed, s.bucket, name, part.reader(), part.size, minio.PutObjectOptions{DisableMultipart: true})
 	if err != nil {
 		return 0, s.failure(ctx, err, "put object", name)
 	}
-	return int64(len(part)), nil
+	return part.size, nil
 }
 
-// timeout returns how long the server has to take a part in.
-func (s *S3) timeout(part []byte) time.Duration {
-	return s.answer + time.Duration(len(part))*time.Second/slowest
+// WriteBuffer returns how much memory Put holds while it writes an object of at
+// most size bytes, of whatever size if that is 0.
+func (s *S3) WriteBuffer(size int64) int64 {
+	if size == 0 || size > partSize {
+		return partSize
+	}
+	return size
+}
+
+// timeout returns how long the server has to take so many bytes in.
+func (s *S3) timeout(bytes int64) time.Duration {
+	return s.answer + time.Duration(bytes)*time.Second/slowest
 }
 
 // putParts uploads part and then what is left of r, one part after another.
-func (s *S3) putParts(ctx context.Context, name string, part []byte, r io.Reader) (size int64, err error) {
+func (s *S3) putParts(ctx context.Context, name string, part *buffer, r io.Reader) (size int64, err error) {
 	upload, err := s.begin(ctx, name)
 	if err != nil {
 		return 0, err
@@ -70,7 +76,7 @@ func (s *S3) putParts(ctx context.Context, name string, part []byte, r io.Reader
 		}
 	}()
 	var parts []minio.CompletePart
-	for last := false; len(part) > 0; {
+	for last := false; part.size > 0; {
 		if len(parts) == maxParts {
 			return 0, fault.New(fault.TooLarge, "object %s is larger than %d bytes", name, int64(maxParts)*partSize)
 		}
@@ -79,11 +85,11 @@ func (s *S3) putParts(ctx context.Context, name string, part []byte, r io.Reader
 			return 0, err
 		}
 		parts = append(parts, done)
-		size += int64(len(part))
+		size += part.size
 		if last {
 			break
 		}
-		if part, last, err = readPart(ctx, r, part); err != nil {
+		if last, err = part.fill(ctx, r, partSize); err != nil {
 			return 0, fmt.Errorf("put object %s: read source after %d bytes: %w", name, size, err)
 		}
 	}
@@ -93,17 +99,17 @@ func (s *S3) putParts(ctx context.Context, name string, part []byte, r io.Reader
 // begin starts an upload and returns its id.
 func (s *S3) begin(ctx context.Context, name string) (string, error) {
 	ctx = context.WithoutCancel(ctx)
-	timed, cancel := context.WithTimeout(ctx, s.timeout(nil))
+	timed, cancel := context.WithTimeout(ctx, s.timeout(0))
 	defer cancel()
 	upload, err := s.core.NewMultipartUpload(timed, s.bucket, name, minio.PutObjectOptions{})
 	return upload, s.failure(ctx, err, "begin upload of object", name)
 }
 
-func (s *S3) putPart(ctx context.Context, name, upload string, number int, part []byte) (minio.CompletePart, error) {
-	timed, cancel := context.WithTimeout(ctx, s.timeout(part))
+func (s *S3) putPart(ctx context.Context, name, upload string, number int, part *buffer) (minio.CompletePart, error) {
+	timed, cancel := context.WithTimeout(ctx, s.timeout(part.size))
 	defer cancel()
 	done, err := s.core.PutObjectPart(timed, s.bucket, name, upload, number,
-		bytes.NewReader(part), int64(len(part)), minio.PutObjectPartOptions{})
+		part.reader(), part.size, minio.PutObjectPartOptions{})
 	if err != nil {
 		return minio.CompletePart{}, s.failure(ctx, err, fmt.Sprintf("upload part %d of object", number), name)
 	}
@@ -122,36 +128,11 @@ func (s *S3) commit(ctx context.Context, name, upload string, parts []minio.Comp
 // abort removes the parts of an upload that failed with cause, which it
 // returns. A server that cannot be reached keeps them until Delete.
 func (s *S3) abort(ctx context.Context, name, upload string, cause error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout(nil))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout(0))
 	defer cancel()
 	err := s.core.AbortMultipartUpload(ctx, s.bucket, name, upload)
 	if err != nil && !isCode(err, minio.NoSuchUpload) {
 		return fmt.Errorf("%w (its upload %s is left behind: %v)", cause, upload, err)
 	}
 	return cause
-}
-
-// readPart reads a part from r into buf, which grows with what arrives: a small
-// document does not cost a whole part. last says that r has ended.
-func readPart(ctx context.Context, r io.Reader, buf []byte) (part []byte, last bool, err error) {
-	part = buf[:0]
-	for len(part) < partSize {
-		if err := ctx.Err(); err != nil {
-			return nil, false, err
-		}
-		if len(part) == cap(part) {
-			grown := make([]byte, len(part), min(max(2*cap(part), firstRead), partSize))
-			copy(grown, part)
-			part = grown
-		}
-		n, err := r.Read(part[len(part):cap(part)])
-		part = part[:len(part)+n]
-		if err == io.EOF {
-			return part, true, nil
-		}
-		if err != nil {
-			return nil, false, err
-		}
-	}
-	return part, false, nil
 }

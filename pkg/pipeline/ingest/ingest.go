@@ -20,10 +20,13 @@ import (
 
 // Objects keeps originals. Put is all or nothing: an object that could not be
 // written whole is not there. An error of r comes back wrapped. Delete removes
-// the object and whatever a Put that failed has left under its name.
+// the object and whatever a Put that failed has left under its name. WriteBuffer
+// returns how much memory Put holds while it writes an object of at most size
+// bytes, or of any size if that is 0.
 type Objects interface {
 	Put(ctx context.Context, name string, r io.Reader) (int64, error)
 	Delete(ctx context.Context, name string) error
+	WriteBuffer(size int64) int64
 }
 
 // Store accepts documents; see storetest.Ingest for the contract.
@@ -48,6 +51,7 @@ type Step struct {
 	Dispatcher Dispatcher
 	Log        *slog.Logger
 	MaxBytes   int64             // of one original
+	Memory     *Memory           // of all uploads under way
 	Limits     document.Backlog  // of a tenant; uploads past it are refused
 	Model      document.Model    // of collections made on first use
 	Chunking   document.Chunking // of collections made on first use
@@ -69,7 +73,7 @@ const cleanupTimeout = 10 * time.Second
 // accepts it: the document, its version and its job are one transaction. When
 // Upload returns without error nothing can lose the document any more; when
 // it returns an error nothing of it is stored. While the tenant's backlog is
-// at its limit, or the store is down, the body is not read.
+// at its limit, there is no memory, or the store is down, the body is not read.
 func (s *Step) Upload(ctx context.Context, request document.UploadRequest, body io.Reader) (accepted document.Accepted, err error) {
 	owner, err := tenant.From(ctx)
 	if err != nil {
@@ -84,6 +88,11 @@ func (s *Step) Upload(ctx context.Context, request document.UploadRequest, body 
 		return document.Accepted{}, fmt.Errorf("upload %s: %w", request.Key, err)
 	}
 	defer func() { leave(accepted) }()
+	release, err := s.Memory.reserve(ctx, s.Objects.WriteBuffer(request.Size))
+	if err != nil {
+		return document.Accepted{}, fmt.Errorf("upload %s: %w", request.Key, err)
+	}
+	defer release()
 	object, err := s.begin(ctx, owner)
 	if err != nil {
 		return document.Accepted{}, fmt.Errorf("upload %s: %w", request.Key, err)

@@ -90,6 +90,8 @@ func (m *memory) Put(_ context.Context, name string, r io.Reader) (int64, error)
 	return int64(len(body)), nil
 }
 
+func (m *memory) WriteBuffer(size int64) int64 { return size }
+
 func (m *memory) Delete(ctx context.Context, name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -137,6 +139,7 @@ func newStep(t *testing.T) (*ingest.Step, *memory) {
 		Objects: m, Store: m, Dispatcher: m,
 		Log:      slog.New(slog.NewTextHandler(t.Output(), nil)),
 		MaxBytes: 1 << 20,
+		Memory:   ingest.NewMemory(ingest.MinMemory),
 		Limits:   document.Backlog{Jobs: 100, Bytes: 1 << 30},
 		Model:    document.Model{Name: "local", Dimensions: 8},
 		Chunking: document.Chunking{Tokens: 400},

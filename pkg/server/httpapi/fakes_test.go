@@ -32,7 +32,8 @@ type fake struct {
 	documents []document.Document
 	objects   map[string][]byte
 	jobs      map[uuid.UUID]document.Job
-	requests  []document.UploadRequest
+	requests  []document.UploadRequest // without their sizes
+	sizes     []int64
 	searches  []document.SearchRequest
 	reindexes []document.Reindex // the newest last
 	reindexed []document.ReindexRequest
@@ -106,6 +107,8 @@ func (f *fake) Upload(ctx context.Context, request document.UploadRequest, body 
 	case len(request.Metadata) > 0 && !json.Valid(request.Metadata):
 		return document.Accepted{}, fault.New(fault.InvalidMetadata, "metadata: byte 1").At(1)
 	}
+	f.sizes = append(f.sizes, request.Size)
+	request.Size = 0
 	f.requests = append(f.requests, request)
 	hash := sha256.Sum256(content)
 	doc := document.Document{

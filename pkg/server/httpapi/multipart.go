@@ -88,7 +88,7 @@ func newForm(r *http.Request) (*form, error) {
 	}
 	f := &form{
 		parts:  multipart.NewReader(r.Body, params["boundary"]),
-		fields: document.UploadRequest{Collection: defaultCollection, IdempotencyKey: key},
+		fields: document.UploadRequest{Collection: defaultCollection, IdempotencyKey: key, Size: max(0, r.ContentLength)},
 	}
 	if err := f.next(); err != nil {
 		return nil, err

@@ -101,7 +101,7 @@ func (s *server) putDocument(w http.ResponseWriter, r *http.Request) {
 
 // putRequest reads the query and headers of a PUT.
 func (s *server) putRequest(r *http.Request) (document.UploadRequest, error) {
-	request := document.UploadRequest{Collection: defaultCollection, MediaType: r.Header.Get("Content-Type")}
+	request := document.UploadRequest{Collection: defaultCollection, MediaType: r.Header.Get("Content-Type"), Size: max(0, r.ContentLength)}
 	var err error
 	if request.IdempotencyKey, err = idempotencyKey(r.Header); err != nil {
 		return request, err

@@ -34,6 +34,9 @@ func TestPutDocument(t *testing.T) {
 	if diff := cmp.Diff(want, f.requests); diff != "" {
 		t.Errorf("uploaded (-want +got):\n%s", diff)
 	}
+	if f.sizes[0] != int64(len("# hello")) {
+		t.Errorf("the declared size is %d", f.sizes[0])
+	}
 
 	again := do(h, "PUT", target, "text/markdown", "# hello")
 	if again.Code != http.StatusOK || !decode[document.Accepted](t, again).Unchanged {
@@ -106,6 +109,9 @@ func TestPostDocuments(t *testing.T) {
 			}
 			if diff := cmp.Diff(test.want, f.requests); diff != "" {
 				t.Errorf("uploaded (-want +got):\n%s", diff)
+			}
+			if f.sizes[0] != int64(len(body)) {
+				t.Errorf("the declared size is %d, want that of the form", f.sizes[0])
 			}
 			if len(test.want) == 1 {
 				if got := decode[document.Accepted](t, w).Document.Key; got != test.want[0].Key {

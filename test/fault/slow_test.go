@@ -1,0 +1,240 @@
+package fault_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/audit"
+	"github.com/seed-7a112592/gristmill/test/await"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/test/program"
+)
+
+// Many large uploads by slow clients, and as many whose clients go away in the
+// middle, want more memory than the api may have. It stays below, accepts what
+// it has room for, whole, and nothing is left of the others.
+//
+// The bound is on the process's largest resident set. A cgroup would count the
+// kernel's buffers of connections too; that takes root, and one of our own.
+func TestSlowAndVanishingUploads(t *testing.T) {
+	t.Parallel()
+	const size = 5_000_000
+	clients := short(30, 200)
+	limit := short(256<<20, 512<<20) // of the process
+	room := limit / 4                // of uploads
+	m := newMill(t, sharedServers(t), fakeprovider.Options{},
+		fmt.Sprintf("GOMEMLIMIT=%d", limit*9/10), fmt.Sprintf("GRISTMILL_UPLOAD_MEMORY=%d", room))
+	api := m.start("api") // and no worker: this is about what is accepted
+	m.accepted(newFiles(m.random, 1)[0])
+	before := audit.Holdings(t, m.direct)
+	running := goroutines(t, api)
+
+	var refused atomic.Int64
+	var group, vanishing errgroup.Group
+	accepted := make([]document.Document, clients)
+	for i := range clients {
+		text := slowText(i, size)
+		group.Go(func() (err error) {
+			accepted[i], err = uploadSlowly(t.Context(), api, fmt.Sprintf("slow/%d.md", i), text, &refused)
+			return err
+		})
+		seed := m.random.Uint64()
+		vanishing.Go(func() error { return vanish(api, i, rand.New(rand.NewPCG(seed, 0))) })
+	}
+	if err := vanishing.Wait(); err != nil {
+		t.Error(err)
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	peak := residentPeak(t, api)
+	t.Logf("%d uploads of %d bytes were accepted; %d times one found no room; the api's resident set had %d MiB at most", clients, size, refused.Load(), peak>>20)
+	if peak > int64(limit) {
+		t.Errorf("the resident set had %d bytes, want at most %d", peak, limit)
+	}
+	if clients*size < 2*room {
+		t.Error("everything found room: the test shows nothing")
+	}
+
+	for i, doc := range accepted {
+		if got := contentSum(t, api, doc); got != doc.SHA256 {
+			t.Errorf("upload %d has been stored as %s, want %s", i, got, doc.SHA256)
+		}
+	}
+	await.Until(t, "nothing is left of those that went away", func() bool {
+		now := audit.Holdings(t, m.direct)
+		if now["table public.uploads"] != before["table public.uploads"] {
+			return false // notes of objects that were begun
+		}
+		objects := 0
+		for name := range now {
+			if strings.HasPrefix(name, "object ") {
+				objects++
+			}
+		}
+		return objects == clients+1 && now["table public.documents"] == fmt.Sprint(clients+1)
+	})
+	// Connections to the servers that were opened stay for a while.
+	await.Until(t, "no goroutine is left of the uploads", func() bool { return goroutines(t, api) <= running+clients/2 })
+}
+
+// slowText returns a document of its own for each number.
+func slowText(n, size int) []byte {
+	line := fmt.Sprintf("Sack %d of grain is ground to flour, slowly and all of it.\n", n)
+	return bytes.Repeat([]byte(line), size/len(line)+1)[:size]
+}
+
+// uploadSlowly uploads a document in pieces with pauses between, again and again
+// while there is no room.
+func uploadSlowly(ctx context.Context, api *program.Program, key string, text []byte, refused *atomic.Int64) (document.Document, error) {
+	sum := sha256.Sum256(text)
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodPut, api.URL()+"/v1/documents?key="+key, &slowReader{rest: text})
+		if err != nil {
+			return document.Document{}, err
+		}
+		request.ContentLength = int64(len(text))
+		request.Header.Set("Authorization", "Bearer "+program.Key)
+		request.Header.Set("Content-Type", "text/markdown")
+		request.Header.Set("Expect", "100-continue") // so that a refusal costs nothing
+		response, err := slowClient.Do(request)
+		if err != nil {
+			return document.Document{}, fmt.Errorf("upload %s: %w", key, err)
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil {
+			return document.Document{}, fmt.Errorf("upload %s: %w", key, err)
+		}
+		switch response.StatusCode {
+		case http.StatusAccepted:
+			var answer document.Accepted
+			if err := json.Unmarshal(body, &answer); err != nil {
+				return document.Document{}, err
+			}
+			if answer.Document.SHA256 != hex.EncodeToString(sum[:]) || answer.Document.Size != int64(len(text)) {
+				return document.Document{}, fmt.Errorf("%s was accepted as %d bytes, %s", key, answer.Document.Size, answer.Document.SHA256)
+			}
+			return answer.Document, nil
+		case http.StatusServiceUnavailable:
+			refused.Add(1)
+			seconds, err := strconv.Atoi(response.Header.Get("Retry-After"))
+			if err != nil {
+				return document.Document{}, fmt.Errorf("upload %s: 503 without Retry-After: %s", key, body)
+			}
+			select {
+			case <-ctx.Done():
+				return document.Document{}, ctx.Err()
+			case <-time.After(time.Duration(seconds) * time.Second):
+			}
+		default:
+			return document.Document{}, fmt.Errorf("upload %s: %s: %s", key, response.Status, body)
+		}
+	}
+}
+
+var slowClient = &http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Minute, MaxIdleConnsPerHost: -1}}
+
+// slowReader reads in pieces, with a pause before each.
+type slowReader struct{ rest []byte }
+
+func (r *slowReader) Read(p []byte) (int, error) {
+	const piece, pause = 100_000, 50 * time.Millisecond // five megabytes in 2.5 s
+	if len(r.rest) == 0 {
+		return 0, io.EOF
+	}
+	<-time.After(pause)
+	n := copy(p, r.rest[:min(piece, len(r.rest))])
+	r.rest = r.rest[n:]
+	return n, nil
+}
+
+// vanish begins an upload, some of them of more than one part, and goes away in
+// the middle: with or without a word.
+func vanish(api *program.Program, n int, random *rand.Rand) error {
+	conn, err := net.Dial("tcp", strings.TrimPrefix(api.URL(), "http://"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	declared := 5_000_000
+	if n%4 == 0 {
+		declared = 20_000_000
+	}
+	length := fmt.Sprintf("Content-Length: %d\r\n", declared)
+	if n%8 == 1 {
+		length = "Transfer-Encoding: chunked\r\n"
+	}
+	head := fmt.Sprintf("PUT /v1/documents?key=gone/%d.md HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer %s\r\n%s\r\n", n, program.Key, length)
+	sent := random.IntN(declared)
+	text := slowText(n, sent)
+	if n%8 == 1 {
+		head += fmt.Sprintf("%x\r\n", declared)
+	}
+	if _, err := io.WriteString(conn, head); err != nil {
+		return err
+	}
+	_, _ = conn.Write(text) // refused for want of room, perhaps
+	if n%2 == 0 {
+		return conn.(*net.TCPConn).SetLinger(0) // a reset
+	}
+	return nil
+}
+
+// contentSum returns the SHA-256 of a document's original as the API gives it.
+func contentSum(t *testing.T, api *program.Program, doc document.Document) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, api.URL()+"/v1/documents/"+doc.ID.String()+"/content", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+program.Key)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, response.Body); err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("content of %s: %s, %v", doc.Key, response.Status, err)
+	}
+	return hex.EncodeToString(hash.Sum(nil))
+}
+
+// residentPeak returns the largest resident set that a program has had, in
+// bytes.
+func residentPeak(t *testing.T, p *program.Program) int64 {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return kib << 10
+		}
+	}
+	t.Fatal("no VmHWM")
+	return 0
+}
