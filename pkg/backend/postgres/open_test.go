@@ -21,6 +21,7 @@ var _ storetest.Store = (*postgres.Store)(nil)
 // database is a new database, and roles for the application and for index builds
 // that are not there before somebody migrates.
 type database struct {
+	super string // URL, as a superuser
 	owner string // URL
 	app   string // URL
 	index string // URL
@@ -36,7 +37,7 @@ func preparedDatabase(t testing.TB) database {
 }
 
 func databaseOf(d testdatabase.Database) database {
-	return database{owner: d.Owner, app: d.App, index: d.Index, role: d.Role}
+	return database{super: d.Owner, owner: d.Owner, app: d.App, index: d.Index, role: d.Role}
 }
 
 // as returns a database's URL for another role.
