@@ -37,9 +37,9 @@ const (
 //     back again and again is, too, and becomes fault.Refused. Until then the
 //     request is sent again, or its error returned where that would take long.
 //
-// Failures are those of this call, before the count of answers at its mark; how
-// often a request failed is remembered beyond the call.
-func (p *OpenAI) isolate(ctx context.Context, lane *lane, r request, err error, failures int, at mark) (again bool, _ error) {
+// An answer that broke off stays one: it may have been paid for. How often a
+// request failed is remembered beyond the call.
+func (p *OpenAI) isolate(ctx context.Context, lane *lane, r request, err error, failed failed) (again bool, _ error) {
 	if err == nil {
 		lane.own.forget(r)
 		return false, nil
@@ -50,20 +50,20 @@ func (p *OpenAI) isolate(ctx context.Context, lane *lane, r request, err error, 
 		return false, err
 	}
 	if failure.Kind == fault.Refused || failure.Kind == fault.TooLong {
-		if probed := p.answersOthers(ctx, lane, r, at); probed != nil {
+		if probed := p.answersOthers(ctx, lane, r, failed.before); probed != nil {
 			return false, lane.blame(ctx, asProvider(probed), 1, 0)
 		}
 		return false, err
 	}
-	all, since := lane.own.add(r, failures, at)
+	all, since := lane.own.add(r, failed)
 	if lane.isOwn(r, all, since) {
 		return false, lane.ownFault(r, failure)
 	}
 	if notReached(err) {
-		return false, lane.blame(ctx, err, failures, 0)
+		return false, lane.blame(ctx, err, failed.attempts, 0)
 	}
-	if probed := p.answersOthers(ctx, lane, r, at); probed != nil {
-		return false, lane.blame(ctx, asProvider(probed), failures+1, 0)
+	if probed := p.answersOthers(ctx, lane, r, failed.before); probed != nil {
+		return false, lane.blame(ctx, asProvider(probed), failed.attempts+1, 0)
 	}
 	if lane.isOwn(r, all, since) {
 		return false, lane.ownFault(r, failure)
@@ -140,20 +140,30 @@ func notReached(err error) bool {
 	return dns || fault.Is(err, fault.Misconfigured) && answer == nil // TLS
 }
 
-// failuresOf returns how many failures one counts for. A provider that hangs, or
-// vanishes, over a request does not do that many times; one that could not be
-// reached has not failed over it.
-func failuresOf(err error) int {
-	if err == nil || errors.Is(err, errNotSent) || fault.As(err) == nil || notReached(err) {
-		return 0
+// failed counts the failed attempts of one round of a call.
+type failed struct {
+	before   mark
+	attempts int // that are the request's, or the provider's
+	weight   int // of those that may be the request's
+}
+
+// count counts the failure of an attempt, if it is one of which that is not
+// known. A provider that hangs, or vanishes, over a request does not do so as
+// often as it answers an error; one that could not be reached has not failed
+// over it.
+func (f *failed) count(err error) {
+	if _, known := errors.AsType[*judged](err); known || fault.As(err) == nil || errors.Is(err, errNotSent) {
+		return
 	}
-	if _, is := errors.AsType[*judged](err); is {
-		return 0
+	f.attempts++
+	_, answered := errors.AsType[*problem](err)
+	switch {
+	case notReached(err), fault.Is(err, fault.BrokenAnswer):
+	case fault.Is(err, fault.Unavailable) && !answered:
+		f.weight += timeoutFailures
+	default:
+		f.weight++
 	}
-	if _, answered := errors.AsType[*problem](err); !answered && fault.Is(err, fault.Unavailable) {
-		return timeoutFailures
-	}
-	return 1
 }
 
 // probe asks the model for something that it does not fail over.
@@ -200,9 +210,9 @@ type ownFailure struct {
 	since mark // before it was first sent
 }
 
-// add counts further failures of a request that was sent at a mark, and returns
-// all, and since which mark.
-func (o *ownFailures) add(r request, count int, at mark) (int, mark) {
+// add counts further failures of a request, and returns all, and since which
+// mark.
+func (o *ownFailures) add(r request, failed failed) (int, mark) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.of == nil || len(o.of) >= maxOwnFailures {
@@ -210,10 +220,10 @@ func (o *ownFailures) add(r request, count int, at mark) (int, mark) {
 	}
 	f := o.of[r.hash()]
 	if f == nil {
-		f = &ownFailure{since: at}
+		f = &ownFailure{since: failed.before}
 		o.of[r.hash()] = f
 	}
-	f.count += count
+	f.count += failed.weight
 	return f.count, f.since
 }
 

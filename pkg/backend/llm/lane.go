@@ -250,7 +250,7 @@ func (l *lane) answered() {
 // trip counts failures and reports whether there are too many in a row.
 func (l *lane) trip(err error, failures int) bool {
 	if errors.Is(err, context.DeadlineExceeded) {
-		failures = max(failures, timeoutFailures)
+		failures *= timeoutFailures
 	}
 	for range failures {
 		l.breaker.RecordFailure()

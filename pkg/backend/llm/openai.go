@@ -170,10 +170,10 @@ type request struct {
 func (p *OpenAI) call(ctx context.Context, r request) error {
 	lane := p.lane(r.model)
 	for round := 0; ; round++ {
-		before, failures := lane.mark(), 0
+		failed := failed{before: lane.mark()}
 		err := p.retry.WithContext(ctx).RunWithExecution(func(exec failsafe.Execution[any]) error {
 			err := p.attempt(ctx, lane, r)
-			failures += failuresOf(err)
+			failed.count(err)
 			if err != nil && !errors.Is(err, errNotSent) && !errors.Is(ctx.Err(), context.Canceled) {
 				lane.log.WarnContext(ctx, "provider request failed", "operation", r.operation, "attempt", exec.Attempts(), "error", err)
 			}
@@ -181,7 +181,7 @@ func (p *OpenAI) call(ctx context.Context, r request) error {
 		})
 		again := false
 		if err == nil || ctx.Err() == nil {
-			again, err = p.isolate(ctx, lane, r, err, failures, before)
+			again, err = p.isolate(ctx, lane, r, err, failed)
 		}
 		if again {
 			err = sleep(ctx, p.backoff*time.Duration(min(1<<min(round, 10), delayGrowth)))
