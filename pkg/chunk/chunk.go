@@ -9,8 +9,6 @@
 package chunk
 
 import (
-	"bufio"
-	"bytes"
 	"io"
 	"iter"
 
@@ -38,9 +36,16 @@ type Options struct {
 	Count func(string) int
 }
 
-// OptionsOf returns the options that cut as the passages of a space are cut.
-func OptionsOf(chunking document.Chunking) Options {
-	return Options{Tokens: chunking.Tokens, Overlap: chunking.Overlap}
+// OptionsOf returns the options that cut a document as the passages of a space
+// are cut. All that cuts documents takes them from here, so that the same
+// document always gives the same passages.
+func OptionsOf(chunking document.Chunking, of document.Source) Options {
+	return Options{
+		Tokens:  chunking.Tokens,
+		Overlap: chunking.Overlap,
+		Title:   of.Title,
+		Syntax:  markdown.SyntaxOf(of.MediaType, of.Key),
+	}
 }
 
 const defaultTokens = 400
@@ -54,7 +59,7 @@ const maxTokenBytes = 64
 //
 // Passages are verbatim ranges of the source. Together they cover all of it
 // but white space, as unicode.IsSpace defines it, a byte order mark and front
-// matter. Front matter with nothing behind it is text. What is embedded of a
+// matter that is no text; see [markdown.FrontMatter]. What is embedded of a
 // passage has at most opt.Tokens tokens, but for a single rune that has more
 // by itself.
 //
@@ -68,28 +73,7 @@ func Split(r io.Reader, opt Options) iter.Seq2[Passage, error] {
 		opt.Count = countTokens
 	}
 	return func(yield func(Passage, error) bool) {
-		source := bufio.NewReaderSize(r, markdown.HeadSize)
-		front := frontMatter(source, opt)
 		p := newPacker(opt, yield)
-		if p.scan(source); p.ordinal == 0 && !p.stopped {
-			opt.Syntax = markdown.Plain
-			p = newPacker(opt, yield)
-			p.scan(bytes.NewReader(front))
-		}
+		p.scan(r)
 	}
-}
-
-// frontMatter returns a copy of the front matter, and what stands before it,
-// if the document begins with any.
-func frontMatter(source *bufio.Reader, opt Options) []byte {
-	const shortest = len("\uFEFF---")
-	if head, _ := source.Peek(shortest); opt.Syntax == markdown.Plain || !bytes.Contains(head, []byte("---")) && !bytes.Contains(head, []byte("+++")) {
-		return nil
-	}
-	head, _ := source.Peek(markdown.HeadSize)
-	matter, body := markdown.FrontMatter(head)
-	if matter == nil {
-		return nil
-	}
-	return bytes.Clone(head[:body])
 }

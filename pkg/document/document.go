@@ -90,6 +90,7 @@ type Upload struct {
 	Collection Collection
 	Key        string
 	Title      string
+	FromKey    bool // Title is the file's name; see OwnTitle
 	Metadata   json.RawMessage
 	MediaType  string
 	Object     string

@@ -156,7 +156,8 @@ type Work struct {
 	Crashes    int // how many of the attempts before it lost their worker
 	Collection string
 	Key        string
-	Title      string
+	Title      string // its own; see OwnTitle
+	MediaType  string
 	Object     string
 	Size       int64
 	SHA256     string // of the original, lower-case hex

@@ -177,6 +177,9 @@ type Unplaced struct {
 	Object   string
 	Size     int64
 	SHA256   string // of the original, lower-case hex
+
+	Title     string // its own; see OwnTitle
+	MediaType string
 }
 
 // Original returns what the version's original must be.

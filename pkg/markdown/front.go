@@ -1,6 +1,13 @@
 package markdown
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
 
 // HeadSize is how much of a document [FrontMatter] needs to see, in bytes.
 // Front matter that does not end within it is text.
@@ -10,39 +17,126 @@ const byteOrderMark = "\uFEFF"
 
 func withoutByteOrderMark(s []byte) []byte { return bytes.TrimPrefix(s, []byte(byteOrderMark)) }
 
-// FrontMatter tells whether a document begins with YAML front matter: a line
-// `---` at its first byte, or behind a byte order mark, up to a line `---` or
-// `...`. It returns the bytes between those lines and the offset at which the
-// body begins. Without front matter yaml is nil and body is the length of the
-// byte order mark, if any. The head is the first HeadSize bytes of the
-// document, or all of a shorter one.
+// Front is the front matter of a document.
+type Front struct {
+	// Start and End are its bytes, the lines that enclose it included. End is 0
+	// when the document has nothing like front matter.
+	Start, End int
+
+	Title    string          // as it was written, empty if there is none
+	Metadata json.RawMessage // a JSON object, canonical; nil unless it is read
+
+	// Err is why what looks like front matter cannot be read and so is text. It
+	// names the line of the document.
+	Err error
+
+	// Paragraph says that the front matter is a paragraph of the text: it ends
+	// but cannot be read, or it is read and the document has nothing else by
+	// which it could be found.
+	Paragraph bool
+}
+
+// FrontMatter reads the front matter that a document begins with, at its first
+// byte or behind a byte order mark: YAML between a line `---` and a line `---`
+// or `...`, or TOML between lines `+++`. It returns the offset at which the text
+// begins. The head is the first HeadSize bytes of the document, or all of a
+// shorter one.
 //
-// A thematic break begins a document in the same way. So that no text is taken
-// for metadata, every line that is not indented must look like YAML, and the
-// first like the key of a mapping; whether it is well-formed is not checked.
-func FrontMatter(head []byte) (yaml []byte, body int) {
+// A thematic break begins a document as YAML does. So `---` begins front matter
+// only if the next line that is neither blank nor a comment looks like the key
+// of a mapping. What cannot be read is text: a paragraph, so that its lines make
+// no heading, or without an end whatever it is in CommonMark.
+func FrontMatter(head []byte) (front Front, text int) {
 	head = head[:min(len(head), HeadSize)]
-	text := withoutByteOrderMark(head)
-	mark := len(head) - len(text)
-	line, rest := cutLine(text)
-	if !isFence(line, "---") {
-		return nil, mark
+	mark := len(head) - len(withoutByteOrderMark(head))
+	format, matter, end := cutFrontMatter(head[mark:])
+	if format == nil {
+		return Front{}, mark
 	}
-	mapping := false
+	front = Front{Start: mark, End: mark + end}
+	if matter == nil {
+		front.Err = fmt.Errorf("no line %s ends it within the first %d KiB", format.fence, HeadSize>>10)
+		return front, mark
+	}
+	front.Title, front.Metadata, front.Err = format.read(matter)
+	alone := len(head) < HeadSize && len(bytes.TrimSpace(head[front.End:])) == 0
+	if front.Paragraph = front.Err != nil || alone; front.Paragraph {
+		return front, mark
+	}
+	return front, front.End
+}
+
+// format is a notation of front matter.
+type format struct {
+	fence  string
+	ends   []string // lines that end it
+	begins func(line []byte) bool
+	goesOn func(line []byte) bool
+	decode func(matter []byte) (map[string]any, error)
+}
+
+var formats = []*format{
+	{"---", []string{"---", "..."}, isYAMLKey, continuesYAML, decodeYAML},
+	{"+++", []string{"+++"}, beginsTOML, beginsTOML, decodeTOML},
+}
+
+// cutFrontMatter returns the format of the front matter that text begins with,
+// the bytes between its fences, and where it ends. Without a line that ends it,
+// matter is nil, and the end is that of the lines that look like it.
+func cutFrontMatter(text []byte) (f *format, matter []byte, end int) {
+	line, rest := cutLine(text)
+	i := slices.IndexFunc(formats, func(f *format) bool { return isFence(line, f.fence) })
+	if i < 0 {
+		return nil, nil, 0
+	}
+	f = formats[i]
+	begun, alike := false, true
 	for at := rest; len(at) > 0; {
 		line, next := cutLine(at)
-		switch {
-		case mapping && (isFence(line, "---") || isFence(line, "...")):
-			return rest[:len(rest)-len(at)], len(head) - len(next)
-		case isMappingKey(line):
-			mapping = true
-		case len(bytes.TrimSpace(line)) == 0 || line[0] == '#':
-		case !mapping || !continuesMapping(line[0]):
-			return nil, mark
+		switch blank := len(bytes.TrimSpace(line)) == 0; {
+		case begun && isAnyFence(line, f.ends):
+			return f, rest[:len(rest)-len(at)], len(text) - len(next)
+		case !begun && isAnyFence(line, f.ends):
+			return nil, nil, 0 // nothing between two thematic breaks
+		case !begun && (blank || line[0] == '#'):
+		case !begun && !f.begins(line):
+			return nil, nil, 0
+		default:
+			begun = true
+			alike = alike && !blank && (f.begins(line) || f.goesOn(line))
+			if alike {
+				end = len(text) - len(next)
+			}
 		}
 		at = next
 	}
-	return nil, mark
+	if !begun {
+		return nil, nil, 0
+	}
+	return f, nil, end
+}
+
+// read decodes front matter into a title and metadata.
+func (f *format) read(matter []byte) (title string, metadata json.RawMessage, err error) {
+	fields, err := f.decode(matter)
+	if err != nil {
+		return "", nil, err
+	}
+	raw, err := json.Marshal(fields)
+	if err != nil {
+		return "", nil, err
+	}
+	if metadata, err = document.CanonicalMetadata(raw); err != nil {
+		return "", nil, err
+	}
+	switch value := fields["title"].(type) {
+	case string:
+		title = value
+	case nil, map[string]any, []any:
+	default:
+		title = fmt.Sprint(value) // a number, which is written as it was
+	}
+	return title, metadata, nil
 }
 
 // cutLine returns the first line of s, its ending included, and what follows.
@@ -61,20 +155,30 @@ func isFence(line []byte, fence string) bool {
 	return string(bytes.TrimRight(line, " \t\r\n")) == fence
 }
 
-// isMappingKey reports whether the line begins an entry of a block mapping.
-func isMappingKey(line []byte) bool {
+func isAnyFence(line []byte, fences []string) bool {
+	return slices.ContainsFunc(fences, func(fence string) bool { return isFence(line, fence) })
+}
+
+// isYAMLKey reports whether the line begins an entry of a block mapping.
+func isYAMLKey(line []byte) bool {
 	i := bytes.IndexByte(line, ':')
-	return i > 0 && isWordByte(line[0]) && (i+1 == len(line) || bytes.IndexByte([]byte(" \t\r\n"), line[i+1]) >= 0)
+	return i > 0 && mayBeginKey(line[0]) && (i+1 == len(line) || bytes.IndexByte([]byte(" \t\r\n"), line[i+1]) >= 0)
 }
 
-func isWordByte(c byte) bool {
-	return isLetter(c) || '0' <= c && c <= '9' || c == '_' || c == '"' || c == '\'' || c >= 0x80
+func mayBeginKey(c byte) bool {
+	return isLetter(c) || '0' <= c && c <= '9' || c >= 0x80 || bytes.IndexByte([]byte(`_"'$./@`), c) >= 0
 }
 
-// continuesMapping reports whether c may begin a line that goes on with the
-// value before it: one that is indented, an item of a list, a closing bracket.
-func continuesMapping(c byte) bool {
-	return bytes.IndexByte([]byte(" \t-]}"), c) >= 0
+// continuesYAML reports whether the line may go on with the value before it:
+// one that is indented, an item of a list, a closing bracket.
+func continuesYAML(line []byte) bool {
+	return bytes.IndexByte([]byte(" \t-]}#"), line[0]) >= 0
+}
+
+// beginsTOML reports whether the line may be one of TOML: it begins no prose,
+// since `+++` is nothing in CommonMark.
+func beginsTOML(line []byte) bool {
+	return bytes.IndexByte(line, '=') > 0 || bytes.IndexByte([]byte(" \t[]}#\"'"), line[0]) >= 0
 }
 
 // FirstHeading returns the text of the first heading at the top level of a

@@ -61,18 +61,30 @@ type scanner struct {
 	html  htmlHeading
 }
 
-// skipFrontMatter moves to where the body begins. It reads ahead only if the
-// first bytes may be front matter.
+// skipFrontMatter moves to where the text begins. It reads ahead only if the
+// first bytes may be front matter. That which is text is yielded as a paragraph.
 func (s *scanner) skipFrontMatter() {
 	head := s.win.head(len(byteOrderMark) + len("---"))
 	if s.syntax == Plain {
 		s.win.pos = len(head) - len(withoutByteOrderMark(head))
 		return
 	}
-	if bytes.HasPrefix(withoutByteOrderMark(head), []byte("---")) {
+	if start := withoutByteOrderMark(head); bytes.HasPrefix(start, []byte("---")) || bytes.HasPrefix(start, []byte("+++")) {
 		head = s.win.head(min(HeadSize, s.sizes.window))
 	}
-	_, s.win.pos = FrontMatter(head)
+	front, text := FrontMatter(head)
+	s.win.pos = text
+	if !front.Paragraph {
+		return
+	}
+	s.win.pos = front.End
+	border := AtBlock
+	for at := front.Start; at < front.End && !s.stopped; border = AtLine {
+		line, _ := cutLine(head[at:front.End])
+		end := at + len(line)
+		s.emit(Piece{Kind: KindParagraph, Border: border, Blank: len(bytes.TrimSpace(line)) == 0, Start: int64(at)}, int64(end))
+		at = end
+	}
 }
 
 // next reads a line and yields what it settles. It returns false at the end.

@@ -94,12 +94,13 @@ func lockNewest(ctx context.Context, tx pgx.Tx, upload document.Upload) (newest,
 	batch.Queue(`
 		SELECT d.id, d.newest_version,
 		       v.sha256 = $3 AND v.title = $4 AND v.metadata = $5 AND v.media_type = $6
+		       AND coalesce(v.title_from_key = $7, true)
 		       AND j.state NOT IN ('failed', 'cancelled')
 		FROM documents d
 		JOIN versions v ON v.document = d.id AND v.version = d.newest_version
 		JOIN jobs j ON j.document = d.id AND j.version = d.newest_version
 		WHERE d.collection = $1 AND d.key = $2 AND d.deleted_at IS NULL`,
-		upload.Collection.ID, upload.Key, upload.SHA256, upload.Title, upload.Metadata, upload.MediaType).
+		upload.Collection.ID, upload.Key, upload.SHA256, upload.Title, upload.Metadata, upload.MediaType, upload.FromKey).
 		QueryRow(func(row pgx.Row) error {
 			err := row.Scan(&n.document, &n.version, &n.same)
 			if isNoRows(err) {
@@ -122,10 +123,10 @@ func queueVersion(batch *pgx.Batch, n newest, upload document.Upload) error {
 			state          = CASE WHEN documents.live_version IS NULL THEN 'pending' ELSE 'ready' END`,
 		n.document, upload.Collection.ID, upload.Key, n.version)
 	batch.Queue(`
-		INSERT INTO versions (document, version, title, metadata, object, size, sha256, media_type, warnings)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		INSERT INTO versions (document, version, title, metadata, object, size, sha256, media_type, warnings, title_from_key)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 		n.document, n.version, upload.Title, upload.Metadata, upload.Object, upload.Size,
-		upload.SHA256, upload.MediaType, append(document.Warnings{}, upload.Warnings...))
+		upload.SHA256, upload.MediaType, append(document.Warnings{}, upload.Warnings...), upload.FromKey)
 	return queueJob(batch, n.document, n.version, uuid.Nil)
 }
 

@@ -89,12 +89,15 @@ func takeLease(ctx context.Context, tx pgx.Tx, t task, ttl time.Duration) (docum
 		batch.Queue(`DELETE FROM manifest WHERE document = $1 AND version = $2`, t.Document, t.Version)
 	}
 	batch.Queue(`
-		SELECT c.name, d.key, v.title, v.object, v.size, v.sha256
+		SELECT c.name, d.key, v.title, v.title_from_key, v.media_type, v.object, v.size, v.sha256
 		FROM versions v
 		JOIN documents d ON d.id = v.document
 		JOIN collections c ON c.id = d.collection
 		WHERE v.document = $1 AND v.version = $2`, t.Document, t.Version).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&work.Collection, &work.Key, &work.Title, &work.Object, &work.Size, &work.SHA256)
+		var fromKey *bool
+		err := row.Scan(&work.Collection, &work.Key, &work.Title, &fromKey, &work.MediaType, &work.Object, &work.Size, &work.SHA256)
+		work.Title = document.OwnTitle(work.Title, work.Key, fromKey)
+		return err
 	})
 	queueSpaces(&batch, t.Document, &work.Space, &work.Also)
 	return work, tx.SendBatch(ctx, &batch).Close()

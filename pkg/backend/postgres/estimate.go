@@ -97,7 +97,7 @@ func estimatePassages(ctx context.Context, tx pgx.Tx, c document.Collection, of 
 			JOIN passages p ON p.space = ANY ($4::bigint[]) AND p.hash = w.hash
 		)
 		SELECT count(*), count(k.hash),
-		       coalesce(sum(p.tokens + (octet_length(array_to_string(p.heading_path, ' > ')) + octet_length(p.context) + 3) / 4)
+		       coalesce(sum(p.tokens + (octet_length(p.title) + octet_length(array_to_string(p.heading_path, ' > ')) + octet_length(p.context) + 3) / 4)
 		                FILTER (WHERE k.hash IS NULL), 0)::bigint
 		FROM wanted w
 		LEFT JOIN known k ON k.hash = w.hash

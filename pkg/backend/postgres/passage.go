@@ -22,8 +22,8 @@ func (s *Store) Known(ctx context.Context, space document.Space, hashes []docume
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		var batch pgx.Batch
 		batch.Queue(`
-			INSERT INTO passages (space, hash, tokens, embedding, heading_path, context, content)
-			SELECT $1, p.hash, p.tokens, p.embedding, p.heading_path, p.context, p.content
+			INSERT INTO passages (space, hash, tokens, embedding, title, heading_path, context, content, omitted)
+			SELECT $1, p.hash, p.tokens, p.embedding, p.title, p.heading_path, p.context, p.content, p.omitted
 			FROM spaces s
 			JOIN passages p ON p.space = s.id
 			WHERE s.model = $2 AND s.dimensions = $3 AND s.id <> $1
@@ -62,7 +62,7 @@ func holdPassages(ctx context.Context, tx pgx.Tx, space int64, hashes []document
 // and says how many it added. Passages go as one array for each column, since
 // COPY is refused where there is row-level security. Arrays of arrays must be
 // rectangular, so heading paths go as one array of headings and each one's
-// bounds in it.
+// bounds in it, and so do omitted ranges, of which most passages have none.
 func insertPassages(ctx context.Context, tx pgx.Tx, space int64, passages []document.Embedded) (int, error) {
 	var (
 		n           = len(passages)
@@ -71,24 +71,32 @@ func insertPassages(ctx context.Context, tx pgx.Tx, space int64, passages []docu
 		vectors     = make([]pgvector.HalfVector, n)
 		first, last = make([]int, n), make([]int, n)
 		headings    = []string{}
+		titles      = make([]string, n)
 		contexts    = make([]string, n)
 		contents    = make([]string, n)
+
+		firstOmitted, lastOmitted = make([]int, n), make([]int, n)
+		omitted                   = []int{}
 	)
 	slices.SortFunc(passages, func(a, b document.Embedded) int { return bytes.Compare(a.Hash[:], b.Hash[:]) })
 	for i, p := range passages {
-		hashes[i], tokens[i], contexts[i], contents[i] = p.Hash[:], p.Tokens, p.Context, p.Content
+		hashes[i], tokens[i], titles[i], contexts[i], contents[i] = p.Hash[:], p.Tokens, p.Title, p.Context, p.Content
 		vectors[i] = pgvector.NewHalfVector(p.Vector)
 		first[i] = len(headings) + 1
 		headings = append(headings, p.HeadingPath...)
 		last[i] = len(headings)
+		firstOmitted[i] = len(omitted) + 1
+		omitted = append(omitted, document.FlatRanges(p.Omitted)...)
+		lastOmitted[i] = len(omitted)
 	}
 	tag, err := tx.Exec(ctx, `
-		INSERT INTO passages (space, hash, tokens, embedding, heading_path, context, content)
-		SELECT $1, hash, tokens, embedding, ($2::text[])[first:last], context, content
-		FROM unnest($3::bytea[], $4::integer[], $5::halfvec[], $6::integer[], $7::integer[], $8::text[], $9::text[])
-		     AS new (hash, tokens, embedding, first, last, context, content)
+		INSERT INTO passages (space, hash, tokens, embedding, heading_path, title, context, content, omitted)
+		SELECT $1, hash, tokens, embedding, ($2::text[])[first:last], title, context, content,
+		       nullif(($3::integer[])[first_omitted:last_omitted], '{}')
+		FROM unnest($4::bytea[], $5::integer[], $6::halfvec[], $7::integer[], $8::integer[], $9::text[], $10::text[], $11::text[], $12::integer[], $13::integer[])
+		     AS new (hash, tokens, embedding, first, last, title, context, content, first_omitted, last_omitted)
 		ON CONFLICT DO NOTHING`,
-		space, headings, hashes, tokens, vectors, first, last, contexts, contents)
+		space, headings, omitted, hashes, tokens, vectors, first, last, titles, contexts, contents, firstOmitted, lastOmitted)
 	return int(tag.RowsAffected()), err
 }
 
@@ -100,11 +108,11 @@ func copyPassages(ctx context.Context, tx pgx.Tx, space int64, passages []docume
 		CREATE TEMPORARY TABLE IF NOT EXISTS incoming (LIKE passages INCLUDING DEFAULTS INCLUDING STORAGE) ON COMMIT DROP`); err != nil {
 		return 0, err
 	}
-	columns := []string{"space", "hash", "tokens", "embedding", "heading_path", "context", "content"}
+	columns := []string{"space", "hash", "tokens", "embedding", "title", "heading_path", "context", "content", "omitted"}
 	if _, err := tx.CopyFrom(ctx, pgx.Identifier{"pg_temp", "incoming"}, columns, pgx.CopyFromSlice(len(passages), func(i int) ([]any, error) {
 		p := &passages[i]
 		headings := append([]string{}, p.HeadingPath...) // nil would be NULL
-		return []any{space, p.Hash[:], p.Tokens, pgvector.NewHalfVector(p.Vector), headings, p.Context, p.Content}, nil
+		return []any{space, p.Hash[:], p.Tokens, pgvector.NewHalfVector(p.Vector), p.Title, headings, p.Context, p.Content, document.FlatRanges(p.Omitted)}, nil
 	})); err != nil {
 		return 0, err
 	}

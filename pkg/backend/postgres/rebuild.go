@@ -68,14 +68,21 @@ func (s *Store) Unplaced(ctx context.Context, work document.Work, after uuid.UUI
 		if err := checkReindexLease(ctx, tx, work); err != nil {
 			return err
 		}
-		documents, err = collect(ctx, tx, pgx.RowToStructByPos[document.Unplaced], `
-			SELECT d.id, d.live_version, d.key, v.object, v.size, v.sha256`+unplaced+`
+		documents, err = collect(ctx, tx, scanUnplaced, `
+			SELECT d.id, d.live_version, d.key, v.object, v.size, v.sha256, v.title, v.title_from_key, v.media_type`+unplaced+`
 			  AND d.id > $3
 			ORDER BY d.id
 			LIMIT $4`, work.Space.Collection, work.Space.ID, after, limit)
 		return err
 	})
 	return documents, err
+}
+
+func scanUnplaced(row pgx.CollectableRow) (u document.Unplaced, err error) {
+	var fromKey *bool
+	err = row.Scan(&u.Document, &u.Version, &u.Key, &u.Object, &u.Size, &u.SHA256, &u.Title, &fromKey, &u.MediaType)
+	u.Title = document.OwnTitle(u.Title, u.Key, fromKey)
+	return u, err
 }
 
 // StoredPassages returns passages of a version, in order. The rows of a version
@@ -85,7 +92,7 @@ func (s *Store) StoredPassages(ctx context.Context, space document.Space, of doc
 	defer describe(&err, "read passages of version %d of document %s in space %d", of.Version, of.Document, space.ID)
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		stored, err = collect(ctx, tx, scanStored(of), `
-			SELECT m.hash, m.ordinal, m.start_byte, m.end_byte, p.heading_path, p.context, p.content, p.tokens
+			SELECT m.hash, m.ordinal, m.start_byte, m.end_byte, p.title, p.heading_path, p.context, p.content, p.omitted, p.tokens
 			FROM manifest m
 			LEFT JOIN passages p ON p.space = $3 AND p.hash = m.hash
 			WHERE m.document = $1 AND m.version = $2 AND m.space = $3 AND m.ordinal >= $4
@@ -99,9 +106,10 @@ func (s *Store) StoredPassages(ctx context.Context, space document.Space, of doc
 func scanStored(of document.Unplaced) pgx.RowToFunc[document.Stored] {
 	return func(row pgx.CollectableRow) (p document.Stored, err error) {
 		var hash []byte
-		var context, content *string
+		var title, context, content *string
+		var omitted []int
 		var tokens *int
-		if err := row.Scan(&hash, &p.Ordinal, &p.Start, &p.End, &p.HeadingPath, &context, &content, &tokens); err != nil {
+		if err := row.Scan(&hash, &p.Ordinal, &p.Start, &p.End, &title, &p.HeadingPath, &context, &content, &omitted, &tokens); err != nil {
 			return p, err
 		}
 		if content == nil {
@@ -109,7 +117,8 @@ func scanStored(of document.Unplaced) pgx.RowToFunc[document.Stored] {
 				of.Key, of.Document, of.Document)
 		}
 		copy(p.Hash[:], hash)
-		p.Context, p.Content, p.Tokens = *context, *content, *tokens
+		p.Title, p.Context, p.Content, p.Tokens = *title, *context, *content, *tokens
+		p.Omitted = document.RangesOf(omitted)
 		return p, nil
 	}
 }

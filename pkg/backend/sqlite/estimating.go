@@ -75,7 +75,7 @@ func estimatePassages(ctx context.Context, tx transaction, estimate *document.Re
 			CROSS JOIN documents d ON d.tenant = ?1 AND d.id = redone.value
 			CROSS JOIN manifest m  ON m.tenant = ?1 AND m.document = d.id AND m.version = d.live_version AND m.space = ?3
 		), known AS (
-			SELECT p.tokens + (octet_length(p.context) + 3
+			SELECT p.tokens + (octet_length(p.title) + octet_length(p.context) + 3
 			                   + (SELECT coalesce(octet_length(group_concat(value, ' > ')), 0) FROM json_each(p.heading_path))) / 4 AS tokens,
 			       EXISTS (
 				SELECT 1 FROM spaces s

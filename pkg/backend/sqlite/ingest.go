@@ -84,11 +84,12 @@ func newestVersion(ctx context.Context, tx transaction, upload document.Upload) 
 func unchanged(ctx context.Context, tx transaction, id uuid.UUID, version int, upload document.Upload, metadata string) (same bool, err error) {
 	err = tx.QueryRowContext(ctx, `
 		SELECT v.sha256 = ?4 AND v.title = ?5 AND v.metadata = ?6 AND v.media_type = ?7
+		       AND coalesce(v.title_from_key = ?8, true)
 		       AND j.state NOT IN ('failed', 'cancelled')
 		FROM versions v
 		JOIN jobs j ON j.tenant = v.tenant AND j.document = v.document AND j.version = v.version
 		WHERE v.tenant = ?1 AND v.document = ?2 AND v.version = ?3`,
-		tx.tenant, id, version, upload.SHA256, upload.Title, metadata, upload.MediaType).Scan(&same)
+		tx.tenant, id, version, upload.SHA256, upload.Title, metadata, upload.MediaType, upload.FromKey).Scan(&same)
 	return same, err
 }
 
@@ -110,10 +111,10 @@ func addVersion(ctx context.Context, tx transaction, id uuid.UUID, version int, 
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `
-		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, created_at, warnings)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)`,
+		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, created_at, warnings, title_from_key)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)`,
 		tx.tenant, id, version, upload.Title, metadata, upload.Object, upload.Size,
-		upload.SHA256, upload.MediaType, tx.now, string(warnings)); err != nil {
+		upload.SHA256, upload.MediaType, tx.now, string(warnings), upload.FromKey); err != nil {
 		return err
 	}
 	return addJob(ctx, tx, id, version, uuid.NullUUID{})

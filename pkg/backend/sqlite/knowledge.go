@@ -40,8 +40,8 @@ func (s *Store) Known(ctx context.Context, space document.Space, hashes []docume
 // copyPassages copies passages into the space from others of the same model.
 func copyPassages(ctx context.Context, tx transaction, space document.Space, wanted string) error {
 	_, err := tx.ExecContext(ctx, `
-		INSERT INTO passages (tenant, space, hash, created_at, tokens, embedding, heading_path, context, content)
-		SELECT p.tenant, ?2, p.hash, ?6, p.tokens, p.embedding, p.heading_path, p.context, p.content
+		INSERT INTO passages (tenant, space, hash, created_at, tokens, embedding, title, heading_path, context, content, omitted)
+		SELECT p.tenant, ?2, p.hash, ?6, p.tokens, p.embedding, p.title, p.heading_path, p.context, p.content, p.omitted
 		FROM json_each(?3) wanted
 		CROSS JOIN spaces s   ON s.tenant = ?1 AND s.id <> ?2 AND s.model = ?4 AND s.dimensions = ?5
 		CROSS JOIN passages p ON p.tenant = ?1 AND p.space = s.id AND p.hash = unhex(wanted.value)
@@ -70,8 +70,8 @@ func (s *Store) Write(ctx context.Context, work document.Work, batch document.Ba
 
 func addPassages(ctx context.Context, tx transaction, space document.Space, passages []document.Embedded) error {
 	insert, err := tx.PrepareContext(ctx, `
-		INSERT INTO passages (tenant, space, hash, created_at, tokens, embedding, heading_path, context, content)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+		INSERT INTO passages (tenant, space, hash, created_at, tokens, embedding, title, heading_path, context, content, omitted)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
 		ON CONFLICT (tenant, space, hash) DO NOTHING`)
 	if err != nil {
 		return err
@@ -87,7 +87,7 @@ func addPassages(ctx context.Context, tx transaction, space document.Space, pass
 			return err
 		}
 		if _, err := insert.ExecContext(ctx, tx.tenant, space.ID, p.Hash[:], tx.now, p.Tokens,
-			vector, string(headings), p.Context, p.Content); err != nil {
+			vector, p.Title, string(headings), p.Context, p.Content, omitted(p.Omitted)); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql/driver"
 	"encoding/json"
 	"fmt"
 
@@ -82,4 +83,30 @@ func (h *headings) Scan(column any) error {
 		return fmt.Errorf("heading path: %w", err)
 	}
 	return nil
+}
+
+// omitted are omitted ranges as rows hold them, NULL for none.
+type omitted []document.Range
+
+// Scan implements sql.Scanner.
+func (o *omitted) Scan(column any) error {
+	text, ok := column.(string)
+	if !ok {
+		return nil
+	}
+	var flat []int
+	if err := json.Unmarshal([]byte(text), &flat); err != nil {
+		return fmt.Errorf("omitted ranges: %w", err)
+	}
+	*o = document.RangesOf(flat)
+	return nil
+}
+
+// Value implements driver.Valuer.
+func (o omitted) Value() (driver.Value, error) {
+	if len(o) == 0 {
+		return nil, nil
+	}
+	text, err := json.Marshal(document.FlatRanges(o))
+	return string(text), err
 }

@@ -48,12 +48,15 @@ func (s *Store) Unplaced(ctx context.Context, work document.Work, after uuid.UUI
 			return err
 		}
 		rows, err := tx.QueryContext(ctx, `
-			SELECT d.id, v.version, d.key, v.object, v.size, v.sha256`+unplacedDocuments+`
+			SELECT d.id, v.version, d.key, v.object, v.size, v.sha256, v.title, v.title_from_key, v.media_type`+unplacedDocuments+`
 			  AND d.id > ?4
 			ORDER BY d.id
 			LIMIT ?5`, tx.tenant, work.Space.Collection, work.Space.ID, after, limit)
 		unplaced, err = collect(rows, err, func(row scanner) (u document.Unplaced, err error) {
-			return u, row.Scan(&u.Document, &u.Version, &u.Key, &u.Object, &u.Size, &u.SHA256)
+			var fromKey *bool
+			err = row.Scan(&u.Document, &u.Version, &u.Key, &u.Object, &u.Size, &u.SHA256, &u.Title, &fromKey, &u.MediaType)
+			u.Title = document.OwnTitle(u.Title, u.Key, fromKey)
+			return u, err
 		})
 		return err
 	})
@@ -66,7 +69,7 @@ func (s *Store) StoredPassages(ctx context.Context, space document.Space, of doc
 	defer describe(&err, "read passages of version %d of document %s in space %d", of.Version, of.Document, space.ID)
 	err = s.read(ctx, func(tx transaction) error {
 		rows, err := tx.QueryContext(ctx, `
-			SELECT p.hash, m.ordinal, m.start_byte, m.end_byte, p.heading_path, p.context, p.content, p.tokens
+			SELECT p.hash, m.ordinal, m.start_byte, m.end_byte, p.title, p.heading_path, p.context, p.content, p.omitted, p.tokens
 			FROM manifest m
 			LEFT JOIN passages p ON p.tenant = m.tenant AND p.id = m.passage
 			WHERE m.tenant = ?1 AND m.document = ?2 AND m.version = ?3 AND m.space = ?4 AND m.ordinal >= ?5
@@ -81,10 +84,10 @@ func (s *Store) StoredPassages(ctx context.Context, space document.Space, of doc
 func scanStored(of document.Unplaced) func(row scanner) (document.Stored, error) {
 	return func(row scanner) (stored document.Stored, err error) {
 		var hash []byte
-		var context, content *string
+		var title, context, content *string
 		var tokens *int
 		if err := row.Scan(&hash, &stored.Ordinal, &stored.Start, &stored.End,
-			(*headings)(&stored.HeadingPath), &context, &content, &tokens); err != nil {
+			&title, (*headings)(&stored.HeadingPath), &context, &content, (*omitted)(&stored.Omitted), &tokens); err != nil {
 			return stored, err
 		}
 		if content == nil {
@@ -92,7 +95,7 @@ func scanStored(of document.Unplaced) func(row scanner) (document.Stored, error)
 				of.Key, of.Document, of.Document)
 		}
 		stored.Hash = document.Hash(hash)
-		stored.Context, stored.Content, stored.Tokens = *context, *content, *tokens
+		stored.Title, stored.Context, stored.Content, stored.Tokens = *title, *context, *content, *tokens
 		return stored, nil
 	}
 }

@@ -202,6 +202,7 @@ func acceptsChangedDocuments(t *testing.T, ctx context.Context, s Store) {
 		"title":      func(u *document.Upload) { u.Title += "!" },
 		"metadata":   func(u *document.Upload) { u.Metadata = json.RawMessage(`{"a":1}`) },
 		"media type": func(u *document.Upload) { u.MediaType = "text/plain" },
+		"own title":  func(u *document.Upload) { u.FromKey = true },
 	} {
 		changed := original
 		change(&changed)

@@ -34,6 +34,7 @@ func knowledge(t *testing.T, open func(t *testing.T) Store) {
 		"Publish incomplete": publishesNothingIncomplete,
 		"Publish superseded": publishesNoOlderVersion,
 		"Warnings":           keepsWarnings,
+		"Own titles":         tellsOwnTitles,
 		"Warnings redone":    redoesWarnings,
 		"Publish at once":    showsTheSwitchAndTheEndTogether,
 	} {

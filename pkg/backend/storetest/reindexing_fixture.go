@@ -127,7 +127,7 @@ func unplaced(t *testing.T, ctx context.Context, s Store, work document.Work) []
 // unplacedOf describes a version as it is found to be unplaced.
 func unplacedOf(upload document.Upload, accepted document.Accepted) document.Unplaced {
 	return document.Unplaced{Document: accepted.Document.ID, Version: accepted.Job.Version,
-		Key: upload.Key, Object: upload.Object, Size: upload.Size, SHA256: upload.SHA256}
+		Key: upload.Key, Object: upload.Object, Size: upload.Size, SHA256: upload.SHA256, Title: upload.Title, MediaType: upload.MediaType}
 }
 
 func wantUnplaced(t *testing.T, ctx context.Context, s Store, when string, work document.Work, want ...document.Unplaced) {

@@ -96,7 +96,8 @@ func readsStoredPassages(t *testing.T, ctx context.Context, s Store) {
 	c := ensure(t, ctx, s, "stored")
 	passages := passagesIn(c.Space, "one", "two", "one", "three")
 	passages[1].HeadingPath, passages[1].Context = []string{"A", "B, {\"C\"}"}, "| x |\n|---|"
-	passages[3].HeadingPath = []string{}
+	passages[1].Title, passages[1].Omitted = "T, {\"U\"}", []document.Range{{Start: 0, End: 1}, {Start: 2, End: 3}}
+	passages[3].HeadingPath, passages[3].Title = []string{}, "T"
 	upload := uploadOf(c, "a")
 	of := unplacedOf(upload, publishDocument(t, ctx, s, upload, passages...))
 	var want []document.Stored

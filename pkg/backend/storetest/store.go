@@ -52,9 +52,10 @@ type Ingest interface {
 
 	// Accept writes, in one transaction, the document (made or, under an
 	// existing key, given a next version) and the job with its tasks, queued
-	// and not yet dispatched. When the newest version has the same hash, title,
-	// metadata and media type, and its job has not failed or been cancelled,
-	// nothing is written and that job is returned with Unchanged set.
+	// and not yet dispatched. When the newest version has the same hash, title
+	// (FromKey too, if that is known), metadata and media type, and its job has
+	// not failed or been cancelled, nothing is written and that job is returned
+	// with Unchanged set.
 	// Concurrent calls for one key are taken one after another. The answer's
 	// Document describes the accepted version, but its State is what readers
 	// see (ready while an older version is live). A document under deletion

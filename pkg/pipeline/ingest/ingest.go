@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/markdown"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
@@ -149,7 +150,9 @@ func isNew(accepted document.Accepted) bool {
 func (s *Step) accept(ctx context.Context, request document.UploadRequest, object string, content *content) (document.Accepted, error) {
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
-	own := frontMatter(content.head)
+	media := mediaType(request)
+	own := readHead(content.head, markdown.SyntaxOf(media, request.Key))
+	title := cmp.Or(request.Title, own.title)
 	metadata, err := own.merge(request.Metadata)
 	if err != nil {
 		return document.Accepted{}, err
@@ -166,12 +169,14 @@ func (s *Step) accept(ctx context.Context, request document.UploadRequest, objec
 	return s.Store.Accept(ctx, document.Upload{
 		Collection: collection,
 		Key:        request.Key,
-		Title:      cmp.Or(request.Title, own.title, baseName(request.Key)),
+		Title:      cmp.Or(title, document.BaseName(request.Key)),
+		FromKey:    title == "",
 		Metadata:   metadata,
-		MediaType:  mediaType(request),
+		MediaType:  media,
 		Object:     object,
 		Size:       content.size,
 		SHA256:     content.sum(),
+		Warnings:   own.warnings,
 
 		IdempotencyKey: request.IdempotencyKey,
 		Fingerprint:    fingerprint,

@@ -188,6 +188,8 @@ func TestUploadTitlesDocuments(t *testing.T) {
 		{"Given", "---\ntitle: Own\n---\n# First\n", "Given"},
 		{"", "---\ntitle: Own\n---\n# First\n", "Own"},
 		{"", "---\ntitle: [broken\n---\n# First\n", "First"},
+		{"", "---\ntitle: 1.10\n---\n# First\n", "1.10"},
+		{"", "+++\ntitle = \"Own\"\n+++\n# First\n", "Own"},
 		{"", "Intro\n\nFirst\n=====\n", "First"},
 		{"", "no heading\n", "page"},
 	} {
@@ -322,5 +324,28 @@ func TestUploadNeedsATenant(t *testing.T) {
 	step, m := newStep(t)
 	if _, err := step.Upload(t.Context(), document.UploadRequest{Key: "k.md"}, bytes.NewReader([]byte("text"))); err == nil || len(m.objects) != 0 {
 		t.Errorf("stored on nobody's behalf: %v", err)
+	}
+}
+
+// Front matter that cannot be read is text, and the answer says so; of a plain
+// text it is nothing else.
+func TestUploadWarnsOfUnreadableFrontMatter(t *testing.T) {
+	t.Parallel()
+	const text = "\ufeff---\ntitle: Milling: a guide\n---\ntext\n"
+	for key, want := range map[string]document.Warnings{
+		"a.md": {{Code: "front_matter_unreadable", Start: 3, End: 35,
+			Detail: "front matter is kept as text, since it cannot be read: line 2: mapping values are not allowed in this context"}},
+		"a.txt": nil,
+	} {
+		step, m := newStep(t)
+		if _, err := step.Upload(ctxOf(t), document.UploadRequest{Key: key}, strings.NewReader(text)); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, m.uploads[0].Warnings); diff != "" {
+			t.Errorf("%s: warnings (-want +got):\n%s", key, diff)
+		}
+		if string(m.uploads[0].Metadata) != "{}" || m.uploads[0].Title != "a" {
+			t.Errorf("%s: got title %q and metadata %s", key, m.uploads[0].Title, m.uploads[0].Metadata)
+		}
 	}
 }

@@ -1,15 +1,11 @@
 package ingest
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 	"unicode"
-
-	"go.yaml.in/yaml/v3"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
@@ -27,67 +23,45 @@ func checkMetadata(raw json.RawMessage) (json.RawMessage, error) {
 
 // ownWords is what a document says of itself at its beginning.
 type ownWords struct {
-	title  string
-	fields map[string]any
+	title    string
+	metadata json.RawMessage // nil for none
+	warnings document.Warnings
 }
 
-// frontMatter reads the YAML front matter and the first heading out of the
-// head of a document. Front matter that is not a YAML mapping with plain keys
-// is left alone: it is the author's, not a request to us.
-func frontMatter(head []byte) ownWords {
+// readHead reads the front matter and the first heading out of the head of a
+// document. Front matter that cannot be read is text, which is said.
+func readHead(head []byte, syntax markdown.Syntax) ownWords {
 	own := ownWords{}
-	if matter, _ := markdown.FrontMatter(head); matter != nil {
-		own.fields = decodeFrontMatter(matter)
-	}
-	if title, ok := own.fields["title"].(string); ok {
-		own.title = cleanTitle(title)
+	if syntax != markdown.Plain {
+		front, _ := markdown.FrontMatter(head)
+		own.title, own.metadata = cleanTitle(front.Title), front.Metadata
+		if front.Err != nil {
+			own.warnings = append(own.warnings, document.Warning{
+				Code:   "front_matter_unreadable",
+				Detail: "front matter is kept as text, since it cannot be read: " + front.Err.Error(),
+				Start:  int64(front.Start),
+				End:    int64(front.End),
+			})
+		}
 	}
 	if own.title == "" {
-		own.title = cleanTitle(markdown.FirstHeading(head, markdown.CommonMark))
+		own.title = cleanTitle(markdown.FirstHeading(head, syntax))
 	}
 	return own
 }
 
-func decodeFrontMatter(matter []byte) map[string]any {
-	var fields map[string]any
-	if err := yaml.Unmarshal(matter, &fields); err != nil {
-		return nil
-	}
-	raw, err := json.Marshal(fields)
-	if err != nil {
-		return nil // keys that are not strings, or numbers that are not finite
-	}
-	canonical, err := document.CanonicalMetadata(raw)
-	if err != nil {
-		return nil
-	}
-	fields = nil
-	decoder := json.NewDecoder(bytes.NewReader(canonical))
-	decoder.UseNumber()
-	if err := decoder.Decode(&fields); err != nil {
-		return nil
-	}
-	return fields
-}
-
 // merge returns the front matter's fields with those of the request over them.
 func (o ownWords) merge(request json.RawMessage) (json.RawMessage, error) {
-	if len(o.fields) == 0 {
+	if o.metadata == nil {
 		return request, nil
 	}
-	var given map[string]json.RawMessage
-	if err := json.Unmarshal(request, &given); err != nil {
-		return nil, fmt.Errorf("merge metadata: %w", err)
+	merged := map[string]json.RawMessage{}
+	for _, fields := range []json.RawMessage{o.metadata, request} {
+		if err := json.Unmarshal(fields, &merged); err != nil {
+			return nil, fmt.Errorf("merge metadata: %w", err)
+		}
 	}
-	merged := maps.Clone(o.fields)
-	for name, value := range given {
-		merged[name] = value
-	}
-	raw, err := json.Marshal(merged)
-	if err != nil {
-		return nil, fmt.Errorf("merge metadata: %w", err)
-	}
-	return raw, nil
+	return json.Marshal(merged)
 }
 
 // cleanTitle returns a title found in a document as one line of bounded

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"path"
 	"regexp"
 	"strings"
 	"unicode"
@@ -66,15 +65,6 @@ func checkText(field, value string, limit int) error {
 		return fault.New(fault.BadRequest, "%s %q has the character %U at byte %d, which turns what comes after it: leave it out", field, value, r, i)
 	}
 	return nil
-}
-
-// baseName returns the last segment of a key without its extension.
-func baseName(key string) string {
-	base := path.Base(key)
-	if name := strings.TrimSuffix(base, path.Ext(base)); name != "" {
-		return name
-	}
-	return base
 }
 
 // fingerprintOf is equal for two requests, which have been checked, only if

@@ -50,7 +50,7 @@ func (r *run) pass(ctx context.Context, source io.Reader, targets []*target) err
 		group.Go(func() error { return r.storeAll(ctx, targets, full) })
 	}
 	var failed error
-	for passage, err := range chunk.Split(source, chunk.OptionsOf(targets[0].work.Space.Chunking)) {
+	for passage, err := range chunk.Split(source, chunk.OptionsOf(targets[0].work.Space.Chunking, r.work.Source())) {
 		if failed = err; failed != nil {
 			break
 		}

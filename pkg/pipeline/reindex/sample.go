@@ -109,7 +109,7 @@ func (d *Desk) cutOne(ctx context.Context, c *cuttings, one document.Document, c
 			return err
 		}
 		defer source.Close()
-		for p, err := range chunk.Split(source, chunk.OptionsOf(chunking)) {
+		for p, err := range chunk.Split(source, chunk.OptionsOf(chunking, one.Source())) {
 			if cannotBeCut(err) {
 				c.read = before
 				return nil
@@ -119,7 +119,7 @@ func (d *Desk) cutOne(ctx context.Context, c *cuttings, one document.Document, c
 			}
 			place, text := p.Placed()
 			// What stands above it has about one token for every four bytes.
-			c.tokens[place.Hash] = text.Tokens + (len(text.Embedding())-len(text.Content)+3)/4
+			c.tokens[place.Hash] = text.Tokens + (len(text.Above())+3)/4
 			if c.read = before + p.End; enough() {
 				break
 			}

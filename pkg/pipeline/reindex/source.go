@@ -48,7 +48,7 @@ func (b *builder) cut(ctx context.Context, d document.Unplaced) iter.Seq2[docume
 			return
 		}
 		defer source.Close()
-		for p, err := range chunk.Split(source, chunk.OptionsOf(b.to.Chunking)) {
+		for p, err := range chunk.Split(source, chunk.OptionsOf(b.to.Chunking, d.Source())) {
 			if err != nil {
 				yield(document.Stored{}, fmt.Errorf("cut the original: %w", err))
 				return

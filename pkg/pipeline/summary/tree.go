@@ -45,7 +45,9 @@ func newBuilder(group *goroutine.Group, stop <-chan struct{}, step *Step, work d
 
 // read reads the whole document and returns its summary.
 func (b *builder) read(ctx context.Context, source io.Reader) (string, error) {
-	for passage, err := range chunk.Split(source, chunk.Options{Tokens: b.work.Space.Chunking.Tokens}) {
+	options := chunk.OptionsOf(document.Chunking{Tokens: b.work.Space.Chunking.Tokens}, b.work.Source())
+	options.Title = "" // is not summarised, so that a new title costs no summaries
+	for passage, err := range chunk.Split(source, options) {
 		if err != nil {
 			return "", err
 		}

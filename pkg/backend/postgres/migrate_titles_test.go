@@ -1,0 +1,75 @@
+package postgres_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+// Versions of the release before have no warnings, and their titles are told
+// from file names by their keys; their passages are found as they are.
+func TestMigrateToTitles(t *testing.T) {
+	t.Parallel()
+	d, super := newOwnedDatabase(t)
+	d.migrateTo(t, 6)
+	for _, statement := range []string{
+		`INSERT INTO collections (tenant, id, name) VALUES ('default', gen_random_uuid(), 'c')`,
+		`INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap)
+		 SELECT tenant, id, 'm', 2, 10, 0 FROM collections`,
+		`UPDATE collections c SET live_space = s.id FROM spaces s`,
+		`SELECT set_config('gristmill.tenant', 'default', false), add_partition(id) FROM spaces`,
+		`INSERT INTO passages (tenant, space, hash, tokens, embedding, heading_path, context, content)
+		 SELECT tenant, id, sha256(''), 1, '[1,0]', '{H}', '', 'text' FROM spaces`,
+		`INSERT INTO documents (tenant, id, collection, key, state, newest_version, live_version)
+		 SELECT tenant, gen_random_uuid(), id, key, 'ready', 1, 1 FROM collections, unnest('{a/b.md,c.md}'::text[]) AS key`,
+		`INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type)
+		 SELECT tenant, id, 1, CASE key WHEN 'c.md' THEN 'Title' ELSE 'b' END, '{}', '', 10, '', 'text/plain' FROM documents`,
+		`INSERT INTO manifest (tenant, document, version, space, ordinal, hash, start_byte, end_byte)
+		 SELECT d.tenant, d.id, 1, s.id, 0, sha256(''), 0, 4 FROM documents d, spaces s`,
+		`INSERT INTO placements (tenant, document, version, space, passages) SELECT d.tenant, d.id, 1, s.id, 1 FROM documents d, spaces s`,
+	} {
+		execute(t, super, statement)
+	}
+	if err := postgres.Migrate(t.Context(), postgres.MigrateConfig{OwnerURL: d.owner, AppURL: d.app, Log: logger(t)}); err != nil {
+		t.Fatal(err)
+	}
+
+	s, ctx := d.open(t), tenant.With(t.Context(), tenant.Default)
+	c, err := s.Collection(ctx, "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reindex, err := s.BeginReindex(ctx, document.ReindexRequest{Collection: "c", Model: document.Model{Name: "other"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	work, err := s.Claim(ctx, document.TaskRef{Tenant: tenant.Default, Document: reindex.ID, Version: 1, Kind: document.Reindexing}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := s.Unplaced(ctx, work, uuid.Nil, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]document.Source{}
+	for _, of := range found {
+		got[of.Key] = of.Source()
+		stored, err := s.StoredPassages(ctx, c.Space, of, 0, 10)
+		if err != nil || len(stored) != 1 || !cmp.Equal(stored[0].Text, document.Text{HeadingPath: []string{"H"}, Content: "text", Tokens: 1}) {
+			t.Errorf("%s: got passages %+v, %v", of.Key, stored, err)
+		}
+		if d, err := s.Document(ctx, of.Document); err != nil || d.Warnings != nil {
+			t.Errorf("%s: got warnings %v, %v", of.Key, d.Warnings, err)
+		}
+	}
+	want := map[string]document.Source{"a/b.md": {MediaType: "text/plain", Key: "a/b.md"}, "c.md": {Title: "Title", MediaType: "text/plain", Key: "c.md"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("sources (-want +got):\n%s", diff)
+	}
+}
