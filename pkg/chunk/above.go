@@ -56,20 +56,20 @@ func (p *packer) shorten(path []string, tokens int) []string {
 	if len(path) == 0 || fits(path) {
 		return path
 	}
-	first, last := path[:1], path[len(path)-1:]
 	for keep := len(path) - 1; keep >= 2; keep-- {
-		first, last = path[:keep/2], path[len(path)-(keep+1)/2:]
-		if short := slices.Concat(first, []string{document.Ellipsis}, last); fits(short) {
+		short := slices.Concat(path[:keep/2], []string{document.Ellipsis}, path[len(path)-(keep+1)/2:])
+		if fits(short) {
 			return short
 		}
 	}
-	for n := max(len(first[0]), len(last[0])) * 3 / 4; n >= 8; n = n * 3 / 4 {
-		short := []string{document.CutMiddle(last[0], n)}
-		if len(path) > 1 {
-			short = []string{document.CutMiddle(first[0], n), document.Ellipsis, short[0]}
-			if len(path) == 2 {
-				short = slices.Delete(short, 1, 2)
-			}
+	outermost, innermost := path[0], path[len(path)-1]
+	for n := max(len(outermost), len(innermost)) * 3 / 4; n >= 8; n = n * 3 / 4 {
+		short := []string{document.CutMiddle(outermost, n), document.Ellipsis, document.CutMiddle(innermost, n)}
+		switch len(path) {
+		case 1:
+			short = short[:1]
+		case 2:
+			short = slices.Delete(short, 1, 2)
 		}
 		if fits(short) {
 			return short

@@ -2,6 +2,7 @@ package chunk
 
 import (
 	"bytes"
+	"math"
 	"unicode"
 
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
@@ -19,6 +20,7 @@ type line struct {
 	text       int64 // end of the text: what follows is white space
 	tokens     int   // from start to end
 	total      int   // of this line and all before it
+	within     bool  // it begins within a line of the source
 	pieces     int   // how many of this line and all before it continue a line
 	cell       int   // in a row of a table: of how many cells the line leaves out the beginning
 	gap        bool  // something of the line is omitted
@@ -58,6 +60,7 @@ func (b *buffer) push(p markdown.Piece, table *table) {
 		b.bytes, b.base = b.bytes[:0], p.Start
 		b.forgetOmitted(p.Start)
 	}
+	within := len(b.bytes) > 0 && b.bytes[len(b.bytes)-1] != '\n' && b.bytes[len(b.bytes)-1] != '\r'
 	b.bytes = append(b.bytes, p.Text...)
 	omitted := b.omission.in(p)
 	b.omitted = append(b.omitted, omitted...)
@@ -65,7 +68,7 @@ func (b *buffer) push(p markdown.Piece, table *table) {
 		kind: p.Kind, border: max(p.Border, b.border), heading: p.Heading, table: table,
 		start: p.Start, end: p.End(),
 		text: p.Start + int64(len(bytes.TrimRightFunc(p.Text, unicode.IsSpace))),
-		gap:  len(omitted) > 0,
+		gap:  len(omitted) > 0, within: within,
 	}
 	if l.heading != nil {
 		l.border = markdown.AtBlock // also within a block of HTML
@@ -105,7 +108,7 @@ func (b *buffer) countLast() {
 	b.uncounted = false
 	n := len(b.lines) - 1
 	last := &b.lines[n]
-	last.tokens = b.countVisible(last.start, last.end)
+	last.tokens = b.count(b.view(last.start, last.end, math.MaxInt64).text)
 	last.total = last.tokens
 	if n > 0 {
 		last.total += b.lines[n-1].total
@@ -115,7 +118,7 @@ func (b *buffer) countLast() {
 	if last.gap {
 		last.gaps++
 	}
-	if last.border == markdown.WithinLine {
+	if last.within {
 		last.pieces++
 	}
 }

@@ -112,7 +112,7 @@ func (t Text) Visible() string {
 }
 
 // CutMiddle returns s with at most n bytes, and an ellipsis in its middle for
-// what is left out. It is cut between runes.
+// what is left out. It is cut between words, or runes where words are long.
 func CutMiddle(s string, n int) string {
 	const mark = " " + Ellipsis + " "
 	switch {
@@ -128,6 +128,12 @@ func CutMiddle(s string, n int) string {
 	}
 	for tail < len(s) && !utf8.RuneStart(s[tail]) {
 		tail++
+	}
+	if i := strings.LastIndexByte(s[:head+1], ' '); i > head/2 {
+		head = i
+	}
+	if i := strings.IndexByte(s[tail-1:], ' '); i >= 0 && i < (len(s)-tail)/2 {
+		tail += i
 	}
 	return strings.TrimSpace(s[:head]) + mark + strings.TrimSpace(s[tail:])
 }

@@ -1,0 +1,111 @@
+package chunk
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/seed-7a112592/gristmill/pkg/markdown"
+)
+
+const base64Text = "iVBORw0KGgo+/AAA"
+
+// TestPayloads omits the base64 of data: URIs, and nothing else.
+func TestPayloads(t *testing.T) {
+	t.Parallel()
+	payload := strings.Repeat(base64Text, 4)
+	for _, tt := range []struct{ name, before, payload, after string }{
+		{"image", "![tool](data:image/png;base64,", payload, ")"},
+		{"URL-safe, percent-encoded, padded", "[a](DATA:application/pdf;name=a.pdf;BASE64,", "iVB-_w%2B%2F" + payload + "==", " \"title\")"},
+		{"attribute", "<img alt=x src='data:image/gif;charset=utf-8;base64,", payload, "'> and text"},
+		{"style sheet", "<style>a { background: url(data:;base64,", payload, ") }</style>"},
+		{"JSON", "```json\n{\"a\": \"data:image\\/png;base64,", "iVBO\\/w" + payload, "\"}\n```"},
+		{"wrapped", "<img src=\"data:image/png;base64,", payload + "\n  " + payload + "\n  iVBO", "\">\nwords"},
+		{"definition", "[logo]: data:image/svg+xml;base64,", payload, "\n\nwords"},
+		{"no data", "a string of base64,", "", payload},
+		{"no base64", "data:image/svg+xml;utf8,", "", "%3Csvg%3E64,abc"},
+		{"a certificate", "", "", "-----BEGIN-----\n" + payload + "\n" + payload + "\n-----END-----"},
+		{"words on the next line", "data:;base64,", payload, "\nHello\nworld"},
+	} {
+		all := split(t, tt.before+tt.payload+tt.after, Options{})
+		if len(all) != 1 {
+			t.Errorf("%s: %d passages", tt.name, len(all))
+			continue
+		}
+		want := tt.before + strings.Map(func(r rune) rune {
+			if r == '\n' || r == ' ' {
+				return r
+			}
+			return -1
+		}, tt.payload) + tt.after
+		if diff := cmp.Diff(want, all[0].Visible()); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", tt.name, diff)
+		}
+	}
+}
+
+// TestPicture has a picture of 30 KB among text, as people paste it.
+func TestPicture(t *testing.T) {
+	t.Parallel()
+	for _, before := range []string{"", strings.Repeat("Dress the stones each spring. ", 40)} {
+		src := "# Dressing\n\n" + before + "![tool](data:image/png;base64," + strings.Repeat(base64Text, 2500) + ")\n\nHold it flat.\n"
+		all := split(t, src, Options{})
+		if len(all) > 3 {
+			t.Errorf("%d passages", len(all))
+		}
+		for _, p := range all {
+			if strings.Contains(p.Embedding(), base64Text) {
+				t.Errorf("passage %d embeds the picture: %q", p.Ordinal, p.Embedding())
+			}
+		}
+	}
+}
+
+// TestHugePicture cuts a picture that is too large for one passage. Each of its
+// passages has something to embed, and a name of its own.
+func TestHugePicture(t *testing.T) {
+	t.Parallel()
+	var src strings.Builder
+	src.WriteString("# A\n\nWords before. ![tool](data:image/png;base64,")
+	for i := range 20000 {
+		fmt.Fprintf(&src, "%016d", i)
+	}
+	src.WriteString(") Words behind.\n\nMore words.\n")
+	for _, window := range []int{0, 16, 250} {
+		all := split(t, src.String(), Options{Window: window, Tokens: 50})
+		if n, bound := len(all), src.Len()/maxOmitted+3; n > bound {
+			t.Errorf("window %d: %d passages, want %d at the most", window, n, bound)
+		}
+		names := map[string]bool{}
+		for _, p := range all {
+			names[fmt.Sprint(p.Name())] = true
+			if strings.Contains(p.Embedding(), "0000") || strings.TrimSpace(p.Visible()) == "" {
+				t.Errorf("window %d: passage %d embeds %q", window, p.Ordinal, p.Embedding())
+			}
+		}
+		if len(names) != len(all) {
+			t.Errorf("window %d: %d names of %d passages", window, len(names), len(all))
+		}
+	}
+}
+
+func TestModules(t *testing.T) {
+	t.Parallel()
+	src := "import Tabs from '@theme/Tabs';\nimport {Note} from '../Note';\n\nexport const rpm = {\n  a: 1,\n\n  b: 2,\n};\n\n# Crank\n\nNever exceed {rpm.a} turns.\n\nexport default Layout\n"
+	all := split(t, src, Options{Syntax: markdown.MDX, Title: "Crank"})
+	if len(all) != 1 || all[0].Start != 0 {
+		t.Fatalf("got %+v", all)
+	}
+	if got, want := strings.TrimSpace(all[0].Embedding()), "Crank\n\n# Crank\n\nNever exceed {rpm.a} turns."; got != want {
+		t.Errorf("embedded %q, want %q", got, want)
+	}
+	all = split(t, src, Options{Title: "Crank"})
+	if !strings.Contains(all[0].Embedding(), "import Tabs") {
+		t.Errorf("what is not MDX has lost its first lines: %q", all[0].Embedding())
+	}
+	all = split(t, "import a from 'b'\n", Options{Syntax: markdown.MDX})
+	if len(all) != 1 || all[0].Embedding() != "…" {
+		t.Errorf("got %+v", all)
+	}
+}
