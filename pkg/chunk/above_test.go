@@ -71,8 +71,8 @@ func TestMiddleOfPathIsLeftOut(t *testing.T) {
 func TestEmbeddedTokens(t *testing.T) {
 	t.Parallel()
 	heading := strings.Repeat("a very long heading that goes on ", 50)
-	prose := strings.Repeat("Body sentence here. ", 400)
-	table := "| " + strings.Repeat("column | ", 150) + "\n|" + strings.Repeat("---|", 150) + "\n" + strings.Repeat("| "+strings.Repeat("1 | ", 150)+"\n", 9)
+	prose := strings.Repeat("Body sentence here. ", 200)
+	table := "| " + strings.Repeat("column | ", 120) + "\n|" + strings.Repeat("---|", 120) + "\n" + strings.Repeat("| "+strings.Repeat("1 | ", 120)+"\n", 3)
 	var deep strings.Builder
 	for level := 1; level <= 6; level++ {
 		fmt.Fprintf(&deep, "%s %s\n\n", strings.Repeat("#", level), strings.Repeat("标题很长 ", 20))

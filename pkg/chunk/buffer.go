@@ -63,7 +63,7 @@ func (b *buffer) push(p markdown.Piece, table *table) {
 	within := len(b.bytes) > 0 && b.bytes[len(b.bytes)-1] != '\n' && b.bytes[len(b.bytes)-1] != '\r'
 	b.bytes = append(b.bytes, p.Text...)
 	omitted := b.omission.in(p)
-	b.omitted = append(b.omitted, omitted...)
+	b.omit(omitted)
 	l := line{
 		kind: p.Kind, border: max(p.Border, b.border), heading: p.Heading, table: table,
 		start: p.Start, end: p.End(),

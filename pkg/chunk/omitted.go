@@ -182,6 +182,17 @@ func (b *buffer) view(start, end, most int64) view {
 	return v
 }
 
+// omit adds ranges behind those that are omitted.
+func (b *buffer) omit(spans []span) {
+	for _, s := range spans {
+		if n := len(b.omitted); n > 0 && b.omitted[n-1].end == s.start {
+			b.omitted[n-1].end = s.end
+		} else {
+			b.omitted = append(b.omitted, s)
+		}
+	}
+}
+
 // omittedIn returns the ranges, from start to end, that are omitted.
 func (b *buffer) omittedIn(start, end int64) []span {
 	var spans []span
