@@ -50,7 +50,7 @@ func API(ctx context.Context, config Config, b *Backends) http.Handler {
 			Log:        b.Log,
 		},
 		Reindexes: b.Store,
-		Steerer:   &steer.Step{Store: b.Store, Live: b.Live, Dispatcher: b.Dispatcher},
+		Steerer:   &steer.Step{Store: b.Store, Live: b.Live, Dispatcher: b.Dispatcher, Pace: b.Pace},
 		Registrar: &notify.Registrar{Webhooks: b.Store, Addresses: b.Webhooks},
 		Webhooks:  b.Store,
 		Documents: b.Store,

@@ -73,6 +73,7 @@ type Backends struct {
 	Queue      *queue.Client
 	Dispatcher *dispatch.Dispatcher
 	Live       *live.Live
+	Pace       *live.Pace
 	Gate       *writeback.Gate    // of what this process buys
 	Embedding  *embedding.Process // what is shared by those that buy vectors
 	Webhooks   *webhook.Sender
@@ -160,7 +161,8 @@ func Join(config Config, store Store, objects Objects, log *slog.Logger) (*Backe
 		client.Close()
 		return nil, fmt.Errorf("open the live state: %w", err)
 	}
-	models, questions, err := newModels(config, live.NewPace(state), metrics, log)
+	pace := live.NewPace(state)
+	models, questions, err := newModels(config, pace, metrics, log)
 	if err != nil {
 		return nil, errors.Join(err, state.Close(), client.Close())
 	}
@@ -168,7 +170,7 @@ func Join(config Config, store Store, objects Objects, log *slog.Logger) (*Backe
 	sender := webhook.New(allowed)
 	gate := &writeback.Gate{Log: log}
 	return &Backends{
-		Store: store, Objects: objects, Queue: client, Live: state, Models: models, Questions: questions, Metrics: metrics, Log: log,
+		Store: store, Objects: objects, Queue: client, Live: state, Pace: pace, Models: models, Questions: questions, Metrics: metrics, Log: log,
 		Dispatcher: &dispatch.Dispatcher{Store: store, Queue: client, Log: log},
 		Gate:       gate,
 		Embedding:  embedding.NewProcess(state, gate),
@@ -206,5 +208,6 @@ func (b *Backends) checks() map[string]telemetry.Check {
 		"database": {Test: b.Store.Ping},
 		"objects":  {Test: b.Objects.Ping},
 		"redis":    {Test: b.Queue.Ping},
+		"models":   {Test: b.modelsAnswer, Optional: true}, // documents wait, or become searchable without a summary
 	}
 }

@@ -38,9 +38,20 @@ func Doctor(ctx context.Context, config Config, log *slog.Logger, out io.Writer)
 	}
 	report("objects", "bucket "+config.S3Bucket, backends.Objects.Ping(ctx))
 	report("redis", "answers", backends.Queue.Ping(ctx))
+	// What was wrong may be right by now.
+	if holds, err := backends.Pace.Holds(ctx); err == nil {
+		for _, hold := range holds {
+			note("held", fmt.Sprintf("model %s: %s; it is tried again now", hold.Model, hold.Reason))
+		}
+	}
+	backends.Pace.HurryAll(ctx)
 	model := config.model()
 	_, err = backends.Models.Embed(ctx, model, []string{"gristmill doctor"})
 	report("embeddings", fmt.Sprintf("model %s, %d dimensions", model.Name, model.Dimensions), err)
+	if config.SummaryModel != "" {
+		_, err = backends.Models.Summarise(ctx, config.SummaryModel, "", []string{"Grain is ground in a mill."})
+		report("summaries", "model "+config.SummaryModel, err)
+	}
 	others, err := otherModels(ctx, backends.Store, model)
 	report("spaces", "read", err)
 	for _, other := range others {

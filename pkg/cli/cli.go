@@ -19,7 +19,10 @@ type Deps struct {
 
 	Migrate func(ctx context.Context) error              // brings the database's schema up to date
 	Doctor  func(ctx context.Context, w io.Writer) error // checks every dependency and reports to w
-	Dev     func(ctx context.Context, options DevOptions) error
+
+	// Models reports to w which models are held, and with lift has them tried.
+	Models func(ctx context.Context, lift bool, w io.Writer) error
+	Dev    func(ctx context.Context, options DevOptions) error
 }
 
 // DevOptions are the flags and arguments of gristmill dev.
@@ -112,6 +115,7 @@ func New(deps Deps) *cobra.Command {
 		newDev(flags),
 		newMigrate(flags),
 		newDoctor(flags),
+		newModels(flags),
 		newUpload(flags),
 		newJobs(flags),
 		newCancel(flags),

@@ -42,6 +42,10 @@ func gristmill(t *testing.T, server *fakeapi.Server, args ...string) result {
 			_, err := fmt.Fprintln(w, "all well")
 			return err
 		},
+		Models: func(_ context.Context, lift bool, w io.Writer) error {
+			_, err := fmt.Fprintln(w, "lift:", lift)
+			return err
+		},
 		Dev: func(_ context.Context, options cli.DevOptions) error {
 			return json.NewEncoder(&stdout).Encode(options)
 		},
@@ -312,6 +316,19 @@ func TestDevGetsItsOptions(t *testing.T) {
 	want := cli.DevOptions{Addr: "127.0.0.1:9", Data: "d", Collection: "c", Once: true, Paths: []string{"docs", "more"}}
 	if diff := cmp.Diff(want, options); diff != "" {
 		t.Errorf("options (-want +got):\n%s", diff)
+	}
+}
+
+func TestModels(t *testing.T) {
+	t.Parallel()
+	server := fakeapi.New(t)
+	for lift, args := range map[string][]string{"lift: false\n": {"models"}, "lift: true\n": {"models", "--lift"}} {
+		if got := gristmill(t, server, args...); got.code != cli.ExitDone || got.stdout != lift {
+			t.Errorf("%q: %+v", args, got)
+		}
+	}
+	if got := gristmill(t, server, "models", "x"); got.code != cli.ExitUsage {
+		t.Errorf("got %+v", got)
 	}
 }
 

@@ -54,6 +54,20 @@ func newDoctor(g *globals) *cobra.Command {
 	return cmd
 }
 
+func newModels(g *globals) *cobra.Command {
+	var lift bool
+	cmd := &cobra.Command{
+		Use:   "models",
+		Short: "Show which models are left alone, and why; or have them tried now",
+		Long: "Show which models are left alone, because their provider said so, is down or is not configured right.\n" +
+			"All processes that share a Redis leave them alone together; GRISTMILL_REDIS_URL says which.",
+		Args: cobra.NoArgs,
+		RunE: run(func(ctx context.Context, _ []string) error { return g.Models(ctx, lift, g.Stdout) }),
+	}
+	cmd.Flags().BoolVar(&lift, "lift", false, "have them tried at once, by the next request to each")
+	return cmd
+}
+
 // healthTimeout is shorter than what containers' health checks allow.
 const healthTimeout = 5 * time.Second
 

@@ -38,6 +38,13 @@ func Command(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 			}
 			return err
 		},
+		Models: func(ctx context.Context, lift bool, w io.Writer) error {
+			config, log, err := load(environ, stderr, app.Paced)
+			if err != nil {
+				return err
+			}
+			return app.Models(ctx, config, log, lift, w)
+		},
 		Dev: func(ctx context.Context, options cli.DevOptions) error {
 			// A person reads the terminal: nothing but what goes wrong, as text.
 			quiet := []string{"GRISTMILL_LOG_FORMAT=text", "GRISTMILL_LOG_LEVEL=warn"}

@@ -51,6 +51,7 @@ func TestHoldsAreSeenAndLifted(t *testing.T) {
 		if wait != 0 || try != 1 || held != nil {
 			t.Errorf("wait %s, try %d, held for %v; want a try at once", wait, try, held)
 		}
+		_, _ = p.Hurry(ctx, a.Model)
 		if _, _, held := p.Reserve(ctx, a.Model, 1, false, 0); held == nil {
 			t.Error("another request tries too")
 		}
@@ -61,7 +62,7 @@ func TestHoldsAreSeenAndLifted(t *testing.T) {
 		wantHolds(t, p, a, b)
 		p.Release(ctx, a.Model)
 		wantHolds(t, p, b)
-		_ = p.HurryAll(ctx)
+		p.HurryAll(ctx)
 		if _, try, _ := p.Reserve(ctx, b.Model, 1, false, 0); try != 1 {
 			t.Errorf("try %d after all were lifted", try)
 		}
@@ -115,7 +116,7 @@ func TestLiftedTryFails(t *testing.T) {
 			p.Hold(ctx, model, fault.New(fault.Misconfigured, "wrong key").After(time.Millisecond))
 		}
 		p.Hold(ctx, model, fault.New(fault.Misconfigured, "wrong key").After(time.Hour))
-		_ = p.HurryAll(ctx)
+		p.HurryAll(ctx)
 		if _, try, held := p.Reserve(ctx, model, 1, false, 0); held != nil || try != 1 {
 			t.Errorf("try %d, held for %v", try, held)
 		}

@@ -129,7 +129,7 @@ func (o *ownPace) holds() (holds []Hold) {
 func (o *ownPace) hurry(name string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if p := o.of(name); p.why != nil {
-		p.until, p.trying, p.tries = time.Now(), false, 0
+	if p := o.of(name); p.why != nil && !p.trying {
+		p.until, p.tries = time.Now(), 0
 	}
 }

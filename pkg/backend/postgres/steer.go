@@ -39,7 +39,8 @@ func (s *Store) CancelJob(ctx context.Context, id uuid.UUID) (cancelled document
 	return cancelled, err
 }
 
-// RetryJob gives the failed and cancelled tasks of an ended job a fresh start.
+// RetryJob gives the failed and cancelled tasks of an ended job a fresh start,
+// and has those that wait tried now.
 func (s *Store) RetryJob(ctx context.Context, id uuid.UUID) (retried document.Job, err error) {
 	defer describe(&err, "retry job %s", id)
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
@@ -55,6 +56,10 @@ func (s *Store) RetryJob(ctx context.Context, id uuid.UUID) (retried document.Jo
 			return fault.New(fault.Conflict, "job %s made version %d of document %s, which has version %d by now: retry the job of that one", id, job.version, job.document, job.newest)
 		case job.state.Ended():
 			if err := restart(ctx, tx, job); err != nil {
+				return err
+			}
+		default:
+			if err := hasten(ctx, tx, job); err != nil {
 				return err
 			}
 		}
@@ -74,11 +79,26 @@ func restart(ctx context.Context, tx pgx.Tx, job job) error {
 	batch.Queue(`
 		UPDATE documents SET state = 'pending', updated_at = now()
 		WHERE id = $1 AND state = 'failed' AND live_version IS NULL`, job.document)
+	return sendAndCombine(ctx, tx, job, &batch)
+}
+
+// hasten queues what waits of a job, in a new round as restart does. What was
+// tried of it still counts.
+func hasten(ctx context.Context, tx pgx.Tx, job job) error {
+	var batch pgx.Batch
+	batch.Queue(`
+		UPDATE tasks SET state = 'queued', round = round + 1, error = '', next_attempt_at = NULL, dispatched_at = NULL
+		WHERE job = $1 AND state = 'waiting'`, job.id)
+	return sendAndCombine(ctx, tx, job, &batch)
+}
+
+// sendAndCombine sends what changes tasks of a job, and has its state follow.
+func sendAndCombine(ctx context.Context, tx pgx.Tx, job job, batch *pgx.Batch) error {
 	var states []document.JobState
 	batch.Queue(`SELECT array_agg(state) FROM tasks WHERE job = $1`, job.id).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&states)
 	})
-	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return err
 	}
 	var end pgx.Batch

@@ -31,7 +31,8 @@ func (s *Store) CancelJob(ctx context.Context, id uuid.UUID) (cancelled document
 	return cancelled, err
 }
 
-// RetryJob gives the failed and cancelled tasks of an ended job a fresh start.
+// RetryJob gives the failed and cancelled tasks of an ended job a fresh start,
+// and has those that wait tried now.
 func (s *Store) RetryJob(ctx context.Context, id uuid.UUID) (retried document.Job, err error) {
 	defer describe(&err, "retry job %s", id)
 	err = s.write(ctx, func(tx transaction) error {
@@ -57,6 +58,10 @@ func (s *Store) RetryJob(ctx context.Context, id uuid.UUID) (retried document.Jo
 			if err := restart(ctx, tx, job); err != nil {
 				return err
 			}
+		default:
+			if err := hasten(ctx, tx, job); err != nil {
+				return err
+			}
 		}
 		retried, err = readJob(ctx, tx, id)
 		return err
@@ -77,6 +82,18 @@ func restart(ctx context.Context, tx transaction, job document.Job) error {
 		UPDATE documents SET state = 'pending', updated_at = ?3
 		WHERE tenant = ?1 AND id = ?2 AND state = 'failed' AND live_version IS NULL`,
 		tx.tenant, job.DocumentID, tx.now); err != nil {
+		return err
+	}
+	return combineJob(ctx, tx, job.DocumentID, job.Version)
+}
+
+// hasten queues what waits of a job, in a new round as restart does. What was
+// tried of it still counts.
+func hasten(ctx context.Context, tx transaction, job document.Job) error {
+	if _, err := tx.ExecContext(ctx, `
+		UPDATE tasks SET state = 'queued', round = round + 1, error = '', next_attempt_at = NULL, dispatched_at = NULL
+		WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND state = 'waiting'`,
+		tx.tenant, job.DocumentID, job.Version); err != nil {
 		return err
 	}
 	return combineJob(ctx, tx, job.DocumentID, job.Version)

@@ -29,6 +29,7 @@ func steering(t *testing.T, open func(t *testing.T) Store) {
 		"Retry half":        retriesWhatHasNotSucceeded,
 		"Retry live":        retriesWithoutTouchingTheLiveVersion,
 		"Retry unended":     retriesNothingThatIsUnderWay,
+		"Retry waiting":     retriesWhatWaits,
 		"Retry pointless":   retriesNothingPointless,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx, s) })
@@ -268,6 +269,27 @@ func retriesNothingThatIsUnderWay(t *testing.T, ctx context.Context, s Store) {
 	}
 	if err := s.Renew(ctx, work, leaseTime); err != nil {
 		t.Error(err)
+	}
+}
+
+func retriesWhatWaits(t *testing.T, ctx context.Context, s Store) {
+	job := accept(t, ctx, s, uploadOf(ensure(t, ctx, s, "retry"), "waiting")).Job
+	settle(t, ctx, s, claim(t, ctx, s, job, document.Knowledge), document.Outcome{Verdict: document.VerdictRetry, Error: "internal error", Delay: 0})
+	settle(t, ctx, s, claim(t, ctx, s, job, document.Knowledge), document.Outcome{Verdict: document.VerdictWait, Error: "wrong key", Delay: time.Hour})
+	running := claim(t, ctx, s, job, document.Summarise)
+	waiting := readJob(t, ctx, s, job.ID)
+	got := retry(t, ctx, s, job)
+	if k := got.Tasks.Knowledge; k.State != document.Queued || k.Error != "" || k.Attempt != waiting.Tasks.Knowledge.Attempt || got.NextAttemptAt != nil {
+		t.Errorf("the task that waited is %+v, was %+v; want it queued with the attempts that it has used up", k, waiting.Tasks.Knowledge)
+	}
+	if got.Tasks.Summary.State != document.Running {
+		t.Errorf("the task that runs is %s", got.Tasks.Summary.State)
+	}
+	if err := s.Renew(ctx, running, leaseTime); err != nil {
+		t.Error(err)
+	}
+	if work := claim(t, ctx, s, job, document.Knowledge); work.Attempt != waiting.Tasks.Knowledge.Attempt+1 {
+		t.Errorf("attempt %d follows attempt %d", work.Attempt, waiting.Tasks.Knowledge.Attempt)
 	}
 }
 

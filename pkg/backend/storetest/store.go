@@ -135,9 +135,11 @@ type Steering interface {
 	// start: queued, not dispatched, with no attempt used up, no crash and no
 	// error, in a new round. Those that succeeded stay as they are, and the
 	// job's state follows; a failed document without a live version is pending
-	// again. A job that has not ended is returned as it is. fault.NotFound when
-	// there is no such job or its document is deleted, fault.Conflict when it
-	// has succeeded or its document has a newer version.
+	// again. Of a job that has not ended, tasks that wait are queued, not
+	// dispatched, in a new round, with the attempts that they have used up; others
+	// stay as they are. fault.NotFound when there is no such job or its document
+	// is deleted, fault.Conflict when it has succeeded or its document has a newer
+	// version.
 	RetryJob(ctx context.Context, id uuid.UUID) (document.Job, error)
 }
 

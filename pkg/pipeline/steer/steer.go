@@ -26,11 +26,17 @@ type Dispatcher interface {
 	Dispatch(ctx context.Context)
 }
 
+// Pace has models that are left alone tried again, now. It does not fail.
+type Pace interface {
+	HurryAll(ctx context.Context)
+}
+
 // Step steers.
 type Step struct {
 	Store      Store
 	Live       Live
 	Dispatcher Dispatcher
+	Pace       Pace
 }
 
 // Cancel ends a job that has not ended. A worker that is at it finds out within
@@ -40,10 +46,17 @@ func (s *Step) Cancel(ctx context.Context, id uuid.UUID) (document.Job, error) {
 	return s.steer(ctx, id, s.Store.CancelJob)
 }
 
-// Retry puts what failed or was cancelled of a job back on the path. What was
-// embedded and summarised before is there, and is not paid for again.
+// Retry puts what failed or was cancelled of a job back on the path, and has
+// what waits tried now, and the models with it. What was embedded and summarised
+// before is there, and is not paid for again.
 func (s *Step) Retry(ctx context.Context, id uuid.UUID) (document.Job, error) {
-	return s.steer(ctx, id, s.Store.RetryJob)
+	return s.steer(ctx, id, func(ctx context.Context, id uuid.UUID) (document.Job, error) {
+		job, err := s.Store.RetryJob(ctx, id)
+		if err == nil {
+			s.Pace.HurryAll(ctx)
+		}
+		return job, err
+	})
 }
 
 // steer changes the job and has everybody know: who watches it, and the

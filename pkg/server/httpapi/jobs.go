@@ -26,8 +26,8 @@ type Steerer interface {
 	Cancel(ctx context.Context, id uuid.UUID) (document.Job, error)
 
 	// Retry puts a job that has failed or was cancelled back on the path,
-	// where it goes on from what it had done. One that has not ended is
-	// returned as it is.
+	// where it goes on from what it had done. What waits of one that has not
+	// ended is tried now.
 	Retry(ctx context.Context, id uuid.UUID) (document.Job, error)
 }
 
@@ -90,8 +90,8 @@ func (s *server) routeJobs() {
 		OperationID: "retry-job",
 		Method:      http.MethodPost,
 		Path:        "/v1/jobs/{id}/retry",
-		Summary:     "Put a job that failed or was cancelled back on the path",
-		Description: "It goes on from what it had done. 409 when the job has succeeded, or its document has a newer version.",
+		Summary:     "Put a job that failed or was cancelled back on the path, or have one that waits tried now",
+		Description: "It goes on from what it had done. Models that are left alone are tried again, too. 409 when the job has succeeded, or its document has a newer version.",
 	}, func(ctx context.Context, in *JobPath) (*output[document.Job], error) {
 		return itemOutput(jobs.steer(ctx, in.ID, s.Steerer.Retry))
 	})
