@@ -7,12 +7,13 @@ ENV CGO_ENABLED=0 GOFLAGS=-trimpath
 # --- MinIO -----------------------------------------------------------------
 FROM go AS minio-build
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
-    GOBIN=/out go install -ldflags '-s -w' github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
+    GOBIN=/out go install -ldflags '-s -w' github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c && \
+    GOBIN=/out go install -ldflags '-s -w' github.com/minio/mc@v0.0.0-20250313080218-cf909e1063a9
 
-# Alpine and not scratch: its wget is the health check.
+# Alpine and not scratch: its wget is the health check, and its shell runs scripts/compose/minio.sh, with mc.
 FROM alpine:3.22.2 AS minio
 RUN adduser -D -H -u 65532 minio && install -d -o minio -g minio -m 0700 /data
-COPY --from=minio-build /out/minio /usr/local/bin/minio
+COPY --from=minio-build /out/ /usr/local/bin/
 USER minio
 ENV HOME=/tmp
 EXPOSE 9000

@@ -9,6 +9,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -158,6 +159,19 @@ func parseProblems(err error) []error {
 	return problems
 }
 
+// exampleSecrets reports what still holds a secret of .env.example as it once
+// was, which everybody knows.
+func (c *Config) exampleSecrets() []error {
+	var problems []error
+	value := reflect.ValueOf(*c)
+	for i, field := range Fields() {
+		if text, ok := value.Field(i).Interface().(string); ok && strings.Contains(text, "change-me-") {
+			problems = append(problems, fmt.Errorf("%s holds the secret of the example: use one of your own, such as `openssl rand -hex 24` prints", field.Name))
+		}
+	}
+	return problems
+}
+
 // hasProvider reports whether an OpenAI-compatible provider is configured.
 func (c *Config) hasProvider() bool { return c.OpenAIBaseURL != "" || c.OpenAIAPIKey != "" }
 
@@ -187,7 +201,7 @@ func (c *Config) setDefaults() {
 
 // check reports values that parse but make no sense.
 func (c *Config) check() []error {
-	var problems []error
+	problems := c.exampleSecrets()
 	within := func(name string, value, low, high int) {
 		if value < low || value > high {
 			problems = append(problems, fmt.Errorf("%s%s is %d; want %d to %d", prefix, name, value, low, high))

@@ -128,3 +128,55 @@ func TestNamesInUseAreKnown(t *testing.T) {
 		}
 	}
 }
+
+// What compose.yaml asks for is in the example, and no secret of the example is
+// one: compose refuses what is empty.
+func TestExampleHasNoSecrets(t *testing.T) {
+	t.Parallel()
+	example, err := os.ReadFile("../../.env.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	compose, err := os.ReadFile("../../compose.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]string{}
+	for _, line := range regexp.MustCompile(`(?m)^([A-Z0-9_]+)=(.*)$`).FindAllStringSubmatch(string(example), -1) {
+		values[line[1]] = line[2]
+	}
+	needed := regexp.MustCompile(`\$\{([A-Z0-9_]+):\?`).FindAllStringSubmatch(string(compose), -1)
+	if len(needed) < 8 {
+		t.Fatalf("compose.yaml asks for %v only", needed)
+	}
+	for _, name := range needed {
+		value, there := values[name[1]]
+		if !there || value != "" && name[1] != "MINIO_ROOT_USER" {
+			t.Errorf(".env.example has %s: %v, with the value %q; want it there and empty", name[1], there, value)
+		}
+	}
+	for name := range values {
+		if !strings.Contains(string(compose), "${"+name) {
+			t.Errorf("compose.yaml does not use %s", name)
+		}
+	}
+}
+
+// Those that the example once had are refused wherever they stand, and not shown.
+func TestSecretsOfTheExampleAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, entry := range []string{
+		"GRISTMILL_DATABASE_URL=postgres://gristmill:change-me-application@postgres:5432/gristmill",
+		"GRISTMILL_INDEX_DATABASE_URL=postgres://i:change-me-application@postgres:5432/gristmill",
+		"GRISTMILL_MIGRATE_DATABASE_URL=postgres://postgres:change-me-postgres@postgres:5432/gristmill",
+		"GRISTMILL_REDIS_URL=redis://:change-me-redis@redis:6379/0",
+		"GRISTMILL_S3_SECRET_KEY=change-me-minio",
+		"GRISTMILL_API_KEY=change-me-api-key",
+	} {
+		name, value, _ := strings.Cut(entry, "=")
+		_, err := app.Load([]string{entry})
+		if err == nil || !strings.Contains(err.Error(), name+" holds the secret of the example") || strings.Contains(err.Error(), value) {
+			t.Errorf("%s: got %v", entry, err)
+		}
+	}
+}

@@ -77,8 +77,12 @@ func NewS3(cfg S3Config) (*S3, error) {
 	return &S3{core: *core, bucket: cfg.Bucket, endpoint: cfg.Endpoint, answer: answerTimeout}, nil
 }
 
-// EnsureBucket makes the bucket if it is not there.
+// EnsureBucket makes the bucket if it is not there. A user who may not make one
+// can use it all the same.
 func (s *S3) EnsureBucket(ctx context.Context) error {
+	if found, err := s.core.BucketExists(ctx, s.bucket); err != nil || found {
+		return s.failure(ctx, err, "look for bucket", s.bucket)
+	}
 	err := s.core.MakeBucket(ctx, s.bucket, minio.MakeBucketOptions{})
 	if isCode(err, minio.BucketAlreadyOwnedByYou) {
 		return nil
