@@ -146,7 +146,7 @@ func (s *sender) parts(ctx context.Context, parts ...[]document.Hash) (all answe
 // request embeds texts in one request; a single one may be cut to so many
 // bytes. What it brings is held until it is written.
 func (s *sender) request(ctx context.Context, hashes []document.Hash, cut int) ([]document.Embedded, error) {
-	if err := s.Process.gate.Enter(); err != nil {
+	if err := s.Process.gate.Enter(ctx); err != nil {
 		return nil, err
 	}
 	start := time.Now()

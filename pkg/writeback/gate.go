@@ -25,8 +25,10 @@ const (
 	// database is back.
 	probeAfter = 15 * time.Second
 
-	// closedWait is how long a task waits that was not let through.
-	closedWait = 2 * time.Second
+	// enterPatience is how long a request waits at a closed gate, and
+	// closedWait how long the task then waits that was not let through.
+	enterPatience = 5 * time.Second
+	closedWait    = 2 * time.Second
 )
 
 // Gate is closed while writes fail because the database cannot be used: it is
@@ -35,24 +37,43 @@ const (
 type Gate struct {
 	Log *slog.Logger // may be nil
 
-	mu    sync.Mutex
-	why   *fault.Error // of the last write; nil while the gate is open
-	tried time.Time    // the last try of a write, or the last probe
+	mu     sync.Mutex
+	why    *fault.Error  // of the last write; nil while the gate is open
+	opened chan struct{} // closed when the gate opens again
+	tried  time.Time     // the last try of a write, or the last probe
 }
 
-// Enter is called before each request to a provider. While writes fail it
-// returns fault.Unavailable: what would be bought could not be kept.
-func (g *Gate) Enter() error {
+// Enter is called before each request to a provider. While writes fail it waits
+// for some seconds, and then returns fault.Unavailable: what would be bought
+// could not be kept.
+func (g *Gate) Enter(ctx context.Context) error {
+	timer := time.NewTimer(enterPatience)
+	defer timer.Stop()
+	for {
+		why, opened := g.closed()
+		if why == nil {
+			return nil
+		}
+		select {
+		case <-opened:
+		case <-timer.C:
+			return fault.Wrap(fault.Unavailable, why, "%s; until it can be written to, nothing more is asked of the model", why.Detail).After(closedWait)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// closed returns why the gate is closed, and what is closed when it opens. It
+// lets a probe through as an open gate does.
+func (g *Gate) closed() (why *fault.Error, opened <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.why == nil {
-		return nil
-	}
-	if time.Since(g.tried) >= probeAfter {
+	if g.why != nil && time.Since(g.tried) >= probeAfter {
 		g.tried = time.Now()
-		return nil
+		return nil, nil
 	}
-	return fault.Wrap(fault.Unavailable, g.why, "%s; until it can be written to, nothing more is asked of the model", g.why.Detail).After(closedWait)
+	return g.why, g.opened
 }
 
 // Write calls write, which stores what is paid for, until it succeeds. It gives
@@ -82,13 +103,19 @@ func (g *Gate) note(err error) (again bool) {
 	g.tried = time.Now()
 	switch {
 	case err == nil:
-		if g.why != nil && g.Log != nil {
-			g.Log.Info("the database can be written to again")
+		if g.why != nil {
+			close(g.opened)
+			if g.Log != nil {
+				g.Log.Info("the database can be written to again")
+			}
 		}
 		g.why = nil
 	case fault.Is(err, fault.Unavailable):
-		if g.why == nil && g.Log != nil {
-			g.Log.Warn("writes fail; what was bought is kept, and nothing more is bought", "error", err)
+		if g.why == nil {
+			g.opened = make(chan struct{})
+			if g.Log != nil {
+				g.Log.Warn("writes fail; what was bought is kept, and nothing more is bought", "error", err)
+			}
 		}
 		g.why = fault.As(err)
 		return true

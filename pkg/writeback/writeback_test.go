@@ -24,8 +24,8 @@ func TestWriteIsTriedAgainUntilItSucceeds(t *testing.T) {
 			}
 			return nil
 		})
-		if err != nil || tries != 5 || gate.Enter() != nil {
-			t.Errorf("%d tries, %v; then the gate says %v", tries, err, gate.Enter())
+		if err != nil || tries != 5 || gate.Enter(t.Context()) != nil {
+			t.Errorf("%d tries, %v; then the gate says %v", tries, err, gate.Enter(t.Context()))
 		}
 	})
 }
@@ -45,21 +45,51 @@ func TestNothingIsBoughtWhileWritesFail(t *testing.T) {
 		if err := gate.Write(t.Context(), write); !errors.Is(err, errFull) || time.Since(began) < 20*time.Second || time.Since(began) > time.Minute {
 			t.Fatalf("given up after %s with %v", time.Since(began), err)
 		}
-		refused := gate.Enter()
+		refused := gate.Enter(t.Context())
 		if f := fault.As(refused); f == nil || f.Kind != fault.Unavailable || f.RetryAfter == 0 || !errors.Is(refused, errFull) {
 			t.Fatalf("got %v, want a wait that says why", refused)
 		}
 		// Nobody tries again: now and then one purchase shows how things are.
 		time.Sleep(20 * time.Second)
-		if err := gate.Enter(); err != nil {
+		if err := gate.Enter(t.Context()); err != nil {
 			t.Fatalf("no probe: %v", err)
 		}
-		if gate.Enter() == nil {
+		if gate.Enter(t.Context()) == nil {
 			t.Fatal("two probes at once")
 		}
 		full = false
-		if err := gate.Write(t.Context(), write); err != nil || gate.Enter() != nil {
-			t.Fatalf("%v; then the gate says %v", err, gate.Enter())
+		if err := gate.Write(t.Context(), write); err != nil || gate.Enter(t.Context()) != nil {
+			t.Fatalf("%v; then the gate says %v", err, gate.Enter(t.Context()))
+		}
+	})
+}
+
+// A request that waits at the gate goes on when the database is back.
+func TestRequestsGoOnWhenWritesSucceed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var gate writeback.Gate
+		down := time.Now().Add(2 * time.Second)
+		written := make(chan error, 1)
+		go func() {
+			written <- gate.Write(t.Context(), func(context.Context) error {
+				if time.Now().Before(down) {
+					return errFull
+				}
+				return nil
+			})
+		}()
+		synctest.Wait()
+		if err := gate.Enter(t.Context()); err != nil || time.Now().Before(down) {
+			t.Errorf("entered at %s with %v, want when the database is back", time.Now(), err)
+		}
+		if err := <-written; err != nil {
+			t.Error(err)
+		}
+		ended, end := context.WithCancel(t.Context())
+		end()
+		if gate.Write(ended, func(context.Context) error { return errFull }); !errors.Is(gate.Enter(ended), context.Canceled) {
+			t.Error("a wait at the gate does not end with its context")
 		}
 	})
 }
@@ -84,8 +114,8 @@ func TestDefectsOfAWriteAreNotTriedAgain(t *testing.T) {
 		var gate writeback.Gate
 		tries := 0
 		err := gate.Write(t.Context(), func(context.Context) error { tries++; return want })
-		if !errors.Is(err, want) || tries != 1 || gate.Enter() != nil {
-			t.Errorf("%d tries, %v; then the gate says %v", tries, err, gate.Enter())
+		if !errors.Is(err, want) || tries != 1 || gate.Enter(t.Context()) != nil {
+			t.Errorf("%d tries, %v; then the gate says %v", tries, err, gate.Enter(t.Context()))
 		}
 	}
 }

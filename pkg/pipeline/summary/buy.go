@@ -79,7 +79,7 @@ func (s *summaries) summarise(ctx context.Context, path string, texts []string) 
 
 // ask sends one request, unless what it brings could not be written.
 func (s *summaries) ask(ctx context.Context, path string, texts []string) (string, error) {
-	if err := s.step.Gate.Enter(); err != nil {
+	if err := s.step.Gate.Enter(ctx); err != nil {
 		return "", err
 	}
 	return s.step.Summariser.Summarise(ctx, path, texts)
