@@ -133,8 +133,29 @@ func (g *globals) printReindexState(r document.Reindex) error {
 	default:
 		text += fmt.Sprintf("has succeeded: %s\nSearches are answered by %s now.%s", did(r.Progress), spaceOf(r), g.wayBack(r))
 	}
-	_, err := fmt.Fprintln(g.Stdout, text)
+	_, err := fmt.Fprintln(g.Stdout, text+leftOut(r.Progress))
 	return err
+}
+
+// listedLeftOut is how many documents that were left out are printed.
+const listedLeftOut = 10
+
+// leftOut lists documents that could not be redone.
+func leftOut(p document.ReindexProgress) string {
+	if p.LeftOutCount == 0 {
+		return ""
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%s left out, and not found by searches in what was uploaded last:", plural(int(p.LeftOutCount), "document"))
+	shown := p.LeftOut[:min(len(p.LeftOut), listedLeftOut)]
+	for _, out := range shown {
+		fmt.Fprintf(&b, "\n  %s (%s): %s", out.Key, out.Document, oneLine(out.Error))
+	}
+	if more := p.LeftOutCount - int64(len(shown)); more > 0 {
+		fmt.Fprintf(&b, "\n  and %d more", more)
+	}
+	b.WriteString("\nUpload them corrected, or have the next `gristmill reindex` try them again.")
+	return b.String()
 }
 
 // wayBack says how long there is one, and what to run.
@@ -171,7 +192,11 @@ func (g *globals) printReindex(r document.Reindex) error {
 	if r.RevertibleUntil != nil {
 		fmt.Fprintf(table, "revertible\tuntil %s\t%s\n", r.RevertibleUntil.Local().Format(time.DateTime), g.reindexCommand(r, "revert"))
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprint(g.Stdout, strings.TrimPrefix(leftOut(r.Progress)+"\n", "\n"))
+	return err
 }
 
 func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }

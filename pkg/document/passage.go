@@ -27,6 +27,9 @@ type Passage struct {
 	Context     string   `json:"context,omitempty"`
 	Content     string   `json:"content"`
 	Tokens      int      `json:"tokens"` // of Content, cl100k_base
+
+	// EmbeddedBytes is as in Embedded.
+	EmbeddedBytes int `json:"embedded_bytes,omitempty" doc:"Bytes of what is embedded that the model takes; missing where it takes all."`
 }
 
 // Place is where a passage stands in one version of one document.

@@ -103,6 +103,29 @@ type ReindexProgress struct {
 	Embedded      int64   `json:"embedded"`
 	Reused        int64   `json:"reused"`
 	Seconds       float64 `json:"seconds"`
+
+	// LeftOut lists documents that cannot be found in what was built: the first
+	// MaxLeftOut of LeftOutCount.
+	LeftOut      []LeftOut `json:"left_out,omitempty" doc:"Documents that could not be redone, with the reason: the first 100 of left_out_count."`
+	LeftOutCount int64     `json:"left_out_count,omitempty"`
+}
+
+// MaxLeftOut is how many documents that were left out a reindex lists.
+const MaxLeftOut = 100
+
+// LeftOut is a document that a reindex could not redo: the model does not take
+// one of its passages, or what was uploaded last came to nothing before.
+type LeftOut struct {
+	Document uuid.UUID `json:"document_id"`
+	Key      string    `json:"key"`
+	Error    string    `json:"error"`
+}
+
+// LeaveOut adds documents to those that are left out.
+func (p *ReindexProgress) LeaveOut(count int64, documents ...LeftOut) {
+	p.LeftOutCount += count
+	room := MaxLeftOut - len(p.LeftOut)
+	p.LeftOut = append(slices.Clip(p.LeftOut), documents[:min(len(documents), room)]...)
 }
 
 // ReindexEstimate is what a reindex would do. Sampled says that passages, those
@@ -222,4 +245,9 @@ type RebuiltPlaces struct {
 	Unplaced
 	Places []Place
 	Whole  int64
+
+	// LeftOut says why the version cannot stand in the space: it then has no
+	// places, Whole is 0, and it counts as placed for Unplaced, Verify and
+	// Switch. Once the space is live the document is failed.
+	LeftOut string
 }

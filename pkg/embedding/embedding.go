@@ -24,7 +24,7 @@ type Embedder interface {
 
 // Store knows what is embedded; see storetest.Knowledge for the contract.
 type Store interface {
-	Known(ctx context.Context, space document.Space, hashes []document.Hash) ([]document.Hash, error)
+	Known(ctx context.Context, space document.Space, hashes []document.Hash) (map[document.Hash]int, error)
 }
 
 // Buyer buys vectors. It may be used by many goroutines.
@@ -49,6 +49,10 @@ type Order struct {
 	// is in the space; fault.Conflict, with nothing written, when some of it is
 	// not there any more.
 	Write func(ctx context.Context, fresh []document.Embedded, whole bool) error
+
+	// Cut, where it is set, is told of texts of which only so many bytes are
+	// embedded, whether they were known or are bought now. It may be told twice.
+	Cut func(hash document.Hash, bytes int)
 }
 
 // saveTimeout bounds keeping what was paid for when the task's context is over.
@@ -88,7 +92,7 @@ func (b *Buyer) try(ctx context.Context, order Order) (bought int, whole bool, w
 // as the whole order if all of it is claimed. It looks up only now that nobody
 // else can be embedding them: whoever was has written them.
 func (b *Buyer) buy(ctx context.Context, order Order, mine []claim, all bool) (bought int, whole bool, err error) {
-	missing, err := b.missing(ctx, order.Space, mine)
+	missing, err := b.missing(ctx, order, mine)
 	if err != nil {
 		return 0, false, fmt.Errorf("look up %d passages: %w", len(mine), err)
 	}
@@ -96,6 +100,11 @@ func (b *Buyer) buy(ctx context.Context, order Order, mine []claim, all bool) (b
 	s := sender{Buyer: b, order: order}
 	answer, err := s.embed(ctx, missing)
 	fresh = append(fresh, answer.bought...)
+	for _, e := range fresh {
+		if e.EmbeddedBytes > 0 && order.Cut != nil {
+			order.Cut(e.Hash, e.EmbeddedBytes)
+		}
+	}
 	if err == nil && len(answer.refusals) > 0 {
 		err = &RefusedError{answer.refusals, answer.untried}
 	}
@@ -112,7 +121,7 @@ func (b *Buyer) buy(ctx context.Context, order Order, mine []claim, all bool) (b
 }
 
 // missing returns those of the claimed hashes whose passages are not known.
-func (b *Buyer) missing(ctx context.Context, space document.Space, mine []claim) ([]document.Hash, error) {
+func (b *Buyer) missing(ctx context.Context, order Order, mine []claim) ([]document.Hash, error) {
 	if len(mine) == 0 {
 		return nil, nil
 	}
@@ -121,13 +130,18 @@ func (b *Buyer) missing(ctx context.Context, space document.Space, mine []claim)
 	for i, claim := range mine {
 		hashes[i] = claim.hash
 	}
-	known, err := b.Store.Known(ctx, space, hashes)
+	known, err := b.Store.Known(ctx, order.Space, hashes)
 	if err != nil {
 		return nil, err
 	}
 	b.Metrics.ObserveStage("lookup", start)
-	is := setOf(known)
-	return slices.DeleteFunc(hashes, func(hash document.Hash) bool { return is[hash] }), nil
+	return slices.DeleteFunc(hashes, func(hash document.Hash) bool {
+		bytes, is := known[hash]
+		if is && bytes > 0 && order.Cut != nil {
+			order.Cut(hash, bytes)
+		}
+		return is
+	}), nil
 }
 
 // write stores what is fresh, as the whole order when all that it needs is

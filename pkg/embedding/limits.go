@@ -28,7 +28,7 @@ type limit struct {
 	texts  int // of a request
 	tokens int // of a request
 	fit    int // tokens of a text that was taken when it had been cut
-	long   int // tokens of the shortest text that was too long
+	long   int // tokens of the shortest text that was too long, and none that long was taken since
 
 	taken load // the most of each that a request was taken with
 	until time.Time
@@ -66,6 +66,9 @@ func (l *limits) took(model document.Model, sent load) {
 	l.change(model, func(known *limit) {
 		known.taken.texts = max(known.taken.texts, sent.texts)
 		known.taken.tokens = max(known.taken.tokens, sent.tokens)
+		if sent.texts == 1 && known.long > 0 && sent.tokens >= known.long {
+			known.long = sent.tokens + 1 // another language, say, has fewer tokens than we count
+		}
 	})
 }
 

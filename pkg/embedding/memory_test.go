@@ -30,12 +30,13 @@ type memory struct {
 	answer func(ctx context.Context, texts []string) error // decides about a request
 }
 
-func (m *memory) Known(_ context.Context, _ document.Space, hashes []document.Hash) (known []document.Hash, err error) {
+func (m *memory) Known(_ context.Context, _ document.Space, hashes []document.Hash) (map[document.Hash]int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	known := map[document.Hash]int{}
 	for _, hash := range hashes {
-		if _, ok := m.passages[hash]; ok {
-			known = append(known, hash)
+		if p, ok := m.passages[hash]; ok {
+			known[hash] = p.EmbeddedBytes
 		}
 	}
 	return known, nil

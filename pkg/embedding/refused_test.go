@@ -188,7 +188,7 @@ func TestTextThatIsTooLongIsCut(t *testing.T) {
 			}
 			// The limit is known now.
 			m.requests = nil
-			longer := strings.Repeat("a longer one of another kind ", 50)
+			longer := strings.Repeat("a longer one of another kind ", 100)
 			if _, err := buyer.Buy(t.Context(), m.order(longer, "another")); err != nil {
 				t.Fatal(err)
 			}

@@ -75,7 +75,7 @@ func (s *sender) divide(hashes []document.Hash) (requests [][]document.Hash) {
 	}
 	for i, hash := range hashes {
 		size := s.order.Texts.tokens(hash)
-		long := known.fit > 0 && size > known.fit
+		long := known.long > 0 && size >= known.long
 		if long || known.tokens > 0 && sum+size > known.tokens {
 			end(i)
 		}

@@ -19,6 +19,10 @@ const (
 	// minCut is what is worth embedding, in bytes.
 	minCut = 16
 
+	// surely is how much longer than the shortest text that was too long one has
+	// to be for it to be cut without being tried.
+	surely = 2
+
 	// margin is how much of a limit is used: models and we count differently.
 	margin = 0.95
 )
@@ -30,7 +34,7 @@ func (s *sender) single(ctx context.Context, hash document.Hash) (answer, error)
 	tokens := s.order.Texts.tokens(hash)
 	known := s.Process.limits.get(s.order.Space.Model)
 	keep := 0
-	if known.long > 0 && tokens >= known.long {
+	if known.long > 0 && tokens >= surely*known.long {
 		keep = cutAt(text, len(text)*known.fit/tokens)
 	}
 	var refused error

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/test/await"
 )
@@ -136,7 +138,7 @@ func (c *modelChange) isPaused() {
 	})
 	paused := c.m.reindex(c.id)
 	c.traffic.awaitAnswers(50)
-	if now := c.m.reindex(c.id); now.State != document.Paused || now.Progress != paused.Progress {
+	if now := c.m.reindex(c.id); now.State != document.Paused || !cmp.Equal(now.Progress, paused.Progress) {
 		c.t.Errorf("while it is paused it goes from %+v to %+v", paused, now)
 	}
 	c.m.wantLive(small)

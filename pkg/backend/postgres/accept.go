@@ -120,7 +120,7 @@ func queueVersion(batch *pgx.Batch, n newest, upload document.Upload) error {
 		ON CONFLICT (tenant, id) DO UPDATE SET
 			newest_version = excluded.newest_version,
 			updated_at     = excluded.updated_at,
-			state          = CASE WHEN documents.live_version IS NULL THEN 'pending' ELSE 'ready' END`,
+			state          = CASE WHEN documents.live_version IS NULL THEN 'pending' ELSE documents.state END`,
 		n.document, upload.Collection.ID, upload.Key, n.version)
 	batch.Queue(`
 		INSERT INTO versions (document, version, title, metadata, object, size, sha256, media_type, warnings, title_from_key)

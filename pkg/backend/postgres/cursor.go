@@ -56,9 +56,9 @@ func cut[T any](items []T, limit int, cursor func(last T) string) document.List[
 }
 
 // nullable returns nil for the zero id, which does not narrow anything.
-func nullable(id uuid.UUID) *uuid.UUID {
-	if id == uuid.Nil {
+func nullable[T comparable](value T) *T {
+	if value == *new(T) {
 		return nil
 	}
-	return &id
+	return &value
 }

@@ -32,7 +32,7 @@ func describe(err *error, format string, args ...any) {
 	}
 	failure := *err
 	if fault.As(failure) == nil && unavailable(failure) {
-		failure = fault.Wrap(fault.Unavailable, failure, "the database cannot be used at the moment").After(retryAfter)
+		failure = fault.Wrap(fault.Unavailable, failure, "%s", remedy(failure)).After(retryAfter)
 	}
 	*err = fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), failure)
 }
@@ -52,6 +52,25 @@ func unavailable(err error) bool {
 	return errors.Is(err, errLost) || errors.Is(err, context.DeadlineExceeded) || pgconn.Timeout(err)
 }
 
+// remedy says what keeps the database from working, and what to do about it
+// where that is not to wait.
+func remedy(err error) string {
+	switch sqlState(err) {
+	case "53100":
+		return "the disk of the database is full: free some space on it, and work goes on"
+	case "53200":
+		return "the database has no memory left: give it more, or fewer connections"
+	case "53300":
+		return "the database takes no more connections: raise its max_connections"
+	case "25006":
+		return "the database is read-only: have it take writes, or set GRISTMILL_DATABASE_URL to a server that does"
+	case "58030":
+		return "the database cannot read or write its disk: look at its log"
+	default:
+		return "the database cannot be used at the moment"
+	}
+}
+
 // passing reports whether an SQLSTATE tells of the server's condition.
 func passing(code string) bool {
 	switch code {
@@ -59,6 +78,7 @@ func passing(code string) bool {
 		"57014",          // statement timeout
 		"55P03",          // lock timeout
 		"25006",          // read-only: a standby during failover
+		"58030",          // its disk fails
 		"40001", "40P01": // serialization failure, deadlock
 		return true
 	}

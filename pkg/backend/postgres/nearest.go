@@ -165,7 +165,7 @@ func search(ctx context.Context, tx pgx.Tx, space document.Space, query document
 // it: so the plan is made for its partition and no other.
 func (by way) statement(space document.Space) string {
 	return strings.NewReplacer("$visible", by.visible, "$vector", indexedVector(space), "$space", fmt.Sprint(space.ID)).Replace(by.best + `
-		SELECT b.hash, 1 - b.distance, p.heading_path, p.context, p.content, p.tokens,
+		SELECT b.hash, 1 - b.distance, p.heading_path, p.context, p.content, p.tokens, coalesce(p.embedded_bytes, 0),
 		       place.document, place.ordinal, place.start_byte, place.end_byte,
 		       (SELECT d.key FROM documents d WHERE d.id = place.document),
 		       (SELECT v.title FROM versions v WHERE v.document = place.document AND v.version = place.version)
@@ -206,7 +206,7 @@ func metadataOf(query document.Query) any {
 
 func scanFound(row pgx.CollectableRow) (f found, err error) {
 	h := &f.hit
-	err = row.Scan(&f.hash, &h.Score, &h.HeadingPath, &h.Context, &h.Content, &h.Tokens,
+	err = row.Scan(&f.hash, &h.Score, &h.HeadingPath, &h.Context, &h.Content, &h.Tokens, &h.EmbeddedBytes,
 		&h.DocumentID, &h.Ordinal, &h.Start, &h.End, &h.Key, &h.Title)
 	return f, err
 }

@@ -12,18 +12,18 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Known returns those of the hashes whose passages are in the space, copying
-// in first what other spaces of the model hold. Rows go in in the order of
+// Known returns those of the hashes whose passages are in the space, with how
+// many bytes of what is embedded their vectors are of, copying in first what other spaces of the model hold. Rows go in in the order of
 // their hashes, here, in insertPassages and in copyPassages: two transactions
 // that add the same ones wait for each other, and must not do so in a circle.
-func (s *Store) Known(ctx context.Context, space document.Space, hashes []document.Hash) (known []document.Hash, err error) {
+func (s *Store) Known(ctx context.Context, space document.Space, hashes []document.Hash) (known map[document.Hash]int, err error) {
 	defer describe(&err, "look up %d passages in space %d", len(hashes), space.ID)
 	names := hashBytes(hashes)
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		var batch pgx.Batch
 		batch.Queue(`
-			INSERT INTO passages (space, hash, tokens, embedding, title, heading_path, context, content, omitted)
-			SELECT $1, p.hash, p.tokens, p.embedding, p.title, p.heading_path, p.context, p.content, p.omitted
+			INSERT INTO passages (space, hash, tokens, embedding, title, heading_path, context, content, omitted, embedded_bytes)
+			SELECT $1, p.hash, p.tokens, p.embedding, p.title, p.heading_path, p.context, p.content, p.omitted, p.embedded_bytes
 			FROM spaces s
 			JOIN passages p ON p.space = s.id
 			WHERE s.model = $2 AND s.dimensions = $3 AND s.id <> $1
@@ -31,9 +31,16 @@ func (s *Store) Known(ctx context.Context, space document.Space, hashes []docume
 			  AND NOT EXISTS (SELECT FROM passages here WHERE here.space = $1 AND here.hash = p.hash)
 			ORDER BY p.hash
 			ON CONFLICT DO NOTHING`, space.ID, space.Model.Name, space.Model.Dimensions, names)
-		batch.Queue(`SELECT hash FROM passages WHERE space = $1 AND hash = ANY ($2)`, space.ID, names).
+		batch.Queue(`
+			SELECT hash, coalesce(embedded_bytes, 0) FROM passages WHERE space = $1 AND hash = ANY ($2)`, space.ID, names).
 			Query(func(rows pgx.Rows) error {
-				known, err = pgx.CollectRows(rows, scanHash)
+				known = make(map[document.Hash]int, len(hashes))
+				var hash []byte
+				var bytes int
+				_, err := pgx.ForEachRow(rows, []any{&hash, &bytes}, func() error {
+					known[document.Hash(hash)] = bytes
+					return nil
+				})
 				return err
 			})
 		return tx.SendBatch(ctx, &batch).Close()
@@ -77,6 +84,7 @@ func insertPassages(ctx context.Context, tx pgx.Tx, space int64, passages []docu
 
 		firstOmitted, lastOmitted = make([]int, n), make([]int, n)
 		omitted                   = []int{}
+		embedded                  = make([]*int, n)
 	)
 	slices.SortFunc(passages, func(a, b document.Embedded) int { return bytes.Compare(a.Hash[:], b.Hash[:]) })
 	for i, p := range passages {
@@ -88,15 +96,16 @@ func insertPassages(ctx context.Context, tx pgx.Tx, space int64, passages []docu
 		firstOmitted[i] = len(omitted) + 1
 		omitted = append(omitted, document.FlatRanges(p.Omitted)...)
 		lastOmitted[i] = len(omitted)
+		embedded[i] = nullable(p.EmbeddedBytes)
 	}
 	tag, err := tx.Exec(ctx, `
-		INSERT INTO passages (space, hash, tokens, embedding, heading_path, title, context, content, omitted)
+		INSERT INTO passages (space, hash, tokens, embedding, heading_path, title, context, content, omitted, embedded_bytes)
 		SELECT $1, hash, tokens, embedding, ($2::text[])[first:last], title, context, content,
-		       nullif(($3::integer[])[first_omitted:last_omitted], '{}')
-		FROM unnest($4::bytea[], $5::integer[], $6::halfvec[], $7::integer[], $8::integer[], $9::text[], $10::text[], $11::text[], $12::integer[], $13::integer[])
-		     AS new (hash, tokens, embedding, first, last, title, context, content, first_omitted, last_omitted)
+		       nullif(($3::integer[])[first_omitted:last_omitted], '{}'), embedded_bytes
+		FROM unnest($4::bytea[], $5::integer[], $6::halfvec[], $7::integer[], $8::integer[], $9::text[], $10::text[], $11::text[], $12::integer[], $13::integer[], $14::integer[])
+		     AS new (hash, tokens, embedding, first, last, title, context, content, first_omitted, last_omitted, embedded_bytes)
 		ON CONFLICT DO NOTHING`,
-		space, headings, omitted, hashes, tokens, vectors, first, last, titles, contexts, contents, firstOmitted, lastOmitted)
+		space, headings, omitted, hashes, tokens, vectors, first, last, titles, contexts, contents, firstOmitted, lastOmitted, embedded)
 	return int(tag.RowsAffected()), err
 }
 
@@ -108,11 +117,11 @@ func copyPassages(ctx context.Context, tx pgx.Tx, space int64, passages []docume
 		CREATE TEMPORARY TABLE IF NOT EXISTS incoming (LIKE passages INCLUDING DEFAULTS INCLUDING STORAGE) ON COMMIT DROP`); err != nil {
 		return 0, err
 	}
-	columns := []string{"space", "hash", "tokens", "embedding", "title", "heading_path", "context", "content", "omitted"}
+	columns := []string{"space", "hash", "tokens", "embedding", "title", "heading_path", "context", "content", "omitted", "embedded_bytes"}
 	if _, err := tx.CopyFrom(ctx, pgx.Identifier{"pg_temp", "incoming"}, columns, pgx.CopyFromSlice(len(passages), func(i int) ([]any, error) {
 		p := &passages[i]
 		headings := append([]string{}, p.HeadingPath...) // nil would be NULL
-		return []any{space, p.Hash[:], p.Tokens, pgvector.NewHalfVector(p.Vector), p.Title, headings, p.Context, p.Content, document.FlatRanges(p.Omitted)}, nil
+		return []any{space, p.Hash[:], p.Tokens, pgvector.NewHalfVector(p.Vector), p.Title, headings, p.Context, p.Content, document.FlatRanges(p.Omitted), nullable(p.EmbeddedBytes)}, nil
 	})); err != nil {
 		return 0, err
 	}
@@ -123,7 +132,8 @@ func copyPassages(ctx context.Context, tx pgx.Tx, space int64, passages []docume
 	return int(tag.RowsAffected()), err
 }
 
-// queuePlaces writes parts of manifests.
+// queuePlaces writes parts of manifests. What is there already was written by
+// the same call, whose answer was lost.
 func queuePlaces(batch *pgx.Batch, space int64, of []document.RebuiltPlaces) {
 	var (
 		documents []uuid.UUID
@@ -145,7 +155,8 @@ func queuePlaces(batch *pgx.Batch, space int64, of []document.RebuiltPlaces) {
 	}
 	batch.Queue(`
 		INSERT INTO manifest (space, document, version, ordinal, hash, start_byte, end_byte)
-		SELECT $1, * FROM unnest($2::uuid[], $3::integer[], $4::integer[], $5::bytea[], $6::bigint[], $7::bigint[])`,
+		SELECT $1, * FROM unnest($2::uuid[], $3::integer[], $4::integer[], $5::bytea[], $6::bigint[], $7::bigint[])
+		ON CONFLICT DO NOTHING`,
 		space, documents, versions, ordinals, hashes, starts, ends)
 }
 

@@ -29,7 +29,7 @@ func (s *Store) Passages(ctx context.Context, id uuid.UUID, page document.Page) 
 			return fault.New(fault.Conflict, "document %s has changed since the first page was read: leave the cursor out to begin again", id)
 		}
 		passages, err := collect(ctx, tx, scanPassage, `
-			SELECT m.ordinal, m.start_byte, m.end_byte, p.heading_path, p.context, p.content, p.tokens
+			SELECT m.ordinal, m.start_byte, m.end_byte, p.heading_path, p.context, p.content, p.tokens, coalesce(p.embedded_bytes, 0)
 			FROM manifest m
 			JOIN passages p ON p.space = $3 AND p.hash = m.hash
 			WHERE m.document = $1 AND m.version = $2 AND m.space = $3 AND m.ordinal > $4
@@ -56,7 +56,7 @@ func liveVersion(ctx context.Context, tx pgx.Tx, id uuid.UUID) (version int, spa
 }
 
 func scanPassage(row pgx.CollectableRow) (p document.Passage, err error) {
-	err = row.Scan(&p.Ordinal, &p.Start, &p.End, &p.HeadingPath, &p.Context, &p.Content, &p.Tokens)
+	err = row.Scan(&p.Ordinal, &p.Start, &p.End, &p.HeadingPath, &p.Context, &p.Content, &p.Tokens, &p.EmbeddedBytes)
 	return p, err
 }
 

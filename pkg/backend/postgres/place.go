@@ -76,13 +76,14 @@ func holdLive(ctx context.Context, tx pgx.Tx, versions []document.RebuiltPlaces)
 func placeVersions(ctx context.Context, tx pgx.Tx, space int64, versions []document.RebuiltPlaces) error {
 	var again, whole versionKeys
 	var passages []int64
+	var leftOut []*string
 	for _, v := range versions {
 		if len(v.Places) > 0 && v.Places[0].Ordinal == 0 || v.Whole == 0 {
 			again.add(v.Document, v.Version)
 		}
 		if v.Whole >= 0 {
 			whole.add(v.Document, v.Version)
-			passages = append(passages, v.Whole)
+			passages, leftOut = append(passages, v.Whole), append(leftOut, nullable(storable(v.LeftOut)))
 		}
 	}
 	var batch pgx.Batch
@@ -91,11 +92,11 @@ func placeVersions(ctx context.Context, tx pgx.Tx, space int64, versions []docum
 	queuePlaces(&batch, space, versions)
 	if len(whole.documents) > 0 {
 		batch.Queue(`
-			INSERT INTO placements (document, version, space, passages)
-			SELECT document, version, $1, passages
-			FROM unnest($2::uuid[], $3::integer[], $4::bigint[]) AS whole (document, version, passages)
-			ON CONFLICT (tenant, document, version, space) DO UPDATE SET passages = excluded.passages`,
-			space, whole.documents, whole.versions, passages)
+			INSERT INTO placements (document, version, space, passages, left_out)
+			SELECT document, version, $1, passages, left_out
+			FROM unnest($2::uuid[], $3::integer[], $4::bigint[], $5::text[]) AS whole (document, version, passages, left_out)
+			ON CONFLICT (tenant, document, version, space) DO UPDATE SET passages = excluded.passages, left_out = excluded.left_out`,
+			space, whole.documents, whole.versions, passages, leftOut)
 	}
 	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return err

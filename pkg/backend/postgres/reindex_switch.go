@@ -36,6 +36,9 @@ func (s *Store) Switch(ctx context.Context, work document.Work, keep time.Durati
 			return notWhole(missing, r.target())
 		}
 		r.Progress = progress
+		if err := leaveOutFailed(ctx, tx, scope{collection: r.collection, space: r.target()}, &r.Progress); err != nil {
+			return err
+		}
 		return finishSwitch(ctx, tx, r)
 	})
 }
@@ -51,6 +54,28 @@ func finishSwitch(ctx context.Context, tx pgx.Tx, r reindex) error {
 		stage = document.StageReverted
 	}
 	return endReindex(ctx, tx, r, document.Succeeded, stage, "")
+}
+
+// leaveOutFailed adds to those that are left out the documents of which what was
+// uploaded last came to nothing: they were not redone.
+func leaveOutFailed(ctx context.Context, tx pgx.Tx, in scope, progress *document.ReindexProgress) error {
+	var count int64
+	failed, err := collect(ctx, tx, func(row pgx.CollectableRow) (l document.LeftOut, err error) {
+		return l, row.Scan(&l.Document, &l.Key, &l.Error, &count)
+	}, `
+		SELECT d.id, d.key, t.error, count(*) OVER ()
+		FROM documents d
+		JOIN tasks t ON t.document = d.id AND t.version = d.newest_version AND t.kind = 'knowledge' AND t.state = 'failed'
+		WHERE d.collection = $1 AND d.deleted_at IS NULL
+		  AND ($2 = '' OR starts_with(d.key, $2))
+		  AND ($3::uuid[] IS NULL OR d.id = ANY ($3))
+		  AND d.live_version IS DISTINCT FROM d.newest_version
+		ORDER BY d.id
+		LIMIT $4`, in.collection, in.keyPrefix, in.documents, document.MaxLeftOut)
+	if err == nil {
+		progress.LeaveOut(count, failed...)
+	}
+	return err
 }
 
 // makeLive makes a space the collection's live one, unless live documents are
@@ -70,6 +95,12 @@ func makeLive(ctx context.Context, tx pgx.Tx, r reindex, target int64, keep time
 	batch.Queue(`
 		UPDATE spaces SET written = $2, drop_after = clock_timestamp() + $3::interval
 		WHERE id = $1`, r.live, r.Stage != document.StageReverting, keep)
+	batch.Queue(`
+		UPDATE documents d SET state = CASE WHEN p.left_out IS NULL THEN 'ready' ELSE 'failed' END, updated_at = now()
+		FROM placements p
+		WHERE d.collection = $1 AND d.deleted_at IS NULL
+		  AND p.document = d.id AND p.version = d.live_version AND p.space = $2
+		  AND d.state = CASE WHEN p.left_out IS NULL THEN 'failed' ELSE 'ready' END`, r.collection, target)
 	return 0, tx.SendBatch(ctx, &batch).Close()
 }
 

@@ -93,7 +93,7 @@ func (r reindex) scope() scope {
 
 // matches reports whether the reindex redoes a document.
 func (r reindex) matches(d standing) bool {
-	return !d.busy && (r.Force || d.failed() || !d.whole)
+	return !d.busy && (r.Force || d.failed() || !d.whole || d.leftOut)
 }
 
 // countJobs adds to the progress what has ended of the reindex's jobs since it
@@ -144,7 +144,7 @@ func countMatching(ctx context.Context, tx pgx.Tx, in scope, force bool, progres
 		WHERE `+inScope+`
 		  AND ($5 OR d.live_version IS DISTINCT FROM d.newest_version
 		       OR NOT EXISTS (SELECT FROM placements p
-		                      WHERE p.document = d.id AND p.version = d.live_version AND p.space = $2
+		                      WHERE p.document = d.id AND p.version = d.live_version AND p.space = $2 AND p.left_out IS NULL
 		                      OFFSET 0))
 		  AND NOT `+isBusy,
 		in.collection, in.space, in.keyPrefix, in.documents, force).Scan(&progress.Documents, &progress.Bytes)
@@ -187,7 +187,7 @@ func addVersions(ctx context.Context, tx pgx.Tx, matching []standing, reindex uu
 			UPDATE documents SET
 				newest_version = $2,
 				updated_at     = now(),
-				state          = CASE WHEN live_version IS NULL THEN 'pending' ELSE 'ready' END
+				state          = CASE WHEN live_version IS NULL THEN 'pending' ELSE state END
 			WHERE id = $1`, id, newest+1)
 		return queueJob(&batch, id, newest+1, reindex)
 	}); err != nil {
@@ -216,6 +216,10 @@ func endRequeue(ctx context.Context, tx pgx.Tx, r reindex) error {
 		reason = fmt.Sprintf("%d of %d documents could not be redone: their jobs say why", r.failed, r.Progress.DocumentsDone)
 	}
 	r.Progress.Documents, r.Progress.Bytes = r.Progress.DocumentsDone, r.Progress.BytesDone
+	r.Progress.LeftOut, r.Progress.LeftOutCount = nil, 0
+	if err := leaveOutFailed(ctx, tx, r.scope(), &r.Progress); err != nil {
+		return err
+	}
 	if err := keepRequeue(ctx, tx, r); err != nil {
 		return err
 	}

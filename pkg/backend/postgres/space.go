@@ -76,6 +76,11 @@ func adoptSpace(ctx context.Context, tx pgx.Tx, space document.Space) (id int64,
 	if isNoRows(err) {
 		return addSpace(ctx, tx, space)
 	}
+	if err != nil {
+		return 0, err
+	}
+	// What was left out is tried again.
+	_, err = tx.Exec(ctx, `DELETE FROM placements WHERE space = $1 AND left_out IS NOT NULL`, id)
 	return id, err
 }
 

@@ -33,7 +33,9 @@ type standing struct {
 	live   int  // 0 when no version is
 	placed bool // the live version is said to be whole
 	whole  bool // and all of its places and passages are there
-	busy   bool // the newest version has a job that has not ended
+	busy   bool // the newest version has a job that has not ended, and may come to something
+
+	leftOut bool // the live version cannot stand in the space
 }
 
 // failed reports whether what was uploaded last came to nothing.
@@ -47,10 +49,11 @@ const (
 		AND ($4::uuid[] IS NULL OR d.id = ANY ($4))`
 
 	// isBusy is the condition for the newest version of a document d to have a
-	// job that has not ended. OFFSET 0 keeps PostgreSQL from making a join of it.
+	// job that has not ended and whose knowledge task has not failed. OFFSET 0 keeps PostgreSQL from making a join of it.
 	isBusy = `EXISTS (
 		SELECT FROM jobs j
 		WHERE j.document = d.id AND j.version = d.newest_version AND j.state IN ('queued', 'running', 'waiting')
+		  AND NOT EXISTS (SELECT FROM tasks t WHERE t.job = j.id AND t.kind = 'knowledge' AND t.state = 'failed')
 		OFFSET 0)`
 )
 
@@ -79,7 +82,9 @@ func look(ctx context.Context, tx pgx.Tx, in scope, after uuid.UUID) ([]standing
 		)
 		SELECT d.id, d.newest_version, coalesce(d.live_version, 0), d.passages IS NOT NULL,
 		       d.passages IS NOT NULL AND d.passages = coalesce(there.places, 0) AND d.passages = coalesce(there.passages, 0),
-		       `+isBusy+`
+		       `+isBusy+`,
+		       EXISTS (SELECT FROM placements p
+		               WHERE p.document = d.id AND p.version = d.live_version AND p.space = $2 AND p.left_out IS NOT NULL)
 		FROM page d
 		LEFT JOIN there ON there.id = d.id
 		ORDER BY d.id`,
@@ -87,7 +92,7 @@ func look(ctx context.Context, tx pgx.Tx, in scope, after uuid.UUID) ([]standing
 }
 
 func scanStanding(row pgx.CollectableRow) (s standing, err error) {
-	err = row.Scan(&s.id, &s.newest, &s.live, &s.placed, &s.whole, &s.busy)
+	err = row.Scan(&s.id, &s.newest, &s.live, &s.placed, &s.whole, &s.busy, &s.leftOut)
 	return s, err
 }
 

@@ -102,7 +102,7 @@ func addVersion(ctx context.Context, tx transaction, id uuid.UUID, version int, 
 		ON CONFLICT (tenant, id) DO UPDATE SET
 			newest_version = excluded.newest_version,
 			updated_at     = excluded.updated_at,
-			state          = iif(live_version IS NULL, 'pending', 'ready')`,
+			state          = iif(live_version IS NULL, 'pending', state)`,
 		tx.tenant, id, upload.Collection.ID, upload.Key, version, tx.now); err != nil {
 		return err
 	}

@@ -14,9 +14,9 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
-// Known returns those of the hashes whose passages are in the space, in the
-// order in which they were given.
-func (s *Store) Known(ctx context.Context, space document.Space, hashes []document.Hash) (known []document.Hash, err error) {
+// Known returns those of the hashes whose passages are in the space, with how
+// many bytes of what is embedded their vectors are of.
+func (s *Store) Known(ctx context.Context, space document.Space, hashes []document.Hash) (known map[document.Hash]int, err error) {
 	defer describe(&err, "look up %d passages in space %d", len(hashes), space.ID)
 	wanted, err := hashList(hashes)
 	if err != nil {
@@ -27,11 +27,18 @@ func (s *Store) Known(ctx context.Context, space document.Space, hashes []docume
 			return err
 		}
 		rows, err := tx.QueryContext(ctx, `
-			SELECT p.hash
+			SELECT p.hash, coalesce(p.embedded_bytes, 0)
 			FROM json_each(?3) wanted
-			CROSS JOIN passages p ON p.tenant = ?1 AND p.space = ?2 AND p.hash = unhex(wanted.value)
-			ORDER BY wanted.key`, tx.tenant, space.ID, wanted)
-		known, err = collect(rows, err, scanHash)
+			CROSS JOIN passages p ON p.tenant = ?1 AND p.space = ?2 AND p.hash = unhex(wanted.value)`, tx.tenant, space.ID, wanted)
+		known = make(map[document.Hash]int, len(hashes))
+		_, err = collect(rows, err, func(row scanner) (hash []byte, err error) {
+			var bytes int
+			if err := row.Scan(&hash, &bytes); err != nil {
+				return nil, err
+			}
+			known[document.Hash(hash)] = bytes // the tables see to its length
+			return hash, nil
+		})
 		return err
 	})
 	return known, err
@@ -40,8 +47,8 @@ func (s *Store) Known(ctx context.Context, space document.Space, hashes []docume
 // copyPassages copies passages into the space from others of the same model.
 func copyPassages(ctx context.Context, tx transaction, space document.Space, wanted string) error {
 	_, err := tx.ExecContext(ctx, `
-		INSERT INTO passages (tenant, space, hash, created_at, tokens, embedding, title, heading_path, context, content, omitted)
-		SELECT p.tenant, ?2, p.hash, ?6, p.tokens, p.embedding, p.title, p.heading_path, p.context, p.content, p.omitted
+		INSERT INTO passages (tenant, space, hash, created_at, tokens, embedding, title, heading_path, context, content, omitted, embedded_bytes)
+		SELECT p.tenant, ?2, p.hash, ?6, p.tokens, p.embedding, p.title, p.heading_path, p.context, p.content, p.omitted, p.embedded_bytes
 		FROM json_each(?3) wanted
 		CROSS JOIN spaces s   ON s.tenant = ?1 AND s.id <> ?2 AND s.model = ?4 AND s.dimensions = ?5
 		CROSS JOIN passages p ON p.tenant = ?1 AND p.space = s.id AND p.hash = unhex(wanted.value)
@@ -70,8 +77,8 @@ func (s *Store) Write(ctx context.Context, work document.Work, batch document.Ba
 
 func addPassages(ctx context.Context, tx transaction, space document.Space, passages []document.Embedded) error {
 	insert, err := tx.PrepareContext(ctx, `
-		INSERT INTO passages (tenant, space, hash, created_at, tokens, embedding, title, heading_path, context, content, omitted)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+		INSERT INTO passages (tenant, space, hash, created_at, tokens, embedding, title, heading_path, context, content, omitted, embedded_bytes)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, nullif(?12, 0))
 		ON CONFLICT (tenant, space, hash) DO NOTHING`)
 	if err != nil {
 		return err
@@ -87,7 +94,7 @@ func addPassages(ctx context.Context, tx transaction, space document.Space, pass
 			return err
 		}
 		if _, err := insert.ExecContext(ctx, tx.tenant, space.ID, p.Hash[:], tx.now, p.Tokens,
-			vector, p.Title, string(headings), p.Context, p.Content, omitted(p.Omitted)); err != nil {
+			vector, p.Title, string(headings), p.Context, p.Content, omitted(p.Omitted), p.EmbeddedBytes); err != nil {
 			return err
 		}
 	}
@@ -110,7 +117,8 @@ func addPlaces(ctx context.Context, tx transaction, of version, space document.S
 	insert, err := tx.PrepareContext(ctx, `
 		INSERT INTO manifest (tenant, document, version, space, ordinal, passage, start_byte, end_byte)
 		SELECT ?1, ?2, ?3, ?4, ?5, id, ?6, ?7
-		FROM passages WHERE tenant = ?1 AND space = ?4 AND hash = ?8`)
+		FROM passages WHERE tenant = ?1 AND space = ?4 AND hash = ?8
+		ON CONFLICT (tenant, document, version, space, ordinal) DO UPDATE SET passage = excluded.passage`)
 	if err != nil {
 		return err
 	}

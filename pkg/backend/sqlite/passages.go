@@ -37,7 +37,7 @@ func (s *Store) Passages(ctx context.Context, id uuid.UUID, page document.Page) 
 			return fault.New(fault.Conflict, "document %s was re-indexed: list its passages from the start", id)
 		}
 		rows, err := tx.QueryContext(ctx, `
-			SELECT m.ordinal, m.start_byte, m.end_byte, p.heading_path, p.context, p.content, p.tokens
+			SELECT m.ordinal, m.start_byte, m.end_byte, p.heading_path, p.context, p.content, p.tokens, coalesce(p.embedded_bytes, 0)
 			FROM manifest m
 			JOIN passages p ON p.tenant = m.tenant AND p.id = m.passage
 			WHERE m.tenant = ?1 AND m.document = ?2 AND m.version = ?3 AND m.space = ?4 AND m.ordinal > ?5
@@ -63,7 +63,7 @@ type passageCursor struct {
 }
 
 func scanPassage(row scanner) (p document.Passage, err error) {
-	return p, row.Scan(&p.Ordinal, &p.Start, &p.End, (*headings)(&p.HeadingPath), &p.Context, &p.Content, &p.Tokens)
+	return p, row.Scan(&p.Ordinal, &p.Start, &p.End, (*headings)(&p.HeadingPath), &p.Context, &p.Content, &p.Tokens, &p.EmbeddedBytes)
 }
 
 // headings are a heading path as rows hold it. NULL, where a passage is lost, is

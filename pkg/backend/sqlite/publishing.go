@@ -36,7 +36,7 @@ func (s *Store) Publish(ctx context.Context, work document.Work, also []document
 			return err
 		}
 		for _, placement := range placements {
-			if err := addPlacement(ctx, tx, versionOf(work), placement); err != nil {
+			if err := addPlacement(ctx, tx, versionOf(work), placement, ""); err != nil {
 				return err
 			}
 		}
@@ -99,9 +99,9 @@ func stillWritten(ctx context.Context, tx transaction, id uuid.UUID, placements 
 }
 
 // addPlacement notes that a version stands whole in a space, with so many
-// places. It fails unless they are there. Each has its passage: the tables see
+// places, or why it is left out of it. It fails unless the places are there. Each has its passage: the tables see
 // to that.
-func addPlacement(ctx context.Context, tx transaction, of version, placement document.Placement) error {
+func addPlacement(ctx context.Context, tx transaction, of version, placement document.Placement, leftOut string) error {
 	var got int64
 	if err := tx.QueryRowContext(ctx, `
 		SELECT count(*) FROM manifest WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND space = ?4`,
@@ -112,9 +112,9 @@ func addPlacement(ctx context.Context, tx transaction, of version, placement doc
 		return fmt.Errorf("%d places are stored in space %d, not %d", got, placement.Space, placement.Passages)
 	}
 	_, err := tx.ExecContext(ctx, `
-		INSERT INTO placements (tenant, document, version, space, passages)
-		VALUES (?1, ?2, ?3, ?4, ?5)
-		ON CONFLICT (tenant, document, version, space) DO UPDATE SET passages = excluded.passages`,
-		tx.tenant, of.document, of.number, placement.Space, placement.Passages)
+		INSERT INTO placements (tenant, document, version, space, passages, left_out)
+		VALUES (?1, ?2, ?3, ?4, ?5, nullif(?6, ''))
+		ON CONFLICT (tenant, document, version, space) DO UPDATE SET passages = excluded.passages, left_out = excluded.left_out`,
+		tx.tenant, of.document, of.number, placement.Space, placement.Passages, leftOut)
 	return err
 }

@@ -116,5 +116,11 @@ func adoptSpace(ctx context.Context, tx transaction, target document.Space) (doc
 	if errors.Is(err, sql.ErrNoRows) {
 		return addSpace(ctx, tx, target)
 	}
+	if err != nil {
+		return target, err
+	}
+	// What was left out is tried again.
+	_, err = tx.ExecContext(ctx, `
+		DELETE FROM placements WHERE tenant = ?1 AND space = ?2 AND left_out IS NOT NULL`, tx.tenant, target.ID)
 	return target, err
 }

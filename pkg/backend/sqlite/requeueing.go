@@ -43,10 +43,15 @@ func (s *Store) Requeue(ctx context.Context, work document.Work, window int) (re
 		if err := countTime(ctx, tx, &r); err != nil {
 			return err
 		}
+		if requeued.Ended = r.reached == uuid.Max && jobs.unended == 0; requeued.Ended {
+			r.Progress.LeftOut, r.Progress.LeftOutCount = nil, 0
+			if err := leaveOutFailed(ctx, tx, r, &r.Progress); err != nil {
+				return err
+			}
+		}
 		if err := saveReindex(ctx, tx, r.ID, r.Progress); err != nil {
 			return err
 		}
-		requeued.Ended = r.reached == uuid.Max && jobs.unended == 0
 		switch {
 		case !requeued.Ended:
 			return nil
@@ -71,12 +76,14 @@ const matching = `
 	WHERE d.tenant = ?1 AND d.collection = ?2 AND d.deleted_at IS NULL
 	  AND substr(d.key, 1, length(?4)) = ?4
 	  AND (json_array_length(?5) = 0 OR d.id IN (SELECT value FROM json_each(?5)))
-	  AND j.state IN ('succeeded', 'failed', 'cancelled')
+	  AND (j.state IN ('succeeded', 'failed', 'cancelled') OR EXISTS (
+	       SELECT 1 FROM tasks t
+	       WHERE t.tenant = d.tenant AND t.document = d.id AND t.version = d.newest_version AND t.kind = 'knowledge' AND t.state = 'failed'))
 	  AND NOT (j.state = 'succeeded' AND j.reindex IS ?7)
 	  AND (?6 OR d.live_version IS NOT d.newest_version OR j.state <> 'succeeded' AND j.reindex IS ?7 OR NOT EXISTS (
 	       SELECT 1 FROM placements pl
 	       WHERE pl.tenant = d.tenant AND pl.document = d.id AND pl.version = d.live_version AND pl.space = ?3
-	         AND ` + wholePlacement + `))
+	         AND pl.left_out IS NULL AND ` + wholePlacement + `))
 `
 
 func matchingOf(tx transaction, r reindex) ([]any, error) {
@@ -152,7 +159,7 @@ func requeue(ctx context.Context, tx transaction, id, reindex uuid.UUID) error {
 		UPDATE documents SET
 			newest_version = ?3,
 			updated_at     = ?4,
-			state          = iif(live_version IS NULL, 'pending', 'ready')
+			state          = iif(live_version IS NULL, 'pending', state)
 		WHERE tenant = ?1 AND id = ?2`, tx.tenant, id, version, tx.now); err != nil {
 		return err
 	}

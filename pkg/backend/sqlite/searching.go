@@ -71,7 +71,7 @@ func nearest(ctx context.Context, tx transaction, space document.Space, query do
 			WHERE n.score >= ?8
 		)
 		SELECT at.place, at.document, at.key, at.title, at.ordinal, at.start_byte, at.end_byte, at.score,
-		       p.heading_path, p.context, p.content, p.tokens
+		       p.heading_path, p.context, p.content, p.tokens, coalesce(p.embedded_bytes, 0)
 		FROM places at
 		JOIN passages p ON p.id = at.id
 		WHERE at.place <= 1 + ?9
@@ -107,7 +107,7 @@ func scanPlace(row scanner) (place int, hit document.Hit, err error) {
 	var score float64
 	var id uuid.UUID
 	if err := row.Scan(&place, &id, &hit.Key, &hit.Title, &hit.Ordinal, &hit.Start, &hit.End, &score,
-		(*headings)(&hit.HeadingPath), &hit.Context, &hit.Content, &hit.Tokens); err != nil {
+		(*headings)(&hit.HeadingPath), &hit.Context, &hit.Content, &hit.Tokens, &hit.EmbeddedBytes); err != nil {
 		return 0, hit, err
 	}
 	hit.DocumentID, hit.Score, hit.Scores = id, score, document.Scores{Vector: &score}

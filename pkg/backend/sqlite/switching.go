@@ -25,6 +25,9 @@ func (s *Store) Switch(ctx context.Context, work document.Work, keep time.Durati
 		if err := checkPlaced(ctx, tx, r); err != nil {
 			return err
 		}
+		if err := leaveOutFailed(ctx, tx, r, &progress); err != nil {
+			return err
+		}
 		if err := saveReindex(ctx, tx, r.ID, progress); err != nil {
 			return err
 		}
@@ -57,7 +60,44 @@ func setLive(ctx context.Context, tx transaction, r reindex, written bool, keep 
 	if err := writeSpace(ctx, tx, r.building()); err != nil {
 		return err
 	}
-	return setLiveSpace(ctx, tx, r.collection, r.building())
+	if err := setLiveSpace(ctx, tx, r.collection, r.building()); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `
+		UPDATE documents SET state = iif(pl.left_out IS NULL, 'ready', 'failed'), updated_at = ?4
+		FROM placements pl
+		WHERE documents.tenant = ?1 AND documents.collection = ?2 AND documents.deleted_at IS NULL
+		  AND pl.tenant = documents.tenant AND pl.document = documents.id AND pl.version = documents.live_version AND pl.space = ?3
+		  AND documents.state = iif(pl.left_out IS NULL, 'failed', 'ready')`,
+		tx.tenant, r.collection, r.building(), tx.now)
+	return err
+}
+
+// leaveOutFailed adds to those that are left out the documents of which what was
+// uploaded last came to nothing: they were not redone.
+func leaveOutFailed(ctx context.Context, tx transaction, r reindex, progress *document.ReindexProgress) error {
+	documents, err := documentList(r.Documents)
+	if err != nil {
+		return err
+	}
+	var count int64
+	rows, err := tx.QueryContext(ctx, `
+		SELECT d.id, d.key, t.error, count(*) OVER ()
+		FROM documents d
+		JOIN tasks t ON t.tenant = d.tenant AND t.document = d.id AND t.version = d.newest_version AND t.kind = 'knowledge' AND t.state = 'failed'
+		WHERE d.tenant = ?1 AND d.collection = ?2 AND d.deleted_at IS NULL
+		  AND substr(d.key, 1, length(?3)) = ?3
+		  AND (json_array_length(?4) = 0 OR d.id IN (SELECT value FROM json_each(?4)))
+		  AND d.live_version IS NOT d.newest_version
+		ORDER BY d.id
+		LIMIT ?5`, tx.tenant, r.collection, r.KeyPrefix, documents, document.MaxLeftOut)
+	failed, err := collect(rows, err, func(row scanner) (l document.LeftOut, err error) {
+		return l, row.Scan(&l.Document, &l.Key, &l.Error, &count)
+	})
+	if err == nil {
+		progress.LeaveOut(count, failed...)
+	}
+	return err
 }
 
 // RevertReindex switches back to the space that was live before, or has the

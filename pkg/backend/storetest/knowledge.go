@@ -20,6 +20,8 @@ func knowledge(t *testing.T, open func(t *testing.T) Store) {
 	for name, test := range map[string]func(*testing.T, context.Context, Store){
 		"Known":              knowsPassages,
 		"Known elsewhere":    copiesPassagesOfTheSameModel,
+		"Known in part":      keepsHowMuchIsEmbedded,
+		"Write twice":        writesTheSameTwice,
 		"Write":              writesBatches,
 		"Write any text":     writesAnyText,
 		"Write again":        leavesPassagesAsTheyAre,

@@ -31,7 +31,7 @@ func saysWhatIsToBeRebuilt(t *testing.T, ctx context.Context, s Store) {
 	if err := s.Place(ctx, work, wholeOf(a, passagesIn(work.Space, "one")...), progress); err != nil {
 		t.Fatal(err)
 	}
-	if got := readReindex(t, ctx, s, work.Job).Progress; got != progress {
+	if got := readReindex(t, ctx, s, work.Job).Progress; !cmp.Equal(got, progress) {
 		t.Errorf("progress: got %+v, want %+v", got, progress)
 	}
 	check("one is done", work, a.Document, progress)

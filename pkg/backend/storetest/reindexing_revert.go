@@ -105,7 +105,7 @@ func steersWhatReverts(t *testing.T, ctx context.Context, s Store) {
 		t.Fatal(err)
 	}
 	got := cancelReindex(t, ctx, s, done.ID, leaseTime)
-	if got.State != document.Succeeded || got.Stage != document.StageDone || got.FinishedAt == nil || got.Progress != (document.ReindexProgress{}) {
+	if got.State != document.Succeeded || got.Stage != document.StageDone || got.FinishedAt == nil || !cmp.Equal(got.Progress, document.ReindexProgress{}) {
 		t.Errorf("cancelled: got %+v, want it done, as before", got)
 	}
 	wantStale(t, ctx, s, "cancelled", work)

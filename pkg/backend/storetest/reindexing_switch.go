@@ -43,7 +43,7 @@ func switchesReaders(t *testing.T, ctx context.Context, s Store) {
 	wantAlso(t, ctx, s, "after", c, c.Space)
 
 	r := readReindex(t, ctx, s, work.Job)
-	if r.State != document.Succeeded || r.Stage != document.StageDone || r.Progress != progress || r.Error != "" || r.FinishedAt == nil {
+	if r.State != document.Succeeded || r.Stage != document.StageDone || !cmp.Equal(r.Progress, progress) || r.Error != "" || r.FinishedAt == nil {
 		t.Errorf("reindex: got %+v, want it succeeded, with its progress", r)
 	}
 	if until := r.RevertibleUntil; until == nil || until.Sub(*r.FinishedAt).Round(time.Minute) != leaseTime {

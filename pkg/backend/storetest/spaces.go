@@ -225,7 +225,7 @@ func resumesWithoutTheSpace(t *testing.T, ctx context.Context, s Store) {
 		wantFault(t, err, fault.Conflict)
 		return
 	}
-	if got.Stage != document.StageDocuments || got.Progress != (document.ReindexProgress{}) {
+	if got.Stage != document.StageDocuments || !cmp.Equal(got.Progress, document.ReindexProgress{}) {
 		t.Errorf("resumed: got %+v, want nothing done yet", got)
 	}
 	publishEverywhere(t, ctx, s, accept(t, ctx, s, uploadOf(c, "b")).Job, "two")

@@ -145,10 +145,11 @@ type Steering interface {
 
 // Knowledge is what the knowledge step writes.
 type Knowledge interface {
-	// Known returns those of the hashes whose passages are in the space. It
+	// Known returns those of the hashes whose passages are in the space, with
+	// how many bytes of what is embedded their vectors are of, 0 for all. It
 	// first copies in, with their vectors, passages that another space of the
 	// same tenant holds for the same model and dimensions.
-	Known(ctx context.Context, space document.Space, hashes []document.Hash) ([]document.Hash, error)
+	Known(ctx context.Context, space document.Space, hashes []document.Hash) (map[document.Hash]int, error)
 
 	// Write stores new passages (those already there are left as they are),
 	// places and progress in one transaction, in work.Space, which may be any of

@@ -70,7 +70,9 @@ type Reindexing interface {
 	// stand whole. What is no longer the live version of its document is left
 	// out, passages excepted. When a passage is new, or Reached is set, attempts
 	// before this one no longer count, nor do crashes: only those in a row that
-	// got nowhere do. fault.Conflict, with nothing written, when a passage of a
+	// got nowhere do. A version that is LeftOut counts as placed, with no places,
+	// until a reindex that begins to build the space again tries it once more.
+	// fault.Conflict, with nothing written, when a passage of a
 	// place is neither among the new ones nor in the space any more.
 	Place(ctx context.Context, work document.Work, rebuilt document.Rebuilt, progress document.ReindexProgress) error
 
@@ -96,7 +98,10 @@ type Reindexing interface {
 	// Switch makes work.Space the live one and ends the reindex, in one
 	// transaction, which nothing is published beside; or says fault.Conflict,
 	// with nothing changed, when a live document is not whole in it. The space
-	// that was live goes on being written, and is dropped after keep.
+	// that was live goes on being written, and is dropped after keep. Documents
+	// that are left out of the new space are failed from then on, and those ready
+	// that were failed for that. The progress also lists documents of which what
+	// was uploaded last has failed.
 	Switch(ctx context.Context, work document.Work, keep time.Duration, progress document.ReindexProgress) error
 
 	// Requeue gives documents that a reindex without a change matches, after
@@ -105,7 +110,7 @@ type Reindexing interface {
 	// window of the reindex's jobs have not ended. It matches documents whose
 	// newest version came to nothing or whose live version is not whole in the
 	// live space, and with Force all; but none with an unended job for its
-	// newest version. Once no document is left and all its jobs have ended, the
+	// newest version, unless its knowledge task has failed. Once no document is left and all its jobs have ended, the
 	// reindex ends with them: succeeded, or failed if one of them did. The
 	// answer says whether it has ended, and whether jobs were made.
 	Requeue(ctx context.Context, work document.Work, window int) (document.Requeued, error)

@@ -217,7 +217,7 @@ type state struct {
 	Webhooks  []document.Webhook
 	Sent      []document.Delivery
 	Hits      []document.Hit
-	Known     []document.Hash
+	Known     map[document.Hash]int
 	Sections  map[document.Hash]string
 	Due       []string
 	Backlog   document.Backlog

@@ -32,6 +32,11 @@ func (r *run) store(ctx context.Context, t *target, b *batch) error {
 		Tenant: t.work.Tenant,
 		Space:  t.work.Space,
 		Texts:  b.texts,
+		Cut: func(hash document.Hash, bytes int) {
+			if t.live {
+				r.warnOfCut(b, hash, bytes)
+			}
+		},
 		Write: func(ctx context.Context, fresh []document.Embedded, whole bool) error {
 			batch := document.Batch{New: fresh}
 			if whole {
@@ -54,4 +59,18 @@ func (r *run) store(ctx context.Context, t *target, b *batch) error {
 	t.reused.Add(int64(reused))
 	r.step.Metrics.ObservePassages(bought, reused)
 	return nil
+}
+
+// warnOfCut warns of the passages of a batch of whose text the model takes only
+// the beginning.
+func (r *run) warnOfCut(b *batch, hash document.Hash, bytes int) {
+	for _, place := range b.places {
+		if place.Hash == hash {
+			r.warnings.Add(document.Warning{
+				Code:   "passage_truncated",
+				Detail: fmt.Sprintf("passage %d is too long for the model: the first %d of %d bytes are embedded", place.Ordinal, bytes, len(b.texts.Get(hash).Embedding())),
+				Start:  place.Start, End: place.End,
+			})
+		}
+	}
 }

@@ -26,7 +26,7 @@ type Objects interface {
 
 // Store holds passages; see storetest.Knowledge for the contract.
 type Store interface {
-	Known(ctx context.Context, space document.Space, hashes []document.Hash) ([]document.Hash, error)
+	Known(ctx context.Context, space document.Space, hashes []document.Hash) (map[document.Hash]int, error)
 	Write(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress) error
 	Publish(ctx context.Context, work document.Work, also []document.Placement, progress document.KnowledgeProgress, warnings ...document.Warning) error
 }

@@ -75,8 +75,9 @@ func (m *memory) Open(_ context.Context, name string) (io.ReadSeekCloser, error)
 	return object, nil
 }
 
-func (m *memory) Known(_ context.Context, in document.Space, hashes []document.Hash) ([]document.Hash, error) {
-	known := func() (known []document.Hash) {
+func (m *memory) Known(_ context.Context, in document.Space, hashes []document.Hash) (map[document.Hash]int, error) {
+	known := func() map[document.Hash]int {
+		known := map[document.Hash]int{}
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		here := m.of(in)
@@ -86,8 +87,8 @@ func (m *memory) Known(_ context.Context, in document.Space, hashes []document.H
 					here.passages[hash] = p
 				}
 			}
-			if _, ok := here.passages[hash]; ok {
-				known = append(known, hash)
+			if p, ok := here.passages[hash]; ok {
+				known[hash] = p.EmbeddedBytes
 			}
 		}
 		return known

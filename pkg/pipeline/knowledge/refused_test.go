@@ -75,3 +75,30 @@ func TestModelThatRefusesEverything(t *testing.T) {
 		t.Errorf("%d calls, %v", calls, err)
 	}
 }
+
+// A passage that is too long for the model is embedded in part, and the version
+// says so, also where it takes the vector from another one.
+func TestPassageThatIsTooLongIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	step, m, e := newStep(t)
+	text := book("grain", 9)
+	e.call = func(_ context.Context, _ document.Model, texts []string) error {
+		for _, text := range texts {
+			if strings.Contains(text, "Section 7 of") && len(text) > 50 {
+				return fault.New(fault.TooLong, "provider answered 400: too long")
+			}
+		}
+		return nil
+	}
+	for range 2 {
+		m.places = map[uuid.UUID][]document.Place{}
+		work := m.put(text)
+		if err := step.Run(t.Context(), work); err != nil {
+			t.Fatal(err)
+		}
+		warnings := m.warnings[work.Document]
+		if len(warnings) != 1 || warnings[0].Code != "passage_truncated" || !strings.Contains(text[warnings[0].Start:warnings[0].End], "Section 7 of") {
+			t.Errorf("warnings %+v, want one for the passage", warnings)
+		}
+	}
+}

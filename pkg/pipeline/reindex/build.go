@@ -20,6 +20,10 @@ const (
 	// answer searches.
 	verifySample = 20
 
+	// fewLeftOut is how many documents may be left out whatever the size of the
+	// collection. More than that, and than half of it, would be an outage.
+	fewLeftOut = 10
+
 	// maxTries is how often what is not getting anywhere is tried.
 	maxTries = 3
 )
@@ -38,8 +42,9 @@ type builder struct {
 	reached  uuid.UUID // the last document that an earlier attempt has done
 	ordered  bool      // all documents before the one at hand are done
 
-	unit *unit                       // being gathered
-	lost map[document.Unplaced]error // why they could not be read, though they may be gone by now
+	unit    *unit                       // being gathered
+	leftOut map[document.Unplaced]bool  // of the pass at hand
+	lost    map[document.Unplaced]error // why they could not be read, though they may be gone by now
 }
 
 func (s *Step) newBuilder(work document.Work, rebuild document.Rebuild, begun time.Time) *builder {
@@ -50,7 +55,7 @@ func (s *Step) newBuilder(work document.Work, rebuild document.Rebuild, begun ti
 			BatchPassages: s.BatchPassages, BatchTokens: s.BatchTokens, Requests: s.Requests,
 		},
 		begun: begun, seconds: rebuild.Reindex.Progress.Seconds, progress: rebuild.Reindex.Progress,
-		stage: rebuild.Reindex.Stage, reached: rebuild.Reached, ordered: true, unit: &unit{}, lost: map[document.Unplaced]error{},
+		stage: rebuild.Reindex.Stage, reached: rebuild.Reached, ordered: true, unit: &unit{}, lost: map[document.Unplaced]error{}, leftOut: map[document.Unplaced]bool{},
 	}
 }
 
@@ -107,6 +112,11 @@ func (b *builder) finish(ctx context.Context) error {
 		return fmt.Errorf("verify space %d: %w", b.to.ID, err)
 	}
 	// What was written by others, deleted or superseded is not left to be done.
+	if out, all := b.progress.LeftOutCount, b.progress.DocumentsDone; out > fewLeftOut && out > all/2 {
+		first := b.progress.LeftOut[0]
+		return fault.New(fault.Refused, "model %s does not take %d of %d documents, so searches stay with the space that is live; the first is %q: %s",
+			b.to.Model.Name, out, all, first.Key, first.Error)
+	}
 	whole := b.now()
 	whole.Documents, whole.Bytes = whole.DocumentsDone, whole.BytesDone
 	if err := b.step.Store.Switch(ctx, b.work, b.step.Soak, whole); err != nil {

@@ -89,13 +89,23 @@ func (b *builder) place(ctx context.Context, d document.Unplaced) error {
 		b.unit.drop(d)
 		b.lost[d] = lost
 		return nil
+	case b.leftOut[d]:
+		delete(b.leftOut, d)
+		b.unit.drop(d)
+		b.unit.documents++
+		b.unit.bytes += d.Size
+		if b.ordered {
+			b.unit.reached = d.Document
+		}
+		return nil
 	default:
 		b.unit.end(d, count, b.ordered)
 		return b.flushFull(ctx)
 	}
 }
 
-// add adds passages of a document to the unit, and returns how many. Lost is why
+// add adds passages of a document to the unit, and returns how many; no more of
+// one that is left out. Lost is why
 // there are no more of them where they come from.
 func (b *builder) add(ctx context.Context, d document.Unplaced, passages iter.Seq2[document.Stored, error]) (count int64, lost, err error) {
 	for passage, err := range passages {
@@ -105,8 +115,11 @@ func (b *builder) add(ctx context.Context, d document.Unplaced, passages iter.Se
 		case err != nil:
 			return count, nil, fmt.Errorf("passages of %s version %d: %w", d.Key, d.Version, err)
 		}
-		b.unit.add(d, passage)
 		count++
+		if b.leftOut[d] { // a passage before this one is refused
+			return count, nil, nil
+		}
+		b.unit.add(d, passage)
 		if err := b.flushFull(ctx); err != nil {
 			return count, nil, err
 		}

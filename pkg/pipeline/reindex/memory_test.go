@@ -196,7 +196,8 @@ func (db *database) StoredPassages(_ context.Context, in document.Space, of docu
 	return stored, nil
 }
 
-func (db *database) Known(_ context.Context, in document.Space, hashes []document.Hash) (known []document.Hash, err error) {
+func (db *database) Known(_ context.Context, in document.Space, hashes []document.Hash) (map[document.Hash]int, error) {
+	known := map[document.Hash]int{}
 	if err := db.enter("Known", nil); err != nil {
 		return nil, err
 	}
@@ -208,8 +209,8 @@ func (db *database) Known(_ context.Context, in document.Space, hashes []documen
 				here.passages[hash] = p
 			}
 		}
-		if _, ok := here.passages[hash]; ok {
-			known = append(known, hash)
+		if p, ok := here.passages[hash]; ok {
+			known[hash] = p.EmbeddedBytes
 		}
 	}
 	return known, nil
@@ -238,7 +239,7 @@ func (db *database) Place(ctx context.Context, work document.Work, rebuilt docum
 		if db.documents[v.document] != part.Unplaced {
 			continue // no longer the live version
 		}
-		if len(part.Places) > 0 && part.Places[0].Ordinal == 0 {
+		if part.Whole == 0 || len(part.Places) > 0 && part.Places[0].Ordinal == 0 {
 			delete(s.places, v)
 		}
 		for _, place := range part.Places {

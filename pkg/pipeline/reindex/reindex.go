@@ -28,7 +28,7 @@ type Store interface {
 	Rebuild(ctx context.Context, work document.Work) (document.Rebuild, error)
 	Unplaced(ctx context.Context, work document.Work, after uuid.UUID, limit int) ([]document.Unplaced, error)
 	StoredPassages(ctx context.Context, space document.Space, of document.Unplaced, from, limit int) ([]document.Stored, error)
-	Known(ctx context.Context, space document.Space, hashes []document.Hash) ([]document.Hash, error)
+	Known(ctx context.Context, space document.Space, hashes []document.Hash) (map[document.Hash]int, error)
 	Place(ctx context.Context, work document.Work, rebuilt document.Rebuilt, progress document.ReindexProgress) error
 	SetStage(ctx context.Context, work document.Work, stage document.ReindexStage, progress document.ReindexProgress) error
 	IndexSpace(ctx context.Context, space document.Space, threshold int) error

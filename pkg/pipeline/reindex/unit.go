@@ -2,6 +2,7 @@ package reindex
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -87,7 +88,7 @@ func (b *builder) flushFull(ctx context.Context) error {
 // flush gets the unit embedded and stored. There are many units, so what is
 // likely to pass soon is waited for here and costs no attempt.
 func (b *builder) flush(ctx context.Context) error {
-	if len(b.unit.places) == 0 {
+	if len(b.unit.places) == 0 && b.unit.reached == uuid.Nil {
 		return nil
 	}
 	u := b.unit
@@ -98,7 +99,10 @@ func (b *builder) flush(ctx context.Context) error {
 			break
 		}
 		f := fault.As(err)
+		refused, some := errors.AsType[*embedding.RefusedError](err)
 		switch {
+		case some && refused.Untried == 0:
+			b.leaveOut(ctx, u, refused)
 		case fault.Is(err, fault.RateLimited) && f.RetryAfter <= patience:
 			select {
 			case <-time.After(max(f.RetryAfter, time.Second)):

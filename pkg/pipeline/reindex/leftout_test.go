@@ -1,0 +1,96 @@
+package reindex_test
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// refusing answers as a model does that does not take what has one of the words.
+func refusing(words ...string) func(context.Context, []string) error {
+	return func(_ context.Context, texts []string) error {
+		for _, text := range texts {
+			if slices.ContainsFunc(words, func(word string) bool { return strings.Contains(text, word) }) {
+				return fault.New(fault.Refused, "provider answered 400: not this")
+			}
+		}
+		return nil
+	}
+}
+
+// Documents that the new model does not take are left out and listed, wherever
+// in them and in their unit the passage stands, and all others are placed.
+func TestRefusedDocumentsAreLeftOut(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		sections int // of each bad document
+		bad      int // the section that is refused
+		to       document.Chunking
+	}{
+		"short":                   {1, 0, oldChunking},
+		"long, in its first unit": {40, 1, oldChunking},
+		"long, in a middle unit":  {40, 20, oldChunking},
+		"long, its last passage":  {40, 39, oldChunking},
+		"with another way to cut": {10, 4, newChunking},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := library(newModel, test.to, 12)
+			var bad []uuid.UUID
+			for range 3 {
+				id := uuid.New()
+				text := book("bad "+id.String(), test.sections)
+				text = strings.Replace(text, "Section "+strconv.Itoa(test.bad)+" tells", "Chaff "+strconv.Itoa(test.bad)+" tells", 1)
+				db.upload(id, text, db.from)
+				bad = append(bad, id)
+			}
+			slices.SortFunc(bad, func(a, b uuid.UUID) int { return strings.Compare(a.String(), b.String()) })
+			step, m := newStep(t, db)
+			m.answer = refusing("Chaff")
+			if err := step.Run(t.Context(), db.claim()); err != nil {
+				t.Fatal(err)
+			}
+			p := db.reindex.Progress
+			var listed []uuid.UUID
+			for _, out := range p.LeftOut {
+				listed = append(listed, out.Document)
+				if !strings.Contains(out.Error, "model new does not take passage ") || !strings.Contains(out.Error, ", bytes ") ||
+					!strings.HasSuffix(out.Error, ": provider answered 400: not this") || out.Key == "" {
+					t.Errorf("left out: %+v", out)
+				}
+			}
+			if !slices.Equal(listed, bad) || p.LeftOutCount != 3 {
+				t.Errorf("listed %v of %d, want %v", listed, p.LeftOutCount, bad)
+			}
+			if p.DocumentsDone != 15 || p.Documents != 15 {
+				t.Errorf("%d of %d documents done, want 15", p.DocumentsDone, p.Documents)
+			}
+			for _, id := range bad {
+				if n := len(db.spaces[db.to.ID].places[versionOf(db.documents[id])]); n > 0 {
+					t.Errorf("a document that was left out has %d places", n)
+				}
+				delete(db.documents, id)
+			}
+			wantBuilt(t, db)
+		})
+	}
+}
+
+// A model that takes nothing is not left with an empty space that is live.
+func TestModelThatTakesNothingDoesNotBecomeLive(t *testing.T) {
+	t.Parallel()
+	db := library(newModel, oldChunking, 30)
+	step, m := newStep(t, db)
+	m.answer = refusing("tells")
+	err := step.Run(t.Context(), db.claim())
+	if f := fault.As(err); f == nil || f.Kind != fault.Refused || db.live == db.to.ID {
+		t.Errorf("space %d is live, %v", db.live, err)
+	}
+}
