@@ -1,6 +1,6 @@
 -- What is stored about versions and their text: warnings, whether a title is
--- only the file's name, and the title and the omitted ranges of a passage. No
--- row is rewritten.
+-- only the file's name, the title and the omitted ranges of a passage, and
+-- which section summaries a version uses. No row is rewritten.
 
 -- +goose Up
 
@@ -17,3 +17,33 @@ ALTER TABLE versions ADD title_from_key INTEGER;
 -- the content that are not embedded: start, end, start, end, in bytes.
 ALTER TABLE passages ADD title   TEXT NOT NULL DEFAULT '';
 ALTER TABLE passages ADD omitted TEXT;
+
+-- The section summaries that a version uses. Several versions, of any documents,
+-- may use one.
+CREATE TABLE version_sections (
+    tenant   TEXT    NOT NULL,
+    document TEXT    NOT NULL,
+    version  INTEGER NOT NULL,
+    node     BLOB    NOT NULL,
+    PRIMARY KEY (tenant, document, version, node),
+    FOREIGN KEY (tenant, document, version) REFERENCES versions ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX version_sections_node ON version_sections (tenant, node);
+
+-- What versions that are gone used: the sweep removes the summaries among them
+-- that no other version uses.
+CREATE TABLE released_sections (
+    tenant      TEXT    NOT NULL REFERENCES tenants,
+    node        BLOB    NOT NULL,
+    released_at INTEGER NOT NULL, -- microseconds
+    PRIMARY KEY (tenant, node)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX released_sections_age ON released_sections (tenant, released_at);
+
+-- Which version uses a summary from before is not known. A version says so when
+-- it is summarised again, which costs nothing while the summary is there. What
+-- no version has used after 90 days goes.
+INSERT INTO released_sections (tenant, node, released_at)
+SELECT tenant, node, CAST(unixepoch('now', '+90 days') AS INTEGER) * 1000000 FROM section_summaries;

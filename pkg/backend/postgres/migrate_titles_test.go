@@ -33,6 +33,7 @@ func TestMigrateToTitles(t *testing.T) {
 		`INSERT INTO manifest (tenant, document, version, space, ordinal, hash, start_byte, end_byte)
 		 SELECT d.tenant, d.id, 1, s.id, 0, sha256(''), 0, 4 FROM documents d, spaces s`,
 		`INSERT INTO placements (tenant, document, version, space, passages) SELECT d.tenant, d.id, 1, s.id, 1 FROM documents d, spaces s`,
+		`INSERT INTO section_summaries (tenant, node, summary) VALUES ('default', sha256(''), 'kept')`,
 	} {
 		execute(t, super, statement)
 	}
@@ -41,6 +42,13 @@ func TestMigrateToTitles(t *testing.T) {
 	}
 
 	s, ctx := d.open(t), tenant.With(t.Context(), tenant.Default)
+	// Summaries of sections of which it is not known who uses them stay for long.
+	if looked, err := s.DropSections(ctx, 0, 10); err != nil || looked != 0 {
+		t.Errorf("looked at %d section summaries, %v, want none", looked, err)
+	}
+	if n := countRows(t, ctx, s, "released_sections WHERE released_at > now() + interval '89 days'"); n != 1 {
+		t.Errorf("%d section summaries are listed for later, want 1", n)
+	}
 	c, err := s.Collection(ctx, "c")
 	if err != nil {
 		t.Fatal(err)

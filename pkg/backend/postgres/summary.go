@@ -10,12 +10,24 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
-// SectionSummaries returns the known summaries among the given nodes.
-func (s *Store) SectionSummaries(ctx context.Context, nodes []document.Hash) (texts map[document.Hash]string, err error) {
+// SectionSummaries returns the known summaries among the given nodes, and notes
+// that the work's version uses them. A row that it has locked is not removed
+// before that is noted; see DropSections.
+func (s *Store) SectionSummaries(ctx context.Context, work document.Work, nodes []document.Hash) (texts map[document.Hash]string, err error) {
 	defer describe(&err, "look up %d section summaries", len(nodes))
 	texts = make(map[document.Hash]string, len(nodes))
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `SELECT node, summary FROM section_summaries WHERE node = ANY ($1)`, hashBytes(nodes))
+		rows, err := tx.Query(ctx, `
+			WITH known AS (
+				SELECT node, summary FROM section_summaries WHERE node = ANY ($3) FOR KEY SHARE
+			), used AS (
+				INSERT INTO version_sections (document, version, node)
+				SELECT v.document, v.version, k.node
+				FROM known k
+				JOIN versions v ON v.document = $1 AND v.version = $2
+				ON CONFLICT DO NOTHING
+			)
+			SELECT node, summary FROM known`, work.Document, work.Version, hashBytes(nodes))
 		if err != nil {
 			return err
 		}
@@ -30,14 +42,23 @@ func (s *Store) SectionSummaries(ctx context.Context, nodes []document.Hash) (te
 	return texts, err
 }
 
-// SaveSectionSummary keeps a section's summary under its hash, and the task's
-// progress. The first summary of a section stays.
+// SaveSectionSummary keeps a section's summary under its hash, notes that the
+// version uses it, and writes the task's progress. The first summary of a
+// section stays: the update that changes nothing is a lock.
 func (s *Store) SaveSectionSummary(ctx context.Context, work document.Work, node document.Hash, text string, progress document.SummaryProgress) (err error) {
 	defer describe(&err, "save the summary of section %x of %s", node, work)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `
+		if err := checkLease(ctx, tx, work); err != nil {
+			return err
+		}
+		var batch pgx.Batch
+		batch.Queue(`
 			INSERT INTO section_summaries (node, summary) VALUES ($1, $2)
-			ON CONFLICT DO NOTHING`, node[:], storable(text)); err != nil {
+			ON CONFLICT (node, tenant) DO UPDATE SET summary = section_summaries.summary`, node[:], storable(text))
+		batch.Queue(`
+			INSERT INTO version_sections (document, version, node) VALUES ($1, $2, $3)
+			ON CONFLICT DO NOTHING`, work.Document, work.Version, node[:])
+		if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 			return err
 		}
 		return fence(ctx, tx, work, progress)

@@ -72,10 +72,17 @@ func (s *Store) Forget(ctx context.Context, remains document.Remains) (err error
 	})
 }
 
-// forget removes a version; its job, tasks and summary go with it.
+// forget removes a version; its job, tasks and summary go with it. What it used
+// of section summaries is listed for DropSections.
 func forget(ctx context.Context, tx pgx.Tx, id uuid.UUID, version int) error {
 	var batch pgx.Batch
 	batch.Queue(`DELETE FROM manifest WHERE document = $1 AND version = $2`, id, version)
+	batch.Queue(`
+		WITH released AS (DELETE FROM version_sections WHERE document = $1 AND version = $2 RETURNING node)
+		INSERT INTO released_sections (node)
+		SELECT node FROM released ORDER BY node
+		ON CONFLICT (node, tenant) DO UPDATE
+		SET released_at = greatest(released_sections.released_at, excluded.released_at)`, id, version)
 	batch.Queue(`DELETE FROM versions WHERE document = $1 AND version = $2`, id, version)
 	batch.Queue(`
 		DELETE FROM documents d

@@ -93,11 +93,17 @@ func fill(t *testing.T, s *postgres.Store) {
 		t.Fatal(err)
 	}
 	hash := document.HashText("text")
+	summary, err := s.Claim(ctx, document.TaskRef{Document: told.Document.ID, Version: 1, Kind: document.Summarise}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := s.BeginReindex(ctx, document.ReindexRequest{Collection: "c"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(
+		s.SaveSectionSummary(ctx, summary, document.HashText("released"), "summary", document.SummaryProgress{}),
 		s.DeleteDocument(ctx, told.Document.ID),
+		s.Forget(ctx, document.Remains{Document: told.Document.ID, Version: 1}),
 		s.BeginUpload(ctx, "to come"),
 		s.Write(ctx, work[document.Knowledge], document.Batch{
 			New:    []document.Embedded{{Hash: hash, Text: document.Text{Content: "text"}, Vector: []float32{1, 0}}},

@@ -27,8 +27,17 @@ func TestMigrationToTitles(t *testing.T) {
 		VALUES (1, 'default', 1, zeroblob(32), 0, 1, x'0000803f', '["H"]', '', 'text');
 		INSERT INTO manifest (tenant, document, version, space, ordinal, passage, start_byte, end_byte)
 		SELECT 'default', id, 1, 1, 0, 1, 0, 4 FROM documents;
-		INSERT INTO placements (tenant, document, version, space, passages) SELECT 'default', id, 1, 1, 1 FROM documents`)
+		INSERT INTO placements (tenant, document, version, space, passages) SELECT 'default', id, 1, 1, 1 FROM documents;
+		INSERT INTO section_summaries (tenant, node, summary, created_at) VALUES ('default', zeroblob(32), 'kept', 0)`)
 	s, ctx := open(t, path), tenant.With(t.Context(), tenant.Default)
+	// Summaries of sections of which it is not known who uses them stay for long.
+	for _, days := range []int{89, 91} {
+		want := days / 90
+		looked, err := s.DropSections(ctx, -time.Duration(days)*24*time.Hour, 10)
+		if err != nil || looked != want {
+			t.Errorf("in %d days: looked at %d section summaries, %v, want %d", days, looked, err, want)
+		}
+	}
 	reindex, err := s.BeginReindex(ctx, document.ReindexRequest{Collection: "c", Model: document.Model{Name: "other"}})
 	if err != nil {
 		t.Fatal(err)

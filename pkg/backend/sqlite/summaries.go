@@ -6,14 +6,25 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// SectionSummaries returns the known summaries among the given nodes.
-func (s *Store) SectionSummaries(ctx context.Context, nodes []document.Hash) (summaries map[document.Hash]string, err error) {
+// SectionSummaries returns the known summaries among the given nodes, and notes
+// that the work's version uses them.
+func (s *Store) SectionSummaries(ctx context.Context, work document.Work, nodes []document.Hash) (summaries map[document.Hash]string, err error) {
 	defer describe(&err, "look up the summaries of %d sections", len(nodes))
 	wanted, err := hashList(nodes)
 	if err != nil {
 		return nil, err
 	}
-	err = s.read(ctx, func(tx transaction) error {
+	err = s.write(ctx, func(tx transaction) error {
+		if _, err := tx.ExecContext(ctx, `
+			INSERT INTO version_sections (tenant, document, version, node)
+			SELECT v.tenant, v.document, v.version, s.node
+			FROM json_each(?2) wanted
+			CROSS JOIN section_summaries s ON s.tenant = ?1 AND s.node = unhex(wanted.value)
+			CROSS JOIN versions v          ON v.tenant = ?1 AND v.document = ?3 AND v.version = ?4
+			WHERE true
+			ON CONFLICT DO NOTHING`, tx.tenant, wanted, work.Document, work.Version); err != nil {
+			return err
+		}
 		rows, err := tx.QueryContext(ctx, `
 			SELECT s.node, s.summary
 			FROM json_each(?2) wanted
@@ -36,7 +47,8 @@ func (s *Store) SectionSummaries(ctx context.Context, nodes []document.Hash) (su
 	return summaries, err
 }
 
-// SaveSectionSummary keeps a section's summary under its hash.
+// SaveSectionSummary keeps a section's summary under its hash, and notes that
+// the version uses it.
 func (s *Store) SaveSectionSummary(ctx context.Context, work document.Work, node document.Hash, text string, progress document.SummaryProgress) (err error) {
 	defer describe(&err, "save the summary of section %x of %s", node, work)
 	return s.write(ctx, func(tx transaction) error {
@@ -48,6 +60,11 @@ func (s *Store) SaveSectionSummary(ctx context.Context, work document.Work, node
 			VALUES (?1, ?2, ?3, ?4)
 			ON CONFLICT (tenant, node) DO UPDATE SET summary = excluded.summary`,
 			tx.tenant, node[:], text, tx.now); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `
+			INSERT INTO version_sections (tenant, document, version, node) VALUES (?1, ?2, ?3, ?4)
+			ON CONFLICT DO NOTHING`, tx.tenant, work.Document, work.Version, node[:]); err != nil {
 			return err
 		}
 		return saveProgress(ctx, tx, work, progress)

@@ -53,6 +53,14 @@ func (s *Store) Remains(ctx context.Context, quiet time.Duration, limit int) (re
 func (s *Store) Forget(ctx context.Context, remains document.Remains) (err error) {
 	defer describe(&err, "forget version %d of document %s", remains.Version, remains.Document)
 	return s.write(ctx, func(tx transaction) error {
+		// What it used of section summaries is listed for DropSections.
+		if _, err := tx.ExecContext(ctx, `
+			INSERT INTO released_sections (tenant, node, released_at)
+			SELECT tenant, node, ?4 FROM version_sections WHERE tenant = ?1 AND document = ?2 AND version = ?3
+			ON CONFLICT (tenant, node) DO UPDATE SET released_at = max(released_at, excluded.released_at)`,
+			tx.tenant, remains.Document, remains.Version, tx.now); err != nil {
+			return err
+		}
 		// Its places, job, tasks and summary go with it.
 		if _, err := tx.ExecContext(ctx, `
 			DELETE FROM versions WHERE tenant = ?1 AND document = ?2 AND version = ?3`,

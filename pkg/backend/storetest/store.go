@@ -174,11 +174,13 @@ type Knowledge interface {
 
 // Summaries is what the summary step reads and writes.
 type Summaries interface {
-	// SectionSummaries returns the known summaries among the given nodes.
-	SectionSummaries(ctx context.Context, nodes []document.Hash) (map[document.Hash]string, error)
+	// SectionSummaries returns the known summaries among the given nodes, and
+	// notes that the work's version, if it is there, uses them: until it is
+	// forgotten they stay.
+	SectionSummaries(ctx context.Context, work document.Work, nodes []document.Hash) (map[document.Hash]string, error)
 
-	// SaveSectionSummary keeps a section's summary under its hash, and the
-	// task's progress. fault.LeaseLost when the lease is no longer ours.
+	// SaveSectionSummary keeps a section's summary under its hash, which the
+	// version uses then, and the task's progress. fault.LeaseLost when the lease is no longer ours.
 	SaveSectionSummary(ctx context.Context, work document.Work, node document.Hash, text string, progress document.SummaryProgress) error
 
 	// FinishSummary stores the document's summary and, in the same
@@ -282,6 +284,13 @@ type Sweeping interface {
 	// to or that a reindex builds: what comes next may place it, and must not
 	// have to embed it again.
 	DropOrphans(ctx context.Context, quiet time.Duration, limit int) (int, error)
+
+	// DropSections removes section summaries that versions which are gone have
+	// used, and that no other version uses. It looks at up to limit, those
+	// released the longest ago first, and says at how many. It spares those
+	// released less than quiet ago, and those released since an unended summary
+	// task of the tenant was accepted, whose version may come to use them.
+	DropSections(ctx context.Context, quiet time.Duration, limit int) (int, error)
 
 	// Abandoned returns the objects of up to limit uploads that were begun
 	// longer than quiet ago and never accepted, and sees to it that they never

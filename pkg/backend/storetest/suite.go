@@ -22,6 +22,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"Steering":              steering,
 		"Knowledge":             knowledge,
 		"Summaries":             summaries,
+		"Sections":              sections,
 		"Searching":             searching,
 		"Reading":               reading,
 		"Reindexing":            reindexing,

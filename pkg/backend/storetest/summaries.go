@@ -28,7 +28,7 @@ func summaries(t *testing.T, open func(t *testing.T) Store) {
 // wantSections checks which of the nodes have which summaries.
 func wantSections(t *testing.T, ctx context.Context, s Store, nodes []document.Hash, want map[document.Hash]string) {
 	t.Helper()
-	got, err := s.SectionSummaries(ctx, nodes)
+	got, err := s.SectionSummaries(ctx, document.Work{}, nodes)
 	if err != nil {
 		t.Fatal(err)
 	}

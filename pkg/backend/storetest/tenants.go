@@ -100,7 +100,7 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 			return len(known), err
 		},
 		"SectionSummaries": func(ctx context.Context) (int, error) {
-			summaries, err := s.SectionSummaries(ctx, []document.Hash{node})
+			summaries, err := s.SectionSummaries(ctx, expired, []document.Hash{node})
 			return len(summaries), err
 		},
 		"Nearest": func(ctx context.Context) (int, error) {
@@ -138,7 +138,8 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 			remains, err := s.Remains(ctx, 0, 10)
 			return len(remains), err
 		},
-		"DropOrphans": func(ctx context.Context) (int, error) { return s.DropOrphans(ctx, 0, 10) },
+		"DropOrphans":  func(ctx context.Context) (int, error) { return s.DropOrphans(ctx, 0, 10) },
+		"DropSections": func(ctx context.Context) (int, error) { return s.DropSections(ctx, 0, 10) },
 		"Abandoned": func(ctx context.Context) (int, error) {
 			objects, err := s.Abandoned(ctx, 0, 10)
 			return len(objects), err
@@ -230,7 +231,7 @@ func stateOf(t *testing.T, ctx context.Context, s Store) state {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sections, err := s.SectionSummaries(ctx, []document.Hash{document.HashText("section")})
+	sections, err := s.SectionSummaries(ctx, document.Work{}, []document.Hash{document.HashText("section")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -122,7 +122,7 @@ func (s *summaries) summariseNodes(ctx context.Context, path string, parts []nod
 
 // summary returns the kept summary of a node, or makes one and keeps it.
 func (s *summaries) summary(ctx context.Context, hash document.Hash, path string, texts []string) (string, error) {
-	kept, err := s.step.Store.SectionSummaries(ctx, []document.Hash{hash})
+	kept, err := s.step.Store.SectionSummaries(ctx, s.work, []document.Hash{hash})
 	if err != nil {
 		return "", fmt.Errorf("look up the summary of %q: %w", path, err)
 	}

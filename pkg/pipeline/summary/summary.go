@@ -25,7 +25,7 @@ type Objects interface {
 
 // Store keeps summaries; see storetest.Summaries for the contract.
 type Store interface {
-	SectionSummaries(ctx context.Context, nodes []document.Hash) (map[document.Hash]string, error)
+	SectionSummaries(ctx context.Context, work document.Work, nodes []document.Hash) (map[document.Hash]string, error)
 	SaveSectionSummary(ctx context.Context, work document.Work, node document.Hash, text string, progress document.SummaryProgress) error
 	FinishSummary(ctx context.Context, work document.Work, summary document.Summary, progress document.SummaryProgress) error
 }

@@ -47,7 +47,7 @@ func (m *memory) Open(context.Context, string) (io.ReadSeekCloser, error) {
 	return reader{strings.NewReader(m.text)}, nil
 }
 
-func (m *memory) SectionSummaries(_ context.Context, nodes []document.Hash) (map[document.Hash]string, error) {
+func (m *memory) SectionSummaries(_ context.Context, _ document.Work, nodes []document.Hash) (map[document.Hash]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	found := map[document.Hash]string{}

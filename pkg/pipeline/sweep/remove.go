@@ -36,9 +36,10 @@ func (s *Sweeper) removeBatch(ctx context.Context, until time.Time) (more bool, 
 	var errs []error
 	for _, kind := range []func(context.Context) (int, error){
 		func(ctx context.Context) (int, error) { return s.removeUploads(ctx, until) },
-		func(ctx context.Context) (int, error) { return s.removeVersions(ctx, until) }, // before passages: theirs are orphans then
+		func(ctx context.Context) (int, error) { return s.removeVersions(ctx, until) }, // before passages and sections: theirs are orphans then
 		func(ctx context.Context) (int, error) { return s.Store.DropSpaces(ctx, batch) },
 		func(ctx context.Context) (int, error) { return s.Store.DropOrphans(ctx, s.Grace, batch) },
+		func(ctx context.Context) (int, error) { return s.Store.DropSections(ctx, s.Grace, batch) },
 		func(ctx context.Context) (int, error) { return s.Store.DropIdempotencyKeys(ctx, keepKeys, batch) },
 		func(ctx context.Context) (int, error) { return s.Store.DropDeliveries(ctx, keepDeliveries, batch) },
 	} {

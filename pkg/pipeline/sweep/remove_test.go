@@ -34,7 +34,7 @@ func TestSweepDeletesObjectsBeforeRows(t *testing.T) {
 func TestSweepRemovesAllBatchByBatch(t *testing.T) {
 	t.Parallel()
 	sweeper, m := newSweeper(t)
-	m.orphans, m.keys, m.ended, m.spaces = 1700, 1200, 600, 2600
+	m.orphans, m.sections, m.keys, m.ended, m.spaces = 1700, 1100, 1200, 600, 2600
 	for i := range 1100 {
 		m.uploads["a"] = append(m.uploads["a"], fmt.Sprint("a/", i))
 		m.remains["b"] = append(m.remains["b"], document.Remains{Version: i})
@@ -42,8 +42,8 @@ func TestSweepRemovesAllBatchByBatch(t *testing.T) {
 	if err := sweeper.Sweep(t.Context(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if m.orphans+m.keys+m.ended+m.spaces+len(m.uploads["a"])+len(m.remains["b"]) != 0 {
-		t.Errorf("left %d orphans, %d keys, %d deliveries, %d things in spaces, %d uploads, %d versions", m.orphans, m.keys, m.ended, m.spaces, len(m.uploads["a"]), len(m.remains["b"]))
+	if m.orphans+m.sections+m.keys+m.ended+m.spaces+len(m.uploads["a"])+len(m.remains["b"]) != 0 {
+		t.Errorf("left %d orphans, %d sections, %d keys, %d deliveries, %d things in spaces, %d uploads, %d versions", m.orphans, m.sections, m.keys, m.ended, m.spaces, len(m.uploads["a"]), len(m.remains["b"]))
 	}
 	if slices.ContainsFunc(m.grace, func(d time.Duration) bool { return d != time.Hour }) {
 		t.Errorf("left things alone for %v, want the hour that was asked for", m.grace)

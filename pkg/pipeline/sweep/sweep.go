@@ -26,6 +26,7 @@ type Store interface {
 	EndUpload(ctx context.Context, object string) error
 	DropSpaces(ctx context.Context, limit int) (int, error)
 	DropOrphans(ctx context.Context, quiet time.Duration, limit int) (int, error)
+	DropSections(ctx context.Context, quiet time.Duration, limit int) (int, error)
 	DropIdempotencyKeys(ctx context.Context, age time.Duration, limit int) (int, error)
 	DropDeliveries(ctx context.Context, age time.Duration, limit int) (int, error)
 	Exclusively(ctx context.Context, name string, fn func(ctx context.Context) error) error

@@ -17,16 +17,17 @@ import (
 // memory is a database, an object store and a queue, with a journal of what
 // was done to them.
 type memory struct {
-	mu      sync.Mutex // over what a running sweep and a test both touch
-	tenants []string
-	due     map[string][]document.Dispatch
-	remains map[string][]document.Remains
-	uploads map[string][]string // that came to nothing, by object
-	orphans int
-	keys    int  // that have expired
-	ended   int  // deliveries, long ago
-	spaces  int  // things in spaces whose time is over
-	busy    bool // another process is sweeping
+	mu       sync.Mutex // over what a running sweep and a test both touch
+	tenants  []string
+	due      map[string][]document.Dispatch
+	remains  map[string][]document.Remains
+	uploads  map[string][]string // that came to nothing, by object
+	orphans  int
+	sections int
+	keys     int  // that have expired
+	ended    int  // deliveries, long ago
+	spaces   int  // things in spaces whose time is over
+	busy     bool // another process is sweeping
 
 	journal   []string
 	quiet     []time.Duration
@@ -96,6 +97,13 @@ func (m *memory) DropOrphans(_ context.Context, quiet time.Duration, limit int) 
 	m.grace = append(m.grace, quiet)
 	n := min(limit, m.orphans)
 	m.orphans -= n
+	return n, nil
+}
+
+func (m *memory) DropSections(_ context.Context, quiet time.Duration, limit int) (int, error) {
+	m.grace = append(m.grace, quiet)
+	n := min(limit, m.sections)
+	m.sections -= n
 	return n, nil
 }
 
