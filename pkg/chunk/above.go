@@ -16,7 +16,6 @@ import (
 // So many tokens must be kept free for it, also if the passage turns out to
 // stand under fewer of the headings.
 func (p *packer) above(headings []markdown.Heading, l line) (text document.Text, tokens int) {
-	half := p.opt.Tokens / 2
 	path := make([]string, 0, len(headings)+1)
 	for _, h := range headings {
 		if h.Text != "" {
@@ -27,26 +26,26 @@ func (p *packer) above(headings []markdown.Heading, l line) (text document.Text,
 	if titled {
 		path = slices.Insert(path, 0, p.title)
 	}
-	short := p.shorten(path, half)
-	cut := !slices.Equal(short, path)
-	text.HeadingPath = short
-	if titled && len(short) > 0 {
-		text.Title, text.HeadingPath = short[0], short[1:]
-	}
-	if l.table != nil {
-		text.Context = l.table.context(l.start)
-		if p.count(text.Above()) > half {
-			text.Context = l.table.columns(l.cell, func(columns string) bool {
-				text.Context = columns
-				return p.count(text.Above()) <= half
-			})
-			cut = true
+	lay := func(path []string) {
+		text.Title, text.HeadingPath = "", path
+		if titled && len(path) > 0 {
+			text.Title, text.HeadingPath = path[0], path[1:]
 		}
 	}
-	if cut {
-		return text, half
+	lay(path)
+	text.Context = l.table.context(l.start)
+	half := p.opt.Tokens / 2
+	if tokens = p.count(text.Above()); tokens <= half {
+		return text, tokens
 	}
-	return text, p.count(text.Above())
+	lay(p.shorten(path, half))
+	if text.Context != "" && p.count(text.Above()) > half {
+		text.Context = l.table.columns(l.cell, func(columns string) bool {
+			text.Context = columns
+			return p.count(text.Above()) <= half
+		})
+	}
+	return text, half
 }
 
 // shorten returns a path that has at most so many tokens, its middle replaced

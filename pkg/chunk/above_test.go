@@ -32,7 +32,7 @@ func TestTitle(t *testing.T) {
 func TestTitleChangesNoOtherNames(t *testing.T) {
 	t.Parallel()
 	for path, src := range sample(t) {
-		body := "# A title\n\n" + underline.ReplaceAllString(strings.ReplaceAll(src, "\n# ", "\n## "), "---")
+		body := "# A title\n" + underline.ReplaceAllString(strings.ReplaceAll("\n"+src, "\n# ", "\n## "), "---")
 		if diff := cmp.Diff(collect(t, strings.NewReader(body), Options{}), collect(t, strings.NewReader(body), Options{Title: "A title"})); diff != "" {
 			t.Errorf("%s (-without +with)\n%s", path, diff)
 		}

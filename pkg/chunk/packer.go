@@ -5,6 +5,7 @@ import (
 	"io"
 	"unicode"
 
+	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
@@ -15,6 +16,7 @@ type packer struct {
 	buffer
 	opt     Options
 	title   string             // of the document, as it is embedded
+	first   document.Text      // what stands above the passage being packed, if all of it is under the same headings
 	content int                // tokens of content that the passage being packed may have
 	spare   int                // of these, tokens that are kept for overlap
 	ended   bool               // the buffer holds all that is left
@@ -82,7 +84,9 @@ func (p *packer) full() bool {
 
 // pass packs a passage and yields it.
 func (p *packer) pass() {
-	p.content = p.room(0)
+	var above int
+	p.first, above = p.above(p.headingsAt(0), p.lines[0])
+	p.content = p.opt.Tokens - above
 	end := p.choose()
 	start := p.lines[0].start
 	if floor := max(p.floor, p.base); p.opt.Overlap > 0 && floor < start {
@@ -116,8 +120,10 @@ func (p *packer) emit(start, end int64) {
 		}
 	}
 	passage := Passage{Ordinal: p.ordinal, Start: start, End: textEnd}
-	passage.Headings, p.floor = p.enter(end)
-	text, _ := p.above(passage.Headings, first)
+	text, under := p.first, p.headingsAt(0)
+	if passage.Headings, p.floor = p.enter(end); len(passage.Headings) < len(under) {
+		text, _ = p.above(passage.Headings, first)
+	}
 	if start < first.start && first.table.context(start) == "" {
 		text.Context = "" // the overlap has the head of the table
 	}

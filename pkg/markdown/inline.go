@@ -1,6 +1,7 @@
 package markdown
 
 import (
+	"bytes"
 	"html"
 	"regexp"
 	"strings"
@@ -31,9 +32,13 @@ const (
 //
 // Of a longer text than 256 bytes the middle is left out.
 func PlainText(s string) string {
-	s = identifier.ReplaceAllString(strings.TrimSpace(s), "")
-	if strings.ContainsAny(s, "\\`*_[]<>&!~") {
+	if s = strings.TrimSpace(s); strings.HasSuffix(s, "}") {
+		s = identifier.ReplaceAllString(s, "")
+	}
+	if strings.ContainsAny(s, "\\*_[<&~") || !onlyCodeSpans(s) {
 		s = inlineText([]byte(document.CutMiddle(s, maxInline)))
+	} else {
+		s = strings.ReplaceAll(s, "`", "")
 	}
 	return document.CutMiddle(strings.Join(strings.Fields(s), " "), maxTitle)
 }
@@ -57,15 +62,20 @@ var references = regexp.MustCompile(`\]\[([^\[\]]+)\]|\[([^\[\]]+)\]\[\]`)
 
 var footnote = regexp.MustCompile(`\[\^[^\[\]\s]+\]`)
 
+// onlyCodeSpans reports whether all backticks of s, which has no other markup,
+// are those of code spans: nearly all headings with markup are of this kind,
+// and need no parser.
+func onlyCodeSpans(s string) bool {
+	return !strings.Contains(s, "``") && strings.Count(s, "`")%2 == 0
+}
+
 func inlineText(src []byte) string {
-	src = footnote.ReplaceAllLiteral(src, nil)
 	context := parser.NewContext()
-	for _, m := range references.FindAllSubmatch(src, -1) {
-		label := m[1]
-		if label == nil {
-			label = m[2]
+	if bytes.IndexByte(src, '[') >= 0 {
+		src = footnote.ReplaceAllLiteral(src, nil)
+		for _, m := range references.FindAllSubmatch(src, -1) {
+			context.AddReference(parser.NewReference(bytes.Join(m[1:], nil), []byte("#"), nil))
 		}
-		context.AddReference(parser.NewReference(label, []byte("#"), nil))
 	}
 	var b strings.Builder
 	writeText(&b, inlineParser.Parse(text.NewReader(src), parser.WithContext(context)), src)
