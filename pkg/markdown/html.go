@@ -11,8 +11,10 @@ import (
 // the test for its last line. A nil test means that a blank line ends it. If
 // it interrupts a paragraph, even a lazy one, a lone tag is not enough.
 func openingHTML(s []byte, interrupts, cut bool) (end func([]byte) bool, ok bool) {
+	name, rest := tagName(s)
+	ends := len(rest) == 0 || rest[0] == ' ' || rest[0] == '\t' || rest[0] == '>'
 	switch {
-	case verbatimTag.Match(s):
+	case ends && s[1] != '/' && verbatimTags[name]:
 		return verbatimEnd.Match, true
 	case bytes.HasPrefix(s, []byte("<!--")):
 		return contains("-->"), true
@@ -22,10 +24,10 @@ func openingHTML(s []byte, interrupts, cut bool) (end func([]byte) bool, ok bool
 		return contains("]]>"), true
 	case len(s) > 2 && s[1] == '!' && isLetter(s[2]):
 		return contains(">"), true
-	case isBlockTag(s):
+	case (ends || bytes.HasPrefix(rest, []byte("/>"))) && blockTags[name]:
 		return nil, true
 	}
-	return nil, !interrupts && !cut && loneTag.Match(s) && !verbatimEndTag.Match(s)
+	return nil, !interrupts && !cut && !verbatimTags[name] && s[len(s)-1] == '>' && loneTag.Match(s)
 }
 
 func contains(mark string) func([]byte) bool {
@@ -38,28 +40,28 @@ const longestHTMLEnd = len("</textarea>")
 const attribute = `(?:[ \t]+[A-Za-z_:][A-Za-z0-9_.:-]*(?:[ \t]*=[ \t]*(?:[^ \t"'=<>` + "`" + `]+|'[^']*'|"[^"]*"))?)`
 
 var (
-	verbatimTag    = regexp.MustCompile(`^(?i)<(?:pre|script|style|textarea)(?:[ \t>]|$)`)
-	verbatimEndTag = regexp.MustCompile(`^(?i)</(?:pre|script|style|textarea)[ \t]*>$`)
-	verbatimEnd    = regexp.MustCompile(`(?i)</(?:pre|script|style|textarea)>`)
-	loneTag        = regexp.MustCompile(`^<(?:[A-Za-z][A-Za-z0-9-]*` + attribute + `*[ \t]*/?|/[A-Za-z][A-Za-z0-9-]*[ \t]*)>$`)
+	verbatimEnd = regexp.MustCompile(`(?i)</(?:pre|script|style|textarea)>`)
+	loneTag     = regexp.MustCompile(`^<(?:[A-Za-z][A-Za-z0-9-]*` + attribute + `*[ \t]*/?|/[A-Za-z][A-Za-z0-9-]*[ \t]*)>$`)
 )
 
-// isBlockTag reports whether s begins with an opening or closing tag of one of
-// the blockTags.
-func isBlockTag(s []byte) bool {
-	name := bytes.TrimPrefix(s[1:], []byte("/"))
+// tagName returns the name of the tag that the line s begins with, in lower
+// case, and what follows it.
+func tagName(s []byte) (name string, rest []byte) {
+	rest = bytes.TrimPrefix(s[1:], []byte("/"))
 	n := 0
-	for n < len(name) && n <= len("blockquote") && (isLetter(name[n]) || '0' <= name[n] && name[n] <= '9') {
+	for n < len(rest) && (isLetter(rest[n]) || '0' <= rest[n] && rest[n] <= '9') {
 		n++
 	}
-	if !blockTags[strings.ToLower(string(name[:n]))] {
-		return false
+	if n > len("blockquote") { // none of those with a meaning is longer
+		return "", rest[n:]
 	}
-	rest := name[n:]
-	return len(rest) == 0 || rest[0] == ' ' || rest[0] == '\t' || rest[0] == '>' || bytes.HasPrefix(rest, []byte("/>"))
+	return strings.ToLower(string(rest[:n])), rest[n:]
 }
 
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
+
+// verbatimTags are the tag names of the first condition.
+var verbatimTags = map[string]bool{"pre": true, "script": true, "style": true, "textarea": true}
 
 // blockTags are the tag names of the sixth condition.
 var blockTags = func() map[string]bool {

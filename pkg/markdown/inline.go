@@ -32,22 +32,33 @@ const (
 //
 // Of a longer text than 256 bytes the middle is left out.
 func PlainText(s string) string {
-	if s = strings.TrimSpace(s); strings.HasSuffix(s, "}") {
-		s = identifier.ReplaceAllString(s, "")
-	}
+	s = withoutIdentifier(strings.TrimSpace(s))
 	if strings.ContainsAny(s, "\\*_[<&~") || !onlyCodeSpans(s) {
 		s = inlineText([]byte(document.CutMiddle(s, maxInline)))
 	} else {
 		s = strings.ReplaceAll(s, "`", "")
 	}
-	return document.CutMiddle(strings.Join(strings.Fields(s), " "), maxTitle)
+	if s = strings.TrimSpace(s); strings.ContainsAny(s, "\t\r\n\v\f\u00a0\u0085") || strings.Contains(s, "  ") {
+		s = strings.Join(strings.Fields(s), " ")
+	}
+	return document.CutMiddle(s, maxTitle)
 }
 
-// identifier is an attribute list at the end of a heading, as Pandoc, kramdown,
-// Hugo and Docusaurus write them.
+// withoutIdentifier returns s without an attribute list or an MDX comment at
+// its end, as Pandoc, kramdown, Hugo and Docusaurus write them.
+func withoutIdentifier(s string) string {
+	if !strings.HasSuffix(s, "}") {
+		return s
+	}
+	if i := strings.LastIndex(s, "{/*"); i >= 0 && strings.HasSuffix(s, "*/}") {
+		return s[:i]
+	}
+	return identifier.ReplaceAllString(s, "")
+}
+
 var (
 	attributeItem = `(?:[#.][^\s{}]+|-|[\w:-]+=(?:"[^"{}]*"|'[^'{}]*'|[^\s"'{}]+))`
-	identifier    = regexp.MustCompile(`(?:^|\s)\s*\{(?:/\*\s*#[^\s{}]+\s*\*/|:?\s*` + attributeItem + `(?:\s+` + attributeItem + `)*\s*)\}\s*$`)
+	identifier    = regexp.MustCompile(`(?:^|\s)\s*\{:?\s*` + attributeItem + `(?:\s+` + attributeItem + `)*\s*\}\s*$`)
 )
 
 // inlineParser knows no block but the paragraph.

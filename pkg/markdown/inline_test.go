@@ -26,6 +26,7 @@ func TestPlainText(t *testing.T) {
 		{"Pandoc {-}", "Pandoc"},
 		{"kramdown {: #id .class lang='en'}", "kramdown"},
 		{"Docusaurus {/* #my-id */}", "Docusaurus"},
+		{"`useState` {/*usestate*/}", "useState"},
 		{"two\nlines  of\ttext", "two lines of text"},
 		{"- no list", "- no list"},
 		{"a < b && c > d", "a < b && c > d"},
