@@ -38,7 +38,7 @@ func PlainText(s string) string {
 	} else {
 		s = strings.ReplaceAll(s, "`", "")
 	}
-	if s = strings.TrimSpace(s); strings.ContainsAny(s, "\t\r\n\v\f\u00a0\u0085") || strings.Contains(s, "  ") {
+	if s = strings.TrimSpace(s); strings.ContainsAny(s, "\t\r\n\v\f") || strings.Contains(s, "  ") || strings.Contains(s, "\u00a0") {
 		s = strings.Join(strings.Fields(s), " ")
 	}
 	return document.CutMiddle(s, maxTitle)
@@ -53,12 +53,16 @@ func withoutIdentifier(s string) string {
 	if i := strings.LastIndex(s, "{/*"); i >= 0 && strings.HasSuffix(s, "*/}") {
 		return s[:i]
 	}
-	return identifier.ReplaceAllString(s, "")
+	i := strings.LastIndexByte(s, '{')
+	if i < 0 || i > 0 && s[i-1] != ' ' && s[i-1] != '\t' || !identifier.MatchString(s[i:]) {
+		return s
+	}
+	return s[:i]
 }
 
 var (
 	attributeItem = `(?:[#.][^\s{}]+|-|[\w:-]+=(?:"[^"{}]*"|'[^'{}]*'|[^\s"'{}]+))`
-	identifier    = regexp.MustCompile(`(?:^|\s)\s*\{:?\s*` + attributeItem + `(?:\s+` + attributeItem + `)*\s*\}\s*$`)
+	identifier    = regexp.MustCompile(`^\{:?\s*` + attributeItem + `(?:\s+` + attributeItem + `)*\s*\}$`)
 )
 
 // inlineParser knows no block but the paragraph.
