@@ -26,7 +26,7 @@ func FuzzScanner(f *testing.F) {
 	}
 	for _, src := range []string{
 		"", "\n", "\r", "\r\n\r\n", "\uFEFF# a\r\rb\r\n", "---\na: b\n---\n# c\n", "---\nfoo\n---\n",
-		"a\n===\n\nb\n---\nc | d\n--|--\ne | f\n", "[a]: b\n'c\nd'\n[e]: <f>\n===\n", "```\n\n~~~\n``\n````\n",
+		"<", "</", "<h", "</h1", "a\n===\n\nb\n---\nc | d\n--|--\ne | f\n", "[a]: b\n'c\nd'\n[e]: <f>\n===\n", "```\n\n~~~\n``\n````\n",
 		"- a\n\n  b\n+ c\n 1. d\n10) e\n", "> a\nb\n>> c\n\n> d", "<!-- a\n\n--> b\n<div>\n\n<x>\n", "\ta\n\n    b\n  c\n",
 		strings.Repeat(">", 100) + "a\n" + strings.Repeat("- ", 60) + "b\n", "a\x80\xff" + strings.Repeat("é", 99) + "\n|a|\n|-|\n",
 		"# a\n" + strings.Repeat(" ", 50) + "b\n|a|\n|-|\n" + strings.Repeat("\t", 50) + "\n",

@@ -14,7 +14,7 @@ func openingHTML(s []byte, interrupts, cut bool) (end func([]byte) bool, ok bool
 	name, rest := tagName(s)
 	ends := len(rest) == 0 || rest[0] == ' ' || rest[0] == '\t' || rest[0] == '>'
 	switch {
-	case ends && s[1] != '/' && verbatimTags[name]:
+	case verbatimTags[name] && s[1] != '/' && ends:
 		return verbatimEnd.Match, true
 	case bytes.HasPrefix(s, []byte("<!--")):
 		return contains("-->"), true
