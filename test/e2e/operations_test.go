@@ -103,6 +103,26 @@ func TestProgramsAnswerForThemselves(t *testing.T) {
 	}
 }
 
+// An installation that has no role of index builds works, and says what to set.
+func TestWithoutARoleOfIndexBuilds(t *testing.T) {
+	t.Parallel()
+	s := program.NewSite(t)
+	s.Index = ""
+	const setting = "GRISTMILL_INDEX_DATABASE_URL"
+	worker := s.Start("worker-knowledge")
+	status, body := get(t, worker.URL()+"/readyz", http.Header{"Authorization": {"Bearer " + program.Key}})
+	if status != http.StatusOK || !strings.Contains(body, `"degraded":["indexes"]`) || !strings.Contains(body, setting) {
+		t.Errorf("readyz: %d %s", status, body)
+	}
+	if !strings.Contains(worker.Output(), setting) {
+		t.Errorf("the log does not name %s:\n%s", setting, worker.Output())
+	}
+	doctor := program.Start(t, s.Env(), "gristmill", "doctor")
+	if status := doctor.Wait(); status != 0 || !strings.Contains(doctor.Output(), "! indexes") || !strings.Contains(doctor.Output(), setting) {
+		t.Errorf("doctor: %d\n%s", status, doctor.Output())
+	}
+}
+
 // hasRecord reports whether a log has a record with the given attributes.
 func hasRecord(log string, want map[string]string) bool {
 	for line := range strings.Lines(log) {
