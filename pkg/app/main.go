@@ -79,7 +79,7 @@ func health(_ context.Context, config Config, b *Backends) http.Handler {
 // why they fail: with the key, or without one where only this machine can ask.
 func (c *Config) trusts(r *http.Request) bool {
 	if c.APIKey == "" {
-		return isLoopback(c.Addr)
+		return isLoopback(c.Addr) && httpapi.IsLocal(r)
 	}
 	return httpapi.HasKey(r, c.APIKey)
 }

@@ -97,6 +97,7 @@ type Upload struct {
 	Size       int64
 	SHA256     string
 	Warnings   Warnings // of ingest; not part of what makes an upload unchanged
+	Condition  Condition
 
 	// IdempotencyKey, where there is one, has the answer to this upload be the
 	// answer to all others under the same key. Their Fingerprint, of what the

@@ -12,6 +12,8 @@ type UploadRequest struct {
 	Metadata   json.RawMessage // may be empty
 	Size       int64           // most bytes that the body can have; 0 when that is not known
 
+	Condition Condition // of the document that is replaced
+
 	// IdempotencyKey has the upload be answered as the first one under the same
 	// key was; empty for none.
 	IdempotencyKey string

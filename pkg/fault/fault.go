@@ -24,6 +24,7 @@ const (
 	Forbidden            Kind = "forbidden"
 	NotFound             Kind = "not_found"
 	Conflict             Kind = "conflict"
+	PreconditionFailed   Kind = "precondition_failed" // If-Match and the like
 	TooLarge             Kind = "too_large"
 	UnsupportedMediaType Kind = "unsupported_media_type"
 	InvalidEncoding      Kind = "invalid_encoding"

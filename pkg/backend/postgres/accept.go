@@ -44,6 +44,9 @@ func accept(ctx context.Context, tx pgx.Tx, upload document.Upload) (accepted do
 	if err != nil {
 		return document.Accepted{}, err
 	}
+	if !upload.Condition.Holds(newest.sha256) {
+		return document.Accepted{}, preconditionFailed(newest.sha256)
+	}
 	accepted.Unchanged = newest.same
 	var batch pgx.Batch
 	if !newest.same {
@@ -73,6 +76,7 @@ func accept(ctx context.Context, tx pgx.Tx, upload document.Upload) (accepted do
 type newest struct {
 	document uuid.UUID
 	version  int
+	sha256   string
 	same     bool
 }
 
@@ -92,7 +96,7 @@ func lockNewest(ctx context.Context, tx pgx.Tx, upload document.Upload) (newest,
 		WHERE collection = $1 AND key = $2 AND deleted_at IS NULL
 		FOR NO KEY UPDATE`, upload.Collection.ID, upload.Key)
 	batch.Queue(`
-		SELECT d.id, d.newest_version,
+		SELECT d.id, d.newest_version, v.sha256,
 		       v.sha256 = $3 AND v.title = $4 AND v.metadata = $5 AND v.media_type = $6
 		       AND coalesce(v.title_from_key = $7, true)
 		       AND j.state NOT IN ('failed', 'cancelled')
@@ -102,7 +106,7 @@ func lockNewest(ctx context.Context, tx pgx.Tx, upload document.Upload) (newest,
 		WHERE d.collection = $1 AND d.key = $2 AND d.deleted_at IS NULL`,
 		upload.Collection.ID, upload.Key, upload.SHA256, upload.Title, upload.Metadata, upload.MediaType, upload.FromKey).
 		QueryRow(func(row pgx.Row) error {
-			err := row.Scan(&n.document, &n.version, &n.same)
+			err := row.Scan(&n.document, &n.version, &n.sha256, &n.same)
 			if isNoRows(err) {
 				n.document, err = uuid.NewV7()
 			}

@@ -10,8 +10,8 @@ import (
 )
 
 // DeleteDocument hides the document from readers and cancels its unfinished
-// tasks.
-func (s *Store) DeleteDocument(ctx context.Context, id uuid.UUID) (err error) {
+// tasks, if the conditions hold of its newest version.
+func (s *Store) DeleteDocument(ctx context.Context, id uuid.UUID, conditions ...document.Condition) (err error) {
 	defer describe(&err, "delete document %s", id)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
 		// The row is locked from here on: no task of the document changes its
@@ -25,8 +25,33 @@ func (s *Store) DeleteDocument(ctx context.Context, id uuid.UUID) (err error) {
 		case tag.RowsAffected() == 0:
 			return noDocument(id)
 		}
+		if err := checkNewest(ctx, tx, id, conditions); err != nil {
+			return err
+		}
 		return cancelTasks(ctx, tx, id, uuid.Nil, documentDeleted)
 	})
+}
+
+// checkNewest checks that conditions hold of the newest version of a document,
+// whose row is locked.
+func checkNewest(ctx context.Context, tx pgx.Tx, id uuid.UUID, conditions []document.Condition) error {
+	if len(conditions) == 0 {
+		return nil
+	}
+	var sha256 string
+	if err := tx.QueryRow(ctx, `
+		SELECT v.sha256
+		FROM documents d
+		JOIN versions v ON v.document = d.id AND v.version = d.newest_version
+		WHERE d.id = $1`, id).Scan(&sha256); err != nil {
+		return err
+	}
+	for _, c := range conditions {
+		if !c.Holds(sha256) {
+			return preconditionFailed(sha256)
+		}
+	}
+	return nil
 }
 
 // cancelTasks ends every unended task of a document, whose row is locked, or

@@ -80,8 +80,9 @@ func (s *Store) Summary(ctx context.Context, id uuid.UUID) (summary document.Sum
 	return summary, err
 }
 
-// DeleteDocument hides the document at once and cancels its unfinished tasks.
-func (s *Store) DeleteDocument(ctx context.Context, id uuid.UUID) (err error) {
+// DeleteDocument hides the document at once and cancels its unfinished tasks, if
+// the conditions hold of its newest version.
+func (s *Store) DeleteDocument(ctx context.Context, id uuid.UUID, conditions ...document.Condition) (err error) {
 	defer describe(&err, "delete document %s", id)
 	return s.write(ctx, func(tx transaction) error {
 		var deleted bool
@@ -90,6 +91,17 @@ func (s *Store) DeleteDocument(ctx context.Context, id uuid.UUID) (err error) {
 			WHERE tenant = ?1 AND id = ?2 AND deleted_at IS NULL
 			RETURNING true`, tx.tenant, id, tx.now).Scan(&deleted); err != nil {
 			return orNoDocument(err, id)
+		}
+		if len(conditions) > 0 {
+			newest, err := newestDocument(ctx, tx, id)
+			if err != nil {
+				return err
+			}
+			for _, c := range conditions {
+				if !c.Holds(newest.SHA256) {
+					return preconditionFailed(newest.SHA256)
+				}
+			}
 		}
 		return cancelTasks(ctx, tx, id, uuid.Nil, documentDeleted)
 	})

@@ -41,9 +41,12 @@ func (s *Store) Accept(ctx context.Context, upload document.Upload) (accepted do
 }
 
 func accept(ctx context.Context, tx transaction, upload document.Upload, metadata string) (accepted document.Accepted, err error) {
-	id, version, err := newestVersion(ctx, tx, upload)
+	id, version, sha256, err := newestVersion(ctx, tx, upload)
 	if err != nil {
 		return accepted, err
+	}
+	if !upload.Condition.Holds(sha256) {
+		return accepted, preconditionFailed(sha256)
 	}
 	if version > 0 {
 		if accepted.Unchanged, err = unchanged(ctx, tx, id, version, upload, metadata); err != nil {
@@ -66,17 +69,19 @@ func accept(ctx context.Context, tx transaction, upload document.Upload, metadat
 	return accepted, err
 }
 
-// newestVersion returns the document under the upload's key and its newest
-// version, or a new id and 0.
-func newestVersion(ctx context.Context, tx transaction, upload document.Upload) (id uuid.UUID, version int, err error) {
+// newestVersion returns the document under the upload's key, its newest version
+// and that one's hash, or a new id, 0 and nothing.
+func newestVersion(ctx context.Context, tx transaction, upload document.Upload) (id uuid.UUID, version int, sha256 string, err error) {
 	err = tx.QueryRowContext(ctx, `
-		SELECT id, newest_version FROM documents
-		WHERE tenant = ?1 AND collection = ?2 AND key = ?3 AND deleted_at IS NULL`,
-		tx.tenant, upload.Collection.ID, upload.Key).Scan(&id, &version)
+		SELECT d.id, d.newest_version, v.sha256
+		FROM documents d
+		JOIN versions v ON v.tenant = d.tenant AND v.document = d.id AND v.version = d.newest_version
+		WHERE d.tenant = ?1 AND d.collection = ?2 AND d.key = ?3 AND d.deleted_at IS NULL`,
+		tx.tenant, upload.Collection.ID, upload.Key).Scan(&id, &version, &sha256)
 	if errors.Is(err, sql.ErrNoRows) {
 		id, err = uuid.NewV7()
 	}
-	return id, version, err
+	return id, version, sha256, err
 }
 
 // unchanged reports whether a version was made from the same original and

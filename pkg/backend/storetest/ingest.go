@@ -28,6 +28,9 @@ func ingest(t *testing.T, open func(t *testing.T) Store) {
 		"Changed":                acceptsChangedDocuments,
 		"Unchanged after ending": acceptsAgainWhatFailed,
 		"Deleted":                acceptsUnderTheKeyOfADeletedDocument,
+		"Conditions":             acceptsUnderConditions,
+		"Conditions at once":     acceptsOneUnderAConditionAtOnce,
+		"Deleted on condition":   deletesUnderConditions,
 		"Same at once":           acceptsTheSameOnceAtOnce,
 		"Different at once":      acceptsDifferentOnesOneAfterAnother,
 	} {

@@ -59,7 +59,9 @@ type Ingest interface {
 	// Concurrent calls for one key are taken one after another. The answer's
 	// Document describes the accepted version, but its State is what readers
 	// see (ready while an older version is live). A document under deletion
-	// does not block its key: a new one is made.
+	// does not block its key: a new one is made. fault.PreconditionFailed, with
+	// nothing written, when the upload's condition does not hold of the newest
+	// version under the key.
 	//
 	// Writing takes the note of the upload's object in the same transaction: a
 	// note that is gone is a document that was accepted. fault.NotFound, with
@@ -221,8 +223,10 @@ type Reading interface {
 	Summary(ctx context.Context, id uuid.UUID) (document.Summary, error)
 
 	// DeleteDocument hides the document from every reader at once and cancels
-	// its unfinished tasks; the rest is swept. fault.NotFound when there is none.
-	DeleteDocument(ctx context.Context, id uuid.UUID) error
+	// its unfinished tasks; the rest is swept. fault.NotFound when there is none,
+	// and fault.PreconditionFailed, with nothing changed, when a condition does
+	// not hold of the newest version.
+	DeleteDocument(ctx context.Context, id uuid.UUID, conditions ...document.Condition) error
 
 	Job(ctx context.Context, id uuid.UUID) (document.Job, error)
 	Jobs(ctx context.Context, filter document.JobFilter, page document.Page) (document.List[document.Job], error)

@@ -33,6 +33,7 @@ type Objects interface {
 // Store accepts documents; see storetest.Ingest for the contract.
 type Store interface {
 	EnsureCollection(ctx context.Context, name string, model document.Model, chunking document.Chunking) (document.Collection, error)
+	Collection(ctx context.Context, name string) (document.Collection, error)
 	BeginUpload(ctx context.Context, object string) error
 	Accept(ctx context.Context, upload document.Upload) (document.Accepted, error)
 	EndUpload(ctx context.Context, object string) error
@@ -162,7 +163,7 @@ func (s *Step) accept(ctx context.Context, request document.UploadRequest, objec
 		return document.Accepted{}, err
 	}
 	// Only now: what cannot be accepted must not leave a collection behind.
-	collection, err := s.Store.EnsureCollection(ctx, request.Collection, s.Model, s.Chunking)
+	collection, err := s.collection(ctx, request)
 	if err != nil {
 		return document.Accepted{}, err
 	}
@@ -178,9 +179,23 @@ func (s *Step) accept(ctx context.Context, request document.UploadRequest, objec
 		SHA256:     content.sum(),
 		Warnings:   own.warnings,
 
+		Condition:      request.Condition,
 		IdempotencyKey: request.IdempotencyKey,
 		Fingerprint:    fingerprint,
 	})
+}
+
+// collection returns the collection of an upload, made on first use unless the
+// upload is to replace something.
+func (s *Step) collection(ctx context.Context, request document.UploadRequest) (document.Collection, error) {
+	if !request.Condition.NeedsDocument() {
+		return s.Store.EnsureCollection(ctx, request.Collection, s.Model, s.Chunking)
+	}
+	collection, err := s.Store.Collection(ctx, request.Collection)
+	if fault.Is(err, fault.NotFound) {
+		err = fault.Wrap(fault.PreconditionFailed, err, "there is no collection %q, and so no document to replace", request.Collection)
+	}
+	return collection, err
 }
 
 // discard removes an object that is not wanted, and then its note. cause is

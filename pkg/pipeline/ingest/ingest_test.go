@@ -109,6 +109,10 @@ func (m *memory) EnsureCollection(_ context.Context, name string, model document
 	return document.Collection{ID: uuid.New(), Name: name, Space: document.Space{Model: model, Chunking: chunking}}, nil
 }
 
+func (m *memory) Collection(_ context.Context, name string) (document.Collection, error) {
+	return document.Collection{}, fault.New(fault.NotFound, "there is no collection %q", name)
+}
+
 func (m *memory) Accept(_ context.Context, upload document.Upload) (document.Accepted, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

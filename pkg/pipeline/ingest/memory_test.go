@@ -3,6 +3,7 @@ package ingest_test
 import (
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,4 +83,19 @@ func (endless) Read(p []byte) (int, error) {
 		p[i] = 'x'
 	}
 	return len(p), nil
+}
+
+// An upload that is to replace something makes no collection.
+func TestConditionsMakeNoCollection(t *testing.T) {
+	t.Parallel()
+	step, m := newStep(t)
+	request := document.UploadRequest{Key: "k.md", Condition: document.Condition{Match: []string{document.AnyVersion}}}
+	_, err := step.Upload(ctxOf(t), request, strings.NewReader("text"))
+	if !fault.Is(err, fault.PreconditionFailed) || m.collections+len(m.objects)+len(m.notes) != 0 {
+		t.Errorf("got %v, want %s and nothing left", err, fault.PreconditionFailed)
+	}
+	request.Condition = document.Condition{NoneMatch: []string{document.AnyVersion}}
+	if _, err := step.Upload(ctxOf(t), request, strings.NewReader("text")); err != nil || m.uploads[0].Condition.NoneMatch == nil {
+		t.Errorf("a new document: %v, accepted %+v", err, m.uploads)
+	}
 }

@@ -101,7 +101,7 @@ func TestRefusedBeforeReading(t *testing.T) {
 	t.Parallel()
 	server := start(t, configOf(t, newFake()))
 	body := strings.Repeat("over the limit\n\n", 1<<20)
-	header := fmt.Sprintf("PUT /v1/documents?key=k HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", len(body))
+	header := fmt.Sprintf("PUT /v1/documents?key=k HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n", len(body))
 	wantProblem(t, record(t, exchange(t, server, header+body)), 413, "too_large", "")
 }
 
@@ -113,22 +113,22 @@ func (r repeat) Read(p []byte) (int, error) { return copy(p, r), nil }
 func TestExpectContinueIsRefusedUnread(t *testing.T) {
 	t.Parallel()
 	server := start(t, configOf(t, newFake()))
-	response := exchange(t, server, "PUT /v1/documents?key=k HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\nExpect: 100-continue\r\n\r\n")
+	response := exchange(t, server, "PUT /v1/documents?key=k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\nExpect: 100-continue\r\n\r\n")
 	wantProblem(t, record(t, response), 413, "too_large", "99999999")
 }
 
 func TestBrokenBodies(t *testing.T) {
 	t.Parallel()
-	const chunked = " HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+	const chunked = " HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
 	for name, test := range map[string]struct{ request, detail string }{
 		"an upload in broken chunks": {"PUT /v1/documents?key=k" + chunked + "\r\n3\r\nabc\r\nnonsense\r\n", "broke off after 3 bytes"},
 		"a form in broken chunks": {
 			"POST /v1/documents" + chunked + "Content-Type: multipart/form-data; boundary=b\r\n\r\n3\r\n--b\r\nnonsense\r\n", "broke off",
 		},
 		"JSON in broken chunks":                       {"POST /v1/search" + chunked + "Content-Type: application/json\r\n\r\n3\r\n{\"q\r\nnonsense\r\n", "broke off after 3 bytes"},
-		"an upload that stalls":                       {"PUT /v1/documents?key=k HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc", "nothing came for"},
-		"an upload refused for its query that stalls": {"PUT /v1/documents?nonsense=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc", "nonsense"},
-		"JSON that stalls":                            {"POST /v1/search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{", "timeout"},
+		"an upload that stalls":                       {"PUT /v1/documents?key=k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc", "nothing came for"},
+		"an upload refused for its query that stalls": {"PUT /v1/documents?nonsense=1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc", "nonsense"},
+		"JSON that stalls":                            {"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{", "timeout"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -162,7 +162,7 @@ func TestAbortedUpload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprint(conn, "PUT /v1/documents?key=k HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
+	fmt.Fprint(conn, "PUT /v1/documents?key=k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc")
 	if err := conn.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestBodyTimeoutIsOverWithTheBody(t *testing.T) {
 			return document.Accepted{}, nil
 		}
 	})
-	response := exchange(t, start(t, config), "PUT /v1/documents?key=k HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
+	response := exchange(t, start(t, config), "PUT /v1/documents?key=k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc")
 	if response.StatusCode != http.StatusAccepted {
 		t.Errorf("answer %s, want 202", response.Status)
 	}
@@ -196,7 +196,7 @@ func TestBodyTimeoutIsOverWithTheBody(t *testing.T) {
 func TestConnectionIsKeptAfterASmallRefusal(t *testing.T) {
 	t.Parallel()
 	server := start(t, configOf(t, newFake()))
-	response := exchange(t, server, "PUT /v1/documents?nonsense=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
+	response := exchange(t, server, "PUT /v1/documents?nonsense=1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc")
 	if response.StatusCode != http.StatusBadRequest || response.Close {
 		t.Errorf("answer %s, close %v: want 400 and the connection kept", response.Status, response.Close)
 	}

@@ -58,16 +58,17 @@ func (s *server) content(w http.ResponseWriter, r *http.Request) {
 	defer object.Close()
 
 	w.Header().Set("Content-Type", contentType(doc.MediaType))
-	w.Header().Set("ETag", `"`+doc.SHA256+`"`)
+	w.Header().Set("ETag", etagOf(doc.SHA256))
 	// Somebody else wrote it: a browser must not run it.
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; sandbox")
 	i := &interceptor{ResponseWriter: w}
 	http.ServeContent(i, r, "", time.Time{}, object)
 	switch i.status {
 	case 0:
-	case http.StatusRequestedRangeNotSatisfiable, http.StatusPreconditionFailed:
-		writeProblem(w, r, newProblem(r.Context(), i.status, fault.BadRequest,
-			"the range or condition does not fit a document of the size in Content-Range and the hash in ETag"))
+	case http.StatusRequestedRangeNotSatisfiable:
+		writeProblem(w, r, newProblem(r.Context(), i.status, fault.BadRequest, "the range does not fit a document of the size in Content-Range"))
+	case http.StatusPreconditionFailed:
+		s.writeError(w, r, fault.New(fault.PreconditionFailed, "the condition does not hold of the version that is live, whose ETag is %s", etagOf(doc.SHA256)))
 	default:
 		s.writeError(w, r, fault.New(fault.Internal, "serve object %q of document %s", doc.Object, doc.ID))
 	}

@@ -17,7 +17,7 @@ type Documents interface {
 	Documents(ctx context.Context, filter document.DocumentFilter, page document.Page) (document.List[document.Document], error)
 	Passages(ctx context.Context, id uuid.UUID, page document.Page) (document.List[document.Passage], error)
 	Summary(ctx context.Context, id uuid.UUID) (document.Summary, error)
-	DeleteDocument(ctx context.Context, id uuid.UUID) error
+	DeleteDocument(ctx context.Context, id uuid.UUID, conditions ...document.Condition) error
 }
 
 // Paging is what every list takes. It is exported because huma looks for
@@ -41,6 +41,12 @@ type documentsInput struct {
 // DocumentPath names a document.
 type DocumentPath struct {
 	ID uuid.UUID `path:"id" format:"uuid" doc:"The document's id."`
+}
+
+type deleteInput struct {
+	DocumentPath
+	IfMatch     string `header:"If-Match" doc:"ETags of which the version uploaded last must have one, or *."`
+	IfNoneMatch string `header:"If-None-Match" doc:"ETags of which the version uploaded last must have none, or *."`
 }
 
 type passagesInput struct {
@@ -109,7 +115,14 @@ func (s *server) routeDocuments() {
 		Path:          "/v1/documents/{id}",
 		Summary:       "Delete a document",
 		DefaultStatus: http.StatusNoContent,
-	}, func(ctx context.Context, in *DocumentPath) (*struct{}, error) {
-		return nil, s.Documents.DeleteDocument(ctx, in.ID)
+		Responses: map[string]*huma.Response{
+			"412": {Description: "If-Match or If-None-Match does not hold", Content: problemContent(s)},
+		},
+	}, func(ctx context.Context, in *deleteInput) (*struct{}, error) {
+		condition, err := conditionOf([]string{in.IfMatch}, []string{in.IfNoneMatch})
+		if err != nil {
+			return nil, err
+		}
+		return nil, s.Documents.DeleteDocument(ctx, in.ID, condition)
 	})
 }

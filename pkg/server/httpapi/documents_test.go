@@ -71,7 +71,7 @@ func TestContent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := httptest.NewRequest(test.method, "/v1/documents/"+doc.ID.String()+"/content", nil)
+			r := newRequest(test.method, "/v1/documents/"+doc.ID.String()+"/content", nil)
 			for name, value := range test.headers {
 				r.Header.Set(name, value)
 			}
@@ -81,7 +81,11 @@ func TestContent(t *testing.T) {
 				t.Errorf("Content-Range %q, want %q", got, test.rng)
 			}
 			if test.status >= 400 {
-				wantProblem(t, w, test.status, "bad_request", "")
+				code := "bad_request"
+				if test.status == http.StatusPreconditionFailed {
+					code = "precondition_failed"
+				}
+				wantProblem(t, w, test.status, code, "")
 				return
 			}
 			if w.Code != test.status || w.Body.String() != test.body {

@@ -28,19 +28,20 @@ import (
 // fake stands in for every step and store: it keeps what is uploaded and
 // refuses what the steps would.
 type fake struct {
-	mu        sync.Mutex
-	documents []document.Document
-	objects   map[string][]byte
-	jobs      map[uuid.UUID]document.Job
-	requests  []document.UploadRequest // without their sizes
-	sizes     []int64
-	searches  []document.SearchRequest
-	reindexes []document.Reindex // the newest last
-	reindexed []document.ReindexRequest
-	estimated []document.ReindexRequest
-	webhooks  []document.Webhook
-	fail      error // what every call answers, if set
-	panics    bool
+	mu         sync.Mutex
+	documents  []document.Document
+	objects    map[string][]byte
+	jobs       map[uuid.UUID]document.Job
+	requests   []document.UploadRequest // without their sizes
+	sizes      []int64
+	conditions []document.Condition // of deletes
+	searches   []document.SearchRequest
+	reindexes  []document.Reindex // the newest last
+	reindexed  []document.ReindexRequest
+	estimated  []document.ReindexRequest
+	webhooks   []document.Webhook
+	fail       error // what every call answers, if set
+	panics     bool
 
 	maxBytes int
 	changes  chan struct{}
@@ -179,10 +180,11 @@ func (f *fake) Summary(ctx context.Context, id uuid.UUID) (document.Summary, err
 	return document.Summary{}, fault.New(fault.NotFound, "document %s has no summary yet", id)
 }
 
-func (f *fake) DeleteDocument(ctx context.Context, id uuid.UUID) error {
+func (f *fake) DeleteDocument(ctx context.Context, id uuid.UUID, conditions ...document.Condition) error {
 	if _, err := f.Document(ctx, id); err != nil {
 		return err
 	}
+	f.conditions = append(f.conditions, conditions...)
 	f.documents = slices.DeleteFunc(f.documents, func(d document.Document) bool { return d.ID == id })
 	return nil
 }
@@ -326,7 +328,7 @@ func configOf(t *testing.T, f *fake) httpapi.Config {
 
 // do answers one request without a network.
 func do(h http.Handler, method, target, contentType, body string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	r := newRequest(method, target, strings.NewReader(body))
 	if contentType != "" {
 		r.Header.Set("Content-Type", contentType)
 	}
@@ -353,4 +355,11 @@ func put(t *testing.T, h http.Handler, key, content string) document.Accepted {
 		t.Fatalf("PUT %s: %d %s", key, w.Code, w.Body)
 	}
 	return decode[document.Accepted](t, w)
+}
+
+// newRequest returns a request to this machine.
+func newRequest(method, target string, body io.Reader) *http.Request {
+	r := httptest.NewRequest(method, target, body)
+	r.Host = "localhost"
+	return r
 }

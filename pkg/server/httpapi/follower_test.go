@@ -91,7 +91,7 @@ func newFollower(t *testing.T) *follower {
 // follow asks for events and returns the answer's status.
 func (f *follower) follow(method, lastEventID string) int {
 	f.t.Helper()
-	request, err := http.NewRequestWithContext(f.t.Context(), method, "http://gristmill.test"+f.path+"/events", nil)
+	request, err := http.NewRequestWithContext(f.t.Context(), method, "http://localhost"+f.path+"/events", nil)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func (f *follower) raw(method string) *bufio.Reader {
 		f.t.Fatal(err)
 	}
 	f.t.Cleanup(func() { _ = conn.Close() })
-	if _, err := io.WriteString(conn, method+" "+f.path+"/events HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(conn, method+" "+f.path+"/events HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
 		f.t.Fatal(err)
 	}
 	lines := bufio.NewReader(conn)
@@ -168,7 +168,7 @@ func (f *follower) event(state document.JobState) (id string) {
 
 func (f *follower) get() string {
 	f.t.Helper()
-	response, err := f.client.Get("http://gristmill.test" + f.path)
+	response, err := f.client.Get("http://localhost" + f.path)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -31,8 +31,8 @@ type Config struct {
 	Metrics Metrics
 	Log     *slog.Logger
 
-	// APIKey is the one bearer key; empty lets everybody in, so the server
-	// must then listen on loopback only.
+	// APIKey is the one bearer key; empty lets everybody on this machine in, so
+	// the server must then listen on loopback only. See checkOrigin.
 	APIKey string
 
 	// MaxUploadBytes is the size over which an upload is refused by its
@@ -63,6 +63,7 @@ type server struct {
 	mux          *http.ServeMux
 	api          huma.API
 	authenticate authenticator
+	crossOrigin  *http.CrossOriginProtection
 }
 
 // New returns the handler of the whole contract.
@@ -70,7 +71,7 @@ func New(config Config) http.Handler {
 	if config.BodyTimeout == 0 {
 		config.BodyTimeout = time.Minute
 	}
-	s := &server{Config: config, mux: http.NewServeMux(), authenticate: staticKey(config.APIKey)}
+	s := &server{Config: config, mux: http.NewServeMux(), authenticate: staticKey(config.APIKey), crossOrigin: http.NewCrossOriginProtection()}
 	s.api = newAPI(s.mux)
 	s.routeUploads()
 	s.routeDocuments()

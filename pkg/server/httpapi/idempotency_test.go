@@ -19,7 +19,7 @@ import (
 
 // send answers an upload with the values of its Idempotency-Key.
 func send(h http.Handler, method, target, contentType, body string, keys ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	r := newRequest(method, target, strings.NewReader(body))
 	r.Header.Set("Content-Type", contentType)
 	for _, key := range keys {
 		r.Header.Add("Idempotency-Key", key)

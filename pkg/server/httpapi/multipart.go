@@ -2,11 +2,11 @@ package httpapi
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"strings"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
@@ -15,6 +15,23 @@ import (
 // maxFieldBytes bounds a form field that is not the file.
 const maxFieldBytes = 64 << 10
 
+// FormItem is what became of one file of a form: it was accepted, or there is a
+// problem.
+type FormItem struct {
+	Key       string             `json:"key,omitempty" doc:"The file's key."`
+	Document  *document.Document `json:"document,omitempty"`
+	Job       *document.Job      `json:"job,omitempty"`
+	Unchanged bool               `json:"unchanged,omitempty"`
+	Problem   *Problem           `json:"problem,omitempty" doc:"Why the file was not accepted, with the status that it alone would have got."`
+}
+
+// FormAnswer is the answer to a form with several files, in their order. A form
+// is read no further after a file that is too large, or while nothing is
+// accepted: files after that have no item.
+type FormAnswer struct {
+	Items []FormItem `json:"items"`
+}
+
 // postDocuments accepts the files of a form, each as it comes.
 func (s *server) postDocuments(w http.ResponseWriter, r *http.Request) {
 	form, err := newForm(r)
@@ -22,46 +39,75 @@ func (s *server) postDocuments(w http.ResponseWriter, r *http.Request) {
 		s.writeError(w, r, err)
 		return
 	}
-	var all []document.Accepted
-	replayed := true
+	var items []FormItem
+	refused, replayed := 0, true
 	for form.file != nil {
+		key := form.file.request.Key
 		accepted, err := s.uploadFile(r, form)
-		if err != nil {
-			s.writeError(w, r, afterOthers(err, len(all)))
+		if err != nil && len(items) == 0 && (form.file == nil || form.err != nil || endsForm(err)) {
+			s.writeError(w, r, err) // it is the only one, or nothing comes of the form
 			return
 		}
-		all = append(all, accepted)
+		if err != nil {
+			p := s.problem(r.Context(), err)
+			items = append(items, FormItem{Key: key, Problem: p})
+			refused++
+			if wait := p.headers.Get("Retry-After"); wait != "" {
+				w.Header().Set("Retry-After", wait)
+			}
+			if endsForm(err) {
+				break
+			}
+			continue
+		}
+		if form.files == 1 && form.file == nil && form.err == nil {
+			writeAccepted(w, accepted)
+			return
+		}
+		items = append(items, FormItem{Key: key, Document: &accepted.Document, Job: &accepted.Job, Unchanged: accepted.Unchanged})
 		replayed = replayed && accepted.Replayed
 	}
-	if len(all) == 1 {
-		writeAccepted(w, all[0])
-		return
-	}
-	if replayed {
+	if replayed && refused == 0 {
 		w.Header().Set(replayedHeader, "true")
 	}
-	writeJSON(w, http.StatusAccepted, document.List[document.Accepted]{Items: all})
+	status := http.StatusAccepted
+	if refused > 0 {
+		status = http.StatusMultiStatus
+	}
+	writeJSON(w, status, FormAnswer{Items: items})
 }
 
-// uploadFile hands over the file at which the form stands.
+// endsForm reports whether nothing after a file that failed so is read: others
+// would fail alike, or the file goes on for who knows how long.
+func endsForm(err error) bool {
+	switch fault.KindOf(err) {
+	case fault.UnsupportedMediaType, fault.InvalidEncoding, fault.EmptyDocument, fault.InvalidMetadata,
+		fault.BadRequest, fault.Conflict, fault.PreconditionFailed:
+		return false
+	default:
+		return true
+	}
+}
+
+// uploadFile hands over the file at which the form stands, and has the form go
+// on to the next.
 func (s *server) uploadFile(r *http.Request, form *form) (document.Accepted, error) {
 	file := form.take()
-	accepted, err := s.upload(r, file.request, file)
-	if err != nil && file.err != nil {
-		err = file.err // whatever the uploader made of it
+	err := checkPlainBody(file.part.Header)
+	var accepted document.Accepted
+	if err == nil {
+		accepted, err = s.upload(r, file.request, file)
+	}
+	if err == nil {
+		return accepted, nil
+	}
+	if !file.ended && !endsForm(err) {
+		form.err = form.next() // over what was not read of this one
+	}
+	if form.err != nil {
+		err = form.err // whatever the uploader made of it
 	}
 	return accepted, err
-}
-
-// afterOthers says that files before the one that failed were accepted.
-func afterOthers(err error, accepted int) error {
-	f := fault.As(err)
-	if f == nil || accepted == 0 {
-		return err
-	}
-	told := *f
-	told.Detail = fmt.Sprintf("file %d: %s; the %d before it were accepted", accepted+1, f.Detail, accepted)
-	return &told
 }
 
 // form reads a multipart upload part by part and stands before a file, or at
@@ -69,8 +115,10 @@ func afterOthers(err error, accepted int) error {
 type form struct {
 	parts  *multipart.Reader
 	fields document.UploadRequest // what has been said of the files to come
-	file   *filePart              // nil at the end
+	file   *filePart              // nil at the end, and once taken
 	files  int                    // up to this one
+	keys   map[[2]string]int      // which file has which key, by collection
+	err    error                  // what is wrong with the form beyond a file
 }
 
 func newForm(r *http.Request) (*form, error) {
@@ -86,9 +134,17 @@ func newForm(r *http.Request) (*form, error) {
 	if params["boundary"] == "" {
 		return nil, fault.New(fault.BadRequest, "Content-Type %q names no boundary", r.Header.Get("Content-Type"))
 	}
+	condition, err := conditionOf(r.Header.Values("If-Match"), r.Header.Values("If-None-Match"))
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPlainBody(r.Header); err != nil {
+		return nil, err
+	}
 	f := &form{
 		parts:  multipart.NewReader(r.Body, params["boundary"]),
-		fields: document.UploadRequest{Collection: defaultCollection, IdempotencyKey: key, Size: max(0, r.ContentLength)},
+		keys:   map[[2]string]int{},
+		fields: document.UploadRequest{Condition: condition, Collection: defaultCollection, IdempotencyKey: key, Size: max(0, r.ContentLength)},
 	}
 	if err := f.next(); err != nil {
 		return nil, err
@@ -105,7 +161,7 @@ func newForm(r *http.Request) (*form, error) {
 func (f *form) next() error {
 	dangling := ""
 	for {
-		part, err := f.parts.NextPart()
+		part, err := f.parts.NextRawPart()
 		ended := err == io.EOF // a form that breaks off has it too, wrapped
 		if ended && dangling != "" {
 			return fault.New(fault.BadRequest, "no file follows form field %q; send fields before the file they are about", dangling)
@@ -128,24 +184,50 @@ func (f *form) next() error {
 
 // stand makes part the next file, with the fields that are about it.
 func (f *form) stand(part *multipart.Part) error {
-	if err := checkText(part.FileName()); err != nil {
-		return fault.Wrap(fault.BadRequest, err, "the name of a file %v", err)
-	}
 	f.files++
 	request := f.fields
 	request.IdempotencyKey = nthKey(request.IdempotencyKey, f.files)
 	request.MediaType = part.Header.Get("Content-Type")
 	if request.Key == "" {
-		request.Key = part.FileName()
+		key, err := fileKey(part)
+		if err != nil {
+			return err
+		}
+		request.Key = key
 	}
+	name := [2]string{request.Collection, document.NormalKey(request.Key)}
+	if other, taken := f.keys[name]; taken {
+		return fault.New(fault.BadRequest, "files %d and %d of the form both have the key %q: give each its own", other, f.files, request.Key)
+	}
+	f.keys[name] = f.files
 	f.fields.Key, f.fields.Title = "", "" // these name one document
 	f.file = &filePart{form: f, part: part, request: request}
 	return nil
 }
 
+// fileKey returns the key that a file's name stands for: all of it, with its
+// folders, where [multipart.Part.FileName] has the last segment only.
+func fileKey(part *multipart.Part) (string, error) {
+	_, parameters, err := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
+	name := parameters["filename"]
+	if err == nil {
+		err = checkText(name)
+	}
+	if err != nil {
+		return "", fault.Wrap(fault.BadRequest, err, "the name of a file %v", err)
+	}
+	if strings.HasPrefix(name, "/") || strings.HasSuffix(name, "/") || strings.Contains(name, "//") || strings.Contains(name, `\`) {
+		return "", fault.New(fault.BadRequest, "the name of a file, %q, is no relative path with / between its segments: send another, or a field key before it", name)
+	}
+	return name, nil
+}
+
 // field reads a part that is not a file.
 func (f *form) field(part *multipart.Part) error {
 	name := part.FormName()
+	if err := checkPlainBody(part.Header); err != nil {
+		return err
+	}
 	value, err := io.ReadAll(io.LimitReader(part, maxFieldBytes+1))
 	if err != nil {
 		return broken(err)
@@ -178,7 +260,6 @@ type filePart struct {
 	part    *multipart.Part
 	request document.UploadRequest
 	ended   bool
-	err     error // of the form
 }
 
 // Read implements io.Reader. Errors are faults.
@@ -191,17 +272,17 @@ func (p *filePart) Read(b []byte) (int, error) {
 	case err == nil:
 		return n, nil
 	case errors.Is(err, io.EOF):
-		p.err = p.form.next()
+		p.form.err = p.form.next()
 	default:
-		p.err = broken(err)
+		p.form.err = broken(err)
 	}
 	p.ended = true
 	return n, p.end()
 }
 
 func (p *filePart) end() error {
-	if p.err != nil {
-		return p.err
+	if p.form.err != nil {
+		return p.form.err
 	}
 	return io.EOF
 }

@@ -34,7 +34,12 @@ func newAPI(mux *http.ServeMux) huma.API {
 	}
 	api := humago.New(mux, config)
 	api.UseMiddleware(func(ctx huma.Context, next func(huma.Context)) {
-		next(&operation{humaContext: ctx})
+		op := &operation{humaContext: ctx}
+		if lacksType(op) {
+			_ = huma.WriteErr(api, op, http.StatusUnsupportedMediaType, "no Content-Type") // see ownProblem
+			return
+		}
+		next(op)
 	})
 	return api
 }

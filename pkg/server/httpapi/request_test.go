@@ -36,7 +36,7 @@ func TestKey(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := httptest.NewRequest("GET", test.target, nil)
+			r := newRequest("GET", test.target, nil)
 			r.Header.Set("Authorization", test.authorization)
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
@@ -59,7 +59,7 @@ func TestRequestID(t *testing.T) {
 	for id, kept := range map[string]bool{
 		"abc-1._X": true, strings.Repeat("a", 128): true, strings.Repeat("a", 129): false, "": false, "a b": false, "a\"": false,
 	} {
-		r := httptest.NewRequest("GET", "/nowhere", nil)
+		r := newRequest("GET", "/nowhere", nil)
 		r.Header.Set("X-Request-Id", id)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
@@ -81,7 +81,7 @@ func TestAccessLog(t *testing.T) {
 	config.Log = logger
 	h := httpapi.New(config)
 	do(h, "GET", "/healthz", "", "") // debug: not shown
-	r := httptest.NewRequest("GET", "/v1/documents?limit=0", nil)
+	r := newRequest("GET", "/v1/documents?limit=0", nil)
 	r.Header.Set("X-Request-Id", "abc")
 	h.ServeHTTP(httptest.NewRecorder(), r)
 	var line map[string]any

@@ -31,6 +31,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := &answer{ResponseWriter: w}
 	a.Header().Set("X-Request-Id", id)
 	a.Header().Set("X-Content-Type-Options", "nosniff")
+	a.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
 	defer func() {
 		s.observe(r, a, pattern, time.Since(start))
 		if a.broken {
@@ -44,6 +45,10 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // answer checks who asks and what, then hands over to the route.
 func (s *server) answer(a *answer, r *http.Request, pattern string) {
+	if err := s.checkOrigin(r); err != nil {
+		s.writeError(a, r, err)
+		return
+	}
 	if !public(pattern) {
 		id, err := s.authenticate.tenant(r)
 		if err != nil {

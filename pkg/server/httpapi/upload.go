@@ -31,12 +31,22 @@ func (s *server) routeUploads() {
 			"In a form it stands for each file by its position."}
 	replayed := map[string]*huma.Param{replayedHeader: {Schema: &huma.Schema{Type: huma.TypeBoolean},
 		Description: "true if this is the answer to an earlier upload under the same " + idempotencyHeader}}
+	wait := map[string]*huma.Param{"Retry-After": {Description: "Seconds to wait", Schema: &huma.Schema{Type: huma.TypeInteger}}}
 	accepted := map[string]*huma.Response{
 		"200": {Description: "Unchanged: content and settings are as they were", Headers: replayed, Content: jsonContent[document.Accepted](s)},
 		"202": {Description: "Accepted; Location names the job", Headers: replayed, Content: jsonContent[document.Accepted](s)},
 		"409": {Description: "The " + idempotencyHeader + " was used for another upload", Content: problemContent(s)},
-		"429": {Description: "Too much of yours is not done yet; nothing of the body was read", Content: problemContent(s),
-			Headers: map[string]*huma.Param{"Retry-After": {Description: "Seconds to wait", Schema: &huma.Schema{Type: huma.TypeInteger}}}},
+		"412": {Description: "If-Match or If-None-Match does not hold", Content: problemContent(s)},
+		"415": {Description: "What was sent is not markdown or plain text as it is", Content: problemContent(s)},
+		"422": {Description: "The text is not UTF-8, or empty", Content: problemContent(s)},
+		"429": {Description: "Too much of yours is not done yet; nothing of the body was read", Content: problemContent(s), Headers: wait},
+		"503": {Description: "No memory for another upload, or a server is down; nothing was accepted", Content: problemContent(s), Headers: wait},
+	}
+	conditions := []*huma.Param{
+		{Name: "If-Match", In: "header", Schema: text,
+			Description: "ETags, as /content answers them, of which the version uploaded last must have one; * for any. Else 412."},
+		{Name: "If-None-Match", In: "header", Schema: text,
+			Description: "ETags of which the version uploaded last must have none; * if there must be no document. Else 412."},
 	}
 	s.registerRaw(huma.Operation{
 		OperationID: "put-document",
@@ -48,11 +58,11 @@ func (s *server) routeUploads() {
 			{Name: "key", In: "query", Description: "Names the document in its collection.", Required: true, Schema: text},
 			{Name: "title", In: "query", Schema: text},
 			{Name: "metadata", In: "query", Description: "A JSON object.", Schema: text},
-			key,
+			key, conditions[0], conditions[1],
 		},
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			"text/markdown": {Schema: binary},
-			"text/plain":    {Schema: binary},
+			"text/plain":    {Schema: binary}, // is not scanned for headings
 		}},
 		Responses: accepted,
 	}, s.putDocument)
@@ -62,8 +72,10 @@ func (s *server) routeUploads() {
 		Path:        "/v1/documents",
 		Summary:     "Upload documents from a form",
 		Description: "Fields hold for the file parts after them: collection and metadata until they change, key and title for the next file. " +
-			"Several files are answered by {\"items\": […]}.",
-		Parameters: []*huma.Param{key},
+			"A file's key is its name, with folders, where no field says another. One file is answered as by PUT. Several are answered by " +
+			"{\"items\": […]}, in their order, each with a document and a job or with a problem: 202 if all were accepted, 207 if not. " +
+			"Conditions hold for each file.",
+		Parameters: []*huma.Param{key, conditions[0], conditions[1]},
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			"multipart/form-data": {Schema: &huma.Schema{
 				Type: huma.TypeObject,
@@ -76,10 +88,15 @@ func (s *server) routeUploads() {
 		Responses: map[string]*huma.Response{
 			"200": accepted["200"],
 			"202": {Description: "Accepted", Headers: replayed, Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{
-				OneOf: []*huma.Schema{schemaOf[document.Accepted](s), schemaOf[document.List[document.Accepted]](s)},
+				OneOf: []*huma.Schema{schemaOf[document.Accepted](s), schemaOf[FormAnswer](s)},
 			}}}},
+			"207": {Description: "Some of several files were refused, or not read: see each item", Headers: replayed, Content: jsonContent[FormAnswer](s)},
 			"409": accepted["409"],
+			"412": accepted["412"],
+			"415": accepted["415"],
+			"422": accepted["422"],
 			"429": accepted["429"],
+			"503": accepted["503"],
 		},
 	}, s.postDocuments)
 }
@@ -111,13 +128,33 @@ func (s *server) putRequest(r *http.Request) (document.UploadRequest, error) {
 			return request, fault.New(fault.BadRequest, "query.%s: unknown query parameter; want collection, key, title, metadata", name)
 		}
 	}
-	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return request, fault.New(fault.UnsupportedMediaType, "Content-Encoding %q is not supported; send the document uncompressed", encoding)
+	if request.Condition, err = conditionOf(r.Header.Values("If-Match"), r.Header.Values("If-None-Match")); err != nil {
+		return request, err
+	}
+	if err := checkPlainBody(r.Header); err != nil {
+		return request, err
+	}
+	if r.Header.Get("Content-Range") != "" {
+		return request, fault.New(fault.BadRequest, "Content-Range: a document is uploaded whole")
 	}
 	if r.ContentLength > s.MaxUploadBytes {
 		return request, fault.New(fault.TooLarge, "the document has %d bytes; at most %d are accepted", r.ContentLength, s.MaxUploadBytes)
 	}
 	return request, nil
+}
+
+// checkPlainBody refuses a body, of a request or of a part of a form, that is
+// not the bytes of the document.
+func checkPlainBody(header interface{ Get(string) string }) error {
+	if encoding := header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return fault.New(fault.UnsupportedMediaType, "Content-Encoding %q is not taken: send the document uncompressed", encoding)
+	}
+	switch encoding := header.Get("Content-Transfer-Encoding"); strings.ToLower(encoding) {
+	case "", "binary", "8bit", "7bit":
+		return nil
+	default:
+		return fault.New(fault.UnsupportedMediaType, "Content-Transfer-Encoding %q is not taken: send the bytes of the document as they are", encoding)
+	}
 }
 
 // setField sets a field by its name in the contract, if there is one.
@@ -161,6 +198,7 @@ func writeAccepted(w http.ResponseWriter, accepted document.Accepted) {
 		w.Header().Set(replayedHeader, "true")
 	}
 	w.Header().Set("Location", "/v1/jobs/"+accepted.Job.ID.String())
+	w.Header().Set("ETag", etagOf(accepted.Document.SHA256))
 	writeJSON(w, status, accepted)
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/server/httpapi"
 )
 
@@ -119,7 +120,7 @@ func TestPostDocuments(t *testing.T) {
 				}
 				return
 			}
-			if got := decode[document.List[document.Accepted]](t, w).Items; len(got) != len(test.want) {
+			if got := decode[httpapi.FormAnswer](t, w).Items; len(got) != len(test.want) {
 				t.Errorf("answered %d items, want %d", len(got), len(test.want))
 			}
 		})
@@ -164,12 +165,183 @@ func TestBrokenFormsStoreNothing(t *testing.T) {
 	}
 }
 
-func TestLaterFileFails(t *testing.T) {
+// Each of several files is answered for, accepted or not.
+func TestFormAnswersForEachFile(t *testing.T) {
+	t.Parallel()
+	large := strings.Repeat("x", 1<<20+1)
+	for name, test := range map[string]struct {
+		parts  []formPart
+		status int
+		want   []string // key and code of each item
+	}{
+		"all accepted": {[]formPart{{"file", "a.md", "# a"}, {"file", "b.md", "# b"}}, 202, []string{"a.md", "b.md"}},
+		"one is empty": {[]formPart{{"file", "a.md", "# a"}, {"file", "b.md", "   "}, {"file", "c.md", "# c"}}, 207,
+			[]string{"a.md", "b.md empty_document", "c.md"}},
+		"the first is no text": {[]formPart{{"file", "a.md", "\x89PNG"}, {"file", "b.md", "# b"}}, 207,
+			[]string{"a.md unsupported_media_type", "b.md"}},
+		"all are refused": {[]formPart{{"file", "a.md", " "}, {"file", "b.md", "\xff"}}, 207, []string{"a.md empty_document", "b.md invalid_encoding"}},
+		"one is too large": {[]formPart{{"file", "a.md", "# a"}, {"file", "b.md", large}, {"file", "c.md", "# c"}}, 207,
+			[]string{"a.md", "b.md too_large"}},
+		"the form is wrong later": {[]formPart{{"file", "a.md", "# a"}, {"file", "b.md", "# b"}, {"nonsense", "", "x"}, {"file", "c.md", "# c"}}, 207,
+			[]string{"a.md", "b.md bad_request"}},
+		"the third has the key of the first": {[]formPart{{"file", "a.md", "# a"}, {"file", "b.md", "# b"}, {"file", "a.md", "# c"}}, 207,
+			[]string{"a.md", "b.md bad_request"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake()
+			contentType, body := writeForm(t, test.parts...)
+			w := do(httpapi.New(configOf(t, f)), "POST", "/v1/documents", contentType, body)
+			if w.Code != test.status {
+				t.Fatalf("answer %d %s, want %d", w.Code, w.Body, test.status)
+			}
+			var got []string
+			stored := 0
+			for _, item := range decode[httpapi.FormAnswer](t, w).Items {
+				switch {
+				case item.Problem != nil && item.Document == nil && item.Job == nil:
+					got = append(got, item.Key+" "+string(item.Problem.Code))
+				case item.Problem == nil && item.Document.Key == item.Key && item.Job.DocumentID == item.Document.ID:
+					got = append(got, item.Key)
+					stored++
+				default:
+					t.Errorf("item %+v", item)
+				}
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("items (-want +got):\n%s", diff)
+			}
+			if len(f.documents) != stored {
+				t.Errorf("stored %d documents, and answered for %d", len(f.documents), stored)
+			}
+		})
+	}
+}
+
+// What is wrong with the whole form, as far as it can be known before anything
+// is accepted, is the answer to all of it.
+func TestFormsThatAreRefusedWhole(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		parts  []formPart
+		detail string
+	}{
+		"the same name":               {[]formPart{{"file", "a.md", "# a"}, {"file", "a.md", "# b"}}, `both have the key "a.md"`},
+		"a key and a name":            {[]formPart{{"key", "", "a.md"}, {"file", "x", "# a"}, {"file", "a.md", "# b"}}, "files 1 and 2"},
+		"a name in two spellings":     {[]formPart{{"file", "caf\u00e9.md", "# a"}, {"file", "cafe\u0301.md", "# b"}}, "both have the key"},
+		"a name that leads elsewhere": {[]formPart{{"file", "/etc/motd", "# a"}}, "no relative path"},
+		"a name of another system":    {[]formPart{{"file", `C:\docs\a.md`, "# a"}}, "no relative path"},
+		"an empty segment":            {[]formPart{{"file", "docs//a.md", "# a"}}, "no relative path"},
+		"up and away":                 {[]formPart{{"file", "../a.md", "# a"}}, `key "../a.md"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake()
+			contentType, body := writeForm(t, test.parts...)
+			wantProblem(t, do(httpapi.New(configOf(t, f)), "POST", "/v1/documents", contentType, body), 400, "bad_request", test.detail)
+			if len(f.documents) != 0 {
+				t.Errorf("stored %v, want nothing", f.documents)
+			}
+		})
+	}
+	// In another collection, the same name is another key.
+	contentType, body := writeForm(t, formPart{"file", "a.md", "# a"}, formPart{"collection", "", "c"}, formPart{"file", "a.md", "# a"})
+	if w := do(httpapi.New(configOf(t, newFake())), "POST", "/v1/documents", contentType, body); w.Code != http.StatusAccepted {
+		t.Errorf("answer %d %s", w.Code, w.Body)
+	}
+}
+
+func TestFileNamesAreKeys(t *testing.T) {
 	t.Parallel()
 	f := newFake()
-	contentType, body := writeForm(t, formPart{"file", "a.md", "# a"}, formPart{"file", "b.md", "   "}, formPart{"file", "c.md", "# c"})
-	w := do(httpapi.New(configOf(t, f)), "POST", "/v1/documents", contentType, body)
-	wantProblem(t, w, 422, "empty_document", "file 2: empty; the 1 before it were accepted")
+	h := httpapi.New(configOf(t, f))
+	for disposition, key := range map[string]string{
+		`form-data; name="file"; filename="docs/a/README.md"`:           "docs/a/README.md",
+		`form-data; name="file"; filename*=UTF-8''docs%2Fr%C3%A4der.md`: "docs/räder.md",
+		`form-data; name="file"; filename="a \"quoted\" name.md"`:       `a "quoted" name.md`,
+	} {
+		body := "--b\r\nContent-Disposition: " + disposition + "\r\n\r\n# " + key + "\r\n--b--\r\n"
+		w := do(h, "POST", "/v1/documents", "multipart/form-data; boundary=b", body)
+		if got := decode[document.Accepted](t, w).Document.Key; w.Code != http.StatusAccepted || got != key {
+			t.Errorf("%s: %d, key %q, want %q", disposition, w.Code, got, key)
+		}
+	}
+	for header, want := range map[string]string{"base64": "base64", "quoted-printable": "quoted-printable"} {
+		body := "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.md\"\r\nContent-Transfer-Encoding: " + header + "\r\n\r\nIyBh\r\n--b--\r\n"
+		wantProblem(t, do(h, "POST", "/v1/documents", "multipart/form-data; boundary=b", body), 415, "unsupported_media_type", want)
+	}
+	// What the server has no room for is no fault of the files after it.
+	f.refuse(fault.New(fault.Unavailable, "no memory").After(7 * time.Second))
+	contentType, body := writeForm(t, formPart{"file", "a.md", "# a"}, formPart{"file", "b.md", "# b"})
+	w := do(h, "POST", "/v1/documents", contentType, body)
+	if wantProblem(t, w, 503, "unavailable", "no memory"); w.Header().Get("Retry-After") != "7" {
+		t.Errorf("Retry-After %q, want 7", w.Header().Get("Retry-After"))
+	}
+}
+
+func TestConditions(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		match, noneMatch string
+		want             document.Condition
+	}{
+		"none":               {"", "", document.Condition{}},
+		"any":                {"*", "", document.Condition{Match: []string{"*"}}},
+		"a new one":          {"", " * ", document.Condition{NoneMatch: []string{"*"}}},
+		"one":                {`"a"`, "", document.Condition{Match: []string{"a"}}},
+		"a list":             {`"a", "b" ,"c,d"`, "", document.Condition{Match: []string{"a", "b", "c,d"}}},
+		"weak":               {`W/"a", "b"`, "", document.Condition{Match: []string{"b"}}},
+		"only weak":          {`W/"a"`, "", document.Condition{Match: []string{}}},
+		"weak in a negation": {"", `W/"a"`, document.Condition{NoneMatch: []string{"a"}}},
+		"a star in quotes":   {`"*"`, "", document.Condition{Match: []string{}}},
+		"both":               {`"a"`, `"b"`, document.Condition{Match: []string{"a"}, NoneMatch: []string{"b"}}},
+	} {
+		f := newFake()
+		h := httpapi.New(configOf(t, f))
+		r := newRequest("PUT", "/v1/documents?key=a.md", strings.NewReader("# a"))
+		r.Header.Set("If-Match", test.match)
+		r.Header.Set("If-None-Match", test.noneMatch)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != http.StatusAccepted || w.Header().Get("ETag") != `"`+f.documents[0].SHA256+`"` {
+			t.Errorf("%s: answer %d, ETag %s", name, w.Code, w.Header().Get("ETag"))
+			continue
+		}
+		if diff := cmp.Diff(test.want, f.requests[0].Condition); diff != "" {
+			t.Errorf("%s: upload (-want +got):\n%s", name, diff)
+		}
+		r = newRequest("DELETE", "/v1/documents/"+f.documents[0].ID.String(), nil)
+		r.Header.Set("If-Match", test.match)
+		r.Header.Set("If-None-Match", test.noneMatch)
+		w = httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if diff := cmp.Diff([]document.Condition{test.want}, f.conditions); diff != "" || w.Code != http.StatusNoContent {
+			t.Errorf("%s: delete answers %d (-want +got):\n%s", name, w.Code, diff)
+		}
+	}
+	f := newFake()
+	h := httpapi.New(configOf(t, f))
+	id := put(t, h, "a.md", "# a").Document.ID.String()
+	for _, bad := range []string{"a", `"a`, `"a" "b"`, `"a", *`, `"a";`, `w/"a"`, "\"\x00\""} {
+		for _, target := range []string{"PUT /v1/documents?key=b.md", "DELETE /v1/documents/" + id, "POST /v1/documents"} {
+			method, path, _ := strings.Cut(target, " ")
+			contentType, body := writeForm(t, formPart{"file", "b.md", "# b"})
+			if method != "POST" {
+				contentType, body = "", "# b"
+			}
+			r := newRequest(method, path, strings.NewReader(body))
+			r.Header.Set("Content-Type", contentType)
+			r.Header.Set("If-Match", bad)
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			wantProblem(t, w, 400, "bad_request", "If-Match")
+		}
+	}
+	f.refuse(fault.New(fault.PreconditionFailed, "it is another one"))
+	wantProblem(t, do(h, "PUT", "/v1/documents?key=a.md", "", "# b"), 412, "precondition_failed", "another one")
+	if len(f.documents) != 1 {
+		t.Errorf("stored %v, want the first only", f.documents)
+	}
 }
 
 func TestUploadErrors(t *testing.T) {
@@ -191,13 +363,22 @@ func TestUploadErrors(t *testing.T) {
 		"empty":                   {"key=a", "", " \n", 422, "empty_document", nil},
 		"an image":                {"key=a", "", "\x89PNG", 415, "unsupported_media_type", nil},
 		"compressed":              {"key=a", "gzip", "x", 415, "unsupported_media_type", nil},
+		"a part of a document":    {"key=a", "range", "x", 400, "bad_request", nil},
+		"base64":                  {"key=a", "base64", "x", 415, "unsupported_media_type", nil},
 		"too large":               {"key=a", "", strings.Repeat("x", 1<<20+1), 413, "too_large", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFake()
-			r := httptest.NewRequest("PUT", "/v1/documents?"+test.query, strings.NewReader(test.body))
-			r.Header.Set("Content-Encoding", test.contentEncoding)
+			r := newRequest("PUT", "/v1/documents?"+test.query, strings.NewReader(test.body))
+			switch test.contentEncoding {
+			case "range":
+				r.Header.Set("Content-Range", "bytes 0-0/10")
+			case "base64":
+				r.Header.Set("Content-Transfer-Encoding", "base64")
+			default:
+				r.Header.Set("Content-Encoding", test.contentEncoding)
+			}
 			w := httptest.NewRecorder()
 			httpapi.New(configOf(t, f)).ServeHTTP(w, r)
 			p := wantProblem(t, w, test.status, test.code, "")

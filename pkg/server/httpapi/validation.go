@@ -88,6 +88,14 @@ func (o *operation) SetStatus(status int) {
 	o.humaContext.SetStatus(status)
 }
 
+// lacksType reports whether a request brings a body and does not say that it is
+// JSON: pages of other sites can have a browser send such a body, and no other,
+// without asking.
+func lacksType(o *operation) bool {
+	b, ok := o.BodyReader().(*body)
+	return o.Operation().RequestBody != nil && o.Header("Content-Type") == "" && !(ok && b.ended)
+}
+
 // ownProblem turns what huma itself finds wrong with a request into a problem
 // of the contract, where a request that does not fit is 400 and not 422.
 func ownProblem(ctx huma.Context, _ string, v any) (any, error) {

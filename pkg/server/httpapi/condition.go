@@ -1,0 +1,49 @@
+package httpapi
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+// etag is an entity tag at the beginning of a list, with what separates it from
+// the next one.
+var etag = regexp.MustCompile(`^[ \t,]*(W/)?"([!#-~]*)"[ \t]*(,|$)`)
+
+// etagOf returns the entity tag of an original.
+func etagOf(sha256 string) string { return `"` + sha256 + `"` }
+
+// conditionOf reads If-Match and If-None-Match. A weak tag matches nothing that
+// is to be replaced, and is as good as a strong one where it must not be.
+func conditionOf(ifMatch, ifNoneMatch []string) (c document.Condition, err error) {
+	if c.Match, err = parseETags("If-Match", ifMatch, false); err != nil {
+		return c, err
+	}
+	c.NoneMatch, err = parseETags("If-None-Match", ifNoneMatch, true)
+	return c, err
+}
+
+// parseETags returns the tags of a header that is not empty.
+func parseETags(header string, values []string, weak bool) ([]string, error) {
+	rest := strings.TrimSpace(strings.Join(values, ","))
+	if rest == "" {
+		return nil, nil
+	}
+	if rest == "*" {
+		return []string{document.AnyVersion}, nil
+	}
+	tags := []string{}
+	for rest != "" {
+		found := etag.FindStringSubmatch(rest)
+		if found == nil {
+			return nil, fault.New(fault.BadRequest, `header %s: %q: want * or a list of ETags in double quotes, as GET .../content answers them`, header, strings.Join(values, ","))
+		}
+		if tag := found[2]; (weak || found[1] == "") && tag != document.AnyVersion {
+			tags = append(tags, tag)
+		}
+		rest = strings.TrimSpace(rest[len(found[0]):])
+	}
+	return tags, nil
+}
