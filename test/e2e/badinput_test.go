@@ -28,6 +28,12 @@ type problem struct {
 	Offset                    *int64
 }
 
+// declare sets a header of a request.
+func declare(request *http.Request, header, value string) *http.Request {
+	request.Header.Set(header, value)
+	return request
+}
+
 func TestBadInputChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := program.NewSite(t, "GRISTMILL_MAX_UPLOAD_BYTES=20000000")
@@ -115,7 +121,19 @@ func TestBadInputChangesNothing(t *testing.T) {
 		{"too large, and says so", put("key=k.md", strings.NewReader(large)), 413, "too_large", "20000000"},
 		{"too large, and does not say", put("key=k.md", io.MultiReader(strings.NewReader(large))), 413, "too_large", "20000000"},
 		{"PNG", put("key=k.md", strings.NewReader("\x89PNG\x0d\x0a\x1a\x0a\x00\x00\x00\x0dIHDR")), 415, "unsupported_media_type", "image/png"},
-		{"PDF", put("key=k.md", strings.NewReader("%PDF-1.7\n1 0 obj\n")), 415, "unsupported_media_type", "application/pdf"},
+		{"PDF", put("key=k.md", strings.NewReader("%PDF-1.7\n1 0 obj\n")), 415, "unsupported_media_type", "a PDF"},
+		{"HTML, declared", declare(put("key=k.md", strings.NewReader("text")), "Content-Type", "text/html"), 415, "unsupported_media_type", "text/html"},
+		{"a form by PUT", declare(put("key=k.md", strings.NewReader(unclosedBody)), "Content-Type", unclosed), 415, "unsupported_media_type", "POST"},
+		{"a Git LFS pointer", put("key=k.md", strings.NewReader("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1\n")), 415, "unsupported_media_type", "git lfs pull"},
+		{"RTF", put("key=k.md", strings.NewReader(`{\rtf1 Dear miller}`)), 415, "unsupported_media_type", "RTF"},
+		{"UTF-16", put("key=k.md", strings.NewReader("\xff\xfeg\x00r\x00")), 422, "invalid_encoding", "iconv -f UTF-16LE"},
+		{"ISO-2022-JP", put("key=k.md", strings.NewReader("# \x1b$B@P1\x1b(B\n")), 422, "invalid_encoding", "ISO-2022-JP"},
+		{"invisible characters", put("key=k.md", strings.NewReader("\ufeff\u200b\n")), 422, "empty_document", "invisible"},
+		{"key with an invisible character", put("key="+url.QueryEscape("a\u200bb"), strings.NewReader("text")), 400, "bad_request", "U+200B"},
+		{"a new document that is there", declare(put("key=good.md", strings.NewReader("text")), "If-None-Match", "*"), 412, "precondition_failed", accepted.Document.SHA256},
+		{"a version that is none", declare(put("key=good.md", strings.NewReader("text")), "If-Match", `"x"`), 412, "precondition_failed", ""},
+		{"a version of nothing", declare(put("key=k.md&collection=absent", strings.NewReader("text")), "If-Match", "*"), 412, "precondition_failed", ""},
+		{"JSON without its type", post("/v1/search", "", `{"query":"q"}`), 415, "unsupported_media_type", "application/json"},
 		{"bad metadata", put("key=k.md&metadata="+url.QueryEscape(`{"a": }`), strings.NewReader("text")), 422, "invalid_metadata", "offset 6"},
 		{"bad metadata in a form", post("/v1/documents", badMeta, badMetaBody), 422, "invalid_metadata", "offset 6"},
 		{"form that breaks off", post("/v1/documents", unclosed, unclosedBody), 400, "bad_request", ""},
@@ -123,7 +141,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 		{"form that is none", post("/v1/documents", "multipart/form-data; boundary=b", "not a form"), 400, "bad_request", ""},
 		{"no key", put("", strings.NewReader("text")), 400, "bad_request", "key"},
 		{"key with ..", put("key="+url.QueryEscape("../k.md"), strings.NewReader("text")), 400, "bad_request", ".."},
-		{"key with a control character", put("key="+url.QueryEscape("a\nb"), strings.NewReader("text")), 400, "bad_request", "control"},
+		{"key with a control character", put("key="+url.QueryEscape("a\nb"), strings.NewReader("text")), 400, "bad_request", "U+000A"},
 		{"key that is not UTF-8", put("key=%ff", strings.NewReader("text")), 400, "bad_request", "UTF-8"},
 		{"key over 1,024 bytes", put("key="+strings.Repeat("k", 1025), strings.NewReader("text")), 400, "bad_request", "1024"},
 		{"odd collection", put("key=k&collection=a/b", strings.NewReader("text")), 400, "bad_request", "collection"},

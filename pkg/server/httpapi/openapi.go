@@ -103,6 +103,9 @@ func (s *server) routeOpenAPI() {
 			Responses:   map[string]*huma.Response{"200": {Description: summary}},
 		})
 	}
+	s.api.OpenAPI().Paths["/readyz"].Get.Description = "Ready when the process can do its work. degraded lists what it does without. " +
+		"Why a check fails is told with the key only."
+	s.api.OpenAPI().Paths["/readyz"].Get.Responses["503"] = &huma.Response{Description: "Not ready"}
 	description, err := json.Marshal(s.api.OpenAPI())
 	if err != nil {
 		panic(err) // the same for every request: a defect that New must show
