@@ -37,6 +37,7 @@ func API(ctx context.Context, config Config, b *Backends) http.Handler {
 			Limits:     document.Backlog{Jobs: config.MaxQueuedJobs, Bytes: config.MaxQueuedBytes},
 			Model:      config.model(),
 			Chunking:   config.chunking(),
+			Unsettled:  b.Configured.Learn,
 		},
 		Searcher: &search.Step{Store: b.Store, Embedder: b.Questions, EmbedTimeout: config.SearchTimeout, Metrics: b.Metrics},
 		Reindexer: &reindex.Desk{

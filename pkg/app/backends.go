@@ -76,6 +76,7 @@ type Backends struct {
 	Pace       *live.Pace
 	Gate       *writeback.Gate    // of what this process buys
 	Embedding  *embedding.Process // what is shared by those that buy vectors
+	Configured *embedding.Configured
 	Webhooks   *webhook.Sender
 	Models     llm.Models // for work
 	Questions  llm.Models // for people who wait
@@ -169,13 +170,15 @@ func Join(config Config, store Store, objects Objects, log *slog.Logger) (*Backe
 	metrics.WatchQueues(func(ctx context.Context) ([]telemetry.QueueDepth, error) { return queueDepths(ctx, client) })
 	sender := webhook.New(allowed)
 	gate := &writeback.Gate{Log: log}
+	configured := &embedding.Configured{Embedder: models, Setting: config.model(), Chunking: config.chunking(), Log: log}
 	return &Backends{
 		Store: store, Objects: objects, Queue: client, Live: state, Pace: pace, Models: models, Questions: questions, Metrics: metrics, Log: log,
 		Dispatcher: &dispatch.Dispatcher{Store: store, Queue: client, Log: log},
 		Gate:       gate,
 		Embedding:  embedding.NewProcess(state, gate),
+		Configured: configured,
 		Webhooks:   sender,
-		close:      []func() error{client.Close, state.Close, sender.Close},
+		close:      []func() error{client.Close, state.Close, sender.Close, configured.Close},
 	}, nil
 }
 
@@ -208,6 +211,7 @@ func (b *Backends) checks() map[string]telemetry.Check {
 		"database": {Test: b.Store.Ping},
 		"objects":  {Test: b.Objects.Ping},
 		"redis":    {Test: b.Queue.Ping},
-		"models":   {Test: b.modelsAnswer, Optional: true}, // documents wait, or become searchable without a summary
+		"models":   {Test: b.modelsAnswer, Optional: true},     // documents wait, or become searchable without a summary
+		"model":    {Test: b.Configured.Check, Optional: true}, // collections that hold nothing wait for it
 	}
 }

@@ -43,8 +43,8 @@ type Config struct {
 	OpenAIBaseURL        string        `env:"OPENAI_BASE_URL" doc:"base URL of an OpenAI-compatible provider, such as http://127.0.0.1:11434/v1; without it and without a key the local models are used"`
 	OpenAIAPIKey         string        `env:"OPENAI_API_KEY" doc:"key of the provider"`
 	OpenAIAPIVersion     string        `env:"OPENAI_API_VERSION" doc:"version of the interface, for Azure OpenAI and what is addressed like it; without it that of the base URL, or a stable one"`
-	EmbeddingModel       string        `env:"EMBEDDING_MODEL" doc:"embedding model of collections made from now on; text-embedding-3-small with a provider, local without"`
-	EmbeddingDimensions  int           `env:"EMBEDDING_DIMENSIONS" doc:"length of its vectors; 1536 with a provider, 512 without"`
+	EmbeddingModel       string        `env:"EMBEDDING_MODEL" doc:"embedding model of collections that hold nothing yet; text-embedding-3-small with a provider, local without"`
+	EmbeddingDimensions  int           `env:"EMBEDDING_DIMENSIONS" doc:"length of its vectors; the provider is asked for it when it is not set, and it is 512 without a provider"`
 	SendDimensions       string        `env:"EMBEDDING_SEND_DIMENSIONS" envDefault:"auto" doc:"whether the provider is asked for vectors of that length: always, never, or auto, which does so for text-embedding-3 models"`
 	EmbeddingBatch       int           `env:"EMBEDDING_BATCH" envDefault:"64" doc:"most passages in one request to the provider, and in one write of an upload"`
 	EmbeddingBatchTokens int           `env:"EMBEDDING_BATCH_TOKENS" envDefault:"32000" doc:"about the most tokens in one request to the provider"`
@@ -58,8 +58,8 @@ type Config struct {
 	SummaryAPIVersion  string `env:"SUMMARY_API_VERSION" doc:"its version of the interface, where it is not that of the embeddings"`
 	SummaryConcurrency int    `env:"SUMMARY_CONCURRENCY" envDefault:"4" doc:"sections of one document that are summarised at a time"`
 
-	ChunkTokens        int                `env:"CHUNK_TOKENS" envDefault:"400" doc:"most tokens (cl100k_base) of a passage, in collections made from now on"`
-	ChunkOverlap       int                `env:"CHUNK_OVERLAP" envDefault:"0" doc:"tokens that a passage repeats of the one before it, in collections made from now on"`
+	ChunkTokens        int                `env:"CHUNK_TOKENS" envDefault:"400" doc:"most tokens (cl100k_base) of a passage, in collections that hold nothing yet"`
+	ChunkOverlap       int                `env:"CHUNK_OVERLAP" envDefault:"0" doc:"tokens that a passage repeats of the one before it, in collections that hold nothing yet"`
 	ReindexConcurrency int                `env:"REINDEX_CONCURRENCY" envDefault:"4" doc:"requests to the provider that one reindex has in flight; what they embed is written together, and is what a crash can cost"`
 	ReindexSoak        time.Duration      `env:"REINDEX_SOAK" envDefault:"24h" doc:"how long the space that was live before a reindex is kept complete, to switch back to"`
 	IndexThreshold     int                `env:"INDEX_THRESHOLD" envDefault:"20000" doc:"passages from which on a space gets a vector index; a smaller one is searched exactly"`
@@ -175,27 +175,27 @@ func (c *Config) exampleSecrets() []error {
 // hasProvider reports whether an OpenAI-compatible provider is configured.
 func (c *Config) hasProvider() bool { return c.OpenAIBaseURL != "" || c.OpenAIAPIKey != "" }
 
-// chunking returns how collections made from now on cut their documents.
+// chunking returns how collections cut their documents that hold nothing yet.
 func (c *Config) chunking() document.Chunking {
 	return document.Chunking{Tokens: c.ChunkTokens, Overlap: c.ChunkOverlap}
 }
 
-// model returns the embedding model of collections made from now on.
+// model returns the embedding model of collections that hold nothing yet. Its
+// vectors have 0 dimensions when the provider is to be asked.
 func (c *Config) model() document.Model {
 	return document.Model{Name: c.EmbeddingModel, Dimensions: c.EmbeddingDimensions}
 }
 
 // setDefaults fills in what depends on whether there is a provider.
 func (c *Config) setDefaults() {
-	model := document.Model{Name: "local", Dimensions: 512}
-	if c.hasProvider() {
-		model = document.Model{Name: "text-embedding-3-small", Dimensions: 1536}
-	}
 	if c.EmbeddingModel == "" {
-		c.EmbeddingModel = model.Name
+		c.EmbeddingModel = llm.LocalModel
+		if c.hasProvider() {
+			c.EmbeddingModel = "text-embedding-3-small"
+		}
 	}
-	if c.EmbeddingDimensions == 0 {
-		c.EmbeddingDimensions = model.Dimensions
+	if c.EmbeddingModel == llm.LocalModel && c.EmbeddingDimensions == 0 {
+		c.EmbeddingDimensions = llm.LocalDimensions
 	}
 }
 
@@ -207,7 +207,7 @@ func (c *Config) check() []error {
 			problems = append(problems, fmt.Errorf("%s%s is %d; want %d to %d", prefix, name, value, low, high))
 		}
 	}
-	within("EMBEDDING_DIMENSIONS", c.EmbeddingDimensions, 1, 16000)
+	within("EMBEDDING_DIMENSIONS", c.EmbeddingDimensions, 0, document.MaxDimensions)
 	within("EMBEDDING_BATCH", c.EmbeddingBatch, 1, 2048)
 	within("EMBEDDING_BATCH_TOKENS", c.EmbeddingBatchTokens, 1, 1_000_000)
 	within("EMBEDDING_CONCURRENCY", c.EmbeddingConcurrency, 1, 1024)

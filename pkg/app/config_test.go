@@ -45,7 +45,7 @@ func TestLoadDefaults(t *testing.T) {
 		dimensions int
 	}{
 		{nil, "local", 512},
-		{[]string{"GRISTMILL_OPENAI_API_KEY=k"}, "text-embedding-3-small", 1536},
+		{[]string{"GRISTMILL_OPENAI_API_KEY=k"}, "text-embedding-3-small", 0},
 		{[]string{"GRISTMILL_OPENAI_BASE_URL=http://127.0.0.1:1/v1", "GRISTMILL_EMBEDDING_MODEL=nomic", "GRISTMILL_EMBEDDING_DIMENSIONS=768"}, "nomic", 768},
 	} {
 		config, err := app.Load(test.environ)

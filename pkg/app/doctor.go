@@ -45,14 +45,13 @@ func Doctor(ctx context.Context, config Config, log *slog.Logger, out io.Writer)
 		}
 	}
 	backends.Pace.HurryAll(ctx)
-	model := config.model()
-	_, err = backends.Models.Embed(ctx, model, []string{"gristmill doctor"})
+	model, err := backends.Configured.Model(ctx)
 	report("embeddings", fmt.Sprintf("model %s, %d dimensions", model.Name, model.Dimensions), err)
 	if config.SummaryModel != "" {
 		_, err = backends.Models.Summarise(ctx, config.SummaryModel, "", []string{"Grain is ground in a mill."})
 		report("summaries", "model "+config.SummaryModel, err)
 	}
-	others, err := otherModels(ctx, backends.Store, model)
+	others, _, err := otherModels(ctx, backends.Store, config.model())
 	report("spaces", "read", err)
 	for _, other := range others {
 		note("model", other.String())

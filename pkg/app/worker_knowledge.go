@@ -44,6 +44,7 @@ func WorkKnowledge(ctx context.Context, config Config, b *Backends) error {
 		Store:         b.Store,
 		Embedder:      b.Models,
 		Process:       b.Embedding,
+		Configured:    b.Configured,
 		Live:          b.Live,
 		Metrics:       b.Metrics,
 		Log:           b.Log,

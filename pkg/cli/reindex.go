@@ -31,7 +31,7 @@ func newReindex(g *globals) *cobra.Command {
 	flags.StringVar(&request.KeyPrefix, "key-prefix", "", "only documents whose key begins so; not where the space changes")
 	flags.StringSliceVar(&documents, "document", nil, "only the document of this id; may be repeated; not where the space changes")
 	flags.StringVar(&request.Model.Name, "model", "", "embed with this model")
-	flags.IntVar(&request.Model.Dimensions, "dimensions", 0, "length of its vectors")
+	flags.IntVar(&request.Model.Dimensions, "dimensions", 0, "length of its vectors; asked of a new model if left out")
 	flags.IntVar(&request.Tokens, "chunk-tokens", 0, "most tokens of a passage")
 	flags.IntVar(&overlap, "chunk-overlap", 0, "tokens that a passage repeats of the one before it")
 	flags.BoolVar(&request.Force, "force", false, "redo documents that are whole too")

@@ -5,6 +5,7 @@
 package devmode
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,10 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/app"
 	"github.com/seed-7a112592/gristmill/pkg/backend/blob"
 	"github.com/seed-7a112592/gristmill/pkg/backend/sqlite"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/goroutine"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
 // Options are what the command line asks for.
@@ -56,7 +60,14 @@ func Run(ctx context.Context, options Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, data.close()) }()
 
-	options.announce(listener, data)
+	model, problem := data.configured(ctx, options.Collection)
+	if problem != nil && options.Once {
+		return problem
+	}
+	options.announce(listener, data, model)
+	if problem != nil {
+		fmt.Fprintf(options.Stdout, "!       %v; until then documents wait\n", problem)
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	group, ctx := goroutine.WithContext(ctx)
@@ -167,9 +178,38 @@ func (e *embedded) keepTime(ctx context.Context) error {
 	}
 }
 
+// learnTimeout is how long the start waits for the provider to say how long the
+// model's vectors are.
+const learnTimeout = 2 * time.Second
+
+// configured returns the model that the collection is served with, or takes if
+// it holds nothing yet: then a problem says that it cannot be used as it is
+// configured. A provider that does not answer now is none.
+func (e *embedded) configured(ctx context.Context, collection string) (model document.Model, problem error) {
+	model = document.Model{Name: e.config.EmbeddingModel, Dimensions: e.config.EmbeddingDimensions}
+	c, err := e.store.Collection(tenant.With(ctx, tenant.Default), cmp.Or(collection, "default"))
+	if err == nil && !c.Unsettled {
+		return c.Space.Model, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, learnTimeout)
+	defer cancel()
+	learnt, err := e.backends.Configured.Model(ctx)
+	switch {
+	case err == nil:
+		return learnt, nil
+	case fault.Is(err, fault.Misconfigured):
+		return model, fault.As(err)
+	default:
+		return model, nil
+	}
+}
+
 // announce says, in four lines, what is where.
-func (o Options) announce(listener net.Listener, e *embedded) {
-	embeddings := fmt.Sprintf("embeddings %s (%d dimensions)", e.config.EmbeddingModel, e.config.EmbeddingDimensions)
+func (o Options) announce(listener net.Listener, e *embedded, model document.Model) {
+	embeddings := "embeddings " + model.Name
+	if model.Dimensions > 0 {
+		embeddings += fmt.Sprintf(" (%d dimensions)", model.Dimensions)
+	}
 	summaries := "extractive summaries"
 	if e.config.SummaryModel != "" {
 		summaries = "summaries by " + e.config.SummaryModel

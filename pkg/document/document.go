@@ -54,12 +54,6 @@ type Original struct {
 	SHA256 string // lower-case hex
 }
 
-// Model names an embedding model and the length of its vectors.
-type Model struct {
-	Name       string
-	Dimensions int
-}
-
 // Chunking is how documents are cut into passages.
 type Chunking struct {
 	Tokens  int // at most so many tokens a passage
@@ -77,11 +71,14 @@ type Space struct {
 }
 
 // Collection is a named set of documents that are searched together. Space is
-// the one that answers searches.
+// the one that answers searches. Unsettled says that it holds nothing and that
+// no reindex has built it: it takes the configured model and chunking when the
+// first passages are about to be written.
 type Collection struct {
-	ID    uuid.UUID
-	Name  string
-	Space Space
+	ID        uuid.UUID
+	Name      string
+	Space     Space
+	Unsettled bool
 }
 
 // Upload is a document whose original is in object storage and is about to be

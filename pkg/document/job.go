@@ -162,6 +162,7 @@ type Work struct {
 	Size       int64
 	SHA256     string // of the original, lower-case hex
 	Space      Space  // the live one, or the one that a reindex builds
+	Unsettled  bool   // the live space is: see Collection
 
 	// Also are the spaces besides that are kept complete with what is uploaded:
 	// those that are being built, and those that can be switched back to.

@@ -18,7 +18,8 @@ const (
 )
 
 // ReindexRequest says what is to be re-indexed, and how. Zero fields leave the
-// model and the chunking of the live space as they are.
+// model and the chunking of the live space as they are; the length of another
+// model's vectors is not known then.
 type ReindexRequest struct {
 	Collection string // empty for all
 	Model      Model  // either of its fields may be zero
@@ -33,11 +34,15 @@ type ReindexRequest struct {
 
 // Target returns the space that the request wants of a collection whose live
 // space is live, without an id, and what that changes. Where only the vectors'
-// length is another, it is a change of model too.
+// length is another, it is a change of model too. The length is 0 where the
+// request leaves it out for another model than the live one.
 func (r ReindexRequest) Target(live Space) (Space, Change) {
 	target := Space{Collection: live.Collection, Model: live.Model, Chunking: live.Chunking}
-	target.Model.Name = cmp.Or(r.Model.Name, target.Model.Name)
-	target.Model.Dimensions = cmp.Or(r.Model.Dimensions, target.Model.Dimensions)
+	if r.Model.Name != "" && r.Model.Name != live.Model.Name {
+		target.Model = r.Model
+	} else {
+		target.Model.Dimensions = cmp.Or(r.Model.Dimensions, live.Model.Dimensions)
+	}
 	target.Chunking.Tokens = cmp.Or(r.Tokens, target.Chunking.Tokens)
 	if r.Overlap != nil {
 		target.Chunking.Overlap = *r.Overlap

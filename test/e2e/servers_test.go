@@ -166,10 +166,9 @@ func TestWrongAnswersFailTheJobAndWriteNothing(t *testing.T) {
 		fault fakeprovider.Fault
 		says  string
 	}{
-		"count":     {fakeprovider.WrongCount, "vectors"},
-		"index":     {fakeprovider.DuplicateIndex, "index"},
-		"dimension": {fakeprovider.WrongDimension, "GRISTMILL_EMBEDDING_DIMENSIONS=63"},
-		"NaN":       {fakeprovider.NaN, "number"},
+		"count": {fakeprovider.WrongCount, "vectors"},
+		"index": {fakeprovider.DuplicateIndex, "index"},
+		"NaN":   {fakeprovider.NaN, "number"},
 	} {
 		provider.Fail(test.fault, -1)
 		text := fmt.Sprintf("# Wrong %s\n\nThe answer to this is wrong.\n\n# Another\n\nAnd so is the one to this. %s\n", name, strings.Repeat("Grist. ", 300))

@@ -127,6 +127,7 @@ func (b reindexBody) begin(collection string) *document.Reindex {
 	target, change := document.ReindexRequest{
 		Model: document.Model{Name: b.Model, Dimensions: b.Dimensions}, Tokens: b.Tokens, Overlap: b.Overlap,
 	}.Target(Live)
+	target.Model.Dimensions = cmp.Or(target.Model.Dimensions, Live.Model.Dimensions) // as if the model were asked
 	return &document.Reindex{
 		ID: uuid.Must(uuid.NewV7()), Collection: collection, Change: change,
 		Model: target.Model.Name, Dimensions: target.Model.Dimensions, Tokens: target.Chunking.Tokens, Overlap: target.Chunking.Overlap,

@@ -101,7 +101,7 @@ func (m *mill) wantFound(f file) {
 func TestRetryResumes(t *testing.T) {
 	t.Parallel()
 	m := newMill(t, sharedServers(t), fakeprovider.Options{Latency: 50 * time.Millisecond}, steeredBatch)
-	m.provider.FailEvery(fakeprovider.WrongDimension, 8)
+	m.provider.FailEvery(fakeprovider.WrongCount, 8)
 	m.startAll()
 	f := newFile(m.random, "resumed.md", sections, 2)
 	accepted, err := m.books.Upload(t.Context(), m.client(), f.key, f.text)
@@ -109,7 +109,7 @@ func TestRetryResumes(t *testing.T) {
 		t.Fatal(err)
 	}
 	job, err := m.client().Await(t.Context(), accepted.Job.ID, 10*time.Second, nil)
-	if err != nil || job.State != document.JobFailed || !strings.Contains(job.Error, "GRISTMILL_EMBEDDING_DIMENSIONS=63") {
+	if err != nil || job.State != document.JobFailed || !strings.Contains(job.Error, "vectors for") {
 		t.Fatalf("the job is %s: %q, %v", job.State, job.Error, err)
 	}
 	done, all := len(m.provider.Embedded()), countPassages(t, []file{f})

@@ -1,7 +1,9 @@
 package llm
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/sashabaranov/go-openai"
@@ -14,8 +16,10 @@ import (
 const maxNumber = 32
 
 // Embed returns one vector of model.Dimensions finite numbers, not all zero,
-// for each text, in order; see fit. It sends one request, or none for no texts.
-// An answer with anything wrong in it is fault.BadAnswer and yields nothing.
+// for each text, in order; see fit. They have the length that the model has where
+// that is 0. It sends one request, or none for no texts. An answer with anything
+// wrong in it is fault.BadAnswer and yields nothing; where the length is wrong it
+// is fault.Misconfigured, with a *document.LengthError.
 //
 // fault.Refused says that the model does not take these texts, although it
 // answers other requests: it answers 400, 413 or 422 about them, or fails over
@@ -49,6 +53,10 @@ func (p *OpenAI) Embed(ctx context.Context, model document.Model, texts []string
 			return err
 		},
 	})
+	if _, wrong := errors.AsType[*document.LengthError](err); wrong {
+		// The model answers, so it is not held: others may want this length.
+		return nil, fault.Wrap(fault.Misconfigured, err, "%s", fault.As(err).Detail)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +78,7 @@ func (p *OpenAI) embedOnce(ctx context.Context, ex *exchange, model document.Mod
 			sent = append(sent, paramEncoding)
 		}
 		switch {
+		case model.Dimensions == 0:
 		case p.dimensions == Always:
 			request.Dimensions = model.Dimensions
 		case p.dimensions != Never && takesDimensions(model.Name) && !without[paramDimensions]:
@@ -78,7 +87,7 @@ func (p *OpenAI) embedOnce(ctx context.Context, ex *exchange, model document.Mod
 		}
 		answer = vectorAnswer{}
 		ex.vectors = &answer
-		ex.limit = maxAnswer + int64(len(texts))*int64(model.Dimensions)*maxNumber
+		ex.limit = maxAnswer + int64(len(texts))*int64(cmp.Or(model.Dimensions, document.MaxDimensions))*maxNumber
 		_, err = p.client.CreateEmbeddings(ctx, request)
 		return sent, err
 	})
@@ -113,6 +122,7 @@ func (p *OpenAI) inOrder(answer vectorAnswer, model document.Model, texts int) (
 		return nil, p.badAnswer(model, "%d vectors for %d texts", len(answer.Data), texts)
 	}
 	vectors := make([][]float32, texts)
+	length := model.Dimensions
 	for _, d := range answer.Data {
 		switch {
 		case d.Index < 0 || d.Index >= texts:
@@ -121,9 +131,14 @@ func (p *OpenAI) inOrder(answer vectorAnswer, model document.Model, texts int) (
 			return nil, p.badAnswer(model, "two vectors with index %d", d.Index)
 		case len(d.Embedding) == 0:
 			return nil, p.badAnswer(model, "an empty vector for text %d", d.Index)
-		case len(d.Embedding) != model.Dimensions:
-			return nil, p.badAnswer(model, "%[1]d dimensions, want %[2]d; set GRISTMILL_EMBEDDING_DIMENSIONS=%[1]d, or have a reindex make it --dimensions %[1]d",
-				len(d.Embedding), model.Dimensions)
+		case length == 0:
+			length = len(d.Embedding)
+		case len(d.Embedding) != length && model.Dimensions == 0:
+			return nil, p.badAnswer(model, "vectors of %d and of %d dimensions", length, len(d.Embedding))
+		case len(d.Embedding) != length:
+			bad := p.badAnswer(model, "vectors of %d dimensions, not %d", len(d.Embedding), length)
+			bad.Err = &document.LengthError{Model: model, Got: len(d.Embedding)}
+			return nil, bad
 		}
 		if err := d.Embedding.fit(); err != nil {
 			return nil, p.badAnswer(model, "a vector for text %d with %v", d.Index, err)
@@ -133,7 +148,7 @@ func (p *OpenAI) inOrder(answer vectorAnswer, model document.Model, texts int) (
 	return vectors, nil
 }
 
-func (p *OpenAI) badAnswer(model document.Model, format string, args ...any) error {
+func (p *OpenAI) badAnswer(model document.Model, format string, args ...any) *fault.Error {
 	e := fault.New(fault.BadAnswer, format, args...)
 	e.Detail = "model " + model.Name + " at " + p.host + " answered " + e.Detail
 	return e

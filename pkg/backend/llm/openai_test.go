@@ -124,10 +124,32 @@ func TestDimensionsParameter(t *testing.T) {
 	t.Parallel()
 	p := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 32})
 	_, err := provider(t, p).Embed(t.Context(), document.Model{Name: "nomic", Dimensions: 64}, numbered(1))
-	if e := fault.As(err); e == nil || e.Kind != fault.BadAnswer ||
-		!strings.Contains(e.Detail, "model nomic") ||
-		!strings.Contains(e.Detail, "answered 32 dimensions, want 64; set GRISTMILL_EMBEDDING_DIMENSIONS=32") {
+	if e := fault.As(err); e == nil || e.Kind != fault.Misconfigured ||
+		!strings.Contains(e.Detail, "model nomic") || !strings.Contains(e.Detail, "answered vectors of 32 dimensions, not 64") {
 		t.Errorf("got %v", err)
+	}
+	if wrong, ok := errors.AsType[*document.LengthError](err); !ok || wrong.Got != 32 {
+		t.Errorf("got %v, want the length that was answered", err)
+	}
+}
+
+// A length that nobody knows is the model's own, and of all its vectors. That it
+// is another one than somebody wants holds nobody else up.
+func TestLengthIsLearnt(t *testing.T) {
+	t.Parallel()
+	p := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 32})
+	models := provider(t, p)
+	for _, name := range []string{"nomic", "text-embedding-3-small"} {
+		for _, length := range []int{64, 0} {
+			vectors, err := models.Embed(t.Context(), document.Model{Name: name, Dimensions: length}, numbered(3))
+			if length == 0 && (err != nil || len(vectors) != 3 || len(vectors[2]) != 32) {
+				t.Errorf("%s: got %d vectors, %v; want three of 32 dimensions", name, len(vectors), err)
+			}
+		}
+	}
+	p.Fail(func(a *fakeprovider.Answer) { a.Data[1].Vector = a.Data[1].Vector[:31] }, -1)
+	if _, err := models.Embed(t.Context(), document.Model{Name: "nomic"}, numbered(3)); !fault.Is(err, fault.BadAnswer) {
+		t.Errorf("vectors of two lengths: %v", err)
 	}
 }
 
@@ -142,7 +164,6 @@ func TestBadAnswers(t *testing.T) {
 		{"count", fakeprovider.WrongCount, fakeprovider.Options{}, "3 vectors for 4 texts"},
 		{"duplicate index", fakeprovider.DuplicateIndex, fakeprovider.Options{}, "two vectors with index 0"},
 		{"index out of range", fakeprovider.IndexOutOfRange, fakeprovider.Options{}, "index 4 for 4 texts"},
-		{"dimension", fakeprovider.WrongDimension, fakeprovider.Options{}, "63 dimensions, want 64"},
 		{"not a number", fakeprovider.NaN, fakeprovider.Options{}, "not finite"},
 		{"not a number, in JSON", fakeprovider.NaN, fakeprovider.Options{FloatsOnly: true}, "not a list of embeddings"},
 		{"zero", fakeprovider.ZeroVector, fakeprovider.Options{}, "nothing but zeros"},

@@ -99,7 +99,7 @@ func takeLease(ctx context.Context, tx pgx.Tx, t task, ttl time.Duration) (docum
 		work.Title = document.OwnTitle(work.Title, work.Key, fromKey)
 		return err
 	})
-	queueSpaces(&batch, t.Document, &work.Space, &work.Also)
+	queueSpaces(&batch, &work)
 	return work, tx.SendBatch(ctx, &batch).Close()
 }
 

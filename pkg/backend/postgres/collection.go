@@ -49,12 +49,12 @@ func collection(ctx context.Context, tx pgx.Tx, name string) (document.Collectio
 // selectCollections is followed by a WHERE or an ORDER BY and read by
 // scanCollection.
 const selectCollections = `
-	SELECT c.id, c.name, ` + spaceColumns + `
+	SELECT c.id, c.name, ` + unsettled + `, ` + spaceColumns + `
 	FROM collections c
 	JOIN spaces s ON s.id = c.live_space`
 
 func scanCollection(row pgx.Row) (c document.Collection, err error) {
-	err = row.Scan(append([]any{&c.ID, &c.Name}, spaceFields(&c.Space)...)...)
+	err = row.Scan(append([]any{&c.ID, &c.Name, &c.Unsettled}, spaceFields(&c.Space)...)...)
 	return c, err
 }
 

@@ -92,9 +92,7 @@ func makeLive(ctx context.Context, tx pgx.Tx, r reindex, target int64, keep time
 	var batch pgx.Batch
 	batch.Queue(`UPDATE collections SET live_space = $2 WHERE id = $1`, r.collection, target)
 	batch.Queue(`UPDATE spaces SET written = true, drop_after = NULL WHERE id = $1`, target)
-	batch.Queue(`
-		UPDATE spaces SET written = $2, drop_after = clock_timestamp() + $3::interval
-		WHERE id = $1`, r.live, r.Stage != document.StageReverting, keep)
+	batch.Queue(leaveSpace, r.live, r.Stage != document.StageReverting, keep)
 	batch.Queue(`
 		UPDATE documents d SET state = CASE WHEN p.left_out IS NULL THEN 'ready' ELSE 'failed' END, updated_at = now()
 		FROM placements p

@@ -126,9 +126,7 @@ func leaveTarget(ctx context.Context, tx pgx.Tx, r reindex, keep time.Duration) 
 	if r.target() == r.live {
 		return nil
 	}
-	_, err := tx.Exec(ctx, `
-		UPDATE spaces SET written = false, drop_after = clock_timestamp() + $2::interval
-		WHERE id = $1`, r.target(), keep)
+	_, err := tx.Exec(ctx, leaveSpace, r.target(), false, keep)
 	return err
 }
 

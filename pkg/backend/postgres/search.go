@@ -16,6 +16,9 @@ const maxAlsoIn = 10
 // query's vector, best first.
 func (s *Store) Nearest(ctx context.Context, space document.Space, query document.Query) (hits []document.Hit, err error) {
 	defer describe(&err, "search space %d", space.ID)
+	if space.Model.Dimensions == 0 { // nothing can be there yet
+		return []document.Hit{}, s.inTenant(ctx, func(tx pgx.Tx) error { return checkLive(ctx, tx, space) })
+	}
 	if len(query.Vector) != space.Model.Dimensions {
 		return nil, fault.New(fault.BadRequest, "a vector of %d dimensions cannot be compared with those of model %q, which have %d",
 			len(query.Vector), space.Model.Name, space.Model.Dimensions)

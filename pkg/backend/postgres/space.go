@@ -3,15 +3,11 @@ package postgres
 import (
 	"context"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
-
-// maxDimensions is the most that a halfvec holds.
-const maxDimensions = 16000
 
 const spaceColumns = `s.id, s.collection, s.model, s.dimensions, s.chunk_tokens, s.chunk_overlap, s.indexed`
 
@@ -36,7 +32,8 @@ func readSpace(ctx context.Context, tx pgx.Tx, id int64) (s document.Space, err 
 	return s, err
 }
 
-// addSpace makes a space, empty, with its partition.
+// addSpace makes a space, empty, with its partition: unless the length of its
+// vectors is not known yet.
 func addSpace(ctx context.Context, tx pgx.Tx, space document.Space) (id int64, err error) {
 	if err := checkDimensions(space.Model); err != nil {
 		return 0, err
@@ -48,13 +45,15 @@ func addSpace(ctx context.Context, tx pgx.Tx, space document.Space) (id int64, e
 		Scan(&id); err != nil {
 		return 0, err
 	}
-	_, err = tx.Exec(ctx, `SELECT add_partition($1)`, id)
+	if space.Model.Dimensions > 0 {
+		_, err = tx.Exec(ctx, `SELECT add_partition($1)`, id)
+	}
 	return id, err
 }
 
 func checkDimensions(model document.Model) error {
-	if model.Dimensions < 1 || model.Dimensions > maxDimensions {
-		return fault.New(fault.BadRequest, "model %q has vectors of %d dimensions; 1 to %d can be stored", model.Name, model.Dimensions, maxDimensions)
+	if model.Dimensions < 0 || model.Dimensions > document.MaxDimensions {
+		return fault.New(fault.BadRequest, "model %q has vectors of %d dimensions; 1 to %d can be stored", model.Name, model.Dimensions, document.MaxDimensions)
 	}
 	return nil
 }
@@ -63,6 +62,9 @@ func checkDimensions(model document.Model) error {
 // like the given one and still kept, or makes it. It is kept complete from now
 // on.
 func adoptSpace(ctx context.Context, tx pgx.Tx, space document.Space) (id int64, err error) {
+	if space.Model.Dimensions == 0 {
+		return 0, fault.New(fault.BadRequest, "the length of the vectors of model %q is not known", space.Model.Name)
+	}
 	err = tx.QueryRow(ctx, `
 		UPDATE spaces SET written = true, drop_after = NULL
 		WHERE id = (SELECT id
@@ -84,18 +86,33 @@ func adoptSpace(ctx context.Context, tx pgx.Tx, space document.Space) (id int64,
 	return id, err
 }
 
-// queueSpaces reads the collection's spaces that are kept complete, the live
-// one first.
-func queueSpaces(batch *pgx.Batch, collectionOf uuid.UUID, live *document.Space, also *[]document.Space) {
-	batch.Queue(selectSpaces+`
+// queueSpaces reads into the work the spaces of its document's collection that
+// are kept complete, the live one first.
+func queueSpaces(batch *pgx.Batch, work *document.Work) {
+	batch.Queue(`
+		SELECT `+spaceColumns+`, s.id = c.live_space AND `+unsettled+`
+		FROM spaces s
 		JOIN collections c ON c.id = s.collection
 		WHERE c.id = (SELECT collection FROM documents WHERE id = $1) AND (s.id = c.live_space OR s.written)
-		ORDER BY s.id <> c.live_space, s.id`, collectionOf).Query(func(rows pgx.Rows) error {
-		spaces, err := pgx.CollectRows(rows, scanSpace)
-		if len(spaces) > 0 {
-			*live = spaces[0]
-			*also = append([]document.Space(nil), spaces[1:]...)
-		}
+		ORDER BY s.id <> c.live_space, s.id`, work.Document).Query(func(rows pgx.Rows) error {
+		work.Space, work.Also, work.Unsettled = document.Space{}, nil, false
+		var space document.Space
+		var unsettled bool
+		_, err := pgx.ForEachRow(rows, append(spaceFields(&space), &unsettled), func() error {
+			if work.Space.ID == 0 {
+				work.Space, work.Unsettled = space, unsettled
+			} else {
+				work.Also = append(work.Also, space)
+			}
+			return nil
+		})
 		return err
 	})
 }
+
+// leaveSpace has a space $1 be dropped after $3, and until then be written to or
+// not ($2). One without a partition has nothing that could be kept.
+const leaveSpace = `
+	UPDATE spaces SET written    = $2 AND dimensions > 0,
+	                  drop_after = CASE WHEN dimensions > 0 THEN clock_timestamp() + $3::interval ELSE '-infinity' END
+	WHERE id = $1`

@@ -58,14 +58,14 @@ func collection(ctx context.Context, tx transaction, name string) (document.Coll
 }
 
 const selectCollections = `
-	SELECT c.id, c.name, ` + spaceColumns + `
+	SELECT c.id, c.name, ` + unsettled + `, ` + spaceColumns + `
 	FROM collections c
 	JOIN spaces s ON s.tenant = c.tenant AND s.id = c.live_space
 `
 
 // scanCollection scans a row of selectCollections.
 func scanCollection(row scanner) (c document.Collection, err error) {
-	return c, scanSpace(row, &c.Space, &c.ID, &c.Name)
+	return c, scanSpace(row, &c.Space, &c.ID, &c.Name, &c.Unsettled)
 }
 
 func addCollection(ctx context.Context, tx transaction, name string, model document.Model, chunking document.Chunking) (document.Collection, error) {
@@ -73,7 +73,7 @@ func addCollection(ctx context.Context, tx transaction, name string, model docum
 	if err != nil {
 		return document.Collection{}, err
 	}
-	c := document.Collection{ID: id, Name: name}
+	c := document.Collection{ID: id, Name: name, Unsettled: true}
 
 	// The space that the collection refers to follows in this transaction.
 	if _, err := tx.ExecContext(ctx, `

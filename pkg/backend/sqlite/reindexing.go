@@ -104,6 +104,9 @@ func checkDocuments(ctx context.Context, tx transaction, c document.Collection, 
 // and chunking and is still kept, or else a new one. It is written to from now
 // on, and stays.
 func adoptSpace(ctx context.Context, tx transaction, target document.Space) (document.Space, error) {
+	if target.Model.Dimensions == 0 {
+		return document.Space{}, fault.New(fault.BadRequest, "the length of the vectors of model %q is not known", target.Model.Name)
+	}
 	err := tx.QueryRowContext(ctx, `
 		UPDATE spaces SET written = true, drop_after = NULL
 		WHERE id = (SELECT id FROM spaces

@@ -13,6 +13,9 @@ import (
 // query's vector, each once.
 func (s *Store) Nearest(ctx context.Context, space document.Space, query document.Query) (hits []document.Hit, err error) {
 	defer describe(&err, "search space %d", space.ID)
+	if space.Model.Dimensions == 0 { // nothing can be there yet
+		return []document.Hit{}, s.read(ctx, func(tx transaction) error { return checkLive(ctx, tx, space) })
+	}
 	vector, err := encodeVector(query.Vector, space.Model)
 	if err != nil {
 		return nil, err

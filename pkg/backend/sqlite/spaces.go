@@ -76,11 +76,12 @@ func writeSpace(ctx context.Context, tx transaction, id int64) error {
 }
 
 // leaveSpace has a space be dropped after keep, and until then be written to or
-// not.
+// not. One whose vectors have no length yet has nothing that could be kept.
 func leaveSpace(ctx context.Context, tx transaction, id int64, written bool, keep time.Duration) error {
 	_, err := tx.ExecContext(ctx, `
-		UPDATE spaces SET written = ?3, drop_after = ?4 WHERE tenant = ?1 AND id = ?2`,
-		tx.tenant, id, written, tx.now.add(keep))
+		UPDATE spaces SET written    = ?3 AND dimensions > 0,
+		                  drop_after = CASE WHEN dimensions > 0 THEN ?4 ELSE ?5 END
+		WHERE tenant = ?1 AND id = ?2`, tx.tenant, id, written, tx.now.add(keep), tx.now)
 	return err
 }
 

@@ -44,7 +44,7 @@ func ensuresCollections(t *testing.T, ctx context.Context, s Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := document.Collection{ID: made.ID, Name: "ensured",
+	want := document.Collection{ID: made.ID, Name: "ensured", Unsettled: true,
 		Space: document.Space{ID: made.Space.ID, Collection: made.ID, Model: model, Chunking: chunking}}
 	if diff := cmp.Diff(want, made); diff != "" {
 		t.Errorf("made (-want +got):\n%s", diff)

@@ -37,9 +37,11 @@ type Store interface {
 // Ingest accepts documents.
 type Ingest interface {
 	// EnsureCollection returns the collection of that name, made on first use
-	// with a space of the given model and chunking. An existing collection is
-	// returned as it is, whatever the arguments say. Safe for concurrent use:
-	// all callers get the same collection.
+	// with a space of the given model and chunking. A model of 0 dimensions is
+	// one whose length is not known yet: nothing can be written to its space,
+	// and it is searched without hits. An existing collection is returned as it
+	// is, whatever the arguments say. Safe for concurrent use: all callers get
+	// the same collection.
 	EnsureCollection(ctx context.Context, name string, model document.Model, chunking document.Chunking) (document.Collection, error)
 
 	// BeginUpload notes that an object is about to be written. Until its
@@ -110,6 +112,8 @@ type Tasks interface {
 	// Claiming a knowledge task removes the places that an earlier attempt
 	// left under this version, so that attempts never mix. The work's Space is
 	// the collection's live one, and Also are the others that are kept complete.
+	// Unsettled says that nothing stands in the live one and that no reindex has
+	// built it.
 	// Of a reindex, Job and Document are its id and Space is the one it builds.
 	Claim(ctx context.Context, ref document.TaskRef, ttl time.Duration) (document.Work, error)
 
@@ -147,6 +151,15 @@ type Steering interface {
 
 // Knowledge is what the knowledge step writes.
 type Knowledge interface {
+	// PrepareSpace sees to it that an unsettled collection has a live space of
+	// the given model, of known length, and chunking: one that holds no passages
+	// and that no reindex has built is replaced by it, in one transaction, which
+	// nothing is published beside. What was about to be published in the one
+	// that is replaced is not: see Publish. Any other live space stays. It
+	// returns the work with the collection's spaces as they are then.
+	// fault.LeaseLost when the lease is no longer ours.
+	PrepareSpace(ctx context.Context, work document.Work, model document.Model, chunking document.Chunking) (document.Work, error)
+
 	// Known returns those of the hashes whose passages are in the space, with
 	// how many bytes of what is embedded their vectors are of, 0 for all. It
 	// first copies in, with their vectors, passages that another space of the

@@ -27,6 +27,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"Reading":               reading,
 		"Reindexing":            reindexing,
 		"Spaces":                spaces,
+		"Preparing":             preparing,
 		"Outbox":                outbox,
 		"Sweeping":              sweeping,
 		"Tenants":               tenants,

@@ -57,7 +57,7 @@ func claimsWork(t *testing.T, ctx context.Context, s Store) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := document.Work{TaskRef: ref, Job: job.ID, Lease: got.Lease, Attempt: 1, Collection: "claim", Key: "a",
+		want := document.Work{TaskRef: ref, Unsettled: c.Unsettled, Job: job.ID, Lease: got.Lease, Attempt: 1, Collection: "claim", Key: "a",
 			Title: upload.Title, MediaType: upload.MediaType, Object: upload.Object, Size: upload.Size, SHA256: upload.SHA256, Space: c.Space}
 		if diff := cmp.Diff(want, got); diff != "" || got.Lease == uuid.Nil {
 			t.Errorf("%s: work, lease %s (-want +got):\n%s", kind, got.Lease, diff)

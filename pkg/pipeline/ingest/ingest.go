@@ -58,6 +58,10 @@ type Step struct {
 	Model      document.Model    // of collections made on first use
 	Chunking   document.Chunking // of collections made on first use
 
+	// Unsettled, if not nil, is called when a document was accepted into a
+	// collection that holds nothing yet: its model is about to be needed.
+	Unsettled func(ctx context.Context)
+
 	backlogs backlogs
 }
 
@@ -167,7 +171,7 @@ func (s *Step) accept(ctx context.Context, request document.UploadRequest, objec
 	if err != nil {
 		return document.Accepted{}, err
 	}
-	return s.Store.Accept(ctx, document.Upload{
+	accepted, err := s.Store.Accept(ctx, document.Upload{
 		Collection: collection,
 		Key:        request.Key,
 		Title:      cmp.Or(title, document.BaseName(request.Key)),
@@ -183,6 +187,10 @@ func (s *Step) accept(ctx context.Context, request document.UploadRequest, objec
 		IdempotencyKey: request.IdempotencyKey,
 		Fingerprint:    fingerprint,
 	})
+	if err == nil && collection.Unsettled && s.Unsettled != nil {
+		s.Unsettled(ctx)
+	}
+	return accepted, err
 }
 
 // collection returns the collection of an upload, made on first use unless the

@@ -2,11 +2,13 @@ package knowledge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/embedding"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
 // batch is a run of passages that are looked up, embedded and written
@@ -52,7 +54,7 @@ func (r *run) store(ctx context.Context, t *target, b *batch) error {
 		err = t.refused.add(b, t.work.Space.Model.Name, err)
 	}
 	if err != nil {
-		return fmt.Errorf("passages of %s: %w", t.work.Key, err)
+		return fmt.Errorf("passages of %s: %w", t.work.Key, remedied(t.work, err))
 	}
 	reused := len(b.places) - bought
 	t.embedded.Add(int64(bought))
@@ -73,4 +75,16 @@ func (r *run) warnOfCut(b *batch, hash document.Hash, bytes int) {
 			})
 		}
 	}
+}
+
+// remedied says what to do about a model whose vectors have another length by
+// now than those that the collection holds.
+func remedied(work document.Work, err error) error {
+	wrong, ok := errors.AsType[*document.LengthError](err)
+	if !ok {
+		return err
+	}
+	return fault.Wrap(fault.Misconfigured, err,
+		"%s, as collection %q has them: have the provider answer those again, or run: gristmill reindex --collection %s --model '%s' --dimensions %d",
+		fault.As(err).Detail, work.Collection, work.Collection, wrong.Model.Name, wrong.Got)
 }

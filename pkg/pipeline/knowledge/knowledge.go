@@ -26,6 +26,7 @@ type Objects interface {
 
 // Store holds passages; see storetest.Knowledge for the contract.
 type Store interface {
+	PrepareSpace(ctx context.Context, work document.Work, model document.Model, chunking document.Chunking) (document.Work, error)
 	Known(ctx context.Context, space document.Space, hashes []document.Hash) (map[document.Hash]int, error)
 	Write(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress) error
 	Publish(ctx context.Context, work document.Work, also []document.Placement, progress document.KnowledgeProgress, warnings ...document.Warning) error
@@ -48,6 +49,9 @@ type Step struct {
 	Metrics  *telemetry.Metrics
 	Log      *slog.Logger
 
+	// Configured is what a collection takes that holds nothing yet.
+	Configured *embedding.Configured
+
 	BatchPassages int // at most so many passages a batch: one request, one write
 	BatchTokens   int // and about so many tokens
 	Batches       int // batches of one document in flight
@@ -59,6 +63,10 @@ type Step struct {
 // committed as it finishes, so that a later attempt finds its passages and
 // pays for none of them again.
 func (s *Step) Run(ctx context.Context, work document.Work) error {
+	work, err := s.prepare(ctx, work)
+	if err != nil {
+		return fmt.Errorf("prepare a space for %s: %w", work.Key, err)
+	}
 	source, err := original.Open(ctx, s.Objects, work.Original())
 	if err != nil {
 		return err

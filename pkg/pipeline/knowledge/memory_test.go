@@ -217,6 +217,12 @@ func (e *embedder) twice() []string {
 	return texts
 }
 
+// PrepareSpace gives the work a space, if the one it has is unsettled.
+func (m *memory) PrepareSpace(_ context.Context, work document.Work, model document.Model, chunking document.Chunking) (document.Work, error) {
+	work.Space.Model, work.Space.Chunking, work.Unsettled = model, chunking, false
+	return work, nil
+}
+
 func newStep(t *testing.T) (*knowledge.Step, *memory, *embedder) {
 	t.Helper()
 	m := &memory{

@@ -16,12 +16,11 @@ import (
 const (
 	defaultCollection = "default"
 
-	maxNameBytes  = 200
-	maxKeyBytes   = 1024
-	maxDocuments  = 100
-	maxDimensions = 16000
-	minTokens     = 16
-	maxTokens     = 8192
+	maxNameBytes = 200
+	maxKeyBytes  = 1024
+	maxDocuments = 100
+	minTokens    = 16
+	maxTokens    = 8192
 )
 
 var collectionName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
@@ -76,7 +75,7 @@ func (p plan) check() error {
 		name             string
 		value, low, high int
 	}{
-		{"dimensions", p.target.Model.Dimensions, 1, maxDimensions},
+		{"dimensions", p.target.Model.Dimensions, 0, document.MaxDimensions},
 		{"chunk_tokens", p.target.Chunking.Tokens, minTokens, maxTokens},
 		{"chunk_overlap", p.target.Chunking.Overlap, 0, p.target.Chunking.Tokens / 2},
 	} {

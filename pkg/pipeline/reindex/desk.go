@@ -64,7 +64,7 @@ func (d *Desk) Begin(ctx context.Context, request document.ReindexRequest) ([]do
 		return nil, err
 	}
 	begun := []document.Reindex{}
-	answered := map[document.Model]bool{}
+	answered := map[document.Model]document.Model{}
 	for _, p := range plans {
 		reindex, err := d.begin(ctx, p, answered)
 		if err != nil {
@@ -77,11 +77,11 @@ func (d *Desk) Begin(ctx context.Context, request document.ReindexRequest) ([]do
 
 // begin begins a reindex of one collection. Models that have answered need not
 // do so again.
-func (d *Desk) begin(ctx context.Context, p plan, answered map[document.Model]bool) (document.Reindex, error) {
+func (d *Desk) begin(ctx context.Context, p plan, answered map[document.Model]document.Model) (document.Reindex, error) {
 	if err := d.idle(ctx, p.request.Collection); err != nil {
 		return document.Reindex{}, err
 	}
-	if err := d.probe(ctx, p, answered); err != nil {
+	if err := d.probe(ctx, &p, answered); err != nil {
 		return document.Reindex{}, err
 	}
 	reindex, err := d.Store.BeginReindex(ctx, p.request)

@@ -104,10 +104,11 @@ func (o *office) Embed(_ context.Context, model document.Model, texts []string) 
 	switch {
 	case !known:
 		return nil, fault.New(fault.BadRequest, "provider answered 404: no such model")
-	case dimensions != model.Dimensions:
-		return nil, fault.New(fault.BadAnswer, "provider answered %d dimensions, want %d", dimensions, model.Dimensions)
+	case model.Dimensions != 0 && dimensions != model.Dimensions:
+		wrong := &document.LengthError{Model: model, Got: dimensions}
+		return nil, fault.Wrap(fault.Misconfigured, wrong, "provider answered %d dimensions, want %d", dimensions, model.Dimensions)
 	default:
-		return make([][]float32, len(texts)), nil
+		return slices.Repeat([][]float32{make([]float32, dimensions)}, len(texts)), nil
 	}
 }
 
@@ -144,6 +145,39 @@ func TestBeginAsksTheModelOnce(t *testing.T) {
 	}
 }
 
+// A length that nobody names is the model's, and not that of the live space.
+func TestBeginLearnsTheLength(t *testing.T) {
+	t.Parallel()
+	learnt := document.Model{Name: "new", Dimensions: 3}
+	for name, test := range map[string]struct {
+		live    document.Model
+		request document.ReindexRequest
+		asked   document.Model
+		begun   document.Model
+	}{
+		"another model":          {oldModel, document.ReindexRequest{Model: document.Model{Name: "new"}}, document.Model{Name: "new"}, learnt},
+		"of unknown length":      {document.Model{Name: "new"}, document.ReindexRequest{Tokens: 64}, document.Model{Name: "new"}, learnt},
+		"a chunking":             {oldModel, document.ReindexRequest{Tokens: 64}, oldModel, oldModel},
+		"a model and a chunking": {oldModel, document.ReindexRequest{Model: document.Model{Name: "new"}, Tokens: 64}, document.Model{Name: "new"}, learnt},
+	} {
+		desk, o := newDesk(t, "default", "other")
+		for i := range o.collections {
+			o.collections[i].Space.Model = test.live
+		}
+		if _, err := desk.Begin(t.Context(), test.request); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for _, begun := range o.begun {
+			if begun.Model != test.begun {
+				t.Errorf("%s: began %+v, want model %+v", name, begun, test.begun)
+			}
+		}
+		if len(o.begun) != 2 || len(o.asked) != 1 || o.asked[0] != test.asked {
+			t.Errorf("%s: began %d, asked %+v; want 2, and %+v asked once", name, len(o.begun), o.asked, test.asked)
+		}
+	}
+}
+
 func TestBeginWithoutAChangeAsksNoModel(t *testing.T) {
 	t.Parallel()
 	desk, o := newDesk(t, "default", "other")
@@ -177,7 +211,7 @@ func TestModelThatCannotBeUsed(t *testing.T) {
 		kind     fault.Kind
 		contains string
 	}{
-		"unknown":      {document.Model{Name: "nonsense"}, nil, fault.BadRequest, "model nonsense with 2 dimensions cannot be used: provider answered 404: no such model"},
+		"unknown":      {document.Model{Name: "nonsense"}, nil, fault.BadRequest, "model nonsense cannot be used: provider answered 404: no such model"},
 		"wrong length": {document.Model{Name: "new", Dimensions: 64}, nil, fault.BadRequest, "answered 3 dimensions, want 64"},
 		"no key":       {newModel, fault.New(fault.Forbidden, "provider answered 401"), fault.BadRequest, "provider answered 401"},
 		"down":         {newModel, fault.New(fault.Unavailable, "provider is down").After(7 * time.Second), fault.Unavailable, "provider is down"},

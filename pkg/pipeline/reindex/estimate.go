@@ -15,10 +15,10 @@ func (d *Desk) Estimate(ctx context.Context, request document.ReindexRequest) ([
 	if err != nil {
 		return nil, err
 	}
-	answered := map[document.Model]bool{}
+	answered := map[document.Model]document.Model{}
 	estimates := make([]document.ReindexEstimate, len(plans))
 	for i, p := range plans {
-		if err = d.probe(ctx, p, answered); err == nil {
+		if err = d.probe(ctx, &p, answered); err == nil {
 			estimates[i], err = d.estimate(ctx, p)
 		}
 		if err != nil {

@@ -64,7 +64,8 @@ func (s *Step) Search(ctx context.Context, request document.SearchRequest) (docu
 		if err != nil {
 			return document.SearchResult{}, fmt.Errorf("search: %w", err)
 		}
-		if model := collection.Space.Model; model != embedded {
+		// Where the length of vectors is not known there are none to find.
+		if model := collection.Space.Model; model != embedded && model.Dimensions > 0 {
 			start := time.Now()
 			if query.Vector, err = s.embed(ctx, model, request.Query); err != nil {
 				return document.SearchResult{}, err

@@ -20,7 +20,7 @@ const maxModelName = 200
 type ReindexBody struct {
 	Collection   string      `json:"collection,omitempty" minLength:"1" doc:"Only this collection; every one if left out, unless documents are named."`
 	Model        string      `json:"model,omitempty" minLength:"1" maxLength:"200" doc:"Embed with this model, in place of the one that the collection is served with; at most 200 bytes."`
-	Dimensions   int         `json:"dimensions,omitempty" minimum:"1" maximum:"16000" doc:"Length of the model's vectors."`
+	Dimensions   int         `json:"dimensions,omitempty" minimum:"1" maximum:"16000" doc:"Length of the model's vectors; another model than the live one is asked for it when it is left out."`
 	ChunkTokens  int         `json:"chunk_tokens,omitempty" minimum:"16" maximum:"8192" doc:"Most tokens (cl100k_base) of a passage."`
 	ChunkOverlap *int        `json:"chunk_overlap,omitempty" minimum:"0" maximum:"4096" doc:"Tokens that a passage repeats of the one before it: at most half of chunk_tokens."`
 	KeyPrefix    string      `json:"key_prefix,omitempty" minLength:"1" doc:"Only documents whose key begins so. Not where the model or the chunking changes: that is of a whole collection."`

@@ -1,0 +1,86 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// keepReplaced is how long an empty space is kept that another has taken the
+// place of. Tasks that have claimed it may still write to it: what they write
+// is not published.
+const keepReplaced = 10 * time.Minute
+
+// unsettled is the condition for nothing to stand in space s, and for no reindex
+// to have built it. In the order of its index the manifest is asked for one row,
+// whatever its statistics say.
+const unsettled = `(NOT EXISTS (SELECT FROM manifest m WHERE m.space = s.id ORDER BY m.hash LIMIT 1)
+	AND NOT EXISTS (SELECT FROM reindexes r WHERE r.collection = s.collection AND r.to_space = s.id AND r.change <> 'nothing'))`
+
+// PrepareSpace replaces the collection's live space, if that is unsettled and
+// holds no passages, by one of the given model and chunking.
+func (s *Store) PrepareSpace(ctx context.Context, work document.Work, model document.Model, chunking document.Chunking) (prepared document.Work, err error) {
+	defer describe(&err, "prepare a space for %s", work)
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		if err := checkLease(ctx, tx, work); err != nil {
+			return err
+		}
+		prepared = work
+		if err := lockSpaces(ctx, tx, &prepared); err != nil {
+			return err
+		}
+		wanted := document.Space{Collection: prepared.Space.Collection, Model: model, Chunking: chunking}
+		if !prepared.Unsettled || prepared.Space.Model == model && prepared.Space.Chunking == chunking {
+			return nil
+		}
+		if holds, err := isLarge(ctx, tx, prepared.Space, 1); err != nil || holds {
+			return err
+		}
+		if err := replaceSpace(ctx, tx, prepared.Space, wanted); err != nil {
+			return err
+		}
+		return readSpaces(ctx, tx, &prepared)
+	})
+	return prepared, err
+}
+
+// lockSpaces keeps the spaces of the work's collection as they are until the
+// transaction ends, with nothing published meanwhile, and reads them into the
+// work. Each statement begins when the locks before it are held.
+func lockSpaces(ctx context.Context, tx pgx.Tx, work *document.Work) error {
+	if _, err := tx.Exec(ctx, `
+		SELECT FROM collections WHERE id = $1 FOR NO KEY UPDATE`, work.Space.Collection); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, lockPublishing, work.Space.Collection); err != nil {
+		return err
+	}
+	return readSpaces(ctx, tx, work)
+}
+
+func readSpaces(ctx context.Context, tx pgx.Tx, work *document.Work) error {
+	var batch pgx.Batch
+	queueSpaces(&batch, work)
+	return tx.SendBatch(ctx, &batch).Close()
+}
+
+// replaceSpace makes a space live in the place of an empty one. Versions without
+// passages stand in the one as they do in the other.
+func replaceSpace(ctx context.Context, tx pgx.Tx, empty, wanted document.Space) error {
+	id, err := adoptSpace(ctx, tx, wanted)
+	if err != nil {
+		return fmt.Errorf("make the space: %w", err)
+	}
+	var batch pgx.Batch
+	batch.Queue(`
+		INSERT INTO placements (document, version, space, passages)
+		SELECT document, version, $2, 0 FROM placements WHERE space = $1 AND passages = 0
+		ON CONFLICT DO NOTHING`, empty.ID, id)
+	batch.Queue(`UPDATE collections SET live_space = $2 WHERE id = $1`, empty.Collection, id)
+	batch.Queue(leaveSpace, empty.ID, false, keepReplaced)
+	return tx.SendBatch(ctx, &batch).Close()
+}

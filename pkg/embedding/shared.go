@@ -1,0 +1,102 @@
+package embedding
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
+)
+
+// errClosed is why no call is begun any more.
+var errClosed = errors.New("the process is stopping")
+
+// shared are calls that several callers wait for: those who ask for the same
+// thing while a call is under way get its answer. It goes on when they leave,
+// until close. The zero value is ready for use.
+type shared[V any] struct {
+	group singleflight.Group
+
+	mu      sync.Mutex
+	closed  bool
+	running map[string]running // by key
+}
+
+// running is a call under way.
+type running struct {
+	cancel context.CancelFunc
+	done   chan struct{} // closed when it has ended
+}
+
+// do returns what call returns under the key, to whoever waits for it. The
+// call's context has the values of the first caller's and ends with close. A
+// panic is its failure.
+func (s *shared[V]) do(ctx context.Context, key string, call func(ctx context.Context) (V, error)) (value V, err error) {
+	answer := s.group.DoChan(key, func() (any, error) {
+		var value V
+		err := goroutine.Try(func() error {
+			ctx, end, err := s.begin(context.WithoutCancel(ctx), key)
+			if err != nil {
+				return err
+			}
+			defer end()
+			value, err = call(ctx)
+			return err
+		})
+		return value, err
+	})
+	select {
+	case result := <-answer:
+		if result.Err != nil {
+			return value, result.Err
+		}
+		return result.Val.(V), nil
+	case <-ctx.Done():
+		return value, ctx.Err()
+	}
+}
+
+// begin returns the context of a call. Callers must call end.
+func (s *shared[V]) begin(ctx context.Context, key string) (_ context.Context, end func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, nil, errClosed
+	}
+	if s.running == nil {
+		s.running = map[string]running{}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	r := running{cancel, make(chan struct{})}
+	s.running[key] = r
+	return ctx, func() {
+		s.mu.Lock()
+		delete(s.running, key)
+		s.mu.Unlock()
+		cancel()
+		close(r.done)
+	}, nil
+}
+
+// underWay returns how many calls are.
+func (s *shared[V]) underWay() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.running)
+}
+
+// close ends the calls under way, and waits for them.
+func (s *shared[V]) close() {
+	s.mu.Lock()
+	s.closed = true
+	ending := slices.Collect(maps.Values(s.running))
+	s.mu.Unlock()
+	for _, r := range ending {
+		r.cancel()
+		<-r.done
+	}
+}

@@ -1,0 +1,103 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/test/program"
+)
+
+// A model whose length of vectors nobody has set: it is asked for it, once it
+// answers.
+func TestDevModeLearnsTheLength(t *testing.T) {
+	t.Parallel()
+	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 48})
+	provider.Fail(fakeprovider.Status(http.StatusServiceUnavailable, "Loading model"), -1)
+	env := []string{"GRISTMILL_OPENAI_BASE_URL=" + provider.URL(), "GRISTMILL_EMBEDDING_MODEL=fake"}
+	data := t.TempDir()
+	dev := program.Start(t, env, "gristmill", "dev", "--addr", "127.0.0.1:0", "--data", data)
+	c := dev.Client("")
+	accepted, err := c.Upload(t.Context(), document.UploadRequest{Key: "a.md"}, strings.NewReader("# Rye\n\nRye is ground in autumn.\n"))
+	if err != nil {
+		t.Fatalf("a model that does not answer yet kept an upload out: %v", err)
+	}
+	if found, err := c.Search(within(t), document.SearchRequest{Query: "rye"}); err != nil || len(found.Hits) > 0 {
+		t.Errorf("a search of nothing found %v, %v", found.Hits, err)
+	}
+	provider.Fail(nil, 0)
+	if job, err := c.Await(within(t), accepted.Job.ID, time.Second, nil); err != nil || job.State != document.Succeeded {
+		t.Errorf("the job is %s: %q, %v", job.State, job.Error, err)
+	}
+	if found, err := c.Search(within(t), document.SearchRequest{Query: "rye"}); err != nil || len(found.Hits) != 1 {
+		t.Errorf("a search found %v, %v", found.Hits, err)
+	}
+	dev.Stop()
+	asked := provider.Counts().Requests
+	again := program.Start(t, env, "gristmill", "dev", "--addr", "127.0.0.1:0", "--data", data)
+	again.URL()
+	again.Stop()
+	if !strings.Contains(again.Output(), "fake (48 dimensions)") || provider.Counts().Requests != asked {
+		t.Errorf("asked %d times more; the second start says:\n%s", provider.Counts().Requests-asked, again.Output())
+	}
+}
+
+// The first mistake of newcomers: a length that the model does not have. All that
+// tells of it names the right one, and once that is set everything goes on.
+func TestDevModeSaysWhichLengthIsRight(t *testing.T) {
+	t.Parallel()
+	const right = "GRISTMILL_EMBEDDING_DIMENSIONS=48"
+	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 48})
+	env := []string{"GRISTMILL_OPENAI_BASE_URL=" + provider.URL(), "GRISTMILL_EMBEDDING_MODEL=fake"}
+	wrong := append(slices.Clone(env), "GRISTMILL_EMBEDDING_DIMENSIONS=64")
+	data := t.TempDir()
+	dev := program.Start(t, wrong, "gristmill", "dev", "--addr", "127.0.0.1:0", "--data", data)
+	c := dev.Client("")
+	accepted, err := c.Upload(t.Context(), document.UploadRequest{Key: "a.md"}, strings.NewReader("# Rye\n\nRye is ground in autumn.\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var job document.Job
+	await(t, c, func(jobs []document.Job) bool {
+		job = jobs[0]
+		return job.Tasks.Knowledge.State == document.Waiting
+	})
+	if !strings.Contains(job.Tasks.Knowledge.Error, right) || job.Tasks.Knowledge.Attempt > 1 {
+		t.Errorf("the job waits after attempt %d and says %q, want %s", job.Tasks.Knowledge.Attempt, job.Tasks.Knowledge.Error, right)
+	}
+	var ready struct {
+		Status   string
+		Degraded []string
+		Checks   map[string]string
+	}
+	response, err := http.Get(dev.URL() + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || json.Unmarshal(body, &ready) != nil || response.StatusCode != http.StatusOK ||
+		!slices.Contains(ready.Degraded, "model") || !strings.Contains(ready.Checks["model"], right) {
+		t.Errorf("/readyz says %d %s, %v; want it degraded and %s", response.StatusCode, body, err, right)
+	}
+	if status := dev.Stop(); status != 0 || strings.Count(dev.Output(), "!  ") != 1 || !strings.Contains(dev.Output(), right) {
+		t.Errorf("dev ended with %d and says:\n%s", status, dev.Output())
+	}
+	once := program.Start(t, wrong, "gristmill", "dev", "--once", "--addr", "127.0.0.1:0", "--data", t.TempDir(), "../../testdata/corpus")
+	if status := once.Wait(); status != 1 || !strings.Contains(once.Output(), right) {
+		t.Errorf("dev --once ended with %d and says:\n%s", status, once.Output())
+	}
+	c = program.Start(t, env, "gristmill", "dev", "--addr", "127.0.0.1:0", "--data", data).Client("")
+	if job, err = c.Await(within(t), accepted.Job.ID, time.Second, nil); err != nil || job.State != document.Succeeded {
+		t.Errorf("with the right length the job is %s: %q, %v", job.State, job.Error, err)
+	}
+	if found, err := c.Search(within(t), document.SearchRequest{Query: "rye"}); err != nil || len(found.Hits) != 1 {
+		t.Errorf("a search found %v, %v", found.Hits, err)
+	}
+}
