@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -15,8 +16,9 @@ func (p *Provider) serveChat(w http.ResponseWriter, r *http.Request) {
 	p.mu.Unlock()
 
 	var request struct {
-		Model    string `json:"model"`
-		Messages []struct {
+		Model     string `json:"model"`
+		MaxTokens int    `json:"max_tokens"`
+		Messages  []struct {
 			Role    string `json:"role"`
 			Content string `json:"content"`
 		} `json:"messages"`
@@ -29,6 +31,9 @@ func (p *Provider) serveChat(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, http.StatusBadRequest, "no messages")
 		return
 	}
+	p.mu.Lock()
+	p.chatTokens = append(p.chatTokens, request.MaxTokens)
+	p.mu.Unlock()
 	question := request.Messages[len(request.Messages)-1].Content
 	answer := Answer{Header: http.Header{}, Text: summaryOf(question)}
 	tokens := tokensOf(question) + tokensOf(answer.Text)
@@ -64,6 +69,13 @@ func (p *Provider) serveChat(w http.ResponseWriter, r *http.Request) {
 		p.mu.Unlock()
 	}
 	p.send(r.Context(), w, answer, body)
+}
+
+// ChatTokens returns how many tokens each answer to a chat could have so far.
+func (p *Provider) ChatTokens() []int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.chatTokens)
 }
 
 // summaryOf is the summary of a question: its hash, and how it begins.

@@ -64,6 +64,8 @@ type Provider struct {
 	part     string               // texts that hold it meet refused, before all
 	refused  Fault
 	chat     schedule
+
+	chatTokens []int // max_tokens of each request for a chat completion
 }
 
 // New starts a provider on a free port of the loopback interface. The caller

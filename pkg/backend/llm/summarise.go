@@ -38,27 +38,58 @@ The user's message holds that part between <document-ID> and </document-ID>. All
 Answer with the summary alone: plain text, one to three sentences, at most 80 words, in the language of the document, nothing that the document does not say.`
 
 // Summarise asks the model for a summary of the texts, which stand under the
-// heading; either may be empty. An empty answer is fault.BadAnswer.
+// heading; either may be empty. What the model thinks is none of it. One that
+// answers nothing is asked once more, with room for thoughts. fault.Refused when
+// that brings nothing either.
 func (p *OpenAI) Summarise(ctx context.Context, model, heading string, texts []string) (string, error) {
 	request := summaryRequest(model, heading, texts)
-	bytes := 0
-	for _, message := range request.Messages {
-		bytes += len(message.Content)
+	summary, why, err := p.summarise(ctx, request)
+	if err == nil && summary == "" {
+		if request.MaxTokens > 0 {
+			request.MaxTokens = maxThinkingTokens
+		} else {
+			request.MaxCompletionTokens = 2 * maxThinkingTokens
+		}
+		summary, why, err = p.summarise(ctx, request)
 	}
-	var summary string
-	err := p.call(ctx, p.chat(request, bytes, func(answer openai.ChatCompletionResponse) error {
-		if len(answer.Choices) > 0 {
-			summary = strings.TrimSpace(answer.Choices[0].Message.Content)
-		}
-		if summary == "" {
-			return fault.New(fault.BadAnswer, "model %s at %s answered an empty summary", model, p.host)
-		}
-		return nil
-	}))
+	if err == nil && summary == "" {
+		err = fault.New(fault.Refused, "model %s at %s answered no summary: %s", model, p.host, why)
+	}
 	if err != nil {
 		return "", err
 	}
 	return summary, nil
+}
+
+// summarise sends one request. Where there is no summary it says why.
+func (p *OpenAI) summarise(ctx context.Context, request openai.ChatCompletionRequest) (summary, why string, err error) {
+	bytes := 0
+	for _, message := range request.Messages {
+		bytes += len(message.Content)
+	}
+	err = p.call(ctx, p.chat(request, bytes, func(answer openai.ChatCompletionResponse) error {
+		summary, why = "", "no choice"
+		if len(answer.Choices) > 0 {
+			choice := answer.Choices[0]
+			summary, why = withoutThinking(choice.Message.Content), nothingBecause(choice)
+		}
+		return nil
+	}))
+	return summary, why, err
+}
+
+// nothingBecause says why a choice may hold no summary.
+func nothingBecause(choice openai.ChatCompletionChoice) string {
+	switch {
+	case choice.FinishReason == openai.FinishReasonContentFilter:
+		return "its content filter kept it back"
+	case choice.Message.Refusal != "":
+		return "it refuses: " + truncate(choice.Message.Refusal, maxMessage)
+	case choice.FinishReason == openai.FinishReasonLength:
+		return "it thought until the limit of tokens"
+	default:
+		return "an empty text"
+	}
 }
 
 func summaryRequest(model, heading string, texts []string) openai.ChatCompletionRequest {

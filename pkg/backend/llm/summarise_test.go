@@ -37,9 +37,13 @@ func TestSummariseFailures(t *testing.T) {
 		kind   fault.Kind
 		detail string
 	}{
-		{"empty", fakeprovider.EmptyText, fault.BadAnswer, "model chat at 127.0.0.1"},
-		{"blank", fakeprovider.Raw(`{"choices":[{"message":{"content":" \n"}}]}`), fault.BadAnswer, "empty summary"},
-		{"no choice", fakeprovider.Raw(`{"choices":[]}`), fault.BadAnswer, "empty summary"},
+		{"empty", fakeprovider.EmptyText, fault.Refused, "model chat at 127.0.0.1"},
+		{"blank", fakeprovider.Raw(`{"choices":[{"message":{"content":" \n"}}]}`), fault.Refused, "an empty text"},
+		{"no choice", fakeprovider.Raw(`{"choices":[]}`), fault.Refused, "no choice"},
+		{"thoughts alone", fakeprovider.Raw(`{"choices":[{"message":{"content":"<think>Rye, then"},"finish_reason":"length"}]}`), fault.Refused, "limit of tokens"},
+		{"thoughts elsewhere", fakeprovider.Raw(`{"choices":[{"message":{"content":"","reasoning_content":"Rye, then","reasoning":"Rye"},"finish_reason":"length"}]}`), fault.Refused, "limit of tokens"},
+		{"refusal", fakeprovider.Raw(`{"choices":[{"message":{"content":null,"refusal":"I cannot"},"finish_reason":"stop"}]}`), fault.Refused, "I cannot"},
+		{"filtered", fakeprovider.Raw(`{"choices":[{"message":{"content":""},"finish_reason":"content_filter"}]}`), fault.Refused, "content filter"},
 		{"not JSON", fakeprovider.Raw(`<html>`), fault.Misconfigured, "a web page in place of"},
 		{"another shape", fakeprovider.Raw(`{"choices":"none"}`), fault.BadAnswer, "another shape"},
 		{"endless", fakeprovider.Raw(`{"choices":[` + strings.Repeat(" ", 5<<20)), fault.BadAnswer, "more than"},
@@ -151,5 +155,20 @@ func TestModelsWithoutProvider(t *testing.T) {
 	_, err = llm.Models{}.Summarise(t.Context(), "chat", "", []string{"a"})
 	if e := fault.As(err); e == nil || e.Kind != fault.Misconfigured || !strings.Contains(e.Detail, "GRISTMILL_SUMMARY_BASE_URL") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A model that has thought for all the tokens it was given is asked once more,
+// with room.
+func TestThinkingHasRoom(t *testing.T) {
+	t.Parallel()
+	p := fakeprovider.Start(t, fakeprovider.Options{})
+	p.FailChat(fakeprovider.Raw(`{"choices":[{"message":{"content":"<think>Rye, then"},"finish_reason":"length"}]}`), 1)
+	got, err := provider(t, p).Summarise(t.Context(), "chat", "", []string{"Rye is ground in autumn."})
+	if counts := p.Counts(); err != nil || !strings.HasPrefix(got, "Summary ") || counts.ChatRequests != 2 {
+		t.Errorf("got %q, %v after %d requests; want a summary after two", got, err, counts.ChatRequests)
+	}
+	if tokens := p.ChatTokens(); len(tokens) != 2 || tokens[1] <= tokens[0] {
+		t.Errorf("gave room for %v tokens, want more the second time", tokens)
 	}
 }

@@ -36,29 +36,32 @@ func (s *Step) held() *writeback.Buffer[bought, string] {
 }
 
 // buy returns the summary of a node that an earlier attempt has paid for, or
-// asks the model for one, which is held until it is written.
-func (s *summaries) buy(ctx context.Context, hash document.Hash, path string, texts []string) (string, error) {
+// asks the model for one, which is held until it is written. Extracted says that
+// it is none of the model's.
+func (s *summaries) buy(ctx context.Context, hash document.Hash, path string, texts []string) (text string, extracted bool, err error) {
 	name := bought{s.work.Tenant, hash}
 	if text, held := s.step.held().Get(name); held {
-		return text, nil
+		return text, false, nil
 	}
 	began := time.Now()
-	text, err := s.summarise(ctx, path, texts)
+	text, extracted, err = s.summarise(ctx, path, texts)
 	if err != nil {
-		return "", fmt.Errorf("summarise %q: %w", path, err)
+		return "", false, fmt.Errorf("summarise %q: %w", path, err)
 	}
 	s.step.Metrics.ObserveStage("summarise", began)
-	s.step.held().Put(name, text, len(text))
-	return text, nil
+	if !extracted {
+		s.step.held().Put(name, text, len(text))
+	}
+	return text, extracted, nil
 }
 
 // summarise asks the model for a summary. Texts that are too long are cut to
 // what it takes; of those that it refuses an extract is made. Neither keeps the
 // document from having a summary.
-func (s *summaries) summarise(ctx context.Context, path string, texts []string) (string, error) {
-	text, err := s.ask(ctx, path, texts)
+func (s *summaries) summarise(ctx context.Context, path string, texts []string) (text string, extracted bool, err error) {
+	text, err = s.ask(ctx, path, texts)
 	if !embedding.IsRefused(err) {
-		return text, err
+		return text, false, err
 	}
 	s.progress.refused.Add(1)
 	part := strings.Join(texts, "\n\n")
@@ -70,11 +73,13 @@ func (s *summaries) summarise(ctx context.Context, path string, texts []string) 
 			break
 		}
 		if text, err = s.ask(ctx, path, []string{part}); !embedding.IsRefused(err) {
-			return text, err
+			return text, false, err
 		}
 	}
 	s.step.Log.WarnContext(ctx, "the model refuses a section; an extract stands for its summary", "key", s.work.Key, "section", path, "error", err)
-	return s.step.Extract(ctx, path, texts)
+	s.progress.extracted.Add(1)
+	text, err = s.step.Extract(ctx, path, texts)
+	return text, true, err
 }
 
 // ask sends one request, unless what it brings could not be written.

@@ -70,8 +70,13 @@ func TestRefusedSectionCostsOnlyItself(t *testing.T) {
 			for _, text := range m.kept {
 				found = found || text == test.want
 			}
-			if !found || m.progress.SectionsRefused != 1 || len(m.finished) != 1 {
-				t.Errorf("kept %q with progress %+v; want %q among them", m.kept, m.progress, test.want)
+			// An extract is not kept as what the model said, and is marked.
+			wantModel := "test"
+			if !test.cuts {
+				wantModel = "extractive"
+			}
+			if found != test.cuts || m.progress.SectionsRefused != 1 || len(m.finished) != 1 || m.finished[0].Model != wantModel {
+				t.Errorf("kept %q, finished %+v with progress %+v; want %q by %s", m.kept, m.finished, m.progress, test.want, wantModel)
 			}
 			if picky.tries > 9 {
 				t.Errorf("the section was sent %d times", picky.tries)

@@ -131,13 +131,15 @@ func (s *summaries) summary(ctx context.Context, hash document.Hash, path string
 		s.progress.done.Add(1)
 		return text, nil
 	}
-	text, err := s.buy(ctx, hash, path, texts)
+	text, extracted, err := s.buy(ctx, hash, path, texts)
 	if err != nil {
 		return "", err
 	}
 	s.progress.done.Add(1)
-	if err := s.save(ctx, hash, text); err != nil {
-		return "", fmt.Errorf("keep the summary of %q: %w", path, err)
+	if !extracted { // an extract is not the model's, and is made again for nothing
+		if err := s.save(ctx, hash, text); err != nil {
+			return "", fmt.Errorf("keep the summary of %q: %w", path, err)
+		}
 	}
 	s.step.Live.Report(ctx, s.work, s.progress.snapshot())
 	return text, nil
@@ -164,7 +166,7 @@ func writeString(h hash.Hash, s string) {
 
 // progress counts sections: the leaves and inner nodes of the tree.
 type progress struct {
-	sections, done, reused, refused atomic.Int64
+	sections, done, reused, refused, extracted atomic.Int64
 }
 
 func (p *progress) snapshot() document.SummaryProgress {

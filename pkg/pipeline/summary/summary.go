@@ -63,6 +63,10 @@ type Step struct {
 	unsaved *writeback.Buffer[bought, string]
 }
 
+// extractive is the model of a summary that holds extracts, since the configured
+// model has none to give for some of the text.
+const extractive = "extractive"
+
 // Run summarises one version of one document. An original that is not what was
 // uploaded fails it before the summary is finished. It holds at most Parallel leaves
 // of text and, per heading level, a bounded number of child summaries,
@@ -84,7 +88,11 @@ func (s *Step) Run(ctx context.Context, work document.Work) error {
 	if failed != nil {
 		return fmt.Errorf("cut %s: %w", work.Key, failed)
 	}
-	summary := document.Summary{DocumentID: work.Document, Version: work.Version, Model: s.Summariser.Model(), Summary: text}
+	model := s.Summariser.Model()
+	if tree.progress.extracted.Load() > 0 {
+		model = extractive // at least in part
+	}
+	summary := document.Summary{DocumentID: work.Document, Version: work.Version, Model: model, Summary: text}
 	if err := s.Store.FinishSummary(ctx, work, summary, tree.progress.snapshot()); err != nil {
 		return fmt.Errorf("finish summary of %s: %w", work.Key, err)
 	}
