@@ -39,7 +39,7 @@ func API(ctx context.Context, config Config, b *Backends) http.Handler {
 			Chunking:   config.chunking(),
 			Unsettled:  b.Configured.Learn,
 		},
-		Searcher: &search.Step{Store: b.Store, Embedder: b.Questions, EmbedTimeout: config.SearchTimeout, Metrics: b.Metrics},
+		Searcher: &search.Step{Store: b.Store, Questions: b.Searched, EmbedTimeout: config.SearchTimeout, Metrics: b.Metrics},
 		Reindexer: &reindex.Desk{
 			Store:      b.Store,
 			Objects:    b.Objects,

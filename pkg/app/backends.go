@@ -80,6 +80,7 @@ type Backends struct {
 	Webhooks   *webhook.Sender
 	Models     llm.Models // for work
 	Questions  llm.Models // for people who wait
+	Searched   *embedding.Questions
 	Metrics    *telemetry.Metrics
 	Log        *slog.Logger
 
@@ -170,6 +171,7 @@ func Join(config Config, store Store, objects Objects, log *slog.Logger) (*Backe
 	metrics.WatchQueues(func(ctx context.Context) ([]telemetry.QueueDepth, error) { return queueDepths(ctx, client) })
 	sender := webhook.New(allowed)
 	gate := &writeback.Gate{Log: log}
+	searched := &embedding.Questions{Embedder: questions}
 	configured := &embedding.Configured{Embedder: models, Setting: config.model(), Chunking: config.chunking(), Log: log}
 	return &Backends{
 		Store: store, Objects: objects, Queue: client, Live: state, Pace: pace, Models: models, Questions: questions, Metrics: metrics, Log: log,
@@ -177,8 +179,9 @@ func Join(config Config, store Store, objects Objects, log *slog.Logger) (*Backe
 		Gate:       gate,
 		Embedding:  embedding.NewProcess(state, gate),
 		Configured: configured,
+		Searched:   searched,
 		Webhooks:   sender,
-		close:      []func() error{client.Close, state.Close, sender.Close, configured.Close},
+		close:      []func() error{client.Close, state.Close, sender.Close, configured.Close, searched.Close},
 	}, nil
 }
 

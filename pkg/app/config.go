@@ -50,7 +50,7 @@ type Config struct {
 	EmbeddingBatchTokens int           `env:"EMBEDDING_BATCH_TOKENS" envDefault:"32000" doc:"about the most tokens in one request to the provider"`
 	EmbeddingConcurrency int           `env:"EMBEDDING_CONCURRENCY" envDefault:"16" doc:"most requests to one model in flight, for each process; fewer while more only take longer"`
 	ProviderTimeout      time.Duration `env:"PROVIDER_TIMEOUT" envDefault:"1m" doc:"how long one request to a model may take"`
-	SearchTimeout        time.Duration `env:"SEARCH_TIMEOUT" envDefault:"800ms" doc:"how long a search waits for its question's embedding before it answers 503"`
+	SearchTimeout        time.Duration `env:"SEARCH_TIMEOUT" envDefault:"800ms" doc:"how long a search waits for its question's embedding before it answers 503; the model is still asked, and its answer serves the same search within a minute"`
 
 	SummaryModel       string `env:"SUMMARY_MODEL" doc:"chat model that summarises; without it summaries are extractive"`
 	SummaryBaseURL     string `env:"SUMMARY_BASE_URL" doc:"its base URL, where it is not that of the embeddings"`

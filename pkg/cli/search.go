@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/rivo/uniseg"
 	"github.com/spf13/cobra"
@@ -40,6 +41,9 @@ func (g *globals) search(ctx context.Context, request document.SearchRequest) er
 	c, err := g.client()
 	if err != nil {
 		return err
+	}
+	c.OnWait = func(why error, wait time.Duration) {
+		fmt.Fprintf(g.Stderr, "%v\nAsking again in %s.\n", why, wait.Round(time.Second))
 	}
 	result, err := c.Search(ctx, request)
 	if err != nil {

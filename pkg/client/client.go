@@ -24,6 +24,10 @@ type Client struct {
 	key      string
 	http     *http.Client
 	answered atomic.Bool // the server has, once
+
+	// OnWait, if not nil, is called before a call waits since the server asked
+	// for it, with why and how long. It is set before the first call.
+	OnWait func(why error, wait time.Duration)
 }
 
 // New returns a client of the server at baseURL, such as

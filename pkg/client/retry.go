@@ -42,6 +42,11 @@ func (c *Client) retries(patience time.Duration) failsafe.Executor[any] {
 			return wait + rand.N(wait/4) // never before it is due, and not all at once
 		}).
 		WithMaxRetries(-1).
+		OnRetryScheduled(func(event failsafe.ExecutionScheduledEvent[any]) {
+			if c.OnWait != nil {
+				c.OnWait(event.LastError(), event.Delay)
+			}
+		}).
 		Build()
 	broken := retrypolicy.NewBuilder[any]().
 		HandleIf(func(_ any, err error) bool { return c.answered.Load() && brokeOff(err) }).

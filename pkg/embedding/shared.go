@@ -89,6 +89,14 @@ func (s *shared[V]) underWay() int {
 	return len(s.running)
 }
 
+// has reports whether a call is under way under the key.
+func (s *shared[V]) has(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.running[key]
+	return ok
+}
+
 // close ends the calls under way, and waits for them.
 func (s *shared[V]) close() {
 	s.mu.Lock()

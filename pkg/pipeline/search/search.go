@@ -24,8 +24,8 @@ type Store interface {
 // Step answers searches.
 type Step struct {
 	Store        Store
-	Embedder     embedding.Embedder // of the question
-	EmbedTimeout time.Duration      // for the question; somebody waits for it
+	Questions    *embedding.Questions
+	EmbedTimeout time.Duration // for the question; somebody waits for it
 	Metrics      *telemetry.Metrics
 }
 
@@ -93,14 +93,14 @@ func (s *Step) Search(ctx context.Context, request document.SearchRequest) (docu
 func (s *Step) embed(ctx context.Context, model document.Model, question string) ([]float32, error) {
 	bounded, cancel := context.WithTimeout(ctx, s.EmbedTimeout)
 	defer cancel()
-	vectors, err := s.Embedder.Embed(bounded, model, []string{question})
+	vector, err := s.Questions.Embed(bounded, model, question)
 	switch f := fault.As(err); {
 	case err == nil:
-		return vectors[0], nil
+		return vector, nil
 	case f != nil:
 		return nil, fault.Wrap(fault.Unavailable, err, "the question cannot be embedded now: %s", f.Detail).After(cmp.Or(f.RetryAfter, retryAfter))
 	case ctx.Err() == nil && bounded.Err() != nil:
-		return nil, fault.Wrap(fault.Unavailable, err, "the question cannot be embedded now: model %s did not answer within %s", model.Name, s.EmbedTimeout).After(retryAfter)
+		return nil, fault.Wrap(fault.Unavailable, err, "the question cannot be embedded now: model %s did not answer within %s (GRISTMILL_SEARCH_TIMEOUT); it is still being asked, and may answer the same search soon", model.Name, s.EmbedTimeout).After(retryAfter)
 	default:
 		return nil, fmt.Errorf("embed the question: %w", err)
 	}

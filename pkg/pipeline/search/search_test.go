@@ -13,9 +13,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/embedding"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/search"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
 // memory is a database with one collection, and a model.
@@ -75,14 +77,14 @@ const timeout = 900 * time.Millisecond
 
 func newStep() (*search.Step, *memory) {
 	m := &memory{}
-	return &search.Step{Store: m, Embedder: m, EmbedTimeout: timeout, Metrics: telemetry.NewMetrics()}, m
+	return &search.Step{Store: m, Questions: &embedding.Questions{Embedder: m}, EmbedTimeout: timeout, Metrics: telemetry.NewMetrics()}, m
 }
 
 func TestSearchAsksTheLiveSpaceWithItsModel(t *testing.T) {
 	t.Parallel()
 	step, m := newStep()
 	threshold := 0.25
-	result, err := step.Search(t.Context(), document.SearchRequest{
+	result, err := step.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{
 		Query: "how is grain ground?", Limit: 3, Threshold: &threshold, KeyPrefix: "mills/", Metadata: json.RawMessage(`{ "year": 1850 }`),
 	})
 	if err != nil || len(result.Hits) != 1 {
@@ -100,7 +102,7 @@ func TestSearchAsksTheLiveSpaceWithItsModel(t *testing.T) {
 func TestSearchDefaults(t *testing.T) {
 	t.Parallel()
 	step, m := newStep()
-	if _, err := step.Search(t.Context(), document.SearchRequest{Query: "grain"}); err != nil {
+	if _, err := step.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "grain"}); err != nil {
 		t.Fatal(err)
 	}
 	if m.asked.Limit != 10 || m.asked.Threshold > -1 {
@@ -130,7 +132,7 @@ func TestBadSearches(t *testing.T) {
 		{document.SearchRequest{Query: "q", Collection: "absent"}, fault.NotFound},
 	} {
 		step, m := newStep()
-		_, err := step.Search(t.Context(), test.request)
+		_, err := step.Search(tenant.With(t.Context(), tenant.Default), test.request)
 		if !fault.Is(err, test.kind) {
 			t.Errorf("%+v: %v, want %s", test.request, err, test.kind)
 		}
@@ -146,7 +148,7 @@ func TestModelThatCannotBeAskedMakesSearchUnavailable(t *testing.T) {
 	for _, kind := range []fault.Kind{fault.Forbidden, fault.BadRequest, fault.BadAnswer, fault.RateLimited, fault.Unavailable} {
 		step, m := newStep()
 		m.embedErr = fault.New(kind, "says the provider").After(3 * time.Second)
-		_, err := step.Search(t.Context(), document.SearchRequest{Query: "q"})
+		_, err := step.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "q"})
 		f := fault.As(err)
 		if f == nil || f.Kind != fault.Unavailable || f.RetryAfter != 3*time.Second || !strings.Contains(f.Detail, "says the provider") {
 			t.Errorf("%s becomes %v", kind, err)
@@ -159,8 +161,9 @@ func TestSearchDoesNotWaitForASlowModel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		step, m := newStep()
 		m.hang = true
+		defer step.Questions.Close()
 		start := time.Now()
-		_, err := step.Search(t.Context(), document.SearchRequest{Query: "q"})
+		_, err := step.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "q"})
 		f := fault.As(err)
 		if f == nil || f.Kind != fault.Unavailable || f.RetryAfter <= 0 || !strings.Contains(f.Detail, "model m did not answer within 900ms") {
 			t.Errorf("got %v", err)
@@ -176,7 +179,8 @@ func TestSearchEndsWithItsClient(t *testing.T) {
 	t.Parallel()
 	step, m := newStep()
 	m.hang = true
-	ctx, cancel := context.WithCancel(t.Context())
+	defer step.Questions.Close()
+	ctx, cancel := context.WithCancel(tenant.With(t.Context(), tenant.Default))
 	cancel()
 	if _, err := step.Search(ctx, document.SearchRequest{Query: "q"}); !errors.Is(err, context.Canceled) || fault.As(err) != nil {
 		t.Errorf("got %v", err)
@@ -191,7 +195,7 @@ func TestSearchFollowsTheLiveSpace(t *testing.T) {
 	cut := document.Space{ID: 9, Model: other.Model, Chunking: document.Chunking{Tokens: 64}}
 	step, m := newStep()
 	m.switches = []document.Space{space, other, cut}
-	result, err := step.Search(t.Context(), document.SearchRequest{Query: "grain"})
+	result, err := step.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "grain"})
 	if err != nil || len(result.Hits) != 1 {
 		t.Fatalf("%+v, %v", result, err)
 	}
@@ -206,7 +210,7 @@ func TestSearchDoesNotFollowForEver(t *testing.T) {
 	for id := range int64(100) {
 		m.switches = append(m.switches, document.Space{ID: id, Model: space.Model})
 	}
-	_, err := step.Search(t.Context(), document.SearchRequest{Query: "grain"})
+	_, err := step.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "grain"})
 	if f := fault.As(err); f == nil || f.Kind != fault.Unavailable || f.RetryAfter <= 0 {
 		t.Errorf("error %v", err)
 	}
