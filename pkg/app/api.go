@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/backend/live"
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/original"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/ingest"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/notify"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/reindex"
@@ -26,9 +27,11 @@ func RunAPI(ctx context.Context, config Config, log *slog.Logger) error {
 // API returns the handler of the HTTP API. Requests that wait for a job are
 // answered when ctx ends, so that the server can stop.
 func API(ctx context.Context, config Config, b *Backends) http.Handler {
+	originals := &original.Checker{Objects: b.Objects}
 	return httpapi.New(httpapi.Config{
 		Uploader: &ingest.Step{
 			Objects:    b.Objects,
+			Originals:  originals,
 			Store:      b.Store,
 			Dispatcher: b.Dispatcher,
 			Log:        b.Log,
@@ -56,7 +59,7 @@ func API(ctx context.Context, config Config, b *Backends) http.Handler {
 		Webhooks:  b.Store,
 		Documents: b.Store,
 		Jobs:      b.Store,
-		Objects:   b.Objects,
+		Originals: originals,
 		Live:      overlay{b.Live},
 
 		Health:  apiHealth(config, b),

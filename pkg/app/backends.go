@@ -14,6 +14,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
 	"github.com/seed-7a112592/gristmill/pkg/backend/queue"
 	"github.com/seed-7a112592/gristmill/pkg/backend/webhook"
+	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/embedding"
 	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/dispatch"
@@ -57,7 +58,7 @@ type Store interface {
 // Objects is what the steps and faces together ask of object storage. The
 // contract of its methods is blobtest.Store.
 type Objects interface {
-	Put(ctx context.Context, name string, r io.Reader) (int64, error)
+	Put(ctx context.Context, name string, r io.Reader) (document.Object, error)
 	Open(ctx context.Context, name string) (io.ReadSeekCloser, error)
 	Delete(ctx context.Context, name string) error
 	WriteBuffer(size int64) int64

@@ -38,20 +38,17 @@ type Document struct {
 	CreatedAt  time.Time       `json:"created_at"`
 	UpdatedAt  time.Time       `json:"updated_at"`
 
+	// Damaged says what is wrong with the original or with what was made of it,
+	// as the last comparison found it, and what to do; empty for nothing.
+	Damaged string `json:"damaged,omitempty"`
+
 	Object string `json:"-"` // name in object storage
+	Tag    string `json:"-"` // see Original
 }
 
 // Original returns what the document's original must be.
 func (d Document) Original() Original {
-	return Original{Object: d.Object, Size: d.Size, SHA256: d.SHA256}
-}
-
-// Original names an uploaded text in object storage, and says what its bytes
-// must be.
-type Original struct {
-	Object string // name in object storage
-	Size   int64  // bytes
-	SHA256 string // lower-case hex
+	return Original{Object: d.Object, Size: d.Size, SHA256: d.SHA256, Tag: d.Tag}
 }
 
 // Chunking is how documents are cut into passages.
@@ -93,6 +90,7 @@ type Upload struct {
 	Object     string
 	Size       int64
 	SHA256     string
+	Tag        string   // of the object, see Original
 	Warnings   Warnings // of ingest; not part of what makes an upload unchanged
 	Condition  Condition
 
@@ -106,11 +104,14 @@ type Upload struct {
 // Accepted is the store's answer to an upload. Unchanged says that the newest
 // version already had this content and these settings: nothing was written,
 // and Job is the one that made it. Replayed says that this is the answer to an
-// earlier upload under the same idempotency key, as it was then.
+// earlier upload under the same idempotency key, as it was then. Restored says
+// that the original of that version was gone or damaged and is restored from
+// the upload, and that what had failed for it is put back on the path.
 type Accepted struct {
 	Document  Document `json:"document"`
 	Job       Job      `json:"job"`
 	Unchanged bool     `json:"unchanged,omitempty"`
+	Restored  bool     `json:"restored,omitempty"`
 	Replayed  bool     `json:"-"`
 }
 

@@ -16,7 +16,8 @@ import (
 
 // Objects opens objects by name; fault.NotFound when there is none. A reader
 // reads one and the same object from its first byte to its last; when the
-// object is replaced meanwhile it may fail with fault.Conflict.
+// object is replaced meanwhile it may fail with fault.Conflict. A reader with a
+// method Tag() string tells the object's tag (see document.Object).
 type Objects interface {
 	Open(ctx context.Context, name string) (io.ReadSeekCloser, error)
 }
@@ -133,3 +134,7 @@ func gone(of document.Original, cause error) error {
 func damaged(of document.Original, format string, args ...any) error {
 	return fault.New(fault.Damaged, "the original is damaged: object %s %s: %s", of.Object, fmt.Sprintf(format, args...), remedy)
 }
+
+// IsLost reports whether err says that an original is gone or damaged, so that
+// only an upload or a backup can restore it.
+func IsLost(err error) bool { return fault.Is(err, fault.NotFound) || fault.Is(err, fault.Damaged) }

@@ -53,7 +53,7 @@ var allowed = map[string][]string{
 	"pkg/cli":           append([]string{"pkg/client", "pkg/client/upload"}, words...),
 
 	// Only app joins; dev mode joins the embedded backends into it.
-	"pkg/app":     append([]string{"pkg/backend/", "pkg/pipeline/", "pkg/server/", "pkg/embedding", "pkg/writeback", "pkg/telemetry"}, words...),
+	"pkg/app":     append([]string{"pkg/backend/", "pkg/pipeline/", "pkg/server/", "pkg/embedding", "pkg/original", "pkg/writeback", "pkg/telemetry"}, words...),
 	"pkg/devmode": append([]string{"pkg/app", "pkg/cli", "pkg/client/", "pkg/backend/sqlite", "pkg/backend/blob", "pkg/client", "pkg/telemetry"}, words...),
 
 	"cmd/":          {"pkg/app"},

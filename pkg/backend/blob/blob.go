@@ -6,7 +6,9 @@
 //     or, where its server could not be reached, nothing but what Delete removes;
 //   - memory does not grow with the object, neither writing nor reading;
 //   - a reader reads one and the same object from its first byte to its last,
-//     whatever happens to the name meanwhile.
+//     whatever happens to the name meanwhile;
+//   - Put and a reader tell the object's tag (see document.Object), which is
+//     another one once its bytes have changed.
 //
 // A server that cannot be reached is fault.Unavailable, an object that is not
 // there fault.NotFound, a name that is not a name fault.BadRequest. Errors of a

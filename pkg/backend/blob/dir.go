@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
@@ -62,11 +63,11 @@ func (d *Dir) Ping(context.Context) error {
 	return nil
 }
 
-// Put stores what r holds under name, replacing what was there, and returns
-// its size. Once it returns, the object survives a power failure.
-func (d *Dir) Put(ctx context.Context, name string, r io.Reader) (size int64, err error) {
+// Put stores what r holds under name, replacing what was there. Once it
+// returns, the object survives a power failure.
+func (d *Dir) Put(ctx context.Context, name string, r io.Reader) (object document.Object, err error) {
 	if err := checkName(name); err != nil {
-		return 0, err
+		return object, err
 	}
 	partial := path.Join(partialDir, uuid.NewString())
 	defer func() {
@@ -75,22 +76,27 @@ func (d *Dir) Put(ctx context.Context, name string, r io.Reader) (size int64, er
 			_ = d.root.Remove(partial) // absent if the rename was done; else NewDir removes it
 		}
 	}()
-	if size, err = d.write(partial, contextReader{ctx, r}); err != nil {
-		return 0, err
+	if _, err = d.write(partial, contextReader{ctx, r}); err != nil {
+		return object, err
 	}
 	if err := ctx.Err(); err != nil {
-		return 0, err
+		return object, err
 	}
 	tenant := path.Join(objectsDir, path.Dir(name))
 	if err := d.root.MkdirAll(tenant, 0o700); err != nil {
-		return 0, err
+		return object, err
 	}
-	if err := d.root.Rename(partial, path.Join(objectsDir, name)); err != nil {
-		return 0, err
+	file := path.Join(objectsDir, name)
+	if err := d.root.Rename(partial, file); err != nil {
+		return object, err
+	}
+	info, err := d.root.Stat(file)
+	if err != nil {
+		return object, err
 	}
 	// The new name is an entry of the tenant's directory, which may itself be
 	// a new entry of its parent.
-	return size, errors.Join(d.sync(tenant), d.sync(objectsDir))
+	return document.Object{Size: info.Size(), Tag: tagOf(info)}, errors.Join(d.sync(tenant), d.sync(objectsDir))
 }
 
 // WriteBuffer returns how much memory Put holds: what io.Copy does, whatever the
@@ -131,12 +137,23 @@ func (d *Dir) Open(ctx context.Context, name string) (io.ReadSeekCloser, error) 
 	if err != nil {
 		return nil, fmt.Errorf("open object %s: %w", name, err)
 	}
-	return struct {
-		io.Reader
-		io.Seeker
-		io.Closer
-	}{contextReader{ctx, f}, f, f}, nil
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open object %s: %w", name, err), f.Close())
+	}
+	return &dirReader{contextReader{ctx, f}, f, f, tagOf(info)}, nil
 }
+
+// dirReader reads the file that it opened, whatever happens to its name.
+type dirReader struct {
+	io.Reader
+	io.Seeker
+	io.Closer
+	tag string
+}
+
+// Tag returns the tag that the file had when it was opened.
+func (r *dirReader) Tag() string { return r.tag }
 
 // Delete removes the object; it is no error if there is none. What a killed
 // process has left of one, NewDir removes.

@@ -3,6 +3,7 @@ package blob_test
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -117,4 +118,36 @@ func files(t *testing.T, dir string) []string {
 		names = append(names, entry.Name())
 	}
 	return names
+}
+
+// Who writes into a file in place, and hides it, changes the tag all the same.
+func TestDirTagOfAFileThatWasTamperedWith(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	d := openDir(t, path)
+	object, err := d.Put(t.Context(), "default/a", strings.NewReader("content"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(path, "objects", "default", "a")
+	info, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte("changed"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if runtime.GOOS == "linux" {
+		if err := os.Chtimes(file, info.ModTime(), info.ModTime()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := d.Open(t.Context(), "default/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if tag := r.(interface{ Tag() string }).Tag(); tag == object.Tag {
+		t.Errorf("the tag is still %q", tag)
+	}
 }

@@ -24,6 +24,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/backend/blob"
 	"github.com/seed-7a112592/gristmill/pkg/backend/blob/blobtest"
+	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/test/services"
 )
@@ -59,14 +60,14 @@ type recordingS3 struct {
 	names map[string]bool
 }
 
-func (s *recordingS3) Put(ctx context.Context, name string, r io.Reader) (int64, error) {
-	size, err := s.S3.Put(ctx, name, r)
+func (s *recordingS3) Put(ctx context.Context, name string, r io.Reader) (document.Object, error) {
+	object, err := s.S3.Put(ctx, name, r)
 	if !fault.Is(err, fault.BadRequest) {
 		s.mu.Lock()
 		s.names[name] = true
 		s.mu.Unlock()
 	}
-	return size, err
+	return object, err
 }
 
 // clientOf returns a client of the server for what S3 does not offer.
@@ -430,8 +431,8 @@ func TestS3MemoryIsBounded(t *testing.T) {
 	const size, limit = 128 << 20, 64 << 20
 	s := newS3(t, blob.S3Config(services.S3(t)))
 	put := allocated(func() {
-		if n, err := s.Put(t.Context(), "default/large", io.LimitReader(rand.NewChaCha8([32]byte{}), size)); err != nil || n != size {
-			t.Fatalf("Put = %d, %v", n, err)
+		if object, err := s.Put(t.Context(), "default/large", io.LimitReader(rand.NewChaCha8([32]byte{}), size)); err != nil || object.Size != size {
+			t.Fatalf("Put = %+v, %v", object, err)
 		}
 	})
 	read := allocated(func() {

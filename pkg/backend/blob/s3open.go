@@ -83,6 +83,9 @@ func (r *s3Reader) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
+// Tag returns the object's ETag.
+func (r *s3Reader) Tag() string { return r.etag }
+
 // Close implements io.Closer.
 func (r *s3Reader) Close() error {
 	r.window = nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/minio/minio-go/v7"
 
+	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
@@ -23,19 +24,18 @@ const (
 	commitTimeout = time.Minute
 )
 
-// Put stores what r holds under name, replacing what was there, and returns
-// its size. Until the last byte has been read, a failing r or the end of ctx
-// leave nothing behind. The steps that begin and commit an upload are finished
+// Put stores what r holds under name, replacing what was there. Until the last
+// byte has been read, a failing r or the end of ctx leave nothing behind. The steps that begin and commit an upload are finished
 // even if ctx ends meanwhile: cut off in the middle, nobody could tell whether
 // they had happened.
-func (s *S3) Put(ctx context.Context, name string, r io.Reader) (size int64, err error) {
+func (s *S3) Put(ctx context.Context, name string, r io.Reader) (document.Object, error) {
 	if err := checkName(name); err != nil {
-		return 0, err
+		return document.Object{}, err
 	}
 	part := &buffer{}
 	last, err := part.fill(ctx, r, partSize)
 	if err != nil {
-		return 0, fmt.Errorf("put object %s: read source: %w", name, err)
+		return document.Object{}, fmt.Errorf("put object %s: read source: %w", name, err)
 	}
 	if !last {
 		return s.putParts(ctx, name, part, r)
@@ -43,11 +43,11 @@ func (s *S3) Put(ctx context.Context, name string, r io.Reader) (size int64, err
 	ctx = context.WithoutCancel(ctx)
 	timed, cancel := context.WithTimeout(ctx, s.timeout(part.size))
 	defer cancel()
-	_, err = s.core.Client.PutObject(timed, s.bucket, name, part.reader(), part.size, minio.PutObjectOptions{DisableMultipart: true})
+	stored, err := s.core.Client.PutObject(timed, s.bucket, name, part.reader(), part.size, minio.PutObjectOptions{DisableMultipart: true})
 	if err != nil {
-		return 0, s.failure(ctx, err, "put object", name)
+		return document.Object{}, s.failure(ctx, err, "put object", name)
 	}
-	return part.size, nil
+	return document.Object{Size: part.size, Tag: stored.ETag}, nil
 }
 
 // WriteBuffer returns how much memory Put holds while it writes an object of at
@@ -65,10 +65,10 @@ func (s *S3) timeout(bytes int64) time.Duration {
 }
 
 // putParts uploads part and then what is left of r, one part after another.
-func (s *S3) putParts(ctx context.Context, name string, part *buffer, r io.Reader) (size int64, err error) {
+func (s *S3) putParts(ctx context.Context, name string, part *buffer, r io.Reader) (object document.Object, err error) {
 	upload, err := s.begin(ctx, name)
 	if err != nil {
-		return 0, err
+		return object, err
 	}
 	defer func() {
 		if err != nil {
@@ -78,22 +78,23 @@ func (s *S3) putParts(ctx context.Context, name string, part *buffer, r io.Reade
 	var parts []minio.CompletePart
 	for last := false; part.size > 0; {
 		if len(parts) == maxParts {
-			return 0, fault.New(fault.TooLarge, "object %s is larger than %d bytes", name, int64(maxParts)*partSize)
+			return object, fault.New(fault.TooLarge, "object %s is larger than %d bytes", name, int64(maxParts)*partSize)
 		}
 		done, err := s.putPart(ctx, name, upload, len(parts)+1, part)
 		if err != nil {
-			return 0, err
+			return object, err
 		}
 		parts = append(parts, done)
-		size += part.size
+		object.Size += part.size
 		if last {
 			break
 		}
 		if last, err = part.fill(ctx, r, partSize); err != nil {
-			return 0, fmt.Errorf("put object %s: read source after %d bytes: %w", name, size, err)
+			return object, fmt.Errorf("put object %s: read source after %d bytes: %w", name, object.Size, err)
 		}
 	}
-	return size, s.commit(ctx, name, upload, parts)
+	object.Tag, err = s.commit(ctx, name, upload, parts)
+	return object, err
 }
 
 // begin starts an upload and returns its id.
@@ -116,13 +117,13 @@ func (s *S3) putPart(ctx context.Context, name, upload string, number int, part 
 	return minio.CompletePart{PartNumber: number, ETag: done.ETag}, nil
 }
 
-// commit makes the object visible.
-func (s *S3) commit(ctx context.Context, name, upload string, parts []minio.CompletePart) error {
+// commit makes the object visible, and returns its ETag.
+func (s *S3) commit(ctx context.Context, name, upload string, parts []minio.CompletePart) (string, error) {
 	ctx = context.WithoutCancel(ctx)
 	timed, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
-	_, err := s.core.CompleteMultipartUpload(timed, s.bucket, name, upload, parts, minio.PutObjectOptions{})
-	return s.failure(ctx, err, "complete upload of object", name)
+	stored, err := s.core.CompleteMultipartUpload(timed, s.bucket, name, upload, parts, minio.PutObjectOptions{})
+	return stored.ETag, s.failure(ctx, err, "complete upload of object", name)
 }
 
 // abort removes the parts of an upload that failed with cause, which it

@@ -51,7 +51,7 @@ func (s *Store) Documents(ctx context.Context, filter document.DocumentFilter, p
 // the document, and read by scanDocument.
 const selectDocuments = `
 	SELECT d.id, c.name, d.key, v.title, d.state, v.version, v.size, v.sha256, v.media_type, v.metadata,
-	       v.warnings, v.knowledge_warnings, d.created_at, d.updated_at, v.object
+	       v.warnings, v.knowledge_warnings, d.created_at, d.updated_at, v.damage, v.object, v.tag
 	FROM documents d
 	JOIN collections c ON c.id = d.collection`
 
@@ -63,7 +63,7 @@ func scanDocument(row pgx.Row) (document.Document, error) {
 	var d document.Document
 	var warnings document.Warnings // of the knowledge step
 	if err := row.Scan(&d.ID, &d.Collection, &d.Key, &d.Title, &d.State, &d.Version, &d.Size, &d.SHA256, &d.MediaType, &d.Metadata,
-		&d.Warnings, &warnings, &d.CreatedAt, &d.UpdatedAt, &d.Object); err != nil {
+		&d.Warnings, &warnings, &d.CreatedAt, &d.UpdatedAt, &d.Damaged, &d.Object, &d.Tag); err != nil {
 		return document.Document{}, err
 	}
 	d.Warnings = d.Warnings.Join(warnings)

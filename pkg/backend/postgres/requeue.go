@@ -179,8 +179,8 @@ func addVersions(ctx context.Context, tx pgx.Tx, matching []standing, reindex uu
 	if _, err := pgx.ForEachRow(rows, []any{&id, &newest}, func() error {
 		jobs++
 		batch.Queue(`
-			INSERT INTO versions (document, version, title, metadata, object, size, sha256, media_type, warnings, title_from_key)
-			SELECT document, version + 1, title, metadata, object, size, sha256, media_type, warnings, title_from_key
+			INSERT INTO versions (document, version, title, metadata, object, size, sha256, media_type, warnings, title_from_key, tag)
+			SELECT document, version + 1, title, metadata, object, size, sha256, media_type, warnings, title_from_key, tag
 			FROM versions
 			WHERE document = $1 AND version = $2`, id, newest)
 		batch.Queue(`

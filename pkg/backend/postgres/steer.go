@@ -69,13 +69,15 @@ func (s *Store) RetryJob(ctx context.Context, id uuid.UUID) (retried document.Jo
 	return retried, err
 }
 
-// restart queues what has not succeeded of an ended job. A new round, lest an
-// entry of the one before is still in the queue.
+// restart queues what has not succeeded of a job, also what is running, whose
+// worker loses its lease. A new round: an entry of the one before may still be
+// in the queue.
 func restart(ctx context.Context, tx pgx.Tx, job job) error {
 	var batch pgx.Batch
 	batch.Queue(`
-		UPDATE tasks SET state = 'queued', attempt = 0, crashes = 0, round = round + 1, error = '', dispatched_at = NULL
-		WHERE job = $1 AND state IN ('failed', 'cancelled')`, job.id)
+		UPDATE tasks SET state = 'queued', attempt = 0, crashes = 0, round = round + 1, error = '', dispatched_at = NULL,
+		                 lease = NULL, lease_until = NULL, next_attempt_at = NULL
+		WHERE job = $1 AND state NOT IN ('queued', 'succeeded')`, job.id)
 	batch.Queue(`
 		UPDATE documents SET state = 'pending', updated_at = now()
 		WHERE id = $1 AND state = 'failed' AND live_version IS NULL`, job.document)

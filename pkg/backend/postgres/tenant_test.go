@@ -102,6 +102,7 @@ func fill(t *testing.T, s *postgres.Store) {
 	}
 	if err := errors.Join(
 		s.SaveSectionSummary(ctx, summary, document.HashText("released"), "summary", document.SummaryProgress{}),
+		s.SaveVerification(ctx, document.Verification{StartedAt: time.Now()}),
 		s.DeleteDocument(ctx, told.Document.ID),
 		s.Forget(ctx, document.Remains{Document: told.Document.ID, Version: 1}),
 		s.BeginUpload(ctx, "to come"),

@@ -116,7 +116,7 @@ func orNoDocument(err error, id uuid.UUID) error {
 
 const selectDocuments = `
 	SELECT d.id, c.name, d.key, v.title, d.state, v.version, v.size, v.sha256, v.media_type, v.metadata,
-	       v.warnings, v.knowledge_warnings, d.created_at, d.updated_at, v.object
+	       v.warnings, v.knowledge_warnings, d.created_at, d.updated_at, v.damage, v.object, v.tag
 	FROM documents d
 	JOIN collections c ON c.tenant = d.tenant AND c.id = d.collection
 	JOIN versions v    ON v.tenant = d.tenant AND v.document = d.id
@@ -127,7 +127,7 @@ func scanDocument(row scanner) (d document.Document, err error) {
 	var created, updated micros
 	var own, knowledge []byte // warnings
 	err = row.Scan(&d.ID, &d.Collection, &d.Key, &d.Title, &d.State, &d.Version, &d.Size, &d.SHA256, &d.MediaType,
-		(*[]byte)(&d.Metadata), &own, &knowledge, &created, &updated, &d.Object)
+		(*[]byte)(&d.Metadata), &own, &knowledge, &created, &updated, &d.Damaged, &d.Object, &d.Tag)
 	if err != nil {
 		return d, err
 	}

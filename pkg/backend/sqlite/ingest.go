@@ -116,10 +116,10 @@ func addVersion(ctx context.Context, tx transaction, id uuid.UUID, version int, 
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `
-		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, created_at, warnings, title_from_key)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)`,
+		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, created_at, warnings, title_from_key, tag)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)`,
 		tx.tenant, id, version, upload.Title, metadata, upload.Object, upload.Size,
-		upload.SHA256, upload.MediaType, tx.now, string(warnings), upload.FromKey); err != nil {
+		upload.SHA256, upload.MediaType, tx.now, string(warnings), upload.FromKey, upload.Tag); err != nil {
 		return err
 	}
 	return addJob(ctx, tx, id, version, uuid.NullUUID{})

@@ -147,8 +147,8 @@ func requeueNext(ctx context.Context, tx transaction, r *reindex, room int) (job
 func requeue(ctx context.Context, tx transaction, id, reindex uuid.UUID) error {
 	var version int
 	if err := tx.QueryRowContext(ctx, `
-		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, created_at, warnings, title_from_key)
-		SELECT v.tenant, v.document, v.version + 1, v.title, v.metadata, v.object, v.size, v.sha256, v.media_type, ?3, v.warnings, v.title_from_key
+		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, created_at, warnings, title_from_key, tag)
+		SELECT v.tenant, v.document, v.version + 1, v.title, v.metadata, v.object, v.size, v.sha256, v.media_type, ?3, v.warnings, v.title_from_key, v.tag
 		FROM documents d
 		JOIN versions v ON v.tenant = d.tenant AND v.document = d.id AND v.version = d.newest_version
 		WHERE d.tenant = ?1 AND d.id = ?2

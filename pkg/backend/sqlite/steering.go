@@ -69,12 +69,14 @@ func (s *Store) RetryJob(ctx context.Context, id uuid.UUID) (retried document.Jo
 	return retried, err
 }
 
-// restart queues what has not succeeded of an ended job. A new round, lest an
-// entry of the one before is still in the queue.
+// restart queues what has not succeeded of a job, also what is running, whose
+// worker loses its lease. A new round: an entry of the one before may still be
+// in the queue.
 func restart(ctx context.Context, tx transaction, job document.Job) error {
 	if _, err := tx.ExecContext(ctx, `
-		UPDATE tasks SET state = 'queued', attempt = 0, crashes = 0, round = round + 1, error = '', dispatched_at = NULL
-		WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND state IN ('failed', 'cancelled')`,
+		UPDATE tasks SET state = 'queued', attempt = 0, crashes = 0, round = round + 1, error = '', dispatched_at = NULL,
+		                 lease = NULL, lease_until = NULL, next_attempt_at = NULL
+		WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND state NOT IN ('queued', 'succeeded')`,
 		tx.tenant, job.DocumentID, job.Version); err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ type Store interface {
 	Reindexing
 	Outbox
 	Sweeping
+	Comparing
 
 	// Ping reports whether the store can be used.
 	Ping(ctx context.Context) error
@@ -74,6 +75,19 @@ type Ingest interface {
 	// become of the document. fault.Conflict, with nothing written, when the
 	// upload's fingerprint is not that of the first. Failures are not kept.
 	Accept(ctx context.Context, upload document.Upload) (document.Accepted, error)
+
+	// Restore puts the upload's object, with its tag, in the place of the lost
+	// one that the newest version of a document names, and in every other version
+	// of the document that shares it, and takes the damage back that was noted.
+	// What has failed or is under way of the newest version's job starts afresh
+	// (see RetryJob), since it has read the lost object: its worker loses its
+	// lease. The lost object gets a note, so that it is swept like an upload that
+	// came to nothing, and that of the upload's object is taken, as by Accept,
+	// with fault.NotFound when there is none. The answer is that of an upload
+	// that is unchanged, Restored. fault.Conflict, with nothing written, when the
+	// document is deleted, or its newest version is not of the upload's size and
+	// hash or does not name the lost object.
+	Restore(ctx context.Context, id uuid.UUID, lost string, upload document.Upload) (document.Accepted, error)
 
 	// Backlog returns how much of the tenant's work has not ended. It is asked
 	// for before every upload: its cost does not grow with the backlog.
@@ -278,6 +292,31 @@ type Outbox interface {
 	// DropDeliveries removes up to limit deliveries that ended longer than age
 	// ago, and says how many.
 	DropDeliveries(ctx context.Context, age time.Duration, limit int) (int, error)
+}
+
+// Comparing tells what must be there, and keeps what a comparison has found.
+type Comparing interface {
+	// Kept returns the versions that must be whole of up to limit documents after
+	// one, in order of document and version: of each that is not deleted, the
+	// live one and the newest one.
+	Kept(ctx context.Context, filter document.KeptFilter, after uuid.UUID, limit int) ([]document.Kept, error)
+
+	// PlacedPassages returns up to limit places of a kept version, in its space
+	// and from an ordinal on, in order, with what stands there.
+	PlacedPassages(ctx context.Context, of document.Kept, from, limit int) ([]document.PlacedPassage, error)
+
+	// Compared notes the tag of the version's object and what is wrong with the
+	// version, empty for nothing; Document shows it. Nothing happens when the
+	// version is gone or names another object by now.
+	Compared(ctx context.Context, of document.Kept, tag, damage string) error
+
+	// Unreferenced returns those of the objects that no version and no note of
+	// an upload names. Its cost does not grow with the versions there are.
+	Unreferenced(ctx context.Context, objects []string) ([]string, error)
+
+	// Verification returns what SaveVerification has kept; zero at first.
+	Verification(ctx context.Context) (document.Verification, error)
+	SaveVerification(ctx context.Context, v document.Verification) error
 }
 
 // Sweeping keeps the promises over time.

@@ -30,6 +30,8 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"Preparing":             preparing,
 		"Outbox":                outbox,
 		"Sweeping":              sweeping,
+		"Restoring":             restoring,
+		"Comparing":             comparing,
 		"Tenants":               tenants,
 		"Tenants of reindexes":  tenantsOfReindexes,
 	} {

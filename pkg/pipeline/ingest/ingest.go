@@ -16,6 +16,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
+	"github.com/seed-7a112592/gristmill/pkg/original"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
@@ -25,9 +26,15 @@ import (
 // returns how much memory Put holds while it writes an object of at most size
 // bytes, or of any size if that is 0.
 type Objects interface {
-	Put(ctx context.Context, name string, r io.Reader) (int64, error)
+	Put(ctx context.Context, name string, r io.Reader) (document.Object, error)
 	Delete(ctx context.Context, name string) error
 	WriteBuffer(size int64) int64
+}
+
+// Originals opens originals: fault.NotFound for one that is gone, fault.Damaged
+// for one that is not what was uploaded.
+type Originals interface {
+	Open(ctx context.Context, of document.Original) (*original.Reader, error)
 }
 
 // Store accepts documents; see storetest.Ingest for the contract.
@@ -36,6 +43,8 @@ type Store interface {
 	Collection(ctx context.Context, name string) (document.Collection, error)
 	BeginUpload(ctx context.Context, object string) error
 	Accept(ctx context.Context, upload document.Upload) (document.Accepted, error)
+	Restore(ctx context.Context, id uuid.UUID, lost string, upload document.Upload) (document.Accepted, error)
+	Document(ctx context.Context, id uuid.UUID) (document.Document, error)
 	EndUpload(ctx context.Context, object string) error
 	Backlog(ctx context.Context) (document.Backlog, error)
 }
@@ -49,6 +58,7 @@ type Dispatcher interface {
 // Step takes uploads in.
 type Step struct {
 	Objects    Objects
+	Originals  Originals
 	Store      Store
 	Dispatcher Dispatcher
 	Log        *slog.Logger
@@ -104,7 +114,7 @@ func (s *Step) Upload(ctx context.Context, request document.UploadRequest, body 
 		return document.Accepted{}, fmt.Errorf("upload %s: %w", request.Key, err)
 	}
 	accepted, err = s.take(ctx, request, object, body)
-	if err != nil || !isNew(accepted) {
+	if err != nil || !isKept(accepted) {
 		s.discard(ctx, object, err)
 	}
 	if fault.Is(err, fault.NotFound) {
@@ -113,7 +123,7 @@ func (s *Step) Upload(ctx context.Context, request document.UploadRequest, body 
 	if err != nil {
 		return document.Accepted{}, fmt.Errorf("upload %s: %w", request.Key, err)
 	}
-	if isNew(accepted) {
+	if isKept(accepted) {
 		s.Dispatcher.Dispatch(ctx)
 	}
 	return accepted, nil
@@ -137,12 +147,16 @@ func (s *Step) take(ctx context.Context, request document.UploadRequest, object 
 	if err != nil {
 		return document.Accepted{}, err
 	}
-	if _, err := s.Objects.Put(ctx, object, content); err != nil {
+	stored, err := s.Objects.Put(ctx, object, content)
+	if err != nil {
 		return document.Accepted{}, err
 	}
 	// From here on the client may go: what it sent is whole.
-	return s.accept(context.WithoutCancel(ctx), request, object, content)
+	return s.accept(context.WithoutCancel(ctx), request, object, stored.Tag, content)
 }
+
+// isKept reports whether the upload's object is named by a version.
+func isKept(accepted document.Accepted) bool { return isNew(accepted) || accepted.Restored }
 
 // isNew reports whether a document was accepted, and not found to be there.
 func isNew(accepted document.Accepted) bool {
@@ -152,7 +166,7 @@ func isNew(accepted document.Accepted) bool {
 // accept describes the stored original by what the request says, completed by
 // the front matter and the first heading of the document itself, and has the
 // store accept it.
-func (s *Step) accept(ctx context.Context, request document.UploadRequest, object string, content *content) (document.Accepted, error) {
+func (s *Step) accept(ctx context.Context, request document.UploadRequest, object, tag string, content *content) (document.Accepted, error) {
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
 	media := mediaType(request)
@@ -171,7 +185,7 @@ func (s *Step) accept(ctx context.Context, request document.UploadRequest, objec
 	if err != nil {
 		return document.Accepted{}, err
 	}
-	accepted, err := s.Store.Accept(ctx, document.Upload{
+	accepted, err := s.acceptOrRestore(ctx, document.Upload{
 		Collection: collection,
 		Key:        request.Key,
 		Title:      cmp.Or(title, document.BaseName(request.Key)),
@@ -181,6 +195,7 @@ func (s *Step) accept(ctx context.Context, request document.UploadRequest, objec
 		Object:     object,
 		Size:       content.size,
 		SHA256:     content.sum(),
+		Tag:        tag,
 		Warnings:   own.warnings,
 
 		Condition:      request.Condition,

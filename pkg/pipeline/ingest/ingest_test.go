@@ -20,6 +20,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/original"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/ingest"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
@@ -41,6 +42,10 @@ type memory struct {
 	acceptErr error
 	unchanged bool
 	replayed  bool
+
+	there      document.Document // what an unchanged or replayed upload is
+	restoreErr []error           // of one call after the other
+	restored   []document.Upload
 }
 
 func (m *memory) BeginUpload(_ context.Context, object string) error {
@@ -73,21 +78,21 @@ func (m *memory) Backlog(context.Context) (document.Backlog, error) {
 	return m.backlog, nil
 }
 
-func (m *memory) Put(_ context.Context, name string, r io.Reader) (int64, error) {
+func (m *memory) Put(_ context.Context, name string, r io.Reader) (document.Object, error) {
 	body, err := io.ReadAll(r)
 	if err != nil {
-		return 0, fmt.Errorf("put %s: %w", name, err)
+		return document.Object{}, fmt.Errorf("put %s: %w", name, err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.notes[name] {
-		return 0, errors.New("an object is written that nobody has noted")
+		return document.Object{}, errors.New("an object is written that nobody has noted")
 	}
 	if m.putErr != nil {
-		return 0, m.putErr
+		return document.Object{}, m.putErr
 	}
 	m.objects[name] = body
-	return int64(len(body)), nil
+	return document.Object{Size: int64(len(body)), Tag: "tag"}, nil
 }
 
 func (m *memory) WriteBuffer(size int64) int64 { return size }
@@ -119,9 +124,10 @@ func (m *memory) Accept(_ context.Context, upload document.Upload) (document.Acc
 	if m.acceptErr != nil {
 		return document.Accepted{}, m.acceptErr
 	}
-	accepted := document.Accepted{Document: document.Document{Size: upload.Size}, Job: document.Job{ID: uuid.New(), DocumentID: uuid.New(), Version: 1}}
+	accepted := document.Accepted{Document: m.there, Job: document.Job{ID: uuid.New(), DocumentID: uuid.New(), Version: 1}}
 	accepted.Unchanged, accepted.Replayed = m.unchanged, m.replayed
 	if !m.unchanged && !m.replayed {
+		accepted.Document.Size = upload.Size
 		delete(m.notes, upload.Object)
 		m.uploads = append(m.uploads, upload)
 		m.backlog.Jobs++
@@ -140,7 +146,7 @@ func newStep(t *testing.T) (*ingest.Step, *memory) {
 	t.Helper()
 	m := &memory{objects: map[string][]byte{}, notes: map[string]bool{}}
 	return &ingest.Step{
-		Objects: m, Store: m, Dispatcher: m,
+		Objects: m, Originals: &original.Checker{Objects: m}, Store: m, Dispatcher: m,
 		Log:      slog.New(slog.NewTextHandler(t.Output(), nil)),
 		MaxBytes: 1 << 20,
 		Memory:   ingest.NewMemory(ingest.MinMemory),
@@ -180,6 +186,7 @@ func TestUploadStoresAcceptsAndDispatches(t *testing.T) {
 		MediaType:  "text/markdown",
 		Size:       int64(len(text)),
 		SHA256:     hex.EncodeToString(sum[:]),
+		Tag:        "tag",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

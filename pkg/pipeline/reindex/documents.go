@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/original"
 )
 
 // documents places what is missing until nothing is, and returns how many
@@ -110,7 +111,7 @@ func (b *builder) place(ctx context.Context, d document.Unplaced) error {
 func (b *builder) add(ctx context.Context, d document.Unplaced, passages iter.Seq2[document.Stored, error]) (count int64, lost, err error) {
 	for passage, err := range passages {
 		switch {
-		case fault.Is(err, fault.NotFound), fault.Is(err, fault.Damaged):
+		case original.IsLost(err):
 			return count, err, nil
 		case err != nil:
 			return count, nil, fmt.Errorf("passages of %s version %d: %w", d.Key, d.Version, err)

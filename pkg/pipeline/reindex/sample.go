@@ -9,7 +9,6 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/original"
 )
 
@@ -102,7 +101,7 @@ func (d *Desk) cutOne(ctx context.Context, c *cuttings, one document.Document, c
 	before := c.read
 	if !enough() {
 		source, err := original.Open(ctx, d.Objects, one.Original())
-		if cannotBeCut(err) {
+		if original.IsLost(err) {
 			return nil
 		}
 		if err != nil {
@@ -110,7 +109,7 @@ func (d *Desk) cutOne(ctx context.Context, c *cuttings, one document.Document, c
 		}
 		defer source.Close()
 		for p, err := range chunk.Split(source, chunk.OptionsOf(chunking, one.Source())) {
-			if cannotBeCut(err) {
+			if original.IsLost(err) {
 				c.read = before
 				return nil
 			}
@@ -133,8 +132,4 @@ func (d *Desk) cutOne(ctx context.Context, c *cuttings, one document.Document, c
 		c.read = before + one.Size
 	}
 	return nil
-}
-
-func cannotBeCut(err error) bool {
-	return fault.Is(err, fault.NotFound) || fault.Is(err, fault.Damaged)
 }

@@ -9,14 +9,18 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/original"
 )
 
-// Objects opens originals by their name in object storage; fault.NotFound
-// when there is none.
-type Objects interface {
-	Open(ctx context.Context, name string) (io.ReadSeekCloser, error)
+// Originals opens originals that are what was uploaded: fault.NotFound for one
+// that is gone, fault.Damaged for one that is not. A read to the end compares
+// the bytes as well, and fails before the last one.
+type Originals interface {
+	Open(ctx context.Context, of document.Original) (*original.Reader, error)
 }
 
 func (s *server) routeContent() {
@@ -33,45 +37,83 @@ func (s *server) routeContent() {
 		Responses: map[string]*huma.Response{
 			"200": {Description: "The original", Content: map[string]*huma.MediaType{"text/markdown": {Schema: binary}}},
 			"206": {Description: "The range asked for", Content: map[string]*huma.MediaType{"text/markdown": {Schema: binary}}},
+			"410": {Description: "The original is gone from object storage, or damaged there (code damaged); uploading the document again with the same content restores it", Content: problemContent(s)},
 		},
 	}, s.content)
 }
 
 // content answers with the original. The ETag is its hash, so a client can
-// tell that a range still belongs to the same bytes.
+// tell that a range still belongs to the same bytes. An answer that turns out
+// not to be these bytes is broken off before its end.
 func (s *server) content(w http.ResponseWriter, r *http.Request) {
 	id, err := pathID(r)
 	if err != nil {
 		s.writeError(w, r, err)
 		return
 	}
-	doc, err := s.Documents.Document(r.Context(), id)
+	doc, source, err := s.openOriginal(r.Context(), id)
 	if err != nil {
 		s.writeError(w, r, err)
 		return
 	}
-	object, err := s.Objects.Open(r.Context(), doc.Object)
-	if err != nil {
-		s.writeError(w, r, err)
-		return
-	}
-	defer object.Close()
+	defer source.Close()
 
 	w.Header().Set("Content-Type", contentType(doc.MediaType))
 	w.Header().Set("ETag", etagOf(doc.SHA256))
 	// Somebody else wrote it: a browser must not run it.
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; sandbox")
 	i := &interceptor{ResponseWriter: w}
-	http.ServeContent(i, r, "", time.Time{}, object)
-	switch i.status {
-	case 0:
-	case http.StatusRequestedRangeNotSatisfiable:
+	content := &watched{ReadSeeker: source}
+	http.ServeContent(i, r, "", time.Time{}, content)
+	switch {
+	case content.err != nil: // which ServeContent does not tell
+		s.Log.ErrorContext(r.Context(), "content broken off", documentAttr(doc.ID), "error", content.err)
+		panic(http.ErrAbortHandler)
+	case i.status == 0:
+	case i.status == http.StatusRequestedRangeNotSatisfiable:
 		writeProblem(w, r, newProblem(r.Context(), i.status, fault.BadRequest, "the range does not fit a document of the size in Content-Range"))
-	case http.StatusPreconditionFailed:
+	case i.status == http.StatusPreconditionFailed:
 		s.writeError(w, r, fault.New(fault.PreconditionFailed, "the condition does not hold of the version that is live, whose ETag is %s", etagOf(doc.SHA256)))
 	default:
 		s.writeError(w, r, fault.New(fault.Internal, "serve object %q of document %s", doc.Object, doc.ID))
 	}
+}
+
+// openTries is how often the original of a document is opened that changes at
+// the same time.
+const openTries = 3
+
+// openOriginal opens the original of a document, or returns fault.Damaged when
+// it is lost. It may have been replaced or deleted since its row was read.
+func (s *server) openOriginal(ctx context.Context, id uuid.UUID) (document.Document, *original.Reader, error) {
+	doc, err := s.Documents.Document(ctx, id)
+	for try := 1; err == nil; try++ {
+		source, lost := s.Originals.Open(ctx, doc.Original())
+		if !original.IsLost(lost) {
+			return doc, source, lost
+		}
+		object := doc.Object
+		doc, err = s.Documents.Document(ctx, id)
+		if err == nil && (doc.Object == object || try == openTries) {
+			err = fault.Wrap(fault.Damaged, lost, "document %s: %s", id, fault.As(lost).Detail)
+		}
+	}
+	return doc, nil, err
+}
+
+// watched remembers why a read failed.
+type watched struct {
+	io.ReadSeeker
+	err error
+}
+
+// Read implements io.Reader.
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.ReadSeeker.Read(p)
+	if err != nil && err != io.EOF {
+		w.err = err
+	}
+	return n, err
 }
 
 // contentType adds the encoding, which is the same for every document.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/original"
 	"github.com/seed-7a112592/gristmill/pkg/server/httpapi"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
@@ -318,7 +319,7 @@ func (m *fakeMetrics) ObserveRequest(route, method string, status int, _ time.Du
 func configOf(t *testing.T, f *fake) httpapi.Config {
 	t.Helper()
 	return httpapi.Config{
-		Uploader: f, Searcher: f, Reindexer: reindexer{f}, Reindexes: f, Documents: f, Jobs: f, Steerer: f, Registrar: f, Webhooks: f, Objects: f, Live: f,
+		Uploader: f, Searcher: f, Reindexer: reindexer{f}, Reindexes: f, Documents: f, Jobs: f, Steerer: f, Registrar: f, Webhooks: f, Originals: &original.Checker{Objects: f}, Live: f,
 		Health:         http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }),
 		Metrics:        &fakeMetrics{},
 		Log:            slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),

@@ -24,7 +24,7 @@ type Config struct {
 	Steerer   Steerer
 	Registrar Registrar
 	Webhooks  Webhooks
-	Objects   Objects
+	Originals Originals
 	Live      Live
 
 	Health  http.Handler // answers /healthz, /readyz and /metrics

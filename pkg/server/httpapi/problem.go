@@ -56,6 +56,7 @@ var statuses = map[fault.Kind]int{
 	fault.InvalidEncoding:      http.StatusUnprocessableEntity,
 	fault.EmptyDocument:        http.StatusUnprocessableEntity,
 	fault.InvalidMetadata:      http.StatusUnprocessableEntity,
+	fault.Damaged:              http.StatusGone,
 	fault.RateLimited:          http.StatusTooManyRequests,
 	fault.Unavailable:          http.StatusServiceUnavailable,
 }
@@ -87,6 +88,9 @@ func (s *server) problem(ctx context.Context, err error) *Problem {
 	switch code {
 	case fault.Unauthenticated:
 		p.headers.Set("WWW-Authenticate", `Bearer realm="gristmill"`)
+	case fault.Damaged:
+		s.Log.ErrorContext(ctx, "original is lost", "error", err)
+		p.headers.Set("Cache-Control", "no-store") // until it is restored
 	case fault.RateLimited, fault.Unavailable:
 		s.Log.WarnContext(ctx, "request put off", "error", err)
 		p.headers.Set("Retry-After", retryAfter(f.RetryAfter))

@@ -33,7 +33,7 @@ func (s *server) routeUploads() {
 		Description: "true if this is the answer to an earlier upload under the same " + idempotencyHeader}}
 	wait := map[string]*huma.Param{"Retry-After": {Description: "Seconds to wait", Schema: &huma.Schema{Type: huma.TypeInteger}}}
 	accepted := map[string]*huma.Response{
-		"200": {Description: "Unchanged: content and settings are as they were", Headers: replayed, Content: jsonContent[document.Accepted](s)},
+		"200": {Description: "Unchanged: content and settings are as they were; with restored, the original was gone or damaged and is restored from this upload", Headers: replayed, Content: jsonContent[document.Accepted](s)},
 		"202": {Description: "Accepted; Location names the job", Headers: replayed, Content: jsonContent[document.Accepted](s)},
 		"409": {Description: "The " + idempotencyHeader + " was used for another upload", Content: problemContent(s)},
 		"412": {Description: "If-Match or If-None-Match does not hold", Content: problemContent(s)},
@@ -180,7 +180,7 @@ func (s *server) upload(r *http.Request, request document.UploadRequest, content
 	accepted, err := s.Uploader.Upload(r.Context(), request, content)
 	if err == nil {
 		s.Log.InfoContext(r.Context(), "document accepted", documentAttr(accepted.Document.ID), jobAttr(accepted.Job.ID),
-			"bytes", accepted.Document.Size, "unchanged", accepted.Unchanged, "replayed", accepted.Replayed)
+			"bytes", accepted.Document.Size, "unchanged", accepted.Unchanged, "restored", accepted.Restored, "replayed", accepted.Replayed)
 		return accepted, nil
 	}
 	if body, ok := r.Body.(*body); ok && body.err != nil {

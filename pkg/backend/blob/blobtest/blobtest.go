@@ -15,13 +15,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-7a112592/gristmill/pkg/backend/blob"
+	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
 // Store is an object store. What its methods promise is said by package blob
 // and shown by the tests below.
 type Store interface {
-	Put(ctx context.Context, name string, r io.Reader) (size int64, err error)
+	Put(ctx context.Context, name string, r io.Reader) (document.Object, error)
 	Open(ctx context.Context, name string) (io.ReadSeekCloser, error)
 	Delete(ctx context.Context, name string) error
 	List(ctx context.Context, prefix string) iter.Seq2[blob.Info, error]
@@ -46,6 +47,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"ServeContent":          testServeContent,
 		"CancelledRead":         testCancelledRead,
 		"ReplacedWhileItIsRead": testReplacedWhileRead,
+		"Tags":                  testTags,
 		"Ping":                  func(t *testing.T, s Store) { noError(t, s.Ping(t.Context())) },
 		"CancelledList":         testCancelledList,
 		"ManyPartialReads":      testPartialRead,
@@ -74,10 +76,10 @@ func contentBytes(seed byte, size int64) []byte {
 
 func put(t *testing.T, s Store, name string, content []byte) {
 	t.Helper()
-	size, err := s.Put(t.Context(), name, bytes.NewReader(content))
+	object, err := s.Put(t.Context(), name, bytes.NewReader(content))
 	noError(t, err)
-	if size != int64(len(content)) {
-		t.Fatalf("Put %s = %d bytes, want %d", name, size, len(content))
+	if object.Size != int64(len(content)) || object.Tag == "" {
+		t.Fatalf("Put %s = %+v, want %d bytes and a tag", name, object, len(content))
 	}
 }
 

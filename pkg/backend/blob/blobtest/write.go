@@ -21,10 +21,10 @@ func testSizes(t *testing.T, s Store) {
 	sizes := []int64{0, 1, 64*kib - 1, 64 * kib, mib - 1, mib, mib + 1, 8*mib - 1, 8 * mib, 8*mib + 1, 16 * mib, 16*mib + 1, 19 * mib}
 	for i, size := range sizes {
 		seed, name := byte(i), fmt.Sprintf("default/%d", size)
-		n, err := s.Put(t.Context(), name, content(seed, size))
+		object, err := s.Put(t.Context(), name, content(seed, size))
 		noError(t, err)
-		if n != size {
-			t.Errorf("Put of %d bytes = %d", size, n)
+		if object.Size != size {
+			t.Errorf("Put of %d bytes = %+v", size, object)
 		}
 		r, err := s.Open(t.Context(), name)
 		noError(t, err)
@@ -128,8 +128,8 @@ func testConcurrentPuts(t *testing.T, s Store) {
 	for i := range puts {
 		for _, name := range []string{"default/same", fmt.Sprintf("default/%d", i)} {
 			group.Go(func() {
-				if n, err := s.Put(t.Context(), name, content(byte(i), size)); err != nil || n != size {
-					t.Errorf("Put = %d, %v", n, err)
+				if object, err := s.Put(t.Context(), name, content(byte(i), size)); err != nil || object.Size != size {
+					t.Errorf("Put = %+v, %v", object, err)
 				}
 			})
 		}
@@ -195,4 +195,31 @@ func testHostileNames(t *testing.T, s Store) {
 		wantKind(t, s.Delete(t.Context(), name), fault.BadRequest)
 	}
 	wantNames(t, s, "")
+}
+
+// testTags checks that the tag of what was put is that of what is read, and
+// another one once there are other bytes, also when these are as many.
+func testTags(t *testing.T, s Store) {
+	seen := map[string]bool{}
+	for _, size := range []int64{10, 9 * mib} { // in one request, and in parts
+		for seed := range byte(3) {
+			object, err := s.Put(t.Context(), "default/tagged", content(seed, size))
+			noError(t, err)
+			for range 2 {
+				r, err := s.Open(t.Context(), "default/tagged")
+				noError(t, err)
+				tagged, ok := r.(interface{ Tag() string })
+				if !ok || tagged.Tag() != object.Tag {
+					t.Fatalf("the reader's tag is not %q, which Put returned", object.Tag)
+				}
+				_, err = io.ReadFull(r, make([]byte, 5))
+				noError(t, err)
+				noError(t, r.Close())
+			}
+			if object.Tag == "" || seen[object.Tag] {
+				t.Errorf("%d bytes of seed %d have the tag %q, as others before", size, seed, object.Tag)
+			}
+			seen[object.Tag] = true
+		}
+	}
 }

@@ -1,0 +1,127 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Kept returns the versions of the next documents after one that must be whole.
+func (s *Store) Kept(ctx context.Context, filter document.KeptFilter, after uuid.UUID, limit int) (kept []document.Kept, err error) {
+	defer describe(&err, "list versions after document %s", after)
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		kept, err = collect(ctx, tx, scanKept, `
+			WITH page AS MATERIALIZED (
+				SELECT d.id, d.collection, d.key, d.newest_version, d.live_version
+				FROM documents d
+				WHERE d.id > $1 AND d.deleted_at IS NULL
+				  AND ($2 = '' OR d.collection = (SELECT c.id FROM collections c WHERE c.name = $2))
+				  AND ($3::uuid IS NULL OR d.id = $3)
+				ORDER BY d.id
+				LIMIT $4
+			)
+			SELECT d.id, v.version, c.name, d.key, v.object, v.size, v.sha256, v.tag, v.damage, v.version IS NOT DISTINCT FROM d.live_version,
+			       s.id, s.collection, s.model, s.dimensions,
+			       coalesce((SELECT p.passages FROM placements p
+			                 WHERE p.document = d.id AND p.version = v.version AND p.space = c.live_space), -1)
+			FROM page d
+			JOIN collections c ON c.id = d.collection
+			JOIN spaces s ON s.id = c.live_space
+			JOIN versions v ON v.document = d.id AND v.version IN (d.newest_version, d.live_version)
+			ORDER BY d.id, v.version`, after, filter.Collection, nullable(filter.Document), limit)
+		return err
+	})
+	return kept, err
+}
+
+func scanKept(row pgx.CollectableRow) (k document.Kept, err error) {
+	o, s := &k.Original, &k.Space
+	err = row.Scan(&k.Document, &k.Version, &k.Collection, &k.Key, &o.Object, &o.Size, &o.SHA256, &o.Tag, &k.Damage, &k.Live,
+		&s.ID, &s.Collection, &s.Model.Name, &s.Model.Dimensions, &k.Passages)
+	return k, err
+}
+
+// PlacedPassages returns the places of a kept version from an ordinal on, in
+// order, with what stands there.
+func (s *Store) PlacedPassages(ctx context.Context, of document.Kept, from, limit int) (placed []document.PlacedPassage, err error) {
+	defer describe(&err, "read places of version %d of document %s", of.Version, of.Document)
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		placed, err = collect(ctx, tx, scanPlaced, `
+			SELECT m.hash, m.ordinal, m.start_byte, m.end_byte, coalesce(p.content, ''), coalesce(vector_dims(p.embedding), -1)
+			FROM manifest m
+			LEFT JOIN passages p ON p.space = $3 AND p.hash = m.hash
+			WHERE m.document = $1 AND m.version = $2 AND m.space = $3 AND m.ordinal >= $4
+			ORDER BY m.ordinal
+			LIMIT $5`, of.Document, of.Version, of.Space.ID, from, limit)
+		return err
+	})
+	return placed, err
+}
+
+func scanPlaced(row pgx.CollectableRow) (p document.PlacedPassage, err error) {
+	var hash []byte
+	err = row.Scan(&hash, &p.Ordinal, &p.Start, &p.End, &p.Content, &p.Dimensions)
+	copy(p.Hash[:], hash)
+	return p, err
+}
+
+// Compared notes what a comparison of a kept version has found.
+func (s *Store) Compared(ctx context.Context, of document.Kept, tag, damage string) (err error) {
+	defer describe(&err, "note the comparison of version %d of document %s", of.Version, of.Document)
+	return s.inTenant(ctx, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `
+			UPDATE versions SET tag = $4, damage = $5
+			WHERE document = $1 AND version = $2 AND object = $3 AND (tag, damage) IS DISTINCT FROM ($4, $5)`,
+			of.Document, of.Version, of.Original.Object, tag, storable(damage))
+		return err
+	})
+}
+
+// Unreferenced returns those of the objects that no version and no upload names.
+// OFFSET 0 has PostgreSQL look each of them up by its index.
+func (s *Store) Unreferenced(ctx context.Context, objects []string) (unreferenced []string, err error) {
+	defer describe(&err, "look for objects that nothing names")
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		unreferenced, err = collect(ctx, tx, pgx.RowTo[string], `
+			SELECT o.object
+			FROM unnest($1::text[]) AS o (object)
+			WHERE NOT EXISTS (SELECT FROM versions v WHERE v.object = o.object OFFSET 0)
+			  AND NOT EXISTS (SELECT FROM uploads u WHERE u.object = o.object OFFSET 0)`, objects)
+		return err
+	})
+	return unreferenced, err
+}
+
+// Verification returns how far the pass over the tenant's documents is.
+func (s *Store) Verification(ctx context.Context) (v document.Verification, err error) {
+	defer describe(&err, "read the verification")
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, `SELECT reached, documents, bytes, findings, started_at FROM verifications`).
+			Scan(&v.Reached, &v.Documents, &v.Bytes, &v.Findings, &v.StartedAt)
+		v.StartedAt = v.StartedAt.UTC()
+		if isNoRows(err) {
+			v, err = document.Verification{}, nil
+		}
+		return err
+	})
+	return v, err
+}
+
+// SaveVerification keeps how far the pass is.
+func (s *Store) SaveVerification(ctx context.Context, v document.Verification) (err error) {
+	defer describe(&err, "save the verification")
+	return s.inTenant(ctx, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `
+			INSERT INTO verifications (reached, documents, bytes, findings, started_at)
+			VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (tenant) DO UPDATE SET
+				reached = excluded.reached, documents = excluded.documents, bytes = excluded.bytes,
+				findings = excluded.findings, started_at = excluded.started_at`,
+			v.Reached, v.Documents, v.Bytes, v.Findings, v.StartedAt.Truncate(time.Microsecond))
+		return err
+	})
+}

@@ -1,0 +1,60 @@
+package document
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Object is what object storage says of an object. The tag changes whenever the
+// bytes do, and may change without; it is empty where nothing is known.
+type Object struct {
+	Size int64
+	Tag  string
+}
+
+// Original names an uploaded text in object storage, and says what its bytes
+// must be.
+type Original struct {
+	Object string // name in object storage
+	Size   int64  // bytes
+	SHA256 string // lower-case hex
+	Tag    string // of the object when its bytes were known to be these; empty for unknown
+}
+
+// Kept is a version that must be whole: the one that readers see of a document,
+// or its newest one.
+type Kept struct {
+	Document   uuid.UUID
+	Version    int
+	Collection string
+	Key        string
+	Original   Original
+	Live       bool  // readers see it
+	Space      Space // that they see it in
+	Passages   int64 // that it is said to have there; -1 when it is not said to stand there
+	Damage     string
+}
+
+// KeptFilter narrows kept versions; zero fields do not narrow.
+type KeptFilter struct {
+	Collection string
+	Document   uuid.UUID
+}
+
+// PlacedPassage is a place of a version, and the passage that stands there.
+type PlacedPassage struct {
+	Place
+	Content    string
+	Dimensions int // length of its vector; -1 when the passage is lost
+}
+
+// Verification is how far the pass over a tenant's documents is that compares
+// them with what is stored of them.
+type Verification struct {
+	Reached   uuid.UUID // the last document that is done
+	Documents int64
+	Bytes     int64 // of originals
+	Findings  int64
+	StartedAt time.Time
+}
