@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"time"
 
@@ -27,6 +28,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/summary"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/sweep"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/task"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/verify"
 	"github.com/seed-7a112592/gristmill/pkg/server/httpapi"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 	"github.com/seed-7a112592/gristmill/pkg/writeback"
@@ -46,6 +48,7 @@ type Store interface {
 	steer.Store
 	sweep.Store
 	sweep.KeeperStore
+	verify.ScrubStore
 	notify.Store
 	notify.Webhooks
 	httpapi.Documents
@@ -62,6 +65,7 @@ type Objects interface {
 	Open(ctx context.Context, name string) (io.ReadSeekCloser, error)
 	Delete(ctx context.Context, name string) error
 	WriteBuffer(size int64) int64
+	Names(ctx context.Context, prefix string) iter.Seq2[string, error]
 	Ping(ctx context.Context) error
 }
 
@@ -101,13 +105,7 @@ func connect(ctx context.Context, config Config, log *slog.Logger) (*Backends, e
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	objects, err := blob.NewS3(blob.S3Config{
-		Endpoint:  config.S3Endpoint,
-		AccessKey: config.S3AccessKey,
-		SecretKey: config.S3SecretKey,
-		Bucket:    config.S3Bucket,
-		Region:    config.S3Region,
-	})
+	objects, err := blob.NewS3(s3Config(config))
 	if err != nil {
 		store.Close()
 		return nil, fmt.Errorf("open the object storage: %w", err)
@@ -127,6 +125,16 @@ func connect(ctx context.Context, config Config, log *slog.Logger) (*Backends, e
 		return err
 	})
 	return backends, nil
+}
+
+func s3Config(config Config) blob.S3Config {
+	return blob.S3Config{
+		Endpoint:  config.S3Endpoint,
+		AccessKey: config.S3AccessKey,
+		SecretKey: config.S3SecretKey,
+		Bucket:    config.S3Bucket,
+		Region:    config.S3Region,
+	}
 }
 
 // makeBucket makes the bucket if it is absent. It tries until it succeeds or

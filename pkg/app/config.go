@@ -71,6 +71,8 @@ type Config struct {
 	MaxQueuedJobs  int64 `env:"MAX_QUEUED_JOBS" envDefault:"100000" doc:"most jobs of one tenant that have not ended; uploads past it are answered 429"`
 	MaxQueuedBytes int64 `env:"MAX_QUEUED_BYTES" envDefault:"68719476736" doc:"most bytes of the originals of these jobs; uploads past it are answered 429"`
 
+	VerifyBytesPerSecond int64 `env:"VERIFY_BYTES_PER_SECOND" envDefault:"1048576" doc:"how fast stored documents are compared with what was uploaded, in the background; 0 for not at all"`
+
 	WebhookAllow string `env:"WEBHOOK_ALLOW" doc:"networks that webhooks may be in although they are not public, such as 10.0.0.0/8,127.0.0.1/32"`
 
 	WorkerConcurrency int           `env:"WORKER_CONCURRENCY" envDefault:"16" doc:"documents that a worker processes at a time"`
@@ -233,6 +235,9 @@ func (c *Config) check() []error {
 	positive("MAX_QUEUED_BYTES", c.MaxQueuedBytes)
 	if c.UploadMemory < ingest.MinMemory {
 		problems = append(problems, fmt.Errorf("%sUPLOAD_MEMORY is %d; want at least %d", prefix, c.UploadMemory, ingest.MinMemory))
+	}
+	if c.VerifyBytesPerSecond < 0 {
+		problems = append(problems, fmt.Errorf("%sVERIFY_BYTES_PER_SECOND is %d; want 0 or more", prefix, c.VerifyBytesPerSecond))
 	}
 	lasting := func(name string, value time.Duration) {
 		if value <= 0 {

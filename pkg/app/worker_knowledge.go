@@ -27,7 +27,7 @@ func RunWorkerKnowledge(ctx context.Context, config Config, log *slog.Logger) er
 		Sweep(ctx, b, false)
 		return nil
 	}
-	return run(ctx, config, log, knowledgeHealth, WorkKnowledge, WorkReindex, KeepIndexes, sweep)
+	return run(ctx, config, log, knowledgeHealth, WorkKnowledge, WorkReindex, KeepIndexes, Scrub, sweep)
 }
 
 // knowledgeHealth is health, and whether indexes can be built.

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // Deps are what the commands work with. All are required.
@@ -19,6 +21,7 @@ type Deps struct {
 
 	Migrate func(ctx context.Context) error              // brings the database's schema up to date
 	Doctor  func(ctx context.Context, w io.Writer) error // checks every dependency and reports to w
+	Verify  func(ctx context.Context, options VerifyOptions, found func(document.Finding) error) (Verified, error)
 
 	// Models reports to w which models are held, and with lift has them tried.
 	Models func(ctx context.Context, lift bool, w io.Writer) error
@@ -116,6 +119,7 @@ func New(deps Deps) *cobra.Command {
 		newMigrate(flags),
 		newDoctor(flags),
 		newModels(flags),
+		newVerify(flags),
 		newUpload(flags),
 		newJobs(flags),
 		newCancel(flags),

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/app"
 	"github.com/seed-7a112592/gristmill/pkg/cli"
+	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
 
@@ -44,6 +45,9 @@ func Command(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 				return err
 			}
 			return app.Models(ctx, config, log, lift, w)
+		},
+		Verify: func(ctx context.Context, options cli.VerifyOptions, found func(document.Finding) error) (cli.Verified, error) {
+			return verifyCommand(ctx, environ, stderr, options, found)
 		},
 		Dev: func(ctx context.Context, options cli.DevOptions) error {
 			// A person reads the terminal: nothing but what goes wrong, as text.

@@ -78,6 +78,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	group.Go(func() error { return app.WorkKnowledge(ctx, data.config, data.backends) })
 	group.Go(func() error { return app.WorkSummary(ctx, data.config, data.backends) })
 	group.Go(func() error { return app.WorkReindex(ctx, data.config, data.backends) })
+	group.Go(func() error { return app.Scrub(ctx, data.config, data.backends) })
 	group.Go(func() error { app.WarnOfModels(ctx, data.config, data.backends); return nil })
 	group.Go(func() error { app.Sweep(ctx, data.backends, true); return nil })
 	group.Go(func() error {
@@ -98,6 +99,12 @@ func Run(ctx context.Context, options Options) (err error) {
 	return nil
 }
 
+// What the data directory holds.
+const (
+	databaseFile  = "gristmill.db"
+	objectsFolder = "objects"
+)
+
 // embedded are the backends of one data directory.
 type embedded struct {
 	dir      string
@@ -117,7 +124,7 @@ func open(ctx context.Context, options Options) (*embedded, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	store, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, "gristmill.db"), Log: options.Log})
+	store, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, databaseFile), Log: options.Log})
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +142,7 @@ func (e *embedded) join(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	var err error
-	if e.objects, err = blob.NewDir(filepath.Join(e.dir, "objects")); err != nil {
+	if e.objects, err = blob.NewDir(filepath.Join(e.dir, objectsFolder)); err != nil {
 		return err
 	}
 	e.redis = miniredis.NewMiniRedis()

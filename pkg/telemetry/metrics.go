@@ -28,6 +28,9 @@ type Metrics struct {
 	concurrency    *prometheus.GaugeVec
 	passages       *prometheus.CounterVec
 	deliveries     *prometheus.CounterVec
+	verified       prometheus.Counter
+	verifiedBytes  prometheus.Counter
+	findings       *prometheus.CounterVec
 }
 
 // NewMetrics returns metrics with everything at zero.
@@ -85,11 +88,23 @@ func NewMetrics() *Metrics {
 			Name: "gristmill_webhook_deliveries_total",
 			Help: "Attempts at deliveries to webhooks, by what became of the delivery: delivered, pending (to be tried again), failed.",
 		}, []string{"outcome"}),
+		verified: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "gristmill_verified_documents_total",
+			Help: "Documents that were compared with what is stored of them, in the background.",
+		}),
+		verifiedBytes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "gristmill_verified_bytes_total",
+			Help: "Bytes of their originals.",
+		}),
+		findings: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gristmill_verify_findings_total",
+			Help: "What was found wrong with them, by kind.",
+		}, []string{"kind"}),
 	}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.requestSeconds, m.tasks, m.stageSeconds, m.calls, m.callSeconds, m.tokens, m.waits, m.held, m.concurrency, m.passages, m.deliveries,
+		m.requests, m.requestSeconds, m.tasks, m.stageSeconds, m.calls, m.callSeconds, m.tokens, m.waits, m.held, m.concurrency, m.passages, m.deliveries, m.verified, m.verifiedBytes, m.findings,
 	)
 	return m
 }
@@ -151,6 +166,16 @@ func (m *Metrics) ObservePassages(embedded, reused int) {
 func (m *Metrics) ObserveDelivery(outcome string) {
 	m.deliveries.WithLabelValues(outcome).Inc()
 }
+
+// ObserveVerified counts documents that were compared with what is stored of
+// them, and the bytes of their originals.
+func (m *Metrics) ObserveVerified(documents, bytes int64) {
+	m.verified.Add(float64(documents))
+	m.verifiedBytes.Add(float64(bytes))
+}
+
+// ObserveFinding counts one thing that was found wrong.
+func (m *Metrics) ObserveFinding(kind string) { m.findings.WithLabelValues(kind).Inc() }
 
 // QueueDepth is how many tasks a queue holds and how long the oldest has
 // waited to be begun.

@@ -54,7 +54,7 @@ var allowed = map[string][]string{
 
 	// Only app joins; dev mode joins the embedded backends into it.
 	"pkg/app":     append([]string{"pkg/backend/", "pkg/pipeline/", "pkg/server/", "pkg/embedding", "pkg/original", "pkg/writeback", "pkg/telemetry"}, words...),
-	"pkg/devmode": append([]string{"pkg/app", "pkg/cli", "pkg/client/", "pkg/backend/sqlite", "pkg/backend/blob", "pkg/client", "pkg/telemetry"}, words...),
+	"pkg/devmode": append([]string{"pkg/app", "pkg/pipeline/verify", "pkg/cli", "pkg/client/", "pkg/backend/sqlite", "pkg/backend/blob", "pkg/client", "pkg/telemetry"}, words...),
 
 	"cmd/":          {"pkg/app"},
 	"cmd/gristmill": {"pkg/devmode"},

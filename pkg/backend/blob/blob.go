@@ -16,6 +16,7 @@
 package blob
 
 import (
+	"iter"
 	"strings"
 	"time"
 	"unicode"
@@ -29,6 +30,17 @@ type Info struct {
 	Name    string
 	Size    int64 // bytes
 	ModTime time.Time
+}
+
+// names returns the names of listed objects.
+func names(list iter.Seq2[Info, error]) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for info, err := range list {
+			if !yield(info.Name, err) {
+				return
+			}
+		}
+	}
 }
 
 // maxSegment keeps each half of a name below what file systems allow, in bytes.

@@ -197,6 +197,11 @@ func (d *Dir) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 	}
 }
 
+// Names yields the names of the objects that List does.
+func (d *Dir) Names(ctx context.Context, prefix string) iter.Seq2[string, error] {
+	return names(d.List(ctx, prefix))
+}
+
 // removeStale removes the partial files of processes that were killed.
 func (d *Dir) removeStale() error {
 	entries, err := fs.ReadDir(d.root.FS(), partialDir)

@@ -145,6 +145,11 @@ func (s *S3) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 	}
 }
 
+// Names yields the names of the objects that List does.
+func (s *S3) Names(ctx context.Context, prefix string) iter.Seq2[string, error] {
+	return names(s.List(ctx, prefix))
+}
+
 // failure gives an error of minio-go its kind. Whatever is no answer of the
 // server at all is a server that cannot be reached.
 func (s *S3) failure(ctx context.Context, err error, operation, name string) error {

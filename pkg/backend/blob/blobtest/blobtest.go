@@ -26,6 +26,7 @@ type Store interface {
 	Open(ctx context.Context, name string) (io.ReadSeekCloser, error)
 	Delete(ctx context.Context, name string) error
 	List(ctx context.Context, prefix string) iter.Seq2[blob.Info, error]
+	Names(ctx context.Context, prefix string) iter.Seq2[string, error]
 	Ping(ctx context.Context) error
 }
 
@@ -108,6 +109,14 @@ func wantNames(t *testing.T, s Store, prefix string, want ...string) {
 	for info, err := range s.List(t.Context(), prefix) {
 		noError(t, err)
 		got = append(got, info.Name)
+	}
+	var names []string
+	for name, err := range s.Names(t.Context(), prefix) {
+		noError(t, err)
+		names = append(names, name)
+	}
+	if !slices.Equal(names, got) {
+		t.Errorf("Names %q are not those of List %q", names, got)
 	}
 	slices.Sort(got)
 	slices.Sort(want)

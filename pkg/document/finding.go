@@ -1,0 +1,29 @@
+package document
+
+import "github.com/google/uuid"
+
+// FindingKind is what a comparison of documents with what is stored of them may
+// find wrong.
+type FindingKind string
+
+const (
+	OriginalGone    FindingKind = "original_gone"    // no object under the name
+	OriginalDamaged FindingKind = "original_damaged" // not the bytes that were uploaded
+	PassagesDamaged FindingKind = "passages_damaged" // not the passages of the original, or not all
+	VectorsDamaged  FindingKind = "vectors_damaged"  // of another length than their space's
+	ObjectUnused    FindingKind = "object_unused"    // an object that no document names
+)
+
+// Finding is one thing that is wrong, and what to do about it. Document fields
+// are empty for an object that no document names.
+type Finding struct {
+	Kind       FindingKind `json:"kind"`
+	Tenant     string      `json:"tenant"`
+	Collection string      `json:"collection,omitempty"`
+	Document   uuid.UUID   `json:"document_id,omitzero"`
+	Key        string      `json:"key,omitempty"`
+	Version    int         `json:"version,omitempty"`
+	Object     string      `json:"object"`
+	Detail     string      `json:"detail"`
+	Remedy     string      `json:"remedy"`
+}

@@ -1,0 +1,48 @@
+package verify
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// perDocument is what a document costs of the pace beside its bytes: a small one
+// is mostly a few questions to the database.
+const perDocument = 64 << 10
+
+func (v *Verifier) pace(ctx context.Context, n int64) error {
+	if v.Pace == nil {
+		return ctx.Err()
+	}
+	return v.Pace(ctx, n)
+}
+
+// BytesPerSecond returns a pace that takes a second for so many bytes.
+func BytesPerSecond(rate int64) func(ctx context.Context, bytes int64) error {
+	return func(ctx context.Context, bytes int64) error {
+		timer := time.NewTimer(time.Duration(float64(bytes) / float64(rate) * float64(time.Second)))
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// paced is a reader that says how much it has read.
+type paced struct {
+	io.Reader
+	pace func(n int) error
+}
+
+func (r paced) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if n > 0 {
+		if slow := r.pace(n); slow != nil {
+			return n, slow
+		}
+	}
+	return n, err
+}

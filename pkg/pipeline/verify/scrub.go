@@ -1,0 +1,116 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+)
+
+// ScrubStore also keeps how far the scrubber is.
+type ScrubStore interface {
+	Store
+	Verification(ctx context.Context) (document.Verification, error)
+	SaveVerification(ctx context.Context, v document.Verification) error
+	Exclusively(ctx context.Context, name string, fn func(ctx context.Context) error) error
+}
+
+// Scrubber compares the documents of all tenants slowly, one pass after another.
+// How far it is stands in the database, so that any process goes on where
+// another one has stopped.
+type Scrubber struct {
+	Verifier Verifier // with a pace
+	Store    ScrubStore
+	Metrics  *telemetry.Metrics
+}
+
+const (
+	// scrubInterval is how often the scrubber looks for work: the time between
+	// two pages when there is nothing to do.
+	scrubInterval = time.Minute
+
+	// passInterval is the least time from the start of a pass to the next.
+	passInterval = 24 * time.Hour
+)
+
+// Run scrubs until ctx ends. Any number of processes may run it; one at a time
+// scrubs.
+func (s *Scrubber) Run(ctx context.Context) {
+	ticker := time.NewTicker(scrubInterval)
+	defer ticker.Stop()
+	for {
+		if err := s.Store.Exclusively(ctx, "verify", s.Scrub); err != nil && ctx.Err() == nil {
+			s.Verifier.Log.WarnContext(ctx, "documents are not compared with their originals for now; trying again soon", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// Scrub goes on with the pass of every tenant, to its end.
+func (s *Scrubber) Scrub(ctx context.Context) error {
+	tenants, err := s.Store.Tenants(ctx)
+	if err != nil {
+		return fmt.Errorf("list tenants: %w", err)
+	}
+	var errs []error
+	for _, id := range tenants {
+		if err := s.pass(of(ctx, id)); err != nil {
+			errs = append(errs, fmt.Errorf("verify documents of tenant %s: %w", id, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// pass goes on with the pass of one tenant, or begins the next when it is time.
+// After each page it keeps how far it is.
+func (s *Scrubber) pass(ctx context.Context) error {
+	v, err := s.Store.Verification(ctx)
+	if err != nil {
+		return err
+	}
+	if v.Reached == uuid.Nil {
+		if time.Since(v.StartedAt) < passInterval {
+			return nil
+		}
+		v = document.Verification{StartedAt: time.Now().UTC()}
+	}
+	for {
+		var tally Tally
+		last, err := s.Verifier.Page(ctx, document.KeptFilter{}, v.Reached, func(f document.Finding) error {
+			s.found(ctx, f)
+			tally.Findings++
+			return nil
+		}, &tally)
+		if err != nil {
+			return err
+		}
+		v.Reached = last
+		v.Documents += tally.Documents
+		v.Bytes += tally.Bytes
+		v.Findings += tally.Findings
+		s.Metrics.ObserveVerified(tally.Documents, tally.Bytes)
+		if err := s.Store.SaveVerification(ctx, v); err != nil {
+			return err
+		}
+		if last == uuid.Nil {
+			s.Verifier.Log.InfoContext(ctx, "all documents are compared with their originals", "documents", v.Documents, "bytes", v.Bytes,
+				"findings", v.Findings, "took", time.Since(v.StartedAt).Round(time.Second))
+			return nil
+		}
+	}
+}
+
+func (s *Scrubber) found(ctx context.Context, f document.Finding) {
+	s.Metrics.ObserveFinding(string(f.Kind))
+	s.Verifier.Log.ErrorContext(ctx, "document is damaged", "kind", f.Kind, "document", f.Document, "key", f.Key, "version", f.Version,
+		"object", f.Object, "detail", f.Detail, "remedy", f.Remedy)
+}

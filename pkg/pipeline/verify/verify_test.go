@@ -1,0 +1,212 @@
+package verify_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/verify"
+)
+
+func book(n int) string {
+	var text strings.Builder
+	for i := range n {
+		fmt.Fprintf(&text, "# Part %d\n\nPart %d tells of wheat, rye and oats, and how they are ground between stones.\n\n", i, i)
+	}
+	return text.String()
+}
+
+// run returns what a verification finds.
+func run(t *testing.T, v *verify.Verifier, scope verify.Scope) ([]document.Finding, verify.Tally) {
+	t.Helper()
+	var findings []document.Finding
+	tally, err := v.Run(t.Context(), scope, verify.Report{Found: func(f document.Finding) error {
+		findings = append(findings, f)
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if int(tally.Findings) != len(findings) {
+		t.Errorf("%d findings are counted, and %d reported", tally.Findings, len(findings))
+	}
+	return findings, tally
+}
+
+// Each kind of damage is found, named, and noted in its document; once it is
+// mended the note goes.
+func TestVerifyFindsDamage(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		spoil func(m *memory, k *document.Kept)
+		kind  document.FindingKind
+		says  string
+	}{
+		"gone":      {func(m *memory, k *document.Kept) { delete(m.objects, k.Original.Object) }, document.OriginalGone, "is gone"},
+		"empty":     {func(m *memory, k *document.Kept) { m.objects[k.Original.Object] = "" }, document.OriginalDamaged, "0 bytes"},
+		"truncated": {func(m *memory, k *document.Kept) { m.objects[k.Original.Object] = book(20)[:500] }, document.OriginalDamaged, "500 bytes"},
+		"replaced": {func(m *memory, k *document.Kept) {
+			m.objects[k.Original.Object] = strings.ReplaceAll(book(20), "wheat", "maize")
+		}, document.OriginalDamaged, "SHA-256"},
+		"replaced, not live": {func(m *memory, k *document.Kept) {
+			k.Live = false
+			m.objects[k.Original.Object] = strings.ReplaceAll(book(20), "wheat", "maize")
+		}, document.OriginalDamaged, "SHA-256"},
+		"not placed":      {func(m *memory, k *document.Kept) { k.Passages = -1 }, document.PassagesDamaged, "space 1"},
+		"a passage more":  {func(m *memory, k *document.Kept) { k.Passages++ }, document.PassagesDamaged, "passages are there"},
+		"no passages":     {func(m *memory, k *document.Kept) { m.passages[k.Document] = nil }, document.PassagesDamaged, "passages are there"},
+		"a place is lost": {func(m *memory, k *document.Kept) { m.passages[k.Document] = m.passages[k.Document][1:] }, document.PassagesDamaged, "passage 0 is missing"},
+		"a text is lost":  {func(m *memory, k *document.Kept) { m.passages[k.Document][3].Dimensions = -1 }, document.PassagesDamaged, "passage 3"},
+		"a text is another": {func(m *memory, k *document.Kept) {
+			p := &m.passages[k.Document][3]
+			p.Content = strings.ToUpper(p.Content)
+		}, document.PassagesDamaged, "passage 3"},
+		"a vector is shorter": {func(m *memory, k *document.Kept) { m.passages[k.Document][5].Dimensions = 2 }, document.VectorsDamaged, "2 dimensions, want 3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v, m := newVerifier(t)
+			m.put("default", "before", book(3))
+			bad := m.put("default", "bad", book(20))
+			m.put("other", "theirs", book(5))
+			whole := *bad
+			passages := append([]document.PlacedPassage{}, m.passages[bad.Document]...)
+			if findings, tally := run(t, v, verify.Scope{}); len(findings) != 0 || tally.Documents != 3 || tally.Objects != 3 || tally.Bytes != int64(len(book(3))+len(book(20))+len(book(5))) {
+				t.Fatalf("while all is well: %+v, %+v", findings, tally)
+			}
+			test.spoil(m, bad)
+			findings, _ := run(t, v, verify.Scope{})
+			if len(findings) != 1 {
+				t.Fatalf("findings %+v, want one", findings)
+			}
+			f := findings[0]
+			if f.Kind != test.kind || f.Document != bad.Document || f.Key != "bad" || f.Tenant != "default" || f.Object != bad.Original.Object ||
+				!strings.Contains(f.Detail, test.says) || f.Remedy == "" {
+				t.Errorf("finding %+v", f)
+			}
+			if !strings.Contains(m.kept["default"][1].Damage, test.says) || m.kept["default"][0].Damage != "" {
+				t.Errorf("noted %q", m.kept["default"][1].Damage)
+			}
+			m.objects[bad.Original.Object] = book(20)
+			m.passages[bad.Document] = passages
+			whole.Damage = m.kept["default"][1].Damage
+			m.kept["default"][1] = whole
+			if findings, _ := run(t, v, verify.Scope{}); len(findings) != 0 || m.kept["default"][1].Damage != "" {
+				t.Errorf("once it is mended: %+v, and noted %q", findings, m.kept["default"][1].Damage)
+			}
+		})
+	}
+}
+
+// A document that is restored, changed or deleted while it is compared is no
+// finding.
+func TestVerifyBesideChanges(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(m *memory){
+		"restored": func(m *memory) {
+			m.kept["default"][0].Original.Object = "default/restored"
+			m.objects["default/restored"] = book(3)
+		},
+		"deleted": func(m *memory) { m.kept["default"] = nil },
+		"changed": func(m *memory) { m.kept["default"][0].Version = 2 },
+	} {
+		v, m := newVerifier(t)
+		k := m.put("default", "a", book(3))
+		delete(m.objects, k.Original.Object)
+		m.opened = func(string) {
+			m.opened = nil
+			change(m)
+		}
+		if findings, _ := run(t, v, verify.Scope{}); len(findings) != 0 {
+			t.Errorf("%s: %+v", name, findings)
+		}
+	}
+}
+
+// Object storage that is down is an error and no finding.
+func TestVerifyWithoutObjectStorage(t *testing.T) {
+	t.Parallel()
+	v, m := newVerifier(t)
+	m.put("default", "a", book(3))
+	m.openErr = fault.New(fault.Unavailable, "down")
+	_, err := v.Run(t.Context(), verify.Scope{}, verify.Report{Found: func(f document.Finding) error {
+		t.Errorf("found %+v", f)
+		return nil
+	}})
+	if !fault.Is(err, fault.Unavailable) || m.kept["default"][0].Damage != "" {
+		t.Errorf("%v, and noted %q", err, m.kept["default"][0].Damage)
+	}
+}
+
+func TestVerifyFindsUnusedObjects(t *testing.T) {
+	t.Parallel()
+	v, m := newVerifier(t)
+	theirs := m.put("other", "theirs", book(1)).Original.Object
+	m.objects["default/unused"], m.objects["default/under way"], m.objects["nobody/unused"] = "x", "x", "x"
+	m.noted["default/under way"] = true
+	m.objects["default/"+theirs] = "x" // under another tenant's name
+	m.objects["default/going"] = "x"
+	m.opened = func(name string) {
+		if name == "default/going" { // the sweep was there
+			m.mu.Lock()
+			delete(m.objects, name)
+			m.mu.Unlock()
+		}
+	}
+	want := map[string]bool{"default/unused": true, "nobody/unused": true, "default/" + theirs: true}
+	findings, tally := run(t, v, verify.Scope{})
+	for _, f := range findings {
+		if f.Kind != document.ObjectUnused || !want[f.Object] || f.Document != uuid.Nil {
+			t.Errorf("found %+v", f)
+		}
+	}
+	if len(findings) != len(want) || tally.Objects != 6 {
+		t.Errorf("%d findings of %d objects", len(findings), tally.Objects)
+	}
+	if findings, _ := run(t, v, verify.Scope{Collection: "default"}); len(findings) != 0 {
+		t.Errorf("of one collection: %+v", findings)
+	}
+}
+
+// A run that is interrupted goes on behind what it has told.
+func TestVerifyGoesOn(t *testing.T) {
+	t.Parallel()
+	v, m := newVerifier(t)
+	for i := range 250 {
+		m.put("default", fmt.Sprint(i), book(1))
+	}
+	theirs := m.put("other", "theirs", book(1))
+	stop := errors.New("interrupted")
+	var scope verify.Scope
+	found := func(document.Finding) error { return nil }
+	first, err := v.Run(t.Context(), scope, verify.Report{Found: found, Reached: func(tenant string, last uuid.UUID) error {
+		scope.Tenant, scope.After = tenant, last
+		return stop
+	}})
+	if !errors.Is(err, stop) || first.Documents == 0 {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	_, rest := run(t, v, scope)
+	if first.Documents+rest.Documents != 251 {
+		t.Errorf("%d documents, and then %d, of 251", first.Documents, rest.Documents)
+	}
+	if _, last := run(t, v, verify.Scope{Tenant: "other", After: theirs.Document}); last.Documents != 0 {
+		t.Errorf("%d documents behind the last one", last.Documents)
+	}
+}
+
+// An original is read once, however many passages it has.
+func TestVerifyReadsOnce(t *testing.T) {
+	t.Parallel()
+	v, m := newVerifier(t)
+	text := book(2000)
+	m.put("default", "a", text)
+	if run(t, v, verify.Scope{Collection: "default"}); m.read != len(text) {
+		t.Errorf("read %d bytes of %d", m.read, len(text))
+	}
+}

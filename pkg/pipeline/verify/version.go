@@ -1,0 +1,146 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/original"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+// version compares a version with what is stored of it, and notes what it finds.
+// A document may be changed, restored or deleted at the same time, so what is
+// found counts only when the row is still the same and it is found again.
+func (v *Verifier) version(ctx context.Context, kept document.Kept) (*document.Finding, error) {
+	tag, damage, err := v.compare(ctx, kept)
+	if damage != nil {
+		now, err := v.again(ctx, kept)
+		if err != nil || now == nil {
+			return nil, err
+		}
+		kept = *now
+		tag, damage, err = v.compare(ctx, kept)
+		if err != nil {
+			return nil, err
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	note := ""
+	if damage != nil {
+		note = damage.Detail + "; " + damage.Remedy
+	}
+	if tag != kept.Original.Tag || note != kept.Damage {
+		if err := v.Store.Compared(ctx, kept, tag, note); err != nil {
+			return nil, err
+		}
+	}
+	return damage, nil
+}
+
+// again returns the version as it is now, nil when it need not be whole any more.
+func (v *Verifier) again(ctx context.Context, kept document.Kept) (*document.Kept, error) {
+	versions, err := v.Store.Kept(ctx, document.KeptFilter{Document: kept.Document}, uuid.Nil, 1)
+	for _, now := range versions {
+		if now.Version == kept.Version {
+			return &now, err
+		}
+	}
+	return nil, err
+}
+
+// compare reads the original once, along with the passages of a live version.
+// It returns the tag of the object, if the object is the original.
+func (v *Verifier) compare(ctx context.Context, kept document.Kept) (tag string, damage *document.Finding, err error) {
+	if err := v.pace(ctx, perDocument); err != nil {
+		return "", nil, err
+	}
+	source, err := original.Open(ctx, v.Objects, kept.Original)
+	if err != nil {
+		return v.lost(ctx, kept, err)
+	}
+	defer source.Close()
+	tiling := NewTiling(paced{source, func(n int) error { return v.pace(ctx, int64(n)) }})
+	var wrong error
+	if kept.Live {
+		if wrong, err = v.passages(ctx, kept, tiling); err != nil {
+			return v.lost(ctx, kept, err)
+		}
+	}
+	if err := tiling.Drain(); err != nil {
+		return v.lost(ctx, kept, err)
+	}
+	if wrong == nil {
+		return source.Tag(), nil, nil
+	}
+	kind := document.PassagesDamaged
+	if errors.Is(wrong, errVectors) {
+		kind = document.VectorsDamaged
+	}
+	return source.Tag(), finding(ctx, kept, kind, wrong.Error(),
+		fmt.Sprintf("gristmill reindex --collection %s --document %s --force makes them again; if that does not help, restore the database from a backup", kept.Collection, kept.Document)), nil
+}
+
+// lost makes a finding of an error that says that the original is lost.
+func (v *Verifier) lost(ctx context.Context, kept document.Kept, err error) (string, *document.Finding, error) {
+	const remedy = "upload the document again with the same content, or restore the object from a backup"
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return "", finding(ctx, kept, document.OriginalGone, fmt.Sprintf("the original, %d bytes, is gone from object storage", kept.Original.Size), remedy), nil
+	case fault.Is(err, fault.Damaged):
+		return "", finding(ctx, kept, document.OriginalDamaged, fault.As(err).Detail, remedy), nil
+	default:
+		return "", nil, err
+	}
+}
+
+func finding(ctx context.Context, kept document.Kept, kind document.FindingKind, detail, remedy string) *document.Finding {
+	id, _ := tenant.From(ctx) // it worked for the store
+	return &document.Finding{
+		Kind: kind, Tenant: id, Collection: kept.Collection, Document: kept.Document, Key: kept.Key, Version: kept.Version,
+		Object: kept.Original.Object, Detail: detail, Remedy: remedy,
+	}
+}
+
+var errVectors = errors.New("vectors are not of their space's length")
+
+// passages compares the passages of a live version with its original and their
+// vectors with their space. Wrong is what is wrong with them first.
+func (v *Verifier) passages(ctx context.Context, kept document.Kept, tiling *Tiling) (wrong, err error) {
+	if kept.Passages < 0 {
+		return fmt.Errorf("the version is not whole in space %d, which answers searches", kept.Space.ID), nil
+	}
+	count := 0
+	for {
+		page, err := v.Store.PlacedPassages(ctx, kept, count, pageSize)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range page {
+			switch {
+			case p.Dimensions < 0:
+				return fmt.Errorf("the text and the vector of passage %d are lost", p.Ordinal), nil
+			case p.Dimensions != kept.Space.Model.Dimensions:
+				return fmt.Errorf("%w: that of passage %d has %d dimensions, want %d", errVectors, p.Ordinal, p.Dimensions, kept.Space.Model.Dimensions), nil
+			}
+			wrong, err := tiling.Add(p.Ordinal, p.Start, p.End, p.Content)
+			if wrong != nil || err != nil {
+				return wrong, err
+			}
+			count++
+		}
+		if len(page) < pageSize {
+			break
+		}
+	}
+	if int64(count) != kept.Passages {
+		return fmt.Errorf("%d of %d passages are there", count, kept.Passages), nil
+	}
+	return tiling.End()
+}
