@@ -39,7 +39,7 @@ func (a Audit) Run(t testing.TB, limit time.Duration) {
 	Sweep(t, a.Site)
 	a.Books.check(t, a.Client)
 	a.checkRows(t)
-	a.checkObjects(t)
+	a.checkStored(t)
 }
 
 // AwaitEnd waits until every task and every reindex of a site has ended.

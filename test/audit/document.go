@@ -1,15 +1,16 @@
 package audit
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"testing"
-	"unicode"
 
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/verify"
 )
 
 // Document checks that a document is ready, with the bytes of source as its
@@ -39,33 +40,28 @@ func Document(t testing.TB, c *client.Client, d document.Document, source string
 // mostTokens is how many tokens a passage has at the most, by default.
 const mostTokens = 400
 
-// Tile holds passages to promise 5: verbatim, in order, without overlap, and
-// together all of the source that is not white space, but for front matter.
+// Tile holds passages to promise 5, as gristmill verify does, and to what is so
+// by default: none overlaps the one before, none is too large, and only front
+// matter is left out.
 func Tile(source string, passages []document.Passage) error {
-	head := []byte(source[:min(len(source), markdown.HeadSize)])
-	_, body := markdown.FrontMatter(head)
+	tiling := verify.NewTiling(strings.NewReader(source))
+	_, body := markdown.FrontMatter([]byte(source[:min(len(source), markdown.HeadSize)]))
 	end := int64(body)
 	for i, p := range passages {
-		if p.Ordinal != i || p.Start < end || p.End <= p.Start || p.End > int64(len(source)) {
-			return fmt.Errorf("passage %d, where %d is expected, is bytes %d to %d after %d", p.Ordinal, i, p.Start, p.End, end)
+		if p.Start < end {
+			return fmt.Errorf("passage %d begins at byte %d, before %d", i, p.Start, end)
 		}
-		if p.Content != source[p.Start:p.End] {
-			return fmt.Errorf("passage %d is not what stands in its source", i)
+		if i == 0 && strings.TrimSpace(source[body:p.Start]) != "" {
+			return fmt.Errorf("no passage covers %.60q", source[body:p.Start])
 		}
 		if p.Tokens < 1 || p.Tokens > mostTokens {
 			return fmt.Errorf("passage %d has %d tokens", i, p.Tokens)
 		}
-		if err := blank(source[end:p.Start]); err != nil {
-			return err
+		if wrong, err := tiling.Add(p.Ordinal, p.Start, p.End, p.Content); wrong != nil || err != nil {
+			return errors.Join(wrong, err)
 		}
 		end = p.End
 	}
-	return blank(source[end:])
-}
-
-func blank(gap string) error {
-	if strings.ContainsFunc(gap, func(r rune) bool { return !unicode.IsSpace(r) }) {
-		return fmt.Errorf("no passage covers %.60q", gap)
-	}
-	return nil
+	wrong, err := tiling.End()
+	return errors.Join(wrong, err)
 }

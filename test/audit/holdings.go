@@ -61,6 +61,21 @@ func Holdings(t testing.TB, s *program.Site) map[string]string {
 // objects returns the sizes of all objects in a bucket, by name.
 func objects(t testing.TB, s3 services.S3Config) map[string]int64 {
 	t.Helper()
+	bucket := Bucket(t, s3)
+	sizes := map[string]int64{}
+	for object := range bucket.ListObjects(t.Context(), s3.Bucket, minio.ListObjectsOptions{Recursive: true}) {
+		if object.Err != nil {
+			t.Fatalf("list bucket %s: %v", s3.Bucket, object.Err)
+		}
+		sizes[object.Key] = object.Size
+	}
+	return sizes
+}
+
+// Bucket returns a client of the object storage, for what is done behind the
+// programs' back.
+func Bucket(t testing.TB, s3 services.S3Config) *minio.Client {
+	t.Helper()
 	endpoint, err := url.Parse(s3.Endpoint)
 	if err != nil {
 		t.Fatal(err)
@@ -73,12 +88,5 @@ func objects(t testing.TB, s3 services.S3Config) map[string]int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sizes := map[string]int64{}
-	for object := range bucket.ListObjects(t.Context(), s3.Bucket, minio.ListObjectsOptions{Recursive: true}) {
-		if object.Err != nil {
-			t.Fatalf("list bucket %s: %v", s3.Bucket, object.Err)
-		}
-		sizes[object.Key] = object.Size
-	}
-	return sizes
+	return bucket
 }

@@ -1,38 +1,28 @@
 package audit
 
 import (
-	"context"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/seed-7a112592/gristmill/pkg/app"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/verify"
 )
 
-// checkObjects holds the bucket against the versions: one original for each,
-// and none for nobody.
-func (a Audit) checkObjects(t testing.TB) {
+// checkStored does what gristmill verify does: every original is what was
+// uploaded, every live version is its passages with their vectors, and object
+// storage holds nothing that nobody names.
+func (a Audit) checkStored(t testing.TB) {
 	t.Helper()
-	ctx := context.WithoutCancel(t.Context())
-	conn := a.Site.Connect()
-	defer conn.Close(ctx)
-	rows, err := conn.Query(ctx, `SELECT DISTINCT object, size FROM versions`)
+	config, err := app.Load(a.Site.Env(), app.Stored)
 	if err != nil {
 		t.Fatal(err)
 	}
-	stored := objects(t, a.Site.S3)
-	found := len(stored)
-	var name string
-	var size int64
-	if _, err := pgx.ForEachRow(rows, []any{&name, &size}, func() error {
-		if got, there := stored[name]; !there || got != size {
-			t.Errorf("object %s should have %d bytes; there: %t, with %d", name, size, there, got)
-		}
-		delete(stored, name)
+	tally, err := app.Verify(t.Context(), config, logOf(t), verify.Scope{}, verify.Report{Found: func(f document.Finding) error {
+		t.Errorf("%+v", f)
 		return nil
-	}); err != nil {
-		t.Fatal(err)
+	}})
+	if err != nil {
+		t.Errorf("verify: %v", err)
 	}
-	for name, size := range stored {
-		t.Errorf("object %s of %d bytes is in the bucket and belongs to no version", name, size)
-	}
-	t.Logf("audit: %d objects", found)
+	t.Logf("audit: %+v", tally)
 }

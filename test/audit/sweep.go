@@ -26,7 +26,7 @@ const leftOver = `
 // the programs' own sweeps may be in the way, since one sweeps at a time.
 func Sweep(t testing.TB, s *program.Site) {
 	t.Helper()
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	log := logOf(t)
 	config, err := app.Load(s.Env(), app.Servers)
 	if err != nil {
 		t.Fatal(err)
@@ -54,4 +54,8 @@ func Sweep(t testing.TB, s *program.Site) {
 		}
 		return s.Count(leftOver) == 0
 	})
+}
+
+func logOf(t testing.TB) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 }

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
+	"testing"
 
 	// The programs, so that a change to them makes cached results of tests old.
 	_ "github.com/seed-7a112592/gristmill/pkg/app"
@@ -37,6 +39,16 @@ func build() (dir string, err error) {
 		return dir, fmt.Errorf("go build ./cmd/...: %w\n%s", err, out)
 	}
 	return dir, nil
+}
+
+// Path returns the path of a program of cmd/.
+func Path(t testing.TB, name string) string {
+	t.Helper()
+	built.once.Do(func() { built.dir, built.err = build() })
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return filepath.Join(built.dir, name)
 }
 
 // Remove removes what was built. It is the last that a process asks of this

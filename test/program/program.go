@@ -46,13 +46,9 @@ type Program struct {
 // the process that started it, for those that look.
 func Start(t testing.TB, env []string, name string, args ...string) *Program {
 	t.Helper()
-	built.once.Do(func() { built.dir, built.err = build() })
-	if built.err != nil {
-		t.Fatal(built.err)
-	}
-	path := name
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(built.dir, name)
+	path := Path(t, name)
+	if filepath.IsAbs(name) {
+		path = name
 	}
 	p := &Program{Name: name, t: t, done: make(chan struct{}), listening: make(chan struct{})}
 	p.cmd = exec.Command(path, args...)
