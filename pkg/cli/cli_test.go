@@ -46,6 +46,16 @@ func gristmill(t *testing.T, server *fakeapi.Server, args ...string) result {
 			_, err := fmt.Fprintln(w, "lift:", lift)
 			return err
 		},
+		Verify: func(_ context.Context, options cli.VerifyOptions, found func(document.Finding) error) (cli.Verified, error) {
+			switch options.Collection {
+			case "damaged":
+				f := document.Finding{Kind: document.OriginalGone, Collection: "damaged", Key: "a.md", Version: 2, Object: "default/1", Detail: "it is gone", Remedy: "upload it again"}
+				return cli.Verified{Documents: 3, Findings: 1}, found(f)
+			case "interrupted":
+				return cli.Verified{Documents: 2, After: "default/7"}, errors.New("no database")
+			}
+			return cli.Verified{Documents: 3, Bytes: 10, Objects: 4}, nil
+		},
 		Dev: func(_ context.Context, options cli.DevOptions) error {
 			return json.NewEncoder(&stdout).Encode(options)
 		},

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
 	"github.com/seed-7a112592/gristmill/pkg/backend/storetest"
@@ -306,5 +307,45 @@ func TestMigrateBringsKeysIntoNormalForm(t *testing.T) {
 	defer conn.Close(context.Background())
 	if n, err := count(conn, "", table{name: "documents"}); err != nil || n != 0 {
 		t.Errorf("the owner sees %d documents without a tenant, %v", n, err)
+	}
+}
+
+// Of what was uploaded before, nothing is known of the objects, and nothing is
+// taken for damaged.
+func TestMigrateKnowsNothingOfOriginals(t *testing.T) {
+	t.Parallel()
+	d, super := newOwnedDatabase(t)
+	d.migrateTo(t, 6)
+	for _, statement := range []string{
+		`INSERT INTO collections (tenant, id, name) VALUES ('default', gen_random_uuid(), 'c')`,
+		`INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap)
+		 SELECT tenant, id, 'm', 2, 10, 0 FROM collections`,
+		`UPDATE collections c SET live_space = s.id FROM spaces s`,
+		`INSERT INTO documents (tenant, id, collection, key, state, newest_version, live_version)
+		 SELECT tenant, gen_random_uuid(), id, 'a', 'ready', 1, 1 FROM collections`,
+		`INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type)
+		 SELECT tenant, id, 1, '', '{}', 'default/old', 10, 'hash', '' FROM documents`,
+		`INSERT INTO jobs (tenant, id, document, version, size, state)
+		 SELECT tenant, gen_random_uuid(), document, version, size, 'succeeded' FROM versions`,
+		`INSERT INTO tasks (tenant, job, kind, document, version, state)
+		 SELECT j.tenant, j.id, kind, j.document, j.version, j.state FROM jobs j, unnest('{knowledge,summary}'::text[]) AS kind`,
+	} {
+		execute(t, super, statement)
+	}
+	if err := d.tryMigrate(t); err != nil {
+		t.Fatal(err)
+	}
+	s, ctx := d.open(t), tenant.With(t.Context(), tenant.Default)
+	kept, err := s.Kept(ctx, document.KeptFilter{}, uuid.Nil, 10)
+	want := document.Original{Object: "default/old", Size: 10, SHA256: "hash"}
+	if err != nil || len(kept) != 1 || kept[0].Original != want || kept[0].Damage != "" {
+		t.Fatalf("kept %+v, %v", kept, err)
+	}
+	again := document.Upload{Object: "default/new", Size: 10, SHA256: "hash", Tag: "tag"}
+	if err := s.BeginUpload(ctx, again.Object); err != nil {
+		t.Fatal(err)
+	}
+	if restored, err := s.Restore(ctx, kept[0].Document, "default/old", again); err != nil || restored.Document.Object != again.Object {
+		t.Errorf("restored %+v, %v", restored, err)
 	}
 }

@@ -171,3 +171,35 @@ func TestMigrationBringsKeysIntoNormalForm(t *testing.T) {
 		t.Errorf("keys (-want +got):\n%s", diff)
 	}
 }
+
+// Of what was uploaded before, nothing is known of the objects, and nothing is
+// taken for damaged.
+func TestMigrationKnowsNothingOfOriginals(t *testing.T) {
+	t.Parallel()
+	ctx := tenant.With(t.Context(), tenant.Default)
+	const id = "00000000-0000-7000-8000-00000000000d"
+	s := open(t, databaseOf(t, 5, `
+		INSERT INTO collections VALUES ('default', '00000000-0000-7000-8000-00000000000c', 'c', 7, 0);
+		INSERT INTO spaces (id, tenant, collection, model, dimensions, chunk_tokens, chunk_overlap, created_at)
+		VALUES (7, 'default', '00000000-0000-7000-8000-00000000000c', 'm', 2, 10, 0, 0);
+		INSERT INTO documents (tenant, id, collection, key, state, live_version, newest_version, created_at, updated_at)
+		VALUES ('default', '`+id+`', '00000000-0000-7000-8000-00000000000c', 'a', 'ready', 1, 1, 0, 0);
+		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, created_at)
+		VALUES ('default', '`+id+`', 1, '', '{}', 'default/old', 10, 'hash', '', 0);
+		INSERT INTO jobs (tenant, id, document, version, state, created_at, size)
+		VALUES ('default', '00000000-0000-7000-8000-000000000001', '`+id+`', 1, 'succeeded', 0, 10);
+		INSERT INTO tasks (tenant, document, version, kind, job, state)
+		SELECT tenant, document, version, value, jobs.id, state FROM jobs, json_each('["knowledge", "summary"]')`))
+	kept, err := s.Kept(ctx, document.KeptFilter{}, uuid.Nil, 10)
+	want := document.Original{Object: "default/old", Size: 10, SHA256: "hash"}
+	if err != nil || len(kept) != 1 || kept[0].Original != want || kept[0].Damage != "" {
+		t.Fatalf("kept %+v, %v", kept, err)
+	}
+	again := document.Upload{Object: "default/new", Size: 10, SHA256: "hash", Tag: "tag"}
+	if err := s.BeginUpload(ctx, again.Object); err != nil {
+		t.Fatal(err)
+	}
+	if restored, err := s.Restore(ctx, kept[0].Document, "default/old", again); err != nil || restored.Document.Object != again.Object {
+		t.Errorf("restored %+v, %v", restored, err)
+	}
+}

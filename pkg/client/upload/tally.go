@@ -16,6 +16,7 @@ import (
 type Tally struct {
 	Documents int       `json:"documents"` // accepted, unchanged ones too
 	Unchanged int       `json:"unchanged"` // of these, already there as they are
+	Restored  int       `json:"restored"`  // of these, their original was lost and is restored
 	Bytes     int64     `json:"bytes"`     // of the accepted documents
 	Passages  int64     `json:"passages"`
 	Embedded  int64     `json:"embedded"` // passages that a model was asked about now
@@ -45,6 +46,9 @@ func (t *Tally) addUpload(answer document.Accepted) {
 	t.Bytes += answer.Document.Size
 	if answer.Unchanged {
 		t.Unchanged++
+	}
+	if answer.Restored {
+		t.Restored++
 	}
 }
 
@@ -83,6 +87,9 @@ func WarningText(w document.Warning) string {
 func (t Tally) Print(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "documents\t%s\t(%s unchanged)\n", humanize.Comma(int64(t.Documents)), humanize.Comma(int64(t.Unchanged)))
+	if t.Restored > 0 {
+		fmt.Fprintf(table, "restored\t%s\t(their originals were gone or damaged)\n", humanize.Comma(int64(t.Restored)))
+	}
 	if t.Passages > 0 {
 		fmt.Fprintf(table, "passages\t%s\t(%s embedded, %s reused)\n", humanize.Comma(t.Passages), humanize.Comma(t.Embedded), humanize.Comma(t.Reused))
 	}
