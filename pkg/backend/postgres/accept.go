@@ -104,7 +104,7 @@ func lockNewest(ctx context.Context, tx pgx.Tx, upload document.Upload) (newest,
 		JOIN versions v ON v.document = d.id AND v.version = d.newest_version
 		JOIN jobs j ON j.document = d.id AND j.version = d.newest_version
 		WHERE d.collection = $1 AND d.key = $2 AND d.deleted_at IS NULL`,
-		upload.Collection.ID, upload.Key, upload.SHA256, upload.Title, upload.Metadata, upload.MediaType, upload.FromKey, upload.Tag).
+		upload.Collection.ID, upload.Key, upload.SHA256, upload.Title, upload.Metadata, upload.MediaType, upload.FromKey).
 		QueryRow(func(row pgx.Row) error {
 			err := row.Scan(&n.document, &n.version, &n.sha256, &n.same)
 			if isNoRows(err) {
@@ -130,7 +130,7 @@ func queueVersion(batch *pgx.Batch, n newest, upload document.Upload) error {
 		INSERT INTO versions (document, version, title, metadata, object, size, sha256, media_type, warnings, title_from_key, tag)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
 		n.document, n.version, upload.Title, upload.Metadata, upload.Object, upload.Size,
-		upload.SHA256, upload.MediaType, append(document.Warnings{}, upload.Warnings...), upload.FromKey)
+		upload.SHA256, upload.MediaType, append(document.Warnings{}, upload.Warnings...), upload.FromKey, upload.Tag)
 	return queueJob(batch, n.document, n.version, uuid.Nil)
 }
 

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -11,18 +12,25 @@ import (
 )
 
 // Kept returns the versions of the next documents after one that must be whole.
+// Each filter has its own statement, so that it goes by the index that serves it.
 func (s *Store) Kept(ctx context.Context, filter document.KeptFilter, after uuid.UUID, limit int) (kept []document.Kept, err error) {
 	defer describe(&err, "list versions after document %s", after)
+	where, args := "d.id > $1", []any{after, limit}
+	if filter.Document != uuid.Nil {
+		where, args = where+" AND d.id = $3", append(args, filter.Document)
+	}
+	if filter.Collection != "" {
+		args = append(args, filter.Collection)
+		where += fmt.Sprintf(" AND d.collection = (SELECT c.id FROM collections c WHERE c.name = $%d)", len(args))
+	}
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		kept, err = collect(ctx, tx, scanKept, `
 			WITH page AS MATERIALIZED (
 				SELECT d.id, d.collection, d.key, d.newest_version, d.live_version
 				FROM documents d
-				WHERE d.id > $1 AND d.deleted_at IS NULL
-				  AND ($2 = '' OR d.collection = (SELECT c.id FROM collections c WHERE c.name = $2))
-				  AND ($3::uuid IS NULL OR d.id = $3)
+				WHERE `+where+` AND d.deleted_at IS NULL
 				ORDER BY d.id
-				LIMIT $4
+				LIMIT $2
 			)
 			SELECT d.id, v.version, c.name, d.key, v.object, v.size, v.sha256, v.tag, v.damage, v.version IS NOT DISTINCT FROM d.live_version,
 			       s.id, s.collection, s.model, s.dimensions,
@@ -32,7 +40,7 @@ func (s *Store) Kept(ctx context.Context, filter document.KeptFilter, after uuid
 			JOIN collections c ON c.id = d.collection
 			JOIN spaces s ON s.id = c.live_space
 			JOIN versions v ON v.document = d.id AND v.version IN (d.newest_version, d.live_version)
-			ORDER BY d.id, v.version`, after, filter.Collection, nullable(filter.Document), limit)
+			ORDER BY d.id, v.version`, args...)
 		return err
 	})
 	return kept, err

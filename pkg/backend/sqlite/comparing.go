@@ -12,18 +12,24 @@ import (
 )
 
 // Kept returns the versions of the next documents after one that must be whole.
+// Each filter has its own statement, so that it goes by the index that serves it.
 func (s *Store) Kept(ctx context.Context, filter document.KeptFilter, after uuid.UUID, limit int) (kept []document.Kept, err error) {
 	defer describe(&err, "list versions after document %s", after)
+	where := "tenant = ?1 AND id > ?2"
+	if filter.Document != uuid.Nil {
+		where += " AND id = ?4"
+	}
+	if filter.Collection != "" {
+		where += " AND collection = (SELECT id FROM collections WHERE tenant = ?1 AND name = ?5)"
+	}
 	err = s.read(ctx, func(tx transaction) error {
 		rows, err := tx.QueryContext(ctx, `
 			WITH page AS MATERIALIZED (
 				SELECT id, collection, key, newest_version, live_version
 				FROM documents
-				WHERE tenant = ?1 AND id > ?2 AND deleted_at IS NULL
-				  AND (?3 = '' OR collection = (SELECT id FROM collections WHERE tenant = ?1 AND name = ?3))
-				  AND (?4 IS NULL OR id = ?4)
+				WHERE `+where+` AND deleted_at IS NULL
 				ORDER BY id
-				LIMIT ?5
+				LIMIT ?3
 			)
 			SELECT d.id, v.version, c.name, d.key, v.object, v.size, v.sha256, v.tag, v.damage, v.version IS d.live_version,
 			       s.id, s.collection, s.model, s.dimensions,
@@ -34,7 +40,7 @@ func (s *Store) Kept(ctx context.Context, filter document.KeptFilter, after uuid
 			JOIN spaces s      ON s.tenant = ?1 AND s.id = c.live_space
 			JOIN versions v    ON v.tenant = ?1 AND v.document = d.id AND v.version IN (d.newest_version, d.live_version)
 			ORDER BY d.id, v.version`,
-			tx.tenant, after, filter.Collection, uuid.NullUUID{UUID: filter.Document, Valid: filter.Document != uuid.Nil}, limit)
+			tx.tenant, after, limit, filter.Document, filter.Collection)
 		kept, err = collect(rows, err, scanKept)
 		return err
 	})
