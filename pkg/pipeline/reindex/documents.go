@@ -8,7 +8,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/original"
 )
 
@@ -69,7 +68,8 @@ func (b *builder) pass(ctx context.Context, after uuid.UUID) (first document.Unp
 // While the chunking stays as it is that takes the passages that the live space
 // has. What is damaged there is cut from its original, and so is what has no
 // passages there: that may be why. A document whose original is gone or damaged
-// is left for the next look: it may have been deleted or restored meanwhile.
+// is left for the next look, since it may have been deleted or restored meanwhile,
+// and then left out.
 func (b *builder) place(ctx context.Context, d document.Unplaced) error {
 	var count int64
 	var lost, err error
@@ -86,10 +86,14 @@ func (b *builder) place(ctx context.Context, d document.Unplaced) error {
 	switch {
 	case err != nil:
 		return err
-	case lost != nil:
+	case lost != nil && b.lost[d] == nil:
 		b.unit.drop(d)
 		b.lost[d] = lost
 		return nil
+	case lost != nil:
+		b.unit.drop(d)
+		b.leaveOutLost(ctx, d, lost)
+		return b.flushFull(ctx)
 	case b.leftOut[d]:
 		delete(b.leftOut, d)
 		b.unit.drop(d)
@@ -130,8 +134,5 @@ func (b *builder) add(ctx context.Context, d document.Unplaced, passages iter.Se
 
 // stuck says why a document is missing however often it is placed.
 func (b *builder) stuck(d document.Unplaced) error {
-	if lost := b.lost[d]; lost != nil {
-		return fault.Wrap(fault.KindOf(lost), lost, "document %s, key %q, cannot be cut: %s; or delete the document; then resume the reindex", d.Document, d.Key, fault.As(lost).Detail)
-	}
 	return fmt.Errorf("document %s version %d was placed in space %d %d times and is still missing there", d.Document, d.Version, b.to.ID, maxTries)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/embedding"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
 // leaveOut takes the documents out of the unit that have a passage that the
@@ -53,4 +54,14 @@ func refusedPassage(u *unit, part document.RebuiltPlaces, words map[document.Has
 		return fmt.Sprintf("model %s does not take passage %d%s, bytes %d to %d: %s", model, place.Ordinal, path, place.Start, place.End, said)
 	}
 	return ""
+}
+
+// leaveOutLost leaves a document out whose original is gone or damaged, or whose
+// passages are lost besides.
+func (b *builder) leaveOutLost(ctx context.Context, d document.Unplaced, lost error) {
+	why := fault.As(lost).Detail
+	b.step.Log.WarnContext(ctx, "document is left out", "document", d.Document, "key", d.Key, "reason", lost)
+	b.progress.LeaveOut(1, document.LeftOut{Document: d.Document, Key: d.Key, Error: why})
+	b.unit.end(d, 0, b.ordered)
+	b.unit.of(d).LeftOut = why
 }
