@@ -32,7 +32,7 @@ func TestContentThatIsLost(t *testing.T) {
 			doc := put(t, h, "a.md", text).Document
 			damage(f, doc.Key)
 			for _, rng := range []string{"", "bytes=0-0", "bytes=2-4", "bytes=-3", "bytes=0-1,4-5", "bytes=0-"} {
-				r := httptest.NewRequest("GET", "/v1/documents/"+doc.ID.String()+"/content", nil)
+				r := newRequest("GET", "/v1/documents/"+doc.ID.String()+"/content", nil)
 				if rng != "" {
 					r.Header.Set("Range", rng)
 				}
