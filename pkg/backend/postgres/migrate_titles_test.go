@@ -53,7 +53,7 @@ func TestMigrateToTitles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reindex, err := s.BeginReindex(ctx, document.ReindexRequest{Collection: "c", Model: document.Model{Name: "other"}})
+	reindex, err := s.BeginReindex(ctx, document.ReindexRequest{Collection: "c", Model: document.Model{Name: "other", Dimensions: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}

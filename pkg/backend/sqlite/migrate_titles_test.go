@@ -38,7 +38,7 @@ func TestMigrationToTitles(t *testing.T) {
 			t.Errorf("in %d days: looked at %d section summaries, %v, want %d", days, looked, err, want)
 		}
 	}
-	reindex, err := s.BeginReindex(ctx, document.ReindexRequest{Collection: "c", Model: document.Model{Name: "other"}})
+	reindex, err := s.BeginReindex(ctx, document.ReindexRequest{Collection: "c", Model: document.Model{Name: "other", Dimensions: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ func revertsAtOnce(t *testing.T, ctx context.Context, s Store) {
 	if got.State != document.Succeeded || got.Stage != document.StageReverted || got.RevertibleUntil != nil {
 		t.Errorf("got %+v, want it reverted", got)
 	}
-	if diff := cmp.Diff(c, live(t, ctx, s, c)); diff != "" {
+	if diff := cmp.Diff(c.Space, live(t, ctx, s, c).Space); diff != "" {
 		t.Errorf("collection (-before +reverted):\n%s", diff)
 	}
 	wantFound(t, ctx, s, "reverted", c, "four", "one", "two")
@@ -66,7 +66,7 @@ func revertsOnceItHasCaughtUp(t *testing.T, ctx context.Context, s Store) {
 	if got.State != document.Succeeded || got.Stage != document.StageReverted || got.FinishedAt == nil || got.RevertibleUntil != nil {
 		t.Errorf("got %+v, want it reverted", got)
 	}
-	if diff := cmp.Diff(c, live(t, ctx, s, c)); diff != "" {
+	if diff := cmp.Diff(c.Space, live(t, ctx, s, c).Space); diff != "" {
 		t.Errorf("collection (-before +reverted):\n%s", diff)
 	}
 	wantFound(t, ctx, s, "reverted", c, "one", "three", "two")
@@ -109,7 +109,7 @@ func steersWhatReverts(t *testing.T, ctx context.Context, s Store) {
 		t.Errorf("cancelled: got %+v, want it done, as before", got)
 	}
 	wantStale(t, ctx, s, "cancelled", work)
-	if diff := cmp.Diff(next, live(t, ctx, s, c)); diff != "" {
+	if diff := cmp.Diff(next.Space, live(t, ctx, s, c).Space); diff != "" {
 		t.Errorf("cancelled: collection (-switched +got):\n%s", diff)
 	}
 	other := beginReindex(t, ctx, s, document.ReindexRequest{Collection: c.Name})
@@ -171,7 +171,7 @@ func revertsNothingElse(t *testing.T, ctx context.Context, s Store) {
 	if until := readReindex(t, ctx, s, over.ID).RevertibleUntil; until != nil && until.After(time.Now()) {
 		t.Errorf("its time is over: revertible until %v", until)
 	}
-	if diff := cmp.Diff(next, live(t, ctx, s, c)); diff != "" {
+	if diff := cmp.Diff(next.Space, live(t, ctx, s, c).Space); diff != "" {
 		t.Errorf("collection (-before +after):\n%s", diff)
 	}
 	done := change(t, ctx, s, document.ReindexRequest{Collection: c.Name, Tokens: 100}, leaseTime)

@@ -151,7 +151,7 @@ func resumesFromWhatIsLiveByNow(t *testing.T, ctx context.Context, s Store) {
 	publishTexts(t, ctx, s, c, "a", "one", "two")
 	work := startReindex(t, ctx, s, anotherModel(c))
 	settle(t, ctx, s, work, document.Outcome{Verdict: document.VerdictFail, Error: "no quota"})
-	change(t, ctx, s, document.ReindexRequest{Collection: c.Name, Model: document.Model{Name: "third model"}}, leaseTime)
+	change(t, ctx, s, document.ReindexRequest{Collection: c.Name, Model: document.Model{Name: "third model", Dimensions: 2}}, leaseTime)
 	third := live(t, ctx, s, c).Space
 
 	steerReindex(t, ctx, s, s.ResumeReindex, work.Job)

@@ -34,7 +34,7 @@ func switchesReaders(t *testing.T, ctx context.Context, s Store) {
 	if err := s.Switch(ctx, work, leaseTime, progress); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(next, live(t, ctx, s, c)); diff != "" {
+	if diff := cmp.Diff(next.Space, live(t, ctx, s, c).Space); diff != "" {
 		t.Errorf("collection (-want +got):\n%s", diff)
 	}
 	_, err = searchAll(ctx, s, c)
