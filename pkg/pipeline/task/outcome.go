@@ -17,8 +17,12 @@ const (
 	maxBackoff   = time.Minute
 
 	// defaultWait is how long a task waits for a dependency that does not say
-	// when to come again, maxJitter the most that is added to any wait.
+	// when to come again. maxWait is the longest wait: the dependency may be
+	// back sooner than it said, or an operator may have lifted a hold, and to
+	// look costs no request to a model that is held. maxJitter is the most that
+	// is added to any wait.
 	defaultWait = 5 * time.Second
+	maxWait     = time.Minute
 	maxJitter   = 10 * time.Second
 
 	// settleInterval is the time between attempts at writing an outcome while
@@ -107,7 +111,7 @@ func Decide(err error, attempt int, stopping bool) document.Outcome {
 		outcome.Delay = time.Millisecond // at once, but by another process
 	case kind == fault.Unavailable, kind == fault.RateLimited, kind == fault.Misconfigured:
 		outcome.Verdict = document.VerdictWait
-		outcome.Delay = jitter(retryAfter(err, defaultWait))
+		outcome.Delay = jitter(min(retryAfter(err, defaultWait), maxWait))
 	case kind != fault.Internal && kind != fault.BrokenAnswer:
 		outcome.Verdict = document.VerdictFail
 	case attempt >= maxAttempts:
