@@ -3,10 +3,12 @@ package audit
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/pkg/backend/llm"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -18,8 +20,9 @@ func (a Audit) checkSpending(t testing.TB) {
 	stored := a.stored(t)
 	var needed, answered spending
 	for model, texts := range a.Provider.EmbeddedBy() {
-		for _, question := range a.Questions {
-			delete(texts, question)
+		// A probe follows a failure, and costs six tokens.
+		for _, asked := range slices.Concat(a.Questions, []string{llm.ProbeText}) {
+			delete(texts, asked)
 		}
 		for text, times := range texts {
 			answered.add(text, times)

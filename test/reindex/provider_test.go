@@ -116,8 +116,9 @@ func TestChunkingChangeSendsWhatIsNew(t *testing.T) {
 	files := make([]file, short(6, 60))
 	for i := range files {
 		key := "half/" + strings.Repeat("x", i) + ".md"
-		// Sections of a passage, and sections of one before and of two after.
-		files[i] = file{key, plainFile(key, 8, 6).text + "\n" + plainFile("the rest of "+key, 4, 14).text}
+		// Sections of a passage, and sections of one before and of two after, all below the first heading.
+		rest := strings.ReplaceAll(plainFile("the rest of "+key, 4, 14).text, "# ", "## ")
+		files[i] = file{key, plainFile(key, 8, 6).text + "\n" + rest}
 	}
 	m.upload(files)
 	old, new := split(t, files, before), split(t, files, after)

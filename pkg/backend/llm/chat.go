@@ -14,7 +14,7 @@ func (p *OpenAI) chat(question openai.ChatCompletionRequest, bytes int, take fun
 		texts[i] = message.Content
 	}
 	probe := question
-	probe.Messages = []openai.ChatCompletionMessage{{Role: openai.ChatMessageRoleUser, Content: probeText}}
+	probe.Messages = []openai.ChatCompletionMessage{{Role: openai.ChatMessageRoleUser, Content: ProbeText}}
 	return request{
 		operation: opSummarise,
 		model:     question.Model,

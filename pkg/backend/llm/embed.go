@@ -49,7 +49,7 @@ func (p *OpenAI) Embed(ctx context.Context, model document.Model, texts []string
 			return err
 		},
 		probe: func(ctx context.Context, ex *exchange) error {
-			_, err := p.embedOnce(ctx, ex, model, []string{probeText})
+			_, err := p.embedOnce(ctx, ex, model, []string{ProbeText})
 			return err
 		},
 	})

@@ -90,7 +90,11 @@ func vectorsAnswer(resp *http.Response, body []byte, ex *exchange) (*http.Respon
 	case ex.vectors.Data == nil && !looksLike(body, "data"):
 		return nil, notAnswer(resp, body)
 	case err != nil:
-		return nil, fault.Wrap(fault.BadAnswer, err, "%s answered what is not a list of embeddings", resp.Request.URL.Host)
+		detail := resp.Request.URL.Host + " answered what is not a list of embeddings"
+		if bad, ok := errors.AsType[badVector](err); ok {
+			detail += ": a vector has " + string(bad)
+		}
+		return nil, fault.Wrap(fault.BadAnswer, err, "%s", detail)
 	}
 	ex.tokens = ex.vectors.Usage.tokens("prompt_tokens")
 	resp.Body = io.NopCloser(strings.NewReader("{}")) // go-openai insists on JSON

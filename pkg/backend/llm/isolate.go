@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// probeText is a text that every model takes.
-	probeText = "Grain is ground in a mill."
+	// ProbeText is a text that every model takes. It is sent to see whether a
+	// model that has failed over a request answers at all.
+	ProbeText = "Grain is ground in a mill."
 
 	// batchFailures is after how many failures a request of several texts is
 	// taken to be the cause of them, while the model answers others: its texts
@@ -168,7 +169,7 @@ func (f *failed) count(err error) {
 
 // probe asks the model for something that it does not fail over.
 func (p *OpenAI) probe(ctx context.Context, lane *lane, r request) error {
-	r.bytes = len(probeText)
+	r.bytes = len(ProbeText)
 	err := p.exchange(ctx, opProbe, r, r.probe, &exchange{})
 	if err == nil || fault.Is(err, fault.BadAnswer) { // but an answer
 		lane.answered()

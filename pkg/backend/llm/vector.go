@@ -23,12 +23,18 @@ type vectorAnswer struct {
 // of numbers, which is what servers answer that ignore encoding_format.
 type vector []float32
 
+// badVector is what is wrong with a vector that cannot be decoded, for people.
+type badVector string
+
+// Error implements error.
+func (b badVector) Error() string { return "decode vector: " + string(b) }
+
 // UnmarshalJSON implements json.Unmarshaler.
 func (v *vector) UnmarshalJSON(b []byte) error {
 	if b[0] != '"' {
 		// encoding/json takes null for 0.
 		if b[0] == '[' && bytes.Contains(b, []byte("null")) {
-			return errors.New("decode vector: null in the place of a number")
+			return badVector("null in the place of a number")
 		}
 		return json.Unmarshal(b, (*[]float32)(v))
 	}
@@ -55,10 +61,10 @@ func (v *vector) decodeBase64(text []byte) error {
 		text = text[len(piece):]
 		n, err := base64.StdEncoding.Decode(raw[:], piece)
 		if err != nil {
-			return fmt.Errorf("decode vector: %w", err)
+			return badVector(err.Error())
 		}
 		if n%4 != 0 {
-			return fmt.Errorf("decode vector: %d bytes left over", n%4)
+			return badVector(fmt.Sprintf("%d bytes left over", n%4))
 		}
 		for i := 0; i < n; i += 4 {
 			floats = append(floats, math.Float32frombits(binary.LittleEndian.Uint32(raw[i:])))
