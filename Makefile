@@ -1,6 +1,6 @@
 # `make` prints what there is. The work is in scripts/, so that it also runs without make.
 .DEFAULT_GOAL := help
-.PHONY: help check build fault reindex fuzz bench up down
+.PHONY: help check build fault providers reindex fuzz bench up down
 
 help: ## print the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -13,6 +13,9 @@ build: ## static programs into bin/
 
 fault: ## the whole fault suite, on servers of its own; ARGS='-seed 7 -run Kills -v' goes to the tests
 	@go test -race -count 1 -timeout 20m ./test/fault $(ARGS)
+
+providers: ## a hundred uploads through each misbehaviour of a provider that docs/providers.md lists; ARGS='-run Behaviours/401 -v'
+	@scripts/with-services go test -race -count 1 -timeout 30m ./test/providers $(ARGS)
 
 reindex: ## all tests of re-indexing under traffic; ARGS='-run ModelChange -v' goes to the tests
 	@scripts/with-services go test -race -count 1 -timeout 30m ./test/reindex $(ARGS)

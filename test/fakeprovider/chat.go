@@ -16,12 +16,13 @@ func (p *Provider) serveChat(w http.ResponseWriter, r *http.Request) {
 	p.mu.Unlock()
 
 	var request struct {
-		Model     string `json:"model"`
-		MaxTokens int    `json:"max_tokens"`
-		Messages  []struct {
+		Model    string `json:"model"`
+		Messages []struct {
 			Role    string `json:"role"`
 			Content string `json:"content"`
 		} `json:"messages"`
+		MaxTokens           int `json:"max_tokens"`
+		MaxCompletionTokens int `json:"max_completion_tokens"`
 	}
 	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
 		p.refuse(w, http.StatusBadRequest, err.Error())
@@ -39,6 +40,15 @@ func (p *Provider) serveChat(w http.ResponseWriter, r *http.Request) {
 	tokens := tokensOf(question) + tokensOf(answer.Text)
 	if refusal := p.limits.take(tokens, answer.Header); refusal != nil {
 		fault = refusal
+	}
+	texts := make([]string, len(request.Messages))
+	for i, message := range request.Messages {
+		texts[i] = message.Content
+	}
+	if scripted := p.scripted(Request{
+		Chat: true, Model: request.Model, Key: keyOf(r), Texts: texts, MaxTokens: max(request.MaxTokens, request.MaxCompletionTokens),
+	}); scripted != nil {
+		fault = scripted
 	}
 	if fault != nil {
 		fault(&answer)
@@ -63,7 +73,7 @@ func (p *Provider) serveChat(w http.ResponseWriter, r *http.Request) {
 	if p.wait(r.Context(), p.opts.Latency) != nil {
 		panic(http.ErrAbortHandler) // the client has gone, or the provider is closing
 	}
-	if fault == nil {
+	if fault == nil || answer.Right {
 		p.mu.Lock()
 		p.counts.ChatSummaries++
 		p.mu.Unlock()

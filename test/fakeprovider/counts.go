@@ -63,6 +63,12 @@ func (p *Provider) Forget() {
 	clear(p.embedded)
 }
 
+func (p *Provider) countRefused() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.counts.Refused++
+}
+
 // take notes texts that are about to be worked at.
 func (p *Provider) take(texts int) {
 	p.mu.Lock()
@@ -77,7 +83,7 @@ func (p *Provider) count(model document.Model, texts []string, tokens int, answe
 	if answer.ok() && !answer.Hang {
 		p.counts.Charged += tokens
 	}
-	if fault != nil {
+	if fault != nil && !answer.Right {
 		return
 	}
 	p.counts.Texts += len(texts)

@@ -33,6 +33,11 @@ func (p *Provider) serveEmbeddings(w http.ResponseWriter, r *http.Request) {
 	if refusal := p.faultOf(request.Model); refusal != nil {
 		fault = refusal
 	}
+	if scripted := p.scripted(Request{
+		Model: request.Model, Key: keyOf(r), Texts: request.Input, Encoding: request.Encoding, Dimensions: request.Dimensions,
+	}); scripted != nil {
+		fault = scripted
+	}
 	if refusal := p.faultOfTexts(request.Input); refusal != nil {
 		fault = refusal
 	}
@@ -65,7 +70,7 @@ func (p *Provider) serveEmbeddings(w http.ResponseWriter, r *http.Request) {
 		if fault != nil {
 			fault(&answer)
 		}
-		body = embeddingsBody(answer.Data, encoding, request.Model, tokens)
+		body = embeddingsBody(answer, encoding, request.Model, tokens)
 	}
 	if answer.ok() {
 		p.take(len(request.Input))
@@ -94,16 +99,16 @@ func (p *Provider) fastBody(texts []string, dimensions int, model string, tokens
 	return appendUsage(append(b, ']'), model, tokens)
 }
 
-func embeddingsBody(data []Datum, encoding, model string, tokens int) []byte {
+func embeddingsBody(answer Answer, encoding, model string, tokens int) []byte {
 	b := []byte(`{"object":"list","data":[`)
-	for i, d := range data {
+	for i, d := range answer.Data {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		b = append(b, `{"object":"embedding","index":`...)
 		b = strconv.AppendInt(b, int64(d.Index), 10)
 		b = append(b, `,"embedding":`...)
-		if encoding == "base64" {
+		if encoding == "base64" && !answer.Floats {
 			b = append(appendEncoded(append(b, '"'), d.Vector), '"')
 		} else {
 			b = append(b, '[')
@@ -111,11 +116,18 @@ func embeddingsBody(data []Datum, encoding, model string, tokens int) []byte {
 				if j > 0 {
 					b = append(b, ',')
 				}
+				if j == 0 && answer.Null != nil && *answer.Null == i {
+					b = append(b, "null"...)
+					continue
+				}
 				b = strconv.AppendFloat(b, float64(x), 'g', -1, 32)
 			}
 			b = append(b, ']')
 		}
 		b = append(b, '}')
+	}
+	if answer.Usage != "" {
+		return fmt.Appendf(append(b, ']'), `,"model":%q,"usage":%s}`, model, answer.Usage)
 	}
 	return appendUsage(append(b, ']'), model, tokens)
 }

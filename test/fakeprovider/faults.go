@@ -14,7 +14,12 @@ type Answer struct {
 	Delay    time.Duration // before it is sent
 	Hang     bool          // it is never sent
 	Truncate bool          // it ends in the middle, and the connection with it
-	Raw      string        // sent in place of the answer
+	Raw      string        // sent in place of the answer, or of the error
+	Bare     bool          // an error without a body
+	Floats   bool          // vectors are sent as numbers, whatever was asked for
+	Null     *int          // the vector with this index, of numbers, has a null in it
+	Usage    string        // sent as the answer's usage, in JSON; what was counted when empty
+	Right    bool          // a Fault has left it right: it counts as answered well
 
 	Data []Datum // vectors, of an answer to a request for embeddings
 	Text string  // of an answer to a request for a chat completion

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -47,13 +48,20 @@ func (p *Provider) send(ctx context.Context, w http.ResponseWriter, answer Answe
 		w.Header()[name] = values
 	}
 	switch {
+	case !answer.ok() && (answer.Raw != "" || answer.Bare):
+		p.countRefused()
+		w.WriteHeader(answer.Status)
+		_, _ = io.WriteString(w, answer.Raw)
+		return
 	case !answer.ok():
 		p.refuse(w, answer.Status, answer.Message)
 		return
 	case answer.Raw != "":
 		body = []byte(answer.Raw)
 	}
-	w.Header().Set("Content-Type", "application/json")
+	if w.Header().Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", "application/json")
+	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	if answer.Truncate {
 		// Less than was announced: the server closes the connection.
@@ -91,9 +99,7 @@ func (p *Provider) refuseModel(w http.ResponseWriter, name string) {
 }
 
 func (p *Provider) refuseAs(w http.ResponseWriter, status int, problem map[string]any) {
-	p.mu.Lock()
-	p.counts.Refused++
-	p.mu.Unlock()
+	p.countRefused()
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(map[string]any{"error": problem})

@@ -59,6 +59,7 @@ type Provider struct {
 	busy     time.Time // when the texts taken so far are done
 	counts   Counts
 	embedded map[document.Model]map[string]int
+	script   Script // goes before all schedules
 	embed    schedule
 	models   map[string]*schedule // of embeddings by one model; goes before embed
 	part     string               // texts that hold it meet refused, before all

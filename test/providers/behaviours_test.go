@@ -1,0 +1,176 @@
+package providers_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+)
+
+// marker is in one text of one of the uploads.
+const marker = "unembeddable"
+
+// behaviour is a way for a provider to behave, described by a row of
+// docs/providers.md that has its name.
+type behaviour struct {
+	name   string
+	env    []string
+	script func() fakeprovider.Script // a new one for each test
+	mends  bool                       // it ends once work waits for it
+}
+
+// always is a script that has the same fault for every request for embeddings.
+func always(fault fakeprovider.Fault) func() fakeprovider.Script {
+	return embeddings(func(fakeprovider.Request) fakeprovider.Fault { return fault })
+}
+
+// embeddings is a script that leaves chat completions alone.
+func embeddings(script fakeprovider.Script) func() fakeprovider.Script {
+	return func() fakeprovider.Script {
+		return func(r fakeprovider.Request) fakeprovider.Fault {
+			if r.Chat {
+				return nil
+			}
+			return script(r)
+		}
+	}
+}
+
+// chat is a script that leaves embeddings alone.
+func chat(script fakeprovider.Script) func() fakeprovider.Script {
+	return func() fakeprovider.Script {
+		return func(r fakeprovider.Request) fakeprovider.Fault {
+			if !r.Chat {
+				return nil
+			}
+			return script(r)
+		}
+	}
+}
+
+// every is a script with a fault for each nth request for embeddings.
+func every(n int64, fault fakeprovider.Fault) func() fakeprovider.Script {
+	return func() fakeprovider.Script {
+		var seen atomic.Int64
+		return embeddings(func(fakeprovider.Request) fakeprovider.Fault {
+			if seen.Add(1)%n == 0 {
+				return fault
+			}
+			return nil
+		})()
+	}
+}
+
+// oneText is a script with a fault for requests that hold the marked text.
+func oneText(fault fakeprovider.Fault) func() fakeprovider.Script {
+	return embeddings(func(r fakeprovider.Request) fakeprovider.Fault {
+		if slices.ContainsFunc(r.Texts, marked) {
+			return fault
+		}
+		return nil
+	})
+}
+
+func marked(text string) bool { return strings.Contains(text, marker) }
+
+// when is a script with a fault for requests of which that holds.
+func when(holds func(fakeprovider.Request) bool, fault fakeprovider.Fault) func() fakeprovider.Script {
+	return embeddings(func(r fakeprovider.Request) fakeprovider.Fault {
+		if holds(r) {
+			return fault
+		}
+		return nil
+	})
+}
+
+// bytesOf returns the length of a request's texts.
+func bytesOf(r fakeprovider.Request) (n int) {
+	for _, text := range r.Texts {
+		n += len(text)
+	}
+	return n
+}
+
+var behaviours = []behaviour{
+	{name: "slow: each answer takes 500 ms", script: always(fakeprovider.Slow(500 * time.Millisecond)), env: []string{"GRISTMILL_SEARCH_TIMEOUT=5s"}},
+	{name: "500 to every third request", script: every(3, fakeprovider.Status(http.StatusInternalServerError, "oops"))},
+	{name: "429 to every fifth request, `Retry-After: 1`", script: every(5, fakeprovider.RateLimit("1"))},
+	{name: "`x-ratelimit-limit-tokens: 1`", script: always(fakeprovider.Headers("X-RateLimit-Limit-Tokens", "1", "X-RateLimit-Remaining-Tokens", "1"))},
+	{name: "floats although base64 was asked for", script: always(func(a *fakeprovider.Answer) { a.Floats, a.Right = true, true })},
+	{name: "negative usage", script: always(func(a *fakeprovider.Answer) { a.Usage, a.Right = `{"prompt_tokens":-5,"total_tokens":-5}`, true })},
+	{name: "numbers too large for half precision", script: always(fakeprovider.Scale(1e6))},
+	{name: "vectors in another order", script: always(func(a *fakeprovider.Answer) { fakeprovider.WrongOrder(a); a.Right = true })},
+	{name: "400 to `encoding_format`", script: when(func(r fakeprovider.Request) bool { return r.Encoding != "" },
+		fakeprovider.Status(http.StatusBadRequest, "Unsupported parameter: encoding_format"))},
+	{name: "400 to `dimensions`", env: []string{"GRISTMILL_EMBEDDING_MODEL=text-embedding-3-small"},
+		script: when(func(r fakeprovider.Request) bool { return r.Dimensions != 0 },
+			fakeprovider.Status(http.StatusBadRequest, "This model does not support specifying dimensions."))},
+	{name: "400 above 16 texts a request", script: when(func(r fakeprovider.Request) bool { return len(r.Texts) > 16 },
+		fakeprovider.Status(http.StatusBadRequest, "batch size is larger than the maximum of 16"))},
+	{name: "413 above 8 KB a request", script: when(func(r fakeprovider.Request) bool { return bytesOf(r) > 8<<10 },
+		fakeprovider.Body(http.StatusRequestEntityTooLarge, "<html><title>413 Request Entity Too Large</title></html>", "Content-Type", "text/html"))},
+	{name: "400 above 512 tokens a request", script: when(func(r fakeprovider.Request) bool { return bytesOf(r)/4 > 512 },
+		fakeprovider.Status(http.StatusBadRequest, "too many tokens in the request: the maximum is 512"))},
+	{name: "vectors of a length that was not set", env: []string{"GRISTMILL_EMBEDDING_DIMENSIONS="}, script: always(nil)},
+
+	{name: "503 with an error that is a string, for a while", mends: true,
+		script: always(fakeprovider.Body(http.StatusServiceUnavailable, `{"error":"Model is loading"}`, "Content-Type", "application/json"))},
+	{name: "503 with HTML, for a while", mends: true,
+		script: always(fakeprovider.Body(http.StatusServiceUnavailable, "<html><title>503 Service Temporarily Unavailable</title></html>", "Content-Type", "text/html"))},
+	{name: "500 without a body, for a while", mends: true, script: always(fakeprovider.Body(http.StatusInternalServerError, ""))},
+	{name: "429 with `Retry-After` of three years, once", mends: true, script: once(fakeprovider.RateLimit("94608000"))},
+	{name: "200 with an error in it, for a while", mends: true, script: always(fakeprovider.Raw(`{"error":{"message":"the engine is overloaded","type":"server_error"}}`))},
+	{name: "200 with an HTML page, for a while", mends: true, script: always(fakeprovider.Raw("<!doctype html><title>Sign in</title><p>Welcome"))},
+	{name: "401 for a while", mends: true, script: always(fakeprovider.Status(http.StatusUnauthorized, "Incorrect API key provided"))},
+	{name: "402 for a while", mends: true, script: always(fakeprovider.Status(http.StatusPaymentRequired, "Your balance is used up"))},
+	{name: "403 for a while", mends: true, script: always(fakeprovider.Status(http.StatusForbidden, "This key may not use this model"))},
+	{name: "404 unknown model, for a while", mends: true, script: always(fakeprovider.Status(http.StatusNotFound, "The model `fake` does not exist"))},
+	{name: "no answer at all, for a while", mends: true, script: always(fakeprovider.Hang)},
+
+	{name: "400 to one text", script: oneText(fakeprovider.Status(http.StatusBadRequest, "invalid input"))},
+	{name: "422 to one text", script: oneText(fakeprovider.Body(http.StatusUnprocessableEntity, `{"detail":[{"msg":"string does not match","loc":["body","input"]}]}`))},
+	{name: "500 to one text, always", script: oneText(fakeprovider.Status(http.StatusInternalServerError, "CUDA error"))},
+	{name: "`null` in the vector of one text", script: embeddings(func(r fakeprovider.Request) fakeprovider.Fault {
+		i := slices.IndexFunc(r.Texts, marked)
+		if i < 0 {
+			return nil
+		}
+		return func(a *fakeprovider.Answer) { a.Floats, a.Null = true, &i }
+	})},
+	{name: "400 to one text that is too long", script: when(func(r fakeprovider.Request) bool {
+		return slices.ContainsFunc(r.Texts, func(text string) bool { return marked(text) && len(text) > 400 })
+	}, fakeprovider.Status(http.StatusBadRequest, "This model's maximum context length is 100 tokens, however you requested more."))},
+
+	{name: "chat: thoughts before the summary", script: chat(func(fakeprovider.Request) fakeprovider.Fault {
+		return fakeprovider.Text("<think>\nWhat is this about? I had better look.\n</think>\n\nA mill and its stones.")
+	})},
+	{name: "chat: nothing but thoughts", script: chat(func(fakeprovider.Request) fakeprovider.Fault {
+		return fakeprovider.Text("<think>\nWhat is this about? I had")
+	})},
+	{name: "chat: 400 to one section", script: chat(func(r fakeprovider.Request) fakeprovider.Fault {
+		if slices.ContainsFunc(r.Texts, marked) {
+			return fakeprovider.Status(http.StatusBadRequest, "the prompt was flagged by the content filter")
+		}
+		return nil
+	})},
+	{name: "chat: 401 for a while", mends: true, script: chat(func(fakeprovider.Request) fakeprovider.Fault {
+		return fakeprovider.Status(http.StatusUnauthorized, "Incorrect API key provided")
+	})},
+}
+
+// once is a script with a fault for the first request that is not a probe of
+// the length of vectors: one with a document's texts.
+func once(fault fakeprovider.Fault) func() fakeprovider.Script {
+	return func() fakeprovider.Script {
+		var done atomic.Bool
+		return embeddings(func(r fakeprovider.Request) fakeprovider.Fault {
+			if len(r.Texts) > 1 && done.CompareAndSwap(false, true) {
+				return fault
+			}
+			return nil
+		})()
+	}
+}

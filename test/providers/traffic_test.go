@@ -1,0 +1,96 @@
+package providers_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+)
+
+// sections is how many passages a document has.
+const sections = 3
+
+// text returns a document of sections that do not fit into one passage with
+// each other. The mark is in the second.
+func text(name, mark string) string {
+	var b strings.Builder
+	for i := range sections {
+		fmt.Fprintf(&b, "## %s, part %d\n\n", name, i)
+		for j := range 8 {
+			fmt.Fprintf(&b, "The miller of %s sets stone %d of part %d before the water comes. ", name, j, i)
+		}
+		if i == 1 && mark != "" {
+			b.WriteString("Here is what is " + mark + ".")
+		}
+		b.WriteString("\n\n")
+	}
+	return b.String()
+}
+
+// traffic counts the texts of uploads that are sent to be embedded.
+type traffic struct {
+	mu       sync.Mutex
+	sent     int
+	answered int
+	texts    map[string]bool
+}
+
+func newTraffic() *traffic { return &traffic{texts: map[string]bool{}} }
+
+// watch returns a script that counts and then follows another.
+func (tr *traffic) watch(script fakeprovider.Script) fakeprovider.Script {
+	return func(r fakeprovider.Request) fakeprovider.Fault {
+		var fault fakeprovider.Fault
+		if script != nil {
+			fault = script(r)
+		}
+		if r.Chat {
+			return fault
+		}
+		tr.mu.Lock()
+		defer tr.mu.Unlock()
+		for _, text := range r.Texts {
+			if strings.Contains(text, "upload ") {
+				tr.sent++
+				tr.texts[text] = true
+			}
+		}
+		return tr.count(r, fault)
+	}
+}
+
+// count returns the fault, and has what is answered well counted when it is.
+func (tr *traffic) count(r fakeprovider.Request, fault fakeprovider.Fault) fakeprovider.Fault {
+	return func(a *fakeprovider.Answer) {
+		a.Right = fault == nil
+		if fault != nil {
+			fault(a)
+		}
+		if !a.Right {
+			return
+		}
+		tr.mu.Lock()
+		defer tr.mu.Unlock()
+		for _, text := range r.Texts {
+			if strings.Contains(text, "upload ") {
+				tr.answered++
+			}
+		}
+	}
+}
+
+func (tr *traffic) forget() {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.sent, tr.answered = 0, 0
+	clear(tr.texts)
+}
+
+// counts returns the texts that were sent and answered, and how many different
+// ones there are.
+func (tr *traffic) counts() (sent, answered, needed int) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return tr.sent, tr.answered, len(tr.texts)
+}
