@@ -67,8 +67,10 @@ func TestIndexInAnotherDatabaseIsNoticed(t *testing.T) {
 
 // What an attacker could use, or somebody has granted by mistake, is refused for
 // either role, with what to do about it.
+//
+// It does not run beside other tests: one that migrates takes the right to build
+// indexes from members of the role of the application, as this one is for a moment.
 func TestRolesThatMayTooMuchAreRefused(t *testing.T) {
-	t.Parallel()
 	d := preparedDatabase(t)
 	d.migrate(t)
 	name := nameOf(t, d.owner)

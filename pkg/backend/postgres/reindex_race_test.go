@@ -25,7 +25,7 @@ type rebuilding struct {
 func newRebuilding(t *testing.T) (rebuilding, context.Context) {
 	t.Helper()
 	r, ctx := newRace(t)
-	begun, err := r.BeginReindex(ctx, document.ReindexRequest{Collection: "c", Model: document.Model{Name: "next"}})
+	begun, err := r.BeginReindex(ctx, document.ReindexRequest{Collection: "c", Model: document.Model{Name: "next", Dimensions: 2}})
 	if err != nil {
 		t.Fatal(err)
 	}
