@@ -223,7 +223,6 @@ func (b *Backends) checks() map[string]telemetry.Check {
 		"database": {Test: b.Store.Ping},
 		"objects":  {Test: b.Objects.Ping},
 		"redis":    {Test: b.Queue.Ping},
-		"models":   {Test: b.modelsAnswer, Optional: true},     // documents wait, or become searchable without a summary
-		"model":    {Test: b.Configured.Check, Optional: true}, // collections that hold nothing wait for it
+		"models":   {Test: b.modelsAnswer, Optional: true}, // documents wait, or become searchable without a summary
 	}
 }

@@ -15,6 +15,8 @@ import (
 
 // modelsAnswer returns why a model is not asked, if one is not: it is not
 // configured right, or its provider is away. One that is busy is no failure.
+// Where none is held, the model of collections that hold nothing may still have
+// answered with vectors that do not fit the configuration.
 func (b *Backends) modelsAnswer(ctx context.Context) error {
 	// Without Redis a process knows of its own holds; that Redis is away is said
 	// by another check.
@@ -24,6 +26,9 @@ func (b *Backends) modelsAnswer(ctx context.Context) error {
 		if hold.Kind != fault.RateLimited {
 			reasons = append(reasons, fmt.Errorf("model %s: %s; it is tried again in %s", hold.Model, hold.Reason, hold.Left.Round(time.Second)))
 		}
+	}
+	if len(reasons) == 0 {
+		return b.Configured.Check(ctx)
 	}
 	return errors.Join(reasons...)
 }

@@ -8,17 +8,26 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
 
+// questionsInFlight bounds the requests for questions that are under way. One
+// goes on when who asked has left, so that a provider that hangs for some does
+// not keep others from being sent.
+const questionsInFlight = 64
+
 // newModels returns the local models and those of the configured providers:
 // once for work, and once for questions that people wait for, which do not
 // queue behind the work. Both keep to the same pace.
 func newModels(config Config, pace llm.Pace, metrics *telemetry.Metrics, log *slog.Logger) (work, questions llm.Models, err error) {
 	provider := func(baseURL, key, version string, urgent bool) (*llm.OpenAI, error) {
+		concurrency := config.EmbeddingConcurrency
+		if urgent {
+			concurrency = questionsInFlight
+		}
 		return llm.NewOpenAI(llm.OpenAIConfig{
 			BaseURL:     baseURL,
 			APIKey:      key,
 			APIVersion:  version,
 			Dimensions:  llm.SendDimensions(config.SendDimensions),
-			Concurrency: config.EmbeddingConcurrency,
+			Concurrency: concurrency,
 			Timeout:     config.ProviderTimeout,
 			Urgent:      urgent,
 			Pace:        pace,

@@ -66,15 +66,19 @@ type lane struct {
 }
 
 func (p *OpenAI) newLane(model string) *lane {
+	// From the middle, so that it is seen what more requests do to the time they
+	// take. Questions are few, and one that hangs must not hold up the next.
 	most := uint(p.concurrency)
+	least, first := uint(1), (most+1)/2
+	if p.urgent {
+		least, first = most, most
+	}
 	return &lane{
 		model:  model,
 		name:   p.host + "/" + model,
 		urgent: p.urgent,
 		slots: adaptivelimiter.NewBuilder[any]().
-			// From the middle, so that it is seen what more requests do to
-			// the time they take.
-			WithLimits(1, most, (most+1)/2).
+			WithLimits(least, most, first).
 			WithMaxLimitFunc(func(int) float64 { return float64(most) }).
 			WithRecentWindow(limitInterval, limitPatience, limitSamples).
 			OnLimitChanged(func(e adaptivelimiter.LimitChangedEvent) {
