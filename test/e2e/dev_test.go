@@ -6,9 +6,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/pkg/backend/llm"
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/client/upload"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -92,7 +94,7 @@ func edit(t *testing.T, dir string) (heading string) {
 func twice(embedded map[string]int) []string {
 	var texts []string
 	for text, n := range embedded {
-		if n > 1 {
+		if n > 1 && text != llm.ProbeText {
 			texts = append(texts, text)
 		}
 	}
@@ -185,17 +187,24 @@ func TestDevModeFinishesAfterSIGKILL(t *testing.T) {
 	checkInFlight(t, provider)
 }
 
-// holdMiddle has every so many requests to the provider hang until release is
-// called: some documents get ready and others stay under way, however few and
-// short they are.
+// holdMiddle has every nth request for passages hang until release is called:
+// some documents get ready and others stay under way, however few and short
+// they are.
 func holdMiddle(t *testing.T, provider *fakeprovider.Provider, dir string) (release func()) {
 	t.Helper()
 	files, err := upload.Find([]string{dir})
 	if err != nil {
 		t.Fatal(err)
 	}
-	provider.FailEvery(fakeprovider.Hang, max(2, len(files)/16))
-	return func() { provider.FailEvery(nil, 0) }
+	nth := int64(max(2, len(files)/16))
+	var seen atomic.Int64
+	provider.Follow(func(r fakeprovider.Request) fakeprovider.Fault {
+		if r.Chat || slices.Contains(r.Texts, llm.ProbeText) || seen.Add(1)%nth != 0 {
+			return nil
+		}
+		return fakeprovider.Hang
+	})
+	return func() { provider.Follow(nil) }
 }
 
 // awaitMiddle waits until a fair part of the documents is ready, and others are

@@ -83,7 +83,7 @@ func TestDevModeSaysWhichLengthIsRight(t *testing.T) {
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil || json.Unmarshal(body, &ready) != nil || response.StatusCode != http.StatusOK ||
-		!slices.Contains(ready.Degraded, "model") || !strings.Contains(ready.Checks["model"], right) {
+		!slices.Contains(ready.Degraded, "models") || !strings.Contains(ready.Checks["models"], right) {
 		t.Errorf("/readyz says %d %s, %v; want it degraded and %s", response.StatusCode, body, err, right)
 	}
 	if status := dev.Stop(); status != 0 || strings.Count(dev.Output(), "!  ") != 1 || !strings.Contains(dev.Output(), right) {

@@ -173,7 +173,6 @@ func TestProviderAnswersNonsense(t *testing.T) {
 	m := newMillOfModels(t)
 	// Each document of these has a provider of its own, until all are mended.
 	broken := map[string]*nonsense{
-		"dimension.md": {fault: fakeprovider.WrongDimension, reason: "63 dimensions, want 64", requests: 1},
 		"nan.md":       {fault: fakeprovider.NaN, reason: "a number that is not finite", requests: 1},
 		"truncated.md": {fault: fakeprovider.TruncatedJSON, reason: "given up after 3 attempts: ", requests: 9}, // three for each
 	}
