@@ -67,6 +67,10 @@ func withOwnHeadings(text []byte, name string) ([]byte, error) {
 		if piece.Heading != nil {
 			headings++
 			at = len(piece.Text) - len(bytes.TrimLeft(piece.Text, " #"))
+			// A heading in HTML begins behind its tag.
+			if tag := bytes.Index(piece.Text, []byte("<h")); piece.Kind == markdown.KindHTML && tag >= 0 {
+				at = tag + bytes.IndexByte(piece.Text[tag:], '>') + 1
+			}
 			changed.Write(piece.Text[:at])
 			fmt.Fprintf(&changed, " %s-%d ", name, headings)
 		}
