@@ -59,7 +59,7 @@ func (s *S3) WriteBuffer(size int64) int64 {
 	return size
 }
 
-// timeout returns how long the server has to take so many bytes in.
+// timeout returns the time that the server has to take in the given number of bytes.
 func (s *S3) timeout(bytes int64) time.Duration {
 	return s.answer + time.Duration(bytes)*time.Second/slowest
 }

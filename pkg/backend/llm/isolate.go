@@ -90,7 +90,7 @@ func (l *lane) isOwn(r request, failures int, since mark) bool {
 // ownFault is the failure of a request that is why.
 func (l *lane) ownFault(r request, failure *fault.Error) error {
 	if len(r.texts) <= 1 {
-		l.own.forget(r) // whoever tries it again later begins anew
+		l.own.forget(r) // a later attempt begins anew
 	}
 	return fault.Wrap(fault.Refused, failure.Err, "%s; that came back again and again, while model %s answers other requests", failure.Detail, r.model)
 }

@@ -238,7 +238,7 @@ func (l *lane) blame(ctx context.Context, err error, failures, try int) error {
 			}
 			return failure.After(unavailableWait)
 		}
-		failure.Kind = fault.Unavailable // whatever it is, it is an outage by now
+		failure.Kind = fault.Unavailable // it counts as an outage by now
 		failure = failure.After(cmp.Or(failure.RetryAfter, doubled(unavailableWait, try)))
 	}
 	l.hold(ctx, failure)

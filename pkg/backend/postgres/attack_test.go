@@ -88,7 +88,7 @@ var attacksOfIndexer = refused("SELECT FROM documents", "GRANT ALL ON tenants TO
 	"SELECT public.add_partition(1)", "SELECT public.drop_partition(1)", "DROP OWNED BY gristmill_app", "DROP TABLE passages")
 
 // Whoever can slip in SQL as a role gets no further with it than the rows that
-// the role is for, whoever owns the tables.
+// the role is for, under any owner of the tables.
 func TestInjectedSQLGetsNoFurther(t *testing.T) {
 	t.Parallel()
 	for name, d := range ownedDatabases(t) {
