@@ -123,6 +123,7 @@ func TestFormats(t *testing.T) {
 	for _, text := range []string{
 		"# a=b%20c\n", "version https://git-lfs.github.com/spec/v1 is the first line of a pointer", "<h1 align=\"center\">Mill</h1>\n", "<!-- html -->\n# Mill\n",
 		"<htmlx>", "--- \nContent", "data: see below", "data:text/plain,short", "PK is short for Park.", "SQLite format 3 is old.", "{\\rt}", "--a\nb",
+		"---\ncontent-type: reference\n---\n# Mill\n",
 	} {
 		if err := upload(t, form, text); err != nil {
 			t.Errorf("%q is text: %v", text, err)

@@ -57,7 +57,8 @@ var textFormats = []struct {
 	{regexp.MustCompile(`(?i)^(<!doctype html|<html)[\s>]`), format{name: "an HTML page", advice: "convert it to markdown first, with pandoc for example"}},
 	{regexp.MustCompile(`^version https://(git-lfs|hawser)\.github\.com/spec/v\d+\r?\n(.*\n)*oid sha256:`),
 		format{name: "a Git LFS pointer", advice: "run git lfs pull, and upload the file that it stands for"}},
-	{regexp.MustCompile(`(?i)^--\S{1,70}\r?\ncontent-(disposition|type|transfer-encoding):`),
+	// A line of nothing but hyphens begins front matter.
+	{regexp.MustCompile(`(?i)^--\S{0,70}[^\s-]\S{0,70}\r?\ncontent-(disposition|type|transfer-encoding):`),
 		format{name: "a multipart form", advice: "send a form by POST with Content-Type multipart/form-data, or the document as it is by PUT"}},
 	{regexp.MustCompile(`(?i)^data:[a-z0-9.+-]+/[a-z0-9.+-]+(;[^,\s]*)?;base64,`),
 		format{name: "a data: URI", advice: "send the bytes that it holds"}},

@@ -79,8 +79,13 @@ type Step struct {
 const beginTimeout = 5 * time.Second
 
 // acceptTimeout bounds the transaction that accepts a document. It runs on
-// when the client goes, so that its outcome is known.
-const acceptTimeout = 30 * time.Second
+// when the client goes, so that its outcome is known. An original that is there
+// already may have to be read for that, which takes slowestRead bytes a second
+// at the least.
+const (
+	acceptTimeout = 30 * time.Second
+	slowestRead   = 1 << 20
+)
 
 // cleanupTimeout bounds removing an object that turned out not to be wanted.
 const cleanupTimeout = 10 * time.Second
@@ -167,7 +172,7 @@ func isNew(accepted document.Accepted) bool {
 // the front matter and the first heading of the document itself, and has the
 // store accept it.
 func (s *Step) accept(ctx context.Context, request document.UploadRequest, object, tag string, content *content) (document.Accepted, error) {
-	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
+	ctx, cancel := context.WithTimeout(ctx, acceptTimeout+time.Duration(content.size)*time.Second/slowestRead)
 	defer cancel()
 	media := mediaType(request)
 	own := readHead(content.head, markdown.SyntaxOf(media, request.Key))

@@ -9,11 +9,14 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/original"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/ingest"
 )
 
 func (m *memory) Open(_ context.Context, name string) (io.ReadSeekCloser, error) {
@@ -110,6 +113,38 @@ func TestUploadRestoresTheOriginal(t *testing.T) {
 				t.Errorf("left %d objects and %d notes", len(m.objects), len(m.notes))
 			}
 		})
+	}
+}
+
+// deadlines notes how long the originals may take that it opens.
+type deadlines struct {
+	ingest.Originals
+	left time.Duration
+}
+
+func (d *deadlines) Open(ctx context.Context, of document.Original) (*original.Reader, error) {
+	at, _ := ctx.Deadline()
+	d.left = time.Until(at)
+	return d.Originals.Open(ctx, of)
+}
+
+// An original of which nothing is known has to be read whole, which a large one
+// has the time for.
+func TestLargeOriginalHasTimeToBeCompared(t *testing.T) {
+	t.Parallel()
+	const mib = 8
+	text := strings.Repeat("grain ground by the mill stones\n", mib<<15)
+	step, m := newStep(t)
+	step.MaxBytes = mib << 20
+	d := &deadlines{Originals: step.Originals}
+	step.Originals = d
+	m.unchanged, m.objects["default/old"] = true, []byte(text)
+	m.there = document.Document{Object: "default/old", Size: int64(len(text)), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(text)))}
+	if accepted, err := step.Upload(ctxOf(t), document.UploadRequest{Key: "k.md"}, strings.NewReader(text)); err != nil || accepted.Restored {
+		t.Fatalf("%+v, %v", accepted, err)
+	}
+	if want := mib * time.Second; d.left < want+20*time.Second {
+		t.Errorf("has %s to be read, want %s beside what the transaction has", d.left, want)
 	}
 }
 
