@@ -143,6 +143,38 @@ func TestLimitIsPaidForOnce(t *testing.T) {
 	}
 }
 
+// What stands above the content of passages counts too.
+func TestLimitOnTokensCountsHeadings(t *testing.T) {
+	t.Parallel()
+	buyer, m := newBuyer()
+	buyer.BatchPassages, buyer.Requests = 64, 1
+	m.answer = func(_ context.Context, sent []string) error {
+		if len(strings.Join(sent, "")) > 2000 {
+			return fault.New(fault.TooLong, "host answered 400: too many tokens in all")
+		}
+		return nil
+	}
+	buy := func(name string) (sent int) {
+		m.requests = nil
+		order := m.order()
+		for _, content := range words(name, 128) {
+			text := document.Text{HeadingPath: []string{strings.Repeat("a long heading ", 6)}, Content: content, Tokens: 3}
+			order.Texts.Add(text.Name(), text)
+		}
+		if n, err := buyer.Buy(t.Context(), order); err != nil || n != 128 {
+			t.Fatalf("bought %d, %v", n, err)
+		}
+		for _, n := range m.requests {
+			sent += n
+		}
+		return sent
+	}
+	buy("grain")
+	if sent := buy("flour"); sent != 128 {
+		t.Errorf("%d texts were sent when the limit was known, want 128", sent)
+	}
+}
+
 // A text that is too long is cut to what the model takes, and that is noted.
 func TestTextThatIsTooLongIsCut(t *testing.T) {
 	t.Parallel()

@@ -65,21 +65,23 @@ func (s *sender) embed(ctx context.Context, hashes []document.Hash) (answer, err
 // far as is known. A text that may be too long goes by itself.
 func (s *sender) divide(hashes []document.Hash) (requests [][]document.Hash) {
 	known := s.Process.limits.get(s.order.Space.Model)
-	texts, tokens := lower(known.texts, s.BatchPassages), lower(known.tokens, s.BatchTokens)
-	first, sum := 0, 0
+	texts := lower(known.texts, s.BatchPassages)
+	first, content, load := 0, 0, 0 // the last two in tokens
 	end := func(i int) {
 		if i > first {
 			requests = append(requests, hashes[first:i])
-			first, sum = i, 0
+			first, content, load = i, 0, 0
 		}
 	}
 	for i, hash := range hashes {
 		size := s.order.Texts.tokens(hash)
 		long := known.long > 0 && size >= known.long
-		if long || known.tokens > 0 && sum+size > known.tokens {
+		if long || known.tokens > 0 && load+size > known.tokens {
 			end(i)
 		}
-		if sum += s.order.Texts.of[hash].Tokens; long || i+1-first >= texts || sum >= tokens {
+		content += s.order.Texts.of[hash].Tokens
+		load += size
+		if long || i+1-first >= texts || content >= s.BatchTokens {
 			end(i + 1)
 		}
 	}
