@@ -46,11 +46,14 @@ func work(ctx context.Context, config Config, b *Backends, kind document.TaskKin
 	if err != nil {
 		return fmt.Errorf("open the queue: %w", err)
 	}
+	group, ctx := goroutine.WithContext(ctx)
 	ctx, stop := context.WithCancel(ctx)
-	notifying := goroutine.Start(func() error { notifier.Run(ctx); return nil })
-	defer func() { <-notifying }()
-	defer stop()
-	return server.Run(ctx, runner.Run)
+	group.Go(func() error { notifier.Run(ctx); return nil })
+	group.Go(func() error {
+		defer stop()
+		return server.Run(ctx, runner.Run)
+	})
+	return group.Wait()
 }
 
 // changes tells those who follow a job that it has changed, and the notifier.

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
 
@@ -44,7 +45,7 @@ func (s *Scrubber) Run(ctx context.Context) {
 	ticker := time.NewTicker(scrubInterval)
 	defer ticker.Stop()
 	for {
-		if err := s.Store.Exclusively(ctx, "verify", s.Scrub); err != nil && ctx.Err() == nil {
+		if err := goroutine.Try(func() error { return s.Store.Exclusively(ctx, "verify", s.Scrub) }); err != nil && ctx.Err() == nil {
 			s.Verifier.Log.WarnContext(ctx, "documents are not compared with their originals for now; trying again soon", "error", err)
 		}
 		select {

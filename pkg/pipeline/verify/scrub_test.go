@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/verify"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
@@ -117,6 +119,27 @@ func TestScrubberTellsWhatItFinds(t *testing.T) {
 	if d := m.kept["default"][0].Damage; !strings.Contains(d, "is gone") || !strings.Contains(d, "upload the document again") {
 		t.Errorf("noted %q", d)
 	}
+}
+
+// A panic over one document does not end the process's scrubbing.
+func TestScrubberOutlivesAPanic(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, m := newScrubber(t)
+		m.put("default", "a", book(3))
+		var once sync.Once
+		m.opened = func(string) { once.Do(func() { panic("at once") }) }
+		ctx, cancel := context.WithCancel(t.Context())
+		done := goroutine.Start(func() error { s.Run(ctx); return nil })
+		time.Sleep(2 * time.Minute)
+		if m.scrubbed().Documents != 1 {
+			t.Error("did not scrub after the panic")
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // One process scrubs at a time, and it ends with its context.
