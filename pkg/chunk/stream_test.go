@@ -66,7 +66,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		{"quotes", strings.Repeat(">", 1<<20) + "\n"},
 		{"brackets", "["},
 		{"definitions", "[a]: b\n"},
-		{"headings", "# a\n"},
+		{"headings", "# a heading of some words\n"},
 		{"sections", "# a\n\nSome text.\n\n## b\n\nMore text.\n\n"},
 		{"html", "<!-- a "},
 	} {

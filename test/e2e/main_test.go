@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"context"
+	"flag"
 	"os"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 const patience = 4 * time.Minute
 
 func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", "6") // most of the time they wait
 	status := m.Run()
 	program.Remove()
 	os.Exit(status)
