@@ -1,6 +1,10 @@
 package document
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
 
 // MaxDimensions is the length of the longest vectors that can be stored.
 const MaxDimensions = 16000
@@ -22,4 +26,20 @@ type LengthError struct {
 // Error implements error.
 func (e *LengthError) Error() string {
 	return fmt.Sprintf("model %s answers vectors of %d dimensions, not %d", e.Model.Name, e.Got, e.Model.Dimensions)
+}
+
+// VectorsError says that a model answered something else than a vector for some
+// of several texts.
+type VectorsError struct {
+	Wrong map[int]string // what is wrong, by the index of the text
+}
+
+// Error implements error.
+func (e *VectorsError) Error() string {
+	return fmt.Sprintf("no vectors for %d texts: %s", len(e.Wrong), e.First())
+}
+
+// First returns what is wrong for the first of the texts.
+func (e *VectorsError) First() string {
+	return e.Wrong[slices.Min(slices.Collect(maps.Keys(e.Wrong)))]
 }

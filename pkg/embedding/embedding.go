@@ -18,8 +18,9 @@ import (
 // Embedder turns texts into vectors, one for each and in their order, in one
 // request. What it returns has been checked: count, order, dimension, finite
 // numbers. Vectors have the length that the model names, or any where it names
-// none; another is a *document.LengthError. It waits its turn when too many
-// requests are in flight.
+// none; another is a *document.LengthError. Where it has vectors for some of the
+// texts only, it returns them, with nil for the others, beside a
+// *document.VectorsError. It waits its turn when too many requests are in flight.
 type Embedder interface {
 	Embed(ctx context.Context, model document.Model, texts []string) ([][]float32, error)
 }

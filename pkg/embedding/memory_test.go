@@ -28,6 +28,7 @@ type memory struct {
 	most     int // requests in flight
 
 	answer func(ctx context.Context, texts []string) error // decides about a request
+	bad    func(text string, alone bool) bool              // which texts get no vector
 }
 
 func (m *memory) Known(_ context.Context, _ document.Space, hashes []document.Hash) (map[document.Hash]int, error) {
@@ -61,11 +62,22 @@ func (m *memory) Embed(ctx context.Context, model document.Model, texts []string
 			return nil, err
 		}
 	}
-	vectors := make([][]float32, len(texts))
+	vectors, wrong := make([][]float32, len(texts)), map[int]string{}
 	for i, text := range texts {
+		if m.bad != nil && m.bad(text, len(texts) == 1) {
+			wrong[i] = "a vector with null"
+			continue
+		}
 		vectors[i] = []float32{float32(len(text))}
 	}
-	return vectors, nil
+	switch len(wrong) {
+	case 0:
+		return vectors, nil
+	case len(texts):
+		return nil, fault.New(fault.Refused, "host answered a vector with null")
+	default:
+		return vectors, fault.Wrap(fault.Refused, &document.VectorsError{Wrong: wrong}, "host answered a vector with null")
+	}
 }
 
 // order returns an order of passages that are in the space only as a whole.

@@ -88,6 +88,41 @@ func TestRefusedTextCostsOnlyItself(t *testing.T) {
 	}
 }
 
+// What a model answers no vector for is sent once more, by itself, and the rest
+// of its request not at all.
+func TestBadVectorCostsOnlyItsText(t *testing.T) {
+	t.Parallel()
+	bad := map[string]bool{"grain 003": true, "grain 040": true, "grain 079": true}
+	for name, want := range map[string]int{"always": len(bad), "only among others": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			buyer, m := newBuyer()
+			buyer.BatchPassages, buyer.Requests = 64, 1
+			m.bad = func(text string, alone bool) bool { return bad[text] && (want > 0 || !alone) }
+			n, err := buyer.Buy(t.Context(), m.order(words("grain", 80)...))
+			refused, _ := errors.AsType[*embedding.RefusedError](err)
+			switch {
+			case want == 0 && err != nil, want > 0 && (refused == nil || len(refused.Refusals) != want):
+				t.Fatalf("got %v, want %d refusals", err, want)
+			case want > 0 && (refused.Untried != 0 || refused.Refusals[0].Words() != "host answered a vector with null"):
+				t.Errorf("got %v", err)
+			}
+			if n != 80-want || len(m.passages) != 80-want {
+				t.Errorf("%d are bought and %d stored, want %d", n, len(m.passages), 80-want)
+			}
+			for text, times := range m.sent {
+				if times > 1 && !bad[text] || times > 2 {
+					t.Errorf("%q was sent %d times", text, times)
+				}
+			}
+			m.bad = nil
+			if n, err := buyer.Buy(t.Context(), m.order(words("grain", 80)...)); err != nil || n != want {
+				t.Errorf("bought %d, %v; want the %d that were refused", n, err, want)
+			}
+		})
+	}
+}
+
 // A model that takes nothing at all is not asked about every text.
 func TestModelThatTakesNothingIsSoonLeft(t *testing.T) {
 	t.Parallel()

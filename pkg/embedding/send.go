@@ -2,6 +2,7 @@ package embedding
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -103,6 +104,9 @@ func (s *sender) send(ctx context.Context, hashes []document.Hash) (answer, erro
 		return s.sample(ctx, hashes)
 	}
 	bought, err := s.request(ctx, hashes, 0)
+	if bad, some := errors.AsType[*document.VectorsError](err); some && len(bought) > 0 {
+		return s.again(ctx, hashes, bought, bad)
+	}
 	if err == nil || !IsRefused(err) {
 		return answer{bought: bought}, err
 	}
@@ -114,6 +118,24 @@ func (s *sender) send(ctx context.Context, hashes []document.Hash) (answer, erro
 		s.Process.limits.halved(s.order.Space.Model, s.load(hashes), half, fault.Is(err, fault.TooLong))
 	}
 	return a, failed
+}
+
+// again sends those of the texts by themselves for which the model has answered
+// no vector, although it has for the others. It may have failed over them for
+// what they were sent with.
+func (s *sender) again(ctx context.Context, hashes []document.Hash, bought []document.Embedded, bad *document.VectorsError) (answer, error) {
+	all := answer{bought: bought}
+	for i, hash := range hashes {
+		if bad.Wrong[i] == "" {
+			continue
+		}
+		a, err := s.single(ctx, hash)
+		all.add(a)
+		if err != nil {
+			return all, err
+		}
+	}
+	return all, nil
 }
 
 // hopeless reports whether the model has refused many texts and taken none.
@@ -146,7 +168,8 @@ func (s *sender) parts(ctx context.Context, parts ...[]document.Hash) (all answe
 }
 
 // request embeds texts in one request; a single one may be cut to so many
-// bytes. What it brings is held until it is written.
+// bytes. What it brings is held until it is written: all, or with a
+// *document.VectorsError some.
 func (s *sender) request(ctx context.Context, hashes []document.Hash, cut int) ([]document.Embedded, error) {
 	if err := s.Process.gate.Enter(ctx); err != nil {
 		return nil, err
@@ -161,19 +184,24 @@ func (s *sender) request(ctx context.Context, hashes []document.Hash, cut int) (
 	}
 	vectors, err := s.Embedder.Embed(ctx, s.order.Space.Model, texts)
 	if err != nil {
-		return nil, fmt.Errorf("embed %d passages: %w", len(texts), err)
+		err = fmt.Errorf("embed %d passages: %w", len(texts), err)
+	}
+	bought := make([]document.Embedded, 0, len(vectors))
+	for i, vector := range vectors {
+		if vector != nil {
+			bought = append(bought, document.Embedded{Hash: hashes[i], Text: s.order.Texts.of[hashes[i]], Vector: vector, EmbeddedBytes: cut})
+		}
+	}
+	if len(bought) == 0 {
+		return nil, err
 	}
 	s.Metrics.ObserveStage("embed", start)
-	s.taken.Add(int64(len(hashes)))
+	s.taken.Add(int64(len(bought)))
 	if cut == 0 {
 		s.Process.limits.took(s.order.Space.Model, s.load(hashes))
 	}
-	bought := make([]document.Embedded, len(hashes))
-	for i, hash := range hashes {
-		bought[i] = document.Embedded{Hash: hash, Text: s.order.Texts.of[hash], Vector: vectors[i], EmbeddedBytes: cut}
-	}
 	s.Process.hold(s.order, bought)
-	return bought, nil
+	return bought, err
 }
 
 func (s *sender) load(hashes []document.Hash) load {

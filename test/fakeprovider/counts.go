@@ -2,6 +2,7 @@ package fakeprovider
 
 import (
 	"maps"
+	"slices"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -86,15 +87,20 @@ func (p *Provider) count(model document.Model, texts []string, tokens int, answe
 	if fault != nil && !answer.Right {
 		return
 	}
-	p.counts.Texts += len(texts)
+	for _, i := range answer.Spoilt {
+		tokens -= tokensOf(texts[i])
+	}
+	p.counts.Texts += len(texts) - len(answer.Spoilt)
 	p.counts.Tokens += tokens
 	p.counts.MaxTexts = max(p.counts.MaxTexts, len(texts))
 	if p.opts.RecordTexts {
 		if p.embedded[model] == nil {
 			p.embedded[model] = make(map[string]int)
 		}
-		for _, text := range texts {
-			p.embedded[model][text]++
+		for i, text := range texts {
+			if !slices.Contains(answer.Spoilt, i) {
+				p.embedded[model][text]++
+			}
 		}
 	}
 }

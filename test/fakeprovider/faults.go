@@ -20,6 +20,7 @@ type Answer struct {
 	Null     *int          // the vector with this index, of numbers, has a null in it
 	Usage    string        // sent as the answer's usage, in JSON; what was counted when empty
 	Right    bool          // a Fault has left it right: it counts as answered well
+	Spoilt   []int         // but for the vectors with these indexes
 
 	Data []Datum // vectors, of an answer to a request for embeddings
 	Text string  // of an answer to a request for a chat completion
@@ -91,8 +92,8 @@ func WrongDimension(a *Answer) {
 	}
 }
 
-// NaN makes one number of the last vector not a number. As JSON has no such
-// number, it shows in base64 only.
+// NaN makes one number of the last vector not a number. Where vectors are sent
+// as numbers it is a word that JSON does not have.
 func NaN(a *Answer) { a.Data[len(a.Data)-1].Vector[0] = float32(math.NaN()) }
 
 // ZeroVector makes the last vector zero.

@@ -74,6 +74,17 @@ func oneText(fault fakeprovider.Fault) func() fakeprovider.Script {
 	})
 }
 
+// oneVector is a script that changes the vector of the marked text.
+func oneVector(change func([]float32) []float32) func() fakeprovider.Script {
+	return embeddings(func(r fakeprovider.Request) fakeprovider.Fault {
+		i := slices.IndexFunc(r.Texts, marked)
+		if i < 0 {
+			return nil
+		}
+		return func(a *fakeprovider.Answer) { a.Data[i].Vector = change(a.Data[i].Vector) }
+	})
+}
+
 func marked(text string) bool { return strings.Contains(text, marker) }
 
 // when is a script with a fault for requests of which that holds.
@@ -140,6 +151,8 @@ var behaviours = []behaviour{
 		}
 		return func(a *fakeprovider.Answer) { a.Floats, a.Null = true, &i }
 	})},
+	{name: "zeros for one text", script: oneVector(func(vector []float32) []float32 { clear(vector); return vector })},
+	{name: "a vector of another length for one text", script: oneVector(func(vector []float32) []float32 { return vector[1:] })},
 	{name: "400 to one text that is too long", script: when(func(r fakeprovider.Request) bool {
 		return slices.ContainsFunc(r.Texts, func(text string) bool { return marked(text) && len(text) > 400 })
 	}, fakeprovider.Status(http.StatusBadRequest, "This model's maximum context length is 100 tokens, however you requested more."))},

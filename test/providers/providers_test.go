@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -192,6 +193,9 @@ func (tr *trial) checkSearches(statuses map[int]int) {
 	}
 }
 
+// namesPassage is how an error names what the provider does not take.
+var namesPassage = regexp.MustCompile(`; passage \d+ .*, bytes \d+ to \d+: .+`)
+
 func (tr *trial) checkJobs() {
 	tr.Helper()
 	failed, warnings := 0, 0
@@ -210,6 +214,9 @@ func (tr *trial) checkJobs() {
 		failed++
 		if !strings.Contains(says, tr.row.says) || says == "" {
 			tr.Errorf("job %s is %s and says %q, want %q", job.ID, job.State, says, tr.row.says)
+		}
+		if tr.row.uploads == failing && !namesPassage.MatchString(says) {
+			tr.Errorf("job %s does not name the passage: %s", job.ID, says)
 		}
 		tr.Log(says)
 	}
@@ -266,12 +273,9 @@ func (tr *trial) checkTraffic() {
 		tr.Errorf("texts answered ÷ needed is %.3f, want at most %.2f", paid, resend)
 	}
 	stored := tr.site.Count(`SELECT count(*) FROM passages p WHERE p.content LIKE '%upload %'`)
-	lost := 0 // of the document that fails: the passage, or all of a request that was answered nonsense
+	lost := 0
 	if tr.row.uploads == failing {
-		lost = 1
-		if !strings.Contains(tr.row.says, "passage") {
-			lost = sections
-		}
+		lost = 1 // the passage
 	}
 	if want := tr.uploads*sections - lost; stored != want {
 		tr.Errorf("%d passages are stored, want %d", stored, want)

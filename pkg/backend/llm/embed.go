@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/sashabaranov/go-openai"
@@ -19,7 +20,9 @@ const maxNumber = 32
 // for each text, in order; see fit. They have the length that the model has where
 // that is 0. It sends one request, or none for no texts. An answer with anything
 // wrong in it is fault.BadAnswer and yields nothing; where the length is wrong it
-// is fault.Misconfigured, with a *document.LengthError.
+// is fault.Misconfigured, with a *document.LengthError. Where only some of the
+// vectors are wrong, it is fault.Refused with a *document.VectorsError; the
+// others are returned beside it, with nil in the place of those.
 //
 // fault.Refused says that the model does not take these texts, although it
 // answers other requests: it answers 400, 413 or 422 about them, or fails over
@@ -53,14 +56,40 @@ func (p *OpenAI) Embed(ctx context.Context, model document.Model, texts []string
 			return err
 		},
 	})
-	if _, wrong := errors.AsType[*document.LengthError](err); wrong {
-		// The model answers, so it is not held: others may want this length.
+	if err == nil {
+		return vectors, nil
+	}
+	bad, isBad := errors.AsType[*document.VectorsError](err)
+	_, length := errors.AsType[*document.LengthError](err)
+	if isBad && len(bad.Wrong) < len(texts) {
+		return vectors, fault.Wrap(fault.Refused, err, "%s", fault.As(err).Detail)
+	}
+	if (isBad || length) && len(texts) == 1 && texts[0] != ProbeText {
+		if refused := p.isolateVector(ctx, model, fault.As(err)); refused != nil {
+			return nil, refused
+		}
+	}
+	if length { // the model answers, so it is not held: others may want this length
 		return nil, fault.Wrap(fault.Misconfigured, err, "%s", fault.As(err).Detail)
 	}
-	if err != nil {
-		return nil, err
+	return nil, err
+}
+
+// isolateVector finds out whose fault it is that the one vector of an answer is
+// wrong: the text's, which is fault.Refused, where the model answers a probe with
+// one that is right, and else the model's, which is nil. Another error is why
+// that cannot be known.
+func (p *OpenAI) isolateVector(ctx context.Context, model document.Model, wrong *fault.Error) error {
+	_, err := p.Embed(ctx, model, []string{ProbeText})
+	_, length := errors.AsType[*document.LengthError](err)
+	switch {
+	case err == nil:
+		return fault.New(fault.Refused, "%s", wrong.Detail) // and no LengthError, which is the model's
+	case length, fault.Is(err, fault.BadAnswer):
+		return nil
+	default:
+		return err
 	}
-	return vectors, nil
 }
 
 // embedOnce sends the request without the parameters that the model refuses.
@@ -117,35 +146,52 @@ func takesDimensions(model string) bool {
 }
 
 // inOrder checks the answer and returns its vectors in the order of the texts.
+// Those that are right are returned beside a *document.VectorsError.
 func (p *OpenAI) inOrder(answer vectorAnswer, model document.Model, texts int) ([][]float32, error) {
 	if len(answer.Data) != texts {
 		return nil, p.badAnswer(model, "%d vectors for %d texts", len(answer.Data), texts)
 	}
-	vectors := make([][]float32, texts)
-	length := model.Dimensions
-	for _, d := range answer.Data {
+	ordered := make([]*vector, texts)
+	for i, d := range answer.Data {
 		switch {
 		case d.Index < 0 || d.Index >= texts:
 			return nil, p.badAnswer(model, "a vector with index %d for %d texts", d.Index, texts)
-		case vectors[d.Index] != nil:
+		case ordered[d.Index] != nil:
 			return nil, p.badAnswer(model, "two vectors with index %d", d.Index)
-		case len(d.Embedding) == 0:
-			return nil, p.badAnswer(model, "an empty vector for text %d", d.Index)
-		case length == 0:
-			length = len(d.Embedding)
-		case len(d.Embedding) != length && model.Dimensions == 0:
-			return nil, p.badAnswer(model, "vectors of %d and of %d dimensions", length, len(d.Embedding))
-		case len(d.Embedding) != length:
-			bad := p.badAnswer(model, "vectors of %d dimensions, not %d", len(d.Embedding), length)
-			bad.Err = &document.LengthError{Model: model, Got: len(d.Embedding)}
-			return nil, bad
 		}
-		if err := d.Embedding.fit(); err != nil {
-			return nil, p.badAnswer(model, "a vector for text %d with %v", d.Index, err)
-		}
-		vectors[d.Index] = d.Embedding
+		ordered[d.Index] = &answer.Data[i].Embedding
 	}
-	return vectors, nil
+	vectors, wrong := make([][]float32, texts), map[int]string{}
+	length, other := model.Dimensions, 0
+	for i, v := range ordered {
+		n := len(v.numbers)
+		if length == 0 {
+			length = n
+		}
+		switch err := v.fit(); {
+		case err != nil:
+			wrong[i] = fmt.Sprintf("a vector with %v", err)
+		case n == length:
+			vectors[i] = v.numbers
+		case model.Dimensions == 0: // nobody knows which of them is right
+			return nil, p.badAnswer(model, "vectors of %d and of %d dimensions", length, n)
+		default:
+			wrong[i] = fmt.Sprintf("a vector of %d dimensions, not %d", n, length)
+			other = n
+		}
+	}
+	if len(wrong) == 0 {
+		return vectors, nil
+	}
+	if len(wrong) == texts && other > 0 {
+		bad := p.badAnswer(model, "vectors of %d dimensions, not %d", other, length)
+		bad.Err = &document.LengthError{Model: model, Got: other}
+		return nil, bad
+	}
+	bad := &document.VectorsError{Wrong: wrong}
+	e := p.badAnswer(model, "%s", bad.First())
+	e.Err = bad
+	return vectors, e
 }
 
 func (p *OpenAI) badAnswer(model document.Model, format string, args ...any) *fault.Error {

@@ -84,17 +84,17 @@ func (d *doer) Do(req *http.Request) (*http.Response, error) {
 // vectorsAnswer decodes an answer that holds vectors.
 func vectorsAnswer(resp *http.Response, body []byte, ex *exchange) (*http.Response, error) {
 	err := json.Unmarshal(body, ex.vectors)
+	if err != nil && looksLike(body, "data") && !brokeOff(body, err) {
+		*ex.vectors, body = vectorAnswer{}, withoutWords(body)
+		err = json.Unmarshal(body, ex.vectors)
+	}
 	switch {
 	case brokeOff(body, err):
 		return nil, io.ErrUnexpectedEOF
 	case ex.vectors.Data == nil && !looksLike(body, "data"):
 		return nil, notAnswer(resp, body)
 	case err != nil:
-		detail := resp.Request.URL.Host + " answered what is not a list of embeddings"
-		if bad, ok := errors.AsType[badVector](err); ok {
-			detail += ": a vector has " + string(bad)
-		}
-		return nil, fault.Wrap(fault.BadAnswer, err, "%s", detail)
+		return nil, fault.Wrap(fault.BadAnswer, err, "%s answered what is not a list of embeddings", resp.Request.URL.Host)
 	}
 	ex.tokens = ex.vectors.Usage.tokens("prompt_tokens")
 	resp.Body = io.NopCloser(strings.NewReader("{}")) // go-openai insists on JSON

@@ -3,20 +3,23 @@ package llm_test
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
-// Numbers that are none are no vector, in either encoding, and cost the request
-// only.
+// Numbers that are none are no vector, in either encoding, and cost their text
+// only: the others of the answer are kept.
 func TestBadNumbers(t *testing.T) {
 	t.Parallel()
+	model := document.Model{Name: "m", Dimensions: 3}
 	for name, embedding := range map[string]string{
 		"null":              `[0.1,null,0.3]`,
 		"nulls":             `[null,null,null]`,
@@ -28,23 +31,66 @@ func TestBadNumbers(t *testing.T) {
 		"an object":         `{"0":0.1,"1":0.2,"2":0.3}`,
 		"too large":         `[1e39,0.2,0.3]`,
 		"infinity":          `[Infinity,0.2,0.3]`,
+		"infinity, signed":  `[0.1,-Infinity,0.3]`,
+		"infinity, short":   `[0.1,0.2,inf]`,
 		"no number":         `[NaN,0.2,0.3]`,
 		"true":              `[true,0.2,0.3]`,
 		"zeros":             `[0,0,-0.0]`,
 		"nothing":           `[]`,
+		"too short":         `[0.1,0.2]`,
+		"too long":          `[0.1,0.2,0.3,0.4]`,
+		"base64, broken":    `"!!!!"`,
+		"base64, cut short": `"` + encoded(1, 1, 1)[:12] + `AAA="`,
 		"base64, infinity":  `"` + encoded(float32(math.Inf(1)), 1, 1) + `"`,
 		"base64, no number": `"` + encoded(float32(math.NaN()), 1, 1) + `"`,
 	} {
-		o, requests := scripted(t, func(w http.ResponseWriter, _ asked) bool {
-			fmt.Fprintf(w, `{"data":[{"index":0,"embedding":%s}]}`, embedding)
+		var well atomic.Bool // for other texts
+		o, requests := scripted(t, func(w http.ResponseWriter, r asked) bool {
+			data := make([]string, len(r.Texts))
+			for i, text := range r.Texts {
+				data[i] = fmt.Sprintf(`{"object":"NaN or \"inf","index":%d,"embedding":[1,2,3]}`, i)
+				if text == "bad" || !well.Load() {
+					data[i] = fmt.Sprintf(`{"index":%d,"embedding":%s}`, i, embedding)
+				}
+			}
+			fmt.Fprintf(w, `{"data":[%s]}`, strings.Join(data, ","))
 			return true
 		})
-		got, err := o.Embed(t.Context(), document.Model{Name: "m", Dimensions: 3}, numbered(1))
-		if e := fault.As(err); e == nil || e.Kind != fault.BadAnswer || got != nil {
-			t.Errorf("%s: got %v, %v", name, got, err)
-		}
-		if n := requests.Load(); n != 1 {
-			t.Errorf("%s: %d requests", name, n)
+		for _, test := range []struct {
+			what     string
+			texts    []string
+			well     bool
+			kind     fault.Kind
+			requests int64
+		}{
+			{"every vector", numbered(3), false, fault.BadAnswer, 1},
+			{"every vector, of one text", []string{"bad"}, false, fault.BadAnswer, 2}, // with the probe
+			{"that of one text, by itself", []string{"bad"}, true, fault.Refused, 2},
+			{"that of one text", []string{"well", "bad", "fine"}, true, fault.Refused, 1},
+		} {
+			well.Store(test.well)
+			before := requests.Load()
+			got, err := o.Embed(t.Context(), model, test.texts)
+			kind := test.kind
+			if strings.HasPrefix(name, "too") && name != "too large" && kind == fault.BadAnswer {
+				kind = fault.Misconfigured // by the length that is set
+			}
+			if e := fault.As(err); e == nil || e.Kind != kind || !strings.Contains(e.Detail, "answered ") {
+				t.Errorf("%s, %s: got %v, %v", name, test.what, got, err)
+			}
+			if n := requests.Load() - before; n != test.requests {
+				t.Errorf("%s, %s: %d requests, want %d", name, test.what, n, test.requests)
+			}
+			if len(test.texts) < 3 || !test.well {
+				if got != nil {
+					t.Errorf("%s, %s: got %v", name, test.what, got)
+				}
+				continue
+			}
+			wrong, ok := errors.AsType[*document.VectorsError](err)
+			if !ok || len(wrong.Wrong) != 1 || wrong.Wrong[1] == "" || len(got) != 3 || got[1] != nil || len(got[0]) != 3 || len(got[2]) != 3 {
+				t.Errorf("%s: kept %v of an answer with one bad vector; %v", name, got, err)
+			}
 		}
 	}
 }

@@ -153,6 +153,15 @@ func TestLengthIsLearnt(t *testing.T) {
 	}
 }
 
+// all has every vector of an answer meet what the last one does.
+func all(fault fakeprovider.Fault) fakeprovider.Fault {
+	return func(a *fakeprovider.Answer) {
+		for i := range a.Data {
+			fault(&fakeprovider.Answer{Data: a.Data[:i+1]})
+		}
+	}
+}
+
 func TestBadAnswers(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -164,12 +173,13 @@ func TestBadAnswers(t *testing.T) {
 		{"count", fakeprovider.WrongCount, fakeprovider.Options{}, "3 vectors for 4 texts"},
 		{"duplicate index", fakeprovider.DuplicateIndex, fakeprovider.Options{}, "two vectors with index 0"},
 		{"index out of range", fakeprovider.IndexOutOfRange, fakeprovider.Options{}, "index 4 for 4 texts"},
-		{"not a number", fakeprovider.NaN, fakeprovider.Options{}, "not finite"},
-		{"not a number, in JSON", fakeprovider.NaN, fakeprovider.Options{FloatsOnly: true}, "not a list of embeddings"},
-		{"zero", fakeprovider.ZeroVector, fakeprovider.Options{}, "nothing but zeros"},
-		{"null", fakeprovider.Raw(`{"data":[{"index":0,"embedding":null},{},{},{}]}`), fakeprovider.Options{}, "empty vector"},
-		{"half a number", fakeprovider.Raw(`{"data":[{"index":0,"embedding":"AAAA"}]}`), fakeprovider.Options{}, "not a list of embeddings"},
-		{"not base64", fakeprovider.Raw(`{"data":[{"index":0,"embedding":"!!!!"}]}`), fakeprovider.Options{}, "not a list of embeddings"},
+		{"not a number", all(fakeprovider.NaN), fakeprovider.Options{}, "not finite"},
+		{"not a number, in JSON", all(fakeprovider.NaN), fakeprovider.Options{FloatsOnly: true}, "not finite"},
+		{"zero", all(fakeprovider.ZeroVector), fakeprovider.Options{}, "nothing but zeros"},
+		{"one vector", fakeprovider.Raw(`{"data":[{"index":0,"embedding":"AAAA"}]}`), fakeprovider.Options{}, "1 vectors for 4 texts"},
+		{"no indexes", fakeprovider.Raw(`{"data":[{},{},{},{}]}`), fakeprovider.Options{}, "two vectors with index 0"},
+		{"no objects", fakeprovider.Raw(`{"data":[1,2,3,4]}`), fakeprovider.Options{}, "not a list of embeddings"},
+		{"no JSON", fakeprovider.Raw(`{"data":[{"index":0,"embedding":[0.1,oops]}]}`), fakeprovider.Options{}, "not a list of embeddings"},
 		{"endless", fakeprovider.Raw(`{"data":[` + strings.Repeat(" ", 5<<20) + `]}`), fakeprovider.Options{}, "more than"},
 	}
 	for _, tt := range tests {

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
+	"strings"
 )
 
 // vectorAnswer is the answer to a request for embeddings.
@@ -21,22 +23,23 @@ type vectorAnswer struct {
 
 // vector is an embedding in JSON: base64 of little-endian float32, or an array
 // of numbers, which is what servers answer that ignore encoding_format.
-type vector []float32
+type vector struct {
+	numbers []float32
+	wrong   string // why it cannot be decoded, for people; the others of the answer can
+}
 
-// badVector is what is wrong with a vector that cannot be decoded, for people.
-type badVector string
-
-// Error implements error.
-func (b badVector) Error() string { return "decode vector: " + string(b) }
-
-// UnmarshalJSON implements json.Unmarshaler.
+// UnmarshalJSON implements json.Unmarshaler. It returns no error, which would
+// end the decoding of the vectors after this one.
 func (v *vector) UnmarshalJSON(b []byte) error {
+	if err := v.decode(b); err != nil {
+		v.numbers, v.wrong = nil, err.Error()
+	}
+	return nil
+}
+
+func (v *vector) decode(b []byte) error {
 	if b[0] != '"' {
-		// encoding/json takes null for 0.
-		if b[0] == '[' && bytes.Contains(b, []byte("null")) {
-			return badVector("null in the place of a number")
-		}
-		return json.Unmarshal(b, (*[]float32)(v))
+		return v.decodeNumbers(b)
 	}
 	text := b[1 : len(b)-1]
 	if bytes.IndexByte(text, '\\') >= 0 { // some servers escape the slash
@@ -47,6 +50,44 @@ func (v *vector) UnmarshalJSON(b []byte) error {
 		text = []byte(s)
 	}
 	return v.decodeBase64(text)
+}
+
+var errNotFinite = errors.New("a number that is not finite")
+
+func (v *vector) decodeNumbers(b []byte) error {
+	if b[0] == '[' && bytes.Contains(b, []byte("null")) { // encoding/json takes it for 0
+		return errors.New("null in the place of a number")
+	}
+	err := json.Unmarshal(b, &v.numbers)
+	wrong, is := errors.AsType[*json.UnmarshalTypeError](err)
+	switch {
+	case !is:
+		return err
+	case strings.HasPrefix(wrong.Value, "number"), bytes.Contains(b, notFinite): // the former is too large
+		return errNotFinite
+	case b[0] != '[':
+		return fmt.Errorf("%s in the place of numbers", wrong.Value)
+	default:
+		return fmt.Errorf("%s in the place of a number", wrong.Value)
+	}
+}
+
+// notFinite stands in the place of numbers that JSON does not have.
+var notFinite = []byte(`"not finite"`)
+
+// stringOrWord matches strings, so that nothing within them is taken for one of
+// the words that some servers write for such numbers.
+var stringOrWord = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|-?(?i:nan|inf(?:inity)?)\b`)
+
+// withoutWords replaces those words, which make JSON of an answer that is none
+// for them alone.
+func withoutWords(body []byte) []byte {
+	return stringOrWord.ReplaceAllFunc(body, func(b []byte) []byte {
+		if b[0] == '"' {
+			return b
+		}
+		return notFinite
+	})
 }
 
 // decodeBase64 decodes piece by piece, so that the bytes between text and
@@ -61,16 +102,16 @@ func (v *vector) decodeBase64(text []byte) error {
 		text = text[len(piece):]
 		n, err := base64.StdEncoding.Decode(raw[:], piece)
 		if err != nil {
-			return badVector(err.Error())
+			return err
 		}
 		if n%4 != 0 {
-			return badVector(fmt.Sprintf("%d bytes left over", n%4))
+			return fmt.Errorf("%d bytes left over", n%4)
 		}
 		for i := 0; i < n; i += 4 {
 			floats = append(floats, math.Float32frombits(binary.LittleEndian.Uint32(raw[i:])))
 		}
 	}
-	*v = floats
+	v.numbers = floats
 	return nil
 }
 
@@ -79,25 +120,30 @@ const (
 	minHalf = 1.0 / (1 << 14) // the smallest that has all of its digits
 )
 
-// fit reports what is wrong with the vector's numbers, if anything is, and makes
+// fit reports what is wrong with the vector, but for its length, and makes
 // them fit for half precision, which stores keep them in: where it would lose
 // the largest of them, all are scaled to length 1. Only their direction counts.
 func (v vector) fit() error {
+	if v.wrong != "" {
+		return errors.New(v.wrong)
+	}
 	// Squares of float32 neither overflow float64 nor vanish in it: the sum is
 	// finite exactly when every number is, and 0 when all are.
 	var sum, largest float64
-	for _, x := range v {
+	for _, x := range v.numbers {
 		sum += float64(x) * float64(x)
 		largest = max(largest, math.Abs(float64(x)))
 	}
 	switch {
 	case math.IsNaN(sum) || math.IsInf(sum, 0):
-		return errors.New("a number that is not finite")
+		return errNotFinite
+	case len(v.numbers) == 0:
+		return errors.New("no numbers")
 	case sum == 0:
 		return errors.New("nothing but zeros")
 	case largest > maxHalf || largest < minHalf:
-		for i, x := range v {
-			v[i] = float32(float64(x) / math.Sqrt(sum))
+		for i, x := range v.numbers {
+			v.numbers[i] = float32(float64(x) / math.Sqrt(sum))
 		}
 	}
 	return nil
