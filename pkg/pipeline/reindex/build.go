@@ -114,8 +114,8 @@ func (b *builder) finish(ctx context.Context) error {
 	// What was written by others, deleted or superseded is not left to be done.
 	if out, all := b.progress.LeftOutCount, b.progress.DocumentsDone; out > fewLeftOut && out > all/2 {
 		first := b.progress.LeftOut[0]
-		return fault.New(fault.Refused, "model %s does not take %d of %d documents, so searches stay with the space that is live; the first is %q: %s",
-			b.to.Model.Name, out, all, first.Key, first.Error)
+		return fault.New(fault.Refused, "%d of %d documents would be left out, so searches stay with the space that is live; the first is %q: %s",
+			out, all, first.Key, first.Error)
 	}
 	whole := b.now()
 	whole.Documents, whole.Bytes = whole.DocumentsDone, whole.BytesDone

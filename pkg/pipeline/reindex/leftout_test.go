@@ -94,3 +94,22 @@ func TestModelThatTakesNothingDoesNotBecomeLive(t *testing.T) {
 		t.Errorf("space %d is live, %v", db.live, err)
 	}
 }
+
+// Nor is a space in which most documents are missing, and it is said why.
+func TestLostOriginalsDoNotEmptyTheLiveSpace(t *testing.T) {
+	t.Parallel()
+	db := library(newModel, newChunking, 30)
+	lost := 0
+	for _, d := range db.documents {
+		if lost++; lost <= 20 {
+			delete(db.objects, d.Object)
+		}
+	}
+	step, _ := newStep(t, db)
+	err := step.Run(t.Context(), db.claim())
+	f := fault.As(err)
+	if f == nil || f.Kind != fault.Refused || !strings.HasPrefix(f.Detail, "20 of 30 documents would be left out") ||
+		!strings.Contains(f.Detail, "gone from object storage") || db.live == db.to.ID {
+		t.Errorf("space %d is live, %v", db.live, err)
+	}
+}
