@@ -1,6 +1,10 @@
 package document
 
-import "slices"
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
 
 // Condition is what must hold of a document for it to be replaced or deleted:
 // that its newest version has one of some hashes, or none of them. The zero
@@ -13,10 +17,22 @@ type Condition struct {
 // AnyVersion stands for whatever version there is.
 const AnyVersion = "*"
 
-// Holds reports whether the condition holds of a document whose newest version
-// has that hash, or of none, where it is empty.
-func (c Condition) Holds(sha256 string) bool {
-	return (c.Match == nil || names(c.Match, sha256)) && !names(c.NoneMatch, sha256)
+// Check returns why the condition does not hold of a document whose newest
+// version has the hash, or of no document if the hash is empty; nil if it holds.
+func (c Condition) Check(sha256 string) error {
+	failed := ""
+	switch {
+	case c.Match != nil && !names(c.Match, sha256):
+		failed = "If-Match"
+	case names(c.NoneMatch, sha256):
+		failed = "If-None-Match"
+	default:
+		return nil
+	}
+	if sha256 == "" {
+		return errors.New(failed + " does not hold: there is no document under the key")
+	}
+	return fmt.Errorf("%s does not hold: the version uploaded last has the ETag %q; get the document and decide again", failed, sha256)
 }
 
 // NeedsDocument reports whether the condition cannot hold where there is no

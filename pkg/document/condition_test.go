@@ -1,8 +1,11 @@
 package document
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
-func TestConditionHolds(t *testing.T) {
+func TestCondition(t *testing.T) {
 	t.Parallel()
 	none, empty, any, a, ab := []string(nil), []string{}, []string{AnyVersion}, []string{"a"}, []string{"a", "b"}
 	for i, test := range []struct {
@@ -17,8 +20,17 @@ func TestConditionHolds(t *testing.T) {
 		{none, a, "", true}, {none, a, "a", false}, {none, a, "b", true}, {none, ab, "b", false},
 		{any, a, "b", true}, {any, a, "a", false}, {a, any, "a", false},
 	} {
-		if got := (Condition{Match: test.match, NoneMatch: test.noneMatch}).Holds(test.there); got != test.want {
-			t.Errorf("%d: %+v holds: %v", i, test, got)
+		if err := (Condition{Match: test.match, NoneMatch: test.noneMatch}).Check(test.there); (err == nil) != test.want {
+			t.Errorf("%d: %+v: %v", i, test, err)
+		}
+	}
+	for want, err := range map[string]error{
+		"If-Match does not hold: there is no document":                                 Condition{Match: a}.Check(""),
+		`If-Match does not hold: the version uploaded last has the ETag "b"`:           Condition{Match: a}.Check("b"),
+		`If-None-Match does not hold: the version uploaded last has the ETag "a"; get`: Condition{NoneMatch: any}.Check("a"),
+	} {
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
 		}
 	}
 }

@@ -44,8 +44,8 @@ func accept(ctx context.Context, tx pgx.Tx, upload document.Upload) (accepted do
 	if err != nil {
 		return document.Accepted{}, err
 	}
-	if !upload.Condition.Holds(newest.sha256) {
-		return document.Accepted{}, preconditionFailed(newest.sha256)
+	if err := checkCondition(upload.Condition, newest.sha256); err != nil {
+		return document.Accepted{}, err
 	}
 	accepted.Unchanged = newest.same
 	var batch pgx.Batch

@@ -55,7 +55,7 @@ func cut[T any](items []T, limit int, cursor func(last T) string) document.List[
 	return document.List[T]{Items: items[:limit], NextCursor: cursor(items[limit-1])}
 }
 
-// nullable returns nil for the zero id, which does not narrow anything.
+// nullable returns nil, which is NULL, for the zero value.
 func nullable[T comparable](value T) *T {
 	if value == *new(T) {
 		return nil

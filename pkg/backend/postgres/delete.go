@@ -47,8 +47,8 @@ func checkNewest(ctx context.Context, tx pgx.Tx, id uuid.UUID, conditions []docu
 		return err
 	}
 	for _, c := range conditions {
-		if !c.Holds(sha256) {
-			return preconditionFailed(sha256)
+		if err := checkCondition(c, sha256); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -98,8 +98,8 @@ func (s *Store) DeleteDocument(ctx context.Context, id uuid.UUID, conditions ...
 				return err
 			}
 			for _, c := range conditions {
-				if !c.Holds(newest.SHA256) {
-					return preconditionFailed(newest.SHA256)
+				if err := checkCondition(c, newest.SHA256); err != nil {
+					return err
 				}
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"modernc.org/sqlite"
 	codes "modernc.org/sqlite/lib"
 
+	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
@@ -56,12 +57,11 @@ func primaryCode(err error) int {
 	return 0
 }
 
-// preconditionFailed says what the newest version is, of which a condition does
-// not hold; sha256 is empty where there is none.
-func preconditionFailed(sha256 string) error {
-	if sha256 == "" {
-		return fault.New(fault.PreconditionFailed, "If-Match does not hold: there is no document under the key")
+// checkCondition is fault.PreconditionFailed when a condition does not hold of
+// the newest version, whose hash is empty where there is none.
+func checkCondition(c document.Condition, sha256 string) error {
+	if err := c.Check(sha256); err != nil {
+		return fault.Wrap(fault.PreconditionFailed, err, "%v", err)
 	}
-	return fault.New(fault.PreconditionFailed,
-		"If-Match or If-None-Match does not hold: the version uploaded last has the ETag %q; get the document and decide again", sha256)
+	return nil
 }

@@ -45,8 +45,8 @@ func accept(ctx context.Context, tx transaction, upload document.Upload, metadat
 	if err != nil {
 		return accepted, err
 	}
-	if !upload.Condition.Holds(sha256) {
-		return accepted, preconditionFailed(sha256)
+	if err := checkCondition(upload.Condition, sha256); err != nil {
+		return accepted, err
 	}
 	if version > 0 {
 		if accepted.Unchanged, err = unchanged(ctx, tx, id, version, upload, metadata); err != nil {
