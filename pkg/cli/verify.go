@@ -41,7 +41,7 @@ func newVerify(g *globals) *cobra.Command {
 		RunE: run(func(ctx context.Context, _ []string) error {
 			result, err := g.Verify(ctx, options, func(f document.Finding) error { return g.printFinding(f) })
 			if result.After != "" && !g.json {
-				fmt.Fprintf(g.Stderr, "interrupted after %d documents; go on with --after %s\n", result.Documents, result.After)
+				fmt.Fprintf(g.Stderr, "interrupted after %s; go on with --after %s\n", plural(int(result.Documents), "document"), result.After)
 			}
 			if err != nil {
 				return err
@@ -81,6 +81,7 @@ func (g *globals) printVerified(v Verified) error {
 	if v.Findings > 0 {
 		mark = "✗"
 	}
-	_, err := fmt.Fprintf(g.Stdout, "%s compared %d documents of %d bytes, and %d objects: %d findings\n", mark, v.Documents, v.Bytes, v.Objects, v.Findings)
+	_, err := fmt.Fprintf(g.Stdout, "%s compared %s of %s, and %s: %s\n", mark,
+		plural(int(v.Documents), "document"), plural(int(v.Bytes), "byte"), plural(int(v.Objects), "object"), plural(int(v.Findings), "finding"))
 	return err
 }

@@ -125,14 +125,15 @@ func (r *Reader) Seek(offset int64, whence int) (int64, error) {
 // Close implements io.Closer.
 func (r *Reader) Close() error { return r.source.Close() }
 
-const remedy = "upload the document again with the same content, which restores it, or restore the object from a backup; gristmill verify lists all that is damaged"
+// Remedy ends the detail of the fault of an original that is lost.
+const Remedy = "upload the document again with the same content, which restores it, or restore the object from a backup; gristmill verify lists all that is damaged"
 
 func gone(of document.Original, cause error) error {
-	return fault.Wrap(fault.NotFound, cause, "the original, object %s of %d bytes, is gone from object storage: %s", of.Object, of.Size, remedy)
+	return fault.Wrap(fault.NotFound, cause, "the original, object %s of %d bytes, is gone from object storage: %s", of.Object, of.Size, Remedy)
 }
 
 func damaged(of document.Original, format string, args ...any) error {
-	return fault.New(fault.Damaged, "the original is damaged: object %s %s: %s", of.Object, fmt.Sprintf(format, args...), remedy)
+	return fault.New(fault.Damaged, "the original is damaged: object %s %s: %s", of.Object, fmt.Sprintf(format, args...), Remedy)
 }
 
 // IsLost reports whether err says that an original is gone or damaged, so that

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -94,7 +95,8 @@ func (v *Verifier) lost(ctx context.Context, kept document.Kept, err error) (str
 	case fault.Is(err, fault.NotFound):
 		return "", finding(ctx, kept, document.OriginalGone, fmt.Sprintf("the original, %d bytes, is gone from object storage", kept.Original.Size), remedy), nil
 	case fault.Is(err, fault.Damaged):
-		return "", finding(ctx, kept, document.OriginalDamaged, fault.As(err).Detail, remedy), nil
+		detail := strings.TrimSuffix(fault.As(err).Detail, ": "+original.Remedy)
+		return "", finding(ctx, kept, document.OriginalDamaged, detail, remedy), nil
 	default:
 		return "", nil, err
 	}
