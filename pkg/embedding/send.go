@@ -171,10 +171,6 @@ func (s *sender) parts(ctx context.Context, parts ...[]document.Hash) (all answe
 // bytes. What it brings is held until it is written: all, or with a
 // *document.VectorsError some.
 func (s *sender) request(ctx context.Context, hashes []document.Hash, cut int) ([]document.Embedded, error) {
-	if err := s.Process.gate.Enter(ctx); err != nil {
-		return nil, err
-	}
-	start := time.Now()
 	texts := make([]string, len(hashes))
 	for i, hash := range hashes {
 		texts[i] = s.order.Texts.of[hash].Embedding()
@@ -182,7 +178,13 @@ func (s *sender) request(ctx context.Context, hashes []document.Hash, cut int) (
 			texts[i] = texts[i][:cut]
 		}
 	}
-	vectors, err := s.Embedder.Embed(ctx, s.order.Space.Model, texts)
+	var vectors [][]float32
+	var start time.Time
+	err := s.Process.gate.Buy(ctx, func(ctx context.Context) (err error) {
+		start = time.Now()
+		vectors, err = s.Embedder.Embed(ctx, s.order.Space.Model, texts)
+		return err
+	})
 	if err != nil {
 		err = fmt.Errorf("embed %d passages: %w", len(texts), err)
 	}

@@ -5,6 +5,7 @@ package writeback
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -43,37 +44,76 @@ type Gate struct {
 	tried  time.Time     // the last try of a write, or the last probe
 }
 
-// Enter is called before each request to a provider. While writes fail it waits
-// for some seconds, and then returns fault.Unavailable: what would be bought
-// could not be kept.
-func (g *Gate) Enter(ctx context.Context) error {
-	timer := time.NewTimer(enterPatience)
-	defer timer.Stop()
+// Buy calls request, which sends one request to a provider. While writes fail it
+// waits for some seconds, and then returns fault.Unavailable: what would be
+// bought could not be kept. A request may have to wait for its turn: it is not
+// sent when writes fail by then. See Check.
+func (g *Gate) Buy(ctx context.Context, request func(ctx context.Context) error) error {
 	for {
-		why, opened := g.closed()
-		if why == nil {
-			return nil
+		probe, err := g.enter(ctx)
+		if err != nil {
+			return err
 		}
-		select {
-		case <-opened:
-		case <-timer.C:
-			return fault.Wrap(fault.Unavailable, why, "%s; until it can be written to, nothing more is asked of the model", why.Detail).After(closedWait)
-		case <-ctx.Done():
-			return ctx.Err()
+		asking := ctx
+		if !probe {
+			asking = context.WithValue(ctx, gateKey{}, g)
+		}
+		if err := request(asking); !errors.Is(err, errClosed) {
+			return err
 		}
 	}
 }
 
-// closed returns why the gate is closed, and what is closed when it opens. It
-// lets a probe through as an open gate does.
-func (g *Gate) closed() (why *fault.Error, opened <-chan struct{}) {
+type gateKey struct{}
+
+var errClosed = errors.New("writes fail")
+
+// Check is called when a request's turn has come, right before it is sent. Of
+// one that Buy calls it returns an error when the gate has closed since; it must
+// then not be sent, and Buy waits and calls again. Of any other request it
+// returns nil.
+func Check(ctx context.Context) error {
+	g, buying := ctx.Value(gateKey{}).(*Gate)
+	if !buying {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.why == nil {
+		return nil
+	}
+	return fault.Wrap(fault.Unavailable, errClosed, "%s", g.why.Detail)
+}
+
+// enter waits until the gate is open, or lets the request through as a probe.
+func (g *Gate) enter(ctx context.Context) (probe bool, err error) {
+	timer := time.NewTimer(enterPatience)
+	defer timer.Stop()
+	for {
+		why, opened, probe := g.closed()
+		if why == nil || probe {
+			return probe, nil
+		}
+		select {
+		case <-opened:
+		case <-timer.C:
+			return false, fault.Wrap(fault.Unavailable, why, "%s; until it can be written to, nothing more is asked of the model", why.Detail).After(closedWait)
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+}
+
+// closed returns why the gate is closed, what is closed when it opens, and
+// whether it is time for a probe, which the caller then is.
+func (g *Gate) closed() (why *fault.Error, opened <-chan struct{}, probe bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.why != nil && time.Since(g.tried) >= probeAfter {
 		g.tried = time.Now()
-		return nil, nil
+		probe = true
 	}
-	return g.why, g.opened
+	return g.why, g.opened, probe
 }
 
 // Write calls write, which stores what is paid for, until it succeeds. It gives

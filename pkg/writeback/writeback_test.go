@@ -3,6 +3,7 @@ package writeback_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +11,11 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/writeback"
 )
+
+// enter reports what keeps a request from being sent.
+func enter(ctx context.Context, gate *writeback.Gate) error {
+	return gate.Buy(ctx, func(context.Context) error { return nil })
+}
 
 var errFull = fault.New(fault.Unavailable, "the disk is full")
 
@@ -24,8 +30,8 @@ func TestWriteIsTriedAgainUntilItSucceeds(t *testing.T) {
 			}
 			return nil
 		})
-		if err != nil || tries != 5 || gate.Enter(t.Context()) != nil {
-			t.Errorf("%d tries, %v; then the gate says %v", tries, err, gate.Enter(t.Context()))
+		if err != nil || tries != 5 || enter(t.Context(), &gate) != nil {
+			t.Errorf("%d tries, %v; then the gate says %v", tries, err, enter(t.Context(), &gate))
 		}
 	})
 }
@@ -45,21 +51,21 @@ func TestNothingIsBoughtWhileWritesFail(t *testing.T) {
 		if err := gate.Write(t.Context(), write); !errors.Is(err, errFull) || time.Since(began) < 20*time.Second || time.Since(began) > time.Minute {
 			t.Fatalf("given up after %s with %v", time.Since(began), err)
 		}
-		refused := gate.Enter(t.Context())
+		refused := enter(t.Context(), &gate)
 		if f := fault.As(refused); f == nil || f.Kind != fault.Unavailable || f.RetryAfter == 0 || !errors.Is(refused, errFull) {
 			t.Fatalf("got %v, want a wait that says why", refused)
 		}
 		// Nobody tries again: now and then one purchase shows how things are.
 		time.Sleep(20 * time.Second)
-		if err := gate.Enter(t.Context()); err != nil {
+		if err := enter(t.Context(), &gate); err != nil {
 			t.Fatalf("no probe: %v", err)
 		}
-		if gate.Enter(t.Context()) == nil {
+		if enter(t.Context(), &gate) == nil {
 			t.Fatal("two probes at once")
 		}
 		full = false
-		if err := gate.Write(t.Context(), write); err != nil || gate.Enter(t.Context()) != nil {
-			t.Fatalf("%v; then the gate says %v", err, gate.Enter(t.Context()))
+		if err := gate.Write(t.Context(), write); err != nil || enter(t.Context(), &gate) != nil {
+			t.Fatalf("%v; then the gate says %v", err, enter(t.Context(), &gate))
 		}
 	})
 }
@@ -80,7 +86,7 @@ func TestRequestsGoOnWhenWritesSucceed(t *testing.T) {
 			})
 		}()
 		synctest.Wait()
-		if err := gate.Enter(t.Context()); err != nil || time.Now().Before(down) {
+		if err := enter(t.Context(), &gate); err != nil || time.Now().Before(down) {
 			t.Errorf("entered at %s with %v, want when the database is back", time.Now(), err)
 		}
 		if err := <-written; err != nil {
@@ -88,8 +94,45 @@ func TestRequestsGoOnWhenWritesSucceed(t *testing.T) {
 		}
 		ended, end := context.WithCancel(t.Context())
 		end()
-		if gate.Write(ended, func(context.Context) error { return errFull }); !errors.Is(gate.Enter(ended), context.Canceled) {
+		if gate.Write(ended, func(context.Context) error { return errFull }); !errors.Is(enter(ended, &gate), context.Canceled) {
 			t.Error("a wait at the gate does not end with its context")
+		}
+	})
+}
+
+// A request that waits for its turn while writes begin to fail is not sent until
+// they succeed again.
+func TestRequestIsNotSentWhenItsTurnComesTooLate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var gate writeback.Gate
+		began := time.Now()
+		var sent time.Time
+		bought := make(chan error, 1)
+		go func() {
+			bought <- gate.Buy(t.Context(), func(ctx context.Context) error {
+				time.Sleep(time.Second) // its turn
+				if err := writeback.Check(ctx); err != nil {
+					return fmt.Errorf("not sent: %w", err)
+				}
+				sent = time.Now()
+				return nil
+			})
+		}()
+		synctest.Wait()
+		if err := gate.Write(t.Context(), func(context.Context) error {
+			if time.Since(began) < 4*time.Second {
+				return errFull
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-bought; err != nil || sent.Sub(began) < 4*time.Second {
+			t.Errorf("sent after %s, %v; want when writes succeed", sent.Sub(began), err)
+		}
+		if err := writeback.Check(t.Context()); err != nil {
+			t.Errorf("a request that Buy does not call is kept back: %v", err)
 		}
 	})
 }
@@ -114,8 +157,8 @@ func TestDefectsOfAWriteAreNotTriedAgain(t *testing.T) {
 		var gate writeback.Gate
 		tries := 0
 		err := gate.Write(t.Context(), func(context.Context) error { tries++; return want })
-		if !errors.Is(err, want) || tries != 1 || gate.Enter(t.Context()) != nil {
-			t.Errorf("%d tries, %v; then the gate says %v", tries, err, gate.Enter(t.Context()))
+		if !errors.Is(err, want) || tries != 1 || enter(t.Context(), &gate) != nil {
+			t.Errorf("%d tries, %v; then the gate says %v", tries, err, enter(t.Context(), &gate))
 		}
 	}
 }

@@ -41,6 +41,7 @@ var allowed = map[string][]string{
 
 	// Backends know words and their own SDK, and the migrations they run.
 	"pkg/backend/":              append([]string{"pkg/telemetry"}, words...),
+	"pkg/backend/llm":           append([]string{"pkg/telemetry", "pkg/writeback"}, words...),
 	"pkg/backend/postgres":      append([]string{"pkg/telemetry", "migrations"}, words...),
 	"pkg/backend/sqlite":        append([]string{"pkg/telemetry", "migrations"}, words...),
 	"pkg/backend/storetest":     words,

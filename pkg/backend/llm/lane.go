@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/telemetry"
+	"github.com/seed-7a112592/gristmill/pkg/writeback"
 )
 
 const (
@@ -121,6 +123,9 @@ func (l *lane) enter(ctx context.Context, bytes int) (*pass, error) {
 
 func (p *pass) await(ctx context.Context) error {
 	l := p.lane
+	if err := checked(ctx); err != nil { // the wait for the slot may have been long
+		return err
+	}
 	patience := quickWait
 	if deadline, ok := ctx.Deadline(); ok {
 		patience = min(patience, time.Until(deadline))
@@ -138,6 +143,9 @@ func (p *pass) await(ctx context.Context) error {
 			if err := sleep(ctx, wait); err != nil {
 				return err
 			}
+			if err := checked(ctx); err != nil {
+				return err
+			}
 			patience -= wait
 		}
 		if held == nil {
@@ -145,6 +153,16 @@ func (p *pass) await(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// checked says why a request is not sent although its turn has come: what it
+// brings could not be written.
+func checked(ctx context.Context) error {
+	err := writeback.Check(ctx)
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errNotSent, err)
 }
 
 // refusal says why a request is not sent, and when it may be.

@@ -83,11 +83,12 @@ func (s *summaries) summarise(ctx context.Context, path string, texts []string) 
 }
 
 // ask sends one request, unless what it brings could not be written.
-func (s *summaries) ask(ctx context.Context, path string, texts []string) (string, error) {
-	if err := s.step.Gate.Enter(ctx); err != nil {
-		return "", err
-	}
-	return s.step.Summariser.Summarise(ctx, path, texts)
+func (s *summaries) ask(ctx context.Context, path string, texts []string) (text string, err error) {
+	err = s.step.Gate.Buy(ctx, func(ctx context.Context) (err error) {
+		text, err = s.step.Summariser.Summarise(ctx, path, texts)
+		return err
+	})
+	return text, err
 }
 
 // save writes a summary for as long as the database cannot be used, or as the
