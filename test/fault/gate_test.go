@@ -19,15 +19,25 @@ type gate struct {
 
 	mu      sync.Mutex
 	open    chan struct{} // closed while the gate is open
-	waiting int
+	chats   bool          // those for summaries wait too
+	waiting map[string]int
 }
+
+// reindexProbe is by what a model is tried before a reindex to it begins.
+const reindexProbe = "Which grain was ground here?"
+
+// The paths of what a provider is asked for.
+const (
+	embeddingsPath = "/v1/embeddings"
+	chatsPath      = "/v1/chat/completions"
+)
 
 func newGate(t *testing.T, provider *fakeprovider.Provider) *gate {
 	t.Helper()
-	g := &gate{open: make(chan struct{})}
+	g := &gate{open: make(chan struct{}), waiting: map[string]int{}}
 	close(g.open)
 	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/v1/embeddings" && !g.pass(r) {
+		if !g.pass(r) {
 			panic(http.ErrAbortHandler)
 		}
 		provider.ServeHTTP(w, r)
@@ -48,17 +58,22 @@ func (g *gate) pass(r *http.Request) bool {
 		return false
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	if bytes.Contains(body, []byte(llm.ProbeText)) {
+	if bytes.Contains(body, []byte(llm.ProbeText)) || bytes.Contains(body, []byte(reindexProbe)) {
 		return true // whether the model answers at all is not what is held up
 	}
+	path := r.URL.Path
 	g.mu.Lock()
 	open := g.open
-	g.waiting++
+	if path != embeddingsPath && !(path == chatsPath && g.chats) {
+		g.mu.Unlock()
+		return true
+	}
+	g.waiting[path]++
 	g.mu.Unlock()
 	defer func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		g.waiting--
+		g.waiting[path]--
 	}()
 	select {
 	case <-open:
@@ -68,11 +83,19 @@ func (g *gate) pass(r *http.Request) bool {
 	}
 }
 
-// shut has requests wait from now on.
+// shut has requests for embeddings wait from now on.
 func (g *gate) shut() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.open = make(chan struct{})
+}
+
+// shutAll has those for summaries wait too.
+func (g *gate) shutAll() {
+	g.shut()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.chats = true
 }
 
 // lift lets all pass that wait, and all that come.
@@ -86,9 +109,12 @@ func (g *gate) lift() {
 	}
 }
 
-// held is how many requests wait.
-func (g *gate) held() int {
+// held is how many requests for embeddings wait.
+func (g *gate) held() int { return g.heldOf(embeddingsPath) }
+
+// heldOf is how many requests to a path wait.
+func (g *gate) heldOf(path string) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.waiting
+	return g.waiting[path]
 }

@@ -51,6 +51,7 @@ func TestMain(m *testing.M) {
 }
 
 func clean() {
+	removeAllDisks()
 	removeAllServers()
 	program.Remove()
 }

@@ -334,6 +334,18 @@ func (m *mill) said(text string) bool {
 	return false
 }
 
+// saidBy returns how often a program has logged a text.
+func (m *mill) saidBy(name, text string) (times int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.programs {
+		if p.Name == name {
+			times += strings.Count(p.Output(), text)
+		}
+	}
+	return times
+}
+
 // checkAttempts checks that no job has used up an attempt by waiting.
 func (m *mill) checkAttempts() {
 	m.t.Helper()
