@@ -58,11 +58,13 @@ func TestWebhookAfterKills(t *testing.T) {
 	m.start("api")
 	r.register(m)
 	r.hold()
+	// More each time than the two workers tell, eight at a time and ten seconds for each, before the jobs have ended.
+	const jobs = 80
 	kills := short(1, 3)
-	files := newFiles(m.random, 30*kills) // each time more than are told at a time
+	files := newFiles(m.random, jobs*kills)
 	for kill := range kills {
 		knowledge, summary := m.start("worker-knowledge"), m.start("worker-summary")
-		m.uploadAll(files[30*kill : 30*(kill+1)])
+		m.uploadAll(files[jobs*kill : jobs*(kill+1)])
 		audit.AwaitEnd(t, m.direct, time.Minute)
 		await.Until(t, "the receiver has not answered yet", func() bool { return r.held() > 0 })
 		knowledge.Kill()
