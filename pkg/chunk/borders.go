@@ -9,13 +9,13 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// borders returns how a text of a block of this kind is cut, coarse to fine:
+// borders returns how a text that begins in the line l is cut, coarse to fine:
 // each function returns where the parts of a text end. Lines that are wrapped
 // are cut between sentences before lines, others are records.
-func borders(kind markdown.Kind, s string) []func(string) []int {
+func borders(l line, s string) []func(string) []int {
 	fine := []func(string) []int{sentenceEnds, wordEnds, clusterEnds, runeEnds}
 	switch {
-	case kind == markdown.KindTable:
+	case l.kind == markdown.KindTable, l.row && !strings.ContainsAny(s, "\r\n"):
 		return append([]func(string) []int{cellEnds}, fine...)
 	case !strings.ContainsAny(s, "\r\n"):
 		return fine

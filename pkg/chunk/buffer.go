@@ -21,6 +21,7 @@ type line struct {
 	tokens     int   // from start to end
 	total      int   // of this line and all before it
 	within     bool  // it begins within a line of the source
+	row        bool  // it is of a line that may be a row of a table and is cut
 	pieces     int   // how many of this line and all before it continue a line
 	cell       int   // in a row of a table: of how many cells the line leaves out the beginning
 	gap        bool  // something of the line is omitted
@@ -40,6 +41,7 @@ type buffer struct {
 	omission omission
 	omitted  []span // in bytes, in order
 
+	row       bool // the last line is of one that may be a row of a table and is cut
 	uncounted bool // the last line may get more blank lines
 	estimated bool // the first line was cut, and its tokens are an estimate
 
@@ -60,15 +62,18 @@ func (b *buffer) push(p markdown.Piece, table *table) {
 		b.bytes, b.base = b.bytes[:0], p.Start
 		b.forgetOmitted(p.Start)
 	}
-	within := len(b.bytes) > 0 && b.bytes[len(b.bytes)-1] != '\n' && b.bytes[len(b.bytes)-1] != '\r'
+	within := len(b.bytes) > 0 && !endsLine(b.bytes)
 	b.bytes = append(b.bytes, p.Text...)
+	if p.Border != markdown.WithinLine {
+		b.row = p.Kind == markdown.KindParagraph && !endsLine(p.Text) && bytes.HasPrefix(bytes.TrimLeft(p.Text, " "), []byte("|"))
+	}
 	omitted := b.omission.in(p)
 	b.omit(omitted)
 	l := line{
 		kind: p.Kind, border: max(p.Border, b.border), heading: p.Heading, table: table,
 		start: p.Start, end: p.End(),
 		text: p.Start + int64(len(bytes.TrimRightFunc(p.Text, unicode.IsSpace))),
-		gap:  len(omitted) > 0, within: within,
+		gap:  len(omitted) > 0, within: within, row: b.row,
 	}
 	if l.heading != nil {
 		l.border = markdown.AtBlock // also within a block of HTML
@@ -80,6 +85,8 @@ func (b *buffer) push(p markdown.Piece, table *table) {
 	b.lines = append(b.lines, l)
 	b.uncounted = true
 }
+
+func endsLine(s []byte) bool { return s[len(s)-1] == '\n' || s[len(s)-1] == '\r' }
 
 // pushBlank appends a piece of white space to the last line. It returns false,
 // with nothing done, when there are so many that no passage can hold them.

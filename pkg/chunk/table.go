@@ -16,6 +16,7 @@ type table struct {
 	start    int64 // offset in the source
 	head     strings.Builder
 	complete bool // a row of the body has begun
+	lost     bool // the header row was too long to be recognised as one
 }
 
 // next returns the table that the piece stands in, given the one of the piece before it.
@@ -24,7 +25,7 @@ func (t *table) next(piece markdown.Piece) *table {
 		return nil
 	}
 	if piece.Border == markdown.AtBlock || t == nil {
-		t = &table{start: piece.Start}
+		t = &table{start: piece.Start, lost: piece.Before > 0}
 	}
 	if piece.Border == markdown.AtPart {
 		t.complete = true
@@ -38,7 +39,7 @@ func (t *table) next(piece markdown.Piece) *table {
 // context returns the head of the table for a passage that begins at the
 // offset start, if that is behind the head.
 func (t *table) context(start int64) string {
-	if t == nil || start < t.start+int64(t.head.Len()) || t.head.Len() > maxContext {
+	if t == nil || t.lost || start < t.start+int64(t.head.Len()) || t.head.Len() > maxContext {
 		return ""
 	}
 	return strings.TrimRight(t.head.String(), "\r\n")

@@ -27,7 +27,7 @@ func (p *packer) splitText(n, end int, fresh bool) int64 {
 	} else if view.cut >= 0 && p.count(text) <= budget {
 		return view.cut
 	}
-	size := p.longest(text, borders(p.lines[n].kind, text), budget, short, fresh)
+	size := p.longest(text, borders(p.lines[n], text), budget, short, fresh)
 	switch {
 	case size > 0:
 		return view.offset(size)

@@ -15,8 +15,7 @@ type blocks struct {
 	fence fence
 	html  func(line []byte) bool // whether the open HTML block ends with the line; nil: before a blank line
 	defs  definitions            // of the open paragraph
-	long  bool                   // it has grown too long to become a heading
-	cells int                    // in the last line of the open paragraph, were it a row of a table
+	row   row                    // the last line of the open paragraph, were it one of a table
 	math  string                 // what ends the formula that is open in it; empty: none is
 
 	modules   bool      // import and export statements are blocks
@@ -132,10 +131,19 @@ func (b *blocks) continueVerbatim(c *cursor, cut bool) bool {
 	return true
 }
 
-// more takes the rest of a line that was cut, from a few bytes before the cut.
-func (b *blocks) more(s []byte) {
-	if b.leaf == htmlLeaf && b.html != nil && b.html(s) {
+// longestEnd is how many bytes before a cut may belong to a text that ends a
+// block or a formula.
+const longestEnd = max(longestHTMLEnd, longestFormulaEnd)
+
+// more takes a further part of a line that was cut, which is s from index n
+// on: before that are a few bytes of the line before the cut.
+func (b *blocks) more(s []byte, n int) {
+	switch {
+	case b.leaf == htmlLeaf && b.html != nil && b.html(s):
 		b.leaf = noLeaf
+	case b.leaf == paragraphLeaf:
+		b.row.feed(s[n:])
+		b.math = formulaEndBehind(b.math, s[:n], s[n:])
 	}
 }
 
@@ -198,7 +206,7 @@ func (b *blocks) text(c *cursor, depth int, cut bool) {
 	width, next := c.indent()
 	s := c.s[next:]
 	switch {
-	case para && !cut && !b.defs.onlyDefinitions() && width < 4 && b.cells == delimiterCells(s):
+	case para && !cut && !b.defs.onlyDefinitions() && width < 4 && b.row.cells() == delimiterCells(s):
 		b.enter(depth, tableLeaf)
 		b.set(KindTable, AtLine)
 	case row:
@@ -207,7 +215,7 @@ func (b *blocks) text(c *cursor, depth int, cut bool) {
 		b.continueParagraph(s, cut)
 	default:
 		b.open(depth, paragraphLeaf, KindParagraph)
-		b.defs, b.long, b.math = definitions{}, false, ""
+		b.defs, b.math = definitions{}, ""
 		b.continueParagraph(s, cut)
 	}
 }
@@ -215,12 +223,13 @@ func (b *blocks) text(c *cursor, depth int, cut bool) {
 func (b *blocks) continueParagraph(s []byte, cut bool) {
 	if cut {
 		b.defs.end()
-		b.cells, b.math = 0, ""
 	} else {
 		b.step.def = b.defs.feed(s)
-		b.cells, b.math = rowCells(s), formulaEnd(b.math, s)
 	}
 	b.step.defs = b.defs.done
+	b.row = row{}
+	b.row.feed(s)
+	b.math = formulaEnd(b.math, s)
 }
 
 // openLeaf opens the leaf block, other than a paragraph, an indented code
@@ -257,7 +266,7 @@ func (b *blocks) openLeaf(s []byte, depth int, para, lazy, cut bool) bool {
 			return false
 		}
 		level := setextLevel(s)
-		if level > 0 && para && !b.long && !b.defs.onlyDefinitions() {
+		if level > 0 && para && !b.defs.onlyDefinitions() {
 			b.enter(depth, noLeaf)
 			b.set(KindHeading, AtLine)
 			b.step.level = level
@@ -271,12 +280,6 @@ func (b *blocks) openLeaf(s []byte, depth int, para, lazy, cut bool) bool {
 		return false
 	}
 	return true
-}
-
-// settleParagraph makes the open paragraph nothing but a paragraph.
-func (b *blocks) settleParagraph() {
-	b.defs.state = afterDefinitions
-	b.long = true
 }
 
 // enter closes all containers but the first depth and the leaf in them, and

@@ -18,7 +18,7 @@ func formulaEnd(open string, s []byte) string {
 			open = `\]`
 		case bytes.HasPrefix(s, []byte(`\begin{`)):
 			name, _, ok := bytes.Cut(s[len(`\begin`):], []byte("}"))
-			if !ok {
+			if !ok || len(name) > len(`{`)+maxEnvironment {
 				return ""
 			}
 			open = `\end` + string(name) + "}"
@@ -30,6 +30,22 @@ func formulaEnd(open string, s []byte) string {
 		return ""
 	}
 	return open
+}
+
+// longestFormulaEnd is the length of the longest mark that ends a formula.
+const longestFormulaEnd = len(`\end{}`) + maxEnvironment
+
+// maxEnvironment is how long the name of an environment may be.
+const maxEnvironment = 32
+
+// formulaEndBehind is formulaEnd for a further part of a line, with enough of
+// what stands before it in the line.
+func formulaEndBehind(open string, before, s []byte) string {
+	if open == "" {
+		return ""
+	}
+	before = before[max(0, len(before)-len(open)+1):]
+	return formulaEnd(open, append(before[:len(before):len(before)], s...))
 }
 
 // leavesFormula reports whether a line cannot stand in a formula: it is a

@@ -85,6 +85,8 @@ func checkPieces(t *testing.T, src []byte, opt Options, all []Piece) {
 			t.Fatalf("piece %d of kind %d at border %d has heading %v", i, p.Kind, p.Border, p.Heading)
 		case p.Border == AtBlock && (p.Blank || p.Kind == KindNone):
 			t.Fatalf("piece %d is a block of kind %d, blank %t", i, p.Kind, p.Blank)
+		case p.Before != 0 && (p.Border != AtBlock || p.Before < 0 || kind != KindParagraph || p.Kind != KindHeading && p.Kind != KindTable):
+			t.Fatalf("piece %d of kind %d begins %d bytes before, in kind %d", i, p.Kind, p.Before, kind)
 		}
 		at, kind = p.End(), p.Kind
 	}
@@ -96,14 +98,25 @@ func checkPieces(t *testing.T, src []byte, opt Options, all []Piece) {
 // FuzzBlocks compares the blocks of CommonMark with goldmark's, and those that
 // are found with a small window with those that are found with a large one.
 func FuzzBlocks(f *testing.F) {
+	const a, row, underline, line = "\x07", "\x0b", "\x0d", "\x00"
+	for _, seed := range []string{
+		strings.Repeat(a, 90) + line + underline + line + a, strings.Repeat(a+line, 90) + underline + line + a,
+		a + line + strings.Repeat(row, 30) + line + underline, row + strings.Repeat(a, 90) + line + "\x0a" + line + a,
+	} {
+		f.Add([]byte(seed), uint8(16))
+		f.Add([]byte(seed), uint8(100))
+	}
 	f.Fuzz(func(t *testing.T, seed []byte, window uint8) {
 		src := compose(seed)
 		want := scanBlocks(src, Options{})
 		opt := Options{Window: int(window)}
 		front, _ := FrontMatter(src)
-		if sz := sizesOf(opt.Window); front.End == 0 && longestParagraph(src) <= min(sz.line, sz.paragraph) {
+		if front.End == 0 && holdsFor(src, sizesOf(opt.Window)) {
 			if diff := gocmp.Diff(want, scanBlocks(src, opt)); diff != "" {
 				t.Errorf("with a window of %d bytes (-large +small)\n%q\n%s", window, src, diff)
+			}
+			if diff := gocmp.Diff(headings(t, src, Options{}), headings(t, src, opt)); diff != "" {
+				t.Errorf("headings with a window of %d bytes (-large +small)\n%q\n%s", window, src, diff)
 			}
 		}
 		if goldmarkDeviates(src) {
@@ -120,7 +133,7 @@ func FuzzBlocks(f *testing.F) {
 func compose(seed []byte) []byte {
 	texts := []string{
 		"\n", "\n", "\n", "\n\n", " ", "  ", "    ", "a", "b c", "| ", "|-|-|", "|a|b|", "# ", "===", "---", "-", "- ", "+ ", "* ", "1. ", "2) ", "> ", ">",
-		"```", "~~~", "<div>", "</div>", "<!--", "-->", "<x>", "<pre>", "</pre>", "[a]: b", "'c'", "[", "]:", "\\", "***", "`", "é", "10. ", "<?", "?>",
+		"```", "~~~", "<div>", "</div>", "<!--", "-->", "<x>", "<pre>", "</pre>", "[a]: b", "'c'", "[", "]:", "\\", "***", "`", "é", "10. ", "<?", "?>", "$$", "a|b",
 	}
 	var src []byte
 	for _, c := range seed {
@@ -129,14 +142,33 @@ func compose(seed []byte) []byte {
 	return src
 }
 
-// longestParagraph returns the length of the longest run of lines that are not
-// blank.
-func longestParagraph(src []byte) int {
-	longest := 0
-	for p := range bytes.SplitSeq(src, []byte("\n\n")) {
-		longest = max(longest, len(p)+2)
+// holdsFor reports whether the rules hold for src with a window of these
+// sizes, as they do for paragraphs of any length: if no link reference
+// definition, and no line of which the whole tells what it is, is too long.
+func holdsFor(src []byte, sz sizes) bool {
+	if len(src) > sz.line && bytes.IndexByte(src, '[') >= 0 {
+		return false
 	}
-	return longest
+	for line := range bytes.Lines(src) {
+		if len(line) > sz.line && !textBegins.Match(line[:sz.line]) {
+			return false
+		}
+	}
+	return true
+}
+
+// textBegins matches the beginning of a line that is text, behind markers.
+var textBegins = regexp.MustCompile(`^[-+*>=.)\d| \\]*[a-cé]`)
+
+// headings returns the headings of src as Scan has them.
+func headings(t *testing.T, src []byte, opt Options) []Heading {
+	var all []Heading
+	for _, p := range pieces(t, bytes.NewReader(src), opt) {
+		if p.Heading != nil {
+			all = append(all, *p.Heading)
+		}
+	}
+	return all
 }
 
 // goldmarkDeviates reports whether src may hold something that goldmark does
@@ -154,7 +186,7 @@ func goldmarkDeviates(src []byte) bool {
 }
 
 var goldmarkDeviations = []*regexp.Regexp{
-	regexp.MustCompile(`\\\[`),                        // a formula is not CommonMark
+	regexp.MustCompile(`\\\[|\$\$`),                   // a formula is not CommonMark
 	regexp.MustCompile(`\]:`),                         // an item without text behind a definition
 	regexp.MustCompile(`(?m)(?:[-+*]|\d[.)])[ \t]*$`), // an item without text in an item
 }

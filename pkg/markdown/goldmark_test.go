@@ -86,7 +86,13 @@ func scanBlocks(src []byte, opt Options) []block {
 		case err != nil:
 			panic(err) // a bytes.Reader has none
 		case p.Border == AtBlock:
-			blocks = append(blocks, block{p.Kind, int(p.Start), int(p.End())})
+			start := int(p.Start - p.Before)
+			if n := len(blocks) - 1; p.Before > 0 {
+				if blocks[n].End = start; blocks[n].Start == start {
+					blocks = blocks[:n]
+				}
+			}
+			blocks = append(blocks, block{p.Kind, start, int(p.End())})
 		case !p.Blank:
 			blocks[len(blocks)-1].End = int(p.End())
 		}

@@ -16,6 +16,11 @@ type Piece struct {
 	Heading *Heading // on the first piece of a heading, nil elsewhere
 	Start   int64    // byte offset in the source
 	Text    []byte   // the bytes, line ending included; valid until the next piece is asked for
+
+	// Before is how many bytes before the piece its block begins, where Border
+	// is AtBlock. They were yielded as lines of a paragraph, which was too long
+	// to wait for its underline or delimiter row: this piece.
+	Before int64
 }
 
 // End returns the byte offset in the source behind the piece.

@@ -23,14 +23,41 @@ func (s *scanner) hold(l heldLine, defs int) {
 		s.release(settled)
 	}
 	if s.holdsTooMuch() {
-		s.blocks.settleParagraph()
-		s.release(len(s.held) - 1) // the last may still be the header row of a table
+		s.blocks.defs.state = afterDefinitions
+		s.letGo(len(s.held) - 1) // the last may still be the header row of a table
 	}
 	if s.cut {
-		// The rest of the line follows it, before it is known what it is.
-		s.blocks.settleParagraph()
-		s.release(len(s.held))
+		s.letGo(len(s.held)) // the rest of the line follows it
 	}
+}
+
+// letGo yields the first n of the held lines before it is known what they are.
+func (s *scanner) letGo(n int) {
+	if text := s.held[min(s.defs, n):n]; len(text) > 0 {
+		if !s.begun {
+			s.text = longText{start: text[0].start, head: s.text.head[:0], tail: s.text.tail[:0]}
+		}
+		s.text.line = text[len(text)-1].start
+		s.text.add(s.win.bytes(text[0].start, text[len(text)-1].end))
+	}
+	s.release(n)
+}
+
+// longText is what is kept of the text of a paragraph that is too long to be
+// held back: as much as the text of a heading is made of.
+type longText struct {
+	start, line int64  // offsets in the source of the text, and of its last line
+	head, tail  []byte // the first and the last bytes
+}
+
+func (t *longText) add(s []byte) {
+	n := min(len(s), maxInline-len(t.head))
+	t.head = append(t.head, s[:n]...)
+	s = s[max(n, len(s)-maxInline):]
+	if n := len(t.tail) + len(s) - maxInline; n > 0 {
+		t.tail = t.tail[:copy(t.tail, t.tail[n:])]
+	}
+	t.tail = append(t.tail, s...)
 }
 
 func (s *scanner) holdsTooMuch() bool {
@@ -82,14 +109,29 @@ func (s *scanner) endParagraph() {
 }
 
 // endHeading yields what is held as a heading, but for definitions before it.
-func (s *scanner) endHeading(level int) {
+// If a part of the heading has been let go, all of it has, and the underline is
+// what tells of it.
+func (s *scanner) endHeading(level int, underline *Piece) {
 	s.release(s.defs)
-	start, end := s.held[0].start, s.held[len(s.held)-1].end
-	s.releaseAs(KindHeading, &Heading{Level: level, Text: PlainText(string(s.win.bytes(start, end))), Start: start})
+	if !s.begun {
+		start, end := s.held[0].start, s.held[len(s.held)-1].end
+		s.releaseAs(KindHeading, &Heading{Level: level, Text: PlainText(string(s.win.bytes(start, end))), Start: start})
+		return
+	}
+	s.letGo(len(s.held))
+	s.endParagraph()
+	underline.Border, underline.Before = AtBlock, underline.Start-s.text.start
+	underline.Heading = &Heading{Level: level, Text: PlainText(string(s.text.head) + string(s.text.tail)), Start: s.text.start}
 }
 
 // endAtTable yields what is held, the last line as the header row of a table.
-func (s *scanner) endAtTable() {
-	s.release(len(s.held) - 1)
-	s.releaseAs(KindTable, nil)
+// If that has been let go, the delimiter row tells of it.
+func (s *scanner) endAtTable(delimiter *Piece) {
+	if n := len(s.held); n > 0 {
+		s.release(n - 1)
+		s.releaseAs(KindTable, nil)
+		return
+	}
+	s.endParagraph()
+	delimiter.Border, delimiter.Before = AtBlock, delimiter.Start-s.text.line
 }

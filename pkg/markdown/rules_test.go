@@ -19,6 +19,9 @@ func outline(t *testing.T, src string, opt Options) []string {
 	var lines []string
 	for _, p := range pieces(t, strings.NewReader(src), opt) {
 		s := fmt.Sprintf("%s %s %q", names[p.Kind], borders[p.Border], p.Text)
+		if p.Before > 0 {
+			s += fmt.Sprintf(" from %d", p.Start-p.Before)
+		}
 		if p.Heading != nil {
 			s += fmt.Sprintf(" h%d %q at %d", p.Heading.Level, p.Heading.Text, p.Heading.Start)
 		}
@@ -157,21 +160,33 @@ func TestLongLines(t *testing.T) {
 			`heading + "words wo"`, `heading + "rds word"`, `heading + "s words "`, `heading + "words \n"`,
 			`paragraph BLOCK "b\n"`,
 		}},
-		{"no break, and no heading", strings.Repeat("-", 33) + "\n=\n", []string{
+		{"no break", strings.Repeat("-", 33) + "\n=\n", []string{
 			`paragraph BLOCK "--------"`, `paragraph + "--------"`, `paragraph + "--------"`, `paragraph + "--------"`,
-			`paragraph + "-\n"`, `paragraph - "=\n"`,
+			`paragraph + "-\n"`, `heading BLOCK "=\n" from 0 h1 "---------------------------------" at 0`,
 		}},
-		{"no heading of one line, but a break", strings.Repeat("words.. ", 5) + "\n---\n# b\n", []string{
+		{"a heading of one line", strings.Repeat("words.. ", 5) + "\n---\n# b\n", []string{
 			`paragraph BLOCK "words.. "`, `paragraph + "words.. "`, `paragraph + "words.. "`, `paragraph + "words.. "`,
-			`paragraph + "words.. "`, `paragraph + "\n"`, `break BLOCK "---\n"`, `heading BLOCK "# b\n" h1 "b" at 45`,
+			`paragraph + "words.. "`, `paragraph + "\n"`, `heading BLOCK "---\n" from 0 h2 "words.. words.. words.. words.. words.." at 0`,
+			`heading BLOCK "# b\n" h1 "b" at 45`,
 		}},
-		{"no heading behind a long line, and no table of one", "a\n" + strings.Repeat("|words| ", 5) + "\n|-|\n===\n", []string{
+		{"a heading that ends with a long line, and no table", "a\n" + strings.Repeat("|words| ", 5) + "\n|-|\n===\n", []string{
 			`paragraph BLOCK "a\n"`, `paragraph - "|words| "`, `paragraph + "|words| "`, `paragraph + "|words| "`, `paragraph + "|words| "`,
-			`paragraph + "|words| "`, `paragraph + "\n"`, `paragraph - "|-|\n"`, `paragraph - "===\n"`,
+			`paragraph + "|words| "`, `paragraph + "\n"`, `paragraph - "|-|\n"`,
+			`heading BLOCK "===\n" from 0 h1 "a |words| |words| |words| |words| |words| |-|" at 0`,
+		}},
+		{"a table with a long line", "a\n| words | words \\| words | words |  \n|-|-|-|\n|b|\n\nc\n===\n", []string{
+			`paragraph BLOCK "a\n"`, `paragraph - "| words "`, `paragraph + "| words "`, `paragraph + "\\| words"`, `paragraph + " | words"`,
+			`paragraph + " |  \n"`, `table BLOCK "|-|-|-|\n" from 2`, `table part "|b|\n"`, `table - "\n"`,
+			`heading BLOCK "c\n" h1 "c" at 52`, `heading - "===\n"`,
+		}},
+		{"a formula in a long line", "$$ " + strings.Repeat("words.. ", 4) + "\n===\n$$ " + strings.Repeat("words.. ", 4) + "\n===\n", []string{
+			`paragraph BLOCK "$$ words"`, `paragraph + ".. words"`, `paragraph + ".. words"`, `paragraph + ".. words"`, `paragraph + ".. \n"`, `paragraph - "===\n"`,
+			`paragraph - "$$ words"`, `paragraph + ".. words"`, `paragraph + ".. words"`, `paragraph + ".. words"`, `paragraph + ".. \n"`,
+			`heading BLOCK "===\n" from 0 h1 "$$ words.. words.. words.. words.. === $$ words.. words.. words.. words.." at 0`,
 		}},
 		{"no definition of one line", "[a]: b\n[" + strings.Repeat("words.. ", 4) + "]: b\n===\n", []string{
 			`definition BLOCK "[a]: b\n"`, `paragraph BLOCK "[words.."`, `paragraph + " words.."`, `paragraph + " words.."`, `paragraph + " words.."`,
-			`paragraph + " ]: b\n"`, `paragraph - "===\n"`,
+			`paragraph + " ]: b\n"`, `heading BLOCK "===\n" from 7 h1 "[words.. words.. words.. words.. ]: b" at 7`,
 		}},
 		{"the end of a comment", "<!--" + strings.Repeat("x", 26) + "-->\nb\n", []string{
 			`html BLOCK "<!--xxxx"`, `html + "xxxxxxxx"`, `html + "xxxxxxxx"`, `html + "xxxxxx--"`, `html + ">\n"`,
@@ -179,7 +194,7 @@ func TestLongLines(t *testing.T) {
 		}},
 		{"a paragraph", strings.Repeat("eight..\n", 6) + "===\n|a|\n|-|\n", []string{
 			`paragraph BLOCK "eight..\n"`, `paragraph - "eight..\n"`, `paragraph - "eight..\n"`,
-			`paragraph - "eight..\n"`, `paragraph - "eight..\n"`, `paragraph - "eight..\n"`, `paragraph - "===\n"`,
+			`paragraph - "eight..\n"`, `paragraph - "eight..\n"`, `paragraph - "eight..\n"`, `heading BLOCK "===\n" from 0 h1 "eight.. eight.. eight.. eight.. eight.. eight.." at 0`,
 			`table BLOCK "|a|\n"`, `table - "|-|\n"`,
 		}},
 		{"an HTML heading", "<h1>a\n" + strings.Repeat("eight..\n", 4) + "</h1>\n", []string{

@@ -23,9 +23,11 @@ type Options struct {
 // It holds at most 256 KiB of the source. Three rules follow from that: what
 // is told by the whole of a line (a thematic break, the underline of a
 // heading, a delimiter row, a closing fence, a lone HTML tag) is told of the
-// lines of at most 64 KiB, a paragraph with a longer line, or of more than
-// 64 KiB, does not become a heading, and an HTML heading has the text of its
-// first 64 KiB.
+// lines of at most 64 KiB, a link reference definition with a longer line, or
+// of more than 64 KiB, is text, and a heading of one line, or in HTML, has the
+// text of its first 64 KiB. A paragraph of more than 64 KiB, or with a line of
+// more, is yielded before it is known whether it is a heading, or that line
+// the header row of a table; see [Piece.Before].
 // Lists and quotes nest up to 32 levels; markers beyond that are text.
 //
 // Beyond CommonMark and GFM, no block begins inside a formula that a paragraph
@@ -58,6 +60,7 @@ type scanner struct {
 	defs  int        // so many of them are definitions, if the paragraph ends here
 	shed  int        // so many lines of definitions before them have been yielded
 	begun bool       // the beginning of the paragraph has been yielded
+	text  longText   // of the paragraph, as far as it has been yielded
 	html  htmlHeading
 }
 
@@ -103,7 +106,10 @@ func (s *scanner) next() bool {
 	rest := s.cut // of a line that was cut
 	s.cut = !whole
 	if rest {
-		s.blocks.more(s.win.bytes(keep, end))
+		s.blocks.more(s.win.bytes(keep, end), int(start-keep))
+		if s.begun {
+			s.text.add(s.win.bytes(start, end))
+		}
 		p := Piece{Kind: s.kind, Border: WithinLine, Start: start}
 		if s.blocks.step.tags {
 			s.htmlLine(p, end)
@@ -123,8 +129,8 @@ func (s *scanner) keep(start int64) int64 {
 		return s.held[0].start
 	}
 	if s.cut {
-		// The text that ends an HTML block may be cut in two.
-		return max(start-int64(longestHTMLEnd), s.win.base)
+		// The text that ends an HTML block or a formula may be cut in two.
+		return max(start-int64(longestEnd), s.win.base)
 	}
 	return start
 }
@@ -152,9 +158,9 @@ func (s *scanner) line(start, end int64) {
 		s.htmlLine(piece, end)
 		return
 	case step.kind == KindHeading && step.border == AtLine:
-		s.endHeading(step.level)
+		s.endHeading(step.level, &piece)
 	case step.kind == KindTable && step.border == AtLine:
-		s.endAtTable()
+		s.endAtTable(&piece)
 	default:
 		s.endParagraph()
 	}

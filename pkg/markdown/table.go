@@ -2,14 +2,30 @@ package markdown
 
 import "bytes"
 
-// rowCells returns the number of cells of s as a row of a table: pipes
-// separate them, but neither one at the beginning or the end of the row nor
-// one behind a backslash (https://github.github.com/gfm/#tables-extension-).
-func rowCells(s []byte) int {
-	n := 1
+// row counts the cells of a row of a table, fed in parts: pipes separate them,
+// but neither one at the beginning or the end of the row nor one behind a
+// backslash (https://github.github.com/gfm/#tables-extension-).
+type row struct {
+	pipes int  // that may separate cells
+	begun bool // a part has been fed
+	last  byte // of that part
+	ended bool // with the last of the pipes, if the row ends here
+}
+
+func (r *row) feed(s []byte) {
+	if len(s) == 0 {
+		return
+	}
+	text := len(bytes.TrimRight(s, " \t\r\n"))
+	r.ended = r.ended && text == 0
 	for i := bytes.IndexByte(s, '|'); i >= 0; {
-		if (i == 0 || s[i-1] != '\\') && i > 0 && i < len(s)-1 {
-			n++
+		before := r.last
+		if i > 0 {
+			before = s[i-1]
+		}
+		if (i > 0 || r.begun) && before != '\\' {
+			r.pipes++
+			r.ended = i == text-1
 		}
 		next := bytes.IndexByte(s[i+1:], '|')
 		if next < 0 {
@@ -17,7 +33,22 @@ func rowCells(s []byte) int {
 		}
 		i += 1 + next
 	}
-	return n
+	r.begun, r.last = true, s[len(s)-1]
+}
+
+// cells returns the number of cells if the row ends here.
+func (r *row) cells() int {
+	if r.ended {
+		return r.pipes
+	}
+	return r.pipes + 1
+}
+
+// rowCells returns the number of cells of s as a row of a table.
+func rowCells(s []byte) int {
+	var r row
+	r.feed(s)
+	return r.cells()
 }
 
 // delimiterCells returns the number of cells of s as the delimiter row of a

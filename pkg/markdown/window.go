@@ -24,7 +24,7 @@ const (
 // sizesOf returns the sizes of a scan with a window of n bytes.
 func sizesOf(n int) sizes {
 	n = max(n, minWindow)
-	return sizes{window: n + longestHTMLEnd, line: n / 4, piece: max(n/16, utf8.UTFMax), paragraph: n / 4}
+	return sizes{window: n + longestEnd, line: n / 4, piece: max(n/16, utf8.UTFMax), paragraph: n / 4}
 }
 
 // window is the part of the source that is in memory. Positions that outlive
