@@ -47,7 +47,7 @@ func checkLaws(t *testing.T, src string, opt Options, all []Passage) {
 		at = len(src) - len(strings.TrimPrefix(src, "\uFEFF"))
 	}
 	if len(all) > 0 && opt.Window > 0 && opt.Syntax != markdown.Plain { // front matter must end within the window
-		if front, body := markdown.FrontMatter([]byte(src[:min(len(src), opt.Window+16)])); front.End > 0 && all[0].Start >= int64(body) {
+		if front, body := markdown.FrontMatter([]byte(src[:min(len(src), opt.Window+64)])); front.End > 0 && all[0].Start >= int64(body) {
 			at = body
 		}
 	}
