@@ -39,6 +39,7 @@ func (a Audit) Run(t testing.TB, limit time.Duration) {
 	Sweep(t, a.Site)
 	a.Books.check(t, a.Client)
 	a.checkRows(t)
+	a.checkCuts(t)
 	a.checkStored(t)
 }
 

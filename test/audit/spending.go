@@ -1,15 +1,11 @@
 package audit
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/seed-7a112592/gristmill/pkg/backend/llm"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // checkSpending holds what the provider answered, in passages and in tokens,
@@ -26,16 +22,14 @@ func (a Audit) checkSpending(t testing.TB) {
 		}
 		for text, times := range texts {
 			answered.add(text, times)
-			if hash := document.HashText(text); stored[model][hash] {
-				needed.add(text, 1)
-				delete(stored[model], hash)
-			}
+			needed.add(text, stored[model][text])
+			delete(stored[model], text)
 		}
 	}
 	t.Logf("audit: the provider answered %s, of which %s were needed", answered, needed)
-	for model, hashes := range stored {
-		if len(hashes) > 0 {
-			t.Errorf("%d passages are stored that %s with %d dimensions never answered", len(hashes), model.Name, model.Dimensions)
+	for model, texts := range stored {
+		if len(texts) > 0 {
+			t.Errorf("%d texts are stored that %s with %d dimensions never answered", len(texts), model.Name, model.Dimensions)
 		}
 	}
 	most := needed
@@ -44,31 +38,6 @@ func (a Audit) checkSpending(t testing.TB) {
 	if answered.passages > most.passages || answered.bytes > most.bytes {
 		t.Errorf("the provider answered %s; %s were needed, and %s could be explained", answered, needed, most)
 	}
-}
-
-// stored returns which passages are stored with vectors of which model.
-func (a Audit) stored(t testing.TB) map[document.Model]map[document.Hash]bool {
-	t.Helper()
-	ctx := context.WithoutCancel(t.Context())
-	conn := a.Site.Connect()
-	defer conn.Close(ctx)
-	rows, err := conn.Query(ctx, `SELECT s.model, s.dimensions, p.hash FROM passages p JOIN spaces s ON s.id = p.space`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stored := map[document.Model]map[document.Hash]bool{}
-	var model document.Model
-	var hash []byte
-	if _, err := pgx.ForEachRow(rows, []any{&model.Name, &model.Dimensions, &hash}, func() error {
-		if stored[model] == nil {
-			stored[model] = map[document.Hash]bool{}
-		}
-		stored[model][document.Hash(hash)] = true
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return stored
 }
 
 // spending is what a provider is paid for. It counts tokens; this one takes

@@ -15,7 +15,6 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/pkg/markdown"
 	"github.com/seed-7a112592/gristmill/test/corpus"
 )
 
@@ -51,17 +50,9 @@ func corpusFiles(t *testing.T, n int) []file {
 	files := make([]file, n)
 	for i := range files {
 		f := all[i*len(all)/n]
-		files[i] = file{"corpus/" + f.Key, underOneHeading(f)}
+		files[i] = file{"corpus/" + f.Key, string(f.Text)}
 	}
 	return files
-}
-
-// underOneHeading returns a document whose title encloses all of it, so that
-// what is embedded follows from the passages alone.
-func underOneHeading(f corpus.File) string {
-	_, body := markdown.FrontMatter(f.Text)
-	text := strings.NewReplacer("\n#", "\n##", "<h1", "<h2", "</h1>", "</h2>").Replace("\n" + string(f.Text[body:]))
-	return "# " + f.Key + "\n" + text
 }
 
 // question is what searches ask.

@@ -54,7 +54,7 @@ func TestReindexRedoesWhatFailed(t *testing.T) {
 	}
 	sent := m.sent(small)
 	redo("what failed", document.ReindexRequest{}, func(key string) bool { return key == failed || key == damaged })
-	if diff := cmp.Diff(split(t, []file{f}, 400), less(m.sent(small), sent)); diff != "" {
+	if diff := cmp.Diff(m.split([]file{f}, 400), less(m.sent(small), sent)); diff != "" {
 		t.Errorf("redoing what failed sent (-want +got):\n%s", diff)
 	}
 

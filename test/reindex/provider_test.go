@@ -116,12 +116,11 @@ func TestChunkingChangeSendsWhatIsNew(t *testing.T) {
 	files := make([]file, short(6, 60))
 	for i := range files {
 		key := "half/" + strings.Repeat("x", i) + ".md"
-		// Sections of a passage, and sections of one before and of two after, all below the first heading.
-		rest := strings.ReplaceAll(plainFile("the rest of "+key, 4, 14).text, "# ", "## ")
-		files[i] = file{key, plainFile(key, 8, 6).text + "\n" + rest}
+		// Sections of a passage, and sections of one before and of two after.
+		files[i] = file{key, plainFile(key, 8, 6).text + "\n" + plainFile("the rest of "+key, 4, 14).text}
 	}
 	m.upload(files)
-	old, new := split(t, files, before), split(t, files, after)
+	old, new := m.split(files, before), m.split(files, after)
 	fresh := less(new, old)
 	if kept := len(new) - len(fresh); kept < len(new)/3 || kept > 2*len(new)/3 {
 		t.Fatalf("%d of %d passages stay as they are; the test wants about half", kept, len(new))

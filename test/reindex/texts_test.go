@@ -33,24 +33,18 @@ func total(texts map[string]int) (n int) {
 // passages returns every text that is stored with a vector for readers, once.
 func (m *mill) passages() map[string]int {
 	m.t.Helper()
-	texts := map[string]int{}
-	c := m.client()
-	for _, d := range audit.Documents(m.t, c) {
-		for _, p := range audit.Passages(m.t, c, d.ID) {
-			texts[document.Text{HeadingPath: p.HeadingPath, Context: p.Context, Content: p.Content}.Embedding()] = 1
-		}
-	}
-	return texts
+	return audit.Live(m.t, m.site)
 }
 
-// split returns every text that files are cut into, once.
-func split(t *testing.T, files []file, tokens int) map[string]int {
-	t.Helper()
+// split returns every text that files which were uploaded are cut into, once.
+func (m *mill) split(files []file, tokens int) map[string]int {
+	m.t.Helper()
 	texts := map[string]int{}
+	sources := audit.Sources(m.t, m.site)
 	for _, f := range files {
-		for p, err := range chunk.Split(strings.NewReader(f.text), chunk.Options{Tokens: tokens}) {
+		for p, err := range chunk.Split(strings.NewReader(f.text), chunk.OptionsOf(document.Chunking{Tokens: tokens}, sources[f.key])) {
 			if err != nil {
-				t.Fatal(err)
+				m.t.Fatal(err)
 			}
 			texts[p.Embedding()] = 1
 		}
