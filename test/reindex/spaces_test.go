@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 
 	"github.com/seed-7a112592/gristmill/pkg/backend/llm"
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
 // spaces tell by the scores of an answer which space it comes from: vectors of
@@ -82,7 +84,7 @@ func (s *spaces) from(model document.Model, hits []document.Hit) bool {
 
 // score reports whether the hit has the score that it must have by the model.
 func (s *spaces) score(model document.Model, hit document.Hit) bool {
-	text := document.Text{HeadingPath: hit.HeadingPath, Context: hit.Context, Content: hit.Content}.Embedding()
+	text := embedded(hit)
 	score, known := s.scores[model][text]
 	if !known {
 		score = similarity(model, question, text)
@@ -95,6 +97,16 @@ func (s *spaces) score(model document.Model, hit document.Hit) bool {
 		s.scores[model][text] = score
 	}
 	return math.Abs(hit.Score-score) < precision
+}
+
+// embedded returns what is embedded of a hit: with the document's own title
+// where its heading path does not begin with that.
+func embedded(hit document.Hit) string {
+	title := markdown.PlainText(document.OwnTitle(hit.Title, hit.Key, nil))
+	if len(hit.HeadingPath) > 0 && strings.EqualFold(hit.HeadingPath[0], title) {
+		title = ""
+	}
+	return document.Text{Title: title, HeadingPath: hit.HeadingPath, Context: hit.Context, Content: hit.Content}.Embedding()
 }
 
 // similarity is the cosine of the vectors that the provider gives two texts.
