@@ -2,12 +2,44 @@
 -- only the file's name, the title and the omitted ranges of a passage, and
 -- which section summaries a version uses.
 --
--- New columns have a constant default or none, so no row is rewritten or read:
--- ALTER TABLE holds its ACCESS EXCLUSIVE lock for an instant. The one on
--- passages takes it on every partition too, and waits for the searches and
--- writes that are under way, with later ones behind it.
+-- section_summaries is read once, and locked until the migration ends (ACCESS
+-- EXCLUSIVE): summary tasks wait for some seconds for each million of rows. What
+-- else is locked, is so at the end and for an instant: new columns have a
+-- constant default or none, so no row is rewritten or read. ALTER TABLE of
+-- passages takes its ACCESS EXCLUSIVE lock on every partition too, and waits for
+-- the searches and writes that are under way, with later ones behind it.
 
 -- +goose Up
+
+-- What versions that are gone used: the sweep removes the summaries among them
+-- that no other version uses.
+CREATE TABLE public.released_sections (
+    tenant      text        NOT NULL DEFAULT nullif(pg_catalog.current_setting('gristmill.tenant', true), '') REFERENCES public.tenants,
+    node        bytea       NOT NULL,
+    released_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    PRIMARY KEY (node, tenant)
+);
+
+-- Which version uses a summary from before is not known. A version says so when
+-- it is summarised again, which costs nothing while the summary is there. What
+-- no version has used after 90 days goes.
+ALTER TABLE public.section_summaries NO FORCE ROW LEVEL SECURITY;
+INSERT INTO public.released_sections (tenant, node, released_at)
+SELECT tenant, node, pg_catalog.now() + interval '90 days' FROM public.section_summaries;
+ALTER TABLE public.section_summaries FORCE ROW LEVEL SECURITY;
+
+-- The section summaries that a version uses. Several versions, of any documents,
+-- may use one.
+CREATE TABLE public.version_sections (
+    tenant   text    NOT NULL DEFAULT nullif(pg_catalog.current_setting('gristmill.tenant', true), ''),
+    document uuid    NOT NULL,
+    version  integer NOT NULL,
+    node     bytea   NOT NULL,
+    PRIMARY KEY (document, version, node, tenant),
+    FOREIGN KEY (tenant, document, version) REFERENCES public.versions (tenant, document, version) ON DELETE CASCADE
+);
+
+CREATE INDEX version_sections_node ON public.version_sections (node, tenant);
 
 -- Warnings are of two steps. Those of ingest are written once; those of the
 -- knowledge step are replaced when it runs again.
@@ -24,40 +56,6 @@ ALTER TABLE public.versions
 ALTER TABLE public.passages
     ADD title   text NOT NULL DEFAULT '',
     ADD omitted integer[];
-
--- The section summaries that a version uses. Several versions, of any documents,
--- may use one.
-CREATE TABLE public.version_sections (
-    tenant   text    NOT NULL DEFAULT nullif(pg_catalog.current_setting('gristmill.tenant', true), ''),
-    document uuid    NOT NULL,
-    version  integer NOT NULL,
-    node     bytea   NOT NULL,
-    PRIMARY KEY (document, version, node, tenant),
-    FOREIGN KEY (tenant, document, version) REFERENCES public.versions (tenant, document, version) ON DELETE CASCADE
-);
-
-CREATE INDEX version_sections_node ON public.version_sections (node, tenant);
-
--- What versions that are gone used: the sweep removes the summaries among them
--- that no other version uses.
-CREATE TABLE public.released_sections (
-    tenant      text        NOT NULL DEFAULT nullif(pg_catalog.current_setting('gristmill.tenant', true), '') REFERENCES public.tenants,
-    node        bytea       NOT NULL,
-    released_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    PRIMARY KEY (node, tenant)
-);
-
-CREATE INDEX released_sections_age ON public.released_sections (released_at, tenant);
-
--- Which version uses a summary from before is not known. A version says so when
--- it is summarised again, which costs nothing while the summary is there. What
--- no version has used after 90 days goes. This reads section_summaries once, and
--- switching FORCE holds an ACCESS EXCLUSIVE lock on it until the migration ends:
--- summary tasks wait for some seconds for each million of rows.
-ALTER TABLE public.section_summaries NO FORCE ROW LEVEL SECURITY;
-INSERT INTO public.released_sections (tenant, node, released_at)
-SELECT tenant, node, pg_catalog.now() + interval '90 days' FROM public.section_summaries;
-ALTER TABLE public.section_summaries FORCE ROW LEVEL SECURITY;
 
 -- +goose StatementBegin
 DO $$

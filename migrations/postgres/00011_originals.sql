@@ -2,9 +2,7 @@
 -- of all of them is.
 --
 -- The new columns have constant defaults, so no row is rewritten: ALTER TABLE
--- holds its ACCESS EXCLUSIVE lock for an instant. CREATE INDEX holds a SHARE
--- lock while it reads versions, some seconds for a million of them: uploads and
--- the sweep wait, readers do not.
+-- holds its ACCESS EXCLUSIVE lock on versions for an instant.
 
 -- +goose Up
 
@@ -14,9 +12,6 @@
 ALTER TABLE public.versions
     ADD tag    text NOT NULL DEFAULT '',
     ADD damage text NOT NULL DEFAULT '';
-
--- Which version names an object?
-CREATE INDEX versions_object ON public.versions (object, tenant);
 
 -- One row for each tenant: the last document that the pass has compared, and
 -- what it has come to so far.

@@ -136,7 +136,7 @@ func (s *Store) DropDeliveries(ctx context.Context, age time.Duration, limit int
 		tag, err := tx.Exec(ctx, `
 			DELETE FROM deliveries
 			WHERE id IN (SELECT id FROM deliveries
-			             WHERE state <> 'pending' AND ended_at <= clock_timestamp() - $1::interval
+			             WHERE state <> 'pending' AND ended_at <= statement_timestamp() - $1::interval
 			             ORDER BY ended_at
 			             LIMIT $2)`, age, limit)
 		dropped = int(tag.RowsAffected())

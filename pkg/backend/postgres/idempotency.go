@@ -53,7 +53,7 @@ func (s *Store) DropIdempotencyKeys(ctx context.Context, age time.Duration, limi
 		tag, err := tx.Exec(ctx, `
 			DELETE FROM idempotency_keys
 			WHERE key IN (SELECT key FROM idempotency_keys
-			              WHERE created_at <= clock_timestamp() - $1::interval
+			              WHERE created_at <= statement_timestamp() - $1::interval
 			              ORDER BY created_at
 			              LIMIT $2)`, age, limit)
 		expired = int(tag.RowsAffected())

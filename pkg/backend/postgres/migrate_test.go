@@ -285,13 +285,20 @@ func TestMigrateBringsKeysIntoNormalForm(t *testing.T) {
 		`INSERT INTO documents (tenant, id, collection, key, state, newest_version)
 		 SELECT tenant, ('00000000-0000-7000-8000-00000000000' || n)::uuid, id, key, 'pending', 1
 		 FROM collections, unnest(ARRAY['plain', U&'cafe\0301', U&'two\0301', U&'tw\00f3', U&'a\0323\0307', U&'a\0307\0323']) WITH ORDINALITY AS keys (key, n)`,
+		// Neither another collection's document nor one that is deleted is in the way.
+		`INSERT INTO collections (tenant, id, name) VALUES ('default', gen_random_uuid(), 'other')`,
+		`INSERT INTO documents (tenant, id, collection, key, state, newest_version, deleted_at)
+		 SELECT tenant, gen_random_uuid(), id, U&'caf\00e9', 'deleting', 1, now() FROM collections WHERE name = 'c'`,
+		`INSERT INTO documents (tenant, id, collection, key, state, newest_version)
+		 SELECT tenant, '00000000-0000-7000-8000-000000000007', id, U&'tw\00f3', 'pending', 1 FROM collections WHERE name = 'other'`,
 		`INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type)
 		 SELECT tenant, id, 1, '', '{}', '', 10, '', '' FROM documents`,
 	} {
 		execute(t, super, statement)
 	}
 	d.migrate(t)
-	list, err := d.open(t).Documents(tenant.With(t.Context(), tenant.Default), document.DocumentFilter{}, document.Page{Limit: 10})
+	s, ctx := d.open(t), tenant.With(t.Context(), tenant.Default)
+	list, err := s.Documents(ctx, document.DocumentFilter{}, document.Page{Limit: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +306,7 @@ func TestMigrateBringsKeysIntoNormalForm(t *testing.T) {
 	for _, d := range slices.Backward(list.Items) {
 		keys = append(keys, d.Key)
 	}
-	want := []string{"plain", "caf\u00e9", "two\u0301", "tw\u00f3", "\u1ea1\u0307", "a\u0307\u0323"}
+	want := []string{"plain", "caf\u00e9", "two\u0301", "tw\u00f3", "\u1ea1\u0307", "a\u0307\u0323", "tw\u00f3"}
 	if diff := cmp.Diff(want, keys); diff != "" {
 		t.Errorf("keys (-want +got):\n%s", diff)
 	}
@@ -307,6 +314,49 @@ func TestMigrateBringsKeysIntoNormalForm(t *testing.T) {
 	defer conn.Close(context.Background())
 	if n, err := count(conn, "", table{name: "documents"}); err != nil || n != 0 {
 		t.Errorf("the owner sees %d documents without a tenant, %v", n, err)
+	}
+}
+
+// A space of before has vectors of the length that it had, and is searched; new
+// ones may not know theirs yet.
+func TestMigrateKeepsTheLengthOfVectors(t *testing.T) {
+	t.Parallel()
+	d, super := newOwnedDatabase(t)
+	d.migrateTo(t, 6)
+	for _, statement := range []string{
+		`INSERT INTO collections (tenant, id, name) SELECT 'default', gen_random_uuid(), name FROM unnest('{full,empty}'::text[]) AS name`,
+		`INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap)
+		 SELECT tenant, id, 'm', 2, 10, 0 FROM collections`,
+		`UPDATE collections c SET live_space = s.id FROM spaces s WHERE s.collection = c.id`,
+		`SELECT set_config('gristmill.tenant', 'default', false), add_partition(id) FROM spaces`,
+		`INSERT INTO passages (tenant, space, hash, tokens, embedding, heading_path, context, content)
+		 SELECT tenant, live_space, sha256(''), 1, '[1,0]', '{}', '', 'text' FROM collections WHERE name = 'full'`,
+		`INSERT INTO documents (tenant, id, collection, key, state, newest_version, live_version)
+		 SELECT tenant, gen_random_uuid(), id, 'a', 'ready', 1, 1 FROM collections WHERE name = 'full'`,
+		`INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type)
+		 SELECT tenant, id, 1, '', '{}', '', 10, '', '' FROM documents`,
+		`INSERT INTO manifest (tenant, document, version, space, ordinal, hash, start_byte, end_byte)
+		 SELECT d.tenant, d.id, 1, c.live_space, 0, sha256(''), 0, 4 FROM documents d, collections c WHERE c.id = d.collection`,
+		`INSERT INTO placements (tenant, document, version, space, passages)
+		 SELECT d.tenant, d.id, 1, c.live_space, 1 FROM documents d, collections c WHERE c.id = d.collection`,
+	} {
+		execute(t, super, statement)
+	}
+	d.migrate(t)
+	s, ctx := d.open(t), tenant.With(t.Context(), tenant.Default)
+	for name, unsettled := range map[string]bool{"full": false, "empty": true} {
+		c, err := s.Collection(ctx, name)
+		if want := (document.Model{Name: "m", Dimensions: 2}); err != nil || c.Space.Model != want || c.Unsettled != unsettled {
+			t.Errorf("%s: got %+v, %v, want %+v, unsettled %t", name, c, err, want, unsettled)
+		}
+		hits, err := s.Nearest(ctx, c.Space, document.Query{Collection: name, Vector: []float32{1, 0}, Limit: 10})
+		if err != nil || len(hits) == 0 != unsettled {
+			t.Errorf("%s: got hits %+v, %v", name, hits, err)
+		}
+	}
+	c, err := s.EnsureCollection(ctx, "new", document.Model{Name: "m"}, document.Chunking{Tokens: 10})
+	if err != nil || c.Space.Model.Dimensions != 0 || !c.Unsettled {
+		t.Errorf("a space of unknown length: got %+v, %v", c, err)
 	}
 }
 

@@ -22,15 +22,16 @@ func (s *Store) DropSections(ctx context.Context, quiet time.Duration, limit int
 	defer describe(&err, "drop section summaries")
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		looked = 0
+		// The oldest is one look into the index, whatever there is.
 		var some bool
 		if err := tx.QueryRow(ctx, `
-			SELECT EXISTS (SELECT FROM released_sections WHERE released_at <= clock_timestamp() - $1::interval)`, quiet).Scan(&some); err != nil || !some {
+			SELECT coalesce(min(released_at) <= clock_timestamp() - $1::interval, false) FROM released_sections`, quiet).Scan(&some); err != nil || !some {
 			return err
 		}
 		nodes, err := collect(ctx, tx, scanHash, `
 			SELECT node
 			FROM released_sections
-			WHERE released_at <= clock_timestamp() - $1::interval
+			WHERE released_at <= statement_timestamp() - $1::interval
 			  AND released_at < (SELECT coalesce(min(j.created_at), 'infinity')
 			                     FROM tasks t
 			                     JOIN jobs j ON j.id = t.job

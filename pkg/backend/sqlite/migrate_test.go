@@ -156,6 +156,11 @@ func TestMigrationBringsKeysIntoNormalForm(t *testing.T) {
 		INSERT INTO documents (tenant, id, collection, key, state, newest_version, created_at, updated_at)
 		SELECT 'default', '00000000-0000-7000-8000-00000000000' || key, '00000000-0000-7000-8000-00000000000c', value, 'pending', 1, 0, 0
 		FROM json_each('["plain", "cafe\u0301", "two\u0301", "tw\u00f3", "a\u0323\u0307", "a\u0307\u0323"]');
+		-- Neither another collection's document nor one that is deleted is in the way.
+		INSERT INTO collections VALUES ('default', '00000000-0000-7000-8000-00000000000d', 'other', 7, 0);
+		INSERT INTO documents (tenant, id, collection, key, state, newest_version, created_at, updated_at, deleted_at)
+		VALUES ('default', '00000000-0000-7000-8000-000000000008', '00000000-0000-7000-8000-00000000000c', 'café', 'deleting', 1, 0, 0, 1),
+		       ('default', '00000000-0000-7000-8000-000000000009', '00000000-0000-7000-8000-00000000000d', 'twó', 'pending', 1, 0, 0, NULL);
 		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, created_at)
 		SELECT 'default', id, 1, '', '{}', 'object', 100, '', '', 0 FROM documents`))
 	list, err := s.Documents(ctx, document.DocumentFilter{}, document.Page{Limit: 10})
@@ -166,9 +171,44 @@ func TestMigrationBringsKeysIntoNormalForm(t *testing.T) {
 	for _, d := range slices.Backward(list.Items) {
 		keys = append(keys, d.Key)
 	}
-	want := []string{"plain", "caf\u00e9", "two\u0301", "tw\u00f3", "\u1ea1\u0307", "a\u0307\u0323"}
+	want := []string{"plain", "caf\u00e9", "two\u0301", "tw\u00f3", "\u1ea1\u0307", "a\u0307\u0323", "tw\u00f3"}
 	if diff := cmp.Diff(want, keys); diff != "" {
 		t.Errorf("keys (-want +got):\n%s", diff)
+	}
+}
+
+// A space of before has vectors of the length that it had, and is searched; new
+// ones may not know theirs yet.
+func TestMigrationKeepsTheLengthOfVectors(t *testing.T) {
+	t.Parallel()
+	ctx := tenant.With(t.Context(), tenant.Default)
+	const id = "00000000-0000-7000-8000-00000000000"
+	s := open(t, databaseOf(t, 5, `
+		INSERT INTO collections VALUES ('default', '`+id+`a', 'full', 1, 0), ('default', '`+id+`b', 'empty', 2, 0);
+		INSERT INTO spaces (id, tenant, collection, model, dimensions, chunk_tokens, chunk_overlap, created_at)
+		VALUES (1, 'default', '`+id+`a', 'm', 2, 10, 0, 0), (2, 'default', '`+id+`b', 'm', 2, 10, 0, 0);
+		INSERT INTO documents (tenant, id, collection, key, state, live_version, newest_version, created_at, updated_at)
+		VALUES ('default', '`+id+`1', '`+id+`a', 'a', 'ready', 1, 1, 0, 0);
+		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, created_at)
+		VALUES ('default', '`+id+`1', 1, '', '{}', '', 1, '', '', 0);
+		INSERT INTO passages (id, tenant, space, hash, created_at, tokens, embedding, heading_path, context, content)
+		VALUES (1, 'default', 1, zeroblob(32), 0, 1, x'0000803f00000000', '[]', '', 'text');
+		INSERT INTO manifest (tenant, document, version, space, ordinal, passage, start_byte, end_byte)
+		VALUES ('default', '`+id+`1', 1, 1, 0, 1, 0, 4);
+		INSERT INTO placements (tenant, document, version, space, passages) VALUES ('default', '`+id+`1', 1, 1, 1)`))
+	for name, unsettled := range map[string]bool{"full": false, "empty": true} {
+		c, err := s.Collection(ctx, name)
+		if want := (document.Model{Name: "m", Dimensions: 2}); err != nil || c.Space.Model != want || c.Unsettled != unsettled {
+			t.Errorf("%s: got %+v, %v, want %+v, unsettled %t", name, c, err, want, unsettled)
+		}
+		hits, err := s.Nearest(ctx, c.Space, document.Query{Collection: name, Vector: []float32{1, 0}, Limit: 10})
+		if err != nil || len(hits) == 0 != unsettled {
+			t.Errorf("%s: got hits %+v, %v", name, hits, err)
+		}
+	}
+	c, err := s.EnsureCollection(ctx, "new", document.Model{Name: "m"}, document.Chunking{Tokens: 10})
+	if err != nil || c.Space.Model.Dimensions != 0 || !c.Unsettled {
+		t.Errorf("a space of unknown length: got %+v, %v", c, err)
 	}
 }
 
