@@ -70,8 +70,7 @@ type Objects interface {
 }
 
 // Backends are what a process stands on, with the one dispatcher that its steps
-// share. Which ones is decided by whoever opens them; everything above is the
-// same.
+// share: servers, or what dev mode embeds. Everything above is the same.
 type Backends struct {
 	Store      Store
 	Objects    Objects

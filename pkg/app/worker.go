@@ -16,8 +16,8 @@ import (
 )
 
 // work takes tasks of one kind from the queue and runs them through the step,
-// so many at a time, and tells webhooks of jobs that have ended, until ctx ends
-// and what was under way is finished or handed back.
+// concurrency of them at a time, and tells webhooks of jobs that have ended. It
+// returns when ctx has ended and what was under way is finished or handed back.
 func work(ctx context.Context, config Config, b *Backends, kind document.TaskKind, concurrency int, step task.Step) error {
 	stopping := config.stopping()
 	notifier := notify.New(notify.Config{

@@ -40,7 +40,7 @@ func newRetry(g *globals) *cobra.Command {
 		Use:   "retry ID… | --failed",
 		Short: "Put jobs that failed or were cancelled back on the path, or have those that wait tried now",
 		Long: "Put jobs that failed or were cancelled back on the path, where they go on from what they had done.\n" +
-			"Jobs that wait are tried now, and so are models that are left alone.",
+			"Jobs that wait are tried now, and so are models that are held.",
 		RunE: run(func(ctx context.Context, args []string) error {
 			switch {
 			case failed == (len(args) > 0):

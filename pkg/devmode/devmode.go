@@ -137,7 +137,7 @@ func open(ctx context.Context, options Options) (*embedded, error) {
 
 // join starts what holds nothing that matters and joins it to the store.
 func (e *embedded) join(ctx context.Context, log *slog.Logger) error {
-	// Whoever held leases held this directory too, and is gone.
+	// Leases belong to a process that had this directory, and so has ended.
 	if err := e.store.ReleaseLeases(ctx); err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 // value always holds.
 type Condition struct {
 	Match     []string // SHA-256 of the newest version, or AnyVersion; nil for no condition
-	NoneMatch []string // likewise, that it must not be
+	NoneMatch []string // SHA-256 that the newest version must not have, or AnyVersion
 }
 
 // AnyVersion stands for whatever version there is.

@@ -53,7 +53,7 @@ func (d Document) Original() Original {
 
 // Chunking is how documents are cut into passages.
 type Chunking struct {
-	Tokens  int // at most so many tokens a passage
+	Tokens  int // maximum number of tokens of a passage
 	Overlap int // tokens repeated from the passage before
 }
 

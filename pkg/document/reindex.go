@@ -144,14 +144,14 @@ type ReindexEstimate struct {
 	Dimensions int      `json:"dimensions"`
 	Documents  int64    `json:"documents"`
 	Passages   int64    `json:"passages" doc:"Distinct ones."`
-	Reusable   int64    `json:"reusable" doc:"Of these, so many have a vector of the model already."`
+	Reusable   int64    `json:"reusable" doc:"Those of them that have a vector of the model already."`
 	Tokens     int64    `json:"tokens" doc:"To be sent to the model (cl100k_base)."`
 	Cost       *float64 `json:"cost,omitempty" doc:"US dollars, by the price table; missing where the model has no price."`
 	Seconds    *float64 `json:"seconds,omitempty" doc:"By the rate that was measured last, of the model or else of the one that is live; missing where none was."`
 	Sampled    bool     `json:"sampled" doc:"Reckoned from a part of the documents."`
 }
 
-// Spell is a time in which so many passages were embedded.
+// Spell is a time, and how many passages were embedded in it.
 type Spell struct {
 	Begin, End time.Time
 	Embedded   int64
@@ -221,7 +221,8 @@ type Stored struct {
 	Text
 }
 
-// Placement is a version that stands whole in a space, with so many places.
+// Placement says that a version stands whole in a space, and with how many
+// passages.
 type Placement struct {
 	Space    int64
 	Passages int64

@@ -59,8 +59,8 @@ type WarningList struct {
 	more int // not kept
 }
 
-// Add adds a warning, unless it is in the list already. Of more than
-// MaxWarnings the first ones in the document are kept, and counted are all.
+// Add adds a warning, unless it is in the list already. The MaxWarnings that come
+// first in the document are kept; the others are counted.
 func (l *WarningList) Add(w Warning) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

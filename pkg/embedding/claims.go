@@ -14,16 +14,16 @@ import (
 type Shared interface {
 	// Claim returns those of the names that no other process holds. They are
 	// the caller's until it releases them, or until it has not claimed them
-	// again for fifteen seconds: whoever dies holding one must not hold up the
-	// others for long. When claims cannot be had, all are the caller's: paying
+	// again for fifteen seconds: a process that dies must not hold up the others
+	// for long. When claims cannot be had, all are the caller's: paying
 	// twice is better than not working.
 	Claim(ctx context.Context, names []string) []string
 	Release(ctx context.Context, names []string)
 }
 
 const (
-	// lookAgain is how long an order leaves a vector alone that another process
-	// is at.
+	// lookAgain is how long an order waits before it asks again for a vector that
+	// another process buys.
 	lookAgain = 200 * time.Millisecond
 
 	// claimAgain is how often claims are renewed.
@@ -132,7 +132,8 @@ func (c *claims) keep(ctx context.Context, mine []claim) (stop func() error) {
 	return func() error { cancel(); return <-ended }
 }
 
-// release gives claims back and wakes whoever waits for them here.
+// release gives claims back and wakes the orders of this process that wait for
+// them.
 func (c *claims) release(ctx context.Context, mine []claim) {
 	if len(mine) == 0 {
 		return

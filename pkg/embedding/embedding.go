@@ -93,7 +93,7 @@ func (b *Buyer) try(ctx context.Context, order Order) (bought int, whole bool, w
 
 // buy embeds those of the claimed texts that are not known, and writes them;
 // as the whole order if all of it is claimed. It looks up only now that nobody
-// else can be embedding them: whoever was has written them.
+// else can be embedding them: an order that did has written them.
 func (b *Buyer) buy(ctx context.Context, order Order, mine []claim, all bool) (bought int, whole bool, err error) {
 	missing, err := b.missing(ctx, order, mine)
 	if err != nil {

@@ -57,7 +57,7 @@ func (q *Questions) Embed(ctx context.Context, model document.Model, question st
 		if err != nil {
 			return nil, err
 		}
-		if ctx.Err() != nil { // whoever asked first has left
+		if ctx.Err() != nil { // the first caller has left
 			q.keep(key, vectors[0])
 		}
 		return vectors[0], nil

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Kind is what went wrong, in the terms of whoever has to act on it. Its text
+// Kind is what went wrong, in the terms of those who have to act on it. Its text
 // is the stable code of the HTTP contract where there is one.
 type Kind string
 
@@ -61,8 +61,8 @@ const (
 	RateLimited Kind = "rate_limited"
 	Unavailable Kind = "unavailable"
 
-	// LeaseLost says that another worker has taken the task over: whoever
-	// gets it must stop and write nothing.
+	// LeaseLost says that another worker has taken the task over: the worker
+	// that gets it must stop and write nothing.
 	LeaseLost Kind = "lease_lost"
 )
 

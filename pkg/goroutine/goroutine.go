@@ -1,6 +1,6 @@
 // Package goroutine starts goroutines that cannot take their process down: a
-// panic in one is an error of whoever started it, or is logged where nobody
-// waits for it. Everything that runs tasks or answers requests starts its
+// panic in one is an error for its caller, or is logged where nobody waits for
+// it. Everything that runs tasks or answers requests starts its
 // goroutines here; test/arch holds it to that.
 package goroutine
 

@@ -54,7 +54,7 @@ type step struct {
 	level  int  // of a heading
 	tags   bool // the line stands in an HTML block of tags, which a blank line ends
 	def    bool // a link reference definition may begin with this line of a paragraph
-	defs   int  // so many lines of the paragraph are definitions, if it ends here
+	defs   int  // number of lines of the paragraph that are definitions, if it ends here
 }
 
 // line takes the next line, without its ending. A line that is cut short is

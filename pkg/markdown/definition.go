@@ -15,7 +15,7 @@ import (
 type definitions struct {
 	state  definitionState
 	lines  int  // fed so far
-	done   int  // so many lines are definitions if the paragraph ends here
+	done   int  // lines that are definitions if the paragraph ends here
 	length int  // of the label so far, in characters
 	named  bool // the label holds more than white space
 	closer byte // of the title

@@ -57,8 +57,8 @@ type scanner struct {
 	yield   func(Piece, error) bool
 
 	held  []heldLine // of the open paragraph, not yet yielded
-	defs  int        // so many of them are definitions, if the paragraph ends here
-	shed  int        // so many lines of definitions before them have been yielded
+	defs  int        // number of them that are definitions, if the paragraph ends here
+	shed  int        // number of lines of definitions before them that have been yielded
 	begun bool       // the beginning of the paragraph has been yielded
 	text  longText   // of the paragraph, as far as it has been yielded
 	html  htmlHeading

@@ -74,7 +74,7 @@ func NewMetrics() *Metrics {
 		}, []string{"model", "how"}),
 		held: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "gristmill_provider_held",
-			Help: "1 while a model is left alone, because its provider said so or is broken, as this process last saw it.",
+			Help: "1 while a model is held, that is not asked, because its provider said so, is down or is not configured right, as this process last saw it.",
 		}, []string{"model"}),
 		concurrency: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "gristmill_provider_concurrency",
@@ -142,7 +142,7 @@ func (m *Metrics) ObserveCall(operation, model, outcome string, tokens int, d ti
 // waited or was refused.
 func (m *Metrics) ObserveWait(model, how string) { m.waits.WithLabelValues(model, how).Inc() }
 
-// ObserveHeld notes whether a model is left alone.
+// ObserveHeld notes whether a model is held.
 func (m *Metrics) ObserveHeld(model string, held bool) {
 	value := 0.0
 	if held {

@@ -21,9 +21,9 @@ func With(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, contextKey{}, id)
 }
 
-// From returns the tenant id that ctx carries. It is an error for ctx to carry
-// none, or one that is not well formed: whoever asks is about to touch data,
-// and must not do so on nobody's behalf.
+// From returns the tenant id that ctx carries. It returns an error if ctx has
+// none, or one that is not well formed: callers are about to touch data, which
+// always belongs to a tenant.
 func From(ctx context.Context) (string, error) {
 	id, ok := ctx.Value(contextKey{}).(string)
 	if !ok {

@@ -22,7 +22,7 @@ type entry[K comparable, V any] struct {
 	bytes int
 }
 
-// NewBuffer returns a buffer of so many bytes, as Put counts them.
+// NewBuffer returns a buffer that holds at most limit bytes, as Put counts them.
 func NewBuffer[K comparable, V any](limit int) *Buffer[K, V] {
 	return &Buffer[K, V]{limit: limit, age: list.New(), byName: map[K]*list.Element{}}
 }

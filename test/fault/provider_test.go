@@ -33,7 +33,7 @@ const (
 )
 
 // newMillOfModels returns an installation with all programs, whose embedding
-// and summary models are left alone each for itself, and which does not wait
+// and summary models are held each for itself, and which does not wait
 // long for an answer.
 func newMillOfModels(t *testing.T, more ...string) *mill {
 	t.Helper()
@@ -114,7 +114,7 @@ func (o outage) test(t *testing.T) {
 	// Not all that is left has been tried: the queue is kept short.
 	const left, waits = `SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND state <> 'succeeded'`, ` AND attempt = 0 AND state = 'waiting' AND error <> ''`
 	await.Within(t, time.Minute, "all that was tried waits, but for what tries the provider", func() bool {
-		return m.said("left alone") && m.direct.Count(left+waits) > 0 && m.direct.Count(left+` AND attempt > 0`) <= 1
+		return m.said("the model is held") && m.direct.Count(left+waits) > 0 && m.direct.Count(left+` AND attempt > 0`) <= 1
 	})
 	waiting, undone := m.direct.Count(left+waits), m.direct.Count(left)
 	if undone < len(files)/4 {

@@ -25,9 +25,9 @@ const (
 )
 
 // Put stores what r holds under name, replacing what was there. Until the last
-// byte has been read, a failing r or the end of ctx leave nothing behind. The steps that begin and commit an upload are finished
-// even if ctx ends meanwhile: cut off in the middle, nobody could tell whether
-// they had happened.
+// byte has been read, a failing r or the end of ctx leave nothing behind. The
+// steps that begin and commit an upload are finished even if ctx ends meanwhile:
+// cut off in the middle, nobody could tell whether they had happened.
 func (s *S3) Put(ctx context.Context, name string, r io.Reader) (document.Object, error) {
 	if err := checkName(name); err != nil {
 		return document.Object{}, err

@@ -110,7 +110,7 @@ var hold = redis.NewScript(`
 	redis.call('PEXPIRE', KEYS[1], ARGV[4])
 	return is[1] and 0 or 1`)
 
-// Reserve says when a request of about so many tokens may be sent: after wait.
+// Reserve says when a request of about that many tokens may be sent: after wait.
 //
 // Where held is nil, that is the request's turn. It is booked when wait is no
 // longer than patience, and else must be asked for again. An urgent request is
@@ -119,9 +119,8 @@ var hold = redis.NewScript(`
 // Where held is not nil the model is held, for the reason that it gives, and
 // wait is how long until it is worth asking again. When a hold has run out one
 // request may try the model, while the others still wait: for it, try counts
-// the requests that have tried in vain, and itself. Whoever sent it says what
-// came of it, by Hold or Release; if they do not, another one may try after
-// ten seconds.
+// the requests that have tried in vain, and itself. Its sender must call Hold or
+// Release; if it does not, another request may try after ten seconds.
 func (p *Pace) Reserve(ctx context.Context, name string, tokens int, urgent bool, patience time.Duration) (wait time.Duration, try int, held *fault.Error) {
 	var answer []any
 	err := p.live.call(ctx, func(ctx context.Context) (err error) {

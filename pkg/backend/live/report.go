@@ -35,8 +35,8 @@ func (l *Live) Report(_ context.Context, work document.Work, progress any) {
 	})
 }
 
-// Changed tells whoever watches the job that its state is another. Call it
-// after the commit that made it so. It does not wait for Redis.
+// Changed tells the watchers of a job that its state has changed. Call it after
+// the commit that changed it. It does not wait for Redis.
 func (l *Live) Changed(_ context.Context, job uuid.UUID) {
 	l.note(job, func(u *unwritten) {
 		u.changed = true

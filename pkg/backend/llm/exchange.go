@@ -122,8 +122,8 @@ func chatAnswer(resp *http.Response, body []byte, ex *exchange) (*http.Response,
 	return resp, nil
 }
 
-// looksLike reports whether a body was meant to be the answer with the field,
-// and is no JSON for what is in it: some write NaN for a number.
+// looksLike reports whether a body looks like the answer with the field, but is
+// not valid JSON: some servers write NaN for a number.
 func looksLike(body []byte, field string) bool {
 	return !json.Valid(body) && bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) && bytes.Contains(body, []byte(`"`+field+`"`))
 }
@@ -190,6 +190,6 @@ func (u usage) tokens(name string) int {
 	return int(n)
 }
 
-// maxTokensOf returns more tokens than a text of so many bytes, and an answer
-// to it, have with any vocabulary.
+// maxTokensOf returns an upper bound of the tokens, with any vocabulary, of a
+// text with the given number of bytes and an answer to it.
 func maxTokensOf(bytes int) int { return 4*bytes + 100_000 }

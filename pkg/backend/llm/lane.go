@@ -22,15 +22,15 @@ import (
 )
 
 const (
-	// The breaker opens when so many requests in a row have failed. Where three
+	// The breaker opens after breakerFailures failed requests in a row. Where three
 	// in ten fail, with which work can still be done, that happens once in a
 	// quarter of a million requests. A timeout counts for more: it has taken
 	// as long as very many quick failures.
 	breakerFailures = 10
 	timeoutFailures = 3
 
-	// The limit of requests in flight is looked at again after so many, but
-	// not more often than this.
+	// The limit of requests in flight is adjusted after limitSamples of them,
+	// but not more often than limitInterval.
 	limitSamples  = 20
 	limitInterval = 200 * time.Millisecond
 	limitPatience = 30 * time.Second
@@ -96,7 +96,7 @@ func (p *OpenAI) newLane(model string) *lane {
 	}
 }
 
-// pass is the right to send one request. Whoever has one must call leave.
+// pass is the right to send one request. Callers must call leave.
 type pass struct {
 	lane   *lane
 	permit adaptivelimiter.Permit
@@ -105,9 +105,9 @@ type pass struct {
 	try    int // as Pace has it
 }
 
-// enter waits for the right to send a request of so many bytes of text. A wait
-// that would be long is refused: it is the task's. The slot is held while
-// waiting: others would only wait too.
+// enter waits for the right to send a request with the given number of bytes of
+// text. A wait that would be long is refused: it is the task's. The slot is held
+// while waiting: others would only wait too.
 func (l *lane) enter(ctx context.Context, bytes int) (*pass, error) {
 	permit, err := l.slots.AcquirePermit(ctx)
 	if err != nil {
@@ -287,7 +287,7 @@ func (l *lane) trip(err error, failures int) bool {
 
 func (l *lane) hold(ctx context.Context, why *fault.Error) {
 	if l.pace.Hold(ctx, l.name, why) {
-		l.log.WarnContext(ctx, "the provider is left alone for a while", "for", why.RetryAfter, "reason", why.Detail)
+		l.log.WarnContext(ctx, "the model is held", "for", why.RetryAfter, "reason", why.Detail)
 	}
 	l.metrics.ObserveHeld(l.model, true)
 }

@@ -13,7 +13,7 @@ import (
 // A model is named by its provider's host and its own name. It never fails:
 // what cannot be shared is kept by each process for itself.
 type Pace interface {
-	// Reserve says when a request of about so many tokens may be sent.
+	// Reserve says when a request of about that many tokens may be sent.
 	//
 	// Where held is nil: after wait, which keeps below what was learnt. The
 	// turn is booked when wait is no longer than patience, and has to be asked

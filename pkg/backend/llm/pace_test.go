@@ -191,7 +191,7 @@ func TestBreaker(t *testing.T) {
 	c.add(time.Minute)
 	wantEmbedded(t, api)
 	wantEmbedded(t, worker)
-	for _, line := range []string{"left alone", "answers again"} {
+	for _, line := range []string{"the model is held", "answers again"} {
 		if n := strings.Count(log.String(), line); n != 1 {
 			t.Errorf("%q is %d times in the log, want once", line, n)
 		}

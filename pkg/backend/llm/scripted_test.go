@@ -69,7 +69,7 @@ func answerWell(w http.ResponseWriter, a asked) {
 	fmt.Fprint(w, vectors(len(a.Texts), strings.Repeat("0.5,", 63)+"0.5"))
 }
 
-// vectors is the answer with so many equal vectors.
+// vectors is an answer with n equal vectors.
 func vectors(n int, numbers string) string {
 	data := make([]string, n)
 	for i := range data {

@@ -36,7 +36,7 @@ func (s *Store) Claim(ctx context.Context, ref document.TaskRef, ttl time.Durati
 		}
 		switch {
 		case t.wait > 0 && t.state == document.Running:
-			return fault.New(fault.Conflict, "another worker is at the task")
+			return fault.New(fault.Conflict, "another worker holds the lease of the task")
 		case t.wait > 0:
 			return fault.New(fault.Unavailable, "the task is to be tried again later").After(t.wait)
 		}

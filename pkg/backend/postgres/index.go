@@ -58,7 +58,8 @@ func (s *Store) Unindexed(ctx context.Context, threshold int) (spaces []document
 	return spaces, err
 }
 
-// isLarge reports whether the space has so many passages. Counting stops there.
+// isLarge reports whether the space has at least threshold passages. Counting
+// stops there.
 func isLarge(ctx context.Context, tx pgx.Tx, space document.Space, threshold int) (large bool, err error) {
 	err = tx.QueryRow(ctx, fmt.Sprintf(`
 		SELECT count(*) >= $1

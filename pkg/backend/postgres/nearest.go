@@ -150,9 +150,9 @@ const (
 		    WHERE v.document = d.id AND v.version = d.live_version AND v.metadata @> $3))`
 )
 
-// search goes one of the ways, for so many passages, and returns the places of
-// the nearest of them, no more than the query's limit. The threshold is not its
-// matter: that cuts off the end of the list.
+// search runs the plan for the take nearest passages and returns their places,
+// at most as many passages as the query's limit. It ignores the threshold, which
+// cuts off the end of the list.
 //
 // 2 is the greatest distance. A vector of length 0 has no angle to any other,
 // its distance is NaN, and PostgreSQL sorts that last.

@@ -13,9 +13,10 @@ import (
 )
 
 // Known returns those of the hashes whose passages are in the space, with how
-// many bytes of what is embedded their vectors are of, copying in first what other spaces of the model hold. Rows go in in the order of
-// their hashes, here, in insertPassages and in copyPassages: two transactions
-// that add the same ones wait for each other, and must not do so in a circle.
+// many bytes of what is embedded their vectors are of. It first copies in what
+// other spaces of the model hold. Rows are inserted in the order of their hashes,
+// here, in insertPassages and in copyPassages: two transactions that add the
+// same ones wait for each other, and must not do so in a circle.
 func (s *Store) Known(ctx context.Context, space document.Space, hashes []document.Hash) (known map[document.Hash]int, err error) {
 	defer describe(&err, "look up %d passages in space %d", len(hashes), space.ID)
 	names := hashBytes(hashes)

@@ -76,8 +76,8 @@ func stillWritten(ctx context.Context, tx pgx.Tx, placements []document.Placemen
 	}, `SELECT id FROM spaces WHERE id = ANY ($1) AND written ORDER BY id FOR KEY SHARE`, ids)
 }
 
-// checkManifest fails unless the version has exactly so many places in the
-// space, and their passages.
+// checkManifest fails unless the version has exactly the wanted number of places
+// in the space, and their passages.
 func checkManifest(ctx context.Context, tx pgx.Tx, work document.Work, want document.Placement) error {
 	var places, passages int64
 	if err := tx.QueryRow(ctx, `

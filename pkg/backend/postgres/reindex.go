@@ -97,9 +97,9 @@ func scanReindex(row pgx.Row) (document.Reindex, error) {
 func scanReindexRow(row pgx.CollectableRow) (document.Reindex, error) { return scanReindex(row) }
 
 // reindex is a reindex under the locks of its collection and its own row, with
-// what decides over it. Whoever changes its state, or the spaces of the
-// collection, locks the collection first and then the reindex: so the spaces
-// stay what they are, and nobody waits in a circle.
+// what decides over it. Every transaction that changes its state, or the spaces
+// of the collection, locks the collection first and then the reindex: so the
+// spaces stay what they are, and there is no deadlock.
 type reindex struct {
 	document.Reindex
 	collection uuid.UUID

@@ -11,9 +11,9 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
-// Whoever publishes a version shares a lock on the collection's live space,
-// and whoever makes another space live has it alone: every version that is
-// live is seen by the one look that decides whether the space is complete.
+// Publishing a version holds a shared lock on the collection's live space, and
+// making another space live an exclusive one: every version that is live is seen
+// by the query that decides whether the space is complete.
 const (
 	sharePublishing = `SELECT pg_advisory_xact_lock_shared(hashtextextended('space/' || $1::uuid, 0))`
 	lockPublishing  = `SELECT pg_advisory_xact_lock(hashtextextended('space/' || $1::uuid, 0))`

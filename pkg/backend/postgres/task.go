@@ -13,8 +13,8 @@ import (
 )
 
 // task is a task under the lock of its document, with what else decides over
-// it. Whoever changes the state of a task locks the document first: so the
-// states of the others stay what they are, and nobody waits in a circle.
+// it. Every transaction that changes the state of a task locks the document
+// first: so the states of the others stay what they are, and there is no deadlock.
 type task struct {
 	document.TaskRef
 	job        uuid.UUID

@@ -10,8 +10,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// How much is looked through in one transaction: so many documents, and about
-// so many places.
+// How many documents, and about how many places, one transaction reads.
 const (
 	lookDocuments = 500
 	lookPlaces    = 20_000
@@ -49,7 +48,8 @@ const (
 		AND ($4::uuid[] IS NULL OR d.id = ANY ($4))`
 
 	// isBusy is the condition for the newest version of a document d to have a
-	// job that has not ended and whose knowledge task has not failed. OFFSET 0 keeps PostgreSQL from making a join of it.
+	// job that has not ended and whose knowledge task has not failed. OFFSET 0
+	// keeps PostgreSQL from making a join of it.
 	isBusy = `EXISTS (
 		SELECT FROM jobs j
 		WHERE j.document = d.id AND j.version = d.newest_version AND j.state IN ('queued', 'running', 'waiting')

@@ -27,8 +27,8 @@ type workers struct {
 	counting *count // under way; nil while none is
 }
 
-// count is a count of workers. It goes on when whoever waits for it has gone:
-// the next one will be glad of it.
+// count is a count of workers. It goes on when its first caller has gone: the
+// next one uses it.
 type count struct {
 	done chan struct{} // closed when it is over
 	err  error

@@ -1,7 +1,7 @@
 // Package queue carries tasks to workers, through asynq on Redis. It makes work
 // happen sooner and knows nothing that is not in the database: a task may be
-// lost, delivered twice, or run twice at once, and whoever handles it claims it
-// in the database first. There is a queue for each kind of task, named like it.
+// lost, delivered twice, or run twice at once, and its handler claims it in
+// the database first. There is a queue for each kind of task, named like it.
 package queue
 
 import (

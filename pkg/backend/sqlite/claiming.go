@@ -35,7 +35,7 @@ func (s *Store) Claim(ctx context.Context, ref document.TaskRef, ttl time.Durati
 		}
 		switch wait := tx.now.until(task.due()); {
 		case wait > 0 && task.state == document.Running:
-			return fault.New(fault.Conflict, "another worker is at the task")
+			return fault.New(fault.Conflict, "another worker holds the lease of the task")
 		case wait > 0:
 			return fault.New(fault.Unavailable, "the task is to be tried again later").After(wait)
 		}

@@ -21,8 +21,8 @@ const (
 
 	reading = "mode=ro" + both
 
-	// Whoever looks into the database with another program may hold us up for
-	// so many milliseconds. A misspelt column must not pass for a string.
+	// Another program that reads the database may hold us up for five seconds. A
+	// misspelt column must not pass for a string.
 	both = "&_busy_timeout=5000&_dqs=0&_pragma=temp_store(memory)"
 )
 

@@ -85,7 +85,7 @@ func addJob(ctx context.Context, tx transaction, id uuid.UUID, version int, rein
 }
 
 // combineJob writes the state of a job that follows from those of its tasks.
-// Whoever changes a task's state calls it in the same transaction.
+// Callers that change a task's state call it in the same transaction.
 func combineJob(ctx context.Context, tx transaction, id uuid.UUID, version int) error {
 	rows, err := tx.QueryContext(ctx, `
 		SELECT state FROM tasks WHERE tenant = ?1 AND document = ?2 AND version = ?3`, tx.tenant, id, version)

@@ -98,9 +98,9 @@ func stillWritten(ctx context.Context, tx transaction, id uuid.UUID, placements 
 	return written, err
 }
 
-// addPlacement notes that a version stands whole in a space, with so many
-// places, or why it is left out of it. It fails unless the places are there. Each has its passage: the tables see
-// to that.
+// addPlacement notes that a version stands whole in a space, or why it is left
+// out of it. It fails unless the placement's number of places are there. Each has
+// its passage: the tables see to that.
 func addPlacement(ctx context.Context, tx transaction, of version, placement document.Placement, leftOut string) error {
 	var got int64
 	if err := tx.QueryRowContext(ctx, `

@@ -112,8 +112,8 @@ func countTime(ctx context.Context, tx transaction, r *reindex) error {
 	return err
 }
 
-// requeueNext requeues up to so many documents after those that the reindex was
-// given before.
+// requeueNext requeues at most room documents, after those that the reindex was
+// given before, and returns how many.
 func requeueNext(ctx context.Context, tx transaction, r *reindex, room int) (jobs int, err error) {
 	args, err := matchingOf(tx, *r)
 	if err != nil {

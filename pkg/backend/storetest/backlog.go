@@ -34,7 +34,7 @@ func wantBacklog(t *testing.T, ctx context.Context, s Store, when string, want d
 	}
 }
 
-// sizedUpload returns an upload of so many bytes.
+// sizedUpload returns an upload of an original of size bytes.
 func sizedUpload(c document.Collection, key string, size int64) document.Upload {
 	upload := uploadOf(c, key)
 	upload.Size = size

@@ -361,7 +361,7 @@ func publishesNoOlderVersion(t *testing.T, ctx context.Context, s Store) {
 	}
 }
 
-// Whoever sees that the task is done finds the version live.
+// A reader who sees that the task is done finds the version live.
 func showsTheSwitchAndTheEndTogether(t *testing.T, ctx context.Context, s Store) {
 	c := ensure(t, ctx, s, "publish at once")
 	for range 5 {

@@ -233,8 +233,8 @@ func preparesOneSpaceAtOnce(t *testing.T, ctx context.Context, s Store) {
 	wantFound(t, ctx, s, "published", c, "text 0", "text 1", "text 2", "text 3", "text 4", "text 5")
 }
 
-// Workers with different configurations: whoever is published is published in
-// one space, and the others are told to try again.
+// Workers with different configurations: what is published is published in one
+// space, and the others are told to try again.
 func preparesForOthersAtOnce(t *testing.T, ctx context.Context, s Store) {
 	const workers = 6
 	c := ensureUnknown(t, ctx, s, "c")
@@ -264,7 +264,7 @@ func preparesForOthersAtOnce(t *testing.T, ctx context.Context, s Store) {
 	}
 }
 
-// Whoever asks for a model by a reindex means it, whatever is configured.
+// The model of a reindex stays, whatever is configured.
 func replacesNoSpaceOfAReindex(t *testing.T, ctx context.Context, s Store) {
 	c := ensureUnknown(t, ctx, s, "c")
 	_, err := s.BeginReindex(ctx, document.ReindexRequest{Collection: c.Name, Model: document.Model{Name: "of no length"}})

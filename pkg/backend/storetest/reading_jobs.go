@@ -136,8 +136,8 @@ func deletesForEveryReaderAtOnce(t *testing.T, ctx context.Context, s Store) {
 	}
 	wantContents(t, nearest(t, ctx, s, c, document.Query{}))
 
-	// Whoever polls the job learns what became of it; whoever works on it may
-	// write no more.
+	// Clients that poll the job learn what became of it; its worker can write no
+	// more.
 	if job := readJob(t, ctx, s, second.Job.ID); job.State != document.Cancelled || job.Error != "document deleted" || job.FinishedAt == nil {
 		t.Errorf("unfinished job: got %s, %q, finished at %v", job.State, job.Error, job.FinishedAt)
 	}

@@ -138,7 +138,7 @@ func placesNothingWithoutItsPassages(t *testing.T, ctx context.Context, s Store)
 	finish(t, ctx, s, work, leaseTime)
 }
 
-// Whoever miscounts is told, or it comes to light when all is verified.
+// A wrong count is refused at once, or when all is verified.
 func placesNothingThatIsNotWhole(t *testing.T, ctx context.Context, s Store) {
 	c := ensure(t, ctx, s, "place too few")
 	a := publishTexts(t, ctx, s, c, "a", "one", "two")

@@ -326,7 +326,7 @@ type Sweeping interface {
 
 	// Remains returns up to limit versions that no reader can see any more:
 	// all of deleted documents, and superseded ones whose job ended longer than
-	// quiet ago, so that whoever follows that job has seen its end.
+	// quiet ago, so that followers of that job have seen its end.
 	Remains(ctx context.Context, quiet time.Duration, limit int) ([]document.Remains, error)
 
 	// Forget removes the rows of a version whose object is gone already, and

@@ -106,8 +106,8 @@ func remainsAreNeitherLiveNorNewest(t *testing.T, ctx context.Context, s Store) 
 	wantRemains(t, ctx, s, "the second failed")
 }
 
-// Whoever removes an object must know that nothing else is made of it, and
-// the last user must not leave it behind.
+// An object that several versions name is removed with the last of them, and not
+// before.
 func remainsKeepSharedObjects(t *testing.T, ctx context.Context, s Store) {
 	c := ensure(t, ctx, s, "c")
 	upload := uploadOf(c, "a")

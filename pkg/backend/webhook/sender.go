@@ -1,6 +1,6 @@
 // Package webhook sends deliveries to webhooks over HTTP, signed as the
-// Standard Webhooks are, and to public addresses only: whoever adds a webhook
-// chooses where this process connects to.
+// Standard Webhooks are, and to public addresses only: clients, who add
+// webhooks, choose where this process connects to.
 package webhook
 
 import (

@@ -33,8 +33,7 @@ type Queue interface {
 }
 
 const (
-	// patience is how long a round that does not get anywhere holds up whoever
-	// waits for it.
+	// patience is how long callers wait for a round.
 	patience = 2 * time.Second
 
 	// kindTimeout bounds what a round does for one kind of tasks. It is longer
@@ -58,7 +57,7 @@ type Dispatcher struct {
 // more than two rounds.
 type turns struct {
 	asked atomic.Int64
-	turn  chan struct{} // of one: held by whoever's turn it is
+	turn  chan struct{} // of one: held by the caller whose turn it is
 	done  int64         // of those who asked; theirs whose turn it is
 }
 

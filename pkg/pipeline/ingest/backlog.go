@@ -86,7 +86,7 @@ func (s *Step) refreshBacklog(ctx context.Context, owner string) error {
 		return nil
 	}
 	_, err, _ := b.asking.Do(owner, func() (any, error) {
-		// For all who wait, whoever of them goes.
+		// For all who wait, whichever of them goes.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beginTimeout)
 		defer cancel()
 		return nil, s.askBacklog(ctx, owner)

@@ -31,13 +31,15 @@ type Memory struct {
 	free  *semaphore.Weighted
 }
 
-// NewMemory returns room for so many bytes, MinMemory at the least.
+// NewMemory returns room for the given number of bytes, which must be at least
+// MinMemory.
 func NewMemory(bytes int64) *Memory {
 	return &Memory{bytes: bytes, free: semaphore.NewWeighted(bytes)}
 }
 
-// reserve takes room for an upload whose writing holds a buffer of so many
-// bytes. The caller gives it back by calling release.
+// reserve takes room for an upload that is written from a buffer of the given
+// number of bytes. Callers must call release. fault.Unavailable when there is no
+// room within roomWait.
 func (m *Memory) reserve(ctx context.Context, buffer int64) (release func(), err error) {
 	need := buffer + uploadOverhead
 	waiting, cancel := context.WithTimeout(ctx, roomWait)

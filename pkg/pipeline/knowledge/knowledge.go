@@ -32,7 +32,7 @@ type Store interface {
 	Publish(ctx context.Context, work document.Work, also []document.Placement, progress document.KnowledgeProgress, warnings ...document.Warning) error
 }
 
-// Live is told how far a task is, for whoever watches. It never fails: what
+// Live is told how far a task is, for those who watch it. It never fails: what
 // matters is in the store.
 type Live interface {
 	Report(ctx context.Context, work document.Work, progress any)
@@ -52,16 +52,16 @@ type Step struct {
 	// Configured is what a collection takes that holds nothing yet.
 	Configured *embedding.Configured
 
-	BatchPassages int // at most so many passages a batch: one request, one write
-	BatchTokens   int // and about so many tokens
+	BatchPassages int // maximum number of passages of a batch: one request, one write
+	BatchTokens   int // and of tokens, about
 	Batches       int // batches of one document in flight
 }
 
-// Run puts one version of one document through the step. An original that is
-// not what was uploaded fails it before anything becomes live. Buffers are bounded
-// by BatchPassages × Batches, whatever the size of the document. Each batch is
-// committed as it finishes, so that a later attempt finds its passages and
-// pays for none of them again.
+// Run puts one version of one document through the step. An original that is not
+// what was uploaded fails it before anything becomes live. Buffers are bounded by
+// BatchPassages × Batches, whatever the size of the document. Each batch is
+// committed as it finishes, so that a later attempt finds its passages and pays
+// for none of them again.
 func (s *Step) Run(ctx context.Context, work document.Work) error {
 	work, err := s.prepare(ctx, work)
 	if err != nil {

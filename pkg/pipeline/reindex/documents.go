@@ -110,8 +110,8 @@ func (b *builder) place(ctx context.Context, d document.Unplaced) error {
 }
 
 // add adds passages of a document to the unit, and returns how many; no more of
-// one that is left out. Lost is why
-// there are no more of them where they come from.
+// one that is left out. Lost is why there are no more of them where they come
+// from.
 func (b *builder) add(ctx context.Context, d document.Unplaced, passages iter.Seq2[document.Stored, error]) (count int64, lost, err error) {
 	for passage, err := range passages {
 		switch {

@@ -42,7 +42,7 @@ type Objects interface {
 	Open(ctx context.Context, name string) (io.ReadSeekCloser, error)
 }
 
-// Live is told that something about a reindex has changed, for whoever watches.
+// Live is told that something about a reindex has changed, for those who watch.
 type Live interface {
 	Changed(ctx context.Context, id uuid.UUID)
 }
@@ -65,7 +65,7 @@ type Step struct {
 	Log        *slog.Logger
 
 	BatchPassages int // at most so many passages a request
-	BatchTokens   int // and about so many tokens
+	BatchTokens   int // and of tokens, about
 	Requests      int // of one reindex in flight; what they embed is one write
 
 	IndexThreshold int           // passages of a space from which on it has an index

@@ -26,7 +26,7 @@ type Dispatcher interface {
 	Dispatch(ctx context.Context)
 }
 
-// Pace has models that are left alone tried again, now. It does not fail.
+// Pace has models that are held tried now. It does not fail.
 type Pace interface {
 	HurryAll(ctx context.Context)
 }

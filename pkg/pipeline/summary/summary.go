@@ -68,8 +68,8 @@ type Step struct {
 const extractive = "extractive"
 
 // Run summarises one version of one document. An original that is not what was
-// uploaded fails it before the summary is finished. It holds at most Parallel leaves
-// of text and, per heading level, a bounded number of child summaries,
+// uploaded fails it before the summary is finished. It holds at most Parallel
+// leaves of text and, per heading level, a bounded number of child summaries,
 // whatever the size of the document.
 func (s *Step) Run(ctx context.Context, work document.Work) error {
 	source, err := original.Open(ctx, s.Objects, work.Original())

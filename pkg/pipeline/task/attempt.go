@@ -12,7 +12,7 @@ import (
 
 // Suspects is a process's place for one suspect: a task whose earlier attempt
 // lost its worker. One of those that were under way then may be why. They run
-// one at a time, so that a document that kills whoever touches it takes no
+// one at a time, so that a document that kills its worker takes no
 // innocent one with it, attempt after attempt, until both are given up.
 type Suspects struct{ taken atomic.Bool }
 

@@ -86,9 +86,9 @@ func (r *Runner) Run(ctx context.Context, ref document.TaskRef) (again time.Dura
 	case fault.Is(err, fault.NotFound):
 		r.Log.DebugContext(ctx, "nothing to do", "task", ref.String(), "reason", err)
 	case fault.Is(err, fault.Conflict):
-		// The entry of whoever is at the task stays in the queue; if that one
-		// is lost, the sweep dispatches the task again.
-		r.Log.DebugContext(ctx, "somebody else is at the task", "task", ref.String())
+		// The entry of that worker stays in the queue; if it is lost, the sweep
+		// dispatches the task again.
+		r.Log.DebugContext(ctx, "another worker holds the lease", "task", ref.String())
 		return 0
 	case err != nil:
 		r.Log.DebugContext(ctx, "task not claimed", "task", ref.String(), "error", err)

@@ -17,7 +17,7 @@ func (v *Verifier) pace(ctx context.Context, n int64) error {
 	return v.Pace(ctx, n)
 }
 
-// BytesPerSecond returns a pace that takes a second for so many bytes.
+// BytesPerSecond returns a pace of rate bytes a second.
 func BytesPerSecond(rate int64) func(ctx context.Context, bytes int64) error {
 	return func(ctx context.Context, bytes int64) error {
 		timer := time.NewTimer(time.Duration(float64(bytes) / float64(rate) * float64(time.Second)))

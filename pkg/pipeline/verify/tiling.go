@@ -109,7 +109,7 @@ func (t *Tiling) expect(content string) error {
 
 const byteOrderMark = '\uFEFF'
 
-// gap reads so many bytes, or all when that is negative, which must be white
+// gap reads n bytes, or all that are left if n is negative. They must be white
 // space, or a byte order mark at the very beginning.
 func (t *Tiling) gap(n int64) (wrong, err error) {
 	for at := int64(0); n < 0 || at < n; {

@@ -49,8 +49,8 @@ type Verifier struct {
 	Objects Objects
 	Log     *slog.Logger
 
-	// Pace is called before so many bytes are read, and may take its time; nil
-	// reads as fast as can be.
+	// Pace is called with a number of bytes that were read, and sleeps for as
+	// long as reading them should take; nil reads as fast as can be.
 	Pace func(ctx context.Context, bytes int64) error
 }
 

@@ -23,7 +23,7 @@ type Documents interface {
 // Paging is what every list takes. It is exported because huma looks for
 // parameters in exported fields only.
 type Paging struct {
-	Limit  int    `query:"limit" default:"100" minimum:"1" maximum:"1000" doc:"At most so many items."`
+	Limit  int    `query:"limit" default:"100" minimum:"1" maximum:"1000" doc:"Maximum number of items."`
 	Cursor string `query:"cursor" doc:"The next_cursor of the page before."`
 }
 

@@ -25,8 +25,8 @@ type Live interface {
 	Watch(ctx context.Context, id uuid.UUID) (changes <-chan struct{}, stop func())
 }
 
-// lookEvery is how often whoever follows something looks at its row, in case
-// nobody told of a change.
+// lookEvery is how often a follower reads the row that it follows, in case a
+// change was not signalled.
 const lookEvery = time.Second
 
 // followed is a kind of thing that moves to an end: a job, or a reindex.

@@ -91,7 +91,7 @@ func (s *server) routeJobs() {
 		Method:      http.MethodPost,
 		Path:        "/v1/jobs/{id}/retry",
 		Summary:     "Put a job that failed or was cancelled back on the path, or have one that waits tried now",
-		Description: "It goes on from what it had done. Models that are left alone are tried again, too. 409 when the job has succeeded, or its document has a newer version.",
+		Description: "It goes on from what it had done. Models that are held are tried again, too. 409 when the job has succeeded, or its document has a newer version.",
 	}, func(ctx context.Context, in *JobPath) (*output[document.Job], error) {
 		return itemOutput(jobs.steer(ctx, in.ID, s.Steerer.Retry))
 	})

@@ -21,7 +21,7 @@ type SearchBody struct {
 	Collection string       `json:"collection,omitempty" default:"default" doc:"The collection to search."`
 	Query      string       `json:"query" doc:"What to look for, in any language."`
 	Mode       string       `json:"mode,omitempty" default:"vector" enum:"vector,keyword,hybrid" doc:"How to look. Only vector for now."`
-	Limit      int          `json:"limit,omitempty" default:"10" minimum:"1" maximum:"100" doc:"At most so many hits."`
+	Limit      int          `json:"limit,omitempty" default:"10" minimum:"1" maximum:"100" doc:"Maximum number of hits."`
 	Threshold  *float64     `json:"threshold,omitempty" doc:"Leave out hits that score less: cosine similarity, -1 to 1."`
 	Filter     SearchFilter `json:"filter,omitempty" doc:"Which documents to look in."`
 }

@@ -82,7 +82,7 @@ func testFailingSource(t *testing.T, s Store) {
 	}
 }
 
-// cancelAfter cancels a context after so many bytes, and then reads on.
+// cancelAfter cancels a context once it has read a number of bytes, and reads on.
 type cancelAfter struct {
 	io.Reader
 	bytes  int64
