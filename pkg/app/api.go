@@ -68,6 +68,7 @@ func API(ctx context.Context, config Config, b *Backends) http.Handler {
 
 		APIKey:         config.APIKey,
 		MaxUploadBytes: config.MaxUploadBytes,
+		BodyTimeout:    config.UploadTimeout,
 		Stopping:       ctx.Done(),
 	})
 }

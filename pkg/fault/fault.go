@@ -25,6 +25,7 @@ const (
 	NotFound             Kind = "not_found"
 	Conflict             Kind = "conflict"
 	PreconditionFailed   Kind = "precondition_failed" // If-Match and the like
+	RequestTimeout       Kind = "request_timeout"     // its body is too slow
 	TooLarge             Kind = "too_large"
 	UnsupportedMediaType Kind = "unsupported_media_type"
 	InvalidEncoding      Kind = "invalid_encoding"

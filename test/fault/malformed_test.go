@@ -66,8 +66,14 @@ func TestMalformedRequests(t *testing.T) {
 	m.audit(time.Minute, 0)
 }
 
-// goroutines is how many a program has, as its metrics say.
+// goroutines returns how many goroutines a program has.
 func goroutines(t *testing.T, p *program.Program) int {
+	t.Helper()
+	return int(metric(t, p, "go_goroutines"))
+}
+
+// metric returns a metric of a program that has no labels.
+func metric(t *testing.T, p *program.Program, name string) float64 {
 	t.Helper()
 	response, err := http.Get(p.URL() + "/metrics")
 	if err != nil {
@@ -75,14 +81,14 @@ func goroutines(t *testing.T, p *program.Program) int {
 	}
 	defer response.Body.Close()
 	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
-		if count, found := strings.CutPrefix(lines.Text(), "go_goroutines "); found {
-			n, err := strconv.Atoi(count)
+		if value, found := strings.CutPrefix(lines.Text(), name+" "); found {
+			n, err := strconv.ParseFloat(value, 64)
 			if err != nil {
 				t.Fatal(err)
 			}
 			return n
 		}
 	}
-	t.Fatal("no go_goroutines in the metrics")
+	t.Fatalf("no %s in the metrics", name)
 	return 0
 }

@@ -88,7 +88,18 @@ func (m *mill) interpose(name string, address *string) *proxy {
 // start starts a program.
 func (m *mill) start(name string) *program.Program {
 	m.t.Helper()
-	p := m.site.Start(name)
+	return m.started(name, m.site.Start(name))
+}
+
+// startIn starts a program in a cgroup.
+func (m *mill) startIn(g *cgroup, name string) *program.Program {
+	m.t.Helper()
+	shell, args := g.command(m.t, name)
+	return m.started(name, m.site.Start(shell, args...))
+}
+
+func (m *mill) started(name string, p *program.Program) *program.Program {
+	p.Name = name
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.programs = append(m.programs, p)

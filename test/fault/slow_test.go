@@ -1,6 +1,7 @@
 package fault_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -29,29 +30,48 @@ import (
 
 // Many large uploads by slow clients, and as many whose clients go away in the
 // middle, want more memory than the api may have. It stays below, accepts what
-// it has room for, whole, and nothing is left of the others.
+// it has room for, whole, and nothing is left of the others. Clients that send a
+// byte now and then hold their room for a while only.
 //
-// The bound is on the process's largest resident set. A cgroup would count the
-// kernel's buffers of connections too; that takes root, and one of our own.
+// The bound is on the memory of a cgroup, which counts the kernel's buffers of
+// connections too, where one can be made; and on the process's largest resident
+// set everywhere.
 func TestSlowAndVanishingUploads(t *testing.T) {
 	t.Parallel()
 	const size = 5_000_000
 	clients := short(30, 200)
 	limit := short(256<<20, 512<<20) // of the process
 	room := limit / 4                // of uploads
-	m := newMill(t, sharedServers(t), fakeprovider.Options{},
-		fmt.Sprintf("GOMEMLIMIT=%d", limit*9/10), fmt.Sprintf("GRISTMILL_UPLOAD_MEMORY=%d", room))
-	api := m.start("api") // and no worker: this is about what is accepted
+	const slowest = 5 * time.Second  // for 16 KiB
+	environment := []string{fmt.Sprintf("GRISTMILL_UPLOAD_MEMORY=%d", room), "GRISTMILL_UPLOAD_TIMEOUT=" + slowest.String()}
+	group, none := newCgroup(t, limit)
+	if none != nil {
+		t.Logf("no cgroup can be made here, and the resident set alone is looked at: %v", none)
+		environment = append(environment, fmt.Sprintf("GOMEMLIMIT=%d", limit*9/10))
+	}
+	m := newMill(t, sharedServers(t), fakeprovider.Options{}, environment...)
+	var api *program.Program // and no worker: this is about what is accepted
+	if group != nil {
+		api = m.startIn(group, "api")
+	} else {
+		api = m.start("api")
+	}
+	if got := metric(t, api, "go_gc_gomemlimit_bytes"); got < float64(limit)*0.89 || got > float64(limit)*0.91 {
+		t.Errorf("GOMEMLIMIT is %.0f, want nine tenths of %d", got, limit)
+	}
 	m.accepted(newFiles(m.random, 1)[0])
 	before := audit.Holdings(t, m.direct)
 	running := goroutines(t, api)
 
 	var refused atomic.Int64
-	var group, vanishing errgroup.Group
+	var uploading, vanishing, trickling errgroup.Group
+	for i := range clients / 10 {
+		trickling.Go(func() error { return trickle(api, i, size, 4*slowest) })
+	}
 	accepted := make([]document.Document, clients)
 	for i := range clients {
 		text := slowText(i, size)
-		group.Go(func() (err error) {
+		uploading.Go(func() (err error) {
 			accepted[i], err = uploadSlowly(t.Context(), api, fmt.Sprintf("slow/%d.md", i), text, &refused)
 			return err
 		})
@@ -61,11 +81,17 @@ func TestSlowAndVanishingUploads(t *testing.T) {
 	if err := vanishing.Wait(); err != nil {
 		t.Error(err)
 	}
-	if err := group.Wait(); err != nil {
+	if err := uploading.Wait(); err != nil {
 		t.Fatal(err)
+	}
+	if err := trickling.Wait(); err != nil {
+		t.Error(err)
 	}
 	peak := residentPeak(t, api)
 	t.Logf("%d uploads of %d bytes were accepted; %d times one found no room; the api's resident set had %d MiB at most", clients, size, refused.Load(), peak>>20)
+	if group != nil {
+		t.Logf("the api was in the cgroup %s, of %d", group, limit>>20)
+	}
 	if peak > int64(limit) {
 		t.Errorf("the resident set had %d bytes, want at most %d", peak, limit)
 	}
@@ -194,6 +220,38 @@ func vanish(api *program.Program, n int, random *rand.Rand) error {
 	_, _ = conn.Write(text) // refused for want of room, perhaps
 	if n%2 == 0 {
 		return conn.(*net.TCPConn).SetLinger(0) // a reset
+	}
+	return nil
+}
+
+// trickle begins an upload and sends a byte now and then. It is refused before
+// the patience ends, for being too slow or for want of room.
+func trickle(api *program.Program, n, declared int, patience time.Duration) error {
+	conn, err := net.Dial("tcp", strings.TrimPrefix(api.URL(), "http://"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(conn, "PUT /v1/documents?key=trickle/%d.md HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n", n, program.Key, declared); err != nil {
+		return err
+	}
+	go func() {
+		for range time.Tick(200 * time.Millisecond) {
+			if _, err := io.WriteString(conn, "g"); err != nil {
+				return // refused, and closed
+			}
+		}
+	}()
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return fmt.Errorf("a client that sends a byte now and then: %w", err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusRequestTimeout && response.StatusCode != http.StatusServiceUnavailable {
+		return fmt.Errorf("a client that sends a byte now and then is answered %s", response.Status)
 	}
 	return nil
 }

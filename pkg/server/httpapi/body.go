@@ -11,6 +11,11 @@ import (
 )
 
 const (
+	// progressBytes is how much of a body has to come within the time that it
+	// has. At a minute that is less than the slowest lines do, and more than a
+	// client sends who only wants to hold its place.
+	progressBytes = 16 << 10
+
 	// lingerTime is how long an upload that was refused may go on before the
 	// connection is cut.
 	lingerTime = 2 * time.Second
@@ -20,15 +25,17 @@ const (
 	lingerBytes = 256 << 10
 )
 
-// body is a request's body that gives up on clients who stall, and remembers
-// why it could not be read: whatever a step makes of a broken body, the fault
-// is the client's.
+// body is a request's body that gives up on clients who stall or trickle, and
+// remembers why it could not be read: whatever a step makes of a broken body,
+// the fault is the client's.
 type body struct {
 	io.ReadCloser
 	conn      *http.ResponseController
-	timeout   time.Duration
-	remaining int64 // declared and not yet read; negative when not declared
-	expects   bool  // the client waits to be told to send
+	timeout   time.Duration // for each progressBytes; the time between reads is ours
+	left      time.Duration // of it
+	progress  int           // bytes since it began
+	remaining int64         // declared and not yet read; negative when not declared
+	expects   bool          // the client waits to be told to send
 	read      int64
 	ended     bool
 	err       *fault.Error // of reading
@@ -40,6 +47,7 @@ func newBody(r *http.Request, w http.ResponseWriter, timeout time.Duration) *bod
 		ReadCloser: r.Body,
 		conn:       http.NewResponseController(w),
 		timeout:    timeout,
+		left:       timeout,
 		remaining:  r.ContentLength,
 		expects:    r.Header.Get("Expect") != "",
 		ended:      r.ContentLength == 0,
@@ -52,14 +60,13 @@ func newBody(r *http.Request, w http.ResponseWriter, timeout time.Duration) *bod
 	return b
 }
 
-// Read implements io.Reader. Errors are fault.BadRequest.
+// Read implements io.Reader. Errors are fault.RequestTimeout, or
+// fault.BadRequest.
 func (b *body) Read(p []byte) (int, error) {
-	b.deadline(time.Now().Add(b.timeout))
+	began := time.Now()
+	b.deadline(began.Add(b.left))
 	n, err := b.ReadCloser.Read(p)
-	b.read += int64(n)
-	if b.remaining > 0 {
-		b.remaining -= int64(n)
-	}
+	b.note(n, time.Since(began))
 	if err == nil {
 		return n, nil
 	}
@@ -68,11 +75,25 @@ func (b *body) Read(p []byte) (int, error) {
 	case errors.Is(err, io.EOF):
 		return n, err // net/http has lifted the deadline
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		b.err = fault.Wrap(fault.BadRequest, err, "the request body stopped after %d bytes: nothing came for %s", b.read, b.timeout)
+		b.err = fault.Wrap(fault.RequestTimeout, err, "the request body is too slow: after %d bytes, %d more came in %s; "+
+			"send at least %d in that time", b.read-int64(b.progress), b.progress, b.timeout, progressBytes)
 	default:
 		b.err = fault.Wrap(fault.BadRequest, err, "the request body broke off after %d bytes", b.read)
 	}
 	return n, b.err
+}
+
+// note counts what has been read, and how long it took. Time that is left over
+// is not saved up.
+func (b *body) note(n int, took time.Duration) {
+	b.read += int64(n)
+	if b.remaining > 0 {
+		b.remaining -= int64(n)
+	}
+	b.left -= took
+	if b.progress += n; b.progress >= progressBytes {
+		b.left, b.progress = b.timeout, 0
+	}
 }
 
 // deadline sets the connection's. Only tests have a response without one.

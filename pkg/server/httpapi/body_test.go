@@ -120,15 +120,19 @@ func TestExpectContinueIsRefusedUnread(t *testing.T) {
 func TestBrokenBodies(t *testing.T) {
 	t.Parallel()
 	const chunked = " HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
-	for name, test := range map[string]struct{ request, detail string }{
-		"an upload in broken chunks": {"PUT /v1/documents?key=k" + chunked + "\r\n3\r\nabc\r\nnonsense\r\n", "broke off after 3 bytes"},
+	for name, test := range map[string]struct {
+		request string
+		status  int
+		detail  string
+	}{
+		"an upload in broken chunks": {"PUT /v1/documents?key=k" + chunked + "\r\n3\r\nabc\r\nnonsense\r\n", 400, "broke off after 3 bytes"},
 		"a form in broken chunks": {
-			"POST /v1/documents" + chunked + "Content-Type: multipart/form-data; boundary=b\r\n\r\n3\r\n--b\r\nnonsense\r\n", "broke off",
+			"POST /v1/documents" + chunked + "Content-Type: multipart/form-data; boundary=b\r\n\r\n3\r\n--b\r\nnonsense\r\n", 400, "broke off",
 		},
-		"JSON in broken chunks":                       {"POST /v1/search" + chunked + "Content-Type: application/json\r\n\r\n3\r\n{\"q\r\nnonsense\r\n", "broke off after 3 bytes"},
-		"an upload that stalls":                       {"PUT /v1/documents?key=k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc", "nothing came for"},
-		"an upload refused for its query that stalls": {"PUT /v1/documents?nonsense=1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc", "nonsense"},
-		"JSON that stalls":                            {"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{", "timeout"},
+		"JSON in broken chunks":                       {"POST /v1/search" + chunked + "Content-Type: application/json\r\n\r\n3\r\n{\"q\r\nnonsense\r\n", 400, "broke off after 3 bytes"},
+		"an upload that stalls":                       {"PUT /v1/documents?key=k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc", 408, "too slow: after 0 bytes, 3 more came in 200ms"},
+		"an upload refused for its query that stalls": {"PUT /v1/documents?nonsense=1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc", 400, "nonsense"},
+		"JSON that stalls":                            {"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{", 408, "too slow"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -136,7 +140,66 @@ func TestBrokenBodies(t *testing.T) {
 			config := configOf(t, f)
 			config.BodyTimeout = 200 * time.Millisecond
 			response := exchange(t, start(t, config), test.request)
-			wantProblem(t, record(t, response), 400, "bad_request", test.detail)
+			code := map[int]string{400: "bad_request", 408: "request_timeout"}[test.status]
+			wantProblem(t, record(t, response), test.status, code, test.detail)
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if len(f.documents) != 0 {
+				t.Errorf("stored %v, want nothing", f.documents)
+			}
+		})
+	}
+}
+
+// A client that sends a byte now and then does not hold its place for ever; one
+// that is slow and gets on may take as long as it likes.
+func TestSlowBodies(t *testing.T) {
+	t.Parallel()
+	const timeout, pause, pieces = 500 * time.Millisecond, 50 * time.Millisecond, 30
+	for name, test := range map[string]struct {
+		form   bool
+		piece  int
+		status int
+	}{
+		"a byte at a time":           {false, 1, 408},
+		"a byte at a time of a form": {true, 1, 408},
+		"slow but steady":            {false, 8 << 10, 202},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake()
+			config := configOf(t, f)
+			config.BodyTimeout = timeout
+			server := start(t, config)
+			conn, err := net.Dial("tcp", server.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = conn.Close() })
+			method, kind, head := "PUT /v1/documents?key=k", "text/plain", ""
+			if test.form {
+				method, kind, head = "POST /v1/documents", "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"k\"\r\n\r\n"
+			}
+			fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", method, kind, len(head)+pieces*test.piece, head)
+			go func() {
+				for range pieces { // three times the timeout
+					<-time.After(pause)
+					if _, err := io.WriteString(conn, strings.Repeat("g", test.piece)); err != nil {
+						return // refused
+					}
+				}
+			}()
+			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if test.status == http.StatusAccepted {
+				if response.StatusCode != test.status {
+					t.Errorf("answer %s, want 202", response.Status)
+				}
+				return
+			}
+			wantProblem(t, record(t, response), test.status, "request_timeout", "too slow: after 0 bytes")
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			if len(f.documents) != 0 {

@@ -39,8 +39,9 @@ type Config struct {
 	// declared length. The uploader refuses one that turns out to be larger.
 	MaxUploadBytes int64
 
-	// BodyTimeout is how long a request body may pause before the request is
-	// given up; a minute if zero. There is no limit on the whole upload.
+	// BodyTimeout is how long a request body may take for each 16 KiB, and for
+	// what is left at its end, before the request is given up; a minute if zero.
+	// There is no limit on the whole upload.
 	BodyTimeout time.Duration
 
 	// Stopping, once closed, ends requests that wait for a job or a reindex, or

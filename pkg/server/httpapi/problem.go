@@ -51,6 +51,7 @@ var statuses = map[fault.Kind]int{
 	fault.NotFound:             http.StatusNotFound,
 	fault.Conflict:             http.StatusConflict,
 	fault.PreconditionFailed:   http.StatusPreconditionFailed,
+	fault.RequestTimeout:       http.StatusRequestTimeout,
 	fault.TooLarge:             http.StatusRequestEntityTooLarge,
 	fault.UnsupportedMediaType: http.StatusUnsupportedMediaType,
 	fault.InvalidEncoding:      http.StatusUnprocessableEntity,

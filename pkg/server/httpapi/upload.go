@@ -35,6 +35,7 @@ func (s *server) routeUploads() {
 	accepted := map[string]*huma.Response{
 		"200": {Description: "Unchanged: content and settings are as they were; with restored, the original was gone or damaged and is restored from this upload", Headers: replayed, Content: jsonContent[document.Accepted](s)},
 		"202": {Description: "Accepted; Location names the job", Headers: replayed, Content: jsonContent[document.Accepted](s)},
+		"408": {Description: "The body comes too slowly; nothing was accepted", Content: problemContent(s)},
 		"409": {Description: "The " + idempotencyHeader + " was used for another upload", Content: problemContent(s)},
 		"412": {Description: "If-Match or If-None-Match does not hold", Content: problemContent(s)},
 		"415": {Description: "What was sent is not markdown or plain text as it is", Content: problemContent(s)},
@@ -91,6 +92,7 @@ func (s *server) routeUploads() {
 				OneOf: []*huma.Schema{schemaOf[document.Accepted](s), schemaOf[FormAnswer](s)},
 			}}}},
 			"207": {Description: "Some of several files were refused, or not read: see each item", Headers: replayed, Content: jsonContent[FormAnswer](s)},
+			"408": accepted["408"],
 			"409": accepted["409"],
 			"412": accepted["412"],
 			"415": accepted["415"],

@@ -107,6 +107,8 @@ func ownProblem(ctx huma.Context, _ string, v any) (any, error) {
 	switch found.Status {
 	case http.StatusRequestEntityTooLarge:
 		p = newProblem(ctx.Context(), found.Status, fault.TooLarge, fmt.Sprintf("the body is larger than %d bytes", maxJSONBytes))
+	case http.StatusRequestTimeout:
+		p = newProblem(ctx.Context(), found.Status, fault.RequestTimeout, "the body is too slow: "+summarise(found))
 	case http.StatusUnsupportedMediaType:
 		p = newProblem(ctx.Context(), found.Status, fault.UnsupportedMediaType, "send the body as application/json")
 	default:
