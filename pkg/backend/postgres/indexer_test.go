@@ -157,17 +157,7 @@ func TestMigratedPartitionsAreIndexed(t *testing.T) {
 	t.Parallel()
 	d, _ := newOwnedDatabase(t)
 	d.migrateTo(t, 6)
-	for _, statement := range []string{
-		`INSERT INTO collections (tenant, id, name) VALUES ('default', gen_random_uuid(), 'c')`,
-		`INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap)
-		 SELECT tenant, id, 'm', 2, 10, 0 FROM collections`,
-		`UPDATE collections c SET live_space = s.id FROM spaces s`,
-		`SELECT set_config('gristmill.tenant', 'default', false), add_partition(id) FROM spaces`,
-		`INSERT INTO passages (tenant, space, hash, tokens, embedding, heading_path, context, content)
-		 SELECT tenant, id, sha256(''), 1, '[1,0]', '{}', '', '' FROM spaces`,
-	} {
-		execute(t, d.super, statement)
-	}
+	fillOld(t, d.super)
 	if err := d.tryMigrate(t); err != nil {
 		t.Fatal(err)
 	}

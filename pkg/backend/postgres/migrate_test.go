@@ -119,19 +119,14 @@ func TestMigrateCountsTheBacklog(t *testing.T) {
 	t.Parallel()
 	d, super := newOwnedDatabase(t)
 	d.migrateTo(t, 2)
-	for _, statement := range []string{
-		`INSERT INTO collections (tenant, id, name) VALUES ('default', gen_random_uuid(), 'c')`,
-		`INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap)
-		 SELECT tenant, id, 'm', 2, 10, 0 FROM collections`,
+	fillOld(t, super,
 		`INSERT INTO documents (tenant, id, collection, key, state, newest_version)
 		 SELECT tenant, gen_random_uuid(), id, 'a', 'pending', 3 FROM collections`,
 		`INSERT INTO versions (tenant, document, version, space, title, metadata, object, size, sha256, media_type)
 		 SELECT d.tenant, d.id, v, s.id, '', '{}', '', 10 ^ v, '', '' FROM documents d, spaces s, generate_series(1, 3) v`,
 		`INSERT INTO jobs (tenant, id, document, version, state)
 		 SELECT tenant, gen_random_uuid(), document, version, (ARRAY['succeeded', 'waiting', 'queued'])[version] FROM versions`,
-	} {
-		execute(t, super, statement)
-	}
+	)
 
 	if err := d.tryMigrate(t); err != nil {
 		t.Fatal(err)
@@ -148,14 +143,7 @@ func TestMigratePlacesVersions(t *testing.T) {
 	t.Parallel()
 	d, super := newOwnedDatabase(t)
 	d.migrateTo(t, 4)
-	for _, statement := range []string{
-		`INSERT INTO collections (tenant, id, name) VALUES ('default', gen_random_uuid(), 'c')`,
-		`INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap)
-		 SELECT tenant, id, 'm', 2, 10, 0 FROM collections`,
-		`UPDATE collections c SET live_space = s.id FROM spaces s`,
-		`SELECT set_config('gristmill.tenant', 'default', false), add_partition(id) FROM spaces`,
-		`INSERT INTO passages (tenant, space, hash, tokens, embedding, heading_path, context, content)
-		 SELECT tenant, id, sha256(''), 1, '[1,0]', '{}', '', '' FROM spaces`,
+	fillOld(t, super,
 		`INSERT INTO documents (tenant, id, collection, key, state, newest_version, live_version)
 		 SELECT tenant, gen_random_uuid(), id, 'a', 'ready', 2, 1 FROM collections`,
 		`INSERT INTO versions (tenant, document, version, space, title, metadata, object, size, sha256, media_type)
@@ -166,9 +154,7 @@ func TestMigratePlacesVersions(t *testing.T) {
 		 SELECT j.tenant, j.id, kind, j.document, j.version, j.state FROM jobs j, unnest('{knowledge,summary}'::text[]) AS kind`,
 		`INSERT INTO manifest (tenant, document, version, space, ordinal, hash, start_byte, end_byte)
 		 SELECT v.tenant, document, version, space, n, sha256(''), n, n + 1 FROM versions v, generate_series(0, 2) n`,
-	} {
-		execute(t, super, statement)
-	}
+	)
 
 	if err := d.tryMigrate(t); err != nil {
 		t.Fatal(err)
@@ -397,5 +383,22 @@ func TestMigrateKnowsNothingOfOriginals(t *testing.T) {
 	}
 	if restored, err := s.Restore(ctx, kept[0].Document, "default/old", again); err != nil || restored.Document.Object != again.Object {
 		t.Errorf("restored %+v, %v", restored, err)
+	}
+}
+
+// fillOld makes, at a schema of before, a collection whose live space holds one
+// passage, and then runs the statements.
+func fillOld(t *testing.T, super string, statements ...string) {
+	t.Helper()
+	for _, statement := range append([]string{
+		`INSERT INTO collections (tenant, id, name) VALUES ('default', gen_random_uuid(), 'c')`,
+		`INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap)
+		 SELECT tenant, id, 'm', 2, 10, 0 FROM collections`,
+		`UPDATE collections c SET live_space = s.id FROM spaces s`,
+		`SELECT set_config('gristmill.tenant', 'default', false), add_partition(id) FROM spaces`,
+		`INSERT INTO passages (tenant, space, hash, tokens, embedding, heading_path, context, content)
+		 SELECT tenant, id, sha256(''), 1, '[1,0]', '{H}', '', 'text' FROM spaces`,
+	}, statements...) {
+		execute(t, super, statement)
 	}
 }

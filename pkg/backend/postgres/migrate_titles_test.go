@@ -18,14 +18,7 @@ func TestMigrateToTitles(t *testing.T) {
 	t.Parallel()
 	d, super := newOwnedDatabase(t)
 	d.migrateTo(t, 6)
-	for _, statement := range []string{
-		`INSERT INTO collections (tenant, id, name) VALUES ('default', gen_random_uuid(), 'c')`,
-		`INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap)
-		 SELECT tenant, id, 'm', 2, 10, 0 FROM collections`,
-		`UPDATE collections c SET live_space = s.id FROM spaces s`,
-		`SELECT set_config('gristmill.tenant', 'default', false), add_partition(id) FROM spaces`,
-		`INSERT INTO passages (tenant, space, hash, tokens, embedding, heading_path, context, content)
-		 SELECT tenant, id, sha256(''), 1, '[1,0]', '{H}', '', 'text' FROM spaces`,
+	fillOld(t, super,
 		`INSERT INTO documents (tenant, id, collection, key, state, newest_version, live_version)
 		 SELECT tenant, gen_random_uuid(), id, key, 'ready', 1, 1 FROM collections, unnest('{a/b.md,c.md}'::text[]) AS key`,
 		`INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type)
@@ -34,9 +27,7 @@ func TestMigrateToTitles(t *testing.T) {
 		 SELECT d.tenant, d.id, 1, s.id, 0, sha256(''), 0, 4 FROM documents d, spaces s`,
 		`INSERT INTO placements (tenant, document, version, space, passages) SELECT d.tenant, d.id, 1, s.id, 1 FROM documents d, spaces s`,
 		`INSERT INTO section_summaries (tenant, node, summary) VALUES ('default', sha256(''), 'kept')`,
-	} {
-		execute(t, super, statement)
-	}
+	)
 	if err := postgres.Migrate(t.Context(), postgres.MigrateConfig{OwnerURL: d.owner, AppURL: d.app, Log: logger(t)}); err != nil {
 		t.Fatal(err)
 	}
