@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -76,15 +75,10 @@ func TestDevModeSaysWhichLengthIsRight(t *testing.T) {
 		Degraded []string
 		Checks   map[string]string
 	}
-	response, err := http.Get(dev.URL() + "/readyz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil || json.Unmarshal(body, &ready) != nil || response.StatusCode != http.StatusOK ||
+	status, body := get(t, dev.URL()+"/readyz", nil)
+	if json.Unmarshal([]byte(body), &ready) != nil || status != http.StatusOK ||
 		!slices.Contains(ready.Degraded, "models") || !strings.Contains(ready.Checks["models"], right) {
-		t.Errorf("/readyz says %d %s, %v; want it degraded and %s", response.StatusCode, body, err, right)
+		t.Errorf("/readyz says %d %s; want it degraded and %s", status, body, right)
 	}
 	if status := dev.Stop(); status != 0 || strings.Count(dev.Output(), "!  ") != 1 || !strings.Contains(dev.Output(), right) {
 		t.Errorf("dev ended with %d and says:\n%s", status, dev.Output())

@@ -28,12 +28,18 @@ const secret = "sk-very-secret"
 
 var small = document.Model{Name: "text-embedding-3-small", Dimensions: 64}
 
-// provider returns a client of p, with a pace of its own. Its log goes to the
-// test.
+// provider returns a client of p, as client does.
 func provider(t testing.TB, p *fakeprovider.Provider, change ...func(*llm.OpenAIConfig)) *llm.OpenAI {
 	t.Helper()
+	return client(t, p.URL(), change...)
+}
+
+// client returns a client of the server at the address, with a pace of its own.
+// Its log goes to the test.
+func client(t testing.TB, baseURL string, change ...func(*llm.OpenAIConfig)) *llm.OpenAI {
+	t.Helper()
 	cfg := llm.OpenAIConfig{
-		BaseURL: p.URL(),
+		BaseURL: baseURL,
 		APIKey:  secret,
 		Pace:    pace(t, "redis://"+miniredis.RunT(t).Addr()),
 		Metrics: telemetry.NewMetrics(),

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -12,10 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
-
 	"github.com/seed-7a112592/gristmill/pkg/backend/llm"
-	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
 
 // asked is what a scripted server was asked.
@@ -56,7 +52,8 @@ func scripted(t *testing.T, answer func(w http.ResponseWriter, r asked) bool, ch
 		answerWell(w, a)
 	}))
 	t.Cleanup(server.Close)
-	return client(t, server.URL+"/v1", change...), &requests
+	quick := func(cfg *llm.OpenAIConfig) { cfg.Backoff = time.Millisecond }
+	return client(t, server.URL+"/v1", append([]func(*llm.OpenAIConfig){quick}, change...)...), &requests
 }
 
 // answerWell answers as a provider does, with vectors of 64 numbers.
@@ -76,26 +73,4 @@ func vectors(n int, numbers string) string {
 		data[i] = fmt.Sprintf(`{"index":%d,"embedding":[%s]}`, i, numbers)
 	}
 	return `{"object":"list","data":[` + strings.Join(data, ",") + `],"usage":{"prompt_tokens":5}}`
-}
-
-// client returns a client of the server at the address, with a pace of its
-// own.
-func client(t *testing.T, baseURL string, change ...func(*llm.OpenAIConfig)) *llm.OpenAI {
-	t.Helper()
-	cfg := llm.OpenAIConfig{
-		BaseURL: baseURL,
-		APIKey:  secret,
-		Backoff: time.Millisecond,
-		Pace:    pace(t, "redis://"+miniredis.RunT(t).Addr()),
-		Metrics: telemetry.NewMetrics(),
-		Log:     slog.New(slog.NewTextHandler(t.Output(), nil)),
-	}
-	for _, c := range change {
-		c(&cfg)
-	}
-	o, err := llm.NewOpenAI(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o
 }
