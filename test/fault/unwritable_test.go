@@ -146,12 +146,16 @@ func (u unwritable) outage(m *mill, d *disk, programs ...string) {
 
 	texts, summaries := now.Texts-before.Texts, now.ChatSummaries-before.ChatSummaries
 	t.Logf("%d texts and %d summaries were bought in the outage, with %d and %d requests in flight", texts, summaries, held, chats)
-	// A request that takes a slot before the first write has failed is in flight
-	// too; and now and then one is let through that nobody else tries again.
-	most := 3*unwritableInFlight + int(lasts/(15*time.Second))
-	if !u.leaks && (texts > most*unwritableBatch || summaries > most) {
+	if most := unwritableMost(lasts); !u.leaks && (texts > most*unwritableBatch || summaries > most) {
 		t.Errorf("%d texts and %d summaries were bought while nothing could be written, want at most %d and %d", texts, summaries, most*unwritableBatch, most)
 	}
+}
+
+// unwritableMost is how many requests may be answered in an outage: those in
+// flight when it begins, those that go before the first write has failed, and
+// now and then one that shows whether writes succeed again.
+func unwritableMost(lasts time.Duration) int {
+	return 3*unwritableInFlight + int(lasts/(15*time.Second))
 }
 
 // checkBoughtOnce checks that no passage was embedded twice by one model, and no

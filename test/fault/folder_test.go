@@ -1,0 +1,188 @@
+package fault_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/backend/llm"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/audit"
+	"github.com/seed-7a112592/gristmill/test/await"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/test/program"
+)
+
+// Dev mode's folder cannot be written to for a while. Nothing more is bought
+// meanwhile, and nothing twice; then all is done.
+func TestNothingIsBoughtWhileDevsFolderCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	for name, folder := range map[string]func(t *testing.T) unwritableFolder{
+		"full":                      fullFolder,
+		"read-only":                 readOnlyFolder,
+		"locked by another program": lockedFolder,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			folder(t).test(t)
+		})
+	}
+}
+
+// unwritableFolder is a data directory, and how to keep it from being written.
+type unwritableFolder struct {
+	dir        string
+	begin, end func()
+
+	// Writes wait for some seconds before they fail, and buying goes on.
+	late bool
+}
+
+// fullFolder is on a disk of its own.
+func fullFolder(t *testing.T) unwritableFolder {
+	dir := t.TempDir()
+	d := newDisk(t, dir, 256<<20, uint32(os.Getuid()), uint32(os.Getgid()))
+	t.Cleanup(d.remove)
+	return unwritableFolder{dir: dir, begin: d.fill, end: d.clear}
+}
+
+// readOnlyFolder has its database made immutable, whoever has it open: what a
+// file system does that is mounted read-only after an error.
+func readOnlyFolder(t *testing.T) unwritableFolder {
+	dir := t.TempDir()
+	attribute := func(change string, names ...string) error {
+		return exec.Command("chattr", append([]string{change}, names...)...).Run()
+	}
+	tried, err := os.Create(filepath.Join(dir, "tried"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tried.Close()
+	if err := attribute("+i", tried.Name()); err != nil {
+		t.Skipf("files cannot be made immutable here (root can on Linux): %v", err)
+	}
+	_, err = tried.WriteString("x")
+	if err := attribute("-i", tried.Name()); err != nil {
+		t.Error(err)
+	}
+	if err == nil {
+		t.Skip("this file system has files written to that are immutable")
+	}
+	database := []string{filepath.Join(dir, "gristmill.db"), filepath.Join(dir, "gristmill.db-wal")}
+	change := func(how string) func() {
+		return func() {
+			if err := attribute(how, database...); err != nil {
+				t.Errorf("chattr %s: %v", how, err)
+			}
+		}
+	}
+	t.Cleanup(func() { _ = attribute("-i", database...) }) // it cannot be removed else
+	return unwritableFolder{dir: dir, begin: change("+i"), end: change("-i")}
+}
+
+// lockedFolder has another program, this one, hold the lock of writers.
+func lockedFolder(t *testing.T) unwritableFolder {
+	dir := t.TempDir()
+	lock := func(kind int16) {
+		// WAL_WRITE_LOCK of SQLite's WAL index.
+		const offset = 120
+		index, err := os.OpenFile(filepath.Join(dir, "gristmill.db-shm"), os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { index.Close() }) // which gives all locks of the process back
+		if err := syscall.FcntlFlock(index.Fd(), syscall.F_SETLKW, &syscall.Flock_t{Type: kind, Start: offset, Len: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return unwritableFolder{dir: dir, begin: func() { lock(syscall.F_WRLCK) }, end: func() { lock(syscall.F_UNLCK) }, late: true}
+}
+
+func (f unwritableFolder) test(t *testing.T) {
+	provider := fakeprovider.Start(t, fakeprovider.Options{Latency: 50 * time.Millisecond, Dimensions: 64, RecordTexts: true})
+	var mu sync.Mutex
+	chats := map[string]int{}
+	provider.Follow(func(request fakeprovider.Request) fakeprovider.Fault {
+		if request.Chat {
+			mu.Lock()
+			defer mu.Unlock()
+			chats[strings.Join(request.Texts, "\n")]++
+		}
+		return nil
+	})
+	gate := newGate(t, provider)
+	gate.shutAll()
+	dev := program.Start(t, []string{
+		"GRISTMILL_OPENAI_BASE_URL=" + gate.URL + "/v1",
+		"GRISTMILL_EMBEDDING_MODEL=fake",
+		"GRISTMILL_EMBEDDING_DIMENSIONS=64",
+		"GRISTMILL_SUMMARY_MODEL=fake-chat",
+		"GRISTMILL_EMBEDDING_BATCH=4",       // unwritableBatch
+		"GRISTMILL_EMBEDDING_CONCURRENCY=4", // unwritableInFlight
+	}, "gristmill", "dev", "--addr", "127.0.0.1:0", "--data", f.dir)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(dev.Complaints())
+		}
+	})
+	c := dev.Client("")
+	var books audit.Books
+	files := newFiles(random(t), 12)
+	for _, file := range files {
+		if _, err := books.Upload(t.Context(), c, file.key, file.text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	await.Within(t, time.Minute, "requests are in flight", func() bool { return gate.held() > 0 && gate.heldOf(chatsPath) > 0 })
+
+	before := provider.Counts()
+	f.begin()
+	gate.lift()
+	await.Within(t, time.Minute, "a write fails", func() bool { return strings.Contains(dev.Output(), writesFail) })
+	lasts := short(2*time.Second, 45*time.Second)
+	over := time.Now().Add(lasts)
+	await.Within(t, 2*time.Minute, "the outage lasts", func() bool { return time.Now().After(over) })
+	now := provider.Counts()
+	f.end()
+	texts, summaries := now.Texts-before.Texts, now.ChatSummaries-before.ChatSummaries
+	t.Logf("%d texts and %d summaries were bought in the outage", texts, summaries)
+	if most := unwritableMost(lasts); !f.late && (texts > most*unwritableBatch || summaries > most) {
+		t.Errorf("%d texts and %d summaries were bought while nothing could be written, want at most %d and %d", texts, summaries, most*unwritableBatch, most)
+	}
+	await.Within(t, 3*time.Minute, "all is done", func() bool {
+		for _, job := range audit.Jobs(t, c) {
+			if !job.State.Ended() {
+				return false
+			}
+		}
+		return true
+	})
+
+	for _, job := range audit.Jobs(t, c) {
+		if job.State != document.Succeeded {
+			t.Errorf("job %s is %s: %s", job.ID, job.State, job.Tasks.Knowledge.Error+job.Tasks.Summary.Error)
+		}
+	}
+	documents := audit.Documents(t, c)
+	for _, file := range files {
+		audit.Document(t, c, documents[file.key], file.text)
+	}
+	for text, times := range provider.Embedded() {
+		if times > 1 && text != llm.ProbeText {
+			t.Errorf("embedded %d times: %.100q", times, text)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for text, times := range chats {
+		if times > 1 {
+			t.Errorf("summarised %d times: %.100q", times, text)
+		}
+	}
+	t.Logf("%d texts were embedded, and %d sections summarised", len(provider.Embedded()), len(chats))
+}
