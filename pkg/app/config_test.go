@@ -129,6 +129,20 @@ func TestNamesInUseAreKnown(t *testing.T) {
 	}
 }
 
+// Every setting can be made in .env: compose.yaml gives it or passes it on.
+func TestComposePassesSettingsOn(t *testing.T) {
+	t.Parallel()
+	compose, err := os.ReadFile("../../compose.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range app.Fields() {
+		if !strings.Contains(string(compose), "\n  "+field.Name+":") && !strings.Contains(string(compose), "\n      "+field.Name+":") {
+			t.Errorf("compose.yaml does not pass %s on", field.Name)
+		}
+	}
+}
+
 // What compose.yaml asks for is in the example, and no secret of the example is
 // one: compose refuses what is empty.
 func TestExampleHasNoSecrets(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 
 var (
 	makeTarget   = regexp.MustCompile("(?m)(?:^|`)make ([a-z]+)")
-	subcommand   = regexp.MustCompile(`(?m)gristmill(?:\x60)? (dev|migrate|verify|upload|jobs|cancel|retry|search|reindex|doctor|keys|ask)\b`)
+	subcommand   = regexp.MustCompile(`(?m)gristmill(?:\x60)? (dev|migrate|verify|models|upload|jobs|cancel|retry|search|reindex|doctor|keys|ask)\b`)
 	link         = regexp.MustCompile(`\]\(([^)#:]+)\)`)
 	repoPath     = regexp.MustCompile("`((?:cmd|pkg|test|docs|scripts|migrations|testdata)/[A-Za-z0-9_./-]*)`")
 	namedTests   = regexp.MustCompile("`((?:pkg|test)/[a-z0-9/]+)` (Test[A-Za-z0-9]+(?:, Test[A-Za-z0-9]+)*)")
