@@ -47,6 +47,21 @@ type deleteInput struct {
 	DocumentPath
 	IfMatch     string `header:"If-Match" doc:"ETags of which the version uploaded last must have one, or *."`
 	IfNoneMatch string `header:"If-None-Match" doc:"ETags of which the version uploaded last must have none, or *."`
+
+	ifMatch, ifNoneMatch []string // all lines of the headers
+}
+
+// Resolve implements huma.Resolver: huma reads one line of a header.
+func (in *deleteInput) Resolve(ctx huma.Context) []error {
+	ctx.EachHeader(func(name, value string) {
+		switch name {
+		case "If-Match":
+			in.ifMatch = append(in.ifMatch, value)
+		case "If-None-Match":
+			in.ifNoneMatch = append(in.ifNoneMatch, value)
+		}
+	})
+	return nil
 }
 
 type passagesInput struct {
@@ -119,7 +134,7 @@ func (s *server) routeDocuments() {
 			"412": {Description: "If-Match or If-None-Match does not hold", Content: problemContent(s)},
 		},
 	}, func(ctx context.Context, in *deleteInput) (*struct{}, error) {
-		condition, err := conditionOf([]string{in.IfMatch}, []string{in.IfNoneMatch})
+		condition, err := conditionOf(in.ifMatch, in.ifNoneMatch)
 		if err != nil {
 			return nil, err
 		}

@@ -295,12 +295,13 @@ func TestConditions(t *testing.T) {
 		"weak in a negation": {"", `W/"a"`, document.Condition{NoneMatch: []string{"a"}}},
 		"a star in quotes":   {`"*"`, "", document.Condition{Match: []string{}}},
 		"both":               {`"a"`, `"b"`, document.Condition{Match: []string{"a"}, NoneMatch: []string{"b"}}},
+		"two lines":          {"", "\"a\"\n\"b\"", document.Condition{NoneMatch: []string{"a", "b"}}},
 	} {
 		f := newFake()
 		h := httpapi.New(configOf(t, f))
 		r := newRequest("PUT", "/v1/documents?key=a.md", strings.NewReader("# a"))
-		r.Header.Set("If-Match", test.match)
-		r.Header.Set("If-None-Match", test.noneMatch)
+		r.Header["If-Match"] = strings.Split(test.match, "\n")
+		r.Header["If-None-Match"] = strings.Split(test.noneMatch, "\n")
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		if w.Code != http.StatusAccepted || w.Header().Get("ETag") != `"`+f.documents[0].SHA256+`"` {
@@ -311,8 +312,8 @@ func TestConditions(t *testing.T) {
 			t.Errorf("%s: upload (-want +got):\n%s", name, diff)
 		}
 		r = newRequest("DELETE", "/v1/documents/"+f.documents[0].ID.String(), nil)
-		r.Header.Set("If-Match", test.match)
-		r.Header.Set("If-None-Match", test.noneMatch)
+		r.Header["If-Match"] = strings.Split(test.match, "\n")
+		r.Header["If-None-Match"] = strings.Split(test.noneMatch, "\n")
 		w = httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		if diff := cmp.Diff([]document.Condition{test.want}, f.conditions); diff != "" || w.Code != http.StatusNoContent {
