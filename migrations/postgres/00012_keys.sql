@@ -1,8 +1,8 @@
 -- Keys are in Unicode's NFC from now on, in which é is the same key whether it
 -- was typed as one character or as two. Those of before follow. Where that
--- would make two documents of a collection one, both stay as they are: the
--- other spelling is found by its id, in lists and by searches, and no more by
--- its key.
+-- would give two documents of a collection one key, the second keeps its
+-- spelling: it is found by its id, in lists and by searches, but no more by its
+-- key.
 --
 -- The table is locked while each of its rows is read once, about a second for a
 -- million; only rows whose key changes are written.

@@ -20,7 +20,7 @@ func TestDocumentsThatWereLeftOutArePrinted(t *testing.T) {
 		p.LeaveOut(1, document.LeftOut{Document: uuid.New(), Key: fmt.Sprintf("docs/%d.md", i), Error: "model m does not take passage 3\nof it"})
 	}
 	got := leftOut(p)
-	for _, want := range []string{"120 documents left out", "docs/9.md (" + p.LeftOut[9].Document.String() + "): model m does not take passage 3 of it", "and 110 more"} {
+	for _, want := range []string{"Left out: 120 documents, ", "docs/9.md (" + p.LeftOut[9].Document.String() + "): model m does not take passage 3 of it", "and 110 more"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in\n%s", want, got)
 		}

@@ -146,7 +146,7 @@ func leftOut(p document.ReindexProgress) string {
 		return ""
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s left out, and not found by searches in what was uploaded last:", plural(int(p.LeftOutCount), "document"))
+	fmt.Fprintf(&b, "\nLeft out: %s, whose latest version searches do not find:", plural(int(p.LeftOutCount), "document"))
 	shown := p.LeftOut[:min(len(p.LeftOut), listedLeftOut)]
 	for _, out := range shown {
 		fmt.Fprintf(&b, "\n  %s (%s): %s", out.Key, out.Document, oneLine(out.Error))
