@@ -56,7 +56,10 @@ func (p *parameters) send(do func(without set) (sent []string, err error)) error
 		}
 		if err == nil && news {
 			p.mu.Lock()
-			p.refused = without
+			if p.refused == nil {
+				p.refused = set{}
+			}
+			maps.Copy(p.refused, without) // another request may have learnt more
 			p.mu.Unlock()
 		}
 		return err

@@ -8,26 +8,53 @@ import (
 // Models that think write down their thoughts before the answer, and servers
 // that do not know their form leave them in it: <think>…</think> and the like,
 // in any case, sometimes without the opening tag, which the prompt had already.
-var (
+const (
 	thinkingNames = `(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|analysis|scratchpad|seed:think)`
 
-	openThinking  = regexp.MustCompile(`(?is)^\s*(?:<\s*` + thinkingNames + `\s*>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|<\|channel\|>\s*analysis\s*<\|message\|>)`)
-	closeThinking = regexp.MustCompile(`(?is)<\s*/\s*` + thinkingNames + `\s*>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<\|channel\|>\s*final\s*<\|message\|>`)
-	answerFrame   = regexp.MustCompile(`(?is)^\s*<(answer|output|response|final|summary)>(.*?)(?:</(?:answer|output|response|final|summary)>\s*)?$`)
+	opening = `<\s*` + thinkingNames + `\s*>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|<\|channel\|>\s*analysis\s*<\|message\|>`
+	closing = `<\s*/\s*` + thinkingNames + `\s*>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<\|channel\|>\s*final\s*<\|message\|>`
+)
+
+var (
+	thinkingTag = regexp.MustCompile(`(?is)(` + opening + `)|(?:` + closing + `)`)
+	answerFrame = regexp.MustCompile(`(?is)^\s*<(answer|output|response|final|summary)>(.*?)(?:</(?:answer|output|response|final|summary)>\s*)?$`)
 )
 
 // withoutThinking returns what a model answered after it had thought: nothing
-// while its thoughts had no end.
+// while its thoughts had no end. Such tags in the answer itself stay.
 func withoutThinking(answer string) string {
-	// The last end counts: thoughts may name their own tags.
-	if ends := closeThinking.FindAllStringIndex(answer, -1); len(ends) > 0 {
-		answer = answer[ends[len(ends)-1][1]:]
-	}
-	if openThinking.MatchString(answer) {
-		return ""
+	for thought := true; thought; {
+		answer, thought = afterThoughts(answer)
 	}
 	if frame := answerFrame.FindStringSubmatch(answer); frame != nil {
 		answer = frame[2]
 	}
 	return strings.TrimSpace(answer)
+}
+
+// afterThoughts returns what follows the thoughts that an answer begins with, if
+// it does. Thoughts may name their own tags: they end where each tag that was
+// opened is closed, or at the last end where that never is.
+func afterThoughts(answer string) (rest string, thought bool) {
+	begins, open, last := false, 0, -1
+	for i, tag := range thinkingTag.FindAllStringSubmatchIndex(answer, -1) {
+		if tag[2] >= 0 { // an opening one
+			open++
+			begins = begins || i == 0 && strings.TrimSpace(answer[:tag[0]]) == ""
+			continue
+		}
+		open--
+		last = tag[1]
+		if begins && open == 0 {
+			return answer[last:], true
+		}
+	}
+	switch {
+	case begins && last < 0:
+		return "", true
+	case begins || open < 0: // the prompt had opened it
+		return answer[last:], true
+	default:
+		return answer, false
+	}
 }

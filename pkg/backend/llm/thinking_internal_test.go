@@ -26,6 +26,10 @@ func TestThinkingIsNoAnswer(t *testing.T) {
 		"<think>Rye?</think>\n<think>":                                            "",
 		" \n":                                                                     "",
 		"The tag `<think>` opens what a model thinks.":                            "The tag `<think>` opens what a model thinks.",
+		"<think>It ends with </think>.</think>Rye is ground.":                     "Rye is ground.",
+		"<think>It begins with <think>.</think>Rye is ground.":                    "Rye is ground.",
+		"Put it between <thinking> and </thinking>.":                              "Put it between <thinking> and </thinking>.",
+		"<think>Tags?</think>Put it between <thinking> and </thinking>.":          "Put it between <thinking> and </thinking>.",
 		"Thinking is <b>hard</b>.":                                                "Thinking is <b>hard</b>.",
 	} {
 		if got := withoutThinking(answer); got != want {
