@@ -226,6 +226,7 @@ type Stored struct {
 type Placement struct {
 	Space    int64
 	Passages int64
+	Warnings Warnings // of these passages
 }
 
 // Requeued is what became of a reindex that changes no space.
@@ -251,6 +252,8 @@ type RebuiltPlaces struct {
 	Unplaced
 	Places []Place
 	Whole  int64
+
+	Warnings Warnings // of all its passages, once it is whole
 
 	// LeftOut says why the version cannot stand in the space: it then has no
 	// places, Whole is 0, and it counts as placed for Unplaced, Verify and

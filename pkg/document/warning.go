@@ -13,10 +13,20 @@ import (
 // Start and End are the byte range in the original that it is about; both are 0
 // when it is about the whole document.
 type Warning struct {
-	Code   string `json:"code"`   // stable, for programs: front_matter_unreadable, passage_truncated, …
+	Code   string `json:"code"`   // stable, for programs: front_matter_unreadable, passage_truncated, summary_extractive, …
 	Detail string `json:"detail"` // for people
 	Start  int64  `json:"start"`
 	End    int64  `json:"end"`
+}
+
+// Truncated is the warning about a passage of whose text, of so many bytes, the
+// model takes only the first ones.
+func Truncated(place Place, embedded, all int) Warning {
+	return Warning{
+		Code:   "passage_truncated",
+		Detail: fmt.Sprintf("passage %d is too long for the model: the first %d of %d bytes are embedded", place.Ordinal, embedded, all),
+		Start:  place.Start, End: place.End,
+	}
 }
 
 // Warnings are those of one version. None are nil in Go and an empty array in

@@ -47,11 +47,16 @@ func (s *Store) Documents(ctx context.Context, filter document.DocumentFilter, p
 	return list, err
 }
 
+// placedWarnings are those of the passages of version v of document d, in the
+// space by which collection c answers searches.
+const placedWarnings = `coalesce((SELECT p.warnings FROM placements p
+	                 WHERE p.document = d.id AND p.version = v.version AND p.space = c.live_space), '[]')`
+
 // selectDocuments is followed by a join of the version v that is to describe
 // the document, and read by scanDocument.
 const selectDocuments = `
 	SELECT d.id, c.name, d.key, v.title, d.state, v.version, v.size, v.sha256, v.media_type, v.metadata,
-	       v.warnings, v.knowledge_warnings, d.created_at, d.updated_at, v.damage, v.object, v.tag
+	       v.warnings, ` + placedWarnings + `, v.summary_warnings, d.created_at, d.updated_at, v.damage, v.object, v.tag
 	FROM documents d
 	JOIN collections c ON c.id = d.collection`
 
@@ -61,12 +66,12 @@ const joinVisible = `
 
 func scanDocument(row pgx.Row) (document.Document, error) {
 	var d document.Document
-	var warnings document.Warnings // of the knowledge step
+	var placed, summary document.Warnings
 	if err := row.Scan(&d.ID, &d.Collection, &d.Key, &d.Title, &d.State, &d.Version, &d.Size, &d.SHA256, &d.MediaType, &d.Metadata,
-		&d.Warnings, &warnings, &d.CreatedAt, &d.UpdatedAt, &d.Damaged, &d.Object, &d.Tag); err != nil {
+		&d.Warnings, &placed, &summary, &d.CreatedAt, &d.UpdatedAt, &d.Damaged, &d.Object, &d.Tag); err != nil {
 		return document.Document{}, err
 	}
-	d.Warnings = d.Warnings.Join(warnings)
+	d.Warnings = d.Warnings.Join(placed).Join(summary)
 	d.CreatedAt, d.UpdatedAt = d.CreatedAt.UTC(), d.UpdatedAt.UTC()
 	return d, nil
 }

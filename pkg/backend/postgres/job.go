@@ -58,7 +58,8 @@ func (s *Store) Jobs(ctx context.Context, filter document.JobFilter, page docume
 
 // selectJobs is followed by a WHERE and read by scanJob.
 const selectJobs = `
-	SELECT j.id, j.document, c.name, j.version, j.state, v.warnings, v.knowledge_warnings, j.created_at, j.started_at, j.finished_at,
+	SELECT j.id, j.document, c.name, j.version, j.state, v.warnings, ` + placedWarnings + `, v.summary_warnings,
+	       j.created_at, j.started_at, j.finished_at,
 	       k.state, k.attempt, k.error, k.next_attempt_at, k.progress,
 	       s.state, s.attempt, s.error, s.next_attempt_at, s.progress
 	FROM jobs j
@@ -72,14 +73,14 @@ const selectJobs = `
 // that has one, its next attempt the next one of any task.
 func scanJob(row pgx.Row) (document.Job, error) {
 	var job document.Job
-	var warnings document.Warnings // of the knowledge step
+	var placed, summary document.Warnings
 	k, s := &job.Tasks.Knowledge, &job.Tasks.Summary
-	if err := row.Scan(&job.ID, &job.DocumentID, &job.Collection, &job.Version, &job.State, &job.Warnings, &warnings, &job.CreatedAt, &job.StartedAt, &job.FinishedAt,
+	if err := row.Scan(&job.ID, &job.DocumentID, &job.Collection, &job.Version, &job.State, &job.Warnings, &placed, &summary, &job.CreatedAt, &job.StartedAt, &job.FinishedAt,
 		&k.State, &k.Attempt, &k.Error, &k.NextAttemptAt, &k.KnowledgeProgress,
 		&s.State, &s.Attempt, &s.Error, &s.NextAttemptAt, &s.SummaryProgress); err != nil {
 		return document.Job{}, err
 	}
-	job.Warnings = job.Warnings.Join(warnings)
+	job.Warnings = job.Warnings.Join(placed).Join(summary)
 	job.CreatedAt = job.CreatedAt.UTC()
 	for _, t := range []*time.Time{job.StartedAt, job.FinishedAt, k.NextAttemptAt, s.NextAttemptAt} {
 		if t != nil {

@@ -77,6 +77,7 @@ func placeVersions(ctx context.Context, tx pgx.Tx, space int64, versions []docum
 	var again, whole versionKeys
 	var passages []int64
 	var leftOut []*string
+	var warnings []document.Warnings
 	for _, v := range versions {
 		if len(v.Places) > 0 && v.Places[0].Ordinal == 0 || v.Whole == 0 {
 			again.add(v.Document, v.Version)
@@ -84,6 +85,7 @@ func placeVersions(ctx context.Context, tx pgx.Tx, space int64, versions []docum
 		if v.Whole >= 0 {
 			whole.add(v.Document, v.Version)
 			passages, leftOut = append(passages, v.Whole), append(leftOut, nullable(storable(v.LeftOut)))
+			warnings = append(warnings, append(document.Warnings{}, v.Warnings...))
 		}
 	}
 	var batch pgx.Batch
@@ -92,11 +94,12 @@ func placeVersions(ctx context.Context, tx pgx.Tx, space int64, versions []docum
 	queuePlaces(&batch, space, versions)
 	if len(whole.documents) > 0 {
 		batch.Queue(`
-			INSERT INTO placements (document, version, space, passages, left_out)
-			SELECT document, version, $1, passages, left_out
-			FROM unnest($2::uuid[], $3::integer[], $4::bigint[], $5::text[]) AS whole (document, version, passages, left_out)
-			ON CONFLICT (tenant, document, version, space) DO UPDATE SET passages = excluded.passages, left_out = excluded.left_out`,
-			space, whole.documents, whole.versions, passages, leftOut)
+			INSERT INTO placements (document, version, space, passages, left_out, warnings)
+			SELECT document, version, $1, passages, left_out, warnings
+			FROM unnest($2::uuid[], $3::integer[], $4::bigint[], $5::text[], $6::jsonb[]) AS whole (document, version, passages, left_out, warnings)
+			ON CONFLICT (tenant, document, version, space)
+			DO UPDATE SET passages = excluded.passages, left_out = excluded.left_out, warnings = excluded.warnings`,
+			space, whole.documents, whole.versions, passages, leftOut, warnings)
 	}
 	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return err

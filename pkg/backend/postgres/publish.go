@@ -29,7 +29,7 @@ func (s *Store) Publish(ctx context.Context, work document.Work, also []document
 			t.queueEnd(&batch, document.Cancelled, supersededBy(*t.live))
 			return tx.SendBatch(ctx, &batch).Close()
 		}
-		placements := append([]document.Placement{{Space: work.Space.ID, Passages: progress.Passages}}, also...)
+		placements := append([]document.Placement{{Space: work.Space.ID, Passages: progress.Passages, Warnings: warnings}}, also...)
 		placements, err = stillWritten(ctx, tx, placements)
 		if err != nil {
 			return err
@@ -44,16 +44,14 @@ func (s *Store) Publish(ctx context.Context, work document.Work, also []document
 		}
 		for _, p := range placements {
 			batch.Queue(`
-				INSERT INTO placements (document, version, space, passages) VALUES ($1, $2, $3, $4)`,
-				work.Document, work.Version, p.Space, p.Passages)
+				INSERT INTO placements (document, version, space, passages, warnings) VALUES ($1, $2, $3, $4, $5)`,
+				work.Document, work.Version, p.Space, p.Passages, append(document.Warnings{}, p.Warnings...))
 		}
 		// The switch and the ends that tell of it are one transaction: who
 		// sees the job succeeded finds the document.
 		batch.Queue(`
 			UPDATE documents SET live_version = $2, state = 'ready', updated_at = now()
 			WHERE id = $1`, work.Document, work.Version)
-		batch.Queue(`UPDATE versions SET knowledge_warnings = $3 WHERE document = $1 AND version = $2`,
-			work.Document, work.Version, append(document.Warnings{}, warnings...))
 		batch.Queue(`UPDATE tasks SET progress = $3 WHERE job = $1 AND kind = $2`, t.job, t.Kind, progress)
 		t.queueEnd(&batch, document.Succeeded, "")
 		return tx.SendBatch(ctx, &batch).Close()
@@ -63,16 +61,16 @@ func (s *Store) Publish(ctx context.Context, work document.Work, also []document
 // stillWritten leaves out placements in spaces that are no longer kept
 // complete, and may be gone before this is over.
 func stillWritten(ctx context.Context, tx pgx.Tx, placements []document.Placement) ([]document.Placement, error) {
-	passages := make(map[int64]int64, len(placements))
+	of := make(map[int64]document.Placement, len(placements))
 	ids := make([]int64, 0, len(placements))
 	for _, p := range placements {
-		passages[p.Space] = p.Passages
+		of[p.Space] = p
 		ids = append(ids, p.Space)
 	}
-	return collect(ctx, tx, func(row pgx.CollectableRow) (p document.Placement, err error) {
-		err = row.Scan(&p.Space)
-		p.Passages = passages[p.Space]
-		return p, err
+	return collect(ctx, tx, func(row pgx.CollectableRow) (document.Placement, error) {
+		var space int64
+		err := row.Scan(&space)
+		return of[space], err
 	}, `SELECT id FROM spaces WHERE id = ANY ($1) AND written ORDER BY id FOR KEY SHARE`, ids)
 }
 

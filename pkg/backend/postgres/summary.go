@@ -66,7 +66,7 @@ func (s *Store) SaveSectionSummary(ctx context.Context, work document.Work, node
 }
 
 // FinishSummary stores the document's summary and ends the task.
-func (s *Store) FinishSummary(ctx context.Context, work document.Work, summary document.Summary, progress document.SummaryProgress) (err error) {
+func (s *Store) FinishSummary(ctx context.Context, work document.Work, summary document.Summary, progress document.SummaryProgress, warnings ...document.Warning) (err error) {
 	defer describe(&err, "finish %s", work)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
 		t, err := lockOwn(ctx, tx, work)
@@ -78,6 +78,8 @@ func (s *Store) FinishSummary(ctx context.Context, work document.Work, summary d
 			INSERT INTO summaries (document, version, model, summary) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (tenant, document, version) DO UPDATE SET model = excluded.model, summary = excluded.summary`,
 			work.Document, work.Version, summary.Model, storable(summary.Summary))
+		batch.Queue(`UPDATE versions SET summary_warnings = $3 WHERE document = $1 AND version = $2`,
+			work.Document, work.Version, append(document.Warnings{}, warnings...))
 		batch.Queue(`UPDATE tasks SET progress = $3 WHERE job = $1 AND kind = $2`, t.job, t.Kind, progress)
 		t.queueEnd(&batch, document.Succeeded, "")
 		return tx.SendBatch(ctx, &batch).Close()

@@ -114,9 +114,14 @@ func orNoDocument(err error, id uuid.UUID) error {
 	return err
 }
 
+// placedWarnings are those of the passages of version v of document d, in the
+// space by which collection c answers searches.
+const placedWarnings = `coalesce((SELECT p.warnings FROM placements p
+	                 WHERE p.tenant = d.tenant AND p.document = d.id AND p.version = v.version AND p.space = c.live_space), '[]')`
+
 const selectDocuments = `
 	SELECT d.id, c.name, d.key, v.title, d.state, v.version, v.size, v.sha256, v.media_type, v.metadata,
-	       v.warnings, v.knowledge_warnings, d.created_at, d.updated_at, v.damage, v.object, v.tag
+	       v.warnings, ` + placedWarnings + `, v.summary_warnings, d.created_at, d.updated_at, v.damage, v.object, v.tag
 	FROM documents d
 	JOIN collections c ON c.tenant = d.tenant AND c.id = d.collection
 	JOIN versions v    ON v.tenant = d.tenant AND v.document = d.id
@@ -125,14 +130,14 @@ const selectDocuments = `
 // scanDocument scans a row of selectDocuments.
 func scanDocument(row scanner) (d document.Document, err error) {
 	var created, updated micros
-	var own, knowledge []byte // warnings
+	var own, placed, summary []byte // warnings
 	err = row.Scan(&d.ID, &d.Collection, &d.Key, &d.Title, &d.State, &d.Version, &d.Size, &d.SHA256, &d.MediaType,
-		(*[]byte)(&d.Metadata), &own, &knowledge, &created, &updated, &d.Damaged, &d.Object, &d.Tag)
+		(*[]byte)(&d.Metadata), &own, &placed, &summary, &created, &updated, &d.Damaged, &d.Object, &d.Tag)
 	if err != nil {
 		return d, err
 	}
 	d.CreatedAt, d.UpdatedAt = created.time(), updated.time()
-	d.Warnings, err = joinWarnings(own, knowledge)
+	d.Warnings, err = joinWarnings(own, placed, summary)
 	return d, err
 }
 

@@ -113,7 +113,8 @@ func jobOf(ctx context.Context, tx transaction, id uuid.UUID, version int) (docu
 }
 
 const selectJobs = `
-	SELECT j.id, j.document, c.name, j.version, j.state, v.warnings, v.knowledge_warnings, j.created_at, j.started_at, j.finished_at,
+	SELECT j.id, j.document, c.name, j.version, j.state, v.warnings, ` + placedWarnings + `, v.summary_warnings,
+	       j.created_at, j.started_at, j.finished_at,
 	       k.state, k.attempt, k.error, k.next_attempt_at, k.progress,
 	       s.state, s.attempt, s.error, s.next_attempt_at, s.progress
 	FROM jobs j
@@ -135,9 +136,9 @@ func scanJob(row scanner) (document.Job, error) {
 		started, finished                  *micros
 		knowledgeNext, summaryNext         *micros
 		knowledgeProgress, summaryProgress []byte
-		ownWarnings, knowledgeWarnings     []byte
+		own, placed, summarised            []byte // warnings
 	)
-	if err := row.Scan(&job.ID, &job.DocumentID, &job.Collection, &job.Version, &job.State, &ownWarnings, &knowledgeWarnings, &created, &started, &finished,
+	if err := row.Scan(&job.ID, &job.DocumentID, &job.Collection, &job.Version, &job.State, &own, &placed, &summarised, &created, &started, &finished,
 		&knowledge.State, &knowledge.Attempt, &knowledge.Error, &knowledgeNext, &knowledgeProgress,
 		&summary.State, &summary.Attempt, &summary.Error, &summaryNext, &summaryProgress); err != nil {
 		return job, err
@@ -148,7 +149,7 @@ func scanJob(row scanner) (document.Job, error) {
 	if err := json.Unmarshal(summaryProgress, &summary.SummaryProgress); err != nil {
 		return job, fmt.Errorf("progress of job %s: %w", job.ID, err)
 	}
-	warnings, err := joinWarnings(ownWarnings, knowledgeWarnings)
+	warnings, err := joinWarnings(own, placed, summarised)
 	if err != nil {
 		return job, fmt.Errorf("job %s: %w", job.ID, err)
 	}

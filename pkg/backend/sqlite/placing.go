@@ -51,7 +51,7 @@ func placeVersion(ctx context.Context, tx transaction, space document.Space, reb
 	if err := addPlaces(ctx, tx, of, space, rebuilt.Places); err != nil || rebuilt.Whole < 0 {
 		return err
 	}
-	return addPlacement(ctx, tx, of, document.Placement{Space: space.ID, Passages: rebuilt.Whole}, rebuilt.LeftOut)
+	return addPlacement(ctx, tx, of, document.Placement{Space: space.ID, Passages: rebuilt.Whole, Warnings: rebuilt.Warnings}, rebuilt.LeftOut)
 }
 
 // removePlaces removes what was placed of a version in a space.

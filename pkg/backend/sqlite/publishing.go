@@ -16,10 +16,6 @@ import (
 // Publish makes the version live and ends the task.
 func (s *Store) Publish(ctx context.Context, work document.Work, also []document.Placement, progress document.KnowledgeProgress, warnings ...document.Warning) (err error) {
 	defer describe(&err, "publish %s", work)
-	warned, err := json.Marshal(document.Warnings(warnings))
-	if err != nil {
-		return err
-	}
 	return s.write(ctx, func(tx transaction) error {
 		if err := checkLease(ctx, tx, work); err != nil {
 			return err
@@ -31,7 +27,7 @@ func (s *Store) Publish(ctx context.Context, work document.Work, also []document
 		if live > work.Version {
 			return endTask(ctx, tx, work.TaskRef, document.Cancelled, supersededBy(live))
 		}
-		placements := append([]document.Placement{{Space: work.Space.ID, Passages: progress.Passages}}, also...)
+		placements := append([]document.Placement{{Space: work.Space.ID, Passages: progress.Passages, Warnings: warnings}}, also...)
 		if placements, err = stillWritten(ctx, tx, work.Document, placements); err != nil {
 			return err
 		}
@@ -43,11 +39,6 @@ func (s *Store) Publish(ctx context.Context, work document.Work, also []document
 		if _, err := tx.ExecContext(ctx, `
 			UPDATE documents SET live_version = ?3, state = 'ready', updated_at = ?4
 			WHERE tenant = ?1 AND id = ?2`, tx.tenant, work.Document, work.Version, tx.now); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, `
-			UPDATE versions SET knowledge_warnings = ?4
-			WHERE tenant = ?1 AND document = ?2 AND version = ?3`, tx.tenant, work.Document, work.Version, string(warned)); err != nil {
 			return err
 		}
 		if err := saveProgress(ctx, tx, work, progress); err != nil {
@@ -69,11 +60,11 @@ func liveVersion(ctx context.Context, tx transaction, id uuid.UUID) (live int, e
 // ended. It returns fault.Unavailable unless one is in the space that answers
 // the collection's searches, which another may have become.
 func stillWritten(ctx context.Context, tx transaction, id uuid.UUID, placements []document.Placement) ([]document.Placement, error) {
-	passages := make(map[int64]int64, len(placements))
+	of := make(map[int64]document.Placement, len(placements))
 	for _, p := range placements {
-		passages[p.Space] = p.Passages
+		of[p.Space] = p
 	}
-	wanted, err := json.Marshal(slices.Collect(maps.Keys(passages)))
+	wanted, err := json.Marshal(slices.Collect(maps.Keys(of)))
 	if err != nil {
 		return nil, err
 	}
@@ -88,9 +79,8 @@ func stillWritten(ctx context.Context, tx transaction, id uuid.UUID, placements 
 	written, err := collect(rows, err, func(row scanner) (p document.Placement, err error) {
 		var live bool
 		err = row.Scan(&p.Space, &live)
-		p.Passages = passages[p.Space]
 		inLive = inLive || live
-		return p, err
+		return of[p.Space], err
 	})
 	if err == nil && !inLive {
 		err = fault.New(fault.Unavailable, "the collection was re-indexed meanwhile: the document is written again, to its new space")
@@ -111,10 +101,15 @@ func addPlacement(ctx context.Context, tx transaction, of version, placement doc
 	if got != placement.Passages {
 		return fmt.Errorf("%d places are stored in space %d, not %d", got, placement.Space, placement.Passages)
 	}
-	_, err := tx.ExecContext(ctx, `
-		INSERT INTO placements (tenant, document, version, space, passages, left_out)
-		VALUES (?1, ?2, ?3, ?4, ?5, nullif(?6, ''))
-		ON CONFLICT (tenant, document, version, space) DO UPDATE SET passages = excluded.passages, left_out = excluded.left_out`,
-		tx.tenant, of.document, of.number, placement.Space, placement.Passages, leftOut)
+	warnings, err := json.Marshal(placement.Warnings)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO placements (tenant, document, version, space, passages, left_out, warnings)
+		VALUES (?1, ?2, ?3, ?4, ?5, nullif(?6, ''), ?7)
+		ON CONFLICT (tenant, document, version, space)
+		DO UPDATE SET passages = excluded.passages, left_out = excluded.left_out, warnings = excluded.warnings`,
+		tx.tenant, of.document, of.number, placement.Space, placement.Passages, leftOut, string(warnings))
 	return err
 }

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -72,7 +73,7 @@ func (s *Store) SaveSectionSummary(ctx context.Context, work document.Work, node
 }
 
 // FinishSummary stores the document's summary and ends the task.
-func (s *Store) FinishSummary(ctx context.Context, work document.Work, summary document.Summary, progress document.SummaryProgress) (err error) {
+func (s *Store) FinishSummary(ctx context.Context, work document.Work, summary document.Summary, progress document.SummaryProgress, warnings ...document.Warning) (err error) {
 	defer describe(&err, "finish %s", work)
 	return s.write(ctx, func(tx transaction) error {
 		if err := checkLease(ctx, tx, work); err != nil {
@@ -82,6 +83,15 @@ func (s *Store) FinishSummary(ctx context.Context, work document.Work, summary d
 			INSERT INTO summaries (tenant, document, version, model, summary)
 			VALUES (?1, ?2, ?3, ?4, ?5)`,
 			tx.tenant, work.Document, work.Version, summary.Model, summary.Summary); err != nil {
+			return err
+		}
+		warned, err := json.Marshal(document.Warnings(warnings))
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `
+			UPDATE versions SET summary_warnings = ?4
+			WHERE tenant = ?1 AND document = ?2 AND version = ?3`, tx.tenant, work.Document, work.Version, string(warned)); err != nil {
 			return err
 		}
 		if err := saveProgress(ctx, tx, work, progress); err != nil {

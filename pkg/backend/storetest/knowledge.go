@@ -38,6 +38,8 @@ func knowledge(t *testing.T, open func(t *testing.T) Store) {
 		"Warnings":           keepsWarnings,
 		"Own titles":         tellsOwnTitles,
 		"Warnings redone":    redoesWarnings,
+		"Warnings by space":  warnsOfTheLiveSpace,
+		"Warnings summary":   warnsOfTheSummary,
 		"Publish at once":    showsTheSwitchAndTheEndTogether,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx, s) })

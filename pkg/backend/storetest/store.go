@@ -196,8 +196,9 @@ type Knowledge interface {
 	// attempt writes to that one. When a newer version is live already the task
 	// is cancelled instead. fault.LeaseLost when the lease is no longer ours.
 	//
-	// The warnings, which stand behind those that Accept was given, replace
-	// those of an earlier Publish of the version.
+	// The warnings, as those of also, are of the passages in that space. They
+	// stand behind those that Accept was given, while the space is live, and
+	// replace those of an earlier Publish or Place.
 	Publish(ctx context.Context, work document.Work, also []document.Placement, progress document.KnowledgeProgress, warnings ...document.Warning) error
 }
 
@@ -213,8 +214,9 @@ type Summaries interface {
 	SaveSectionSummary(ctx context.Context, work document.Work, node document.Hash, text string, progress document.SummaryProgress) error
 
 	// FinishSummary stores the document's summary and, in the same
-	// transaction, the task's and the job's end. fault.LeaseLost as above.
-	FinishSummary(ctx context.Context, work document.Work, summary document.Summary, progress document.SummaryProgress) error
+	// transaction, the task's and the job's end. The warnings stand behind all
+	// others of the version. fault.LeaseLost as above.
+	FinishSummary(ctx context.Context, work document.Work, summary document.Summary, progress document.SummaryProgress, warnings ...document.Warning) error
 }
 
 // Searching answers questions.

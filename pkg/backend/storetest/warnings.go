@@ -62,6 +62,84 @@ func redoesWarnings(t *testing.T, ctx context.Context, s Store) {
 	wantWarnings(t, "the redone job", readJob(t, ctx, s, redone.ID).Warnings, document.Warning{Code: "ingest"}, document.Warning{Code: "b"})
 }
 
+// warnsOfTheLiveSpace has a model cut passages, which the next one takes, or the
+// other way round: a version has the warnings of the space that is live.
+func warnsOfTheLiveSpace(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "warnings of spaces")
+	old, next := document.Warning{Code: "passage_truncated", Detail: "by the old model"}, document.Warning{Code: "passage_truncated", Detail: "by the next"}
+	own := document.Warning{Code: "ingest"}
+	upload := func(key string) document.Accepted {
+		u := uploadOf(c, key)
+		u.Warnings = document.Warnings{own}
+		return accept(t, ctx, s, u)
+	}
+	cutByBoth, cutByNext, cutByOld, later := upload("both"), upload("next"), upload("old"), document.Accepted{}
+	publishWarned(t, ctx, s, cutByBoth.Job, old)
+	publishWarned(t, ctx, s, cutByNext.Job)
+	publishWarned(t, ctx, s, cutByOld.Job, old)
+	want := func(when string, accepted document.Accepted, want ...document.Warning) {
+		t.Helper()
+		want = append([]document.Warning{own}, want...)
+		wantWarnings(t, when+": the document", readDocument(t, ctx, s, accepted.Document.ID).Warnings, want...)
+		wantWarnings(t, when+": the job", readJob(t, ctx, s, accepted.Job.ID).Warnings, want...)
+	}
+
+	work := startReindex(t, ctx, s, anotherModel(c))
+	for _, of := range unplaced(t, ctx, s, work) {
+		rebuilt := wholeOf(of, passagesIn(work.Space, "warned")...)
+		if of.Key != "old" {
+			rebuilt.Places[0].Warnings = document.Warnings{next}
+		}
+		place(t, ctx, s, work, rebuilt)
+	}
+	later = upload("later") // while both are written
+	publication := claim(t, ctx, s, later.Job, document.Knowledge)
+	placed, err := writeIn(ctx, s, publication.Also[0], publication, "later")
+	if err != nil {
+		t.Fatal(err)
+	}
+	placed.Warnings = document.Warnings{next}
+	if _, err := writeIn(ctx, s, publication.Space, publication, "later"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Publish(ctx, publication, []document.Placement{placed}, document.KnowledgeProgress{Passages: 1}); err != nil {
+		t.Fatal(err)
+	}
+	want("before the switch", cutByBoth, old)
+	want("before the switch", cutByNext)
+	want("before the switch", cutByOld, old)
+	want("before the switch", later)
+	reindex := finish(t, ctx, s, work, leaseTime)
+	want("after the switch", cutByBoth, next)
+	want("after the switch", cutByNext, next)
+	want("after the switch", cutByOld)
+	want("after the switch", later, next)
+	revertReindex(t, ctx, s, reindex.ID, leaseTime)
+	want("after going back", cutByBoth, old)
+	want("after going back", later)
+}
+
+// warnsOfTheSummary has a summary task end with warnings, which stand behind
+// those of the passages.
+func warnsOfTheSummary(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "summary warnings")
+	accepted := accept(t, ctx, s, uploadOf(c, "extracted"))
+	cut, extracted := document.Warning{Code: "passage_truncated"}, document.Warning{Code: "summary_extractive", Detail: `of "a"`}
+	work := claim(t, ctx, s, accepted.Job, document.Summarise)
+	if err := s.FinishSummary(ctx, work, document.Summary{Model: "extractive", Summary: "a"}, document.SummaryProgress{}, extracted); err != nil {
+		t.Fatal(err)
+	}
+	wantWarnings(t, "the job", readJob(t, ctx, s, accepted.Job.ID).Warnings, extracted)
+	publishWarned(t, ctx, s, accepted.Job, cut)
+	wantWarnings(t, "the job", readJob(t, ctx, s, accepted.Job.ID).Warnings, cut, extracted)
+	wantWarnings(t, "the document", readDocument(t, ctx, s, accepted.Document.ID).Warnings, cut, extracted)
+
+	_, jobs := redo(t, ctx, s, document.ReindexRequest{Collection: c.Name, Force: true})
+	wantWarnings(t, "the redone job, before it runs", jobs[0].Warnings)
+	summarise(t, ctx, s, jobs[0], "The model takes it now.")
+	wantWarnings(t, "the redone job", readJob(t, ctx, s, jobs[0].ID).Warnings)
+}
+
 // publishWarned does the knowledge task of a job, with warnings.
 func publishWarned(t *testing.T, ctx context.Context, s Store, job document.Job, warnings ...document.Warning) {
 	t.Helper()

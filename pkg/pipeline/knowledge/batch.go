@@ -34,11 +34,7 @@ func (r *run) store(ctx context.Context, t *target, b *batch) error {
 		Tenant: t.work.Tenant,
 		Space:  t.work.Space,
 		Texts:  b.texts,
-		Cut: func(hash document.Hash, bytes int) {
-			if t.live {
-				r.warnOfCut(b, hash, bytes)
-			}
-		},
+		Cut:    func(hash document.Hash, bytes int) { t.warnOfCut(b, hash, bytes) },
 		Write: func(ctx context.Context, fresh []document.Embedded, whole bool) error {
 			batch := document.Batch{New: fresh}
 			if whole {
@@ -65,14 +61,10 @@ func (r *run) store(ctx context.Context, t *target, b *batch) error {
 
 // warnOfCut warns of the passages of a batch of whose text the model takes only
 // the beginning.
-func (r *run) warnOfCut(b *batch, hash document.Hash, bytes int) {
+func (t *target) warnOfCut(b *batch, hash document.Hash, bytes int) {
 	for _, place := range b.places {
 		if place.Hash == hash {
-			r.warnings.Add(document.Warning{
-				Code:   "passage_truncated",
-				Detail: fmt.Sprintf("passage %d is too long for the model: the first %d of %d bytes are embedded", place.Ordinal, bytes, len(b.texts.Get(hash).Embedding())),
-				Start:  place.Start, End: place.End,
-			})
+			t.warnings.Add(document.Truncated(place, bytes, len(b.texts.Get(hash).Embedding())))
 		}
 	}
 }

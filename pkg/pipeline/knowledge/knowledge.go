@@ -83,7 +83,7 @@ func (s *Step) Run(ctx context.Context, work document.Work) error {
 
 	start := time.Now()
 	final := run.snapshot("done")
-	if err := s.Store.Publish(ctx, work, run.also(), final, run.warnings.All()...); err != nil {
+	if err := s.Store.Publish(ctx, work, run.also(), final, run.targets[0].warnings.All()...); err != nil {
 		return fmt.Errorf("publish %s version %d: %w", work.Key, work.Version, err)
 	}
 	s.Metrics.ObserveStage("publish", start)
@@ -99,6 +99,4 @@ type run struct {
 	buyer   *embedding.Buyer
 	targets []*target    // the first is live
 	read    atomic.Int64 // bytes of the source, for the live space
-
-	warnings document.WarningList // what Publish stores of them
 }

@@ -18,6 +18,8 @@ type target struct {
 	leftOut  atomic.Bool  // something about it has failed
 	embedded atomic.Int64 // passages
 	reused   atomic.Int64 // passages
+
+	warnings document.WarningList // what Publish stores of its passages
 }
 
 // newTargets returns the spaces of the work, the live one first.
@@ -66,7 +68,7 @@ func (r *run) fail(ctx context.Context, t *target, err error) error {
 func (r *run) also() (placements []document.Placement) {
 	for _, t := range r.targets {
 		if !t.live && !t.leftOut.Load() {
-			placements = append(placements, document.Placement{Space: t.work.Space.ID, Passages: t.embedded.Load() + t.reused.Load()})
+			placements = append(placements, document.Placement{Space: t.work.Space.ID, Passages: t.embedded.Load() + t.reused.Load(), Warnings: t.warnings.All()})
 		}
 	}
 	return placements

@@ -45,6 +45,8 @@ type builder struct {
 	unit    *unit                       // being gathered
 	leftOut map[document.Unplaced]bool  // of the pass at hand
 	lost    map[document.Unplaced]error // why they could not be read, though they may be gone by now
+
+	warnings map[document.Unplaced]*document.WarningList // of passages that are embedded in part
 }
 
 func (s *Step) newBuilder(work document.Work, rebuild document.Rebuild, begun time.Time) *builder {
@@ -56,6 +58,7 @@ func (s *Step) newBuilder(work document.Work, rebuild document.Rebuild, begun ti
 		},
 		begun: begun, seconds: rebuild.Reindex.Progress.Seconds, progress: rebuild.Reindex.Progress,
 		stage: rebuild.Reindex.Stage, reached: rebuild.Reached, ordered: true, unit: &unit{}, lost: map[document.Unplaced]error{}, leftOut: map[document.Unplaced]bool{},
+		warnings: map[document.Unplaced]*document.WarningList{},
 	}
 }
 

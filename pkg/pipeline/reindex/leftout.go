@@ -18,7 +18,7 @@ func (b *builder) leaveOut(ctx context.Context, u *unit, refused *embedding.Refu
 	for _, refusal := range refused.Refusals {
 		words[refusal.Hash] = refusal.Words()
 	}
-	kept := &unit{documents: u.documents, bytes: u.bytes, reached: u.reached, embedded: u.embedded}
+	kept := &unit{documents: u.documents, bytes: u.bytes, reached: u.reached, embedded: u.embedded, cut: u.cut}
 	for _, part := range u.places {
 		if why := refusedPassage(u, part, words, b.to.Model.Name); why != "" {
 			b.step.Log.WarnContext(ctx, "document is left out", "document", part.Document, "key", part.Key, "reason", why)

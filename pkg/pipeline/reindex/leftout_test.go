@@ -83,6 +83,48 @@ func TestRefusedDocumentsAreLeftOut(t *testing.T) {
 	}
 }
 
+// Documents of which the new model takes a part only are placed with a warning
+// for each such passage, in whatever unit it stands, and however often one is
+// there.
+func TestPassagesThatAreCutAreWarnedOf(t *testing.T) {
+	t.Parallel()
+	db := library(newModel, oldChunking, 12)
+	text := strings.NewReplacer("Section 1 tells", "Chaff 1 tells", "Section 39 tells", "Chaff 39 tells").Replace(book("long", 40))
+	cut := []uuid.UUID{uuid.New(), uuid.New()}
+	for _, id := range cut {
+		db.upload(id, text, db.from)
+	}
+	step, m := newStep(t, db)
+	m.answer = func(_ context.Context, texts []string) error {
+		for _, text := range texts {
+			if strings.Contains(text, "Chaff") && len(text) > 50 {
+				return fault.New(fault.TooLong, "provider answered 400: too long")
+			}
+		}
+		return nil
+	}
+	if err := step.Run(t.Context(), db.claim()); err != nil {
+		t.Fatal(err)
+	}
+	wantBuilt(t, db)
+	for id, d := range db.documents {
+		var got []string
+		for _, w := range db.spaces[db.to.ID].warnings[versionOf(d)] {
+			if w.Code != "passage_truncated" {
+				t.Errorf("%+v", w)
+			}
+			got = append(got, strings.Fields(text[w.Start:w.End])[3])
+		}
+		var want []string
+		if slices.Contains(cut, id) {
+			want = []string{"Chaff", "Chaff"}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: warnings of passages %q, want %q", d.Key, got, want)
+		}
+	}
+}
+
 // A model that takes nothing is not left with an empty space that is live.
 func TestModelThatTakesNothingDoesNotBecomeLive(t *testing.T) {
 	t.Parallel()

@@ -52,6 +52,7 @@ type space struct {
 	passages map[document.Hash]document.Embedded
 	places   map[version][]document.Place
 	whole    map[version]int64
+	warnings map[version]document.Warnings
 }
 
 // version is one version of one document.
@@ -63,7 +64,7 @@ type version struct {
 func versionOf(d document.Unplaced) version { return version{d.Document, d.Version} }
 
 func newSpace(model document.Model) *space {
-	return &space{model, map[document.Hash]document.Embedded{}, map[version][]document.Place{}, map[version]int64{}}
+	return &space{model, map[document.Hash]document.Embedded{}, map[version][]document.Place{}, map[version]int64{}, map[version]document.Warnings{}}
 }
 
 func newDatabase(to document.Model, chunking document.Chunking) *database {
@@ -255,7 +256,7 @@ func (db *database) Place(ctx context.Context, work document.Work, rebuilt docum
 			if int64(len(s.places[v])) != part.Whole {
 				return fmt.Errorf("%d places of a document with %d", len(s.places[v]), part.Whole)
 			}
-			s.whole[v] = part.Whole
+			s.whole[v], s.warnings[v] = part.Whole, part.Warnings
 		}
 	}
 	if rebuilt.Reached != uuid.Nil {

@@ -30,7 +30,8 @@ type unit struct {
 	tokens int
 	before struct{ texts, count, tokens int } // the document that was added last
 
-	embedded int // passages of it, so far
+	embedded int                   // passages of it, so far
+	cut      map[document.Hash]int // how much of these is embedded, in bytes
 
 	documents int64 // that end in it
 	bytes     int64 // of these
@@ -115,6 +116,11 @@ func (b *builder) flush(ctx context.Context) error {
 			return fmt.Errorf("build space %d: %w", b.to.ID, err)
 		}
 	}
+	for _, part := range u.places {
+		if part.Whole >= 0 {
+			delete(b.warnings, part.Unplaced)
+		}
+	}
 	b.progress = u.countIn(b.progress)
 	b.step.Metrics.ObservePassages(u.embedded, u.count-u.embedded)
 	b.step.Live.Changed(ctx, b.work.Job)
@@ -128,9 +134,16 @@ func (b *builder) store(ctx context.Context, u *unit) error {
 		Tenant: b.work.Tenant,
 		Space:  b.to,
 		Texts:  u.texts,
+		Cut: func(hash document.Hash, bytes int) {
+			if u.cut == nil {
+				u.cut = map[document.Hash]int{}
+			}
+			u.cut[hash] = bytes
+		},
 		Write: func(ctx context.Context, fresh []document.Embedded, whole bool) error {
 			rebuilt, progress := document.Rebuilt{New: fresh}, b.now()
 			if whole {
+				b.warnOfCut(u)
 				rebuilt.Places, rebuilt.Reached = u.places, u.reached
 				placed := *u
 				placed.embedded += len(fresh)
@@ -144,6 +157,30 @@ func (b *builder) store(ctx context.Context, u *unit) error {
 		},
 	})
 	return err
+}
+
+// warnOfCut gives documents that end in the unit the warnings of all their
+// passages, and keeps those of a document that does not.
+func (b *builder) warnOfCut(u *unit) {
+	for i := range u.places {
+		part := &u.places[i]
+		if len(part.Places) > 0 && part.Places[0].Ordinal == 0 {
+			delete(b.warnings, part.Unplaced)
+		}
+		for _, place := range part.Places {
+			bytes := u.cut[place.Hash]
+			if bytes == 0 {
+				continue
+			}
+			if b.warnings[part.Unplaced] == nil {
+				b.warnings[part.Unplaced] = &document.WarningList{}
+			}
+			b.warnings[part.Unplaced].Add(document.Truncated(place, bytes, len(u.texts.Get(place.Hash).Embedding())))
+		}
+		if list := b.warnings[part.Unplaced]; list != nil && part.Whole >= 0 && part.LeftOut == "" {
+			part.Warnings = list.All()
+		}
+	}
 }
 
 // countIn returns the progress with the unit.

@@ -78,6 +78,8 @@ func (s *summaries) summarise(ctx context.Context, path string, texts []string) 
 	}
 	s.step.Log.WarnContext(ctx, "the model refuses a section; an extract stands for its summary", "key", s.work.Key, "section", path, "error", err)
 	s.progress.extracted.Add(1)
+	why := fmt.Sprintf("%q: %s", path, embedding.Refusal{Err: err}.Words())
+	s.progress.why.CompareAndSwap(nil, &why)
 	text, err = s.step.Extract(ctx, path, texts)
 	return text, true, err
 }

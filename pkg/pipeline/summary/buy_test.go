@@ -8,6 +8,9 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
@@ -72,8 +75,14 @@ func TestRefusedSectionCostsOnlyItself(t *testing.T) {
 			}
 			// An extract is not kept as what the model said, and is marked.
 			wantModel := "test"
+			var wantWarnings []document.Warning
 			if !test.cuts {
 				wantModel = "extractive"
+				wantWarnings = []document.Warning{{Code: "summary_extractive",
+					Detail: `extracts stand for the summaries of 1 of 8 sections, which the model does not give; one is "Book > two": provider answered 400: no`}}
+			}
+			if diff := cmp.Diff(wantWarnings, m.warnings); diff != "" {
+				t.Errorf("warnings (-want +got):\n%s", diff)
 			}
 			if found != test.cuts || m.progress.SectionsRefused != 1 || len(m.finished) != 1 || m.finished[0].Model != wantModel {
 				t.Errorf("kept %q, finished %+v with progress %+v; want %q by %s", m.kept, m.finished, m.progress, test.want, wantModel)

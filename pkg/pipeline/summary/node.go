@@ -167,6 +167,20 @@ func writeString(h hash.Hash, s string) {
 // progress counts sections: the leaves and inner nodes of the tree.
 type progress struct {
 	sections, done, reused, refused, extracted atomic.Int64
+
+	why atomic.Pointer[string] // the first section of which an extract is made, and what the model said
+}
+
+// warnings says of how many sections an extract is made.
+func (p *progress) warnings() []document.Warning {
+	extracted := p.extracted.Load()
+	if extracted == 0 {
+		return nil
+	}
+	return []document.Warning{{
+		Code:   "summary_extractive",
+		Detail: fmt.Sprintf("extracts stand for the summaries of %d of %d sections, which the model does not give; one is %s", extracted, p.sections.Load(), *p.why.Load()),
+	}}
 }
 
 func (p *progress) snapshot() document.SummaryProgress {

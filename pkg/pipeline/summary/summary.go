@@ -27,7 +27,7 @@ type Objects interface {
 type Store interface {
 	SectionSummaries(ctx context.Context, work document.Work, nodes []document.Hash) (map[document.Hash]string, error)
 	SaveSectionSummary(ctx context.Context, work document.Work, node document.Hash, text string, progress document.SummaryProgress) error
-	FinishSummary(ctx context.Context, work document.Work, summary document.Summary, progress document.SummaryProgress) error
+	FinishSummary(ctx context.Context, work document.Work, summary document.Summary, progress document.SummaryProgress, warnings ...document.Warning) error
 }
 
 // Summariser shortens texts that stand under one heading into one summary, in
@@ -93,7 +93,7 @@ func (s *Step) Run(ctx context.Context, work document.Work) error {
 		model = extractive // at least in part
 	}
 	summary := document.Summary{DocumentID: work.Document, Version: work.Version, Model: model, Summary: text}
-	if err := s.Store.FinishSummary(ctx, work, summary, tree.progress.snapshot()); err != nil {
+	if err := s.Store.FinishSummary(ctx, work, summary, tree.progress.snapshot(), tree.progress.warnings()...); err != nil {
 		return fmt.Errorf("finish summary of %s: %w", work.Key, err)
 	}
 	s.Log.InfoContext(ctx, "document is summarised", "key", work.Key, "version", work.Version,

@@ -28,6 +28,7 @@ type memory struct {
 	mu       sync.Mutex
 	text     string
 	kept     map[document.Hash]string
+	warnings []document.Warning // of the last of them
 	finished []document.Summary
 	progress document.SummaryProgress
 
@@ -69,10 +70,10 @@ func (m *memory) SaveSectionSummary(_ context.Context, _ document.Work, node doc
 	return nil
 }
 
-func (m *memory) FinishSummary(_ context.Context, _ document.Work, s document.Summary, progress document.SummaryProgress) error {
+func (m *memory) FinishSummary(_ context.Context, _ document.Work, s document.Summary, progress document.SummaryProgress, warnings ...document.Warning) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.finished = append(m.finished, s)
+	m.finished, m.warnings = append(m.finished, s), warnings
 	m.progress = progress
 	return nil
 }
