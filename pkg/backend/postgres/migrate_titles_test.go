@@ -77,7 +77,7 @@ func TestMigrateToTitles(t *testing.T) {
 func TestMigrateMovesWarnings(t *testing.T) {
 	t.Parallel()
 	d, super := newOwnedDatabase(t)
-	d.migrateTo(t, 12)
+	d.migrateTo(t, 13)
 	for _, statement := range []string{
 		`INSERT INTO collections (tenant, id, name) VALUES ('default', gen_random_uuid(), 'c')`,
 		`INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap)
