@@ -6,22 +6,6 @@ import (
 	"github.com/google/uuid"
 )
 
-// Object is what object storage says of an object. The tag changes whenever the
-// bytes do, and may change without; it is empty where nothing is known.
-type Object struct {
-	Size int64
-	Tag  string
-}
-
-// Original names an uploaded text in object storage, and says what its bytes
-// must be.
-type Original struct {
-	Object string // name in object storage
-	Size   int64  // bytes
-	SHA256 string // lower-case hex
-	Tag    string // of the object when its bytes were known to be these; empty for unknown
-}
-
 // Kept is a version that must be whole: the one that readers see of a document,
 // or its newest one.
 type Kept struct {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -208,7 +207,7 @@ func (s *sender) request(ctx context.Context, hashes []document.Hash, cut int) (
 
 func (s *sender) load(hashes []document.Hash) load {
 	l := load{texts: len(hashes)}
-	for hash := range slices.Values(hashes) {
+	for _, hash := range hashes {
 		l.tokens += s.order.Texts.tokens(hash)
 	}
 	return l

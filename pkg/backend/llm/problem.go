@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -107,7 +108,7 @@ func (s *statement) collect(key string, value any, depth int) {
 		case "code", "type", "status", "error_type", "error_code":
 			s.code(v)
 		default:
-			if v != "" && !contains(s.messages, v) {
+			if v != "" && !slices.Contains(s.messages, v) {
 				s.messages = append(s.messages, v)
 			}
 		}
@@ -146,15 +147,6 @@ func location(value any) string {
 		parts = append(parts, fmt.Sprint(step))
 	}
 	return strings.Join(parts, ".")
-}
-
-func contains(list []string, s string) bool {
-	for _, have := range list {
-		if have == s {
-			return true
-		}
-	}
-	return false
 }
 
 // saysError reports whether a JSON object is about an error.
