@@ -87,9 +87,10 @@ func (s *Step) Search(ctx context.Context, request document.SearchRequest) (docu
 	}
 }
 
-// embed turns the question into a vector, within the timeout. Whatever the
-// provider has against us, it is not the client's doing: to the client, search
-// is unavailable.
+// embed turns the question into a vector, within the timeout. It is
+// fault.BadRequest when the model does not take the question, as one that is too
+// long. Whatever else the provider has against us is not the client's doing: to
+// the client, search is unavailable.
 func (s *Step) embed(ctx context.Context, model document.Model, question string) ([]float32, error) {
 	bounded, cancel := context.WithTimeout(ctx, s.EmbedTimeout)
 	defer cancel()
@@ -97,6 +98,8 @@ func (s *Step) embed(ctx context.Context, model document.Model, question string)
 	switch f := fault.As(err); {
 	case err == nil:
 		return vector, nil
+	case embedding.IsRefused(err):
+		return nil, fault.Wrap(fault.BadRequest, err, "model %s does not take the question: %s", model.Name, f.Detail)
 	case f != nil:
 		return nil, fault.Wrap(fault.Unavailable, err, "the question cannot be embedded now: %s", f.Detail).After(cmp.Or(f.RetryAfter, retryAfter))
 	case ctx.Err() == nil && bounded.Err() != nil:

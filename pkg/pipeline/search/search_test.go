@@ -156,6 +156,21 @@ func TestModelThatCannotBeAskedMakesSearchUnavailable(t *testing.T) {
 	}
 }
 
+// A question that the model refuses is the client's to mend: it is refused again
+// each time.
+func TestQuestionThatTheModelRefuses(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []fault.Kind{fault.Refused, fault.TooLong} {
+		step, m := newStep()
+		m.embedErr = fault.New(kind, "at most 512 tokens")
+		_, err := step.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "q"})
+		f := fault.As(err)
+		if f == nil || f.Kind != fault.BadRequest || f.RetryAfter != 0 || f.Detail != "model m does not take the question: at most 512 tokens" {
+			t.Errorf("%s becomes %v", kind, err)
+		}
+	}
+}
+
 func TestSearchDoesNotWaitForASlowModel(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
