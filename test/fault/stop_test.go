@@ -76,6 +76,7 @@ func TestStoppingFinishesAnUpload(t *testing.T) {
 	if _, err := io.WriteString(feed, strings.Repeat("half of it\n\n", 100_000)); err != nil {
 		t.Fatal(err)
 	}
+	await.Until(t, "the upload is under way", func() bool { return m.direct.Count(`SELECT count(*) FROM uploads`) > 0 })
 	api.Signal(syscall.SIGTERM)
 	await.Until(t, "the API takes no new requests", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
