@@ -27,8 +27,9 @@ const (
 // PlainText returns the text of inline markdown, without markup, on one line:
 // of a link its text, of an image its description, entities and escapes as
 // what they stand for. An identifier at the end, as in `{#install}`, and
-// references to footnotes are markup too. `[text]` alone stays as it is,
-// because only the whole document tells whether it is a link.
+// references to footnotes are markup too. `[text]` alone stays as it is: it is
+// a link if the document has a definition of it, which nearly always stands
+// behind, where a scan has not come to yet.
 //
 // Of a longer text than 256 bytes the middle is left out.
 func PlainText(s string) string {
@@ -75,6 +76,9 @@ var inlineParser = parser.NewParser(
 // [text][label] and [label][].
 var references = regexp.MustCompile(`\]\[([^\[\]]+)\]|\[([^\[\]]+)\]\[\]`)
 
+// indexes have the form of such links, as in a[i][j], and are none.
+var indexes = regexp.MustCompile(`\w\[[^\[\]]*\]\[([^\[\]]*)\]`)
+
 var footnote = regexp.MustCompile(`\[\^[^\[\]\s]+\]`)
 
 // onlyCodeSpans reports whether all backticks of s, which has no other markup,
@@ -88,7 +92,7 @@ func inlineText(src []byte) string {
 	context := parser.NewContext()
 	if bytes.IndexByte(src, '[') >= 0 {
 		src = footnote.ReplaceAllLiteral(src, nil)
-		for _, m := range references.FindAllSubmatch(src, -1) {
+		for _, m := range references.FindAllSubmatch(indexes.ReplaceAllLiteral(src, nil), -1) {
 			context.AddReference(parser.NewReference(bytes.Join(m[1:], nil), []byte("#"), nil))
 		}
 	}

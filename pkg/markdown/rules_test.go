@@ -53,6 +53,10 @@ func TestOutline(t *testing.T) {
 			`table BLOCK "b | c\n"`, `table - "--|--\n"`, `table part "d\n"`, `table - "\n"`,
 			`paragraph BLOCK "e"`,
 		}},
+		{"definitions and headings", "[a]: b\n\n# [a]\n\n## [b]\n\n[b]: c\n", []string{
+			`definition BLOCK "[a]: b\n"`, `definition - "\n"`, `heading BLOCK "# [a]\n" h1 "[a]" at 8`, `heading - "\n"`,
+			`heading BLOCK "## [b]\n" h2 "[b]" at 15`, `heading - "\n"`, `definition BLOCK "[b]: c\n"`,
+		}},
 		{"definitions", "[a]: b\n[c]: d\n'e\nf\n", []string{
 			`definition BLOCK "[a]: b\n"`, `definition BLOCK "[c]: d\n"`,
 			`paragraph BLOCK "'e\n"`, `paragraph - "f\n"`,
