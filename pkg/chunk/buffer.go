@@ -11,8 +11,12 @@ import (
 // line is a line with text, or a piece of one that is very long, together with
 // the blank lines behind it.
 type line struct {
-	kind    markdown.Kind
-	border  markdown.Border
+	kind   markdown.Kind
+	border markdown.Border
+	within bool // it begins within a line of the source
+	row    bool // it is of a line that may be a row of a table and is cut
+	gap    bool // something of the line is omitted
+
 	heading *markdown.Heading // that begins here
 	table   *table            // that the line stands in
 
@@ -20,12 +24,9 @@ type line struct {
 	text       int64 // end of the text: what follows is white space
 	tokens     int   // from start to end
 	total      int   // of this line and all before it
-	within     bool  // it begins within a line of the source
-	row        bool  // it is of a line that may be a row of a table and is cut
 	pieces     int   // how many of this line and all before it continue a line
-	cell       int   // in a row of a table: of how many cells the line leaves out the beginning
-	gap        bool  // something of the line is omitted
 	gaps       int   // of how many of this line and all before it something is omitted
+	cell       int   // in a row of a table: of how many cells the line leaves out the beginning
 }
 
 // buffer holds the lines that are not yet in a passage, with their bytes and
@@ -115,7 +116,11 @@ func (b *buffer) countLast() {
 	b.uncounted = false
 	n := len(b.lines) - 1
 	last := &b.lines[n]
-	last.tokens = b.count(b.view(last.start, last.end, math.MaxInt64).text)
+	if last.gap {
+		last.tokens = b.count(b.view(last.start, last.end, math.MaxInt64).text)
+	} else {
+		last.tokens = b.count(b.source(last.start, last.end))
+	}
 	last.total = last.tokens
 	if n > 0 {
 		last.total += b.lines[n-1].total
@@ -189,7 +194,7 @@ func (b *buffer) cut(at, keep int64) {
 	for n < len(b.lines) && b.lines[n].text <= at {
 		n++
 	}
-	b.lines = b.lines[n:]
+	b.lines = b.lines[:copy(b.lines, b.lines[n:])]
 	if n > 0 {
 		b.estimated = false
 	}

@@ -54,6 +54,9 @@ func (o *omission) in(p markdown.Piece) []span {
 	}
 	last := len(spans) - 1
 	o.open = last >= 0 && len(bytes.TrimRight(p.Text[spans[last].end-p.Start:], "\r\n")) == 0
+	if endsLine(p.Text) {
+		return spans // what follows does not go on with this one
+	}
 	o.tail = append(o.tail, p.Text[max(0, len(p.Text)-maxHeader):]...)
 	o.tail = o.tail[:copy(o.tail, o.tail[max(0, len(o.tail)-maxHeader):])]
 	return spans

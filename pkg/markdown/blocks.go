@@ -1,7 +1,5 @@
 package markdown
 
-import "bytes"
-
 // maxDepth is how deep containers nest; markers beyond it are text. It keeps
 // the cost of a line within a constant factor of its length.
 const maxDepth = 32
@@ -61,7 +59,7 @@ type step struct {
 // none of those blocks which only the whole of a line can tell, and blank if
 // nothing but white space is left of it.
 func (b *blocks) line(s []byte, cut bool) step {
-	s = bytes.TrimRight(s, " \t")
+	s = trimSpaces(s)
 	c := cursor{s: s}
 	depth := b.matchContainers(&c)
 	all := depth == len(b.stack)

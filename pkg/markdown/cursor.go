@@ -10,6 +10,22 @@ type cursor struct {
 	tab int    // columns left of the tab at s[i], when some of it is taken
 }
 
+// trimSpaces returns s without spaces and tabs at its end.
+func trimSpaces(s []byte) []byte {
+	for len(s) > 0 && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// trimEnding returns s without line endings at its end.
+func trimEnding(s []byte) []byte {
+	for len(s) > 0 && (s[len(s)-1] == '\n' || s[len(s)-1] == '\r') {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
 // blank reports whether only white space is left.
 func (c *cursor) blank() bool {
 	_, next := c.indent()

@@ -15,7 +15,7 @@ func openingHTML(s []byte, interrupts, cut bool) (end func([]byte) bool, ok bool
 	ends := len(rest) == 0 || rest[0] == ' ' || rest[0] == '\t' || rest[0] == '>'
 	switch {
 	case verbatimTags[name] && s[1] != '/' && ends:
-		return verbatimEnd.Match, true
+		return endsVerbatim, true
 	case bytes.HasPrefix(s, []byte("<!--")):
 		return contains("-->"), true
 	case bytes.HasPrefix(s, []byte("<?")):
@@ -27,7 +27,21 @@ func openingHTML(s []byte, interrupts, cut bool) (end func([]byte) bool, ok bool
 	case (ends || bytes.HasPrefix(rest, []byte("/>"))) && blockTags[name]:
 		return nil, true
 	}
-	return nil, !interrupts && !cut && !verbatimTags[name] && s[len(s)-1] == '>' && loneTag.Match(s)
+	return nil, !interrupts && !cut && !verbatimTags[name] && s[len(s)-1] == '>' && isLoneTag(s, rest)
+}
+
+// isLoneTag reports whether the line s is a tag and nothing else; rest is what
+// follows the name of the tag that it begins with.
+func isLoneTag(s, rest []byte) bool {
+	if len(rest) == 1 { // the >, as nearly always
+		return isLetter(bytes.TrimPrefix(s[1:], []byte("/"))[0])
+	}
+	return loneTag.Match(s)
+}
+
+// endsVerbatim reports whether the line has the end tag of a verbatim block.
+func endsVerbatim(line []byte) bool {
+	return bytes.Contains(line, []byte("</")) && verbatimEnd.Match(line)
 }
 
 func contains(mark string) func([]byte) bool {

@@ -137,7 +137,7 @@ func (s *scanner) keep(start int64) int64 {
 
 // line takes the line from start to end.
 func (s *scanner) line(start, end int64) {
-	text := bytes.TrimRight(s.win.bytes(start, end), "\r\n")
+	text := trimEnding(s.win.bytes(start, end))
 	if s.syntax == Plain {
 		s.plainLine(text, start, end)
 		return
@@ -174,7 +174,7 @@ func (s *scanner) line(start, end int64) {
 func (s *scanner) plainLine(text []byte, start, end int64) {
 	piece := Piece{Kind: KindParagraph, Border: AtLine, Start: start}
 	switch {
-	case len(bytes.TrimRight(text, " \t")) == 0:
+	case len(trimSpaces(text)) == 0:
 		piece.Kind, piece.Blank, s.begun = s.kind, true, false
 	case !s.begun:
 		piece.Border, s.begun = AtBlock, true

@@ -16,9 +16,14 @@ func (r *row) feed(s []byte) {
 	if len(s) == 0 {
 		return
 	}
+	i := bytes.IndexByte(s, '|')
+	if i < 0 && !r.ended {
+		r.begun, r.last = true, s[len(s)-1]
+		return // as nearly always
+	}
 	text := len(bytes.TrimRight(s, " \t\r\n"))
 	r.ended = r.ended && text == 0
-	for i := bytes.IndexByte(s, '|'); i >= 0; {
+	for i >= 0 {
 		before := r.last
 		if i > 0 {
 			before = s[i-1]
