@@ -356,3 +356,32 @@ func TestDoctorHealth(t *testing.T) {
 		}
 	}
 }
+
+// A search that is put off is sent again when it is due, and given up when that
+// is too far away. What it waits for, and why it gave up, is on the standard
+// error.
+func TestSearchOfAColdModel(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		cold   []int // seconds
+		code   int
+		stderr string
+	}{
+		"it answers": {[]int{1}, 0, "^the question cannot be embedded now .unavailable.*\nAsking again in 1s.\nNothing found.\n$"},
+		"it does not": {[]int{1, 3600}, 1,
+			"^the question cannot be embedded now .unavailable.*\nAsking again in 1s.\ngristmill search: the question cannot be embedded now .unavailable.*\n$"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := fakeapi.New(t)
+			server.Cold = test.cold
+			got := gristmill(t, server, "search", "rye?")
+			if got.code != test.code || got.stdout != "" || !regexp.MustCompile(test.stderr).MatchString(got.stderr) {
+				t.Errorf("ended with %d, printed %q and %q; want %d and %s", got.code, got.stdout, got.stderr, test.code, test.stderr)
+			}
+			if asked := len(server.Searches()); asked != len(test.cold)+1-test.code {
+				t.Errorf("%d searches were sent", asked)
+			}
+		})
+	}
+}

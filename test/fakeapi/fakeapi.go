@@ -32,6 +32,7 @@ type Server struct {
 	Stale   map[string]string            // jobs of these keys cannot be cancelled or retried, with this detail
 	Page    int                          // most items of a list; 1000 if zero
 	Result  document.SearchResult        // answer to every search
+	Cold    []int                        // the first searches are refused, with so many seconds to wait
 
 	Collections []string                 // that are there to be re-indexed; default if nil
 	Looks       []document.Reindex       // what each look at a reindex finds of it, but whose it is; then it has succeeded
@@ -243,6 +244,11 @@ func (s *Server) search(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.searches = append(s.searches, body)
+	if n := len(s.searches); n <= len(s.Cold) {
+		w.Header().Set("Retry-After", strconv.Itoa(s.Cold[n-1]))
+		problem(w, http.StatusServiceUnavailable, "unavailable", "the question cannot be embedded now")
+		return
+	}
 	write(w, http.StatusOK, s.Result)
 }
 

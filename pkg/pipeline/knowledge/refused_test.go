@@ -102,3 +102,22 @@ func TestPassageThatIsTooLongIsWarnedOf(t *testing.T) {
 		}
 	}
 }
+
+// A model that answers another length by now than the collection holds makes its
+// documents wait, and the reason says what to run.
+func TestAnotherLengthSaysWhatToRun(t *testing.T) {
+	t.Parallel()
+	step, m, e := newStep(t)
+	e.call = func(_ context.Context, model document.Model, _ []string) error {
+		wrong := &document.LengthError{Model: model, Got: 48}
+		return fault.Wrap(fault.Misconfigured, wrong, "%v", wrong)
+	}
+	work := m.put(book("grain", 3))
+	work.Collection = "books"
+	err := step.Run(t.Context(), work)
+	want := "have the provider answer those again, or run: gristmill reindex --collection books --model 'm' --dimensions 48"
+	if f := fault.As(err); f == nil || f.Kind != fault.Misconfigured || !strings.HasSuffix(f.Detail, want) ||
+		!strings.Contains(f.Detail, "answers vectors of 48 dimensions, not ") || len(m.published) != 0 {
+		t.Errorf("got %v, want that it waits and to run: %s", err, want)
+	}
+}

@@ -1,0 +1,104 @@
+package e2e_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	tests "github.com/seed-7a112592/gristmill/test/await"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/test/program"
+)
+
+// A model that loads for longer than a search may take: the first search is put
+// off and names the setting, its request goes on, and whoever asks the same gets
+// its answer, by the API and by the command line, which says what it waits for.
+func TestColdModelAnswersTheNextSearch(t *testing.T) {
+	t.Parallel()
+	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64})
+	s := program.NewSite(t, append(providerEnv(provider), "GRISTMILL_SEARCH_TIMEOUT=300ms")...)
+	api := s.Start("api")
+	s.Start("worker-knowledge")
+	s.Start("worker-summary")
+	c := api.Client(program.Key)
+	uploadOne(t, c, "guide.md", guide)
+
+	// Each question has a request of its own, which lasts until the model is warm.
+	cold := func(question string) (asked chan struct{}, warm func()) {
+		asked, loading := make(chan struct{}, 10), make(chan struct{})
+		provider.Follow(func(r fakeprovider.Request) fakeprovider.Fault {
+			if r.Texts[0] != question {
+				return nil
+			}
+			asked <- struct{}{}
+			return func(a *fakeprovider.Answer) {
+				select {
+				case <-loading:
+				case <-t.Context().Done():
+				}
+				a.Right = true
+			}
+		})
+		return asked, func() { close(loading) }
+	}
+
+	const question = "how is grain ground?"
+	asked, warm := cold(question)
+	body := map[string]string{"query": question}
+	for range 2 {
+		status, header, answer, err := api.Send(t.Context(), http.MethodPost, "/v1/search", body)
+		if err != nil || status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" ||
+			!strings.Contains(string(answer), "GRISTMILL_SEARCH_TIMEOUT") {
+			t.Errorf("a search of a cold model: %v, %d %s; want 503 that names the setting", err, status, answer)
+		}
+	}
+	warm()
+	tests.Until(t, "the request has been answered", func() bool { return provider.InFlight() == 0 })
+	if found, err := c.Search(within(t), document.SearchRequest{Query: question}); err != nil || len(found.Hits) == 0 {
+		t.Errorf("the search found %v, %v", found.Hits, err)
+	}
+	if n := len(asked); n != 1 {
+		t.Errorf("the provider was asked %d times, want once", n)
+	}
+
+	const other = "which stone turns?"
+	asked, warm = cold(other)
+	search := program.Start(t, []string{"GRISTMILL_SERVER=" + api.URL(), "GRISTMILL_KEY=" + program.Key}, "gristmill", "search", other)
+	tests.Until(t, "the command line says what it waits for", func() bool { return strings.Contains(search.Output(), "Asking again in ") })
+	warm()
+	if status, said := search.Wait(), search.Output(); status != 0 || !strings.Contains(said, "GRISTMILL_SEARCH_TIMEOUT") || !strings.Contains(said, "guide.md") {
+		t.Errorf("gristmill search ended with %d and says:\n%s", status, said)
+	}
+	if n := len(asked); n != 1 {
+		t.Errorf("the provider was asked %d times, want once", n)
+	}
+}
+
+// The doctor names the setting for each way in which the embedding model can be
+// configured wrongly, and is well once it is right.
+func TestDoctorNamesTheSetting(t *testing.T) {
+	t.Parallel()
+	provider := fakeprovider.Start(t, fakeprovider.Options{APIKey: "right", Models: map[string]int{"known": 48, "unused": 48}})
+	s := program.NewSite(t, "GRISTMILL_OPENAI_BASE_URL="+provider.URL())
+	for name, test := range map[string]struct {
+		env  []string
+		want string
+	}{
+		"the length":  {[]string{"GRISTMILL_EMBEDDING_DIMENSIONS=64"}, "GRISTMILL_EMBEDDING_DIMENSIONS=48"},
+		"the model":   {[]string{"GRISTMILL_EMBEDDING_MODEL=unknown"}, "GRISTMILL_EMBEDDING_MODEL"},
+		"the key":     {[]string{"GRISTMILL_OPENAI_API_KEY=wrong"}, "GRISTMILL_OPENAI_API_KEY"},
+		"the address": {[]string{"GRISTMILL_OPENAI_BASE_URL=" + strings.TrimSuffix(provider.URL(), "/v1")}, "GRISTMILL_OPENAI_BASE_URL"},
+		"nothing":     {nil, "✓ embeddings model known, 48 dimensions"},
+	} {
+		env := append(s.Env(), "GRISTMILL_OPENAI_API_KEY=right", "GRISTMILL_EMBEDDING_MODEL=known", "GRISTMILL_EMBEDDING_DIMENSIONS=")
+		doctor := program.Start(t, append(env, test.env...), "gristmill", "doctor")
+		status, said := doctor.Wait(), doctor.Output()
+		if (status == 0) != (test.env == nil) || !strings.Contains(said, test.want) || strings.Contains(said, "✗ embeddings") != (test.env != nil) {
+			t.Errorf("%s: the doctor ended with %d and says:\n%s", name, status, said)
+		}
+		if strings.Contains(said, "wrong") {
+			t.Errorf("%s: the doctor shows the key:\n%s", name, said)
+		}
+	}
+}
