@@ -190,3 +190,10 @@ var goldmarkDeviations = []*regexp.Regexp{
 	regexp.MustCompile(`\]:`),                         // an item without text behind a definition
 	regexp.MustCompile(`(?m)(?:[-+*]|\d[.)])[ \t]*$`), // an item without text in an item
 }
+
+// rowCells returns the number of cells of s as a row of a table.
+func rowCells(s []byte) int {
+	var r row
+	r.feed(s)
+	return r.cells()
+}

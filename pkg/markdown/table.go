@@ -49,13 +49,6 @@ func (r *row) cells() int {
 	return r.pipes + 1
 }
 
-// rowCells returns the number of cells of s as a row of a table.
-func rowCells(s []byte) int {
-	var r row
-	r.feed(s)
-	return r.cells()
-}
-
 // delimiterCells returns the number of cells of s as the delimiter row of a
 // table, or -1 when it is none. Each cell is hyphens with a colon before them,
 // behind them, both or neither.
