@@ -34,23 +34,47 @@ func CheckKey(key string) error {
 			return fmt.Errorf("key %q: a segment must not be %q", key, segment)
 		}
 	}
-	var before rune
+	var last, before rune // before is the last one that is seen
 	for i, r := range key {
-		if (Invisible(r) || !unicode.IsGraphic(r)) && !(shapesEmoji(r) && isSymbol(before)) {
+		seen := !Invisible(r) && unicode.IsGraphic(r)
+		after, _ := utf8.DecodeRuneInString(key[i+utf8.RuneLen(r):])
+		if !seen && (r == last || !shapes(before, r, after)) {
 			return fmt.Errorf("key %q has the character %U at byte %d, which nobody sees: leave it out", key, r, i)
 		}
-		if !shapesEmoji(r) {
+		last = r
+		if seen {
 			before = r
 		}
 	}
 	return nil
 }
 
-// shapesEmoji reports whether r chooses the form of the symbol before it, or
-// joins it with the next one: ❤ with U+FE0F is ❤️, and looks different.
-func shapesEmoji(r rune) bool { return r == '\ufe0e' || r == '\ufe0f' || r == '\u200d' }
+// shapes reports whether r, of which nothing is seen, changes how the characters
+// before and after it are drawn, so that a key looks different without it.
+func shapes(before, r, after rune) bool {
+	switch r {
+	case '\ufe0e', '\ufe0f': // the form of a symbol, as in ❤️, or of a keycap, as in 1️⃣
+		return unicode.IsSymbol(before) || after == '\u20e3'
+	case '\u200d': // symbols joined into one; the form of Indic letters
+		return unicode.IsSymbol(before) || isVirama(before)
+	case '\u200c': // the form of Indic letters; letters kept apart, as Persian writes many words
+		return isVirama(before) || isCursive(before) && isCursive(after)
+	default:
+		return false
+	}
+}
 
-func isSymbol(r rune) bool { return r != 0 && unicode.IsSymbol(r) }
+// isVirama reports whether r is the sign that takes the vowel from an Indic
+// letter.
+func isVirama(r rune) bool {
+	const virama = 9 // its canonical combining class
+	return norm.NFC.PropertiesString(string(r)).CCC() == virama
+}
+
+// isCursive reports whether r is of a script whose letters are joined.
+func isCursive(r rune) bool {
+	return unicode.In(r, unicode.Arabic, unicode.Syriac, unicode.Nko, unicode.Mandaic, unicode.Mongolian, unicode.Adlam)
+}
 
 // Invisible reports whether r shows nothing of itself: control and format
 // characters, marks of direction, fillers, variation selectors. Spaces are not

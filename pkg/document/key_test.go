@@ -24,7 +24,7 @@ func TestCheckKey(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{
 		"a.md", "guide/start.md", "Räder/mühle.md", "文書/粉.md", "مطحنة.md", "मिल.md", "Screen shot 3.14\u202fPM.md", "no\u00a0break", "全角　空白",
-		"❤️.md", "⚠\ufe0f notes.md", "👩‍💻/👨🏽‍🚀.md", "a..b/...md", strings.Repeat("x", 1024),
+		"❤️.md", "⚠\ufe0f notes.md", "👩‍💻/👨🏽‍🚀.md", "🏳️‍🌈.md", "1\ufe0f\u20e3 first.md", "می\u200cخواهم.md", "क\u094d\u200dष.md", "क\u094d\u200cष.md", "a..b/...md", strings.Repeat("x", 1024),
 	} {
 		if err := CheckKey(NormalKey(key)); err != nil {
 			t.Errorf("%+q: %v", key, err)
@@ -44,6 +44,11 @@ func TestCheckKey(t *testing.T) {
 		"a\u200bb":                "U+200B at byte 1",
 		"a\u200db":                "U+200D", // no symbol to join
 		"\u200d":                  "U+200D",
+		"a\u200cb":                "U+200C", // nor letters to keep apart
+		"می\u200c":                "U+200C",
+		"می\u200c\u200cخواهم":     "U+200C",
+		"1\ufe0f.md":              "U+FE0F",
+		"❤\ufe0f\ufe0f":           "U+FE0F",
 		"a\ufe0fb":                "U+FE0F",
 		"ab\u2060":                "U+2060 at byte 2",
 		"\ufeffa":                 "U+FEFF at byte 0",
