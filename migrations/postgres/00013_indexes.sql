@@ -15,3 +15,7 @@ CREATE INDEX CONCURRENTLY versions_object ON public.versions (object, tenant);
 -- stand together, so those of other tenants are not looked through.
 DROP INDEX CONCURRENTLY IF EXISTS public.released_sections_age;
 CREATE INDEX CONCURRENTLY released_sections_age ON public.released_sections (tenant, released_at);
+
+-- Has a reindex built a space?
+DROP INDEX CONCURRENTLY IF EXISTS public.reindexes_space;
+CREATE INDEX CONCURRENTLY reindexes_space ON public.reindexes (to_space, tenant);
