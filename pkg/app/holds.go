@@ -36,8 +36,8 @@ func (b *Backends) modelsAnswer(ctx context.Context) error {
 // Paced reports what is missing to see which models are held.
 func Paced(c Config) []error { return missing(c, "REDIS_URL") }
 
-// Models prints which models are not asked, and why; with lift they are tried
-// at once.
+// Models prints which models are not asked, and why; with lift the next
+// request tries them.
 func Models(ctx context.Context, config Config, log *slog.Logger, lift bool, out io.Writer) error {
 	state, err := live.New(live.Config{RedisURL: config.RedisURL, Log: log})
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/test/fakeprovider"
 	"github.com/seed-7a112592/gristmill/test/program"
@@ -49,20 +51,67 @@ func TestWrongKeyWaits(t *testing.T) {
 	if doctor := program.Start(t, s.Env(), "gristmill", "doctor"); doctor.Wait() == 0 || !strings.Contains(doctor.Output(), setting) {
 		t.Errorf("gristmill doctor:\n%s", doctor.Output())
 	}
-	if models := program.Start(t, s.Env(), "gristmill", "models"); models.Wait() != 0 || !strings.Contains(models.Output(), setting) {
-		t.Errorf("gristmill models:\n%s", models.Output())
+	// As docs/operations.md has them, with no more than they need.
+	models := func(args ...string) string {
+		t.Helper()
+		models := program.Start(t, []string{"GRISTMILL_REDIS_URL=" + s.Redis}, "gristmill", append([]string{"models"}, args...)...)
+		if status := models.Wait(); status != 0 {
+			t.Errorf("gristmill models %v ended with %d", args, status)
+		}
+		return models.Output()
+	}
+	if said := models(); !strings.Contains(said, setting) || !strings.Contains(said, "misconfigured") {
+		t.Errorf("gristmill models:\n%s", said)
 	}
 
 	provider.Fail(nil, 0)
-	if _, err := c.Retry(t.Context(), waiting[0].ID); err != nil {
-		t.Fatal(err)
+	retry := func(job uuid.UUID) {
+		t.Helper()
+		retry := program.Start(t, []string{"GRISTMILL_SERVER=" + api.URL(), "GRISTMILL_KEY=" + program.Key}, "gristmill", "retry", job.String())
+		if status := retry.Wait(); status != 0 || !strings.Contains(retry.Output(), job.String()) {
+			t.Errorf("gristmill retry ended with %d:\n%s", status, retry.Output())
+		}
 	}
+	retry(waiting[0].ID)
 	for _, job := range waiting {
 		if done, err := c.Await(within(t), job.ID, time.Second, nil); err != nil || done.State != document.Succeeded {
 			t.Errorf("a job is %s: %s, %v", done.State, done.Error, err)
 		}
 	}
-	if models := program.Start(t, s.Env(), "gristmill", "models"); models.Wait() != 0 || !strings.Contains(models.Output(), "no model is held") {
-		t.Errorf("gristmill models:\n%s", models.Output())
+	if said := models(); !strings.Contains(said, "no model is held") {
+		t.Errorf("gristmill models:\n%s", said)
+	}
+
+	// A hold that is lifted is over for the next request. What waits comes back by
+	// itself in a minute or so, and at once when it is told to.
+	provider.Fail(fakeprovider.RateLimit("300"), -1)
+	accepted, err := c.Upload(t.Context(), document.UploadRequest{Key: "late.md"}, strings.NewReader("# Late\n\nIt waits for the rate limit.\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, c, func(list []document.Job) bool {
+		return slices.ContainsFunc(list, func(job document.Job) bool {
+			return job.ID == accepted.Job.ID && job.Tasks.Knowledge.State == document.Waiting
+		})
+	})
+	provider.Fail(nil, 0)
+	ask := func(want int) {
+		t.Helper()
+		status, _, answer, err := api.Send(t.Context(), http.MethodPost, "/v1/search", map[string]string{"query": "who waits?"})
+		if err != nil || status != want {
+			t.Errorf("a search was answered %d %s, %v; want %d", status, answer, err, want)
+		}
+	}
+	ask(http.StatusServiceUnavailable)
+	if said := models("--lift"); !strings.Contains(said, "rate_limited") || !strings.Contains(said, "now") {
+		t.Errorf("gristmill models --lift:\n%s", said)
+	}
+	ask(http.StatusOK)
+	if job, err := c.Job(t.Context(), accepted.Job.ID, 0); err != nil || job.NextAttemptAt != nil && time.Until(*job.NextAttemptAt) > 80*time.Second {
+		t.Errorf("the job waits until %v, %v; want a minute or so", job.NextAttemptAt, err)
+	}
+	retry(accepted.Job.ID)
+	if done, err := c.Await(within(t), accepted.Job.ID, time.Second, nil); err != nil || done.State != document.Succeeded {
+		t.Errorf("the job is %s: %s, %v", done.State, done.Error, err)
 	}
 }
