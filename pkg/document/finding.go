@@ -7,11 +7,12 @@ import "github.com/google/uuid"
 type FindingKind string
 
 const (
-	OriginalGone    FindingKind = "original_gone"    // no object under the name
-	OriginalDamaged FindingKind = "original_damaged" // not the bytes that were uploaded
-	PassagesDamaged FindingKind = "passages_damaged" // not the passages of the original, or not all
-	VectorsDamaged  FindingKind = "vectors_damaged"  // of another length than their space's
-	ObjectUnused    FindingKind = "object_unused"    // an object that no document names
+	OriginalGone       FindingKind = "original_gone"       // no object under the name
+	OriginalDamaged    FindingKind = "original_damaged"    // not the bytes that were uploaded
+	OriginalUnreadable FindingKind = "original_unreadable" // object storage answers, but not with its bytes
+	PassagesDamaged    FindingKind = "passages_damaged"    // not the passages of the original, or not all
+	VectorsDamaged     FindingKind = "vectors_damaged"     // of another length than their space's
+	ObjectUnused       FindingKind = "object_unused"       // an object that no document names
 )
 
 // Finding is one thing that is wrong, and what to do about it. Document fields

@@ -11,7 +11,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"testing/iotest"
 
 	"github.com/google/uuid"
 
@@ -35,6 +37,7 @@ type memory struct {
 	compared func(document.Kept) // called when a version's comparison is noted
 	opened   func(name string)   // called before an object is opened
 	openErr  error
+	failing  map[string]string // objects that cannot be opened, or read
 	taken    bool
 }
 
@@ -148,6 +151,16 @@ func (m *memory) Open(_ context.Context, name string) (io.ReadSeekCloser, error)
 	}
 	if !ok {
 		return nil, fault.New(fault.NotFound, "no object %s", name)
+	}
+	switch m.failing[name] {
+	case "opening":
+		return nil, syscall.EIO
+	case "reading":
+		return struct {
+			io.Reader
+			io.Seeker
+			io.Closer
+		}{iotest.ErrReader(syscall.EIO), strings.NewReader(text), io.NopCloser(nil)}, nil
 	}
 	return &object{strings.NewReader(text), m, fmt.Sprintf("tag of %x", sha256.Sum256([]byte(text)))}, nil
 }

@@ -31,7 +31,8 @@ func BytesPerSecond(rate int64) func(ctx context.Context, bytes int64) error {
 	}
 }
 
-// paced is a reader that says how much it has read.
+// paced is a reader of an original that says how much it has read. Its errors are
+// of type *readError.
 type paced struct {
 	io.Reader
 	pace func(n int) error
@@ -43,6 +44,9 @@ func (r paced) Read(p []byte) (int, error) {
 		if slow := r.pace(n); slow != nil {
 			return n, slow
 		}
+	}
+	if err != nil && err != io.EOF {
+		err = &readError{err}
 	}
 	return n, err
 }

@@ -143,6 +143,25 @@ func TestVerifyWithoutObjectStorage(t *testing.T) {
 	}
 }
 
+// An object that alone cannot be read keeps no other from being compared, and
+// says nothing about its document.
+func TestVerifyGoesOnBehindAnObjectThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	for _, failing := range []string{"opening", "reading"} {
+		v, m := newVerifier(t)
+		bad := m.put("default", "a", book(3))
+		m.put("default", "b", book(3))
+		m.failing = map[string]string{bad.Original.Object: failing}
+		findings, tally := run(t, v, verify.Scope{})
+		if tally.Documents != 2 || len(findings) != 1 || findings[0].Kind != document.OriginalUnreadable || findings[0].Key != "a" || !strings.Contains(findings[0].Detail, "input/output error") {
+			t.Errorf("%s: %d documents, %+v", failing, tally.Documents, findings)
+		}
+		if noted := m.kept["default"][0].Damage; noted != "" {
+			t.Errorf("%s: noted %q", failing, noted)
+		}
+	}
+}
+
 func TestVerifyFindsUnusedObjects(t *testing.T) {
 	t.Parallel()
 	v, m := newVerifier(t)

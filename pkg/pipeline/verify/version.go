@@ -33,6 +33,9 @@ func (v *Verifier) version(ctx context.Context, kept document.Kept) (*document.F
 	if err != nil {
 		return nil, err
 	}
+	if damage != nil && damage.Kind == document.OriginalUnreadable {
+		return damage, nil // whether the document is damaged is not known
+	}
 	note := ""
 	if damage != nil {
 		note = damage.Detail + "; " + damage.Remedy
@@ -64,7 +67,7 @@ func (v *Verifier) compare(ctx context.Context, kept document.Kept) (tag string,
 	}
 	source, err := original.Open(ctx, v.Objects, kept.Original)
 	if err != nil {
-		return v.lost(ctx, kept, err)
+		return v.lost(ctx, kept, &readError{err})
 	}
 	defer source.Close()
 	tiling := NewTiling(paced{source, func(n int) error { return v.pace(ctx, int64(n)) }})
@@ -88,7 +91,13 @@ func (v *Verifier) compare(ctx context.Context, kept document.Kept) (tag string,
 		fmt.Sprintf("gristmill reindex --collection %s --document %s --force makes them again; if that does not help, restore the database from a backup", kept.Collection, kept.Document)), nil
 }
 
-// lost makes a finding of an error that says that the original is lost.
+// readError is an error of reading an original, and not of the database.
+type readError struct{ error }
+
+func (e *readError) Unwrap() error { return e.error }
+
+// lost makes a finding of an error that says that the original is lost, or that
+// it alone cannot be read.
 func (v *Verifier) lost(ctx context.Context, kept document.Kept, err error) (string, *document.Finding, error) {
 	const remedy = "upload the document again with the same content, or restore the object from a backup"
 	switch {
@@ -97,9 +106,12 @@ func (v *Verifier) lost(ctx context.Context, kept document.Kept, err error) (str
 	case fault.Is(err, fault.Damaged):
 		detail := strings.TrimSuffix(fault.As(err).Detail, ": "+original.Remedy)
 		return "", finding(ctx, kept, document.OriginalDamaged, detail, remedy), nil
-	default:
+	}
+	if _, reading := errors.AsType[*readError](err); !reading || ctx.Err() != nil || fault.Is(err, fault.Unavailable) {
 		return "", nil, err
 	}
+	return "", finding(ctx, kept, document.OriginalUnreadable, fmt.Sprintf("the original cannot be read: %v", err),
+		"look at object storage, its disk and the rights of its user"), nil
 }
 
 func finding(ctx context.Context, kept document.Kept, kind document.FindingKind, detail, remedy string) *document.Finding {
