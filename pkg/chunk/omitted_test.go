@@ -109,3 +109,23 @@ func TestModules(t *testing.T) {
 		t.Errorf("got %+v", all)
 	}
 }
+
+// TestWrappedPicture has a picture whose base64 stands in lines, as mail and
+// many tools write it, in passages of any size: of each line nothing is seen
+// but its end.
+func TestWrappedPicture(t *testing.T) {
+	t.Parallel()
+	line := strings.Repeat(base64Text, 5)[:76] + "\n"
+	for _, lines := range []int{2, 30, 700} {
+		for _, tokens := range []int{1, 2, 3, 10, 20, 260} {
+			for _, overlap := range []int{0, tokens / 3} {
+				src := "# Dressing\n\n![tool](data:image/png;base64," + strings.TrimSpace(strings.Repeat(line, lines)) + ")\n\nHold it flat.\n"
+				for _, p := range split(t, src, Options{Tokens: tokens, Overlap: overlap}) {
+					if strings.Contains(p.Embedding(), base64Text) {
+						t.Errorf("%d lines, %d tokens: passage %d embeds the picture: %q", lines, tokens, p.Ordinal, p.Embedding())
+					}
+				}
+			}
+		}
+	}
+}

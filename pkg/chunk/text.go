@@ -2,6 +2,7 @@ package chunk
 
 import (
 	"slices"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 )
@@ -33,6 +34,10 @@ func (p *packer) splitText(n, end int, fresh bool) int64 {
 		return view.offset(size)
 	case n > 0:
 		return p.lines[n-1].end
+	case startsWithSpace(text) && view.offset(0) > start:
+		// Behind what is omitted, as in each line of a picture, white space is
+		// not embedded.
+		return view.offset(len(text) - len(strings.TrimLeftFunc(text, unicode.IsSpace)))
 	case startsWithSpace(text):
 		// The white space before it is too much for the first word.
 		p.startAt(start)
