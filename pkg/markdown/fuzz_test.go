@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -146,8 +147,10 @@ func compose(seed []byte) []byte {
 // sizes, as they do for paragraphs of any length: if no link reference
 // definition, and no line of which the whole tells what it is, is too long.
 func holdsFor(src []byte, sz sizes) bool {
-	if len(src) > sz.line && bytes.IndexByte(src, '[') >= 0 {
-		return false
+	for paragraph := range bytes.SplitSeq(src, []byte("\n\n")) {
+		if len(paragraph)+len("\n\n") > sz.paragraph && bytes.IndexByte(paragraph, '[') >= 0 {
+			return false
+		}
 	}
 	for line := range bytes.Lines(src) {
 		if len(line) > sz.line && !textBegins.Match(line[:sz.line]) {
@@ -175,18 +178,27 @@ func headings(t *testing.T, src []byte, opt Options) []Heading {
 // not treat as the specification does.
 func goldmarkDeviates(src []byte) bool {
 	var above []byte
-	for line := range bytes.Lines(src) {
-		// goldmark fills up a header row of too few cells.
-		if line = bytes.Trim(line, "> \t\n"); len(line) > 0 && delimiterCells(line) != rowCells(above) && delimiterCells(line) > 0 {
-			return true
+	table := false
+	for whole := range bytes.Lines(src) {
+		line := bytes.Trim(whole, "> \t\n")
+		delimiter := len(line) > 0 && delimiterCells(line) > 0
+		switch {
+		case delimiter && delimiterCells(line) != rowCells(above):
+			return true // goldmark fills up a header row of too few cells
+		case delimiter && bytes.HasPrefix(bytes.TrimLeft(whole, " \t"), []byte(">")):
+			return true // and takes a lazy line for a row
+		case table && len(line) > 0 && !bytes.HasPrefix(line, []byte("|")) && !isLetter(line[0]) || table && bytes.HasPrefix(whole, []byte("    ")):
+			return true // and has other lines end a table than the specification has
 		}
+		table = delimiter || table && len(line) > 0
 		above = line
 	}
 	return slices.ContainsFunc(goldmarkDeviations, func(re *regexp.Regexp) bool { return re.Match(src) })
 }
 
 var goldmarkDeviations = []*regexp.Regexp{
-	regexp.MustCompile(`\\\[|\$\$`),                   // a formula is not CommonMark
+	regexp.MustCompile(`\\\[|\$\$`), // a formula is not CommonMark
+	regexp.MustCompile(`(?:(?:[-+*>]|\d+[.)])[ \t]*){` + strconv.Itoa(maxDepth+1) + `}`), // a depth that is text here
 	regexp.MustCompile(`\]:`),                         // an item without text behind a definition
 	regexp.MustCompile(`(?m)(?:[-+*]|\d[.)])[ \t]*$`), // an item without text in an item
 }

@@ -51,9 +51,10 @@ type scanner struct {
 	syntax  Syntax
 	win     *window
 	blocks  blocks
-	kind    Kind // of the latest piece
-	cut     bool // the line being read goes on
-	stopped bool // nobody wants more pieces
+	kind    Kind  // of the latest piece
+	cut     bool  // the line being read goes on
+	lineAt  int64 // where it begins
+	stopped bool  // nobody wants more pieces
 	yield   func(Piece, error) bool
 
 	held  []heldLine // of the open paragraph, not yet yielded
@@ -117,6 +118,7 @@ func (s *scanner) next() bool {
 			s.emit(p, end)
 		}
 	} else {
+		s.lineAt = start
 		s.line(start, end)
 	}
 	return !s.stopped
@@ -130,7 +132,7 @@ func (s *scanner) keep(start int64) int64 {
 	}
 	if s.cut {
 		// The text that ends an HTML block or a formula may be cut in two.
-		return max(start-int64(longestEnd), s.win.base)
+		return max(start-int64(longestEnd), s.lineAt, s.win.base)
 	}
 	return start
 }
