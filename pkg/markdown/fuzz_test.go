@@ -180,10 +180,10 @@ func goldmarkDeviates(src []byte) bool {
 	var above []byte
 	table := false
 	for whole := range bytes.Lines(src) {
-		line := bytes.Trim(whole, "> \t\n")
-		delimiter := len(line) > 0 && delimiterCells(line) > 0
+		line := bytes.TrimLeft(trimSpaces(trimEnding(whole)), "> \t")
+		delimiter := delimiterCells(line) > 0
 		switch {
-		case delimiter && delimiterCells(line) != rowCells(above):
+		case delimiter && (delimiterCells(line) != rowCells(above) || delimiterCells(above) > 0):
 			return true // goldmark fills up a header row of too few cells
 		case delimiter && bytes.HasPrefix(bytes.TrimLeft(whole, " \t"), []byte(">")):
 			return true // and takes a lazy line for a row

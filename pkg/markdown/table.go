@@ -53,7 +53,7 @@ func (r *row) cells() int {
 // table, or -1 when it is none. Each cell is hyphens with a colon before them,
 // behind them, both or neither.
 func delimiterCells(s []byte) int {
-	if s[0] != '|' && s[0] != '-' && s[0] != ':' {
+	if len(s) == 0 || s[0] != '|' && s[0] != '-' && s[0] != ':' {
 		return -1
 	}
 	s = bytes.TrimPrefix(s, []byte("|"))
