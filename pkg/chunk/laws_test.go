@@ -80,7 +80,8 @@ func checkLaws(t *testing.T, src string, opt Options, all []Passage) {
 			}
 		}
 		for j, h := range p.Headings {
-			if h.Start > p.Start && i > 0 && opt.Overlap == 0 || j > 0 && h.Level <= p.Headings[j-1].Level {
+			// A heading in HTML may stand behind other tags of its line.
+			if h.Start > p.Start && strings.ContainsAny(src[p.Start:h.Start], "\r\n") && i > 0 && opt.Overlap == 0 || j > 0 && h.Level <= p.Headings[j-1].Level {
 				t.Fatalf("passage %d, from byte %d, stands under %v", i, p.Start, p.Headings)
 			}
 		}
