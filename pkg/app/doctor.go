@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
+	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // Doctor looks at everything that a process stands on, prints the state of
@@ -48,7 +49,7 @@ func Doctor(ctx context.Context, config Config, log *slog.Logger, out io.Writer)
 	model, err := backends.Configured.Model(ctx)
 	report("embeddings", fmt.Sprintf("model %s, %d dimensions", model.Name, model.Dimensions), err)
 	if config.SummaryModel != "" {
-		_, err = backends.Models.Summarise(ctx, config.SummaryModel, "", []string{"Grain is ground in a mill."})
+		_, err = backends.Models.Summarise(ctx, config.SummaryModel, "", []string{document.ProbeText})
 		report("summaries", "model "+config.SummaryModel, err)
 	}
 	others, _, err := otherModels(ctx, backends.Store, config.model())

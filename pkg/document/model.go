@@ -9,6 +9,10 @@ import (
 // MaxDimensions is the length of the longest vectors that can be stored.
 const MaxDimensions = 16000
 
+// ProbeText is a text that every model takes. It is sent to see whether a model
+// answers, and how long its vectors are.
+const ProbeText = "Grain is ground in a mill."
+
 // Model names an embedding model and the length of its vectors. Dimensions is 0
 // while the length is not known: it is then whatever the model answers.
 type Model struct {

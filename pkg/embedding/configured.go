@@ -14,9 +14,6 @@ import (
 )
 
 const (
-	// learnText is what a model is asked to embed to show its vectors.
-	learnText = "Grain is ground in a mill."
-
 	// learnAgain is how long it is remembered that the setting is wrong.
 	learnAgain = 30 * time.Second
 )
@@ -98,7 +95,7 @@ func (c *Configured) learn(ctx context.Context) (document.Model, error) {
 
 // ask returns the length of the model's vectors.
 func (c *Configured) ask(ctx context.Context) (length int, err error) {
-	vectors, err := c.Embedder.Embed(ctx, c.Setting, []string{learnText})
+	vectors, err := c.Embedder.Embed(ctx, c.Setting, []string{document.ProbeText})
 	if err != nil {
 		return 0, misconfigured(c.Setting, err)
 	}

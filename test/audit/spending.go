@@ -5,8 +5,12 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/seed-7a112592/gristmill/pkg/backend/llm"
+	"github.com/seed-7a112592/gristmill/pkg/document"
 )
+
+// maxProbes is how many probes a few programs may send that are started again
+// and again; failures may add one for each twenty passages.
+const maxProbes = 20
 
 // checkSpending holds what the provider answered, in passages and in tokens,
 // against what was needed: each stored passage once by each model that it is
@@ -15,9 +19,12 @@ func (a Audit) checkSpending(t testing.TB) {
 	t.Helper()
 	stored := a.stored(t)
 	var needed, answered spending
+	probes := 0
 	for model, texts := range a.Provider.EmbeddedBy() {
-		// A probe follows a failure, and costs six tokens.
-		for _, asked := range slices.Concat(a.Questions, []string{llm.ProbeText}) {
+		// A probe costs six tokens. One is sent by a process that starts, and
+		// others follow failures.
+		probes += texts[document.ProbeText]
+		for _, asked := range slices.Concat(a.Questions, []string{document.ProbeText}) {
 			delete(texts, asked)
 		}
 		for text, times := range texts {
@@ -26,7 +33,10 @@ func (a Audit) checkSpending(t testing.TB) {
 			delete(stored[model], text)
 		}
 	}
-	t.Logf("audit: the provider answered %s, of which %s were needed", answered, needed)
+	t.Logf("audit: the provider answered %s, of which %s were needed, and %d probes", answered, needed, probes)
+	if most := maxProbes + needed.passages/20; probes > most {
+		t.Errorf("the provider answered %d probes, want at most %d", probes, most)
+	}
 	for model, texts := range stored {
 		if len(texts) > 0 {
 			t.Errorf("%d texts are stored that %s with %d dimensions never answered", len(texts), model.Name, model.Dimensions)

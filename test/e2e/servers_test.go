@@ -168,7 +168,11 @@ func TestWrongAnswersFailTheJobAndWriteNothing(t *testing.T) {
 	}{
 		"count": {fakeprovider.WrongCount, "vectors"},
 		"index": {fakeprovider.DuplicateIndex, "index"},
-		"NaN":   {fakeprovider.NaN, "number"},
+		"NaN": {func(a *fakeprovider.Answer) { // in every vector: the others of an answer would be kept
+			for i := range a.Data {
+				fakeprovider.NaN(&fakeprovider.Answer{Data: a.Data[:i+1]})
+			}
+		}, "number"},
 	} {
 		provider.Fail(test.fault, -1)
 		text := fmt.Sprintf("# Wrong %s\n\nThe answer to this is wrong.\n\n# Another\n\nAnd so is the one to this. %s\n", name, strings.Repeat("Grist. ", 300))

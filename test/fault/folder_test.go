@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-7a112592/gristmill/pkg/backend/llm"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/test/audit"
 	"github.com/seed-7a112592/gristmill/test/await"
@@ -173,7 +172,7 @@ func (f unwritableFolder) test(t *testing.T) {
 		audit.Document(t, c, documents[file.key], file.text)
 	}
 	for text, times := range provider.Embedded() {
-		if times > 1 && text != llm.ProbeText {
+		if times > 1 && text != document.ProbeText {
 			t.Errorf("embedded %d times: %.100q", times, text)
 		}
 	}

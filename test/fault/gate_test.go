@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/seed-7a112592/gristmill/pkg/backend/llm"
+	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/test/fakeprovider"
 )
 
@@ -22,9 +22,6 @@ type gate struct {
 	chats   bool          // those for summaries wait too
 	waiting map[string]int
 }
-
-// reindexProbe is by what a model is tried before a reindex to it begins.
-const reindexProbe = "Which grain was ground here?"
 
 // The paths of what a provider is asked for.
 const (
@@ -58,7 +55,7 @@ func (g *gate) pass(r *http.Request) bool {
 		return false
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	if bytes.Contains(body, []byte(llm.ProbeText)) || bytes.Contains(body, []byte(reindexProbe)) {
+	if bytes.Contains(body, []byte(document.ProbeText)) {
 		return true // whether the model answers at all is not what is held up
 	}
 	path := r.URL.Path

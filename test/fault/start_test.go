@@ -38,6 +38,13 @@ func TestProgramsStartBeforeTheirServers(t *testing.T) {
 	m.audit(await.Deadline, 0)
 }
 
+// checks are what each program tells of itself.
+var checks = map[string][]string{
+	"api":              {"database", "models", "objects", "redis"},
+	"worker-knowledge": {"database", "indexes", "models", "objects", "redis"},
+	"worker-summary":   {"database", "models", "objects", "redis"},
+}
+
 // awaitReadiness waits until every program says of exactly these servers that
 // they cannot be used.
 func (m *mill) awaitReadiness(lacking map[string]bool) {
@@ -46,8 +53,11 @@ func (m *mill) awaitReadiness(lacking map[string]bool) {
 		var state readiness
 		await.Until(m.t, p.Name+" says what is missing, and only that", func() bool {
 			state = m.ready(p)
-			for _, name := range []string{"database", "redis", "objects"} {
-				if check, told := state.Checks[name]; !told || (check != "ok") != lacking[name] {
+			if !slices.Equal(slices.Sorted(maps.Keys(state.Checks)), checks[p.Name]) {
+				return false
+			}
+			for name, check := range state.Checks {
+				if (check != "ok") != lacking[name] {
 					return false
 				}
 			}
@@ -58,7 +68,11 @@ func (m *mill) awaitReadiness(lacking map[string]bool) {
 			return (state.status == http.StatusOK) == (len(needed) == 0)
 		})
 		m.t.Logf("%s: %d %v", p.Name, state.status, state.Checks)
-		if degraded := slices.Contains(state.Degraded, "redis"); degraded != (p.Name == "api" && lacking["redis"]) {
+		var degraded []string
+		if p.Name == "api" && lacking["redis"] {
+			degraded = []string{"redis"}
+		}
+		if !slices.Equal(state.Degraded, degraded) {
 			m.t.Errorf("%s says that it is degraded by %q while %v are lacking", p.Name, state.Degraded, lacking)
 		}
 		for name, check := range state.Checks {

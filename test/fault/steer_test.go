@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-7a112592/gristmill/pkg/backend/llm"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/test/audit"
 	"github.com/seed-7a112592/gristmill/test/await"
@@ -126,7 +125,7 @@ func TestRetryResumes(t *testing.T) {
 	t.Logf("%d of %d passages were embedded before, %d after", done, all, m.provider.Counts().Texts-done)
 	answered := 0
 	for text, times := range m.provider.Embedded() {
-		if text != llm.ProbeText {
+		if text != document.ProbeText {
 			answered += times
 		}
 	}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/seed-7a112592/gristmill/pkg/backend/llm"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/test/audit"
 	"github.com/seed-7a112592/gristmill/test/await"
@@ -165,7 +164,7 @@ func (m *mill) checkBoughtOnce() {
 	texts, again := 0, 0
 	for _, of := range m.provider.EmbeddedBy() {
 		for text, times := range of {
-			if text != llm.ProbeText && text != reindexProbe {
+			if text != document.ProbeText {
 				texts++
 				again += times - 1
 			}

@@ -28,7 +28,7 @@ func TestBadRequests(t *testing.T) {
 		says   string
 		asks   int // requests to the provider
 	}{
-		"a model that is not there":      {400, "bad_request", body{"model": "nobody", "dimensions": 64}, "`nobody` does not exist", 2}, // and a probe
+		"a model that is not there":      {400, "bad_request", body{"model": "nobody", "dimensions": 64}, "`nobody` does not exist", 1},
 		"a dimension it does not return": {400, "bad_request", body{"model": stubborn.Name, "dimensions": 64}, "48", 1},
 		"the same, to be reckoned only":  {400, "bad_request", body{"model": stubborn.Name, "dimensions": 64, "dry_run": true}, "48", 1},
 		"no such collection":             {404, "not_found", body{"collection": "elsewhere"}, "elsewhere", 0},

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/sashabaranov/go-openai"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // chat is the request for a chat completion whose answer is handed to take.
@@ -14,7 +16,7 @@ func (p *OpenAI) chat(question openai.ChatCompletionRequest, bytes int, take fun
 		texts[i] = message.Content
 	}
 	probe := question
-	probe.Messages = []openai.ChatCompletionMessage{{Role: openai.ChatMessageRoleUser, Content: ProbeText}}
+	probe.Messages = []openai.ChatCompletionMessage{{Role: openai.ChatMessageRoleUser, Content: document.ProbeText}}
 	return request{
 		operation: opSummarise,
 		model:     question.Model,

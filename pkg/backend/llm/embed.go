@@ -52,7 +52,7 @@ func (p *OpenAI) Embed(ctx context.Context, model document.Model, texts []string
 			return err
 		},
 		probe: func(ctx context.Context, ex *exchange) error {
-			_, err := p.embedOnce(ctx, ex, model, []string{ProbeText})
+			_, err := p.embedOnce(ctx, ex, model, []string{document.ProbeText})
 			return err
 		},
 	})
@@ -64,7 +64,7 @@ func (p *OpenAI) Embed(ctx context.Context, model document.Model, texts []string
 	if isBad && len(bad.Wrong) < len(texts) {
 		return vectors, fault.Wrap(fault.Refused, err, "%s", fault.As(err).Detail)
 	}
-	if (isBad || length) && len(texts) == 1 && texts[0] != ProbeText {
+	if (isBad || length) && len(texts) == 1 && texts[0] != document.ProbeText {
 		if refused := p.isolateVector(ctx, model, fault.As(err)); refused != nil {
 			return nil, refused
 		}
@@ -80,7 +80,7 @@ func (p *OpenAI) Embed(ctx context.Context, model document.Model, texts []string
 // one that is right, and else the model's, which is nil. Another error is why
 // that cannot be known.
 func (p *OpenAI) isolateVector(ctx context.Context, model document.Model, wrong *fault.Error) error {
-	_, err := p.Embed(ctx, model, []string{ProbeText})
+	_, err := p.Embed(ctx, model, []string{document.ProbeText})
 	_, length := errors.AsType[*document.LengthError](err)
 	switch {
 	case err == nil:

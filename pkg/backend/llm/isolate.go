@@ -8,15 +8,12 @@ import (
 	"net"
 	"sync"
 
+	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 )
 
 const (
-	// ProbeText is a text that every model takes. It is sent to see whether a
-	// model that has failed over a request answers at all.
-	ProbeText = "Grain is ground in a mill."
-
 	// batchFailures is after how many failures a request of several texts is
 	// taken to be the cause of them, while the model answers others: its texts
 	// can still be sent in smaller requests. That of a single text cannot, so
@@ -38,6 +35,7 @@ const (
 //     back again and again is, too, and becomes fault.Refused. Until then the
 //     request is sent again, or its error returned where that would take long.
 //
+// A request that sends the probe's text shows as much by itself.
 // An answer that broke off stays one: it may have been paid for. How often a
 // request failed is remembered beyond the call.
 func (p *OpenAI) isolate(ctx context.Context, lane *lane, r request, err error, failed failed) (again bool, _ error) {
@@ -49,6 +47,9 @@ func (p *OpenAI) isolate(ctx context.Context, lane *lane, r request, err error, 
 	_, done := errors.AsType[*judged](err)
 	if failure == nil || done || errors.Is(err, errNotSent) || failure.Kind == fault.BadAnswer {
 		return false, err
+	}
+	if r.isProbe() {
+		return false, lane.blame(ctx, asProvider(err), failed.attempts, 0)
 	}
 	if failure.Kind == fault.Refused || failure.Kind == fault.TooLong {
 		if probed := p.answersOthers(ctx, lane, r, failed.before); probed != nil {
@@ -169,7 +170,7 @@ func (f *failed) count(err error) {
 
 // probe asks the model for something that it does not fail over.
 func (p *OpenAI) probe(ctx context.Context, lane *lane, r request) error {
-	r.bytes = len(ProbeText)
+	r.bytes = len(document.ProbeText)
 	err := p.exchange(ctx, opProbe, r, r.probe, &exchange{})
 	if err == nil || fault.Is(err, fault.BadAnswer) { // but an answer
 		lane.answered()
@@ -179,6 +180,11 @@ func (p *OpenAI) probe(ctx context.Context, lane *lane, r request) error {
 		lane.probesFailed.Add(1)
 	}
 	return err
+}
+
+// isProbe reports whether the request embeds what a probe does.
+func (r request) isProbe() bool {
+	return r.operation == opEmbed && len(r.texts) == 1 && r.texts[0] == document.ProbeText
 }
 
 // answersOthers returns nil when the model has answered any request since the

@@ -17,8 +17,6 @@ const (
 
 	// retryAfter is when to ask again, where the provider does not say.
 	retryAfter = 5 * time.Second
-
-	probeText = "Which grain was ground here?"
 )
 
 // probe asks the model that a space is to be built with for one vector, unless
@@ -46,7 +44,7 @@ func (d *Desk) probe(ctx context.Context, p *plan, answered map[document.Model]d
 func (d *Desk) ask(ctx context.Context, model document.Model) (length int, err error) {
 	bounded, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	vectors, err := d.Embedder.Embed(bounded, model, []string{probeText})
+	vectors, err := d.Embedder.Embed(bounded, model, []string{document.ProbeText})
 	switch f := fault.As(err); {
 	case err == nil:
 		return cmp.Or(model.Dimensions, len(vectors[0])), nil
