@@ -135,6 +135,11 @@ var behaviours = []behaviour{
 	{name: "429 with `Retry-After` of three years, once", mends: true, script: once(fakeprovider.RateLimit("94608000"))},
 	{name: "200 with an error in it, for a while", mends: true, script: always(fakeprovider.Raw(`{"error":{"message":"the engine is overloaded","type":"server_error"}}`))},
 	{name: "200 with an HTML page, for a while", mends: true, script: always(fakeprovider.Raw("<!doctype html><title>Sign in</title><p>Welcome"))},
+	{name: "zeros in every vector, for a while", mends: true, script: always(func(a *fakeprovider.Answer) {
+		for i := range a.Data {
+			clear(a.Data[i].Vector)
+		}
+	})},
 	{name: "401 for a while", mends: true, script: always(fakeprovider.Status(http.StatusUnauthorized, "Incorrect API key provided"))},
 	{name: "402 for a while", mends: true, script: always(fakeprovider.Status(http.StatusPaymentRequired, "Your balance is used up"))},
 	{name: "403 for a while", mends: true, script: always(fakeprovider.Status(http.StatusForbidden, "This key may not use this model"))},

@@ -226,7 +226,7 @@ func TestBomb(t *testing.T) {
 		return true
 	})
 	_, err := o.Embed(t.Context(), small, numbered(1))
-	wantFailure(t, "bomb", err, fault.BadAnswer, "more than")
+	wantFailure(t, "bomb", err, fault.Misconfigured, "more than")
 }
 
 // A redirect within the host that keeps the request is followed, as frameworks

@@ -18,15 +18,14 @@ const maxNumber = 32
 
 // Embed returns one vector of model.Dimensions finite numbers, not all zero,
 // for each text, in order; see fit. They have the length that the model has where
-// that is 0. It sends one request, or none for no texts. An answer with anything
-// wrong in it is fault.BadAnswer and yields nothing; where the length is wrong it
-// is fault.Misconfigured, with a *document.LengthError. Where only some of the
-// vectors are wrong, it is fault.Refused with a *document.VectorsError; the
+// that is 0. It sends one request, or none for no texts. An answer of another
+// length is fault.Misconfigured, with a *document.LengthError. Where only some of
+// the vectors are wrong, it is fault.Refused with a *document.VectorsError; the
 // others are returned beside it, with nil in the place of those.
 //
 // fault.Refused says that the model does not take these texts, although it
-// answers other requests: it answers 400, 413 or 422 about them, or fails over
-// them again and again (5xx, a hang, an answer that makes no sense). It is
+// answers other requests: it answers 400, 413 or 422 about them, or what is no
+// answer, or fails over them again and again (5xx, a hang). It is
 // fault.TooLong where the provider says that the length of one, or of all
 // together, is why. Of several texts smaller requests may be taken: halve them.
 // A single one is taken by no request as it is. Neither counts for the breaker
@@ -59,13 +58,13 @@ func (p *OpenAI) Embed(ctx context.Context, model document.Model, texts []string
 	if err == nil {
 		return vectors, nil
 	}
-	bad, isBad := errors.AsType[*document.VectorsError](err)
+	_, some := errors.AsType[*document.VectorsError](err)
 	_, length := errors.AsType[*document.LengthError](err)
-	if isBad && len(bad.Wrong) < len(texts) {
+	if some {
 		return vectors, fault.Wrap(fault.Refused, err, "%s", fault.As(err).Detail)
 	}
-	if (isBad || length) && len(texts) == 1 && texts[0] != document.ProbeText {
-		if refused := p.isolateVector(ctx, model, fault.As(err)); refused != nil {
+	if length && len(texts) == 1 && texts[0] != document.ProbeText {
+		if refused := p.isolateLength(ctx, model, fault.As(err)); refused != nil {
 			return nil, refused
 		}
 	}
@@ -75,17 +74,17 @@ func (p *OpenAI) Embed(ctx context.Context, model document.Model, texts []string
 	return nil, err
 }
 
-// isolateVector finds out whose fault it is that the one vector of an answer is
-// wrong: the text's, which is fault.Refused, where the model answers a probe with
-// one that is right, and else the model's, which is nil. Another error is why
-// that cannot be known.
-func (p *OpenAI) isolateVector(ctx context.Context, model document.Model, wrong *fault.Error) error {
+// isolateLength finds out whose fault it is that the one vector of an answer has
+// another length: the text's, which is fault.Refused, where the model answers a
+// probe with one that is right, and else the model's, which is nil. Another error
+// is why that cannot be known.
+func (p *OpenAI) isolateLength(ctx context.Context, model document.Model, wrong *fault.Error) error {
 	_, err := p.Embed(ctx, model, []string{document.ProbeText})
 	_, length := errors.AsType[*document.LengthError](err)
 	switch {
 	case err == nil:
 		return fault.New(fault.Refused, "%s", wrong.Detail) // and no LengthError, which is the model's
-	case length, fault.Is(err, fault.BadAnswer):
+	case length:
 		return nil
 	default:
 		return err
@@ -190,7 +189,9 @@ func (p *OpenAI) inOrder(answer vectorAnswer, model document.Model, texts int) (
 	}
 	bad := &document.VectorsError{Wrong: wrong}
 	e := p.badAnswer(model, "%s", bad.First())
-	e.Err = bad
+	if len(wrong) < texts {
+		e.Err = bad
+	}
 	return vectors, e
 }
 

@@ -31,9 +31,10 @@ const (
 //
 //   - where it does not, or does not take the probe either, the failure is the
 //     provider's, whatever its form;
-//   - where it does, a refusal is about the texts; any other failure that comes
-//     back again and again is, too, and becomes fault.Refused. Until then the
-//     request is sent again, or its error returned where that would take long.
+//   - where it does, a refusal is about the texts, and so is an answer that is
+//     none; any other failure that comes back again and again is, too, and
+//     becomes fault.Refused. Until then the request is sent again, or its error
+//     returned where that would take long.
 //
 // A request that sends the probe's text shows as much by itself.
 // An answer that broke off stays one: it may have been paid for. How often a
@@ -45,15 +46,18 @@ func (p *OpenAI) isolate(ctx context.Context, lane *lane, r request, err error, 
 	}
 	failure := fault.As(err)
 	_, done := errors.AsType[*judged](err)
-	if failure == nil || done || errors.Is(err, errNotSent) || failure.Kind == fault.BadAnswer {
+	if failure == nil || done || errors.Is(err, errNotSent) || hasVectors(err) {
 		return false, err
 	}
 	if r.isProbe() {
 		return false, lane.blame(ctx, asProvider(err), failed.attempts, 0)
 	}
-	if failure.Kind == fault.Refused || failure.Kind == fault.TooLong {
+	if failure.Kind == fault.Refused || failure.Kind == fault.TooLong || failure.Kind == fault.BadAnswer {
 		if probed := p.answersOthers(ctx, lane, r, failed.before); probed != nil {
 			return false, lane.blame(ctx, asProvider(probed), 1, 0)
+		}
+		if failure.Kind == fault.BadAnswer {
+			return false, fault.Wrap(fault.Refused, failure.Err, "%s", failure.Detail)
 		}
 		return false, err
 	}
@@ -104,10 +108,23 @@ func orDefault(failure *fault.Error) error {
 	return failure
 }
 
+// hasVectors reports whether an answer of which something is wrong shows all the
+// same that the model answers: it holds vectors, of which some are wrong or all
+// have another length.
+func hasVectors(err error) bool {
+	_, some := errors.AsType[*document.VectorsError](err)
+	_, length := errors.AsType[*document.LengthError](err)
+	return some || length
+}
+
 // asProvider returns what a failed probe says of the provider. One that does
 // not take the probe takes nothing.
 func asProvider(probed error) error {
-	if e := fault.As(probed); e != nil && (e.Kind == fault.Refused || e.Kind == fault.TooLong) {
+	e := fault.As(probed)
+	switch {
+	case e != nil && e.Kind == fault.BadAnswer:
+		return fault.Wrap(fault.Misconfigured, e.Err, "%s, and so it does for any other text: check the model, and that the address is that of an OpenAI-compatible API", e.Detail)
+	case e != nil && (e.Kind == fault.Refused || e.Kind == fault.TooLong):
 		return fault.Wrap(fault.Misconfigured, e.Err, "%s; and it does not take any other text either: check that the model is one for this", e.Detail)
 	}
 	return probed
@@ -172,7 +189,7 @@ func (f *failed) count(err error) {
 func (p *OpenAI) probe(ctx context.Context, lane *lane, r request) error {
 	r.bytes = len(document.ProbeText)
 	err := p.exchange(ctx, opProbe, r, r.probe, &exchange{})
-	if err == nil || fault.Is(err, fault.BadAnswer) { // but an answer
+	if err == nil || hasVectors(err) {
 		lane.answered()
 		return nil
 	}

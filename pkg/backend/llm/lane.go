@@ -194,7 +194,7 @@ func (p *pass) leave(ctx context.Context, err error, ex *exchange) error {
 	if ex.tokens > 0 {
 		l.size.learn(p.bytes, ex.tokens)
 	}
-	answers := err == nil || fault.Is(err, fault.BadAnswer)
+	answers := err == nil || hasVectors(err)
 	if requests, tokens := limits(ex.header); requests > 0 || tokens > 0 {
 		if answers && ex.tokens > tokens {
 			l.disbelieved.Store(int64(tokens)) // it has just answered more than that

@@ -8,7 +8,6 @@ import (
 	"math"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -44,18 +43,6 @@ func TestBadNumbers(t *testing.T) {
 		"base64, infinity":  `"` + encoded(float32(math.Inf(1)), 1, 1) + `"`,
 		"base64, no number": `"` + encoded(float32(math.NaN()), 1, 1) + `"`,
 	} {
-		var well atomic.Bool // for other texts
-		o, requests := scripted(t, func(w http.ResponseWriter, r asked) bool {
-			data := make([]string, len(r.Texts))
-			for i, text := range r.Texts {
-				data[i] = fmt.Sprintf(`{"object":"NaN or \"inf","index":%d,"embedding":[1,2,3]}`, i)
-				if text == "bad" || !well.Load() {
-					data[i] = fmt.Sprintf(`{"index":%d,"embedding":%s}`, i, embedding)
-				}
-			}
-			fmt.Fprintf(w, `{"data":[%s]}`, strings.Join(data, ","))
-			return true
-		})
 		for _, test := range []struct {
 			what     string
 			texts    []string
@@ -63,23 +50,32 @@ func TestBadNumbers(t *testing.T) {
 			kind     fault.Kind
 			requests int64
 		}{
-			{"every vector", numbered(3), false, fault.BadAnswer, 1},
-			{"every vector, of one text", []string{"bad"}, false, fault.BadAnswer, 2}, // with the probe
+			{"every vector", numbered(3), false, fault.Misconfigured, 2}, // with the probe
+			{"every vector, of one text", []string{"bad"}, false, fault.Misconfigured, 2},
 			{"that of one text, by itself", []string{"bad"}, true, fault.Refused, 2},
 			{"that of one text", []string{"well", "bad", "fine"}, true, fault.Refused, 1},
 		} {
-			well.Store(test.well)
-			before := requests.Load()
+			o, requests := scripted(t, func(w http.ResponseWriter, r asked) bool {
+				data := make([]string, len(r.Texts))
+				for i, text := range r.Texts {
+					data[i] = fmt.Sprintf(`{"object":"NaN or \"inf","index":%d,"embedding":[1,2,3]}`, i)
+					if text == "bad" || !test.well {
+						data[i] = fmt.Sprintf(`{"index":%d,"embedding":%s}`, i, embedding)
+					}
+				}
+				fmt.Fprintf(w, `{"data":[%s]}`, strings.Join(data, ","))
+				return true
+			})
 			got, err := o.Embed(t.Context(), model, test.texts)
-			kind := test.kind
-			if strings.HasPrefix(name, "too") && name != "too large" && kind == fault.BadAnswer {
-				kind = fault.Misconfigured // by the length that is set
+			want := test.requests
+			if _, length := errors.AsType[*document.LengthError](err); length && len(test.texts) > 1 {
+				want = 1 // the length that is set is wrong, whatever a probe says
 			}
-			if e := fault.As(err); e == nil || e.Kind != kind || !strings.Contains(e.Detail, "answered ") {
+			if e := fault.As(err); e == nil || e.Kind != test.kind || !strings.Contains(e.Detail, "answered ") {
 				t.Errorf("%s, %s: got %v, %v", name, test.what, got, err)
 			}
-			if n := requests.Load() - before; n != test.requests {
-				t.Errorf("%s, %s: %d requests, want %d", name, test.what, n, test.requests)
+			if n := requests.Load(); n != want {
+				t.Errorf("%s, %s: %d requests, want %d", name, test.what, n, want)
 			}
 			if len(test.texts) < 3 || !test.well {
 				if got != nil {
@@ -112,7 +108,7 @@ func TestBadIndexes(t *testing.T) {
 			return true
 		})
 		_, err := o.Embed(t.Context(), document.Model{Name: "m", Dimensions: 3}, numbered(1))
-		if !fault.Is(err, fault.BadAnswer) {
+		if !fault.Is(err, fault.Misconfigured) {
 			t.Errorf("%s: %v", index, err)
 		}
 	}

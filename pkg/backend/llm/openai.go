@@ -63,8 +63,9 @@ type OpenAIConfig struct {
 //   - RateLimited, Unavailable and Misconfigured are about the provider or how
 //     it is configured. They carry RetryAfter, and may come without a request
 //     having been sent.
-//   - BrokenAnswer is an answer that broke off, BadAnswer one that does not fit
-//     the question.
+//   - BrokenAnswer is an answer that broke off. One that does not fit the
+//     question is about the texts, or about the provider where that is what it
+//     answers to others too.
 //
 // When ctx ends, its error is returned.
 type OpenAI struct {

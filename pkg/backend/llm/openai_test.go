@@ -153,8 +153,8 @@ func TestLengthIsLearnt(t *testing.T) {
 			}
 		}
 	}
-	p.Fail(func(a *fakeprovider.Answer) { a.Data[1].Vector = a.Data[1].Vector[:31] }, -1)
-	if _, err := models.Embed(t.Context(), document.Model{Name: "nomic"}, numbered(3)); !fault.Is(err, fault.BadAnswer) {
+	p.Fail(func(a *fakeprovider.Answer) { a.Data[1].Vector = a.Data[1].Vector[:31] }, 1)
+	if _, err := models.Embed(t.Context(), document.Model{Name: "nomic"}, numbered(3)); !fault.Is(err, fault.Refused) {
 		t.Errorf("vectors of two lengths: %v", err)
 	}
 }
@@ -168,6 +168,7 @@ func all(fault fakeprovider.Fault) fakeprovider.Fault {
 	}
 }
 
+// An answer that is none is about the texts where the model answers a probe.
 func TestBadAnswers(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -194,11 +195,11 @@ func TestBadAnswers(t *testing.T) {
 			p := fakeprovider.Start(t, tt.opts)
 			p.Fail(tt.fault, 1)
 			got, err := provider(t, p).Embed(t.Context(), small, numbered(4))
-			if e := fault.As(err); e == nil || e.Kind != fault.BadAnswer || !strings.Contains(e.Detail, tt.want) || got != nil {
-				t.Errorf("got %d vectors and %v, want bad answer: %s", len(got), err, tt.want)
+			if e := fault.As(err); e == nil || e.Kind != fault.Refused || !strings.Contains(e.Detail, tt.want) || got != nil {
+				t.Errorf("got %d vectors and %v, want refused: %s", len(got), err, tt.want)
 			}
-			if n := p.Counts().Requests; n != 1 {
-				t.Errorf("asked %d times: a bad answer must not be paid for again", n)
+			if n := p.Counts().Requests; n != 2 {
+				t.Errorf("asked %d times, want once and a probe: a bad answer must not be paid for again", n)
 			}
 		})
 	}

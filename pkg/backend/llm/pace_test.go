@@ -267,7 +267,7 @@ func TestTryThatIsCancelled(t *testing.T) {
 }
 
 // A caller who leaves says nothing about the provider, and what is wrong with
-// an answer is no outage.
+// an answer is no outage while the model answers a probe.
 func TestWhatIsNoOutage(t *testing.T) {
 	t.Parallel()
 	for name, failure := range map[string]fakeprovider.Fault{
@@ -278,8 +278,8 @@ func TestWhatIsNoOutage(t *testing.T) {
 			t.Parallel()
 			p := fakeprovider.Start(t, fakeprovider.Options{})
 			o := provider(t, p)
-			p.Fail(failure, -1)
 			for range 20 {
+				p.Fail(failure, 1)
 				ctx, cancel := context.WithTimeout(t.Context(), await.Deadline)
 				if name == "cancelled" {
 					ctx, cancel = context.WithTimeout(t.Context(), 5*time.Millisecond)
