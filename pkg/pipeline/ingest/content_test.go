@@ -96,6 +96,8 @@ func TestFormats(t *testing.T) {
 		"RTF":                 {`{\rtf1\ansi Dear miller}`, "RTF", "pandoc"},
 		"HTML":                {"\ufeff\n <!DOCTYPE html>\n<html><p>Flour", "an HTML page", "convert"},
 		"HTML, no doctype":    {"<HTML lang=en><body>Flour", "an HTML page", "convert"},
+		"mail":                {"Content-Type: text/markdown; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\nIyBNaWxsCg==\r\n", "a mail", "decode"},
+		"mail with headers":   {"From: miller@example.com\nSubject: Mill,\n and stones\nMIME-Version: 1.0\nContent-Type: multipart/mixed;\n boundary=a\n\n--a\n", "a mail", "decode"},
 		"a data: URI":         {"data:text/markdown;charset=utf-8;base64,IyBNaWxs", "a data: URI", "bytes"},
 		"gzip":                {"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x53\x56", "compressed with gzip", "uncompress"},
 		"zip":                 {zip("a.md"), "a zip archive", "unpack"},
@@ -123,7 +125,7 @@ func TestFormats(t *testing.T) {
 	for _, text := range []string{
 		"# a=b%20c\n", "version https://git-lfs.github.com/spec/v1 is the first line of a pointer", "<h1 align=\"center\">Mill</h1>\n", "<!-- html -->\n# Mill\n",
 		"<htmlx>", "--- \nContent", "data: see below", "data:text/plain,short", "PK is short for Park.", "SQLite format 3 is old.", "{\\rt}", "--a\nb",
-		"---\ncontent-type: reference\n---\n# Mill\n",
+		"---\ncontent-type: reference\n---\n# Mill\n", "Content-Type: what a header says\n\n# Headers\n", "Note: see\nMIME-Version: 1.0\n",
 	} {
 		if err := upload(t, form, text); err != nil {
 			t.Errorf("%q is text: %v", text, err)
@@ -172,7 +174,8 @@ func TestWideEncodingsAreNamed(t *testing.T) {
 			}
 		}
 	}
-	for name, body := range map[string]string{"Latin-1": "M\xfchle", "Shift_JIS": "\x90\x85\x8e\xd4", "a stray NUL": "grain\x00flour and more", "noise": "\x00\x01\x00\x02\x00\x03"} {
+	for name, body := range map[string]string{"Latin-1": "M\xfchle", "Shift_JIS": "\x90\x85\x8e\xd4", "a stray NUL": "grain\x00flour and more", "a NUL at the end": "# Hello\n\nflour\x00",
+		"one in a long text": "# Hello\n\n" + strings.Repeat("word ", 500) + "\x00" + strings.Repeat("words and more", 100), "noise": "\x00\x01\x00\x02\x00\x03"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			err := upload(t, document.UploadRequest{}, body)

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"unicode"
 	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
@@ -62,7 +63,9 @@ func isUTF32(head []byte, order binary.ByteOrder) bool {
 
 // isUTF16 also wants most of the zero bytes to be upper halves, as those of
 // Latin letters, spaces and line ends are: read in the wrong order, these are
-// characters too.
+// characters too. And where all others are text by themselves they must be at
+// least half of the upper halves: two Latin letters read as one are a character,
+// and a text may have a NUL byte by mistake.
 func isUTF16(head []byte, order binary.ByteOrder) bool {
 	var units []uint16
 	upper, lower := 0, 0
@@ -84,7 +87,12 @@ func isUTF16(head []byte, order binary.ByteOrder) bool {
 			return false
 		}
 	}
-	return upper > lower
+	return upper > lower && (2*upper >= len(units) || !isText8(bytes.ReplaceAll(head, []byte{0}, nil)))
+}
+
+// isText8 reports whether b is UTF-8 that texts have.
+func isText8(b []byte) bool {
+	return validPrefix(b) && !bytes.ContainsFunc(b, func(r rune) bool { return r != utf8.RuneError && !isWritten(r) })
 }
 
 // isWritten reports whether r is a character that texts have.

@@ -60,6 +60,9 @@ var textFormats = []struct {
 	// A line of nothing but hyphens begins front matter.
 	{regexp.MustCompile(`(?i)^--\S{0,70}[^\s-]\S{0,70}\r?\ncontent-(disposition|type|transfer-encoding):`),
 		format{name: "a multipart form", advice: "send a form by POST with Content-Type multipart/form-data, or the document as it is by PUT"}},
+	// The headers of a message, or of a part of one: its text is encoded, or one of several.
+	{regexp.MustCompile(`(?i)^([\w-]+:.*\n([ \t].*\n)*)*(content-transfer-encoding:[ \t]*(base64|quoted-printable)|mime-version:[ \t]*1\.0[ \t]*\r?\n([\w-]+:.*\n([ \t].*\n)*)*content-type:[ \t]*multipart/)`),
+		format{name: "a mail", advice: "decode it and send its text"}},
 	{regexp.MustCompile(`(?i)^data:[a-z0-9.+-]+/[a-z0-9.+-]+(;[^,\s]*)?;base64,`),
 		format{name: "a data: URI", advice: "send the bytes that it holds"}},
 }
