@@ -25,17 +25,18 @@ func conditionOf(ifMatch, ifNoneMatch []string) (c document.Condition, err error
 	return c, err
 }
 
-// parseETags returns the tags of a header that is not empty.
+// parseETags returns the tags of a header, nil where it is not sent. One that is
+// empty is none: who sends it has lost the tag that it was to have.
 func parseETags(header string, values []string, weak bool) ([]string, error) {
-	rest := strings.TrimSpace(strings.Join(values, ","))
-	if rest == "" {
+	if len(values) == 0 {
 		return nil, nil
 	}
+	rest := strings.TrimSpace(strings.Join(values, ","))
 	if rest == "*" {
 		return []string{document.AnyVersion}, nil
 	}
 	tags := []string{}
-	for rest != "" {
+	for first := true; first || rest != ""; first = false {
 		found := etag.FindStringSubmatch(rest)
 		if found == nil {
 			return nil, fault.New(fault.BadRequest, `header %s: %q: want * or a list of ETags in double quotes, as GET .../content answers them`, header, strings.Join(values, ","))
@@ -43,7 +44,7 @@ func parseETags(header string, values []string, weak bool) ([]string, error) {
 		if tag := found[2]; (weak || found[1] == "") && tag != document.AnyVersion {
 			tags = append(tags, tag)
 		}
-		rest = strings.TrimSpace(rest[len(found[0]):])
+		rest = strings.TrimLeft(rest[len(found[0]):], " \t,")
 	}
 	return tags, nil
 }

@@ -296,12 +296,19 @@ func TestConditions(t *testing.T) {
 		"a star in quotes":   {`"*"`, "", document.Condition{Match: []string{}}},
 		"both":               {`"a"`, `"b"`, document.Condition{Match: []string{"a"}, NoneMatch: []string{"b"}}},
 		"two lines":          {"", "\"a\"\n\"b\"", document.Condition{NoneMatch: []string{"a", "b"}}},
+		"commas":             {`, ,"a",, "b" , ,`, "", document.Condition{Match: []string{"a", "b"}}},
 	} {
 		f := newFake()
 		h := httpapi.New(configOf(t, f))
+		setConditions := func(r *http.Request) {
+			for name, lines := range map[string]string{"If-Match": test.match, "If-None-Match": test.noneMatch} {
+				if lines != "" {
+					r.Header[name] = strings.Split(lines, "\n")
+				}
+			}
+		}
 		r := newRequest("PUT", "/v1/documents?key=a.md", strings.NewReader("# a"))
-		r.Header["If-Match"] = strings.Split(test.match, "\n")
-		r.Header["If-None-Match"] = strings.Split(test.noneMatch, "\n")
+		setConditions(r)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		if w.Code != http.StatusAccepted || w.Header().Get("ETag") != `"`+f.documents[0].SHA256+`"` {
@@ -312,8 +319,7 @@ func TestConditions(t *testing.T) {
 			t.Errorf("%s: upload (-want +got):\n%s", name, diff)
 		}
 		r = newRequest("DELETE", "/v1/documents/"+f.documents[0].ID.String(), nil)
-		r.Header["If-Match"] = strings.Split(test.match, "\n")
-		r.Header["If-None-Match"] = strings.Split(test.noneMatch, "\n")
+		setConditions(r)
 		w = httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		if diff := cmp.Diff([]document.Condition{test.want}, f.conditions); diff != "" || w.Code != http.StatusNoContent {
@@ -323,7 +329,7 @@ func TestConditions(t *testing.T) {
 	f := newFake()
 	h := httpapi.New(configOf(t, f))
 	id := put(t, h, "a.md", "# a").Document.ID.String()
-	for _, bad := range []string{"a", `"a`, `"a" "b"`, `"a", *`, `"a";`, `w/"a"`, "\"\x00\""} {
+	for _, bad := range []string{"", " ", ",", "a", `"a`, `"a" "b"`, `"a", *`, `"a";`, `w/"a"`, "\"\x00\""} {
 		for _, target := range []string{"PUT /v1/documents?key=b.md", "DELETE /v1/documents/" + id, "POST /v1/documents"} {
 			method, path, _ := strings.Cut(target, " ")
 			contentType, body := writeForm(t, formPart{"file", "b.md", "# b"})
