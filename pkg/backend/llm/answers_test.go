@@ -111,6 +111,7 @@ var answers = []struct {
 	{"unknown model, 400", status(400, `{"error":{"message":"Invalid model name passed","code":"model_not_found"}}`), fault.Refused, fault.Misconfigured, "GRISTMILL_EMBEDDING_MODEL"},
 	{"not pulled", status(404, `{"error":"model \"x\" not found, try pulling it first"}`), fault.Refused, fault.Misconfigured, "GRISTMILL_EMBEDDING_MODEL"},
 	{"no model loaded", status(400, `{"error":"No models loaded. Please load a model in the developer page."}`), fault.Refused, fault.Misconfigured, "GRISTMILL_EMBEDDING_MODEL"},
+	{"no such path, 400", status(400, `{"error":"Unknown endpoint: POST /embeddings"}`), fault.Refused, fault.Misconfigured, "set GRISTMILL_OPENAI_BASE_URL"},
 	{"no deployment", status(404, `{"error":{"code":"DeploymentNotFound","message":"The API deployment for this resource does not exist."}}`), fault.Refused, fault.Misconfigured, "GRISTMILL_EMBEDDING_MODEL"},
 	{"no embeddings", status(501, `{"error":{"message":"This server does not support embeddings. Start it with --embeddings","code":501}}`), fault.Refused, fault.Misconfigured, "GRISTMILL_EMBEDDING_MODEL"},
 	{"no quota", status(429, `{"error":{"message":"You exceeded your current quota, please check your plan and billing details.","code":"insufficient_quota"}}`), fault.Refused, fault.Misconfigured, "no credit left"},
@@ -127,6 +128,7 @@ var answers = []struct {
 	{"200, brotli", answer{200, "xyz", map[string]string{"Content-Encoding": "br"}}, fault.Refused, fault.Misconfigured, "packed as br"},
 
 	// A 200 whose body is an error says that error.
+	{"200, no such path", json200(`{"error":"Unexpected endpoint or method. (POST /embeddings). Returning 200 anyway"}`), fault.Refused, fault.Misconfigured, "set GRISTMILL_OPENAI_BASE_URL"},
 	{"200, an error", json200(`{"error":"something went wrong"}`), fault.Refused, fault.Unavailable, "something went wrong"},
 	{"200, an error with a code", json200(`{"error":{"message":"Provider returned error","code":502}}`), fault.Refused, fault.Unavailable, "Provider returned error"},
 	{"200, loading", json200(`{"error":"Model is loading","estimated_time":20.0}`), fault.Refused, fault.Unavailable, "loading"},

@@ -46,6 +46,9 @@ var (
 		`\bmodels?\b.{0,120}(does not exist|do not exist|not found|not exist|is not available|not supported|is not a valid|unknown|not an embedding|does not support (embedding|chat))|` +
 		`(unknown|no such|invalid|unsupported) model\b|unable to find model|deployment .{0,80}does not exist|does not support embedding|try pulling it`)
 
+	// LM Studio answers so with status 200, others with 400.
+	pathWords = regexp.MustCompile(`unexpected endpoint|(unknown|no such|invalid|unsupported|unrecognized|unrecognised) (endpoint|route|path|request url|url)\b|\b(endpoint|route|path) .{0,80}(not found|does not exist|not supported)|no route (for|matches|matched)`)
+
 	keyWords    = regexp.MustCompile(`invalid_api_key|invalid_authentication|api[ _-]?key.{0,40}(not valid|invalid|incorrect|missing|expired|required|not found)|(invalid|incorrect|missing|wrong|expired|no) api[ _-]?key|authentication (failed|error|required)|unauthenticated|unauthorized`)
 	creditWords = regexp.MustCompile(`insufficient_quota|billing_hard_limit|billing_not_active|insufficient[ _](balance|credits?|funds)|not enough (credits?|balance)|out of credits?|exceeded your current quota|payment required|account .{0,40}(deactivated|suspended|arrears)`)
 	rateWords   = regexp.MustCompile(`rate[ _-]?limit|too many requests|requests per (minute|second|day)|tokens per min|throttl`)
@@ -108,6 +111,8 @@ func (p *problem) causeByWords(said string) cause {
 		return cause
 	case modelWords.MatchString(said):
 		return unknownModel
+	case pathWords.MatchString(said):
+		return noAPI
 	case rateWords.MatchString(said):
 		return rateLimited
 	case busyWords.MatchString(said):

@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"math"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/sashabaranov/go-openai"
 
+	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
@@ -71,11 +73,26 @@ func (p *OpenAI) summarise(ctx context.Context, request openai.ChatCompletionReq
 		summary, why = "", "no choice"
 		if len(answer.Choices) > 0 {
 			choice := answer.Choices[0]
-			summary, why = withoutThinking(choice.Message.Content), nothingBecause(choice)
+			summary, why = withoutThinking(textOf(choice.Message)), nothingBecause(choice)
 		}
 		return nil
 	}))
 	return summary, why, err
+}
+
+// textOf returns what a message says, of which some models make several parts:
+// their thoughts, and text. Nothing where nobody sees any of it.
+func textOf(message openai.ChatCompletionMessage) string {
+	text := message.Content
+	for _, part := range message.MultiContent {
+		if part.Type == openai.ChatMessagePartTypeText {
+			text += part.Text
+		}
+	}
+	if strings.IndexFunc(text, func(r rune) bool { return !unicode.IsSpace(r) && !document.Invisible(r) }) < 0 {
+		return ""
+	}
+	return text
 }
 
 // nothingBecause says why a choice may hold no summary.
@@ -93,14 +110,14 @@ func nothingBecause(choice openai.ChatCompletionChoice) string {
 }
 
 func summaryRequest(model, heading string, texts []string) openai.ChatCompletionRequest {
-	document := truncate(strings.TrimSpace(heading+"\n\n"+strings.Join(texts, "\n\n")), maxSummaryInput)
-	hash := sha256.Sum256([]byte(document))
+	part := truncate(strings.TrimSpace(heading+"\n\n"+strings.Join(texts, "\n\n")), maxSummaryInput)
+	hash := sha256.Sum256([]byte(part))
 	tag := "document-" + hex.EncodeToString(hash[:8])
 	request := openai.ChatCompletionRequest{
 		Model: model,
 		Messages: []openai.ChatCompletionMessage{
 			{Role: openai.ChatMessageRoleSystem, Content: strings.ReplaceAll(summaryPrompt, "document-ID", tag)},
-			{Role: openai.ChatMessageRoleUser, Content: "<" + tag + ">\n" + document + "\n</" + tag + ">"},
+			{Role: openai.ChatMessageRoleUser, Content: "<" + tag + ">\n" + part + "\n</" + tag + ">"},
 		},
 		MaxTokens: maxSummaryTokens,
 		// Zero: go-openai leaves a true 0 out of the request.

@@ -39,6 +39,8 @@ func TestSummariseFailures(t *testing.T) {
 	}{
 		{"empty", fakeprovider.EmptyText, fault.Refused, "model chat at 127.0.0.1"},
 		{"blank", fakeprovider.Raw(`{"choices":[{"message":{"content":" \n"}}]}`), fault.Refused, "an empty text"},
+		{"invisible", fakeprovider.Raw(`{"choices":[{"message":{"content":" \u200b\n"}}]}`), fault.Refused, "an empty text"},
+		{"parts of thoughts", fakeprovider.Raw(`{"choices":[{"message":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"Rye"}]}]}}]}`), fault.Refused, "an empty text"},
 		{"no choice", fakeprovider.Raw(`{"choices":[]}`), fault.Refused, "no choice"},
 		{"thoughts alone", fakeprovider.Raw(`{"choices":[{"message":{"content":"<think>Rye, then"},"finish_reason":"length"}]}`), fault.Refused, "limit of tokens"},
 		{"thoughts elsewhere", fakeprovider.Raw(`{"choices":[{"message":{"content":"","reasoning_content":"Rye, then","reasoning":"Rye"},"finish_reason":"length"}]}`), fault.Refused, "limit of tokens"},
@@ -170,5 +172,16 @@ func TestThinkingHasRoom(t *testing.T) {
 	}
 	if tokens := p.ChatTokens(); len(tokens) != 2 || tokens[1] <= tokens[0] {
 		t.Errorf("gave room for %v tokens, want more the second time", tokens)
+	}
+}
+
+// Some models answer parts: what they think, and the summary.
+func TestSummaryInParts(t *testing.T) {
+	t.Parallel()
+	p := fakeprovider.Start(t, fakeprovider.Options{})
+	p.FailChat(fakeprovider.Raw(`{"choices":[{"message":{"role":"assistant","content":[`+
+		`{"type":"thinking","thinking":[{"type":"text","text":"Rye, then."}]},{"type":"text","text":"Rye is "},{"type":"text","text":"ground."}]}}]}`), 1)
+	if got, err := provider(t, p).Summarise(t.Context(), "chat", "", []string{"text"}); err != nil || got != "Rye is ground." {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
