@@ -34,6 +34,9 @@ const (
 // Of a longer text than 256 bytes the middle is left out.
 func PlainText(s string) string {
 	s = withoutIdentifier(strings.TrimSpace(s))
+	if len(s) > maxInline {
+		s = payload.ReplaceAllString(s, "$1") // what is cut then is more likely text
+	}
 	if strings.ContainsAny(s, "\\*_[<&~") || !onlyCodeSpans(s) {
 		s = inlineText([]byte(document.CutMiddle(s, maxInline)))
 	} else {
@@ -44,6 +47,9 @@ func PlainText(s string) string {
 	}
 	return document.CutMiddle(s, maxTitle)
 }
+
+// payload is the base64 of a data: URI, as of a picture, behind its header.
+var payload = regexp.MustCompile(`(?i)(data:[^\s,()<>]{0,100};base64,)[a-z0-9+/=_%-]+`)
 
 // withoutIdentifier returns s without an attribute list or an MDX comment at
 // its end, as Pandoc, kramdown, Hugo and Docusaurus write them.

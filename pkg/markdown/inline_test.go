@@ -15,6 +15,7 @@ func TestPlainText(t *testing.T) {
 		{"FACV Nos 7, 8 &amp; 9", "FACV Nos 7, 8 & 9"},
 		{"&#x44;&eacute;j&agrave; &unknown; \\&amp;", "Déjà &unknown; &amp;"},
 		{"![logo](logo.png)", "logo"},
+		{"The ![mill](data:image/png;base64," + strings.Repeat("iVBORw0KGgo+", 1000) + "==) on **the** river", "The mill on the river"},
 		{"[![build](b.svg)](ci) **__both__** ~~old~~ _new_", "build both old new"},
 		{"snake_case_name and 2 * 3 * 4", "snake_case_name and 2 * 3 * 4"},
 		{"`a_b` ``c ` d`` `&amp; \\*`", "a_b c ` d &amp; \\*"},
