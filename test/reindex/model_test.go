@@ -25,7 +25,7 @@ func TestModelChange(t *testing.T) {
 		long    bool     // not with -short
 	}{
 		"nothing happens to it":     {happens: (*modelChange).finish},
-		"with vector indexes":       {happens: (*modelChange).isIndexed, waste: crash, more: []string{"GRISTMILL_INDEX_THRESHOLD=100"}, long: true},
+		"with vector indexes":       {happens: (*modelChange).isIndexed, waste: crash, more: []string{"GRISTMILL_INDEX_THRESHOLD=30"}, long: true},
 		"killed twice":              {happens: (*modelChange).isKilled, waste: 2 * crash},
 		"taken over":                {happens: (*modelChange).isTakenOver, waste: crash, long: true},
 		"cancelled and begun again": {happens: (*modelChange).isCancelled, waste: unit},

@@ -19,6 +19,7 @@ type traffic struct {
 	m      *mill
 	spaces spaces
 	stop   chan struct{}
+	cancel context.CancelFunc // ends what is under way
 	done   sync.WaitGroup
 
 	unmoved uuid.UUID // the first of the stable documents
@@ -74,7 +75,8 @@ func newTraffic(m *mill, files []file) *traffic {
 // latest.
 func (tr *traffic) start() {
 	tr.began = time.Now()
-	ctx := context.WithoutCancel(tr.m.t.Context())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(tr.m.t.Context()))
+	tr.cancel = cancel
 	tr.done.Go(func() { tr.search(ctx) })
 	tr.done.Go(func() { tr.write(ctx) })
 	tr.done.Go(func() { tr.read(ctx) })
@@ -88,7 +90,11 @@ func (tr *traffic) end() {
 		return
 	}
 	close(tr.stop)
+	if tr.m.t.Failed() { // what is under way may wait for the test
+		tr.cancel()
+	}
 	tr.done.Wait()
+	tr.cancel()
 	took := time.Since(tr.began)
 	tr.m.t.Logf("%d searches, %d of them answered wrongly, %d reads and %d writes in %s; the slowest search took %s",
 		tr.answers, tr.wrong, tr.reads, tr.writes, took.Round(time.Millisecond), tr.slowest.Round(time.Millisecond))
