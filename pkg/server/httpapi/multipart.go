@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"mime"
@@ -93,7 +94,7 @@ func endsForm(err error) bool {
 // on to the next.
 func (s *server) uploadFile(r *http.Request, form *form) (document.Accepted, error) {
 	file := form.take()
-	err := checkPlainBody(file.part.Header)
+	err := cmp.Or(file.refused, checkPlainBody(file.part.Header))
 	var accepted document.Accepted
 	if err == nil {
 		accepted, err = s.upload(r, file.request, file)
@@ -195,13 +196,17 @@ func (f *form) stand(part *multipart.Part) error {
 		}
 		request.Key = key
 	}
+	var refused error
 	name := [2]string{request.Collection, document.NormalKey(request.Key)}
 	if other, taken := f.keys[name]; taken {
-		return fault.New(fault.BadRequest, "files %d and %d of the form both have the key %q: give each its own", other, f.files, request.Key)
+		refused = fault.New(fault.BadRequest, "files %d and %d of the form both have the key %q: give each its own", other, f.files, request.Key)
+		if other == f.files-1 { // which is not accepted yet: nobody knows which is meant
+			return refused
+		}
 	}
 	f.keys[name] = f.files
 	f.fields.Key, f.fields.Title = "", "" // these name one document
-	f.file = &filePart{form: f, part: part, request: request}
+	f.file = &filePart{form: f, part: part, request: request, refused: refused}
 	return nil
 }
 
@@ -259,6 +264,7 @@ type filePart struct {
 	form    *form
 	part    *multipart.Part
 	request document.UploadRequest
+	refused error // why it is not accepted, whatever it holds
 	ended   bool
 }
 

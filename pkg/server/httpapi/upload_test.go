@@ -184,7 +184,9 @@ func TestFormAnswersForEachFile(t *testing.T) {
 			[]string{"a.md", "b.md too_large"}},
 		"the form is wrong later": {[]formPart{{"file", "a.md", "# a"}, {"file", "b.md", "# b"}, {"nonsense", "", "x"}, {"file", "c.md", "# c"}}, 207,
 			[]string{"a.md", "b.md bad_request"}},
-		"the third has the key of the first": {[]formPart{{"file", "a.md", "# a"}, {"file", "b.md", "# b"}, {"file", "a.md", "# c"}}, 207,
+		"the third has the key of the first": {[]formPart{{"file", "a.md", "# a"}, {"file", "b.md", "# b"}, {"file", "a.md", "# c"}, {"file", "d.md", "# d"}}, 207,
+			[]string{"a.md", "b.md", "a.md bad_request", "d.md"}},
+		"the third has the key of the second": {[]formPart{{"file", "a.md", "# a"}, {"file", "b.md", "# b"}, {"file", "b.md", "# c"}}, 207,
 			[]string{"a.md", "b.md bad_request"}},
 	} {
 		t.Run(name, func(t *testing.T) {
