@@ -153,9 +153,9 @@ func TestServersFinishAfterSIGKILL(t *testing.T) {
 	checkInFlight(t, provider)
 }
 
-// A provider that answers wrongly fails the job, says how, and nothing of its
-// answer is kept.
-func TestWrongAnswersFailTheJobAndWriteNothing(t *testing.T) {
+// A model that answers wrongly to everything has jobs wait and say how it answers.
+// Nothing of its answers is kept, and they go on when it answers well.
+func TestWrongAnswersWaitAndWriteNothing(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64})
 	s := program.NewSite(t, providerEnv(provider)...)
@@ -167,39 +167,38 @@ func TestWrongAnswersFailTheJobAndWriteNothing(t *testing.T) {
 		says  string
 	}{
 		"count": {fakeprovider.WrongCount, "vectors"},
-		"index": {fakeprovider.DuplicateIndex, "index"},
 		"NaN": {func(a *fakeprovider.Answer) { // in every vector: the others of an answer would be kept
 			for i := range a.Data {
 				fakeprovider.NaN(&fakeprovider.Answer{Data: a.Data[:i+1]})
 			}
 		}, "number"},
 	} {
+		written := s.Count("SELECT count(*) FROM passages")
 		provider.Fail(test.fault, -1)
 		text := fmt.Sprintf("# Wrong %s\n\nThe answer to this is wrong.\n\n# Another\n\nAnd so is the one to this. %s\n", name, strings.Repeat("Grist. ", 300))
 		accepted, err := c.Upload(t.Context(), document.UploadRequest{Key: name + ".md"}, strings.NewReader(text))
 		if err != nil {
 			t.Fatal(err)
 		}
-		job, err := c.Await(within(t), accepted.Job.ID, time.Second, nil)
-		if err != nil {
-			t.Fatal(err)
+		var job document.Job
+		await(t, c, func([]document.Job) bool {
+			if job, err = c.Job(t.Context(), accepted.Job.ID, 0); err != nil {
+				t.Fatal(err)
+			}
+			return job.Tasks.Knowledge.State == document.Waiting
+		})
+		if knowledge := job.Tasks.Knowledge; !strings.Contains(knowledge.Error, test.says) || knowledge.Attempt > 1 {
+			t.Errorf("%s: after attempt %d the job is %s: %q, want it to wait with %q", name, knowledge.Attempt, job.State, knowledge.Error, test.says)
 		}
-		if job.State != document.JobFailed || !strings.Contains(job.Tasks.Knowledge.Error, test.says) {
-			t.Errorf("%s: job is %s: %q, want failed with %q", name, job.State, job.Tasks.Knowledge.Error, test.says)
-		}
-		if n := s.Count("SELECT count(*) FROM passages"); n != 0 {
+		if n := s.Count("SELECT count(*) FROM passages") - written; n != 0 {
 			t.Errorf("%s: %d passages were written", name, n)
 		}
-		if d, err := c.Document(t.Context(), accepted.Document.ID); err != nil || d.State != document.Failed {
-			t.Errorf("%s: document is %s, %v", name, d.State, err)
+		provider.Fail(nil, 0)
+		if _, err := c.Retry(t.Context(), accepted.Job.ID); err != nil {
+			t.Fatal(err)
 		}
-	}
-	provider.Fail(nil, 0)
-	accepted, err := c.Upload(t.Context(), document.UploadRequest{Key: "right.md"}, strings.NewReader("# Right\n\nThe answer to this is right.\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if job, err := c.Await(within(t), accepted.Job.ID, time.Second, nil); err != nil || job.State != document.Succeeded {
-		t.Errorf("afterwards a job is %s: %s, %v", job.State, job.Error, err)
+		if job, err := c.Await(within(t), accepted.Job.ID, time.Second, nil); err != nil || job.State != document.Succeeded {
+			t.Errorf("%s: afterwards the job is %s: %s, %v", name, job.State, job.Error, err)
+		}
 	}
 }
