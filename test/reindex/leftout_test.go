@@ -32,6 +32,7 @@ func TestReindexLeavesOutWhatCannotBePlaced(t *testing.T) {
 		if r.Model != large.Name {
 			return nil
 		}
+		var nonsense fakeprovider.Fault
 		for i, text := range r.Texts {
 			switch {
 			case !strings.Contains(text, "Section 3"):
@@ -40,13 +41,13 @@ func TestReindexLeavesOutWhatCannotBePlaced(t *testing.T) {
 			case strings.Contains(text, "About cut.md") && len(text) > 200:
 				return fakeprovider.Status(400, "This model's maximum context length is 50 tokens.")
 			case strings.Contains(text, "About nonsense.md"):
-				return func(a *fakeprovider.Answer) {
+				nonsense = func(a *fakeprovider.Answer) { // unless it refuses another text of the request
 					clear(a.Data[i].Vector)
 					a.Right, a.Spoilt = true, []int{i}
 				}
 			}
 		}
-		return nil
+		return nonsense
 	})
 	m.removeOriginal("lost.md")
 	request := toModel(large)
