@@ -234,6 +234,9 @@ func checkInFlight(t *testing.T, provider *fakeprovider.Provider) {
 	embedded := provider.Embedded()
 	again := 0
 	for text, n := range embedded {
+		if text == document.ProbeText { // asked by each program that starts
+			continue
+		}
 		if n > 2 {
 			t.Errorf("embedded %d times: %.80q", n, text)
 		}
