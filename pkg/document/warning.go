@@ -19,8 +19,8 @@ type Warning struct {
 	End    int64  `json:"end"`
 }
 
-// Truncated is the warning about a passage of whose text, of so many bytes, the
-// model takes only the first ones.
+// Truncated returns the warning about a passage that is too long for the model:
+// the vector is of the first embedded bytes of its text, which has all bytes.
 func Truncated(place Place, embedded, all int) Warning {
 	return Warning{
 		Code:   "passage_truncated",

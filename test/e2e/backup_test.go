@@ -19,6 +19,7 @@ import (
 	"github.com/seed-7a112592/gristmill/test/audit"
 	"github.com/seed-7a112592/gristmill/test/program"
 	"github.com/seed-7a112592/gristmill/test/repository"
+	"github.com/seed-7a112592/gristmill/test/services"
 )
 
 // documented returns the commands that stand under a heading of
@@ -73,7 +74,7 @@ func tools(t *testing.T) []string {
 	if _, err := exec.LookPath("pg_dump"); err != nil {
 		found, _ := filepath.Glob(filepath.Join(cache, "gristmill/postgres-*/usr/lib/postgresql/*/bin")) // the pattern is well formed
 		if len(found) == 0 {
-			t.Skip("needs PostgreSQL's client programs, such as pg_dump")
+			services.Missing(t, "needs PostgreSQL's client programs, such as pg_dump")
 		}
 		tree, _, _ := strings.Cut(found[0], "/usr/lib/postgresql")
 		libraries, _ := filepath.Glob(filepath.Join(tree, "usr/lib/*-linux-gnu"))
@@ -233,7 +234,7 @@ func TestBackupAndRestoreOfDevsFolder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if _, err := exec.LookPath("sqlite3"); err != nil && name == "running" {
-				t.Skip("needs sqlite3")
+				services.Missing(t, "needs sqlite3")
 			}
 			dir := t.TempDir()
 			p, c := dev(t, dir)

@@ -11,9 +11,10 @@ import (
 	"github.com/seed-7a112592/gristmill/test/program"
 )
 
-// A model that loads for longer than a search may take: the first search is put
-// off and names the setting, its request goes on, and whoever asks the same gets
-// its answer, by the API and by the command line, which says what it waits for.
+// A model that loads for longer than a search may take: the first search is
+// refused and names the setting, and its request goes on. The next search for the
+// same text gets its answer, by the API and by the command line, which says what
+// it waits for.
 func TestColdModelAnswersTheNextSearch(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64})

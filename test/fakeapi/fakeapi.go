@@ -32,7 +32,7 @@ type Server struct {
 	Stale   map[string]string            // jobs of these keys cannot be cancelled or retried, with this detail
 	Page    int                          // most items of a list; 1000 if zero
 	Result  document.SearchResult        // answer to every search
-	Cold    []int                        // the first searches are refused, with so many seconds to wait
+	Cold    []int                        // Retry-After of the first searches, in seconds; these are refused
 
 	Collections []string                 // that are there to be re-indexed; default if nil
 	Looks       []document.Reindex       // what each look at a reindex finds of it, but whose it is; then it has succeeded

@@ -35,7 +35,7 @@ var cgroupVersions = []cgroupVersion{
 	{"/sys/fs/cgroup/memory", "memory", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.max_usage_in_bytes"},
 }
 
-// newCgroup makes a cgroup with so many bytes of memory and no swap, in that of
+// newCgroup makes a cgroup with limit bytes of memory and no swap, in that of
 // this process or one above it. It returns an error where none can be made.
 func newCgroup(t *testing.T, limit int) (*cgroup, error) {
 	t.Helper()

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/test/services"
 )
 
 // disk is a file system of its own, in memory, that can be made full. Where the
@@ -32,13 +33,13 @@ var disks struct {
 	mounted map[string]bool
 }
 
-// newDisk mounts a disk of so many bytes on an empty directory, which a user
+// newDisk mounts a disk of size bytes on an empty directory, which a user
 // owns from then on.
 func newDisk(t *testing.T, dir string, size int64, uid, gid uint32) *disk {
 	t.Helper()
 	out, err := exec.Command("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%d,mode=0700,uid=%d,gid=%d", size, uid, gid), "gristmill-test", dir).CombinedOutput()
 	if err != nil {
-		t.Skipf("no file system can be mounted here (root can on Linux), and no disk be filled: %v: %s", err, out)
+		services.Missing(t, "no file system can be mounted here (root can on Linux), and no disk be filled: %v: %s", err, out)
 	}
 	disks.Lock()
 	defer disks.Unlock()
@@ -152,11 +153,11 @@ func newMillOnADisk(t *testing.T, provider fakeprovider.Options, more ...string)
 	}
 	info, err := os.Stat(data)
 	if err != nil {
-		t.Skipf("the files of PostgreSQL are not on this machine: %v", err)
+		services.Missing(t, "the files of PostgreSQL are not on this machine: %v", err)
 	}
 	dir, err := os.MkdirTemp(filepath.Dir(data), "disk-")
 	if err != nil {
-		t.Skipf("there is no place beside the files of PostgreSQL: %v", err)
+		services.Missing(t, "there is no place beside the files of PostgreSQL: %v", err)
 	}
 	owner := info.Sys().(*syscall.Stat_t)
 	d = newDisk(t, dir, 256<<20, owner.Uid, owner.Gid)

@@ -15,6 +15,7 @@ import (
 	"github.com/seed-7a112592/gristmill/test/await"
 	"github.com/seed-7a112592/gristmill/test/fakeprovider"
 	"github.com/seed-7a112592/gristmill/test/program"
+	"github.com/seed-7a112592/gristmill/test/services"
 )
 
 // Dev mode's folder cannot be written to for a while. Nothing more is bought
@@ -50,8 +51,8 @@ func fullFolder(t *testing.T) unwritableFolder {
 	return unwritableFolder{dir: dir, begin: d.fill, end: d.clear}
 }
 
-// readOnlyFolder has its database made immutable, whoever has it open: what a
-// file system does that is mounted read-only after an error.
+// readOnlyFolder makes its database immutable, also for programs that have it
+// open. A file system that is mounted read-only after an error does the same.
 func readOnlyFolder(t *testing.T) unwritableFolder {
 	dir := t.TempDir()
 	attribute := func(change string, names ...string) error {
@@ -63,14 +64,14 @@ func readOnlyFolder(t *testing.T) unwritableFolder {
 	}
 	defer tried.Close()
 	if err := attribute("+i", tried.Name()); err != nil {
-		t.Skipf("files cannot be made immutable here (root can on Linux): %v", err)
+		services.Missing(t, "files cannot be made immutable here (root can on Linux): %v", err)
 	}
 	_, err = tried.WriteString("x")
 	if err := attribute("-i", tried.Name()); err != nil {
 		t.Error(err)
 	}
 	if err == nil {
-		t.Skip("this file system has files written to that are immutable")
+		services.Missing(t, "this file system has files written to that are immutable")
 	}
 	database := []string{filepath.Join(dir, "gristmill.db"), filepath.Join(dir, "gristmill.db-wal")}
 	change := func(how string) func() {

@@ -70,16 +70,16 @@ func (p *proxy) remove(kind, direction string) {
 	}
 }
 
-// latency delays whatever is sent, in both directions together by so many
-// milliseconds.
+// latency delays whatever is sent, by that many milliseconds in both
+// directions together.
 func (p *proxy) latency(milliseconds int) {
 	p.t.Helper()
 	p.add("latency", toServer, 1, map[string]any{"latency": milliseconds / 2})
 	p.add("latency", fromServer, 1, map[string]any{"latency": milliseconds - milliseconds/2})
 }
 
-// reset resets connections at random: so many of a hundred pieces that are
-// sent, in either direction, never arrive and end their connection.
+// reset resets connections at random: a percentage of the pieces that are sent, in
+// either direction, never arrive and end their connection.
 func (p *proxy) reset(percent float64, seed uint64) {
 	p.t.Helper()
 	for _, direction := range []string{toServer, fromServer} {

@@ -54,12 +54,18 @@ func (s Set) setting(t testing.TB, name string) string {
 	if value != "" {
 		return value
 	}
-	const advice = "needs a real server and %s is not set: run scripts/services up"
-	if os.Getenv("CI") != "" {
-		t.Fatalf(advice+" (with CI set a missing server is a failure)", name)
-	}
-	t.Skipf(advice, name)
+	Missing(t, "needs a real server and %s is not set: run scripts/services up", name)
 	return ""
+}
+
+// Missing ends a test that needs what the machine does not have: it is skipped,
+// and fails with CI set.
+func Missing(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatalf(format+" (with CI set this is a failure)", args...)
+	}
+	t.Skipf(format, args...)
 }
 
 // lookup returns the value of name from the environment, else from .services/env of the module that directory is in, else "".
