@@ -330,20 +330,7 @@ func TestMigrateKeepsTheLengthOfVectors(t *testing.T) {
 	}
 	d.migrate(t)
 	s, ctx := d.open(t), tenant.With(t.Context(), tenant.Default)
-	for name, unsettled := range map[string]bool{"full": false, "empty": true} {
-		c, err := s.Collection(ctx, name)
-		if want := (document.Model{Name: "m", Dimensions: 2}); err != nil || c.Space.Model != want || c.Unsettled != unsettled {
-			t.Errorf("%s: got %+v, %v, want %+v, unsettled %t", name, c, err, want, unsettled)
-		}
-		hits, err := s.Nearest(ctx, c.Space, document.Query{Collection: name, Vector: []float32{1, 0}, Limit: 10})
-		if err != nil || len(hits) == 0 != unsettled {
-			t.Errorf("%s: got hits %+v, %v", name, hits, err)
-		}
-	}
-	c, err := s.EnsureCollection(ctx, "new", document.Model{Name: "m"}, document.Chunking{Tokens: 10})
-	if err != nil || c.Space.Model.Dimensions != 0 || !c.Unsettled {
-		t.Errorf("a space of unknown length: got %+v, %v", c, err)
-	}
+	storetest.CheckDimensionsKept(t, ctx, s)
 }
 
 // Of what was uploaded before, nothing is known of the objects, and nothing is
