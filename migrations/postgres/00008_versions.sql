@@ -41,15 +41,19 @@ CREATE TABLE public.version_sections (
 
 CREATE INDEX version_sections_node ON public.version_sections (node, tenant);
 
--- Warnings are of two steps. Those of ingest are written once; those of the
--- knowledge step are replaced when it runs again.
---
+-- Warnings stand with what they are about. Those of ingest, which are written
+-- once, and those of the summary, which are written with it, are of the version.
+-- Those of passages are of its placement in a space, since another model may take
+-- what this one does not; they are replaced whenever it is placed there.
+ALTER TABLE public.placements
+    ADD warnings jsonb NOT NULL DEFAULT '[]';
+
 -- title_from_key says that the title is only the file's name, which is not
 -- embedded. It is NULL in versions from before: there it follows from the key.
 ALTER TABLE public.versions
-    ADD warnings           jsonb NOT NULL DEFAULT '[]',
-    ADD knowledge_warnings jsonb NOT NULL DEFAULT '[]',
-    ADD title_from_key     boolean;
+    ADD warnings         jsonb NOT NULL DEFAULT '[]',
+    ADD summary_warnings jsonb NOT NULL DEFAULT '[]',
+    ADD title_from_key   boolean;
 
 -- The document's title, where it is embedded with the passage, and the ranges of
 -- the content that are not embedded: start, end, start, end, in bytes.

@@ -4,10 +4,13 @@
 
 -- +goose Up
 
--- Warnings are of two steps. Those of ingest are written once; those of the
--- knowledge step are replaced when it runs again.
-ALTER TABLE versions ADD warnings           TEXT NOT NULL DEFAULT '[]';
-ALTER TABLE versions ADD knowledge_warnings TEXT NOT NULL DEFAULT '[]';
+-- Warnings stand with what they are about. Those of ingest, which are written
+-- once, and those of the summary, which are written with it, are of the version.
+-- Those of passages are of its placement in a space, since another model may take
+-- what this one does not; they are replaced whenever it is placed there.
+ALTER TABLE versions ADD warnings         TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE versions ADD summary_warnings TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE placements ADD warnings TEXT NOT NULL DEFAULT '[]';
 
 -- Whether the title is only the file's name, which is not embedded. It is NULL
 -- in versions from before: there it follows from the key.

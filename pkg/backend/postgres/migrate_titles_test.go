@@ -72,35 +72,3 @@ func TestMigrateToTitles(t *testing.T) {
 		t.Errorf("sources (-want +got):\n%s", diff)
 	}
 }
-
-// Warnings of before are of the space that is live.
-func TestMigrateMovesWarnings(t *testing.T) {
-	t.Parallel()
-	d, super := newOwnedDatabase(t)
-	d.migrateTo(t, 13)
-	for _, statement := range []string{
-		`INSERT INTO collections (tenant, id, name) VALUES ('default', gen_random_uuid(), 'c')`,
-		`INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap)
-		 SELECT tenant, id, model, 2, 10, 0 FROM collections, unnest('{old,next}'::text[]) AS model`,
-		`UPDATE collections c SET live_space = s.id FROM spaces s WHERE s.model = 'next'`,
-		`INSERT INTO documents (tenant, id, collection, key, state, newest_version, live_version)
-		 SELECT tenant, gen_random_uuid(), id, 'a', 'ready', 1, 1 FROM collections`,
-		`INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, warnings, knowledge_warnings)
-		 SELECT tenant, id, 1, '', '{}', '', 10, '', '', '[{"code":"own"}]', '[{"code":"cut"}]' FROM documents`,
-		`INSERT INTO placements (tenant, document, version, space, passages) SELECT d.tenant, d.id, 1, s.id, 0 FROM documents d, spaces s`,
-	} {
-		execute(t, super, statement)
-	}
-	d.migrate(t)
-	s, ctx := d.open(t), tenant.With(t.Context(), tenant.Default)
-	list, err := s.Documents(ctx, document.DocumentFilter{}, document.Page{Limit: 10})
-	if err != nil || len(list.Items) != 1 {
-		t.Fatal(list.Items, err)
-	}
-	if diff := cmp.Diff(document.Warnings{{Code: "own"}, {Code: "cut"}}, list.Items[0].Warnings); diff != "" {
-		t.Errorf("warnings (-want +got):\n%s", diff)
-	}
-	if n := countRows(t, ctx, s, "placements WHERE warnings = '[]'"); n != 1 {
-		t.Errorf("%d placements have no warnings, want that in the space which is not live", n)
-	}
-}

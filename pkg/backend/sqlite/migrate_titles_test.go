@@ -62,30 +62,3 @@ func TestMigrationToTitles(t *testing.T) {
 		t.Errorf("sources (-want +got):\n%s", diff)
 	}
 }
-
-// Warnings of before are of the space that is live.
-func TestMigrationMovesWarnings(t *testing.T) {
-	t.Parallel()
-	const id = "00000000-0000-7000-8000-00000000000"
-	s := open(t, databaseOf(t, 9, `
-		INSERT INTO collections (tenant, id, name, live_space, created_at) VALUES ('default', '`+id+`c', 'c', 2, 0);
-		INSERT INTO spaces (id, tenant, collection, model, dimensions, chunk_tokens, chunk_overlap, created_at)
-		VALUES (1, 'default', '`+id+`c', 'old', 1, 10, 0, 0), (2, 'default', '`+id+`c', 'next', 1, 10, 0, 0);
-		INSERT INTO documents (tenant, id, collection, key, state, live_version, newest_version, created_at, updated_at)
-		VALUES ('default', '`+id+`1', '`+id+`c', 'a', 'ready', 1, 1, 0, 0);
-		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, created_at, warnings, knowledge_warnings)
-		VALUES ('default', '`+id+`1', 1, '', '{}', '', 1, '', '', 0, '[{"code":"own"}]', '[{"code":"cut"}]');
-		INSERT INTO placements (tenant, document, version, space, passages)
-		VALUES ('default', '`+id+`1', 1, 1, 0), ('default', '`+id+`1', 1, 2, 0)`))
-	list, err := s.Documents(tenant.With(t.Context(), tenant.Default), document.DocumentFilter{}, document.Page{Limit: 10})
-	if err != nil || len(list.Items) != 1 {
-		t.Fatal(list.Items, err)
-	}
-	if diff := cmp.Diff(document.Warnings{{Code: "own"}, {Code: "cut"}}, list.Items[0].Warnings); diff != "" {
-		t.Errorf("warnings (-want +got):\n%s", diff)
-	}
-	var without int
-	if err := s.writer.QueryRowContext(t.Context(), `SELECT count(*) FROM placements WHERE warnings = '[]'`).Scan(&without); err != nil || without != 1 {
-		t.Errorf("%d placements have no warnings, %v; want that in the space which is not live", without, err)
-	}
-}

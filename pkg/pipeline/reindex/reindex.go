@@ -64,7 +64,7 @@ type Step struct {
 	Metrics    *telemetry.Metrics
 	Log        *slog.Logger
 
-	BatchPassages int // at most so many passages a request
+	BatchPassages int // maximum number of passages of a request
 	BatchTokens   int // and of tokens, about
 	Requests      int // of one reindex in flight; what they embed is one write
 

@@ -112,6 +112,10 @@ func (s *Scrubber) pass(ctx context.Context) error {
 
 func (s *Scrubber) found(ctx context.Context, f document.Finding) {
 	s.Metrics.ObserveFinding(string(f.Kind))
-	s.Verifier.Log.ErrorContext(ctx, "document is damaged", "kind", f.Kind, "document", f.Document, "key", f.Key, "version", f.Version,
+	what := "document is damaged"
+	if f.Kind == document.OriginalUnreadable {
+		what = "original cannot be read"
+	}
+	s.Verifier.Log.ErrorContext(ctx, what, "kind", f.Kind, "document", f.Document, "key", f.Key, "version", f.Version,
 		"object", f.Object, "detail", f.Detail, "remedy", f.Remedy)
 }
