@@ -59,7 +59,7 @@ func newModels(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "models",
 		Short: "Show which models are held, and why; or have them tried now",
-		Long: "Show which models are held, that is not asked, because their provider said so, is down or is not configured right.\n" +
+		Long: "Show which models are held, which means not asked, because their provider said so, is down or is not configured right.\n" +
 			"All processes that share a Redis hold them together; GRISTMILL_REDIS_URL says which.",
 		Args: cobra.NoArgs,
 		RunE: run(func(ctx context.Context, _ []string) error { return g.Models(ctx, lift, g.Stdout) }),
