@@ -69,11 +69,10 @@ func (c changes) Changed(ctx context.Context, job uuid.UUID) {
 }
 
 // Sweep keeps the promises over time until ctx ends. Any number of processes
-// may run it; one at a time sweeps. Restarted says that nothing that was under
-// way before can still be.
-func Sweep(ctx context.Context, b *Backends, restarted bool) {
+// may run it; one at a time sweeps.
+func Sweep(ctx context.Context, b *Backends) {
 	sweeper := &sweep.Sweeper{
 		Store: b.Store, Objects: b.Objects, Queue: b.Queue, Dispatcher: b.Dispatcher, Log: b.Log, Grace: sweep.DefaultGrace,
 	}
-	sweeper.Run(ctx, restarted)
+	sweeper.Run(ctx)
 }

@@ -98,6 +98,50 @@ func (c *Client) Enqueue(ctx context.Context, dispatches ...document.Dispatch) e
 	return nil
 }
 
+// The marker is a task that nobody is to do: while it is there, the queue has
+// lost nothing since it was filled.
+const (
+	markerQueue = "sweep"
+	markerID    = "filled"
+)
+
+// Lost reports whether the queue has lost all that was in it since Filled was
+// called last, or was never filled.
+func (c *Client) Lost(ctx context.Context) (bool, error) {
+	var lost bool
+	if err := c.call(ctx, "look for the queue's marker", func() error {
+		_, err := c.inspector.GetTaskInfo(markerQueue, markerID)
+		if errors.Is(err, asynq.ErrQueueNotFound) || errors.Is(err, asynq.ErrTaskNotFound) {
+			lost = true
+			return nil
+		}
+		return err
+	}); err != nil {
+		return false, err
+	}
+	if lost {
+		c.announce()
+	}
+	return lost, nil
+}
+
+// Filled says that all that belongs into the queue is there.
+func (c *Client) Filled(ctx context.Context) error {
+	return c.call(ctx, "set the queue's marker", func() error {
+		_, err := c.asynq.Load().EnqueueContext(ctx, asynq.NewTask(markerQueue, nil),
+			asynq.TaskID(markerID), asynq.Queue(markerQueue), asynq.ProcessIn(noTimeout))
+		if errors.Is(err, asynq.ErrTaskIDConflict) {
+			return nil
+		}
+		return err
+	})
+}
+
+// announce has every queue announced again when something is next enqueued
+// there. A client of asynq announces a queue only once, and one that Redis has
+// forgotten stays out of sight.
+func (c *Client) announce() { c.asynq.Store(asynq.NewClient(c.redis)) }
+
 // Depth is how much waits in a queue.
 type Depth struct {
 	Tasks int           // waiting for a worker or for their time, or at work
@@ -114,10 +158,7 @@ func (c *Client) Depth(ctx context.Context) (map[document.TaskKind]Depth, error)
 		}
 		for _, kind := range document.Queues {
 			if !slices.Contains(announced, string(kind)) {
-				// Nothing was ever enqueued, or Redis has lost its data. A
-				// client of asynq announces a queue only once, so a lost one
-				// stays out of sight until a new client announces it.
-				c.asynq.Store(asynq.NewClient(c.redis))
+				c.announce() // nothing was ever enqueued, or Redis has lost its data
 				continue
 			}
 			info, err := c.inspector.GetQueueInfo(string(kind))

@@ -116,11 +116,28 @@ func TestRedisLosesItsData(t *testing.T) {
 	c := newClient(t, "redis://"+redis.Addr())
 	ref := newRef(document.Knowledge)
 	enqueue(t, c, ref)
-	redis.FlushAll()
-	if n := tasks(t, c); n != 0 {
-		t.Fatalf("%d tasks after the flush", n)
+	other := newClient(t, "redis://"+redis.Addr())
+	lost := func(want bool) {
+		t.Helper()
+		if got, err := c.Lost(t.Context()); err != nil || got != want {
+			t.Fatalf("Lost = %t, %v; want %t", got, err, want)
+		}
 	}
+	lost(true) // it was never filled
+	for range 2 {
+		if err := c.Filled(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lost(false)
+	redis.FlushAll()
+	enqueue(t, other, newRef(document.Summarise)) // which announces its queue
+	lost(true)
 	enqueue(t, c, ref)
+	if err := c.Filled(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	lost(false)
 	if n := tasks(t, c); n != 1 {
 		t.Errorf("the queue holds %d tasks, want 1", n)
 	}
@@ -146,6 +163,8 @@ func TestUnreachableRedis(t *testing.T) {
 				},
 				"Capacity": func(c *queue.Client) error { _, err := c.Capacity(t.Context(), document.Knowledge); return err },
 				"Depth":    func(c *queue.Client) error { _, err := c.Depth(t.Context()); return err },
+				"Lost":     func(c *queue.Client) error { _, err := c.Lost(t.Context()); return err },
+				"Filled":   func(c *queue.Client) error { return c.Filled(t.Context()) },
 				"Ping":     func(c *queue.Client) error { return c.Ping(t.Context()) },
 			} {
 				c := newClient(t, url)

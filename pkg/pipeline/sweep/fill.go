@@ -11,14 +11,25 @@ import (
 const dueLimit = 5000
 
 // fill puts into the queue what belongs there: first what was dispatched longer
-// than quiet ago, since it may be lost, then what there is room for.
+// than quiet ago, since it may be lost, then what there is room for. When the
+// queue has lost its data, all that was dispatched is lost.
 func (s *Sweeper) fill(ctx context.Context, tenants []string, quiet time.Duration) error {
+	lost, err := s.Queue.Lost(ctx)
+	if err != nil {
+		return err
+	}
+	if lost {
+		quiet = 0
+	}
 	for _, id := range tenants {
 		ctx := of(ctx, id)
 		if err := s.redispatch(ctx, quiet); err != nil {
 			return fmt.Errorf("dispatch what is due of tenant %s: %w", id, err)
 		}
 		s.Dispatcher.Dispatch(ctx)
+	}
+	if lost {
+		return s.Queue.Filled(ctx)
 	}
 	return nil
 }

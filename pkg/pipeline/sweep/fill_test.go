@@ -37,18 +37,13 @@ func TestSweepDispatchesWhatIsDueOfEveryTenant(t *testing.T) {
 	}
 }
 
-// A queue that was lost is refilled within a minute, and at once after a
-// restart of everything.
+// A single task that the queue has lost is dispatched again within a minute.
 func TestLostTasksAreDispatchedWithinAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		sweeper, m := newSweeper(t)
 		ctx, stop := context.WithCancel(t.Context())
-		go sweeper.Run(ctx, true)
-		synctest.Wait()
-		if first := m.asked(); first[0] != 0 {
-			t.Errorf("after a restart tasks count as lost after %s, want at once", first[0])
-		}
+		go sweeper.Run(ctx)
 		<-time.After(30 * time.Second) // of the bubble's clock
 		synctest.Wait()
 		quiet := m.asked()
@@ -64,34 +59,40 @@ func TestLostTasksAreDispatchedWithinAMinute(t *testing.T) {
 	})
 }
 
-// After a restart, and after the queue has failed, everything counts as lost
-// until a sweep has got through, and no longer.
+// After the queue has lost its data, and after it has failed, everything counts
+// as lost until a sweep has got through, and no longer.
 func TestAllCountsAsLostUntilTheQueueIsFilled(t *testing.T) {
 	t.Parallel()
-	for _, restarted := range []bool{true, false} {
+	for name, fail := range map[string]func(m *memory){
+		"lost": func(m *memory) { m.lose() },
+		"down": func(m *memory) { m.breakQueue(errors.New("redis is down")) },
+		"both": func(m *memory) { m.lose(); m.breakQueue(errors.New("redis is down")) },
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			sweeper, m := newSweeper(t)
-			m.due["a"] = dispatches("a", 1)
-			m.breakQueue(errors.New("redis is down"))
 			ctx, stop := context.WithCancel(t.Context())
-			go sweeper.Run(ctx, restarted)
+			go sweeper.Run(ctx)
 			synctest.Wait()
-			next := func() time.Duration {
+			next := func() []time.Duration {
 				m.asked()
 				<-time.After(10 * time.Second) // of the bubble's clock
 				synctest.Wait()
-				quiet := m.asked()
-				if len(quiet) == 0 {
-					t.Fatal("no sweep in 10 seconds")
-				}
-				return quiet[0]
+				return m.asked()
+			}
+			if quiet := next(); slices.Contains(quiet, 0) {
+				t.Errorf("%s: takes all for lost before", name)
+			}
+			fail(m)
+			broken := next()
+			if name == "lost" && !slices.Equal(broken, []time.Duration{0, 0}) { // of two tenants
+				t.Errorf("%s: the next sweep takes what was dispatched %s ago for lost, want all", name, broken)
 			}
 			m.breakQueue(nil)
-			if quiet := next(); quiet != 0 {
-				t.Errorf("restarted %t: the sweep after a failed one takes what was dispatched %s ago for lost, want all", restarted, quiet)
+			if quiet := next(); name != "lost" && !slices.Equal(quiet, []time.Duration{0, 0}) {
+				t.Errorf("%s: the sweep after a failed one takes what was dispatched %s ago for lost, want all", name, quiet)
 			}
-			if quiet := next(); quiet == 0 {
-				t.Errorf("restarted %t: takes all for lost after a sweep that got through", restarted)
+			if quiet := next(); len(quiet) != 2 || slices.Contains(quiet, 0) {
+				t.Errorf("%s: takes what was dispatched %s ago for lost after a sweep that got through", name, quiet)
 			}
 			stop()
 			synctest.Wait()
@@ -108,7 +109,7 @@ func TestFillingAndRemovingDoNotDependOnEachOther(t *testing.T) {
 		m.remains["b"] = []document.Remains{{Version: 1, Object: "b/1"}}
 		m.deleteErr = fault.New(fault.Unavailable, "object storage is down")
 		ctx, stop := context.WithCancel(t.Context())
-		go sweeper.Run(ctx, false)
+		go sweeper.Run(ctx)
 		<-time.After(11 * time.Second) // of the bubble's clock
 		synctest.Wait()
 		stop()

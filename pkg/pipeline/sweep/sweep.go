@@ -38,9 +38,12 @@ type Objects interface {
 	Delete(ctx context.Context, name string) error
 }
 
-// Queue takes tasks to workers. Enqueueing one twice is harmless.
+// Queue takes tasks to workers. Enqueueing one twice is harmless. Lost reports
+// whether all that was in it when Filled was called last is gone.
 type Queue interface {
 	Enqueue(ctx context.Context, dispatches ...document.Dispatch) error
+	Lost(ctx context.Context) (bool, error)
+	Filled(ctx context.Context) error
 }
 
 // Dispatcher puts into the queue what there is room for. It does not fail.
@@ -95,14 +98,11 @@ const (
 )
 
 // Run sweeps until ctx ends: at once, and then on a timer. What was dispatched
-// counts as lost when restarted says so, and when a sweep has failed to fill the
-// queue: then all of it goes there again, so that a queue that was down is as
-// full as before soon after it is back.
-func (s *Sweeper) Run(ctx context.Context, restarted bool) {
+// counts as lost when the queue has lost its data, and when a sweep has failed
+// to fill it: then all of it goes there again, so that a queue that was down is
+// as full as before soon after it is back.
+func (s *Sweeper) Run(ctx context.Context) {
 	quiet := idle
-	if restarted {
-		quiet = 0
-	}
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {

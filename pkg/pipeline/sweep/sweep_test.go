@@ -28,6 +28,7 @@ type memory struct {
 	ended    int  // deliveries, long ago
 	spaces   int  // things in spaces whose time is over
 	busy     bool // another process is sweeping
+	lost     bool // the queue's data is gone
 
 	journal   []string
 	quiet     []time.Duration
@@ -154,6 +155,19 @@ func (m *memory) Enqueue(_ context.Context, dispatches ...document.Dispatch) err
 	return nil
 }
 
+func (m *memory) Lost(context.Context) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lost, m.queueErr
+}
+
+func (m *memory) Filled(context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lost = false
+	return m.queueErr
+}
+
 func (m *memory) Dispatch(ctx context.Context) {
 	id, _ := tenant.From(ctx)
 	m.mu.Lock()
@@ -168,6 +182,12 @@ func (m *memory) asked() []time.Duration {
 	quiet := m.quiet
 	m.quiet = nil
 	return quiet
+}
+
+func (m *memory) lose() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lost = true
 }
 
 func (m *memory) breakQueue(err error) {
