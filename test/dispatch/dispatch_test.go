@@ -91,7 +91,7 @@ func TestLostQueueIsFilledAgain(t *testing.T) {
 	}
 	m.flush()
 	m.work(4, func(_ context.Context, work document.Work) error { return m.publish(work) })
-	m.sweep(true)
+	m.sweep()
 	m.awaitEnd("many")
 }
 
@@ -153,7 +153,7 @@ func TestTaskThatAlwaysLosesItsWorkerIsGivenUp(t *testing.T) {
 		t.Error("run once more")
 		return nil
 	})
-	m.sweep(false)
+	m.sweep()
 	job := m.awaitEnd("one")
 	if want := "given up after 3 attempts: its worker was lost in 3 of them"; job.State != document.JobFailed || len(job.Error) < len(want) || job.Error[:len(want)] != want {
 		t.Errorf("the job is %s: %q, want it failed: %q…", job.State, job.Error, want)

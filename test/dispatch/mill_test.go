@@ -137,13 +137,13 @@ func (m *mill) work(concurrency int, run step) (stop func()) {
 }
 
 // sweep sweeps until the test ends.
-func (m *mill) sweep(restarted bool) {
+func (m *mill) sweep() {
 	ctx, cancel := context.WithCancel(m.t.Context())
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
 		sweeper := &sweep.Sweeper{Store: m.store, Objects: nobody{}, Queue: m.queue, Dispatcher: m.dispatcher, Log: m.log, Grace: sweep.DefaultGrace}
-		sweeper.Run(ctx, restarted)
+		sweeper.Run(ctx)
 	}()
 	m.t.Cleanup(func() { cancel(); <-stopped })
 }
