@@ -333,6 +333,28 @@ func TestMigrateKeepsTheLengthOfVectors(t *testing.T) {
 	storetest.CheckDimensionsKept(t, ctx, s)
 }
 
+// Partitions of before get the policy that new ones have.
+func TestMigrateChangesPoliciesOfPartitions(t *testing.T) {
+	t.Parallel()
+	d, super := newOwnedDatabase(t)
+	d.migrateTo(t, 6)
+	fillOld(t, super)
+	d.migrate(t)
+	for _, statement := range []string{
+		`INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap)
+		 SELECT tenant, id, 'other', 2, 10, 0 FROM collections`,
+		`SELECT set_config('gristmill.tenant', 'default', false), add_partition((SELECT max(id) FROM spaces))`,
+	} {
+		execute(t, super, statement)
+	}
+	policies := strs(t, super, `
+		SELECT DISTINCT format('%s, %s', pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid))
+		FROM pg_policy JOIN pg_inherits ON inhrelid = polrelid`)
+	if len(policies) != 1 || !strings.Contains(policies[0], "SELECT") {
+		t.Errorf("policies of partitions: %q, want one that is evaluated once a statement", policies)
+	}
+}
+
 // Of what was uploaded before, nothing is known of the objects, and nothing is
 // taken for damaged.
 func TestMigrateKnowsNothingOfOriginals(t *testing.T) {

@@ -56,7 +56,7 @@ func TestRolesCanDoWhatTheyAreFor(t *testing.T) {
 				WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND relname NOT IN ('tenants', 'goose_db_version')
 				  AND (NOT relrowsecurity OR NOT relforcerowsecurity OR (
 				       SELECT array_agg(format('%s %s %s %s', polname, polcmd, pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)))
-				       FROM pg_policy WHERE polrelid = c.oid) <> ARRAY[format('tenant * %1$s %1$s', '(tenant = NULLIF(current_setting(''gristmill.tenant''::text, true), ''''::text))')])`,
+				       FROM pg_policy WHERE polrelid = c.oid) <> ARRAY[format('tenant * %1$s %1$s', '(tenant = ( SELECT NULLIF(current_setting(''gristmill.tenant''::text, true), ''''::text) AS "nullif"))')])`,
 			"right that is given to whatever is made later": `SELECT a::text FROM pg_default_acl a`,
 			"right of everybody's": `
 				SELECT format('%s on %s', x.privilege_type, c.oid::regclass) FROM pg_class c, aclexplode(relacl) x WHERE relnamespace = 'public'::regnamespace AND x.grantee = 0
