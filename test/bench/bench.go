@@ -19,15 +19,16 @@ type bench struct {
 
 	ctx    context.Context
 	runs   int
-	missed *bool // a bound was
+	base   string // commit to compare with
+	missed *bool  // a bound was
 
 	mu       sync.Mutex
 	cleanups []func()
 	errs     []error
 }
 
-func newBench(ctx context.Context, runs int) *bench {
-	b := &bench{ctx: ctx, runs: runs, missed: new(bool)}
+func newBench(ctx context.Context, runs int, base string) *bench {
+	b := &bench{ctx: ctx, runs: runs, base: base, missed: new(bool)}
 	b.Cleanup(program.Remove)
 	return b
 }
@@ -35,7 +36,7 @@ func newBench(ctx context.Context, runs int) *bench {
 // part measures a part of b with a bench of its own: what was made for it is
 // removed when it ends.
 func (b *bench) part(measure func(b *bench)) error {
-	p := &bench{ctx: b.ctx, runs: b.runs, missed: b.missed}
+	p := &bench{ctx: b.ctx, runs: b.runs, base: b.base, missed: b.missed}
 	done := make(chan struct{})
 	go func() { // which Fatal can end
 		defer close(done)

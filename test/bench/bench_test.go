@@ -9,7 +9,7 @@ import (
 
 func TestPartCleansUpAndFails(t *testing.T) {
 	t.Parallel()
-	b := newBench(t.Context(), 1)
+	b := newBench(t.Context(), 1, "")
 	var steps []string
 	step := func(name string) func() { return func() { steps = append(steps, name) } }
 	err := b.part(func(b *bench) {
@@ -40,7 +40,7 @@ func TestReportMissesBounds(t *testing.T) {
 		{result{"memory", 10.1, "MiB", atMost, 10}, true},
 		{result{"speed", 0, "MB/s", unbounded, 10}, false},
 	} {
-		b := newBench(t.Context(), 1)
+		b := newBench(t.Context(), 1, "")
 		b.report(test.result)
 		if *b.missed != test.missed {
 			t.Errorf("%+v: missed is %t, want %t", test.result, *b.missed, test.missed)

@@ -19,7 +19,7 @@ func capacity(b *bench) {
 	var ratios []float64
 	for range b.runs {
 		b.must(func(b *bench) {
-			did := ingestCorpus(b, fakeprovider.Options{Latency: providerLatency, TextsPerSecond: providerCapacity})
+			did := ingestCorpus(b, "", fakeprovider.Options{Latency: providerLatency, TextsPerSecond: providerCapacity})
 			bound := float64(did.embedded) / providerCapacity
 			ratios = append(ratios, did.seconds/bound)
 			b.note("bound %.2f s; %s", bound, did)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,14 +47,39 @@ func (u *cpuUse) addPID(name string, pid int) {
 	u.before = append(u.before, cpuTime(pid))
 }
 
-// since says how many seconds each has used since it is watched.
-func (u *cpuUse) since() string {
-	var total time.Duration
-	parts := make([]string, len(u.names))
+// since returns how much each has used since it is watched.
+func (u *cpuUse) since() cpuUsed {
+	used := make(cpuUsed, len(u.names))
 	for i, name := range u.names {
-		used := cpuTime(u.pids[i]) - u.before[i]
-		total += used
-		parts[i] = fmt.Sprintf("%s %.1f", name, used.Seconds())
+		used[i] = processUse{name, cpuTime(u.pids[i]) - u.before[i]}
+	}
+	return used
+}
+
+// cpuUsed is the CPU time that processes have used.
+type cpuUsed []processUse
+
+type processUse struct {
+	name string
+	time time.Duration
+}
+
+// of returns the seconds of the named processes together.
+func (u cpuUsed) of(names ...string) (seconds float64) {
+	for _, p := range u {
+		if slices.Contains(names, p.name) {
+			seconds += p.time.Seconds()
+		}
+	}
+	return seconds
+}
+
+func (u cpuUsed) String() string {
+	var total time.Duration
+	parts := make([]string, len(u))
+	for i, p := range u {
+		total += p.time
+		parts[i] = fmt.Sprintf("%s %.1f", p.name, p.time.Seconds())
 	}
 	return fmt.Sprintf("%s; together %.1f", strings.Join(parts, ", "), total.Seconds())
 }

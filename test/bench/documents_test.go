@@ -24,7 +24,7 @@ func texts(t *testing.T, r io.Reader) map[string]int {
 
 func TestCopiesShareNoPassage(t *testing.T) {
 	t.Parallel()
-	documents := readCorpus(newBench(t.Context(), 1))
+	documents := readCorpus(newBench(t.Context(), 1, ""))
 	made, err := copies(documents, 2)
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +45,7 @@ func TestCopiesShareNoPassage(t *testing.T) {
 
 func TestMixturesShareNoPassage(t *testing.T) {
 	t.Parallel()
-	m := newMixture(readCorpus(newBench(t.Context(), 1)))
+	m := newMixture(readCorpus(newBench(t.Context(), 1, "")))
 	if len(m.questions) == 0 {
 		t.Fatal("there are no questions")
 	}

@@ -25,6 +25,7 @@ type figure struct {
 func figures() []figure {
 	return []figure{
 		{"throughput", throughput},
+		{"cpu", cpuOfIngestion},
 		{"capacity", capacity},
 		{"worker-memory", workerMemory},
 		{"api-memory", apiMemory},
@@ -50,6 +51,7 @@ func run(ctx context.Context, args []string) int {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	pattern := flags.String("run", "", "measure only the figures whose names match this `regexp`")
 	runs := flags.Int("runs", 3, "how often to measure what is measured more than once")
+	base := flags.String("base", beforeScale, "the `commit` that cpu compares with")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
@@ -59,7 +61,7 @@ func run(ctx context.Context, args []string) int {
 		return 2
 	}
 
-	b := newBench(ctx, *runs)
+	b := newBench(ctx, *runs, *base)
 	defer b.clean()
 	status := 0
 	if err := b.part(describeMachine); err != nil {

@@ -59,7 +59,7 @@ type rebuild struct {
 	begin  time.Time
 	stages []rebuildStage
 	end    time.Time
-	cpu    string
+	cpu    cpuUsed
 }
 
 // rebuildStage is a stage of it; it ends when the next one begins.

@@ -30,10 +30,21 @@ type site struct {
 // newSite sets up an installation whose collections have vectors of so many
 // dimensions, from such a provider. It is removed when the part ends.
 func newSite(b *bench, dimensions int, options fakeprovider.Options) *site {
+	return newSiteOf(b, "", dimensions, options)
+}
+
+// newSiteOf is newSite with the programs of a directory, or those of this
+// checkout when it is empty.
+func newSiteOf(b *bench, bin string, dimensions int, options fakeprovider.Options) *site {
 	s := &site{b: b}
 	var provider string
 	s.provider, provider = startProvider(b, options)
-	s.Site = program.NewSite(b, "GRISTMILL_OPENAI_BASE_URL="+provider, "GRISTMILL_EMBEDDING_DIMENSIONS="+strconv.Itoa(dimensions))
+	more := []string{"GRISTMILL_OPENAI_BASE_URL=" + provider, "GRISTMILL_EMBEDDING_DIMENSIONS=" + strconv.Itoa(dimensions)}
+	if bin == "" {
+		s.Site = program.NewSite(b, more...)
+	} else {
+		s.Site = program.NewSiteOf(b, bin, more...)
+	}
 	s.db = s.Connect()
 	b.Cleanup(func() { s.db.Close(context.Background()) })
 	s.api = s.Start("api")
@@ -69,10 +80,15 @@ func (s *site) uploadOne(key string, body io.Reader) {
 type ingested struct {
 	seconds  float64
 	embedded int // passages
-	cpu      string
+	cpu      cpuUsed
 }
 
 func (i ingested) rate() float64 { return float64(i.embedded) / i.seconds }
+
+// cost returns the CPU seconds of the named processes for each 1,000 passages.
+func (i ingested) cost(processes ...string) float64 {
+	return i.cpu.of(processes...) / float64(i.embedded) * 1000
+}
 
 func (i ingested) String() string {
 	return fmt.Sprintf("%d passages in %.2f s: %.0f a second; CPU seconds: %s (load %s)", i.embedded, i.seconds, i.rate(), i.cpu, load())
@@ -94,7 +110,8 @@ func (s *site) ingest(limit time.Duration) (worker *program.Program, did ingeste
 	did.cpu = cpu.since()
 	var failed int
 	err := s.db.QueryRow(s.b.ctx, `
-		SELECT (SELECT count(*) FROM passages), (SELECT count(*) FROM documents WHERE state = 'failed')`).
+		SELECT (SELECT coalesce(sum((progress->>'embedded')::bigint), 0) FROM tasks WHERE kind = 'knowledge'),
+		       (SELECT count(*) FROM documents WHERE state = 'failed')`).
 		Scan(&did.embedded, &failed)
 	if err != nil {
 		s.b.Fatal(err)

@@ -18,7 +18,7 @@ func throughput(b *bench) {
 	var rates []float64
 	for range b.runs {
 		b.must(func(b *bench) {
-			did := ingestCorpus(b, fakeprovider.Options{})
+			did := ingestCorpus(b, "", fakeprovider.Options{})
 			rates = append(rates, did.rate())
 			b.note("%s", did)
 		})
@@ -26,14 +26,15 @@ func throughput(b *bench) {
 	b.report(result{"end to end, provider unlimited (median)", median(rates), "passages/s", atLeast, 2500})
 }
 
-// ingestCorpus has a new installation ingest copies of the corpus, uploaded
-// before its worker starts, with such a provider.
-func ingestCorpus(b *bench, options fakeprovider.Options) ingested {
+// ingestCorpus has a new installation, of the programs of a directory or of
+// this checkout, ingest copies of the corpus, uploaded before its worker starts,
+// with such a provider.
+func ingestCorpus(b *bench, bin string, options fakeprovider.Options) ingested {
 	documents, err := copies(readCorpus(b), corpusCopies)
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := newSite(b, embeddingDimensions, options)
+	s := newSiteOf(b, bin, embeddingDimensions, options)
 	s.upload(documents)
 	_, did := s.ingest(ingestLimit)
 	return did

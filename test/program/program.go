@@ -46,13 +46,13 @@ type Program struct {
 // the process that started it, for those that look.
 func Start(t testing.TB, env []string, name string, args ...string) *Program {
 	t.Helper()
-	path := Path(t, name)
-	if filepath.IsAbs(name) {
-		path = name
+	path := name
+	if !filepath.IsAbs(name) {
+		path = Path(t, name)
 	}
 	p := &Program{Name: name, t: t, done: make(chan struct{}), listening: make(chan struct{})}
 	p.cmd = exec.Command(path, args...)
-	p.cmd.Dir = built.dir
+	p.cmd.Dir = filepath.Dir(path)
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, env...)
 	if _, err := p.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package program
 
 import (
 	"context"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -25,7 +26,8 @@ type Site struct {
 	S3       services.S3Config
 	More     []string // environment of every program, beside the addresses and the key
 
-	t testing.TB
+	t   testing.TB
+	bin string // directory of the programs; that of those built from this checkout when empty
 }
 
 // NewSite makes a new database, which has its tables already and whose roles the
@@ -39,13 +41,24 @@ func NewSite(t testing.TB, more ...string) *Site {
 // NewSiteOn is NewSite on a given set of servers.
 func NewSiteOn(t testing.TB, set services.Set, more ...string) *Site {
 	t.Helper()
-	d := database.Copy(t, set)
-	s := &Site{Owner: d.Owner, Database: d.App, Index: d.Index, Redis: set.Redis(t), S3: set.S3(t), More: more, t: t}
+	return newSite(t, set, database.Copy(t, set), "", more)
+}
+
+// NewSiteOf is NewSite with the programs of a directory, which may be those of
+// another commit, and the tables that they make.
+func NewSiteOf(t testing.TB, bin string, more ...string) *Site {
+	t.Helper()
+	return newSite(t, services.Set{}, database.Empty(t), bin, more)
+}
+
+func newSite(t testing.TB, set services.Set, d database.Database, bin string, more []string) *Site {
+	t.Helper()
+	s := &Site{Owner: d.Owner, Database: d.App, Index: d.Index, Redis: set.Redis(t), S3: set.S3(t), More: more, t: t, bin: bin}
 	migrate := Start(t, []string{
 		"GRISTMILL_DATABASE_URL=" + s.Database,
 		"GRISTMILL_INDEX_DATABASE_URL=" + s.Index,
 		"GRISTMILL_MIGRATE_DATABASE_URL=" + s.Owner,
-	}, "gristmill", "migrate")
+	}, filepath.Join(bin, "gristmill"), "migrate")
 	if status := migrate.Wait(); status != 0 {
 		t.Fatalf("gristmill migrate ended with %d:\n%s", status, migrate.Output())
 	}
@@ -71,7 +84,7 @@ func (s *Site) Env() []string {
 // Start starts a program of the site.
 func (s *Site) Start(name string, args ...string) *Program {
 	s.t.Helper()
-	return Start(s.t, s.Env(), name, args...)
+	return Start(s.t, s.Env(), filepath.Join(s.bin, name), args...)
 }
 
 // Connect returns a connection to the database as the superuser, whom no
