@@ -94,7 +94,7 @@ func TestVerifyFindsWhatIsNotFound(t *testing.T) {
 	version := r.publish(t, ctx, r.work, "one")
 	r.place(t, ctx, wholeOf(version, textPassage("one")))
 	// Searches see no passage, as if they used an index that has lost some.
-	execute(t, r.owner, `ALTER POLICY tenant ON passages USING (current_query() NOT LIKE '%<=>%')`)
+	execute(t, r.owner, fmt.Sprintf(`ALTER POLICY tenant ON passages_%d USING (current_query() NOT LIKE '%%<=>%%')`, r.reindex.Space.ID))
 	err := r.Verify(ctx, r.reindex, 10)
 	if err == nil || fault.As(err) != nil || !strings.Contains(err.Error(), "not found by its own vector") {
 		t.Errorf("got %v, want that a passage is not found", err)

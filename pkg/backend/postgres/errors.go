@@ -25,7 +25,7 @@ const retryAfter = 2 * time.Second
 var errLost = errors.New("connection lost")
 
 // describe adds to *err what was being done. A failure that is the server's
-// and will pass becomes fault.Unavailable.
+// and will pass becomes fault.Unavailable, and a space that is gone fault.Conflict.
 func describe(err *error, format string, args ...any) {
 	if *err == nil {
 		return
@@ -34,8 +34,15 @@ func describe(err *error, format string, args ...any) {
 	if fault.As(failure) == nil && unavailable(failure) {
 		failure = fault.Wrap(fault.Unavailable, failure, "%s", remedy(failure)).After(retryAfter)
 	}
+	if fault.As(failure) == nil && sqlState(failure) == undefinedTable {
+		failure = fault.Wrap(fault.Conflict, failure, "the space was dropped meanwhile")
+	}
 	*err = fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), failure)
 }
+
+// undefinedTable is the SQLSTATE of a statement that names the table of a space
+// that is dropped.
+const undefinedTable = "42P01"
 
 // unavailable reports whether err says nothing about the statement or its
 // arguments, so that the same call may succeed later.

@@ -101,7 +101,7 @@ func estimatePassages(ctx context.Context, tx pgx.Tx, c document.Collection, of 
 		                FILTER (WHERE k.hash IS NULL), 0)::bigint
 		FROM wanted w
 		LEFT JOIN known k ON k.hash = w.hash
-		LEFT JOIN passages p ON p.space = $2 AND p.hash = w.hash AND k.hash IS NULL`, c.ID, c.Space.ID, of, known).
+		LEFT JOIN `+passagesTable(c.Space)+` p ON p.space = $2 AND p.hash = w.hash AND k.hash IS NULL`, c.ID, c.Space.ID, of, known).
 		Scan(&estimate.Passages, &estimate.Reusable, &estimate.Tokens)
 }
 

@@ -63,7 +63,7 @@ func (s *Store) Unindexed(ctx context.Context, threshold int) (spaces []document
 func isLarge(ctx context.Context, tx pgx.Tx, space document.Space, threshold int) (large bool, err error) {
 	err = tx.QueryRow(ctx, fmt.Sprintf(`
 		SELECT count(*) >= $1
-		FROM (SELECT FROM passages WHERE space = %d LIMIT $1) AS counted`, space.ID), threshold).Scan(&large)
+		FROM (SELECT FROM %s WHERE space = %d LIMIT $1) AS counted`, passagesTable(space), space.ID), threshold).Scan(&large)
 	return large, err
 }
 
@@ -123,7 +123,7 @@ func (s *Store) buildOn(ctx context.Context, conn *pgx.Conn, space document.Spac
 	if err != nil {
 		return err
 	}
-	partition := fmt.Sprintf("public.passages_%d", space.ID)
+	partition := "public." + passagesTable(space)
 	build := []string{
 		"SET statement_timeout = 0",
 		fmt.Sprintf("SET max_parallel_maintenance_workers = %d", s.indexWorkers),

@@ -94,7 +94,7 @@ type way struct{ best, visible string }
 // in visible versions.
 var compareAll = way{`WITH ` + visibleDocuments + `, best AS MATERIALIZED (
 		SELECT hash, embedding <=> $4 AS distance
-		FROM passages
+		FROM $passages
 		WHERE space = $space
 		  AND (hash IN (SELECT m.hash FROM manifest m WHERE m.space = $space AND $visible)) IS TRUE
 		ORDER BY distance, hash
@@ -116,7 +116,7 @@ var compareFew = way{`WITH ` + visibleDocuments + `, best AS MATERIALIZED (
 			OFFSET 0
 		) AS standing
 		CROSS JOIN LATERAL (
-			SELECT embedding <=> $4 AS distance FROM passages WHERE space = $space AND hash = standing.hash OFFSET 0
+			SELECT embedding <=> $4 AS distance FROM $passages WHERE space = $space AND hash = standing.hash OFFSET 0
 		) AS p
 		ORDER BY distance, hash
 		LIMIT $5
@@ -126,7 +126,7 @@ var compareFew = way{`WITH ` + visibleDocuments + `, best AS MATERIALIZED (
 // each whether it stands in a visible version.
 var walkIndex = way{`WITH best AS MATERIALIZED (
 		SELECT hash, $vector <=> $4 AS distance
-		FROM passages p
+		FROM $passages p
 		WHERE space = $space
 		  AND EXISTS (SELECT FROM manifest m WHERE m.space = $space AND m.hash = p.hash AND $visible OFFSET 0)
 		ORDER BY $vector <=> $4
@@ -164,13 +164,13 @@ func search(ctx context.Context, tx pgx.Tx, space document.Space, query document
 // statement returns the whole statement for a space, whose number is part of
 // it: so the plan is made for its partition and no other.
 func (by way) statement(space document.Space) string {
-	return strings.NewReplacer("$visible", by.visible, "$vector", indexedVector(space), "$space", fmt.Sprint(space.ID)).Replace(by.best + `
+	return strings.NewReplacer("$passages", passagesTable(space), "$visible", by.visible, "$vector", indexedVector(space), "$space", fmt.Sprint(space.ID)).Replace(by.best + `
 		SELECT b.hash, 1 - b.distance, p.heading_path, p.context, p.content, p.tokens, coalesce(p.embedded_bytes, 0),
 		       place.document, place.ordinal, place.start_byte, place.end_byte,
 		       (SELECT d.key FROM documents d WHERE d.id = place.document),
 		       (SELECT v.title FROM versions v WHERE v.document = place.document AND v.version = place.version)
 		FROM (SELECT * FROM best ORDER BY distance, hash LIMIT $6) AS b
-		JOIN passages p ON p.space = $space AND p.hash = b.hash
+		JOIN $passages p ON p.space = $space AND p.hash = b.hash
 		CROSS JOIN LATERAL (
 			SELECT m.document, m.version, m.ordinal, m.start_byte, m.end_byte
 			FROM manifest m

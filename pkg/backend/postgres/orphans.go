@@ -19,10 +19,8 @@ func (s *Store) DropOrphans(ctx context.Context, quiet time.Duration, limit int)
 	defer describe(&err, "drop orphaned passages")
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		dropped = 0
-		spaces, err := collect(ctx, tx, pgx.RowTo[int64], `
-			SELECT s.id
-			FROM spaces s
-			WHERE s.written AND NOT `+isBuilt+`
+		spaces, err := collect(ctx, tx, scanSpace, selectSpaces+`
+			WHERE s.written AND s.dimensions > 0 AND NOT `+isBuilt+`
 			ORDER BY s.id`)
 		if err != nil {
 			return err
@@ -47,10 +45,10 @@ func (s *Store) DropOrphans(ctx context.Context, quiet time.Duration, limit int)
 // could not see it, and before the lock was had. The second sees it. Writes
 // that come later wait for the lock and then miss the passage. What a Write
 // holds at the moment is passed over.
-func dropOrphans(ctx context.Context, tx pgx.Tx, space int64, quiet time.Duration, limit int) (int, error) {
+func dropOrphans(ctx context.Context, tx pgx.Tx, space document.Space, quiet time.Duration, limit int) (int, error) {
 	hashes, err := collect(ctx, tx, scanHash, `
 		SELECT hash
-		FROM passages p
+		FROM `+passagesTable(space)+` p
 		WHERE space = $1
 		  AND created_at <= clock_timestamp() - $4::interval
 		  AND NOT EXISTS (SELECT FROM manifest m WHERE m.space = $1 AND m.hash = p.hash)
@@ -61,13 +59,13 @@ func dropOrphans(ctx context.Context, tx pgx.Tx, space int64, quiet time.Duratio
 		                    JOIN spaces s ON s.collection = d.collection
 		                    WHERE t.kind = $2 AND t.state IN ('queued', 'running', 'waiting') AND s.id = $1)
 		LIMIT $3
-		FOR UPDATE OF p SKIP LOCKED`, space, document.Knowledge, limit, quiet)
+		FOR UPDATE OF p SKIP LOCKED`, space.ID, document.Knowledge, limit, quiet)
 	if err != nil || len(hashes) == 0 {
 		return 0, err
 	}
 	tag, err := tx.Exec(ctx, `
-		DELETE FROM passages p
+		DELETE FROM `+passagesTable(space)+` p
 		WHERE space = $1 AND hash = ANY ($2)
-		  AND NOT EXISTS (SELECT FROM manifest m WHERE m.space = $1 AND m.hash = p.hash)`, space, hashBytes(hashes))
+		  AND NOT EXISTS (SELECT FROM manifest m WHERE m.space = $1 AND m.hash = p.hash)`, space.ID, hashBytes(hashes))
 	return int(tag.RowsAffected()), err
 }

@@ -33,7 +33,7 @@ func (s *Store) Known(ctx context.Context, space document.Space, hashes []docume
 			ORDER BY p.hash
 			ON CONFLICT DO NOTHING`, space.ID, space.Model.Name, space.Model.Dimensions, names)
 		batch.Queue(`
-			SELECT hash, coalesce(embedded_bytes, 0) FROM passages WHERE space = $1 AND hash = ANY ($2)`, space.ID, names).
+			SELECT hash, coalesce(embedded_bytes, 0) FROM `+passagesTable(space)+` WHERE space = $1 AND hash = ANY ($2)`, space.ID, names).
 			Query(func(rows pgx.Rows) error {
 				known = make(map[document.Hash]int, len(hashes))
 				var hash []byte
@@ -51,11 +51,11 @@ func (s *Store) Known(ctx context.Context, space document.Space, hashes []docume
 
 // holdPassages returns those of the hashes whose passages are in the space, and
 // keeps DropOrphans from removing them before the transaction ends.
-func holdPassages(ctx context.Context, tx pgx.Tx, space int64, hashes []document.Hash) (map[document.Hash]bool, error) {
+func holdPassages(ctx context.Context, tx pgx.Tx, space document.Space, hashes []document.Hash) (map[document.Hash]bool, error) {
 	held, err := collect(ctx, tx, scanHash, `
-		SELECT hash FROM passages
+		SELECT hash FROM `+passagesTable(space)+`
 		WHERE space = $1 AND hash = ANY ($2)
-		FOR KEY SHARE`, space, hashBytes(hashes))
+		FOR KEY SHARE`, space.ID, hashBytes(hashes))
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func holdPassages(ctx context.Context, tx pgx.Tx, space int64, hashes []document
 // COPY is refused where there is row-level security. Arrays of arrays must be
 // rectangular, so heading paths go as one array of headings and each one's
 // bounds in it, and so do omitted ranges, of which most passages have none.
-func insertPassages(ctx context.Context, tx pgx.Tx, space int64, passages []document.Embedded) (int, error) {
+func insertPassages(ctx context.Context, tx pgx.Tx, space document.Space, passages []document.Embedded) (int, error) {
 	var (
 		n           = len(passages)
 		hashes      = make([][]byte, n)
@@ -100,20 +100,20 @@ func insertPassages(ctx context.Context, tx pgx.Tx, space int64, passages []docu
 		embedded[i] = nullable(p.EmbeddedBytes)
 	}
 	tag, err := tx.Exec(ctx, `
-		INSERT INTO passages (space, hash, tokens, embedding, heading_path, title, context, content, omitted, embedded_bytes)
+		INSERT INTO `+passagesTable(space)+` (space, hash, tokens, embedding, heading_path, title, context, content, omitted, embedded_bytes)
 		SELECT $1, hash, tokens, embedding, ($2::text[])[first:last], title, context, content,
 		       nullif(($3::integer[])[first_omitted:last_omitted], '{}'), embedded_bytes
 		FROM unnest($4::bytea[], $5::integer[], $6::halfvec[], $7::integer[], $8::integer[], $9::text[], $10::text[], $11::text[], $12::integer[], $13::integer[], $14::integer[])
 		     AS new (hash, tokens, embedding, first, last, title, context, content, first_omitted, last_omitted, embedded_bytes)
 		ON CONFLICT DO NOTHING`,
-		space, headings, omitted, hashes, tokens, vectors, first, last, titles, contexts, contents, firstOmitted, lastOmitted, embedded)
+		space.ID, headings, omitted, hashes, tokens, vectors, first, last, titles, contexts, contents, firstOmitted, lastOmitted, embedded)
 	return int(tag.RowsAffected()), err
 }
 
 // copyPassages is insertPassages for the many passages of a space that is being
 // built: by COPY, into a table of this transaction, and from there. For some
 // hundreds of rows that is half as fast again.
-func copyPassages(ctx context.Context, tx pgx.Tx, space int64, passages []document.Embedded) (int, error) {
+func copyPassages(ctx context.Context, tx pgx.Tx, space document.Space, passages []document.Embedded) (int, error) {
 	if _, err := tx.Exec(ctx, `
 		CREATE TEMPORARY TABLE IF NOT EXISTS incoming (LIKE passages INCLUDING DEFAULTS INCLUDING STORAGE) ON COMMIT DROP`); err != nil {
 		return 0, err
@@ -122,12 +122,12 @@ func copyPassages(ctx context.Context, tx pgx.Tx, space int64, passages []docume
 	if _, err := tx.CopyFrom(ctx, pgx.Identifier{"pg_temp", "incoming"}, columns, pgx.CopyFromSlice(len(passages), func(i int) ([]any, error) {
 		p := &passages[i]
 		headings := append([]string{}, p.HeadingPath...) // nil would be NULL
-		return []any{space, p.Hash[:], p.Tokens, pgvector.NewHalfVector(p.Vector), p.Title, headings, p.Context, p.Content, document.FlatRanges(p.Omitted), nullable(p.EmbeddedBytes)}, nil
+		return []any{space.ID, p.Hash[:], p.Tokens, pgvector.NewHalfVector(p.Vector), p.Title, headings, p.Context, p.Content, document.FlatRanges(p.Omitted), nullable(p.EmbeddedBytes)}, nil
 	})); err != nil {
 		return 0, err
 	}
 	tag, err := tx.Exec(ctx, `
-		INSERT INTO passages
+		INSERT INTO `+passagesTable(space)+`
 		SELECT * FROM pg_temp.incoming ORDER BY hash
 		ON CONFLICT DO NOTHING`)
 	return int(tag.RowsAffected()), err

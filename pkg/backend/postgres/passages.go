@@ -25,17 +25,17 @@ func (s *Store) Passages(ctx context.Context, id uuid.UUID, page document.Page) 
 		switch {
 		case err != nil:
 			return err
-		case after.version != 0 && (after.version != live || after.space != space):
+		case after.version != 0 && (after.version != live || after.space != space.ID):
 			return fault.New(fault.Conflict, "document %s has changed since the first page was read: leave the cursor out to begin again", id)
 		}
 		passages, err := collect(ctx, tx, scanPassage, `
 			SELECT m.ordinal, m.start_byte, m.end_byte, p.heading_path, p.context, p.content, p.tokens, coalesce(p.embedded_bytes, 0)
 			FROM manifest m
-			JOIN passages p ON p.space = $3 AND p.hash = m.hash
+			JOIN `+passagesTable(space)+` p ON p.space = $3 AND p.hash = m.hash
 			WHERE m.document = $1 AND m.version = $2 AND m.space = $3 AND m.ordinal > $4
 			ORDER BY m.ordinal
-			LIMIT $5`, id, live, space, after.ordinal, page.Limit+1)
-		list = cut(passages, page.Limit, func(last document.Passage) string { return encodePlace(id, place{live, space, last.Ordinal}) })
+			LIMIT $5`, id, live, space.ID, after.ordinal, page.Limit+1)
+		list = cut(passages, page.Limit, func(last document.Passage) string { return encodePlace(id, place{live, space.ID, last.Ordinal}) })
 		return err
 	})
 	return list, err
@@ -43,12 +43,13 @@ func (s *Store) Passages(ctx context.Context, id uuid.UUID, page document.Page) 
 
 // liveVersion returns the version that readers see, 0 while there is none, and
 // the space that they see it in.
-func liveVersion(ctx context.Context, tx pgx.Tx, id uuid.UUID) (version int, space int64, err error) {
+func liveVersion(ctx context.Context, tx pgx.Tx, id uuid.UUID) (version int, space document.Space, err error) {
 	err = tx.QueryRow(ctx, `
-		SELECT coalesce(d.live_version, 0), c.live_space
+		SELECT coalesce(d.live_version, 0), `+spaceColumns+`
 		FROM documents d
 		JOIN collections c ON c.id = d.collection
-		WHERE d.id = $1 AND d.deleted_at IS NULL`, id).Scan(&version, &space)
+		JOIN spaces s ON s.id = c.live_space
+		WHERE d.id = $1 AND d.deleted_at IS NULL`, id).Scan(append([]any{&version}, spaceFields(&space)...)...)
 	if isNoRows(err) {
 		err = noDocument(id)
 	}

@@ -23,7 +23,7 @@ func (s *Store) Place(ctx context.Context, work document.Work, rebuilt document.
 		if err != nil {
 			return fmt.Errorf("hold documents: %w", err)
 		}
-		if err := securePassages(ctx, tx, work.Space.ID, rebuilt.New, versions, copyPassages); err != nil {
+		if err := securePassages(ctx, tx, work.Space, rebuilt.New, versions, copyPassages); err != nil {
 			return err
 		}
 		if err := placeVersions(ctx, tx, work.Space.ID, versions); err != nil {

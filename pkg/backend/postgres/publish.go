@@ -30,12 +30,12 @@ func (s *Store) Publish(ctx context.Context, work document.Work, also []document
 			return tx.SendBatch(ctx, &batch).Close()
 		}
 		placements := append([]document.Placement{{Space: work.Space.ID, Passages: progress.Passages, Warnings: warnings}}, also...)
-		placements, err = stillWritten(ctx, tx, placements)
+		placements, spaces, err := stillWritten(ctx, tx, placements)
 		if err != nil {
 			return err
 		}
-		for _, p := range placements {
-			if err := checkManifest(ctx, tx, work, p); err != nil {
+		for i, p := range placements {
+			if err := checkManifest(ctx, tx, work, spaces[i], p.Passages); err != nil {
 				return err
 			}
 		}
@@ -59,36 +59,40 @@ func (s *Store) Publish(ctx context.Context, work document.Work, also []document
 }
 
 // stillWritten leaves out placements in spaces that are no longer kept
-// complete, and may be gone before this is over.
-func stillWritten(ctx context.Context, tx pgx.Tx, placements []document.Placement) ([]document.Placement, error) {
+// complete, and may be gone before this is over. The spaces of the others are in
+// the same order as these.
+func stillWritten(ctx context.Context, tx pgx.Tx, placements []document.Placement) (still []document.Placement, spaces []document.Space, err error) {
 	of := make(map[int64]document.Placement, len(placements))
 	ids := make([]int64, 0, len(placements))
 	for _, p := range placements {
 		of[p.Space] = p
 		ids = append(ids, p.Space)
 	}
-	return collect(ctx, tx, func(row pgx.CollectableRow) (document.Placement, error) {
-		var space int64
-		err := row.Scan(&space)
-		return of[space], err
-	}, `SELECT id FROM spaces WHERE id = ANY ($1) AND written ORDER BY id FOR KEY SHARE`, ids)
+	spaces, err = collect(ctx, tx, scanSpace, selectSpaces+`
+		WHERE s.id = ANY ($1) AND s.written
+		ORDER BY s.id
+		FOR KEY SHARE`, ids)
+	for _, space := range spaces {
+		still = append(still, of[space.ID])
+	}
+	return still, spaces, err
 }
 
 // checkManifest fails unless the version has exactly the wanted number of places
 // in the space, and their passages.
-func checkManifest(ctx context.Context, tx pgx.Tx, work document.Work, want document.Placement) error {
+func checkManifest(ctx context.Context, tx pgx.Tx, work document.Work, space document.Space, want int64) error {
 	var places, passages int64
 	if err := tx.QueryRow(ctx, `
 		SELECT count(*), count(p.hash)
 		FROM manifest m
-		LEFT JOIN passages p ON p.space = $3 AND p.hash = m.hash
+		LEFT JOIN `+passagesTable(space)+` p ON p.space = $3 AND p.hash = m.hash
 		WHERE m.document = $1 AND m.version = $2 AND m.space = $3`,
-		work.Document, work.Version, want.Space).Scan(&places, &passages); err != nil {
+		work.Document, work.Version, space.ID).Scan(&places, &passages); err != nil {
 		return err
 	}
-	if places != want.Passages || passages != want.Passages {
+	if places != want || passages != want {
 		return fmt.Errorf("version %d has %d places with %d passages in space %d, want %d of each",
-			work.Version, places, passages, want.Space, want.Passages)
+			work.Version, places, passages, space.ID, want)
 	}
 	return nil
 }

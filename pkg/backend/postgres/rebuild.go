@@ -86,15 +86,22 @@ func scanUnplaced(row pgx.CollectableRow) (u document.Unplaced, err error) {
 }
 
 // StoredPassages returns passages of a version, in order. The rows of a version
-// that was forgotten meanwhile are simply gone; a place without its passage is
+// that was forgotten meanwhile, or of a space that was dropped, are gone; a place without its passage is
 // damage, and passing it over would spread it.
 func (s *Store) StoredPassages(ctx context.Context, space document.Space, of document.Unplaced, from, limit int) (stored []document.Stored, err error) {
 	defer describe(&err, "read passages of version %d of document %s in space %d", of.Version, of.Document, space.ID)
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		space, err := readSpace(ctx, tx, space.ID)
+		if isNoRows(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 		stored, err = collect(ctx, tx, scanStored(of), `
 			SELECT m.hash, m.ordinal, m.start_byte, m.end_byte, p.title, p.heading_path, p.context, p.content, p.omitted, p.tokens
 			FROM manifest m
-			LEFT JOIN passages p ON p.space = $3 AND p.hash = m.hash
+			LEFT JOIN `+passagesTable(space)+` p ON p.space = $3 AND p.hash = m.hash
 			WHERE m.document = $1 AND m.version = $2 AND m.space = $3 AND m.ordinal >= $4
 			ORDER BY m.ordinal
 			LIMIT $5`, of.Document, of.Version, space.ID, from, limit)

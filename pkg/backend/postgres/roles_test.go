@@ -82,7 +82,7 @@ func TestRolesCanDoWhatTheyAreFor(t *testing.T) {
 const rightsOf = `
 	WITH roles AS (SELECT * FROM unnest($1::text[], ARRAY['app', 'index']) AS r (role, name)),
 	relations AS (
-		SELECT r.name, c.oid, c.relname, c.relkind, c.relowner, c.relrowsecurity AND NOT c.relispartition AS tenants,
+		SELECT r.name, c.oid, c.relname, c.relkind, c.relowner, c.relrowsecurity AS tenants,
 		       pg_has_role(r.role, c.relowner, 'USAGE') AS owned,
 		       (SELECT string_agg(p, ', ' ORDER BY n)
 		        FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) WITH ORDINALITY AS p (p, n)

@@ -110,7 +110,7 @@ func pickPassage(ctx context.Context, tx pgx.Tx, space document.Space, from docu
 	var embedding pgvector.HalfVector
 	err = tx.QueryRow(ctx, `
 		SELECT p.hash, p.embedding
-		FROM passages p
+		FROM `+passagesTable(space)+` p
 		WHERE p.space = $1 AND p.hash >= $2
 		  AND EXISTS (SELECT FROM manifest m
 		              JOIN documents d ON d.id = m.document AND d.live_version = m.version

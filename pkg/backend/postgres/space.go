@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
@@ -24,6 +25,16 @@ func scanSpace(row pgx.CollectableRow) (s document.Space, err error) {
 // spaceFields are what spaceColumns are scanned into.
 func spaceFields(s *document.Space) []any {
 	return []any{&s.ID, &s.Collection, &s.Model.Name, &s.Model.Dimensions, &s.Chunking.Tokens, &s.Chunking.Overlap, &s.Indexed}
+}
+
+// passagesTable returns the name of the table that the passages of a space stand
+// in. Every statement names it: one on the parent of these tables would be
+// planned for all of them, and lock them all.
+func passagesTable(space document.Space) string {
+	if space.Model.Dimensions == 0 {
+		return "passages" // it has no table, and nothing stands in it
+	}
+	return fmt.Sprintf("passages_%d", space.ID)
 }
 
 func readSpace(ctx context.Context, tx pgx.Tx, id int64) (s document.Space, err error) {

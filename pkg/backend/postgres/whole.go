@@ -60,6 +60,10 @@ const (
 // look returns the next documents after one, in order of id, as many as may be
 // looked through at a time; none when there are no more.
 func look(ctx context.Context, tx pgx.Tx, in scope, after uuid.UUID) ([]standing, error) {
+	space, err := readSpace(ctx, tx, in.space)
+	if err != nil {
+		return nil, err
+	}
 	return collect(ctx, tx, scanStanding, `
 		WITH page AS MATERIALIZED (
 			SELECT *
@@ -76,7 +80,7 @@ func look(ctx context.Context, tx pgx.Tx, in scope, after uuid.UUID) ([]standing
 			SELECT page.id, count(m.hash) AS places, count(p.hash) AS passages
 			FROM page
 			JOIN manifest m ON m.document = page.id AND m.version = page.live_version AND m.space = $2
-			LEFT JOIN passages p ON p.space = $2 AND p.hash = m.hash
+			LEFT JOIN `+passagesTable(space)+` p ON p.space = $2 AND p.hash = m.hash
 			WHERE page.passages IS NOT NULL
 			GROUP BY page.id
 		)

@@ -23,7 +23,7 @@ func (s *Store) Write(ctx context.Context, work document.Work, batch document.Ba
 			Unplaced: document.Unplaced{Document: work.Document, Version: work.Version},
 			Places:   batch.Places,
 		}}
-		if err := securePassages(ctx, tx, work.Space.ID, batch.New, places, insertPassages); err != nil {
+		if err := securePassages(ctx, tx, work.Space, batch.New, places, insertPassages); err != nil {
 			return err
 		}
 		var inserts pgx.Batch
@@ -37,14 +37,14 @@ func (s *Store) Write(ctx context.Context, work document.Work, batch document.Ba
 
 // addPassages adds passages to a space, but those that are there already, and
 // says how many it added.
-type addPassages func(ctx context.Context, tx pgx.Tx, space int64, passages []document.Embedded) (int, error)
+type addPassages func(ctx context.Context, tx pgx.Tx, space document.Space, passages []document.Embedded) (int, error)
 
 // securePassages sees to it that passages, and those of places, are in the
 // space and stay there until the transaction ends: those that are there are
 // held, the others added by way of add. One that another transaction adds or
 // removes in between is met again in the next round; rounds end, since nothing
 // that is held or added can go, and each other transaction is waited for.
-func securePassages(ctx context.Context, tx pgx.Tx, space int64, passages []document.Embedded, versions []document.RebuiltPlaces, add addPassages) error {
+func securePassages(ctx context.Context, tx pgx.Tx, space document.Space, passages []document.Embedded, versions []document.RebuiltPlaces, add addPassages) error {
 	missing := make(map[document.Hash]*document.Embedded) // nil when it should have been there
 	for _, version := range versions {
 		for _, place := range version.Places {
@@ -68,7 +68,7 @@ func securePassages(ctx context.Context, tx pgx.Tx, space int64, passages []docu
 			switch {
 			case held[hash]:
 			case passage == nil:
-				return fault.New(fault.Conflict, "passage %x is no longer in space %d", hash, space)
+				return fault.New(fault.Conflict, "passage %x is no longer in space %d", hash, space.ID)
 			default:
 				fresh = append(fresh, *passage)
 			}
