@@ -89,6 +89,7 @@ type Backends struct {
 	Log        *slog.Logger
 
 	pingIndexer func(context.Context) error // whether vector indexes can be built
+	pingSession func(context.Context) error // whether a lock can be held for longer than a transaction
 
 	suspects task.Suspects
 	close    []func() error
@@ -99,7 +100,8 @@ type Backends struct {
 // was lost.
 func connect(ctx context.Context, config Config, log *slog.Logger) (*Backends, error) {
 	store, err := postgres.Open(ctx, postgres.Config{
-		URL: config.DatabaseURL, IndexURL: config.IndexDatabaseURL, IndexWorkers: config.IndexWorkers, Log: log,
+		URL: config.DatabaseURL, DirectURL: config.DirectDatabaseURL, MaxConns: config.DatabaseConnections,
+		IndexURL: config.IndexDatabaseURL, IndexWorkers: config.IndexWorkers, Log: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
@@ -114,7 +116,8 @@ func connect(ctx context.Context, config Config, log *slog.Logger) (*Backends, e
 		store.Close()
 		return nil, err
 	}
-	backends.pingIndexer = store.PingIndexer
+	backends.pingIndexer, backends.pingSession = store.PingIndexer, store.PingSession
+	backends.Metrics.WatchPools(store.Pools)
 	ctx, stop := context.WithCancel(ctx)
 	bucket := goroutine.Start(func() error { makeBucket(ctx, objects, log); return nil })
 	backends.close = append(backends.close, func() error {

@@ -29,10 +29,12 @@ type Config struct {
 	Addr   string `env:"ADDR" envDefault:"127.0.0.1:8080" doc:"address that the process listens on: the API, or a worker's health and metrics"`
 	APIKey string `env:"API_KEY" doc:"bearer key that every request must carry; without it the API listens on loopback only"`
 
-	DatabaseURL        string `env:"DATABASE_URL" doc:"PostgreSQL, as the application role, which row-level security binds"`
-	IndexDatabaseURL   string `env:"INDEX_DATABASE_URL" doc:"PostgreSQL, as the role that builds vector indexes; only worker-knowledge and gristmill migrate use it; without it none is built, and large spaces are searched exactly"`
-	MigrateDatabaseURL string `env:"MIGRATE_DATABASE_URL" doc:"PostgreSQL, as the owner of the tables; only gristmill migrate uses it"`
-	RedisURL           string `env:"REDIS_URL" doc:"Redis of the queue and of live progress, such as redis://127.0.0.1:6379/0"`
+	DatabaseURL         string `env:"DATABASE_URL" doc:"PostgreSQL, as the application role, which row-level security binds"`
+	DirectDatabaseURL   string `env:"DATABASE_DIRECT_URL" doc:"the same role past a connection pooler such as PgBouncer, where GRISTMILL_DATABASE_URL leads through one: a few connections hold locks for longer than a transaction"`
+	DatabaseConnections int    `env:"DATABASE_CONNECTIONS" envDefault:"10" doc:"most connections to PostgreSQL that each process has for transactions; up to 8 more hold sessions, most of the time 0 to 3"`
+	IndexDatabaseURL    string `env:"INDEX_DATABASE_URL" doc:"PostgreSQL, as the role that builds vector indexes; only worker-knowledge and gristmill migrate use it; without it none is built, and large spaces are searched exactly"`
+	MigrateDatabaseURL  string `env:"MIGRATE_DATABASE_URL" doc:"PostgreSQL, as the owner of the tables; only gristmill migrate uses it"`
+	RedisURL            string `env:"REDIS_URL" doc:"Redis of the queue and of live progress, such as redis://127.0.0.1:6379/0"`
 
 	S3Endpoint  string `env:"S3_ENDPOINT" doc:"object storage, such as http://127.0.0.1:9000"`
 	S3AccessKey string `env:"S3_ACCESS_KEY" doc:"access key of the object storage"`
@@ -218,6 +220,7 @@ func (c *Config) check() []error {
 	within("CHUNK_TOKENS", c.ChunkTokens, 16, 8192)
 	within("CHUNK_OVERLAP", c.ChunkOverlap, 0, c.ChunkTokens/2)
 	within("WORKER_CONCURRENCY", c.WorkerConcurrency, 1, 256)
+	within("DATABASE_CONNECTIONS", c.DatabaseConnections, 1, 1000)
 	within("REINDEX_CONCURRENCY", c.ReindexConcurrency, 1, 256)
 	within("INDEX_THRESHOLD", c.IndexThreshold, 1, math.MaxInt32)
 	within("INDEX_WORKERS", c.IndexWorkers, 0, 64)

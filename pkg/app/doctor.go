@@ -31,7 +31,14 @@ func Doctor(ctx context.Context, config Config, log *slog.Logger, out io.Writer)
 	if err == nil {
 		err = status.Problem()
 	}
-	report("database", fmt.Sprintf("role %s, schema version %d", status.Role, status.Version), err)
+	report("database", fmt.Sprintf("role %s, schema version %d, pgvector %s", status.Role, status.Version, status.Pgvector), err)
+	if advice := status.Advice(); advice != "" {
+		note("pgvector", advice)
+	}
+	if status.Pooled {
+		note("pooler", "a connection pooler stands before the database; what needs a session goes by GRISTMILL_DATABASE_DIRECT_URL")
+	}
+	report("sessions", "can be held", backends.pingSession(ctx))
 	if err := backends.pingIndexer(ctx); config.IndexDatabaseURL == "" {
 		note("indexes", err.Error())
 	} else {

@@ -13,7 +13,7 @@ import (
 // Verify compares everything in the scope, on the configured servers. It needs
 // neither Redis nor a provider.
 func Verify(ctx context.Context, config Config, log *slog.Logger, scope verify.Scope, report verify.Report) (verify.Tally, error) {
-	store, err := postgres.Open(ctx, postgres.Config{URL: config.DatabaseURL, Log: log})
+	store, err := postgres.Open(ctx, postgres.Config{URL: config.DatabaseURL, DirectURL: config.DirectDatabaseURL, Log: log})
 	if err != nil {
 		return verify.Tally{}, fmt.Errorf("open the database: %w", err)
 	}

@@ -30,9 +30,10 @@ func RunWorkerKnowledge(ctx context.Context, config Config, log *slog.Logger) er
 	return run(ctx, config, log, knowledgeHealth, WorkKnowledge, WorkReindex, KeepIndexes, Scrub, sweep)
 }
 
-// knowledgeHealth is health, and whether indexes can be built.
+// knowledgeHealth is health, and whether things can be swept and indexes built.
 func knowledgeHealth(_ context.Context, config Config, b *Backends) http.Handler {
 	checks := b.checks()
+	checks["sessions"] = telemetry.Check{Test: b.pingSession} // without them nothing is swept
 	checks["indexes"] = telemetry.Check{Test: b.pingIndexer, Optional: true}
 	return telemetry.Health{Metrics: b.Metrics, Checks: checks, Trusted: config.trusts}.Handler()
 }

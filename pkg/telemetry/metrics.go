@@ -217,3 +217,42 @@ func (c queueCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(queueAge, prometheus.GaugeValue, q.Age.Seconds(), q.Queue)
 	}
 }
+
+// Pool is what is known of a pool of connections to the database.
+type Pool struct {
+	Name             string
+	InUse, Idle, Max int
+	Waits            int64         // for a connection
+	Waited           time.Duration // in all
+}
+
+// WatchPools has every scrape ask for the state of the pools.
+func (m *Metrics) WatchPools(pools func() []Pool) {
+	m.registry.MustRegister(poolCollector{pools})
+}
+
+var (
+	poolConnections = prometheus.NewDesc("gristmill_database_connections", "Connections to the database, by pool and state: in_use, idle, or max that there may be.", []string{"pool", "state"}, nil)
+	poolWaits       = prometheus.NewDesc("gristmill_database_waits_total", "Waits for a connection to the database.", []string{"pool"}, nil)
+	poolWaitSeconds = prometheus.NewDesc("gristmill_database_wait_seconds_total", "Time spent in these waits.", []string{"pool"}, nil)
+)
+
+type poolCollector struct {
+	pools func() []Pool
+}
+
+func (c poolCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- poolConnections
+	ch <- poolWaits
+	ch <- poolWaitSeconds
+}
+
+func (c poolCollector) Collect(ch chan<- prometheus.Metric) {
+	for _, p := range c.pools() {
+		for state, n := range map[string]int{"in_use": p.InUse, "idle": p.Idle, "max": p.Max} {
+			ch <- prometheus.MustNewConstMetric(poolConnections, prometheus.GaugeValue, float64(n), p.Name, state)
+		}
+		ch <- prometheus.MustNewConstMetric(poolWaits, prometheus.CounterValue, float64(p.Waits), p.Name)
+		ch <- prometheus.MustNewConstMetric(poolWaitSeconds, prometheus.CounterValue, p.Waited.Seconds(), p.Name)
+	}
+}

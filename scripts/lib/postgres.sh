@@ -3,7 +3,7 @@
 # finds an extension only below its own directories, and the machine's are not ours to write in. Debian's programs find their
 # libraries and data relative to themselves, so a copy of the tree works anywhere.
 
-pgvector_least=0.8.0 # older ones lack halfvec (0.7) or iterative scans (0.8)
+pgvector_least=0.8.0 # older ones lack halfvec (0.7) or iterative scans (0.8); production wants 0.8.4, which Debian does not have everywhere
 
 start_postgres() {
   local key version bin

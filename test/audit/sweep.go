@@ -31,7 +31,7 @@ func Sweep(t testing.TB, s *program.Site) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := postgres.Open(t.Context(), postgres.Config{URL: s.Database, Log: log})
+	store, err := postgres.Open(t.Context(), postgres.Config{URL: s.Database, DirectURL: config.DirectDatabaseURL, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,14 @@ func uploadAll(t *testing.T, c *client.Client, dir string, follow bool) upload.T
 func TestServersIngestOnceAndOnlyWhatChanged(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64, RecordTexts: true, Semantic: true})
-	s := program.NewSite(t, providerEnv(provider)...)
+	checkServers(t, program.NewSite(t, providerEnv(provider)...), provider)
+}
+
+// checkServers starts the programs of a site, and checks that they ingest a
+// corpus once and only what has changed later, that it is found, and that
+// re-indexing sends nothing.
+func checkServers(t *testing.T, s *program.Site, provider *fakeprovider.Provider) {
+	t.Helper()
 	api, knowledge, summary := s.Start("api"), s.Start("worker-knowledge"), s.Start("worker-summary")
 	c, dir := api.Client(program.Key), copyCorpus(t)
 

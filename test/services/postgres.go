@@ -45,6 +45,17 @@ func (s Set) create(t testing.TB, server, template string) string {
 	return address.String()
 }
 
+// Pooled returns the URL of a database, which is on the server that the environment names, by way of PgBouncer in transaction mode.
+func Pooled(t testing.TB, database string) string {
+	t.Helper()
+	address, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address.Host = Set{}.setting(t, envPgBouncer)
+	return address.String()
+}
+
 // execute runs one statement on a connection of its own.
 func execute(ctx context.Context, server, statement string) error {
 	connection, err := pgx.Connect(ctx, server)

@@ -21,6 +21,7 @@ import (
 // The environment that names the servers.
 const (
 	envPostgresURL = "GRISTMILL_TEST_POSTGRES_URL"
+	envPgBouncer   = "GRISTMILL_TEST_PGBOUNCER"
 	envRedisURL    = "GRISTMILL_TEST_REDIS_URL"
 	envS3Endpoint  = "GRISTMILL_TEST_S3_ENDPOINT"
 	envS3AccessKey = "GRISTMILL_TEST_S3_ACCESS_KEY"

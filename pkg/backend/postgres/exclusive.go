@@ -26,7 +26,7 @@ func (s *Store) lock(ctx context.Context, name string) (unlock func(), err error
 	defer describe(&err, "lock %q", name)
 	ctx, cancel := context.WithTimeout(ctx, acquireTimeout)
 	defer cancel()
-	conn, err := s.pool.Acquire(ctx)
+	conn, err := s.sessions.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}

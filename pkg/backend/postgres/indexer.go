@@ -49,13 +49,17 @@ func (s *Store) connectIndexer(ctx context.Context) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	rights, err := readRights(ctx, conn, "", indexing)
-	if err == nil && !rights.member {
-		err = fault.New(fault.Misconfigured, "no vector index is built: database role %q is no member of %s: "+
-			"run `gristmill migrate` with the same %s", rights.role, indexing.group, indexing.setting)
+	err = checkDirect(ctx, conn, indexing.setting)
+	var role rights
+	if err == nil {
+		role, err = readRights(ctx, conn, "", indexing)
 	}
-	if err == nil && rights.excess != nil {
-		err = fault.New(fault.Misconfigured, "no vector index is built: %v", rights.excess)
+	if err == nil && !role.member {
+		err = fault.New(fault.Misconfigured, "no vector index is built: database role %q is no member of %s: "+
+			"run `gristmill migrate` with the same %s", role.role, indexing.group, indexing.setting)
+	}
+	if err == nil && role.excess != nil {
+		err = fault.New(fault.Misconfigured, "no vector index is built: %v", role.excess)
 	}
 	if err != nil {
 		err = withLoss(conn, err)

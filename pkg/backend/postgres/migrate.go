@@ -42,6 +42,9 @@ func Migrate(ctx context.Context, cfg MigrateConfig) (err error) {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	if err := checkDirect(ctx, conn, "GRISTMILL_MIGRATE_DATABASE_URL"); err != nil {
+		return err
+	}
 	if err := checkVector(ctx, conn); err != nil {
 		return err
 	}

@@ -50,7 +50,10 @@ func TestMigrateTwiceAndAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := postgres.Status{Role: d.role, Member: true, Version: got.Wanted, Wanted: got.Wanted}
+	want := postgres.Status{Role: d.role, Member: true, Version: got.Wanted, Wanted: got.Wanted, Pgvector: got.Pgvector, PgvectorOutdated: got.PgvectorOutdated}
+	if got.Pgvector == "" || got.PgvectorOutdated != (got.Advice() != "") || got.Advice() != "" && !strings.Contains(got.Advice(), got.Pgvector) {
+		t.Errorf("pgvector %q, advice: %s", got.Pgvector, got.Advice())
+	}
 	if diff := cmp.Diff(want, got); diff != "" || got.Wanted < 1 || got.Problem() != nil {
 		t.Errorf("status, problem %v (-want +got):\n%s", got.Problem(), diff)
 	}

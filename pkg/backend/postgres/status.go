@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 
 	"github.com/jackc/pgx/v5"
@@ -11,6 +12,9 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
+// soundVector is the first pgvector that vacuums its indexes without harm.
+const soundVector = "0.8.4"
+
 // Status is what decides whether the application's role may be used on a
 // database.
 type Status struct {
@@ -19,6 +23,11 @@ type Status struct {
 	Member  bool   // of the group role that may use the tables
 	Version int64  // of the schema; 0 before the first migration
 	Wanted  int64  // version that this program needs at least
+
+	Pooled bool // the connection went through a pooler
+
+	Pgvector         string // its version; "" before the first migration
+	PgvectorOutdated bool   // it is older than soundVector
 }
 
 // ReadStatus connects to the database as a role and says what is to be known
@@ -29,12 +38,22 @@ func ReadStatus(ctx context.Context, url string) (status Status, err error) {
 	if err != nil {
 		return Status{}, errBadURL
 	}
+	config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe // which goes through a pooler too
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return Status{}, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	status, err = readStatus(ctx, conn)
+	if status, err = readStatus(ctx, conn); err != nil {
+		return status, withLoss(conn, err)
+	}
+	if status.Pooled, err = pooled(ctx, conn); err != nil {
+		return status, err
+	}
+	err = conn.QueryRow(ctx, `
+		SELECT coalesce(v, ''), coalesce(string_to_array(substring(v FROM '^[0-9.]*[0-9]'), '.')::int[] < string_to_array($1, '.')::int[], false)
+		FROM (SELECT max(extversion) FROM pg_extension WHERE extname = 'vector') AS installed (v)`, soundVector).
+		Scan(&status.Pgvector, &status.PgvectorOutdated)
 	return status, withLoss(conn, err)
 }
 
@@ -53,6 +72,16 @@ func readStatus(ctx context.Context, conn *pgx.Conn) (s Status, err error) {
 		return s, nil
 	}
 	return s, err
+}
+
+// Advice returns what to do about a pgvector that works and should be updated,
+// or "".
+func (s Status) Advice() string {
+	if !s.PgvectorOutdated {
+		return ""
+	}
+	return fmt.Sprintf("pgvector is %s, and versions before %s can corrupt vector indexes while they are vacuumed: "+
+		"install a newer one on the server, run ALTER EXTENSION vector UPDATE, then REINDEX the indexes passages_…_embedding", s.Pgvector, soundVector)
 }
 
 // Problem returns what keeps the role from being used on the database, and

@@ -5,7 +5,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -13,17 +12,28 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	pgvectorpgx "github.com/pgvector/pgvector-go/pgx"
+
+	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
 
 const (
 	defaultMaxConns = 10
 	connectTimeout  = 5 * time.Second
+
+	// maxSessions is the most connections that hold a lock for as long as they
+	// last (see Exclusively), and sessionIdle how long one stays open unused.
+	maxSessions = 8
+	sessionIdle = time.Minute
 )
 
 // Config says which database to use, and how.
 type Config struct {
 	URL      string // of the application role, as postgres://user:password@host:port/database
-	MaxConns int    // most connections at a time, at least 2; 0 for 10
+	MaxConns int    // most connections for transactions at a time; 0 for 10
+
+	// DirectURL is of the same role, past a pooler that URL may lead through;
+	// "" where there is none. A few connections hold sessions of their own.
+	DirectURL string
 
 	// IndexURL is of the role that builds vector indexes. Without it none is
 	// built. IndexWorkers is how many processes of the server help the one that
@@ -36,7 +46,9 @@ type Config struct {
 
 // Store is a PostgreSQL database. It is safe for concurrent use.
 type Store struct {
-	pool    *pgxpool.Pool
+	pool     *pgxpool.Pool // for transactions
+	sessions *pgxpool.Pool // for what lasts longer
+
 	log     *slog.Logger
 	timeout time.Duration // of a transaction
 
@@ -47,30 +59,53 @@ type Store struct {
 // Open returns the store. It connects when it is first used: until the
 // database can be reached, calls answer fault.Unavailable.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
-	config, err := pgxpool.ParseConfig(cfg.URL)
+	config, err := parsePool(cfg.URL)
 	if err != nil {
-		return nil, errBadURL
-	}
-	if cfg.MaxConns == 1 {
-		return nil, errors.New("open database: 1 connection is too few: Exclusively holds one while its work uses others")
+		return nil, err
 	}
 	config.MaxConns = defaultMaxConns
 	if cfg.MaxConns > 0 {
 		config.MaxConns = int32(cfg.MaxConns)
 	}
+	config.BeforeConnect = new(poolerLookout).beforeConnect
+	config.AfterConnect = prepare
+	direct := cfg.DirectURL
+	if direct == "" {
+		direct = cfg.URL
+	}
+	sessions, err := parsePool(direct)
+	if err != nil {
+		return nil, err
+	}
+	sessions.MaxConns, sessions.MaxConnIdleTime = maxSessions, sessionIdle
+	sessions.AfterConnect = prepareSession
+	s := &Store{log: cfg.Log, timeout: transactionTimeout, indexURL: cfg.IndexURL, indexWorkers: cfg.IndexWorkers}
+	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if s.sessions, err = pgxpool.NewWithConfig(ctx, sessions); err != nil {
+		s.pool.Close()
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	return s, nil
+}
+
+func parsePool(url string) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, errBadURL
+	}
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = connectTimeout
 	}
-	config.AfterConnect = prepare
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	return &Store{pool: pool, log: cfg.Log, timeout: transactionTimeout, indexURL: cfg.IndexURL, indexWorkers: cfg.IndexWorkers}, nil
+	return config, nil
 }
 
 // Close ends the store's use of the database, once calls under way are done.
-func (s *Store) Close() { s.pool.Close() }
+func (s *Store) Close() {
+	s.sessions.Close()
+	s.pool.Close()
+}
 
 // Ping reports whether the database can be used: it answers, and a new
 // connection would be taken (see prepare).
@@ -82,6 +117,34 @@ func (s *Store) Ping(ctx context.Context) (err error) {
 	}
 	defer conn.Release()
 	return checkStatus(ctx, conn.Conn())
+}
+
+// PingSession reports whether a session of the database's own can be had: it is
+// Exclusively's.
+func (s *Store) PingSession(ctx context.Context) (err error) {
+	defer describe(&err, "ping database for a session")
+	return s.sessions.Ping(ctx)
+}
+
+// Pools returns the state of the store's pools of connections.
+func (s *Store) Pools() []telemetry.Pool {
+	return []telemetry.Pool{poolState("transactions", s.pool.Stat()), poolState("sessions", s.sessions.Stat())}
+}
+
+func poolState(name string, stat *pgxpool.Stat) telemetry.Pool {
+	return telemetry.Pool{
+		Name:  name,
+		InUse: int(stat.AcquiredConns()), Idle: int(stat.IdleConns()), Max: int(stat.MaxConns()),
+		Waits: stat.EmptyAcquireCount(), Waited: stat.EmptyAcquireWaitTime(),
+	}
+}
+
+// prepareSession refuses what prepare does, and a pooler.
+func prepareSession(ctx context.Context, conn *pgx.Conn) error {
+	if err := checkDirect(ctx, conn, directSetting); err != nil {
+		return err
+	}
+	return checkStatus(ctx, conn)
 }
 
 // prepare makes a new connection ready, and refuses a database that is not

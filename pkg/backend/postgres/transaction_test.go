@@ -199,8 +199,8 @@ func TestTransactionOutlivesItsConnection(t *testing.T) {
 	}
 }
 
-// forward has the URL lead to the same server by way of a connection that cut
-// cuts. It forwards one connection.
+// forward has the URL lead to the same server by way of connections that cut
+// cuts.
 func forward(t *testing.T, server *url.URL) (cut func()) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -210,23 +210,26 @@ func forward(t *testing.T, server *url.URL) (cut func()) {
 	target := server.Host
 	server.Host = listener.Addr().String()
 	ctx, cancel := context.WithCancel(t.Context())
+	context.AfterFunc(ctx, func() { listener.Close() })
 	var group errgroup.Group
 	group.Go(func() error {
-		defer listener.Close()
-		client, err := listener.Accept()
-		if err != nil {
-			return err
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return ignoreClosed(err)
+			}
+			backend, err := net.Dial("tcp", target)
+			if err != nil {
+				client.Close()
+				return err
+			}
+			go io.Copy(backend, client)
+			go io.Copy(client, backend)
+			group.Go(func() error {
+				<-ctx.Done()
+				return errors.Join(client.Close(), backend.Close())
+			})
 		}
-		defer client.Close()
-		backend, err := net.Dial("tcp", target)
-		if err != nil {
-			return err
-		}
-		defer backend.Close()
-		go io.Copy(backend, client)
-		go io.Copy(client, backend)
-		<-ctx.Done()
-		return nil
 	})
 	return func() {
 		cancel()
@@ -234,6 +237,13 @@ func forward(t *testing.T, server *url.URL) (cut func()) {
 			t.Fatal(err)
 		}
 	}
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
 }
 
 func wantUnavailable(t *testing.T, err error) {

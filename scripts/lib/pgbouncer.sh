@@ -1,0 +1,54 @@
+# shellcheck shell=bash
+# PgBouncer before PostgreSQL, in transaction mode and with fewer connections than its clients have, for tests of what goes through a
+# connection pooler: from the machine if it has one, else from the distribution's package unpacked into the cache.
+
+start_pgbouncer() {
+  local key program userinfo
+  pgbouncer_libraries=
+  if program=$(command -v pgbouncer); then
+    pgbouncer_program=$program
+  else
+    # shellcheck source=/dev/null
+    key=pgbouncer-$(. /etc/os-release && echo "$ID${VERSION_ID:-}-$(uname -m)")-1
+    [ -d "$cache/$key" ] || say 'preparing PgBouncer (once)'
+    build_aside "$key" build_pgbouncer
+    cp -R "$cache/$key" "$run/pgbouncer-programs"
+    pgbouncer_program=$run/pgbouncer-programs/usr/sbin/pgbouncer
+    pgbouncer_libraries=$(library_path "$run/pgbouncer-programs")
+  fi
+  parse_url "$GRISTMILL_TEST_POSTGRES_URL" 5432
+  pgbouncer_host=$host pgbouncer_port=$port
+  userinfo=${GRISTMILL_TEST_POSTGRES_URL#*://}
+  userinfo=${userinfo%%@*}
+  pgbouncer_user=${userinfo%%:*}
+  private_file "$run/pgbouncer.users" <<<"\"$pgbouncer_user\" \"${userinfo#*:}\""
+  start_on_free_port pgbouncer
+  remember pgbouncer port pgbouncer_program pgbouncer_libraries pgbouncer_host pgbouncer_port pgbouncer_user
+  GRISTMILL_TEST_PGBOUNCER=127.0.0.1:$port
+}
+
+build_pgbouncer() {
+  apt_update "$2/apt"
+  apt_unpack "$1" pgbouncer
+}
+
+# run_pgbouncer: every database of the server, and every role: its secret is looked up by the superuser, so roles that tests make
+# are known at once.
+run_pgbouncer() {
+  private_file "$run/pgbouncer.ini" <<CONF
+[databases]
+* = host=$pgbouncer_host port=$pgbouncer_port auth_user=$pgbouncer_user
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = $1
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = $run/pgbouncer.users
+pool_mode = transaction
+default_pool_size = 4
+max_client_conn = 500
+CONF
+  LD_LIBRARY_PATH=$pgbouncer_libraries start pgbouncer "$pgbouncer_program" "$run/pgbouncer.ini"
+}
+
+pgbouncer_ready() { answers postgres "postgres://127.0.0.1:$1"; }

@@ -1,0 +1,69 @@
+package e2e_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/audit"
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/test/program"
+	"github.com/seed-7a112592/gristmill/test/services"
+)
+
+// Everything works through PgBouncer in transaction mode, with fewer
+// connections behind it than the programs have to it.
+func TestThroughAPooler(t *testing.T) {
+	t.Parallel()
+	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64, RecordTexts: true, Semantic: true})
+	s := program.NewSite(t, providerEnv(provider)...)
+	direct := s.Database
+	s.Database = services.Pooled(t, direct)
+	s.More = append(s.More, "GRISTMILL_DATABASE_DIRECT_URL="+direct)
+	checkServers(t, s, provider)
+
+	// A new model is copied in, and then the space of the old one is dropped.
+	s.More = append(s.More, "GRISTMILL_REINDEX_SOAK=0s")
+	api := s.Start("api")
+	worker := s.Start("worker-knowledge")
+	s.Start("worker-summary")
+	c := api.Client(program.Key)
+	reindex(t, c, document.ReindexRequest{Model: document.Model{Name: "other", Dimensions: 64}})
+	checkSearch(t, c)
+	audit.AwaitEnd(t, s, time.Minute)
+	audit.Sweep(t, s)
+	if status, body := get(t, worker.URL()+"/readyz", nil); status != http.StatusOK {
+		t.Errorf("readyz: %d %s", status, body)
+	}
+	doctor := program.Start(t, s.Env(), "gristmill", "doctor")
+	if status := doctor.Wait(); status != 0 || !strings.Contains(doctor.Output(), "! pooler") {
+		t.Errorf("doctor: %d\n%s", status, doctor.Output())
+	}
+}
+
+// Who has a pooler and does not say how to get past it, is told so by everything
+// that needs a session.
+func TestPoolerInTheWay(t *testing.T) {
+	t.Parallel()
+	s := program.NewSite(t)
+	owner, index := services.Pooled(t, s.Owner), services.Pooled(t, s.Index)
+	s.Database = services.Pooled(t, s.Database)
+	const setting = "set GRISTMILL_DATABASE_DIRECT_URL to the address of the database itself"
+	worker := s.Start("worker-knowledge")
+	status, body := get(t, worker.URL()+"/readyz", http.Header{"Authorization": {"Bearer " + program.Key}})
+	if status != http.StatusServiceUnavailable || !strings.Contains(body, setting) {
+		t.Errorf("readyz: %d %s", status, body)
+	}
+	for _, test := range []struct{ command, env, say string }{
+		{"doctor", "", setting},
+		{"doctor", "GRISTMILL_INDEX_DATABASE_URL=" + index, "set GRISTMILL_INDEX_DATABASE_URL to"},
+		{"migrate", "GRISTMILL_MIGRATE_DATABASE_URL=" + owner, "set GRISTMILL_MIGRATE_DATABASE_URL to"},
+	} {
+		command := program.Start(t, append(s.Env(), test.env), "gristmill", test.command)
+		if status := command.Wait(); status == 0 || !strings.Contains(command.Output(), test.say) {
+			t.Errorf("gristmill %s: %d\n%s", test.command, status, command.Output())
+		}
+	}
+}
