@@ -64,7 +64,7 @@ func BenchmarkBacklog(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	execute(b, d.owner, queueDocuments, waiting)
+	queueDocuments(b, d.owner, tenant.Default, waiting)
 	for i := 0; b.Loop(); i++ {
 		b.StopTimer()
 		if _, err := upload(ctx, s, document.Upload{Collection: c, Key: fmt.Sprint("new ", i), Size: 1}); err != nil {

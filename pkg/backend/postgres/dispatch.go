@@ -12,29 +12,48 @@ import (
 
 // Dispatch returns the oldest tasks that were never dispatched, as many as
 // there is room for, and counts them as dispatched. Those who dispatch for a
-// tenant do so one after another, so that each sees what the one before took.
-func (s *Store) Dispatch(ctx context.Context, kind document.TaskKind, window int) (dispatched []document.Dispatch, err error) {
-	defer describe(&err, "dispatch %s tasks", kind)
-	query := dispatchTasks
-	if kind == document.Reindexing {
-		query = dispatchReindexes
-	}
+// tenant do so one after another, so that each sees what the one before took:
+// but for when nothing waits, which each sees by itself. A commit that a crash
+// of the server takes back is no loss, the tasks are then dispatched again: so
+// nobody holds the lock, or waits, until it is on the disk.
+func (s *Store) Dispatch(ctx context.Context, windows map[document.TaskKind]int) (dispatched []document.Dispatch, err error) {
+	defer describe(&err, "dispatch tasks")
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		dispatched = nil
 		id, err := tenant.From(ctx)
 		if err != nil {
 			return err
 		}
 		var batch pgx.Batch
-		batch.Queue(`
-			SELECT pg_advisory_xact_lock(hashtextextended('dispatch/' || $1::text || '/' || $2::text, 0))`, id, kind)
-		batch.Queue(query, kind, max(window, 0)).Query(func(rows pgx.Rows) (err error) {
-			dispatched, err = pgx.CollectRows(rows, scanDispatch(id))
-			return err
-		})
+		batch.Queue(relaxDurability)
+		batch.Queue(lockDispatch, id)
+		for _, kind := range document.Queues {
+			window := windows[kind]
+			if window < 1 {
+				continue
+			}
+			query := dispatchTasks
+			if kind == document.Reindexing {
+				query = dispatchReindexes
+			}
+			batch.Queue(query, kind, window).Query(func(rows pgx.Rows) error {
+				some, err := pgx.CollectRows(rows, scanDispatch(id))
+				dispatched = append(dispatched, some...)
+				return err
+			})
+		}
 		return tx.SendBatch(ctx, &batch).Close()
 	})
 	return dispatched, err
 }
+
+// relaxDurability has the transaction's commit not wait for the disk.
+const relaxDurability = `SELECT set_config('synchronous_commit', 'off', true)`
+
+const lockDispatch = `
+	SELECT pg_advisory_xact_lock(hashtextextended('dispatch/' || $1::text, 0))
+	WHERE EXISTS (SELECT FROM tasks WHERE state = 'queued' AND dispatched_at IS NULL)
+	   OR EXISTS (SELECT FROM reindexes WHERE state = 'queued' AND dispatched_at IS NULL)`
 
 // Counting stops at the window: what is long past it is not counted out.
 const dispatchTasks = `
@@ -59,8 +78,9 @@ const dispatchTasks = `
 const dispatchReindexes = `
 	WITH room AS (
 		SELECT $2 - count(*) AS tasks
-		FROM reindexes
-		WHERE state IN ('queued', 'running', 'waiting') AND dispatched_at IS NOT NULL
+		FROM (SELECT FROM reindexes
+		      WHERE state IN ('queued', 'running', 'waiting') AND dispatched_at IS NOT NULL
+		      LIMIT $2) AS under_way
 	), dispatched AS (
 		UPDATE reindexes SET dispatched_at = clock_timestamp()
 		WHERE id = ANY (ARRAY(
@@ -68,7 +88,7 @@ const dispatchReindexes = `
 			FROM reindexes
 			WHERE state = 'queued' AND dispatched_at IS NULL
 			ORDER BY id
-			LIMIT (SELECT greatest(tasks, 0) FROM room)
+			LIMIT (SELECT tasks FROM room)
 			FOR UPDATE SKIP LOCKED))
 		RETURNING id, round
 	)
@@ -89,6 +109,9 @@ func (s *Store) Due(ctx context.Context, idle time.Duration, limit int) (due []d
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		id, err := tenant.From(ctx)
 		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, relaxDurability); err != nil {
 			return err
 		}
 		due, err = collect(ctx, tx, scanDispatch(id), `

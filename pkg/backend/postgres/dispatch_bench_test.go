@@ -8,29 +8,32 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
-// queueDocuments has so many documents of the default tenant wait, each with
-// both its tasks.
-const queueDocuments = `
-	WITH collection AS (
-		SELECT id FROM collections WHERE tenant = 'default'
-	), d AS (
-		INSERT INTO documents (tenant, id, collection, key, state, newest_version)
-		SELECT 'default', gen_random_uuid(), c.id, n::text, 'pending', 1
-		FROM collection c, generate_series(1, $1) n
-		RETURNING id
-	), v AS (
-		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type)
-		SELECT 'default', id, 1, '', '{}', '', 0, '', ''
-		FROM d
-		RETURNING document
-	), j AS (
-		INSERT INTO jobs (tenant, id, document, version, size)
-		SELECT 'default', gen_random_uuid(), document, 1, 0 FROM v
-		RETURNING id, document
-	)
-	INSERT INTO tasks (tenant, job, kind, document, version)
-	SELECT 'default', j.id, kind, j.document, 1
-	FROM j, unnest(ARRAY['knowledge', 'summary']) kind`
+// queueDocuments has so many documents of a tenant wait in its only collection,
+// each with both its tasks.
+func queueDocuments(t testing.TB, owner, id string, documents int) {
+	t.Helper()
+	execute(t, owner, `
+		WITH collection AS (
+			SELECT id FROM collections WHERE tenant = $1
+		), d AS (
+			INSERT INTO documents (tenant, id, collection, key, state, newest_version)
+			SELECT $1, gen_random_uuid(), c.id, n::text, 'pending', 1
+			FROM collection c, generate_series(1, $2) n
+			RETURNING id
+		), v AS (
+			INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type)
+			SELECT $1, id, 1, '', '{}', '', 0, '', ''
+			FROM d
+			RETURNING document
+		), j AS (
+			INSERT INTO jobs (tenant, id, document, version, size)
+			SELECT $1, gen_random_uuid(), document, 1, 0 FROM v
+			RETURNING id, document
+		)
+		INSERT INTO tasks (tenant, job, kind, document, version)
+		SELECT $1, j.id, kind, j.document, 1
+		FROM j, unnest(ARRAY['knowledge', 'summary']) kind`, id, documents)
+}
 
 // BenchmarkDispatch dispatches the one task that another's end made room for,
 // while 10,000 others wait for theirs.
@@ -43,8 +46,8 @@ func BenchmarkDispatch(b *testing.B) {
 	if _, err := store.EnsureCollection(ctx, "bench", document.Model{Name: "bench", Dimensions: 3}, document.Chunking{Tokens: 400}); err != nil {
 		b.Fatal(err)
 	}
-	execute(b, d.owner, queueDocuments, waiting)
-	dispatched, err := store.Dispatch(ctx, document.Knowledge, window)
+	queueDocuments(b, d.owner, tenant.Default, waiting)
+	dispatched, err := store.Dispatch(ctx, map[document.TaskKind]int{document.Knowledge: window})
 	if err != nil || len(dispatched) != window {
 		b.Fatalf("dispatched %d, %v", len(dispatched), err)
 	}
@@ -58,7 +61,7 @@ func BenchmarkDispatch(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.StartTimer()
-		next, err := store.Dispatch(ctx, document.Knowledge, window)
+		next, err := store.Dispatch(ctx, map[document.TaskKind]int{document.Knowledge: window})
 		if err != nil || len(next) != 1 {
 			b.Fatalf("dispatched %d, %v", len(next), err)
 		}

@@ -10,16 +10,22 @@ import (
 
 // Dispatch returns the oldest tasks that were never dispatched, as many as
 // there is room for, and counts them as dispatched now.
-func (s *Store) Dispatch(ctx context.Context, kind document.TaskKind, window int) (dispatched []document.Dispatch, err error) {
-	defer describe(&err, "dispatch %s tasks", kind)
-	oldest := oldestTasks
-	if kind == document.Reindexing {
-		oldest = oldestReindexes
-	}
+func (s *Store) Dispatch(ctx context.Context, windows map[document.TaskKind]int) (dispatched []document.Dispatch, err error) {
+	defer describe(&err, "dispatch tasks")
 	err = s.write(ctx, func(tx transaction) error {
-		rows, err := oldest(ctx, tx, kind, window)
-		dispatched, err = markDispatched(ctx, tx, rows, err)
-		return err
+		for _, kind := range document.Queues {
+			oldest := oldestTasks
+			if kind == document.Reindexing {
+				oldest = oldestReindexes
+			}
+			rows, err := oldest(ctx, tx, kind, windows[kind])
+			some, err := markDispatched(ctx, tx, rows, err)
+			if err != nil {
+				return err
+			}
+			dispatched = append(dispatched, some...)
+		}
+		return nil
 	})
 	return dispatched, err
 }

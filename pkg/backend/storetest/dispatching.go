@@ -37,7 +37,7 @@ func dispatching(t *testing.T, open func(t *testing.T) Store) {
 // dispatch returns the names of what is dispatched, in its order.
 func dispatch(t *testing.T, ctx context.Context, s Store, kind document.TaskKind, window int) []string {
 	t.Helper()
-	dispatched, err := s.Dispatch(ctx, kind, window)
+	dispatched, err := s.Dispatch(ctx, map[document.TaskKind]int{kind: window})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func dispatchesNothingTwice(t *testing.T, ctx context.Context, s Store) {
 	var all []string
 	for window := 1; window <= 10; window++ { // one more fits each time
 		together(t, 8, func(int) error {
-			dispatched, err := s.Dispatch(ctx, document.Knowledge, window)
+			dispatched, err := s.Dispatch(ctx, map[document.TaskKind]int{document.Knowledge: window})
 			mu.Lock()
 			defer mu.Unlock()
 			all = append(all, namesOf(dispatched)...)

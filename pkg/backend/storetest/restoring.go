@@ -110,7 +110,7 @@ func restartsWhatHasFailed(t *testing.T, ctx context.Context, s Store) {
 	if got.Job.Tasks.Knowledge.State != document.Queued || got.Job.Tasks.Summary.State != document.Queued || got.Document.State != document.Pending {
 		t.Errorf("job %+v of a document that is %s", got.Job.Tasks, got.Document.State)
 	}
-	if due, err := s.Dispatch(ctx, document.Knowledge, 10); err != nil || len(due) != 1 {
+	if due, err := s.Dispatch(ctx, map[document.TaskKind]int{document.Knowledge: 10}); err != nil || len(due) != 1 {
 		t.Errorf("to be dispatched: %v, %v", due, err)
 	}
 }

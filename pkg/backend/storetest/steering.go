@@ -203,7 +203,7 @@ func retriesWhatFailed(t *testing.T, ctx context.Context, s Store) {
 	wantFreshStart(t, got.Tasks.Summary.Task)
 	wantDocument(t, ctx, s, accepted.Document.ID, document.Pending, 1)
 
-	dispatched, err := s.Dispatch(ctx, document.Knowledge, 1000)
+	dispatched, err := s.Dispatch(ctx, map[document.TaskKind]int{document.Knowledge: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -97,12 +97,13 @@ type Ingest interface {
 // Dispatching says what belongs into the queue. A reindex is a task too, of the
 // kind document.Reindexing.
 type Dispatching interface {
-	// Dispatch returns tasks of the kind that have never been dispatched, the
+	// Dispatch returns tasks that have never been dispatched, of each kind the
 	// oldest (by id of their job) first, and counts them as dispatched now: as
-	// many as there is room for while fewer than window of the tenant's tasks
-	// of the kind are dispatched and not ended. Concurrent calls neither return
-	// the same task nor together more than there is room for.
-	Dispatch(ctx context.Context, kind document.TaskKind, window int) ([]document.Dispatch, error)
+	// many as there is room for while fewer of the tenant's tasks of the kind
+	// than its window are dispatched and not ended. Concurrent calls neither
+	// return the same task nor together more than there is room for. Its cost
+	// does not grow with what waits.
+	Dispatch(ctx context.Context, windows map[document.TaskKind]int) ([]document.Dispatch, error)
 
 	// Due returns, and counts as dispatched now, up to limit tasks that were
 	// dispatched and should be in the queue but may not be: queued or waiting

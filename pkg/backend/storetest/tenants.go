@@ -127,7 +127,7 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 			return len(taken), err
 		},
 		"Dispatch": func(ctx context.Context) (int, error) {
-			dispatched, err := s.Dispatch(ctx, document.Knowledge, 10)
+			dispatched, err := s.Dispatch(ctx, map[document.TaskKind]int{document.Knowledge: 10})
 			return len(dispatched), err
 		},
 		"Due": func(ctx context.Context) (int, error) {

@@ -108,7 +108,7 @@ func tenantsOfReindexes(t *testing.T, open func(t *testing.T) Store) {
 			return len(spaces), err
 		},
 		"Dispatch": func(ctx context.Context) (int, error) {
-			dispatched, err := s.Dispatch(ctx, document.Reindexing, 10)
+			dispatched, err := s.Dispatch(ctx, map[document.TaskKind]int{document.Reindexing: 10})
 			return len(dispatched), err
 		},
 		"Due": func(ctx context.Context) (int, error) {

@@ -18,7 +18,7 @@ import (
 
 // Store says what is next; see storetest.Dispatching for the contract.
 type Store interface {
-	Dispatch(ctx context.Context, kind document.TaskKind, window int) ([]document.Dispatch, error)
+	Dispatch(ctx context.Context, windows map[document.TaskKind]int) ([]document.Dispatch, error)
 }
 
 // Queue takes tasks to workers. When it cannot be reached it says
@@ -36,10 +36,9 @@ const (
 	// patience is how long callers wait for a round.
 	patience = 2 * time.Second
 
-	// kindTimeout bounds what a round does for one kind of tasks. It is longer
-	// than patience, so that tasks get to workers also when every answer of the
-	// store and the queue is slow.
-	kindTimeout = 10 * time.Second
+	// roundTimeout bounds a round. It is longer than patience, so that tasks get
+	// to workers also when every answer of the store and the queue is slow.
+	roundTimeout = 20 * time.Second
 )
 
 // Dispatcher dispatches. It is safe for concurrent use.
@@ -48,14 +47,16 @@ type Dispatcher struct {
 	Queue Queue
 	Log   *slog.Logger
 
-	turns sync.Map    // *turns by tenant
-	away  atomic.Bool // the queue, and that was logged
+	mu    sync.Mutex
+	turns map[string]*turns // of tenants that somebody asks for
+	away  atomic.Bool       // the queue, and that was logged
 }
 
 // turns lets the rounds for one tenant follow each other. A round also does
 // what was asked for while it was waited for: however many ask, none waits for
 // more than two rounds.
 type turns struct {
+	users int // who hold it, under the dispatcher's lock
 	asked atomic.Int64
 	turn  chan struct{} // of one: held by the caller whose turn it is
 	done  int64         // of those who asked; theirs whose turn it is
@@ -71,12 +72,12 @@ func (d *Dispatcher) Dispatch(ctx context.Context) {
 		d.Log.ErrorContext(ctx, "nothing dispatched", "error", err)
 		return
 	}
-	found, _ := d.turns.LoadOrStore(id, &turns{turn: make(chan struct{}, 1)})
-	t := found.(*turns)
+	t := d.join(id)
 	mine := t.asked.Add(1)
 	done := make(chan struct{})
 	goroutine.Go(d.Log, "dispatch", func() {
 		defer close(done)
+		defer d.leave(id, t)
 		t.turn <- struct{}{}
 		defer func() { <-t.turn }()
 		if mine <= t.done {
@@ -94,29 +95,54 @@ func (d *Dispatcher) Dispatch(ctx context.Context) {
 	}
 }
 
+// join returns the turns of a tenant, until leave.
+func (d *Dispatcher) join(id string) *turns {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.turns == nil {
+		d.turns = map[string]*turns{}
+	}
+	t := d.turns[id]
+	if t == nil {
+		t = &turns{turn: make(chan struct{}, 1)}
+		d.turns[id] = t
+	}
+	t.users++
+	return t
+}
+
+// leave forgets the turns of a tenant when nobody needs them.
+func (d *Dispatcher) leave(id string, t *turns) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if t.users--; t.users == 0 {
+		delete(d.turns, id)
+	}
+}
+
 // round dispatches tasks of every kind.
 func (d *Dispatcher) round(ctx context.Context) {
-	for _, kind := range document.Queues {
-		if err := d.dispatch(ctx, kind); err != nil {
-			d.complain(ctx, kind, err)
-			return
-		}
-	}
-	if d.away.CompareAndSwap(true, false) {
+	if err := d.dispatch(ctx); err != nil {
+		d.complain(ctx, err)
+	} else if d.away.CompareAndSwap(true, false) {
 		d.Log.InfoContext(ctx, "tasks are dispatched again")
 	}
 }
 
-// dispatch dispatches tasks of one kind. While the queue cannot be reached no
-// task is counted as dispatched.
-func (d *Dispatcher) dispatch(ctx context.Context, kind document.TaskKind) error {
-	ctx, cancel := context.WithTimeout(ctx, kindTimeout)
+// dispatch is a round. While the queue cannot be reached no task is counted as
+// dispatched.
+func (d *Dispatcher) dispatch(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
-	capacity, err := d.Queue.Capacity(ctx, kind)
-	if err != nil {
-		return err
+	windows := map[document.TaskKind]int{}
+	for _, kind := range document.Queues {
+		capacity, err := d.Queue.Capacity(ctx, kind)
+		if err != nil {
+			return err
+		}
+		windows[kind] = window(capacity)
 	}
-	dispatches, err := d.Store.Dispatch(ctx, kind, window(capacity))
+	dispatches, err := d.Store.Dispatch(ctx, windows)
 	if err != nil || len(dispatches) == 0 {
 		return err
 	}
@@ -130,10 +156,10 @@ func window(capacity int) int { return max(capacity+capacity/2, 1) }
 
 // complain logs what kept tasks from being dispatched: what is unavailable only
 // once, for it is met at every turn until it is back.
-func (d *Dispatcher) complain(ctx context.Context, kind document.TaskKind, err error) {
+func (d *Dispatcher) complain(ctx context.Context, err error) {
 	level := slog.LevelWarn
 	if fault.Is(err, fault.Unavailable) && !d.away.CompareAndSwap(false, true) {
 		level = slog.LevelDebug
 	}
-	d.Log.Log(ctx, level, "tasks not dispatched; the sweep will dispatch them", "kind", kind, "error", err)
+	d.Log.Log(ctx, level, "tasks not dispatched; the sweep will dispatch them", "error", err)
 }

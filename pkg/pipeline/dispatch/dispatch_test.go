@@ -23,7 +23,7 @@ import (
 type memory struct {
 	mu       sync.Mutex
 	capacity map[document.TaskKind]int
-	windows  []int // that were asked for, kind by kind
+	windows  []map[document.TaskKind]int // that were asked for
 	queued   []document.Dispatch
 
 	capacityErr, storeErr, enqueueErr error
@@ -37,7 +37,7 @@ func (m *memory) Capacity(_ context.Context, kind document.TaskKind) (int, error
 	return m.capacity[kind], m.capacityErr
 }
 
-func (m *memory) Dispatch(ctx context.Context, kind document.TaskKind, window int) ([]document.Dispatch, error) {
+func (m *memory) Dispatch(ctx context.Context, windows map[document.TaskKind]int) (dispatched []document.Dispatch, err error) {
 	if m.begun != nil {
 		m.begun <- struct{}{}
 		<-m.goOn
@@ -51,8 +51,11 @@ func (m *memory) Dispatch(ctx context.Context, kind document.TaskKind, window in
 	if err != nil {
 		return nil, err
 	}
-	m.windows = append(m.windows, window)
-	return []document.Dispatch{{TaskRef: document.TaskRef{Tenant: id, Document: uuid.New(), Version: 1, Kind: kind}}}, m.storeErr
+	m.windows = append(m.windows, windows)
+	for _, kind := range document.Queues {
+		dispatched = append(dispatched, document.Dispatch{TaskRef: document.TaskRef{Tenant: id, Document: uuid.New(), Version: 1, Kind: kind}})
+	}
+	return dispatched, m.storeErr
 }
 
 func (m *memory) Enqueue(_ context.Context, dispatches ...document.Dispatch) error {
@@ -83,7 +86,8 @@ func TestWindowFollowsCapacity(t *testing.T) {
 		d, m := newDispatcher(new(await.Buffer))
 		m.capacity = map[document.TaskKind]int{document.Knowledge: capacity, document.Summarise: 4}
 		d.Dispatch(of(t, "acme"))
-		if diff := cmp.Diff([]int{window, 6, 1}, m.windows); diff != "" {
+		want := map[document.TaskKind]int{document.Knowledge: window, document.Summarise: 6, document.Reindexing: 1}
+		if diff := cmp.Diff([]map[document.TaskKind]int{want}, m.windows); diff != "" {
 			t.Errorf("%d at a time: windows (-want +got):\n%s", capacity, diff)
 		}
 		if len(m.queued) != len(document.Queues) || m.queued[0].Tenant != "acme" || m.queued[0].Kind != document.Knowledge {
@@ -145,16 +149,14 @@ func TestSlowRoundGoesOnWithoutTheCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d, m := newDispatcher(new(await.Buffer))
-		m.begun, m.goOn = make(chan struct{}, len(document.Queues)), make(chan struct{})
+		m.begun, m.goOn = make(chan struct{}, 1), make(chan struct{})
 		began := time.Now()
 		d.Dispatch(of(t, "acme"))
 		if took := time.Since(began); took > 2*time.Second || m.times() != 0 {
 			t.Errorf("returned after %s, with %d answers of the store", took, m.times())
 		}
 		time.Sleep(3 * time.Second) // of the bubble's clock
-		for range document.Queues {
-			m.goOn <- struct{}{}
-		}
+		m.goOn <- struct{}{}
 		synctest.Wait()
 		if len(m.queued) != len(document.Queues) {
 			t.Errorf("enqueued %v, want a task of each kind", m.queued)
