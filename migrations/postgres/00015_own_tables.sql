@@ -38,8 +38,8 @@ BEGIN
                               partition, CASE WHEN space.dimensions <= 3000 THEN 'PLAIN' ELSE 'EXTERNAL' END);
     EXECUTE pg_catalog.format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', partition);
     EXECUTE pg_catalog.format('CREATE POLICY tenant ON public.%I '
-                              'USING (tenant = nullif(pg_catalog.current_setting(''gristmill.tenant'', true), '''')) '
-                              'WITH CHECK (tenant = nullif(pg_catalog.current_setting(''gristmill.tenant'', true), ''''))', partition);
+                              'USING (tenant = (SELECT nullif(pg_catalog.current_setting(''gristmill.tenant'', true), ''''))) '
+                              'WITH CHECK (tenant = (SELECT nullif(pg_catalog.current_setting(''gristmill.tenant'', true), '''')))', partition);
     EXECUTE pg_catalog.format('ALTER TABLE public.passages ATTACH PARTITION public.%I FOR VALUES IN (%s)', partition, space_id);
     EXECUTE pg_catalog.format('GRANT SELECT, INSERT, UPDATE, DELETE ON public.%I TO gristmill_app', partition);
     EXECUTE pg_catalog.format('ALTER TABLE public.%I OWNER TO gristmill_index', partition);
