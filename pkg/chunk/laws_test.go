@@ -37,7 +37,7 @@ func checkLaws(t *testing.T, src string, opt Options, all []Passage) {
 	t.Helper()
 	count, quick, limit := opt.Count, opt.Count, opt.Tokens
 	if count == nil {
-		count, quick = cl100k().count, countTokens // the tokenizer itself, and what is tested to be equal
+		count, quick = tokenizerCount, countTokens // the tokenizer itself, and what is tested to be equal
 	}
 	if limit == 0 {
 		limit = defaultTokens

@@ -1,9 +1,109 @@
 package chunk
 
 import (
+	"encoding/json"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 )
+
+// TestCountIsTheTokenizers checks that tokens are counted as the tokenizer
+// counts them: where passages end depends on it.
+func TestCountIsTheTokenizers(t *testing.T) {
+	t.Parallel()
+	check := func(s string) {
+		t.Helper()
+		if got, want := countTokens(s), tokenizerCount(s); got != want {
+			t.Errorf("%d tokens in %q, the tokenizer counts %d", got, s, want)
+		}
+	}
+	for _, src := range sample(t) {
+		for line := range strings.Lines(src) {
+			check(line)
+		}
+		check(src)
+	}
+	for _, name := range []string{"commonmark.json", "gfm.json"} {
+		text, err := os.ReadFile(filepath.Join("..", "markdown", "testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var examples []struct{ Markdown, HTML string }
+		if err := json.Unmarshal(text, &examples); err != nil || len(examples) < 10 {
+			t.Fatalf("%s: %d examples, %v", name, len(examples), err)
+		}
+		for _, example := range examples {
+			check(example.Markdown)
+			check(example.HTML)
+		}
+	}
+	random := rand.New(rand.NewPCG(5, 6))
+	for range 20_000 {
+		check(randomText(random))
+	}
+	for _, size := range []int{1, 2, longestMerged - 1, longestMerged, longestMerged + 1, 3000} {
+		check(strings.Repeat("xq", size)[:size])
+		check(strings.Repeat(" ", size) + "x")
+		check(strings.Repeat("-", size))
+		check(strings.Repeat("言語", size))
+	}
+}
+
+// randomText returns a text of characters that the encoding tells apart, and of
+// any others.
+func randomText(random *rand.Rand) string {
+	telling := []rune("aabstmdrvleEL ſK'''’  \t\n\r\v\u0085\u00a0\u2003\u3000\u200b019²½٣Ⅷ.,-_/#|好말ćǅʰ\u0301\u0e33\ufffd𝒜🤷\U0002a6df")
+	common := []string{"the ", " grain", "'ll", "'RE", "tion", "    ", "\r\n", "```", "https://", "水磨把"}
+	var text strings.Builder
+	for range random.IntN(24) {
+		switch random.IntN(12) {
+		case 0:
+			text.WriteRune(rune(random.IntN(unicode.MaxRune + 1)))
+		case 1:
+			text.WriteByte(byte(random.IntN(256)))
+		case 2:
+			text.WriteString(common[random.IntN(len(common))])
+		case 3:
+			text.WriteRune(rune(random.IntN(0x3000)))
+		default:
+			text.WriteRune(telling[random.IntN(len(telling))])
+		}
+	}
+	return text.String()
+}
+
+func FuzzCountTokens(f *testing.F) {
+	for _, seed := range seeds {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if got, want := countTokens(s), tokenizerCount(s); got != want {
+			t.Errorf("%d tokens in %q, the tokenizer counts %d", got, s, want)
+		}
+	})
+}
+
+// TestVocabularyIsWhole checks that every token is found under its rank, and
+// that there are no others.
+func TestVocabularyIsWhole(t *testing.T) {
+	t.Parallel()
+	v, codec := cl100k(), newCodec()
+	for rank := range uint(100_256) {
+		token, err := codec.Decode([]uint{rank})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := v.rank(token, 0, len(token)); got != uint32(rank) {
+			t.Fatalf("%q has rank %d, want %d", token, got, rank)
+		}
+	}
+	if token, err := codec.Decode([]uint{100_256}); err == nil {
+		t.Errorf("there are more tokens: %q", token)
+	}
+}
 
 // TestCountIsAdditive checks the fact that saves counting twice: where a line
 // with text begins, a text can be counted in two parts.
