@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -23,6 +24,9 @@ func (p *Provider) serveChat(w http.ResponseWriter, r *http.Request) {
 		} `json:"messages"`
 		MaxTokens           int `json:"max_tokens"`
 		MaxCompletionTokens int `json:"max_completion_tokens"`
+		ResponseFormat      struct {
+			Type string `json:"type"`
+		} `json:"response_format"`
 	}
 	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
 		p.refuse(w, http.StatusBadRequest, err.Error())
@@ -36,8 +40,17 @@ func (p *Provider) serveChat(w http.ResponseWriter, r *http.Request) {
 	p.chatTokens = append(p.chatTokens, request.MaxTokens)
 	p.mu.Unlock()
 	question := request.Messages[len(request.Messages)-1].Content
-	answer := Answer{Header: http.Header{}, Text: summaryOf(question)}
-	tokens := tokensOf(question) + tokensOf(answer.Text)
+	answer := Answer{Header: http.Header{}, Finish: "stop"}
+	if strings.Contains(request.Messages[0].Content, `{"summaries":[`) {
+		answer.Summaries = summariesOf(question)
+	} else {
+		answer.Text = summaryOf(question)
+	}
+	in := 0
+	for _, message := range request.Messages {
+		in += tokensOf(message.Content)
+	}
+	tokens := in + tokensOf(answer.text())
 	if refusal := p.limits.take(tokens, answer.Header); refusal != nil {
 		fault = refusal
 	}
@@ -46,24 +59,27 @@ func (p *Provider) serveChat(w http.ResponseWriter, r *http.Request) {
 		texts[i] = message.Content
 	}
 	if scripted := p.scripted(Request{
-		Chat: true, Model: request.Model, Key: keyOf(r), Texts: texts, MaxTokens: max(request.MaxTokens, request.MaxCompletionTokens),
+		Chat: true, Format: request.ResponseFormat.Type, Model: request.Model, Key: keyOf(r), Texts: texts, MaxTokens: max(request.MaxTokens, request.MaxCompletionTokens),
 	}); scripted != nil {
 		fault = scripted
 	}
 	if fault != nil {
 		fault(&answer)
 	}
+	text := answer.text()
+	if most := max(request.MaxTokens, request.MaxCompletionTokens); most > 0 && tokensOf(text) > most {
+		text, answer.Finish = text[:4*most], "length"
+	}
 	body, err := json.Marshal(map[string]any{
 		"object": "chat.completion",
 		"model":  request.Model,
 		"choices": []any{map[string]any{
 			"index":         0,
-			"finish_reason": "stop",
-			"message":       map[string]any{"role": "assistant", "content": answer.Text},
+			"finish_reason": answer.Finish,
+			"message":       map[string]any{"role": "assistant", "content": text},
 		}},
 		"usage": map[string]any{
-			"prompt_tokens": tokensOf(question), "completion_tokens": tokensOf(answer.Text),
-			"total_tokens": tokens,
+			"prompt_tokens": in, "completion_tokens": tokensOf(text), "total_tokens": in + tokensOf(text),
 		},
 	})
 	if err != nil {
@@ -76,6 +92,8 @@ func (p *Provider) serveChat(w http.ResponseWriter, r *http.Request) {
 	if fault == nil || answer.Right {
 		p.mu.Lock()
 		p.counts.ChatSummaries++
+		p.counts.ChatIn += in
+		p.counts.ChatOut += tokensOf(text)
 		p.mu.Unlock()
 	}
 	p.send(r.Context(), w, answer, body)
@@ -86,6 +104,33 @@ func (p *Provider) ChatTokens() []int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.chatTokens)
+}
+
+// SectionSummary is an entry of an answer that summarises several sections.
+type SectionSummary struct {
+	Section string `json:"section"`
+	Summary string `json:"summary"`
+}
+
+var sectionTag = regexp.MustCompile(`(?s)<section-([0-9a-f-]+)>\n(.*?)\n</section-([0-9a-f-]+)>`)
+
+// summariesOf are the summaries of the sections of a question.
+func summariesOf(question string) []SectionSummary {
+	summaries := []SectionSummary{}
+	for _, section := range sectionTag.FindAllStringSubmatch(question, -1) {
+		summaries = append(summaries, SectionSummary{section[1], summaryOf(section[2])})
+	}
+	return summaries
+}
+
+// text is what the answer says: Text, around the summaries of sections where it
+// has any.
+func (a *Answer) text() string {
+	if a.Summaries == nil {
+		return a.Text
+	}
+	list, _ := json.Marshal(map[string]any{"summaries": a.Summaries})
+	return a.Text + string(list)
 }
 
 // summaryOf is the summary of a question: its hash, and how it begins.

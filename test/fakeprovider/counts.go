@@ -18,6 +18,8 @@ type Counts struct {
 	MaxTexts      int // in one request
 	ChatRequests  int // refused ones included
 	ChatSummaries int // answered well
+	ChatIn        int // tokens of the questions answered well
+	ChatOut       int // tokens of these answers
 }
 
 // Counts returns the counts so far.

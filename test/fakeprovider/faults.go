@@ -24,6 +24,9 @@ type Answer struct {
 
 	Data []Datum // vectors, of an answer to a request for embeddings
 	Text string  // of an answer to a request for a chat completion
+
+	Summaries []SectionSummary // of such an answer, behind its Text; nil where one text is asked for
+	Finish    string           // why it ended: stop
 }
 
 // ok reports whether the status is 200.
@@ -100,4 +103,10 @@ func NaN(a *Answer) { a.Data[len(a.Data)-1].Vector[0] = float32(math.NaN()) }
 func ZeroVector(a *Answer) { clear(a.Data[len(a.Data)-1].Vector) }
 
 // EmptyText answers a chat completion without text.
-func EmptyText(a *Answer) { a.Text = "" }
+func EmptyText(a *Answer) { a.Text, a.Summaries = "", nil }
+
+// Filtered answers a chat completion as a content filter leaves it: empty.
+func Filtered(a *Answer) {
+	EmptyText(a)
+	a.Finish = "content_filter"
+}

@@ -134,7 +134,7 @@ func TestCounts(t *testing.T) {
 	embed(t, p, "base64", 0, "wrong")
 	post(t, p, "/chat/completions", map[string]any{"messages": []any{map[string]any{"role": "user", "content": "a"}}})
 
-	want := fakeprovider.Counts{Requests: 4, Taken: 4, Texts: 3, Tokens: 5, Charged: 7, Refused: 1, MaxTexts: 2, ChatRequests: 1, ChatSummaries: 1}
+	want := fakeprovider.Counts{Requests: 4, Taken: 4, Texts: 3, Tokens: 5, Charged: 7, Refused: 1, MaxTexts: 2, ChatRequests: 1, ChatSummaries: 1, ChatIn: 1, ChatOut: 5}
 	if diff := cmp.Diff(want, p.Counts()); diff != "" {
 		t.Error(diff)
 	}

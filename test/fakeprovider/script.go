@@ -17,6 +17,8 @@ type Request struct {
 
 	// Dimensions is what was asked for; 0 when the parameter was left out.
 	Dimensions int
+
+	Format string // type of response_format; empty when it was left out
 }
 
 // Script decides what is wrong with the answer to a request, nil for nothing.
@@ -90,5 +92,5 @@ func Scale(factor float32) Fault {
 // Text answers a chat completion with the given text. It counts as answered
 // well.
 func Text(text string) Fault {
-	return func(a *Answer) { a.Text, a.Right = text, true }
+	return func(a *Answer) { a.Text, a.Summaries, a.Right = text, nil, true }
 }

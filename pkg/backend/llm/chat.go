@@ -10,13 +10,15 @@ import (
 )
 
 // chat is the request for a chat completion whose answer is handed to take.
-func (p *OpenAI) chat(question openai.ChatCompletionRequest, bytes int, take func(openai.ChatCompletionResponse) error) request {
-	texts := make([]string, len(question.Messages))
+func (p *OpenAI) chat(question openai.ChatCompletionRequest, take func(openai.ChatCompletionResponse) error) request {
+	texts, bytes := make([]string, len(question.Messages)), 0
 	for i, message := range question.Messages {
 		texts[i] = message.Content
+		bytes += len(message.Content)
 	}
 	probe := question
 	probe.Messages = []openai.ChatCompletionMessage{{Role: openai.ChatMessageRoleUser, Content: document.ProbeText}}
+	probe.ResponseFormat = nil
 	return request{
 		operation: opSummarise,
 		model:     question.Model,
@@ -59,6 +61,17 @@ func (p *OpenAI) complete(ctx context.Context, question openai.ChatCompletionReq
 			question.Temperature = 0 // left out
 		} else if question.Temperature != 0 {
 			sent = append(sent, paramTemperature)
+		}
+		if format := question.ResponseFormat; format != nil {
+			switch {
+			case !without[paramSchema]:
+				sent = append(sent, paramSchema)
+			case !without[paramObject]:
+				question.ResponseFormat = &openai.ChatCompletionResponseFormat{Type: openai.ChatCompletionResponseFormatTypeJSONObject}
+				sent = append(sent, paramObject)
+			default:
+				question.ResponseFormat = nil // the prompt asks for JSON too
+			}
 		}
 		answer, err = p.client.CreateChatCompletion(ctx, question)
 		return sent, err

@@ -48,3 +48,13 @@ func (m Models) Summarise(ctx context.Context, model, heading string, texts []st
 		return m.Chat.Summarise(ctx, model, heading, texts)
 	}
 }
+
+// SummariseSections returns the summaries of several sections, in their order;
+// see OpenAI.SummariseSections.
+func (m Models) SummariseSections(ctx context.Context, model string, sections []document.Section) ([]string, error) {
+	if m.Chat == nil {
+		_, err := m.Summarise(ctx, model, "", []string{document.ProbeText})
+		return nil, err
+	}
+	return m.Chat.SummariseSections(ctx, model, sections)
+}

@@ -23,6 +23,7 @@ const (
 	defaultBaseURL     = "https://api.openai.com/v1"
 	defaultConcurrency = 8
 	defaultTimeout     = time.Minute
+	defaultSectionTime = 5 * time.Second
 
 	// A call waits for a provider that wants at most quickWait of patience, at
 	// most quickRetries times. Longer waits are the task's: they must not hold
@@ -43,6 +44,7 @@ type OpenAIConfig struct {
 	APIVersion  string        // of Azure's interface; what BaseURL names, or a stable one
 	Concurrency int           // most requests to one model in flight at once; 8
 	Timeout     time.Duration // for each request; a minute
+	SectionTime time.Duration // more for each of several sections that one request summarises; 5 s
 	Backoff     time.Duration // before a request is first sent again; 100 ms
 	Dimensions  SendDimensions
 
@@ -75,6 +77,7 @@ type OpenAI struct {
 	secrets     []string // never shown
 	concurrency int
 	timeout     time.Duration
+	sectionTime time.Duration
 	backoff     time.Duration
 	urgent      bool
 	retry       failsafe.Executor[any]
@@ -94,6 +97,9 @@ func NewOpenAI(cfg OpenAIConfig) (*OpenAI, error) {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = defaultTimeout
 	}
+	if cfg.SectionTime <= 0 {
+		cfg.SectionTime = defaultSectionTime
+	}
 	if cfg.Backoff <= 0 {
 		cfg.Backoff = defaultBackoff
 	}
@@ -109,6 +115,7 @@ func NewOpenAI(cfg OpenAIConfig) (*OpenAI, error) {
 		secrets:     secrets(cfg.APIKey, base),
 		concurrency: cfg.Concurrency,
 		timeout:     cfg.Timeout,
+		sectionTime: cfg.SectionTime,
 		backoff:     cfg.Backoff,
 		urgent:      cfg.Urgent,
 		retry:       failsafe.With(newRetryPolicy(cfg.Backoff)),
@@ -158,8 +165,9 @@ func newRetryPolicy(backoff time.Duration) retrypolicy.RetryPolicy[any] {
 type request struct {
 	operation string
 	model     string
-	texts     []string // what the answer depends on
-	bytes     int      // of text
+	texts     []string      // what the answer depends on
+	bytes     int           // of text
+	extra     time.Duration // that the answer may take, beyond the usual timeout
 
 	// send sends it once and leaves the result with the caller. probe does the
 	// same for a short harmless text and no result.
@@ -221,7 +229,7 @@ func (p *OpenAI) attempt(ctx context.Context, lane *lane, r request) error {
 // exchange sends something once.
 func (p *OpenAI) exchange(ctx context.Context, operation string, r request, send func(context.Context, *exchange) error, ex *exchange) error {
 	start := time.Now()
-	bounded, cancel := context.WithTimeout(withExchange(ctx, ex), p.timeout)
+	bounded, cancel := context.WithTimeout(withExchange(ctx, ex), p.timeout+r.extra)
 	defer cancel()
 	err := send(bounded, ex)
 	if ex.tokens > maxTokensOf(r.bytes) {

@@ -16,6 +16,10 @@ const (
 	paramTemperature         = "temperature"
 	paramMaxTokens           = "max_tokens"
 	paramMaxCompletionTokens = "max_completion_tokens"
+
+	// The two kinds of response_format.
+	paramSchema = "response_format of json_schema"
+	paramObject = "response_format of json_object"
 )
 
 // paramWords are how servers name a parameter that they refuse.
@@ -25,7 +29,11 @@ var paramWords = map[string]*regexp.Regexp{
 	paramTemperature:         regexp.MustCompile(`temperature`),
 	paramMaxTokens:           regexp.MustCompile(`\bmax_tokens`),
 	paramMaxCompletionTokens: regexp.MustCompile(`max_completion_tokens`),
+	paramSchema:              responseFormat,
+	paramObject:              responseFormat,
 }
+
+var responseFormat = regexp.MustCompile(`response[_ ]?format|json[_ ]?(schema|object|mode)|structured output|guided|grammar|response_schema`)
 
 type set map[string]bool
 
@@ -78,7 +86,8 @@ func refusedParameter(err error, sent []string) string {
 		return ""
 	}
 	for _, name := range sent {
-		if problem.about == name {
+		about, _, _ := strings.Cut(name, " ")
+		if problem.about == about {
 			return name
 		}
 	}

@@ -47,11 +47,7 @@ func (p *OpenAI) Summarise(ctx context.Context, model, heading string, texts []s
 	request := summaryRequest(model, heading, texts)
 	summary, why, err := p.summarise(ctx, request)
 	if err == nil && summary == "" {
-		if request.MaxTokens > 0 {
-			request.MaxTokens = maxThinkingTokens
-		} else {
-			request.MaxCompletionTokens = 2 * maxThinkingTokens
-		}
+		giveRoom(&request)
 		summary, why, err = p.summarise(ctx, request)
 	}
 	if err == nil && summary == "" {
@@ -65,19 +61,27 @@ func (p *OpenAI) Summarise(ctx context.Context, model, heading string, texts []s
 
 // summarise sends one request. Where there is no summary it says why.
 func (p *OpenAI) summarise(ctx context.Context, request openai.ChatCompletionRequest) (summary, why string, err error) {
-	bytes := 0
-	for _, message := range request.Messages {
-		bytes += len(message.Content)
-	}
-	err = p.call(ctx, p.chat(request, bytes, func(answer openai.ChatCompletionResponse) error {
-		summary, why = "", "no choice"
-		if len(answer.Choices) > 0 {
-			choice := answer.Choices[0]
-			summary, why = withoutThinking(textOf(choice.Message)), nothingBecause(choice)
-		}
+	err = p.call(ctx, p.chat(request, func(answer openai.ChatCompletionResponse) error {
+		summary, why = textOfAnswer(answer)
 		return nil
 	}))
 	return summary, why, err
+}
+
+// Why an answer holds nothing, where it says no more.
+const (
+	emptyText   = "an empty text"
+	outOfTokens = "it thought until the limit of tokens"
+)
+
+// textOfAnswer returns what a model answered without its thoughts, and why it
+// may be nothing.
+func textOfAnswer(answer openai.ChatCompletionResponse) (text, why string) {
+	if len(answer.Choices) == 0 {
+		return "", "no choice"
+	}
+	choice := answer.Choices[0]
+	return withoutThinking(textOf(choice.Message)), nothingBecause(choice)
 }
 
 // textOf returns what a message says, of which some models make several parts:
@@ -89,6 +93,11 @@ func textOf(message openai.ChatCompletionMessage) string {
 			text += part.Text
 		}
 	}
+	return visible(text)
+}
+
+// visible returns a text, or "" where nobody sees any of it.
+func visible(text string) string {
 	if strings.IndexFunc(text, func(r rune) bool { return !unicode.IsSpace(r) && !document.Invisible(r) }) < 0 {
 		return ""
 	}
@@ -103,32 +112,47 @@ func nothingBecause(choice openai.ChatCompletionChoice) string {
 	case choice.Message.Refusal != "":
 		return "it refuses: " + truncate(choice.Message.Refusal, maxMessage)
 	case choice.FinishReason == openai.FinishReasonLength:
-		return "it thought until the limit of tokens"
+		return outOfTokens
 	default:
-		return "an empty text"
+		return emptyText
 	}
 }
 
 func summaryRequest(model, heading string, texts []string) openai.ChatCompletionRequest {
 	part := truncate(strings.TrimSpace(heading+"\n\n"+strings.Join(texts, "\n\n")), maxSummaryInput)
 	hash := sha256.Sum256([]byte(part))
-	tag := "document-" + hex.EncodeToString(hash[:8])
+	return chatRequest(model, summaryPrompt, hex.EncodeToString(hash[:8]), part+"\n", maxSummaryTokens)
+}
+
+// chatRequest puts a document, tagged by its id, to a model whose answer has so
+// many tokens.
+func chatRequest(model, prompt, id, text string, tokens int) openai.ChatCompletionRequest {
+	tag := "document-" + id
 	request := openai.ChatCompletionRequest{
 		Model: model,
 		Messages: []openai.ChatCompletionMessage{
-			{Role: openai.ChatMessageRoleSystem, Content: strings.ReplaceAll(summaryPrompt, "document-ID", tag)},
-			{Role: openai.ChatMessageRoleUser, Content: "<" + tag + ">\n" + part + "\n</" + tag + ">"},
+			{Role: openai.ChatMessageRoleSystem, Content: strings.ReplaceAll(prompt, "document-ID", tag)},
+			{Role: openai.ChatMessageRoleUser, Content: "<" + tag + ">\n" + text + "</" + tag + ">"},
 		},
-		MaxTokens: maxSummaryTokens,
+		MaxTokens: tokens,
 		// Zero: go-openai leaves a true 0 out of the request.
 		Temperature: math.SmallestNonzeroFloat32,
 	}
 	// Reasoning models refuse both; go-openai knows which models those are.
 	if openai.NewReasoningValidator().Validate(request) != nil {
 		request.MaxTokens, request.Temperature = 0, 0
-		request.MaxCompletionTokens = maxThinkingTokens
+		request.MaxCompletionTokens = maxThinkingTokens - maxSummaryTokens + tokens
 	}
 	return request
+}
+
+// giveRoom gives the answer room for thoughts, or more of it.
+func giveRoom(request *openai.ChatCompletionRequest) {
+	if request.MaxTokens > 0 {
+		request.MaxTokens += maxThinkingTokens - maxSummaryTokens
+	} else {
+		request.MaxCompletionTokens += maxThinkingTokens
+	}
 }
 
 // truncate cuts s to at most n bytes, between runes, and marks the cut.
