@@ -58,7 +58,8 @@ type Config struct {
 	SummaryBaseURL     string `env:"SUMMARY_BASE_URL" doc:"its base URL, where it is not that of the embeddings"`
 	SummaryAPIKey      string `env:"SUMMARY_API_KEY" doc:"its key, where it is not that of the embeddings"`
 	SummaryAPIVersion  string `env:"SUMMARY_API_VERSION" doc:"its version of the interface, where it is not that of the embeddings"`
-	SummaryConcurrency int    `env:"SUMMARY_CONCURRENCY" envDefault:"4" doc:"sections of one document that are summarised at a time"`
+	SummaryConcurrency int    `env:"SUMMARY_CONCURRENCY" envDefault:"4" doc:"requests for the summaries of one document in flight"`
+	SummaryBatchTokens int    `env:"SUMMARY_BATCH_TOKENS" envDefault:"12000" doc:"about the most tokens of a document in one request for summaries; 0 for one section in each"`
 
 	ChunkTokens        int                `env:"CHUNK_TOKENS" envDefault:"400" doc:"most tokens (cl100k_base) of a passage, in collections that hold nothing yet"`
 	ChunkOverlap       int                `env:"CHUNK_OVERLAP" envDefault:"0" doc:"tokens that a passage repeats of the one before it, in collections that hold nothing yet"`
@@ -217,6 +218,7 @@ func (c *Config) check() []error {
 	within("EMBEDDING_BATCH_TOKENS", c.EmbeddingBatchTokens, 1, 1_000_000)
 	within("EMBEDDING_CONCURRENCY", c.EmbeddingConcurrency, 1, 1024)
 	within("SUMMARY_CONCURRENCY", c.SummaryConcurrency, 1, 256)
+	within("SUMMARY_BATCH_TOKENS", c.SummaryBatchTokens, 0, 1_000_000)
 	within("CHUNK_TOKENS", c.ChunkTokens, 16, 8192)
 	within("CHUNK_OVERLAP", c.ChunkOverlap, 0, c.ChunkTokens/2)
 	within("WORKER_CONCURRENCY", c.WorkerConcurrency, 1, 256)

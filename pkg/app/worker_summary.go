@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 
@@ -17,10 +16,20 @@ func RunWorkerSummary(ctx context.Context, config Config, log *slog.Logger) erro
 
 // WorkSummary takes summary tasks until ctx ends.
 func WorkSummary(ctx context.Context, config Config, b *Backends) error {
-	return work(ctx, config, b, document.Summarise, config.WorkerConcurrency, &summary.Step{
+	return work(ctx, config, b, document.Summarise, config.WorkerConcurrency, summaryStep(config, b))
+}
+
+// summaryStep returns the step that summarises. Extracts cost nothing, so they
+// are made one by one.
+func summaryStep(config Config, b *Backends) *summary.Step {
+	model, batch := config.SummaryModel, config.SummaryBatchTokens
+	if model == "" || model == llm.ExtractiveModel {
+		model, batch = llm.ExtractiveModel, 0
+	}
+	return &summary.Step{
 		Objects:    b.Objects,
 		Store:      b.Store,
-		Summariser: summariser{b.Models, cmp.Or(config.SummaryModel, llm.ExtractiveModel)},
+		Summariser: summariser{b.Models, model},
 		Live:       b.Live,
 		Metrics:    b.Metrics,
 		Log:        b.Log,
@@ -28,8 +37,9 @@ func WorkSummary(ctx context.Context, config Config, b *Backends) error {
 		Extract: func(ctx context.Context, heading string, texts []string) (string, error) {
 			return llm.Models{}.Summarise(ctx, llm.ExtractiveModel, heading, texts)
 		},
-		Parallel: config.SummaryConcurrency,
-	})
+		Parallel:    config.SummaryConcurrency,
+		BatchTokens: batch,
+	}
 }
 
 // summariser is one of the models.
@@ -40,6 +50,10 @@ type summariser struct {
 
 func (s summariser) Summarise(ctx context.Context, heading string, texts []string) (string, error) {
 	return s.models.Summarise(ctx, s.model, heading, texts)
+}
+
+func (s summariser) SummariseSections(ctx context.Context, sections []document.Section) ([]string, error) {
+	return s.models.SummariseSections(ctx, s.model, sections)
 }
 
 func (s summariser) Model() string   { return s.model }

@@ -1,7 +1,10 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -19,7 +22,7 @@ func (s *Store) SectionSummaries(ctx context.Context, work document.Work, nodes 
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			WITH known AS (
-				SELECT node, summary FROM section_summaries WHERE node = ANY ($3) FOR KEY SHARE
+				SELECT node, summary FROM section_summaries WHERE node = ANY ($3) ORDER BY node FOR KEY SHARE
 			), used AS (
 				INSERT INTO version_sections (document, version, node)
 				SELECT v.document, v.version, k.node
@@ -42,22 +45,27 @@ func (s *Store) SectionSummaries(ctx context.Context, work document.Work, nodes 
 	return texts, err
 }
 
-// SaveSectionSummary keeps a section's summary under its hash, notes that the
-// version uses it, and writes the task's progress. The first summary of a
-// section stays: the update that changes nothing is a lock.
-func (s *Store) SaveSectionSummary(ctx context.Context, work document.Work, node document.Hash, text string, progress document.SummaryProgress) (err error) {
-	defer describe(&err, "save the summary of section %x of %s", node, work)
+// SaveSectionSummaries keeps sections' summaries under their hashes, notes that
+// the version uses them, and writes the task's progress. The first summary of a
+// section stays: the update that changes nothing is a lock. All lock in one order.
+func (s *Store) SaveSectionSummaries(ctx context.Context, work document.Work, texts map[document.Hash]string, progress document.SummaryProgress) (err error) {
+	defer describe(&err, "save the summaries of %d sections of %s", len(texts), work)
+	nodes := slices.SortedFunc(maps.Keys(texts), func(a, b document.Hash) int { return bytes.Compare(a[:], b[:]) })
+	summaries := make([]string, len(nodes))
+	for i, node := range nodes {
+		summaries[i] = storable(texts[node])
+	}
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
 		if err := checkLease(ctx, tx, work); err != nil {
 			return err
 		}
 		var batch pgx.Batch
 		batch.Queue(`
-			INSERT INTO section_summaries (node, summary) VALUES ($1, $2)
-			ON CONFLICT (node, tenant) DO UPDATE SET summary = section_summaries.summary`, node[:], storable(text))
+			INSERT INTO section_summaries (node, summary) SELECT * FROM unnest($1::bytea[], $2::text[])
+			ON CONFLICT (node, tenant) DO UPDATE SET summary = section_summaries.summary`, hashBytes(nodes), summaries)
 		batch.Queue(`
-			INSERT INTO version_sections (document, version, node) VALUES ($1, $2, $3)
-			ON CONFLICT DO NOTHING`, work.Document, work.Version, node[:])
+			INSERT INTO version_sections (document, version, node) SELECT $1, $2, unnest($3::bytea[])
+			ON CONFLICT DO NOTHING`, work.Document, work.Version, hashBytes(nodes))
 		if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 			return err
 		}

@@ -97,7 +97,7 @@ func fill(t *testing.T, s *postgres.Store) {
 		t.Fatal(err)
 	}
 	if err := errors.Join(
-		s.SaveSectionSummary(ctx, summary, document.HashText("released"), "summary", document.SummaryProgress{}),
+		s.SaveSectionSummaries(ctx, summary, map[document.Hash]string{document.HashText("released"): "summary"}, document.SummaryProgress{}),
 		s.SaveVerification(ctx, document.Verification{StartedAt: time.Now()}),
 		s.DeleteDocument(ctx, told.Document.ID),
 		s.Forget(ctx, document.Remains{Document: told.Document.ID, Version: 1}),
@@ -107,7 +107,7 @@ func fill(t *testing.T, s *postgres.Store) {
 			Places: []document.Place{{Hash: hash, End: 4}},
 		}, document.KnowledgeProgress{}),
 		s.Publish(ctx, work[document.Knowledge], nil, document.KnowledgeProgress{Passages: 1}),
-		s.SaveSectionSummary(ctx, work[document.Summarise], hash, "summary", document.SummaryProgress{}),
+		s.SaveSectionSummaries(ctx, work[document.Summarise], map[document.Hash]string{hash: "summary"}, document.SummaryProgress{}),
 		s.FinishSummary(ctx, work[document.Summarise], document.Summary{Summary: "summary"}, document.SummaryProgress{}),
 	); err != nil {
 		t.Fatal(err)

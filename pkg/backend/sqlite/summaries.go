@@ -48,25 +48,27 @@ func (s *Store) SectionSummaries(ctx context.Context, work document.Work, nodes 
 	return summaries, err
 }
 
-// SaveSectionSummary keeps a section's summary under its hash, and notes that
-// the version uses it.
-func (s *Store) SaveSectionSummary(ctx context.Context, work document.Work, node document.Hash, text string, progress document.SummaryProgress) (err error) {
-	defer describe(&err, "save the summary of section %x of %s", node, work)
+// SaveSectionSummaries keeps sections' summaries under their hashes, and notes
+// that the version uses them.
+func (s *Store) SaveSectionSummaries(ctx context.Context, work document.Work, texts map[document.Hash]string, progress document.SummaryProgress) (err error) {
+	defer describe(&err, "save the summaries of %d sections of %s", len(texts), work)
 	return s.write(ctx, func(tx transaction) error {
 		if err := checkLease(ctx, tx, work); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `
-			INSERT INTO section_summaries (tenant, node, summary, created_at)
-			VALUES (?1, ?2, ?3, ?4)
-			ON CONFLICT (tenant, node) DO UPDATE SET summary = excluded.summary`,
-			tx.tenant, node[:], text, tx.now); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, `
-			INSERT INTO version_sections (tenant, document, version, node) VALUES (?1, ?2, ?3, ?4)
-			ON CONFLICT DO NOTHING`, tx.tenant, work.Document, work.Version, node[:]); err != nil {
-			return err
+		for node, text := range texts {
+			if _, err := tx.ExecContext(ctx, `
+				INSERT INTO section_summaries (tenant, node, summary, created_at)
+				VALUES (?1, ?2, ?3, ?4)
+				ON CONFLICT (tenant, node) DO UPDATE SET summary = excluded.summary`,
+				tx.tenant, node[:], text, tx.now); err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, `
+				INSERT INTO version_sections (tenant, document, version, node) VALUES (?1, ?2, ?3, ?4)
+				ON CONFLICT DO NOTHING`, tx.tenant, work.Document, work.Version, node[:]); err != nil {
+				return err
+			}
 		}
 		return saveProgress(ctx, tx, work, progress)
 	})

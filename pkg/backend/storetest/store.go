@@ -210,9 +210,9 @@ type Summaries interface {
 	// forgotten they stay.
 	SectionSummaries(ctx context.Context, work document.Work, nodes []document.Hash) (map[document.Hash]string, error)
 
-	// SaveSectionSummary keeps a section's summary under its hash, which the
+	// SaveSectionSummaries keeps sections' summaries under their hashes, which the
 	// version uses then, and the task's progress. fault.LeaseLost when the lease is no longer ours.
-	SaveSectionSummary(ctx context.Context, work document.Work, node document.Hash, text string, progress document.SummaryProgress) error
+	SaveSectionSummaries(ctx context.Context, work document.Work, texts map[document.Hash]string, progress document.SummaryProgress) error
 
 	// FinishSummary stores the document's summary and, in the same
 	// transaction, the task's and the job's end. The warnings stand behind all

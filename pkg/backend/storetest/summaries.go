@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -45,7 +46,7 @@ func beginSummary(t *testing.T, ctx context.Context, s Store, key string) docume
 
 func saveSection(t *testing.T, ctx context.Context, s Store, work document.Work, node document.Hash, text string, progress document.SummaryProgress) {
 	t.Helper()
-	if err := s.SaveSectionSummary(ctx, work, node, text, progress); err != nil {
+	if err := s.SaveSectionSummaries(ctx, work, map[document.Hash]string{node: text}, progress); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -56,7 +57,9 @@ func keepsSectionSummaries(t *testing.T, ctx context.Context, s Store) {
 	wantSections(t, ctx, s, []document.Hash{one, two}, map[document.Hash]string{})
 	progress := document.SummaryProgress{Sections: 3, SectionsDone: 2, SectionsReused: 1}
 	saveSection(t, ctx, s, work, one, "first\x00\xff", document.SummaryProgress{Sections: 3, SectionsDone: 1})
-	saveSection(t, ctx, s, work, two, "요약", progress)
+	if err := s.SaveSectionSummaries(ctx, work, map[document.Hash]string{one: "first", two: "요약"}, progress); err != nil {
+		t.Fatal(err)
+	}
 	wantSections(t, ctx, s, []document.Hash{two, never}, map[document.Hash]string{two: "요약"})
 	wantSections(t, ctx, s, nil, map[document.Hash]string{})
 	if got := readJob(t, ctx, s, work.Job).Tasks.Summary; got.SummaryProgress != progress || got.State != document.Running {
@@ -68,7 +71,11 @@ func keepsOneSummaryOfASection(t *testing.T, ctx context.Context, s Store) {
 	node := document.HashText("node at once")
 	work := beginSummary(t, ctx, s, "at once")
 	together(t, 6, func(int) error {
-		return s.SaveSectionSummary(ctx, work, node, "text", document.SummaryProgress{})
+		texts := map[document.Hash]string{node: "text"}
+		for i := range 20 {
+			texts[document.HashText(fmt.Sprint("node beside ", i))] = "beside"
+		}
+		return s.SaveSectionSummaries(ctx, work, texts, document.SummaryProgress{})
 	})
 	wantSections(t, ctx, s, []document.Hash{node}, map[document.Hash]string{node: "text"})
 }
@@ -118,7 +125,7 @@ func refusesStaleSummaries(t *testing.T, ctx context.Context, s Store) {
 	claim(t, ctx, s, job, document.Summarise)
 	before := readJob(t, ctx, s, job.ID)
 	node := document.HashText("node stale")
-	wantFault(t, s.SaveSectionSummary(ctx, stale, node, "stale", document.SummaryProgress{Sections: 1}), fault.LeaseLost)
+	wantFault(t, s.SaveSectionSummaries(ctx, stale, map[document.Hash]string{node: "stale"}, document.SummaryProgress{Sections: 1}), fault.LeaseLost)
 	wantFault(t, s.FinishSummary(ctx, stale, document.Summary{Summary: "stale"}, document.SummaryProgress{Sections: 1}), fault.LeaseLost)
 	wantSections(t, ctx, s, []document.Hash{node}, map[document.Hash]string{})
 	_, err = s.Summary(ctx, job.DocumentID)

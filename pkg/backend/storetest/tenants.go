@@ -35,7 +35,7 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 		t.Fatal(err)
 	}
 	node := document.HashText("section")
-	if err := s.SaveSectionSummary(ours, expired, node, "ours", document.SummaryProgress{Sections: 1}); err != nil {
+	if err := s.SaveSectionSummaries(ours, expired, map[document.Hash]string{node: "ours"}, document.SummaryProgress{Sections: 1}); err != nil {
 		t.Fatal(err)
 	}
 	webhook := addWebhook(t, ours, s)
@@ -81,8 +81,8 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 		"Publish": func(ctx context.Context) error {
 			return s.Publish(ctx, work, nil, document.KnowledgeProgress{Passages: 1})
 		},
-		"SaveSectionSummary": func(ctx context.Context) error {
-			return s.SaveSectionSummary(ctx, expired, node, "theirs", document.SummaryProgress{})
+		"SaveSectionSummaries": func(ctx context.Context) error {
+			return s.SaveSectionSummaries(ctx, expired, map[document.Hash]string{node: "theirs"}, document.SummaryProgress{})
 		},
 		"FinishSummary": func(ctx context.Context) error {
 			return s.FinishSummary(ctx, expired, document.Summary{Summary: "theirs"}, document.SummaryProgress{})

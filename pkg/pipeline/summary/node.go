@@ -1,148 +1,107 @@
 package summary
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash"
 	"strings"
 	"sync/atomic"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 )
 
-// verbatimTokens is how short a text must be to serve as its own summary.
-const verbatimTokens = 64
+const (
+	// verbatimTokens is how short a text must be to serve as its own summary.
+	verbatimTokens = 64
 
-// node is a part of the document whose text is complete. Its hash names what
-// it summarises; its summary may still be on its way.
+	// What a section adds to a request besides its text, and about what its
+	// summary has, in tokens.
+	frameTokens   = 40
+	summaryTokens = 80
+)
+
+// node is a section whose text is complete: a run of text under one heading, or
+// several parts. Its hash names what it summarises; its summary may still be on
+// its way.
 type node struct {
-	hash document.Hash
-	done <-chan struct{} // closed when text is there
-	text *string
+	hash   document.Hash
+	path   string   // titles that it stands under
+	texts  []string // of a run of text, until it is summarised
+	tokens int      // of texts
+	parts  []*node
+	*result
 }
 
-// summaries makes nodes, looking for kept summaries before it asks for new
-// ones.
-type summaries struct {
-	step     *Step
-	work     document.Work
-	group    *goroutine.Group
-	stop     <-chan struct{} // closed at the first failure: nothing new is begun
-	slots    chan struct{}   // one for each text being summarised
-	progress progress
+// result is the summary of a node, or of several that are equal.
+type result struct {
+	done chan struct{} // closed when text is there
+	text string
 }
 
-func newSummaries(group *goroutine.Group, stop <-chan struct{}, step *Step, work document.Work) *summaries {
-	return &summaries{step: step, work: work, group: group, stop: stop, slots: make(chan struct{}, step.Parallel)}
+func newNode(hash document.Hash, path string) *node {
+	return &node{hash: hash, path: path, result: &result{done: make(chan struct{})}}
 }
 
-// errStopped is why nothing more is begun; what failed is the group's to tell.
-var errStopped = errors.New("another section failed")
-
-// wait returns a node's summary, or why it is not waited for any longer. What
-// the model has been asked for meanwhile is paid for, and still kept.
-func (s *summaries) wait(ctx context.Context, n node) (string, error) {
+// summarised reports whether the node's summary is there.
+func (n *node) summarised() bool {
 	select {
 	case <-n.done:
-		return *n.text, nil
-	case <-s.stop:
-		return "", errStopped
-	case <-ctx.Done():
-		return "", ctx.Err()
+		return true
+	default:
+		return false
 	}
 }
 
-// start makes a node whose summary is made in the background.
-func (s *summaries) start(hash document.Hash, summarise func() (string, error)) node {
-	done := make(chan struct{})
-	n := node{hash, done, new(string)}
-	s.group.Go(func() error {
-		text, err := summarise()
-		if err != nil {
-			return err
-		}
-		*n.text = text
-		close(done)
-		return nil
-	})
-	return n
+// resolve gives the node its summary, and lets go of what it summarises.
+func (n *node) resolve(text string) {
+	n.text, n.texts, n.parts = text, nil, nil
+	close(n.done)
 }
 
-// summariseLeaf returns the node of a run of text under one heading. It waits
-// for a slot, so that at most Step.Parallel texts are held.
-func (s *summaries) summariseLeaf(ctx context.Context, path string, texts []string, tokens int) (node, error) {
-	s.progress.sections.Add(1)
-	hash := s.hash("leaf", path, func(h hash.Hash) {
+// content returns what is to be summarised. The summaries of the parts must be
+// there.
+func (n *node) content() []string {
+	texts := n.texts
+	for _, part := range n.parts {
+		texts = append(texts, part.text)
+	}
+	return texts
+}
+
+// section returns the node as one of a request that holds the sections of index
+// before it.
+func (n *node) section(index map[*result]int) document.Section {
+	s := document.Section{Heading: n.path}
+	for _, text := range n.texts {
+		s.Parts = append(s.Parts, document.SectionPart{Text: text})
+	}
+	for _, part := range n.parts {
+		if i, here := index[part.result]; here {
+			s.Parts = append(s.Parts, document.SectionPart{Whole: i})
+		} else if part.text != "" {
+			s.Parts = append(s.Parts, document.SectionPart{Text: part.text})
+		}
+	}
+	return s
+}
+
+// leafHash names a run of text.
+func (s *summaries) leafHash(path string, texts []string) document.Hash {
+	return s.hash("leaf", path, func(h hash.Hash) {
 		for _, text := range texts {
 			writeString(h, text)
 		}
 	})
-	if tokens <= verbatimTokens {
-		s.progress.done.Add(1)
-		text := strings.TrimSpace(strings.Join(texts, "\n\n"))
-		return s.start(hash, func() (string, error) { return text, nil }), nil
-	}
-	select {
-	case s.slots <- struct{}{}:
-	case <-s.stop:
-		return node{}, errStopped
-	case <-ctx.Done():
-		return node{}, ctx.Err()
-	}
-	return s.start(hash, func() (string, error) {
-		defer func() { <-s.slots }()
-		return s.summary(ctx, hash, path, texts)
-	}), nil
 }
 
-// summariseNodes returns the node of several parts, named by their hashes.
-func (s *summaries) summariseNodes(ctx context.Context, path string, parts []node) node {
-	s.progress.sections.Add(1)
-	hash := s.hash("parts", path, func(h hash.Hash) {
+// partsHash names several parts by their hashes.
+func (s *summaries) partsHash(path string, parts []*node) document.Hash {
+	return s.hash("parts", path, func(h hash.Hash) {
 		for _, part := range parts {
 			h.Write(part.hash[:])
 		}
 	})
-	return s.start(hash, func() (string, error) {
-		texts := make([]string, len(parts))
-		for i, part := range parts {
-			text, err := s.wait(ctx, part)
-			if err != nil {
-				return "", err
-			}
-			texts[i] = text
-		}
-		return s.summary(ctx, hash, path, texts)
-	})
-}
-
-// summary returns the kept summary of a node, or makes one and keeps it.
-func (s *summaries) summary(ctx context.Context, hash document.Hash, path string, texts []string) (string, error) {
-	kept, err := s.step.Store.SectionSummaries(ctx, s.work, []document.Hash{hash})
-	if err != nil {
-		return "", fmt.Errorf("look up the summary of %q: %w", path, err)
-	}
-	if text, ok := kept[hash]; ok {
-		s.progress.reused.Add(1)
-		s.progress.done.Add(1)
-		return text, nil
-	}
-	text, extracted, err := s.buy(ctx, hash, path, texts)
-	if err != nil {
-		return "", err
-	}
-	s.progress.done.Add(1)
-	if !extracted { // an extract is not the model's, and is made again for nothing
-		if err := s.save(ctx, hash, text); err != nil {
-			return "", fmt.Errorf("keep the summary of %q: %w", path, err)
-		}
-	}
-	s.step.Live.Report(ctx, s.work, s.progress.snapshot())
-	return text, nil
 }
 
 // hash names what a node summarises: by whom, under which headings, and what.
@@ -163,6 +122,9 @@ func writeString(h hash.Hash, s string) {
 	h.Write(length[:])
 	h.Write([]byte(s))
 }
+
+// tokensOf is about how many tokens a text has, rather too many.
+func tokensOf(text string) int { return (len(text) + 2) / 3 }
 
 // progress counts sections: the leaves and inner nodes of the tree.
 type progress struct {
@@ -192,3 +154,6 @@ func (p *progress) snapshot() document.SummaryProgress {
 		SectionsRefused: p.refused.Load(),
 	}
 }
+
+// verbatim returns texts that are short enough to be their own summary.
+func verbatim(texts []string) string { return strings.TrimSpace(strings.Join(texts, "\n\n")) }

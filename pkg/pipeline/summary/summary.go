@@ -26,14 +26,20 @@ type Objects interface {
 // Store keeps summaries; see storetest.Summaries for the contract.
 type Store interface {
 	SectionSummaries(ctx context.Context, work document.Work, nodes []document.Hash) (map[document.Hash]string, error)
-	SaveSectionSummary(ctx context.Context, work document.Work, node document.Hash, text string, progress document.SummaryProgress) error
+	SaveSectionSummaries(ctx context.Context, work document.Work, texts map[document.Hash]string, progress document.SummaryProgress) error
 	FinishSummary(ctx context.Context, work document.Work, summary document.Summary, progress document.SummaryProgress, warnings ...document.Warning) error
 }
 
 // Summariser shortens texts that stand under one heading into one summary, in
 // their own language. Equal versions give summaries of equal worth, so that a
 // kept one can stand for a new one.
+//
+// SummariseSections does so for several sections of a document in one request,
+// and returns "" for those of which its answer holds none. fault.BadAnswer when
+// that is all of them, fault.Refused when the model does not take them together,
+// and fault.TooLong when that is since they are too much.
 type Summariser interface {
+	SummariseSections(ctx context.Context, sections []document.Section) ([]string, error)
 	Summarise(ctx context.Context, heading string, texts []string) (string, error)
 	Model() string   // for people
 	Version() string // names model and prompt; kept summaries of another version are not used
@@ -54,11 +60,15 @@ type Step struct {
 	Metrics    *telemetry.Metrics
 	Log        *slog.Logger
 	Gate       *writeback.Gate // of the process
-	Parallel   int             // sections of one document being summarised at a time
+	Parallel   int             // requests for one document under way at a time
+
+	// BatchTokens is about how much text one request holds: 0 for one section.
+	BatchTokens int
 
 	// Extract makes a summary without a model, for what the model does not take.
 	Extract func(ctx context.Context, heading string, texts []string) (string, error)
 
+	limits  limits
 	once    sync.Once
 	unsaved *writeback.Buffer[bought, string]
 }
@@ -68,9 +78,10 @@ type Step struct {
 const extractive = "extractive"
 
 // Run summarises one version of one document. An original that is not what was
-// uploaded fails it before the summary is finished. It holds at most Parallel
-// leaves of text and, per heading level, a bounded number of child summaries,
-// whatever the size of the document.
+// uploaded fails it before the summary is finished. It holds at most
+// Parallel requests, and twice as much as one holds of text before, and, per
+// heading level, a bounded number of child summaries, whatever the size of the
+// document.
 func (s *Step) Run(ctx context.Context, work document.Work) error {
 	source, err := original.Open(ctx, s.Objects, work.Original())
 	if err != nil {

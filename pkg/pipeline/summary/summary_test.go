@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,7 +34,10 @@ type memory struct {
 	finished []document.Summary
 	progress document.SummaryProgress
 
-	asked   []string // headings of what the model was asked for
+	asked    []string             // headings of what the model was asked for by itself
+	together [][]document.Section // what it was asked for at once
+	answer   func([]document.Section) ([]string, error)
+
 	version string
 	fail    error
 	saveErr error
@@ -60,13 +65,13 @@ func (m *memory) SectionSummaries(_ context.Context, _ document.Work, nodes []do
 	return found, nil
 }
 
-func (m *memory) SaveSectionSummary(_ context.Context, _ document.Work, node document.Hash, text string, _ document.SummaryProgress) error {
+func (m *memory) SaveSectionSummaries(_ context.Context, _ document.Work, texts map[document.Hash]string, _ document.SummaryProgress) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.saveErr != nil {
 		return m.saveErr
 	}
-	m.kept[node] = text
+	maps.Copy(m.kept, texts)
 	return nil
 }
 
@@ -96,6 +101,31 @@ func (m *memory) Summarise(_ context.Context, heading string, texts []string) (s
 		return "", fail
 	}
 	return fmt.Sprintf("[%s: %d]", heading, len(texts)), nil
+}
+
+// SummariseSections answers every section, unless a test has it answer otherwise.
+func (m *memory) SummariseSections(_ context.Context, sections []document.Section) ([]string, error) {
+	m.mu.Lock()
+	m.together = append(m.together, sections)
+	m.now++
+	m.most = max(m.most, m.now)
+	m.mu.Unlock()
+	runtime.Gosched()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.now--
+	if m.answer != nil {
+		return m.answer(sections)
+	}
+	return answerAll(sections), nil
+}
+
+func answerAll(sections []document.Section) []string {
+	texts := make([]string, len(sections))
+	for i, s := range sections {
+		texts[i] = fmt.Sprintf("[%s: %d]", s.Heading, len(s.Parts))
+	}
+	return texts
 }
 
 func (m *memory) Model() string   { return "test" }

@@ -33,7 +33,7 @@ type builder struct {
 // section is a part of the document whose end has not been read.
 type section struct {
 	heading  markdown.Heading
-	children []node
+	children []*node
 }
 
 func newBuilder(group *goroutine.Group, stop <-chan struct{}, step *Step, work document.Work) *builder {
@@ -94,7 +94,14 @@ func (b *builder) finish(ctx context.Context) (string, error) {
 	if len(children) == 0 {
 		return "", nil // nothing but white space
 	}
-	return b.wait(ctx, b.reduce(ctx, b.path(), children))
+	document, err := b.reduce(ctx, b.path(), children)
+	if err != nil {
+		return "", err
+	}
+	if err := b.summaries.finish(ctx); err != nil {
+		return "", err
+	}
+	return b.wait(ctx, document)
 }
 
 // closeLeaf makes a node of the text gathered in the innermost section.
@@ -102,13 +109,12 @@ func (b *builder) closeLeaf(ctx context.Context) error {
 	if len(b.leaf) == 0 {
 		return nil
 	}
-	leaf, err := b.summariseLeaf(ctx, b.path(), b.leaf, b.size)
+	leaf, err := b.summaries.leaf(ctx, b.path(), b.leaf, b.size)
 	if err != nil {
 		return err
 	}
 	b.leaf, b.size = nil, 0
-	b.attach(ctx, leaf)
-	return nil
+	return b.attach(ctx, leaf)
 }
 
 // closeTo closes sections until depth are open.
@@ -118,27 +124,38 @@ func (b *builder) closeTo(ctx context.Context, depth int) error {
 		last := b.open[len(b.open)-1]
 		b.open = b.open[:len(b.open)-1]
 		if len(last.children) > 0 {
-			b.attach(ctx, b.reduce(ctx, path, last.children))
+			whole, err := b.reduce(ctx, path, last.children)
+			if err != nil {
+				return err
+			}
+			if err := b.attach(ctx, whole); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
 // attach adds a node to the innermost section.
-func (b *builder) attach(ctx context.Context, child node) {
+func (b *builder) attach(ctx context.Context, child *node) error {
 	parent := b.open[len(b.open)-1]
 	if len(parent.children) == maxChildren {
-		parent.children = []node{b.reduce(ctx, b.path(), parent.children)}
+		whole, err := b.reduce(ctx, b.path(), parent.children)
+		if err != nil {
+			return err
+		}
+		parent.children = []*node{whole}
 	}
 	parent.children = append(parent.children, child)
+	return nil
 }
 
 // reduce makes one node of several. A single one needs no summary of its own.
-func (b *builder) reduce(ctx context.Context, path string, children []node) node {
+func (b *builder) reduce(ctx context.Context, path string, children []*node) (*node, error) {
 	if len(children) == 1 {
-		return children[0]
+		return children[0], nil
 	}
-	return b.summariseNodes(ctx, path, children)
+	return b.join(ctx, path, children)
 }
 
 // path returns the titles of the open sections, outermost first.
