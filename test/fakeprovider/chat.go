@@ -91,7 +91,7 @@ func (p *Provider) serveChat(w http.ResponseWriter, r *http.Request) {
 	}
 	if fault == nil || answer.Right {
 		p.mu.Lock()
-		p.counts.ChatSummaries++
+		p.counts.ChatSummaries += max(1, len(answer.Summaries))
 		p.counts.ChatIn += in
 		p.counts.ChatOut += tokensOf(text)
 		p.mu.Unlock()

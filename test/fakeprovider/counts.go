@@ -17,7 +17,7 @@ type Counts struct {
 	Refused       int // requests answered with another status
 	MaxTexts      int // in one request
 	ChatRequests  int // refused ones included
-	ChatSummaries int // answered well
+	ChatSummaries int // in those that were answered well
 	ChatIn        int // tokens of the questions answered well
 	ChatOut       int // tokens of these answers
 }

@@ -149,10 +149,10 @@ func (f unwritableFolder) test(t *testing.T) {
 	await.Within(t, 2*time.Minute, "the outage lasts", func() bool { return time.Now().After(over) })
 	now := provider.Counts()
 	f.end()
-	texts, summaries := now.Texts-before.Texts, now.ChatSummaries-before.ChatSummaries
-	t.Logf("%d texts and %d summaries were bought in the outage", texts, summaries)
+	texts, summaries := now.Texts-before.Texts, now.ChatRequests-before.ChatRequests
+	t.Logf("%d texts and %d requests for summaries were bought in the outage", texts, summaries)
 	if most := unwritableMost(lasts); !f.late && (texts > most*unwritableBatch || summaries > most) {
-		t.Errorf("%d texts and %d summaries were bought while nothing could be written, want at most %d and %d", texts, summaries, most*unwritableBatch, most)
+		t.Errorf("%d texts and %d requests for summaries were bought while nothing could be written, want at most %d and %d", texts, summaries, most*unwritableBatch, most)
 	}
 	await.Within(t, 3*time.Minute, "all is done", func() bool {
 		for _, job := range audit.Jobs(t, c) {

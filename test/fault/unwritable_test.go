@@ -143,10 +143,10 @@ func (u unwritable) outage(m *mill, d *disk, programs ...string) {
 	now := m.provider.Counts()
 	u.end(m, d)
 
-	texts, summaries := now.Texts-before.Texts, now.ChatSummaries-before.ChatSummaries
-	t.Logf("%d texts and %d summaries were bought in the outage, with %d and %d requests in flight", texts, summaries, held, chats)
+	texts, summaries := now.Texts-before.Texts, now.ChatRequests-before.ChatRequests
+	t.Logf("%d texts and %d requests for summaries were bought in the outage, with %d and %d requests in flight", texts, summaries, held, chats)
 	if most := unwritableMost(lasts); !u.leaks && (texts > most*unwritableBatch || summaries > most) {
-		t.Errorf("%d texts and %d summaries were bought while nothing could be written, want at most %d and %d", texts, summaries, most*unwritableBatch, most)
+		t.Errorf("%d texts and %d requests for summaries were bought while nothing could be written, want at most %d and %d", texts, summaries, most*unwritableBatch, most)
 	}
 }
 
