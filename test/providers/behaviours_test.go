@@ -163,7 +163,9 @@ var behaviours = []behaviour{
 	}, fakeprovider.Status(http.StatusBadRequest, "This model's maximum context length is 100 tokens, however you requested more."))},
 
 	{name: "chat: thoughts before the summary", script: chat(func(fakeprovider.Request) fakeprovider.Fault {
-		return fakeprovider.Text("<think>\nWhat is this about? I had better look.\n</think>\n\nA mill and its stones.")
+		return func(a *fakeprovider.Answer) {
+			a.Text, a.Right = "<think>\nWhat is this about? I had better look.\n</think>\n\n"+a.Text, true
+		}
 	})},
 	{name: "chat: nothing but thoughts", script: chat(func(fakeprovider.Request) fakeprovider.Fault {
 		return fakeprovider.Text("<think>\nWhat is this about? I had")
@@ -173,6 +175,23 @@ var behaviours = []behaviour{
 			return fakeprovider.Status(http.StatusBadRequest, "the prompt was flagged by the content filter")
 		}
 		return nil
+	})},
+	{name: "chat: prose in place of JSON for several sections", script: chat(func(r fakeprovider.Request) fakeprovider.Fault {
+		if r.Format == "" {
+			return nil
+		}
+		return fakeprovider.Text("The document is about a mill and its stones.")
+	})},
+	{name: "chat: half of the sections in an answer", script: chat(func(fakeprovider.Request) fakeprovider.Fault {
+		return func(a *fakeprovider.Answer) {
+			a.Summaries, a.Right = a.Summaries[:(len(a.Summaries)+1)/2], true
+		}
+	})},
+	{name: "chat: 400 to `response_format`", script: chat(func(r fakeprovider.Request) fakeprovider.Fault {
+		if r.Format == "" {
+			return nil
+		}
+		return fakeprovider.Status(http.StatusBadRequest, "response_format: Extra inputs are not permitted")
 	})},
 	{name: "chat: 401 for a while", mends: true, script: chat(func(fakeprovider.Request) fakeprovider.Fault {
 		return fakeprovider.Status(http.StatusUnauthorized, "Incorrect API key provided")
