@@ -31,6 +31,20 @@ func ExplainNearest(ctx context.Context, tx pgx.Tx, space document.Space, query 
 		pgvector.NewHalfVector(query.Vector), query.Limit, query.Limit, 1+maxAlsoIn)
 }
 
+// PassagesTable is the table that the passages of a space stand in.
+func PassagesTable(space document.Space) string { return passagesTable(space) }
+
+// ExplainExact runs a search of all passages of a space and returns its plan, as
+// JSON.
+func ExplainExact(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query) (plan []byte, err error) {
+	if err := compareAll.prepare(ctx, tx); err != nil {
+		return nil, err
+	}
+	err = tx.QueryRow(ctx, "EXPLAIN (ANALYZE, FORMAT JSON) "+compareAll.statement(space), space.Collection, query.KeyPrefix, metadataOf(query),
+		pgvector.NewHalfVector(query.Vector), query.Limit, query.Limit, 1+maxAlsoIn).Scan(&plan)
+	return plan, err
+}
+
 // Describe gives err the kind that callers of the store see.
 func Describe(err error) error {
 	describe(&err, "test")
