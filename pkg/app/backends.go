@@ -47,6 +47,7 @@ type Store interface {
 	reindex.DeskStore
 	steer.Store
 	sweep.Store
+	sweep.CollectorStore
 	sweep.KeeperStore
 	verify.ScrubStore
 	notify.Store

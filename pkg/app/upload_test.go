@@ -82,13 +82,13 @@ func (s *site) wantLeft(t *testing.T, documents, jobs, objects int) {
 		}
 		stored++
 	}
-	notes, err := s.store.Abandoned(ctx, 0, 100)
+	notes, err := s.store.AbandonUploads(ctx, 0, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(d.Items) != documents || len(j.Items) != jobs || stored != objects || len(notes) != 0 {
+	if len(d.Items) != documents || len(j.Items) != jobs || stored != objects || notes != 0 {
 		t.Errorf("left %d documents, %d jobs, %d objects and %d notes; want %d, %d, %d and none",
-			len(d.Items), len(j.Items), stored, len(notes), documents, jobs, objects)
+			len(d.Items), len(j.Items), stored, notes, documents, jobs, objects)
 	}
 }
 

@@ -68,11 +68,19 @@ func (c changes) Changed(ctx context.Context, job uuid.UUID) {
 	c.notifier.Look(ctx)
 }
 
-// Sweep keeps the promises over time until ctx ends. Any number of processes
-// may run it; one at a time sweeps.
-func Sweep(ctx context.Context, b *Backends) {
-	sweeper := &sweep.Sweeper{
-		Store: b.Store, Objects: b.Objects, Queue: b.Queue, Dispatcher: b.Dispatcher, Log: b.Log, Grace: sweep.DefaultGrace,
-	}
-	sweeper.Run(ctx)
+// Sweep keeps the promises over time until ctx ends: it fills the queue, and
+// collects garbage. Any number of processes may run it; one at a time does each.
+func Sweep(ctx context.Context, b *Backends) error {
+	group, ctx := goroutine.WithContext(ctx)
+	group.Go(func() error {
+		sweeper := &sweep.Sweeper{Store: b.Store, Queue: b.Queue, Dispatcher: b.Dispatcher, Log: b.Log}
+		sweeper.Run(ctx)
+		return nil
+	})
+	group.Go(func() error {
+		collector := &sweep.Collector{Store: b.Store, Objects: b.Objects, Metrics: b.Metrics, Log: b.Log, Grace: sweep.DefaultGrace}
+		collector.Run(ctx)
+		return nil
+	})
+	return group.Wait()
 }

@@ -24,8 +24,7 @@ const reindexesAtOnce = 2
 // searchable, re-indexes, and sweeps.
 func RunWorkerKnowledge(ctx context.Context, config Config, log *slog.Logger) error {
 	sweep := func(ctx context.Context, _ Config, b *Backends) error {
-		Sweep(ctx, b)
-		return nil
+		return Sweep(ctx, b)
 	}
 	return run(ctx, config, log, knowledgeHealth, WorkKnowledge, WorkReindex, KeepIndexes, Scrub, sweep)
 }

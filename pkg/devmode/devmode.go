@@ -80,7 +80,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	group.Go(func() error { return app.WorkReindex(ctx, data.config, data.backends) })
 	group.Go(func() error { return app.Scrub(ctx, data.config, data.backends) })
 	group.Go(func() error { app.WarnOfModels(ctx, data.config, data.backends); return nil })
-	group.Go(func() error { app.Sweep(ctx, data.backends); return nil })
+	group.Go(func() error { return app.Sweep(ctx, data.backends) })
 	group.Go(func() error {
 		failed, err := options.ingest(ctx, "http://"+listener.Addr().String())
 		switch {

@@ -128,14 +128,6 @@ type DocumentFilter struct {
 	State      State
 }
 
-// Remains are what is left of a version that nobody can read any more. Object
-// is empty when another version still uses it.
-type Remains struct {
-	Document uuid.UUID
-	Version  int
-	Object   string
-}
-
 // Page asks for a part of a list: at most Limit items after Cursor, which is
 // opaque and empty for the first page.
 type Page struct {

@@ -13,6 +13,7 @@ const (
 	PassagesDamaged    FindingKind = "passages_damaged"    // not the passages of the original, or not all
 	VectorsDamaged     FindingKind = "vectors_damaged"     // of another length than their space's
 	ObjectUnused       FindingKind = "object_unused"       // an object that no document names
+	GarbageUnlisted    FindingKind = "garbage_unlisted"    // rows that nobody refers to, and that were on no list of such
 )
 
 // Finding is one thing that is wrong, and what to do about it. Document fields

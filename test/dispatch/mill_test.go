@@ -142,7 +142,7 @@ func (m *mill) sweep() {
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		sweeper := &sweep.Sweeper{Store: m.store, Objects: nobody{}, Queue: m.queue, Dispatcher: m.dispatcher, Log: m.log, Grace: sweep.DefaultGrace}
+		sweeper := &sweep.Sweeper{Store: m.store, Queue: m.queue, Dispatcher: m.dispatcher, Log: m.log}
 		sweeper.Run(ctx)
 	}()
 	m.t.Cleanup(func() { cancel(); <-stopped })
@@ -208,8 +208,7 @@ func (m *mill) flush() {
 	}
 }
 
-// nobody watches jobs, and keeps objects.
+// nobody watches jobs.
 type nobody struct{}
 
-func (nobody) Changed(context.Context, uuid.UUID)   {}
-func (nobody) Delete(context.Context, string) error { return nil }
+func (nobody) Changed(context.Context, uuid.UUID) {}

@@ -50,6 +50,9 @@ func accept(ctx context.Context, tx pgx.Tx, upload document.Upload) (accepted do
 	accepted.Unchanged = newest.same
 	var batch pgx.Batch
 	if !newest.same {
+		if newest.version > 0 && newest.version != newest.published {
+			queueObsolete(&batch, newest.document, newest.version)
+		}
 		newest.version++
 		queueTakeNote(&batch, upload.Object)
 		if err := queueVersion(&batch, newest, upload); err != nil {
@@ -78,6 +81,8 @@ type newest struct {
 	version  int
 	sha256   string
 	same     bool
+
+	published int // version that readers see, 0 if there is none
 }
 
 // lockNewest returns what stands under the upload's key. Until the transaction
@@ -96,7 +101,7 @@ func lockNewest(ctx context.Context, tx pgx.Tx, upload document.Upload) (newest,
 		WHERE collection = $1 AND key = $2 AND deleted_at IS NULL
 		FOR NO KEY UPDATE`, upload.Collection.ID, upload.Key)
 	batch.Queue(`
-		SELECT d.id, d.newest_version, v.sha256,
+		SELECT d.id, d.newest_version, coalesce(d.live_version, 0), v.sha256,
 		       v.sha256 = $3 AND v.title = $4 AND v.metadata = $5 AND v.media_type = $6
 		       AND coalesce(v.title_from_key = $7, true)
 		       AND j.state NOT IN ('failed', 'cancelled')
@@ -106,7 +111,7 @@ func lockNewest(ctx context.Context, tx pgx.Tx, upload document.Upload) (newest,
 		WHERE d.collection = $1 AND d.key = $2 AND d.deleted_at IS NULL`,
 		upload.Collection.ID, upload.Key, upload.SHA256, upload.Title, upload.Metadata, upload.MediaType, upload.FromKey).
 		QueryRow(func(row pgx.Row) error {
-			err := row.Scan(&n.document, &n.version, &n.sha256, &n.same)
+			err := row.Scan(&n.document, &n.version, &n.published, &n.sha256, &n.same)
 			if isNoRows(err) {
 				n.document, err = uuid.NewV7()
 			}

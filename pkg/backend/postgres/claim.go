@@ -86,7 +86,7 @@ func takeLease(ctx context.Context, tx pgx.Tx, t task, ttl time.Duration) (docum
 	t.queueJobState(&batch, document.Running)
 	batch.Queue(`UPDATE jobs SET started_at = now() WHERE id = $1 AND started_at IS NULL`, t.job)
 	if t.Kind == document.Knowledge {
-		batch.Queue(`DELETE FROM manifest WHERE document = $1 AND version = $2`, t.Document, t.Version)
+		queueClearAttempt(&batch, t)
 	}
 	batch.Queue(`
 		SELECT c.name, d.key, v.title, v.title_from_key, v.media_type, v.object, v.size, v.sha256

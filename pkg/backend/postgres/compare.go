@@ -98,7 +98,8 @@ func (s *Store) Unreferenced(ctx context.Context, objects []string) (unreference
 			SELECT o.object
 			FROM unnest($1::text[]) AS o (object)
 			WHERE NOT EXISTS (SELECT FROM versions v WHERE v.object = o.object OFFSET 0)
-			  AND NOT EXISTS (SELECT FROM uploads u WHERE u.object = o.object OFFSET 0)`, objects)
+			  AND NOT EXISTS (SELECT FROM uploads u WHERE u.object = o.object OFFSET 0)
+			  AND NOT EXISTS (SELECT FROM garbage g WHERE g.kind = 'object' AND g.object = o.object OFFSET 0)`, objects)
 		return err
 	})
 	return unreferenced, err

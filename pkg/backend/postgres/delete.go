@@ -28,6 +28,11 @@ func (s *Store) DeleteDocument(ctx context.Context, id uuid.UUID, conditions ...
 		if err := checkNewest(ctx, tx, id, conditions); err != nil {
 			return err
 		}
+		if _, err := tx.Exec(ctx, `
+			INSERT INTO garbage (kind, document, version)
+			SELECT 'version', document, version FROM versions WHERE document = $1`, id); err != nil {
+			return err
+		}
 		return cancelTasks(ctx, tx, id, uuid.Nil, documentDeleted)
 	})
 }

@@ -2,97 +2,83 @@ package postgres
 
 import (
 	"context"
-	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
-// DropSpaces removes spaces whose time is over: first the partition with all
-// the passages, then, some at a time, what named them, and the space itself
-// last. A space without its partition is dropped since the beginning of time,
-// and never comes back.
-func (s *Store) DropSpaces(ctx context.Context, limit int) (dropped int, err error) {
-	defer describe(&err, "drop spaces")
-	due, err := s.overdue(ctx)
-	if err != nil {
-		return 0, err
-	}
-	for _, space := range due {
-		if err := s.dropPartition(ctx, space); err != nil {
-			return 0, err
-		}
-	}
-	err = s.inTenant(ctx, func(tx pgx.Tx) error {
-		dropped, err = dropRemains(ctx, tx, limit)
-		return err
-	})
-	return dropped, err
-}
+// leaveSpace has a space $1 be dropped after $3, and until then be written to or
+// not ($2), and lists it. One without a partition has nothing that could be kept.
+const leaveSpace = `
+	WITH s AS (
+		UPDATE spaces SET written    = $2 AND dimensions > 0,
+		                  drop_after = CASE WHEN dimensions > 0 THEN clock_timestamp() + $3::interval ELSE '-infinity' END
+		WHERE id = $1
+		RETURNING id, drop_after
+	)
+	INSERT INTO garbage (kind, space, due_at) SELECT 'space', id, greatest(drop_after, now()) FROM s`
 
-// overdue returns the spaces whose time is over and that still have their
-// partition.
-func (s *Store) overdue(ctx context.Context) (spaces []document.Space, err error) {
-	err = s.inTenant(ctx, func(tx pgx.Tx) error {
-		spaces, err = collect(ctx, tx, scanSpace, selectSpaces+`
-			WHERE s.drop_after <= clock_timestamp() AND s.drop_after > '-infinity'
-			ORDER BY s.id`)
-		return err
-	})
-	return spaces, err
+// collectSpace removes a space whose time is over: first the partition with all
+// the passages, then, up to limit at a time, what names them, and the space
+// itself last. A space without its partition is dropped since the beginning of
+// time, and never comes back.
+//
+// The entry of a space that is kept is dropped: leaving it lists it again.
+func collectSpace(ctx context.Context, tx pgx.Tx, g document.Garbage, ahead time.Duration, limit int) (more bool, err error) {
+	var over, partition bool
+	err = tx.QueryRow(ctx, `
+		SELECT coalesce(drop_after <= clock_timestamp() + $2::interval, false), drop_after > '-infinity'
+		FROM spaces WHERE id = $1 AND drop_after IS NOT NULL`, g.Space, ahead).Scan(&over, &partition)
+	switch {
+	case isNoRows(err) || err == nil && !over:
+		return false, unlist(ctx, tx, g)
+	case err != nil:
+		return false, err
+	case partition:
+		return true, dropPartition(ctx, tx, g, ahead)
+	}
+	removed := 0
+	for _, statement := range []string{dropPlaces, dropPlacements, dropSpace} {
+		tag, err := tx.Exec(ctx, statement, g.Space, limit-removed)
+		if err != nil {
+			return false, err
+		}
+		removed += int(tag.RowsAffected())
+	}
+	if removed == 0 {
+		return false, fault.New(fault.Conflict, "other transactions hold what is in it")
+	}
+	return true, nil
 }
 
 // dropPartition drops the passages of a space, unless somebody has come to need
-// it. Readers are not kept waiting for long: when they are in the way, the next
-// sweep tries again. The second statement begins when the collection is locked.
-func (s *Store) dropPartition(ctx context.Context, space document.Space) error {
-	err := s.inTenant(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT FROM collections WHERE id = $1 FOR NO KEY UPDATE`, space.Collection); err != nil {
-			return err
-		}
-		tag, err := tx.Exec(ctx, `
-			UPDATE spaces s SET written = false, drop_after = '-infinity'
-			FROM collections c
-			WHERE s.id = $1 AND c.id = s.collection AND c.live_space <> s.id
-			  AND s.drop_after <= clock_timestamp() AND s.drop_after > '-infinity'
-			  AND NOT `+isBuilt, space.ID)
-		if err != nil || tag.RowsAffected() == 0 {
-			return err
-		}
-		_, err = tx.Exec(ctx, `SELECT drop_partition($1)`, space.ID)
+// it. Readers are not kept waiting for long: when they are in the way, the entry
+// is postponed. The second statement begins when the collection is locked.
+func dropPartition(ctx context.Context, tx pgx.Tx, g document.Garbage, ahead time.Duration) error {
+	if _, err := tx.Exec(ctx, `
+		SELECT FROM collections WHERE id = (SELECT collection FROM spaces WHERE id = $1) FOR NO KEY UPDATE`, g.Space); err != nil {
 		return err
-	})
-	const lockNotAvailable = "55P03"
-	if sqlState(err) == lockNotAvailable {
-		return nil
 	}
+	tag, err := tx.Exec(ctx, `
+		UPDATE spaces s SET written = false, drop_after = '-infinity'
+		FROM collections c
+		WHERE s.id = $1 AND c.id = s.collection AND c.live_space <> s.id
+		  AND s.drop_after <= clock_timestamp() + $2::interval AND s.drop_after > '-infinity'
+		  AND NOT `+isBuilt, g.Space, ahead)
 	if err != nil {
-		err = fmt.Errorf("drop the partition of space %d: %w", space.ID, err)
+		return err
 	}
+	if tag.RowsAffected() == 0 {
+		return fault.New(fault.Conflict, "it is needed again")
+	}
+	_, err = tx.Exec(ctx, `SELECT drop_partition($1)`, g.Space)
 	return err
 }
 
-// dropRemains removes up to limit rows of what is left of spaces without a
-// partition, and says how many.
-func dropRemains(ctx context.Context, tx pgx.Tx, limit int) (dropped int, err error) {
-	spaces, err := collect(ctx, tx, pgx.RowTo[int64], `SELECT id FROM spaces WHERE drop_after = '-infinity' ORDER BY id`)
-	if err != nil {
-		return 0, err
-	}
-	for _, space := range spaces {
-		for _, statement := range []string{dropPlaces, dropPlacements, dropSpace} {
-			tag, err := tx.Exec(ctx, statement, space, limit-dropped)
-			if err != nil {
-				return 0, err
-			}
-			dropped += int(tag.RowsAffected())
-		}
-	}
-	return dropped, nil
-}
-
-// Rows that Forget is removing are passed over, and so the space may stay until
+// Rows that others have locked are passed over, and so the space may stay until
 // the next time. The order has PostgreSQL use an index: otherwise it would read
 // past all that was removed the times before.
 const (

@@ -99,7 +99,7 @@ func TestMigrateAsAnOrdinaryOwner(t *testing.T) {
 	if err := s.DeleteDocument(ctx, list.Items[0].ID); err != nil {
 		t.Error(err)
 	}
-	if err := s.Forget(ctx, document.Remains{Document: list.Items[0].ID, Version: 1}); err != nil {
+	if _, err := s.Collect(ctx, document.Garbage{Kind: document.GarbageVersion, Document: list.Items[0].ID, Version: 1}, 0, 10); err != nil {
 		t.Error(err)
 	}
 	conn := connect(t, d.owner)

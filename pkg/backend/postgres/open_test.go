@@ -140,3 +140,14 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) storetest.Store { return openStore(t) })
 }
+
+// collectVersion collects what is listed of a version that nobody needs.
+func collectVersion(ctx context.Context, s *postgres.Store, id uuid.UUID, version int) error {
+	g := document.Garbage{Kind: document.GarbageVersion, Document: id, Version: version}
+	for {
+		more, err := s.Collect(ctx, g, 0, 100)
+		if err != nil || !more {
+			return err
+		}
+	}
+}

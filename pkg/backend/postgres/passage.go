@@ -14,7 +14,7 @@ import (
 
 // Known returns those of the hashes whose passages are in the space, with how
 // many bytes of what is embedded their vectors are of. It first copies in what
-// other spaces of the model hold. Rows are inserted in the order of their hashes,
+// other spaces of the model hold, and lists it: nothing places it yet. Rows are inserted in the order of their hashes,
 // here, in insertPassages and in copyPassages: two transactions that add the
 // same ones wait for each other, and must not do so in a circle.
 func (s *Store) Known(ctx context.Context, space document.Space, hashes []document.Hash) (known map[document.Hash]int, err error) {
@@ -23,6 +23,7 @@ func (s *Store) Known(ctx context.Context, space document.Space, hashes []docume
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		var batch pgx.Batch
 		batch.Queue(`
+			WITH copied AS (
 			INSERT INTO passages (space, hash, tokens, embedding, title, heading_path, context, content, omitted, embedded_bytes)
 			SELECT $1, p.hash, p.tokens, p.embedding, p.title, p.heading_path, p.context, p.content, p.omitted, p.embedded_bytes
 			FROM spaces s
@@ -31,7 +32,12 @@ func (s *Store) Known(ctx context.Context, space document.Space, hashes []docume
 			  AND p.hash = ANY ($4)
 			  AND NOT EXISTS (SELECT FROM passages here WHERE here.space = $1 AND here.hash = p.hash)
 			ORDER BY p.hash
-			ON CONFLICT DO NOTHING`, space.ID, space.Model.Name, space.Model.Dimensions, names)
+			ON CONFLICT DO NOTHING
+			RETURNING hash
+			)
+			INSERT INTO garbage (kind, space, hashes, due_at)
+			SELECT 'passages', $1, array_agg(hash), clock_timestamp() + $5::interval FROM copied HAVING count(*) > 0`,
+			space.ID, space.Model.Name, space.Model.Dimensions, names, document.KeepPassages)
 		batch.Queue(`
 			SELECT hash, coalesce(embedded_bytes, 0) FROM `+passagesTable(space)+` WHERE space = $1 AND hash = ANY ($2)`, space.ID, names).
 			Query(func(rows pgx.Rows) error {
@@ -50,7 +56,7 @@ func (s *Store) Known(ctx context.Context, space document.Space, hashes []docume
 }
 
 // holdPassages returns those of the hashes whose passages are in the space, and
-// keeps DropOrphans from removing them before the transaction ends.
+// keeps Collect from removing them before the transaction ends.
 func holdPassages(ctx context.Context, tx pgx.Tx, space document.Space, hashes []document.Hash) (map[document.Hash]bool, error) {
 	held, err := collect(ctx, tx, scanHash, `
 		SELECT hash FROM `+passagesTable(space)+`

@@ -29,6 +29,9 @@ func (s *Store) Place(ctx context.Context, work document.Work, rebuilt document.
 		if err := placeVersions(ctx, tx, work.Space.ID, versions); err != nil {
 			return err
 		}
+		if err := listUnplaced(ctx, tx, work.Space.ID, rebuilt.New, versions); err != nil {
+			return err
+		}
 		further := len(rebuilt.New) > 0 || rebuilt.Reached != uuid.Nil
 		return fenceReindex(ctx, tx, work, `
 			UPDATE reindexes SET progress = $3, reached = coalesce($4, reached),
@@ -38,8 +41,28 @@ func (s *Store) Place(ctx context.Context, work document.Work, rebuilt document.
 	})
 }
 
+// listUnplaced lists new passages that have no place: those of a unit that could
+// not be embedded whole, and those of a version that is not published any more.
+func listUnplaced(ctx context.Context, tx pgx.Tx, space int64, passages []document.Embedded, versions []document.RebuiltPlaces) error {
+	placed := make(map[document.Hash]bool)
+	for _, v := range versions {
+		for _, place := range v.Places {
+			placed[place.Hash] = true
+		}
+	}
+	var unplaced []document.Hash
+	for _, p := range passages {
+		if !placed[p.Hash] {
+			unplaced = append(unplaced, p.Hash)
+		}
+	}
+	var batch pgx.Batch
+	queueListPassages(&batch, space, unplaced)
+	return tx.SendBatch(ctx, &batch).Close()
+}
+
 // holdLive returns those that are places of their document's live version, and
-// keeps Forget from the documents until the transaction ends: it could not see
+// keeps Collect from the documents until the transaction ends: it could not see
 // the places, and would leave them behind. The second statement begins when
 // the locks are held.
 func holdLive(ctx context.Context, tx pgx.Tx, versions []document.RebuiltPlaces) ([]document.RebuiltPlaces, error) {
@@ -89,8 +112,8 @@ func placeVersions(ctx context.Context, tx pgx.Tx, space int64, versions []docum
 		}
 	}
 	var batch pgx.Batch
-	again.queueDelete(&batch, "manifest", space)
-	again.queueDelete(&batch, "placements", space)
+	again.queueDeletePlaces(&batch, space)
+	again.queueDeletePlacements(&batch, space)
 	queuePlaces(&batch, space, versions)
 	if len(whole.documents) > 0 {
 		batch.Queue(`
@@ -117,13 +140,27 @@ func (k *versionKeys) add(id uuid.UUID, version int) {
 	k.documents, k.versions = append(k.documents, id), append(k.versions, version)
 }
 
-// queueDelete deletes the versions' rows of a space from a table.
-func (k versionKeys) queueDelete(batch *pgx.Batch, table string, space int64) {
+// queueDeletePlaces deletes the versions' places in a space, and lists their
+// passages.
+func (k versionKeys) queueDeletePlaces(batch *pgx.Batch, space int64) {
 	if len(k.documents) == 0 {
 		return
 	}
 	batch.Queue(`
-		DELETE FROM `+table+`
+		WITH gone AS (
+			DELETE FROM manifest
+			WHERE space = $4 AND (document, version) IN (SELECT * FROM unnest($5::uuid[], $6::integer[]))
+			RETURNING space, hash, clock_timestamp() + $7::interval AS due_at
+		)`+listPassages, nil, nil, document.GarbageHashes, space, k.documents, k.versions, document.KeepPassages)
+}
+
+// queueDeletePlacements deletes that the versions stand whole in a space.
+func (k versionKeys) queueDeletePlacements(batch *pgx.Batch, space int64) {
+	if len(k.documents) == 0 {
+		return
+	}
+	batch.Queue(`
+		DELETE FROM placements
 		WHERE space = $1 AND (document, version) IN (SELECT * FROM unnest($2::uuid[], $3::integer[]))`,
 		space, k.documents, k.versions)
 }

@@ -52,6 +52,9 @@ func (s *Store) Publish(ctx context.Context, work document.Work, also []document
 		batch.Queue(`
 			UPDATE documents SET live_version = $2, state = 'ready', updated_at = now()
 			WHERE id = $1`, work.Document, work.Version)
+		if t.live != nil && *t.live < work.Version {
+			queueObsolete(&batch, work.Document, *t.live)
+		}
 		batch.Queue(`UPDATE tasks SET progress = $3 WHERE job = $1 AND kind = $2`, t.job, t.Kind, progress)
 		t.queueEnd(&batch, document.Succeeded, "")
 		return tx.SendBatch(ctx, &batch).Close()

@@ -137,17 +137,17 @@ func TestPublishAndSwitchAtOnce(t *testing.T) {
 	})
 }
 
-// Whichever comes first, nothing is left of a version that is forgotten.
-func TestForgetAndPlaceAtOnce(t *testing.T) {
+// Whichever comes first, nothing is left of a version that is collected.
+func TestCollectAndPlaceAtOnce(t *testing.T) {
 	t.Parallel()
-	deleted := func(t *testing.T) (r rebuilding, ctx context.Context, forget, place func() error) {
+	deleted := func(t *testing.T) (r rebuilding, ctx context.Context, collect, place func() error) {
 		r, ctx = newRebuilding(t)
 		version := r.publish(t, ctx, r.work, "text")
 		return r, ctx, func() error {
 				if err := r.DeleteDocument(ctx, version.Document); err != nil {
 					return err
 				}
-				return r.Forget(ctx, document.Remains{Document: version.Document, Version: version.Version})
+				return collectVersion(ctx, r.Store, version.Document, version.Version)
 			}, func() error {
 				return r.Place(ctx, r.reindex, wholeOf(version, textPassage("text")), document.ReindexProgress{})
 			}
@@ -165,13 +165,13 @@ func TestForgetAndPlaceAtOnce(t *testing.T) {
 	}
 	t.Run("place first", func(t *testing.T) {
 		t.Parallel()
-		r, ctx, forget, place := deleted(t)
-		check(t, ctx, r, r.oneBehindTheOther(t, ctx, `SELECT FROM reindexes FOR NO KEY UPDATE`, place, forget))
+		r, ctx, collect, place := deleted(t)
+		check(t, ctx, r, r.oneBehindTheOther(t, ctx, `SELECT FROM reindexes FOR NO KEY UPDATE`, place, collect))
 	})
-	t.Run("forget first", func(t *testing.T) {
+	t.Run("collect first", func(t *testing.T) {
 		t.Parallel()
-		r, ctx, forget, place := deleted(t)
-		check(t, ctx, r, r.oneBehindTheOther(t, ctx, `SELECT FROM versions FOR UPDATE`, forget, place))
+		r, ctx, collect, place := deleted(t)
+		check(t, ctx, r, r.oneBehindTheOther(t, ctx, `SELECT FROM versions FOR UPDATE`, collect, place))
 	})
 }
 

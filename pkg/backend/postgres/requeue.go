@@ -166,7 +166,7 @@ func addVersions(ctx context.Context, tx pgx.Tx, matching []standing, reindex uu
 		return 0, fmt.Errorf("lock documents: %w", err)
 	}
 	rows, err := tx.Query(ctx, `
-		SELECT d.id, d.newest_version
+		SELECT d.id, d.newest_version, coalesce(d.live_version, 0)
 		FROM documents d
 		WHERE d.id = ANY ($1) AND d.deleted_at IS NULL AND NOT `+isBusy+`
 		ORDER BY d.id`, ids)
@@ -175,9 +175,12 @@ func addVersions(ctx context.Context, tx pgx.Tx, matching []standing, reindex uu
 	}
 	var batch pgx.Batch
 	var id uuid.UUID
-	var newest int
-	if _, err := pgx.ForEachRow(rows, []any{&id, &newest}, func() error {
+	var newest, published int
+	if _, err := pgx.ForEachRow(rows, []any{&id, &newest, &published}, func() error {
 		jobs++
+		if newest != published {
+			queueObsolete(&batch, id, newest)
+		}
 		batch.Queue(`
 			INSERT INTO versions (document, version, title, metadata, object, size, sha256, media_type, warnings, title_from_key, tag)
 			SELECT document, version + 1, title, metadata, object, size, sha256, media_type, warnings, title_from_key, tag

@@ -120,10 +120,3 @@ func queueSpaces(batch *pgx.Batch, work *document.Work) {
 		return err
 	})
 }
-
-// leaveSpace has a space $1 be dropped after $3, and until then be written to or
-// not ($2). One without a partition has nothing that could be kept.
-const leaveSpace = `
-	UPDATE spaces SET written    = $2 AND dimensions > 0,
-	                  drop_after = CASE WHEN dimensions > 0 THEN clock_timestamp() + $3::interval ELSE '-infinity' END
-	WHERE id = $1`

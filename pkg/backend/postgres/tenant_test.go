@@ -100,7 +100,7 @@ func fill(t *testing.T, s *postgres.Store) {
 		s.SaveSectionSummaries(ctx, summary, map[document.Hash]string{document.HashText("released"): "summary"}, document.SummaryProgress{}),
 		s.SaveVerification(ctx, document.Verification{StartedAt: time.Now()}),
 		s.DeleteDocument(ctx, told.Document.ID),
-		s.Forget(ctx, document.Remains{Document: told.Document.ID, Version: 1}),
+		collectVersion(ctx, s, told.Document.ID, 1),
 		s.BeginUpload(ctx, "to come"),
 		s.Write(ctx, work[document.Knowledge], document.Batch{
 			New:    []document.Embedded{{Hash: hash, Text: document.Text{Content: "text"}, Vector: []float32{1, 0}}},

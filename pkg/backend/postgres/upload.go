@@ -31,7 +31,7 @@ func (s *Store) EndUpload(ctx context.Context, object string) (err error) {
 // queueTakeNote removes the note of an object whose document is accepted in
 // the same transaction, unless the sweep has been there before.
 func queueTakeNote(batch *pgx.Batch, object string) {
-	batch.Queue(`DELETE FROM uploads WHERE object = $1 AND abandoned_at IS NULL`, object).
+	batch.Queue(`DELETE FROM uploads WHERE object = $1`, object).
 		Exec(func(tag pgconn.CommandTag) error {
 			if tag.RowsAffected() == 0 {
 				return fault.New(fault.NotFound, "the upload of object %s was given up", object)
@@ -40,22 +40,28 @@ func queueTakeNote(batch *pgx.Batch, object string) {
 		})
 }
 
-// Abandoned marks notes older than quiet as abandoned and returns their
-// objects. A note that is being taken at the moment is passed over.
-func (s *Store) Abandoned(ctx context.Context, quiet time.Duration, limit int) (objects []string, err error) {
+// AbandonUploads lists the objects of uploads that were begun longer than quiet
+// ago, and takes their notes, so that they are never accepted.
+func (s *Store) AbandonUploads(ctx context.Context, quiet time.Duration, limit int) (abandoned int, err error) {
 	defer describe(&err, "abandon uploads")
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
-		objects, err = collect(ctx, tx, pgx.RowTo[string], `
-			UPDATE uploads SET abandoned_at = coalesce(abandoned_at, now())
-			WHERE object IN (
-				SELECT object
-				FROM uploads
-				WHERE created_at <= clock_timestamp() - $1::interval
-				ORDER BY created_at
-				LIMIT $2
-				FOR UPDATE SKIP LOCKED)
-			RETURNING object`, quiet, limit)
+		var tag pgconn.CommandTag
+		tag, err = tx.Exec(ctx, `
+			WITH abandoned AS (
+				DELETE FROM uploads
+				WHERE object = ANY (ARRAY(
+					SELECT object
+					FROM uploads
+					WHERE created_at <= statement_timestamp() - $1::interval
+					ORDER BY created_at
+					LIMIT $2
+					FOR UPDATE SKIP LOCKED))
+				RETURNING object
+			)
+			INSERT INTO garbage (kind, object)
+			SELECT 'object', object FROM abandoned`, quiet, limit)
+		abandoned = int(tag.RowsAffected())
 		return err
 	})
-	return objects, err
+	return abandoned, err
 }

@@ -45,12 +45,12 @@ func TestNoteOfAnUncertainCommit(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			abandoned, err := direct.Abandoned(ctx, 0, 10)
+			abandoned, err := direct.AbandonUploads(ctx, 0, 10)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if accepted := len(list.Items) == 1; accepted != arrives || accepted == (len(abandoned) == 1) {
-				t.Errorf("got documents %v and notes %q, want one or the other", list.Items, abandoned)
+			if accepted := len(list.Items) == 1; accepted != arrives || accepted == (abandoned == 1) {
+				t.Errorf("got documents %v and %d notes, want one or the other", list.Items, abandoned)
 			}
 			again, err := upload(ctx, direct, document.Upload{Collection: c, Key: "k", IdempotencyKey: "once"})
 			if err != nil || again.Replayed != arrives {

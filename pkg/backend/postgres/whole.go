@@ -147,7 +147,7 @@ func displace(ctx context.Context, tx pgx.Tx, work document.Work, page []standin
 		}
 	}
 	var batch pgx.Batch
-	damaged.queueDelete(&batch, "placements", work.Space.ID)
+	damaged.queueDeletePlacements(&batch, work.Space.ID)
 	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return 0, fmt.Errorf("displace damaged documents: %w", err)
 	}

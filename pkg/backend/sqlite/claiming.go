@@ -144,9 +144,7 @@ func leaseTask(ctx context.Context, tx transaction, work document.Work, ttl time
 		return err
 	}
 	if work.Kind == document.Knowledge { // of every space
-		if _, err := tx.ExecContext(ctx, `
-			DELETE FROM manifest WHERE tenant = ?1 AND document = ?2 AND version = ?3`,
-			tx.tenant, work.Document, work.Version); err != nil {
+		if _, err := deletePlaces(ctx, tx, versionOf(work), 0, allPlaces, versionOf(work)); err != nil {
 			return err
 		}
 	}

@@ -101,7 +101,8 @@ func (s *Store) Unreferenced(ctx context.Context, objects []string) (unreference
 			SELECT o.value
 			FROM json_each(?2) o
 			WHERE NOT EXISTS (SELECT 1 FROM versions v WHERE v.tenant = ?1 AND v.object = o.value)
-			  AND NOT EXISTS (SELECT 1 FROM uploads u WHERE u.tenant = ?1 AND u.object = o.value)`, tx.tenant, string(names))
+			  AND NOT EXISTS (SELECT 1 FROM uploads u WHERE u.tenant = ?1 AND u.object = o.value)
+			  AND NOT EXISTS (SELECT 1 FROM garbage g WHERE g.tenant = ?1 AND g.kind = 'object' AND g.object = o.value)`, tx.tenant, string(names))
 		unreferenced, err = collect(rows, err, func(row scanner) (object string, err error) { return object, row.Scan(&object) })
 		return err
 	})

@@ -103,6 +103,11 @@ func (s *Store) DeleteDocument(ctx context.Context, id uuid.UUID, conditions ...
 				}
 			}
 		}
+		if _, err := tx.ExecContext(ctx, `
+			INSERT INTO garbage (tenant, kind, due_at, document, version)
+			SELECT ?1, 'version', ?3, document, version FROM versions WHERE tenant = ?1 AND document = ?2`, tx.tenant, id, tx.now); err != nil {
+			return err
+		}
 		return cancelTasks(ctx, tx, id, uuid.Nil, documentDeleted)
 	})
 }

@@ -5,70 +5,31 @@ import (
 	"database/sql"
 	"errors"
 	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
-// DropOrphans removes passages that stand nowhere, but for those stored less
-// than quiet ago and those that what comes next may place: tasks under way, a
-// reindex, or the resumption of one.
-func (s *Store) DropOrphans(ctx context.Context, quiet time.Duration, limit int) (dropped int, err error) {
-	defer describe(&err, "drop orphans")
-	err = s.write(ctx, func(tx transaction) error {
-		dropped, err = removed(tx.ExecContext(ctx, `
-			WITH under_way AS MATERIALIZED (
-				SELECT d.collection, min(v.created_at) AS since
-				FROM tasks t
-				JOIN versions v  ON v.tenant = t.tenant AND v.document = t.document AND v.version = t.version
-				JOIN documents d ON d.tenant = t.tenant AND d.id = t.document
-				WHERE t.tenant = ?1 AND t.kind = 'knowledge' AND t.state IN ('queued', 'running', 'waiting')
-				GROUP BY d.collection
-			), swept AS MATERIALIZED (
-				SELECT s.id, u.since
-				FROM spaces s
-				LEFT JOIN under_way u ON u.collection = s.collection
-				WHERE s.tenant = ?1 AND s.written AND NOT `+isBuilt+`
-			)
-			DELETE FROM passages WHERE id IN (
-				SELECT p.id
-				FROM swept s
-				CROSS JOIN passages p ON p.tenant = ?1 AND p.space = s.id
-				WHERE p.created_at <= ?3
-				  AND (s.since IS NULL OR p.created_at < s.since)
-				  AND NOT EXISTS (SELECT 1 FROM manifest m WHERE m.passage = p.id)
-				LIMIT ?2)`, tx.tenant, limit, tx.now.add(-quiet)))
-		return err
-	})
-	return dropped, err
-}
-
-// DropSpaces removes spaces whose time is over: their placements, their places,
-// their passages and then the spaces, up to limit of all these together.
-func (s *Store) DropSpaces(ctx context.Context, limit int) (dropped int, err error) {
-	defer describe(&err, "drop spaces")
-	err = s.write(ctx, func(tx transaction) error {
-		for dropped < limit {
-			var space int64
-			err := tx.QueryRowContext(ctx, `
-				SELECT s.id
-				FROM spaces s
-				JOIN collections c ON c.tenant = s.tenant AND c.id = s.collection
-				WHERE s.tenant = ?1 AND s.drop_after <= ?2 AND s.id <> c.live_space AND NOT `+isBuilt+`
-				ORDER BY s.id
-				LIMIT 1`, tx.tenant, tx.now).Scan(&space)
-			if errors.Is(err, sql.ErrNoRows) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			count, err := dropSpace(ctx, tx, space, limit-dropped)
-			if err != nil {
-				return err
-			}
-			dropped += count
-		}
-		return nil
-	})
-	return dropped, err
+// collectSpace removes a space whose time is over: its placements, its places,
+// its passages and then the space, up to limit of all these together. The entry
+// of one that is kept is dropped: leaving it lists it again.
+func collectSpace(ctx context.Context, tx transaction, g document.Garbage, ahead time.Duration, limit int) (more bool, err error) {
+	var over, needed bool
+	err = tx.QueryRowContext(ctx, `
+		SELECT s.drop_after <= ?3, s.id = c.live_space OR `+isBuilt+`
+		FROM spaces s
+		JOIN collections c ON c.tenant = s.tenant AND c.id = s.collection
+		WHERE s.tenant = ?1 AND s.id = ?2 AND s.drop_after IS NOT NULL`, tx.tenant, g.Space, tx.now.add(ahead)).Scan(&over, &needed)
+	switch {
+	case errors.Is(err, sql.ErrNoRows) || err == nil && !over:
+		return false, unlist(ctx, tx, g)
+	case err != nil:
+		return false, err
+	case needed:
+		return false, fault.New(fault.Conflict, "it is needed again")
+	}
+	_, err = dropSpace(ctx, tx, g.Space, limit)
+	return true, err
 }
 
 // dropSpace removes up to limit things: what is in a space, and the space once

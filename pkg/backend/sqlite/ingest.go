@@ -54,6 +54,9 @@ func accept(ctx context.Context, tx transaction, upload document.Upload, metadat
 		}
 	}
 	if !accepted.Unchanged {
+		if err := supersede(ctx, tx, id); err != nil {
+			return accepted, err
+		}
 		version++
 		if err := takeNote(ctx, tx, upload.Object); err != nil {
 			return accepted, err
@@ -67,6 +70,21 @@ func accept(ctx context.Context, tx transaction, upload document.Upload, metadat
 	}
 	accepted.Job, err = jobOf(ctx, tx, id, version)
 	return accepted, err
+}
+
+// supersede lists the newest version of a document, if there is one and readers
+// do not see it: another is about to take its place.
+func supersede(ctx context.Context, tx transaction, id uuid.UUID) error {
+	of := version{document: id}
+	err := tx.QueryRowContext(ctx, `
+		SELECT newest_version FROM documents WHERE tenant = ?1 AND id = ?2 AND live_version IS NOT newest_version`, tx.tenant, id).Scan(&of.number)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return listObsolete(ctx, tx, of)
 }
 
 // newestVersion returns the document under the upload's key, its newest version

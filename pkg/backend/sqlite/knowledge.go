@@ -44,18 +44,24 @@ func (s *Store) Known(ctx context.Context, space document.Space, hashes []docume
 	return known, err
 }
 
-// copyPassages copies passages into the space from others of the same model.
+// copyPassages copies passages into the space from others of the same model, and
+// lists them: nothing places them yet.
 func copyPassages(ctx context.Context, tx transaction, space document.Space, wanted string) error {
-	_, err := tx.ExecContext(ctx, `
+	rows, err := tx.QueryContext(ctx, `
 		INSERT INTO passages (tenant, space, hash, created_at, tokens, embedding, title, heading_path, context, content, omitted, embedded_bytes)
 		SELECT p.tenant, ?2, p.hash, ?6, p.tokens, p.embedding, p.title, p.heading_path, p.context, p.content, p.omitted, p.embedded_bytes
 		FROM json_each(?3) wanted
 		CROSS JOIN spaces s   ON s.tenant = ?1 AND s.id <> ?2 AND s.model = ?4 AND s.dimensions = ?5
 		CROSS JOIN passages p ON p.tenant = ?1 AND p.space = s.id AND p.hash = unhex(wanted.value)
 		WHERE true
-		ON CONFLICT (tenant, space, hash) DO NOTHING`,
+		ON CONFLICT (tenant, space, hash) DO NOTHING
+		RETURNING hash`,
 		tx.tenant, space.ID, wanted, space.Model.Name, space.Model.Dimensions, tx.now)
-	return err
+	copied, err := collect(rows, err, scanHash)
+	if err != nil {
+		return err
+	}
+	return listPassages(ctx, tx, space.ID, copied)
 }
 
 // Write stores new passages, places and progress.

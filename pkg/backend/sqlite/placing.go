@@ -23,6 +23,9 @@ func (s *Store) Place(ctx context.Context, work document.Work, rebuilt document.
 				return err
 			}
 		}
+		if err := listUnplaced(ctx, tx, work.Space.ID, rebuilt.New); err != nil {
+			return err
+		}
 		if len(rebuilt.New) > 0 || rebuilt.Reached != uuid.Nil {
 			if err := advance(ctx, tx, work.Document, rebuilt.Reached); err != nil {
 				return err
@@ -54,6 +57,29 @@ func placeVersion(ctx context.Context, tx transaction, space document.Space, reb
 	return addPlacement(ctx, tx, of, document.Placement{Space: space.ID, Passages: rebuilt.Whole, Warnings: rebuilt.Warnings}, rebuilt.LeftOut)
 }
 
+// listUnplaced lists new passages that have no place: those of a unit that could
+// not be embedded whole, and those of a version that is not published any more.
+func listUnplaced(ctx context.Context, tx transaction, space int64, passages []document.Embedded) error {
+	hashes := make([]document.Hash, len(passages))
+	for i, p := range passages {
+		hashes[i] = p.Hash
+	}
+	wanted, err := hashList(hashes)
+	if err != nil {
+		return err
+	}
+	rows, err := tx.QueryContext(ctx, `
+		SELECT p.hash
+		FROM json_each(?3) wanted
+		CROSS JOIN passages p ON p.tenant = ?1 AND p.space = ?2 AND p.hash = unhex(wanted.value)
+		WHERE NOT EXISTS (SELECT 1 FROM manifest m WHERE m.passage = p.id)`, tx.tenant, space, wanted)
+	unplaced, err := collect(rows, err, scanHash)
+	if err != nil {
+		return err
+	}
+	return listPassages(ctx, tx, space, unplaced)
+}
+
 // removePlaces removes what was placed of a version in a space.
 func removePlaces(ctx context.Context, tx transaction, of version, space document.Space) error {
 	if _, err := tx.ExecContext(ctx, `
@@ -61,9 +87,7 @@ func removePlaces(ctx context.Context, tx transaction, of version, space documen
 		tx.tenant, of.document, of.number, space.ID); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `
-		DELETE FROM manifest WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND space = ?4`,
-		tx.tenant, of.document, of.number, space.ID)
+	_, err := deletePlaces(ctx, tx, of, space.ID, allPlaces, version{})
 	return err
 }
 

@@ -41,6 +41,11 @@ func (s *Store) Publish(ctx context.Context, work document.Work, also []document
 			WHERE tenant = ?1 AND id = ?2`, tx.tenant, work.Document, work.Version, tx.now); err != nil {
 			return err
 		}
+		if live > 0 && live < work.Version {
+			if err := listObsolete(ctx, tx, version{work.Document, live}); err != nil {
+				return err
+			}
+		}
 		if err := saveProgress(ctx, tx, work, progress); err != nil {
 			return err
 		}

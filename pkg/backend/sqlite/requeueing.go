@@ -145,6 +145,9 @@ func requeueNext(ctx context.Context, tx transaction, r *reindex, room int) (job
 
 // requeue writes a version like the document's newest one, and its job.
 func requeue(ctx context.Context, tx transaction, id, reindex uuid.UUID) error {
+	if err := supersede(ctx, tx, id); err != nil {
+		return err
+	}
 	var version int
 	if err := tx.QueryRowContext(ctx, `
 		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, created_at, warnings, title_from_key, tag)

@@ -2,6 +2,8 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -75,13 +77,23 @@ func writeSpace(ctx context.Context, tx transaction, id int64) error {
 	return err
 }
 
-// leaveSpace has a space be dropped after keep, and until then be written to or
+// leaveSpace has a space be dropped after keep, for which it lists it, and until then be written to or
 // not. One whose vectors have no length yet has nothing that could be kept.
 func leaveSpace(ctx context.Context, tx transaction, id int64, written bool, keep time.Duration) error {
-	_, err := tx.ExecContext(ctx, `
+	var dropAfter micros
+	err := tx.QueryRowContext(ctx, `
 		UPDATE spaces SET written    = ?3 AND dimensions > 0,
 		                  drop_after = CASE WHEN dimensions > 0 THEN ?4 ELSE ?5 END
-		WHERE tenant = ?1 AND id = ?2`, tx.tenant, id, written, tx.now.add(keep), tx.now)
+		WHERE tenant = ?1 AND id = ?2
+		RETURNING drop_after`, tx.tenant, id, written, tx.now.add(keep), tx.now).Scan(&dropAfter)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO garbage (tenant, kind, due_at, space) VALUES (?1, 'space', ?2, ?3)`, tx.tenant, dropAfter, id)
 	return err
 }
 

@@ -30,7 +30,7 @@ func (s *Store) EndUpload(ctx context.Context, object string) (err error) {
 // same transaction, unless the sweep has been there before.
 func takeNote(ctx context.Context, tx transaction, object string) error {
 	result, err := tx.ExecContext(ctx, `
-		DELETE FROM uploads WHERE tenant = ?1 AND object = ?2 AND abandoned_at IS NULL`, tx.tenant, object)
+		DELETE FROM uploads WHERE tenant = ?1 AND object = ?2`, tx.tenant, object)
 	if err != nil {
 		return err
 	}
@@ -40,21 +40,19 @@ func takeNote(ctx context.Context, tx transaction, object string) error {
 	return fault.New(fault.NotFound, "the upload of object %s was given up", object)
 }
 
-// Abandoned marks notes older than quiet as abandoned and returns their
-// objects.
-func (s *Store) Abandoned(ctx context.Context, quiet time.Duration, limit int) (objects []string, err error) {
+// AbandonUploads lists the objects of uploads that were begun longer than quiet
+// ago, and takes their notes, so that they are never accepted.
+func (s *Store) AbandonUploads(ctx context.Context, quiet time.Duration, limit int) (abandoned int, err error) {
 	defer describe(&err, "abandon uploads")
+	const old = `SELECT object FROM uploads WHERE tenant = ?1 AND created_at <= ?2 ORDER BY created_at, object LIMIT ?3`
 	err = s.write(ctx, func(tx transaction) error {
-		rows, err := tx.QueryContext(ctx, `
-			UPDATE uploads SET abandoned_at = coalesce(abandoned_at, ?2)
-			WHERE tenant = ?1 AND object IN (
-				SELECT object FROM uploads
-				WHERE tenant = ?1 AND created_at <= ?3
-				ORDER BY created_at
-				LIMIT ?4)
-			RETURNING object`, tx.tenant, tx.now, tx.now.add(-quiet), limit)
-		objects, err = collect(rows, err, func(row scanner) (object string, err error) { return object, row.Scan(&object) })
+		if abandoned, err = removed(tx.ExecContext(ctx, `
+			INSERT INTO garbage (tenant, kind, due_at, object) SELECT ?1, 'object', ?4, object FROM (`+old+`)`,
+			tx.tenant, tx.now.add(-quiet), limit, tx.now)); err != nil || abandoned == 0 {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `DELETE FROM uploads WHERE tenant = ?1 AND object IN (`+old+`)`, tx.tenant, tx.now.add(-quiet), limit)
 		return err
 	})
-	return objects, err
+	return abandoned, err
 }

@@ -74,15 +74,13 @@ func backlogShrinksWithEnds(t *testing.T, ctx context.Context, s Store) {
 		t.Fatal(err)
 	}
 	wantBacklog(t, ctx, s, "one is deleted", document.Backlog{})
-	for _, r := range remains(t, ctx, s) {
-		forget(t, ctx, s, r)
-	}
-	wantBacklog(t, ctx, s, "and forgotten", document.Backlog{})
+	collectVersions(t, ctx, s)
+	wantBacklog(t, ctx, s, "and collected", document.Backlog{})
 
 	superseded := accept(t, ctx, s, sizedUpload(c, "superseded", 4000))
 	accept(t, ctx, s, sizedUpload(c, "superseded", 50000))
-	forget(t, ctx, s, document.Remains{Document: superseded.Document.ID, Version: superseded.Job.Version})
-	wantBacklog(t, ctx, s, "one is forgotten before its end", document.Backlog{Jobs: 1, Bytes: 50000})
+	collectVersion(t, ctx, s, superseded.Document.ID, superseded.Job.Version)
+	wantBacklog(t, ctx, s, "one is superseded and collected", document.Backlog{Jobs: 1, Bytes: 50000})
 }
 
 func backlogFollowsSteering(t *testing.T, ctx context.Context, s Store) {

@@ -70,9 +70,7 @@ func wantReplay(t *testing.T, ctx context.Context, s Store, when string, first d
 		t.Errorf("%s: answer (-first +replayed):\n%s", when, diff)
 	}
 	wantAbandoned(t, ctx, s, when+": its object is nobody's", again)
-	if err := s.EndUpload(ctx, again.Object); err != nil {
-		t.Fatal(err)
-	}
+	unlistObjects(t, ctx, s)
 }
 
 func replaysTheFirstAnswer(t *testing.T, ctx context.Context, s Store) {
@@ -96,9 +94,8 @@ func replaysTheFirstAnswer(t *testing.T, ctx context.Context, s Store) {
 		t.Fatal(err)
 	}
 	wantReplay(t, ctx, s, "deleted", first, sentAgain(upload))
-	for _, r := range remains(t, ctx, s) {
-		forget(t, ctx, s, r)
-	}
+	collectVersions(t, ctx, s)
+	unlistObjects(t, ctx, s)
 	wantReplay(t, ctx, s, "gone", first, sentAgain(upload))
 }
 

@@ -143,10 +143,8 @@ func replacesAnEmptySpace(t *testing.T, ctx context.Context, s Store) {
 	if err := s.DeleteDocument(ctx, work.Document); err != nil {
 		t.Fatal(err)
 	}
-	forget(t, ctx, s, document.Remains{Document: work.Document, Version: work.Version})
-	if _, err := s.DropOrphans(ctx, 0, 100); err != nil {
-		t.Fatal(err)
-	}
+	collectVersion(t, ctx, s, work.Document, work.Version)
+	collectPassages(t, ctx, s)
 	wantSpace(t, "empty again", prepare(t, ctx, s, begin(t, ctx, s, c, "b"), c.Space.Model).Space, c.Space.Model, learntPieces)
 }
 

@@ -170,7 +170,7 @@ func placesNoOlderVersion(t *testing.T, ctx context.Context, s Store) {
 	wantStored(t, ctx, s, "superseded", work.Space, a)
 	wantStored(t, ctx, s, "the other", work.Space, b, "two")
 	wantKnown(t, ctx, s, work.Space, hashesOf(passagesIn(work.Space, "one")...), passagesIn(work.Space, "one")...)
-	forget(t, ctx, s, document.Remains{Document: a.Document, Version: a.Version})
+	collectVersion(t, ctx, s, a.Document, a.Version)
 	place(t, ctx, s, work, rebuilt) // of a version that is forgotten by now
 	wantStored(t, ctx, s, "forgotten", work.Space, a)
 	fill(t, ctx, s, work)
@@ -194,7 +194,7 @@ func placesNothingDeleted(t *testing.T, ctx context.Context, s Store) {
 		wantStored(t, ctx, s, when, work.Space, a)
 		wantUnplaced(t, ctx, s, when, work)
 		for _, of := range []document.Unplaced{a, b} {
-			forget(t, ctx, s, document.Remains{Document: of.Document, Version: of.Version})
+			collectVersion(t, ctx, s, of.Document, of.Version)
 		}
 	}
 	wantStored(t, ctx, s, "forgotten once it was placed", work.Space, b)
@@ -233,7 +233,13 @@ func placesWhileDocumentsChange(t *testing.T, ctx context.Context, s Store) {
 			if err := s.DeleteDocument(ctx, of[at].Document); err != nil {
 				return err
 			}
-			return s.Forget(ctx, document.Remains{Document: of[at].Document, Version: of[at].Version})
+			all, err := s.Garbage(ctx, later, 100)
+			for _, g := range all {
+				if err == nil && g.Kind == document.GarbageVersion && g.Document == of[at].Document {
+					_, err = s.Collect(ctx, g, later, 100)
+				}
+			}
+			return err
 		}
 	})
 	wantUnplaced(t, ctx, s, "afterwards", work)

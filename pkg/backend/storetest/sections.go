@@ -46,13 +46,13 @@ func summarised(t *testing.T, ctx context.Context, s Store, key string, nodes ..
 	return work
 }
 
-// remove deletes a document and has the sweep forget it.
+// remove deletes a document and has it collected.
 func remove(t *testing.T, ctx context.Context, s Store, of document.Work) {
 	t.Helper()
 	if err := s.DeleteDocument(ctx, of.Document); err != nil {
 		t.Fatal(err)
 	}
-	forget(t, ctx, s, document.Remains{Document: of.Document, Version: of.Version})
+	collectVersion(t, ctx, s, of.Document, of.Version)
 }
 
 func nodesOf(texts ...string) (nodes []document.Hash) {
@@ -117,7 +117,7 @@ func sparesSectionsOfTheNextVersion(t *testing.T, ctx context.Context, s Store) 
 	first := summarised(t, ctx, s, "next", nodes...)
 	next := accept(t, ctx, s, uploadOf(ensure(t, ctx, s, "sections"), "next")).Job
 	publish(t, ctx, s, next, passageOf("next", 1, 0, 0))
-	forget(t, ctx, s, document.Remains{Document: first.Document, Version: 1})
+	collectVersion(t, ctx, s, first.Document, 1)
 	dropSections(t, ctx, s)
 	wantSections(t, ctx, s, nodes, map[document.Hash]string{nodes[0]: "text"})
 	work := claim(t, ctx, s, next, document.Summarise)

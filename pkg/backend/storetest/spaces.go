@@ -58,22 +58,14 @@ func listsCollections(t *testing.T, ctx context.Context, s Store) {
 	check("one was rebuilt")
 }
 
-// dropSpaces drops whatever is to go.
+// dropSpaces drops the spaces whose time is over, and says how many.
 func dropSpaces(t *testing.T, ctx context.Context, s Store) int {
 	t.Helper()
-	total := 0
-	for range 1000 {
-		dropped, err := s.DropSpaces(ctx, 100)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if dropped == 0 {
-			return total
-		}
-		total += dropped
+	spaces := listed(t, ctx, s, document.GarbageSpace, 0)
+	for _, g := range spaces {
+		collectEntry(t, ctx, s, g, 0)
 	}
-	t.Fatal("dropping spaces does not end")
-	return 0
+	return len(spaces)
 }
 
 func dropsSpacesThatWereLeft(t *testing.T, ctx context.Context, s Store) {
@@ -109,7 +101,7 @@ func dropsSpacesThatWereLeft(t *testing.T, ctx context.Context, s Store) {
 	if err := s.DeleteDocument(ctx, a.Document); err != nil {
 		t.Fatal(err)
 	}
-	forget(t, ctx, s, document.Remains{Document: a.Document, Version: a.Version})
+	collectVersion(t, ctx, s, a.Document, a.Version)
 }
 
 func dropsSpacesOfCancelledReindexes(t *testing.T, ctx context.Context, s Store) {
@@ -241,17 +233,15 @@ func dropsAtMostSoMuch(t *testing.T, ctx context.Context, s Store) {
 		publishTexts(t, ctx, s, c, fmt.Sprint(i), "one", "two", "three")
 	}
 	change(t, ctx, s, anotherModel(c), 0)
+	spaces := listed(t, ctx, s, document.GarbageSpace, 0)
+	if len(spaces) != 1 {
+		t.Fatalf("got %+v to be dropped, want one space", spaces)
+	}
 	calls := 0
-	for ; calls < 100; calls++ {
-		dropped, err := s.DropSpaces(ctx, 3)
-		if err != nil {
+	for more := true; more && calls < 100; calls++ {
+		var err error
+		if more, err = s.Collect(ctx, spaces[0], 0, 3); err != nil {
 			t.Fatal(err)
-		}
-		if dropped == 0 {
-			break
-		}
-		if dropped > 3 {
-			t.Errorf("dropped %d with a limit of 3", dropped)
 		}
 		wantFound(t, ctx, s, "meanwhile", c, "one", "three", "two")
 	}

@@ -149,9 +149,7 @@ func rebuildsWhileDocumentsChange(t *testing.T, ctx context.Context, s Store) {
 			}
 		}
 	})
-	for _, rest := range remains(t, ctx, s) {
-		forget(t, ctx, s, rest)
-	}
+	collectVersions(t, ctx, s)
 	work := startReindex(t, ctx, s, anotherModel(c))
 	fill(t, ctx, s, work)
 	finish(t, ctx, s, work, leaseTime)

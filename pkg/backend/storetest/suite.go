@@ -30,6 +30,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"Preparing":             preparing,
 		"Outbox":                outbox,
 		"Sweeping":              sweeping,
+		"Garbage":               garbage,
 		"Restoring":             restoring,
 		"Comparing":             comparing,
 		"Tenants":               tenants,

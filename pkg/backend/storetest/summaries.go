@@ -87,7 +87,7 @@ func keepsSectionSummariesBeyondTheirVersion(t *testing.T, ctx context.Context, 
 	if err := s.DeleteDocument(ctx, work.Document); err != nil {
 		t.Fatal(err)
 	}
-	forget(t, ctx, s, document.Remains{Document: work.Document, Version: 1})
+	collectVersion(t, ctx, s, work.Document, 1)
 	wantSections(t, ctx, s, []document.Hash{node}, map[document.Hash]string{node: "text"})
 }
 

@@ -14,17 +14,8 @@ import (
 // A sweep takes all that there is of a tenant, so each test has its own store.
 func sweeping(t *testing.T, open func(t *testing.T) Store) {
 	for name, test := range map[string]func(*testing.T, context.Context, Store){
-		"Tenants":               listsTenants,
-		"Remains superseded":    remainsAreSupersededVersions,
-		"Remains deleted":       remainsAreDeletedDocuments,
-		"Remains live":          remainsAreNeitherLiveNorNewest,
-		"Remains shared object": remainsKeepSharedObjects,
-		"Remains live object":   remainsKeepTheLiveObject,
-		"Remains limit":         remainsKeepToTheirLimit,
-		"Orphans":               dropsOrphansOnly,
-		"Orphans under way":     dropsNoOrphanThatMayBePlacedAgain,
-		"Orphans concurrently":  dropsNoPassageThatIsBeingPlaced,
-		"Exclusively":           excludes,
+		"Tenants":     listsTenants,
+		"Exclusively": excludes,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, as(t, tenant.Default), open(t)) })
 	}

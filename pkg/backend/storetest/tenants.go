@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -25,7 +26,11 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 	upload := uploadOf(c, "under way")
 	upload.IdempotencyKey, upload.Fingerprint = "key", "ours"
 	underWay := accept(t, ours, s, upload)
-	note(t, ours, s, uploadOf(c, "to come"))
+	noted := uploadOf(c, "to come")
+	note(t, ours, s, noted)
+	if err := s.DeleteDocument(ours, accept(t, ours, s, uploadOf(c, "deleted")).Document.ID); err != nil {
+		t.Fatal(err)
+	}
 	work := claim(t, ours, s, underWay.Job, document.Knowledge)
 	if err := s.Write(ours, work, batchOf(0, passageOf("under way", 1, 0, 0)), document.KnowledgeProgress{Passages: 1}); err != nil {
 		t.Fatal(err)
@@ -134,16 +139,12 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 			due, err := s.Due(ctx, -leaseTime, 10)
 			return len(due), err
 		},
-		"Remains": func(ctx context.Context) (int, error) {
-			remains, err := s.Remains(ctx, 0, 10)
-			return len(remains), err
+		"Garbage": func(ctx context.Context) (int, error) {
+			all, err := s.Garbage(ctx, later, 10)
+			return len(all), err
 		},
-		"DropOrphans":  func(ctx context.Context) (int, error) { return s.DropOrphans(ctx, 0, 10) },
-		"DropSections": func(ctx context.Context) (int, error) { return s.DropSections(ctx, 0, 10) },
-		"Abandoned": func(ctx context.Context) (int, error) {
-			objects, err := s.Abandoned(ctx, 0, 10)
-			return len(objects), err
-		},
+		"DropSections":        func(ctx context.Context) (int, error) { return s.DropSections(ctx, 0, 10) },
+		"AbandonUploads":      func(ctx context.Context) (int, error) { return s.AbandonUploads(ctx, 0, 10) },
 		"DropDeliveries":      func(ctx context.Context) (int, error) { return s.DropDeliveries(ctx, 0, 10) },
 		"DropIdempotencyKeys": func(ctx context.Context) (int, error) { return s.DropIdempotencyKeys(ctx, 0, 10) },
 		"Backlog": func(ctx context.Context) (int, error) {
@@ -158,21 +159,35 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 		})
 	}
 
-	t.Run("EndUpload", func(t *testing.T) {
-		before, err := s.Abandoned(ours, 0, 10)
-		if err != nil || len(before) != 1 {
-			t.Fatalf("got our uploads %q, %v, want 1", before, err)
+	t.Run("Garbage", func(t *testing.T) {
+		before, err := s.Garbage(ours, later, 100)
+		if err != nil || len(before) == 0 {
+			t.Fatalf("got our garbage %+v, %v", before, err)
 		}
-		if err := s.EndUpload(theirs, before[0]); err != nil {
-			t.Error(err)
+		for _, g := range append(before, document.Garbage{Kind: document.GarbageVersion, Document: done.Document.ID, Version: 1}) {
+			if g.Kind != document.GarbageObject && g.Kind != document.GarbageSearch {
+				if _, err := s.Collect(theirs, g, later, 10); err != nil {
+					t.Errorf("collect %s: %v", g, err)
+				}
+			}
+			if err := errors.Join(s.Postpone(theirs, g, time.Hour), s.Unlist(theirs, g)); err != nil {
+				t.Error(err)
+			}
 		}
-		if after, err := s.Abandoned(ours, 0, 10); err != nil || len(after) != 1 {
-			t.Errorf("they ended our upload: %q, %v", after, err)
+		if found := search(t, theirs, s); found != (document.GarbageFound{}) {
+			t.Errorf("they found ours: %s", found)
+		}
+		after, err := s.Garbage(ours, later, 100)
+		if diff := cmp.Diff(before, after); diff != "" || err != nil {
+			t.Errorf("our garbage, %v (-before +after):\n%s", err, diff)
 		}
 	})
-	t.Run("Forget", func(t *testing.T) {
-		if err := s.Forget(theirs, document.Remains{Document: done.Document.ID, Version: 1}); err != nil && !fault.Is(err, fault.NotFound) {
+	t.Run("EndUpload", func(t *testing.T) {
+		if err := s.EndUpload(theirs, noted.Object); err != nil {
 			t.Error(err)
+		}
+		if n, err := s.AbandonUploads(ours, 0, 10); err != nil || n != 1 {
+			t.Errorf("they ended our upload: %d are abandoned, %v", n, err)
 		}
 	})
 	t.Run("Accept", func(t *testing.T) {

@@ -115,7 +115,6 @@ func tenantsOfReindexes(t *testing.T, open func(t *testing.T) Store) {
 			due, err := s.Due(ctx, -2*leaseTime, 10)
 			return len(due), err
 		},
-		"DropSpaces": func(ctx context.Context) (int, error) { return s.DropSpaces(ctx, 10) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got, err := count(theirs); err != nil || got != 0 {

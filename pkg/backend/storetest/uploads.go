@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
@@ -35,19 +33,14 @@ func uploads(t *testing.T, open func(t *testing.T) Store) {
 // however recently they were begun.
 func wantAbandoned(t *testing.T, ctx context.Context, s Store, when string, want ...document.Upload) {
 	t.Helper()
-	objects := []string{}
+	if _, err := s.AbandonUploads(ctx, 0, 100); err != nil {
+		t.Fatal(err)
+	}
+	var objects []string
 	for _, upload := range want {
 		objects = append(objects, upload.Object)
 	}
-	got, err := s.Abandoned(ctx, 0, 100)
-	if err != nil {
-		t.Fatal(err)
-	}
-	slices.Sort(objects)
-	slices.Sort(got)
-	if diff := cmp.Diff(objects, append([]string{}, got...)); diff != "" {
-		t.Errorf("%s: abandoned (-want +got):\n%s", when, diff)
-	}
+	wantObjects(t, ctx, s, when, objects...)
 }
 
 // wantNothing checks that no document was accepted.
@@ -107,6 +100,9 @@ func acceptsNothingThatWasAbandoned(t *testing.T, ctx context.Context, s Store) 
 	wantFault(t, err, fault.NotFound)
 	wantNothing(t, ctx, s, "once it was abandoned")
 	wantAbandoned(t, ctx, s, "as when a sweep was cut short", upload)
+	if unused, err := s.Unreferenced(ctx, []string{upload.Object}); err != nil || len(unused) > 0 {
+		t.Errorf("the object is listed, and called unused: %v, %v", unused, err)
+	}
 }
 
 func notesAnObjectOnce(t *testing.T, ctx context.Context, s Store) {
@@ -120,8 +116,8 @@ func notesAnObjectOnce(t *testing.T, ctx context.Context, s Store) {
 func abandonsOldUploadsOnly(t *testing.T, ctx context.Context, s Store) {
 	upload := uploadOf(ensure(t, ctx, s, "c"), "a")
 	note(t, ctx, s, upload)
-	if got, err := s.Abandoned(ctx, time.Hour, 10); err != nil || len(got) != 0 {
-		t.Errorf("within the hour: got %q, %v", got, err)
+	if got, err := s.AbandonUploads(ctx, time.Hour, 10); err != nil || got != 0 {
+		t.Errorf("within the hour: abandoned %d, %v", got, err)
 	}
 	if _, err := s.Accept(ctx, upload); err != nil {
 		t.Errorf("afterwards: %v", err)
@@ -134,14 +130,9 @@ func abandonsUpToItsLimit(t *testing.T, ctx context.Context, s Store) {
 		note(t, ctx, s, uploadOf(c, fmt.Sprint(i)))
 	}
 	for want := 2; want > 0; want-- { // 2 of 3, then the last
-		got, err := s.Abandoned(ctx, 0, 2)
-		if err != nil || len(got) != want {
-			t.Fatalf("got %d uploads, %v, want %d", len(got), err, want)
-		}
-		for _, object := range got {
-			if err := s.EndUpload(ctx, object); err != nil {
-				t.Fatal(err)
-			}
+		got, err := s.AbandonUploads(ctx, 0, 2)
+		if err != nil || got != want {
+			t.Fatalf("abandoned %d uploads, %v, want %d", got, err, want)
 		}
 	}
 }
@@ -173,7 +164,7 @@ func acceptsOrAbandons(t *testing.T, ctx context.Context, s Store) {
 	var gone []string
 	together(t, n+1, func(i int) (err error) {
 		if i == n {
-			gone, err = s.Abandoned(ctx, 0, n)
+			_, err = s.AbandonUploads(ctx, 0, n)
 			return err
 		}
 		_, err = s.Accept(ctx, all[i])
@@ -183,6 +174,9 @@ func acceptsOrAbandons(t *testing.T, ctx context.Context, s Store) {
 		}
 		return err
 	})
+	for _, g := range listed(t, ctx, s, document.GarbageObject, 0) {
+		gone = append(gone, g.Object)
+	}
 	for i, upload := range all {
 		abandoned := slices.Contains(gone, upload.Object)
 		if kept[i] && abandoned {

@@ -4,7 +4,6 @@ package sweep
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -15,27 +14,11 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
-// Store knows what is due and what remains; see storetest.Sweeping for the
-// contract.
+// Store knows what is due; see storetest.Dispatching for the contract.
 type Store interface {
 	Tenants(ctx context.Context) ([]string, error)
 	Due(ctx context.Context, idle time.Duration, limit int) ([]document.Dispatch, error)
-	Remains(ctx context.Context, quiet time.Duration, limit int) ([]document.Remains, error)
-	Forget(ctx context.Context, remains document.Remains) error
-	Abandoned(ctx context.Context, quiet time.Duration, limit int) ([]string, error)
-	EndUpload(ctx context.Context, object string) error
-	DropSpaces(ctx context.Context, limit int) (int, error)
-	DropOrphans(ctx context.Context, quiet time.Duration, limit int) (int, error)
-	DropSections(ctx context.Context, quiet time.Duration, limit int) (int, error)
-	DropIdempotencyKeys(ctx context.Context, age time.Duration, limit int) (int, error)
-	DropDeliveries(ctx context.Context, age time.Duration, limit int) (int, error)
 	Exclusively(ctx context.Context, name string, fn func(ctx context.Context) error) error
-}
-
-// Objects holds originals. Delete also removes what was written of one whose
-// upload broke off; deleting one that is gone already is no error.
-type Objects interface {
-	Delete(ctx context.Context, name string) error
 }
 
 // Queue takes tasks to workers. Enqueueing one twice is harmless. Lost reports
@@ -51,50 +34,23 @@ type Dispatcher interface {
 	Dispatch(ctx context.Context)
 }
 
-// Sweeper sweeps.
+// Sweeper keeps the queue filled. What is garbage a Collector removes, so that
+// filling never waits for it.
 type Sweeper struct {
 	Store      Store
-	Objects    Objects
 	Queue      Queue
 	Dispatcher Dispatcher
 	Log        *slog.Logger
-
-	// Grace is how long what nobody refers to is left alone, since somebody
-	// may yet: an object whose upload is under way, and a passage that a failed
-	// attempt has paid for.
-	Grace time.Duration
 }
 
-// DefaultGrace is longer than any upload should take, and leaves time to see
-// why a job failed and to retry it.
-const DefaultGrace = 24 * time.Hour
-
 const (
-	// interval is how often the sweep runs. With idle it bounds how long a
+	// interval is how often the sweep and the collection run. With idle it bounds how long a
 	// task that the queue has lost stays lost.
 	interval = 10 * time.Second
 
 	// idle is how long a dispatched task may lie before it is dispatched
 	// again. Doing so is harmless while it is still queued.
 	idle = 30 * time.Second
-
-	// keepJobs is how long a superseded version's job can still be asked for
-	// after its end.
-	keepJobs = time.Hour
-
-	// keepKeys is how long an idempotency key is good for.
-	keepKeys = 24 * time.Hour
-
-	// keepDeliveries is how long it can be seen what became of a delivery to a
-	// webhook.
-	keepDeliveries = 7 * 24 * time.Hour
-
-	// batch is how many rows one transaction touches.
-	batch = 500
-
-	// removeTime is how long one sweep removes things. The next one goes on:
-	// there may be very many, and dispatching must not wait for them.
-	removeTime = 10 * time.Second
 )
 
 // Run sweeps until ctx ends: at once, and then on a timer. What was dispatched
@@ -132,20 +88,16 @@ func (s *Sweeper) Sweep(ctx context.Context, quiet time.Duration) error {
 }
 
 // sweep is Sweep. It reports whether it has put into the queue whatever belongs
-// there. What is left over is removed also when the queue cannot be filled.
+// there.
 func (s *Sweeper) sweep(ctx context.Context, quiet time.Duration) (filled bool, err error) {
 	sweep := func(ctx context.Context) error {
 		tenants, err := s.Store.Tenants(ctx)
 		if err != nil {
 			return fmt.Errorf("list tenants: %w", err)
 		}
-		fillErr := s.fill(ctx, tenants, quiet)
-		filled = fillErr == nil
-		removeErr := s.remove(ctx, tenants)
-		if removeErr != nil {
-			removeErr = fmt.Errorf("remove what is left over: %w", removeErr)
-		}
-		return errors.Join(fillErr, removeErr)
+		err = s.fill(ctx, tenants, quiet)
+		filled = err == nil
+		return err
 	}
 	err = goroutine.Try(func() error { return s.Store.Exclusively(ctx, "sweep", sweep) })
 	return filled, err

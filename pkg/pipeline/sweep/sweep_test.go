@@ -1,6 +1,7 @@
 package sweep_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -20,13 +21,11 @@ type memory struct {
 	mu       sync.Mutex // over what a running sweep and a test both touch
 	tenants  []string
 	due      map[string][]document.Dispatch
-	remains  map[string][]document.Remains
-	uploads  map[string][]string // that came to nothing, by object
-	orphans  int
+	garbage  map[string][]document.Garbage
+	uploads  int // that came to nothing
 	sections int
 	keys     int  // that have expired
 	ended    int  // deliveries, long ago
-	spaces   int  // things in spaces whose time is over
 	busy     bool // another process is sweeping
 	lost     bool // the queue's data is gone
 
@@ -36,9 +35,16 @@ type memory struct {
 	queued    []document.Dispatch
 	filled    []string // tenants
 	queueErr  error
-	deleteErr error
+	deleteErr map[string]error // by object; "" for all
 
 	deleteTime time.Duration // that deleting an object takes
+	searchTime time.Duration // and a slice of a search
+	searched   int
+	found      document.GarbageFound
+	postponed  map[int64]time.Time
+	delays     map[int64][]time.Duration
+	collectErr map[int64]error
+	parts      map[int64]int // calls that it takes to collect an entry
 }
 
 func (m *memory) Tenants(context.Context) ([]string, error) { return m.tenants, nil }
@@ -57,47 +63,85 @@ func (m *memory) Due(ctx context.Context, quiet time.Duration, limit int) ([]doc
 	return due, nil
 }
 
-func (m *memory) Remains(ctx context.Context, _ time.Duration, limit int) ([]document.Remains, error) {
+func (m *memory) Garbage(ctx context.Context, ahead time.Duration, limit int) ([]document.Garbage, error) {
 	id, err := tenant.From(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return slices.Clone(m.remains[id][:min(limit, len(m.remains[id]))]), nil
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var due []document.Garbage
+	for _, g := range m.garbage[id] {
+		if !time.Now().Before(m.postponed[g.ID]) && len(due) < limit {
+			due = append(due, g)
+		}
+	}
+	return due, nil
 }
 
-func (m *memory) Forget(ctx context.Context, r document.Remains) error {
+func (m *memory) Collect(ctx context.Context, g document.Garbage, _ time.Duration, _ int) (bool, error) {
+	m.mu.Lock()
+	err := m.collectErr[g.ID]
+	m.parts[g.ID]--
+	more := m.parts[g.ID] > 0
+	m.mu.Unlock()
+	if err != nil || more {
+		return more, err
+	}
+	m.note("collect " + g.String())
+	return false, m.Unlist(ctx, g)
+}
+
+func (m *memory) Unlist(ctx context.Context, entries ...document.Garbage) error {
 	id, err := tenant.From(ctx)
 	if err != nil {
 		return err
 	}
-	m.journal = append(m.journal, "forget "+r.Object)
-	m.remains[id] = slices.DeleteFunc(m.remains[id], func(other document.Remains) bool { return other == r })
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, g := range entries {
+		m.garbage[id] = slices.DeleteFunc(m.garbage[id], func(other document.Garbage) bool { return other.ID == g.ID })
+	}
 	return nil
 }
 
-func (m *memory) Abandoned(ctx context.Context, quiet time.Duration, limit int) ([]string, error) {
-	id, err := tenant.From(ctx)
-	if err != nil {
-		return nil, err
-	}
-	m.grace = append(m.grace, quiet)
-	return slices.Clone(m.uploads[id][:min(limit, len(m.uploads[id]))]), nil
-}
-
-func (m *memory) EndUpload(ctx context.Context, object string) error {
+func (m *memory) Postpone(ctx context.Context, g document.Garbage, delay time.Duration) error {
 	id, err := tenant.From(ctx)
 	if err != nil {
 		return err
 	}
-	m.journal = append(m.journal, "end "+object)
-	m.uploads[id] = slices.DeleteFunc(m.uploads[id], func(other string) bool { return other == object })
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.postponed[g.ID] = time.Now().Add(delay)
+	m.delays[g.ID] = append(m.delays[g.ID], delay)
+	g.Tries++
+	for i, other := range m.garbage[id] {
+		if other.ID == g.ID {
+			m.garbage[id][i] = g
+		}
+	}
 	return nil
 }
 
-func (m *memory) DropOrphans(_ context.Context, quiet time.Duration, limit int) (int, error) {
+// SearchGarbage has a hundred slices to look through, and finds what was set.
+func (m *memory) SearchGarbage(_ context.Context, from document.GarbageSearchCursor, _ int) (document.GarbageSearchCursor, document.GarbageFound, error) {
+	<-time.After(m.searchTime) // of the bubble's clock
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.searched++
+	from.Version++
+	found := m.found
+	m.found = document.GarbageFound{}
+	if from.Version == 100 {
+		from = document.GarbageSearchCursor{Stage: document.SearchEnded}
+	}
+	return from, found, nil
+}
+
+func (m *memory) AbandonUploads(_ context.Context, quiet time.Duration, limit int) (int, error) {
 	m.grace = append(m.grace, quiet)
-	n := min(limit, m.orphans)
-	m.orphans -= n
+	n := min(limit, m.uploads)
+	m.uploads -= n
 	return n, nil
 }
 
@@ -105,12 +149,6 @@ func (m *memory) DropSections(_ context.Context, quiet time.Duration, limit int)
 	m.grace = append(m.grace, quiet)
 	n := min(limit, m.sections)
 	m.sections -= n
-	return n, nil
-}
-
-func (m *memory) DropSpaces(_ context.Context, limit int) (int, error) {
-	n := min(limit, m.spaces)
-	m.spaces -= n
 	return n, nil
 }
 
@@ -136,13 +174,26 @@ func (m *memory) Exclusively(ctx context.Context, _ string, fn func(context.Cont
 	return fn(ctx)
 }
 
-func (m *memory) Delete(_ context.Context, name string) error {
-	<-time.After(m.deleteTime) // of the bubble's clock
-	if m.deleteErr != nil {
-		return m.deleteErr
+func (m *memory) Delete(ctx context.Context, name string) error {
+	select {
+	case <-time.After(m.deleteTime): // of the bubble's clock
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	m.journal = append(m.journal, "delete "+name)
+	m.mu.Lock()
+	err := cmp.Or(m.deleteErr[name], m.deleteErr[""])
+	m.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	m.note("delete " + name)
 	return nil
+}
+
+func (m *memory) note(what string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.journal = append(m.journal, what)
 }
 
 func (m *memory) Enqueue(_ context.Context, dispatches ...document.Dispatch) error {
@@ -198,8 +249,16 @@ func (m *memory) breakQueue(err error) {
 
 func newSweeper(t *testing.T) (*sweep.Sweeper, *memory) {
 	t.Helper()
-	m := &memory{tenants: []string{"a", "b"}, due: map[string][]document.Dispatch{}, remains: map[string][]document.Remains{}, uploads: map[string][]string{}}
-	return &sweep.Sweeper{Store: m, Objects: m, Queue: m, Dispatcher: m, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Grace: time.Hour}, m
+	m := newMemory()
+	return &sweep.Sweeper{Store: m, Queue: m, Dispatcher: m, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}, m
+}
+
+func newMemory() *memory {
+	return &memory{
+		tenants: []string{"a", "b"}, due: map[string][]document.Dispatch{}, garbage: map[string][]document.Garbage{},
+		deleteErr: map[string]error{}, collectErr: map[int64]error{},
+		postponed: map[int64]time.Time{}, delays: map[int64][]time.Duration{}, parts: map[int64]int{},
+	}
 }
 
 func TestOneSweepsAtATime(t *testing.T) {

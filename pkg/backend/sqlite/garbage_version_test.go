@@ -3,13 +3,14 @@ package sqlite
 import (
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
 // A document that was deleted and swept leaves no row behind.
-func TestForgottenDocumentsLeaveNothing(t *testing.T) {
+func TestCollectedDocumentsLeaveNothing(t *testing.T) {
 	t.Parallel()
 	ctx := tenant.With(t.Context(), tenant.Default)
 	s := open(t, filepath.Join(t.TempDir(), "test.db"))
@@ -32,19 +33,23 @@ func TestForgottenDocumentsLeaveNothing(t *testing.T) {
 	if err := s.DeleteDocument(ctx, id); err != nil {
 		t.Fatal(err)
 	}
-	remains, err := s.Remains(ctx, 0, 10)
-	if err != nil || len(remains) != 2 {
-		t.Fatalf("got remains %v, %v, want 2", remains, err)
-	}
-	for _, r := range remains {
-		if err := s.Forget(ctx, r); err != nil {
+	for range 3 { // versions, then their objects and passages
+		all, err := s.Garbage(ctx, 48*time.Hour, 100)
+		if err != nil {
 			t.Fatal(err)
 		}
+		for _, g := range all {
+			if g.Kind == document.GarbageObject || g.Kind == document.GarbageSearch {
+				err = s.Unlist(ctx, g)
+			} else {
+				_, err = s.Collect(ctx, g, 48*time.Hour, 100)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
-	if dropped, err := s.DropOrphans(ctx, 0, 100); err != nil || dropped != 6 {
-		t.Errorf("got %d orphans, %v, want 6", dropped, err)
-	}
-	for _, table := range []string{"documents", "versions", "manifest", "passages", "jobs", "tasks", "summaries", "uploads"} {
+	for _, table := range []string{"documents", "versions", "manifest", "passages", "jobs", "tasks", "summaries", "uploads", "garbage"} {
 		if rows := count(t, s, table); rows != 0 {
 			t.Errorf("%s: got %d rows, want none", table, rows)
 		}
