@@ -47,6 +47,7 @@ func API(ctx context.Context, config Config, b *Backends) http.Handler {
 			Store:      b.Store,
 			Objects:    b.Objects,
 			Embedder:   b.Questions, // somebody waits
+			Summaries:  summaryEstimates(config, b),
 			Live:       b.Live,
 			Dispatcher: b.Dispatcher,
 			Prices:     config.Prices,

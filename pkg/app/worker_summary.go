@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/backend/llm"
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/pipeline/reindex"
 	"github.com/seed-7a112592/gristmill/pkg/pipeline/summary"
 )
 
@@ -40,6 +41,15 @@ func summaryStep(config Config, b *Backends) *summary.Step {
 		Parallel:    config.SummaryConcurrency,
 		BatchTokens: batch,
 	}
+}
+
+// summaryEstimates says what summaries would cost; nil where they are extractive.
+func summaryEstimates(config Config, b *Backends) reindex.Summaries {
+	step := summaryStep(config, b)
+	if step.Summariser.Model() == llm.ExtractiveModel {
+		return nil
+	}
+	return step
 }
 
 // summariser is one of the models.

@@ -138,6 +138,11 @@ func TestReindexDryRun(t *testing.T) {
 	if diff := cmp.Diff(want, got.stdout); got.code != 0 || diff != "" {
 		t.Errorf("exit %d, output (-want +got):\n%s", got.code, diff)
 	}
+	server.Estimate.Summaries = document.SummaryEstimate{Sections: 900, Reusable: 800, Calls: 9, Input: 50000, Output: 8000}
+	if got := gristmill(t, server, "reindex", "--dry-run", "--collection", "docs", "--force").stdout; !strings.Contains(got,
+		"\nSummaries of docs: ~9 calls of the chat model, about 50000 tokens in and 8000 out (~800 of ~900 sections are kept).\n") {
+		t.Errorf("with summaries:\n%s", got)
+	}
 	server.Estimate.Cost, server.Estimate.Seconds, server.Estimate.Sampled = nil, nil, false
 	if got := gristmill(t, server, "reindex", "--dry-run").stdout; strings.Count(got, "no price  no rate\n") != 2 || strings.Contains(got, "~") {
 		t.Errorf("all, nothing known:\n%s", got)

@@ -33,6 +33,16 @@ func (g *globals) printEstimates(estimates []document.ReindexEstimate) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
+	for _, e := range estimates {
+		if s := e.Summaries; s.Sections > 0 {
+			about := ""
+			if e.Sampled {
+				about = "~"
+			}
+			fmt.Fprintf(g.Stdout, "Summaries of %s: %s%d calls of the chat model, about %d tokens in and %d out (%s%d of %s%d sections are kept).\n",
+				e.Collection, about, s.Calls, s.Input, s.Output, about, s.Reusable, about, s.Sections)
+		}
+	}
 	if sampled {
 		fmt.Fprintln(g.Stdout, "~ reckoned from a part of the documents")
 	}

@@ -134,7 +134,7 @@ func (p *ReindexProgress) LeaveOut(count int64, documents ...LeftOut) {
 }
 
 // ReindexEstimate is what a reindex would do. Sampled says that passages, those
-// reused and tokens were reckoned from a part of the documents. Cost, in US
+// reused and tokens, or the summaries, were reckoned from a part of the documents. Cost, in US
 // dollars, is missing where the model has no price, and Seconds where no rate
 // was measured yet.
 type ReindexEstimate struct {
@@ -149,6 +149,8 @@ type ReindexEstimate struct {
 	Cost       *float64 `json:"cost,omitempty" doc:"US dollars, by the price table; missing where the model has no price."`
 	Seconds    *float64 `json:"seconds,omitempty" doc:"By the rate that was measured last, of the model or else of the one that is live; missing where none was."`
 	Sampled    bool     `json:"sampled" doc:"Reckoned from a part of the documents."`
+
+	Summaries SummaryEstimate `json:"summaries" doc:"What summarising the documents that are redone would ask of the chat model: nothing where summaries are extractive or the change is not nothing."`
 }
 
 // Spell is a time, and how many passages were embedded in it.

@@ -22,3 +22,19 @@ type SummaryEstimate struct {
 	Input    int64 `json:"input_tokens" doc:"About how many tokens they would have."`
 	Output   int64 `json:"output_tokens" doc:"About how many the answers would have."`
 }
+
+// Add adds what another document would ask.
+func (e *SummaryEstimate) Add(other SummaryEstimate) {
+	e.Sections += other.Sections
+	e.Reusable += other.Reusable
+	e.Calls += other.Calls
+	e.Input += other.Input
+	e.Output += other.Output
+}
+
+// Scale reckons from a part what the whole would ask.
+func (e *SummaryEstimate) Scale(whole, part int64) {
+	for _, n := range []*int64{&e.Sections, &e.Reusable, &e.Calls, &e.Input, &e.Output} {
+		*n = *n * whole / max(part, 1)
+	}
+}

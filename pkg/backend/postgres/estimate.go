@@ -54,6 +54,20 @@ func (s *Store) EstimateReindex(ctx context.Context, request document.ReindexReq
 	return estimate, nil
 }
 
+// DocumentsToRedo returns the documents that a reindex without a change would
+// redo.
+func (s *Store) DocumentsToRedo(ctx context.Context, request document.ReindexRequest) (ids []uuid.UUID, err error) {
+	defer describe(&err, "look for documents of collection %q to redo", request.Collection)
+	var c document.Collection
+	if err := s.inTenant(ctx, func(tx pgx.Tx) error {
+		c, err = collection(ctx, tx, request.Collection)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	return s.documentsToRedo(ctx, c, request)
+}
+
 // documentsToRedo returns the documents that a reindex without a change would redo.
 func (s *Store) documentsToRedo(ctx context.Context, c document.Collection, request document.ReindexRequest) ([]uuid.UUID, error) {
 	var r reindex

@@ -41,6 +41,21 @@ func (s *Store) EstimateReindex(ctx context.Context, request document.ReindexReq
 	return estimate, err
 }
 
+// DocumentsToRedo returns the documents that a reindex without a change would
+// redo.
+func (s *Store) DocumentsToRedo(ctx context.Context, request document.ReindexRequest) (ids []uuid.UUID, err error) {
+	defer describe(&err, "look for documents of collection %q to redo", request.Collection)
+	err = s.read(ctx, func(tx transaction) error {
+		c, err := collection(ctx, tx, request.Collection)
+		if err != nil {
+			return err
+		}
+		ids, err = documentsToRedo(ctx, tx, c, request)
+		return err
+	})
+	return ids, err
+}
+
 // documentsToRedo returns the documents that a reindex would go through: those
 // that it matches, where it changes nothing, and otherwise all live ones.
 func documentsToRedo(ctx context.Context, tx transaction, c document.Collection, request document.ReindexRequest) ([]uuid.UUID, error) {

@@ -158,6 +158,9 @@ func estimatesNoChange(t *testing.T, ctx context.Context, s Store) {
 		if got.Collection != c.Name || got.Change != document.ChangeNothing || got.Model != "test-model" || got.Dimensions != 3 || got.Documents != test.want {
 			t.Errorf("%s: got %+v, want %d documents", name, got, test.want)
 		}
+		if ids, err := s.DocumentsToRedo(ctx, test.request); err != nil || int64(len(ids)) != test.want {
+			t.Errorf("%s: %d documents are to be redone, %v; want %d", name, len(ids), err, test.want)
+		}
 		if got.Passages != got.Reusable || got.Tokens != 0 {
 			t.Errorf("%s: got %+v, want no passage to be embedded: those that are known have vectors", name, got)
 		}

@@ -123,6 +123,10 @@ type Reindexing interface {
 	// the chunking changes, the documents and their model only.
 	EstimateReindex(ctx context.Context, request document.ReindexRequest) (document.ReindexEstimate, error)
 
+	// DocumentsToRedo returns the documents that Requeue would give a version,
+	// of the request's collection, by a request that changes nothing.
+	DocumentsToRedo(ctx context.Context, request document.ReindexRequest) ([]uuid.UUID, error)
+
 	// ReindexRate returns how many passages a second were embedded by the model
 	// when it was last used, by a reindex or else by jobs; 0 when it never was.
 	ReindexRate(ctx context.Context, model document.Model) (float64, error)

@@ -29,8 +29,15 @@ type DeskStore interface {
 	RevertReindex(ctx context.Context, id uuid.UUID, keep time.Duration) (document.Reindex, error)
 
 	EstimateReindex(ctx context.Context, request document.ReindexRequest) (document.ReindexEstimate, error)
+	DocumentsToRedo(ctx context.Context, request document.ReindexRequest) ([]uuid.UUID, error)
+	Document(ctx context.Context, id uuid.UUID) (document.Document, error)
 	Embedded(ctx context.Context, model document.Model, hashes []document.Hash) ([]document.Hash, error)
 	ReindexRate(ctx context.Context, model document.Model) (float64, error)
+}
+
+// Summaries says what summarising a document would ask of the chat model.
+type Summaries interface {
+	Estimate(ctx context.Context, work document.Work) (document.SummaryEstimate, error)
 }
 
 // Desk is where reindexes are asked for, estimated and steered.
@@ -38,6 +45,7 @@ type Desk struct {
 	Store      DeskStore
 	Objects    Objects
 	Embedder   embedding.Embedder
+	Summaries  Summaries // nil where they cost nothing
 	Live       Live
 	Dispatcher Dispatcher
 	Prices     map[string]float64 // US dollars for a million tokens, by model

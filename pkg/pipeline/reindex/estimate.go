@@ -39,6 +39,11 @@ func (d *Desk) estimate(ctx context.Context, p plan) (document.ReindexEstimate, 
 			return e, err
 		}
 	}
+	if p.change == document.ChangeNothing && d.Summaries != nil {
+		if err := d.summaries(ctx, p, &e); err != nil {
+			return e, err
+		}
+	}
 	if price, known := d.Prices[p.target.Model.Name]; known {
 		cost := price * float64(e.Tokens) / 1e6
 		e.Cost = &cost

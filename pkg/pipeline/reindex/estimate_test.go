@@ -29,6 +29,70 @@ func (o *office) EstimateReindex(_ context.Context, request document.ReindexRequ
 	return e, nil
 }
 
+func (o *office) DocumentsToRedo(context.Context, document.ReindexRequest) (ids []uuid.UUID, err error) {
+	for _, d := range o.documents {
+		ids = append(ids, d.ID)
+	}
+	return ids, nil
+}
+
+func (o *office) Document(_ context.Context, id uuid.UUID) (document.Document, error) {
+	for _, d := range o.documents {
+		if d.ID == id {
+			return d, nil
+		}
+	}
+	return document.Document{}, fault.New(fault.NotFound, "no document %s", id)
+}
+
+// summaries estimates two calls a document, and takes a time for each.
+type summaries struct {
+	*office
+	takes time.Duration
+}
+
+func (s summaries) Estimate(_ context.Context, work document.Work) (document.SummaryEstimate, error) {
+	time.Sleep(s.takes)
+	if s.objects[work.Object] == "" || work.Space.Chunking != oldChunking {
+		return document.SummaryEstimate{}, fault.New(fault.Damaged, "no object %s", work.Object)
+	}
+	return document.SummaryEstimate{Sections: 5, Reusable: 3, Calls: 2, Input: 100, Output: 10}, nil
+}
+
+// Documents that are redone are summarised, too: that is estimated, of a part of
+// them where they are many. Those whose originals are lost do not stop it.
+func TestEstimateOfSummaries(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		desk, o := newDesk(t, "default")
+		for i := range 100 {
+			o.put(fmt.Sprint("# Wheat ", i))
+			o.documents[i].ID = uuid.New()
+		}
+		for takes, want := range map[time.Duration]struct {
+			document.SummaryEstimate
+			sampled bool
+		}{
+			0:                      {document.SummaryEstimate{Sections: 500, Reusable: 300, Calls: 200, Input: 10000, Output: 1000}, false},
+			300 * time.Millisecond: {document.SummaryEstimate{Sections: 500, Reusable: 300, Calls: 200, Input: 10000, Output: 1000}, true},
+		} {
+			desk.Summaries = summaries{o, takes}
+			got, err := desk.Estimate(t.Context(), document.ReindexRequest{Collection: "default", Force: true})
+			if err != nil || got[0].Summaries != want.SummaryEstimate || got[0].Sampled != want.sampled {
+				t.Errorf("%+v, %v; want %+v", got, err, want)
+			}
+		}
+		delete(o.objects, o.documents[0].Object)
+		desk.Summaries = summaries{o, 0}
+		if got, err := desk.Estimate(t.Context(), document.ReindexRequest{Collection: "default", Force: true}); err != nil || got[0].Summaries.Calls != 198 {
+			t.Errorf("%+v, %v; want all but the lost one", got, err)
+		}
+		if got, err := desk.Estimate(t.Context(), document.ReindexRequest{Collection: "default", Model: newModel}); err != nil || got[0].Summaries.Calls != 0 {
+			t.Errorf("%+v, %v; want no calls where documents are not redone", got, err)
+		}
+	})
+}
+
 func (o *office) ReindexRate(context.Context, document.Model) (float64, error) { return o.rate, nil }
 
 func (o *office) Embedded(_ context.Context, _ document.Model, hashes []document.Hash) (embedded []document.Hash, err error) {
