@@ -56,7 +56,9 @@ func (s *Store) Jobs(ctx context.Context, filter document.JobFilter, page docume
 	return list, err
 }
 
-// selectJobs is followed by a WHERE and read by scanJob.
+// selectJobs is followed by a WHERE and read by scanJob. Behind OFFSET 0 the
+// tasks of one job are looked up after another: of tables that are still small,
+// PostgreSQL else plans to go through the tasks of all jobs.
 const selectJobs = `
 	SELECT j.id, j.document, c.name, j.version, j.state, v.warnings, ` + placedWarnings + `, v.summary_warnings,
 	       j.created_at, j.started_at, j.finished_at,
@@ -66,8 +68,8 @@ const selectJobs = `
 	JOIN documents d ON d.id = j.document
 	JOIN collections c ON c.id = d.collection
 	JOIN versions v ON v.document = j.document AND v.version = j.version
-	JOIN tasks k ON k.job = j.id AND k.kind = 'knowledge'
-	JOIN tasks s ON s.job = j.id AND s.kind = 'summary'`
+	JOIN LATERAL (SELECT * FROM tasks t WHERE t.job = j.id AND t.kind = 'knowledge' OFFSET 0) k ON true
+	JOIN LATERAL (SELECT * FROM tasks t WHERE t.job = j.id AND t.kind = 'summary' OFFSET 0) s ON true`
 
 // scanJob scans a row of selectJobs. The job's error is that of the first task
 // that has one, its next attempt the next one of any task.

@@ -16,10 +16,8 @@ import (
 const keepReplaced = 10 * time.Minute
 
 // unsettled is the condition for nothing to stand in space s, and for no reindex
-// to have built it. The manifest is asked for its first row, in the order of its
-// index: of EXISTS the order is dropped, and where most of the manifest is of a
-// few spaces all of it is read to find nothing of another.
-const unsettled = `((SELECT m.hash FROM manifest m WHERE m.space = s.id ORDER BY m.hash LIMIT 1) IS NULL
+// to have built it.
+const unsettled = `(NOT space_stands(s.id)
 	AND NOT EXISTS (SELECT FROM reindexes r WHERE r.collection = s.collection AND r.to_space = s.id AND r.change <> 'nothing'))`
 
 // PrepareSpace replaces the collection's live space, if that is unsettled and

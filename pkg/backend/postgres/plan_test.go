@@ -1,0 +1,86 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+	"github.com/seed-7a112592/gristmill/test/await"
+)
+
+// A statement is planned for all its parameters after some calls, when there is
+// next to nothing in a new database, and that plan is kept until the tables are
+// first analysed. What each upload and each task ask for costs no more by then.
+func TestPlanOfANewDatabaseHoldsWhenItIsFull(t *testing.T) {
+	t.Parallel()
+	const rows, times = 5000, 8
+	d := preparedDatabase(t)
+	d.migrate(t)
+	for _, table := range []string{"documents", "versions", "jobs", "tasks", "manifest"} {
+		execute(t, d.owner, `ALTER TABLE `+table+` SET (autovacuum_enabled = false)`)
+	}
+	s, ctx := d.open(t), tenant.With(t.Context(), tenant.Default)
+	c, err := s.EnsureCollection(ctx, "c", document.Model{Name: "m", Dimensions: 2}, document.Chunking{Tokens: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	take := func(key string) {
+		t.Helper()
+		accepted, err := upload(ctx, s, document.Upload{Collection: c, Key: key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Claim(ctx, document.TaskRef{Document: accepted.Document.ID, Version: 1, Kind: document.Knowledge}, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Job(ctx, accepted.Job.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range times {
+		take(fmt.Sprint("before ", i))
+	}
+	for _, statement := range []string{
+		`INSERT INTO documents (tenant, id, collection, key, state, newest_version)
+		 SELECT tenant, gen_random_uuid(), collection, 'n' || n, 'pending', 1 FROM (SELECT * FROM documents LIMIT 1) d, generate_series(1, 5000) n`,
+		`INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type)
+		 SELECT v.tenant, d.id, 1, '', v.metadata, 'n' || d.id, v.size, v.sha256, v.media_type
+		 FROM documents d, (SELECT * FROM versions LIMIT 1) v WHERE d.key LIKE 'n%'`,
+		`INSERT INTO jobs (tenant, id, document, version, size) SELECT tenant, gen_random_uuid(), id, 1, 0 FROM documents WHERE key LIKE 'n%'`,
+		`INSERT INTO tasks (tenant, job, kind, document, version)
+		 SELECT tenant, id, kind, document, version FROM jobs, unnest('{knowledge,summary}'::text[]) kind WHERE id NOT IN (SELECT job FROM tasks)`,
+		`INSERT INTO manifest (tenant, document, version, space, ordinal, hash, start_byte, end_byte)
+		 SELECT d.tenant, d.id, 1, c.live_space, 0, sha256(d.id::text::bytea), 0, 1 FROM documents d, collections c WHERE d.key LIKE 'n%'`,
+	} {
+		execute(t, d.owner, statement)
+	}
+	conn := connect(t, d.owner)
+	defer conn.Close(context.Background())
+	const tables = ` WHERE relname IN ('manifest', 'tasks')`
+	sum := func(query string) (n int64) {
+		t.Helper()
+		if err := conn.QueryRow(t.Context(), query+tables).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	const pages = `SELECT sum(heap_blks_read + heap_blks_hit + idx_blks_read + idx_blks_hit)::bigint FROM pg_statio_user_tables`
+	before := sum(pages)
+	for i := range times {
+		take(fmt.Sprint("after ", i))
+	}
+	s.Close() // what its connections have counted shows when they are gone
+	await.Until(t, "the connections are gone", func() (gone bool) {
+		if err := conn.QueryRow(t.Context(), `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE usename = $1)`, d.role).Scan(&gone); err != nil {
+			t.Fatal(err)
+		}
+		return gone
+	})
+	n := sum(pages) - before
+	if n > 160*times {
+		t.Errorf("%d pages of manifest and tasks were read for each document that was accepted and claimed, with %d others there", n/times, rows)
+	}
+}
