@@ -20,6 +20,9 @@ const (
 	Deleting State = "deleting" // gone for readers; being removed
 )
 
+// States lists every state of a document that readers see.
+var States = []State{Pending, Ready, Failed}
+
 // Document is one uploaded text under a key of a collection. Version, size,
 // hash and the like are those of the version that readers see, or of the
 // newest one while none is live.

@@ -2,6 +2,7 @@ package document
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -47,6 +48,24 @@ func CheckKey(key string) error {
 		}
 	}
 	return nil
+}
+
+// AfterPrefix returns the least text, bytewise, that comes after every key that
+// begins with a prefix.
+func AfterPrefix(prefix string) string {
+	runes := []rune(prefix)
+	for i, r := range slices.Backward(runes) {
+		switch r {
+		case unicode.MaxRune: // has no next
+			continue
+		case '\ud7ff': // surrogates are no characters
+			r = '\ue000'
+		default:
+			r++
+		}
+		return string(append(runes[:i], r))
+	}
+	return strings.Repeat(string(unicode.MaxRune), maxKeyBytes) // longer than a key
 }
 
 // shapes reports whether r, of which nothing is seen, changes how the characters

@@ -20,6 +20,28 @@ func TestNormalKey(t *testing.T) {
 	}
 }
 
+func TestAfterPrefix(t *testing.T) {
+	t.Parallel()
+	for prefix, want := range map[string]string{
+		"a/":                "a0",
+		"한":                 "핝",
+		"a\x7f":             "a\u0080",
+		"a\ud7ff":           "a\ue000",
+		"a\uffff":           "a\U00010000",
+		"a\U0010ffff":       "b",
+		"\U0010ffff":        strings.Repeat("\U0010ffff", 1024),
+		"a\u07ff\U0010ffff": "a\u0800",
+	} {
+		after := AfterPrefix(prefix)
+		if after != want {
+			t.Errorf("AfterPrefix(%+q) = %+q, want %+q", prefix, after, want)
+		}
+		if longest := prefix + strings.Repeat("\U0010ffff", 200); longest >= after {
+			t.Errorf("AfterPrefix(%+q) = %+q comes before %+q", prefix, after, longest)
+		}
+	}
+}
+
 func TestCheckKey(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{

@@ -147,8 +147,11 @@ func queueJob(batch *pgx.Batch, id uuid.UUID, version int, reindex uuid.UUID) er
 		return err
 	}
 	batch.Queue(`
-		INSERT INTO jobs (id, document, version, size, reindex)
-		SELECT $1, document, version, size, $4 FROM versions WHERE document = $2 AND version = $3`,
+		INSERT INTO jobs (id, document, version, collection, size, reindex)
+		SELECT $1, v.document, v.version, d.collection, v.size, $4
+		FROM versions v
+		JOIN documents d ON d.id = v.document
+		WHERE v.document = $2 AND v.version = $3`,
 		job, id, version, nullable(reindex))
 	for _, kind := range document.TaskKinds {
 		batch.Queue(`

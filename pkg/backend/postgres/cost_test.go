@@ -2,9 +2,15 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
+	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 	"github.com/seed-7a112592/gristmill/test/await"
 )
@@ -72,4 +78,128 @@ func TestCostFollowsWhatIsTouched(t *testing.T) {
 	if n > 3*times*8 {
 		t.Errorf("%d pages were read for %d statements, of tables of %d rows", n, 3*times, rows)
 	}
+}
+
+// What a list reads does not follow how many documents and jobs there are, however
+// few of them match, and however deep the page is.
+func TestListsReadWhatTheyShow(t *testing.T) {
+	t.Parallel()
+	d := preparedDatabase(t)
+	d.migrate(t)
+	for _, statement := range []string{
+		`INSERT INTO collections (tenant, id, name) SELECT t.id, gen_random_uuid(), name FROM tenants t, unnest('{few,many}'::text[]) AS name`,
+		`INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap) SELECT tenant, id, 'm', 2, 10, 0 FROM collections`,
+		`UPDATE collections c SET live_space = s.id FROM spaces s WHERE s.collection = c.id`,
+		`ALTER TABLE documents SET (autovacuum_enabled = false)`, // which would be counted
+		`ALTER TABLE versions SET (autovacuum_enabled = false)`,
+		`ALTER TABLE jobs SET (autovacuum_enabled = false)`,
+		`ALTER TABLE tasks SET (autovacuum_enabled = false)`,
+	} {
+		execute(t, d.owner, statement)
+	}
+	small, large := 1000, 10000
+	fillLists(t, d, 1, small)
+	s := d.open(t)
+	lists := listsOfFew()
+	before := make(map[string]int64, len(lists))
+	for name, list := range lists {
+		before[name] = pagesRead(t, d, s, list)
+	}
+	fillLists(t, d, small+1, large)
+	for name, list := range lists {
+		if pages := pagesRead(t, d, s, list); pages > before[name]*3/2+10 {
+			t.Errorf("%s: %d pages are read of %d documents, and %d of %d", name, before[name], small, pages, large)
+		}
+	}
+}
+
+// fillLists adds documents from one number to another to each tenant, each with its
+// job. The first are of the collection few, and have failed.
+func fillLists(t *testing.T, d database, from, to int) {
+	t.Helper()
+	for _, statement := range []string{
+		fmt.Sprintf(`
+			INSERT INTO documents (tenant, id, collection, key, state, live_version, newest_version)
+			SELECT c.tenant, ('0190' || lpad(to_hex(n), 8, '0') || '70008000' || substr(md5(c.tenant), 1, 12))::uuid, c.id, 'docs/' || n,
+			       CASE WHEN n <= 4 THEN 'failed' ELSE 'ready' END, 1, 1
+			FROM generate_series(%d, %d) n
+			JOIN collections c ON c.name = CASE WHEN n <= 3 THEN 'few' ELSE 'many' END`, from, to),
+		`INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type)
+		 SELECT tenant, id, 1, '', '{}', id, 1, '', '' FROM documents d WHERE NOT EXISTS (SELECT FROM versions v WHERE v.document = d.id)`,
+		`INSERT INTO jobs (tenant, id, document, version, size, state, collection)
+		 SELECT tenant, id, id, 1, 1, CASE state WHEN 'ready' THEN 'succeeded' ELSE 'failed' END, collection
+		 FROM documents d WHERE NOT EXISTS (SELECT FROM jobs j WHERE j.document = d.id)`,
+		`INSERT INTO tasks (tenant, job, kind, document, version, state)
+		 SELECT tenant, id, kind, id, 1, state FROM jobs j, unnest('{knowledge,summary}'::text[]) AS kind
+		 WHERE NOT EXISTS (SELECT FROM tasks t WHERE t.document = j.document)`,
+		`VACUUM ANALYZE documents, versions, jobs, tasks`,
+	} {
+		execute(t, d.owner, statement)
+	}
+}
+
+// listsOfFew returns lists of at most four items, and second pages of two.
+func listsOfFew() map[string]func(ctx context.Context, s *postgres.Store) error {
+	lists := make(map[string]func(ctx context.Context, s *postgres.Store) error)
+	page := func(cursor string) document.Page { return document.Page{Limit: 2, Cursor: cursor} }
+	for _, filter := range []document.DocumentFilter{
+		{}, {Collection: "few"}, {Collection: "many"}, {Collection: "none"}, {State: document.Failed}, {State: document.Pending}, {State: document.Ready},
+		{Collection: "few", State: document.Ready}, {Collection: "many", State: document.Failed},
+		{KeyPrefix: "docs/"}, {KeyPrefix: "docs/4"}, {KeyPrefix: "e"}, {KeyPrefix: "docs/", State: document.Failed},
+		{Collection: "few", KeyPrefix: "docs/"}, {Collection: "many", KeyPrefix: "docs/", State: document.Failed}, {Collection: "many", KeyPrefix: "docs/4"},
+	} {
+		lists[fmt.Sprintf("documents %+v", filter)] = func(ctx context.Context, s *postgres.Store) error {
+			list, err := s.Documents(ctx, filter, page(""))
+			if err == nil && list.NextCursor != "" {
+				_, err = s.Documents(ctx, filter, page(list.NextCursor))
+			}
+			return err
+		}
+	}
+	for _, filter := range []document.JobFilter{
+		{}, {Collection: "few"}, {Collection: "many"}, {Collection: "none"}, {State: document.JobFailed}, {State: document.Queued},
+		{Collection: "few", State: document.Succeeded}, {Collection: "many", State: document.JobFailed},
+		{Document: uuid.MustParse("01900000-0001-7000-8000-c21f969b5f03")},
+	} {
+		lists[fmt.Sprintf("jobs %+v", filter)] = func(ctx context.Context, s *postgres.Store) error {
+			list, err := s.Jobs(ctx, filter, page(""))
+			if err == nil && list.NextCursor != "" {
+				_, err = s.Jobs(ctx, filter, page(list.NextCursor))
+			}
+			return err
+		}
+	}
+	return lists
+}
+
+// pagesRead returns how many pages of tables and indexes a call reads, once it was
+// made as often as it takes to have PostgreSQL plan its statements once for all
+// parameters if it ever will.
+func pagesRead(t *testing.T, d database, s *postgres.Store, call func(ctx context.Context, s *postgres.Store) error) int64 {
+	t.Helper()
+	ctx := tenant.With(t.Context(), tenant.Default)
+	calls := func(n int) (pages int64) {
+		t.Helper()
+		for range n {
+			if err := call(ctx, s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var counted string
+		if err := s.OnConnection(ctx, `SELECT pg_stat_force_next_flush()::text`, &counted); err != nil {
+			t.Fatal(err)
+		}
+		pages, err := strconv.ParseInt(strs(t, d.owner, `
+			SELECT sum(heap_blks_read + heap_blks_hit + coalesce(idx_blks_read + idx_blks_hit, 0))::text FROM pg_statio_user_tables`)[0], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pages
+	}
+	before := calls(8)
+	pages := calls(1) - before
+	if pages == 0 {
+		t.Fatal("nothing was counted")
+	}
+	return pages
 }

@@ -2,6 +2,9 @@ package postgres
 
 import (
 	"encoding/base64"
+	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -13,6 +16,7 @@ import (
 // must not read anything into it.
 const (
 	documentsCursor  = 'd'
+	keysCursor       = 'k' // of documents by key
 	jobsCursor       = 'j'
 	reindexesCursor  = 'r'
 	webhooksCursor   = 'w'
@@ -34,6 +38,25 @@ func decodeCursor(page document.Page, list byte, first uuid.UUID) (uuid.UUID, er
 		return uuid.Nil, errBadCursor(page.Cursor)
 	}
 	return uuid.UUID(raw[1:]), nil
+}
+
+// encodeKeyCursor is encodeCursor for a list of documents by key.
+func encodeKeyCursor(key string, last uuid.UUID) string {
+	return base64.RawURLEncoding.EncodeToString(slices.Concat([]byte{keysCursor}, last[:], []byte(key)))
+}
+
+// decodeKeyCursor returns the key and id that a page of the documents of a
+// prefix comes after.
+func decodeKeyCursor(page document.Page, prefix string) (key string, id uuid.UUID, err error) {
+	if err := checkLimit(page); err != nil || page.Cursor == "" {
+		return prefix, uuid.Nil, err
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(page.Cursor)
+	const keyAt = 1 + len(uuid.UUID{})
+	if err != nil || len(raw) < keyAt || raw[0] != keysCursor || !strings.HasPrefix(string(raw[keyAt:]), prefix) || !utf8.Valid(raw[keyAt:]) {
+		return "", uuid.Nil, errBadCursor(page.Cursor)
+	}
+	return string(raw[keyAt:]), uuid.UUID(raw[1:keyAt]), nil
 }
 
 func checkLimit(page document.Page) error {

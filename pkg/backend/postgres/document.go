@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -24,24 +25,53 @@ func (s *Store) Document(ctx context.Context, id uuid.UUID) (d document.Document
 	return d, err
 }
 
-// Documents lists documents, newest first.
+// Documents lists documents: newest first, or those of a prefix by key.
 func (s *Store) Documents(ctx context.Context, filter document.DocumentFilter, page document.Page) (list document.List[document.Document], err error) {
 	defer describe(&err, "list documents")
+	if filter.KeyPrefix != "" {
+		return s.documentsByKey(ctx, filter, page)
+	}
 	before, err := decodeCursor(page, documentsCursor, uuid.Max)
 	if err != nil {
 		return list, err
 	}
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
-		documents, err := collect(ctx, tx, scanDocumentRow, selectDocuments+joinVisible+`
-			WHERE d.deleted_at IS NULL
-			  AND d.id < $1
-			  AND ($2 = '' OR c.name = $2)
-			  AND ($3 = '' OR starts_with(d.key, $3))
-			  AND ($4 = '' OR d.state = $4)
-			ORDER BY d.id DESC
-			LIMIT $5`,
-			before, filter.Collection, filter.KeyPrefix, filter.State, page.Limit+1)
+		of, args, err := listScope(ctx, tx, filter.Collection, before)
+		if err != nil {
+			return err
+		}
+		documents, err := collect(ctx, tx, scanDocumentRow, newestFirst("documents", "deleted_at IS NULL AND "+of, listed(document.States, filter.State), page.Limit+1)+
+			selectDocuments+joinVisible+`
+			JOIN page ON page.id = d.id
+			ORDER BY d.id DESC`, args...)
 		list = cut(documents, page.Limit, func(last document.Document) string { return encodeCursor(documentsCursor, last.ID) })
+		return err
+	})
+	return list, err
+}
+
+// documentsByKey lists documents whose key begins with a prefix, by key and id:
+// those between the prefix and the next one that does not begin with it.
+func (s *Store) documentsByKey(ctx context.Context, filter document.DocumentFilter, page document.Page) (list document.List[document.Document], err error) {
+	after, id, err := decodeKeyCursor(page, filter.KeyPrefix)
+	if err != nil {
+		return list, err
+	}
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		of, args, err := listScope(ctx, tx, filter.Collection, id)
+		if err != nil {
+			return err
+		}
+		n := len(args)
+		documents, err := collect(ctx, tx, scanDocumentRow, merged(listed(document.States, filter.State), fmt.Sprintf(`
+			SELECT id, key
+			FROM documents
+			WHERE deleted_at IS NULL AND %s (state, key COLLATE "C", id) > ('$state', $%d, $1) AND (state, key COLLATE "C") < ('$state', $%d)
+			ORDER BY state, key COLLATE "C", id`, of, n+1, n+2), `key COLLATE "C", id`, page.Limit+1)+
+			selectDocuments+joinVisible+`
+			JOIN page ON page.id = d.id
+			ORDER BY d.key COLLATE "C", d.id`, append(args, after, document.AfterPrefix(filter.KeyPrefix))...)
+		list = cut(documents, page.Limit, func(last document.Document) string { return encodeKeyCursor(last.Key, last.ID) })
 		return err
 	})
 	return list, err

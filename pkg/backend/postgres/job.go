@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -42,23 +43,37 @@ func (s *Store) Jobs(ctx context.Context, filter document.JobFilter, page docume
 		return list, err
 	}
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
-		jobs, err := collect(ctx, tx, scanJobRow, selectJobs+`
-			WHERE j.id < $1
-			  AND ($2 = '' OR j.state = $2)
-			  AND ($3 = '' OR c.name = $3)
-			  AND ($4::uuid IS NULL OR j.document = $4)
-			ORDER BY j.id DESC
-			LIMIT $5`,
-			before, filter.State, filter.Collection, nullable(filter.Document), page.Limit+1)
+		of, args, err := listScope(ctx, tx, filter.Collection, before)
+		if err != nil {
+			return err
+		}
+		states := listed(document.JobStates, filter.State)
+		query := newestFirst("jobs", of, states, page.Limit+1)
+		if filter.Document != uuid.Nil {
+			args = append(args, filter.Document, states)
+			query = fmt.Sprintf(jobsOfDocument, of, len(args)-1, len(args), page.Limit+1)
+		}
+		jobs, err := collect(ctx, tx, scanJobRow, query+selectJobs+`
+			JOIN page ON page.id = j.id
+			ORDER BY j.id DESC`, args...)
 		list = cut(jobs, page.Limit, func(last document.Job) string { return encodeCursor(jobsCursor, last.ID) })
 		return err
 	})
 	return list, err
 }
 
-// selectJobs is followed by a WHERE and read by scanJob. Behind OFFSET 0 the
-// tasks of one job are looked up after another: of tables that are still small,
-// PostgreSQL else plans to go through the tasks of all jobs.
+// jobsOfDocument is newestFirst for the jobs of one document. They are as many as its
+// versions that are not swept yet, and all are looked at.
+const jobsOfDocument = `
+	WITH of_document AS MATERIALIZED (
+		SELECT id, state, collection FROM jobs WHERE document = $%[2]d
+	), page AS MATERIALIZED (
+		SELECT id FROM of_document WHERE %[1]s id < $1 AND state = ANY ($%[3]d) ORDER BY id DESC LIMIT %[4]d
+	)`
+
+// selectJobs is followed by a WHERE or a join of jobs, and read by scanJob.
+// Behind OFFSET 0 the tasks of one job are looked up after another: of tables
+// that are still small, PostgreSQL else plans to go through the tasks of all jobs.
 const selectJobs = `
 	SELECT j.id, j.document, c.name, j.version, j.state, v.warnings, ` + placedWarnings + `, v.summary_warnings,
 	       j.created_at, j.started_at, j.finished_at,

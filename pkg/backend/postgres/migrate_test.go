@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -355,6 +356,34 @@ func TestMigrateChangesPoliciesOfPartitions(t *testing.T) {
 		FROM pg_policy JOIN pg_inherits ON inhrelid = polrelid`)
 	if len(policies) != 1 || !strings.Contains(policies[0], "SELECT") {
 		t.Errorf("policies of partitions: %q, want one that is evaluated once a statement", policies)
+	}
+}
+
+// Jobs of before are listed with those of their collection, and so are those that
+// programs of before go on writing.
+func TestMigrateListsJobsOfBefore(t *testing.T) {
+	t.Parallel()
+	d, super := newOwnedDatabase(t)
+	d.migrateTo(t, 6)
+	addJob := func(version int) []string {
+		return []string{
+			fmt.Sprintf(`INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type)
+			 SELECT tenant, id, %d, '', '{}', '', 10, '', '' FROM documents`, version),
+			fmt.Sprintf(`INSERT INTO jobs (tenant, id, document, version, size) SELECT tenant, gen_random_uuid(), document, version, size FROM versions WHERE version = %d`, version),
+			fmt.Sprintf(`INSERT INTO tasks (tenant, job, kind, document, version)
+			 SELECT tenant, id, kind, document, version FROM jobs, unnest('{knowledge,summary}'::text[]) AS kind WHERE version = %d`, version),
+		}
+	}
+	fillOld(t, super, append([]string{
+		`INSERT INTO documents (tenant, id, collection, key, state, newest_version)
+		 SELECT tenant, gen_random_uuid(), id, 'a', 'pending', 2 FROM collections`}, addJob(1)...)...)
+	d.migrate(t)
+	for _, statement := range addJob(2) {
+		execute(t, super, statement)
+	}
+	list, err := d.open(t).Jobs(tenant.With(t.Context(), tenant.Default), document.JobFilter{Collection: "c"}, document.Page{Limit: 10})
+	if err != nil || len(list.Items) != 2 {
+		t.Errorf("got %+v, %v, want 2 jobs", list.Items, err)
 	}
 }
 

@@ -123,7 +123,7 @@ func TestTransactionThatHangsIsGivenUp(t *testing.T) {
 	if err := s.Ping(ctx); err != nil {
 		t.Fatal(err)
 	}
-	s.SetTimeout(100 * time.Millisecond)
+	s.SetTimeout(time.Second)
 	_, err := s.Documents(ctx, document.DocumentFilter{}, document.Page{Limit: 1})
 	if err != nil {
 		t.Errorf("a quick one: %v", err)

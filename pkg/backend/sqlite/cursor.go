@@ -36,7 +36,9 @@ func decodeCursor(list, cursor string, place any) error {
 	text, err := base64.RawURLEncoding.DecodeString(cursor)
 	after, ours := strings.CutPrefix(string(text), list+"\n")
 	if err != nil || !ours || json.Unmarshal([]byte(after), place) != nil {
-		return fault.New(fault.BadRequest, "the cursor is not one of this list: list from the start")
+		return errBadCursor
 	}
 	return nil
 }
+
+var errBadCursor = fault.New(fault.BadRequest, "the cursor is not one of this list: list from the start")

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -31,28 +32,69 @@ func newestDocument(ctx context.Context, tx transaction, id uuid.UUID) (document
 		WHERE d.tenant = ?1 AND d.id = ?2 AND v.version = d.newest_version`, tx.tenant, id))
 }
 
-// Documents lists documents, newest first.
+// Documents lists documents: newest first, or those of a prefix by key.
 func (s *Store) Documents(ctx context.Context, filter document.DocumentFilter, page document.Page) (list document.List[document.Document], err error) {
 	defer describe(&err, "list documents")
+	if filter.KeyPrefix != "" {
+		return s.documentsByKey(ctx, filter, page)
+	}
 	before := uuid.Max
 	if err := decodeCursor("documents", page.Cursor, &before); err != nil {
 		return list, err
 	}
 	err = s.read(ctx, func(tx transaction) error {
-		rows, err := tx.QueryContext(ctx, selectDocuments+`
-			WHERE d.tenant = ?1 AND d.deleted_at IS NULL
+		of, collection, err := listScope(ctx, tx, filter.Collection)
+		if err != nil {
+			return err
+		}
+		rows, err := tx.QueryContext(ctx, newestFirst("documents", "deleted_at IS NULL AND "+of, listed(document.States, filter.State))+selectDocuments+`
+			WHERE d.tenant = ?1 AND d.id IN (SELECT id FROM page)
 			  AND v.version = coalesce(d.live_version, d.newest_version)
-			  AND (?2 = '' OR c.name = ?2)
-			  AND substr(d.key, 1, length(?3)) = ?3
-			  AND (?4 = '' OR d.state = ?4)
-			  AND d.id < ?5
-			ORDER BY d.id DESC
-			LIMIT ?6`, tx.tenant, filter.Collection, filter.KeyPrefix, filter.State, before, page.Limit+1)
+			ORDER BY d.id DESC`, tx.tenant, before, page.Limit+1, collection)
 		documents, err := collect(rows, err, scanDocument)
 		if err != nil {
 			return err
 		}
 		list, err = cut("documents", documents, page.Limit, func(d document.Document) any { return d.ID })
+		return err
+	})
+	return list, err
+}
+
+// keyPlace is the place of a document in a list by key.
+type keyPlace struct {
+	Key string    `json:"key"`
+	ID  uuid.UUID `json:"id"`
+}
+
+// documentsByKey lists documents whose key begins with a prefix, by key and id:
+// those between the prefix and the next one that does not begin with it.
+func (s *Store) documentsByKey(ctx context.Context, filter document.DocumentFilter, page document.Page) (list document.List[document.Document], err error) {
+	after := keyPlace{Key: filter.KeyPrefix}
+	if err := decodeCursor("keys", page.Cursor, &after); err != nil {
+		return list, err
+	}
+	if !strings.HasPrefix(after.Key, filter.KeyPrefix) {
+		return list, errBadCursor
+	}
+	err = s.read(ctx, func(tx transaction) error {
+		of, collection, err := listScope(ctx, tx, filter.Collection)
+		if err != nil {
+			return err
+		}
+		rows, err := tx.QueryContext(ctx, merged(listed(document.States, filter.State), `
+			SELECT id, key
+			FROM documents
+			WHERE deleted_at IS NULL AND `+of+` tenant = ?1 AND state = '$state' AND (key, id) > (?5, ?2) AND key < ?6
+			ORDER BY key, id`, "key, id")+selectDocuments+`
+			WHERE d.tenant = ?1 AND d.id IN (SELECT id FROM page)
+			  AND v.version = coalesce(d.live_version, d.newest_version)
+			ORDER BY d.key, d.id`, tx.tenant, after.ID, page.Limit+1, collection, after.Key, document.AfterPrefix(filter.KeyPrefix))
+		documents, err := collect(rows, err, scanDocument)
+		if err != nil {
+			return err
+		}
+		list, err = cut("keys", documents, page.Limit, func(d document.Document) any { return keyPlace{d.Key, d.ID} })
 		return err
 	})
 	return list, err

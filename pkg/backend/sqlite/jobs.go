@@ -41,15 +41,21 @@ func (s *Store) Jobs(ctx context.Context, filter document.JobFilter, page docume
 		return list, err
 	}
 	err = s.read(ctx, func(tx transaction) error {
-		rows, err := tx.QueryContext(ctx, selectJobs+`
-			WHERE j.tenant = ?1
-			  AND (?2 = '' OR j.state = ?2)
-			  AND (?3 = '' OR c.name = ?3)
-			  AND (?4 = ?5 OR j.document = ?4)
-			  AND j.id < ?6
-			ORDER BY j.id DESC
-			LIMIT ?7`, tx.tenant, filter.State, filter.Collection, filter.Document, uuid.Nil,
-			before, page.Limit+1)
+		of, collection, err := listScope(ctx, tx, filter.Collection)
+		if err != nil {
+			return err
+		}
+		query := newestFirst("jobs", of, listed(document.JobStates, filter.State))
+		if filter.Document != uuid.Nil {
+			query = merged(listed(document.JobStates, filter.State), `
+				SELECT id
+				FROM jobs INDEXED BY sqlite_autoindex_jobs_2
+				WHERE `+of+` tenant = ?1 AND document = ?5 AND state = '$state' AND id < ?2
+				ORDER BY id DESC`, "id DESC")
+		}
+		rows, err := tx.QueryContext(ctx, query+selectJobs+`
+			WHERE j.tenant = ?1 AND j.id IN (SELECT id FROM page)
+			ORDER BY j.id DESC`, tx.tenant, before, page.Limit+1, collection, filter.Document)
 		jobs, err := collect(rows, err, scanJob)
 		if err != nil {
 			return err
@@ -68,9 +74,11 @@ func addJob(ctx context.Context, tx transaction, id uuid.UUID, version int, rein
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `
-		INSERT INTO jobs (tenant, id, document, version, state, created_at, size, reindex)
-		SELECT tenant, ?2, document, version, 'queued', ?5, size, ?6
-		FROM versions WHERE tenant = ?1 AND document = ?3 AND version = ?4`,
+		INSERT INTO jobs (tenant, id, document, version, collection, state, created_at, size, reindex)
+		SELECT v.tenant, ?2, v.document, v.version, d.collection, 'queued', ?5, v.size, ?6
+		FROM versions v
+		JOIN documents d ON d.tenant = v.tenant AND d.id = v.document
+		WHERE v.tenant = ?1 AND v.document = ?3 AND v.version = ?4`,
 		tx.tenant, job, id, version, tx.now, reindex); err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ func reading(t *testing.T, open func(t *testing.T) Store) {
 		"Document's version": readsTheVersionThatReadersSee,
 		"Documents":          listsDocumentsNewestFirst,
 		"Documents filter":   listsMatchingDocuments,
+		"Documents by key":   listsDocumentsOfAPrefixByKey,
 		"Documents growing":  listsNoDocumentTwiceWhileOthersArrive,
 		"Passages":           listsPassagesInOrder,
 		"Passages switch":    listsPassagesOfOneVersion,
@@ -217,6 +218,62 @@ func listsMatchingDocuments(t *testing.T, ctx context.Context, s Store) {
 	if got := listDocuments(t, ctx, s, document.DocumentFilter{}, 10); !slices.Contains(got, "a/elsewhere") || !slices.Contains(got, "a/ready") {
 		t.Errorf("no filter: got %q, want those of every collection", got)
 	}
+}
+
+// Bytewise, and not as a language or UTF-16 would have it; over all states and,
+// without a collection, over all collections.
+func listsDocumentsOfAPrefixByKey(t *testing.T, ctx context.Context, s Store) {
+	c, other := ensure(t, ctx, s, "by key"), ensure(t, ctx, s, "by key too")
+	want := []string{"p/", "p/A", "p/B", "p/_", "p/a", "p/a b", "p/aa", "p/z", "p/\u00e9", "p/\ud7ff", "p/\uff5e", "p/\U0001f33e"}
+	for i := range want {
+		key := want[(i*7+3)%len(want)]
+		if i%3 == 0 {
+			publishDocument(t, ctx, s, uploadOf(c, key), passageOf("by key", 1, 0, 0))
+		} else {
+			accept(t, ctx, s, uploadOf(c, key))
+		}
+	}
+	for _, key := range []string{"p", "p.", "p0", "o/", "P/a"} { // around them
+		accept(t, ctx, s, uploadOf(c, key))
+	}
+	if err := s.DeleteDocument(ctx, accept(t, ctx, s, uploadOf(c, "p/deleted")).Document.ID); err != nil {
+		t.Fatal(err)
+	}
+	of := document.DocumentFilter{Collection: c.Name, KeyPrefix: "p/"}
+	for _, limit := range []int{1, 2, 5, len(want), 100} {
+		if diff := cmp.Diff(want, listDocuments(t, ctx, s, of, limit)); diff != "" {
+			t.Errorf("limit %d: keys (-want +got):\n%s", limit, diff)
+		}
+	}
+	first, second := accept(t, ctx, s, uploadOf(other, "p/a")), accept(t, ctx, s, uploadOf(other, "p/b"))
+	var ids []uuid.UUID
+	for _, d := range listAll(t, 1, func(page document.Page) (document.List[document.Document], error) {
+		return s.Documents(ctx, document.DocumentFilter{KeyPrefix: "p/a"}, page)
+	}) {
+		ids = append(ids, d.ID)
+	}
+	if len(ids) != 4 || ids[1] != first.Document.ID || slices.Contains(ids, second.Document.ID) {
+		t.Errorf("of both collections: got %v, want 4 with the younger of two of one key, %s, second", ids, first.Document.ID)
+	}
+
+	// What a page comes after is of its list.
+	list, err := s.Documents(ctx, of, document.Page{Limit: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	newest, err := s.Documents(ctx, document.DocumentFilter{Collection: c.Name}, document.Page{Limit: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cursor, filter := range map[string]document.DocumentFilter{
+		list.NextCursor:   {Collection: c.Name},
+		newest.NextCursor: of,
+	} {
+		_, err := s.Documents(ctx, filter, document.Page{Limit: 3, Cursor: cursor})
+		wantFault(t, err, fault.BadRequest)
+	}
+	_, err = s.Documents(ctx, document.DocumentFilter{Collection: c.Name, KeyPrefix: "o"}, document.Page{Limit: 3, Cursor: list.NextCursor})
+	wantFault(t, err, fault.BadRequest)
 }
 
 func listsNoDocumentTwiceWhileOthersArrive(t *testing.T, ctx context.Context, s Store) {

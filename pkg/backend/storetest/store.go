@@ -239,9 +239,13 @@ type Searching interface {
 }
 
 // Reading answers the faces. Lists are newest first, but passages are in
-// order. A cursor that is not ours is fault.BadRequest.
+// order. A page costs the same however deep it is, and whatever else there is. A
+// cursor that is not of the list is fault.BadRequest.
 type Reading interface {
 	Document(ctx context.Context, id uuid.UUID) (document.Document, error)
+
+	// Documents lists documents; those of a prefix by key, bytewise, and of one
+	// key by id.
 	Documents(ctx context.Context, filter document.DocumentFilter, page document.Page) (document.List[document.Document], error)
 
 	// Passages returns those of the live version; none while there is none. A

@@ -96,6 +96,7 @@ func (s *server) routeDocuments() {
 		Method:      http.MethodGet,
 		Path:        "/v1/documents",
 		Summary:     "List documents, newest first",
+		Description: "With key_prefix by key, in the order of its bytes.",
 	}, func(ctx context.Context, in *documentsInput) (*output[document.List[document.Document]], error) {
 		filter := document.DocumentFilter{Collection: in.Collection, KeyPrefix: document.NormalKey(in.KeyPrefix), State: in.State}
 		return listOutput(s.Documents.Documents(ctx, filter, in.page()))
