@@ -39,12 +39,16 @@ type memory struct {
 	openErr  error
 	failing  map[string]string // objects that cannot be opened, or read
 	taken    bool
+
+	unlisted map[string]document.GarbageFound // by tenant
+	searches map[string]int                   // that were listed
 }
 
 func newMemory() *memory {
 	return &memory{
 		kept: map[string][]document.Kept{}, passages: map[uuid.UUID][]document.PlacedPassage{}, objects: map[string]string{},
 		noted: map[string]bool{}, progress: map[string]document.Verification{},
+		unlisted: map[string]document.GarbageFound{}, searches: map[string]int{},
 	}
 }
 
@@ -121,6 +125,30 @@ func (m *memory) Unreferenced(ctx context.Context, objects []string) ([]string, 
 	return slices.DeleteFunc(slices.Clone(objects), func(name string) bool {
 		return m.noted[name] || slices.ContainsFunc(m.kept[owner], func(k document.Kept) bool { return k.Original.Object == name })
 	}), err
+}
+
+func (m *memory) ListSearch(ctx context.Context) error {
+	owner, err := tenant.From(ctx)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.searches[owner]++
+	return err
+}
+
+// SearchGarbage finds what is unlisted in the second of three slices.
+func (m *memory) SearchGarbage(ctx context.Context, from document.GarbageSearchCursor, _ int) (document.GarbageSearchCursor, document.GarbageFound, error) {
+	owner, err := tenant.From(ctx)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch from.Version++; from.Version {
+	case 2:
+		found := m.unlisted[owner]
+		delete(m.unlisted, owner)
+		return from, found, err
+	case 3:
+		from.Stage = document.SearchEnded
+	}
+	return from, document.GarbageFound{}, err
 }
 
 func (m *memory) Names(context.Context, string) iter.Seq2[string, error] {

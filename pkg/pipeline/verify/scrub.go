@@ -18,6 +18,7 @@ type ScrubStore interface {
 	Store
 	Verification(ctx context.Context) (document.Verification, error)
 	SaveVerification(ctx context.Context, v document.Verification) error
+	ListSearch(ctx context.Context) error
 	Exclusively(ctx context.Context, name string, fn func(ctx context.Context) error) error
 }
 
@@ -83,6 +84,9 @@ func (s *Scrubber) pass(ctx context.Context) error {
 			return nil
 		}
 		v = document.Verification{StartedAt: time.Now().UTC()}
+		if err := s.Store.ListSearch(ctx); err != nil { // for garbage, by the sweep
+			return err
+		}
 	}
 	for {
 		var tally Tally

@@ -64,9 +64,15 @@ func TestScrubberGoesOn(t *testing.T) {
 		if got := m.progress["default"]; got.Documents != 250 || got.Findings != 0 {
 			t.Errorf("at the end: %+v", got)
 		}
+		if n := m.searches["default"]; n != 1 {
+			t.Errorf("a pass listed %d searches for garbage, want one", n)
+		}
 		time.Sleep(25 * time.Hour)
 		if err := other.Scrub(t.Context()); err != nil {
 			t.Fatal(err)
+		}
+		if n := m.searches["default"]; n != 2 {
+			t.Errorf("two passes listed %d searches for garbage, want two", n)
 		}
 		if n := opened[m.kept["default"][0].Original.Object]; n != 2 {
 			t.Errorf("a day later the first document was compared %d times, want twice", n)

@@ -1,6 +1,6 @@
 // Package verify compares documents with what is stored of them: every original
-// with its row, every live version with its original, and object storage with
-// the rows. The command gristmill verify does so at once, the scrubber slowly
+// with its row, every live version with its original, object storage with the
+// rows, and garbage with its list. The command gristmill verify does so at once, the scrubber slowly
 // and again and again.
 package verify
 
@@ -25,6 +25,7 @@ type Store interface {
 	PlacedPassages(ctx context.Context, of document.Kept, from, limit int) ([]document.PlacedPassage, error)
 	Compared(ctx context.Context, of document.Kept, tag, damage string) error
 	Unreferenced(ctx context.Context, objects []string) ([]string, error)
+	SearchGarbage(ctx context.Context, from document.GarbageSearchCursor, limit int) (document.GarbageSearchCursor, document.GarbageFound, error)
 }
 
 // Objects holds originals. Names yields the names of all objects that begin with
@@ -56,7 +57,7 @@ type Verifier struct {
 
 // Scope says what is compared, and from where on. The zero value is everything.
 type Scope struct {
-	Collection string // of every tenant; objects that no document names are not looked for then
+	Collection string // of every tenant; objects and rows that nobody names are not looked for then
 	Tenant     string // begin with this tenant
 	After      uuid.UUID
 }
@@ -98,6 +99,12 @@ func (v *Verifier) Run(ctx context.Context, scope Scope, report Report) (Tally, 
 		}
 		if err := v.documents(of(ctx, id), id, scope.Collection, after, counted, &tally); err != nil {
 			return tally, fmt.Errorf("verify documents of tenant %s: %w", id, err)
+		}
+		if scope.Collection != "" {
+			continue
+		}
+		if err := v.garbage(of(ctx, id), id, counted); err != nil {
+			return tally, fmt.Errorf("search for garbage of tenant %s: %w", id, err)
 		}
 	}
 	if scope.Collection != "" {

@@ -229,3 +229,21 @@ func TestVerifyReadsOnce(t *testing.T) {
 		t.Errorf("read %d bytes of %d", m.read, len(text))
 	}
 }
+
+// Garbage that no list names is found once: the store lists it.
+func TestVerifyFindsUnlistedGarbage(t *testing.T) {
+	t.Parallel()
+	v, m := newVerifier(t)
+	m.put("default", "a", book(1))
+	m.unlisted["other"] = document.GarbageFound{Versions: 2, Passages: 7}
+	if findings, _ := run(t, v, verify.Scope{Collection: "default"}); len(findings) != 0 {
+		t.Errorf("of one collection: %+v", findings)
+	}
+	findings, _ := run(t, v, verify.Scope{})
+	if len(findings) != 1 || findings[0].Kind != document.GarbageUnlisted || findings[0].Tenant != "other" || !strings.Contains(findings[0].Detail, "2 versions, 0 spaces, 7 passages") {
+		t.Errorf("found %+v", findings)
+	}
+	if findings, _ := run(t, v, verify.Scope{}); len(findings) != 0 {
+		t.Errorf("found again: %+v", findings)
+	}
+}
