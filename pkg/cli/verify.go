@@ -65,8 +65,11 @@ func (g *globals) printFinding(f document.Finding) error {
 	if g.json {
 		return json.NewEncoder(g.Stdout).Encode(f)
 	}
-	what := "object " + f.Object
-	if f.Key != "" {
+	what := "tenant " + f.Tenant
+	switch {
+	case f.Key == "" && f.Object != "":
+		what = "object " + f.Object
+	case f.Key != "":
 		what = fmt.Sprintf("%s/%s version %d (document %s, object %s)", f.Collection, f.Key, f.Version, f.Document, f.Object)
 	}
 	_, err := fmt.Fprintf(g.Stdout, "✗ %s: %s\n  %s\n  what to do: %s\n", f.Kind, what, f.Detail, f.Remedy)

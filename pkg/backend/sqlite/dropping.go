@@ -11,7 +11,8 @@ import (
 )
 
 // collectSpace removes a space whose time is over: its placements, its places,
-// its passages and then the space, up to limit of all these together. The entry
+// its passages and then the space, up to limit of all these together. Nothing is
+// written to it from then on, and it never comes back. The entry
 // of one that is kept is dropped: leaving it lists it again.
 func collectSpace(ctx context.Context, tx transaction, g document.Garbage, ahead time.Duration, limit int) (more bool, err error) {
 	var over, needed bool
@@ -27,6 +28,10 @@ func collectSpace(ctx context.Context, tx transaction, g document.Garbage, ahead
 		return false, err
 	case needed:
 		return false, fault.New(fault.Conflict, "it is needed again")
+	}
+	if _, err := tx.ExecContext(ctx, `
+		UPDATE spaces SET written = false, drop_after = min(drop_after, ?3) WHERE tenant = ?1 AND id = ?2`, tx.tenant, g.Space, tx.now); err != nil {
+		return false, err
 	}
 	_, err = dropSpace(ctx, tx, g.Space, limit)
 	return true, err

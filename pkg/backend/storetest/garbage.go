@@ -186,15 +186,15 @@ func listsWhatIsDueFirst(t *testing.T, ctx context.Context, s Store) {
 	}
 }
 
-// search runs a search to its end, few rows at a time.
-func search(t *testing.T, ctx context.Context, s Store) (found document.GarbageFound) {
+// search runs a search to its end, limit rows at a time.
+func search(t *testing.T, ctx context.Context, s Store, limit int) (found document.GarbageFound) {
 	t.Helper()
 	var at document.GarbageSearchCursor
 	for range 1000 {
 		if at.Stage == document.SearchEnded {
 			return found
 		}
-		next, part, err := s.SearchGarbage(ctx, at, 2)
+		next, part, err := s.SearchGarbage(ctx, at, limit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -219,7 +219,7 @@ func searchesForWhatIsNotListed(t *testing.T, ctx context.Context, s Store) {
 	}
 	lose := func(when string) {
 		t.Helper()
-		if found := search(t, ctx, s); found != (document.GarbageFound{}) {
+		if found := search(t, ctx, s, 2); found != (document.GarbageFound{}) {
 			t.Errorf("%s: found %s, and all is listed", when, found)
 		}
 		all, err := s.Garbage(ctx, later, 1000)
@@ -231,7 +231,7 @@ func searchesForWhatIsNotListed(t *testing.T, ctx context.Context, s Store) {
 		}
 	}
 	lose("versions")
-	if found, want := search(t, ctx, s), (document.GarbageFound{Versions: 3}); found != want {
+	if found, want := search(t, ctx, s, 2), (document.GarbageFound{Versions: 3}); found != want {
 		t.Errorf("found %s, want %s", found, want)
 	}
 	collectVersions(t, ctx, s)
@@ -241,7 +241,7 @@ func searchesForWhatIsNotListed(t *testing.T, ctx context.Context, s Store) {
 	}
 	lose("passages")
 	passages := []document.Embedded{passageOf("old"), passageOf("older"), passageOf("gone"), passageOf("kept"), passageOf("summarised")}
-	if found, want := search(t, ctx, s), (document.GarbageFound{Passages: 4}); found != want {
+	if found, want := search(t, ctx, s, 2), (document.GarbageFound{Passages: 4}); found != want {
 		t.Errorf("found %s, want %s", found, want)
 	}
 	collectPassages(t, ctx, s)
@@ -249,7 +249,7 @@ func searchesForWhatIsNotListed(t *testing.T, ctx context.Context, s Store) {
 
 	change(t, ctx, s, anotherModel(c), 0)
 	lose("spaces")
-	if found, want := search(t, ctx, s), (document.GarbageFound{Spaces: 1}); found != want {
+	if found, want := search(t, ctx, s, 2), (document.GarbageFound{Spaces: 1}); found != want {
 		t.Errorf("found %s, want %s", found, want)
 	}
 	if dropSpaces(t, ctx, s) == 0 {

@@ -174,7 +174,7 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 				t.Error(err)
 			}
 		}
-		if found := search(t, theirs, s); found != (document.GarbageFound{}) {
+		if found := search(t, theirs, s, 2); found != (document.GarbageFound{}) {
 			t.Errorf("they found ours: %s", found)
 		}
 		after, err := s.Garbage(ours, later, 100)
