@@ -83,6 +83,11 @@ func (d *doer) Do(req *http.Request) (*http.Response, error) {
 
 // vectorsAnswer decodes an answer that holds vectors.
 func vectorsAnswer(resp *http.Response, body []byte, ex *exchange) (*http.Response, error) {
+	answer, plain := plainAnswer(body)
+	if plain {
+		*ex.vectors = answer
+		return vectorsRead(resp, ex), nil
+	}
 	err := json.Unmarshal(body, ex.vectors)
 	if err != nil && looksLike(body, "data") && !brokeOff(body, err) {
 		*ex.vectors, body = vectorAnswer{}, withoutWords(body)
@@ -96,9 +101,14 @@ func vectorsAnswer(resp *http.Response, body []byte, ex *exchange) (*http.Respon
 	case err != nil:
 		return nil, fault.Wrap(fault.BadAnswer, err, "%s answered what is not a list of embeddings", resp.Request.URL.Host)
 	}
+	return vectorsRead(resp, ex), nil
+}
+
+// vectorsRead returns an answer without its vectors, which have been read.
+func vectorsRead(resp *http.Response, ex *exchange) *http.Response {
 	ex.tokens = ex.vectors.Usage.tokens("prompt_tokens")
 	resp.Body = io.NopCloser(strings.NewReader("{}")) // go-openai insists on JSON
-	return resp, nil
+	return resp
 }
 
 // chatAnswer passes on an answer that holds a text.

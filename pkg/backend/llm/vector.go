@@ -14,11 +14,13 @@ import (
 
 // vectorAnswer is the answer to a request for embeddings.
 type vectorAnswer struct {
-	Data []struct {
-		Index     int    `json:"index"`
-		Embedding vector `json:"embedding"`
-	} `json:"data"`
-	Usage usage `json:"usage"`
+	Data  []datum `json:"data"`
+	Usage usage   `json:"usage"`
+}
+
+type datum struct {
+	Index     int    `json:"index"`
+	Embedding vector `json:"embedding"`
 }
 
 // vector is an embedding in JSON: base64 of little-endian float32, or an array
@@ -132,7 +134,9 @@ func (v vector) fit() error {
 	var sum, largest float64
 	for _, x := range v.numbers {
 		sum += float64(x) * float64(x)
-		largest = max(largest, math.Abs(float64(x)))
+		if size := math.Abs(float64(x)); size > largest { // which a number that is none is not
+			largest = size
+		}
 	}
 	switch {
 	case math.IsNaN(sum) || math.IsInf(sum, 0):
