@@ -49,6 +49,7 @@ type Store interface {
 	sweep.Store
 	sweep.CollectorStore
 	sweep.KeeperStore
+	sweep.RecoverStore
 	verify.ScrubStore
 	notify.Store
 	notify.Webhooks
@@ -92,8 +93,8 @@ type Backends struct {
 	pingIndexer func(context.Context) error // whether vector indexes can be built
 	pingSession func(context.Context) error // whether a lock can be held for longer than a transaction
 
-	suspects task.Suspects
-	close    []func() error
+	crashed *task.CrashedLimit
+	close   []func() error
 }
 
 // connect opens the backends of a process on real servers. It does not wait
@@ -193,6 +194,7 @@ func Join(config Config, store Store, objects Objects, log *slog.Logger) (*Backe
 		Configured: configured,
 		Searched:   searched,
 		Webhooks:   sender,
+		crashed:    task.NewCrashedLimit(),
 		close:      []func() error{client.Close, state.Close, sender.Close, configured.Close, searched.Close},
 	}, nil
 }

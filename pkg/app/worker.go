@@ -28,7 +28,7 @@ func work(ctx context.Context, config Config, b *Backends, kind document.TaskKin
 		Step:       step,
 		Live:       changes{b.Live, notifier},
 		Dispatcher: b.Dispatcher,
-		Suspects:   &b.suspects,
+		Crashed:    b.crashed,
 		Metrics:    b.Metrics,
 		Log:        b.Log,
 		Lease:      task.DefaultLease,
@@ -83,4 +83,17 @@ func Sweep(ctx context.Context, b *Backends) error {
 		return nil
 	})
 	return group.Wait()
+}
+
+// Recover has others see that this process lives, as long as it works at tasks,
+// and gives them what those that have died were at.
+func Recover(ctx context.Context, _ Config, b *Backends) error {
+	recoverer := &sweep.Recoverer{Store: b.Store, Queue: b.Queue, Lease: task.DefaultLease, Log: b.Log}
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	running := goroutine.Start(func() error { recoverer.Run(ctx); return nil })
+	b.close = append(b.close, func() error {
+		stop()
+		return <-running
+	})
+	return nil
 }

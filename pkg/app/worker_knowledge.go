@@ -26,7 +26,7 @@ func RunWorkerKnowledge(ctx context.Context, config Config, log *slog.Logger) er
 	sweep := func(ctx context.Context, _ Config, b *Backends) error {
 		return Sweep(ctx, b)
 	}
-	return run(ctx, config, log, knowledgeHealth, WorkKnowledge, WorkReindex, KeepIndexes, Scrub, sweep)
+	return run(ctx, config, log, knowledgeHealth, Recover, WorkKnowledge, WorkReindex, KeepIndexes, Scrub, sweep)
 }
 
 // knowledgeHealth is health, and whether things can be swept and indexes built.

@@ -12,7 +12,7 @@ import (
 
 // RunWorkerSummary is the program cmd/worker-summary: it summarises documents.
 func RunWorkerSummary(ctx context.Context, config Config, log *slog.Logger) error {
-	return run(ctx, config, log, health, WorkSummary)
+	return run(ctx, config, log, health, Recover, WorkSummary)
 }
 
 // WorkSummary takes summary tasks until ctx ends.

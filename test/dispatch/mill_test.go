@@ -110,7 +110,7 @@ func (s step) Run(ctx context.Context, work document.Work) error { return s(ctx,
 func (m *mill) work(concurrency int, run step) (stop func()) {
 	m.t.Helper()
 	runner := &task.Runner{
-		Store: m.store, Step: run, Live: nobody{}, Dispatcher: m.dispatcher, Suspects: new(task.Suspects),
+		Store: m.store, Step: run, Live: nobody{}, Dispatcher: m.dispatcher, Crashed: task.NewCrashedLimit(),
 		Metrics: telemetry.NewMetrics(), Log: m.log, Lease: task.DefaultLease, HandBack: backTimeout / 2,
 	}
 	server, err := queue.NewServer(queue.ServerConfig{

@@ -40,7 +40,7 @@ func (s *Store) Claim(ctx context.Context, ref document.TaskRef, ttl time.Durati
 		case t.wait > 0:
 			return fault.New(fault.Unavailable, "the task is to be tried again later").After(t.wait)
 		}
-		work, err = takeLease(ctx, tx, t, ttl)
+		work, err = s.takeLease(ctx, tx, t, ttl)
 		return err
 	})
 	if err == nil {
@@ -67,7 +67,7 @@ func (t task) pointless() string {
 // takeLease begins the task's next attempt. What an earlier attempt has placed
 // goes: an attempt's places are all its own. A task that is running was let go
 // of by a worker that crashed.
-func takeLease(ctx context.Context, tx pgx.Tx, t task, ttl time.Duration) (document.Work, error) {
+func (s *Store) takeLease(ctx context.Context, tx pgx.Tx, t task, ttl time.Duration) (document.Work, error) {
 	id, err := tenant.From(ctx)
 	if err != nil {
 		return document.Work{}, err
@@ -81,8 +81,8 @@ func takeLease(ctx context.Context, tx pgx.Tx, t task, ttl time.Duration) (docum
 	batch.Queue(`
 		UPDATE tasks SET state = 'running', attempt = $3, crashes = $4, round = round + 1,
 		                 lease = $5, lease_until = clock_timestamp() + $6::interval, next_attempt_at = NULL, error = '',
-		                 dispatched_at = coalesce(dispatched_at, clock_timestamp())
-		WHERE job = $1 AND kind = $2`, t.job, t.Kind, work.Attempt, work.Crashes, work.Lease, ttl)
+		                 dispatched_at = coalesce(dispatched_at, clock_timestamp()), process = $7
+		WHERE job = $1 AND kind = $2`, t.job, t.Kind, work.Attempt, work.Crashes, work.Lease, ttl, s.process)
 	t.queueJobState(&batch, document.Running)
 	batch.Queue(`UPDATE jobs SET started_at = now() WHERE id = $1 AND started_at IS NULL`, t.job)
 	if t.Kind == document.Knowledge {

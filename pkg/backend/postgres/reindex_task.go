@@ -33,7 +33,7 @@ func (s *Store) claimReindex(ctx context.Context, ref document.TaskRef, ttl time
 		case r.wait > 0:
 			return fault.New(fault.Unavailable, "the reindex is to be tried again later").After(r.wait)
 		}
-		work, err = leaseReindex(ctx, tx, r, ttl)
+		work, err = s.leaseReindex(ctx, tx, r, ttl)
 		return err
 	})
 	if err != nil {
@@ -43,7 +43,7 @@ func (s *Store) claimReindex(ctx context.Context, ref document.TaskRef, ttl time
 }
 
 // leaseReindex begins the next attempt, as takeLease does.
-func leaseReindex(ctx context.Context, tx pgx.Tx, r reindex, ttl time.Duration) (document.Work, error) {
+func (s *Store) leaseReindex(ctx context.Context, tx pgx.Tx, r reindex, ttl time.Duration) (document.Work, error) {
 	id, err := tenant.From(ctx)
 	if err != nil {
 		return document.Work{}, err
@@ -63,8 +63,8 @@ func leaseReindex(ctx context.Context, tx pgx.Tx, r reindex, ttl time.Duration) 
 		UPDATE reindexes SET state = 'running', attempt = $2, crashes = $3, round = round + 1,
 		                     lease = $4, lease_until = clock_timestamp() + $5::interval, next_attempt_at = NULL, error = '',
 		                     dispatched_at = coalesce(dispatched_at, clock_timestamp()),
-		                     started_at = coalesce(started_at, now()), counted_at = clock_timestamp()
-		WHERE id = $1`, r.ID, work.Attempt, work.Crashes, work.Lease, ttl); err != nil {
+		                     started_at = coalesce(started_at, now()), counted_at = clock_timestamp(), process = $6
+		WHERE id = $1`, r.ID, work.Attempt, work.Crashes, work.Lease, ttl, s.process); err != nil {
 		return document.Work{}, err
 	}
 	work.Space, err = readSpace(ctx, tx, r.target())

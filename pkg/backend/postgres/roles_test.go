@@ -28,6 +28,7 @@ func TestRolesCanDoWhatTheyAreFor(t *testing.T) {
 		}
 		got := strs(t, d.owner, rightsOf, []string{d.role, d.role + "_index"})
 		want := []string{
+			"app: may SELECT, INSERT, DELETE: processes",
 			"app: may SELECT, INSERT, UPDATE, DELETE: every table of tenants' rows",
 			"app: may SELECT: goose_db_version, tenants",
 			"app: may run as the owner: add_partition(bigint), drop_partition(bigint)",
@@ -53,7 +54,7 @@ func TestRolesCanDoWhatTheyAreFor(t *testing.T) {
 				SELECT relname::text FROM pg_class WHERE relispartition AND relkind = 'r' AND relowner <> 'gristmill_index'::regrole`,
 			"table without the policy, or with another": `
 				SELECT c.oid::regclass::text FROM pg_class c
-				WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND relname NOT IN ('tenants', 'goose_db_version')
+				WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND relname NOT IN ('tenants', 'goose_db_version', 'processes')
 				  AND (NOT relrowsecurity OR NOT relforcerowsecurity OR (
 				       SELECT array_agg(format('%s %s %s %s', polname, polcmd, pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)))
 				       FROM pg_policy WHERE polrelid = c.oid) <> ARRAY[format('tenant * %1$s %1$s', '(tenant = ( SELECT NULLIF(current_setting(''gristmill.tenant''::text, true), ''''::text) AS "nullif"))')])`,

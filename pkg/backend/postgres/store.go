@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -48,6 +49,7 @@ type Config struct {
 type Store struct {
 	pool     *pgxpool.Pool // for transactions
 	sessions *pgxpool.Pool // for what lasts longer
+	process  int64         // names this process, see Attend
 
 	log     *slog.Logger
 	timeout time.Duration // of a transaction
@@ -79,7 +81,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	sessions.MaxConns, sessions.MaxConnIdleTime = maxSessions, sessionIdle
 	sessions.AfterConnect = prepareSession
-	s := &Store{log: cfg.Log, timeout: transactionTimeout, indexURL: cfg.IndexURL, indexWorkers: cfg.IndexWorkers}
+	s := &Store{process: rand.Int64(), log: cfg.Log, timeout: transactionTimeout, indexURL: cfg.IndexURL, indexWorkers: cfg.IndexWorkers}
 	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}

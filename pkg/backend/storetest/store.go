@@ -12,8 +12,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Store is everything that is asked of a store. Every call but Tenants, Ping
-// and Exclusively works for the tenant in ctx and for nobody else, in a
+// Store is everything that is asked of a store. Every call but Tenants, Ping,
+// Attend and Exclusively works for the tenant in ctx and for nobody else, in a
 // transaction of its own that is rolled back when the call fails. Failures
 // that a caller can act on are fault.Errors; a store that cannot be reached
 // answers fault.Unavailable.
@@ -21,6 +21,7 @@ type Store interface {
 	Ingest
 	Dispatching
 	Tasks
+	Processes
 	Steering
 	Knowledge
 	Summaries
@@ -142,6 +143,22 @@ type Tasks interface {
 	// knowledge task failed or was cancelled is failed). fault.LeaseLost when
 	// the lease is no longer ours.
 	Settle(ctx context.Context, work document.Work, outcome document.Outcome) error
+}
+
+// Processes tells which of those that work at tasks have died.
+type Processes interface {
+	// Attend has this process seen to live until ctx ends, and calls died for
+	// each process that has died, until it returns nil: then the process is
+	// forgotten. What was killed has died some seconds later; what is slow, or was
+	// stopped and can go on, or has lost its connections for a moment, has not.
+	// Call it once, and end it when no task is worked at any more. It is not for a
+	// tenant.
+	Attend(ctx context.Context, died func(ctx context.Context, process int64) error)
+
+	// Reclaim ends leases that a process holds and that have less than left to
+	// run, and returns their tasks, which count as dispatched now. More says that
+	// there are some whose leases could not be ended yet.
+	Reclaim(ctx context.Context, process int64, left time.Duration) (reclaimed []document.Dispatch, more bool, err error)
 }
 
 // Steering is what a client may do to a job.

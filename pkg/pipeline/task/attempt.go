@@ -2,21 +2,12 @@ package task
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 )
-
-// Suspects is a process's place for one suspect: a task whose earlier attempt
-// lost its worker. One of those that were under way then may be why. They run
-// one at a time, so that a document that kills its worker takes no
-// innocent one with it, attempt after attempt, until both are given up.
-type Suspects struct{ taken atomic.Bool }
-
-var errSuspect = fault.New(fault.Unavailable, "an earlier attempt lost its worker: such tasks run one at a time, and this one waits for its turn").After(500 * time.Millisecond)
 
 // attempt runs the step while the lease is kept. A worker that loses the lease
 // stops; what it might still write is refused by the store. When ctx ends so
@@ -29,12 +20,13 @@ func (r *Runner) attempt(ctx context.Context, work document.Work) error {
 	if work.Attempt > maxAttempts {
 		return fault.New(fault.Internal, "its worker was lost in %d of them: look for a crash in the worker's log, and on its machine for what may have killed it, such as a lack of memory; then retry the job, or resume the reindex", work.Crashes)
 	}
-	// A reindex may take hours, which no other suspect should have to wait.
+	// A reindex may take hours, for which no other task should have to wait.
 	if work.Crashes > 0 && work.Kind != document.Reindexing {
-		if !r.Suspects.taken.CompareAndSwap(false, true) {
-			return errSuspect
+		release, err := r.Crashed.acquire(ctx, work.Crashes)
+		if err != nil {
+			return err
 		}
-		defer r.Suspects.taken.Store(false)
+		defer release()
 	}
 	r.Live.Changed(ctx, work.Job)
 

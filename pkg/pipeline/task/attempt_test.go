@@ -61,76 +61,99 @@ func TestPanicIsAFailureOfItsTaskOnly(t *testing.T) {
 	}
 }
 
-// The innocent must not crash with the guilty again and again.
-func TestSuspectsRunOneAtATime(t *testing.T) {
-	t.Parallel()
-	begun, finish := make(chan struct{}), make(chan struct{})
-	wait := func(context.Context, document.Work) error {
-		begun <- struct{}{}
-		<-finish
-		return nil
+// crashedRunners returns runners of one process, whose tasks have lost so many
+// workers, and that tell when a step begins, and wait.
+func crashedRunners(t *testing.T, crashes ...int) (runners []*task.Runner, stores []*rows, begun chan int, finish chan struct{}) {
+	t.Helper()
+	begun, finish = make(chan int), make(chan struct{})
+	limit := task.NewCrashedLimit()
+	for i, n := range crashes {
+		runner, store := newRunner(t, func(context.Context, document.Work) error {
+			begun <- i
+			<-finish
+			return nil
+		})
+		runner.Crashed, store.crashes = limit, n
+		runners, stores = append(runners, runner), append(stores, store)
 	}
-	first, rows := newRunner(t, wait)
-	second, others := newRunner(t, wait)
-	second.Suspects = first.Suspects // of another kind, in the same process
-	rows.crashes, others.crashes = 1, 1
-	var group sync.WaitGroup
-	group.Go(func() { first.Run(t.Context(), ref) })
-	await.Value(t, begun)
-
-	handedBack := make(chan time.Duration, 1)
-	go func() { handedBack <- second.Run(t.Context(), ref) }()
-	if again := await.Value(t, handedBack); again <= 0 || again > 2*time.Second {
-		t.Errorf("a second suspect comes again after %s, want about a second", again)
-	}
-	if len(others.settled) != 1 || others.settled[0].Verdict != document.VerdictWait || !strings.Contains(others.settled[0].Error, "waits for its turn") {
-		t.Errorf("settled %+v, want it to wait, which costs no attempt", others.settled)
-	}
-	others.crashes = 0
-	group.Go(func() { second.Run(t.Context(), ref) })
-	await.Value(t, begun) // the unsuspected one runs beside the suspect
-	finish <- struct{}{}
-	finish <- struct{}{}
-	group.Wait()
-
-	others.crashes = 1
-	group.Go(func() { second.Run(t.Context(), ref) })
-	await.Value(t, begun) // its turn has come
-	close(finish)
-	group.Wait()
+	return runners, stores, begun, finish
 }
 
-// A reindex takes hours: neither do other suspects wait for it, nor it for them.
-func TestReindexTakesNoSuspectsPlace(t *testing.T) {
+// The innocent must not crash with the guilty again and again.
+func TestTasksThatHaveLostAWorkerRunAFewAtATime(t *testing.T) {
 	t.Parallel()
-	begun, finish := make(chan struct{}), make(chan struct{})
-	wait := func(context.Context, document.Work) error {
-		begun <- struct{}{}
-		<-finish
-		return nil
-	}
-	first, rows := newRunner(t, wait)
-	second, others := newRunner(t, wait)
-	second.Suspects = first.Suspects
-	rows.crashes, others.crashes = 1, 1
+	synctest.Test(t, func(t *testing.T) {
+		runners, stores, begun, finish := crashedRunners(t, 1, 1, 1, 1, 1, 2)
+		again := make([]time.Duration, len(runners))
+		var group sync.WaitGroup
+		run := func(i int) { group.Go(func() { again[i] = runners[i].Run(t.Context(), ref) }) }
+		for i := range 4 { // one crash: at once
+			run(i)
+			<-begun
+		}
+		run(4)
+		run(5)
+		time.Sleep(3 * time.Second) // of the bubble's clock
+		synctest.Wait()
+		for _, i := range []int{4, 5} {
+			if again[i] <= 0 || again[i] > 2*time.Second {
+				t.Errorf("a task without a place comes again after %s, want about a second", again[i])
+			}
+			if settled := stores[i].settled; len(settled) != 1 || settled[0].Verdict != document.VerdictWait || !strings.Contains(settled[0].Error, "waits for its turn") {
+				t.Errorf("settled %+v, want it to wait, which costs no attempt", settled)
+			}
+		}
+		run(5) // two crashes: not before all others have ended, nor they before it
+		time.Sleep(time.Second)
+		run(4)
+		for range 4 {
+			synctest.Wait()
+			select {
+			case i := <-begun:
+				t.Errorf("task %d begins beside the others", i)
+			default:
+			}
+			finish <- struct{}{}
+		}
+		if i := <-begun; i != 5 {
+			t.Errorf("task %d begins, want the one with two crashes", i)
+		}
+		synctest.Wait()
+		select {
+		case i := <-begun:
+			t.Errorf("task %d begins beside one with two crashes", i)
+		default:
+		}
+		finish <- struct{}{}
+		if i := <-begun; i != 4 {
+			t.Errorf("task %d begins, want the last", i)
+		}
+		close(finish)
+		group.Wait()
+	})
+}
+
+// A reindex takes hours: neither do other tasks wait for it, nor it for them.
+// Nor does a task that has lost no worker.
+func TestReindexThatLostItsWorkerTakesNoPlace(t *testing.T) {
+	t.Parallel()
+	runners, _, begun, finish := crashedRunners(t, 2, 2, 2, 0)
 	reindex := ref
 	reindex.Kind = document.Reindexing
 	var group sync.WaitGroup
-	group.Go(func() { first.Run(t.Context(), reindex) })
-	await.Value(t, begun)
-	group.Go(func() { second.Run(t.Context(), ref) })
-	await.Value(t, begun)
-	group.Go(func() { first.Run(t.Context(), reindex) })
-	await.Value(t, begun)
+	for i, task := range []document.TaskRef{reindex, ref, reindex, ref} {
+		group.Go(func() { runners[i].Run(t.Context(), task) })
+		await.Value(t, begun)
+	}
 	close(finish)
 	group.Wait()
 }
 
-func TestPlaceOfASuspectThatPanickedIsFree(t *testing.T) {
+func TestPlaceOfATaskThatPanickedIsFree(t *testing.T) {
 	t.Parallel()
 	ran := 0
 	runner, rows := newRunner(t, func(context.Context, document.Work) error { ran++; panic("a defect") })
-	rows.crashes = 1
+	rows.crashes = 2
 	runner.Run(t.Context(), ref)
 	runner.Run(t.Context(), ref)
 	if ran != 2 {

@@ -73,7 +73,7 @@ func level(outcome document.Outcome, err error) slog.Level {
 		return slog.LevelError
 	case outcome.Verdict == document.VerdictRetry:
 		return slog.LevelWarn
-	case errors.Is(err, errSuspect): // every other second
+	case errors.Is(err, errCrashed): // every few seconds
 		return slog.LevelDebug
 	default: // what is down or busy says so itself
 		return slog.LevelInfo

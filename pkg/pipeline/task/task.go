@@ -60,7 +60,7 @@ type Runner struct {
 	Step       Step
 	Live       Live
 	Dispatcher Dispatcher
-	Suspects   *Suspects // of the process
+	Crashed    *CrashedLimit // of the process
 	Metrics    *telemetry.Metrics
 	Log        *slog.Logger
 	Lease      time.Duration // DefaultLease, but for tests

@@ -87,7 +87,7 @@ func newRunner(t *testing.T, step stepFunc) (*task.Runner, *rows) {
 	r := &rows{}
 	return &task.Runner{
 		Store: r, Step: step, Live: r, Dispatcher: r,
-		Suspects: new(task.Suspects),
+		Crashed:  task.NewCrashedLimit(),
 		Metrics:  telemetry.NewMetrics(),
 		Log:      slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Lease:    task.DefaultLease,
