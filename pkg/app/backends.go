@@ -103,7 +103,7 @@ type Backends struct {
 func connect(ctx context.Context, config Config, log *slog.Logger) (*Backends, error) {
 	store, err := postgres.Open(ctx, postgres.Config{
 		URL: config.DatabaseURL, DirectURL: config.DirectDatabaseURL, MaxConns: config.DatabaseConnections,
-		IndexURL: config.IndexDatabaseURL, IndexWorkers: config.IndexWorkers, Log: log,
+		IndexURL: config.IndexDatabaseURL, IndexWorkers: config.IndexWorkers, Recall: config.SearchRecall, Log: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)

@@ -66,6 +66,7 @@ type Config struct {
 	ReindexConcurrency int                `env:"REINDEX_CONCURRENCY" envDefault:"4" doc:"requests to the provider that one reindex has in flight; what they embed is written together, and is what a crash can cost"`
 	ReindexSoak        time.Duration      `env:"REINDEX_SOAK" envDefault:"24h" doc:"how long the space that was live before a reindex is kept complete, to switch back to"`
 	IndexThreshold     int                `env:"INDEX_THRESHOLD" envDefault:"20000" doc:"passages from which on a space gets a vector index; a smaller one is searched exactly"`
+	SearchRecall       float64            `env:"SEARCH_RECALL" envDefault:"0.95" doc:"which share of the nearest passages a search along a vector index is to find; more takes longer. It is measured for each space when its index is built"`
 	IndexWorkers       int                `env:"INDEX_WORKERS" envDefault:"0" doc:"processes of the database server that help the one that builds a vector index; each takes a core from searches meanwhile"`
 	Prices             map[string]float64 `env:"PRICES" envKeyValSeparator:"=" envDefault:"text-embedding-3-small=0.02,text-embedding-3-large=0.13,text-embedding-ada-002=0.10" doc:"US dollars for a million tokens, by model, for the estimate of a reindex"`
 
@@ -226,6 +227,9 @@ func (c *Config) check() []error {
 	within("REINDEX_CONCURRENCY", c.ReindexConcurrency, 1, 256)
 	within("INDEX_THRESHOLD", c.IndexThreshold, 1, math.MaxInt32)
 	within("INDEX_WORKERS", c.IndexWorkers, 0, 64)
+	if !(c.SearchRecall >= 0.5 && c.SearchRecall <= 1) { // NaN neither
+		problems = append(problems, fmt.Errorf("%sSEARCH_RECALL is %v; want 0.5 to 1", prefix, c.SearchRecall))
+	}
 	for model, price := range c.Prices {
 		if !(price >= 0) { // NaN neither
 			problems = append(problems, fmt.Errorf("%sPRICES: the price of %s is %v; want 0 or more", prefix, model, price))

@@ -29,7 +29,7 @@ const (
 	lockAgain = time.Second
 )
 
-// Unindexed returns the spaces that IndexSpace would build an index for, but
+// Unindexed returns the spaces that IndexSpace would build an index for or measure, but
 // those that nothing is written to, and those that a reindex builds: it sees to
 // the index itself, when the space is loaded.
 func (s *Store) Unindexed(ctx context.Context, threshold int) (spaces []document.Space, err error) {
@@ -53,7 +53,9 @@ func (s *Store) Unindexed(ctx context.Context, threshold int) (spaces []document
 				spaces = append(spaces, space)
 			}
 		}
-		return nil
+		unmeasured, err := unmeasured(ctx, tx)
+		spaces = append(spaces, unmeasured...)
+		return err
 	})
 	return spaces, err
 }
@@ -67,9 +69,13 @@ func isLarge(ctx context.Context, tx pgx.Tx, space document.Space, threshold int
 	return large, err
 }
 
-// IndexSpace builds the space's index if it has at least threshold passages.
+// IndexSpace builds the space's index if it has at least threshold passages, and
+// measures it.
 func (s *Store) IndexSpace(ctx context.Context, space document.Space, threshold int) (err error) {
 	defer describe(&err, "index space %d", space.ID)
+	if space.Indexed {
+		return s.measureSpace(ctx, space)
+	}
 	var wanted bool
 	if err := s.inTenant(ctx, func(tx pgx.Tx) error {
 		var indexed bool
@@ -88,7 +94,7 @@ func (s *Store) IndexSpace(ctx context.Context, space document.Space, threshold 
 	if err := s.buildIndex(ctx, space); err != nil {
 		return err
 	}
-	return s.inTenant(ctx, func(tx pgx.Tx) error {
+	if err := s.inTenant(ctx, func(tx pgx.Tx) error {
 		valid, err := indexIsValid(ctx, tx, space)
 		if err != nil {
 			return err
@@ -98,7 +104,10 @@ func (s *Store) IndexSpace(ctx context.Context, space document.Space, threshold 
 		}
 		_, err = tx.Exec(ctx, `UPDATE spaces SET indexed = true WHERE id = $1`, space.ID)
 		return err
-	})
+	}); err != nil {
+		return err
+	}
+	return s.measureSpace(ctx, space)
 }
 
 // buildIndex builds the index on a connection of its own.

@@ -17,9 +17,9 @@ const (
 	// found by walking the index past all that the filter does not take.
 	fewPassages = 5000
 
-	// searchCandidates is how many candidates a walk along the index keeps, and
-	// so how far it looks around. pgvector takes 1000 at most.
-	searchCandidates = 400
+	// widthForMore is by how much hnsw.ef_search grows for each passage that is
+	// wanted beyond measuredHits.
+	widthForMore = 4
 
 	// searchSurplus is how many times more hits are taken from a walk under a
 	// filter than are wanted, since those it finds late may be nearer.
@@ -58,9 +58,11 @@ func nearest(ctx context.Context, tx pgx.Tx, space document.Space, query documen
 		take *= searchSurplus
 	}
 	if _, err := tx.Exec(ctx, `
-		SELECT set_config('hnsw.ef_search', $1, true), set_config('hnsw.max_scan_tuples', $2, true),
-		       set_config('hnsw.scan_mem_multiplier', $3, true), set_config('hnsw.iterative_scan', 'relaxed_order', true)`,
-		fmt.Sprint(searchCandidates), fmt.Sprint(searchTuples), fmt.Sprint(searchMemory)); err != nil {
+		SELECT set_config('hnsw.ef_search', least(coalesce(ef_search, $2) + $3, $4)::text, true), set_config('hnsw.max_scan_tuples', $5, true),
+		       set_config('hnsw.scan_mem_multiplier', $6, true), set_config('hnsw.iterative_scan', 'relaxed_order', true)
+		FROM spaces
+		WHERE id = $1`, space.ID, defaultWidth, widthForMore*max(0, take-measuredHits), maxWidth,
+		fmt.Sprint(searchTuples), fmt.Sprint(searchMemory)); err != nil {
 		return nil, err
 	}
 	places, err := search(ctx, tx, space, query, walkIndex, take)

@@ -4,6 +4,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -42,6 +43,10 @@ type Config struct {
 	IndexURL     string
 	IndexWorkers int
 
+	// Recall is which share of the nearest passages a search along an index is
+	// to find; 0 for 0.95.
+	Recall float64
+
 	Log *slog.Logger
 }
 
@@ -56,6 +61,7 @@ type Store struct {
 
 	indexURL     string
 	indexWorkers int
+	recall       float64
 }
 
 // Open returns the store. It connects when it is first used: until the
@@ -81,7 +87,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	sessions.MaxConns, sessions.MaxConnIdleTime = maxSessions, sessionIdle
 	sessions.AfterConnect = prepareSession
-	s := &Store{process: rand.Int64(), log: cfg.Log, timeout: transactionTimeout, indexURL: cfg.IndexURL, indexWorkers: cfg.IndexWorkers}
+	s := &Store{
+		process: rand.Int64(), log: cfg.Log, timeout: transactionTimeout,
+		indexURL: cfg.IndexURL, indexWorkers: cfg.IndexWorkers, recall: cmp.Or(cfg.Recall, defaultRecall),
+	}
 	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
