@@ -31,7 +31,7 @@ func (s *Store) Claim(ctx context.Context, ref document.TaskRef, ttl time.Durati
 		if reason := t.pointless(); reason != "" {
 			refused = fault.New(fault.NotFound, "the task was cancelled: %s", reason)
 			var batch pgx.Batch
-			t.queueEnd(&batch, document.Cancelled, reason)
+			t.queueEnd(&batch, document.Cancelled, reason, nil)
 			return tx.SendBatch(ctx, &batch).Close()
 		}
 		switch {
@@ -84,7 +84,6 @@ func (s *Store) takeLease(ctx context.Context, tx pgx.Tx, t task, ttl time.Durat
 		                 dispatched_at = coalesce(dispatched_at, clock_timestamp()), process = $7
 		WHERE job = $1 AND kind = $2`, t.job, t.Kind, work.Attempt, work.Crashes, work.Lease, ttl, s.process)
 	t.queueJobState(&batch, document.Running)
-	batch.Queue(`UPDATE jobs SET started_at = now() WHERE id = $1 AND started_at IS NULL`, t.job)
 	if t.Kind == document.Knowledge {
 		queueClearAttempt(&batch, t)
 	}
@@ -134,9 +133,9 @@ func (s *Store) Settle(ctx context.Context, work document.Work, outcome document
 		var batch pgx.Batch
 		switch outcome.Verdict {
 		case document.VerdictFail:
-			t.queueEnd(&batch, document.JobFailed, outcome.Error)
+			t.queueEnd(&batch, document.JobFailed, outcome.Error, nil)
 		case document.VerdictCancel:
-			t.queueEnd(&batch, document.Cancelled, outcome.Error)
+			t.queueEnd(&batch, document.Cancelled, outcome.Error, nil)
 		case document.VerdictRetry:
 			t.queuePostpone(&batch, t.attempt, outcome)
 		case document.VerdictWait:

@@ -81,7 +81,7 @@ func cancelTasks(ctx context.Context, tx pgx.Tx, id, only uuid.UUID, reason stri
 	var job uuid.UUID
 	var states []document.JobState
 	if _, err := pgx.ForEachRow(rows, []any{&job, &states}, func() error {
-		queueJobState(&batch, job, document.CombineStates(states...))
+		queueJobState(&batch, job, document.CombineStates(states...), false)
 		return nil
 	}); err != nil {
 		return err

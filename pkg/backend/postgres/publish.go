@@ -20,26 +20,23 @@ const publishAgain = time.Second
 func (s *Store) Publish(ctx context.Context, work document.Work, also []document.Placement, progress document.KnowledgeProgress, warnings ...document.Warning) (err error) {
 	defer describe(&err, "publish %s", work)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
-		t, err := lockOwn(ctx, tx, work)
+		placements := append([]document.Placement{{Space: work.Space.ID, Passages: progress.Passages, Warnings: warnings}}, also...)
+		var spaces []document.Space
+		t, err := lockOwn(ctx, tx, work, func(batch *pgx.Batch) { queueStillWritten(batch, &placements, &spaces) })
 		if err != nil {
 			return err
 		}
 		var batch pgx.Batch
 		if t.live != nil && *t.live > work.Version {
-			t.queueEnd(&batch, document.Cancelled, supersededBy(*t.live))
+			t.queueEnd(&batch, document.Cancelled, supersededBy(*t.live), nil)
 			return tx.SendBatch(ctx, &batch).Close()
 		}
-		placements := append([]document.Placement{{Space: work.Space.ID, Passages: progress.Passages, Warnings: warnings}}, also...)
-		placements, spaces, err := stillWritten(ctx, tx, placements)
-		if err != nil {
-			return err
-		}
+		var checks pgx.Batch
 		for i, p := range placements {
-			if err := checkManifest(ctx, tx, work, spaces[i], p.Passages); err != nil {
-				return err
-			}
+			queueManifestCheck(&checks, work, spaces[i], p.Passages)
 		}
-		if err := shareLive(ctx, tx, work, placements); err != nil {
+		queueShareLive(&checks, work, placements)
+		if err := tx.SendBatch(ctx, &checks).Close(); err != nil {
 			return err
 		}
 		for _, p := range placements {
@@ -55,68 +52,69 @@ func (s *Store) Publish(ctx context.Context, work document.Work, also []document
 		if t.live != nil && *t.live < work.Version {
 			queueObsolete(&batch, work.Document, *t.live)
 		}
-		batch.Queue(`UPDATE tasks SET progress = $3 WHERE job = $1 AND kind = $2`, t.job, t.Kind, progress)
-		t.queueEnd(&batch, document.Succeeded, "")
+		t.queueEnd(&batch, document.Succeeded, "", progress)
 		return tx.SendBatch(ctx, &batch).Close()
 	})
 }
 
-// stillWritten leaves out placements in spaces that are no longer kept
-// complete, and may be gone before this is over. The spaces of the others are in
-// the same order as these.
-func stillWritten(ctx context.Context, tx pgx.Tx, placements []document.Placement) (still []document.Placement, spaces []document.Space, err error) {
-	of := make(map[int64]document.Placement, len(placements))
-	ids := make([]int64, 0, len(placements))
-	for _, p := range placements {
+// queueStillWritten leaves out placements in spaces that are no longer kept
+// complete, and may be gone before this is over. It reads the spaces of the
+// others, in the same order.
+func queueStillWritten(batch *pgx.Batch, placements *[]document.Placement, spaces *[]document.Space) {
+	of := make(map[int64]document.Placement, len(*placements))
+	ids := make([]int64, 0, len(*placements))
+	for _, p := range *placements {
 		of[p.Space] = p
 		ids = append(ids, p.Space)
 	}
-	spaces, err = collect(ctx, tx, scanSpace, selectSpaces+`
+	batch.Queue(selectSpaces+`
 		WHERE s.id = ANY ($1) AND s.written
 		ORDER BY s.id
-		FOR KEY SHARE`, ids)
-	for _, space := range spaces {
-		still = append(still, of[space.ID])
-	}
-	return still, spaces, err
+		FOR KEY SHARE`, ids).Query(func(rows pgx.Rows) (err error) {
+		*placements = nil
+		*spaces, err = pgx.CollectRows(rows, scanSpace)
+		for _, space := range *spaces {
+			*placements = append(*placements, of[space.ID])
+		}
+		return err
+	})
 }
 
-// checkManifest fails unless the version has exactly the wanted number of places
-// in the space, and their passages.
-func checkManifest(ctx context.Context, tx pgx.Tx, work document.Work, space document.Space, want int64) error {
-	var places, passages int64
-	if err := tx.QueryRow(ctx, `
+// queueManifestCheck fails unless the version has exactly the wanted number of
+// places in the space, and their passages.
+func queueManifestCheck(batch *pgx.Batch, work document.Work, space document.Space, want int64) {
+	batch.Queue(`
 		SELECT count(*), count(p.hash)
 		FROM manifest m
 		LEFT JOIN `+passagesTable(space)+` p ON p.space = $3 AND p.hash = m.hash
-		WHERE m.document = $1 AND m.version = $2 AND m.space = $3`,
-		work.Document, work.Version, space.ID).Scan(&places, &passages); err != nil {
-		return err
-	}
-	if places != want || passages != want {
-		return fmt.Errorf("version %d has %d places with %d passages in space %d, want %d of each",
-			work.Version, places, passages, space.ID, want)
-	}
-	return nil
+		WHERE m.document = $1 AND m.version = $2 AND m.space = $3`, work.Document, work.Version, space.ID).QueryRow(func(row pgx.Row) error {
+		var places, passages int64
+		if err := row.Scan(&places, &passages); err != nil {
+			return err
+		}
+		if places != want || passages != want {
+			return fmt.Errorf("version %d has %d places with %d passages in space %d, want %d of each",
+				work.Version, places, passages, space.ID, want)
+		}
+		return nil
+	})
 }
 
-// shareLive has the live space stay live until the transaction ends, and fails
-// unless the version is placed there. The second statement begins when the lock
-// is held.
-func shareLive(ctx context.Context, tx pgx.Tx, work document.Work, placements []document.Placement) error {
-	var live int64
-	var batch pgx.Batch
+// queueShareLive has the live space stay live until the transaction ends, and
+// fails unless the version is placed there. The second statement begins when the
+// lock is held.
+func queueShareLive(batch *pgx.Batch, work document.Work, placements []document.Placement) {
 	batch.Queue(sharePublishing, work.Space.Collection)
 	batch.Queue(`SELECT live_space FROM collections WHERE id = $1`, work.Space.Collection).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&live)
-	})
-	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
-		return err
-	}
-	for _, p := range placements {
-		if p.Space == live {
-			return nil
+		var live int64
+		if err := row.Scan(&live); err != nil {
+			return err
 		}
-	}
-	return fault.New(fault.Unavailable, "another space has become the live one, and the next attempt writes to that").After(publishAgain)
+		for _, p := range placements {
+			if p.Space == live {
+				return nil
+			}
+		}
+		return fault.New(fault.Unavailable, "another space has become the live one, and the next attempt writes to that").After(publishAgain)
+	})
 }

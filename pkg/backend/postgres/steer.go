@@ -104,7 +104,7 @@ func sendAndCombine(ctx context.Context, tx pgx.Tx, job job, batch *pgx.Batch) e
 		return err
 	}
 	var end pgx.Batch
-	queueJobState(&end, job.id, document.CombineStates(states...))
+	queueJobState(&end, job.id, document.CombineStates(states...), false)
 	return tx.SendBatch(ctx, &end).Close()
 }
 

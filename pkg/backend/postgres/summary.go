@@ -66,10 +66,8 @@ func (s *Store) SaveSectionSummaries(ctx context.Context, work document.Work, te
 		batch.Queue(`
 			INSERT INTO version_sections (document, version, node) SELECT $1, $2, unnest($3::bytea[])
 			ON CONFLICT DO NOTHING`, work.Document, work.Version, hashBytes(nodes))
-		if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
-			return err
-		}
-		return fence(ctx, tx, work, progress)
+		queueFence(&batch, work, progress)
+		return tx.SendBatch(ctx, &batch).Close()
 	})
 }
 
@@ -88,8 +86,7 @@ func (s *Store) FinishSummary(ctx context.Context, work document.Work, summary d
 			work.Document, work.Version, summary.Model, storable(summary.Summary))
 		batch.Queue(`UPDATE versions SET summary_warnings = $3 WHERE document = $1 AND version = $2`,
 			work.Document, work.Version, append(document.Warnings{}, warnings...))
-		batch.Queue(`UPDATE tasks SET progress = $3 WHERE job = $1 AND kind = $2`, t.job, t.Kind, progress)
-		t.queueEnd(&batch, document.Succeeded, "")
+		t.queueEnd(&batch, document.Succeeded, "", progress)
 		return tx.SendBatch(ctx, &batch).Close()
 	})
 }

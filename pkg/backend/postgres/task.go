@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
@@ -31,8 +32,8 @@ type task struct {
 
 // lockTask locks the document of a task and returns the task, or
 // fault.NotFound. The second statement begins when the lock is held, and sees
-// what was committed until then.
-func lockTask(ctx context.Context, tx pgx.Tx, ref document.TaskRef) (task, error) {
+// what was committed until then. More statements may go with them.
+func lockTask(ctx context.Context, tx pgx.Tx, ref document.TaskRef, more ...func(*pgx.Batch)) (task, error) {
 	t := task{TaskRef: ref}
 	var batch pgx.Batch
 	batch.Queue(`SELECT FROM documents WHERE id = $1 FOR NO KEY UPDATE`, ref.Document)
@@ -48,6 +49,9 @@ func lockTask(ctx context.Context, tx pgx.Tx, ref document.TaskRef) (task, error
 		QueryRow(func(row pgx.Row) error {
 			return row.Scan(&t.job, &t.state, &t.attempt, &t.crashes, &t.lease, &t.wait, &t.others, &t.newest, &t.live, &t.docDeleted)
 		})
+	for _, queue := range more {
+		queue(&batch)
+	}
 	err := tx.SendBatch(ctx, &batch).Close()
 	if isNoRows(err) {
 		return task{}, fault.New(fault.NotFound, "there is no such task")
@@ -57,20 +61,21 @@ func lockTask(ctx context.Context, tx pgx.Tx, ref document.TaskRef) (task, error
 
 // lockOwn is lockTask for a task that the caller holds the lease of, or else
 // fault.LeaseLost.
-func lockOwn(ctx context.Context, tx pgx.Tx, work document.Work) (task, error) {
-	t, err := lockTask(ctx, tx, work.TaskRef)
+func lockOwn(ctx context.Context, tx pgx.Tx, work document.Work, more ...func(*pgx.Batch)) (task, error) {
+	t, err := lockTask(ctx, tx, work.TaskRef, more...)
 	if fault.Is(err, fault.NotFound) || err == nil && (t.lease == nil || *t.lease != work.Lease) {
 		return task{}, leaseLost(work)
 	}
 	return t, err
 }
 
-// queueEnd gives the task its final state, and the job and the document those
-// that follow from it.
-func (t task) queueEnd(batch *pgx.Batch, state document.JobState, reason string) {
+// queueEnd gives the task its final state and progress, nil for what it has, and
+// the job and the document the states that follow from it.
+func (t task) queueEnd(batch *pgx.Batch, state document.JobState, reason string, progress any) {
 	batch.Queue(`
-		UPDATE tasks SET state = $3, error = $4, next_attempt_at = NULL, lease = NULL, lease_until = NULL
-		WHERE job = $1 AND kind = $2`, t.job, t.Kind, state, storable(reason))
+		UPDATE tasks SET state = $3, error = $4, progress = coalesce($5, progress),
+		                 next_attempt_at = NULL, lease = NULL, lease_until = NULL
+		WHERE job = $1 AND kind = $2`, t.job, t.Kind, state, storable(reason), progress)
 	if t.Kind == document.Knowledge && state != document.Succeeded && t.live == nil && t.newest == t.Version && !t.docDeleted {
 		batch.Queue(`UPDATE documents SET state = 'failed', updated_at = now() WHERE id = $1`, t.Document)
 	}
@@ -78,35 +83,37 @@ func (t task) queueEnd(batch *pgx.Batch, state document.JobState, reason string)
 }
 
 // queueJobState writes the state of the job that follows when the task's is
-// to be state.
+// to be state. With the first task that runs the job has started.
 func (t task) queueJobState(batch *pgx.Batch, state document.JobState) {
-	queueJobState(batch, t.job, document.CombineStates(append([]document.JobState{state}, t.others...)...))
+	queueJobState(batch, t.job, document.CombineStates(append([]document.JobState{state}, t.others...)...), state == document.Running)
 }
 
-func queueJobState(batch *pgx.Batch, job uuid.UUID, state document.JobState) {
+func queueJobState(batch *pgx.Batch, job uuid.UUID, state document.JobState, started bool) {
 	batch.Queue(`
 		UPDATE jobs SET
 			state       = $2,
+			started_at  = CASE WHEN $4 THEN coalesce(started_at, now()) ELSE started_at END,
 			finished_at = CASE WHEN $3 THEN now() END
-		WHERE id = $1`, job, state, state.Ended())
+		WHERE id = $1`, job, state, state.Ended(), started)
 	if state.Ended() {
 		queueDeliveries(batch, job)
 	}
 }
 
-// fence checks that the caller still holds the task's lease, and has nobody
+// queueFence checks that the caller still holds the task's lease, and has nobody
 // take it over before the transaction ends. It also notes how far the task is.
-func fence(ctx context.Context, tx pgx.Tx, work document.Work, progress any) error {
-	tag, err := tx.Exec(ctx, `
+func queueFence(batch *pgx.Batch, work document.Work, progress any) {
+	batch.Queue(`
 		UPDATE tasks SET progress = $3
-		WHERE job = $1 AND kind = $2 AND lease = $4`, work.Job, work.Kind, progress, work.Lease)
-	if err == nil && tag.RowsAffected() == 0 {
-		return leaseLost(work)
-	}
-	return err
+		WHERE job = $1 AND kind = $2 AND lease = $4`, work.Job, work.Kind, progress, work.Lease).Exec(func(tag pgconn.CommandTag) error {
+		if tag.RowsAffected() == 0 {
+			return leaseLost(work)
+		}
+		return nil
+	})
 }
 
-// checkLease is fence without a lock: what it finds may change at once.
+// checkLease is queueFence without a lock: what it finds may change at once.
 func checkLease(ctx context.Context, tx pgx.Tx, work document.Work) error {
 	var ours bool
 	err := tx.QueryRow(ctx, `

@@ -76,10 +76,10 @@ func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 
 func runInTenant(ctx context.Context, conn *pgx.Conn, id string, fn func(tx pgx.Tx) error) error {
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{
-		// One round trip. The last argument makes the setting the
-		// transaction's: the next user of the connection does not inherit it.
+		// One round trip. The setting is the transaction's: the next user of
+		// the connection does not inherit it.
 		// The id needs no quoting, tenant.From has seen to that.
-		BeginQuery: "begin; select set_config('gristmill.tenant', '" + id + "', true)",
+		BeginQuery: "begin; set local gristmill.tenant = '" + id + "'",
 	})
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)

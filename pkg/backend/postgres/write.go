@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -28,10 +29,8 @@ func (s *Store) Write(ctx context.Context, work document.Work, batch document.Ba
 		}
 		var inserts pgx.Batch
 		queuePlaces(&inserts, work.Space.ID, places)
-		if err := tx.SendBatch(ctx, &inserts).Close(); err != nil {
-			return err
-		}
-		return fence(ctx, tx, work, progress)
+		queueFence(&inserts, work, progress)
+		return tx.SendBatch(ctx, &inserts).Close()
 	})
 }
 
@@ -41,7 +40,8 @@ type addPassages func(ctx context.Context, tx pgx.Tx, space document.Space, pass
 
 // securePassages sees to it that passages, and those of places, are in the
 // space and stay there until the transaction ends: those that are there are
-// held, the others added by way of add. One that another transaction adds or
+// held, the others added by way of add. Where all may be new, they are added
+// before it is asked what is there. One that another transaction adds or
 // removes in between is met again in the next round; rounds end, since nothing
 // that is held or added can go, and each other transaction is waited for.
 func securePassages(ctx context.Context, tx pgx.Tx, space document.Space, passages []document.Embedded, versions []document.RebuiltPlaces, add addPassages) error {
@@ -53,6 +53,15 @@ func securePassages(ctx context.Context, tx pgx.Tx, space document.Space, passag
 	}
 	for i, passage := range passages {
 		missing[passage.Hash] = &passages[i]
+	}
+	if len(missing) == len(passages) && len(passages) > 0 {
+		added, err := add(ctx, tx, space, slices.Clone(passages))
+		if err != nil {
+			return fmt.Errorf("insert passages: %w", err)
+		}
+		if added == len(passages) {
+			return nil
+		}
 	}
 	for {
 		hashes := make([]document.Hash, 0, len(missing))
