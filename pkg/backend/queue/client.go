@@ -81,12 +81,7 @@ func (c *Client) Enqueue(ctx context.Context, dispatches ...document.Dispatch) e
 			return fmt.Errorf("enqueue %s: %w", dispatch, err)
 		}
 		if err := c.call(ctx, "enqueue "+dispatch.String(), func() error {
-			_, err := c.asynq.Load().EnqueueContext(ctx, task,
-				asynq.TaskID(dispatch.String()),
-				asynq.Queue(string(dispatch.Kind)),
-				asynq.MaxRetry(math.MaxInt32), // the database counts attempts
-				asynq.Timeout(noTimeout),
-			)
+			_, err := c.asynq.Load().EnqueueContext(ctx, task, entryOptions(dispatch.String(), string(dispatch.Kind))...)
 			if errors.Is(err, asynq.ErrTaskIDConflict) {
 				return nil
 			}
@@ -96,6 +91,16 @@ func (c *Client) Enqueue(ctx context.Context, dispatches ...document.Dispatch) e
 		}
 	}
 	return nil
+}
+
+// entryOptions are those of a task's entry in a queue.
+func entryOptions(id, queue string) []asynq.Option {
+	return []asynq.Option{
+		asynq.TaskID(id),
+		asynq.Queue(queue),
+		asynq.MaxRetry(math.MaxInt32), // the database counts attempts
+		asynq.Timeout(noTimeout),
+	}
 }
 
 // The marker is a task that nobody is to do: while it is there, the queue has

@@ -74,7 +74,9 @@ func (s *Server) Run(ctx context.Context, handle Handler) error {
 	defer cancel()
 	slots := make(chan struct{}, s.cfg.Concurrency)
 	server := s.asynq()
-	err := server.Start(asynq.HandlerFunc(func(_ context.Context, task *asynq.Task) error {
+	lost := s.lookForLost()
+	defer lost.close()
+	err := server.Start(asynq.HandlerFunc(func(entry context.Context, task *asynq.Task) error {
 		select {
 		case slots <- struct{}{}:
 			defer func() { <-slots }()
@@ -83,7 +85,11 @@ func (s *Server) Run(ctx context.Context, handle Handler) error {
 		if ctx.Err() != nil {
 			return again(0) // not begun: for another worker
 		}
-		return s.deliver(working, task, handle)
+		err := s.deliver(working, task, handle)
+		if delay, ok := errors.AsType[again](err); ok {
+			lost.restore(entry, task, time.Duration(delay))
+		}
+		return err
 	}))
 	if err != nil {
 		return fmt.Errorf("start queue %s: %w", s.cfg.Kind, err)
@@ -116,6 +122,48 @@ func (s *Server) Run(ctx context.Context, handle Handler) error {
 	}
 	return nil
 }
+
+// lostEntries puts tasks back that the queue has lost while they were at work:
+// asynq delivers a task again only if it still knows it.
+type lostEntries struct {
+	queue     string
+	client    *asynq.Client
+	inspector *asynq.Inspector
+	log       *slog.Logger
+}
+
+func (s *Server) lookForLost() *lostEntries {
+	opt := s.redis
+	opt.PoolSize, opt.ReadTimeout, opt.WriteTimeout = 2, callTimeout, callTimeout
+	shared := sharedRedis{opt.MakeRedisClient()}
+	return &lostEntries{string(s.cfg.Kind), asynq.NewClient(shared), asynq.NewInspector(shared), s.cfg.Log}
+}
+
+// restore has a task delivered after the delay when its entry, whose context
+// this is, is gone. A Redis that is away is left to the sweep.
+func (l *lostEntries) restore(entry context.Context, task *asynq.Task, delay time.Duration) {
+	id, ok := asynq.GetTaskID(entry)
+	if !ok {
+		return
+	}
+	ctx := context.WithoutCancel(entry)
+	err := bounded(ctx, func() error {
+		_, err := l.inspector.GetTaskInfo(l.queue, id)
+		if !errors.Is(err, asynq.ErrQueueNotFound) && !errors.Is(err, asynq.ErrTaskNotFound) {
+			return err
+		}
+		_, err = l.client.Enqueue(task, append(entryOptions(id, l.queue), asynq.ProcessIn(delay+roundUp))...)
+		if errors.Is(err, asynq.ErrTaskIDConflict) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		l.log.DebugContext(ctx, "not known whether the queue still has a task; the sweep will dispatch it again", "task", id, "error", err)
+	}
+}
+
+func (l *lostEntries) close() { _ = l.client.Close() } // and with it what the inspector uses
 
 // begin runs f, and closes done when it has returned.
 func begin(log *slog.Logger, f func()) (done <-chan struct{}) {

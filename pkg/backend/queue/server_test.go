@@ -84,6 +84,29 @@ func TestRunDeliversAgain(t *testing.T) {
 	})
 }
 
+// The queue loses all while a task is at work: it is delivered again when it
+// was to be.
+func TestRunDeliversAgainWhatTheQueueHasLost(t *testing.T) {
+	t.Parallel()
+	server := miniredis.RunT(t)
+	url := "redis://" + server.Addr()
+	c := newClient(t, url)
+	enqueue(t, c, newRef(document.Knowledge))
+	delivered := make(chan time.Time, 2)
+	run(t, queue.ServerConfig{RedisURL: url}, func(context.Context, document.TaskRef) time.Duration {
+		delivered <- time.Now()
+		if len(delivered) == 2 {
+			return 0
+		}
+		server.FlushAll()
+		return time.Second
+	})
+	await.Until(t, "the task was delivered again", func() bool { return len(delivered) == 2 })
+	if waited := -(<-delivered).Sub(<-delivered); waited < time.Second || waited > 5*time.Second {
+		t.Errorf("delivered again after %s, want a second or a little more", waited)
+	}
+}
+
 func TestRunSurvivesAPanic(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		c := newClient(t, url)

@@ -10,6 +10,12 @@ import (
 // of workers: then the next sweep takes the rest.
 const dueLimit = 5000
 
+// everything is the quiet time by which all that was dispatched is due: also
+// what waits for its next attempt, for no longer than a task ever does, since
+// the queue was to deliver it then. A worker that it is delivered to before has
+// it delivered again when it is time.
+const everything = -2 * time.Minute
+
 // fill puts into the queue what belongs there: first what was dispatched longer
 // than quiet ago, since it may be lost, then what there is room for. When the
 // queue has lost its data, all that was dispatched is lost.
@@ -19,7 +25,7 @@ func (s *Sweeper) fill(ctx context.Context, tenants []string, quiet time.Duratio
 		return err
 	}
 	if lost {
-		quiet = 0
+		quiet = everything
 	}
 	for _, id := range tenants {
 		ctx := of(ctx, id)

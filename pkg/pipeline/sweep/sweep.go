@@ -67,7 +67,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 		case filled:
 			quiet = idle
 		case err != nil:
-			quiet = 0
+			quiet = everything
 		}
 		if err != nil && ctx.Err() == nil {
 			s.Log.WarnContext(ctx, "sweep cut short; the next one goes on", "error", err)
