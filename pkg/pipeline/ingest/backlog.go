@@ -15,6 +15,9 @@ const (
 	// backlogAge is how long what the store said of a backlog holds.
 	backlogAge = time.Second
 
+	// minForget is how many tenants' backlogs are kept whatever their age.
+	minForget = 1000
+
 	// backlogRetryAfter is when a client that was refused may come again.
 	backlogRetryAfter = 10 * time.Second
 )
@@ -25,6 +28,8 @@ type backlogs struct {
 	mu     sync.Mutex
 	of     map[string]*tenantBacklog
 	asking singleflight.Group // of the store, by tenant
+
+	forgetAt int // how many there are when it is next looked which to forget
 }
 
 // tenantBacklog is known + added, and what is under way.
@@ -44,13 +49,13 @@ type tenantBacklog struct {
 // limit. What other processes accept, and what workers end, counts after a
 // second.
 func (s *Step) enter(ctx context.Context, owner string) (leave func(document.Accepted), err error) {
-	if err := s.refreshBacklog(ctx, owner); err != nil {
+	t, err := s.refreshBacklog(ctx, owner)
+	if err != nil {
 		return nil, err
 	}
 	b := &s.backlogs
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	t := b.of[owner]
 	jobs, bytes := t.known.Jobs+t.added.Jobs+t.underWay, t.known.Bytes+t.added.Bytes
 	switch {
 	case jobs >= s.Limits.Jobs:
@@ -74,50 +79,69 @@ func (s *Step) enter(ctx context.Context, owner string) (leave func(document.Acc
 	}, nil
 }
 
-// refreshBacklog asks the store for the tenant's backlog unless it was asked
-// just now. Callers at the same time ask once.
-func (s *Step) refreshBacklog(ctx context.Context, owner string) error {
+// refreshBacklog returns the tenant's backlog. It asks the store for it unless
+// it was asked just now. Callers at the same time ask once.
+func (s *Step) refreshBacklog(ctx context.Context, owner string) (*tenantBacklog, error) {
 	b := &s.backlogs
 	b.mu.Lock()
 	t := b.of[owner]
 	fresh := t != nil && time.Since(t.asked) < backlogAge
 	b.mu.Unlock()
 	if fresh {
-		return nil
+		return t, nil
 	}
-	_, err, _ := b.asking.Do(owner, func() (any, error) {
+	asked, err, _ := b.asking.Do(owner, func() (any, error) {
 		// For all who wait, whichever of them goes.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beginTimeout)
 		defer cancel()
-		return nil, s.askBacklog(ctx, owner)
+		return s.askBacklog(ctx, owner)
 	})
-	return err
+	if err != nil {
+		return nil, err
+	}
+	return asked.(*tenantBacklog), nil
 }
 
 // askBacklog asks the store. An upload that is accepted meanwhile may be in
 // its answer or not, and is counted beside it: rather twice, for a second, than
 // not at all.
-func (s *Step) askBacklog(ctx context.Context, owner string) error {
+func (s *Step) askBacklog(ctx context.Context, owner string) (*tenantBacklog, error) {
 	b := &s.backlogs
 	b.mu.Lock()
-	if b.of == nil {
-		b.of = map[string]*tenantBacklog{}
-	}
-	if b.of[owner] == nil {
-		b.of[owner] = &tenantBacklog{}
-	}
 	t := b.of[owner]
+	if t == nil {
+		t = &tenantBacklog{}
+	}
 	before := t.added
 	b.mu.Unlock()
 
 	asked := time.Now()
 	known, err := s.Store.Backlog(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t.asked = asked
 	t.known = document.Backlog{Jobs: known.Jobs - before.Jobs, Bytes: known.Bytes - before.Bytes}
-	return nil
+	b.keep(owner, t)
+	return t, nil
+}
+
+// keep keeps the backlog of a tenant, and forgets those that nobody needs when
+// there are many.
+func (b *backlogs) keep(owner string, t *tenantBacklog) {
+	if b.of == nil {
+		b.of = map[string]*tenantBacklog{}
+	}
+	b.of[owner] = t
+	if len(b.of) < b.forgetAt {
+		return
+	}
+	for id, other := range b.of {
+		if other.underWay == 0 && time.Since(other.asked) > backlogAge {
+			delete(b.of, id)
+		}
+	}
+	b.forgetAt = max(minForget, 2*len(b.of))
 }

@@ -70,7 +70,7 @@ type Runner struct {
 	// does not need is there to write that the task waits.
 	HandBack time.Duration
 
-	tenants sync.Map // whose tasks have been met
+	met met // tenants whose tasks have been run
 }
 
 // Run runs one task, if it is there to be run, and returns after how long it
@@ -97,7 +97,7 @@ func (r *Runner) Run(ctx context.Context, ref document.TaskRef) (again time.Dura
 		if ref.Kind != document.Reindexing {
 			ctx = telemetry.With(ctx, slog.String("job", work.Job.String()))
 		}
-		if _, met := r.tenants.LoadOrStore(ref.Tenant, true); !met {
+		if r.met.first(ref.Tenant) {
 			// We may just have come, and windows are wider for it.
 			r.Dispatcher.Dispatch(ctx)
 		}
@@ -107,6 +107,29 @@ func (r *Runner) Run(ctx context.Context, ref document.TaskRef) (again time.Dura
 		r.Dispatcher.Dispatch(ctx) // what there is room for now
 	}
 	return again
+}
+
+// met remembers tenants. Its zero value is ready to use.
+type met struct {
+	mu  sync.Mutex
+	ids map[string]bool
+}
+
+// maxMet is how many tenants are remembered: of more, all are met anew.
+const maxMet = 1000
+
+// first reports whether a tenant is met for the first time.
+func (m *met) first(id string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ids[id] {
+		return false
+	}
+	if m.ids == nil || len(m.ids) >= maxMet {
+		m.ids = map[string]bool{}
+	}
+	m.ids[id] = true
+	return true
 }
 
 // subject returns what a task of the kind names as its document.
