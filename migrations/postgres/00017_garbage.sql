@@ -2,6 +2,8 @@
 -- something garbage writes its entry, so that the sweep searches for nothing.
 --
 -- Locks: none on a table with rows. The new table and its indexes are empty.
+-- uploads.abandoned_at is used no more; it stays for programs of the release
+-- before, which may run until they are replaced.
 
 -- +goose Up
 
@@ -23,7 +25,7 @@ CREATE TABLE public.garbage (
     hashes   bytea[],
     reached  jsonb,
     PRIMARY KEY (id, tenant)
-);
+) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000); -- most of its rows are dead before long
 
 -- What of a tenant is due? Its entries stand together.
 CREATE INDEX garbage_due ON public.garbage (tenant, due_at, id);

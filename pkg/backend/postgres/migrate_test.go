@@ -443,3 +443,49 @@ func fillOld(t *testing.T, super string, statements ...string) {
 		execute(t, super, statement)
 	}
 }
+
+// What had become garbage before there was a list of it is found by the search
+// that the migration lists.
+func TestMigrateSearchesForGarbage(t *testing.T) {
+	t.Parallel()
+	d, super := newOwnedDatabase(t)
+	d.migrateTo(t, 16)
+	for _, statement := range []string{
+		`INSERT INTO collections (tenant, id, name) VALUES ('default', gen_random_uuid(), 'c')`,
+		`INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap, drop_after)
+		 SELECT tenant, id, 'm', 2, 10, 0, unnest('{NULL,now}'::timestamptz[]) FROM collections`,
+		`UPDATE collections SET live_space = (SELECT id FROM spaces WHERE drop_after IS NULL)`,
+		`SELECT set_config('gristmill.tenant', 'default', false), add_partition(id) FROM spaces`,
+		`INSERT INTO documents (tenant, id, collection, key, state, newest_version, live_version, deleted_at)
+		 SELECT tenant, gen_random_uuid(), id, key, 'ready', 2, 2, CASE key WHEN 'deleted' THEN now() END
+		 FROM collections, unnest('{superseded,deleted}'::text[]) AS key`,
+		`INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type)
+		 SELECT tenant, id, v, '', '{}', key || ' ' || v, 10, '', '' FROM documents, generate_series(1, 2) v`,
+		`INSERT INTO jobs (tenant, id, document, version, size, state, finished_at)
+		 SELECT tenant, gen_random_uuid(), document, version, size, 'succeeded', now() - interval '1 day' FROM versions`,
+		// One passage is of a version that is gone, one stands nowhere.
+		`INSERT INTO manifest (tenant, document, version, space, ordinal, hash, start_byte, end_byte)
+		 SELECT v.tenant, document, version, live_space, 0, sha256(object::bytea), 0, 1 FROM versions v, collections`,
+		`INSERT INTO manifest (tenant, document, version, space, ordinal, hash, start_byte, end_byte)
+		 SELECT tenant, gen_random_uuid(), 1, live_space, 0, sha256('gone'), 0, 1 FROM collections`,
+		`INSERT INTO passages (tenant, space, hash, tokens, embedding, heading_path, context, content)
+		 SELECT tenant, space, hash, 1, '[1,0]', '{}', '', 'text' FROM manifest`,
+		`INSERT INTO passages (tenant, space, hash, tokens, embedding, heading_path, context, content)
+		 SELECT tenant, live_space, sha256('nowhere'), 1, '[1,0]', '{}', '', 'text' FROM collections`,
+		`INSERT INTO uploads (tenant, object, created_at, abandoned_at) VALUES ('default', 'abandoned', now() - interval '2 days', now())`,
+	} {
+		execute(t, super, statement)
+	}
+	d.migrate(t)
+	s, ctx := d.open(t), tenant.With(t.Context(), tenant.Default)
+	gone := storetest.CollectAll(t, ctx, s)
+	slices.Sort(gone)
+	if diff := cmp.Diff([]string{"abandoned", "deleted 1", "deleted 2", "superseded 1"}, gone); diff != "" {
+		t.Errorf("objects that are deleted (-want +got):\n%s", diff)
+	}
+	for table, want := range map[string]int{"documents": 1, "versions": 1, "manifest": 1, "passages": 1, "spaces": 1, "garbage": 0, "uploads": 0} {
+		if got := countRows(t, ctx, s, table); got != want {
+			t.Errorf("%d rows are left in %s, want %d", got, table, want)
+		}
+	}
+}

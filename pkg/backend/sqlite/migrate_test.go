@@ -234,3 +234,37 @@ func TestMigrationKnowsNothingOfOriginals(t *testing.T) {
 		t.Errorf("restored %+v, %v", restored, err)
 	}
 }
+
+// What had become garbage before there was a list of it is found by the search
+// that the migration lists.
+func TestMigrationSearchesForGarbage(t *testing.T) {
+	t.Parallel()
+	ctx := tenant.With(t.Context(), tenant.Default)
+	const collection = "00000000-0000-7000-8000-00000000000c"
+	s := open(t, databaseOf(t, 10, `
+		INSERT INTO collections VALUES ('default', '`+collection+`', 'c', 7, 0);
+		INSERT INTO spaces (id, tenant, collection, model, dimensions, chunk_tokens, chunk_overlap, created_at, drop_after)
+		VALUES (7, 'default', '`+collection+`', 'm', 2, 10, 0, 0, NULL), (8, 'default', '`+collection+`', 'n', 2, 10, 0, 0, 1);
+		INSERT INTO documents (tenant, id, collection, key, state, live_version, newest_version, created_at, updated_at, deleted_at)
+		VALUES ('default', '00000000-0000-7000-8000-00000000000a', '`+collection+`', 'superseded', 'ready', 2, 2, 0, 0, NULL),
+		       ('default', '00000000-0000-7000-8000-00000000000b', '`+collection+`', 'deleted', 'ready', 2, 2, 0, 0, 1);
+		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, created_at)
+		SELECT tenant, d.id, n.value, '', '{}', d.key || ' ' || n.value, 100, '', '', 0 FROM documents d, json_each('[1, 2]') n;
+		INSERT INTO passages (id, tenant, space, hash, created_at, tokens, embedding, heading_path, context, content)
+		SELECT value, 'default', 7, unhex(printf('%064d', value)), 0, 3, x'0000803f00000000', '[]', '', 'text' FROM json_each('[1, 2, 3]');
+		INSERT INTO manifest (tenant, document, version, space, ordinal, passage, start_byte, end_byte)
+		SELECT tenant, document, version, 7, 0, version, 0, 1 FROM versions;
+		INSERT INTO jobs (tenant, id, document, version, state, created_at, finished_at, size)
+		SELECT tenant, document || version, document, version, 'succeeded', 0, 0, 100 FROM versions;
+		INSERT INTO uploads (tenant, object, created_at, abandoned_at) VALUES ('default', 'abandoned', 0, 1)`))
+	gone := storetest.CollectAll(t, ctx, s)
+	slices.Sort(gone)
+	if diff := cmp.Diff([]string{"abandoned", "deleted 1", "deleted 2", "superseded 1"}, gone); diff != "" {
+		t.Errorf("objects that are deleted (-want +got):\n%s", diff)
+	}
+	for table, want := range map[string]int{"documents": 1, "versions": 1, "manifest": 1, "passages": 1, "spaces": 1, "garbage": 0, "uploads": 0} {
+		if got := count(t, s, table); got != want {
+			t.Errorf("%d rows are left in %s, want %d", got, table, want)
+		}
+	}
+}

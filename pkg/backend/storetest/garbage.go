@@ -186,6 +186,41 @@ func listsWhatIsDueFirst(t *testing.T, ctx context.Context, s Store) {
 	}
 }
 
+// CollectAll does what the sweep does until nothing is listed, as if much time had
+// passed, and returns the objects that it would delete.
+func CollectAll(t *testing.T, ctx context.Context, s Store) (objects []string) {
+	t.Helper()
+	if _, err := s.AbandonUploads(ctx, time.Hour, 1000); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		all, err := s.Garbage(ctx, later, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range all {
+			switch g.Kind {
+			case document.GarbageSearch:
+				search(t, ctx, s, 2)
+				err = s.Unlist(ctx, g)
+			case document.GarbageObject:
+				objects = append(objects, g.Object)
+				err = s.Unlist(ctx, g)
+			default:
+				collectEntry(t, ctx, s, g, later)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(all) == 0 {
+			return objects
+		}
+	}
+	t.Fatal("collecting does not end")
+	return nil
+}
+
 // search runs a search to its end, limit rows at a time.
 func search(t *testing.T, ctx context.Context, s Store, limit int) (found document.GarbageFound) {
 	t.Helper()

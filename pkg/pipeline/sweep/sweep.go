@@ -44,8 +44,8 @@ type Sweeper struct {
 }
 
 const (
-	// interval is how often the sweep and the collection run. With idle it bounds how long a
-	// task that the queue has lost stays lost.
+	// interval is how often the sweep and the collection run. With idle it
+	// bounds how long a task that the queue has lost stays lost.
 	interval = 10 * time.Second
 
 	// idle is how long a dispatched task may lie before it is dispatched
