@@ -6,7 +6,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
-	"github.com/pgvector/pgvector-go"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -27,8 +26,11 @@ func (s *Store) OnConnection(ctx context.Context, query string, dest any) error 
 
 // ExplainNearest returns the plan of a search along the index.
 func ExplainNearest(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query) ([]string, error) {
-	return collect(ctx, tx, pgx.RowTo[string], "EXPLAIN "+walkIndex.statement(space), space.Collection, query.KeyPrefix, metadataOf(query),
-		pgvector.NewHalfVector(query.Vector), query.Limit, query.Limit, 1+maxAlsoIn)
+	in, err := readFilter(ctx, tx, space, query)
+	if err != nil {
+		return nil, err
+	}
+	return collect(ctx, tx, pgx.RowTo[string], "EXPLAIN "+walkIndex.statement(space, in), searchArgs(query, in, query.Limit))
 }
 
 // PassagesTable is the table that the passages of a space stand in.
@@ -40,8 +42,11 @@ func ExplainExact(ctx context.Context, tx pgx.Tx, space document.Space, query do
 	if err := compareAll.prepare(ctx, tx); err != nil {
 		return nil, err
 	}
-	err = tx.QueryRow(ctx, "EXPLAIN (ANALYZE, FORMAT JSON) "+compareAll.statement(space), space.Collection, query.KeyPrefix, metadataOf(query),
-		pgvector.NewHalfVector(query.Vector), query.Limit, query.Limit, 1+maxAlsoIn).Scan(&plan)
+	in, err := readFilter(ctx, tx, space, query)
+	if err != nil {
+		return nil, err
+	}
+	err = tx.QueryRow(ctx, "EXPLAIN (ANALYZE, FORMAT JSON) "+compareAll.statement(space, in), searchArgs(query, in, query.Limit)).Scan(&plan)
 	return plan, err
 }
 

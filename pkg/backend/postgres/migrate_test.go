@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -356,6 +357,32 @@ func TestMigrateChangesPoliciesOfPartitions(t *testing.T) {
 		FROM pg_policy JOIN pg_inherits ON inhrelid = polrelid`)
 	if len(policies) != 1 || !strings.Contains(policies[0], "SELECT") {
 		t.Errorf("policies of partitions: %q, want one that is evaluated once a statement", policies)
+	}
+}
+
+// Documents of before are found by their metadata.
+func TestMigrateFindsDocumentsOfBeforeByMetadata(t *testing.T) {
+	t.Parallel()
+	d, super := newOwnedDatabase(t)
+	d.migrateTo(t, 6)
+	fillOld(t, super,
+		`INSERT INTO documents (tenant, id, collection, key, state, newest_version, live_version)
+		 SELECT tenant, gen_random_uuid(), id, 'a', 'ready', 1, 1 FROM collections`,
+		`INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type)
+		 SELECT tenant, id, 1, '', '{"lang": "ko", "tags": ["a", 1.50]}', '', 10, '', '' FROM documents`,
+		`INSERT INTO manifest (tenant, document, version, space, ordinal, hash, start_byte, end_byte)
+		 SELECT d.tenant, d.id, 1, c.live_space, 0, sha256(''), 0, 4 FROM documents d, collections c WHERE c.id = d.collection`)
+	d.migrate(t)
+	s, ctx := d.open(t), tenant.With(t.Context(), tenant.Default)
+	c, err := s.Collection(ctx, "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for metadata, want := range map[string]int{`{"lang":"ko"}`: 1, `{"tags":[1.5],"lang":"ko"}`: 1, `{"lang":"en"}`: 0} {
+		hits, err := s.Nearest(ctx, c.Space, document.Query{Vector: []float32{1, 0}, Limit: 10, Threshold: -1, Metadata: json.RawMessage(metadata)})
+		if err != nil || len(hits) != want {
+			t.Errorf("%s: %d hits, %v, want %d", metadata, len(hits), err, want)
+		}
 	}
 }
 

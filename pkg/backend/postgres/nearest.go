@@ -43,17 +43,21 @@ type found struct {
 // these is quicker, and exact. A walk that ends before it has found enough is
 // no answer: then all are compared.
 func nearest(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query) ([]found, error) {
+	in, err := readFilter(ctx, tx, space, query)
+	if err != nil {
+		return nil, err
+	}
 	if !space.Indexed {
-		return search(ctx, tx, space, query, compareAll, query.Limit)
+		return search(ctx, tx, space, query, in, compareAll, query.Limit)
 	}
 	take := query.Limit
-	if query.KeyPrefix != "" || len(query.Metadata) > 0 {
-		few, err := leavesFew(ctx, tx, space, query)
+	if in.narrows() {
+		few, err := leavesFew(ctx, tx, space, in)
 		if err != nil {
 			return nil, err
 		}
 		if few {
-			return search(ctx, tx, space, query, compareFew, query.Limit)
+			return search(ctx, tx, space, query, in, compareFew, query.Limit)
 		}
 		take *= searchSurplus
 	}
@@ -65,9 +69,9 @@ func nearest(ctx context.Context, tx pgx.Tx, space document.Space, query documen
 		fmt.Sprint(searchTuples), fmt.Sprint(searchMemory)); err != nil {
 		return nil, err
 	}
-	places, err := search(ctx, tx, space, query, walkIndex, take)
+	places, err := search(ctx, tx, space, query, in, walkIndex, take)
 	if err == nil && countPassages(places) < query.Limit {
-		return search(ctx, tx, space, query, compareAll, query.Limit)
+		return search(ctx, tx, space, query, in, compareAll, query.Limit)
 	}
 	return places, err
 }
@@ -95,11 +99,11 @@ type way struct{ best, visible string }
 // compareAll measures the passages that stand in visible versions by one join
 // with all of the space.
 var compareAll = way{`WITH ` + visibleDocuments + `, best AS MATERIALIZED (
-		SELECT hash, embedding <=> $4 AS distance
+		SELECT hash, embedding <=> @question AS distance
 		FROM $passages
 		WHERE space = $space AND hash IN (SELECT m.hash FROM visible d ` + places + `)
 		ORDER BY distance, hash
-		LIMIT $5
+		LIMIT @take
 	)`, inVisibleDocuments}
 
 // compareFew looks up each passage that stands in a visible version.
@@ -107,10 +111,10 @@ var compareFew = way{`WITH ` + visibleDocuments + `, best AS MATERIALIZED (
 		SELECT standing.hash, p.distance
 		FROM (SELECT DISTINCT m.hash FROM visible d ` + places + ` OFFSET 0) AS standing
 		CROSS JOIN LATERAL (
-			SELECT embedding <=> $4 AS distance FROM $passages WHERE space = $space AND hash = standing.hash OFFSET 0
+			SELECT embedding <=> @question AS distance FROM $passages WHERE space = $space AND hash = standing.hash OFFSET 0
 		) AS p
 		ORDER BY distance, hash
-		LIMIT $5
+		LIMIT @take
 	)`, inVisibleDocuments}
 
 // places joins the places m of a visible document d.
@@ -123,29 +127,22 @@ const places = `CROSS JOIN LATERAL (
 // walkIndex goes from one passage to the next nearest by the index, and asks of
 // each whether it stands in a visible version.
 var walkIndex = way{`WITH best AS MATERIALIZED (
-		SELECT hash, $vector <=> $4 AS distance
+		SELECT hash, $vector <=> @question AS distance
 		FROM $passages p
 		WHERE space = $space
 		  AND EXISTS (SELECT FROM manifest m WHERE m.space = $space AND m.hash = p.hash AND $visible OFFSET 0)
-		ORDER BY $vector <=> $4
-		LIMIT $5
-	)`, `EXISTS (SELECT FROM documents d WHERE d.id = m.document AND d.live_version = m.version AND ` + matching + ` OFFSET 0)`}
+		ORDER BY $vector <=> @question
+		LIMIT @take
+	)`, `EXISTS (SELECT FROM documents d WHERE d.id = m.document AND d.live_version = m.version AND $filter OFFSET 0)`}
 
 const (
 	visibleDocuments = `visible AS MATERIALIZED (
 		SELECT d.id, d.live_version
-		FROM documents d
-		WHERE d.live_version IS NOT NULL AND ` + matching + `
+		FROM $candidates
+		WHERE d.live_version IS NOT NULL AND $rest
 	)`
 
 	inVisibleDocuments = `((m.document, m.version) IN (SELECT id, live_version FROM visible)) IS TRUE`
-
-	// matching is the filter, on a document d.
-	matching = `d.collection = $1 AND d.deleted_at IS NULL
-		AND ($2 = '' OR starts_with(d.key, $2))
-		AND ($3::jsonb IS NULL OR EXISTS (
-		    SELECT FROM versions v
-		    WHERE v.document = d.id AND v.version = d.live_version AND v.metadata @> $3))`
 )
 
 // search runs the plan for the take nearest passages and returns their places,
@@ -154,12 +151,16 @@ const (
 //
 // 2 is the greatest distance. A vector of length 0 has no angle to any other,
 // its distance is NaN, and PostgreSQL sorts that last.
-func search(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query, by way, take int) ([]found, error) {
+func search(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query, in filter, by way, take int) ([]found, error) {
 	if err := by.prepare(ctx, tx); err != nil {
 		return nil, err
 	}
-	return collect(ctx, tx, scanFound, by.statement(space), space.Collection, query.KeyPrefix, metadataOf(query),
-		pgvector.NewHalfVector(query.Vector), take, query.Limit, 1+maxAlsoIn)
+	return collect(ctx, tx, scanFound, by.statement(space, in),
+		searchArgs(query, in, take))
+}
+
+func searchArgs(query document.Query, in filter, take int) pgx.NamedArgs {
+	return in.with(pgx.NamedArgs{"question": pgvector.NewHalfVector(query.Vector), "take": take, "hits": query.Limit, "places": 1 + maxAlsoIn})
 }
 
 // prepare has the planner join what compareAll joins by hashing. It takes the
@@ -176,13 +177,13 @@ func (by way) prepare(ctx context.Context, tx pgx.Tx) error {
 
 // statement returns the whole statement for a space, whose number is part of
 // it: so the plan is made for its partition and no other.
-func (by way) statement(space document.Space) string {
-	return strings.NewReplacer("$passages", passagesTable(space), "$visible", by.visible, "$vector", indexedVector(space), "$space", fmt.Sprint(space.ID)).Replace(by.best + `
+func (by way) statement(space document.Space, in filter) string {
+	return in.fill(strings.NewReplacer("$passages", passagesTable(space), "$visible", by.visible, "$vector", indexedVector(space), "$space", fmt.Sprint(space.ID)).Replace(by.best + `
 		SELECT b.hash, 1 - b.distance, p.heading_path, p.context, p.content, p.tokens, coalesce(p.embedded_bytes, 0),
 		       place.document, place.ordinal, place.start_byte, place.end_byte,
 		       (SELECT d.key FROM documents d WHERE d.id = place.document),
 		       (SELECT v.title FROM versions v WHERE v.document = place.document AND v.version = place.version)
-		FROM (SELECT * FROM best ORDER BY distance, hash LIMIT $6) AS b
+		FROM (SELECT * FROM best ORDER BY distance, hash LIMIT @hits) AS b
 		CROSS JOIN LATERAL (
 			SELECT * FROM $passages WHERE space = $space AND hash = b.hash OFFSET 0
 		) AS p
@@ -191,32 +192,26 @@ func (by way) statement(space document.Space) string {
 			FROM manifest m
 			WHERE m.space = $space AND m.hash = b.hash AND $visible
 			ORDER BY m.document, m.ordinal
-			LIMIT $7
+			LIMIT @places
 		) AS place
 		WHERE b.distance <= 2
-		ORDER BY b.distance, b.hash, place.document, place.ordinal`)
+		ORDER BY b.distance, b.hash, place.document, place.ordinal`))
 }
 
 // leavesFew reports whether few places match the query's filter. Counting stops
 // there.
-func leavesFew(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query) (few bool, err error) {
-	err = tx.QueryRow(ctx, `
+func leavesFew(ctx context.Context, tx pgx.Tx, space document.Space, in filter) (few bool, err error) {
+	err = tx.QueryRow(ctx, in.fill(`
 		WITH `+visibleDocuments+`
-		SELECT count(*) <= $5
+		SELECT count(*) <= @few
 		FROM (SELECT
 		      FROM visible d
-		      JOIN manifest m ON m.document = d.id AND m.version = d.live_version AND m.space = $4
-		      LIMIT $5 + 1) AS places`,
-		space.Collection, query.KeyPrefix, metadataOf(query), space.ID, fewPassages).Scan(&few)
+		      CROSS JOIN LATERAL (
+		          SELECT FROM manifest WHERE document = d.id AND version = d.live_version AND space = @space OFFSET 0
+		      ) AS m
+		      LIMIT @few + 1) AS places`),
+		in.with(pgx.NamedArgs{"space": space.ID, "few": fewPassages})).Scan(&few)
 	return few, err
-}
-
-// metadataOf returns the query's metadata, nil for any.
-func metadataOf(query document.Query) any {
-	if len(query.Metadata) == 0 {
-		return nil
-	}
-	return query.Metadata
 }
 
 func scanFound(row pgx.CollectableRow) (f found, err error) {

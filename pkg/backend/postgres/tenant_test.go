@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"testing"
@@ -69,7 +70,7 @@ func fill(t *testing.T, s *postgres.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	accepted, err := upload(ctx, s, document.Upload{Collection: c, Key: "k", IdempotencyKey: "once"})
+	accepted, err := upload(ctx, s, document.Upload{Collection: c, Key: "k", Metadata: json.RawMessage(`{"lang":"en"}`), IdempotencyKey: "once"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,7 @@ func searching(t *testing.T, open func(t *testing.T) Store) {
 		"Ties":              searchOrdersTiesTheSameWay,
 		"KeyPrefix":         searchFiltersByKeyPrefix,
 		"Metadata":          searchFiltersByMetadata,
+		"Metadata follows":  searchFollowsMetadata,
 		"Live versions":     searchSeesLiveVersionsOnly,
 		"Deleted documents": searchForgetsDeletedDocuments,
 		"No direction":      searchPassesOverZeroVectors,

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -124,4 +125,42 @@ func searchFiltersByMetadata(t *testing.T, ctx context.Context, s Store) {
 		t.Errorf("metadata {}: got %q, want both", contents(got))
 	}
 	wantContents(t, nearest(t, ctx, s, c, document.Query{KeyPrefix: "b", Metadata: json.RawMessage(`{"lang": "ko"}`)}))
+}
+
+// Which documents have some metadata is that of their published versions.
+func searchFollowsMetadata(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "metadata follows")
+	upload := func(key, metadata string) document.Upload {
+		u := uploadOf(c, key)
+		u.Metadata = json.RawMessage(metadata)
+		return u
+	}
+	want := func(when, metadata string, contents ...string) {
+		t.Helper()
+		t.Log(when)
+		wantContents(t, nearest(t, ctx, s, c, document.Query{Metadata: json.RawMessage(metadata)}), contents...)
+	}
+	long, longer := strings.Repeat("l", 3000), strings.Repeat("l", 3001)
+	id := publishDocument(t, ctx, s, upload("a", `{"n": 1, "kept": true, "`+long+`": "`+long+`"}`), passageOf("one", 1, 0, 0)).Document.ID
+	publishDocument(t, ctx, s, upload("b", `{"n": 3, "kept": true}`), passageOf("other", 1, 0, 0))
+	want("published", `{"n": 1}`, "one")
+	want("long", `{"`+long+`": "`+long+`"}`, "one")
+	want("longer", `{"`+long+`": "`+longer+`"}`)
+	want("longer field", `{"`+longer+`": "`+long+`"}`)
+
+	second := upload("a", `{"n": 2, "kept": true}`)
+	accepted := accept(t, ctx, s, second)
+	want("accepted", `{"n": 2}`)
+	publish(t, ctx, s, accepted.Job, passageOf("two", 1, 0, 0))
+	want("published again", `{"n": 2, "kept": true}`, "two")
+	want("what it was", `{"n": 1}`)
+	want("another", `{"n": 3}`, "other")
+	want("more than are looked up", `{"n": 3, "kept": true, "a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "f": 6, "g": 7}`)
+
+	if err := s.DeleteDocument(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	want("deleted", `{"kept": true}`, "other")
+	publishDocument(t, ctx, s, upload("a", `{"n": 1}`), passageOf("one", 1, 0, 0))
+	want("under its key", `{"n": 1}`, "one")
 }
