@@ -16,7 +16,10 @@ import (
 // many bytes of what is embedded their vectors are of. It first copies in what
 // other spaces of the model hold, and lists it: nothing places it yet. Rows are inserted in the order of their hashes,
 // here, in insertPassages and in copyPassages: two transactions that add the
-// same ones wait for each other, and must not do so in a circle.
+// same ones wait for each other, and must not do so in a circle. Hashes are
+// looked up one after another, here and in holdPassages: while a space is small,
+// the plan for an array of them is to read the whole table, and it is kept until
+// the table is analysed.
 func (s *Store) Known(ctx context.Context, space document.Space, hashes []document.Hash) (known map[document.Hash]int, err error) {
 	defer describe(&err, "look up %d passages in space %d", len(hashes), space.ID)
 	names := hashBytes(hashes)
@@ -39,7 +42,9 @@ func (s *Store) Known(ctx context.Context, space document.Space, hashes []docume
 			SELECT 'passages', $1, array_agg(hash), clock_timestamp() + $5::interval FROM copied HAVING count(*) > 0`,
 			space.ID, space.Model.Name, space.Model.Dimensions, names, document.KeepPassages)
 		batch.Queue(`
-			SELECT hash, coalesce(embedded_bytes, 0) FROM `+passagesTable(space)+` WHERE space = $1 AND hash = ANY ($2)`, space.ID, names).
+			SELECT p.hash, coalesce(p.embedded_bytes, 0)
+			FROM unnest($2::bytea[]) AS wanted (hash)
+			CROSS JOIN LATERAL (SELECT * FROM `+passagesTable(space)+` p WHERE p.space = $1 AND p.hash = wanted.hash OFFSET 0) p`, space.ID, names).
 			Query(func(rows pgx.Rows) error {
 				known = make(map[document.Hash]int, len(hashes))
 				var hash []byte
@@ -59,9 +64,10 @@ func (s *Store) Known(ctx context.Context, space document.Space, hashes []docume
 // keeps Collect from removing them before the transaction ends.
 func holdPassages(ctx context.Context, tx pgx.Tx, space document.Space, hashes []document.Hash) (map[document.Hash]bool, error) {
 	held, err := collect(ctx, tx, scanHash, `
-		SELECT hash FROM `+passagesTable(space)+`
-		WHERE space = $1 AND hash = ANY ($2)
-		FOR KEY SHARE`, space.ID, hashBytes(hashes))
+		SELECT p.hash
+		FROM unnest($2::bytea[]) AS wanted (hash)
+		CROSS JOIN LATERAL (SELECT p.hash FROM `+passagesTable(space)+` p WHERE p.space = $1 AND p.hash = wanted.hash FOR KEY SHARE) p`,
+		space.ID, hashBytes(hashes))
 	if err != nil {
 		return nil, err
 	}
