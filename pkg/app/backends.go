@@ -54,6 +54,7 @@ type Store interface {
 	notify.Store
 	notify.Webhooks
 	httpapi.Documents
+	httpapi.Collections
 	httpapi.Jobs
 	httpapi.Reindexes
 	httpapi.Webhooks

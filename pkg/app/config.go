@@ -54,6 +54,7 @@ type Config struct {
 	ProviderTimeout      time.Duration `env:"PROVIDER_TIMEOUT" envDefault:"1m" doc:"how long one request to a model may take"`
 	SearchTimeout        time.Duration `env:"SEARCH_TIMEOUT" envDefault:"800ms" doc:"how long a search waits for its question's embedding before it answers 503; the model is still asked, and its answer serves the same search within a minute"`
 
+	Summaries          string `env:"SUMMARIES" envDefault:"model" doc:"when documents are summarised, in collections for which that is not set: model (after each upload), on_demand (once somebody asks for it) or off"`
 	SummaryModel       string `env:"SUMMARY_MODEL" doc:"chat model that summarises; without it summaries are extractive"`
 	SummaryBaseURL     string `env:"SUMMARY_BASE_URL" doc:"its base URL, where it is not that of the embeddings"`
 	SummaryAPIKey      string `env:"SUMMARY_API_KEY" doc:"its key, where it is not that of the embeddings"`
@@ -266,6 +267,9 @@ func (c *Config) check() []error {
 	}
 	if c.SummaryModel != "" && !c.hasProvider() && c.SummaryBaseURL == "" && c.SummaryAPIKey == "" {
 		problems = append(problems, fmt.Errorf("%[1]sSUMMARY_MODEL is %[2]s, which needs a provider: set %[1]sSUMMARY_BASE_URL, %[1]sSUMMARY_API_KEY or both", prefix, c.SummaryModel))
+	}
+	if !slices.Contains(document.SummaryModes, document.SummaryMode(c.Summaries)) {
+		problems = append(problems, fmt.Errorf("%sSUMMARIES is %q; want model, on_demand or off", prefix, c.Summaries))
 	}
 	if !slices.Contains([]llm.SendDimensions{llm.Auto, llm.Always, llm.Never}, llm.SendDimensions(c.SendDimensions)) {
 		problems = append(problems, fmt.Errorf("%sEMBEDDING_SEND_DIMENSIONS is %q; want auto, always or never", prefix, c.SendDimensions))

@@ -40,6 +40,7 @@ func summaryStep(config Config, b *Backends) *summary.Step {
 		},
 		Parallel:    config.SummaryConcurrency,
 		BatchTokens: batch,
+		Configured:  document.SummaryMode(config.Summaries),
 	}
 }
 

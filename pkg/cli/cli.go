@@ -126,6 +126,7 @@ func New(deps Deps) *cobra.Command {
 		newRetry(flags),
 		newSearch(flags),
 		newReindex(flags),
+		newCollections(flags),
 	)
 	return root
 }

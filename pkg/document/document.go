@@ -79,6 +79,7 @@ type Collection struct {
 	Name      string
 	Space     Space
 	Unsettled bool
+	Summaries SummaryMode // empty: as the programs are configured
 }
 
 // Upload is a document whose original is in object storage and is about to be

@@ -164,6 +164,9 @@ type Work struct {
 	Space      Space  // the live one, or the one that a reindex builds
 	Unsettled  bool   // the live space is: see Collection
 
+	Summaries SummaryMode // of the collection
+	Asked     bool        // somebody has asked for the summary
+
 	// Also are the spaces besides that are kept complete with what is uploaded:
 	// those that are being built, and those that can be switched back to.
 	Also []Space

@@ -1,5 +1,11 @@
 package document
 
+import (
+	"fmt"
+
+	"github.com/google/uuid"
+)
+
 // Section is a part of a document that is to be summarised, together with
 // others of the same document.
 type Section struct {
@@ -37,4 +43,47 @@ func (e *SummaryEstimate) Scale(whole, part int64) {
 	for _, n := range []*int64{&e.Sections, &e.Reusable, &e.Calls, &e.Input, &e.Output} {
 		*n = *n * whole / max(part, 1)
 	}
+}
+
+// SummaryMode says when documents of a collection are summarised.
+type SummaryMode string
+
+const (
+	SummariesByModel  SummaryMode = "model"     // after each upload
+	SummariesOnDemand SummaryMode = "on_demand" // when somebody asks for one
+	SummariesOff      SummaryMode = "off"       // never
+)
+
+// SummaryModes lists every mode.
+var SummaryModes = []SummaryMode{SummariesByModel, SummariesOnDemand, SummariesOff}
+
+// CollectionSettings are what a collection does with its documents.
+type CollectionSettings struct {
+	Name       string      `json:"name"`
+	Model      string      `json:"model" doc:"Embedding model."`
+	Dimensions int         `json:"dimensions"`
+	Tokens     int         `json:"chunk_tokens"`
+	Overlap    int         `json:"chunk_overlap"`
+	Summaries  SummaryMode `json:"summaries" enum:"model,on_demand,off" doc:"When documents are summarised: after each upload, once somebody asks for it, or never."`
+}
+
+// AskSummary decides what becomes of a summary task that somebody asks for: again
+// says that it is to be queued anew. Made says that its version has a summary, and
+// asked that it was asked for before. Refused says why it may not be asked for.
+func AskSummary(mode SummaryMode, state JobState, asked, made bool) (again bool, refused string) {
+	switch {
+	case mode == SummariesOff:
+		return false, "summaries of this collection are off: set them to on_demand or model first"
+	case made:
+		return false, ""
+	case state.Ended():
+		return true, ""
+	default: // it comes by itself, or was asked for already
+		return mode == SummariesOnDemand && !asked, ""
+	}
+}
+
+// NoSummary says why a summary was not made whose task has succeeded.
+func NoSummary(id uuid.UUID) string {
+	return fmt.Sprintf("document %s has no summary, since those of its collection are off or made on demand: POST /v1/documents/%[1]s/summary asks for it where they are on demand", id)
 }

@@ -39,6 +39,7 @@ type Server struct {
 	Estimate    document.ReindexEstimate // answer to every dry run, but of what
 
 	mu            sync.Mutex
+	summaries     map[string]document.SummaryMode // by collection
 	accepted      []document.Accepted
 	uploads       map[string][]string // Idempotency-Keys by the document's key
 	contents      map[string]string
@@ -51,7 +52,7 @@ type Server struct {
 // New starts a server that is stopped with the test.
 func New(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{contents: map[string]string{}, uploads: map[string][]string{}}
+	s := &Server{contents: map[string]string{}, summaries: map[string]document.SummaryMode{}, uploads: map[string][]string{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("PUT /v1/documents", s.upload)
@@ -60,6 +61,8 @@ func New(t testing.TB) *Server {
 	mux.HandleFunc("POST /v1/jobs/{id}/cancel", s.cancel)
 	mux.HandleFunc("POST /v1/jobs/{id}/retry", s.retry)
 	mux.HandleFunc("POST /v1/search", s.search)
+	mux.HandleFunc("GET /v1/collections/{name}", s.collection)
+	mux.HandleFunc("PATCH /v1/collections/{name}", s.collection)
 	s.routeReindexes(mux)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.Key != "" && r.Header.Get("Authorization") != "Bearer "+s.Key {
@@ -262,4 +265,18 @@ func write(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(body)
+}
+
+// collection answers and changes the settings of a collection.
+func (s *Server) collection(w http.ResponseWriter, r *http.Request) {
+	settings := document.CollectionSettings{Name: r.PathValue("name"), Model: "local", Dimensions: 64, Tokens: 400}
+	_ = json.NewDecoder(r.Body).Decode(&settings) // a GET has nothing to read
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if settings.Summaries != "" {
+		s.summaries[settings.Name] = settings.Summaries
+	}
+	settings.Summaries = cmp.Or(s.summaries[settings.Name], document.SummariesByModel)
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(settings)
 }

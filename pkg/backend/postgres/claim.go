@@ -88,13 +88,14 @@ func (s *Store) takeLease(ctx context.Context, tx pgx.Tx, t task, ttl time.Durat
 		queueClearAttempt(&batch, t)
 	}
 	batch.Queue(`
-		SELECT c.name, d.key, v.title, v.title_from_key, v.media_type, v.object, v.size, v.sha256
+		SELECT c.name, coalesce(c.summaries, ''), t.asked, d.key, v.title, v.title_from_key, v.media_type, v.object, v.size, v.sha256
 		FROM versions v
 		JOIN documents d ON d.id = v.document
 		JOIN collections c ON c.id = d.collection
-		WHERE v.document = $1 AND v.version = $2`, t.Document, t.Version).QueryRow(func(row pgx.Row) error {
+		JOIN tasks t ON t.job = $3 AND t.kind = $4
+		WHERE v.document = $1 AND v.version = $2`, t.Document, t.Version, t.job, t.Kind).QueryRow(func(row pgx.Row) error {
 		var fromKey *bool
-		err := row.Scan(&work.Collection, &work.Key, &work.Title, &fromKey, &work.MediaType, &work.Object, &work.Size, &work.SHA256)
+		err := row.Scan(&work.Collection, &work.Summaries, &work.Asked, &work.Key, &work.Title, &fromKey, &work.MediaType, &work.Object, &work.Size, &work.SHA256)
 		work.Title = document.OwnTitle(work.Title, work.Key, fromKey)
 		return err
 	})

@@ -49,12 +49,25 @@ func collection(ctx context.Context, tx pgx.Tx, name string) (document.Collectio
 // selectCollections is followed by a WHERE or an ORDER BY and read by
 // scanCollection.
 const selectCollections = `
-	SELECT c.id, c.name, ` + unsettled + `, ` + spaceColumns + `
+	SELECT c.id, c.name, coalesce(c.summaries, ''), ` + unsettled + `, ` + spaceColumns + `
 	FROM collections c
 	JOIN spaces s ON s.id = c.live_space`
 
 func scanCollection(row pgx.Row) (c document.Collection, err error) {
-	err = row.Scan(append([]any{&c.ID, &c.Name, &c.Unsettled}, spaceFields(&c.Space)...)...)
+	err = row.Scan(append([]any{&c.ID, &c.Name, &c.Summaries, &c.Unsettled}, spaceFields(&c.Space)...)...)
+	return c, err
+}
+
+// SetSummaries sets when documents of a collection are summarised.
+func (s *Store) SetSummaries(ctx context.Context, name string, mode document.SummaryMode) (c document.Collection, err error) {
+	defer describe(&err, "set summaries of collection %q", name)
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `UPDATE collections SET summaries = $2 WHERE name = $1`, name, mode); err != nil {
+			return err
+		}
+		c, err = collection(ctx, tx, name)
+		return err
+	})
 	return c, err
 }
 

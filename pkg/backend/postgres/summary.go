@@ -91,17 +91,88 @@ func (s *Store) FinishSummary(ctx context.Context, work document.Work, summary d
 	})
 }
 
+// SkipSummary ends the task without a summary.
+func (s *Store) SkipSummary(ctx context.Context, work document.Work) (err error) {
+	defer describe(&err, "skip %s", work)
+	return s.inTenant(ctx, func(tx pgx.Tx) error {
+		t, err := lockOwn(ctx, tx, work)
+		if err != nil {
+			return err
+		}
+		var batch pgx.Batch
+		t.queueEnd(&batch, document.Succeeded, "", nil)
+		return tx.SendBatch(ctx, &batch).Close()
+	})
+}
+
+// AskSummary has the document's newest version summarised, unless it is or will be.
+func (s *Store) AskSummary(ctx context.Context, id uuid.UUID, configured document.SummaryMode) (asked document.Job, err error) {
+	defer describe(&err, "ask for the summary of document %s", id)
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		var of uuid.UUID
+		err := tx.QueryRow(ctx, `
+			SELECT j.id FROM documents d JOIN jobs j ON j.document = d.id AND j.version = d.newest_version
+			WHERE d.id = $1 AND d.deleted_at IS NULL`, id).Scan(&of)
+		if isNoRows(err) {
+			return noDocument(id)
+		}
+		if err != nil {
+			return err
+		}
+		job, err := lockJob(ctx, tx, of)
+		if err != nil {
+			return err
+		}
+		if job.docDeleted {
+			return noDocument(id)
+		}
+		var mode document.SummaryMode
+		var state document.JobState
+		var wanted, made bool
+		if err := tx.QueryRow(ctx, `
+			SELECT coalesce(c.summaries, $3), t.state, t.asked,
+			       EXISTS (SELECT FROM summaries s WHERE s.document = d.id AND s.version = t.version)
+			FROM documents d
+			JOIN collections c ON c.id = d.collection
+			JOIN tasks t ON t.job = $2 AND t.kind = 'summary'
+			WHERE d.id = $1`, id, of, configured).Scan(&mode, &state, &wanted, &made); err != nil {
+			return err
+		}
+		again, refused := document.AskSummary(mode, state, wanted, made)
+		if refused != "" {
+			return fault.New(fault.Conflict, "%s", refused)
+		}
+		if again {
+			var batch pgx.Batch
+			batch.Queue(`
+				UPDATE tasks SET asked = true, state = 'queued', attempt = 0, crashes = 0, round = round + 1, error = '', dispatched_at = NULL,
+				                 lease = NULL, lease_until = NULL, next_attempt_at = NULL
+				WHERE job = $1 AND kind = 'summary'`, of)
+			if err := sendAndCombine(ctx, tx, job, &batch); err != nil {
+				return err
+			}
+		}
+		asked, err = readJob(ctx, tx, of)
+		return err
+	})
+	return asked, err
+}
+
 // Summary returns that of the live version.
 func (s *Store) Summary(ctx context.Context, id uuid.UUID) (summary document.Summary, err error) {
 	defer describe(&err, "summary of document %s", id)
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		var live *int
 		var model, text *string
+		var skipped bool
 		err := tx.QueryRow(ctx, `
-			SELECT d.live_version, s.model, s.summary
+			SELECT d.live_version, s.model, s.summary,
+			       s.summary IS NULL AND EXISTS (
+				SELECT FROM jobs j JOIN tasks t ON t.job = j.id AND t.kind = 'summary' AND t.state = 'succeeded'
+				WHERE j.document = d.id AND j.version = d.live_version)
 			FROM documents d
 			LEFT JOIN summaries s ON s.document = d.id AND s.version = d.live_version
-			WHERE d.id = $1 AND d.deleted_at IS NULL`, id).Scan(&live, &model, &text)
+			WHERE d.id = $1 AND d.deleted_at IS NULL`, id).Scan(&live, &model, &text, &skipped)
 		switch {
 		case isNoRows(err):
 			return noDocument(id)
@@ -109,6 +180,8 @@ func (s *Store) Summary(ctx context.Context, id uuid.UUID) (summary document.Sum
 			return err
 		case live == nil:
 			return fault.New(fault.NotFound, "there is no summary of document %s yet: none of its versions is ready", id)
+		case skipped:
+			return fault.New(fault.NotFound, "%s", document.NoSummary(id))
 		case text == nil:
 			return fault.New(fault.NotFound, "there is no summary of version %d of document %s yet", *live, id)
 		}

@@ -67,7 +67,7 @@ func loadTask(ctx context.Context, tx transaction, ref document.TaskRef) (task, 
 	var fromKey *bool
 	err := scanSpace(tx.QueryRowContext(ctx, `
 		SELECT t.state, t.attempt, t.crashes, t.lease_until, t.next_attempt_at, d.newest_version, d.deleted_at IS NOT NULL,
-		       j.id, c.name, d.key, v.title, v.title_from_key, v.media_type, v.object, v.size, v.sha256, `+unsettled+`, `+spaceColumns+`
+		       j.id, c.name, coalesce(c.summaries, ''), t.asked, d.key, v.title, v.title_from_key, v.media_type, v.object, v.size, v.sha256, `+unsettled+`, `+spaceColumns+`
 		FROM tasks t
 		JOIN jobs j        ON j.tenant = t.tenant AND j.document = t.document AND j.version = t.version
 		JOIN versions v    ON v.tenant = t.tenant AND v.document = t.document AND v.version = t.version
@@ -77,7 +77,7 @@ func loadTask(ctx context.Context, tx transaction, ref document.TaskRef) (task, 
 		WHERE t.tenant = ?1 AND t.document = ?2 AND t.version = ?3 AND t.kind = ?4`,
 		tx.tenant, ref.Document, ref.Version, ref.Kind), &t.work.Space,
 		&t.state, &t.work.Attempt, &t.work.Crashes, &t.leaseUntil, &t.nextAttemptAt, &t.newest, &t.deleted,
-		&t.work.Job, &t.work.Collection, &t.work.Key, &t.work.Title, &fromKey, &t.work.MediaType, &t.work.Object, &t.work.Size, &t.work.SHA256, &t.work.Unsettled)
+		&t.work.Job, &t.work.Collection, &t.work.Summaries, &t.work.Asked, &t.work.Key, &t.work.Title, &fromKey, &t.work.MediaType, &t.work.Object, &t.work.Size, &t.work.SHA256, &t.work.Unsettled)
 	if errors.Is(err, sql.ErrNoRows) {
 		return t, fault.New(fault.NotFound, "there is no such task")
 	}

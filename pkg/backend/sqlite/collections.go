@@ -48,6 +48,20 @@ func (s *Store) Collections(ctx context.Context) (collections []document.Collect
 	return collections, err
 }
 
+// SetSummaries sets when documents of a collection are summarised.
+func (s *Store) SetSummaries(ctx context.Context, name string, mode document.SummaryMode) (c document.Collection, err error) {
+	defer describe(&err, "set summaries of collection %q", name)
+	err = s.write(ctx, func(tx transaction) error {
+		if _, err := tx.ExecContext(ctx, `
+			UPDATE collections SET summaries = ?3 WHERE tenant = ?1 AND name = ?2`, tx.tenant, name, mode); err != nil {
+			return err
+		}
+		c, err = collection(ctx, tx, name)
+		return err
+	})
+	return c, err
+}
+
 func collection(ctx context.Context, tx transaction, name string) (document.Collection, error) {
 	c, err := scanCollection(tx.QueryRowContext(ctx, selectCollections+`
 		WHERE c.tenant = ?1 AND c.name = ?2`, tx.tenant, name))
@@ -58,14 +72,14 @@ func collection(ctx context.Context, tx transaction, name string) (document.Coll
 }
 
 const selectCollections = `
-	SELECT c.id, c.name, ` + unsettled + `, ` + spaceColumns + `
+	SELECT c.id, c.name, coalesce(c.summaries, ''), ` + unsettled + `, ` + spaceColumns + `
 	FROM collections c
 	JOIN spaces s ON s.tenant = c.tenant AND s.id = c.live_space
 `
 
 // scanCollection scans a row of selectCollections.
 func scanCollection(row scanner) (c document.Collection, err error) {
-	return c, scanSpace(row, &c.Space, &c.ID, &c.Name, &c.Unsettled)
+	return c, scanSpace(row, &c.Space, &c.ID, &c.Name, &c.Summaries, &c.Unsettled)
 }
 
 func addCollection(ctx context.Context, tx transaction, name string, model document.Model, chunking document.Chunking) (document.Collection, error) {

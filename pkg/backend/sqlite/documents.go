@@ -105,13 +105,20 @@ func (s *Store) Summary(ctx context.Context, id uuid.UUID) (summary document.Sum
 	defer describe(&err, "summary of document %s", id)
 	err = s.read(ctx, func(tx transaction) error {
 		var model, text sql.NullString
+		var skipped bool
 		if err := tx.QueryRowContext(ctx, `
-			SELECT coalesce(d.live_version, 0), s.model, s.summary
+			SELECT coalesce(d.live_version, 0), s.model, s.summary,
+			       s.summary IS NULL AND EXISTS (
+				SELECT 1 FROM tasks t
+				WHERE t.tenant = d.tenant AND t.document = d.id AND t.version = d.live_version AND t.kind = 'summary' AND t.state = 'succeeded')
 			FROM documents d
 			LEFT JOIN summaries s ON s.tenant = d.tenant AND s.document = d.id AND s.version = d.live_version
 			WHERE d.tenant = ?1 AND d.id = ?2 AND d.deleted_at IS NULL`, tx.tenant, id).
-			Scan(&summary.Version, &model, &text); err != nil {
+			Scan(&summary.Version, &model, &text, &skipped); err != nil {
 			return orNoDocument(err, id)
+		}
+		if skipped {
+			return fault.New(fault.NotFound, "%s", document.NoSummary(id))
 		}
 		if !text.Valid {
 			return fault.New(fault.NotFound, "document %s has no summary yet", id)

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/google/uuid"
+
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
 // SectionSummaries returns the known summaries among the given nodes, and notes
@@ -101,4 +104,56 @@ func (s *Store) FinishSummary(ctx context.Context, work document.Work, summary d
 		}
 		return endTask(ctx, tx, work.TaskRef, document.Succeeded, "")
 	})
+}
+
+// SkipSummary ends the task without a summary.
+func (s *Store) SkipSummary(ctx context.Context, work document.Work) (err error) {
+	defer describe(&err, "skip %s", work)
+	return s.write(ctx, func(tx transaction) error {
+		if err := checkLease(ctx, tx, work); err != nil {
+			return err
+		}
+		return endTask(ctx, tx, work.TaskRef, document.Succeeded, "")
+	})
+}
+
+// AskSummary has the document's newest version summarised, unless it is or will be.
+func (s *Store) AskSummary(ctx context.Context, id uuid.UUID, configured document.SummaryMode) (asked document.Job, err error) {
+	defer describe(&err, "ask for the summary of document %s", id)
+	err = s.write(ctx, func(tx transaction) error {
+		var job uuid.UUID
+		var version int
+		var mode document.SummaryMode
+		var state document.JobState
+		var wanted, made bool
+		if err := tx.QueryRowContext(ctx, `
+			SELECT j.id, t.version, coalesce(c.summaries, ?3), t.state, t.asked,
+			       EXISTS (SELECT 1 FROM summaries s WHERE s.tenant = d.tenant AND s.document = d.id AND s.version = t.version)
+			FROM documents d
+			JOIN collections c ON c.tenant = d.tenant AND c.id = d.collection
+			JOIN tasks t ON t.tenant = d.tenant AND t.document = d.id AND t.version = d.newest_version AND t.kind = 'summary'
+			JOIN jobs j ON j.tenant = d.tenant AND j.document = d.id AND j.version = d.newest_version
+			WHERE d.tenant = ?1 AND d.id = ?2 AND d.deleted_at IS NULL`, tx.tenant, id, configured).
+			Scan(&job, &version, &mode, &state, &wanted, &made); err != nil {
+			return orNoDocument(err, id)
+		}
+		again, refused := document.AskSummary(mode, state, wanted, made)
+		if refused != "" {
+			return fault.New(fault.Conflict, "%s", refused)
+		}
+		if again {
+			if _, err := tx.ExecContext(ctx, `
+				UPDATE tasks SET asked = true, state = 'queued', attempt = 0, crashes = 0, round = round + 1, error = '', dispatched_at = NULL,
+				                 lease = NULL, lease_until = NULL, next_attempt_at = NULL
+				WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND kind = 'summary'`, tx.tenant, id, version); err != nil {
+				return err
+			}
+			if err := combineJob(ctx, tx, id, version); err != nil {
+				return err
+			}
+		}
+		asked, err = readJob(ctx, tx, job)
+		return err
+	})
+	return asked, err
 }

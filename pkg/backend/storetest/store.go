@@ -236,6 +236,20 @@ type Summaries interface {
 	// transaction, the task's and the job's end. The warnings stand behind all
 	// others of the version. fault.LeaseLost as above.
 	FinishSummary(ctx context.Context, work document.Work, summary document.Summary, progress document.SummaryProgress, warnings ...document.Warning) error
+
+	// SkipSummary ends the task as succeeded without a summary. fault.LeaseLost
+	// as above.
+	SkipSummary(ctx context.Context, work document.Work) error
+
+	// AskSummary has the summary task of the document's newest version run, now
+	// that somebody has asked for it, unless it has brought a summary or will:
+	// see document.AskSummary. Configured is the mode of collections that have
+	// none of their own. It returns the job.
+	AskSummary(ctx context.Context, id uuid.UUID, configured document.SummaryMode) (document.Job, error)
+
+	// SetSummaries sets when documents of a collection are summarised, or
+	// returns fault.NotFound. Work says so from the next claim on.
+	SetSummaries(ctx context.Context, name string, mode document.SummaryMode) (document.Collection, error)
 }
 
 // Searching answers questions.

@@ -21,6 +21,9 @@ func summaries(t *testing.T, open func(t *testing.T) Store) {
 		"Sections outlive": keepsSectionSummariesBeyondTheirVersion,
 		"Finish":           finishesSummaries,
 		"Stale":            refusesStaleSummaries,
+		"Mode":             setsSummaries,
+		"On demand":        makesSummariesOnDemand,
+		"Off":              refusesSummariesThatAreOff,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx, s) })
 	}

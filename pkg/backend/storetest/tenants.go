@@ -71,6 +71,14 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 			return err
 		},
 		"Claim": func(ctx context.Context) error { _, err := s.Claim(ctx, expired.TaskRef, time.Hour); return err },
+		"AskSummary": func(ctx context.Context) error {
+			_, err := s.AskSummary(ctx, work.Document, document.SummariesByModel)
+			return err
+		},
+		"SetSummaries": func(ctx context.Context) error {
+			_, err := s.SetSummaries(ctx, "c", document.SummariesOff)
+			return err
+		},
 	} {
 		t.Run(name, func(t *testing.T) { wantFault(t, call(theirs), fault.NotFound) })
 	}
@@ -92,6 +100,7 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 		"FinishSummary": func(ctx context.Context) error {
 			return s.FinishSummary(ctx, expired, document.Summary{Summary: "theirs"}, document.SummaryProgress{})
 		},
+		"SkipSummary": func(ctx context.Context) error { return s.SkipSummary(ctx, expired) },
 		"SettleDelivery": func(ctx context.Context) error {
 			return s.SettleDelivery(ctx, sent, document.DeliveryOutcome{State: document.DeliveryFailed})
 		},

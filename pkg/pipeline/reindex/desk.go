@@ -1,6 +1,7 @@
 package reindex
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -45,7 +46,8 @@ type Desk struct {
 	Store      DeskStore
 	Objects    Objects
 	Embedder   embedding.Embedder
-	Summaries  Summaries // nil where they cost nothing
+	Summaries  Summaries            // nil where they cost nothing
+	Configured document.SummaryMode // of collections that have none of their own
 	Live       Live
 	Dispatcher Dispatcher
 	Prices     map[string]float64 // US dollars for a million tokens, by model
@@ -57,6 +59,7 @@ type Desk struct {
 type plan struct {
 	request document.ReindexRequest // of this collection
 	live    document.Space
+	mode    document.SummaryMode
 	target  document.Space
 	change  document.Change
 }
@@ -121,7 +124,7 @@ func (d *Desk) plans(ctx context.Context, request document.ReindexRequest) ([]pl
 	}
 	plans := make([]plan, len(collections))
 	for i, collection := range collections {
-		p := plan{request: request, live: collection.Space}
+		p := plan{request: request, live: collection.Space, mode: cmp.Or(collection.Summaries, d.Configured)}
 		p.request.Collection = collection.Name
 		p.target, p.change = request.Target(collection.Space)
 		if err := p.check(); err != nil {

@@ -39,7 +39,7 @@ func (d *Desk) estimate(ctx context.Context, p plan) (document.ReindexEstimate, 
 			return e, err
 		}
 	}
-	if p.change == document.ChangeNothing && d.Summaries != nil {
+	if p.change == document.ChangeNothing && d.Summaries != nil && p.mode != document.SummariesOff && p.mode != document.SummariesOnDemand {
 		if err := d.summaries(ctx, p, &e); err != nil {
 			return e, err
 		}

@@ -14,6 +14,7 @@ import (
 type Store interface {
 	CancelJob(ctx context.Context, id uuid.UUID) (document.Job, error)
 	RetryJob(ctx context.Context, id uuid.UUID) (document.Job, error)
+	AskSummary(ctx context.Context, id uuid.UUID, configured document.SummaryMode) (document.Job, error)
 }
 
 // Live is told that a job's state has changed.
@@ -37,6 +38,8 @@ type Step struct {
 	Live       Live
 	Dispatcher Dispatcher
 	Pace       Pace
+
+	Summaries document.SummaryMode // of collections that have none of their own
 }
 
 // Cancel ends a job that has not ended. A worker that is at it finds out within
@@ -59,6 +62,13 @@ func (s *Step) Retry(ctx context.Context, id uuid.UUID) (document.Job, error) {
 	})
 }
 
+// AskSummary has a document summarised that is not.
+func (s *Step) AskSummary(ctx context.Context, id uuid.UUID) (document.Job, error) {
+	return s.steer(ctx, id, func(ctx context.Context, id uuid.UUID) (document.Job, error) {
+		return s.Store.AskSummary(ctx, id, s.Summaries)
+	})
+}
+
 // steer changes the job and has everybody know: who watches it, and the
 // dispatcher, which has tasks to put into the queue or room for others there.
 func (s *Step) steer(ctx context.Context, id uuid.UUID, change func(context.Context, uuid.UUID) (document.Job, error)) (document.Job, error) {
@@ -66,7 +76,7 @@ func (s *Step) steer(ctx context.Context, id uuid.UUID, change func(context.Cont
 	if err != nil {
 		return document.Job{}, err
 	}
-	s.Live.Changed(ctx, id)
+	s.Live.Changed(ctx, job.ID)
 	s.Dispatcher.Dispatch(ctx)
 	return job, nil
 }

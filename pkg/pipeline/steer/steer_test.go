@@ -28,6 +28,14 @@ func (m *memory) RetryJob(_ context.Context, id uuid.UUID) (document.Job, error)
 	return document.Job{ID: id, State: document.Queued}, m.err
 }
 
+func (m *memory) AskSummary(_ context.Context, id uuid.UUID, configured document.SummaryMode) (document.Job, error) {
+	if configured != document.SummariesOnDemand {
+		return document.Job{}, errors.New("asked as configured otherwise")
+	}
+	m.journal = append(m.journal, "ask")
+	return document.Job{ID: id, State: document.Running}, m.err
+}
+
 func (m *memory) Changed(context.Context, uuid.UUID) { m.journal = append(m.journal, "changed") }
 func (m *memory) HurryAll(context.Context)           { m.journal = append(m.journal, "hurry") }
 func (m *memory) Dispatch(context.Context)           { m.journal = append(m.journal, "dispatch") }
@@ -40,9 +48,10 @@ func TestSteer(t *testing.T) {
 	for name, call := range map[string]func(*steer.Step, context.Context, uuid.UUID) (document.Job, error){
 		"cancel": (*steer.Step).Cancel,
 		"retry":  (*steer.Step).Retry,
+		"ask":    (*steer.Step).AskSummary,
 	} {
 		m, id := &memory{}, uuid.New()
-		step := &steer.Step{Store: m, Live: m, Dispatcher: m, Pace: m}
+		step := &steer.Step{Store: m, Live: m, Dispatcher: m, Pace: m, Summaries: document.SummariesOnDemand}
 		job, err := call(step, t.Context(), id)
 		if err != nil || job.ID != id || job.State == "" {
 			t.Errorf("%s: got %+v, %v, want the job", name, job, err)

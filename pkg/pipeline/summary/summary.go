@@ -4,6 +4,7 @@
 package summary
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -27,6 +28,7 @@ type Objects interface {
 type Store interface {
 	SectionSummaries(ctx context.Context, work document.Work, nodes []document.Hash) (map[document.Hash]string, error)
 	SaveSectionSummaries(ctx context.Context, work document.Work, texts map[document.Hash]string, progress document.SummaryProgress) error
+	SkipSummary(ctx context.Context, work document.Work) error
 	FinishSummary(ctx context.Context, work document.Work, summary document.Summary, progress document.SummaryProgress, warnings ...document.Warning) error
 }
 
@@ -65,6 +67,10 @@ type Step struct {
 	// BatchTokens is about how much text one request holds: 0 for one section.
 	BatchTokens int
 
+	// Configured says when documents are summarised, in collections for which
+	// that is not set; after each upload when empty.
+	Configured document.SummaryMode
+
 	// Extract makes a summary without a model, for what the model does not take.
 	Extract func(ctx context.Context, heading string, texts []string) (string, error)
 
@@ -77,12 +83,17 @@ type Step struct {
 // model has none to give for some of the text.
 const extractive = "extractive"
 
-// Run summarises one version of one document. An original that is not what was
+// Run summarises one version of one document, unless its collection has no
+// summaries, or has them on demand and nobody has asked. An original that is not what was
 // uploaded fails it before the summary is finished. It holds at most
 // Parallel requests, and twice as much as one holds of text before, and, per
 // heading level, a bounded number of child summaries, whatever the size of the
 // document.
 func (s *Step) Run(ctx context.Context, work document.Work) error {
+	mode := cmp.Or(work.Summaries, s.Configured)
+	if mode == document.SummariesOff || mode == document.SummariesOnDemand && !work.Asked {
+		return s.Store.SkipSummary(ctx, work)
+	}
 	source, err := original.Open(ctx, s.Objects, work.Original())
 	if err != nil {
 		return err

@@ -41,6 +41,7 @@ type memory struct {
 	version string
 	fail    error
 	saveErr error
+	skipped int
 	now     int // calls under way
 	most    int
 }
@@ -80,6 +81,13 @@ func (m *memory) FinishSummary(_ context.Context, _ document.Work, s document.Su
 	defer m.mu.Unlock()
 	m.finished, m.warnings = append(m.finished, s), warnings
 	m.progress = progress
+	return nil
+}
+
+func (m *memory) SkipSummary(context.Context, document.Work) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.skipped++
 	return nil
 }
 
@@ -370,6 +378,41 @@ func TestDamagedOriginalIsNotSummarised(t *testing.T) {
 		m.text = stored
 		if err := step.Run(t.Context(), work(text)); !fault.Is(err, fault.Damaged) || len(m.finished) != 0 {
 			t.Errorf("%s: %v, and %d summaries were finished", name, err, len(m.finished))
+		}
+	}
+}
+
+// A collection may have no summaries, or only those that somebody asks for: the
+// model is not asked then, nor the original read.
+func TestSummariesThatNobodyWants(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		configured, own document.SummaryMode
+		asked, want     bool
+	}{
+		{"", "", false, true},
+		{document.SummariesByModel, "", false, true},
+		{document.SummariesOff, "", false, false},
+		{document.SummariesOff, "", true, false},
+		{document.SummariesOff, document.SummariesByModel, false, true},
+		{document.SummariesByModel, document.SummariesOff, true, false},
+		{document.SummariesByModel, document.SummariesOnDemand, false, false},
+		{document.SummariesByModel, document.SummariesOnDemand, true, true},
+		{document.SummariesOnDemand, "", true, true},
+	} {
+		step, m := newStep(t)
+		step.Configured = test.configured
+		m.text = book("Wheat")
+		task := work(m.text)
+		task.Summaries, task.Asked = test.own, test.asked
+		if !test.want {
+			m.text = "gone"
+		}
+		if err := step.Run(t.Context(), task); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(m.asked) > 0; got != test.want || len(m.finished)+m.skipped != 1 {
+			t.Errorf("%+v: asked for %d, %d finished, %d skipped", test, len(m.asked), len(m.finished), m.skipped)
 		}
 	}
 }

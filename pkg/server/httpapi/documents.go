@@ -72,6 +72,12 @@ type passagesInput struct {
 // output is an answer with a JSON body.
 type output[T any] struct{ Body T }
 
+// acceptedJob is an answer with a job that is to be done.
+type acceptedJob struct {
+	Location string `header:"Location"`
+	Body     document.Job
+}
+
 // listOutput answers with a page. An empty one is [] and never null.
 func listOutput[T any](list document.List[T], err error) (*output[document.List[T]], error) {
 	if err != nil {
@@ -124,6 +130,20 @@ func (s *server) routeDocuments() {
 		Summary:     "Get a document's summary",
 	}, func(ctx context.Context, in *DocumentPath) (*output[document.Summary], error) {
 		return itemOutput(s.Documents.Summary(ctx, in.ID))
+	})
+	register(s, huma.Operation{
+		OperationID:   "ask-summary",
+		Method:        http.MethodPost,
+		Path:          "/v1/documents/{id}/summary",
+		Summary:       "Have a document summarised whose collection has summaries on demand",
+		Description:   "Of the version uploaded last, unless it has a summary or is being summarised. 409 when summaries of the collection are off.",
+		DefaultStatus: http.StatusAccepted,
+	}, func(ctx context.Context, in *DocumentPath) (*acceptedJob, error) {
+		job, err := s.Steerer.AskSummary(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		return &acceptedJob{Location: "/v1/jobs/" + job.ID.String(), Body: s.shownJob(ctx, job)}, nil
 	})
 	register(s, huma.Operation{
 		OperationID:   "delete-document",

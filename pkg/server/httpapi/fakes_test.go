@@ -44,6 +44,8 @@ type fake struct {
 	fail       error // what every call answers, if set
 	panics     bool
 
+	summaries map[string]document.SummaryMode // by collection
+
 	maxBytes int
 	changes  chan struct{}
 	watching int // watches that have not been stopped
@@ -52,11 +54,12 @@ type fake struct {
 
 func newFake() *fake {
 	return &fake{
-		objects:  map[string][]byte{},
-		jobs:     map[uuid.UUID]document.Job{},
-		maxBytes: 1 << 20,
-		changes:  make(chan struct{}),
-		overlay:  func(*document.Job) {},
+		objects:   map[string][]byte{},
+		summaries: map[string]document.SummaryMode{"default": ""},
+		jobs:      map[uuid.UUID]document.Job{},
+		maxBytes:  1 << 20,
+		changes:   make(chan struct{}),
+		overlay:   func(*document.Job) {},
 	}
 }
 
@@ -221,6 +224,39 @@ func (f *fake) Jobs(ctx context.Context, filter document.JobFilter, page documen
 	return list, nil
 }
 
+func (f *fake) AskSummary(ctx context.Context, id uuid.UUID) (document.Job, error) {
+	doc, err := f.Document(ctx, id)
+	if err != nil {
+		return document.Job{}, err
+	}
+	if f.summaries[doc.Collection] == document.SummariesOff {
+		return document.Job{}, fault.New(fault.Conflict, "summaries of this collection are off")
+	}
+	return document.Job{ID: uuid.New(), DocumentID: id, State: document.Running}, nil
+}
+
+func (f *fake) Collection(ctx context.Context, name string) (document.Collection, error) {
+	leave, err := f.enter(ctx)
+	if err != nil {
+		return document.Collection{}, err
+	}
+	defer leave()
+	mode, there := f.summaries[name]
+	if !there {
+		return document.Collection{}, fault.New(fault.NotFound, "there is no collection %q", name)
+	}
+	return document.Collection{Name: name, Summaries: mode, Space: document.Space{
+		Model: document.Model{Name: "m", Dimensions: 3}, Chunking: document.Chunking{Tokens: 400}}}, nil
+}
+
+func (f *fake) SetSummaries(ctx context.Context, name string, mode document.SummaryMode) (document.Collection, error) {
+	if _, err := f.Collection(ctx, name); err != nil {
+		return document.Collection{}, err
+	}
+	f.summaries[name] = mode
+	return f.Collection(ctx, name)
+}
+
 func (f *fake) Cancel(ctx context.Context, id uuid.UUID) (document.Job, error) {
 	job, err := f.Job(ctx, id)
 	switch {
@@ -319,7 +355,7 @@ func (m *fakeMetrics) ObserveRequest(route, method string, status int, _ time.Du
 func configOf(t *testing.T, f *fake) httpapi.Config {
 	t.Helper()
 	return httpapi.Config{
-		Uploader: f, Searcher: f, Reindexer: reindexer{f}, Reindexes: f, Documents: f, Jobs: f, Steerer: f, Registrar: f, Webhooks: f, Originals: &original.Checker{Objects: f}, Live: f,
+		Uploader: f, Searcher: f, Reindexer: reindexer{f}, Reindexes: f, Documents: f, Collections: f, Summaries: document.SummariesByModel, Jobs: f, Steerer: f, Registrar: f, Webhooks: f, Originals: &original.Checker{Objects: f}, Live: f,
 		Health:         http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }),
 		Metrics:        &fakeMetrics{},
 		Log:            slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),

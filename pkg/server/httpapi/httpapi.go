@@ -10,22 +10,25 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // Config is what the HTTP face needs. All fields are required but APIKey,
 // BodyTimeout and Stopping.
 type Config struct {
-	Uploader  Uploader
-	Searcher  Searcher
-	Reindexer Reindexer
-	Reindexes Reindexes
-	Documents Documents
-	Jobs      Jobs
-	Steerer   Steerer
-	Registrar Registrar
-	Webhooks  Webhooks
-	Originals Originals
-	Live      Live
+	Uploader    Uploader
+	Searcher    Searcher
+	Reindexer   Reindexer
+	Reindexes   Reindexes
+	Documents   Documents
+	Collections Collections
+	Jobs        Jobs
+	Steerer     Steerer
+	Registrar   Registrar
+	Webhooks    Webhooks
+	Originals   Originals
+	Live        Live
 
 	Health  http.Handler // answers /healthz, /readyz and /metrics
 	Metrics Metrics
@@ -34,6 +37,10 @@ type Config struct {
 	// APIKey is the one bearer key; empty lets everybody on this machine in, so
 	// the server must then listen on loopback only. See checkOrigin.
 	APIKey string
+
+	// Summaries says when documents are summarised of collections for which that
+	// is not set.
+	Summaries document.SummaryMode
 
 	// MaxUploadBytes is the size over which an upload is refused by its
 	// declared length. The uploader refuses one that turns out to be larger.
@@ -77,6 +84,7 @@ func New(config Config) http.Handler {
 	s.routeUploads()
 	s.routeDocuments()
 	s.routeContent()
+	s.routeCollections()
 	s.routeJobs()
 	s.routeSearch()
 	s.routeReindexes()

@@ -29,6 +29,9 @@ type Steerer interface {
 	// where it goes on from what it had done. What waits of one that has not
 	// ended is tried now.
 	Retry(ctx context.Context, id uuid.UUID) (document.Job, error)
+
+	// AskSummary has a document summarised that is not, and returns its job.
+	AskSummary(ctx context.Context, document uuid.UUID) (document.Job, error)
 }
 
 type jobsInput struct {

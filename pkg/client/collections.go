@@ -1,0 +1,37 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Collection returns a collection's settings.
+func (c *Client) Collection(ctx context.Context, name string) (document.CollectionSettings, error) {
+	var settings document.CollectionSettings
+	return settings, c.get(ctx, "/v1/collections/"+url.PathEscape(name), nil, &settings)
+}
+
+// SetSummaries sets when documents of a collection are summarised, and returns
+// its settings.
+func (c *Client) SetSummaries(ctx context.Context, name string, mode document.SummaryMode) (document.CollectionSettings, error) {
+	var settings document.CollectionSettings
+	body, err := jsonBody(map[string]any{"summaries": mode})
+	if err != nil {
+		return settings, err
+	}
+	return settings, c.receive(ctx, call{
+		method: http.MethodPatch, path: "/v1/collections/" + url.PathEscape(name), contentType: "application/json", body: body,
+	}, &settings)
+}
+
+// AskSummary has a document summarised whose collection has summaries on demand,
+// and returns its job. A Problem of status 409 says that summaries are off.
+func (c *Client) AskSummary(ctx context.Context, id uuid.UUID) (document.Job, error) {
+	var job document.Job
+	return job, c.receive(ctx, call{method: http.MethodPost, path: "/v1/documents/" + id.String() + "/summary"}, &job)
+}

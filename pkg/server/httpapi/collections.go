@@ -1,0 +1,69 @@
+package httpapi
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Collections reads and changes the tenant's collections. What is not there is
+// fault.NotFound.
+type Collections interface {
+	Collection(ctx context.Context, name string) (document.Collection, error)
+	SetSummaries(ctx context.Context, name string, mode document.SummaryMode) (document.Collection, error)
+}
+
+// CollectionPath names a collection.
+type CollectionPath struct {
+	Name string `path:"name" doc:"The collection's name."`
+}
+
+// CollectionChange says what to change; what is left out stays.
+type CollectionChange struct {
+	Summaries document.SummaryMode `json:"summaries,omitempty" enum:"model,on_demand,off" doc:"When documents are summarised: after each upload, once somebody asks for it, or never."`
+}
+
+type changeCollectionInput struct {
+	CollectionPath
+	Body CollectionChange
+}
+
+func (s *server) routeCollections() {
+	register(s, huma.Operation{
+		OperationID: "get-collection",
+		Method:      http.MethodGet,
+		Path:        "/v1/collections/{name}",
+		Summary:     "Get a collection's settings",
+	}, func(ctx context.Context, in *CollectionPath) (*output[document.CollectionSettings], error) {
+		c, err := s.Collections.Collection(ctx, in.Name)
+		return itemOutput(s.settingsOf(c), err)
+	})
+	register(s, huma.Operation{
+		OperationID: "change-collection",
+		Method:      http.MethodPatch,
+		Path:        "/v1/collections/{name}",
+		Summary:     "Change a collection's settings",
+		Description: "Summaries that are there stay. What is uploaded, or asked for, from then on follows the new setting.",
+	}, func(ctx context.Context, in *changeCollectionInput) (*output[document.CollectionSettings], error) {
+		change := s.Collections.Collection
+		if mode := in.Body.Summaries; mode != "" {
+			change = func(ctx context.Context, name string) (document.Collection, error) {
+				return s.Collections.SetSummaries(ctx, name, mode)
+			}
+		}
+		c, err := change(ctx, in.Name)
+		return itemOutput(s.settingsOf(c), err)
+	})
+}
+
+// settingsOf returns what holds for a collection, by itself or as configured.
+func (s *server) settingsOf(c document.Collection) document.CollectionSettings {
+	return document.CollectionSettings{
+		Name: c.Name, Model: c.Space.Model.Name, Dimensions: c.Space.Model.Dimensions,
+		Tokens: c.Space.Chunking.Tokens, Overlap: c.Space.Chunking.Overlap, Summaries: cmp.Or(c.Summaries, s.Summaries),
+	}
+}
