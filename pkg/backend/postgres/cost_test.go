@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"testing"
@@ -109,6 +110,76 @@ func TestListsReadWhatTheyShow(t *testing.T) {
 	for name, list := range lists {
 		if pages := pagesRead(t, d, s, list); pages > before[name]*3/2+10 {
 			t.Errorf("%s: %d pages are read of %d documents, and %d of %d", name, before[name], small, pages, large)
+		}
+	}
+}
+
+// What a search under a filter reads follows how many documents match, by key prefix
+// or metadata, and not how many there are.
+func TestFilteredSearchReadsWhatMatches(t *testing.T) {
+	t.Parallel()
+	d := preparedDatabase(t)
+	d.migrate(t)
+	for _, statement := range []string{
+		`INSERT INTO collections (tenant, id, name) VALUES ('default', gen_random_uuid(), 'c')`,
+		`INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap, indexed) SELECT tenant, id, 'm', 2, 10, 0, true FROM collections`,
+		`UPDATE collections c SET live_space = s.id FROM spaces s WHERE s.collection = c.id`,
+		`SELECT set_config('gristmill.tenant', 'default', false), add_partition(id) FROM spaces`,
+		`INSERT INTO passages (tenant, space, hash, tokens, embedding, heading_path, context, content)
+		 SELECT tenant, id, sha256(''), 1, '[1,0]', '{H}', '', 'text' FROM spaces`,
+		`ALTER TABLE documents SET (autovacuum_enabled = false)`, // which would be counted
+		`ALTER TABLE versions SET (autovacuum_enabled = false)`,
+		`ALTER TABLE manifest SET (autovacuum_enabled = false)`,
+		`ALTER TABLE document_fields SET (autovacuum_enabled = false)`,
+	} {
+		execute(t, d.owner, statement)
+	}
+	add := func(from, to int) {
+		t.Helper()
+		for _, statement := range []string{
+			fmt.Sprintf(`
+				INSERT INTO documents (tenant, id, collection, key, state, newest_version)
+				SELECT c.tenant, gen_random_uuid(), c.id, CASE WHEN n <= 4 THEN 'few/' ELSE 'many/' END || n, 'ready', 1
+				FROM collections c, generate_series(%d, %d) n`, from, to),
+			`INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type)
+			 SELECT tenant, id, 1, '', jsonb_build_object('prefix', split_part(key, '/', 1), 'all', true, 'in', jsonb_build_object('all', true)), id, 1, '', ''
+			 FROM documents d WHERE live_version IS NULL`,
+			`INSERT INTO manifest (tenant, document, version, space, ordinal, hash, start_byte, end_byte)
+			 SELECT d.tenant, d.id, 1, c.live_space, 0, sha256(CASE WHEN key LIKE 'few/%' THEN '' ELSE key END::bytea), 0, 4
+			 FROM documents d JOIN collections c ON c.id = d.collection WHERE live_version IS NULL`,
+			`UPDATE documents SET live_version = 1 WHERE live_version IS NULL`,
+			`VACUUM ANALYZE documents, versions, manifest, document_fields`,
+		} {
+			execute(t, d.owner, statement)
+		}
+	}
+	small, large := 2000, 20000
+	add(1, small)
+	s := d.open(t)
+	queries := []document.Query{{KeyPrefix: "few/"}, {KeyPrefix: "none/"}}
+	for _, metadata := range []string{`{"prefix":"few"}`, `{"prefix":"few","all":true}`, `{"prefix":"few","in":{"all":true}}`, `{"prefix":"none","all":true}`} {
+		queries = append(queries, document.Query{Metadata: json.RawMessage(metadata)}, document.Query{Metadata: json.RawMessage(metadata), KeyPrefix: "few/"})
+	}
+	read := func(query document.Query) int64 {
+		t.Helper()
+		query.Vector, query.Limit, query.Threshold = []float32{1, 0}, 10, -1
+		return pagesRead(t, d, s, func(ctx context.Context, s *postgres.Store) error {
+			c, err := s.Collection(ctx, "c")
+			if err != nil {
+				return err
+			}
+			_, err = s.Nearest(ctx, c.Space, query)
+			return err
+		})
+	}
+	var before []int64
+	for _, query := range queries {
+		before = append(before, read(query))
+	}
+	add(small+1, large)
+	for i, query := range queries {
+		if pages := read(query); pages > before[i]*3/2+15 {
+			t.Errorf("prefix %q, metadata %s: %d pages are read of %d documents, and %d of %d", query.KeyPrefix, query.Metadata, before[i], small, pages, large)
 		}
 	}
 }
