@@ -54,6 +54,18 @@ func oldestReindexes(ctx context.Context, tx transaction, kind document.TaskKind
 		tx.tenant, kind, window)
 }
 
+// TenantsWithWork returns tenants that have tasks, or reindexes, that have not
+// ended.
+func (s *Store) TenantsWithWork(ctx context.Context) (ids []string, err error) {
+	defer describe(&err, "list tenants with work")
+	rows, err := s.readers.QueryContext(ctx, `
+		SELECT id FROM tenants
+		WHERE EXISTS (SELECT 1 FROM tasks t WHERE t.tenant = tenants.id AND state IN ('queued', 'running', 'waiting'))
+		   OR EXISTS (SELECT 1 FROM reindexes r WHERE r.tenant = tenants.id AND state IN ('queued', 'running', 'waiting'))
+		ORDER BY id`)
+	return collect(rows, err, func(row scanner) (id string, err error) { return id, row.Scan(&id) })
+}
+
 // Due returns dispatched tasks that should be in the queue but may not be,
 // those first that were dispatched the longest ago, and counts them as
 // dispatched now.

@@ -18,17 +18,18 @@ import (
 // store.
 func dispatching(t *testing.T, open func(t *testing.T) Store) {
 	for name, test := range map[string]func(*testing.T, context.Context, Store){
-		"Dispatch":         dispatchesTheOldest,
-		"Dispatch room":    dispatchesWhatThereIsRoomFor,
-		"Dispatch at once": dispatchesNothingTwice,
-		"Dispatch ended":   dispatchesNothingThatHasEnded,
-		"Dispatch tenants": dispatchesForEachTenant,
-		"Due undispatched": undispatchedTasksAreNotDue,
-		"Due queued":       queuedTasksAreDueWhenIdle,
-		"Due waiting":      waitingTasksAreDueInTime,
-		"Due running":      runningTasksAreDueWithoutALease,
-		"Due ended":        endedTasksAreNotDue,
-		"Due limit":        dueKeepsToItsLimit,
+		"Dispatch":          dispatchesTheOldest,
+		"Dispatch room":     dispatchesWhatThereIsRoomFor,
+		"Dispatch at once":  dispatchesNothingTwice,
+		"Dispatch ended":    dispatchesNothingThatHasEnded,
+		"Dispatch tenants":  dispatchesForEachTenant,
+		"Tenants with work": knowsWhoHasWork,
+		"Due undispatched":  undispatchedTasksAreNotDue,
+		"Due queued":        queuedTasksAreDueWhenIdle,
+		"Due waiting":       waitingTasksAreDueInTime,
+		"Due running":       runningTasksAreDueWithoutALease,
+		"Due ended":         endedTasksAreNotDue,
+		"Due limit":         dueKeepsToItsLimit,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, as(t, tenant.Default), open(t)) })
 	}
@@ -167,6 +168,31 @@ func dispatchesForEachTenant(t *testing.T, ctx context.Context, s Store) {
 	dispatch(t, ctx, s, document.Knowledge, 2)
 	wantDispatched(t, "the window of one tenant is full, another's is not", dispatch(t, other, s, document.Knowledge, 2),
 		nameOf(t, other, theirs, document.Knowledge, 0))
+}
+
+func knowsWhoHasWork(t *testing.T, ctx context.Context, s Store) {
+	want := func(when string, want ...string) {
+		t.Helper()
+		got, err := s.TenantsWithWork(t.Context()) // works for nobody in particular
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, %v; want %q", when, got, err, want)
+		}
+	}
+	other := as(t, Other)
+	c := ensure(t, other, s, "c")
+	want("nothing was accepted")
+	jobs := acceptMany(t, ctx, s, 1)
+	want("one has a job", tenant.Default)
+	reindex := beginReindex(t, other, s, anotherModel(c)).ID
+	both := []string{tenant.Default, Other}
+	slices.Sort(both)
+	want("and another a reindex", both...)
+	if _, err := s.CancelJob(ctx, jobs[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	want("the job has ended", Other)
+	steerReindex(t, other, s, s.PauseReindex, reindex)
+	want("the reindex is paused")
 }
 
 // due returns the due tasks in the order of their names.

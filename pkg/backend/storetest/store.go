@@ -12,7 +12,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Store is everything that is asked of a store. Every call but Tenants, Ping,
+// Store is everything that is asked of a store. Every call but Tenants, TenantsWithWork, Ping,
 // Attend and Exclusively works for the tenant in ctx and for nobody else, in a
 // transaction of its own that is rolled back when the call fails. Failures
 // that a caller can act on are fault.Errors; a store that cannot be reached
@@ -106,6 +106,11 @@ type Dispatching interface {
 	// return the same task nor together more than there is room for. Its cost
 	// does not grow with what waits.
 	Dispatch(ctx context.Context, windows map[document.TaskKind]int) ([]document.Dispatch, error)
+
+	// TenantsWithWork returns tenants that have tasks or reindexes that have not
+	// ended. It is not for a tenant. Its cost hardly grows with tenants that have
+	// none.
+	TenantsWithWork(ctx context.Context) ([]string, error)
 
 	// Due returns, and counts as dispatched now, up to limit tasks that were
 	// dispatched and should be in the queue but may not be: queued or waiting

@@ -33,6 +33,11 @@ func (s *Sweeper) fill(ctx context.Context, tenants []string, quiet time.Duratio
 			return fmt.Errorf("dispatch what is due of tenant %s: %w", id, err)
 		}
 		s.Dispatcher.Dispatch(ctx)
+		// Reading the backlog folds what was counted since, however much ends
+		// before the next upload asks for it.
+		if _, err := s.Store.Backlog(ctx); err != nil {
+			return err
+		}
 	}
 	if lost {
 		return s.Queue.Filled(ctx)

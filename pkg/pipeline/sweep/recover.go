@@ -13,7 +13,7 @@ import (
 // RecoverStore knows which processes have died and what they were at; see
 // storetest.Processes for the contract.
 type RecoverStore interface {
-	Tenants(ctx context.Context) ([]string, error)
+	TenantsWithWork(ctx context.Context) ([]string, error)
 	Attend(ctx context.Context, died func(ctx context.Context, process int64) error)
 	Reclaim(ctx context.Context, process int64, left time.Duration) (reclaimed []document.Dispatch, more bool, err error)
 }
@@ -36,9 +36,9 @@ func (r *Recoverer) Run(ctx context.Context) { r.Store.Attend(ctx, r.recover) }
 
 // recover puts the tasks that a process was at into the queue again.
 func (r *Recoverer) recover(ctx context.Context, process int64) error {
-	tenants, err := r.Store.Tenants(ctx)
+	tenants, err := r.Store.TenantsWithWork(ctx)
 	if err != nil {
-		return fmt.Errorf("list tenants: %w", err)
+		return fmt.Errorf("list tenants with work: %w", err)
 	}
 	var tasks int
 	var errs []error

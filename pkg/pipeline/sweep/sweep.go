@@ -16,7 +16,8 @@ import (
 
 // Store knows what is due; see storetest.Dispatching for the contract.
 type Store interface {
-	Tenants(ctx context.Context) ([]string, error)
+	TenantsWithWork(ctx context.Context) ([]string, error)
+	Backlog(ctx context.Context) (document.Backlog, error)
 	Due(ctx context.Context, idle time.Duration, limit int) ([]document.Dispatch, error)
 	Exclusively(ctx context.Context, name string, fn func(ctx context.Context) error) error
 }
@@ -91,9 +92,9 @@ func (s *Sweeper) Sweep(ctx context.Context, quiet time.Duration) error {
 // there.
 func (s *Sweeper) sweep(ctx context.Context, quiet time.Duration) (filled bool, err error) {
 	sweep := func(ctx context.Context) error {
-		tenants, err := s.Store.Tenants(ctx)
+		tenants, err := s.Store.TenantsWithWork(ctx)
 		if err != nil {
-			return fmt.Errorf("list tenants: %w", err)
+			return fmt.Errorf("list tenants with work: %w", err)
 		}
 		err = s.fill(ctx, tenants, quiet)
 		filled = err == nil

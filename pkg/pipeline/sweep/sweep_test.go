@@ -47,7 +47,9 @@ type memory struct {
 	parts      map[int64]int // calls that it takes to collect an entry
 }
 
-func (m *memory) Tenants(context.Context) ([]string, error) { return m.tenants, nil }
+func (m *memory) Tenants(context.Context) ([]string, error)         { return m.tenants, nil }
+func (m *memory) TenantsWithWork(context.Context) ([]string, error) { return m.tenants, nil }
+func (m *memory) Backlog(context.Context) (document.Backlog, error) { return document.Backlog{}, nil }
 
 func (m *memory) Due(ctx context.Context, quiet time.Duration, limit int) ([]document.Dispatch, error) {
 	id, err := tenant.From(ctx)
