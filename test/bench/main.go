@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string) int {
 	}
 
 	b := newBench(ctx, *runs, *base)
-	defer b.clean()
+	defer b.Clean()
 	status := 0
 	if err := b.part(describeMachine); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
