@@ -1,6 +1,6 @@
 # `make` prints what there is. The work is in scripts/, so that it also runs without make.
 .DEFAULT_GOAL := help
-.PHONY: help check build fault providers reindex fuzz bench up down
+.PHONY: help check build fault providers reindex fuzz bench scale up down
 
 help: ## print the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -25,6 +25,9 @@ fuzz: ## each fuzz target for FUZZTIME=30s
 
 bench: ## the figures of docs, on durable servers; ARGS='…' goes to the program
 	@scripts/with-services --durable go run ./test/bench $(ARGS)
+
+scale: ## how cost grows from N to 100 N, on durable servers, against the bounds of docs; ARGS='-n 1000 -only documents' goes to the program
+	@scripts/with-services --durable go run ./test/scale $(ARGS)
 
 up: ## start PostgreSQL, Redis and MinIO for tests: eval "$(make -s up)"
 	@scripts/services up

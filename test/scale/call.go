@@ -1,0 +1,69 @@
+package main
+
+import (
+	"time"
+)
+
+// warm is how often a call is made at each size before it is measured.
+const warm = 5
+
+// call is something that is done to each database again and again. Prepare does
+// what is not measured and returns what is.
+type call struct {
+	name    string
+	bound   float64 // of the ratio of times
+	prepare func(d *database, i int) func() error
+}
+
+// run does it once.
+func (c call) run(d *database, i int) time.Duration {
+	do := c.prepare(d, i)
+	begin := time.Now()
+	err := do()
+	took := time.Since(begin)
+	if err != nil {
+		d.Fatalf("%s: %s: %w", count(d.size), c.name, err)
+	}
+	return took
+}
+
+// time measures calls on all databases, in turns: whatever else the machine
+// does, it does to all of them.
+func (r *report) time(of []*database, calls ...call) {
+	took := make([][][]float64, len(calls))
+	for i := range took {
+		took[i] = make([][]float64, len(of))
+	}
+	for i := range warm + r.rounds {
+		for c, call := range calls {
+			for n, d := range of {
+				if t := call.run(d, i); i >= warm {
+					took[c][n] = append(took[c][n], t.Seconds()*1000)
+				}
+			}
+		}
+	}
+	for c, call := range calls {
+		r.ratio(call.name, "ms", medians(took[c]), call.bound)
+		r.ratio("", "pages", each(of, func(d *database) float64 {
+			i := warm + r.rounds
+			return d.buffers(func() { call.run(d, i); i++ })
+		}), 0)
+	}
+}
+
+func medians(values [][]float64) []float64 {
+	middle := make([]float64, len(values))
+	for i, v := range values {
+		middle[i] = quantile(v, 0.5)
+	}
+	return middle
+}
+
+func each(of []*database, value func(d *database) float64) []float64 {
+	values := make([]float64, len(of))
+	for i, d := range of {
+		values[i] = value(d)
+	}
+	return values
+}

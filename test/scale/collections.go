@@ -1,0 +1,122 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// collectionSeries are databases with many collections of one tenant. All rows
+// are made by the product: a document in each.
+var collectionSeries = series{
+	name: "collections",
+	sizes: func(o options) []int {
+		sizes := []int{10, 100, 1000}
+		if o.n >= 10_000 {
+			sizes = append(sizes, 10_000)
+		}
+		return sizes
+	},
+	fill: fillCollections,
+	figures: []figure{
+		{"calls", collectionCalls},
+		{"memory", memory},
+	},
+}
+
+// dimensions is the length of vectors where they are not what is measured.
+const dimensions = 16
+
+// shortModel has such vectors. Programs that run without a provider have it too.
+var shortModel = document.Model{Name: "local", Dimensions: dimensions}
+
+const documentPassages = 16 // of the document that is ingested
+
+func fillCollections(d *database) {
+	group, _ := errgroup.WithContext(d.ctx)
+	group.SetLimit(connections)
+	for i := range d.size {
+		group.Go(func() error {
+			d.ingest(d.ensure(collectionName(i), shortModel), "first.md", "{}", passages(documentPassages, dimensions))
+			return nil
+		})
+	}
+	d.must(group.Wait())
+	d.made.collection = func() string { return collectionName(rand.IntN(d.size)) }
+}
+
+func collectionName(i int) string { return fmt.Sprintf("collection-%d", i) }
+
+func (d *database) ensure(name string, model document.Model) document.Collection {
+	c, err := d.store.EnsureCollection(d.ctx, name, model, document.Chunking{Tokens: 400})
+	d.must(err)
+	return c
+}
+
+// collection returns one that the calls are made of.
+func (d *database) collection() document.Collection {
+	c, err := d.store.Collection(d.ctx, d.made.collection())
+	d.must(err)
+	return c
+}
+
+func collectionCalls(r *report, of []*database) {
+	r.time(of, ingestOne, knownHashes, searchOne, call{"create a collection", maxRatio, func(d *database, _ int) func() error {
+		name := "new-" + uuid.NewString()
+		return func() error {
+			d.ensure(name, shortModel)
+			return nil
+		}
+	}})
+}
+
+const (
+	maxRatio       = 1.5
+	maxFilterRatio = 2
+)
+
+var ingestOne = call{"ingest a document of 16 passages", maxRatio, func(d *database, _ int) func() error {
+	name, key, text := d.made.collection(), uuid.NewString(), passages(documentPassages, dimensions)
+	return func() error {
+		d.ingest(d.ensure(name, shortModel), key, "{}", text)
+		return nil
+	}
+}}
+
+var knownHashes = call{"look up 16 known hashes, none known", maxRatio, func(d *database, _ int) func() error {
+	c := d.collection()
+	var hashes []document.Hash
+	for _, p := range passages(documentPassages, dimensions) {
+		hashes = append(hashes, p.Hash)
+	}
+	return func() error {
+		_, err := d.store.Known(d.ctx, c.Space, hashes)
+		return err
+	}
+}}
+
+var searchOne = call{"search one collection", maxRatio, func(d *database, _ int) func() error {
+	return d.search(document.Query{})
+}}
+
+// search returns a search of a collection, with the filter of a query.
+func (d *database) search(query document.Query) func() error {
+	name := d.made.collection()
+	query.Vector, query.Limit, query.Threshold = randomVector(dimensions), 10, -1
+	return func() error {
+		c, err := d.store.Collection(d.ctx, name)
+		if err != nil {
+			return err
+		}
+		query.Collection = c.Name
+		hits, err := d.store.Nearest(d.ctx, c.Space, query)
+		if err == nil && len(hits) == 0 {
+			err = fmt.Errorf("nothing was found in %s", name)
+		}
+		return err
+	}
+}

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// documentSeries are databases with many documents of one tenant: nine in ten
+// in the collection library, which is not searched, and the others in the
+// collection shelf, whose vectors are indexed at every size.
+var documentSeries = series{
+	name:  "documents",
+	sizes: func(o options) []int { return []int{o.n, 10 * o.n, 100 * o.n} },
+	fill:  fillDocuments,
+	figures: []figure{
+		{"bytes", rowSizes},
+		{"calls", documentCalls},
+		{"lists", lists},
+		{"filters", filters},
+		{"sweep", idleSweep},
+		{"locks", locks},
+		{"memory", memory},
+	},
+}
+
+const (
+	library = "library"
+	shelf   = "shelf"
+
+	smallPassages = 10 // of a document that is multiplied
+)
+
+// fixture is what was made of a database.
+type fixture struct {
+	collection func() string // one that the calls are made of
+	shapes     []shape
+	waiting    bool        // jobs wait
+	uploaded   uuid.UUID   // the job of the other tenant's upload
+	middle     cursors     // of lists
+	questions  [][]float32 // of the vector search
+}
+
+func fillDocuments(d *database) {
+	d.made.collection = func() string { return shelf }
+	d.stock(randomVectors(dimensions), 50_000)
+	few := d.smallest / 100 // at every size
+	shelved, failed := d.size/10, d.size/100
+	tenth := shelved / 10
+	d.add(library, "plain/", `{"kind":"plain"}`, d.size-shelved-failed)
+	d.addFailed(library, "failed/", failed)
+	d.add(shelf, "few/", `{"kind":"few"}`, few)
+	d.add(shelf, "tenth/", `{"kind":"tenth"}`, tenth)
+	d.add(shelf, "rest/", `{"kind":"rest"}`, shelved-few-tenth)
+	d.exec("ANALYZE")
+	d.must(d.store.IndexSpace(d.ctx, d.collection().Space, 1))
+	for _, s := range d.made.shapes {
+		d.check(s)
+	}
+}
+
+// add adds documents that can be searched: the product makes one, and SQL more
+// like it.
+func (d *database) add(collection, prefix, metadata string, n int) {
+	made := d.ingest(d.ensure(collection, shortModel), prefix+"made.md", metadata, passages(smallPassages, dimensions))
+	d.more(shape{document: made, prefix: prefix, passages: smallPassages, count: n})
+}
+
+// addFailed adds documents that came to nothing.
+func (d *database) addFailed(collection, prefix string, n int) {
+	made := d.upload(d.ensure(collection, shortModel), prefix+"made.md", "{}")
+	d.fail(made.Job)
+	d.more(shape{document: made, prefix: prefix, count: n})
+}
+
+func (d *database) more(s shape) {
+	for _, other := range d.made.shapes {
+		s.first += other.count
+	}
+	d.made.shapes = append(d.made.shapes, s)
+	d.multiply(s)
+}
+
+func documentCalls(r *report, of []*database) {
+	r.time(of, ingestOne, knownHashes, searchOne,
+		call{"create a collection", maxRatio, func(d *database, _ int) func() error {
+			name := "new-" + uuid.NewString()
+			return func() error {
+				d.ensure(name, shortModel)
+				return nil
+			}
+		}},
+		call{"status poll: the job", maxRatio, func(d *database, i int) func() error {
+			s := d.made.shapes[0]
+			id := d.cloneID(s.document.Job.ID, s.first+i*7919%s.count)
+			return func() error {
+				_, err := d.store.Job(d.ctx, id)
+				return err
+			}
+		}},
+		call{"read a document", maxRatio, func(d *database, i int) func() error {
+			s := d.made.shapes[0]
+			id := d.cloneID(s.document.Document.ID, s.first+i*7919%s.count)
+			return func() error {
+				_, err := d.store.Document(d.ctx, id)
+				return err
+			}
+		}},
+		call{"passages of a document, first page", maxRatio, func(d *database, i int) func() error {
+			s := d.made.shapes[0]
+			id := d.cloneID(s.document.Document.ID, s.first+i*7919%s.count)
+			return func() error {
+				_, err := d.store.Passages(d.ctx, id, document.Page{Limit: pageLimit})
+				return err
+			}
+		}},
+		call{"list the collections", maxRatio, func(d *database, _ int) func() error {
+			return func() error {
+				_, err := d.store.Collections(d.ctx)
+				return err
+			}
+		}},
+	)
+}
+
+const pageLimit = 10
+
+// cursors lead to pages in the middle of lists.
+type cursors struct {
+	documents, inCollection, jobs string
+}
+
+// lists measures pages of lists, the first and one behind half of what there is.
+func lists(r *report, of []*database) {
+	for _, d := range of {
+		all := document.DocumentFilter{}
+		in := document.DocumentFilter{Collection: shelf}
+		d.made.middle = cursors{
+			documents: d.cursor(d.size/2, func(page document.Page) (int, string, error) {
+				list, err := d.store.Documents(d.ctx, all, page)
+				return len(list.Items), list.NextCursor, err
+			}),
+			inCollection: d.cursor(d.size/20, func(page document.Page) (int, string, error) {
+				list, err := d.store.Documents(d.ctx, in, page)
+				return len(list.Items), list.NextCursor, err
+			}),
+			jobs: d.cursor(d.size/2, func(page document.Page) (int, string, error) {
+				list, err := d.store.Jobs(d.ctx, document.JobFilter{}, page)
+				return len(list.Items), list.NextCursor, err
+			}),
+		}
+	}
+	documents := func(name string, bound float64, filter document.DocumentFilter, cursor func(cursors) string) call {
+		return call{"documents" + name, bound, func(d *database, _ int) func() error {
+			return func() error {
+				list, err := d.store.Documents(d.ctx, filter, document.Page{Limit: pageLimit, Cursor: cursor(d.made.middle)})
+				return fullPage(len(list.Items), err)
+			}
+		}}
+	}
+	jobs := func(name string, bound float64, filter document.JobFilter, cursor func(cursors) string) call {
+		return call{"jobs" + name, bound, func(d *database, _ int) func() error {
+			return func() error {
+				list, err := d.store.Jobs(d.ctx, filter, document.Page{Limit: pageLimit, Cursor: cursor(d.made.middle)})
+				return fullPage(len(list.Items), err)
+			}
+		}}
+	}
+	first := func(cursors) string { return "" }
+	r.time(of,
+		documents(", first page", maxRatio, document.DocumentFilter{}, first),
+		documents(", page in the middle", maxRatio, document.DocumentFilter{}, func(c cursors) string { return c.documents }),
+		documents(" of a collection, first page", maxRatio, document.DocumentFilter{Collection: shelf}, first),
+		documents(" of a collection, in the middle", maxRatio, document.DocumentFilter{Collection: shelf}, func(c cursors) string { return c.inCollection }),
+		documents(" that failed", maxRatio, document.DocumentFilter{State: document.Failed}, first),
+		documents(" by prefix", maxRatio, document.DocumentFilter{KeyPrefix: "few/"}, first),
+		documents(" by prefix and collection", maxRatio, document.DocumentFilter{KeyPrefix: "few/", Collection: shelf}, first),
+		jobs(", first page", maxRatio, document.JobFilter{}, first),
+		jobs(", page in the middle", maxRatio, document.JobFilter{}, func(c cursors) string { return c.jobs }),
+		jobs(" of a collection", maxRatio, document.JobFilter{Collection: shelf}, first),
+		jobs(" that failed", maxRatio, document.JobFilter{State: document.JobFailed}, first),
+	)
+}
+
+func fullPage(items int, err error) error {
+	if err == nil && items != pageLimit {
+		err = fmt.Errorf("a page of %d items, want %d", items, pageLimit)
+	}
+	return err
+}
+
+// cursor walks along a list, n items far, and returns the cursor there.
+func (d *database) cursor(n int, list func(page document.Page) (items int, next string, err error)) string {
+	cursor := ""
+	for n > 0 {
+		items, next, err := list(document.Page{Limit: min(n, 1000), Cursor: cursor})
+		d.must(err)
+		if next == "" {
+			d.Fatalf("%s: the list ends %d items before its middle", count(d.size), n)
+		}
+		cursor, n = next, n-items
+	}
+	return cursor
+}
+
+// filters measures searches of the collection shelf: of what is found few are as
+// many at every size, and a tenth is a tenth.
+func filters(r *report, of []*database) {
+	search := func(name string, query document.Query) call {
+		return call{name, maxFilterRatio, func(d *database, _ int) func() error { return d.search(query) }}
+	}
+	r.time(of,
+		search("search under a prefix of few documents", document.Query{KeyPrefix: "few/"}),
+		search("search under metadata of few documents", document.Query{Metadata: json.RawMessage(`{"kind":"few"}`)}),
+		search("search under a prefix of a tenth", document.Query{KeyPrefix: "tenth/"}),
+		search("search under metadata of a tenth", document.Query{Metadata: json.RawMessage(`{"kind":"tenth"}`)}),
+	)
+}
+
+// rowSizes prints what a row takes on the disk, with its part of the indexes.
+func rowSizes(r *report, of []*database) {
+	for _, table := range of[0].texts(`
+		SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND reltuples >= $1
+		ORDER BY relname`, of[0].smallest/20) {
+		sizes := func(function string) []float64 {
+			return each(of, func(d *database) (bytes float64) {
+				d.must(d.owner.QueryRow(d.ctx, `
+					SELECT coalesce(max(`+function+`(oid) / greatest(reltuples, 1)), 0) FROM pg_class
+					WHERE relnamespace = 'public'::regnamespace AND relname = $1`, table).Scan(&bytes))
+				return bytes
+			})
+		}
+		if slices.Max(sizes("pg_table_size")) > 0 {
+			r.ratio(table+": row", "bytes", sizes("pg_table_size"), 0)
+			r.ratio(table+": its indexes", "bytes", sizes("pg_indexes_size"), 0)
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
+)
+
+// These are the calls that the api and the workers make of the store for one
+// document, with vectors that no model has made.
+
+const (
+	lease = time.Hour
+
+	// window is of the queue: so many tasks of a tenant are dispatched.
+	window = 24
+)
+
+var windows = map[document.TaskKind]int{document.Knowledge: window, document.Summarise: window, document.Reindexing: 1}
+
+// upload accepts a document.
+func (d *database) upload(c document.Collection, key string, metadata string) document.Accepted {
+	object := uuid.NewString()
+	hash := document.HashText(object)
+	d.must(d.store.BeginUpload(d.ctx, object))
+	accepted, err := d.store.Accept(d.ctx, document.Upload{
+		Collection: c, Key: key, Title: "Yield of the mill", Metadata: json.RawMessage(metadata), MediaType: "text/markdown",
+		Object: object, Size: 4000, SHA256: hex.EncodeToString(hash[:]), Tag: object,
+	})
+	d.must(err)
+	return accepted
+}
+
+// claim takes a task of a job.
+func (d *database) claim(job document.Job, kind document.TaskKind) document.Work {
+	work, err := d.store.Claim(d.ctx, document.TaskRef{Tenant: tenant.Default, Document: job.DocumentID, Version: job.Version, Kind: kind}, lease)
+	d.must(err)
+	return work
+}
+
+// ingest takes in a document from its upload to its summary.
+func (d *database) ingest(c document.Collection, key, metadata string, passages []document.Embedded) document.Accepted {
+	accepted := d.upload(c, key, metadata)
+	_, err := d.store.Dispatch(d.ctx, windows)
+	d.must(err)
+	d.must(d.publish(d.write(accepted.Job, passages)))
+	d.summarise(accepted.Job)
+	return accepted
+}
+
+// written is a version that can be published.
+type written struct {
+	work     document.Work
+	also     []document.Placement
+	progress document.KnowledgeProgress
+}
+
+// write does the knowledge task of a job, but for its end: in every space that
+// is kept complete.
+func (d *database) write(job document.Job, passages []document.Embedded) written {
+	n := int64(len(passages))
+	w := written{work: d.claim(job, document.Knowledge), progress: document.KnowledgeProgress{
+		Stage: "done", BytesDone: 4000, BytesTotal: 4000, Passages: n, Embedded: n,
+	}}
+	for _, space := range append(w.work.Also, w.work.Space) {
+		in := w.work
+		in.Space = space
+		d.must(d.store.Write(d.ctx, in, d.batch(space, passages), w.progress))
+		if space.ID != w.work.Space.ID {
+			w.also = append(w.also, document.Placement{Space: space.ID, Passages: n})
+		}
+	}
+	return w
+}
+
+// batch returns the places of passages in a version, and those of them that are
+// not in the space.
+func (d *database) batch(space document.Space, passages []document.Embedded) (batch document.Batch) {
+	hashes := make([]document.Hash, len(passages))
+	var start int64
+	for i, p := range passages {
+		hashes[i] = p.Hash
+		end := start + int64(len(p.Content))
+		batch.Places = append(batch.Places, document.Place{Hash: p.Hash, Ordinal: i, Start: start, End: end})
+		start = end + 1
+	}
+	known, err := d.store.Known(d.ctx, space, hashes)
+	d.must(err)
+	for _, p := range passages {
+		if _, is := known[p.Hash]; !is {
+			p.Vector = p.Vector[:space.Model.Dimensions]
+			batch.New = append(batch.New, p)
+		}
+	}
+	return batch
+}
+
+func (d *database) publish(w written) error {
+	return d.store.Publish(d.ctx, w.work, w.also, w.progress)
+}
+
+// summarise does the summary task of a job, with two sections.
+func (d *database) summarise(job document.Job) {
+	work := d.claim(job, document.Summarise)
+	nodes := []document.Hash{document.HashText(job.ID.String() + "/1"), document.HashText(job.ID.String() + "/2")}
+	_, err := d.store.SectionSummaries(d.ctx, work, nodes)
+	d.must(err)
+	progress := document.SummaryProgress{Sections: 2, SectionsDone: 2}
+	d.must(d.store.SaveSectionSummaries(d.ctx, work, map[document.Hash]string{
+		nodes[0]: "The first section is about grain.", nodes[1]: "The second section is about flour.",
+	}, progress))
+	d.must(d.store.FinishSummary(d.ctx, work, document.Summary{
+		DocumentID: job.DocumentID, Version: job.Version, Model: "scale", Summary: "What a mill yields, by lot.",
+	}, progress))
+}
+
+// fail ends both tasks of a job in failure.
+func (d *database) fail(job document.Job) {
+	for _, kind := range document.TaskKinds {
+		d.must(d.store.Settle(d.ctx, d.claim(job, kind), document.Outcome{Verdict: document.VerdictFail, Error: "the model refuses it"}))
+	}
+}
+
+// passages returns passages like no others, with vectors that long.
+func passages(n, dimensions int) []document.Embedded {
+	list := make([]document.Embedded, n)
+	for i := range list {
+		content := fmt.Sprintf("Lot %s gave %d sacks.", uuid.NewString(), rand.IntN(1000))
+		list[i] = document.Embedded{
+			Hash:   document.HashText(content),
+			Text:   document.Text{HeadingPath: []string{"Yield", "Lots"}, Content: content, Tokens: 20},
+			Vector: randomVector(dimensions),
+		}
+	}
+	return list
+}
+
+// randomVector returns one of any direction.
+func randomVector(dimensions int) []float32 {
+	vector := make([]float32, dimensions)
+	for i := range vector {
+		vector[i] = float32(rand.NormFloat64())
+	}
+	return vector
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
+)
+
+const maxWait = 100 // ms
+
+// locks measures how long statements of other documents of the collection
+// library wait for a lock while a document is published or deleted, and while
+// readers are switched to what a reindex has built and back.
+func locks(r *report, of []*database) {
+	const times = 30
+	waits, took := map[string][]float64{}, map[string][]float64{}
+	steps := []string{"a document is published", "a document is deleted", "a reindex switches", "a reindex is reverted"}
+	for _, d := range of {
+		d.made.collection = func() string { return library }
+		t := d.startTraffic()
+		note := func(step string, n int, do func()) {
+			t.waits.begin()
+			begin := time.Now()
+			do()
+			took[step] = append(took[step], time.Since(begin).Seconds()*1000/float64(n))
+			waits[step] = append(waits[step], t.waits.end())
+		}
+		var written []written
+		var documents []uuid.UUID
+		for range times {
+			accepted := d.upload(d.collection(), uuid.NewString(), "{}")
+			written = append(written, d.write(accepted.Job, passages(smallPassages, dimensions)))
+			documents = append(documents, accepted.Document.ID)
+		}
+		note(steps[0], times, func() {
+			for _, w := range written {
+				d.must(d.publish(w))
+			}
+		})
+		note(steps[1], times, func() {
+			for _, id := range documents {
+				d.must(d.store.DeleteDocument(d.ctx, id))
+			}
+		})
+		work := d.rebuild()
+		note(steps[2], 1, func() { d.must(d.store.Switch(d.ctx, work, time.Hour, document.ReindexProgress{})) })
+		note(steps[3], 1, func() {
+			_, err := d.store.RevertReindex(d.ctx, work.Job, time.Hour)
+			d.must(err)
+		})
+		t.end()
+	}
+	for _, step := range steps {
+		r.most("longest wait of others while "+step, "ms", waits[step], maxWait)
+		r.ratio("  time that takes", "ms", took[step], 0)
+	}
+}
+
+// rebuild begins a reindex of the library for another model and has it done, but
+// for the switch: the product places one document, in one passage, and SQL places
+// all others like it.
+func (d *database) rebuild() document.Work {
+	r, err := d.store.BeginReindex(d.ctx, document.ReindexRequest{Collection: library, Model: document.Model{Name: "next", Dimensions: dimensions / 2}})
+	d.must(err)
+	work := d.claim(document.Job{DocumentID: r.ID, Version: 1}, document.Reindexing)
+	unplaced, err := d.store.Unplaced(d.ctx, work, uuid.Nil, 1)
+	d.must(err)
+	text := passages(1, dimensions/2)
+	d.must(d.store.Place(d.ctx, work, document.Rebuilt{
+		New: text,
+		Places: []document.RebuiltPlaces{{
+			Unplaced: unplaced[0], Whole: 1,
+			Places: []document.Place{{Hash: text[0].Hash, End: int64(len(text[0].Content))}},
+		}},
+		Reached: unplaced[0].Document,
+	}, document.ReindexProgress{}))
+	d.spread(unplaced[0].Document, work.Space)
+	return work
+}
+
+// spread places all live documents of a collection in a space as one is that the
+// product has placed.
+func (d *database) spread(placed uuid.UUID, space document.Space) {
+	for _, table := range d.texts(`
+		SELECT c.relname FROM pg_class c
+		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
+		  AND (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname IN ('document', 'space') AND NOT a.attisdropped) = 2`) {
+		into, values := "", ""
+		for _, c := range d.columns(table) {
+			value := fmt.Sprintf("made.%q", c.name)
+			switch {
+			case c.identity:
+				continue
+			case c.name == "document":
+				value = "d.id"
+			case c.name == "version":
+				value = "d.live_version"
+			}
+			if into != "" {
+				into, values = into+", ", values+", "
+			}
+			into, values = into+fmt.Sprintf("%q", c.name), values+value
+		}
+		d.exec(fmt.Sprintf(`
+			INSERT INTO public.%[1]q (%[2]s)
+			SELECT %[3]s
+			FROM (SELECT * FROM public.%[1]q WHERE document = $1 AND space = $2) AS made
+			CROSS JOIN public.documents d
+			WHERE d.collection = $3 AND d.deleted_at IS NULL AND d.live_version IS NOT NULL AND d.id <> $1
+			ON CONFLICT DO NOTHING`, table, into, values), placed, space.ID, space.Collection)
+	}
+	d.exec("ANALYZE")
+}
+
+// traffic is what others do meanwhile with their documents of the collection.
+type traffic struct {
+	d     *database
+	stop  context.CancelFunc
+	done  sync.WaitGroup
+	waits *waits
+}
+
+const trafficName = "traffic" // application_name of its connections
+
+func (d *database) startTraffic() *traffic {
+	ctx, stop := context.WithCancel(d.ctx)
+	theirs := *d
+	site := *d.site
+	site.Database += "&application_name=" + trafficName
+	theirs.site = &site
+	theirs.store = theirs.open(connections)
+	theirs.owner = site.Connect() // for the one goroutine that asks for ids
+	t := &traffic{d: &theirs, stop: stop, waits: d.watchWaits(ctx)}
+	made := d.made.shapes[0]
+	for range 2 {
+		t.done.Go(func() {
+			for ctx.Err() == nil {
+				t.publishOne()
+			}
+		})
+	}
+	t.done.Go(func() {
+		for i := 0; ctx.Err() == nil; i++ {
+			n := made.first + i*7919%made.count
+			_, err := theirs.store.Job(d.ctx, theirs.cloneID(made.document.Job.ID, n))
+			d.must(err)
+			_, err = theirs.store.Passages(d.ctx, theirs.cloneID(made.document.Document.ID, n), document.Page{Limit: pageLimit})
+			d.must(err)
+		}
+	})
+	return t
+}
+
+// publishOne takes in another document. When the space becomes live that it is not
+// written to, its task waits.
+func (t *traffic) publishOne() {
+	d := t.d
+	job := d.upload(d.collection(), uuid.NewString(), "{}").Job
+	w := d.write(job, passages(smallPassages, dimensions))
+	if err := d.publish(w); fault.Is(err, fault.Unavailable) {
+		d.must(d.store.Settle(d.ctx, w.work, document.Outcome{Verdict: document.VerdictWait, Delay: time.Hour}))
+	} else {
+		d.must(err)
+	}
+}
+
+func (t *traffic) end() {
+	t.stop()
+	t.done.Wait()
+	t.waits.done.Wait()
+	t.d.store.Close()
+	t.d.owner.Close(context.WithoutCancel(t.d.ctx))
+}
+
+// waits looks again and again how long connections of the traffic have been
+// waiting for a lock.
+type waits struct {
+	longest atomic.Int64 // microseconds
+	looks   atomic.Int64
+	done    sync.WaitGroup
+}
+
+func (d *database) watchWaits(ctx context.Context) *waits {
+	w := &waits{}
+	name := databaseOf(d, d.site.Owner)
+	server := d.server()
+	w.done.Go(func() {
+		for ctx.Err() == nil {
+			var waited int64
+			err := server.QueryRow(ctx, `
+				SELECT coalesce(max(extract(epoch FROM clock_timestamp() - l.waitstart) * 1e6), 0)::bigint
+				FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+				WHERE NOT l.granted AND a.datname = $1 AND a.application_name = $2`, name, trafficName).Scan(&waited)
+			if err != nil {
+				if ctx.Err() == nil && !errors.Is(err, pgx.ErrNoRows) {
+					d.Errorf("look at locks: %w", err)
+				}
+				return
+			}
+			for old := w.longest.Load(); waited > old && !w.longest.CompareAndSwap(old, waited); old = w.longest.Load() {
+			}
+			w.looks.Add(1)
+		}
+	})
+	return w
+}
+
+func (w *waits) begin() { w.longest.Store(0) }
+
+// end returns the longest wait since begin, in milliseconds.
+func (w *waits) end() float64 { return float64(w.longest.Load()) / 1000 }

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/seed-7a112592/gristmill/test/part"
+)
+
+// report prints figures, a line each: the values by size, the ratio of the last
+// to the first, and the bound.
+type report struct {
+	*part.Part // that is being measured
+	figure     string
+	rounds     int
+	exceeded   bool // a bound was
+	parent     *report
+}
+
+// of returns a report for a figure.
+func (r *report) of(p *part.Part, figure string) *report {
+	return &report{Part: p, figure: figure, rounds: r.rounds, parent: r}
+}
+
+const (
+	nameWidth  = 46
+	valueWidth = 10
+)
+
+func (r *report) heading(sizes []int) {
+	line := strings.Repeat(" ", nameWidth+9)
+	for _, n := range counts(sizes) {
+		line += fmt.Sprintf(" %*s", valueWidth, n)
+	}
+	fmt.Println(line + "   ratio   bound")
+}
+
+// ratio prints values whose last may be the bound times the first; a bound of 0
+// is none.
+func (r *report) ratio(name, unit string, values []float64, bound float64) {
+	ratio := values[len(values)-1] / values[0]
+	r.line(name, unit, values, fmt.Sprintf(" %7.2f", ratio), ratio, bound, "")
+}
+
+// most prints values none of which may be above the bound.
+func (r *report) most(name, unit string, values []float64, bound float64) {
+	r.line(name, unit, values, strings.Repeat(" ", 8), slices.Max(values), bound, unit)
+}
+
+// least prints values none of which may be below the bound.
+func (r *report) least(name, unit string, values []float64, bound float64) {
+	text := row(name, unit, values) + strings.Repeat(" ", 8) + fmt.Sprintf(" ≥ %s", number(bound))
+	fmt.Println(text + r.verdict(slices.Min(values) < bound))
+}
+
+func (r *report) line(name, unit string, values []float64, ratio string, value, bound float64, of string) {
+	text := row(name, unit, values) + ratio
+	if bound > 0 {
+		text += strings.TrimRight(fmt.Sprintf(" ≤ %s %s", number(bound), of), " ") + r.verdict(!(value <= bound))
+	}
+	fmt.Println(text)
+}
+
+func (r *report) verdict(exceeded bool) string {
+	if !exceeded {
+		return "  OK"
+	}
+	r.parent.exceeded = true
+	return "  OVER"
+}
+
+// note prints what helps to read the lines beside it.
+func (r *report) note(format string, args ...any) { fmt.Printf("    "+format+"\n", args...) }
+
+func row(name, unit string, values []float64) string {
+	text := fmt.Sprintf("  %-*s %-6s", nameWidth, name, unit)
+	for _, v := range values {
+		text += fmt.Sprintf(" %*s", valueWidth, number(v))
+	}
+	return text
+}
+
+// number prints as many digits as mean something.
+func number(v float64) string {
+	switch {
+	case v >= 100:
+		return count(int(v + 0.5))
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	default:
+		return fmt.Sprintf("%.2f", v)
+	}
+}
+
+// count prints a number with commas.
+func count(n int) string {
+	text := strconv.Itoa(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
+func counts(numbers []int) []string {
+	texts := make([]string, len(numbers))
+	for i, n := range numbers {
+		texts[i] = count(n)
+	}
+	return texts
+}
+
+// quantile sorts values and returns the one that this share of them does not
+// exceed.
+func quantile(values []float64, share float64) float64 {
+	slices.Sort(values)
+	return values[min(int(share*float64(len(values))), len(values)-1)]
+}
+
+// load returns the load of the last minutes.
+func load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.Join(strings.Fields(string(text))[:3], " ")
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/seed-7a112592/gristmill/test/part"
+	"github.com/seed-7a112592/gristmill/test/program"
+	"github.com/seed-7a112592/gristmill/test/services"
+)
+
+func TestMain(m *testing.M) {
+	defer program.Remove()
+	m.Run()
+}
+
+// A change of the schema that multiply does not follow fails here, before somebody
+// measures with rows that are not what the product writes.
+func TestMultipliedDocumentsAreAsTheProductMakesThem(t *testing.T) {
+	t.Parallel()
+	services.Postgres(t) // skips where there is none
+	for name, test := range map[string]struct {
+		fill func(d *database)
+		size int
+	}{
+		"that ended": {fillDocuments, 200},
+		"that wait":  {fillQueue, 30},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if err := part.Run(t.Context(), "multiplied", func(p *part.Part) {
+				d := newDatabase(p, test.size, test.size, test.fill)
+				s := d.made.shapes[0]
+				// What is not so is noticed.
+				d.exec("UPDATE public.versions SET size = size + 1 WHERE document = $1", d.cloneID(s.document.Document.ID, s.first))
+				if err := d.compare(s, s.first); err == nil {
+					p.Errorf("a document of another size is taken for the same")
+				}
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestMultiplyStopsAtWhatItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	services.Postgres(t) // skips where there is none
+	for statement, want := range map[string]string{
+		"CREATE TABLE public.notes (tenant text, text text)":                          "table notes is new",
+		"ALTER TABLE public.documents ADD owner uuid DEFAULT gen_random_uuid()":       "column owner of table documents is new",
+		"CREATE FUNCTION public.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END';": "trigger note is new",
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			err := part.Run(t.Context(), "unknown", func(p *part.Part) {
+				newDatabase(p, 1, 1, func(d *database) {
+					d.exec(statement)
+					if strings.HasPrefix(want, "trigger") {
+						d.exec("CREATE TRIGGER note AFTER INSERT ON public.versions FOR EACH ROW EXECUTE FUNCTION public.f()")
+						d.checkTriggers()
+					}
+					d.add(shelf, "more/", "{}", 1)
+				})
+			})
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("the error is %v, want one that says %q", err, want)
+			}
+		})
+	}
+}
+
+func TestReportSaysWhatIsOverItsBound(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		print func(r *report)
+		over  bool
+	}{
+		"ratio at its bound":        {func(r *report) { r.ratio("r", "ms", []float64{2, 9, 3}, 1.5) }, false},
+		"ratio above it":            {func(r *report) { r.ratio("r", "ms", []float64{2, 3, 3.1}, 1.5) }, true},
+		"ratio of nothing":          {func(r *report) { r.ratio("r", "ms", []float64{0, 0}, 1.5) }, true},
+		"ratio without a bound":     {func(r *report) { r.ratio("r", "ms", []float64{1, 100}, 0) }, false},
+		"none above the most":       {func(r *report) { r.most("m", "ms", []float64{50, 50}, 50) }, false},
+		"one above the most":        {func(r *report) { r.most("m", "ms", []float64{51, 50}, 50) }, true},
+		"none below the least":      {func(r *report) { r.least("l", "", []float64{0.95, 1}, 0.95) }, false},
+		"the first below the least": {func(r *report) { r.least("l", "", []float64{0.94, 1}, 0.95) }, true},
+	} {
+		r := &report{}
+		test.print(r.of(nil, name))
+		if r.exceeded != test.over {
+			t.Errorf("%s: over is %t, want %t", name, r.exceeded, test.over)
+		}
+	}
+}

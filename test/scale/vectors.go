@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/pgvector/pgvector-go"
+	pgvectorpgx "github.com/pgvector/pgvector-go/pgx"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// vectorSeries are databases with one collection of passages like those of a
+// model, whose vectors are indexed at every size.
+var vectorSeries = series{
+	name: "vectors",
+	sizes: func(o options) (sizes []int) {
+		for n := 10_000; n <= o.vectors; n *= 10 {
+			sizes = append(sizes, n)
+		}
+		return sizes
+	},
+	fill:    fillVectors,
+	figures: []figure{{"bytes", rowSizes}, {"elements", elementSizes}, {"search", vectorSearch}},
+}
+
+const (
+	longDimensions = 384
+
+	searchClients = 16
+	searchLimit   = 10
+	searchTime    = 4 * time.Second // of one way, in one turn
+	searchTurns   = 4
+	questions     = 200
+
+	maxSearchRatio = 1.3
+	minRecall      = 0.95
+)
+
+func fillVectors(d *database) {
+	d.made.collection = func() string { return shelf }
+	m := newMixture(longDimensions)
+	d.stock(m.all, d.size)
+	for vector := range m.all {
+		if d.made.questions = append(d.made.questions, vector); len(d.made.questions) == questions {
+			break
+		}
+	}
+	made := d.ingest(d.ensure(shelf, document.Model{Name: "model", Dimensions: longDimensions}), "made.md", "{}", passages(documentPassages, longDimensions))
+	d.more(shape{document: made, prefix: "more/", passages: documentPassages, count: d.size / documentPassages})
+	d.exec("ANALYZE")
+	begin := time.Now()
+	d.must(d.store.IndexSpace(d.ctx, d.collection().Space, 1))
+	fmt.Printf("    %s indexed in %.0f s\n", count(d.size), time.Since(begin).Seconds())
+	d.check(d.made.shapes[0])
+}
+
+// vectorSearch measures searches of 16 clients at once through the store, and the
+// bare statement with the same settings on as many connections, in turns.
+func vectorSearch(r *report, of []*database) {
+	var p50, p99, bare50, bare99, ratios, rate, bareRate, found, bareFound, wide []float64
+	for _, d := range of {
+		statement, width := d.bareSearch()
+		store := d.open(searchClients)
+		pool := d.barePool(width)
+		space := d.collection().Space
+		byStore := func(vector []float32) ([]float64, error) { return searchStore(d.ctx, store, space, vector) }
+		byStatement := func(vector []float32) ([]float64, error) { return searchBare(d.ctx, pool, statement, vector) }
+		var took, bare []float64
+		for range searchTurns {
+			took = append(took, d.searchAtOnce(byStore)...)
+			bare = append(bare, d.searchAtOnce(byStatement)...)
+		}
+		p50, p99 = append(p50, quantile(took, 0.5)), append(p99, quantile(took, 0.99))
+		bare50, bare99 = append(bare50, quantile(bare, 0.5)), append(bare99, quantile(bare, 0.99))
+		ratios = append(ratios, quantile(took, 0.99)/quantile(bare, 0.99))
+		seconds := (searchTurns * searchTime).Seconds()
+		rate, bareRate = append(rate, float64(len(took))/seconds), append(bareRate, float64(len(bare))/seconds)
+		nearest := d.nearest(statement)
+		found = append(found, d.recall(byStore, nearest))
+		bareFound = append(bareFound, d.recall(byStatement, nearest))
+		wide = append(wide, float64(width))
+		store.Close()
+		pool.Close()
+	}
+	r.ratio("16 clients, store: p50", "ms", p50, 0)
+	r.ratio("16 clients, store: p99", "ms", p99, 0)
+	r.ratio("16 clients, bare statement: p50", "ms", bare50, 0)
+	r.ratio("16 clients, bare statement: p99", "ms", bare99, 0)
+	r.most("p99 of the store over that of the statement", "", ratios, maxSearchRatio)
+	r.ratio("searches, store", "/s", rate, 0)
+	r.ratio("searches, bare statement", "/s", bareRate, 0)
+	r.least("recall@10, store", "", found, minRecall)
+	r.ratio("recall@10, bare statement", "", bareFound, 0)
+	r.ratio("hnsw.ef_search", "", wide, 0)
+}
+
+// bareSearch returns the statement that is the least a search must be, on the
+// database's one vector index, and the hnsw.ef_search that the product uses.
+func (d *database) bareSearch() (statement string, width int) {
+	var table, vector string
+	d.must(d.owner.QueryRow(d.ctx, `
+		SELECT i.indrelid::regclass::text, pg_get_indexdef(i.indexrelid, 1, true)
+		FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
+		WHERE a.amname = 'hnsw'`).Scan(&table, &vector))
+	// Where spaces have no width of their own, all have this one.
+	const widthOfAll = 400
+	d.must(d.owner.QueryRow(d.ctx, `SELECT coalesce(max((to_jsonb(s)->>'ef_search')::integer), $1) FROM public.spaces s`, widthOfAll).Scan(&width))
+	return fmt.Sprintf(`SELECT 1 - (%[2]s <=> $1) FROM %[1]s ORDER BY %[2]s <=> $1 LIMIT %[3]d`, table, vector, searchLimit), width
+}
+
+// barePool returns connections as the superuser, whom no policy binds.
+func (d *database) barePool(width int) *pgxpool.Pool {
+	config, err := pgxpool.ParseConfig(d.site.Owner)
+	d.must(err)
+	config.MaxConns = searchClients
+	config.ConnConfig.RuntimeParams["hnsw.ef_search"] = fmt.Sprint(width)
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error { return pgvectorpgx.RegisterTypes(ctx, conn) }
+	pool, err := pgxpool.NewWithConfig(d.ctx, config)
+	d.must(err)
+	return pool
+}
+
+// searchStore returns how similar the passages are that the store finds.
+func searchStore(ctx context.Context, store *postgres.Store, space document.Space, vector []float32) ([]float64, error) {
+	hits, err := store.Nearest(ctx, space, document.Query{Collection: shelf, Vector: vector, Limit: searchLimit, Threshold: -1})
+	similar := make([]float64, len(hits))
+	for i, hit := range hits {
+		similar[i] = hit.Score
+	}
+	return similar, err
+}
+
+func searchBare(ctx context.Context, db interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}, statement string, vector []float32) ([]float64, error) {
+	rows, err := db.Query(ctx, statement, pgvector.NewHalfVector(vector))
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[float64])
+}
+
+// nearest returns how similar the last of the nearest passages of each question
+// is, by comparing it with all.
+func (d *database) nearest(statement string) []float64 {
+	d.exec("SET enable_indexscan = off")
+	last := make([]float64, questions)
+	for i, question := range d.made.questions {
+		similar, err := searchBare(d.ctx, d.owner, statement, question)
+		d.must(err)
+		last[i] = similar[len(similar)-1]
+	}
+	d.exec("RESET enable_indexscan")
+	return last
+}
+
+// recall returns which share of the nearest passages a search finds.
+func (d *database) recall(search func(vector []float32) ([]float64, error), nearest []float64) float64 {
+	const rounding = 1e-6
+	found := 0
+	for i, question := range d.made.questions {
+		similar, err := search(question)
+		d.must(err)
+		for _, s := range similar {
+			if s >= nearest[i]-rounding {
+				found++
+			}
+		}
+	}
+	return float64(found) / (questions * searchLimit)
+}
+
+// searchAtOnce has the clients search for a time and returns the latencies.
+func (d *database) searchAtOnce(search func(vector []float32) ([]float64, error)) []float64 {
+	group, ctx := errgroup.WithContext(d.ctx)
+	took := make([][]float64, searchClients)
+	end := time.Now().Add(searchTime)
+	for client := range searchClients {
+		group.Go(func() error {
+			for i := client; time.Now().Before(end) && ctx.Err() == nil; i += searchClients {
+				begin := time.Now()
+				found, err := search(d.made.questions[i%questions])
+				if err == nil && len(found) != searchLimit {
+					err = errors.New("too few were found")
+				}
+				if err != nil {
+					return err
+				}
+				took[client] = append(took[client], time.Since(begin).Seconds()*1000)
+			}
+			return nil
+		})
+	}
+	d.must(group.Wait())
+	var all []float64
+	for _, t := range took {
+		all = append(all, t...)
+	}
+	return all
+}
