@@ -68,6 +68,7 @@ type Space struct {
 	Model      Model
 	Chunking   Chunking
 	Indexed    bool // for approximate search; while not, it is searched exactly
+	OwnTable   bool // its passages stand in a table of its own; SQLite has one for all
 }
 
 // Collection is a named set of documents that are searched together. Space is

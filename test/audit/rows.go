@@ -2,6 +2,8 @@ package audit
 
 import (
 	"testing"
+
+	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 // never are rows that must not be there once every job has ended and the sweep
@@ -24,7 +26,7 @@ var never = []struct{ what, query string }{
 		 WHERE m.places <> p.passages OR m.last IS DISTINCT FROM p.passages - 1`},
 	{"places in live versions whose passage, with its vector, is not there",
 		`SELECT count(*) FROM documents d JOIN manifest m ON m.document = d.id AND m.version = d.live_version
-		 WHERE NOT EXISTS (SELECT FROM passages p JOIN spaces s ON s.id = p.space
+		 WHERE NOT EXISTS (SELECT FROM ` + program.Passages + ` p JOIN spaces s ON s.id = p.space
 		                   WHERE p.space = m.space AND p.hash = m.hash AND vector_dims(p.embedding) = s.dimensions)`},
 	{"superseded versions",
 		`SELECT count(*) FROM versions v JOIN documents d ON d.id = v.document
@@ -35,7 +37,7 @@ var never = []struct{ what, query string }{
 		`SELECT count(*) FROM (SELECT document, version FROM manifest UNION ALL SELECT document, version FROM placements) m
 		 WHERE NOT EXISTS (SELECT FROM versions v WHERE v.document = m.document AND v.version = m.version)`},
 	{"places, placements and passages in spaces that are not there",
-		`SELECT count(*) FROM (SELECT space FROM manifest UNION ALL SELECT space FROM placements UNION ALL SELECT space FROM passages) m
+		`SELECT count(*) FROM (SELECT space FROM manifest UNION ALL SELECT space FROM placements UNION ALL SELECT space FROM ` + program.Passages + ` p) m
 		 WHERE NOT EXISTS (SELECT FROM spaces s WHERE s.id = m.space)`},
 	{"partitions of spaces that are not there",
 		`SELECT count(*) FROM pg_class c WHERE c.relkind = 'r' AND c.relname ~ '^passages_[0-9]+$'
@@ -52,7 +54,7 @@ var never = []struct{ what, query string }{
 	{"reindexes without an end or a reason for it",
 		`SELECT count(*) FROM reindexes WHERE finished_at IS NULL OR (state = 'failed' AND error = '')`},
 	{"passages that stand nowhere",
-		`SELECT count(*) FROM passages p WHERE NOT EXISTS (SELECT FROM manifest m WHERE m.space = p.space AND m.hash = p.hash)`},
+		`SELECT count(*) FROM ` + program.Passages + ` p WHERE NOT EXISTS (SELECT FROM manifest m WHERE m.space = p.space AND m.hash = p.hash)`},
 	{"versions without a job and jobs without their tasks",
 		`SELECT count(*) FROM versions v WHERE 2 <> (SELECT count(*) FROM jobs j JOIN tasks t ON t.job = j.id
 		     WHERE j.document = v.document AND j.version = v.version AND t.document = v.document AND t.version = v.version)`},
@@ -76,5 +78,5 @@ func (a Audit) checkRows(t testing.TB) {
 		}
 	}
 	t.Logf("audit: %d documents, %d versions, %d places, %d passages", a.Site.Count(`SELECT count(*) FROM documents`),
-		a.Site.Count(`SELECT count(*) FROM versions`), a.Site.Count(`SELECT count(*) FROM manifest`), a.Site.Count(`SELECT count(*) FROM passages`))
+		a.Site.Count(`SELECT count(*) FROM versions`), a.Site.Count(`SELECT count(*) FROM manifest`), a.Site.Count(`SELECT count(*) FROM `+program.Passages+` p`))
 }

@@ -22,7 +22,7 @@ const leftOver = `
 	     + (SELECT count(*) FROM documents WHERE deleted_at IS NOT NULL)
 	     + (SELECT count(*) FROM versions v JOIN documents d ON d.id = v.document
 	        WHERE v.version <> d.newest_version AND v.version IS DISTINCT FROM d.live_version)
-	     + (SELECT count(*) FROM passages p WHERE NOT EXISTS (SELECT FROM manifest m WHERE m.space = p.space AND m.hash = p.hash))`
+	     + (SELECT count(*) FROM ` + program.Passages + ` p WHERE NOT EXISTS (SELECT FROM manifest m WHERE m.space = p.space AND m.hash = p.hash))`
 
 // Sweep sweeps a site as if much time had passed, until nothing is left over:
 // the programs' own sweeps may be in the way, since one sweeps at a time.

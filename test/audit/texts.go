@@ -58,7 +58,7 @@ func eachPassage(t testing.TB, s *program.Site, condition string, f func(model d
 	defer conn.Close(ctx)
 	rows, err := conn.Query(ctx, `
 		SELECT s.model, s.dimensions, p.hash, p.title, p.heading_path, p.context, p.content, p.omitted, coalesce(p.embedded_bytes, 0)
-		FROM passages p JOIN spaces s ON s.id = p.space `+condition)
+		FROM `+program.Passages+` p JOIN spaces s ON s.id = p.space `+condition)
 	if err != nil {
 		t.Fatal(err)
 	}

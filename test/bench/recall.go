@@ -10,6 +10,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/backend/llm"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 const (
@@ -92,7 +93,7 @@ func (s *site) nearest(question, prefix string) []string {
 		)
 		SELECT p.content
 		FROM visible v
-		JOIN passages p ON p.space = v.space AND p.hash = v.hash
+		JOIN `+program.Passages+` p ON p.space = v.space AND p.hash = v.hash
 		ORDER BY p.embedding <=> $1::halfvec, p.hash
 		LIMIT $3`, pgvector.NewHalfVector(vectors[0]), prefix, recallLimit)
 	if err != nil {

@@ -241,7 +241,7 @@ func TestDeletedDocumentsAreSweptAway(t *testing.T) {
 				objects++
 			}
 		}
-		left := s.Count("SELECT count(*) FROM passages WHERE content LIKE '%Nobody else%'")
+		left := s.Count("SELECT count(*) FROM " + program.Passages + " p WHERE content LIKE '%Nobody else%'")
 		if objects == 1 && left == 0 && holdings["table public.documents"] == "1" {
 			break
 		}

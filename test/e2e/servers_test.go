@@ -180,7 +180,7 @@ func TestWrongAnswersWaitAndWriteNothing(t *testing.T) {
 			}
 		}, "number"},
 	} {
-		written := s.Count("SELECT count(*) FROM passages")
+		written := s.Count("SELECT count(*) FROM " + program.Passages + " p")
 		provider.Fail(test.fault, -1)
 		text := fmt.Sprintf("# Wrong %s\n\nThe answer to this is wrong.\n\n# Another\n\nAnd so is the one to this. %s\n", name, strings.Repeat("Grist. ", 300))
 		accepted, err := c.Upload(t.Context(), document.UploadRequest{Key: name + ".md"}, strings.NewReader(text))
@@ -197,7 +197,7 @@ func TestWrongAnswersWaitAndWriteNothing(t *testing.T) {
 		if knowledge := job.Tasks.Knowledge; !strings.Contains(knowledge.Error, test.says) || knowledge.Attempt > 1 {
 			t.Errorf("%s: after attempt %d the job is %s: %q, want it to wait with %q", name, knowledge.Attempt, job.State, knowledge.Error, test.says)
 		}
-		if n := s.Count("SELECT count(*) FROM passages") - written; n != 0 {
+		if n := s.Count("SELECT count(*) FROM "+program.Passages+" p") - written; n != 0 {
 			t.Errorf("%s: %d passages were written", name, n)
 		}
 		provider.Fail(nil, 0)

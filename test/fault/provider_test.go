@@ -15,6 +15,7 @@ import (
 	"github.com/seed-7a112592/gristmill/test/audit"
 	"github.com/seed-7a112592/gristmill/test/await"
 	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 const (
@@ -209,7 +210,7 @@ func TestProviderAnswersNonsense(t *testing.T) {
 			m.direct.Count(`SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND state = 'failed'`) == len(broken) &&
 			m.direct.Count(`SELECT count(*) FROM tasks WHERE kind = 'summary' AND state <> 'succeeded'`) == 0
 	})
-	if stored := m.direct.Count(`SELECT count(*) FROM passages`); stored != want {
+	if stored := m.direct.Count(`SELECT count(*) FROM ` + program.Passages + ` p`); stored != want {
 		t.Errorf("%d passages are stored, want the %d that were answered well", stored, want)
 	}
 	failed := map[uuid.UUID]document.Job{}

@@ -110,6 +110,9 @@ func (s *Site) Exec(statement string) {
 	}
 }
 
+// Passages is all passages, whatever table they stand in, to follow FROM or JOIN.
+const Passages = `(TABLE passages UNION ALL TABLE shared_passages UNION ALL TABLE shared_passages_long)`
+
 // Count returns the one number that a query answers, as the superuser.
 func (s *Site) Count(query string, args ...any) int {
 	s.t.Helper()

@@ -274,7 +274,7 @@ func (tr *trial) checkTraffic() {
 	if paid > resend {
 		tr.Errorf("texts answered ÷ needed is %.3f, want at most %.2f", paid, resend)
 	}
-	stored := tr.site.Count(`SELECT count(*) FROM passages p WHERE p.content LIKE '%upload %'`)
+	stored := tr.site.Count(`SELECT count(*) FROM ` + program.Passages + ` p WHERE p.content LIKE '%upload %'`)
 	lost := 0
 	if tr.row.uploads == failing {
 		lost = 1 // the passage

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/test/await"
+	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 // A space that grows past the threshold gets an index, while it is searched and
@@ -17,7 +18,7 @@ func TestPromotion(t *testing.T) {
 	m := newMill(t, 10*time.Millisecond, "GRISTMILL_INDEX_THRESHOLD="+strconv.Itoa(threshold))
 	tr := newTraffic(m, corpusFiles(t, 8))
 	tr.start()
-	if n := m.site.Count(`SELECT count(*) FROM passages`); n >= threshold || m.indexes() != 0 {
+	if n := m.site.Count(`SELECT count(*) FROM ` + program.Passages + ` p`); n >= threshold || m.indexes() != 0 {
 		t.Fatalf("%d passages are there to begin with, in a space with %d indexes; the test wants few, and none", n, m.indexes())
 	}
 

@@ -10,6 +10,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/test/await"
 	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 // isRevertedToGaps switches back to a space in which documents are missing. The
@@ -142,7 +143,7 @@ func TestChunkingChange(t *testing.T) {
 // none is longer, but some are about as long.
 func (m *mill) wantLiveTokens(most int) {
 	m.t.Helper()
-	const live = `SELECT count(*) FROM passages p JOIN spaces s ON s.id = p.space JOIN collections c ON c.live_space = s.id WHERE c.name = $1 AND `
+	const live = `SELECT count(*) FROM ` + program.Passages + ` p JOIN spaces s ON s.id = p.space JOIN collections c ON c.live_space = s.id WHERE c.name = $1 AND `
 	if n := m.site.Count(live+`(s.chunk_tokens <> $2 OR p.tokens > $2)`, collection, most); n > 0 {
 		m.t.Errorf("%d passages of the live space are not of one with at most %d tokens", n, most)
 	}

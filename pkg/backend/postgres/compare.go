@@ -57,14 +57,21 @@ func scanKept(row pgx.CollectableRow) (k document.Kept, err error) {
 // order, with what stands there.
 func (s *Store) PlacedPassages(ctx context.Context, of document.Kept, from, limit int) (placed []document.PlacedPassage, err error) {
 	defer describe(&err, "read places of version %d of document %s", of.Version, of.Document)
-	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+	err = s.inSnapshot(ctx, func(tx pgx.Tx) error {
+		space, err := readSpace(ctx, tx, of.Space.ID)
+		if isNoRows(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 		placed, err = collect(ctx, tx, scanPlaced, `
 			SELECT m.hash, m.ordinal, m.start_byte, m.end_byte, coalesce(p.content, ''), coalesce(vector_dims(p.embedding), -1)
 			FROM manifest m
-			LEFT JOIN `+passagesTable(of.Space)+` p ON p.space = $3 AND p.hash = m.hash
+			LEFT JOIN `+passagesTable(space)+` p ON p.space = $3 AND p.hash = m.hash
 			WHERE m.document = $1 AND m.version = $2 AND m.space = $3 AND m.ordinal >= $4
 			ORDER BY m.ordinal
-			LIMIT $5`, of.Document, of.Version, of.Space.ID, from, limit)
+			LIMIT $5`, of.Document, of.Version, space.ID, from, limit)
 		return err
 	})
 	return placed, err

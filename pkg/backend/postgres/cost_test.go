@@ -32,19 +32,21 @@ func TestCostFollowsWhatIsTouched(t *testing.T) {
 		`INSERT INTO manifest (tenant, document, version, space, ordinal, hash, start_byte, end_byte)
 		 SELECT tenant, gen_random_uuid(), 1, live_space, 0, sha256(n::text::bytea), 0, 1
 		 FROM collections, generate_series(1, 10000) n WHERE name = 'full'`,
+		`SET session_replication_role = replica;
+		 INSERT INTO placements (tenant, document, version, space, passages) SELECT tenant, document, version, space, 1 FROM manifest`,
 		`INSERT INTO released_sections (tenant, node, released_at)
 		 SELECT id, sha256(n::text::bytea), now() + (CASE id WHEN 'default' THEN '1 day' ELSE '-1 day' END)::interval
 		 FROM tenants, generate_series(1, 10000) n`,
 		`INSERT INTO idempotency_keys (tenant, key, fingerprint, answer) SELECT 'default', n, '', '{}' FROM generate_series(1, 10000) n`,
 		`INSERT INTO reindexes (tenant, id, collection, change, from_space, to_space, model, dimensions, chunk_tokens, chunk_overlap, state)
 		 SELECT tenant, gen_random_uuid(), id, 'model', n, n + 10000, 'm', 2, 10, 0, 'succeeded' FROM collections, generate_series(1, 10000) n WHERE name = 'full'`,
-		`ANALYZE manifest, released_sections, idempotency_keys, reindexes`,
+		`ANALYZE manifest, placements, released_sections, idempotency_keys, reindexes`,
 	} {
 		execute(t, d.owner, statement)
 	}
 	conn := connect(t, d.owner)
 	defer conn.Close(context.Background())
-	const tables = ` WHERE relname IN ('manifest', 'released_sections', 'idempotency_keys', 'reindexes')`
+	const tables = ` WHERE relname IN ('manifest', 'placements', 'released_sections', 'idempotency_keys', 'reindexes')`
 	sum := func(query string) (n int64) {
 		t.Helper()
 		if err := conn.QueryRow(t.Context(), query+tables).Scan(&n); err != nil {

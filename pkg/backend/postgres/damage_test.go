@@ -14,7 +14,7 @@ import (
 // damages are what may become of a document's rows in a space, so that it is
 // not whole.
 var damages = map[string]string{
-	"passage lost":    `DELETE FROM passages WHERE space = %[1]d AND content = 'two' AND '%[2]s' <> ''`,
+	"passage lost":    `DELETE FROM shared_passages WHERE space = %[1]d AND content = 'two' AND '%[2]s' <> ''`,
 	"place lost":      `DELETE FROM manifest WHERE space = %[1]d AND document = '%[2]s' AND ordinal = 1`,
 	"all places lost": `DELETE FROM manifest WHERE space = %[1]d AND document = '%[2]s'`,
 	"place added": `INSERT INTO manifest (tenant, document, version, space, ordinal, hash, start_byte, end_byte)
@@ -94,7 +94,7 @@ func TestVerifyFindsWhatIsNotFound(t *testing.T) {
 	version := r.publish(t, ctx, r.work, "one")
 	r.place(t, ctx, wholeOf(version, textPassage("one")))
 	// Searches see no passage, as if they used an index that has lost some.
-	execute(t, r.owner, fmt.Sprintf(`ALTER POLICY tenant ON passages_%d USING (current_query() NOT LIKE '%%<=>%%')`, r.reindex.Space.ID))
+	execute(t, r.owner, `ALTER POLICY tenant ON shared_passages USING (current_query() NOT LIKE '%<=>%')`)
 	err := r.Verify(ctx, r.reindex, 10)
 	if err == nil || fault.As(err) != nil || !strings.Contains(err.Error(), "not found by its own vector") {
 		t.Errorf("got %v, want that a passage is not found", err)

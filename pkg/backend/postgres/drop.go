@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -11,7 +12,7 @@ import (
 )
 
 // leaveSpace has a space $1 be dropped after $3, and until then be written to or
-// not ($2), and lists it. One without a partition has nothing that could be kept.
+// not ($2), and lists it. One without a length of vectors has nothing to be kept.
 const leaveSpace = `
 	WITH s AS (
 		UPDATE spaces SET written    = $2 AND dimensions > 0,
@@ -21,9 +22,9 @@ const leaveSpace = `
 	)
 	INSERT INTO garbage (kind, space, due_at) SELECT 'space', id, greatest(drop_after, now()) FROM s`
 
-// collectSpace removes a space whose time is over: first the partition with all
-// the passages, then, up to limit at a time, what names them, and the space
-// itself last. A space without its partition is dropped since the beginning of
+// collectSpace removes a space whose time is over: first its own table, then, up to
+// limit at a time, what names its passages, those in the shared table, and the
+// space itself last. When the first is done, it is dropped since the beginning of
 // time, and never comes back.
 //
 // The entry of a space that is kept is dropped: leaving it lists it again.
@@ -40,13 +41,9 @@ func collectSpace(ctx context.Context, tx pgx.Tx, g document.Garbage, ahead time
 	case partition:
 		return true, dropPartition(ctx, tx, g, ahead)
 	}
-	removed := 0
-	for _, statement := range []string{dropPlaces, dropPlacements, dropSpace} {
-		tag, err := tx.Exec(ctx, statement, g.Space, limit-removed)
-		if err != nil {
-			return false, err
-		}
-		removed += int(tag.RowsAffected())
+	removed, err := dropRows(ctx, tx, g.Space, limit)
+	if err != nil {
+		return false, err
 	}
 	if removed == 0 {
 		return false, fault.New(fault.Conflict, "other transactions hold what is in it")
@@ -74,32 +71,90 @@ func dropPartition(ctx context.Context, tx pgx.Tx, g document.Garbage, ahead tim
 	if tag.RowsAffected() == 0 {
 		return fault.New(fault.Conflict, "it is needed again")
 	}
-	_, err = tx.Exec(ctx, `SELECT drop_partition($1)`, g.Space)
-	return err
+	return dropTable(ctx, tx, g.Space)
 }
 
-// Rows that others have locked are passed over, and so the space may stay until
-// the next time. The order has PostgreSQL use an index: otherwise it would read
-// past all that was removed the times before.
-const (
-	dropPlaces = `
+// dropTable drops a space's own table, if it has one, once nobody writes to the
+// space.
+func dropTable(ctx context.Context, tx pgx.Tx, space int64) error {
+	var batch pgx.Batch
+	queueLockTimeout(&batch)
+	batch.Queue(lockStorage, space)
+	batch.Queue(`SELECT drop_partition($1)`, space)
+	return tx.SendBatch(ctx, &batch).Close()
+}
+
+// dropRows removes up to limit rows of a space that is dropped, and the space
+// with the last of them. It returns how many, or none when others have locked
+// what is left.
+func dropRows(ctx context.Context, tx pgx.Tx, space int64, limit int) (dropped int, err error) {
+	places, more, err := dropPlaces(ctx, tx, space, limit)
+	if err != nil || more {
+		return places, err
+	}
+	for _, statement := range []string{dropPlacements, dropShared, dropSharedLong, dropSpace} {
+		tag, err := tx.Exec(ctx, statement, space, limit-dropped)
+		if err != nil {
+			return 0, err
+		}
+		dropped += int(tag.RowsAffected())
+	}
+	return dropped, nil
+}
+
+// dropPlaces goes on through the documents of the space's collection, and
+// removes up to limit of their places in the space. Rows that others have locked
+// are passed over: these remove them. It returns how many it removed, at least 1
+// while there may be more.
+func dropPlaces(ctx context.Context, tx pgx.Tx, space int64, limit int) (done int, more bool, err error) {
+	page, err := collect(ctx, tx, pgx.RowTo[uuid.UUID], `
+		SELECT d.id
+		FROM documents d
+		WHERE d.collection = (SELECT collection FROM spaces WHERE id = $1)
+		  AND d.id > (SELECT coalesce(dropped_to, '00000000-0000-0000-0000-000000000000') FROM spaces WHERE id = $1)
+		ORDER BY d.id
+		LIMIT $2`, space, dropDocuments)
+	if err != nil || len(page) == 0 {
+		return 0, false, err
+	}
+	tag, err := tx.Exec(ctx, `
 		DELETE FROM manifest
 		WHERE ctid = ANY (ARRAY(
-			SELECT ctid FROM manifest
-			WHERE space = $1
-			ORDER BY hash
-			LIMIT $2
-			FOR UPDATE SKIP LOCKED))`
+			SELECT place.ctid
+			FROM unnest($2::uuid[]) AS page (id)
+			CROSS JOIN LATERAL (SELECT ctid FROM manifest WHERE document = page.id AND space = $1 LIMIT $3 FOR UPDATE SKIP LOCKED) AS place
+			LIMIT $3))`, space, page, limit)
+	if err != nil || int(tag.RowsAffected()) == limit {
+		return limit, true, err
+	}
+	_, err = tx.Exec(ctx, `UPDATE spaces SET dropped_to = $2 WHERE id = $1`, space, page[len(page)-1])
+	return max(1, int(tag.RowsAffected())), true, err
+}
+
+// dropDocuments is how many documents dropPlaces goes through at a time.
+const dropDocuments = 500
+
+// The order has PostgreSQL use an index: otherwise it would read past all that
+// was removed the times before.
+const (
 	dropPlacements = `
 		DELETE FROM placements
 		WHERE ctid = ANY (ARRAY(
 			SELECT ctid FROM placements
 			WHERE space = $1
+			ORDER BY document
 			LIMIT $2
 			FOR UPDATE SKIP LOCKED))`
+	dropShared = `
+		DELETE FROM shared_passages
+		WHERE ctid = ANY (ARRAY(SELECT ctid FROM shared_passages WHERE space = $1 ORDER BY hash LIMIT $2))`
+	dropSharedLong = `
+		DELETE FROM shared_passages_long
+		WHERE ctid = ANY (ARRAY(SELECT ctid FROM shared_passages_long WHERE space = $1 ORDER BY hash LIMIT $2))`
 	dropSpace = `
 		DELETE FROM spaces
 		WHERE id = $1 AND $2 > 0
-		  AND NOT EXISTS (SELECT FROM manifest WHERE space = $1)
-		  AND NOT EXISTS (SELECT FROM placements WHERE space = $1)`
+		  AND NOT EXISTS (SELECT FROM placements WHERE space = $1)
+		  AND NOT EXISTS (SELECT FROM shared_passages WHERE space = $1)
+		  AND NOT EXISTS (SELECT FROM shared_passages_long WHERE space = $1)`
 )

@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -35,7 +37,10 @@ func (s *Store) EstimateReindex(ctx context.Context, request document.ReindexReq
 			return document.ReindexEstimate{}, err
 		}
 	}
-	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+	err = s.inSnapshot(ctx, func(tx pgx.Tx) error {
+		if c, err = collection(ctx, tx, request.Collection); err != nil {
+			return err
+		}
 		if change == document.ChangeNothing {
 			estimate.Documents = int64(len(of))
 		} else if err := tx.QueryRow(ctx, `
@@ -95,7 +100,7 @@ func (s *Store) documentsToRedo(ctx context.Context, c document.Collection, requ
 // that the others would have the model read: their own and about one for every
 // four bytes of what stands above them.
 func estimatePassages(ctx context.Context, tx pgx.Tx, c document.Collection, of []uuid.UUID, estimate *document.ReindexEstimate) error {
-	known, err := spacesOf(ctx, tx, document.Model{Name: estimate.Model, Dimensions: estimate.Dimensions})
+	known, err := knownOf(ctx, tx, document.Space{Collection: c.ID, Model: document.Model{Name: estimate.Model, Dimensions: estimate.Dimensions}})
 	if err != nil {
 		return err
 	}
@@ -103,42 +108,57 @@ func estimatePassages(ctx context.Context, tx pgx.Tx, c document.Collection, of 
 		WITH wanted AS MATERIALIZED (
 			SELECT DISTINCT m.hash
 			FROM documents d
-			JOIN manifest m ON m.document = d.id AND m.version = d.live_version AND m.space = $2
-			WHERE d.collection = $1 AND d.deleted_at IS NULL AND ($3::uuid[] IS NULL OR d.id IN (SELECT unnest($3::uuid[])))
+			JOIN manifest m ON m.document = d.id AND m.version = d.live_version AND m.space = $5
+			WHERE d.collection = $4 AND d.deleted_at IS NULL AND ($6::uuid[] IS NULL OR d.id IN (SELECT unnest($6::uuid[])))
 		), known AS MATERIALIZED (
-			SELECT DISTINCT p.hash
-			FROM wanted w
-			JOIN passages p ON p.space = ANY ($4::bigint[]) AND p.hash = w.hash
+			`+known+`
 		)
 		SELECT count(*), count(k.hash),
 		       coalesce(sum(p.tokens + (octet_length(p.title) + octet_length(array_to_string(p.heading_path, ' > ')) + octet_length(p.context) + 3) / 4)
 		                FILTER (WHERE k.hash IS NULL), 0)::bigint
 		FROM wanted w
 		LEFT JOIN known k ON k.hash = w.hash
-		LEFT JOIN `+passagesTable(c.Space)+` p ON p.space = $2 AND p.hash = w.hash AND k.hash IS NULL`, c.ID, c.Space.ID, of, known).
+		LEFT JOIN `+passagesTable(c.Space)+` p ON p.space = $5 AND p.hash = w.hash AND k.hash IS NULL`,
+		estimate.Model, estimate.Dimensions, noSpace, c.ID, c.Space.ID, of).
 		Scan(&estimate.Passages, &estimate.Reusable, &estimate.Tokens)
 }
 
-// spacesOf returns the spaces of a model, in whatever collection.
-func spacesOf(ctx context.Context, tx pgx.Tx, model document.Model) ([]int64, error) {
-	return collect(ctx, tx, pgx.RowTo[int64], `
-		SELECT id FROM spaces WHERE model = $1 AND dimensions = $2`, model.Name, model.Dimensions)
-}
-
-// Embedded returns those of the hashes that have a vector of the model.
-func (s *Store) Embedded(ctx context.Context, model document.Model, hashes []document.Hash) (embedded []document.Hash, err error) {
-	defer describe(&err, "look up %d passages of model %q", len(hashes), model.Name)
-	err = s.inTenant(ctx, func(tx pgx.Tx) error {
-		spaces, err := spacesOf(ctx, tx, model)
+// Embedded returns those of the hashes that Known would find of such a space.
+func (s *Store) Embedded(ctx context.Context, space document.Space, hashes []document.Hash) (embedded []document.Hash, err error) {
+	defer describe(&err, "look up %d passages of model %q", len(hashes), space.Model.Name)
+	err = s.inSnapshot(ctx, func(tx pgx.Tx) error {
+		known, err := knownOf(ctx, tx, space)
 		if err != nil {
 			return err
 		}
 		embedded, err = collect(ctx, tx, scanHash, `
-			SELECT DISTINCT hash FROM passages WHERE space = ANY ($1::bigint[]) AND hash = ANY ($2)`, spaces, hashBytes(hashes))
+			WITH wanted AS MATERIALIZED (SELECT DISTINCT hash FROM unnest($4::bytea[]) AS hash)
+			`+known, space.Model.Name, space.Model.Dimensions, noSpace, hashBytes(hashes))
 		return err
 	})
 	return embedded, err
 }
+
+// knownOf returns a query for those of the hashes in `wanted` that Known would
+// find of a space with this collection and model. Its parameters are those of
+// sourceOf.
+func knownOf(ctx context.Context, tx pgx.Tx, space document.Space) (query string, err error) {
+	query = `
+		SELECT wanted.hash
+		FROM wanted
+		CROSS JOIN LATERAL ` + sourceOf + ` AS source
+		WHERE (SELECT EXISTS (SELECT FROM spaces WHERE model = $1 AND dimensions = $2))`
+	siblings, err := collect(ctx, tx, scanSpace, siblingsOf, space.Collection, space.Model.Name, space.Model.Dimensions, noSpace)
+	for _, sibling := range siblings {
+		query += fmt.Sprintf(`
+			UNION
+			SELECT wanted.hash FROM wanted JOIN %s p ON p.space = %d AND p.hash = wanted.hash`, passagesTable(sibling), sibling.ID)
+	}
+	return query, err
+}
+
+// noSpace is the id of none.
+const noSpace = int64(0)
 
 // rateJobs is how many of the last jobs that used a model tell its rate.
 const rateJobs = 20
@@ -149,7 +169,7 @@ const rateJobs = 20
 // were embedding by the model from before at last.
 func (s *Store) ReindexRate(ctx context.Context, model document.Model) (rate float64, err error) {
 	defer describe(&err, "read the rate of model %q", model.Name)
-	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+	err = s.inSnapshot(ctx, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `
 			SELECT (progress->>'embedded')::float8 / (progress->>'seconds')::float8
 			FROM reindexes
@@ -160,29 +180,58 @@ func (s *Store) ReindexRate(ctx context.Context, model document.Model) (rate flo
 		if !isNoRows(err) {
 			return err
 		}
-		spaces, err := spacesOf(ctx, tx, model)
-		if err != nil || len(spaces) == 0 {
-			return err
-		}
-		spells, err := collect(ctx, tx, pgx.RowToStructByPos[document.Spell], `
-			SELECT latest.started_at, newest.created_at, latest.embedded
-			FROM (SELECT j.id, j.document, j.version, j.started_at, (t.progress->>'embedded')::bigint AS embedded
-			      FROM jobs j
-			      JOIN tasks t ON t.job = j.id AND t.kind = 'knowledge'
-			      WHERE t.state = 'succeeded' AND (t.progress->>'embedded')::bigint > 0
-			        AND EXISTS (SELECT FROM placements p
-			                    WHERE p.document = j.document AND p.version = j.version AND p.space = ANY ($1))
-			      ORDER BY j.id DESC
-			      LIMIT $2) AS latest
-			CROSS JOIN LATERAL (
-				SELECT max(p.created_at) AS created_at
-				FROM manifest m
-				JOIN passages p ON p.space = m.space AND p.hash = m.hash
-				WHERE m.document = latest.document AND m.version = latest.version AND m.space = ANY ($1)
-			) AS newest
-			WHERE newest.created_at > latest.started_at`, spaces, rateJobs)
+		spells, err := spellsOf(ctx, tx, model)
 		rate = document.Rate(spells)
 		return err
 	})
 	return rate, err
+}
+
+// spellsOf returns from when to when the last jobs that used a model embedded by
+// it. It ends when the last passage was written.
+func spellsOf(ctx context.Context, tx pgx.Tx, model document.Model) (spells []document.Spell, err error) {
+	type latest struct {
+		document uuid.UUID
+		version  int
+		started  time.Time
+		embedded int64
+		space    document.Space
+	}
+	jobs, err := collect(ctx, tx, func(row pgx.CollectableRow) (l latest, err error) {
+		return l, row.Scan(append([]any{&l.document, &l.version, &l.started, &l.embedded}, spaceFields(&l.space)...)...)
+	}, `
+		SELECT j.document, j.version, j.started_at, (t.progress->>'embedded')::bigint, `+spaceColumns+`
+		FROM jobs j
+		JOIN tasks t ON t.job = j.id AND t.kind = 'knowledge'
+		CROSS JOIN LATERAL (
+			SELECT s.*
+			FROM placements p
+			JOIN spaces s ON s.id = p.space
+			WHERE p.document = j.document AND p.version = j.version AND s.model = $1 AND s.dimensions = $2
+			ORDER BY s.id
+			LIMIT 1
+		) AS s
+		WHERE (SELECT EXISTS (SELECT FROM spaces WHERE model = $1 AND dimensions = $2))
+		  AND t.state = 'succeeded' AND (t.progress->>'embedded')::bigint > 0
+		ORDER BY j.id DESC
+		LIMIT $3`, model.Name, model.Dimensions, rateJobs)
+	if err != nil {
+		return nil, err
+	}
+	var batch pgx.Batch
+	for _, job := range jobs {
+		batch.Queue(`
+			SELECT max(p.created_at)
+			FROM manifest m
+			JOIN `+passagesTable(job.space)+` p ON p.space = $3 AND p.hash = m.hash
+			WHERE m.document = $1 AND m.version = $2 AND m.space = $3`, job.document, job.version, job.space.ID).QueryRow(func(row pgx.Row) error {
+			var end *time.Time
+			err := row.Scan(&end)
+			if err == nil && end != nil && end.After(job.started) {
+				spells = append(spells, document.Spell{Begin: job.started, End: *end, Embedded: job.embedded})
+			}
+			return err
+		})
+	}
+	return spells, tx.SendBatch(ctx, &batch).Close()
 }

@@ -30,7 +30,7 @@ func ExplainNearest(ctx context.Context, tx pgx.Tx, space document.Space, query 
 	if err != nil {
 		return nil, err
 	}
-	return collect(ctx, tx, pgx.RowTo[string], "EXPLAIN "+walkIndex.statement(space, in), searchArgs(query, in, query.Limit))
+	return collect(ctx, tx, pgx.RowTo[string], "EXPLAIN "+walkIndex.statement(space, in), searchArgs(space, query, in, query.Limit))
 }
 
 // PassagesTable is the table that the passages of a space stand in.
@@ -46,9 +46,12 @@ func ExplainExact(ctx context.Context, tx pgx.Tx, space document.Space, query do
 	if err != nil {
 		return nil, err
 	}
-	err = tx.QueryRow(ctx, "EXPLAIN (ANALYZE, FORMAT JSON) "+compareAll.statement(space, in), searchArgs(query, in, query.Limit)).Scan(&plan)
+	err = tx.QueryRow(ctx, "EXPLAIN (ANALYZE, FORMAT JSON) "+compareAll.statement(space, in), searchArgs(space, query, in, query.Limit)).Scan(&plan)
 	return plan, err
 }
+
+// MoveSpace moves the passages of a space to a table of its own, however few.
+func (s *Store) MoveSpace(ctx context.Context, space int64) error { return s.moveSpace(ctx, space) }
 
 // Describe gives err the kind that callers of the store see.
 func Describe(err error) error {

@@ -89,7 +89,6 @@ func (s *Store) Collect(ctx context.Context, g document.Garbage, ahead time.Dura
 		}
 		return err
 	})
-	const lockNotAvailable = "55P03"
 	if sqlState(err) == lockNotAvailable {
 		return false, fault.New(fault.Conflict, "another transaction holds a lock on it")
 	}

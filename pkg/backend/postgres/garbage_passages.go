@@ -21,12 +21,11 @@ func collectPassages(ctx context.Context, tx pgx.Tx, g document.Garbage) error {
 	if err != nil || len(hashes) == 0 {
 		return err
 	}
-	var space document.Space
 	var sweepable bool
 	err = tx.QueryRow(ctx, `
-		SELECT `+spaceColumns+`, s.written AND NOT `+isBuilt+`
+		SELECT s.written AND NOT `+isBuilt+`
 		FROM spaces s
-		WHERE s.id = $1`, g.Space).Scan(append(spaceFields(&space), &sweepable)...)
+		WHERE s.id = $1`, g.Space).Scan(&sweepable)
 	switch {
 	case isNoRows(err):
 		return unlist(ctx, tx, g)
@@ -36,6 +35,10 @@ func collectPassages(ctx context.Context, tx pgx.Tx, g document.Garbage) error {
 		return fault.New(fault.Conflict, "a reindex may need them")
 	}
 	if err := checkAttemptEnded(ctx, tx, g); err != nil {
+		return err
+	}
+	space, err := hold(ctx, tx, g.Space)
+	if err != nil {
 		return err
 	}
 	kept, err := dropOrphans(ctx, tx, space, g, hashes)
@@ -73,12 +76,12 @@ func checkAttemptEnded(ctx context.Context, tx pgx.Tx, g document.Garbage) error
 // could not see it, and before the lock was had. The second sees it. Writes
 // that come later wait for the lock and then miss the passage. What a Write
 // holds at the moment is kept on the list: it may be rolled back.
-func dropOrphans(ctx context.Context, tx pgx.Tx, space document.Space, g document.Garbage, hashes []document.Hash) (kept []document.Hash, err error) {
+func dropOrphans(ctx context.Context, tx pgx.Tx, space held, g document.Garbage, hashes []document.Hash) (kept []document.Hash, err error) {
 	orphans, err := collect(ctx, tx, scanHash, `
 		SELECT hash
-		FROM `+passagesTable(space)+` p
+		FROM `+passagesTable(space.Space)+` p
 		WHERE space = $1 AND hash = ANY ($2)
-		  AND NOT EXISTS (SELECT FROM manifest m WHERE m.space = $1 AND m.hash = p.hash)
+		  AND NOT EXISTS (SELECT FROM manifest m WHERE m.space = $1 AND m.hash = p.hash OFFSET 0)
 		  AND NOT EXISTS (SELECT FROM garbage g, unnest(g.hashes) AS paid
 		                  WHERE g.kind = 'passages' AND g.space = $1 AND g.document IS NOT NULL AND g.id <> $3 AND paid = p.hash)`,
 		g.Space, hashBytes(hashes), g.ID)
@@ -86,14 +89,19 @@ func dropOrphans(ctx context.Context, tx pgx.Tx, space document.Space, g documen
 		return nil, err
 	}
 	locked, err := collect(ctx, tx, scanHash, `
-		SELECT hash FROM `+passagesTable(space)+` WHERE space = $1 AND hash = ANY ($2) ORDER BY hash FOR UPDATE SKIP LOCKED`, g.Space, hashBytes(orphans))
+		SELECT hash FROM `+passagesTable(space.Space)+` WHERE space = $1 AND hash = ANY ($2) ORDER BY hash FOR UPDATE SKIP LOCKED`, g.Space, hashBytes(orphans))
 	if err != nil {
 		return nil, err
 	}
-	if _, err := tx.Exec(ctx, `
-		DELETE FROM `+passagesTable(space)+` p
+	removed, err := collect(ctx, tx, scanHash, `
+		DELETE FROM `+passagesTable(space.Space)+` p
 		WHERE space = $1 AND hash = ANY ($2)
-		  AND NOT EXISTS (SELECT FROM manifest m WHERE m.space = $1 AND m.hash = p.hash)`, g.Space, hashBytes(locked)); err != nil {
+		  AND NOT EXISTS (SELECT FROM manifest m WHERE m.space = $1 AND m.hash = p.hash OFFSET 0)
+		RETURNING hash`, g.Space, hashBytes(locked))
+	if err == nil && space.moving {
+		_, err = tx.Exec(ctx, `DELETE FROM `+ownTable(space.ID)+` WHERE space = $1 AND hash = ANY ($2)`, space.ID, hashBytes(removed))
+	}
+	if err != nil {
 		return nil, err
 	}
 	mine := make(map[document.Hash]bool, len(locked))

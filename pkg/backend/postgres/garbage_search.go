@@ -133,11 +133,13 @@ func searchPassages(ctx context.Context, tx pgx.Tx, at *document.GarbageSearchCu
 	if at.Hash != nil {
 		after--
 	}
-	var space document.Space
-	err := tx.QueryRow(ctx, selectSpaces+`
+	var id int64
+	err := tx.QueryRow(ctx, `
+		SELECT s.id
+		FROM spaces s
 		WHERE s.id > $1 AND s.written AND s.dimensions > 0 AND NOT `+isBuilt+`
 		ORDER BY s.id
-		LIMIT 1`, after).Scan(spaceFields(&space)...)
+		LIMIT 1`, after).Scan(&id)
 	if isNoRows(err) {
 		*at = document.GarbageSearchCursor{Stage: document.SearchSections}
 		return nil
@@ -145,13 +147,21 @@ func searchPassages(ctx context.Context, tx pgx.Tx, at *document.GarbageSearchCu
 	if err != nil {
 		return err
 	}
-	if at.Hash == nil || space.ID != at.Space {
-		at.Space, at.Hash = space.ID, []byte{}
+	if at.Hash == nil || id != at.Space {
+		at.Space, at.Hash = id, []byte{}
+	}
+	space, err := hold(ctx, tx, id)
+	if fault.Is(err, fault.Conflict) {
+		at.Hash = nil
+		return nil
+	}
+	if err != nil {
+		return err
 	}
 	var last []byte
 	if err := tx.QueryRow(ctx, `
 		WITH page AS MATERIALIZED (
-			SELECT hash FROM `+passagesTable(space)+` WHERE space = $1 AND hash > $2 ORDER BY hash LIMIT $3
+			SELECT hash FROM `+passagesTable(space.Space)+` WHERE space = $1 AND hash > $2 ORDER BY hash LIMIT $3
 		), orphan AS MATERIALIZED (
 			SELECT hash FROM page p WHERE NOT EXISTS (SELECT FROM manifest m WHERE m.space = $1 AND m.hash = p.hash OFFSET 0)
 		), unlisted AS MATERIALIZED (

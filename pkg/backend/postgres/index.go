@@ -29,15 +29,15 @@ const (
 	lockAgain = time.Second
 )
 
-// Unindexed returns the spaces that IndexSpace would build an index for or measure, but
-// those that nothing is written to, and those that a reindex builds: it sees to
-// the index itself, when the space is loaded.
+// Unindexed returns the spaces that IndexSpace would move, build an index for or
+// measure, but those that nothing is written to, and those that a reindex builds:
+// it sees to the index itself, when the space is loaded.
 func (s *Store) Unindexed(ctx context.Context, threshold int) (spaces []document.Space, err error) {
 	defer describe(&err, "find spaces without an index")
-	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+	err = s.inSnapshot(ctx, func(tx pgx.Tx) error {
 		candidates, err := collect(ctx, tx, scanSpace, selectSpaces+`
 			JOIN collections c ON c.id = s.collection
-			WHERE NOT s.indexed AND s.written AND s.dimensions <= $1
+			WHERE (s.storage <> 'own' OR NOT s.indexed AND s.dimensions <= $1) AND s.written
 			  AND (s.id = c.live_space OR NOT `+isBuilt+`)
 			ORDER BY s.id`, maxIndexDimensions)
 		if err != nil {
@@ -45,7 +45,11 @@ func (s *Store) Unindexed(ctx context.Context, threshold int) (spaces []document
 		}
 		spaces = nil
 		for _, space := range candidates {
-			large, err := isLarge(ctx, tx, space, threshold)
+			from := threshold
+			if !space.OwnTable {
+				from = min(threshold, ownTableFrom)
+			}
+			large, err := isLarge(ctx, tx, space, from)
 			if err != nil {
 				return err
 			}
@@ -63,40 +67,42 @@ func (s *Store) Unindexed(ctx context.Context, threshold int) (spaces []document
 // isLarge reports whether the space has at least threshold passages. Counting
 // stops there.
 func isLarge(ctx context.Context, tx pgx.Tx, space document.Space, threshold int) (large bool, err error) {
-	err = tx.QueryRow(ctx, fmt.Sprintf(`
-		SELECT count(*) >= $1
-		FROM (SELECT FROM %s WHERE space = %d LIMIT $1) AS counted`, passagesTable(space), space.ID), threshold).Scan(&large)
+	err = tx.QueryRow(ctx, `
+		SELECT count(*) >= $2
+		FROM (SELECT FROM `+passagesTable(space)+` WHERE space = $1 LIMIT $2) AS counted`, space.ID, threshold).Scan(&large)
 	return large, err
 }
 
-// IndexSpace builds the space's index if it has at least threshold passages, and
-// measures it.
+// ownTableFrom is from how many passages on a space has a table of its own. An
+// exact search of fewer is quick wherever they stand.
+const ownTableFrom = 5000
+
+// IndexSpace moves the space to a table of its own when it has grown, builds its
+// index if it has at least threshold passages, and measures it.
 func (s *Store) IndexSpace(ctx context.Context, space document.Space, threshold int) (err error) {
 	defer describe(&err, "index space %d", space.ID)
 	if space.Indexed {
 		return s.measureSpace(ctx, space)
 	}
-	var wanted bool
-	if err := s.inTenant(ctx, func(tx pgx.Tx) error {
-		var indexed bool
-		err := tx.QueryRow(ctx, `SELECT indexed FROM spaces WHERE id = $1`, space.ID).Scan(&indexed)
-		switch {
-		case isNoRows(err): // dropped meanwhile
-			return nil
-		case err != nil || indexed || space.Model.Dimensions > maxIndexDimensions:
-			return err
-		}
-		wanted, err = isLarge(ctx, tx, space, threshold)
-		return err
-	}); err != nil || !wanted {
+	needs, err := s.needsOf(ctx, space.ID, threshold)
+	if err == nil && needs.table {
+		err = s.moveSpace(ctx, space.ID)
+	}
+	if err != nil || !needs.index {
 		return err
 	}
-	if err := s.buildIndex(ctx, space); err != nil {
+	space.OwnTable = true
+	if err := s.buildIndex(ctx, space); err != nil && sqlState(err) != undefinedTable {
 		return err
 	}
+	var kept bool
 	if err := s.inTenant(ctx, func(tx pgx.Tx) error {
 		valid, err := indexIsValid(ctx, tx, space)
 		if err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, `
+			SELECT EXISTS (SELECT FROM spaces WHERE id = $1 AND drop_after IS DISTINCT FROM '-infinity')`, space.ID).Scan(&kept); err != nil || !kept {
 			return err
 		}
 		if !valid {
@@ -104,10 +110,43 @@ func (s *Store) IndexSpace(ctx context.Context, space document.Space, threshold 
 		}
 		_, err = tx.Exec(ctx, `UPDATE spaces SET indexed = true WHERE id = $1`, space.ID)
 		return err
-	}); err != nil {
+	}); err != nil || !kept {
 		return err
 	}
 	return s.measureSpace(ctx, space)
+}
+
+// needs is what a space does not have for as many passages as it has.
+type needs struct{ table, index bool }
+
+// needsOf returns what a space needs; nothing when it was dropped. A move that was
+// begun is to be finished.
+func (s *Store) needsOf(ctx context.Context, id int64, threshold int) (needs needs, err error) {
+	err = s.inSnapshot(ctx, func(tx pgx.Tx) error {
+		var space document.Space
+		var storage string
+		err := tx.QueryRow(ctx, `
+			SELECT `+spaceColumns+`, s.storage
+			FROM spaces s
+			WHERE s.id = $1 AND s.drop_after IS DISTINCT FROM '-infinity'`, id).Scan(append(spaceFields(&space), &storage)...)
+		if isNoRows(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		switch storage {
+		case "shared":
+			needs.table, err = isLarge(ctx, tx, space, min(threshold, ownTableFrom))
+		case "moving", "moved":
+			needs.table = true
+		}
+		if err == nil && !space.Indexed && space.Model.Dimensions <= maxIndexDimensions {
+			needs.index, err = isLarge(ctx, tx, space, threshold)
+		}
+		return err
+	})
+	return needs, err
 }
 
 // buildIndex builds the index on a connection of its own.
@@ -132,7 +171,7 @@ func (s *Store) buildOn(ctx context.Context, conn *pgx.Conn, space document.Spac
 	if err != nil {
 		return err
 	}
-	partition := "public." + passagesTable(space)
+	partition := "public." + ownTable(space.ID)
 	build := []string{
 		"SET statement_timeout = 0",
 		fmt.Sprintf("SET max_parallel_maintenance_workers = %d", s.indexWorkers),

@@ -194,6 +194,9 @@ func TestIndexIsBuiltOnceByManyAndAfterABrokenBuild(t *testing.T) {
 	t.Parallel()
 	g, ctx := newGrown(t, 2)
 	space := g.space(t, ctx)
+	if err := g.MoveSpace(ctx, space.ID); err != nil {
+		t.Fatal(err)
+	}
 	// What CREATE INDEX CONCURRENTLY leaves when it is cut short.
 	name := fmt.Sprintf("passages_%d_embedding", space.ID)
 	execute(t, g.owner, fmt.Sprintf(`CREATE INDEX %s ON passages_%d USING hnsw ((embedding::halfvec(%d)) halfvec_cosine_ops)`, name, space.ID, grownDimensions))

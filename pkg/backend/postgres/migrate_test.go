@@ -44,7 +44,7 @@ func TestMigrateTwiceAndAtOnce(t *testing.T) {
 	}
 	s := d.open(t)
 	list, err := s.Documents(tenant.With(t.Context(), tenant.Default), document.DocumentFilter{}, document.Page{Limit: 10})
-	if err != nil || len(list.Items) != 1 {
+	if err != nil || len(list.Items) != 3 {
 		t.Errorf("after migrating again: got %d documents, %v", len(list.Items), err)
 	}
 
@@ -95,7 +95,7 @@ func TestMigrateAsAnOrdinaryOwner(t *testing.T) {
 	fill(t, s)
 	ctx := tenant.With(t.Context(), tenant.Default)
 	list, err := s.Documents(ctx, document.DocumentFilter{}, document.Page{Limit: 10})
-	if err != nil || len(list.Items) != 1 {
+	if err != nil || len(list.Items) != 3 {
 		t.Fatalf("got %d documents, %v", len(list.Items), err)
 	}
 	if err := s.DeleteDocument(ctx, list.Items[0].ID); err != nil {

@@ -156,11 +156,11 @@ func search(ctx context.Context, tx pgx.Tx, space document.Space, query document
 		return nil, err
 	}
 	return collect(ctx, tx, scanFound, by.statement(space, in),
-		searchArgs(query, in, take))
+		searchArgs(space, query, in, take))
 }
 
-func searchArgs(query document.Query, in filter, take int) pgx.NamedArgs {
-	return in.with(pgx.NamedArgs{"question": pgvector.NewHalfVector(query.Vector), "take": take, "hits": query.Limit, "places": 1 + maxAlsoIn})
+func searchArgs(space document.Space, query document.Query, in filter, take int) pgx.NamedArgs {
+	return in.with(pgx.NamedArgs{"space": space.ID, "question": pgvector.NewHalfVector(query.Vector), "take": take, "hits": query.Limit, "places": 1 + maxAlsoIn})
 }
 
 // prepare has the planner join what compareAll joins by hashing. It takes the
@@ -175,10 +175,15 @@ func (by way) prepare(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// statement returns the whole statement for a space, whose number is part of
-// it: so the plan is made for its partition and no other.
+// statement returns the whole statement for a space. The number of one with a
+// table of its own is part of the text, so that the plan is made for it; all
+// others have the same text.
 func (by way) statement(space document.Space, in filter) string {
-	return in.fill(strings.NewReplacer("$passages", passagesTable(space), "$visible", by.visible, "$vector", indexedVector(space), "$space", fmt.Sprint(space.ID)).Replace(by.best + `
+	id := "@space"
+	if space.OwnTable {
+		id = fmt.Sprint(space.ID)
+	}
+	return in.fill(strings.NewReplacer("$passages", passagesTable(space), "$visible", by.visible, "$vector", indexedVector(space), "$space", id).Replace(by.best + `
 		SELECT b.hash, 1 - b.distance, p.heading_path, p.context, p.content, p.tokens, coalesce(p.embedded_bytes, 0),
 		       place.document, place.ordinal, place.start_byte, place.end_byte,
 		       (SELECT d.key FROM documents d WHERE d.id = place.document),

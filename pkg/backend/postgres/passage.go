@@ -3,7 +3,10 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -12,41 +15,53 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
+// knownTries is how often Known looks for where to copy a passage from: a space
+// that it finds may be moved or dropped before it reads there.
+const knownTries = 3
+
 // Known returns those of the hashes whose passages are in the space, with how
 // many bytes of what is embedded their vectors are of. It first copies in what
-// other spaces of the model hold, and lists it: nothing places it yet. Rows are inserted in the order of their hashes,
-// here, in insertPassages and in copyPassages: two transactions that add the
-// same ones wait for each other, and must not do so in a circle. Hashes are
-// looked up one after another, here and in holdPassages: while a space is small,
-// the plan for an array of them is to read the whole table, and it is kept until
-// the table is analysed.
+// is missing there and stands in another space of the model.
 func (s *Store) Known(ctx context.Context, space document.Space, hashes []document.Hash) (known map[document.Hash]int, err error) {
 	defer describe(&err, "look up %d passages in space %d", len(hashes), space.ID)
-	names := hashBytes(hashes)
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		known = make(map[document.Hash]int, len(hashes))
+		missing := hashes
+		for range knownTries {
+			if err := lookUp(ctx, tx, &space, missing, known); err != nil {
+				return err
+			}
+			missing = slices.DeleteFunc(slices.Clone(missing), func(hash document.Hash) bool {
+				_, there := known[hash]
+				return there
+			})
+			if len(missing) == 0 {
+				return nil
+			}
+			var err error
+			if missing, err = copyKnown(ctx, tx, space, missing); err != nil || len(missing) == 0 {
+				return err
+			}
+		}
+		return lookUp(ctx, tx, &space, missing, known)
+	})
+	return known, err
+}
+
+// lookUp adds to known those of the hashes whose passages are in the space. It
+// looks again when these stand in another table by then than it looked in.
+// Hashes are looked up one after another, here and in holdPassages: while a table
+// is small, the plan for an array of them is to read all of it, and it is kept
+// until the table is analysed.
+func lookUp(ctx context.Context, tx pgx.Tx, space *document.Space, hashes []document.Hash, known map[document.Hash]int) error {
+	for {
+		table := passagesTable(*space)
 		var batch pgx.Batch
-		batch.Queue(`
-			WITH copied AS (
-			INSERT INTO passages (space, hash, tokens, embedding, title, heading_path, context, content, omitted, embedded_bytes)
-			SELECT $1, p.hash, p.tokens, p.embedding, p.title, p.heading_path, p.context, p.content, p.omitted, p.embedded_bytes
-			FROM spaces s
-			JOIN passages p ON p.space = s.id
-			WHERE s.model = $2 AND s.dimensions = $3 AND s.id <> $1
-			  AND p.hash = ANY ($4)
-			  AND NOT EXISTS (SELECT FROM passages here WHERE here.space = $1 AND here.hash = p.hash)
-			ORDER BY p.hash
-			ON CONFLICT DO NOTHING
-			RETURNING hash
-			)
-			INSERT INTO garbage (kind, space, hashes, due_at)
-			SELECT 'passages', $1, array_agg(hash), clock_timestamp() + $5::interval FROM copied HAVING count(*) > 0`,
-			space.ID, space.Model.Name, space.Model.Dimensions, names, document.KeepPassages)
 		batch.Queue(`
 			SELECT p.hash, coalesce(p.embedded_bytes, 0)
 			FROM unnest($2::bytea[]) AS wanted (hash)
-			CROSS JOIN LATERAL (SELECT * FROM `+passagesTable(space)+` p WHERE p.space = $1 AND p.hash = wanted.hash OFFSET 0) p`, space.ID, names).
+			CROSS JOIN LATERAL (SELECT * FROM `+table+` p WHERE p.space = $1 AND p.hash = wanted.hash OFFSET 0) p`, space.ID, hashBytes(hashes)).
 			Query(func(rows pgx.Rows) error {
-				known = make(map[document.Hash]int, len(hashes))
 				var hash []byte
 				var bytes int
 				_, err := pgx.ForEachRow(rows, []any{&hash, &bytes}, func() error {
@@ -55,18 +70,132 @@ func (s *Store) Known(ctx context.Context, space document.Space, hashes []docume
 				})
 				return err
 			})
-		return tx.SendBatch(ctx, &batch).Close()
+		queueReadSpace(&batch, space.ID, space)
+		if err := tx.SendBatch(ctx, &batch).Close(); err != nil || passagesTable(*space) == table {
+			return err
+		}
+	}
+}
+
+// source is a space from which a passage can be copied.
+type source struct {
+	hash  []byte
+	space document.Space
+}
+
+// sourceOf is a space of model $1 and dimensions $2, but $3, in which the passage
+// with the hash wanted.hash stands, the newest one. It goes from one space with
+// the passage to the next, however often the passage stands in each.
+const sourceOf = `(
+	WITH RECURSIVE standing AS (
+		(SELECT m.space FROM manifest m WHERE m.hash = wanted.hash ORDER BY m.space DESC LIMIT 1)
+		UNION ALL
+		SELECT (SELECT m.space FROM manifest m WHERE m.hash = wanted.hash AND m.space < standing.space ORDER BY m.space DESC LIMIT 1)
+		FROM standing
+		WHERE standing.space IS NOT NULL
+	)
+	SELECT ` + spaceColumns + `
+	FROM standing
+	CROSS JOIN LATERAL (
+		SELECT * FROM spaces
+		WHERE id = standing.space AND model = $1 AND dimensions = $2 AND id <> $3 AND drop_after IS DISTINCT FROM '-infinity'
+		OFFSET 0
+	) AS s
+	LIMIT 1
+)`
+
+// siblingsOf are the other spaces of collection $1 with model $2 and dimensions $3
+// than $4. They may have passages that stand nowhere: a reindex has paid for them
+// that came to no end.
+const siblingsOf = selectSpaces + `
+	WHERE s.collection = $1 AND s.model = $2 AND s.dimensions = $3 AND s.id <> $4 AND s.drop_after IS DISTINCT FROM '-infinity'
+	ORDER BY s.id`
+
+// copyKnown copies into a space those of the hashes that another space of its
+// model has (see sourceOf and siblingsOf), lists them, since nothing places them
+// yet, and returns them. Rows are inserted in the order of their
+// hashes, here, in insertPassages and in copyPassages: two transactions that add
+// the same ones wait for each other, and must not do so in a circle.
+func copyKnown(ctx context.Context, tx pgx.Tx, to document.Space, missing []document.Hash) (copied []document.Hash, err error) {
+	var space held
+	sources := make(map[string][]source) // by table
+	var batch pgx.Batch
+	queueHold(&batch, to.ID, &space)
+	batch.Queue(`
+		SELECT wanted.hash, source.*
+		FROM unnest($4::bytea[]) AS wanted (hash)
+		CROSS JOIN LATERAL `+sourceOf+` AS source`, to.Model.Name, to.Model.Dimensions, to.ID, hashBytes(missing)).
+		Query(func(rows pgx.Rows) error {
+			var from source
+			_, err := pgx.ForEachRow(rows, append([]any{&from.hash}, spaceFields(&from.space)...), func() error {
+				table := passagesTable(from.space)
+				sources[table] = append(sources[table], from)
+				copied = append(copied, document.Hash(from.hash))
+				return nil
+			})
+			return err
+		})
+	var siblings []document.Space
+	batch.Queue(siblingsOf, to.Collection, to.Model.Name, to.Model.Dimensions, to.ID).Query(func(rows pgx.Rows) (err error) {
+		siblings, err = pgx.CollectRows(rows, scanSpace)
+		return err
 	})
-	return known, err
+	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return nil, err
+	}
+	for _, sibling := range siblings {
+		rest := slices.DeleteFunc(slices.Clone(missing), func(hash document.Hash) bool { return slices.Contains(copied, hash) })
+		has := make(map[document.Hash]int)
+		if err := lookUp(ctx, tx, &sibling, rest, has); err != nil {
+			return nil, err
+		}
+		table := passagesTable(sibling)
+		for hash := range has {
+			sources[table] = append(sources[table], source{hash[:], sibling})
+			copied = append(copied, hash)
+		}
+	}
+	if len(copied) == 0 {
+		return nil, nil
+	}
+	args := []any{space.ID, document.KeepPassages}
+	var selects []string
+	for _, table := range slices.Sorted(maps.Keys(sources)) {
+		var spaces []int64
+		var hashes [][]byte
+		for _, from := range sources[table] {
+			spaces, hashes = append(spaces, from.space.ID), append(hashes, from.hash)
+		}
+		args = append(args, spaces, hashes)
+		selects = append(selects, fmt.Sprintf(`
+			SELECT p.*
+			FROM unnest($%d::bigint[], $%d::bytea[]) AS source (space, hash)
+			CROSS JOIN LATERAL (
+				SELECT `+passageColumns+` FROM %s WHERE space = source.space AND hash = source.hash OFFSET 0
+			) AS p`, len(args)-1, len(args), table))
+	}
+	if _, err := tx.Exec(ctx, `
+		WITH copied AS (
+			INSERT INTO `+passagesTable(space.Space)+` (space, `+passageColumns+`)
+			SELECT $1, * FROM (`+strings.Join(selects, " UNION ALL ")+`) AS p
+			ORDER BY hash
+			ON CONFLICT DO NOTHING
+			RETURNING hash
+		)
+		INSERT INTO garbage (kind, space, hashes, due_at)
+		SELECT 'passages', $1, array_agg(hash), clock_timestamp() + $2::interval FROM copied HAVING count(*) > 0`, args...); err != nil {
+		return nil, err
+	}
+	return copied, space.mirror(ctx, tx, hashBytes(copied))
 }
 
 // holdPassages returns those of the hashes whose passages are in the space, and
 // keeps Collect from removing them before the transaction ends.
-func holdPassages(ctx context.Context, tx pgx.Tx, space document.Space, hashes []document.Hash) (map[document.Hash]bool, error) {
+func holdPassages(ctx context.Context, tx pgx.Tx, space held, hashes []document.Hash) (map[document.Hash]bool, error) {
 	held, err := collect(ctx, tx, scanHash, `
 		SELECT p.hash
 		FROM unnest($2::bytea[]) AS wanted (hash)
-		CROSS JOIN LATERAL (SELECT p.hash FROM `+passagesTable(space)+` p WHERE p.space = $1 AND p.hash = wanted.hash FOR KEY SHARE) p`,
+		CROSS JOIN LATERAL (SELECT p.hash FROM `+passagesTable(space.Space)+` p WHERE p.space = $1 AND p.hash = wanted.hash FOR KEY SHARE) p`,
 		space.ID, hashBytes(hashes))
 	if err != nil {
 		return nil, err
@@ -83,7 +212,7 @@ func holdPassages(ctx context.Context, tx pgx.Tx, space document.Space, hashes [
 // COPY is refused where there is row-level security. Arrays of arrays must be
 // rectangular, so heading paths go as one array of headings and each one's
 // bounds in it, and so do omitted ranges, of which most passages have none.
-func insertPassages(ctx context.Context, tx pgx.Tx, space document.Space, passages []document.Embedded) (int, error) {
+func insertPassages(ctx context.Context, tx pgx.Tx, space held, passages []document.Embedded) (int, error) {
 	var (
 		n           = len(passages)
 		hashes      = make([][]byte, n)
@@ -101,6 +230,9 @@ func insertPassages(ctx context.Context, tx pgx.Tx, space document.Space, passag
 	)
 	slices.SortFunc(passages, func(a, b document.Embedded) int { return bytes.Compare(a.Hash[:], b.Hash[:]) })
 	for i, p := range passages {
+		if len(p.Vector) != space.Model.Dimensions {
+			return 0, wrongLength(space, p)
+		}
 		hashes[i], tokens[i], titles[i], contexts[i], contents[i] = p.Hash[:], p.Tokens, p.Title, p.Context, p.Content
 		vectors[i] = pgvector.NewHalfVector(p.Vector)
 		first[i] = len(headings) + 1
@@ -112,37 +244,53 @@ func insertPassages(ctx context.Context, tx pgx.Tx, space document.Space, passag
 		embedded[i] = nullable(p.EmbeddedBytes)
 	}
 	tag, err := tx.Exec(ctx, `
-		INSERT INTO `+passagesTable(space)+` (space, hash, tokens, embedding, heading_path, title, context, content, omitted, embedded_bytes)
+		INSERT INTO `+passagesTable(space.Space)+` (space, hash, tokens, embedding, heading_path, title, context, content, omitted, embedded_bytes)
 		SELECT $1, hash, tokens, embedding, ($2::text[])[first:last], title, context, content,
 		       nullif(($3::integer[])[first_omitted:last_omitted], '{}'), embedded_bytes
 		FROM unnest($4::bytea[], $5::integer[], $6::halfvec[], $7::integer[], $8::integer[], $9::text[], $10::text[], $11::text[], $12::integer[], $13::integer[], $14::integer[])
 		     AS new (hash, tokens, embedding, first, last, title, context, content, first_omitted, last_omitted, embedded_bytes)
 		ON CONFLICT DO NOTHING`,
 		space.ID, headings, omitted, hashes, tokens, vectors, first, last, titles, contexts, contents, firstOmitted, lastOmitted, embedded)
-	return int(tag.RowsAffected()), err
+	if err != nil {
+		return 0, err
+	}
+	return int(tag.RowsAffected()), space.mirror(ctx, tx, hashes)
+}
+
+// wrongLength is of a passage whose vector does not have the length of its space.
+func wrongLength(space held, p document.Embedded) error {
+	return fmt.Errorf("the vector of passage %x has %d dimensions, those of space %d have %d", p.Hash, len(p.Vector), space.ID, space.Model.Dimensions)
 }
 
 // copyPassages is insertPassages for the many passages of a space that is being
 // built: by COPY, into a table of this transaction, and from there. For some
 // hundreds of rows that is half as fast again.
-func copyPassages(ctx context.Context, tx pgx.Tx, space document.Space, passages []document.Embedded) (int, error) {
+func copyPassages(ctx context.Context, tx pgx.Tx, space held, passages []document.Embedded) (int, error) {
 	if _, err := tx.Exec(ctx, `
-		CREATE TEMPORARY TABLE IF NOT EXISTS incoming (LIKE passages INCLUDING DEFAULTS INCLUDING STORAGE) ON COMMIT DROP`); err != nil {
+		CREATE TEMPORARY TABLE IF NOT EXISTS incoming (LIKE shared_passages INCLUDING DEFAULTS INCLUDING STORAGE) ON COMMIT DROP`); err != nil {
 		return 0, err
 	}
+	hashes := make([][]byte, len(passages))
 	columns := []string{"space", "hash", "tokens", "embedding", "title", "heading_path", "context", "content", "omitted", "embedded_bytes"}
 	if _, err := tx.CopyFrom(ctx, pgx.Identifier{"pg_temp", "incoming"}, columns, pgx.CopyFromSlice(len(passages), func(i int) ([]any, error) {
 		p := &passages[i]
+		if len(p.Vector) != space.Model.Dimensions {
+			return nil, wrongLength(space, *p)
+		}
+		hashes[i] = p.Hash[:]
 		headings := append([]string{}, p.HeadingPath...) // nil would be NULL
 		return []any{space.ID, p.Hash[:], p.Tokens, pgvector.NewHalfVector(p.Vector), p.Title, headings, p.Context, p.Content, document.FlatRanges(p.Omitted), nullable(p.EmbeddedBytes)}, nil
 	})); err != nil {
 		return 0, err
 	}
 	tag, err := tx.Exec(ctx, `
-		INSERT INTO `+passagesTable(space)+`
-		SELECT * FROM pg_temp.incoming ORDER BY hash
+		INSERT INTO `+passagesTable(space.Space)+` (space, `+passageColumns+`)
+		SELECT space, `+passageColumns+` FROM pg_temp.incoming ORDER BY hash
 		ON CONFLICT DO NOTHING`)
-	return int(tag.RowsAffected()), err
+	if err != nil {
+		return 0, err
+	}
+	return int(tag.RowsAffected()), space.mirror(ctx, tx, hashes)
 }
 
 // queuePlaces writes parts of manifests. What is there already was written by

@@ -20,7 +20,7 @@ func (s *Store) Passages(ctx context.Context, id uuid.UUID, page document.Page) 
 	if err != nil {
 		return list, err
 	}
-	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+	err = s.inSnapshot(ctx, func(tx pgx.Tx) error {
 		live, space, err := liveVersion(ctx, tx, id)
 		switch {
 		case err != nil:

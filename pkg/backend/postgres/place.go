@@ -23,7 +23,11 @@ func (s *Store) Place(ctx context.Context, work document.Work, rebuilt document.
 		if err != nil {
 			return fmt.Errorf("hold documents: %w", err)
 		}
-		if err := securePassages(ctx, tx, work.Space, rebuilt.New, versions, copyPassages); err != nil {
+		space, err := hold(ctx, tx, work.Space.ID)
+		if err != nil {
+			return err
+		}
+		if err := securePassages(ctx, tx, space, rebuilt.New, versions, copyPassages); err != nil {
 			return err
 		}
 		if err := placeVersions(ctx, tx, work.Space.ID, versions); err != nil {

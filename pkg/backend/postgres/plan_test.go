@@ -61,14 +61,14 @@ func TestPlanOfANewDatabaseHoldsWhenItIsFull(t *testing.T) {
 		 SELECT tenant, id, kind, document, version FROM jobs, unnest('{knowledge,summary}'::text[]) kind WHERE id NOT IN (SELECT job FROM tasks)`,
 		`INSERT INTO manifest (tenant, document, version, space, ordinal, hash, start_byte, end_byte)
 		 SELECT d.tenant, d.id, 1, c.live_space, 0, sha256(d.id::text::bytea), 0, 1 FROM documents d, collections c WHERE d.key LIKE 'n%'`,
-		`INSERT INTO passages (tenant, space, hash, tokens, embedding, heading_path, context, content)
+		`INSERT INTO shared_passages (tenant, space, hash, tokens, embedding, heading_path, context, content)
 		 SELECT tenant, live_space, sha256(n::text::bytea), 1, array_fill(1::real, '{1536}')::halfvec, '{}', '', repeat('x', 400) FROM collections, generate_series(1, 5000) n`,
 	} {
 		execute(t, d.owner, statement)
 	}
 	conn := connect(t, d.owner)
 	defer conn.Close(context.Background())
-	const tables = ` WHERE relname IN ('manifest', 'tasks') OR relname LIKE 'passages%'`
+	const tables = ` WHERE relname IN ('manifest', 'tasks') OR relname = 'shared_passages'`
 	sum := func(query string) (n int64) {
 		t.Helper()
 		if err := conn.QueryRow(t.Context(), query+tables).Scan(&n); err != nil {

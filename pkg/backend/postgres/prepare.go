@@ -15,8 +15,8 @@ import (
 // is not published.
 const keepReplaced = 10 * time.Minute
 
-// unsettled is the condition for nothing to stand in space s, and for no reindex
-// to have built it.
+// unsettled is the condition for no version to stand in space s, and for no
+// reindex to have built it.
 const unsettled = `(NOT space_stands(s.id)
 	AND NOT EXISTS (SELECT FROM reindexes r WHERE r.collection = s.collection AND r.to_space = s.id AND r.change <> 'nothing'))`
 
@@ -36,7 +36,11 @@ func (s *Store) PrepareSpace(ctx context.Context, work document.Work, model docu
 		if !prepared.Unsettled || prepared.Space.Model == model && prepared.Space.Chunking == chunking {
 			return nil
 		}
-		if holds, err := isLarge(ctx, tx, prepared.Space, 1); err != nil || holds {
+		live, err := hold(ctx, tx, prepared.Space.ID)
+		if err != nil {
+			return err
+		}
+		if holds, err := isLarge(ctx, tx, live.Space, 1); err != nil || holds {
 			return err
 		}
 		if err := replaceSpace(ctx, tx, prepared.Space, wanted); err != nil {

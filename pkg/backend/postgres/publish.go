@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -58,14 +59,18 @@ func (s *Store) Publish(ctx context.Context, work document.Work, also []document
 }
 
 // queueStillWritten leaves out placements in spaces that are no longer kept
-// complete, and may be gone before this is over. It reads the spaces of the
-// others, in the same order.
+// complete, and may be gone before this is over. It holds the spaces of the
+// others (see queueHold), and reads them in the same order.
 func queueStillWritten(batch *pgx.Batch, placements *[]document.Placement, spaces *[]document.Space) {
 	of := make(map[int64]document.Placement, len(*placements))
 	ids := make([]int64, 0, len(*placements))
 	for _, p := range *placements {
 		of[p.Space] = p
 		ids = append(ids, p.Space)
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		batch.Queue(shareStorage, id)
 	}
 	batch.Queue(selectSpaces+`
 		WHERE s.id = ANY ($1) AND s.written

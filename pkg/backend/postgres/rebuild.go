@@ -90,7 +90,7 @@ func scanUnplaced(row pgx.CollectableRow) (u document.Unplaced, err error) {
 // damage, and passing it over would spread it.
 func (s *Store) StoredPassages(ctx context.Context, space document.Space, of document.Unplaced, from, limit int) (stored []document.Stored, err error) {
 	defer describe(&err, "read passages of version %d of document %s in space %d", of.Version, of.Document, space.ID)
-	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+	err = s.inSnapshot(ctx, func(tx pgx.Tx) error {
 		space, err := readSpace(ctx, tx, space.ID)
 		if isNoRows(err) {
 			return nil

@@ -216,7 +216,7 @@ func TestWriteAndPlaceTheSamePassages(t *testing.T) {
 		})
 		group.Wait()
 	}
-	if got := countRows(t, ctx, r.Store, fmt.Sprint("passages WHERE space = ", work.Space.ID)); got != rounds*n {
+	if got := countRows(t, ctx, r.Store, fmt.Sprint("shared_passages WHERE space = ", work.Space.ID)); got != rounds*n {
 		t.Errorf("got %d passages, want %d", got, rounds*n)
 	}
 	if missing, err := r.Unplaced(ctx, r.reindex, uuid.Nil, 10); err != nil || len(missing) > 0 {
@@ -232,8 +232,8 @@ func TestPlaceWhileAPassageIsAdded(t *testing.T) {
 	version := r.publish(t, ctx, r.work, "text")
 	err := r.meanwhile(t, ctx, func() error {
 		return r.Place(ctx, r.reindex, wholeOf(version, textPassage("one"), textPassage("text"), textPassage("two")), document.ReindexProgress{})
-	}, fmt.Sprintf(`INSERT INTO passages (space, hash, tokens, embedding, heading_path, context, content)
-	                SELECT %d, hash, tokens, embedding, heading_path, context, content FROM passages`, r.reindex.Space.ID))
+	}, fmt.Sprintf(`INSERT INTO shared_passages (space, hash, tokens, embedding, heading_path, context, content)
+	                SELECT %d, hash, tokens, embedding, heading_path, context, content FROM shared_passages`, r.reindex.Space.ID))
 	if err != nil {
 		t.Fatal(err)
 	}

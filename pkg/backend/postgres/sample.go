@@ -29,7 +29,7 @@ func (s *Store) checkSample(ctx context.Context, id int64, sample int) error {
 	missed := 0
 	for range sample {
 		var found finding
-		if err := s.inTenant(ctx, func(tx pgx.Tx) error {
+		if err := s.inSnapshot(ctx, func(tx pgx.Tx) error {
 			space, err := readSpace(ctx, tx, id) // it may have got an index since it was claimed
 			if err != nil {
 				return err

@@ -17,19 +17,19 @@ const maxAlsoIn = 10
 func (s *Store) Nearest(ctx context.Context, space document.Space, query document.Query) (hits []document.Hit, err error) {
 	defer describe(&err, "search space %d", space.ID)
 	if space.Model.Dimensions == 0 { // nothing can be there yet
-		return []document.Hit{}, s.inTenant(ctx, func(tx pgx.Tx) error { return checkLive(ctx, tx, space) })
+		return []document.Hit{}, s.inSnapshot(ctx, func(tx pgx.Tx) error { return readLive(ctx, tx, &space) })
 	}
 	if len(query.Vector) != space.Model.Dimensions {
 		return nil, fault.New(fault.BadRequest, "a vector of %d dimensions cannot be compared with those of model %q, which have %d",
 			len(query.Vector), space.Model.Name, space.Model.Dimensions)
 	}
-	err = s.inTenant(ctx, func(tx pgx.Tx) error {
-		found, err := nearest(ctx, tx, space, query)
-		if err != nil {
+	err = s.inSnapshot(ctx, func(tx pgx.Tx) error {
+		if err := readLive(ctx, tx, &space); err != nil {
 			return err
 		}
+		found, err := nearest(ctx, tx, space, query)
 		hits = merge(found, query.Threshold)
-		return checkLive(ctx, tx, space)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -37,15 +37,17 @@ func (s *Store) Nearest(ctx context.Context, space document.Space, query documen
 	return hits, nil
 }
 
-// checkLive fails unless the space is the collection's live one. A statement
-// before it has then seen that space while it was complete.
-func checkLive(ctx context.Context, tx pgx.Tx, space document.Space) error {
-	var live bool
-	err := tx.QueryRow(ctx, `
-		SELECT EXISTS (SELECT FROM collections WHERE id = $1 AND live_space = $2)`, space.Collection, space.ID).Scan(&live)
-	if err == nil && !live {
+// readLive reads where the passages of a space stand, or fails unless it is the
+// collection's live one. What the snapshot has of that is complete.
+func readLive(ctx context.Context, tx pgx.Tx, space *document.Space) error {
+	var live document.Space
+	err := tx.QueryRow(ctx, selectSpaces+`
+		JOIN collections c ON c.live_space = s.id
+		WHERE c.id = $1 AND c.live_space = $2`, space.Collection, space.ID).Scan(spaceFields(&live)...)
+	if isNoRows(err) {
 		return fault.New(fault.Conflict, "space %d no longer answers searches of its collection: ask again", space.ID)
 	}
+	space.OwnTable = live.OwnTable
 	return err
 }
 

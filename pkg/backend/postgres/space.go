@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
@@ -10,7 +9,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
-const spaceColumns = `s.id, s.collection, s.model, s.dimensions, s.chunk_tokens, s.chunk_overlap, s.indexed`
+const spaceColumns = `s.id, s.collection, s.model, s.dimensions, s.chunk_tokens, s.chunk_overlap, s.indexed,
+	s.storage IN ('moved', 'own')`
 
 // selectSpaces is followed by a WHERE and read by scanSpace.
 const selectSpaces = `
@@ -24,17 +24,7 @@ func scanSpace(row pgx.CollectableRow) (s document.Space, err error) {
 
 // spaceFields are what spaceColumns are scanned into.
 func spaceFields(s *document.Space) []any {
-	return []any{&s.ID, &s.Collection, &s.Model.Name, &s.Model.Dimensions, &s.Chunking.Tokens, &s.Chunking.Overlap, &s.Indexed}
-}
-
-// passagesTable returns the name of the table that the passages of a space stand
-// in. Every statement names it: one on the parent of these tables would be
-// planned for all of them, and lock them all.
-func passagesTable(space document.Space) string {
-	if space.Model.Dimensions == 0 {
-		return "passages" // it has no table, and nothing stands in it
-	}
-	return fmt.Sprintf("passages_%d", space.ID)
+	return []any{&s.ID, &s.Collection, &s.Model.Name, &s.Model.Dimensions, &s.Chunking.Tokens, &s.Chunking.Overlap, &s.Indexed, &s.OwnTable}
 }
 
 func readSpace(ctx context.Context, tx pgx.Tx, id int64) (s document.Space, err error) {
@@ -43,20 +33,31 @@ func readSpace(ctx context.Context, tx pgx.Tx, id int64) (s document.Space, err 
 	return s, err
 }
 
-// addSpace makes a space, empty, with its partition: unless the length of its
-// vectors is not known yet.
+// queueReadSpace reads a space, or answers fault.Conflict when it is gone.
+func queueReadSpace(batch *pgx.Batch, id int64, space *document.Space) {
+	batch.Queue(selectSpaces+`
+		WHERE s.id = $1`, id).QueryRow(func(row pgx.Row) error {
+		err := row.Scan(spaceFields(space)...)
+		if isNoRows(err) {
+			err = dropped(id)
+		}
+		return err
+	})
+}
+
+// addSpace makes a space, empty, in the shared table or in one of its own.
 func addSpace(ctx context.Context, tx pgx.Tx, space document.Space) (id int64, err error) {
 	if err := checkDimensions(space.Model); err != nil {
 		return 0, err
 	}
 	if err := tx.QueryRow(ctx, `
-		INSERT INTO spaces (collection, model, dimensions, chunk_tokens, chunk_overlap)
-		VALUES ($1, $2, $3, $4, $5)
-		RETURNING id`, space.Collection, space.Model.Name, space.Model.Dimensions, space.Chunking.Tokens, space.Chunking.Overlap).
+		INSERT INTO spaces (collection, model, dimensions, chunk_tokens, chunk_overlap, storage)
+		VALUES ($1, $2, $3, $4, $5, CASE WHEN $6 THEN 'own' ELSE 'shared' END)
+		RETURNING id`, space.Collection, space.Model.Name, space.Model.Dimensions, space.Chunking.Tokens, space.Chunking.Overlap, space.OwnTable).
 		Scan(&id); err != nil {
 		return 0, err
 	}
-	if space.Model.Dimensions > 0 {
+	if space.OwnTable {
 		_, err = tx.Exec(ctx, `SELECT add_partition($1)`, id)
 	}
 	return id, err

@@ -113,16 +113,24 @@ func queueFence(batch *pgx.Batch, work document.Work, progress any) {
 	})
 }
 
-// checkLease is queueFence without a lock: what it finds may change at once.
-func checkLease(ctx context.Context, tx pgx.Tx, work document.Work) error {
-	var ours bool
-	err := tx.QueryRow(ctx, `
+// queueCheckLease is queueFence without a lock: what it finds may change at once.
+func queueCheckLease(batch *pgx.Batch, work document.Work) {
+	batch.Queue(`
 		SELECT EXISTS (SELECT FROM tasks WHERE job = $1 AND kind = $2 AND lease = $3)`,
-		work.Job, work.Kind, work.Lease).Scan(&ours)
-	if err == nil && !ours {
-		return leaseLost(work)
-	}
-	return err
+		work.Job, work.Kind, work.Lease).QueryRow(func(row pgx.Row) error {
+		var ours bool
+		err := row.Scan(&ours)
+		if err == nil && !ours {
+			return leaseLost(work)
+		}
+		return err
+	})
+}
+
+func checkLease(ctx context.Context, tx pgx.Tx, work document.Work) error {
+	var batch pgx.Batch
+	queueCheckLease(&batch, work)
+	return tx.SendBatch(ctx, &batch).Close()
 }
 
 const documentDeleted = "document deleted"

@@ -62,7 +62,8 @@ func TestDatabaseKeepsTenantsApart(t *testing.T) {
 	}
 }
 
-// fill has a row in every table, for the default tenant.
+// fill has a row in every table, for the default tenant. Space 1 has a table of
+// its own.
 func fill(t *testing.T, s *postgres.Store) {
 	t.Helper()
 	ctx := tenant.With(t.Context(), tenant.Default)
@@ -70,6 +71,8 @@ func fill(t *testing.T, s *postgres.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	fillSpace(t, s, "small", 2)
+	fillSpace(t, s, "long vectors", 3001)
 	accepted, err := upload(ctx, s, document.Upload{Collection: c, Key: "k", Metadata: json.RawMessage(`{"lang":"en"}`), IdempotencyKey: "once"})
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +113,31 @@ func fill(t *testing.T, s *postgres.Store) {
 		s.Publish(ctx, work[document.Knowledge], nil, document.KnowledgeProgress{Passages: 1}),
 		s.SaveSectionSummaries(ctx, work[document.Summarise], map[document.Hash]string{hash: "summary"}, document.SummaryProgress{}),
 		s.FinishSummary(ctx, work[document.Summarise], document.Summary{Summary: "summary"}, document.SummaryProgress{}),
+		s.MoveSpace(ctx, c.Space.ID),
 	); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fillSpace makes a collection with a passage.
+func fillSpace(t *testing.T, s *postgres.Store, name string, dimensions int) {
+	t.Helper()
+	ctx := tenant.With(t.Context(), tenant.Default)
+	c, err := s.EnsureCollection(ctx, name, document.Model{Name: name, Dimensions: dimensions}, document.Chunking{Tokens: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted, err := upload(ctx, s, document.Upload{Collection: c, Key: "k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	work, err := s.Claim(ctx, document.TaskRef{Document: accepted.Document.ID, Version: 1, Kind: document.Knowledge}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := document.Embedded{Text: document.Text{Content: "text"}, Vector: make([]float32, dimensions)}
+	p.Vector[0] = 1
+	if err := s.Write(ctx, work, document.Batch{New: []document.Embedded{p}}, document.KnowledgeProgress{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -202,7 +229,7 @@ func TestPartitionsAreMadeForOwnSpacesOnly(t *testing.T) {
 	}
 	var space int64
 	if err := asTenant(conn, tenant.Default, func(ctx context.Context, tx pgx.Tx) error {
-		return tx.QueryRow(ctx, "SELECT id FROM spaces").Scan(&space)
+		return tx.QueryRow(ctx, "SELECT min(id) FROM spaces").Scan(&space)
 	}); err != nil {
 		t.Fatal(err)
 	}

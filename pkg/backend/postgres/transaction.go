@@ -34,13 +34,23 @@ const tries = 3
 // returns nil; an error or a panic of fn rolls back. When the connection breaks
 // before that, nothing has happened, and fn is run again on another.
 func (s *Store) inTenant(ctx context.Context, fn func(tx pgx.Tx) error) error {
+	return s.inTransaction(ctx, "begin", fn)
+}
+
+// inSnapshot is inTenant for who only reads: all statements of fn see what was
+// there when the first began. Only tables that were dropped since are gone.
+func (s *Store) inSnapshot(ctx context.Context, fn func(tx pgx.Tx) error) error {
+	return s.inTransaction(ctx, "begin isolation level repeatable read read only", fn)
+}
+
+func (s *Store) inTransaction(ctx context.Context, begin string, fn func(tx pgx.Tx) error) error {
 	id, err := tenant.From(ctx)
 	if err != nil {
 		return err
 	}
 	for try := 1; ; try++ {
 		committing := false
-		err := s.try(ctx, id, func(tx pgx.Tx) error {
+		err := s.try(ctx, begin, id, func(tx pgx.Tx) error {
 			err := fn(tx)
 			committing = err == nil
 			return err
@@ -52,7 +62,7 @@ func (s *Store) inTenant(ctx context.Context, fn func(tx pgx.Tx) error) error {
 }
 
 // try runs a transaction on one connection.
-func (s *Store) try(ctx context.Context, id string, fn func(tx pgx.Tx) error) error {
+func (s *Store) try(ctx context.Context, begin, id string, fn func(tx pgx.Tx) error) error {
 	conn, err := s.acquire(ctx)
 	if err != nil {
 		return err
@@ -64,7 +74,7 @@ func (s *Store) try(ctx context.Context, id string, fn func(tx pgx.Tx) error) er
 		return fmt.Errorf("%w: %w", errLost, err)
 	}
 	defer func() { _ = line.SetDeadline(time.Time{}) }() // fails on a closed connection only
-	return withLoss(conn.Conn(), runInTenant(ctx, conn.Conn(), id, fn))
+	return withLoss(conn.Conn(), runInTenant(ctx, conn.Conn(), begin, id, fn))
 }
 
 // acquire takes a connection from the pool.
@@ -74,12 +84,12 @@ func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	return s.pool.Acquire(ctx)
 }
 
-func runInTenant(ctx context.Context, conn *pgx.Conn, id string, fn func(tx pgx.Tx) error) error {
+func runInTenant(ctx context.Context, conn *pgx.Conn, begin, id string, fn func(tx pgx.Tx) error) error {
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{
 		// One round trip. The setting is the transaction's: the next user of
 		// the connection does not inherit it.
 		// The id needs no quoting, tenant.From has seen to that.
-		BeginQuery: "begin; set local gristmill.tenant = '" + id + "'",
+		BeginQuery: begin + "; set local gristmill.tenant = '" + id + "'",
 	})
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)

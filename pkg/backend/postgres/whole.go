@@ -60,7 +60,7 @@ const (
 // look returns the next documents after one, in order of id, as many as may be
 // looked through at a time; none when there are no more.
 func look(ctx context.Context, tx pgx.Tx, in scope, after uuid.UUID) ([]standing, error) {
-	space, err := readSpace(ctx, tx, in.space)
+	space, err := hold(ctx, tx, in.space)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func look(ctx context.Context, tx pgx.Tx, in scope, after uuid.UUID) ([]standing
 			SELECT page.id, count(m.hash) AS places, count(p.hash) AS passages
 			FROM page
 			JOIN manifest m ON m.document = page.id AND m.version = page.live_version AND m.space = $2
-			LEFT JOIN `+passagesTable(space)+` p ON p.space = $2 AND p.hash = m.hash
+			LEFT JOIN `+passagesTable(space.Space)+` p ON p.space = $2 AND p.hash = m.hash
 			WHERE page.passages IS NOT NULL
 			GROUP BY page.id
 		)

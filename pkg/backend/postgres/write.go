@@ -17,14 +17,18 @@ import (
 func (s *Store) Write(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress) (err error) {
 	defer describe(&err, "write %d passages and %d places of %s", len(batch.New), len(batch.Places), work)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
-		if err := checkLease(ctx, tx, work); err != nil {
+		var begin pgx.Batch
+		var space held
+		queueCheckLease(&begin, work)
+		queueHold(&begin, work.Space.ID, &space)
+		if err := tx.SendBatch(ctx, &begin).Close(); err != nil {
 			return err
 		}
 		places := []document.RebuiltPlaces{{
 			Unplaced: document.Unplaced{Document: work.Document, Version: work.Version},
 			Places:   batch.Places,
 		}}
-		if err := securePassages(ctx, tx, work.Space, batch.New, places, insertPassages); err != nil {
+		if err := securePassages(ctx, tx, space, batch.New, places, insertPassages); err != nil {
 			return err
 		}
 		var inserts pgx.Batch
@@ -36,7 +40,7 @@ func (s *Store) Write(ctx context.Context, work document.Work, batch document.Ba
 
 // addPassages adds passages to a space, but those that are there already, and
 // says how many it added.
-type addPassages func(ctx context.Context, tx pgx.Tx, space document.Space, passages []document.Embedded) (int, error)
+type addPassages func(ctx context.Context, tx pgx.Tx, space held, passages []document.Embedded) (int, error)
 
 // securePassages sees to it that passages, and those of places, are in the
 // space and stay there until the transaction ends: those that are there are
@@ -44,7 +48,7 @@ type addPassages func(ctx context.Context, tx pgx.Tx, space document.Space, pass
 // before it is asked what is there. One that another transaction adds or
 // removes in between is met again in the next round; rounds end, since nothing
 // that is held or added can go, and each other transaction is waited for.
-func securePassages(ctx context.Context, tx pgx.Tx, space document.Space, passages []document.Embedded, versions []document.RebuiltPlaces, add addPassages) error {
+func securePassages(ctx context.Context, tx pgx.Tx, space held, passages []document.Embedded, versions []document.RebuiltPlaces, add addPassages) error {
 	missing := make(map[document.Hash]*document.Embedded) // nil when it should have been there
 	for _, version := range versions {
 		for _, place := range version.Places {

@@ -104,9 +104,10 @@ func estimatePassages(ctx context.Context, tx transaction, estimate *document.Re
 		Scan(&estimate.Passages, &estimate.Reusable, &estimate.Tokens)
 }
 
-// Embedded returns those of the hashes that have a vector of the model in any
-// space.
-func (s *Store) Embedded(ctx context.Context, model document.Model, hashes []document.Hash) (embedded []document.Hash, err error) {
+// Embedded returns those of the hashes that have a vector of the space's model in
+// any space.
+func (s *Store) Embedded(ctx context.Context, space document.Space, hashes []document.Hash) (embedded []document.Hash, err error) {
+	model := space.Model
 	defer describe(&err, "look up %d vectors of model %s", len(hashes), model.Name)
 	wanted, err := hashList(hashes)
 	if err != nil {

@@ -14,10 +14,10 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
-// wantEmbedded checks which of the passages have a vector of the model.
-func wantEmbedded(t *testing.T, ctx context.Context, s Store, model document.Model, of []document.Embedded, want ...document.Embedded) {
+// wantEmbedded checks which of the passages Embedded finds for a space.
+func wantEmbedded(t *testing.T, ctx context.Context, s Store, space document.Space, of []document.Embedded, want ...document.Embedded) {
 	t.Helper()
-	hashes, err := s.Embedded(ctx, model, hashesOf(of...))
+	hashes, err := s.Embedded(ctx, space, hashesOf(of...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func wantEmbedded(t *testing.T, ctx context.Context, s Store, model document.Mod
 		wanted[hash] = true
 	}
 	if diff := cmp.Diff(wanted, got); diff != "" || len(hashes) != len(got) {
-		t.Errorf("%d with a vector of %+v (-want +got):\n%s", len(hashes), model, diff)
+		t.Errorf("%d with a vector of %+v (-want +got):\n%s", len(hashes), space.Model, diff)
 	}
 }
 
@@ -45,12 +45,12 @@ func knowsVectorsOfAnySpace(t *testing.T, ctx context.Context, s Store) {
 	place(t, ctx, s, work, document.Rebuilt{New: passagesIn(work.Space, "embedded here", "embedded twice")})
 	all := passagesIn(work.Space, "embedded elsewhere", "embedded here", "embedded never", "embedded twice")
 
-	wantEmbedded(t, ctx, s, model, all, all[0], all[1], all[3])
-	wantEmbedded(t, ctx, s, model, nil)
-	wantEmbedded(t, ctx, s, document.Model{Name: "embedded model", Dimensions: 3}, all)
-	wantEmbedded(t, ctx, s, c.Space.Model, all)
+	wantEmbedded(t, ctx, s, work.Space, all, all[0], all[1], all[3])
+	wantEmbedded(t, ctx, s, work.Space, nil)
+	wantEmbedded(t, ctx, s, document.Space{Collection: c.ID, Model: document.Model{Name: "embedded model", Dimensions: 3}}, all)
+	wantEmbedded(t, ctx, s, c.Space, all)
 	cancelReindex(t, ctx, s, work.Job, leaseTime)
-	wantEmbedded(t, ctx, s, model, all, all[0], all[1], all[3])
+	wantEmbedded(t, ctx, s, work.Space, all, all[0], all[1], all[3])
 }
 
 func estimate(t *testing.T, ctx context.Context, s Store, request document.ReindexRequest) document.ReindexEstimate {

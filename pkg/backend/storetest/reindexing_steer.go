@@ -221,7 +221,7 @@ func cancelsReindexes(t *testing.T, ctx context.Context, s Store) {
 		_, err := s.Claim(ctx, work.TaskRef, leaseTime)
 		wantFault(t, err, fault.NotFound)
 		wantAlso(t, ctx, s, string(state), c)
-		wantEmbedded(t, ctx, s, work.Space.Model, passagesIn(work.Space, "one"), passagesIn(work.Space, "one")...)
+		wantEmbedded(t, ctx, s, work.Space, passagesIn(work.Space, "one"), passagesIn(work.Space, "one")...)
 	}
 	wantFound(t, ctx, s, "cancelled", c, "one")
 }

@@ -156,7 +156,7 @@ func wantStale(t *testing.T, ctx context.Context, s Store, when string, work doc
 	if diff := cmp.Diff(before, readReindex(t, ctx, s, work.Job)); diff != "" {
 		t.Errorf("%s: what the lost lease did (-before +after):\n%s", when, diff)
 	}
-	wantEmbedded(t, ctx, s, work.Space.Model, late)
+	wantEmbedded(t, ctx, s, work.Space, late)
 }
 
 func refusesStaleLeasesOfReindexes(t *testing.T, ctx context.Context, s Store) {

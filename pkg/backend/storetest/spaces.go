@@ -74,11 +74,11 @@ func dropsSpacesThatWereLeft(t *testing.T, ctx context.Context, s Store) {
 	publishTexts(t, ctx, s, ensure(t, ctx, s, "kept"), "a", "three")
 	all := passagesIn(c.Space, "one", "two", "three")
 	done := change(t, ctx, s, anotherModel(c), 0)
-	wantEmbedded(t, ctx, s, c.Space.Model, all, all...)
+	wantEmbedded(t, ctx, s, c.Space, all, all...)
 	if got := dropSpaces(t, ctx, s); got == 0 {
 		t.Error("nothing was dropped")
 	}
-	wantEmbedded(t, ctx, s, c.Space.Model, all, all[2])
+	wantEmbedded(t, ctx, s, c.Space, all, all[2])
 	wantStored(t, ctx, s, "dropped", c.Space, a)
 	wantAlso(t, ctx, s, "dropped", c)
 	wantFound(t, ctx, s, "dropped", c, "one", "two")
@@ -114,7 +114,7 @@ func dropsSpacesOfCancelledReindexes(t *testing.T, ctx context.Context, s Store)
 	write(t, ctx, s, upload, batchOf(0, passagesIn(c.Space, "three")...), progress)
 	cancelReindex(t, ctx, s, work.Job, 0)
 	dropSpaces(t, ctx, s)
-	wantEmbedded(t, ctx, s, work.Space.Model, passagesIn(work.Space, "one", "two"))
+	wantEmbedded(t, ctx, s, work.Space, passagesIn(work.Space, "one", "two"))
 
 	// What was to be written to it besides fails, and nothing else does.
 	if err := s.Write(ctx, in(work.Space, upload), batchOf(0, passagesIn(work.Space, "three")...), progress); err == nil {
@@ -140,7 +140,7 @@ func dropsSpacesThatWereRevertedFrom(t *testing.T, ctx context.Context, s Store)
 	if got := dropSpaces(t, ctx, s); got == 0 {
 		t.Error("nothing was dropped")
 	}
-	wantEmbedded(t, ctx, s, next.Model, passagesIn(next, "one"))
+	wantEmbedded(t, ctx, s, next, passagesIn(next, "one"))
 	wantFound(t, ctx, s, "dropped", c, "one")
 
 	// Once more, the other way: it has to catch up first.
@@ -171,7 +171,7 @@ func dropsNothingInUse(t *testing.T, ctx context.Context, s Store) {
 		if got := dropSpaces(t, ctx, s); got != 0 {
 			t.Errorf("%s: dropped %d", when, got)
 		}
-		wantEmbedded(t, ctx, s, work.Space.Model, passagesIn(work.Space, "one"), passagesIn(work.Space, "one")...)
+		wantEmbedded(t, ctx, s, work.Space, passagesIn(work.Space, "one"), passagesIn(work.Space, "one")...)
 	}
 	nothing("it is running")
 	steerReindex(t, ctx, s, s.PauseReindex, work.Job)
@@ -248,7 +248,7 @@ func dropsAtMostSoMuch(t *testing.T, ctx context.Context, s Store) {
 	if calls < 4 || calls == 100 { // there are 12 places and 4 placements
 		t.Errorf("took %d calls with a limit of 3", calls)
 	}
-	wantEmbedded(t, ctx, s, c.Space.Model, passagesIn(c.Space, "one", "two", "three"))
+	wantEmbedded(t, ctx, s, c.Space, passagesIn(c.Space, "one", "two", "three"))
 }
 
 // A store may have such indexes or not: what is found is the same.

@@ -16,7 +16,7 @@ func dropsNoOrphanOfASpaceInTheMaking(t *testing.T, ctx context.Context, s Store
 	place(t, ctx, s, work, document.Rebuilt{New: bought})
 	for _, when := range []string{"running", "waiting"} {
 		collectPassages(t, ctx, s)
-		wantEmbedded(t, ctx, s, work.Space.Model, bought, bought...)
+		wantEmbedded(t, ctx, s, work.Space, bought, bought...)
 		if when == "running" {
 			settle(t, ctx, s, work, document.Outcome{Verdict: document.VerdictWait, Error: "down"})
 		}
@@ -25,7 +25,7 @@ func dropsNoOrphanOfASpaceInTheMaking(t *testing.T, ctx context.Context, s Store
 	fill(t, ctx, s, work)
 	r := finish(t, ctx, s, work, leaseTime)
 	collectPassages(t, ctx, s)
-	wantEmbedded(t, ctx, s, work.Space.Model, bought)
+	wantEmbedded(t, ctx, s, work.Space, bought)
 
 	// The space from before is written too, and what is superseded in it goes;
 	// but not while it is being completed.
@@ -35,13 +35,13 @@ func dropsNoOrphanOfASpaceInTheMaking(t *testing.T, ctx context.Context, s Store
 	collectVersions(t, ctx, s)
 	one := passagesIn(c.Space, "one")
 	collectPassages(t, ctx, s)
-	wantEmbedded(t, ctx, s, c.Space.Model, one, one...)
+	wantEmbedded(t, ctx, s, c.Space, one, one...)
 	work = claimReindex(t, ctx, s, r.ID)
 	wantUnplaced(t, ctx, s, "reverting", work, late)
 	fill(t, ctx, s, work)
 	finish(t, ctx, s, work, leaseTime)
 	collectPassages(t, ctx, s)
-	wantEmbedded(t, ctx, s, c.Space.Model, one)
+	wantEmbedded(t, ctx, s, c.Space, one)
 	wantFound(t, ctx, s, "reverted", c, "three", "two")
 }
 
@@ -55,7 +55,7 @@ func dropsNoOrphanOfASpaceThatIsKept(t *testing.T, ctx context.Context, s Store)
 	kept := func(when string) {
 		t.Helper()
 		collectPassages(t, ctx, s)
-		wantEmbedded(t, ctx, s, work.Space.Model, bought, bought...)
+		wantEmbedded(t, ctx, s, work.Space, bought, bought...)
 	}
 	steerReindex(t, ctx, s, s.PauseReindex, work.Job)
 	kept("paused")

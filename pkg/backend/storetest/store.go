@@ -200,8 +200,9 @@ type Knowledge interface {
 
 	// Known returns those of the hashes whose passages are in the space, with
 	// how many bytes of what is embedded their vectors are of, 0 for all. It
-	// first copies in, with their vectors, passages that another space of the
-	// same tenant holds for the same model and dimensions.
+	// first copies in, with their vectors, passages that stand in another space of
+	// the same tenant with the same model and dimensions, or that another such
+	// space of the same collection has.
 	Known(ctx context.Context, space document.Space, hashes []document.Hash) (map[document.Hash]int, error)
 
 	// Write stores new passages (those already there are left as they are),

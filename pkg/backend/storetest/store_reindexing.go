@@ -115,9 +115,9 @@ type Reindexing interface {
 	// answer says whether it has ended, and whether jobs were made.
 	Requeue(ctx context.Context, work document.Work, window int) (document.Requeued, error)
 
-	// Embedded returns those of the hashes that have a vector of the model in
-	// any space.
-	Embedded(ctx context.Context, model document.Model, hashes []document.Hash) ([]document.Hash, error)
+	// Embedded returns those of the hashes that Known would find of a space with
+	// this collection and model, which need not be there yet.
+	Embedded(ctx context.Context, space document.Space, hashes []document.Hash) ([]document.Hash, error)
 
 	// EstimateReindex says what the reindex would do, as far as rows tell: where
 	// the chunking changes, the documents and their model only.

@@ -111,6 +111,9 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 	for name, count := range map[string]func(ctx context.Context) (int, error){
 		"Known": func(ctx context.Context) (int, error) {
 			known, err := s.Known(ctx, c.Space, []document.Hash{document.HashText("done")})
+			if fault.Is(err, fault.Conflict) { // of theirs, there is no such space
+				err = nil
+			}
 			return len(known), err
 		},
 		"SectionSummaries": func(ctx context.Context) (int, error) {

@@ -96,7 +96,7 @@ func tenantsOfReindexes(t *testing.T, open func(t *testing.T) Store) {
 			return len(stored), err
 		},
 		"Embedded": func(ctx context.Context) (int, error) {
-			hashes, err := s.Embedded(ctx, c.Space.Model, hashesOf(passagesIn(c.Space, "one", "two")...))
+			hashes, err := s.Embedded(ctx, c.Space, hashesOf(passagesIn(c.Space, "one", "two")...))
 			return len(hashes), err
 		},
 		"ReindexRate": func(ctx context.Context) (int, error) {
@@ -167,7 +167,7 @@ func stateOfReindexes(t *testing.T, ctx context.Context, s Store, c document.Col
 	if err != nil {
 		t.Fatal(err)
 	}
-	embedded, err := s.Embedded(ctx, reindex.Space.Model, hashesOf(passagesIn(reindex.Space, "one", "two", "three", "four", "theirs")...))
+	embedded, err := s.Embedded(ctx, reindex.Space, hashesOf(passagesIn(reindex.Space, "one", "two", "three", "four", "theirs")...))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ type DeskStore interface {
 	EstimateReindex(ctx context.Context, request document.ReindexRequest) (document.ReindexEstimate, error)
 	DocumentsToRedo(ctx context.Context, request document.ReindexRequest) ([]uuid.UUID, error)
 	Document(ctx context.Context, id uuid.UUID) (document.Document, error)
-	Embedded(ctx context.Context, model document.Model, hashes []document.Hash) ([]document.Hash, error)
+	Embedded(ctx context.Context, space document.Space, hashes []document.Hash) ([]document.Hash, error)
 	ReindexRate(ctx context.Context, model document.Model) (float64, error)
 }
 

@@ -95,7 +95,7 @@ func TestEstimateOfSummaries(t *testing.T) {
 
 func (o *office) ReindexRate(context.Context, document.Model) (float64, error) { return o.rate, nil }
 
-func (o *office) Embedded(_ context.Context, _ document.Model, hashes []document.Hash) (embedded []document.Hash, err error) {
+func (o *office) Embedded(_ context.Context, _ document.Space, hashes []document.Hash) (embedded []document.Hash, err error) {
 	for _, hash := range hashes {
 		if o.embedded[hash] {
 			embedded = append(embedded, hash)

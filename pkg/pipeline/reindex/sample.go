@@ -41,7 +41,7 @@ func (d *Desk) sample(ctx context.Context, target document.Space, e *document.Re
 	}
 	var reusable, tokens int64
 	for hashes := range slices.Chunk(slices.Collect(maps.Keys(c.tokens)), lookUp) {
-		embedded, err := d.Store.Embedded(ctx, target.Model, hashes)
+		embedded, err := d.Store.Embedded(ctx, target, hashes)
 		if err != nil {
 			return err
 		}
