@@ -53,6 +53,27 @@ func ExplainExact(ctx context.Context, tx pgx.Tx, space document.Space, query do
 // MoveSpace moves the passages of a space to a table of its own, however few.
 func (s *Store) MoveSpace(ctx context.Context, space int64) error { return s.moveSpace(ctx, space) }
 
+// MoveSpaceUntil moves a space until it is in a step of its move, as if the
+// process had ended there.
+func (s *Store) MoveSpaceUntil(ctx context.Context, space int64, step string) error {
+	if err := s.setStorage(ctx, space, "shared", "moving"); err != nil || step == "moving" {
+		return err
+	}
+	if err := s.slices(ctx, space, copySlice); err != nil {
+		return err
+	}
+	return s.setStorage(ctx, space, "moving", "moved")
+}
+
+// KnownIn does in a transaction what Known does for a hash that is nowhere.
+func (s *Store) KnownIn(ctx context.Context, tx pgx.Tx, space document.Space, hashes []document.Hash) error {
+	if err := lookUp(ctx, tx, &space, hashes, map[document.Hash]int{}); err != nil {
+		return err
+	}
+	_, err := copyKnown(ctx, tx, space, hashes)
+	return err
+}
+
 // Describe gives err the kind that callers of the store see.
 func Describe(err error) error {
 	describe(&err, "test")

@@ -89,7 +89,7 @@ func TestPlanOfANewDatabaseHoldsWhenItIsFull(t *testing.T) {
 		return gone
 	})
 	n := sum(pages) - before
-	if n > 240*times {
+	if n > 300*times { // a hash that is nowhere is asked for in two indexes
 		t.Errorf("%d pages of manifest, tasks and passages were read for each document that was accepted, claimed and looked up, with %d others there", n/times, rows)
 	}
 }
