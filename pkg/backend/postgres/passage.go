@@ -217,7 +217,7 @@ func insertPassages(ctx context.Context, tx pgx.Tx, space held, passages []docum
 		n           = len(passages)
 		hashes      = make([][]byte, n)
 		tokens      = make([]int, n)
-		vectors     = make([]pgvector.HalfVector, n)
+		embeddings  = make(vectors, n)
 		first, last = make([]int, n), make([]int, n)
 		headings    = []string{}
 		titles      = make([]string, n)
@@ -234,7 +234,7 @@ func insertPassages(ctx context.Context, tx pgx.Tx, space held, passages []docum
 			return 0, wrongLength(space, p)
 		}
 		hashes[i], tokens[i], titles[i], contexts[i], contents[i] = p.Hash[:], p.Tokens, p.Title, p.Context, p.Content
-		vectors[i] = pgvector.NewHalfVector(p.Vector)
+		embeddings[i] = p.Vector
 		first[i] = len(headings) + 1
 		headings = append(headings, p.HeadingPath...)
 		last[i] = len(headings)
@@ -250,7 +250,7 @@ func insertPassages(ctx context.Context, tx pgx.Tx, space held, passages []docum
 		FROM unnest($4::bytea[], $5::integer[], $6::halfvec[], $7::integer[], $8::integer[], $9::text[], $10::text[], $11::text[], $12::integer[], $13::integer[], $14::integer[])
 		     AS new (hash, tokens, embedding, first, last, title, context, content, first_omitted, last_omitted, embedded_bytes)
 		ON CONFLICT DO NOTHING`,
-		space.ID, headings, omitted, hashes, tokens, vectors, first, last, titles, contexts, contents, firstOmitted, lastOmitted, embedded)
+		space.ID, headings, omitted, hashes, tokens, embeddings, first, last, titles, contexts, contents, firstOmitted, lastOmitted, embedded)
 	if err != nil {
 		return 0, err
 	}

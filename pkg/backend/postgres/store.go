@@ -168,5 +168,5 @@ func prepare(ctx context.Context, conn *pgx.Conn) error {
 	if err := pgvectorpgx.RegisterTypes(ctx, conn); err != nil {
 		return withLoss(conn, fmt.Errorf("register pgvector's types: %w", err))
 	}
-	return nil
+	return registerVectors(conn)
 }
