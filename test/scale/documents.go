@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/google/uuid"
@@ -51,16 +52,40 @@ func fillDocuments(d *database) {
 	few := d.smallest / 100 // at every size
 	shelved, failed := d.size/10, d.size/100
 	tenth := shelved / 10
-	d.add(library, "plain/", `{"kind":"plain"}`, d.size-shelved-failed)
+	plain := d.size - shelved - failed
+	d.add(library, "plain/", `{"kind":"plain"}`, min(plain, grown))
+	d.index(library, math.MaxInt32)
+	d.extend(max(0, plain-grown))
 	d.addFailed(library, "failed/", failed)
 	d.add(shelf, "few/", `{"kind":"few"}`, few)
 	d.add(shelf, "tenth/", `{"kind":"tenth"}`, tenth)
 	d.add(shelf, "rest/", `{"kind":"rest"}`, shelved-few-tenth)
 	d.exec("ANALYZE")
-	d.must(d.store.IndexSpace(d.ctx, d.collection().Space, 1))
+	d.index(shelf, 1)
 	for _, s := range d.made.shapes {
 		d.check(s)
 	}
+}
+
+// grown is the number of documents from which on the passages of a collection
+// surely have a table of their own, as those of a large one do.
+const grown = 800
+
+// index has the passages of a collection moved to a table of their own, when they
+// are many, and from a number on indexed.
+func (d *database) index(name string, from int) {
+	c, err := d.store.Collection(d.ctx, name)
+	d.must(err)
+	d.must(d.store.IndexSpace(d.ctx, c.Space, from))
+}
+
+// extend makes more documents of the last shape.
+func (d *database) extend(n int) {
+	last := &d.made.shapes[len(d.made.shapes)-1]
+	rest := *last
+	rest.first, rest.count = last.first+last.count, n
+	d.multiply(rest)
+	last.count += n
 }
 
 // add adds documents that can be searched: the product makes one, and SQL more

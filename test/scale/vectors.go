@@ -56,7 +56,7 @@ func fillVectors(d *database) {
 	d.more(shape{document: made, prefix: "more/", passages: documentPassages, count: d.size / documentPassages})
 	d.exec("ANALYZE")
 	begin := time.Now()
-	d.must(d.store.IndexSpace(d.ctx, d.collection().Space, 1))
+	d.index(shelf, 1)
 	fmt.Printf("    %s indexed in %.0f s\n", count(d.size), time.Since(begin).Seconds())
 	d.check(d.made.shapes[0])
 }
