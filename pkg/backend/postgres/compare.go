@@ -68,7 +68,7 @@ func (s *Store) PlacedPassages(ctx context.Context, of document.Kept, from, limi
 		placed, err = collect(ctx, tx, scanPlaced, `
 			SELECT m.hash, m.ordinal, m.start_byte, m.end_byte, coalesce(p.content, ''), coalesce(vector_dims(p.embedding), -1)
 			FROM manifest m
-			LEFT JOIN `+passagesTable(space)+` p ON p.space = $3 AND p.hash = m.hash
+			LEFT JOIN LATERAL (SELECT * FROM `+passagesTable(space)+` p WHERE p.space = $3 AND p.hash = m.hash OFFSET 0) p ON true
 			WHERE m.document = $1 AND m.version = $2 AND m.space = $3 AND m.ordinal >= $4
 			ORDER BY m.ordinal
 			LIMIT $5`, of.Document, of.Version, space.ID, from, limit)

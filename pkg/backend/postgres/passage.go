@@ -50,8 +50,8 @@ func (s *Store) Known(ctx context.Context, space document.Space, hashes []docume
 
 // lookUp adds to known those of the hashes whose passages are in the space. It
 // looks again when these stand in another table by then than it looked in.
-// Hashes are looked up one after another, here and in holdPassages: while a table
-// is small, the plan for an array of them is to read all of it, and it is kept
+// Hashes are looked up one after another, here, in holdPassages and in what joins
+// a version's places with their passages: while a table is small, the plan for an array of them is to read all of it, and it is kept
 // until the table is analysed.
 func lookUp(ctx context.Context, tx pgx.Tx, space *document.Space, hashes []document.Hash, known map[document.Hash]int) error {
 	for {

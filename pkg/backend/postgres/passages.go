@@ -31,7 +31,7 @@ func (s *Store) Passages(ctx context.Context, id uuid.UUID, page document.Page) 
 		passages, err := collect(ctx, tx, scanPassage, `
 			SELECT m.ordinal, m.start_byte, m.end_byte, p.heading_path, p.context, p.content, p.tokens, coalesce(p.embedded_bytes, 0)
 			FROM manifest m
-			JOIN `+passagesTable(space)+` p ON p.space = $3 AND p.hash = m.hash
+			JOIN LATERAL (SELECT * FROM `+passagesTable(space)+` p WHERE p.space = $3 AND p.hash = m.hash OFFSET 0) p ON true
 			WHERE m.document = $1 AND m.version = $2 AND m.space = $3 AND m.ordinal > $4
 			ORDER BY m.ordinal
 			LIMIT $5`, id, live, space.ID, after.ordinal, page.Limit+1)

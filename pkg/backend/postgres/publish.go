@@ -91,7 +91,7 @@ func queueManifestCheck(batch *pgx.Batch, work document.Work, space document.Spa
 	batch.Queue(`
 		SELECT count(*), count(p.hash)
 		FROM manifest m
-		LEFT JOIN `+passagesTable(space)+` p ON p.space = $3 AND p.hash = m.hash
+		LEFT JOIN LATERAL (SELECT * FROM `+passagesTable(space)+` p WHERE p.space = $3 AND p.hash = m.hash OFFSET 0) p ON true
 		WHERE m.document = $1 AND m.version = $2 AND m.space = $3`, work.Document, work.Version, space.ID).QueryRow(func(row pgx.Row) error {
 		var places, passages int64
 		if err := row.Scan(&places, &passages); err != nil {
