@@ -50,10 +50,13 @@ func (s *Store) Dispatch(ctx context.Context, windows map[document.TaskKind]int)
 // relaxDurability has the transaction's commit not wait for the disk.
 const relaxDurability = `SELECT set_config('synchronous_commit', 'off', true)`
 
+// lockDispatch asks for the first entry of an index, in its order. Of EXISTS
+// PostgreSQL would read the table, where most of it is of another tenant and
+// queued: it expects to find one at once.
 const lockDispatch = `
 	SELECT pg_advisory_xact_lock(hashtextextended('dispatch/' || $1::text, 0))
-	WHERE EXISTS (SELECT FROM tasks WHERE state = 'queued' AND dispatched_at IS NULL)
-	   OR EXISTS (SELECT FROM reindexes WHERE state = 'queued' AND dispatched_at IS NULL)`
+	WHERE (SELECT job FROM tasks WHERE state = 'queued' AND dispatched_at IS NULL ORDER BY tenant, kind, job LIMIT 1) IS NOT NULL
+	   OR (SELECT id FROM reindexes WHERE state = 'queued' AND dispatched_at IS NULL ORDER BY tenant, id LIMIT 1) IS NOT NULL`
 
 // Counting stops at the window: what is long past it is not counted out.
 const dispatchTasks = `
