@@ -79,13 +79,17 @@ const (
 	maxFilterRatio = 2
 )
 
-var ingestOne = call{"ingest a document of 16 passages", maxRatio, func(d *database, _ int) func() error {
-	name, key, text := d.made.collection(), uuid.NewString(), passages(documentPassages, dimensions)
-	return func() error {
-		d.ingest(d.ensure(name, shortModel), key, "{}", text)
-		return nil
-	}
-}}
+var ingestOne = ingestInto("ingest a document of 16 passages", func(d *database) string { return d.made.collection() })
+
+func ingestInto(name string, collection func(d *database) string) call {
+	return call{name, maxRatio, func(d *database, _ int) func() error {
+		into, key, text := collection(d), uuid.NewString(), passages(documentPassages, dimensions)
+		return func() error {
+			d.ingest(d.ensure(into, shortModel), key, "{}", text)
+			return nil
+		}
+	}}
+}
 
 var knownHashes = call{"look up 16 known hashes, none known", maxRatio, func(d *database, _ int) func() error {
 	c := d.collection()

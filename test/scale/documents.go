@@ -111,7 +111,10 @@ func (d *database) more(s shape) {
 }
 
 func documentCalls(r *report, of []*database) {
-	r.time(of, ingestOne, knownHashes, searchOne,
+	r.time(of,
+		ingestInto("ingest a document of 16 passages", func(*database) string { return library }),
+		ingestInto("the same, into a vector index", func(*database) string { return shelf }),
+		knownHashes, searchOne,
 		call{"create a collection", maxRatio, func(d *database, _ int) func() error {
 			name := "new-" + uuid.NewString()
 			return func() error {

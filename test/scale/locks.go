@@ -23,8 +23,9 @@ const maxWait = 100 // ms
 func locks(r *report, of []*database) {
 	const times = 30
 	waits, took := map[string][]float64{}, map[string][]float64{}
-	steps := []string{"a document is published", "a document is deleted", "a reindex switches", "a reindex is reverted"}
-	for _, d := range of {
+	steps := []string{"publish", "delete", "switch of a reindex", "revert of a reindex"}
+	for _, shared := range of {
+		d := *shared
 		d.made.collection = func() string { return library }
 		t := d.startTraffic()
 		note := func(step string, n int, do func()) {
@@ -60,8 +61,8 @@ func locks(r *report, of []*database) {
 		t.end()
 	}
 	for _, step := range steps {
-		r.most("longest wait of others while "+step, "ms", waits[step], maxWait)
-		r.ratio("  time that takes", "ms", took[step], 0)
+		r.most(step+": longest wait of others", "ms", waits[step], maxWait)
+		r.ratio(step+": what it takes", "ms", took[step], 0)
 	}
 }
 
