@@ -41,7 +41,7 @@ func TestProgramsStartBeforeTheirServers(t *testing.T) {
 // checks are what each program tells of itself.
 var checks = map[string][]string{
 	"api":              {"database", "models", "objects", "redis"},
-	"worker-knowledge": {"database", "indexes", "models", "objects", "redis"},
+	"worker-knowledge": {"database", "indexes", "models", "objects", "redis", "sessions"},
 	"worker-summary":   {"database", "models", "objects", "redis"},
 }
 
@@ -57,6 +57,9 @@ func (m *mill) awaitReadiness(lacking map[string]bool) {
 				return false
 			}
 			for name, check := range state.Checks {
+				if name == "sessions" { // of the database
+					name = "database"
+				}
 				if (check != "ok") != lacking[name] {
 					return false
 				}
