@@ -24,6 +24,7 @@ start_pgbouncer() {
   private_file "$run/pgbouncer.users" <<<"\"$pgbouncer_user\" \"${userinfo#*:}\""
   start_on_free_port pgbouncer
   remember pgbouncer port pgbouncer_program pgbouncer_libraries pgbouncer_host pgbouncer_port pgbouncer_user
+  # shellcheck disable=SC2034 # record reads it by name
   GRISTMILL_TEST_PGBOUNCER=127.0.0.1:$port
 }
 
