@@ -78,7 +78,7 @@ func TestCostFollowsWhatIsTouched(t *testing.T) {
 	s.Close() // what its connections have counted shows
 	await.Until(t, "the scans are counted", func() bool { return scans() >= scansBefore+3*times })
 	n := pages() - pagesBefore
-	if n > 3*times*8 {
+	if n > 3*times*10 { // a table has more than a hundred
 		t.Errorf("%d pages were read for %d statements, of tables of %d rows", n, 3*times, rows)
 	}
 }
