@@ -52,7 +52,7 @@ func Start(t testing.TB, env []string, name string, args ...string) *Program {
 	}
 	p := &Program{Name: name, t: t, done: make(chan struct{}), listening: make(chan struct{})}
 	p.cmd = exec.Command(path, args...)
-	p.cmd.Dir = filepath.Dir(path)
+	p.cmd.Dir = filepath.Dir(Path(t, "gristmill"))
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, env...)
 	if _, err := p.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)

@@ -127,7 +127,9 @@ func exec(ctx context.Context, conn *pgx.Conn, statement string, args ...any) er
 
 // Reclaim ends the leases of a dead process that have less than left to run,
 // and counts their tasks as dispatched now. A transaction of the process may
-// still be ending: what it holds is left for the next call.
+// still be ending: what it holds is left for the next call. The last call also
+// returns, under a next round, what nobody has claimed yet: the process may have
+// taken it from the queue, which holds on to it for a minute.
 func (s *Store) Reclaim(ctx context.Context, process int64, left time.Duration) (reclaimed []document.Dispatch, more bool, err error) {
 	defer describe(&err, "reclaim tasks of process %d", process)
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
@@ -155,11 +157,37 @@ func (s *Store) Reclaim(ctx context.Context, process int64, left time.Duration) 
 		if err != nil {
 			return fmt.Errorf("end leases: %w", err)
 		}
-		return tx.QueryRow(ctx, `
-			SELECT EXISTS (SELECT FROM tasks WHERE `+isLeasedTo+`) OR EXISTS (SELECT FROM reindexes WHERE `+isLeasedTo+`)`, process, left).Scan(&more)
+		if err := tx.QueryRow(ctx, `
+			SELECT EXISTS (SELECT FROM tasks WHERE `+isLeasedTo+`) OR EXISTS (SELECT FROM reindexes WHERE `+isLeasedTo+`)`, process, left).
+			Scan(&more); err != nil || more {
+			return err
+		}
+		unclaimed, err := collect(ctx, tx, scanDispatch(id), `
+			WITH of_tasks AS MATERIALIZED (
+				SELECT job, kind FROM tasks WHERE `+isUnclaimed+` FOR UPDATE SKIP LOCKED
+			), of_reindexes AS MATERIALIZED (
+				SELECT id FROM reindexes WHERE `+isUnclaimed+` FOR UPDATE SKIP LOCKED
+			), tasks_now AS (
+				UPDATE tasks t SET round = t.round + 1, dispatched_at = clock_timestamp()
+				FROM of_tasks o
+				WHERE t.job = o.job AND t.kind = o.kind
+				RETURNING t.document, t.version, t.kind, t.round
+			), reindexes_now AS (
+				UPDATE reindexes r SET round = r.round + 1, dispatched_at = clock_timestamp()
+				FROM of_reindexes o
+				WHERE r.id = o.id
+				RETURNING r.id, 1, $1::text, r.round
+			)
+			SELECT * FROM tasks_now UNION ALL SELECT * FROM reindexes_now`, document.Reindexing)
+		reclaimed = append(reclaimed, unclaimed...)
+		return err
 	})
 	return reclaimed, more, err
 }
+
+// isUnclaimed is the condition for a task or reindex to be in the queue, its time
+// having come.
+const isUnclaimed = `state IN ('queued', 'waiting') AND dispatched_at IS NOT NULL AND coalesce(next_attempt_at <= clock_timestamp(), true)`
 
 // isLeasedTo is the condition for the process $1 to hold a lease of a task or
 // reindex that has less than $2 left to run.

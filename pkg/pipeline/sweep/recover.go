@@ -55,7 +55,7 @@ func (r *Recoverer) recover(ctx context.Context, process int64) error {
 		tasks += len(reclaimed)
 	}
 	if tasks > 0 {
-		r.Log.WarnContext(ctx, "a worker has died; its tasks are given to others", "process", process, "tasks", tasks)
+		r.Log.WarnContext(ctx, "a worker has died; its tasks, and what it may have taken from the queue, are given to others", "process", process, "tasks", tasks)
 	}
 	return errors.Join(errs...)
 }
