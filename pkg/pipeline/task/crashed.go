@@ -35,17 +35,19 @@ func NewCrashedLimit() *CrashedLimit {
 // acquire waits for a place for a task with so many crashes. Places are given
 // in the order in which they were asked for.
 func (l *CrashedLimit) acquire(ctx context.Context, crashes int) (release func(), err error) {
-	places := int64(1)
-	if crashes > 1 {
-		places = crashedAtOnce // all
+	if crashes > 1 { // alone; and who waited here would be lost, once too often, with the one that runs
+		if !l.places.TryAcquire(crashedAtOnce) {
+			return nil, errCrashed
+		}
+		return func() { l.places.Release(crashedAtOnce) }, nil
 	}
 	waiting, cancel := context.WithTimeout(ctx, crashedPatience)
 	defer cancel()
-	if l.places.Acquire(waiting, places) != nil {
+	if l.places.Acquire(waiting, 1) != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		return nil, errCrashed
 	}
-	return func() { l.places.Release(places) }, nil
+	return func() { l.places.Release(1) }, nil
 }
