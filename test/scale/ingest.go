@@ -19,7 +19,7 @@ import (
 const (
 	lease = time.Hour
 
-	// window is of the queue: so many tasks of a tenant are dispatched.
+	// window is the maximum number of tasks of a tenant in the queue.
 	window = 24
 )
 

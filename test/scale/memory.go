@@ -83,7 +83,7 @@ func (d *database) request(c *client.Client) {
 	}
 }
 
-// awaitEnded waits until the workers have ended so many jobs.
+// awaitEnded waits until the workers have ended n jobs.
 func (d *database) awaitEnded(n int) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

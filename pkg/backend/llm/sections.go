@@ -21,7 +21,7 @@ const (
 	// maxSummaryRunes is how long a summary may be to be taken for one.
 	maxSummaryRunes = 1500
 
-	// The answer to several sections has room for so many tokens, in all and
+	// Maximum number of tokens in an answer to several sections, in all and
 	// for each.
 	sectionsTokens = 160
 	sectionTokens  = 120

@@ -135,7 +135,7 @@ func TestSectionsThatAreRefused(t *testing.T) {
 	}
 }
 
-// A provider that is too slow for so many sections is asked for fewer; the model
+// A provider that times out on many sections is asked for fewer; the model
 // is not held for it.
 func TestSectionsThatTakeTooLong(t *testing.T) {
 	t.Parallel()

@@ -8,7 +8,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
-// queueDocuments has so many documents of a tenant wait in its only collection,
+// queueDocuments queues n documents of a tenant in its only collection,
 // each with both its tasks.
 func queueDocuments(t testing.TB, owner, id string, documents int) {
 	t.Helper()

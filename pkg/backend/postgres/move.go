@@ -25,7 +25,7 @@ const (
 )
 
 // moveSpace moves the passages of a space from the shared table to one of its
-// own. From the beginning on whoever writes to the space writes to both, so that
+// own. While the space is moving, every write goes to both tables, so that
 // they hold the same when what was there before is copied, and the switch
 // changes one row. Each step may be the last of this process: the next call
 // goes on from there. Several calls may run at once.

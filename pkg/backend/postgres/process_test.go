@@ -56,7 +56,7 @@ func process(t *testing.T, d database, id int64) *pgx.Conn {
 }
 
 // A process has died when its connection is closed and no other of its is
-// there, and whoever attends sees it. Of those that stay none is taken for dead.
+// there. Every other process sees it, and no live process is taken for dead.
 func TestDeadProcessesAreSeen(t *testing.T) {
 	t.Parallel()
 	d := preparedDatabase(t)

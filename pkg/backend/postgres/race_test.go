@@ -222,7 +222,7 @@ func TestCollectWhileAPassageIsReused(t *testing.T) {
 		}
 	}
 
-	// Whoever reads what attempts have paid for, as Collect does to find orphans
+	// A reader of what attempts have paid for, as Collect is to find orphans
 	// and Write does not, waits for the owner.
 	execute(t, r.owner, `INSERT INTO garbage (tenant, kind, space, document, hashes) VALUES ('default', 'passages', $1, gen_random_uuid(), '{}')`, space)
 	execute(t, r.owner, `ALTER POLICY tenant ON garbage USING (kind <> 'passages' OR document IS NULL OR pg_advisory_xact_lock_shared(1)::text IS NOT NULL)`)

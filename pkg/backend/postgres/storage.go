@@ -17,7 +17,7 @@ const maxPlainDimensions = 3000
 // in. Every statement names it: one on `passages`, the parent of the spaces' own
 // tables, would be planned for all of them, and lock them all.
 //
-// A space moves from the shared table to its own one, and never back. So whoever
+// A space moves from the shared table to its own, and never back. Code that
 // reads the space and then its passages does both in one snapshot (see
 // inSnapshot), or holds it (see queueHold).
 func passagesTable(space document.Space) string {

@@ -82,7 +82,7 @@ func makesSummariesOnDemand(t *testing.T, ctx context.Context, s Store) {
 		t.Errorf("job %+v, want it as it was", job)
 	}
 
-	// Whoever holds the lease of a task that was not asked for loses it: what it
+	// A worker that holds the lease of a task that was not asked for loses it: what it
 	// would do is nothing.
 	second := accept(t, ctx, s, uploadOf(c, "b"))
 	stale := claim(t, ctx, s, second.Job, document.Summarise)

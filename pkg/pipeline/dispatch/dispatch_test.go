@@ -155,7 +155,7 @@ func TestSlowRoundGoesOnWithoutTheCaller(t *testing.T) {
 		if took := time.Since(began); took > 2*time.Second || m.times() != 0 {
 			t.Errorf("returned after %s, with %d answers of the store", took, m.times())
 		}
-		time.Sleep(3 * time.Second) // of the bubble's clock
+		<-time.After(3 * time.Second) // of the bubble's clock
 		m.goOn <- struct{}{}
 		synctest.Wait()
 		if len(m.queued) != len(document.Queues) {

@@ -31,7 +31,7 @@ func TestBacklogsThatNobodyNeedsAreForgotten(t *testing.T) {
 			}
 			leave(document.Accepted{})
 			if i%100 == 0 {
-				time.Sleep(time.Second) // of the bubble's clock
+				<-time.After(time.Second) // of the bubble's clock
 			}
 		}
 		if n := len(step.backlogs.of); n > 2*minForget {

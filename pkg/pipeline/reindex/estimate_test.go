@@ -52,7 +52,7 @@ type summaries struct {
 }
 
 func (s summaries) Estimate(_ context.Context, work document.Work) (document.SummaryEstimate, error) {
-	time.Sleep(s.takes)
+	<-time.After(s.takes) // of the bubble's clock
 	if s.objects[work.Object] == "" || work.Space.Chunking != oldChunking {
 		return document.SummaryEstimate{}, fault.New(fault.Damaged, "no object %s", work.Object)
 	}
@@ -132,7 +132,7 @@ type slowReader struct {
 }
 
 func (r slowReader) Read(b []byte) (int, error) {
-	time.Sleep(r.takes) // on the bubble's clock
+	<-time.After(r.takes) // of the bubble's clock
 	return r.ReadSeekCloser.Read(b[:min(len(b), 4<<10)])
 }
 

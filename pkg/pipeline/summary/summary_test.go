@@ -314,7 +314,7 @@ func TestFailureLetsSectionsInFlightFinish(t *testing.T) {
 			if calls.Add(1) == 2 {
 				return down
 			}
-			time.Sleep(time.Second)
+			<-time.After(time.Second) // of the bubble's clock
 			return ctx.Err()
 		}}
 		err := step.Run(t.Context(), work(m.text))

@@ -61,8 +61,8 @@ func TestPanicIsAFailureOfItsTaskOnly(t *testing.T) {
 	}
 }
 
-// crashedRunners returns runners of one process, whose tasks have lost so many
-// workers, and that tell when a step begins, and wait.
+// crashedRunners returns runners of one process, one for each number of crashes
+// that its task has had. Steps send on begun when they begin, and end on finish.
 func crashedRunners(t *testing.T, crashes ...int) (runners []*task.Runner, stores []*rows, begun chan int, finish chan struct{}) {
 	t.Helper()
 	begun, finish = make(chan int), make(chan struct{})
@@ -93,7 +93,7 @@ func TestTasksThatHaveLostAWorkerRunAFewAtATime(t *testing.T) {
 		}
 		run(4)
 		run(5)
-		time.Sleep(3 * time.Second) // of the bubble's clock
+		<-time.After(3 * time.Second) // of the bubble's clock
 		synctest.Wait()
 		for _, i := range []int{4, 5} {
 			if again[i] <= 0 || again[i] > 2*time.Second {

@@ -32,8 +32,8 @@ func NewCrashedLimit() *CrashedLimit {
 	return &CrashedLimit{places: semaphore.NewWeighted(crashedAtOnce)}
 }
 
-// acquire waits for a place for a task with so many crashes. Places are given
-// in the order in which they were asked for.
+// acquire returns a place for a task with the given number of crashes. After one
+// crash it waits for a place, in order; after more it needs all places, now.
 func (l *CrashedLimit) acquire(ctx context.Context, crashes int) (release func(), err error) {
 	if crashes > 1 { // alone; and who waited here would be lost, once too often, with the one that runs
 		if !l.places.TryAcquire(crashedAtOnce) {

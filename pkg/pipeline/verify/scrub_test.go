@@ -67,7 +67,7 @@ func TestScrubberGoesOn(t *testing.T) {
 		if n := m.searches["default"]; n != 1 {
 			t.Errorf("a pass listed %d searches for garbage, want one", n)
 		}
-		time.Sleep(25 * time.Hour)
+		<-time.After(25 * time.Hour) // of the bubble's clock
 		if err := other.Scrub(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -137,7 +137,7 @@ func TestScrubberOutlivesAPanic(t *testing.T) {
 		m.opened = func(string) { once.Do(func() { panic("at once") }) }
 		ctx, cancel := context.WithCancel(t.Context())
 		done := goroutine.Start(func() error { s.Run(ctx); return nil })
-		time.Sleep(2 * time.Minute)
+		<-time.After(2 * time.Minute) // of the bubble's clock
 		if m.scrubbed().Documents != 1 {
 			t.Error("did not scrub after the panic")
 		}
@@ -158,12 +158,12 @@ func TestScrubberRunsAlone(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { s.Run(ctx); close(done) }()
-		time.Sleep(5 * time.Minute)
+		<-time.After(5 * time.Minute) // of the bubble's clock
 		if m.scrubbed() != (document.Verification{}) {
 			t.Error("scrubbed beside another")
 		}
 		m.take(false)
-		time.Sleep(2 * time.Minute)
+		<-time.After(2 * time.Minute) // of the bubble's clock
 		if m.scrubbed().Documents != 1 {
 			t.Error("did not scrub when the other was gone")
 		}
