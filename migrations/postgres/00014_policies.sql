@@ -10,7 +10,8 @@
 -- +goose NO TRANSACTION
 -- +goose Up
 
--- As before, but for the policy.
+-- As before, but for the policy, and for the rights that the next migration gives
+-- on the tables that are there.
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION public.add_partition(space_id bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -33,6 +34,7 @@ BEGIN
                               'USING (tenant = (SELECT nullif(pg_catalog.current_setting(''gristmill.tenant'', true), ''''))) '
                               'WITH CHECK (tenant = (SELECT nullif(pg_catalog.current_setting(''gristmill.tenant'', true), '''')))', partition);
     EXECUTE pg_catalog.format('ALTER TABLE public.passages ATTACH PARTITION public.%I FOR VALUES IN (%s)', partition, space_id);
+    EXECUTE pg_catalog.format('GRANT SELECT, INSERT, UPDATE, DELETE ON public.%I TO gristmill_app', partition);
     EXECUTE pg_catalog.format('ALTER TABLE public.%I OWNER TO gristmill_index', partition);
 END
 $$;

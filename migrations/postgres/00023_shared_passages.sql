@@ -47,15 +47,3 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
-
--- As before, but by the placements: no index of the manifest begins with the
--- space any more. The next migration makes theirs.
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION public.space_stands(space_id bigint) RETURNS boolean
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
-BEGIN
-    RETURN (SELECT p.document FROM public.placements p WHERE p.space = space_id AND p.passages > 0 ORDER BY p.document LIMIT 1) IS NOT NULL;
-END
-$$;
--- +goose StatementEnd
