@@ -130,8 +130,12 @@ func holdings(t *testing.T, dir string) map[string]int64 {
 		t.Fatal(err)
 	}
 	for _, table := range tables {
+		counted := `SELECT count(*) FROM "` + table + `"`
+		if table == "garbage" {
+			counted += ` WHERE kind <> 'search'` // which comes and goes by itself, each day
+		}
 		var count int64
-		if err := db.QueryRowContext(t.Context(), `SELECT count(*) FROM "`+table+`"`).Scan(&count); err != nil {
+		if err := db.QueryRowContext(t.Context(), counted).Scan(&count); err != nil {
 			t.Fatal(err)
 		}
 		found["table "+table] = count
