@@ -25,6 +25,21 @@ apt_version() {
   apt_in apt-cache policy "$1" | awk '$1 == "Candidate:" && $2 != "(none)" { print $2; found = 1 } END { exit !found }'
 }
 
+# find_or_unpack NAME TITLE COMMAND PATH sets program, and libraries for LD_LIBRARY_PATH: to the machine's COMMAND if it has one, else
+# to PATH in what build_NAME unpacks, in a copy of the cache's.
+find_or_unpack() {
+  local name=$1 title=$2 command=$3 path=$4 key
+  libraries=
+  if program=$(command -v "$command"); then return; fi
+  # shellcheck source=/dev/null
+  key=$name-$(. /etc/os-release && echo "$ID${VERSION_ID:-}-$(uname -m)")-1
+  [ -d "$cache/$key" ] || say "preparing $title (once)"
+  build_aside "$key" "build_$name"
+  cp -R "$cache/$key" "$run/$name-programs"
+  program=$run/$name-programs/$path
+  libraries=$(library_path "$run/$name-programs")
+}
+
 # apt_unpack TREE PACKAGE… unpacks the packages and what they depend on into TREE, less what is installed on the machine.
 # libllvm is left out: only PostgreSQL's JIT wants it, which tests switch off, and it is larger than all the rest.
 apt_unpack() {

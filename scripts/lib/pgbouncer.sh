@@ -3,19 +3,9 @@
 # connection pooler: from the machine if it has one, else from the distribution's package unpacked into the cache.
 
 start_pgbouncer() {
-  local key program userinfo
-  pgbouncer_libraries=
-  if program=$(command -v pgbouncer); then
-    pgbouncer_program=$program
-  else
-    # shellcheck source=/dev/null
-    key=pgbouncer-$(. /etc/os-release && echo "$ID${VERSION_ID:-}-$(uname -m)")-1
-    [ -d "$cache/$key" ] || say 'preparing PgBouncer (once)'
-    build_aside "$key" build_pgbouncer
-    cp -R "$cache/$key" "$run/pgbouncer-programs"
-    pgbouncer_program=$run/pgbouncer-programs/usr/sbin/pgbouncer
-    pgbouncer_libraries=$(library_path "$run/pgbouncer-programs")
-  fi
+  local program libraries userinfo
+  find_or_unpack pgbouncer PgBouncer pgbouncer usr/sbin/pgbouncer
+  pgbouncer_program=$program pgbouncer_libraries=$libraries
   parse_url "$GRISTMILL_TEST_POSTGRES_URL" 5432
   pgbouncer_host=$host pgbouncer_port=$port
   userinfo=${GRISTMILL_TEST_POSTGRES_URL#*://}

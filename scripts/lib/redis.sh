@@ -2,19 +2,9 @@
 # Redis, from the machine if it has one, else from the distribution's package unpacked into the cache.
 
 start_redis() {
-  local key program
-  redis_libraries=
-  if program=$(command -v redis-server); then
-    redis_program=$program
-  else
-    # shellcheck source=/dev/null
-    key=redis-$(. /etc/os-release && echo "$ID${VERSION_ID:-}-$(uname -m)")-1
-    [ -d "$cache/$key" ] || say 'preparing Redis (once)'
-    build_aside "$key" build_redis
-    cp -R "$cache/$key" "$run/redis-programs"
-    redis_program=$run/redis-programs/usr/bin/redis-server
-    redis_libraries=$(library_path "$run/redis-programs")
-  fi
+  local program libraries
+  find_or_unpack redis Redis redis-server usr/bin/redis-server
+  redis_program=$program redis_libraries=$libraries
   redis_password=$(secret)
   as_server mkdir "$run/redis"
   start_on_free_port redis

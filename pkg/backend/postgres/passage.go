@@ -51,8 +51,8 @@ func (s *Store) Known(ctx context.Context, space document.Space, hashes []docume
 // lookUp adds to known those of the hashes whose passages are in the space. It
 // looks again when these stand in another table by then than it looked in.
 // Hashes are looked up one after another, here, in holdPassages and in what joins
-// a version's places with their passages: while a table is small, the plan for an array of them is to read all of it, and it is kept
-// until the table is analysed.
+// a version's places with their passages: while a table is small, the plan for an
+// array of them is to read all of it, and it is kept until the table is analysed.
 func lookUp(ctx context.Context, tx pgx.Tx, space *document.Space, hashes []document.Hash, known map[document.Hash]int) error {
 	for {
 		table := passagesTable(*space)
@@ -105,8 +105,8 @@ const sourceOf = `(
 )`
 
 // siblingsOf are the other spaces of collection $1 with model $2 and dimensions $3
-// than $4. They may have passages that stand nowhere: a reindex has paid for them
-// that came to no end.
+// than $4. They may have passages that stand nowhere, which a reindex that did
+// not finish has paid for.
 const siblingsOf = selectSpaces + `
 	WHERE s.collection = $1 AND s.model = $2 AND s.dimensions = $3 AND s.id <> $4 AND s.drop_after IS DISTINCT FROM '-infinity'
 	ORDER BY s.id`

@@ -18,11 +18,7 @@ import (
 func TestWritersAndReadersAtOnce(t *testing.T) {
 	t.Parallel()
 	ctx := tenant.With(t.Context(), tenant.Default)
-	s := open(t, filepath.Join(t.TempDir(), "test.db"))
-	c, err := s.EnsureCollection(ctx, "c", document.Model{Name: "m", Dimensions: 8}, document.Chunking{Tokens: 400})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, c := openCollection(t, ctx, 8)
 	const readers, writers, versions, passages = 2, 4, 3, 7
 
 	var group sync.WaitGroup

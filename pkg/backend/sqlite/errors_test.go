@@ -26,15 +26,11 @@ func wantUnavailable(t *testing.T, err error, detail string) {
 func TestFullDiskIsUnavailable(t *testing.T) {
 	t.Parallel()
 	ctx := tenant.With(t.Context(), tenant.Default)
-	s := open(t, filepath.Join(t.TempDir(), "test.db"))
-	c, err := s.EnsureCollection(ctx, "c", document.Model{Name: "m", Dimensions: 3}, document.Chunking{Tokens: 400})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, c := openCollection(t, ctx, 3)
 	if _, err := s.writer.ExecContext(ctx, `PRAGMA max_page_count = 1`); err != nil { // no more than there are
 		t.Fatal(err)
 	}
-	_, err = acceptUpload(ctx, s, document.Upload{Collection: c, Key: strings.Repeat("k", 1<<20)})
+	_, err := acceptUpload(ctx, s, document.Upload{Collection: c, Key: strings.Repeat("k", 1<<20)})
 	wantUnavailable(t, err, "is full")
 
 	if _, err := s.writer.ExecContext(ctx, `PRAGMA max_page_count = 1000000`); err != nil {
@@ -148,12 +144,8 @@ func TestPanicsRollBack(t *testing.T) {
 func TestWrongDimensionsAreRefused(t *testing.T) {
 	t.Parallel()
 	ctx := tenant.With(t.Context(), tenant.Default)
-	s := open(t, filepath.Join(t.TempDir(), "test.db"))
-	c, err := s.EnsureCollection(ctx, "c", document.Model{Name: "m", Dimensions: 8}, document.Chunking{Tokens: 400})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = s.Nearest(ctx, c.Space, document.Query{Vector: make([]float32, 7), Limit: 1})
+	s, c := openCollection(t, ctx, 8)
+	_, err := s.Nearest(ctx, c.Space, document.Query{Vector: make([]float32, 7), Limit: 1})
 	if err == nil || !strings.Contains(err.Error(), "7 dimensions where model m has 8") {
 		t.Errorf("got %v, want both numbers of dimensions", err)
 	}

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -13,11 +12,7 @@ import (
 func TestCollectedDocumentsLeaveNothing(t *testing.T) {
 	t.Parallel()
 	ctx := tenant.With(t.Context(), tenant.Default)
-	s := open(t, filepath.Join(t.TempDir(), "test.db"))
-	c, err := s.EnsureCollection(ctx, "c", document.Model{Name: "m", Dimensions: 8}, document.Chunking{Tokens: 400})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, c := openCollection(t, ctx, 8)
 	for version := range 2 {
 		if err := publishVersion(ctx, s, c, "a", version, 3); err != nil {
 			t.Fatal(err)

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -19,11 +18,7 @@ import (
 func twoDocuments(t *testing.T) (context.Context, *Store, document.Collection, []document.Document) {
 	t.Helper()
 	ctx := tenant.With(t.Context(), tenant.Default)
-	s := open(t, filepath.Join(t.TempDir(), "test.db"))
-	c, err := s.EnsureCollection(ctx, "c", document.Model{Name: "m", Dimensions: 8}, document.Chunking{Tokens: 400})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, c := openCollection(t, ctx, 8)
 	for _, key := range []string{"b", "a"} {
 		if err := publishVersion(ctx, s, c, key, 0, 3); err != nil {
 			t.Fatal(err)

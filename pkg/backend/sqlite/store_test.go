@@ -40,6 +40,18 @@ var prepared = sync.OnceValues(func() ([]byte, error) {
 	return os.ReadFile(path)
 })
 
+// openCollection returns a new store with a collection, whose vectors have a
+// length.
+func openCollection(t testing.TB, ctx context.Context, dimensions int) (*Store, document.Collection) {
+	t.Helper()
+	s := open(t, filepath.Join(t.TempDir(), "test.db"))
+	c, err := s.EnsureCollection(ctx, "c", document.Model{Name: "m", Dimensions: dimensions}, document.Chunking{Tokens: 400})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, c
+}
+
 // open opens the database at path, a prepared one if there is none, with the
 // second tenant of the suite.
 func open(t testing.TB, path string) *Store {

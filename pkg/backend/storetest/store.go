@@ -162,7 +162,9 @@ type Processes interface {
 
 	// Reclaim ends leases that a process holds and that have less than left to
 	// run, and returns their tasks, which count as dispatched now. More says that
-	// there are some whose leases could not be ended yet.
+	// there are some whose leases could not be ended yet. When there are none, it
+	// also returns, under a next round, what is in the queue and not claimed: the
+	// process may have taken it from there.
 	Reclaim(ctx context.Context, process int64, left time.Duration) (reclaimed []document.Dispatch, more bool, err error)
 }
 
