@@ -66,6 +66,7 @@ func (noObjects) Delete(context.Context, string) error { return nil }
 type noQueue struct{}
 
 func (noQueue) Enqueue(context.Context, ...document.Dispatch) error { return nil }
+func (noQueue) RequeueAbandoned(context.Context) (int, error)       { return 0, nil }
 func (noQueue) Lost(context.Context) (bool, error)                  { return false, nil }
 func (noQueue) Filled(context.Context) error                        { return nil }
 

@@ -29,6 +29,9 @@ type Client struct {
 	inspector *asynq.Inspector
 	breaker   circuitbreaker.CircuitBreaker[any]
 	workers   workers
+	taken     taken
+
+	abandonedAfter time.Duration // but for tests, abandonedAfter
 }
 
 // sharedRedis is one Redis client for all that a Client makes of asynq.
@@ -50,6 +53,8 @@ func NewClient(cfg Config) (*Client, error) {
 		redis:     shared,
 		inspector: asynq.NewInspector(shared),
 		breaker:   circuitbreaker.NewBuilder[any]().WithFailureThreshold(1).WithDelay(skipAfterFailure).Build(),
+
+		abandonedAfter: abandonedAfter,
 	}
 	c.asynq.Store(asynq.NewClient(shared))
 	return c, nil

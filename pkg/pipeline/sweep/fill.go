@@ -16,9 +16,10 @@ const dueLimit = 5000
 // it delivered again when it is time.
 const everything = -2 * time.Minute
 
-// fill puts into the queue what belongs there: first what was dispatched longer
-// than quiet ago, since it may be lost, then what there is room for. When the
-// queue has lost its data, all that was dispatched is lost.
+// fill puts into the queue what belongs there: first what it has handed over to
+// nobody, and what was dispatched longer than quiet ago, since it may be lost,
+// then what there is room for. When the queue has lost its data, all that was
+// dispatched is lost.
 func (s *Sweeper) fill(ctx context.Context, tenants []string, quiet time.Duration) error {
 	lost, err := s.Queue.Lost(ctx)
 	if err != nil {
@@ -26,6 +27,15 @@ func (s *Sweeper) fill(ctx context.Context, tenants []string, quiet time.Duratio
 	}
 	if lost {
 		quiet = everything
+	}
+	if len(tenants) > 0 {
+		requeued, err := s.Queue.RequeueAbandoned(ctx)
+		if err != nil {
+			return err
+		}
+		if requeued > 0 {
+			s.Log.InfoContext(ctx, "put back into the queue what was taken from it and no worker works at", "tasks", requeued)
+		}
 	}
 	for _, id := range tenants {
 		ctx := of(ctx, id)

@@ -35,6 +35,9 @@ func TestSweepDispatchesWhatIsDueOfEveryTenant(t *testing.T) {
 	if want := []string{"a", "b"}; !slices.Equal(m.filled, want) {
 		t.Errorf("filled the windows of %q, want of %q", m.filled, want)
 	}
+	if m.looked != 1 {
+		t.Errorf("looked %d times for what workers have taken and are not at, want once", m.looked)
+	}
 }
 
 // everything is the quiet time by which also what waits for its next attempt

@@ -24,8 +24,11 @@ type Store interface {
 
 // Queue takes tasks to workers. Enqueueing one twice is harmless. Lost reports
 // whether all that was in it when Filled was called last is gone.
+// RequeueAbandoned puts back what was taken from it a while ago and no worker
+// works at, and returns how much that is.
 type Queue interface {
 	Enqueue(ctx context.Context, dispatches ...document.Dispatch) error
+	RequeueAbandoned(ctx context.Context) (int, error)
 	Lost(ctx context.Context) (bool, error)
 	Filled(ctx context.Context) error
 }

@@ -34,6 +34,7 @@ type memory struct {
 	grace     []time.Duration
 	queued    []document.Dispatch
 	filled    []string // tenants
+	looked    int      // for what was abandoned
 	queueErr  error
 	deleteErr map[string]error // by object; "" for all
 
@@ -206,6 +207,13 @@ func (m *memory) Enqueue(_ context.Context, dispatches ...document.Dispatch) err
 	}
 	m.queued = append(m.queued, dispatches...)
 	return nil
+}
+
+func (m *memory) RequeueAbandoned(context.Context) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.looked++
+	return 0, m.queueErr
 }
 
 func (m *memory) Lost(context.Context) (bool, error) {

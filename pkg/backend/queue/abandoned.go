@@ -1,0 +1,110 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+const (
+	// abandonedAfter is how long an entry must be seen to be taken by a worker
+	// before it is looked who works at it. Workers list what they work at every
+	// five seconds.
+	abandonedAfter = 8 * time.Second
+
+	// secondName ends the name of the entry that stands for an abandoned one,
+	// which asynq holds on to for one to two minutes.
+	secondName = ":again"
+)
+
+// taken is what a Client has seen to be taken by workers, and since when.
+type taken struct {
+	mu    sync.Mutex
+	since map[string]time.Time // by name of an entry
+}
+
+// RequeueAbandoned puts entries into the queue again that were taken from it and
+// that no worker works at: the answer of Redis that handed them over was lost,
+// with its connection or because the worker was stopped just then. Call it every
+// few seconds while there is work. A task that a worker is at after all is
+// refused by its claim, as every one that is delivered twice.
+func (c *Client) RequeueAbandoned(ctx context.Context) (requeued int, err error) {
+	var n int
+	err = c.call(ctx, "look for abandoned tasks", func() error {
+		entries, err := c.active()
+		if err != nil {
+			return err
+		}
+		entries = c.taken.long(entries, time.Now(), c.abandonedAfter)
+		if len(entries) == 0 {
+			return nil
+		}
+		servers, err := c.inspector.Servers()
+		if err != nil {
+			return err
+		}
+		worked := map[string]bool{}
+		for _, server := range servers {
+			for _, worker := range server.ActiveWorkers {
+				worked[worker.TaskID] = true
+			}
+		}
+		for _, entry := range entries {
+			if worked[entry.ID] {
+				continue
+			}
+			_, err := c.asynq.Load().Enqueue(asynq.NewTask(entry.Type, entry.Payload), entryOptions(entry.ID+secondName, entry.Queue)...)
+			if errors.Is(err, asynq.ErrTaskIDConflict) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			n++
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+// active returns the entries that workers have taken.
+func (c *Client) active() (entries []*asynq.TaskInfo, err error) {
+	for _, kind := range document.Queues {
+		some, err := c.inspector.ListActiveTasks(string(kind), asynq.PageSize(math.MaxInt32))
+		if err != nil && !errors.Is(err, asynq.ErrQueueNotFound) {
+			return nil, err
+		}
+		entries = append(entries, some...)
+	}
+	return entries, nil
+}
+
+// long returns those of the entries that have been seen for a while. Each is
+// returned once in that time.
+func (t *taken) long(entries []*asynq.TaskInfo, now time.Time, while time.Duration) (long []*asynq.TaskInfo) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	since := make(map[string]time.Time, len(entries))
+	for _, entry := range entries {
+		first, seen := t.since[entry.ID]
+		switch {
+		case !seen:
+			first = now
+		case now.Sub(first) >= while:
+			long = append(long, entry)
+			first = now
+		}
+		since[entry.ID] = first
+	}
+	t.since = since
+	return long
+}
