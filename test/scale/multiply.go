@@ -38,7 +38,7 @@ var otherTables = []string{
 // Triggers do not run while rows are multiplied. What these write is written by
 // multiply too: backlog and backlog_update count jobs, collection and fields write
 // what the made document has already.
-var knownTriggers = []string{"backlog", "backlog_update", "collection", "fields"}
+var knownTriggers = []string{"backlog", "backlog_update", "collection", "fields", "missed"}
 
 // Columns that name something by a uuid or bytes, and that are the same in all
 // documents of a shape.

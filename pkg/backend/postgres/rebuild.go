@@ -10,21 +10,22 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
-// Rebuild returns what a reindex that changes the space has to do.
+// Rebuild returns what a reindex that changes the space has to do. It counts that
+// before it locks the reindex.
 func (s *Store) Rebuild(ctx context.Context, work document.Work) (rebuild document.Rebuild, err error) {
 	defer describe(&err, "rebuild space %d", work.Space.ID)
+	found, err := s.countMissing(ctx, work.Space.Collection, work.Space.ID)
+	if err != nil {
+		return rebuild, err
+	}
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		r, err := lockOwnReindex(ctx, tx, work)
 		if err != nil {
 			return err
 		}
-		documents, bytes, err := countUnplaced(ctx, tx, r.collection, r.target())
-		if err != nil {
-			return err
-		}
 		progress := r.Progress
-		progress.Documents = progress.DocumentsDone + documents
-		progress.Bytes = progress.BytesDone + bytes
+		progress.Documents = progress.DocumentsDone + found.documents
+		progress.Bytes = progress.BytesDone + found.bytes
 		if _, err := tx.Exec(ctx, `UPDATE reindexes SET progress = $2 WHERE id = $1`, r.ID, progress); err != nil {
 			return err
 		}
@@ -41,25 +42,14 @@ func (s *Store) Rebuild(ctx context.Context, work document.Work) (rebuild docume
 	return rebuild, err
 }
 
-// unplaced are the live documents of collection $1 whose live version does not
-// stand whole in space $2. Behind OFFSET 0 PostgreSQL looks up one placement
-// after another and does not make a join of it: of a table that was never
-// analysed it expects a handful for each space.
-const unplaced = `
-	FROM documents d
-	JOIN versions v ON v.document = d.id AND v.version = d.live_version
-	WHERE d.collection = $1 AND d.deleted_at IS NULL
-	  AND NOT EXISTS (SELECT FROM placements p
-	                  WHERE p.document = d.id AND p.version = d.live_version AND p.space = $2
-	                  OFFSET 0)`
-
-// countUnplaced returns how many documents are unplaced, and the bytes of their
-// originals.
-func countUnplaced(ctx context.Context, tx pgx.Tx, collection uuid.UUID, space int64) (documents, bytes int64, err error) {
-	err = tx.QueryRow(ctx, `
-		SELECT count(*), coalesce(sum(v.size), 0)::bigint`+unplaced, collection, space).Scan(&documents, &bytes)
-	return documents, bytes, err
-}
+// isUnplaced is the condition for a document d to be a live one of collection $1
+// whose live version does not stand whole in space $2. Behind OFFSET 0 PostgreSQL
+// looks up one placement after another and does not make a join of it: of a table
+// that was never analysed it expects a handful for each space.
+const isUnplaced = `d.collection = $1 AND d.deleted_at IS NULL AND d.live_version IS NOT NULL
+	AND NOT EXISTS (SELECT FROM placements p
+	                WHERE p.document = d.id AND p.version = d.live_version AND p.space = $2
+	                OFFSET 0)`
 
 // Unplaced returns live documents that are not placed whole in the space.
 func (s *Store) Unplaced(ctx context.Context, work document.Work, after uuid.UUID, limit int) (documents []document.Unplaced, err error) {
@@ -69,8 +59,10 @@ func (s *Store) Unplaced(ctx context.Context, work document.Work, after uuid.UUI
 			return err
 		}
 		documents, err = collect(ctx, tx, scanUnplaced, `
-			SELECT d.id, d.live_version, d.key, v.object, v.size, v.sha256, v.title, v.title_from_key, v.media_type`+unplaced+`
-			  AND d.id > $3
+			SELECT d.id, d.live_version, d.key, v.object, v.size, v.sha256, v.title, v.title_from_key, v.media_type
+			FROM documents d
+			JOIN versions v ON v.document = d.id AND v.version = d.live_version
+			WHERE `+isUnplaced+` AND d.id > $3
 			ORDER BY d.id
 			LIMIT $4`, work.Space.Collection, work.Space.ID, after, limit)
 		return err

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,35 +13,65 @@ import (
 )
 
 // Publishing a version holds a shared lock on the collection's live space, and
-// making another space live an exclusive one: every version that is live is seen
-// by the query that decides whether the space is complete.
+// making another space live an exclusive one: every version that became live
+// without that space is seen by then in spaces.missed.
 const (
 	sharePublishing = `SELECT pg_advisory_xact_lock_shared(hashtextextended('space/' || $1::uuid, 0))`
 	lockPublishing  = `SELECT pg_advisory_xact_lock(hashtextextended('space/' || $1::uuid, 0))`
 )
 
+// switchTries is how often documents are counted before a switch is given up
+// because others go on being published without the space.
+const switchTries = 3
+
+// errMissed is the failure of a switch because a version has become live without
+// the space since documents were counted.
+var errMissed = errors.New("a document was published without the space")
+
 // Switch makes the space that a reindex has built the live one, and ends the
-// reindex.
+// reindex. It counts without a lock what is missing: the lock is held only to see
+// that nothing has come to be missing since.
 func (s *Store) Switch(ctx context.Context, work document.Work, keep time.Duration, progress document.ReindexProgress) (err error) {
 	defer describe(&err, "switch collection %q to space %d", work.Collection, work.Space.ID)
-	return s.inTenant(ctx, func(tx pgx.Tx) error {
-		r, err := lockOwnReindex(ctx, tx, work)
-		if err != nil {
+	for try := 1; ; try++ {
+		var r reindex
+		var missed int64
+		if err := s.inTenant(ctx, func(tx pgx.Tx) (err error) {
+			if r, err = lockOwnReindex(ctx, tx, work); err != nil {
+				return err
+			}
+			missed, err = readMissed(ctx, tx, r.collection, r.target())
+			return err
+		}); err != nil {
 			return err
 		}
-		missing, err := makeLive(ctx, tx, r, r.target(), keep)
+		target := r.target()
+		found, err := s.countMissing(ctx, r.collection, target)
 		switch {
 		case err != nil:
 			return err
-		case missing > 0:
-			return notWhole(missing, r.target())
+		case found.documents > 0:
+			return notWhole(found.documents, target)
 		}
-		r.Progress = progress
-		if err := leaveOutFailed(ctx, tx, scope{collection: r.collection, space: r.target()}, &r.Progress); err != nil {
+		err = s.inTenant(ctx, func(tx pgx.Tx) error {
+			r, err := lockOwnReindex(ctx, tx, work)
+			if err != nil {
+				return err
+			}
+			if err := makeLive(ctx, tx, r, target, missed, keep); err != nil {
+				return err
+			}
+			r.Progress = progress
+			r.Progress.LeaveOut(found.failed.LeftOutCount, found.failed.LeftOut...)
+			return finishSwitch(ctx, tx, r)
+		})
+		if !errors.Is(err, errMissed) {
 			return err
 		}
-		return finishSwitch(ctx, tx, r)
-	})
+		if try == switchTries {
+			return fault.New(fault.Conflict, "documents go on being published without space %d", target)
+		}
+	}
 }
 
 func notWhole(missing, space int64) error {
@@ -56,103 +87,62 @@ func finishSwitch(ctx context.Context, tx pgx.Tx, r reindex) error {
 	return endReindex(ctx, tx, r, document.Succeeded, stage, "")
 }
 
-// leaveOutFailed adds to those that are left out the documents of which what was
-// uploaded last came to nothing: they were not redone.
-func leaveOutFailed(ctx context.Context, tx pgx.Tx, in scope, progress *document.ReindexProgress) error {
-	var count int64
-	failed, err := collect(ctx, tx, func(row pgx.CollectableRow) (l document.LeftOut, err error) {
-		return l, row.Scan(&l.Document, &l.Key, &l.Error, &count)
-	}, `
-		SELECT d.id, d.key, t.error, count(*) OVER ()
-		FROM documents d
-		JOIN tasks t ON t.document = d.id AND t.version = d.newest_version AND t.kind = 'knowledge' AND t.state = 'failed'
-		WHERE d.collection = $1 AND d.deleted_at IS NULL
-		  AND ($2 = '' OR starts_with(d.key, $2))
-		  AND ($3::uuid[] IS NULL OR d.id = ANY ($3))
-		  AND d.live_version IS DISTINCT FROM d.newest_version
-		ORDER BY d.id
-		LIMIT $4`, in.collection, in.keyPrefix, in.documents, document.MaxLeftOut)
-	if err == nil {
-		progress.LeaveOut(count, failed...)
-	}
-	return err
-}
-
-// makeLive makes a space the collection's live one, unless live documents are
-// missing in it, and then says how many. The space that was live is dropped
-// after keep, and goes on being written until then, so that one can go back to
-// it at once, unless this was the way back already.
-func makeLive(ctx context.Context, tx pgx.Tx, r reindex, target int64, keep time.Duration) (missing int64, err error) {
-	if _, err := tx.Exec(ctx, lockPublishing, r.collection); err != nil {
+// readMissed returns how often a version became live without a space that is
+// written. It waits for those that may not know yet that it is written: whatever
+// it does not count is live when it returns.
+func readMissed(ctx context.Context, tx pgx.Tx, collection uuid.UUID, space int64) (missed int64, err error) {
+	if _, err := tx.Exec(ctx, lockPublishing, collection); err != nil {
 		return 0, err
 	}
-	if missing, _, err = countUnplaced(ctx, tx, r.collection, target); err != nil || missing > 0 || target == r.live {
-		return missing, err
+	err = tx.QueryRow(ctx, `SELECT missed FROM spaces WHERE id = $1`, space).Scan(&missed)
+	return missed, err
+}
+
+// makeLive makes a space the collection's live one, or fails with errMissed when a
+// version became live without it since missed was read. The space that was live is
+// dropped after keep, and goes on being written until then, so that one can go
+// back to it at once, unless this was the way back already.
+//
+// The lock that publishing shares comes last: what is done under it does not grow
+// with the collection.
+func makeLive(ctx context.Context, tx pgx.Tx, r reindex, target, missed int64, keep time.Duration) error {
+	if target == r.live {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, setLeftOutStates, r.collection, r.live, target); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, lockPublishing, r.collection); err != nil {
+		return err
+	}
+	var now int64
+	if err := tx.QueryRow(ctx, `SELECT missed FROM spaces WHERE id = $1 FOR NO KEY UPDATE`, target).Scan(&now); err != nil {
+		return err
+	}
+	if now != missed {
+		return errMissed
 	}
 	var batch pgx.Batch
 	batch.Queue(`UPDATE collections SET live_space = $2 WHERE id = $1`, r.collection, target)
 	batch.Queue(`UPDATE spaces SET written = true, drop_after = NULL WHERE id = $1`, target)
 	batch.Queue(leaveSpace, r.live, r.Stage != document.StageReverting, keep)
-	batch.Queue(`
-		UPDATE documents d SET state = CASE WHEN p.left_out IS NULL THEN 'ready' ELSE 'failed' END, updated_at = now()
-		FROM placements p
-		WHERE d.collection = $1 AND d.deleted_at IS NULL
-		  AND p.document = d.id AND p.version = d.live_version AND p.space = $2
-		  AND d.state = CASE WHEN p.left_out IS NULL THEN 'failed' ELSE 'ready' END`, r.collection, target)
-	return 0, tx.SendBatch(ctx, &batch).Close()
+	return tx.SendBatch(ctx, &batch).Close()
 }
 
-// RevertReindex switches back to the space that was live before, or has the
-// reindex complete that first.
-func (s *Store) RevertReindex(ctx context.Context, id uuid.UUID, keep time.Duration) (reverted document.Reindex, err error) {
-	defer describe(&err, "revert reindex %s", id)
-	return s.steerReindex(ctx, id, func(tx pgx.Tx, r reindex) error {
-		if err := checkRevertible(ctx, tx, r); err != nil {
-			return err
-		}
-		r.Stage = document.StageReverting
-		missing, err := makeLive(ctx, tx, r, r.from, keep)
-		switch {
-		case err != nil:
-			return err
-		case missing == 0:
-			return finishSwitch(ctx, tx, r)
-		}
-		if _, err := keepSpace(ctx, tx, r.from); err != nil {
-			return err
-		}
-		return queueReindex(ctx, tx, r, true)
-	})
-}
-
-// checkRevertible fails unless one can go back from what a reindex has built to
-// what was live before.
-func checkRevertible(ctx context.Context, tx pgx.Tx, r reindex) error {
-	refuse := func(why string) error {
-		return fault.New(fault.Conflict, "there is nothing to revert to: reindex %s %s", r.ID, why)
-	}
-	switch {
-	case r.Change == document.ChangeNothing || r.from == r.to:
-		return refuse("has not changed the space")
-	case r.Stage == document.StageReverted:
-		return refuse("was reverted already")
-	case r.Stage == document.StageReverting:
-		return refuse("is being reverted already")
-	case r.State != document.Succeeded:
-		return refuse("has not succeeded")
-	case r.live != r.to:
-		return refuse("built a space that is no longer the live one")
-	}
-	if err := checkNoneActive(ctx, tx, r.collection, r.ID); err != nil {
-		return err
-	}
-	var kept bool
-	if err := tx.QueryRow(ctx, `
-		SELECT EXISTS (SELECT FROM spaces WHERE id = $1 AND (drop_after IS NULL OR drop_after > clock_timestamp()))`, r.from).Scan(&kept); err != nil {
-		return err
-	}
-	if !kept {
-		return refuse("left a space that is no longer kept")
-	}
-	return nil
-}
+// setLeftOutStates has documents of collection $1 whose live version is left out of
+// space $3 be failed, and those ready that were failed because it is left out of
+// space $2.
+const setLeftOutStates = `
+	WITH due AS (
+		SELECT d.id, CASE WHEN EXISTS (SELECT FROM placements p
+		                               WHERE p.document = d.id AND p.version = d.live_version AND p.space = $3 AND p.left_out IS NOT NULL)
+		                  THEN 'failed' ELSE 'ready' END AS state
+		FROM documents d
+		WHERE d.id IN (SELECT p.document FROM placements p WHERE p.space IN ($2, $3) AND p.left_out IS NOT NULL)
+		  AND d.collection = $1 AND d.deleted_at IS NULL AND d.live_version IS NOT NULL
+		ORDER BY d.id
+		FOR NO KEY UPDATE OF d
+	)
+	UPDATE documents d SET state = due.state, updated_at = now()
+	FROM due
+	WHERE d.id = due.id AND d.state <> due.state`

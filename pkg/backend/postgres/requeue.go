@@ -220,7 +220,7 @@ func endRequeue(ctx context.Context, tx pgx.Tx, r reindex) error {
 	}
 	r.Progress.Documents, r.Progress.Bytes = r.Progress.DocumentsDone, r.Progress.BytesDone
 	r.Progress.LeftOut, r.Progress.LeftOutCount = nil, 0
-	if err := leaveOutFailed(ctx, tx, r.scope(), &r.Progress); err != nil {
+	if err := leaveOutFailed(ctx, tx, r.scope(), everyID, &r.Progress); err != nil {
 		return err
 	}
 	if err := keepRequeue(ctx, tx, r); err != nil {

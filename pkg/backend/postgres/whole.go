@@ -146,7 +146,11 @@ func displace(ctx context.Context, tx pgx.Tx, work document.Work, page []standin
 			damaged.add(d.id, d.live)
 		}
 	}
+	if len(damaged.documents) == 0 {
+		return bad, nil
+	}
 	var batch pgx.Batch
+	batch.Queue(`UPDATE spaces SET missed = missed + 1 WHERE id = $1`, work.Space.ID) // for a switch that is under way
 	damaged.queueDeletePlacements(&batch, work.Space.ID)
 	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return 0, fmt.Errorf("displace damaged documents: %w", err)

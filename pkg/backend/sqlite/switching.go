@@ -2,43 +2,72 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
+// switchTries is how often documents are counted before a switch is given up
+// because others go on being published without the space.
+const switchTries = 3
+
+// errMissed is the failure of a switch because a version has become live without
+// the space since documents were counted.
+var errMissed = errors.New("a document was published without the space")
+
 // Switch makes the space that the reindex built the live one, and ends the
-// reindex. Nothing is published beside it: writers take turns.
+// reindex. What is missing is counted beside the writers.
 func (s *Store) Switch(ctx context.Context, work document.Work, keep time.Duration, progress document.ReindexProgress) (err error) {
 	defer describe(&err, "switch to space %d", work.Space.ID)
-	return s.write(ctx, func(tx transaction) error {
-		r, err := heldReindex(ctx, tx, work)
-		if err != nil {
+	for range switchTries {
+		var missed int64
+		whole := progress
+		if err := s.read(ctx, func(tx transaction) error {
+			r, err := heldReindex(ctx, tx, work)
+			if err != nil {
+				return err
+			}
+			if r.Change == document.ChangeNothing {
+				return changesNothing(r)
+			}
+			if missed, err = readMissed(ctx, tx, r.building()); err != nil {
+				return err
+			}
+			if err := checkPlaced(ctx, tx, r); err != nil {
+				return err
+			}
+			return leaveOutFailed(ctx, tx, r, &whole)
+		}); err != nil {
 			return err
 		}
-		if r.Change == document.ChangeNothing {
-			return changesNothing(r)
-		}
-		if err := checkPlaced(ctx, tx, r); err != nil {
+		if err := s.write(ctx, func(tx transaction) error {
+			r, err := heldReindex(ctx, tx, work)
+			if err != nil {
+				return err
+			}
+			if err := saveReindex(ctx, tx, r.ID, whole); err != nil {
+				return err
+			}
+			if r.Stage == document.StageReverting {
+				return revert(ctx, tx, r, missed, keep)
+			}
+			if err := setLive(ctx, tx, r, missed, true, keep); err != nil {
+				return err
+			}
+			return endReindex(ctx, tx, r.ID, document.Succeeded, document.StageDone, "")
+		}); !errors.Is(err, errMissed) {
 			return err
 		}
-		if err := leaveOutFailed(ctx, tx, r, &progress); err != nil {
-			return err
-		}
-		if err := saveReindex(ctx, tx, r.ID, progress); err != nil {
-			return err
-		}
-		if r.Stage == document.StageReverting {
-			return revert(ctx, tx, r, keep)
-		}
-		if err := setLive(ctx, tx, r, true, keep); err != nil {
-			return err
-		}
-		return endReindex(ctx, tx, r.ID, document.Succeeded, document.StageDone, "")
-	})
+	}
+	return fault.New(fault.Conflict, "documents go on being published without space %d", work.Space.ID)
+}
+
+// readMissed returns how often a version became live without a space.
+func readMissed(ctx context.Context, tx transaction, space int64) (missed int64, err error) {
+	err = tx.QueryRowContext(ctx, `SELECT missed FROM spaces WHERE tenant = ?1 AND id = ?2`, tx.tenant, space).Scan(&missed)
+	return missed, err
 }
 
 // checkPlaced returns fault.Conflict unless every live document is whole in the
@@ -51,9 +80,17 @@ func checkPlaced(ctx context.Context, tx transaction, r reindex) error {
 	return err
 }
 
-// setLive has the space that the reindex built answer searches. The one that
-// did is left: written to, or not.
-func setLive(ctx context.Context, tx transaction, r reindex, written bool, keep time.Duration) error {
+// setLive has the space that the reindex built answer searches, or fails with
+// errMissed when a version became live without it since missed was read. The space
+// that answered them is left: written to, or not.
+func setLive(ctx context.Context, tx transaction, r reindex, missed int64, written bool, keep time.Duration) error {
+	now, err := readMissed(ctx, tx, r.building())
+	if err != nil {
+		return err
+	}
+	if now != missed {
+		return errMissed
+	}
 	if err := leaveSpace(ctx, tx, r.live, written, keep); err != nil {
 		return err
 	}
@@ -63,13 +100,28 @@ func setLive(ctx context.Context, tx transaction, r reindex, written bool, keep 
 	if err := setLiveSpace(ctx, tx, r.collection, r.building()); err != nil {
 		return err
 	}
+	return setLeftOutStates(ctx, tx, r)
+}
+
+// setLeftOutStates has documents whose live version is left out of the space that
+// the reindex built be failed, and those ready that were failed because it is left
+// out of the one that was live.
+func setLeftOutStates(ctx context.Context, tx transaction, r reindex) error {
 	_, err := tx.ExecContext(ctx, `
-		UPDATE documents SET state = iif(pl.left_out IS NULL, 'ready', 'failed'), updated_at = ?4
-		FROM placements pl
-		WHERE documents.tenant = ?1 AND documents.collection = ?2 AND documents.deleted_at IS NULL
-		  AND pl.tenant = documents.tenant AND pl.document = documents.id AND pl.version = documents.live_version AND pl.space = ?3
-		  AND documents.state = iif(pl.left_out IS NULL, 'failed', 'ready')`,
-		tx.tenant, r.collection, r.building(), tx.now)
+		WITH due AS (
+			SELECT d.id, iif(EXISTS (SELECT 1 FROM placements pl
+			                         WHERE pl.tenant = d.tenant AND pl.document = d.id AND pl.version = d.live_version AND pl.space = ?4
+			                           AND pl.left_out IS NOT NULL),
+			                 'failed', 'ready') AS state
+			FROM documents d
+			WHERE d.tenant = ?1 AND d.collection = ?2 AND d.deleted_at IS NULL AND d.live_version IS NOT NULL
+			  AND d.id IN (SELECT pl.document FROM placements pl
+			               WHERE pl.tenant = ?1 AND pl.space IN (?3, ?4) AND pl.left_out IS NOT NULL)
+		)
+		UPDATE documents SET state = due.state, updated_at = ?5
+		FROM due
+		WHERE documents.tenant = ?1 AND documents.id = due.id AND documents.state <> due.state`,
+		tx.tenant, r.collection, r.live, r.building(), tx.now)
 	return err
 }
 
@@ -98,61 +150,4 @@ func leaveOutFailed(ctx context.Context, tx transaction, r reindex, progress *do
 		progress.LeaveOut(count, failed...)
 	}
 	return err
-}
-
-// RevertReindex switches back to the space that was live before, or has the
-// reindex complete that one first.
-func (s *Store) RevertReindex(ctx context.Context, id uuid.UUID, keep time.Duration) (_ document.Reindex, err error) {
-	defer describe(&err, "revert reindex %s", id)
-	return s.steerReindex(ctx, id, func(tx transaction, r reindex) error {
-		switch {
-		case r.Change == document.ChangeNothing:
-			return fault.New(fault.Conflict, "reindex %s changed no space: there is nothing to revert to", id)
-		case r.Stage == document.StageReverted:
-			return fault.New(fault.Conflict, "reindex %s was reverted already", id)
-		case r.State != document.Succeeded:
-			return fault.New(fault.Conflict, "reindex %s has not succeeded, it is %s: there is nothing to revert", id, r.State)
-		}
-		if err := checkRevertible(ctx, tx, r); err != nil {
-			return err
-		}
-		if err := noneActive(ctx, tx, r.collection); err != nil {
-			return err
-		}
-		r.Stage, r.reached = document.StageReverting, uuid.Nil
-		switch err := checkPlaced(ctx, tx, r); {
-		case err == nil:
-			return revert(ctx, tx, r, keep)
-		case !fault.Is(err, fault.Conflict):
-			return err
-		}
-		if err := writeSpace(ctx, tx, r.from); err != nil {
-			return err
-		}
-		if err := saveReindex(ctx, tx, id, document.ReindexProgress{}); err != nil {
-			return err
-		}
-		return queueReindex(ctx, tx, r)
-	})
-}
-
-// checkRevertible returns fault.Conflict unless what the reindex built answers
-// searches, and the space from before is still kept.
-func checkRevertible(ctx context.Context, tx transaction, r reindex) error {
-	if r.live != r.to {
-		return fault.New(fault.Conflict, "what reindex %s built does not answer searches any more: another space does", r.ID)
-	}
-	kept, err := isKept(ctx, tx, r.from)
-	if err == nil && !kept {
-		err = fault.New(fault.Conflict, "the space from before reindex %s is not kept any more: to have it again, begin a reindex with its model and chunking", r.ID)
-	}
-	return err
-}
-
-// revert ends a reindex in the stage reverting with the space from before.
-func revert(ctx context.Context, tx transaction, r reindex, keep time.Duration) error {
-	if err := setLive(ctx, tx, r, false, keep); err != nil {
-		return err
-	}
-	return endReindex(ctx, tx, r.ID, document.Succeeded, document.StageReverted, "")
 }

@@ -45,8 +45,8 @@ type Reindexing interface {
 
 	// RevertReindex switches back to the space that was live before: at once
 	// when every live document is whole in it, which it then says by the stage
-	// reverted; otherwise the reindex is queued again, in the stage reverting,
-	// to complete that space first. The space that is left is dropped after
+	// reverted; otherwise, or when others go on being published without it, the
+	// reindex is queued again, in the stage reverting, to complete that space first. The space that is left is dropped after
 	// keep. fault.Conflict, with nothing changed, when there is nothing to
 	// revert to: it changed no space, did not succeed, was reverted already, its
 	// time is over, or another space is live by now; and while another reindex
@@ -97,7 +97,9 @@ type Reindexing interface {
 
 	// Switch makes work.Space the live one and ends the reindex, in one
 	// transaction, which nothing is published beside; or says fault.Conflict,
-	// with nothing changed, when a live document is not whole in it. The space
+	// with nothing changed, when a live document is not whole in it, or when others
+	// go on being published without it. It counts before that what is missing:
+	// others wait only for a look whether that is so still. The space
 	// that was live goes on being written, and is dropped after keep. Documents
 	// that are left out of the new space are failed from then on, and those ready
 	// that were failed for that. The progress also lists documents of which what
