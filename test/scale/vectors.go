@@ -62,7 +62,8 @@ func fillVectors(d *database) {
 }
 
 // vectorSearch measures searches of 16 clients at once through the store, and the
-// bare statement with the same settings on as many connections, in turns.
+// bare statement with the same settings on as many connections, each a transaction
+// of its own, in turns.
 func vectorSearch(r *report, of []*database) {
 	var p50, p99, bare50, bare99, ratios, rate, bareRate, found, bareFound, wide []float64
 	for _, d := range of {
@@ -101,8 +102,9 @@ func vectorSearch(r *report, of []*database) {
 	r.ratio("hnsw.ef_search", "", wide, 0)
 }
 
-// bareSearch returns the statement that is the least a search must be, on the
-// database's one vector index, and the hnsw.ef_search that the product uses.
+// bareSearch returns the least that a search must ask, the nearest passages with
+// their texts by the database's one vector index, and the hnsw.ef_search that the
+// product uses.
 func (d *database) bareSearch() (statement string, width int) {
 	var table, vector string
 	d.must(d.owner.QueryRow(d.ctx, `
@@ -112,7 +114,11 @@ func (d *database) bareSearch() (statement string, width int) {
 	// Where spaces have no width of their own, all have this one.
 	const widthOfAll = 400
 	d.must(d.owner.QueryRow(d.ctx, `SELECT coalesce(max((to_jsonb(s)->>'ef_search')::integer), $1) FROM public.spaces s`, widthOfAll).Scan(&width))
-	return fmt.Sprintf(`SELECT 1 - (%[2]s <=> $1) FROM %[1]s ORDER BY %[2]s <=> $1 LIMIT %[3]d`, table, vector, searchLimit), width
+	return fmt.Sprintf(`
+		SELECT 1 - (%[2]s <=> $1), hash, heading_path, context, content, tokens
+		FROM %[1]s
+		ORDER BY %[2]s <=> $1
+		LIMIT %[3]d`, table, vector, searchLimit), width
 }
 
 // barePool returns connections as the superuser, whom no policy binds.
@@ -144,7 +150,12 @@ func searchBare(ctx context.Context, db interface {
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, pgx.RowTo[float64])
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (similar float64, err error) {
+		var hash []byte
+		var hit document.Passage
+		err = row.Scan(&similar, &hash, &hit.HeadingPath, &hit.Context, &hit.Content, &hit.Tokens)
+		return similar, err
+	})
 }
 
 // nearest returns how similar the last of the nearest passages of each question

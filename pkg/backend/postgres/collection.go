@@ -30,16 +30,25 @@ func (s *Store) EnsureCollection(ctx context.Context, name string, model documen
 // Collection returns the collection of that name.
 func (s *Store) Collection(ctx context.Context, name string) (c document.Collection, err error) {
 	defer describe(&err, "collection %q", name)
-	err = s.inTenant(ctx, func(tx pgx.Tx) error {
-		c, err = collection(ctx, tx, name)
-		return err
+	err = s.readAtOnce(ctx, func(batch *pgx.Batch) {
+		batch.Queue(selectCollection, name).QueryRow(func(row pgx.Row) error {
+			c, err = scanNamed(row, name)
+			return err
+		})
 	})
 	return c, err
 }
 
+const selectCollection = selectCollections + `
+	WHERE c.name = $1`
+
 func collection(ctx context.Context, tx pgx.Tx, name string) (document.Collection, error) {
-	c, err := scanCollection(tx.QueryRow(ctx, selectCollections+`
-		WHERE c.name = $1`, name))
+	return scanNamed(tx.QueryRow(ctx, selectCollection, name), name)
+}
+
+// scanNamed reads the collection of a name, if there is one.
+func scanNamed(row pgx.Row, name string) (document.Collection, error) {
+	c, err := scanCollection(row)
 	if isNoRows(err) {
 		return document.Collection{}, fault.New(fault.NotFound, "there is no collection %q", name)
 	}

@@ -26,10 +26,7 @@ func (s *Store) OnConnection(ctx context.Context, query string, dest any) error 
 
 // ExplainNearest returns the plan of a search along the index.
 func ExplainNearest(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query) ([]string, error) {
-	in, err := readFilter(ctx, tx, space, query)
-	if err != nil {
-		return nil, err
-	}
+	in := collectionFilter(space, query)
 	return collect(ctx, tx, pgx.RowTo[string], "EXPLAIN "+walkIndex.statement(space, in), searchArgs(space, query, in, query.Limit))
 }
 
@@ -39,13 +36,10 @@ func PassagesTable(space document.Space) string { return passagesTable(space) }
 // ExplainExact runs a search of all passages of a space and returns its plan, as
 // JSON.
 func ExplainExact(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query) (plan []byte, err error) {
-	if err := compareAll.prepare(ctx, tx); err != nil {
+	if _, err := tx.Exec(ctx, compareAll.settings); err != nil {
 		return nil, err
 	}
-	in, err := readFilter(ctx, tx, space, query)
-	if err != nil {
-		return nil, err
-	}
+	in := collectionFilter(space, query)
 	err = tx.QueryRow(ctx, "EXPLAIN (ANALYZE, FORMAT JSON) "+compareAll.statement(space, in), searchArgs(space, query, in, query.Limit)).Scan(&plan)
 	return plan, err
 }

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -31,11 +30,9 @@ type filter struct {
 	rarest     int      // the condition that all candidates meet, -1 for none
 }
 
-// readFilter returns the filter of a query. What contains metadata has all its
-// rows of document_fields, and begins to be looked for by the rarest: that of a row
-// or of the prefix.
-func readFilter(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query) (filter, error) {
-	in := filter{
+// collectionFilter leaves out no document of the collection.
+func collectionFilter(space document.Space, query document.Query) filter {
+	return filter{
 		args: pgx.NamedArgs{
 			"collection": space.Collection, "prefix": query.KeyPrefix, "after_prefix": document.AfterPrefix(query.KeyPrefix),
 			"metadata": query.Metadata, "rarest_of": rarestOf,
@@ -43,29 +40,39 @@ func readFilter(ctx context.Context, tx pgx.Tx, space document.Space, query docu
 		candidates: "documents d",
 		rarest:     -1,
 	}
+}
+
+// queueFilter returns the filter of a query, which is complete when the batch is
+// done. What contains metadata has all its rows of document_fields, and begins to be
+// looked for by the rarest: that of a row or of the prefix.
+func queueFilter(batch *pgx.Batch, space document.Space, query document.Query) *filter {
+	in := collectionFilter(space, query)
 	ofPrefix := "@rarest_of::bigint"
 	if query.KeyPrefix != "" {
 		in.conditions = append(in.conditions, hasPrefix)
 		ofPrefix = `(SELECT count(*) FROM (SELECT FROM documents d WHERE d.collection = @collection AND d.deleted_at IS NULL AND ` + hasPrefix + ` LIMIT @rarest_of) AS d)`
 	}
 	if len(query.Metadata) == 0 {
-		return in, nil
+		return &in
 	}
-	rows, err := tx.Query(ctx, `
+	batch.Queue(`
 		SELECT f.field, f.value,
 		       (SELECT count(*) FROM (SELECT FROM document_fields d
 		                              WHERE d.collection = @collection AND d.field = f.field AND d.value = f.value
 		                              LIMIT @rarest_of) AS d) AS of_field,
 		       `+ofPrefix+`
 		FROM metadata_fields(@metadata::jsonb) AS f
-		ORDER BY of_field, f.field, f.value`, in.args)
-	if err != nil {
-		return in, err
-	}
+		ORDER BY of_field, f.field, f.value`, in.args).Query(func(rows pgx.Rows) error { return in.addFields(rows, query.Metadata) })
+	return &in
+}
+
+// addFields adds the conditions of metadata, whose rows are in the order of how many
+// documents have them.
+func (in *filter) addFields(rows pgx.Rows, metadata json.RawMessage) error {
 	var fields, values []string
 	var field, value string
 	var ofField, least int64
-	exact := sayEqual(query.Metadata)
+	exact := sayEqual(metadata)
 	if _, err := pgx.ForEachRow(rows, []any{&field, &value, &ofField, &least}, func() error {
 		if len(fields) == maxFilterFields {
 			exact = false
@@ -78,13 +85,13 @@ func readFilter(ctx context.Context, tx pgx.Tx, space document.Space, query docu
 		in.conditions = append(in.conditions, fmt.Sprintf(hasField, len(fields)))
 		return nil
 	}); err != nil {
-		return in, err
+		return err
 	}
 	in.args["fields"], in.args["values"] = fields, values
 	if !exact {
 		in.conditions = append(in.conditions, hasMetadata)
 	}
-	return in, nil
+	return nil
 }
 
 const (

@@ -27,8 +27,8 @@ const (
 
 	// searchTuples is after how many passages a walk ends that finds too few, and
 	// searchMemory how many times work_mem it may use for those it has met.
-	searchTuples = 1_000_000
-	searchMemory = 8
+	searchTuples = "1000000"
+	searchMemory = "8"
 )
 
 // found is a place of one of the nearest passages.
@@ -42,11 +42,7 @@ type found struct {
 // along that, unless the filter leaves so few places that looking at each of
 // these is quicker, and exact. A walk that ends before it has found enough is
 // no answer: then all are compared.
-func nearest(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query) ([]found, error) {
-	in, err := readFilter(ctx, tx, space, query)
-	if err != nil {
-		return nil, err
-	}
+func nearest(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query, in filter) ([]found, error) {
 	if !space.Indexed {
 		return search(ctx, tx, space, query, in, compareAll, query.Limit)
 	}
@@ -60,14 +56,6 @@ func nearest(ctx context.Context, tx pgx.Tx, space document.Space, query documen
 			return search(ctx, tx, space, query, in, compareFew, query.Limit)
 		}
 		take *= searchSurplus
-	}
-	if _, err := tx.Exec(ctx, `
-		SELECT set_config('hnsw.ef_search', least(coalesce(ef_search, $2) + $3, $4)::text, true), set_config('hnsw.max_scan_tuples', $5, true),
-		       set_config('hnsw.scan_mem_multiplier', $6, true), set_config('hnsw.iterative_scan', 'relaxed_order', true)
-		FROM spaces
-		WHERE id = $1`, space.ID, defaultWidth, widthForMore*max(0, take-measuredHits), maxWidth,
-		fmt.Sprint(searchTuples), fmt.Sprint(searchMemory)); err != nil {
-		return nil, err
 	}
 	places, err := search(ctx, tx, space, query, in, walkIndex, take)
 	if err == nil && countPassages(places) < query.Limit {
@@ -87,14 +75,14 @@ func countPassages(places []found) (n int) {
 }
 
 // way is a way to the nearest passages: the beginning of a statement, which
-// ends with a query named best of their hashes and distances, and the condition
-// for a place m to be visible. Only best looks at many rows, and it looks at no
-// text.
+// ends with a query named best of their hashes and distances, the condition
+// for a place m to be visible, and the settings that it runs under. Only best
+// looks at many rows, and it looks at no text.
 //
 // PostgreSQL would make joins of what is nested, and for tables that have grown
 // since they were last analysed it would take some that begin anew for each
 // passage. IS TRUE and OFFSET 0, which change nothing else, keep it from that.
-type way struct{ best, visible string }
+type way struct{ best, visible, settings string }
 
 // compareAll measures the passages that stand in visible versions by one join
 // with all of the space.
@@ -104,7 +92,7 @@ var compareAll = way{`WITH ` + visibleDocuments + `, best AS MATERIALIZED (
 		WHERE space = $space AND hash IN (SELECT m.hash FROM visible d ` + places + `)
 		ORDER BY distance, hash
 		LIMIT @take
-	)`, inVisibleDocuments}
+	)`, inVisibleDocuments, `SELECT ` + hashJoins}
 
 // compareFew looks up each passage that stands in a visible version.
 var compareFew = way{`WITH ` + visibleDocuments + `, best AS MATERIALIZED (
@@ -115,7 +103,7 @@ var compareFew = way{`WITH ` + visibleDocuments + `, best AS MATERIALIZED (
 		) AS p
 		ORDER BY distance, hash
 		LIMIT @take
-	)`, inVisibleDocuments}
+	)`, inVisibleDocuments, ""}
 
 // places joins the places m of a visible document d.
 const places = `CROSS JOIN LATERAL (
@@ -133,7 +121,12 @@ var walkIndex = way{`WITH best AS MATERIALIZED (
 		  AND EXISTS (SELECT FROM manifest m WHERE m.space = $space AND m.hash = p.hash AND $visible OFFSET 0)
 		ORDER BY $vector <=> @question
 		LIMIT @take
-	)`, `EXISTS (SELECT FROM documents d WHERE d.id = m.document AND d.live_version = m.version AND $filter OFFSET 0)`}
+	)`, `EXISTS (SELECT FROM documents d WHERE d.id = m.document AND d.live_version = m.version AND $filter OFFSET 0)`, `
+	SELECT set_config('hnsw.ef_search', least(coalesce(ef_search, @default_width) + @more_width, @max_width)::text, true),
+	       set_config('hnsw.max_scan_tuples', @max_tuples, true), set_config('hnsw.scan_mem_multiplier', @memory, true),
+	       set_config('hnsw.iterative_scan', 'relaxed_order', true)
+	FROM spaces
+	WHERE id = @space`}
 
 const (
 	visibleDocuments = `visible AS MATERIALIZED (
@@ -151,29 +144,38 @@ const (
 //
 // 2 is the greatest distance. A vector of length 0 has no angle to any other,
 // its distance is NaN, and PostgreSQL sorts that last.
-func search(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query, in filter, by way, take int) ([]found, error) {
-	if err := by.prepare(ctx, tx); err != nil {
-		return nil, err
+func search(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query, in filter, by way, take int) (places []found, err error) {
+	var batch pgx.Batch
+	queueSearch(&batch, space, query, in, by, take, &places)
+	return places, tx.SendBatch(ctx, &batch).Close()
+}
+
+func queueSearch(batch *pgx.Batch, space document.Space, query document.Query, in filter, by way, take int, places *[]found) {
+	args := searchArgs(space, query, in, take)
+	if by.settings != "" {
+		batch.Queue(by.settings, args)
 	}
-	return collect(ctx, tx, scanFound, by.statement(space, in),
-		searchArgs(space, query, in, take))
+	batch.Queue(by.statement(space, in), args).Query(func(rows pgx.Rows) (err error) {
+		*places, err = pgx.CollectRows(rows, scanFound)
+		return err
+	})
 }
 
 func searchArgs(space document.Space, query document.Query, in filter, take int) pgx.NamedArgs {
-	return in.with(pgx.NamedArgs{"space": space.ID, "question": pgvector.NewHalfVector(query.Vector), "take": take, "hits": query.Limit, "places": 1 + maxAlsoIn})
+	return in.with(pgx.NamedArgs{
+		"space": space.ID, "question": pgvector.NewHalfVector(query.Vector), "take": take, "hits": query.Limit, "places": 1 + maxAlsoIn,
+		"default_width": defaultWidth, "more_width": moreWidth(take), "max_width": maxWidth, "max_tuples": searchTuples, "memory": searchMemory,
+	})
 }
 
-// prepare has the planner join what compareAll joins by hashing. It takes the
+// moreWidth is what is added to hnsw.ef_search, which is measured for measuredHits.
+func moreWidth(take int) int { return widthForMore * max(0, take-measuredHits) }
+
+// hashJoins has the planner join what compareAll joins by hashing. It takes the
 // rows of visible for far fewer than they may be, and would look up each passage
 // by itself, which costs twice as much. What is to be a nested loop all the same
 // is written as one: LATERAL … OFFSET 0.
-func (by way) prepare(ctx context.Context, tx pgx.Tx) error {
-	if by != compareAll {
-		return nil
-	}
-	_, err := tx.Exec(ctx, `SET LOCAL enable_nestloop = off`)
-	return err
-}
+const hashJoins = `set_config('enable_nestloop', 'off', true)`
 
 // statement returns the whole statement for a space. The number of one with a
 // table of its own is part of the text, so that the plan is made for it; all

@@ -94,7 +94,8 @@ func findOne(ctx context.Context, tx pgx.Tx, space document.Space) (finding, err
 
 // findsItself reports whether a passage is among the nearest to its own vector.
 func findsItself(ctx context.Context, tx pgx.Tx, space document.Space, hash document.Hash, vector []float32) (bool, error) {
-	hits, err := nearest(ctx, tx, space, document.Query{Vector: vector, Limit: sampleHits})
+	query := document.Query{Vector: vector, Limit: sampleHits}
+	hits, err := nearest(ctx, tx, space, query, collectionFilter(space, query))
 	if err != nil {
 		return false, fmt.Errorf("search for passage %x: %w", hash, err)
 	}

@@ -17,38 +17,49 @@ const maxAlsoIn = 10
 func (s *Store) Nearest(ctx context.Context, space document.Space, query document.Query) (hits []document.Hit, err error) {
 	defer describe(&err, "search space %d", space.ID)
 	if space.Model.Dimensions == 0 { // nothing can be there yet
-		return []document.Hit{}, s.inSnapshot(ctx, func(tx pgx.Tx) error { return readLive(ctx, tx, &space) })
+		return []document.Hit{}, s.readAtOnce(ctx, func(batch *pgx.Batch) { queueLive(batch, &space) })
 	}
 	if len(query.Vector) != space.Model.Dimensions {
 		return nil, fault.New(fault.BadRequest, "a vector of %d dimensions cannot be compared with those of model %q, which have %d",
 			len(query.Vector), space.Model.Name, space.Model.Dimensions)
 	}
-	err = s.inSnapshot(ctx, func(tx pgx.Tx) error {
-		if err := readLive(ctx, tx, &space); err != nil {
+	places, enough, err := s.nearestAtOnce(ctx, space, query)
+	if err == nil && !enough {
+		err = s.inSnapshot(ctx, func(tx pgx.Tx) error {
+			var batch pgx.Batch
+			queueLive(&batch, &space)
+			in := queueFilter(&batch, space, query)
+			if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+				return err
+			}
+			places, err = nearest(ctx, tx, space, query, *in)
 			return err
-		}
-		found, err := nearest(ctx, tx, space, query)
-		hits = merge(found, query.Threshold)
-		return err
-	})
+		})
+	}
 	if err != nil {
 		return nil, err
 	}
-	return hits, nil
+	return merge(places, query.Threshold), nil
 }
 
-// readLive reads where the passages of a space stand, or fails unless it is the
+// queueLive reads where the passages of a space stand, or fails unless it is the
 // collection's live one. What the snapshot has of that is complete.
-func readLive(ctx context.Context, tx pgx.Tx, space *document.Space) error {
-	var live document.Space
-	err := tx.QueryRow(ctx, selectSpaces+`
+func queueLive(batch *pgx.Batch, space *document.Space) { queueLiveWith(batch, space, "NULL") }
+
+// queueLiveWith is queueLive and evaluates an expression of the space s, with the
+// arguments $3 and so on.
+func queueLiveWith(batch *pgx.Batch, space *document.Space, expression string, args ...any) {
+	batch.Queue(`
+		SELECT s.storage IN ('moved', 'own'), `+expression+`
+		FROM spaces s
 		JOIN collections c ON c.live_space = s.id
-		WHERE c.id = $1 AND c.live_space = $2`, space.Collection, space.ID).Scan(spaceFields(&live)...)
-	if isNoRows(err) {
-		return fault.New(fault.Conflict, "space %d no longer answers searches of its collection: ask again", space.ID)
-	}
-	space.OwnTable = live.OwnTable
-	return err
+		WHERE s.id = $1 AND c.id = $2`, append([]any{space.ID, space.Collection}, args...)...).QueryRow(func(row pgx.Row) error {
+		err := row.Scan(&space.OwnTable, nil)
+		if isNoRows(err) {
+			return fault.New(fault.Conflict, "space %d no longer answers searches of its collection: ask again", space.ID)
+		}
+		return err
+	})
 }
 
 // merge makes one hit of the places of a passage: the first, with the others

@@ -40,41 +40,63 @@ func (s *Store) inTenant(ctx context.Context, fn func(tx pgx.Tx) error) error {
 // inSnapshot is inTenant for who only reads: all statements of fn see what was
 // there when the first began. Only tables that were dropped since are gone.
 func (s *Store) inSnapshot(ctx context.Context, fn func(tx pgx.Tx) error) error {
-	return s.inTransaction(ctx, "begin isolation level repeatable read read only", fn)
+	return s.inTransaction(ctx, beginSnapshot, fn)
+}
+
+const beginSnapshot = "begin isolation level repeatable read read only"
+
+// readAtOnce is inSnapshot for statements that do not need each other's answers:
+// those that queue adds to the batch go to the database with the beginning and the
+// end of the transaction in one round trip. An error that reading an answer
+// returns ends the call; nothing else is read.
+func (s *Store) readAtOnce(ctx context.Context, queue func(batch *pgx.Batch)) error {
+	return s.onConnection(ctx, func(conn *pgx.Conn, id string) (again bool, err error) {
+		return true, sendAtOnce(ctx, conn, id, queue)
+	})
 }
 
 func (s *Store) inTransaction(ctx context.Context, begin string, fn func(tx pgx.Tx) error) error {
+	return s.onConnection(ctx, func(conn *pgx.Conn, id string) (again bool, err error) {
+		again = true
+		err = runInTenant(ctx, conn, begin, id, func(tx pgx.Tx) error {
+			err := fn(tx)
+			again = err != nil // else it may be committed
+			return err
+		})
+		return again, err
+	})
+}
+
+// onConnection runs a transaction of the tenant in ctx on a connection, and on
+// another when that breaks and run says that it may run again.
+func (s *Store) onConnection(ctx context.Context, run func(conn *pgx.Conn, id string) (again bool, err error)) error {
 	id, err := tenant.From(ctx)
 	if err != nil {
 		return err
 	}
 	for try := 1; ; try++ {
-		committing := false
-		err := s.try(ctx, begin, id, func(tx pgx.Tx) error {
-			err := fn(tx)
-			committing = err == nil
-			return err
-		})
-		if try == tries || committing || !errors.Is(err, errLost) || pgconn.Timeout(err) || ctx.Err() != nil {
+		again, err := s.try(ctx, id, run)
+		if try == tries || !again || !errors.Is(err, errLost) || pgconn.Timeout(err) || ctx.Err() != nil {
 			return err
 		}
 	}
 }
 
 // try runs a transaction on one connection.
-func (s *Store) try(ctx context.Context, begin, id string, fn func(tx pgx.Tx) error) error {
+func (s *Store) try(ctx context.Context, id string, run func(conn *pgx.Conn, id string) (again bool, err error)) (again bool, err error) {
 	conn, err := s.acquire(ctx)
 	if err != nil {
-		return err
+		return true, err
 	}
 	defer conn.Release()
-	// The connection's deadline and not a context's: fn brings its own.
+	// The connection's deadline and not a context's: run brings its own.
 	line := conn.Conn().PgConn().Conn()
 	if err := line.SetDeadline(time.Now().Add(s.timeout)); err != nil {
-		return fmt.Errorf("%w: %w", errLost, err)
+		return true, fmt.Errorf("%w: %w", errLost, err)
 	}
 	defer func() { _ = line.SetDeadline(time.Time{}) }() // fails on a closed connection only
-	return withLoss(conn.Conn(), runInTenant(ctx, conn.Conn(), begin, id, fn))
+	again, err = run(conn.Conn(), id)
+	return again, withLoss(conn.Conn(), err)
 }
 
 // acquire takes a connection from the pool.
@@ -108,6 +130,22 @@ func runInTenant(ctx context.Context, conn *pgx.Conn, begin, id string, fn func(
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
+}
+
+func sendAtOnce(ctx context.Context, conn *pgx.Conn, id string, queue func(batch *pgx.Batch)) error {
+	var batch pgx.Batch
+	batch.Queue(beginSnapshot)
+	batch.Queue(`SELECT set_config('gristmill.tenant', $1, true)`, id)
+	queue(&batch)
+	batch.Queue("commit")
+	err := conn.SendBatch(ctx, &batch).Close()
+	if conn.PgConn().TxStatus() != 'I' { // the commit was passed over
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+		defer cancel()
+		// A connection that cannot roll back is closed, which rolls back.
+		_, _ = conn.Exec(ctx, "rollback")
+	}
+	return err
 }
 
 // withLoss marks a failure that took the connection with it. When that was

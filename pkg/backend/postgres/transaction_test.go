@@ -148,7 +148,7 @@ func TestSilentlyLostConnectionIsUnavailable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cut := forward(t, server)
+	cut := forward(t, server, func(client bool) {})
 	d.app = server.String()
 	s := d.open(t)
 	ctx := tenant.With(t.Context(), tenant.Default)
@@ -200,8 +200,8 @@ func TestTransactionOutlivesItsConnection(t *testing.T) {
 }
 
 // forward has the URL lead to the same server by way of connections that cut
-// cuts.
-func forward(t *testing.T, server *url.URL) (cut func()) {
+// cuts. watch is told whenever one side has said something.
+func forward(t *testing.T, server *url.URL, watch func(client bool)) (cut func()) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -223,8 +223,8 @@ func forward(t *testing.T, server *url.URL) (cut func()) {
 				client.Close()
 				return err
 			}
-			go io.Copy(backend, client)
-			go io.Copy(client, backend)
+			go io.Copy(backend, watched{client, func() { watch(true) }})
+			go io.Copy(client, watched{backend, func() { watch(false) }})
 			group.Go(func() error {
 				<-ctx.Done()
 				return errors.Join(client.Close(), backend.Close())
@@ -237,6 +237,19 @@ func forward(t *testing.T, server *url.URL) (cut func()) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// watched calls said after each read that brings something.
+type watched struct {
+	io.Reader
+	said func()
+}
+
+func (w watched) Read(p []byte) (n int, err error) {
+	if n, err = w.Reader.Read(p); n > 0 {
+		w.said()
+	}
+	return n, err
 }
 
 func ignoreClosed(err error) error {
