@@ -104,7 +104,8 @@ type Backends struct {
 func connect(ctx context.Context, config Config, log *slog.Logger) (*Backends, error) {
 	store, err := postgres.Open(ctx, postgres.Config{
 		URL: config.DatabaseURL, DirectURL: config.DirectDatabaseURL, MaxConns: config.DatabaseConnections,
-		IndexURL: config.IndexDatabaseURL, IndexWorkers: config.IndexWorkers, Recall: config.SearchRecall, Log: log,
+		IndexURL: config.IndexDatabaseURL, IndexWorkers: config.IndexWorkers, Recall: config.SearchRecall,
+		MaxCollections: config.MaxCollections, Log: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)

@@ -76,6 +76,7 @@ type Config struct {
 	UploadTimeout  time.Duration `env:"UPLOAD_TIMEOUT" envDefault:"1m" doc:"how long the body of an upload, or of another request, may take for each 16 KiB and for its end; one that is slower is answered 408"`
 	MaxQueuedJobs  int64         `env:"MAX_QUEUED_JOBS" envDefault:"100000" doc:"most jobs of one tenant that have not ended; uploads past it are answered 429"`
 	MaxQueuedBytes int64         `env:"MAX_QUEUED_BYTES" envDefault:"68719476736" doc:"most bytes of the originals of these jobs; uploads past it are answered 429"`
+	MaxCollections int           `env:"MAX_COLLECTIONS" envDefault:"20000" doc:"most collections of one tenant; uploads that would make another are answered 409. Those that are there stay"`
 
 	VerifyBytesPerSecond int64 `env:"VERIFY_BYTES_PER_SECOND" envDefault:"1048576" doc:"how fast stored documents are compared with what was uploaded, in the background; 0 for not at all"`
 
@@ -244,6 +245,7 @@ func (c *Config) check() []error {
 	positive("MAX_UPLOAD_BYTES", c.MaxUploadBytes)
 	positive("MAX_QUEUED_JOBS", c.MaxQueuedJobs)
 	positive("MAX_QUEUED_BYTES", c.MaxQueuedBytes)
+	positive("MAX_COLLECTIONS", int64(c.MaxCollections))
 	if c.UploadMemory < ingest.MinMemory {
 		problems = append(problems, fmt.Errorf("%sUPLOAD_MEMORY is %d; want at least %d", prefix, c.UploadMemory, ingest.MinMemory))
 	}

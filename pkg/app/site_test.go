@@ -37,7 +37,7 @@ func newSite(t *testing.T, more ...string) *site {
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	s := &site{}
-	if s.store, err = postgres.Open(t.Context(), postgres.Config{URL: config.DatabaseURL, Log: log}); err != nil {
+	if s.store, err = postgres.Open(t.Context(), postgres.Config{URL: config.DatabaseURL, MaxCollections: config.MaxCollections, Log: log}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.store.Close)

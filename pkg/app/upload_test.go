@@ -225,6 +225,26 @@ func TestUploadsPastTheBacklog(t *testing.T) {
 	s.wantLeft(t, limit, limit, limit)
 }
 
+func TestUploadsPastTheLimitOfCollections(t *testing.T) {
+	t.Parallel()
+	const limit = 3
+	s := newSite(t, fmt.Sprint("GRISTMILL_MAX_COLLECTIONS=", limit))
+	var all [20]answer
+	atOnce(len(all), func(i int) { all[i] = s.put(t, fmt.Sprint("a&collection=c", i), "", strings.NewReader("text")) })
+	accepted := 0
+	for _, a := range all {
+		if a.status == http.StatusAccepted {
+			accepted++
+		} else if a.status != http.StatusConflict || a.problem.Code != "conflict" || !strings.Contains(a.problem.Detail, "GRISTMILL_MAX_COLLECTIONS allows, 3") {
+			t.Errorf("answer %d, %s", a.status, a.body)
+		}
+	}
+	if accepted != limit {
+		t.Errorf("accepted %d, want %d", accepted, limit)
+	}
+	s.wantLeft(t, limit, limit, limit)
+}
+
 func TestUploadsWithoutADatabase(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "GRISTMILL_DATABASE_URL=postgres://nobody:nothing@127.0.0.1:1/none")

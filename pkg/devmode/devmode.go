@@ -124,7 +124,9 @@ func open(ctx context.Context, options Options) (*embedded, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	store, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, databaseFile), Log: options.Log})
+	store, err := sqlite.Open(ctx, sqlite.Config{
+		Path: filepath.Join(dir, databaseFile), MaxCollections: options.Config.MaxCollections, Log: options.Log,
+	})
 	if err != nil {
 		return nil, err
 	}

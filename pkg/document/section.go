@@ -67,6 +67,11 @@ type CollectionSettings struct {
 	Summaries  SummaryMode `json:"summaries" enum:"model,on_demand,off" doc:"When documents are summarised: after each upload, once somebody asks for it, or never."`
 }
 
+// TooManyCollections is the detail of a store's refusal to make a collection. It
+// takes the collection's name and the limit.
+const TooManyCollections = "collection %q was not made: there are as many collections as GRISTMILL_MAX_COLLECTIONS allows, %d; " +
+	"upload into one that is there, under a key or with metadata that a search can filter by, or have the limit raised"
+
 // AskSummary decides what becomes of a summary task that somebody asks for: again
 // says that it is to be queued anew. Made says that its version has a summary, and
 // asked that it was asked for before. Refused says why it may not be asked for.

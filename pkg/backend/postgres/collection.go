@@ -18,7 +18,7 @@ func (s *Store) EnsureCollection(ctx context.Context, name string, model documen
 		if !fault.Is(err, fault.NotFound) {
 			return err
 		}
-		if err := addCollection(ctx, tx, name, model, chunking); err != nil {
+		if err := s.addCollection(ctx, tx, name, model, chunking); err != nil {
 			return err
 		}
 		c, err = collection(ctx, tx, name)
@@ -94,7 +94,14 @@ func (s *Store) Collections(ctx context.Context) (collections []document.Collect
 
 // addCollection makes a collection with its space, unless another transaction
 // does: that one is waited for.
-func addCollection(ctx context.Context, tx pgx.Tx, name string, model document.Model, chunking document.Chunking) error {
+func (s *Store) addCollection(ctx context.Context, tx pgx.Tx, name string, model document.Model, chunking document.Chunking) error {
+	// At the limit nothing is written. What is made beside this is counted below.
+	if err := s.checkCollections(ctx, tx, name, s.maxCollections-1); err != nil {
+		if _, absent := collection(ctx, tx, name); absent == nil { // another transaction has made it
+			return nil
+		}
+		return err
+	}
 	id, err := uuid.NewV7()
 	if err != nil {
 		return err
@@ -105,10 +112,31 @@ func addCollection(ctx context.Context, tx pgx.Tx, name string, model document.M
 	if err != nil || tag.RowsAffected() == 0 {
 		return err
 	}
+	if err := s.checkCollections(ctx, tx, name, s.maxCollections); err != nil {
+		return err
+	}
 	space, err := addSpace(ctx, tx, document.Space{Collection: id, Model: model, Chunking: chunking})
 	if err != nil {
 		return err
 	}
 	_, err = tx.Exec(ctx, `UPDATE collections SET live_space = $2 WHERE id = $1`, id, space)
+	return err
+}
+
+// checkCollections returns fault.Conflict when the tenant has more than most
+// collections. A trigger keeps count, in a row that is locked from the insertion
+// of a collection to the end of its transaction.
+func (s *Store) checkCollections(ctx context.Context, tx pgx.Tx, name string, most int) error {
+	if s.maxCollections == 0 {
+		return nil
+	}
+	var have int
+	err := tx.QueryRow(ctx, `SELECT collections FROM collection_counts`).Scan(&have)
+	if err == nil && have > most {
+		return fault.New(fault.Conflict, document.TooManyCollections, name, s.maxCollections)
+	}
+	if isNoRows(err) {
+		return nil
+	}
 	return err
 }

@@ -47,6 +47,9 @@ type Config struct {
 	// to find; 0 for 0.95.
 	Recall float64
 
+	// MaxCollections is how many collections a tenant may have; 0 for any number.
+	MaxCollections int
+
 	Log *slog.Logger
 }
 
@@ -62,6 +65,8 @@ type Store struct {
 	indexURL     string
 	indexWorkers int
 	recall       float64
+
+	maxCollections int
 }
 
 // Open returns the store. It connects when it is first used: until the
@@ -90,6 +95,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s := &Store{
 		process: rand.Int64(), log: cfg.Log, timeout: transactionTimeout,
 		indexURL: cfg.IndexURL, indexWorkers: cfg.IndexWorkers, recall: cmp.Or(cfg.Recall, defaultRecall),
+		maxCollections: cfg.MaxCollections,
 	}
 	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)

@@ -19,6 +19,9 @@ func (s *Store) EnsureCollection(ctx context.Context, name string, model documen
 		if !fault.Is(err, fault.NotFound) {
 			return err
 		}
+		if err := s.checkCollections(ctx, tx, name); err != nil {
+			return err
+		}
 		c, err = addCollection(ctx, tx, name, model, chunking)
 		return err
 	})
@@ -80,6 +83,20 @@ const selectCollections = `
 // scanCollection scans a row of selectCollections.
 func scanCollection(row scanner) (c document.Collection, err error) {
 	return c, scanSpace(row, &c.Space, &c.ID, &c.Name, &c.Summaries, &c.Unsettled)
+}
+
+// checkCollections returns fault.Conflict when the tenant may have no more
+// collections. Triggers keep count.
+func (s *Store) checkCollections(ctx context.Context, tx transaction, name string) error {
+	if s.maxCollections == 0 {
+		return nil
+	}
+	var have int
+	err := tx.QueryRowContext(ctx, `SELECT collections FROM tenants WHERE id = ?1`, tx.tenant).Scan(&have)
+	if err == nil && have >= s.maxCollections {
+		return fault.New(fault.Conflict, document.TooManyCollections, name, s.maxCollections)
+	}
+	return err
 }
 
 func addCollection(ctx context.Context, tx transaction, name string, model document.Model, chunking document.Chunking) (document.Collection, error) {

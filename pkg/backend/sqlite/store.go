@@ -21,7 +21,11 @@ import (
 // Config says which database to open.
 type Config struct {
 	Path string // of the database file; made if missing, its directory is not
-	Log  *slog.Logger
+
+	// MaxCollections is how many collections a tenant may have; 0 for any number.
+	MaxCollections int
+
+	Log *slog.Logger
 }
 
 // Store is a SQLite database. It is safe for concurrent use: reads run beside
@@ -32,6 +36,8 @@ type Store struct {
 	writer  *sql.DB // one connection, so that writers queue here and not in SQLite
 	readers *sql.DB // cannot write
 
+	maxCollections int
+
 	mu        sync.Mutex
 	exclusive map[string]bool // names that Exclusively is running under
 }
@@ -41,7 +47,7 @@ type Store struct {
 // is fault.Conflict.
 func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	defer describe(&err, "open database %s", cfg.Path)
-	s := &Store{path: cfg.Path, exclusive: map[string]bool{}}
+	s := &Store{path: cfg.Path, maxCollections: cfg.MaxCollections, exclusive: map[string]bool{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())

@@ -45,6 +45,10 @@ type Ingest interface {
 	// and it is searched without hits. An existing collection is returned as it
 	// is, whatever the arguments say. Safe for concurrent use: all callers get
 	// the same collection.
+	//
+	// fault.Conflict, with nothing made, when the tenant has as many collections
+	// as the store was opened to allow. Those that are there are returned however
+	// many there are.
 	EnsureCollection(ctx context.Context, name string, model document.Model, chunking document.Chunking) (document.Collection, error)
 
 	// BeginUpload notes that an object is about to be written. Until its

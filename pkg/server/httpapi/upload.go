@@ -36,7 +36,7 @@ func (s *server) routeUploads() {
 		"200": {Description: "Unchanged: content and settings are as they were; with restored, the original was gone or damaged and is restored from this upload", Headers: replayed, Content: jsonContent[document.Accepted](s)},
 		"202": {Description: "Accepted; Location names the job", Headers: replayed, Content: jsonContent[document.Accepted](s)},
 		"408": {Description: "The body comes too slowly; nothing was accepted", Content: problemContent(s)},
-		"409": {Description: "The " + idempotencyHeader + " was used for another upload", Content: problemContent(s)},
+		"409": {Description: "The " + idempotencyHeader + " was used for another upload, or the collection would be one more than a tenant may have", Content: problemContent(s)},
 		"412": {Description: "If-Match or If-None-Match does not hold", Content: problemContent(s)},
 		"415": {Description: "What was sent is not markdown or plain text as it is", Content: problemContent(s)},
 		"422": {Description: "The text is not UTF-8, or empty", Content: problemContent(s)},

@@ -1,0 +1,46 @@
+package e2e_test
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/seed-7a112592/gristmill/pkg/client"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/program"
+)
+
+const oneCollection = "GRISTMILL_MAX_COLLECTIONS=1"
+
+func TestServersLimitCollections(t *testing.T) {
+	t.Parallel()
+	s := program.NewSite(t, oneCollection)
+	checkOneCollection(t, s.Start("api").Client(program.Key))
+}
+
+func TestDevModeLimitsCollections(t *testing.T) {
+	t.Parallel()
+	p := program.Start(t, []string{oneCollection}, "gristmill", "dev", "--addr", "127.0.0.1:0", "--data", t.TempDir())
+	checkOneCollection(t, p.Client(""))
+}
+
+// checkOneCollection checks that a second collection is not made, and that the
+// first goes on.
+func checkOneCollection(t *testing.T, c *client.Client) {
+	t.Helper()
+	put := func(collection, key string) error {
+		_, err := c.Upload(t.Context(), document.UploadRequest{Collection: collection, Key: key}, strings.NewReader("text "+key))
+		return err
+	}
+	if err := put("one", "a.md"); err != nil {
+		t.Fatal(err)
+	}
+	problem, ok := errors.AsType[*client.Problem](put("two", "a.md"))
+	if !ok || problem.Status != http.StatusConflict || problem.Code != "conflict" || !strings.Contains(problem.Detail, "GRISTMILL_MAX_COLLECTIONS") {
+		t.Errorf("a second collection: got %+v, want 409 that names the setting", problem)
+	}
+	if err := put("one", "b.md"); err != nil {
+		t.Error(err)
+	}
+}
