@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,15 +16,20 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
-const maxWait = 100 // ms
+const (
+	maxWait = 100 // ms
+
+	keepLeft    = time.Hour // a space that is left
+	collectRows = 1000      // how much of it goes at a time, as in pkg/pipeline/sweep
+)
 
 // locks measures how long statements of other documents of the collection
-// library wait for a lock while a document is published or deleted, and while
-// readers are switched to what a reindex has built and back.
+// library wait for a lock while a document is published or deleted, while readers
+// are switched to what a reindex has built and back, and while that is dropped.
 func locks(r *report, of []*database) {
 	const times = 30
 	waits, took := map[string][]float64{}, map[string][]float64{}
-	steps := []string{"publish", "delete", "switch of a reindex", "revert of a reindex"}
+	steps := []string{"publish", "delete", "count for a reindex", "switch of a reindex", "revert of a reindex", "drop of a space"}
 	for _, shared := range of {
 		d := *shared
 		d.made.collection = func() string { return library }
@@ -53,16 +59,39 @@ func locks(r *report, of []*database) {
 			}
 		})
 		work := d.rebuild()
-		note(steps[2], 1, func() { d.must(d.store.Switch(d.ctx, work, time.Hour, document.ReindexProgress{})) })
-		note(steps[3], 1, func() {
-			_, err := d.store.RevertReindex(d.ctx, work.Job, time.Hour)
+		note(steps[2], 1, func() {
+			_, err := d.store.Rebuild(d.ctx, work)
 			d.must(err)
 		})
+		note(steps[3], 1, func() { d.must(d.store.Switch(d.ctx, work, keepLeft, document.ReindexProgress{})) })
+		note(steps[4], 1, func() {
+			_, err := d.store.RevertReindex(d.ctx, work.Job, keepLeft)
+			d.must(err)
+		})
+		note(steps[5], 1, func() { d.drop(work.Space) })
 		t.end()
 	}
 	for _, step := range steps {
 		r.most(step+": longest wait of others", "ms", waits[step], maxWait)
 		r.ratio(step+": what it takes", "ms", took[step], 0)
+	}
+}
+
+// drop has a space that was left be dropped before its time.
+func (d *database) drop(space document.Space) {
+	due, err := d.store.Garbage(d.ctx, 2*keepLeft, math.MaxInt32)
+	d.must(err)
+	for _, g := range due {
+		for more := g.Kind == document.GarbageSpace && g.Space == space.ID; more; {
+			more, err = d.store.Collect(d.ctx, g, 2*keepLeft, collectRows)
+			if fault.Is(err, fault.Conflict) { // others hold what is in it, or have come to its table
+				more, err = true, nil
+			}
+			d.must(err)
+		}
+	}
+	if d.isTrue("SELECT EXISTS (SELECT FROM public.spaces WHERE id = $1)", space.ID) {
+		d.Fatalf("space %d is not dropped", space.ID)
 	}
 }
 
