@@ -54,15 +54,28 @@ func NewSiteOf(t testing.TB, bin string, more ...string) *Site {
 func newSite(t testing.TB, set services.Set, d database.Database, bin string, more []string) *Site {
 	t.Helper()
 	s := &Site{Owner: d.Owner, Database: d.App, Index: d.Index, Redis: set.Redis(t), S3: set.S3(t), More: more, t: t, bin: bin}
-	migrate := Start(t, []string{
-		"GRISTMILL_DATABASE_URL=" + s.Database,
-		"GRISTMILL_INDEX_DATABASE_URL=" + s.Index,
-		"GRISTMILL_MIGRATE_DATABASE_URL=" + s.Owner,
-	}, filepath.Join(bin, "gristmill"), "migrate")
+	migrate := s.migrate()
 	if status := migrate.Wait(); status != 0 {
 		t.Fatalf("gristmill migrate ended with %d:\n%s", status, migrate.Output())
 	}
 	return s
+}
+
+// Upgrade starts the migration of the site to this checkout, whose programs the
+// site has from now on. Programs that run stay those that they are.
+func (s *Site) Upgrade() *Program {
+	s.t.Helper()
+	s.bin = ""
+	return s.migrate()
+}
+
+func (s *Site) migrate() *Program {
+	s.t.Helper()
+	return Start(s.t, []string{
+		"GRISTMILL_DATABASE_URL=" + s.Database,
+		"GRISTMILL_INDEX_DATABASE_URL=" + s.Index,
+		"GRISTMILL_MIGRATE_DATABASE_URL=" + s.Owner,
+	}, filepath.Join(s.bin, "gristmill"), "migrate")
 }
 
 // Env is the environment of the site's programs.

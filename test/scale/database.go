@@ -33,19 +33,29 @@ type database struct {
 }
 
 // newDatabase makes a database with the tables that the product makes, and
-// fills it. It is removed with the part.
-func newDatabase(p *part.Part, size, smallest int, fill func(*database)) *database {
+// fills it. It is removed with the part. With a directory of programs of another
+// commit it has their tables, and no store.
+func newDatabase(p *part.Part, bin string, size, smallest int, fill func(*database)) *database {
 	d := &database{Part: p, size: size, smallest: smallest, ctx: tenant.With(p.Context(), tenant.Default)}
-	d.site = program.NewSite(p, "GRISTMILL_EMBEDDING_DIMENSIONS="+strconv.Itoa(dimensions),
+	environment := []string{
+		"GRISTMILL_EMBEDDING_DIMENSIONS=" + strconv.Itoa(dimensions),
 		// Of what is measured nothing is indexed, compared or refused meanwhile.
 		"GRISTMILL_INDEX_THRESHOLD=2000000000", "GRISTMILL_VERIFY_BYTES_PER_SECOND=0", "GRISTMILL_MAX_QUEUED_JOBS=1000000000",
-		"GRISTMILL_MAX_QUEUED_BYTES=1000000000000000")
+		"GRISTMILL_MAX_QUEUED_BYTES=1000000000000000",
+	}
+	if bin != "" {
+		d.site = program.NewSiteOf(p, bin, environment...)
+	} else {
+		d.site = program.NewSite(p, environment...)
+	}
 	d.owner = d.site.Connect()
 	p.Cleanup(func() { d.owner.Close(context.WithoutCancel(p.Context())) })
 	d.must(pgvectorpgx.RegisterTypes(d.ctx, d.owner))
-	d.store = d.open(connections)
-	p.Cleanup(func() { d.store.Close() })
-	d.collectAll() // of nothing
+	if bin == "" {
+		d.store = d.open(connections)
+		p.Cleanup(func() { d.store.Close() })
+		d.collectAll() // of nothing
+	}
 	begin := time.Now()
 	fill(d)
 	d.exec("VACUUM (ANALYZE)")

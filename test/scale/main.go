@@ -30,6 +30,7 @@ type options struct {
 	rounds  int            // how often each call is measured at each size
 	only    *regexp.Regexp // names of the figures that are measured
 	keep    bool           // the databases
+	base    string         // commit whose tables are upgraded
 }
 
 // series is a set of databases that differ in the number of one thing, and what
@@ -37,6 +38,7 @@ type options struct {
 type series struct {
 	name    string
 	sizes   func(o options) []int
+	old     bool // the tables are those of the commit -base, and there is no store
 	fill    func(d *database)
 	figures []figure
 }
@@ -49,7 +51,7 @@ type figure struct {
 }
 
 func allSeries() []series {
-	return []series{collectionSeries, documentSeries, queueSeries, vectorSeries}
+	return []series{collectionSeries, documentSeries, queueSeries, vectorSeries, upgradeSeries}
 }
 
 func main() {
@@ -66,6 +68,7 @@ func run(ctx context.Context, args []string) int {
 	flags.IntVar(&o.vectors, "vectors", 100_000, "the largest `number` of passages of 384 dimensions; indexing 1,000,000 takes two cores an hour or more")
 	flags.IntVar(&o.rounds, "rounds", 40, "how often each call is measured at each size")
 	only := flags.String("only", "", "measure only figures whose names, such as documents/sweep, match this `regexp`")
+	flags.StringVar(&o.base, "base", beforeScale, "the `commit` whose tables upgrade/migrate brings up to date")
 	flags.BoolVar(&o.keep, "keep", false, "leave the databases and say where they are")
 	if err := flags.Parse(args); err != nil {
 		return 2
@@ -106,8 +109,12 @@ func (s series) run(ctx context.Context, o options) (exceeded bool, err error) {
 		sizes := s.sizes(o)
 		fmt.Printf("\n%s: %s (load %s)\n", s.name, strings.Join(counts(sizes), ", "), load())
 		var all []*database
+		bin := ""
+		if s.old {
+			bin = program.BuildCommit(p, o.base)
+		}
 		for _, size := range sizes {
-			all = append(all, newDatabase(p, size, sizes[0], s.fill))
+			all = append(all, newDatabase(p, bin, size, sizes[0], s.fill))
 		}
 		r.heading(sizes)
 		for _, f := range wanted {

@@ -29,7 +29,7 @@ func TestMultipliedDocumentsAreAsTheProductMakesThem(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if err := part.Run(t.Context(), "multiplied", func(p *part.Part) {
-				d := newDatabase(p, test.size, test.size, test.fill)
+				d := newDatabase(p, "", test.size, test.size, test.fill)
 				s := d.made.shapes[0]
 				// What is not so is noticed.
 				d.exec("UPDATE public.versions SET size = size + 1 WHERE document = $1", d.cloneID(s.document.Document.ID, s.first))
@@ -54,7 +54,7 @@ func TestMultiplyStopsAtWhatItDoesNotKnow(t *testing.T) {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()
 			err := part.Run(t.Context(), "unknown", func(p *part.Part) {
-				newDatabase(p, 1, 1, func(d *database) {
+				newDatabase(p, "", 1, 1, func(d *database) {
 					d.exec(statement)
 					if strings.HasPrefix(want, "trigger") {
 						d.exec("CREATE TRIGGER note AFTER INSERT ON public.versions FOR EACH ROW EXECUTE FUNCTION public.f()")

@@ -1,10 +1,15 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -75,33 +80,112 @@ func parseAsOwner(url string) (*pgx.ConnConfig, error) {
 }
 
 // migrateTables applies what migrations are missing, one process at a time.
+//
+// Programs may be at work. A statement that waits for a lock has all later ones on
+// its table wait behind it. So a migration in one transaction waits at most
+// migrationLockTimeout for each lock; then it is rolled back, those behind it go
+// on, and it begins again. One that is no transaction has no such limit: building
+// an index concurrently must outlast every other transaction, and blocks nobody.
 func migrateTables(ctx context.Context, owner *pgx.ConnConfig, log *slog.Logger) error {
 	db := stdlib.OpenDB(*owner)
 	defer db.Close()
-	const everySecond, forMinutes = 1, 5 * 60
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(everySecond, forMinutes))
+	limited := owner.Copy()
+	limited.RuntimeParams["lock_timeout"] = strconv.FormatInt(migrationLockTimeout.Milliseconds(), 10)
+	limitedDB := stdlib.OpenDB(*limited)
+	defer limitedDB.Close()
+
+	unlock, err := lockMigrations(ctx, db)
 	if err != nil {
 		return err
 	}
-	provider, err := newProvider(db, goose.WithSessionLocker(locker))
+	defer unlock()
+	unlimitedProvider, err := newProvider(db)
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
-	applied, err := provider.Up(ctx)
+	limitedProvider, err := newProvider(limitedDB)
+	if err != nil {
+		return fmt.Errorf("read migrations: %w", err)
+	}
+	version, err := unlimitedProvider.GetDBVersion(ctx)
 	if err != nil {
 		return err
 	}
-	for _, result := range applied {
-		log.InfoContext(ctx, "migration applied", "version", result.Source.Version, "file", result.Source.Path, "duration", result.Duration)
+	for _, source := range unlimitedProvider.ListSources() {
+		if source.Version <= version {
+			continue
+		}
+		text, err := fs.ReadFile(migrations.Postgres(), source.Path)
+		if err != nil {
+			return err
+		}
+		provider := limitedProvider
+		if bytes.Contains(text, []byte("-- +goose NO TRANSACTION")) {
+			provider = unlimitedProvider
+		}
+		if err := applyNext(ctx, provider, source.Path, log); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
+// migrationLockTimeout is the longest that a migration in one transaction waits
+// for a lock, and the pause before it tries again.
+const migrationLockTimeout = 100 * time.Millisecond
+
+// lockMigrations waits until no other process migrates the database, and keeps
+// others from it until unlock is called.
+func lockMigrations(ctx context.Context, db *sql.DB) (unlock func(), err error) {
+	const everySecond, forMinutes = 1, 5 * 60
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(everySecond, forMinutes))
+	if err != nil {
+		return nil, err
+	}
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := locker.SessionLock(ctx, conn); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return func() {
+		_ = locker.SessionUnlock(context.WithoutCancel(ctx), conn) // or the end of the session does
+		conn.Close()
+	}, nil
+}
+
+// applyNext applies the next migration, which is in that file, again and again
+// while it does not get its locks in time. Every ten seconds it logs that it waits.
+func applyNext(ctx context.Context, provider *goose.Provider, file string, log *slog.Logger) error {
+	const attemptsPerLine = 50
+	for attempt := 1; ; attempt++ {
+		result, err := provider.UpByOne(ctx)
+		if err == nil {
+			log.InfoContext(ctx, "migration applied", "version", result.Source.Version, "file", file, "duration", result.Duration)
+			return nil
+		}
+		var refused *pgconn.PgError
+		if !errors.As(err, &refused) || refused.Code != lockNotAvailable {
+			return err
+		}
+		if attempt%attemptsPerLine == 0 {
+			log.WarnContext(ctx, "migration waits for the lock of a long transaction; other statements do not wait for the migration", "file", file, "error", err)
+		}
+		select {
+		case <-time.After(migrationLockTimeout):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // newProvider returns goose on our migrations. Its own table is where it was
 // from the beginning, now by name.
-func newProvider(db *sql.DB, options ...goose.ProviderOption) (*goose.Provider, error) {
+func newProvider(db *sql.DB) (*goose.Provider, error) {
 	return goose.NewProvider(goose.DialectPostgres, db, migrations.Postgres(),
-		append(options, goose.WithTableName("public.goose_db_version"), goose.WithDisableGlobalRegistry(true))...)
+		goose.WithTableName("public.goose_db_version"), goose.WithDisableGlobalRegistry(true))
 }
 
 // checkVector refuses a server without the pgvector that the tables need, in

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/client"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/test/program"
+)
+
+// upgradeSeries are databases with many documents that have the tables of an
+// earlier commit, and programs of that commit at work.
+var upgradeSeries = series{
+	name:    "upgrade",
+	sizes:   func(o options) []int { return []int{o.n, 10 * o.n, 100 * o.n} },
+	old:     true,
+	fill:    fillOld,
+	figures: []figure{{"migrate", migrate}},
+}
+
+const (
+	// beforeScale is the last commit whose tables were searched for what is garbage.
+	beforeScale = "69ab83c"
+
+	maxLock = 1000 // ms; of a migration, while others cannot write
+)
+
+// fillOld has the programs of the commit take in a document, and makes more of it.
+func fillOld(d *database) {
+	d.made.collection = func() string { return library }
+	d.stock(randomVectors(dimensions), 50_000)
+	programs := d.startPrograms()
+	made := d.uploadText(programs[0].Client(program.Key), "plain/made.md", 1)
+	for _, p := range programs {
+		p.Stop()
+	}
+	var held int
+	d.must(d.owner.QueryRow(d.ctx, "SELECT count(*) FROM public.manifest WHERE document = $1", made.Document.ID).Scan(&held))
+	d.more(shape{document: made, prefix: "plain/", passages: held, count: d.size})
+	d.exec("ANALYZE")
+}
+
+// startPrograms starts the programs of the site: the api first.
+func (d *database) startPrograms() []*program.Program {
+	return []*program.Program{d.site.Start("api"), d.site.Start("worker-knowledge"), d.site.Start("worker-summary")}
+}
+
+// uploadText uploads a document of some passages and waits until it is taken in.
+func (d *database) uploadText(c *client.Client, key string, sections int) document.Accepted {
+	var text strings.Builder
+	for i := range sections {
+		fmt.Fprintf(&text, "# Yield of lot %s\n\nIt gave %d sacks.\n\n", uuid.NewString(), i)
+	}
+	accepted, err := c.Upload(d.ctx, document.UploadRequest{
+		Collection: d.made.collection(), Key: key, Metadata: []byte(`{"kind":"plain"}`), MediaType: "text/markdown",
+	}, strings.NewReader(text.String()))
+	d.must(err)
+	job, err := c.Await(d.ctx, accepted.Job.ID, 20*time.Millisecond, func(document.Job) {})
+	d.must(err)
+	if job.State != document.Succeeded {
+		d.Fatalf("%s: the job of an upload is %s: %s", count(d.size), job.State, job.Error)
+	}
+	return accepted
+}
+
+// migrate brings the tables up to date while the programs of before are at work,
+// and compares what can be read before and after.
+func migrate(r *report, of []*database) {
+	var seconds, held, waited, asked []float64
+	for _, d := range of {
+		d.site.Database += "&application_name=" + trafficName
+		programs := d.startPrograms()
+		before := d.readSample(programs[0].Client(program.Key))
+		requests := d.startRequests(programs[0])
+		waits := d.watchWaits(requests.ctx)
+		locks := d.watchLocks(requests.ctx)
+
+		begin := time.Now()
+		migration := d.site.Upgrade()
+		if status := migration.Wait(); status != 0 {
+			d.Fatalf("%s: gristmill migrate ended with %d:\n%s", count(d.size), status, migration.Output())
+		}
+		seconds = append(seconds, time.Since(begin).Seconds())
+
+		requests.end()
+		waits.done.Wait()
+		locks.done.Wait()
+		held, waited, asked = append(held, locks.longest()), append(waited, waits.end()), append(asked, requests.longest.Seconds()*1000)
+		r.note("%s: %d requests meanwhile; longest held of what keeps writers out: %s", count(d.size), requests.made, locks)
+		for _, p := range programs {
+			p.Stop()
+			if complaints := p.Complaints(); !strings.Contains(complaints, "complained 0 times") {
+				r.note("%s", complaints)
+			}
+		}
+		d.compareAfter(before)
+	}
+	r.ratio("gristmill migrate, programs at work", "s", seconds, 0)
+	r.most("longest hold of a lock that keeps writers out", "ms", held, maxLock)
+	r.most("longest wait of a statement for a lock", "ms", waited, maxLock)
+	r.most("longest request", "ms", asked, 0)
+}
+
+// sample is what the api answers for some documents, and how many rows there are.
+type sample struct {
+	answers map[uuid.UUID]answers
+	rows    int
+}
+
+type answers struct {
+	document document.Document
+	passages document.List[document.Passage]
+	summary  document.Summary
+}
+
+func (d *database) readSample(c *client.Client) sample {
+	s := sample{answers: map[uuid.UUID]answers{}, rows: d.site.Count("SELECT count(*) FROM public.manifest")}
+	made := d.made.shapes[0]
+	for i := range 20 {
+		id := d.clone(made, i)
+		s.answers[id] = d.readDocument(c, id)
+	}
+	return s
+}
+
+// clone returns the id of one of the documents of a shape.
+func (d *database) clone(s shape, i int) uuid.UUID {
+	return d.cloneID(s.document.Document.ID, s.first+i*7919%s.count)
+}
+
+func (d *database) readDocument(c *client.Client, id uuid.UUID) (a answers) {
+	var err error
+	a.document, err = c.Document(d.ctx, id)
+	d.must(err)
+	a.passages, err = c.Passages(d.ctx, id, document.Page{Limit: 100})
+	d.must(err)
+	a.summary, err = c.Summary(d.ctx, id)
+	d.must(err)
+	return a
+}
+
+// compareAfter fails unless the programs of this checkout answer as those of
+// before did, find documents by their metadata, and take in another.
+func (d *database) compareAfter(before sample) {
+	programs := d.startPrograms()
+	c := programs[0].Client(program.Key)
+	for id, want := range before.answers {
+		if diff := cmp.Diff(want, d.readDocument(c, id), cmp.AllowUnexported(answers{})); diff != "" {
+			d.Fatalf("%s: document %s has changed (-before +after):\n%s", count(d.size), id, diff)
+		}
+	}
+	if rows := d.site.Count("SELECT count(*) FROM public.manifest"); rows < before.rows {
+		d.Fatalf("%s: %d places of passages, want at least the %d of before", count(d.size), rows, before.rows)
+	}
+	result, err := c.Search(d.ctx, document.SearchRequest{Collection: library, Query: "How many sacks?", KeyPrefix: "plain/made", Metadata: []byte(`{"kind":"plain"}`)})
+	d.must(err)
+	if len(result.Hits) == 0 {
+		d.Fatalf("%s: a search under metadata finds nothing", count(d.size))
+	}
+	d.uploadText(c, "after.md", 1)
+	for _, p := range programs {
+		p.Stop()
+	}
+}
+
+// requests are uploads and reads, which go on until it is ended.
+type requests struct {
+	ctx  context.Context
+	stop context.CancelFunc
+	done sync.WaitGroup
+
+	mu      sync.Mutex
+	made    int
+	longest time.Duration
+}
+
+func (d *database) startRequests(api *program.Program) *requests {
+	r := &requests{}
+	r.ctx, r.stop = context.WithCancel(d.ctx)
+	c, made := api.Client(program.Key), d.made.shapes[0]
+	r.repeat(func(i int) { d.uploadText(c, fmt.Sprintf("during/%d.md", i), 3) })
+	r.repeat(func(i int) {
+		id := d.clone(made, i)
+		_, err := c.Document(d.ctx, id)
+		d.must(err)
+		_, err = c.Passages(d.ctx, id, document.Page{Limit: pageLimit})
+		d.must(err)
+	})
+	return r
+}
+
+// repeat does something again and again, and notes how long it takes at most.
+func (r *requests) repeat(do func(i int)) {
+	r.done.Go(func() {
+		for i := 0; r.ctx.Err() == nil; i++ {
+			begin := time.Now()
+			do(i)
+			took := time.Since(begin)
+			r.mu.Lock()
+			r.made, r.longest = r.made+1, max(r.longest, took)
+			r.mu.Unlock()
+		}
+	})
+}
+
+func (r *requests) end() {
+	r.stop()
+	r.done.Wait()
+}
