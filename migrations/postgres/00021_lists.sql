@@ -5,9 +5,10 @@
 -- Nobody waits for long. The collection of jobs of before is filled in 1,000 jobs at a
 -- time, each slice a transaction of some 50 ms that locks these rows; a million take
 -- about a minute. Indexes are built CONCURRENTLY; if that is broken off, what it has
--- built of an index is dropped the next time. The last ALTER TABLE, which sets NOT NULL,
--- holds ACCESS EXCLUSIVE on jobs for an instant, since the constraint before it has
--- shown that there is no NULL.
+-- built of an index is dropped the next time. The last change of the table, which
+-- sets NOT NULL, holds ACCESS EXCLUSIVE on jobs for an instant, since the constraint before
+-- it has shown that there is no NULL. It waits at most 0.1 s for that lock, and then lets
+-- through what waits behind it and tries again.
 
 -- +goose NO TRANSACTION
 -- +goose Up
@@ -50,10 +51,32 @@ $$;
 
 DROP INDEX CONCURRENTLY public.jobs_without_collection;
 
-ALTER TABLE public.jobs DROP CONSTRAINT IF EXISTS jobs_collection_check;
-ALTER TABLE public.jobs ADD CONSTRAINT jobs_collection_check CHECK (collection IS NOT NULL) NOT VALID;
-ALTER TABLE public.jobs VALIDATE CONSTRAINT jobs_collection_check;
-ALTER TABLE public.jobs ALTER collection SET NOT NULL, DROP CONSTRAINT jobs_collection_check;
+-- +goose StatementBegin
+DO $$
+DECLARE
+    change text;
+BEGIN
+    SET lock_timeout = '100ms';
+    FOREACH change IN ARRAY ARRAY[
+        'DROP CONSTRAINT IF EXISTS jobs_collection_check',
+        'ADD CONSTRAINT jobs_collection_check CHECK (collection IS NOT NULL) NOT VALID',
+        'VALIDATE CONSTRAINT jobs_collection_check',
+        'ALTER collection SET NOT NULL, DROP CONSTRAINT jobs_collection_check']
+    LOOP
+        LOOP
+            BEGIN
+                EXECUTE 'ALTER TABLE public.jobs ' || change;
+                EXIT;
+            EXCEPTION WHEN lock_not_available THEN
+                PERFORM pg_catalog.pg_sleep(0.1);
+            END;
+        END LOOP;
+        COMMIT;
+    END LOOP;
+    RESET lock_timeout;
+END
+$$;
+-- +goose StatementEnd
 
 DROP INDEX CONCURRENTLY IF EXISTS public.jobs_tenant_state;
 CREATE INDEX CONCURRENTLY jobs_tenant_state ON public.jobs (tenant, state, id);
