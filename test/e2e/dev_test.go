@@ -29,6 +29,11 @@ func providerEnv(p *fakeprovider.Provider) []string {
 	}
 }
 
+// chatEnv is providerEnv with a model that summarises.
+func chatEnv(p *fakeprovider.Provider) []string {
+	return append(providerEnv(p), "GRISTMILL_SUMMARY_MODEL=fake-chat")
+}
+
 // copyCorpus copies the corpus to a directory that the test may write to.
 func copyCorpus(t *testing.T) string {
 	t.Helper()

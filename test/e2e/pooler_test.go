@@ -18,7 +18,7 @@ import (
 func TestThroughAPooler(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64, RecordTexts: true, Semantic: true})
-	s := program.NewSite(t, providerEnv(provider)...)
+	s := program.NewSite(t, chatEnv(provider)...)
 	direct := s.Database
 	s.Database = services.Pooled(t, direct)
 	s.More = append(s.More, "GRISTMILL_DATABASE_DIRECT_URL="+direct)

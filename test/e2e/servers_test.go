@@ -36,7 +36,7 @@ func uploadAll(t *testing.T, c *client.Client, dir string, follow bool) upload.T
 func TestServersIngestOnceAndOnlyWhatChanged(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64, RecordTexts: true, Semantic: true})
-	checkServers(t, program.NewSite(t, providerEnv(provider)...), provider)
+	checkServers(t, program.NewSite(t, chatEnv(provider)...), provider)
 }
 
 // checkServers starts the programs of a site, and checks that they ingest a
@@ -47,8 +47,12 @@ func checkServers(t *testing.T, s *program.Site, provider *fakeprovider.Provider
 	api, knowledge, summary := s.Start("api"), s.Start("worker-knowledge"), s.Start("worker-summary")
 	c, dir := api.Client(program.Key), copyCorpus(t)
 
-	uploadAll(t, c, dir, true)
+	documents := uploadAll(t, c, dir, true).Documents
 	checkCorpus(t, c, dir)
+	checkSections(t, c)
+	if calls := provider.Counts().ChatRequests; calls == 0 || 213*calls > 300*documents {
+		t.Errorf("%d calls of the chat model for %d documents, want at most 300 for 213", calls, documents)
+	}
 	sent := provider.Embedded()
 	if len(twice(sent)) > 0 {
 		t.Errorf("embedded twice: %q", twice(sent))
@@ -62,16 +66,31 @@ func checkServers(t *testing.T, s *program.Site, provider *fakeprovider.Provider
 		t.Errorf("uploading the same again made %d jobs", now-jobs)
 	}
 
+	calls := provider.Counts().ChatRequests
 	heading := edit(t, dir)
 	uploadAll(t, c, dir, true)
 	checkCorpus(t, c, dir)
+	checkSections(t, c)
 	checkEdit(t, sent, provider.Embedded(), heading)
+	if calls = provider.Counts().ChatRequests - calls; calls < 1 || calls > 2 {
+		t.Errorf("%d calls of the chat model for an edited paragraph, want 1 or 2", calls)
+	}
 
 	checkSearch(t, c)
 	checkReindexSendsNothing(t, c, provider, dir)
 	for _, p := range []*program.Program{api, knowledge, summary} {
 		if status := p.Stop(); status != 0 {
 			t.Errorf("%s stopped with %d:\n%s", p.Name, status, p.Output())
+		}
+	}
+}
+
+// checkSections fails unless all sections of all documents have a summary.
+func checkSections(t *testing.T, c *client.Client) {
+	t.Helper()
+	for _, job := range audit.Jobs(t, c) {
+		if p := job.Tasks.Summary; p.Sections == 0 || p.SectionsDone != p.Sections || p.SectionsRefused > 0 {
+			t.Errorf("job %s of %s has summarised %d of %d sections, %d were refused", job.ID, job.DocumentID, p.SectionsDone, p.Sections, p.SectionsRefused)
 		}
 	}
 }
@@ -103,7 +122,7 @@ func checkSearch(t *testing.T, c *client.Client) {
 // not asked again.
 func checkReindexSendsNothing(t *testing.T, c *client.Client, provider *fakeprovider.Provider, dir string) {
 	t.Helper()
-	before := provider.Counts().Texts
+	before := provider.Counts()
 	documents := audit.Documents(t, c)
 	for _, force := range []bool{false, true} {
 		reindex(t, c, document.ReindexRequest{Force: force})
@@ -119,8 +138,9 @@ func checkReindexSendsNothing(t *testing.T, c *client.Client, provider *fakeprov
 		}
 	}
 	// Questions asked by checkSearch came before; nothing has come since.
-	if sent := provider.Counts().Texts - before; sent != 0 {
-		t.Errorf("re-indexing sent %d texts", sent)
+	after := provider.Counts()
+	if texts, calls := after.Texts-before.Texts, after.ChatRequests-before.ChatRequests; texts != 0 || calls != 0 {
+		t.Errorf("re-indexing sent %d texts and asked the chat model %d times", texts, calls)
 	}
 }
 

@@ -84,6 +84,11 @@ func migrate(r *report, of []*database) {
 
 		begin := time.Now()
 		migration := d.site.Upgrade()
+		select {
+		case <-migration.Done():
+		case <-d.ctx.Done():
+			d.Fatal(d.ctx.Err())
+		}
 		if status := migration.Wait(); status != 0 {
 			d.Fatalf("%s: gristmill migrate ended with %d:\n%s", count(d.size), status, migration.Output())
 		}
