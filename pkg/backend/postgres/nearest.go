@@ -13,9 +13,11 @@ import (
 )
 
 const (
-	// fewPassages is how many places are compared one by one, sooner than
-	// found by walking the index past all that the filter does not take.
-	fewPassages = 5000
+	// leastFew is up to how many places are compared one by one in any space, and
+	// comparisons how many of these take as long as it takes a walk to meet a passage
+	// and look whether the filter takes it; see leavesFew.
+	leastFew    = 1000
+	comparisons = 5
 
 	// widthForMore is by how much hnsw.ef_search grows for each passage that is
 	// wanted beyond measuredHits.
@@ -23,7 +25,7 @@ const (
 
 	// searchSurplus is how many times more hits are taken from a walk under a
 	// filter than are wanted, since those it finds late may be nearer.
-	searchSurplus = 4
+	searchSurplus = 2
 
 	// searchTuples is after how many passages a walk ends that finds too few, and
 	// searchMemory how many times work_mem it may use for those it has met.
@@ -48,14 +50,14 @@ func nearest(ctx context.Context, tx pgx.Tx, space document.Space, query documen
 	}
 	take := query.Limit
 	if in.narrows() {
-		few, err := leavesFew(ctx, tx, space, in)
+		take *= searchSurplus
+		few, err := leavesFew(ctx, tx, space, in, take)
 		if err != nil {
 			return nil, err
 		}
 		if few {
 			return search(ctx, tx, space, query, in, compareFew, query.Limit)
 		}
-		take *= searchSurplus
 	}
 	places, err := search(ctx, tx, space, query, in, walkIndex, take)
 	if err == nil && countPassages(places) < query.Limit {
@@ -205,19 +207,26 @@ func (by way) statement(space document.Space, in filter) string {
 		ORDER BY b.distance, b.hash, place.document, place.ordinal`))
 }
 
-// leavesFew reports whether few places match the query's filter. Counting stops
-// there.
-func leavesFew(ctx context.Context, tx pgx.Tx, space document.Space, in filter) (few bool, err error) {
+// leavesFew reports whether comparing the places that match the query's filter
+// costs no more than a walk along the index. Of a space of N passages, of which
+// the filter leaves n, a walk meets take × N / n before it has what it is to take,
+// each of which costs comparisons times what comparing one costs. So both cost the
+// same at n² = comparisons × take × N. Counting stops there.
+func leavesFew(ctx context.Context, tx pgx.Tx, space document.Space, in filter, take int) (few bool, err error) {
 	err = tx.QueryRow(ctx, in.fill(`
-		WITH `+visibleDocuments+`
-		SELECT count(*) <= @few
+		WITH `+visibleDocuments+`, bound AS MATERIALIZED (
+			SELECT greatest(@least_few, sqrt(@comparisons::float8 * @take * greatest(reltuples, 0)))::bigint AS few
+			FROM pg_class
+			WHERE oid = @table::regclass
+		)
+		SELECT count(*) <= (SELECT few FROM bound)
 		FROM (SELECT
 		      FROM visible d
 		      CROSS JOIN LATERAL (
 		          SELECT FROM manifest WHERE document = d.id AND version = d.live_version AND space = @space OFFSET 0
 		      ) AS m
-		      LIMIT @few + 1) AS places`),
-		in.with(pgx.NamedArgs{"space": space.ID, "few": fewPassages})).Scan(&few)
+		      LIMIT (SELECT few + 1 FROM bound)) AS places`),
+		in.with(pgx.NamedArgs{"space": space.ID, "take": take, "table": "public." + passagesTable(space), "least_few": leastFew, "comparisons": comparisons})).Scan(&few)
 	return few, err
 }
 

@@ -139,6 +139,25 @@ func TestSearchReadsLittleBesideTheWalk(t *testing.T) {
 	}
 }
 
+// A filter that keeps much of a space is asked of what a walk meets, sooner than
+// all that it keeps is compared.
+func TestSearchUnderAFilterThatKeepsMuchWalks(t *testing.T) {
+	t.Parallel()
+	const kept = 1200
+	g, ctx := newGrown(t, 2*kept/100)
+	if err := g.IndexSpace(ctx, g.space(t, ctx), 1); err != nil {
+		t.Fatal(err)
+	}
+	space, question := g.space(t, ctx), g.vector('a')
+	pages := pagesRead(t, g.database, g.Store, func(ctx context.Context, s *postgres.Store) error {
+		_, err := s.Nearest(ctx, space, document.Query{Vector: question, Limit: 10, Threshold: -1, KeyPrefix: "a/"})
+		return err
+	})
+	if t.Logf("%d pages", pages); pages > 3*kept { // comparing one reads four
+		t.Errorf("a search under a filter that keeps %d passages reads %d pages", kept, pages)
+	}
+}
+
 // A walk that meets nothing but passages of deleted documents is no answer.
 func TestSearchGoesPastWhatIsDeleted(t *testing.T) {
 	t.Parallel()
