@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 
 	"github.com/google/uuid"
 
@@ -36,7 +37,7 @@ func API(ctx context.Context, config Config, b *Backends) http.Handler {
 			Dispatcher: b.Dispatcher,
 			Log:        b.Log,
 			MaxBytes:   config.MaxUploadBytes,
-			Memory:     ingest.NewMemory(config.UploadMemory),
+			Memory:     ingest.NewMemory(config.UploadMemory, newUploadHeap(debug.SetGCPercent, debug.FreeOSMemory, b.Log).follow),
 			Limits:     document.Backlog{Jobs: config.MaxQueuedJobs, Bytes: config.MaxQueuedBytes},
 			Model:      config.model(),
 			Chunking:   config.chunking(),

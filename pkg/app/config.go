@@ -72,7 +72,7 @@ type Config struct {
 	Prices             map[string]float64 `env:"PRICES" envKeyValSeparator:"=" envDefault:"text-embedding-3-small=0.02,text-embedding-3-large=0.13,text-embedding-ada-002=0.10" doc:"US dollars for a million tokens, by model, for the estimate of a reindex"`
 
 	MaxUploadBytes int64         `env:"MAX_UPLOAD_BYTES" envDefault:"1073741824" doc:"largest document that is taken, in bytes"`
-	UploadMemory   int64         `env:"UPLOAD_MEMORY" envDefault:"134217728" doc:"memory, in bytes, that the uploads under way hold together: up to 8 MiB and a quarter for each, by its declared length; one that finds no room within 5 s is answered 503"`
+	UploadMemory   int64         `env:"UPLOAD_MEMORY" envDefault:"134217728" doc:"memory, in bytes, that the uploads under way hold together: up to 5 MiB and a quarter for each, by its declared length; one that finds no room within 5 s is answered 503"`
 	UploadTimeout  time.Duration `env:"UPLOAD_TIMEOUT" envDefault:"1m" doc:"how long the body of an upload, or of another request, may take for each 16 KiB and for its end; one that is slower is answered 408"`
 	MaxQueuedJobs  int64         `env:"MAX_QUEUED_JOBS" envDefault:"100000" doc:"most jobs of one tenant that have not ended; uploads past it are answered 429"`
 	MaxQueuedBytes int64         `env:"MAX_QUEUED_BYTES" envDefault:"68719476736" doc:"most bytes of the originals of these jobs; uploads past it are answered 429"`

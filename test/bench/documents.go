@@ -11,8 +11,9 @@ import (
 
 // corpusDocument is a file of the corpus, or a copy of one.
 type corpusDocument struct {
-	key  string
-	text []byte
+	key        string
+	text       []byte
+	collection string // "" for the default one
 }
 
 func (d corpusDocument) reader() io.Reader { return bytes.NewReader(d.text) }
@@ -29,7 +30,7 @@ func readCorpus(b *bench) []corpusDocument {
 	}
 	documents := make([]corpusDocument, len(files))
 	for i, f := range files {
-		documents[i] = corpusDocument{f.Key, f.Text}
+		documents[i] = corpusDocument{key: f.Key, text: f.Text}
 	}
 	return documents
 }
@@ -45,7 +46,7 @@ func copies(documents []corpusDocument, n int) ([]corpusDocument, error) {
 			if err != nil {
 				return nil, fmt.Errorf("copy %s: %w", d.key, err)
 			}
-			made = append(made, corpusDocument{fmt.Sprintf("%d/%s", number, d.key), text})
+			made = append(made, corpusDocument{fmt.Sprintf("%d/%s", number, d.key), text, d.collection})
 		}
 	}
 	return made, nil

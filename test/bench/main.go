@@ -29,6 +29,7 @@ func figures() []figure {
 		{"capacity", capacity},
 		{"worker-memory", workerMemory},
 		{"api-memory", apiMemory},
+		{"upload-memory", uploadMemory},
 		{"splitter", splitter},
 		{"queue", queueRate},
 		{"reindex", reindexRate},

@@ -63,7 +63,7 @@ func (m *mixture) documents() []corpusDocument {
 	made := make([]corpusDocument, mixedDocuments)
 	for i := range made {
 		s := m.subjects[m.random.IntN(len(m.subjects))]
-		made[i] = corpusDocument{fmt.Sprintf("%s%d/%s", shelf(i), i, s.name), m.text(s)}
+		made[i] = corpusDocument{fmt.Sprintf("%s%d/%s", shelf(i), i, s.name), m.text(s), ""}
 	}
 	return made
 }

@@ -28,18 +28,19 @@ type site struct {
 }
 
 // newSite sets up an installation whose collections have vectors of so many
-// dimensions, from such a provider. It is removed when the part ends.
-func newSite(b *bench, dimensions int, options fakeprovider.Options) *site {
-	return newSiteOf(b, "", dimensions, options)
+// dimensions, from such a provider, with more in the programs' environment. It
+// is removed when the part ends.
+func newSite(b *bench, dimensions int, options fakeprovider.Options, more ...string) *site {
+	return newSiteOf(b, "", dimensions, options, more...)
 }
 
 // newSiteOf is newSite with the programs of a directory, or those of this
 // checkout when it is empty.
-func newSiteOf(b *bench, bin string, dimensions int, options fakeprovider.Options) *site {
+func newSiteOf(b *bench, bin string, dimensions int, options fakeprovider.Options, more ...string) *site {
 	s := &site{b: b}
 	var provider string
 	s.provider, provider = startProvider(b, options)
-	more := []string{"GRISTMILL_OPENAI_BASE_URL=" + provider, "GRISTMILL_EMBEDDING_DIMENSIONS=" + strconv.Itoa(dimensions)}
+	more = append(more, "GRISTMILL_OPENAI_BASE_URL="+provider, "GRISTMILL_EMBEDDING_DIMENSIONS="+strconv.Itoa(dimensions))
 	if bin == "" {
 		s.Site = program.NewSite(b, more...)
 	} else {
@@ -59,7 +60,7 @@ func (s *site) upload(documents []corpusDocument) {
 	group.SetLimit(parallel)
 	for _, d := range documents {
 		group.Go(func() error {
-			_, err := s.client.Upload(ctx, document.UploadRequest{Key: d.key, MediaType: "text/markdown"}, d.reader())
+			_, err := s.client.Upload(ctx, document.UploadRequest{Collection: d.collection, Key: d.key, MediaType: "text/markdown"}, d.reader())
 			return err
 		})
 	}
@@ -97,14 +98,21 @@ func (i ingested) String() string {
 // ingest starts the worker and waits until every document is live, looking at
 // the database. It fails when a document does, or after limit.
 func (s *site) ingest(limit time.Duration) (worker *program.Program, did ingested) {
+	return s.ingestBy(1, limit)
+}
+
+// ingestBy is ingest with several workers, of which it returns one.
+func (s *site) ingestBy(workers int, limit time.Duration) (worker *program.Program, did ingested) {
 	// What was written before is not to be paid for now.
 	if _, err := s.db.Exec(s.b.ctx, "CHECKPOINT"); err != nil {
 		s.b.Fatal(err)
 	}
 	cpu := s.watchCPU()
 	begin := time.Now()
-	worker = s.Start("worker-knowledge")
-	cpu.add("worker", worker)
+	for range workers {
+		worker = s.Start("worker-knowledge")
+		cpu.add("worker", worker)
+	}
 	s.await(worker, limit, "documents are not live", s.allDone)
 	did.seconds = time.Since(begin).Seconds()
 	did.cpu = cpu.since()

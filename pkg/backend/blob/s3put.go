@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	// partSize is all that a Put holds in memory. minio-go left to itself
-	// sizes parts of a stream of unknown length for the largest object there
-	// can be, at half a gibibyte each.
-	partSize = 8 << 20
-	// maxParts is S3's limit: objects of up to 78 GiB.
+	// partSize is all that a Put holds in memory: the least that S3 takes for a
+	// part. minio-go left to itself sizes parts of a stream of unknown length for
+	// the largest object there can be, at half a gibibyte each.
+	partSize = 5 << 20
+	// maxParts is S3's limit: objects of up to 48 GiB.
 	maxParts = 10_000
 
 	// commitTimeout bounds putting parts together, of which there may be many.

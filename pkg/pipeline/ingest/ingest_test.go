@@ -149,7 +149,7 @@ func newStep(t *testing.T) (*ingest.Step, *memory) {
 		Objects: m, Originals: &original.Checker{Objects: m}, Store: m, Dispatcher: m,
 		Log:      slog.New(slog.NewTextHandler(t.Output(), nil)),
 		MaxBytes: 1 << 20,
-		Memory:   ingest.NewMemory(ingest.MinMemory),
+		Memory:   ingest.NewMemory(ingest.MinMemory, func(int64) {}),
 		Limits:   document.Backlog{Jobs: 100, Bytes: 1 << 30},
 		Model:    document.Model{Name: "local", Dimensions: 8},
 		Chunking: document.Chunking{Tokens: 400},

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -29,12 +30,16 @@ const (
 type Memory struct {
 	bytes int64
 	free  *semaphore.Weighted
+
+	mu     sync.Mutex
+	held   int64
+	follow func(held int64)
 }
 
 // NewMemory returns room for the given number of bytes, which must be at least
-// MinMemory.
-func NewMemory(bytes int64) *Memory {
-	return &Memory{bytes: bytes, free: semaphore.NewWeighted(bytes)}
+// MinMemory. follow is told how many of them are reserved whenever that changes.
+func NewMemory(bytes int64, follow func(held int64)) *Memory {
+	return &Memory{bytes: bytes, free: semaphore.NewWeighted(bytes), follow: follow}
 }
 
 // reserve takes room for an upload that is written from a buffer of the given
@@ -48,5 +53,17 @@ func (m *Memory) reserve(ctx context.Context, buffer int64) (release func(), err
 		return nil, fault.New(fault.Unavailable,
 			"the uploads under way hold all the memory that GRISTMILL_UPLOAD_MEMORY allows, %d bytes: send this one again in a moment", m.bytes).After(roomRetryAfter)
 	}
-	return func() { m.free.Release(need) }, nil
+	m.change(need)
+	return func() {
+		m.change(-need)
+		m.free.Release(need)
+	}, nil
+}
+
+// change adds to what is reserved.
+func (m *Memory) change(by int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.held += by
+	m.follow(m.held)
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
-// testSizes goes around the borders of windows (1 MiB) and parts (8 MiB).
+// testSizes goes around the borders of windows (1 MiB) and parts (5 MiB).
 func testSizes(t *testing.T, s Store) {
-	sizes := []int64{0, 1, 64*kib - 1, 64 * kib, mib - 1, mib, mib + 1, 8*mib - 1, 8 * mib, 8*mib + 1, 16 * mib, 16*mib + 1, 19 * mib}
+	sizes := []int64{0, 1, 64*kib - 1, 64 * kib, mib - 1, mib, mib + 1, 5*mib - 1, 5 * mib, 5*mib + 1, 10 * mib, 10*mib + 1, 13 * mib}
 	for i, size := range sizes {
 		seed, name := byte(i), fmt.Sprintf("default/%d", size)
 		object, err := s.Put(t.Context(), name, content(seed, size))
