@@ -1,7 +1,7 @@
 -- Which versions are left out of a space? The switch of a reindex gives their
 -- documents another state.
 --
--- CONCURRENTLY, so nobody waits. It reads placements once, about a second for a
+-- CONCURRENTLY, so nobody waits. It reads placements once, some seconds for a
 -- million, and waits for transactions that are under way. If it is broken off, what it
 -- has built is dropped the next time.
 

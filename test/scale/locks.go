@@ -68,6 +68,7 @@ func locks(r *report, of []*database) {
 			_, err := d.store.RevertReindex(d.ctx, work.Job, keepLeft)
 			d.must(err)
 		})
+		t.awaitPublications() // of documents that are written to the space
 		note(steps[5], 1, func() { d.drop(work.Space) })
 		t.end()
 	}
@@ -157,6 +158,8 @@ type traffic struct {
 	stop  context.CancelFunc
 	done  sync.WaitGroup
 	waits *waits
+
+	publishing sync.RWMutex // held for reading while a document is taken in
 }
 
 const trafficName = "traffic" // application_name of its connections
@@ -193,6 +196,8 @@ func (d *database) startTraffic() *traffic {
 // publishOne takes in another document. When the space becomes live that it is not
 // written to, its task waits.
 func (t *traffic) publishOne() {
+	t.publishing.RLock()
+	defer t.publishing.RUnlock()
 	d := t.d
 	job := d.upload(d.collection(), uuid.NewString(), "{}").Job
 	w := d.write(job, passages(smallPassages, dimensions))
@@ -201,6 +206,12 @@ func (t *traffic) publishOne() {
 	} else {
 		d.must(err)
 	}
+}
+
+// awaitPublications returns when all documents are published that were being taken in.
+func (t *traffic) awaitPublications() {
+	t.publishing.Lock()
+	defer t.publishing.Unlock()
 }
 
 func (t *traffic) end() {
