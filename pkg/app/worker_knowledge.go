@@ -26,7 +26,7 @@ func RunWorkerKnowledge(ctx context.Context, config Config, log *slog.Logger) er
 	sweep := func(ctx context.Context, _ Config, b *Backends) error {
 		return Sweep(ctx, b)
 	}
-	return run(ctx, config, log, knowledgeHealth, Recover, WorkKnowledge, WorkReindex, KeepIndexes, Scrub, sweep)
+	return run(ctx, config, log, knowledgeHealth, Recover, WorkKnowledge, WorkReindex, KeepSpaces, Scrub, sweep)
 }
 
 // knowledgeHealth is health, and whether things can be swept and indexes built.
@@ -75,13 +75,14 @@ func WorkReindex(ctx context.Context, config Config, b *Backends) error {
 	})
 }
 
-// KeepIndexes gives spaces that have grown a vector index, until ctx ends.
-func KeepIndexes(ctx context.Context, config Config, b *Backends) error {
-	if config.IndexDatabaseURL == "" {
+// KeepSpaces gives spaces that have grown a table of their own, and a vector
+// index, until ctx ends.
+func KeepSpaces(ctx context.Context, config Config, b *Backends) error {
+	builds := config.IndexDatabaseURL != ""
+	if !builds {
 		b.Log.WarnContext(ctx, "spaces do not get vector indexes", "error", b.pingIndexer(ctx))
-		return nil
 	}
-	keeper := &sweep.Keeper{Store: b.Store, Threshold: config.IndexThreshold, Log: b.Log}
+	keeper := &sweep.Keeper{Store: b.Store, Threshold: config.IndexThreshold, Builds: builds, Log: b.Log}
 	keeper.Run(ctx)
 	return nil
 }

@@ -71,6 +71,14 @@ type Space struct {
 	OwnTable   bool // its passages stand in a table of its own; SQLite has one for all
 }
 
+// SpaceCare is what a space that has grown may want.
+type SpaceCare string
+
+const (
+	CareMove  SpaceCare = "move"  // to a table of its own
+	CareIndex SpaceCare = "index" // a vector index, or to have it measured
+)
+
 // Collection is a named set of documents that are searched together. Space is
 // the one that answers searches. Unsettled says that it holds nothing and that
 // no reindex has built it: it takes the configured model and chunking when the

@@ -40,6 +40,14 @@ type Garbage struct {
 	Reached  GarbageSearchCursor
 }
 
+// GarbageAges say what of each list of garbage is due.
+type GarbageAges struct {
+	Ahead time.Duration // of their time: entries of the garbage list
+
+	// Since they were noted, released, made, and ended.
+	Uploads, Sections, IdempotencyKeys, Deliveries time.Duration
+}
+
 // GarbageSearchCursor is how far a search of all rows is. The zero value is its
 // beginning.
 type GarbageSearchCursor struct {

@@ -97,17 +97,6 @@ const dispatchReindexes = `
 	)
 	SELECT id, 1, $1::text, round FROM dispatched ORDER BY id`
 
-// TenantsWithWork returns tenants that have tasks, or reindexes, that have not
-// ended.
-func (s *Store) TenantsWithWork(ctx context.Context) (ids []string, err error) {
-	defer describe(&err, "list tenants with work")
-	rows, err := s.pool.Query(ctx, `SELECT public.tenants_with_work()`)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[string])
-}
-
 // isDue is the condition for a task or reindex to be due after idle time $1.
 const isDue = `state IN ('queued', 'running', 'waiting') AND dispatched_at IS NOT NULL
 	AND CASE state

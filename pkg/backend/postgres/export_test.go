@@ -44,9 +44,6 @@ func ExplainExact(ctx context.Context, tx pgx.Tx, space document.Space, query do
 	return plan, err
 }
 
-// MoveSpace moves the passages of a space to a table of its own, however few.
-func (s *Store) MoveSpace(ctx context.Context, space int64) error { return s.moveSpace(ctx, space) }
-
 // MoveSpaceUntil moves a space until it is in a step of its move, as if the
 // process had ended there.
 func (s *Store) MoveSpaceUntil(ctx context.Context, space int64, step string) error {

@@ -29,41 +29,6 @@ const (
 	lockAgain = time.Second
 )
 
-// Unindexed returns the spaces that IndexSpace would move, build an index for or
-// measure, but those that nothing is written to, and those that a reindex builds:
-// it sees to the index itself, when the space is loaded.
-func (s *Store) Unindexed(ctx context.Context, threshold int) (spaces []document.Space, err error) {
-	defer describe(&err, "find spaces without an index")
-	err = s.inSnapshot(ctx, func(tx pgx.Tx) error {
-		candidates, err := collect(ctx, tx, scanSpace, selectSpaces+`
-			JOIN collections c ON c.id = s.collection
-			WHERE (s.storage <> 'own' OR NOT s.indexed AND s.dimensions <= $1) AND s.written
-			  AND (s.id = c.live_space OR NOT `+isBuilt+`)
-			ORDER BY s.id`, maxIndexDimensions)
-		if err != nil {
-			return err
-		}
-		spaces = nil
-		for _, space := range candidates {
-			from := threshold
-			if !space.OwnTable {
-				from = min(threshold, ownTableFrom)
-			}
-			large, err := isLarge(ctx, tx, space, from)
-			if err != nil {
-				return err
-			}
-			if large {
-				spaces = append(spaces, space)
-			}
-		}
-		unmeasured, err := unmeasured(ctx, tx)
-		spaces = append(spaces, unmeasured...)
-		return err
-	})
-	return spaces, err
-}
-
 // isLarge reports whether the space has at least threshold passages. Counting
 // stops there.
 func isLarge(ctx context.Context, tx pgx.Tx, space document.Space, threshold int) (large bool, err error) {
@@ -86,7 +51,7 @@ func (s *Store) IndexSpace(ctx context.Context, space document.Space, threshold 
 	}
 	needs, err := s.needsOf(ctx, space.ID, threshold)
 	if err == nil && needs.table {
-		err = s.moveSpace(ctx, space.ID)
+		err = s.MoveSpace(ctx, space)
 	}
 	if err != nil || !needs.index {
 		return err

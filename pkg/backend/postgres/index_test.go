@@ -173,28 +173,45 @@ func (g *grown) explain(t *testing.T, ctx context.Context) string {
 func TestSpacesBelowTheThresholdAreNotIndexed(t *testing.T) {
 	t.Parallel()
 	g, ctx := newGrown(t, 2)
-	for threshold, want := range map[int]int{200: 1, 201: 0} {
-		spaces, err := g.Unindexed(ctx, threshold)
-		if err != nil || len(spaces) != want {
-			t.Errorf("threshold %d: %d spaces (%v), want %d", threshold, len(spaces), err, want)
+	grown := func(care document.SpaceCare, threshold, want int) {
+		t.Helper()
+		listed, err := g.Grown(ctx, care, threshold)
+		if err != nil || len(listed) != want {
+			t.Errorf("threshold %d: %d listed spaces want to be cared for: %s, %v; want %d", threshold, len(listed), care, err, want)
+		}
+		spaces, last, err := g.GrownAfter(ctx, care, threshold, 0, 100)
+		if err != nil || len(spaces) != want || last != 0 {
+			t.Errorf("threshold %d: %d spaces want to be cared for: %s, %v; want %d", threshold, len(spaces), care, err, want)
 		}
 	}
-	if err := g.IndexSpace(ctx, g.space(t, ctx), 201); err != nil || g.space(t, ctx).Indexed {
-		t.Errorf("200 passages of 201 were indexed (%v)", err)
+	grown(document.CareIndex, 1, 0) // not while it stands in the shared table
+	grown(document.CareMove, 200, 1)
+	grown(document.CareMove, 200, 1) // as long as it does
+	if err := g.MoveSpace(ctx, g.space(t, ctx)); err != nil {
+		t.Fatal(err)
 	}
-	if err := g.IndexSpace(ctx, g.space(t, ctx), 200); err != nil || !g.space(t, ctx).Indexed {
-		t.Errorf("200 passages of 200 were not indexed (%v)", err)
+	grown(document.CareMove, 200, 0)
+	grown(document.CareIndex, 200, 1)
+	grown(document.CareIndex, 201, 0)
+	if n := countRows(t, ctx, g.Store, "grown_spaces"); n != 0 {
+		t.Errorf("%d entries are left of a space that wants nothing", n)
 	}
-	if spaces, err := g.Unindexed(ctx, 1); err != nil || len(spaces) != 0 {
-		t.Errorf("an indexed space is to be indexed again (%v)", err)
+	g.add(t, ctx, "a/3")
+	grown(document.CareIndex, 300, 1)
+	if err := g.IndexSpace(ctx, g.space(t, ctx), 301); err != nil || g.space(t, ctx).Indexed {
+		t.Errorf("300 passages of 301 were indexed (%v)", err)
 	}
+	if err := g.IndexSpace(ctx, g.space(t, ctx), 300); err != nil || !g.space(t, ctx).Indexed {
+		t.Errorf("300 passages of 300 were not indexed (%v)", err)
+	}
+	grown(document.CareIndex, 1, 0)
 }
 
 func TestIndexIsBuiltOnceByManyAndAfterABrokenBuild(t *testing.T) {
 	t.Parallel()
 	g, ctx := newGrown(t, 2)
 	space := g.space(t, ctx)
-	if err := g.MoveSpace(ctx, space.ID); err != nil {
+	if err := g.MoveSpace(ctx, space); err != nil {
 		t.Fatal(err)
 	}
 	// What CREATE INDEX CONCURRENTLY leaves when it is cut short.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/migrations"
 	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
+	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
@@ -163,7 +164,7 @@ func TestMigratedPartitionsAreIndexed(t *testing.T) {
 	}
 	s := d.open(t)
 	ctx := tenant.With(t.Context(), tenant.Default)
-	spaces, err := s.Unindexed(ctx, 1)
+	spaces, _, err := s.GrownAfter(ctx, document.CareIndex, 1, 0, 10)
 	if err != nil || len(spaces) != 1 {
 		t.Fatalf("got spaces %v, %v", spaces, err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
@@ -24,25 +25,26 @@ const (
 	moveAgain = 200 * time.Millisecond
 )
 
-// moveSpace moves the passages of a space from the shared table to one of its
+// MoveSpace moves the passages of a space from the shared table to one of its
 // own. While the space is moving, every write goes to both tables, so that
 // they hold the same when what was there before is copied, and the switch
 // changes one row. Each step may be the last of this process: the next call
 // goes on from there. Several calls may run at once.
-func (s *Store) moveSpace(ctx context.Context, space int64) error {
-	if err := s.setStorage(ctx, space, "shared", "moving"); err != nil {
+func (s *Store) MoveSpace(ctx context.Context, space document.Space) (err error) {
+	defer describe(&err, "move space %d", space.ID)
+	if err := s.setStorage(ctx, space.ID, "shared", "moving"); err != nil {
 		return err
 	}
-	if err := s.slices(ctx, space, copySlice); err != nil {
+	if err := s.slices(ctx, space.ID, copySlice); err != nil {
 		return err
 	}
-	if err := s.setStorage(ctx, space, "moving", "moved"); err != nil {
+	if err := s.setStorage(ctx, space.ID, "moving", "moved"); err != nil {
 		return err
 	}
-	if err := s.slices(ctx, space, deleteSlice); err != nil {
+	if err := s.slices(ctx, space.ID, deleteSlice); err != nil {
 		return err
 	}
-	return s.setStorage(ctx, space, "moved", "own")
+	return s.setStorage(ctx, space.ID, "moved", "own")
 }
 
 // setStorage takes a space from one step of its move to the next, unless it was

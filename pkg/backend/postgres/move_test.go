@@ -48,7 +48,7 @@ func TestMoveWhileTheSpaceIsUsed(t *testing.T) {
 	})
 	for range 2 {
 		movers.Go(func() {
-			if err := g.MoveSpace(ctx, g.collection.Space.ID); err != nil {
+			if err := g.MoveSpace(ctx, g.collection.Space); err != nil {
 				t.Error(err)
 			}
 		})
@@ -82,11 +82,11 @@ func TestMoveIsFinishedAfterACrash(t *testing.T) {
 			if got := len(g.hits(t, ctx, g.collection.Space, document.Query{Vector: slices.Repeat([]float32{1}, grownDimensions), Limit: 1000})); got != 300 {
 				t.Errorf("a search found %d passages, want 300", got)
 			}
-			spaces, err := g.Unindexed(ctx, 100)
+			spaces, err := g.Grown(ctx, document.CareMove, 100)
 			if err != nil || len(spaces) != 1 {
 				t.Errorf("to be finished: %d spaces, %v, want 1", len(spaces), err)
 			}
-			if err := g.MoveSpace(ctx, space); err != nil {
+			if err := g.MoveSpace(ctx, g.collection.Space); err != nil {
 				t.Fatal(err)
 			}
 			g.wantMoved(t, 3)

@@ -44,6 +44,7 @@ func (s *Store) Publish(ctx context.Context, work document.Work, also []document
 			batch.Queue(`
 				INSERT INTO placements (document, version, space, passages, warnings) VALUES ($1, $2, $3, $4, $5)`,
 				work.Document, work.Version, p.Space, p.Passages, append(document.Warnings{}, p.Warnings...))
+			queueGrown(&batch, p.Space, p.Passages)
 		}
 		// The switch and the ends that tell of it are one transaction: who
 		// sees the job succeeded finds the document.

@@ -31,15 +31,11 @@ const (
 // widths are the values of hnsw.ef_search that are tried, the cheapest first.
 var widths = []int{20, 40, 60, 80, 120, 160, 240, 320, 400, 640, maxWidth}
 
-// unmeasured returns the spaces whose index was never measured, as in releases
-// before this was done, or when there were less than half as many passages.
-func unmeasured(ctx context.Context, tx pgx.Tx) ([]document.Space, error) {
-	return collect(ctx, tx, scanSpace, selectSpaces+`
-		WHERE s.indexed AND s.written AND NOT `+isBuilt+`
-		  AND (s.ef_search IS NULL
-		       OR (SELECT reltuples FROM pg_class WHERE oid = to_regclass('public.passages_' || s.id)) > 2 * s.measured_tuples)
-		ORDER BY s.id`)
-}
+// isUnmeasured is the condition for the index of space s to be measured: it never
+// was, as in releases before this was done, or when there were less than half as
+// many passages.
+const isUnmeasured = `(s.ef_search IS NULL
+	OR (SELECT reltuples FROM pg_class WHERE oid = to_regclass('public.passages_' || s.id)) > 2 * s.measured_tuples)`
 
 // measureSpace finds out how wide a walk along the space's index has to look
 // around, and has searches do so: a little wider than it takes to find the wanted

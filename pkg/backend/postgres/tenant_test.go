@@ -113,7 +113,7 @@ func fill(t *testing.T, s *postgres.Store) {
 		s.Publish(ctx, work[document.Knowledge], nil, document.KnowledgeProgress{Passages: 1}),
 		s.SaveSectionSummaries(ctx, work[document.Summarise], map[document.Hash]string{hash: "summary"}, document.SummaryProgress{}),
 		s.FinishSummary(ctx, work[document.Summarise], document.Summary{Summary: "summary"}, document.SummaryProgress{}),
-		s.MoveSpace(ctx, c.Space.ID),
+		s.MoveSpace(ctx, c.Space),
 	); err != nil {
 		t.Fatal(err)
 	}

@@ -14,8 +14,18 @@ import (
 // IndexSpace does nothing: SQLite compares every vector, whatever their number.
 func (s *Store) IndexSpace(context.Context, document.Space, int) error { return nil }
 
-// Unindexed returns nothing, since IndexSpace does nothing.
-func (s *Store) Unindexed(context.Context, int) ([]document.Space, error) { return nil, nil }
+// MoveSpace does nothing: SQLite has one table for the passages of all spaces.
+func (s *Store) MoveSpace(context.Context, document.Space) error { return nil }
+
+// Grown returns nothing, since MoveSpace and IndexSpace do nothing.
+func (s *Store) Grown(context.Context, document.SpaceCare, int) ([]document.Space, error) {
+	return nil, nil
+}
+
+// GrownAfter returns nothing, as Grown.
+func (s *Store) GrownAfter(context.Context, document.SpaceCare, int, int64, int) ([]document.Space, int64, error) {
+	return nil, 0, nil
+}
 
 // spaceColumns are what scanSpace scans.
 const spaceColumns = `s.id, s.collection, s.model, s.dimensions, s.chunk_tokens, s.chunk_overlap`

@@ -2,6 +2,9 @@ package sqlite
 
 import (
 	"context"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // Tenants returns every tenant's id.
@@ -10,6 +13,22 @@ func (s *Store) Tenants(ctx context.Context) (ids []string, err error) {
 	rows, err := s.readers.QueryContext(ctx, `SELECT id FROM tenants ORDER BY id`)
 	return collect(rows, err, func(row scanner) (id string, err error) { return id, row.Scan(&id) })
 }
+
+// TenantsWithGarbage returns every tenant: there are few, and no server to ask.
+func (s *Store) TenantsWithGarbage(ctx context.Context, _ document.GarbageAges) ([]string, error) {
+	return s.Tenants(ctx)
+}
+
+// TenantsWithDeliveries returns every tenant.
+func (s *Store) TenantsWithDeliveries(ctx context.Context) ([]string, error) { return s.Tenants(ctx) }
+
+// TenantsToVerify returns every tenant.
+func (s *Store) TenantsToVerify(ctx context.Context, _ time.Duration) ([]string, error) {
+	return s.Tenants(ctx)
+}
+
+// TenantsWithGrownSpaces returns none, since Grown returns nothing.
+func (s *Store) TenantsWithGrownSpaces(context.Context) ([]string, error) { return nil, nil }
 
 // Exclusively runs fn unless it is being run under the same name. No other
 // process has the database open.

@@ -12,8 +12,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Store is everything that is asked of a store. Every call but Tenants, TenantsWithWork, Ping,
-// Attend and Exclusively works for the tenant in ctx and for nobody else, in a
+// Store is everything that is asked of a store. Every call but Ping, Attend,
+// Exclusively and those that return tenants works for the tenant in ctx and for nobody else, in a
 // transaction of its own that is rolled back when the call fails. Failures
 // that a caller can act on are fault.Errors; a store that cannot be reached
 // answers fault.Unavailable.

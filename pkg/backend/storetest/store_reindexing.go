@@ -85,8 +85,26 @@ type Reindexing interface {
 	// is no obstacle to the next. A store without such indexes does nothing.
 	IndexSpace(ctx context.Context, space document.Space, threshold int) error
 
-	// Unindexed returns the spaces that IndexSpace would build an index for.
-	Unindexed(ctx context.Context, threshold int) ([]document.Space, error)
+	// MoveSpace moves the passages of a space to a table of its own, without
+	// holding up who reads or writes it for long. What a call that was cut short
+	// has left behind the next one finishes. A store of one table does nothing.
+	MoveSpace(ctx context.Context, space document.Space) error
+
+	// TenantsWithGrownSpaces returns tenants for which Grown may return something.
+	// It is not for a tenant.
+	TenantsWithGrownSpaces(ctx context.Context) ([]string, error)
+
+	// Grown returns spaces in which passages were published since they wanted no
+	// care, and that want it now: to be moved when they have as many passages as a
+	// table of their own is worth, or threshold, and to be indexed, by IndexSpace,
+	// when they have one and threshold passages. A reindex sees to the space that
+	// it builds. The cost follows what was published since the last call. Of a few
+	// passages it may not be noticed that they were.
+	Grown(ctx context.Context, care document.SpaceCare, threshold int) ([]document.Space, error)
+
+	// GrownAfter returns those of the next limit spaces after an id that want the
+	// care, whatever was published, and the id to go on after, 0 at the end.
+	GrownAfter(ctx context.Context, care document.SpaceCare, threshold int, after int64, limit int) (spaces []document.Space, last int64, err error)
 
 	// Verify looks whether work.Space may become live: every live document
 	// stands whole in it, and some sample passages, searched for by their own

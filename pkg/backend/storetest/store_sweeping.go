@@ -55,8 +55,18 @@ type Garbage interface {
 
 // Sweeping keeps the promises over time.
 type Sweeping interface {
-	// Tenants returns every tenant's id.
+	// Tenants returns every tenant's id, in order.
 	Tenants(ctx context.Context) ([]string, error)
+
+	// These return, in order, the tenants of which something is due, and may
+	// return others: those for which Garbage, AbandonUploads, DropSections,
+	// DropIdempotencyKeys or DropDeliveries would do something; those with
+	// deliveries to be taken; and those whose verification was never begun, is not
+	// at its end, or was begun longer than age ago. They are not for a tenant. Their
+	// cost hardly grows with tenants of which nothing is due.
+	TenantsWithGarbage(ctx context.Context, ages document.GarbageAges) ([]string, error)
+	TenantsWithDeliveries(ctx context.Context) ([]string, error)
+	TenantsToVerify(ctx context.Context, age time.Duration) ([]string, error)
 
 	// DropSections removes section summaries that versions which are gone have
 	// used, and that no other version uses. It looks at up to limit, those

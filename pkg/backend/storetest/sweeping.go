@@ -5,9 +5,11 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
@@ -15,6 +17,7 @@ import (
 func sweeping(t *testing.T, open func(t *testing.T) Store) {
 	for name, test := range map[string]func(*testing.T, context.Context, Store){
 		"Tenants":     listsTenants,
+		"Tenants due": listsTenantsDue,
 		"Exclusively": excludes,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, as(t, tenant.Default), open(t)) })
@@ -29,6 +32,33 @@ func listsTenants(t *testing.T, ctx context.Context, s Store) {
 	slices.Sort(got)
 	if diff := cmp.Diff([]string{tenant.Default, Other}, got); diff != "" {
 		t.Errorf("tenants (-want +got):\n%s", diff)
+	}
+}
+
+func listsTenantsDue(t *testing.T, ctx context.Context, s Store) {
+	c := ensure(t, ctx, s, "c")
+	addWebhook(t, ctx, s)
+	fail(t, ctx, s, accept(t, ctx, s, uploadOf(c, "a")).Job)
+	if err := s.DeleteDocument(ctx, accept(t, ctx, s, uploadOf(c, "b")).Document.ID); err != nil {
+		t.Fatal(err)
+	}
+	note(t, as(t, Other), s, uploadOf(c, "under way"))
+	garbage := func(ages document.GarbageAges) func(context.Context) ([]string, error) {
+		return func(ctx context.Context) ([]string, error) { return s.TenantsWithGarbage(ctx, ages) }
+	}
+	hour := document.GarbageAges{Uploads: time.Hour, Sections: time.Hour, IdempotencyKeys: time.Hour, Deliveries: time.Hour}
+	for name, test := range map[string]struct {
+		list func(context.Context) ([]string, error)
+		want string
+	}{
+		"garbage":             {garbage(hour), tenant.Default},
+		"an abandoned upload": {garbage(document.GarbageAges{}), Other},
+		"deliveries":          {s.TenantsWithDeliveries, tenant.Default},
+		"no verification":     {func(ctx context.Context) ([]string, error) { return s.TenantsToVerify(ctx, time.Hour) }, Other},
+	} {
+		if got, err := test.list(t.Context()); err != nil || !slices.Contains(got, test.want) || !slices.IsSorted(got) {
+			t.Errorf("tenants with %s: got %q, %v; want %s among them", name, got, err, test.want)
+		}
 	}
 }
 

@@ -103,8 +103,12 @@ func tenantsOfReindexes(t *testing.T, open func(t *testing.T) Store) {
 			rate, err := s.ReindexRate(ctx, c.Space.Model)
 			return int(rate * 1000), err
 		},
-		"Unindexed": func(ctx context.Context) (int, error) {
-			spaces, err := s.Unindexed(ctx, 1)
+		"Grown": func(ctx context.Context) (int, error) {
+			spaces, err := s.Grown(ctx, document.CareMove, 1)
+			return len(spaces), err
+		},
+		"GrownAfter": func(ctx context.Context) (int, error) {
+			spaces, _, err := s.GrownAfter(ctx, document.CareMove, 1, 0, 100)
 			return len(spaces), err
 		},
 		"Dispatch": func(ctx context.Context) (int, error) {
@@ -132,6 +136,9 @@ func tenantsOfReindexes(t *testing.T, open func(t *testing.T) Store) {
 	t.Run("IndexSpace", func(t *testing.T) {
 		// Whether it fails or finds nothing to do, ours is as it was.
 		if err := s.IndexSpace(theirs, c.Space, 1); err != nil && !fault.Is(err, fault.NotFound) {
+			t.Error(err)
+		}
+		if err := s.MoveSpace(theirs, c.Space); err != nil && !fault.Is(err, fault.NotFound) {
 			t.Error(err)
 		}
 	})
@@ -171,10 +178,6 @@ func stateOfReindexes(t *testing.T, ctx context.Context, s Store, c document.Col
 	if err != nil {
 		t.Fatal(err)
 	}
-	unindexed, err := s.Unindexed(ctx, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
 	found, err := searchAll(ctx, s, c)
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +185,7 @@ func stateOfReindexes(t *testing.T, ctx context.Context, s Store, c document.Col
 	return map[string]any{
 		"collections": collections,
 		"embedded":    len(embedded),
-		"unindexed":   unindexed,
+		"grown":       grown(t, ctx, s, 1),
 		"found":       found,
 		"unplaced":    unplaced(t, ctx, s, reindex),
 		"stored":      storedTexts(t, ctx, s, reindex.Space, of),

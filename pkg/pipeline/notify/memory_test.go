@@ -26,7 +26,7 @@ type memory struct {
 	settling error // what SettleDelivery answers, if set
 }
 
-func (m *memory) Tenants(context.Context) ([]string, error) {
+func (m *memory) TenantsWithDeliveries(context.Context) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var ids []string

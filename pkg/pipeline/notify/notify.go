@@ -21,7 +21,7 @@ import (
 
 // Store is the outbox; see storetest.Outbox for the contract.
 type Store interface {
-	Tenants(ctx context.Context) ([]string, error)
+	TenantsWithDeliveries(ctx context.Context) ([]string, error)
 	TakeDeliveries(ctx context.Context, busy []uuid.UUID, limit int, ttl time.Duration) ([]document.Outgoing, error)
 	SettleDelivery(ctx context.Context, taken document.Outgoing, outcome document.DeliveryOutcome) error
 }
@@ -34,7 +34,7 @@ type Sender interface {
 }
 
 const (
-	// interval is how often every tenant is looked at.
+	// interval is how often it is looked for tenants that have deliveries.
 	interval = 5 * time.Second
 
 	// gather is how long hints are gathered before their tenants are looked
@@ -183,9 +183,9 @@ func (n *Notifier) Run(ctx context.Context) {
 // settleTime is how long writing what became of an attempt may take.
 func (n *Notifier) settleTime() time.Duration { return min(n.Grace/4, maxSettle) }
 
-// wantAll adds every tenant to those wanted.
+// wantAll adds every tenant that has deliveries to those wanted.
 func (n *Notifier) wantAll(ctx context.Context, wanted *line) {
-	tenants, err := n.Store.Tenants(ctx)
+	tenants, err := n.Store.TenantsWithDeliveries(ctx)
 	if err != nil && ctx.Err() == nil {
 		n.Log.WarnContext(ctx, "no webhooks looked at; trying again soon", "error", err)
 	}

@@ -17,7 +17,7 @@ import (
 // CollectorStore keeps the lists of what may be removed; see storetest.Garbage
 // and Sweeping for the contract.
 type CollectorStore interface {
-	Tenants(ctx context.Context) ([]string, error)
+	TenantsWithGarbage(ctx context.Context, ages document.GarbageAges) ([]string, error)
 	Garbage(ctx context.Context, ahead time.Duration, limit int) ([]document.Garbage, error)
 	Collect(ctx context.Context, g document.Garbage, ahead time.Duration, limit int) (more bool, err error)
 	Unlist(ctx context.Context, entries ...document.Garbage) error
@@ -112,16 +112,20 @@ func (c *Collector) Collect(ctx context.Context) error {
 }
 
 func (c *Collector) round(ctx context.Context) error {
-	tenants, err := c.Store.Tenants(ctx)
+	tenants, err := c.Store.TenantsWithGarbage(ctx, document.GarbageAges{
+		Ahead: c.Ahead, Uploads: c.Grace, Sections: c.Grace, IdempotencyKeys: keepKeys, Deliveries: keepDeliveries,
+	})
 	if err != nil {
-		return fmt.Errorf("list tenants: %w", err)
+		return fmt.Errorf("list tenants with garbage: %w", err)
 	}
 	r := round{Collector: c, until: time.Now().Add(collectTime), search: searchTime, failures: maxFailures}
 	var errs []error
 	// Whom the last round has not come to is first.
-	if i := slices.Index(tenants, c.last); i >= 0 {
-		tenants = slices.Concat(tenants[i+1:], tenants[:i+1])
+	next, found := slices.BinarySearch(tenants, c.last)
+	if found {
+		next++
 	}
+	tenants = slices.Concat(tenants[next:], tenants[:next])
 	for len(tenants) > 0 {
 		var unfinished []string
 		for _, id := range tenants {

@@ -85,6 +85,9 @@ func TestCollectRemovesAllBatchByBatch(t *testing.T) {
 	if slices.ContainsFunc(m.grace, func(d time.Duration) bool { return d != time.Hour }) {
 		t.Errorf("left things alone for %v, want the hour that was asked for", m.grace)
 	}
+	if want := (document.GarbageAges{Uploads: time.Hour, Sections: time.Hour, IdempotencyKeys: 24 * time.Hour, Deliveries: 7 * 24 * time.Hour}); m.ages != want {
+		t.Errorf("asked for tenants with garbage by %+v, want %+v", m.ages, want)
+	}
 }
 
 // What cannot be removed is tried again after longer and longer, and named with

@@ -20,27 +20,67 @@ import (
 	"github.com/seed-7a112592/gristmill/test/await"
 )
 
-// shelf is a database with spaces that have grown.
+// shelf is a database with spaces, some of which have grown.
 type shelf struct {
-	mu      sync.Mutex
-	grown   map[string][]document.Space // by tenant
-	indexed []int64
-	names   []string // that were exclusive
-	busy    bool     // another process is building
-	broken  map[int64]error
-	takes   time.Duration // to build an index
+	mu       sync.Mutex
+	grown    map[string][]document.Space // by tenant: listed, to be indexed
+	unlisted map[string][]document.Space // to be indexed, but on no list
+	small    map[string][]document.Space // to be moved
+	indexed  []int64
+	moved    []int64
+	names    []string        // that were exclusive
+	walked   []string        // tenants, to be indexed
+	busy     map[string]bool // another process has these names
+	broken   map[int64]error
+	takes    time.Duration // to build an index
+	looks    time.Duration // to look at some spaces in turn
 }
 
-func (s *shelf) Tenants(context.Context) ([]string, error) { return []string{"a", "b"}, nil }
+func (s *shelf) Tenants(context.Context) ([]string, error) { return []string{"a", "b", "c"}, nil }
 
-func (s *shelf) Unindexed(ctx context.Context, threshold int) ([]document.Space, error) {
+func (s *shelf) TenantsWithGrownSpaces(context.Context) ([]string, error) {
+	return []string{"a", "b"}, nil
+}
+
+func (s *shelf) Grown(ctx context.Context, care document.SpaceCare, threshold int) ([]document.Space, error) {
 	id, err := tenant.From(ctx)
 	if err != nil || threshold != 100 {
 		return nil, fmt.Errorf("asked with a threshold of %d: %w", threshold, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if care == document.CareMove {
+		return slices.Clone(s.small[id]), nil
+	}
 	return slices.Clone(s.grown[id]), nil
+}
+
+// GrownAfter looks at two pages of each tenant.
+func (s *shelf) GrownAfter(ctx context.Context, care document.SpaceCare, threshold int, after int64, limit int) ([]document.Space, int64, error) {
+	id, err := tenant.From(ctx)
+	if err != nil || threshold != 100 || limit < 1 {
+		return nil, 0, fmt.Errorf("asked with a threshold of %d: %w", threshold, err)
+	}
+	<-time.After(s.looks) // of the bubble's clock
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if care == document.CareMove {
+		return nil, 0, nil
+	}
+	s.walked = append(s.walked, fmt.Sprint(id, after))
+	if after == 0 {
+		return nil, 1, nil
+	}
+	return slices.Clone(s.unlisted[id]), 0, nil
+}
+
+func (s *shelf) MoveSpace(ctx context.Context, space document.Space) error {
+	id, err := tenant.From(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.moved = append(s.moved, space.ID)
+	s.small[id] = nil
+	return err
 }
 
 func (s *shelf) IndexSpace(ctx context.Context, space document.Space, threshold int) error {
@@ -59,13 +99,18 @@ func (s *shelf) IndexSpace(ctx context.Context, space document.Space, threshold 
 		return err
 	}
 	s.indexed = append(s.indexed, space.ID)
-	s.grown[id] = slices.DeleteFunc(s.grown[id], func(other document.Space) bool { return other.ID == space.ID })
+	for _, list := range []map[string][]document.Space{s.grown, s.unlisted} {
+		list[id] = slices.DeleteFunc(list[id], func(other document.Space) bool { return other.ID == space.ID })
+	}
 	return nil
 }
 
 func (s *shelf) Exclusively(ctx context.Context, name string, fn func(context.Context) error) error {
+	s.mu.Lock()
 	s.names = append(s.names, name)
-	if s.busy {
+	busy := s.busy[name]
+	s.mu.Unlock()
+	if busy {
 		return nil
 	}
 	return fn(ctx)
@@ -77,8 +122,12 @@ func newKeeper(t *testing.T, log *await.Buffer) (*sweep.Keeper, *shelf) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &shelf{grown: map[string][]document.Space{"a": {{ID: 1}, {ID: 2}}, "b": {{ID: 3}}}, broken: map[int64]error{}}
-	return &sweep.Keeper{Store: s, Threshold: 100, Log: logger}, s
+	s := &shelf{
+		grown:    map[string][]document.Space{"a": {{ID: 1}, {ID: 2}}, "b": {{ID: 3}}},
+		unlisted: map[string][]document.Space{}, small: map[string][]document.Space{},
+		broken: map[int64]error{}, busy: map[string]bool{},
+	}
+	return &sweep.Keeper{Store: s, Threshold: 100, Builds: true, Log: logger}, s
 }
 
 // keepFor runs the keeper for a time of the bubble's clock.
@@ -104,8 +153,66 @@ func TestSpacesThatHaveGrownAreIndexed(t *testing.T) {
 				t.Errorf("the log does not say %q:\n%s", want, log.String())
 			}
 		}
-		if n := len(s.names); n < 10 || n > 21 || s.names[0] != "index" {
-			t.Errorf("looked %d times in 10 minutes, under the name %s", n, s.names[0])
+		for _, name := range []string{"index", "move"} {
+			rounds := len(slices.DeleteFunc(slices.Clone(s.names), func(other string) bool { return other != name }))
+			if rounds < 10 || rounds > 21 {
+				t.Errorf("looked %d times in 10 minutes under the name %s", rounds, name)
+			}
+		}
+	})
+}
+
+func TestMovesDoNotWaitForIndexes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log await.Buffer
+		keeper, s := newKeeper(t, &log)
+		s.takes = 5 * time.Hour
+		s.small["b"] = []document.Space{{ID: 7}}
+		keepFor(t, keeper, time.Second)
+		s.small["b"] = []document.Space{{ID: 8}}
+		keepFor(t, keeper, time.Minute)
+		if diff := cmp.Diff([]int64{7, 8}, s.moved); diff != "" || len(s.indexed) > 0 {
+			t.Errorf("moved beside a build (-want +got):\n%s\nindexed %v", diff, s.indexed)
+		}
+		for _, want := range []string{"moving a space to a table of its own", "space has a table of its own"} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("the log does not say %q:\n%s", want, log.String())
+			}
+		}
+	})
+}
+
+// Without a role that builds indexes spaces are moved all the same.
+func TestKeeperThatBuildsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		keeper, s := newKeeper(t, new(await.Buffer))
+		keeper.Builds = false
+		s.small["a"] = []document.Space{{ID: 7}}
+		keepFor(t, keeper, time.Minute)
+		if len(s.indexed) > 0 || len(s.moved) != 1 {
+			t.Errorf("indexed %v, moved %v", s.indexed, s.moved)
+		}
+	})
+}
+
+// What is on no list is found as well. A round walks for a bounded time, and the
+// next one goes on.
+func TestKeeperWalksThroughAllSpaces(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		keeper, s := newKeeper(t, new(await.Buffer))
+		s.unlisted["c"] = []document.Space{{ID: 9}}
+		s.looks = 30 * time.Millisecond
+		keepFor(t, keeper, time.Second)
+		if diff := cmp.Diff([]string{"a0", "a1"}, s.walked); diff != "" {
+			t.Errorf("the first round walked through (-want +got):\n%s", diff)
+		}
+		s.walked = nil
+		keepFor(t, keeper, 119*time.Second)
+		if diff := cmp.Diff([]string{"a0", "a1", "b0", "b1", "c0", "c1", "a0", "a1"}, s.walked); diff != "" || !slices.Contains(s.indexed, 9) {
+			t.Errorf("four rounds walked through (-want +got):\n%s\nindexed %v, want 9 among them", diff, s.indexed)
 		}
 	})
 }
@@ -135,13 +242,14 @@ func TestOneKeepsIndexesAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		keeper, s := newKeeper(t, new(await.Buffer))
-		s.busy = true
+		s.busy["index"] = true
+		s.small["a"] = []document.Space{{ID: 7}}
 		keepFor(t, keeper, time.Minute)
 		if len(s.indexed) > 0 {
 			t.Error("indexed beside another")
 		}
-		if len(s.names) == 0 {
-			t.Error("it never asked for its turn")
+		if len(s.moved) == 0 {
+			t.Error("what is moved waited for another's build")
 		}
 	})
 }

@@ -30,6 +30,7 @@ type memory struct {
 	lost     bool // the queue's data is gone
 
 	journal   []string
+	ages      document.GarbageAges
 	quiet     []time.Duration
 	grace     []time.Duration
 	queued    []document.Dispatch
@@ -48,7 +49,11 @@ type memory struct {
 	parts      map[int64]int // calls that it takes to collect an entry
 }
 
-func (m *memory) Tenants(context.Context) ([]string, error)         { return m.tenants, nil }
+func (m *memory) TenantsWithGarbage(_ context.Context, ages document.GarbageAges) ([]string, error) {
+	m.ages = ages
+	return m.tenants, nil
+}
+
 func (m *memory) TenantsWithWork(context.Context) ([]string, error) { return m.tenants, nil }
 func (m *memory) Backlog(context.Context) (document.Backlog, error) { return document.Backlog{}, nil }
 

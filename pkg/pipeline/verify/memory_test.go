@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -75,6 +76,10 @@ func (m *memory) put(owner, key, text string) *document.Kept {
 	m.objects[k.Original.Object] = text
 	m.kept[owner] = append(m.kept[owner], k)
 	return &m.kept[owner][len(m.kept[owner])-1]
+}
+
+func (m *memory) TenantsToVerify(ctx context.Context, _ time.Duration) ([]string, error) {
+	return m.Tenants(ctx)
 }
 
 func (m *memory) Tenants(context.Context) ([]string, error) { return []string{"default", "other"}, nil }

@@ -16,6 +16,7 @@ import (
 // ScrubStore also keeps how far the scrubber is.
 type ScrubStore interface {
 	Store
+	TenantsToVerify(ctx context.Context, age time.Duration) ([]string, error)
 	Verification(ctx context.Context) (document.Verification, error)
 	SaveVerification(ctx context.Context, v document.Verification) error
 	ListSearch(ctx context.Context) error
@@ -57,11 +58,11 @@ func (s *Scrubber) Run(ctx context.Context) {
 	}
 }
 
-// Scrub goes on with the pass of every tenant, to its end.
+// Scrub goes on with the passes of all tenants, to their ends.
 func (s *Scrubber) Scrub(ctx context.Context) error {
-	tenants, err := s.Store.Tenants(ctx)
+	tenants, err := s.Store.TenantsToVerify(ctx, passInterval)
 	if err != nil {
-		return fmt.Errorf("list tenants: %w", err)
+		return fmt.Errorf("list tenants to verify: %w", err)
 	}
 	var errs []error
 	for _, id := range tenants {
