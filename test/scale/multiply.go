@@ -31,14 +31,15 @@ type column struct {
 // Tables that multiply leaves as they are: what is in them is of no document.
 // backlog is counted by a trigger, which see.
 var otherTables = []string{
-	"tenants", "collections", "spaces", "reindexes", "uploads", "idempotency_keys", "backlog", "released_sections",
+	"tenants", "collections", "collection_counts", "spaces", "reindexes", "uploads", "idempotency_keys", "backlog", "released_sections",
 	"verifications", "webhooks", "deliveries",
 }
 
 // Triggers do not run while rows are multiplied. What these write is written by
 // multiply too: backlog and backlog_update count jobs, collection and fields write
-// what the made document has already.
-var knownTriggers = []string{"backlog", "backlog_update", "collection", "fields", "missed"}
+// what the made document has already, counts counts collections, and missed counts
+// documents that are not in every space, of which there are none.
+var knownTriggers = []string{"backlog", "backlog_update", "collection", "counts", "fields", "missed"}
 
 // Columns that name something by a uuid or bytes, and that are the same in all
 // documents of a shape.
