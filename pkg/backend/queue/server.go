@@ -15,9 +15,11 @@ import (
 )
 
 const (
-	// pollInterval is how soon an idle server sees a new task, and
-	// waitingInterval how exactly one that waits for its time is delivered.
+	// pollInterval is how soon an idle server sees a new task, reindexInterval
+	// how soon a reindex, which takes minutes, and waitingInterval how exactly one
+	// that waits for its time is delivered. asynq has no other way than to ask.
 	pollInterval    = 20 * time.Millisecond
+	reindexInterval = 500 * time.Millisecond
 	waitingInterval = time.Second
 	// panicDelay is the wait before a task whose handler panicked comes again.
 	panicDelay = 10 * time.Second
@@ -188,10 +190,14 @@ func within(limit time.Duration, done <-chan struct{}) bool {
 }
 
 func (s *Server) asynq() *asynq.Server {
+	poll := pollInterval
+	if s.cfg.Kind == document.Reindexing {
+		poll = reindexInterval
+	}
 	return asynq.NewServer(s.redis, asynq.Config{
 		Concurrency:              s.cfg.Concurrency,
 		Queues:                   map[string]int{string(s.cfg.Kind): 1},
-		TaskCheckInterval:        pollInterval,
+		TaskCheckInterval:        poll,
 		DelayedTaskCheckInterval: waitingInterval,
 		ShutdownTimeout:          s.cfg.CloseTimeout / 4, // for handlers, which have had theirs
 		// Nothing is a failure to asynq, which would count it and in the end

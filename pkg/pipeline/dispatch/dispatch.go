@@ -152,7 +152,7 @@ func (d *Dispatcher) dispatch(ctx context.Context) error {
 // window returns how many tasks of a tenant may be in the queue: those that
 // workers can be at, and half as many again, so that the next one is there when
 // one is done. One is there also when no worker is, for the first to come.
-func window(capacity int) int { return max(capacity+capacity/2, 1) }
+func window(capacity int) int { return max((3*capacity+1)/2, 1) }
 
 // complain logs what kept tasks from being dispatched: what is unavailable only
 // once, for it is met at every turn until it is back.

@@ -82,7 +82,7 @@ func of(t *testing.T, id string) context.Context { return tenant.With(t.Context(
 
 func TestWindowFollowsCapacity(t *testing.T) {
 	t.Parallel()
-	for capacity, window := range map[int]int{0: 1, 1: 1, 2: 3, 16: 24, 33: 49} {
+	for capacity, window := range map[int]int{0: 1, 1: 2, 2: 3, 16: 24, 33: 50} {
 		d, m := newDispatcher(new(await.Buffer))
 		m.capacity = map[document.TaskKind]int{document.Knowledge: capacity, document.Summarise: 4}
 		d.Dispatch(of(t, "acme"))
