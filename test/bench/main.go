@@ -27,6 +27,8 @@ func figures() []figure {
 		{"throughput", throughput},
 		{"cpu", cpuOfIngestion},
 		{"capacity", capacity},
+		{"workers", workers},
+		{"idle", idleCPU},
 		{"worker-memory", workerMemory},
 		{"api-memory", apiMemory},
 		{"upload-memory", uploadMemory},

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+)
+
+const (
+	// Each collection stays so small that it is not moved to a table of its own
+	// while the figure is measured.
+	workerCollections = 4
+	workerCopies      = 100 // in each collection, of a document of this size
+	workerSize        = 16 << 10
+
+	// workerTasks is how many documents a worker is at at a time: so few that four
+	// workers do not fill two cores.
+	workerTasks   = 1
+	workerLatency = 50 * time.Millisecond // of the provider
+)
+
+// workers is how much more several workers do than one, with a provider for
+// whose answers they wait most of the time, and what CPU time it takes.
+func workers(b *bench) {
+	text, err := io.ReadAll(newGenerated(workerSize))
+	if err != nil {
+		b.Fatal(err)
+	}
+	originals := make([]corpusDocument, workerCollections)
+	for i := range originals {
+		originals[i] = corpusDocument{"generated.md", text, fmt.Sprintf("collection-%d", i)}
+	}
+	documents, err := copies(originals, workerCopies)
+	if err != nil {
+		b.Fatal(err)
+	}
+	counts := []int{1, 2, 4}
+	rates, costs := map[int][]float64{}, map[int][]float64{}
+	for range b.runs {
+		for _, n := range counts {
+			b.must(func(b *bench) {
+				s := newSite(b, embeddingDimensions, fakeprovider.Options{Latency: workerLatency}, "GRISTMILL_WORKER_CONCURRENCY="+strconv.Itoa(workerTasks))
+				s.upload(documents)
+				_, did := s.ingestBy(n, ingestLimit)
+				rates[n] = append(rates[n], did.rate())
+				costs[n] = append(costs[n], did.cost("worker", "postgres", "redis"))
+				b.note("%d workers: %s", n, did)
+			})
+		}
+	}
+	one := median(rates[1])
+	b.report(result{"1 worker, provider of 50 ms (median)", one, "passages/s", unbounded, 0})
+	b.report(result{"2 workers over 1", median(rates[2]) / one, "", atLeast, 1.9})
+	b.report(result{"4 workers over 1", median(rates[4]) / one, "", atLeast, 3.5})
+	b.report(result{"CPU of workers, PostgreSQL and Redis, 1 worker", median(costs[1]), "s/1000", unbounded, 0})
+	b.report(result{"the same, 4 workers over 1", median(costs[4]) / median(costs[1]), "", atMost, 1.2})
+}
