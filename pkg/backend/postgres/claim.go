@@ -20,28 +20,27 @@ func (s *Store) Claim(ctx context.Context, ref document.TaskRef, ttl time.Durati
 		return s.claimReindex(ctx, ref, ttl)
 	}
 	var refused error // after what was written on the way to it
-	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+	err = s.inTenantLast(ctx, func(tx pgx.Tx) (*pgx.Batch, error) {
 		t, err := lockTask(ctx, tx, ref)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if t.state.Ended() {
-			return fault.New(fault.NotFound, "the task has ended: %s", t.state)
+			return nil, fault.New(fault.NotFound, "the task has ended: %s", t.state)
 		}
+		var last pgx.Batch
 		if reason := t.pointless(); reason != "" {
 			refused = fault.New(fault.NotFound, "the task was cancelled: %s", reason)
-			var batch pgx.Batch
-			t.queueEnd(&batch, document.Cancelled, reason, nil)
-			return tx.SendBatch(ctx, &batch).Close()
+			t.queueEnd(&last, document.Cancelled, reason, nil)
+			return &last, nil
 		}
 		switch {
 		case t.wait > 0 && t.state == document.Running:
-			return fault.New(fault.Conflict, "another worker holds the lease of the task")
+			return nil, fault.New(fault.Conflict, "another worker holds the lease of the task")
 		case t.wait > 0:
-			return fault.New(fault.Unavailable, "the task is to be tried again later").After(t.wait)
+			return nil, fault.New(fault.Unavailable, "the task is to be tried again later").After(t.wait)
 		}
-		work, err = s.takeLease(ctx, tx, t, ttl)
-		return err
+		return &last, s.queueLease(ctx, &last, t, ttl, &work)
 	})
 	if err == nil {
 		err = refused
@@ -64,28 +63,27 @@ func (t task) pointless() string {
 	}
 }
 
-// takeLease begins the task's next attempt. What an earlier attempt has placed
-// goes: an attempt's places are all its own. A task that is running was let go
-// of by a worker that crashed.
-func (s *Store) takeLease(ctx context.Context, tx pgx.Tx, t task, ttl time.Duration) (document.Work, error) {
+// queueLease begins the task's next attempt, and reads its work. What an earlier
+// attempt has placed goes: an attempt's places are all its own. A task that is
+// running was let go of by a worker that crashed.
+func (s *Store) queueLease(ctx context.Context, batch *pgx.Batch, t task, ttl time.Duration, work *document.Work) error {
 	id, err := tenant.From(ctx)
 	if err != nil {
-		return document.Work{}, err
+		return err
 	}
-	work := document.Work{TaskRef: t.TaskRef, Job: t.job, Lease: uuid.New(), Attempt: t.attempt + 1, Crashes: t.crashes}
+	*work = document.Work{TaskRef: t.TaskRef, Job: t.job, Lease: uuid.New(), Attempt: t.attempt + 1, Crashes: t.crashes}
 	work.Tenant = id
 	if t.state == document.Running {
 		work.Crashes++
 	}
-	var batch pgx.Batch
 	batch.Queue(`
 		UPDATE tasks SET state = 'running', attempt = $3, crashes = $4, round = round + 1,
 		                 lease = $5, lease_until = clock_timestamp() + $6::interval, next_attempt_at = NULL, error = '',
 		                 dispatched_at = coalesce(dispatched_at, clock_timestamp()), process = $7
 		WHERE job = $1 AND kind = $2`, t.job, t.Kind, work.Attempt, work.Crashes, work.Lease, ttl, s.process)
-	t.queueJobState(&batch, document.Running)
+	t.queueJobState(batch, document.Running)
 	if t.Kind == document.Knowledge {
-		queueClearAttempt(&batch, t)
+		queueClearAttempt(batch, t)
 	}
 	batch.Queue(`
 		SELECT c.name, coalesce(c.summaries, ''), t.asked, d.key, v.title, v.title_from_key, v.media_type, v.object, v.size, v.sha256
@@ -99,37 +97,33 @@ func (s *Store) takeLease(ctx context.Context, tx pgx.Tx, t task, ttl time.Durat
 		work.Title = document.OwnTitle(work.Title, work.Key, fromKey)
 		return err
 	})
-	queueSpaces(&batch, &work)
-	return work, tx.SendBatch(ctx, &batch).Close()
+	queueSpaces(batch, work)
+	return nil
 }
 
 // Renew extends the lease.
 func (s *Store) Renew(ctx context.Context, work document.Work, ttl time.Duration) (err error) {
 	defer describe(&err, "renew %s", work)
-	return s.inTenant(ctx, func(tx pgx.Tx) error {
-		if work.Kind == document.Reindexing {
-			return renewReindex(ctx, tx, work, ttl)
-		}
-		tag, err := tx.Exec(ctx, `
+	if work.Kind == document.Reindexing {
+		return s.inTenant(ctx, func(tx pgx.Tx) error { return renewReindex(ctx, tx, work, ttl) })
+	}
+	return s.inOneTrip(ctx, func(batch *pgx.Batch) {
+		batch.Queue(`
 			UPDATE tasks SET lease_until = clock_timestamp() + $4::interval
-			WHERE job = $1 AND kind = $2 AND lease = $3`, work.Job, work.Kind, work.Lease, ttl)
-		if err == nil && tag.RowsAffected() == 0 {
-			return leaseLost(work)
-		}
-		return err
+			WHERE job = $1 AND kind = $2 AND lease = $3`, work.Job, work.Kind, work.Lease, ttl).Exec(mustHold(work))
 	})
 }
 
 // Settle writes what became of a task that is not done.
 func (s *Store) Settle(ctx context.Context, work document.Work, outcome document.Outcome) (err error) {
 	defer describe(&err, "settle %s: %s", work, outcome.Verdict)
-	return s.inTenant(ctx, func(tx pgx.Tx) error {
+	return s.inTenantLast(ctx, func(tx pgx.Tx) (*pgx.Batch, error) {
 		if work.Kind == document.Reindexing {
-			return settleReindex(ctx, tx, work, outcome)
+			return nil, settleReindex(ctx, tx, work, outcome)
 		}
 		t, err := lockOwn(ctx, tx, work)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		var batch pgx.Batch
 		switch outcome.Verdict {
@@ -142,9 +136,9 @@ func (s *Store) Settle(ctx context.Context, work document.Work, outcome document
 		case document.VerdictWait:
 			t.queuePostpone(&batch, t.attempt-1, outcome)
 		default:
-			return fmt.Errorf("unknown verdict %q", outcome.Verdict)
+			return nil, fmt.Errorf("unknown verdict %q", outcome.Verdict)
 		}
-		return tx.SendBatch(ctx, &batch).Close()
+		return &batch, nil
 	})
 }
 

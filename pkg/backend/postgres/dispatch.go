@@ -15,16 +15,16 @@ import (
 // tenant do so one after another, so that each sees what the one before took:
 // but for when nothing waits, which each sees by itself. A commit that a crash
 // of the server takes back is no loss, the tasks are then dispatched again: so
-// nobody holds the lock, or waits, until it is on the disk.
+// nobody holds the lock, or waits, until it is on the disk. Nor is one whose
+// answer a broken connection takes: what it dispatched is due again later.
 func (s *Store) Dispatch(ctx context.Context, windows map[document.TaskKind]int) (dispatched []document.Dispatch, err error) {
 	defer describe(&err, "dispatch tasks")
-	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+	id, err := tenant.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = s.inOneTrip(ctx, func(batch *pgx.Batch) {
 		dispatched = nil
-		id, err := tenant.From(ctx)
-		if err != nil {
-			return err
-		}
-		var batch pgx.Batch
 		batch.Queue(relaxDurability)
 		batch.Queue(lockDispatch, id)
 		for _, kind := range document.Queues {
@@ -42,7 +42,6 @@ func (s *Store) Dispatch(ctx context.Context, windows map[document.TaskKind]int)
 				return err
 			})
 		}
-		return tx.SendBatch(ctx, &batch).Close()
 	})
 	return dispatched, err
 }

@@ -15,6 +15,20 @@ func (s *Store) InTenant(ctx context.Context, fn func(tx pgx.Tx) error) error {
 	return s.inTenant(ctx, fn)
 }
 
+// InOneTrip is inOneTrip, for tests.
+func (s *Store) InOneTrip(ctx context.Context, queue func(batch *pgx.Batch)) error {
+	return s.inOneTrip(ctx, queue)
+}
+
+// InTenantLast runs a transaction of which all goes with the commit.
+func (s *Store) InTenantLast(ctx context.Context, queue func(batch *pgx.Batch)) error {
+	return s.inTenantLast(ctx, func(pgx.Tx) (*pgx.Batch, error) {
+		var last pgx.Batch
+		queue(&last)
+		return &last, nil
+	})
+}
+
 // SetTimeout has transactions take no longer than d.
 func (s *Store) SetTimeout(d time.Duration) { s.timeout = d }
 

@@ -20,61 +20,91 @@ import (
 const knownTries = 3
 
 // Known returns those of the hashes whose passages are in the space, with how
-// many bytes of what is embedded their vectors are of. It first copies in what
-// is missing there and stands in another space of the model.
+// many bytes of what is embedded their vectors are of. What is missing there and
+// stands in another space of the model it first copies in.
 func (s *Store) Known(ctx context.Context, space document.Space, hashes []document.Hash) (known map[document.Hash]int, err error) {
 	defer describe(&err, "look up %d passages in space %d", len(hashes), space.ID)
-	err = s.inTenant(ctx, func(tx pgx.Tx) error {
-		known = make(map[document.Hash]int, len(hashes))
-		missing := hashes
-		for range knownTries {
-			if err := lookUp(ctx, tx, &space, missing, known); err != nil {
-				return err
-			}
-			missing = slices.DeleteFunc(slices.Clone(missing), func(hash document.Hash) bool {
-				_, there := known[hash]
-				return there
-			})
-			if len(missing) == 0 {
-				return nil
-			}
-			var err error
-			if missing, err = copyKnown(ctx, tx, space, missing); err != nil || len(missing) == 0 {
+	var there map[document.Hash]int
+	var others bool
+	var table string
+	if err := s.inOneTrip(ctx, func(batch *pgx.Batch) {
+		there, table = make(map[document.Hash]int, len(hashes)), passagesTable(space)
+		queueLookUp(batch, space, hashes, there)
+		queueReadSpace(batch, space.ID, &space)
+		batch.Queue(`
+			SELECT EXISTS (SELECT FROM spaces WHERE model = $1 AND dimensions = $2 AND id <> $3)`, space.Model.Name, space.Model.Dimensions, space.ID).
+			QueryRow(func(row pgx.Row) error { return row.Scan(&others) })
+	}); err != nil {
+		return nil, err
+	}
+	moved := passagesTable(space) != table
+	if len(there) == len(hashes) || !others && !moved {
+		return there, nil
+	}
+	err = s.inTenant(ctx, func(tx pgx.Tx) (err error) {
+		known = maps.Clone(there)
+		if moved {
+			if err := lookUp(ctx, tx, &space, hashes, known); err != nil {
 				return err
 			}
 		}
-		return lookUp(ctx, tx, &space, missing, known)
+		missing := without(hashes, known)
+		for range knownTries {
+			if missing, err = copyKnown(ctx, tx, space, missing); err != nil || len(missing) == 0 {
+				return err
+			}
+			if err := lookUp(ctx, tx, &space, missing, known); err != nil {
+				return err
+			}
+			if missing = without(missing, known); len(missing) == 0 {
+				return nil
+			}
+		}
+		return nil
 	})
 	return known, err
 }
 
+// without returns those of the hashes that are not known.
+func without(hashes []document.Hash, known map[document.Hash]int) []document.Hash {
+	return slices.DeleteFunc(slices.Clone(hashes), func(hash document.Hash) bool {
+		_, there := known[hash]
+		return there
+	})
+}
+
 // lookUp adds to known those of the hashes whose passages are in the space. It
 // looks again when these stand in another table by then than it looked in.
-// Hashes are looked up one after another, here, in holdPassages and in what joins
-// a version's places with their passages: while a table is small, the plan for an
-// array of them is to read all of it, and it is kept until the table is analysed.
 func lookUp(ctx context.Context, tx pgx.Tx, space *document.Space, hashes []document.Hash, known map[document.Hash]int) error {
 	for {
 		table := passagesTable(*space)
 		var batch pgx.Batch
-		batch.Queue(`
-			SELECT p.hash, coalesce(p.embedded_bytes, 0)
-			FROM unnest($2::bytea[]) AS wanted (hash)
-			CROSS JOIN LATERAL (SELECT * FROM `+table+` p WHERE p.space = $1 AND p.hash = wanted.hash OFFSET 0) p`, space.ID, hashBytes(hashes)).
-			Query(func(rows pgx.Rows) error {
-				var hash []byte
-				var bytes int
-				_, err := pgx.ForEachRow(rows, []any{&hash, &bytes}, func() error {
-					known[document.Hash(hash)] = bytes
-					return nil
-				})
-				return err
-			})
+		queueLookUp(&batch, *space, hashes, known)
 		queueReadSpace(&batch, space.ID, space)
 		if err := tx.SendBatch(ctx, &batch).Close(); err != nil || passagesTable(*space) == table {
 			return err
 		}
 	}
+}
+
+// queueLookUp is lookUp in the table that the space stands in as far as is known.
+// Hashes are looked up one after another, here, in holdPassages and in what joins
+// a version's places with their passages: while a table is small, the plan for an
+// array of them is to read all of it, and it is kept until the table is analysed.
+func queueLookUp(batch *pgx.Batch, space document.Space, hashes []document.Hash, known map[document.Hash]int) {
+	batch.Queue(`
+		SELECT p.hash, coalesce(p.embedded_bytes, 0)
+		FROM unnest($2::bytea[]) AS wanted (hash)
+		CROSS JOIN LATERAL (SELECT * FROM `+passagesTable(space)+` p WHERE p.space = $1 AND p.hash = wanted.hash OFFSET 0) p`, space.ID, hashBytes(hashes)).
+		Query(func(rows pgx.Rows) error {
+			var hash []byte
+			var bytes int
+			_, err := pgx.ForEachRow(rows, []any{&hash, &bytes}, func() error {
+				known[document.Hash(hash)] = bytes
+				return nil
+			})
+			return err
+		})
 }
 
 // source is a space from which a passage can be copied.

@@ -42,7 +42,7 @@ func (s *Store) claimReindex(ctx context.Context, ref document.TaskRef, ttl time
 	return work, nil
 }
 
-// leaseReindex begins the next attempt, as takeLease does.
+// leaseReindex begins the next attempt, as queueLease does.
 func (s *Store) leaseReindex(ctx context.Context, tx pgx.Tx, r reindex, ttl time.Duration) (document.Work, error) {
 	id, err := tenant.From(ctx)
 	if err != nil {

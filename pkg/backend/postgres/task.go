@@ -105,12 +105,17 @@ func queueJobState(batch *pgx.Batch, job uuid.UUID, state document.JobState, sta
 func queueFence(batch *pgx.Batch, work document.Work, progress any) {
 	batch.Queue(`
 		UPDATE tasks SET progress = $3
-		WHERE job = $1 AND kind = $2 AND lease = $4`, work.Job, work.Kind, progress, work.Lease).Exec(func(tag pgconn.CommandTag) error {
+		WHERE job = $1 AND kind = $2 AND lease = $4`, work.Job, work.Kind, progress, work.Lease).Exec(mustHold(work))
+}
+
+// mustHold fails when a statement has changed nothing: the lease is lost.
+func mustHold(work document.Work) func(tag pgconn.CommandTag) error {
+	return func(tag pgconn.CommandTag) error {
 		if tag.RowsAffected() == 0 {
 			return leaseLost(work)
 		}
 		return nil
-	})
+	}
 }
 
 // queueCheckLease is queueFence without a lock: what it finds may change at once.

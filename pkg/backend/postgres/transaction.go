@@ -34,16 +34,45 @@ const tries = 3
 // returns nil; an error or a panic of fn rolls back. When the connection breaks
 // before that, nothing has happened, and fn is run again on another.
 func (s *Store) inTenant(ctx context.Context, fn func(tx pgx.Tx) error) error {
-	return s.inTransaction(ctx, "begin", fn)
+	return s.inTransaction(ctx, begin, withoutLast(fn))
+}
+
+// inTenantLast is inTenant for a transaction whose last statements go to the
+// server together with the commit, which saves a round trip. Once fn has returned
+// them, an error of theirs still rolls back; one that the client finds in their
+// results does not.
+func (s *Store) inTenantLast(ctx context.Context, fn func(tx pgx.Tx) (last *pgx.Batch, err error)) error {
+	return s.inTransaction(ctx, begin, fn)
+}
+
+// inOneTrip runs a transaction of the tenant in ctx in one round trip: the
+// statements that queue adds, without a begin or a commit, which the end of the
+// trip is. An error of a statement rolls back; one that the client finds in the
+// results does not. When the connection breaks, they are sent again on another:
+// they must do no harm when they run twice.
+func (s *Store) inOneTrip(ctx context.Context, queue func(batch *pgx.Batch)) error {
+	return s.onConnection(ctx, func(conn *pgx.Conn, id string) (again bool, err error) {
+		var batch pgx.Batch
+		batch.Queue(setTenant, id)
+		queue(&batch)
+		return true, conn.SendBatch(ctx, &batch).Close()
+	})
 }
 
 // inSnapshot is inTenant for who only reads: all statements of fn see what was
 // there when the first began. Only tables that were dropped since are gone.
 func (s *Store) inSnapshot(ctx context.Context, fn func(tx pgx.Tx) error) error {
-	return s.inTransaction(ctx, beginSnapshot, fn)
+	return s.inTransaction(ctx, beginSnapshot, withoutLast(fn))
 }
 
-const beginSnapshot = "begin isolation level repeatable read read only"
+const (
+	begin         = "begin"
+	beginSnapshot = "begin isolation level repeatable read read only"
+)
+
+func withoutLast(fn func(tx pgx.Tx) error) func(tx pgx.Tx) (*pgx.Batch, error) {
+	return func(tx pgx.Tx) (*pgx.Batch, error) { return nil, fn(tx) }
+}
 
 // readAtOnce is inSnapshot for statements that do not need each other's answers:
 // those that queue adds to the batch go to the database with the beginning and the
@@ -55,13 +84,13 @@ func (s *Store) readAtOnce(ctx context.Context, queue func(batch *pgx.Batch)) er
 	})
 }
 
-func (s *Store) inTransaction(ctx context.Context, begin string, fn func(tx pgx.Tx) error) error {
+func (s *Store) inTransaction(ctx context.Context, begin string, fn func(tx pgx.Tx) (*pgx.Batch, error)) error {
 	return s.onConnection(ctx, func(conn *pgx.Conn, id string) (again bool, err error) {
 		again = true
-		err = runInTenant(ctx, conn, begin, id, func(tx pgx.Tx) error {
-			err := fn(tx)
+		err = runInTenant(ctx, &transaction{conn: conn, begin: begin, tenant: id}, func(tx pgx.Tx) (*pgx.Batch, error) {
+			last, err := fn(tx)
 			again = err != nil // else it may be committed
-			return err
+			return last, err
 		})
 		return again, err
 	})
@@ -106,16 +135,7 @@ func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	return s.pool.Acquire(ctx)
 }
 
-func runInTenant(ctx context.Context, conn *pgx.Conn, begin, id string, fn func(tx pgx.Tx) error) error {
-	tx, err := conn.BeginTx(ctx, pgx.TxOptions{
-		// One round trip. The setting is the transaction's: the next user of
-		// the connection does not inherit it.
-		// The id needs no quoting, tenant.From has seen to that.
-		BeginQuery: begin + "; set local gristmill.tenant = '" + id + "'",
-	})
-	if err != nil {
-		return fmt.Errorf("begin: %w", err)
-	}
+func runInTenant(ctx context.Context, tx *transaction, fn func(tx pgx.Tx) (*pgx.Batch, error)) error {
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
 		defer cancel()
@@ -123,10 +143,17 @@ func runInTenant(ctx context.Context, conn *pgx.Conn, begin, id string, fn func(
 		// connection that cannot roll back is closed, which rolls back.
 		_ = tx.Rollback(ctx)
 	}()
-	if err := fn(tx); err != nil {
+	last, err := fn(tx)
+	if err != nil {
 		return err
 	}
-	if err := tx.Commit(ctx); err != nil {
+	if last == nil {
+		err = tx.Commit(ctx)
+	} else {
+		last.Queue("commit")
+		err = tx.SendBatch(ctx, last).Close()
+	}
+	if err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
@@ -135,11 +162,11 @@ func runInTenant(ctx context.Context, conn *pgx.Conn, begin, id string, fn func(
 func sendAtOnce(ctx context.Context, conn *pgx.Conn, id string, queue func(batch *pgx.Batch)) error {
 	var batch pgx.Batch
 	batch.Queue(beginSnapshot)
-	batch.Queue(`SELECT set_config('gristmill.tenant', $1, true)`, id)
+	batch.Queue(setTenant, id)
 	queue(&batch)
 	batch.Queue("commit")
 	err := conn.SendBatch(ctx, &batch).Close()
-	if conn.PgConn().TxStatus() != 'I' { // the commit was passed over
+	if conn.PgConn().TxStatus() != idle { // the commit was passed over
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
 		defer cancel()
 		// A connection that cannot roll back is closed, which rolls back.

@@ -43,6 +43,14 @@ func TestTransactionsLeaveNothingBehind(t *testing.T) {
 		_, err := tx.Exec(ctx, "INSERT INTO section_summaries (node, summary) VALUES (sha256($1), '')", []byte(t.Name()))
 		return err
 	}
+	send := func(tx pgx.Tx, more ...string) error {
+		var batch pgx.Batch
+		batch.Queue("INSERT INTO section_summaries (node, summary) VALUES (sha256($1), '')", []byte(t.Name()))
+		for _, statement := range more {
+			batch.Queue(statement)
+		}
+		return tx.SendBatch(ctx, &batch).Close()
+	}
 	for _, test := range []struct {
 		name string
 		fn   func(tx pgx.Tx) error
@@ -53,6 +61,11 @@ func TestTransactionsLeaveNothingBehind(t *testing.T) {
 		{"failing statement", func(tx pgx.Tx) error { _, err := tx.Exec(ctx, "SELECT 1/0"); return err }, 0},
 		{"lost connection", func(tx pgx.Tx) error {
 			return errors.Join(insert(tx), tx.Conn().Close(context.Background()), errTest)
+		}, 0},
+		{"batch", func(tx pgx.Tx) error { return errors.Join(send(tx), errTest) }, 0},
+		{"failing batch", func(tx pgx.Tx) error { return send(tx, "SELECT 1/0") }, 0},
+		{"batch on a lost connection", func(tx pgx.Tx) error {
+			return errors.Join(tx.Conn().Close(context.Background()), send(tx), errTest)
 		}, 0},
 		{"commit", insert, 1},
 	} {
@@ -69,6 +82,51 @@ func TestTransactionsLeaveNothingBehind(t *testing.T) {
 		if rows := countRows(t, ctx, s, "section_summaries"); rows != test.kept {
 			t.Errorf("%s: %d rows are there, want %d", test.name, rows, test.kept)
 		}
+	}
+}
+
+// What goes with the commit, and what is sent in one round trip, is a transaction
+// of the tenant like any other.
+func TestTransactionsOfFewRoundTrips(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	ctx := tenant.With(t.Context(), tenant.Default)
+	const insert = "INSERT INTO section_summaries (node, summary) VALUES (sha256($1), '')"
+	for _, test := range []struct {
+		name  string
+		batch []string
+		kept  int // rows
+	}{
+		{"failing", []string{"SELECT 1/0"}, 0},
+		{"committed", nil, 1},
+	} {
+		queue := func(node string) func(batch *pgx.Batch) {
+			return func(batch *pgx.Batch) {
+				batch.Queue(insert, []byte(node))
+				for _, statement := range test.batch {
+					batch.Queue(statement)
+				}
+			}
+		}
+		for trip, run := range map[string]func() error{
+			"one trip":        func() error { return s.InOneTrip(ctx, queue("one trip")) },
+			"with the commit": func() error { return s.InTenantLast(ctx, queue("with the commit")) },
+		} {
+			before := countRows(t, ctx, s, "section_summaries")
+			if err := run(); (err == nil) != (test.kept > 0) {
+				t.Errorf("%s, %s: got %v", trip, test.name, err)
+			}
+			var left string
+			if err := s.OnConnection(ctx, "SELECT coalesce(current_setting('gristmill.tenant', true), '')", &left); err != nil || left != "" {
+				t.Errorf("%s, %s: the next user of the connection is tenant %q, %v", trip, test.name, left, err)
+			}
+			if rows := countRows(t, ctx, s, "section_summaries") - before; rows != test.kept {
+				t.Errorf("%s, %s: %d rows are there, want %d", trip, test.name, rows, test.kept)
+			}
+		}
+	}
+	if err := s.InOneTrip(t.Context(), func(*pgx.Batch) {}); err == nil {
+		t.Error("a round trip for nobody was made")
 	}
 }
 
@@ -179,11 +237,12 @@ func TestTransactionOutlivesItsConnection(t *testing.T) {
 		tries := 0
 		err := s.InTenant(ctx, func(tx pgx.Tx) error {
 			tries++
+			if test.atCommit {
+				_, err := tx.Exec(ctx, "SELECT 1")
+				return errors.Join(err, tx.Conn().PgConn().Conn().Close())
+			}
 			if tries <= test.breaks {
 				tx.Conn().PgConn().Conn().Close()
-			}
-			if test.atCommit {
-				return nil
 			}
 			_, err := tx.Exec(ctx, "SELECT 1")
 			return err

@@ -1,0 +1,120 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// setTenant sets the tenant for the transaction only: the next user of the
+// connection does not inherit it.
+const setTenant = `SELECT set_config('gristmill.tenant', $1, true)`
+
+// transaction is a transaction of a tenant that begins with its first
+// statements: when these are a batch, it begins in the same round trip.
+type transaction struct {
+	pgx.Tx // nil until it has begun, and so then are methods that are not below
+
+	conn   *pgx.Conn
+	begin  string // the statement
+	tenant string
+}
+
+// start begins the transaction in a round trip of its own, unless it has begun.
+func (t *transaction) start(ctx context.Context) (err error) {
+	if t.Tx != nil {
+		return nil
+	}
+	// The id needs no quoting, tenant.From has seen to that.
+	t.Tx, err = t.conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: t.begin + "; set local gristmill.tenant = '" + t.tenant + "'"})
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	return nil
+}
+
+// SendBatch implements pgx.Tx.
+func (t *transaction) SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults {
+	switch {
+	case t.Tx != nil:
+		return t.Tx.SendBatch(ctx, batch)
+	case len(batch.QueuedQueries) == 0:
+		return t.conn.SendBatch(ctx, batch)
+	case t.begin == beginSnapshot: // setTenant would take the snapshot
+		if err := t.start(ctx); err != nil {
+			return pgx.FailedBatchResults(batch, err)
+		}
+		return t.Tx.SendBatch(ctx, batch)
+	}
+	var whole pgx.Batch
+	whole.BeginTx(pgx.TxOptions{BeginQuery: t.begin})
+	whole.Queue(setTenant, t.tenant)
+	whole.QueuedQueries = append(whole.QueuedQueries, batch.QueuedQueries...)
+	results := t.conn.SendBatch(ctx, &whole)
+	t.Tx = results.Tx()
+	for range len(whole.QueuedQueries) - len(batch.QueuedQueries) {
+		_, _ = results.Exec() // its error is that of what follows, too
+	}
+	return results
+}
+
+// Exec implements pgx.Tx.
+func (t *transaction) Exec(ctx context.Context, sql string, arguments ...any) (pgconn.CommandTag, error) {
+	if err := t.start(ctx); err != nil {
+		return pgconn.CommandTag{}, err
+	}
+	return t.Tx.Exec(ctx, sql, arguments...)
+}
+
+// Query implements pgx.Tx.
+func (t *transaction) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	if err := t.start(ctx); err != nil {
+		return nil, err
+	}
+	return t.Tx.Query(ctx, sql, args...)
+}
+
+// QueryRow implements pgx.Tx.
+func (t *transaction) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	if err := t.start(ctx); err != nil {
+		return failedRow{err}
+	}
+	return t.Tx.QueryRow(ctx, sql, args...)
+}
+
+// failedRow is the row of a transaction that could not begin.
+type failedRow struct{ err error }
+
+func (r failedRow) Scan(...any) error { return r.err }
+
+// CopyFrom implements pgx.Tx.
+func (t *transaction) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, rows pgx.CopyFromSource) (int64, error) {
+	if err := t.start(ctx); err != nil {
+		return 0, err
+	}
+	return t.Tx.CopyFrom(ctx, table, columns, rows)
+}
+
+// Conn implements pgx.Tx.
+func (t *transaction) Conn() *pgx.Conn { return t.conn }
+
+// Commit implements pgx.Tx. There is nothing to commit where no statement was sent.
+func (t *transaction) Commit(ctx context.Context) error {
+	if t.Tx == nil {
+		return nil
+	}
+	return t.Tx.Commit(ctx)
+}
+
+// Rollback implements pgx.Tx. It does nothing after a commit.
+func (t *transaction) Rollback(ctx context.Context) error {
+	if t.Tx == nil || t.conn.PgConn().TxStatus() == idle {
+		return nil
+	}
+	return t.Tx.Rollback(ctx)
+}
+
+// idle is the state of a connection that no transaction is under way on.
+const idle = 'I'
