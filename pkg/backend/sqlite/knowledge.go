@@ -67,18 +67,20 @@ func copyPassages(ctx context.Context, tx transaction, space document.Space, wan
 // Write stores new passages, places and progress.
 func (s *Store) Write(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress) (err error) {
 	defer describe(&err, "write %d new passages and %d places of %s", len(batch.New), len(batch.Places), work)
-	return s.write(ctx, func(tx transaction) error {
-		if err := checkLease(ctx, tx, work); err != nil {
-			return err
-		}
-		if err := addPassages(ctx, tx, work.Space, batch.New); err != nil {
-			return err
-		}
-		if err := addPlaces(ctx, tx, versionOf(work), work.Space, batch.Places); err != nil {
-			return err
-		}
-		return saveProgress(ctx, tx, work, progress)
-	})
+	return s.write(ctx, func(tx transaction) error { return writeBatch(ctx, tx, work, batch, progress) })
+}
+
+func writeBatch(ctx context.Context, tx transaction, work document.Work, batch document.Batch, progress document.KnowledgeProgress) error {
+	if err := checkLease(ctx, tx, work); err != nil {
+		return err
+	}
+	if err := addPassages(ctx, tx, work.Space, batch.New); err != nil {
+		return err
+	}
+	if err := addPlaces(ctx, tx, versionOf(work), work.Space, batch.Places); err != nil {
+		return err
+	}
+	return saveProgress(ctx, tx, work, progress)
 }
 
 func addPassages(ctx context.Context, tx transaction, space document.Space, passages []document.Embedded) error {

@@ -31,26 +31,60 @@ func (s *Store) Publish(ctx context.Context, work document.Work, also []document
 		if placements, err = stillWritten(ctx, tx, work.Document, placements); err != nil {
 			return err
 		}
-		for _, placement := range placements {
-			if err := addPlacement(ctx, tx, versionOf(work), placement, ""); err != nil {
-				return err
-			}
-		}
-		if _, err := tx.ExecContext(ctx, `
-			UPDATE documents SET live_version = ?3, state = 'ready', updated_at = ?4
-			WHERE tenant = ?1 AND id = ?2`, tx.tenant, work.Document, work.Version, tx.now); err != nil {
-			return err
-		}
-		if live > 0 && live < work.Version {
-			if err := listObsolete(ctx, tx, version{work.Document, live}); err != nil {
-				return err
-			}
-		}
-		if err := saveProgress(ctx, tx, work, progress); err != nil {
-			return err
-		}
-		return endTask(ctx, tx, work.TaskRef, document.Succeeded, "")
+		return publish(ctx, tx, work, live, placements, progress)
 	})
+}
+
+// WriteAndPublish writes the whole version and makes it live, unless Publish
+// would not.
+func (s *Store) WriteAndPublish(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress, warnings ...document.Warning) (published bool, err error) {
+	defer describe(&err, "write and publish %d passages of %s", len(batch.Places), work)
+	err = s.write(ctx, func(tx transaction) error {
+		published = false
+		if err := checkLease(ctx, tx, work); err != nil {
+			return err
+		}
+		live, err := liveVersion(ctx, tx, work.Document)
+		if err != nil || live > work.Version {
+			return err
+		}
+		placements := []document.Placement{{Space: work.Space.ID, Passages: progress.Passages, Warnings: warnings}}
+		if placements, err = stillWritten(ctx, tx, work.Document, placements); fault.Is(err, fault.Unavailable) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if err := writeBatch(ctx, tx, work, batch, progress); err != nil {
+			return err
+		}
+		published = true
+		return publish(ctx, tx, work, live, placements, progress)
+	})
+	return published && err == nil, err
+}
+
+// publish makes a version live in the place of another, of 0 where there is none,
+// and ends its task.
+func publish(ctx context.Context, tx transaction, work document.Work, live int, placements []document.Placement, progress document.KnowledgeProgress) error {
+	for _, placement := range placements {
+		if err := addPlacement(ctx, tx, versionOf(work), placement, ""); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.ExecContext(ctx, `
+		UPDATE documents SET live_version = ?3, state = 'ready', updated_at = ?4
+		WHERE tenant = ?1 AND id = ?2`, tx.tenant, work.Document, work.Version, tx.now); err != nil {
+		return err
+	}
+	if live > 0 && live < work.Version {
+		if err := listObsolete(ctx, tx, version{work.Document, live}); err != nil {
+			return err
+		}
+	}
+	if err := saveProgress(ctx, tx, work, progress); err != nil {
+		return err
+	}
+	return endTask(ctx, tx, work.TaskRef, document.Succeeded, "")
 }
 
 // liveVersion returns the version that readers see, or 0.

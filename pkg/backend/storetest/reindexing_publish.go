@@ -126,7 +126,7 @@ func publishesInWhatIsLiveByNow(t *testing.T, ctx context.Context, s Store) {
 			write(t, ctx, s, in(space, work), batchOf(0, passagesIn(space, text)...), progress)
 		}
 	}
-	both, one := begin(t, ctx, s, c, "both"), begin(t, ctx, s, c, "one")
+	both, one, alone := begin(t, ctx, s, c, "both"), begin(t, ctx, s, c, "one"), begin(t, ctx, s, c, "alone")
 	writeBoth(both, "in both")
 	writeBoth(one, "in one")
 	r := finish(t, ctx, s, reindex, leaseTime)
@@ -135,6 +135,7 @@ func publishesInWhatIsLiveByNow(t *testing.T, ctx context.Context, s Store) {
 		t.Fatal(err)
 	}
 	wantFound(t, ctx, s, "published in both", c, "in both")
+	wantLeftAlone(t, ctx, s, alone, passagesIn(c.Space, "alone")[0])
 
 	before := readJob(t, ctx, s, one.Job)
 	wantFault(t, s.Publish(ctx, one, nil, progress), fault.Unavailable)

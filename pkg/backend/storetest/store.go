@@ -231,6 +231,12 @@ type Knowledge interface {
 	// stand behind those that Accept was given, while the space is live, and
 	// replace those of an earlier Publish or Place.
 	Publish(ctx context.Context, work document.Work, also []document.Placement, progress document.KnowledgeProgress, warnings ...document.Warning) error
+
+	// WriteAndPublish is, in one transaction, Write of a batch that is the whole
+	// version and Publish in work.Space alone. It returns false, with nothing
+	// written, where Publish would find a newer version or another live space:
+	// Write and Publish keep what is paid for, and say so.
+	WriteAndPublish(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress, warnings ...document.Warning) (published bool, err error)
 }
 
 // Summaries is what the summary step reads and writes.

@@ -17,6 +17,7 @@ type batch struct {
 	places []document.Place
 	texts  embedding.Texts
 	tokens int
+	whole  bool // it is all of the version, and goes to no other space
 }
 
 func (b *batch) add(p chunk.Passage) {
@@ -30,6 +31,7 @@ func (b *batch) add(p chunk.Passage) {
 // space passages that the model does not take are noted, and keep no other one
 // from being embedded.
 func (r *run) store(ctx context.Context, t *target, b *batch) error {
+	written := 0 // of what was bought
 	bought, err := r.buyer.Buy(ctx, embedding.Order{
 		Tenant: t.work.Tenant,
 		Space:  t.work.Space,
@@ -40,9 +42,17 @@ func (r *run) store(ctx context.Context, t *target, b *batch) error {
 			if whole {
 				batch.Places = b.places
 			}
-			if err := r.step.Store.Write(ctx, t.work, batch, r.snapshot("streaming")); err != nil {
+			var err error
+			if whole && b.whole {
+				r.published, err = r.writeAndPublish(ctx, t, batch, written+len(fresh))
+			}
+			if err == nil && !r.published {
+				err = r.step.Store.Write(ctx, t.work, batch, r.snapshot("streaming"))
+			}
+			if err != nil {
 				return fmt.Errorf("write %d passages: %w", len(fresh), err)
 			}
+			written += len(fresh)
 			return nil
 		},
 	})
@@ -57,6 +67,15 @@ func (r *run) store(ctx context.Context, t *target, b *batch) error {
 	t.reused.Add(int64(reused))
 	r.step.Metrics.ObservePassages(bought, reused)
 	return nil
+}
+
+// writeAndPublish writes a batch that is the whole version, of which so many
+// passages were bought, and makes it live.
+func (r *run) writeAndPublish(ctx context.Context, t *target, batch document.Batch, bought int) (published bool, err error) {
+	final := r.snapshot("done")
+	final.Passages, final.Embedded = int64(len(batch.Places)), int64(bought)
+	final.Reused = final.Passages - final.Embedded
+	return r.step.Store.WriteAndPublish(ctx, t.work, batch, final, t.warnings.All()...)
 }
 
 // warnOfCut warns of the passages of a batch of whose text the model takes only

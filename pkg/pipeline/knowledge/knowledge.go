@@ -30,6 +30,7 @@ type Store interface {
 	Known(ctx context.Context, space document.Space, hashes []document.Hash) (map[document.Hash]int, error)
 	Write(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress) error
 	Publish(ctx context.Context, work document.Work, also []document.Placement, progress document.KnowledgeProgress, warnings ...document.Warning) error
+	WriteAndPublish(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress, warnings ...document.Warning) (published bool, err error)
 }
 
 // Live is told how far a task is, for those who watch it. It never fails: what
@@ -61,7 +62,8 @@ type Step struct {
 // what was uploaded fails it before anything becomes live. Buffers are bounded by
 // BatchPassages × Batches, whatever the size of the document. Each batch is
 // committed as it finishes, so that a later attempt finds its passages and pays
-// for none of them again.
+// for none of them again. Where there is only one, the commit publishes the
+// version too.
 func (s *Step) Run(ctx context.Context, work document.Work) error {
 	work, err := s.prepare(ctx, work)
 	if err != nil {
@@ -81,12 +83,14 @@ func (s *Step) Run(ctx context.Context, work document.Work) error {
 		return err
 	}
 
-	start := time.Now()
 	final := run.snapshot("done")
-	if err := s.Store.Publish(ctx, work, run.also(), final, run.targets[0].warnings.All()...); err != nil {
-		return fmt.Errorf("publish %s version %d: %w", work.Key, work.Version, err)
+	if !run.published {
+		start := time.Now()
+		if err := s.Store.Publish(ctx, work, run.also(), final, run.targets[0].warnings.All()...); err != nil {
+			return fmt.Errorf("publish %s version %d: %w", work.Key, work.Version, err)
+		}
+		s.Metrics.ObserveStage("publish", start)
 	}
-	s.Metrics.ObserveStage("publish", start)
 	s.Log.InfoContext(ctx, "document is searchable", "key", work.Key, "version", work.Version,
 		"passages", final.Passages, "embedded", final.Embedded)
 	return nil
@@ -99,4 +103,6 @@ type run struct {
 	buyer   *embedding.Buyer
 	targets []*target    // the first is live
 	read    atomic.Int64 // bytes of the source, for the live space
+
+	published bool // with the only batch
 }

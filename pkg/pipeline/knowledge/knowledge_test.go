@@ -71,6 +71,36 @@ func TestRunReusesWhatIsKnown(t *testing.T) {
 	}
 }
 
+// A version of one batch is written and published at once, where the store does
+// that. It comes to the same when it does not, and when there are more batches.
+func TestOneBatchIsPublishedWithIt(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		sections int
+		notNow   bool
+		atOnce   int
+	}{
+		"one batch":    {sections: 2, atOnce: 1},
+		"not now":      {sections: 2, notNow: true},
+		"more batches": {sections: 20},
+	} {
+		step, m, e := newStep(t)
+		m.notNow = test.notNow
+		work := m.put(book("grain", test.sections))
+		if err := step.Run(t.Context(), work); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		places := int64(len(m.places[work.Document]))
+		want := document.KnowledgeProgress{Stage: "done", BytesDone: work.Size, BytesTotal: work.Size, Passages: places, Embedded: places}
+		if got := m.published[work.Document]; got != want || places == 0 {
+			t.Errorf("%s: published %+v, want %+v", name, got, want)
+		}
+		if m.atOnce != test.atOnce || len(e.twice()) > 0 {
+			t.Errorf("%s: %d versions were written and published in one, want %d; embedded twice: %q", name, m.atOnce, test.atOnce, e.twice())
+		}
+	}
+}
+
 func TestFailureKeepsWhatWasPaidFor(t *testing.T) {
 	t.Parallel()
 	step, m, e := newStep(t)

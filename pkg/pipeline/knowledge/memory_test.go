@@ -37,6 +37,8 @@ type memory struct {
 	writes    int
 
 	vanish   func(document.Batch) bool                 // drops reused passages just before a write
+	atOnce   int                                       // versions written and published in one
+	notNow   bool                                      // nothing is published with what is written
 	looked   func()                                    // called when a look-up has its answer
 	writeErr func(space int64) error                   // of a write into a space
 	open     func(io.ReadSeekCloser) io.ReadSeekCloser // what opening an object gives
@@ -144,6 +146,17 @@ func (m *memory) Publish(_ context.Context, work document.Work, also []document.
 	}
 	m.published[work.Document], m.also[work.Document], m.warnings[work.Document] = progress, also, warnings
 	return nil
+}
+
+func (m *memory) WriteAndPublish(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress, warnings ...document.Warning) (bool, error) {
+	if m.notNow {
+		return false, nil
+	}
+	if err := m.Write(ctx, work, batch, progress); err != nil {
+		return false, err
+	}
+	m.atOnce++
+	return true, m.Publish(ctx, work, nil, progress, warnings...)
 }
 
 func (m *memory) Report(context.Context, document.Work, any) {}

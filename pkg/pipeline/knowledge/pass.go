@@ -43,7 +43,7 @@ func (r *run) passages(ctx context.Context, source io.ReadSeeker) error {
 func (r *run) pass(ctx context.Context, source io.Reader, targets []*target) error {
 	group, cutting := goroutine.WithContext(ctx)
 	group.SetLimit(r.step.Batches)
-	pending := &batch{}
+	pending := &batch{whole: len(r.targets) == 1}
 	flush := func() {
 		full := pending
 		pending = &batch{}
@@ -62,6 +62,7 @@ func (r *run) pass(ctx context.Context, source io.Reader, targets []*target) err
 		}
 		pending.add(passage)
 		if len(pending.places) >= r.step.BatchPassages || pending.tokens >= r.step.BatchTokens {
+			pending.whole = false // more may come, or the original be found damaged
 			flush()
 		}
 	}
@@ -90,7 +91,7 @@ func (r *run) storeAll(ctx context.Context, targets []*target, b *batch) error {
 			}
 			continue
 		}
-		if t.live {
+		if t.live && !r.published {
 			r.step.Live.Report(ctx, r.work, r.snapshot("streaming"))
 		}
 	}
