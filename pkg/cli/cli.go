@@ -127,6 +127,7 @@ func New(deps Deps) *cobra.Command {
 		newSearch(flags),
 		newReindex(flags),
 		newCollections(flags),
+		newDocuments(flags),
 	)
 	return root
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -13,6 +14,7 @@ import (
 func newCollections(g *globals) *cobra.Command {
 	cmd := &cobra.Command{Use: "collections", Short: "Show or change settings of collections"}
 	cmd.AddCommand(
+		newListCollections(g),
 		&cobra.Command{
 			Use:   "get NAME",
 			Short: "Show a collection's settings",
@@ -34,13 +36,48 @@ func newCollections(g *globals) *cobra.Command {
 	return cmd
 }
 
+func newListCollections(g *globals) *cobra.Command {
+	var page document.Page
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the newest collections with their settings",
+		Args:  cobra.NoArgs,
+		RunE: run(func(ctx context.Context, _ []string) error {
+			c, err := g.client()
+			if err != nil {
+				return err
+			}
+			list, err := c.Collections(ctx, page)
+			if err != nil {
+				return err
+			}
+			if g.json {
+				return g.printJSON(list)
+			}
+			table := tabwriter.NewWriter(g.Stdout, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(table, "COLLECTION\tMODEL\tDIMENSIONS\tTOKENS\tOVERLAP\tSUMMARIES")
+			for _, c := range list.Items {
+				fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%s\n", oneLine(c.Name), c.Model, c.Dimensions, c.Tokens, c.Overlap, c.Summaries)
+			}
+			if err := table.Flush(); err != nil || list.NextCursor == "" {
+				return err
+			}
+			_, err = fmt.Fprintf(g.Stderr, "there are more: --cursor %s\n", list.NextCursor)
+			return err
+		}),
+	}
+	cmd.Flags().IntVar(&page.Limit, "limit", 20, "at most so many")
+	cmd.Flags().StringVar(&page.Cursor, "cursor", "", "go on where a list ended that had more")
+	return cmd
+}
+
 func newSetCollection(g *globals) *cobra.Command {
 	var summaries string
 	cmd := &cobra.Command{
 		Use:   "set NAME --summaries model|on_demand|off",
 		Short: "Change a collection's settings",
 		Long: "Change a collection's settings. --summaries says when its documents are summarised: after each upload (model), once\n" +
-			"somebody asks for it by POST /v1/documents/{id}/summary (on_demand), or never (off). Summaries that are there stay.",
+			"somebody asks for it by gristmill documents summary --make (on_demand), or never (off). Summaries that are there stay.",
 		Args: cobra.ExactArgs(1),
 		RunE: run(func(ctx context.Context, args []string) error {
 			mode := document.SummaryMode(summaries)

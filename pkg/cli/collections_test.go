@@ -20,6 +20,8 @@ func TestCollections(t *testing.T) {
 		{[]string{"set", "docs/of us", "--summaries", "off"}, "docs/of us: embedded by local"},
 		{[]string{"get", "docs"}, "summaries on_demand\n"},
 		{[]string{"get", "docs/of us", "--json"}, `"summaries":"off"`},
+		{[]string{"list"}, "docs        local  64          400     0        on_demand\n"},
+		{[]string{"list", "--limit", "2", "--json"}, `"name":"docs/of us"`},
 	} {
 		if got := gristmill(t, server, append([]string{"collections"}, test.args...)...); got.code != 0 || !strings.Contains(got.stdout, test.want) {
 			t.Errorf("%q: exit %d, %q, %q; want %q", test.args, got.code, got.stdout, got.stderr, test.want)

@@ -10,6 +10,12 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
+// Collections returns a page of the collections with their settings, newest first.
+func (c *Client) Collections(ctx context.Context, page document.Page) (document.List[document.CollectionSettings], error) {
+	var list document.List[document.CollectionSettings]
+	return list, c.get(ctx, "/v1/collections", pageQuery(page), &list)
+}
+
 // Collection returns a collection's settings.
 func (c *Client) Collection(ctx context.Context, name string) (document.CollectionSettings, error) {
 	var settings document.CollectionSettings

@@ -6,8 +6,10 @@ import (
 	"cmp"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -40,6 +42,7 @@ type Server struct {
 
 	mu            sync.Mutex
 	summaries     map[string]document.SummaryMode // by collection
+	asked         []uuid.UUID                     // documents that were to be summarised
 	accepted      []document.Accepted
 	uploads       map[string][]string // Idempotency-Keys by the document's key
 	contents      map[string]string
@@ -61,6 +64,9 @@ func New(t testing.TB) *Server {
 	mux.HandleFunc("POST /v1/jobs/{id}/cancel", s.cancel)
 	mux.HandleFunc("POST /v1/jobs/{id}/retry", s.retry)
 	mux.HandleFunc("POST /v1/search", s.search)
+	mux.HandleFunc("GET /v1/collections", s.collections)
+	mux.HandleFunc("GET /v1/documents/{id}/summary", s.summary)
+	mux.HandleFunc("POST /v1/documents/{id}/summary", s.askSummary)
 	mux.HandleFunc("GET /v1/collections/{name}", s.collection)
 	mux.HandleFunc("PATCH /v1/collections/{name}", s.collection)
 	s.routeReindexes(mux)
@@ -265,6 +271,45 @@ func write(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(body)
+}
+
+// collections lists the collections whose settings were changed, by name. There is
+// one page.
+func (s *Server) collections(w http.ResponseWriter, _ *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := document.List[document.CollectionSettings]{Items: []document.CollectionSettings{}}
+	for _, name := range slices.Sorted(maps.Keys(s.summaries)) {
+		list.Items = append(list.Items, document.CollectionSettings{Name: name, Model: "local", Dimensions: 64, Tokens: 400, Summaries: s.summaries[name]})
+	}
+	write(w, http.StatusOK, list)
+}
+
+// askSummary answers with the document's job, and summary with a summary if
+// somebody has asked for it.
+func (s *Server) askSummary(w http.ResponseWriter, r *http.Request) {
+	for _, job := range s.Jobs() {
+		if job.DocumentID.String() == r.PathValue("id") {
+			s.mu.Lock()
+			s.asked = append(s.asked, job.DocumentID)
+			s.mu.Unlock()
+			write(w, http.StatusAccepted, job)
+			return
+		}
+	}
+	problem(w, http.StatusNotFound, "not_found", "no document "+r.PathValue("id"))
+}
+
+func (s *Server) summary(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range s.asked {
+		if id.String() == r.PathValue("id") {
+			write(w, http.StatusOK, document.Summary{DocumentID: id, Version: 1, Model: "local", Summary: "A text."})
+			return
+		}
+	}
+	problem(w, http.StatusNotFound, "not_found", "there is no summary yet")
 }
 
 // collection answers and changes the settings of a collection.

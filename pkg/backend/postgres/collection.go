@@ -92,6 +92,25 @@ func (s *Store) Collections(ctx context.Context) (collections []document.Collect
 	return collections, err
 }
 
+// CollectionList lists collections, newest first.
+func (s *Store) CollectionList(ctx context.Context, page document.Page) (list document.List[document.Collection], err error) {
+	defer describe(&err, "list collections")
+	before, err := decodeCursor(page, collectionsCursor, uuid.Max)
+	if err != nil {
+		return list, err
+	}
+	err = s.inTenant(ctx, func(tx pgx.Tx) error {
+		collections, err := collect(ctx, tx, func(row pgx.CollectableRow) (document.Collection, error) { return scanCollection(row) },
+			selectCollections+`
+			WHERE c.id < $1
+			ORDER BY c.id DESC
+			LIMIT $2`, before, page.Limit+1)
+		list = cut(collections, page.Limit, func(last document.Collection) string { return encodeCursor(collectionsCursor, last.ID) })
+		return err
+	})
+	return list, err
+}
+
 // addCollection makes a collection with its space, unless another transaction
 // does: that one is waited for.
 func (s *Store) addCollection(ctx context.Context, tx pgx.Tx, name string, model document.Model, chunking document.Chunking) error {

@@ -15,12 +15,13 @@ import (
 // A cursor names the last item of a page, and the list that it is of. Clients
 // must not read anything into it.
 const (
-	documentsCursor  = 'd'
-	keysCursor       = 'k' // of documents by key
-	jobsCursor       = 'j'
-	reindexesCursor  = 'r'
-	webhooksCursor   = 'w'
-	deliveriesCursor = 'o'
+	documentsCursor   = 'd'
+	keysCursor        = 'k' // of documents by key
+	jobsCursor        = 'j'
+	reindexesCursor   = 'r'
+	webhooksCursor    = 'w'
+	deliveriesCursor  = 'o'
+	collectionsCursor = 'c'
 )
 
 func encodeCursor(list byte, last uuid.UUID) string {

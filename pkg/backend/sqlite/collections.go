@@ -51,6 +51,28 @@ func (s *Store) Collections(ctx context.Context) (collections []document.Collect
 	return collections, err
 }
 
+// CollectionList lists collections, newest first.
+func (s *Store) CollectionList(ctx context.Context, page document.Page) (list document.List[document.Collection], err error) {
+	defer describe(&err, "list collections")
+	before := uuid.Max
+	if err := decodeCursor("collections", page.Cursor, &before); err != nil {
+		return list, err
+	}
+	err = s.read(ctx, func(tx transaction) error {
+		rows, err := tx.QueryContext(ctx, selectCollections+`
+			WHERE c.tenant = ?1 AND c.id < ?2
+			ORDER BY c.id DESC
+			LIMIT ?3`, tx.tenant, before, page.Limit+1)
+		collections, err := collect(rows, err, scanCollection)
+		if err != nil {
+			return err
+		}
+		list, err = cut("collections", collections, page.Limit, func(c document.Collection) any { return c.ID })
+		return err
+	})
+	return list, err
+}
+
 // SetSummaries sets when documents of a collection are summarised.
 func (s *Store) SetSummaries(ctx context.Context, name string, mode document.SummaryMode) (c document.Collection, err error) {
 	defer describe(&err, "set summaries of collection %q", name)

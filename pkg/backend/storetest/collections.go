@@ -37,6 +37,12 @@ func CheckCollectionLimit(t *testing.T, reopen func(limit int) Store) {
 	if n := len(collectionsOf(t, ctx, s)); n != limit || made.Load() != limit-before {
 		t.Errorf("there are %d collections, want %d; %d calls made one, want %d", n, limit, made.Load(), limit-before)
 	}
+	list := listAll(t, 3, func(page document.Page) (document.List[document.Collection], error) {
+		return s.CollectionList(ctx, page)
+	})
+	if len(list) != limit || list[limit-1].Name != "before 0" || list[limit-3].Name != "before 2" {
+		t.Errorf("listed newest first: got %+v, want all %d", list, limit)
+	}
 	others := as(t, Other)
 	for i := range limit - 1 {
 		ensure(t, others, s, fmt.Sprint(i))

@@ -278,6 +278,9 @@ type Searching interface {
 	// Collections returns every collection, by name.
 	Collections(ctx context.Context) ([]document.Collection, error)
 
+	// CollectionList lists collections, newest first; see Reading.
+	CollectionList(ctx context.Context, page document.Page) (document.List[document.Collection], error)
+
 	// Nearest returns the passages of live versions in the space that are
 	// nearest to the query's vector by cosine similarity, best first, ties in
 	// a stable order; exact while the space is not indexed. fault.Conflict when

@@ -11,9 +11,10 @@ import (
 )
 
 // Collections reads and changes the tenant's collections. What is not there is
-// fault.NotFound.
+// fault.NotFound, a cursor that is not ours fault.BadRequest.
 type Collections interface {
 	Collection(ctx context.Context, name string) (document.Collection, error)
+	CollectionList(ctx context.Context, page document.Page) (document.List[document.Collection], error)
 	SetSummaries(ctx context.Context, name string, mode document.SummaryMode) (document.Collection, error)
 }
 
@@ -27,12 +28,28 @@ type CollectionChange struct {
 	Summaries document.SummaryMode `json:"summaries,omitempty" enum:"model,on_demand,off" doc:"When documents are summarised: after each upload, once somebody asks for it, or never."`
 }
 
+type collectionsInput struct{ Paging }
+
 type changeCollectionInput struct {
 	CollectionPath
 	Body CollectionChange
 }
 
 func (s *server) routeCollections() {
+	register(s, huma.Operation{
+		OperationID: "list-collections",
+		Method:      http.MethodGet,
+		Path:        "/v1/collections",
+		Summary:     "List collections with their settings, newest first",
+		Description: "A collection is made by the first upload into it, which is 409 when there are as many as a tenant may have.",
+	}, func(ctx context.Context, in *collectionsInput) (*output[document.List[document.CollectionSettings]], error) {
+		list, err := s.Collections.CollectionList(ctx, in.page())
+		settings := document.List[document.CollectionSettings]{NextCursor: list.NextCursor}
+		for _, c := range list.Items {
+			settings.Items = append(settings.Items, s.settingsOf(c))
+		}
+		return listOutput(settings, err)
+	})
 	register(s, huma.Operation{
 		OperationID: "get-collection",
 		Method:      http.MethodGet,

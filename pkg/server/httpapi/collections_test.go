@@ -30,6 +30,19 @@ func TestCollectionSettings(t *testing.T) {
 	wantProblem(t, do(h, "GET", "/v1/collections/other", "", ""), 404, "not_found", "other")
 }
 
+func TestCollectionsAreListed(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	h := httpapi.New(configOf(t, f))
+	f.summaries["other"] = document.SummariesOff
+	got := decode[document.List[document.CollectionSettings]](t, do(h, "GET", "/v1/collections?limit=1", "", ""))
+	if len(got.Items) != 1 || got.Items[0].Name != "default" || got.Items[0].Summaries != document.SummariesByModel || got.NextCursor != "other" {
+		t.Errorf("got %+v, want the first of two", got)
+	}
+	wantProblem(t, do(h, "GET", "/v1/collections?cursor=x", "", ""), 400, "bad_request", "cursor")
+	wantProblem(t, do(h, "GET", "/v1/collections?limit=0", "", ""), 400, "bad_request", "")
+}
+
 func TestAskForASummary(t *testing.T) {
 	t.Parallel()
 	f := newFake()

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -247,6 +248,24 @@ func (f *fake) Collection(ctx context.Context, name string) (document.Collection
 	}
 	return document.Collection{Name: name, Summaries: mode, Space: document.Space{
 		Model: document.Model{Name: "m", Dimensions: 3}, Chunking: document.Chunking{Tokens: 400}}}, nil
+}
+
+func (f *fake) CollectionList(ctx context.Context, page document.Page) (list document.List[document.Collection], err error) {
+	if page.Cursor != "" {
+		return list, fault.New(fault.BadRequest, "the cursor is of no list")
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.summaries)) {
+		if len(list.Items) == page.Limit {
+			list.NextCursor = name
+			break
+		}
+		c, err := f.Collection(ctx, name)
+		if err != nil {
+			return list, err
+		}
+		list.Items = append(list.Items, c)
+	}
+	return list, nil
 }
 
 func (f *fake) SetSummaries(ctx context.Context, name string, mode document.SummaryMode) (document.Collection, error) {

@@ -33,7 +33,7 @@ func TestOpenAPIListsTheContract(t *testing.T) {
 		"GET /metrics",
 		"GET /openapi.json",
 		"GET /readyz",
-		"GET /v1/collections/{name}",
+		"GET /v1/collections", "GET /v1/collections/{name}",
 		"GET /v1/documents",
 		"GET /v1/documents/{id}",
 		"GET /v1/documents/{id}/content",
