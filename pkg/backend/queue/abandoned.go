@@ -10,6 +10,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/goroutine"
 )
 
 const (
@@ -17,6 +18,10 @@ const (
 	// before it is looked who works at it. Workers list what they work at every
 	// five seconds.
 	abandonedAfter = 8 * time.Second
+
+	// abandonedTimeout bounds looking for them, which takes a dozen round trips and
+	// two for each worker. Nobody waits for it but the sweep.
+	abandonedTimeout = 5 * time.Second
 
 	// secondName ends the name of the entry that stands for an abandoned one,
 	// which asynq holds on to for one to two minutes.
@@ -33,10 +38,13 @@ type taken struct {
 // that no worker works at: the answer of Redis that handed them over was lost,
 // with its connection or because the worker was stopped just then. Call it every
 // few seconds while there is work. A task that a worker is at after all is
-// refused by its claim, as every one that is delivered twice.
+// refused by its claim, as every one that is delivered twice. A Redis that is
+// slow at this does not count as one that cannot be reached.
 func (c *Client) RequeueAbandoned(ctx context.Context) (requeued int, err error) {
 	var n int
-	err = c.call(ctx, "look for abandoned tasks", func() error {
+	limited, cancel := context.WithTimeout(ctx, abandonedTimeout)
+	defer cancel()
+	done := goroutine.Start(func() error {
 		entries, err := c.active()
 		if err != nil {
 			return err
@@ -70,10 +78,12 @@ func (c *Client) RequeueAbandoned(ctx context.Context) (requeued int, err error)
 		}
 		return nil
 	})
-	if err != nil {
-		return 0, err
+	select {
+	case err := <-done:
+		return n, unavailable(ctx, err, "look for abandoned tasks")
+	case <-limited.Done():
+		return 0, unavailable(ctx, limited.Err(), "look for abandoned tasks")
 	}
-	return n, nil
 }
 
 // active returns the entries that workers have taken.

@@ -30,10 +30,9 @@ func (s *Sweeper) fill(ctx context.Context, tenants []string, quiet time.Duratio
 	}
 	if len(tenants) > 0 {
 		requeued, err := s.Queue.RequeueAbandoned(ctx)
-		if err != nil {
-			return err
-		}
-		if requeued > 0 {
+		if err != nil { // the rest does not wait for it
+			s.Log.InfoContext(ctx, "not known what was taken from the queue and no worker works at; the next sweep looks again", "error", err)
+		} else if requeued > 0 {
 			s.Log.InfoContext(ctx, "put back into the queue what was taken from it and no worker works at", "tasks", requeued)
 		}
 	}
