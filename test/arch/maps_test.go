@@ -1,0 +1,135 @@
+package arch_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// bounded are fields that hold maps from which nothing is removed, with what
+// bounds them. Those of a request, task or reindex end with it.
+var bounded = map[string]string{
+	"pkg/backend/live.models":     "the models that are configured, and those that reindexes name",
+	"pkg/backend/live.reports":    "the kinds of task, of one job",
+	"pkg/backend/llm.lanes":       "the models that are configured, and those that reindexes name",
+	"pkg/original.checked":        "maxChecked, at which it is begun anew",
+	"pkg/pipeline/reindex.cut":    "a unit of a reindex",
+	"pkg/pipeline/reindex.lost":   "a pass of a reindex: documents that cannot be read",
+	"pkg/pipeline/reindex.tokens": "an estimate",
+	"pkg/pipeline/summary.index":  "a request for summaries",
+	"pkg/pipeline/summary.named":  "a request for summaries",
+	"pkg/pipeline/task.ids":       "maxMet, at which it is begun anew",
+	"pkg/server/httpapi.keys":     "a form",
+	"pkg/telemetry.Checks":        "the dependencies of the process, in an answer",
+}
+
+// A map in a field only grows, with the tenants or jobs that a process sees, when
+// entries are added in its package and none is removed there. Each map that does
+// is listed with what bounds it.
+func TestMapsDoNotOnlyGrow(t *testing.T) {
+	t.Parallel()
+	growing := map[string]bool{}
+	for directory, files := range packagesOf(t, "../../pkg") {
+		fields := map[string]bool{}
+		added, removed := map[string]bool{}, map[string]bool{}
+		for _, file := range files {
+			ast.Inspect(file, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.StructType:
+					addMapFields(n, fields)
+				case *ast.AssignStmt:
+					for _, left := range n.Lhs {
+						if index, ok := left.(*ast.IndexExpr); ok {
+							added[fieldOf(index.X)] = true
+						}
+					}
+				case *ast.CallExpr:
+					name, method := calledName(n)
+					switch {
+					case slices.Contains([]string{"delete", "clear"}, name) && len(n.Args) > 0:
+						removed[fieldOf(n.Args[0])] = true
+					case slices.Contains([]string{"Store", "LoadOrStore", "Swap"}, name):
+						added[fieldOf(method)] = true
+					case slices.Contains([]string{"Delete", "LoadAndDelete", "Clear"}, name):
+						removed[fieldOf(method)] = true
+					}
+				}
+				return true
+			})
+		}
+		for field := range fields {
+			if added[field] && !removed[field] {
+				growing[strings.TrimPrefix(directory, "../../")+"."+field] = true
+			}
+		}
+	}
+	for field := range growing {
+		if bounded[field] == "" {
+			t.Errorf("%s: entries are added to this map, and none is removed: remove them, or list it with what bounds it", field)
+		}
+	}
+	for field := range bounded {
+		if !growing[field] {
+			t.Errorf("%s is listed as a map that only grows, and is none", field)
+		}
+	}
+}
+
+// packagesOf parses the sources of all packages below a directory, without tests
+// and without what only tests use.
+func packagesOf(t *testing.T, root string) map[string][]*ast.File {
+	t.Helper()
+	packages := map[string][]*ast.File{}
+	set := token.NewFileSet()
+	if err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		directory := filepath.Dir(path)
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.HasSuffix(directory, "test") {
+			return err
+		}
+		file, err := parser.ParseFile(set, path, nil, parser.SkipObjectResolution)
+		packages[directory] = append(packages[directory], file)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return packages
+}
+
+// addMapFields adds the names of a struct's fields that are maps.
+func addMapFields(s *ast.StructType, fields map[string]bool) {
+	for _, field := range s.Fields.List {
+		_, isMap := field.Type.(*ast.MapType)
+		if selector, ok := field.Type.(*ast.SelectorExpr); ok && selector.Sel.Name == "Map" {
+			isMap = true // of sync
+		}
+		if isMap {
+			for _, name := range field.Names {
+				fields[name.Name] = true
+			}
+		}
+	}
+}
+
+// fieldOf returns the name of the field that an expression selects, or "".
+func fieldOf(x ast.Expr) string {
+	if selector, ok := x.(*ast.SelectorExpr); ok {
+		return selector.Sel.Name
+	}
+	return ""
+}
+
+// calledName returns the name of what is called, and what a method is called of.
+func calledName(call *ast.CallExpr) (name string, of ast.Expr) {
+	switch f := call.Fun.(type) {
+	case *ast.Ident:
+		return f.Name, nil
+	case *ast.SelectorExpr:
+		return f.Sel.Name, f.X
+	}
+	return "", nil
+}
