@@ -101,6 +101,10 @@ func fill(t *testing.T, s *postgres.Store) {
 		t.Fatal(err)
 	}
 	if err := errors.Join(
+		s.InTenant(ctx, func(tx pgx.Tx) error { // as publishing does now and then
+			_, err := tx.Exec(ctx, `INSERT INTO grown_spaces (space) VALUES ($1)`, c.Space.ID)
+			return err
+		}),
 		s.SaveSectionSummaries(ctx, summary, map[document.Hash]string{document.HashText("released"): "summary"}, document.SummaryProgress{}),
 		s.SaveVerification(ctx, document.Verification{StartedAt: time.Now()}),
 		s.DeleteDocument(ctx, told.Document.ID),
