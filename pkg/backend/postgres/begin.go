@@ -100,14 +100,6 @@ func (t *transaction) CopyFrom(ctx context.Context, table pgx.Identifier, column
 // Conn implements pgx.Tx.
 func (t *transaction) Conn() *pgx.Conn { return t.conn }
 
-// Commit implements pgx.Tx. There is nothing to commit where no statement was sent.
-func (t *transaction) Commit(ctx context.Context) error {
-	if t.Tx == nil {
-		return nil
-	}
-	return t.Tx.Commit(ctx)
-}
-
 // Rollback implements pgx.Tx. It does nothing after a commit.
 func (t *transaction) Rollback(ctx context.Context) error {
 	if t.Tx == nil || t.conn.PgConn().TxStatus() == idle {

@@ -147,16 +147,33 @@ func runInTenant(ctx context.Context, tx *transaction, fn func(tx pgx.Tx) (*pgx.
 	if err != nil {
 		return err
 	}
-	if last == nil {
-		err = tx.Commit(ctx)
-	} else {
-		last.Queue("commit")
-		err = tx.SendBatch(ctx, last).Close()
-	}
-	if err != nil {
+	if committed, err := commit(ctx, tx, last); err != nil && !committed {
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
+}
+
+// commit sends the last statements, if there are any, and commits. It reports
+// whether the server has said that it did so: a connection that ends after that,
+// before the server is ready for more, is an error and changes nothing.
+func commit(ctx context.Context, tx *transaction, last *pgx.Batch) (committed bool, err error) {
+	var tag pgconn.CommandTag
+	switch {
+	case last != nil:
+		last.Queue("commit").Exec(func(answer pgconn.CommandTag) error {
+			tag = answer
+			return nil
+		})
+		err = tx.SendBatch(ctx, last).Close()
+	case tx.Tx != nil:
+		tag, err = tx.conn.Exec(ctx, "commit")
+	default:
+		return true, nil // no statement was sent
+	}
+	if tag.String() == "ROLLBACK" {
+		err = pgx.ErrTxCommitRollback
+	}
+	return tag.String() == "COMMIT", err
 }
 
 func sendAtOnce(ctx context.Context, conn *pgx.Conn, id string, queue func(batch *pgx.Batch)) error {

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
@@ -16,7 +18,8 @@ import (
 // unless the document is.
 func TestNoteOfAnUncertainCommit(t *testing.T) {
 	t.Parallel()
-	for name, arrives := range map[string]bool{"committed": true, "not committed": false} {
+	for name, when := range map[string]cutTime{"committed": beforeAnswer, "not committed": beforeCommit} {
+		arrives := when == beforeAnswer
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := preparedDatabase(t)
@@ -26,7 +29,7 @@ func TestNoteOfAnUncertainCommit(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cut := cutCommit(t, server, arrives)
+			cut := cutCommit(t, server, when)
 			d.app = server.String()
 			s := d.open(t)
 			ctx := tenant.With(t.Context(), tenant.Default)
@@ -60,10 +63,56 @@ func TestNoteOfAnUncertainCommit(t *testing.T) {
 	}
 }
 
+// A connection that ends when the server has said that it committed, but not that
+// it is ready for more, as that of a process that an operator ends, is no failure
+// of the transaction.
+func TestCommitThatWasAnswered(t *testing.T) {
+	t.Parallel()
+	d := preparedDatabase(t)
+	d.migrate(t)
+	direct := d.open(t)
+	server, err := url.Parse(d.app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := cutCommit(t, server, withinAnswer)
+	d.app = server.String()
+	s, ctx := d.open(t), tenant.With(t.Context(), tenant.Default)
+	const insert = "INSERT INTO section_summaries (node, summary) VALUES (sha256($1), '')"
+	for name, run := range map[string]func() error{
+		"a commit alone": func() error {
+			return s.InTenant(ctx, func(tx pgx.Tx) error {
+				_, err := tx.Exec(ctx, insert, []byte("alone"))
+				return err
+			})
+		},
+		"with statements": func() error {
+			return s.InTenantLast(ctx, func(batch *pgx.Batch) { batch.Queue(insert, []byte("with")) })
+		},
+	} {
+		before := countRows(t, ctx, direct, "section_summaries")
+		cut.Store(true)
+		if err := run(); err != nil || cut.Load() {
+			t.Errorf("%s: %v, cut: %t", name, err, !cut.Load())
+		}
+		if n := countRows(t, ctx, direct, "section_summaries") - before; n != 1 {
+			t.Errorf("%s: %d rows were added, want 1", name, n)
+		}
+	}
+}
+
+// cutTime is when a connection that commits breaks.
+type cutTime int
+
+const (
+	beforeCommit cutTime = iota // the server is not told to commit
+	beforeAnswer                // it has committed, and nobody hears of it
+	withinAnswer                // it has said that it committed
+)
+
 // cutCommit has the URL lead to the same server by way of connections of which
-// the first to commit breaks, once the returned value is set: after the server
-// has answered when the commit is to arrive there, else before it is sent.
-func cutCommit(t *testing.T, server *url.URL, arrives bool) *atomic.Bool {
+// the first to commit breaks, once the returned value is set.
+func cutCommit(t *testing.T, server *url.URL, when cutTime) *atomic.Bool {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -87,14 +136,14 @@ func cutCommit(t *testing.T, server *url.URL, arrives bool) *atomic.Bool {
 					return
 				}
 				defer backend.Close()
-				relay(client, backend, cut, arrives)
+				relay(client, backend, cut, when)
 			}()
 		}
 	}()
 	return cut
 }
 
-func relay(client, backend net.Conn, cut *atomic.Bool, arrives bool) {
+func relay(client, backend net.Conn, cut *atomic.Bool, when cutTime) {
 	var silent atomic.Bool
 	done := make(chan struct{})
 	go func() {
@@ -103,6 +152,12 @@ func relay(client, backend net.Conn, cut *atomic.Bool, arrives bool) {
 		for {
 			n, err := backend.Read(buffer)
 			if err != nil || silent.Load() {
+				_ = client.Close()
+				return
+			}
+			answer := []byte("COMMIT\x00")
+			if i := bytes.Index(buffer[:n], answer); when == withinAnswer && i >= 0 && cut.CompareAndSwap(true, false) {
+				_, _ = client.Write(buffer[:i+len(answer)])
 				_ = client.Close()
 				return
 			}
@@ -117,9 +172,9 @@ func relay(client, backend net.Conn, cut *atomic.Bool, arrives bool) {
 		if err != nil {
 			break
 		}
-		if bytes.Contains(buffer[:n], []byte("commit\x00")) && cut.CompareAndSwap(true, false) {
+		if when != withinAnswer && bytes.Contains(buffer[:n], []byte("commit\x00")) && cut.CompareAndSwap(true, false) {
 			silent.Store(true)
-			if !arrives {
+			if when == beforeCommit {
 				break
 			}
 		}
