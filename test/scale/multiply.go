@@ -32,7 +32,7 @@ type column struct {
 // backlog is counted by a trigger, which see.
 var otherTables = []string{
 	"tenants", "collections", "collection_counts", "spaces", "reindexes", "uploads", "idempotency_keys", "backlog", "released_sections",
-	"verifications", "webhooks", "deliveries",
+	"verifications", "webhooks", "deliveries", "grown_spaces",
 }
 
 // Triggers do not run while rows are multiplied. What these write is written by
