@@ -11,7 +11,7 @@
 
 ALTER TABLE public.spaces ADD missed bigint NOT NULL DEFAULT 0;
 
--- Locks the spaces in order of id, lest two publications wait for each other.
+-- Locks the spaces in order of id, so that no two publications wait for each other.
 -- +goose StatementBegin
 CREATE FUNCTION public.count_missed() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -66,7 +66,7 @@ func newListCollections(g *globals) *cobra.Command {
 			return err
 		}),
 	}
-	cmd.Flags().IntVar(&page.Limit, "limit", 20, "at most so many")
+	cmd.Flags().IntVar(&page.Limit, "limit", 20, "maximum number of collections")
 	cmd.Flags().StringVar(&page.Cursor, "cursor", "", "go on where a list ended that had more")
 	return cmd
 }

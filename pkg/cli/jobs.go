@@ -51,7 +51,7 @@ func newJobs(g *globals) *cobra.Command {
 	cmd.Flags().BoolVar(&failed, "failed", false, "short for --state failed: the jobs that were given up, with the reason")
 	cmd.MarkFlagsMutuallyExclusive("state", "failed")
 	cmd.Flags().StringVar(&filter.Collection, "collection", "", "only jobs of this collection")
-	cmd.Flags().IntVar(&limit, "limit", 20, "at most so many")
+	cmd.Flags().IntVar(&limit, "limit", 20, "maximum number of jobs")
 	return cmd
 }
 

@@ -24,7 +24,7 @@ func newSearch(g *globals) *cobra.Command {
 		Args:  cobra.MinimumNArgs(1),
 	}
 	cmd.Flags().StringVar(&request.Collection, "collection", "", "collection to search (the server's default if left out)")
-	cmd.Flags().IntVar(&request.Limit, "limit", 10, "at most so many hits")
+	cmd.Flags().IntVar(&request.Limit, "limit", 10, "maximum number of hits")
 	cmd.Flags().StringVar(&request.KeyPrefix, "key-prefix", "", "only documents whose key begins so")
 	cmd.Flags().Float64Var(&threshold, "threshold", 0, "leave out hits that score less, -1 to 1")
 	cmd.RunE = run(func(ctx context.Context, words []string) error {

@@ -50,7 +50,7 @@ func uploadMemory(b *bench) {
 	b.report(result{"api, RSS a minute after them over before", after / idle, "", atMost, 1.5})
 }
 
-// uploadTogether uploads so many documents, all of which are under way at once.
+// uploadTogether uploads n documents, all of which are under way at once.
 func (s *site) uploadTogether(n int) {
 	var half sync.WaitGroup
 	half.Add(n)

@@ -85,8 +85,8 @@ func walkOnce(space document.Space, limit int) string {
 // limits are how many passages a walk takes.
 var limits = []int{10, 30, 100}
 
-// collectWalk returns the places of the limit nearest passages, and whether there
-// are so many.
+// collectWalk returns the places of the limit nearest passages. enough is false
+// when there are fewer.
 func collectWalk(rows pgx.Rows, limit int) (places []found, enough bool, err error) {
 	type passage struct {
 		found

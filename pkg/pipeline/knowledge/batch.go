@@ -69,8 +69,8 @@ func (r *run) store(ctx context.Context, t *target, b *batch) error {
 	return nil
 }
 
-// writeAndPublish writes a batch that is the whole version, of which so many
-// passages were bought, and makes it live.
+// writeAndPublish writes a batch that is the whole version and makes it live.
+// bought is the number of its passages that were embedded for it.
 func (r *run) writeAndPublish(ctx context.Context, t *target, batch document.Batch, bought int) (published bool, err error) {
 	final := r.snapshot("done")
 	final.Passages, final.Embedded = int64(len(batch.Places)), int64(bought)
