@@ -25,5 +25,5 @@ func capacity(b *bench) {
 			b.note("bound %.2f s; %s", bound, did)
 		})
 	}
-	b.report(result{"wall time over the provider's bound (median)", median(ratios), "", atMost, 1.15})
+	b.report(result{"wall time over the provider's bound (median)", median(ratios), "", atMost, 1.05})
 }

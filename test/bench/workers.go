@@ -13,7 +13,7 @@ const (
 	// Each collection stays so small that it is not moved to a table of its own
 	// while the figure is measured.
 	workerCollections = 4
-	workerCopies      = 100 // in each collection, of a document of this size
+	workerCopies      = 250 // in each collection, of a document of this size
 	workerSize        = 16 << 10
 
 	// workerTasks is how many documents a worker is at at a time: so few that four
