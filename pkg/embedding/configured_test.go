@@ -90,12 +90,12 @@ func TestWrongLengthIsSaid(t *testing.T) {
 			t.Errorf("asked %d times, want once", n)
 		}
 		model.length = 64
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute) // of the bubble's clock
 		if c.Check(t.Context()) == nil { // which has it asked again
 			t.Error("said to be well, and was not asked")
 		}
 		synctest.Wait()
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second) // of the bubble's clock
 		if err := c.Check(t.Context()); err != nil {
 			t.Errorf("still said: %v", err)
 		}

@@ -49,7 +49,7 @@ func TestRequestsAreInFlightTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		buyer, m := newBuyer()
-		m.answer = func(context.Context, []string) error { time.Sleep(time.Second); return nil } // on the bubble's clock
+		m.answer = func(context.Context, []string) error { <-time.After(time.Second); return nil } // of the bubble's clock
 		start := time.Now()
 		if n, err := buyer.Buy(t.Context(), m.order(words("grain", 80)...)); err != nil || n != 80 {
 			t.Fatalf("bought %d, %v", n, err)
@@ -85,10 +85,10 @@ func TestFailedRequestCostsTheOthersNothing(t *testing.T) {
 		failing := true
 		m.answer = func(ctx context.Context, texts []string) error {
 			if failing && texts[0] == "grain 010" {
-				time.Sleep(time.Second / 2)
+				<-time.After(time.Second / 2) // of the bubble's clock
 				return fault.New(fault.RateLimited, "slow down").After(time.Minute)
 			}
-			time.Sleep(time.Second) // on the bubble's clock
+			<-time.After(time.Second) // of the bubble's clock
 			return ctx.Err()
 		}
 		order := m.order(words("grain", 80)...)
@@ -226,7 +226,7 @@ func TestBuyersShareClaims(t *testing.T) {
 		first, m := newBuyer()
 		second := *first
 		second.BatchPassages = 7
-		m.answer = func(context.Context, []string) error { time.Sleep(time.Second); return nil } // on the bubble's clock
+		m.answer = func(context.Context, []string) error { <-time.After(time.Second); return nil } // of the bubble's clock
 		var wg sync.WaitGroup
 		for i, buyer := range []*embedding.Buyer{first, &second, first, &second} {
 			order := m.order(append(words(fmt.Sprint("own", i), 5), words("shared", 40)...)...)

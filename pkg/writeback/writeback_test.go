@@ -56,7 +56,7 @@ func TestNothingIsBoughtWhileWritesFail(t *testing.T) {
 			t.Fatalf("got %v, want a wait that says why", refused)
 		}
 		// Nobody tries again: now and then one purchase shows how things are.
-		time.Sleep(20 * time.Second)
+		<-time.After(20 * time.Second) // of the bubble's clock
 		if err := enter(t.Context(), &gate); err != nil {
 			t.Fatalf("no probe: %v", err)
 		}
@@ -111,7 +111,7 @@ func TestRequestIsNotSentWhenItsTurnComesTooLate(t *testing.T) {
 		bought := make(chan error, 1)
 		go func() {
 			bought <- gate.Buy(t.Context(), func(ctx context.Context) error {
-				time.Sleep(time.Second) // its turn
+				<-time.After(time.Second) // of the bubble's clock: its turn
 				if err := writeback.Check(ctx); err != nil {
 					return fmt.Errorf("not sent: %w", err)
 				}

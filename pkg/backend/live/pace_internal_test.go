@@ -15,7 +15,7 @@ func TestLimitsAreToldAgain(t *testing.T) {
 			after time.Duration
 			news  bool
 		}{{0, true}, {relearn - 1, false}, {1, true}, {time.Second, false}} {
-			time.Sleep(test.after)
+			<-time.After(test.after) // of the bubble's clock
 			if news := p.learn("m", 1, 2); news != test.news {
 				t.Errorf("%d: news is %t, want %t", i, news, test.news)
 			}

@@ -273,15 +273,15 @@ func TestLostTry(t *testing.T) {
 		defer l.Close()
 		p := live.NewPace(l)
 		p.Hold(t.Context(), model, fault.New(fault.Unavailable, "broken").After(time.Second))
-		time.Sleep(time.Second)
+		<-time.After(time.Second) // of the bubble's clock
 		if _, try := turn(t, p, 1, false, 0); try != 1 {
 			t.Fatalf("try %d, want 1", try)
 		}
-		time.Sleep(10*time.Second - time.Millisecond)
+		<-time.After(10*time.Second - time.Millisecond) // of the bubble's clock
 		if _, _, held := p.Reserve(t.Context(), model, 1, false, 0); held == nil {
 			t.Fatal("another one may try already")
 		}
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond) // of the bubble's clock
 		if _, try := turn(t, p, 1, false, 0); try != 2 {
 			t.Errorf("try %d, want 2", try)
 		}

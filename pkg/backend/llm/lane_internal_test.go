@@ -46,7 +46,7 @@ func load(ctx context.Context, most int, d time.Duration, latency func(inFlight 
 				inFlight++
 				took := latency(inFlight, time.Since(start))
 				mu.Unlock()
-				time.Sleep(took) // on the clock of the bubble that callers run it in
+				<-time.After(took) // of the clock of the bubble that callers run it in
 				_ = pass.leave(ctx, nil, &exchange{})
 				mu.Lock()
 				inFlight--
@@ -112,7 +112,7 @@ func TestTrippingStartsGently(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(50 * time.Millisecond) // on the bubble's clock
+			<-time.After(50 * time.Millisecond) // of the bubble's clock
 			_ = pass.leave(t.Context(), nil, &exchange{})
 		}
 		if n := l.slots.Limit(); n != 16 {

@@ -139,7 +139,7 @@ func TestFailureLetsBatchesInFlightFinish(t *testing.T) {
 			if calls.Add(1) == 2 {
 				return fault.New(fault.RateLimited, "slow down")
 			}
-			time.Sleep(time.Second) // on the bubble's clock
+			<-time.After(time.Second) // of the bubble's clock
 			return ctx.Err()
 		}
 		if err := step.Run(t.Context(), work); !fault.Is(err, fault.RateLimited) {

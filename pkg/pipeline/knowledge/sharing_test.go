@@ -56,7 +56,7 @@ func TestProcessesShareTheirPassages(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		first, m, e := newStep(t)
-		e.call = func(context.Context, document.Model, []string) error { time.Sleep(50 * time.Second); return nil } // on the bubble's clock
+		e.call = func(context.Context, document.Model, []string) error { <-time.After(50 * time.Second); return nil } // of the bubble's clock
 		claims := shared{mu: &sync.Mutex{}, held: map[string]held{}}
 		text := book("shared", 12)
 		var wg sync.WaitGroup
