@@ -38,90 +38,51 @@ CREATE POLICY tenant ON public.grown_spaces
     WITH CHECK (tenant = (SELECT nullif(pg_catalog.current_setting('gristmill.tenant', true), '')));
 GRANT SELECT, INSERT, UPDATE, DELETE ON public.grown_spaces TO gristmill_app;
 
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION public.tenants_with_grown_spaces() RETURNS SETOF text
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
-DECLARE
-    id text;
-BEGIN
-    FOR id IN SELECT t.id FROM public.tenants t LOOP
-        PERFORM set_config('gristmill.tenant', id, true);
-        IF EXISTS (SELECT FROM public.grown_spaces) THEN
-            RETURN NEXT id;
-        END IF;
-    END LOOP;
-    PERFORM set_config('gristmill.tenant', '', true);
-END
-$$;
--- +goose StatementEnd
-
--- Each list has its own time, up to which what is on it is due.
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION public.tenants_with_garbage(listed timestamptz, noted timestamptz, released timestamptz, keyed timestamptz, ended timestamptz)
-RETURNS SETOF text
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
-DECLARE
-    id text;
-BEGIN
-    FOR id IN SELECT t.id FROM public.tenants t LOOP
-        PERFORM set_config('gristmill.tenant', id, true);
-        IF EXISTS (SELECT FROM public.garbage WHERE due_at <= listed)
-           OR EXISTS (SELECT FROM public.uploads WHERE created_at <= noted)
-           OR EXISTS (SELECT FROM public.released_sections WHERE released_at <= released)
-           OR EXISTS (SELECT FROM public.idempotency_keys WHERE created_at <= keyed)
-           OR EXISTS (SELECT FROM public.deliveries WHERE state <> 'pending' AND ended_at <= ended) THEN
-            RETURN NEXT id;
-        END IF;
-    END LOOP;
-    PERFORM set_config('gristmill.tenant', '', true);
-END
-$$;
--- +goose StatementEnd
-
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION public.tenants_with_deliveries() RETURNS SETOF text
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
-DECLARE
-    id text;
-BEGIN
-    FOR id IN SELECT t.id FROM public.tenants t LOOP
-        PERFORM set_config('gristmill.tenant', id, true);
-        IF EXISTS (SELECT FROM public.deliveries WHERE state = 'pending' AND next_attempt_at <= now()) THEN
-            RETURN NEXT id;
-        END IF;
-    END LOOP;
-    PERFORM set_config('gristmill.tenant', '', true);
-END
-$$;
--- +goose StatementEnd
-
--- Whose pass is under way, or was begun before a time, or never.
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION public.tenants_to_verify(before timestamptz) RETURNS SETOF text
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
-DECLARE
-    id text;
-BEGIN
-    FOR id IN SELECT t.id FROM public.tenants t LOOP
-        PERFORM set_config('gristmill.tenant', id, true);
-        IF NOT EXISTS (SELECT FROM public.verifications
-                       WHERE started_at > before AND reached = '00000000-0000-0000-0000-000000000000') THEN
-            RETURN NEXT id;
-        END IF;
-    END LOOP;
-    PERFORM set_config('gristmill.tenant', '', true);
-END
-$$;
--- +goose StatementEnd
-
+-- Each function names the tenants for which a condition holds. Of garbage, each list
+-- has its own time, up to which what is on it is due. To be verified is what has no
+-- pass that began after a time and has ended.
 -- +goose StatementBegin
 DO $$
 DECLARE
-    name text;
+    due record;
 BEGIN
-    FOREACH name IN ARRAY '{tenants_with_grown_spaces,tenants_with_garbage,tenants_with_deliveries,tenants_to_verify}'::text[] LOOP
-        EXECUTE format('REVOKE ALL ON FUNCTION public.%I FROM PUBLIC', name);
-        EXECUTE format('GRANT EXECUTE ON FUNCTION public.%I TO gristmill_app', name);
+    FOR due IN SELECT * FROM (VALUES
+        ('tenants_with_grown_spaces', '', $condition$
+            EXISTS (SELECT FROM public.grown_spaces)
+        $condition$),
+        ('tenants_with_garbage', 'listed timestamptz, noted timestamptz, released timestamptz, keyed timestamptz, ended timestamptz', $condition$
+            EXISTS (SELECT FROM public.garbage WHERE due_at <= listed)
+            OR EXISTS (SELECT FROM public.uploads WHERE created_at <= noted)
+            OR EXISTS (SELECT FROM public.released_sections WHERE released_at <= released)
+            OR EXISTS (SELECT FROM public.idempotency_keys WHERE created_at <= keyed)
+            OR EXISTS (SELECT FROM public.deliveries WHERE state <> 'pending' AND ended_at <= ended)
+        $condition$),
+        ('tenants_with_deliveries', '', $condition$
+            EXISTS (SELECT FROM public.deliveries WHERE state = 'pending' AND next_attempt_at <= now())
+        $condition$),
+        ('tenants_to_verify', 'before timestamptz', $condition$
+            NOT EXISTS (SELECT FROM public.verifications
+                        WHERE started_at > before AND reached = '00000000-0000-0000-0000-000000000000')
+        $condition$)) AS functions (name, parameters, condition)
+    LOOP
+        EXECUTE pg_catalog.format($function$
+            CREATE OR REPLACE FUNCTION public.%I(%s) RETURNS SETOF text
+            LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $body$
+            DECLARE
+                id text;
+            BEGIN
+                FOR id IN SELECT t.id FROM public.tenants t LOOP
+                    PERFORM set_config('gristmill.tenant', id, true);
+                    IF %s THEN
+                        RETURN NEXT id;
+                    END IF;
+                END LOOP;
+                PERFORM set_config('gristmill.tenant', '', true);
+            END
+            $body$
+        $function$, due.name, due.parameters, due.condition);
+        EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION public.%I FROM PUBLIC', due.name);
+        EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION public.%I TO gristmill_app', due.name);
     END LOOP;
 END
 $$;

@@ -90,7 +90,7 @@ func TestWrongLengthIsSaid(t *testing.T) {
 			t.Errorf("asked %d times, want once", n)
 		}
 		model.length = 64
-		<-time.After(time.Minute) // of the bubble's clock
+		<-time.After(time.Minute)        // of the bubble's clock
 		if c.Check(t.Context()) == nil { // which has it asked again
 			t.Error("said to be well, and was not asked")
 		}

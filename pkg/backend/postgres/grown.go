@@ -41,20 +41,15 @@ func (s *Store) Grown(ctx context.Context, care document.SpaceCare, threshold in
 		if err != nil || len(entries) == 0 {
 			return err
 		}
-		candidates, err := collect(ctx, tx, scanCandidate, selectCandidates+`
-			WHERE s.id = ANY ($1)`, slices.Collect(maps.Keys(entries)))
+		candidates, err := readCandidates(ctx, tx, slices.Collect(maps.Keys(entries)), care, threshold)
 		if err != nil {
 			return err
 		}
 		for _, c := range candidates {
-			wants, err := c.wants(ctx, tx, care, threshold)
-			if err != nil {
-				return err
-			}
-			if wants {
+			if c.wanting {
 				spaces = append(spaces, c.Space)
 			}
-			if wants || c.care() != care {
+			if c.wanting || c.care() != care {
 				entries[c.ID] = entries[c.ID][1:] // one of them stays
 			}
 		}
@@ -97,15 +92,9 @@ func (s *Store) GrownAfter(ctx context.Context, care document.SpaceCare, thresho
 		if len(ids) == limit {
 			last = ids[limit-1]
 		}
-		candidates, err := collect(ctx, tx, scanCandidate, selectCandidates+`
-			WHERE s.id = ANY ($1)
-			ORDER BY s.id`, ids)
+		candidates, err := readCandidates(ctx, tx, ids, care, threshold)
 		for _, c := range candidates {
-			wants, err := c.wants(ctx, tx, care, threshold)
-			if err != nil {
-				return err
-			}
-			if wants {
+			if c.wanting {
 				spaces = append(spaces, c.Space)
 			}
 		}
@@ -120,12 +109,31 @@ type candidate struct {
 	document.Space
 	storage    string
 	unmeasured bool
+	wanting    bool // the care that it was read for, now
 }
 
 const selectCandidates = `
 	SELECT ` + spaceColumns + `, s.storage, CASE WHEN s.indexed THEN ` + isUnmeasured + ` ELSE false END
 	FROM (SELECT * FROM spaces s WHERE s.written) s
 	JOIN collections c ON c.id = s.collection AND (s.id = c.live_space OR NOT ` + isBuilt + `)`
+
+// readCandidates reads which of the spaces are candidates, and whether they want
+// the care, in the order of their ids.
+func readCandidates(ctx context.Context, tx pgx.Tx, ids []int64, care document.SpaceCare, threshold int) ([]candidate, error) {
+	candidates, err := collect(ctx, tx, scanCandidate, selectCandidates+`
+		WHERE s.id = ANY ($1)
+		ORDER BY s.id`, ids)
+	if err != nil {
+		return nil, err
+	}
+	for i := range candidates {
+		c := &candidates[i]
+		if c.wanting, err = c.wants(ctx, tx, care, threshold); err != nil {
+			return nil, err
+		}
+	}
+	return candidates, nil
+}
 
 func scanCandidate(row pgx.CollectableRow) (c candidate, err error) {
 	err = row.Scan(append(spaceFields(&c.Space), &c.storage, &c.unmeasured)...)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
@@ -22,16 +23,7 @@ func TestNoteOfAnUncertainCommit(t *testing.T) {
 		arrives := when == beforeAnswer
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := preparedDatabase(t)
-			d.migrate(t)
-			direct := d.open(t)
-			server, err := url.Parse(d.app)
-			if err != nil {
-				t.Fatal(err)
-			}
-			cut := cutCommit(t, server, when)
-			d.app = server.String()
-			s := d.open(t)
+			direct, s, cut := openCutting(t, when)
 			ctx := tenant.With(t.Context(), tenant.Default)
 			c, err := s.EnsureCollection(ctx, "c", document.Model{Name: "m", Dimensions: 2}, document.Chunking{Tokens: 10})
 			if err != nil {
@@ -68,16 +60,8 @@ func TestNoteOfAnUncertainCommit(t *testing.T) {
 // of the transaction.
 func TestCommitThatWasAnswered(t *testing.T) {
 	t.Parallel()
-	d := preparedDatabase(t)
-	d.migrate(t)
-	direct := d.open(t)
-	server, err := url.Parse(d.app)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cut := cutCommit(t, server, withinAnswer)
-	d.app = server.String()
-	s, ctx := d.open(t), tenant.With(t.Context(), tenant.Default)
+	direct, s, cut := openCutting(t, withinAnswer)
+	ctx := tenant.With(t.Context(), tenant.Default)
 	const insert = "INSERT INTO section_summaries (node, summary) VALUES (sha256($1), '')"
 	for name, run := range map[string]func() error{
 		"a commit alone": func() error {
@@ -109,6 +93,22 @@ const (
 	beforeAnswer                // it has committed, and nobody hears of it
 	withinAnswer                // it has said that it committed
 )
+
+// openCutting opens a store on a new database twice, the second time by way of
+// connections that cutCommit cuts.
+func openCutting(t *testing.T, when cutTime) (direct, s *postgres.Store, cut *atomic.Bool) {
+	t.Helper()
+	d := preparedDatabase(t)
+	d.migrate(t)
+	direct = d.open(t)
+	server, err := url.Parse(d.app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut = cutCommit(t, server, when)
+	d.app = server.String()
+	return direct, d.open(t), cut
+}
 
 // cutCommit has the URL lead to the same server by way of connections of which
 // the first to commit breaks, once the returned value is set.
