@@ -15,13 +15,13 @@ import (
 )
 
 func newDocuments(g *globals) *cobra.Command {
-	cmd := &cobra.Command{Use: "documents", Short: "Show what there is of documents"}
+	cmd := &cobra.Command{Use: "documents", Short: "Show the summaries of documents"}
 	cmd.AddCommand(newSummary(g))
 	return cmd
 }
 
 func newSummary(g *globals) *cobra.Command {
-	var make bool
+	var wanted bool
 	cmd := &cobra.Command{
 		Use:   "summary ID",
 		Short: "Show a document's summary",
@@ -37,7 +37,7 @@ func newSummary(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if make {
+			if wanted {
 				if err := g.makeSummary(ctx, c, id); err != nil {
 					return err
 				}
@@ -53,7 +53,7 @@ func newSummary(g *globals) *cobra.Command {
 			return err
 		}),
 	}
-	cmd.Flags().BoolVar(&make, "make", false, "have it made, and wait until it is")
+	cmd.Flags().BoolVar(&wanted, "make", false, "have it made, and wait until it is")
 	return cmd
 }
 

@@ -75,7 +75,7 @@ func TestMapsDoNotOnlyGrow(t *testing.T) {
 	}
 	for field := range bounded {
 		if !growing[field] {
-			t.Errorf("%s is listed as a map that only grows, and is none", field)
+			t.Errorf("%s is listed, but it is no map that only grows: remove it from the list", field)
 		}
 	}
 }
@@ -123,7 +123,7 @@ func fieldOf(x ast.Expr) string {
 	return ""
 }
 
-// calledName returns the name of what is called, and what a method is called of.
+// calledName returns the name of the function or method, and the method's receiver.
 func calledName(call *ast.CallExpr) (name string, of ast.Expr) {
 	switch f := call.Fun.(type) {
 	case *ast.Ident:

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// heldLocks are locks on tables that others than the traffic have held, and that
-// keep writers out, by how long: as often as it could look, a few milliseconds apart.
+// heldLocks are the locks on tables that keep writers out, but for those of the
+// traffic, and how long each was held. It looks every few milliseconds.
 type heldLocks struct {
 	done sync.WaitGroup
 	held map[string]time.Duration // by table and mode; read it when done

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// abandonedAfter is how long an entry must be seen to be taken by a worker
-	// before it is looked who works at it. Workers list what they work at every
+	// abandonedAfter is how long an entry must have been taken before it is
+	// compared with what workers list as theirs. They update their lists every
 	// five seconds.
 	abandonedAfter = 8 * time.Second
 

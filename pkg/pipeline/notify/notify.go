@@ -34,7 +34,7 @@ type Sender interface {
 }
 
 const (
-	// interval is how often it is looked for tenants that have deliveries.
+	// interval is the time between two looks for tenants that have deliveries.
 	interval = 5 * time.Second
 
 	// gather is how long hints are gathered before their tenants are looked

@@ -35,7 +35,7 @@ type Keeper struct {
 }
 
 const (
-	// keepInterval is how often it is looked for spaces that have grown.
+	// keepInterval is the time between two looks for spaces that have grown.
 	keepInterval = 30 * time.Second
 
 	// walkTime is how long one round walks through all spaces, and walkSpaces how
