@@ -68,8 +68,8 @@ func TestWorkIsDoneSoonAfterADeath(t *testing.T) {
 		t.Errorf("%d crashes are counted, and nothing has died", n)
 	}
 	for _, worker := range workers {
-		if worker.LostLease() {
-			t.Error("a worker that lives was told that a task is not its own")
+		if line := worker.LostLease(); line != "" {
+			t.Errorf("a worker that lives was told that a task is not its own: %s", line)
 		}
 	}
 

@@ -70,9 +70,9 @@ func (m *mill) attempt() int {
 // which was told so, and that the document is as if there had been only one.
 func (m *mill) checkTakenOver(first, second *program.Program) {
 	m.t.Helper()
-	await.Within(m.t, time.Minute, "the first worker is refused", first.LostLease)
-	if second.LostLease() {
-		m.t.Error("the second worker was refused too")
+	await.Within(m.t, time.Minute, "the first worker is refused", func() bool { return first.LostLease() != "" })
+	if line := second.LostLease(); line != "" {
+		m.t.Errorf("the second worker was refused too: %s", line)
 	}
 	m.audit(time.Minute, sections)
 	if n := strings.Count(first.Output()+second.Output(), "document is searchable"); n != 1 {

@@ -212,11 +212,15 @@ func (p *Program) Output() string {
 	return p.stdout.String() + p.stderr.String()
 }
 
-// LostLease reports whether the program, a worker, was told that a task or a
-// reindex is no longer its own.
-func (p *Program) LostLease() bool {
-	output := p.Output()
-	return strings.Contains(output, "taken over by another worker") || strings.Contains(output, "is no longer ours")
+// LostLease returns a line of its log in which the program, a worker, says that a
+// task or a reindex is no longer its own, or "".
+func (p *Program) LostLease() string {
+	for line := range strings.Lines(p.Output()) {
+		if strings.Contains(line, "taken over by another worker") || strings.Contains(line, "is no longer ours") {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
 }
 
 // Complaints says how often the program complained in its log, and of what at

@@ -130,6 +130,38 @@ func TestWriteLosesItsLeaseHalfWay(t *testing.T) {
 	}
 }
 
+// A worker renews its lease while it publishes, and finds that there is none when
+// it has: that ends the context it publishes under, and must not hide the end.
+func TestPublishThatItsOwnEndInterrupts(t *testing.T) {
+	t.Parallel()
+	r, ctx := newRace(t)
+	leased, lost := context.WithCancel(ctx)
+	defer lost()
+	published := make(chan error, 1)
+	if err := r.InTenant(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT FROM jobs FOR UPDATE`); err != nil {
+			return err
+		}
+		go func() { published <- r.Publish(leased, r.work, nil, document.KnowledgeProgress{}) }()
+		if err, ended := r.waitUntilBlocked(t, 1, published); ended {
+			t.Fatalf("ended before its last statement: %v", err)
+		}
+		lost()
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-published; err != nil {
+		t.Errorf("the version is published, and its worker was told: %v", err)
+	}
+	if d, err := r.Document(ctx, r.accepted.Document.ID); err != nil || d.State != document.Ready {
+		t.Errorf("got the document %s, %v; want it ready", d.State, err)
+	}
+	if err := r.Renew(ctx, r.work, time.Hour); !fault.Is(err, fault.LeaseLost) {
+		t.Errorf("renewed after the end: got %v, want the lease lost", err)
+	}
+}
+
 func TestTasksOfAJobEndAtOnce(t *testing.T) {
 	t.Parallel()
 	r, ctx := newRace(t)

@@ -155,8 +155,15 @@ func runInTenant(ctx context.Context, tx *transaction, fn func(tx pgx.Tx) (*pgx.
 
 // commit sends the last statements, if there are any, and commits. It reports
 // whether the server has said that it did so: a connection that ends after that,
-// before the server is ready for more, is an error and changes nothing.
+// before the server is ready for more, is an error and changes nothing. What is
+// sent is waited for, though ctx ends: a caller that gave up here would not know
+// what it has done. A worker whose lease ends with the transaction would take its
+// own end for the loss of the lease.
 func commit(ctx context.Context, tx *transaction, last *pgx.Batch) (committed bool, err error) {
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	ctx = context.WithoutCancel(ctx)
 	var tag pgconn.CommandTag
 	switch {
 	case last != nil:
