@@ -45,15 +45,15 @@ initialise_cluster() {
 # run_postgres starts the cluster. Without fsync only a crash of the machine can lose data, and a machine that crashes ends the
 # tests as well; a killed server loses nothing that it has acknowledged, because synchronous_commit stays on.
 run_postgres() {
-  local sync=off
-  if [ "$durable" = yes ]; then sync=on; fi
+  local sync=off cache=256MB
+  if [ "$durable" = yes ]; then sync=on cache=1GB; fi # as in compose.yaml: these are measured
   # The last setting of a name wins, so a second try and a second start may append again.
   as_server tee -a "$run/postgres/postgresql.conf" >/dev/null <<CONF
 listen_addresses = '127.0.0.1'
 port = $1
 unix_socket_directories = ''
 max_connections = 300
-shared_buffers = '256MB'
+shared_buffers = '$cache'
 maintenance_work_mem = '256MB'
 max_wal_size = '4GB'
 fsync = $sync
