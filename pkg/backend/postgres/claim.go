@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,12 +14,38 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
-// Claim gives the task to the caller under a new lease.
+// claimInterval is the time between two looks at what became of a claim.
+const claimInterval = time.Second
+
+// Claim gives the task to the caller under a new lease. A connection that breaks
+// while it commits leaves open whether the task is the caller's: Claim then looks
+// until it knows. Otherwise nobody would be at the task until its lease has run
+// out, and that would count as a crash.
 func (s *Store) Claim(ctx context.Context, ref document.TaskRef, ttl time.Duration) (work document.Work, err error) {
 	defer describe(&err, "claim %s", ref)
+	claim := s.claimTask
 	if ref.Kind == document.Reindexing {
-		return s.claimReindex(ctx, ref, ttl)
+		claim = s.claimReindex
 	}
+	lease := uuid.New()
+	for lost := false; ; {
+		work, err = claim(ctx, ref, lease, ttl)
+		if err == nil {
+			return work, nil
+		}
+		lost = lost || errors.Is(err, errLost)
+		if !lost || !unavailable(err) {
+			return document.Work{}, err
+		}
+		select {
+		case <-ctx.Done():
+			return document.Work{}, err
+		case <-time.After(claimInterval):
+		}
+	}
+}
+
+func (s *Store) claimTask(ctx context.Context, ref document.TaskRef, lease uuid.UUID, ttl time.Duration) (work document.Work, err error) {
 	var refused error // after what was written on the way to it
 	err = s.inTenantLast(ctx, func(tx pgx.Tx) (*pgx.Batch, error) {
 		t, err := lockTask(ctx, tx, ref)
@@ -34,21 +61,35 @@ func (s *Store) Claim(ctx context.Context, ref document.TaskRef, ttl time.Durati
 			t.queueEnd(&last, document.Cancelled, reason, nil)
 			return &last, nil
 		}
-		switch {
-		case t.wait > 0 && t.state == document.Running:
-			return nil, fault.New(fault.Conflict, "another worker holds the lease of the task")
-		case t.wait > 0:
-			return nil, fault.New(fault.Unavailable, "the task is to be tried again later").After(t.wait)
+		work = document.Work{TaskRef: t.TaskRef, Job: t.job, Lease: lease, Attempt: t.attempt, Crashes: t.crashes}
+		if err := beginAttempt(&work, t.lease, t.state, t.wait); err != nil {
+			return nil, err
 		}
 		return &last, s.queueLease(ctx, &last, t, ttl, &work)
 	})
 	if err == nil {
 		err = refused
 	}
-	if err != nil {
-		return document.Work{}, err
+	return work, err
+}
+
+// beginAttempt counts the attempt that a claim begins, and the crash of a worker
+// that has let go of what is running; held is the lease that it is under, if any,
+// and wait how long it may not be claimed. What is under the lease of the claim
+// itself has been begun by it, and the answer was lost.
+func beginAttempt(work *document.Work, held *uuid.UUID, state document.JobState, wait time.Duration) error {
+	switch {
+	case held != nil && *held == work.Lease:
+		return nil
+	case wait > 0 && state == document.Running:
+		return fault.New(fault.Conflict, "another worker holds the lease of the task")
+	case wait > 0:
+		return fault.New(fault.Unavailable, "the task is to be tried again later").After(wait)
+	case state == document.Running:
+		work.Crashes++
 	}
-	return work, nil
+	work.Attempt++
+	return nil
 }
 
 // pointless says why nobody wants the task any more, if so.
@@ -63,19 +104,14 @@ func (t task) pointless() string {
 	}
 }
 
-// queueLease begins the task's next attempt, and reads its work. What an earlier
-// attempt has placed goes: an attempt's places are all its own. A task that is
-// running was let go of by a worker that crashed.
+// queueLease writes that the task's attempt has begun, and reads its work. What an
+// earlier attempt has placed goes: an attempt's places are all its own.
 func (s *Store) queueLease(ctx context.Context, batch *pgx.Batch, t task, ttl time.Duration, work *document.Work) error {
 	id, err := tenant.From(ctx)
 	if err != nil {
 		return err
 	}
-	*work = document.Work{TaskRef: t.TaskRef, Job: t.job, Lease: uuid.New(), Attempt: t.attempt + 1, Crashes: t.crashes}
 	work.Tenant = id
-	if t.state == document.Running {
-		work.Crashes++
-	}
 	batch.Queue(`
 		UPDATE tasks SET state = 'running', attempt = $3, crashes = $4, round = round + 1,
 		                 lease = $5, lease_until = clock_timestamp() + $6::interval, next_attempt_at = NULL, error = '',

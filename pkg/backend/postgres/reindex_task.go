@@ -17,8 +17,8 @@ import (
 // failed: until then its vectors need not be bought again.
 const keepFailed = 24 * time.Hour
 
-// claimReindex is Claim for a reindex.
-func (s *Store) claimReindex(ctx context.Context, ref document.TaskRef, ttl time.Duration) (work document.Work, err error) {
+// claimReindex is claimTask for a reindex.
+func (s *Store) claimReindex(ctx context.Context, ref document.TaskRef, lease uuid.UUID, ttl time.Duration) (work document.Work, err error) {
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		r, err := lockReindex(ctx, tx, ref.Document)
 		switch {
@@ -28,22 +28,15 @@ func (s *Store) claimReindex(ctx context.Context, ref document.TaskRef, ttl time
 			return fault.New(fault.NotFound, "there is no such task")
 		case r.State.Ended() || r.State == document.Paused:
 			return fault.New(fault.NotFound, "the reindex is %s", r.State)
-		case r.wait > 0 && r.State == document.Running:
-			return fault.New(fault.Conflict, "another worker is at the reindex")
-		case r.wait > 0:
-			return fault.New(fault.Unavailable, "the reindex is to be tried again later").After(r.wait)
 		}
-		work, err = s.leaseReindex(ctx, tx, r, ttl)
+		work, err = s.leaseReindex(ctx, tx, r, lease, ttl)
 		return err
 	})
-	if err != nil {
-		return document.Work{}, err
-	}
-	return work, nil
+	return work, err
 }
 
-// leaseReindex begins the next attempt, as queueLease does.
-func (s *Store) leaseReindex(ctx context.Context, tx pgx.Tx, r reindex, ttl time.Duration) (document.Work, error) {
+// leaseReindex begins the next attempt.
+func (s *Store) leaseReindex(ctx context.Context, tx pgx.Tx, r reindex, lease uuid.UUID, ttl time.Duration) (document.Work, error) {
 	id, err := tenant.From(ctx)
 	if err != nil {
 		return document.Work{}, err
@@ -51,13 +44,13 @@ func (s *Store) leaseReindex(ctx context.Context, tx pgx.Tx, r reindex, ttl time
 	work := document.Work{
 		TaskRef:    document.TaskRef{Tenant: id, Document: r.ID, Version: 1, Kind: document.Reindexing},
 		Job:        r.ID,
-		Lease:      uuid.New(),
-		Attempt:    r.Attempt + 1,
+		Lease:      lease,
+		Attempt:    r.Attempt,
 		Crashes:    r.crashes,
 		Collection: r.Collection,
 	}
-	if r.State == document.Running {
-		work.Crashes++
+	if err := beginAttempt(&work, r.lease, r.State, r.wait); err != nil {
+		return document.Work{}, err
 	}
 	if _, err := tx.Exec(ctx, `
 		UPDATE reindexes SET state = 'running', attempt = $2, crashes = $3, round = round + 1,

@@ -89,13 +89,14 @@ type roundTrips struct {
 	n      int
 }
 
-func (r *roundTrips) said(client bool) {
+func (r *roundTrips) said(client bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if client && !r.client {
 		r.n++
 	}
 	r.client = client
+	return nil
 }
 
 func (r *roundTrips) count() int {

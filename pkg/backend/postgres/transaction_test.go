@@ -206,7 +206,7 @@ func TestSilentlyLostConnectionIsUnavailable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cut := forward(t, server, func(client bool) {})
+	cut := forward(t, server, func(bool) error { return nil })
 	d.app = server.String()
 	s := d.open(t)
 	ctx := tenant.With(t.Context(), tenant.Default)
@@ -259,8 +259,9 @@ func TestTransactionOutlivesItsConnection(t *testing.T) {
 }
 
 // forward has the URL lead to the same server by way of connections that cut
-// cuts. watch is told whenever one side has said something.
-func forward(t *testing.T, server *url.URL, watch func(client bool)) (cut func()) {
+// cuts. watch is told whenever one side has said something, before the other hears
+// of it; an error cuts that connection.
+func forward(t *testing.T, server *url.URL, watch func(client bool) error) (cut func()) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -282,10 +283,15 @@ func forward(t *testing.T, server *url.URL, watch func(client bool)) (cut func()
 				client.Close()
 				return err
 			}
-			go io.Copy(backend, watched{client, func() { watch(true) }})
-			go io.Copy(client, watched{backend, func() { watch(false) }})
+			connection, end := context.WithCancel(ctx)
+			pass := func(to, from net.Conn) {
+				defer end()
+				io.Copy(to, watched{from, func() error { return watch(from == client) }})
+			}
+			go pass(backend, client)
+			go pass(client, backend)
 			group.Go(func() error {
-				<-ctx.Done()
+				<-connection.Done()
 				return errors.Join(client.Close(), backend.Close())
 			})
 		}
@@ -301,12 +307,14 @@ func forward(t *testing.T, server *url.URL, watch func(client bool)) (cut func()
 // watched calls said after each read that brings something.
 type watched struct {
 	io.Reader
-	said func()
+	said func() error
 }
 
 func (w watched) Read(p []byte) (n int, err error) {
 	if n, err = w.Reader.Read(p); n > 0 {
-		w.said()
+		if err := w.said(); err != nil {
+			return 0, err
+		}
 	}
 	return n, err
 }

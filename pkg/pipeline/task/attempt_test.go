@@ -238,18 +238,18 @@ func TestStoppingProcessLeavesAStepThatDoesNotEnd(t *testing.T) {
 }
 
 // An outcome that is not written makes the lease run out, which would pass for
-// a crash.
+// a crash. Whatever becomes of it, the task is delivered again: what was written,
+// but whose answer was lost, waits for that.
 func TestOutcomeIsWrittenOnceTheStoreIsBack(t *testing.T) {
 	t.Parallel()
 	down := fault.New(fault.Unavailable, "database is down")
 	for name, test := range map[string]struct {
 		errs    []error
 		settled int
-		again   bool
 	}{
-		"down for a minute":    {repeat(down, 60), 1, true},
-		"taken over meanwhile": {[]error{down, fault.New(fault.LeaseLost, "lease lost")}, 0, false},
-		"fails for good":       {[]error{errors.New("violates a constraint")}, 0, true},
+		"down for a minute":                    {repeat(down, 60), 1},
+		"taken over meanwhile, or answer lost": {[]error{down, fault.New(fault.LeaseLost, "lease lost")}, 0},
+		"fails for good":                       {[]error{errors.New("violates a constraint")}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -257,7 +257,7 @@ func TestOutcomeIsWrittenOnceTheStoreIsBack(t *testing.T) {
 				runner, rows := newRunner(t, func(context.Context, document.Work) error { return down })
 				rows.settleErrs = test.errs
 				again := runner.Run(t.Context(), ref)
-				if len(rows.settled) != test.settled || again > 0 != test.again {
+				if len(rows.settled) != test.settled || again == 0 {
 					t.Errorf("settled %+v, again after %s", rows.settled, again)
 				}
 			})

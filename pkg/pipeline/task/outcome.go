@@ -49,8 +49,10 @@ func (r *Runner) settle(ctx, longer context.Context, work document.Work, err err
 		"verdict", outcome.Verdict, "delay", outcome.Delay, "error", err)
 	switch err := r.record(longer, work, outcome); {
 	case fault.Is(err, fault.LeaseLost):
+		// The attempt's last write, or this one, may have ended the lease, and a
+		// broken connection taken the answer. Who delivers a task that is not
+		// there to be run is told so.
 		r.lost(ctx, work)
-		return 0
 	case err != nil:
 		// The lease runs out by itself, and the sweep dispatches the task again.
 		r.Log.ErrorContext(ctx, "outcome not recorded", "task", work.String(), "error", err)
@@ -60,10 +62,10 @@ func (r *Runner) settle(ctx, longer context.Context, work document.Work, err err
 	return outcome.Delay
 }
 
-// lost notes that the task is no longer ours.
+// lost notes that the task is no longer ours, as far as is known.
 func (r *Runner) lost(ctx context.Context, work document.Work) {
 	r.Metrics.ObserveTask(string(work.Kind), "lost")
-	r.Log.InfoContext(ctx, "task was cancelled, or taken over by another worker", "task", work.String())
+	r.Log.InfoContext(ctx, "task has been cancelled, taken over by another worker, or ended by a write whose answer was lost", "task", work.String())
 }
 
 // level returns how loudly to say that a task is not done.
