@@ -61,8 +61,11 @@ func (c *Checker) known(is document.Original) bool {
 func (c *Checker) remember(is document.Original) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.checked) >= maxChecked || c.checked == nil {
+	if c.checked == nil {
 		c.checked = map[string]document.Original{}
+	}
+	if len(c.checked) >= maxChecked {
+		clear(c.checked)
 	}
 	c.checked[is.Object] = is
 }

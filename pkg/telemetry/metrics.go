@@ -156,6 +156,14 @@ func (m *Metrics) ObserveConcurrency(model string, limit int) {
 	m.concurrency.WithLabelValues(model).Set(float64(limit))
 }
 
+// ForgetModels drops the figures of all models. Those that are asked again begin
+// anew, as after a restart of the process.
+func (m *Metrics) ForgetModels() {
+	for _, figures := range []interface{ Reset() }{m.calls, m.callSeconds, m.tokens, m.waits, m.held, m.concurrency} {
+		figures.Reset()
+	}
+}
+
 // ObservePassages counts passages placed.
 func (m *Metrics) ObservePassages(embedded, reused int) {
 	m.passages.WithLabelValues("embedded").Add(float64(embedded))

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,4 +22,15 @@ func TestLimitsAreToldAgain(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestFewModelsAreRememberedByThePace(t *testing.T) {
+	t.Parallel()
+	var p ownPace
+	for i := range 3 * maxPaced {
+		p.hurry(fmt.Sprint(i))
+	}
+	if len(p.models) > maxPaced {
+		t.Errorf("%d models are remembered, want at most %d", len(p.models), maxPaced)
+	}
 }

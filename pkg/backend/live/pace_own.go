@@ -26,11 +26,18 @@ type paced struct {
 	tries  int
 }
 
+// maxPaced is how many models are known, since reindexes and people name models:
+// of more, all are met anew.
+const maxPaced = 1000
+
 func (o *ownPace) of(name string) *paced {
 	if o.models == nil {
 		o.models = map[string]*paced{}
 	}
 	if o.models[name] == nil {
+		if len(o.models) >= maxPaced {
+			clear(o.models)
+		}
 		o.models[name] = &paced{}
 	}
 	return o.models[name]

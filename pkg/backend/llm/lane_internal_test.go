@@ -2,8 +2,12 @@ package llm
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -124,4 +128,29 @@ func TestTrippingStartsGently(t *testing.T) {
 			t.Errorf("limit %d after the breaker opened, want 8", n)
 		}
 	})
+}
+
+// A model has one lane, and neither they nor the figures of their models grow
+// with the models that were asked.
+func TestFewModelsHaveLanes(t *testing.T) {
+	t.Parallel()
+	p := &OpenAI{concurrency: 1, pace: openPace{}, metrics: telemetry.NewMetrics(), log: slog.New(slog.DiscardHandler), lanes: map[string]*lane{}}
+	figures := 0
+	for i := range 3 * maxLanes {
+		model := fmt.Sprint("model-", i)
+		l := p.lane(model)
+		l.hold(t.Context(), fault.New(fault.Unavailable, "down"))
+		if p.lane(model) != l {
+			t.Fatalf("%s has two lanes", model)
+		}
+		if len(p.lanes) > maxLanes {
+			t.Fatalf("%d models have lanes, want at most %d", len(p.lanes), maxLanes)
+		}
+		answer := httptest.NewRecorder()
+		p.metrics.Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		figures = max(figures, strings.Count(answer.Body.String(), `model="model-`))
+	}
+	if figures > maxLanes {
+		t.Errorf("there are figures of %d models, want at most %d", figures, maxLanes)
+	}
 }

@@ -248,12 +248,20 @@ func (p *OpenAI) exchange(ctx context.Context, operation string, r request, send
 	return err
 }
 
+// maxLanes is how many models are known at a time, since reindexes name models:
+// of more, all are met anew.
+const maxLanes = 100
+
 // lane returns the one lane to a model.
 func (p *OpenAI) lane(model string) *lane {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l := p.lanes[model]
 	if l == nil {
+		if len(p.lanes) >= maxLanes {
+			clear(p.lanes)
+			p.metrics.ForgetModels()
+		}
 		l = p.newLane(model)
 		p.lanes[model] = l
 	}

@@ -125,8 +125,11 @@ func (m *met) first(id string) bool {
 	if m.ids[id] {
 		return false
 	}
-	if m.ids == nil || len(m.ids) >= maxMet {
+	if m.ids == nil {
 		m.ids = map[string]bool{}
+	}
+	if len(m.ids) >= maxMet {
+		clear(m.ids)
 	}
 	m.ids[id] = true
 	return true
