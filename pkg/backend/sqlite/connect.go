@@ -28,6 +28,21 @@ const (
 
 // openPool returns a pool of at most size connections to the file.
 func openPool(path, parameters string, size int) (*sql.DB, error) {
+	to, err := connectorTo(path, parameters)
+	if err != nil {
+		return nil, err
+	}
+	return pool(to, size), nil
+}
+
+func pool(to driver.Connector, size int) *sql.DB {
+	db := sql.OpenDB(to)
+	db.SetMaxOpenConns(size)
+	db.SetMaxIdleConns(size)
+	return db
+}
+
+func connectorTo(path, parameters string) (driver.Connector, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -46,10 +61,7 @@ func openPool(path, parameters string, size int) (*sql.DB, error) {
 	if err := d.RegisterDeterministicScalarFunction("normal_key", 1, normalKey); err != nil {
 		return nil, err
 	}
-	db := sql.OpenDB(connector{driver: d, name: name.String()})
-	db.SetMaxOpenConns(size)
-	db.SetMaxIdleConns(size)
-	return db, nil
+	return connector{driver: d, name: name.String()}, nil
 }
 
 type connector struct {

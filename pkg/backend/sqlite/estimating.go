@@ -93,9 +93,9 @@ func estimatePassages(ctx context.Context, tx transaction, estimate *document.Re
 			SELECT p.tokens + (octet_length(p.title) + octet_length(p.context) + 3
 			                   + (SELECT coalesce(octet_length(group_concat(value, ' > ')), 0) FROM json_each(p.heading_path))) / 4 AS tokens,
 			       EXISTS (
-				SELECT 1 FROM spaces s
-				CROSS JOIN passages other ON other.tenant = ?1 AND other.space = s.id AND other.hash = p.hash
-				WHERE s.tenant = ?1 AND s.model = ?4 AND s.dimensions = ?5) AS known
+				SELECT 1 FROM passages other
+				CROSS JOIN spaces s ON s.id = other.space AND s.model = ?4 AND s.dimensions = ?5
+				WHERE other.tenant = ?1 AND other.hash = p.hash) AS known
 			FROM stored
 			CROSS JOIN passages p ON p.id = stored.passage
 		)
@@ -118,9 +118,9 @@ func (s *Store) Embedded(ctx context.Context, space document.Space, hashes []doc
 			SELECT unhex(wanted.value)
 			FROM json_each(?2) wanted
 			WHERE EXISTS (
-				SELECT 1 FROM spaces s
-				CROSS JOIN passages p ON p.tenant = ?1 AND p.space = s.id AND p.hash = unhex(wanted.value)
-				WHERE s.tenant = ?1 AND s.model = ?3 AND s.dimensions = ?4)
+				SELECT 1 FROM passages p
+				CROSS JOIN spaces s ON s.id = p.space AND s.model = ?3 AND s.dimensions = ?4
+				WHERE p.tenant = ?1 AND p.hash = unhex(wanted.value))
 			ORDER BY wanted.key`, tx.tenant, wanted, model.Name, model.Dimensions)
 		embedded, err = collect(rows, err, scanHash)
 		return err

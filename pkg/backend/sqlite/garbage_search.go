@@ -77,7 +77,7 @@ func searchSpaces(ctx context.Context, tx transaction, at *document.GarbageSearc
 		SELECT ?1, 'space', max(s.drop_after, ?2), s.id
 		FROM spaces s
 		WHERE s.tenant = ?1 AND s.drop_after IS NOT NULL
-		  AND NOT EXISTS (SELECT 1 FROM garbage g WHERE g.tenant = ?1 AND g.kind = 'space' AND g.space = s.id)`, tx.tenant, tx.now))
+		  AND NOT EXISTS (SELECT 1 FROM garbage g WHERE g.tenant = ?1 AND g.kind IN ('passages', 'space') AND g.kind = 'space' AND g.space = s.id)`, tx.tenant, tx.now))
 	*at = document.GarbageSearchCursor{Stage: document.SearchPassages}
 	return err
 }

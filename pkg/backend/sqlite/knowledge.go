@@ -51,8 +51,11 @@ func copyPassages(ctx context.Context, tx transaction, space document.Space, wan
 		INSERT INTO passages (tenant, space, hash, created_at, tokens, embedding, title, heading_path, context, content, omitted, embedded_bytes)
 		SELECT p.tenant, ?2, p.hash, ?6, p.tokens, p.embedding, p.title, p.heading_path, p.context, p.content, p.omitted, p.embedded_bytes
 		FROM json_each(?3) wanted
-		CROSS JOIN spaces s   ON s.tenant = ?1 AND s.id <> ?2 AND s.model = ?4 AND s.dimensions = ?5
-		CROSS JOIN passages p ON p.tenant = ?1 AND p.space = s.id AND p.hash = unhex(wanted.value)
+		CROSS JOIN passages p ON p.id = (
+			SELECT of.id FROM passages of
+			CROSS JOIN spaces s ON s.id = of.space AND s.id <> ?2 AND s.model = ?4 AND s.dimensions = ?5
+			WHERE of.tenant = ?1 AND of.hash = unhex(wanted.value)
+			LIMIT 1)
 		WHERE true
 		ON CONFLICT (tenant, space, hash) DO NOTHING
 		RETURNING hash`,

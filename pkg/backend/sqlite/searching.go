@@ -55,7 +55,7 @@ func nearest(ctx context.Context, tx transaction, space document.Space, query do
 			FROM documents d
 			JOIN versions v ON v.tenant = d.tenant AND v.document = d.id AND v.version = d.live_version
 			WHERE d.tenant = ?1 AND d.collection = ?2 AND d.deleted_at IS NULL
-			  AND substr(d.key, 1, length(?4)) = ?4
+			  AND d.key >= ?4 AND d.key < ?10
 			  AND (?5 = '' OR json_contains(v.metadata, ?5))
 		), nearest AS MATERIALIZED (
 			SELECT id, hash, max(-1.0, min(1.0, 1.0 - vec_distance_cosine(embedding, ?6))) AS score
@@ -80,7 +80,7 @@ func nearest(ctx context.Context, tx transaction, space document.Space, query do
 		WHERE at.place <= 1 + ?9
 		ORDER BY at.score DESC, at.hash, at.place`,
 		tx.tenant, space.Collection, space.ID, query.KeyPrefix, string(query.Metadata), vector,
-		query.Limit, query.Threshold, maxAlsoIn)
+		query.Limit, query.Threshold, maxAlsoIn, document.AfterPrefix(query.KeyPrefix))
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,15 @@ import (
 
 func TestStore(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(t *testing.T) storetest.Store { return open(t, filepath.Join(t.TempDir(), "test.db")) })
+	var sent statements
+	t.Run("suite", func(t *testing.T) {
+		storetest.Run(t, func(t *testing.T) storetest.Store {
+			s := open(t, filepath.Join(t.TempDir(), "test.db"))
+			sent.record(t, s)
+			return s
+		})
+	})
+	t.Run("plans", sent.checkPlans)
 }
 
 // prepared returns an empty database with all tables: making them takes longer
