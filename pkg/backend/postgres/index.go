@@ -21,9 +21,12 @@ const (
 	indexLinks      = 16
 	indexCandidates = 128
 
-	// indexMemory is the most that a build may use. A graph that does not fit
-	// is built several times slower.
+	// indexMemory is the most that a build may use. A graph that does not fit is
+	// built ten times slower. It takes up to nodeBytes for each passage, beside the
+	// vector, of which a row of the table has at least rowBytes.
 	indexMemory = 1 << 30
+	nodeBytes   = 800
+	rowBytes    = 100
 
 	// lockAgain is how often to look whether another process has finished.
 	lockAgain = time.Second
@@ -137,11 +140,12 @@ func (s *Store) buildOn(ctx context.Context, conn *pgx.Conn, space document.Spac
 		return err
 	}
 	partition := "public." + ownTable(space.ID)
+	vectorBytes := 2 * space.Model.Dimensions
 	build := []string{
 		"SET statement_timeout = 0",
 		fmt.Sprintf("SET max_parallel_maintenance_workers = %d", s.indexWorkers),
 		fmt.Sprintf(`SELECT set_config('maintenance_work_mem', greatest(pg_size_bytes(current_setting('maintenance_work_mem')),
-			least(%d, pg_table_size('%s') * 3 / 2)) / 1024 || 'kB', false)`, indexMemory, partition),
+			least(%d, pg_table_size('%s') * %d / %d)) / 1024 || 'kB', false)`, indexMemory, partition, nodeBytes+vectorBytes, rowBytes+vectorBytes),
 		"DROP INDEX CONCURRENTLY IF EXISTS public." + indexName(space),
 		fmt.Sprintf("CREATE INDEX CONCURRENTLY %s ON %s USING hnsw ((embedding::public.halfvec(%d)) public.halfvec_cosine_ops) WITH (m = %d, ef_construction = %d)",
 			indexName(space), partition, space.Model.Dimensions, indexLinks, indexCandidates),

@@ -38,6 +38,11 @@ func (s *Store) connectIndexer(ctx context.Context) (*pgx.Conn, error) {
 	config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: rollbackTimeout}
 	}
+	config.OnNotice = func(_ *pgconn.PgConn, notice *pgconn.Notice) {
+		if strings.Contains(notice.Message, "no longer fits into maintenance_work_mem") {
+			s.log.WarnContext(ctx, "a vector index takes ten times as long to build from here on: raise maintenance_work_mem of its role", "reason", notice.Message)
+		}
+	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}

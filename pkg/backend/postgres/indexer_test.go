@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"io/fs"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -47,6 +48,26 @@ func TestWithoutARoleNoIndexIsBuilt(t *testing.T) {
 	}
 	if err := g.PingIndexer(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+// A build has the memory that its graph needs, also of short vectors and texts;
+// who has too little is told.
+func TestIndexIsBuiltInMemory(t *testing.T) {
+	t.Parallel()
+	g, ctx := newGrown(t, 20)
+	execute(t, g.owner, "ALTER ROLE "+g.role+"_index SET maintenance_work_mem = '1MB'") // the least there can be
+	var said strings.Builder
+	s, err := postgres.Open(t.Context(), postgres.Config{URL: g.app, IndexURL: g.index, Log: slog.New(slog.NewTextHandler(&said, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.IndexSpace(ctx, g.space(t, ctx), 1); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(said.String(), "maintenance_work_mem") {
+		t.Errorf("2,000 passages do not fit into what the build asks for:\n%s", said.String())
 	}
 }
 
