@@ -89,14 +89,6 @@ type failedRow struct{ err error }
 
 func (r failedRow) Scan(...any) error { return r.err }
 
-// CopyFrom implements pgx.Tx.
-func (t *transaction) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, rows pgx.CopyFromSource) (int64, error) {
-	if err := t.start(ctx); err != nil {
-		return 0, err
-	}
-	return t.Tx.CopyFrom(ctx, table, columns, rows)
-}
-
 // Conn implements pgx.Tx.
 func (t *transaction) Conn() *pgx.Conn { return t.conn }
 

@@ -44,6 +44,11 @@ func ExplainNearest(ctx context.Context, tx pgx.Tx, space document.Space, query 
 	return collect(ctx, tx, pgx.RowTo[string], "EXPLAIN "+walkIndex.statement(space, in), searchArgs(space, query, in, query.Limit))
 }
 
+// InsertPassages is insertPassages, for tests.
+func InsertPassages(ctx context.Context, tx pgx.Tx, space document.Space, passages []document.Embedded) (int, error) {
+	return insertPassages(ctx, tx, held{Space: space}, passages)
+}
+
 // PassagesTable is the table that the passages of a space stand in.
 func PassagesTable(space document.Space) string { return passagesTable(space) }
 

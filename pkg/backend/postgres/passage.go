@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/pgvector/pgvector-go"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -144,8 +143,8 @@ const siblingsOf = selectSpaces + `
 // copyKnown copies into a space those of the hashes that another space of its
 // model has (see sourceOf and siblingsOf), lists them, since nothing places them
 // yet, and returns them. Rows are inserted in the order of their
-// hashes, here, in insertPassages and in copyPassages: two transactions that add
-// the same ones wait for each other, and must not do so in a circle.
+// hashes, here and in insertPassages: two transactions that add the same ones wait
+// for each other, and must not do so in a circle.
 func copyKnown(ctx context.Context, tx pgx.Tx, to document.Space, missing []document.Hash) (copied []document.Hash, err error) {
 	var space held
 	sources := make(map[string][]source) // by table
@@ -238,10 +237,11 @@ func holdPassages(ctx context.Context, tx pgx.Tx, space held, hashes []document.
 }
 
 // insertPassages adds passages to a space, but those that are there already,
-// and says how many it added. Passages go as one array for each column, since
-// COPY is refused where there is row-level security. Arrays of arrays must be
-// rectangular, so heading paths go as one array of headings and each one's
-// bounds in it, and so do omitted ranges, of which most passages have none.
+// and says how many it added. Passages go as one array for each column: COPY is
+// refused where there is row-level security, and costs more by way of a temporary
+// table; see BenchmarkAddPassages. Arrays of arrays must be rectangular, so
+// heading paths go as one array of headings and each one's bounds in it, and so do
+// omitted ranges, of which most passages have none.
 func insertPassages(ctx context.Context, tx pgx.Tx, space held, passages []document.Embedded) (int, error) {
 	var (
 		n           = len(passages)
@@ -290,37 +290,6 @@ func insertPassages(ctx context.Context, tx pgx.Tx, space held, passages []docum
 // wrongLength is of a passage whose vector does not have the length of its space.
 func wrongLength(space held, p document.Embedded) error {
 	return fmt.Errorf("the vector of passage %x has %d dimensions, those of space %d have %d", p.Hash, len(p.Vector), space.ID, space.Model.Dimensions)
-}
-
-// copyPassages is insertPassages for the many passages of a space that is being
-// built: by COPY, into a table of this transaction, and from there. For some
-// hundreds of rows that is half as fast again.
-func copyPassages(ctx context.Context, tx pgx.Tx, space held, passages []document.Embedded) (int, error) {
-	if _, err := tx.Exec(ctx, `
-		CREATE TEMPORARY TABLE IF NOT EXISTS incoming (LIKE shared_passages INCLUDING DEFAULTS INCLUDING STORAGE) ON COMMIT DROP`); err != nil {
-		return 0, err
-	}
-	hashes := make([][]byte, len(passages))
-	columns := []string{"space", "hash", "tokens", "embedding", "title", "heading_path", "context", "content", "omitted", "embedded_bytes"}
-	if _, err := tx.CopyFrom(ctx, pgx.Identifier{"pg_temp", "incoming"}, columns, pgx.CopyFromSlice(len(passages), func(i int) ([]any, error) {
-		p := &passages[i]
-		if len(p.Vector) != space.Model.Dimensions {
-			return nil, wrongLength(space, *p)
-		}
-		hashes[i] = p.Hash[:]
-		headings := append([]string{}, p.HeadingPath...) // nil would be NULL
-		return []any{space.ID, p.Hash[:], p.Tokens, pgvector.NewHalfVector(p.Vector), p.Title, headings, p.Context, p.Content, document.FlatRanges(p.Omitted), nullable(p.EmbeddedBytes)}, nil
-	})); err != nil {
-		return 0, err
-	}
-	tag, err := tx.Exec(ctx, `
-		INSERT INTO `+passagesTable(space.Space)+` (space, `+passageColumns+`)
-		SELECT space, `+passageColumns+` FROM pg_temp.incoming ORDER BY hash
-		ON CONFLICT DO NOTHING`)
-	if err != nil {
-		return 0, err
-	}
-	return int(tag.RowsAffected()), space.mirror(ctx, tx, hashes)
 }
 
 // queuePlaces writes parts of manifests. What is there already was written by

@@ -27,7 +27,7 @@ func (s *Store) Place(ctx context.Context, work document.Work, rebuilt document.
 		if err != nil {
 			return err
 		}
-		if err := securePassages(ctx, tx, space, rebuilt.New, versions, copyPassages); err != nil {
+		if err := securePassages(ctx, tx, space, rebuilt.New, versions); err != nil {
 			return err
 		}
 		if err := placeVersions(ctx, tx, work.Space.ID, versions); err != nil {

@@ -67,7 +67,7 @@ func (s *Store) WriteAndPublish(ctx context.Context, work document.Work, batch d
 			Unplaced: document.Unplaced{Document: work.Document, Version: work.Version},
 			Places:   batch.Places,
 		}}
-		if err := securePassages(ctx, tx, space, batch.New, places, insertPassages); err != nil {
+		if err := securePassages(ctx, tx, space, batch.New, places); err != nil {
 			return nil, err
 		}
 		var checks pgx.Batch

@@ -28,7 +28,7 @@ func (s *Store) Write(ctx context.Context, work document.Work, batch document.Ba
 			Unplaced: document.Unplaced{Document: work.Document, Version: work.Version},
 			Places:   batch.Places,
 		}}
-		if err := securePassages(ctx, tx, space, batch.New, places, insertPassages); err != nil {
+		if err := securePassages(ctx, tx, space, batch.New, places); err != nil {
 			return err
 		}
 		var inserts pgx.Batch
@@ -38,17 +38,13 @@ func (s *Store) Write(ctx context.Context, work document.Work, batch document.Ba
 	})
 }
 
-// addPassages adds passages to a space, but those that are there already, and
-// says how many it added.
-type addPassages func(ctx context.Context, tx pgx.Tx, space held, passages []document.Embedded) (int, error)
-
 // securePassages sees to it that passages, and those of places, are in the
 // space and stay there until the transaction ends: those that are there are
-// held, the others added by way of add. Where all may be new, they are added
-// before it is asked what is there. One that another transaction adds or
-// removes in between is met again in the next round; rounds end, since nothing
-// that is held or added can go, and each other transaction is waited for.
-func securePassages(ctx context.Context, tx pgx.Tx, space held, passages []document.Embedded, versions []document.RebuiltPlaces, add addPassages) error {
+// held, the others added. Where all may be new, they are added before it is asked
+// what is there. One that another transaction adds or removes in between is met
+// again in the next round; rounds end, since nothing that is held or added can go,
+// and each other transaction is waited for.
+func securePassages(ctx context.Context, tx pgx.Tx, space held, passages []document.Embedded, versions []document.RebuiltPlaces) error {
 	missing := make(map[document.Hash]*document.Embedded) // nil when it should have been there
 	for _, version := range versions {
 		for _, place := range version.Places {
@@ -59,7 +55,7 @@ func securePassages(ctx context.Context, tx pgx.Tx, space held, passages []docum
 		missing[passage.Hash] = &passages[i]
 	}
 	if len(missing) == len(passages) && len(passages) > 0 {
-		added, err := add(ctx, tx, space, slices.Clone(passages))
+		added, err := insertPassages(ctx, tx, space, slices.Clone(passages))
 		if err != nil {
 			return fmt.Errorf("insert passages: %w", err)
 		}
@@ -89,7 +85,7 @@ func securePassages(ctx context.Context, tx pgx.Tx, space held, passages []docum
 		if len(fresh) == 0 {
 			return nil
 		}
-		added, err := add(ctx, tx, space, fresh)
+		added, err := insertPassages(ctx, tx, space, fresh)
 		if err != nil {
 			return fmt.Errorf("insert passages: %w", err)
 		}
