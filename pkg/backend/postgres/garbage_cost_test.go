@@ -70,6 +70,22 @@ func look(t *testing.T, ctx context.Context, s *postgres.Store) {
 // pagesOf returns how many pages of all tables fn has read.
 func pagesOf(t *testing.T, d database, fn func(ctx context.Context, s *postgres.Store)) int64 {
 	t.Helper()
+	return countedOf(t, d, `
+		SELECT sum(heap_blks_read + heap_blks_hit + coalesce(idx_blks_read + idx_blks_hit, 0)
+			+ coalesce(toast_blks_read + toast_blks_hit, 0))::bigint
+		FROM pg_statio_user_tables`, fn)
+}
+
+// rowsOf returns how many rows of a table fn has read.
+func rowsOf(t *testing.T, d database, table string, fn func(ctx context.Context, s *postgres.Store)) int64 {
+	t.Helper()
+	return countedOf(t, d, `SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = '`+table+`'`, fn)
+}
+
+// countedOf returns by how much a number of PostgreSQL's statistics has grown
+// through fn.
+func countedOf(t *testing.T, d database, count string, fn func(ctx context.Context, s *postgres.Store)) int64 {
+	t.Helper()
 	conn := connect(t, d.owner)
 	defer conn.Close(context.Background())
 	sum := func(query string) (n int64) {
@@ -80,20 +96,18 @@ func pagesOf(t *testing.T, d database, fn func(ctx context.Context, s *postgres.
 		return n
 	}
 	const scans = `SELECT sum(seq_scan + idx_scan)::bigint FROM pg_stat_user_tables WHERE relname = 'webhooks'`
-	const pages = `SELECT sum(heap_blks_read + heap_blks_hit + coalesce(idx_blks_read + idx_blks_hit, 0)
-		+ coalesce(toast_blks_read + toast_blks_hit, 0))::bigint FROM pg_statio_user_tables`
 	s, ctx := d.open(t), tenant.With(t.Context(), tenant.Default)
 	if err := s.Ping(ctx); err != nil { // reads the version of the schema
 		t.Fatal(err)
 	}
-	before, scansBefore := sum(pages), sum(scans)
+	before, scansBefore := sum(count), sum(scans)
 	fn(ctx, s)
 	if _, err := s.Webhooks(ctx, document.Page{Limit: 1}); err != nil { // the last scan that is waited for
 		t.Fatal(err)
 	}
 	s.Close() // what its connections have counted shows
 	await.Until(t, "the scans are counted", func() bool { return sum(scans) > scansBefore })
-	return sum(pages) - before
+	return sum(count) - before
 }
 
 // A collection with nothing to do reads a few pages, whatever there is: documents,
@@ -113,6 +127,28 @@ func TestCollectionWithNothingToDoReadsLittle(t *testing.T) {
 	t.Logf("%d looks read %d pages of %d documents and %d of %d", times, read[0], n, read[1], 10*n)
 	if read[1] > read[0]*6/5+times || read[1] > 40*times {
 		t.Errorf("%d looks read %d pages of %d documents and %d of %d", times, read[0], n, read[1], 10*n)
+	}
+}
+
+// Sections are spared for summaries that wait, of which only the oldest is looked
+// for.
+func TestDroppingSectionsReadsLittleOfWhatWaits(t *testing.T) {
+	t.Parallel()
+	var read [2]int64
+	sizes := [2]int{500, 5000}
+	for i, n := range sizes {
+		d := crowded(t, n)
+		execute(t, d.owner, `INSERT INTO tasks (tenant, job, kind, document, version) SELECT tenant, id, 'summary', document, version FROM jobs`)
+		execute(t, d.owner, `UPDATE released_sections SET released_at = now() - interval '1 year'`)
+		execute(t, d.owner, `VACUUM ANALYZE`)
+		read[i] = pagesOf(t, d, func(ctx context.Context, s *postgres.Store) {
+			if n, err := s.DropSections(ctx, 24*time.Hour, 1); err != nil || n != 1 {
+				t.Fatalf("looked at %d sections, %v; want 1", n, err)
+			}
+		})
+	}
+	if read[1] > read[0]+20 {
+		t.Errorf("%d pages are read while %d summaries wait, and %d while %d do", read[0], sizes[0], read[1], sizes[1])
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // countDocuments is how many documents of a collection one transaction of
-// countMissing goes through.
+// eachRange goes through.
 const countDocuments = 5000
 
 // missing is what a space lacks.
@@ -30,29 +30,41 @@ var everyID = idRange{uuid.Nil, uuid.Max}
 // without a lock: each part is of another moment.
 func (s *Store) countMissing(ctx context.Context, collection uuid.UUID, space int64) (found missing, err error) {
 	in := scope{collection: collection, space: space}
-	for ids := everyID; ; ids = (idRange{ids.until, uuid.Max}) {
+	err = s.eachRange(ctx, collection, func(tx pgx.Tx, ids idRange) (then func(), err error) {
 		var part missing
-		if err := s.inTenant(ctx, func(tx pgx.Tx) (err error) {
-			part = missing{}
-			if ids.until, err = endOfRange(ctx, tx, collection, ids.after); err != nil {
-				return err
-			}
-			if err := tx.QueryRow(ctx, `
-				SELECT count(*), coalesce(sum((SELECT v.size FROM versions v WHERE v.document = d.id AND v.version = d.live_version)), 0)::bigint
-				FROM documents d
-				WHERE `+isUnplaced+` AND d.id > $3 AND d.id <= $4`,
-				collection, space, ids.after, ids.until).Scan(&part.documents, &part.bytes); err != nil {
-				return err
-			}
-			return leaveOutFailed(ctx, tx, in, ids, &part.failed)
-		}); err != nil {
-			return missing{}, err
+		if err := tx.QueryRow(ctx, `
+			SELECT count(*), coalesce(sum((SELECT v.size FROM versions v WHERE v.document = d.id AND v.version = d.live_version)), 0)::bigint
+			FROM documents d
+			WHERE `+isUnplaced+` AND d.id > $3 AND d.id <= $4`,
+			collection, space, ids.after, ids.until).Scan(&part.documents, &part.bytes); err != nil {
+			return nil, err
 		}
-		found.documents += part.documents
-		found.bytes += part.bytes
-		found.failed.LeaveOut(part.failed.LeftOutCount, part.failed.LeftOut...)
+		err = leaveOutFailed(ctx, tx, in, ids, &part.failed)
+		return func() {
+			found.documents += part.documents
+			found.bytes += part.bytes
+			found.failed.LeaveOut(part.failed.LeftOutCount, part.failed.LeftOut...)
+		}, err
+	})
+	return found, err
+}
+
+// eachRange calls fn for one part of a collection's documents after the other,
+// each in a transaction of its own, and what fn returns when that has ended.
+func (s *Store) eachRange(ctx context.Context, collection uuid.UUID, fn func(tx pgx.Tx, ids idRange) (then func(), err error)) error {
+	for ids := everyID; ; ids = (idRange{ids.until, uuid.Max}) {
+		var then func()
+		if err := s.inTenant(ctx, func(tx pgx.Tx) (err error) {
+			if ids.until, err = endOfRange(ctx, tx, collection, ids.after); err == nil {
+				then, err = fn(tx, ids)
+			}
+			return err
+		}); err != nil {
+			return err
+		}
+		then()
 		if ids.until == uuid.Max {
-			return found, nil
+			return nil
 		}
 	}
 }

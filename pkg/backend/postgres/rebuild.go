@@ -61,7 +61,7 @@ func (s *Store) Unplaced(ctx context.Context, work document.Work, after uuid.UUI
 		documents, err = collect(ctx, tx, scanUnplaced, `
 			SELECT d.id, d.live_version, d.key, v.object, v.size, v.sha256, v.title, v.title_from_key, v.media_type
 			FROM documents d
-			JOIN versions v ON v.document = d.id AND v.version = d.live_version
+			CROSS JOIN LATERAL (SELECT * FROM versions v WHERE v.document = d.id AND v.version = d.live_version OFFSET 0) AS v
 			WHERE `+isUnplaced+` AND d.id > $3
 			ORDER BY d.id
 			LIMIT $4`, work.Space.Collection, work.Space.ID, after, limit)

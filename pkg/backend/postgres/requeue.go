@@ -15,11 +15,15 @@ import (
 // a time, since most of them may be whole.
 func (s *Store) Requeue(ctx context.Context, work document.Work, window int) (requeued document.Requeued, err error) {
 	defer describe(&err, "requeue documents of %s", work)
+	toDo, err := s.countMatching(ctx, work)
+	if err != nil {
+		return requeued, err
+	}
 	for {
 		var part document.Requeued
 		var more bool
 		if err := s.inTenant(ctx, func(tx pgx.Tx) (err error) {
-			part, more, err = requeueSome(ctx, tx, work, window)
+			part, more, err = requeueSome(ctx, tx, work, window, toDo)
 			return err
 		}); err != nil {
 			return requeued, err
@@ -34,7 +38,7 @@ func (s *Store) Requeue(ctx context.Context, work document.Work, window int) (re
 
 // requeueSome goes one step further through the documents. More says that there
 // is room for what may come.
-func requeueSome(ctx context.Context, tx pgx.Tx, work document.Work, window int) (requeued document.Requeued, more bool, err error) {
+func requeueSome(ctx context.Context, tx pgx.Tx, work document.Work, window int, toDo matching) (requeued document.Requeued, more bool, err error) {
 	r, err := lockOwnReindex(ctx, tx, work)
 	if err != nil {
 		return requeued, false, err
@@ -45,30 +49,27 @@ func requeueSome(ctx context.Context, tx pgx.Tx, work document.Work, window int)
 	if err != nil {
 		return requeued, false, err
 	}
-	in := r.scope()
 	if r.reached == uuid.Nil {
-		if err := countMatching(ctx, tx, in, r.Force, progress); err != nil {
-			return requeued, false, err
-		}
+		progress.Documents, progress.Bytes = toDo.documents, toDo.bytes
 	}
 	room := window - underWay
 	if room > 0 {
-		page, err := look(ctx, tx, in, r.reached)
+		page, err := look(ctx, tx, r.scope(), r.reached)
 		if err != nil {
 			return requeued, false, err
 		}
 		more = len(page) > 0
-		var matching []standing
+		var redone []standing
 		for _, d := range page {
 			r.reached = d.id
 			if r.matches(d) {
-				matching = append(matching, d)
+				redone = append(redone, d)
 			}
-			if len(matching) == room {
+			if len(redone) == room {
 				break
 			}
 		}
-		if requeued.Jobs, err = addVersions(ctx, tx, matching, r.ID); err != nil {
+		if requeued.Jobs, err = addVersions(ctx, tx, redone, r.ID); err != nil {
 			return requeued, false, err
 		}
 		more = more && requeued.Jobs < room
@@ -134,32 +135,48 @@ func countJobs(ctx context.Context, tx pgx.Tx, r *reindex) (underWay int, err er
 	return underWay, nil
 }
 
-// countMatching writes into the progress how much there is to do, so far as can
-// be said without looking through every document's places.
-func countMatching(ctx context.Context, tx pgx.Tx, in scope, force bool, progress *document.ReindexProgress) error {
-	return tx.QueryRow(ctx, `
-		SELECT count(*), coalesce(sum(v.size), 0)::bigint
-		FROM documents d
-		JOIN versions v ON v.document = d.id AND v.version = d.newest_version
-		WHERE `+inScope+`
-		  AND ($5 OR d.live_version IS DISTINCT FROM d.newest_version
-		       OR NOT EXISTS (SELECT FROM placements p
-		                      WHERE p.document = d.id AND p.version = d.live_version AND p.space = $2 AND p.left_out IS NULL
-		                      OFFSET 0))
-		  AND NOT `+isBusy,
-		in.collection, in.space, in.keyPrefix, in.documents, force).Scan(&progress.Documents, &progress.Bytes)
+// matching is how much a reindex has to do.
+type matching struct{ documents, bytes int64 }
+
+// countMatching counts how much there is to do for a reindex that has not begun,
+// so far as can be said without looking through every document's places. It goes
+// through the documents some at a time and without a lock.
+func (s *Store) countMatching(ctx context.Context, work document.Work) (found matching, err error) {
+	var r reindex
+	if err := s.inTenant(ctx, func(tx pgx.Tx) (err error) {
+		r, err = lockOwnReindex(ctx, tx, work)
+		return err
+	}); err != nil || r.reached != uuid.Nil {
+		return found, err
+	}
+	in := r.scope()
+	err = s.eachRange(ctx, in.collection, func(tx pgx.Tx, ids idRange) (then func(), err error) {
+		var part matching
+		err = tx.QueryRow(ctx, `
+			SELECT count(*), coalesce(sum((SELECT v.size FROM versions v WHERE v.document = d.id AND v.version = d.newest_version)), 0)::bigint
+			FROM documents d
+			WHERE `+in.condition()+` AND d.id > $6 AND d.id <= $7
+			  AND ($5 OR d.live_version IS DISTINCT FROM d.newest_version
+			       OR NOT EXISTS (SELECT FROM placements p
+			                      WHERE p.document = d.id AND p.version = d.live_version AND p.space = $2 AND p.left_out IS NULL
+			                      OFFSET 0))
+			  AND NOT `+isBusy,
+			in.collection, in.space, in.keyPrefix, in.documents, r.Force, ids.after, ids.until).Scan(&part.documents, &part.bytes)
+		return func() { found.documents, found.bytes = found.documents+part.documents, found.bytes+part.bytes }, err
+	})
+	return found, err
 }
 
 // addVersions gives documents a version like their newest one, with a job of
 // the reindex, and says how many it gave. Before it has locked a document
 // another transaction may have given it a job, or deleted it: the second look
 // sees that.
-func addVersions(ctx context.Context, tx pgx.Tx, matching []standing, reindex uuid.UUID) (jobs int, err error) {
-	if len(matching) == 0 {
+func addVersions(ctx context.Context, tx pgx.Tx, redone []standing, reindex uuid.UUID) (jobs int, err error) {
+	if len(redone) == 0 {
 		return 0, nil
 	}
-	ids := make([]uuid.UUID, len(matching))
-	for i, d := range matching {
+	ids := make([]uuid.UUID, len(redone))
+	for i, d := range redone {
 		ids[i] = d.id
 	}
 	if _, err := tx.Exec(ctx, `SELECT FROM documents WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE`, ids); err != nil {

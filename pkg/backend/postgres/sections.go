@@ -32,10 +32,12 @@ func (s *Store) DropSections(ctx context.Context, quiet time.Duration, limit int
 			SELECT node
 			FROM released_sections
 			WHERE released_at <= statement_timestamp() - $1::interval
-			  AND released_at < (SELECT coalesce(min(j.created_at), 'infinity')
-			                     FROM tasks t
-			                     JOIN jobs j ON j.id = t.job
-			                     WHERE t.kind = $2 AND t.state IN ('queued', 'running', 'waiting'))
+			  AND released_at < coalesce((SELECT j.created_at
+			                              FROM tasks t
+			                              JOIN jobs j ON j.id = t.job
+			                              WHERE t.kind = $2 AND t.state IN ('queued', 'running', 'waiting')
+			                              ORDER BY t.job
+			                              LIMIT 1), 'infinity')
 			ORDER BY released_at
 			LIMIT $3
 			FOR UPDATE SKIP LOCKED`, quiet, document.Summarise, limit)

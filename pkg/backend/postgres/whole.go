@@ -40,22 +40,31 @@ type standing struct {
 // failed reports whether what was uploaded last came to nothing.
 func (s standing) failed() bool { return s.live != s.newest }
 
-const (
-	// inScope is the condition for a document d to be in a scope: a collection
-	// $1, a key prefix $3 and documents $4.
-	inScope = `d.collection = $1 AND d.deleted_at IS NULL
-		AND ($3 = '' OR starts_with(d.key, $3))
-		AND ($4::uuid[] IS NULL OR d.id = ANY ($4))`
+// condition is that for a document d to be in the scope: a collection $1, a key
+// prefix $3 and documents $4. It does not say what does not narrow: PostgreSQL
+// would expect next to nothing of a condition such as "$4 IS NULL OR …", and sort
+// all documents for each page instead of reading them in order.
+func (in scope) condition() string {
+	condition := `d.collection = $1 AND d.deleted_at IS NULL`
+	if in.keyPrefix != "" {
+		condition += ` AND starts_with(d.key, $3)`
+	} else {
+		condition += ` AND $3::text = ''`
+	}
+	if in.documents != nil {
+		return condition + ` AND d.id = ANY ($4)`
+	}
+	return condition + ` AND $4::uuid[] IS NULL`
+}
 
-	// isBusy is the condition for the newest version of a document d to have a
-	// job that has not ended and whose knowledge task has not failed. OFFSET 0
-	// keeps PostgreSQL from making a join of it.
-	isBusy = `EXISTS (
-		SELECT FROM jobs j
-		WHERE j.document = d.id AND j.version = d.newest_version AND j.state IN ('queued', 'running', 'waiting')
-		  AND NOT EXISTS (SELECT FROM tasks t WHERE t.job = j.id AND t.kind = 'knowledge' AND t.state = 'failed')
-		OFFSET 0)`
-)
+// isBusy is the condition for the newest version of a document d to have a
+// job that has not ended and whose knowledge task has not failed. OFFSET 0
+// keeps PostgreSQL from making a join of it.
+const isBusy = `EXISTS (
+	SELECT FROM jobs j
+	WHERE j.document = d.id AND j.version = d.newest_version AND j.state IN ('queued', 'running', 'waiting')
+	  AND NOT EXISTS (SELECT FROM tasks t WHERE t.job = j.id AND t.kind = 'knowledge' AND t.state = 'failed')
+	OFFSET 0)`
 
 // look returns the next documents after one, in order of id, as many as may be
 // looked through at a time; none when there are no more.
@@ -72,7 +81,7 @@ func look(ctx context.Context, tx pgx.Tx, in scope, after uuid.UUID) ([]standing
 			                   (SELECT p.passages FROM placements p
 			                    WHERE p.document = d.id AND p.version = d.live_version AND p.space = $2) AS passages
 			            FROM documents d
-			            WHERE `+inScope+` AND d.id > $5
+			            WHERE `+in.condition()+` AND d.id > $5
 			            ORDER BY d.id
 			            LIMIT $6) AS d) AS counted
 			WHERE before < $7
