@@ -72,8 +72,8 @@ const jobsOfDocument = `
 	)`
 
 // selectJobs is followed by a WHERE or a join of jobs, and read by scanJob.
-// Behind OFFSET 0 the tasks of one job are looked up after another: of tables
-// that are still small, PostgreSQL else plans to go through the tasks of all jobs.
+// Behind OFFSET 0 the version and the tasks of one job are looked up after another:
+// of tables that are still small, PostgreSQL else plans to go through those of all jobs.
 const selectJobs = `
 	SELECT j.id, j.document, c.name, j.version, j.state, v.warnings, ` + placedWarnings + `, v.summary_warnings,
 	       j.created_at, j.started_at, j.finished_at,
@@ -82,7 +82,7 @@ const selectJobs = `
 	FROM jobs j
 	JOIN documents d ON d.id = j.document
 	JOIN collections c ON c.id = d.collection
-	JOIN versions v ON v.document = j.document AND v.version = j.version
+	JOIN LATERAL (SELECT * FROM versions v WHERE v.document = j.document AND v.version = j.version OFFSET 0) v ON true
 	JOIN LATERAL (SELECT * FROM tasks t WHERE t.job = j.id AND t.kind = 'knowledge' OFFSET 0) k ON true
 	JOIN LATERAL (SELECT * FROM tasks t WHERE t.job = j.id AND t.kind = 'summary' OFFSET 0) s ON true`
 

@@ -81,7 +81,7 @@ func TestPlanOfANewDatabaseHoldsWhenItIsFull(t *testing.T) {
 	}
 	conn := connect(t, d.owner)
 	defer conn.Close(context.Background())
-	const tables = ` WHERE relname IN ('manifest', 'tasks') OR relname = 'shared_passages'`
+	const tables = ` WHERE relname IN ('manifest', 'tasks', 'versions', 'shared_passages')`
 	sum := func(query string) (n int64) {
 		t.Helper()
 		if err := conn.QueryRow(t.Context(), query+tables).Scan(&n); err != nil {
@@ -90,7 +90,8 @@ func TestPlanOfANewDatabaseHoldsWhenItIsFull(t *testing.T) {
 		return n
 	}
 	const pages = `SELECT sum(heap_blks_read + heap_blks_hit + idx_blks_read + idx_blks_hit)::bigint FROM pg_statio_user_tables`
-	before := sum(pages)
+	const scanned = `SELECT sum(seq_tup_read)::bigint FROM pg_stat_user_tables`
+	before, scannedBefore := sum(pages), sum(scanned)
 	for i := range times {
 		take(fmt.Sprint("after ", i), false)
 		take(fmt.Sprint("after, at once ", i), true)
@@ -105,5 +106,8 @@ func TestPlanOfANewDatabaseHoldsWhenItIsFull(t *testing.T) {
 	n := sum(pages) - before
 	if n > 400*2*times { // a hash that is nowhere is asked for in two indexes
 		t.Errorf("%d pages of manifest, tasks and passages were read for each document that was accepted, claimed and looked up, with %d others there", n/(2*times), rows)
+	}
+	if n := sum(scanned) - scannedBefore; n > 0 {
+		t.Errorf("%d rows of manifest, tasks, versions and passages were read without an index", n)
 	}
 }
