@@ -58,6 +58,9 @@ func connectorTo(path, parameters string) (driver.Connector, error) {
 	if err := d.RegisterDeterministicScalarFunction("json_contains", 2, jsonContains); err != nil {
 		return nil, err
 	}
+	if err := d.RegisterDeterministicScalarFunction("metadata_fields", 1, metadataFields); err != nil {
+		return nil, err
+	}
 	if err := d.RegisterDeterministicScalarFunction("normal_key", 1, normalKey); err != nil {
 		return nil, err
 	}

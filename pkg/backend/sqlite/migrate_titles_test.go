@@ -5,13 +5,15 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
 // Versions of the release before have no warnings, and their titles are told
-// from file names by their keys; their passages are found as they are.
+// from file names by their keys; their passages are found as they are, by their
+// metadata too.
 func TestMigrationToTitles(t *testing.T) {
 	t.Parallel()
 	const id = "00000000-0000-7000-8000-00000000000"
@@ -22,7 +24,7 @@ func TestMigrationToTitles(t *testing.T) {
 		INSERT INTO documents (tenant, id, collection, key, state, live_version, newest_version, created_at, updated_at)
 		VALUES ('default', '`+id+`1', '`+id+`c', 'a/b.md', 'ready', 1, 1, 0, 0), ('default', '`+id+`2', '`+id+`c', 'c.md', 'ready', 1, 1, 0, 0);
 		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, created_at)
-		VALUES ('default', '`+id+`1', 1, 'b', '{}', '', 1, '', 'text/markdown', 0), ('default', '`+id+`2', 1, 'Title', '{}', '', 1, '', 'text/plain', 0);
+		VALUES ('default', '`+id+`1', 1, 'b', '{"lang":"en"}', '', 1, '', 'text/markdown', 0), ('default', '`+id+`2', 1, 'Title', '{}', '', 1, '', 'text/plain', 0);
 		INSERT INTO passages (id, tenant, space, hash, created_at, tokens, embedding, heading_path, context, content)
 		VALUES (1, 'default', 1, zeroblob(32), 0, 1, x'0000803f', '["H"]', '', 'text');
 		INSERT INTO manifest (tenant, document, version, space, ordinal, passage, start_byte, end_byte)
@@ -30,6 +32,11 @@ func TestMigrationToTitles(t *testing.T) {
 		INSERT INTO placements (tenant, document, version, space, passages) SELECT 'default', id, 1, 1, 1 FROM documents;
 		INSERT INTO section_summaries (tenant, node, summary, created_at) VALUES ('default', zeroblob(32), 'kept', 0)`)
 	s, ctx := open(t, path), tenant.With(t.Context(), tenant.Default)
+	hits, err := s.Nearest(ctx, document.Space{ID: 1, Collection: uuid.MustParse(id + "c"), Model: document.Model{Name: "m", Dimensions: 1}},
+		document.Query{Vector: []float32{1}, Limit: 1, Threshold: -1, Metadata: []byte(`{"lang":"en"}`)})
+	if err != nil || len(hits) != 1 || hits[0].Key != "a/b.md" {
+		t.Errorf("under metadata: got %+v, %v", hits, err)
+	}
 	// Summaries of sections of which it is not known who uses them stay for long.
 	for _, days := range []int{89, 91} {
 		want := days / 90

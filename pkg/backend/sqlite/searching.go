@@ -43,6 +43,15 @@ func checkLive(ctx context.Context, tx transaction, space document.Space) error 
 
 // nearest searches a space, live or not.
 func nearest(ctx context.Context, tx transaction, space document.Space, query document.Query, vector []byte) ([]document.Hit, error) {
+	rarest, filtered, err := rarestField(ctx, tx, space.Collection, query.Metadata)
+	if err != nil {
+		return nil, err
+	}
+	candidates := `documents d`
+	if filtered {
+		candidates = `document_fields f
+			CROSS JOIN documents d ON d.tenant = ?1 AND d.id = f.document AND f.tenant = ?1 AND f.collection = ?2 AND f.field = ?11 AND f.value = ?12`
+	}
 	// The documents are narrowed first, then every vector that stands in
 	// one of them is compared, and only the texts of the nearest are read.
 	// CROSS JOIN and NOT INDEXED keep SQLite to that: it looks up the live
@@ -52,8 +61,8 @@ func nearest(ctx context.Context, tx transaction, space document.Space, query do
 	rows, err := tx.QueryContext(ctx, `
 		WITH live AS MATERIALIZED (
 			SELECT d.id AS document, d.live_version AS version, d.key, v.title
-			FROM documents d
-			JOIN versions v ON v.tenant = d.tenant AND v.document = d.id AND v.version = d.live_version
+			FROM `+candidates+`
+			CROSS JOIN versions v ON v.tenant = d.tenant AND v.document = d.id AND v.version = d.live_version
 			WHERE d.tenant = ?1 AND d.collection = ?2 AND d.deleted_at IS NULL
 			  AND d.key >= ?4 AND d.key < ?10
 			  AND (?5 = '' OR json_contains(v.metadata, ?5))
@@ -80,7 +89,7 @@ func nearest(ctx context.Context, tx transaction, space document.Space, query do
 		WHERE at.place <= 1 + ?9
 		ORDER BY at.score DESC, at.hash, at.place`,
 		tx.tenant, space.Collection, space.ID, query.KeyPrefix, string(query.Metadata), vector,
-		query.Limit, query.Threshold, maxAlsoIn, document.AfterPrefix(query.KeyPrefix))
+		query.Limit, query.Threshold, maxAlsoIn, document.AfterPrefix(query.KeyPrefix), rarest[0], rarest[1])
 	if err != nil {
 		return nil, err
 	}

@@ -141,6 +141,30 @@ func (st *statements) checkPlans(t *testing.T) {
 	}
 }
 
+// checkFilters fails unless searches under metadata begin with the documents that
+// have it.
+func (st *statements) checkFilters(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "test.db"))
+	searches := 0
+	for statement, args := range st.sent {
+		if !strings.Contains(statement, "vec_distance_cosine") || !strings.Contains(statement, "FROM document_fields f") {
+			continue
+		}
+		searches++
+		values := make([]any, len(args))
+		for i, arg := range args {
+			values[i] = arg.Value
+		}
+		const first = `SEARCH f USING PRIMARY KEY (tenant=? AND collection=? AND field=? AND value=?)`
+		if plan := lines(t, s, `EXPLAIN QUERY PLAN `+statement, values...); !slices.Contains(plan, first) {
+			t.Errorf("%s\nis planned without %q:\n%s", statement, first, strings.Join(plan, "\n"))
+		}
+	}
+	if searches == 0 {
+		t.Error("no search began with the rows of its metadata")
+	}
+}
+
 func allowed(statement string) bool {
 	for part := range mayReadAll {
 		if strings.Contains(statement, part) {

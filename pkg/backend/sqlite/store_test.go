@@ -27,6 +27,7 @@ func TestStore(t *testing.T) {
 		})
 	})
 	t.Run("plans", sent.checkPlans)
+	t.Run("filters", sent.checkFilters)
 }
 
 // prepared returns an empty database with all tables: making them takes longer
