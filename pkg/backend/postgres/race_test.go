@@ -87,7 +87,7 @@ func (r race) meanwhile(t *testing.T, ctx context.Context, call func() error, st
 }
 
 // waitUntilBlocked returns when n connections of the store wait for a lock that
-// another of them holds, or when the call that was to wait has ended without. What
+// another client holds, or when the call that was to wait has ended without. What
 // they wait for otherwise passes: a table that grows, say, or its vacuum.
 func (r race) waitUntilBlocked(t *testing.T, n int, done <-chan error) (err error, ended bool) {
 	t.Helper()
@@ -103,7 +103,8 @@ func (r race) waitUntilBlocked(t *testing.T, n int, done <-chan error) (err erro
 		if err := conn.QueryRow(context.Background(), `
 			SELECT count(*) >= $2 FROM pg_stat_activity waits
 			WHERE usename = $1 AND wait_event_type = 'Lock'
-			  AND EXISTS (SELECT FROM pg_stat_activity holds WHERE holds.usename = $1 AND holds.pid = ANY (pg_blocking_pids(waits.pid)))`, r.role, n).Scan(&blocked); err != nil {
+			  AND EXISTS (SELECT FROM pg_stat_activity holds
+			              WHERE holds.backend_type = 'client backend' AND holds.pid = ANY (pg_blocking_pids(waits.pid)))`, r.role, n).Scan(&blocked); err != nil {
 			t.Fatal(err)
 		}
 		if blocked {
