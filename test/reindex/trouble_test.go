@@ -43,7 +43,7 @@ func (c *modelChange) isTakenOver() {
 	c.m.awaitProgress(c.id, 0.6)
 	first.Signal(syscall.SIGCONT)
 	c.finish()
-	await.Within(c.t, time.Minute, "the first worker hears that it is not its reindex any more", first.LostLease)
+	await.Within(c.t, time.Minute, "the first worker hears that it is not its reindex any more", func() bool { return first.LostLease() != "" })
 }
 
 // isIndexed has both spaces be searched by their indexes. A worker that starts
