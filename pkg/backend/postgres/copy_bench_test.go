@@ -103,7 +103,7 @@ func serverCPU(b *testing.B, pid int) time.Duration {
 	b.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", pid))
 	if err != nil {
-		b.Skip("needs a PostgreSQL on this machine, and Linux: ", err)
+		b.Fatal("needs a PostgreSQL on this machine, and Linux: ", err)
 	}
 	spent, err := strconv.ParseInt(string(bytes.Fields(text)[0]), 10, 64)
 	if err != nil {

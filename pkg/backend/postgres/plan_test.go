@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/tenant"
 	"github.com/seed-7a112592/gristmill/test/await"
@@ -96,13 +98,8 @@ func TestPlanOfANewDatabaseHoldsWhenItIsFull(t *testing.T) {
 		take(fmt.Sprint("after ", i), false)
 		take(fmt.Sprint("after, at once ", i), true)
 	}
-	s.Close() // what its connections have counted shows when they are gone
-	await.Until(t, "the connections are gone", func() (gone bool) {
-		if err := conn.QueryRow(t.Context(), `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE usename = $1)`, d.role).Scan(&gone); err != nil {
-			t.Fatal(err)
-		}
-		return gone
-	})
+	s.Close()
+	awaitCounts(t, conn, d.role)
 	n := sum(pages) - before
 	if n > 400*2*times { // a hash that is nowhere is asked for in two indexes
 		t.Errorf("%d pages of manifest, tasks and passages were read for each document that was accepted, claimed and looked up, with %d others there", n/(2*times), rows)
@@ -110,4 +107,58 @@ func TestPlanOfANewDatabaseHoldsWhenItIsFull(t *testing.T) {
 	if n := sum(scanned) - scannedBefore; n > 0 {
 		t.Errorf("%d rows of manifest, tasks, versions and passages were read without an index", n)
 	}
+}
+
+// A table of passages that vacuum has found empty, since a large space has moved
+// out, is planned for as the large one that it may be again.
+func TestPlanOfAnEmptiedTableHoldsWhenItFills(t *testing.T) {
+	t.Parallel()
+	d := preparedDatabase(t)
+	d.migrate(t)
+	s, ctx := d.open(t), tenant.With(t.Context(), tenant.Default)
+	c, err := s.EnsureCollection(ctx, "c", document.Model{Name: "m", Dimensions: 1536}, document.Chunking{Tokens: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill := func() {
+		execute(t, d.owner, `
+			INSERT INTO shared_passages (tenant, space, hash, tokens, embedding, heading_path, context, content)
+			SELECT tenant, live_space, sha256(n::text::bytea), 1, array_fill(1::real, '{1536}')::halfvec, '{}', '', '' FROM collections, generate_series(1, 500) n`)
+	}
+	lookUp := func() {
+		for range 8 { // after some calls the plan is one for all parameters
+			if known, err := s.Known(ctx, c.Space, []document.Hash{document.HashText("nowhere")}); err != nil || len(known) > 0 {
+				t.Fatalf("known %v, %v", known, err)
+			}
+		}
+	}
+	fill()
+	execute(t, d.owner, `DELETE FROM shared_passages`)
+	execute(t, d.owner, `VACUUM (ANALYZE) shared_passages`)
+	lookUp()
+	fill()
+	lookUp()
+	s.Close()
+	conn := connect(t, d.owner)
+	defer conn.Close(context.Background())
+	awaitCounts(t, conn, d.role)
+	var rows int64
+	if err := conn.QueryRow(t.Context(), `SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'shared_passages'`).Scan(&rows); err != nil {
+		t.Fatal(err)
+	}
+	if rows > 1000 { // the statements of the test read those that are there
+		t.Errorf("%d passages were read without an index", rows)
+	}
+}
+
+// awaitCounts waits until the connections of a role are gone: what they have
+// counted shows then.
+func awaitCounts(t *testing.T, conn *pgx.Conn, role string) {
+	t.Helper()
+	await.Until(t, "the connections are gone", func() (gone bool) {
+		if err := conn.QueryRow(t.Context(), `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE usename = $1)`, role).Scan(&gone); err != nil {
+			t.Fatal(err)
+		}
+		return gone
+	})
 }
