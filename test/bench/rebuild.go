@@ -18,6 +18,9 @@ const (
 	rebuildLimit    = 10 * time.Minute
 	indexLimit      = 5 * time.Minute
 
+	// indexedFrom is from how many passages on a space has a vector index, by default.
+	indexedFrom = 20_000
+
 	// indexWorkers is how many processes of the database server help the one
 	// that builds an index: as by default, none.
 	indexWorkers = 0
@@ -34,6 +37,9 @@ func newRebuildSite(b *bench) (*site, *program.Program) {
 	s.upload(documents)
 	worker, did := s.ingest(ingestLimit)
 	b.note("%d documents of %s", len(documents), did)
+	if did.embedded < indexedFrom {
+		b.Fatalf("%d passages get no vector index, which takes %d: set GRISTMILL_TEST_CORPUS to a directory with more documents", did.embedded, indexedFrom)
+	}
 	s.awaitIndex(worker)
 	return s, worker
 }
