@@ -46,7 +46,7 @@ initialise_cluster() {
 # tests as well; a killed server loses nothing that it has acknowledged, because synchronous_commit stays on.
 run_postgres() {
   local sync=off cache=256MB
-  if [ "$durable" = yes ]; then sync=on cache=1GB; fi # as in compose.yaml: these are measured
+  if [ "$durable" = yes ]; then sync=on cache=${GRISTMILL_SERVICES_CACHE:-1GB}; fi # as in compose.yaml: these are measured
   # The last setting of a name wins, so a second try and a second start may append again.
   as_server tee -a "$run/postgres/postgresql.conf" >/dev/null <<CONF
 listen_addresses = '127.0.0.1'

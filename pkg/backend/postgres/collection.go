@@ -30,7 +30,7 @@ func (s *Store) EnsureCollection(ctx context.Context, name string, model documen
 // Collection returns the collection of that name.
 func (s *Store) Collection(ctx context.Context, name string) (c document.Collection, err error) {
 	defer describe(&err, "collection %q", name)
-	err = s.readAtOnce(ctx, func(batch *pgx.Batch) {
+	err = s.inOneTrip(ctx, func(batch *pgx.Batch) {
 		batch.Queue(selectCollection, name).QueryRow(func(row pgx.Row) error {
 			c, err = scanNamed(row, name)
 			return err

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -124,11 +125,8 @@ var walkIndex = way{`WITH best AS MATERIALIZED (
 		ORDER BY $vector <=> @question
 		LIMIT @take
 	)`, `EXISTS (SELECT FROM documents d WHERE d.id = m.document AND d.live_version = m.version AND $filter OFFSET 0)`, `
-	SELECT set_config('hnsw.ef_search', least(coalesce(ef_search, @default_width) + @more_width, @max_width)::text, true),
-	       set_config('hnsw.max_scan_tuples', @max_tuples, true), set_config('hnsw.scan_mem_multiplier', @memory, true),
-	       set_config('hnsw.iterative_scan', 'relaxed_order', true)
-	FROM spaces
-	WHERE id = @space`}
+	SELECT set_config('hnsw.ef_search', @width, true), set_config('hnsw.iterative_scan', 'relaxed_order', true),
+	       set_config('hnsw.max_scan_tuples', @max_tuples, true), set_config('hnsw.scan_mem_multiplier', @memory, true)`}
 
 const (
 	visibleDocuments = `visible AS MATERIALIZED (
@@ -166,12 +164,15 @@ func queueSearch(batch *pgx.Batch, space document.Space, query document.Query, i
 func searchArgs(space document.Space, query document.Query, in filter, take int) pgx.NamedArgs {
 	return in.with(pgx.NamedArgs{
 		"space": space.ID, "question": pgvector.NewHalfVector(query.Vector), "take": take, "hits": query.Limit, "places": 1 + maxAlsoIn,
-		"default_width": defaultWidth, "more_width": moreWidth(take), "max_width": maxWidth, "max_tuples": searchTuples, "memory": searchMemory,
+		"width": fmt.Sprint(width(space, take)), "max_tuples": searchTuples, "memory": searchMemory,
 	})
 }
 
-// moreWidth is what is added to hnsw.ef_search, which is measured for measuredHits.
-func moreWidth(take int) int { return widthForMore * max(0, take-measuredHits) }
+// width is how many candidates a walk looks at, hnsw.ef_search, to take so many
+// passages. It is measured for measuredHits.
+func width(space document.Space, take int) int {
+	return min(cmp.Or(space.Width, defaultWidth)+widthForMore*max(0, take-measuredHits), maxWidth)
+}
 
 // hashJoins has the planner join what compareAll joins by hashing. It takes the
 // rows of visible for far fewer than they may be, and would look up each passage

@@ -20,37 +20,40 @@ import (
 // not, or when the walk has not met enough passages that stand in live versions;
 // then places says nothing.
 func (s *Store) nearestAtOnce(ctx context.Context, space document.Space, query document.Query) (places []found, enough bool, err error) {
-	if query.KeyPrefix != "" || len(query.Metadata) > 0 {
+	switch {
+	case query.KeyPrefix != "" || len(query.Metadata) > 0:
 		return nil, false, nil
-	}
-	live := space
-	err = s.readAtOnce(ctx, func(batch *pgx.Batch) {
-		if !space.Indexed {
-			enough = true
+	case space.Indexed:
+		err = s.inOneTrip(ctx, func(batch *pgx.Batch) {
+			batch.Queue(shortWalk, fmt.Sprint(width(space, query.Limit)))
+			batch.Queue(walkOnce(space, query.Limit), pgvector.NewHalfVector(query.Vector), space.Collection).Query(func(rows pgx.Rows) (err error) {
+				places, enough, err = collectWalk(rows, query.Limit)
+				return err
+			})
+		})
+		return places, enough, err
+	default:
+		live := space
+		err = s.readAtOnce(ctx, func(batch *pgx.Batch) {
 			queueLive(batch, &live)
 			queueSearch(batch, space, query, collectionFilter(space, query), compareAll, query.Limit, &places)
-			return
-		}
-		queueLiveWith(batch, &live, shortWalk, defaultWidth, moreWidth(query.Limit), maxWidth)
-		batch.Queue(walkOnce(space, query.Limit), pgvector.NewHalfVector(query.Vector), space.Collection).Query(func(rows pgx.Rows) (err error) {
-			places, enough, err = collectWalk(rows, query.Limit)
-			return err
 		})
-	})
-	return places, enough && live.OwnTable == space.OwnTable, err
+		return places, live.OwnTable == space.OwnTable, err
+	}
 }
 
 // shortWalk has a walk along the index end when it has met as many passages as
 // hnsw.ef_search says. The plan is made once: planning takes half as long as the
 // walk, and PostgreSQL would do it each time, because it takes a plan for any
 // question for dearer than it is.
-const shortWalk = `ROW(
-	set_config('hnsw.ef_search', least(coalesce(s.ef_search, $3) + $4, $5)::text, true), set_config('hnsw.iterative_scan', 'off', true),
-	set_config('plan_cache_mode', 'force_generic_plan', true))`
+const shortWalk = `SELECT
+	set_config('hnsw.ef_search', $1, true), set_config('hnsw.iterative_scan', 'off', true),
+	set_config('plan_cache_mode', 'force_generic_plan', true)`
 
 // walkOnce returns the statement that goes from one passage to the next nearest by
 // the index, and takes those that stand in live versions with their places, until
-// it has as many as are wanted or some more. It looks at each row once. What is
+// it has as many as are wanted or some more; none unless the space answers searches
+// of its collection and stands where space says. It looks at each row once. What is
 // nested is to be a nested loop, and is kept one by OFFSET 0.
 func walkOnce(space document.Space, limit int) string {
 	// A number instead of a parameter, for the plan's sake, but not each its own.
@@ -59,7 +62,7 @@ func walkOnce(space document.Space, limit int) string {
 		take = limits[i]
 	}
 	return strings.NewReplacer("$passages", passagesTable(space), "$vector", indexedVector(space), "$space", fmt.Sprint(space.ID), "$take", fmt.Sprint(take),
-		"$places", fmt.Sprint(1+maxAlsoIn)).Replace(`
+		"$places", fmt.Sprint(1+maxAlsoIn), "$own", fmt.Sprint(space.OwnTable)).Replace(`
 		SELECT p.hash, 1 - ($vector <=> $1), p.heading_path, p.context, p.content, p.tokens, coalesce(p.embedded_bytes, 0), standing.places
 		FROM $passages p
 		CROSS JOIN LATERAL (
@@ -78,6 +81,9 @@ func walkOnce(space document.Space, limit int) string {
 			      LIMIT $places) AS place
 		) AS standing
 		WHERE p.space = $space AND standing.places IS NOT NULL
+		  AND EXISTS (
+			SELECT FROM collections c JOIN spaces s ON s.id = c.live_space
+			WHERE c.id = $2 AND s.id = $space AND (s.storage IN ('moved', 'own')) = $own)
 		ORDER BY $vector <=> $1
 		LIMIT $take`)
 }

@@ -22,11 +22,17 @@ const (
 	maxWidth     = 1000
 
 	// measuredQuestions are asked to measure a space, for measuredHits passages
-	// each; each is made of questionPassages.
+	// each.
 	measuredQuestions = 50
 	measuredHits      = 10
-	questionPassages  = 4
 )
+
+// questionWeights are those of the passages that a question is made of. Questions
+// are less like a passage than passages are: real ones need three times the width
+// that stored vectors need. These weights need a little more than real ones do, and
+// equal weights much more, since what lies between passages that have nothing in
+// common is near to none; see docs/performance.md.
+var questionWeights = []float32{2, 1}
 
 // widths are the values of hnsw.ef_search that are tried, the cheapest first.
 var widths = []int{20, 40, 60, 80, 120, 160, 240, 320, 400, 640, maxWidth}
@@ -72,20 +78,19 @@ func (s *Store) measureSpace(ctx context.Context, space document.Space) error {
 }
 
 // sampleQuestions makes questions of passages of the space, in the order of their
-// hashes, which is no order of their meaning. Questions are less like a passage
-// than passages are, so each stands amid several of them.
+// hashes, which is no order of their meaning.
 func sampleQuestions(ctx context.Context, tx pgx.Tx, space document.Space) ([]pgvector.HalfVector, error) {
 	vectors, err := collect(ctx, tx, pgx.RowTo[pgvector.HalfVector], `
-		SELECT embedding FROM `+passagesTable(space)+` WHERE space = $1 ORDER BY hash LIMIT $2`, space.ID, measuredQuestions*questionPassages)
+		SELECT embedding FROM `+passagesTable(space)+` WHERE space = $1 ORDER BY hash LIMIT $2`, space.ID, measuredQuestions*len(questionWeights))
 	if err != nil {
 		return nil, err
 	}
 	var questions []pgvector.HalfVector
-	for amid := range slices.Chunk(vectors, questionPassages) {
+	for parts := range slices.Chunk(vectors, len(questionWeights)) {
 		sum := make([]float32, space.Model.Dimensions)
-		for _, vector := range amid {
+		for i, vector := range parts {
 			for d, x := range vector.Slice() {
-				sum[d] += x
+				sum[d] += questionWeights[i] * x
 			}
 		}
 		questions = append(questions, pgvector.NewHalfVector(sum))

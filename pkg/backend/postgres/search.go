@@ -44,17 +44,13 @@ func (s *Store) Nearest(ctx context.Context, space document.Space, query documen
 
 // queueLive reads where the passages of a space stand, or fails unless it is the
 // collection's live one. What the snapshot has of that is complete.
-func queueLive(batch *pgx.Batch, space *document.Space) { queueLiveWith(batch, space, "NULL") }
-
-// queueLiveWith is queueLive and evaluates an expression of the space s, with the
-// arguments $3 and so on.
-func queueLiveWith(batch *pgx.Batch, space *document.Space, expression string, args ...any) {
+func queueLive(batch *pgx.Batch, space *document.Space) {
 	batch.Queue(`
-		SELECT s.storage IN ('moved', 'own'), `+expression+`
+		SELECT s.storage IN ('moved', 'own')
 		FROM spaces s
 		JOIN collections c ON c.live_space = s.id
-		WHERE s.id = $1 AND c.id = $2`, append([]any{space.ID, space.Collection}, args...)...).QueryRow(func(row pgx.Row) error {
-		err := row.Scan(&space.OwnTable, nil)
+		WHERE s.id = $1 AND c.id = $2`, space.ID, space.Collection).QueryRow(func(row pgx.Row) error {
+		err := row.Scan(&space.OwnTable)
 		if isNoRows(err) {
 			return fault.New(fault.Conflict, "space %d no longer answers searches of its collection: ask again", space.ID)
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 const spaceColumns = `s.id, s.collection, s.model, s.dimensions, s.chunk_tokens, s.chunk_overlap, s.indexed,
-	s.storage IN ('moved', 'own')`
+	s.storage IN ('moved', 'own'), coalesce(s.ef_search, 0)`
 
 // selectSpaces is followed by a WHERE and read by scanSpace.
 const selectSpaces = `
@@ -24,7 +24,7 @@ func scanSpace(row pgx.CollectableRow) (s document.Space, err error) {
 
 // spaceFields are what spaceColumns are scanned into.
 func spaceFields(s *document.Space) []any {
-	return []any{&s.ID, &s.Collection, &s.Model.Name, &s.Model.Dimensions, &s.Chunking.Tokens, &s.Chunking.Overlap, &s.Indexed, &s.OwnTable}
+	return []any{&s.ID, &s.Collection, &s.Model.Name, &s.Model.Dimensions, &s.Chunking.Tokens, &s.Chunking.Overlap, &s.Indexed, &s.OwnTable, &s.Width}
 }
 
 func readSpace(ctx context.Context, tx pgx.Tx, id int64) (s document.Space, err error) {
