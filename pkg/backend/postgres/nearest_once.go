@@ -24,8 +24,7 @@ func (s *Store) nearestAtOnce(ctx context.Context, space document.Space, query d
 	case query.KeyPrefix != "" || len(query.Metadata) > 0:
 		return nil, false, nil
 	case space.Indexed:
-		err = s.inOneTrip(ctx, func(batch *pgx.Batch) {
-			batch.Queue(shortWalk, fmt.Sprint(width(space, query.Limit)))
+		err = s.inOneTripUnder(ctx, shortWalk, []any{fmt.Sprint(width(space, query.Limit))}, func(batch *pgx.Batch) {
 			batch.Queue(walkOnce(space, query.Limit), pgvector.NewHalfVector(query.Vector), space.Collection).Query(func(rows pgx.Rows) (err error) {
 				places, enough, err = collectWalk(rows, query.Limit)
 				return err
@@ -46,8 +45,8 @@ func (s *Store) nearestAtOnce(ctx context.Context, space document.Space, query d
 // hnsw.ef_search says. The plan is made once: planning takes half as long as the
 // walk, and PostgreSQL would do it each time, because it takes a plan for any
 // question for dearer than it is.
-const shortWalk = `SELECT
-	set_config('hnsw.ef_search', $1, true), set_config('hnsw.iterative_scan', 'off', true),
+const shortWalk = setTenant + `,
+	set_config('hnsw.ef_search', $2, true), set_config('hnsw.iterative_scan', 'off', true),
 	set_config('plan_cache_mode', 'force_generic_plan', true)`
 
 // walkOnce returns the statement that goes from one passage to the next nearest by

@@ -51,9 +51,15 @@ func (s *Store) inTenantLast(ctx context.Context, fn func(tx pgx.Tx) (last *pgx.
 // results does not. When the connection breaks, they are sent again on another:
 // they must do no harm when they run twice.
 func (s *Store) inOneTrip(ctx context.Context, queue func(batch *pgx.Batch)) error {
+	return s.inOneTripUnder(ctx, setTenant, nil, queue)
+}
+
+// inOneTripUnder is inOneTrip under more settings than the tenant: set is setTenant
+// and what sets these, with the arguments $2 and so on.
+func (s *Store) inOneTripUnder(ctx context.Context, set string, args []any, queue func(batch *pgx.Batch)) error {
 	return s.onConnection(ctx, func(conn *pgx.Conn, id string) (again bool, err error) {
 		var batch pgx.Batch
-		batch.Queue(setTenant, id)
+		batch.Queue(set, append([]any{id}, args...)...)
 		queue(&batch)
 		return true, conn.SendBatch(ctx, &batch).Close()
 	})
