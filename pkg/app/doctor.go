@@ -59,10 +59,13 @@ func Doctor(ctx context.Context, config Config, log *slog.Logger, out io.Writer)
 		_, err = backends.Models.Summarise(ctx, config.SummaryModel, "", []string{document.ProbeText})
 		report("summaries", "model "+config.SummaryModel, err)
 	}
-	others, _, err := otherModels(ctx, backends.Store, config.model())
+	others, err := findOtherModels(ctx, backends.Store, config.model())
 	report("spaces", "read", err)
-	for _, other := range others {
+	for _, other := range others.named {
 		note("model", other.String())
+	}
+	if others.unnamed > 0 {
+		note("model", fmt.Sprintf("%d more collections are served with other models", others.unnamed))
 	}
 	return well, nil
 }

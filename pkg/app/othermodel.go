@@ -53,26 +53,52 @@ func isOther(model, configured document.Model) bool {
 	return model != configured
 }
 
-// otherModels returns every collection that is served with another model, and
-// whether there are some that hold nothing yet and will take the one configured.
-func otherModels(ctx context.Context, store Store, configured document.Model) (others []otherModel, unsettled bool, err error) {
+// maxNamed is how many of the collections that are served with another model are
+// named.
+const maxNamed = 20
+
+// otherModels are the collections that are served with another model than the one
+// configured.
+type otherModels struct {
+	named     []otherModel // maxNamed of them at most
+	unnamed   int
+	unsettled bool // some collections hold nothing yet, and will take the model that is configured
+}
+
+// findOtherModels looks through all collections, a page at a time.
+func findOtherModels(ctx context.Context, store Store, configured document.Model) (found otherModels, err error) {
+	const pageSize = 500
 	tenants, err := store.Tenants(ctx)
 	if err != nil {
-		return nil, false, err
+		return found, err
 	}
 	for _, id := range tenants {
-		collections, err := store.Collections(tenant.With(ctx, id))
-		if err != nil {
-			return nil, false, err
-		}
-		for _, collection := range collections {
-			unsettled = unsettled || collection.Unsettled
-			if !collection.Unsettled && isOther(collection.Space.Model, configured) {
-				others = append(others, otherModel{id, collection, configured})
+		for page := (document.Page{Limit: pageSize}); ; {
+			list, err := store.CollectionList(tenant.With(ctx, id), page)
+			if err != nil {
+				return found, err
+			}
+			for _, collection := range list.Items {
+				found.add(otherModel{id, collection, configured})
+			}
+			if page.Cursor = list.NextCursor; page.Cursor == "" {
+				break
 			}
 		}
 	}
-	return others, unsettled, nil
+	return found, nil
+}
+
+func (o *otherModels) add(other otherModel) {
+	switch {
+	case other.collection.Unsettled:
+		o.unsettled = true
+	case !isOther(other.collection.Space.Model, other.configured):
+	case len(o.named) == maxNamed:
+		o.unnamed++
+	default:
+		o.named = append(o.named, other)
+	}
 }
 
 // WarnOfModels logs, once, which collections are served with another model than
@@ -81,17 +107,20 @@ func otherModels(ctx context.Context, store Store, configured document.Model) (o
 func WarnOfModels(ctx context.Context, config Config, b *Backends) {
 	const pause = 5 * time.Second
 	for said := false; ; {
-		others, unsettled, err := otherModels(ctx, b.Store, config.model())
+		others, err := findOtherModels(ctx, b.Store, config.model())
 		if err == nil {
-			if unsettled {
+			if others.unsettled {
 				b.Configured.Learn(ctx)
 			}
-			for _, other := range others {
+			for _, other := range others.named {
 				b.Log.WarnContext(ctx, "a collection is served with another model than the one configured, and goes on so",
 					"tenant", other.tenant, "collection", other.collection.Name,
 					"model", other.collection.Space.Model.Name, "dimensions", other.collection.Space.Model.Dimensions,
 					"configured", other.configured.Name, "configured_dimensions", other.configured.Dimensions,
 					"to_change_over_run", other.command())
+			}
+			if others.unnamed > 0 {
+				b.Log.WarnContext(ctx, "more collections are served with other models than the one configured", "collections", others.unnamed)
 			}
 			return
 		}
