@@ -45,11 +45,11 @@ func newRebuildSite(b *bench) (*site, *program.Program) {
 }
 
 // awaitIndex waits until the live space has a vector index, which the worker
-// gives it in the background.
+// gives it in the background, and it is measured how wide searches must look.
 func (s *site) awaitIndex(worker *program.Program) {
-	s.await(worker, indexLimit, "the live space has no index", func() (indexed bool) {
+	s.await(worker, indexLimit, "the live space has no index, or its searches are not measured", func() (indexed bool) {
 		err := s.db.QueryRow(s.b.ctx, `
-			SELECT s.indexed FROM collections c JOIN spaces s ON s.id = c.live_space`).Scan(&indexed)
+			SELECT s.indexed AND s.ef_search IS NOT NULL FROM collections c JOIN spaces s ON s.id = c.live_space`).Scan(&indexed)
 		if err != nil {
 			s.b.Fatal(err)
 		}

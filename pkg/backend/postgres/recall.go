@@ -22,20 +22,18 @@ const (
 	maxWidth     = 1000
 
 	// measuredQuestions are asked to measure a space, for measuredHits passages
-	// each.
-	measuredQuestions = 50
+	// each; each is made of questionPassages. Questions are less like a passage than
+	// passages are: real ones need up to eight times the width that stored vectors do.
+	// Those that stand amid three passages need as much or some more, amid two
+	// sometimes less, and amid four more; see docs/performance.md.
+	measuredQuestions = 100
 	measuredHits      = 10
+	questionPassages  = 3
 )
 
-// questionWeights are those of the passages that a question is made of. Questions
-// are less like a passage than passages are: real ones need three times the width
-// that stored vectors need. These weights need a little more than real ones do, and
-// equal weights much more, since what lies between passages that have nothing in
-// common is near to none; see docs/performance.md.
-var questionWeights = []float32{2, 1}
-
-// widths are the values of hnsw.ef_search that are tried, the cheapest first.
-var widths = []int{20, 40, 60, 80, 120, 160, 240, 320, 400, 640, maxWidth}
+// widths are the values of hnsw.ef_search that are tried, the cheapest first: that
+// of pgvector. Fewer candidates save little, and too few are left under a filter.
+var widths = []int{40, 60, 80, 120, 160, 240, 320, 400, 500, 640, 800, maxWidth}
 
 // isUnmeasured is the condition for the index of space s to be measured: it never
 // was, as in releases before this was done, or when there were less than half as
@@ -81,16 +79,16 @@ func (s *Store) measureSpace(ctx context.Context, space document.Space) error {
 // hashes, which is no order of their meaning.
 func sampleQuestions(ctx context.Context, tx pgx.Tx, space document.Space) ([]pgvector.HalfVector, error) {
 	vectors, err := collect(ctx, tx, pgx.RowTo[pgvector.HalfVector], `
-		SELECT embedding FROM `+passagesTable(space)+` WHERE space = $1 ORDER BY hash LIMIT $2`, space.ID, measuredQuestions*len(questionWeights))
+		SELECT embedding FROM `+passagesTable(space)+` WHERE space = $1 ORDER BY hash LIMIT $2`, space.ID, measuredQuestions*questionPassages)
 	if err != nil {
 		return nil, err
 	}
 	var questions []pgvector.HalfVector
-	for parts := range slices.Chunk(vectors, len(questionWeights)) {
+	for amid := range slices.Chunk(vectors, questionPassages) {
 		sum := make([]float32, space.Model.Dimensions)
-		for i, vector := range parts {
+		for _, vector := range amid {
 			for d, x := range vector.Slice() {
-				sum[d] += questionWeights[i] * x
+				sum[d] += x
 			}
 		}
 		questions = append(questions, pgvector.NewHalfVector(sum))
