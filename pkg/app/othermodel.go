@@ -53,8 +53,8 @@ func isOther(model, configured document.Model) bool {
 	return model != configured
 }
 
-// maxNamed is how many of the collections that are served with another model are
-// named.
+// maxNamed is the maximum number of collections that are named in the log and by the
+// doctor.
 const maxNamed = 20
 
 // otherModels are the collections that are served with another model than the one

@@ -69,7 +69,10 @@ type Space struct {
 	Chunking   Chunking
 	Indexed    bool // for approximate search; while not, it is searched exactly
 	OwnTable   bool // its passages stand in a table of its own; SQLite has one for all
-	Width      int  // how many candidates a search along the index looks at, 0 while that has not been measured
+
+	// SearchWidth is the number of candidates that a search along the index keeps,
+	// 0 before it is measured.
+	SearchWidth int
 }
 
 // SpaceCare is what a space that has grown may want.

@@ -18,7 +18,8 @@ const (
 	rebuildLimit    = 10 * time.Minute
 	indexLimit      = 5 * time.Minute
 
-	// indexedFrom is from how many passages on a space has a vector index, by default.
+	// indexedFrom is the default number of passages from which on a space has a vector
+	// index.
 	indexedFrom = 20_000
 
 	// indexWorkers is how many processes of the database server help the one
@@ -44,8 +45,8 @@ func newRebuildSite(b *bench) (*site, *program.Program) {
 	return s, worker
 }
 
-// awaitIndex waits until the live space has a vector index, which the worker
-// gives it in the background, and it is measured how wide searches must look.
+// awaitIndex waits until the worker has built and measured the vector index of the
+// live space.
 func (s *site) awaitIndex(worker *program.Program) {
 	s.await(worker, indexLimit, "the live space has no index, or its searches are not measured", func() (indexed bool) {
 		err := s.db.QueryRow(s.b.ctx, `

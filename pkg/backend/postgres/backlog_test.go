@@ -14,14 +14,7 @@ import (
 // meanwhile, and leaves few.
 func TestBacklogIsFoldedWhileItGrows(t *testing.T) {
 	t.Parallel()
-	d := preparedDatabase(t)
-	d.migrate(t)
-	s := d.open(t)
-	ctx := tenant.With(t.Context(), tenant.Default)
-	c, err := s.EnsureCollection(ctx, "c", document.Model{Name: "m", Dimensions: 2}, document.Chunking{Tokens: 10})
-	if err != nil {
-		t.Fatal(err)
-	}
+	d, s, ctx, c := withCollection(t, 2)
 	const rows, uploads, readers = 3000, 10, 4
 	execute(t, d.owner, `INSERT INTO backlog (tenant, jobs, bytes) SELECT 'default', 1, 10 FROM generate_series(1, $1)`, rows)
 	var group sync.WaitGroup

@@ -9,7 +9,6 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
 // An exact search looks at each place once, also when there are more than fit in
@@ -28,13 +27,7 @@ func TestExactSearchCostsByTheNumberOfPassages(t *testing.T) {
 // when a collection of one-passage documents is searched.
 func rowsOfExactSearch(t *testing.T, passages int, analysed bool) (rows int64) {
 	t.Helper()
-	d := preparedDatabase(t)
-	d.migrate(t)
-	s, ctx := d.open(t), tenant.With(t.Context(), tenant.Default)
-	c, err := s.EnsureCollection(ctx, "c", document.Model{Name: "m", Dimensions: 3}, document.Chunking{Tokens: 100})
-	if err != nil {
-		t.Fatal(err)
-	}
+	d, s, ctx, c := withCollection(t, 3)
 	for _, statement := range []string{
 		`INSERT INTO documents (tenant, id, collection, key, state, live_version, newest_version)
 		 SELECT 'default', md5(n::text)::uuid, $1, n, 'ready', 1, 1 FROM generate_series(1, $2::int) n`,

@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
 // wantMoved checks that the space has moved whole: all that was written stands in
@@ -97,13 +96,7 @@ func TestMoveIsFinishedAfterACrash(t *testing.T) {
 // What a statement locks does not depend on how many collections there are.
 func TestLocksFollowWhatIsTouched(t *testing.T) {
 	t.Parallel()
-	d := preparedDatabase(t)
-	d.migrate(t)
-	s, ctx := d.open(t), tenant.With(t.Context(), tenant.Default)
-	c, err := s.EnsureCollection(ctx, "c", document.Model{Name: "m", Dimensions: 2}, document.Chunking{Tokens: 10})
-	if err != nil {
-		t.Fatal(err)
-	}
+	d, s, ctx, c := withCollection(t, 2)
 	locks := func() (n int) {
 		t.Helper()
 		if err := s.InTenant(ctx, func(tx pgx.Tx) error {

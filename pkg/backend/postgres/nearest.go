@@ -164,14 +164,15 @@ func queueSearch(batch *pgx.Batch, space document.Space, query document.Query, i
 func searchArgs(space document.Space, query document.Query, in filter, take int) pgx.NamedArgs {
 	return in.with(pgx.NamedArgs{
 		"space": space.ID, "question": pgvector.NewHalfVector(query.Vector), "take": take, "hits": query.Limit, "places": 1 + maxAlsoIn,
-		"width": fmt.Sprint(width(space, take)), "max_tuples": searchTuples, "memory": searchMemory,
+		"width": fmt.Sprint(searchWidth(space, take)), "max_tuples": searchTuples, "memory": searchMemory,
 	})
 }
 
-// width is how many candidates a walk looks at, hnsw.ef_search, to take so many
-// passages. It is measured for measuredHits.
-func width(space document.Space, take int) int {
-	return min(cmp.Or(space.Width, defaultWidth)+widthForMore*max(0, take-measuredHits), maxWidth)
+// searchWidth returns hnsw.ef_search for a walk that returns take passages. The
+// width of a space is measured for measuredHits; each further passage adds
+// widthForMore.
+func searchWidth(space document.Space, take int) int {
+	return min(cmp.Or(space.SearchWidth, defaultWidth)+widthForMore*max(0, take-measuredHits), maxWidth)
 }
 
 // hashJoins has the planner join what compareAll joins by hashing. It takes the

@@ -24,7 +24,7 @@ func (s *Store) nearestAtOnce(ctx context.Context, space document.Space, query d
 	case query.KeyPrefix != "" || len(query.Metadata) > 0:
 		return nil, false, nil
 	case space.Indexed:
-		err = s.inOneTripUnder(ctx, shortWalk, []any{fmt.Sprint(width(space, query.Limit))}, func(batch *pgx.Batch) {
+		err = s.inOneTripUnder(ctx, shortWalk, []any{fmt.Sprint(searchWidth(space, query.Limit))}, func(batch *pgx.Batch) {
 			batch.Queue(walkOnce(space, query.Limit), pgvector.NewHalfVector(query.Vector), space.Collection).Query(func(rows pgx.Rows) (err error) {
 				places, enough, err = collectWalk(rows, query.Limit)
 				return err

@@ -12,6 +12,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
 	"github.com/seed-7a112592/gristmill/pkg/backend/storetest"
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/tenant"
 	testdatabase "github.com/seed-7a112592/gristmill/test/database"
 	"github.com/seed-7a112592/gristmill/test/services"
 )
@@ -34,6 +35,20 @@ func newDatabase(t testing.TB) database { return databaseOf(testdatabase.Empty(t
 // role.
 func preparedDatabase(t testing.TB) database {
 	return databaseOf(testdatabase.Copy(t, services.Set{}))
+}
+
+// withCollection returns a prepared database with a store, and the empty collection
+// "c" of the default tenant.
+func withCollection(t *testing.T, dimensions int) (database, *postgres.Store, context.Context, document.Collection) {
+	t.Helper()
+	d := preparedDatabase(t)
+	d.migrate(t)
+	s, ctx := d.open(t), tenant.With(t.Context(), tenant.Default)
+	c, err := s.EnsureCollection(ctx, "c", document.Model{Name: "m", Dimensions: dimensions}, document.Chunking{Tokens: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d, s, ctx, c
 }
 
 func databaseOf(d testdatabase.Database) database {

@@ -113,13 +113,7 @@ func TestPlanOfANewDatabaseHoldsWhenItIsFull(t *testing.T) {
 // out, is planned for as the large one that it may be again.
 func TestPlanOfAnEmptiedTableHoldsWhenItFills(t *testing.T) {
 	t.Parallel()
-	d := preparedDatabase(t)
-	d.migrate(t)
-	s, ctx := d.open(t), tenant.With(t.Context(), tenant.Default)
-	c, err := s.EnsureCollection(ctx, "c", document.Model{Name: "m", Dimensions: 1536}, document.Chunking{Tokens: 10})
-	if err != nil {
-		t.Fatal(err)
-	}
+	d, s, ctx, c := withCollection(t, 1536)
 	fill := func() {
 		execute(t, d.owner, `
 			INSERT INTO shared_passages (tenant, space, hash, tokens, embedding, heading_path, context, content)

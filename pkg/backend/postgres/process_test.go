@@ -98,14 +98,7 @@ func TestDeadProcessesAreSeen(t *testing.T) {
 func TestReclaimTakesFromTheDeadOnly(t *testing.T) {
 	t.Parallel()
 	const lease, left = 30 * time.Second, 25 * time.Second
-	d := preparedDatabase(t)
-	d.migrate(t)
-	s := d.open(t)
-	ctx := tenant.With(t.Context(), tenant.Default)
-	c, err := s.EnsureCollection(ctx, "c", document.Model{Name: "m", Dimensions: 2}, document.Chunking{Tokens: 10})
-	if err != nil {
-		t.Fatal(err)
-	}
+	d, s, ctx, c := withCollection(t, 2)
 	begin := func(key string, process int64, ttl time.Duration) document.Work {
 		t.Helper()
 		accepted, err := upload(ctx, s, document.Upload{Collection: c, Key: key, Size: 1})

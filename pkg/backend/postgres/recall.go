@@ -21,18 +21,18 @@ const (
 	defaultWidth = 400
 	maxWidth     = 1000
 
-	// measuredQuestions are asked to measure a space, for measuredHits passages
-	// each; each is made of questionPassages. Questions are less like a passage than
-	// passages are: real ones need up to eight times the width that stored vectors do.
-	// Those that stand amid three passages need as much or some more, amid two
-	// sometimes less, and amid four more; see docs/performance.md.
+	// measuredQuestions is the number of questions that measure a space, measuredHits
+	// the number of passages that each asks for, and questionPassages the number of
+	// stored vectors that each is the sum of. A real question needs up to eight times
+	// the width that a stored vector needs. A sum of two vectors sometimes needs less
+	// than that, a sum of three as much or more; docs/performance.md has the figures.
 	measuredQuestions = 100
 	measuredHits      = 10
 	questionPassages  = 3
 )
 
-// widths are the values of hnsw.ef_search that are tried, the cheapest first: that
-// of pgvector. Fewer candidates save little, and too few are left under a filter.
+// widths are the values of hnsw.ef_search that are tried, the cheapest first. The
+// first is pgvector's default: less saves little time and costs recall under a filter.
 var widths = []int{40, 60, 80, 120, 160, 240, 320, 400, 500, 640, 800, maxWidth}
 
 // isUnmeasured is the condition for the index of space s to be measured: it never

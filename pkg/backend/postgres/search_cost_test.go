@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
 	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
 // A search asks the database once for its collection and once for its hits, with
@@ -137,6 +138,28 @@ func TestSearchReadsLittleBesideTheWalk(t *testing.T) {
 	})
 	if t.Logf("%d pages for the walk, %d for the search", walk, search); search > walk+hits*perHit+10 {
 		t.Errorf("a search for %d hits reads %d pages, and a walk along the index %d", hits, search, walk)
+	}
+}
+
+// A walk along the index returns nothing of a space that is not the active one of
+// its collection, or whose passages are in another table than the caller believes.
+func TestWalkChecksTheSpace(t *testing.T) {
+	t.Parallel()
+	g, ctx := newGrown(t, 2)
+	if err := g.IndexSpace(ctx, g.space(t, ctx), 1); err != nil {
+		t.Fatal(err)
+	}
+	space, query := g.space(t, ctx), document.Query{Vector: g.vector('a'), Limit: 10, Threshold: -1}
+	moved := space
+	moved.OwnTable = false
+	if hits := g.hits(t, ctx, moved, query); len(hits) != 10 {
+		t.Errorf("%d hits where the caller takes the passages to be in the shared table, want 10", len(hits))
+	}
+	execute(t, g.owner, `INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap)
+		SELECT tenant, collection, model, dimensions, chunk_tokens, chunk_overlap FROM spaces`)
+	execute(t, g.owner, `UPDATE collections SET live_space = (SELECT max(id) FROM spaces)`)
+	if hits, err := g.Nearest(ctx, space, query); !fault.Is(err, fault.Conflict) {
+		t.Errorf("%d hits and %v of a space that is not active, want a conflict", len(hits), err)
 	}
 }
 

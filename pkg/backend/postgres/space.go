@@ -24,7 +24,7 @@ func scanSpace(row pgx.CollectableRow) (s document.Space, err error) {
 
 // spaceFields are what spaceColumns are scanned into.
 func spaceFields(s *document.Space) []any {
-	return []any{&s.ID, &s.Collection, &s.Model.Name, &s.Model.Dimensions, &s.Chunking.Tokens, &s.Chunking.Overlap, &s.Indexed, &s.OwnTable, &s.Width}
+	return []any{&s.ID, &s.Collection, &s.Model.Name, &s.Model.Dimensions, &s.Chunking.Tokens, &s.Chunking.Overlap, &s.Indexed, &s.OwnTable, &s.SearchWidth}
 }
 
 func readSpace(ctx context.Context, tx pgx.Tx, id int64) (s document.Space, err error) {

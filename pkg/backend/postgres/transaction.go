@@ -54,8 +54,8 @@ func (s *Store) inOneTrip(ctx context.Context, queue func(batch *pgx.Batch)) err
 	return s.inOneTripUnder(ctx, setTenant, nil, queue)
 }
 
-// inOneTripUnder is inOneTrip under more settings than the tenant: set is setTenant
-// and what sets these, with the arguments $2 and so on.
+// inOneTripUnder is inOneTrip with more settings than the tenant: set is setTenant
+// followed by further set_config calls, and args are their arguments from $2 on.
 func (s *Store) inOneTripUnder(ctx context.Context, set string, args []any, queue func(batch *pgx.Batch)) error {
 	return s.onConnection(ctx, func(conn *pgx.Conn, id string) (again bool, err error) {
 		var batch pgx.Batch
