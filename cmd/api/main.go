@@ -7,12 +7,12 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/seed-7a112592/gristmill/pkg/app"
+	"github.com/seed-7a112592/gristmill/internal/app"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := app.Main(ctx, os.Environ(), os.Stderr, app.RunAPI, app.Guarded)
+	status := app.Main(ctx, os.Environ(), os.Stderr, app.RunAPI, app.RequireKeyOrLoopback)
 	stop()
 	os.Exit(status)
 }

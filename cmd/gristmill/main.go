@@ -8,7 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/seed-7a112592/gristmill/pkg/devmode"
+	"github.com/seed-7a112592/gristmill/internal/devmode"
 )
 
 func main() {

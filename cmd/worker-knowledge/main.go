@@ -7,7 +7,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/seed-7a112592/gristmill/pkg/app"
+	"github.com/seed-7a112592/gristmill/internal/app"
 )
 
 func main() {

@@ -39,7 +39,7 @@ type Options struct {
 // OptionsOf returns the options that cut a document as the passages of a space
 // are cut. All that cuts documents takes them from here, so that the same
 // document always gives the same passages.
-func OptionsOf(chunking document.Chunking, of document.Source) Options {
+func OptionsOf(chunking document.Chunking, of document.SourceInfo) Options {
 	return Options{
 		Tokens:  chunking.Tokens,
 		Overlap: chunking.Overlap,

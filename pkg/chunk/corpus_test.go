@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	testcorpus "github.com/seed-7a112592/gristmill/test/corpus"
+	testcorpus "github.com/seed-7a112592/gristmill/internal/test/corpus"
 )
 
 // corpus returns the markdown that package markdown is tested with, and that of

@@ -20,7 +20,7 @@ func TestEditChangesItsSection(t *testing.T) {
 		before := collect(t, strings.NewReader(src), opt)
 		embedded := make(map[string]bool)
 		for _, p := range before {
-			embedded[p.Embedding()] = true
+			embedded[p.EmbeddingInput()] = true
 		}
 		for i, at := range paragraphEnds(t, src) {
 			if i%16 != 0 {
@@ -30,7 +30,7 @@ func TestEditChangesItsSection(t *testing.T) {
 			edited := before[slices.IndexFunc(before, func(p Passage) bool { return p.End >= int64(at) })]
 			section := edited.Headings
 			for _, p := range collect(t, strings.NewReader(src[:at]+" and was milled"+src[at:]), opt) {
-				if embedded[p.Embedding()] || len(p.Headings) >= len(section) && slices.Equal(p.Headings[:len(section)], section) {
+				if embedded[p.EmbeddingInput()] || len(p.Headings) >= len(section) && slices.Equal(p.Headings[:len(section)], section) {
 					continue
 				}
 				t.Errorf("%s: an edit at byte %d, under %v, changed passage %d, under %v", path, at, section, p.Ordinal, p.Headings)
@@ -50,7 +50,7 @@ func paragraphEnds(t *testing.T, src string) []int {
 		case err != nil:
 			t.Fatal(err)
 		case p.Kind != markdown.KindParagraph || p.Blank:
-		case p.Border == markdown.AtBlock:
+		case p.Boundary == markdown.BoundaryBlock:
 			ends = append(ends, 0)
 			fallthrough
 		default:

@@ -15,34 +15,34 @@ const maxOmitted = 64 << 10
 // span is a range of the source.
 type span struct{ start, end int64 }
 
-// omission finds what is not embedded: the base64 of data: URIs, and modules.
-type omission struct {
+// omissionFinder finds what is not embedded: the base64 of data: URIs, and modules.
+type omissionFinder struct {
 	tail []byte // the end of the piece before
 	open bool   // the piece before ends within a payload
 }
 
-// maxHeader bounds what stands before the payload of a data: URI, in bytes.
-const maxHeader = 128
+// maxURIHeader bounds what stands before the payload of a data: URI, in bytes.
+const maxURIHeader = 128
 
-// in returns the ranges of the piece to omit, in order.
-func (o *omission) in(p markdown.Piece) []span {
+// find returns the ranges of the piece to omit, in order.
+func (o *omissionFinder) find(p markdown.Piece) []span {
 	if p.Kind == markdown.KindModule {
 		return []span{{p.Start, p.End()}}
 	}
 	var spans []span
 	i := 0
-	if o.open && p.Border <= markdown.AtLine {
-		start, n := o.goesOn(p)
+	if o.open && p.Boundary <= markdown.BoundaryLine {
+		start, n := o.continuedPayload(p)
 		if n > 0 {
 			spans = append(spans, span{p.Start + int64(start), p.Start + int64(start+n)})
 			i = start + n
 		}
 	}
-	if p.Border != markdown.WithinLine {
+	if p.Boundary != markdown.BoundaryNone {
 		o.tail = o.tail[:0]
 	}
 	for i < len(p.Text) {
-		payload := o.payload(p.Text, i)
+		payload := o.findPayload(p.Text, i)
 		if payload < 0 {
 			break
 		}
@@ -57,29 +57,29 @@ func (o *omission) in(p markdown.Piece) []span {
 	if endsLine(p.Text) {
 		return spans // what follows does not go on with this one
 	}
-	o.tail = append(o.tail, p.Text[max(0, len(p.Text)-maxHeader):]...)
-	o.tail = o.tail[:copy(o.tail, o.tail[max(0, len(o.tail)-maxHeader):])]
+	o.tail = append(o.tail, p.Text[max(0, len(p.Text)-maxURIHeader):]...)
+	o.tail = o.tail[:copy(o.tail, o.tail[max(0, len(o.tail)-maxURIHeader):])]
 	return spans
 }
 
-// payload returns where in s, from i on, the payload of a data: URI begins, or
+// findPayload returns where in s, from i on, the payload of a data: URI begins, or
 // -1. The header of the URI may begin in the piece before.
-func (o *omission) payload(s []byte, i int) int {
+func (o *omissionFinder) findPayload(s []byte, i int) int {
 	if tail := len(o.tail); tail > 0 && i == 0 {
-		joined := append(o.tail[:tail:tail], s[:min(len(s), maxHeader)]...)
-		for at := nextMark(joined, max(0, tail-len(base64Mark))); at >= 0; at = nextMark(joined, at) {
+		joined := append(o.tail[:tail:tail], s[:min(len(s), maxURIHeader)]...)
+		for at := nextBase64Mark(joined, max(0, tail-len(base64Mark))); at >= 0; at = nextBase64Mark(joined, at) {
 			if at >= tail && endsHeader(joined[:at]) {
 				return at - tail
 			}
 		}
 	}
-	for i = nextMark(s, i); i >= 0 && !endsHeader(s[:i]); i = nextMark(s, i) {
+	for i = nextBase64Mark(s, i); i >= 0 && !endsHeader(s[:i]); i = nextBase64Mark(s, i) {
 	}
 	return i
 }
 
-// nextMark returns the end of the first base64Mark in s from i on, or -1.
-func nextMark(s []byte, i int) int {
+// nextBase64Mark returns the end of the first base64Mark in s from i on, or -1.
+func nextBase64Mark(s []byte, i int) int {
 	n := bytes.Index(s[i:], base64Mark)
 	if n < 0 {
 		return -1
@@ -94,7 +94,7 @@ var base64Mark = []byte("64,")
 // endsHeader reports whether s ends with the header of a data: URI whose
 // payload is base64, as in data:image/png;base64, (RFC 2397).
 func endsHeader(s []byte) bool {
-	header := strings.ToLower(string(s[max(0, len(s)-maxHeader):]))
+	header := strings.ToLower(string(s[max(0, len(s)-maxURIHeader):]))
 	at := strings.LastIndex(header, "data:")
 	if at < 0 || !strings.HasSuffix(header, ";base64,") {
 		return false
@@ -106,24 +106,24 @@ func endsHeader(s []byte) bool {
 // characters may be escaped for URIs or for JSON.
 func payloadLength(s []byte) int {
 	n := 0
-	for n < len(s) && isPayload[s[n]] {
+	for n < len(s) && isPayloadByte[s[n]] {
 		n++
 	}
 	return n
 }
 
-var isPayload = func() (is [256]bool) {
+var isPayloadByte = func() (is [256]bool) {
 	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_%\\") {
 		is[c] = true
 	}
 	return is
 }()
 
-// goesOn returns where in the piece the payload goes on that the piece before
+// continuedPayload returns where in the piece the payload goes on that the piece before
 // ends within, and for how long. On a further line it does if the line is
 // nothing but base64, and too long for a word, or the end of an attribute.
-func (o *omission) goesOn(p markdown.Piece) (start, length int) {
-	if p.Border == markdown.WithinLine {
+func (o *omissionFinder) continuedPayload(p markdown.Piece) (start, length int) {
+	if p.Boundary == markdown.BoundaryNone {
 		return 0, payloadLength(p.Text)
 	}
 	const longerThanWords = 40
@@ -185,8 +185,8 @@ func (b *buffer) view(start, end, most int64) view {
 	return v
 }
 
-// omit adds ranges behind those that are omitted.
-func (b *buffer) omit(spans []span) {
+// addOmitted adds ranges behind those that are omitted.
+func (b *buffer) addOmitted(spans []span) {
 	for _, s := range spans {
 		if n := len(b.omitted); n > 0 && b.omitted[n-1].end == s.start {
 			b.omitted[n-1].end = s.end
@@ -216,9 +216,9 @@ func (b *buffer) omittedBytes(start, end int64) int64 {
 	return n
 }
 
-// text returns the source from start to end as the content of a passage.
-func (b *buffer) text(start, end int64) document.Text {
-	t := document.Text{Content: b.source(start, end)}
+// passageText returns the source from start to end as the content of a passage.
+func (b *buffer) passageText(start, end int64) document.PassageText {
+	t := document.PassageText{Content: b.source(start, end)}
 	for _, s := range b.omittedIn(start, end) {
 		t.Omitted = append(t.Omitted, document.Range{Start: int(s.start - start), End: int(s.end - start)})
 	}
@@ -231,11 +231,11 @@ func (b *buffer) countVisible(start, end int64) int {
 	if len(b.omitted) == 0 {
 		return b.count(b.source(start, end))
 	}
-	return b.count(b.text(start, end).Visible())
+	return b.count(b.passageText(start, end).VisibleContent())
 }
 
-// forgetOmitted removes the ranges before the offset.
-func (b *buffer) forgetOmitted(before int64) {
+// discardOmitted removes the ranges before the offset.
+func (b *buffer) discardOmitted(before int64) {
 	n := 0
 	for n < len(b.omitted) && b.omitted[n].end <= before {
 		n++

@@ -39,7 +39,7 @@ func TestPayloads(t *testing.T) {
 			}
 			return -1
 		}, tt.payload) + tt.after
-		if diff := cmp.Diff(want, all[0].Visible()); diff != "" {
+		if diff := cmp.Diff(want, all[0].VisibleContent()); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", tt.name, diff)
 		}
 	}
@@ -55,8 +55,8 @@ func TestPicture(t *testing.T) {
 			t.Errorf("%d passages", len(all))
 		}
 		for _, p := range all {
-			if strings.Contains(p.Embedding(), base64Text) {
-				t.Errorf("passage %d embeds the picture: %q", p.Ordinal, p.Embedding())
+			if strings.Contains(p.EmbeddingInput(), base64Text) {
+				t.Errorf("passage %d embeds the picture: %q", p.Ordinal, p.EmbeddingInput())
 			}
 		}
 	}
@@ -79,9 +79,9 @@ func TestHugePicture(t *testing.T) {
 		}
 		names := map[string]bool{}
 		for _, p := range all {
-			names[fmt.Sprint(p.Name())] = true
-			if strings.Contains(p.Embedding(), "0000") || strings.TrimSpace(p.Visible()) == "" {
-				t.Errorf("window %d: passage %d embeds %q", window, p.Ordinal, p.Embedding())
+			names[fmt.Sprint(p.ContentHash())] = true
+			if strings.Contains(p.EmbeddingInput(), "0000") || strings.TrimSpace(p.VisibleContent()) == "" {
+				t.Errorf("window %d: passage %d embeds %q", window, p.Ordinal, p.EmbeddingInput())
 			}
 		}
 		if len(names) != len(all) {
@@ -93,19 +93,19 @@ func TestHugePicture(t *testing.T) {
 func TestModules(t *testing.T) {
 	t.Parallel()
 	src := "import Tabs from '@theme/Tabs';\nimport {Note} from '../Note';\n\nexport const rpm = {\n  a: 1,\n\n  b: 2,\n};\n\n# Crank\n\nNever exceed {rpm.a} turns.\n\nexport default Layout\n"
-	all := split(t, src, Options{Syntax: markdown.MDX, Title: "Crank"})
+	all := split(t, src, Options{Syntax: markdown.SyntaxMDX, Title: "Crank"})
 	if len(all) != 1 || all[0].Start != 0 {
 		t.Fatalf("got %+v", all)
 	}
-	if got, want := strings.TrimSpace(all[0].Embedding()), "Crank\n\n# Crank\n\nNever exceed {rpm.a} turns."; got != want {
+	if got, want := strings.TrimSpace(all[0].EmbeddingInput()), "Crank\n\n# Crank\n\nNever exceed {rpm.a} turns."; got != want {
 		t.Errorf("embedded %q, want %q", got, want)
 	}
 	all = split(t, src, Options{Title: "Crank"})
-	if !strings.Contains(all[0].Embedding(), "import Tabs") {
-		t.Errorf("what is not MDX has lost its first lines: %q", all[0].Embedding())
+	if !strings.Contains(all[0].EmbeddingInput(), "import Tabs") {
+		t.Errorf("what is not MDX has lost its first lines: %q", all[0].EmbeddingInput())
 	}
-	all = split(t, "import a from 'b'\n", Options{Syntax: markdown.MDX})
-	if len(all) != 1 || all[0].Embedding() != "…" {
+	all = split(t, "import a from 'b'\n", Options{Syntax: markdown.SyntaxMDX})
+	if len(all) != 1 || all[0].EmbeddingInput() != "…" {
 		t.Errorf("got %+v", all)
 	}
 }
@@ -121,8 +121,8 @@ func TestWrappedPicture(t *testing.T) {
 			for _, overlap := range []int{0, tokens / 3} {
 				src := "# Dressing\n\n![tool](data:image/png;base64," + strings.TrimSpace(strings.Repeat(line, lines)) + ")\n\nHold it flat.\n"
 				for _, p := range split(t, src, Options{Tokens: tokens, Overlap: overlap}) {
-					if strings.Contains(p.Embedding(), base64Text) {
-						t.Errorf("%d lines, %d tokens: passage %d embeds the picture: %q", lines, tokens, p.Ordinal, p.Embedding())
+					if strings.Contains(p.EmbeddingInput(), base64Text) {
+						t.Errorf("%d lines, %d tokens: passage %d embeds the picture: %q", lines, tokens, p.Ordinal, p.EmbeddingInput())
 					}
 				}
 			}

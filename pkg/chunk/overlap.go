@@ -13,15 +13,15 @@ import (
 // up tokens for that, but no block is cut which would not be cut without.
 // Without overlap it would end at whole.
 func (p *packer) overlap(floor, whole int64) (start, end int64) {
-	p.spare = min(p.opt.Overlap, p.content/2)
-	end = p.choose()
-	p.spare = 0
+	p.overlapReserve = min(p.opt.Overlap, p.maxContentTokens/2)
+	end = p.passageEnd()
+	p.overlapReserve = 0
 	if p.atBlockEnd(whole) && !p.atBlockEnd(end) {
 		end = whole
 	}
 
 	start = p.lines[0].start
-	text := strings.TrimRightFunc(p.text(start, end).Visible(), unicode.IsSpace)
+	text := strings.TrimRightFunc(p.passageText(start, end).VisibleContent(), unicode.IsSpace)
 	// No need to look at more than the overlap can reach.
 	floor = max(floor, start-int64(maxTokenBytes*p.opt.Overlap))
 	if omitted := p.omittedIn(floor, start); len(omitted) > 0 {
@@ -30,7 +30,7 @@ func (p *packer) overlap(floor, whole int64) (start, end int64) {
 	before := p.source(floor, start)
 	for _, at := range segmentStarts(before) {
 		tail := before[at:]
-		if p.count(tail) <= p.opt.Overlap && len(tail)+len(text) <= int(p.maxBytes) && p.count(tail+text) <= p.content {
+		if p.count(tail) <= p.opt.Overlap && len(tail)+len(text) <= int(p.maxBytes) && p.count(tail+text) <= p.maxContentTokens {
 			return floor + int64(at), end
 		}
 	}
@@ -59,11 +59,11 @@ func segmentStarts(s string) []int {
 func (p *packer) atBlockEnd(at int64) bool {
 	for _, l := range p.lines {
 		if l.start >= at {
-			return l.border == markdown.AtBlock
+			return l.boundary == markdown.BoundaryBlock
 		}
 		if l.end > at {
 			return false
 		}
 	}
-	return p.ended
+	return p.atEnd
 }

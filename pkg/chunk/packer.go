@@ -14,18 +14,18 @@ import (
 // into one of its own.
 type packer struct {
 	buffer
-	opt     Options
-	title   string             // of the document, as it is embedded
-	first   document.Text      // what stands above the passage being packed, if all of it is under the same headings
-	content int                // tokens of content that the passage being packed may have
-	spare   int                // of these, tokens that are kept for overlap
-	ended   bool               // the buffer holds all that is left
-	table   *table             // that the latest piece stands in
-	path    []markdown.Heading // that the first line stands under
-	floor   int64              // offset from which the next passage may overlap
-	ordinal int
-	stopped bool // nobody wants more passages
-	yield   func(Passage, error) bool
+	opt              Options
+	title            string               // of the document, as it is embedded
+	prefix           document.PassageText // what stands above the passage being packed, if all of it is under the same headings
+	maxContentTokens int                  // tokens of content that the passage being packed may have
+	overlapReserve   int                  // of these, tokens that are kept for overlap
+	atEnd            bool                 // the buffer holds all that is left
+	table            *tableHead           // that the latest piece stands in
+	path             []markdown.Heading   // that the first line stands under
+	overlapFloor     int64                // offset from which the next passage may overlap
+	ordinal          int
+	stopped          bool // nobody wants more passages
+	yield            func(Passage, error) bool
 }
 
 func newPacker(opt Options, yield func(Passage, error) bool) *packer {
@@ -55,8 +55,8 @@ func (p *packer) add(piece markdown.Piece) bool {
 	p.table = p.table.next(piece)
 	if !isSpace(piece.Text) {
 		p.countLast()
-		for p.full() && !p.stopped {
-			p.pass()
+		for p.hasTwoPassages() && !p.stopped {
+			p.packPassage()
 		}
 		p.push(piece, p.table)
 	} else if !p.pushBlank(piece) {
@@ -69,100 +69,100 @@ func (p *packer) add(piece markdown.Piece) bool {
 // drain yields all that is left, as if the document ended here.
 func (p *packer) drain() {
 	p.countLast()
-	p.ended = true
+	p.atEnd = true
 	for len(p.lines) > 0 && !p.stopped {
-		p.pass()
+		p.packPassage()
 	}
-	p.ended = false
+	p.atEnd = false
 }
 
-// full reports whether there is text for two passages.
-func (p *packer) full() bool {
+// hasTwoPassages reports whether there is text for two passages.
+func (p *packer) hasTwoPassages() bool {
 	n := len(p.lines)
-	return n > 0 && (p.tokens(0, n) > 2*p.opt.Tokens || p.tooLarge(p.lines[0].start, p.lines[n-1].text, 2))
+	return n > 0 && (p.tokens(0, n) > 2*p.opt.Tokens || p.tooLarge(p.lines[0].start, p.lines[n-1].textEnd, 2))
 }
 
-// pass packs a passage and yields it.
-func (p *packer) pass() {
+// packPassage packs a passage and yields it.
+func (p *packer) packPassage() {
 	var above int
-	p.first, above = p.above(p.headingsAt(0), p.lines[0])
-	p.content = p.opt.Tokens - above
-	end := p.choose()
+	p.prefix, above = p.embeddingPrefix(p.headingsAt(0), p.lines[0])
+	p.maxContentTokens = p.opt.Tokens - above
+	end := p.passageEnd()
 	start := p.lines[0].start
-	if floor := max(p.floor, p.base); p.opt.Overlap > 0 && floor < start {
+	if floor := max(p.overlapFloor, p.base); p.opt.Overlap > 0 && floor < start {
 		start, end = p.overlap(floor, end)
 	}
 	p.emit(start, end)
 }
 
-// limit returns how many tokens the lines of a passage may have that begins
+// contentLimit returns how many tokens the lines of a passage may have that begins
 // with line i.
-func (p *packer) limit(i int) int {
+func (p *packer) contentLimit(i int) int {
 	if i == 0 {
-		return p.content - p.spare
+		return p.maxContentTokens - p.overlapReserve
 	}
-	return p.room(i) - p.spare
+	return p.contentTokensFrom(i) - p.overlapReserve
 }
 
 // fits reports whether the lines i to j may be a passage.
-func (p *packer) fits(i, j int) bool { return p.buffer.fits(i, j, p.limit(i)) }
+func (p *packer) fits(i, j int) bool { return p.buffer.fits(i, j, p.contentLimit(i)) }
 
 // emit yields the source from start to end as a passage and forgets it.
 func (p *packer) emit(start, end int64) {
 	first := p.lines[0]
 	textEnd := start + int64(len(bytes.TrimRightFunc(p.bytes[start-p.base:end-p.base], unicode.IsSpace)))
-	tokens := p.tokensOf(start, textEnd)
-	if tokens > p.content {
+	tokens := p.countPassage(start, textEnd)
+	if tokens > p.maxContentTokens {
 		// Byte pairs that reach into the white space can make a text longer
 		// without it. What was measured is the text with it.
-		if n := p.countVisible(start, end); n <= p.content {
+		if n := p.countVisible(start, end); n <= p.maxContentTokens {
 			textEnd, tokens = end, n
 		}
 	}
 	passage := Passage{Ordinal: p.ordinal, Start: start, End: textEnd}
-	text, under := p.first, p.headingsAt(0)
-	if passage.Headings, p.floor = p.enter(end); len(passage.Headings) < len(under) {
-		text, _ = p.above(passage.Headings, first)
+	text, under := p.prefix, p.headingsAt(0)
+	if passage.Headings, p.overlapFloor = p.followHeadings(end); len(passage.Headings) < len(under) {
+		text, _ = p.embeddingPrefix(passage.Headings, first)
 	}
 	if start < first.start && first.table.context(start) == "" {
 		text.Context = "" // the overlap has the head of the table
 	}
-	content := p.text(start, textEnd)
+	content := p.passageText(start, textEnd)
 	text.Content, text.Omitted, text.Tokens = content.Content, content.Omitted, tokens
-	passage.Text = text
+	passage.PassageText = text
 	p.ordinal++
 	p.stopped = !p.yield(passage, nil)
 
 	if p.opt.Overlap == 0 {
-		p.floor = end
+		p.overlapFloor = end
 	}
-	p.cut(end, p.floor)
+	p.discardBefore(end, p.overlapFloor)
 	if len(p.lines) > 0 && p.lines[0].heading != nil {
-		p.floor = p.lines[0].start
+		p.overlapFloor = p.lines[0].start
 	}
 }
 
-// tokensOf counts the tokens of a passage from start to end, again only where
+// countPassage counts the tokens of a passage from start to end, again only where
 // the counts of its lines do not add up to them.
-func (p *packer) tokensOf(start, end int64) int {
+func (p *packer) countPassage(start, end int64) int {
 	last := 0
 	for last+1 < len(p.lines) && p.lines[last+1].start < end {
 		last++
 	}
 	first := p.lines[0]
-	if last == 0 || start < first.start || !p.exact(0, last+1) {
+	if last == 0 || start < first.start || !p.isExact(0, last+1) {
 		return p.countVisible(start, end)
 	}
 	return p.tokens(0, last) + p.count(p.source(p.lines[last].start, end))
 }
 
-// enter follows the headings from the first line up to the offset end. It
+// followHeadings follows the headings from the first line up to the offset end. It
 // returns those that enclose all of that, and where the text under the last
 // of them begins.
-func (p *packer) enter(end int64) (enclosing []markdown.Heading, body int64) {
+func (p *packer) followHeadings(end int64) (enclosing []markdown.Heading, body int64) {
 	body = p.lines[0].start
 	enclosing = p.path
-	first := p.behindModules(0)
+	first := p.skipModules(0)
 	for i, l := range p.lines {
 		if l.start >= end {
 			break
@@ -173,7 +173,7 @@ func (p *packer) enter(end int64) (enclosing []markdown.Heading, body int64) {
 		if l.heading == nil {
 			continue
 		}
-		p.path = under(p.path, *l.heading)
+		p.path = pathUnder(p.path, *l.heading)
 		if i <= first {
 			enclosing = p.path
 		} else {

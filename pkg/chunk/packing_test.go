@@ -155,7 +155,7 @@ func TestText(t *testing.T) {
 	src := "# A\n\n## B\n\n| a |\n|---|\n| 1 |\n| 2 |\n| 3 |\n"
 	all := split(t, src, Options{Tokens: 14, Count: words})
 	text := all[len(all)-1]
-	if got, want := text.Embedding(), "A > B\n\n| a |\n|---|\n| 2 |\n| 3 |"; got != want {
+	if got, want := text.EmbeddingInput(), "A > B\n\n| a |\n|---|\n| 2 |\n| 3 |"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -170,7 +170,7 @@ func TestNoHeadingAlone(t *testing.T) {
 			if strings.Contains(p.Content, "\n") || !strings.HasPrefix(p.Content, "#") {
 				continue
 			}
-			if n := countTokens(p.Above() + src[p.Start:all[i+1].End]); n <= 120 {
+			if n := countTokens(p.EmbeddingPrefix() + src[p.Start:all[i+1].End]); n <= 120 {
 				t.Errorf("%s: %q is alone, but has %d tokens with what follows", path, p.Content, n)
 			}
 		}

@@ -14,10 +14,10 @@ type Passage struct {
 	// Text is what the passage says. Its heading path is that of Headings, of
 	// which the middle may be left out; its context is the header and delimiter
 	// row of the table that the passage continues, or what there is room for.
-	document.Text
+	document.PassageText
 }
 
-// Placed returns where the passage stands and what it says, as stores have it.
-func (p Passage) Placed() (document.Place, document.Text) {
-	return document.Place{Hash: p.Name(), Ordinal: p.Ordinal, Start: p.Start, End: p.End}, p.Text
+// ManifestEntry returns where the passage stands and what it says, as stores have it.
+func (p Passage) ManifestEntry() (document.ManifestEntry, document.PassageText) {
+	return document.ManifestEntry{Hash: p.ContentHash(), Ordinal: p.Ordinal, Start: p.Start, End: p.End}, p.PassageText
 }

@@ -44,7 +44,7 @@ func TestRecordsStayWhole(t *testing.T) {
 		"JSON lines":       rows(99, func(i int) string { return fmt.Sprintf(`{"sku": %d, "note": "Hard. Heavy. Handle with care."}`, i) }),
 		"Chinese":          rows(99, func(i int) string { return fmt.Sprintf("%d 号磨石。很硬。小心。", i) }),
 	} {
-		for _, syntax := range []markdown.Syntax{markdown.CommonMark, markdown.Plain} {
+		for _, syntax := range []markdown.Syntax{markdown.SyntaxCommonMark, markdown.SyntaxPlain} {
 			for _, overlap := range []int{0, 40} {
 				lines := map[string]bool{}
 				for line := range strings.Lines(src) {

@@ -29,13 +29,13 @@ func (r *repeater) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// watch tells of every read.
-type watch struct {
+// heapWatcher tells of every read.
+type heapWatcher struct {
 	io.Reader
 	read func(n int)
 }
 
-func (w watch) Read(p []byte) (int, error) {
+func (w heapWatcher) Read(p []byte) (int, error) {
 	n, err := w.Reader.Read(p)
 	w.read(n)
 	return n, err
@@ -73,7 +73,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			before := heapInUse()
 			most, at := before, 0
-			source := watch{repeat(tt.unit, size), func(n int) {
+			source := heapWatcher{repeat(tt.unit, size), func(n int) {
 				if at/(size/8) < (at+n)/(size/8) {
 					most = max(most, heapInUse())
 				}

@@ -11,23 +11,23 @@ import (
 // passages of a table with a longer one have no context.
 const maxContext = 16 << 10
 
-// table is the head of a table. A nil table is none.
-type table struct {
-	start    int64 // offset in the source
-	head     strings.Builder
-	complete bool // a row of the body has begun
-	lost     bool // the header row was too long to be recognised as one
+// tableHead is the head of a table. A nil table is none.
+type tableHead struct {
+	start      int64 // offset in the source
+	head       strings.Builder
+	complete   bool // a row of the body has begun
+	headerLost bool // the header row was too long to be recognised as one
 }
 
 // next returns the table that the piece stands in, given the one of the piece before it.
-func (t *table) next(piece markdown.Piece) *table {
+func (t *tableHead) next(piece markdown.Piece) *tableHead {
 	if piece.Kind != markdown.KindTable {
 		return nil
 	}
-	if piece.Border == markdown.AtBlock || t == nil {
-		t = &table{start: piece.Start, lost: piece.Before > 0}
+	if piece.Boundary == markdown.BoundaryBlock || t == nil {
+		t = &tableHead{start: piece.Start, headerLost: piece.BytesBefore > 0}
 	}
-	if piece.Border == markdown.AtPart {
+	if piece.Boundary == markdown.BoundaryPart {
 		t.complete = true
 	}
 	if !t.complete && t.head.Len() <= maxContext {
@@ -38,15 +38,15 @@ func (t *table) next(piece markdown.Piece) *table {
 
 // context returns the head of the table for a passage that begins at the
 // offset start, if that is behind the head.
-func (t *table) context(start int64) string {
-	if t == nil || t.lost || start < t.start+int64(t.head.Len()) || t.head.Len() > maxContext {
+func (t *tableHead) context(start int64) string {
+	if t == nil || t.headerLost || start < t.start+int64(t.head.Len()) || t.head.Len() > maxContext {
 		return ""
 	}
 	return strings.TrimRight(t.head.String(), "\r\n")
 }
 
-// columns returns the cells of the header row from the cell on, as many as fit.
-func (t *table) columns(cell int, fits func(string) bool) string {
+// columnsFrom returns the cells of the header row from the cell on, as many as fit.
+func (t *tableHead) columnsFrom(cell int, fits func(string) bool) string {
 	row, _, _ := strings.Cut(t.head.String(), "\n")
 	ends := cellEnds(row)
 	if cell >= len(ends) {

@@ -11,24 +11,24 @@ import (
 // the lines n to end: up to one of the coarsest borders, and if it is fresh and
 // there is none, up to a finer one.
 func (p *packer) splitText(n, end int, fresh bool) int64 {
-	budget := p.limit(0)
+	budget := p.contentLimit(0)
 	begin, start := p.lines[0].start, p.lines[n].start
 	omitted := p.omittedBytes(begin, start)
 	if n > 0 {
 		budget -= p.exactTokens(n)
 	}
-	view := p.view(start, p.lines[end-1].text, maxOmitted-omitted)
+	view := p.view(start, p.lines[end-1].textEnd, maxOmitted-omitted)
 	text := view.text
 	// Half as much again as is likely to fit is enough to look at.
 	likely := len(text) * max(budget, 0) / max(p.tokens(n, end), 1)
 	window := min(likely+likely/2+256, int(p.maxBytes-(start-begin-omitted)))
-	short := end == len(p.lines) && !p.ended || view.cut >= 0
+	short := end == len(p.lines) && !p.atEnd || view.cut >= 0
 	if window < len(text) {
 		text, short = text[:runeStart(text, window)], true
 	} else if view.cut >= 0 && p.count(text) <= budget {
 		return view.cut
 	}
-	size := p.longest(text, borders(p.lines[n], text), budget, short, fresh)
+	size := p.longestFit(text, boundariesFor(p.lines[n], text), budget, short, fresh)
 	switch {
 	case size > 0:
 		return view.offset(size)
@@ -40,7 +40,7 @@ func (p *packer) splitText(n, end int, fresh bool) int64 {
 		return view.offset(len(text) - len(strings.TrimLeftFunc(text, unicode.IsSpace)))
 	case startsWithSpace(text):
 		// The white space before it is too much for the first word.
-		p.startAt(start)
+		p.moveStart(start)
 		return p.splitText(0, end, true)
 	default:
 		_, size = utf8.DecodeRuneInString(text)
@@ -48,10 +48,10 @@ func (p *packer) splitText(n, end int, fresh bool) int64 {
 	}
 }
 
-// longest returns the length of the longest beginning of s that ends at a
+// longestFit returns the length of the longest beginning of s that ends at a
 // border and has at most budget tokens, or 0. It looks for a finer border only
 // if finer is set. If short, s goes on, and its end is no border.
-func (p *packer) longest(s string, coarseToFine []func(string) []int, budget int, short, finer bool) int {
+func (p *packer) longestFit(s string, coarseToFine []func(string) []int, budget int, short, finer bool) int {
 	for _, ends := range coarseToFine {
 		borders := ends(s)
 		if short && len(borders) > 0 && borders[len(borders)-1] == len(s) {

@@ -19,17 +19,17 @@ func countTokens(s string) int {
 	}
 	c, n := cl100k(), 0
 	for len(s) > 0 {
-		size := c.pieceSize(s)
+		size := c.pretokenSize(s)
 		n += c.count(s[:size])
 		s = s[size:]
 	}
 	return n
 }
 
-var cl100k = sync.OnceValue(func() counter { return counter{newClasses(), newVocabulary()} })
+var cl100k = sync.OnceValue(func() tokenCounter { return tokenCounter{newClassTable(), newVocabulary()} })
 
-type counter struct {
-	*classes
+type tokenCounter struct {
+	*classTable
 	*vocabulary
 }
 

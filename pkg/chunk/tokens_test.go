@@ -44,7 +44,7 @@ func TestCountIsTheTokenizers(t *testing.T) {
 	for range 20_000 {
 		check(randomText(random))
 	}
-	for _, size := range []int{1, 2, longestMerged - 1, longestMerged, longestMerged + 1, 3000} {
+	for _, size := range []int{1, 2, maxMergedBytes - 1, maxMergedBytes, maxMergedBytes + 1, 3000} {
 		check(strings.Repeat("xq", size)[:size])
 		check(strings.Repeat(" ", size) + "x")
 		check(strings.Repeat("-", size))

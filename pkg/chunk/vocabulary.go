@@ -10,11 +10,11 @@ import (
 // that is waiting for memory. So there is a hash table with open addressing, and
 // before it what fits into a cache of the processor.
 type vocabulary struct {
-	seed  maphash.Seed
-	pairs [1 << 16]uint32               // ranks of the tokens of two bytes
-	maybe [1 << (filterBits - 6)]uint64 // a bit for each hash: of what is no token, most are not set
-	slots [1 << slotBits]slot
-	long  string // the tokens of more than shortToken bytes, one behind the other
+	seed       maphash.Seed
+	pairs      [1 << 16]uint32               // ranks of the tokens of two bytes
+	filter     [1 << (filterBits - 6)]uint64 // a bit for each hash: of what is no token, most are not set
+	slots      [1 << slotBits]slot
+	longTokens string // the tokens of more than shortToken bytes, one behind the other
 }
 
 const (
@@ -25,9 +25,9 @@ const (
 
 // slot holds a token. A key of 0 is none.
 type slot struct {
-	key  uint64 // in the highest byte the length, below it the bytes of a short token, or a hash
-	rank uint32
-	at   uint32 // where a long token begins in long
+	key    uint64 // in the highest byte the length, below it the bytes of a short token, or a hash
+	rank   uint32
+	offset uint32 // where a long token begins in long
 }
 
 // unranked is the rank of what is no token.
@@ -46,11 +46,11 @@ func newVocabulary() *vocabulary {
 			break // behind the last one
 		}
 		if len(token) == 2 {
-			v.pairs[pair(token, 0)] = uint32(rank)
+			v.pairs[pairAt(token, 0)] = uint32(rank)
 		}
 		key := v.key(token, 0, len(token))
-		h := mix(key)
-		v.maybe[h>>(64-filterBits+6)] |= 1 << (h >> (64 - filterBits) % 64)
+		h := mixHash(key)
+		v.filter[h>>(64-filterBits+6)] |= 1 << (h >> (64 - filterBits) % 64)
 		i := h >> (64 - slotBits)
 		for v.slots[i].key != 0 {
 			i = (i + 1) % (1 << slotBits)
@@ -60,12 +60,12 @@ func newVocabulary() *vocabulary {
 			long = append(long, token...)
 		}
 	}
-	v.long = string(long)
+	v.longTokens = string(long)
 	return v
 }
 
-// pair returns the two bytes of s from i on as a number.
-func pair(s string, i int) uint16 { return uint16(s[i]) | uint16(s[i+1])<<8 }
+// pairAt returns the two bytes of s from i on as a number.
+func pairAt(s string, i int) uint16 { return uint16(s[i]) | uint16(s[i+1])<<8 }
 
 // key returns the key of s[i:j], which has at most 255 bytes: no token has more.
 func (v *vocabulary) key(s string, i, j int) uint64 {
@@ -88,8 +88,8 @@ func (v *vocabulary) key(s string, i, j int) uint64 {
 	}
 }
 
-// mix spreads a key over all bits, of which the highest are used.
-func mix(key uint64) uint64 {
+// mixHash spreads a key over all bits, of which the highest are used.
+func mixHash(key uint64) uint64 {
 	key *= 0x9e3779b97f4a7c15
 	return (key ^ key>>32) * 0xd6e8feb86659fd93
 }
@@ -97,13 +97,13 @@ func mix(key uint64) uint64 {
 // rank returns the rank of the token s[i:j], or unranked.
 func (v *vocabulary) rank(s string, i, j int) uint32 {
 	key := v.key(s, i, j)
-	h := mix(key)
-	if v.maybe[h>>(64-filterBits+6)]&(1<<(h>>(64-filterBits)%64)) == 0 {
+	h := mixHash(key)
+	if v.filter[h>>(64-filterBits+6)]&(1<<(h>>(64-filterBits)%64)) == 0 {
 		return unranked
 	}
 	for at := h >> (64 - slotBits); ; at = (at + 1) % (1 << slotBits) {
 		slot := &v.slots[at]
-		if slot.key == key && (j-i <= shortToken || v.long[slot.at:int(slot.at)+j-i] == s[i:j]) {
+		if slot.key == key && (j-i <= shortToken || v.longTokens[slot.offset:int(slot.offset)+j-i] == s[i:j]) {
 			return slot.rank
 		}
 		if slot.key == 0 {
@@ -112,9 +112,9 @@ func (v *vocabulary) rank(s string, i, j int) uint32 {
 	}
 }
 
-// longestMerged is how many bytes a piece may have that is merged here: what it
+// maxMergedBytes is how many bytes a piece may have that is merged here: what it
 // costs grows with the square of them. Few pieces are longer.
-const longestMerged = 255
+const maxMergedBytes = 255
 
 // count returns how many tokens a piece has.
 func (v *vocabulary) count(piece string) int {
@@ -123,28 +123,28 @@ func (v *vocabulary) count(piece string) int {
 		return 0
 	case len(piece) == 1:
 		return 1
-	case len(piece) > longestMerged:
+	case len(piece) > maxMergedBytes:
 		return tokenizerCount(piece)
 	case v.rank(piece, 0, len(piece)) != unranked:
 		return 1
 	default:
-		return v.merge(piece)
+		return v.countMerged(piece)
 	}
 }
 
-// merge cuts a piece into bytes, merges the leftmost pair of the lowest rank as
+// countMerged cuts a piece into bytes, merges the leftmost pair of the lowest rank as
 // long as there is one, and returns how many parts are left.
-func (v *vocabulary) merge(piece string) int {
+func (v *vocabulary) countMerged(piece string) int {
 	var (
-		starts [longestMerged + 1]uint8  // of the parts, and where the last one ends
-		ranks  [longestMerged + 1]uint32 // of a part merged with the next one
+		starts [maxMergedBytes + 1]uint8  // of the parts, and where the last one ends
+		ranks  [maxMergedBytes + 1]uint32 // of a part merged with the next one
 	)
 	n := len(piece)
 	for i := range n {
 		starts[i] = uint8(i)
 		ranks[i] = unranked
 		if i+1 < n {
-			ranks[i] = v.pairs[pair(piece, i)]
+			ranks[i] = v.pairs[pairAt(piece, i)]
 		}
 	}
 	starts[n] = uint8(n)

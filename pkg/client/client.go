@@ -20,10 +20,10 @@ import (
 // the server asks to come back later, and when they broke off on their way to a
 // server that was there before.
 type Client struct {
-	base     string
-	key      string
-	http     *http.Client
-	answered atomic.Bool // the server has, once
+	baseURL    string
+	apiKey     string
+	http       *http.Client
+	serverSeen atomic.Bool // the server has, once
 
 	// OnWait, if not nil, is called before a call waits since the server asked
 	// for it, with why and how long. It is set before the first call.
@@ -42,7 +42,7 @@ func New(baseURL, key string, httpClient *http.Client) (*Client, error) {
 	if httpClient == nil {
 		httpClient = &http.Client{}
 	}
-	return &Client{base: strings.TrimSuffix(baseURL, "/"), key: key, http: httpClient}, nil
+	return &Client{baseURL: strings.TrimSuffix(baseURL, "/"), apiKey: key, http: httpClient}, nil
 }
 
 // call is one request of the contract.
@@ -51,36 +51,36 @@ type call struct {
 	query        url.Values
 	contentType  string
 	header       http.Header
-	once         bool          // must not be sent twice
-	patience     time.Duration // how long to come back to a busy server; a minute if zero
+	noRetry      bool          // must not be sent twice
+	maxRetryTime time.Duration // how long to come back to a busy server; a minute if zero
 
 	// body opens the body, anew for each attempt, and says its length; -1 for
 	// unknown. nil for none.
 	body func() (io.ReadCloser, int64, error)
 }
 
-// expectBytes is the size from which the server is asked before a body is
+// expectContinueBytes is the size from which the server is asked before a body is
 // sent, so that what it refuses is not sent in vain.
-const expectBytes = 1 << 20
+const expectContinueBytes = 1 << 20
 
 // send sends the call and has read read the answer; again, if the call allows
 // it and that may help. An answer that is not a success is a *Problem.
 func (c *Client) send(ctx context.Context, call call, read func(*http.Response) error) error {
 	attempt := func() error {
-		response, err := c.attempt(ctx, call)
+		response, err := c.sendOnce(ctx, call)
 		if err != nil {
 			return err
 		}
 		return read(response)
 	}
-	if call.once {
+	if call.noRetry {
 		return attempt()
 	}
-	return c.retries(call.patience).WithContext(ctx).Run(attempt)
+	return c.retryPolicy(call.maxRetryTime).WithContext(ctx).Run(attempt)
 }
 
-func (c *Client) attempt(ctx context.Context, call call) (*http.Response, error) {
-	target := c.base + call.path
+func (c *Client) sendOnce(ctx context.Context, call call) (*http.Response, error) {
+	target := c.baseURL + call.path
 	if len(call.query) > 0 {
 		target += "?" + call.query.Encode()
 	}
@@ -94,8 +94,8 @@ func (c *Client) attempt(ctx context.Context, call call) (*http.Response, error)
 	if call.contentType != "" {
 		request.Header.Set("Content-Type", call.contentType)
 	}
-	if c.key != "" {
-		request.Header.Set("Authorization", "Bearer "+c.key)
+	if c.apiKey != "" {
+		request.Header.Set("Authorization", "Bearer "+c.apiKey)
 	}
 	if call.body != nil {
 		request.Body, request.ContentLength, err = call.body()
@@ -103,14 +103,14 @@ func (c *Client) attempt(ctx context.Context, call call) (*http.Response, error)
 			return nil, err
 		}
 	}
-	if request.ContentLength < 0 || request.ContentLength >= expectBytes {
+	if request.ContentLength < 0 || request.ContentLength >= expectContinueBytes {
 		request.Header.Set("Expect", "100-continue")
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
 		return nil, err
 	}
-	c.answered.Store(true)
+	c.serverSeen.Store(true)
 	if response.StatusCode >= http.StatusBadRequest {
 		defer response.Body.Close()
 		return nil, readProblem(response)
@@ -118,8 +118,8 @@ func (c *Client) attempt(ctx context.Context, call call) (*http.Response, error)
 	return response, nil
 }
 
-// receive sends the call and reads its JSON answer into v, which may be nil.
-func (c *Client) receive(ctx context.Context, call call, v any) error {
+// sendJSON sends the call and reads its JSON answer into v, which may be nil.
+func (c *Client) sendJSON(ctx context.Context, call call, v any) error {
 	return c.send(ctx, call, func(response *http.Response) error {
 		defer response.Body.Close()
 		if v == nil {
@@ -132,9 +132,9 @@ func (c *Client) receive(ctx context.Context, call call, v any) error {
 	})
 }
 
-// get reads the JSON at path into v.
-func (c *Client) get(ctx context.Context, path string, query url.Values, v any) error {
-	return c.receive(ctx, call{method: http.MethodGet, path: path, query: query}, v)
+// getJSON reads the JSON at path into v.
+func (c *Client) getJSON(ctx context.Context, path string, query url.Values, v any) error {
+	return c.sendJSON(ctx, call{method: http.MethodGet, path: path, query: query}, v)
 }
 
 // jsonBody returns v as a body.

@@ -21,10 +21,10 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// answers is a transport that answers without a network.
-type answers func(*http.Request) *http.Response
+// transportFunc is a transport that answers without a network.
+type transportFunc func(*http.Request) *http.Response
 
-func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
+func (a transportFunc) RoundTrip(r *http.Request) (*http.Response, error) {
 	response := a(r)
 	response.Request = r
 	if r.Body != nil {
@@ -33,8 +33,8 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// answer returns a response with a body of that type.
-func answer(status int, contentType, body string) *http.Response {
+// newResponse returns a response with a body of that type.
+func newResponse(status int, contentType, body string) *http.Response {
 	return &http.Response{
 		Status:     fmt.Sprintf("%d %s", status, http.StatusText(status)),
 		StatusCode: status,
@@ -70,7 +70,7 @@ type exchange struct {
 
 func (e exchange) run(t *testing.T) {
 	t.Helper()
-	c := newClient(t, answers(func(r *http.Request) *http.Response {
+	c := newClient(t, transportFunc(func(r *http.Request) *http.Response {
 		var body []byte
 		if r.Body != nil {
 			var err error
@@ -87,7 +87,7 @@ func (e exchange) run(t *testing.T) {
 		if got := r.Header.Get("Authorization"); got != "Bearer secret" {
 			t.Errorf("sent Authorization %q", got)
 		}
-		return answer(200, "application/json", e.answer)
+		return newResponse(200, "application/json", e.answer)
 	}))
 	got, err := e.call(t.Context(), c)
 	if err != nil {
@@ -108,11 +108,11 @@ func TestCalls(t *testing.T) {
 			},
 			request: "PUT /v1/documents?collection=c&key=a%26b&metadata=%7B%7D&title=T", body: "# a", contentType: "text/plain",
 			answer: `{"document":{"key":"a&b"},"job":{"state":"queued"},"unchanged":true}`,
-			want:   document.Accepted{Document: document.Document{Key: "a&b"}, Job: document.Job{State: document.Queued}, Unchanged: true},
+			want:   document.Accepted{Document: document.Document{Key: "a&b"}, Job: document.Job{State: document.JobQueued}, Unchanged: true},
 		},
 		"documents": {
 			call: func(ctx context.Context, c *client.Client) (any, error) {
-				return c.Documents(ctx, document.DocumentFilter{Collection: "c", KeyPrefix: "a/", State: document.Ready}, document.Page{Limit: 3, Cursor: "x"})
+				return c.Documents(ctx, document.DocumentFilter{Collection: "c", KeyPrefix: "a/", State: document.DocumentReady}, document.Page{Limit: 3, Cursor: "x"})
 			},
 			request: "GET /v1/documents?collection=c&cursor=x&key_prefix=a%2F&limit=3&state=ready",
 			answer:  `{"items":[{"key":"a/1"}],"next_cursor":"y"}`,
@@ -147,12 +147,12 @@ func TestCalls(t *testing.T) {
 			request: "GET /v1/documents/" + docID.String() + "/summary", answer: `{"summary":"s"}`, want: document.Summary{Summary: "s"},
 		},
 		"delete": {
-			call:    func(ctx context.Context, c *client.Client) (any, error) { return nil, c.Delete(ctx, docID) },
+			call:    func(ctx context.Context, c *client.Client) (any, error) { return nil, c.DeleteDocument(ctx, docID) },
 			request: "DELETE /v1/documents/" + docID.String(),
 		},
 		"jobs": {
 			call: func(ctx context.Context, c *client.Client) (any, error) {
-				return c.Jobs(ctx, document.JobFilter{State: document.Running, Collection: "c", Document: docID}, document.Page{Limit: 1})
+				return c.Jobs(ctx, document.JobFilter{State: document.JobRunning, Collection: "c", DocumentID: docID}, document.Page{Limit: 1})
 			},
 			request: "GET /v1/jobs?collection=c&document_id=" + docID.String() + "&limit=1&state=running",
 			answer:  `{"items":[{"version":2}]}`,
@@ -163,12 +163,12 @@ func TestCalls(t *testing.T) {
 			request: "GET /v1/jobs/" + jobID.String() + "?wait=1m30s", answer: `{"version":2}`, want: document.Job{Version: 2},
 		},
 		"cancel": {
-			call:    func(ctx context.Context, c *client.Client) (any, error) { return c.Cancel(ctx, jobID) },
-			request: "POST /v1/jobs/" + jobID.String() + "/cancel", answer: `{"state":"cancelled"}`, want: document.Job{State: document.Cancelled},
+			call:    func(ctx context.Context, c *client.Client) (any, error) { return c.CancelJob(ctx, jobID) },
+			request: "POST /v1/jobs/" + jobID.String() + "/cancel", answer: `{"state":"cancelled"}`, want: document.Job{State: document.JobCancelled},
 		},
 		"retry": {
-			call:    func(ctx context.Context, c *client.Client) (any, error) { return c.Retry(ctx, jobID) },
-			request: "POST /v1/jobs/" + jobID.String() + "/retry", answer: `{"state":"queued"}`, want: document.Job{State: document.Queued},
+			call:    func(ctx context.Context, c *client.Client) (any, error) { return c.RetryJob(ctx, jobID) },
+			request: "POST /v1/jobs/" + jobID.String() + "/retry", answer: `{"state":"queued"}`, want: document.Job{State: document.JobQueued},
 		},
 		"search": {
 			call: func(ctx context.Context, c *client.Client) (any, error) {
@@ -208,7 +208,7 @@ func TestProblems(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newClient(t, answers(func(*http.Request) *http.Response { return answer(test.status, test.contentType, test.body) }))
+			c := newClient(t, transportFunc(func(*http.Request) *http.Response { return newResponse(test.status, test.contentType, test.body) }))
 			_, err := c.Document(t.Context(), docID)
 			p, ok := errors.AsType[*client.Problem](err)
 			if !ok || p.Status != test.status || p.Error() != test.want {
@@ -262,7 +262,7 @@ func TestUploadFile(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	c := newClient(t, answers(func(*http.Request) *http.Response { panic("sent") }))
+	c := newClient(t, transportFunc(func(*http.Request) *http.Response { panic("sent") }))
 	if _, err := c.UploadFile(t.Context(), document.UploadRequest{}, filepath.Join(dir, "none.md")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a file that is not there: %v", err)
 	}
@@ -270,14 +270,14 @@ func TestUploadFile(t *testing.T) {
 
 func TestAwaitReportsUntilTheEnd(t *testing.T) {
 	t.Parallel()
-	states := []document.JobState{document.Queued, document.Running, document.JobFailed}
+	states := []document.JobState{document.JobQueued, document.JobRunning, document.JobFailed}
 	next := 0
-	c := newClient(t, answers(func(*http.Request) *http.Response {
+	c := newClient(t, transportFunc(func(*http.Request) *http.Response {
 		next++
-		return answer(200, "application/json", fmt.Sprintf(`{"state":%q}`, states[next-1]))
+		return newResponse(200, "application/json", fmt.Sprintf(`{"state":%q}`, states[next-1]))
 	}))
 	var seen []document.JobState
-	job, err := c.Await(t.Context(), jobID, time.Second, func(job document.Job) { seen = append(seen, job.State) })
+	job, err := c.AwaitJob(t.Context(), jobID, time.Second, func(job document.Job) { seen = append(seen, job.State) })
 	if err != nil || job.State != document.JobFailed {
 		t.Errorf("got %s, %v; want failed", job.State, err)
 	}
@@ -288,11 +288,11 @@ func TestAwaitReportsUntilTheEnd(t *testing.T) {
 
 func TestAllJobsFollowsTheCursor(t *testing.T) {
 	t.Parallel()
-	c := newClient(t, answers(func(r *http.Request) *http.Response {
+	c := newClient(t, transportFunc(func(r *http.Request) *http.Response {
 		if r.URL.Query().Get("cursor") == "" {
-			return answer(200, "application/json", `{"items":[{"version":1},{"version":2}],"next_cursor":"x"}`)
+			return newResponse(200, "application/json", `{"items":[{"version":1},{"version":2}],"next_cursor":"x"}`)
 		}
-		return answer(200, "application/json", `{"items":[{"version":3}]}`)
+		return newResponse(200, "application/json", `{"items":[{"version":3}]}`)
 	}))
 	var got []int
 	for job, err := range c.AllJobs(t.Context(), document.JobFilter{}) {

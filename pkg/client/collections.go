@@ -13,31 +13,31 @@ import (
 // Collections returns a page of the collections with their settings, newest first.
 func (c *Client) Collections(ctx context.Context, page document.Page) (document.List[document.CollectionSettings], error) {
 	var list document.List[document.CollectionSettings]
-	return list, c.get(ctx, "/v1/collections", pageQuery(page), &list)
+	return list, c.getJSON(ctx, "/v1/collections", pageQuery(page), &list)
 }
 
 // Collection returns a collection's settings.
 func (c *Client) Collection(ctx context.Context, name string) (document.CollectionSettings, error) {
 	var settings document.CollectionSettings
-	return settings, c.get(ctx, "/v1/collections/"+url.PathEscape(name), nil, &settings)
+	return settings, c.getJSON(ctx, "/v1/collections/"+url.PathEscape(name), nil, &settings)
 }
 
-// SetSummaries sets when documents of a collection are summarised, and returns
+// SetSummaryMode sets when documents of a collection are summarised, and returns
 // its settings.
-func (c *Client) SetSummaries(ctx context.Context, name string, mode document.SummaryMode) (document.CollectionSettings, error) {
+func (c *Client) SetSummaryMode(ctx context.Context, name string, mode document.SummaryMode) (document.CollectionSettings, error) {
 	var settings document.CollectionSettings
 	body, err := jsonBody(map[string]any{"summaries": mode})
 	if err != nil {
 		return settings, err
 	}
-	return settings, c.receive(ctx, call{
+	return settings, c.sendJSON(ctx, call{
 		method: http.MethodPatch, path: "/v1/collections/" + url.PathEscape(name), contentType: "application/json", body: body,
 	}, &settings)
 }
 
-// AskSummary has a document summarised whose collection has summaries on demand,
+// RequestSummary has a document summarised whose collection has summaries on demand,
 // and returns its job. A Problem of status 409 says that summaries are off.
-func (c *Client) AskSummary(ctx context.Context, id uuid.UUID) (document.Job, error) {
+func (c *Client) RequestSummary(ctx context.Context, id uuid.UUID) (document.Job, error) {
 	var job document.Job
-	return job, c.receive(ctx, call{method: http.MethodPost, path: "/v1/documents/" + id.String() + "/summary"}, &job)
+	return job, c.sendJSON(ctx, call{method: http.MethodPost, path: "/v1/documents/" + id.String() + "/summary"}, &job)
 }

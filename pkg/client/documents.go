@@ -20,15 +20,15 @@ import (
 // sent once: a body cannot be rewound.
 func (c *Client) Upload(ctx context.Context, request document.UploadRequest, body io.Reader) (document.Accepted, error) {
 	call := uploadCall(request)
-	call.once = true
+	call.noRetry = true
 	call.body = func() (io.ReadCloser, int64, error) { return io.NopCloser(body), -1, nil }
 	var accepted document.Accepted
-	return accepted, c.receive(ctx, call, &accepted)
+	return accepted, c.sendJSON(ctx, call, &accepted)
 }
 
-// uploadPatience is how long a file comes back to a busy server. It has to
+// uploadMaxRetryTime is how long a file comes back to a busy server. It has to
 // outlast others that are before it, and no person waits for its answer.
-const uploadPatience = 15 * time.Minute
+const uploadMaxRetryTime = 15 * time.Minute
 
 // UploadFile uploads the file at path. However often it has to be sent, it is
 // one upload: all attempts carry the same Idempotency-Key.
@@ -37,7 +37,7 @@ func (c *Client) UploadFile(ctx context.Context, request document.UploadRequest,
 		request.MediaType = mediaType(path)
 	}
 	call := uploadCall(request)
-	call.patience = uploadPatience
+	call.maxRetryTime = uploadMaxRetryTime
 	call.header = http.Header{"Idempotency-Key": {uuid.NewString()}}
 	call.body = func() (io.ReadCloser, int64, error) {
 		file, err := os.Open(path)
@@ -52,7 +52,7 @@ func (c *Client) UploadFile(ctx context.Context, request document.UploadRequest,
 		return sizedBody(file, info.Size())
 	}
 	var accepted document.Accepted
-	return accepted, c.receive(ctx, call, &accepted)
+	return accepted, c.sendJSON(ctx, call, &accepted)
 }
 
 // sizedBody tells net/http that a file is empty, which a length of 0 does not.
@@ -65,10 +65,10 @@ func sizedBody(file *os.File, size int64) (io.ReadCloser, int64, error) {
 
 func uploadCall(request document.UploadRequest) call {
 	query := url.Values{}
-	set(query, "collection", request.Collection)
-	set(query, "key", request.Key)
-	set(query, "title", request.Title)
-	set(query, "metadata", string(request.Metadata))
+	setNonEmpty(query, "collection", request.Collection)
+	setNonEmpty(query, "key", request.Key)
+	setNonEmpty(query, "title", request.Title)
+	setNonEmpty(query, "metadata", string(request.Metadata))
 	return call{method: http.MethodPut, path: "/v1/documents", query: query, contentType: request.MediaType}
 }
 
@@ -87,17 +87,17 @@ func mediaType(path string) string {
 // Documents returns a page of the documents that match, newest first.
 func (c *Client) Documents(ctx context.Context, filter document.DocumentFilter, page document.Page) (document.List[document.Document], error) {
 	query := pageQuery(page)
-	set(query, "collection", filter.Collection)
-	set(query, "key_prefix", filter.KeyPrefix)
-	set(query, "state", string(filter.State))
+	setNonEmpty(query, "collection", filter.Collection)
+	setNonEmpty(query, "key_prefix", filter.KeyPrefix)
+	setNonEmpty(query, "state", string(filter.State))
 	var list document.List[document.Document]
-	return list, c.get(ctx, "/v1/documents", query, &list)
+	return list, c.getJSON(ctx, "/v1/documents", query, &list)
 }
 
 // Document returns a document.
 func (c *Client) Document(ctx context.Context, id uuid.UUID) (document.Document, error) {
 	var doc document.Document
-	return doc, c.get(ctx, "/v1/documents/"+id.String(), nil, &doc)
+	return doc, c.getJSON(ctx, "/v1/documents/"+id.String(), nil, &doc)
 }
 
 // Content returns the original; the caller closes it.
@@ -113,19 +113,19 @@ func (c *Client) Content(ctx context.Context, id uuid.UUID) (io.ReadCloser, erro
 // Passages returns a page of the passages of the live version, in order.
 func (c *Client) Passages(ctx context.Context, id uuid.UUID, page document.Page) (document.List[document.Passage], error) {
 	var list document.List[document.Passage]
-	return list, c.get(ctx, "/v1/documents/"+id.String()+"/passages", pageQuery(page), &list)
+	return list, c.getJSON(ctx, "/v1/documents/"+id.String()+"/passages", pageQuery(page), &list)
 }
 
 // Summary returns a document's summary.
 func (c *Client) Summary(ctx context.Context, id uuid.UUID) (document.Summary, error) {
 	var summary document.Summary
-	return summary, c.get(ctx, "/v1/documents/"+id.String()+"/summary", nil, &summary)
+	return summary, c.getJSON(ctx, "/v1/documents/"+id.String()+"/summary", nil, &summary)
 }
 
-// Delete deletes a document. A Problem of status 404 may also mean that an
+// DeleteDocument deletes a document. A Problem of status 404 may also mean that an
 // attempt which broke off has deleted it.
-func (c *Client) Delete(ctx context.Context, id uuid.UUID) error {
-	return c.receive(ctx, call{method: http.MethodDelete, path: "/v1/documents/" + id.String()}, nil)
+func (c *Client) DeleteDocument(ctx context.Context, id uuid.UUID) error {
+	return c.sendJSON(ctx, call{method: http.MethodDelete, path: "/v1/documents/" + id.String()}, nil)
 }
 
 func pageQuery(page document.Page) url.Values {
@@ -133,12 +133,12 @@ func pageQuery(page document.Page) url.Values {
 	if page.Limit > 0 {
 		query.Set("limit", strconv.Itoa(page.Limit))
 	}
-	set(query, "cursor", page.Cursor)
+	setNonEmpty(query, "cursor", page.Cursor)
 	return query
 }
 
-// set leaves out what is empty, as the contract does.
-func set(query url.Values, name, value string) {
+// setNonEmpty leaves out what is empty, as the contract does.
+func setNonEmpty(query url.Values, name, value string) {
 	if value != "" {
 		query.Set(name, value)
 	}

@@ -24,14 +24,14 @@ func TestReindexCalls(t *testing.T) {
 			call: func(ctx context.Context, c *client.Client) (any, error) {
 				return c.BeginReindex(ctx, document.ReindexRequest{
 					Collection: "c", Model: document.Model{Name: "m", Dimensions: 3}, Tokens: 200, Overlap: &none,
-					KeyPrefix: "a/", Documents: []uuid.UUID{docID}, Force: true,
+					KeyPrefix: "a/", DocumentIDs: []uuid.UUID{docID}, Force: true,
 				})
 			},
 			request: "POST /v1/reindexes", contentType: "application/json",
 			body: `{"collection":"c","model":"m","dimensions":3,"chunk_tokens":200,"chunk_overlap":0,"key_prefix":"a/",` +
 				`"document_ids":["` + docID.String() + `"],"force":true}`,
 			answer: `{"collection":"c","state":"queued"}`,
-			want:   []document.Reindex{{Collection: "c", State: document.Queued}},
+			want:   []document.Reindex{{Collection: "c", State: document.JobQueued}},
 		},
 		"begin all": {
 			call: func(ctx context.Context, c *client.Client) (any, error) {
@@ -57,7 +57,7 @@ func TestReindexCalls(t *testing.T) {
 		},
 		"list": {
 			call: func(ctx context.Context, c *client.Client) (any, error) {
-				return c.Reindexes(ctx, document.ReindexFilter{Collection: "c", State: document.Paused}, document.Page{Limit: 3, Cursor: "x"})
+				return c.Reindexes(ctx, document.ReindexFilter{Collection: "c", State: document.JobPaused}, document.Page{Limit: 3, Cursor: "x"})
 			},
 			request: "GET /v1/reindexes?collection=c&cursor=x&limit=3&state=paused",
 			answer:  `{"items":[{"collection":"c"}],"next_cursor":"y"}`,
@@ -69,15 +69,15 @@ func TestReindexCalls(t *testing.T) {
 		},
 		"pause": {
 			call:    func(ctx context.Context, c *client.Client) (any, error) { return c.PauseReindex(ctx, id) },
-			request: "POST " + path + "/pause", answer: `{"state":"paused"}`, want: document.Reindex{State: document.Paused},
+			request: "POST " + path + "/pause", answer: `{"state":"paused"}`, want: document.Reindex{State: document.JobPaused},
 		},
 		"resume": {
 			call:    func(ctx context.Context, c *client.Client) (any, error) { return c.ResumeReindex(ctx, id) },
-			request: "POST " + path + "/resume", answer: `{"state":"queued"}`, want: document.Reindex{State: document.Queued},
+			request: "POST " + path + "/resume", answer: `{"state":"queued"}`, want: document.Reindex{State: document.JobQueued},
 		},
 		"cancel": {
 			call:    func(ctx context.Context, c *client.Client) (any, error) { return c.CancelReindex(ctx, id) },
-			request: "POST " + path + "/cancel", answer: `{"state":"cancelled"}`, want: document.Reindex{State: document.Cancelled},
+			request: "POST " + path + "/cancel", answer: `{"state":"cancelled"}`, want: document.Reindex{State: document.JobCancelled},
 		},
 		"revert": {
 			call:    func(ctx context.Context, c *client.Client) (any, error) { return c.RevertReindex(ctx, id) },
@@ -97,19 +97,19 @@ func TestAwaitReindexGoesOnUntilTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in := func(state document.JobState) func() (*http.Response, error) {
 			return func() (*http.Response, error) {
-				return answer(200, "application/json", fmt.Sprintf(`{"state":%q}`, state)), nil
+				return newResponse(200, "application/json", fmt.Sprintf(`{"state":%q}`, state)), nil
 			}
 		}
-		s := &script{parts: []func() (*http.Response, error){
-			in(document.Running), gone, half, problem(503, "3"), in(document.Paused), in(document.Running), in(document.Succeeded),
+		s := &scriptedTransport{steps: []func() (*http.Response, error){
+			in(document.JobRunning), respondEOF, respondHalf, respondProblem(503, "3"), in(document.JobPaused), in(document.JobRunning), in(document.JobSucceeded),
 		}}
 		c := newClient(t, s)
 		var seen []document.JobState
 		reindex, err := c.AwaitReindex(t.Context(), jobID, time.Second, func(r document.Reindex) { seen = append(seen, r.State) })
-		if err != nil || reindex.State != document.Succeeded {
+		if err != nil || reindex.State != document.JobSucceeded {
 			t.Errorf("got %s, %v; want succeeded", reindex.State, err)
 		}
-		if diff := cmp.Diff([]document.JobState{document.Running, document.Paused, document.Running}, seen); diff != "" {
+		if diff := cmp.Diff([]document.JobState{document.JobRunning, document.JobPaused, document.JobRunning}, seen); diff != "" {
 			t.Errorf("reported (-want +got):\n%s", diff)
 		}
 	})

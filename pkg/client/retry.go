@@ -16,29 +16,29 @@ import (
 )
 
 const (
-	// defaultPatience is how long a call comes back to a busy server while
+	// defaultMaxRetryTime is how long a call comes back to a busy server while
 	// somebody waits for the answer.
-	defaultPatience = time.Minute
+	defaultMaxRetryTime = time.Minute
 
 	// A call that breaks off is sent again up to so often, after waits that
 	// grow from the first to the last: a server that restarts is back by then.
-	maxReconnects  = 5
-	firstReconnect = 500 * time.Millisecond
-	lastReconnect  = 8 * time.Second
+	maxReconnects     = 5
+	minReconnectDelay = 500 * time.Millisecond
+	maxReconnectDelay = 8 * time.Second
 )
 
-// retries returns how one call is sent again: for as long as its patience
+// retryPolicy returns how one call is sent again: for as long as its patience
 // lasts when the server asks to come back later, and a few times when it
 // breaks off.
-func (c *Client) retries(patience time.Duration) failsafe.Executor[any] {
-	giveUp := time.Now().Add(cmp.Or(patience, defaultPatience))
+func (c *Client) retryPolicy(patience time.Duration) failsafe.Executor[any] {
+	giveUp := time.Now().Add(cmp.Or(patience, defaultMaxRetryTime))
 	busy := retrypolicy.NewBuilder[any]().
 		HandleIf(func(_ any, err error) bool {
-			wait, asked := comeBackLater(err)
+			wait, asked := requestedWait(err)
 			return asked && time.Now().Add(wait).Before(giveUp)
 		}).
 		WithDelayFunc(func(exec failsafe.ExecutionAttempt[any]) time.Duration {
-			wait, _ := comeBackLater(exec.LastError())
+			wait, _ := requestedWait(exec.LastError())
 			return wait + rand.N(wait/4) // never before it is due, and not all at once
 		}).
 		WithMaxRetries(-1).
@@ -49,8 +49,8 @@ func (c *Client) retries(patience time.Duration) failsafe.Executor[any] {
 		}).
 		Build()
 	broken := retrypolicy.NewBuilder[any]().
-		HandleIf(func(_ any, err error) bool { return c.answered.Load() && brokeOff(err) }).
-		WithBackoff(firstReconnect, lastReconnect).
+		HandleIf(func(_ any, err error) bool { return c.serverSeen.Load() && isConnectionError(err) }).
+		WithBackoff(minReconnectDelay, maxReconnectDelay).
 		WithJitterFactor(0.5).
 		WithMaxRetries(maxReconnects).
 		ReturnLastFailure().
@@ -58,8 +58,8 @@ func (c *Client) retries(patience time.Duration) failsafe.Executor[any] {
 	return failsafe.With(busy, broken)
 }
 
-// comeBackLater returns the wait that a busy server asked for.
-func comeBackLater(err error) (wait time.Duration, asked bool) {
+// requestedWait returns the wait that a busy server asked for.
+func requestedWait(err error) (wait time.Duration, asked bool) {
 	p, ok := errors.AsType[*Problem](err)
 	if !ok || p.RetryAfter <= 0 {
 		return 0, false
@@ -67,9 +67,9 @@ func comeBackLater(err error) (wait time.Duration, asked bool) {
 	return p.RetryAfter, p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable
 }
 
-// brokeOff reports whether the connection failed, before the answer or in the
+// isConnectionError reports whether the connection failed, before the answer or in the
 // middle of it. A file that cannot be read looks the same from afar.
-func brokeOff(err error) bool {
+func isConnectionError(err error) bool {
 	if _, file := errors.AsType[*fs.PathError](err); file {
 		return false
 	}

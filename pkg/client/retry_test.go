@@ -17,22 +17,22 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// script is a transport that plays one part for each request, the last one for
+// scriptedTransport is a transport that plays one part for each request, the last one for
 // ever, and notes what was sent.
-type script struct {
-	parts []func() (*http.Response, error)
+type scriptedTransport struct {
+	steps []func() (*http.Response, error)
 	sent  []time.Time
 	keys  []string // Idempotency-Keys
 }
 
-func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
+func (s *scriptedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
 			return nil, err
 		}
 		_ = r.Body.Close()
 	}
-	part := s.parts[min(len(s.sent), len(s.parts)-1)]
+	part := s.steps[min(len(s.sent), len(s.steps)-1)]
 	s.sent = append(s.sent, time.Now())
 	s.keys = append(s.keys, r.Header.Get("Idempotency-Key"))
 	response, err := part()
@@ -42,19 +42,19 @@ func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-func well() (*http.Response, error) { return answer(200, "application/json", "{}"), nil }
+func respondOK() (*http.Response, error) { return newResponse(200, "application/json", "{}"), nil }
 
-func gone() (*http.Response, error) { return nil, io.EOF }
+func respondEOF() (*http.Response, error) { return nil, io.EOF }
 
-func half() (*http.Response, error) {
-	response := answer(200, "application/json", "")
+func respondHalf() (*http.Response, error) {
+	response := newResponse(200, "application/json", "")
 	response.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"id":`), iotest.ErrReader(io.ErrUnexpectedEOF)))
 	return response, nil
 }
 
-func problem(status int, retryAfter string) func() (*http.Response, error) {
+func respondProblem(status int, retryAfter string) func() (*http.Response, error) {
 	return func() (*http.Response, error) {
-		response := answer(status, "application/problem+json", `{"detail":"busy","code":"unavailable"}`)
+		response := newResponse(status, "application/problem+json", `{"detail":"busy","code":"unavailable"}`)
 		response.Header.Set("Retry-After", retryAfter)
 		return response, nil
 	}
@@ -68,7 +68,7 @@ func TestComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	read := func(ctx context.Context, c *client.Client) error { _, err := c.Document(ctx, docID); return err }
-	retry := func(ctx context.Context, c *client.Client) error { _, err := c.Retry(ctx, jobID); return err }
+	retry := func(ctx context.Context, c *client.Client) error { _, err := c.RetryJob(ctx, jobID); return err }
 	uploadFile := func(ctx context.Context, c *client.Client) error {
 		_, err := c.UploadFile(ctx, document.UploadRequest{Key: "a"}, file)
 		return err
@@ -93,26 +93,26 @@ func TestComesBack(t *testing.T) {
 		least time.Duration // for it all
 		most  time.Duration
 	}{
-		"busy twice":                  {read, parts{problem(503, "3"), problem(503, "3"), well}, 3, true, 6 * time.Second, 8 * time.Second},
-		"limited once":                {retry, parts{problem(429, "3"), well}, 2, true, 3 * time.Second, 4 * time.Second},
-		"busy for ever":               {read, parts{problem(503, "20")}, 3, false, 40 * time.Second, 50 * time.Second},
-		"a file waits for longer":     {uploadFile, parts{problem(429, "60"), problem(429, "300"), well}, 3, true, 6 * time.Minute, 8 * time.Minute},
-		"a file, busy for ever":       {uploadFile, parts{problem(429, "300")}, 3, false, 10 * time.Minute, 13 * time.Minute},
-		"a stream cannot be rewound":  {uploadStream, parts{problem(503, "1")}, 1, false, 0, 0},
-		"asked to wait for too long":  {read, parts{problem(503, "3600")}, 1, false, 0, 0},
-		"asked for nothing":           {read, parts{problem(503, "")}, 1, false, 0, 0},
-		"another failure":             {read, parts{problem(500, "1")}, 1, false, 0, 0},
-		"a server that never was":     {read, parts{gone}, 1, false, 0, 0},
-		"a server that restarts":      {read, parts{problem(503, "1"), gone, gone, well}, 4, true, time.Second, 5 * time.Second},
-		"a server that went for good": {uploadFile, parts{problem(503, "1"), gone}, 7, false, 5 * time.Second, 30 * time.Second},
-		"half an answer":              {uploadFile, parts{half, well}, 2, true, 250 * time.Millisecond, time.Second},
-		"an answer that is none":      {read, parts{func() (*http.Response, error) { return answer(200, "text/html", "<p>"), nil }}, 1, false, 0, 0},
-		"a file that cannot be read":  {uploadNoFile, parts{well}, 1, false, 0, 0},
+		"busy twice":                  {read, parts{respondProblem(503, "3"), respondProblem(503, "3"), respondOK}, 3, true, 6 * time.Second, 8 * time.Second},
+		"limited once":                {retry, parts{respondProblem(429, "3"), respondOK}, 2, true, 3 * time.Second, 4 * time.Second},
+		"busy for ever":               {read, parts{respondProblem(503, "20")}, 3, false, 40 * time.Second, 50 * time.Second},
+		"a file waits for longer":     {uploadFile, parts{respondProblem(429, "60"), respondProblem(429, "300"), respondOK}, 3, true, 6 * time.Minute, 8 * time.Minute},
+		"a file, busy for ever":       {uploadFile, parts{respondProblem(429, "300")}, 3, false, 10 * time.Minute, 13 * time.Minute},
+		"a stream cannot be rewound":  {uploadStream, parts{respondProblem(503, "1")}, 1, false, 0, 0},
+		"asked to wait for too long":  {read, parts{respondProblem(503, "3600")}, 1, false, 0, 0},
+		"asked for nothing":           {read, parts{respondProblem(503, "")}, 1, false, 0, 0},
+		"another failure":             {read, parts{respondProblem(500, "1")}, 1, false, 0, 0},
+		"a server that never was":     {read, parts{respondEOF}, 1, false, 0, 0},
+		"a server that restarts":      {read, parts{respondProblem(503, "1"), respondEOF, respondEOF, respondOK}, 4, true, time.Second, 5 * time.Second},
+		"a server that went for good": {uploadFile, parts{respondProblem(503, "1"), respondEOF}, 7, false, 5 * time.Second, 30 * time.Second},
+		"half an answer":              {uploadFile, parts{respondHalf, respondOK}, 2, true, 250 * time.Millisecond, time.Second},
+		"an answer that is none":      {read, parts{func() (*http.Response, error) { return newResponse(200, "text/html", "<p>"), nil }}, 1, false, 0, 0},
+		"a file that cannot be read":  {uploadNoFile, parts{respondOK}, 1, false, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				transport := &script{parts: test.parts}
+				transport := &scriptedTransport{steps: test.parts}
 				c := newClient(t, transport)
 				start := time.Now()
 				err := test.call(t.Context(), c)
@@ -131,7 +131,7 @@ func TestComesBack(t *testing.T) {
 func TestReportsTheLastFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newClient(t, &script{parts: []func() (*http.Response, error){problem(503, "20"), problem(503, "20"), problem(503, "20"), gone}})
+		c := newClient(t, &scriptedTransport{steps: []func() (*http.Response, error){respondProblem(503, "20"), respondProblem(503, "20"), respondProblem(503, "20"), respondEOF}})
 		_, err := c.Document(t.Context(), docID)
 		if p, ok := errors.AsType[*client.Problem](err); !ok || p.Status != 503 {
 			t.Errorf("error %#v, want the server's problem", err)
@@ -149,7 +149,7 @@ func TestStopsComingBackWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		start := time.Now()
-		_, err := newClient(t, &script{parts: []func() (*http.Response, error){problem(503, "20")}}).Document(ctx, docID)
+		_, err := newClient(t, &scriptedTransport{steps: []func() (*http.Response, error){respondProblem(503, "20")}}).Document(ctx, docID)
 		if took := time.Since(start); err == nil || took != 5*time.Second {
 			t.Errorf("ended after %s with %v, want an error after 5s", took, err)
 		}
@@ -164,7 +164,7 @@ func TestUploadFileKeepsItsIdempotencyKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		transport := &script{parts: []func() (*http.Response, error){problem(503, "1"), gone, half, well}}
+		transport := &scriptedTransport{steps: []func() (*http.Response, error){respondProblem(503, "1"), respondEOF, respondHalf, respondOK}}
 		c := newClient(t, transport)
 		for range 2 {
 			if _, err := c.UploadFile(t.Context(), document.UploadRequest{Key: "a"}, file); err != nil {

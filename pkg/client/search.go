@@ -26,5 +26,5 @@ func (c *Client) Search(ctx context.Context, request document.SearchRequest) (do
 		return document.SearchResult{}, err
 	}
 	var result document.SearchResult
-	return result, c.receive(ctx, call{method: http.MethodPost, path: "/v1/search", contentType: "application/json", body: body}, &result)
+	return result, c.sendJSON(ctx, call{method: http.MethodPost, path: "/v1/search", contentType: "application/json", body: body}, &result)
 }

@@ -22,9 +22,9 @@ const AnyVersion = "*"
 func (c Condition) Check(sha256 string) error {
 	failed := ""
 	switch {
-	case c.Match != nil && !names(c.Match, sha256):
+	case c.Match != nil && !matchesAny(c.Match, sha256):
 		failed = "If-Match"
-	case names(c.NoneMatch, sha256):
+	case matchesAny(c.NoneMatch, sha256):
 		failed = "If-None-Match"
 	default:
 		return nil
@@ -39,7 +39,7 @@ func (c Condition) Check(sha256 string) error {
 // document.
 func (c Condition) NeedsDocument() bool { return c.Match != nil }
 
-// names reports whether there is a version, and hashes are about it.
-func names(hashes []string, sha256 string) bool {
+// matchesAny reports whether there is a version, and hashes are about it.
+func matchesAny(hashes []string, sha256 string) bool {
 	return sha256 != "" && (slices.Contains(hashes, sha256) || slices.Contains(hashes, AnyVersion))
 }

@@ -10,18 +10,18 @@ import (
 	"github.com/google/uuid"
 )
 
-// State is where a document stands for its readers.
-type State string
+// DocumentState is where a document stands for its readers.
+type DocumentState string
 
 const (
-	Pending  State = "pending"  // accepted; no version can be searched yet
-	Ready    State = "ready"    // its live version can be searched
-	Failed   State = "failed"   // no version could be made searchable
-	Deleting State = "deleting" // gone for readers; being removed
+	DocumentPending  DocumentState = "pending"  // accepted; no version can be searched yet
+	DocumentReady    DocumentState = "ready"    // its live version can be searched
+	DocumentFailed   DocumentState = "failed"   // no version could be made searchable
+	DocumentDeleting DocumentState = "deleting" // gone for readers; being removed
 )
 
-// States lists every state of a document that readers see.
-var States = []State{Pending, Ready, Failed}
+// DocumentStates lists every state of a document that readers see.
+var DocumentStates = []DocumentState{DocumentPending, DocumentReady, DocumentFailed}
 
 // Document is one uploaded text under a key of a collection. Version, size,
 // hash and the like are those of the version that readers see, or of the
@@ -31,7 +31,7 @@ type Document struct {
 	Collection string          `json:"collection"`
 	Key        string          `json:"key"`
 	Title      string          `json:"title"`
-	State      State           `json:"state"`
+	State      DocumentState   `json:"state"`
 	Version    int             `json:"version"`
 	Size       int64           `json:"size"`   // bytes of the original
 	SHA256     string          `json:"sha256"` // of the original, lower-case hex
@@ -41,17 +41,17 @@ type Document struct {
 	CreatedAt  time.Time       `json:"created_at"`
 	UpdatedAt  time.Time       `json:"updated_at"`
 
-	// Damaged says what is wrong with the original or with what was made of it,
+	// Damage says what is wrong with the original or with what was made of it,
 	// as the last comparison found it, and what to do; empty for nothing.
-	Damaged string `json:"damaged,omitempty"`
+	Damage string `json:"damaged,omitempty"`
 
-	Object string `json:"-"` // name in object storage
-	Tag    string `json:"-"` // see Original
+	Object     string `json:"-"` // name in object storage
+	ObjectETag string `json:"-"` // see Original
 }
 
 // Original returns what the document's original must be.
 func (d Document) Original() Original {
-	return Original{Object: d.Object, Size: d.Size, SHA256: d.SHA256, Tag: d.Tag}
+	return Original{Object: d.Object, Size: d.Size, SHA256: d.SHA256, ETag: d.ObjectETag}
 }
 
 // Chunking is how documents are cut into passages.
@@ -63,24 +63,24 @@ type Chunking struct {
 // Space is one embedding model with one chunking, in one collection. Vectors
 // of different spaces are never compared.
 type Space struct {
-	ID         int64
-	Collection uuid.UUID
-	Model      Model
-	Chunking   Chunking
-	Indexed    bool // for approximate search; while not, it is searched exactly
-	OwnTable   bool // its passages stand in a table of its own; SQLite has one for all
+	ID           int64
+	CollectionID uuid.UUID
+	Model        Model
+	Chunking     Chunking
+	Indexed      bool // for approximate search; while not, it is searched exactly
+	OwnTable     bool // its passages stand in a table of its own; SQLite has one for all
 
 	// SearchWidth is the number of candidates that a search along the index keeps,
 	// 0 before it is measured.
 	SearchWidth int
 }
 
-// SpaceCare is what a space that has grown may want.
-type SpaceCare string
+// SpaceMaintenance is what a space that has grown may want.
+type SpaceMaintenance string
 
 const (
-	CareMove  SpaceCare = "move"  // to a table of its own
-	CareIndex SpaceCare = "index" // a vector index, or to have it measured
+	MaintenanceMove  SpaceMaintenance = "move"  // to a table of its own
+	MaintenanceIndex SpaceMaintenance = "index" // a vector index, or to have it measured
 )
 
 // Collection is a named set of documents that are searched together. Space is
@@ -88,28 +88,28 @@ const (
 // no reindex has built it: it takes the configured model and chunking when the
 // first passages are about to be written.
 type Collection struct {
-	ID        uuid.UUID
-	Name      string
-	Space     Space
-	Unsettled bool
-	Summaries SummaryMode // empty: as the programs are configured
+	ID               uuid.UUID
+	Name             string
+	ActiveSpace      Space
+	SpaceReplaceable bool
+	Summaries        SummaryMode // empty: as the programs are configured
 }
 
 // Upload is a document whose original is in object storage and is about to be
 // accepted.
 type Upload struct {
-	Collection Collection
-	Key        string
-	Title      string
-	FromKey    bool // Title is the file's name; see OwnTitle
-	Metadata   json.RawMessage
-	MediaType  string
-	Object     string
-	Size       int64
-	SHA256     string
-	Tag        string   // of the object, see Original
-	Warnings   Warnings // of ingest; not part of what makes an upload unchanged
-	Condition  Condition
+	Collection   Collection
+	Key          string
+	Title        string
+	TitleFromKey bool // Title is the file's name; see OwnTitle
+	Metadata     json.RawMessage
+	MediaType    string
+	Object       string
+	Size         int64
+	SHA256       string
+	ObjectETag   string   // of the object, see Original
+	Warnings     Warnings // of ingest; not part of what makes an upload unchanged
+	Condition    Condition
 
 	// IdempotencyKey, where there is one, has the answer to this upload be the
 	// answer to all others under the same key. Their Fingerprint, of what the
@@ -142,7 +142,7 @@ type Backlog struct {
 type DocumentFilter struct {
 	Collection string
 	KeyPrefix  string
-	State      State
+	State      DocumentState
 }
 
 // Page asks for a part of a list: at most Limit items after Cursor, which is

@@ -23,56 +23,56 @@ const (
 	// GarbageSpace is a space that was left.
 	GarbageSpace GarbageKind = "space"
 
-	// GarbageSearch is a search of all rows for what no entry names.
-	GarbageSearch GarbageKind = "search"
+	// GarbageScan is a search of all rows for what no entry names.
+	GarbageScan GarbageKind = "search"
 )
 
 // Garbage is an entry of the garbage list: what may be removed. The transaction
 // that makes something garbage writes its entry.
 type Garbage struct {
-	ID       int64
-	Kind     GarbageKind
-	Document uuid.UUID // of a version, and of passages that a task may place again
-	Version  int
-	Object   string
-	Space    int64
-	Tries    int // how often it could not be removed
-	Reached  GarbageSearchCursor
+	ID         int64
+	Kind       GarbageKind
+	DocumentID uuid.UUID // of a version, and of passages that a task may place again
+	Version    int
+	Object     string
+	SpaceID    int64
+	Tries      int // how often it could not be removed
+	ScanCursor GarbageScanCursor
 }
 
-// GarbageAges say what of each list of garbage is due.
-type GarbageAges struct {
-	Ahead time.Duration // of their time: entries of the garbage list
+// GarbageMinAges say what of each list of garbage is due.
+type GarbageMinAges struct {
+	EntriesAhead time.Duration // of their time: entries of the garbage list
 
 	// Since they were noted, released, made, and ended.
 	Uploads, Sections, IdempotencyKeys, Deliveries time.Duration
 }
 
-// GarbageSearchCursor is how far a search of all rows is. The zero value is its
+// GarbageScanCursor is how far a search of all rows is. The zero value is its
 // beginning.
-type GarbageSearchCursor struct {
-	Stage    GarbageSearchStage `json:"stage,omitempty"`
-	Document uuid.UUID          `json:"document,omitzero"` // the last one that was looked at
-	Version  int                `json:"version,omitempty"`
-	Space    int64              `json:"space,omitempty"`
-	Hash     []byte             `json:"hash,omitempty"` // of a passage of the space, or a section
+type GarbageScanCursor struct {
+	Stage      GarbageScanStage `json:"stage,omitempty"`
+	DocumentID uuid.UUID        `json:"document,omitzero"` // the last one that was looked at
+	Version    int              `json:"version,omitempty"`
+	SpaceID    int64            `json:"space,omitempty"`
+	Hash       []byte           `json:"hash,omitempty"` // of a passage of the space, or a section
 }
 
-// GarbageSearchStage is a kind of row that is searched.
-type GarbageSearchStage string
+// GarbageScanStage is a kind of row that is searched.
+type GarbageScanStage string
 
 // The stages in order; SearchEnded follows the last one.
 const (
-	SearchVersions GarbageSearchStage = "" // of documents
-	SearchSpaces   GarbageSearchStage = "spaces"
-	SearchManifest GarbageSearchStage = "manifest"
-	SearchPassages GarbageSearchStage = "passages"
-	SearchSections GarbageSearchStage = "sections"
-	SearchEnded    GarbageSearchStage = "ended"
+	ScanVersions GarbageScanStage = "" // of documents
+	ScanSpaces   GarbageScanStage = "spaces"
+	ScanManifest GarbageScanStage = "manifest"
+	ScanPassages GarbageScanStage = "passages"
+	ScanSections GarbageScanStage = "sections"
+	ScanEnded    GarbageScanStage = "ended"
 )
 
-// GarbageFound counts what a search found that no list named.
-type GarbageFound struct {
+// GarbageScanCounts counts what a search found that no list named.
+type GarbageScanCounts struct {
 	Versions int
 	Spaces   int
 	Passages int
@@ -80,7 +80,7 @@ type GarbageFound struct {
 }
 
 // Add adds what another part of the search found.
-func (f *GarbageFound) Add(other GarbageFound) {
+func (f *GarbageScanCounts) Add(other GarbageScanCounts) {
 	f.Versions += other.Versions
 	f.Spaces += other.Spaces
 	f.Passages += other.Passages
@@ -88,34 +88,34 @@ func (f *GarbageFound) Add(other GarbageFound) {
 }
 
 // String says what was found.
-func (f GarbageFound) String() string {
+func (f GarbageScanCounts) String() string {
 	return fmt.Sprintf("%d versions, %d spaces, %d passages, %d section summaries", f.Versions, f.Spaces, f.Passages, f.Sections)
 }
 
 const (
-	// KeepJobs is how long the job of a superseded version can be asked for
+	// JobRetention is how long the job of a superseded version can be asked for
 	// after its end.
-	KeepJobs = time.Hour
+	JobRetention = time.Hour
 
-	// KeepPassages is how long passages are kept that a failed attempt has paid
+	// PassageRetention is how long passages are kept that a failed attempt has paid
 	// for: time to see why a job failed, and to retry it.
-	KeepPassages = 24 * time.Hour
+	PassageRetention = 24 * time.Hour
 
-	// GarbageHashes is the maximum number of passages that an entry names.
-	GarbageHashes = 500
+	// MaxGarbageHashes is the maximum number of passages that an entry names.
+	MaxGarbageHashes = 500
 )
 
 // String names the entry for errors and logs.
 func (g Garbage) String() string {
 	switch g.Kind {
 	case GarbageVersion:
-		return fmt.Sprintf("version %d of document %s", g.Version, g.Document)
+		return fmt.Sprintf("version %d of document %s", g.Version, g.DocumentID)
 	case GarbageObject:
 		return "object " + g.Object
 	case GarbagePassages:
-		return fmt.Sprintf("passages of space %d", g.Space)
+		return fmt.Sprintf("passages of space %d", g.SpaceID)
 	case GarbageSpace:
-		return fmt.Sprintf("space %d", g.Space)
+		return fmt.Sprintf("space %d", g.SpaceID)
 	default:
 		return string(g.Kind)
 	}

@@ -11,22 +11,22 @@ import (
 type JobState string
 
 const (
-	Queued    JobState = "queued"    // not begun
-	Running   JobState = "running"   // a worker holds its lease
-	Waiting   JobState = "waiting"   // to be tried again at NextAttemptAt
-	Succeeded JobState = "succeeded" // done
-	JobFailed JobState = "failed"    // given up; Error says why
-	Cancelled JobState = "cancelled" // no longer wanted; Error says why
+	JobQueued    JobState = "queued"    // not begun
+	JobRunning   JobState = "running"   // a worker holds its lease
+	JobWaiting   JobState = "waiting"   // to be tried again at NextAttemptAt
+	JobSucceeded JobState = "succeeded" // done
+	JobFailed    JobState = "failed"    // given up; Error says why
+	JobCancelled JobState = "cancelled" // no longer wanted; Error says why
 
-	Paused JobState = "paused" // of a reindex only: until it is resumed
+	JobPaused JobState = "paused" // of a reindex only: until it is resumed
 )
 
 // JobStates lists every state, in the order a job may pass through them.
-var JobStates = []JobState{Queued, Running, Waiting, Succeeded, JobFailed, Cancelled}
+var JobStates = []JobState{JobQueued, JobRunning, JobWaiting, JobSucceeded, JobFailed, JobCancelled}
 
 // Ended reports whether the state is final.
 func (s JobState) Ended() bool {
-	return s == Succeeded || s == JobFailed || s == Cancelled
+	return s == JobSucceeded || s == JobFailed || s == JobCancelled
 }
 
 // TaskKind is a kind of work that has a queue of its own: a step that a job
@@ -34,22 +34,22 @@ func (s JobState) Ended() bool {
 type TaskKind string
 
 const (
-	Knowledge  TaskKind = "knowledge" // chunk, embed, write, switch
-	Summarise  TaskKind = "summary"   // summarise sections, then the document
-	Reindexing TaskKind = "reindex"   // no part of a job: a whole reindex
+	KindKnowledge TaskKind = "knowledge" // chunk, embed, write, switch
+	KindSummary   TaskKind = "summary"   // summarise sections, then the document
+	KindReindex   TaskKind = "reindex"   // no part of a job: a whole reindex
 )
 
-// TaskKinds lists the tasks of every job.
-var TaskKinds = []TaskKind{Knowledge, Summarise}
+// JobTaskKinds lists the tasks of every job.
+var JobTaskKinds = []TaskKind{KindKnowledge, KindSummary}
 
-// Queues lists every kind of work.
-var Queues = []TaskKind{Knowledge, Summarise, Reindexing}
+// AllTaskKinds lists every kind of work.
+var AllTaskKinds = []TaskKind{KindKnowledge, KindSummary, KindReindex}
 
 // JobFilter narrows a list of jobs; zero fields do not narrow.
 type JobFilter struct {
 	State      JobState
 	Collection string
-	Document   uuid.UUID
+	DocumentID uuid.UUID
 }
 
 // Job makes one version of one document searchable and summarised.
@@ -119,15 +119,15 @@ type SummaryProgress struct {
 // TaskRef names a task, and is all that the queue carries of it. What is to be
 // done stands in the database. Of a reindex, Document is its id and Version 1.
 type TaskRef struct {
-	Tenant   string    `json:"tenant"`
-	Document uuid.UUID `json:"document"`
-	Version  int       `json:"version"`
-	Kind     TaskKind  `json:"-"`
+	Tenant     string    `json:"tenant"`
+	DocumentID uuid.UUID `json:"document"`
+	Version    int       `json:"version"`
+	Kind       TaskKind  `json:"-"`
 }
 
 // String names the task; equal references have equal names.
 func (r TaskRef) String() string {
-	return fmt.Sprintf("%s:%s:%d", r.Kind, r.Document, r.Version)
+	return fmt.Sprintf("%s:%s:%d", r.Kind, r.DocumentID, r.Version)
 }
 
 // Dispatch is one entry of the queue for a task. Round is how often the task
@@ -150,26 +150,26 @@ func (d Dispatch) String() string {
 // with fault.LeaseLost.
 type Work struct {
 	TaskRef
-	Job        uuid.UUID
-	Lease      uuid.UUID
-	Attempt    int // 1 for the first
-	Crashes    int // how many of the attempts before it lost their worker
-	Collection string
-	Key        string
-	Title      string // its own; see OwnTitle
-	MediaType  string
-	Object     string
-	Size       int64
-	SHA256     string // of the original, lower-case hex
-	Space      Space  // the live one, or the one that a reindex builds
-	Unsettled  bool   // the live space is: see Collection
+	JobID            uuid.UUID
+	Lease            uuid.UUID
+	Attempt          int // 1 for the first
+	Crashes          int // how many of the attempts before it lost their worker
+	Collection       string
+	Key              string
+	Title            string // its own; see OwnTitle
+	MediaType        string
+	Object           string
+	Size             int64
+	SHA256           string // of the original, lower-case hex
+	Space            Space  // the live one, or the one that a reindex builds
+	SpaceReplaceable bool   // the live space is: see Collection
 
-	Summaries SummaryMode // of the collection
-	Asked     bool        // somebody has asked for the summary
+	Summaries        SummaryMode // of the collection
+	SummaryRequested bool        // somebody has asked for the summary
 
-	// Also are the spaces besides that are kept complete with what is uploaded:
+	// OtherSpaces are the spaces besides that are kept complete with what is uploaded:
 	// those that are being built, and those that can be switched back to.
-	Also []Space
+	OtherSpaces []Space
 }
 
 // Original returns what the original of the work's version must be.
@@ -209,19 +209,19 @@ func CombineStates(tasks ...JobState) JobState {
 		}
 	}
 	switch {
-	case count[Succeeded] == len(tasks):
-		return Succeeded
+	case count[JobSucceeded] == len(tasks):
+		return JobSucceeded
 	case ended == len(tasks) && count[JobFailed] > 0:
 		return JobFailed
 	case ended == len(tasks):
-		return Cancelled
-	case count[Running] > 0:
-		return Running
-	case count[Waiting] > 0:
-		return Waiting
+		return JobCancelled
+	case count[JobRunning] > 0:
+		return JobRunning
+	case count[JobWaiting] > 0:
+		return JobWaiting
 	case ended > 0:
-		return Running
+		return JobRunning
 	default:
-		return Queued
+		return JobQueued
 	}
 }

@@ -9,18 +9,18 @@ import (
 func TestCombineStates(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ knowledge, summary, want document.JobState }{
-		{document.Queued, document.Queued, document.Queued},
-		{document.Running, document.Queued, document.Running},
-		{document.Succeeded, document.Queued, document.Running},
-		{document.Succeeded, document.Waiting, document.Waiting},
-		{document.Running, document.Waiting, document.Running},
-		{document.Queued, document.Waiting, document.Waiting},
-		{document.Succeeded, document.Succeeded, document.Succeeded},
-		{document.JobFailed, document.Running, document.Running},
-		{document.JobFailed, document.Succeeded, document.JobFailed},
-		{document.Cancelled, document.Cancelled, document.Cancelled},
-		{document.Cancelled, document.Succeeded, document.Cancelled},
-		{document.JobFailed, document.Cancelled, document.JobFailed},
+		{document.JobQueued, document.JobQueued, document.JobQueued},
+		{document.JobRunning, document.JobQueued, document.JobRunning},
+		{document.JobSucceeded, document.JobQueued, document.JobRunning},
+		{document.JobSucceeded, document.JobWaiting, document.JobWaiting},
+		{document.JobRunning, document.JobWaiting, document.JobRunning},
+		{document.JobQueued, document.JobWaiting, document.JobWaiting},
+		{document.JobSucceeded, document.JobSucceeded, document.JobSucceeded},
+		{document.JobFailed, document.JobRunning, document.JobRunning},
+		{document.JobFailed, document.JobSucceeded, document.JobFailed},
+		{document.JobCancelled, document.JobCancelled, document.JobCancelled},
+		{document.JobCancelled, document.JobSucceeded, document.JobCancelled},
+		{document.JobFailed, document.JobCancelled, document.JobFailed},
 	} {
 		if got := document.CombineStates(test.knowledge, test.summary); got != test.want {
 			t.Errorf("CombineStates(%s, %s) = %s, want %s", test.knowledge, test.summary, got, test.want)

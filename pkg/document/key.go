@@ -13,10 +13,10 @@ import (
 // maxKeyBytes bounds a key, in bytes of its normal form.
 const maxKeyBytes = 1024
 
-// NormalKey returns a key, or the beginning of one, in the form in which keys
+// NormaliseKey returns a key, or the beginning of one, in the form in which keys
 // are stored and compared: Unicode's NFC, so that é is the same key whether it
 // was typed as one character or as two, as file names of macOS have it.
-func NormalKey(key string) string { return norm.NFC.String(key) }
+func NormaliseKey(key string) string { return norm.NFC.String(key) }
 
 // CheckKey says what keeps a key in its normal form from being one. A key names
 // a document in a path, in an address and to the eye: two keys that look the
@@ -37,9 +37,9 @@ func CheckKey(key string) error {
 	}
 	var last, before rune // before is the last one that is seen
 	for i, r := range key {
-		seen := !Invisible(r) && unicode.IsGraphic(r)
+		seen := !IsInvisible(r) && unicode.IsGraphic(r)
 		after, _ := utf8.DecodeRuneInString(key[i+utf8.RuneLen(r):])
-		if !seen && (r == last || !shapes(before, r, after)) {
+		if !seen && (r == last || !changesShape(before, r, after)) {
 			return fmt.Errorf("key %q has the character %U at byte %d, which nobody sees: leave it out", key, r, i)
 		}
 		last = r
@@ -50,9 +50,9 @@ func CheckKey(key string) error {
 	return nil
 }
 
-// AfterPrefix returns the least text, bytewise, that comes after every key that
+// PrefixUpperBound returns the least text, bytewise, that comes after every key that
 // begins with a prefix.
-func AfterPrefix(prefix string) string {
+func PrefixUpperBound(prefix string) string {
 	runes := []rune(prefix)
 	for i, r := range slices.Backward(runes) {
 		switch r {
@@ -68,9 +68,9 @@ func AfterPrefix(prefix string) string {
 	return strings.Repeat(string(unicode.MaxRune), maxKeyBytes) // longer than a key
 }
 
-// shapes reports whether r, of which nothing is seen, changes how the characters
+// changesShape reports whether r, of which nothing is seen, changes how the characters
 // before and after it are drawn, so that a key looks different without it.
-func shapes(before, r, after rune) bool {
+func changesShape(before, r, after rune) bool {
 	switch r {
 	case '\ufe0e', '\ufe0f': // the form of a symbol, as in ❤️, or of a keycap, as in 1️⃣
 		return unicode.IsSymbol(before) || after == '\u20e3'
@@ -95,10 +95,10 @@ func isCursive(r rune) bool {
 	return unicode.In(r, unicode.Arabic, unicode.Syriac, unicode.Nko, unicode.Mandaic, unicode.Mongolian, unicode.Adlam)
 }
 
-// Invisible reports whether r shows nothing of itself: control and format
+// IsInvisible reports whether r shows nothing of itself: control and format
 // characters, marks of direction, fillers, variation selectors. Spaces are not
 // among them.
-func Invisible(r rune) bool {
+func IsInvisible(r rune) bool {
 	const brailleBlank = '\u2800'                            // a symbol without a dot
 	if unicode.Is(unicode.Prepended_Concatenation_Mark, r) { // format characters that are drawn
 		return false
@@ -107,8 +107,8 @@ func Invisible(r rune) bool {
 		unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// TurnsText reports whether r changes the direction of what comes after it,
+// IsBidiControl reports whether r changes the direction of what comes after it,
 // beyond the text that it stands in, until another character ends that.
-func TurnsText(r rune) bool {
+func IsBidiControl(r rune) bool {
 	return '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069'
 }

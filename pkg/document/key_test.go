@@ -8,13 +8,13 @@ import (
 func TestNormalKey(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{"cafe\u0301/re\u0301sume\u0301.md", "café/résumé.md"} {
-		if got := NormalKey(key); got != "caf\u00e9/r\u00e9sum\u00e9.md" {
+		if got := NormaliseKey(key); got != "caf\u00e9/r\u00e9sum\u00e9.md" {
 			t.Errorf("NormalKey(%+q) = %+q", key, got)
 		}
 	}
 	// Hangul typed as letters, and a ring that is another code point.
 	for given, want := range map[string]string{"\u1112\u1161\u11ab": "\ud55c", "\u212b": "\u00c5", "plain/key": "plain/key"} {
-		if got := NormalKey(given); got != want {
+		if got := NormaliseKey(given); got != want {
 			t.Errorf("NormalKey(%+q) = %+q, want %+q", given, got, want)
 		}
 	}
@@ -32,7 +32,7 @@ func TestAfterPrefix(t *testing.T) {
 		"\U0010ffff":        strings.Repeat("\U0010ffff", 1024),
 		"a\u07ff\U0010ffff": "a\u0800",
 	} {
-		after := AfterPrefix(prefix)
+		after := PrefixUpperBound(prefix)
 		if after != want {
 			t.Errorf("AfterPrefix(%+q) = %+q, want %+q", prefix, after, want)
 		}
@@ -48,7 +48,7 @@ func TestCheckKey(t *testing.T) {
 		"a.md", "guide/start.md", "Räder/mühle.md", "文書/粉.md", "مطحنة.md", "मिल.md", "Screen shot 3.14\u202fPM.md", "no\u00a0break", "全角　空白",
 		"❤️.md", "⚠\ufe0f notes.md", "👩‍💻/👨🏽‍🚀.md", "🏳️‍🌈.md", "1\ufe0f\u20e3 first.md", "می\u200cخواهم.md", "क\u094d\u200dष.md", "क\u094d\u200cष.md", "a..b/...md", strings.Repeat("x", 1024),
 	} {
-		if err := CheckKey(NormalKey(key)); err != nil {
+		if err := CheckKey(NormaliseKey(key)); err != nil {
 			t.Errorf("%+q: %v", key, err)
 		}
 	}
@@ -95,7 +95,7 @@ func TestCheckKey(t *testing.T) {
 		"a\ufdd0":                 "U+FDD0", // never a character
 		"❤\ufe0f\u202ea":          "U+202E",
 	} {
-		if err := CheckKey(NormalKey(key)); err == nil || !strings.Contains(err.Error(), want) {
+		if err := CheckKey(NormaliseKey(key)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+q: %v, want %q", key, err, want)
 		}
 	}
@@ -104,12 +104,12 @@ func TestCheckKey(t *testing.T) {
 func TestInvisible(t *testing.T) {
 	t.Parallel()
 	for _, r := range "\x00\x07\x1b\u00ad\u034f\u061c\u115f\u1160\u17b4\u180b\u180e\u200b\u200c\u200d\u200e\u202d\u2060\u2063\u2066\u2800\u3164\ufe0f\ufeff\uffa0\ufff9\U0001d173\U000e0001\U000e01ef" {
-		if !Invisible(r) {
+		if !IsInvisible(r) {
 			t.Errorf("%U is seen", r)
 		}
 	}
 	for _, r := range "a1.-+é文ا\u0600\u06dd\u0301☺\ue000\u0378" { // private use and the unassigned may well be drawn
-		if Invisible(r) {
+		if IsInvisible(r) {
 			t.Errorf("%U is not seen", r)
 		}
 	}

@@ -20,30 +20,30 @@ type Model struct {
 	Dimensions int
 }
 
-// LengthError says that a model answers vectors of another length than it was
+// DimensionsError says that a model answers vectors of another length than it was
 // asked for.
-type LengthError struct {
+type DimensionsError struct {
 	Model Model // as it was asked for
 	Got   int
 }
 
 // Error implements error.
-func (e *LengthError) Error() string {
+func (e *DimensionsError) Error() string {
 	return fmt.Sprintf("model %s answers vectors of %d dimensions, not %d", e.Model.Name, e.Got, e.Model.Dimensions)
 }
 
-// VectorsError says that a model answered something else than a vector for some
+// InvalidVectorsError says that a model answered something else than a vector for some
 // of several texts.
-type VectorsError struct {
-	Wrong map[int]string // what is wrong, by the index of the text
+type InvalidVectorsError struct {
+	Reasons map[int]string // what is wrong, by the index of the text
 }
 
 // Error implements error.
-func (e *VectorsError) Error() string {
-	return fmt.Sprintf("no vectors for %d texts: %s", len(e.Wrong), e.First())
+func (e *InvalidVectorsError) Error() string {
+	return fmt.Sprintf("no vectors for %d texts: %s", len(e.Reasons), e.FirstReason())
 }
 
-// First returns what is wrong for the first of the texts.
-func (e *VectorsError) First() string {
-	return e.Wrong[slices.Min(slices.Collect(maps.Keys(e.Wrong)))]
+// FirstReason returns what is wrong for the first of the texts.
+func (e *InvalidVectorsError) FirstReason() string {
+	return e.Reasons[slices.Min(slices.Collect(maps.Keys(e.Reasons)))]
 }

@@ -1,10 +1,10 @@
 package document
 
-// Object is what object storage says of an object. The tag changes whenever the
+// ObjectInfo is what object storage says of an object. The tag changes whenever the
 // bytes do, and may change without; it is empty where nothing is known.
-type Object struct {
+type ObjectInfo struct {
 	Size int64
-	Tag  string
+	ETag string
 }
 
 // Original names an uploaded text in object storage, and says what its bytes
@@ -13,5 +13,5 @@ type Original struct {
 	Object string // name in object storage
 	Size   int64  // bytes
 	SHA256 string // lower-case hex
-	Tag    string // of the object when its bytes were known to be these; empty for unknown
+	ETag   string // of the object when its bytes were known to be these; empty for unknown
 }

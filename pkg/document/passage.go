@@ -10,11 +10,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// Hash names a passage by what was embedded; see [Text.Name].
-type Hash [sha256.Size]byte
+// ContentHash names a passage by what was embedded; see [Text.Name].
+type ContentHash [sha256.Size]byte
 
 // HashText returns the hash of a text to be embedded.
-func HashText(text string) Hash { return sha256.Sum256([]byte(text)) }
+func HashText(text string) ContentHash { return sha256.Sum256([]byte(text)) }
 
 // Passage is a verbatim byte range of its source: Content is
 // source[Start:End]. HeadingPath lists the headings that enclose it, outermost
@@ -32,9 +32,9 @@ type Passage struct {
 	EmbeddedBytes int `json:"embedded_bytes,omitempty" doc:"Bytes of what is embedded that the model takes; missing where it takes all."`
 }
 
-// Place is where a passage stands in one version of one document.
-type Place struct {
-	Hash    Hash
+// ManifestEntry is where a passage stands in one version of one document.
+type ManifestEntry struct {
+	Hash    ContentHash
 	Ordinal int
 	Start   int64
 	End     int64
@@ -46,8 +46,8 @@ type Range struct {
 	End   int `json:"end"`
 }
 
-// Text is what a passage says, wherever it stands.
-type Text struct {
+// PassageText is what a passage says, wherever it stands.
+type PassageText struct {
 	// Title is the document's title where it is embedded with the passage. It
 	// is empty where the heading path begins with the title, and for documents
 	// that have none of their own.
@@ -63,12 +63,12 @@ type Text struct {
 	Tokens  int // of Visible(), cl100k_base
 }
 
-// Embedding returns what is embedded: the title and the heading path on a line
+// EmbeddingInput returns what is embedded: the title and the heading path on a line
 // of their own, the context, and what is visible of the content.
-func (t Text) Embedding() string { return t.Above() + t.Visible() }
+func (t PassageText) EmbeddingInput() string { return t.EmbeddingPrefix() + t.VisibleContent() }
 
-// Above returns the part of what is embedded that stands before the content.
-func (t Text) Above() string {
+// EmbeddingPrefix returns the part of what is embedded that stands before the content.
+func (t PassageText) EmbeddingPrefix() string {
 	var b strings.Builder
 	if t.Title != "" {
 		b.WriteString(t.Title)
@@ -93,9 +93,9 @@ const pathSeparator = " > "
 // Ellipsis stands for what is left out of a text.
 const Ellipsis = "…"
 
-// Visible returns the content without what is omitted and blank lines before
+// VisibleContent returns the content without what is omitted and blank lines before
 // the rest, or an ellipsis if nothing is left, since a model takes no empty text.
-func (t Text) Visible() string {
+func (t PassageText) VisibleContent() string {
 	if len(t.Omitted) == 0 {
 		return t.Content
 	}
@@ -141,21 +141,21 @@ func CutMiddle(s string, n int) string {
 	return strings.TrimSpace(s[:head]) + mark + strings.TrimSpace(s[tail:])
 }
 
-// Name returns the name of the passage: the hash of what is embedded. With a
+// ContentHash returns the name of the passage: the hash of what is embedded. With a
 // title or an omission it covers the whole content too, because two passages
 // may then be embedded alike and still differ.
-func (t Text) Name() Hash {
-	text := t.Embedding()
+func (t PassageText) ContentHash() ContentHash {
+	text := t.EmbeddingInput()
 	if t.Title != "" || len(t.Omitted) > 0 {
 		text += "\x00" + t.Title + "\x00" + t.Content // NUL stands in no document
 	}
 	return HashText(text)
 }
 
-// Embedded is a passage with its vector, ready to be stored under its hash.
-type Embedded struct {
-	Hash Hash
-	Text
+// EmbeddedPassage is a passage with its vector, ready to be stored under its hash.
+type EmbeddedPassage struct {
+	Hash ContentHash
+	PassageText
 	Vector []float32
 
 	// EmbeddedBytes is how many bytes of Embedding() the vector is of, where
@@ -166,8 +166,8 @@ type Embedded struct {
 // Batch is what one write of the knowledge step stores: passages that are new
 // to the space, and the places of these and of reused ones.
 type Batch struct {
-	New    []Embedded
-	Places []Place
+	New     []EmbeddedPassage
+	Entries []ManifestEntry
 }
 
 // Query is a search of one collection.

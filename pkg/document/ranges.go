@@ -1,16 +1,16 @@
 package document
 
-// FlatRanges returns the ranges as stores hold them: start, end, start, end. It
+// FlattenRanges returns the ranges as stores hold them: start, end, start, end. It
 // returns nil for none.
-func FlatRanges(ranges []Range) (flat []int) {
+func FlattenRanges(ranges []Range) (flat []int) {
 	for _, r := range ranges {
 		flat = append(flat, r.Start, r.End)
 	}
 	return flat
 }
 
-// RangesOf returns the ranges that FlatRanges made flat.
-func RangesOf(flat []int) (ranges []Range) {
+// UnflattenRanges returns the ranges that FlatRanges made flat.
+func UnflattenRanges(flat []int) (ranges []Range) {
 	for i := 0; i+1 < len(flat); i += 2 {
 		ranges = append(ranges, Range{flat[i], flat[i+1]})
 	}

@@ -8,13 +8,13 @@ import (
 	"github.com/google/uuid"
 )
 
-// Change is what a reindex changes about a collection's space.
-type Change string
+// ReindexChange is what a reindex changes about a collection's space.
+type ReindexChange string
 
 const (
-	ChangeNothing  Change = "nothing"  // documents that are missing, failed or stale are redone
-	ChangeModel    Change = "model"    // passages are embedded again, from the stored text
-	ChangeChunking Change = "chunking" // originals are cut again, and what is new is embedded
+	ChangeNothing  ReindexChange = "nothing"  // documents that are missing, failed or stale are redone
+	ChangeModel    ReindexChange = "model"    // passages are embedded again, from the stored text
+	ChangeChunking ReindexChange = "chunking" // originals are cut again, and what is new is embedded
 )
 
 // ReindexRequest says what is to be re-indexed, and how. Zero fields leave the
@@ -27,17 +27,17 @@ type ReindexRequest struct {
 	Overlap    *int   // tokens repeated from the passage before
 
 	// What of the collection; only where nothing about the space changes.
-	KeyPrefix string
-	Documents []uuid.UUID
-	Force     bool // also what is whole
+	KeyPrefix   string
+	DocumentIDs []uuid.UUID
+	Force       bool // also what is whole
 }
 
-// Target returns the space that the request wants of a collection whose live
+// TargetSpace returns the space that the request wants of a collection whose live
 // space is live, without an id, and what that changes. Where only the vectors'
 // length is another, it is a change of model too. The length is 0 where the
 // request leaves it out for another model than the live one.
-func (r ReindexRequest) Target(live Space) (Space, Change) {
-	target := Space{Collection: live.Collection, Model: live.Model, Chunking: live.Chunking}
+func (r ReindexRequest) TargetSpace(live Space) (Space, ReindexChange) {
+	target := Space{CollectionID: live.CollectionID, Model: live.Model, Chunking: live.Chunking}
 	if r.Model.Name != "" && r.Model.Name != live.Model.Name {
 		target.Model = r.Model
 	} else {
@@ -60,16 +60,16 @@ func (r ReindexRequest) Target(live Space) (Space, Change) {
 // Reindex rebuilds what search knows of a collection: beside its live space
 // when that changes, or within it.
 type Reindex struct {
-	ID         uuid.UUID   `json:"id"`
-	Collection string      `json:"collection"`
-	Change     Change      `json:"change" enum:"nothing,model,chunking" doc:"What it changes about the space: nothing redoes documents that are missing, failed or stale."`
-	Model      string      `json:"model" doc:"Embedding model of the space that it builds."`
-	Dimensions int         `json:"dimensions"`
-	Tokens     int         `json:"chunk_tokens"`
-	Overlap    int         `json:"chunk_overlap"`
-	KeyPrefix  string      `json:"key_prefix,omitempty"`
-	Documents  []uuid.UUID `json:"document_ids,omitempty"`
-	Force      bool        `json:"force,omitempty"`
+	ID          uuid.UUID     `json:"id"`
+	Collection  string        `json:"collection"`
+	Change      ReindexChange `json:"change" enum:"nothing,model,chunking" doc:"What it changes about the space: nothing redoes documents that are missing, failed or stale."`
+	Model       string        `json:"model" doc:"Embedding model of the space that it builds."`
+	Dimensions  int           `json:"dimensions"`
+	Tokens      int           `json:"chunk_tokens"`
+	Overlap     int           `json:"chunk_overlap"`
+	KeyPrefix   string        `json:"key_prefix,omitempty"`
+	DocumentIDs []uuid.UUID   `json:"document_ids,omitempty"`
+	Force       bool          `json:"force,omitempty"`
 
 	State         JobState        `json:"state" enum:"queued,running,waiting,paused,succeeded,failed,cancelled"`
 	Stage         ReindexStage    `json:"stage,omitempty" enum:"documents,index,verify,done,reverting,reverted" doc:"What it is at, or was when it ended."`
@@ -121,13 +121,13 @@ const MaxLeftOut = 100
 // LeftOut is a document that a reindex could not redo: the model does not take
 // one of its passages, or what was uploaded last came to nothing before.
 type LeftOut struct {
-	Document uuid.UUID `json:"document_id"`
-	Key      string    `json:"key"`
-	Error    string    `json:"error"`
+	DocumentID uuid.UUID `json:"document_id"`
+	Key        string    `json:"key"`
+	Error      string    `json:"error"`
 }
 
-// LeaveOut adds documents to those that are left out.
-func (p *ReindexProgress) LeaveOut(count int64, documents ...LeftOut) {
+// AddLeftOut adds documents to those that are left out.
+func (p *ReindexProgress) AddLeftOut(count int64, documents ...LeftOut) {
 	p.LeftOutCount += count
 	room := MaxLeftOut - len(p.LeftOut)
 	p.LeftOut = append(slices.Clip(p.LeftOut), documents[:min(len(documents), room)]...)
@@ -138,31 +138,31 @@ func (p *ReindexProgress) LeaveOut(count int64, documents ...LeftOut) {
 // dollars, is missing where the model has no price, and Seconds where no rate
 // was measured yet.
 type ReindexEstimate struct {
-	Collection string   `json:"collection"`
-	Change     Change   `json:"change" enum:"nothing,model,chunking"`
-	Model      string   `json:"model"`
-	Dimensions int      `json:"dimensions"`
-	Documents  int64    `json:"documents"`
-	Passages   int64    `json:"passages" doc:"Distinct ones."`
-	Reusable   int64    `json:"reusable" doc:"Those of them that have a vector of the model already."`
-	Tokens     int64    `json:"tokens" doc:"To be sent to the model (cl100k_base)."`
-	Cost       *float64 `json:"cost,omitempty" doc:"US dollars, by the price table; missing where the model has no price."`
-	Seconds    *float64 `json:"seconds,omitempty" doc:"By the rate that was measured last, of the model or else of the one that is live; missing where none was."`
-	Sampled    bool     `json:"sampled" doc:"Reckoned from a part of the documents."`
+	Collection string        `json:"collection"`
+	Change     ReindexChange `json:"change" enum:"nothing,model,chunking"`
+	Model      string        `json:"model"`
+	Dimensions int           `json:"dimensions"`
+	Documents  int64         `json:"documents"`
+	Passages   int64         `json:"passages" doc:"Distinct ones."`
+	Reusable   int64         `json:"reusable" doc:"Those of them that have a vector of the model already."`
+	Tokens     int64         `json:"tokens" doc:"To be sent to the model (cl100k_base)."`
+	Cost       *float64      `json:"cost,omitempty" doc:"US dollars, by the price table; missing where the model has no price."`
+	Seconds    *float64      `json:"seconds,omitempty" doc:"By the rate that was measured last, of the model or else of the one that is live; missing where none was."`
+	Sampled    bool          `json:"sampled" doc:"Reckoned from a part of the documents."`
 
 	Summaries SummaryEstimate `json:"summaries" doc:"What summarising the documents that are redone would ask of the chat model: nothing where summaries are extractive or the change is not nothing."`
 }
 
-// Spell is a time, and how many passages were embedded in it.
-type Spell struct {
+// Interval is a time, and how many passages were embedded in it.
+type Interval struct {
 	Begin, End time.Time
 	Embedded   int64
 }
 
-// Rate returns how many passages a second were embedded while any of the spells
+// EmbeddingRate returns how many passages a second were embedded while any of the spells
 // lasted, which may overlap; 0 when none did.
-func Rate(spells []Spell) float64 {
-	slices.SortFunc(spells, func(a, b Spell) int { return a.Begin.Compare(b.Begin) })
+func EmbeddingRate(spells []Interval) float64 {
+	slices.SortFunc(spells, func(a, b Interval) int { return a.Begin.Compare(b.Begin) })
 	var embedded int64
 	var lasted time.Duration
 	var until time.Time // the latest end so far
@@ -189,76 +189,76 @@ type ReindexFilter struct {
 	State      JobState
 }
 
-// Rebuild is the work of a reindex that changes the space: what is missing in
+// RebuildPlan is the work of a reindex that changes the space: what is missing in
 // To is to be built from From. To is the live space's successor, or, while it
 // is being reverted, its predecessor.
-type Rebuild struct {
-	Reindex Reindex
-	From    Space // the live one
-	To      Space
-	Reached uuid.UUID // the last document that is done
+type RebuildPlan struct {
+	Reindex    Reindex
+	From       Space // the live one
+	To         Space
+	Checkpoint uuid.UUID // the last document that is done
 }
 
-// Unplaced is a live version that is not placed whole in a space.
-type Unplaced struct {
-	Document uuid.UUID
-	Version  int
-	Key      string
-	Object   string
-	Size     int64
-	SHA256   string // of the original, lower-case hex
+// MissingVersion is a live version that is not placed whole in a space.
+type MissingVersion struct {
+	DocumentID uuid.UUID
+	Version    int
+	Key        string
+	Object     string
+	Size       int64
+	SHA256     string // of the original, lower-case hex
 
 	Title     string // its own; see OwnTitle
 	MediaType string
 }
 
 // Original returns what the version's original must be.
-func (u Unplaced) Original() Original {
+func (u MissingVersion) Original() Original {
 	return Original{Object: u.Object, Size: u.Size, SHA256: u.SHA256}
 }
 
-// Stored is a passage with its place.
-type Stored struct {
-	Place
-	Text
+// PassageAt is a passage with its place.
+type PassageAt struct {
+	ManifestEntry
+	PassageText
 }
 
-// Placement says that a version stands whole in a space, and with how many
+// SpaceVersion says that a version stands whole in a space, and with how many
 // passages.
-type Placement struct {
-	Space    int64
+type SpaceVersion struct {
+	SpaceID  int64
 	Passages int64
 	Warnings Warnings // of these passages
 }
 
-// Requeued is what became of a reindex that changes no space.
-type Requeued struct {
+// RequeueResult is what became of a reindex that changes no space.
+type RequeueResult struct {
 	Jobs  int  // made now
 	Ended bool // the reindex
 }
 
-// Rebuilt is what one write of a reindex stores: passages that are new to the
+// SpaceWrite is what one write of a reindex stores: passages that are new to the
 // space, and the places of these and of reused ones. Reached is the last
 // document that is whole with them, if any is: the next attempt begins behind
 // it.
-type Rebuilt struct {
-	New     []Embedded
-	Places  []RebuiltPlaces
-	Reached uuid.UUID
+type SpaceWrite struct {
+	New        []EmbeddedPassage
+	Versions   []VersionWrite
+	Checkpoint uuid.UUID
 }
 
-// RebuiltPlaces are places of one version, in order. A first place of ordinal 0
+// VersionWrite are places of one version, in order. A first place of ordinal 0
 // replaces whatever was placed of the version before. Whole is the number of
 // all its places, once these are its last ones, and -1 until then.
-type RebuiltPlaces struct {
-	Unplaced
-	Places []Place
-	Whole  int64
+type VersionWrite struct {
+	MissingVersion
+	Entries      []ManifestEntry
+	TotalEntries int64
 
 	Warnings Warnings // of all its passages, once it is whole
 
-	// LeftOut says why the version cannot stand in the space: it then has no
+	// LeftOutReason says why the version cannot stand in the space: it then has no
 	// places, Whole is 0, and it counts as placed for Unplaced, Verify and
 	// Switch. Once the space is live the document is failed.
-	LeftOut string
+	LeftOutReason string
 }

@@ -10,7 +10,7 @@ type UploadRequest struct {
 	Title      string
 	MediaType  string          // as declared by the client; may be empty
 	Metadata   json.RawMessage // may be empty
-	Size       int64           // most bytes that the body can have; 0 when that is not known
+	MaxSize    int64           // most bytes that the body can have; 0 when that is not known
 
 	Condition Condition // of the document that is replaced
 

@@ -5,24 +5,26 @@ import (
 	"strings"
 )
 
-// Source is what, besides its bytes, says how a document is cut: its media type
+// SourceInfo is what, besides its bytes, says how a document is cut: its media type
 // and its key's extension say how it is read, and its own title is embedded with
 // its passages.
-type Source struct {
+type SourceInfo struct {
 	Title     string // see [OwnTitle]
 	MediaType string
 	Key       string
 }
 
-// Source returns the source of the version that is worked at.
-func (w Work) Source() Source { return Source{w.Title, w.MediaType, w.Key} }
+// SourceInfo returns the source of the version that is worked at.
+func (w Work) SourceInfo() SourceInfo { return SourceInfo{w.Title, w.MediaType, w.Key} }
 
-// Source returns the source of the version.
-func (u Unplaced) Source() Source { return Source{u.Title, u.MediaType, u.Key} }
+// SourceInfo returns the source of the version.
+func (u MissingVersion) SourceInfo() SourceInfo { return SourceInfo{u.Title, u.MediaType, u.Key} }
 
-// Source returns the source of the version that is described. Its title is taken
+// SourceInfo returns the source of the version that is described. Its title is taken
 // for one of its own unless it is the file's name.
-func (d Document) Source() Source { return Source{OwnTitle(d.Title, d.Key, nil), d.MediaType, d.Key} }
+func (d Document) SourceInfo() SourceInfo {
+	return SourceInfo{OwnTitle(d.Title, d.Key, nil), d.MediaType, d.Key}
+}
 
 // OwnTitle returns the title that a document has of its own: that of the request,
 // its front matter or its first heading, but not the file's name, which it is

@@ -19,9 +19,9 @@ type Warning struct {
 	End    int64  `json:"end"`
 }
 
-// Truncated returns the warning about a passage that is too long for the model:
+// TruncationWarning returns the warning about a passage that is too long for the model:
 // the vector is of the first embedded bytes of its text, which has all bytes.
-func Truncated(place Place, embedded, all int) Warning {
+func TruncationWarning(place ManifestEntry, embedded, all int) Warning {
 	return Warning{
 		Code:   "passage_truncated",
 		Detail: fmt.Sprintf("passage %d is too long for the model: the first %d of %d bytes are embedded", place.Ordinal, embedded, all),
@@ -61,17 +61,17 @@ func (w Warnings) Join(later Warnings) Warnings {
 // MaxWarnings is how many warnings of one step are kept for a version.
 const MaxWarnings = 100
 
-// WarningList collects the warnings of one step, in the order of their bytes.
+// WarningCollector collects the warnings of one step, in the order of their bytes.
 // It is safe for concurrent use, and its zero value is empty.
-type WarningList struct {
-	mu   sync.Mutex
-	kept []Warning
-	more int // not kept
+type WarningCollector struct {
+	mu      sync.Mutex
+	kept    []Warning
+	dropped int // not kept
 }
 
 // Add adds a warning, unless it is in the list already. The MaxWarnings that come
 // first in the document are kept; the others are counted.
-func (l *WarningList) Add(w Warning) {
+func (l *WarningCollector) Add(w Warning) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at, found := slices.BinarySearchFunc(l.kept, w, compareWarnings)
@@ -81,18 +81,18 @@ func (l *WarningList) Add(w Warning) {
 	l.kept = slices.Insert(l.kept, at, w)
 	if len(l.kept) > MaxWarnings {
 		l.kept = l.kept[:MaxWarnings]
-		l.more++
+		l.dropped++
 	}
 }
 
 // All returns at most MaxWarnings warnings. Where there are more, the last one
 // says how many are left out.
-func (l *WarningList) All() Warnings {
+func (l *WarningCollector) All() Warnings {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := slices.Clone(l.kept)
-	if l.more > 0 {
-		all[MaxWarnings-1] = Warning{Code: "more_warnings", Detail: fmt.Sprintf("%d more warnings are not listed", l.more+1)}
+	if l.dropped > 0 {
+		all[MaxWarnings-1] = Warning{Code: "more_warnings", Detail: fmt.Sprintf("%d more warnings are not listed", l.dropped+1)}
 	}
 	return all
 }

@@ -30,7 +30,7 @@ func TestWarningsAreAnArray(t *testing.T) {
 
 func TestWarningListKeepsEachOnceInOrder(t *testing.T) {
 	t.Parallel()
-	var list document.WarningList
+	var list document.WarningCollector
 	var group sync.WaitGroup
 	for range 3 {
 		for i := range 50 {
@@ -51,7 +51,7 @@ func TestWarningListKeepsEachOnceInOrder(t *testing.T) {
 
 func TestWarningListIsBounded(t *testing.T) {
 	t.Parallel()
-	var list document.WarningList
+	var list document.WarningCollector
 	for i := range 250 {
 		list.Add(document.Warning{Code: "c", Start: int64(i)})
 	}

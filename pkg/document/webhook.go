@@ -17,10 +17,10 @@ const MaxWebhooks = 10
 // Webhook is an address that is told when a job has ended. Secret is shown
 // only in the answer to its creation.
 type Webhook struct {
-	ID        uuid.UUID `json:"id"`
-	URL       string    `json:"url"`
-	Secret    Secret    `json:"secret,omitempty"`
-	CreatedAt time.Time `json:"created_at"`
+	ID        uuid.UUID     `json:"id"`
+	URL       string        `json:"url"`
+	Secret    WebhookSecret `json:"secret,omitempty"`
+	CreatedAt time.Time     `json:"created_at"`
 }
 
 // WebhookRequest is a webhook as the client asked for it. Nothing in it has
@@ -30,34 +30,34 @@ type WebhookRequest struct {
 	Secret string // empty for one to be made
 }
 
-// Secret is the key that a webhook's deliveries are signed with. Its text is
+// WebhookSecret is the key that a webhook's deliveries are signed with. Its text is
 // that of the Standard Webhooks: whsec_ and the key in base64.
-type Secret []byte
+type WebhookSecret []byte
 
 const (
-	secretPrefix                 = "whsec_"
-	minSecret, maxSecret, newLen = 24, 64, 32 // bytes
+	secretPrefix                                   = "whsec_"
+	minSecretBytes, maxSecretBytes, newSecretBytes = 24, 64, 32 // bytes
 )
 
-// NewSecret returns a random key.
-func NewSecret() Secret {
-	key := make(Secret, newLen)
+// NewWebhookSecret returns a random key.
+func NewWebhookSecret() WebhookSecret {
+	key := make(WebhookSecret, newSecretBytes)
 	rand.Read(key)
 	return key
 }
 
 // MarshalText implements encoding.TextMarshaler.
-func (s Secret) MarshalText() ([]byte, error) {
+func (s WebhookSecret) MarshalText() ([]byte, error) {
 	return []byte(secretPrefix + base64.StdEncoding.EncodeToString(s)), nil
 }
 
 // UnmarshalText implements encoding.TextUnmarshaler. The error does not show
 // the text.
-func (s *Secret) UnmarshalText(text []byte) error {
+func (s *WebhookSecret) UnmarshalText(text []byte) error {
 	encoded, ours := strings.CutPrefix(string(text), secretPrefix)
 	key, err := base64.StdEncoding.Strict().DecodeString(encoded)
-	if !ours || err != nil || len(key) < minSecret || len(key) > maxSecret {
-		return fmt.Errorf("want %s and the base64 of %d to %d bytes", secretPrefix, minSecret, maxSecret)
+	if !ours || err != nil || len(key) < minSecretBytes || len(key) > maxSecretBytes {
+		return fmt.Errorf("want %s and the base64 of %d to %d bytes", secretPrefix, minSecretBytes, maxSecretBytes)
 	}
 	*s = key
 	return nil
@@ -113,12 +113,12 @@ type Delivery struct {
 	EndedAt       *time.Time    `json:"ended_at,omitempty"`
 }
 
-// Outgoing is a delivery that was taken to be sent, with what that needs. Its
+// OutgoingDelivery is a delivery that was taken to be sent, with what that needs. Its
 // attempts, the one that begins included, fence what is written about it.
-type Outgoing struct {
+type OutgoingDelivery struct {
 	Delivery
 	URL    string
-	Secret Secret
+	Secret WebhookSecret
 	Body   []byte
 }
 

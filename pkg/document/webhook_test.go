@@ -11,15 +11,15 @@ import (
 
 func TestSecretsAreRandomAndReadBack(t *testing.T) {
 	t.Parallel()
-	secret := document.NewSecret()
-	if bytes.Equal(secret, document.NewSecret()) {
+	secret := document.NewWebhookSecret()
+	if bytes.Equal(secret, document.NewWebhookSecret()) {
 		t.Error("two secrets are the same")
 	}
 	text, err := secret.MarshalText()
 	if err != nil || !strings.HasPrefix(string(text), "whsec_") {
 		t.Fatalf("text %s, %v", text, err)
 	}
-	var back document.Secret
+	var back document.WebhookSecret
 	if err := back.UnmarshalText(text); err != nil || !bytes.Equal(back, secret) {
 		t.Errorf("read back %v, %v; want %v", back, err, secret)
 	}
@@ -32,7 +32,7 @@ func TestSecretsOfOtherShapesAreRefused(t *testing.T) {
 		of(23): false, of(24): true, of(64): true, of(65): false,
 		"": false, "whsec_": false, strings.TrimPrefix(of(24), "whsec_"): false, of(24) + "=": false, "whsec_" + strings.Repeat("*", 32): false,
 	} {
-		var secret document.Secret
+		var secret document.WebhookSecret
 		if err := secret.UnmarshalText([]byte(text)); (err == nil) != ok {
 			t.Errorf("%q: got %v", text, err)
 		}

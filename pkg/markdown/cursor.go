@@ -26,8 +26,8 @@ func trimEnding(s []byte) []byte {
 	return s
 }
 
-// blank reports whether only white space is left.
-func (c *cursor) blank() bool {
+// isBlank reports whether only white space is left.
+func (c *cursor) isBlank() bool {
 	_, next := c.indent()
 	return next >= len(c.s)
 }
@@ -53,8 +53,8 @@ func (c *cursor) indent() (width, next int) {
 	return col - c.col, i
 }
 
-// skip takes up to n columns of white space.
-func (c *cursor) skip(n int) {
+// skipColumns takes up to n columns of white space.
+func (c *cursor) skipColumns(n int) {
 	for n > 0 && c.i < len(c.s) {
 		if c.tab == 0 {
 			switch c.s[c.i] {
@@ -76,8 +76,8 @@ func (c *cursor) skip(n int) {
 	}
 }
 
-// take moves over the white space and n bytes behind it.
-func (c *cursor) take(n int) {
+// skipBytes moves over the white space and n bytes behind it.
+func (c *cursor) skipBytes(n int) {
 	width, next := c.indent()
 	c.i, c.col, c.tab = next+n, c.col+width+n, 0
 }

@@ -5,79 +5,79 @@ import (
 	"unicode/utf8"
 )
 
-// definitions recognises link reference definitions at the beginning of a
+// definitionParser recognises link reference definitions at the beginning of a
 // paragraph, fed line by line
 // (https://spec.commonmark.org/0.31.2/#link-reference-definitions).
 //
 // It keeps a few words however long the paragraph is. That is enough because
 // every definition begins and ends with a line; only a title on lines of its
 // own leaves open for a while whether it belongs to the definition before it.
-type definitions struct {
-	state  definitionState
-	lines  int  // fed so far
-	done   int  // lines that are definitions if the paragraph ends here
-	length int  // of the label so far, in characters
-	named  bool // the label holds more than white space
-	closer byte // of the title
+type definitionParser struct {
+	state           definitionState
+	lines           int  // fed so far
+	definitionLines int  // lines that are definitions if the paragraph ends here
+	length          int  // of the label so far, in characters
+	named           bool // the label holds more than white space
+	closer          byte // of the title
 }
 
 type definitionState uint8
 
 const (
-	beforeDefinition  definitionState = iota
-	inLabel                           // behind [
-	beforeDestination                 // behind :
-	afterDestination                  // at the start of the line behind one that may be the last
-	inTitle
-	afterDefinitions // the rest of the paragraph is text
+	definitionBefore            definitionState = iota
+	definitionInLabel                           // behind [
+	definitionBeforeDestination                 // behind :
+	definitionAfterDestination                  // at the start of the line behind one that may be the last
+	definitionInTitle
+	definitionsEnded // the rest of the paragraph is text
 )
 
 // maxLabel is how long a link label may be, in characters.
 const maxLabel = 999
 
 // onlyDefinitions reports whether a paragraph that ends here leaves no text.
-func (d *definitions) onlyDefinitions() bool { return d.done == d.lines }
+func (d *definitionParser) onlyDefinitions() bool { return d.definitionLines == d.lines }
 
 // feed takes the next line of the paragraph, without leading white space and
 // line ending. It reports whether a definition begins with it.
-func (d *definitions) feed(s []byte) (begins bool) {
-	if d.state == afterDefinitions {
-		d.end()
+func (d *definitionParser) feed(s []byte) (begins bool) {
+	if d.state == definitionsEnded {
+		d.addText()
 		return false
 	}
-	if (d.state == beforeDefinition || d.state == afterDestination) && s[0] == '[' {
-		d.state, d.length, d.named = inLabel, 0, false
+	if (d.state == definitionBefore || d.state == definitionAfterDestination) && s[0] == '[' {
+		d.state, d.length, d.named = definitionInLabel, 0, false
 		begins = true
 		s = s[1:]
 	}
 	if !d.scan(s) {
-		d.state = afterDefinitions
+		d.state = definitionsEnded
 	}
 	d.lines++
 	return begins
 }
 
-// end takes a line that no definition goes on with.
-func (d *definitions) end() {
-	d.state = afterDefinitions
+// addText takes a line that no definition goes on with.
+func (d *definitionParser) addText() {
+	d.state = definitionsEnded
 	d.lines++
 }
 
 // scan runs over a line, or what follows the opening bracket in it. It
 // returns false when no definition goes on from here.
-func (d *definitions) scan(s []byte) bool {
+func (d *definitionParser) scan(s []byte) bool {
 	switch d.state {
-	case inLabel:
+	case definitionInLabel:
 		n, ok := d.label(s)
-		if !ok || d.state == inLabel {
+		if !ok || d.state == definitionInLabel {
 			return ok
 		}
 		return d.destination(s[n:])
-	case beforeDestination:
+	case definitionBeforeDestination:
 		return d.destination(s)
-	case afterDestination:
+	case definitionAfterDestination:
 		return d.openTitle(s) && d.title(s[1:])
-	case inTitle:
+	case definitionInTitle:
 		return d.title(s)
 	default:
 		return false
@@ -85,7 +85,7 @@ func (d *definitions) scan(s []byte) bool {
 }
 
 // label runs to the colon behind the label, or to the end of the line.
-func (d *definitions) label(s []byte) (n int, ok bool) {
+func (d *definitionParser) label(s []byte) (n int, ok bool) {
 	for i := 0; i < len(s); i++ {
 		switch s[i] {
 		case '\\':
@@ -94,7 +94,7 @@ func (d *definitions) label(s []byte) (n int, ok bool) {
 		case '[':
 			return 0, false
 		case ']':
-			d.state = beforeDestination
+			d.state = definitionBeforeDestination
 			d.length += utf8.RuneCount(s[:i])
 			colon := i+1 < len(s) && s[i+1] == ':'
 			return i + 2, colon && d.named && d.length <= maxLabel
@@ -108,7 +108,7 @@ func (d *definitions) label(s []byte) (n int, ok bool) {
 }
 
 // destination runs over the destination and the beginning of the title.
-func (d *definitions) destination(s []byte) bool {
+func (d *definitionParser) destination(s []byte) bool {
 	s = bytes.TrimLeft(s, " \t")
 	if len(s) == 0 {
 		return true
@@ -119,15 +119,15 @@ func (d *definitions) destination(s []byte) bool {
 	}
 	rest := bytes.TrimLeft(s[n:], " \t")
 	if len(rest) == 0 {
-		d.state, d.done = afterDestination, d.lines+1
+		d.state, d.definitionLines = definitionAfterDestination, d.lines+1
 		return true
 	}
 	return len(rest) < len(s)-n && d.openTitle(rest) && d.title(rest[1:])
 }
 
 // openTitle notes which character will close the title that s begins with.
-func (d *definitions) openTitle(s []byte) bool {
-	d.state = inTitle
+func (d *definitionParser) openTitle(s []byte) bool {
+	d.state = definitionInTitle
 	switch d.closer = s[0]; d.closer {
 	case '"', '\'':
 		return true
@@ -139,7 +139,7 @@ func (d *definitions) openTitle(s []byte) bool {
 }
 
 // title runs to the end of the title, or of the line.
-func (d *definitions) title(s []byte) bool {
+func (d *definitionParser) title(s []byte) bool {
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
 		case c == '\\':
@@ -150,7 +150,7 @@ func (d *definitions) title(s []byte) bool {
 			if len(bytes.TrimLeft(s[i+1:], " \t")) > 0 {
 				return false
 			}
-			d.state, d.done = beforeDefinition, d.lines+1
+			d.state, d.definitionLines = definitionBefore, d.lines+1
 			return true
 		case c == '(' && d.closer == ')':
 			return false

@@ -32,15 +32,15 @@ func formulaEnd(open string, s []byte) string {
 	return open
 }
 
-// longestFormulaEnd is the length of the longest mark that ends a formula.
-const longestFormulaEnd = len(`\end{}`) + maxEnvironment
+// maxFormulaEndBytes is the length of the longest mark that ends a formula.
+const maxFormulaEndBytes = len(`\end{}`) + maxEnvironment
 
 // maxEnvironment is how long the name of an environment may be.
 const maxEnvironment = 32
 
-// formulaEndBehind is formulaEnd for a further part of a line, with enough of
+// formulaEndInRest is formulaEnd for a further part of a line, with enough of
 // what stands before it in the line.
-func formulaEndBehind(open string, before, s []byte) string {
+func formulaEndInRest(open string, before, s []byte) string {
 	if open == "" {
 		return ""
 	}
@@ -48,9 +48,9 @@ func formulaEndBehind(open string, before, s []byte) string {
 	return formulaEnd(open, append(before[:len(before):len(before)], s...))
 }
 
-// leavesFormula reports whether a line cannot stand in a formula: it is a
+// endsFormula reports whether a line cannot stand in a formula: it is a
 // heading or a fence, so that what is open is none.
-func leavesFormula(c *cursor) bool {
+func endsFormula(c *cursor) bool {
 	width, next := c.indent()
 	if width >= 4 || next == len(c.s) {
 		return false

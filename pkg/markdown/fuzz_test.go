@@ -21,8 +21,8 @@ import (
 func FuzzScanner(f *testing.F) {
 	for _, src := range corpus(f) {
 		if len(src) < 4<<10 {
-			f.Add(src, uint8(0), uint8(CommonMark))
-			f.Add(src, uint8(64), uint8(CommonMark))
+			f.Add(src, uint8(0), uint8(SyntaxCommonMark))
+			f.Add(src, uint8(64), uint8(SyntaxCommonMark))
 		}
 	}
 	for _, src := range []string{
@@ -67,9 +67,9 @@ func pieces(t *testing.T, r io.Reader, opt Options) []Piece {
 
 func checkPieces(t *testing.T, src []byte, opt Options, all []Piece) {
 	sz := sizesOf(cmp.Or(opt.Window, defaultWindow))
-	_, body := FrontMatter(src[:min(len(src), sz.window)])
-	if opt.Syntax == Plain {
-		body = len(src) - len(withoutByteOrderMark(src))
+	_, body := ParseFrontMatter(src[:min(len(src), sz.window)])
+	if opt.Syntax == SyntaxPlain {
+		body = len(src) - len(trimByteOrderMark(src))
 	}
 	at, kind := int64(body), KindNone
 	for i, p := range all {
@@ -78,16 +78,16 @@ func checkPieces(t *testing.T, src []byte, opt Options, all []Piece) {
 			t.Fatalf("piece %d is at %d, %d bytes long, behind byte %d", i, p.Start, len(p.Text), at)
 		case !bytes.Equal(p.Text, src[p.Start:p.End()]):
 			t.Fatalf("piece %d is %q, the source there is %q", i, p.Text, src[p.Start:p.End()])
-		case p.Border != AtBlock && p.Kind != kind:
+		case p.Boundary != BoundaryBlock && p.Kind != kind:
 			t.Fatalf("piece %d turns kind %d into %d", i, kind, p.Kind)
-		case p.Border == AtPart && p.Kind != KindList && p.Kind != KindTable && p.Heading == nil:
+		case p.Boundary == BoundaryPart && p.Kind != KindList && p.Kind != KindTable && p.Heading == nil:
 			t.Fatalf("piece %d is a part of kind %d", i, p.Kind)
-		case p.Kind != KindHTML && (p.Heading != nil) != (p.Kind == KindHeading && p.Border == AtBlock) || p.Heading != nil && p.Border < AtPart:
-			t.Fatalf("piece %d of kind %d at border %d has heading %v", i, p.Kind, p.Border, p.Heading)
-		case p.Border == AtBlock && (p.Blank || p.Kind == KindNone):
+		case p.Kind != KindHTML && (p.Heading != nil) != (p.Kind == KindHeading && p.Boundary == BoundaryBlock) || p.Heading != nil && p.Boundary < BoundaryPart:
+			t.Fatalf("piece %d of kind %d at border %d has heading %v", i, p.Kind, p.Boundary, p.Heading)
+		case p.Boundary == BoundaryBlock && (p.Blank || p.Kind == KindNone):
 			t.Fatalf("piece %d is a block of kind %d, blank %t", i, p.Kind, p.Blank)
-		case p.Before != 0 && (p.Border != AtBlock || p.Before < 0 || kind != KindParagraph || p.Kind != KindHeading && p.Kind != KindTable):
-			t.Fatalf("piece %d of kind %d begins %d bytes before, in kind %d", i, p.Kind, p.Before, kind)
+		case p.BytesBefore != 0 && (p.Boundary != BoundaryBlock || p.BytesBefore < 0 || kind != KindParagraph || p.Kind != KindHeading && p.Kind != KindTable):
+			t.Fatalf("piece %d of kind %d begins %d bytes before, in kind %d", i, p.Kind, p.BytesBefore, kind)
 		}
 		at, kind = p.End(), p.Kind
 	}
@@ -108,11 +108,11 @@ func FuzzBlocks(f *testing.F) {
 		f.Add([]byte(seed), uint8(100))
 	}
 	f.Fuzz(func(t *testing.T, seed []byte, window uint8) {
-		src := compose(seed)
+		src := composeSource(seed)
 		want := scanBlocks(src, Options{})
 		opt := Options{Window: int(window)}
-		front, _ := FrontMatter(src)
-		if front.End == 0 && holdsFor(src, sizesOf(opt.Window)) {
+		front, _ := ParseFrontMatter(src)
+		if front.End == 0 && fitsSizes(src, sizesOf(opt.Window)) {
 			if diff := gocmp.Diff(want, scanBlocks(src, opt)); diff != "" {
 				t.Errorf("with a window of %d bytes (-large +small)\n%q\n%s", window, src, diff)
 			}
@@ -129,9 +129,9 @@ func FuzzBlocks(f *testing.F) {
 	})
 }
 
-// compose returns the document that seed stands for: each byte is one of the
+// composeSource returns the document that seed stands for: each byte is one of the
 // texts that the rules of blocks are about.
-func compose(seed []byte) []byte {
+func composeSource(seed []byte) []byte {
 	texts := []string{
 		"\n", "\n", "\n", "\n\n", " ", "  ", "    ", "a", "b c", "| ", "|-|-|", "|a|b|", "# ", "===", "---", "-", "- ", "+ ", "* ", "1. ", "2) ", "> ", ">",
 		"```", "~~~", "<div>", "</div>", "<!--", "-->", "<x>", "<pre>", "</pre>", "[a]: b", "'c'", "[", "]:", "\\", "***", "`", "é", "10. ", "<?", "?>", "$$", "a|b",
@@ -143,10 +143,10 @@ func compose(seed []byte) []byte {
 	return src
 }
 
-// holdsFor reports whether the rules hold for src with a window of these
+// fitsSizes reports whether the rules hold for src with a window of these
 // sizes, as they do for paragraphs of any length: if no link reference
 // definition, and no line of which the whole tells what it is, is too long.
-func holdsFor(src []byte, sz sizes) bool {
+func fitsSizes(src []byte, sz sizes) bool {
 	for paragraph := range bytes.SplitSeq(src, []byte("\n\n")) {
 		if len(paragraph)+len("\n\n") > sz.paragraph && bytes.IndexByte(paragraph, '[') >= 0 {
 			return false
@@ -205,7 +205,7 @@ var goldmarkDeviations = []*regexp.Regexp{
 
 // rowCells returns the number of cells of s as a row of a table.
 func rowCells(s []byte) int {
-	var r row
+	var r rowCounter
 	r.feed(s)
 	return r.cells()
 }

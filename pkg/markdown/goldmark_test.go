@@ -85,9 +85,9 @@ func scanBlocks(src []byte, opt Options) []block {
 		switch {
 		case err != nil:
 			panic(err) // a bytes.Reader has none
-		case p.Border == AtBlock:
-			start := int(p.Start - p.Before)
-			if n := len(blocks) - 1; p.Before > 0 {
+		case p.Boundary == BoundaryBlock:
+			start := int(p.Start - p.BytesBefore)
+			if n := len(blocks) - 1; p.BytesBefore > 0 {
 				if blocks[n].End = start; blocks[n].Start == start {
 					blocks = blocks[:n]
 				}

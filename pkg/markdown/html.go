@@ -17,13 +17,13 @@ func openingHTML(s []byte, interrupts, cut bool) (end func([]byte) bool, ok bool
 	case verbatimTags[name] && s[1] != '/' && ends:
 		return endsVerbatim, true
 	case bytes.HasPrefix(s, []byte("<!--")):
-		return contains("-->"), true
+		return lineContains("-->"), true
 	case bytes.HasPrefix(s, []byte("<?")):
-		return contains("?>"), true
+		return lineContains("?>"), true
 	case bytes.HasPrefix(s, []byte("<![CDATA[")):
-		return contains("]]>"), true
+		return lineContains("]]>"), true
 	case len(s) > 2 && s[1] == '!' && isLetter(s[2]):
-		return contains(">"), true
+		return lineContains(">"), true
 	case (ends || bytes.HasPrefix(rest, []byte("/>"))) && blockTags[name]:
 		return nil, true
 	}
@@ -44,12 +44,12 @@ func endsVerbatim(line []byte) bool {
 	return bytes.Contains(line, []byte("</")) && verbatimEnd.Match(line)
 }
 
-func contains(mark string) func([]byte) bool {
+func lineContains(mark string) func([]byte) bool {
 	return func(line []byte) bool { return bytes.Contains(line, []byte(mark)) }
 }
 
-// longestHTMLEnd is the length of the longest text that ends an HTML block.
-const longestHTMLEnd = len("</textarea>")
+// maxHTMLEndBytes is the length of the longest text that ends an HTML block.
+const maxHTMLEndBytes = len("</textarea>")
 
 const attribute = `(?:[ \t]+[A-Za-z_:][A-Za-z0-9_.:-]*(?:[ \t]*=[ \t]*(?:[^ \t"'=<>` + "`" + `]+|'[^']*'|"[^"]*"))?)`
 

@@ -33,9 +33,9 @@ const (
 //
 // Of a longer text than 256 bytes the middle is left out.
 func PlainText(s string) string {
-	s = withoutIdentifier(strings.TrimSpace(s))
+	s = trimAttributeList(strings.TrimSpace(s))
 	if len(s) > maxInline {
-		s = payload.ReplaceAllString(s, "$1") // what is cut then is more likely text
+		s = base64Payload.ReplaceAllString(s, "$1") // what is cut then is more likely text
 	}
 	if strings.ContainsAny(s, "\\*_[<&~") || !onlyCodeSpans(s) {
 		s = inlineText([]byte(document.CutMiddle(s, maxInline)))
@@ -48,12 +48,12 @@ func PlainText(s string) string {
 	return document.CutMiddle(s, maxTitle)
 }
 
-// payload is the base64 of a data: URI, as of a picture, behind its header.
-var payload = regexp.MustCompile(`(?i)(data:[^\s,()<>]{0,100};base64,)[a-z0-9+/=_%-]+`)
+// base64Payload is the base64 of a data: URI, as of a picture, behind its header.
+var base64Payload = regexp.MustCompile(`(?i)(data:[^\s,()<>]{0,100};base64,)[a-z0-9+/=_%-]+`)
 
-// withoutIdentifier returns s without an attribute list or an MDX comment at
+// trimAttributeList returns s without an attribute list or an MDX comment at
 // its end, as Pandoc, kramdown, Hugo and Docusaurus write them.
-func withoutIdentifier(s string) string {
+func trimAttributeList(s string) string {
 	if !strings.HasSuffix(s, "}") {
 		return s
 	}
@@ -61,7 +61,7 @@ func withoutIdentifier(s string) string {
 		return s[:i]
 	}
 	i := strings.LastIndexByte(s, '{')
-	if i < 0 || i > 0 && s[i-1] != ' ' && s[i-1] != '\t' || !identifier.MatchString(s[i:]) {
+	if i < 0 || i > 0 && s[i-1] != ' ' && s[i-1] != '\t' || !attributeList.MatchString(s[i:]) {
 		return s
 	}
 	return s[:i]
@@ -69,7 +69,7 @@ func withoutIdentifier(s string) string {
 
 var (
 	attributeItem = `(?:[#.][^\s{}]+|-|[\w:-]+=(?:"[^"{}]*"|'[^'{}]*'|[^\s"'{}]+))`
-	identifier    = regexp.MustCompile(`^\{:?\s*` + attributeItem + `(?:\s+` + attributeItem + `)*\s*\}$`)
+	attributeList = regexp.MustCompile(`^\{:?\s*` + attributeItem + `(?:\s+` + attributeItem + `)*\s*\}$`)
 )
 
 // inlineParser knows no block but the paragraph.
@@ -78,14 +78,14 @@ var inlineParser = parser.NewParser(
 	parser.WithInlineParsers(append(parser.DefaultInlineParsers(), util.Prioritized(extension.NewStrikethroughParser(), 500))...),
 )
 
-// references are the labels of links whose form tells that they are links:
+// referenceLinkPattern are the labels of links whose form tells that they are links:
 // [text][label] and [label][].
-var references = regexp.MustCompile(`\]\[([^\[\]]+)\]|\[([^\[\]]+)\]\[\]`)
+var referenceLinkPattern = regexp.MustCompile(`\]\[([^\[\]]+)\]|\[([^\[\]]+)\]\[\]`)
 
-// indexes have the form of such links, as in a[i][j], and are none.
-var indexes = regexp.MustCompile(`\w\[[^\[\]]*\]\[([^\[\]]*)\]`)
+// indexPattern have the form of such links, as in a[i][j], and are none.
+var indexPattern = regexp.MustCompile(`\w\[[^\[\]]*\]\[([^\[\]]*)\]`)
 
-var footnote = regexp.MustCompile(`\[\^[^\[\]\s]+\]`)
+var footnotePattern = regexp.MustCompile(`\[\^[^\[\]\s]+\]`)
 
 // onlyCodeSpans reports whether all backticks of s, which has no other markup,
 // are those of code spans: nearly all headings with markup are of this kind,
@@ -97,8 +97,8 @@ func onlyCodeSpans(s string) bool {
 func inlineText(src []byte) string {
 	context := parser.NewContext()
 	if bytes.IndexByte(src, '[') >= 0 {
-		src = footnote.ReplaceAllLiteral(src, nil)
-		for _, m := range references.FindAllSubmatch(indexes.ReplaceAllLiteral(src, nil), -1) {
+		src = footnotePattern.ReplaceAllLiteral(src, nil)
+		for _, m := range referenceLinkPattern.FindAllSubmatch(indexPattern.ReplaceAllLiteral(src, nil), -1) {
 			context.AddReference(parser.NewReference(bytes.Join(m[1:], nil), []byte("#"), nil))
 		}
 	}
@@ -123,7 +123,7 @@ func writeText(b *strings.Builder, n ast.Node, src []byte) {
 		case *ast.AutoLink:
 			b.Write(child.Label(src))
 		case *ast.RawHTML:
-			if lineBreak.Match(child.Segments.Value(src)) {
+			if lineBreakTag.Match(child.Segments.Value(src)) {
 				b.WriteByte(' ')
 			}
 		default:
@@ -132,7 +132,7 @@ func writeText(b *strings.Builder, n ast.Node, src []byte) {
 	}
 }
 
-var lineBreak = regexp.MustCompile(`(?i)^<(?:br|/?p|/?div)\b`)
+var lineBreakTag = regexp.MustCompile(`(?i)^<(?:br|/?p|/?div)\b`)
 
 // unescape resolves backslash escapes and entities. An escaped & begins none.
 func unescape(s []byte) []byte {

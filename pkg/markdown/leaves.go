@@ -5,7 +5,7 @@ import "bytes"
 // atxLevel returns the level of the ATX heading that s is, or 0
 // (https://spec.commonmark.org/0.31.2/#atx-headings).
 func atxLevel(s []byte) int {
-	n := run(s, '#')
+	n := countLeading(s, '#')
 	if n > 6 || n < len(s) && s[n] != ' ' && s[n] != '\t' {
 		return 0
 	}
@@ -14,7 +14,7 @@ func atxLevel(s []byte) int {
 
 // setextLevel returns the level of the setext heading that s underlines, or 0.
 func setextLevel(s []byte) int {
-	if run(s, s[0]) < len(s) {
+	if countLeading(s, s[0]) < len(s) {
 		return 0
 	}
 	switch s[0] {
@@ -56,18 +56,18 @@ type fence struct {
 // openingFence returns the fence that s begins with, if it may open a code
 // block (https://spec.commonmark.org/0.31.2/#fenced-code-blocks).
 func openingFence(s []byte) (fence, bool) {
-	f := fence{s[0], run(s, s[0])}
+	f := fence{s[0], countLeading(s, s[0])}
 	return f, f.length >= 3 && (f.char == '~' || bytes.IndexByte(s[f.length:], '`') < 0)
 }
 
-// closedBy reports whether the line s closes the code block.
-func (f fence) closedBy(s []byte) bool {
-	n := run(s, f.char)
+// isClosedBy reports whether the line s closes the code block.
+func (f fence) isClosedBy(s []byte) bool {
+	n := countLeading(s, f.char)
 	return n >= f.length && n == len(s)
 }
 
-// marker is the marker of a list item.
-type marker struct {
+// itemMarker is the marker of a list item.
+type itemMarker struct {
 	kind byte // the bullet, or the delimiter behind the number; items of one list share it
 	len  int  // in bytes
 }
@@ -75,7 +75,7 @@ type marker struct {
 // listMarker returns the marker that s begins with. An item that interrupts a
 // paragraph must not be empty, and must be numbered 1 if it has a number
 // (https://spec.commonmark.org/0.31.2/#list-items).
-func listMarker(s []byte, interrupts bool) (marker, bool) {
+func listMarker(s []byte, interrupts bool) (itemMarker, bool) {
 	n := 0
 	for n < len(s) && '0' <= s[n] && s[n] <= '9' {
 		n++
@@ -84,35 +84,35 @@ func listMarker(s []byte, interrupts bool) (marker, bool) {
 	case n == 0 && (s[0] == '-' || s[0] == '+' || s[0] == '*'):
 	case 0 < n && n < 10 && n < len(s) && (s[n] == '.' || s[n] == ')'):
 		if interrupts && !(n == 1 && s[0] == '1') {
-			return marker{}, false
+			return itemMarker{}, false
 		}
 	default:
-		return marker{}, false
+		return itemMarker{}, false
 	}
-	m := marker{s[n], n + 1}
+	m := itemMarker{s[n], n + 1}
 	if m.len == len(s) {
 		return m, !interrupts
 	}
 	return m, s[m.len] == ' ' || s[m.len] == '\t'
 }
 
-// item moves behind the marker and returns the item that it opens.
-func (m marker) item(c *cursor) container {
+// openItem moves behind the marker and returns the item that it opens.
+func (m itemMarker) openItem(c *cursor) container {
 	before, _ := c.indent()
-	c.take(m.len)
+	c.skipBytes(m.len)
 	after, _ := c.indent()
 	switch {
-	case c.blank():
+	case c.isBlank():
 		return container{item: true, indent: before + m.len + 1, empty: true}
 	case after > 4:
 		after = 1 // the item begins with indented code
 	}
-	c.skip(after)
+	c.skipColumns(after)
 	return container{item: true, indent: before + m.len + after}
 }
 
-// run returns how many times c stands at the beginning of s.
-func run(s []byte, c byte) int {
+// countLeading returns how many times c stands at the beginning of s.
+func countLeading(s []byte, c byte) int {
 	n := 0
 	for n < len(s) && s[n] == c {
 		n++

@@ -10,17 +10,17 @@ package markdown
 // Piece is a line of a document, or a part of one when the line is longer than
 // 16 KiB. Pieces come in the order of the source and leave out no byte.
 type Piece struct {
-	Kind    Kind     // of the top-level block that the line belongs to
-	Border  Border   // what begins here
-	Blank   bool     // the line is blank; between blocks it belongs to the one before it
-	Heading *Heading // on the first piece of a heading, nil elsewhere
-	Start   int64    // byte offset in the source
-	Text    []byte   // the bytes, line ending included; valid until the next piece is asked for
+	Kind     Kind     // of the top-level block that the line belongs to
+	Boundary Boundary // what begins here
+	Blank    bool     // the line is blank; between blocks it belongs to the one before it
+	Heading  *Heading // on the first piece of a heading, nil elsewhere
+	Start    int64    // byte offset in the source
+	Text     []byte   // the bytes, line ending included; valid until the next piece is asked for
 
-	// Before is how many bytes before the piece its block begins, where Border
+	// BytesBefore is how many bytes before the piece its block begins, where Border
 	// is AtBlock. They were yielded as lines of a paragraph, which was too long
 	// to wait for its underline or delimiter row: this piece.
-	Before int64
+	BytesBefore int64
 }
 
 // End returns the byte offset in the source behind the piece.
@@ -45,16 +45,16 @@ const (
 	KindModule     // import and export statements, in MDX
 )
 
-// Border says what begins where a piece begins; a stronger one is greater.
-type Border uint8
+// Boundary says what begins where a piece begins; a stronger one is greater.
+type Boundary uint8
 
 // The borders. In a table AtBlock marks the header row, AtLine the delimiter
 // row and AtPart every other row. An HTML heading may begin within a line.
 const (
-	WithinLine Border = iota // nothing: the piece continues a line
-	AtLine                   // a line of the block
-	AtPart                   // a further item of a list, a body row of a table, a heading in an HTML block
-	AtBlock                  // a block
+	BoundaryNone  Boundary = iota // nothing: the piece continues a line
+	BoundaryLine                  // a line of the block
+	BoundaryPart                  // a further item of a list, a body row of a table, a heading in an HTML block
+	BoundaryBlock                 // a block
 )
 
 // Heading is a heading at the top level of a document.

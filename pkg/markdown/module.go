@@ -26,37 +26,37 @@ type statement struct {
 	blank bool // a blank line came last
 }
 
-// takes reports whether the line belongs to the statement.
-func (st *statement) takes(line []byte, cut bool) bool {
+// accepts reports whether the line belongs to the statement.
+func (st *statement) accepts(line []byte, cut bool) bool {
 	if len(line) == 0 {
 		st.blank = true
-		return st.open()
+		return st.isOpen()
 	}
-	if st.begun && !st.goesOn(line) {
+	if st.begun && !st.continuesWith(line) {
 		return false
 	}
 	st.begun, st.blank = true, false
 	if !cut {
-		st.read(line)
+		st.countBrackets(line)
 	}
 	return true
 }
 
-func (st *statement) open() bool { return st.depth > 0 || st.quote != 0 }
+func (st *statement) isOpen() bool { return st.depth > 0 || st.quote != 0 }
 
-func (st *statement) goesOn(line []byte) bool {
+func (st *statement) continuesWith(line []byte) bool {
 	switch c := line[0]; {
 	case c == ' ' || c == '\t' || bytes.IndexByte([]byte("})]"), c) >= 0:
-		return st.open() || !st.blank
+		return st.isOpen() || !st.blank
 	case st.blank:
 		return false
 	default:
-		return st.open() || beginsStatement(line) || bytes.HasPrefix(line, []byte("//")) || bytes.HasPrefix(line, []byte("/*"))
+		return st.isOpen() || beginsStatement(line) || bytes.HasPrefix(line, []byte("//")) || bytes.HasPrefix(line, []byte("/*"))
 	}
 }
 
-// read counts the brackets of a line.
-func (st *statement) read(line []byte) {
+// countBrackets counts the brackets of a line.
+func (st *statement) countBrackets(line []byte) {
 	var literal byte // the quote of a string; strings end with their line
 	for i := 0; i < len(line); i++ {
 		c := line[i]

@@ -5,42 +5,42 @@ package markdown
 // of a setext heading, or the header row of a table. The lines of a heading in
 // an HTML block are held back too.
 type heldLine struct {
-	start, end int64
-	def        bool   // a definition may begin here; all before it are definitions then
-	border     Border // in an HTML block
+	start, end      int64
+	mayBeDefinition bool     // a definition may begin here; all before it are definitions then
+	boundary        Boundary // in an HTML block
 }
 
 // hold holds a line back. When the paragraph grows too long to wait for its
 // end, earlier lines are let go.
 func (s *scanner) hold(l heldLine, defs int) {
 	s.held = append(s.held, l)
-	s.defs = defs - s.shed
-	if s.holdsTooMuch() {
+	s.heldDefs = defs - s.yieldedDefs
+	if s.exceedsHoldLimit() {
 		settled := len(s.held) - 1
-		for settled > 0 && !s.held[settled].def {
+		for settled > 0 && !s.held[settled].mayBeDefinition {
 			settled--
 		}
-		s.release(settled)
+		s.yieldHeld(settled)
 	}
-	if s.holdsTooMuch() {
-		s.blocks.defs.state = afterDefinitions
-		s.letGo(len(s.held) - 1) // the last may still be the header row of a table
+	if s.exceedsHoldLimit() {
+		s.blocks.defs.state = definitionsEnded
+		s.yieldUndecided(len(s.held) - 1) // the last may still be the header row of a table
 	}
 	if s.cut {
-		s.letGo(len(s.held)) // the rest of the line follows it
+		s.yieldUndecided(len(s.held)) // the rest of the line follows it
 	}
 }
 
-// letGo yields the first n of the held lines before it is known what they are.
-func (s *scanner) letGo(n int) {
-	if text := s.held[min(s.defs, n):n]; len(text) > 0 {
-		if !s.begun {
-			s.text = longText{start: text[0].start, head: s.text.head[:0], tail: s.text.tail[:0]}
+// yieldUndecided yields the first n of the held lines before it is known what they are.
+func (s *scanner) yieldUndecided(n int) {
+	if text := s.held[min(s.heldDefs, n):n]; len(text) > 0 {
+		if !s.paragraphBegun {
+			s.longText = longText{start: text[0].start, head: s.longText.head[:0], tail: s.longText.tail[:0]}
 		}
-		s.text.line = text[len(text)-1].start
-		s.text.add(s.win.bytes(text[0].start, text[len(text)-1].end))
+		s.longText.line = text[len(text)-1].start
+		s.longText.add(s.win.bytes(text[0].start, text[len(text)-1].end))
 	}
-	s.release(n)
+	s.yieldHeld(n)
 }
 
 // longText is what is kept of the text of a paragraph that is too long to be
@@ -60,37 +60,37 @@ func (t *longText) add(s []byte) {
 	t.tail = append(t.tail, s...)
 }
 
-func (s *scanner) holdsTooMuch() bool {
+func (s *scanner) exceedsHoldLimit() bool {
 	return s.held[len(s.held)-1].end-s.held[0].start > int64(s.sizes.paragraph)
 }
 
-// release yields the first n of the held lines.
-func (s *scanner) release(n int) {
+// yieldHeld yields the first n of the held lines.
+func (s *scanner) yieldHeld(n int) {
 	for _, l := range s.held[:n] {
-		p := Piece{Kind: KindParagraph, Border: AtLine, Start: l.start}
+		p := Piece{Kind: KindParagraph, Boundary: BoundaryLine, Start: l.start}
 		switch {
-		case s.defs > 0:
-			s.defs--
-			s.shed++
+		case s.heldDefs > 0:
+			s.heldDefs--
+			s.yieldedDefs++
 			p.Kind = KindDefinition
-			if l.def {
-				p.Border = AtBlock
+			if l.mayBeDefinition {
+				p.Boundary = BoundaryBlock
 			}
-		case !s.begun:
-			s.begun = true
-			p.Border = AtBlock
+		case !s.paragraphBegun:
+			s.paragraphBegun = true
+			p.Boundary = BoundaryBlock
 		}
 		s.emit(p, l.end)
 	}
 	s.held = s.held[:copy(s.held, s.held[n:])]
 }
 
-// releaseAs yields the held lines as the first lines of a block of another kind.
-func (s *scanner) releaseAs(kind Kind, h *Heading) {
-	border := AtBlock
+// yieldHeldAs yields the held lines as the first lines of a block of another kind.
+func (s *scanner) yieldHeldAs(kind Kind, h *Heading) {
+	border := BoundaryBlock
 	for _, l := range s.held {
-		s.emit(Piece{Kind: kind, Border: border, Heading: h, Start: l.start}, l.end)
-		border, h = AtLine, nil
+		s.emit(Piece{Kind: kind, Boundary: border, Heading: h, Start: l.start}, l.end)
+		border, h = BoundaryLine, nil
 	}
 	s.held = s.held[:0]
 	s.endParagraph()
@@ -100,38 +100,38 @@ func (s *scanner) releaseAs(kind Kind, h *Heading) {
 // in an HTML block.
 func (s *scanner) endParagraph() {
 	if s.html.level > 0 {
-		s.releaseHTML(s.closeHTMLHeading(s.held[len(s.held)-1].end))
+		s.yieldHeldHTML(s.closeHTMLHeading(s.held[len(s.held)-1].end))
 	}
 	if len(s.held) > 0 {
-		s.release(len(s.held))
+		s.yieldHeld(len(s.held))
 	}
-	s.begun, s.shed, s.defs = false, 0, 0
+	s.paragraphBegun, s.yieldedDefs, s.heldDefs = false, 0, 0
 }
 
-// endHeading yields what is held as a heading, but for definitions before it.
+// yieldHeading yields what is held as a heading, but for definitions before it.
 // If a part of the heading has been let go, all of it has, and the underline is
 // what tells of it.
-func (s *scanner) endHeading(level int, underline *Piece) {
-	s.release(s.defs)
-	if !s.begun {
+func (s *scanner) yieldHeading(level int, underline *Piece) {
+	s.yieldHeld(s.heldDefs)
+	if !s.paragraphBegun {
 		start, end := s.held[0].start, s.held[len(s.held)-1].end
-		s.releaseAs(KindHeading, &Heading{Level: level, Text: PlainText(string(s.win.bytes(start, end))), Start: start})
+		s.yieldHeldAs(KindHeading, &Heading{Level: level, Text: PlainText(string(s.win.bytes(start, end))), Start: start})
 		return
 	}
-	s.letGo(len(s.held))
+	s.yieldUndecided(len(s.held))
 	s.endParagraph()
-	underline.Border, underline.Before = AtBlock, underline.Start-s.text.start
-	underline.Heading = &Heading{Level: level, Text: PlainText(string(s.text.head) + string(s.text.tail)), Start: s.text.start}
+	underline.Boundary, underline.BytesBefore = BoundaryBlock, underline.Start-s.longText.start
+	underline.Heading = &Heading{Level: level, Text: PlainText(string(s.longText.head) + string(s.longText.tail)), Start: s.longText.start}
 }
 
-// endAtTable yields what is held, the last line as the header row of a table.
+// yieldTableHeader yields what is held, the last line as the header row of a table.
 // If that has been let go, the delimiter row tells of it.
-func (s *scanner) endAtTable(delimiter *Piece) {
+func (s *scanner) yieldTableHeader(delimiter *Piece) {
 	if n := len(s.held); n > 0 {
-		s.release(n - 1)
-		s.releaseAs(KindTable, nil)
+		s.yieldHeld(n - 1)
+		s.yieldHeldAs(KindTable, nil)
 		return
 	}
 	s.endParagraph()
-	delimiter.Border, delimiter.Before = AtBlock, delimiter.Start-s.text.line
+	delimiter.Boundary, delimiter.BytesBefore = BoundaryBlock, delimiter.Start-s.longText.line
 }

@@ -18,9 +18,9 @@ func outline(t *testing.T, src string, opt Options) []string {
 	borders := [...]string{"+", "-", "part", "BLOCK"}
 	var lines []string
 	for _, p := range pieces(t, strings.NewReader(src), opt) {
-		s := fmt.Sprintf("%s %s %q", names[p.Kind], borders[p.Border], p.Text)
-		if p.Before > 0 {
-			s += fmt.Sprintf(" from %d", p.Start-p.Before)
+		s := fmt.Sprintf("%s %s %q", names[p.Kind], borders[p.Boundary], p.Text)
+		if p.BytesBefore > 0 {
+			s += fmt.Sprintf(" from %d", p.Start-p.BytesBefore)
 		}
 		if p.Heading != nil {
 			s += fmt.Sprintf(" h%d %q at %d", p.Heading.Level, p.Heading.Text, p.Heading.Start)
@@ -118,22 +118,22 @@ func TestSyntaxes(t *testing.T) {
 		source string
 		want   []string
 	}{
-		{"plain text", Plain, "---\na: b\n---\n# c\n \n\td\n===\n- e\n```\n", []string{
+		{"plain text", SyntaxPlain, "---\na: b\n---\n# c\n \n\td\n===\n- e\n```\n", []string{
 			`paragraph BLOCK "---\n"`, `paragraph - "a: b\n"`, `paragraph - "---\n"`, `paragraph - "# c\n"`, `paragraph - " \n"`,
 			`paragraph BLOCK "\td\n"`, `paragraph - "===\n"`, `paragraph - "- e\n"`, `paragraph - "` + "```" + `\n"`,
 		}},
-		{"imports", MDX, "---\na: b\n---\n\nimport Tabs from '@theme/Tabs';\nimport {\n  A,\n} from \"b\"\n\nimport * as c from 'c'\n# d\n", []string{
+		{"imports", SyntaxMDX, "---\na: b\n---\n\nimport Tabs from '@theme/Tabs';\nimport {\n  A,\n} from \"b\"\n\nimport * as c from 'c'\n# d\n", []string{
 			`none - "\n"`, `module BLOCK "import Tabs from '@theme/Tabs';\n"`, `module - "import {\n"`, `module - "  A,\n"`, `module - "} from \"b\"\n"`, `module - "\n"`,
 			`module BLOCK "import * as c from 'c'\n"`, `heading BLOCK "# d\n" h1 "d" at 95`,
 		}},
-		{"exports", MDX, "export const a = {\n  b: '}',\n\n  # c: `\n\n  `, /*\n}*/ d\n\n}\nexport default ({children}) =>\n  <div>{children}</div>\n\n    e\n", []string{
+		{"exports", SyntaxMDX, "export const a = {\n  b: '}',\n\n  # c: `\n\n  `, /*\n}*/ d\n\n}\nexport default ({children}) =>\n  <div>{children}</div>\n\n    e\n", []string{
 			`module BLOCK "export const a = {\n"`, `module - "  b: '}',\n"`, `module - "\n"`, "module - \"  # c: `\\n\"", `module - "\n"`, "module - \"  `, /*\\n\"", `module - "}*/ d\n"`, `module - "\n"`, `module - "}\n"`,
 			`module - "export default ({children}) =>\n"`, `module - "  <div>{children}</div>\n"`, `module - "\n"`, `indented BLOCK "    e\n"`,
 		}},
-		{"an export that never ends", MDX, "export const a = {\n\n# b\n", []string{
+		{"an export that never ends", SyntaxMDX, "export const a = {\n\n# b\n", []string{
 			`module BLOCK "export const a = {\n"`, `module - "\n"`, `heading BLOCK "# b\n" h1 "b" at 20`,
 		}},
-		{"prose", MDX, "import duties apply\n\nexport the lot\n\nImport a from 'b'\n\n import a from 'b'\n\na\nimport a from 'b'\n", []string{
+		{"prose", SyntaxMDX, "import duties apply\n\nexport the lot\n\nImport a from 'b'\n\n import a from 'b'\n\na\nimport a from 'b'\n", []string{
 			`paragraph BLOCK "import duties apply\n"`, `paragraph - "\n"`, `paragraph BLOCK "export the lot\n"`, `paragraph - "\n"`,
 			`paragraph BLOCK "Import a from 'b'\n"`, `paragraph - "\n"`, `paragraph BLOCK " import a from 'b'\n"`, `paragraph - "\n"`,
 			`paragraph BLOCK "a\n"`, `paragraph - "import a from 'b'\n"`,

@@ -36,9 +36,9 @@ func Scan(r io.Reader, opt Options) iter.Seq2[Piece, error] {
 	return func(yield func(Piece, error) bool) {
 		sizes := sizesOf(cmp.Or(opt.Window, defaultWindow))
 		s := scanner{sizes: sizes, syntax: opt.Syntax, win: newWindow(r, sizes.window), yield: yield}
-		s.blocks.modules = opt.Syntax == MDX
+		s.blocks.modules = opt.Syntax == SyntaxMDX
 		s.skipFrontMatter()
-		for s.next() {
+		for s.scanNext() {
 		}
 	}
 }
@@ -47,54 +47,54 @@ func Scan(r io.Reader, opt Options) iter.Seq2[Piece, error] {
 // lines of a paragraph at the top level, and of a heading in an HTML block,
 // until it is known what they are.
 type scanner struct {
-	sizes   sizes
-	syntax  Syntax
-	win     *window
-	blocks  blocks
-	kind    Kind  // of the latest piece
-	cut     bool  // the line being read goes on
-	lineAt  int64 // where it begins
-	stopped bool  // nobody wants more pieces
-	yield   func(Piece, error) bool
+	sizes     sizes
+	syntax    Syntax
+	win       *window
+	blocks    blockParser
+	kind      Kind  // of the latest piece
+	cut       bool  // the line being read goes on
+	lineStart int64 // where it begins
+	stopped   bool  // nobody wants more pieces
+	yield     func(Piece, error) bool
 
-	held  []heldLine // of the open paragraph, not yet yielded
-	defs  int        // number of them that are definitions, if the paragraph ends here
-	shed  int        // number of lines of definitions before them that have been yielded
-	begun bool       // the beginning of the paragraph has been yielded
-	text  longText   // of the paragraph, as far as it has been yielded
-	html  htmlHeading
+	held           []heldLine // of the open paragraph, not yet yielded
+	heldDefs       int        // number of them that are definitions, if the paragraph ends here
+	yieldedDefs    int        // number of lines of definitions before them that have been yielded
+	paragraphBegun bool       // the beginning of the paragraph has been yielded
+	longText       longText   // of the paragraph, as far as it has been yielded
+	html           htmlHeading
 }
 
 // skipFrontMatter moves to where the text begins. It reads ahead only if the
 // first bytes may be front matter. That which is text is yielded as a paragraph.
 func (s *scanner) skipFrontMatter() {
 	head := s.win.head(len(byteOrderMark) + len("---"))
-	if s.syntax == Plain {
-		s.win.pos = len(head) - len(withoutByteOrderMark(head))
+	if s.syntax == SyntaxPlain {
+		s.win.pos = len(head) - len(trimByteOrderMark(head))
 		return
 	}
-	if start := withoutByteOrderMark(head); bytes.HasPrefix(start, []byte("---")) || bytes.HasPrefix(start, []byte("+++")) {
+	if start := trimByteOrderMark(head); bytes.HasPrefix(start, []byte("---")) || bytes.HasPrefix(start, []byte("+++")) {
 		head = s.win.head(min(HeadSize, s.sizes.window))
 	}
-	front, text := FrontMatter(head)
+	front, text := ParseFrontMatter(head)
 	s.win.pos = text
-	if !front.Paragraph {
+	if !front.IsParagraph {
 		return
 	}
 	s.win.pos = front.End
-	border := AtBlock
-	for at := front.Start; at < front.End && !s.stopped; border = AtLine {
+	border := BoundaryBlock
+	for at := front.Start; at < front.End && !s.stopped; border = BoundaryLine {
 		line, _ := cutLine(head[at:front.End])
 		end := at + len(line)
-		s.emit(Piece{Kind: KindParagraph, Border: border, Blank: len(bytes.TrimSpace(line)) == 0, Start: int64(at)}, int64(end))
+		s.emit(Piece{Kind: KindParagraph, Boundary: border, Blank: len(bytes.TrimSpace(line)) == 0, Start: int64(at)}, int64(end))
 		at = end
 	}
 }
 
-// next reads a line and yields what it settles. It returns false at the end.
-func (s *scanner) next() bool {
+// scanNext reads a line and yields what it settles. It returns false at the end.
+func (s *scanner) scanNext() bool {
 	start := s.win.offset()
-	keep := s.keep(start)
+	keep := s.keepFrom(start)
 	end, whole, err := s.win.line(s.sizes.line, keep)
 	switch {
 	case err == io.EOF:
@@ -107,45 +107,45 @@ func (s *scanner) next() bool {
 	rest := s.cut // of a line that was cut
 	s.cut = !whole
 	if rest {
-		s.blocks.more(s.win.bytes(keep, end), int(start-keep))
-		if s.begun {
-			s.text.add(s.win.bytes(start, end))
+		s.blocks.parseRest(s.win.bytes(keep, end), int(start-keep))
+		if s.paragraphBegun {
+			s.longText.add(s.win.bytes(start, end))
 		}
-		p := Piece{Kind: s.kind, Border: WithinLine, Start: start}
-		if s.blocks.step.tags {
-			s.htmlLine(p, end)
+		p := Piece{Kind: s.kind, Boundary: BoundaryNone, Start: start}
+		if s.blocks.effect.inTagBlock {
+			s.scanHTMLLine(p, end)
 		} else {
 			s.emit(p, end)
 		}
 	} else {
-		s.lineAt = start
-		s.line(start, end)
+		s.lineStart = start
+		s.scanLine(start, end)
 	}
 	return !s.stopped
 }
 
-// keep returns the offset of the first byte that is still needed when a line
+// keepFrom returns the offset of the first byte that is still needed when a line
 // begins at start.
-func (s *scanner) keep(start int64) int64 {
+func (s *scanner) keepFrom(start int64) int64 {
 	if len(s.held) > 0 {
 		return s.held[0].start
 	}
 	if s.cut {
 		// The text that ends an HTML block or a formula may be cut in two.
-		return max(start-int64(longestEnd), s.lineAt, s.win.base)
+		return max(start-int64(maxEndBytes), s.lineStart, s.win.base)
 	}
 	return start
 }
 
-// line takes the line from start to end.
-func (s *scanner) line(start, end int64) {
+// scanLine takes the line from start to end.
+func (s *scanner) scanLine(start, end int64) {
 	text := trimEnding(s.win.bytes(start, end))
-	if s.syntax == Plain {
-		s.plainLine(text, start, end)
+	if s.syntax == SyntaxPlain {
+		s.scanPlainLine(text, start, end)
 		return
 	}
-	step := s.blocks.line(text, s.cut)
-	piece := Piece{Kind: step.kind, Border: step.border, Blank: step.blank, Start: start}
+	step := s.blocks.parseLine(text, s.cut)
+	piece := Piece{Kind: step.kind, Boundary: step.boundary, Blank: step.blank, Start: start}
 	switch {
 	case step.blank:
 		s.endParagraph()
@@ -154,32 +154,32 @@ func (s *scanner) line(start, end int64) {
 		if s.html.level > 0 {
 			s.endParagraph()
 		}
-		s.hold(heldLine{start: start, end: end, def: step.def}, step.defs)
+		s.hold(heldLine{start: start, end: end, mayBeDefinition: step.mayBeDefinition}, step.definitionLines)
 		return
-	case step.tags:
-		s.htmlLine(piece, end)
+	case step.inTagBlock:
+		s.scanHTMLLine(piece, end)
 		return
-	case step.kind == KindHeading && step.border == AtLine:
-		s.endHeading(step.level, &piece)
-	case step.kind == KindTable && step.border == AtLine:
-		s.endAtTable(&piece)
+	case step.kind == KindHeading && step.boundary == BoundaryLine:
+		s.yieldHeading(step.level, &piece)
+	case step.kind == KindTable && step.boundary == BoundaryLine:
+		s.yieldTableHeader(&piece)
 	default:
 		s.endParagraph()
 	}
-	if step.kind == KindHeading && step.border == AtBlock {
+	if step.kind == KindHeading && step.boundary == BoundaryBlock {
 		piece.Heading = &Heading{Level: step.level, Text: atxTitle(text), Start: start}
 	}
 	s.emit(piece, end)
 }
 
-// plainLine takes a line of plain text, of which text is without its ending.
-func (s *scanner) plainLine(text []byte, start, end int64) {
-	piece := Piece{Kind: KindParagraph, Border: AtLine, Start: start}
+// scanPlainLine takes a line of plain text, of which text is without its ending.
+func (s *scanner) scanPlainLine(text []byte, start, end int64) {
+	piece := Piece{Kind: KindParagraph, Boundary: BoundaryLine, Start: start}
 	switch {
 	case len(trimSpaces(text)) == 0:
-		piece.Kind, piece.Blank, s.begun = s.kind, true, false
-	case !s.begun:
-		piece.Border, s.begun = AtBlock, true
+		piece.Kind, piece.Blank, s.paragraphBegun = s.kind, true, false
+	case !s.paragraphBegun:
+		piece.Boundary, s.paragraphBegun = BoundaryBlock, true
 	}
 	s.emit(piece, end)
 }
@@ -190,11 +190,11 @@ func (s *scanner) emit(p Piece, end int64) {
 	for text := s.win.bytes(p.Start, end); len(text) > 0 && !s.stopped; {
 		n := len(text)
 		if n > s.sizes.piece {
-			n = runeCut(text, s.sizes.piece)
+			n = runeStart(text, s.sizes.piece)
 		}
 		p.Text = text[:n]
 		s.stopped = !s.yield(p, nil)
 		text = text[n:]
-		p = Piece{Kind: p.Kind, Border: WithinLine, Blank: p.Blank, Start: p.Start + int64(n)}
+		p = Piece{Kind: p.Kind, Boundary: BoundaryNone, Blank: p.Blank, Start: p.Start + int64(n)}
 	}
 }

@@ -11,9 +11,9 @@ type Syntax uint8
 // The syntaxes. In MDX, import and export statements are blocks of their own.
 // Plain text has paragraphs, which end at blank lines, and no other blocks.
 const (
-	CommonMark Syntax = iota
-	MDX
-	Plain
+	SyntaxCommonMark Syntax = iota
+	SyntaxMDX
+	SyntaxPlain
 )
 
 // SyntaxOf returns the syntax of a document with this media type, with or
@@ -22,10 +22,10 @@ func SyntaxOf(mediaType, key string) Syntax {
 	mediaType, _, _ = strings.Cut(mediaType, ";")
 	switch {
 	case strings.EqualFold(strings.TrimSpace(mediaType), "text/plain"):
-		return Plain
+		return SyntaxPlain
 	case strings.EqualFold(path.Ext(key), ".mdx"):
-		return MDX
+		return SyntaxMDX
 	default:
-		return CommonMark
+		return SyntaxCommonMark
 	}
 }

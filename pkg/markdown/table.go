@@ -2,17 +2,17 @@ package markdown
 
 import "bytes"
 
-// row counts the cells of a row of a table, fed in parts: pipes separate them,
+// rowCounter counts the cells of a row of a table, fed in parts: pipes separate them,
 // but neither one at the beginning or the end of the row nor one behind a
 // backslash (https://github.github.com/gfm/#tables-extension-).
-type row struct {
+type rowCounter struct {
 	pipes int  // that may separate cells
 	begun bool // a part has been fed
 	last  byte // of that part
 	ended bool // with the last of the pipes, if the row ends here
 }
 
-func (r *row) feed(s []byte) {
+func (r *rowCounter) feed(s []byte) {
 	if len(s) == 0 {
 		return
 	}
@@ -42,7 +42,7 @@ func (r *row) feed(s []byte) {
 }
 
 // cells returns the number of cells if the row ends here.
-func (r *row) cells() int {
+func (r *rowCounter) cells() int {
 	if r.ended {
 		return r.pipes
 	}
@@ -63,7 +63,7 @@ func delimiterCells(s []byte) int {
 		cell = bytes.Trim(cell, " \t")
 		cell = bytes.TrimPrefix(cell, []byte(":"))
 		cell = bytes.TrimSuffix(cell, []byte(":"))
-		if len(cell) == 0 || run(cell, '-') < len(cell) {
+		if len(cell) == 0 || countLeading(cell, '-') < len(cell) {
 			return -1
 		}
 		n++

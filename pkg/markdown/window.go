@@ -24,7 +24,7 @@ const (
 // sizesOf returns the sizes of a scan with a window of n bytes.
 func sizesOf(n int) sizes {
 	n = max(n, minWindow)
-	return sizes{window: n + longestEnd, line: n / 4, piece: max(n/16, utf8.UTFMax), paragraph: n / 4}
+	return sizes{window: n + maxEndBytes, line: n / 4, piece: max(n/16, utf8.UTFMax), paragraph: n / 4}
 }
 
 // window is the part of the source that is in memory. Positions that outlive
@@ -54,7 +54,7 @@ func (w *window) bytes(start, end int64) []byte {
 // head returns the first n bytes of the source, or all of a shorter one.
 func (w *window) head(n int) []byte {
 	for len(w.buf) < n && w.err == nil {
-		w.read(0)
+		w.fill(0)
 	}
 	return w.buf[:min(n, len(w.buf))]
 }
@@ -73,10 +73,10 @@ func (w *window) line(limit int, keep int64) (end int64, whole bool, err error) 
 		// One byte more than the limit, so that where a line is cut never
 		// depends on how much the reader has delivered.
 		case len(rest) > limit:
-			w.pos += runeCut(rest, limit)
+			w.pos += runeStart(rest, limit)
 			return w.offset(), false, nil
 		case w.err == nil:
-			w.read(int(keep - w.base))
+			w.fill(int(keep - w.base))
 		case w.err != io.EOF:
 			return 0, false, fmt.Errorf("read markdown at byte %d: %w", w.base+int64(len(w.buf)), w.err)
 		case len(rest) > 0:
@@ -118,8 +118,8 @@ func (w *window) find(from int, c byte) int {
 	return len(w.buf)
 }
 
-// read fills the window, forgetting the bytes before index keep.
-func (w *window) read(keep int) {
+// fill fills the window, forgetting the bytes before index keep.
+func (w *window) fill(keep int) {
 	if keep > 0 {
 		n := copy(w.buf, w.buf[keep:])
 		w.buf = w.buf[:n]
@@ -143,9 +143,9 @@ func (w *window) read(keep int) {
 	w.err = io.ErrNoProgress
 }
 
-// runeCut returns the greatest length of at most n at which s, which is
+// runeStart returns the greatest length of at most n at which s, which is
 // longer, can be cut without cutting a rune. In bytes that are not UTF-8 it is n.
-func runeCut(s []byte, n int) int {
+func runeStart(s []byte, n int) int {
 	for i := n; i > 0 && i > n-utf8.UTFMax; i-- {
 		if utf8.RuneStart(s[i]) {
 			return i

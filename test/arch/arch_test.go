@@ -13,78 +13,79 @@ import (
 
 const module = "github.com/seed-7a112592/gristmill/"
 
-// allowed says which of our packages a package may import outside of its
+// importRules says which of our packages a package may import outside of its
 // tests. The longest matching prefix of the importer decides; an entry that
 // ends in a slash allows all below it.
-var allowed = map[string][]string{
+var importRules = map[string][]string{
 	// Words import nothing of ours.
-	"pkg/document": {},
-	"pkg/tenant":   {},
-	"pkg/fault":    {},
+	"pkg/document":    {},
+	"internal/tenant": {},
+	"internal/fault":  {},
 
 	// Goroutines are everybody's.
-	"pkg/goroutine": {"pkg/fault"},
+	"internal/goroutine": {"internal/fault"},
 
 	// Text goes down: bytes, blocks, passages.
-	"pkg/markdown": words,
-	"pkg/chunk":    append([]string{"pkg/markdown"}, words...),
+	"pkg/markdown": basePackages,
+	"pkg/chunk":    append([]string{"pkg/markdown"}, basePackages...),
 
-	"pkg/original":                words,
-	"pkg/telemetry":               words,
-	"pkg/writeback":               words,
-	"pkg/embedding":               append([]string{"pkg/telemetry", "pkg/writeback"}, words...),
-	"pkg/embedding/embeddingtest": {},
-	"migrations":                  {},
+	"internal/original":                basePackages,
+	"internal/telemetry":               basePackages,
+	"internal/writeback":               basePackages,
+	"internal/embedding":               append([]string{"internal/telemetry", "internal/writeback"}, basePackages...),
+	"internal/embedding/embeddingtest": {},
+	"migrations":                       {},
 
 	// Steps meet through the database and the queue, never each other.
-	"pkg/pipeline/": append([]string{"pkg/markdown", "pkg/chunk", "pkg/embedding", "pkg/original", "pkg/writeback", "pkg/telemetry"}, words...),
+	"internal/pipeline/": append([]string{"pkg/markdown", "pkg/chunk", "internal/embedding", "internal/original", "internal/writeback", "internal/telemetry"}, basePackages...),
 
 	// Backends know words and their own SDK, and the migrations they run.
-	"pkg/backend/":              append([]string{"pkg/telemetry"}, words...),
-	"pkg/backend/llm":           append([]string{"pkg/telemetry", "pkg/writeback"}, words...),
-	"pkg/backend/postgres":      append([]string{"pkg/telemetry", "migrations"}, words...),
-	"pkg/backend/sqlite":        append([]string{"pkg/telemetry", "migrations"}, words...),
-	"pkg/backend/storetest":     words,
-	"pkg/backend/blob/blobtest": append([]string{"pkg/backend/blob"}, words...),
+	"internal/backend/":              append([]string{"internal/telemetry"}, basePackages...),
+	"internal/backend/llm":           append([]string{"internal/telemetry", "internal/writeback"}, basePackages...),
+	"internal/backend/postgres":      append([]string{"internal/telemetry", "migrations"}, basePackages...),
+	"internal/backend/sqlite":        append([]string{"internal/telemetry", "migrations"}, basePackages...),
+	"internal/backend/storetest":     basePackages,
+	"internal/backend/blob/blobtest": append([]string{"internal/backend/blob"}, basePackages...),
 
 	// Faces state what they need as interfaces.
-	"pkg/server/":       append([]string{"pkg/original", "pkg/telemetry"}, words...),
-	"pkg/client":        words,
-	"pkg/client/upload": append([]string{"pkg/client"}, words...),
-	"pkg/cli":           append([]string{"pkg/client", "pkg/client/upload"}, words...),
+	"internal/server/": append([]string{"internal/original", "internal/telemetry"}, basePackages...),
+	"pkg/client":       basePackages,
+	"internal/upload":  append([]string{"pkg/client"}, basePackages...),
+	"internal/cli":     append([]string{"pkg/client", "internal/upload"}, basePackages...),
 
 	// Only app joins; dev mode joins the embedded backends into it.
-	"pkg/app":     append([]string{"pkg/backend/", "pkg/pipeline/", "pkg/server/", "pkg/embedding", "pkg/original", "pkg/writeback", "pkg/telemetry"}, words...),
-	"pkg/devmode": append([]string{"pkg/app", "pkg/pipeline/verify", "pkg/cli", "pkg/client/", "pkg/backend/sqlite", "pkg/backend/blob", "pkg/client", "pkg/telemetry"}, words...),
+	"internal/app":     append([]string{"internal/backend/", "internal/pipeline/", "internal/server/", "internal/embedding", "internal/original", "internal/writeback", "internal/telemetry"}, basePackages...),
+	"internal/devmode": append([]string{"internal/app", "internal/pipeline/verify", "internal/cli", "internal/upload", "internal/backend/sqlite", "internal/backend/blob", "pkg/client", "internal/telemetry"}, basePackages...),
 
-	"cmd/":          {"pkg/app"},
-	"cmd/gristmill": {"pkg/devmode"},
-	"test/":         {"pkg/", "migrations", "test/"},
+	"cmd/":           {"internal/app"},
+	"cmd/gristmill":  {"internal/devmode"},
+	"test/":          {"pkg/", "internal/", "migrations"},
+	"internal/test/": {"pkg/", "internal/", "migrations"},
 }
 
-var words = []string{"pkg/document", "pkg/tenant", "pkg/fault", "pkg/goroutine"}
+var basePackages = []string{"pkg/document", "internal/tenant", "internal/fault", "internal/goroutine"}
 
-// owners says which package alone imports an SDK. Tests may use it too.
-var owners = map[string][]string{
-	"github.com/jackc/pgx/":                {"pkg/backend/postgres", "test/"},
-	"github.com/pgvector/pgvector-go":      {"pkg/backend/postgres", "test/"},
-	"github.com/minio/minio-go/":           {"pkg/backend/blob", "test/"},
-	"github.com/hibiken/asynq":             {"pkg/backend/queue"},
-	"github.com/redis/go-redis/":           {"pkg/backend/live", "test/"},
-	"github.com/sashabaranov/go-openai":    {"pkg/backend/llm"},
-	"modernc.org/sqlite":                   {"pkg/backend/sqlite"},
-	"github.com/alicebob/miniredis/":       {"pkg/devmode"},
-	"github.com/danielgtaylor/huma/":       {"pkg/server/httpapi"},
-	"github.com/spf13/cobra":               {"pkg/cli"},
-	"github.com/caarlos0/env/":             {"pkg/app"},
-	"github.com/prometheus/client_golang/": {"pkg/telemetry"},
+// sdkOwners says which package alone imports an SDK. Tests may use it too.
+var sdkOwners = map[string][]string{
+	"github.com/jackc/pgx/":                {"internal/backend/postgres", "internal/test/", "test/"},
+	"github.com/pgvector/pgvector-go":      {"internal/backend/postgres", "internal/test/", "test/"},
+	"github.com/minio/minio-go/":           {"internal/backend/blob", "internal/test/", "test/"},
+	"github.com/hibiken/asynq":             {"internal/backend/queue"},
+	"github.com/redis/go-redis/":           {"internal/backend/progress", "internal/test/", "test/"},
+	"github.com/sashabaranov/go-openai":    {"internal/backend/llm"},
+	"modernc.org/sqlite":                   {"internal/backend/sqlite"},
+	"github.com/alicebob/miniredis/":       {"internal/devmode"},
+	"github.com/danielgtaylor/huma/":       {"internal/server/httpapi"},
+	"github.com/spf13/cobra":               {"internal/cli"},
+	"github.com/caarlos0/env/":             {"internal/app"},
+	"github.com/prometheus/client_golang/": {"internal/telemetry"},
 	"github.com/tiktoken-go/tokenizer":     {"pkg/chunk"},
 	"github.com/yuin/goldmark":             {"pkg/markdown"},
-	"github.com/Shopify/toxiproxy/":        {"test/"},
-	"github.com/rs/zerolog":                {"test/"},
-	"github.com/google/go-cmp/":            {"pkg/backend/storetest", "pkg/backend/blob/blobtest", "test/"},
-	"github.com/failsafe-go/failsafe-go":   {"pkg/backend/", "pkg/client"},
-	"golang.org/x/sync/errgroup":           {"pkg/goroutine", "pkg/client/", "test/"},
+	"github.com/Shopify/toxiproxy/":        {"internal/test/", "test/"},
+	"github.com/rs/zerolog":                {"internal/test/", "test/"},
+	"github.com/google/go-cmp/":            {"internal/backend/storetest", "internal/backend/blob/blobtest", "internal/test/", "test/"},
+	"github.com/failsafe-go/failsafe-go":   {"internal/backend/", "pkg/client"},
+	"golang.org/x/sync/errgroup":           {"internal/goroutine", "internal/upload", "internal/test/", "test/"},
 }
 
 type goPackage struct {
@@ -105,10 +106,10 @@ func TestImportRules(t *testing.T) {
 			continue
 		}
 		for _, imported := range p.Imports {
-			if ours, is := strings.CutPrefix(imported, module); is && !matches(rule, ours) && !within(path, ours) {
+			if ours, is := strings.CutPrefix(imported, module); is && !matches(rule, ours) && !isBelow(path, ours) {
 				t.Errorf("%s imports %s, which the import rules forbid", path, ours)
 			}
-			for sdk, owner := range owners {
+			for sdk, owner := range sdkOwners {
 				if strings.HasPrefix(imported+"/", sdk) && !matches(owner, path) {
 					t.Errorf("%s imports %s, which belongs to %v", path, imported, owner)
 				}
@@ -127,7 +128,7 @@ func TestServersDoNotLinkDevMode(t *testing.T) {
 			continue
 		}
 		for _, dep := range p.Deps {
-			if dep == module+"pkg/devmode" || dep == "modernc.org/sqlite" || strings.HasPrefix(dep, "github.com/alicebob/miniredis") || dep == "testing" {
+			if dep == module+"internal/devmode" || dep == "modernc.org/sqlite" || strings.HasPrefix(dep, "github.com/alicebob/miniredis") || dep == "testing" {
 				t.Errorf("%s links %s", path, dep)
 			}
 		}
@@ -137,7 +138,7 @@ func TestServersDoNotLinkDevMode(t *testing.T) {
 func TestRulesAreAboutSomething(t *testing.T) {
 	t.Parallel()
 	all := packages(t)
-	for rule := range allowed {
+	for rule := range importRules {
 		if !slices.ContainsFunc(all, func(p goPackage) bool { return matches([]string{rule}, strings.TrimPrefix(p.ImportPath, module)) }) {
 			t.Errorf("the rule for %s is about no package", rule)
 		}
@@ -147,12 +148,12 @@ func TestRulesAreAboutSomething(t *testing.T) {
 // ruleFor returns what the package may import by the longest matching entry.
 func ruleFor(path string) ([]string, bool) {
 	best, found := "", false
-	for entry := range allowed {
+	for entry := range importRules {
 		if matches([]string{entry}, path) && len(entry) >= len(best) {
 			best, found = entry, true
 		}
 	}
-	return allowed[best], found
+	return importRules[best], found
 }
 
 // matches reports whether path is one of the entries, or below one that ends
@@ -163,8 +164,8 @@ func matches(entries []string, path string) bool {
 	})
 }
 
-// within reports whether imported lies below path: a package and its own parts.
-func within(path, imported string) bool { return strings.HasPrefix(imported, path+"/") }
+// isBelow reports whether imported lies below path: a package and its own parts.
+func isBelow(path, imported string) bool { return strings.HasPrefix(imported, path+"/") }
 
 func packages(t *testing.T) []goPackage {
 	t.Helper()

@@ -12,8 +12,8 @@ var (
 	makeTarget   = regexp.MustCompile("(?m)(?:^|`)make ([a-z]+)")
 	subcommand   = regexp.MustCompile(`(?m)gristmill(?:\x60)? (dev|migrate|verify|models|upload|jobs|cancel|retry|search|reindex|doctor|keys|ask)\b`)
 	link         = regexp.MustCompile(`\]\(([^)#:]+)\)`)
-	repoPath     = regexp.MustCompile("`((?:cmd|pkg|test|docs|scripts|migrations|testdata)/[A-Za-z0-9_./-]*)`")
-	namedTests   = regexp.MustCompile("`((?:pkg|test)/[a-z0-9/]+)` (Test[A-Za-z0-9]+(?:, Test[A-Za-z0-9]+)*)")
+	repoPath     = regexp.MustCompile("`((?:cmd|pkg|internal|test|docs|scripts|migrations|testdata)/[A-Za-z0-9_./-]*)`")
+	namedTests   = regexp.MustCompile("`((?:pkg|internal|test)/[a-z0-9/]+)` (Test[A-Za-z0-9]+(?:, Test[A-Za-z0-9]+)*)")
 	cobraCommand = regexp.MustCompile(`Use:\s+"([a-z]+)`)
 )
 
@@ -23,7 +23,7 @@ func TestDocumentsTellTheTruth(t *testing.T) {
 	const root = "../.."
 	makefile := read(t, filepath.Join(root, "Makefile"))
 	commands := map[string]bool{}
-	sources, err := filepath.Glob(filepath.Join(root, "pkg/cli/*.go"))
+	sources, err := filepath.Glob(filepath.Join(root, "internal/cli/*.go"))
 	if err != nil {
 		t.Fatal(err)
 	}

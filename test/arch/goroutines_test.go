@@ -11,22 +11,22 @@ import (
 	"testing"
 )
 
-// startsGoroutines says where goroutines may be started without pkg/goroutine:
+// goroutinePackages says where goroutines may be started without internal/goroutine:
 // where no task runs and no request is answered.
-var startsGoroutines = []string{"pkg/goroutine", "pkg/client", "pkg/client/upload", "pkg/cli", "pkg/backend/storetest", "pkg/backend/blob/blobtest"}
+var goroutinePackages = []string{"internal/goroutine", "pkg/client", "internal/upload", "internal/cli", "internal/backend/storetest", "internal/backend/blob/blobtest", "internal/test/"}
 
 // A panic in a goroutine takes its process down, and with it the tasks and
-// requests of everybody else, unless pkg/goroutine has started it.
+// requests of everybody else, unless internal/goroutine has started it.
 func TestGoroutinesCannotTakeTheirProcessDown(t *testing.T) {
 	t.Parallel()
 	const root = "../../"
 	seen := 0
-	if err := filepath.WalkDir(root+"pkg", func(path string, entry fs.DirEntry, err error) error {
+	checkFile := func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return err
 		}
 		path = filepath.ToSlash(strings.TrimPrefix(path, root))
-		if matches(startsGoroutines, filepath.ToSlash(filepath.Dir(path))) {
+		if matches(goroutinePackages, filepath.ToSlash(filepath.Dir(path))) {
 			return nil
 		}
 		seen++
@@ -35,12 +35,15 @@ func TestGoroutinesCannotTakeTheirProcessDown(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		for _, bare := range bareGoroutines(file) {
-			t.Errorf("%s:%d: %s: use pkg/goroutine, so that a panic is an error", path, files.Position(bare.at).Line, bare.what)
+		for _, bare := range findUnmanagedGoroutines(file) {
+			t.Errorf("%s:%d: %s: use internal/goroutine, so that a panic is an error", path, files.Position(bare.at).Line, bare.what)
 		}
 		return nil
-	}); err != nil {
-		t.Fatal(err)
+	}
+	for _, directory := range []string{"pkg", "internal"} {
+		if err := filepath.WalkDir(root+directory, checkFile); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if seen < 100 {
 		t.Errorf("looked at %d files only", seen)
@@ -62,28 +65,28 @@ func TestBareGoroutinesAreSeen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := len(bareGoroutines(file)); got != want {
+		if got := len(findUnmanagedGoroutines(file)); got != want {
 			t.Errorf("%s: %d found, want %d", source, got, want)
 		}
 	}
 }
 
-type bareGoroutine struct {
+type unmanagedGoroutine struct {
 	at   token.Pos
 	what string
 }
 
-// bareGoroutines returns where a file starts goroutines by itself.
-func bareGoroutines(file *ast.File) (found []bareGoroutine) {
+// findUnmanagedGoroutines returns where a file starts goroutines by itself.
+func findUnmanagedGoroutines(file *ast.File) (found []unmanagedGoroutine) {
 	ast.Inspect(file, func(node ast.Node) bool {
 		switch n := node.(type) {
 		case *ast.GoStmt:
-			found = append(found, bareGoroutine{n.Pos(), "go statement"})
+			found = append(found, unmanagedGoroutine{n.Pos(), "go statement"})
 		case *ast.SelectorExpr:
 			if of, ok := n.X.(*ast.Ident); ok {
 				switch name := of.Name + "." + n.Sel.Name; {
 				case name == "time.AfterFunc", name == "context.AfterFunc", name == "sync.WaitGroup", of.Name == "errgroup":
-					found = append(found, bareGoroutine{n.Pos(), strconv.Quote(name)})
+					found = append(found, unmanagedGoroutine{n.Pos(), strconv.Quote(name)})
 				}
 			}
 		}

@@ -12,9 +12,9 @@ func TestPartCleansUpAndFails(t *testing.T) {
 	b := newBench(t.Context(), 1, "")
 	var steps []string
 	step := func(name string) func() { return func() { steps = append(steps, name) } }
-	err := b.part(func(b *bench) {
+	err := b.run(func(b *bench) {
 		b.Cleanup(step("outer, first"))
-		b.must(func(b *bench) {
+		b.mustRun(func(b *bench) {
 			b.Cleanup(step("inner"))
 			b.Fatal("no database")
 		})
@@ -34,16 +34,16 @@ func TestReportMissesBounds(t *testing.T) {
 		result result
 		missed bool
 	}{
-		{result{"rate", 10, "/s", atLeast, 10}, false},
-		{result{"rate", 9.9, "/s", atLeast, 10}, true},
-		{result{"memory", 10, "MiB", atMost, 10}, false},
-		{result{"memory", 10.1, "MiB", atMost, 10}, true},
-		{result{"speed", 0, "MB/s", unbounded, 10}, false},
+		{result{"rate", 10, "/s", boundMin, 10}, false},
+		{result{"rate", 9.9, "/s", boundMin, 10}, true},
+		{result{"memory", 10, "MiB", boundMax, 10}, false},
+		{result{"memory", 10.1, "MiB", boundMax, 10}, true},
+		{result{"speed", 0, "MB/s", boundNone, 10}, false},
 	} {
 		b := newBench(t.Context(), 1, "")
 		b.report(test.result)
-		if *b.missed != test.missed {
-			t.Errorf("%+v: missed is %t, want %t", test.result, *b.missed, test.missed)
+		if *b.boundMissed != test.missed {
+			t.Errorf("%+v: missed is %t, want %t", test.result, *b.boundMissed, test.missed)
 		}
 	}
 }

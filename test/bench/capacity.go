@@ -3,7 +3,7 @@ package main
 import (
 	"time"
 
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
 )
 
 const (
@@ -14,16 +14,16 @@ const (
 	providerCapacity = 1500 // texts a second
 )
 
-// capacity is how near the worker comes to that bound.
-func capacity(b *bench) {
+// measureCapacity is how near the worker comes to that bound.
+func measureCapacity(b *bench) {
 	var ratios []float64
 	for range b.runs {
-		b.must(func(b *bench) {
+		b.mustRun(func(b *bench) {
 			did := ingestCorpus(b, "", fakeprovider.Options{Latency: providerLatency, TextsPerSecond: providerCapacity})
 			bound := float64(did.embedded) / providerCapacity
 			ratios = append(ratios, did.seconds/bound)
 			b.note("bound %.2f s; %s", bound, did)
 		})
 	}
-	b.report(result{"wall time over the provider's bound (median)", median(ratios), "", atMost, 1.05})
+	b.report(result{"wall time over the provider's bound (median)", median(ratios), "", boundMax, 1.05})
 }

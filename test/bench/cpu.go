@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/seed-7a112592/gristmill/test/program"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 )
 
 // The names in the environment of the servers' addresses.
@@ -18,17 +18,17 @@ const (
 	s3Env       = "GRISTMILL_TEST_S3_ENDPOINT"
 )
 
-// cpuUse tells where CPU time goes: how much each process has used since.
-type cpuUse struct {
-	names  []string
-	pids   []int
-	before []time.Duration
+// cpuMeter tells where CPU time goes: how much each process has used since.
+type cpuMeter struct {
+	names      []string
+	pids       []int
+	startTimes []time.Duration
 }
 
 // watchCPU begins to watch the provider and the API, and those of the servers
 // that are processes of this machine.
-func (s *site) watchCPU() *cpuUse {
-	u := &cpuUse{}
+func (s *installation) watchCPU() *cpuMeter {
+	u := &cpuMeter{}
 	u.add("provider", s.provider)
 	u.add("api", s.api)
 	for _, server := range []struct{ name, env string }{{"postgres", postgresEnv}, {"redis", redisEnv}, {"minio", s3Env}} {
@@ -40,32 +40,32 @@ func (s *site) watchCPU() *cpuUse {
 }
 
 // add begins to watch a program.
-func (u *cpuUse) add(name string, p *program.Program) { u.addPID(name, p.PID()) }
+func (u *cpuMeter) add(name string, p *program.Program) { u.addPID(name, p.PID()) }
 
-func (u *cpuUse) addPID(name string, pid int) {
+func (u *cpuMeter) addPID(name string, pid int) {
 	u.names, u.pids = append(u.names, name), append(u.pids, pid)
-	u.before = append(u.before, cpuTime(pid))
+	u.startTimes = append(u.startTimes, cpuTime(pid))
 }
 
-// since returns how much each has used since it is watched.
-func (u *cpuUse) since() cpuUsed {
-	used := make(cpuUsed, len(u.names))
+// usage returns how much each has used since it is watched.
+func (u *cpuMeter) usage() cpuUsage {
+	used := make(cpuUsage, len(u.names))
 	for i, name := range u.names {
-		used[i] = processUse{name, cpuTime(u.pids[i]) - u.before[i]}
+		used[i] = processUse{name, cpuTime(u.pids[i]) - u.startTimes[i]}
 	}
 	return used
 }
 
-// cpuUsed is the CPU time that processes have used.
-type cpuUsed []processUse
+// cpuUsage is the CPU time that processes have used.
+type cpuUsage []processUse
 
 type processUse struct {
 	name string
 	time time.Duration
 }
 
-// of returns the seconds of the named processes together.
-func (u cpuUsed) of(names ...string) (seconds float64) {
+// seconds returns the seconds of the named processes together.
+func (u cpuUsage) seconds(names ...string) (seconds float64) {
 	for _, p := range u {
 		if slices.Contains(names, p.name) {
 			seconds += p.time.Seconds()
@@ -74,7 +74,7 @@ func (u cpuUsed) of(names ...string) (seconds float64) {
 	return seconds
 }
 
-func (u cpuUsed) String() string {
+func (u cpuUsage) String() string {
 	var total time.Duration
 	parts := make([]string, len(u))
 	for i, p := range u {
@@ -89,5 +89,5 @@ func serverPID(env string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return listener(address.Host)
+	return listenerPID(address.Host)
 }

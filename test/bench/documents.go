@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/seed-7a112592/gristmill/internal/test/corpus"
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
-	"github.com/seed-7a112592/gristmill/test/corpus"
 )
 
 // corpusDocument is a file of the corpus, or a copy of one.
@@ -35,14 +35,14 @@ func readCorpus(b *bench) []corpusDocument {
 	return documents
 }
 
-// copies returns so many copies of each document, no two of which have a
+// copyDocuments returns so many copies of each document, no two of which have a
 // heading in common: a passage is embedded with its headings, and one that
 // equals another is not embedded again, which is not what is to be measured.
-func copies(documents []corpusDocument, n int) ([]corpusDocument, error) {
+func copyDocuments(documents []corpusDocument, n int) ([]corpusDocument, error) {
 	var made []corpusDocument
 	for number := range n {
 		for i, d := range documents {
-			text, err := withOwnHeadings(d.text, fmt.Sprintf("%d-%d", number, i))
+			text, err := withUniqueHeadings(d.text, fmt.Sprintf("%d-%d", number, i))
 			if err != nil {
 				return nil, fmt.Errorf("copy %s: %w", d.key, err)
 			}
@@ -52,11 +52,11 @@ func copies(documents []corpusDocument, n int) ([]corpusDocument, error) {
 	return made, nil
 }
 
-// withOwnHeadings returns a document with a name, and a number, put in front
+// withUniqueHeadings returns a document with a name, and a number, put in front
 // of the text of every heading. Text before the first gets a heading.
-func withOwnHeadings(text []byte, name string) ([]byte, error) {
+func withUniqueHeadings(text []byte, name string) ([]byte, error) {
 	var changed bytes.Buffer
-	_, end := markdown.FrontMatter(text)
+	_, end := markdown.ParseFrontMatter(text)
 	changed.Write(text[:end])
 	fmt.Fprintf(&changed, "# %s\n\n", name)
 	headings := 0

@@ -17,7 +17,7 @@ func texts(t *testing.T, r io.Reader) map[string]int {
 		if err != nil {
 			t.Fatal(err)
 		}
-		count[passage.Embedding()]++
+		count[passage.EmbeddingInput()]++
 	}
 	return count
 }
@@ -25,7 +25,7 @@ func texts(t *testing.T, r io.Reader) map[string]int {
 func TestCopiesShareNoPassage(t *testing.T) {
 	t.Parallel()
 	documents := readCorpus(newBench(t.Context(), 1, ""))
-	made, err := copies(documents, 2)
+	made, err := copyDocuments(documents, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,12 +45,12 @@ func TestCopiesShareNoPassage(t *testing.T) {
 
 func TestMixturesShareNoPassage(t *testing.T) {
 	t.Parallel()
-	m := newMixture(readCorpus(newBench(t.Context(), 1, "")))
+	m := newSyntheticCorpus(readCorpus(newBench(t.Context(), 1, "")))
 	if len(m.questions) == 0 {
 		t.Fatal("there are no questions")
 	}
 	from := map[string]string{}
-	for _, d := range m.documents()[:mixedDocuments/20] {
+	for _, d := range m.documents()[:syntheticDocuments/20] {
 		for _, question := range m.questions {
 			if bytes.Contains(d.text, []byte(question)) {
 				t.Errorf("%s has the question %q", d.key, question)
@@ -68,14 +68,14 @@ func TestMixturesShareNoPassage(t *testing.T) {
 func TestGenerated(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int64{0, 1, 1000, 1 << 20} {
-		text, err := io.ReadAll(newGenerated(size))
+		text, err := io.ReadAll(newGeneratedDocument(size))
 		if err != nil || int64(len(text)) != size {
 			t.Errorf("%d bytes, %v; want %d", len(text), err, size)
 		}
 		if !utf8.Valid(text) {
 			t.Errorf("the document of %d bytes is not UTF-8", size)
 		}
-		if again, _ := io.ReadAll(newGenerated(size)); !bytes.Equal(again, text) {
+		if again, _ := io.ReadAll(newGeneratedDocument(size)); !bytes.Equal(again, text) {
 			t.Errorf("the document of %d bytes is another the next time", size)
 		}
 		for passage, n := range texts(t, bytes.NewReader(text)) {

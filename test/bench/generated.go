@@ -7,41 +7,41 @@ import (
 	"math/rand/v2"
 )
 
-// generated is a markdown document of a given size that is made while it is
+// generatedDocument is a markdown document of a given size that is made while it is
 // read: sections of several levels with paragraphs in two scripts, lists, code
 // and tables, short and long. It is the same for the same size, and no
 // passage of it equals another.
-type generated struct {
-	left    int64 // bytes to be read
-	random  *rand.Rand
-	section int
-	buffer  bytes.Buffer
+type generatedDocument struct {
+	remaining int64 // bytes to be read
+	random    *rand.Rand
+	section   int
+	buffer    bytes.Buffer
 }
 
-func newGenerated(size int64) io.Reader {
-	return &generated{left: size, random: rand.New(rand.NewPCG(1, 2))}
+func newGeneratedDocument(size int64) io.Reader {
+	return &generatedDocument{remaining: size, random: rand.New(rand.NewPCG(1, 2))}
 }
 
 // Read implements io.Reader.
-func (g *generated) Read(p []byte) (int, error) {
-	if g.left == 0 {
+func (g *generatedDocument) Read(p []byte) (int, error) {
+	if g.remaining == 0 {
 		return 0, io.EOF
 	}
 	if g.buffer.Len() == 0 {
 		g.write()
-		if over := int64(g.buffer.Len()) - g.left; over > 0 {
+		if over := int64(g.buffer.Len()) - g.remaining; over > 0 {
 			// No character may be cut in two.
 			g.buffer.Reset()
-			g.buffer.Write(bytes.Repeat([]byte("\n"), int(g.left)))
+			g.buffer.Write(bytes.Repeat([]byte("\n"), int(g.remaining)))
 		}
 	}
 	n, err := g.buffer.Read(p)
-	g.left -= int64(n)
+	g.remaining -= int64(n)
 	return n, err
 }
 
 // write writes a section to the buffer.
-func (g *generated) write() {
+func (g *generatedDocument) write() {
 	g.section++
 	fmt.Fprintf(&g.buffer, "%.*s Section %d\n\n", 1+g.random.IntN(4), "####", g.section)
 	for range 1 + g.random.IntN(4) {
@@ -63,7 +63,7 @@ func (g *generated) write() {
 }
 
 // lines writes n times a line, or a sentence, with two numbers in it.
-func (g *generated) lines(before, format string, n int) {
+func (g *generatedDocument) lines(before, format string, n int) {
 	g.buffer.WriteString(before)
 	for range n {
 		fmt.Fprintf(&g.buffer, format, g.random.IntN(1_000_000), g.random.IntN(1000))

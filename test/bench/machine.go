@@ -19,7 +19,7 @@ func describeMachine(b *bench) {
 		b.Fatal(err)
 	}
 	fmt.Printf("machine   %s: %s, %d cores, %s of memory, %s/%s\n",
-		name, procField("/proc/cpuinfo", "model name"), runtime.NumCPU(), memory(), runtime.GOOS, runtime.GOARCH)
+		name, procField("/proc/cpuinfo", "model name"), runtime.NumCPU(), totalMemory(), runtime.GOOS, runtime.GOARCH)
 	fmt.Printf("programs  %s\n", runtime.Version())
 	fmt.Printf("servers   PostgreSQL %s, Redis %s, MinIO %s\n",
 		postgresVersion(b), redisVersion(b.ctx), minioVersion())
@@ -39,7 +39,7 @@ func procField(path, name string) string {
 	return "unknown"
 }
 
-func memory() string {
+func totalMemory() string {
 	var kib float64
 	if _, err := fmt.Sscanf(procField("/proc/meminfo", "MemTotal"), "%f kB", &kib); err != nil {
 		return "unknown"

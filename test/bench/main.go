@@ -24,19 +24,19 @@ type figure struct {
 
 func figures() []figure {
 	return []figure{
-		{"throughput", throughput},
-		{"cpu", cpuOfIngestion},
-		{"capacity", capacity},
-		{"workers", workers},
-		{"idle", idleCPU},
-		{"worker-memory", workerMemory},
-		{"api-memory", apiMemory},
-		{"upload-memory", uploadMemory},
-		{"splitter", splitter},
-		{"queue", queueRate},
-		{"reindex", reindexRate},
-		{"reindex-search", reindexSearch},
-		{"recall", recall},
+		{"throughput", measureThroughput},
+		{"cpu", measureIngestCPU},
+		{"capacity", measureCapacity},
+		{"workers", measureWorkers},
+		{"idle", measureIdleCPU},
+		{"worker-memory", measureWorkerMemory},
+		{"api-memory", measureAPIMemory},
+		{"upload-memory", measureUploadMemory},
+		{"splitter", measureSplitter},
+		{"queue", measureQueueRate},
+		{"reindex", measureReindexRate},
+		{"reindex-search", measureReindexSearch},
+		{"recall", measureRecall},
 	}
 }
 
@@ -54,7 +54,7 @@ func run(ctx context.Context, args []string) int {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	pattern := flags.String("run", "", "measure only the figures whose names match this `regexp`")
 	runs := flags.Int("runs", 3, "how often to measure what is measured more than once")
-	base := flags.String("base", beforeScale, "the `commit` that cpu compares with")
+	base := flags.String("base", baselineCommit, "the `commit` that cpu compares with")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
@@ -65,9 +65,9 @@ func run(ctx context.Context, args []string) int {
 	}
 
 	b := newBench(ctx, *runs, *base)
-	defer b.Clean()
+	defer b.RunCleanups()
 	status := 0
-	if err := b.part(describeMachine); err != nil {
+	if err := b.run(describeMachine); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		return 1
 	}
@@ -75,8 +75,8 @@ func run(ctx context.Context, args []string) int {
 		if !wanted.MatchString(f.name) {
 			continue
 		}
-		fmt.Printf("\n%s (load %s)\n", f.name, load())
-		err := b.part(f.measure)
+		fmt.Printf("\n%s (load %s)\n", f.name, loadAverage())
+		err := b.run(f.measure)
 		if ctx.Err() != nil {
 			fmt.Fprintln(os.Stderr, "bench: interrupted")
 			return 1
@@ -86,7 +86,7 @@ func run(ctx context.Context, args []string) int {
 			status = 1
 		}
 	}
-	if *b.missed {
+	if *b.boundMissed {
 		status = 1
 	}
 	return status

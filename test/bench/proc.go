@@ -17,8 +17,8 @@ import (
 // clockTick is the unit of CPU times there, on every architecture.
 const clockTick = 10 * time.Millisecond
 
-// load returns the load of the last minutes.
-func load() string {
+// loadAverage returns the load of the last minutes.
+func loadAverage() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
 		return "unknown"
@@ -46,7 +46,7 @@ func peakRSS(pid int) (int64, error) {
 func cpuTime(pid int) time.Duration {
 	own, ended, _ := readStat(pid)
 	total := own + ended
-	for _, child := range processes() {
+	for _, child := range processIDs() {
 		if own, ended, parent := readStat(child); parent == pid {
 			total += own + ended
 		}
@@ -69,7 +69,7 @@ func readStat(pid int) (own, ended time.Duration, parent int) {
 	return time.Duration(field(14)+field(15)) * clockTick, time.Duration(field(16)+field(17)) * clockTick, field(4)
 }
 
-func processes() []int {
+func processIDs() []int {
 	entries, _ := filepath.Glob("/proc/[0-9]*")
 	var pids []int
 	for _, entry := range entries {
@@ -80,9 +80,9 @@ func processes() []int {
 	return pids
 }
 
-// listener returns the process of this machine that listens on the port of an
+// listenerPID returns the process of this machine that listens on the port of an
 // address, as host:port.
-func listener(addr string) (pid int, err error) {
+func listenerPID(addr string) (pid int, err error) {
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return 0, err
@@ -101,8 +101,8 @@ func listener(addr string) (pid int, err error) {
 		if len(f) < 10 || f[3] != listening || !strings.HasSuffix(f[1], fmt.Sprintf(":%04X", number)) {
 			continue
 		}
-		for _, pid := range processes() {
-			if holds(pid, "socket:["+f[9]+"]") {
+		for _, pid := range processIDs() {
+			if hasFileOpen(pid, "socket:["+f[9]+"]") {
 				return pid, nil
 			}
 		}
@@ -110,8 +110,8 @@ func listener(addr string) (pid int, err error) {
 	return 0, errors.New("nobody listens on " + addr)
 }
 
-// holds reports whether a process has a file open.
-func holds(pid int, file string) bool {
+// hasFileOpen reports whether a process has a file open.
+func hasFileOpen(pid int, file string) bool {
 	descriptors, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 	for _, d := range descriptors {
 		if target, err := os.Readlink(d); err == nil && target == file {

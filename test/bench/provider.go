@@ -9,8 +9,8 @@ import (
 	"os"
 	"strconv"
 
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/program"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 )
 
 // startProvider starts a fake provider: this program again, in a process of

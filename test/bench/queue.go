@@ -9,9 +9,9 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/seed-7a112592/gristmill/pkg/backend/queue"
+	"github.com/seed-7a112592/gristmill/internal/backend/queue"
+	"github.com/seed-7a112592/gristmill/internal/test/services"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/services"
 )
 
 const (
@@ -21,21 +21,21 @@ const (
 	queueLimit       = time.Minute
 )
 
-// queueRate is how many empty tasks a second are enqueued, delivered and done,
+// measureQueueRate is how many empty tasks a second are enqueued, delivered and done,
 // all at the same time.
-func queueRate(b *bench) {
+func measureQueueRate(b *bench) {
 	var rates []float64
 	for range b.runs {
-		b.must(func(b *bench) {
-			rates = append(rates, queuedTasks/passTasks(b).Seconds())
+		b.mustRun(func(b *bench) {
+			rates = append(rates, queuedTasks/runEmptyTasks(b).Seconds())
 		})
 	}
-	b.note("%s a second", all(rates))
-	b.report(result{"enqueue and dispatch of empty tasks (median)", median(rates), "tasks/s", atLeast, 3800})
+	b.note("%s a second", formatList(rates))
+	b.report(result{"enqueue and dispatch of empty tasks (median)", median(rates), "tasks/s", boundMin, 3800})
 }
 
-// passTasks returns how long it takes until the last task is done.
-func passTasks(b *bench) time.Duration {
+// runEmptyTasks returns how long it takes until the last task is done.
+func runEmptyTasks(b *bench) time.Duration {
 	log := slog.New(slog.DiscardHandler)
 	url := services.Redis(b)
 	client, err := queue.NewClient(queue.Config{RedisURL: url})
@@ -44,7 +44,7 @@ func passTasks(b *bench) time.Duration {
 	}
 	b.Cleanup(func() { client.Close() })
 	server, err := queue.NewServer(queue.ServerConfig{
-		RedisURL: url, Kind: document.Knowledge, Concurrency: queueConcurrency, FinishTimeout: queueLimit, CloseTimeout: queueLimit, Log: log,
+		RedisURL: url, Kind: document.KindKnowledge, Concurrency: queueConcurrency, FinishTimeout: queueLimit, CloseTimeout: queueLimit, Log: log,
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -85,7 +85,7 @@ func enqueue(b *bench, client *queue.Client) {
 	for range queueEnqueuers {
 		group.Go(func() error {
 			for range queuedTasks / queueEnqueuers {
-				ref := document.TaskRef{Tenant: "default", Document: uuid.New(), Version: 1, Kind: document.Knowledge}
+				ref := document.TaskRef{Tenant: "default", DocumentID: uuid.New(), Version: 1, Kind: document.KindKnowledge}
 				if err := client.Enqueue(ctx, document.Dispatch{TaskRef: ref}); err != nil {
 					return err
 				}

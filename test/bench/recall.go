@@ -7,10 +7,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/pgvector/pgvector-go"
 
-	"github.com/seed-7a112592/gristmill/pkg/backend/llm"
+	"github.com/seed-7a112592/gristmill/internal/backend/llm"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 const (
@@ -18,12 +18,12 @@ const (
 	recallLimit     = 10
 )
 
-// recall is which share of the ten passages nearest to a question the API
+// measureRecall is which share of the ten passages nearest to a question the API
 // finds in a space with a vector index: of all passages, and of those on a
 // shelf, which are one in a hundred.
-func recall(b *bench) {
-	m := newMixture(readCorpus(b))
-	s := newSite(b, embeddingDimensions, fakeprovider.Options{Semantic: true})
+func measureRecall(b *bench) {
+	m := newSyntheticCorpus(readCorpus(b))
+	s := newInstallation(b, embeddingDimensions, fakeprovider.Options{Semantic: true})
 	s.upload(m.documents())
 	worker, did := s.ingest(ingestLimit)
 	b.note("%s", did)
@@ -35,23 +35,23 @@ func recall(b *bench) {
 		b.Fatal(err)
 	}
 	questions := m.questions[:min(recallQuestions, len(m.questions))]
-	all := s.recall(questions, func(int) string { return "" })
-	some := s.recall(questions, shelf)
-	b.note("%d questions, latency: %s; with a filter: %s (load %s)", len(questions), all.took, some.took, load())
-	b.report(result{"recall@10 of 50,000 passages", all.share, "", atLeast, 0.95})
-	b.report(result{"recall@10 with a filter that keeps 1 %", some.share, "", atLeast, 0.95})
+	all := s.searchRecall(questions, func(int) string { return "" })
+	some := s.searchRecall(questions, keyPrefix)
+	b.note("%d questions, latency: %s; with a filter: %s (load %s)", len(questions), all.took, some.took, loadAverage())
+	b.report(result{"recall@10 of 50,000 passages", all.share, "", boundMin, 0.95})
+	b.report(result{"recall@10 with a filter that keeps 1 %", some.share, "", boundMin, 0.95})
 }
 
-// recalled is what came of asking questions.
-type recalled struct {
+// recallResult is what came of asking questions.
+type recallResult struct {
 	share float64 // of the nearest passages that were found
 	took  latencies
 }
 
-// recall asks the questions, the ith of what has the ith prefix.
-func (s *site) recall(questions []string, prefix func(i int) string) recalled {
+// searchRecall asks the questions, the ith of what has the ith prefix.
+func (s *installation) searchRecall(questions []string, prefix func(i int) string) recallResult {
 	c := s.searchClient()
-	var r recalled
+	var r recallResult
 	found, there := 0, 0
 	for i, question := range questions {
 		begin := time.Now()
@@ -60,7 +60,7 @@ func (s *site) recall(questions []string, prefix func(i int) string) recalled {
 			s.b.Fatalf("search: %v\n%s", err, s.api.Output())
 		}
 		r.took = append(r.took, time.Since(begin).Seconds()*1000)
-		nearest := s.nearest(question, prefix(i))
+		nearest := s.exactNearest(question, prefix(i))
 		there += len(nearest)
 		for _, hit := range result.Hits {
 			if slices.Contains(nearest, hit.Content) {
@@ -76,10 +76,10 @@ func (s *site) recall(questions []string, prefix func(i int) string) recalled {
 	return r
 }
 
-// nearest returns the contents of the passages that are nearest to a question,
+// exactNearest returns the contents of the passages that are nearest to a question,
 // by comparing it with every one that a search may find.
-func (s *site) nearest(question, prefix string) []string {
-	vectors, err := llm.Local{}.Embed(s.b.ctx, document.Model{Dimensions: embeddingDimensions}, []string{question})
+func (s *installation) exactNearest(question, prefix string) []string {
+	vectors, err := llm.LocalEmbedder{}.Embed(s.b.ctx, document.Model{Dimensions: embeddingDimensions}, []string{question})
 	if err != nil {
 		s.b.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func (s *site) nearest(question, prefix string) []string {
 		)
 		SELECT p.content
 		FROM visible v
-		JOIN `+program.Passages+` p ON p.space = v.space AND p.hash = v.hash
+		JOIN `+program.AllPassagesSQL+` p ON p.space = v.space AND p.hash = v.hash
 		ORDER BY p.embedding <=> $1::halfvec, p.hash
 		LIMIT $3`, pgvector.NewHalfVector(vectors[0]), prefix, recallLimit)
 	if err != nil {

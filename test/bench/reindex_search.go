@@ -10,10 +10,10 @@ const (
 	calmSearches      = 30 * time.Second // what those during the reindex are compared with
 )
 
-// reindexSearch is how much longer searches take while their collection is
+// measureReindexSearch is how much longer searches take while their collection is
 // re-indexed, all on one machine.
-func reindexSearch(b *bench) {
-	s, worker := newRebuildSite(b)
+func measureReindexSearch(b *bench) {
+	s, worker := newReindexInstallation(b)
 	l := s.search(searchesPerSecond)
 	for _, wait := range []time.Duration{searchWarmUp, calmSearches} {
 		select {
@@ -22,17 +22,17 @@ func reindexSearch(b *bench) {
 			b.Fatal(b.ctx.Err())
 		}
 	}
-	r := s.rebuild(worker, embeddingDimensions)
-	if err := l.end(); err != nil {
+	r := s.runReindex(worker, embeddingDimensions)
+	if err := l.stopAndWait(); err != nil {
 		b.Fatalf("%v\n%s", err, s.api.Output())
 	}
-	before, during := l.between(r.begin.Add(-calmSearches), r.begin), l.between(r.begin, r.end)
+	before, during := l.latenciesBetween(r.begin.Add(-calmSearches), r.begin), l.latenciesBetween(r.begin, r.end)
 	b.note("before: %s", before)
 	for _, stage := range r.stages {
-		b.note("%s: %s", stage.name, l.between(stage.begin, stage.end))
+		b.note("%s: %s", stage.name, l.latenciesBetween(stage.begin, stage.end))
 	}
 	b.note("reindex in %s", &r)
 	b.report(result{name: "search before a reindex, p99", value: before.quantile(0.99), unit: "ms"})
 	b.report(result{name: "search during a reindex, p99", value: during.quantile(0.99), unit: "ms"})
-	b.report(result{"the latter over the former", during.quantile(0.99) / before.quantile(0.99), "", atMost, 2})
+	b.report(result{"the latter over the former", during.quantile(0.99) / before.quantile(0.99), "", boundMax, 2})
 }

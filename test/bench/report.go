@@ -6,38 +6,38 @@ import (
 	"strings"
 )
 
-// sense says on which side of its bound a value should be.
-type sense int
+// boundKind says on which side of its bound a value should be.
+type boundKind int
 
 const (
-	unbounded sense = iota
-	atLeast
-	atMost
+	boundNone boundKind = iota
+	boundMin
+	boundMax
 )
 
 // result is one line of the report.
 type result struct {
-	name  string
-	value float64
-	unit  string
-	sense sense
-	bound float64
+	name      string
+	value     float64
+	unit      string
+	boundKind boundKind
+	bound     float64
 }
 
 // report prints a result, and beside a bound what part of it the value is.
 func (b *bench) report(r result) {
-	line := fmt.Sprintf("  %-46s %9s %-10s", r.name, number(r.value), r.unit)
-	if r.sense != unbounded {
+	line := fmt.Sprintf("  %-46s %9s %-10s", r.name, formatNumber(r.value), r.unit)
+	if r.boundKind != boundNone {
 		sign, good := "≥", r.value >= r.bound
-		if r.sense == atMost {
+		if r.boundKind == boundMax {
 			sign, good = "≤", r.value <= r.bound
 		}
 		verdict := "ok"
 		if !good {
 			verdict = "MISSED"
-			*b.missed = true
+			*b.boundMissed = true
 		}
-		line += fmt.Sprintf(" %s %-7s ratio %4.2f  %s", sign, number(r.bound), r.value/r.bound, verdict)
+		line += fmt.Sprintf(" %s %-7s ratio %4.2f  %s", sign, formatNumber(r.bound), r.value/r.bound, verdict)
 	}
 	fmt.Println(strings.TrimRight(line, " "))
 }
@@ -47,8 +47,8 @@ func (b *bench) note(format string, args ...any) {
 	fmt.Printf("    "+format+"\n", args...)
 }
 
-// number prints as many digits as mean something.
-func number(v float64) string {
+// formatNumber prints as many digits as mean something.
+func formatNumber(v float64) string {
 	switch {
 	case v >= 100:
 		return fmt.Sprintf("%.0f", v)
@@ -65,11 +65,11 @@ func median(values []float64) float64 {
 	return values[len(values)/2]
 }
 
-// all prints values as a list.
-func all(values []float64) string {
+// formatList prints values as a list.
+func formatList(values []float64) string {
 	words := make([]string, len(values))
 	for i, v := range values {
-		words[i] = number(v)
+		words[i] = formatNumber(v)
 	}
 	return strings.Join(words, ", ")
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
 )
 
-// splitter is how many megabytes a second of the corpus are cut into passages:
+// measureSplitter is how many megabytes a second of the corpus are cut into passages:
 // with tokens counted, and with bytes in their place, which leaves the cost of
 // everything else.
-func splitter(b *bench) {
+func measureSplitter(b *bench) {
 	documents := readCorpus(b)
 	tokens := splitRate(b, documents, chunk.Options{})
 	plain := splitRate(b, documents, chunk.Options{Tokens: 4 * 400, Count: func(s string) int { return len(s) }})

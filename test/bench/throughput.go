@@ -3,7 +3,7 @@ package main
 import (
 	"time"
 
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
 )
 
 const (
@@ -12,29 +12,29 @@ const (
 	ingestLimit         = 5 * time.Minute
 )
 
-// throughput is how many passages a second the worker takes from object
+// measureThroughput is how many passages a second the worker takes from object
 // storage to vectors that can be searched, when the provider answers at once.
-func throughput(b *bench) {
+func measureThroughput(b *bench) {
 	var rates []float64
 	for range b.runs {
-		b.must(func(b *bench) {
+		b.mustRun(func(b *bench) {
 			did := ingestCorpus(b, "", fakeprovider.Options{})
-			rates = append(rates, did.rate())
+			rates = append(rates, did.passagesPerSecond())
 			b.note("%s", did)
 		})
 	}
-	b.report(result{"end to end, provider unlimited (median)", median(rates), "passages/s", atLeast, 2500})
+	b.report(result{"end to end, provider unlimited (median)", median(rates), "passages/s", boundMin, 2500})
 }
 
 // ingestCorpus has a new installation, of the programs of a directory or of
 // this checkout, ingest copies of the corpus, uploaded before its worker starts,
 // with such a provider.
-func ingestCorpus(b *bench, bin string, options fakeprovider.Options) ingested {
-	documents, err := copies(readCorpus(b), corpusCopies)
+func ingestCorpus(b *bench, bin string, options fakeprovider.Options) ingestResult {
+	documents, err := copyDocuments(readCorpus(b), corpusCopies)
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := newSiteOf(b, bin, embeddingDimensions, options)
+	s := newInstallationFrom(b, bin, embeddingDimensions, options)
 	s.upload(documents)
 	_, did := s.ingest(ingestLimit)
 	return did

@@ -11,32 +11,32 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 const (
-	uploadSize   = 64 * mebibyte
-	uploadedHalf = 34 * mebibyte // of one, when the others are waited for
-	uploadsRest  = time.Minute   // after which memory is looked at again
+	uploadSize       = 64 * mebibyte
+	uploadedHalf     = 34 * mebibyte // of one, when the others are waited for
+	idleAfterUploads = time.Minute   // after which memory is looked at again
 )
 
-// uploadMemory is what the API has resident for each upload that is under way:
+// measureUploadMemory is what the API has resident for each upload that is under way:
 // all of them have sent more than half when one goes on. And what it has a minute
 // after the last.
-func uploadMemory(b *bench) {
-	s := newSite(b, memoryDimensions, fakeprovider.Options{}, "GRISTMILL_UPLOAD_MEMORY="+strconv.Itoa(512*mebibyte))
-	s.uploadOne("first.md", newGenerated(mebibyte)) // for connections and caches
+func measureUploadMemory(b *bench) {
+	s := newInstallation(b, memoryDimensions, fakeprovider.Options{}, "GRISTMILL_UPLOAD_MEMORY="+strconv.Itoa(512*mebibyte))
+	s.uploadOne("first.md", newGeneratedDocument(mebibyte)) // for connections and caches
 	idle := rssMiB(b, s.api)
 	var most, after float64
 	for _, n := range []int{1, 8, 32} {
 		resetPeak(b, s.api)
 		before := rssMiB(b, s.api)
-		s.uploadTogether(n)
+		s.uploadConcurrently(n)
 		peak := peakMiB(b, s.api)
 		select {
-		case <-time.After(uploadsRest):
+		case <-time.After(idleAfterUploads):
 		case <-b.ctx.Done():
 			b.Fatal(b.ctx.Err())
 		}
@@ -44,20 +44,20 @@ func uploadMemory(b *bench) {
 		most = max(most, peak)
 		b.note("%d uploads: %.1f MiB before, peak %.1f, %.1f for each; %.1f a minute later", n, before, peak, (peak-before)/float64(n), after)
 		if n == 32 {
-			b.report(result{"api, peak RSS for each of 32 uploads", (peak - idle) / float64(n), "MiB", atMost, 8})
+			b.report(result{"api, peak RSS for each of 32 uploads", (peak - idle) / float64(n), "MiB", boundMax, 8})
 		}
 	}
-	b.report(result{"api, RSS a minute after them over before", after / idle, "", atMost, 1.5})
+	b.report(result{"api, RSS a minute after them over before", after / idle, "", boundMax, 1.5})
 }
 
-// uploadTogether uploads n documents, all of which are under way at once.
-func (s *site) uploadTogether(n int) {
+// uploadConcurrently uploads n documents, all of which are under way at once.
+func (s *installation) uploadConcurrently(n int) {
 	var half sync.WaitGroup
 	half.Add(n)
 	group, ctx := errgroup.WithContext(s.b.ctx)
 	for i := range n {
 		group.Go(func() error {
-			body := io.MultiReader(io.LimitReader(newGenerated(uploadedHalf), uploadedHalf), &waiting{&half}, newGenerated(uploadSize-uploadedHalf))
+			body := io.MultiReader(io.LimitReader(newGeneratedDocument(uploadedHalf), uploadedHalf), &barrierReader{&half}, newGeneratedDocument(uploadSize-uploadedHalf))
 			_, err := s.client.Upload(ctx, document.UploadRequest{Key: fmt.Sprintf("%d-%d.md", n, i), MediaType: "text/markdown"}, body)
 			return err
 		})
@@ -67,10 +67,10 @@ func (s *site) uploadTogether(n int) {
 	}
 }
 
-// waiting is an empty reader that ends when all others are there.
-type waiting struct{ others *sync.WaitGroup }
+// barrierReader is an empty reader that ends when all others are there.
+type barrierReader struct{ others *sync.WaitGroup }
 
-func (w *waiting) Read([]byte) (int, error) {
+func (w *barrierReader) Read([]byte) (int, error) {
 	w.others.Done()
 	w.others.Wait()
 	return 0, io.EOF

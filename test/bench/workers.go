@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
 )
 
 const (
@@ -22,10 +22,10 @@ const (
 	workerLatency = 50 * time.Millisecond // of the provider
 )
 
-// workers is how much more several workers do than one, with a provider for
+// measureWorkers is how much more several workers do than one, with a provider for
 // whose answers they wait most of the time, and what CPU time it takes.
-func workers(b *bench) {
-	text, err := io.ReadAll(newGenerated(workerSize))
+func measureWorkers(b *bench) {
+	text, err := io.ReadAll(newGeneratedDocument(workerSize))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func workers(b *bench) {
 	for i := range originals {
 		originals[i] = corpusDocument{"generated.md", text, fmt.Sprintf("collection-%d", i)}
 	}
-	documents, err := copies(originals, workerCopies)
+	documents, err := copyDocuments(originals, workerCopies)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -41,20 +41,20 @@ func workers(b *bench) {
 	rates, costs := map[int][]float64{}, map[int][]float64{}
 	for range b.runs {
 		for _, n := range counts {
-			b.must(func(b *bench) {
-				s := newSite(b, embeddingDimensions, fakeprovider.Options{Latency: workerLatency}, "GRISTMILL_WORKER_CONCURRENCY="+strconv.Itoa(workerTasks))
+			b.mustRun(func(b *bench) {
+				s := newInstallation(b, embeddingDimensions, fakeprovider.Options{Latency: workerLatency}, "GRISTMILL_WORKER_CONCURRENCY="+strconv.Itoa(workerTasks))
 				s.upload(documents)
-				_, did := s.ingestBy(n, ingestLimit)
-				rates[n] = append(rates[n], did.rate())
-				costs[n] = append(costs[n], did.cost("worker", "postgres", "redis"))
+				_, did := s.ingestWithWorkers(n, ingestLimit)
+				rates[n] = append(rates[n], did.passagesPerSecond())
+				costs[n] = append(costs[n], did.cpuSecondsPer1000("worker", "postgres", "redis"))
 				b.note("%d workers: %s", n, did)
 			})
 		}
 	}
 	one := median(rates[1])
-	b.report(result{"1 worker, provider of 50 ms (median)", one, "passages/s", unbounded, 0})
-	b.report(result{"2 workers over 1", median(rates[2]) / one, "", atLeast, 1.9})
-	b.report(result{"4 workers over 1", median(rates[4]) / one, "", atLeast, 3.5})
-	b.report(result{"CPU of workers, PostgreSQL and Redis, 1 worker", median(costs[1]), "s/1000", unbounded, 0})
-	b.report(result{"the same, 4 workers over 1", median(costs[4]) / median(costs[1]), "", atMost, 1.2})
+	b.report(result{"1 worker, provider of 50 ms (median)", one, "passages/s", boundNone, 0})
+	b.report(result{"2 workers over 1", median(rates[2]) / one, "", boundMin, 1.9})
+	b.report(result{"4 workers over 1", median(rates[4]) / one, "", boundMin, 3.5})
+	b.report(result{"CPU of workers, PostgreSQL and Redis, 1 worker", median(costs[1]), "s/1000", boundNone, 0})
+	b.report(result{"the same, 4 workers over 1", median(costs[4]) / median(costs[1]), "", boundMax, 1.2})
 }

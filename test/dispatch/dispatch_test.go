@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/test/await"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/await"
 )
 
 // One tenant has very much to do. Another's only document is begun before more
@@ -19,16 +19,16 @@ import (
 func TestTenantWithOneDocumentDoesNotWaitForAnothersHundreds(t *testing.T) {
 	t.Parallel()
 	const capacity, window = 4, 6
-	m := newMill(t)
+	m := newTestEnv(t)
 	m.accept("many", 300)
 	begun, end := make(chan document.Work), make(chan struct{})
-	m.work(capacity, func(_ context.Context, work document.Work) error {
+	m.startWorker(capacity, func(_ context.Context, work document.Work) error {
 		begun <- work
 		<-end
 		return m.publish(work)
 	})
 	for range capacity {
-		await.Value(t, begun)
+		await.Receive(t, begun)
 	}
 	m.accept("one", 1)
 	for ended := 0; ; ended++ {
@@ -36,7 +36,7 @@ func TestTenantWithOneDocumentDoesNotWaitForAnothersHundreds(t *testing.T) {
 			t.Fatalf("%d documents have ended since, and the other tenant's is not begun", ended)
 		}
 		end <- struct{}{}
-		if work := await.Value(t, begun); work.Tenant == "one" {
+		if work := await.Receive(t, begun); work.Tenant == "one" {
 			t.Logf("begun after %d others had ended", ended+1)
 			break
 		}
@@ -46,13 +46,13 @@ func TestTenantWithOneDocumentDoesNotWaitForAnothersHundreds(t *testing.T) {
 		for range begun { // the rest
 		}
 	}()
-	m.awaitEnd("one")
+	m.awaitKnowledgeEnd("one")
 }
 
 // However a task comes to be given to two workers, one runs it.
 func TestTaskThatIsGivenToTwoWorkersIsRunOnce(t *testing.T) {
 	t.Parallel()
-	m := newMill(t)
+	m := newTestEnv(t)
 	task := m.accept("one", 1)[0]
 	var mu sync.Mutex
 	runs := map[document.TaskRef]int{}
@@ -65,17 +65,17 @@ func TestTaskThatIsGivenToTwoWorkersIsRunOnce(t *testing.T) {
 		<-end
 		return m.publish(work)
 	}
-	m.work(2, step)
-	m.work(2, step)
+	m.startWorker(2, step)
+	m.startWorker(2, step)
 	for round := range 5 { // as if it had been dispatched again and again
 		if err := m.queue.Enqueue(t.Context(), document.Dispatch{TaskRef: task, Round: round}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	await.Value(t, begun)
-	await.Until(t, "the queue holds only what is at work", func() bool { return m.queued() == 1 })
+	await.Receive(t, begun)
+	await.Until(t, "the queue holds only what is at work", func() bool { return m.queueDepth() == 1 })
 	close(end)
-	m.awaitEnd("one")
+	m.awaitKnowledgeEnd("one")
 	if runs[task] != 1 {
 		t.Errorf("the task was run %d times, want once", runs[task])
 	}
@@ -84,15 +84,15 @@ func TestTaskThatIsGivenToTwoWorkersIsRunOnce(t *testing.T) {
 // All of Redis is lost while there is work, and everything is done.
 func TestLostQueueIsFilledAgain(t *testing.T) {
 	t.Parallel()
-	m := newMill(t)
+	m := newTestEnv(t)
 	m.accept("many", 20)
-	if m.queued() == 0 {
+	if m.queueDepth() == 0 {
 		t.Fatal("nothing is in the queue")
 	}
-	m.flush()
-	m.work(4, func(_ context.Context, work document.Work) error { return m.publish(work) })
-	m.sweep()
-	m.awaitEnd("many")
+	m.flushRedis()
+	m.startWorker(4, func(_ context.Context, work document.Work) error { return m.publish(work) })
+	m.startSweeper()
+	m.awaitKnowledgeEnd("many")
 }
 
 // A worker that stops hands its task back, and another has it within seconds.
@@ -102,11 +102,11 @@ func TestTaskOfAWorkerThatStopsIsTakenByAnother(t *testing.T) {
 	for name, heeds := range map[string]bool{"heeds its context": true, "does not": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := newMill(t)
+			m := newTestEnv(t)
 			m.accept("one", 1)
 			begun, finish := make(chan struct{}), make(chan struct{})
 			defer close(finish)
-			stop := m.work(1, func(ctx context.Context, _ document.Work) error {
+			stop := m.startWorker(1, func(ctx context.Context, _ document.Work) error {
 				begun <- struct{}{}
 				if heeds {
 					<-ctx.Done()
@@ -115,7 +115,7 @@ func TestTaskOfAWorkerThatStopsIsTakenByAnother(t *testing.T) {
 				}
 				return ctx.Err()
 			})
-			await.Value(t, begun)
+			await.Receive(t, begun)
 			start := time.Now()
 			stop()
 			if took := time.Since(start); took > stopTimeout+time.Second {
@@ -123,18 +123,18 @@ func TestTaskOfAWorkerThatStopsIsTakenByAnother(t *testing.T) {
 			}
 			taken := make(chan document.Work, 1)
 			start = time.Now()
-			m.work(1, func(_ context.Context, work document.Work) error {
+			m.startWorker(1, func(_ context.Context, work document.Work) error {
 				taken <- work
 				return m.publish(work)
 			})
-			work := await.Value(t, taken)
+			work := await.Receive(t, taken)
 			if took := time.Since(start); took > 5*time.Second {
 				t.Errorf("another worker had the task after %s, want it within seconds", took)
 			}
 			if work.Attempt != 1 || work.Crashes != 0 {
 				t.Errorf("it is attempt %d after %d crashes, want the first", work.Attempt, work.Crashes)
 			}
-			m.awaitEnd("one")
+			m.awaitKnowledgeEnd("one")
 		})
 	}
 }
@@ -142,19 +142,19 @@ func TestTaskOfAWorkerThatStopsIsTakenByAnother(t *testing.T) {
 // A document whose worker dies with it every time is given up, and tells why.
 func TestTaskThatAlwaysLosesItsWorkerIsGivenUp(t *testing.T) {
 	t.Parallel()
-	m := newMill(t)
+	m := newTestEnv(t)
 	task := m.accept("one", 1)[0]
 	for range 3 { // workers that claim it and are never seen again
-		if _, err := m.store.Claim(as(t, "one"), task, -time.Second); err != nil {
+		if _, err := m.store.Claim(tenantContext(t, "one"), task, -time.Second); err != nil {
 			t.Fatal(err)
 		}
 	}
-	m.work(1, func(context.Context, document.Work) error {
+	m.startWorker(1, func(context.Context, document.Work) error {
 		t.Error("run once more")
 		return nil
 	})
-	m.sweep()
-	job := m.awaitEnd("one")
+	m.startSweeper()
+	job := m.awaitKnowledgeEnd("one")
 	if want := "given up after 3 attempts: its worker was lost in 3 of them"; job.State != document.JobFailed || len(job.Error) < len(want) || job.Error[:len(want)] != want {
 		t.Errorf("the job is %s: %q, want it failed: %q…", job.State, job.Error, want)
 	}
@@ -163,24 +163,24 @@ func TestTaskThatAlwaysLosesItsWorkerIsGivenUp(t *testing.T) {
 // Steps run as long as they like; only a cancelled one is told to stop.
 func TestCancelledTaskStopsWithinTwoSeconds(t *testing.T) {
 	t.Parallel()
-	m := newMill(t)
+	m := newTestEnv(t)
 	m.accept("one", 1)
 	begun, stopped := make(chan document.Work), make(chan time.Time, 1)
-	m.work(1, func(ctx context.Context, work document.Work) error {
+	m.startWorker(1, func(ctx context.Context, work document.Work) error {
 		begun <- work
 		<-ctx.Done()
 		stopped <- time.Now()
 		return fmt.Errorf("embed: %w", ctx.Err())
 	})
-	work := await.Value(t, begun)
+	work := await.Receive(t, begun)
 	cancelled := time.Now()
-	if _, err := m.steer.Cancel(as(t, "one"), work.Job); err != nil {
+	if _, err := m.jobs.Cancel(tenantContext(t, "one"), work.JobID); err != nil {
 		t.Fatal(err)
 	}
-	if took := await.Value(t, stopped).Sub(cancelled); took > 2*time.Second {
+	if took := await.Receive(t, stopped).Sub(cancelled); took > 2*time.Second {
 		t.Errorf("it was told to stop after %s, want within 2s", took)
 	}
-	if job := m.awaitEnd("one"); job.State != document.Cancelled {
+	if job := m.awaitKnowledgeEnd("one"); job.State != document.JobCancelled {
 		t.Errorf("the job is %s, want cancelled", job.State)
 	}
 }

@@ -14,17 +14,17 @@ import (
 	"github.com/google/uuid"
 	"github.com/minio/minio-go/v7"
 
+	"github.com/seed-7a112592/gristmill/internal/test/audit"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
+	"github.com/seed-7a112592/gristmill/internal/test/repository"
+	"github.com/seed-7a112592/gristmill/internal/test/services"
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/audit"
-	"github.com/seed-7a112592/gristmill/test/program"
-	"github.com/seed-7a112592/gristmill/test/repository"
-	"github.com/seed-7a112592/gristmill/test/services"
 )
 
-// documented returns the commands that stand under a heading of
+// documentedCommands returns the commands that stand under a heading of
 // docs/operations.md, block by block.
-func documented(t *testing.T, heading string) []string {
+func documentedCommands(t *testing.T, heading string) []string {
 	t.Helper()
 	root, err := repository.Root()
 	if err != nil {
@@ -61,20 +61,20 @@ func shell(t *testing.T, dir string, env []string, commands string) string {
 	return string(out)
 }
 
-// tools returns an environment with gristmill, PostgreSQL's programs and MinIO's
+// toolsEnv returns an environment with gristmill, PostgreSQL's programs and MinIO's
 // client, which is built once, as MinIO is.
-func tools(t *testing.T) []string {
+func toolsEnv(t *testing.T) []string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)
 	}
 	env := []string{"HOME=" + t.TempDir()}
-	paths := []string{filepath.Dir(program.Path(t, "gristmill")), minioClient(t, filepath.Join(cache, "gristmill"))}
+	paths := []string{filepath.Dir(program.Path(t, "gristmill")), buildMinIOClient(t, filepath.Join(cache, "gristmill"))}
 	if _, err := exec.LookPath("pg_dump"); err != nil {
 		found, _ := filepath.Glob(filepath.Join(cache, "gristmill/postgres-*/usr/lib/postgresql/*/bin")) // the pattern is well formed
 		if len(found) == 0 {
-			services.Missing(t, "needs PostgreSQL's client programs, such as pg_dump")
+			services.SkipOrFail(t, "needs PostgreSQL's client programs, such as pg_dump")
 		}
 		tree, _, _ := strings.Cut(found[0], "/usr/lib/postgresql")
 		libraries, _ := filepath.Glob(filepath.Join(tree, "usr/lib/*-linux-gnu"))
@@ -87,9 +87,9 @@ func tools(t *testing.T) []string {
 // minioClientVersion is what MinIO of scripts/lib/minio.sh is built with.
 const minioClientVersion = "v0.0.0-20250313080218-cf909e1063a9"
 
-// minioClient returns the directory of mc. On many machines another program has
+// buildMinIOClient returns the directory of mc. On many machines another program has
 // that name.
-func minioClient(t *testing.T, cache string) string {
+func buildMinIOClient(t *testing.T, cache string) string {
 	t.Helper()
 	dir := filepath.Join(cache, "mc-"+minioClientVersion)
 	if _, err := os.Stat(filepath.Join(dir, "mc")); err == nil {
@@ -124,9 +124,9 @@ func minioClient(t *testing.T, cache string) string {
 // byte, searchable, and goes on.
 func TestBackupAndRestoreOfServers(t *testing.T) {
 	t.Parallel()
-	path := tools(t)
+	path := toolsEnv(t)
 	dir := t.TempDir()
-	from := program.NewSite(t)
+	from := program.NewInstallation(t)
 	var api *program.Program
 	for _, name := range []string{"api", "worker-knowledge", "worker-summary"} {
 		if p := from.Start(name); name == "api" {
@@ -137,28 +137,28 @@ func TestBackupAndRestoreOfServers(t *testing.T) {
 	for i := range 5 {
 		texts[fmt.Sprintf("%d.md", i)] = fmt.Sprintf("%s\n# Part %d\n\nOf grain.\n", guide, i)
 	}
-	c := api.Client(program.Key)
+	c := api.Client(program.APIKey)
 	for key, text := range texts {
 		if key != "large.md" { // which is under way while it is backed up
 			uploadOne(t, c, key, text)
 		}
 	}
 	gone := uploadOne(t, c, "gone.md", guide)
-	if err := c.Delete(t.Context(), gone.Document.ID); err != nil {
+	if err := c.DeleteDocument(t.Context(), gone.Document.ID); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Upload(t.Context(), document.UploadRequest{Key: "large.md"}, strings.NewReader(texts["large.md"])); err != nil {
 		t.Fatal(err)
 	}
-	environment := func(s *program.Site) []string {
-		return append(append(s.Env(), path...), "GRISTMILL_MIGRATE_DATABASE_URL="+s.Owner)
+	environment := func(s *program.Installation) []string {
+		return append(append(s.Env(), path...), "GRISTMILL_MIGRATE_DATABASE_URL="+s.OwnerURL)
 	}
-	shell(t, dir, environment(from), documented(t, "Back up servers")[0])
+	shell(t, dir, environment(from), documentedCommands(t, "Back up servers")[0])
 	late := uploadOne(t, c, "late.md", guide+"\n# Late\n\nAfter the backup.\n") // is not in it
 
-	to := program.NewSite(t)
-	emptyDatabase(t, to)
-	out := shell(t, dir, environment(to), documented(t, "Restore servers")[0])
+	to := program.NewInstallation(t)
+	recreateDatabase(t, to)
+	out := shell(t, dir, environment(to), documentedCommands(t, "Restore servers")[0])
 	if !strings.Contains(out, "0 findings") {
 		t.Errorf("restored:\n%s", out)
 	}
@@ -168,11 +168,11 @@ func TestBackupAndRestoreOfServers(t *testing.T) {
 		}
 	}
 	to.Exec(`UPDATE tasks SET lease_until = now() WHERE lease IS NOT NULL`) // rather than half a minute
-	audit.AwaitEnd(t, to, 3*time.Minute)
-	checkRestored(t, api.Client(program.Key), texts, late.Document.ID)
+	audit.AwaitIdle(t, to, 3*time.Minute)
+	checkRestored(t, api.Client(program.APIKey), texts, late.Document.ID)
 
 	// An object that was lost on the way is found.
-	bucket := audit.Bucket(t, to.S3)
+	bucket := audit.S3Client(t, to.S3)
 	for object := range bucket.ListObjects(t.Context(), to.S3.Bucket, minio.ListObjectsOptions{Recursive: true}) {
 		if err := bucket.RemoveObject(t.Context(), to.S3.Bucket, object.Key, minio.RemoveObjectOptions{}); err != nil {
 			t.Fatal(err)
@@ -184,17 +184,17 @@ func TestBackupAndRestoreOfServers(t *testing.T) {
 	}
 }
 
-// emptyDatabase drops and makes the site's database anew.
-func emptyDatabase(t *testing.T, s *program.Site) {
+// recreateDatabase drops and makes the site's database anew.
+func recreateDatabase(t *testing.T, s *program.Installation) {
 	t.Helper()
-	owner, err := url.Parse(s.Owner)
+	owner, err := url.Parse(s.OwnerURL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	name := strings.TrimPrefix(owner.Path, "/")
 	maintenance := *s
 	owner.Path = "/postgres"
-	maintenance.Owner = owner.String()
+	maintenance.OwnerURL = owner.String()
 	maintenance.Exec(`DROP DATABASE "` + name + `" WITH (FORCE)`)
 	maintenance.Exec(`CREATE DATABASE "` + name + `"`)
 }
@@ -204,7 +204,7 @@ func checkRestored(t *testing.T, c *client.Client, texts map[string]string, abse
 	t.Helper()
 	documents := audit.Documents(t, c)
 	for key, text := range texts {
-		audit.Document(t, c, documents[key], text)
+		audit.CheckDocument(t, c, documents[key], text)
 	}
 	if len(documents) != len(texts) {
 		t.Errorf("%d documents were restored, want %d", len(documents), len(texts))
@@ -228,13 +228,13 @@ func dev(t *testing.T, dir string) (*program.Program, *client.Client) {
 // The commands of docs/operations.md, as they are written, on the folder of dev.
 func TestBackupAndRestoreOfDevsFolder(t *testing.T) {
 	t.Parallel()
-	blocks := documented(t, "Back up the folder of dev")
+	blocks := documentedCommands(t, "Back up the folder of dev")
 	env := []string{"PATH=" + filepath.Dir(program.Path(t, "gristmill")) + ":" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
 	for i, name := range []string{"stopped", "running"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if _, err := exec.LookPath("sqlite3"); err != nil && name == "running" {
-				services.Missing(t, "needs sqlite3")
+				services.SkipOrFail(t, "needs sqlite3")
 			}
 			dir := t.TempDir()
 			p, c := dev(t, dir)
@@ -254,7 +254,7 @@ func TestBackupAndRestoreOfDevsFolder(t *testing.T) {
 			if err := os.RemoveAll(filepath.Join(dir, "gristmill-data")); err != nil {
 				t.Fatal(err)
 			}
-			out := shell(t, dir, env, documented(t, "Restore the folder of dev")[0])
+			out := shell(t, dir, env, documentedCommands(t, "Restore the folder of dev")[0])
 			if !strings.Contains(out, "compared 2 documents") || !strings.Contains(out, " 0 findings") {
 				t.Errorf("restored:\n%s", out)
 			}
@@ -302,8 +302,8 @@ func TestVerifyDevsFolder(t *testing.T) {
 		}
 	}
 	p, c = dev(t, dir)
-	if d, err := c.Document(t.Context(), accepted.Document.ID); err != nil || !strings.Contains(d.Damaged, "20 bytes") {
-		t.Errorf("the document says %q, %v", d.Damaged, err)
+	if d, err := c.Document(t.Context(), accepted.Document.ID); err != nil || !strings.Contains(d.Damage, "20 bytes") {
+		t.Errorf("the document says %q, %v", d.Damage, err)
 	}
 	again, err := c.Upload(t.Context(), document.UploadRequest{Key: "guide.md"}, strings.NewReader(guide))
 	if err != nil || !again.Restored {

@@ -15,9 +15,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed-7a112592/gristmill/internal/test/audit"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/audit"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 // problem is an answer that is an error, as the contract has it.
@@ -28,21 +28,21 @@ type problem struct {
 	Offset                    *int64
 }
 
-// declare sets a header of a request.
-func declare(request *http.Request, header, value string) *http.Request {
+// withHeader sets a header of a request.
+func withHeader(request *http.Request, header, value string) *http.Request {
 	request.Header.Set(header, value)
 	return request
 }
 
 func TestBadInputChangesNothing(t *testing.T) {
 	t.Parallel()
-	s := program.NewSite(t, "GRISTMILL_MAX_UPLOAD_BYTES=20000000")
+	s := program.NewInstallation(t, "GRISTMILL_MAX_UPLOAD_BYTES=20000000")
 	api := s.Start("api") // and no worker, so that whatever is enqueued stays
 	base := api.URL()
 	send := func(request *http.Request) (*http.Response, []byte) {
 		t.Helper()
 		if request.Header.Get("Authorization") == "" {
-			request.Header.Set("Authorization", "Bearer "+program.Key)
+			request.Header.Set("Authorization", "Bearer "+program.APIKey)
 		}
 		response, err := http.DefaultClient.Do(request)
 		if err != nil {
@@ -85,7 +85,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 	if location := response.Header.Get("Location"); location != "/v1/jobs/"+accepted.Job.ID.String() {
 		t.Errorf("Location is %q", location)
 	}
-	before := audit.Holdings(t, s)
+	before := audit.Snapshot(t, s)
 
 	multi := func(fields map[string]string, file string, closed bool) (string, string) {
 		var body bytes.Buffer
@@ -122,17 +122,17 @@ func TestBadInputChangesNothing(t *testing.T) {
 		{"too large, and does not say", put("key=k.md", io.MultiReader(strings.NewReader(large))), 413, "too_large", "20000000"},
 		{"PNG", put("key=k.md", strings.NewReader("\x89PNG\x0d\x0a\x1a\x0a\x00\x00\x00\x0dIHDR")), 415, "unsupported_media_type", "image/png"},
 		{"PDF", put("key=k.md", strings.NewReader("%PDF-1.7\n1 0 obj\n")), 415, "unsupported_media_type", "a PDF"},
-		{"HTML, declared", declare(put("key=k.md", strings.NewReader("text")), "Content-Type", "text/html"), 415, "unsupported_media_type", "text/html"},
-		{"a form by PUT", declare(put("key=k.md", strings.NewReader(unclosedBody)), "Content-Type", unclosed), 415, "unsupported_media_type", "POST"},
+		{"HTML, declared", withHeader(put("key=k.md", strings.NewReader("text")), "Content-Type", "text/html"), 415, "unsupported_media_type", "text/html"},
+		{"a form by PUT", withHeader(put("key=k.md", strings.NewReader(unclosedBody)), "Content-Type", unclosed), 415, "unsupported_media_type", "POST"},
 		{"a Git LFS pointer", put("key=k.md", strings.NewReader("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1\n")), 415, "unsupported_media_type", "git lfs pull"},
 		{"RTF", put("key=k.md", strings.NewReader(`{\rtf1 Dear miller}`)), 415, "unsupported_media_type", "RTF"},
 		{"UTF-16", put("key=k.md", strings.NewReader("\xff\xfeg\x00r\x00")), 422, "invalid_encoding", "iconv -f UTF-16LE"},
 		{"ISO-2022-JP", put("key=k.md", strings.NewReader("# \x1b$B@P1\x1b(B\n")), 422, "invalid_encoding", "ISO-2022-JP"},
 		{"invisible characters", put("key=k.md", strings.NewReader("\ufeff\u200b\n")), 422, "empty_document", "invisible"},
 		{"key with an invisible character", put("key="+url.QueryEscape("a\u200bb"), strings.NewReader("text")), 400, "bad_request", "U+200B"},
-		{"a new document that is there", declare(put("key=good.md", strings.NewReader("text")), "If-None-Match", "*"), 412, "precondition_failed", accepted.Document.SHA256},
-		{"a version that is none", declare(put("key=good.md", strings.NewReader("text")), "If-Match", `"x"`), 412, "precondition_failed", ""},
-		{"a version of nothing", declare(put("key=k.md&collection=absent", strings.NewReader("text")), "If-Match", "*"), 412, "precondition_failed", ""},
+		{"a new document that is there", withHeader(put("key=good.md", strings.NewReader("text")), "If-None-Match", "*"), 412, "precondition_failed", accepted.Document.SHA256},
+		{"a version that is none", withHeader(put("key=good.md", strings.NewReader("text")), "If-Match", `"x"`), 412, "precondition_failed", ""},
+		{"a version of nothing", withHeader(put("key=k.md&collection=absent", strings.NewReader("text")), "If-Match", "*"), 412, "precondition_failed", ""},
 		{"JSON without its type", post("/v1/search", "", `{"query":"q"}`), 415, "unsupported_media_type", "application/json"},
 		{"bad metadata", put("key=k.md&metadata="+url.QueryEscape(`{"a": }`), strings.NewReader("text")), 422, "invalid_metadata", "offset 6"},
 		{"bad metadata in a form", post("/v1/documents", badMeta, badMetaBody), 422, "invalid_metadata", "offset 6"},
@@ -164,9 +164,9 @@ func TestBadInputChangesNothing(t *testing.T) {
 		if !strings.Contains(string(body), test.says) {
 			t.Errorf("%s: %s does not say %q", test.name, body, test.says)
 		}
-		if diff := cmp.Diff(before, audit.Holdings(t, s)); diff != "" {
+		if diff := cmp.Diff(before, audit.Snapshot(t, s)); diff != "" {
 			t.Errorf("%s changed something:\n%s", test.name, diff)
-			before = audit.Holdings(t, s)
+			before = audit.Snapshot(t, s)
 		}
 	}
 	checkAbortedUpload(t, s, base, before)
@@ -174,7 +174,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 
 // checkAbortedUpload breaks an upload off in the middle, beyond what would be
 // the first part of its object, and waits until nothing of it is left.
-func checkAbortedUpload(t *testing.T, s *program.Site, base string, before map[string]string) {
+func checkAbortedUpload(t *testing.T, s *program.Installation, base string, before map[string]string) {
 	t.Helper()
 	ctx, abort := context.WithCancel(t.Context())
 	body, feed := io.Pipe()
@@ -182,7 +182,7 @@ func checkAbortedUpload(t *testing.T, s *program.Site, base string, before map[s
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set("Authorization", "Bearer "+program.Key)
+	request.Header.Set("Authorization", "Bearer "+program.APIKey)
 	ended := make(chan error, 1)
 	go func() {
 		response, err := http.DefaultClient.Do(request)
@@ -202,8 +202,8 @@ func checkAbortedUpload(t *testing.T, s *program.Site, base string, before map[s
 	// The server notices in its own time.
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := within(t); ; {
-		diff := cmp.Diff(before, audit.Holdings(t, s))
+	for deadline := timeoutContext(t); ; {
+		diff := cmp.Diff(before, audit.Snapshot(t, s))
 		if diff == "" {
 			return
 		}

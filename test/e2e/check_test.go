@@ -3,10 +3,10 @@ package e2e_test
 import (
 	"testing"
 
+	"github.com/seed-7a112592/gristmill/internal/test/audit"
+	"github.com/seed-7a112592/gristmill/internal/test/corpus"
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/audit"
-	"github.com/seed-7a112592/gristmill/test/corpus"
 )
 
 // checkCorpus checks that every file below dir is a document that is ready,
@@ -15,7 +15,7 @@ import (
 func checkCorpus(t *testing.T, c *client.Client, dir string) {
 	t.Helper()
 	for _, job := range audit.Jobs(t, c) {
-		if job.State != document.Succeeded {
+		if job.State != document.JobSucceeded {
 			t.Errorf("job %s of %s is %s: %s", job.ID, job.DocumentID, job.State, job.Error)
 		}
 	}
@@ -30,7 +30,7 @@ func checkCorpus(t *testing.T, c *client.Client, dir string) {
 			t.Errorf("no document for %s", f.Key)
 			continue
 		}
-		audit.Document(t, c, d, string(f.Text))
+		audit.CheckDocument(t, c, d, string(f.Text))
 	}
 	if len(files) == 0 || len(documents) != len(files) {
 		t.Errorf("%d documents for %d files", len(documents), len(files))

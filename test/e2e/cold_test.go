@@ -5,10 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	tests "github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	tests "github.com/seed-7a112592/gristmill/test/await"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 // A model that loads for longer than a search may take: the first search is
@@ -18,17 +18,17 @@ import (
 func TestColdModelAnswersTheNextSearch(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64})
-	s := program.NewSite(t, append(providerEnv(provider), "GRISTMILL_SEARCH_TIMEOUT=300ms")...)
+	s := program.NewInstallation(t, append(providerEnv(provider), "GRISTMILL_SEARCH_TIMEOUT=300ms")...)
 	api := s.Start("api")
 	s.Start("worker-knowledge")
 	s.Start("worker-summary")
-	c := api.Client(program.Key)
+	c := api.Client(program.APIKey)
 	uploadOne(t, c, "guide.md", guide)
 
 	// Each question has a request of its own, which lasts until the model is warm.
 	cold := func(question string) (asked chan struct{}, warm func()) {
 		asked, loading := make(chan struct{}, 10), make(chan struct{})
-		provider.Follow(func(r fakeprovider.Request) fakeprovider.Fault {
+		provider.SetScript(func(r fakeprovider.Request) fakeprovider.Fault {
 			if r.Texts[0] != question {
 				return nil
 			}
@@ -38,7 +38,7 @@ func TestColdModelAnswersTheNextSearch(t *testing.T) {
 				case <-loading:
 				case <-t.Context().Done():
 				}
-				a.Right = true
+				a.Correct = true
 			}
 		})
 		return asked, func() { close(loading) }
@@ -56,7 +56,7 @@ func TestColdModelAnswersTheNextSearch(t *testing.T) {
 	}
 	warm()
 	tests.Until(t, "the request has been answered", func() bool { return provider.InFlight() == 0 })
-	if found, err := c.Search(within(t), document.SearchRequest{Query: question}); err != nil || len(found.Hits) == 0 {
+	if found, err := c.Search(timeoutContext(t), document.SearchRequest{Query: question}); err != nil || len(found.Hits) == 0 {
 		t.Errorf("the search found %v, %v", found.Hits, err)
 	}
 	if n := len(asked); n != 1 {
@@ -65,7 +65,7 @@ func TestColdModelAnswersTheNextSearch(t *testing.T) {
 
 	const other = "which stone turns?"
 	asked, warm = cold(other)
-	search := program.Start(t, []string{"GRISTMILL_SERVER=" + api.URL(), "GRISTMILL_KEY=" + program.Key}, "gristmill", "search", other)
+	search := program.Start(t, []string{"GRISTMILL_SERVER=" + api.URL(), "GRISTMILL_KEY=" + program.APIKey}, "gristmill", "search", other)
 	tests.Until(t, "the command line says what it waits for", func() bool { return strings.Contains(search.Output(), "Asking again in ") })
 	warm()
 	if status, said := search.Wait(), search.Output(); status != 0 || !strings.Contains(said, "GRISTMILL_SEARCH_TIMEOUT") || !strings.Contains(said, "guide.md") {
@@ -81,7 +81,7 @@ func TestColdModelAnswersTheNextSearch(t *testing.T) {
 func TestDoctorNamesTheSetting(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{APIKey: "right", Models: map[string]int{"known": 48, "unused": 48}})
-	s := program.NewSite(t, "GRISTMILL_OPENAI_BASE_URL="+provider.URL())
+	s := program.NewInstallation(t, "GRISTMILL_OPENAI_BASE_URL="+provider.URL())
 	for name, test := range map[string]struct {
 		env  []string
 		want string

@@ -6,17 +6,17 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 const oneCollection = "GRISTMILL_MAX_COLLECTIONS=1"
 
 func TestServersLimitCollections(t *testing.T) {
 	t.Parallel()
-	s := program.NewSite(t, oneCollection)
-	checkOneCollection(t, s.Start("api").Client(program.Key))
+	s := program.NewInstallation(t, oneCollection)
+	checkOneCollection(t, s.Start("api").Client(program.APIKey))
 }
 
 func TestDevModeLimitsCollections(t *testing.T) {

@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 // What the README shows of a reindex, and the way back, in one process on
@@ -20,7 +20,7 @@ func TestDevModeReindexes(t *testing.T) {
 	}
 	dev := program.Start(t, nil, "gristmill", "dev", "--addr", "127.0.0.1:0", "--data", t.TempDir(), documents)
 	c := dev.Client("")
-	await(t, c, func(jobs []document.Job) bool {
+	awaitJobs(t, c, func(jobs []document.Job) bool {
 		for _, job := range jobs {
 			if !job.State.Ended() {
 				return false
@@ -50,7 +50,7 @@ func TestDevModeReindexes(t *testing.T) {
 // bestHit returns what answers the README's question.
 func bestHit(t *testing.T, c *client.Client) document.Hit {
 	t.Helper()
-	result, err := c.Search(within(t), document.SearchRequest{Query: "How is the speed of the stones set?", Limit: 1})
+	result, err := c.Search(timeoutContext(t), document.SearchRequest{Query: "How is the speed of the stones set?", Limit: 1})
 	if err != nil || len(result.Hits) != 1 {
 		t.Fatalf("search: %+v, %v", result.Hits, err)
 	}

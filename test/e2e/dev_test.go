@@ -10,14 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/test/audit"
+	"github.com/seed-7a112592/gristmill/internal/test/corpus"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
+	"github.com/seed-7a112592/gristmill/internal/upload"
 	"github.com/seed-7a112592/gristmill/pkg/client"
-	"github.com/seed-7a112592/gristmill/pkg/client/upload"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
-	"github.com/seed-7a112592/gristmill/test/audit"
-	"github.com/seed-7a112592/gristmill/test/corpus"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 // providerEnv configures a fake provider with vectors of 64 dimensions.
@@ -94,9 +94,9 @@ func edit(t *testing.T, dir string) (heading string) {
 	return heading
 }
 
-// twice returns the texts that were embedded more than once. That by which a
+// embeddedTwice returns the texts that were embedded more than once. That by which a
 // process learns the length of vectors is sent by each one that starts.
-func twice(embedded map[string]int) []string {
+func embeddedTwice(embedded map[string]int) []string {
 	const starts = 3
 	var texts []string
 	for text, n := range embedded {
@@ -111,8 +111,8 @@ func twice(embedded map[string]int) []string {
 // were sent, and none that was sent before.
 func checkEdit(t *testing.T, before, after map[string]int, heading string) {
 	t.Helper()
-	if len(twice(after)) > 0 {
-		t.Errorf("after the edit these were sent again: %q", twice(after))
+	if len(embeddedTwice(after)) > 0 {
+		t.Errorf("after the edit these were sent again: %q", embeddedTwice(after))
 	}
 	fresh := 0
 	for text := range after {
@@ -142,27 +142,27 @@ func TestDevModeIngestsOnceAndOnlyWhatChanged(t *testing.T) {
 	if status := first.Wait(); status != 0 {
 		t.Fatalf("dev --once ended with %d:\n%s", status, first.Output())
 	}
-	sent := provider.Embedded()
-	if len(sent) == 0 || len(twice(sent)) > 0 {
-		t.Errorf("%d texts embedded, of these twice: %q", len(sent), twice(sent))
+	sent := provider.EmbeddedTexts()
+	if len(sent) == 0 || len(embeddedTwice(sent)) > 0 {
+		t.Errorf("%d texts embedded, of these twice: %q", len(sent), embeddedTwice(sent))
 	}
 
 	second := dev("--once")
 	if status := second.Wait(); status != 0 {
 		t.Fatalf("the second run ended with %d:\n%s", status, second.Output())
 	}
-	if now := provider.Embedded(); len(now) != len(sent) || len(twice(now)) > 0 {
-		t.Errorf("the second run sent %d new texts, and again %q", len(now)-len(sent), twice(now))
+	if now := provider.EmbeddedTexts(); len(now) != len(sent) || len(embeddedTwice(now)) > 0 {
+		t.Errorf("the second run sent %d new texts, and again %q", len(now)-len(sent), embeddedTwice(now))
 	}
 
 	heading := edit(t, dir)
 	third := dev()
 	c := third.Client("")
-	await(t, c, func(jobs []document.Job) bool {
+	awaitJobs(t, c, func(jobs []document.Job) bool {
 		return slices.ContainsFunc(jobs, func(j document.Job) bool { return j.Version == 2 && j.State.Ended() })
 	})
 	checkCorpus(t, c, dir)
-	checkEdit(t, sent, provider.Embedded(), heading)
+	checkEdit(t, sent, provider.EmbeddedTexts(), heading)
 	documents := audit.Documents(t, c)
 	if jobs := audit.Jobs(t, c); len(jobs) != len(documents)+1 {
 		t.Errorf("%d jobs for %d documents and one edit", len(jobs), len(documents))
@@ -177,10 +177,10 @@ func TestDevModeFinishesAfterSIGKILL(t *testing.T) {
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64, RecordTexts: true, Latency: 20 * time.Millisecond})
 	dir, data := corpus.Dir(t), t.TempDir()
 	args := []string{"dev", "--addr", "127.0.0.1:0", "--data", data, dir}
-	release := holdMiddle(t, provider, dir)
+	release := hangEveryNth(t, provider, dir)
 	first := program.Start(t, providerEnv(provider), "gristmill", args...)
 	c := first.Client("")
-	awaitMiddle(t, c)
+	awaitPartlyDone(t, c)
 	first.Kill()
 	release()
 
@@ -193,10 +193,10 @@ func TestDevModeFinishesAfterSIGKILL(t *testing.T) {
 	checkInFlight(t, provider)
 }
 
-// holdMiddle has every nth request for passages hang until release is called:
+// hangEveryNth has every nth request for passages hang until release is called:
 // some documents get ready and others stay under way, however few and short
 // they are.
-func holdMiddle(t *testing.T, provider *fakeprovider.Provider, dir string) (release func()) {
+func hangEveryNth(t *testing.T, provider *fakeprovider.Provider, dir string) (release func()) {
 	t.Helper()
 	files, err := upload.Find([]string{dir})
 	if err != nil {
@@ -204,26 +204,26 @@ func holdMiddle(t *testing.T, provider *fakeprovider.Provider, dir string) (rele
 	}
 	nth := int64(max(2, len(files)/16))
 	var seen atomic.Int64
-	provider.Follow(func(r fakeprovider.Request) fakeprovider.Fault {
+	provider.SetScript(func(r fakeprovider.Request) fakeprovider.Fault {
 		if r.Chat || slices.Contains(r.Texts, document.ProbeText) || seen.Add(1)%nth != 0 {
 			return nil
 		}
 		return fakeprovider.Hang
 	})
-	return func() { provider.Follow(nil) }
+	return func() { provider.SetScript(nil) }
 }
 
-// awaitMiddle waits until a fair part of the documents is ready, and others are
+// awaitPartlyDone waits until a fair part of the documents is ready, and others are
 // being worked on.
-func awaitMiddle(t *testing.T, c *client.Client) {
+func awaitPartlyDone(t *testing.T, c *client.Client) {
 	t.Helper()
-	await(t, c, func(jobs []document.Job) bool {
+	awaitJobs(t, c, func(jobs []document.Job) bool {
 		ended, running := 0, 0
 		for _, job := range jobs {
 			switch {
 			case job.Tasks.Knowledge.State.Ended():
 				ended++
-			case job.Tasks.Knowledge.State == document.Running:
+			case job.Tasks.Knowledge.State == document.JobRunning:
 				running++
 			}
 		}
@@ -236,7 +236,7 @@ func awaitMiddle(t *testing.T, c *client.Client) {
 func checkInFlight(t *testing.T, provider *fakeprovider.Provider) {
 	t.Helper()
 	const requests, batch = 16, 64 // GRISTMILL_EMBEDDING_CONCURRENCY and _BATCH
-	embedded := provider.Embedded()
+	embedded := provider.EmbeddedTexts()
 	again := 0
 	for text, n := range embedded {
 		if text == document.ProbeText { // asked by each program that starts
@@ -256,10 +256,10 @@ func checkInFlight(t *testing.T, provider *fakeprovider.Provider) {
 	}
 }
 
-// await asks for the jobs until they are as wanted.
-func await(t *testing.T, c *client.Client, wanted func([]document.Job) bool) {
+// awaitJobs asks for the jobs until they are as wanted.
+func awaitJobs(t *testing.T, c *client.Client, wanted func([]document.Job) bool) {
 	t.Helper()
-	ctx := within(t)
+	ctx := timeoutContext(t)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {

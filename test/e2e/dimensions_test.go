@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 // A model whose length of vectors nobody has set: it is asked for it, once it
@@ -18,7 +18,7 @@ import (
 func TestDevModeLearnsTheLength(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 48})
-	provider.Fail(fakeprovider.Status(http.StatusServiceUnavailable, "Loading model"), -1)
+	provider.FailNext(fakeprovider.Status(http.StatusServiceUnavailable, "Loading model"), -1)
 	env := []string{"GRISTMILL_OPENAI_BASE_URL=" + provider.URL(), "GRISTMILL_EMBEDDING_MODEL=fake"}
 	data := t.TempDir()
 	dev := program.Start(t, env, "gristmill", "dev", "--addr", "127.0.0.1:0", "--data", data)
@@ -27,23 +27,23 @@ func TestDevModeLearnsTheLength(t *testing.T) {
 	if err != nil {
 		t.Fatalf("a model that does not answer yet kept an upload out: %v", err)
 	}
-	if found, err := c.Search(within(t), document.SearchRequest{Query: "rye"}); err != nil || len(found.Hits) > 0 {
+	if found, err := c.Search(timeoutContext(t), document.SearchRequest{Query: "rye"}); err != nil || len(found.Hits) > 0 {
 		t.Errorf("a search of nothing found %v, %v", found.Hits, err)
 	}
-	provider.Fail(nil, 0)
-	if job, err := c.Await(within(t), accepted.Job.ID, time.Second, nil); err != nil || job.State != document.Succeeded {
+	provider.FailNext(nil, 0)
+	if job, err := c.AwaitJob(timeoutContext(t), accepted.Job.ID, time.Second, nil); err != nil || job.State != document.JobSucceeded {
 		t.Errorf("the job is %s: %q, %v", job.State, job.Error, err)
 	}
-	if found, err := c.Search(within(t), document.SearchRequest{Query: "rye"}); err != nil || len(found.Hits) != 1 {
+	if found, err := c.Search(timeoutContext(t), document.SearchRequest{Query: "rye"}); err != nil || len(found.Hits) != 1 {
 		t.Errorf("a search found %v, %v", found.Hits, err)
 	}
 	dev.Stop()
-	asked := provider.Counts().Requests
+	asked := provider.Counts().EmbeddingRequests
 	again := program.Start(t, env, "gristmill", "dev", "--addr", "127.0.0.1:0", "--data", data)
 	again.URL()
 	again.Stop()
-	if !strings.Contains(again.Output(), "fake (48 dimensions)") || provider.Counts().Requests != asked {
-		t.Errorf("asked %d times more; the second start says:\n%s", provider.Counts().Requests-asked, again.Output())
+	if !strings.Contains(again.Output(), "fake (48 dimensions)") || provider.Counts().EmbeddingRequests != asked {
+		t.Errorf("asked %d times more; the second start says:\n%s", provider.Counts().EmbeddingRequests-asked, again.Output())
 	}
 }
 
@@ -63,9 +63,9 @@ func TestDevModeSaysWhichLengthIsRight(t *testing.T) {
 		t.Fatal(err)
 	}
 	var job document.Job
-	await(t, c, func(jobs []document.Job) bool {
+	awaitJobs(t, c, func(jobs []document.Job) bool {
 		job = jobs[0]
-		return job.Tasks.Knowledge.State == document.Waiting
+		return job.Tasks.Knowledge.State == document.JobWaiting
 	})
 	if !strings.Contains(job.Tasks.Knowledge.Error, right) || job.Tasks.Knowledge.Attempt > 1 {
 		t.Errorf("the job waits after attempt %d and says %q, want %s", job.Tasks.Knowledge.Attempt, job.Tasks.Knowledge.Error, right)
@@ -88,10 +88,10 @@ func TestDevModeSaysWhichLengthIsRight(t *testing.T) {
 		t.Errorf("dev --once ended with %d and says:\n%s", status, once.Output())
 	}
 	c = program.Start(t, env, "gristmill", "dev", "--addr", "127.0.0.1:0", "--data", data).Client("")
-	if job, err = c.Await(within(t), accepted.Job.ID, time.Second, nil); err != nil || job.State != document.Succeeded {
+	if job, err = c.AwaitJob(timeoutContext(t), accepted.Job.ID, time.Second, nil); err != nil || job.State != document.JobSucceeded {
 		t.Errorf("with the right length the job is %s: %q, %v", job.State, job.Error, err)
 	}
-	if found, err := c.Search(within(t), document.SearchRequest{Query: "rye"}); err != nil || len(found.Hits) != 1 {
+	if found, err := c.Search(timeoutContext(t), document.SearchRequest{Query: "rye"}); err != nil || len(found.Hits) != 1 {
 		t.Errorf("a search found %v, %v", found.Hits, err)
 	}
 }

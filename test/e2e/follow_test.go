@@ -10,19 +10,19 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 // events asks for the events of a job.
 func events(t *testing.T, base string, job uuid.UUID, lastEventID string) *http.Response {
 	t.Helper()
-	request, err := http.NewRequestWithContext(within(t), "GET", base+"/v1/jobs/"+job.String()+"/events", nil)
+	request, err := http.NewRequestWithContext(timeoutContext(t), "GET", base+"/v1/jobs/"+job.String()+"/events", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set("Authorization", "Bearer "+program.Key)
+	request.Header.Set("Authorization", "Bearer "+program.APIKey)
 	request.Header.Set("Last-Event-ID", lastEventID)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
@@ -59,22 +59,22 @@ func readEvents(t *testing.T, lines *bufio.Scanner, enough func(document.Job) bo
 func TestJobsAreFollowedCancelledAndRetried(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64})
-	s := program.NewSite(t, providerEnv(provider)...)
+	s := program.NewInstallation(t, providerEnv(provider)...)
 	api := s.Start("api")
 	s.Start("worker-knowledge")
 	s.Start("worker-summary")
-	c := api.Client(program.Key)
+	c := api.Client(program.APIKey)
 
 	// The length of the model's vectors is asked for once, which is nobody's to cancel.
 	first, err := c.Upload(t.Context(), document.UploadRequest{Key: "first.md"}, strings.NewReader(guide))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if job, err := c.Await(within(t), first.Job.ID, time.Second, nil); err != nil || job.State != document.Succeeded {
+	if job, err := c.AwaitJob(timeoutContext(t), first.Job.ID, time.Second, nil); err != nil || job.State != document.JobSucceeded {
 		t.Fatalf("the first job is %s: %q, %v", job.State, job.Error, err)
 	}
 
-	provider.Fail(fakeprovider.Hang, -1)
+	provider.FailNext(fakeprovider.Hang, -1)
 	accepted, err := c.Upload(t.Context(), document.UploadRequest{Key: "guide.md"}, strings.NewReader("# Oats\n\nOats are rolled.\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -82,25 +82,25 @@ func TestJobsAreFollowedCancelledAndRetried(t *testing.T) {
 	id := accepted.Job.ID
 	response := events(t, api.URL(), id, "")
 	lines := bufio.NewScanner(response.Body)
-	readEvents(t, lines, func(job document.Job) bool { return job.Tasks.Knowledge.State == document.Running })
-	if job, err := c.Cancel(t.Context(), id); err != nil || job.State != document.Cancelled {
+	readEvents(t, lines, func(job document.Job) bool { return job.Tasks.Knowledge.State == document.JobRunning })
+	if job, err := c.CancelJob(t.Context(), id); err != nil || job.State != document.JobCancelled {
 		t.Fatalf("cancelled: %s, %v", job.State, err)
 	}
 	job, seen := readEvents(t, lines, func(document.Job) bool { return false })
-	if job.State != document.Cancelled || job.Error == "" {
+	if job.State != document.JobCancelled || job.Error == "" {
 		t.Errorf("the last event shows a job that is %s: %q, want cancelled and why", job.State, job.Error)
 	}
 	if again := events(t, api.URL(), id, seen); again.StatusCode != http.StatusNoContent {
 		t.Errorf("asked again by who has seen the end: %s, want 204", again.Status)
 	}
 
-	provider.Fail(nil, 0)
-	if job, err := c.Retry(t.Context(), id); err != nil || job.State.Ended() {
+	provider.FailNext(nil, 0)
+	if job, err := c.RetryJob(t.Context(), id); err != nil || job.State.Ended() {
 		t.Fatalf("put back on the path: %s, %v", job.State, err)
 	}
 	// To one who has seen the end it is a job like another that goes on.
 	job, _ = readEvents(t, bufio.NewScanner(events(t, api.URL(), id, seen).Body), func(document.Job) bool { return false })
-	if job.State != document.Succeeded || job.Error != "" {
+	if job.State != document.JobSucceeded || job.Error != "" {
 		t.Errorf("retried, the job is %s: %q, want succeeded", job.State, job.Error)
 	}
 }

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 // What documents say of themselves is metadata as it was written, or text with a
@@ -17,7 +17,7 @@ func TestFrontMatterIsMetadataOrText(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64, RecordTexts: true})
 	dev := program.Start(t, providerEnv(provider), "gristmill", "dev", "--addr", "127.0.0.1:0", "--data", t.TempDir())
-	c, ctx := dev.Client(""), within(t)
+	c, ctx := dev.Client(""), timeoutContext(t)
 	for _, test := range []struct {
 		key, text       string
 		title, metadata string
@@ -44,8 +44,8 @@ func TestFrontMatterIsMetadataOrText(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		job, err := c.Await(ctx, accepted.Job.ID, time.Second, nil)
-		if err != nil || job.State != document.Succeeded {
+		job, err := c.AwaitJob(ctx, accepted.Job.ID, time.Second, nil)
+		if err != nil || job.State != document.JobSucceeded {
 			t.Fatalf("%s: job %+v, %v", test.key, job, err)
 		}
 		for of, warnings := range map[string]document.Warnings{"answer": accepted.Job.Warnings, "job": job.Warnings} {
@@ -58,7 +58,7 @@ func TestFrontMatterIsMetadataOrText(t *testing.T) {
 			t.Errorf("%s: title %q, metadata %s, %v; want %q, %s", test.key, d.Title, d.Metadata, err, test.title, test.metadata)
 		}
 		found := false
-		for text := range provider.Embedded() {
+		for text := range provider.EmbeddedTexts() {
 			found = found || strings.HasPrefix(text, test.embedded)
 		}
 		if !found {

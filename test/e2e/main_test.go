@@ -9,22 +9,22 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-7a112592/gristmill/test/program"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 )
 
-// patience bounds every wait. Reaching it is a failure, never a step.
-const patience = 4 * time.Minute
+// waitTimeout bounds every wait. Reaching it is a failure, never a step.
+const waitTimeout = 4 * time.Minute
 
 func TestMain(m *testing.M) {
 	_ = flag.Set("test.parallel", "6") // most of the time they wait
 	status := m.Run()
-	program.Remove()
+	program.RemoveBinaries()
 	os.Exit(status)
 }
 
-// within returns a context that ends when patience does.
-func within(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+// timeoutContext returns a context that ends when patience does.
+func timeoutContext(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -10,9 +10,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 // A key that is wrong for a while fails no job: they wait, and every door says
@@ -20,12 +20,12 @@ import (
 func TestWrongKeyWaits(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64})
-	s := program.NewSite(t, providerEnv(provider)...)
+	s := program.NewInstallation(t, providerEnv(provider)...)
 	api := s.Start("api")
-	c := api.Client(program.Key)
+	c := api.Client(program.APIKey)
 	s.Start("worker-knowledge")
 	s.Start("worker-summary")
-	provider.Fail(fakeprovider.Status(http.StatusUnauthorized, "Incorrect API key provided"), -1)
+	provider.FailNext(fakeprovider.Status(http.StatusUnauthorized, "Incorrect API key provided"), -1)
 	const setting, jobs = "GRISTMILL_OPENAI_API_KEY", 12
 	for i := range jobs {
 		text := fmt.Sprintf("# Document %d\n\nIt waits for its key.\n", i)
@@ -34,17 +34,17 @@ func TestWrongKeyWaits(t *testing.T) {
 		}
 	}
 	var waiting []document.Job
-	await(t, c, func(list []document.Job) bool {
+	awaitJobs(t, c, func(list []document.Job) bool {
 		waiting = list
 		return len(list) == jobs && !slices.ContainsFunc(list, func(job document.Job) bool {
 			if job.State == document.JobFailed {
 				t.Fatalf("a job has failed: %s", job.Error)
 			}
 			k := job.Tasks.Knowledge
-			return k.State != document.Waiting || k.Attempt != 0 || !strings.Contains(k.Error, setting)
+			return k.State != document.JobWaiting || k.Attempt != 0 || !strings.Contains(k.Error, setting)
 		})
 	})
-	trusted := http.Header{"Authorization": {"Bearer " + program.Key}}
+	trusted := http.Header{"Authorization": {"Bearer " + program.APIKey}}
 	if status, body := get(t, api.URL()+"/readyz", trusted); status != http.StatusOK || !strings.Contains(body, `"degraded":["models"]`) || !strings.Contains(body, setting) {
 		t.Errorf("/readyz: %d %s", status, body)
 	}
@@ -54,7 +54,7 @@ func TestWrongKeyWaits(t *testing.T) {
 	// As docs/operations.md has them, with no more than they need.
 	models := func(args ...string) string {
 		t.Helper()
-		models := program.Start(t, []string{"GRISTMILL_REDIS_URL=" + s.Redis}, "gristmill", append([]string{"models"}, args...)...)
+		models := program.Start(t, []string{"GRISTMILL_REDIS_URL=" + s.RedisURL}, "gristmill", append([]string{"models"}, args...)...)
 		if status := models.Wait(); status != 0 {
 			t.Errorf("gristmill models %v ended with %d", args, status)
 		}
@@ -64,17 +64,17 @@ func TestWrongKeyWaits(t *testing.T) {
 		t.Errorf("gristmill models:\n%s", said)
 	}
 
-	provider.Fail(nil, 0)
+	provider.FailNext(nil, 0)
 	retry := func(job uuid.UUID) {
 		t.Helper()
-		retry := program.Start(t, []string{"GRISTMILL_SERVER=" + api.URL(), "GRISTMILL_KEY=" + program.Key}, "gristmill", "retry", job.String())
+		retry := program.Start(t, []string{"GRISTMILL_SERVER=" + api.URL(), "GRISTMILL_KEY=" + program.APIKey}, "gristmill", "retry", job.String())
 		if status := retry.Wait(); status != 0 || !strings.Contains(retry.Output(), job.String()) {
 			t.Errorf("gristmill retry ended with %d:\n%s", status, retry.Output())
 		}
 	}
 	retry(waiting[0].ID)
 	for _, job := range waiting {
-		if done, err := c.Await(within(t), job.ID, time.Second, nil); err != nil || done.State != document.Succeeded {
+		if done, err := c.AwaitJob(timeoutContext(t), job.ID, time.Second, nil); err != nil || done.State != document.JobSucceeded {
 			t.Errorf("a job is %s: %s, %v", done.State, done.Error, err)
 		}
 	}
@@ -84,17 +84,17 @@ func TestWrongKeyWaits(t *testing.T) {
 
 	// A hold that is lifted is over for the next request. What waits comes back by
 	// itself in a minute or so, and at once when it is told to.
-	provider.Fail(fakeprovider.RateLimit("300"), -1)
+	provider.FailNext(fakeprovider.RateLimit("300"), -1)
 	accepted, err := c.Upload(t.Context(), document.UploadRequest{Key: "late.md"}, strings.NewReader("# Late\n\nIt waits for the rate limit.\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	await(t, c, func(list []document.Job) bool {
+	awaitJobs(t, c, func(list []document.Job) bool {
 		return slices.ContainsFunc(list, func(job document.Job) bool {
-			return job.ID == accepted.Job.ID && job.Tasks.Knowledge.State == document.Waiting
+			return job.ID == accepted.Job.ID && job.Tasks.Knowledge.State == document.JobWaiting
 		})
 	})
-	provider.Fail(nil, 0)
+	provider.FailNext(nil, 0)
 	ask := func(want int) {
 		t.Helper()
 		status, _, answer, err := api.Send(t.Context(), http.MethodPost, "/v1/search", map[string]string{"query": "who waits?"})
@@ -111,7 +111,7 @@ func TestWrongKeyWaits(t *testing.T) {
 		t.Errorf("the job waits until %v, %v; want a minute or so", job.NextAttemptAt, err)
 	}
 	retry(accepted.Job.ID)
-	if done, err := c.Await(within(t), accepted.Job.ID, time.Second, nil); err != nil || done.State != document.Succeeded {
+	if done, err := c.AwaitJob(timeoutContext(t), accepted.Job.ID, time.Second, nil); err != nil || done.State != document.JobSucceeded {
 		t.Errorf("the job is %s: %s, %v", done.State, done.Error, err)
 	}
 }

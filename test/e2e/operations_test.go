@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/test/audit"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/audit"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 const guide = "---\ntitle: The guide\n---\n# Milling\n\nGrain is ground between two stones.\n\n# Baking\n\nFlour, water, salt and time.\n"
@@ -24,8 +24,8 @@ func uploadOne(t *testing.T, c *client.Client, key, text string) document.Accept
 	if err != nil {
 		t.Fatal(err)
 	}
-	job, err := c.Await(within(t), accepted.Job.ID, time.Second, nil)
-	if err != nil || job.State != document.Succeeded {
+	job, err := c.AwaitJob(timeoutContext(t), accepted.Job.ID, time.Second, nil)
+	if err != nil || job.State != document.JobSucceeded {
 		t.Fatalf("job of %s is %s: %s, %v", key, job.State, job.Error, err)
 	}
 	return accepted
@@ -54,14 +54,14 @@ func get(t *testing.T, address string, header http.Header) (int, string) {
 // Every program says how it is, what it has done, and in its log for whom.
 func TestProgramsAnswerForThemselves(t *testing.T) {
 	t.Parallel()
-	s := program.NewSite(t)
+	s := program.NewInstallation(t)
 	programs := map[string]*program.Program{}
 	addresses := map[string]string{}
 	for _, name := range []string{"api", "worker-knowledge", "worker-summary"} {
 		programs[name] = s.Start(name)
 		addresses[name] = programs[name].URL()
 	}
-	c, err := client.New(addresses["api"], program.Key, nil)
+	c, err := client.New(addresses["api"], program.APIKey, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,11 +106,11 @@ func TestProgramsAnswerForThemselves(t *testing.T) {
 // An installation that has no role of index builds works, and says what to set.
 func TestWithoutARoleOfIndexBuilds(t *testing.T) {
 	t.Parallel()
-	s := program.NewSite(t)
-	s.Index = ""
+	s := program.NewInstallation(t)
+	s.IndexURL = ""
 	const setting = "GRISTMILL_INDEX_DATABASE_URL"
 	worker := s.Start("worker-knowledge")
-	status, body := get(t, worker.URL()+"/readyz", http.Header{"Authorization": {"Bearer " + program.Key}})
+	status, body := get(t, worker.URL()+"/readyz", http.Header{"Authorization": {"Bearer " + program.APIKey}})
 	if status != http.StatusOK || !strings.Contains(body, `"degraded":["indexes"]`) || !strings.Contains(body, setting) {
 		t.Errorf("readyz: %d %s", status, body)
 	}
@@ -184,19 +184,19 @@ func TestProgramsWaitForServers(t *testing.T) {
 
 func TestContentHasRanges(t *testing.T) {
 	t.Parallel()
-	s := program.NewSite(t)
+	s := program.NewInstallation(t)
 	api := s.Start("api")
 	s.Start("worker-knowledge")
 	s.Start("worker-summary")
 	base := api.URL()
-	c, err := client.New(base, program.Key, nil)
+	c, err := client.New(base, program.APIKey, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	id := uploadOne(t, c, "guide.md", guide).Document.ID
 	for _, p := range audit.Passages(t, c, id) {
 		status, body := get(t, fmt.Sprintf("%s/v1/documents/%s/content", base, id), http.Header{
-			"Authorization": {"Bearer " + program.Key},
+			"Authorization": {"Bearer " + program.APIKey},
 			"Range":         {fmt.Sprintf("bytes=%d-%d", p.Start, p.End-1)},
 		})
 		if status != http.StatusPartialContent || body != p.Content {
@@ -209,13 +209,13 @@ func TestContentHasRanges(t *testing.T) {
 // its passages once they are a day old.
 func TestDeletedDocumentsAreSweptAway(t *testing.T) {
 	t.Parallel()
-	s := program.NewSite(t)
-	c := s.Start("api").Client(program.Key)
+	s := program.NewInstallation(t)
+	c := s.Start("api").Client(program.APIKey)
 	s.Start("worker-knowledge")
 	s.Start("worker-summary")
 	uploadOne(t, c, "kept.md", guide)
 	gone := uploadOne(t, c, "gone.md", guide+"\n# Only here\n\nNobody else has this passage.\n")
-	if err := c.Delete(t.Context(), gone.Document.ID); err != nil {
+	if err := c.DeleteDocument(t.Context(), gone.Document.ID); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Document(t.Context(), gone.Document.ID); err == nil {
@@ -233,15 +233,15 @@ func TestDeletedDocumentsAreSweptAway(t *testing.T) {
 	s.Exec(`UPDATE passages SET created_at = created_at - interval '1 day'`)
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := within(t); ; {
-		holdings := audit.Holdings(t, s)
+	for deadline := timeoutContext(t); ; {
+		holdings := audit.Snapshot(t, s)
 		objects := 0
 		for name := range holdings {
 			if strings.HasPrefix(name, "object ") {
 				objects++
 			}
 		}
-		left := s.Count("SELECT count(*) FROM " + program.Passages + " p WHERE content LIKE '%Nobody else%'")
+		left := s.QueryInt("SELECT count(*) FROM " + program.AllPassagesSQL + " p WHERE content LIKE '%Nobody else%'")
 		if objects == 1 && left == 0 && holdings["table public.documents"] == "1" {
 			break
 		}
@@ -251,5 +251,5 @@ func TestDeletedDocumentsAreSweptAway(t *testing.T) {
 		case <-tick.C:
 		}
 	}
-	audit.Document(t, c, audit.Documents(t, c)["kept.md"], guide)
+	audit.CheckDocument(t, c, audit.Documents(t, c)["kept.md"], guide)
 }

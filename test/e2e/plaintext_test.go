@@ -6,10 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/test/audit"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/audit"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 // Plain text has no headings, whatever its lines look like, and is cut between
@@ -17,11 +17,11 @@ import (
 func TestPlainTextHasRecordsAndNoHeadings(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64, RecordTexts: true})
-	s := program.NewSite(t, providerEnv(provider)...)
+	s := program.NewInstallation(t, providerEnv(provider)...)
 	api := s.Start("api")
 	s.Start("worker-knowledge")
 	s.Start("worker-summary")
-	c, ctx := api.Client(program.Key), within(t)
+	c, ctx := api.Client(program.APIKey), timeoutContext(t)
 
 	var text strings.Builder
 	text.WriteString("# Log of the mill\n")
@@ -35,7 +35,7 @@ func TestPlainTextHasRecordsAndNoHeadings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if job, err := c.Await(ctx, accepted.Job.ID, time.Second, nil); err != nil || job.State != document.Succeeded {
+		if job, err := c.AwaitJob(ctx, accepted.Job.ID, time.Second, nil); err != nil || job.State != document.JobSucceeded {
 			t.Fatalf("%s: job %+v, %v", mediaType, job, err)
 		}
 		d, err := c.Document(ctx, accepted.Document.ID)
@@ -43,7 +43,7 @@ func TestPlainTextHasRecordsAndNoHeadings(t *testing.T) {
 			t.Fatal(err)
 		}
 		passages := audit.Passages(t, c, d.ID)
-		if err := audit.Tile(source, passages); err != nil {
+		if err := audit.CheckTiling(source, passages); err != nil {
 			t.Errorf("%s: %v", mediaType, err)
 		}
 		return d, passages
@@ -58,7 +58,7 @@ func TestPlainTextHasRecordsAndNoHeadings(t *testing.T) {
 		if len(p.HeadingPath) > 0 || before != "" && !strings.HasSuffix(before, "\n") || behind != "" && !strings.HasPrefix(behind, "\n") {
 			t.Errorf("passage %d stands under %q and is not of whole lines: %q", p.Ordinal, p.HeadingPath, p.Content)
 		}
-		if provider.Embedded()[p.Content] == 0 {
+		if provider.EmbeddedTexts()[p.Content] == 0 {
 			t.Errorf("passage %d was not embedded as it is: %q", p.Ordinal, p.Content)
 		}
 	}

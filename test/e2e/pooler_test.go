@@ -6,11 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/test/audit"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
+	"github.com/seed-7a112592/gristmill/internal/test/services"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/audit"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/program"
-	"github.com/seed-7a112592/gristmill/test/services"
 )
 
 // Everything works through PgBouncer in transaction mode, with fewer
@@ -18,22 +18,22 @@ import (
 func TestThroughAPooler(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64, RecordTexts: true, Semantic: true})
-	s := program.NewSite(t, chatEnv(provider)...)
-	direct := s.Database
-	s.Database = services.Pooled(t, direct)
-	s.More = append(s.More, "GRISTMILL_DATABASE_DIRECT_URL="+direct)
+	s := program.NewInstallation(t, chatEnv(provider)...)
+	direct := s.AppURL
+	s.AppURL = services.PgBouncerURL(t, direct)
+	s.ExtraEnv = append(s.ExtraEnv, "GRISTMILL_DATABASE_DIRECT_URL="+direct)
 	checkServers(t, s, provider)
 
 	// A new model is copied in, and then the space of the old one is dropped.
-	s.More = append(s.More, "GRISTMILL_REINDEX_SOAK=0s")
+	s.ExtraEnv = append(s.ExtraEnv, "GRISTMILL_REINDEX_SOAK=0s")
 	api := s.Start("api")
 	worker := s.Start("worker-knowledge")
 	s.Start("worker-summary")
-	c := api.Client(program.Key)
+	c := api.Client(program.APIKey)
 	reindex(t, c, document.ReindexRequest{Model: document.Model{Name: "other", Dimensions: 64}})
 	checkSearch(t, c)
-	audit.AwaitEnd(t, s, time.Minute)
-	audit.Sweep(t, s)
+	audit.AwaitIdle(t, s, time.Minute)
+	audit.CollectGarbage(t, s)
 	if status, body := get(t, worker.URL()+"/readyz", nil); status != http.StatusOK {
 		t.Errorf("readyz: %d %s", status, body)
 	}
@@ -47,12 +47,12 @@ func TestThroughAPooler(t *testing.T) {
 // that needs a session.
 func TestPoolerInTheWay(t *testing.T) {
 	t.Parallel()
-	s := program.NewSite(t)
-	owner, index := services.Pooled(t, s.Owner), services.Pooled(t, s.Index)
-	s.Database = services.Pooled(t, s.Database)
+	s := program.NewInstallation(t)
+	owner, index := services.PgBouncerURL(t, s.OwnerURL), services.PgBouncerURL(t, s.IndexURL)
+	s.AppURL = services.PgBouncerURL(t, s.AppURL)
 	const setting = "set GRISTMILL_DATABASE_DIRECT_URL to the address of the database itself"
 	worker := s.Start("worker-knowledge")
-	status, body := get(t, worker.URL()+"/readyz", http.Header{"Authorization": {"Bearer " + program.Key}})
+	status, body := get(t, worker.URL()+"/readyz", http.Header{"Authorization": {"Bearer " + program.APIKey}})
 	if status != http.StatusServiceUnavailable || !strings.Contains(body, setting) {
 		t.Errorf("readyz: %d %s", status, body)
 	}

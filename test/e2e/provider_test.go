@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
+	tests "github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	tests "github.com/seed-7a112592/gristmill/test/await"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 // search asks a question and returns status, header and how long it took.
@@ -46,8 +46,8 @@ func TestSearchWhileTheProviderIsBusyOrBroken(t *testing.T) {
 
 	// Batches have more than one text, questions do not.
 	hanging := make(chan struct{}, 100)
-	provider.Fail(func(a *fakeprovider.Answer) {
-		if len(a.Data) > 1 {
+	provider.FailNext(func(a *fakeprovider.Answer) {
+		if len(a.Vectors) > 1 {
 			fakeprovider.Hang(a)
 			hanging <- struct{}{}
 		}
@@ -60,7 +60,7 @@ func TestSearchWhileTheProviderIsBusyOrBroken(t *testing.T) {
 	}
 	select {
 	case <-hanging:
-	case <-within(t).Done():
+	case <-timeoutContext(t).Done():
 		t.Fatal("no document is being embedded")
 	}
 	for range 3 {
@@ -77,7 +77,7 @@ func TestSearchWhileTheProviderIsBusyOrBroken(t *testing.T) {
 		{"answers 503", fakeprovider.Status(503, "overloaded")},
 		{"breaks off", fakeprovider.TruncatedJSON},
 	} {
-		provider.Fail(fault.fault, -1)
+		provider.FailNext(fault.fault, -1)
 		status, header, took := search(t, dev, "who "+fault.name+"?") // a question that another waits for is not sent again
 		if status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" || took > time.Second {
 			t.Errorf("while the provider %s, search answered %d, Retry-After %q, after %s; want 503 within a second", fault.name, status, header.Get("Retry-After"), took)
@@ -87,18 +87,18 @@ func TestSearchWhileTheProviderIsBusyOrBroken(t *testing.T) {
 		}
 	}
 	// What has failed so often may be left alone for a while.
-	provider.Fail(nil, 0)
+	provider.FailNext(nil, 0)
 	tests.Until(t, "searches are answered again", func() bool {
 		status, _, _ := search(t, dev, "how is grain ground?")
 		return status == http.StatusOK
 	})
-	provider.Fail(fakeprovider.RateLimit("30"), -1)
+	provider.FailNext(fakeprovider.RateLimit("30"), -1)
 	if status, _, _ := search(t, dev, "who limits the rate?"); status != http.StatusServiceUnavailable {
 		t.Errorf("search answered %d while the provider limits the rate", status)
 	}
-	sent := provider.Counts().Requests
-	if status, header, _ := search(t, dev, "who mills?"); status != http.StatusServiceUnavailable || header.Get("Retry-After") != "30" || provider.Counts().Requests != sent {
+	sent := provider.Counts().EmbeddingRequests
+	if status, header, _ := search(t, dev, "who mills?"); status != http.StatusServiceUnavailable || header.Get("Retry-After") != "30" || provider.Counts().EmbeddingRequests != sent {
 		t.Errorf("search answered %d, Retry-After %q, after %d requests, want the provider to be left alone for 30 s",
-			status, header.Get("Retry-After"), provider.Counts().Requests-sent)
+			status, header.Get("Retry-After"), provider.Counts().EmbeddingRequests-sent)
 	}
 }

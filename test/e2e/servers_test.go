@@ -7,23 +7,23 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/test/audit"
+	"github.com/seed-7a112592/gristmill/internal/test/corpus"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
+	"github.com/seed-7a112592/gristmill/internal/upload"
 	"github.com/seed-7a112592/gristmill/pkg/client"
-	"github.com/seed-7a112592/gristmill/pkg/client/upload"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/audit"
-	"github.com/seed-7a112592/gristmill/test/corpus"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 // uploadAll uploads every file below dir and fails the test if one is refused.
-func uploadAll(t *testing.T, c *client.Client, dir string, follow bool) upload.Tally {
+func uploadAll(t *testing.T, c *client.Client, dir string, follow bool) upload.Result {
 	t.Helper()
 	files, err := upload.Find([]string{dir})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tally, err := upload.Run(within(t), files, upload.Config{Client: c, Follow: follow})
+	tally, err := upload.Run(timeoutContext(t), files, upload.Config{Client: c, AwaitJobs: follow})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,16 +36,16 @@ func uploadAll(t *testing.T, c *client.Client, dir string, follow bool) upload.T
 func TestServersIngestOnceAndOnlyWhatChanged(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64, RecordTexts: true, Semantic: true})
-	checkServers(t, program.NewSite(t, chatEnv(provider)...), provider)
+	checkServers(t, program.NewInstallation(t, chatEnv(provider)...), provider)
 }
 
 // checkServers starts the programs of a site, and checks that they ingest a
 // corpus once and only what has changed later, that it is found, and that
 // re-indexing sends nothing.
-func checkServers(t *testing.T, s *program.Site, provider *fakeprovider.Provider) {
+func checkServers(t *testing.T, s *program.Installation, provider *fakeprovider.Provider) {
 	t.Helper()
 	api, knowledge, summary := s.Start("api"), s.Start("worker-knowledge"), s.Start("worker-summary")
-	c, dir := api.Client(program.Key), copyCorpus(t)
+	c, dir := api.Client(program.APIKey), copyCorpus(t)
 
 	documents := uploadAll(t, c, dir, true).Documents
 	checkCorpus(t, c, dir)
@@ -53,9 +53,9 @@ func checkServers(t *testing.T, s *program.Site, provider *fakeprovider.Provider
 	if calls := provider.Counts().ChatRequests; calls == 0 || 213*calls > 300*documents {
 		t.Errorf("%d calls of the chat model for %d documents, want at most 300 for 213", calls, documents)
 	}
-	sent := provider.Embedded()
-	if len(twice(sent)) > 0 {
-		t.Errorf("embedded twice: %q", twice(sent))
+	sent := provider.EmbeddedTexts()
+	if len(embeddedTwice(sent)) > 0 {
+		t.Errorf("embedded twice: %q", embeddedTwice(sent))
 	}
 	jobs := len(audit.Jobs(t, c))
 
@@ -71,7 +71,7 @@ func checkServers(t *testing.T, s *program.Site, provider *fakeprovider.Provider
 	uploadAll(t, c, dir, true)
 	checkCorpus(t, c, dir)
 	checkSections(t, c)
-	checkEdit(t, sent, provider.Embedded(), heading)
+	checkEdit(t, sent, provider.EmbeddedTexts(), heading)
 	if calls = provider.Counts().ChatRequests - calls; calls < 1 || calls > 2 {
 		t.Errorf("%d calls of the chat model for an edited paragraph, want 1 or 2", calls)
 	}
@@ -139,7 +139,7 @@ func checkReindexSendsNothing(t *testing.T, c *client.Client, provider *fakeprov
 	}
 	// Questions asked by checkSearch came before; nothing has come since.
 	after := provider.Counts()
-	if texts, calls := after.Texts-before.Texts, after.ChatRequests-before.ChatRequests; texts != 0 || calls != 0 {
+	if texts, calls := after.TextsAnswered-before.TextsAnswered, after.ChatRequests-before.ChatRequests; texts != 0 || calls != 0 {
 		t.Errorf("re-indexing sent %d texts and asked the chat model %d times", texts, calls)
 	}
 }
@@ -152,8 +152,8 @@ func reindex(t *testing.T, c *client.Client, request document.ReindexRequest) {
 		t.Fatalf("begun %+v: %v", begun, err)
 	}
 	for _, r := range begun {
-		ended, err := c.AwaitReindex(within(t), r.ID, time.Second, nil)
-		if err != nil || ended.State != document.Succeeded {
+		ended, err := c.AwaitReindex(timeoutContext(t), r.ID, time.Second, nil)
+		if err != nil || ended.State != document.JobSucceeded {
 			t.Fatalf("reindex %s of %s is %s: %s, %v", r.ID, r.Collection, ended.State, ended.Error, err)
 		}
 	}
@@ -162,18 +162,18 @@ func reindex(t *testing.T, c *client.Client, request document.ReindexRequest) {
 func TestServersFinishAfterSIGKILL(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64, RecordTexts: true, Latency: 20 * time.Millisecond})
-	s := program.NewSite(t, providerEnv(provider)...)
+	s := program.NewInstallation(t, providerEnv(provider)...)
 	api, knowledge, summary := s.Start("api"), s.Start("worker-knowledge"), s.Start("worker-summary")
-	c, dir := api.Client(program.Key), corpus.Dir(t)
-	release := holdMiddle(t, provider, dir)
+	c, dir := api.Client(program.APIKey), corpus.Dir(t)
+	release := hangEveryNth(t, provider, dir)
 	uploadAll(t, c, dir, false)
-	awaitMiddle(t, c)
+	awaitPartlyDone(t, c)
 	knowledge.Kill()
 	summary.Kill()
 	release()
 	s.Start("worker-knowledge")
 	s.Start("worker-summary")
-	await(t, c, func(jobs []document.Job) bool {
+	awaitJobs(t, c, func(jobs []document.Job) bool {
 		return !slices.ContainsFunc(jobs, func(j document.Job) bool { return !j.State.Ended() })
 	})
 	checkCorpus(t, c, dir)
@@ -185,8 +185,8 @@ func TestServersFinishAfterSIGKILL(t *testing.T) {
 func TestWrongAnswersWaitAndWriteNothing(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64})
-	s := program.NewSite(t, providerEnv(provider)...)
-	c := s.Start("api").Client(program.Key)
+	s := program.NewInstallation(t, providerEnv(provider)...)
+	c := s.Start("api").Client(program.APIKey)
 	s.Start("worker-knowledge")
 	s.Start("worker-summary")
 	for name, test := range map[string]struct {
@@ -195,36 +195,36 @@ func TestWrongAnswersWaitAndWriteNothing(t *testing.T) {
 	}{
 		"count": {fakeprovider.WrongCount, "vectors"},
 		"NaN": {func(a *fakeprovider.Answer) { // in every vector: the others of an answer would be kept
-			for i := range a.Data {
-				fakeprovider.NaN(&fakeprovider.Answer{Data: a.Data[:i+1]})
+			for i := range a.Vectors {
+				fakeprovider.NaN(&fakeprovider.Answer{Vectors: a.Vectors[:i+1]})
 			}
 		}, "number"},
 	} {
-		written := s.Count("SELECT count(*) FROM " + program.Passages + " p")
-		provider.Fail(test.fault, -1)
+		written := s.QueryInt("SELECT count(*) FROM " + program.AllPassagesSQL + " p")
+		provider.FailNext(test.fault, -1)
 		text := fmt.Sprintf("# Wrong %s\n\nThe answer to this is wrong.\n\n# Another\n\nAnd so is the one to this. %s\n", name, strings.Repeat("Grist. ", 300))
 		accepted, err := c.Upload(t.Context(), document.UploadRequest{Key: name + ".md"}, strings.NewReader(text))
 		if err != nil {
 			t.Fatal(err)
 		}
 		var job document.Job
-		await(t, c, func([]document.Job) bool {
+		awaitJobs(t, c, func([]document.Job) bool {
 			if job, err = c.Job(t.Context(), accepted.Job.ID, 0); err != nil {
 				t.Fatal(err)
 			}
-			return job.Tasks.Knowledge.State == document.Waiting
+			return job.Tasks.Knowledge.State == document.JobWaiting
 		})
 		if knowledge := job.Tasks.Knowledge; !strings.Contains(knowledge.Error, test.says) || knowledge.Attempt > 1 {
 			t.Errorf("%s: after attempt %d the job is %s: %q, want it to wait with %q", name, knowledge.Attempt, job.State, knowledge.Error, test.says)
 		}
-		if n := s.Count("SELECT count(*) FROM "+program.Passages+" p") - written; n != 0 {
+		if n := s.QueryInt("SELECT count(*) FROM "+program.AllPassagesSQL+" p") - written; n != 0 {
 			t.Errorf("%s: %d passages were written", name, n)
 		}
-		provider.Fail(nil, 0)
-		if _, err := c.Retry(t.Context(), accepted.Job.ID); err != nil {
+		provider.FailNext(nil, 0)
+		if _, err := c.RetryJob(t.Context(), accepted.Job.ID); err != nil {
 			t.Fatal(err)
 		}
-		if job, err := c.Await(within(t), accepted.Job.ID, time.Second, nil); err != nil || job.State != document.Succeeded {
+		if job, err := c.AwaitJob(timeoutContext(t), accepted.Job.ID, time.Second, nil); err != nil || job.State != document.JobSucceeded {
 			t.Errorf("%s: afterwards the job is %s: %s, %v", name, job.State, job.Error, err)
 		}
 	}

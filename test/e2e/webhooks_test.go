@@ -15,15 +15,15 @@ import (
 
 	"github.com/google/uuid"
 
+	wait "github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	wait "github.com/seed-7a112592/gristmill/test/await"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 const allowLoopback = "GRISTMILL_WEBHOOK_ALLOW=127.0.0.1/32"
 
-// told is what a receiver was told by one request.
-type told struct {
+// receivedEvent is what a receiver was told by one request.
+type receivedEvent struct {
 	header http.Header
 	body   []byte
 	event  document.Event
@@ -31,11 +31,11 @@ type told struct {
 
 // newReceiver returns the URL of a receiver, and what it is told. It answers
 // with the status that the next one asks for.
-func newReceiver(t *testing.T, answer func(r *http.Request) int) (url string, requests <-chan told) {
+func newReceiver(t *testing.T, answer func(r *http.Request) int) (url string, requests <-chan receivedEvent) {
 	t.Helper()
-	all := make(chan told, 100)
+	all := make(chan receivedEvent, 100)
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		got := told{header: r.Header}
+		got := receivedEvent{header: r.Header}
 		got.body, _ = io.ReadAll(r.Body)
 		if err := json.Unmarshal(got.body, &got.event); err != nil {
 			t.Errorf("body %s: %v", got.body, err)
@@ -54,7 +54,7 @@ func send[T any](t *testing.T, method, url, body string, want int) (answer T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set("Authorization", "Bearer "+program.Key)
+	request.Header.Set("Authorization", "Bearer "+program.APIKey)
 	request.Header.Set("Content-Type", "application/json")
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
@@ -91,8 +91,8 @@ func awaitDelivery(t *testing.T, api string, webhook uuid.UUID, state document.D
 	return delivery
 }
 
-// wantSigned checks the signature as a receiver does, who has the secret's text.
-func wantSigned(t *testing.T, webhook document.Webhook, got told) {
+// checkSignature checks the signature as a receiver does, who has the secret's text.
+func checkSignature(t *testing.T, webhook document.Webhook, got receivedEvent) {
 	t.Helper()
 	text, err := webhook.Secret.MarshalText()
 	if err != nil {
@@ -114,7 +114,7 @@ func wantSigned(t *testing.T, webhook document.Webhook, got told) {
 // and to the byte.
 func TestWebhookIsToldUntilItListens(t *testing.T) {
 	t.Parallel()
-	s := program.NewSite(t, allowLoopback)
+	s := program.NewInstallation(t, allowLoopback)
 	api := s.Start("api")
 	s.Start("worker-knowledge")
 	s.Start("worker-summary")
@@ -124,17 +124,17 @@ func TestWebhookIsToldUntilItListens(t *testing.T) {
 	url, requests := newReceiver(t, func(*http.Request) int { return <-statuses })
 	webhook := addWebhook(t, api.URL(), url+"/hook")
 
-	accepted := uploadOne(t, api.Client(program.Key), "guide.md", guide)
-	first := wait.Value(t, requests)
-	second := wait.Value(t, requests)
-	wantSigned(t, webhook, first)
-	wantSigned(t, webhook, second)
+	accepted := uploadOne(t, api.Client(program.APIKey), "guide.md", guide)
+	first := wait.Receive(t, requests)
+	second := wait.Receive(t, requests)
+	checkSignature(t, webhook, first)
+	checkSignature(t, webhook, second)
 	if !bytes.Equal(first.body, second.body) || first.header.Get("webhook-id") != second.header.Get("webhook-id") {
 		t.Errorf("two attempts at one delivery differ: %s %s, %s %s", first.header, first.body, second.header, second.body)
 	}
 	job, event := accepted.Job, first.event
 	if event.Type != "job.succeeded" || event.ID.String() != first.header.Get("webhook-id") || event.Job.ID != job.ID ||
-		event.Job.DocumentID != job.DocumentID || event.Job.Key != "guide.md" || event.Job.State != document.Succeeded || event.Job.FinishedAt.Before(event.Job.CreatedAt) {
+		event.Job.DocumentID != job.DocumentID || event.Job.Key != "guide.md" || event.Job.State != document.JobSucceeded || event.Job.FinishedAt.Before(event.Job.CreatedAt) {
 		t.Errorf("told %s of the job %+v", first.body, job)
 	}
 
@@ -146,8 +146,8 @@ func TestWebhookIsToldUntilItListens(t *testing.T) {
 		t.Errorf("listed: %+v", got)
 	}
 	send[any](t, "DELETE", api.URL()+"/v1/webhooks/"+webhook.ID.String(), "", http.StatusNoContent)
-	uploadOne(t, api.Client(program.Key), "another.md", guide)
-	if n := s.Count(`SELECT count(*) FROM deliveries`); n != 0 || len(requests) != 0 {
+	uploadOne(t, api.Client(program.APIKey), "another.md", guide)
+	if n := s.QueryInt(`SELECT count(*) FROM deliveries`); n != 0 || len(requests) != 0 {
 		t.Errorf("%d deliveries and %d requests after the webhook was deleted", n, len(requests))
 	}
 }
@@ -156,7 +156,7 @@ func TestWebhookIsToldUntilItListens(t *testing.T) {
 // it was delivered.
 func TestWebhookIsToldAfterSIGKILL(t *testing.T) {
 	t.Parallel()
-	s := program.NewSite(t, allowLoopback)
+	s := program.NewInstallation(t, allowLoopback)
 	api, knowledge, summary := s.Start("api"), s.Start("worker-knowledge"), s.Start("worker-summary")
 	held := make(chan struct{}, 1)
 	url, requests := newReceiver(t, func(r *http.Request) int {
@@ -168,14 +168,14 @@ func TestWebhookIsToldAfterSIGKILL(t *testing.T) {
 		return http.StatusOK
 	})
 	webhook := addWebhook(t, api.URL(), url)
-	uploadOne(t, api.Client(program.Key), "guide.md", guide)
-	first := wait.Value(t, requests)
+	uploadOne(t, api.Client(program.APIKey), "guide.md", guide)
+	first := wait.Receive(t, requests)
 	knowledge.Kill()
 	summary.Kill()
 	s.Start("worker-summary")
 	s.Exec(`UPDATE deliveries SET next_attempt_at = now()`) // as if its time to live were over
-	second := wait.Value(t, requests)
-	wantSigned(t, webhook, second)
+	second := wait.Receive(t, requests)
+	checkSignature(t, webhook, second)
 	if first.header.Get("webhook-id") != second.header.Get("webhook-id") || !bytes.Equal(first.body, second.body) {
 		t.Errorf("told %s, then %s", first.body, second.body)
 	}
@@ -187,7 +187,7 @@ func TestWebhookIsToldAfterSIGKILL(t *testing.T) {
 // By default nobody can have the workers connect to where they are.
 func TestWebhooksReachPublicAddressesOnly(t *testing.T) {
 	t.Parallel()
-	s := program.NewSite(t)
+	s := program.NewInstallation(t)
 	api := s.Start("api")
 	s.Start("worker-knowledge")
 	s.Start("worker-summary")
@@ -197,7 +197,7 @@ func TestWebhooksReachPublicAddressesOnly(t *testing.T) {
 		t.Errorf("refused with %+v", problem)
 	}
 	webhook := addWebhook(t, api.URL(), strings.Replace(url, "127.0.0.1", "localhost", 1))
-	uploadOne(t, api.Client(program.Key), "guide.md", guide)
+	uploadOne(t, api.Client(program.APIKey), "guide.md", guide)
 	var delivery document.Delivery
 	wait.Until(t, "the delivery was refused", func() bool {
 		delivery = awaitDelivery(t, api.URL(), webhook.ID, document.DeliveryPending)
@@ -217,8 +217,8 @@ func TestDevModeTellsWebhooks(t *testing.T) {
 	url, requests := newReceiver(t, func(*http.Request) int { return http.StatusOK })
 	webhook := addWebhook(t, dev.URL(), url)
 	accepted := uploadOne(t, dev.Client(""), "guide.md", guide)
-	got := wait.Value(t, requests)
-	wantSigned(t, webhook, got)
+	got := wait.Receive(t, requests)
+	checkSignature(t, webhook, got)
 	if got.event.Job.ID != accepted.Job.ID || got.event.Job.Collection != "default" {
 		t.Errorf("told %s", got.body)
 	}

@@ -14,8 +14,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/services"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/services"
 )
 
 // disk is a file system of its own, in memory, that can be made full. Where the
@@ -39,7 +39,7 @@ func newDisk(t *testing.T, dir string, size int64, uid, gid uint32) *disk {
 	t.Helper()
 	out, err := exec.Command("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%d,mode=0700,uid=%d,gid=%d", size, uid, gid), "gristmill-test", dir).CombinedOutput()
 	if err != nil {
-		services.Missing(t, "no file system can be mounted here (root can on Linux), and no disk be filled: %v: %s", err, out)
+		services.SkipOrFail(t, "no file system can be mounted here (root can on Linux), and no disk be filled: %v: %s", err, out)
 	}
 	disks.Lock()
 	defer disks.Unlock()
@@ -117,9 +117,9 @@ func (d *disk) resize(size int64) error {
 	return nil
 }
 
-// newMillOnADisk returns an installation whose tables are on a disk of their
+// newTestEnvOnDisk returns an installation whose tables are on a disk of their
 // own. PostgreSQL's log is not, so that the server itself goes on.
-func newMillOnADisk(t *testing.T, provider fakeprovider.Options, more ...string) (*mill, *disk) {
+func newTestEnvOnDisk(t *testing.T, provider fakeprovider.Options, more ...string) (*testEnv, *disk) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
 	var d *disk
@@ -136,8 +136,8 @@ func newMillOnADisk(t *testing.T, provider fakeprovider.Options, more ...string)
 			d.remove()
 		}
 	})
-	m := newMill(t, sharedServers(t), provider, more...)
-	address, err := url.Parse(m.direct.Owner)
+	m := newTestEnv(t, sharedServers(t), provider, more...)
+	address, err := url.Parse(m.direct.OwnerURL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,11 +153,11 @@ func newMillOnADisk(t *testing.T, provider fakeprovider.Options, more ...string)
 	}
 	info, err := os.Stat(data)
 	if err != nil {
-		services.Missing(t, "the files of PostgreSQL are not on this machine: %v", err)
+		services.SkipOrFail(t, "the files of PostgreSQL are not on this machine: %v", err)
 	}
 	dir, err := os.MkdirTemp(filepath.Dir(data), "disk-")
 	if err != nil {
-		services.Missing(t, "there is no place beside the files of PostgreSQL: %v", err)
+		services.SkipOrFail(t, "there is no place beside the files of PostgreSQL: %v", err)
 	}
 	owner := info.Sys().(*syscall.Stat_t)
 	d = newDisk(t, dir, 256<<20, owner.Uid, owner.Gid)

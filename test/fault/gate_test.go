@@ -8,19 +8,19 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
 )
 
-// gate stands before the provider. While it is shut, requests for embeddings
+// providerGate stands before the provider. While it is shut, requests for embeddings
 // wait there, and those whose clients die never reach the provider.
-type gate struct {
+type providerGate struct {
 	*httptest.Server
 
-	mu      sync.Mutex
-	open    chan struct{} // closed while the gate is open
-	chats   bool          // those for summaries wait too
-	waiting map[string]int
+	mu        sync.Mutex
+	open      chan struct{} // closed while the gate is open
+	holdChats bool          // those for summaries wait too
+	waiting   map[string]int
 }
 
 // The paths of what a provider is asked for.
@@ -29,27 +29,27 @@ const (
 	chatsPath      = "/v1/chat/completions"
 )
 
-func newGate(t *testing.T, provider *fakeprovider.Provider) *gate {
+func newProviderGate(t *testing.T, provider *fakeprovider.Provider) *providerGate {
 	t.Helper()
-	g := &gate{open: make(chan struct{}), waiting: map[string]int{}}
+	g := &providerGate{open: make(chan struct{}), waiting: map[string]int{}}
 	close(g.open)
 	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !g.pass(r) {
+		if !g.waitOpen(r) {
 			panic(http.ErrAbortHandler)
 		}
 		provider.ServeHTTP(w, r)
 	}))
 	t.Cleanup(func() {
-		g.lift()
+		g.release()
 		g.CloseClientConnections()
 		g.Close()
 	})
 	return g
 }
 
-// pass waits until the gate is open. It reports false when the client went,
+// waitOpen waits until the gate is open. It reports false when the client went,
 // which a server notices once it has read all that the client sent.
-func (g *gate) pass(r *http.Request) bool {
+func (g *providerGate) waitOpen(r *http.Request) bool {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return false
@@ -61,7 +61,7 @@ func (g *gate) pass(r *http.Request) bool {
 	path := r.URL.Path
 	g.mu.Lock()
 	open := g.open
-	if path != embeddingsPath && !(path == chatsPath && g.chats) {
+	if path != embeddingsPath && !(path == chatsPath && g.holdChats) {
 		g.mu.Unlock()
 		return true
 	}
@@ -80,23 +80,23 @@ func (g *gate) pass(r *http.Request) bool {
 	}
 }
 
-// shut has requests for embeddings wait from now on.
-func (g *gate) shut() {
+// holdEmbeddings has requests for embeddings wait from now on.
+func (g *providerGate) holdEmbeddings() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.open = make(chan struct{})
 }
 
-// shutAll has those for summaries wait too.
-func (g *gate) shutAll() {
-	g.shut()
+// holdAll has those for summaries wait too.
+func (g *providerGate) holdAll() {
+	g.holdEmbeddings()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.chats = true
+	g.holdChats = true
 }
 
-// lift lets all pass that wait, and all that come.
-func (g *gate) lift() {
+// release lets all pass that wait, and all that come.
+func (g *providerGate) release() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	select {
@@ -106,11 +106,11 @@ func (g *gate) lift() {
 	}
 }
 
-// held is how many requests for embeddings wait.
-func (g *gate) held() int { return g.heldOf(embeddingsPath) }
+// heldEmbeddings is how many requests for embeddings wait.
+func (g *providerGate) heldEmbeddings() int { return g.heldRequests(embeddingsPath) }
 
-// heldOf is how many requests to a path wait.
-func (g *gate) heldOf(path string) int {
+// heldRequests is how many requests to a path wait.
+func (g *providerGate) heldRequests(path string) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.waiting[path]

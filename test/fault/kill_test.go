@@ -5,22 +5,22 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-7a112592/gristmill/test/await"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/program"
+	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 )
 
 // Programs are killed at random moments while documents come in. Nothing is
 // lost, and little is paid for twice.
 func TestKills(t *testing.T) {
 	t.Parallel()
-	kills := short(6, 20)
-	m := newMill(t, sharedServers(t), fakeprovider.Options{Latency: 20 * time.Millisecond, TextsPerSecond: 300})
+	kills := ifShort(6, 20)
+	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{Latency: 20 * time.Millisecond, TextsPerSecond: 300})
 	running := map[string]*program.Program{}
 	for _, name := range programs {
 		running[name] = m.start(name)
 	}
-	files := newFiles(m.random, short(60, 200))
+	files := newFiles(m.random, ifShort(60, 200))
 	var uploads sync.WaitGroup
 	uploads.Go(func() { m.uploadAll(files) })
 
@@ -35,13 +35,13 @@ func TestKills(t *testing.T) {
 	all := countPassages(t, files)
 	for kill := range kills {
 		progress := all * (kill*100 + m.random.IntN(100)) / (kills * 100)
-		await.Within(t, 3*time.Minute, "there is work to be killed at", func() bool { return m.provider.Counts().Texts >= progress })
+		await.Within(t, 3*time.Minute, "there is work to be killed at", func() bool { return m.provider.Counts().TextsAnswered >= progress })
 		<-time.After(time.Duration(m.random.IntN(100)) * time.Millisecond)
 		victim := victims[kill]
-		t.Logf("kill %d: %s after %d passages", kill+1, victim, m.provider.Counts().Texts)
+		t.Logf("kill %d: %s after %d passages", kill+1, victim, m.provider.Counts().TextsAnswered)
 		running[victim].Kill()
 		running[victim] = m.start(victim)
 	}
 	uploads.Wait()
-	m.audit(5*time.Minute, kills*batch)
+	m.audit(5*time.Minute, kills*maxBatchPassages)
 }

@@ -20,7 +20,7 @@ import (
 
 	"github.com/Shopify/toxiproxy/v2/toxics"
 
-	"github.com/seed-7a112592/gristmill/test/program"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 )
 
 const seedEnv = "GRISTMILL_TEST_SEED"
@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	if *seed == 0 {
 		*seed = rand.Uint64N(1_000_000) + 1
 	}
-	toxics.Register("strike", new(strike))
+	toxics.Register("strike", new(randomReset))
 	// Most of what these tests do is wait for each other's programs.
 	_ = flag.Set("test.parallel", "6")
 	go func() {
@@ -53,7 +53,7 @@ func TestMain(m *testing.M) {
 func clean() {
 	removeAllDisks()
 	removeAllServers()
-	program.Remove()
+	program.RemoveBinaries()
 }
 
 // random returns the choices of a test.
@@ -64,8 +64,8 @@ func random(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(*seed, name.Sum64()))
 }
 
-// short returns the first of two amounts with -short, else the second.
-func short[T int | time.Duration](less, all T) T {
+// ifShort returns the first of two amounts with -short, else the second.
+func ifShort[T int | time.Duration](less, all T) T {
 	if testing.Short() {
 		return less
 	}

@@ -10,26 +10,26 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/seed-7a112592/gristmill/test/audit"
-	"github.com/seed-7a112592/gristmill/test/await"
-	"github.com/seed-7a112592/gristmill/test/badrequests"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/program"
+	"github.com/seed-7a112592/gristmill/internal/test/audit"
+	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/test/badrequests"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 )
 
 // A thousand malformed requests, over every route, are refused, and nothing is
 // left of them.
 func TestMalformedRequests(t *testing.T) {
 	t.Parallel()
-	m := newMill(t, sharedServers(t), fakeprovider.Options{})
+	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{})
 	api := m.start("api") // and no worker, which would change things of its own accord
 	for _, f := range newFiles(m.random, 5) {
-		m.accepted(f)
+		m.wantAccepted(f)
 	}
 	send := func(requests int) {
 		t.Helper()
 		wrong, err := badrequests.Run(t.Context(), badrequests.Config{
-			BaseURL: api.URL(), Key: program.Key, Seed: m.random.Uint64(), Requests: requests,
+			BaseURL: api.URL(), Key: program.APIKey, Seed: m.random.Uint64(), Requests: requests,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -38,7 +38,7 @@ func TestMalformedRequests(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	before := audit.Holdings(t, m.direct)
+	before := audit.Snapshot(t, m.direct)
 	send(100) // so that connections to the servers are open
 	running := goroutines(t, api)
 	send(1000)
@@ -50,7 +50,7 @@ func TestMalformedRequests(t *testing.T) {
 		}
 	})
 	await.Until(t, "everything is as before", func() bool { // some break off, which the server sees in its own time
-		changes = cmp.Diff(before, audit.Holdings(t, m.direct))
+		changes = cmp.Diff(before, audit.Snapshot(t, m.direct))
 		return changes == ""
 	})
 	// Some requests are refused only when a part of their body has gone to

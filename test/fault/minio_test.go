@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-7a112592/gristmill/test/await"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
 )
 
 // MinIO is away for a while. Uploads are refused, work waits, and all of it is
@@ -24,15 +24,15 @@ import (
 func TestMinIOStops(t *testing.T) {
 	t.Parallel()
 	servers := ownServers(t)
-	m := newMill(t, servers, fakeprovider.Options{Latency: 20 * time.Millisecond, TextsPerSecond: 100})
+	m := newTestEnv(t, servers, fakeprovider.Options{Latency: 20 * time.Millisecond, TextsPerSecond: 100})
 	m.startAll()
-	files := newFiles(m.random, short(60, 200))
+	files := newFiles(m.random, ifShort(60, 200))
 	m.uploadAll(files[10:])
-	await.Until(t, "the work has begun", func() bool { return m.provider.Counts().Texts > 0 })
+	await.Until(t, "the work has begun", func() bool { return m.provider.Counts().TextsAnswered > 0 })
 
 	servers.stop(t, "minio")
-	back := time.After(short(10*time.Second, 30*time.Second))
-	m.refused(files[0])
+	back := time.After(ifShort(10*time.Second, 30*time.Second))
+	m.wantRefused(files[0])
 	var uploads sync.WaitGroup
 	uploads.Go(func() { m.uploadAll(files[:10]) })
 	<-back
@@ -45,9 +45,9 @@ func TestMinIOStops(t *testing.T) {
 func TestReadsOfObjectsAreCut(t *testing.T) {
 	t.Parallel()
 	const cuts = 10
-	m := newMill(t, sharedServers(t), fakeprovider.Options{})
-	cutter := newCutter(t, m.site.S3.Endpoint, m.random)
-	m.site.S3.Endpoint = cutter.URL
+	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{})
+	cutter := newCutter(t, m.proxied.S3.Endpoint, m.random)
+	m.proxied.S3.Endpoint = cutter.URL
 	m.start("api")
 	large := newFile(m.random, "large.md", 40, 200)
 	if err := m.upload(large); err != nil {
@@ -57,7 +57,7 @@ func TestReadsOfObjectsAreCut(t *testing.T) {
 	cutter.cut(cuts)
 	m.start("worker-knowledge")
 	await.Within(t, time.Minute, "the document is searchable", func() bool {
-		return m.direct.Count(`SELECT count(*) FROM documents WHERE state = 'ready'`) == 1
+		return m.direct.QueryInt(`SELECT count(*) FROM documents WHERE state = 'ready'`) == 1
 	})
 	cutter.check(t, cuts)
 	cutter.cut(cuts) // the summary's reads, and then the audit's

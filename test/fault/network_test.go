@@ -5,37 +5,37 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-7a112592/gristmill/test/await"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
 )
 
 // Every connection is slow, and now and then one breaks.
 func TestSlowAndBrokenConnections(t *testing.T) {
 	t.Parallel()
 	const sections = 12 // of a file, at the most
-	m := newMill(t, sharedServers(t), fakeprovider.Options{})
-	proxies := []*proxy{m.postgres, m.redis, m.minio, m.models}
+	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{})
+	proxies := []*proxy{m.postgres, m.redis, m.minio, m.providerProxy}
 	for _, p := range proxies {
 		p.latency(200)
 		p.reset(1, m.random.Uint64())
 	}
 	m.startAll()
-	files := make([]file, short(6, 48))
+	files := make([]file, ifShort(6, 48))
 	for i := range files {
 		files[i] = newFile(m.random, fmt.Sprintf("file-%02d.md", i), 1+m.random.IntN(sections), 4)
 	}
 	m.uploadAll(files)
-	await.Within(t, short(3*time.Minute, 8*time.Minute), "every task has ended", func() bool {
-		return m.direct.Count(`SELECT count(*) FROM tasks WHERE state NOT IN ('succeeded', 'failed', 'cancelled')`) == 0
+	await.Within(t, ifShort(3*time.Minute, 8*time.Minute), "every task has ended", func() bool {
+		return m.direct.QueryInt(`SELECT count(*) FROM tasks WHERE state NOT IN ('succeeded', 'failed', 'cancelled')`) == 0
 	})
 	for _, p := range proxies {
-		t.Logf("%d connections to %s were broken", p.struck(), p.proxy.Name)
+		t.Logf("%d connections to %s were broken", p.resetCount(), p.proxy.Name)
 	}
 	// An answer that was lost on its way, or when it was to be written, was for
 	// one file, which has about a passage for each section.
-	lost := m.models.struck() + len(files)/12 + 1
+	lost := m.providerProxy.resetCount() + len(files)/12 + 1
 	for _, p := range proxies {
-		p.heal()
+		p.removeAllToxics()
 	}
 	m.audit(time.Minute, lost*sections)
 }

@@ -13,16 +13,16 @@ import (
 	"github.com/google/uuid"
 	"github.com/minio/minio-go/v7"
 
+	"github.com/seed-7a112592/gristmill/internal/test/audit"
+	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/audit"
-	"github.com/seed-7a112592/gristmill/test/await"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
-// spoilers damage an object of that text in the ways there are.
-var spoilers = map[string]func(text string) (string, bool){
+// damageKinds damage an object of that text in the ways there are.
+var damageKinds = map[string]func(text string) (string, bool){
 	"gone":      func(string) (string, bool) { return "", false },
 	"empty":     func(string) (string, bool) { return "", true },
 	"truncated": func(text string) (string, bool) { return text[:len(text)/2], true },
@@ -32,12 +32,12 @@ var spoilers = map[string]func(text string) (string, bool){
 
 // damageAll spoils the originals of the newest versions, which are named by
 // their kind of damage, behind the programs' back.
-func (m *mill) damageAll(texts map[string]string) {
+func (m *testEnv) damageAll(texts map[string]string) {
 	m.t.Helper()
-	bucket := audit.Bucket(m.t, m.direct.S3)
+	bucket := audit.S3Client(m.t, m.direct.S3)
 	conn := m.direct.Connect()
 	defer conn.Close(context.WithoutCancel(m.t.Context()))
-	for name, spoil := range spoilers {
+	for name, spoil := range damageKinds {
 		var object string
 		if err := conn.QueryRow(m.t.Context(), `
 			SELECT v.object FROM documents d JOIN versions v ON v.document = d.id AND v.version = d.newest_version
@@ -56,20 +56,20 @@ func (m *mill) damageAll(texts map[string]string) {
 }
 
 // verify runs gristmill verify and returns its status and what it printed.
-func (m *mill) verify(args ...string) (int, string) {
+func (m *testEnv) verify(args ...string) (int, string) {
 	m.t.Helper()
 	p := m.direct.Start("gristmill", append([]string{"verify"}, args...)...)
 	return p.Wait(), p.Output()
 }
 
 // content asks for the content of a document, or a range of it.
-func (m *mill) content(id uuid.UUID, rng string) (status int, body string, err error) {
+func (m *testEnv) content(id uuid.UUID, rng string) (status int, body string, err error) {
 	m.t.Helper()
 	r, err := http.NewRequestWithContext(m.t.Context(), "GET", m.api.URL()+"/v1/documents/"+id.String()+"/content", nil)
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	r.Header.Set("Authorization", "Bearer "+program.Key)
+	r.Header.Set("Authorization", "Bearer "+program.APIKey)
 	if rng != "" {
 		r.Header.Set("Range", rng)
 	}
@@ -88,23 +88,23 @@ func (m *mill) content(id uuid.UUID, rng string) (status int, body string, err e
 // them, and uploading the same content again restores them.
 func TestOriginalsAreDamaged(t *testing.T) {
 	t.Parallel()
-	m := newMill(t, sharedServers(t), fakeprovider.Options{})
+	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{})
 	m.startAll()
 	before, after := map[string]string{}, map[string]string{}
 	upload := func(texts map[string]string) {
-		for name := range spoilers {
+		for name := range damageKinds {
 			if err := m.upload(file{name, texts[name]}); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	ids := map[string]uuid.UUID{}
-	for name := range spoilers {
+	for name := range damageKinds {
 		before[name] = newFile(m.random, name, 3, 2).text
 		after[name] = newFile(m.random, name, 4, 2).text
 	}
 	upload(before)
-	audit.AwaitEnd(t, m.direct, time.Minute)
+	audit.AwaitIdle(t, m.direct, time.Minute)
 	for name, d := range audit.Documents(t, m.client()) {
 		ids[name] = d.ID
 	}
@@ -117,16 +117,16 @@ func TestOriginalsAreDamaged(t *testing.T) {
 	m.damageAll(after)
 	m.start("worker-knowledge")
 	m.start("worker-summary")
-	audit.AwaitEnd(t, m.direct, time.Minute)
+	audit.AwaitIdle(t, m.direct, time.Minute)
 	for name, id := range ids {
 		d, err := m.client().Document(t.Context(), id)
-		if err != nil || d.State != document.Ready || d.Version != 1 {
+		if err != nil || d.State != document.DocumentReady || d.Version != 1 {
 			t.Errorf("%s: document %+v, %v; want version 1 to be live", name, d, err)
 		}
 		if status, body, err := m.content(id, ""); err != nil || status != 200 || body != before[name] {
 			t.Errorf("%s: content %d, %v; want that of version 1", name, status, err)
 		}
-		jobs, err := m.client().Jobs(t.Context(), document.JobFilter{Document: id}, document.Page{Limit: 1})
+		jobs, err := m.client().Jobs(t.Context(), document.JobFilter{DocumentID: id}, document.Page{Limit: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +142,7 @@ func TestOriginalsAreDamaged(t *testing.T) {
 
 	// Uploading it again makes a version of it, since its job has failed.
 	upload(after)
-	audit.AwaitEnd(t, m.direct, time.Minute)
+	audit.AwaitIdle(t, m.direct, time.Minute)
 	if status, out := m.verify("--collection", "default"); status != 0 {
 		t.Errorf("verify, once all were uploaded again: %d\n%s", status, out)
 	}
@@ -161,15 +161,15 @@ func TestOriginalsAreDamaged(t *testing.T) {
 	wantFindings(t, status, out, ids)
 	for name, id := range ids {
 		d, err := m.client().Document(t.Context(), id)
-		if err != nil || d.Damaged == "" {
+		if err != nil || d.Damage == "" {
 			t.Errorf("%s: the document does not say that it is damaged: %v", name, err)
 		}
-		accepted, err := m.books.Upload(t.Context(), m.client(), name, after[name])
+		accepted, err := m.uploads.Upload(t.Context(), m.client(), name, after[name])
 		if err != nil || !accepted.Unchanged || !accepted.Restored {
 			t.Errorf("%s: upload %+v, %v; want it restored", name, accepted, err)
 		}
-		accepted, err = m.books.Upload(t.Context(), m.client(), name, after[name])
-		if err != nil || !accepted.Unchanged || accepted.Restored || accepted.Document.Damaged != "" {
+		accepted, err = m.uploads.Upload(t.Context(), m.client(), name, after[name])
+		if err != nil || !accepted.Unchanged || accepted.Restored || accepted.Document.Damage != "" {
 			t.Errorf("%s: once more: %+v, %v; want it unchanged", name, accepted, err)
 		}
 		for rng, want := range map[string]string{"": after[name], "bytes=2-7": after[name][2:8]} {
@@ -181,7 +181,7 @@ func TestOriginalsAreDamaged(t *testing.T) {
 	if status, out := m.verify("--collection", "default"); status != 0 {
 		t.Errorf("verify, once all were restored: %d\n%s", status, out)
 	}
-	a := audit.Audit{Site: m.direct, Client: m.client(), Books: &m.books}
+	a := audit.Audit{Site: m.direct, Client: m.client(), Uploads: &m.uploads}
 	a.Run(t, time.Minute)
 }
 
@@ -192,9 +192,9 @@ func wantFindings(t *testing.T, status int, out string, ids map[string]uuid.UUID
 		t.Errorf("verify ended with %d", status)
 	}
 	for name, id := range ids {
-		kind := document.OriginalDamaged
+		kind := document.FindingOriginalDamaged
 		if name == "gone" {
-			kind = document.OriginalGone
+			kind = document.FindingOriginalGone
 		}
 		if !strings.Contains(out, fmt.Sprintf("%s: default/%s version", kind, name)) || !strings.Contains(out, id.String()) {
 			t.Errorf("verify does not name %s as %s:\n%s", name, kind, out)
@@ -206,15 +206,15 @@ func wantFindings(t *testing.T, status int, out string, ids map[string]uuid.UUID
 // swept: whoever is told that it is there finds it there.
 func TestRestoringBesideDeletions(t *testing.T) {
 	t.Parallel()
-	m := newMill(t, sharedServers(t), fakeprovider.Options{})
+	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{})
 	m.startAll()
 	text := newFile(m.random, "shared.md", 3, 2).text
-	bucket := audit.Bucket(t, m.direct.S3)
-	for range short(5, 30) {
+	bucket := audit.S3Client(t, m.direct.S3)
+	for range ifShort(5, 30) {
 		if err := m.upload(file{"shared.md", text}); err != nil {
 			t.Fatal(err)
 		}
-		audit.AwaitEnd(t, m.direct, time.Minute)
+		audit.AwaitIdle(t, m.direct, time.Minute)
 		for object := range bucket.ListObjects(t.Context(), m.direct.S3.Bucket, minio.ListObjectsOptions{Recursive: true}) {
 			if err := bucket.RemoveObject(t.Context(), m.direct.S3.Bucket, object.Key, minio.RemoveObjectOptions{}); err != nil {
 				t.Fatal(err)
@@ -225,7 +225,7 @@ func TestRestoringBesideDeletions(t *testing.T) {
 		for i := range cap(done) {
 			go func() {
 				if i == 0 {
-					done <- m.client().Delete(t.Context(), id)
+					done <- m.client().DeleteDocument(t.Context(), id)
 					return
 				}
 				_, err := m.client().Upload(t.Context(), document.UploadRequest{Key: "shared.md"}, strings.NewReader(text))
@@ -244,7 +244,7 @@ func TestRestoringBesideDeletions(t *testing.T) {
 	if err := m.upload(file{"shared.md", text}); err != nil {
 		t.Fatal(err)
 	}
-	audit.AwaitEnd(t, m.direct, time.Minute)
+	audit.AwaitIdle(t, m.direct, time.Minute)
 	if status, out := m.verify("--collection", "default"); status != 0 {
 		t.Errorf("verify: %d\n%s", status, out)
 	}
@@ -252,6 +252,6 @@ func TestRestoringBesideDeletions(t *testing.T) {
 		status, body, err := m.content(audit.Documents(t, m.client())["shared.md"].ID, "")
 		return err == nil && status == 200 && body == text
 	})
-	a := audit.Audit{Site: m.direct, Client: m.client(), Books: &m.books}
+	a := audit.Audit{Site: m.direct, Client: m.client(), Uploads: &m.uploads}
 	a.Run(t, time.Minute)
 }

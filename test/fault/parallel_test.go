@@ -10,9 +10,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 // Fifty uploads of the same bytes to the same key at the same time make one
@@ -22,7 +22,7 @@ func TestParallelUploads(t *testing.T) {
 	for name, idempotencyKey := range map[string]string{"without an idempotency key": "", "with one": "once"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := newMill(t, sharedServers(t), fakeprovider.Options{})
+			m := newTestEnv(t, sharedServers(t), fakeprovider.Options{})
 			m.startAll()
 			m.client() // once the API listens
 			f := newFile(m.random, "same.md", 40, 3)
@@ -51,12 +51,12 @@ func TestParallelUploads(t *testing.T) {
 					t.Errorf("another body under the same idempotency key: %d %+v", a.status, a.problem)
 				}
 			}
-			if _, err := m.books.Upload(t.Context(), m.client(), f.key, f.text); err != nil { // for the audit
+			if _, err := m.uploads.Upload(t.Context(), m.client(), f.key, f.text); err != nil { // for the audit
 				t.Errorf("the same once more: %v", err)
 			}
 			m.audit(time.Minute, 0)
 			for table, want := range map[string]int{"documents": 1, "versions": 1, "jobs": 1, "tasks": 2} {
-				if n := m.direct.Count(`SELECT count(*) FROM ` + table); n != want {
+				if n := m.direct.QueryInt(`SELECT count(*) FROM ` + table); n != want {
 					t.Errorf("%d %s, want %d", n, table, want)
 				}
 			}
@@ -72,14 +72,14 @@ type uploadAnswer struct {
 }
 
 // put uploads a file once, with an idempotency key unless that is empty.
-func (m *mill) put(f file, idempotencyKey string) (a uploadAnswer) {
+func (m *testEnv) put(f file, idempotencyKey string) (a uploadAnswer) {
 	m.t.Helper()
 	request, err := http.NewRequestWithContext(m.t.Context(), http.MethodPut, m.api.URL()+"/v1/documents?key="+f.key, strings.NewReader(f.text))
 	if err != nil {
 		m.t.Error(err)
 		return a
 	}
-	request.Header.Set("Authorization", "Bearer "+program.Key)
+	request.Header.Set("Authorization", "Bearer "+program.APIKey)
 	if idempotencyKey != "" {
 		request.Header.Set("Idempotency-Key", idempotencyKey)
 	}

@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/test/audit"
+	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/audit"
-	"github.com/seed-7a112592/gristmill/test/await"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
 )
 
 // A document kills every worker that touches it. It is given up after three
@@ -26,34 +26,34 @@ func TestDocumentThatKillsItsWorker(t *testing.T) {
 	// Longer than it takes to kill a worker, so that what runs beside the
 	// document dies with it.
 	slow := fakeprovider.Options{Latency: 300 * time.Millisecond}
-	m := newMill(t, sharedServers(t), slow, "GRISTMILL_WORKER_CONCURRENCY=32", "GRISTMILL_EMBEDDING_CONCURRENCY=64")
+	m := newTestEnv(t, sharedServers(t), slow, "GRISTMILL_WORKER_CONCURRENCY=32", "GRISTMILL_EMBEDDING_CONCURRENCY=64")
 	poison := newFile(m.random, "poison.md", 3, 3)
-	trap := newTrap(m, poison.key)
-	m.gate.shut()
+	trap := newRequestBlocker(m, poison.key)
+	m.gate.holdEmbeddings()
 	m.start("api")
 	m.start("worker-summary")
 	worker := m.start("worker-knowledge")
-	innocent := newFiles(m.random, short(8, 20))
+	innocent := newFiles(m.random, ifShort(8, 20))
 	m.uploadAll(innocent)
-	await.Until(t, "the others are under way", func() bool { return m.gate.held() >= len(innocent) })
+	await.Until(t, "the others are under way", func() bool { return m.gate.heldEmbeddings() >= len(innocent) })
 	if err := m.upload(poison); err != nil {
 		t.Fatal(err)
 	}
 
 	began := time.Now()
 	for attempt := range attempts {
-		await.Within(t, 2*time.Minute, "a worker is at the document", trap.sprung)
+		await.Within(t, 2*time.Minute, "a worker is at the document", trap.blocked)
 		t.Logf("attempt %d after %s", attempt+1, time.Since(began).Round(time.Second))
 		worker.Kill()
 		if testing.Short() { // as if the time of the leases were over
 			m.direct.Exec(`UPDATE tasks SET lease_until = now() WHERE kind = 'knowledge' AND state = 'running'`)
 		}
-		m.gate.lift()
+		m.gate.release()
 		worker = m.start("worker-knowledge")
 	}
-	audit.AwaitEnd(t, m.direct, 3*time.Minute)
+	audit.AwaitIdle(t, m.direct, 3*time.Minute)
 	t.Logf("all have ended after %s", time.Since(began).Round(time.Second))
-	if trap.sprung() {
+	if trap.blocked() {
 		t.Errorf("the document had more than %d attempts", attempts)
 	}
 
@@ -66,28 +66,28 @@ func TestDocumentThatKillsItsWorker(t *testing.T) {
 		t.Errorf("the job says %q, want %q…", job.Error, want)
 	}
 	for _, job := range audit.Jobs(t, m.client()) {
-		if job.ID != failed.Items[0].ID && job.State != document.Succeeded {
+		if job.ID != failed.Items[0].ID && job.State != document.JobSucceeded {
 			t.Errorf("job %s is %s: %s", job.ID, job.State, job.Error)
 		}
 	}
 
 	// Once whatever it was has been mended it is retried.
-	trap.disarmed.Store(true)
-	if _, err := m.client().Retry(t.Context(), job.ID); err != nil {
+	trap.disabled.Store(true)
+	if _, err := m.client().RetryJob(t.Context(), job.ID); err != nil {
 		t.Errorf("retry: %v", err)
 	}
-	m.audit(time.Minute, attempts*batch)
+	m.audit(time.Minute, attempts*maxBatchPassages)
 }
 
-// trap stands before the gate and holds requests for embeddings of a document.
-type trap struct {
-	springs  chan struct{}
-	disarmed atomic.Bool
+// requestBlocker stands before the gate and holds requests for embeddings of a document.
+type requestBlocker struct {
+	blockedRequests chan struct{}
+	disabled        atomic.Bool
 }
 
-// newTrap has the programs that are started from now on walk into a trap for
+// newRequestBlocker has the programs that are started from now on walk into a trap for
 // the document with a key, which all its passages name.
-func newTrap(m *mill, key string) *trap {
+func newRequestBlocker(m *testEnv, key string) *requestBlocker {
 	m.t.Helper()
 	gate, err := url.Parse(m.gate.URL)
 	if err != nil {
@@ -95,19 +95,19 @@ func newTrap(m *mill, key string) *trap {
 	}
 	forward := httputil.NewSingleHostReverseProxy(gate)
 	forward.ErrorHandler = func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }
-	trap := &trap{springs: make(chan struct{})}
+	trap := &requestBlocker{blockedRequests: make(chan struct{})}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			panic(http.ErrAbortHandler)
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		if r.URL.Path != "/v1/embeddings" || !bytes.Contains(body, []byte(key)) || trap.disarmed.Load() {
+		if r.URL.Path != "/v1/embeddings" || !bytes.Contains(body, []byte(key)) || trap.disabled.Load() {
 			forward.ServeHTTP(w, r)
 			return
 		}
 		select {
-		case trap.springs <- struct{}{}:
+		case trap.blockedRequests <- struct{}{}:
 		case <-r.Context().Done():
 		}
 		<-r.Context().Done()
@@ -117,15 +117,15 @@ func newTrap(m *mill, key string) *trap {
 		server.CloseClientConnections()
 		server.Close()
 	})
-	m.site.More = append(m.site.More, "GRISTMILL_OPENAI_BASE_URL="+server.URL+"/v1")
+	m.proxied.ExtraEnv = append(m.proxied.ExtraEnv, "GRISTMILL_OPENAI_BASE_URL="+server.URL+"/v1")
 	return trap
 }
 
-// sprung reports whether a worker has walked into the trap since it was last
+// blocked reports whether a worker has walked into the trap since it was last
 // asked. It stays there until it is killed.
-func (tr *trap) sprung() bool {
+func (tr *requestBlocker) blocked() bool {
 	select {
-	case <-tr.springs:
+	case <-tr.blockedRequests:
 		return true
 	default:
 		return false

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-7a112592/gristmill/test/await"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
 )
 
 // PostgreSQL is restarted, in order and as after a crash, and connections are
@@ -15,21 +15,21 @@ import (
 func TestPostgresRestartsAndCutsWrites(t *testing.T) {
 	t.Parallel()
 	servers := ownServers(t)
-	m := newMill(t, servers, fakeprovider.Options{Latency: 20 * time.Millisecond, TextsPerSecond: 100}, "GRISTMILL_WORKER_CONCURRENCY=4")
+	m := newTestEnv(t, servers, fakeprovider.Options{Latency: 20 * time.Millisecond, TextsPerSecond: 100}, "GRISTMILL_WORKER_CONCURRENCY=4")
 	m.start("api")
 	m.start("worker-summary")
 	worker := m.start("worker-knowledge")
-	documents := []*moving{newMoving(m, "moving-0.md"), newMoving(m, "moving-1.md")}
+	documents := []*updatedDocument{newUpdatedDocument(m, "moving-0.md"), newUpdatedDocument(m, "moving-1.md")}
 
-	files := newFiles(m.random, short(60, 200))
+	files := newFiles(m.random, ifShort(60, 200))
 	var uploads sync.WaitGroup
 	uploads.Go(func() { m.uploadAll(files) })
 	progress := func(passages int) {
 		t.Helper()
-		from := m.provider.Counts().Texts
-		await.Within(t, time.Minute, "the work goes on", func() bool { return m.provider.Counts().Texts >= from+passages })
+		from := m.provider.Counts().TextsAnswered
+		await.Within(t, time.Minute, "the work goes on", func() bool { return m.provider.Counts().TextsAnswered >= from+passages })
 		for _, d := range documents {
-			uploads.Go(d.next)
+			uploads.Go(d.uploadNext)
 		}
 	}
 
@@ -37,11 +37,11 @@ func TestPostgresRestartsAndCutsWrites(t *testing.T) {
 	servers.stop(t, "postgres")
 	servers.start(t, "postgres")
 	progress(20)
-	for cut := range short(2, 10) {
+	for cut := range ifShort(2, 10) {
 		before := strings.Count(worker.Output(), "insert passages")
-		m.postgres.add("limit_data", toServer, 1, map[string]any{"bytes": 10_000 + m.random.IntN(20_000)})
+		m.postgres.addToxic("limit_data", toServer, 1, map[string]any{"bytes": 10_000 + m.random.IntN(20_000)})
 		await.Within(t, time.Minute, "a COPY was cut", func() bool { return strings.Count(worker.Output(), "insert passages") > before })
-		m.postgres.remove("limit_data", toServer)
+		m.postgres.removeToxic("limit_data", toServer)
 		t.Logf("cut %d", cut+1)
 	}
 	progress(20)
@@ -50,9 +50,9 @@ func TestPostgresRestartsAndCutsWrites(t *testing.T) {
 	progress(20)
 
 	uploads.Wait()
-	m.audit(5*time.Minute, 16*batch)
+	m.audit(5*time.Minute, 16*maxBatchPassages)
 	for _, d := range documents {
-		d.end()
+		d.stopReading()
 		if d.seen == 0 {
 			t.Errorf("the reader of %s never saw a new version", d.key)
 		}

@@ -11,20 +11,20 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/test/audit"
+	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/audit"
-	"github.com/seed-7a112592/gristmill/test/await"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 const (
 	// question is one that the provider has to embed.
 	question = "which grain is ground twice?"
 
-	// asked is within what time a search is answered, whatever the provider
+	// searchDeadline is within what time a search is answered, whatever the provider
 	// does.
-	asked = time.Second
+	searchDeadline = time.Second
 
 	// inFlight is how many requests a program has at the provider at a time.
 	inFlight = 4
@@ -33,18 +33,18 @@ const (
 	retryAfter = 3 * time.Second
 )
 
-// newMillOfModels returns an installation with all programs, whose embedding
+// newTestEnvWithModels returns an installation with all programs, whose embedding
 // and summary models are held each for itself, and which does not wait
 // long for an answer.
-func newMillOfModels(t *testing.T, more ...string) *mill {
+func newTestEnvWithModels(t *testing.T, more ...string) *testEnv {
 	t.Helper()
-	m := newMill(t, sharedServers(t), fakeprovider.Options{Latency: 100 * time.Millisecond}, append([]string{
+	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{Latency: 100 * time.Millisecond}, append([]string{
 		"GRISTMILL_SUMMARY_MODEL=fake-chat",
 		"GRISTMILL_EMBEDDING_CONCURRENCY=4", // inFlight
 		"GRISTMILL_PROVIDER_TIMEOUT=2s",
 		// That of the short form leaves more of the second to machines that run
 		// all tests at once; the other is the default.
-		"GRISTMILL_SEARCH_TIMEOUT=" + short(500*time.Millisecond, 800*time.Millisecond).String(),
+		"GRISTMILL_SEARCH_TIMEOUT=" + ifShort(500*time.Millisecond, 800*time.Millisecond).String(),
 	}, more...)...)
 	return m
 }
@@ -52,7 +52,7 @@ func newMillOfModels(t *testing.T, more ...string) *mill {
 // outage is a way for the provider to be of no use.
 type outage struct {
 	name       string
-	begin, end func(m *mill)
+	begin, end func(m *testEnv)
 	lasts      time.Duration
 	tries      time.Duration // how often the provider is asked meanwhile; 0 where that is not counted
 	lost       int           // passages that may be paid for and not received
@@ -62,21 +62,21 @@ type outage struct {
 // attempts, and what does not need it goes on.
 func TestProviderIsAway(t *testing.T) {
 	t.Parallel()
-	lasts := short(5*time.Second, time.Minute)
+	lasts := ifShort(5*time.Second, time.Minute)
 	for _, o := range []outage{{
 		name:  "rate limit",
-		begin: func(m *mill) { m.provider.Fail(fakeprovider.RateLimit("3"), -1) }, // retryAfter
-		end:   func(m *mill) { m.provider.Fail(nil, 0) },
+		begin: func(m *testEnv) { m.provider.FailNext(fakeprovider.RateLimit("3"), -1) }, // retryAfter
+		end:   func(m *testEnv) { m.provider.FailNext(nil, 0) },
 		tries: retryAfter,
 	}, {
 		name:  "hangs",
-		begin: func(m *mill) { m.provider.Fail(fakeprovider.Hang, -1) },
-		end:   func(m *mill) { m.provider.Fail(nil, 0) },
+		begin: func(m *testEnv) { m.provider.FailNext(fakeprovider.Hang, -1) },
+		end:   func(m *testEnv) { m.provider.FailNext(nil, 0) },
 	}, {
 		name:  "unreachable",
-		begin: func(m *mill) { m.models.down() },
-		end:   func(m *mill) { m.models.up() },
-		lost:  inFlight * batch,
+		begin: func(m *testEnv) { m.providerProxy.down() },
+		end:   func(m *testEnv) { m.providerProxy.up() },
+		lost:  inFlight * maxBatchPassages,
 	}} {
 		t.Run(o.name, func(t *testing.T) {
 			t.Parallel()
@@ -87,8 +87,8 @@ func TestProviderIsAway(t *testing.T) {
 }
 
 func (o outage) test(t *testing.T) {
-	m := newMillOfModels(t)
-	files := newFiles(m.random, short(60, 200))
+	m := newTestEnvWithModels(t)
+	files := newFiles(m.random, ifShort(60, 200))
 	late := files[len(files)-10:]
 	m.start("api")
 	m.start("worker-summary")
@@ -97,10 +97,10 @@ func (o outage) test(t *testing.T) {
 		t.Fatalf("search is answered %d while all is well", status)
 	}
 	m.start("worker-knowledge")
-	ready := m.awaitOne()
+	ready := m.awaitFirstSuccess()
 
 	o.begin(m)
-	before, began := m.provider.Counts().Refused, time.Now()
+	before, began := m.provider.Counts().RequestsRefused, time.Now()
 	over := time.After(o.lasts)
 	var slowest time.Duration
 	for _, f := range late {
@@ -109,23 +109,23 @@ func (o outage) test(t *testing.T) {
 			t.Errorf("search is answered %d", status)
 		}
 		slowest = max(slowest, took)
-		m.accepted(f)
-		m.checkReading(ready)
+		m.wantAccepted(f)
+		m.checkReadable(ready)
 	}
 	// Not all that is left has been tried: the queue is kept short.
 	const left, waits = `SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND state <> 'succeeded'`, ` AND attempt = 0 AND state = 'waiting' AND error <> ''`
 	await.Within(t, time.Minute, "all that was tried waits, but for what tries the provider", func() bool {
-		return m.said("the model is held") && m.direct.Count(left+waits) > 0 && m.direct.Count(left+` AND attempt > 0`) <= 1
+		return m.hasLogged("the model is held") && m.direct.QueryInt(left+waits) > 0 && m.direct.QueryInt(left+` AND attempt > 0`) <= 1
 	})
-	waiting, undone := m.direct.Count(left+waits), m.direct.Count(left)
+	waiting, undone := m.direct.QueryInt(left+waits), m.direct.QueryInt(left)
 	if undone < len(files)/4 {
 		t.Fatalf("only %d of %d documents were left; the test has to be slower", undone, len(files))
 	}
 	<-over
-	refused, lasted := m.provider.Counts().Refused-before, time.Since(began)
+	refused, lasted := m.provider.Counts().RequestsRefused-before, time.Since(began)
 	o.end(m)
 
-	await.Within(t, 2*time.Minute, "the provider is found to answer again", func() bool { return m.said("answers again") })
+	await.Within(t, 2*time.Minute, "the provider is found to answer again", func() bool { return m.hasLogged("answers again") })
 	m.audit(2*time.Minute, o.lost)
 	m.checkAttempts()
 	m.checkCharged(o.lost)
@@ -145,9 +145,9 @@ func (o outage) test(t *testing.T) {
 // and nothing is paid for twice.
 func TestProviderFailsNowAndThen(t *testing.T) {
 	t.Parallel()
-	m := newMillOfModels(t)
+	m := newTestEnvWithModels(t)
 	m.startAll()
-	files := newFiles(m.random, short(60, 300))
+	files := newFiles(m.random, ifShort(60, 300))
 	m.provider.FailShare(fakeprovider.Status(http.StatusInternalServerError, "oops"), 0.3, m.random.Uint64())
 	m.uploadAll(files)
 	var slowest time.Duration
@@ -162,7 +162,7 @@ func TestProviderFailsNowAndThen(t *testing.T) {
 	m.audit(2*time.Minute, 0)
 	m.checkAttempts()
 	m.checkCharged(0)
-	t.Logf("%d requests were refused, the slowest search took %s", m.provider.Counts().Refused, slowest.Round(time.Millisecond))
+	t.Logf("%d requests were refused, the slowest search took %s", m.provider.Counts().RequestsRefused, slowest.Round(time.Millisecond))
 }
 
 // The provider answers nonsense to passages of some documents. Nothing of it is
@@ -170,17 +170,17 @@ func TestProviderFailsNowAndThen(t *testing.T) {
 // what was wrong, and with which passage.
 func TestProviderAnswersNonsense(t *testing.T) {
 	t.Parallel()
-	m := newMillOfModels(t)
-	broken := map[string]*nonsense{
+	m := newTestEnvWithModels(t)
+	broken := map[string]*badAnswer{
 		// Its last passage, which is sent once more by itself.
 		"nan.md": {fault: func(a *fakeprovider.Answer) {
 			fakeprovider.NaN(a)
-			a.Right, a.Spoilt = true, []int{len(a.Data) - 1}
+			a.Correct, a.InvalidVectors = true, []int{len(a.Vectors) - 1}
 		}, reason: regexp.MustCompile(`1 of the document's passages.*; passage \d+ .*, bytes \d+ to \d+: .* a number that is not finite$`), requests: 2, lost: 1},
 		"truncated.md": {fault: fakeprovider.TruncatedJSON, reason: regexp.MustCompile(`^given up after 3 attempts: `), requests: 9}, // three for each
 	}
 	var mended atomic.Bool
-	m.provider.Follow(func(r fakeprovider.Request) fakeprovider.Fault {
+	m.provider.SetScript(func(r fakeprovider.Request) fakeprovider.Fault {
 		for key, n := range broken {
 			if !mended.Load() && !r.Chat && strings.Contains(r.Texts[0], key) {
 				n.got.Add(1)
@@ -191,14 +191,14 @@ func TestProviderAnswersNonsense(t *testing.T) {
 	})
 	m.startAll()
 
-	files := newFiles(m.random, short(20, 100))
+	files := newFiles(m.random, ifShort(20, 100))
 	want := countPassages(t, files)
 	for key, n := range broken {
 		f := newFile(m.random, key, 3, 6)
 		if n.lost > 0 {
 			want += countPassages(t, []file{f}) - n.lost
 		}
-		accepted, err := m.books.Upload(t.Context(), m.client(), f.key, f.text)
+		accepted, err := m.uploads.Upload(t.Context(), m.client(), f.key, f.text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -206,11 +206,11 @@ func TestProviderAnswersNonsense(t *testing.T) {
 	}
 	m.uploadAll(files)
 	await.Within(t, time.Minute, "the other documents are searchable, and nonsense is noticed", func() bool {
-		return m.direct.Count(`SELECT count(*) FROM documents WHERE state = 'ready'`) == len(files) &&
-			m.direct.Count(`SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND state = 'failed'`) == len(broken) &&
-			m.direct.Count(`SELECT count(*) FROM tasks WHERE kind = 'summary' AND state <> 'succeeded'`) == 0
+		return m.direct.QueryInt(`SELECT count(*) FROM documents WHERE state = 'ready'`) == len(files) &&
+			m.direct.QueryInt(`SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND state = 'failed'`) == len(broken) &&
+			m.direct.QueryInt(`SELECT count(*) FROM tasks WHERE kind = 'summary' AND state <> 'succeeded'`) == 0
 	})
-	if stored := m.direct.Count(`SELECT count(*) FROM ` + program.Passages + ` p`); stored != want {
+	if stored := m.direct.QueryInt(`SELECT count(*) FROM ` + program.AllPassagesSQL + ` p`); stored != want {
 		t.Errorf("%d passages are stored, want the %d that were answered well", stored, want)
 	}
 	failed := map[uuid.UUID]document.Job{}
@@ -240,15 +240,15 @@ func TestProviderAnswersNonsense(t *testing.T) {
 
 	mended.Store(true)
 	for id := range failed {
-		if _, err := m.client().Retry(t.Context(), id); err != nil {
+		if _, err := m.client().RetryJob(t.Context(), id); err != nil {
 			t.Errorf("retry: %v", err)
 		}
 	}
 	m.audit(time.Minute, 0)
 }
 
-// nonsense is what the provider answers to one document.
-type nonsense struct {
+// badAnswer is what the provider answers to one document.
+type badAnswer struct {
 	fault    fakeprovider.Fault
 	reason   *regexp.Regexp
 	requests int64 // that get it until the document is given up
@@ -257,11 +257,11 @@ type nonsense struct {
 	job      uuid.UUID
 }
 
-// awaitOne waits until some document is all done, and returns its job.
-func (m *mill) awaitOne() (done document.Job) {
+// awaitFirstSuccess waits until some document is all done, and returns its job.
+func (m *testEnv) awaitFirstSuccess() (done document.Job) {
 	m.t.Helper()
 	await.Within(m.t, time.Minute, "a document is done", func() bool {
-		for job, err := range m.client().AllJobs(m.t.Context(), document.JobFilter{State: document.Succeeded}) {
+		for job, err := range m.client().AllJobs(m.t.Context(), document.JobFilter{State: document.JobSucceeded}) {
 			if err != nil {
 				m.t.Fatal(err)
 			}
@@ -275,12 +275,12 @@ func (m *mill) awaitOne() (done document.Job) {
 
 // search searches, and returns the status and how long the answer took. It must
 // have come in time, and one that puts off must say until when.
-func (m *mill) search() (status int, took time.Duration) {
+func (m *testEnv) search() (status int, took time.Duration) {
 	m.t.Helper()
 	began := time.Now()
 	status, header, body := m.send("POST", "/v1/search", map[string]string{"query": question})
 	took = time.Since(began)
-	if took > asked {
+	if took > searchDeadline {
 		m.t.Errorf("search is answered %d after %s", status, took)
 	}
 	if status == http.StatusServiceUnavailable && header.Get("Retry-After") == "" {
@@ -290,7 +290,7 @@ func (m *mill) search() (status int, took time.Duration) {
 }
 
 // send makes a request, once, with a body in JSON or none.
-func (m *mill) send(method, path string, body any) (status int, header http.Header, answer []byte) {
+func (m *testEnv) send(method, path string, body any) (status int, header http.Header, answer []byte) {
 	m.t.Helper()
 	status, header, answer, err := m.api.Send(m.t.Context(), method, path, body)
 	if err != nil {
@@ -299,11 +299,11 @@ func (m *mill) send(method, path string, body any) (status int, header http.Head
 	return status, header, answer
 }
 
-// checkReading checks that all can be read of a document and of its job.
-func (m *mill) checkReading(job document.Job) {
+// checkReadable checks that all can be read of a document and of its job.
+func (m *testEnv) checkReadable(job document.Job) {
 	m.t.Helper()
 	// The client comes back when it is put off, for which there is no time.
-	ctx, cancel := context.WithTimeout(m.t.Context(), prompt)
+	ctx, cancel := context.WithTimeout(m.t.Context(), uploadDeadline)
 	defer cancel()
 	c := m.client()
 	_, listing := c.Documents(ctx, document.DocumentFilter{}, document.Page{})
@@ -312,7 +312,7 @@ func (m *mill) checkReading(job document.Job) {
 	_, cutting := c.Passages(ctx, job.DocumentID, document.Page{})
 	_, summing := c.Summary(ctx, job.DocumentID)
 	_, asking := c.Job(ctx, job.ID, 0)
-	_, queueing := c.Jobs(ctx, document.JobFilter{State: document.Waiting}, document.Page{})
+	_, queueing := c.Jobs(ctx, document.JobFilter{State: document.JobWaiting}, document.Page{})
 	for what, err := range map[string]error{
 		"documents": listing, "document": getting, "content": reading, "passages": cutting,
 		"summary": summing, "job": asking, "jobs": queueing,
@@ -323,8 +323,8 @@ func (m *mill) checkReading(job document.Job) {
 	}
 }
 
-// said reports whether a program has logged a text.
-func (m *mill) said(text string) bool {
+// hasLogged reports whether a program has logged a text.
+func (m *testEnv) hasLogged(text string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, p := range m.programs {
@@ -335,8 +335,8 @@ func (m *mill) said(text string) bool {
 	return false
 }
 
-// saidBy returns how often a program has logged a text.
-func (m *mill) saidBy(name, text string) (times int) {
+// countLogged returns how often a program has logged a text.
+func (m *testEnv) countLogged(name, text string) (times int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, p := range m.programs {
@@ -348,7 +348,7 @@ func (m *mill) saidBy(name, text string) (times int) {
 }
 
 // checkAttempts checks that no job has used up an attempt by waiting.
-func (m *mill) checkAttempts() {
+func (m *testEnv) checkAttempts() {
 	m.t.Helper()
 	for _, job := range audit.Jobs(m.t, m.client()) {
 		if k, s := job.Tasks.Knowledge.Attempt, job.Tasks.Summary.Attempt; k > 1 || s > 1 {
@@ -359,15 +359,15 @@ func (m *mill) checkAttempts() {
 
 // checkCharged holds the tokens that the provider was paid for against those
 // that were needed: of each passage once.
-func (m *mill) checkCharged(lost int) {
+func (m *testEnv) checkCharged(lost int) {
 	m.t.Helper()
 	needed := 0
-	for text := range m.provider.Embedded() {
+	for text := range m.provider.EmbeddedTexts() {
 		if text != question {
 			needed += (len(text) + 3) / 4 // as the provider counts
 		}
 	}
-	charged := m.provider.Counts().Charged
+	charged := m.provider.Counts().TokensCharged
 	m.t.Logf("%d tokens were charged, %d needed: %.4f", charged, needed, float64(charged)/float64(needed))
 	const most = 400 // tokens in a passage
 	if charged > needed+needed/20+lost*most {

@@ -49,9 +49,9 @@ func (p *proxy) up() {
 	}
 }
 
-// add poisons every connection in one direction with a toxic of toxiproxy, a
+// addToxic poisons every connection in one direction with a toxic of toxiproxy, a
 // share of them if toxicity is less than 1.
-func (p *proxy) add(kind, direction string, toxicity float64, attributes map[string]any) {
+func (p *proxy) addToxic(kind, direction string, toxicity float64, attributes map[string]any) {
 	p.t.Helper()
 	toxic, err := json.Marshal(map[string]any{"type": kind, "stream": direction, "toxicity": toxicity, "attributes": attributes})
 	if err != nil {
@@ -62,8 +62,8 @@ func (p *proxy) add(kind, direction string, toxicity float64, attributes map[str
 	}
 }
 
-// remove takes a toxic away again.
-func (p *proxy) remove(kind, direction string) {
+// removeToxic takes a toxic away again.
+func (p *proxy) removeToxic(kind, direction string) {
 	p.t.Helper()
 	if err := p.proxy.Toxics.RemoveToxic(p.t.Context(), kind+"_"+direction); err != nil {
 		p.t.Fatalf("remove %s from the proxy of %s: %v", kind, p.proxy.Name, err)
@@ -74,8 +74,8 @@ func (p *proxy) remove(kind, direction string) {
 // directions together.
 func (p *proxy) latency(milliseconds int) {
 	p.t.Helper()
-	p.add("latency", toServer, 1, map[string]any{"latency": milliseconds / 2})
-	p.add("latency", fromServer, 1, map[string]any{"latency": milliseconds - milliseconds/2})
+	p.addToxic("latency", toServer, 1, map[string]any{"latency": milliseconds / 2})
+	p.addToxic("latency", fromServer, 1, map[string]any{"latency": milliseconds - milliseconds/2})
 }
 
 // reset resets connections at random: a percentage of the pieces that are sent, in
@@ -85,45 +85,45 @@ func (p *proxy) reset(percent float64, seed uint64) {
 	for _, direction := range []string{toServer, fromServer} {
 		// toxiproxy closes a connection with a reset rather than in order when
 		// this toxic is there; the toxicity keeps it from doing anything else.
-		p.add("reset_peer", direction, 0, nil)
-		p.add("strike", direction, 1, map[string]any{"chance": percent / 100, "seed": seed})
+		p.addToxic("reset_peer", direction, 0, nil)
+		p.addToxic("strike", direction, 1, map[string]any{"chance": percent / 100, "seed": seed})
 	}
 }
 
-// struck returns how many connections reset has ended.
-func (p *proxy) struck() (n int) {
+// resetCount returns how many connections reset has ended.
+func (p *proxy) resetCount() (n int) {
 	for _, direction := range []string{toServer, fromServer} {
-		toxic := p.proxy.Toxics.GetToxic("strike_" + direction).Toxic.(*strike)
+		toxic := p.proxy.Toxics.GetToxic("strike_" + direction).Toxic.(*randomReset)
 		toxic.mu.Lock()
-		n += toxic.struck
+		n += toxic.resets
 		toxic.mu.Unlock()
 	}
 	return n
 }
 
-// heal takes all toxics away.
-func (p *proxy) heal() { p.proxy.Toxics.ResetToxics(p.t.Context()) }
+// removeAllToxics takes all toxics away.
+func (p *proxy) removeAllToxics() { p.proxy.Toxics.ResetToxics(p.t.Context()) }
 
-// strike is a toxic that ends a connection at a random piece of what is sent.
+// randomReset is a toxic that ends a connection at a random piece of what is sent.
 // toxiproxy's own choose a connection once, when it begins, and pooled
 // connections begin seldom.
-type strike struct {
+type randomReset struct {
 	Chance float64 `json:"chance"` // of each piece
 	Seed   uint64  `json:"seed"`
 
 	mu     sync.Mutex
 	random *rand.Rand
-	struck int // how often
+	resets int // how often
 }
 
 // Pipe implements toxics.Toxic.
-func (s *strike) Pipe(stub *toxics.ToxicStub) {
+func (s *randomReset) Pipe(stub *toxics.ToxicStub) {
 	for {
 		select {
 		case <-stub.Interrupt:
 			return
 		case piece := <-stub.Input:
-			if piece == nil || s.strikes() {
+			if piece == nil || s.shouldReset() {
 				stub.Close()
 				return
 			}
@@ -132,7 +132,7 @@ func (s *strike) Pipe(stub *toxics.ToxicStub) {
 	}
 }
 
-func (s *strike) strikes() bool {
+func (s *randomReset) shouldReset() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.random == nil {
@@ -141,6 +141,6 @@ func (s *strike) strikes() bool {
 	if s.random.Float64() >= s.Chance {
 		return false
 	}
-	s.struck++
+	s.resets++
 	return true
 }

@@ -11,23 +11,23 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/test/audit"
+	"github.com/seed-7a112592/gristmill/internal/test/await"
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/audit"
-	"github.com/seed-7a112592/gristmill/test/await"
 )
 
-// moving is a document of which version after version is uploaded while a
+// updatedDocument is a document of which version after version is uploaded while a
 // reader looks at it all the time.
-type moving struct {
-	m    *mill
+type updatedDocument struct {
+	env  *testEnv
 	key  string
 	id   uuid.UUID
 	stop chan struct{}
 	done sync.WaitGroup
 
-	turn   sync.Mutex // of the next version: they are uploaded one after another
-	random *rand.Rand
+	uploadMu sync.Mutex // of the next version: they are uploaded one after another
+	random   *rand.Rand
 
 	mu       sync.Mutex
 	versions []string // texts that were sent, in order
@@ -36,38 +36,38 @@ type moving struct {
 	refusals int
 }
 
-// newMoving uploads the first version of a document, waits until it is live,
+// newUpdatedDocument uploads the first version of a document, waits until it is live,
 // and begins to read it.
-func newMoving(m *mill, key string) *moving {
+func newUpdatedDocument(m *testEnv, key string) *updatedDocument {
 	m.t.Helper()
-	d := &moving{m: m, key: key, stop: make(chan struct{}), random: rand.New(rand.NewPCG(m.random.Uint64(), 0))}
-	d.next()
+	d := &updatedDocument{env: m, key: key, stop: make(chan struct{}), random: rand.New(rand.NewPCG(m.random.Uint64(), 0))}
+	d.uploadNext()
 	await.Within(m.t, time.Minute, key+" is live", func() bool {
 		doc, there := audit.Documents(m.t, m.client())[key]
 		d.id = doc.ID
-		return there && doc.State == document.Ready
+		return there && doc.State == document.DocumentReady
 	})
 	c := m.client()
 	d.done.Go(func() { d.read(c) })
-	m.t.Cleanup(d.end)
+	m.t.Cleanup(d.stopReading)
 	return d
 }
 
-// next uploads a new version.
-func (d *moving) next() {
-	d.turn.Lock()
-	defer d.turn.Unlock()
+// uploadNext uploads a new version.
+func (d *updatedDocument) uploadNext() {
+	d.uploadMu.Lock()
+	defer d.uploadMu.Unlock()
 	f := newFile(d.random, d.key, 12, 3)
 	d.mu.Lock()
 	d.versions = append(d.versions, f.text)
 	d.mu.Unlock()
-	if err := d.m.upload(f); err != nil {
-		d.m.t.Errorf("upload %s: %v", f.key, err)
+	if err := d.env.upload(f); err != nil {
+		d.env.t.Errorf("upload %s: %v", f.key, err)
 	}
 }
 
-// end ends the reader. It must have been answered.
-func (d *moving) end() {
+// stopReading ends the reader. It must have been answered.
+func (d *updatedDocument) stopReading() {
 	select {
 	case <-d.stop:
 		return
@@ -75,17 +75,17 @@ func (d *moving) end() {
 		close(d.stop)
 	}
 	d.done.Wait()
-	d.m.t.Logf("%s was read %d times, up to version %d, and refused %d times", d.key, d.answers, d.seen+1, d.refusals)
+	d.env.t.Logf("%s was read %d times, up to version %d, and refused %d times", d.key, d.answers, d.seen+1, d.refusals)
 	if d.answers == 0 {
-		d.m.t.Errorf("%s was never read", d.key)
+		d.env.t.Errorf("%s was never read", d.key)
 	}
 }
 
 // read asks for the passages and for the content, until end. Every answer must
 // be of one whole version, none older than the one before. The API may say
 // that it cannot answer now; it must not say that there is nothing.
-func (d *moving) read(c *client.Client) {
-	ctx := context.WithoutCancel(d.m.t.Context())
+func (d *updatedDocument) read(c *client.Client) {
+	ctx := context.WithoutCancel(d.env.t.Context())
 	for {
 		select {
 		case <-d.stop:
@@ -93,9 +93,9 @@ func (d *moving) read(c *client.Client) {
 		default:
 		}
 		list, err := c.Passages(ctx, d.id, document.Page{Limit: 1000})
-		d.judge("passages", err, func(text string) bool { return audit.Tile(text, list.Items) == nil })
+		d.checkAnswer("passages", err, func(text string) bool { return audit.CheckTiling(text, list.Items) == nil })
 		text, err := content(ctx, c, d.id)
-		d.judge("content", err, func(version string) bool { return version == text })
+		d.checkAnswer("content", err, func(version string) bool { return version == text })
 	}
 }
 
@@ -109,14 +109,14 @@ func content(ctx context.Context, c *client.Client, id uuid.UUID) (string, error
 	return string(text), err
 }
 
-// judge takes down an answer, of which is says whether it is one to a version.
-func (d *moving) judge(what string, err error, is func(text string) bool) {
+// checkAnswer takes down an answer, of which is says whether it is one to a version.
+func (d *updatedDocument) checkAnswer(what string, err error, is func(text string) bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err != nil {
 		d.refusals++
 		if p, ok := errors.AsType[*client.Problem](err); !ok || p.Status != http.StatusServiceUnavailable || p.RetryAfter <= 0 {
-			d.m.t.Errorf("%s of %s: %v", what, d.key, err)
+			d.env.t.Errorf("%s of %s: %v", what, d.key, err)
 		}
 		return
 	}
@@ -127,5 +127,5 @@ func (d *moving) judge(what string, err error, is func(text string) bool) {
 			return
 		}
 	}
-	d.m.t.Errorf("the %s of %s are of no version from %d to %d", what, d.key, d.seen+1, len(d.versions))
+	d.env.t.Errorf("the %s of %s are of no version from %d to %d", what, d.key, d.seen+1, len(d.versions))
 }

@@ -6,24 +6,24 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-7a112592/gristmill/test/audit"
-	"github.com/seed-7a112592/gristmill/test/await"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/program"
+	"github.com/seed-7a112592/gristmill/internal/test/audit"
+	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 )
 
-// late is how much later than undisturbed all accepted work may be done.
-const late = 20 * time.Second
+// maxRecoveryDelay is how much later than undisturbed all accepted work may be done.
+const maxRecoveryDelay = 20 * time.Second
 
 // Workers die, stop for a while, and lose the connections by which others see
 // that they live, each when half of the work is done. What has died is made up
 // for soon; nothing is taken from what has not.
 func TestWorkIsDoneSoonAfterADeath(t *testing.T) {
 	t.Parallel()
-	m := newMill(t, sharedServers(t), fakeprovider.Options{Latency: 100 * time.Millisecond, TextsPerSecond: 60})
+	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{Latency: 100 * time.Millisecond, TextsPerSecond: 60})
 	m.start("api")
 	workers := []*program.Program{m.start("worker-knowledge"), m.start("worker-knowledge"), m.start("worker-summary")}
-	documents := short(24, 48)
+	documents := ifShort(24, 48)
 
 	// half returns how long it takes to do some documents, with what happens when
 	// half of their passages have been sent.
@@ -31,21 +31,21 @@ func TestWorkIsDoneSoonAfterADeath(t *testing.T) {
 		t.Helper()
 		files := newFiles(m.random, documents)
 		passages := countPassages(t, files)
-		before := m.provider.Counts().Texts
+		before := m.provider.Counts().TextsAnswered
 		began := time.Now()
 		m.uploadAll(files)
-		await.Within(t, 3*time.Minute, what+": half is done", func() bool { return m.provider.Counts().Texts-before >= passages/2 })
+		await.Within(t, 3*time.Minute, what+": half is done", func() bool { return m.provider.Counts().TextsAnswered-before >= passages/2 })
 		happens()
-		audit.AwaitEnd(t, m.direct, 3*time.Minute)
+		audit.AwaitIdle(t, m.direct, 3*time.Minute)
 		took := time.Since(began)
 		t.Logf("%s: %d documents, %d passages: done after %.1f s, %.1f ms for each passage", what, documents, passages, took.Seconds(), took.Seconds()*1000/float64(passages))
 		return took
 	}
-	crashes := func() int { return m.direct.Count(`SELECT coalesce(sum(crashes), 0)::integer FROM tasks`) }
+	crashes := func() int { return m.direct.QueryInt(`SELECT coalesce(sum(crashes), 0)::integer FROM tasks`) }
 	soon := func(what string, took, undisturbed time.Duration) {
 		t.Helper()
-		if took > undisturbed+late {
-			t.Errorf("%s: done after %s, want at most %s after the %s that it takes undisturbed", what, took, late, undisturbed)
+		if took > undisturbed+maxRecoveryDelay {
+			t.Errorf("%s: done after %s, want at most %s after the %s that it takes undisturbed", what, took, maxRecoveryDelay, undisturbed)
 		}
 	}
 
@@ -68,7 +68,7 @@ func TestWorkIsDoneSoonAfterADeath(t *testing.T) {
 		t.Errorf("%d crashes are counted, and nothing has died", n)
 	}
 	for _, worker := range workers {
-		if line := worker.LostLease(); line != "" {
+		if line := worker.LostLeaseLine(); line != "" {
 			t.Errorf("a worker that lives was told that a task is not its own: %s", line)
 		}
 	}
@@ -84,5 +84,5 @@ func TestWorkIsDoneSoonAfterADeath(t *testing.T) {
 		}
 		m.startAll()
 	}), undisturbed)
-	m.audit(time.Minute, 100*batch)
+	m.audit(time.Minute, 100*maxBatchPassages)
 }

@@ -9,34 +9,34 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/await"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
 )
 
-// refill is how long after its return the queue may lack what it lost: a sweep
+// refillDeadline is how long after its return the queue may lack what it lost: a sweep
 // begins every 10 s.
-const refill = 20 * time.Second
+const refillDeadline = 20 * time.Second
 
 // Redis loses everything, and then is away for a while. Uploads go on, and
 // every job is done.
 func TestRedisLosesEverythingAndStops(t *testing.T) {
 	t.Parallel()
-	away := short(10*time.Second, 30*time.Second)
+	away := ifShort(10*time.Second, 30*time.Second)
 	servers := ownServers(t)
-	m := newMill(t, servers, fakeprovider.Options{Latency: 20 * time.Millisecond, TextsPerSecond: 60}, "GRISTMILL_WORKER_CONCURRENCY=4")
+	m := newTestEnv(t, servers, fakeprovider.Options{Latency: 20 * time.Millisecond, TextsPerSecond: 60}, "GRISTMILL_WORKER_CONCURRENCY=4")
 	m.startAll()
-	files := newFiles(m.random, short(60, 120))
+	files := newFiles(m.random, ifShort(60, 120))
 	before, during := files[:len(files)-10], files[len(files)-10:]
 	m.uploadAll(before)
-	await.Until(t, "the work has begun", func() bool { return m.provider.Counts().Texts > 0 })
+	await.Until(t, "the work has begun", func() bool { return m.provider.Counts().TextsAnswered > 0 })
 
-	flushAll(t, m.direct.Redis)
+	flushAll(t, m.direct.RedisURL)
 	servers.stop(t, "redis")
 	back := time.After(away)
 	for _, f := range during {
 		began := time.Now()
-		if _, err := m.books.Upload(t.Context(), m.client(), f.key, f.text); err != nil {
+		if _, err := m.uploads.Upload(t.Context(), m.client(), f.key, f.text); err != nil {
 			t.Errorf("upload without Redis: %v", err)
 		}
 		if took := time.Since(began); took > 3*time.Second {
@@ -44,24 +44,24 @@ func TestRedisLosesEverythingAndStops(t *testing.T) {
 		}
 	}
 	<-back
-	undone := m.direct.Count(`SELECT count(*) FROM tasks WHERE state IN ('queued', 'running', 'waiting')`)
+	undone := m.direct.QueryInt(`SELECT count(*) FROM tasks WHERE state IN ('queued', 'running', 'waiting')`)
 	servers.start(t, "redis")
 	returned := time.Now()
 	if undone < len(files) {
 		t.Fatalf("only %d tasks were left to be lost; the test has to be slower", undone)
 	}
 
-	await.Within(t, refill, "the queue has every task again that is taken to be in it", func() bool { return m.lacking() == 0 })
+	await.Within(t, refillDeadline, "the queue has every task again that is taken to be in it", func() bool { return m.countMissingQueued() == 0 })
 	t.Logf("of %d tasks that were left the queue had those that should be in it after %s", undone, time.Since(returned).Round(time.Second))
 	m.audit(5*time.Minute, 0)
 }
 
-// lacking counts the tasks that the rows say are in the queue, and that are
+// countMissingQueued counts the tasks that the rows say are in the queue, and that are
 // not there. It looks at asynq's own keys: its inspector sees nothing of a queue
 // that is not announced.
-func (m *mill) lacking() int {
+func (m *testEnv) countMissingQueued() int {
 	m.t.Helper()
-	options, err := redis.ParseURL(m.direct.Redis)
+	options, err := redis.ParseURL(m.direct.RedisURL)
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func (m *mill) lacking() int {
 	}
 	lacking := 0
 	var task document.Dispatch
-	if _, err := pgx.ForEachRow(rows, []any{&task.Kind, &task.Document, &task.Version, &task.Round}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&task.Kind, &task.DocumentID, &task.Version, &task.Round}, func() error {
 		there, err := queue.Exists(m.t.Context(), fmt.Sprintf("asynq:{%s}:t:%s", task.Kind, task)).Result()
 		if there == 0 {
 			lacking++

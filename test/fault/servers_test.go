@@ -11,19 +11,19 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/seed-7a112592/gristmill/test/repository"
-	"github.com/seed-7a112592/gristmill/test/services"
+	"github.com/seed-7a112592/gristmill/internal/test/repository"
+	"github.com/seed-7a112592/gristmill/internal/test/services"
 )
 
 // servers are a set of PostgreSQL, Redis and MinIO that no other package uses.
 type servers struct {
 	root, dir string // of the repository, and of what scripts/services keeps
-	services.Set
+	services.Servers
 }
 
-// sets are the servers that run, for those that a test cannot remove because
+// runningServers are the servers that run, for those that a test cannot remove because
 // the process is told to end.
-var sets struct {
+var runningServers struct {
 	sync.Mutex
 	running []*servers
 }
@@ -32,27 +32,27 @@ var sets struct {
 // can be none the test is skipped; with CI set it fails.
 func sharedServers(t *testing.T) *servers {
 	t.Helper()
-	s, err := shared()
-	require(t, err)
+	s, err := sharedOnce()
+	skipOnError(t, err)
 	return s
 }
 
-var shared = sync.OnceValues(func() (*servers, error) { return newServers("shared") })
+var sharedOnce = sync.OnceValues(func() (*servers, error) { return newServers("shared") })
 
 // ownServers returns servers that only this test uses, so that it may stop
 // them.
 func ownServers(t *testing.T) *servers {
 	t.Helper()
 	s, err := newServers(t.Name())
-	require(t, err)
+	skipOnError(t, err)
 	t.Cleanup(s.remove)
 	return s
 }
 
-func require(t *testing.T, err error) {
+func skipOnError(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
-		services.Missing(t, "%v", err)
+		services.SkipOrFail(t, "%v", err)
 	}
 }
 
@@ -65,10 +65,10 @@ func newServers(name string) (*servers, error) {
 	if err := s.command("up", "--durable"); err != nil {
 		return nil, err
 	}
-	sets.Lock()
-	sets.running = append(sets.running, s)
-	sets.Unlock()
-	s.Set, err = services.Read(filepath.Join(s.dir, "env"))
+	runningServers.Lock()
+	runningServers.running = append(runningServers.running, s)
+	runningServers.Unlock()
+	s.Servers, err = services.ReadAddresses(filepath.Join(s.dir, "env"))
 	return s, err
 }
 
@@ -80,9 +80,9 @@ func (s *servers) remove() {
 }
 
 func removeAllServers() {
-	sets.Lock()
-	defer sets.Unlock()
-	for _, s := range sets.running {
+	runningServers.Lock()
+	defer runningServers.Unlock()
+	for _, s := range runningServers.running {
 		s.remove()
 	}
 }

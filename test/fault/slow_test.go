@@ -21,11 +21,11 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/seed-7a112592/gristmill/internal/test/audit"
+	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/audit"
-	"github.com/seed-7a112592/gristmill/test/await"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 // Many large uploads by slow clients, and as many whose clients go away in the
@@ -39,28 +39,28 @@ import (
 func TestSlowAndVanishingUploads(t *testing.T) {
 	t.Parallel()
 	const size = 5_000_000
-	clients := short(30, 200)
-	limit := short(256<<20, 512<<20) // of the process
-	room := limit / 4                // of uploads
-	const slowest = 5 * time.Second  // for 16 KiB
+	clients := ifShort(30, 200)
+	limit := ifShort(256<<20, 512<<20) // of the process
+	room := limit / 4                  // of uploads
+	const slowest = 5 * time.Second    // for 16 KiB
 	environment := []string{fmt.Sprintf("GRISTMILL_UPLOAD_MEMORY=%d", room), "GRISTMILL_UPLOAD_TIMEOUT=" + slowest.String()}
 	group, none := newCgroup(t, limit)
 	if none != nil {
 		t.Logf("no cgroup can be made here, and the resident set alone is looked at: %v", none)
 		environment = append(environment, fmt.Sprintf("GOMEMLIMIT=%d", limit*9/10))
 	}
-	m := newMill(t, sharedServers(t), fakeprovider.Options{}, environment...)
+	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{}, environment...)
 	var api *program.Program // and no worker: this is about what is accepted
 	if group != nil {
-		api = m.startIn(group, "api")
+		api = m.startInCgroup(group, "api")
 	} else {
 		api = m.start("api")
 	}
 	if got := metric(t, api, "go_gc_gomemlimit_bytes"); got < float64(limit)*0.89 || got > float64(limit)*0.91 {
 		t.Errorf("GOMEMLIMIT is %.0f, want nine tenths of %d", got, limit)
 	}
-	m.accepted(newFiles(m.random, 1)[0])
-	before := audit.Holdings(t, m.direct)
+	m.wantAccepted(newFiles(m.random, 1)[0])
+	before := audit.Snapshot(t, m.direct)
 	running := goroutines(t, api)
 
 	var refused atomic.Int64
@@ -105,7 +105,7 @@ func TestSlowAndVanishingUploads(t *testing.T) {
 		}
 	}
 	await.Until(t, "nothing is left of those that went away", func() bool {
-		now := audit.Holdings(t, m.direct)
+		now := audit.Snapshot(t, m.direct)
 		if now["table public.uploads"] != before["table public.uploads"] {
 			return false // notes of objects that were begun
 		}
@@ -137,7 +137,7 @@ func uploadSlowly(ctx context.Context, api *program.Program, key string, text []
 			return document.Document{}, err
 		}
 		request.ContentLength = int64(len(text))
-		request.Header.Set("Authorization", "Bearer "+program.Key)
+		request.Header.Set("Authorization", "Bearer "+program.APIKey)
 		request.Header.Set("Content-Type", "text/markdown")
 		request.Header.Set("Expect", "100-continue") // so that a refusal costs nothing
 		response, err := slowClient.Do(request)
@@ -208,7 +208,7 @@ func vanish(api *program.Program, n int, random *rand.Rand) error {
 	if n%8 == 1 {
 		length = "Transfer-Encoding: chunked\r\n"
 	}
-	head := fmt.Sprintf("PUT /v1/documents?key=gone/%d.md HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer %s\r\n%s\r\n", n, program.Key, length)
+	head := fmt.Sprintf("PUT /v1/documents?key=gone/%d.md HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer %s\r\n%s\r\n", n, program.APIKey, length)
 	sent := random.IntN(declared)
 	text := slowText(n, sent)
 	if n%8 == 1 {
@@ -235,7 +235,7 @@ func trickle(api *program.Program, n, declared int, patience time.Duration) erro
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(conn, "PUT /v1/documents?key=trickle/%d.md HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n", n, program.Key, declared); err != nil {
+	if _, err := fmt.Fprintf(conn, "PUT /v1/documents?key=trickle/%d.md HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n", n, program.APIKey, declared); err != nil {
 		return err
 	}
 	go func() {
@@ -263,7 +263,7 @@ func contentSum(t *testing.T, api *program.Program, doc document.Document) strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set("Authorization", "Bearer "+program.Key)
+	request.Header.Set("Authorization", "Bearer "+program.APIKey)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)

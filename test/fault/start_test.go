@@ -7,16 +7,16 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/seed-7a112592/gristmill/test/await"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/program"
+	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 )
 
 // Programs that start before anything they need say what is missing, wait, and
 // work when it has come.
 func TestProgramsStartBeforeTheirServers(t *testing.T) {
 	t.Parallel()
-	m := newMill(t, sharedServers(t), fakeprovider.Options{})
+	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{})
 	servers := map[string]*proxy{"database": m.postgres, "redis": m.redis, "objects": m.minio}
 	for _, p := range servers {
 		p.down()
@@ -33,13 +33,13 @@ func TestProgramsStartBeforeTheirServers(t *testing.T) {
 		m.awaitReadiness(lacking)
 	}
 	for _, f := range newFiles(m.random, 5) {
-		m.accepted(f)
+		m.wantAccepted(f)
 	}
 	m.audit(await.Deadline, 0)
 }
 
-// checks are what each program tells of itself.
-var checks = map[string][]string{
+// expectedChecks are what each program tells of itself.
+var expectedChecks = map[string][]string{
 	"api":              {"database", "models", "objects", "redis"},
 	"worker-knowledge": {"database", "indexes", "models", "objects", "redis", "sessions"},
 	"worker-summary":   {"database", "models", "objects", "redis"},
@@ -47,13 +47,13 @@ var checks = map[string][]string{
 
 // awaitReadiness waits until every program says of exactly these servers that
 // they cannot be used.
-func (m *mill) awaitReadiness(lacking map[string]bool) {
+func (m *testEnv) awaitReadiness(lacking map[string]bool) {
 	m.t.Helper()
 	for _, p := range m.programs {
 		var state readiness
 		await.Until(m.t, p.Name+" says what is missing, and only that", func() bool {
 			state = m.ready(p)
-			if !slices.Equal(slices.Sorted(maps.Keys(state.Checks)), checks[p.Name]) {
+			if !slices.Equal(slices.Sorted(maps.Keys(state.Checks)), expectedChecks[p.Name]) {
 				return false
 			}
 			for name, check := range state.Checks {
@@ -94,7 +94,7 @@ type readiness struct {
 }
 
 // ready asks a program whether it is ready; alive it always is.
-func (m *mill) ready(p *program.Program) (state readiness) {
+func (m *testEnv) ready(p *program.Program) (state readiness) {
 	m.t.Helper()
 	for _, path := range []string{"/healthz", "/readyz"} {
 		response, err := http.Get(p.URL() + path)

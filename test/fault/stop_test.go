@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/await"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 // A worker that is told to stop hands back what it cannot finish, which costs
@@ -21,14 +21,14 @@ import (
 func TestStoppingHandsBack(t *testing.T) {
 	t.Parallel()
 	const bound = 12 * time.Second
-	m := newMill(t, sharedServers(t), fakeprovider.Options{}, "GRISTMILL_SHUTDOWN_TIMEOUT="+bound.String())
-	m.gate.shut()
+	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{}, "GRISTMILL_SHUTDOWN_TIMEOUT="+bound.String())
+	m.gate.holdEmbeddings()
 	m.start("api")
 	m.start("worker-summary")
 	worker := m.start("worker-knowledge")
 	m.uploadAll(newFiles(m.random, 5))
 	await.Until(t, "the worker is at all of them", func() bool {
-		return m.direct.Count(`SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND state = 'running'`) == 5
+		return m.direct.QueryInt(`SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND state = 'running'`) == 5
 	})
 
 	began := time.Now()
@@ -38,13 +38,13 @@ func TestStoppingHandsBack(t *testing.T) {
 	if took := time.Since(began); took > bound {
 		t.Errorf("the worker ended after %s, bound %s", took, bound)
 	}
-	if n := m.direct.Count(`SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND attempt = 0 AND lease IS NULL AND state IN ('queued', 'waiting')`); n != 5 {
+	if n := m.direct.QueryInt(`SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND attempt = 0 AND lease IS NULL AND state IN ('queued', 'waiting')`); n != 5 {
 		t.Errorf("%d of 5 tasks were handed back without using up an attempt", n)
 	}
-	m.gate.lift()
+	m.gate.release()
 	m.start("worker-knowledge")
 	m.audit(time.Minute, 0)
-	if n := m.direct.Count(`SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND attempt = 1`); n != 5 {
+	if n := m.direct.QueryInt(`SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND attempt = 1`); n != 5 {
 		t.Errorf("%d of 5 tasks were done at their first attempt", n)
 	}
 }
@@ -53,7 +53,7 @@ func TestStoppingHandsBack(t *testing.T) {
 // is under way.
 func TestStoppingFinishesAnUpload(t *testing.T) {
 	t.Parallel()
-	m := newMill(t, sharedServers(t), fakeprovider.Options{})
+	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{})
 	api := m.start("api")
 	base := api.URL()
 	body, feed := io.Pipe()
@@ -61,7 +61,7 @@ func TestStoppingFinishesAnUpload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set("Authorization", "Bearer "+program.Key)
+	request.Header.Set("Authorization", "Bearer "+program.APIKey)
 	answered := make(chan error, 1)
 	go func() {
 		response, err := http.DefaultClient.Do(request)
@@ -76,7 +76,7 @@ func TestStoppingFinishesAnUpload(t *testing.T) {
 	if _, err := io.WriteString(feed, strings.Repeat("half of it\n\n", 100_000)); err != nil {
 		t.Fatal(err)
 	}
-	await.Until(t, "the upload is under way", func() bool { return m.direct.Count(`SELECT count(*) FROM uploads`) > 0 })
+	await.Until(t, "the upload is under way", func() bool { return m.direct.QueryInt(`SELECT count(*) FROM uploads`) > 0 })
 	api.Signal(syscall.SIGTERM)
 	await.Until(t, "the API takes no new requests", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -88,7 +88,7 @@ func TestStoppingFinishesAnUpload(t *testing.T) {
 		t.Fatal(err)
 	}
 	feed.Close()
-	if err := await.Value(t, answered); err != nil {
+	if err := await.Receive(t, answered); err != nil {
 		t.Errorf("the upload that was under way: %v", err)
 	}
 	if status := api.Wait(); status != 0 {

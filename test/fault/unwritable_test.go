@@ -6,31 +6,31 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/internal/test/audit"
+	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/audit"
-	"github.com/seed-7a112592/gristmill/test/await"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
 )
 
 const (
-	// unwritableBatch is how many passages there are in a request of these
+	// smallBatch is how many passages there are in a request of these
 	// tests, so that there are many requests, and unwritableInFlight how many of
 	// them, and of requests for summaries, are in flight at most.
-	unwritableBatch    = 4
-	unwritableInFlight = 4
+	smallBatch  = 4
+	fewInFlight = 4
 
 	writesFail = "writes fail; what was bought is kept"
 )
 
-// unwritable is a way for the database not to take writes.
-type unwritable struct {
-	name  string
-	site  func(t *testing.T, provider fakeprovider.Options, more ...string) (*mill, *disk) // a mill on shared servers if nil
-	begin func(m *mill, d *disk)
-	end   func(m *mill, d *disk)
+// writeOutage is a way for the database not to take writes.
+type writeOutage struct {
+	name   string
+	newEnv func(t *testing.T, provider fakeprovider.Options, more ...string) (*testEnv, *disk) // a mill on shared servers if nil
+	begin  func(m *testEnv, d *disk)
+	end    func(m *testEnv, d *disk)
 
 	// Some writes succeed now and then, so that something is bought.
-	leaks bool
+	someWritesSucceed bool
 
 	reindex bool // too
 }
@@ -40,28 +40,28 @@ type unwritable struct {
 // a reindex; and what was bought is written when it can be.
 func TestNothingIsBoughtWhileTheDatabaseCannotBeWritten(t *testing.T) {
 	t.Parallel()
-	for _, u := range []unwritable{{
+	for _, u := range []writeOutage{{
 		name: "read-only",
-		begin: func(m *mill, _ *disk) {
-			m.owner(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`, endConnections)
+		begin: func(m *testEnv, _ *disk) {
+			m.execAsOwner(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`, endConnections)
 		},
-		end: func(m *mill, _ *disk) {
-			m.owner(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database()); END $$`, endConnections)
+		end: func(m *testEnv, _ *disk) {
+			m.execAsOwner(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database()); END $$`, endConnections)
 		},
 	}, {
-		name:  "full disk",
-		site:  newMillOnADisk,
-		begin: func(_ *mill, d *disk) { d.fill() },
-		end:   func(_ *mill, d *disk) { d.clear() },
+		name:   "full disk",
+		newEnv: newTestEnvOnDisk,
+		begin:  func(_ *testEnv, d *disk) { d.fill() },
+		end:    func(_ *testEnv, d *disk) { d.clear() },
 
 		reindex: true,
 	}, {
 		// In the middle of transactions, of their commits and of the answers to
 		// these: what was committed then is written once more.
-		name:  "connections are cut",
-		begin: func(m *mill, _ *disk) { m.postgres.reset(10, m.random.Uint64()) },
-		end:   func(m *mill, _ *disk) { m.postgres.heal() },
-		leaks: true,
+		name:              "connections are cut",
+		begin:             func(m *testEnv, _ *disk) { m.postgres.reset(10, m.random.Uint64()) },
+		end:               func(m *testEnv, _ *disk) { m.postgres.removeAllToxics() },
+		someWritesSucceed: true,
 	}} {
 		t.Run(u.name, func(t *testing.T) {
 			t.Parallel()
@@ -73,8 +73,8 @@ func TestNothingIsBoughtWhileTheDatabaseCannotBeWritten(t *testing.T) {
 // endConnections has all programs connect anew.
 const endConnections = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`
 
-// owner runs statements as the superuser, one after the other on one connection.
-func (m *mill) owner(statements ...string) {
+// execAsOwner runs statements as the superuser, one after the other on one connection.
+func (m *testEnv) execAsOwner(statements ...string) {
 	m.t.Helper()
 	conn := m.direct.Connect()
 	defer conn.Close(m.t.Context())
@@ -85,84 +85,84 @@ func (m *mill) owner(statements ...string) {
 	}
 }
 
-func (u unwritable) test(t *testing.T) {
-	site := u.site
+func (u writeOutage) test(t *testing.T) {
+	site := u.newEnv
 	if site == nil {
-		site = func(t *testing.T, provider fakeprovider.Options, more ...string) (*mill, *disk) {
-			return newMill(t, sharedServers(t), provider, more...), nil
+		site = func(t *testing.T, provider fakeprovider.Options, more ...string) (*testEnv, *disk) {
+			return newTestEnv(t, sharedServers(t), provider, more...), nil
 		}
 	}
 	m, d := site(t, fakeprovider.Options{Latency: 50 * time.Millisecond},
 		"GRISTMILL_EMBEDDING_BATCH=4",       // unwritableBatch
 		"GRISTMILL_EMBEDDING_CONCURRENCY=4", // unwritableInFlight
 	)
-	m.gate.shutAll()
+	m.gate.holdAll()
 	m.startAll()
 	m.uploadAll(newFiles(m.random, 12))
-	await.Within(t, time.Minute, "requests are in flight", func() bool { return m.gate.held() > 0 && m.gate.heldOf(chatsPath) > 0 })
-	u.outage(m, d, "worker-knowledge", "worker-summary")
-	audit.AwaitEnd(t, m.direct, 3*time.Minute)
-	m.checkBoughtOnce()
+	await.Within(t, time.Minute, "requests are in flight", func() bool { return m.gate.heldEmbeddings() > 0 && m.gate.heldRequests(chatsPath) > 0 })
+	u.runOutage(m, d, "worker-knowledge", "worker-summary")
+	audit.AwaitIdle(t, m.direct, 3*time.Minute)
+	m.checkEmbeddedOnce()
 
 	if u.reindex {
-		m.gate.shut()
+		m.gate.holdEmbeddings()
 		if _, err := m.client().BeginReindex(t.Context(), document.ReindexRequest{
 			Collection: "default", Model: document.Model{Name: "other", Dimensions: 64},
 		}); err != nil {
 			t.Fatal(err)
 		}
-		await.Within(t, time.Minute, "requests of the reindex are in flight", func() bool { return m.gate.held() > 0 })
-		u.outage(m, d, "worker-knowledge")
-		audit.AwaitEnd(t, m.direct, 3*time.Minute)
-		m.checkBoughtOnce()
+		await.Within(t, time.Minute, "requests of the reindex are in flight", func() bool { return m.gate.heldEmbeddings() > 0 })
+		u.runOutage(m, d, "worker-knowledge")
+		audit.AwaitIdle(t, m.direct, 3*time.Minute)
+		m.checkEmbeddedOnce()
 	}
 	m.audit(time.Minute, 0)
 }
 
-// outage has the database unwritable for a while. The gate is shut, with
+// runOutage has the database unwritable for a while. The gate is shut, with
 // requests of these programs waiting there. What is bought until it is over is
 // what was in flight when it began.
-func (u unwritable) outage(m *mill, d *disk, programs ...string) {
+func (u writeOutage) runOutage(m *testEnv, d *disk, programs ...string) {
 	t := m.t
 	t.Helper()
 	failed := map[string]int{}
 	for _, name := range programs {
-		failed[name] = m.saidBy(name, writesFail)
+		failed[name] = m.countLogged(name, writesFail)
 	}
 	before := m.provider.Counts()
 	u.begin(m, d)
-	held, chats := m.gate.held(), m.gate.heldOf(chatsPath)
-	m.gate.lift()
+	held, chats := m.gate.heldEmbeddings(), m.gate.heldRequests(chatsPath)
+	m.gate.release()
 	for _, name := range programs {
-		await.Within(t, time.Minute, "a write of "+name+" fails", func() bool { return m.saidBy(name, writesFail) > failed[name] })
+		await.Within(t, time.Minute, "a write of "+name+" fails", func() bool { return m.countLogged(name, writesFail) > failed[name] })
 	}
 	// For longer than a write is tried again, in the whole form.
-	lasts := short(2*time.Second, 45*time.Second)
+	lasts := ifShort(2*time.Second, 45*time.Second)
 	over := time.Now().Add(lasts)
 	await.Within(t, 2*time.Minute, "the outage lasts", func() bool { return time.Now().After(over) })
 	now := m.provider.Counts()
 	u.end(m, d)
 
-	texts, summaries := now.Texts-before.Texts, now.ChatRequests-before.ChatRequests
+	texts, summaries := now.TextsAnswered-before.TextsAnswered, now.ChatRequests-before.ChatRequests
 	t.Logf("%d texts and %d requests for summaries were bought in the outage, with %d and %d requests in flight", texts, summaries, held, chats)
-	if most := unwritableMost(lasts); !u.leaks && (texts > most*unwritableBatch || summaries > most) {
-		t.Errorf("%d texts and %d requests for summaries were bought while nothing could be written, want at most %d and %d", texts, summaries, most*unwritableBatch, most)
+	if most := maxOutageRequests(lasts); !u.someWritesSucceed && (texts > most*smallBatch || summaries > most) {
+		t.Errorf("%d texts and %d requests for summaries were bought while nothing could be written, want at most %d and %d", texts, summaries, most*smallBatch, most)
 	}
 }
 
-// unwritableMost is how many requests may be answered in an outage: those in
+// maxOutageRequests is how many requests may be answered in an outage: those in
 // flight when it begins, those that go before the first write has failed, and
 // now and then one that shows whether writes succeed again.
-func unwritableMost(lasts time.Duration) int {
-	return 3*unwritableInFlight + int(lasts/(15*time.Second))
+func maxOutageRequests(lasts time.Duration) int {
+	return 3*fewInFlight + int(lasts/(15*time.Second))
 }
 
-// checkBoughtOnce checks that no passage was embedded twice by one model, and no
+// checkEmbeddedOnce checks that no passage was embedded twice by one model, and no
 // summary made that is not stored.
-func (m *mill) checkBoughtOnce() {
+func (m *testEnv) checkEmbeddedOnce() {
 	m.t.Helper()
 	texts, again := 0, 0
-	for _, of := range m.provider.EmbeddedBy() {
+	for _, of := range m.provider.EmbeddedTextsByModel() {
 		for text, times := range of {
 			if text != document.ProbeText {
 				texts++
@@ -170,7 +170,7 @@ func (m *mill) checkBoughtOnce() {
 			}
 		}
 	}
-	needed := m.direct.Count(`SELECT count(*) FROM section_summaries`)
+	needed := m.direct.QueryInt(`SELECT count(*) FROM section_summaries`)
 	made := m.provider.Counts().ChatSummaries
 	m.t.Logf("%d texts were embedded, and %d again; %d summaries were made, of %d sections", texts, again, made, needed)
 	if again > 0 {

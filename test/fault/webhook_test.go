@@ -19,23 +19,23 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/test/audit"
+	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/audit"
-	"github.com/seed-7a112592/gristmill/test/await"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
 )
 
 // The receiver is away for a while, and then answers errors for a while. Each
 // job that ended meanwhile is told all the same.
 func TestWebhookReceiverIsDown(t *testing.T) {
 	t.Parallel()
-	m := newMill(t, sharedServers(t), fakeprovider.Options{}, "GRISTMILL_WEBHOOK_ALLOW=127.0.0.0/8")
+	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{}, "GRISTMILL_WEBHOOK_ALLOW=127.0.0.0/8")
 	r := newReceiver(t)
 	m.startAll()
 	r.register(m)
 	r.connection.down()
-	back := time.After(short(4*time.Second, time.Minute))
-	files := newFiles(m.random, short(20, 100))
+	back := time.After(ifShort(4*time.Second, time.Minute))
+	files := newFiles(m.random, ifShort(20, 100))
 	m.uploadAll(files[:len(files)/2])
 	m.awaitRefusal("cannot be reached")
 
@@ -53,25 +53,25 @@ func TestWebhookReceiverIsDown(t *testing.T) {
 // answered what it was told of them, or was told at all.
 func TestWebhookAfterKills(t *testing.T) {
 	t.Parallel()
-	m := newMill(t, sharedServers(t), fakeprovider.Options{}, "GRISTMILL_WEBHOOK_ALLOW=127.0.0.0/8")
+	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{}, "GRISTMILL_WEBHOOK_ALLOW=127.0.0.0/8")
 	r := newReceiver(t)
 	m.start("api")
 	r.register(m)
 	r.hold()
 	// More each time than the two workers tell, eight at a time and ten seconds for each, before the jobs have ended.
 	const jobs = 80
-	kills := short(1, 3)
+	kills := ifShort(1, 3)
 	files := newFiles(m.random, jobs*kills)
 	for kill := range kills {
 		knowledge, summary := m.start("worker-knowledge"), m.start("worker-summary")
 		m.uploadAll(files[jobs*kill : jobs*(kill+1)])
-		audit.AwaitEnd(t, m.direct, time.Minute)
+		audit.AwaitIdle(t, m.direct, time.Minute)
 		await.Until(t, "the receiver has not answered yet", func() bool { return r.held() > 0 })
 		knowledge.Kill()
 		summary.Kill()
-		t.Logf("kill %d: the receiver was told of %d events", kill+1, len(r.told()))
+		t.Logf("kill %d: the receiver was told of %d events", kill+1, len(r.eventCounts()))
 	}
-	unanswered := r.told()
+	unanswered := r.eventCounts()
 	if len(unanswered) == len(files) {
 		t.Error("the receiver was told of everything; there have to be more jobs")
 	}
@@ -81,7 +81,7 @@ func TestWebhookAfterKills(t *testing.T) {
 	r.check(m, 2*time.Minute)
 	m.audit(time.Minute, 0)
 	for id, before := range unanswered {
-		if r.told()[id] == before {
+		if r.eventCounts()[id] == before {
 			t.Errorf("event %s was not answered, and not told again", id)
 		}
 	}
@@ -115,7 +115,7 @@ func newReceiver(t *testing.T) *receiver {
 }
 
 // register has the receiver told of the jobs of an installation.
-func (r *receiver) register(m *mill) {
+func (r *receiver) register(m *testEnv) {
 	m.t.Helper()
 	hook := url.URL{Scheme: "http", Host: r.connection.addr(), Path: "/hook"}
 	var added struct {
@@ -137,7 +137,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	open := r.take(request.Header, string(body))
+	open := r.recordEvent(request.Header, string(body))
 	select {
 	case <-open:
 	case <-request.Context().Done():
@@ -148,12 +148,12 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	w.WriteHeader(r.status)
 }
 
-// take takes down what was told, and returns when to answer.
-func (r *receiver) take(header http.Header, body string) (open <-chan struct{}) {
+// recordEvent takes down what was told, and returns when to answer.
+func (r *receiver) recordEvent(header http.Header, body string) (open <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	id := header.Get("webhook-id")
-	if !genuine(r.secret, header, body) {
+	if !verifySignature(r.secret, header, body) {
 		r.t.Errorf("the signature of event %s does not verify", id)
 	}
 	if first, again := r.bodies[id]; again && first != body {
@@ -165,8 +165,8 @@ func (r *receiver) take(header http.Header, body string) (open <-chan struct{}) 
 	return r.open
 }
 
-// genuine reports whether the holder of the secret has just signed a body.
-func genuine(secret string, header http.Header, body string) bool {
+// verifySignature reports whether the holder of the secret has just signed a body.
+func verifySignature(secret string, header http.Header, body string) bool {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
 	seconds, err2 := strconv.ParseInt(header.Get("webhook-timestamp"), 10, 64)
 	if err != nil || err2 != nil || time.Since(time.Unix(seconds, 0)).Abs() > time.Minute {
@@ -196,8 +196,8 @@ func (r *receiver) answer(status int) {
 	}
 }
 
-// told returns how often the receiver was told of each event.
-func (r *receiver) told() map[string]int {
+// eventCounts returns how often the receiver was told of each event.
+func (r *receiver) eventCounts() map[string]int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return maps.Clone(r.times)
@@ -212,10 +212,10 @@ func (r *receiver) held() int {
 
 // check waits until nothing is left to be told, and checks that the receiver
 // knows of every job, each by one event.
-func (r *receiver) check(m *mill, limit time.Duration) {
+func (r *receiver) check(m *testEnv, limit time.Duration) {
 	m.t.Helper()
 	await.Within(m.t, limit, "everything is delivered", func() bool {
-		return m.direct.Count(`SELECT count(*) FROM deliveries WHERE state <> 'delivered'`) == 0
+		return m.direct.QueryInt(`SELECT count(*) FROM deliveries WHERE state <> 'delivered'`) == 0
 	})
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -239,15 +239,15 @@ func (r *receiver) check(m *mill, limit time.Duration) {
 		}
 	}
 	m.t.Logf("%d jobs, %d events, received %d times", len(jobs), len(events), attempts)
-	if n := m.direct.Count(`SELECT count(*) FROM deliveries`); len(events) != len(jobs) || n != len(jobs) {
+	if n := m.direct.QueryInt(`SELECT count(*) FROM deliveries`); len(events) != len(jobs) || n != len(jobs) {
 		m.t.Errorf("%d events arrived and %d are listed of %d jobs", len(events), n, len(jobs))
 	}
 }
 
 // awaitRefusal waits until a delivery says why it did not arrive.
-func (m *mill) awaitRefusal(reason string) {
+func (m *testEnv) awaitRefusal(reason string) {
 	m.t.Helper()
 	await.Within(m.t, time.Minute, "a delivery was refused: "+reason, func() bool {
-		return m.direct.Count(`SELECT count(*) FROM deliveries WHERE state = 'pending' AND error LIKE '%' || $1 || '%'`, reason) > 0
+		return m.direct.QueryInt(`SELECT count(*) FROM deliveries WHERE state = 'pending' AND error LIKE '%' || $1 || '%'`, reason) > 0
 	})
 }

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
 )
 
 // marker is in one text of one of the uploads.
@@ -16,19 +16,19 @@ const marker = "unembeddable"
 // behaviour is a way for a provider to behave, described by a row of
 // docs/providers.md that has its name.
 type behaviour struct {
-	name   string
-	env    []string
-	script func() fakeprovider.Script // a new one for each test
-	mends  bool                       // it ends once work waits for it
+	name            string
+	env             []string
+	script          func() fakeprovider.Script // a new one for each test
+	endsOnceWaiting bool                       // it ends once work waits for it
 }
 
 // always is a script that has the same fault for every request for embeddings.
 func always(fault fakeprovider.Fault) func() fakeprovider.Script {
-	return embeddings(func(fakeprovider.Request) fakeprovider.Fault { return fault })
+	return onlyEmbeddings(func(fakeprovider.Request) fakeprovider.Fault { return fault })
 }
 
-// embeddings is a script that leaves chat completions alone.
-func embeddings(script fakeprovider.Script) func() fakeprovider.Script {
+// onlyEmbeddings is a script that leaves chat completions alone.
+func onlyEmbeddings(script fakeprovider.Script) func() fakeprovider.Script {
 	return func() fakeprovider.Script {
 		return func(r fakeprovider.Request) fakeprovider.Fault {
 			if r.Chat {
@@ -39,8 +39,8 @@ func embeddings(script fakeprovider.Script) func() fakeprovider.Script {
 	}
 }
 
-// chat is a script that leaves embeddings alone.
-func chat(script fakeprovider.Script) func() fakeprovider.Script {
+// onlyChat is a script that leaves embeddings alone.
+func onlyChat(script fakeprovider.Script) func() fakeprovider.Script {
 	return func() fakeprovider.Script {
 		return func(r fakeprovider.Request) fakeprovider.Fault {
 			if !r.Chat {
@@ -55,7 +55,7 @@ func chat(script fakeprovider.Script) func() fakeprovider.Script {
 func every(n int64, fault fakeprovider.Fault) func() fakeprovider.Script {
 	return func() fakeprovider.Script {
 		var seen atomic.Int64
-		return embeddings(func(fakeprovider.Request) fakeprovider.Fault {
+		return onlyEmbeddings(func(fakeprovider.Request) fakeprovider.Fault {
 			if seen.Add(1)%n == 0 {
 				return fault
 			}
@@ -64,32 +64,32 @@ func every(n int64, fault fakeprovider.Fault) func() fakeprovider.Script {
 	}
 }
 
-// oneText is a script with a fault for requests that hold the marked text.
-func oneText(fault fakeprovider.Fault) func() fakeprovider.Script {
-	return embeddings(func(r fakeprovider.Request) fakeprovider.Fault {
-		if slices.ContainsFunc(r.Texts, marked) {
+// markedText is a script with a fault for requests that hold the marked text.
+func markedText(fault fakeprovider.Fault) func() fakeprovider.Script {
+	return onlyEmbeddings(func(r fakeprovider.Request) fakeprovider.Fault {
+		if slices.ContainsFunc(r.Texts, hasMarker) {
 			return fault
 		}
 		return nil
 	})
 }
 
-// oneVector is a script that changes the vector of the marked text.
-func oneVector(change func([]float32) []float32) func() fakeprovider.Script {
-	return embeddings(func(r fakeprovider.Request) fakeprovider.Fault {
-		i := slices.IndexFunc(r.Texts, marked)
+// changedVector is a script that changes the vector of the marked text.
+func changedVector(change func([]float32) []float32) func() fakeprovider.Script {
+	return onlyEmbeddings(func(r fakeprovider.Request) fakeprovider.Fault {
+		i := slices.IndexFunc(r.Texts, hasMarker)
 		if i < 0 {
 			return nil
 		}
-		return func(a *fakeprovider.Answer) { a.Data[i].Vector = change(a.Data[i].Vector) }
+		return func(a *fakeprovider.Answer) { a.Vectors[i].Vector = change(a.Vectors[i].Vector) }
 	})
 }
 
-func marked(text string) bool { return strings.Contains(text, marker) }
+func hasMarker(text string) bool { return strings.Contains(text, marker) }
 
-// when is a script with a fault for requests of which that holds.
-func when(holds func(fakeprovider.Request) bool, fault fakeprovider.Fault) func() fakeprovider.Script {
-	return embeddings(func(r fakeprovider.Request) fakeprovider.Fault {
+// faultWhen is a script with a fault for requests of which that holds.
+func faultWhen(holds func(fakeprovider.Request) bool, fault fakeprovider.Fault) func() fakeprovider.Script {
+	return onlyEmbeddings(func(r fakeprovider.Request) fakeprovider.Fault {
 		if holds(r) {
 			return fault
 		}
@@ -97,8 +97,8 @@ func when(holds func(fakeprovider.Request) bool, fault fakeprovider.Fault) func(
 	})
 }
 
-// bytesOf returns the length of a request's texts.
-func bytesOf(r fakeprovider.Request) (n int) {
+// textBytes returns the length of a request's texts.
+func textBytes(r fakeprovider.Request) (n int) {
 	for _, text := range r.Texts {
 		n += len(text)
 	}
@@ -109,91 +109,91 @@ var behaviours = []behaviour{
 	{name: "slow: each answer takes 500 ms", script: always(fakeprovider.Slow(500 * time.Millisecond)), env: []string{"GRISTMILL_SEARCH_TIMEOUT=5s"}},
 	{name: "500 to every third request", script: every(3, fakeprovider.Status(http.StatusInternalServerError, "oops"))},
 	{name: "429 to every fifth request, `Retry-After: 1`", script: every(5, fakeprovider.RateLimit("1"))},
-	{name: "`x-ratelimit-limit-tokens: 1`", script: always(fakeprovider.Headers("X-RateLimit-Limit-Tokens", "1", "X-RateLimit-Remaining-Tokens", "1"))},
-	{name: "floats although base64 was asked for", script: always(func(a *fakeprovider.Answer) { a.Floats, a.Right = true, true })},
-	{name: "negative usage", script: always(func(a *fakeprovider.Answer) { a.Usage, a.Right = `{"prompt_tokens":-5,"total_tokens":-5}`, true })},
+	{name: "`x-ratelimit-limit-tokens: 1`", script: always(fakeprovider.WithHeaders("X-RateLimit-Limit-Tokens", "1", "X-RateLimit-Remaining-Tokens", "1"))},
+	{name: "floats although base64 was asked for", script: always(func(a *fakeprovider.Answer) { a.SendFloats, a.Correct = true, true })},
+	{name: "negative usage", script: always(func(a *fakeprovider.Answer) { a.Usage, a.Correct = `{"prompt_tokens":-5,"total_tokens":-5}`, true })},
 	{name: "numbers too large for half precision", script: always(fakeprovider.Scale(1e6))},
-	{name: "vectors in another order", script: always(func(a *fakeprovider.Answer) { fakeprovider.WrongOrder(a); a.Right = true })},
-	{name: "400 to `encoding_format`", script: when(func(r fakeprovider.Request) bool { return r.Encoding != "" },
+	{name: "vectors in another order", script: always(func(a *fakeprovider.Answer) { fakeprovider.WrongOrder(a); a.Correct = true })},
+	{name: "400 to `encoding_format`", script: faultWhen(func(r fakeprovider.Request) bool { return r.Encoding != "" },
 		fakeprovider.Status(http.StatusBadRequest, "Unsupported parameter: encoding_format"))},
 	{name: "400 to `dimensions`", env: []string{"GRISTMILL_EMBEDDING_MODEL=text-embedding-3-small"},
-		script: when(func(r fakeprovider.Request) bool { return r.Dimensions != 0 },
+		script: faultWhen(func(r fakeprovider.Request) bool { return r.Dimensions != 0 },
 			fakeprovider.Status(http.StatusBadRequest, "This model does not support specifying dimensions."))},
-	{name: "400 above 16 texts a request", script: when(func(r fakeprovider.Request) bool { return len(r.Texts) > 16 },
+	{name: "400 above 16 texts a request", script: faultWhen(func(r fakeprovider.Request) bool { return len(r.Texts) > 16 },
 		fakeprovider.Status(http.StatusBadRequest, "batch size is larger than the maximum of 16"))},
-	{name: "413 above 8 KB a request", script: when(func(r fakeprovider.Request) bool { return bytesOf(r) > 8<<10 },
-		fakeprovider.Body(http.StatusRequestEntityTooLarge, "<html><title>413 Request Entity Too Large</title></html>", "Content-Type", "text/html"))},
-	{name: "400 above 512 tokens a request", script: when(func(r fakeprovider.Request) bool { return bytesOf(r)/4 > 512 },
+	{name: "413 above 8 KB a request", script: faultWhen(func(r fakeprovider.Request) bool { return textBytes(r) > 8<<10 },
+		fakeprovider.StatusWithBody(http.StatusRequestEntityTooLarge, "<html><title>413 Request Entity Too Large</title></html>", "Content-Type", "text/html"))},
+	{name: "400 above 512 tokens a request", script: faultWhen(func(r fakeprovider.Request) bool { return textBytes(r)/4 > 512 },
 		fakeprovider.Status(http.StatusBadRequest, "too many tokens in the request: the maximum is 512"))},
 	{name: "vectors of a length that was not set", env: []string{"GRISTMILL_EMBEDDING_DIMENSIONS="}, script: always(nil)},
 
-	{name: "503 with an error that is a string, for a while", mends: true,
-		script: always(fakeprovider.Body(http.StatusServiceUnavailable, `{"error":"Model is loading"}`, "Content-Type", "application/json"))},
-	{name: "503 with HTML, for a while", mends: true,
-		script: always(fakeprovider.Body(http.StatusServiceUnavailable, "<html><title>503 Service Temporarily Unavailable</title></html>", "Content-Type", "text/html"))},
-	{name: "500 without a body, for a while", mends: true, script: always(fakeprovider.Body(http.StatusInternalServerError, ""))},
-	{name: "429 with `Retry-After` of three years, once", mends: true, script: once(fakeprovider.RateLimit("94608000"))},
-	{name: "200 with an error in it, for a while", mends: true, script: always(fakeprovider.Raw(`{"error":{"message":"the engine is overloaded","type":"server_error"}}`))},
-	{name: "200 with an HTML page, for a while", mends: true, script: always(fakeprovider.Raw("<!doctype html><title>Sign in</title><p>Welcome"))},
-	{name: "zeros in every vector, for a while", mends: true, script: always(func(a *fakeprovider.Answer) {
-		for i := range a.Data {
-			clear(a.Data[i].Vector)
+	{name: "503 with an error that is a string, for a while", endsOnceWaiting: true,
+		script: always(fakeprovider.StatusWithBody(http.StatusServiceUnavailable, `{"error":"Model is loading"}`, "Content-Type", "application/json"))},
+	{name: "503 with HTML, for a while", endsOnceWaiting: true,
+		script: always(fakeprovider.StatusWithBody(http.StatusServiceUnavailable, "<html><title>503 Service Temporarily Unavailable</title></html>", "Content-Type", "text/html"))},
+	{name: "500 without a body, for a while", endsOnceWaiting: true, script: always(fakeprovider.StatusWithBody(http.StatusInternalServerError, ""))},
+	{name: "429 with `Retry-After` of three years, once", endsOnceWaiting: true, script: once(fakeprovider.RateLimit("94608000"))},
+	{name: "200 with an error in it, for a while", endsOnceWaiting: true, script: always(fakeprovider.Raw(`{"error":{"message":"the engine is overloaded","type":"server_error"}}`))},
+	{name: "200 with an HTML page, for a while", endsOnceWaiting: true, script: always(fakeprovider.Raw("<!doctype html><title>Sign in</title><p>Welcome"))},
+	{name: "zeros in every vector, for a while", endsOnceWaiting: true, script: always(func(a *fakeprovider.Answer) {
+		for i := range a.Vectors {
+			clear(a.Vectors[i].Vector)
 		}
 	})},
-	{name: "401 for a while", mends: true, script: always(fakeprovider.Status(http.StatusUnauthorized, "Incorrect API key provided"))},
-	{name: "402 for a while", mends: true, script: always(fakeprovider.Status(http.StatusPaymentRequired, "Your balance is used up"))},
-	{name: "403 for a while", mends: true, script: always(fakeprovider.Status(http.StatusForbidden, "This key may not use this model"))},
-	{name: "404 unknown model, for a while", mends: true, script: always(fakeprovider.Status(http.StatusNotFound, "The model `fake` does not exist"))},
-	{name: "no answer at all, for a while", mends: true, script: always(fakeprovider.Hang)},
+	{name: "401 for a while", endsOnceWaiting: true, script: always(fakeprovider.Status(http.StatusUnauthorized, "Incorrect API key provided"))},
+	{name: "402 for a while", endsOnceWaiting: true, script: always(fakeprovider.Status(http.StatusPaymentRequired, "Your balance is used up"))},
+	{name: "403 for a while", endsOnceWaiting: true, script: always(fakeprovider.Status(http.StatusForbidden, "This key may not use this model"))},
+	{name: "404 unknown model, for a while", endsOnceWaiting: true, script: always(fakeprovider.Status(http.StatusNotFound, "The model `fake` does not exist"))},
+	{name: "no answer at all, for a while", endsOnceWaiting: true, script: always(fakeprovider.Hang)},
 
-	{name: "400 to one text", script: oneText(fakeprovider.Status(http.StatusBadRequest, "invalid input"))},
-	{name: "422 to one text", script: oneText(fakeprovider.Body(http.StatusUnprocessableEntity, `{"detail":[{"msg":"string does not match","loc":["body","input"]}]}`))},
-	{name: "500 to one text, always", script: oneText(fakeprovider.Status(http.StatusInternalServerError, "CUDA error"))},
-	{name: "`null` in the vector of one text", script: embeddings(func(r fakeprovider.Request) fakeprovider.Fault {
-		i := slices.IndexFunc(r.Texts, marked)
+	{name: "400 to one text", script: markedText(fakeprovider.Status(http.StatusBadRequest, "invalid input"))},
+	{name: "422 to one text", script: markedText(fakeprovider.StatusWithBody(http.StatusUnprocessableEntity, `{"detail":[{"msg":"string does not match","loc":["body","input"]}]}`))},
+	{name: "500 to one text, always", script: markedText(fakeprovider.Status(http.StatusInternalServerError, "CUDA error"))},
+	{name: "`null` in the vector of one text", script: onlyEmbeddings(func(r fakeprovider.Request) fakeprovider.Fault {
+		i := slices.IndexFunc(r.Texts, hasMarker)
 		if i < 0 {
 			return nil
 		}
-		return func(a *fakeprovider.Answer) { a.Floats, a.Null = true, &i }
+		return func(a *fakeprovider.Answer) { a.SendFloats, a.NullVector = true, &i }
 	})},
-	{name: "zeros for one text", script: oneVector(func(vector []float32) []float32 { clear(vector); return vector })},
-	{name: "a vector of another length for one text", script: oneVector(func(vector []float32) []float32 { return vector[1:] })},
-	{name: "400 to one text that is too long", script: when(func(r fakeprovider.Request) bool {
-		return slices.ContainsFunc(r.Texts, func(text string) bool { return marked(text) && len(text) > 400 })
+	{name: "zeros for one text", script: changedVector(func(vector []float32) []float32 { clear(vector); return vector })},
+	{name: "a vector of another length for one text", script: changedVector(func(vector []float32) []float32 { return vector[1:] })},
+	{name: "400 to one text that is too long", script: faultWhen(func(r fakeprovider.Request) bool {
+		return slices.ContainsFunc(r.Texts, func(text string) bool { return hasMarker(text) && len(text) > 400 })
 	}, fakeprovider.Status(http.StatusBadRequest, "This model's maximum context length is 100 tokens, however you requested more."))},
 
-	{name: "chat: thoughts before the summary", script: chat(func(fakeprovider.Request) fakeprovider.Fault {
+	{name: "chat: thoughts before the summary", script: onlyChat(func(fakeprovider.Request) fakeprovider.Fault {
 		return func(a *fakeprovider.Answer) {
-			a.Text, a.Right = "<think>\nWhat is this about? I had better look.\n</think>\n\n"+a.Text, true
+			a.Text, a.Correct = "<think>\nWhat is this about? I had better look.\n</think>\n\n"+a.Text, true
 		}
 	})},
-	{name: "chat: nothing but thoughts", script: chat(func(fakeprovider.Request) fakeprovider.Fault {
-		return fakeprovider.Text("<think>\nWhat is this about? I had")
+	{name: "chat: nothing but thoughts", script: onlyChat(func(fakeprovider.Request) fakeprovider.Fault {
+		return fakeprovider.ChatText("<think>\nWhat is this about? I had")
 	})},
-	{name: "chat: 400 to one section", script: chat(func(r fakeprovider.Request) fakeprovider.Fault {
-		if slices.ContainsFunc(r.Texts, marked) {
+	{name: "chat: 400 to one section", script: onlyChat(func(r fakeprovider.Request) fakeprovider.Fault {
+		if slices.ContainsFunc(r.Texts, hasMarker) {
 			return fakeprovider.Status(http.StatusBadRequest, "the prompt was flagged by the content filter")
 		}
 		return nil
 	})},
-	{name: "chat: prose in place of JSON for several sections", script: chat(func(r fakeprovider.Request) fakeprovider.Fault {
+	{name: "chat: prose in place of JSON for several sections", script: onlyChat(func(r fakeprovider.Request) fakeprovider.Fault {
 		if r.Format == "" {
 			return nil
 		}
-		return fakeprovider.Text("The document is about a mill and its stones.")
+		return fakeprovider.ChatText("The document is about a mill and its stones.")
 	})},
-	{name: "chat: half of the sections in an answer", script: chat(func(fakeprovider.Request) fakeprovider.Fault {
+	{name: "chat: half of the sections in an answer", script: onlyChat(func(fakeprovider.Request) fakeprovider.Fault {
 		return func(a *fakeprovider.Answer) {
-			a.Summaries, a.Right = a.Summaries[:(len(a.Summaries)+1)/2], true
+			a.Summaries, a.Correct = a.Summaries[:(len(a.Summaries)+1)/2], true
 		}
 	})},
-	{name: "chat: 400 to `response_format`", script: chat(func(r fakeprovider.Request) fakeprovider.Fault {
+	{name: "chat: 400 to `response_format`", script: onlyChat(func(r fakeprovider.Request) fakeprovider.Fault {
 		if r.Format == "" {
 			return nil
 		}
 		return fakeprovider.Status(http.StatusBadRequest, "response_format: Extra inputs are not permitted")
 	})},
-	{name: "chat: 401 for a while", mends: true, script: chat(func(fakeprovider.Request) fakeprovider.Fault {
+	{name: "chat: 401 for a while", endsOnceWaiting: true, script: onlyChat(func(fakeprovider.Request) fakeprovider.Fault {
 		return fakeprovider.Status(http.StatusUnauthorized, "Incorrect API key provided")
 	})},
 }
@@ -203,7 +203,7 @@ var behaviours = []behaviour{
 func once(fault fakeprovider.Fault) func() fakeprovider.Script {
 	return func() fakeprovider.Script {
 		var done atomic.Bool
-		return embeddings(func(r fakeprovider.Request) fakeprovider.Fault {
+		return onlyEmbeddings(func(r fakeprovider.Request) fakeprovider.Fault {
 			if len(r.Texts) > 1 && done.CompareAndSwap(false, true) {
 				return fault
 			}

@@ -7,7 +7,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/seed-7a112592/gristmill/test/program"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 )
 
 func TestMain(m *testing.M) {
@@ -15,6 +15,6 @@ func TestMain(m *testing.M) {
 	// Most of what these tests do is wait for the programs.
 	_ = flag.Set("test.parallel", "6")
 	status := m.Run()
-	program.Remove()
+	program.RemoveBinaries()
 	os.Exit(status)
 }

@@ -11,20 +11,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/await"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 const (
 	dimensions = 64
 
-	// resend bounds how often a text is embedded, on average.
-	resend = 1.05
+	// maxResendRatio bounds how often a text is embedded, on average.
+	maxResendRatio = 1.05
 
-	patience = 4 * time.Minute
+	waitTimeout = 4 * time.Minute
 
 	question = "Which of the two stones turns?"
 )
@@ -44,33 +44,33 @@ func TestBehaviours(t *testing.T) {
 		}
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
-			newTrial(t, b, row).run()
+			newBehaviourTest(t, b, row).run()
 		})
 	}
 }
 
-// trial is one behaviour under test.
-type trial struct {
+// behaviourTest is one behaviour under test.
+type behaviourTest struct {
 	*testing.T
 	behaviour
 	row      expectation
 	uploads  int
 	provider *fakeprovider.Provider
-	traffic  *traffic
-	site     *program.Site
+	texts    *textCounter
+	site     *program.Installation
 	api      *program.Program
 	c        *client.Client
 	jobs     []document.Job // as accepted
 }
 
-func newTrial(t *testing.T, b behaviour, row expectation) *trial {
-	tr := &trial{T: t, behaviour: b, row: row, uploads: 100, traffic: newTraffic()}
+func newBehaviourTest(t *testing.T, b behaviour, row expectation) *behaviourTest {
+	tr := &behaviourTest{T: t, behaviour: b, row: row, uploads: 100, texts: newTextCounter()}
 	if testing.Short() {
 		tr.uploads = 10
 	}
 	tr.provider = fakeprovider.Start(t, fakeprovider.Options{Dimensions: dimensions})
-	tr.provider.Follow(tr.traffic.watch(nil))
-	tr.site = program.NewSite(t, append([]string{
+	tr.provider.SetScript(tr.texts.wrap(nil))
+	tr.site = program.NewInstallation(t, append([]string{
 		"GRISTMILL_OPENAI_BASE_URL=" + tr.provider.URL(),
 		"GRISTMILL_EMBEDDING_MODEL=fake",
 		fmt.Sprint("GRISTMILL_EMBEDDING_DIMENSIONS=", dimensions),
@@ -82,19 +82,19 @@ func newTrial(t *testing.T, b behaviour, row expectation) *trial {
 	tr.api = tr.site.Start("api")
 	tr.site.Start("worker-knowledge")
 	tr.site.Start("worker-summary")
-	tr.c = tr.api.Client(program.Key)
+	tr.c = tr.api.Client(program.APIKey)
 	return tr
 }
 
-func (tr *trial) run() {
+func (tr *behaviourTest) run() {
 	// What others have uploaded before.
 	for i := range 3 {
 		tr.await(tr.upload(fmt.Sprintf("other-%d.md", i), text(fmt.Sprint("other ", i), "")))
 	}
-	tr.traffic.forget()
-	tr.provider.Forget()
-	tr.provider.Follow(tr.traffic.watch(tr.script()))
-	stop := tr.searching()
+	tr.texts.reset()
+	tr.provider.ResetCounts()
+	tr.provider.SetScript(tr.texts.wrap(tr.script()))
+	stop := tr.startSearches()
 
 	for i := range tr.uploads {
 		mark := ""
@@ -103,8 +103,8 @@ func (tr *trial) run() {
 		}
 		tr.jobs = append(tr.jobs, tr.upload(fmt.Sprintf("upload-%d.md", i), text(fmt.Sprint("upload ", i), mark)))
 	}
-	if tr.mends {
-		tr.mend()
+	if tr.endsOnceWaiting {
+		tr.endBehaviour()
 	}
 	for i := range tr.jobs {
 		tr.jobs[i] = tr.await(tr.jobs[i])
@@ -115,12 +115,12 @@ func (tr *trial) run() {
 	tr.checkTraffic()
 }
 
-// mend ends the behaviour once work waits for it, and has the model tried again
+// endBehaviour ends the behaviour once work waits for it, and has the model tried again
 // at once, as an operator would.
-func (tr *trial) mend() {
+func (tr *behaviourTest) endBehaviour() {
 	tr.Helper()
 	var waiting []document.Job
-	await.Within(tr, patience, "a job waits and says: "+tr.row.says, func() bool {
+	await.Within(tr, waitTimeout, "a job waits and says: "+tr.row.errorText, func() bool {
 		waiting = nil
 		for _, job := range tr.jobs {
 			job, err := tr.c.Job(tr.Context(), job.ID, 0)
@@ -128,25 +128,25 @@ func (tr *trial) mend() {
 				tr.Fatal(err)
 			}
 			for _, task := range []document.Task{job.Tasks.Knowledge.Task, job.Tasks.Summary.Task} {
-				if task.State == document.Waiting && strings.Contains(task.Error, tr.row.says) {
+				if task.State == document.JobWaiting && strings.Contains(task.Error, tr.row.errorText) {
 					waiting = append(waiting, job)
 				}
 			}
 		}
 		return len(waiting) > 0
 	})
-	tr.provider.Follow(tr.traffic.watch(nil))
+	tr.provider.SetScript(tr.texts.wrap(nil))
 	for _, job := range waiting {
-		_, err := tr.c.Retry(tr.Context(), job.ID)
+		_, err := tr.c.RetryJob(tr.Context(), job.ID)
 		if p, refused := errors.AsType[*client.Problem](err); err != nil && (!refused || p.Status != http.StatusConflict) { // some have succeeded by now, since one retry lifts the wait of all
 			tr.Errorf("retry of a job that waits: %v", err)
 		}
 	}
 }
 
-// searching searches until the function that it returns is called, which
+// startSearches searches until the function that it returns is called, which
 // returns how often each status was answered.
-func (tr *trial) searching() (stop func() map[int]int) {
+func (tr *behaviourTest) startSearches() (stop func() map[int]int) {
 	ctx, cancel := context.WithCancel(tr.Context())
 	statuses := map[int]int{}
 	var searching sync.WaitGroup
@@ -176,7 +176,7 @@ func (tr *trial) searching() (stop func() map[int]int) {
 	}
 }
 
-func (tr *trial) checkSearches(statuses map[int]int) {
+func (tr *behaviourTest) checkSearches(statuses map[int]int) {
 	tr.Helper()
 	answered, unavailable := statuses[http.StatusOK], statuses[http.StatusServiceUnavailable]
 	if len(statuses) == 0 {
@@ -195,60 +195,60 @@ func (tr *trial) checkSearches(statuses map[int]int) {
 	}
 }
 
-// namesPassage is how an error names what the provider does not take.
-var namesPassage = regexp.MustCompile(`; passage \d+ .*, bytes \d+ to \d+: .+`)
+// passageErrorPattern is how an error names what the provider does not take.
+var passageErrorPattern = regexp.MustCompile(`; passage \d+ .*, bytes \d+ to \d+: .+`)
 
-func (tr *trial) checkJobs() {
+func (tr *behaviourTest) checkJobs() {
 	tr.Helper()
 	failed, warnings := 0, 0
 	for _, job := range tr.jobs {
 		says := job.Tasks.Knowledge.Error + job.Tasks.Summary.Error
 		for _, w := range job.Warnings {
-			if strings.Contains(w.Code+" "+w.Detail, tr.row.says) {
+			if strings.Contains(w.Code+" "+w.Detail, tr.row.errorText) {
 				warnings++
 			} else {
 				tr.Errorf("%s has the warning %s: %s", job.ID, w.Code, w.Detail)
 			}
 		}
-		if job.State == document.Succeeded {
+		if job.State == document.JobSucceeded {
 			continue
 		}
 		failed++
-		if !strings.Contains(says, tr.row.says) || says == "" {
-			tr.Errorf("job %s is %s and says %q, want %q", job.ID, job.State, says, tr.row.says)
+		if !strings.Contains(says, tr.row.errorText) || says == "" {
+			tr.Errorf("job %s is %s and says %q, want %q", job.ID, job.State, says, tr.row.errorText)
 		}
-		if tr.row.uploads == failing && !namesPassage.MatchString(says) {
+		if tr.row.uploads == outcomeFailed && !passageErrorPattern.MatchString(says) {
 			tr.Errorf("job %s does not name the passage: %s", job.ID, says)
 		}
 		tr.Log(says)
 	}
 	wantFailed := 0
-	if tr.row.uploads == failing {
+	if tr.row.uploads == outcomeFailed {
 		wantFailed = 1
 	}
 	if failed != wantFailed {
 		tr.Errorf("%d jobs have failed, want %d", failed, wantFailed)
 	}
-	if (warnings > 0) != (tr.row.uploads == warned || tr.row.uploads == extract) {
+	if (warnings > 0) != (tr.row.uploads == outcomeWarned || tr.row.uploads == outcomeExtractive) {
 		tr.Errorf("there are %d warnings and the row says %q", warnings, tr.row.uploads)
 	}
-	if used := tr.site.Count(`SELECT count(*) FROM tasks WHERE attempt > 1`); used > 0 && tr.row.uploads != failing {
+	if used := tr.site.QueryInt(`SELECT count(*) FROM tasks WHERE attempt > 1`); used > 0 && tr.row.uploads != outcomeFailed {
 		tr.Errorf("%d tasks have used up attempts", used)
 	}
 }
 
 // checkSummaries checks that documents were summarised by the model, or one of
 // them at least by extraction where the row says so.
-func (tr *trial) checkSummaries() {
+func (tr *behaviourTest) checkSummaries() {
 	tr.Helper()
 	extractive := 0
 	for _, job := range tr.jobs {
-		if job.Tasks.Summary.State != document.Succeeded {
+		if job.Tasks.Summary.State != document.JobSucceeded {
 			continue
 		}
 		summary, err := tr.c.Summary(tr.Context(), job.DocumentID)
 		switch {
-		case err != nil && job.Tasks.Knowledge.State == document.Succeeded:
+		case err != nil && job.Tasks.Knowledge.State == document.JobSucceeded:
 			tr.Errorf("summary of %s: %v", job.DocumentID, err)
 		case strings.Contains(summary.Summary, "think"):
 			tr.Errorf("%s is summarised with thoughts: %s", job.DocumentID, summary.Summary)
@@ -256,27 +256,27 @@ func (tr *trial) checkSummaries() {
 			extractive++
 		}
 	}
-	if (extractive > 0) != (tr.row.uploads == extract) {
+	if (extractive > 0) != (tr.row.uploads == outcomeExtractive) {
 		tr.Errorf("%d summaries are extractive, and the row says %q", extractive, tr.row.uploads)
 	}
 }
 
 // checkTraffic checks what the provider was sent and what was stored of it.
-func (tr *trial) checkTraffic() {
+func (tr *behaviourTest) checkTraffic() {
 	tr.Helper()
-	sent, answered, needed := tr.traffic.counts()
+	sent, answered, needed := tr.texts.counts()
 	counts := tr.provider.Counts()
 	ratio, paid := float64(sent)/float64(needed), float64(answered)/float64(needed)
-	tr.Logf("%d requests, %d refused; texts sent ÷ needed %.3f, answered ÷ needed %.3f", counts.Requests, counts.Refused, ratio, paid)
-	if counts.Refused == 0 && tr.row.uploads == ready && ratio > resend {
-		tr.Errorf("texts sent ÷ needed is %.3f, want at most %.2f", ratio, resend)
+	tr.Logf("%d requests, %d refused; texts sent ÷ needed %.3f, answered ÷ needed %.3f", counts.EmbeddingRequests, counts.RequestsRefused, ratio, paid)
+	if counts.RequestsRefused == 0 && tr.row.uploads == outcomeReady && ratio > maxResendRatio {
+		tr.Errorf("texts sent ÷ needed is %.3f, want at most %.2f", ratio, maxResendRatio)
 	}
-	if paid > resend {
-		tr.Errorf("texts answered ÷ needed is %.3f, want at most %.2f", paid, resend)
+	if paid > maxResendRatio {
+		tr.Errorf("texts answered ÷ needed is %.3f, want at most %.2f", paid, maxResendRatio)
 	}
-	stored := tr.site.Count(`SELECT count(*) FROM ` + program.Passages + ` p WHERE p.content LIKE '%upload %'`)
+	stored := tr.site.QueryInt(`SELECT count(*) FROM ` + program.AllPassagesSQL + ` p WHERE p.content LIKE '%upload %'`)
 	lost := 0
-	if tr.row.uploads == failing {
+	if tr.row.uploads == outcomeFailed {
 		lost = 1 // the passage
 	}
 	if want := tr.uploads*sections - lost; stored != want {
@@ -284,7 +284,7 @@ func (tr *trial) checkTraffic() {
 	}
 }
 
-func (tr *trial) upload(key, text string) document.Job {
+func (tr *behaviourTest) upload(key, text string) document.Job {
 	tr.Helper()
 	accepted, err := tr.c.Upload(tr.Context(), document.UploadRequest{Key: key}, strings.NewReader(text))
 	if err != nil {
@@ -293,11 +293,11 @@ func (tr *trial) upload(key, text string) document.Job {
 	return accepted.Job
 }
 
-func (tr *trial) await(job document.Job) document.Job {
+func (tr *behaviourTest) await(job document.Job) document.Job {
 	tr.Helper()
-	ctx, cancel := context.WithTimeout(tr.Context(), patience)
+	ctx, cancel := context.WithTimeout(tr.Context(), waitTimeout)
 	defer cancel()
-	ended, err := tr.c.Await(ctx, job.ID, 10*time.Second, nil)
+	ended, err := tr.c.AwaitJob(ctx, job.ID, 10*time.Second, nil)
 	if err != nil {
 		tr.Fatalf("job %s: %v", job.ID, err)
 	}

@@ -8,17 +8,17 @@ import (
 
 // expectation is what a row of docs/providers.md promises.
 type expectation struct {
-	uploads  string // one of the outcomes
-	says     string // what the job's error or warning has in it; may be empty
-	searches string // answered, 503, or "answered or 503"
+	uploads   string // one of the outcomes
+	errorText string // what the job's error or warning has in it; may be empty
+	searches  string // answered, 503, or "answered or 503"
 }
 
 const (
-	ready   = "ready"
-	waits   = "wait, then ready"
-	warned  = "ready, with a warning"
-	failing = "failed: one document"
-	extract = "ready, summary extractive"
+	outcomeReady      = "ready"
+	outcomeWaits      = "wait, then ready"
+	outcomeWarned     = "ready, with a warning"
+	outcomeFailed     = "failed: one document"
+	outcomeExtractive = "ready, summary extractive"
 )
 
 // readTable returns the rows of docs/providers.md by the name of the behaviour.

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
 )
 
 // sections is how many passages a document has.
@@ -28,18 +28,18 @@ func text(name, mark string) string {
 	return b.String()
 }
 
-// traffic counts the texts of uploads that are sent to be embedded.
-type traffic struct {
+// textCounter counts the texts of uploads that are sent to be embedded.
+type textCounter struct {
 	mu       sync.Mutex
 	sent     int
 	answered int
 	texts    map[string]bool
 }
 
-func newTraffic() *traffic { return &traffic{texts: map[string]bool{}} }
+func newTextCounter() *textCounter { return &textCounter{texts: map[string]bool{}} }
 
-// watch returns a script that counts and then follows another.
-func (tr *traffic) watch(script fakeprovider.Script) fakeprovider.Script {
+// wrap returns a script that counts and then follows another.
+func (tr *textCounter) wrap(script fakeprovider.Script) fakeprovider.Script {
 	return func(r fakeprovider.Request) fakeprovider.Fault {
 		var fault fakeprovider.Fault
 		if script != nil {
@@ -56,18 +56,18 @@ func (tr *traffic) watch(script fakeprovider.Script) fakeprovider.Script {
 				tr.texts[text] = true
 			}
 		}
-		return tr.count(r, fault)
+		return tr.countAnswered(r, fault)
 	}
 }
 
-// count returns the fault, and has what is answered well counted when it is.
-func (tr *traffic) count(r fakeprovider.Request, fault fakeprovider.Fault) fakeprovider.Fault {
+// countAnswered returns the fault, and has what is answered well counted when it is.
+func (tr *textCounter) countAnswered(r fakeprovider.Request, fault fakeprovider.Fault) fakeprovider.Fault {
 	return func(a *fakeprovider.Answer) {
-		a.Right = fault == nil
+		a.Correct = fault == nil
 		if fault != nil {
 			fault(a)
 		}
-		if !a.Right {
+		if !a.Correct {
 			return
 		}
 		tr.mu.Lock()
@@ -80,7 +80,7 @@ func (tr *traffic) count(r fakeprovider.Request, fault fakeprovider.Fault) fakep
 	}
 }
 
-func (tr *traffic) forget() {
+func (tr *textCounter) reset() {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	tr.sent, tr.answered = 0, 0
@@ -89,7 +89,7 @@ func (tr *traffic) forget() {
 
 // counts returns the texts that were sent and answered, and how many different
 // ones there are.
-func (tr *traffic) counts() (sent, answered, needed int) {
+func (tr *textCounter) counts() (sent, answered, needed int) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	return tr.sent, tr.answered, len(tr.texts)

@@ -9,9 +9,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/test/await"
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/await"
 )
 
 // toModel is a request for another model.
@@ -20,7 +20,7 @@ func toModel(model document.Model) document.ReindexRequest {
 }
 
 // begin begins a reindex of the collection.
-func (m *mill) begin(request document.ReindexRequest) document.Reindex {
+func (m *testEnv) begin(request document.ReindexRequest) document.Reindex {
 	m.t.Helper()
 	begun, err := m.client().BeginReindex(m.t.Context(), request)
 	if err != nil || len(begun) != 1 {
@@ -30,7 +30,7 @@ func (m *mill) begin(request document.ReindexRequest) document.Reindex {
 }
 
 // estimate does a dry run.
-func (m *mill) estimate(request document.ReindexRequest) document.ReindexEstimate {
+func (m *testEnv) estimate(request document.ReindexRequest) document.ReindexEstimate {
 	m.t.Helper()
 	estimates, err := m.client().EstimateReindex(m.t.Context(), request)
 	if err != nil || len(estimates) != 1 {
@@ -40,13 +40,13 @@ func (m *mill) estimate(request document.ReindexRequest) document.ReindexEstimat
 }
 
 // reindex returns a reindex as it is now.
-func (m *mill) reindex(id uuid.UUID) document.Reindex {
+func (m *testEnv) reindex(id uuid.UUID) document.Reindex {
 	m.t.Helper()
 	return m.must(m.client().Reindex(m.t.Context(), id, 0))
 }
 
 // must returns the answer to a call that may not fail.
-func (m *mill) must(reindex document.Reindex, err error) document.Reindex {
+func (m *testEnv) must(reindex document.Reindex, err error) document.Reindex {
 	m.t.Helper()
 	if err != nil {
 		m.t.Fatal(err)
@@ -54,13 +54,13 @@ func (m *mill) must(reindex document.Reindex, err error) document.Reindex {
 	return reindex
 }
 
-// succeed waits until a reindex has ended, and well.
-func (m *mill) succeed(id uuid.UUID) document.Reindex {
+// awaitSuccess waits until a reindex has ended, and well.
+func (m *testEnv) awaitSuccess(id uuid.UUID) document.Reindex {
 	m.t.Helper()
 	ctx, cancel := context.WithTimeout(m.t.Context(), 4*time.Minute)
 	defer cancel()
 	reindex, err := m.client().AwaitReindex(ctx, id, 10*time.Second, nil)
-	if err != nil || reindex.State != document.Succeeded {
+	if err != nil || reindex.State != document.JobSucceeded {
 		m.t.Fatalf("reindex %s is %+v, %v; a moment later %+v", id, reindex, err, m.reindex(id))
 	}
 	m.t.Logf("reindex of %s to %s with %d dimensions: %+v", reindex.Change, reindex.Model, reindex.Dimensions, reindex.Progress)
@@ -68,7 +68,7 @@ func (m *mill) succeed(id uuid.UUID) document.Reindex {
 }
 
 // awaitProgress waits until a share of the documents' bytes has been done.
-func (m *mill) awaitProgress(id uuid.UUID, share float64) {
+func (m *testEnv) awaitProgress(id uuid.UUID, share float64) {
 	m.t.Helper()
 	var reindex document.Reindex
 	await.Within(m.t, 4*time.Minute, "the reindex gets there", func() bool {
@@ -82,9 +82,9 @@ func (m *mill) awaitProgress(id uuid.UUID, share float64) {
 	m.t.Logf("at %.0f %%: %+v", share*100, reindex.Progress)
 }
 
-// refused sends a request that must be refused with that status and code, and
+// wantRefused sends a request that must be refused with that status and code, and
 // returns what the refusal says.
-func (m *mill) refused(status int, code, path string, body map[string]any) string {
+func (m *testEnv) wantRefused(status int, code, path string, body map[string]any) string {
 	m.t.Helper()
 	got, _, text, err := m.program("api").Send(m.t.Context(), http.MethodPost, path, body)
 	if err != nil {
@@ -97,10 +97,10 @@ func (m *mill) refused(status int, code, path string, body map[string]any) strin
 	return problem.Detail + fmt.Sprint(problem.Errors)
 }
 
-// wantLive checks which model answers searches of the collection.
-func (m *mill) wantLive(model document.Model) {
+// wantActiveModel checks which model answers searches of the collection.
+func (m *testEnv) wantActiveModel(model document.Model) {
 	m.t.Helper()
-	if m.site.Count(`SELECT count(*) FROM collections c JOIN spaces s ON s.id = c.live_space
+	if m.installation.QueryInt(`SELECT count(*) FROM collections c JOIN spaces s ON s.id = c.live_space
 	                 WHERE c.name = $1 AND s.model = $2 AND s.dimensions = $3`, collection, model.Name, model.Dimensions) != 1 {
 		m.t.Errorf("the live space of %s is not that of %s", collection, model.Name)
 	}

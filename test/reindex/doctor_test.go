@@ -6,27 +6,27 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/await"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 // Programs that are started with another model than the one that a collection
 // is served with go on serving it, and say what to run to change over. It does.
 func TestDoctorSaysWhatToRun(t *testing.T) {
 	t.Parallel()
-	m := newMill(t, 10*time.Millisecond)
+	m := newTestEnv(t, 10*time.Millisecond)
 	tr := newTraffic(m, corpusFiles(t, 8))
 	if says := m.doctor(); strings.Contains(says, "gristmill reindex") {
 		t.Errorf("the doctor says although nothing differs:\n%s", says)
 	}
-	m.restart("GRISTMILL_EMBEDDING_MODEL="+large.Name, "GRISTMILL_EMBEDDING_DIMENSIONS="+strconv.Itoa(large.Dimensions))
-	if err := tr.ask(t.Context(), nil); err != nil {
+	m.restart("GRISTMILL_EMBEDDING_MODEL="+largeModel.Name, "GRISTMILL_EMBEDDING_DIMENSIONS="+strconv.Itoa(largeModel.Dimensions))
+	if err := tr.searchOnce(t.Context(), nil); err != nil {
 		t.Errorf("a search before the change: %v", err)
 	}
 	tr.put(t.Context(), stableKeys+"later.md", 1)
-	m.wantLive(small)
-	if n := len(m.sent(large)); n > 0 {
+	m.wantActiveModel(smallModel)
+	if n := len(m.sentTexts(largeModel)); n > 0 {
 		t.Errorf("%d texts were sent to the model that is configured and serves nothing", n)
 	}
 
@@ -40,27 +40,27 @@ func TestDoctorSaysWhatToRun(t *testing.T) {
 		await.Until(t, name+" says what to run", func() bool { return strings.Contains(m.program(name).Output(), command) })
 	}
 
-	tr.spaces.turn(large)
+	tr.spaces.expectSwitch(largeModel)
 	m.run(command + " --watch")
-	tr.spaces.switched()
-	m.wantLive(large)
-	if err := tr.ask(t.Context(), nil); err != nil {
+	tr.spaces.confirmSwitch()
+	m.wantActiveModel(largeModel)
+	if err := tr.searchOnce(t.Context(), nil); err != nil {
 		t.Errorf("a search after the change: %v", err)
 	}
 	if says := m.doctor(); strings.Contains(says, "gristmill reindex") {
 		t.Errorf("the doctor still says after the change:\n%s", says)
 	}
 	list, err := m.client().Reindexes(t.Context(), document.ReindexFilter{Collection: collection}, document.Page{})
-	if err != nil || len(list.Items) != 1 || list.Items[0].State != document.Succeeded {
+	if err != nil || len(list.Items) != 1 || list.Items[0].State != document.JobSucceeded {
 		t.Errorf("reindexes: %+v, %v", list.Items, err)
 	}
 	m.audit(10) // probes and the doctor's own
 }
 
 // doctor returns what the doctor says. It must find all to be well.
-func (m *mill) doctor() string {
+func (m *testEnv) doctor() string {
 	m.t.Helper()
-	doctor := m.site.Start("gristmill", "doctor")
+	doctor := m.installation.Start("gristmill", "doctor")
 	if status := doctor.Wait(); status != 0 {
 		m.t.Errorf("gristmill doctor ended with %d:\n%s", status, doctor.Output())
 	}
@@ -69,9 +69,9 @@ func (m *mill) doctor() string {
 
 // run runs a command line as a shell does, which finds gristmill in its working
 // directory. It must end well.
-func (m *mill) run(command string) {
+func (m *testEnv) run(command string) {
 	m.t.Helper()
-	env := []string{"PATH=.", "GRISTMILL_SERVER=" + m.program("api").URL(), "GRISTMILL_KEY=" + program.Key}
+	env := []string{"PATH=.", "GRISTMILL_SERVER=" + m.program("api").URL(), "GRISTMILL_KEY=" + program.APIKey}
 	shell := program.Start(m.t, env, "/bin/sh", "-c", command)
 	if status := shell.Wait(); status != 0 {
 		m.t.Fatalf("%s ended with %d:\n%s", command, status, shell.Output())

@@ -13,23 +13,23 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/test/corpus"
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/corpus"
 )
 
 // file is a document to be uploaded.
 type file struct{ key, text string }
 
-// add uploads a file, waits until it can be found, and returns its document's
+// uploadAndWait uploads a file, waits until it can be found, and returns its document's
 // id.
-func (m *mill) add(ctx context.Context, c *client.Client, f file) (uuid.UUID, error) {
-	accepted, err := m.books.Upload(ctx, c, f.key, f.text)
+func (m *testEnv) uploadAndWait(ctx context.Context, c *client.Client, f file) (uuid.UUID, error) {
+	accepted, err := m.uploads.Upload(ctx, c, f.key, f.text)
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("upload %s: %w", f.key, err)
 	}
-	job, err := c.Await(ctx, accepted.Job.ID, 10*time.Second, nil)
-	if err == nil && job.State != document.Succeeded {
+	job, err := c.AwaitJob(ctx, accepted.Job.ID, 10*time.Second, nil)
+	if err == nil && job.State != document.JobSucceeded {
 		err = errors.New(string(job.State) + ": " + job.Error)
 	}
 	if err != nil {
@@ -58,8 +58,8 @@ func corpusFiles(t *testing.T, n int) []file {
 // question is what searches ask.
 const question = "Who keeps the bell of the drowned abbey, and where does it hang?"
 
-// marks are how many passages of a marked file answer the question.
-const marks = 2
+// marksPerFile are how many passages of a marked file answer the question.
+const marksPerFile = 2
 
 // markedFile returns a document of several passages, of which the first and the
 // last answer the question and say of which version they are. The others are
@@ -77,16 +77,16 @@ func markedFile(key string, version int) file {
 	for section := range 4 {
 		fmt.Fprintf(&b, "\n## %s %d\n\n%s\n", words[random.IntN(len(words))], section, sentences(random, 12))
 	}
-	mark(marks - 1)
+	mark(marksPerFile - 1)
 	return file{key, b.String()}
 }
 
-var markOf = regexp.MustCompile(`«(\S+) (\d+) (\d+)»`)
+var markPattern = regexp.MustCompile(`«(\S+) (\d+) (\d+)»`)
 
 // readMark returns which version of which document a passage is of, and which
 // of its marks it is; false if it has none.
 func readMark(passage string) (key string, version, part int, ok bool) {
-	found := markOf.FindStringSubmatch(passage)
+	found := markPattern.FindStringSubmatch(passage)
 	if found == nil {
 		return "", 0, 0, false
 	}

@@ -9,9 +9,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/test/audit"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/audit"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
 )
 
 // A reindex that changes nothing redoes what failed and what is damaged, and
@@ -19,21 +19,21 @@ import (
 func TestReindexRedoesWhatFailed(t *testing.T) {
 	t.Parallel()
 	const failed, damaged = "one/failed.md", "two/damaged.md"
-	m := newMill(t, 10*time.Millisecond)
+	m := newTestEnv(t, 10*time.Millisecond)
 	files := []file{plainFile(damaged, 8, 6)}
-	for i := range short(4, 40) {
+	for i := range ifShort(4, 40) {
 		files = append(files, plainFile(fmt.Sprintf("one/%d.md", i), 8, 6), plainFile(fmt.Sprintf("two/%d.md", i), 8, 6))
 	}
 	m.upload(files)
 	ctx, c := t.Context(), m.client()
 	m.provider.FailTexts("About "+failed, fakeprovider.Status(400, "the model does not like this"))
 	f := plainFile(failed, 8, 6)
-	if id, err := m.add(ctx, c, f); err == nil {
+	if id, err := m.uploadAndWait(ctx, c, f); err == nil {
 		t.Fatalf("document %s was done by a provider that refuses", id)
 	}
 	m.provider.FailTexts("", nil)
 	documents := audit.Documents(t, c)
-	m.site.Exec(fmt.Sprintf(`DELETE FROM manifest WHERE document = '%s'`, documents[damaged].ID))
+	m.installation.Exec(fmt.Sprintf(`DELETE FROM manifest WHERE document = '%s'`, documents[damaged].ID))
 
 	versions := m.versions()
 	redo := func(what string, request document.ReindexRequest, which func(key string) bool) {
@@ -44,34 +44,34 @@ func TestReindexRedoesWhatFailed(t *testing.T) {
 			}
 		}
 		request.Collection = collection
-		m.succeed(m.begin(request).ID)
+		m.awaitSuccess(m.begin(request).ID)
 		if diff := cmp.Diff(versions, m.versions()); diff != "" {
 			t.Errorf("%s: versions (-want +got):\n%s", what, diff)
 		}
-		if n := m.site.Count(`SELECT count(*) FROM documents WHERE state <> 'ready'`); n != 0 {
+		if n := m.installation.QueryInt(`SELECT count(*) FROM documents WHERE state <> 'ready'`); n != 0 {
 			t.Errorf("%s: %d documents are not ready", what, n)
 		}
 	}
-	sent := m.sent(small)
+	sent := m.sentTexts(smallModel)
 	redo("what failed", document.ReindexRequest{}, func(key string) bool { return key == failed || key == damaged })
-	if diff := cmp.Diff(m.split([]file{f}, 400), less(m.sent(small), sent)); diff != "" {
+	if diff := cmp.Diff(m.split([]file{f}, 400), subtractTexts(m.sentTexts(smallModel), sent)); diff != "" {
 		t.Errorf("redoing what failed sent (-want +got):\n%s", diff)
 	}
 
-	sent = m.sent(small)
+	sent = m.sentTexts(smallModel)
 	redo("nothing", document.ReindexRequest{}, func(string) bool { return false })
 	redo("all", document.ReindexRequest{Force: true}, func(string) bool { return true })
 	redo("a prefix", document.ReindexRequest{Force: true, KeyPrefix: "one/"}, func(key string) bool { return strings.HasPrefix(key, "one/") })
-	redo("a document", document.ReindexRequest{Force: true, Documents: []uuid.UUID{documents[damaged].ID}},
+	redo("a document", document.ReindexRequest{Force: true, DocumentIDs: []uuid.UUID{documents[damaged].ID}},
 		func(key string) bool { return key == damaged })
-	if rest := less(m.sent(small), sent); len(rest) > 0 {
+	if rest := subtractTexts(m.sentTexts(smallModel), sent); len(rest) > 0 {
 		t.Errorf("redoing what had vectors sent %s", excerpt(rest))
 	}
 	m.audit(0)
 }
 
 // versions returns which version of each document is the newest.
-func (m *mill) versions() map[string]int {
+func (m *testEnv) versions() map[string]int {
 	m.t.Helper()
 	versions := map[string]int{}
 	for key, d := range audit.Documents(m.t, m.client()) {

@@ -9,9 +9,9 @@ import (
 
 	"github.com/minio/minio-go/v7"
 
+	"github.com/seed-7a112592/gristmill/internal/test/audit"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/audit"
-	"github.com/seed-7a112592/gristmill/test/fakeprovider"
 )
 
 // A reindex leaves out a document of which the new model refuses a passage, one
@@ -20,7 +20,7 @@ import (
 // space from before takes all of them, so that going back brings them back.
 func TestReindexLeavesOutWhatCannotBePlaced(t *testing.T) {
 	t.Parallel()
-	m := newMill(t, 10*time.Millisecond)
+	m := newTestEnv(t, 10*time.Millisecond)
 	files := []file{plainFile("refused.md", 6, 6), plainFile("nonsense.md", 6, 6), plainFile("lost.md", 6, 6), plainFile("cut.md", 6, 6)}
 	for _, key := range []string{"a.md", "b.md", "k.md", "y.md", "z.md"} {
 		files = append(files, plainFile(key, 6, 6))
@@ -28,8 +28,8 @@ func TestReindexLeavesOutWhatCannotBePlaced(t *testing.T) {
 	m.upload(files)
 	before := audit.Documents(t, m.client())
 
-	m.provider.Follow(func(r fakeprovider.Request) fakeprovider.Fault {
-		if r.Model != large.Name {
+	m.provider.SetScript(func(r fakeprovider.Request) fakeprovider.Fault {
+		if r.Model != largeModel.Name {
 			return nil
 		}
 		var nonsense fakeprovider.Fault
@@ -42,18 +42,18 @@ func TestReindexLeavesOutWhatCannotBePlaced(t *testing.T) {
 				return fakeprovider.Status(400, "This model's maximum context length is 50 tokens.")
 			case strings.Contains(text, "About nonsense.md"):
 				nonsense = func(a *fakeprovider.Answer) { // unless it refuses another text of the request
-					clear(a.Data[i].Vector)
-					a.Right, a.Spoilt = true, []int{i}
+					clear(a.Vectors[i].Vector)
+					a.Correct, a.InvalidVectors = true, []int{i}
 				}
 			}
 		}
 		return nonsense
 	})
 	m.removeOriginal("lost.md")
-	request := toModel(large)
+	request := toModel(largeModel)
 	request.Tokens = 150 // so that originals are read
-	reindex := m.succeed(m.begin(request).ID)
-	m.wantLive(large)
+	reindex := m.awaitSuccess(m.begin(request).ID)
+	m.wantActiveModel(largeModel)
 
 	why := map[string]string{
 		"refused.md":  "the model does not like this",
@@ -67,14 +67,14 @@ func TestReindexLeavesOutWhatCannotBePlaced(t *testing.T) {
 	for _, out := range p.LeftOut {
 		t.Logf("%s: %s", out.Key, out.Error)
 		names := strings.Contains(out.Error, "does not take passage ") && strings.Contains(out.Error, ", bytes ")
-		if why[out.Key] == "" || !strings.Contains(out.Error, why[out.Key]) || names == (out.Key == "lost.md") || out.Document != before[out.Key].ID {
+		if why[out.Key] == "" || !strings.Contains(out.Error, why[out.Key]) || names == (out.Key == "lost.md") || out.DocumentID != before[out.Key].ID {
 			t.Errorf("left out: %+v", out)
 		}
 	}
 	for key, d := range audit.Documents(t, m.client()) {
-		want := document.Ready
+		want := document.DocumentReady
 		if why[key] != "" {
-			want = document.Failed
+			want = document.DocumentFailed
 		}
 		if d.State != want {
 			t.Errorf("%s is %s, want %s", key, d.State, want)
@@ -86,9 +86,9 @@ func TestReindexLeavesOutWhatCannotBePlaced(t *testing.T) {
 	}
 
 	m.must(m.client().RevertReindex(t.Context(), reindex.ID))
-	m.wantLive(small)
+	m.wantActiveModel(smallModel)
 	for key, d := range audit.Documents(t, m.client()) {
-		if d.State != document.Ready || len(d.Warnings) > 0 {
+		if d.State != document.DocumentReady || len(d.Warnings) > 0 {
 			t.Errorf("after going back %s is %s with warnings %v", key, d.State, d.Warnings)
 		}
 	}
@@ -96,16 +96,16 @@ func TestReindexLeavesOutWhatCannotBePlaced(t *testing.T) {
 
 // removeOriginal removes the original of a document's newest version behind the
 // programs' back.
-func (m *mill) removeOriginal(key string) {
+func (m *testEnv) removeOriginal(key string) {
 	m.t.Helper()
-	conn := m.site.Connect()
+	conn := m.installation.Connect()
 	defer conn.Close(context.WithoutCancel(m.t.Context()))
 	var object string
 	err := conn.QueryRow(m.t.Context(), `
 		SELECT v.object FROM documents d JOIN versions v ON v.document = d.id AND v.version = d.newest_version
 		WHERE d.key = $1`, key).Scan(&object)
 	if err == nil {
-		err = audit.Bucket(m.t, m.site.S3).RemoveObject(m.t.Context(), m.site.S3.Bucket, object, minio.RemoveObjectOptions{})
+		err = audit.S3Client(m.t, m.installation.S3).RemoveObject(m.t.Context(), m.installation.S3.Bucket, object, minio.RemoveObjectOptions{})
 	}
 	if err != nil {
 		m.t.Fatal(err)

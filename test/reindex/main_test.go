@@ -10,21 +10,21 @@ import (
 	"os"
 	"testing"
 
-	"github.com/seed-7a112592/gristmill/test/program"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 )
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	// Most tests search fifty times a second, and their programs share the
 	// processors with them.
-	_ = flag.Set("test.parallel", short("4", "2"))
+	_ = flag.Set("test.parallel", ifShort("4", "2"))
 	status := m.Run()
-	program.Remove()
+	program.RemoveBinaries()
 	os.Exit(status)
 }
 
-// short returns the first of two amounts with -short, else the second.
-func short[T any](less, all T) T {
+// ifShort returns the first of two amounts with -short, else the second.
+func ifShort[T any](less, all T) T {
 	if testing.Short() {
 		return less
 	}

@@ -9,16 +9,16 @@ import (
 // database.
 func TestOriginalsAreNotReadAgain(t *testing.T) {
 	t.Parallel()
-	m := newMill(t, 10*time.Millisecond)
-	m.upload(corpusFiles(t, short(12, 100)))
-	passages := m.passages()
+	m := newTestEnv(t, 10*time.Millisecond)
+	m.upload(corpusFiles(t, ifShort(12, 100)))
+	passages := m.publishedTexts()
 
 	const nowhere = "http://127.0.0.1:1"
-	endpoint := m.site.S3.Endpoint
+	endpoint := m.installation.S3.Endpoint
 	m.restart("GRISTMILL_S3_ENDPOINT=" + nowhere)
-	m.succeed(m.begin(toModel(large)).ID)
-	wantTexts(t, "another model", m.sent(large), passages)
-	m.wantLive(large)
+	m.awaitSuccess(m.begin(toModel(largeModel)).ID)
+	wantTexts(t, "another model", m.sentTexts(largeModel), passages)
+	m.wantActiveModel(largeModel)
 
 	m.restart("GRISTMILL_S3_ENDPOINT=" + endpoint)
 	m.audit(1) // the probe

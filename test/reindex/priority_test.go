@@ -12,16 +12,16 @@ import (
 // embeds by another model: most of these are still to come when it is done.
 func TestUploadDoesNotWaitBehindAReindex(t *testing.T) {
 	t.Parallel()
-	m := newMill(t, 40*time.Millisecond)
+	m := newTestEnv(t, 40*time.Millisecond)
 	var files []file
-	for i := range short(150, 400) {
+	for i := range ifShort(150, 400) {
 		files = append(files, plainFile(fmt.Sprintf("old/%d.md", i), 8, 6))
 	}
 	m.upload(files)
-	for i, request := range []document.ReindexRequest{{Collection: collection, Force: true}, toModel(large)} {
+	for i, request := range []document.ReindexRequest{{Collection: collection, Force: true}, toModel(largeModel)} {
 		reindex := m.begin(request)
 		m.awaitProgress(reindex.ID, 0.02)
-		if _, err := m.add(t.Context(), m.client(), plainFile(fmt.Sprintf("new/%d.md", i), 8, 6)); err != nil {
+		if _, err := m.uploadAndWait(t.Context(), m.client(), plainFile(fmt.Sprintf("new/%d.md", i), 8, 6)); err != nil {
 			t.Fatal(err)
 		}
 		p := m.reindex(reindex.ID).Progress
@@ -29,7 +29,7 @@ func TestUploadDoesNotWaitBehindAReindex(t *testing.T) {
 		if p.DocumentsDone > int64(len(files)/2) {
 			t.Errorf("the upload was done after %d of %d documents of a reindex of %s", p.DocumentsDone, p.Documents, reindex.Change)
 		}
-		m.succeed(reindex.ID)
+		m.awaitSuccess(reindex.ID)
 	}
 	m.audit(4) // probes
 }

@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed-7a112592/gristmill/internal/test/audit"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/audit"
 )
 
 // What a provider is sent is what it has not embedded yet, and one text to see
@@ -18,16 +18,16 @@ import (
 func TestProviderCalls(t *testing.T) {
 	t.Parallel()
 	const price = 2.5 // US dollars for a million tokens
-	m := newMill(t, 10*time.Millisecond, fmt.Sprintf("GRISTMILL_PRICES=%s=%v", large.Name, price))
-	files := corpusFiles(t, short(16, 1000))
+	m := newTestEnv(t, 10*time.Millisecond, fmt.Sprintf("GRISTMILL_PRICES=%s=%v", largeModel.Name, price))
+	files := corpusFiles(t, ifShort(16, 1000))
 	m.upload(append(files, file{"again/" + files[0].key, files[0].text})) // whose passages are there twice
-	passages := m.passages()
+	passages := m.publishedTexts()
 	ctx, c := t.Context(), m.client()
 
-	before := holdings(m)
-	estimate := m.estimate(toModel(large))
-	wantTexts(t, "a dry run", m.sent(large), nil)
-	if diff := cmp.Diff(before, holdings(m)); diff != "" {
+	before := snapshot(m)
+	estimate := m.estimate(toModel(largeModel))
+	wantTexts(t, "a dry run", m.sentTexts(largeModel), nil)
+	if diff := cmp.Diff(before, snapshot(m)); diff != "" {
 		t.Errorf("a dry run changed (-before +after):\n%s", diff)
 	}
 	if estimate.Documents != int64(len(files)+1) || estimate.Passages != int64(len(passages)) || estimate.Reusable != 0 || estimate.Sampled {
@@ -41,18 +41,18 @@ func TestProviderCalls(t *testing.T) {
 		t.Errorf("estimated to take %v seconds, though documents were uploaded", estimate.Seconds)
 	}
 
-	sent := m.sent(large)
-	m.succeed(m.begin(toModel(large)).ID)
-	wantTexts(t, "another model", less(m.sent(large), sent), passages)
+	sent := m.sentTexts(largeModel)
+	m.awaitSuccess(m.begin(toModel(largeModel)).ID)
+	wantTexts(t, "another model", subtractTexts(m.sentTexts(largeModel), sent), passages)
 
 	for name, same := range map[string]document.ReindexRequest{
-		"the same again":         toModel(large),
+		"the same again":         toModel(largeModel),
 		"nothing":                {Collection: collection},
 		"everything, once again": {Collection: collection, Force: true},
 	} {
-		requests := m.provider.Counts().Requests
-		reindex := m.succeed(m.begin(same).ID)
-		if n := m.provider.Counts().Requests - requests; n != 0 || reindex.Change != document.ChangeNothing || reindex.Progress.Embedded != 0 {
+		requests := m.provider.Counts().EmbeddingRequests
+		reindex := m.awaitSuccess(m.begin(same).ID)
+		if n := m.provider.Counts().EmbeddingRequests - requests; n != 0 || reindex.Change != document.ChangeNothing || reindex.Progress.Embedded != 0 {
 			t.Errorf("%s: %d requests were sent; %+v", name, n, reindex)
 		}
 	}
@@ -63,16 +63,16 @@ func TestProviderCalls(t *testing.T) {
 	}
 
 	// Back to vectors that are still kept: nothing to send but the probe.
-	if estimate := m.estimate(toModel(small)); estimate.Reusable != estimate.Passages || estimate.Tokens != 0 {
+	if estimate := m.estimate(toModel(smallModel)); estimate.Reusable != estimate.Passages || estimate.Tokens != 0 {
 		t.Errorf("estimate of going back: %+v", estimate)
 	}
-	sent = m.sent(small)
-	m.succeed(m.begin(toModel(small)).ID)
-	wantTexts(t, "the model from before", less(m.sent(small), sent), nil)
+	sent = m.sentTexts(smallModel)
+	m.awaitSuccess(m.begin(toModel(smallModel)).ID)
+	wantTexts(t, "the model from before", subtractTexts(m.sentTexts(smallModel), sent), nil)
 
 	// New texts are embedded by both while both are kept, each once.
 	added := plainFile("added.md", 8, 6)
-	if _, err := m.add(ctx, c, added); err != nil {
+	if _, err := m.uploadAndWait(ctx, c, added); err != nil {
 		t.Fatal(err)
 	}
 	m.audit(10) // probes
@@ -82,38 +82,38 @@ func TestProviderCalls(t *testing.T) {
 func TestCrashesCostAUnit(t *testing.T) {
 	t.Parallel()
 	const crashes = 2
-	m := newMill(t, 40*time.Millisecond)
-	m.upload(corpusFiles(t, short(16, 200)))
-	passages := m.passages()
-	taken := m.provider.Counts().Taken
-	id := m.begin(toModel(large)).ID
+	m := newTestEnv(t, 40*time.Millisecond)
+	m.upload(corpusFiles(t, ifShort(16, 200)))
+	passages := m.publishedTexts()
+	taken := m.provider.Counts().TextsProcessed
+	id := m.begin(toModel(largeModel)).ID
 	for n := range crashes {
 		m.awaitProgress(id, 0.25+0.4*float64(n))
-		m.kill()
+		m.crashWorker()
 	}
-	m.succeed(id)
-	sent := m.sent(large)
+	m.awaitSuccess(id)
+	sent := m.sentTexts(largeModel)
 	// Counted as they are taken: what is sent is paid for, whether or not
 	// somebody is left to be answered.
-	wasted := m.provider.Counts().Taken - taken - len(passages) - 1 // the probe
+	wasted := m.provider.Counts().TextsProcessed - taken - len(passages) - 1 // the probe
 	t.Logf("%d passages were sent in vain", wasted)
 	for text := range passages {
 		if sent[text] == 0 {
 			t.Errorf("never sent: %.60q", text)
 		}
 	}
-	if wasted < 0 || wasted > crashes*unit {
-		t.Errorf("%d passages were sent in vain, want at most %d", wasted, crashes*unit)
+	if wasted < 0 || wasted > crashes*batchPassages {
+		t.Errorf("%d passages were sent in vain, want at most %d", wasted, crashes*batchPassages)
 	}
-	m.audit(1 + crashes*unit)
+	m.audit(1 + crashes*batchPassages)
 }
 
 // A chunking that leaves passages as they are sends the others only.
 func TestChunkingChangeSendsWhatIsNew(t *testing.T) {
 	t.Parallel()
 	const before, after = 400, 150
-	m := newMill(t, 10*time.Millisecond)
-	files := make([]file, short(6, 60))
+	m := newTestEnv(t, 10*time.Millisecond)
+	files := make([]file, ifShort(6, 60))
 	for i := range files {
 		key := "half/" + strings.Repeat("x", i) + ".md"
 		// Sections of a passage, and sections of one before and of two after.
@@ -121,19 +121,19 @@ func TestChunkingChangeSendsWhatIsNew(t *testing.T) {
 	}
 	m.upload(files)
 	old, new := m.split(files, before), m.split(files, after)
-	fresh := less(new, old)
+	fresh := subtractTexts(new, old)
 	if kept := len(new) - len(fresh); kept < len(new)/3 || kept > 2*len(new)/3 {
 		t.Fatalf("%d of %d passages stay as they are; the test wants about half", kept, len(new))
 	}
-	if diff := cmp.Diff(old, m.passages()); diff != "" {
+	if diff := cmp.Diff(old, m.publishedTexts()); diff != "" {
 		t.Fatalf("passages before (-want +got):\n%s", diff)
 	}
 
 	change := document.ReindexRequest{Collection: collection, Tokens: after}
-	sent, held := m.sent(small), holdings(m)
+	sent, held := m.sentTexts(smallModel), snapshot(m)
 	estimate := m.estimate(change)
-	wantTexts(t, "a dry run", less(m.sent(small), sent), nil)
-	if diff := cmp.Diff(held, holdings(m)); diff != "" {
+	wantTexts(t, "a dry run", subtractTexts(m.sentTexts(smallModel), sent), nil)
+	if diff := cmp.Diff(held, snapshot(m)); diff != "" {
 		t.Errorf("a dry run changed (-before +after):\n%s", diff)
 	}
 	if estimate.Change != document.ChangeChunking || estimate.Passages != int64(len(new)) || estimate.Reusable != int64(len(new)-len(fresh)) {
@@ -141,10 +141,10 @@ func TestChunkingChangeSendsWhatIsNew(t *testing.T) {
 	}
 	wantNear(t, "tokens", estimate.Tokens, tokens(t, fresh))
 
-	sent = m.sent(small)
-	m.succeed(m.begin(change).ID)
-	wantTexts(t, "another chunking", less(m.sent(small), sent), fresh)
-	if diff := cmp.Diff(new, m.passages()); diff != "" {
+	sent = m.sentTexts(smallModel)
+	m.awaitSuccess(m.begin(change).ID)
+	wantTexts(t, "another chunking", subtractTexts(m.sentTexts(smallModel), sent), fresh)
+	if diff := cmp.Diff(new, m.publishedTexts()); diff != "" {
 		t.Errorf("passages after (-want +got):\n%s", diff)
 	}
 	m.audit(5) // probes

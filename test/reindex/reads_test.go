@@ -8,18 +8,18 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/test/audit"
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/audit"
 )
 
-const unmovedKey = stableKeys + "0.md"
+const stableKey = stableKeys + "0.md"
 
 // read lists the passages of a document that nobody touches, again and again
 // until end, a few at a time. All that it gets must be of one space: together
 // they are the whole document.
 func (tr *traffic) read(ctx context.Context) {
-	text := markedFile(unmovedKey, 1).text
+	text := markedFile(stableKey, 1).text
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
 	for {
@@ -28,12 +28,12 @@ func (tr *traffic) read(ctx context.Context) {
 		case <-tr.stop:
 			return
 		}
-		passages, err := list(ctx, tr.m.client(), tr.unmoved)
+		passages, err := listPassages(ctx, tr.env.client(), tr.stableID)
 		if err == nil {
-			err = audit.Tile(text, passages)
+			err = audit.CheckTiling(text, passages)
 		}
 		if err != nil {
-			tr.m.t.Errorf("passages of %s: %v", unmovedKey, err)
+			tr.env.t.Errorf("passages of %s: %v", stableKey, err)
 			return
 		}
 		tr.mu.Lock()
@@ -42,9 +42,9 @@ func (tr *traffic) read(ctx context.Context) {
 	}
 }
 
-// list lists all passages of a document. A list that cannot go on where it was,
+// listPassages lists all passages of a document. A list that cannot go on where it was,
 // since another space has become live, begins anew.
-func list(ctx context.Context, c *client.Client, id uuid.UUID) ([]document.Passage, error) {
+func listPassages(ctx context.Context, c *client.Client, id uuid.UUID) ([]document.Passage, error) {
 	var passages []document.Passage
 	for page, begun := (document.Page{Limit: 2}), 0; begun < 100; {
 		part, err := c.Passages(ctx, id, page)

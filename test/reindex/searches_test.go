@@ -49,13 +49,13 @@ func (tr *traffic) search(ctx context.Context) {
 		}
 		searches.Go(func() {
 			defer func() { <-slots }()
-			tr.answered(tr.ask(ctx, filters[n%len(filters)]))
+			tr.recordAnswer(tr.searchOnce(ctx, filters[n%len(filters)]))
 		})
 	}
 }
 
-// answered counts an answer, and complains of it when something is wrong.
-func (tr *traffic) answered(err error) {
+// recordAnswer counts an answer, and complains of it when something is wrong.
+func (tr *traffic) recordAnswer(err error) {
 	const most = 10 // complaints; there may be thousands
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -64,18 +64,18 @@ func (tr *traffic) answered(err error) {
 		return
 	}
 	if tr.wrong++; tr.wrong <= most {
-		tr.m.t.Errorf("a search that ended %s after the traffic began: %v", time.Since(tr.began).Round(time.Millisecond), err)
+		tr.env.t.Errorf("a search that ended %s after the traffic began: %v", time.Since(tr.began).Round(time.Millisecond), err)
 	}
 }
 
-// ask searches once, and says what is wrong with the answer.
-func (tr *traffic) ask(ctx context.Context, filter map[string]any) error {
-	before, turn, start := tr.view(), tr.spaces.begin(), time.Now()
+// searchOnce searches once, and says what is wrong with the answer.
+func (tr *traffic) searchOnce(ctx context.Context, filter map[string]any) error {
+	before, turn, start := tr.visibilities(), tr.spaces.searchBegun(), time.Now()
 	body := map[string]any{"query": question, "limit": 30}
 	if filter != nil {
 		body["filter"] = filter
 	}
-	status, _, text, err := tr.m.program("api").Send(ctx, http.MethodPost, "/v1/search", body)
+	status, _, text, err := tr.env.program("api").Send(ctx, http.MethodPost, "/v1/search", body)
 	took := time.Since(start)
 	if err != nil {
 		return err
@@ -87,7 +87,7 @@ func (tr *traffic) ask(ctx context.Context, filter map[string]any) error {
 	if err := json.Unmarshal(text, &result); err != nil {
 		return err
 	}
-	after := tr.view()
+	after := tr.visibilities()
 	tr.mu.Lock()
 	tr.slowest = max(tr.slowest, took)
 	tr.mu.Unlock()
@@ -97,15 +97,15 @@ func (tr *traffic) ask(ctx context.Context, filter map[string]any) error {
 	case len(result.Hits) == 0:
 		return errors.New("it is empty")
 	}
-	if err := tr.spaces.end(turn, result.Hits); err != nil {
+	if err := tr.spaces.checkAnswer(turn, result.Hits); err != nil {
 		return err
 	}
-	return judge(before, after, result.Hits, filter != nil)
+	return checkHits(before, after, result.Hits, filter != nil)
 }
 
-// judge holds the hits of a search to what it had to see when it began and
+// checkHits holds the hits of a search to what it had to see when it began and
 // could see when it ended: of each document all marks of one version.
-func judge(before, after map[string]shown, hits []document.Hit, onlyStable bool) error {
+func checkHits(before, after map[string]visibility, hits []document.Hit, onlyStable bool) error {
 	type sight struct{ version, marks int }
 	seen := map[string]sight{}
 	for _, hit := range hits {
@@ -127,15 +127,15 @@ func judge(before, after map[string]shown, hits []document.Hit, onlyStable bool)
 		delete(seen, key)
 		switch {
 		case onlyStable && !strings.HasPrefix(key, stableKeys):
-		case s.marks == 0 && (was.live == 0 || now.leaving):
+		case s.marks == 0 && (was.published == 0 || now.deleting):
 		case s.marks == 0:
-			return fmt.Errorf("%s is not in it, of which version %d is live", key, was.live)
-		case s.marks != marks:
-			return fmt.Errorf("it has %d of %d passages of %s", s.marks, marks, key)
-		case was.gone:
+			return fmt.Errorf("%s is not in it, of which version %d is live", key, was.published)
+		case s.marks != marksPerFile:
+			return fmt.Errorf("it has %d of %d passages of %s", s.marks, marksPerFile, key)
+		case was.deleted:
 			return fmt.Errorf("it has %s, which is deleted", key)
-		case s.version < was.live || s.version > now.sent:
-			return fmt.Errorf("it has version %d of %s, of which %d was live and %d was sent", s.version, key, was.live, now.sent)
+		case s.version < was.published || s.version > now.sent:
+			return fmt.Errorf("it has version %d of %s, of which %d was live and %d was sent", s.version, key, was.published, now.sent)
 		}
 	}
 	for key := range seen {

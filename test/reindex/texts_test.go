@@ -9,15 +9,15 @@ import (
 
 	"github.com/tiktoken-go/tokenizer"
 
+	"github.com/seed-7a112592/gristmill/internal/test/audit"
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/audit"
 )
 
-// sent returns which texts a model has embedded, and how often, but for the
+// sentTexts returns which texts a model has embedded, and how often, but for the
 // question.
-func (m *mill) sent(model document.Model) map[string]int {
-	texts := m.provider.EmbeddedBy()[model]
+func (m *testEnv) sentTexts(model document.Model) map[string]int {
+	texts := m.provider.EmbeddedTextsByModel()[model]
 	delete(texts, question)
 	return texts
 }
@@ -30,30 +30,30 @@ func total(texts map[string]int) (n int) {
 	return n
 }
 
-// passages returns every text that is stored with a vector for readers, once.
-func (m *mill) passages() map[string]int {
+// publishedTexts returns every text that is stored with a vector for readers, once.
+func (m *testEnv) publishedTexts() map[string]int {
 	m.t.Helper()
-	return audit.Live(m.t, m.site)
+	return audit.PublishedTexts(m.t, m.installation)
 }
 
 // split returns every text that files which were uploaded are cut into, once.
-func (m *mill) split(files []file, tokens int) map[string]int {
+func (m *testEnv) split(files []file, tokens int) map[string]int {
 	m.t.Helper()
 	texts := map[string]int{}
-	sources := audit.Sources(m.t, m.site)
+	sources := audit.Sources(m.t, m.installation)
 	for _, f := range files {
 		for p, err := range chunk.Split(strings.NewReader(f.text), chunk.OptionsOf(document.Chunking{Tokens: tokens}, sources[f.key])) {
 			if err != nil {
 				m.t.Fatal(err)
 			}
-			texts[p.Embedding()] = 1
+			texts[p.EmbeddingInput()] = 1
 		}
 	}
 	return texts
 }
 
-// less returns texts without what is among others, as often as it is.
-func less(texts, others map[string]int) map[string]int {
+// subtractTexts returns texts without what is among others, as often as it is.
+func subtractTexts(texts, others map[string]int) map[string]int {
 	rest := map[string]int{}
 	maps.Copy(rest, texts)
 	for text, times := range others {
@@ -78,10 +78,10 @@ func excerpt(texts map[string]int) string {
 // besides.
 func wantTexts(t *testing.T, what string, sent, texts map[string]int) {
 	t.Helper()
-	if rest := less(sent, texts); total(rest) != 1 {
+	if rest := subtractTexts(sent, texts); total(rest) != 1 {
 		t.Errorf("%s: beside what is needed %s were sent, want one to see whether the model is there", what, excerpt(rest))
 	}
-	if missing := less(texts, sent); len(missing) > 0 {
+	if missing := subtractTexts(texts, sent); len(missing) > 0 {
 		t.Errorf("%s: of %d texts these were not sent: %s", what, len(texts), excerpt(missing))
 	}
 }
@@ -112,11 +112,11 @@ func tokens(t *testing.T, texts map[string]int) (n int) {
 	return n
 }
 
-// holdings returns what the servers hold, but for Redis, whose keys come and
+// snapshot returns what the servers hold, but for Redis, whose keys come and
 // go.
-func holdings(m *mill) map[string]string {
+func snapshot(m *testEnv) map[string]string {
 	m.t.Helper()
-	held := audit.Holdings(m.t, m.site)
+	held := audit.Snapshot(m.t, m.installation)
 	delete(held, "redis keys")
 	return held
 }

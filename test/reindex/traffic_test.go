@@ -9,23 +9,23 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/seed-7a112592/gristmill/test/audit"
-	"github.com/seed-7a112592/gristmill/test/await"
+	"github.com/seed-7a112592/gristmill/internal/test/audit"
+	"github.com/seed-7a112592/gristmill/internal/test/await"
 )
 
 // traffic is one client that searches fifty times a second, one that edits,
 // uploads and deletes documents all the time, and one that reads.
 type traffic struct {
-	m      *mill
-	spaces spaces
+	env    *testEnv
+	spaces spaceTracker
 	stop   chan struct{}
 	cancel context.CancelFunc // ends what is under way
 	done   sync.WaitGroup
 
-	unmoved uuid.UUID // the first of the stable documents
+	stableID uuid.UUID // the first of the stable documents
 
 	mu        sync.Mutex
-	documents map[string]shown // that have marks
+	documents map[string]visibility // that have marks
 	began     time.Time
 	reads     int
 	answers   int
@@ -34,40 +34,40 @@ type traffic struct {
 	slowest   time.Duration
 }
 
-// shown is what searches may and must see of a document.
-type shown struct {
-	sent    int  // the newest version of which an upload has begun
-	live    int  // the newest that is known to be found
-	leaving bool // its deletion has begun
-	gone    bool // and is acknowledged
+// visibility is what searches may and must see of a document.
+type visibility struct {
+	sent      int  // the newest version of which an upload has begun
+	published int  // the newest that is known to be found
+	deleting  bool // its deletion has begun
+	deleted   bool // and is acknowledged
 }
 
 const (
-	stable  = 5 // documents that nobody touches
-	moving  = 3 // documents that are edited again and again
-	passing = 3 // documents that come, and go when there are more
+	stableCount    = 5 // documents that nobody touches
+	editedCount    = 3 // documents that are edited again and again
+	transientCount = 3 // documents that come, and go when there are more
 )
 
-func movingKey(n int) string  { return fmt.Sprintf("moving/%d.md", n) }
-func passingKey(n int) string { return fmt.Sprintf("passing/%d.md", n) }
+func editedKey(n int) string    { return fmt.Sprintf("moving/%d.md", n) }
+func transientKey(n int) string { return fmt.Sprintf("passing/%d.md", n) }
 
 // newTraffic uploads files, and documents that are to be found. Nobody searches
 // or writes yet.
-func newTraffic(m *mill, files []file) *traffic {
+func newTraffic(m *testEnv, files []file) *traffic {
 	m.t.Helper()
-	tr := &traffic{m: m, stop: make(chan struct{}), documents: map[string]shown{}}
-	for i := range stable {
+	tr := &traffic{env: m, stop: make(chan struct{}), documents: map[string]visibility{}}
+	for i := range stableCount {
 		files = append(files, markedFile(fmt.Sprintf(stableKeys+"%d.md", i), 1))
 	}
-	for i := range moving {
-		files = append(files, markedFile(movingKey(i), 1))
+	for i := range editedCount {
+		files = append(files, markedFile(editedKey(i), 1))
 	}
 	m.upload(files)
-	for _, f := range files[len(files)-stable-moving:] {
-		tr.documents[f.key] = shown{sent: 1, live: 1}
+	for _, f := range files[len(files)-stableCount-editedCount:] {
+		tr.documents[f.key] = visibility{sent: 1, published: 1}
 	}
-	tr.unmoved = audit.Documents(m.t, m.client())[unmovedKey].ID
-	tr.spaces.turn(small)
+	tr.stableID = audit.Documents(m.t, m.client())[stableKey].ID
+	tr.spaces.expectSwitch(smallModel)
 	return tr
 }
 
@@ -75,12 +75,12 @@ func newTraffic(m *mill, files []file) *traffic {
 // latest.
 func (tr *traffic) start() {
 	tr.began = time.Now()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(tr.m.t.Context()))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(tr.env.t.Context()))
 	tr.cancel = cancel
 	tr.done.Go(func() { tr.search(ctx) })
 	tr.done.Go(func() { tr.write(ctx) })
 	tr.done.Go(func() { tr.read(ctx) })
-	tr.m.t.Cleanup(tr.end)
+	tr.env.t.Cleanup(tr.end)
 	tr.awaitAnswers(10)
 }
 
@@ -90,13 +90,13 @@ func (tr *traffic) end() {
 		return
 	}
 	close(tr.stop)
-	if tr.m.t.Failed() { // what is under way may wait for the test
+	if tr.env.t.Failed() { // what is under way may wait for the test
 		tr.cancel()
 	}
 	tr.done.Wait()
 	tr.cancel()
 	took := time.Since(tr.began)
-	tr.m.t.Logf("%d searches, %d of them answered wrongly, %d reads and %d writes in %s; the slowest search took %s",
+	tr.env.t.Logf("%d searches, %d of them answered wrongly, %d reads and %d writes in %s; the slowest search took %s",
 		tr.answers, tr.wrong, tr.reads, tr.writes, took.Round(time.Millisecond), tr.slowest.Round(time.Millisecond))
 }
 
@@ -111,28 +111,28 @@ func (tr *traffic) ended() bool {
 
 // awaitAnswers waits until so many more searches have been answered.
 func (tr *traffic) awaitAnswers(n int) {
-	tr.m.t.Helper()
+	tr.env.t.Helper()
 	tr.awaitMore("searches are answered", time.Minute, &tr.answers, n)
 }
 
 // awaitWrites waits until so many more writes have been done.
 func (tr *traffic) awaitWrites(n int) {
-	tr.m.t.Helper()
+	tr.env.t.Helper()
 	tr.awaitMore("documents are written", 2*time.Minute, &tr.writes, n)
 }
 
 // awaitReads waits until the unmoved document has been read so many more times.
 func (tr *traffic) awaitReads(n int) {
-	tr.m.t.Helper()
+	tr.env.t.Helper()
 	tr.awaitMore("a document is read", time.Minute, &tr.reads, n)
 }
 
 // awaitMore waits until a count has grown by so many, or the test has failed.
 func (tr *traffic) awaitMore(what string, limit time.Duration, count *int, n int) {
-	tr.m.t.Helper()
+	tr.env.t.Helper()
 	now := func() int { tr.mu.Lock(); defer tr.mu.Unlock(); return *count }
 	all := now() + n
-	await.Within(tr.m.t, limit, what, func() bool { return now() >= all || tr.m.t.Failed() })
+	await.Within(tr.env.t, limit, what, func() bool { return now() >= all || tr.env.t.Failed() })
 }
 
 // write edits one document, uploads another and deletes a third, until end.
@@ -140,13 +140,13 @@ func (tr *traffic) write(ctx context.Context) {
 	versions := map[string]int{}
 	ids := map[string]uuid.UUID{}
 	for n := 0; !tr.ended(); n++ {
-		edited := movingKey(n % moving)
+		edited := editedKey(n % editedCount)
 		versions[edited]++
 		tr.put(ctx, edited, 1+versions[edited])
-		added := passingKey(n)
+		added := transientKey(n)
 		ids[added] = tr.put(ctx, added, 1)
-		if n >= passing {
-			removed := passingKey(n - passing)
+		if n >= transientCount {
+			removed := transientKey(n - transientCount)
 			tr.remove(ctx, removed, ids[removed])
 		}
 	}
@@ -155,36 +155,36 @@ func (tr *traffic) write(ctx context.Context) {
 // put uploads a version of a document, waits until it can be found, and returns
 // the document's id.
 func (tr *traffic) put(ctx context.Context, key string, version int) uuid.UUID {
-	tr.note(key, func(s *shown) { s.sent = version })
-	id, err := tr.m.add(ctx, tr.m.client(), markedFile(key, version))
+	tr.setVisibility(key, func(s *visibility) { s.sent = version })
+	id, err := tr.env.uploadAndWait(ctx, tr.env.client(), markedFile(key, version))
 	if err != nil {
-		tr.m.t.Error(err)
+		tr.env.t.Error(err)
 		return id
 	}
-	tr.note(key, func(s *shown) { s.live = version })
-	tr.wrote()
+	tr.setVisibility(key, func(s *visibility) { s.published = version })
+	tr.countWrite()
 	return id
 }
 
 // remove deletes a document.
 func (tr *traffic) remove(ctx context.Context, key string, id uuid.UUID) {
-	tr.note(key, func(s *shown) { s.leaving = true })
-	if err := tr.m.books.Delete(ctx, tr.m.client(), key, id); err != nil {
-		tr.m.t.Errorf("delete %s: %v", key, err)
+	tr.setVisibility(key, func(s *visibility) { s.deleting = true })
+	if err := tr.env.uploads.Delete(ctx, tr.env.client(), key, id); err != nil {
+		tr.env.t.Errorf("delete %s: %v", key, err)
 		return
 	}
-	tr.note(key, func(s *shown) { s.gone = true })
-	tr.wrote()
+	tr.setVisibility(key, func(s *visibility) { s.deleted = true })
+	tr.countWrite()
 }
 
-func (tr *traffic) wrote() {
+func (tr *traffic) countWrite() {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	tr.writes++
 }
 
-// note changes what searches may and must see of a document.
-func (tr *traffic) note(key string, change func(*shown)) {
+// setVisibility changes what searches may and must see of a document.
+func (tr *traffic) setVisibility(key string, change func(*visibility)) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	s := tr.documents[key]
@@ -192,8 +192,8 @@ func (tr *traffic) note(key string, change func(*shown)) {
 	tr.documents[key] = s
 }
 
-// view returns what searches may and must see now.
-func (tr *traffic) view() map[string]shown {
+// visibilities returns what searches may and must see now.
+func (tr *traffic) visibilities() map[string]visibility {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	return maps.Clone(tr.documents)

@@ -4,8 +4,8 @@ import (
 	"time"
 )
 
-// warm is how often a call is made at each size before it is measured.
-const warm = 5
+// warmUpRounds is how often a call is made at each size before it is measured.
+const warmUpRounds = 5
 
 // call is something that is done to each database again and again. Prepare does
 // what is not measured and returns what is.
@@ -22,7 +22,7 @@ func (c call) run(d *database, i int) time.Duration {
 	err := do()
 	took := time.Since(begin)
 	if err != nil {
-		d.Fatalf("%s: %s: %w", count(d.size), c.name, err)
+		d.Fatalf("%s: %s: %w", formatCount(d.size), c.name, err)
 	}
 	return took
 }
@@ -34,20 +34,20 @@ func (r *report) time(of []*database, calls ...call) {
 	for i := range took {
 		took[i] = make([][]float64, len(of))
 	}
-	for i := range warm + r.rounds {
+	for i := range warmUpRounds + r.rounds {
 		for c, call := range calls {
 			for n, d := range of {
-				if t := call.run(d, i); i >= warm {
+				if t := call.run(d, i); i >= warmUpRounds {
 					took[c][n] = append(took[c][n], t.Seconds()*1000)
 				}
 			}
 		}
 	}
 	for c, call := range calls {
-		r.ratio(call.name, "ms", medians(took[c]), call.bound)
-		r.ratio("", "pages", each(of, func(d *database) float64 {
-			i := warm + r.rounds
-			return d.buffers(func() { call.run(d, i); i++ })
+		r.printRatio(call.name, "ms", medians(took[c]), call.bound)
+		r.printRatio("", "pages", measureEach(of, func(d *database) float64 {
+			i := warmUpRounds + r.rounds
+			return d.pagesPerRun(func() { call.run(d, i); i++ })
 		}), 0)
 	}
 }
@@ -60,7 +60,7 @@ func medians(values [][]float64) []float64 {
 	return middle
 }
 
-func each(of []*database, value func(d *database) float64) []float64 {
+func measureEach(of []*database, value func(d *database) float64) []float64 {
 	values := make([]float64, len(of))
 	for i, d := range of {
 		values[i] = value(d)

@@ -23,8 +23,8 @@ var collectionSeries = series{
 	},
 	fill: fillCollections,
 	figures: []figure{
-		{"calls", collectionCalls},
-		{"memory", memory},
+		{"calls", measureCollectionCalls},
+		{"memory", measureMemory},
 	},
 }
 
@@ -41,17 +41,17 @@ func fillCollections(d *database) {
 	group.SetLimit(connections)
 	for i := range d.size {
 		group.Go(func() error {
-			d.ingest(d.ensure(collectionName(i), shortModel), "first.md", "{}", passages(documentPassages, dimensions))
+			d.ingest(d.ensureCollection(collectionName(i), shortModel), "first.md", "{}", passages(documentPassages, dimensions))
 			return nil
 		})
 	}
 	d.must(group.Wait())
-	d.made.collection = func() string { return collectionName(rand.IntN(d.size)) }
+	d.fixture.collection = func() string { return collectionName(rand.IntN(d.size)) }
 }
 
 func collectionName(i int) string { return fmt.Sprintf("collection-%d", i) }
 
-func (d *database) ensure(name string, model document.Model) document.Collection {
+func (d *database) ensureCollection(name string, model document.Model) document.Collection {
 	c, err := d.store.EnsureCollection(d.ctx, name, model, document.Chunking{Tokens: 400})
 	d.must(err)
 	return c
@@ -59,16 +59,16 @@ func (d *database) ensure(name string, model document.Model) document.Collection
 
 // collection returns one that the calls are made of.
 func (d *database) collection() document.Collection {
-	c, err := d.store.Collection(d.ctx, d.made.collection())
+	c, err := d.store.Collection(d.ctx, d.fixture.collection())
 	d.must(err)
 	return c
 }
 
-func collectionCalls(r *report, of []*database) {
+func measureCollectionCalls(r *report, of []*database) {
 	r.time(of, ingestOne, knownHashes, searchOne, call{"create a collection", maxRatio, func(d *database, _ int) func() error {
 		name := "new-" + uuid.NewString()
 		return func() error {
-			d.ensure(name, shortModel)
+			d.ensureCollection(name, shortModel)
 			return nil
 		}
 	}})
@@ -79,13 +79,13 @@ const (
 	maxFilterRatio = 2
 )
 
-var ingestOne = ingestInto("ingest a document of 16 passages", func(d *database) string { return d.made.collection() })
+var ingestOne = ingestInto("ingest a document of 16 passages", func(d *database) string { return d.fixture.collection() })
 
 func ingestInto(name string, collection func(d *database) string) call {
 	return call{name, maxRatio, func(d *database, _ int) func() error {
 		into, key, text := collection(d), uuid.NewString(), passages(documentPassages, dimensions)
 		return func() error {
-			d.ingest(d.ensure(into, shortModel), key, "{}", text)
+			d.ingest(d.ensureCollection(into, shortModel), key, "{}", text)
 			return nil
 		}
 	}}
@@ -93,12 +93,12 @@ func ingestInto(name string, collection func(d *database) string) call {
 
 var knownHashes = call{"look up 16 known hashes, none known", maxRatio, func(d *database, _ int) func() error {
 	c := d.collection()
-	var hashes []document.Hash
+	var hashes []document.ContentHash
 	for _, p := range passages(documentPassages, dimensions) {
 		hashes = append(hashes, p.Hash)
 	}
 	return func() error {
-		_, err := d.store.Known(d.ctx, c.Space, hashes)
+		_, err := d.store.ReusePassages(d.ctx, c.ActiveSpace, hashes)
 		return err
 	}
 }}
@@ -109,7 +109,7 @@ var searchOne = call{"search one collection", maxRatio, func(d *database, _ int)
 
 // search returns a search of a collection, with the filter of a query.
 func (d *database) search(query document.Query) func() error {
-	name := d.made.collection()
+	name := d.fixture.collection()
 	query.Vector, query.Limit, query.Threshold = randomVector(dimensions), 10, -1
 	return func() error {
 		c, err := d.store.Collection(d.ctx, name)
@@ -117,7 +117,7 @@ func (d *database) search(query document.Query) func() error {
 			return err
 		}
 		query.Collection = c.Name
-		hits, err := d.store.Nearest(d.ctx, c.Space, query)
+		hits, err := d.store.NearestPassages(d.ctx, c.ActiveSpace, query)
 		if err == nil && len(hits) == 0 {
 			err = fmt.Errorf("nothing was found in %s", name)
 		}

@@ -19,128 +19,128 @@ var documentSeries = series{
 	sizes: func(o options) []int { return []int{o.n, 10 * o.n, 100 * o.n} },
 	fill:  fillDocuments,
 	figures: []figure{
-		{"bytes", rowSizes},
-		{"calls", documentCalls},
-		{"lists", lists},
-		{"filters", filters},
-		{"sweep", idleSweep},
-		{"locks", locks},
-		{"memory", memory},
+		{"bytes", measureRowSizes},
+		{"calls", measureDocumentCalls},
+		{"lists", measureLists},
+		{"filters", measureFilters},
+		{"sweep", measureIdleSweep},
+		{"locks", measureLocks},
+		{"memory", measureMemory},
 	},
 }
 
 const (
-	library = "library"
-	shelf   = "shelf"
+	plainCollection   = "library"
+	indexedCollection = "shelf"
 
 	smallPassages = 10 // of a document that is multiplied
 )
 
 // fixture is what was made of a database.
 type fixture struct {
-	collection func() string // one that the calls are made of
-	shapes     []shape
-	waiting    bool        // jobs wait
-	uploaded   uuid.UUID   // the job of the other tenant's upload
-	middle     cursors     // of lists
-	questions  [][]float32 // of the vector search
+	collection    func() string // one that the calls are made of
+	templates     []docTemplate
+	jobsWait      bool        // jobs wait
+	uploaded      uuid.UUID   // the job of the other tenant's upload
+	middleCursors cursors     // of lists
+	queryVectors  [][]float32 // of the vector search
 }
 
 func fillDocuments(d *database) {
-	d.made.collection = func() string { return shelf }
-	d.stock(randomVectors(dimensions), 50_000)
+	d.fixture.collection = func() string { return indexedCollection }
+	d.loadVectors(randomVectors(dimensions), 50_000)
 	few := d.smallest / 100 // at every size
 	shelved, failed := d.size/10, d.size/100
 	tenth := shelved / 10
 	plain := d.size - shelved - failed
-	d.add(library, "plain/", `{"kind":"plain"}`, min(plain, grown))
-	d.index(library, math.MaxInt32)
-	d.extend(max(0, plain-grown))
-	d.addFailed(library, "failed/", failed)
-	d.add(shelf, "few/", `{"kind":"few"}`, few)
-	d.add(shelf, "tenth/", `{"kind":"tenth"}`, tenth)
-	d.add(shelf, "rest/", `{"kind":"rest"}`, shelved-few-tenth)
+	d.add(plainCollection, "plain/", `{"kind":"plain"}`, min(plain, ownTableDocuments))
+	d.index(plainCollection, math.MaxInt32)
+	d.addLastClones(max(0, plain-ownTableDocuments))
+	d.addFailed(plainCollection, "failed/", failed)
+	d.add(indexedCollection, "few/", `{"kind":"few"}`, few)
+	d.add(indexedCollection, "tenth/", `{"kind":"tenth"}`, tenth)
+	d.add(indexedCollection, "rest/", `{"kind":"rest"}`, shelved-few-tenth)
 	d.exec("ANALYZE")
-	d.index(shelf, 1)
-	for _, s := range d.made.shapes {
-		d.check(s)
+	d.index(indexedCollection, 1)
+	for _, s := range d.fixture.templates {
+		d.checkClones(s)
 	}
 }
 
-// grown is the number of documents from which on the passages of a collection
+// ownTableDocuments is the number of documents from which on the passages of a collection
 // surely have a table of their own, as those of a large one do.
-const grown = 800
+const ownTableDocuments = 800
 
 // index has the passages of a collection moved to a table of their own, when they
 // are many, and from a number on indexed.
 func (d *database) index(name string, from int) {
 	c, err := d.store.Collection(d.ctx, name)
 	d.must(err)
-	d.must(d.store.IndexSpace(d.ctx, c.Space, from))
+	d.must(d.store.IndexSpace(d.ctx, c.ActiveSpace, from))
 }
 
-// extend makes more documents of the last shape.
-func (d *database) extend(n int) {
-	last := &d.made.shapes[len(d.made.shapes)-1]
+// addLastClones makes more documents of the last shape.
+func (d *database) addLastClones(n int) {
+	last := &d.fixture.templates[len(d.fixture.templates)-1]
 	rest := *last
 	rest.first, rest.count = last.first+last.count, n
-	d.multiply(rest)
+	d.cloneDocuments(rest)
 	last.count += n
 }
 
 // add adds documents that can be searched: the product makes one, and SQL more
 // like it.
 func (d *database) add(collection, prefix, metadata string, n int) {
-	made := d.ingest(d.ensure(collection, shortModel), prefix+"made.md", metadata, passages(smallPassages, dimensions))
-	d.more(shape{document: made, prefix: prefix, passages: smallPassages, count: n})
+	made := d.ingest(d.ensureCollection(collection, shortModel), prefix+"made.md", metadata, passages(smallPassages, dimensions))
+	d.addClones(docTemplate{original: made, prefix: prefix, passages: smallPassages, count: n})
 }
 
 // addFailed adds documents that came to nothing.
 func (d *database) addFailed(collection, prefix string, n int) {
-	made := d.upload(d.ensure(collection, shortModel), prefix+"made.md", "{}")
+	made := d.upload(d.ensureCollection(collection, shortModel), prefix+"made.md", "{}")
 	d.fail(made.Job)
-	d.more(shape{document: made, prefix: prefix, count: n})
+	d.addClones(docTemplate{original: made, prefix: prefix, count: n})
 }
 
-func (d *database) more(s shape) {
-	for _, other := range d.made.shapes {
+func (d *database) addClones(s docTemplate) {
+	for _, other := range d.fixture.templates {
 		s.first += other.count
 	}
-	d.made.shapes = append(d.made.shapes, s)
-	d.multiply(s)
+	d.fixture.templates = append(d.fixture.templates, s)
+	d.cloneDocuments(s)
 }
 
-func documentCalls(r *report, of []*database) {
+func measureDocumentCalls(r *report, of []*database) {
 	r.time(of,
-		ingestInto("ingest a document of 16 passages", func(*database) string { return library }),
-		ingestInto("the same, into a vector index", func(*database) string { return shelf }),
+		ingestInto("ingest a document of 16 passages", func(*database) string { return plainCollection }),
+		ingestInto("the same, into a vector index", func(*database) string { return indexedCollection }),
 		knownHashes, searchOne,
 		call{"create a collection", maxRatio, func(d *database, _ int) func() error {
 			name := "new-" + uuid.NewString()
 			return func() error {
-				d.ensure(name, shortModel)
+				d.ensureCollection(name, shortModel)
 				return nil
 			}
 		}},
 		call{"status poll: the job", maxRatio, func(d *database, i int) func() error {
-			s := d.made.shapes[0]
-			id := d.cloneID(s.document.Job.ID, s.first+i*7919%s.count)
+			s := d.fixture.templates[0]
+			id := d.cloneID(s.original.Job.ID, s.first+i*7919%s.count)
 			return func() error {
 				_, err := d.store.Job(d.ctx, id)
 				return err
 			}
 		}},
 		call{"read a document", maxRatio, func(d *database, i int) func() error {
-			s := d.made.shapes[0]
-			id := d.cloneID(s.document.Document.ID, s.first+i*7919%s.count)
+			s := d.fixture.templates[0]
+			id := d.cloneID(s.original.Document.ID, s.first+i*7919%s.count)
 			return func() error {
 				_, err := d.store.Document(d.ctx, id)
 				return err
 			}
 		}},
 		call{"passages of a document, first page", maxRatio, func(d *database, i int) func() error {
-			s := d.made.shapes[0]
-			id := d.cloneID(s.document.Document.ID, s.first+i*7919%s.count)
+			s := d.fixture.templates[0]
+			id := d.cloneID(s.original.Document.ID, s.first+i*7919%s.count)
 			return func() error {
 				_, err := d.store.Passages(d.ctx, id, document.Page{Limit: pageLimit})
 				return err
@@ -148,7 +148,7 @@ func documentCalls(r *report, of []*database) {
 		}},
 		call{"list the collections", maxRatio, func(d *database, _ int) func() error {
 			return func() error {
-				_, err := d.store.Collections(d.ctx)
+				_, err := d.store.AllCollections(d.ctx)
 				return err
 			}
 		}},
@@ -162,12 +162,12 @@ type cursors struct {
 	documents, inCollection, jobs string
 }
 
-// lists measures pages of lists, the first and one behind half of what there is.
-func lists(r *report, of []*database) {
+// measureLists measures pages of lists, the first and one behind half of what there is.
+func measureLists(r *report, of []*database) {
 	for _, d := range of {
 		all := document.DocumentFilter{}
-		in := document.DocumentFilter{Collection: shelf}
-		d.made.middle = cursors{
+		in := document.DocumentFilter{Collection: indexedCollection}
+		d.fixture.middleCursors = cursors{
 			documents: d.cursor(d.size/2, func(page document.Page) (int, string, error) {
 				list, err := d.store.Documents(d.ctx, all, page)
 				return len(list.Items), list.NextCursor, err
@@ -185,7 +185,7 @@ func lists(r *report, of []*database) {
 	documents := func(name string, bound float64, filter document.DocumentFilter, cursor func(cursors) string) call {
 		return call{"documents" + name, bound, func(d *database, _ int) func() error {
 			return func() error {
-				list, err := d.store.Documents(d.ctx, filter, document.Page{Limit: pageLimit, Cursor: cursor(d.made.middle)})
+				list, err := d.store.Documents(d.ctx, filter, document.Page{Limit: pageLimit, Cursor: cursor(d.fixture.middleCursors)})
 				return fullPage(len(list.Items), err)
 			}
 		}}
@@ -193,7 +193,7 @@ func lists(r *report, of []*database) {
 	jobs := func(name string, bound float64, filter document.JobFilter, cursor func(cursors) string) call {
 		return call{"jobs" + name, bound, func(d *database, _ int) func() error {
 			return func() error {
-				list, err := d.store.Jobs(d.ctx, filter, document.Page{Limit: pageLimit, Cursor: cursor(d.made.middle)})
+				list, err := d.store.Jobs(d.ctx, filter, document.Page{Limit: pageLimit, Cursor: cursor(d.fixture.middleCursors)})
 				return fullPage(len(list.Items), err)
 			}
 		}}
@@ -202,14 +202,14 @@ func lists(r *report, of []*database) {
 	r.time(of,
 		documents(", first page", maxRatio, document.DocumentFilter{}, first),
 		documents(", page in the middle", maxRatio, document.DocumentFilter{}, func(c cursors) string { return c.documents }),
-		documents(" of a collection, first page", maxRatio, document.DocumentFilter{Collection: shelf}, first),
-		documents(" of a collection, in the middle", maxRatio, document.DocumentFilter{Collection: shelf}, func(c cursors) string { return c.inCollection }),
-		documents(" that failed", maxRatio, document.DocumentFilter{State: document.Failed}, first),
+		documents(" of a collection, first page", maxRatio, document.DocumentFilter{Collection: indexedCollection}, first),
+		documents(" of a collection, in the middle", maxRatio, document.DocumentFilter{Collection: indexedCollection}, func(c cursors) string { return c.inCollection }),
+		documents(" that failed", maxRatio, document.DocumentFilter{State: document.DocumentFailed}, first),
 		documents(" by prefix", maxRatio, document.DocumentFilter{KeyPrefix: "few/"}, first),
-		documents(" by prefix and collection", maxRatio, document.DocumentFilter{KeyPrefix: "few/", Collection: shelf}, first),
+		documents(" by prefix and collection", maxRatio, document.DocumentFilter{KeyPrefix: "few/", Collection: indexedCollection}, first),
 		jobs(", first page", maxRatio, document.JobFilter{}, first),
 		jobs(", page in the middle", maxRatio, document.JobFilter{}, func(c cursors) string { return c.jobs }),
-		jobs(" of a collection", maxRatio, document.JobFilter{Collection: shelf}, first),
+		jobs(" of a collection", maxRatio, document.JobFilter{Collection: indexedCollection}, first),
 		jobs(" that failed", maxRatio, document.JobFilter{State: document.JobFailed}, first),
 	)
 }
@@ -228,16 +228,16 @@ func (d *database) cursor(n int, list func(page document.Page) (items int, next 
 		items, next, err := list(document.Page{Limit: min(n, 1000), Cursor: cursor})
 		d.must(err)
 		if next == "" {
-			d.Fatalf("%s: the list ends %d items before its middle", count(d.size), n)
+			d.Fatalf("%s: the list ends %d items before its middle", formatCount(d.size), n)
 		}
 		cursor, n = next, n-items
 	}
 	return cursor
 }
 
-// filters measures searches of the collection shelf: of what is found few are as
+// measureFilters measures searches of the collection shelf: of what is found few are as
 // many at every size, and a tenth is a tenth.
-func filters(r *report, of []*database) {
+func measureFilters(r *report, of []*database) {
 	search := func(name string, query document.Query) call {
 		return call{name, maxFilterRatio, func(d *database, _ int) func() error { return d.search(query) }}
 	}
@@ -249,13 +249,13 @@ func filters(r *report, of []*database) {
 	)
 }
 
-// rowSizes prints what a row takes on the disk, with its part of the indexes.
-func rowSizes(r *report, of []*database) {
-	for _, table := range of[0].texts(`
+// measureRowSizes prints what a row takes on the disk, with its part of the indexes.
+func measureRowSizes(r *report, of []*database) {
+	for _, table := range of[0].queryTexts(`
 		SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND reltuples >= $1
 		ORDER BY relname`, of[0].smallest/20) {
 		sizes := func(function string) []float64 {
-			return each(of, func(d *database) (bytes float64) {
+			return measureEach(of, func(d *database) (bytes float64) {
 				d.must(d.owner.QueryRow(d.ctx, `
 					SELECT coalesce(max(`+function+`(oid) / greatest(reltuples, 1)), 0) FROM pg_class
 					WHERE relnamespace = 'public'::regnamespace AND relname = $1`, table).Scan(&bytes))
@@ -263,8 +263,8 @@ func rowSizes(r *report, of []*database) {
 			})
 		}
 		if slices.Max(sizes("pg_table_size")) > 0 {
-			r.ratio(table+": row", "bytes", sizes("pg_table_size"), 0)
-			r.ratio(table+": its indexes", "bytes", sizes("pg_indexes_size"), 0)
+			r.printRatio(table+": row", "bytes", sizes("pg_table_size"), 0)
+			r.printRatio(table+": its indexes", "bytes", sizes("pg_indexes_size"), 0)
 		}
 	}
 }

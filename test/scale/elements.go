@@ -7,10 +7,10 @@ import (
 	"github.com/pgvector/pgvector-go"
 )
 
-// elementSizes prints what a vector takes in a table and in each kind of index,
+// measureElementSizes prints what a vector takes in a table and in each kind of index,
 // with the parameters of the product's, by its length. docs/scale.md reckons with
 // it.
-func elementSizes(r *report, of []*database) {
+func measureElementSizes(r *report, of []*database) {
 	const elements = 2000
 	d := of[0]
 	for _, dimensions := range []int{384, 768, 1536, 3072} {
@@ -31,6 +31,6 @@ func elementSizes(r *report, of []*database) {
 		halfvec := index("halfvec", "embedding public.halfvec_cosine_ops")
 		bits := index("bits", fmt.Sprintf("(public.binary_quantize(embedding)::bit(%d)) public.bit_hamming_ops", dimensions))
 		r.note("%d dimensions: the vector %d bytes, its element of an HNSW index %s, of one on binary_quantize %s",
-			dimensions, 8+2*dimensions, number(halfvec), number(bits))
+			dimensions, 8+2*dimensions, formatNumber(halfvec), formatNumber(bits))
 	}
 }

@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
 // These are the calls that the api and the workers make of the store for one
@@ -19,20 +19,20 @@ import (
 const (
 	lease = time.Hour
 
-	// window is the maximum number of tasks of a tenant in the queue.
-	window = 24
+	// dispatchWindow is the maximum number of tasks of a tenant in the queue.
+	dispatchWindow = 24
 )
 
-var windows = map[document.TaskKind]int{document.Knowledge: window, document.Summarise: window, document.Reindexing: 1}
+var dispatchWindows = map[document.TaskKind]int{document.KindKnowledge: dispatchWindow, document.KindSummary: dispatchWindow, document.KindReindex: 1}
 
 // upload accepts a document.
 func (d *database) upload(c document.Collection, key string, metadata string) document.Accepted {
 	object := uuid.NewString()
 	hash := document.HashText(object)
 	d.must(d.store.BeginUpload(d.ctx, object))
-	accepted, err := d.store.Accept(d.ctx, document.Upload{
+	accepted, err := d.store.AcceptUpload(d.ctx, document.Upload{
 		Collection: c, Key: key, Title: "Yield of the mill", Metadata: json.RawMessage(metadata), MediaType: "text/markdown",
-		Object: object, Size: 4000, SHA256: hex.EncodeToString(hash[:]), Tag: object,
+		Object: object, Size: 4000, SHA256: hex.EncodeToString(hash[:]), ObjectETag: object,
 	})
 	d.must(err)
 	return accepted
@@ -40,41 +40,41 @@ func (d *database) upload(c document.Collection, key string, metadata string) do
 
 // claim takes a task of a job.
 func (d *database) claim(job document.Job, kind document.TaskKind) document.Work {
-	work, err := d.store.Claim(d.ctx, document.TaskRef{Tenant: tenant.Default, Document: job.DocumentID, Version: job.Version, Kind: kind}, lease)
+	work, err := d.store.Claim(d.ctx, document.TaskRef{Tenant: tenant.Default, DocumentID: job.DocumentID, Version: job.Version, Kind: kind}, lease)
 	d.must(err)
 	return work
 }
 
 // ingest takes in a document from its upload to its summary.
-func (d *database) ingest(c document.Collection, key, metadata string, passages []document.Embedded) document.Accepted {
+func (d *database) ingest(c document.Collection, key, metadata string, passages []document.EmbeddedPassage) document.Accepted {
 	accepted := d.upload(c, key, metadata)
-	_, err := d.store.Dispatch(d.ctx, windows)
+	_, err := d.store.Dispatch(d.ctx, dispatchWindows)
 	d.must(err)
-	d.must(d.publish(d.write(accepted.Job, passages)))
+	d.must(d.publish(d.writeVersion(accepted.Job, passages)))
 	d.summarise(accepted.Job)
 	return accepted
 }
 
-// written is a version that can be published.
-type written struct {
+// writtenVersion is a version that can be published.
+type writtenVersion struct {
 	work     document.Work
-	also     []document.Placement
+	also     []document.SpaceVersion
 	progress document.KnowledgeProgress
 }
 
-// write does the knowledge task of a job, but for its end: in every space that
+// writeVersion does the knowledge task of a job, but for its end: in every space that
 // is kept complete.
-func (d *database) write(job document.Job, passages []document.Embedded) written {
+func (d *database) writeVersion(job document.Job, passages []document.EmbeddedPassage) writtenVersion {
 	n := int64(len(passages))
-	w := written{work: d.claim(job, document.Knowledge), progress: document.KnowledgeProgress{
+	w := writtenVersion{work: d.claim(job, document.KindKnowledge), progress: document.KnowledgeProgress{
 		Stage: "done", BytesDone: 4000, BytesTotal: 4000, Passages: n, Embedded: n,
 	}}
-	for _, space := range append(w.work.Also, w.work.Space) {
+	for _, space := range append(w.work.OtherSpaces, w.work.Space) {
 		in := w.work
 		in.Space = space
-		d.must(d.store.Write(d.ctx, in, d.batch(space, passages), w.progress))
+		d.must(d.store.WriteBatch(d.ctx, in, d.batch(space, passages), w.progress))
 		if space.ID != w.work.Space.ID {
-			w.also = append(w.also, document.Placement{Space: space.ID, Passages: n})
+			w.also = append(w.also, document.SpaceVersion{SpaceID: space.ID, Passages: n})
 		}
 	}
 	return w
@@ -82,16 +82,16 @@ func (d *database) write(job document.Job, passages []document.Embedded) written
 
 // batch returns the places of passages in a version, and those of them that are
 // not in the space.
-func (d *database) batch(space document.Space, passages []document.Embedded) (batch document.Batch) {
-	hashes := make([]document.Hash, len(passages))
+func (d *database) batch(space document.Space, passages []document.EmbeddedPassage) (batch document.Batch) {
+	hashes := make([]document.ContentHash, len(passages))
 	var start int64
 	for i, p := range passages {
 		hashes[i] = p.Hash
 		end := start + int64(len(p.Content))
-		batch.Places = append(batch.Places, document.Place{Hash: p.Hash, Ordinal: i, Start: start, End: end})
+		batch.Entries = append(batch.Entries, document.ManifestEntry{Hash: p.Hash, Ordinal: i, Start: start, End: end})
 		start = end + 1
 	}
-	known, err := d.store.Known(d.ctx, space, hashes)
+	known, err := d.store.ReusePassages(d.ctx, space, hashes)
 	d.must(err)
 	for _, p := range passages {
 		if _, is := known[p.Hash]; !is {
@@ -102,18 +102,18 @@ func (d *database) batch(space document.Space, passages []document.Embedded) (ba
 	return batch
 }
 
-func (d *database) publish(w written) error {
+func (d *database) publish(w writtenVersion) error {
 	return d.store.Publish(d.ctx, w.work, w.also, w.progress)
 }
 
 // summarise does the summary task of a job, with two sections.
 func (d *database) summarise(job document.Job) {
-	work := d.claim(job, document.Summarise)
-	nodes := []document.Hash{document.HashText(job.ID.String() + "/1"), document.HashText(job.ID.String() + "/2")}
-	_, err := d.store.SectionSummaries(d.ctx, work, nodes)
+	work := d.claim(job, document.KindSummary)
+	nodes := []document.ContentHash{document.HashText(job.ID.String() + "/1"), document.HashText(job.ID.String() + "/2")}
+	_, err := d.store.ReuseSectionSummaries(d.ctx, work, nodes)
 	d.must(err)
 	progress := document.SummaryProgress{Sections: 2, SectionsDone: 2}
-	d.must(d.store.SaveSectionSummaries(d.ctx, work, map[document.Hash]string{
+	d.must(d.store.SaveSectionSummaries(d.ctx, work, map[document.ContentHash]string{
 		nodes[0]: "The first section is about grain.", nodes[1]: "The second section is about flour.",
 	}, progress))
 	d.must(d.store.FinishSummary(d.ctx, work, document.Summary{
@@ -123,20 +123,20 @@ func (d *database) summarise(job document.Job) {
 
 // fail ends both tasks of a job in failure.
 func (d *database) fail(job document.Job) {
-	for _, kind := range document.TaskKinds {
-		d.must(d.store.Settle(d.ctx, d.claim(job, kind), document.Outcome{Verdict: document.VerdictFail, Error: "the model refuses it"}))
+	for _, kind := range document.JobTaskKinds {
+		d.must(d.store.RecordOutcome(d.ctx, d.claim(job, kind), document.Outcome{Verdict: document.VerdictFail, Error: "the model refuses it"}))
 	}
 }
 
 // passages returns passages like no others, with vectors that long.
-func passages(n, dimensions int) []document.Embedded {
-	list := make([]document.Embedded, n)
+func passages(n, dimensions int) []document.EmbeddedPassage {
+	list := make([]document.EmbeddedPassage, n)
 	for i := range list {
 		content := fmt.Sprintf("Lot %s gave %d sacks.", uuid.NewString(), rand.IntN(1000))
-		list[i] = document.Embedded{
-			Hash:   document.HashText(content),
-			Text:   document.Text{HeadingPath: []string{"Yield", "Lots"}, Content: content, Tokens: 20},
-			Vector: randomVector(dimensions),
+		list[i] = document.EmbeddedPassage{
+			Hash:        document.HashText(content),
+			PassageText: document.PassageText{HeadingPath: []string{"Yield", "Lots"}, Content: content, Tokens: 20},
+			Vector:      randomVector(dimensions),
 		}
 	}
 	return list

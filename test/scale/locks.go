@@ -12,40 +12,40 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/pkg/fault"
 )
 
 const (
-	maxWait = 100 // ms
+	maxLockWait = 100 // ms
 
-	keepLeft    = time.Hour // a space that is left
-	collectRows = 1000      // how much of it goes at a time, as in pkg/pipeline/sweep
+	soak        = time.Hour // a space that is left
+	collectRows = 1000      // how much of it goes at a time, as in internal/pipeline/sweep
 )
 
-// locks measures how long statements of other documents of the collection
+// measureLocks measures how long statements of other documents of the collection
 // library wait for a lock while a document is published or deleted, while readers
 // are switched to what a reindex has built and back, and while that is dropped.
-func locks(r *report, of []*database) {
+func measureLocks(r *report, of []*database) {
 	const times = 30
 	waits, took := map[string][]float64{}, map[string][]float64{}
 	steps := []string{"publish", "delete", "count for a reindex", "switch of a reindex", "revert of a reindex", "drop of a space"}
 	for _, shared := range of {
 		d := *shared
-		d.made.collection = func() string { return library }
+		d.fixture.collection = func() string { return plainCollection }
 		t := d.startTraffic()
 		note := func(step string, n int, do func()) {
-			t.waits.begin()
+			t.waits.reset()
 			begin := time.Now()
 			do()
 			took[step] = append(took[step], time.Since(begin).Seconds()*1000/float64(n))
-			waits[step] = append(waits[step], t.waits.end())
+			waits[step] = append(waits[step], t.waits.longestMillis())
 		}
-		var written []written
+		var written []writtenVersion
 		var documents []uuid.UUID
 		for range times {
 			accepted := d.upload(d.collection(), uuid.NewString(), "{}")
-			written = append(written, d.write(accepted.Job, passages(smallPassages, dimensions)))
+			written = append(written, d.writeVersion(accepted.Job, passages(smallPassages, dimensions)))
 			documents = append(documents, accepted.Document.ID)
 		}
 		note(steps[0], times, func() {
@@ -58,70 +58,70 @@ func locks(r *report, of []*database) {
 				d.must(d.store.DeleteDocument(d.ctx, id))
 			}
 		})
-		work := d.rebuild()
+		work := d.reindexUntilSwitch()
 		note(steps[2], 1, func() {
-			_, err := d.store.Rebuild(d.ctx, work)
+			_, err := d.store.PlanRebuild(d.ctx, work)
 			d.must(err)
 		})
-		note(steps[3], 1, func() { d.must(d.store.Switch(d.ctx, work, keepLeft, document.ReindexProgress{})) })
+		note(steps[3], 1, func() { d.must(d.store.ActivateSpace(d.ctx, work, soak, document.ReindexProgress{})) })
 		note(steps[4], 1, func() {
-			_, err := d.store.RevertReindex(d.ctx, work.Job, keepLeft)
+			_, err := d.store.RevertReindex(d.ctx, work.JobID, soak)
 			d.must(err)
 		})
 		t.awaitPublications() // of documents that are written to the space
-		note(steps[5], 1, func() { d.drop(work.Space) })
-		t.end()
+		note(steps[5], 1, func() { d.dropSpace(work.Space) })
+		t.stopAndWait()
 	}
 	for _, step := range steps {
-		r.most(step+": longest wait of others", "ms", waits[step], maxWait)
-		r.ratio(step+": what it takes", "ms", took[step], 0)
+		r.printMax(step+": longest wait of others", "ms", waits[step], maxLockWait)
+		r.printRatio(step+": what it takes", "ms", took[step], 0)
 	}
 }
 
-// drop has a space that was left be dropped before its time.
-func (d *database) drop(space document.Space) {
-	due, err := d.store.Garbage(d.ctx, 2*keepLeft, math.MaxInt32)
+// dropSpace has a space that was left be dropped before its time.
+func (d *database) dropSpace(space document.Space) {
+	due, err := d.store.Garbage(d.ctx, 2*soak, math.MaxInt32)
 	d.must(err)
 	for _, g := range due {
-		for more := g.Kind == document.GarbageSpace && g.Space == space.ID; more; {
-			more, err = d.store.Collect(d.ctx, g, 2*keepLeft, collectRows)
+		for more := g.Kind == document.GarbageSpace && g.SpaceID == space.ID; more; {
+			more, err = d.store.CollectGarbage(d.ctx, g, 2*soak, collectRows)
 			if fault.Is(err, fault.Conflict) { // others hold what is in it, or have come to its table
 				more, err = true, nil
 			}
 			d.must(err)
 		}
 	}
-	if d.isTrue("SELECT EXISTS (SELECT FROM public.spaces WHERE id = $1)", space.ID) {
+	if d.queryBool("SELECT EXISTS (SELECT FROM public.spaces WHERE id = $1)", space.ID) {
 		d.Fatalf("space %d is not dropped", space.ID)
 	}
 }
 
-// rebuild begins a reindex of the library for another model and has it done, but
+// reindexUntilSwitch begins a reindex of the library for another model and has it done, but
 // for the switch: the product places one document, in one passage, and SQL places
 // all others like it.
-func (d *database) rebuild() document.Work {
-	r, err := d.store.BeginReindex(d.ctx, document.ReindexRequest{Collection: library, Model: document.Model{Name: "next", Dimensions: dimensions / 2}})
+func (d *database) reindexUntilSwitch() document.Work {
+	r, err := d.store.BeginReindex(d.ctx, document.ReindexRequest{Collection: plainCollection, Model: document.Model{Name: "next", Dimensions: dimensions / 2}})
 	d.must(err)
-	work := d.claim(document.Job{DocumentID: r.ID, Version: 1}, document.Reindexing)
-	unplaced, err := d.store.Unplaced(d.ctx, work, uuid.Nil, 1)
+	work := d.claim(document.Job{DocumentID: r.ID, Version: 1}, document.KindReindex)
+	unplaced, err := d.store.MissingVersions(d.ctx, work, uuid.Nil, 1)
 	d.must(err)
 	text := passages(1, dimensions/2)
-	d.must(d.store.Place(d.ctx, work, document.Rebuilt{
+	d.must(d.store.WriteToSpace(d.ctx, work, document.SpaceWrite{
 		New: text,
-		Places: []document.RebuiltPlaces{{
-			Unplaced: unplaced[0], Whole: 1,
-			Places: []document.Place{{Hash: text[0].Hash, End: int64(len(text[0].Content))}},
+		Versions: []document.VersionWrite{{
+			MissingVersion: unplaced[0], TotalEntries: 1,
+			Entries: []document.ManifestEntry{{Hash: text[0].Hash, End: int64(len(text[0].Content))}},
 		}},
-		Reached: unplaced[0].Document,
+		Checkpoint: unplaced[0].DocumentID,
 	}, document.ReindexProgress{}))
-	d.spread(unplaced[0].Document, work.Space)
+	d.cloneIntoSpace(unplaced[0].DocumentID, work.Space)
 	return work
 }
 
-// spread places all live documents of a collection in a space as one is that the
+// cloneIntoSpace places all live documents of a collection in a space as one is that the
 // product has placed.
-func (d *database) spread(placed uuid.UUID, space document.Space) {
-	for _, table := range d.texts(`
+func (d *database) cloneIntoSpace(placed uuid.UUID, space document.Space) {
+	for _, table := range d.queryTexts(`
 		SELECT c.relname FROM pg_class c
 		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
 		  AND (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname IN ('document', 'space') AND NOT a.attisdropped) = 2`) {
@@ -147,7 +147,7 @@ func (d *database) spread(placed uuid.UUID, space document.Space) {
 			FROM (SELECT * FROM public.%[1]q WHERE document = $1 AND space = $2) AS made
 			CROSS JOIN public.documents d
 			WHERE d.collection = $3 AND d.deleted_at IS NULL AND d.live_version IS NOT NULL AND d.id <> $1
-			ON CONFLICT DO NOTHING`, table, into, values), placed, space.ID, space.Collection)
+			ON CONFLICT DO NOTHING`, table, into, values), placed, space.ID, space.CollectionID)
 	}
 	d.exec("ANALYZE")
 }
@@ -157,7 +157,7 @@ type traffic struct {
 	d     *database
 	stop  context.CancelFunc
 	done  sync.WaitGroup
-	waits *waits
+	waits *lockWaits
 
 	publishing sync.RWMutex // held for reading while a document is taken in
 }
@@ -168,12 +168,12 @@ func (d *database) startTraffic() *traffic {
 	ctx, stop := context.WithCancel(d.ctx)
 	theirs := *d
 	site := *d.site
-	site.Database += "&application_name=" + trafficName
+	site.AppURL += "&application_name=" + trafficName
 	theirs.site = &site
-	theirs.store = theirs.open(connections)
+	theirs.store = theirs.openStore(connections)
 	theirs.owner = site.Connect() // for the one goroutine that asks for ids
 	t := &traffic{d: &theirs, stop: stop, waits: d.watchWaits(ctx)}
-	made := d.made.shapes[0]
+	made := d.fixture.templates[0]
 	for range 2 {
 		t.done.Go(func() {
 			for ctx.Err() == nil {
@@ -184,9 +184,9 @@ func (d *database) startTraffic() *traffic {
 	t.done.Go(func() {
 		for i := 0; ctx.Err() == nil; i++ {
 			n := made.first + i*7919%made.count
-			_, err := theirs.store.Job(d.ctx, theirs.cloneID(made.document.Job.ID, n))
+			_, err := theirs.store.Job(d.ctx, theirs.cloneID(made.original.Job.ID, n))
 			d.must(err)
-			_, err = theirs.store.Passages(d.ctx, theirs.cloneID(made.document.Document.ID, n), document.Page{Limit: pageLimit})
+			_, err = theirs.store.Passages(d.ctx, theirs.cloneID(made.original.Document.ID, n), document.Page{Limit: pageLimit})
 			d.must(err)
 		}
 	})
@@ -200,9 +200,9 @@ func (t *traffic) publishOne() {
 	defer t.publishing.RUnlock()
 	d := t.d
 	job := d.upload(d.collection(), uuid.NewString(), "{}").Job
-	w := d.write(job, passages(smallPassages, dimensions))
+	w := d.writeVersion(job, passages(smallPassages, dimensions))
 	if err := d.publish(w); fault.Is(err, fault.Unavailable) {
-		d.must(d.store.Settle(d.ctx, w.work, document.Outcome{Verdict: document.VerdictWait, Delay: time.Hour}))
+		d.must(d.store.RecordOutcome(d.ctx, w.work, document.Outcome{Verdict: document.VerdictWait, Delay: time.Hour}))
 	} else {
 		d.must(err)
 	}
@@ -214,7 +214,7 @@ func (t *traffic) awaitPublications() {
 	defer t.publishing.Unlock()
 }
 
-func (t *traffic) end() {
+func (t *traffic) stopAndWait() {
 	t.stop()
 	t.done.Wait()
 	t.waits.done.Wait()
@@ -222,18 +222,18 @@ func (t *traffic) end() {
 	t.d.owner.Close(context.WithoutCancel(t.d.ctx))
 }
 
-// waits looks again and again how long connections of the traffic have been
+// lockWaits looks again and again how long connections of the traffic have been
 // waiting for a lock.
-type waits struct {
+type lockWaits struct {
 	longest atomic.Int64 // microseconds
-	looks   atomic.Int64
+	samples atomic.Int64
 	done    sync.WaitGroup
 }
 
-func (d *database) watchWaits(ctx context.Context) *waits {
-	w := &waits{}
-	name := databaseOf(d, d.site.Owner)
-	server := d.server()
+func (d *database) watchWaits(ctx context.Context) *lockWaits {
+	w := &lockWaits{}
+	name := databaseOf(d, d.site.OwnerURL)
+	server := d.serverConn()
 	w.done.Go(func() {
 		for ctx.Err() == nil {
 			var waited int64
@@ -249,13 +249,13 @@ func (d *database) watchWaits(ctx context.Context) *waits {
 			}
 			for old := w.longest.Load(); waited > old && !w.longest.CompareAndSwap(old, waited); old = w.longest.Load() {
 			}
-			w.looks.Add(1)
+			w.samples.Add(1)
 		}
 	})
 	return w
 }
 
-func (w *waits) begin() { w.longest.Store(0) }
+func (w *lockWaits) reset() { w.longest.Store(0) }
 
-// end returns the longest wait since begin, in milliseconds.
-func (w *waits) end() float64 { return float64(w.longest.Load()) / 1000 }
+// longestMillis returns the longest wait since begin, in milliseconds.
+func (w *lockWaits) longestMillis() float64 { return float64(w.longest.Load()) / 1000 }

@@ -19,8 +19,8 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/seed-7a112592/gristmill/test/part"
-	"github.com/seed-7a112592/gristmill/test/program"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
+	"github.com/seed-7a112592/gristmill/internal/test/standalone"
 )
 
 // options are how much is measured.
@@ -68,7 +68,7 @@ func run(ctx context.Context, args []string) int {
 	flags.IntVar(&o.vectors, "vectors", 100_000, "the largest `number` of passages of 384 dimensions; indexing 1,000,000 takes two cores an hour or more")
 	flags.IntVar(&o.rounds, "rounds", 40, "how often each call is measured at each size")
 	only := flags.String("only", "", "measure only figures whose names, such as documents/sweep, match this `regexp`")
-	flags.StringVar(&o.base, "base", beforeScale, "the `commit` whose tables upgrade/migrate brings up to date")
+	flags.StringVar(&o.base, "base", baselineCommit, "the `commit` whose tables upgrade/migrate brings up to date")
 	flags.BoolVar(&o.keep, "keep", false, "leave the databases and say where they are")
 	if err := flags.Parse(args); err != nil {
 		return 2
@@ -78,7 +78,7 @@ func run(ctx context.Context, args []string) int {
 		fmt.Fprintln(os.Stderr, "scale: -only takes a regular expression, -n a number from 1000, -vectors one from 10000, -rounds one from 1, and there are no other arguments")
 		return 2
 	}
-	defer program.Remove()
+	defer program.RemoveBinaries()
 	status := 0
 	for _, s := range allSeries() {
 		exceeded, err := s.run(ctx, o)
@@ -105,9 +105,9 @@ func (s series) run(ctx context.Context, o options) (exceeded bool, err error) {
 	}
 	r := &report{rounds: o.rounds}
 	var errs []error
-	err = part.Run(ctx, "scale_"+s.name, func(p *part.Part) {
+	err = standalone.Run(ctx, "scale_"+s.name, func(p *standalone.TB) {
 		sizes := s.sizes(o)
-		fmt.Printf("\n%s: %s (load %s)\n", s.name, strings.Join(counts(sizes), ", "), load())
+		fmt.Printf("\n%s: %s (load %s)\n", s.name, strings.Join(formatCounts(sizes), ", "), loadAverage())
 		var all []*database
 		bin := ""
 		if s.old {
@@ -118,15 +118,15 @@ func (s series) run(ctx context.Context, o options) (exceeded bool, err error) {
 		}
 		r.heading(sizes)
 		for _, f := range wanted {
-			if err := part.Run(ctx, f.name, func(p *part.Part) { f.measure(r.of(p, f.name), all) }); err != nil {
+			if err := standalone.Run(ctx, f.name, func(p *standalone.TB) { f.measure(r.forFigure(p, f.name), all) }); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", f.name, err))
 			}
 		}
 		if o.keep {
 			for _, d := range all {
-				fmt.Printf("    kept: %s\n", d.site.Owner)
+				fmt.Printf("    kept: %s\n", d.site.OwnerURL)
 			}
-			p.Keep()
+			p.DiscardCleanups()
 		}
 	})
 	return r.exceeded, errors.Join(append(errs, err)...)

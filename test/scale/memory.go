@@ -10,17 +10,17 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 const maxMemoryRatio = 1.2
 
-// memory measures the most memory that the programs have resident, and that a
+// measureMemory measures the most memory that the programs have resident, and that a
 // connection of theirs to the database has of its own, after the same requests at
 // every size.
-func memory(r *report, of []*database) {
+func measureMemory(r *report, of []*database) {
 	names := []string{"api", "worker-knowledge", "worker-summary"}
 	resident := map[string][]float64{}
 	var connection []float64
@@ -29,9 +29,9 @@ func memory(r *report, of []*database) {
 		for _, name := range names {
 			programs[name] = d.site.Start(name)
 		}
-		d.request(programs["api"].Client(program.Key))
+		d.exerciseAPI(programs["api"].Client(program.APIKey))
 		for _, name := range names {
-			resident[name] = append(resident[name], d.memoryOf(programs[name].PID(), "VmHWM"))
+			resident[name] = append(resident[name], d.procStatusMiB(programs[name].PID(), "VmHWM"))
 		}
 		connection = append(connection, d.connectionMemory())
 		for _, name := range names {
@@ -39,32 +39,32 @@ func memory(r *report, of []*database) {
 		}
 	}
 	for _, name := range names {
-		r.ratio(name+", peak RSS", "MiB", resident[name], maxMemoryRatio)
+		r.printRatio(name+", peak RSS", "MiB", resident[name], maxMemoryRatio)
 	}
-	r.ratio("a database connection, the largest", "MiB", connection, maxMemoryRatio)
+	r.printRatio("a database connection, the largest", "MiB", connection, maxMemoryRatio)
 }
 
-// request has the programs do a bit of everything. Where jobs wait, it is for the
+// exerciseAPI has the programs do a bit of everything. Where jobs wait, it is for the
 // workers to come to them; elsewhere documents are uploaded.
-func (d *database) request(c *client.Client) {
+func (d *database) exerciseAPI(c *client.Client) {
 	const uploads, searches, polls = 32, 200, 200
 	ctx := d.Context()
 	var job document.Job
-	if d.made.waiting {
-		d.awaitEnded(min(300, d.smallest/2))
+	if d.fixture.jobsWait {
+		d.awaitEndedJobs(min(300, d.smallest/2))
 	} else {
 		for i := range uploads {
 			text := fmt.Sprintf("# Yield\n\nLot %s gave %d sacks.\n", uuid.NewString(), i)
 			accepted, err := c.Upload(ctx, document.UploadRequest{
-				Collection: d.made.collection(), Key: uuid.NewString(), MediaType: "text/markdown",
+				Collection: d.fixture.collection(), Key: uuid.NewString(), MediaType: "text/markdown",
 			}, strings.NewReader(text))
 			d.must(err)
 			job = accepted.Job
 		}
-		ended, err := c.Await(ctx, job.ID, 50*time.Millisecond, func(document.Job) {})
+		ended, err := c.AwaitJob(ctx, job.ID, 50*time.Millisecond, func(document.Job) {})
 		d.must(err)
-		if ended.State != document.Succeeded {
-			d.Fatalf("%s: the job of an upload is %s: %s", count(d.size), ended.State, ended.Error)
+		if ended.State != document.JobSucceeded {
+			d.Fatalf("%s: the job of an upload is %s: %s", formatCount(d.size), ended.State, ended.Error)
 		}
 		for range polls {
 			_, err := c.Job(ctx, job.ID, 0)
@@ -72,7 +72,7 @@ func (d *database) request(c *client.Client) {
 		}
 	}
 	for i := range searches {
-		_, err := c.Search(ctx, document.SearchRequest{Collection: d.made.collection(), Query: fmt.Sprintf("How many sacks did lot %d give?", i)})
+		_, err := c.Search(ctx, document.SearchRequest{Collection: d.fixture.collection(), Query: fmt.Sprintf("How many sacks did lot %d give?", i)})
 		d.must(err)
 	}
 	for range 10 {
@@ -83,8 +83,8 @@ func (d *database) request(c *client.Client) {
 	}
 }
 
-// awaitEnded waits until the workers have ended n jobs.
-func (d *database) awaitEnded(n int) {
+// awaitEndedJobs waits until the workers have ended n jobs.
+func (d *database) awaitEndedJobs(n int) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	limit := time.After(5 * time.Minute)
@@ -97,7 +97,7 @@ func (d *database) awaitEnded(n int) {
 		select {
 		case <-tick.C:
 		case <-limit:
-			d.Fatalf("%s: the workers ended %d jobs, want %d", count(d.size), ended, n)
+			d.Fatalf("%s: the workers ended %d jobs, want %d", formatCount(d.size), ended, n)
 		case <-d.ctx.Done():
 			d.Fatal(d.ctx.Err())
 		}
@@ -107,15 +107,15 @@ func (d *database) awaitEnded(n int) {
 // connectionMemory returns how much memory of its own the largest connection of
 // the programs has, in MiB. The server must run on this machine.
 func (d *database) connectionMemory() (largest float64) {
-	for _, pid := range d.texts(`
-		SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() AND usename = $1`, roleOf(d, d.site.Database)) {
+	for _, pid := range d.queryTexts(`
+		SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() AND usename = $1`, roleOf(d, d.site.AppURL)) {
 		id, err := strconv.Atoi(pid)
 		d.must(err)
 		command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", id))
 		if err != nil || !bytes.Contains(command, []byte("postgres")) {
 			continue // it has ended, or the server is on another machine
 		}
-		largest = max(largest, d.memoryOf(id, "RssAnon"))
+		largest = max(largest, d.procStatusMiB(id, "RssAnon"))
 	}
 	if largest == 0 {
 		d.Fatalf("no connection of the programs is a process of this machine")
@@ -123,8 +123,8 @@ func (d *database) connectionMemory() (largest float64) {
 	return largest
 }
 
-// memoryOf returns a field of /proc/PID/status in MiB.
-func (d *database) memoryOf(pid int, field string) float64 {
+// procStatusMiB returns a field of /proc/PID/status in MiB.
+func (d *database) procStatusMiB(pid int, field string) float64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	d.must(err)
 	for line := range strings.Lines(string(text)) {

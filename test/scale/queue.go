@@ -5,8 +5,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/pkg/tenant"
 )
 
 // queueSeries are databases in which one tenant has many jobs that wait, and
@@ -15,35 +15,35 @@ var queueSeries = series{
 	name:    "queue",
 	sizes:   func(o options) []int { return []int{o.n / 10, o.n, 10 * o.n, 100 * o.n} },
 	fill:    fillQueue,
-	figures: []figure{{"calls", queueCalls}, {"memory", memory}},
+	figures: []figure{{"calls", measureQueueCalls}, {"memory", measureMemory}},
 }
 
-const other = "other" // tenant
+const otherTenant = "other" // tenant
 
 func fillQueue(d *database) {
-	d.made.collection, d.made.waiting = func() string { return shelf }, true
-	d.exec("INSERT INTO public.tenants (id) VALUES ($1)", other)
-	d.ingest(d.ensure(shelf, shortModel), "searched.md", "{}", passages(smallPassages, dimensions))
-	waiting := d.upload(d.ensure(shelf, shortModel), "waiting/made.md", "{}")
-	d.more(shape{document: waiting, prefix: "waiting/", count: d.size, waiting: true})
+	d.fixture.collection, d.fixture.jobsWait = func() string { return indexedCollection }, true
+	d.exec("INSERT INTO public.tenants (id) VALUES ($1)", otherTenant)
+	d.ingest(d.ensureCollection(indexedCollection, shortModel), "searched.md", "{}", passages(smallPassages, dimensions))
+	waiting := d.upload(d.ensureCollection(indexedCollection, shortModel), "waiting/made.md", "{}")
+	d.addClones(docTemplate{original: waiting, prefix: "waiting/", count: d.size, waiting: true})
 	d.exec("ANALYZE")
-	for _, s := range d.made.shapes {
-		d.check(s)
+	for _, s := range d.fixture.templates {
+		d.checkClones(s)
 	}
 	backlog, err := d.store.Backlog(d.ctx)
 	d.must(err)
 	if want := (document.Backlog{Jobs: int64(d.size) + 1, Bytes: 4000 * (int64(d.size) + 1)}); backlog != want {
 		d.Fatalf("the backlog is %+v, want %+v", backlog, want)
 	}
-	_, err = d.store.Dispatch(d.ctx, windows) // the window is full from here on
+	_, err = d.store.Dispatch(d.ctx, dispatchWindows) // the window is full from here on
 	d.must(err)
 }
 
-func queueCalls(r *report, of []*database) {
+func measureQueueCalls(r *report, of []*database) {
 	r.time(of,
 		call{"one task ends, the next is dispatched", maxRatio, func(d *database, _ int) func() error {
 			return func() error {
-				due, err := d.store.Due(d.ctx, 0, 1) // any that is in the queue
+				due, err := d.store.RedispatchOverdue(d.ctx, 0, 1) // any that is in the queue
 				if err != nil {
 					return err
 				}
@@ -51,16 +51,16 @@ func queueCalls(r *report, of []*database) {
 				if err != nil {
 					return err
 				}
-				if err := d.store.Settle(d.ctx, work, document.Outcome{Verdict: document.VerdictFail, Error: "ended"}); err != nil {
+				if err := d.store.RecordOutcome(d.ctx, work, document.Outcome{Verdict: document.VerdictFail, Error: "ended"}); err != nil {
 					return err
 				}
-				_, err = d.store.Dispatch(d.ctx, windows)
+				_, err = d.store.Dispatch(d.ctx, dispatchWindows)
 				return err
 			}
 		}},
 		call{"the queue is refilled after it was lost", maxRatio, func(d *database, _ int) func() error {
 			return func() error {
-				_, err := d.store.Due(d.ctx, 0, 500)
+				_, err := d.store.RedispatchOverdue(d.ctx, 0, 500)
 				return err
 			}
 		}},
@@ -72,16 +72,16 @@ func queueCalls(r *report, of []*database) {
 		}},
 		call{"another tenant's upload is dispatched", maxRatio, func(d *database, _ int) func() error {
 			theirs := *d
-			theirs.ctx = tenant.With(d.Context(), other)
-			c := theirs.ensure("theirs", shortModel)
-			if before := d.made.uploaded; before != uuid.Nil {
+			theirs.ctx = tenant.With(d.Context(), otherTenant)
+			c := theirs.ensureCollection("theirs", shortModel)
+			if before := d.fixture.uploaded; before != uuid.Nil {
 				_, err := d.store.CancelJob(theirs.ctx, before)
 				d.must(err)
 			}
 			return func() error {
-				d.made.uploaded = theirs.upload(c, uuid.NewString(), "{}").Job.ID
-				dispatched, err := d.store.Dispatch(theirs.ctx, windows)
-				if err == nil && len(dispatched) != len(document.TaskKinds) {
+				d.fixture.uploaded = theirs.upload(c, uuid.NewString(), "{}").Job.ID
+				dispatched, err := d.store.Dispatch(theirs.ctx, dispatchWindows)
+				if err == nil && len(dispatched) != len(document.JobTaskKinds) {
 					err = fmt.Errorf("%d tasks were dispatched, want those of the upload", len(dispatched))
 				}
 				return err

@@ -7,22 +7,22 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/seed-7a112592/gristmill/test/part"
+	"github.com/seed-7a112592/gristmill/internal/test/standalone"
 )
 
 // report prints figures, a line each: the values by size, the ratio of the last
 // to the first, and the bound.
 type report struct {
-	*part.Part // that is being measured
-	figure     string
-	rounds     int
-	exceeded   bool // a bound was
-	parent     *report
+	*standalone.TB // that is being measured
+	figure         string
+	rounds         int
+	exceeded       bool // a bound was
+	parent         *report
 }
 
-// of returns a report for a figure.
-func (r *report) of(p *part.Part, figure string) *report {
-	return &report{Part: p, figure: figure, rounds: r.rounds, parent: r}
+// forFigure returns a report for a figure.
+func (r *report) forFigure(p *standalone.TB, figure string) *report {
+	return &report{TB: p, figure: figure, rounds: r.rounds, parent: r}
 }
 
 const (
@@ -32,34 +32,34 @@ const (
 
 func (r *report) heading(sizes []int) {
 	line := strings.Repeat(" ", nameWidth+9)
-	for _, n := range counts(sizes) {
+	for _, n := range formatCounts(sizes) {
 		line += fmt.Sprintf(" %*s", valueWidth, n)
 	}
 	fmt.Println(line + "   ratio   bound")
 }
 
-// ratio prints values whose last may be the bound times the first; a bound of 0
+// printRatio prints values whose last may be the bound times the first; a bound of 0
 // is none.
-func (r *report) ratio(name, unit string, values []float64, bound float64) {
+func (r *report) printRatio(name, unit string, values []float64, bound float64) {
 	ratio := values[len(values)-1] / values[0]
-	r.line(name, unit, values, fmt.Sprintf(" %7.2f", ratio), ratio, bound, "")
+	r.printLine(name, unit, values, fmt.Sprintf(" %7.2f", ratio), ratio, bound, "")
 }
 
-// most prints values none of which may be above the bound.
-func (r *report) most(name, unit string, values []float64, bound float64) {
-	r.line(name, unit, values, strings.Repeat(" ", 8), slices.Max(values), bound, unit)
+// printMax prints values none of which may be above the bound.
+func (r *report) printMax(name, unit string, values []float64, bound float64) {
+	r.printLine(name, unit, values, strings.Repeat(" ", 8), slices.Max(values), bound, unit)
 }
 
-// least prints values none of which may be below the bound.
-func (r *report) least(name, unit string, values []float64, bound float64) {
-	text := row(name, unit, values) + strings.Repeat(" ", 8) + fmt.Sprintf(" ≥ %s", number(bound))
+// printMin prints values none of which may be below the bound.
+func (r *report) printMin(name, unit string, values []float64, bound float64) {
+	text := row(name, unit, values) + strings.Repeat(" ", 8) + fmt.Sprintf(" ≥ %s", formatNumber(bound))
 	fmt.Println(text + r.verdict(slices.Min(values) < bound))
 }
 
-func (r *report) line(name, unit string, values []float64, ratio string, value, bound float64, of string) {
+func (r *report) printLine(name, unit string, values []float64, ratio string, value, bound float64, of string) {
 	text := row(name, unit, values) + ratio
 	if bound > 0 {
-		text += strings.TrimRight(fmt.Sprintf(" ≤ %s %s", number(bound), of), " ") + r.verdict(!(value <= bound))
+		text += strings.TrimRight(fmt.Sprintf(" ≤ %s %s", formatNumber(bound), of), " ") + r.verdict(!(value <= bound))
 	}
 	fmt.Println(text)
 }
@@ -78,16 +78,16 @@ func (r *report) note(format string, args ...any) { fmt.Printf("    "+format+"\n
 func row(name, unit string, values []float64) string {
 	text := fmt.Sprintf("  %-*s %-6s", nameWidth, name, unit)
 	for _, v := range values {
-		text += fmt.Sprintf(" %*s", valueWidth, number(v))
+		text += fmt.Sprintf(" %*s", valueWidth, formatNumber(v))
 	}
 	return text
 }
 
-// number prints as many digits as mean something.
-func number(v float64) string {
+// formatNumber prints as many digits as mean something.
+func formatNumber(v float64) string {
 	switch {
 	case v >= 100:
-		return count(int(v + 0.5))
+		return formatCount(int(v + 0.5))
 	case v >= 10:
 		return fmt.Sprintf("%.1f", v)
 	default:
@@ -95,8 +95,8 @@ func number(v float64) string {
 	}
 }
 
-// count prints a number with commas.
-func count(n int) string {
+// formatCount prints a number with commas.
+func formatCount(n int) string {
 	text := strconv.Itoa(n)
 	for i := len(text) - 3; i > 0; i -= 3 {
 		text = text[:i] + "," + text[i:]
@@ -104,10 +104,10 @@ func count(n int) string {
 	return text
 }
 
-func counts(numbers []int) []string {
+func formatCounts(numbers []int) []string {
 	texts := make([]string, len(numbers))
 	for i, n := range numbers {
-		texts[i] = count(n)
+		texts[i] = formatCount(n)
 	}
 	return texts
 }
@@ -119,8 +119,8 @@ func quantile(values []float64, share float64) float64 {
 	return values[min(int(share*float64(len(values))), len(values)-1)]
 }
 
-// load returns the load of the last minutes.
-func load() string {
+// loadAverage returns the load of the last minutes.
+func loadAverage() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
 		return "unknown"

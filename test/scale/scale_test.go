@@ -4,13 +4,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/seed-7a112592/gristmill/test/part"
-	"github.com/seed-7a112592/gristmill/test/program"
-	"github.com/seed-7a112592/gristmill/test/services"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
+	"github.com/seed-7a112592/gristmill/internal/test/services"
+	"github.com/seed-7a112592/gristmill/internal/test/standalone"
 )
 
 func TestMain(m *testing.M) {
-	defer program.Remove()
+	defer program.RemoveBinaries()
 	m.Run()
 }
 
@@ -28,12 +28,12 @@ func TestMultipliedDocumentsAreAsTheProductMakesThem(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if err := part.Run(t.Context(), "multiplied", func(p *part.Part) {
+			if err := standalone.Run(t.Context(), "multiplied", func(p *standalone.TB) {
 				d := newDatabase(p, "", test.size, test.size, test.fill)
-				s := d.made.shapes[0]
+				s := d.fixture.templates[0]
 				// What is not so is noticed.
-				d.exec("UPDATE public.versions SET size = size + 1 WHERE document = $1", d.cloneID(s.document.Document.ID, s.first))
-				if err := d.compare(s, s.first); err == nil {
+				d.exec("UPDATE public.versions SET size = size + 1 WHERE document = $1", d.cloneID(s.original.Document.ID, s.first))
+				if err := d.compareClone(s, s.first); err == nil {
 					p.Errorf("a document of another size is taken for the same")
 				}
 			}); err != nil {
@@ -53,14 +53,14 @@ func TestMultiplyStopsAtWhatItDoesNotKnow(t *testing.T) {
 	} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()
-			err := part.Run(t.Context(), "unknown", func(p *part.Part) {
+			err := standalone.Run(t.Context(), "unknown", func(p *standalone.TB) {
 				newDatabase(p, "", 1, 1, func(d *database) {
 					d.exec(statement)
 					if strings.HasPrefix(want, "trigger") {
 						d.exec("CREATE TRIGGER note AFTER INSERT ON public.versions FOR EACH ROW EXECUTE FUNCTION public.f()")
 						d.checkTriggers()
 					}
-					d.add(shelf, "more/", "{}", 1)
+					d.add(indexedCollection, "more/", "{}", 1)
 				})
 			})
 			if err == nil || !strings.Contains(err.Error(), want) {
@@ -76,17 +76,17 @@ func TestReportSaysWhatIsOverItsBound(t *testing.T) {
 		print func(r *report)
 		over  bool
 	}{
-		"ratio at its bound":        {func(r *report) { r.ratio("r", "ms", []float64{2, 9, 3}, 1.5) }, false},
-		"ratio above it":            {func(r *report) { r.ratio("r", "ms", []float64{2, 3, 3.1}, 1.5) }, true},
-		"ratio of nothing":          {func(r *report) { r.ratio("r", "ms", []float64{0, 0}, 1.5) }, true},
-		"ratio without a bound":     {func(r *report) { r.ratio("r", "ms", []float64{1, 100}, 0) }, false},
-		"none above the most":       {func(r *report) { r.most("m", "ms", []float64{50, 50}, 50) }, false},
-		"one above the most":        {func(r *report) { r.most("m", "ms", []float64{51, 50}, 50) }, true},
-		"none below the least":      {func(r *report) { r.least("l", "", []float64{0.95, 1}, 0.95) }, false},
-		"the first below the least": {func(r *report) { r.least("l", "", []float64{0.94, 1}, 0.95) }, true},
+		"ratio at its bound":        {func(r *report) { r.printRatio("r", "ms", []float64{2, 9, 3}, 1.5) }, false},
+		"ratio above it":            {func(r *report) { r.printRatio("r", "ms", []float64{2, 3, 3.1}, 1.5) }, true},
+		"ratio of nothing":          {func(r *report) { r.printRatio("r", "ms", []float64{0, 0}, 1.5) }, true},
+		"ratio without a bound":     {func(r *report) { r.printRatio("r", "ms", []float64{1, 100}, 0) }, false},
+		"none above the most":       {func(r *report) { r.printMax("m", "ms", []float64{50, 50}, 50) }, false},
+		"one above the most":        {func(r *report) { r.printMax("m", "ms", []float64{51, 50}, 50) }, true},
+		"none below the least":      {func(r *report) { r.printMin("l", "", []float64{0.95, 1}, 0.95) }, false},
+		"the first below the least": {func(r *report) { r.printMin("l", "", []float64{0.94, 1}, 0.95) }, true},
 	} {
 		r := &report{}
-		test.print(r.of(nil, name))
+		test.print(r.forFigure(nil, name))
 		if r.exceeded != test.over {
 			t.Errorf("%s: over is %t, want %t", name, r.exceeded, test.over)
 		}

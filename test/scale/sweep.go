@@ -6,9 +6,9 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/pipeline/sweep"
+	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/pkg/pipeline/sweep"
-	"github.com/seed-7a112592/gristmill/pkg/telemetry"
 )
 
 const (
@@ -16,26 +16,26 @@ const (
 	maxSweepTime  = 50 // ms
 )
 
-// idleSweep measures a round of the sweep and of the collection of garbage that
+// measureIdleSweep measures a round of the sweep and of the collection of garbage that
 // have nothing to do. What the filling of the database has left to do is done
 // first.
-func idleSweep(r *report, of []*database) {
+func measureIdleSweep(r *report, of []*database) {
 	for _, d := range of {
 		d.collectAll()
 	}
 	took := make([][]float64, len(of))
-	for i := range warm + r.rounds {
+	for i := range warmUpRounds + r.rounds {
 		for n, d := range of {
 			begin := time.Now()
 			d.must(d.sweep())
-			if i >= warm {
+			if i >= warmUpRounds {
 				took[n] = append(took[n], time.Since(begin).Seconds()*1000)
 			}
 		}
 	}
-	r.ratio("sweep with nothing to do", "ms", medians(took), maxSweepRatio)
-	r.most("", "ms", medians(took), maxSweepTime)
-	r.ratio("", "pages", each(of, func(d *database) float64 { return d.buffers(func() { d.must(d.sweep()) }) }), maxSweepRatio)
+	r.printRatio("sweep with nothing to do", "ms", medians(took), maxSweepRatio)
+	r.printMax("", "ms", medians(took), maxSweepTime)
+	r.printRatio("", "pages", measureEach(of, func(d *database) float64 { return d.pagesPerRun(func() { d.must(d.sweep()) }) }), maxSweepRatio)
 }
 
 // collectAll removes all garbage that is due. A new database has an entry that has
@@ -55,8 +55,8 @@ func (d *database) collectAll() {
 func (d *database) sweep() error {
 	log := slog.New(slog.DiscardHandler)
 	sweeper := &sweep.Sweeper{Store: d.store, Queue: noQueue{}, Dispatcher: dispatcher{d}, Log: log}
-	collector := &sweep.Collector{Store: d.store, Objects: noObjects{}, Metrics: telemetry.NewMetrics(), Log: log, Grace: sweep.DefaultGrace}
-	return errors.Join(sweeper.Sweep(d.ctx, 30*time.Second), collector.Collect(d.ctx))
+	collector := &sweep.GarbageCollector{Store: d.store, Objects: noObjects{}, Metrics: telemetry.NewMetrics(), Log: log, Grace: sweep.DefaultGrace}
+	return errors.Join(sweeper.Sweep(d.ctx, 30*time.Second), collector.CollectGarbage(d.ctx))
 }
 
 type noObjects struct{}
@@ -67,13 +67,13 @@ type noQueue struct{}
 
 func (noQueue) Enqueue(context.Context, ...document.Dispatch) error { return nil }
 func (noQueue) RequeueAbandoned(context.Context) (int, error)       { return 0, nil }
-func (noQueue) Lost(context.Context) (bool, error)                  { return false, nil }
-func (noQueue) Filled(context.Context) error                        { return nil }
+func (noQueue) DataLost(context.Context) (bool, error)              { return false, nil }
+func (noQueue) MarkFilled(context.Context) error                    { return nil }
 
 // dispatcher asks the store what is next.
 type dispatcher struct{ d *database }
 
 func (p dispatcher) Dispatch(ctx context.Context) {
-	_, err := p.d.store.Dispatch(ctx, windows)
+	_, err := p.d.store.Dispatch(ctx, dispatchWindows)
 	p.d.must(err)
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/test/program"
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/document"
-	"github.com/seed-7a112592/gristmill/test/program"
 )
 
 // upgradeSeries are databases with many documents that have the tables of an
@@ -22,28 +22,28 @@ var upgradeSeries = series{
 	sizes:   func(o options) []int { return []int{o.n, 10 * o.n, 100 * o.n} },
 	old:     true,
 	fill:    fillOld,
-	figures: []figure{{"migrate", migrate}},
+	figures: []figure{{"migrate", measureMigration}},
 }
 
 const (
-	// beforeScale is the last commit whose tables were searched for what is garbage.
-	beforeScale = "69ab83c"
+	// baselineCommit is the last commit whose tables were searched for what is garbage.
+	baselineCommit = "69ab83c"
 
-	maxLock = 1000 // ms; of a migration, while others cannot write
+	maxLockHold = 1000 // ms; of a migration, while others cannot write
 )
 
 // fillOld has the programs of the commit take in a document, and makes more of it.
 func fillOld(d *database) {
-	d.made.collection = func() string { return library }
-	d.stock(randomVectors(dimensions), 50_000)
+	d.fixture.collection = func() string { return plainCollection }
+	d.loadVectors(randomVectors(dimensions), 50_000)
 	programs := d.startPrograms()
-	made := d.uploadText(programs[0].Client(program.Key), "plain/made.md", 1)
+	made := d.uploadText(programs[0].Client(program.APIKey), "plain/made.md", 1)
 	for _, p := range programs {
 		p.Stop()
 	}
 	var held int
 	d.must(d.owner.QueryRow(d.ctx, "SELECT count(*) FROM public.manifest WHERE document = $1", made.Document.ID).Scan(&held))
-	d.more(shape{document: made, prefix: "plain/", passages: held, count: d.size})
+	d.addClones(docTemplate{original: made, prefix: "plain/", passages: held, count: d.size})
 	d.exec("ANALYZE")
 }
 
@@ -59,88 +59,88 @@ func (d *database) uploadText(c *client.Client, key string, sections int) docume
 		fmt.Fprintf(&text, "# Yield of lot %s\n\nIt gave %d sacks.\n\n", uuid.NewString(), i)
 	}
 	accepted, err := c.Upload(d.ctx, document.UploadRequest{
-		Collection: d.made.collection(), Key: key, Metadata: []byte(`{"kind":"plain"}`), MediaType: "text/markdown",
+		Collection: d.fixture.collection(), Key: key, Metadata: []byte(`{"kind":"plain"}`), MediaType: "text/markdown",
 	}, strings.NewReader(text.String()))
 	d.must(err)
-	job, err := c.Await(d.ctx, accepted.Job.ID, 20*time.Millisecond, func(document.Job) {})
+	job, err := c.AwaitJob(d.ctx, accepted.Job.ID, 20*time.Millisecond, func(document.Job) {})
 	d.must(err)
-	if job.State != document.Succeeded {
-		d.Fatalf("%s: the job of an upload is %s: %s", count(d.size), job.State, job.Error)
+	if job.State != document.JobSucceeded {
+		d.Fatalf("%s: the job of an upload is %s: %s", formatCount(d.size), job.State, job.Error)
 	}
 	return accepted
 }
 
-// migrate brings the tables up to date while the programs of before are at work,
+// measureMigration brings the tables up to date while the programs of before are at work,
 // and compares what can be read before and after.
-func migrate(r *report, of []*database) {
+func measureMigration(r *report, of []*database) {
 	var seconds, held, waited, asked []float64
 	for _, d := range of {
-		d.site.Database += "&application_name=" + trafficName
+		d.site.AppURL += "&application_name=" + trafficName
 		programs := d.startPrograms()
-		before := d.readSample(programs[0].Client(program.Key))
+		before := d.readSample(programs[0].Client(program.APIKey))
 		requests := d.startRequests(programs[0])
 		waits := d.watchWaits(requests.ctx)
 		locks := d.watchLocks(requests.ctx)
 
 		begin := time.Now()
-		migration := d.site.Upgrade()
+		migration := d.site.StartUpgrade()
 		select {
 		case <-migration.Done():
 		case <-d.ctx.Done():
 			d.Fatal(d.ctx.Err())
 		}
 		if status := migration.Wait(); status != 0 {
-			d.Fatalf("%s: gristmill migrate ended with %d:\n%s", count(d.size), status, migration.Output())
+			d.Fatalf("%s: gristmill migrate ended with %d:\n%s", formatCount(d.size), status, migration.Output())
 		}
 		seconds = append(seconds, time.Since(begin).Seconds())
 
-		requests.end()
+		requests.stopAndWait()
 		waits.done.Wait()
 		locks.done.Wait()
-		held, waited, asked = append(held, locks.longest()), append(waited, waits.end()), append(asked, requests.longest.Seconds()*1000)
-		r.note("%s: %d requests meanwhile; longest held of what keeps writers out: %s", count(d.size), requests.made, locks)
+		held, waited, asked = append(held, locks.longestMillis()), append(waited, waits.longestMillis()), append(asked, requests.longest.Seconds()*1000)
+		r.note("%s: %d requests meanwhile; longest held of what keeps writers out: %s", formatCount(d.size), requests.made, locks)
 		for _, p := range programs {
 			p.Stop()
-			if complaints := p.Complaints(); !strings.Contains(complaints, "complained 0 times") {
+			if complaints := p.LogWarnings(); !strings.Contains(complaints, "complained 0 times") {
 				r.note("%s", complaints)
 			}
 		}
 		d.compareAfter(before)
 	}
-	r.ratio("gristmill migrate, programs at work", "s", seconds, 0)
-	r.most("longest hold of a lock that keeps writers out", "ms", held, maxLock)
-	r.most("longest wait of a statement for a lock", "ms", waited, maxLock)
-	r.most("longest request", "ms", asked, 0)
+	r.printRatio("gristmill migrate, programs at work", "s", seconds, 0)
+	r.printMax("longest hold of a lock that keeps writers out", "ms", held, maxLockHold)
+	r.printMax("longest wait of a statement for a lock", "ms", waited, maxLockHold)
+	r.printMax("longest request", "ms", asked, 0)
 }
 
-// sample is what the api answers for some documents, and how many rows there are.
-type sample struct {
-	answers map[uuid.UUID]answers
+// apiSample is what the api answers for some documents, and how many rows there are.
+type apiSample struct {
+	answers map[uuid.UUID]apiAnswers
 	rows    int
 }
 
-type answers struct {
+type apiAnswers struct {
 	document document.Document
 	passages document.List[document.Passage]
 	summary  document.Summary
 }
 
-func (d *database) readSample(c *client.Client) sample {
-	s := sample{answers: map[uuid.UUID]answers{}, rows: d.site.Count("SELECT count(*) FROM public.manifest")}
-	made := d.made.shapes[0]
+func (d *database) readSample(c *client.Client) apiSample {
+	s := apiSample{answers: map[uuid.UUID]apiAnswers{}, rows: d.site.QueryInt("SELECT count(*) FROM public.manifest")}
+	made := d.fixture.templates[0]
 	for i := range 20 {
-		id := d.clone(made, i)
+		id := d.nthCloneID(made, i)
 		s.answers[id] = d.readDocument(c, id)
 	}
 	return s
 }
 
-// clone returns the id of one of the documents of a shape.
-func (d *database) clone(s shape, i int) uuid.UUID {
-	return d.cloneID(s.document.Document.ID, s.first+i*7919%s.count)
+// nthCloneID returns the id of one of the documents of a shape.
+func (d *database) nthCloneID(s docTemplate, i int) uuid.UUID {
+	return d.cloneID(s.original.Document.ID, s.first+i*7919%s.count)
 }
 
-func (d *database) readDocument(c *client.Client, id uuid.UUID) (a answers) {
+func (d *database) readDocument(c *client.Client, id uuid.UUID) (a apiAnswers) {
 	var err error
 	a.document, err = c.Document(d.ctx, id)
 	d.must(err)
@@ -153,21 +153,21 @@ func (d *database) readDocument(c *client.Client, id uuid.UUID) (a answers) {
 
 // compareAfter fails unless the programs of this checkout answer as those of
 // before did, find documents by their metadata, and take in another.
-func (d *database) compareAfter(before sample) {
+func (d *database) compareAfter(before apiSample) {
 	programs := d.startPrograms()
-	c := programs[0].Client(program.Key)
+	c := programs[0].Client(program.APIKey)
 	for id, want := range before.answers {
-		if diff := cmp.Diff(want, d.readDocument(c, id), cmp.AllowUnexported(answers{})); diff != "" {
-			d.Fatalf("%s: document %s has changed (-before +after):\n%s", count(d.size), id, diff)
+		if diff := cmp.Diff(want, d.readDocument(c, id), cmp.AllowUnexported(apiAnswers{})); diff != "" {
+			d.Fatalf("%s: document %s has changed (-before +after):\n%s", formatCount(d.size), id, diff)
 		}
 	}
-	if rows := d.site.Count("SELECT count(*) FROM public.manifest"); rows < before.rows {
-		d.Fatalf("%s: %d places of passages, want at least the %d of before", count(d.size), rows, before.rows)
+	if rows := d.site.QueryInt("SELECT count(*) FROM public.manifest"); rows < before.rows {
+		d.Fatalf("%s: %d places of passages, want at least the %d of before", formatCount(d.size), rows, before.rows)
 	}
-	result, err := c.Search(d.ctx, document.SearchRequest{Collection: library, Query: "How many sacks?", KeyPrefix: "plain/made", Metadata: []byte(`{"kind":"plain"}`)})
+	result, err := c.Search(d.ctx, document.SearchRequest{Collection: plainCollection, Query: "How many sacks?", KeyPrefix: "plain/made", Metadata: []byte(`{"kind":"plain"}`)})
 	d.must(err)
 	if len(result.Hits) == 0 {
-		d.Fatalf("%s: a search under metadata finds nothing", count(d.size))
+		d.Fatalf("%s: a search under metadata finds nothing", formatCount(d.size))
 	}
 	d.uploadText(c, "after.md", 1)
 	for _, p := range programs {
@@ -189,10 +189,10 @@ type requests struct {
 func (d *database) startRequests(api *program.Program) *requests {
 	r := &requests{}
 	r.ctx, r.stop = context.WithCancel(d.ctx)
-	c, made := api.Client(program.Key), d.made.shapes[0]
+	c, made := api.Client(program.APIKey), d.fixture.templates[0]
 	r.repeat(func(i int) { d.uploadText(c, fmt.Sprintf("during/%d.md", i), 3) })
 	r.repeat(func(i int) {
-		id := d.clone(made, i)
+		id := d.nthCloneID(made, i)
 		_, err := c.Document(d.ctx, id)
 		d.must(err)
 		_, err = c.Passages(d.ctx, id, document.Page{Limit: pageLimit})
@@ -215,7 +215,7 @@ func (r *requests) repeat(do func(i int)) {
 	})
 }
 
-func (r *requests) end() {
+func (r *requests) stopAndWait() {
 	r.stop()
 	r.done.Wait()
 }

@@ -12,7 +12,7 @@ import (
 	pgvectorpgx "github.com/pgvector/pgvector-go/pgx"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/seed-7a112592/gristmill/pkg/backend/postgres"
+	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -27,7 +27,7 @@ var vectorSeries = series{
 		return sizes
 	},
 	fill:    fillVectors,
-	figures: []figure{{"bytes", rowSizes}, {"elements", elementSizes}, {"search", vectorSearch}},
+	figures: []figure{{"bytes", measureRowSizes}, {"elements", measureElementSizes}, {"search", measureVectorSearch}},
 }
 
 const (
@@ -37,42 +37,42 @@ const (
 	searchLimit   = 10
 	searchTime    = 4 * time.Second // of one way, in one turn
 	searchTurns   = 4
-	questions     = 200
+	queryCount    = 200
 
 	maxSearchRatio = 1.3
 	minRecall      = 0.95
 )
 
 func fillVectors(d *database) {
-	d.made.collection = func() string { return shelf }
+	d.fixture.collection = func() string { return indexedCollection }
 	m := newMixture(longDimensions)
-	d.stock(m.all, d.size)
-	for vector := range m.all {
-		if d.made.questions = append(d.made.questions, vector); len(d.made.questions) == questions {
+	d.loadVectors(m.vectors, d.size)
+	for vector := range m.vectors {
+		if d.fixture.queryVectors = append(d.fixture.queryVectors, vector); len(d.fixture.queryVectors) == queryCount {
 			break
 		}
 	}
-	made := d.ingest(d.ensure(shelf, document.Model{Name: "model", Dimensions: longDimensions}), "made.md", "{}", passages(documentPassages, longDimensions))
-	d.more(shape{document: made, prefix: "more/", passages: documentPassages, count: d.size / documentPassages})
+	made := d.ingest(d.ensureCollection(indexedCollection, document.Model{Name: "model", Dimensions: longDimensions}), "made.md", "{}", passages(documentPassages, longDimensions))
+	d.addClones(docTemplate{original: made, prefix: "more/", passages: documentPassages, count: d.size / documentPassages})
 	d.exec("ANALYZE")
 	begin := time.Now()
-	d.index(shelf, 1)
-	fmt.Printf("    %s indexed in %.0f s\n", count(d.size), time.Since(begin).Seconds())
-	d.check(d.made.shapes[0])
+	d.index(indexedCollection, 1)
+	fmt.Printf("    %s indexed in %.0f s\n", formatCount(d.size), time.Since(begin).Seconds())
+	d.checkClones(d.fixture.templates[0])
 }
 
-// vectorSearch measures searches of 16 clients at once through the store, and the
+// measureVectorSearch measures searches of 16 clients at once through the store, and the
 // bare statement with the same settings on as many connections, each a transaction
 // of its own, in turns.
-func vectorSearch(r *report, of []*database) {
+func measureVectorSearch(r *report, of []*database) {
 	var p50, p99, bare50, bare99, ratios, rate, bareRate, found, bareFound, wide []float64
 	for _, d := range of {
-		statement, width := d.bareSearch()
-		store := d.open(searchClients)
-		pool := d.barePool(width)
-		space := d.collection().Space
+		statement, width := d.baselineStatement()
+		store := d.openStore(searchClients)
+		pool := d.baselinePool(width)
+		space := d.collection().ActiveSpace
 		byStore := func(vector []float32) ([]float64, error) { return searchStore(d.ctx, store, space, vector) }
-		byStatement := func(vector []float32) ([]float64, error) { return searchBare(d.ctx, pool, statement, vector) }
+		byStatement := func(vector []float32) ([]float64, error) { return searchBaseline(d.ctx, pool, statement, vector) }
 		var took, bare []float64
 		for turn := range 1 + searchTurns {
 			t, b := d.searchAtOnce(byStore), d.searchAtOnce(byStatement)
@@ -85,29 +85,29 @@ func vectorSearch(r *report, of []*database) {
 		ratios = append(ratios, quantile(took, 0.99)/quantile(bare, 0.99))
 		seconds := (searchTurns * searchTime).Seconds()
 		rate, bareRate = append(rate, float64(len(took))/seconds), append(bareRate, float64(len(bare))/seconds)
-		nearest := d.nearest(statement)
+		nearest := d.exactScores(statement)
 		found = append(found, d.recall(byStore, nearest))
 		bareFound = append(bareFound, d.recall(byStatement, nearest))
 		wide = append(wide, float64(width))
 		store.Close()
 		pool.Close()
 	}
-	r.ratio("16 clients, store: p50", "ms", p50, 0)
-	r.ratio("16 clients, store: p99", "ms", p99, 0)
-	r.ratio("16 clients, bare statement: p50", "ms", bare50, 0)
-	r.ratio("16 clients, bare statement: p99", "ms", bare99, 0)
-	r.most("p99 of the store over that of the statement", "", ratios, maxSearchRatio)
-	r.ratio("searches, store", "/s", rate, 0)
-	r.ratio("searches, bare statement", "/s", bareRate, 0)
-	r.least("recall@10, store", "", found, minRecall)
-	r.ratio("recall@10, bare statement", "", bareFound, 0)
-	r.ratio("hnsw.ef_search", "", wide, 0)
+	r.printRatio("16 clients, store: p50", "ms", p50, 0)
+	r.printRatio("16 clients, store: p99", "ms", p99, 0)
+	r.printRatio("16 clients, bare statement: p50", "ms", bare50, 0)
+	r.printRatio("16 clients, bare statement: p99", "ms", bare99, 0)
+	r.printMax("p99 of the store over that of the statement", "", ratios, maxSearchRatio)
+	r.printRatio("searches, store", "/s", rate, 0)
+	r.printRatio("searches, bare statement", "/s", bareRate, 0)
+	r.printMin("recall@10, store", "", found, minRecall)
+	r.printRatio("recall@10, bare statement", "", bareFound, 0)
+	r.printRatio("hnsw.ef_search", "", wide, 0)
 }
 
-// bareSearch returns the least that a search must ask, the nearest passages with
+// baselineStatement returns the least that a search must ask, the nearest passages with
 // their texts by the database's one vector index, and the hnsw.ef_search that the
 // product uses.
-func (d *database) bareSearch() (statement string, width int) {
+func (d *database) baselineStatement() (statement string, width int) {
 	var table, vector string
 	d.must(d.owner.QueryRow(d.ctx, `
 		SELECT i.indrelid::regclass::text, pg_get_indexdef(i.indexrelid, 1, true)
@@ -123,9 +123,9 @@ func (d *database) bareSearch() (statement string, width int) {
 		LIMIT %[3]d`, table, vector, searchLimit), width
 }
 
-// barePool returns connections as the superuser, whom no policy binds.
-func (d *database) barePool(width int) *pgxpool.Pool {
-	config, err := pgxpool.ParseConfig(d.site.Owner)
+// baselinePool returns connections as the superuser, whom no policy binds.
+func (d *database) baselinePool(width int) *pgxpool.Pool {
+	config, err := pgxpool.ParseConfig(d.site.OwnerURL)
 	d.must(err)
 	config.MaxConns = searchClients
 	config.ConnConfig.RuntimeParams["hnsw.ef_search"] = fmt.Sprint(width)
@@ -137,7 +137,7 @@ func (d *database) barePool(width int) *pgxpool.Pool {
 
 // searchStore returns how similar the passages are that the store finds.
 func searchStore(ctx context.Context, store *postgres.Store, space document.Space, vector []float32) ([]float64, error) {
-	hits, err := store.Nearest(ctx, space, document.Query{Collection: shelf, Vector: vector, Limit: searchLimit, Threshold: -1})
+	hits, err := store.NearestPassages(ctx, space, document.Query{Collection: indexedCollection, Vector: vector, Limit: searchLimit, Threshold: -1})
 	similar := make([]float64, len(hits))
 	for i, hit := range hits {
 		similar[i] = hit.Score
@@ -145,7 +145,7 @@ func searchStore(ctx context.Context, store *postgres.Store, space document.Spac
 	return similar, err
 }
 
-func searchBare(ctx context.Context, db interface {
+func searchBaseline(ctx context.Context, db interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }, statement string, vector []float32) ([]float64, error) {
 	rows, err := db.Query(ctx, statement, pgvector.NewHalfVector(vector))
@@ -160,13 +160,13 @@ func searchBare(ctx context.Context, db interface {
 	})
 }
 
-// nearest returns how similar the last of the nearest passages of each question
+// exactScores returns how similar the last of the nearest passages of each question
 // is, by comparing it with all.
-func (d *database) nearest(statement string) []float64 {
+func (d *database) exactScores(statement string) []float64 {
 	d.exec("SET enable_indexscan = off")
-	last := make([]float64, questions)
-	for i, question := range d.made.questions {
-		similar, err := searchBare(d.ctx, d.owner, statement, question)
+	last := make([]float64, queryCount)
+	for i, question := range d.fixture.queryVectors {
+		similar, err := searchBaseline(d.ctx, d.owner, statement, question)
 		d.must(err)
 		last[i] = similar[len(similar)-1]
 	}
@@ -178,7 +178,7 @@ func (d *database) nearest(statement string) []float64 {
 func (d *database) recall(search func(vector []float32) ([]float64, error), nearest []float64) float64 {
 	const rounding = 1e-6
 	found := 0
-	for i, question := range d.made.questions {
+	for i, question := range d.fixture.queryVectors {
 		similar, err := search(question)
 		d.must(err)
 		for _, s := range similar {
@@ -187,7 +187,7 @@ func (d *database) recall(search func(vector []float32) ([]float64, error), near
 			}
 		}
 	}
-	return float64(found) / (questions * searchLimit)
+	return float64(found) / (queryCount * searchLimit)
 }
 
 // searchAtOnce has the clients search for a time and returns the latencies.
@@ -199,7 +199,7 @@ func (d *database) searchAtOnce(search func(vector []float32) ([]float64, error)
 		group.Go(func() error {
 			for i := client; time.Now().Before(end) && ctx.Err() == nil; i += searchClients {
 				begin := time.Now()
-				found, err := search(d.made.questions[i%questions])
+				found, err := search(d.fixture.queryVectors[i%queryCount])
 				if err == nil && len(found) != searchLimit {
 					err = errors.New("too few were found")
 				}

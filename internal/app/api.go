@@ -1,0 +1,115 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/internal/backend/progress"
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/ingest"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/jobs"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/reindex"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/search"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/webhooks"
+	"github.com/seed-7a112592/gristmill/internal/server/httpapi"
+	"github.com/seed-7a112592/gristmill/internal/telemetry"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// RunAPI is the program cmd/api: the HTTP API on real servers.
+func RunAPI(ctx context.Context, config Config, log *slog.Logger) error {
+	return run(ctx, config, log, API)
+}
+
+// API returns the handler of the HTTP API. Requests that wait for a job are
+// answered when ctx ends, so that the server can stop.
+func API(ctx context.Context, config Config, b *Backends) http.Handler {
+	originals := &original.Verifier{Objects: b.Objects}
+	return httpapi.New(httpapi.Config{
+		Uploader: &ingest.Service{
+			Objects:         b.Objects,
+			Originals:       originals,
+			Store:           b.Store,
+			Dispatcher:      b.Dispatcher,
+			Log:             b.Log,
+			MaxBytes:        config.MaxUploadBytes,
+			Memory:          ingest.NewMemoryLimit(config.UploadMemory, newGCTuner(debug.SetGCPercent, debug.FreeOSMemory, b.Log).setHeldBytes),
+			BacklogLimit:    document.Backlog{Jobs: config.MaxQueuedJobs, Bytes: config.MaxQueuedBytes},
+			DefaultModel:    config.defaultModel(),
+			DefaultChunking: config.defaultChunking(),
+			OnModelNeeded:   b.ConfiguredModel.StartProbe,
+		},
+		Searcher: &search.Service{Store: b.Store, Questions: b.QueryEmbeddings, EmbedTimeout: config.SearchTimeout, Metrics: b.Metrics},
+		Reindexer: &reindex.Service{
+			Store:              b.Store,
+			Objects:            b.Objects,
+			Embedder:           b.QueryModels, // somebody waits
+			Summaries:          summaryEstimates(config, b),
+			DefaultSummaryMode: document.SummaryMode(config.Summaries),
+			Changes:            b.Progress,
+			Dispatcher:         b.Dispatcher,
+			Prices:             config.Prices,
+			Soak:               config.ReindexSoak,
+			Log:                b.Log,
+		},
+		Reindexes:     b.Store,
+		JobController: &jobs.Service{Store: b.Store, Changes: b.Progress, Dispatcher: b.Dispatcher, Models: b.RateLimiter, DefaultSummaryMode: document.SummaryMode(config.Summaries)},
+		WebhookAdder:  &webhooks.Service{Store: b.Store, URLs: b.Webhooks},
+		Webhooks:      b.Store,
+		Documents:     b.Store,
+		Collections:   b.Store,
+		Jobs:          b.Store,
+		Originals:     originals,
+		Progress:      jobProgress{b.Progress},
+
+		Health:  apiHealth(config, b),
+		Metrics: b.Metrics,
+		Log:     b.Log,
+
+		APIKey:             config.APIKey,
+		DefaultSummaryMode: document.SummaryMode(config.Summaries),
+		MaxUploadBytes:     config.MaxUploadBytes,
+		BodyTimeout:        config.UploadTimeout,
+		Stopping:           ctx.Done(),
+	})
+}
+
+// apiHealth answers for the API, which accepts uploads, searches and answers
+// for jobs without Redis.
+func apiHealth(config Config, b *Backends) http.Handler {
+	checks := b.readinessChecks()
+	checks["redis"] = telemetry.Check{Test: b.Queue.Ping, Optional: true}
+	return telemetry.Health{Metrics: b.Metrics, Checks: checks, Trusted: config.isTrusted}.Handler()
+}
+
+// jobProgress shows live state in the terms of the HTTP API.
+type jobProgress struct{ progress *progress.Store }
+
+// RefreshProgress implements httpapi.Live. The row is the truth: live state only
+// refreshes the progress of a task that the row says is running, and only that
+// of the same attempt.
+func (o jobProgress) RefreshProgress(ctx context.Context, job *document.Job) {
+	snapshot, err := o.progress.Progress(ctx, job.ID)
+	if err != nil {
+		return
+	}
+	if k := &job.Tasks.Knowledge; k.State == document.JobRunning && snapshot.Knowledge != nil && snapshot.Knowledge.Attempt == k.Attempt {
+		k.KnowledgeProgress = snapshot.Knowledge.Progress
+	}
+	if s := &job.Tasks.Summary; s.State == document.JobRunning && snapshot.Summary != nil && snapshot.Summary.Attempt == s.Attempt {
+		s.SummaryProgress = snapshot.Summary.Progress
+	}
+}
+
+// Watch implements httpapi.Live.
+func (o jobProgress) Watch(ctx context.Context, job uuid.UUID) (<-chan struct{}, func()) {
+	changes, stop, err := o.progress.Watch(ctx, job)
+	if err != nil {
+		return nil, func() {}
+	}
+	return changes, stop
+}

@@ -1,0 +1,235 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/internal/backend/blob"
+	"github.com/seed-7a112592/gristmill/internal/backend/llm"
+	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
+	"github.com/seed-7a112592/gristmill/internal/backend/progress"
+	"github.com/seed-7a112592/gristmill/internal/backend/queue"
+	"github.com/seed-7a112592/gristmill/internal/backend/webhook"
+	"github.com/seed-7a112592/gristmill/internal/embedding"
+	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/dispatch"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/ingest"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/jobs"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/knowledge"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/reindex"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/search"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/summary"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/sweep"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/task"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/verify"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/webhooks"
+	"github.com/seed-7a112592/gristmill/internal/server/httpapi"
+	"github.com/seed-7a112592/gristmill/internal/telemetry"
+	"github.com/seed-7a112592/gristmill/internal/writeback"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Store is what the steps and faces together ask of a database. The contract
+// of its methods is storetest.Store.
+type Store interface {
+	ingest.Store
+	dispatch.Store
+	task.Store
+	knowledge.Store
+	summary.Store
+	search.Store
+	reindex.Store
+	reindex.ServiceStore
+	jobs.Store
+	sweep.Store
+	sweep.GarbageCollectorStore
+	sweep.IndexBuilderStore
+	sweep.RecovererStore
+	verify.ScrubberStore
+	webhooks.Store
+	webhooks.ServiceStore
+	httpapi.Documents
+	httpapi.Collections
+	httpapi.Jobs
+	httpapi.Reindexes
+	httpapi.Webhooks
+	Ping(ctx context.Context) error
+}
+
+// Objects is what the steps and faces together ask of object storage. The
+// contract of its methods is blobtest.Store.
+type Objects interface {
+	Put(ctx context.Context, name string, r io.Reader) (document.ObjectInfo, error)
+	Open(ctx context.Context, name string) (io.ReadSeekCloser, error)
+	Delete(ctx context.Context, name string) error
+	WriteBufferSize(size int64) int64
+	Names(ctx context.Context, prefix string) iter.Seq2[string, error]
+	Ping(ctx context.Context) error
+}
+
+// Backends are what a process stands on, with the one dispatcher that its steps
+// share: servers, or what dev mode embeds. Everything above is the same.
+type Backends struct {
+	Store           Store
+	Objects         Objects
+	Queue           *queue.Client
+	Dispatcher      *dispatch.Dispatcher
+	Progress        *progress.Store
+	RateLimiter     *progress.RateLimiter
+	WriteGate       *writeback.Breaker      // of what this process buys
+	Embedding       *embedding.ProcessState // what is shared by those that buy vectors
+	ConfiguredModel *embedding.ConfiguredModel
+	Webhooks        *webhook.Sender
+	TaskModels      llm.Models // for work
+	QueryModels     llm.Models // for people who wait
+	QueryEmbeddings *embedding.QueryEmbedder
+	Metrics         *telemetry.Metrics
+	Log             *slog.Logger
+
+	pingIndexer func(context.Context) error // whether vector indexes can be built
+	pingSession func(context.Context) error // whether a lock can be held for longer than a transaction
+
+	crashLane *task.CrashLane
+	close     []func() error
+}
+
+// connect opens the backends of a process on real servers. It does not wait
+// for them: each is connected to when it is first needed, and again when it
+// was lost.
+func connect(ctx context.Context, config Config, log *slog.Logger) (*Backends, error) {
+	store, err := postgres.Open(ctx, postgres.Config{
+		URL: config.DatabaseURL, DirectURL: config.DirectDatabaseURL, MaxConns: config.DatabaseConnections,
+		IndexURL: config.IndexDatabaseURL, IndexWorkers: config.IndexWorkers, Recall: config.SearchRecall,
+		MaxCollections: config.MaxCollections, Log: log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	objects, err := blob.NewS3(s3Config(config))
+	if err != nil {
+		store.Close()
+		return nil, fmt.Errorf("open the object storage: %w", err)
+	}
+	backends, err := NewBackends(config, store, objects, log)
+	if err != nil {
+		store.Close()
+		return nil, err
+	}
+	backends.pingIndexer, backends.pingSession = store.PingIndexBuilder, store.PingSession
+	backends.Metrics.RegisterPools(store.Pools)
+	ctx, stop := context.WithCancel(ctx)
+	bucket := goroutine.Start(func() error { makeBucket(ctx, objects, log); return nil })
+	backends.close = append(backends.close, func() error {
+		stop()
+		err := <-bucket
+		store.Close()
+		return err
+	})
+	return backends, nil
+}
+
+func s3Config(config Config) blob.S3Config {
+	return blob.S3Config{
+		Endpoint:  config.S3Endpoint,
+		AccessKey: config.S3AccessKey,
+		SecretKey: config.S3SecretKey,
+		Bucket:    config.S3Bucket,
+		Region:    config.S3Region,
+	}
+}
+
+// makeBucket makes the bucket if it is absent. It tries until it succeeds or
+// ctx ends: the server may come up after us.
+func makeBucket(ctx context.Context, objects *blob.S3, log *slog.Logger) {
+	const pause = 2 * time.Second
+	for {
+		err := objects.EnsureBucket(ctx)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		log.WarnContext(ctx, "no bucket for originals yet; trying again", "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// NewBackends returns backends made of the given store and objects, which stay the
+// caller's to close, and of the queue, live state and models that config names.
+func NewBackends(config Config, store Store, objects Objects, log *slog.Logger) (*Backends, error) {
+	allowed, err := webhook.ParseNetworks(config.WebhookAllow)
+	if err != nil {
+		return nil, err
+	}
+	metrics := telemetry.NewMetrics()
+	client, err := queue.NewClient(queue.Config{RedisURL: config.RedisURL})
+	if err != nil {
+		return nil, fmt.Errorf("open the queue: %w", err)
+	}
+	state, err := progress.NewStore(progress.Config{RedisURL: config.RedisURL, Log: log})
+	if err != nil {
+		client.Close()
+		return nil, fmt.Errorf("open the live state: %w", err)
+	}
+	pace := progress.NewRateLimiter(state)
+	models, questions, err := newModels(config, pace, metrics, log)
+	if err != nil {
+		return nil, errors.Join(err, state.Close(), client.Close())
+	}
+	metrics.RegisterQueues(func(ctx context.Context) ([]telemetry.QueueDepth, error) { return queueDepths(ctx, client) })
+	sender := webhook.NewSender(allowed)
+	gate := &writeback.Breaker{Log: log}
+	searched := &embedding.QueryEmbedder{Embedder: questions}
+	configured := &embedding.ConfiguredModel{Embedder: models, Setting: config.defaultModel(), Chunking: config.defaultChunking(), Log: log}
+	return &Backends{
+		Store: store, Objects: objects, Queue: client, Progress: state, RateLimiter: pace, TaskModels: models, QueryModels: questions, Metrics: metrics, Log: log,
+		Dispatcher:      &dispatch.Dispatcher{Store: store, Queue: client, Log: log},
+		WriteGate:       gate,
+		Embedding:       embedding.NewProcessState(state, gate),
+		ConfiguredModel: configured,
+		QueryEmbeddings: searched,
+		Webhooks:        sender,
+		crashLane:       task.NewCrashLane(),
+		close:           []func() error{client.Close, state.Close, sender.Close, configured.Close, searched.Close},
+	}, nil
+}
+
+// Close closes what Join and connect opened, last first.
+func (b *Backends) Close() {
+	for i := len(b.close) - 1; i >= 0; i-- {
+		if err := b.close[i](); err != nil {
+			b.Log.WarnContext(context.Background(), "backend not closed cleanly", "error", err)
+		}
+	}
+}
+
+// queueDepths tells telemetry what the queue says of itself.
+func queueDepths(ctx context.Context, client *queue.Client) ([]telemetry.QueueDepth, error) {
+	queues, err := client.Depths(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var depths []telemetry.QueueDepth
+	for kind, depth := range queues {
+		depths = append(depths, telemetry.QueueDepth{Queue: string(kind), Tasks: depth.Tasks, OldestAge: depth.Age})
+	}
+	return depths, nil
+}
+
+// readinessChecks returns the checks of a worker's /readyz, which can do nothing without
+// the queue.
+func (b *Backends) readinessChecks() map[string]telemetry.Check {
+	return map[string]telemetry.Check{
+		"database": {Test: b.Store.Ping},
+		"objects":  {Test: b.Objects.Ping},
+		"redis":    {Test: b.Queue.Ping},
+		"models":   {Test: b.checkModels, Optional: true}, // documents wait, or become searchable without a summary
+	}
+}

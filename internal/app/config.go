@@ -1,0 +1,318 @@
+// Package app joins backends, steps and faces into the programs of Gristmill:
+// the configuration, and a run function for each process.
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+
+	"github.com/seed-7a112592/gristmill/internal/backend/llm"
+	"github.com/seed-7a112592/gristmill/internal/backend/webhook"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/ingest"
+	"github.com/seed-7a112592/gristmill/internal/telemetry"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Config is the configuration of every process, read from the environment
+// under the prefix GRISTMILL_. Its doc tags are docs/configuration.md.
+type Config struct {
+	Addr   string `env:"ADDR" envDefault:"127.0.0.1:8080" doc:"address that the process listens on: the API, or a worker's health and metrics"`
+	APIKey string `env:"API_KEY" doc:"bearer key that every request must carry; without it the API listens on loopback only"`
+
+	DatabaseURL         string `env:"DATABASE_URL" doc:"PostgreSQL, as the application role, which row-level security binds"`
+	DirectDatabaseURL   string `env:"DATABASE_DIRECT_URL" doc:"the same role past a connection pooler such as PgBouncer, where GRISTMILL_DATABASE_URL leads through one: a few connections hold locks for longer than a transaction"`
+	DatabaseConnections int    `env:"DATABASE_CONNECTIONS" envDefault:"10" doc:"most connections to PostgreSQL that each process has for transactions; up to 8 more hold sessions, most of the time 0 to 3"`
+	IndexDatabaseURL    string `env:"INDEX_DATABASE_URL" doc:"PostgreSQL, as the role that builds vector indexes; only worker-knowledge and gristmill migrate use it; without it none is built, and large spaces are searched exactly"`
+	MigrateDatabaseURL  string `env:"MIGRATE_DATABASE_URL" doc:"PostgreSQL, as the owner of the tables; only gristmill migrate uses it"`
+	RedisURL            string `env:"REDIS_URL" doc:"Redis of the queue and of live progress, such as redis://127.0.0.1:6379/0"`
+
+	S3Endpoint  string `env:"S3_ENDPOINT" doc:"object storage, such as http://127.0.0.1:9000"`
+	S3AccessKey string `env:"S3_ACCESS_KEY" doc:"access key of the object storage"`
+	S3SecretKey string `env:"S3_SECRET_KEY" doc:"secret key of the object storage"`
+	S3Bucket    string `env:"S3_BUCKET" envDefault:"gristmill" doc:"bucket of the originals; made if it is absent"`
+	S3Region    string `env:"S3_REGION" envDefault:"us-east-1" doc:"region of the bucket"`
+
+	OpenAIBaseURL        string        `env:"OPENAI_BASE_URL" doc:"base URL of an OpenAI-compatible provider, such as http://127.0.0.1:11434/v1; without it and without a key the local models are used"`
+	OpenAIAPIKey         string        `env:"OPENAI_API_KEY" doc:"key of the provider"`
+	OpenAIAPIVersion     string        `env:"OPENAI_API_VERSION" doc:"version of the interface, for Azure OpenAI and what is addressed like it; without it that of the base URL, or a stable one"`
+	EmbeddingModel       string        `env:"EMBEDDING_MODEL" doc:"embedding model of collections that hold nothing yet; text-embedding-3-small with a provider, local without"`
+	EmbeddingDimensions  int           `env:"EMBEDDING_DIMENSIONS" doc:"length of its vectors; the provider is asked for it when it is not set, and it is 512 without a provider"`
+	SendDimensions       string        `env:"EMBEDDING_SEND_DIMENSIONS" envDefault:"auto" doc:"whether the provider is asked for vectors of that length: always, never, or auto, which does so for text-embedding-3 models"`
+	EmbeddingBatch       int           `env:"EMBEDDING_BATCH" envDefault:"64" doc:"most passages in one request to the provider, and in one write of an upload"`
+	EmbeddingBatchTokens int           `env:"EMBEDDING_BATCH_TOKENS" envDefault:"32000" doc:"about the most tokens in one request to the provider"`
+	EmbeddingConcurrency int           `env:"EMBEDDING_CONCURRENCY" envDefault:"16" doc:"most requests to one model in flight, for each process; fewer while more only take longer"`
+	ProviderTimeout      time.Duration `env:"PROVIDER_TIMEOUT" envDefault:"1m" doc:"how long one request to a model may take"`
+	SearchTimeout        time.Duration `env:"SEARCH_TIMEOUT" envDefault:"800ms" doc:"how long a search waits for its question's embedding before it answers 503; the model is still asked, and its answer serves the same search within a minute"`
+
+	Summaries          string `env:"SUMMARIES" envDefault:"model" doc:"when documents are summarised, in collections for which that is not set: model (after each upload), on_demand (once somebody asks for it) or off"`
+	SummaryModel       string `env:"SUMMARY_MODEL" doc:"chat model that summarises; without it summaries are extractive"`
+	SummaryBaseURL     string `env:"SUMMARY_BASE_URL" doc:"its base URL, where it is not that of the embeddings"`
+	SummaryAPIKey      string `env:"SUMMARY_API_KEY" doc:"its key, where it is not that of the embeddings"`
+	SummaryAPIVersion  string `env:"SUMMARY_API_VERSION" doc:"its version of the interface, where it is not that of the embeddings"`
+	SummaryConcurrency int    `env:"SUMMARY_CONCURRENCY" envDefault:"4" doc:"requests for the summaries of one document in flight"`
+	SummaryBatchTokens int    `env:"SUMMARY_BATCH_TOKENS" envDefault:"12000" doc:"about the most tokens of a document in one request for summaries; 0 for one section in each"`
+
+	ChunkTokens        int                `env:"CHUNK_TOKENS" envDefault:"400" doc:"most tokens (cl100k_base) of a passage, in collections that hold nothing yet"`
+	ChunkOverlap       int                `env:"CHUNK_OVERLAP" envDefault:"0" doc:"tokens that a passage repeats of the one before it, in collections that hold nothing yet"`
+	ReindexConcurrency int                `env:"REINDEX_CONCURRENCY" envDefault:"4" doc:"requests to the provider that one reindex has in flight; what they embed is written together, and is what a crash can cost"`
+	ReindexSoak        time.Duration      `env:"REINDEX_SOAK" envDefault:"24h" doc:"how long the space that was live before a reindex is kept complete, to switch back to"`
+	IndexThreshold     int                `env:"INDEX_THRESHOLD" envDefault:"20000" doc:"passages from which on a space gets a vector index; a smaller one is searched exactly"`
+	SearchRecall       float64            `env:"SEARCH_RECALL" envDefault:"0.95" doc:"which share of the nearest passages a search along a vector index is to find; more takes longer. It is measured for each space when its index is built"`
+	IndexWorkers       int                `env:"INDEX_WORKERS" envDefault:"0" doc:"processes of the database server that help the one that builds a vector index; each takes a core from searches meanwhile"`
+	Prices             map[string]float64 `env:"PRICES" envKeyValSeparator:"=" envDefault:"text-embedding-3-small=0.02,text-embedding-3-large=0.13,text-embedding-ada-002=0.10" doc:"US dollars for a million tokens, by model, for the estimate of a reindex"`
+
+	MaxUploadBytes int64         `env:"MAX_UPLOAD_BYTES" envDefault:"1073741824" doc:"largest document that is taken, in bytes"`
+	UploadMemory   int64         `env:"UPLOAD_MEMORY" envDefault:"134217728" doc:"memory, in bytes, that the uploads under way hold together: up to 5 MiB and a quarter for each, by its declared length; one that finds no room within 5 s is answered 503"`
+	UploadTimeout  time.Duration `env:"UPLOAD_TIMEOUT" envDefault:"1m" doc:"how long the body of an upload, or of another request, may take for each 16 KiB and for its end; one that is slower is answered 408"`
+	MaxQueuedJobs  int64         `env:"MAX_QUEUED_JOBS" envDefault:"100000" doc:"most jobs of one tenant that have not ended; uploads past it are answered 429"`
+	MaxQueuedBytes int64         `env:"MAX_QUEUED_BYTES" envDefault:"68719476736" doc:"most bytes of the originals of these jobs; uploads past it are answered 429"`
+	MaxCollections int           `env:"MAX_COLLECTIONS" envDefault:"20000" doc:"most collections of one tenant; uploads that would make another are answered 409. Those that are there stay"`
+
+	VerifyBytesPerSecond int64 `env:"VERIFY_BYTES_PER_SECOND" envDefault:"1048576" doc:"how fast stored documents are compared with what was uploaded, in the background; 0 for not at all"`
+
+	WebhookAllow string `env:"WEBHOOK_ALLOW" doc:"networks that webhooks may be in although they are not public, such as 10.0.0.0/8,127.0.0.1/32"`
+
+	WorkerConcurrency int           `env:"WORKER_CONCURRENCY" envDefault:"16" doc:"documents that a worker processes at a time"`
+	ShutdownTimeout   time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"25s" doc:"how long a process takes to stop, at most: most of it for what is under way, the rest to hand back what is not done"`
+
+	LogLevel  string `env:"LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
+	LogFormat string `env:"LOG_FORMAT" envDefault:"json" doc:"json or text"`
+}
+
+const envPrefix = "GRISTMILL_"
+
+// otherNames are names under our prefix that are not configuration: those of the
+// command line's client, and those of the test servers.
+var (
+	otherNames    = []string{"GRISTMILL_SERVER", "GRISTMILL_KEY"}
+	otherPrefixes = []string{"GRISTMILL_TEST_", "GRISTMILL_SERVICES_"}
+)
+
+// Check reports what a program cannot work with in a configuration.
+type Check func(Config) []error
+
+// Load reads the configuration out of an environment as os.Environ gives it.
+// Names that are not known, values that do not parse or make no sense, and
+// whatever the checks report are all reported together.
+func Load(environ []string, checks ...Check) (Config, error) {
+	values := make(map[string]string, len(environ))
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		// An empty value is how a compose file says that a name is not set.
+		if value != "" && strings.HasPrefix(name, envPrefix) {
+			values[name] = value
+		}
+	}
+	var config Config
+	problems := unknownNames(values)
+	if err := env.ParseWithOptions(&config, env.Options{Environment: values, Prefix: envPrefix}); err != nil {
+		problems = append(problems, parseProblems(err)...)
+	}
+	config.setDefaults()
+	problems = append(problems, config.validate()...)
+	for _, check := range checks {
+		problems = append(problems, check(config)...)
+	}
+	if len(problems) > 0 {
+		return Config{}, fmt.Errorf("configuration: %w", errors.Join(problems...))
+	}
+	return config, nil
+}
+
+// unknownNames reports names under our prefix that nothing reads: most likely
+// misspelt ones.
+func unknownNames(values map[string]string) []error {
+	known := slices.Clone(otherNames)
+	for _, field := range Fields() {
+		known = append(known, field.Name)
+	}
+	var unknown []string
+	for name := range values {
+		ours := !slices.ContainsFunc(otherPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
+		if ours && !slices.Contains(known, name) {
+			unknown = append(unknown, name)
+		}
+	}
+	slices.Sort(unknown)
+	var problems []error
+	for _, name := range unknown {
+		problems = append(problems, fmt.Errorf("%s is not known; docs/configuration.md lists the names that are", name))
+	}
+	return problems
+}
+
+// parseProblems returns the problems that env found, one by one, in terms of
+// the names that people set.
+func parseProblems(err error) []error {
+	all, ok := errors.AsType[env.AggregateError](err)
+	if !ok {
+		return []error{err}
+	}
+	problems := make([]error, len(all.Errors))
+	for i, err := range all.Errors {
+		problems[i] = err
+		if bad, ok := errors.AsType[env.ParseError](err); ok {
+			problems[i] = fmt.Errorf("%s is not a valid %s: %w", envName(bad.Name), bad.Type, bad.Err)
+		}
+	}
+	return problems
+}
+
+// exampleSecrets reports what still holds a secret of .env.example as it once
+// was, which everybody knows.
+func (c *Config) exampleSecrets() []error {
+	var problems []error
+	value := reflect.ValueOf(*c)
+	for i, field := range Fields() {
+		if text, ok := value.Field(i).Interface().(string); ok && strings.Contains(text, "change-me-") {
+			problems = append(problems, fmt.Errorf("%s holds the secret of the example: use one of your own, such as `openssl rand -hex 24` prints", field.Name))
+		}
+	}
+	return problems
+}
+
+// hasProvider reports whether an OpenAI-compatible provider is configured.
+func (c *Config) hasProvider() bool { return c.OpenAIBaseURL != "" || c.OpenAIAPIKey != "" }
+
+// defaultChunking returns how collections cut their documents that hold nothing yet.
+func (c *Config) defaultChunking() document.Chunking {
+	return document.Chunking{Tokens: c.ChunkTokens, Overlap: c.ChunkOverlap}
+}
+
+// defaultModel returns the embedding model of collections that hold nothing yet. Its
+// vectors have 0 dimensions when the provider is to be asked.
+func (c *Config) defaultModel() document.Model {
+	return document.Model{Name: c.EmbeddingModel, Dimensions: c.EmbeddingDimensions}
+}
+
+// setDefaults fills in what depends on whether there is a provider.
+func (c *Config) setDefaults() {
+	if c.EmbeddingModel == "" {
+		c.EmbeddingModel = llm.LocalModel
+		if c.hasProvider() {
+			c.EmbeddingModel = "text-embedding-3-small"
+		}
+	}
+	if c.EmbeddingModel == llm.LocalModel && c.EmbeddingDimensions == 0 {
+		c.EmbeddingDimensions = llm.LocalDimensions
+	}
+}
+
+// validate reports values that parse but make no sense.
+func (c *Config) validate() []error {
+	problems := c.exampleSecrets()
+	within := func(name string, value, low, high int) {
+		if value < low || value > high {
+			problems = append(problems, fmt.Errorf("%s%s is %d; want %d to %d", envPrefix, name, value, low, high))
+		}
+	}
+	within("EMBEDDING_DIMENSIONS", c.EmbeddingDimensions, 0, document.MaxDimensions)
+	within("EMBEDDING_BATCH", c.EmbeddingBatch, 1, 2048)
+	within("EMBEDDING_BATCH_TOKENS", c.EmbeddingBatchTokens, 1, 1_000_000)
+	within("EMBEDDING_CONCURRENCY", c.EmbeddingConcurrency, 1, 1024)
+	within("SUMMARY_CONCURRENCY", c.SummaryConcurrency, 1, 256)
+	within("SUMMARY_BATCH_TOKENS", c.SummaryBatchTokens, 0, 1_000_000)
+	within("CHUNK_TOKENS", c.ChunkTokens, 16, 8192)
+	within("CHUNK_OVERLAP", c.ChunkOverlap, 0, c.ChunkTokens/2)
+	within("WORKER_CONCURRENCY", c.WorkerConcurrency, 1, 256)
+	within("DATABASE_CONNECTIONS", c.DatabaseConnections, 1, 1000)
+	within("REINDEX_CONCURRENCY", c.ReindexConcurrency, 1, 256)
+	within("INDEX_THRESHOLD", c.IndexThreshold, 1, math.MaxInt32)
+	within("INDEX_WORKERS", c.IndexWorkers, 0, 64)
+	if !(c.SearchRecall >= 0.5 && c.SearchRecall <= 1) { // NaN neither
+		problems = append(problems, fmt.Errorf("%sSEARCH_RECALL is %v; want 0.5 to 1", envPrefix, c.SearchRecall))
+	}
+	for model, price := range c.Prices {
+		if !(price >= 0) { // NaN neither
+			problems = append(problems, fmt.Errorf("%sPRICES: the price of %s is %v; want 0 or more", envPrefix, model, price))
+		}
+	}
+	positive := func(name string, value int64) {
+		if value < 1 {
+			problems = append(problems, fmt.Errorf("%s%s is %d; want at least 1", envPrefix, name, value))
+		}
+	}
+	positive("MAX_UPLOAD_BYTES", c.MaxUploadBytes)
+	positive("MAX_QUEUED_JOBS", c.MaxQueuedJobs)
+	positive("MAX_QUEUED_BYTES", c.MaxQueuedBytes)
+	positive("MAX_COLLECTIONS", int64(c.MaxCollections))
+	if c.UploadMemory < ingest.MinMemoryLimit {
+		problems = append(problems, fmt.Errorf("%sUPLOAD_MEMORY is %d; want at least %d", envPrefix, c.UploadMemory, ingest.MinMemoryLimit))
+	}
+	if c.VerifyBytesPerSecond < 0 {
+		problems = append(problems, fmt.Errorf("%sVERIFY_BYTES_PER_SECOND is %d; want 0 or more", envPrefix, c.VerifyBytesPerSecond))
+	}
+	lasting := func(name string, value time.Duration) {
+		if value <= 0 {
+			problems = append(problems, fmt.Errorf("%s%s is %s; want more than 0", envPrefix, name, value))
+		}
+	}
+	lasting("PROVIDER_TIMEOUT", c.ProviderTimeout)
+	lasting("SEARCH_TIMEOUT", c.SearchTimeout)
+	lasting("UPLOAD_TIMEOUT", c.UploadTimeout)
+	lasting("SHUTDOWN_TIMEOUT", c.ShutdownTimeout)
+	if c.ReindexSoak < 0 {
+		problems = append(problems, fmt.Errorf("%sREINDEX_SOAK is %s; want 0 or more", envPrefix, c.ReindexSoak))
+	}
+	if c.EmbeddingModel != "local" && !c.hasProvider() {
+		problems = append(problems, fmt.Errorf("%[1]sEMBEDDING_MODEL is %[2]s, which needs a provider: set %[1]sOPENAI_BASE_URL, %[1]sOPENAI_API_KEY or both", envPrefix, c.EmbeddingModel))
+	}
+	if c.SummaryModel != "" && !c.hasProvider() && c.SummaryBaseURL == "" && c.SummaryAPIKey == "" {
+		problems = append(problems, fmt.Errorf("%[1]sSUMMARY_MODEL is %[2]s, which needs a provider: set %[1]sSUMMARY_BASE_URL, %[1]sSUMMARY_API_KEY or both", envPrefix, c.SummaryModel))
+	}
+	if !slices.Contains(document.SummaryModes, document.SummaryMode(c.Summaries)) {
+		problems = append(problems, fmt.Errorf("%sSUMMARIES is %q; want model, on_demand or off", envPrefix, c.Summaries))
+	}
+	if !slices.Contains([]llm.SendDimensions{llm.SendDimensionsAuto, llm.SendDimensionsAlways, llm.SendDimensionsNever}, llm.SendDimensions(c.SendDimensions)) {
+		problems = append(problems, fmt.Errorf("%sEMBEDDING_SEND_DIMENSIONS is %q; want auto, always or never", envPrefix, c.SendDimensions))
+	}
+	if _, err := webhook.ParseNetworks(c.WebhookAllow); err != nil {
+		problems = append(problems, fmt.Errorf("%sWEBHOOK_ALLOW: %w", envPrefix, err))
+	}
+	if _, err := telemetry.NewLogger(io.Discard, c.LogFormat, c.LogLevel); err != nil {
+		problems = append(problems, err)
+	}
+	return problems
+}
+
+// RequireServers reports what is missing to reach the real servers.
+func RequireServers(c Config) []error {
+	return checkSet(c, "DATABASE_URL", "REDIS_URL", "S3_ENDPOINT", "S3_ACCESS_KEY", "S3_SECRET_KEY")
+}
+
+// RequireOwner reports what is missing to migrate the database.
+func RequireOwner(c Config) []error {
+	return checkSet(c, "MIGRATE_DATABASE_URL", "DATABASE_URL")
+}
+
+// RequireKeyOrLoopback reports an API that others can reach and that asks for no key.
+func RequireKeyOrLoopback(c Config) []error {
+	if c.APIKey != "" || isLoopback(c.Addr) {
+		return nil
+	}
+	return []error{fmt.Errorf("%[1]sADDR is %[2]s, which others can reach: set %[1]sAPI_KEY, or listen on 127.0.0.1", envPrefix, c.Addr)}
+}
+
+// isLoopback reports whether a listener on addr can be reached from this
+// machine only.
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}

@@ -1,0 +1,85 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+
+	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/server/httpapi"
+	"github.com/seed-7a112592/gristmill/internal/telemetry"
+)
+
+// The exit statuses of a process.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2 // the configuration cannot be used
+)
+
+// Main reads the configuration, which must also pass the checks, sets up the
+// log and runs a program on real servers until ctx ends. It returns the
+// process's exit status.
+func Main(ctx context.Context, environ []string, stderr io.Writer, run func(context.Context, Config, *slog.Logger) error, checks ...Check) int {
+	config, err := Load(environ, append(checks, RequireServers)...)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitUsage
+	}
+	log, err := telemetry.NewLogger(stderr, config.LogFormat, config.LogLevel)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitUsage
+	}
+	LimitMemory(environ, log)
+	if err := run(ctx, config, log); err != nil && !errors.Is(err, context.Canceled) {
+		log.ErrorContext(ctx, "stopped", "error", err)
+		return exitFailed
+	}
+	log.InfoContext(ctx, "stopped")
+	return exitDone
+}
+
+// run opens the backends on real servers, answers on the configured address
+// with face, and does the work beside it, until ctx ends or one of them fails.
+func run(ctx context.Context, config Config, log *slog.Logger,
+	face func(context.Context, Config, *Backends) http.Handler,
+	work ...func(context.Context, Config, *Backends) error,
+) error {
+	backends, err := connect(ctx, config, log)
+	if err != nil {
+		return err
+	}
+	listener, err := listen(config.Addr)
+	if err != nil {
+		backends.Close()
+		return err
+	}
+	group, ctx := goroutine.WithContext(ctx)
+	group.Go(func() error { return Serve(ctx, listener, face(ctx, config, backends), config, log) })
+	group.Go(func() error { WarnOfModelMismatches(ctx, config, backends); return nil })
+	for _, do := range work {
+		group.Go(func() error { return do(ctx, config, backends) })
+	}
+	return awaitWithinShutdown(ctx, config, log, func() error {
+		defer backends.Close()
+		return group.Wait()
+	})
+}
+
+// workerHealth is the face of a worker: it answers for itself and nothing else.
+func workerHealth(_ context.Context, config Config, b *Backends) http.Handler {
+	return telemetry.Health{Metrics: b.Metrics, Checks: b.readinessChecks(), Trusted: config.isTrusted}.Handler()
+}
+
+// isTrusted reports whether a request may read which servers a process uses, and
+// why they fail: with the key, or without one where only this machine can ask.
+func (c *Config) isTrusted(r *http.Request) bool {
+	if c.APIKey == "" {
+		return isLoopback(c.Addr) && httpapi.IsLocal(r)
+	}
+	return httpapi.HasKey(r, c.APIKey)
+}

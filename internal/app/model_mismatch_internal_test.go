@@ -1,0 +1,69 @@
+package app
+
+import (
+	"context"
+	"os/exec"
+	"strconv"
+	"testing"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// What is printed is run as it stands, whatever a collection is called.
+func TestCommandIsOneThatAShellRuns(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"docs", "", "two words", "it's", `$(rm -rf "x")`, "-x", "한국어"} {
+		other := modelMismatch{collection: document.Collection{Name: name}, configured: document.Model{Name: "org/m:latest", Dimensions: 768}}
+		out, err := exec.CommandContext(t.Context(), "sh", "-c", `gristmill() { printf '<%s>' "$@"; }; `+other.reindexCommand()).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := "<reindex><--collection><" + name + "><--model><org/m:latest><--dimensions><768>"
+		if string(out) != want {
+			t.Errorf("collection %q: the shell reads %s, want %s", name, out, want)
+		}
+	}
+}
+
+// Some of many collections are named, a page is held at a time, and all are counted.
+func TestFewOfManyOtherModelsAreNamed(t *testing.T) {
+	t.Parallel()
+	store := manyCollections{n: 1234}
+	others, err := findModelMismatches(t.Context(), store, document.Model{Name: "new"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(others.named) != maxNamed || len(others.named)+others.unnamed != store.n/2 || !others.anyUnsettled {
+		t.Errorf("%d named and %d more (unsettled: %t), want %d in all", len(others.named), others.unnamed, others.anyUnsettled, store.n/2)
+	}
+}
+
+// manyCollections are n collections of a tenant. Every other one is served with
+// another model, and the last is not settled.
+type manyCollections struct {
+	Store
+	n int
+}
+
+func (manyCollections) Tenants(context.Context) ([]string, error) { return []string{"a"}, nil }
+
+func (m manyCollections) Collections(_ context.Context, page document.Page) (list document.List[document.Collection], err error) {
+	first := 0
+	if page.Cursor != "" {
+		if first, err = strconv.Atoi(page.Cursor); err != nil {
+			return list, err
+		}
+	}
+	for i := first; i < min(first+page.Limit, m.n); i++ {
+		c := document.Collection{Name: strconv.Itoa(i), ActiveSpace: document.Space{Model: document.Model{Name: "new"}}}
+		if i%2 == 0 {
+			c.ActiveSpace.Model.Name = "old"
+		}
+		c.SpaceReplaceable = i == m.n-1
+		list.Items = append(list.Items, c)
+	}
+	if next := first + page.Limit; next < m.n {
+		list.NextCursor = strconv.Itoa(next)
+	}
+	return list, nil
+}

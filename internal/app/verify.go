@@ -1,0 +1,50 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/seed-7a112592/gristmill/internal/backend/blob"
+	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/verify"
+)
+
+// Verify compares everything in the scope, on the configured servers. It needs
+// neither Redis nor a provider.
+func Verify(ctx context.Context, config Config, log *slog.Logger, scope verify.Scope, report verify.Observer) (verify.Tally, error) {
+	store, err := postgres.Open(ctx, postgres.Config{URL: config.DatabaseURL, DirectURL: config.DirectDatabaseURL, Log: log})
+	if err != nil {
+		return verify.Tally{}, fmt.Errorf("open the database: %w", err)
+	}
+	defer store.Close()
+	objects, err := blob.NewS3(s3Config(config))
+	if err != nil {
+		return verify.Tally{}, fmt.Errorf("open the object storage: %w", err)
+	}
+	if err := objects.Ping(ctx); err != nil { // rather than one finding for each document
+		return verify.Tally{}, err
+	}
+	verifier := verify.Verifier{Store: store, Objects: objects, Log: log}
+	return verifier.Run(ctx, scope, report)
+}
+
+// RequireStorage reports what is missing to reach the database and object storage.
+func RequireStorage(c Config) []error {
+	return checkSet(c, "DATABASE_URL", "S3_ENDPOINT", "S3_ACCESS_KEY", "S3_SECRET_KEY")
+}
+
+// Scrub compares documents with what is stored of them, slowly, until ctx ends.
+// Any number of processes may run it; one at a time does.
+func Scrub(ctx context.Context, config Config, b *Backends) error {
+	if config.VerifyBytesPerSecond == 0 {
+		return nil
+	}
+	scrubber := verify.Scrubber{
+		Verifier: verify.Verifier{Store: b.Store, Objects: b.Objects, Log: b.Log, Throttle: verify.BytesPerSecond(config.VerifyBytesPerSecond)},
+		Store:    b.Store,
+		Metrics:  b.Metrics,
+	}
+	scrubber.Run(ctx)
+	return nil
+}

@@ -1,0 +1,99 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/internal/backend/progress"
+	"github.com/seed-7a112592/gristmill/internal/backend/queue"
+	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/sweep"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/task"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/webhooks"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// runTasks takes tasks of one kind from the queue and runs them through the step,
+// concurrency of them at a time, and tells webhooks of jobs that have ended. It
+// returns when ctx has ended and what was under way is finished or handed back.
+func runTasks(ctx context.Context, config Config, b *Backends, kind document.TaskKind, concurrency int, step task.Step) error {
+	stopping := config.shutdownPhases()
+	notifier := webhooks.NewDeliverer(webhooks.DelivererConfig{
+		Store: b.Store, Sender: b.Webhooks, Metrics: b.Metrics, Log: b.Log, DrainTimeout: stopping.finish + stopping.drain,
+	})
+	runner := &task.Runner{
+		Store:        b.Store,
+		Step:         step,
+		Changes:      changeNotifier{b.Progress, notifier},
+		Dispatcher:   b.Dispatcher,
+		CrashLane:    b.crashLane,
+		Metrics:      b.Metrics,
+		Log:          b.Log,
+		LeaseTTL:     task.DefaultLeaseTTL,
+		DrainTimeout: stopping.drain * 3 / 4, // and then has the queue know
+	}
+	server, err := queue.NewServer(queue.ServerConfig{
+		RedisURL:      config.RedisURL,
+		Kind:          kind,
+		Concurrency:   concurrency,
+		FinishTimeout: stopping.finish,
+		DrainTimeout:  stopping.drain,
+		CloseTimeout:  stopping.close / 2, // the rest is for the backends
+		Log:           b.Log,
+	})
+	if err != nil {
+		return fmt.Errorf("open the queue: %w", err)
+	}
+	group, ctx := goroutine.WithContext(ctx)
+	ctx, stop := context.WithCancel(ctx)
+	group.Go(func() error { notifier.Run(ctx); return nil })
+	group.Go(func() error {
+		defer stop()
+		return server.Run(ctx, runner.Run)
+	})
+	return group.Wait()
+}
+
+// changeNotifier tells those who follow a job that it has changed, and the notifier.
+type changeNotifier struct {
+	*progress.Store
+	notifier *webhooks.Deliverer
+}
+
+// NotifyChange implements task.Live.
+func (c changeNotifier) NotifyChange(ctx context.Context, job uuid.UUID) {
+	c.Store.NotifyChange(ctx, job)
+	c.notifier.Wake(ctx)
+}
+
+// Sweep keeps the promises over time until ctx ends: it fills the queue, and
+// collects garbage. Any number of processes may run it; one at a time does each.
+func Sweep(ctx context.Context, b *Backends) error {
+	group, ctx := goroutine.WithContext(ctx)
+	group.Go(func() error {
+		sweeper := &sweep.Sweeper{Store: b.Store, Queue: b.Queue, Dispatcher: b.Dispatcher, Log: b.Log}
+		sweeper.Run(ctx)
+		return nil
+	})
+	group.Go(func() error {
+		collector := &sweep.GarbageCollector{Store: b.Store, Objects: b.Objects, Metrics: b.Metrics, Log: b.Log, Grace: sweep.DefaultGrace}
+		collector.Run(ctx)
+		return nil
+	})
+	return group.Wait()
+}
+
+// RecoverLostTasks has others see that this process lives, as long as it works at tasks,
+// and gives them what those that have died were at.
+func RecoverLostTasks(ctx context.Context, _ Config, b *Backends) error {
+	recoverer := &sweep.Recoverer{Store: b.Store, Queue: b.Queue, LeaseTTL: task.DefaultLeaseTTL, Log: b.Log}
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	running := goroutine.Start(func() error { recoverer.Run(ctx); return nil })
+	b.close = append(b.close, func() error {
+		stop()
+		return <-running
+	})
+	return nil
+}

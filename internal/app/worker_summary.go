@@ -1,0 +1,71 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/seed-7a112592/gristmill/internal/backend/llm"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/reindex"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/summary"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// RunWorkerSummary is the program cmd/worker-summary: it summarises documents.
+func RunWorkerSummary(ctx context.Context, config Config, log *slog.Logger) error {
+	return run(ctx, config, log, workerHealth, RecoverLostTasks, ProcessSummaryTasks)
+}
+
+// ProcessSummaryTasks takes summary tasks until ctx ends.
+func ProcessSummaryTasks(ctx context.Context, config Config, b *Backends) error {
+	return runTasks(ctx, config, b, document.KindSummary, config.WorkerConcurrency, summaryStep(config, b))
+}
+
+// summaryStep returns the step that summarises. Extracts cost nothing, so they
+// are made one by one.
+func summaryStep(config Config, b *Backends) *summary.Step {
+	model, batch := config.SummaryModel, config.SummaryBatchTokens
+	if model == "" || model == llm.ExtractiveModel {
+		model, batch = llm.ExtractiveModel, 0
+	}
+	return &summary.Step{
+		Objects:    b.Objects,
+		Store:      b.Store,
+		Summariser: summariser{b.TaskModels, model},
+		Progress:   b.Progress,
+		Metrics:    b.Metrics,
+		Log:        b.Log,
+		Gate:       b.WriteGate,
+		Extract: func(ctx context.Context, heading string, texts []string) (string, error) {
+			return llm.Models{}.Summarise(ctx, llm.ExtractiveModel, heading, texts)
+		},
+		ParallelRequests:   config.SummaryConcurrency,
+		BatchTokens:        batch,
+		DefaultSummaryMode: document.SummaryMode(config.Summaries),
+	}
+}
+
+// summaryEstimates says what summaries would cost; nil where they are extractive.
+func summaryEstimates(config Config, b *Backends) reindex.SummaryEstimator {
+	step := summaryStep(config, b)
+	if step.Summariser.Model() == llm.ExtractiveModel {
+		return nil
+	}
+	return step
+}
+
+// summariser is one of the models.
+type summariser struct {
+	models llm.Models
+	model  string
+}
+
+func (s summariser) Summarise(ctx context.Context, heading string, texts []string) (string, error) {
+	return s.models.Summarise(ctx, s.model, heading, texts)
+}
+
+func (s summariser) SummariseSections(ctx context.Context, sections []document.Section) ([]string, error) {
+	return s.models.SummariseSections(ctx, s.model, sections)
+}
+
+func (s summariser) Model() string   { return s.model }
+func (s summariser) Version() string { return s.model + "/" + llm.PromptVersion }

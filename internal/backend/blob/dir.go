@@ -1,0 +1,234 @@
+package blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Objects lie under objectsDir, as tenant/id. Those being written lie under
+// partialDir: in the same file system, so that a rename shows them whole.
+const (
+	objectsDir = "objects"
+	partialDir = "partial"
+)
+
+// staleAfter is how long a partial file may lie untouched before NewDir takes
+// it for one that a killed process left behind.
+const staleAfter = time.Hour
+
+// Dir keeps objects in a directory. It is safe for concurrent use, by several
+// processes too.
+type Dir struct {
+	root *os.Root // no name, and no symbolic link, leads out of it
+}
+
+// NewDir returns the object store in the directory at dir, which is made if it
+// is not there.
+func NewDir(dir string) (*Dir, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open object directory %s: %w", dir, err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open object directory %s: %w", dir, err)
+	}
+	d := &Dir{root: root}
+	if err := errors.Join(root.MkdirAll(objectsDir, 0o700), root.MkdirAll(partialDir, 0o700), d.removeStale()); err != nil {
+		return nil, errors.Join(fmt.Errorf("open object directory %s: %w", dir, err), root.Close())
+	}
+	return d, nil
+}
+
+// Close releases the directory.
+func (d *Dir) Close() error { return d.root.Close() }
+
+// Ping reports whether the directory can be used.
+func (d *Dir) Ping(context.Context) error {
+	if _, err := d.root.Stat(objectsDir); err != nil {
+		return fault.Wrap(fault.Unavailable, err, "the object directory cannot be used")
+	}
+	return nil
+}
+
+// Put stores what r holds under name, replacing what was there. Once it
+// returns, the object survives a power failure.
+func (d *Dir) Put(ctx context.Context, name string, r io.Reader) (object document.ObjectInfo, err error) {
+	if err := checkName(name); err != nil {
+		return object, err
+	}
+	partial := path.Join(partialDir, uuid.NewString())
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("put object %s: %w", name, err)
+			_ = d.root.Remove(partial) // absent if the rename was done; else NewDir removes it
+		}
+	}()
+	if _, err = d.writeFile(partial, contextReader{ctx, r}); err != nil {
+		return object, err
+	}
+	if err := ctx.Err(); err != nil {
+		return object, err
+	}
+	tenant := path.Join(objectsDir, path.Dir(name))
+	if err := d.root.MkdirAll(tenant, 0o700); err != nil {
+		return object, err
+	}
+	file := path.Join(objectsDir, name)
+	if err := d.root.Rename(partial, file); err != nil {
+		return object, err
+	}
+	info, err := d.root.Stat(file)
+	if err != nil {
+		return object, err
+	}
+	// The new name is an entry of the tenant's directory, which may itself be
+	// a new entry of its parent.
+	return document.ObjectInfo{Size: info.Size(), ETag: tagOf(info)}, errors.Join(d.syncDir(tenant), d.syncDir(objectsDir))
+}
+
+// WriteBufferSize returns how much memory Put holds: what io.Copy does, whatever the
+// size.
+func (d *Dir) WriteBufferSize(int64) int64 { return 32 << 10 }
+
+// writeFile makes a file of what r holds and brings it to the disk.
+func (d *Dir) writeFile(file string, r io.Reader) (int64, error) {
+	f, err := d.root.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	size, err := io.Copy(f, r)
+	if err == nil {
+		err = f.Sync()
+	}
+	return size, errors.Join(err, f.Close())
+}
+
+func (d *Dir) syncDir(dir string) error {
+	f, err := d.root.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// Open returns a reader of the object, or fault.NotFound. Its reads end when
+// ctx does.
+func (d *Dir) Open(ctx context.Context, name string) (io.ReadSeekCloser, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	f, err := d.root.Open(path.Join(objectsDir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.Wrap(fault.NotFound, err, "object %s does not exist", name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open object %s: %w", name, err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open object %s: %w", name, err), f.Close())
+	}
+	return &dirReader{contextReader{ctx, f}, f, f, tagOf(info)}, nil
+}
+
+// dirReader reads the file that it opened, whatever happens to its name.
+type dirReader struct {
+	io.Reader
+	io.Seeker
+	io.Closer
+	tag string
+}
+
+// ETag returns the tag that the file had when it was opened.
+func (r *dirReader) ETag() string { return r.tag }
+
+// Delete removes the object; it is no error if there is none. What a killed
+// process has left of one, NewDir removes.
+func (d *Dir) Delete(_ context.Context, name string) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	err := d.root.Remove(path.Join(objectsDir, name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("delete object %s: %w", name, err)
+	}
+	return nil
+}
+
+// List yields the objects whose names begin with prefix, in no promised order.
+func (d *Dir) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
+	return func(yield func(Info, error) bool) {
+		err := fs.WalkDir(d.root.FS(), objectsDir, func(file string, entry fs.DirEntry, err error) error {
+			if err := errors.Join(err, ctx.Err()); err != nil {
+				return err
+			}
+			name := strings.TrimPrefix(file, objectsDir+"/")
+			if entry.IsDir() || !strings.HasPrefix(name, prefix) {
+				return nil
+			}
+			info, err := entry.Info()
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // deleted since the directory was read
+			}
+			if err != nil {
+				return err
+			}
+			if !yield(Info{Name: name, Size: info.Size(), ModTime: info.ModTime()}, nil) {
+				return fs.SkipAll
+			}
+			return nil
+		})
+		if err != nil {
+			yield(Info{}, fmt.Errorf("list objects %s*: %w", prefix, err))
+		}
+	}
+}
+
+// Names yields the names of the objects that List does.
+func (d *Dir) Names(ctx context.Context, prefix string) iter.Seq2[string, error] {
+	return namesOf(d.List(ctx, prefix))
+}
+
+// removeStale removes the partial files of processes that were killed.
+func (d *Dir) removeStale() error {
+	entries, err := fs.ReadDir(d.root.FS(), partialDir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil || time.Since(info.ModTime()) < staleAfter {
+			continue
+		}
+		if err := d.root.Remove(path.Join(partialDir, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// contextReader ends with ctx. It carries ctx because Read cannot.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r contextReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
+}

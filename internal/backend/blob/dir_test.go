@@ -1,0 +1,153 @@
+package blob_test
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-7a112592/gristmill/internal/backend/blob"
+	"github.com/seed-7a112592/gristmill/internal/backend/blob/blobtest"
+	"github.com/seed-7a112592/gristmill/internal/fault"
+)
+
+func openDir(t *testing.T, path string) *blob.Dir {
+	t.Helper()
+	d, err := blob.NewDir(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+func TestDir(t *testing.T) {
+	t.Parallel()
+	blobtest.Run(t, func(t *testing.T) blobtest.Store {
+		path := filepath.Join(t.TempDir(), "made", "on first use")
+		t.Cleanup(func() {
+			if diff := cmp.Diff([]string{}, files(t, filepath.Join(path, "partial"))); diff != "" {
+				t.Errorf("partial files were left behind (-want +got):\n%s", diff)
+			}
+		})
+		return openDir(t, path)
+	})
+}
+
+func TestDirKeepsObjects(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	if _, err := openDir(t, path).Put(t.Context(), "default/a", strings.NewReader("a")); err != nil {
+		t.Fatal(err)
+	}
+	r, err := openDir(t, path).Open(t.Context(), "default/a")
+	if err != nil {
+		t.Fatalf("after opening the directory again: %v", err)
+	}
+	_ = r.Close()
+}
+
+// A killed process leaves a partial file, which the next one removes unless it
+// is young enough to belong to a process that is still writing it.
+func TestDirRemovesStalePartialFiles(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	openDir(t, path)
+	partial := filepath.Join(path, "partial")
+	for name, age := range map[string]time.Duration{"stale": 2 * time.Hour, "young": time.Minute} {
+		file := filepath.Join(partial, name)
+		if err := os.WriteFile(file, []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		when := time.Now().Add(-age)
+		if err := os.Chtimes(file, when, when); err != nil {
+			t.Fatal(err)
+		}
+	}
+	openDir(t, path)
+	if diff := cmp.Diff([]string{"young"}, files(t, partial)); diff != "" {
+		t.Errorf("partial files (-want +got):\n%s", diff)
+	}
+}
+
+func TestDirDoesNotFollowLinksOut(t *testing.T) {
+	t.Parallel()
+	outside, path := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(outside, "secret"), []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := openDir(t, path)
+	if err := os.Symlink(outside, filepath.Join(path, "objects", "tenant")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Open(t.Context(), "tenant/secret"); err == nil {
+		t.Error("read a file outside of the directory through a symbolic link")
+	}
+	if _, err := d.Put(t.Context(), "tenant/new", strings.NewReader("x")); err == nil {
+		t.Error("wrote a file outside of the directory through a symbolic link")
+	}
+	if diff := cmp.Diff([]string{"secret"}, files(t, outside)); diff != "" {
+		t.Errorf("files outside (-want +got):\n%s", diff)
+	}
+}
+
+func TestDirPing(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "objects")
+	d := openDir(t, path)
+	if err := os.RemoveAll(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Ping(t.Context()); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("Ping of a directory that was removed = %v, want %s", err, fault.Unavailable)
+	}
+}
+
+func files(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{}
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names
+}
+
+// Who writes into a file in place, and hides it, changes the tag all the same.
+func TestDirTagOfAFileThatWasTamperedWith(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	d := openDir(t, path)
+	object, err := d.Put(t.Context(), "default/a", strings.NewReader("content"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(path, "objects", "default", "a")
+	info, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte("changed"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if runtime.GOOS == "linux" {
+		if err := os.Chtimes(file, info.ModTime(), info.ModTime()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := d.Open(t.Context(), "default/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if tag := r.(interface{ ETag() string }).ETag(); tag == object.ETag {
+		t.Errorf("the tag is still %q", tag)
+	}
+}

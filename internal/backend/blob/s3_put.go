@@ -1,0 +1,139 @@
+package blob
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+const (
+	// partSize is all that a Put holds in memory: the least that S3 takes for a
+	// part. minio-go left to itself sizes parts of a stream of unknown length for
+	// the largest object there can be, at half a gibibyte each.
+	partSize = 5 << 20
+	// maxParts is S3's limit: objects of up to 48 GiB.
+	maxParts = 10_000
+
+	// commitTimeout bounds putting parts together, of which there may be many.
+	commitTimeout = time.Minute
+)
+
+// Put stores what r holds under name, replacing what was there. Until the last
+// byte has been read, a failing r or the end of ctx leave nothing behind. The
+// steps that begin and commit an upload are finished even if ctx ends meanwhile:
+// cut off in the middle, nobody could tell whether they had happened.
+func (s *S3) Put(ctx context.Context, name string, r io.Reader) (document.ObjectInfo, error) {
+	if err := checkName(name); err != nil {
+		return document.ObjectInfo{}, err
+	}
+	part := &buffer{}
+	last, err := part.fill(ctx, r, partSize)
+	if err != nil {
+		return document.ObjectInfo{}, fmt.Errorf("put object %s: read source: %w", name, err)
+	}
+	if !last {
+		return s.putParts(ctx, name, part, r)
+	}
+	ctx = context.WithoutCancel(ctx)
+	timed, cancel := context.WithTimeout(ctx, s.timeoutFor(part.size))
+	defer cancel()
+	stored, err := s.core.Client.PutObject(timed, s.bucket, name, part.reader(), part.size, minio.PutObjectOptions{DisableMultipart: true})
+	if err != nil {
+		return document.ObjectInfo{}, s.wrapError(ctx, err, "put object", name)
+	}
+	return document.ObjectInfo{Size: part.size, ETag: stored.ETag}, nil
+}
+
+// WriteBufferSize returns how much memory Put holds while it writes an object of at
+// most size bytes, of whatever size if that is 0.
+func (s *S3) WriteBufferSize(size int64) int64 {
+	if size == 0 || size > partSize {
+		return partSize
+	}
+	return size
+}
+
+// timeoutFor returns the time that the server has to take in the given number of bytes.
+func (s *S3) timeoutFor(bytes int64) time.Duration {
+	return s.responseTimeout + time.Duration(bytes)*time.Second/minUploadRate
+}
+
+// putParts uploads part and then what is left of r, one part after another.
+func (s *S3) putParts(ctx context.Context, name string, part *buffer, r io.Reader) (object document.ObjectInfo, err error) {
+	upload, err := s.startUpload(ctx, name)
+	if err != nil {
+		return object, err
+	}
+	defer func() {
+		if err != nil {
+			err = s.abortUpload(ctx, name, upload, err)
+		}
+	}()
+	var parts []minio.CompletePart
+	for last := false; part.size > 0; {
+		if len(parts) == maxParts {
+			return object, fault.New(fault.TooLarge, "object %s is larger than %d bytes", name, int64(maxParts)*partSize)
+		}
+		done, err := s.putPart(ctx, name, upload, len(parts)+1, part)
+		if err != nil {
+			return object, err
+		}
+		parts = append(parts, done)
+		object.Size += part.size
+		if last {
+			break
+		}
+		if last, err = part.fill(ctx, r, partSize); err != nil {
+			return object, fmt.Errorf("put object %s: read source after %d bytes: %w", name, object.Size, err)
+		}
+	}
+	object.ETag, err = s.completeUpload(ctx, name, upload, parts)
+	return object, err
+}
+
+// startUpload starts an upload and returns its id.
+func (s *S3) startUpload(ctx context.Context, name string) (string, error) {
+	ctx = context.WithoutCancel(ctx)
+	timed, cancel := context.WithTimeout(ctx, s.timeoutFor(0))
+	defer cancel()
+	upload, err := s.core.NewMultipartUpload(timed, s.bucket, name, minio.PutObjectOptions{})
+	return upload, s.wrapError(ctx, err, "begin upload of object", name)
+}
+
+func (s *S3) putPart(ctx context.Context, name, upload string, number int, part *buffer) (minio.CompletePart, error) {
+	timed, cancel := context.WithTimeout(ctx, s.timeoutFor(part.size))
+	defer cancel()
+	done, err := s.core.PutObjectPart(timed, s.bucket, name, upload, number,
+		part.reader(), part.size, minio.PutObjectPartOptions{})
+	if err != nil {
+		return minio.CompletePart{}, s.wrapError(ctx, err, fmt.Sprintf("upload part %d of object", number), name)
+	}
+	return minio.CompletePart{PartNumber: number, ETag: done.ETag}, nil
+}
+
+// completeUpload makes the object visible, and returns its ETag.
+func (s *S3) completeUpload(ctx context.Context, name, upload string, parts []minio.CompletePart) (string, error) {
+	ctx = context.WithoutCancel(ctx)
+	timed, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	stored, err := s.core.CompleteMultipartUpload(timed, s.bucket, name, upload, parts, minio.PutObjectOptions{})
+	return stored.ETag, s.wrapError(ctx, err, "complete upload of object", name)
+}
+
+// abortUpload removes the parts of an upload that failed with cause, which it
+// returns. A server that cannot be reached keeps them until Delete.
+func (s *S3) abortUpload(ctx context.Context, name, upload string, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeoutFor(0))
+	defer cancel()
+	err := s.core.AbortMultipartUpload(ctx, s.bucket, name, upload)
+	if err != nil && !isCode(err, minio.NoSuchUpload) {
+		return fmt.Errorf("%w (its upload %s is left behind: %v)", cause, upload, err)
+	}
+	return cause
+}

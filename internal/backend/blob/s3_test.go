@@ -1,0 +1,459 @@
+package blob_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/seed-7a112592/gristmill/internal/backend/blob"
+	"github.com/seed-7a112592/gristmill/internal/backend/blob/blobtest"
+	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/test/services"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+func newS3(t *testing.T, cfg blob.S3Config) *blob.S3 {
+	t.Helper()
+	s, err := blob.NewS3(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestS3(t *testing.T) {
+	t.Parallel()
+	blobtest.Run(t, func(t *testing.T) blobtest.Store {
+		cfg := blob.S3Config(services.S3(t))
+		s := &recordingS3{S3: newS3(t, cfg), names: map[string]bool{}}
+		t.Cleanup(func() {
+			for name := range s.names {
+				wantNoUploads(t, cfg, name)
+			}
+		})
+		return s
+	})
+}
+
+// recordingS3 remembers the names that were accepted: MinIO lists unfinished
+// uploads for whole names only.
+type recordingS3 struct {
+	*blob.S3
+	mu    sync.Mutex
+	names map[string]bool
+}
+
+func (s *recordingS3) Put(ctx context.Context, name string, r io.Reader) (document.ObjectInfo, error) {
+	object, err := s.S3.Put(ctx, name, r)
+	if !fault.Is(err, fault.BadRequest) {
+		s.mu.Lock()
+		s.names[name] = true
+		s.mu.Unlock()
+	}
+	return object, err
+}
+
+// newMinioClient returns a client of the server for what S3 does not offer.
+func newMinioClient(t *testing.T, cfg blob.S3Config) *minio.Core {
+	t.Helper()
+	u, err := url.Parse(cfg.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := minio.NewCore(u.Host, &minio.Options{Creds: credentials.NewStaticV4(cfg.AccessKey, cfg.SecretKey, ""), Region: cfg.Region})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+func wantNoUploads(t *testing.T, cfg blob.S3Config, name string) {
+	t.Helper()
+	client := newMinioClient(t, cfg)
+	for upload := range client.ListIncompleteUploads(context.WithoutCancel(t.Context()), cfg.Bucket, name, true) {
+		t.Errorf("an upload of %s was left behind: %+v", name, upload)
+	}
+}
+
+func TestS3EnsureBucket(t *testing.T) {
+	t.Parallel()
+	cfg := blob.S3Config(services.S3(t))
+	s := newS3(t, cfg)
+	for range 2 {
+		if err := s.EnsureBucket(t.Context()); err != nil {
+			t.Fatalf("a bucket that is there: %v", err)
+		}
+	}
+	cfg.Bucket += "-2"
+	s = newS3(t, cfg)
+	if err := s.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), cfg.Bucket) {
+		t.Errorf("Ping without a bucket = %v, want an error that names it", err)
+	}
+	if err := s.EnsureBucket(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+	removeBucket(t, cfg)
+}
+
+func removeBucket(t *testing.T, cfg blob.S3Config) {
+	t.Helper()
+	if err := newMinioClient(t, cfg).RemoveBucket(t.Context(), cfg.Bucket); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNewS3RefusesWhatIsNoServer(t *testing.T) {
+	t.Parallel()
+	for _, cfg := range []blob.S3Config{
+		{Bucket: "b"},
+		{Bucket: "b", Endpoint: "127.0.0.1:9000"},
+		{Bucket: "b", Endpoint: "redis://127.0.0.1"},
+		{Endpoint: "http://127.0.0.1:9000"},
+	} {
+		if _, err := blob.NewS3(cfg); err == nil {
+			t.Errorf("NewS3(%+v) succeeded", cfg)
+		}
+	}
+}
+
+func TestS3Unreachable(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	endpoint := "http://" + listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := newS3(t, blob.S3Config{Endpoint: endpoint, Bucket: "bucket", Region: "us-east-1"})
+	calls := map[string]func() error{
+		"Put": func() error { _, err := s.Put(t.Context(), "a/b", strings.NewReader("x")); return err },
+		"large Put": func() error {
+			_, err := s.Put(t.Context(), "a/b", io.LimitReader(rand.NewChaCha8([32]byte{}), 9<<20))
+			return err
+		},
+		"Open":   func() error { _, err := s.Open(t.Context(), "a/b"); return err },
+		"Delete": func() error { return s.Delete(t.Context(), "a/b") },
+		"Ping":   func() error { return s.Ping(t.Context()) },
+		"List": func() error {
+			for _, err := range s.List(t.Context(), "") {
+				return err
+			}
+			return nil
+		},
+	}
+	for name, call := range calls {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if f := fault.As(call()); f == nil || f.Kind != fault.Unavailable || f.RetryAfter <= 0 {
+				t.Errorf("got %v, want %s with a time to come again", f, fault.Unavailable)
+			}
+		})
+	}
+}
+
+// A server that takes everything and says nothing is as good as down.
+func TestS3Silent(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer listener.Close()
+	group.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			group.Go(func() {
+				defer conn.Close()
+				_, _ = io.Copy(io.Discard, conn) // until the client has had enough
+			})
+		}
+	})
+	s := newS3(t, blob.S3Config{Endpoint: "http://" + listener.Addr().String(), Bucket: "bucket", Region: "us-east-1"})
+	s.SetResponseTimeout(50 * time.Millisecond)
+	for name, call := range map[string]func() error{
+		"Put": func() error { _, err := s.Put(t.Context(), "a/b", strings.NewReader("x")); return err },
+		"large Put": func() error {
+			_, err := s.Put(t.Context(), "a/b", io.LimitReader(rand.NewChaCha8([32]byte{}), 9<<20))
+			return err
+		},
+		"Delete": func() error { return s.Delete(t.Context(), "a/b") },
+	} {
+		start := time.Now()
+		if f := fault.As(call()); f == nil || f.Kind != fault.Unavailable || f.RetryAfter <= 0 {
+			t.Errorf("%s: got %v, want %s with a time to come again", name, f, fault.Unavailable)
+		}
+		if took := time.Since(start); took > 20*time.Second {
+			t.Errorf("%s: took %s", name, took)
+		}
+	}
+}
+
+// A process that was killed leaves the parts that it had uploaded.
+func TestS3DeleteRemovesUnfinishedUploads(t *testing.T) {
+	t.Parallel()
+	cfg := blob.S3Config(services.S3(t))
+	s, client := newS3(t, cfg), newMinioClient(t, cfg)
+	for _, name := range []string{"default/a", "default/ab"} {
+		upload, err := client.NewMultipartUpload(t.Context(), cfg.Bucket, name, minio.PutObjectOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.PutObjectPart(t.Context(), cfg.Bucket, name, upload, 1, strings.NewReader("part"), 4, minio.PutObjectPartOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Delete(t.Context(), "default/a"); err != nil {
+		t.Fatal(err)
+	}
+	wantNoUploads(t, cfg, "default/a")
+	others := 0
+	for range client.ListIncompleteUploads(t.Context(), cfg.Bucket, "default/ab", true) {
+		others++
+	}
+	if others != 1 {
+		t.Errorf("another object has %d unfinished uploads left, want its 1", others)
+	}
+}
+
+// Who is still uploading is told, and leaves nothing.
+func TestS3PutThatIsDeletedMeanwhile(t *testing.T) {
+	t.Parallel()
+	cfg := blob.S3Config(services.S3(t))
+	s := newS3(t, cfg)
+	deleted := false
+	body := readerFunc(func(p []byte) (int, error) {
+		if !deleted {
+			deleted = true
+			if err := s.Delete(t.Context(), "default/a"); err != nil {
+				return 0, err
+			}
+		}
+		return 0, io.EOF
+	})
+	_, err := s.Put(t.Context(), "default/a", io.MultiReader(io.LimitReader(rand.NewChaCha8([32]byte{}), 9<<20), body))
+	if !fault.Is(err, fault.NotFound) {
+		t.Errorf("Put = %v, want %s", err, fault.NotFound)
+	}
+	if _, err := s.Open(t.Context(), "default/a"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("Open = %v, want %s", err, fault.NotFound)
+	}
+	wantNoUploads(t, cfg, "default/a")
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// A read goes on where its connection broke, however often it does.
+func TestS3ReadsOverABreakingConnection(t *testing.T) {
+	t.Parallel()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	cfg := blob.S3Config(services.S3(t))
+	want := make([]byte, 20<<20)
+	_, _ = rand.NewChaCha8([32]byte{7}).Read(want)
+	if _, err := newS3(t, cfg).Put(t.Context(), "default/a", bytes.NewReader(want)); err != nil {
+		t.Fatal(err)
+	}
+	proxy := newBreakingProxy(t, cfg.Endpoint, seed)
+	cfg.Endpoint = proxy.url
+	r, err := newS3(t, cfg).Open(t.Context(), "default/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if err := iotest.TestReader(io.LimitReader(r, 3<<20), want[:3<<20]); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatalf("after %d bytes: %v", 3<<20+len(rest), err)
+	}
+	if !bytes.Equal(rest, want[3<<20:]) {
+		t.Error("read other bytes than were put")
+	}
+	if n := proxy.brokenCount(); n < 10 {
+		t.Errorf("only %d connections broke: the test shows nothing", n)
+	}
+}
+
+// A server that is away for a moment, even before the first byte, does not end
+// a read.
+func TestS3ReadsOverAnOutage(t *testing.T) {
+	t.Parallel()
+	cfg := blob.S3Config(services.S3(t))
+	if _, err := newS3(t, cfg).Put(t.Context(), "default/a", strings.NewReader("content")); err != nil {
+		t.Fatal(err)
+	}
+	target, err := url.Parse(cfg.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		r.Out.Host = r.In.Host // is signed
+	}}
+	var outage atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && outage.Add(-1) >= 0 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	outage.Store(5) // more than minio-go itself puts up with
+	cfg.Endpoint = server.URL
+	r, err := newS3(t, cfg).Open(t.Context(), "default/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if got, err := io.ReadAll(r); err != nil || string(got) != "content" {
+		t.Errorf("read %q, %v", got, err)
+	}
+}
+
+// A part that is larger than what any connection lets through cannot be
+// uploaded. That is an unavailable server, and leaves nothing behind.
+func TestS3PutOverABreakingConnection(t *testing.T) {
+	t.Parallel()
+	cfg := blob.S3Config(services.S3(t))
+	direct := newS3(t, cfg)
+	broken := cfg
+	broken.Endpoint = newBreakingProxy(t, cfg.Endpoint, 1).url
+	_, err := newS3(t, broken).Put(t.Context(), "default/a", io.LimitReader(rand.NewChaCha8([32]byte{}), 20<<20))
+	if !fault.Is(err, fault.Unavailable) {
+		t.Errorf("Put = %v, want %s", err, fault.Unavailable)
+	}
+	if _, err := direct.Open(t.Context(), "default/a"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("Open after a failed Put = %v, want %s", err, fault.NotFound)
+	}
+	wantNoUploads(t, cfg, "default/a")
+}
+
+// breakingProxy passes connections on, and breaks each after a random number
+// of bytes below 2 MiB, in either direction.
+type breakingProxy struct {
+	url    string
+	mu     sync.Mutex
+	random *rand.Rand
+	breaks int
+}
+
+func newBreakingProxy(t *testing.T, endpoint string, seed uint64) *breakingProxy {
+	t.Helper()
+	target, err := url.Parse(endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &breakingProxy{url: "http://" + listener.Addr().String(), random: rand.New(rand.NewPCG(seed, 0))}
+	var group sync.WaitGroup
+	group.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			group.Go(func() { p.forward(client, target.Host) })
+		}
+	})
+	t.Cleanup(func() { _ = listener.Close() })
+	return p
+}
+
+func (p *breakingProxy) forward(client net.Conn, target string) {
+	defer client.Close()
+	server, err := net.Dial("tcp", target)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	p.mu.Lock()
+	limit := p.random.Int64N(2 << 20)
+	p.mu.Unlock()
+	ended := make(chan error, 2)
+	for _, way := range [][2]net.Conn{{client, server}, {server, client}} {
+		go func() {
+			n, err := io.CopyN(way[0], way[1], limit)
+			if err == nil && n == limit {
+				p.mu.Lock()
+				p.breaks++
+				p.mu.Unlock()
+			}
+			ended <- err
+		}()
+	}
+	<-ended
+}
+
+func (p *breakingProxy) brokenCount() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.breaks
+}
+
+// What a Put and a read allocate does not grow with the object. Not parallel:
+// the runtime counts for the whole process.
+func TestS3MemoryIsBounded(t *testing.T) {
+	const size, limit = 128 << 20, 64 << 20
+	s := newS3(t, blob.S3Config(services.S3(t)))
+	put := allocated(func() {
+		if object, err := s.Put(t.Context(), "default/large", io.LimitReader(rand.NewChaCha8([32]byte{}), size)); err != nil || object.Size != size {
+			t.Fatalf("Put = %+v, %v", object, err)
+		}
+	})
+	read := allocated(func() {
+		r, err := s.Open(t.Context(), "default/large")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := io.Copy(io.Discard, r); err != nil || n != size {
+			t.Fatalf("read %d, %v", n, errors.Join(err, r.Close()))
+		}
+	})
+	t.Logf("an object of %d MiB: Put allocated %d KiB, reading it %d KiB", size>>20, put>>10, read>>10)
+	if put > limit || read > limit {
+		t.Errorf("want less than %d KiB of each", limit>>10)
+	}
+}
+
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}

@@ -1,0 +1,205 @@
+package llm
+
+import (
+	"bytes"
+	"compress/flate"
+	"compress/gzip"
+	"compress/zlib"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/seed-7a112592/gristmill/internal/fault"
+)
+
+const (
+	maxAnswer    = 4 << 20  // bytes read of an answer that holds no vectors
+	maxErrorBody = 64 << 10 // bytes read of an answer that is an error
+)
+
+// exchange is one request and its answer, seen from beneath go-openai, which
+// decodes errors in one form only, hides their headers, and decodes vectors
+// slowly and in one of their two encodings. It travels in the request's
+// context.
+type exchange struct {
+	vectors  *vectorAnswer // decode the answer into this instead; nil for none
+	maxBytes int64         // bytes of the answer; maxAnswer when 0
+	header   http.Header   // the answer's; nil when there was none
+	tokens   int           // that the provider counted
+}
+
+type exchangeKey struct{}
+
+func withExchange(ctx context.Context, ex *exchange) context.Context {
+	return context.WithValue(ctx, exchangeKey{}, ex)
+}
+
+// httpDoer sends go-openai's requests and fills in their exchanges.
+type httpDoer struct {
+	client *http.Client
+	bodies sync.Pool // of *bytes.Buffer
+}
+
+// Do implements openai.HTTPDoer. It returns an answer only when it is one to
+// what was asked; whatever else is answered is a *problem.
+func (d *httpDoer) Do(req *http.Request) (*http.Response, error) {
+	resp, err := d.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	ex := req.Context().Value(exchangeKey{}).(*exchange)
+	ex.header = resp.Header
+
+	body, ok := d.bodies.Get().(*bytes.Buffer)
+	if !ok {
+		body = &bytes.Buffer{}
+	}
+	defer d.bodies.Put(body)
+	body.Reset()
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		// What is said is read as far as it comes: the status is what counts.
+		_ = readBody(resp, body, maxErrorBody)
+		return nil, newErrorResponse(resp, body.Bytes())
+	}
+	limit := ex.maxBytes
+	if limit == 0 {
+		limit = maxAnswer
+	}
+	if err := readBody(resp, body, limit); err != nil {
+		return nil, err
+	}
+	if ex.vectors == nil {
+		return decodeChat(resp, body.Bytes(), ex)
+	}
+	return decodeVectors(resp, body.Bytes(), ex)
+}
+
+// decodeVectors decodes an answer that holds vectors.
+func decodeVectors(resp *http.Response, body []byte, ex *exchange) (*http.Response, error) {
+	answer, plain := fastDecodeVectors(body)
+	if plain {
+		*ex.vectors = answer
+		return withoutVectors(resp, ex), nil
+	}
+	err := json.Unmarshal(body, ex.vectors)
+	if err != nil && isInvalidJSONWith(body, "data") && !isCutOffJSON(body, err) {
+		*ex.vectors, body = vectorAnswer{}, replaceNotFinite(body)
+		err = json.Unmarshal(body, ex.vectors)
+	}
+	switch {
+	case isCutOffJSON(body, err):
+		return nil, io.ErrUnexpectedEOF
+	case ex.vectors.Data == nil && !isInvalidJSONWith(body, "data"):
+		return nil, newUnexpectedResponse(resp, body)
+	case err != nil:
+		return nil, fault.Wrap(fault.BadResponse, err, "%s answered what is not a list of embeddings", resp.Request.URL.Host)
+	}
+	return withoutVectors(resp, ex), nil
+}
+
+// withoutVectors returns an answer without its vectors, which have been read.
+func withoutVectors(resp *http.Response, ex *exchange) *http.Response {
+	ex.tokens = ex.vectors.Usage.count("prompt_tokens")
+	resp.Body = io.NopCloser(strings.NewReader("{}")) // go-openai insists on JSON
+	return resp
+}
+
+// decodeChat passes on an answer that holds a text.
+func decodeChat(resp *http.Response, body []byte, ex *exchange) (*http.Response, error) {
+	var answer map[string]json.RawMessage
+	err := json.Unmarshal(body, &answer)
+	switch {
+	case isCutOffJSON(body, err):
+		return nil, io.ErrUnexpectedEOF
+	case err != nil && isInvalidJSONWith(body, "choices"):
+		return nil, err
+	case err != nil, len(answer["choices"]) == 0, string(answer["choices"]) == "null":
+		return nil, newUnexpectedResponse(resp, body)
+	}
+	ex.tokens = usage(answer["usage"]).count("total_tokens")
+	delete(answer, "usage") // go-openai refuses the whole answer when a number in it is none
+	if body, err = json.Marshal(answer); err != nil {
+		return nil, fmt.Errorf("pass on the answer: %w", err)
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, nil
+}
+
+// isInvalidJSONWith reports whether a body looks like the answer with the field, but is
+// not valid JSON: some servers write NaN for a number.
+func isInvalidJSONWith(body []byte, field string) bool {
+	return !json.Valid(body) && bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) && bytes.Contains(body, []byte(`"`+field+`"`))
+}
+
+// isCutOffJSON reports whether err says that a body is JSON which ends in the
+// middle.
+func isCutOffJSON(body []byte, err error) bool {
+	syntax, is := errors.AsType[*json.SyntaxError](err)
+	start := bytes.TrimLeft(body, " \t\r\n")
+	return is && syntax.Offset == int64(len(body)) && len(start) > 0 && (start[0] == '{' || start[0] == '[')
+}
+
+// readBody reads at most limit bytes of an answer, unpacked. None was asked to
+// be packed; some servers and proxies do it all the same.
+func readBody(resp *http.Response, into *bytes.Buffer, limit int64) error {
+	encoding := strings.ToLower(strings.TrimSpace(resp.Header.Get("Content-Encoding")))
+	packed := http.MaxBytesReader(nil, resp.Body, limit)
+	if encoding == "" || encoding == "identity" {
+		_, err := into.ReadFrom(packed)
+		return err
+	}
+	whole, err := io.ReadAll(packed)
+	if err != nil {
+		return err
+	}
+	var unpacked io.Reader
+	switch encoding {
+	case "gzip", "x-gzip":
+		unpacked, err = gzip.NewReader(bytes.NewReader(whole))
+	case "deflate": // with a header, as the standard has it, or without
+		if unpacked, err = zlib.NewReader(bytes.NewReader(whole)); err != nil {
+			unpacked, err = flate.NewReader(bytes.NewReader(whole)), nil
+		}
+	default:
+		return &errorResponse{httpStatus: resp.StatusCode, header: resp.Header, notModelReason: "something packed as " + encoding}
+	}
+	if err != nil {
+		return err
+	}
+	_, err = into.ReadFrom(http.MaxBytesReader(nil, io.NopCloser(unpacked), limit))
+	return err
+}
+
+// usage is what a provider says that it has counted. Nothing depends on it but
+// estimates, so nonsense in it spoils no answer.
+type usage json.RawMessage
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (u *usage) UnmarshalJSON(b []byte) error {
+	*u = append((*u)[:0], b...)
+	return nil
+}
+
+// count returns the named count, 0 for what is none.
+func (u usage) count(name string) int {
+	var counts map[string]any
+	if json.Unmarshal(u, &counts) != nil {
+		return 0
+	}
+	n, _ := counts[name].(float64)
+	if !(n >= 1 && n <= math.MaxInt32) {
+		return 0
+	}
+	return int(n)
+}
+
+// maxTokensOf returns an upper bound of the tokens, with any vocabulary, of a
+// text with the given number of bytes and an answer to it.
+func maxTokensOf(bytes int) int { return 4*bytes + 100_000 }

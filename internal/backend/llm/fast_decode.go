@@ -1,0 +1,192 @@
+package llm
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+)
+
+// fastDecodeVectors decodes an answer in the form that most servers give it, vectors
+// in base64 and nothing escaped, reading it once. It returns false for any other,
+// valid or not, which encoding/json is to decode; that reads an answer of some
+// hundred kilobytes three times, a byte at a time.
+func fastDecodeVectors(body []byte) (vectorAnswer, bool) {
+	r := fastReader{rest: body, ok: true}
+	var answer vectorAnswer
+	r.object(func(key string) {
+		switch key {
+		case "data":
+			r.failIf(answer.Data != nil) // twice
+			answer.Data = []vectorItem{}
+			r.list('[', ']', func() { answer.Data = append(answer.Data, r.vectorItem()) })
+		case "usage":
+			answer.Usage = usage(bytes.Clone(r.value()))
+		default:
+			r.skipOther(key, "data", "usage")
+		}
+	})
+	r.skipSpace()
+	return answer, r.ok && len(r.rest) == 0 && answer.Data != nil
+}
+
+// fastReader reads JSON. When it meets what is not plain, ok becomes false,
+// and what it returns from then on means nothing.
+type fastReader struct {
+	rest []byte
+	ok   bool
+}
+
+func (r *fastReader) failIf(condition bool) {
+	if condition {
+		r.ok, r.rest = false, nil
+	}
+}
+
+// vectorItem reads a vector with its index.
+func (r *fastReader) vectorItem() (d vectorItem) {
+	index, embedding := false, false
+	r.object(func(key string) {
+		switch key {
+		case "index":
+			r.failIf(index)
+			index = true
+			d.Index = r.index()
+		case "embedding":
+			r.failIf(embedding)
+			embedding = true
+			text := r.text()
+			// Line breaks, which JSON does not have, would make it longer.
+			r.failIf(len(text)%4 != 0 || d.Embedding.decodeBase64(text) != nil || len(d.Embedding.numbers)*4 != decodedLen(text))
+		default:
+			r.skipOther(key, "index", "embedding")
+		}
+	})
+	r.failIf(!index || !embedding)
+	return d
+}
+
+// decodedLen returns how many bytes base64 without line breaks encodes.
+func decodedLen(text []byte) int {
+	padding := len(text) - len(bytes.TrimRight(text, "="))
+	return base64.StdEncoding.DecodedLen(len(text)) - padding
+}
+
+// object reads an object, each value by way of member.
+func (r *fastReader) object(member func(key string)) {
+	r.list('{', '}', func() {
+		r.skipSpace()
+		key := r.text()
+		r.failIf(bytes.ContainsFunc(key, func(c rune) bool { return c == '\\' || c < ' ' || c >= 0x7f }))
+		r.skipSpace()
+		r.expect(':')
+		member(string(key))
+	})
+}
+
+// skipOther passes over the value of a key, unless encoding/json takes the key for
+// one of the names, for which it does not look at the case.
+func (r *fastReader) skipOther(key string, names ...string) {
+	for _, name := range names {
+		r.failIf(strings.EqualFold(key, name))
+	}
+	r.value()
+}
+
+// list reads what stands between two brackets, separated by commas.
+func (r *fastReader) list(open, end byte, item func()) {
+	r.skipSpace()
+	r.expect(open)
+	r.skipSpace()
+	if r.peek() == end {
+		r.expect(end)
+		return
+	}
+	for r.ok {
+		item()
+		r.skipSpace()
+		if r.peek() == end {
+			r.expect(end)
+			return
+		}
+		r.expect(',')
+	}
+}
+
+// value reads any value, as it is written.
+func (r *fastReader) value() []byte {
+	r.skipSpace()
+	start, depth := r.rest, 0
+	for len(r.rest) > 0 {
+		switch r.rest[0] {
+		case '"':
+			r.text()
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']', ',':
+			if r.rest[0] != ',' {
+				depth--
+			}
+			if depth < 0 || depth == 0 && r.rest[0] == ',' {
+				value := start[:len(start)-len(r.rest)]
+				r.failIf(!json.Valid(value))
+				return value
+			}
+		}
+		r.rest = r.rest[1:]
+	}
+	r.failIf(true)
+	return nil
+}
+
+// text reads a string up to the first quote, which ends it where nothing in it
+// is escaped. The caller checks that.
+func (r *fastReader) text() []byte {
+	r.skipSpace()
+	r.expect('"')
+	end := bytes.IndexByte(r.rest, '"')
+	if end < 0 {
+		r.failIf(true)
+		return nil
+	}
+	text := r.rest[:end]
+	r.rest = r.rest[end+1:]
+	return text
+}
+
+// index reads a number without sign, fraction and exponent.
+func (r *fastReader) index() (n int) {
+	r.skipSpace()
+	digits := 0
+	for c := r.peek(); '0' <= c && c <= '9'; c = r.peek() {
+		r.failIf(digits > 0 && n == 0 || digits == 9)
+		n = 10*n + int(c-'0')
+		digits++
+		r.expect(c)
+	}
+	r.failIf(digits == 0)
+	return n
+}
+
+func (r *fastReader) skipSpace() {
+	for len(r.rest) > 0 && (r.rest[0] == ' ' || r.rest[0] == '\n' || r.rest[0] == '\r' || r.rest[0] == '\t') {
+		r.rest = r.rest[1:]
+	}
+}
+
+// peek returns the next byte, 0 at the end.
+func (r *fastReader) peek() byte {
+	if len(r.rest) == 0 {
+		return 0
+	}
+	return r.rest[0]
+}
+
+func (r *fastReader) expect(c byte) {
+	if r.peek() != c || len(r.rest) == 0 {
+		r.failIf(true)
+		return
+	}
+	r.rest = r.rest[1:]
+}

@@ -1,0 +1,154 @@
+package llm
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"strings"
+)
+
+// vectorAnswer is the answer to a request for embeddings.
+type vectorAnswer struct {
+	Data  []vectorItem `json:"data"`
+	Usage usage        `json:"usage"`
+}
+
+type vectorItem struct {
+	Index     int    `json:"index"`
+	Embedding vector `json:"embedding"`
+}
+
+// vector is an embedding in JSON: base64 of little-endian float32, or an array
+// of numbers, which is what servers answer that ignore encoding_format.
+type vector struct {
+	numbers     []float32
+	decodeError string // why it cannot be decoded, for people; the others of the answer can
+}
+
+// UnmarshalJSON implements json.Unmarshaler. It returns no error, which would
+// end the decoding of the vectors after this one.
+func (v *vector) UnmarshalJSON(b []byte) error {
+	if err := v.decode(b); err != nil {
+		v.numbers, v.decodeError = nil, err.Error()
+	}
+	return nil
+}
+
+func (v *vector) decode(b []byte) error {
+	if b[0] != '"' {
+		return v.decodeNumbers(b)
+	}
+	text := b[1 : len(b)-1]
+	if bytes.IndexByte(text, '\\') >= 0 { // some servers escape the slash
+		var s string
+		if err := json.Unmarshal(b, &s); err != nil {
+			return err
+		}
+		text = []byte(s)
+	}
+	return v.decodeBase64(text)
+}
+
+var errNotFinite = errors.New("a number that is not finite")
+
+func (v *vector) decodeNumbers(b []byte) error {
+	if b[0] == '[' && bytes.Contains(b, []byte("null")) { // encoding/json takes it for 0
+		return errors.New("null in the place of a number")
+	}
+	err := json.Unmarshal(b, &v.numbers)
+	wrong, is := errors.AsType[*json.UnmarshalTypeError](err)
+	switch {
+	case !is:
+		return err
+	case strings.HasPrefix(wrong.Value, "number"), bytes.Contains(b, notFiniteLiteral): // the former is too large
+		return errNotFinite
+	case b[0] != '[':
+		return fmt.Errorf("%s in the place of numbers", wrong.Value)
+	default:
+		return fmt.Errorf("%s in the place of a number", wrong.Value)
+	}
+}
+
+// notFiniteLiteral stands in the place of numbers that JSON does not have.
+var notFiniteLiteral = []byte(`"not finite"`)
+
+// stringOrNotFinite matches strings, so that nothing within them is taken for one of
+// the words that some servers write for such numbers.
+var stringOrNotFinite = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|-?(?i:nan|inf(?:inity)?)\b`)
+
+// replaceNotFinite replaces those words, which make JSON of an answer that is none
+// for them alone.
+func replaceNotFinite(body []byte) []byte {
+	return stringOrNotFinite.ReplaceAllFunc(body, func(b []byte) []byte {
+		if b[0] == '"' {
+			return b
+		}
+		return notFiniteLiteral
+	})
+}
+
+// decodeBase64 decodes piece by piece, so that the bytes between text and
+// numbers need no memory of their own. A piece ends on a border of numbers, of
+// bytes and of base64 groups.
+func (v *vector) decodeBase64(text []byte) error {
+	const numbers = 768
+	var raw [numbers * 4]byte
+	floats := make([]float32, 0, base64.StdEncoding.DecodedLen(len(text))/4)
+	for len(text) > 0 {
+		piece := text[:min(len(text), numbers*4/3*4)]
+		text = text[len(piece):]
+		n, err := base64.StdEncoding.Decode(raw[:], piece)
+		if err != nil {
+			return err
+		}
+		if n%4 != 0 {
+			return fmt.Errorf("%d bytes left over", n%4)
+		}
+		for i := 0; i < n; i += 4 {
+			floats = append(floats, math.Float32frombits(binary.LittleEndian.Uint32(raw[i:])))
+		}
+	}
+	v.numbers = floats
+	return nil
+}
+
+const (
+	maxFloat16 = 65504           // the largest number of half precision
+	minFloat16 = 1.0 / (1 << 14) // the smallest that has all of its digits
+)
+
+// checkAndScale reports what is wrong with the vector, but for its length, and makes
+// them fit for half precision, which stores keep them in: where it would lose
+// the largest of them, all are scaled to length 1. Only their direction counts.
+func (v vector) checkAndScale() error {
+	if v.decodeError != "" {
+		return errors.New(v.decodeError)
+	}
+	// Squares of float32 neither overflow float64 nor vanish in it: the sum is
+	// finite exactly when every number is, and 0 when all are.
+	var sum, largest float64
+	for _, x := range v.numbers {
+		sum += float64(x) * float64(x)
+		if size := math.Abs(float64(x)); size > largest { // which a number that is none is not
+			largest = size
+		}
+	}
+	switch {
+	case math.IsNaN(sum) || math.IsInf(sum, 0):
+		return errNotFinite
+	case len(v.numbers) == 0:
+		return errors.New("no numbers")
+	case sum == 0:
+		return errors.New("nothing but zeros")
+	case largest > maxFloat16 || largest < minFloat16:
+		for i, x := range v.numbers {
+			v.numbers[i] = float32(float64(x) / math.Sqrt(sum))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,161 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// AcceptUpload writes the document's next version and its job, or returns the job
+// of the newest version when that is the same, or the answer that an earlier
+// upload got under the same idempotency key.
+func (s *Store) AcceptUpload(ctx context.Context, upload document.Upload) (accepted document.Accepted, err error) {
+	defer wrapError(&err, "accept %q into collection %q", upload.Key, upload.Collection.Name)
+	upload.Metadata, err = document.CanonicalMetadata(upload.Metadata)
+	if err != nil {
+		return document.Accepted{}, err
+	}
+	err = s.inTenant(ctx, func(tx pgx.Tx) (err error) {
+		if upload.IdempotencyKey == "" {
+			accepted, err = accept(ctx, tx, upload)
+			return err
+		}
+		// Its lock comes before those of documents, so that nobody waits in a
+		// circle.
+		if accepted, err = lockIdempotencyKey(ctx, tx, upload); err != nil || accepted.Replayed {
+			return err
+		}
+		if accepted, err = accept(ctx, tx, upload); err != nil {
+			return err
+		}
+		return saveIdempotencyKey(ctx, tx, upload, accepted)
+	})
+	if err != nil {
+		return document.Accepted{}, err
+	}
+	return accepted, nil
+}
+
+func accept(ctx context.Context, tx pgx.Tx, upload document.Upload) (accepted document.Accepted, err error) {
+	newest, err := lockNewestVersion(ctx, tx, upload)
+	if err != nil {
+		return document.Accepted{}, err
+	}
+	if err := checkCondition(upload.Condition, newest.sha256); err != nil {
+		return document.Accepted{}, err
+	}
+	accepted.Unchanged = newest.unchanged
+	var batch pgx.Batch
+	if !newest.unchanged {
+		if newest.version > 0 && newest.version != newest.publishedVersion {
+			queueInsertGarbageVersion(&batch, newest.document, newest.version)
+		}
+		newest.version++
+		queueConsumeUpload(&batch, upload.Object)
+		if err := queueInsertVersion(&batch, newest, upload); err != nil {
+			return document.Accepted{}, err
+		}
+	}
+	// Of the version that was accepted, which need not be the live one.
+	batch.Queue(selectDocuments+`
+		JOIN versions v ON v.document = d.id AND v.version = d.newest_version
+		WHERE d.id = $1`, newest.document).QueryRow(func(row pgx.Row) (err error) {
+		accepted.Document, err = scanDocument(row)
+		return err
+	})
+	batch.Queue(selectJobs+`
+		WHERE j.document = $1 AND j.version = $2`, newest.document, newest.version).QueryRow(func(row pgx.Row) (err error) {
+		accepted.Job, err = scanJob(row)
+		return err
+	})
+	return accepted, tx.SendBatch(ctx, &batch).Close()
+}
+
+// newestVersion is the newest version of a document, 0 if it has none yet, and
+// whether it is what an upload would make.
+type newestVersion struct {
+	document  uuid.UUID
+	version   int
+	sha256    string
+	unchanged bool
+
+	publishedVersion int // version that readers see, 0 if there is none
+}
+
+// lockNewestVersion returns what stands under the upload's key. Until the transaction
+// ends nobody else puts a version there: one lock is on the key, since there
+// may be no row yet, and one on the row, for those who come by its id. Each
+// statement sees what was committed before it began, so the last one sees what
+// was written while the locks were waited for.
+func lockNewestVersion(ctx context.Context, tx pgx.Tx, upload document.Upload) (newestVersion, error) {
+	var n newestVersion
+	var batch pgx.Batch
+	batch.Queue(`
+		SELECT pg_advisory_xact_lock(hashtextextended($1::uuid || '/' || $2::text, 0))`,
+		upload.Collection.ID, upload.Key)
+	batch.Queue(`
+		SELECT FROM documents
+		WHERE collection = $1 AND key = $2 AND deleted_at IS NULL
+		FOR NO KEY UPDATE`, upload.Collection.ID, upload.Key)
+	batch.Queue(`
+		SELECT d.id, d.newest_version, coalesce(d.live_version, 0), v.sha256,
+		       v.sha256 = $3 AND v.title = $4 AND v.metadata = $5 AND v.media_type = $6
+		       AND coalesce(v.title_from_key = $7, true)
+		       AND j.state NOT IN ('failed', 'cancelled')
+		FROM documents d
+		JOIN versions v ON v.document = d.id AND v.version = d.newest_version
+		JOIN jobs j ON j.document = d.id AND j.version = d.newest_version
+		WHERE d.collection = $1 AND d.key = $2 AND d.deleted_at IS NULL`,
+		upload.Collection.ID, upload.Key, upload.SHA256, upload.Title, upload.Metadata, upload.MediaType, upload.TitleFromKey).
+		QueryRow(func(row pgx.Row) error {
+			err := row.Scan(&n.document, &n.version, &n.publishedVersion, &n.sha256, &n.unchanged)
+			if isNoRows(err) {
+				n.document, err = uuid.NewV7()
+			}
+			return err
+		})
+	return n, tx.SendBatch(ctx, &batch).Close()
+}
+
+// queueInsertVersion writes a version of a document, which is made for its first,
+// and the version's job.
+func queueInsertVersion(batch *pgx.Batch, n newestVersion, upload document.Upload) error {
+	batch.Queue(`
+		INSERT INTO documents (id, collection, key, state, newest_version)
+		VALUES ($1, $2, $3, 'pending', $4)
+		ON CONFLICT (tenant, id) DO UPDATE SET
+			newest_version = excluded.newest_version,
+			updated_at     = excluded.updated_at,
+			state          = CASE WHEN documents.live_version IS NULL THEN 'pending' ELSE documents.state END`,
+		n.document, upload.Collection.ID, upload.Key, n.version)
+	batch.Queue(`
+		INSERT INTO versions (document, version, title, metadata, object, size, sha256, media_type, warnings, title_from_key, tag)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		n.document, n.version, upload.Title, upload.Metadata, upload.Object, upload.Size,
+		upload.SHA256, upload.MediaType, append(document.Warnings{}, upload.Warnings...), upload.TitleFromKey, upload.ObjectETag)
+	return queueInsertJob(batch, n.document, n.version, uuid.Nil)
+}
+
+// queueInsertJob writes the job of a version and its tasks, queued and not yet
+// dispatched. The reindex that makes it is the zero id when none does.
+func queueInsertJob(batch *pgx.Batch, id uuid.UUID, version int, reindex uuid.UUID) error {
+	job, err := uuid.NewV7()
+	if err != nil {
+		return err
+	}
+	batch.Queue(`
+		INSERT INTO jobs (id, document, version, collection, size, reindex)
+		SELECT $1, v.document, v.version, d.collection, v.size, $4
+		FROM versions v
+		JOIN documents d ON d.id = v.document
+		WHERE v.document = $2 AND v.version = $3`,
+		job, id, version, nullIfZero(reindex))
+	for _, kind := range document.JobTaskKinds {
+		batch.Queue(`
+			INSERT INTO tasks (job, kind, document, version) VALUES ($1, $2, $3, $4)`, job, kind, id, version)
+	}
+	return nil
+}

@@ -1,0 +1,247 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// RequeueDocuments gives documents a next version with the same original and settings,
+// and a job for it, while there is room. It goes through the documents some at
+// a time, since most of them may be whole.
+func (s *Store) RequeueDocuments(ctx context.Context, work document.Work, window int) (requeued document.RequeueResult, err error) {
+	defer wrapError(&err, "requeue documents of %s", work)
+	toDo, err := s.countToRedo(ctx, work)
+	if err != nil {
+		return requeued, err
+	}
+	for {
+		var part document.RequeueResult
+		var more bool
+		if err := s.inTenant(ctx, func(tx pgx.Tx) (err error) {
+			part, more, err = requeuePage(ctx, tx, work, window, toDo)
+			return err
+		}); err != nil {
+			return requeued, err
+		}
+		requeued.Jobs += part.Jobs
+		requeued.Ended = part.Ended
+		if !more {
+			return requeued, nil
+		}
+	}
+}
+
+// requeuePage goes one step further through the documents. More says that there
+// is room for what may come.
+func requeuePage(ctx context.Context, tx pgx.Tx, work document.Work, window int, toDo redoCount) (requeued document.RequeueResult, more bool, err error) {
+	r, err := lockLeasedReindex(ctx, tx, work)
+	if err != nil {
+		return requeued, false, err
+	}
+	progress := &r.Progress
+	progress.Seconds += r.sinceCounted.Seconds()
+	underWay, err := countEndedJobs(ctx, tx, &r)
+	if err != nil {
+		return requeued, false, err
+	}
+	if r.checkpoint == uuid.Nil {
+		progress.Documents, progress.Bytes = toDo.documents, toDo.bytes
+	}
+	room := window - underWay
+	if room > 0 {
+		page, err := readDocumentStates(ctx, tx, r.scope(), r.checkpoint)
+		if err != nil {
+			return requeued, false, err
+		}
+		more = len(page) > 0
+		var redone []documentSpaceState
+		for _, d := range page {
+			r.checkpoint = d.id
+			if r.redoes(d) {
+				redone = append(redone, d)
+			}
+			if len(redone) == room {
+				break
+			}
+		}
+		if requeued.Jobs, err = requeueVersions(ctx, tx, redone, r.ID); err != nil {
+			return requeued, false, err
+		}
+		more = more && requeued.Jobs < room
+		underWay += requeued.Jobs
+		requeued.Ended = len(page) == 0 && underWay == 0
+	}
+	if requeued.Ended {
+		err = endRequeue(ctx, tx, r)
+	} else {
+		err = saveRequeueProgress(ctx, tx, r)
+	}
+	return requeued, more, err
+}
+
+func (r lockedReindex) scope() reindexScope {
+	in := reindexScope{collection: r.collection, space: r.activeSpace, keyPrefix: r.KeyPrefix}
+	if len(r.DocumentIDs) > 0 {
+		in.documents = r.DocumentIDs
+	}
+	return in
+}
+
+// redoes reports whether the reindex redoes a document.
+func (r lockedReindex) redoes(d documentSpaceState) bool {
+	return !d.hasActiveJob && (r.Force || d.newestFailed() || !d.complete || d.leftOut)
+}
+
+// countEndedJobs adds to the progress what has ended of the reindex's jobs since it
+// was last asked, and returns how many have not. What is counted is the
+// reindex's no longer.
+func countEndedJobs(ctx context.Context, tx pgx.Tx, r *lockedReindex) (underWay int, err error) {
+	p := &r.Progress
+	var ended, bytes, passages, embedded, reused int64
+	var failed int
+	var batch pgx.Batch
+	batch.Queue(`
+		WITH ended AS (
+			UPDATE jobs SET reindex = NULL
+			WHERE reindex = $1 AND state NOT IN ('queued', 'running', 'waiting')
+			RETURNING id, state, size
+		)
+		SELECT count(*), count(*) FILTER (WHERE e.state = 'failed'), coalesce(sum(e.size), 0)::bigint,
+		       coalesce(sum((t.progress->>'passages')::bigint), 0)::bigint,
+		       coalesce(sum((t.progress->>'embedded')::bigint), 0)::bigint,
+		       coalesce(sum((t.progress->>'reused')::bigint), 0)::bigint
+		FROM ended e
+		JOIN tasks t ON t.job = e.id AND t.kind = 'knowledge'`, r.ID).QueryRow(func(row pgx.Row) error {
+		return row.Scan(&ended, &failed, &bytes, &passages, &embedded, &reused)
+	})
+	batch.Queue(`SELECT count(*) FROM jobs WHERE reindex = $1`, r.ID).QueryRow(func(row pgx.Row) error {
+		return row.Scan(&underWay)
+	})
+	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return 0, fmt.Errorf("count jobs: %w", err)
+	}
+	r.failedJobs += failed
+	p.DocumentsDone += ended
+	p.BytesDone += bytes
+	p.Passages += passages
+	p.Embedded += embedded
+	p.Reused += reused
+	p.Documents, p.Bytes = max(p.Documents, p.DocumentsDone), max(p.Bytes, p.BytesDone)
+	return underWay, nil
+}
+
+// redoCount is how much a reindex has to do.
+type redoCount struct{ documents, bytes int64 }
+
+// countToRedo counts how much there is to do for a reindex that has not begun,
+// so far as can be said without looking through every document's places. It goes
+// through the documents some at a time and without a lock.
+func (s *Store) countToRedo(ctx context.Context, work document.Work) (found redoCount, err error) {
+	var r lockedReindex
+	if err := s.inTenant(ctx, func(tx pgx.Tx) (err error) {
+		r, err = lockLeasedReindex(ctx, tx, work)
+		return err
+	}); err != nil || r.checkpoint != uuid.Nil {
+		return found, err
+	}
+	in := r.scope()
+	err = s.forEachIDRange(ctx, in.collection, func(tx pgx.Tx, ids idRange) (then func(), err error) {
+		var part redoCount
+		err = tx.QueryRow(ctx, `
+			SELECT count(*), coalesce(sum((SELECT v.size FROM versions v WHERE v.document = d.id AND v.version = d.newest_version)), 0)::bigint
+			FROM documents d
+			WHERE `+in.condition()+` AND d.id > $6 AND d.id <= $7
+			  AND ($5 OR d.live_version IS DISTINCT FROM d.newest_version
+			       OR NOT EXISTS (SELECT FROM placements p
+			                      WHERE p.document = d.id AND p.version = d.live_version AND p.space = $2 AND p.left_out IS NULL
+			                      OFFSET 0))
+			  AND NOT `+hasActiveJob,
+			in.collection, in.space, in.keyPrefix, in.documents, r.Force, ids.after, ids.until).Scan(&part.documents, &part.bytes)
+		return func() { found.documents, found.bytes = found.documents+part.documents, found.bytes+part.bytes }, err
+	})
+	return found, err
+}
+
+// requeueVersions gives documents a version like their newest one, with a job of
+// the reindex, and says how many it gave. Before it has locked a document
+// another transaction may have given it a job, or deleted it: the second look
+// sees that.
+func requeueVersions(ctx context.Context, tx pgx.Tx, redone []documentSpaceState, reindex uuid.UUID) (jobs int, err error) {
+	if len(redone) == 0 {
+		return 0, nil
+	}
+	ids := make([]uuid.UUID, len(redone))
+	for i, d := range redone {
+		ids[i] = d.id
+	}
+	if _, err := tx.Exec(ctx, `SELECT FROM documents WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE`, ids); err != nil {
+		return 0, fmt.Errorf("lock documents: %w", err)
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT d.id, d.newest_version, coalesce(d.live_version, 0)
+		FROM documents d
+		WHERE d.id = ANY ($1) AND d.deleted_at IS NULL AND NOT `+hasActiveJob+`
+		ORDER BY d.id`, ids)
+	if err != nil {
+		return 0, err
+	}
+	var batch pgx.Batch
+	var id uuid.UUID
+	var newest, published int
+	if _, err := pgx.ForEachRow(rows, []any{&id, &newest, &published}, func() error {
+		jobs++
+		if newest != published {
+			queueInsertGarbageVersion(&batch, id, newest)
+		}
+		batch.Queue(`
+			INSERT INTO versions (document, version, title, metadata, object, size, sha256, media_type, warnings, title_from_key, tag)
+			SELECT document, version + 1, title, metadata, object, size, sha256, media_type, warnings, title_from_key, tag
+			FROM versions
+			WHERE document = $1 AND version = $2`, id, newest)
+		batch.Queue(`
+			UPDATE documents SET
+				newest_version = $2,
+				updated_at     = now(),
+				state          = CASE WHEN live_version IS NULL THEN 'pending' ELSE state END
+			WHERE id = $1`, id, newest+1)
+		return queueInsertJob(&batch, id, newest+1, reindex)
+	}); err != nil {
+		return 0, err
+	}
+	return jobs, tx.SendBatch(ctx, &batch).Close()
+}
+
+// saveRequeueProgress writes how far a reindex without a change is. When that is
+// further than before, attempts before this one no longer count.
+func saveRequeueProgress(ctx context.Context, tx pgx.Tx, r lockedReindex) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE reindexes SET progress = $2, reached = $3, failed = $4, counted_at = clock_timestamp(),
+		                     attempt = CASE WHEN reached IS DISTINCT FROM $3 THEN 1 ELSE attempt END,
+		                     crashes = CASE WHEN reached IS DISTINCT FROM $3 THEN 0 ELSE crashes END
+		WHERE id = $1`, r.ID, r.Progress, nullIfZero(r.checkpoint), r.failedJobs)
+	return err
+}
+
+// endRequeue ends a reindex without a change: it has failed if one of its jobs
+// has.
+func endRequeue(ctx context.Context, tx pgx.Tx, r lockedReindex) error {
+	state, stage, reason := document.JobSucceeded, document.StageDone, ""
+	if r.failedJobs > 0 {
+		state, stage = document.JobFailed, r.Stage
+		reason = fmt.Sprintf("%d of %d documents could not be redone: their jobs say why", r.failedJobs, r.Progress.DocumentsDone)
+	}
+	r.Progress.Documents, r.Progress.Bytes = r.Progress.DocumentsDone, r.Progress.BytesDone
+	r.Progress.LeftOut, r.Progress.LeftOutCount = nil, 0
+	if err := addFailedToLeftOut(ctx, tx, r.scope(), allIDs, &r.Progress); err != nil {
+		return err
+	}
+	if err := saveRequeueProgress(ctx, tx, r); err != nil {
+		return err
+	}
+	return endReindex(ctx, tx, r, state, stage, reason)
+}

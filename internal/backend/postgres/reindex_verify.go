@@ -1,0 +1,168 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// How many documents, and about how many places, one transaction reads.
+const (
+	statePageDocuments = 500
+	statePageEntries   = 20_000
+)
+
+// reindexScope is which documents of a collection a reindex looks at, and in which
+// space they should stand. Zero fields do not narrow.
+type reindexScope struct {
+	collection uuid.UUID
+	space      int64
+	keyPrefix  string
+	documents  []uuid.UUID
+}
+
+// documentSpaceState is where a document stands for its readers.
+type documentSpaceState struct {
+	id               uuid.UUID
+	newestVersion    int
+	publishedVersion int  // 0 when no version is
+	hasSpaceVersion  bool // the live version is said to be whole
+	complete         bool // and all of its places and passages are there
+	hasActiveJob     bool // the newest version has a job that has not ended, and may come to something
+
+	leftOut bool // the live version cannot stand in the space
+}
+
+// newestFailed reports whether what was uploaded last came to nothing.
+func (s documentSpaceState) newestFailed() bool { return s.publishedVersion != s.newestVersion }
+
+// condition is that for a document d to be in the scope: a collection $1, a key
+// prefix $3 and documents $4. It does not say what does not narrow: PostgreSQL
+// would expect next to nothing of a condition such as "$4 IS NULL OR …", and sort
+// all documents for each page instead of reading them in order.
+func (in reindexScope) condition() string {
+	condition := `d.collection = $1 AND d.deleted_at IS NULL`
+	if in.keyPrefix != "" {
+		condition += ` AND starts_with(d.key, $3)`
+	} else {
+		condition += ` AND $3::text = ''`
+	}
+	if in.documents != nil {
+		return condition + ` AND d.id = ANY ($4)`
+	}
+	return condition + ` AND $4::uuid[] IS NULL`
+}
+
+// hasActiveJob is the condition for the newest version of a document d to have a
+// job that has not ended and whose knowledge task has not failed. OFFSET 0
+// keeps PostgreSQL from making a join of it.
+const hasActiveJob = `EXISTS (
+	SELECT FROM jobs j
+	WHERE j.document = d.id AND j.version = d.newest_version AND j.state IN ('queued', 'running', 'waiting')
+	  AND NOT EXISTS (SELECT FROM tasks t WHERE t.job = j.id AND t.kind = 'knowledge' AND t.state = 'failed')
+	OFFSET 0)`
+
+// readDocumentStates returns the next documents after one, in order of id, as many as may be
+// looked through at a time; none when there are no more.
+func readDocumentStates(ctx context.Context, tx pgx.Tx, in reindexScope, after uuid.UUID) ([]documentSpaceState, error) {
+	space, err := holdSpace(ctx, tx, in.space)
+	if err != nil {
+		return nil, err
+	}
+	return queryAll(ctx, tx, scanDocumentState, `
+		WITH page AS MATERIALIZED (
+			SELECT *
+			FROM (SELECT *, sum(coalesce(passages, 0)) OVER (ORDER BY id) - coalesce(passages, 0) AS before
+			      FROM (SELECT d.id, d.newest_version, d.live_version,
+			                   (SELECT p.passages FROM placements p
+			                    WHERE p.document = d.id AND p.version = d.live_version AND p.space = $2) AS passages
+			            FROM documents d
+			            WHERE `+in.condition()+` AND d.id > $5
+			            ORDER BY d.id
+			            LIMIT $6) AS d) AS counted
+			WHERE before < $7
+		), there AS MATERIALIZED (
+			SELECT page.id, count(m.hash) AS places, count(p.hash) AS passages
+			FROM page
+			JOIN manifest m ON m.document = page.id AND m.version = page.live_version AND m.space = $2
+			LEFT JOIN `+passagesTable(space.Space)+` p ON p.space = $2 AND p.hash = m.hash
+			WHERE page.passages IS NOT NULL
+			GROUP BY page.id
+		)
+		SELECT d.id, d.newest_version, coalesce(d.live_version, 0), d.passages IS NOT NULL,
+		       d.passages IS NOT NULL AND d.passages = coalesce(there.places, 0) AND d.passages = coalesce(there.passages, 0),
+		       `+hasActiveJob+`,
+		       EXISTS (SELECT FROM placements p
+		               WHERE p.document = d.id AND p.version = d.live_version AND p.space = $2 AND p.left_out IS NOT NULL)
+		FROM page d
+		LEFT JOIN there ON there.id = d.id
+		ORDER BY d.id`,
+		in.collection, in.space, in.keyPrefix, in.documents, after, statePageDocuments, statePageEntries)
+}
+
+func scanDocumentState(row pgx.CollectableRow) (s documentSpaceState, err error) {
+	err = row.Scan(&s.id, &s.newestVersion, &s.publishedVersion, &s.hasSpaceVersion, &s.complete, &s.hasActiveJob, &s.leftOut)
+	return s, err
+}
+
+// VerifySpace looks whether the space may become live. It goes through the
+// documents some at a time: so it may take as long as it takes.
+func (s *Store) VerifySpace(ctx context.Context, work document.Work, sample int) (err error) {
+	defer wrapError(&err, "verify space %d", work.Space.ID)
+	in := reindexScope{collection: work.Space.CollectionID, space: work.Space.ID}
+	var missing int64
+	for after := uuid.Nil; ; {
+		var page []documentSpaceState
+		var bad int64
+		if err := s.inTenant(ctx, func(tx pgx.Tx) (err error) {
+			if err := checkReindexLease(ctx, tx, work); err != nil {
+				return err
+			}
+			if page, err = readDocumentStates(ctx, tx, in, after); err != nil {
+				return err
+			}
+			bad, err = deleteIncompleteVersions(ctx, tx, work, page)
+			return err
+		}); err != nil {
+			return err
+		}
+		if missing += bad; len(page) == 0 {
+			break
+		}
+		after = page[len(page)-1].id
+	}
+	if missing > 0 {
+		return errSpaceIncomplete(missing, work.Space.ID)
+	}
+	return s.checkSample(ctx, work.Space.ID, sample)
+}
+
+// deleteIncompleteVersions counts the documents whose live version is not whole. Of those that
+// were said to be, it removes the placement, so that Unplaced returns them
+// again.
+func deleteIncompleteVersions(ctx context.Context, tx pgx.Tx, work document.Work, page []documentSpaceState) (bad int64, err error) {
+	var damaged versionKeys
+	for _, d := range page {
+		if d.publishedVersion == 0 || d.complete {
+			continue
+		}
+		bad++
+		if d.hasSpaceVersion {
+			damaged.add(d.id, d.publishedVersion)
+		}
+	}
+	if len(damaged.documents) == 0 {
+		return bad, nil
+	}
+	var batch pgx.Batch
+	batch.Queue(`UPDATE spaces SET missed = missed + 1 WHERE id = $1`, work.Space.ID) // for a switch that is under way
+	damaged.queueDeleteSpaceVersions(&batch, work.Space.ID)
+	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return 0, fmt.Errorf("displace damaged documents: %w", err)
+	}
+	return bad, nil
+}

@@ -1,0 +1,3 @@
+package progress
+
+const LockTTL = lockTTL

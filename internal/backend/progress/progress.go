@@ -1,0 +1,58 @@
+package progress
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// TaskProgress is how far one attempt of a task is. Whether that attempt still runs is
+// for the database to say.
+type TaskProgress[P any] struct {
+	Attempt  int `json:"attempt"`
+	Progress P   `json:"progress"`
+}
+
+// Snapshot is what is known of a job's tasks; nil where nothing is.
+type Snapshot struct {
+	Knowledge *TaskProgress[document.KnowledgeProgress]
+	Summary   *TaskProgress[document.SummaryProgress]
+}
+
+// Progress returns what was last reported of a job of ctx's tenant. Nothing is
+// known of another tenant's job, of one that nobody reported, or of one that
+// ended over an hour ago: that is an empty snapshot. fault.Unavailable when
+// Redis cannot be reached.
+func (l *Store) Progress(ctx context.Context, job uuid.UUID) (Snapshot, error) {
+	owner, err := tenant.From(ctx)
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("progress of job %s: %w", job, err)
+	}
+	var fields map[string]string
+	err = l.withBreaker(ctx, func(ctx context.Context) (err error) {
+		fields, err = l.redis.HGetAll(ctx, jobKey(job)).Result()
+		return err
+	})
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("progress of job %s: %w", job, err)
+	}
+	if fields["tenant"] != owner {
+		return Snapshot{}, nil
+	}
+	var s Snapshot
+	for kind, task := range map[document.TaskKind]any{document.KindKnowledge: &s.Knowledge, document.KindSummary: &s.Summary} {
+		value, ok := fields[string(kind)]
+		if !ok {
+			continue
+		}
+		if err := json.Unmarshal([]byte(value), task); err != nil {
+			return Snapshot{}, fmt.Errorf("progress of job %s: field %s: %w", job, kind, err)
+		}
+	}
+	return s, nil
+}

@@ -1,0 +1,114 @@
+package progress
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// pendingWrite is what a job's writer has still to write.
+type pendingWrite struct {
+	tenant  string
+	reports map[document.TaskKind]any // the last of each task
+	changed bool
+	flush   chan struct{} // of one: write without waiting for the interval
+}
+
+func (u *pendingWrite) isEmpty() bool { return len(u.reports) == 0 && !u.changed }
+
+// ReportProgress makes progress, a document.KnowledgeProgress or SummaryProgress, that
+// of the task and its attempt. It only notes it down, in about a microsecond:
+// what was noted last is written soon, a few times a second at most.
+func (l *Store) ReportProgress(_ context.Context, work document.Work, progress any) {
+	l.queueWrite(work.JobID, func(u *pendingWrite) {
+		u.tenant = work.Tenant
+		if u.reports == nil {
+			u.reports = map[document.TaskKind]any{}
+		}
+		u.reports[work.Kind] = TaskProgress[any]{Attempt: work.Attempt, Progress: progress}
+	})
+}
+
+// NotifyChange tells the watchers of a job that its state has changed. Call it after
+// the commit that changed it. It does not wait for Redis.
+func (l *Store) NotifyChange(_ context.Context, job uuid.UUID) {
+	l.queueWrite(job, func(u *pendingWrite) {
+		u.changed = true
+		select {
+		case u.flush <- struct{}{}:
+		default:
+		}
+	})
+}
+
+// queueWrite adds to what is unwritten about a job, and sees that it has a writer.
+func (l *Store) queueWrite(job uuid.UUID, add func(*pendingWrite)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	u := l.pending[job]
+	switch {
+	case l.isClosed():
+		return
+	case u == nil:
+		u = &pendingWrite{flush: make(chan struct{}, 1)}
+		l.pending[job] = u
+		l.writers.Go(func() error { l.writeLoop(job, u); return nil })
+	}
+	add(u)
+}
+
+// writeLoop writes what is noted about a job, and ends when nothing new has been
+// noted for an interval.
+func (l *Store) writeLoop(job uuid.UUID, u *pendingWrite) {
+	for {
+		l.mu.Lock()
+		if u.isEmpty() {
+			delete(l.pending, job)
+			l.mu.Unlock()
+			return
+		}
+		tenant, reports := u.tenant, u.reports
+		u.reports, u.changed = nil, false
+		select {
+		case <-u.flush: // asked for what is written here
+		default:
+		}
+		l.mu.Unlock()
+
+		// A failure is logged by the breaker. Nothing is lost but freshness.
+		_ = l.withBreaker(context.Background(), func(ctx context.Context) error {
+			return l.writeAndPublish(ctx, jobKey(job), tenant, reports)
+		})
+
+		interval := time.NewTimer(writeInterval)
+		select {
+		case <-interval.C:
+		case <-u.flush:
+		case <-l.closing:
+		}
+		interval.Stop()
+	}
+}
+
+// writeAndPublish writes reports and then tells of them, in one round trip.
+func (l *Store) writeAndPublish(ctx context.Context, key, tenant string, reports map[document.TaskKind]any) error {
+	_, err := l.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for kind, report := range reports {
+			value, err := json.Marshal(report)
+			if err != nil {
+				return fmt.Errorf("encode progress: %w", err)
+			}
+			p.HSet(ctx, key, "tenant", tenant, string(kind), value)
+		}
+		p.Expire(ctx, key, progressTTL)
+		p.Publish(ctx, key, "")
+		return nil
+	})
+	return err
+}

@@ -1,0 +1,158 @@
+// Package live keeps in Redis what is live about jobs: how far a running task
+// is, and that something about a job has changed. What is true stands in the
+// database, if a little later. It also keeps what processes agree on: who is at
+// what, and when models may be asked. So a Redis that is slow, down or emptied
+// makes answers less fresh and has each process keep its own counsel, and
+// nothing else: no call takes longer than half a second, and after a failed one
+// calls are skipped for a second.
+//
+// The progress of a job is the hash job:ID with the fields tenant, knowledge
+// and summary; it lives for an hour after the last write. Changes are published
+// on the channel of the same name. claim:NAME is held by the process that is at
+// what NAME names; pace:NAME is when the model NAME may be asked, see Pace.
+package progress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/goroutine"
+)
+
+const (
+	callTimeout = 500 * time.Millisecond
+	// skipAfterFailure is how long calls are skipped once one has failed.
+	skipAfterFailure = time.Second
+	// writeInterval is the time between two writes about one job.
+	writeInterval = 250 * time.Millisecond
+	// progressTTL is how long a job's progress outlives its last write.
+	progressTTL = time.Hour
+)
+
+// Config says where live state is kept.
+type Config struct {
+	RedisURL string // redis://[user:password@]host:port[/db], or rediss:// for TLS
+	Log      *slog.Logger
+}
+
+// Store is the live state of jobs. It is safe for concurrent use.
+type Store struct {
+	redis     *redis.Client
+	breaker   circuitbreaker.CircuitBreaker[any]
+	log       *slog.Logger
+	processID string // names this process among those that share Redis
+
+	mu      sync.Mutex
+	pending map[uuid.UUID]*pendingWrite // those with a writer at work
+	writers *goroutine.Group
+	closing chan struct{} // closed by Close
+
+	hub watchHub
+}
+
+// NewStore returns the live state in the given Redis, which need not be there.
+func NewStore(cfg Config) (*Store, error) {
+	opt, err := redis.ParseURL(cfg.RedisURL)
+	if err != nil {
+		return nil, fmt.Errorf("redis url: %w", err)
+	}
+	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = callTimeout, callTimeout, callTimeout
+	opt.ContextTimeoutEnabled = true
+	opt.MaxRetries, opt.DialerRetries = -1, 1 // the breaker decides when to try again
+	opt.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	// go-redis has one logger for the process, which writes to standard error
+	// in a format of its own, for each connection that asynq or we fail to
+	// make. Both report what matters themselves.
+	logging.Disable()
+
+	l := &Store{
+		redis:     redis.NewClient(opt),
+		breaker:   newBreaker(cfg.Log),
+		log:       cfg.Log,
+		processID: uuid.NewString(),
+		writers:   goroutine.NewGroup(),
+		pending:   map[uuid.UUID]*pendingWrite{},
+		closing:   make(chan struct{}),
+	}
+	l.hub.startPubSub = l.startPubSub
+	return l, nil
+}
+
+// newBreaker returns the breaker of all calls. It logs an outage once.
+func newBreaker(log *slog.Logger) circuitbreaker.CircuitBreaker[any] {
+	return circuitbreaker.NewBuilder[any]().
+		WithFailureThreshold(1).
+		WithDelay(skipAfterFailure).
+		OnStateChanged(func(e circuitbreaker.StateChangedEvent) {
+			switch {
+			case e.OldState == circuitbreaker.ClosedState:
+				log.WarnContext(e.Context(), "redis cannot be reached; the progress of jobs is shown late, and each process paces itself")
+			case e.NewState == circuitbreaker.ClosedState:
+				log.InfoContext(e.Context(), "redis can be reached again")
+			}
+		}).
+		Build()
+}
+
+// Close writes what has been reported, ends all watches and releases the
+// connections.
+func (l *Store) Close() error {
+	l.mu.Lock()
+	if l.isClosed() {
+		l.mu.Unlock()
+		return nil
+	}
+	close(l.closing)
+	l.mu.Unlock()
+	err := l.writers.Wait()
+	return errors.Join(err, l.hub.close(), l.redis.Close())
+}
+
+func (l *Store) isClosed() bool {
+	select {
+	case <-l.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// Ping reports whether Redis answers.
+func (l *Store) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := l.redis.Ping(ctx).Err(); err != nil {
+		return fault.Wrap(fault.Unavailable, err, "redis cannot be reached").WithRetryAfter(skipAfterFailure)
+	}
+	return nil
+}
+
+// withBreaker does a bounded call of Redis, unless one has just failed.
+func (l *Store) withBreaker(ctx context.Context, do func(ctx context.Context) error) error {
+	if !l.breaker.TryAcquirePermit() {
+		return fault.New(fault.Unavailable, "redis could not be reached a moment ago").WithRetryAfter(skipAfterFailure)
+	}
+	bounded, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	err := do(bounded)
+	if err == nil || ctx.Err() != nil { // a caller who leaves says nothing about Redis
+		l.breaker.RecordSuccess()
+		return err
+	}
+	l.breaker.RecordFailure()
+	return fault.Wrap(fault.Unavailable, err, "redis cannot be reached").WithRetryAfter(skipAfterFailure)
+}
+
+// jobKey names a job's hash, and its channel.
+func jobKey(job uuid.UUID) string { return "job:" + job.String() }

@@ -1,0 +1,142 @@
+package queue_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/url"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/seed-7a112592/gristmill/internal/backend/queue"
+	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// The connection is lost over which Redis hands a task over. Redis counts it as
+// taken, no worker has it, and it is delivered soon all the same.
+func TestTaskWhoseHandingOverIsLost(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, address string) {
+		c := newClient(t, address)
+		c.SetAbandonedAfter(10 * time.Millisecond)
+		lossy := newLossyProxy(t, address)
+		delivered := make(chan document.TaskRef, 10)
+		runServer(t, queue.ServerConfig{RedisURL: lossy.url}, collectTasks(delivered))
+		ref := newRef(document.KindKnowledge)
+		enqueue(t, c, ref)
+		await.Until(t, "a reply is lost", func() bool { return lossy.lost.Load() })
+		requeued := 0
+		await.Until(t, "the task is put back", func() bool {
+			n, err := c.RequeueAbandoned(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			requeued += n
+			return requeued > 0
+		})
+		if got := await.Receive(t, delivered); got != ref {
+			t.Errorf("delivered %s, want %s", got, ref)
+		}
+	})
+}
+
+// What a worker is at, or waits, is not delivered a second time.
+func TestTasksThatAreWorkedAtAreNotPutBack(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, address string) {
+		c := newClient(t, address)
+		c.SetAbandonedAfter(0)
+		begun, end := make(chan document.TaskRef, 10), make(chan struct{})
+		defer close(end)
+		runServer(t, queue.ServerConfig{RedisURL: address}, func(_ context.Context, ref document.TaskRef) time.Duration {
+			begun <- ref
+			<-end
+			return 0
+		})
+		enqueue(t, c, newRef(document.KindKnowledge), newRef(document.KindKnowledge))
+		await.Receive(t, begun)
+		i := inspector(t, address)
+		await.Until(t, "the worker says what it is at", func() bool {
+			servers, err := i.Servers()
+			return err == nil && len(servers) == 1 && len(servers[0].ActiveWorkers) == 1
+		})
+		for range 3 {
+			if n, err := c.RequeueAbandoned(t.Context()); n > 0 || err != nil {
+				t.Errorf("put back %d tasks, %v, want none", n, err)
+			}
+		}
+		for state, list := range map[string]func(string, ...asynq.ListOption) ([]*asynq.TaskInfo, error){
+			"active": i.ListActiveTasks, "pending": i.ListPendingTasks,
+		} {
+			if tasks, err := list(string(document.KindKnowledge)); err != nil || len(tasks) != 1 {
+				t.Errorf("%d tasks are %s, %v, want 1", len(tasks), state, err)
+			}
+		}
+	})
+}
+
+// lossyProxy stands before a Redis, and breaks off the first connection over
+// which it would hand a task over, instead.
+type lossyProxy struct {
+	url  string
+	lost atomic.Bool
+}
+
+func newLossyProxy(t *testing.T, address string) *lossyProxy {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	server := u.Host
+	u.Host = listener.Addr().String()
+	p := &lossyProxy{url: u.String()}
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go p.serve(client, server)
+		}
+	}()
+	return p
+}
+
+func (p *lossyProxy) serve(client net.Conn, address string) {
+	defer client.Close()
+	server, err := net.Dial("tcp", address)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	var taking atomic.Bool // the request under way may take a task
+	go func() {
+		defer server.Close()
+		_, _ = io.Copy(server, reader(func(b []byte) (int, error) {
+			n, err := client.Read(b)
+			taking.Store(bytes.Contains(b[:n], []byte(":paused")) && bytes.Contains(b[:n], []byte(":pending")))
+			return n, err
+		}))
+	}()
+	_, _ = io.Copy(client, reader(func(b []byte) (int, error) {
+		n, err := server.Read(b)
+		if taking.Load() && bytes.Contains(b[:n], []byte(`"tenant"`)) && p.lost.CompareAndSwap(false, true) {
+			return 0, io.EOF
+		}
+		return n, err
+	}))
+}
+
+// reader is a function that reads.
+type reader func([]byte) (int, error)
+
+func (r reader) Read(b []byte) (int, error) { return r(b) }

@@ -1,0 +1,265 @@
+package queue_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	toxiproxy "github.com/Shopify/toxiproxy/v2"
+	"github.com/alicebob/miniredis/v2"
+	"github.com/rs/zerolog"
+
+	"github.com/seed-7a112592/gristmill/internal/backend/queue"
+	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+func TestEnqueueTwiceIsHarmless(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		c := newClient(t, url)
+		ref := newRef(document.KindKnowledge)
+		newer := ref
+		newer.Version++
+		enqueue(t, c, ref, ref)
+		enqueue(t, newClient(t, url), ref, newer)
+		if n := countTasks(t, c); n != 2 {
+			t.Errorf("the queue holds %d tasks, want one for each of 2 versions", n)
+		}
+	})
+}
+
+func TestDepth(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		c := newClient(t, url)
+		if depths, err := c.Depths(t.Context()); err != nil || len(depths) != 0 {
+			t.Fatalf("Depth of an empty Redis = %v, %v", depths, err)
+		}
+		enqueue(t, c, newRef(document.KindKnowledge), newRef(document.KindKnowledge), newRef(document.KindSummary), newRef(document.KindReindex))
+		await.Until(t, "the oldest task has an age", func() bool {
+			depths, err := c.Depths(t.Context())
+			if err != nil || depths[document.KindKnowledge].Tasks != 2 || depths[document.KindSummary].Tasks != 1 || depths[document.KindReindex].Tasks != 1 {
+				t.Fatalf("Depth = %v, %v", depths, err)
+			}
+			return depths[document.KindKnowledge].Age >= 100*time.Millisecond
+		})
+	})
+}
+
+func TestCapacity(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		nothing := func(context.Context, document.TaskRef) time.Duration { return 0 }
+		// A client of its own each time: one that knows of workers asks again
+		// only after a while.
+		capacity := func(kind document.TaskKind) int {
+			n, err := newClient(t, url).Capacity(t.Context(), kind)
+			if err != nil {
+				t.Error(err)
+			}
+			return n
+		}
+		if n := capacity(document.KindKnowledge); n != 0 {
+			t.Errorf("capacity is %d before there is a worker", n)
+		}
+		c := newClient(t, url)
+		runServer(t, queue.ServerConfig{RedisURL: url, Concurrency: 3}, nothing)
+		stop := runServer(t, queue.ServerConfig{RedisURL: url, Concurrency: 4}, nothing)
+		runServer(t, queue.ServerConfig{RedisURL: url, Concurrency: 5, Kind: document.KindSummary}, nothing)
+		await.Until(t, "all workers have said that they are there", func() bool {
+			return capacity(document.KindKnowledge) == 7 && capacity(document.KindSummary) == 5
+		})
+		if n, err := c.Capacity(t.Context(), document.KindKnowledge); n != 7 || err != nil {
+			t.Errorf("capacity is %d, %v; want 7", n, err)
+		}
+		stop()
+		if n := capacity(document.KindKnowledge); n != 3 {
+			t.Errorf("capacity is %d after one of the workers has stopped, want 3", n)
+		}
+		if n, err := c.Capacity(t.Context(), document.KindKnowledge); n != 7 || err != nil {
+			t.Errorf("capacity is %d, %v, a moment after it was counted; want 7 still", n, err)
+		}
+	})
+}
+
+// Counting takes several answers, and with each of them slow longer than a
+// caller waits. It is known in the end, and tasks are enqueued.
+func TestCapacityOfASlowRedis(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		runServer(t, queue.ServerConfig{RedisURL: url, Concurrency: 3}, func(context.Context, document.TaskRef) time.Duration { return time.Hour })
+		runServer(t, queue.ServerConfig{RedisURL: url, Concurrency: 4}, func(context.Context, document.TaskRef) time.Duration { return time.Hour })
+		c := newClient(t, newSlowProxy(t, url, 120*time.Millisecond))
+		await.Until(t, "it is known how many tasks workers can be at", func() bool {
+			n, err := c.Capacity(t.Context(), document.KindKnowledge)
+			return err == nil && n == 7
+		})
+		known := time.Now()
+		await.Until(t, "what is known is old", func() bool {
+			if n, err := c.Capacity(t.Context(), document.KindKnowledge); err != nil || n != 7 {
+				t.Fatalf("capacity is %d, %v after %s; want 7 still", n, err, time.Since(known))
+			}
+			return time.Since(known) > 3*time.Second
+		})
+		await.Until(t, "a task is enqueued", func() bool {
+			return c.Enqueue(t.Context(), dispatchOf(newRef(document.KindKnowledge))) == nil
+		})
+	})
+}
+
+// What is enqueued after Redis has lost everything is delivered and counted.
+func TestRedisLosesItsData(t *testing.T) {
+	t.Parallel()
+	redis := miniredis.RunT(t)
+	c := newClient(t, "redis://"+redis.Addr())
+	ref := newRef(document.KindKnowledge)
+	enqueue(t, c, ref)
+	other := newClient(t, "redis://"+redis.Addr())
+	lost := func(want bool) {
+		t.Helper()
+		if got, err := c.DataLost(t.Context()); err != nil || got != want {
+			t.Fatalf("Lost = %t, %v; want %t", got, err, want)
+		}
+	}
+	lost(true) // it was never filled
+	for range 2 {
+		if err := c.MarkFilled(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lost(false)
+	redis.FlushAll()
+	enqueue(t, other, newRef(document.KindSummary)) // which announces its queue
+	lost(true)
+	enqueue(t, c, ref)
+	if err := c.MarkFilled(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	lost(false)
+	if n := countTasks(t, c); n != 1 {
+		t.Errorf("the queue holds %d tasks, want 1", n)
+	}
+	got := make(chan document.TaskRef, 1)
+	runServer(t, queue.ServerConfig{RedisURL: "redis://" + redis.Addr()}, collectTasks(got))
+	if await.Receive(t, got) != ref {
+		t.Error("another task was delivered")
+	}
+}
+
+func TestUnreachableRedis(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]func(t *testing.T) string{
+		"refuses": closedPort,
+		"hangs":   newHangingServer,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := "redis://" + open(t)
+			for name, call := range map[string]func(c *queue.Client) error{
+				"Enqueue": func(c *queue.Client) error {
+					return c.Enqueue(t.Context(), dispatchOf(newRef(document.KindKnowledge)), dispatchOf(newRef(document.KindSummary)))
+				},
+				"Capacity": func(c *queue.Client) error { _, err := c.Capacity(t.Context(), document.KindKnowledge); return err },
+				"Depth":    func(c *queue.Client) error { _, err := c.Depths(t.Context()); return err },
+				"Lost":     func(c *queue.Client) error { _, err := c.DataLost(t.Context()); return err },
+				"Filled":   func(c *queue.Client) error { return c.MarkFilled(t.Context()) },
+				"Ping":     func(c *queue.Client) error { return c.Ping(t.Context()) },
+			} {
+				c := newClient(t, url)
+				start := time.Now()
+				f := fault.As(call(c))
+				if f == nil || f.Kind != fault.Unavailable || f.RetryAfter <= 0 {
+					t.Errorf("%s = %v, want %s with a time to come again", name, f, fault.Unavailable)
+				}
+				if took := time.Since(start); took > 2*time.Second {
+					t.Errorf("%s took %s", name, took)
+				}
+			}
+		})
+	}
+}
+
+// One caller a second finds out whether Redis is back, the others do not wait.
+func TestHangingRedisHoldsUpOneCaller(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, "redis://"+newHangingServer(t))
+	if err := c.Enqueue(t.Context(), dispatchOf(newRef(document.KindKnowledge))); !fault.Is(err, fault.Unavailable) {
+		t.Fatalf("Enqueue = %v, want %s", err, fault.Unavailable)
+	}
+	start := time.Now()
+	for range 10 {
+		_, capacityErr := c.Capacity(t.Context(), document.KindKnowledge)
+		_, depthErr := c.Depths(t.Context())
+		for _, err := range []error{capacityErr, depthErr, c.Enqueue(t.Context(), dispatchOf(newRef(document.KindKnowledge)))} {
+			if !fault.Is(err, fault.Unavailable) {
+				t.Errorf("got %v, want %s", err, fault.Unavailable)
+			}
+		}
+	}
+	if took := time.Since(start); took > 500*time.Millisecond {
+		t.Errorf("30 calls after a failed one took %s", took)
+	}
+}
+
+func TestMisconfigured(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"", "127.0.0.1:6379", "http://127.0.0.1", "redis://127.0.0.1/x", "redis-sentinel://127.0.0.1?master=m"} {
+		if _, err := queue.NewClient(queue.Config{RedisURL: url}); err == nil {
+			t.Errorf("NewClient(%q) succeeded", url)
+		}
+		if _, err := queue.NewServer(queue.ServerConfig{RedisURL: url, Concurrency: 1}); err == nil {
+			t.Errorf("NewServer(%q) succeeded", url)
+		}
+	}
+	if _, err := queue.NewServer(queue.ServerConfig{RedisURL: "redis://127.0.0.1"}); err == nil {
+		t.Error("NewServer without concurrency succeeded")
+	}
+}
+
+// closedPort returns an address where nobody listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// newHangingServer returns an address that takes connections and never answers.
+func newHangingServer(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	return listener.Addr().String()
+}
+
+// newSlowProxy returns the URL of a Redis by a way on which everything that is sent,
+// in either direction, arrives with a delay.
+func newSlowProxy(t *testing.T, address string, delay time.Duration) string {
+	t.Helper()
+	redis, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	proxy := toxiproxy.NewProxy(server, "redis", "127.0.0.1:0", redis.Host)
+	if err := proxy.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Stop)
+	for _, direction := range []string{"upstream", "downstream"} {
+		toxic := fmt.Sprintf(`{"type": "latency", "stream": %q, "attributes": {"latency": %d}}`, direction, delay.Milliseconds())
+		if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	redis.Host = proxy.Listen
+	return redis.String()
+}

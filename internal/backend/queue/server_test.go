@@ -1,0 +1,378 @@
+package queue_test
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/google/go-cmp/cmp"
+	"github.com/hibiken/asynq"
+
+	"github.com/seed-7a112592/gristmill/internal/backend/queue"
+	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// collectTasks returns a handler that is done with every task at once.
+func collectTasks(got chan<- document.TaskRef) queue.Handler {
+	return func(_ context.Context, ref document.TaskRef) time.Duration {
+		got <- ref
+		return 0
+	}
+}
+
+func TestRunDelivers(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		c := newClient(t, url)
+		want := []document.TaskRef{newRef(document.KindKnowledge), newRef(document.KindKnowledge), newRef(document.KindSummary)}
+		enqueue(t, c, want...)
+		got := make(chan document.TaskRef, 10)
+		handle := func(ctx context.Context, ref document.TaskRef) time.Duration {
+			if id, err := tenant.From(ctx); err != nil || id != ref.Tenant {
+				t.Errorf("tenant in ctx = %q, %v, want %q", id, err, ref.Tenant)
+			}
+			return collectTasks(got)(ctx, ref)
+		}
+		runServer(t, queue.ServerConfig{RedisURL: url}, handle)
+		refs := []document.TaskRef{await.Receive(t, got), await.Receive(t, got)}
+		await.Until(t, "the knowledge queue is empty", func() bool { return countTasks(t, c) == 0 })
+		if len(got) > 0 {
+			t.Errorf("a server of %s was given %s", document.KindKnowledge, <-got)
+		}
+		runServer(t, queue.ServerConfig{RedisURL: url, Kind: document.KindSummary}, handle)
+		refs = append(refs, await.Receive(t, got))
+		byName := func(a, b document.TaskRef) int { return strings.Compare(a.String(), b.String()) }
+		slices.SortFunc(refs, byName)
+		slices.SortFunc(want, byName)
+		if diff := cmp.Diff(want, refs); diff != "" {
+			t.Errorf("delivered (-want +got):\n%s", diff)
+		}
+		// A name is free again once its task is done.
+		enqueue(t, c, want[0])
+		await.Receive(t, got)
+	})
+}
+
+func TestRunDeliversAgain(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		c := newClient(t, url)
+		enqueue(t, c, newRef(document.KindKnowledge))
+		delays := []time.Duration{time.Nanosecond, 1500 * time.Millisecond, 0}
+		delivered := make(chan time.Time, len(delays))
+		runServer(t, queue.ServerConfig{RedisURL: url}, func(context.Context, document.TaskRef) time.Duration {
+			delivered <- time.Now()
+			return delays[len(delivered)-1]
+		})
+		await.Until(t, "the task was delivered often enough", func() bool { return len(delivered) == len(delays) })
+		for last, i := <-delivered, 0; i < 2; i++ {
+			next := <-delivered
+			if waited := next.Sub(last); waited < delays[i] || waited > delays[i]+4*time.Second {
+				t.Errorf("delivered again after %s, want %s or a little more", waited, delays[i])
+			}
+			last = next
+		}
+		await.Until(t, "the task is gone", func() bool { return countTasks(t, c) == 0 })
+		if info, err := inspector(t, url).GetQueueInfo(string(document.KindKnowledge)); err != nil || info.FailedTotal != 0 || info.Archived != 0 {
+			t.Errorf("asynq counts failures: %+v, %v", info, err)
+		}
+	})
+}
+
+// The queue loses all while a task is at work: it is delivered again when it
+// was to be.
+func TestRunDeliversAgainWhatTheQueueHasLost(t *testing.T) {
+	t.Parallel()
+	server := miniredis.RunT(t)
+	url := "redis://" + server.Addr()
+	c := newClient(t, url)
+	enqueue(t, c, newRef(document.KindKnowledge))
+	delivered := make(chan time.Time, 2)
+	runServer(t, queue.ServerConfig{RedisURL: url}, func(context.Context, document.TaskRef) time.Duration {
+		delivered <- time.Now()
+		if len(delivered) == 2 {
+			return 0
+		}
+		server.FlushAll()
+		return time.Second
+	})
+	await.Until(t, "the task was delivered again", func() bool { return len(delivered) == 2 })
+	if waited := -(<-delivered).Sub(<-delivered); waited < time.Second || waited > 5*time.Second {
+		t.Errorf("delivered again after %s, want a second or a little more", waited)
+	}
+}
+
+func TestRunSurvivesAPanic(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		c := newClient(t, url)
+		enqueue(t, c, newRef(document.KindKnowledge))
+		var log await.LogBuffer
+		panicked := make(chan time.Time, 1)
+		runServer(t, queue.ServerConfig{RedisURL: url, Log: slog.New(slog.NewTextHandler(&log, nil))},
+			func(context.Context, document.TaskRef) time.Duration {
+				panicked <- time.Now()
+				panic("a defect")
+			})
+		var waiting []*asynq.TaskInfo
+		await.Until(t, "the task waits", func() bool {
+			waiting, _ = inspector(t, url).ListRetryTasks(string(document.KindKnowledge))
+			return len(waiting) == 1
+		})
+		if wait := waiting[0].NextProcessAt.Sub(<-panicked); wait < 10*time.Second || wait > 12*time.Second {
+			t.Errorf("delivered again after %s, want 10s or a little more", wait)
+		}
+		for _, want := range []string{"a defect", "server_test.go"} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("the log does not show %q:\n%s", want, log.String())
+			}
+		}
+	})
+}
+
+func TestRunDropsWhatIsNoTask(t *testing.T) {
+	t.Parallel()
+	url := "redis://" + miniredis.RunT(t).Addr()
+	opt, err := asynq.ParseRedisURI(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := asynq.NewClient(opt)
+	defer raw.Close()
+	payloads := []string{
+		``, `{`, `{}`, `{"tenant":"acme","version":1}`,
+		`{"tenant":"../etc","document":"019a0000-0000-7000-8000-000000000000","version":1}`,
+		`{"tenant":"acme","document":"019a0000-0000-7000-8000-000000000000","version":0}`,
+		`{"tenant":"acme","document":"not a uuid","version":1}`,
+	}
+	for _, payload := range payloads {
+		task := asynq.NewTask(string(document.KindKnowledge), []byte(payload))
+		if _, err := raw.Enqueue(task, asynq.Queue(string(document.KindKnowledge))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := newClient(t, url)
+	ref := newRef(document.KindKnowledge)
+	enqueue(t, c, ref)
+	var log await.LogBuffer
+	got := make(chan document.TaskRef, 10)
+	runServer(t, queue.ServerConfig{RedisURL: url, Log: slog.New(slog.NewTextHandler(&log, nil))}, collectTasks(got))
+	if await.Receive(t, got) != ref {
+		t.Error("another task was delivered")
+	}
+	await.Until(t, "the queue is empty", func() bool { return countTasks(t, c) == 0 })
+	if n := strings.Count(log.String(), "cannot be read"); n != len(payloads) {
+		t.Errorf("%d of %d dropped tasks are in the log:\n%s", n, len(payloads), log.String())
+	}
+}
+
+func TestStopLetsHandlersFinish(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		c := newClient(t, url)
+		enqueue(t, c, newRef(document.KindKnowledge))
+		working, finish := make(chan struct{}), make(chan struct{})
+		var ended error
+		var log await.LogBuffer
+		debug := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		stop := runServer(t, queue.ServerConfig{RedisURL: url, FinishTimeout: await.Deadline, Log: debug},
+			func(ctx context.Context, _ document.TaskRef) time.Duration {
+				working <- struct{}{}
+				<-finish
+				ended = ctx.Err()
+				return 0
+			})
+		await.Receive(t, working)
+		enqueue(t, c, newRef(document.KindKnowledge))
+		stopped := make(chan struct{})
+		go func() { stop(); close(stopped) }()
+		await.Until(t, "the server takes no new task", func() bool {
+			return strings.Contains(log.String(), "Processor stopped")
+		})
+		close(finish)
+		await.Receive(t, stopped)
+		if ended != nil {
+			t.Errorf("the handler's context ended: %v", ended)
+		}
+		if n := countTasks(t, c); n != 1 {
+			t.Errorf("%d tasks are left, want the 1 that was not begun", n)
+		}
+	})
+}
+
+func TestStopEndsHandlersAfterAWhile(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		c := newClient(t, url)
+		enqueue(t, c, newRef(document.KindKnowledge))
+		working := make(chan struct{})
+		stop := runServer(t, queue.ServerConfig{RedisURL: url, FinishTimeout: 50 * time.Millisecond},
+			func(ctx context.Context, _ document.TaskRef) time.Duration {
+				working <- struct{}{}
+				<-ctx.Done()
+				return time.Minute
+			})
+		await.Receive(t, working)
+		start := time.Now()
+		stop()
+		if took := time.Since(start); took > 4*time.Second {
+			t.Errorf("stopping took %s", took)
+		}
+		if waiting, err := inspector(t, url).ListRetryTasks(string(document.KindKnowledge)); err != nil || len(waiting) != 1 {
+			t.Errorf("tasks that wait = %v, %v, want the 1 that was ended", waiting, err)
+		}
+	})
+}
+
+// A handler that does not heed its context holds nobody up, and its task goes
+// back to the queue at once: for another worker to take, when it may.
+func TestStopLeavesHandlersThatDoNotEnd(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		c := newClient(t, url)
+		enqueue(t, c, newRef(document.KindKnowledge))
+		working, finish := make(chan struct{}), make(chan struct{})
+		defer close(finish)
+		cfg := queue.ServerConfig{RedisURL: url, FinishTimeout: 100 * time.Millisecond, DrainTimeout: 200 * time.Millisecond, CloseTimeout: time.Second}
+		stop := runServer(t, cfg, func(context.Context, document.TaskRef) time.Duration {
+			working <- struct{}{}
+			<-finish
+			return 0
+		})
+		await.Receive(t, working)
+		start := time.Now()
+		stop()
+		if took, most := time.Since(start), cfg.FinishTimeout+cfg.DrainTimeout+cfg.CloseTimeout; took > most+100*time.Millisecond {
+			t.Errorf("stopping took %s, want at most %s", took, most)
+		}
+		got := make(chan document.TaskRef, 1)
+		start = time.Now()
+		runServer(t, queue.ServerConfig{RedisURL: url}, collectTasks(got))
+		await.Receive(t, got)
+		if took := time.Since(start); took > 3*time.Second {
+			t.Errorf("another worker was given the task after %s, want it within seconds", took)
+		}
+	})
+}
+
+// asynq ends a task that it has lost sight of, as when Redis is away. The
+// handler goes on, and the next one waits for its slot.
+func TestHandlersOutliveAsynq(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		c := newClient(t, url)
+		ref := newRef(document.KindKnowledge)
+		enqueue(t, c, ref)
+		working, finish := make(chan context.Context), make(chan struct{})
+		runServer(t, queue.ServerConfig{RedisURL: url}, func(ctx context.Context, _ document.TaskRef) time.Duration {
+			working <- ctx
+			<-finish
+			return 0
+		})
+		ctx := await.Receive(t, working)
+		dropActiveEntry(t, url, ref)
+		if ctx.Err() != nil {
+			t.Errorf("the handler's context has ended: %v", ctx.Err())
+		}
+		select {
+		case <-working:
+			t.Error("two handlers were at work at once, want 1")
+		default:
+		}
+		finish <- struct{}{}
+		await.Receive(t, working)
+		finish <- struct{}{}
+		await.Until(t, "the task is gone", func() bool { return countTasks(t, c) == 0 })
+	})
+}
+
+// What has been delivered and not begun is not begun any more.
+func TestStopBeginsNothing(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, url string) {
+		c := newClient(t, url)
+		ref := newRef(document.KindKnowledge)
+		enqueue(t, c, ref)
+		working, finish := make(chan struct{}, 2), make(chan struct{})
+		stop := runServer(t, queue.ServerConfig{RedisURL: url, FinishTimeout: await.Deadline}, func(context.Context, document.TaskRef) time.Duration {
+			working <- struct{}{}
+			<-finish
+			return 0
+		})
+		await.Receive(t, working)
+		dropActiveEntry(t, url, ref) // what is delivered again waits for the slot
+		stopped := make(chan struct{})
+		go func() { stop(); close(stopped) }()
+		await.Until(t, "it is given back", func() bool {
+			waiting, err := inspector(t, url).ListRetryTasks(string(document.KindKnowledge))
+			return err == nil && len(waiting) == 1 || len(working) > 0
+		})
+		close(finish)
+		await.Receive(t, stopped)
+		if len(working) > 0 {
+			t.Error("a task was begun while stopping")
+		}
+	})
+}
+
+// dropActiveEntry has asynq give up on a task that is at work, and deliver it again.
+func dropActiveEntry(t *testing.T, url string, ref document.TaskRef) {
+	t.Helper()
+	name := dispatchOf(ref).String()
+	i := inspector(t, url)
+	is := func(state func(*asynq.TaskInfo) bool) func() bool {
+		return func() bool {
+			info, err := i.GetTaskInfo(string(document.KindKnowledge), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return state(info)
+		}
+	}
+	givenUp := is(func(info *asynq.TaskInfo) bool { return info.LastErr != "" })
+	await.Until(t, "asynq has given up", func() bool {
+		// It hears of this only once it has begun to listen.
+		if err := i.CancelProcessing(name); err != nil {
+			t.Fatal(err)
+		}
+		return givenUp()
+	})
+	await.Until(t, "it has delivered the task again", is(func(info *asynq.TaskInfo) bool { return info.State == asynq.TaskStateActive }))
+}
+
+func TestRedisAbsentAtStart(t *testing.T) {
+	t.Parallel()
+	address := closedPort(t)
+	c := newClient(t, "redis://"+address)
+	var log await.LogBuffer
+	got := make(chan document.TaskRef, 1)
+	debug := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	runServer(t, queue.ServerConfig{RedisURL: "redis://" + address, Log: debug}, collectTasks(got))
+	ref := newRef(document.KindKnowledge)
+	if err := c.Enqueue(t.Context(), dispatchOf(ref)); !fault.Is(err, fault.Unavailable) {
+		t.Fatalf("Enqueue = %v, want %s", err, fault.Unavailable)
+	}
+	await.Until(t, "asynq complains a lot", func() bool { return strings.Count(log.String(), "asynq complains") > 3 })
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 {
+		t.Errorf("%d warnings about one outage:\n%s", n, log.String())
+	}
+	redis := miniredis.NewMiniRedis()
+	if err := redis.StartAddr(address); err != nil {
+		t.Fatal(err)
+	}
+	defer redis.Close()
+	await.Until(t, "Redis can be reached", func() bool { return c.Enqueue(t.Context(), dispatchOf(ref)) == nil })
+	if await.Receive(t, got) != ref {
+		t.Error("another task was delivered")
+	}
+}
+
+func inspector(t *testing.T, url string) *asynq.Inspector {
+	t.Helper()
+	opt, err := asynq.ParseRedisURI(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := asynq.NewInspector(opt)
+	t.Cleanup(func() { _ = i.Close() })
+	return i
+}

@@ -1,0 +1,154 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Publish makes the version live and ends the task.
+func (s *Store) Publish(ctx context.Context, work document.Work, also []document.SpaceVersion, progress document.KnowledgeProgress, warnings ...document.Warning) (err error) {
+	defer wrapError(&err, "publish %s", work)
+	return s.inWriteTransaction(ctx, func(tx transaction) error {
+		if err := checkLease(ctx, tx, work); err != nil {
+			return err
+		}
+		live, err := readPublishedVersion(ctx, tx, work.DocumentID)
+		if err != nil {
+			return err
+		}
+		if live > work.Version {
+			return endTask(ctx, tx, work.TaskRef, document.JobCancelled, reasonSuperseded(live))
+		}
+		placements := append([]document.SpaceVersion{{SpaceID: work.Space.ID, Passages: progress.Passages, Warnings: warnings}}, also...)
+		if placements, err = selectWritten(ctx, tx, work.DocumentID, placements); err != nil {
+			return err
+		}
+		return publish(ctx, tx, work, live, placements, progress)
+	})
+}
+
+// WriteAndPublish writes the whole version and makes it live, unless Publish
+// would not.
+func (s *Store) WriteAndPublish(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress, warnings ...document.Warning) (published bool, err error) {
+	defer wrapError(&err, "write and publish %d passages of %s", len(batch.Entries), work)
+	err = s.inWriteTransaction(ctx, func(tx transaction) error {
+		published = false
+		if err := checkLease(ctx, tx, work); err != nil {
+			return err
+		}
+		live, err := readPublishedVersion(ctx, tx, work.DocumentID)
+		if err != nil || live > work.Version {
+			return err
+		}
+		placements := []document.SpaceVersion{{SpaceID: work.Space.ID, Passages: progress.Passages, Warnings: warnings}}
+		if placements, err = selectWritten(ctx, tx, work.DocumentID, placements); fault.Is(err, fault.Unavailable) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if err := writeBatch(ctx, tx, work, batch, progress); err != nil {
+			return err
+		}
+		published = true
+		return publish(ctx, tx, work, live, placements, progress)
+	})
+	return published && err == nil, err
+}
+
+// publish makes a version live in the place of another, of 0 where there is none,
+// and ends its task.
+func publish(ctx context.Context, tx transaction, work document.Work, live int, placements []document.SpaceVersion, progress document.KnowledgeProgress) error {
+	for _, placement := range placements {
+		if err := insertSpaceVersion(ctx, tx, versionKeyOf(work), placement, ""); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.ExecContext(ctx, `
+		UPDATE documents SET live_version = ?3, state = 'ready', updated_at = ?4
+		WHERE tenant = ?1 AND id = ?2`, tx.tenant, work.DocumentID, work.Version, tx.now); err != nil {
+		return err
+	}
+	if live > 0 && live < work.Version {
+		if err := insertGarbageVersion(ctx, tx, versionKey{work.DocumentID, live}); err != nil {
+			return err
+		}
+	}
+	if err := saveProgress(ctx, tx, work, progress); err != nil {
+		return err
+	}
+	return endTask(ctx, tx, work.TaskRef, document.JobSucceeded, "")
+}
+
+// readPublishedVersion returns the version that readers see, or 0.
+func readPublishedVersion(ctx context.Context, tx transaction, id uuid.UUID) (live int, err error) {
+	err = tx.QueryRowContext(ctx, `
+		SELECT coalesce(live_version, 0) FROM documents WHERE tenant = ?1 AND id = ?2`, tx.tenant, id).Scan(&live)
+	return live, err
+}
+
+// selectWritten leaves out placements in spaces that are no longer kept complete,
+// or gone: since the task was claimed a reindex may have been paused, or have
+// ended. It returns fault.Unavailable unless one is in the space that answers
+// the collection's searches, which another may have become.
+func selectWritten(ctx context.Context, tx transaction, id uuid.UUID, placements []document.SpaceVersion) ([]document.SpaceVersion, error) {
+	of := make(map[int64]document.SpaceVersion, len(placements))
+	for _, p := range placements {
+		of[p.SpaceID] = p
+	}
+	wanted, err := json.Marshal(slices.Collect(maps.Keys(of)))
+	if err != nil {
+		return nil, err
+	}
+	rows, err := tx.QueryContext(ctx, `
+		SELECT s.id, s.id = c.live_space
+		FROM documents d
+		JOIN collections c ON c.tenant = d.tenant AND c.id = d.collection
+		JOIN spaces s      ON s.tenant = d.tenant AND s.collection = d.collection
+		WHERE d.tenant = ?1 AND d.id = ?2 AND s.id IN (SELECT value FROM json_each(?3)) AND (s.written OR s.id = c.live_space)
+		ORDER BY s.id`, tx.tenant, id, string(wanted))
+	inLive := false
+	written, err := collectRows(rows, err, func(row scanner) (p document.SpaceVersion, err error) {
+		var live bool
+		err = row.Scan(&p.SpaceID, &live)
+		inLive = inLive || live
+		return of[p.SpaceID], err
+	})
+	if err == nil && !inLive {
+		err = fault.New(fault.Unavailable, "the collection was re-indexed meanwhile: the document is written again, to its new space")
+	}
+	return written, err
+}
+
+// insertSpaceVersion notes that a version stands whole in a space, or why it is left
+// out of it. It fails unless the placement's number of places are there. Each has
+// its passage: the tables see to that.
+func insertSpaceVersion(ctx context.Context, tx transaction, of versionKey, placement document.SpaceVersion, leftOut string) error {
+	var got int64
+	if err := tx.QueryRowContext(ctx, `
+		SELECT count(*) FROM manifest WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND space = ?4`,
+		tx.tenant, of.document, of.number, placement.SpaceID).Scan(&got); err != nil {
+		return err
+	}
+	if got != placement.Passages {
+		return fmt.Errorf("%d places are stored in space %d, not %d", got, placement.SpaceID, placement.Passages)
+	}
+	warnings, err := json.Marshal(placement.Warnings)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO placements (tenant, document, version, space, passages, left_out, warnings)
+		VALUES (?1, ?2, ?3, ?4, ?5, nullif(?6, ''), ?7)
+		ON CONFLICT (tenant, document, version, space)
+		DO UPDATE SET passages = excluded.passages, left_out = excluded.left_out, warnings = excluded.warnings`,
+		tx.tenant, of.document, of.number, placement.SpaceID, placement.Passages, leftOut, string(warnings))
+	return err
+}

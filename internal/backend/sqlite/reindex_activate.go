@@ -1,0 +1,153 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// activationTries is how often documents are counted before a switch is given up
+// because others go on being published without the space.
+const activationTries = 3
+
+// errPublishedMeanwhile is the failure of a switch because a version has become live without
+// the space since documents were counted.
+var errPublishedMeanwhile = errors.New("a document was published without the space")
+
+// ActivateSpace makes the space that the reindex built the live one, and ends the
+// reindex. What is missing is counted beside the writers.
+func (s *Store) ActivateSpace(ctx context.Context, work document.Work, keep time.Duration, progress document.ReindexProgress) (err error) {
+	defer wrapError(&err, "switch to space %d", work.Space.ID)
+	for range activationTries {
+		var missed int64
+		whole := progress
+		if err := s.inReadTransaction(ctx, func(tx transaction) error {
+			r, err := loadLeasedReindex(ctx, tx, work)
+			if err != nil {
+				return err
+			}
+			if r.Change == document.ChangeNothing {
+				return errNoSpaceChange(r)
+			}
+			if missed, err = readMissedPublications(ctx, tx, r.targetSpace()); err != nil {
+				return err
+			}
+			if err := checkSpaceComplete(ctx, tx, r); err != nil {
+				return err
+			}
+			return addFailedToLeftOut(ctx, tx, r, &whole)
+		}); err != nil {
+			return err
+		}
+		if err := s.inWriteTransaction(ctx, func(tx transaction) error {
+			r, err := loadLeasedReindex(ctx, tx, work)
+			if err != nil {
+				return err
+			}
+			if err := saveReindexProgress(ctx, tx, r.ID, whole); err != nil {
+				return err
+			}
+			if r.Stage == document.StageReverting {
+				return finishRevert(ctx, tx, r, missed, keep)
+			}
+			if err := activateSpace(ctx, tx, r, missed, true, keep); err != nil {
+				return err
+			}
+			return endReindex(ctx, tx, r.ID, document.JobSucceeded, document.StageDone, "")
+		}); !errors.Is(err, errPublishedMeanwhile) {
+			return err
+		}
+	}
+	return fault.New(fault.Conflict, "documents go on being published without space %d", work.Space.ID)
+}
+
+// readMissedPublications returns how often a version became live without a space.
+func readMissedPublications(ctx context.Context, tx transaction, space int64) (missed int64, err error) {
+	err = tx.QueryRowContext(ctx, `SELECT missed FROM spaces WHERE tenant = ?1 AND id = ?2`, tx.tenant, space).Scan(&missed)
+	return missed, err
+}
+
+// checkSpaceComplete returns fault.Conflict unless every live document is whole in the
+// space that the reindex builds.
+func checkSpaceComplete(ctx context.Context, tx transaction, r reindex) error {
+	missing, _, err := countMissing(ctx, tx, r.collection, r.targetSpace())
+	if err == nil && missing > 0 {
+		err = fault.New(fault.Conflict, "%d documents are not whole in the new space yet", missing)
+	}
+	return err
+}
+
+// activateSpace has the space that the reindex built answer searches, or fails with
+// errMissed when a version became live without it since missed was read. The space
+// that answered them is left: written to, or not.
+func activateSpace(ctx context.Context, tx transaction, r reindex, missed int64, written bool, keep time.Duration) error {
+	now, err := readMissedPublications(ctx, tx, r.targetSpace())
+	if err != nil {
+		return err
+	}
+	if now != missed {
+		return errPublishedMeanwhile
+	}
+	if err := scheduleSpaceDrop(ctx, tx, r.activeSpace, written, keep); err != nil {
+		return err
+	}
+	if err := keepSpaceComplete(ctx, tx, r.targetSpace()); err != nil {
+		return err
+	}
+	if err := setActiveSpace(ctx, tx, r.collection, r.targetSpace()); err != nil {
+		return err
+	}
+	return setLeftOutStates(ctx, tx, r)
+}
+
+// setLeftOutStates has documents whose live version is left out of the space that
+// the reindex built be failed, and those ready that were failed because it is left
+// out of the one that was live.
+func setLeftOutStates(ctx context.Context, tx transaction, r reindex) error {
+	_, err := tx.ExecContext(ctx, `
+		WITH due AS (
+			SELECT d.id, iif(EXISTS (SELECT 1 FROM placements pl
+			                         WHERE pl.tenant = d.tenant AND pl.document = d.id AND pl.version = d.live_version AND pl.space = ?4
+			                           AND pl.left_out IS NOT NULL),
+			                 'failed', 'ready') AS state
+			FROM documents d
+			WHERE d.tenant = ?1 AND d.collection = ?2 AND d.deleted_at IS NULL AND d.live_version IS NOT NULL
+			  AND d.id IN (SELECT pl.document FROM placements pl
+			               WHERE pl.tenant = ?1 AND pl.space IN (?3, ?4) AND pl.left_out IS NOT NULL)
+		)
+		UPDATE documents SET state = due.state, updated_at = ?5
+		FROM due
+		WHERE documents.tenant = ?1 AND documents.id = due.id AND documents.state <> due.state`,
+		tx.tenant, r.collection, r.activeSpace, r.targetSpace(), tx.now)
+	return err
+}
+
+// addFailedToLeftOut adds to those that are left out the documents of which what was
+// uploaded last came to nothing: they were not redone.
+func addFailedToLeftOut(ctx context.Context, tx transaction, r reindex, progress *document.ReindexProgress) error {
+	documents, err := jsonIDs(r.DocumentIDs)
+	if err != nil {
+		return err
+	}
+	var count int64
+	rows, err := tx.QueryContext(ctx, `
+		SELECT d.id, d.key, t.error, count(*) OVER ()
+		FROM documents d
+		JOIN tasks t ON t.tenant = d.tenant AND t.document = d.id AND t.version = d.newest_version AND t.kind = 'knowledge' AND t.state = 'failed'
+		WHERE d.tenant = ?1 AND d.collection = ?2 AND d.deleted_at IS NULL
+		  AND substr(d.key, 1, length(?3)) = ?3
+		  AND (json_array_length(?4) = 0 OR d.id IN (SELECT value FROM json_each(?4)))
+		  AND d.live_version IS NOT d.newest_version
+		ORDER BY d.id
+		LIMIT ?5`, tx.tenant, r.collection, r.KeyPrefix, documents, document.MaxLeftOut)
+	failed, err := collectRows(rows, err, func(row scanner) (l document.LeftOut, err error) {
+		return l, row.Scan(&l.DocumentID, &l.Key, &l.Error, &count)
+	})
+	if err == nil {
+		progress.AddLeftOut(count, failed...)
+	}
+	return err
+}

@@ -1,0 +1,134 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// IndexSpace does nothing: SQLite compares every vector, whatever their number.
+func (s *Store) IndexSpace(context.Context, document.Space, int) error { return nil }
+
+// MoveSpaceToOwnTable does nothing: SQLite has one table for the passages of all spaces.
+func (s *Store) MoveSpaceToOwnTable(context.Context, document.Space) error { return nil }
+
+// GrownSpaces returns nothing, since MoveSpace and IndexSpace do nothing.
+func (s *Store) GrownSpaces(context.Context, document.SpaceMaintenance, int) ([]document.Space, error) {
+	return nil, nil
+}
+
+// GrownSpacesAfter returns nothing, as Grown.
+func (s *Store) GrownSpacesAfter(context.Context, document.SpaceMaintenance, int, int64, int) ([]document.Space, int64, error) {
+	return nil, 0, nil
+}
+
+// spaceColumns are what scanSpace scans.
+const spaceColumns = `s.id, s.collection, s.model, s.dimensions, s.chunk_tokens, s.chunk_overlap`
+
+// scanSpace scans spaceColumns, and what comes before them into others.
+func scanSpace(row scanner, space *document.Space, before ...any) error {
+	return row.Scan(append(before, &space.ID, &space.CollectionID, &space.Model.Name, &space.Model.Dimensions,
+		&space.Chunking.Tokens, &space.Chunking.Overlap)...)
+}
+
+func readSpace(ctx context.Context, tx transaction, id int64) (space document.Space, err error) {
+	return space, scanSpace(tx.QueryRowContext(ctx, `
+		SELECT `+spaceColumns+` FROM spaces s WHERE s.tenant = ?1 AND s.id = ?2`, tx.tenant, id), &space)
+}
+
+// readOtherSpaces returns the spaces of a collection that are kept complete besides
+// the live one; nil when there is none.
+func readOtherSpaces(ctx context.Context, tx transaction, live document.Space) ([]document.Space, error) {
+	rows, err := tx.QueryContext(ctx, `
+		SELECT `+spaceColumns+`
+		FROM spaces s
+		WHERE s.tenant = ?1 AND s.collection = ?2 AND s.id <> ?3 AND s.written AND coalesce(s.drop_after > ?4, true)
+		ORDER BY s.id`, tx.tenant, live.CollectionID, live.ID, tx.now)
+	also, err := collectRows(rows, err, func(row scanner) (space document.Space, err error) {
+		return space, scanSpace(row, &space)
+	})
+	if len(also) == 0 {
+		return nil, err
+	}
+	return also, err
+}
+
+// addSpace makes a space, empty, which is written to. Its id is like none before:
+// SQLite would give it that of the last one when that was dropped, and reindexes
+// go on naming what was dropped.
+func addSpace(ctx context.Context, tx transaction, space document.Space) (document.Space, error) {
+	err := tx.QueryRowContext(ctx, `
+		INSERT INTO spaces (id, tenant, collection, model, dimensions, chunk_tokens, chunk_overlap, created_at)
+		SELECT 1 + max((SELECT coalesce(max(id), 0) FROM spaces),
+		               (SELECT coalesce(max(max(from_space, to_space)), 0) FROM reindexes)),
+		       ?1, ?2, ?3, ?4, ?5, ?6, ?7
+		RETURNING id`, tx.tenant, space.CollectionID, space.Model.Name, space.Model.Dimensions,
+		space.Chunking.Tokens, space.Chunking.Overlap, tx.now).Scan(&space.ID)
+	return space, err
+}
+
+// isSpaceKept reports whether a space is there, and its time is not over.
+func isSpaceKept(ctx context.Context, tx transaction, id int64) (kept bool, err error) {
+	err = tx.QueryRowContext(ctx, `
+		SELECT EXISTS (SELECT 1 FROM spaces WHERE tenant = ?1 AND id = ?2 AND coalesce(drop_after > ?3, true))`,
+		tx.tenant, id, tx.now).Scan(&kept)
+	return kept, err
+}
+
+// keepSpaceComplete has a space be written to with what is uploaded, and stay.
+func keepSpaceComplete(ctx context.Context, tx transaction, id int64) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE spaces SET written = true, drop_after = NULL WHERE tenant = ?1 AND id = ?2`, tx.tenant, id)
+	return err
+}
+
+// scheduleSpaceDrop has a space be dropped after keep, for which it lists it, and until then be written to or
+// not. One whose vectors have no length yet has nothing that could be kept.
+func scheduleSpaceDrop(ctx context.Context, tx transaction, id int64, written bool, keep time.Duration) error {
+	var dropAfter micros
+	err := tx.QueryRowContext(ctx, `
+		UPDATE spaces SET written    = ?3 AND dimensions > 0,
+		                  drop_after = CASE WHEN dimensions > 0 THEN ?4 ELSE ?5 END
+		WHERE tenant = ?1 AND id = ?2
+		RETURNING drop_after`, tx.tenant, id, written, tx.now.add(keep), tx.now).Scan(&dropAfter)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO garbage (tenant, kind, due_at, space) VALUES (?1, 'space', ?2, ?3)`, tx.tenant, dropAfter, id)
+	return err
+}
+
+// countMissing returns how many live documents of a collection are not placed
+// whole in a space, and the bytes of their originals.
+func countMissing(ctx context.Context, tx transaction, collection uuid.UUID, space int64) (documents, bytes int64, err error) {
+	err = tx.QueryRowContext(ctx, `
+		SELECT count(*), coalesce(sum(v.size), 0)`+fromMissingVersions, tx.tenant, collection, space).
+		Scan(&documents, &bytes)
+	return documents, bytes, err
+}
+
+// fromMissingVersions are the live documents d of the collection ?2 whose live
+// version v is not placed whole in the space ?3.
+const fromMissingVersions = `
+	FROM documents d
+	JOIN versions v ON v.tenant = d.tenant AND v.document = d.id AND v.version = d.live_version
+	WHERE d.tenant = ?1 AND d.collection = ?2 AND d.deleted_at IS NULL
+	  AND NOT EXISTS (SELECT 1 FROM placements pl
+	                  WHERE pl.tenant = d.tenant AND pl.document = d.id AND pl.version = d.live_version AND pl.space = ?3)
+`
+
+// isSpaceVersionWhole is whether all places of a placement pl are there, with their
+// passages.
+const isSpaceVersionWhole = `pl.passages = (
+	SELECT count(*) FROM manifest m
+	CROSS JOIN passages p ON p.id = m.passage AND p.tenant = m.tenant AND p.space = m.space
+	WHERE m.tenant = pl.tenant AND m.document = pl.document AND m.version = pl.version AND m.space = pl.space)`

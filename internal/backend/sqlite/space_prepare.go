@@ -1,0 +1,74 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// replacedSpaceRetention is how long an empty space is kept that another has taken the
+// place of. Tasks that have claimed it may still write to it: what they write
+// is not published.
+const replacedSpaceRetention = 10 * time.Minute
+
+// isReplaceable is the condition for a space s to hold nothing, and for no reindex
+// to have built it.
+const isReplaceable = `(NOT EXISTS (SELECT 1 FROM passages p WHERE p.tenant = s.tenant AND p.space = s.id)
+	AND NOT EXISTS (SELECT 1 FROM reindexes r
+	                WHERE r.tenant = s.tenant AND r.collection = s.collection AND r.to_space = s.id AND r.change <> 'nothing'))`
+
+// PrepareSpace replaces the collection's live space, if that is unsettled, by
+// one of the given model and chunking.
+func (s *Store) PrepareSpace(ctx context.Context, work document.Work, model document.Model, chunking document.Chunking) (prepared document.Work, err error) {
+	defer wrapError(&err, "prepare a space for %s", work)
+	err = s.inWriteTransaction(ctx, func(tx transaction) error {
+		if err := checkLease(ctx, tx, work); err != nil {
+			return err
+		}
+		prepared = work
+		if err := readActiveSpace(ctx, tx, &prepared); err != nil {
+			return err
+		}
+		live := prepared.Space
+		if prepared.SpaceReplaceable && (live.Model != model || live.Chunking != chunking) {
+			if err := replaceSpace(ctx, tx, live, document.Space{CollectionID: live.CollectionID, Model: model, Chunking: chunking}); err != nil {
+				return err
+			}
+			if err := readActiveSpace(ctx, tx, &prepared); err != nil {
+				return err
+			}
+		}
+		prepared.OtherSpaces, err = readOtherSpaces(ctx, tx, prepared.Space)
+		return err
+	})
+	return prepared, err
+}
+
+// readActiveSpace reads into the work the live space of its collection.
+func readActiveSpace(ctx context.Context, tx transaction, work *document.Work) error {
+	return scanSpace(tx.QueryRowContext(ctx, `
+		SELECT `+isReplaceable+`, `+spaceColumns+`
+		FROM collections c
+		JOIN spaces s ON s.tenant = c.tenant AND s.id = c.live_space
+		WHERE c.tenant = ?1 AND c.id = ?2`, tx.tenant, work.Space.CollectionID), &work.Space, &work.SpaceReplaceable)
+}
+
+// replaceSpace makes a space live in the place of an empty one. Versions without
+// passages stand in the one as they do in the other.
+func replaceSpace(ctx context.Context, tx transaction, empty, wanted document.Space) error {
+	space, err := ensureSpace(ctx, tx, wanted)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `
+		INSERT INTO placements (tenant, document, version, space, passages)
+		SELECT tenant, document, version, ?3, 0 FROM placements WHERE tenant = ?1 AND space = ?2
+		ON CONFLICT (tenant, document, version, space) DO NOTHING`, tx.tenant, empty.ID, space.ID); err != nil {
+		return err
+	}
+	if err := scheduleSpaceDrop(ctx, tx, empty.ID, false, replacedSpaceRetention); err != nil {
+		return err
+	}
+	return setActiveSpace(ctx, tx, empty.CollectionID, space.ID)
+}

@@ -1,0 +1,97 @@
+package storetest
+
+import (
+	"context"
+	"testing"
+
+	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+func endsWithItsJobs(t *testing.T, ctx context.Context, s Store) {
+	c := ensureCollection(t, ctx, s, "requeue end")
+	a := publishTexts(t, ctx, s, c, "a", "one")
+	publishTexts(t, ctx, s, c, "b", "two")
+	request := document.ReindexRequest{Collection: c.Name, Force: true}
+	for _, want := range []document.JobState{document.JobFailed, document.JobSucceeded} {
+		work, jobs := runRequeue(t, ctx, s, request)
+		if len(jobs) != 2 {
+			t.Fatalf("got %d jobs, want 2", len(jobs))
+		}
+		if want == document.JobFailed {
+			failJob(t, ctx, s, jobs[0])
+		} else {
+			publishTexts(t, ctx, s, c, "a", "one again") // supersedes what was requeued
+			_, err := s.Claim(ctx, taskRefOf(t, ctx, jobs[0], document.KindKnowledge), leaseTime)
+			wantFault(t, err, fault.NotFound)
+			_, err = s.Claim(ctx, taskRefOf(t, ctx, jobs[0], document.KindSummary), leaseTime)
+			wantFault(t, err, fault.NotFound)
+		}
+		requeue(t, ctx, s, work, 10, document.RequeueResult{})
+		publishJob(t, ctx, s, jobs[1], passageOf("two", 1, 0, 0))
+		requeue(t, ctx, s, work, 10, document.RequeueResult{})
+		finishSummary(t, ctx, s, jobs[1], "summary")
+		requeue(t, ctx, s, work, 10, document.RequeueResult{Ended: true})
+
+		got := readReindex(t, ctx, s, work.JobID)
+		if got.State != want || got.FinishedAt == nil || got.RevertibleUntil != nil || (got.Error != "") != (want == document.JobFailed) {
+			t.Errorf("got %+v, want it %s", got, want)
+		}
+		if p := got.Progress; p.Documents != 2 || p.DocumentsDone != 2 || p.Bytes != 2000 || p.BytesDone != 2000 {
+			t.Errorf("progress: got %+v, want 2 documents, both done", p)
+		}
+		wantLeaseLost(t, ctx, s, string(want), work)
+		_, err := s.Claim(ctx, work.TaskRef, leaseTime)
+		wantFault(t, err, fault.NotFound)
+	}
+	if got := readCollection(t, ctx, s, c); got.ActiveSpace.ID != c.ActiveSpace.ID {
+		t.Errorf("live space: got %+v, want %+v still", got.ActiveSpace, c.ActiveSpace)
+	}
+	if d := readDocument(t, ctx, s, a.DocumentID); d.State != document.DocumentReady {
+		t.Errorf("document: got %s, want ready", d.State)
+	}
+}
+
+// Resumed once it has failed, it redoes what failed.
+func redoesWhatFailedWhenResumed(t *testing.T, ctx context.Context, s Store) {
+	c := ensureCollection(t, ctx, s, "requeue resume")
+	failJob(t, ctx, s, acceptUpload(t, ctx, s, uploadOf(c, "a")).Job)
+	b := acceptUpload(t, ctx, s, uploadOf(c, "b")).Job
+	failJob(t, ctx, s, b)
+	work, jobs := runRequeue(t, ctx, s, document.ReindexRequest{Collection: c.Name})
+	if len(jobs) != 2 {
+		t.Fatalf("got %d jobs, want 2", len(jobs))
+	}
+	publishJob(t, ctx, s, jobs[0], passageOf("one", 1, 0, 0))
+	finishSummary(t, ctx, s, jobs[0], "summary")
+	failJob(t, ctx, s, jobs[1])
+	requeue(t, ctx, s, work, 10, document.RequeueResult{Ended: true})
+
+	controlReindex(t, ctx, s, s.ResumeReindex, work.JobID)
+	work = claimReindex(t, ctx, s, work.JobID)
+	requeue(t, ctx, s, work, 10, document.RequeueResult{Jobs: 1})
+	job := newestJobs(t, ctx, s, c.Name, 1)[0]
+	if job.DocumentID != b.DocumentID || job.Version != 3 {
+		t.Errorf("resumed: got job %+v, want one for version 3 of %s", job, b.DocumentID)
+	}
+	publishJob(t, ctx, s, job, passageOf("one", 1, 0, 0))
+	finishSummary(t, ctx, s, job, "summary")
+	requeue(t, ctx, s, work, 10, document.RequeueResult{Ended: true})
+	if got := readReindex(t, ctx, s, work.JobID); got.State != document.JobSucceeded || got.Error != "" {
+		t.Errorf("resumed: got %+v, want it succeeded", got)
+	}
+}
+
+func leavesItsJobsWhenCancelled(t *testing.T, ctx context.Context, s Store) {
+	c := ensureCollection(t, ctx, s, "requeue cancel")
+	publishTexts(t, ctx, s, c, "a", "one")
+	work, jobs := runRequeue(t, ctx, s, document.ReindexRequest{Collection: c.Name, Force: true})
+	cancelReindex(t, ctx, s, work.JobID, leaseTime)
+	publishJob(t, ctx, s, jobs[0], passageOf("one again", 1, 0, 0))
+	finishSummary(t, ctx, s, jobs[0], "summary")
+	wantHits(t, ctx, s, "cancelled", c, "one again")
+	if got := readJob(t, ctx, s, jobs[0].ID); got.State != document.JobSucceeded {
+		t.Errorf("job: got %s, want succeeded", got.State)
+	}
+	wantRedone(t, ctx, s, "the next one", document.ReindexRequest{Collection: c.Name})
+}

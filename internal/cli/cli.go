@@ -1,0 +1,144 @@
+// Package cli is the command line: a face over the HTTP API, and the door to
+// the work that needs no server (migrate, doctor, dev), which it is handed.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Deps are what the commands work with. All are required.
+type Deps struct {
+	Stdout, Stderr io.Writer
+	Getenv         func(name string) string
+
+	Migrate func(ctx context.Context) error              // brings the database's schema up to date
+	Doctor  func(ctx context.Context, w io.Writer) error // checks every dependency and reports to w
+	Verify  func(ctx context.Context, options VerifyOptions, found func(document.Finding) error) (VerifyResult, error)
+
+	// Models reports to w which models are held, and with lift has them tried.
+	Models func(ctx context.Context, lift bool, w io.Writer) error
+	Dev    func(ctx context.Context, options DevOptions) error
+}
+
+// DevOptions are the flags and arguments of gristmill dev.
+type DevOptions struct {
+	Addr       string // host:port to listen on
+	Data       string // directory for everything that is kept
+	Collection string // empty for the default one
+	Once       bool   // ingest Paths, then stop
+	Paths      []string
+}
+
+// Exit statuses of the contract.
+const (
+	ExitDone        = 0
+	ExitFailed      = 1
+	ExitUsage       = 2
+	ExitWaitTimeout = 124
+)
+
+// exitError is an error of a command that ran: what is no exit was found wrong by
+// cobra before anything ran, and is a matter of usage.
+type exitError struct {
+	code int
+	err  error // nil when all has been said
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// usageError says that the arguments make no sense.
+func usageError(format string, args ...any) error {
+	return &exitError{code: ExitUsage, err: fmt.Errorf(format, args...)}
+}
+
+// silentFailure fails without a further message.
+func silentFailure() error { return &exitError{code: ExitFailed} }
+
+// Run runs the command line and returns its exit status. Errors are written to
+// deps.Stderr.
+func Run(ctx context.Context, args []string, deps Deps) int {
+	root := New(deps)
+	root.SetArgs(args)
+	command, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return ExitDone
+	}
+	e, ran := errors.AsType[*exitError](err)
+	if !ran {
+		e = &exitError{code: ExitUsage, err: err}
+	}
+	if e.err != nil && ctx.Err() == nil {
+		fmt.Fprintf(deps.Stderr, "%s: %v\n", command.CommandPath(), addHint(e.err))
+	}
+	if e.code == ExitUsage {
+		fmt.Fprintf(deps.Stderr, "Run '%s --help' for usage.\n", command.CommandPath())
+	}
+	return e.code
+}
+
+// addHint adds what to do where that is not plain.
+func addHint(err error) error {
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("%w\nno server answers there; start one with 'gristmill dev', or name another with --server", err)
+	}
+	return err
+}
+
+// New returns the command line as a cobra command.
+func New(deps Deps) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "gristmill",
+		Short:         "Grinds documents into searchable knowledge",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetOut(deps.Stdout)
+	root.SetErr(deps.Stderr)
+	flags := &globals{Deps: deps}
+	root.PersistentFlags().StringVar(&flags.server, "server", "", "URL of the server (environment GRISTMILL_SERVER; default "+defaultServer+")")
+	root.PersistentFlags().StringVar(&flags.key, "key", "", "API key (environment GRISTMILL_KEY)")
+	root.PersistentFlags().BoolVar(&flags.json, "json", false, "print JSON, as the API gives it")
+	root.AddCommand(
+		newDev(flags),
+		newMigrate(flags),
+		newDoctor(flags),
+		newModels(flags),
+		newVerify(flags),
+		newUpload(flags),
+		newJobs(flags),
+		newCancel(flags),
+		newRetry(flags),
+		newSearch(flags),
+		newReindex(flags),
+		newCollections(flags),
+		newDocuments(flags),
+	)
+	return root
+}
+
+// run adapts a command, so that its errors are told from cobra's.
+func run(command func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		err := command(cmd.Context(), args)
+		if _, ok := errors.AsType[*exitError](err); ok || err == nil {
+			return err
+		}
+		return &exitError{code: ExitFailed, err: err}
+	}
+}

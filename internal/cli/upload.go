@@ -1,0 +1,101 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed-7a112592/gristmill/internal/upload"
+)
+
+func newUpload(g *globals) *cobra.Command {
+	var collection string
+	var wait waitFlag
+	cmd := &cobra.Command{
+		Use:   "upload PATH…",
+		Short: "Upload files, and the markdown and text files of directories",
+		Long: "Upload files, and the markdown and text files (.md .markdown .mdown .txt) of directories.\n" +
+			"A document's key is its path below the directory that was named, or the file's name.",
+		Args: cobra.MinimumNArgs(1),
+		RunE: run(func(ctx context.Context, paths []string) error {
+			return g.upload(ctx, paths, collection, wait)
+		}),
+	}
+	cmd.Flags().StringVar(&collection, "collection", "", "collection to upload into (the server's default if left out)")
+	cmd.Flags().Var(&wait, "wait", "follow the jobs until they end, or for so long")
+	cmd.Flags().Lookup("wait").NoOptDefVal = "0s"
+	return cmd
+}
+
+// waitFlag is --wait[=DURATION].
+type waitFlag struct {
+	set   bool
+	limit time.Duration // 0 for none
+}
+
+// Set implements pflag.Value.
+func (f *waitFlag) Set(s string) error {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return fmt.Errorf("%q is no duration; write --wait=30s or --wait=5m", s)
+	}
+	*f = waitFlag{set: true, limit: d}
+	return nil
+}
+
+// String implements pflag.Value.
+func (f *waitFlag) String() string {
+	if !f.set {
+		return ""
+	}
+	return f.limit.String()
+}
+
+// Type implements pflag.Value.
+func (f *waitFlag) Type() string { return "duration" }
+
+func (g *globals) upload(ctx context.Context, paths []string, collection string, wait waitFlag) error {
+	c, err := g.client()
+	if err != nil {
+		return err
+	}
+	files, err := upload.Find(paths)
+	if err != nil {
+		return err
+	}
+	if len(files) == 0 {
+		return fmt.Errorf("no markdown or text files in %q", paths)
+	}
+	report, finish := upload.ProgressBar(g.Stderr, len(files), wait.set)
+	tally, err := upload.Run(ctx, files, upload.Config{
+		Client:       c,
+		Collection:   collection,
+		AwaitJobs:    wait.set,
+		AwaitTimeout: wait.limit,
+		Report:       report,
+	})
+	finish()
+	if err := g.printTally(tally); err != nil {
+		return err
+	}
+	switch {
+	case errors.Is(err, upload.ErrAwaitTimeout):
+		return &exitError{code: ExitWaitTimeout, err: err}
+	case err != nil:
+		return err
+	case len(tally.Failures) > 0:
+		return silentFailure() // the table lists them
+	default:
+		return nil
+	}
+}
+
+func (g *globals) printTally(tally upload.Result) error {
+	if g.json {
+		return g.printJSON(tally)
+	}
+	return tally.Print(g.Stdout)
+}

@@ -1,0 +1,136 @@
+package embedding_test
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/seed-7a112592/gristmill/internal/embedding"
+	"github.com/seed-7a112592/gristmill/internal/embedding/embeddingtest"
+	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/telemetry"
+	"github.com/seed-7a112592/gristmill/internal/writeback"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// fakeBackend is a space, and a model that embeds into it.
+type fakeBackend struct {
+	mu       sync.Mutex
+	passages map[document.ContentHash]document.EmbeddedPassage
+	writes   []int // passages
+	whole    int   // orders
+	sent     map[string]int
+	requests []int // texts
+	inFlight int
+	most     int // requests in flight
+
+	answer func(ctx context.Context, texts []string) error // decides about a request
+	bad    func(text string, alone bool) bool              // which texts get no vector
+}
+
+func (m *fakeBackend) ReusePassages(_ context.Context, _ document.Space, hashes []document.ContentHash) (map[document.ContentHash]int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := map[document.ContentHash]int{}
+	for _, hash := range hashes {
+		if p, ok := m.passages[hash]; ok {
+			known[hash] = p.EmbeddedBytes
+		}
+	}
+	return known, nil
+}
+
+func (m *fakeBackend) Embed(ctx context.Context, model document.Model, texts []string) ([][]float32, error) {
+	m.mu.Lock()
+	m.requests = append(m.requests, len(texts))
+	m.inFlight++
+	m.most = max(m.most, m.inFlight)
+	for _, text := range texts {
+		m.sent[text]++
+	}
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		m.inFlight--
+		m.mu.Unlock()
+	}()
+	if m.answer != nil {
+		if err := m.answer(ctx, texts); err != nil {
+			return nil, err
+		}
+	}
+	vectors, wrong := make([][]float32, len(texts)), map[int]string{}
+	for i, text := range texts {
+		if m.bad != nil && m.bad(text, len(texts) == 1) {
+			wrong[i] = "a vector with null"
+			continue
+		}
+		vectors[i] = []float32{float32(len(text))}
+	}
+	switch len(wrong) {
+	case 0:
+		return vectors, nil
+	case len(texts):
+		return nil, fault.New(fault.InputRejected, "host answered a vector with null")
+	default:
+		return vectors, fault.Wrap(fault.InputRejected, &document.InvalidVectorsError{Reasons: wrong}, "host answered a vector with null")
+	}
+}
+
+// newRequest returns an order of passages that are in the space only as a whole.
+func (m *fakeBackend) newRequest(texts ...string) embedding.EnsureRequest {
+	order := embedding.EnsureRequest{Tenant: "default", Space: document.Space{ID: 1, Model: document.Model{Name: "m", Dimensions: 1}}}
+	for _, text := range texts {
+		order.Texts.Add(document.HashText(text), document.PassageText{Content: text, Tokens: len(text)})
+	}
+	order.Write = func(ctx context.Context, fresh []document.EmbeddedPassage, whole bool) error {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		m.writes = append(m.writes, len(fresh))
+		for _, p := range fresh {
+			m.passages[p.Hash] = p
+		}
+		if !whole {
+			return nil
+		}
+		for _, text := range texts {
+			p, ok := m.passages[document.HashText(text)]
+			if !ok {
+				return fault.New(fault.Conflict, "passage is gone")
+			}
+			if p.Content != text || p.Vector[0] != float32(cmp.Or(p.EmbeddedBytes, len(text))) {
+				return fmt.Errorf("%q is stored as %q with %v", text, p.Content, p.Vector)
+			}
+		}
+		m.whole++
+		return nil
+	}
+	return order
+}
+
+func (m *fakeBackend) twice() bool {
+	return slices.ContainsFunc(slices.Collect(maps.Values(m.sent)), func(n int) bool { return n > 1 })
+}
+
+func newCache() (*embedding.Cache, *fakeBackend) {
+	m := &fakeBackend{passages: map[document.ContentHash]document.EmbeddedPassage{}, sent: map[string]int{}}
+	return &embedding.Cache{
+		Store: m, Embedder: m, Process: embedding.NewProcessState(embeddingtest.NopLocks{}, &writeback.Breaker{}), Metrics: telemetry.NewMetrics(),
+		BatchPassages: 10, BatchTokens: 1 << 20, MaxInFlight: 4,
+	}, m
+}
+
+// words returns n texts of a name.
+func words(name string, n int) []string {
+	words := make([]string, n)
+	for i := range words {
+		words[i] = fmt.Sprintf("%s %03d", name, i)
+	}
+	return words
+}

@@ -1,0 +1,63 @@
+package embedding
+
+import (
+	"github.com/seed-7a112592/gristmill/internal/writeback"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// maxUnwrittenBytes bounds the vectors that are paid for and not yet written.
+const maxUnwrittenBytes = 64 << 20
+
+// ProcessState is what all that buy vectors in a process share: which vectors are
+// being bought, those that are paid for and not yet written, whether the
+// database can be written to, and the limits of models that were met.
+type ProcessState struct {
+	locks        *inFlightLocks
+	writeBreaker *writeback.Breaker
+	unwritten    *writeback.Buffer[vectorKey, vector]
+	limits       *modelLimits
+}
+
+// NewProcessState returns the state of a process that shares claims with others.
+func NewProcessState(shared SharedLocks, gate *writeback.Breaker) *ProcessState {
+	return &ProcessState{
+		locks:        &inFlightLocks{shared: shared},
+		writeBreaker: gate,
+		unwritten:    writeback.NewBuffer[vectorKey, vector](maxUnwrittenBytes),
+		limits:       &modelLimits{},
+	}
+}
+
+// vector is an answer of a model. Sent is how many bytes of what is embedded it
+// is of, 0 for all.
+type vector struct {
+	numbers       []float32
+	embeddedBytes int
+}
+
+// bufferVectors holds vectors until they are written.
+func (p *ProcessState) bufferVectors(order EnsureRequest, bought []document.EmbeddedPassage) {
+	for _, e := range bought {
+		p.unwritten.Put(order.key(e.Hash), vector{e.Vector, e.EmbeddedBytes}, 4*len(e.Vector)+len(e.Hash))
+	}
+}
+
+// findBuffered returns those of the wanted vectors that are paid for, and the hashes of
+// the others.
+func (p *ProcessState) findBuffered(order EnsureRequest, wanted []document.ContentHash) (bought []document.EmbeddedPassage, missing []document.ContentHash) {
+	for _, hash := range wanted {
+		if v, held := p.unwritten.Get(order.key(hash)); held {
+			bought = append(bought, document.EmbeddedPassage{Hash: hash, PassageText: order.Texts.byHash[hash], Vector: v.numbers, EmbeddedBytes: v.embeddedBytes})
+		} else {
+			missing = append(missing, hash)
+		}
+	}
+	return bought, missing
+}
+
+// dropBuffered lets go of vectors that the database has.
+func (p *ProcessState) dropBuffered(order EnsureRequest, stored []document.EmbeddedPassage) {
+	for _, e := range stored {
+		p.unwritten.Delete(order.key(e.Hash))
+	}
+}

@@ -1,0 +1,72 @@
+package embedding_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/internal/embedding"
+	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// slowEmbedder is a model that takes ten seconds.
+type slowEmbedder struct{ fakeEmbedder }
+
+func (c *slowEmbedder) Embed(ctx context.Context, model document.Model, texts []string) ([][]float32, error) {
+	select {
+	case <-time.After(9 * time.Second):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return c.fakeEmbedder.Embed(ctx, model, texts)
+}
+
+// A model that loads for longer than people wait answers the second who asks.
+func TestLateAnswerIsForTheNext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		model := &slowEmbedder{fakeEmbedder{length: 4}}
+		q := &embedding.QueryEmbedder{Embedder: model, MaxInFlight: 3}
+		ask := func(who, question string, patience time.Duration) error {
+			ctx, cancel := context.WithTimeout(tenant.With(t.Context(), who), patience)
+			defer cancel()
+			vector, err := q.Embed(ctx, document.Model{Name: "m", Dimensions: 4}, question)
+			if err == nil && len(vector) != 4 {
+				t.Errorf("got %v", vector)
+			}
+			return err
+		}
+		for range 3 {
+			if err := ask("a", "rye?", time.Second); err != context.DeadlineExceeded {
+				t.Fatalf("one who cannot wait got %v", err)
+			}
+		}
+		if err := ask("b", "rye?", time.Second); err != context.DeadlineExceeded { // another request
+			t.Fatal(err)
+		}
+		if err := ask("a", "oats?", time.Second); err != context.DeadlineExceeded {
+			t.Fatal(err)
+		}
+		if err := ask("a", "too many?", time.Second); !fault.Is(err, fault.Unavailable) {
+			t.Errorf("one too many got %v", err)
+		}
+		<-time.After(10 * time.Second) // of the bubble's clock
+		for _, who := range []string{"a", "b"} {
+			if err := ask(who, "rye?", time.Millisecond); err != nil {
+				t.Errorf("%s asked again and got %v", who, err)
+			}
+		}
+		if n := model.times.Load(); n != 3 {
+			t.Errorf("the model was asked %d times, want once for each question", n)
+		}
+		if err := ask("a", "wheat?", time.Second); err != context.DeadlineExceeded {
+			t.Fatal(err)
+		}
+		if err := q.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,35 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+
+	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// emptyBackend is a store and a queue with nothing to do.
+type emptyBackend struct{}
+
+func (emptyBackend) Dispatch(context.Context, map[document.TaskKind]int) ([]document.Dispatch, error) {
+	return nil, nil
+}
+func (emptyBackend) Capacity(context.Context, document.TaskKind) (int, error)      { return 1, nil }
+func (emptyBackend) Enqueue(ctx context.Context, tasks ...document.Dispatch) error { return nil }
+
+func TestTenantsThatNobodyAsksForAreForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &Dispatcher{Store: emptyBackend{}, Queue: emptyBackend{}, Log: slog.New(slog.DiscardHandler)}
+		for i := range 1000 {
+			go d.Dispatch(tenant.With(t.Context(), fmt.Sprintf("tenant-%d", i)))
+		}
+		synctest.Wait()
+		if n := len(d.coalescers); n != 0 {
+			t.Errorf("%d tenants are remembered, want none", n)
+		}
+	})
+}

@@ -1,0 +1,211 @@
+package dispatch_test
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/dispatch"
+	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// fakeBackend is a store and a queue.
+type fakeBackend struct {
+	mu       sync.Mutex
+	capacity map[document.TaskKind]int
+	windows  []map[document.TaskKind]int // that were asked for
+	queued   []document.Dispatch
+
+	capacityErr, storeErr, enqueueErr error
+
+	begun, goOn chan struct{} // if there, Dispatch says that it has begun and waits
+}
+
+func (m *fakeBackend) Capacity(_ context.Context, kind document.TaskKind) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.capacity[kind], m.capacityErr
+}
+
+func (m *fakeBackend) Dispatch(ctx context.Context, windows map[document.TaskKind]int) (dispatched []document.Dispatch, err error) {
+	if m.begun != nil {
+		m.begun <- struct{}{}
+		<-m.goOn
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	id, err := tenant.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m.windows = append(m.windows, windows)
+	for _, kind := range document.AllTaskKinds {
+		dispatched = append(dispatched, document.Dispatch{TaskRef: document.TaskRef{Tenant: id, DocumentID: uuid.New(), Version: 1, Kind: kind}})
+	}
+	return dispatched, m.storeErr
+}
+
+func (m *fakeBackend) Enqueue(_ context.Context, dispatches ...document.Dispatch) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.queued = append(m.queued, dispatches...)
+	return m.enqueueErr
+}
+
+// storeCalls returns how often the store was asked.
+func (m *fakeBackend) storeCalls() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.windows)
+}
+
+func newDispatcher(log *await.LogBuffer) (*dispatch.Dispatcher, *fakeBackend) {
+	m := &fakeBackend{capacity: map[document.TaskKind]int{}}
+	handler := slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})
+	return &dispatch.Dispatcher{Store: m, Queue: m, Log: slog.New(handler)}, m
+}
+
+func tenantContext(t *testing.T, id string) context.Context { return tenant.With(t.Context(), id) }
+
+func TestWindowFollowsCapacity(t *testing.T) {
+	t.Parallel()
+	for capacity, window := range map[int]int{0: 1, 1: 2, 2: 3, 16: 24, 33: 50} {
+		d, m := newDispatcher(new(await.LogBuffer))
+		m.capacity = map[document.TaskKind]int{document.KindKnowledge: capacity, document.KindSummary: 4}
+		d.Dispatch(tenantContext(t, "acme"))
+		want := map[document.TaskKind]int{document.KindKnowledge: window, document.KindSummary: 6, document.KindReindex: 1}
+		if diff := cmp.Diff([]map[document.TaskKind]int{want}, m.windows); diff != "" {
+			t.Errorf("%d at a time: windows (-want +got):\n%s", capacity, diff)
+		}
+		if len(m.queued) != len(document.AllTaskKinds) || m.queued[0].Tenant != "acme" || m.queued[0].Kind != document.KindKnowledge {
+			t.Errorf("enqueued %v, want what the store gave", m.queued)
+		}
+	}
+}
+
+// A task that is counted as dispatched and is not in the queue waits for the
+// sweep.
+func TestNothingIsDispatchedWhileTheQueueIsAway(t *testing.T) {
+	t.Parallel()
+	d, m := newDispatcher(new(await.LogBuffer))
+	m.capacityErr = fault.New(fault.Unavailable, "redis is down")
+	d.Dispatch(tenantContext(t, "acme"))
+	if m.storeCalls() != 0 {
+		t.Error("tasks were counted as dispatched")
+	}
+}
+
+func TestOutageIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	var log await.LogBuffer
+	d, m := newDispatcher(&log)
+	m.enqueueErr = fault.New(fault.Unavailable, "redis is down")
+	for range 3 {
+		d.Dispatch(tenantContext(t, "acme"))
+	}
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 {
+		t.Errorf("%d warnings about one outage:\n%s", n, log.String())
+	}
+	m.enqueueErr = nil
+	for range 2 {
+		d.Dispatch(tenantContext(t, "acme"))
+	}
+	if n := strings.Count(log.String(), "again"); n != 1 {
+		t.Errorf("its end is logged %d times:\n%s", n, log.String())
+	}
+	m.enqueueErr = fault.New(fault.Unavailable, "redis is down")
+	d.Dispatch(tenantContext(t, "acme"))
+	if n := strings.Count(log.String(), "level=WARN"); n != 2 {
+		t.Errorf("%d warnings about two outages:\n%s", n, log.String())
+	}
+}
+
+func TestDispatchGoesOnWithoutTheCaller(t *testing.T) {
+	t.Parallel()
+	d, m := newDispatcher(new(await.LogBuffer))
+	ctx, cancel := context.WithCancel(tenantContext(t, "acme"))
+	cancel()
+	d.Dispatch(ctx)
+	if len(m.queued) != len(document.AllTaskKinds) {
+		t.Errorf("enqueued %v for a caller who has gone, want a task of each kind", m.queued)
+	}
+}
+
+// A round that is slow holds its caller up for a while only, and ends well.
+func TestSlowRoundGoesOnWithoutTheCaller(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d, m := newDispatcher(new(await.LogBuffer))
+		m.begun, m.goOn = make(chan struct{}, 1), make(chan struct{})
+		began := time.Now()
+		d.Dispatch(tenantContext(t, "acme"))
+		if took := time.Since(began); took > 2*time.Second || m.storeCalls() != 0 {
+			t.Errorf("returned after %s, with %d answers of the store", took, m.storeCalls())
+		}
+		<-time.After(3 * time.Second) // of the bubble's clock
+		m.goOn <- struct{}{}
+		synctest.Wait()
+		if len(m.queued) != len(document.AllTaskKinds) {
+			t.Errorf("enqueued %v, want a task of each kind", m.queued)
+		}
+	})
+}
+
+func TestDispatchNeedsATenant(t *testing.T) {
+	t.Parallel()
+	var log await.LogBuffer
+	d, m := newDispatcher(&log)
+	d.Dispatch(t.Context())
+	if m.storeCalls() != 0 || !strings.Contains(log.String(), "level=ERROR") {
+		t.Errorf("dispatched for nobody; log:\n%s", log.String())
+	}
+}
+
+// However many ask while a round is under way, one more round does it for them
+// all: it begins after each of them has asked.
+func TestThoseWhoAskTogetherShareARound(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d, m := newDispatcher(new(await.LogBuffer))
+		m.begun, m.goOn = make(chan struct{}), make(chan struct{})
+		var group sync.WaitGroup
+		ask := func(id string) { group.Go(func() { d.Dispatch(tenantContext(t, id)) }) }
+		ask("acme")
+		<-m.begun
+		for range 100 {
+			ask("acme")
+		}
+		synctest.Wait()
+		ask("other") // who does not wait for them
+		<-m.begun
+		go func() {
+			for range m.begun {
+				m.goOn <- struct{}{}
+			}
+		}()
+		m.goOn <- struct{}{}
+		m.goOn <- struct{}{}
+		group.Wait()
+		close(m.begun)
+		rounds := map[string]int{}
+		for _, q := range m.queued {
+			rounds[q.Tenant]++
+		}
+		if diff := cmp.Diff(map[string]int{"acme": 2 * len(document.AllTaskKinds), "other": len(document.AllTaskKinds)}, rounds); diff != "" {
+			t.Errorf("tasks of all kinds by tenant (-want +got):\n%s", diff)
+		}
+	})
+}

@@ -1,0 +1,278 @@
+package knowledge_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/internal/embedding"
+	"github.com/seed-7a112592/gristmill/internal/embedding/embeddingtest"
+	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/knowledge"
+	"github.com/seed-7a112592/gristmill/internal/telemetry"
+	"github.com/seed-7a112592/gristmill/internal/writeback"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// fakeBackend is an object store and a database with one collection.
+type fakeBackend struct {
+	mu        sync.Mutex
+	objects   map[string]string
+	*space    // the live one
+	beside    map[int64]*space
+	published map[uuid.UUID]document.KnowledgeProgress
+	also      map[uuid.UUID][]document.SpaceVersion
+	warnings  map[uuid.UUID][]document.Warning
+	writes    int
+
+	vanish   func(document.Batch) bool                 // drops reused passages just before a write
+	atOnce   int                                       // versions written and published in one
+	notNow   bool                                      // nothing is published with what is written
+	looked   func()                                    // called when a look-up has its answer
+	writeErr func(space int64) error                   // of a write into a space
+	open     func(io.ReadSeekCloser) io.ReadSeekCloser // what opening an object gives
+}
+
+// space is what a space holds.
+type space struct {
+	model    document.Model
+	passages map[document.ContentHash]document.EmbeddedPassage
+	places   map[uuid.UUID][]document.ManifestEntry
+}
+
+// spaceOf returns what is in a space. Callers hold the lock.
+func (m *fakeBackend) spaceOf(is document.Space) *space {
+	if is.ID == 0 {
+		m.model = is.Model
+		return m.space
+	}
+	if m.beside[is.ID] == nil {
+		m.beside[is.ID] = &space{is.Model, map[document.ContentHash]document.EmbeddedPassage{}, map[uuid.UUID][]document.ManifestEntry{}}
+	}
+	return m.beside[is.ID]
+}
+
+type objectReader struct{ *strings.Reader }
+
+func (objectReader) Close() error { return nil }
+
+func (m *fakeBackend) Open(_ context.Context, name string) (io.ReadSeekCloser, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	object := io.ReadSeekCloser(objectReader{strings.NewReader(m.objects[name])})
+	if m.open != nil {
+		object = m.open(object)
+	}
+	return object, nil
+}
+
+func (m *fakeBackend) ReusePassages(_ context.Context, in document.Space, hashes []document.ContentHash) (map[document.ContentHash]int, error) {
+	known := func() map[document.ContentHash]int {
+		known := map[document.ContentHash]int{}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		here := m.spaceOf(in)
+		for _, hash := range hashes {
+			for _, other := range append(slices.Collect(maps.Values(m.beside)), m.space) {
+				if p, ok := other.passages[hash]; ok && other.model == here.model {
+					here.passages[hash] = p
+				}
+			}
+			if p, ok := here.passages[hash]; ok {
+				known[hash] = p.EmbeddedBytes
+			}
+		}
+		return known
+	}()
+	if m.looked != nil {
+		m.looked()
+	}
+	return known, nil
+}
+
+func (m *fakeBackend) WriteBatch(_ context.Context, work document.Work, batch document.Batch, _ document.KnowledgeProgress) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.writeErr != nil {
+		if err := m.writeErr(work.Space.ID); err != nil {
+			return err
+		}
+	}
+	here := m.spaceOf(work.Space)
+	if m.vanish != nil && m.vanish(batch) {
+		clear(here.passages)
+	}
+	fresh := map[document.ContentHash]bool{}
+	for _, p := range batch.New {
+		fresh[p.Hash] = true
+		if len(p.Vector) != work.Space.Model.Dimensions {
+			return errors.New("a vector of another model")
+		}
+	}
+	for _, place := range batch.Entries {
+		if _, ok := here.passages[place.Hash]; !ok && !fresh[place.Hash] {
+			return fault.New(fault.Conflict, "passage is gone")
+		}
+	}
+	m.writes++
+	for _, p := range batch.New {
+		here.passages[p.Hash] = p
+	}
+	here.places[work.DocumentID] = append(here.places[work.DocumentID], batch.Entries...)
+	return nil
+}
+
+func (m *fakeBackend) Publish(_ context.Context, work document.Work, also []document.SpaceVersion, progress document.KnowledgeProgress, warnings ...document.Warning) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if int64(len(m.places[work.DocumentID])) != progress.Passages {
+		return fmt.Errorf("%d places, %d passages", len(m.places[work.DocumentID]), progress.Passages)
+	}
+	for _, placement := range also {
+		if n := len(m.beside[placement.SpaceID].places[work.DocumentID]); int64(n) != placement.Passages {
+			return fmt.Errorf("%d places in space %d, %d passages", n, placement.SpaceID, placement.Passages)
+		}
+	}
+	m.published[work.DocumentID], m.also[work.DocumentID], m.warnings[work.DocumentID] = progress, also, warnings
+	return nil
+}
+
+func (m *fakeBackend) WriteAndPublish(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress, warnings ...document.Warning) (bool, error) {
+	if m.notNow {
+		return false, nil
+	}
+	if err := m.WriteBatch(ctx, work, batch, progress); err != nil {
+		return false, err
+	}
+	m.atOnce++
+	return true, m.Publish(ctx, work, nil, progress, warnings...)
+}
+
+func (m *fakeBackend) ReportProgress(context.Context, document.Work, any) {}
+
+// fakeLocks are the claims of one of several processes.
+type fakeLocks struct {
+	mu   *sync.Mutex
+	held map[string]heldLock
+	me   int
+}
+
+type heldLock struct {
+	holder int
+	until  time.Time
+}
+
+func (s fakeLocks) AcquireLocks(_ context.Context, names []string) (ours []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range names {
+		if is := s.held[name]; is.holder == s.me || is.until.Before(time.Now()) {
+			s.held[name] = heldLock{s.me, time.Now().Add(15 * time.Second)}
+			ours = append(ours, name)
+		}
+	}
+	return ours
+}
+
+func (s fakeLocks) ReleaseLocks(_ context.Context, names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range names {
+		if s.held[name].holder == s.me {
+			delete(s.held, name)
+		}
+	}
+}
+
+// fakeEmbedder counts how often each text was sent.
+type fakeEmbedder struct {
+	mu   sync.Mutex
+	sent map[string]int
+
+	call func(ctx context.Context, model document.Model, texts []string) error // decides about a request
+}
+
+func (e *fakeEmbedder) Embed(ctx context.Context, model document.Model, texts []string) ([][]float32, error) {
+	if e.call != nil {
+		if err := e.call(ctx, model, texts); err != nil {
+			return nil, err
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	vectors := make([][]float32, len(texts))
+	for i, text := range texts {
+		e.sent[text]++
+		vectors[i] = make([]float32, model.Dimensions)
+		vectors[i][0] = 1
+	}
+	return vectors, nil
+}
+
+func (e *fakeEmbedder) sentTwice() []string {
+	var texts []string
+	for text, n := range e.sent {
+		if n > 1 {
+			texts = append(texts, text)
+		}
+	}
+	return texts
+}
+
+// PrepareSpace gives the work a space, if the one it has is unsettled.
+func (m *fakeBackend) PrepareSpace(_ context.Context, work document.Work, model document.Model, chunking document.Chunking) (document.Work, error) {
+	work.Space.Model, work.Space.Chunking, work.SpaceReplaceable = model, chunking, false
+	return work, nil
+}
+
+func newStep(t *testing.T) (*knowledge.Step, *fakeBackend, *fakeEmbedder) {
+	t.Helper()
+	m := &fakeBackend{
+		objects:   map[string]string{},
+		space:     &space{passages: map[document.ContentHash]document.EmbeddedPassage{}, places: map[uuid.UUID][]document.ManifestEntry{}},
+		beside:    map[int64]*space{},
+		published: map[uuid.UUID]document.KnowledgeProgress{},
+		also:      map[uuid.UUID][]document.SpaceVersion{},
+		warnings:  map[uuid.UUID][]document.Warning{},
+	}
+	e := &fakeEmbedder{sent: map[string]int{}}
+	return &knowledge.Step{
+		Objects: m, Store: m, Embedder: e, Progress: m, Process: embedding.NewProcessState(embeddingtest.NopLocks{}, &writeback.Breaker{}),
+		Metrics:       telemetry.NewMetrics(),
+		Log:           slog.New(slog.NewTextHandler(t.Output(), nil)),
+		BatchPassages: 4, BatchTokens: 1 << 20, ParallelBatches: 3,
+	}, m, e
+}
+
+// addObject stores a text and returns the work that makes it searchable.
+func (m *fakeBackend) addObject(text string) document.Work {
+	id := uuid.New()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.objects[id.String()] = text
+	return document.Work{
+		TaskRef: document.TaskRef{Tenant: "default", DocumentID: id, Version: 1, Kind: document.KindKnowledge},
+		Key:     "k.md", Object: id.String(), Size: int64(len(text)), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(text))),
+		Space: document.Space{Model: document.Model{Name: "m", Dimensions: 4}, Chunking: document.Chunking{Tokens: 32}},
+	}
+}
+
+// sampleDocument returns a text of n sections that are all different.
+func sampleDocument(name string, n int) string {
+	var text strings.Builder
+	for i := range n {
+		fmt.Fprintf(&text, "# %s %d\n\nSection %d of %s tells of wheat, rye and oats, and how they are ground.\n\n", name, i, i, name)
+	}
+	return text.String()
+}

@@ -1,0 +1,123 @@
+package knowledge_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// A document fails for the passages that the model does not take, which it
+// names, and a corrected upload costs no more than these.
+func TestRefusedPassageIsNamedAndCostsOnlyItself(t *testing.T) {
+	t.Parallel()
+	step, m, e := newStep(t)
+	text := sampleDocument("grain", 40)
+	bad := func(text string) bool {
+		return strings.Contains(text, "Section 7 of") || strings.Contains(text, "Section 30 of")
+	}
+	e.call = func(_ context.Context, _ document.Model, texts []string) error {
+		for _, text := range texts {
+			if bad(text) {
+				return fault.New(fault.InputRejected, "provider answered 400: input is not taken")
+			}
+		}
+		return nil
+	}
+	work := m.addObject(text)
+	err := step.Run(t.Context(), work)
+	f := fault.As(err)
+	if f == nil || f.Kind != fault.InputRejected {
+		t.Fatalf("got %v, want a refusal", err)
+	}
+	start := strings.Index(text, "# grain 7\n")
+	for _, want := range []string{
+		"model m does not take 2 of", "passage 7 (grain 7), bytes ", "passage 30 (grain 30)", "provider answered 400: input is not taken",
+	} {
+		if !strings.Contains(f.Detail, want) {
+			t.Errorf("error %q does not say %q", f.Detail, want)
+		}
+	}
+	if f.Offset == nil || *f.Offset != int64(start) {
+		t.Errorf("it points at byte %v, want %d", f.Offset, start)
+	}
+	if len(m.published) != 0 || len(m.passages) != 38 {
+		t.Errorf("%d passages are kept of a document that was published %d times, want 38 and not at all", len(m.passages), len(m.published))
+	}
+
+	before := len(e.sent)
+	m.places = map[uuid.UUID][]document.ManifestEntry{}
+	corrected := strings.NewReplacer("Section 7 of", "Part 7 of", "Section 30 of", "Part 30 of").Replace(text)
+	if err := step.Run(t.Context(), m.addObject(corrected)); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(e.sent) - before; got != 2 {
+		t.Errorf("the corrected document cost %d texts, want 2", got)
+	}
+}
+
+// A model that takes nothing is not sent a whole book.
+func TestModelThatRefusesEverything(t *testing.T) {
+	t.Parallel()
+	step, m, e := newStep(t)
+	step.BatchPassages, step.ParallelBatches = 64, 1
+	calls := 0
+	e.call = func(context.Context, document.Model, []string) error {
+		calls++
+		return fault.New(fault.InputRejected, "provider answered 400: no")
+	}
+	err := step.Run(t.Context(), m.addObject(sampleDocument("grain", 1000)))
+	if f := fault.As(err); f == nil || f.Kind != fault.InputRejected || !strings.Contains(f.Detail, "passage 0 (grain 0)") || calls > 64 {
+		t.Errorf("%d calls, %v", calls, err)
+	}
+}
+
+// A passage that is too long for the model is embedded in part, and the version
+// says so, also where it takes the vector from another one.
+func TestPassageThatIsTooLongIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	step, m, e := newStep(t)
+	text := sampleDocument("grain", 9)
+	e.call = func(_ context.Context, _ document.Model, texts []string) error {
+		for _, text := range texts {
+			if strings.Contains(text, "Section 7 of") && len(text) > 50 {
+				return fault.New(fault.InputTooLong, "provider answered 400: too long")
+			}
+		}
+		return nil
+	}
+	for range 2 {
+		m.places = map[uuid.UUID][]document.ManifestEntry{}
+		work := m.addObject(text)
+		if err := step.Run(t.Context(), work); err != nil {
+			t.Fatal(err)
+		}
+		warnings := m.warnings[work.DocumentID]
+		if len(warnings) != 1 || warnings[0].Code != "passage_truncated" || !strings.Contains(text[warnings[0].Start:warnings[0].End], "Section 7 of") {
+			t.Errorf("warnings %+v, want one for the passage", warnings)
+		}
+	}
+}
+
+// A model that answers another length by now than the collection holds makes its
+// documents wait, and the reason says what to run.
+func TestAnotherLengthSaysWhatToRun(t *testing.T) {
+	t.Parallel()
+	step, m, e := newStep(t)
+	e.call = func(_ context.Context, model document.Model, _ []string) error {
+		wrong := &document.DimensionsError{Model: model, Got: 48}
+		return fault.Wrap(fault.Misconfigured, wrong, "%v", wrong)
+	}
+	work := m.addObject(sampleDocument("grain", 3))
+	work.Collection = "books"
+	err := step.Run(t.Context(), work)
+	want := "have the provider answer those again, or run: gristmill reindex --collection books --model 'm' --dimensions 48"
+	if f := fault.As(err); f == nil || f.Kind != fault.Misconfigured || !strings.HasSuffix(f.Detail, want) ||
+		!strings.Contains(f.Detail, "answers vectors of 48 dimensions, not ") || len(m.published) != 0 {
+		t.Errorf("got %v, want that it waits and to run: %s", err, want)
+	}
+}

@@ -1,0 +1,157 @@
+package knowledge_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/internal/embedding"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/knowledge"
+	"github.com/seed-7a112592/gristmill/internal/writeback"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// Many documents with the same passages at the same time: each is bought once.
+func TestConcurrentDocumentsShareTheirPassages(t *testing.T) {
+	t.Parallel()
+	step, m, e := newStep(t)
+	entered, proceed := make(chan struct{}, 1000), make(chan struct{})
+	e.call = func(ctx context.Context, _ document.Model, _ []string) error {
+		entered <- struct{}{}
+		select {
+		case <-proceed:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	shared := sampleDocument("shared", 12)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		work := m.addObject(shared + sampleDocument(fmt.Sprint("own", i), 3))
+		wg.Go(func() {
+			if err := step.Run(t.Context(), work); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	<-entered // somebody holds claims, and the others must wait for them
+	close(proceed)
+	wg.Wait()
+	if len(e.sentTwice()) > 0 {
+		t.Errorf("bought twice: %q", e.sentTwice())
+	}
+	if len(m.published) != 8 {
+		t.Errorf("%d of 8 documents published", len(m.published))
+	}
+}
+
+// The same in several processes, which share nothing but the store and claims,
+// while the provider takes longer than an unattended claim lasts.
+func TestProcessesShareTheirPassages(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		first, m, e := newStep(t)
+		e.call = func(context.Context, document.Model, []string) error { <-time.After(50 * time.Second); return nil } // of the bubble's clock
+		claims := fakeLocks{mu: &sync.Mutex{}, held: map[string]heldLock{}}
+		text := sampleDocument("shared", 12)
+		var wg sync.WaitGroup
+		for process := range 4 {
+			step := &knowledge.Step{
+				Objects: m, Store: m, Embedder: e, Progress: m, Metrics: first.Metrics, Log: first.Log,
+				BatchPassages: 3 + process, BatchTokens: 1 << 20, ParallelBatches: 3,
+			}
+			claims.me = process + 1
+			step.Process = embedding.NewProcessState(claims, &writeback.Breaker{})
+			for i := range 3 {
+				work := m.addObject(text + sampleDocument(fmt.Sprint("own", process, i), 3))
+				wg.Go(func() {
+					if err := step.Run(t.Context(), work); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		}
+		wg.Wait()
+		if len(e.sentTwice()) > 0 || len(m.published) != 12 {
+			t.Errorf("%d of 12 documents published; bought twice: %q", len(m.published), e.sentTwice())
+		}
+		if len(claims.held) > 0 {
+			t.Errorf("claims were kept: %v", claims.held)
+		}
+	})
+}
+
+// A document that looked a passage up while another was embedding it must not
+// go by that answer once the other is done.
+func TestAnswerOfALookUpDoesNotOutliveTheClaim(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		step, m, e := newStep(t)
+		text := sampleDocument("shared", 3)
+		one, two := m.addObject(text), m.addObject(text)
+		embedding, answer := make(chan struct{}), make(chan struct{})
+		e.call = func(context.Context, document.Model, []string) error { <-embedding; return nil }
+		go func() {
+			if err := step.Run(t.Context(), one); err != nil {
+				t.Error(err)
+			}
+		}()
+		synctest.Wait() // the first is embedding
+		m.looked = func() { <-answer }
+		go func() {
+			if err := step.Run(t.Context(), two); err != nil {
+				t.Error(err)
+			}
+		}()
+		synctest.Wait() // the second has looked, or waits for the first
+		close(embedding)
+		synctest.Wait() // the first is done
+		close(answer)
+		synctest.Wait()
+		if len(e.sentTwice()) > 0 || len(m.published) != 2 {
+			t.Errorf("%d documents published; bought twice: %q", len(m.published), e.sentTwice())
+		}
+	})
+}
+
+// The one who was embedding fails: whoever waited for it takes over.
+func TestWaitingBatchTakesOverFromOneThatFailed(t *testing.T) {
+	t.Parallel()
+	step, m, e := newStep(t)
+	step.BatchPassages = 100
+	held, fail := make(chan struct{}), make(chan struct{})
+	first := sync.OnceFunc(func() { close(held) })
+	failures := make(chan error, 1)
+	failures <- errors.New("provider went away")
+	e.call = func(context.Context, document.Model, []string) error {
+		select {
+		case err := <-failures:
+			first()
+			<-fail
+			return err
+		default:
+			return nil
+		}
+	}
+	text := sampleDocument("shared", 3)
+	one, two := m.addObject(text), m.addObject(text)
+	results := make(chan error, 2)
+	go func() { results <- step.Run(t.Context(), one) }()
+	<-held
+	go func() { results <- step.Run(t.Context(), two) }()
+	close(fail)
+	failed := 0
+	for range 2 {
+		if err := <-results; err != nil {
+			failed++
+		}
+	}
+	if failed != 1 || len(m.published) != 1 {
+		t.Errorf("%d runs failed and %d documents were published; want 1 and 1", failed, len(m.published))
+	}
+}

@@ -1,0 +1,350 @@
+package reindex_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/pkg/chunk"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// fakeDatabase is a store with one collection and one reindex of it, which builds
+// a space beside the live one.
+type fakeDatabase struct {
+	mu      sync.Mutex
+	reindex document.Reindex
+	from    document.Space
+	to      document.Space
+	live    int64 // the live space
+	lease   uuid.UUID
+	reached uuid.UUID
+
+	documents map[uuid.UUID]document.MissingVersion // their live versions
+	objects   map[string]string
+	spaces    map[int64]*space
+
+	stages   []document.ReindexStage
+	after    []uuid.UUID // that were asked for what is unplaced behind them
+	opened   int         // objects
+	indexed  int
+	verified int
+	changed  int
+
+	// before is called before each call of the store is answered, without the
+	// lock. An error is its answer.
+	before func(call string) error
+}
+
+// space is what a space holds.
+type space struct {
+	model    document.Model
+	passages map[document.ContentHash]document.EmbeddedPassage
+	places   map[version][]document.ManifestEntry
+	whole    map[version]int64
+	warnings map[version]document.Warnings
+}
+
+// version is one version of one document.
+type version struct {
+	document uuid.UUID
+	version  int
+}
+
+func versionOf(d document.MissingVersion) version { return version{d.DocumentID, d.Version} }
+
+func newSpace(model document.Model) *space {
+	return &space{model, map[document.ContentHash]document.EmbeddedPassage{}, map[version][]document.ManifestEntry{}, map[version]int64{}, map[version]document.Warnings{}}
+}
+
+func newFakeDatabase(to document.Model, chunking document.Chunking) *fakeDatabase {
+	from := document.Space{ID: 1, Model: oldModel, Chunking: oldChunking}
+	db := &fakeDatabase{
+		reindex: document.Reindex{ID: uuid.New(), Collection: "default", Change: document.ChangeModel, Stage: document.StageDocuments},
+		from:    from, to: document.Space{ID: 2, Model: to, Chunking: chunking}, live: from.ID,
+		documents: map[uuid.UUID]document.MissingVersion{}, objects: map[string]string{},
+	}
+	db.spaces = map[int64]*space{1: newSpace(from.Model), 2: newSpace(to)}
+	if chunking != from.Chunking {
+		db.reindex.Change = document.ChangeChunking
+	}
+	return db
+}
+
+// claim returns the work under a new lease, as for a next attempt.
+func (db *fakeDatabase) claim() document.Work {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.lease = uuid.New()
+	return document.Work{
+		TaskRef: document.TaskRef{Tenant: "default", DocumentID: db.reindex.ID, Version: 1, Kind: document.KindReindex},
+		JobID:   db.reindex.ID, Lease: db.lease, Collection: "default", Space: db.to,
+	}
+}
+
+// upload makes a text the next version of a document, and places it in spaces.
+func (db *fakeDatabase) upload(id uuid.UUID, text string, in ...document.Space) document.MissingVersion {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	d := document.MissingVersion{DocumentID: id, Version: db.documents[id].Version + 1, Key: id.String() + ".md", Object: uuid.NewString(), Size: int64(len(text)), SHA256: sha256Hex(text)}
+	db.objects[d.Object] = text
+	db.documents[id] = d
+	for _, in := range in {
+		s := db.spaces[in.ID]
+		for p, err := range chunk.Split(strings.NewReader(text), chunk.Options{Tokens: in.Chunking.Tokens}) {
+			if err != nil {
+				panic(err)
+			}
+			hash := p.ContentHash()
+			s.passages[hash] = document.EmbeddedPassage{Hash: hash, PassageText: p.PassageText, Vector: make([]float32, in.Model.Dimensions)}
+			s.places[versionOf(d)] = append(s.places[versionOf(d)], document.ManifestEntry{Hash: hash, Ordinal: p.Ordinal, Start: p.Start, End: p.End})
+		}
+		s.whole[versionOf(d)] = int64(len(s.places[versionOf(d)]))
+	}
+	return d
+}
+
+// delete hides a document.
+func (db *fakeDatabase) delete(id uuid.UUID) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	delete(db.objects, db.documents[id].Object)
+	delete(db.documents, id)
+}
+
+// lock begins a call. When it succeeds the caller holds the lock.
+func (db *fakeDatabase) lock(call string, work *document.Work) error {
+	if db.before != nil {
+		if err := db.before(call); err != nil {
+			return err
+		}
+	}
+	db.mu.Lock()
+	if work != nil && work.Lease != db.lease {
+		db.mu.Unlock()
+		return fault.New(fault.LeaseLost, "lease lost")
+	}
+	return nil
+}
+
+func (db *fakeDatabase) missing() (missing []document.MissingVersion) {
+	for _, d := range db.documents {
+		if _, ok := db.spaces[db.to.ID].whole[versionOf(d)]; !ok {
+			missing = append(missing, d)
+		}
+	}
+	slices.SortFunc(missing, func(a, b document.MissingVersion) int { return bytes.Compare(a.DocumentID[:], b.DocumentID[:]) })
+	return missing
+}
+
+func (db *fakeDatabase) Reindex(_ context.Context, id uuid.UUID) (document.Reindex, error) {
+	if err := db.lock("Reindex", nil); err != nil {
+		return document.Reindex{}, err
+	}
+	defer db.mu.Unlock()
+	if id != db.reindex.ID {
+		return document.Reindex{}, fault.New(fault.NotFound, "no reindex %s", id)
+	}
+	return db.reindex, nil
+}
+
+func (db *fakeDatabase) PlanRebuild(_ context.Context, work document.Work) (document.RebuildPlan, error) {
+	if err := db.lock("Rebuild", &work); err != nil {
+		return document.RebuildPlan{}, err
+	}
+	defer db.mu.Unlock()
+	p := &db.reindex.Progress
+	p.Documents, p.Bytes = p.DocumentsDone, p.BytesDone
+	for _, d := range db.missing() {
+		p.Documents++
+		p.Bytes += d.Size
+	}
+	return document.RebuildPlan{Reindex: db.reindex, From: db.from, To: db.to, Checkpoint: db.reached}, nil
+}
+
+func (db *fakeDatabase) MissingVersions(_ context.Context, work document.Work, after uuid.UUID, limit int) ([]document.MissingVersion, error) {
+	if err := db.lock("Unplaced", &work); err != nil {
+		return nil, err
+	}
+	defer db.mu.Unlock()
+	db.after = append(db.after, after)
+	missing := slices.DeleteFunc(db.missing(), func(d document.MissingVersion) bool { return bytes.Compare(d.DocumentID[:], after[:]) <= 0 })
+	return missing[:min(limit, len(missing))], nil
+}
+
+func (db *fakeDatabase) VersionPassages(_ context.Context, in document.Space, of document.MissingVersion, from, limit int) ([]document.PassageAt, error) {
+	if err := db.lock("StoredPassages", nil); err != nil {
+		return nil, err
+	}
+	defer db.mu.Unlock()
+	s := db.spaces[in.ID]
+	var stored []document.PassageAt
+	for _, place := range s.places[versionOf(of)] {
+		if place.Ordinal >= from && len(stored) < limit {
+			stored = append(stored, document.PassageAt{ManifestEntry: place, PassageText: s.passages[place.Hash].PassageText})
+		}
+	}
+	return stored, nil
+}
+
+func (db *fakeDatabase) ReusePassages(_ context.Context, in document.Space, hashes []document.ContentHash) (map[document.ContentHash]int, error) {
+	known := map[document.ContentHash]int{}
+	if err := db.lock("Known", nil); err != nil {
+		return nil, err
+	}
+	defer db.mu.Unlock()
+	here := db.spaces[in.ID]
+	for _, hash := range hashes {
+		for _, other := range db.spaces {
+			if p, ok := other.passages[hash]; ok && other.model == here.model {
+				here.passages[hash] = p
+			}
+		}
+		if p, ok := here.passages[hash]; ok {
+			known[hash] = p.EmbeddedBytes
+		}
+	}
+	return known, nil
+}
+
+func (db *fakeDatabase) WriteToSpace(ctx context.Context, work document.Work, rebuilt document.SpaceWrite, progress document.ReindexProgress) error {
+	if err := db.lock("Place", &work); err != nil {
+		return err
+	}
+	defer db.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s := db.spaces[work.Space.ID]
+	if len(rebuilt.New) > writeBatchPassages {
+		return fmt.Errorf("%d passages in one write", len(rebuilt.New))
+	}
+	for _, p := range rebuilt.New {
+		if len(p.Vector) != s.model.Dimensions || p.Hash != p.ContentHash() {
+			return fmt.Errorf("passage %q with a vector of length %d", p.Content, len(p.Vector))
+		}
+		s.passages[p.Hash] = p
+	}
+	for _, part := range rebuilt.Versions {
+		v := versionOf(part.MissingVersion)
+		if db.documents[v.document] != part.MissingVersion {
+			continue // no longer the live version
+		}
+		if part.TotalEntries == 0 || len(part.Entries) > 0 && part.Entries[0].Ordinal == 0 {
+			delete(s.places, v)
+		}
+		for _, place := range part.Entries {
+			if _, ok := s.passages[place.Hash]; !ok {
+				return fault.New(fault.Conflict, "passage is gone")
+			}
+			if place.Ordinal != len(s.places[v]) {
+				return fmt.Errorf("place %d after %d places", place.Ordinal, len(s.places[v]))
+			}
+			s.places[v] = append(s.places[v], place)
+		}
+		if part.TotalEntries >= 0 {
+			if int64(len(s.places[v])) != part.TotalEntries {
+				return fmt.Errorf("%d places of a document with %d", len(s.places[v]), part.TotalEntries)
+			}
+			s.whole[v], s.warnings[v] = part.TotalEntries, part.Warnings
+		}
+	}
+	if rebuilt.Checkpoint != uuid.Nil {
+		db.reached = rebuilt.Checkpoint
+	}
+	db.reindex.Progress = progress
+	return nil
+}
+
+func (db *fakeDatabase) SetReindexStage(_ context.Context, work document.Work, stage document.ReindexStage, progress document.ReindexProgress) error {
+	if err := db.lock("SetStage", &work); err != nil {
+		return err
+	}
+	defer db.mu.Unlock()
+	db.stages = append(db.stages, stage)
+	db.reindex.Stage, db.reindex.Progress = stage, progress
+	return nil
+}
+
+func (db *fakeDatabase) IndexSpace(_ context.Context, in document.Space, threshold int) error {
+	if err := db.lock("IndexSpace", nil); err != nil {
+		return err
+	}
+	defer db.mu.Unlock()
+	if in != db.to || threshold != 7 {
+		return fmt.Errorf("index space %v with a threshold of %d", in, threshold)
+	}
+	db.indexed++
+	return nil
+}
+
+func (db *fakeDatabase) VerifySpace(_ context.Context, work document.Work, sample int) error {
+	if err := db.lock("Verify", &work); err != nil {
+		return err
+	}
+	defer db.mu.Unlock()
+	db.verified++
+	return db.checkComplete()
+}
+
+func (db *fakeDatabase) checkComplete() error {
+	if n := len(db.missing()); n > 0 {
+		return fault.New(fault.Conflict, "%d documents are missing", n)
+	}
+	return nil
+}
+
+func (db *fakeDatabase) ActivateSpace(_ context.Context, work document.Work, keep time.Duration, progress document.ReindexProgress) error {
+	if err := db.lock("Switch", &work); err != nil {
+		return err
+	}
+	defer db.mu.Unlock()
+	if err := db.checkComplete(); err != nil {
+		return err
+	}
+	if keep != soak || db.verified == 0 || db.indexed == 0 {
+		return fmt.Errorf("switched to a space kept for %s, indexed %d times and verified %d times", keep, db.indexed, db.verified)
+	}
+	db.live, db.reindex.Progress, db.reindex.Stage = db.to.ID, progress, document.StageDone
+	return nil
+}
+
+func (db *fakeDatabase) RequeueDocuments(context.Context, document.Work, int) (document.RequeueResult, error) {
+	return document.RequeueResult{}, errors.New("a space is to be built")
+}
+
+func (db *fakeDatabase) NotifyChange(context.Context, uuid.UUID) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.changed++
+}
+
+func (db *fakeDatabase) Dispatch(context.Context) {}
+
+func sha256Hex(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
+
+// objectReader is an object.
+type objectReader struct{ *strings.Reader }
+
+func (objectReader) Close() error { return nil }
+
+func (db *fakeDatabase) Open(_ context.Context, name string) (io.ReadSeekCloser, error) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.opened++
+	text, ok := db.objects[name]
+	if !ok {
+		return nil, fault.New(fault.NotFound, "no object %s", name)
+	}
+	return objectReader{strings.NewReader(text)}, nil
+}

@@ -1,0 +1,133 @@
+package reindex_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/internal/embedding"
+	"github.com/seed-7a112592/gristmill/internal/embedding/embeddingtest"
+	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/reindex"
+	"github.com/seed-7a112592/gristmill/internal/telemetry"
+	"github.com/seed-7a112592/gristmill/internal/writeback"
+	"github.com/seed-7a112592/gristmill/pkg/chunk"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// fakeModel counts how often each text was sent to it.
+type fakeModel struct {
+	mu       sync.Mutex
+	name     string
+	sent     map[string]int
+	requests int
+
+	answer func(ctx context.Context, texts []string) error // decides about a request
+}
+
+func (m *fakeModel) Embed(ctx context.Context, is document.Model, texts []string) ([][]float32, error) {
+	m.mu.Lock()
+	m.requests++
+	for _, text := range texts {
+		m.sent[text]++
+	}
+	m.mu.Unlock()
+	if is.Name != m.name {
+		return nil, fault.New(fault.BadRequest, "no model %s", is.Name)
+	}
+	if m.answer != nil {
+		if err := m.answer(ctx, texts); err != nil {
+			return nil, err
+		}
+	}
+	vectors := make([][]float32, len(texts))
+	for i := range texts {
+		vectors[i] = make([]float32, is.Dimensions)
+	}
+	return vectors, nil
+}
+
+// resent returns how many texts were sent more often than once, each as often as
+// that was.
+func (m *fakeModel) resent() (n int) {
+	for _, times := range m.sent {
+		n += times - 1
+	}
+	return n
+}
+
+const (
+	soak               = 3 * time.Hour
+	batch              = 4
+	requests           = 3
+	writeBatchPassages = batch * requests
+)
+
+func newStep(t *testing.T, db *fakeDatabase) (*reindex.Step, *fakeModel) {
+	t.Helper()
+	m := &fakeModel{name: db.to.Model.Name, sent: map[string]int{}}
+	return &reindex.Step{
+		Store: db, Objects: db, Embedder: m, Process: embedding.NewProcessState(embeddingtest.NopLocks{}, &writeback.Breaker{}), Changes: db, Dispatcher: db,
+		Metrics: telemetry.NewMetrics(), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		BatchPassages: batch, BatchTokens: 1 << 20, ParallelRequests: requests, IndexThreshold: 7, Soak: soak,
+	}, m
+}
+
+var (
+	newModel    = document.Model{Name: "new", Dimensions: 3}
+	oldModel    = document.Model{Name: "old", Dimensions: 2}
+	oldChunking = document.Chunking{Tokens: 32}
+	newChunking = document.Chunking{Tokens: 16}
+)
+
+// newFilledDatabase is a database with documents in its live space: n of them, of one to
+// seven passages, in part the same ones.
+func newFilledDatabase(to document.Model, chunking document.Chunking, n int) *fakeDatabase {
+	db := newFakeDatabase(to, chunking)
+	for i := range n {
+		db.upload(uuid.New(), sampleDocument(fmt.Sprint("own", i), 1+i%5)+sampleDocument(fmt.Sprint("shared", i%3), 2), db.from)
+	}
+	return db
+}
+
+// sampleDocument returns a text of n sections that are all different. With 32 tokens a
+// passage each is one passage, with 16 it is more.
+func sampleDocument(name string, n int) string {
+	var text strings.Builder
+	for i := range n {
+		fmt.Fprintf(&text, "# %s %d\n\nSection %d tells of wheat, rye and oats, and how they are ground.\n\n", name, i, i)
+	}
+	return text.String()
+}
+
+// wantBuilt checks that the space is live, and whole.
+func wantBuilt(t *testing.T, db *fakeDatabase) {
+	t.Helper()
+	if db.live != db.to.ID || db.reindex.Stage != document.StageDone {
+		t.Fatalf("space %d is live in stage %s", db.live, db.reindex.Stage)
+	}
+	built := db.spaces[db.to.ID]
+	for id, d := range db.documents {
+		text, places := db.objects[d.Object], built.places[versionOf(d)]
+		var want []document.ManifestEntry
+		for p, err := range chunk.Split(strings.NewReader(text), chunk.Options{Tokens: db.to.Chunking.Tokens}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, document.ManifestEntry{Hash: p.ContentHash(), Ordinal: p.Ordinal, Start: p.Start, End: p.End})
+			if got := built.passages[want[len(want)-1].Hash]; got.Content != p.Content {
+				t.Errorf("document %s, passage %d: %q, want %q", id, p.Ordinal, got.Content, p.Content)
+			}
+		}
+		if diff := cmp.Diff(want, places); diff != "" {
+			t.Errorf("places of document %s (-want +got):\n%s", id, diff)
+		}
+	}
+}

@@ -1,0 +1,235 @@
+package search_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-7a112592/gristmill/internal/embedding"
+	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/search"
+	"github.com/seed-7a112592/gristmill/internal/telemetry"
+	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// fakeBackend is a database with one collection, and a model.
+type fakeBackend struct {
+	asked    document.Query
+	model    document.Model
+	embedErr error
+	hang     bool // the model answers when the caller has left
+
+	switches []document.Space // that become the live one, each as soon as the one before is searched
+	embedded int              // questions
+}
+
+var space = document.Space{ID: 7, Model: document.Model{Name: "m", Dimensions: 2}}
+
+func (m *fakeBackend) Collection(_ context.Context, name string) (document.Collection, error) {
+	if name != "default" {
+		return document.Collection{}, fault.New(fault.NotFound, "no collection %q", name)
+	}
+	return document.Collection{Name: name, ActiveSpace: m.activeSpace()}, nil
+}
+
+func (m *fakeBackend) activeSpace() document.Space {
+	if len(m.switches) > 0 {
+		return m.switches[0]
+	}
+	return space
+}
+
+func (m *fakeBackend) NearestPassages(_ context.Context, in document.Space, query document.Query) ([]document.Hit, error) {
+	m.asked = query
+	if len(m.switches) > 1 {
+		m.switches = m.switches[1:]
+	}
+	if in.ID != m.activeSpace().ID {
+		return nil, fault.New(fault.Conflict, "space %d is not the live one", in.ID)
+	}
+	if len(query.Vector) != in.Model.Dimensions {
+		return nil, errors.New("the question is embedded with another model")
+	}
+	return []document.Hit{{Key: "k.md"}}, nil
+}
+
+func (m *fakeBackend) Embed(ctx context.Context, model document.Model, _ []string) ([][]float32, error) {
+	m.model = model
+	m.embedded++
+	if m.hang {
+		<-ctx.Done()
+		return nil, fmt.Errorf("embed: %w", ctx.Err())
+	}
+	vector := make([]float32, model.Dimensions)
+	vector[0] = 1
+	return [][]float32{vector}, m.embedErr
+}
+
+const timeout = 900 * time.Millisecond
+
+func newService() (*search.Service, *fakeBackend) {
+	m := &fakeBackend{}
+	return &search.Service{Store: m, Questions: &embedding.QueryEmbedder{Embedder: m}, EmbedTimeout: timeout, Metrics: telemetry.NewMetrics()}, m
+}
+
+func TestSearchAsksTheLiveSpaceWithItsModel(t *testing.T) {
+	t.Parallel()
+	step, m := newService()
+	threshold := 0.25
+	result, err := step.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{
+		Query: "how is grain ground?", Limit: 3, Threshold: &threshold, KeyPrefix: "mills/", Metadata: json.RawMessage(`{ "year": 1850 }`),
+	})
+	if err != nil || len(result.Hits) != 1 {
+		t.Fatalf("%+v, %v", result, err)
+	}
+	if m.model != space.Model {
+		t.Errorf("embedded with %v, want the space's model %v", m.model, space.Model)
+	}
+	want := document.Query{Vector: []float32{1, 0}, Limit: 3, Threshold: 0.25, KeyPrefix: "mills/", Metadata: json.RawMessage(`{"year":1850}`)}
+	if diff := cmp.Diff(want, m.asked); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSearchDefaults(t *testing.T) {
+	t.Parallel()
+	step, m := newService()
+	if _, err := step.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "grain"}); err != nil {
+		t.Fatal(err)
+	}
+	if m.asked.Limit != 10 || m.asked.Threshold > -1 {
+		t.Errorf("asked for %+v", m.asked)
+	}
+}
+
+func TestBadSearches(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		request document.SearchRequest
+		kind    fault.Kind
+	}{
+		{document.SearchRequest{}, fault.BadRequest},
+		{document.SearchRequest{Query: " \n"}, fault.BadRequest},
+		{document.SearchRequest{Query: "a\x00b"}, fault.BadRequest},
+		{document.SearchRequest{Query: "a\xff"}, fault.BadRequest},
+		{document.SearchRequest{Query: strings.Repeat("q", 8193)}, fault.BadRequest},
+		{document.SearchRequest{Query: "q", Mode: "keyword"}, fault.BadRequest},
+		{document.SearchRequest{Query: "q", Mode: "hybrid"}, fault.BadRequest},
+		{document.SearchRequest{Query: "q", Mode: "psychic"}, fault.BadRequest},
+		{document.SearchRequest{Query: "q", Limit: -1}, fault.BadRequest},
+		{document.SearchRequest{Query: "q", Limit: 101}, fault.BadRequest},
+		{document.SearchRequest{Query: "q", KeyPrefix: "\x00"}, fault.BadRequest},
+		{document.SearchRequest{Query: "q", Metadata: json.RawMessage(`[]`)}, fault.BadRequest},
+		{document.SearchRequest{Query: "q", Metadata: json.RawMessage(`{"a":"\u0000"}`)}, fault.BadRequest},
+		{document.SearchRequest{Query: "q", Collection: "absent"}, fault.NotFound},
+	} {
+		step, m := newService()
+		_, err := step.Search(tenant.With(t.Context(), tenant.Default), test.request)
+		if !fault.Is(err, test.kind) {
+			t.Errorf("%+v: %v, want %s", test.request, err, test.kind)
+		}
+		if m.model.Name != "" {
+			t.Errorf("%+v: the model was asked all the same", test.request)
+		}
+	}
+}
+
+// Whatever the provider has against us is not the client's doing.
+func TestModelThatCannotBeAskedMakesSearchUnavailable(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []fault.Kind{fault.Forbidden, fault.BadRequest, fault.BadResponse, fault.RateLimited, fault.Unavailable} {
+		step, m := newService()
+		m.embedErr = fault.New(kind, "says the provider").WithRetryAfter(3 * time.Second)
+		_, err := step.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "q"})
+		f := fault.As(err)
+		if f == nil || f.Kind != fault.Unavailable || f.RetryAfter != 3*time.Second || !strings.Contains(f.Detail, "says the provider") {
+			t.Errorf("%s becomes %v", kind, err)
+		}
+	}
+}
+
+// A question that the model refuses is the client's to mend: it is refused again
+// each time.
+func TestQuestionThatTheModelRefuses(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []fault.Kind{fault.InputRejected, fault.InputTooLong} {
+		step, m := newService()
+		m.embedErr = fault.New(kind, "at most 512 tokens")
+		_, err := step.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "q"})
+		f := fault.As(err)
+		if f == nil || f.Kind != fault.BadRequest || f.RetryAfter != 0 || f.Detail != "model m does not take the question: at most 512 tokens" {
+			t.Errorf("%s becomes %v", kind, err)
+		}
+	}
+}
+
+func TestSearchDoesNotWaitForASlowModel(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		step, m := newService()
+		m.hang = true
+		defer step.Questions.Close()
+		start := time.Now()
+		_, err := step.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "q"})
+		f := fault.As(err)
+		if f == nil || f.Kind != fault.Unavailable || f.RetryAfter <= 0 || !strings.Contains(f.Detail, "model m did not answer within 900ms") {
+			t.Errorf("got %v", err)
+		}
+		if took := time.Since(start); took != timeout {
+			t.Errorf("took %s, want %s", took, timeout)
+		}
+	})
+}
+
+// A client who leaves is not told that the model is slow.
+func TestSearchEndsWithItsClient(t *testing.T) {
+	t.Parallel()
+	step, m := newService()
+	m.hang = true
+	defer step.Questions.Close()
+	ctx, cancel := context.WithCancel(tenant.With(t.Context(), tenant.Default))
+	cancel()
+	if _, err := step.Search(ctx, document.SearchRequest{Query: "q"}); !errors.Is(err, context.Canceled) || fault.As(err) != nil {
+		t.Errorf("got %v", err)
+	}
+}
+
+// While spaces are switched an answer is of the one that is live when it is
+// given, with the question as that one's model has it.
+func TestSearchFollowsTheLiveSpace(t *testing.T) {
+	t.Parallel()
+	other := document.Space{ID: 8, Model: document.Model{Name: "n", Dimensions: 3}}
+	cut := document.Space{ID: 9, Model: other.Model, Chunking: document.Chunking{Tokens: 64}}
+	step, m := newService()
+	m.switches = []document.Space{space, other, cut}
+	result, err := step.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "grain"})
+	if err != nil || len(result.Hits) != 1 {
+		t.Fatalf("%+v, %v", result, err)
+	}
+	if m.model != other.Model || m.embedded != 2 {
+		t.Errorf("embedded the question %d times, last with %v; want once for each of two models", m.embedded, m.model)
+	}
+}
+
+func TestSearchDoesNotFollowForEver(t *testing.T) {
+	t.Parallel()
+	step, m := newService()
+	for id := range int64(100) {
+		m.switches = append(m.switches, document.Space{ID: id, Model: space.Model})
+	}
+	_, err := step.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "grain"})
+	if f := fault.As(err); f == nil || f.Kind != fault.Unavailable || f.RetryAfter <= 0 {
+		t.Errorf("error %v", err)
+	}
+	if followed := 100 - len(m.switches); followed > 4 {
+		t.Errorf("searched %d spaces", followed)
+	}
+}

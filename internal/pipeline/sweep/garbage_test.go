@@ -1,0 +1,240 @@
+package sweep_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/sweep"
+	"github.com/seed-7a112592/gristmill/internal/telemetry"
+	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+func newCollector(t *testing.T, m *fakeBackend) *sweep.GarbageCollector {
+	t.Helper()
+	c, _ := newLoggedCollector(t, m)
+	return c
+}
+
+func newLoggedCollector(t *testing.T, m *fakeBackend) (*sweep.GarbageCollector, *await.LogBuffer) {
+	t.Helper()
+	var log await.LogBuffer
+	logger, err := telemetry.NewLogger(&log, "text", "info")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &sweep.GarbageCollector{Store: m, Objects: m, Metrics: telemetry.NewMetrics(), Log: logger, Grace: time.Hour}, &log
+}
+
+func objectEntry(id int64) document.Garbage {
+	return document.Garbage{ID: id, Kind: document.GarbageObject, Object: fmt.Sprint("object ", id)}
+}
+
+func spaceEntry(id int64) document.Garbage {
+	return document.Garbage{ID: id, Kind: document.GarbageSpace, SpaceID: id}
+}
+
+func (m *fakeBackend) garbageLeft(tenant string) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.garbage[tenant])
+}
+
+func collect(t *testing.T, c *sweep.GarbageCollector) {
+	t.Helper()
+	if err := c.CollectGarbage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCollectRemovesWhatIsListed(t *testing.T) {
+	t.Parallel()
+	m := newFakeBackend()
+	c := newCollector(t, m)
+	m.garbage["a"] = []document.Garbage{objectEntry(1), spaceEntry(2)}
+	m.garbage["b"] = []document.Garbage{spaceEntry(3), objectEntry(4)}
+	m.parts[3] = 5 // goes in parts
+	collect(t, c)
+	want := []string{"delete object 1", "collect space 2", "collect space 3", "delete object 4"}
+	if diff := cmp.Diff(want, m.journal); diff != "" || m.garbageLeft("a")+m.garbageLeft("b") != 0 || m.parts[3] != 0 {
+		t.Errorf("did (-want +got):\n%s\nleft %d entries", diff, m.garbageLeft("a")+m.garbageLeft("b"))
+	}
+}
+
+func TestCollectRemovesAllBatchByBatch(t *testing.T) {
+	t.Parallel()
+	m := newFakeBackend()
+	c := newCollector(t, m)
+	m.uploads, m.sections, m.keys, m.ended = 2700, 2100, 2200, 2600
+	for i := range 1100 {
+		m.garbage["b"] = append(m.garbage["b"], spaceEntry(int64(i)))
+	}
+	collect(t, c)
+	if m.uploads+m.sections+m.keys+m.ended+m.garbageLeft("b") != 0 {
+		t.Errorf("left %d uploads, %d sections, %d keys, %d deliveries, %d entries", m.uploads, m.sections, m.keys, m.ended, m.garbageLeft("b"))
+	}
+	if slices.ContainsFunc(m.grace, func(d time.Duration) bool { return d != time.Hour }) {
+		t.Errorf("left things alone for %v, want the hour that was asked for", m.grace)
+	}
+	if want := (document.GarbageMinAges{Uploads: time.Hour, Sections: time.Hour, IdempotencyKeys: 24 * time.Hour, Deliveries: 7 * 24 * time.Hour}); m.ages != want {
+		t.Errorf("asked for tenants with garbage by %+v, want %+v", m.ages, want)
+	}
+}
+
+// What cannot be removed is tried again after longer and longer, and named with
+// the reason; all else goes meanwhile.
+func TestCollectPostponesWhatCannotBeRemoved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newFakeBackend()
+		c, log := newLoggedCollector(t, m)
+		for i := range 5 {
+			m.garbage["a"] = append(m.garbage["a"], objectEntry(int64(i)), spaceEntry(int64(10+i)))
+		}
+		m.deleteErr["object 1"] = fault.New(fault.Forbidden, "the object is locked")
+		m.collectErr[11] = errors.New("broken row")
+		m.collectErr[12] = fault.New(fault.Conflict, "a reindex may need it")
+		ctx, stop := context.WithTimeout(t.Context(), 24*time.Hour)
+		defer stop()
+		c.Run(ctx)
+		if n := m.garbageLeft("a"); n != 3 {
+			t.Errorf("%d entries are left, want the three that cannot be removed", n)
+		}
+		for _, id := range []int64{1, 11, 12} {
+			delays := m.delays[id]
+			minutes := func(n int) time.Duration { return time.Duration(n) * time.Minute }
+			want := []time.Duration{minutes(1), minutes(2), minutes(4), minutes(8), minutes(16), minutes(32), minutes(60), minutes(60)}
+			if len(delays) < 20 || len(delays) > 30 || !slices.Equal(delays[:8], want) {
+				t.Errorf("entry %d was postponed %d times in a day: %v", id, len(delays), delays)
+			}
+		}
+		text := log.String()
+		if n := strings.Count(text, "level=WARN"); n > 60 || n < 40 {
+			t.Errorf("%d warnings in a day", n)
+		}
+		for _, want := range []string{"object 1", "the object is locked", "space 11", "broken row"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("the log does not say %q", want)
+			}
+		}
+		if strings.Contains(text, "space 12") {
+			t.Error("the log complains of what is needed a while longer")
+		}
+		delete(m.deleteErr, "object 1")
+		ctx, stop = context.WithTimeout(t.Context(), 2*time.Hour)
+		defer stop()
+		c.Run(ctx)
+		if n := m.garbageLeft("a"); n != 2 {
+			t.Errorf("%d entries are left, want two: the object can be deleted now", n)
+		}
+	})
+}
+
+// While object storage is down its objects wait, and are not all tried; what is
+// listed behind them goes.
+func TestCollectGoesOnWhileObjectStorageIsDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newFakeBackend()
+		c, log := newLoggedCollector(t, m)
+		m.deleteTime = time.Second
+		m.deleteErr[""] = fault.New(fault.Unavailable, "object storage is down")
+		for i := range 500 {
+			m.garbage["a"] = append(m.garbage["a"], objectEntry(int64(i)))
+		}
+		m.garbage["a"] = append(m.garbage["a"], spaceEntry(1000))
+		collect(t, c)
+		if n := m.garbageLeft("a"); n != 500 {
+			t.Errorf("%d entries are left, want the 500 objects", n)
+		}
+		if n := strings.Count(log.String(), "level=WARN"); n > 5 {
+			t.Errorf("%d warnings", n)
+		}
+		delete(m.deleteErr, "")
+		m.deleteTime = 0
+		<-time.After(2 * time.Minute)
+		for range 3 {
+			collect(t, c)
+		}
+		if n := m.garbageLeft("a"); n != 0 {
+			t.Errorf("%d entries are left two minutes after it is back", n)
+		}
+	})
+}
+
+// A tenant who has deleted very much holds up no other, and a round ends.
+func TestCollectRemovesForALimitedTime(t *testing.T) {
+	t.Parallel()
+	for _, deleteTime := range []time.Duration{5 * time.Millisecond, time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newFakeBackend()
+			c := newCollector(t, m)
+			m.deleteTime = deleteTime
+			for i := range 3000 {
+				m.garbage["a"] = append(m.garbage["a"], objectEntry(int64(i)))
+			}
+			m.garbage["b"] = []document.Garbage{spaceEntry(5000)}
+			for range 20 {
+				start := time.Now()
+				collect(t, c)
+				if took := time.Since(start); took > 12*time.Second {
+					t.Errorf("one round took %s", took)
+				}
+			}
+			if m.garbageLeft("a") == 3000 || m.garbageLeft("b") != 0 {
+				t.Errorf("left %d entries of one tenant and %d of the other, want some and none", m.garbageLeft("a"), m.garbageLeft("b"))
+			}
+		})
+	}
+}
+
+// A search goes on from round to round, comes after all else, and takes a small
+// part of the time.
+func TestCollectSearches(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newFakeBackend()
+		c, log := newLoggedCollector(t, m)
+		m.searchTime = 100 * time.Millisecond
+		m.found = document.GarbageScanCounts{Versions: 3}
+		m.garbage["a"] = []document.Garbage{{ID: 1, Kind: document.GarbageScan}, objectEntry(2)}
+		start := time.Now()
+		collect(t, c)
+		if took := time.Since(start); took > 2*time.Second || m.searched == 0 || m.searched == 100 {
+			t.Errorf("the first round took %s and searched %d slices", took, m.searched)
+		}
+		if !slices.Contains(m.journal, "delete object 2") {
+			t.Error("the search kept an object from being deleted")
+		}
+		for range 20 {
+			collect(t, c)
+		}
+		if m.searched != 100 || m.garbageLeft("a") != 0 {
+			t.Errorf("searched %d slices, and %d entries are left", m.searched, m.garbageLeft("a"))
+		}
+		for _, want := range []string{"found garbage that no list named", "3 versions", "all rows are searched"} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("the log does not say %q:\n%s", want, log.String())
+			}
+		}
+	})
+}
+
+func TestOneCollectsAtATime(t *testing.T) {
+	t.Parallel()
+	m := newFakeBackend()
+	c := newCollector(t, m)
+	m.garbage["a"], m.busy = []document.Garbage{objectEntry(1)}, true
+	if collect(t, c); m.garbageLeft("a") != 1 {
+		t.Error("collected beside another")
+	}
+}

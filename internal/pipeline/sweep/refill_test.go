@@ -1,0 +1,138 @@
+package sweep_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+func newDispatches(owner string, n int) []document.Dispatch {
+	all := make([]document.Dispatch, n)
+	for i := range all {
+		all[i] = document.Dispatch{TaskRef: document.TaskRef{Tenant: owner, DocumentID: uuid.New(), Version: 1, Kind: document.KindKnowledge}}
+	}
+	return all
+}
+
+func TestSweepDispatchesWhatIsDueOfEveryTenant(t *testing.T) {
+	t.Parallel()
+	sweeper, m := newSweeper(t)
+	m.due["a"], m.due["b"] = newDispatches("a", 1200), newDispatches("b", 3)
+	if err := sweeper.Sweep(t.Context(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if len(m.queued) != 1203 {
+		t.Errorf("dispatched %d tasks again, want 1203", len(m.queued))
+	}
+	if want := []string{"a", "b"}; !slices.Equal(m.filled, want) {
+		t.Errorf("filled the windows of %q, want of %q", m.filled, want)
+	}
+	if m.looked != 1 {
+		t.Errorf("looked %d times for what workers have taken and are not at, want once", m.looked)
+	}
+}
+
+// redispatchAll is the quiet time by which also what waits for its next attempt
+// counts as lost.
+const redispatchAll = -2 * time.Minute
+
+// A single task that the queue has lost is dispatched again within a minute.
+func TestLostTasksAreDispatchedWithinAMinute(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sweeper, m := newSweeper(t)
+		ctx, stop := context.WithCancel(t.Context())
+		go sweeper.Run(ctx)
+		<-time.After(30 * time.Second) // of the bubble's clock
+		synctest.Wait()
+		quiet := m.takeQuietTimes()
+		if len(quiet) < 4 { // two tenants, at least two rounds
+			t.Fatalf("%d rounds in 30 seconds", len(quiet)/2)
+		}
+		interval := 30 * time.Second / time.Duration(len(quiet)/2)
+		if worst := quiet[0] + interval; worst > 45*time.Second {
+			t.Errorf("a lost task is dispatched after up to %s, want well within a minute", worst)
+		}
+		stop()
+		synctest.Wait()
+	})
+}
+
+// After the queue has lost its data, and after it has failed, everything counts
+// as lost until a sweep has got through, and no longer.
+func TestAllCountsAsLostUntilTheQueueIsFilled(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func(m *fakeBackend){
+		"lost": func(m *fakeBackend) { m.loseQueueData() },
+		"down": func(m *fakeBackend) { m.breakQueue(errors.New("redis is down")) },
+		"both": func(m *fakeBackend) { m.loseQueueData(); m.breakQueue(errors.New("redis is down")) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			sweeper, m := newSweeper(t)
+			ctx, stop := context.WithCancel(t.Context())
+			go sweeper.Run(ctx)
+			synctest.Wait()
+			next := func() []time.Duration {
+				m.takeQuietTimes()
+				<-time.After(10 * time.Second) // of the bubble's clock
+				synctest.Wait()
+				return m.takeQuietTimes()
+			}
+			if quiet := next(); slices.Contains(quiet, redispatchAll) {
+				t.Errorf("%s: takes all for lost before", name)
+			}
+			fail(m)
+			broken := next()
+			if name == "lost" && !slices.Equal(broken, []time.Duration{redispatchAll, redispatchAll}) { // of two tenants
+				t.Errorf("%s: the next sweep takes what was dispatched %s ago for lost, want all", name, broken)
+			}
+			m.breakQueue(nil)
+			if quiet := next(); name != "lost" && !slices.Equal(quiet, []time.Duration{redispatchAll, redispatchAll}) {
+				t.Errorf("%s: the sweep after a failed one takes what was dispatched %s ago for lost, want all", name, quiet)
+			}
+			if quiet := next(); len(quiet) != 2 || slices.Contains(quiet, redispatchAll) {
+				t.Errorf("%s: takes what was dispatched %s ago for lost after a sweep that got through", name, quiet)
+			}
+			stop()
+			synctest.Wait()
+		})
+	}
+}
+
+// However long the removal of garbage takes, and whatever fails in it, the queue
+// is filled meanwhile; and a queue that is down keeps nothing from being removed.
+func TestFillingAndCollectingDoNotDependOnEachOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sweeper, m := newSweeper(t)
+		collector := newCollector(t, m)
+		for i := range 1000 {
+			m.garbage["b"] = append(m.garbage["b"], objectEntry(int64(i)))
+		}
+		m.deleteTime = time.Minute
+		ctx, stop := context.WithCancel(t.Context())
+		go sweeper.Run(ctx)
+		go collector.Run(ctx)
+		<-time.After(61 * time.Second) // of the bubble's clock
+		synctest.Wait()
+		if n := len(m.takeQuietTimes()); n < 2*6 {
+			t.Errorf("filled the queues of two tenants %d times in a minute in which objects were deleted", n)
+		}
+		m.breakQueue(fault.New(fault.Unavailable, "redis is down"))
+		before := m.garbageLeft("b")
+		<-time.After(10 * time.Minute)
+		stop()
+		synctest.Wait()
+		if m.garbageLeft("b") == before {
+			t.Error("removed nothing while the queue was down")
+		}
+	})
+}

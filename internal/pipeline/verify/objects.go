@@ -1,0 +1,85 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// findUnusedObjects looks for objects that no document and no upload under way names.
+func (v *Verifier) findUnusedObjects(ctx context.Context, tenants []string, report Observer, tally *Tally) error {
+	batch := objectBatch{verifier: v, tenants: tenants, report: report}
+	for name, err := range v.Objects.Names(ctx, "") {
+		if err != nil {
+			return fmt.Errorf("list objects: %w", err)
+		}
+		tally.Objects++
+		if err := batch.add(ctx, name); err != nil {
+			return err
+		}
+	}
+	return batch.flush(ctx)
+}
+
+// objectBatch is a run of objects of one tenant that are looked up together.
+type objectBatch struct {
+	verifier *Verifier
+	tenants  []string
+	report   Observer
+
+	tenant string
+	names  []string
+}
+
+func (b *objectBatch) add(ctx context.Context, name string) error {
+	owner, _, _ := strings.Cut(name, "/")
+	if owner != b.tenant || len(b.names) == lookupBatch {
+		if err := b.flush(ctx); err != nil {
+			return err
+		}
+	}
+	b.tenant = owner
+	b.names = append(b.names, name)
+	return nil
+}
+
+func (b *objectBatch) flush(ctx context.Context) error {
+	unnamed := b.names
+	if slices.Contains(b.tenants, b.tenant) {
+		var err error
+		if unnamed, err = b.verifier.Store.UnreferencedObjects(withTenant(ctx, b.tenant), b.names); err != nil {
+			return fmt.Errorf("look up objects of tenant %s: %w", b.tenant, err)
+		}
+	}
+	for _, name := range unnamed {
+		if err := b.reportUnused(ctx, name); err != nil {
+			return err
+		}
+	}
+	b.names = b.names[:0]
+	return nil
+}
+
+// reportUnused reports an object, unless it was removed since it was listed, as those
+// of deleted documents are.
+func (b *objectBatch) reportUnused(ctx context.Context, name string) error {
+	object, err := b.verifier.Objects.Open(ctx, name)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return nil
+	case fault.Is(err, fault.BadRequest): // not a name of ours
+	case err != nil:
+		return err
+	default:
+		_ = object.Close() // nothing was read
+	}
+	return b.report.OnFinding(document.Finding{
+		Kind: document.FindingObjectUnused, Tenant: b.tenant, Object: name,
+		Detail: "no document and no upload under way names the object; it takes space and is never read",
+		Remedy: "delete it from object storage, unless something else than this database uses it",
+	})
+}

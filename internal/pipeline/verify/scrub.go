@@ -1,0 +1,126 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/telemetry"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// ScrubberStore also keeps how far the scrubber is.
+type ScrubberStore interface {
+	Store
+	TenantsToVerify(ctx context.Context, age time.Duration) ([]string, error)
+	VerificationProgress(ctx context.Context) (document.VerificationProgress, error)
+	SaveVerificationProgress(ctx context.Context, v document.VerificationProgress) error
+	ScheduleGarbageScan(ctx context.Context) error
+	TryWithLock(ctx context.Context, name string, fn func(ctx context.Context) error) error
+}
+
+// Scrubber compares the documents of all tenants slowly, one pass after another.
+// How far it is stands in the database, so that any process goes on where
+// another one has stopped.
+type Scrubber struct {
+	Verifier Verifier // with a pace
+	Store    ScrubberStore
+	Metrics  *telemetry.Metrics
+}
+
+const (
+	// scrubInterval is how often the scrubber looks for work: the time between
+	// two pages when there is nothing to do.
+	scrubInterval = time.Minute
+
+	// passInterval is the least time from the start of a pass to the next.
+	passInterval = 24 * time.Hour
+)
+
+// Run scrubs until ctx ends. Any number of processes may run it; one at a time
+// scrubs.
+func (s *Scrubber) Run(ctx context.Context) {
+	ticker := time.NewTicker(scrubInterval)
+	defer ticker.Stop()
+	for {
+		if err := goroutine.Try(func() error { return s.Store.TryWithLock(ctx, "verify", s.Scrub) }); err != nil && ctx.Err() == nil {
+			s.Verifier.Log.WarnContext(ctx, "documents are not compared with their originals for now; trying again soon", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// Scrub goes on with the passes of all tenants, to their ends.
+func (s *Scrubber) Scrub(ctx context.Context) error {
+	tenants, err := s.Store.TenantsToVerify(ctx, passInterval)
+	if err != nil {
+		return fmt.Errorf("list tenants to verify: %w", err)
+	}
+	var errs []error
+	for _, id := range tenants {
+		if err := s.continuePass(withTenant(ctx, id)); err != nil {
+			errs = append(errs, fmt.Errorf("verify documents of tenant %s: %w", id, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// continuePass goes on with the pass of one tenant, or begins the next when it is time.
+// After each page it keeps how far it is.
+func (s *Scrubber) continuePass(ctx context.Context) error {
+	v, err := s.Store.VerificationProgress(ctx)
+	if err != nil {
+		return err
+	}
+	if v.Checkpoint == uuid.Nil {
+		if time.Since(v.StartedAt) < passInterval {
+			return nil
+		}
+		v = document.VerificationProgress{StartedAt: time.Now().UTC()}
+		if err := s.Store.ScheduleGarbageScan(ctx); err != nil { // for garbage, by the sweep
+			return err
+		}
+	}
+	for {
+		var tally Tally
+		last, err := s.Verifier.VerifyPage(ctx, document.RetainedVersionFilter{}, v.Checkpoint, func(f document.Finding) error {
+			s.reportFinding(ctx, f)
+			tally.Findings++
+			return nil
+		}, &tally)
+		if err != nil {
+			return err
+		}
+		v.Checkpoint = last
+		v.Documents += tally.Documents
+		v.Bytes += tally.Bytes
+		v.Findings += tally.Findings
+		s.Metrics.ObserveVerifiedDocuments(tally.Documents, tally.Bytes)
+		if err := s.Store.SaveVerificationProgress(ctx, v); err != nil {
+			return err
+		}
+		if last == uuid.Nil {
+			s.Verifier.Log.InfoContext(ctx, "all documents are compared with their originals", "documents", v.Documents, "bytes", v.Bytes,
+				"findings", v.Findings, "took", time.Since(v.StartedAt).Round(time.Second))
+			return nil
+		}
+	}
+}
+
+func (s *Scrubber) reportFinding(ctx context.Context, f document.Finding) {
+	s.Metrics.ObserveFinding(string(f.Kind))
+	what := "document is damaged"
+	if f.Kind == document.FindingOriginalUnreadable {
+		what = "original cannot be read"
+	}
+	s.Verifier.Log.ErrorContext(ctx, what, "kind", f.Kind, "document", f.DocumentID, "key", f.Key, "version", f.Version,
+		"object", f.Object, "detail", f.Detail, "remedy", f.Remedy)
+}

@@ -1,0 +1,173 @@
+package verify_test
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/verify"
+	"github.com/seed-7a112592/gristmill/internal/telemetry"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+func newScrubber(t *testing.T) (*verify.Scrubber, *fakeBackend) {
+	v, m := newVerifier(t)
+	return &verify.Scrubber{Verifier: *v, Store: m, Metrics: telemetry.NewMetrics()}, m
+}
+
+// A pass that is interrupted goes on where it was, in whichever process, and
+// the next one begins a day after it has begun.
+func TestScrubberGoesOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, m := newScrubber(t)
+		for i := range 250 {
+			m.addDocument("default", fmt.Sprint(i), sampleDocument(1))
+		}
+		opened := map[string]int{}
+		m.opened = func(name string) {
+			if opened[name]++; len(opened) == 150 {
+				m.openErr = fault.New(fault.Unavailable, "down")
+			}
+		}
+		if err := s.Scrub(t.Context()); err == nil {
+			t.Fatal("the outage is no error")
+		}
+		if got := m.progress["default"]; got.Documents != 100 || got.Checkpoint != m.kept["default"][99].DocumentID {
+			t.Fatalf("reached %+v", got)
+		}
+		m.openErr = nil
+		m.opened = func(name string) { opened[name]++ }
+		other, _ := newScrubber(t) // of another process
+		other.Store, other.Verifier.Store, other.Verifier.Objects = m, m, m
+		for range 3 { // twice more for nothing: it is not time
+			if err := other.Scrub(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, k := range m.kept["default"] {
+			want := 1
+			if i >= 100 && i < 150 {
+				want = 2
+			}
+			if n := opened[k.Original.Object]; n != want {
+				t.Fatalf("document %d was compared %d times, want %d", i, n, want)
+			}
+		}
+		if got := m.progress["default"]; got.Documents != 250 || got.Findings != 0 {
+			t.Errorf("at the end: %+v", got)
+		}
+		if n := m.searches["default"]; n != 1 {
+			t.Errorf("a pass listed %d searches for garbage, want one", n)
+		}
+		<-time.After(25 * time.Hour) // of the bubble's clock
+		if err := other.Scrub(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := m.searches["default"]; n != 2 {
+			t.Errorf("two passes listed %d searches for garbage, want two", n)
+		}
+		if n := opened[m.kept["default"][0].Original.Object]; n != 2 {
+			t.Errorf("a day later the first document was compared %d times, want twice", n)
+		}
+	})
+}
+
+// It takes as long as its pace says, with what small documents cost beside
+// their bytes.
+func TestScrubberKeepsItsPace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, m := newScrubber(t)
+		s.Verifier.Throttle = verify.BytesPerSecond(1 << 20)
+		text := sampleDocument(3000)
+		m.addDocument("default", "large", text)
+		for i := range 160 {
+			m.addDocument("default", fmt.Sprint(i), sampleDocument(1))
+		}
+		start := time.Now()
+		if err := s.Scrub(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		least := time.Duration(float64(len(text)) / (1 << 20) * float64(time.Second))
+		if took := time.Since(start); took < least+10*time.Second || took > least+11*time.Second {
+			t.Errorf("took %s for %d bytes and 161 documents", took, len(text))
+		}
+	})
+}
+
+func TestScrubberTellsWhatItFinds(t *testing.T) {
+	t.Parallel()
+	s, m := newScrubber(t)
+	k := m.addDocument("default", "bad", sampleDocument(3))
+	m.addDocument("other", "good", sampleDocument(3))
+	delete(m.objects, k.Original.Object)
+	if err := s.Scrub(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	s.Metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	for _, want := range []string{
+		`gristmill_verify_findings_total{kind="original_gone"} 1`, "gristmill_verified_documents_total 2",
+		fmt.Sprint("gristmill_verified_bytes_total ", 2*len(sampleDocument(3))),
+	} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("the metrics do not have %s", want)
+		}
+	}
+	if d := m.kept["default"][0].Damage; !strings.Contains(d, "is gone") || !strings.Contains(d, "upload the document again") {
+		t.Errorf("noted %q", d)
+	}
+}
+
+// A panic over one document does not end the process's scrubbing.
+func TestScrubberOutlivesAPanic(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, m := newScrubber(t)
+		m.addDocument("default", "a", sampleDocument(3))
+		var once sync.Once
+		m.opened = func(string) { once.Do(func() { panic("at once") }) }
+		ctx, cancel := context.WithCancel(t.Context())
+		done := goroutine.Start(func() error { s.Run(ctx); return nil })
+		<-time.After(2 * time.Minute) // of the bubble's clock
+		if m.verification().Documents != 1 {
+			t.Error("did not scrub after the panic")
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// One process scrubs at a time, and it ends with its context.
+func TestScrubberRunsAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, m := newScrubber(t)
+		m.addDocument("default", "a", sampleDocument(3))
+		m.setLockTaken(true)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { s.Run(ctx); close(done) }()
+		<-time.After(5 * time.Minute) // of the bubble's clock
+		if m.verification() != (document.VerificationProgress{}) {
+			t.Error("scrubbed beside another")
+		}
+		m.setLockTaken(false)
+		<-time.After(2 * time.Minute) // of the bubble's clock
+		if m.verification().Documents != 1 {
+			t.Error("did not scrub when the other was gone")
+		}
+		cancel()
+		<-done
+	})
+}

@@ -1,0 +1,253 @@
+package verify_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/verify"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+func sampleDocument(n int) string {
+	var text strings.Builder
+	for i := range n {
+		fmt.Fprintf(&text, "# Part %d\n\nPart %d tells of wheat, rye and oats, and how they are ground between stones.\n\n", i, i)
+	}
+	return text.String()
+}
+
+// runVerifier returns what a verification finds.
+func runVerifier(t *testing.T, v *verify.Verifier, scope verify.Scope) ([]document.Finding, verify.Tally) {
+	t.Helper()
+	var findings []document.Finding
+	tally, err := v.Run(t.Context(), scope, verify.Observer{OnFinding: func(f document.Finding) error {
+		findings = append(findings, f)
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if int(tally.Findings) != len(findings) {
+		t.Errorf("%d findings are counted, and %d reported", tally.Findings, len(findings))
+	}
+	return findings, tally
+}
+
+// Each kind of damage is found, named, and noted in its document; once it is
+// mended the note goes.
+func TestVerifyFindsDamage(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		spoil func(m *fakeBackend, k *document.RetainedVersion)
+		kind  document.FindingKind
+		says  string
+	}{
+		"gone":  {func(m *fakeBackend, k *document.RetainedVersion) { delete(m.objects, k.Original.Object) }, document.FindingOriginalGone, "is gone"},
+		"empty": {func(m *fakeBackend, k *document.RetainedVersion) { m.objects[k.Original.Object] = "" }, document.FindingOriginalDamaged, "0 bytes"},
+		"truncated": {func(m *fakeBackend, k *document.RetainedVersion) {
+			m.objects[k.Original.Object] = sampleDocument(20)[:500]
+		}, document.FindingOriginalDamaged, "500 bytes"},
+		"replaced": {func(m *fakeBackend, k *document.RetainedVersion) {
+			m.objects[k.Original.Object] = strings.ReplaceAll(sampleDocument(20), "wheat", "maize")
+		}, document.FindingOriginalDamaged, "SHA-256"},
+		"replaced, not live": {func(m *fakeBackend, k *document.RetainedVersion) {
+			k.Published = false
+			m.objects[k.Original.Object] = strings.ReplaceAll(sampleDocument(20), "wheat", "maize")
+		}, document.FindingOriginalDamaged, "SHA-256"},
+		"not placed":     {func(m *fakeBackend, k *document.RetainedVersion) { k.Passages = -1 }, document.FindingPassagesDamaged, "space 1"},
+		"a passage more": {func(m *fakeBackend, k *document.RetainedVersion) { k.Passages++ }, document.FindingPassagesDamaged, "passages are there"},
+		"no passages":    {func(m *fakeBackend, k *document.RetainedVersion) { m.passages[k.DocumentID] = nil }, document.FindingPassagesDamaged, "passages are there"},
+		"a place is lost": {func(m *fakeBackend, k *document.RetainedVersion) {
+			m.passages[k.DocumentID] = m.passages[k.DocumentID][1:]
+		}, document.FindingPassagesDamaged, "passage 0 is missing"},
+		"a text is lost": {func(m *fakeBackend, k *document.RetainedVersion) { m.passages[k.DocumentID][3].Dimensions = -1 }, document.FindingPassagesDamaged, "passage 3"},
+		"a text is another": {func(m *fakeBackend, k *document.RetainedVersion) {
+			p := &m.passages[k.DocumentID][3]
+			p.Content = strings.ToUpper(p.Content)
+		}, document.FindingPassagesDamaged, "passage 3"},
+		"a vector is shorter": {func(m *fakeBackend, k *document.RetainedVersion) { m.passages[k.DocumentID][5].Dimensions = 2 }, document.FindingVectorsDamaged, "2 dimensions, want 3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v, m := newVerifier(t)
+			m.addDocument("default", "before", sampleDocument(3))
+			bad := m.addDocument("default", "bad", sampleDocument(20))
+			m.addDocument("other", "theirs", sampleDocument(5))
+			whole := *bad
+			passages := append([]document.ManifestPassage{}, m.passages[bad.DocumentID]...)
+			if findings, tally := runVerifier(t, v, verify.Scope{}); len(findings) != 0 || tally.Documents != 3 || tally.Objects != 3 || tally.Bytes != int64(len(sampleDocument(3))+len(sampleDocument(20))+len(sampleDocument(5))) {
+				t.Fatalf("while all is well: %+v, %+v", findings, tally)
+			}
+			test.spoil(m, bad)
+			findings, _ := runVerifier(t, v, verify.Scope{})
+			if len(findings) != 1 {
+				t.Fatalf("findings %+v, want one", findings)
+			}
+			f := findings[0]
+			if f.Kind != test.kind || f.DocumentID != bad.DocumentID || f.Key != "bad" || f.Tenant != "default" || f.Object != bad.Original.Object ||
+				!strings.Contains(f.Detail, test.says) || f.Remedy == "" || strings.Count(f.Detail+f.Remedy, "upload the document again") > 1 {
+				t.Errorf("finding %+v", f)
+			}
+			if !strings.Contains(m.kept["default"][1].Damage, test.says) || m.kept["default"][0].Damage != "" {
+				t.Errorf("noted %q", m.kept["default"][1].Damage)
+			}
+			m.objects[bad.Original.Object] = sampleDocument(20)
+			m.passages[bad.DocumentID] = passages
+			whole.Damage = m.kept["default"][1].Damage
+			m.kept["default"][1] = whole
+			if findings, _ := runVerifier(t, v, verify.Scope{}); len(findings) != 0 || m.kept["default"][1].Damage != "" {
+				t.Errorf("once it is mended: %+v, and noted %q", findings, m.kept["default"][1].Damage)
+			}
+		})
+	}
+}
+
+// A document that is restored, changed or deleted while it is compared is no
+// finding.
+func TestVerifyBesideChanges(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(m *fakeBackend){
+		"restored": func(m *fakeBackend) {
+			m.kept["default"][0].Original.Object = "default/restored"
+			m.objects["default/restored"] = sampleDocument(3)
+		},
+		"deleted": func(m *fakeBackend) { m.kept["default"] = nil },
+		"changed": func(m *fakeBackend) { m.kept["default"][0].Version = 2 },
+	} {
+		v, m := newVerifier(t)
+		k := m.addDocument("default", "a", sampleDocument(3))
+		delete(m.objects, k.Original.Object)
+		m.opened = func(string) {
+			m.opened = nil
+			change(m)
+		}
+		if findings, _ := runVerifier(t, v, verify.Scope{}); len(findings) != 0 {
+			t.Errorf("%s: %+v", name, findings)
+		}
+	}
+}
+
+// Object storage that is down is an error and no finding.
+func TestVerifyWithoutObjectStorage(t *testing.T) {
+	t.Parallel()
+	v, m := newVerifier(t)
+	m.addDocument("default", "a", sampleDocument(3))
+	m.openErr = fault.New(fault.Unavailable, "down")
+	_, err := v.Run(t.Context(), verify.Scope{}, verify.Observer{OnFinding: func(f document.Finding) error {
+		t.Errorf("found %+v", f)
+		return nil
+	}})
+	if !fault.Is(err, fault.Unavailable) || m.kept["default"][0].Damage != "" {
+		t.Errorf("%v, and noted %q", err, m.kept["default"][0].Damage)
+	}
+}
+
+// An object that alone cannot be read keeps no other from being compared, and
+// says nothing about its document.
+func TestVerifyGoesOnBehindAnObjectThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	for _, failing := range []string{"opening", "reading"} {
+		v, m := newVerifier(t)
+		bad := m.addDocument("default", "a", sampleDocument(3))
+		m.addDocument("default", "b", sampleDocument(3))
+		m.failing = map[string]string{bad.Original.Object: failing}
+		findings, tally := runVerifier(t, v, verify.Scope{})
+		if tally.Documents != 2 || len(findings) != 1 || findings[0].Kind != document.FindingOriginalUnreadable || findings[0].Key != "a" || !strings.Contains(findings[0].Detail, "input/output error") {
+			t.Errorf("%s: %d documents, %+v", failing, tally.Documents, findings)
+		}
+		if noted := m.kept["default"][0].Damage; noted != "" {
+			t.Errorf("%s: noted %q", failing, noted)
+		}
+	}
+}
+
+func TestVerifyFindsUnusedObjects(t *testing.T) {
+	t.Parallel()
+	v, m := newVerifier(t)
+	theirs := m.addDocument("other", "theirs", sampleDocument(1)).Original.Object
+	m.objects["default/unused"], m.objects["default/under way"], m.objects["nobody/unused"] = "x", "x", "x"
+	m.noted["default/under way"] = true
+	m.objects["default/"+theirs] = "x" // under another tenant's name
+	m.objects["default/going"] = "x"
+	m.opened = func(name string) {
+		if name == "default/going" { // the sweep was there
+			m.mu.Lock()
+			delete(m.objects, name)
+			m.mu.Unlock()
+		}
+	}
+	want := map[string]bool{"default/unused": true, "nobody/unused": true, "default/" + theirs: true}
+	findings, tally := runVerifier(t, v, verify.Scope{})
+	for _, f := range findings {
+		if f.Kind != document.FindingObjectUnused || !want[f.Object] || f.DocumentID != uuid.Nil {
+			t.Errorf("found %+v", f)
+		}
+	}
+	if len(findings) != len(want) || tally.Objects != 6 {
+		t.Errorf("%d findings of %d objects", len(findings), tally.Objects)
+	}
+	if findings, _ := runVerifier(t, v, verify.Scope{Collection: "default"}); len(findings) != 0 {
+		t.Errorf("of one collection: %+v", findings)
+	}
+}
+
+// A run that is interrupted goes on behind what it has told.
+func TestVerifyGoesOn(t *testing.T) {
+	t.Parallel()
+	v, m := newVerifier(t)
+	for i := range 250 {
+		m.addDocument("default", fmt.Sprint(i), sampleDocument(1))
+	}
+	theirs := m.addDocument("other", "theirs", sampleDocument(1))
+	stop := errors.New("interrupted")
+	var scope verify.Scope
+	found := func(document.Finding) error { return nil }
+	first, err := v.Run(t.Context(), scope, verify.Observer{OnFinding: found, OnProgress: func(tenant string, last uuid.UUID) error {
+		scope.Tenant, scope.After = tenant, last
+		return stop
+	}})
+	if !errors.Is(err, stop) || first.Documents == 0 {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	_, rest := runVerifier(t, v, scope)
+	if first.Documents+rest.Documents != 251 {
+		t.Errorf("%d documents, and then %d, of 251", first.Documents, rest.Documents)
+	}
+	if _, last := runVerifier(t, v, verify.Scope{Tenant: "other", After: theirs.DocumentID}); last.Documents != 0 {
+		t.Errorf("%d documents behind the last one", last.Documents)
+	}
+}
+
+// An original is read once, however many passages it has.
+func TestVerifyReadsOnce(t *testing.T) {
+	t.Parallel()
+	v, m := newVerifier(t)
+	text := sampleDocument(2000)
+	m.addDocument("default", "a", text)
+	if runVerifier(t, v, verify.Scope{Collection: "default"}); m.read != len(text) {
+		t.Errorf("read %d bytes of %d", m.read, len(text))
+	}
+}
+
+// Garbage that no list names is found once: the store lists it.
+func TestVerifyFindsUnlistedGarbage(t *testing.T) {
+	t.Parallel()
+	v, m := newVerifier(t)
+	m.addDocument("default", "a", sampleDocument(1))
+	m.unlisted["other"] = document.GarbageScanCounts{Versions: 2, Passages: 7}
+	if findings, _ := runVerifier(t, v, verify.Scope{Collection: "default"}); len(findings) != 0 {
+		t.Errorf("of one collection: %+v", findings)
+	}
+	findings, _ := runVerifier(t, v, verify.Scope{})
+	if len(findings) != 1 || findings[0].Kind != document.FindingGarbageUnlisted || findings[0].Tenant != "other" || !strings.Contains(findings[0].Detail, "2 versions, 0 spaces, 7 passages") {
+		t.Errorf("found %+v", findings)
+	}
+	if findings, _ := runVerifier(t, v, verify.Scope{}); len(findings) != 0 {
+		t.Errorf("found again: %+v", findings)
+	}
+}

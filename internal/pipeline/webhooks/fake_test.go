@@ -1,0 +1,197 @@
+package webhooks_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/webhooks"
+	"github.com/seed-7a112592/gristmill/internal/telemetry"
+	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// fakeOutbox is an outbox.
+type fakeOutbox struct {
+	mu       sync.Mutex
+	rows     map[string][]*document.OutgoingDelivery // by tenant
+	takes    int
+	settling error // what SettleDelivery answers, if set
+}
+
+func (m *fakeOutbox) TenantsWithDeliveries(context.Context) ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var ids []string
+	for id := range m.rows {
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+func (m *fakeOutbox) ClaimDeliveries(ctx context.Context, busy []uuid.UUID, limit int, ttl time.Duration) ([]document.OutgoingDelivery, error) {
+	id, err := tenant.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.takes++
+	var taken []document.OutgoingDelivery
+	count := map[uuid.UUID]int{}
+	for _, row := range m.rows[id] {
+		due := row.State == document.DeliveryPending && !row.NextAttemptAt.After(time.Now())
+		if due && !slices.Contains(busy, row.WebhookID) && count[row.WebhookID] < limit {
+			count[row.WebhookID]++
+			row.Attempts++
+			row.NextAttemptAt = new(time.Now().Add(ttl))
+			taken = append(taken, *row)
+		}
+	}
+	return taken, nil
+}
+
+func (m *fakeOutbox) RecordDeliveryOutcome(ctx context.Context, taken document.OutgoingDelivery, outcome document.DeliveryOutcome) error {
+	id, err := tenant.From(ctx)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.settling != nil {
+		return m.settling
+	}
+	for _, row := range m.rows[id] {
+		if row.ID == taken.ID && row.Attempts == taken.Attempts && row.State == document.DeliveryPending {
+			row.State, row.Status, row.Error = outcome.State, outcome.Status, outcome.Error
+			row.NextAttemptAt = new(time.Now().Add(outcome.Delay))
+			if outcome.State != document.DeliveryPending {
+				row.EndedAt = new(time.Now())
+			}
+			return nil
+		}
+	}
+	return fault.New(fault.LeaseLost, "delivery %s is not ours", taken.ID)
+}
+
+// addDeliveries adds n events for a webhook of a tenant.
+func (m *fakeOutbox) addDeliveries(owner string, webhook uuid.UUID, n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for range n {
+		id := uuid.Must(uuid.NewV7())
+		m.rows[owner] = append(m.rows[owner], &document.OutgoingDelivery{
+			Delivery: document.Delivery{ID: id, WebhookID: webhook, State: document.DeliveryPending, CreatedAt: time.Now(), NextAttemptAt: new(time.Now())},
+			Body:     fmt.Appendf(nil, `{"id":%q}`, id),
+		})
+	}
+}
+
+// deliveriesOf returns the rows of a webhook as they are.
+func (m *fakeOutbox) deliveriesOf(webhook uuid.UUID) []document.OutgoingDelivery {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var rows []document.OutgoingDelivery
+	for _, all := range m.rows {
+		for _, row := range all {
+			if row.WebhookID == webhook {
+				rows = append(rows, *row)
+			}
+		}
+	}
+	return rows
+}
+
+func (m *fakeOutbox) failSettling(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.settling = err
+}
+
+// attempt is one that a receiver has seen.
+type attempt struct {
+	delivery document.OutgoingDelivery
+	at       time.Duration // since the receivers were made
+	tenant   string
+}
+
+// fakeReceivers are all receivers there are, and what they have seen.
+type fakeReceivers struct {
+	answer func(ctx context.Context, delivery document.OutgoingDelivery) (int, error)
+	start  time.Time
+
+	mu       sync.Mutex
+	attempts []attempt
+	now      map[uuid.UUID]int // attempts under way, by webhook
+	most     map[uuid.UUID]int
+}
+
+func (r *fakeReceivers) Send(ctx context.Context, delivery document.OutgoingDelivery) (int, error) {
+	id, err := tenant.From(ctx)
+	if err != nil {
+		return 0, err
+	}
+	r.mu.Lock()
+	r.attempts = append(r.attempts, attempt{delivery, time.Since(r.start), id})
+	r.now[delivery.WebhookID]++
+	r.most[delivery.WebhookID] = max(r.most[delivery.WebhookID], r.now[delivery.WebhookID])
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		r.now[delivery.WebhookID]--
+		r.mu.Unlock()
+	}()
+	return r.answer(ctx, delivery)
+}
+
+// attemptsAt returns the attempts at a webhook, or at all.
+func (r *fakeReceivers) attemptsAt(webhook uuid.UUID) []attempt {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var seen []attempt
+	for _, a := range r.attempts {
+		if webhook == uuid.Nil || a.delivery.WebhookID == webhook {
+			seen = append(seen, a)
+		}
+	}
+	return seen
+}
+
+func respondOK(context.Context, document.OutgoingDelivery) (int, error) { return 200, nil }
+
+func respondUnavailable(context.Context, document.OutgoingDelivery) (int, error) {
+	return 0, fault.New(fault.Unavailable, "the receiver cannot be reached")
+}
+
+// respondSlowly answers after ten seconds, as the sender does for a receiver that
+// hangs.
+func respondSlowly(ctx context.Context, _ document.OutgoingDelivery) (int, error) {
+	select {
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-time.After(10 * time.Second): // of the bubble's clock
+		return 0, fault.New(fault.Unavailable, "no answer")
+	}
+}
+
+func newDeliverer(t *testing.T, answer func(context.Context, document.OutgoingDelivery) (int, error)) (*webhooks.Deliverer, *fakeOutbox, *fakeReceivers) {
+	t.Helper()
+	store := &fakeOutbox{rows: map[string][]*document.OutgoingDelivery{"a": nil, "b": nil}}
+	all := &fakeReceivers{answer: answer, start: time.Now(), now: map[uuid.UUID]int{}, most: map[uuid.UUID]int{}}
+	return newDelivererWith(t, store, all), store, all
+}
+
+func newDelivererWith(t *testing.T, store webhooks.Store, sender webhooks.Sender) *webhooks.Deliverer {
+	t.Helper()
+	return webhooks.NewDeliverer(webhooks.DelivererConfig{
+		Store: store, Sender: sender, Metrics: telemetry.NewMetrics(), DrainTimeout: 25 * time.Second,
+		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+}

@@ -1,0 +1,141 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/seed-7a112592/gristmill/internal/fault"
+)
+
+// maxJSONBytes bounds a JSON body.
+const maxJSONBytes = 1 << 20
+
+// jsonFormat reads and writes JSON bodies for huma.
+var jsonFormat = huma.Format{Marshal: encodeJSON, Unmarshal: decodeJSON}
+
+// encodeJSON fails only if v has no JSON: that the client has gone is nobody's
+// failure.
+func encodeJSON(w io.Writer, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, _ = w.Write(append(text, '\n'))
+	return nil
+}
+
+// decodeJSON is json.Unmarshal with errors that say where. It refuses bytes
+// that are not UTF-8, which json.Unmarshal would replace, and NUL characters,
+// which JSON can spell and databases cannot store.
+func decodeJSON(data []byte, v any) error {
+	if !utf8.Valid(data) {
+		return errNotUTF8
+	}
+	err := json.Unmarshal(data, v)
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return fmt.Errorf("unreadable JSON at byte %d: %w", syntax.Offset, err)
+	}
+	if err != nil {
+		return err
+	}
+	if parsed, ok := v.(*any); ok && containsNUL(*parsed) {
+		return errNUL
+	}
+	return nil
+}
+
+func containsNUL(v any) bool {
+	switch v := v.(type) {
+	case string:
+		return strings.ContainsRune(v, 0)
+	case []any:
+		for _, item := range v {
+			if containsNUL(item) {
+				return true
+			}
+		}
+	case map[string]any:
+		for name, item := range v {
+			if containsNUL(name) || containsNUL(item) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// statusOverrider is huma's view of a request, with a status that can be changed
+// after huma has chosen it.
+type statusOverrider struct {
+	humaContext
+	status int // overrides huma's; 0 for none
+}
+
+type humaContext huma.Context
+
+// SetStatus implements huma.Context.
+func (o *statusOverrider) SetStatus(status int) {
+	if o.status != 0 {
+		status = o.status
+	}
+	o.humaContext.SetStatus(status)
+}
+
+// lacksContentType reports whether a request brings a body and does not say that it is
+// JSON: pages of other sites can have a browser send such a body, and no other,
+// without asking.
+func lacksContentType(o *statusOverrider) bool {
+	b, ok := o.BodyReader().(*requestBody)
+	return o.Operation().RequestBody != nil && o.Header("Content-Type") == "" && !(ok && b.ended)
+}
+
+// convertHumaError turns what huma itself finds wrong with a request into a problem
+// of the contract, where a request that does not fit is 400 and not 422.
+func convertHumaError(ctx huma.Context, _ string, v any) (any, error) {
+	found, ok := v.(*huma.ErrorModel)
+	if !ok {
+		return v, nil
+	}
+	p := newProblem(ctx.Context(), http.StatusBadRequest, fault.BadRequest, found.Detail)
+	switch found.Status {
+	case http.StatusRequestEntityTooLarge:
+		p = newProblem(ctx.Context(), found.Status, fault.TooLarge, fmt.Sprintf("the body is larger than %d bytes", maxJSONBytes))
+	case http.StatusRequestTimeout:
+		p = newProblem(ctx.Context(), found.Status, fault.RequestTimeout, "the body is too slow: "+describeErrors(found))
+	case http.StatusUnsupportedMediaType:
+		p = newProblem(ctx.Context(), found.Status, fault.UnsupportedMediaType, "send the body as application/json")
+	default:
+		p.Detail = describeErrors(found)
+		for _, e := range found.Errors {
+			if e.Location != "" {
+				p.Errors = append(p.Errors, FieldError{Location: e.Location, Message: e.Message})
+			}
+		}
+	}
+	ctx.(*statusOverrider).status = p.Status
+	ctx.SetHeader("Content-Type", problemMediaType)
+	return p, nil
+}
+
+// describeErrors says in one line what is wrong first.
+func describeErrors(found *huma.ErrorModel) string {
+	if len(found.Errors) == 0 {
+		return found.Detail
+	}
+	first := found.Errors[0]
+	detail := first.Message
+	if first.Location != "" {
+		detail = first.Location + ": " + first.Message
+	}
+	if more := len(found.Errors) - 1; more > 0 {
+		detail += fmt.Sprintf(" (and %d more)", more)
+	}
+	return detail
+}

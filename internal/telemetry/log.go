@@ -1,0 +1,59 @@
+// Package telemetry is what a running Gristmill says of itself: structured
+// logs, metrics and health.
+package telemetry
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// NewLogger returns a logger that writes records of at least level ("debug",
+// "info", "warn", "error") to w in format "json" or "text". Each record also
+// carries the attributes that With put into the context it was logged under.
+func NewLogger(w io.Writer, format, level string) (*slog.Logger, error) {
+	var threshold slog.Level
+	if err := threshold.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("log level %q: want debug, info, warn or error", level)
+	}
+	options := &slog.HandlerOptions{Level: threshold}
+	switch format {
+	case "json":
+		return slog.New(contextHandler{slog.NewJSONHandler(w, options)}), nil
+	case "text":
+		return slog.New(contextHandler{slog.NewTextHandler(w, options)}), nil
+	default:
+		return nil, fmt.Errorf("log format %q: want json or text", format)
+	}
+}
+
+type attrsKey struct{}
+
+// WithLogAttrs returns a context whose log records carry attrs too: the request, the
+// tenant, the document, the job. Set them at the edge, once.
+func WithLogAttrs(ctx context.Context, attrs ...slog.Attr) context.Context {
+	have, _ := ctx.Value(attrsKey{}).([]slog.Attr)
+	// A fresh slice: contexts that share a parent must not share its tail.
+	all := make([]slog.Attr, 0, len(have)+len(attrs))
+	return context.WithValue(ctx, attrsKey{}, append(append(all, have...), attrs...))
+}
+
+// contextHandler adds the context's attributes to every record.
+type contextHandler struct{ slog.Handler }
+
+func (h contextHandler) Handle(ctx context.Context, r slog.Record) error {
+	if attrs, _ := ctx.Value(attrsKey{}).([]slog.Attr); len(attrs) > 0 {
+		r = r.Clone()
+		r.AddAttrs(attrs...)
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h contextHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return contextHandler{h.Handler.WithAttrs(attrs)}
+}
+
+func (h contextHandler) WithGroup(name string) slog.Handler {
+	return contextHandler{h.Handler.WithGroup(name)}
+}

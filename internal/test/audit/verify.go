@@ -1,0 +1,28 @@
+package audit
+
+import (
+	"testing"
+
+	"github.com/seed-7a112592/gristmill/internal/app"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/verify"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// checkVerify does what gristmill verify does: every original is what was
+// uploaded, every live version is its passages with their vectors, and object
+// storage holds nothing that nobody names.
+func (a Audit) checkVerify(t testing.TB) {
+	t.Helper()
+	config, err := app.Load(a.Site.Env(), app.RequireStorage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tally, err := app.Verify(t.Context(), config, testLogger(t), verify.Scope{}, verify.Observer{OnFinding: func(f document.Finding) error {
+		t.Errorf("%+v", f)
+		return nil
+	}})
+	if err != nil {
+		t.Errorf("verify: %v", err)
+	}
+	t.Logf("audit: %+v", tally)
+}

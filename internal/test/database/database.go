@@ -1,0 +1,139 @@
+// Package database gives tests PostgreSQL databases with Gristmill's tables. Migrations are applied once on a server, and every test
+// gets a copy.
+package database
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
+	"github.com/seed-7a112592/gristmill/internal/test/services"
+	"github.com/seed-7a112592/gristmill/migrations"
+)
+
+// Database is a database, and roles of its own for the application and for index builds.
+type Database struct {
+	OwnerURL string // URL, as a superuser
+	AppURL   string // URL, as the application's role
+	IndexURL string // URL, as the role that builds vector indexes
+	Role     string // of App; that of Index is the same with _index
+}
+
+// NewEmpty returns a database without tables. Its roles are not there before somebody migrates, and go when the test ends.
+func NewEmpty(t testing.TB) Database {
+	t.Helper()
+	return withRoles(t, services.Postgres(t))
+}
+
+// New returns a migrated database with its roles.
+func New(t testing.TB) Database {
+	t.Helper()
+	d := NewWithoutRoles(t, services.Servers{})
+	d.Migrate(t)
+	return d
+}
+
+// NewWithoutRoles returns a database on servers of the set that has all tables, but no roles yet.
+func NewWithoutRoles(t testing.TB, set services.Servers) Database {
+	t.Helper()
+	return withRoles(t, set.PostgresFromTemplate(t, migrationsHash(), migrateTemplate))
+}
+
+// Migrate brings the database up to date and makes its roles.
+func (d Database) Migrate(t testing.TB) {
+	t.Helper()
+	if err := migrate(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Exec runs a statement as the owner, also while the test is being cleaned up after.
+func (d Database) Exec(t testing.TB, statement string, args ...any) {
+	t.Helper()
+	if err := d.exec(context.WithoutCancel(t.Context()), statement, args...); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+func (d Database) exec(ctx context.Context, statement string, args ...any) error {
+	conn, err := pgx.Connect(ctx, d.OwnerURL)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, statement, args...)
+	return err
+}
+
+// withRoles names roles that go when the test ends, if somebody has made them.
+func withRoles(t testing.TB, owner string) Database {
+	t.Helper()
+	d, err := newDatabase(owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Exec(t, d.dropRoles()) })
+	return d
+}
+
+func newDatabase(owner string) (Database, error) {
+	address, err := url.Parse(owner)
+	if err != nil {
+		return Database{}, fmt.Errorf("the owner's URL: %w", err)
+	}
+	as := func(role string) string {
+		address.User = url.UserPassword(role, rand.Text())
+		return address.String()
+	}
+	role := "gm_test_" + strings.ToLower(rand.Text())
+	return Database{OwnerURL: owner, AppURL: as(role), IndexURL: as(role + "_index"), Role: role}, nil
+}
+
+func (d Database) dropRoles() string {
+	return "DROP ROLE IF EXISTS " + d.Role + ", " + d.Role + "_index"
+}
+
+func migrate(ctx context.Context, d Database) error {
+	return postgres.Migrate(ctx, postgres.MigrateConfig{OwnerURL: d.OwnerURL, AppURL: d.AppURL, IndexURL: d.IndexURL, Log: slog.New(slog.DiscardHandler)})
+}
+
+// migrateTemplate applies the migrations. The roles that it names do not stay.
+func migrateTemplate(owner string) error {
+	ctx := context.Background()
+	d, err := newDatabase(owner)
+	if err != nil {
+		return err
+	}
+	if err := migrate(ctx, d); err != nil {
+		return err
+	}
+	return d.exec(ctx, d.dropRoles())
+}
+
+// migrationsHash changes with every migration.
+var migrationsHash = sync.OnceValue(func() string {
+	hash := sha256.New()
+	err := fs.WalkDir(migrations.Postgres(), ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(migrations.Postgres(), path)
+		fmt.Fprintf(hash, "%s %d\n%s", path, len(text), text)
+		return err
+	})
+	if err != nil {
+		panic(err) // the files are in the program
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:8])
+})

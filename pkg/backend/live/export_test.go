@@ -1,3 +1,0 @@
-package live
-
-const ClaimLifetime = claimLifetime

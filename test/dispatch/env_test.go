@@ -1,0 +1,214 @@
+package dispatch_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
+	"github.com/seed-7a112592/gristmill/internal/backend/queue"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/dispatch"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/jobs"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/sweep"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/task"
+	"github.com/seed-7a112592/gristmill/internal/telemetry"
+	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/test/database"
+	"github.com/seed-7a112592/gristmill/internal/test/services"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// How long a worker takes to stop: its steps to finish, its tasks to be handed
+// back, its connections to be closed.
+const (
+	finishTimeout = 200 * time.Millisecond
+	drainTimeout  = 2 * time.Second
+	stopTimeout   = finishTimeout + drainTimeout + time.Second
+)
+
+// testEnv is a database with the tenants one and many, a queue, and what works on
+// them.
+type testEnv struct {
+	t          *testing.T
+	log        *slog.Logger
+	store      *postgres.Store
+	redis      string // URL
+	queue      *queue.Client
+	dispatcher *dispatch.Dispatcher
+	jobs       *jobs.Service
+}
+
+func newTestEnv(t *testing.T) *testEnv {
+	t.Helper()
+	m := &testEnv{t: t, log: slog.New(slog.NewTextHandler(t.Output(), nil)), redis: services.Redis(t)}
+	m.store = newStore(t, m.log)
+	client, err := queue.NewClient(queue.Config{RedisURL: m.redis})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	m.queue = client
+	m.dispatcher = &dispatch.Dispatcher{Store: m.store, Queue: client, Log: m.log}
+	m.jobs = &jobs.Service{Store: m.store, Changes: noProgress{}, Dispatcher: m.dispatcher}
+	return m
+}
+
+// newStore returns a store of its own, with the tenants of the tests.
+func newStore(t *testing.T, log *slog.Logger) *postgres.Store {
+	t.Helper()
+	d := database.New(t)
+	d.Exec(t, "INSERT INTO tenants (id) VALUES ('one'), ('many')")
+	store, err := postgres.Open(t.Context(), postgres.Config{URL: d.AppURL, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Close)
+	return store
+}
+
+// tenantContext returns a context for work in the name of a tenant.
+func tenantContext(t *testing.T, id string) context.Context { return tenant.With(t.Context(), id) }
+
+// accept accepts so many documents of a tenant, as an upload does, and returns
+// their knowledge tasks.
+func (m *testEnv) accept(owner string, documents int) []document.TaskRef {
+	m.t.Helper()
+	ctx := tenantContext(m.t, owner)
+	c, err := m.store.EnsureCollection(ctx, "default", document.Model{Name: "none", Dimensions: 3}, document.Chunking{Tokens: 400})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	tasks := make([]document.TaskRef, documents)
+	for i := range tasks {
+		object := owner + "/" + uuid.NewString()
+		if err := m.store.BeginUpload(ctx, object); err != nil {
+			m.t.Fatal(err)
+		}
+		accepted, err := m.store.AcceptUpload(ctx, document.Upload{Collection: c, Key: fmt.Sprint(i), Object: object, SHA256: object})
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		m.dispatcher.Dispatch(ctx)
+		tasks[i] = document.TaskRef{Tenant: owner, DocumentID: accepted.Document.ID, Version: 1, Kind: document.KindKnowledge}
+	}
+	return tasks
+}
+
+// stepFunc does the work of a task.
+type stepFunc func(ctx context.Context, work document.Work) error
+
+func (s stepFunc) Run(ctx context.Context, work document.Work) error { return s(ctx, work) }
+
+// startWorker runs a worker until the test ends or stop is called, which returns when
+// the worker has stopped.
+func (m *testEnv) startWorker(concurrency int, run stepFunc) (stop func()) {
+	m.t.Helper()
+	runner := &task.Runner{
+		Store: m.store, Step: run, Changes: noProgress{}, Dispatcher: m.dispatcher, CrashLane: task.NewCrashLane(),
+		Metrics: telemetry.NewMetrics(), Log: m.log, LeaseTTL: task.DefaultLeaseTTL, DrainTimeout: drainTimeout / 2,
+	}
+	server, err := queue.NewServer(queue.ServerConfig{
+		RedisURL: m.redis, Kind: document.KindKnowledge, Concurrency: concurrency, Log: m.log,
+		FinishTimeout: finishTimeout, DrainTimeout: drainTimeout, CloseTimeout: stopTimeout - finishTimeout - drainTimeout,
+	})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(m.t.Context())
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		if err := server.Run(ctx, runner.Run); err != nil {
+			m.t.Errorf("run the worker: %v", err)
+		}
+	}()
+	stop = func() {
+		cancel()
+		<-stopped
+	}
+	m.t.Cleanup(stop)
+	return stop
+}
+
+// startSweeper sweeps until the test ends.
+func (m *testEnv) startSweeper() {
+	ctx, cancel := context.WithCancel(m.t.Context())
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		sweeper := &sweep.Sweeper{Store: m.store, Queue: m.queue, Dispatcher: m.dispatcher, Log: m.log}
+		sweeper.Run(ctx)
+	}()
+	m.t.Cleanup(func() { cancel(); <-stopped })
+}
+
+// publish ends a knowledge task as one that has found nothing to embed.
+func (m *testEnv) publish(work document.Work) error {
+	return m.store.Publish(tenantContext(m.t, work.Tenant), work, nil, document.KnowledgeProgress{})
+}
+
+// awaitKnowledgeEnd waits until the knowledge tasks of all the tenant's jobs have ended,
+// cancels what is left of them, and returns the newest job.
+func (m *testEnv) awaitKnowledgeEnd(owner string) document.Job {
+	m.t.Helper()
+	ctx := tenantContext(m.t, owner)
+	var jobs []document.Job
+	await.Until(m.t, "all knowledge tasks of tenant "+owner+" have ended", func() bool {
+		list, err := m.store.Jobs(ctx, document.JobFilter{}, document.Page{Limit: 1000})
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		jobs = list.Items
+		for _, job := range jobs {
+			if !job.Tasks.Knowledge.State.Ended() {
+				return false
+			}
+		}
+		return true
+	})
+	for i, job := range jobs {
+		if job.State.Ended() {
+			continue
+		}
+		var err error
+		if jobs[i], err = m.store.CancelJob(ctx, job.ID); err != nil {
+			m.t.Fatal(err)
+		}
+	}
+	return jobs[0]
+}
+
+// queueDepth returns how many entries the knowledge queue holds.
+func (m *testEnv) queueDepth() int {
+	m.t.Helper()
+	depths, err := m.queue.Depths(m.t.Context())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return depths[document.KindKnowledge].Tasks
+}
+
+// flushRedis empties Redis.
+func (m *testEnv) flushRedis() {
+	m.t.Helper()
+	options, err := redis.ParseURL(m.redis)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	client := redis.NewClient(options)
+	defer client.Close()
+	if err := client.FlushDB(m.t.Context()).Err(); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// noProgress watches jobs.
+type noProgress struct{}
+
+func (noProgress) NotifyChange(context.Context, uuid.UUID) {}

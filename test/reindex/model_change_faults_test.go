@@ -1,0 +1,151 @@
+package reindex_test
+
+import (
+	"fmt"
+	"net/http"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
+	"github.com/seed-7a112592/gristmill/internal/test/program"
+	"github.com/seed-7a112592/gristmill/pkg/document"
+)
+
+// revertToIncomplete switches back to a space in which documents are missing. The
+// new one answers until the other is whole again.
+func (c *modelChange) revertToIncomplete() {
+	c.awaitSwitch()
+	c.env.installation.Exec(fmt.Sprintf(`DELETE FROM placements p USING documents d, spaces s
+		WHERE d.id = p.document AND s.id = p.space AND s.model = '%s' AND d.key LIKE '%s%%'`, smallModel.Name, stableKeys))
+	c.traffic.spaces.expectSwitch(smallModel)
+	reindex := c.env.must(c.env.client().RevertReindex(c.t.Context(), c.id))
+	if reindex.Stage != document.StageReverting || reindex.State.Ended() {
+		c.t.Errorf("reverted, it is %s at %s", reindex.State, reindex.Stage)
+	}
+	if reindex = c.env.awaitSuccess(c.id); reindex.Stage != document.StageReverted {
+		c.t.Errorf("it has ended at %s", reindex.Stage)
+	}
+	c.traffic.spaces.confirmSwitch()
+	c.env.wantActiveModel(smallModel)
+	c.traffic.awaitWrites(3)
+}
+
+// takeOver has the worker stop for longer than its lease, so that another
+// one takes the reindex over, and then go on.
+func (c *modelChange) takeOver() {
+	c.env.awaitProgress(c.id, 0.3)
+	first := c.env.program("worker-knowledge")
+	first.Signal(syscall.SIGSTOP)
+	c.env.expireLeases()
+	c.env.start("worker-knowledge")
+	c.env.awaitProgress(c.id, 0.6)
+	first.Signal(syscall.SIGCONT)
+	c.awaitSwitch()
+	await.Within(c.t, time.Minute, "the first worker hears that it is not its reindex any more", func() bool { return first.LostLeaseLine() != "" })
+}
+
+// indexBothSpaces has both spaces be searched by their indexes. A worker that starts
+// looks at once for what has none.
+func (c *modelChange) indexBothSpaces() {
+	c.env.awaitProgress(c.id, 0.2)
+	c.env.crashWorker()
+	await.Within(c.t, time.Minute, "the space that is searched is indexed", func() bool {
+		return c.env.installation.QueryInt(`SELECT count(*) FROM spaces WHERE indexed AND model = $1`, smallModel.Name) == 1
+	})
+	c.awaitSwitch()
+	if n := c.env.installation.QueryInt(`SELECT count(*) FROM spaces WHERE indexed`); n != 2 || c.env.countIndexes() != 2 {
+		c.t.Errorf("%d spaces are indexed, by %d indexes; want both", n, c.env.countIndexes())
+	}
+}
+
+// switchRepeatedly goes to the new space and back several times. What was bought is
+// not bought again.
+func (c *modelChange) switchRepeatedly() {
+	for range ifShort(2, 6) {
+		c.awaitSwitch()
+		c.traffic.spaces.expectSwitch(smallModel)
+		if reindex := c.env.must(c.env.client().RevertReindex(c.t.Context(), c.id)); reindex.Stage != document.StageReverted {
+			c.t.Errorf("reverted, it is %s at %s", reindex.State, reindex.Stage)
+		}
+		c.traffic.spaces.confirmSwitch()
+		c.traffic.awaitWrites(3)
+		c.traffic.spaces.expectSwitch(largeModel)
+		c.begin()
+	}
+	c.awaitSwitch()
+}
+
+// failNewModel has the new model go away for a while, and then no longer be
+// offered, which an operator mends. That is no concern of those who search and
+// upload.
+func (c *modelChange) failNewModel() {
+	c.env.awaitProgress(c.id, 0.3)
+	c.env.provider.FailModel(largeModel.Name, fakeprovider.Status(http.StatusServiceUnavailable, "overloaded"), -1)
+	c.awaitState(document.JobWaiting)
+	c.traffic.awaitWrites(6)
+	c.env.provider.FailModel(largeModel.Name, nil, 0)
+	c.env.awaitProgress(c.id, 0.5)
+
+	c.env.provider.FailModel(largeModel.Name, fakeprovider.Status(http.StatusBadRequest, "no longer offered"), -1)
+	c.awaitState(document.JobWaiting)
+	c.traffic.awaitWrites(6)
+	c.traffic.awaitAnswers(50)
+	c.env.wantActiveModel(smallModel)
+	await.Until(c.t, "the reindex waits, and says why", func() bool { return c.env.reindex(c.id).Error != "" }) // it is tried now and then
+	c.env.provider.FailModel(largeModel.Name, nil, 0)
+	c.awaitSwitch()
+}
+
+func (c *modelChange) awaitState(state document.JobState) {
+	c.t.Helper()
+	await.Within(c.t, time.Minute, "the reindex is "+string(state), func() bool { return c.env.reindex(c.id).State == state })
+}
+
+// Documents are cut anew while they are searched, edited, uploaded and deleted,
+// the reindex is cancelled and begun again, and the worker is killed twice. Then
+// it is reverted, in one call.
+func TestChunkingChange(t *testing.T) {
+	t.Parallel()
+	m := newTestEnv(t, 40*time.Millisecond)
+	tr := newTraffic(m, corpusFiles(t, ifShort(12, 1000)))
+	tr.start()
+	change := document.ReindexRequest{Collection: collection, Tokens: 150}
+	id := m.begin(change).ID
+	m.awaitProgress(id, 0.2)
+	m.must(m.client().CancelReindex(t.Context(), id))
+	tr.awaitWrites(3)
+	m.wantActiveChunking(400)
+	id = m.begin(change).ID
+	for _, share := range []float64{0.3, 0.7} {
+		m.awaitProgress(id, share)
+		m.crashWorker()
+	}
+	m.awaitSuccess(id)
+	m.wantActiveChunking(150)
+	tr.awaitWrites(6)
+	tr.awaitAnswers(50)
+	if reindex := m.must(m.client().RevertReindex(t.Context(), id)); reindex.Stage != document.StageReverted {
+		t.Errorf("reverted, it is %s at %s", reindex.State, reindex.Stage)
+	}
+	m.wantActiveChunking(400)
+	tr.awaitWrites(3)
+	tr.awaitAnswers(50)
+	tr.awaitReads(2)
+	tr.end()
+	m.audit(batchPassages + 2*maxCrashLoss)
+}
+
+// wantActiveChunking checks how long passages may be in the live space, and that
+// none is longer, but some are about as long.
+func (m *testEnv) wantActiveChunking(most int) {
+	m.t.Helper()
+	const live = `SELECT count(*) FROM ` + program.AllPassagesSQL + ` p JOIN spaces s ON s.id = p.space JOIN collections c ON c.live_space = s.id WHERE c.name = $1 AND `
+	if n := m.installation.QueryInt(live+`(s.chunk_tokens <> $2 OR p.tokens > $2)`, collection, most); n > 0 {
+		m.t.Errorf("%d passages of the live space are not of one with at most %d tokens", n, most)
+	}
+	if n := m.installation.QueryInt(live+`p.tokens > $2 / 2`, collection, most); n == 0 {
+		m.t.Errorf("no passage of the live space is of more than %d tokens", most/2)
+	}
+}
