@@ -16,6 +16,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/pipeline/search"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/webhooks"
 	"github.com/seed-7a112592/gristmill/internal/server/httpapi"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -38,7 +39,7 @@ func API(ctx context.Context, config Config, b *Backends) http.Handler {
 			Log:             b.Log,
 			MaxBytes:        config.MaxUploadBytes,
 			Memory:          ingest.NewMemoryLimit(config.UploadMemory, newGCTuner(debug.SetGCPercent, debug.FreeOSMemory, b.Log).setHeldBytes),
-			BacklogLimit:    document.Backlog{Jobs: config.MaxQueuedJobs, Bytes: config.MaxQueuedBytes},
+			BacklogLimit:    task.Backlog{Jobs: config.MaxQueuedJobs, Bytes: config.MaxQueuedBytes},
 			DefaultModel:    config.defaultModel(),
 			DefaultChunking: config.defaultChunking(),
 			OnModelNeeded:   b.ConfiguredModel.StartProbe,

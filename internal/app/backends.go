@@ -17,6 +17,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/backend/webhook"
 	"github.com/seed-7a112592/gristmill/internal/embedding"
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/dispatch"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/ingest"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/jobs"
@@ -25,13 +26,12 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/pipeline/search"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/summary"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/sweep"
-	"github.com/seed-7a112592/gristmill/internal/pipeline/task"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/verify"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/webhooks"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/worker"
 	"github.com/seed-7a112592/gristmill/internal/server/httpapi"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/writeback"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // Store is what the steps and faces together ask of a database. The contract
@@ -39,7 +39,7 @@ import (
 type Store interface {
 	ingest.Store
 	dispatch.Store
-	task.Store
+	worker.Store
 	knowledge.Store
 	summary.Store
 	search.Store
@@ -64,7 +64,7 @@ type Store interface {
 // Objects is what the steps and faces together ask of object storage. The
 // contract of its methods is blobtest.Store.
 type Objects interface {
-	Put(ctx context.Context, name string, r io.Reader) (document.ObjectInfo, error)
+	Put(ctx context.Context, name string, r io.Reader) (original.ObjectInfo, error)
 	Open(ctx context.Context, name string) (io.ReadSeekCloser, error)
 	Delete(ctx context.Context, name string) error
 	WriteBufferSize(size int64) int64
@@ -94,7 +94,7 @@ type Backends struct {
 	pingIndexer func(context.Context) error // whether vector indexes can be built
 	pingSession func(context.Context) error // whether a lock can be held for longer than a transaction
 
-	crashLane *task.CrashLane
+	crashLane *worker.CrashLane
 	close     []func() error
 }
 
@@ -196,7 +196,7 @@ func NewBackends(config Config, store Store, objects Objects, log *slog.Logger) 
 		ConfiguredModel: configured,
 		QueryEmbeddings: searched,
 		Webhooks:        sender,
-		crashLane:       task.NewCrashLane(),
+		crashLane:       worker.NewCrashLane(),
 		close:           []func() error{client.Close, state.Close, sender.Close, configured.Close, searched.Close},
 	}, nil
 }

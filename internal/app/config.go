@@ -20,6 +20,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/backend/webhook"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/ingest"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -216,7 +217,7 @@ func (c *Config) validate() []error {
 			problems = append(problems, fmt.Errorf("%s%s is %d; want %d to %d", envPrefix, name, value, low, high))
 		}
 	}
-	within("EMBEDDING_DIMENSIONS", c.EmbeddingDimensions, 0, document.MaxDimensions)
+	within("EMBEDDING_DIMENSIONS", c.EmbeddingDimensions, 0, vector.MaxDimensions)
 	within("EMBEDDING_BATCH", c.EmbeddingBatch, 1, 2048)
 	within("EMBEDDING_BATCH_TOKENS", c.EmbeddingBatchTokens, 1, 1_000_000)
 	within("EMBEDDING_CONCURRENCY", c.EmbeddingConcurrency, 1, 1024)

@@ -7,7 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/provider"
 )
 
 // Doctor looks at everything that a process stands on, prints the state of
@@ -56,7 +56,7 @@ func Doctor(ctx context.Context, config Config, log *slog.Logger, out io.Writer)
 	model, err := backends.ConfiguredModel.Model(ctx)
 	report("embeddings", fmt.Sprintf("model %s, %d dimensions", model.Name, model.Dimensions), err)
 	if config.SummaryModel != "" {
-		_, err = backends.TaskModels.Summarise(ctx, config.SummaryModel, "", []string{document.ProbeText})
+		_, err = backends.TaskModels.Summarise(ctx, config.SummaryModel, "", []string{provider.ProbeText})
 		report("summaries", "model "+config.SummaryModel, err)
 	}
 	others, err := findModelMismatches(ctx, backends.Store, config.defaultModel())

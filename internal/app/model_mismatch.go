@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -15,7 +16,7 @@ import (
 // configured. That is no fault: it goes on so until somebody re-indexes it.
 type modelMismatch struct {
 	tenant     string
-	collection document.Collection
+	collection vector.Collection
 	configured document.Model
 }
 

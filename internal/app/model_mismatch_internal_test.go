@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -13,7 +14,7 @@ import (
 func TestCommandIsOneThatAShellRuns(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"docs", "", "two words", "it's", `$(rm -rf "x")`, "-x", "한국어"} {
-		other := modelMismatch{collection: document.Collection{Name: name}, configured: document.Model{Name: "org/m:latest", Dimensions: 768}}
+		other := modelMismatch{collection: vector.Collection{Name: name}, configured: document.Model{Name: "org/m:latest", Dimensions: 768}}
 		out, err := exec.CommandContext(t.Context(), "sh", "-c", `gristmill() { printf '<%s>' "$@"; }; `+other.reindexCommand()).Output()
 		if err != nil {
 			t.Fatal(err)
@@ -47,7 +48,7 @@ type manyCollections struct {
 
 func (manyCollections) Tenants(context.Context) ([]string, error) { return []string{"a"}, nil }
 
-func (m manyCollections) Collections(_ context.Context, page document.Page) (list document.List[document.Collection], err error) {
+func (m manyCollections) Collections(_ context.Context, page document.Page) (list document.List[vector.Collection], err error) {
 	first := 0
 	if page.Cursor != "" {
 		if first, err = strconv.Atoi(page.Cursor); err != nil {
@@ -55,7 +56,7 @@ func (m manyCollections) Collections(_ context.Context, page document.Page) (lis
 		}
 	}
 	for i := first; i < min(first+page.Limit, m.n); i++ {
-		c := document.Collection{Name: strconv.Itoa(i), ActiveSpace: document.Space{Model: document.Model{Name: "new"}}}
+		c := vector.Collection{Name: strconv.Itoa(i), ActiveSpace: vector.Space{Model: document.Model{Name: "new"}}}
 		if i%2 == 0 {
 			c.ActiveSpace.Model.Name = "old"
 		}

@@ -10,20 +10,20 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/backend/queue"
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/sweep"
-	"github.com/seed-7a112592/gristmill/internal/pipeline/task"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/webhooks"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/worker"
+	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
 // runTasks takes tasks of one kind from the queue and runs them through the step,
 // concurrency of them at a time, and tells webhooks of jobs that have ended. It
 // returns when ctx has ended and what was under way is finished or handed back.
-func runTasks(ctx context.Context, config Config, b *Backends, kind document.TaskKind, concurrency int, step task.Step) error {
+func runTasks(ctx context.Context, config Config, b *Backends, kind task.Kind, concurrency int, step worker.Step) error {
 	stopping := config.shutdownPhases()
 	notifier := webhooks.NewDeliverer(webhooks.DelivererConfig{
 		Store: b.Store, Sender: b.Webhooks, Metrics: b.Metrics, Log: b.Log, DrainTimeout: stopping.finish + stopping.drain,
 	})
-	runner := &task.Runner{
+	runner := &worker.Runner{
 		Store:        b.Store,
 		Step:         step,
 		Changes:      changeNotifier{b.Progress, notifier},
@@ -31,7 +31,7 @@ func runTasks(ctx context.Context, config Config, b *Backends, kind document.Tas
 		CrashLane:    b.crashLane,
 		Metrics:      b.Metrics,
 		Log:          b.Log,
-		LeaseTTL:     task.DefaultLeaseTTL,
+		LeaseTTL:     worker.DefaultLeaseTTL,
 		DrainTimeout: stopping.drain * 3 / 4, // and then has the queue know
 	}
 	server, err := queue.NewServer(queue.ServerConfig{
@@ -88,7 +88,7 @@ func Sweep(ctx context.Context, b *Backends) error {
 // RecoverLostTasks has others see that this process lives, as long as it works at tasks,
 // and gives them what those that have died were at.
 func RecoverLostTasks(ctx context.Context, _ Config, b *Backends) error {
-	recoverer := &sweep.Recoverer{Store: b.Store, Queue: b.Queue, LeaseTTL: task.DefaultLeaseTTL, Log: b.Log}
+	recoverer := &sweep.Recoverer{Store: b.Store, Queue: b.Queue, LeaseTTL: worker.DefaultLeaseTTL, Log: b.Log}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	running := goroutine.Start(func() error { recoverer.Run(ctx); return nil })
 	b.close = append(b.close, func() error {

@@ -8,8 +8,8 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/pipeline/knowledge"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/reindex"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/sweep"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // batchesInFlight is how many batches of one document are looked up, embedded
@@ -39,7 +39,7 @@ func knowledgeHealth(_ context.Context, config Config, b *Backends) http.Handler
 
 // ProcessKnowledgeTasks takes knowledge tasks until ctx ends.
 func ProcessKnowledgeTasks(ctx context.Context, config Config, b *Backends) error {
-	return runTasks(ctx, config, b, document.KindKnowledge, config.WorkerConcurrency, &knowledge.Step{
+	return runTasks(ctx, config, b, task.KindKnowledge, config.WorkerConcurrency, &knowledge.Step{
 		Objects:         b.Objects,
 		Store:           b.Store,
 		Embedder:        b.TaskModels,
@@ -58,7 +58,7 @@ func ProcessKnowledgeTasks(ctx context.Context, config Config, b *Backends) erro
 // are the few requests that they have in flight, so that what is uploaded does
 // not wait behind them.
 func ProcessReindexTasks(ctx context.Context, config Config, b *Backends) error {
-	return runTasks(ctx, config, b, document.KindReindex, concurrentReindexes, &reindex.Step{
+	return runTasks(ctx, config, b, task.KindReindex, concurrentReindexes, &reindex.Step{
 		Store:            b.Store,
 		Objects:          b.Objects,
 		Embedder:         b.TaskModels,

@@ -7,6 +7,8 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/backend/llm"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/reindex"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/summary"
+	"github.com/seed-7a112592/gristmill/internal/provider"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -17,7 +19,7 @@ func RunWorkerSummary(ctx context.Context, config Config, log *slog.Logger) erro
 
 // ProcessSummaryTasks takes summary tasks until ctx ends.
 func ProcessSummaryTasks(ctx context.Context, config Config, b *Backends) error {
-	return runTasks(ctx, config, b, document.KindSummary, config.WorkerConcurrency, summaryStep(config, b))
+	return runTasks(ctx, config, b, task.KindSummary, config.WorkerConcurrency, summaryStep(config, b))
 }
 
 // summaryStep returns the step that summarises. Extracts cost nothing, so they
@@ -63,7 +65,7 @@ func (s summariser) Summarise(ctx context.Context, heading string, texts []strin
 	return s.models.Summarise(ctx, s.model, heading, texts)
 }
 
-func (s summariser) SummariseSections(ctx context.Context, sections []document.Section) ([]string, error) {
+func (s summariser) SummariseSections(ctx context.Context, sections []provider.Section) ([]string, error) {
 	return s.models.SummariseSections(ctx, s.model, sections)
 }
 

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
 // Deps are what the commands work with. All are required.
@@ -21,7 +21,7 @@ type Deps struct {
 
 	Migrate func(ctx context.Context) error              // brings the database's schema up to date
 	Doctor  func(ctx context.Context, w io.Writer) error // checks every dependency and reports to w
-	Verify  func(ctx context.Context, options VerifyOptions, found func(document.Finding) error) (VerifyResult, error)
+	Verify  func(ctx context.Context, options VerifyOptions, found func(verification.Finding) error) (VerifyResult, error)
 
 	// Models reports to w which models are held, and with lift has them tried.
 	Models func(ctx context.Context, lift bool, w io.Writer) error

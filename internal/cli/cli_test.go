@@ -18,6 +18,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/cli"
 	"github.com/seed-7a112592/gristmill/internal/test/fakeapi"
 	"github.com/seed-7a112592/gristmill/internal/upload"
+	"github.com/seed-7a112592/gristmill/internal/verification"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -46,10 +47,10 @@ func gristmill(t *testing.T, server *fakeapi.Server, args ...string) result {
 			_, err := fmt.Fprintln(w, "lift:", lift)
 			return err
 		},
-		Verify: func(_ context.Context, options cli.VerifyOptions, found func(document.Finding) error) (cli.VerifyResult, error) {
+		Verify: func(_ context.Context, options cli.VerifyOptions, found func(verification.Finding) error) (cli.VerifyResult, error) {
 			switch options.Collection {
 			case "damaged":
-				f := document.Finding{Kind: document.FindingOriginalGone, Collection: "damaged", Key: "a.md", Version: 2, Object: "default/1", Detail: "it is gone", Remedy: "upload it again"}
+				f := verification.Finding{Kind: verification.FindingOriginalGone, Collection: "damaged", Key: "a.md", Version: 2, Object: "default/1", Detail: "it is gone", Remedy: "upload it again"}
 				return cli.VerifyResult{Documents: 3, Findings: 1}, found(f)
 			case "interrupted":
 				return cli.VerifyResult{Documents: 2, After: "default/7"}, errors.New("no database")

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
 // VerifyOptions are the flags of gristmill verify.
@@ -39,7 +39,7 @@ func newVerify(g *globals) *cobra.Command {
 			"gristmill dev while that is stopped.",
 		Args: cobra.NoArgs,
 		RunE: run(func(ctx context.Context, _ []string) error {
-			result, err := g.Verify(ctx, options, func(f document.Finding) error { return g.printFinding(f) })
+			result, err := g.Verify(ctx, options, func(f verification.Finding) error { return g.printFinding(f) })
 			if result.After != "" && !g.json {
 				fmt.Fprintf(g.Stderr, "interrupted after %s; go on with --after %s\n", plural(int(result.Documents), "document"), result.After)
 			}
@@ -61,7 +61,7 @@ func newVerify(g *globals) *cobra.Command {
 	return cmd
 }
 
-func (g *globals) printFinding(f document.Finding) error {
+func (g *globals) printFinding(f verification.Finding) error {
 	if g.json {
 		return json.NewEncoder(g.Stdout).Encode(f)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/app"
 	"github.com/seed-7a112592/gristmill/internal/cli"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
 // Command is the program cmd/gristmill: the command line, with what its
@@ -46,7 +46,7 @@ func Command(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 			}
 			return app.PrintModels(ctx, config, log, lift, w)
 		},
-		Verify: func(ctx context.Context, options cli.VerifyOptions, found func(document.Finding) error) (cli.VerifyResult, error) {
+		Verify: func(ctx context.Context, options cli.VerifyOptions, found func(verification.Finding) error) (cli.VerifyResult, error) {
 			return verifyCommand(ctx, environ, stderr, options, found)
 		},
 		Dev: func(ctx context.Context, options cli.DevOptions) error {

@@ -18,12 +18,12 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/backend/sqlite"
 	"github.com/seed-7a112592/gristmill/internal/cli"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/verify"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
 // verifyCommand is the command gristmill verify: on dev's folder if one is
 // named, else on the configured servers.
-func verifyCommand(ctx context.Context, environ []string, stderr io.Writer, options cli.VerifyOptions, found func(document.Finding) error) (cli.VerifyResult, error) {
+func verifyCommand(ctx context.Context, environ []string, stderr io.Writer, options cli.VerifyOptions, found func(verification.Finding) error) (cli.VerifyResult, error) {
 	scope, err := scopeOf(options)
 	if err != nil {
 		return cli.VerifyResult{}, err

@@ -9,6 +9,8 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/provider"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -23,7 +25,7 @@ type sender struct {
 
 // embedResult is what came of sending texts.
 type embedResult struct {
-	embedded   []document.EmbeddedPassage
+	embedded   []vector.EmbeddedPassage
 	refusals   []Refusal
 	untried    int
 	oneRefused bool // a text by itself was refused, even if it was taken cut
@@ -103,7 +105,7 @@ func (s *sender) embedBatch(ctx context.Context, hashes []document.ContentHash) 
 		return s.embedSample(ctx, hashes)
 	}
 	bought, err := s.sendRequest(ctx, hashes, 0)
-	if bad, some := errors.AsType[*document.InvalidVectorsError](err); some && len(bought) > 0 {
+	if bad, some := errors.AsType[*provider.InvalidVectorsError](err); some && len(bought) > 0 {
 		return s.embedMissing(ctx, hashes, bought, bad)
 	}
 	if err == nil || !IsRefused(err) {
@@ -122,7 +124,7 @@ func (s *sender) embedBatch(ctx context.Context, hashes []document.ContentHash) 
 // embedMissing sends those of the texts by themselves for which the model has answered
 // no vector, although it has for the others. It may have failed over them for
 // what they were sent with.
-func (s *sender) embedMissing(ctx context.Context, hashes []document.ContentHash, bought []document.EmbeddedPassage, bad *document.InvalidVectorsError) (embedResult, error) {
+func (s *sender) embedMissing(ctx context.Context, hashes []document.ContentHash, bought []vector.EmbeddedPassage, bad *provider.InvalidVectorsError) (embedResult, error) {
 	all := embedResult{embedded: bought}
 	for i, hash := range hashes {
 		if bad.Reasons[i] == "" {
@@ -171,7 +173,7 @@ func (s *sender) embedParts(ctx context.Context, parts ...[]document.ContentHash
 // sendRequest embeds texts in one request; a single one may be cut to so many
 // bytes. What it brings is held until it is written: all, or with a
 // *document.VectorsError some.
-func (s *sender) sendRequest(ctx context.Context, hashes []document.ContentHash, cut int) ([]document.EmbeddedPassage, error) {
+func (s *sender) sendRequest(ctx context.Context, hashes []document.ContentHash, cut int) ([]vector.EmbeddedPassage, error) {
 	texts := make([]string, len(hashes))
 	for i, hash := range hashes {
 		texts[i] = s.req.Texts.byHash[hash].EmbeddingInput()
@@ -189,10 +191,10 @@ func (s *sender) sendRequest(ctx context.Context, hashes []document.ContentHash,
 	if err != nil {
 		err = fmt.Errorf("embed %d passages: %w", len(texts), err)
 	}
-	bought := make([]document.EmbeddedPassage, 0, len(vectors))
-	for i, vector := range vectors {
-		if vector != nil {
-			bought = append(bought, document.EmbeddedPassage{Hash: hashes[i], PassageText: s.req.Texts.byHash[hashes[i]], Vector: vector, EmbeddedBytes: cut})
+	bought := make([]vector.EmbeddedPassage, 0, len(vectors))
+	for i, values := range vectors {
+		if values != nil {
+			bought = append(bought, vector.EmbeddedPassage{Hash: hashes[i], PassageText: s.req.Texts.byHash[hashes[i]], Vector: values, EmbeddedBytes: cut})
 		}
 	}
 	if len(bought) == 0 {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -27,7 +28,7 @@ type Embedder interface {
 
 // Store knows what is embedded; see storetest.Knowledge for the contract.
 type Store interface {
-	ReusePassages(ctx context.Context, space document.Space, hashes []document.ContentHash) (map[document.ContentHash]int, error)
+	ReusePassages(ctx context.Context, space vector.Space, hashes []document.ContentHash) (map[document.ContentHash]int, error)
 }
 
 // Cache buys vectors. It may be used by many goroutines.
@@ -45,13 +46,13 @@ type Cache struct {
 // EnsureRequest asks for texts to be in a space with their vectors.
 type EnsureRequest struct {
 	Tenant string
-	Space  document.Space
+	Space  vector.Space
 	Texts  Texts
 
 	// Write stores what was embedded. Whole says that with it all of the order
 	// is in the space; fault.Conflict, with nothing written, when some of it is
 	// not there any more.
-	Write func(ctx context.Context, fresh []document.EmbeddedPassage, whole bool) error
+	Write func(ctx context.Context, fresh []vector.EmbeddedPassage, whole bool) error
 
 	// OnTruncated, where it is set, is told of texts of which only so many bytes are
 	// embedded, whether they were known or are bought now. It may be told twice.
@@ -150,7 +151,7 @@ func (b *Cache) findMissing(ctx context.Context, order EnsureRequest, mine []vec
 // writeFresh stores what is fresh, as the whole order when all that it needs is
 // there. It reports whether it did: it does not when a passage that was known
 // was swept away since it was looked up. What was paid for is stored even then.
-func (b *Cache) writeFresh(ctx context.Context, order EnsureRequest, fresh []document.EmbeddedPassage, all bool) (whole bool, err error) {
+func (b *Cache) writeFresh(ctx context.Context, order EnsureRequest, fresh []vector.EmbeddedPassage, all bool) (whole bool, err error) {
 	start := time.Now()
 	if all {
 		err := b.writeWithRetry(ctx, order, fresh, true)
@@ -167,7 +168,7 @@ func (b *Cache) writeFresh(ctx context.Context, order EnsureRequest, fresh []doc
 
 // writeWithRetry writes for as long as the database cannot be used, and lets go of what
 // is written.
-func (b *Cache) writeWithRetry(ctx context.Context, order EnsureRequest, fresh []document.EmbeddedPassage, whole bool) error {
+func (b *Cache) writeWithRetry(ctx context.Context, order EnsureRequest, fresh []vector.EmbeddedPassage, whole bool) error {
 	err := b.Process.writeBreaker.RetryWrite(ctx, func(ctx context.Context) error { return order.Write(ctx, fresh, whole) })
 	if err == nil {
 		b.Process.dropBuffered(order, fresh)
@@ -177,7 +178,7 @@ func (b *Cache) writeWithRetry(ctx context.Context, order EnsureRequest, fresh [
 
 // writeAfterFailure stores what was paid for, although the order has failed or its context
 // is over. What cannot be stored now stays in memory.
-func (b *Cache) writeAfterFailure(ctx context.Context, order EnsureRequest, fresh []document.EmbeddedPassage) error {
+func (b *Cache) writeAfterFailure(ctx context.Context, order EnsureRequest, fresh []vector.EmbeddedPassage) error {
 	if len(fresh) == 0 {
 		return nil
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/embedding"
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -150,7 +151,7 @@ func TestVectorsOutliveTheirWrite(t *testing.T) {
 		buyer, m := newCache()
 		order, other := m.newRequest(words("grain", 20)...), m.newRequest(words("flour", 20)...)
 		write, down := order.Write, true
-		order.Write = func(ctx context.Context, fresh []document.EmbeddedPassage, whole bool) error {
+		order.Write = func(ctx context.Context, fresh []vector.EmbeddedPassage, whole bool) error {
 			if down {
 				return fault.New(fault.Unavailable, "the disk is full")
 			}
@@ -186,7 +187,7 @@ func TestWriteIsTriedAgainWithinTheOrder(t *testing.T) {
 		buyer, m := newCache()
 		order := m.newRequest(words("grain", 20)...)
 		write, failures := order.Write, 4
-		order.Write = func(ctx context.Context, fresh []document.EmbeddedPassage, whole bool) error {
+		order.Write = func(ctx context.Context, fresh []vector.EmbeddedPassage, whole bool) error {
 			if failures--; failures >= 0 {
 				return fault.New(fault.Unavailable, "the connection broke")
 			}
@@ -204,7 +205,7 @@ func TestDefectOfAWriteCostsNoVectors(t *testing.T) {
 	buyer, m := newCache()
 	order := m.newRequest(words("grain", 20)...)
 	write, defects := order.Write, 1
-	order.Write = func(ctx context.Context, fresh []document.EmbeddedPassage, whole bool) error {
+	order.Write = func(ctx context.Context, fresh []vector.EmbeddedPassage, whole bool) error {
 		if defects--; defects >= 0 {
 			return errors.New("a defect")
 		}
@@ -253,7 +254,7 @@ func TestPassageThatVanishesIsBoughtAgain(t *testing.T) {
 	}
 	order := m.newRequest("old", "new")
 	write := order.Write
-	order.Write = func(ctx context.Context, fresh []document.EmbeddedPassage, whole bool) error {
+	order.Write = func(ctx context.Context, fresh []vector.EmbeddedPassage, whole bool) error {
 		if whole && m.sent["old"] == 1 {
 			delete(m.passages, document.HashText("old"))
 			return fault.New(fault.Conflict, "passage is gone")

@@ -10,6 +10,8 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/provider"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -45,7 +47,7 @@ func (c *ConfiguredModel) Model(ctx context.Context) (document.Model, error) {
 	if model.Dimensions > 0 {
 		return model, nil
 	}
-	if _, wrong := errors.AsType[*document.DimensionsError](failed); wrong && age < failureTTL {
+	if _, wrong := errors.AsType[*provider.DimensionsError](failed); wrong && age < failureTTL {
 		return document.Model{}, failed
 	}
 	return c.calls.do(ctx, c.Setting.Name, c.probe)
@@ -95,13 +97,13 @@ func (c *ConfiguredModel) probe(ctx context.Context) (document.Model, error) {
 
 // requestDimensions returns the length of the model's vectors.
 func (c *ConfiguredModel) requestDimensions(ctx context.Context) (length int, err error) {
-	vectors, err := c.Embedder.Embed(ctx, c.Setting, []string{document.ProbeText})
+	vectors, err := c.Embedder.Embed(ctx, c.Setting, []string{provider.ProbeText})
 	if err != nil {
 		return 0, misconfiguredError(c.Setting, err)
 	}
-	if length = len(vectors[0]); length > document.MaxDimensions {
+	if length = len(vectors[0]); length > vector.MaxDimensions {
 		return 0, fault.New(fault.Misconfigured, "model %s answers vectors of %d dimensions, and at most %d can be stored: set GRISTMILL_EMBEDDING_MODEL to another one, or GRISTMILL_EMBEDDING_DIMENSIONS where the model can shorten them",
-			c.Setting.Name, length, document.MaxDimensions)
+			c.Setting.Name, length, vector.MaxDimensions)
 	}
 	return length, nil
 }
@@ -109,7 +111,7 @@ func (c *ConfiguredModel) requestDimensions(ctx context.Context) (length int, er
 // misconfiguredError says what to set. Where the model takes no text at all, it is
 // the wrong one.
 func misconfiguredError(setting document.Model, err error) error {
-	if wrong, ok := errors.AsType[*document.DimensionsError](err); ok {
+	if wrong, ok := errors.AsType[*provider.DimensionsError](err); ok {
 		return fault.Wrap(fault.Misconfigured, err, "%s: set GRISTMILL_EMBEDDING_DIMENSIONS=%d, or leave it unset to have the provider asked, and restart the programs",
 			fault.As(err).Detail, wrong.Got)
 	}

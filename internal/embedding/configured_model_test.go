@@ -11,6 +11,8 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/embedding"
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/provider"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -32,7 +34,7 @@ func (a *fakeEmbedder) Embed(ctx context.Context, model document.Model, texts []
 	case a.err != nil:
 		return nil, a.err
 	case model.Dimensions != 0 && model.Dimensions != a.length:
-		wrong := &document.DimensionsError{Model: model, Got: a.length}
+		wrong := &provider.DimensionsError{Model: model, Got: a.length}
 		return nil, fault.Wrap(fault.Misconfigured, wrong, "%v", wrong)
 	}
 	return [][]float32{make([]float32, a.length)}, nil
@@ -124,7 +126,7 @@ func TestModelThatCannotBeLearnt(t *testing.T) {
 				t.Errorf("%s: afterwards got %+v, %v", kind, got, err)
 			}
 		}
-		c := configured(t, &fakeEmbedder{length: document.MaxDimensions + 1}, 0)
+		c := configured(t, &fakeEmbedder{length: vector.MaxDimensions + 1}, 0)
 		if _, err := c.Model(t.Context()); !fault.Is(err, fault.Misconfigured) {
 			t.Errorf("too long to be stored: %v", err)
 		}

@@ -11,7 +11,9 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/embedding"
 	"github.com/seed-7a112592/gristmill/internal/embedding/embeddingtest"
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/provider"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/internal/writeback"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -19,7 +21,7 @@ import (
 // fakeBackend is a space, and a model that embeds into it.
 type fakeBackend struct {
 	mu       sync.Mutex
-	passages map[document.ContentHash]document.EmbeddedPassage
+	passages map[document.ContentHash]vector.EmbeddedPassage
 	writes   []int // passages
 	whole    int   // orders
 	sent     map[string]int
@@ -31,7 +33,7 @@ type fakeBackend struct {
 	bad    func(text string, alone bool) bool              // which texts get no vector
 }
 
-func (m *fakeBackend) ReusePassages(_ context.Context, _ document.Space, hashes []document.ContentHash) (map[document.ContentHash]int, error) {
+func (m *fakeBackend) ReusePassages(_ context.Context, _ vector.Space, hashes []document.ContentHash) (map[document.ContentHash]int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	known := map[document.ContentHash]int{}
@@ -76,17 +78,17 @@ func (m *fakeBackend) Embed(ctx context.Context, model document.Model, texts []s
 	case len(texts):
 		return nil, fault.New(fault.InputRejected, "host answered a vector with null")
 	default:
-		return vectors, fault.Wrap(fault.InputRejected, &document.InvalidVectorsError{Reasons: wrong}, "host answered a vector with null")
+		return vectors, fault.Wrap(fault.InputRejected, &provider.InvalidVectorsError{Reasons: wrong}, "host answered a vector with null")
 	}
 }
 
 // newRequest returns an order of passages that are in the space only as a whole.
 func (m *fakeBackend) newRequest(texts ...string) embedding.EnsureRequest {
-	order := embedding.EnsureRequest{Tenant: "default", Space: document.Space{ID: 1, Model: document.Model{Name: "m", Dimensions: 1}}}
+	order := embedding.EnsureRequest{Tenant: "default", Space: vector.Space{ID: 1, Model: document.Model{Name: "m", Dimensions: 1}}}
 	for _, text := range texts {
 		order.Texts.Add(document.HashText(text), document.PassageText{Content: text, Tokens: len(text)})
 	}
-	order.Write = func(ctx context.Context, fresh []document.EmbeddedPassage, whole bool) error {
+	order.Write = func(ctx context.Context, fresh []vector.EmbeddedPassage, whole bool) error {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if err := ctx.Err(); err != nil {
@@ -119,7 +121,7 @@ func (m *fakeBackend) twice() bool {
 }
 
 func newCache() (*embedding.Cache, *fakeBackend) {
-	m := &fakeBackend{passages: map[document.ContentHash]document.EmbeddedPassage{}, sent: map[string]int{}}
+	m := &fakeBackend{passages: map[document.ContentHash]vector.EmbeddedPassage{}, sent: map[string]int{}}
 	return &embedding.Cache{
 		Store: m, Embedder: m, Process: embedding.NewProcessState(embeddingtest.NopLocks{}, &writeback.Breaker{}), Metrics: telemetry.NewMetrics(),
 		BatchPassages: 10, BatchTokens: 1 << 20, MaxInFlight: 4,

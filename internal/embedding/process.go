@@ -1,6 +1,7 @@
 package embedding
 
 import (
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/internal/writeback"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -14,7 +15,7 @@ const maxUnwrittenBytes = 64 << 20
 type ProcessState struct {
 	locks        *inFlightLocks
 	writeBreaker *writeback.Breaker
-	unwritten    *writeback.Buffer[vectorKey, vector]
+	unwritten    *writeback.Buffer[vectorKey, heldVector]
 	limits       *modelLimits
 }
 
@@ -23,31 +24,31 @@ func NewProcessState(shared SharedLocks, gate *writeback.Breaker) *ProcessState 
 	return &ProcessState{
 		locks:        &inFlightLocks{shared: shared},
 		writeBreaker: gate,
-		unwritten:    writeback.NewBuffer[vectorKey, vector](maxUnwrittenBytes),
+		unwritten:    writeback.NewBuffer[vectorKey, heldVector](maxUnwrittenBytes),
 		limits:       &modelLimits{},
 	}
 }
 
-// vector is an answer of a model. Sent is how many bytes of what is embedded it
+// heldVector is an answer of a model. Sent is how many bytes of what is embedded it
 // is of, 0 for all.
-type vector struct {
+type heldVector struct {
 	numbers       []float32
 	embeddedBytes int
 }
 
 // bufferVectors holds vectors until they are written.
-func (p *ProcessState) bufferVectors(order EnsureRequest, bought []document.EmbeddedPassage) {
+func (p *ProcessState) bufferVectors(order EnsureRequest, bought []vector.EmbeddedPassage) {
 	for _, e := range bought {
-		p.unwritten.Put(order.key(e.Hash), vector{e.Vector, e.EmbeddedBytes}, 4*len(e.Vector)+len(e.Hash))
+		p.unwritten.Put(order.key(e.Hash), heldVector{e.Vector, e.EmbeddedBytes}, 4*len(e.Vector)+len(e.Hash))
 	}
 }
 
 // findBuffered returns those of the wanted vectors that are paid for, and the hashes of
 // the others.
-func (p *ProcessState) findBuffered(order EnsureRequest, wanted []document.ContentHash) (bought []document.EmbeddedPassage, missing []document.ContentHash) {
+func (p *ProcessState) findBuffered(order EnsureRequest, wanted []document.ContentHash) (bought []vector.EmbeddedPassage, missing []document.ContentHash) {
 	for _, hash := range wanted {
 		if v, held := p.unwritten.Get(order.key(hash)); held {
-			bought = append(bought, document.EmbeddedPassage{Hash: hash, PassageText: order.Texts.byHash[hash], Vector: v.numbers, EmbeddedBytes: v.embeddedBytes})
+			bought = append(bought, vector.EmbeddedPassage{Hash: hash, PassageText: order.Texts.byHash[hash], Vector: v.numbers, EmbeddedBytes: v.embeddedBytes})
 		} else {
 			missing = append(missing, hash)
 		}
@@ -56,7 +57,7 @@ func (p *ProcessState) findBuffered(order EnsureRequest, wanted []document.Conte
 }
 
 // dropBuffered lets go of vectors that the database has.
-func (p *ProcessState) dropBuffered(order EnsureRequest, stored []document.EmbeddedPassage) {
+func (p *ProcessState) dropBuffered(order EnsureRequest, stored []vector.EmbeddedPassage) {
 	for _, e := range stored {
 		p.unwritten.Delete(order.key(e.Hash))
 	}

@@ -11,7 +11,6 @@ import (
 	"io"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // ObjectOpener opens objects by name; fault.NotFound when there is none. A reader
@@ -27,7 +26,7 @@ type ObjectOpener interface {
 // the bytes do not have the hash of the original.
 type Reader struct {
 	source   io.ReadSeekCloser
-	original document.Original
+	original Ref
 	offset   int64 // of the next Read
 	hash     hash.Hash
 	hashed   int64 // bytes from the first on that hash has seen
@@ -35,7 +34,7 @@ type Reader struct {
 
 // Open opens an original. fault.NotFound when its object is gone,
 // fault.Damaged when the object has another size.
-func Open(ctx context.Context, objects ObjectOpener, of document.Original) (*Reader, error) {
+func Open(ctx context.Context, objects ObjectOpener, of Ref) (*Reader, error) {
 	source, err := objects.Open(ctx, of.Object)
 	if fault.Is(err, fault.NotFound) {
 		return nil, goneError(of, err)
@@ -128,11 +127,11 @@ func (r *Reader) Close() error { return r.source.Close() }
 // Remedy ends the detail of the fault of an original that is lost.
 const Remedy = "upload the document again with the same content, which restores it, or restore the object from a backup; gristmill verify lists all that is damaged"
 
-func goneError(of document.Original, cause error) error {
+func goneError(of Ref, cause error) error {
 	return fault.Wrap(fault.NotFound, cause, "the original, object %s of %d bytes, is gone from object storage: %s", of.Object, of.Size, Remedy)
 }
 
-func damagedError(of document.Original, format string, args ...any) error {
+func damagedError(of Ref, format string, args ...any) error {
 	return fault.New(fault.Damaged, "the original is damaged: object %s %s: %s", of.Object, fmt.Sprintf(format, args...), Remedy)
 }
 

@@ -12,13 +12,12 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/original"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 const text = "# Mill\n\nWheat is ground between two stones.\n"
 
 // uploaded is what a row says of text.
-var uploaded = document.Original{Object: "default/mill", Size: int64(len(text)), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(text)))}
+var uploaded = original.Ref{Object: "default/mill", Size: int64(len(text)), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(text)))}
 
 // storage holds one object, or none.
 type storage struct {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"sync"
-
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // Verifier opens originals of which it is known that they are what was uploaded,
@@ -18,7 +16,7 @@ type Verifier struct {
 	Objects ObjectOpener
 
 	mu       sync.Mutex
-	verified map[string]document.Original // by object: what was compared here
+	verified map[string]Ref // by object: what was compared here
 }
 
 // maxVerified bounds what a Checker remembers, about 300 bytes each.
@@ -26,7 +24,7 @@ const maxVerified = 10_000
 
 // Open opens an original. fault.NotFound when its object is gone,
 // fault.Damaged when the object is not what was uploaded.
-func (c *Verifier) Open(ctx context.Context, of document.Original) (*Reader, error) {
+func (c *Verifier) Open(ctx context.Context, of Ref) (*Reader, error) {
 	r, err := Open(ctx, c.Objects, of)
 	if err != nil {
 		return nil, err
@@ -52,17 +50,17 @@ func (c *Verifier) verify(r *Reader) error {
 	return nil
 }
 
-func (c *Verifier) isVerified(is document.Original) bool {
+func (c *Verifier) isVerified(is Ref) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.verified[is.Object] == is
 }
 
-func (c *Verifier) markVerified(is document.Original) {
+func (c *Verifier) markVerified(is Ref) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.verified == nil {
-		c.verified = map[string]document.Original{}
+		c.verified = map[string]Ref{}
 	}
 	if len(c.verified) >= maxVerified {
 		clear(c.verified)

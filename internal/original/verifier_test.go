@@ -9,7 +9,6 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/original"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // etagStorage holds one object with a tag, and counts the bytes that are read of it.
@@ -36,7 +35,7 @@ func (o *etagObject) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func wantOpen(t *testing.T, c *original.Verifier, of document.Original) {
+func wantOpen(t *testing.T, c *original.Verifier, of original.Ref) {
 	t.Helper()
 	r, err := c.Open(t.Context(), of)
 	if err != nil {

@@ -16,8 +16,3 @@ type Passage struct {
 	// row of the table that the passage continues, or what there is room for.
 	document.PassageText
 }
-
-// ManifestEntry returns where the passage stands and what it says, as stores have it.
-func (p Passage) ManifestEntry() (document.ManifestEntry, document.PassageText) {
-	return document.ManifestEntry{Hash: p.ContentHash(), Ordinal: p.Ordinal, Start: p.Start, End: p.End}, p.PassageText
-}

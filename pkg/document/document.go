@@ -49,73 +49,10 @@ type Document struct {
 	ObjectETag string `json:"-"` // see Original
 }
 
-// Original returns what the document's original must be.
-func (d Document) Original() Original {
-	return Original{Object: d.Object, Size: d.Size, SHA256: d.SHA256, ETag: d.ObjectETag}
-}
-
 // Chunking is how documents are cut into passages.
 type Chunking struct {
 	Tokens  int // maximum number of tokens of a passage
 	Overlap int // tokens repeated from the passage before
-}
-
-// Space is one embedding model with one chunking, in one collection. Vectors
-// of different spaces are never compared.
-type Space struct {
-	ID           int64
-	CollectionID uuid.UUID
-	Model        Model
-	Chunking     Chunking
-	Indexed      bool // for approximate search; while not, it is searched exactly
-	OwnTable     bool // its passages stand in a table of its own; SQLite has one for all
-
-	// SearchWidth is the number of candidates that a search along the index keeps,
-	// 0 before it is measured.
-	SearchWidth int
-}
-
-// SpaceMaintenance is what a space that has grown may want.
-type SpaceMaintenance string
-
-const (
-	MaintenanceMove  SpaceMaintenance = "move"  // to a table of its own
-	MaintenanceIndex SpaceMaintenance = "index" // a vector index, or to have it measured
-)
-
-// Collection is a named set of documents that are searched together. Space is
-// the one that answers searches. Unsettled says that it holds nothing and that
-// no reindex has built it: it takes the configured model and chunking when the
-// first passages are about to be written.
-type Collection struct {
-	ID               uuid.UUID
-	Name             string
-	ActiveSpace      Space
-	SpaceReplaceable bool
-	Summaries        SummaryMode // empty: as the programs are configured
-}
-
-// Upload is a document whose original is in object storage and is about to be
-// accepted.
-type Upload struct {
-	Collection   Collection
-	Key          string
-	Title        string
-	TitleFromKey bool // Title is the file's name; see OwnTitle
-	Metadata     json.RawMessage
-	MediaType    string
-	Object       string
-	Size         int64
-	SHA256       string
-	ObjectETag   string   // of the object, see Original
-	Warnings     Warnings // of ingest; not part of what makes an upload unchanged
-	Condition    Condition
-
-	// IdempotencyKey, where there is one, has the answer to this upload be the
-	// answer to all others under the same key. Their Fingerprint, of what the
-	// client asked for and sent, must be the same.
-	IdempotencyKey string
-	Fingerprint    string
 }
 
 // Accepted is the store's answer to an upload. Unchanged says that the newest
@@ -130,12 +67,6 @@ type Accepted struct {
 	Unchanged bool     `json:"unchanged,omitempty"`
 	Restored  bool     `json:"restored,omitempty"`
 	Replayed  bool     `json:"-"`
-}
-
-// Backlog is how much of a tenant's work has not ended.
-type Backlog struct {
-	Jobs  int64
-	Bytes int64 // of the jobs' originals
 }
 
 // DocumentFilter narrows a list of documents; zero fields do not narrow.

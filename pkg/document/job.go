@@ -1,7 +1,6 @@
 package document
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,22 +27,6 @@ var JobStates = []JobState{JobQueued, JobRunning, JobWaiting, JobSucceeded, JobF
 func (s JobState) Ended() bool {
 	return s == JobSucceeded || s == JobFailed || s == JobCancelled
 }
-
-// TaskKind is a kind of work that has a queue of its own: a step that a job
-// puts its document through, or a reindex.
-type TaskKind string
-
-const (
-	KindKnowledge TaskKind = "knowledge" // chunk, embed, write, switch
-	KindSummary   TaskKind = "summary"   // summarise sections, then the document
-	KindReindex   TaskKind = "reindex"   // no part of a job: a whole reindex
-)
-
-// JobTaskKinds lists the tasks of every job.
-var JobTaskKinds = []TaskKind{KindKnowledge, KindSummary}
-
-// AllTaskKinds lists every kind of work.
-var AllTaskKinds = []TaskKind{KindKnowledge, KindSummary, KindReindex}
 
 // JobFilter narrows a list of jobs; zero fields do not narrow.
 type JobFilter struct {
@@ -114,114 +97,4 @@ type SummaryProgress struct {
 	// SectionsRefused counts those that the model does not take even cut, or
 	// only a part of: their summaries are extracts, or of that part.
 	SectionsRefused int64 `json:"sections_refused,omitempty"`
-}
-
-// TaskRef names a task, and is all that the queue carries of it. What is to be
-// done stands in the database. Of a reindex, Document is its id and Version 1.
-type TaskRef struct {
-	Tenant     string    `json:"tenant"`
-	DocumentID uuid.UUID `json:"document"`
-	Version    int       `json:"version"`
-	Kind       TaskKind  `json:"-"`
-}
-
-// String names the task; equal references have equal names.
-func (r TaskRef) String() string {
-	return fmt.Sprintf("%s:%s:%d", r.Kind, r.DocumentID, r.Version)
-}
-
-// Dispatch is one entry of the queue for a task. Round is how often the task
-// has been claimed, or retried on request: the entry of a worker that died,
-// which the queue gives back only after minutes, is of an earlier round and so
-// not in the way of the next one.
-type Dispatch struct {
-	TaskRef
-	Round int
-}
-
-// String names the entry; equal ones have equal names, which is what makes
-// enqueueing twice harmless.
-func (d Dispatch) String() string {
-	return fmt.Sprintf("%s:%d", d.TaskRef, d.Round)
-}
-
-// Work is a task that a worker has claimed. Lease fences every write: once
-// another worker has claimed the task, writes under the old lease are refused
-// with fault.LeaseLost.
-type Work struct {
-	TaskRef
-	JobID            uuid.UUID
-	Lease            uuid.UUID
-	Attempt          int // 1 for the first
-	Crashes          int // how many of the attempts before it lost their worker
-	Collection       string
-	Key              string
-	Title            string // its own; see OwnTitle
-	MediaType        string
-	Object           string
-	Size             int64
-	SHA256           string // of the original, lower-case hex
-	Space            Space  // the live one, or the one that a reindex builds
-	SpaceReplaceable bool   // the live space is: see Collection
-
-	Summaries        SummaryMode // of the collection
-	SummaryRequested bool        // somebody has asked for the summary
-
-	// OtherSpaces are the spaces besides that are kept complete with what is uploaded:
-	// those that are being built, and those that can be switched back to.
-	OtherSpaces []Space
-}
-
-// Original returns what the original of the work's version must be.
-func (w Work) Original() Original {
-	return Original{Object: w.Object, Size: w.Size, SHA256: w.SHA256}
-}
-
-// Verdict is what becomes of a task whose step returned an error.
-type Verdict string
-
-const (
-	VerdictFail   Verdict = "fail"   // give up; the error is shown
-	VerdictRetry  Verdict = "retry"  // try again; uses up an attempt
-	VerdictWait   Verdict = "wait"   // a dependency is down or busy; uses up none
-	VerdictCancel Verdict = "cancel" // a newer version made it pointless
-)
-
-// Outcome is what became of a task, decided in one place from its error. A
-// task that is done has none: its step wrote its own end together with its
-// result.
-type Outcome struct {
-	Verdict Verdict
-	Error   string        // for people
-	Delay   time.Duration // until the next attempt, for retry and wait
-}
-
-// CombineStates returns the state of a job from those of its tasks: running
-// while any part still moves, final once all parts are, and failed if one of
-// them is.
-func CombineStates(tasks ...JobState) JobState {
-	count := map[JobState]int{}
-	ended := 0
-	for _, s := range tasks {
-		count[s]++
-		if s.Ended() {
-			ended++
-		}
-	}
-	switch {
-	case count[JobSucceeded] == len(tasks):
-		return JobSucceeded
-	case ended == len(tasks) && count[JobFailed] > 0:
-		return JobFailed
-	case ended == len(tasks):
-		return JobCancelled
-	case count[JobRunning] > 0:
-		return JobRunning
-	case count[JobWaiting] > 0:
-		return JobWaiting
-	case ended > 0:
-		return JobRunning
-	default:
-		return JobQueued
-	}
 }

@@ -1,49 +1,8 @@
 package document
 
-import (
-	"fmt"
-	"maps"
-	"slices"
-)
-
-// MaxDimensions is the length of the longest vectors that can be stored.
-const MaxDimensions = 16000
-
-// ProbeText is a text that every model takes. It is sent to see whether a model
-// answers, and how long its vectors are.
-const ProbeText = "Grain is ground in a mill."
-
 // Model names an embedding model and the length of its vectors. Dimensions is 0
 // while the length is not known: it is then whatever the model answers.
 type Model struct {
 	Name       string
 	Dimensions int
-}
-
-// DimensionsError says that a model answers vectors of another length than it was
-// asked for.
-type DimensionsError struct {
-	Model Model // as it was asked for
-	Got   int
-}
-
-// Error implements error.
-func (e *DimensionsError) Error() string {
-	return fmt.Sprintf("model %s answers vectors of %d dimensions, not %d", e.Model.Name, e.Got, e.Model.Dimensions)
-}
-
-// InvalidVectorsError says that a model answered something else than a vector for some
-// of several texts.
-type InvalidVectorsError struct {
-	Reasons map[int]string // what is wrong, by the index of the text
-}
-
-// Error implements error.
-func (e *InvalidVectorsError) Error() string {
-	return fmt.Sprintf("no vectors for %d texts: %s", len(e.Reasons), e.FirstReason())
-}
-
-// FirstReason returns what is wrong for the first of the texts.
-func (e *InvalidVectorsError) FirstReason() string {
-	return e.Reasons[slices.Min(slices.Collect(maps.Keys(e.Reasons)))]
 }

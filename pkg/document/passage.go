@@ -2,7 +2,6 @@ package document
 
 import (
 	"crypto/sha256"
-	"encoding/json"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -30,14 +29,6 @@ type Passage struct {
 
 	// EmbeddedBytes is as in Embedded.
 	EmbeddedBytes int `json:"embedded_bytes,omitempty" doc:"Bytes of what is embedded that the model takes; missing where it takes all."`
-}
-
-// ManifestEntry is where a passage stands in one version of one document.
-type ManifestEntry struct {
-	Hash    ContentHash
-	Ordinal int
-	Start   int64
-	End     int64
 }
 
 // Range is a range of bytes of a text.
@@ -150,34 +141,6 @@ func (t PassageText) ContentHash() ContentHash {
 		text += "\x00" + t.Title + "\x00" + t.Content // NUL stands in no document
 	}
 	return HashText(text)
-}
-
-// EmbeddedPassage is a passage with its vector, ready to be stored under its hash.
-type EmbeddedPassage struct {
-	Hash ContentHash
-	PassageText
-	Vector []float32
-
-	// EmbeddedBytes is how many bytes of Embedding() the vector is of, where
-	// the model does not take all of it; 0 for all.
-	EmbeddedBytes int
-}
-
-// Batch is what one write of the knowledge step stores: passages that are new
-// to the space, and the places of these and of reused ones.
-type Batch struct {
-	New     []EmbeddedPassage
-	Entries []ManifestEntry
-}
-
-// Query is a search of one collection.
-type Query struct {
-	Collection string
-	Vector     []float32
-	Limit      int
-	Threshold  float64 // hits scoring less are left out; cosine similarity, -1 to 1
-	KeyPrefix  string
-	Metadata   json.RawMessage // a JSON object that a document's metadata must contain; empty for any
 }
 
 // Hit is a passage that answers a search, with the document it stands in.

@@ -1,7 +1,6 @@
 package document
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -30,31 +29,6 @@ type ReindexRequest struct {
 	KeyPrefix   string
 	DocumentIDs []uuid.UUID
 	Force       bool // also what is whole
-}
-
-// TargetSpace returns the space that the request wants of a collection whose live
-// space is live, without an id, and what that changes. Where only the vectors'
-// length is another, it is a change of model too. The length is 0 where the
-// request leaves it out for another model than the live one.
-func (r ReindexRequest) TargetSpace(live Space) (Space, ReindexChange) {
-	target := Space{CollectionID: live.CollectionID, Model: live.Model, Chunking: live.Chunking}
-	if r.Model.Name != "" && r.Model.Name != live.Model.Name {
-		target.Model = r.Model
-	} else {
-		target.Model.Dimensions = cmp.Or(r.Model.Dimensions, live.Model.Dimensions)
-	}
-	target.Chunking.Tokens = cmp.Or(r.Tokens, target.Chunking.Tokens)
-	if r.Overlap != nil {
-		target.Chunking.Overlap = *r.Overlap
-	}
-	switch {
-	case target.Chunking != live.Chunking:
-		return target, ChangeChunking
-	case target.Model != live.Model:
-		return target, ChangeModel
-	default:
-		return target, ChangeNothing
-	}
 }
 
 // Reindex rebuilds what search knows of a collection: beside its live space
@@ -153,112 +127,8 @@ type ReindexEstimate struct {
 	Summaries SummaryEstimate `json:"summaries" doc:"What summarising the documents that are redone would ask of the chat model: nothing where summaries are extractive or the change is not nothing."`
 }
 
-// Interval is a time, and how many passages were embedded in it.
-type Interval struct {
-	Begin, End time.Time
-	Embedded   int64
-}
-
-// EmbeddingRate returns how many passages a second were embedded while any of the spells
-// lasted, which may overlap; 0 when none did.
-func EmbeddingRate(spells []Interval) float64 {
-	slices.SortFunc(spells, func(a, b Interval) int { return a.Begin.Compare(b.Begin) })
-	var embedded int64
-	var lasted time.Duration
-	var until time.Time // the latest end so far
-	for _, s := range spells {
-		embedded += s.Embedded
-		begin := s.Begin
-		if begin.Before(until) {
-			begin = until
-		}
-		if s.End.After(begin) {
-			lasted += s.End.Sub(begin)
-			until = s.End
-		}
-	}
-	if lasted <= 0 {
-		return 0
-	}
-	return float64(embedded) / lasted.Seconds()
-}
-
 // ReindexFilter narrows a list of reindexes; zero fields do not narrow.
 type ReindexFilter struct {
 	Collection string
 	State      JobState
-}
-
-// RebuildPlan is the work of a reindex that changes the space: what is missing in
-// To is to be built from From. To is the live space's successor, or, while it
-// is being reverted, its predecessor.
-type RebuildPlan struct {
-	Reindex    Reindex
-	From       Space // the live one
-	To         Space
-	Checkpoint uuid.UUID // the last document that is done
-}
-
-// MissingVersion is a live version that is not placed whole in a space.
-type MissingVersion struct {
-	DocumentID uuid.UUID
-	Version    int
-	Key        string
-	Object     string
-	Size       int64
-	SHA256     string // of the original, lower-case hex
-
-	Title     string // its own; see OwnTitle
-	MediaType string
-}
-
-// Original returns what the version's original must be.
-func (u MissingVersion) Original() Original {
-	return Original{Object: u.Object, Size: u.Size, SHA256: u.SHA256}
-}
-
-// PassageAt is a passage with its place.
-type PassageAt struct {
-	ManifestEntry
-	PassageText
-}
-
-// SpaceVersion says that a version stands whole in a space, and with how many
-// passages.
-type SpaceVersion struct {
-	SpaceID  int64
-	Passages int64
-	Warnings Warnings // of these passages
-}
-
-// RequeueResult is what became of a reindex that changes no space.
-type RequeueResult struct {
-	Jobs  int  // made now
-	Ended bool // the reindex
-}
-
-// SpaceWrite is what one write of a reindex stores: passages that are new to the
-// space, and the places of these and of reused ones. Reached is the last
-// document that is whole with them, if any is: the next attempt begins behind
-// it.
-type SpaceWrite struct {
-	New        []EmbeddedPassage
-	Versions   []VersionWrite
-	Checkpoint uuid.UUID
-}
-
-// VersionWrite are places of one version, in order. A first place of ordinal 0
-// replaces whatever was placed of the version before. Whole is the number of
-// all its places, once these are its last ones, and -1 until then.
-type VersionWrite struct {
-	MissingVersion
-	Entries      []ManifestEntry
-	TotalEntries int64
-
-	Warnings Warnings // of all its passages, once it is whole
-
-	// LeftOutReason says why the version cannot stand in the space: it then has no
-	// places, Whole is 0, and it counts as placed for Unplaced, Verify and
-	// Switch. Once the space is live the document is failed.
-	LeftOutReason string
 }

@@ -1,25 +1,5 @@
 package document
 
-import (
-	"fmt"
-
-	"github.com/google/uuid"
-)
-
-// Section is a part of a document that is to be summarised, together with
-// others of the same document.
-type Section struct {
-	Heading string // titles that it stands under, outermost first
-	Parts   []SectionPart
-}
-
-// SectionPart is a part of a section: a text or, where that is empty, the whole
-// of an earlier section of the same list, named by its index.
-type SectionPart struct {
-	Text         string
-	SectionIndex int
-}
-
 // SummaryEstimate is what summarising would ask of a chat model.
 type SummaryEstimate struct {
 	Sections int64 `json:"sections"`
@@ -65,30 +45,4 @@ type CollectionSettings struct {
 	Tokens     int         `json:"chunk_tokens"`
 	Overlap    int         `json:"chunk_overlap"`
 	Summaries  SummaryMode `json:"summaries" enum:"model,on_demand,off" doc:"When documents are summarised: after each upload, once somebody asks for it, or never."`
-}
-
-// TooManyCollectionsDetail is the detail of a store's refusal to make a collection. It
-// takes the collection's name and the limit.
-const TooManyCollectionsDetail = "collection %q was not made: there are as many collections as GRISTMILL_MAX_COLLECTIONS allows, %d; " +
-	"upload into one that is there, under a key or with metadata that a search can filter by, or have the limit raised"
-
-// DecideSummaryRequest decides what becomes of a summary task that somebody asks for: again
-// says that it is to be queued anew. Made says that its version has a summary, and
-// asked that it was asked for before. Refused says why it may not be asked for.
-func DecideSummaryRequest(mode SummaryMode, state JobState, asked, made bool) (again bool, refused string) {
-	switch {
-	case mode == SummariesOff:
-		return false, "summaries of this collection are off: set them to on_demand or model first"
-	case made:
-		return false, ""
-	case state.Ended():
-		return true, ""
-	default: // it comes by itself, or was asked for already
-		return mode == SummariesOnDemand && !asked, ""
-	}
-}
-
-// NoSummaryDetail says why a summary was not made whose task has succeeded.
-func NoSummaryDetail(id uuid.UUID) string {
-	return fmt.Sprintf("document %s has no summary, since those of its collection are off or made on demand: POST /v1/documents/%[1]s/summary asks for it where they are on demand", id)
 }

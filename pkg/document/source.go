@@ -14,12 +14,6 @@ type SourceInfo struct {
 	Key       string
 }
 
-// SourceInfo returns the source of the version that is worked at.
-func (w Work) SourceInfo() SourceInfo { return SourceInfo{w.Title, w.MediaType, w.Key} }
-
-// SourceInfo returns the source of the version.
-func (u MissingVersion) SourceInfo() SourceInfo { return SourceInfo{u.Title, u.MediaType, u.Key} }
-
 // SourceInfo returns the source of the version that is described. Its title is taken
 // for one of its own unless it is the file's name.
 func (d Document) SourceInfo() SourceInfo {

@@ -1,11 +1,8 @@
 package document
 
 import (
-	"cmp"
 	"encoding/json"
-	"fmt"
 	"slices"
-	"sync"
 )
 
 // Warning is something about a document that was skipped, left out or changed
@@ -17,16 +14,6 @@ type Warning struct {
 	Detail string `json:"detail"` // for people
 	Start  int64  `json:"start"`
 	End    int64  `json:"end"`
-}
-
-// TruncationWarning returns the warning about a passage that is too long for the model:
-// the vector is of the first embedded bytes of its text, which has all bytes.
-func TruncationWarning(place ManifestEntry, embedded, all int) Warning {
-	return Warning{
-		Code:   "passage_truncated",
-		Detail: fmt.Sprintf("passage %d is too long for the model: the first %d of %d bytes are embedded", place.Ordinal, embedded, all),
-		Start:  place.Start, End: place.End,
-	}
 }
 
 // Warnings are those of one version. None are nil in Go and an empty array in
@@ -56,47 +43,4 @@ func (w Warnings) Join(later Warnings) Warnings {
 		}
 	}
 	return w
-}
-
-// MaxWarnings is how many warnings of one step are kept for a version.
-const MaxWarnings = 100
-
-// WarningCollector collects the warnings of one step, in the order of their bytes.
-// It is safe for concurrent use, and its zero value is empty.
-type WarningCollector struct {
-	mu      sync.Mutex
-	kept    []Warning
-	dropped int // not kept
-}
-
-// Add adds a warning, unless it is in the list already. The MaxWarnings that come
-// first in the document are kept; the others are counted.
-func (l *WarningCollector) Add(w Warning) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	at, found := slices.BinarySearchFunc(l.kept, w, compareWarnings)
-	if found {
-		return
-	}
-	l.kept = slices.Insert(l.kept, at, w)
-	if len(l.kept) > MaxWarnings {
-		l.kept = l.kept[:MaxWarnings]
-		l.dropped++
-	}
-}
-
-// All returns at most MaxWarnings warnings. Where there are more, the last one
-// says how many are left out.
-func (l *WarningCollector) All() Warnings {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	all := slices.Clone(l.kept)
-	if l.dropped > 0 {
-		all[MaxWarnings-1] = Warning{Code: "more_warnings", Detail: fmt.Sprintf("%d more warnings are not listed", l.dropped+1)}
-	}
-	return all
-}
-
-func compareWarnings(a, b Warning) int {
-	return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.End, b.End), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Detail, b.Detail))
 }

@@ -112,20 +112,3 @@ type Delivery struct {
 	CreatedAt     time.Time     `json:"created_at"`
 	EndedAt       *time.Time    `json:"ended_at,omitempty"`
 }
-
-// OutgoingDelivery is a delivery that was taken to be sent, with what that needs. Its
-// attempts, the one that begins included, fence what is written about it.
-type OutgoingDelivery struct {
-	Delivery
-	URL    string
-	Secret WebhookSecret
-	Body   []byte
-}
-
-// DeliveryOutcome is what became of an attempt at a delivery.
-type DeliveryOutcome struct {
-	State  DeliveryState // DeliveryPending to try again
-	Status int           // of the answer; 0 for none
-	Error  string        // for people; empty when delivered
-	Delay  time.Duration // until the next attempt, if there is to be one
-}

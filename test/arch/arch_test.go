@@ -17,19 +17,26 @@ const module = "github.com/seed-7a112592/gristmill/"
 // tests. The longest matching prefix of the importer decides; an entry that
 // ends in a slash allows all below it.
 var importRules = map[string][]string{
-	// Words import nothing of ours.
-	"pkg/document":    {},
-	"internal/tenant": {},
-	"internal/fault":  {},
+	// Words: types that cross a border. They import only each other, downward.
+	"pkg/document":          {},
+	"internal/tenant":       {},
+	"internal/fault":        {},
+	"internal/garbage":      {},
+	"internal/vector":       {"pkg/document"},
+	"internal/provider":     {"pkg/document"},
+	"internal/original":     {"pkg/document", "internal/fault", "internal/vector"},
+	"internal/task":         {"pkg/document", "internal/vector", "internal/original"},
+	"internal/rebuild":      {"pkg/document", "internal/vector", "internal/original"},
+	"internal/verification": {"pkg/document", "internal/vector", "internal/original"},
 
 	// Goroutines are everybody's.
 	"internal/goroutine": {"internal/fault"},
 
-	// Text goes down: bytes, blocks, passages.
-	"pkg/markdown": basePackages,
-	"pkg/chunk":    append([]string{"pkg/markdown"}, basePackages...),
+	// Text goes down: bytes, blocks, passages. Importers get no more than this.
+	"pkg/markdown": {"pkg/document"},
+	"pkg/chunk":    {"pkg/document", "pkg/markdown"},
+	"pkg/client":   {"pkg/document"},
 
-	"internal/original":                basePackages,
 	"internal/telemetry":               basePackages,
 	"internal/writeback":               basePackages,
 	"internal/embedding":               append([]string{"internal/telemetry", "internal/writeback"}, basePackages...),
@@ -37,7 +44,7 @@ var importRules = map[string][]string{
 	"migrations":                       {},
 
 	// Steps meet through the database and the queue, never each other.
-	"internal/pipeline/": append([]string{"pkg/markdown", "pkg/chunk", "internal/embedding", "internal/original", "internal/writeback", "internal/telemetry"}, basePackages...),
+	"internal/pipeline/": append([]string{"pkg/markdown", "pkg/chunk", "internal/embedding", "internal/writeback", "internal/telemetry"}, basePackages...),
 
 	// Backends know words and their own SDK, and the migrations they run.
 	"internal/backend/":              append([]string{"internal/telemetry"}, basePackages...),
@@ -48,13 +55,12 @@ var importRules = map[string][]string{
 	"internal/backend/blob/blobtest": append([]string{"internal/backend/blob"}, basePackages...),
 
 	// Faces state what they need as interfaces.
-	"internal/server/": append([]string{"internal/original", "internal/telemetry"}, basePackages...),
-	"pkg/client":       basePackages,
+	"internal/server/": append([]string{"internal/telemetry"}, basePackages...),
 	"internal/upload":  append([]string{"pkg/client"}, basePackages...),
 	"internal/cli":     append([]string{"pkg/client", "internal/upload"}, basePackages...),
 
 	// Only app joins; dev mode joins the embedded backends into it.
-	"internal/app":     append([]string{"internal/backend/", "internal/pipeline/", "internal/server/", "internal/embedding", "internal/original", "internal/writeback", "internal/telemetry"}, basePackages...),
+	"internal/app":     append([]string{"internal/backend/", "internal/pipeline/", "internal/server/", "internal/embedding", "internal/writeback", "internal/telemetry"}, basePackages...),
 	"internal/devmode": append([]string{"internal/app", "internal/pipeline/verify", "internal/cli", "internal/upload", "internal/backend/sqlite", "internal/backend/blob", "pkg/client", "internal/telemetry"}, basePackages...),
 
 	"cmd/":           {"internal/app"},
@@ -63,7 +69,11 @@ var importRules = map[string][]string{
 	"internal/test/": {"pkg/", "internal/", "migrations"},
 }
 
-var basePackages = []string{"pkg/document", "internal/tenant", "internal/fault", "internal/goroutine"}
+var basePackages = []string{
+	"pkg/document", "internal/tenant", "internal/fault", "internal/goroutine",
+	"internal/task", "internal/vector",
+	"internal/garbage", "internal/original", "internal/provider", "internal/rebuild", "internal/verification",
+}
 
 // sdkOwners says which package alone imports an SDK. Tests may use it too.
 var sdkOwners = map[string][]string{

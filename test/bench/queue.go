@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/seed-7a112592/gristmill/internal/backend/queue"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/test/services"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 const (
@@ -44,7 +44,7 @@ func runEmptyTasks(b *bench) time.Duration {
 	}
 	b.Cleanup(func() { client.Close() })
 	server, err := queue.NewServer(queue.ServerConfig{
-		RedisURL: url, Kind: document.KindKnowledge, Concurrency: queueConcurrency, FinishTimeout: queueLimit, CloseTimeout: queueLimit, Log: log,
+		RedisURL: url, Kind: task.KindKnowledge, Concurrency: queueConcurrency, FinishTimeout: queueLimit, CloseTimeout: queueLimit, Log: log,
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -54,7 +54,7 @@ func runEmptyTasks(b *bench) time.Duration {
 	left.Store(queuedTasks)
 	done, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
-		ended <- server.Run(ctx, func(context.Context, document.TaskRef) time.Duration {
+		ended <- server.Run(ctx, func(context.Context, task.Ref) time.Duration {
 			if left.Add(-1) == 0 {
 				close(done)
 			}
@@ -85,8 +85,8 @@ func enqueue(b *bench, client *queue.Client) {
 	for range queueEnqueuers {
 		group.Go(func() error {
 			for range queuedTasks / queueEnqueuers {
-				ref := document.TaskRef{Tenant: "default", DocumentID: uuid.New(), Version: 1, Kind: document.KindKnowledge}
-				if err := client.Enqueue(ctx, document.Dispatch{TaskRef: ref}); err != nil {
+				ref := task.Ref{Tenant: "default", DocumentID: uuid.New(), Version: 1, Kind: task.KindKnowledge}
+				if err := client.Enqueue(ctx, task.Dispatch{Ref: ref}); err != nil {
 					return err
 				}
 			}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -21,8 +22,8 @@ func TestTenantWithOneDocumentDoesNotWaitForAnothersHundreds(t *testing.T) {
 	const capacity, window = 4, 6
 	m := newTestEnv(t)
 	m.accept("many", 300)
-	begun, end := make(chan document.Work), make(chan struct{})
-	m.startWorker(capacity, func(_ context.Context, work document.Work) error {
+	begun, end := make(chan task.Work), make(chan struct{})
+	m.startWorker(capacity, func(_ context.Context, work task.Work) error {
 		begun <- work
 		<-end
 		return m.publish(work)
@@ -53,13 +54,13 @@ func TestTenantWithOneDocumentDoesNotWaitForAnothersHundreds(t *testing.T) {
 func TestTaskThatIsGivenToTwoWorkersIsRunOnce(t *testing.T) {
 	t.Parallel()
 	m := newTestEnv(t)
-	task := m.accept("one", 1)[0]
+	row := m.accept("one", 1)[0]
 	var mu sync.Mutex
-	runs := map[document.TaskRef]int{}
+	runs := map[task.Ref]int{}
 	begun, end := make(chan struct{}, 10), make(chan struct{})
-	step := func(_ context.Context, work document.Work) error {
+	step := func(_ context.Context, work task.Work) error {
 		mu.Lock()
-		runs[work.TaskRef]++
+		runs[work.Ref]++
 		mu.Unlock()
 		begun <- struct{}{}
 		<-end
@@ -68,7 +69,7 @@ func TestTaskThatIsGivenToTwoWorkersIsRunOnce(t *testing.T) {
 	m.startWorker(2, step)
 	m.startWorker(2, step)
 	for round := range 5 { // as if it had been dispatched again and again
-		if err := m.queue.Enqueue(t.Context(), document.Dispatch{TaskRef: task, Round: round}); err != nil {
+		if err := m.queue.Enqueue(t.Context(), task.Dispatch{Ref: row, Round: round}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -76,8 +77,8 @@ func TestTaskThatIsGivenToTwoWorkersIsRunOnce(t *testing.T) {
 	await.Until(t, "the queue holds only what is at work", func() bool { return m.queueDepth() == 1 })
 	close(end)
 	m.awaitKnowledgeEnd("one")
-	if runs[task] != 1 {
-		t.Errorf("the task was run %d times, want once", runs[task])
+	if runs[row] != 1 {
+		t.Errorf("the task was run %d times, want once", runs[row])
 	}
 }
 
@@ -90,7 +91,7 @@ func TestLostQueueIsFilledAgain(t *testing.T) {
 		t.Fatal("nothing is in the queue")
 	}
 	m.flushRedis()
-	m.startWorker(4, func(_ context.Context, work document.Work) error { return m.publish(work) })
+	m.startWorker(4, func(_ context.Context, work task.Work) error { return m.publish(work) })
 	m.startSweeper()
 	m.awaitKnowledgeEnd("many")
 }
@@ -106,7 +107,7 @@ func TestTaskOfAWorkerThatStopsIsTakenByAnother(t *testing.T) {
 			m.accept("one", 1)
 			begun, finish := make(chan struct{}), make(chan struct{})
 			defer close(finish)
-			stop := m.startWorker(1, func(ctx context.Context, _ document.Work) error {
+			stop := m.startWorker(1, func(ctx context.Context, _ task.Work) error {
 				begun <- struct{}{}
 				if heeds {
 					<-ctx.Done()
@@ -121,9 +122,9 @@ func TestTaskOfAWorkerThatStopsIsTakenByAnother(t *testing.T) {
 			if took := time.Since(start); took > stopTimeout+time.Second {
 				t.Errorf("stopping took %s, want at most %s", took, stopTimeout)
 			}
-			taken := make(chan document.Work, 1)
+			taken := make(chan task.Work, 1)
 			start = time.Now()
-			m.startWorker(1, func(_ context.Context, work document.Work) error {
+			m.startWorker(1, func(_ context.Context, work task.Work) error {
 				taken <- work
 				return m.publish(work)
 			})
@@ -143,13 +144,13 @@ func TestTaskOfAWorkerThatStopsIsTakenByAnother(t *testing.T) {
 func TestTaskThatAlwaysLosesItsWorkerIsGivenUp(t *testing.T) {
 	t.Parallel()
 	m := newTestEnv(t)
-	task := m.accept("one", 1)[0]
+	row := m.accept("one", 1)[0]
 	for range 3 { // workers that claim it and are never seen again
-		if _, err := m.store.Claim(tenantContext(t, "one"), task, -time.Second); err != nil {
+		if _, err := m.store.Claim(tenantContext(t, "one"), row, -time.Second); err != nil {
 			t.Fatal(err)
 		}
 	}
-	m.startWorker(1, func(context.Context, document.Work) error {
+	m.startWorker(1, func(context.Context, task.Work) error {
 		t.Error("run once more")
 		return nil
 	})
@@ -165,8 +166,8 @@ func TestCancelledTaskStopsWithinTwoSeconds(t *testing.T) {
 	t.Parallel()
 	m := newTestEnv(t)
 	m.accept("one", 1)
-	begun, stopped := make(chan document.Work), make(chan time.Time, 1)
-	m.startWorker(1, func(ctx context.Context, work document.Work) error {
+	begun, stopped := make(chan task.Work), make(chan time.Time, 1)
+	m.startWorker(1, func(ctx context.Context, work task.Work) error {
 		begun <- work
 		<-ctx.Done()
 		stopped <- time.Now()

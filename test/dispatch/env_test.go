@@ -12,10 +12,12 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
 	"github.com/seed-7a112592/gristmill/internal/backend/queue"
+	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/dispatch"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/jobs"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/sweep"
-	"github.com/seed-7a112592/gristmill/internal/pipeline/task"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/worker"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
@@ -77,44 +79,44 @@ func tenantContext(t *testing.T, id string) context.Context { return tenant.With
 
 // accept accepts so many documents of a tenant, as an upload does, and returns
 // their knowledge tasks.
-func (m *testEnv) accept(owner string, documents int) []document.TaskRef {
+func (m *testEnv) accept(owner string, documents int) []task.Ref {
 	m.t.Helper()
 	ctx := tenantContext(m.t, owner)
 	c, err := m.store.EnsureCollection(ctx, "default", document.Model{Name: "none", Dimensions: 3}, document.Chunking{Tokens: 400})
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	tasks := make([]document.TaskRef, documents)
+	tasks := make([]task.Ref, documents)
 	for i := range tasks {
 		object := owner + "/" + uuid.NewString()
 		if err := m.store.BeginUpload(ctx, object); err != nil {
 			m.t.Fatal(err)
 		}
-		accepted, err := m.store.AcceptUpload(ctx, document.Upload{Collection: c, Key: fmt.Sprint(i), Object: object, SHA256: object})
+		accepted, err := m.store.AcceptUpload(ctx, original.Upload{Collection: c, Key: fmt.Sprint(i), Object: object, SHA256: object})
 		if err != nil {
 			m.t.Fatal(err)
 		}
 		m.dispatcher.Dispatch(ctx)
-		tasks[i] = document.TaskRef{Tenant: owner, DocumentID: accepted.Document.ID, Version: 1, Kind: document.KindKnowledge}
+		tasks[i] = task.Ref{Tenant: owner, DocumentID: accepted.Document.ID, Version: 1, Kind: task.KindKnowledge}
 	}
 	return tasks
 }
 
 // stepFunc does the work of a task.
-type stepFunc func(ctx context.Context, work document.Work) error
+type stepFunc func(ctx context.Context, work task.Work) error
 
-func (s stepFunc) Run(ctx context.Context, work document.Work) error { return s(ctx, work) }
+func (s stepFunc) Run(ctx context.Context, work task.Work) error { return s(ctx, work) }
 
 // startWorker runs a worker until the test ends or stop is called, which returns when
 // the worker has stopped.
 func (m *testEnv) startWorker(concurrency int, run stepFunc) (stop func()) {
 	m.t.Helper()
-	runner := &task.Runner{
-		Store: m.store, Step: run, Changes: noProgress{}, Dispatcher: m.dispatcher, CrashLane: task.NewCrashLane(),
-		Metrics: telemetry.NewMetrics(), Log: m.log, LeaseTTL: task.DefaultLeaseTTL, DrainTimeout: drainTimeout / 2,
+	runner := &worker.Runner{
+		Store: m.store, Step: run, Changes: noProgress{}, Dispatcher: m.dispatcher, CrashLane: worker.NewCrashLane(),
+		Metrics: telemetry.NewMetrics(), Log: m.log, LeaseTTL: worker.DefaultLeaseTTL, DrainTimeout: drainTimeout / 2,
 	}
 	server, err := queue.NewServer(queue.ServerConfig{
-		RedisURL: m.redis, Kind: document.KindKnowledge, Concurrency: concurrency, Log: m.log,
+		RedisURL: m.redis, Kind: task.KindKnowledge, Concurrency: concurrency, Log: m.log,
 		FinishTimeout: finishTimeout, DrainTimeout: drainTimeout, CloseTimeout: stopTimeout - finishTimeout - drainTimeout,
 	})
 	if err != nil {
@@ -149,7 +151,7 @@ func (m *testEnv) startSweeper() {
 }
 
 // publish ends a knowledge task as one that has found nothing to embed.
-func (m *testEnv) publish(work document.Work) error {
+func (m *testEnv) publish(work task.Work) error {
 	return m.store.Publish(tenantContext(m.t, work.Tenant), work, nil, document.KnowledgeProgress{})
 }
 
@@ -191,7 +193,7 @@ func (m *testEnv) queueDepth() int {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	return depths[document.KindKnowledge].Tasks
+	return depths[task.KindKnowledge].Tasks
 }
 
 // flushRedis empties Redis.

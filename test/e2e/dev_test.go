@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/provider"
 	"github.com/seed-7a112592/gristmill/internal/test/audit"
 	"github.com/seed-7a112592/gristmill/internal/test/corpus"
 	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
@@ -100,7 +101,7 @@ func embeddedTwice(embedded map[string]int) []string {
 	const starts = 3
 	var texts []string
 	for text, n := range embedded {
-		if n > 1 && (text != document.ProbeText || n > starts) {
+		if n > 1 && (text != provider.ProbeText || n > starts) {
 			texts = append(texts, text)
 		}
 	}
@@ -196,7 +197,7 @@ func TestDevModeFinishesAfterSIGKILL(t *testing.T) {
 // hangEveryNth has every nth request for passages hang until release is called:
 // some documents get ready and others stay under way, however few and short
 // they are.
-func hangEveryNth(t *testing.T, provider *fakeprovider.Provider, dir string) (release func()) {
+func hangEveryNth(t *testing.T, server *fakeprovider.Provider, dir string) (release func()) {
 	t.Helper()
 	files, err := upload.Find([]string{dir})
 	if err != nil {
@@ -204,13 +205,13 @@ func hangEveryNth(t *testing.T, provider *fakeprovider.Provider, dir string) (re
 	}
 	nth := int64(max(2, len(files)/16))
 	var seen atomic.Int64
-	provider.SetScript(func(r fakeprovider.Request) fakeprovider.Fault {
-		if r.Chat || slices.Contains(r.Texts, document.ProbeText) || seen.Add(1)%nth != 0 {
+	server.SetScript(func(r fakeprovider.Request) fakeprovider.Fault {
+		if r.Chat || slices.Contains(r.Texts, provider.ProbeText) || seen.Add(1)%nth != 0 {
 			return nil
 		}
 		return fakeprovider.Hang
 	})
-	return func() { provider.SetScript(nil) }
+	return func() { server.SetScript(nil) }
 }
 
 // awaitPartlyDone waits until a fair part of the documents is ready, and others are
@@ -233,13 +234,13 @@ func awaitPartlyDone(t *testing.T, c *client.Client) {
 
 // checkInFlight checks that what was embedded twice is no more than what can
 // have been in flight when a worker was killed once.
-func checkInFlight(t *testing.T, provider *fakeprovider.Provider) {
+func checkInFlight(t *testing.T, server *fakeprovider.Provider) {
 	t.Helper()
 	const requests, batch = 16, 64 // GRISTMILL_EMBEDDING_CONCURRENCY and _BATCH
-	embedded := provider.EmbeddedTexts()
+	embedded := server.EmbeddedTexts()
 	again := 0
 	for text, n := range embedded {
-		if text == document.ProbeText { // asked by each program that starts
+		if text == provider.ProbeText { // asked by each program that starts
 			continue
 		}
 		if n > 2 {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/provider"
 	"github.com/seed-7a112592/gristmill/internal/test/audit"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
 	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
@@ -104,7 +105,7 @@ func TestRetryResumes(t *testing.T) {
 	t.Parallel()
 	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{Latency: 50 * time.Millisecond}, smallBatchEnv)
 	m.provider.SetScript(func(request fakeprovider.Request) fakeprovider.Fault {
-		if slices.ContainsFunc(request.Texts, func(text string) bool { return text != document.ProbeText && crc32.ChecksumIEEE([]byte(text))%16 == 0 }) {
+		if slices.ContainsFunc(request.Texts, func(text string) bool { return text != provider.ProbeText && crc32.ChecksumIEEE([]byte(text))%16 == 0 }) {
 			return fakeprovider.WrongCount
 		}
 		return nil
@@ -121,7 +122,7 @@ func TestRetryResumes(t *testing.T) {
 	}
 	answered := func() (times int) {
 		for text, n := range m.provider.EmbeddedTexts() {
-			if text != document.ProbeText {
+			if text != provider.ProbeText {
 				times += n
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/provider"
 	"github.com/seed-7a112592/gristmill/internal/test/audit"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
 	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
@@ -189,7 +190,7 @@ func (f dataDirOutage) test(t *testing.T) {
 func countResent(t *testing.T, sent map[string]int) (again int) {
 	t.Helper()
 	for text, times := range sent {
-		if times > 1 && text != document.ProbeText {
+		if times > 1 && text != provider.ProbeText {
 			t.Logf("sent %d times: %.100q", times, text)
 			again += times - 1
 		}

@@ -8,8 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/seed-7a112592/gristmill/internal/provider"
 	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // providerGate stands before the provider. While it is shut, requests for embeddings
@@ -55,7 +55,7 @@ func (g *providerGate) waitOpen(r *http.Request) bool {
 		return false
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	if bytes.Contains(body, []byte(document.ProbeText)) {
+	if bytes.Contains(body, []byte(provider.ProbeText)) {
 		return true // whether the model answers at all is not what is held up
 	}
 	path := r.URL.Path

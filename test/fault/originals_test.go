@@ -17,6 +17,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/await"
 	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
 	"github.com/seed-7a112592/gristmill/internal/test/program"
+	"github.com/seed-7a112592/gristmill/internal/verification"
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -192,9 +193,9 @@ func wantFindings(t *testing.T, status int, out string, ids map[string]uuid.UUID
 		t.Errorf("verify ended with %d", status)
 	}
 	for name, id := range ids {
-		kind := document.FindingOriginalDamaged
+		kind := verification.FindingOriginalDamaged
 		if name == "gone" {
-			kind = document.FindingOriginalGone
+			kind = verification.FindingOriginalGone
 		}
 		if !strings.Contains(out, fmt.Sprintf("%s: default/%s version", kind, name)) || !strings.Contains(out, id.String()) {
 			t.Errorf("verify does not name %s as %s:\n%s", name, kind, out)

@@ -9,9 +9,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
 	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // refillDeadline is how long after its return the queue may lack what it lost: a sweep
@@ -76,7 +76,7 @@ func (m *testEnv) countMissingQueued() int {
 		m.t.Fatal(err)
 	}
 	lacking := 0
-	var task document.Dispatch
+	var task task.Dispatch
 	if _, err := pgx.ForEachRow(rows, []any{&task.Kind, &task.DocumentID, &task.Version, &task.Round}, func() error {
 		there, err := queue.Exists(m.t.Context(), fmt.Sprintf("asynq:{%s}:t:%s", task.Kind, task)).Result()
 		if there == 0 {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/internal/provider"
 	"github.com/seed-7a112592/gristmill/internal/test/audit"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
 	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
@@ -164,7 +165,7 @@ func (m *testEnv) checkEmbeddedOnce() {
 	texts, again := 0, 0
 	for _, of := range m.provider.EmbeddedTextsByModel() {
 		for text, times := range of {
-			if text != document.ProbeText {
+			if text != provider.ProbeText {
 				texts++
 				again += times - 1
 			}

@@ -7,6 +7,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -94,9 +96,9 @@ func (d *database) compareHits(s docTemplate, id uuid.UUID, got document.Documen
 	if err != nil {
 		return err
 	}
-	vector := randomVector(c.ActiveSpace.Model.Dimensions)
-	hits, err := d.store.NearestPassages(d.ctx, c.ActiveSpace, document.Query{
-		Collection: c.Name, Vector: vector, Limit: 2 * s.passages, Threshold: -1, KeyPrefix: got.Key, Metadata: got.Metadata,
+	values := randomVector(c.ActiveSpace.Model.Dimensions)
+	hits, err := d.store.NearestPassages(d.ctx, c.ActiveSpace, vector.Query{
+		Collection: c.Name, Vector: values, Limit: 2 * s.passages, Threshold: -1, KeyPrefix: got.Key, Metadata: got.Metadata,
 	})
 	if err != nil {
 		return err
@@ -124,7 +126,7 @@ func (d *database) compareUpload(s docTemplate, got document.Document) error {
 	if err := d.store.BeginUpload(d.ctx, object); err != nil {
 		return err
 	}
-	again, err := d.store.AcceptUpload(d.ctx, document.Upload{
+	again, err := d.store.AcceptUpload(d.ctx, original.Upload{
 		Collection: c, Key: got.Key, Title: got.Title, Metadata: got.Metadata, MediaType: got.MediaType,
 		Object: object, Size: got.Size, SHA256: got.SHA256, ObjectETag: object,
 	})

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -51,14 +52,14 @@ func fillCollections(d *database) {
 
 func collectionName(i int) string { return fmt.Sprintf("collection-%d", i) }
 
-func (d *database) ensureCollection(name string, model document.Model) document.Collection {
+func (d *database) ensureCollection(name string, model document.Model) vector.Collection {
 	c, err := d.store.EnsureCollection(d.ctx, name, model, document.Chunking{Tokens: 400})
 	d.must(err)
 	return c
 }
 
 // collection returns one that the calls are made of.
-func (d *database) collection() document.Collection {
+func (d *database) collection() vector.Collection {
 	c, err := d.store.Collection(d.ctx, d.fixture.collection())
 	d.must(err)
 	return c
@@ -104,11 +105,11 @@ var knownHashes = call{"look up 16 known hashes, none known", maxRatio, func(d *
 }}
 
 var searchOne = call{"search one collection", maxRatio, func(d *database, _ int) func() error {
-	return d.search(document.Query{})
+	return d.search(vector.Query{})
 }}
 
 // search returns a search of a collection, with the filter of a query.
-func (d *database) search(query document.Query) func() error {
+func (d *database) search(query vector.Query) func() error {
 	name := d.fixture.collection()
 	query.Vector, query.Limit, query.Threshold = randomVector(dimensions), 10, -1
 	return func() error {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -238,14 +239,14 @@ func (d *database) cursor(n int, list func(page document.Page) (items int, next 
 // measureFilters measures searches of the collection shelf: of what is found few are as
 // many at every size, and a tenth is a tenth.
 func measureFilters(r *report, of []*database) {
-	search := func(name string, query document.Query) call {
+	search := func(name string, query vector.Query) call {
 		return call{name, maxFilterRatio, func(d *database, _ int) func() error { return d.search(query) }}
 	}
 	r.time(of,
-		search("search under a prefix of few documents", document.Query{KeyPrefix: "few/"}),
-		search("search under metadata of few documents", document.Query{Metadata: json.RawMessage(`{"kind":"few"}`)}),
-		search("search under a prefix of a tenth", document.Query{KeyPrefix: "tenth/"}),
-		search("search under metadata of a tenth", document.Query{Metadata: json.RawMessage(`{"kind":"tenth"}`)}),
+		search("search under a prefix of few documents", vector.Query{KeyPrefix: "few/"}),
+		search("search under metadata of few documents", vector.Query{Metadata: json.RawMessage(`{"kind":"few"}`)}),
+		search("search under a prefix of a tenth", vector.Query{KeyPrefix: "tenth/"}),
+		search("search under metadata of a tenth", vector.Query{Metadata: json.RawMessage(`{"kind":"tenth"}`)}),
 	)
 }
 

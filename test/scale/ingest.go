@@ -9,7 +9,10 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -23,14 +26,14 @@ const (
 	dispatchWindow = 24
 )
 
-var dispatchWindows = map[document.TaskKind]int{document.KindKnowledge: dispatchWindow, document.KindSummary: dispatchWindow, document.KindReindex: 1}
+var dispatchWindows = map[task.Kind]int{task.KindKnowledge: dispatchWindow, task.KindSummary: dispatchWindow, task.KindReindex: 1}
 
 // upload accepts a document.
-func (d *database) upload(c document.Collection, key string, metadata string) document.Accepted {
+func (d *database) upload(c vector.Collection, key string, metadata string) document.Accepted {
 	object := uuid.NewString()
 	hash := document.HashText(object)
 	d.must(d.store.BeginUpload(d.ctx, object))
-	accepted, err := d.store.AcceptUpload(d.ctx, document.Upload{
+	accepted, err := d.store.AcceptUpload(d.ctx, original.Upload{
 		Collection: c, Key: key, Title: "Yield of the mill", Metadata: json.RawMessage(metadata), MediaType: "text/markdown",
 		Object: object, Size: 4000, SHA256: hex.EncodeToString(hash[:]), ObjectETag: object,
 	})
@@ -39,14 +42,14 @@ func (d *database) upload(c document.Collection, key string, metadata string) do
 }
 
 // claim takes a task of a job.
-func (d *database) claim(job document.Job, kind document.TaskKind) document.Work {
-	work, err := d.store.Claim(d.ctx, document.TaskRef{Tenant: tenant.Default, DocumentID: job.DocumentID, Version: job.Version, Kind: kind}, lease)
+func (d *database) claim(job document.Job, kind task.Kind) task.Work {
+	work, err := d.store.Claim(d.ctx, task.Ref{Tenant: tenant.Default, DocumentID: job.DocumentID, Version: job.Version, Kind: kind}, lease)
 	d.must(err)
 	return work
 }
 
 // ingest takes in a document from its upload to its summary.
-func (d *database) ingest(c document.Collection, key, metadata string, passages []document.EmbeddedPassage) document.Accepted {
+func (d *database) ingest(c vector.Collection, key, metadata string, passages []vector.EmbeddedPassage) document.Accepted {
 	accepted := d.upload(c, key, metadata)
 	_, err := d.store.Dispatch(d.ctx, dispatchWindows)
 	d.must(err)
@@ -57,16 +60,16 @@ func (d *database) ingest(c document.Collection, key, metadata string, passages 
 
 // writtenVersion is a version that can be published.
 type writtenVersion struct {
-	work     document.Work
-	also     []document.SpaceVersion
+	work     task.Work
+	also     []vector.SpaceVersion
 	progress document.KnowledgeProgress
 }
 
 // writeVersion does the knowledge task of a job, but for its end: in every space that
 // is kept complete.
-func (d *database) writeVersion(job document.Job, passages []document.EmbeddedPassage) writtenVersion {
+func (d *database) writeVersion(job document.Job, passages []vector.EmbeddedPassage) writtenVersion {
 	n := int64(len(passages))
-	w := writtenVersion{work: d.claim(job, document.KindKnowledge), progress: document.KnowledgeProgress{
+	w := writtenVersion{work: d.claim(job, task.KindKnowledge), progress: document.KnowledgeProgress{
 		Stage: "done", BytesDone: 4000, BytesTotal: 4000, Passages: n, Embedded: n,
 	}}
 	for _, space := range append(w.work.OtherSpaces, w.work.Space) {
@@ -74,7 +77,7 @@ func (d *database) writeVersion(job document.Job, passages []document.EmbeddedPa
 		in.Space = space
 		d.must(d.store.WriteBatch(d.ctx, in, d.batch(space, passages), w.progress))
 		if space.ID != w.work.Space.ID {
-			w.also = append(w.also, document.SpaceVersion{SpaceID: space.ID, Passages: n})
+			w.also = append(w.also, vector.SpaceVersion{SpaceID: space.ID, Passages: n})
 		}
 	}
 	return w
@@ -82,13 +85,13 @@ func (d *database) writeVersion(job document.Job, passages []document.EmbeddedPa
 
 // batch returns the places of passages in a version, and those of them that are
 // not in the space.
-func (d *database) batch(space document.Space, passages []document.EmbeddedPassage) (batch document.Batch) {
+func (d *database) batch(space vector.Space, passages []vector.EmbeddedPassage) (batch vector.Batch) {
 	hashes := make([]document.ContentHash, len(passages))
 	var start int64
 	for i, p := range passages {
 		hashes[i] = p.Hash
 		end := start + int64(len(p.Content))
-		batch.Entries = append(batch.Entries, document.ManifestEntry{Hash: p.Hash, Ordinal: i, Start: start, End: end})
+		batch.Entries = append(batch.Entries, vector.ManifestEntry{Hash: p.Hash, Ordinal: i, Start: start, End: end})
 		start = end + 1
 	}
 	known, err := d.store.ReusePassages(d.ctx, space, hashes)
@@ -108,7 +111,7 @@ func (d *database) publish(w writtenVersion) error {
 
 // summarise does the summary task of a job, with two sections.
 func (d *database) summarise(job document.Job) {
-	work := d.claim(job, document.KindSummary)
+	work := d.claim(job, task.KindSummary)
 	nodes := []document.ContentHash{document.HashText(job.ID.String() + "/1"), document.HashText(job.ID.String() + "/2")}
 	_, err := d.store.ReuseSectionSummaries(d.ctx, work, nodes)
 	d.must(err)
@@ -123,17 +126,17 @@ func (d *database) summarise(job document.Job) {
 
 // fail ends both tasks of a job in failure.
 func (d *database) fail(job document.Job) {
-	for _, kind := range document.JobTaskKinds {
-		d.must(d.store.RecordOutcome(d.ctx, d.claim(job, kind), document.Outcome{Verdict: document.VerdictFail, Error: "the model refuses it"}))
+	for _, kind := range task.JobKinds {
+		d.must(d.store.RecordOutcome(d.ctx, d.claim(job, kind), task.Outcome{Verdict: task.VerdictFail, Error: "the model refuses it"}))
 	}
 }
 
 // passages returns passages like no others, with vectors that long.
-func passages(n, dimensions int) []document.EmbeddedPassage {
-	list := make([]document.EmbeddedPassage, n)
+func passages(n, dimensions int) []vector.EmbeddedPassage {
+	list := make([]vector.EmbeddedPassage, n)
 	for i := range list {
 		content := fmt.Sprintf("Lot %s gave %d sacks.", uuid.NewString(), rand.IntN(1000))
-		list[i] = document.EmbeddedPassage{
+		list[i] = vector.EmbeddedPassage{
 			Hash:        document.HashText(content),
 			PassageText: document.PassageText{HeadingPath: []string{"Yield", "Lots"}, Content: content, Tokens: 20},
 			Vector:      randomVector(dimensions),

@@ -13,6 +13,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -79,11 +83,11 @@ func measureLocks(r *report, of []*database) {
 }
 
 // dropSpace has a space that was left be dropped before its time.
-func (d *database) dropSpace(space document.Space) {
+func (d *database) dropSpace(space vector.Space) {
 	due, err := d.store.Garbage(d.ctx, 2*soak, math.MaxInt32)
 	d.must(err)
 	for _, g := range due {
-		for more := g.Kind == document.GarbageSpace && g.SpaceID == space.ID; more; {
+		for more := g.Kind == garbage.KindSpace && g.SpaceID == space.ID; more; {
 			more, err = d.store.CollectGarbage(d.ctx, g, 2*soak, collectRows)
 			if fault.Is(err, fault.Conflict) { // others hold what is in it, or have come to its table
 				more, err = true, nil
@@ -99,18 +103,18 @@ func (d *database) dropSpace(space document.Space) {
 // reindexUntilSwitch begins a reindex of the library for another model and has it done, but
 // for the switch: the product places one document, in one passage, and SQL places
 // all others like it.
-func (d *database) reindexUntilSwitch() document.Work {
+func (d *database) reindexUntilSwitch() task.Work {
 	r, err := d.store.BeginReindex(d.ctx, document.ReindexRequest{Collection: plainCollection, Model: document.Model{Name: "next", Dimensions: dimensions / 2}})
 	d.must(err)
-	work := d.claim(document.Job{DocumentID: r.ID, Version: 1}, document.KindReindex)
+	work := d.claim(document.Job{DocumentID: r.ID, Version: 1}, task.KindReindex)
 	unplaced, err := d.store.MissingVersions(d.ctx, work, uuid.Nil, 1)
 	d.must(err)
 	text := passages(1, dimensions/2)
-	d.must(d.store.WriteToSpace(d.ctx, work, document.SpaceWrite{
+	d.must(d.store.WriteToSpace(d.ctx, work, rebuild.SpaceWrite{
 		New: text,
-		Versions: []document.VersionWrite{{
+		Versions: []rebuild.VersionWrite{{
 			MissingVersion: unplaced[0], TotalEntries: 1,
-			Entries: []document.ManifestEntry{{Hash: text[0].Hash, End: int64(len(text[0].Content))}},
+			Entries: []vector.ManifestEntry{{Hash: text[0].Hash, End: int64(len(text[0].Content))}},
 		}},
 		Checkpoint: unplaced[0].DocumentID,
 	}, document.ReindexProgress{}))
@@ -120,7 +124,7 @@ func (d *database) reindexUntilSwitch() document.Work {
 
 // cloneIntoSpace places all live documents of a collection in a space as one is that the
 // product has placed.
-func (d *database) cloneIntoSpace(placed uuid.UUID, space document.Space) {
+func (d *database) cloneIntoSpace(placed uuid.UUID, space vector.Space) {
 	for _, table := range d.queryTexts(`
 		SELECT c.relname FROM pg_class c
 		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
@@ -202,7 +206,7 @@ func (t *traffic) publishOne() {
 	job := d.upload(d.collection(), uuid.NewString(), "{}").Job
 	w := d.writeVersion(job, passages(smallPassages, dimensions))
 	if err := d.publish(w); fault.Is(err, fault.Unavailable) {
-		d.must(d.store.RecordOutcome(d.ctx, w.work, document.Outcome{Verdict: document.VerdictWait, Delay: time.Hour}))
+		d.must(d.store.RecordOutcome(d.ctx, w.work, task.Outcome{Verdict: task.VerdictWait, Delay: time.Hour}))
 	} else {
 		d.must(err)
 	}

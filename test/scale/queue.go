@@ -5,8 +5,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // queueSeries are databases in which one tenant has many jobs that wait, and
@@ -32,7 +32,7 @@ func fillQueue(d *database) {
 	}
 	backlog, err := d.store.Backlog(d.ctx)
 	d.must(err)
-	if want := (document.Backlog{Jobs: int64(d.size) + 1, Bytes: 4000 * (int64(d.size) + 1)}); backlog != want {
+	if want := (task.Backlog{Jobs: int64(d.size) + 1, Bytes: 4000 * (int64(d.size) + 1)}); backlog != want {
 		d.Fatalf("the backlog is %+v, want %+v", backlog, want)
 	}
 	_, err = d.store.Dispatch(d.ctx, dispatchWindows) // the window is full from here on
@@ -47,11 +47,11 @@ func measureQueueCalls(r *report, of []*database) {
 				if err != nil {
 					return err
 				}
-				work, err := d.store.Claim(d.ctx, due[0].TaskRef, lease)
+				work, err := d.store.Claim(d.ctx, due[0].Ref, lease)
 				if err != nil {
 					return err
 				}
-				if err := d.store.RecordOutcome(d.ctx, work, document.Outcome{Verdict: document.VerdictFail, Error: "ended"}); err != nil {
+				if err := d.store.RecordOutcome(d.ctx, work, task.Outcome{Verdict: task.VerdictFail, Error: "ended"}); err != nil {
 					return err
 				}
 				_, err = d.store.Dispatch(d.ctx, dispatchWindows)
@@ -81,7 +81,7 @@ func measureQueueCalls(r *report, of []*database) {
 			return func() error {
 				d.fixture.uploaded = theirs.upload(c, uuid.NewString(), "{}").Job.ID
 				dispatched, err := d.store.Dispatch(theirs.ctx, dispatchWindows)
-				if err == nil && len(dispatched) != len(document.JobTaskKinds) {
+				if err == nil && len(dispatched) != len(task.JobKinds) {
 					err = fmt.Errorf("%d tasks were dispatched, want those of the upload", len(dispatched))
 				}
 				return err

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/pipeline/sweep"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 const (
@@ -65,10 +65,10 @@ func (noObjects) Delete(context.Context, string) error { return nil }
 
 type noQueue struct{}
 
-func (noQueue) Enqueue(context.Context, ...document.Dispatch) error { return nil }
-func (noQueue) RequeueAbandoned(context.Context) (int, error)       { return 0, nil }
-func (noQueue) DataLost(context.Context) (bool, error)              { return false, nil }
-func (noQueue) MarkFilled(context.Context) error                    { return nil }
+func (noQueue) Enqueue(context.Context, ...task.Dispatch) error { return nil }
+func (noQueue) RequeueAbandoned(context.Context) (int, error)   { return 0, nil }
+func (noQueue) DataLost(context.Context) (bool, error)          { return false, nil }
+func (noQueue) MarkFilled(context.Context) error                { return nil }
 
 // dispatcher asks the store what is next.
 type dispatcher struct{ d *database }

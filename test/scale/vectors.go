@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -136,8 +137,8 @@ func (d *database) baselinePool(width int) *pgxpool.Pool {
 }
 
 // searchStore returns how similar the passages are that the store finds.
-func searchStore(ctx context.Context, store *postgres.Store, space document.Space, vector []float32) ([]float64, error) {
-	hits, err := store.NearestPassages(ctx, space, document.Query{Collection: indexedCollection, Vector: vector, Limit: searchLimit, Threshold: -1})
+func searchStore(ctx context.Context, store *postgres.Store, space vector.Space, values []float32) ([]float64, error) {
+	hits, err := store.NearestPassages(ctx, space, vector.Query{Collection: indexedCollection, Vector: values, Limit: searchLimit, Threshold: -1})
 	similar := make([]float64, len(hits))
 	for i, hit := range hits {
 		similar[i] = hit.Score

@@ -15,7 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/original"
 )
 
 // Objects lie under objectsDir, as tenant/id. Those being written lie under
@@ -65,7 +65,7 @@ func (d *Dir) Ping(context.Context) error {
 
 // Put stores what r holds under name, replacing what was there. Once it
 // returns, the object survives a power failure.
-func (d *Dir) Put(ctx context.Context, name string, r io.Reader) (object document.ObjectInfo, err error) {
+func (d *Dir) Put(ctx context.Context, name string, r io.Reader) (object original.ObjectInfo, err error) {
 	if err := checkName(name); err != nil {
 		return object, err
 	}
@@ -96,7 +96,7 @@ func (d *Dir) Put(ctx context.Context, name string, r io.Reader) (object documen
 	}
 	// The new name is an entry of the tenant's directory, which may itself be
 	// a new entry of its parent.
-	return document.ObjectInfo{Size: info.Size(), ETag: tagOf(info)}, errors.Join(d.syncDir(tenant), d.syncDir(objectsDir))
+	return original.ObjectInfo{Size: info.Size(), ETag: tagOf(info)}, errors.Join(d.syncDir(tenant), d.syncDir(objectsDir))
 }
 
 // WriteBufferSize returns how much memory Put holds: what io.Copy does, whatever the

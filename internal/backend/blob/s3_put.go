@@ -9,7 +9,7 @@ import (
 	"github.com/minio/minio-go/v7"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/original"
 )
 
 const (
@@ -28,14 +28,14 @@ const (
 // byte has been read, a failing r or the end of ctx leave nothing behind. The
 // steps that begin and commit an upload are finished even if ctx ends meanwhile:
 // cut off in the middle, nobody could tell whether they had happened.
-func (s *S3) Put(ctx context.Context, name string, r io.Reader) (document.ObjectInfo, error) {
+func (s *S3) Put(ctx context.Context, name string, r io.Reader) (original.ObjectInfo, error) {
 	if err := checkName(name); err != nil {
-		return document.ObjectInfo{}, err
+		return original.ObjectInfo{}, err
 	}
 	part := &buffer{}
 	last, err := part.fill(ctx, r, partSize)
 	if err != nil {
-		return document.ObjectInfo{}, fmt.Errorf("put object %s: read source: %w", name, err)
+		return original.ObjectInfo{}, fmt.Errorf("put object %s: read source: %w", name, err)
 	}
 	if !last {
 		return s.putParts(ctx, name, part, r)
@@ -45,9 +45,9 @@ func (s *S3) Put(ctx context.Context, name string, r io.Reader) (document.Object
 	defer cancel()
 	stored, err := s.core.Client.PutObject(timed, s.bucket, name, part.reader(), part.size, minio.PutObjectOptions{DisableMultipart: true})
 	if err != nil {
-		return document.ObjectInfo{}, s.wrapError(ctx, err, "put object", name)
+		return original.ObjectInfo{}, s.wrapError(ctx, err, "put object", name)
 	}
-	return document.ObjectInfo{Size: part.size, ETag: stored.ETag}, nil
+	return original.ObjectInfo{Size: part.size, ETag: stored.ETag}, nil
 }
 
 // WriteBufferSize returns how much memory Put holds while it writes an object of at
@@ -65,7 +65,7 @@ func (s *S3) timeoutFor(bytes int64) time.Duration {
 }
 
 // putParts uploads part and then what is left of r, one part after another.
-func (s *S3) putParts(ctx context.Context, name string, part *buffer, r io.Reader) (object document.ObjectInfo, err error) {
+func (s *S3) putParts(ctx context.Context, name string, part *buffer, r io.Reader) (object original.ObjectInfo, err error) {
 	upload, err := s.startUpload(ctx, name)
 	if err != nil {
 		return object, err

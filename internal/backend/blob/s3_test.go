@@ -25,8 +25,8 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/backend/blob"
 	"github.com/seed-7a112592/gristmill/internal/backend/blob/blobtest"
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/internal/test/services"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 func newS3(t *testing.T, cfg blob.S3Config) *blob.S3 {
@@ -60,7 +60,7 @@ type recordingS3 struct {
 	names map[string]bool
 }
 
-func (s *recordingS3) Put(ctx context.Context, name string, r io.Reader) (document.ObjectInfo, error) {
+func (s *recordingS3) Put(ctx context.Context, name string, r io.Reader) (original.ObjectInfo, error) {
 	object, err := s.S3.Put(ctx, name, r)
 	if !fault.Is(err, fault.BadRequest) {
 		s.mu.Lock()

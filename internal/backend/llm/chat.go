@@ -6,7 +6,7 @@ import (
 
 	"github.com/sashabaranov/go-openai"
 
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/provider"
 )
 
 // newChatRequest is the request for a chat completion whose answer is handed to take.
@@ -17,7 +17,7 @@ func (p *OpenAI) newChatRequest(question openai.ChatCompletionRequest, take func
 		bytes += len(message.Content)
 	}
 	probe := question
-	probe.Messages = []openai.ChatCompletionMessage{{Role: openai.ChatMessageRoleUser, Content: document.ProbeText}}
+	probe.Messages = []openai.ChatCompletionMessage{{Role: openai.ChatMessageRoleUser, Content: provider.ProbeText}}
 	probe.ResponseFormat = nil
 	return request{
 		operation: opSummarise,

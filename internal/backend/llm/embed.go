@@ -10,6 +10,8 @@ import (
 	"github.com/sashabaranov/go-openai"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/provider"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -51,19 +53,19 @@ func (p *OpenAI) Embed(ctx context.Context, model document.Model, texts []string
 			return err
 		},
 		probe: func(ctx context.Context, ex *exchange) error {
-			_, err := p.sendEmbeddings(ctx, ex, model, []string{document.ProbeText})
+			_, err := p.sendEmbeddings(ctx, ex, model, []string{provider.ProbeText})
 			return err
 		},
 	})
 	if err == nil {
 		return vectors, nil
 	}
-	_, some := errors.AsType[*document.InvalidVectorsError](err)
-	_, length := errors.AsType[*document.DimensionsError](err)
+	_, some := errors.AsType[*provider.InvalidVectorsError](err)
+	_, length := errors.AsType[*provider.DimensionsError](err)
 	if some {
 		return vectors, fault.Wrap(fault.InputRejected, err, "%s", fault.As(err).Detail)
 	}
-	if length && len(texts) == 1 && texts[0] != document.ProbeText {
+	if length && len(texts) == 1 && texts[0] != provider.ProbeText {
 		if refused := p.attributeWrongLength(ctx, model, fault.As(err)); refused != nil {
 			return nil, refused
 		}
@@ -79,8 +81,8 @@ func (p *OpenAI) Embed(ctx context.Context, model document.Model, texts []string
 // probe with one that is right, and else the model's, which is nil. Another error
 // is why that cannot be known.
 func (p *OpenAI) attributeWrongLength(ctx context.Context, model document.Model, wrong *fault.Error) error {
-	_, err := p.Embed(ctx, model, []string{document.ProbeText})
-	_, length := errors.AsType[*document.DimensionsError](err)
+	_, err := p.Embed(ctx, model, []string{provider.ProbeText})
+	_, length := errors.AsType[*provider.DimensionsError](err)
 	switch {
 	case err == nil:
 		return fault.New(fault.InputRejected, "%s", wrong.Detail) // and no LengthError, which is the model's
@@ -115,7 +117,7 @@ func (p *OpenAI) sendEmbeddings(ctx context.Context, ex *exchange, model documen
 		}
 		answer = vectorAnswer{}
 		ex.vectors = &answer
-		ex.maxBytes = maxAnswer + int64(len(texts))*int64(cmp.Or(model.Dimensions, document.MaxDimensions))*maxNumberBytes
+		ex.maxBytes = maxAnswer + int64(len(texts))*int64(cmp.Or(model.Dimensions, vector.MaxDimensions))*maxNumberBytes
 		_, err = p.client.CreateEmbeddings(ctx, request)
 		return sent, err
 	})
@@ -150,7 +152,7 @@ func (p *OpenAI) orderVectors(answer vectorAnswer, model document.Model, texts i
 	if len(answer.Data) != texts {
 		return nil, p.badAnswerError(model, "%d vectors for %d texts", len(answer.Data), texts)
 	}
-	ordered := make([]*vector, texts)
+	ordered := make([]*encodedVector, texts)
 	for i, d := range answer.Data {
 		switch {
 		case d.Index < 0 || d.Index >= texts:
@@ -184,10 +186,10 @@ func (p *OpenAI) orderVectors(answer vectorAnswer, model document.Model, texts i
 	}
 	if len(wrong) == texts && other > 0 {
 		bad := p.badAnswerError(model, "vectors of %d dimensions, not %d", other, length)
-		bad.Err = &document.DimensionsError{Model: model, Got: other}
+		bad.Err = &provider.DimensionsError{Model: model, Got: other}
 		return nil, bad
 	}
-	bad := &document.InvalidVectorsError{Reasons: wrong}
+	bad := &provider.InvalidVectorsError{Reasons: wrong}
 	e := p.badAnswerError(model, "%s", bad.FirstReason())
 	if len(wrong) < texts {
 		e.Err = bad

@@ -10,7 +10,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/provider"
 )
 
 const (
@@ -112,8 +112,8 @@ func withDefaultWait(failure *fault.Error) error {
 // same that the model answers: it holds vectors, of which some are wrong or all
 // have another length.
 func hasVectors(err error) bool {
-	_, some := errors.AsType[*document.InvalidVectorsError](err)
-	_, length := errors.AsType[*document.DimensionsError](err)
+	_, some := errors.AsType[*provider.InvalidVectorsError](err)
+	_, length := errors.AsType[*provider.DimensionsError](err)
 	return some || length
 }
 
@@ -189,7 +189,7 @@ func (f *failedAttempts) add(err error) {
 
 // probe asks the model for something that it does not fail over.
 func (p *OpenAI) probe(ctx context.Context, lane *limiter, r request) error {
-	r.bytes = len(document.ProbeText)
+	r.bytes = len(provider.ProbeText)
 	err := p.sendOnce(ctx, opProbe, r, r.probe, &exchange{})
 	if err == nil || hasVectors(err) {
 		lane.recordAnswer()
@@ -203,7 +203,7 @@ func (p *OpenAI) probe(ctx context.Context, lane *limiter, r request) error {
 
 // isProbe reports whether the request embeds what a probe does.
 func (r request) isProbe() bool {
-	return r.operation == opEmbed && len(r.texts) == 1 && r.texts[0] == document.ProbeText
+	return r.operation == opEmbed && len(r.texts) == 1 && r.texts[0] == provider.ProbeText
 }
 
 // checkAnswersOthers returns nil when the model has answered any request since the

@@ -76,7 +76,7 @@ func checkPlain(t *testing.T, body string) {
 	if err := json.Unmarshal([]byte(body), &want); err != nil {
 		t.Fatalf("%q is plain, but: %v", body, err)
 	}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(vector{}), cmp.Comparer(func(a, b usage) bool { return string(a) == string(b) })); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(vectorItem{}), cmp.Comparer(func(a, b usage) bool { return string(a) == string(b) })); diff != "" {
 		t.Errorf("%q (-encoding/json +plain):\n%s", body, diff)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/provider"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -51,9 +52,9 @@ func (m Models) Summarise(ctx context.Context, model, heading string, texts []st
 
 // SummariseSections returns the summaries of several sections, in their order;
 // see OpenAI.SummariseSections.
-func (m Models) SummariseSections(ctx context.Context, model string, sections []document.Section) ([]string, error) {
+func (m Models) SummariseSections(ctx context.Context, model string, sections []provider.Section) ([]string, error) {
 	if m.Chat == nil {
-		_, err := m.Summarise(ctx, model, "", []string{document.ProbeText})
+		_, err := m.Summarise(ctx, model, "", []string{provider.ProbeText})
 		return nil, err
 	}
 	return m.Chat.SummariseSections(ctx, model, sections)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/provider"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -68,7 +69,7 @@ func TestBadNumbers(t *testing.T) {
 			})
 			got, err := o.Embed(t.Context(), model, test.texts)
 			want := test.requests
-			if _, length := errors.AsType[*document.DimensionsError](err); length && len(test.texts) > 1 {
+			if _, length := errors.AsType[*provider.DimensionsError](err); length && len(test.texts) > 1 {
 				want = 1 // the length that is set is wrong, whatever a probe says
 			}
 			if e := fault.As(err); e == nil || e.Kind != test.kind || !strings.Contains(e.Detail, "answered ") {
@@ -83,7 +84,7 @@ func TestBadNumbers(t *testing.T) {
 				}
 				continue
 			}
-			wrong, ok := errors.AsType[*document.InvalidVectorsError](err)
+			wrong, ok := errors.AsType[*provider.InvalidVectorsError](err)
 			if !ok || len(wrong.Reasons) != 1 || wrong.Reasons[1] == "" || len(got) != 3 || got[1] != nil || len(got[0]) != 3 || len(got[2]) != 3 {
 				t.Errorf("%s: kept %v of an answer with one bad vector; %v", name, got, err)
 			}

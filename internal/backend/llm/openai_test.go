@@ -18,6 +18,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/backend/llm"
 	"github.com/seed-7a112592/gristmill/internal/backend/progress"
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/provider"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
 	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
@@ -134,7 +135,7 @@ func TestDimensionsParameter(t *testing.T) {
 		!strings.Contains(e.Detail, "model nomic") || !strings.Contains(e.Detail, "answered vectors of 32 dimensions, not 64") {
 		t.Errorf("got %v", err)
 	}
-	if wrong, ok := errors.AsType[*document.DimensionsError](err); !ok || wrong.Got != 32 {
+	if wrong, ok := errors.AsType[*provider.DimensionsError](err); !ok || wrong.Got != 32 {
 		t.Errorf("got %v, want the length that was answered", err)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/sashabaranov/go-openai"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/provider"
 )
 
 const (
@@ -47,7 +47,7 @@ var sectionsSchema = json.RawMessage(`{"type":"object","additionalProperties":fa
 // the answer holds none that can be used. fault.TooLong where the model does not
 // take so much at once, or not in time; fault.BadAnswer where the answer holds no
 // summary at all. A single section is better asked for by Summarise.
-func (p *OpenAI) SummariseSections(ctx context.Context, model string, sections []document.Section) ([]string, error) {
+func (p *OpenAI) SummariseSections(ctx context.Context, model string, sections []provider.Section) ([]string, error) {
 	request, keys := newSectionsRequest(model, sections)
 	summaries, why, err := p.requestSummaries(ctx, request, keys)
 	if err == nil && summaries == nil && why == reasonOutOfTokens {
@@ -84,7 +84,7 @@ func (p *OpenAI) requestSummaries(ctx context.Context, request openai.ChatComple
 
 // newSectionsRequest is the request for the summaries of sections, which the answer
 // names by the keys.
-func newSectionsRequest(model string, sections []document.Section) (request openai.ChatCompletionRequest, keys []string) {
+func newSectionsRequest(model string, sections []provider.Section) (request openai.ChatCompletionRequest, keys []string) {
 	parts := make([]string, len(sections))
 	all := sha256.New()
 	for i, section := range sections {
@@ -109,7 +109,7 @@ func newSectionsRequest(model string, sections []document.Section) (request open
 }
 
 // sectionText returns what the model reads of a section.
-func sectionText(section document.Section) string {
+func sectionText(section provider.Section) string {
 	texts := []string{section.Heading}
 	for _, part := range section.Parts {
 		if part.Text == "" {

@@ -14,15 +14,15 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/backend/llm"
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/provider"
 	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // mill are the sections of a document, the last of which holds the others.
-var mill = []document.Section{
-	{Heading: "Mill > Wheat", Parts: []document.SectionPart{{Text: "Wheat is ground first."}}},
-	{Heading: "Mill > Rye", Parts: []document.SectionPart{{Text: "Rye is ground later. </section-1> [all of section 1]"}}},
-	{Heading: "Mill", Parts: []document.SectionPart{{SectionIndex: 0}, {SectionIndex: 1}, {Text: "The mill stands."}}},
+var mill = []provider.Section{
+	{Heading: "Mill > Wheat", Parts: []provider.SectionPart{{Text: "Wheat is ground first."}}},
+	{Heading: "Mill > Rye", Parts: []provider.SectionPart{{Text: "Rye is ground later. </section-1> [all of section 1]"}}},
+	{Heading: "Mill", Parts: []provider.SectionPart{{SectionIndex: 0}, {SectionIndex: 1}, {Text: "The mill stands."}}},
 }
 
 // keysOf returns the keys of the sections in a question.

@@ -19,27 +19,27 @@ type vectorAnswer struct {
 }
 
 type vectorItem struct {
-	Index     int    `json:"index"`
-	Embedding vector `json:"embedding"`
+	Index     int           `json:"index"`
+	Embedding encodedVector `json:"embedding"`
 }
 
-// vector is an embedding in JSON: base64 of little-endian float32, or an array
+// encodedVector is an embedding in JSON: base64 of little-endian float32, or an array
 // of numbers, which is what servers answer that ignore encoding_format.
-type vector struct {
+type encodedVector struct {
 	numbers     []float32
 	decodeError string // why it cannot be decoded, for people; the others of the answer can
 }
 
 // UnmarshalJSON implements json.Unmarshaler. It returns no error, which would
 // end the decoding of the vectors after this one.
-func (v *vector) UnmarshalJSON(b []byte) error {
+func (v *encodedVector) UnmarshalJSON(b []byte) error {
 	if err := v.decode(b); err != nil {
 		v.numbers, v.decodeError = nil, err.Error()
 	}
 	return nil
 }
 
-func (v *vector) decode(b []byte) error {
+func (v *encodedVector) decode(b []byte) error {
 	if b[0] != '"' {
 		return v.decodeNumbers(b)
 	}
@@ -56,7 +56,7 @@ func (v *vector) decode(b []byte) error {
 
 var errNotFinite = errors.New("a number that is not finite")
 
-func (v *vector) decodeNumbers(b []byte) error {
+func (v *encodedVector) decodeNumbers(b []byte) error {
 	if b[0] == '[' && bytes.Contains(b, []byte("null")) { // encoding/json takes it for 0
 		return errors.New("null in the place of a number")
 	}
@@ -95,7 +95,7 @@ func replaceNotFinite(body []byte) []byte {
 // decodeBase64 decodes piece by piece, so that the bytes between text and
 // numbers need no memory of their own. A piece ends on a border of numbers, of
 // bytes and of base64 groups.
-func (v *vector) decodeBase64(text []byte) error {
+func (v *encodedVector) decodeBase64(text []byte) error {
 	const numbers = 768
 	var raw [numbers * 4]byte
 	floats := make([]float32, 0, base64.StdEncoding.DecodedLen(len(text))/4)
@@ -125,7 +125,7 @@ const (
 // checkAndScale reports what is wrong with the vector, but for its length, and makes
 // them fit for half precision, which stores keep them in: where it would lose
 // the largest of them, all are scaled to length 1. Only their direction counts.
-func (v vector) checkAndScale() error {
+func (v encodedVector) checkAndScale() error {
 	if v.decodeError != "" {
 		return errors.New(v.decodeError)
 	}

@@ -6,13 +6,15 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // AcceptUpload writes the document's next version and its job, or returns the job
 // of the newest version when that is the same, or the answer that an earlier
 // upload got under the same idempotency key.
-func (s *Store) AcceptUpload(ctx context.Context, upload document.Upload) (accepted document.Accepted, err error) {
+func (s *Store) AcceptUpload(ctx context.Context, upload original.Upload) (accepted document.Accepted, err error) {
 	defer wrapError(&err, "accept %q into collection %q", upload.Key, upload.Collection.Name)
 	upload.Metadata, err = document.CanonicalMetadata(upload.Metadata)
 	if err != nil {
@@ -39,7 +41,7 @@ func (s *Store) AcceptUpload(ctx context.Context, upload document.Upload) (accep
 	return accepted, nil
 }
 
-func accept(ctx context.Context, tx pgx.Tx, upload document.Upload) (accepted document.Accepted, err error) {
+func accept(ctx context.Context, tx pgx.Tx, upload original.Upload) (accepted document.Accepted, err error) {
 	newest, err := lockNewestVersion(ctx, tx, upload)
 	if err != nil {
 		return document.Accepted{}, err
@@ -90,7 +92,7 @@ type newestVersion struct {
 // may be no row yet, and one on the row, for those who come by its id. Each
 // statement sees what was committed before it began, so the last one sees what
 // was written while the locks were waited for.
-func lockNewestVersion(ctx context.Context, tx pgx.Tx, upload document.Upload) (newestVersion, error) {
+func lockNewestVersion(ctx context.Context, tx pgx.Tx, upload original.Upload) (newestVersion, error) {
 	var n newestVersion
 	var batch pgx.Batch
 	batch.Queue(`
@@ -122,7 +124,7 @@ func lockNewestVersion(ctx context.Context, tx pgx.Tx, upload document.Upload) (
 
 // queueInsertVersion writes a version of a document, which is made for its first,
 // and the version's job.
-func queueInsertVersion(batch *pgx.Batch, n newestVersion, upload document.Upload) error {
+func queueInsertVersion(batch *pgx.Batch, n newestVersion, upload original.Upload) error {
 	batch.Queue(`
 		INSERT INTO documents (id, collection, key, state, newest_version)
 		VALUES ($1, $2, $3, 'pending', $4)
@@ -153,7 +155,7 @@ func queueInsertJob(batch *pgx.Batch, id uuid.UUID, version int, reindex uuid.UU
 		JOIN documents d ON d.id = v.document
 		WHERE v.document = $2 AND v.version = $3`,
 		job, id, version, nullIfZero(reindex))
-	for _, kind := range document.JobTaskKinds {
+	for _, kind := range task.JobKinds {
 		batch.Queue(`
 			INSERT INTO tasks (job, kind, document, version) VALUES ($1, $2, $3, $4)`, job, kind, id, version)
 	}

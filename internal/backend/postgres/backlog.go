@@ -5,7 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
 // backlogFoldRows is how many rows of the backlog are added up into one: reading
@@ -14,7 +14,7 @@ const backlogFoldRows = 1000
 
 // Backlog returns how much of the tenant's work has not ended. Triggers of
 // the jobs table keep count.
-func (s *Store) Backlog(ctx context.Context) (backlog document.Backlog, err error) {
+func (s *Store) Backlog(ctx context.Context) (backlog task.Backlog, err error) {
 	defer wrapError(&err, "read the backlog")
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		var rows int

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -28,7 +30,7 @@ func TestBacklogIsFoldedWhileItGrows(t *testing.T) {
 		})
 		group.Go(func() {
 			for j := range uploads {
-				if _, err := upload(ctx, s, document.Upload{Collection: c, Key: fmt.Sprint(i, j), Size: 100}); err != nil {
+				if _, err := upload(ctx, s, original.Upload{Collection: c, Key: fmt.Sprint(i, j), Size: 100}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -36,7 +38,7 @@ func TestBacklogIsFoldedWhileItGrows(t *testing.T) {
 	}
 	group.Wait()
 	got, err := s.Backlog(ctx)
-	want := document.Backlog{Jobs: rows + readers*uploads, Bytes: 10*rows + 100*readers*uploads}
+	want := task.Backlog{Jobs: rows + readers*uploads, Bytes: 10*rows + 100*readers*uploads}
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
@@ -60,7 +62,7 @@ func BenchmarkBacklog(b *testing.B) {
 	queueDocuments(b, d.owner, tenant.Default, waiting)
 	for i := 0; b.Loop(); i++ {
 		b.StopTimer()
-		if _, err := upload(ctx, s, document.Upload{Collection: c, Key: fmt.Sprint("new ", i), Size: 1}); err != nil {
+		if _, err := upload(ctx, s, original.Upload{Collection: c, Key: fmt.Sprint("new ", i), Size: 1}); err != nil {
 			b.Fatal(err)
 		}
 		b.StartTimer()

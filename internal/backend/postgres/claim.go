@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -21,10 +22,10 @@ const claimRetryInterval = time.Second
 // while it commits leaves open whether the task is the caller's: Claim then looks
 // until it knows. Otherwise nobody would be at the task until its lease has run
 // out, and that would count as a crash.
-func (s *Store) Claim(ctx context.Context, ref document.TaskRef, ttl time.Duration) (work document.Work, err error) {
+func (s *Store) Claim(ctx context.Context, ref task.Ref, ttl time.Duration) (work task.Work, err error) {
 	defer wrapError(&err, "claim %s", ref)
 	claim := s.claimTask
-	if ref.Kind == document.KindReindex {
+	if ref.Kind == task.KindReindex {
 		claim = s.claimReindex
 	}
 	lease := uuid.New()
@@ -35,17 +36,17 @@ func (s *Store) Claim(ctx context.Context, ref document.TaskRef, ttl time.Durati
 		}
 		lost = lost || errors.Is(err, errConnectionLost)
 		if !lost || !isUnavailable(err) {
-			return document.Work{}, err
+			return task.Work{}, err
 		}
 		select {
 		case <-ctx.Done():
-			return document.Work{}, err
+			return task.Work{}, err
 		case <-time.After(claimRetryInterval):
 		}
 	}
 }
 
-func (s *Store) claimTask(ctx context.Context, ref document.TaskRef, lease uuid.UUID, ttl time.Duration) (work document.Work, err error) {
+func (s *Store) claimTask(ctx context.Context, ref task.Ref, lease uuid.UUID, ttl time.Duration) (work task.Work, err error) {
 	var refused error // after what was written on the way to it
 	err = s.inTenantCommitBatch(ctx, func(tx pgx.Tx) (*pgx.Batch, error) {
 		t, err := lockTask(ctx, tx, ref)
@@ -61,7 +62,7 @@ func (s *Store) claimTask(ctx context.Context, ref document.TaskRef, lease uuid.
 			t.queueEnd(&last, document.JobCancelled, reason, nil)
 			return &last, nil
 		}
-		work = document.Work{TaskRef: t.TaskRef, JobID: t.job, Lease: lease, Attempt: t.attempt, Crashes: t.crashes}
+		work = task.Work{Ref: t.Ref, JobID: t.job, Lease: lease, Attempt: t.attempt, Crashes: t.crashes}
 		if err := beginAttempt(&work, t.lease, t.state, t.claimableIn); err != nil {
 			return nil, err
 		}
@@ -77,7 +78,7 @@ func (s *Store) claimTask(ctx context.Context, ref document.TaskRef, lease uuid.
 // that has let go of what is running; held is the lease that it is under, if any,
 // and wait how long it may not be claimed. What is under the lease of the claim
 // itself has been begun by it, and the answer was lost.
-func beginAttempt(work *document.Work, held *uuid.UUID, state document.JobState, wait time.Duration) error {
+func beginAttempt(work *task.Work, held *uuid.UUID, state document.JobState, wait time.Duration) error {
 	switch {
 	case held != nil && *held == work.Lease:
 		return nil
@@ -106,7 +107,7 @@ func (t lockedTask) cancelReason() string {
 
 // queueLeaseTask writes that the task's attempt has begun, and reads its work. What an
 // earlier attempt has placed goes: an attempt's places are all its own.
-func (s *Store) queueLeaseTask(ctx context.Context, batch *pgx.Batch, t lockedTask, ttl time.Duration, work *document.Work) error {
+func (s *Store) queueLeaseTask(ctx context.Context, batch *pgx.Batch, t lockedTask, ttl time.Duration, work *task.Work) error {
 	id, err := tenant.From(ctx)
 	if err != nil {
 		return err
@@ -118,7 +119,7 @@ func (s *Store) queueLeaseTask(ctx context.Context, batch *pgx.Batch, t lockedTa
 		                 dispatched_at = coalesce(dispatched_at, clock_timestamp()), process = $7
 		WHERE job = $1 AND kind = $2`, t.job, t.Kind, work.Attempt, work.Crashes, work.Lease, ttl, s.processID)
 	t.queueCombinedJobState(batch, document.JobRunning)
-	if t.Kind == document.KindKnowledge {
+	if t.Kind == task.KindKnowledge {
 		queueDeleteAttemptEntries(batch, t)
 	}
 	batch.Queue(`
@@ -138,9 +139,9 @@ func (s *Store) queueLeaseTask(ctx context.Context, batch *pgx.Batch, t lockedTa
 }
 
 // RenewLease extends the lease.
-func (s *Store) RenewLease(ctx context.Context, work document.Work, ttl time.Duration) (err error) {
+func (s *Store) RenewLease(ctx context.Context, work task.Work, ttl time.Duration) (err error) {
 	defer wrapError(&err, "renew %s", work)
-	if work.Kind == document.KindReindex {
+	if work.Kind == task.KindReindex {
 		return s.inTenant(ctx, func(tx pgx.Tx) error { return renewReindexLease(ctx, tx, work, ttl) })
 	}
 	return s.inOneTrip(ctx, func(batch *pgx.Batch) {
@@ -151,10 +152,10 @@ func (s *Store) RenewLease(ctx context.Context, work document.Work, ttl time.Dur
 }
 
 // RecordOutcome writes what became of a task that is not done.
-func (s *Store) RecordOutcome(ctx context.Context, work document.Work, outcome document.Outcome) (err error) {
+func (s *Store) RecordOutcome(ctx context.Context, work task.Work, outcome task.Outcome) (err error) {
 	defer wrapError(&err, "settle %s: %s", work, outcome.Verdict)
 	return s.inTenantCommitBatch(ctx, func(tx pgx.Tx) (*pgx.Batch, error) {
-		if work.Kind == document.KindReindex {
+		if work.Kind == task.KindReindex {
 			return nil, writeReindexOutcome(ctx, tx, work, outcome)
 		}
 		t, err := lockLeasedTask(ctx, tx, work)
@@ -163,13 +164,13 @@ func (s *Store) RecordOutcome(ctx context.Context, work document.Work, outcome d
 		}
 		var batch pgx.Batch
 		switch outcome.Verdict {
-		case document.VerdictFail:
+		case task.VerdictFail:
 			t.queueEnd(&batch, document.JobFailed, outcome.Error, nil)
-		case document.VerdictCancel:
+		case task.VerdictCancel:
 			t.queueEnd(&batch, document.JobCancelled, outcome.Error, nil)
-		case document.VerdictRetry:
+		case task.VerdictRetry:
 			t.queuePostpone(&batch, t.attempt, outcome)
-		case document.VerdictWait:
+		case task.VerdictWait:
 			t.queuePostpone(&batch, t.attempt-1, outcome)
 		default:
 			return nil, fmt.Errorf("unknown verdict %q", outcome.Verdict)
@@ -179,7 +180,7 @@ func (s *Store) RecordOutcome(ctx context.Context, work document.Work, outcome d
 }
 
 // queuePostpone has the task wait for its next attempt.
-func (t lockedTask) queuePostpone(batch *pgx.Batch, attempt int, outcome document.Outcome) {
+func (t lockedTask) queuePostpone(batch *pgx.Batch, attempt int, outcome task.Outcome) {
 	batch.Queue(`
 		UPDATE tasks SET state = 'waiting', attempt = $3, error = $4, next_attempt_at = clock_timestamp() + $5::interval,
 		                 lease = NULL, lease_until = NULL

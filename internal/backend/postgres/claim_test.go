@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -20,18 +21,18 @@ import (
 func TestClaimWhoseAnswerIsLost(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		kind       document.TaskKind
+		kind       task.Kind
 		table, key string // of its row
 		taken      bool   // by another worker meanwhile
 	}{
-		{document.KindKnowledge, "tasks", "document", false},
-		{document.KindKnowledge, "tasks", "document", true},
-		{document.KindReindex, "reindexes", "id", false},
-		{document.KindReindex, "reindexes", "id", true},
+		{task.KindKnowledge, "tasks", "document", false},
+		{task.KindKnowledge, "tasks", "document", true},
+		{task.KindReindex, "reindexes", "id", false},
+		{task.KindReindex, "reindexes", "id", true},
 	} {
 		r, ctx := newClaimedStore(t)
-		ref := document.TaskRef{Version: 1, Kind: test.kind}
-		if test.kind == document.KindReindex {
+		ref := task.Ref{Version: 1, Kind: test.kind}
+		if test.kind == task.KindReindex {
 			begun, err := r.BeginReindex(ctx, document.ReindexRequest{Collection: "c", Model: document.Model{Name: "next", Dimensions: 2}})
 			if err != nil {
 				t.Fatal(err)

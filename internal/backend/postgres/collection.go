@@ -7,11 +7,12 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // EnsureCollection returns the collection of that name, made on first use.
-func (s *Store) EnsureCollection(ctx context.Context, name string, model document.Model, chunking document.Chunking) (c document.Collection, err error) {
+func (s *Store) EnsureCollection(ctx context.Context, name string, model document.Model, chunking document.Chunking) (c vector.Collection, err error) {
 	defer wrapError(&err, "ensure collection %q", name)
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		c, err = readCollection(ctx, tx, name)
@@ -28,7 +29,7 @@ func (s *Store) EnsureCollection(ctx context.Context, name string, model documen
 }
 
 // Collection returns the collection of that name.
-func (s *Store) Collection(ctx context.Context, name string) (c document.Collection, err error) {
+func (s *Store) Collection(ctx context.Context, name string) (c vector.Collection, err error) {
 	defer wrapError(&err, "collection %q", name)
 	err = s.inOneTrip(ctx, func(batch *pgx.Batch) {
 		batch.Queue(selectCollectionByName, name).QueryRow(func(row pgx.Row) error {
@@ -42,15 +43,15 @@ func (s *Store) Collection(ctx context.Context, name string) (c document.Collect
 const selectCollectionByName = selectCollections + `
 	WHERE c.name = $1`
 
-func readCollection(ctx context.Context, tx pgx.Tx, name string) (document.Collection, error) {
+func readCollection(ctx context.Context, tx pgx.Tx, name string) (vector.Collection, error) {
 	return scanCollectionByName(tx.QueryRow(ctx, selectCollectionByName, name), name)
 }
 
 // scanCollectionByName reads the collection of a name, if there is one.
-func scanCollectionByName(row pgx.Row, name string) (document.Collection, error) {
+func scanCollectionByName(row pgx.Row, name string) (vector.Collection, error) {
 	c, err := scanCollection(row)
 	if isNoRows(err) {
-		return document.Collection{}, fault.New(fault.NotFound, "there is no collection %q", name)
+		return vector.Collection{}, fault.New(fault.NotFound, "there is no collection %q", name)
 	}
 	return c, err
 }
@@ -62,13 +63,13 @@ const selectCollections = `
 	FROM collections c
 	JOIN spaces s ON s.id = c.live_space`
 
-func scanCollection(row pgx.Row) (c document.Collection, err error) {
+func scanCollection(row pgx.Row) (c vector.Collection, err error) {
 	err = row.Scan(append([]any{&c.ID, &c.Name, &c.Summaries, &c.SpaceReplaceable}, spaceFields(&c.ActiveSpace)...)...)
 	return c, err
 }
 
 // SetSummaryMode sets when documents of a collection are summarised.
-func (s *Store) SetSummaryMode(ctx context.Context, name string, mode document.SummaryMode) (c document.Collection, err error) {
+func (s *Store) SetSummaryMode(ctx context.Context, name string, mode document.SummaryMode) (c vector.Collection, err error) {
 	defer wrapError(&err, "set summaries of collection %q", name)
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `UPDATE collections SET summaries = $2 WHERE name = $1`, name, mode); err != nil {
@@ -81,10 +82,10 @@ func (s *Store) SetSummaryMode(ctx context.Context, name string, mode document.S
 }
 
 // AllCollections returns every collection, by name.
-func (s *Store) AllCollections(ctx context.Context) (collections []document.Collection, err error) {
+func (s *Store) AllCollections(ctx context.Context) (collections []vector.Collection, err error) {
 	defer wrapError(&err, "list collections")
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
-		collections, err = queryAll(ctx, tx, func(row pgx.CollectableRow) (document.Collection, error) { return scanCollection(row) },
+		collections, err = queryAll(ctx, tx, func(row pgx.CollectableRow) (vector.Collection, error) { return scanCollection(row) },
 			selectCollections+`
 			ORDER BY c.name COLLATE "C"`)
 		return err
@@ -93,19 +94,19 @@ func (s *Store) AllCollections(ctx context.Context) (collections []document.Coll
 }
 
 // Collections lists collections, newest first.
-func (s *Store) Collections(ctx context.Context, page document.Page) (list document.List[document.Collection], err error) {
+func (s *Store) Collections(ctx context.Context, page document.Page) (list document.List[vector.Collection], err error) {
 	defer wrapError(&err, "list collections")
 	before, err := decodeCursor(page, cursorCollections, uuid.Max)
 	if err != nil {
 		return list, err
 	}
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
-		collections, err := queryAll(ctx, tx, func(row pgx.CollectableRow) (document.Collection, error) { return scanCollection(row) },
+		collections, err := queryAll(ctx, tx, func(row pgx.CollectableRow) (vector.Collection, error) { return scanCollection(row) },
 			selectCollections+`
 			WHERE c.id < $1
 			ORDER BY c.id DESC
 			LIMIT $2`, before, page.Limit+1)
-		list = cutPage(collections, page.Limit, func(last document.Collection) string { return encodeCursor(cursorCollections, last.ID) })
+		list = cutPage(collections, page.Limit, func(last vector.Collection) string { return encodeCursor(cursorCollections, last.ID) })
 		return err
 	})
 	return list, err
@@ -134,7 +135,7 @@ func (s *Store) addCollection(ctx context.Context, tx pgx.Tx, name string, model
 	if err := s.checkCollectionLimit(ctx, tx, name, s.maxCollections); err != nil {
 		return err
 	}
-	space, err := addSpace(ctx, tx, document.Space{CollectionID: id, Model: model, Chunking: chunking})
+	space, err := addSpace(ctx, tx, vector.Space{CollectionID: id, Model: model, Chunking: chunking})
 	if err != nil {
 		return err
 	}
@@ -152,7 +153,7 @@ func (s *Store) checkCollectionLimit(ctx context.Context, tx pgx.Tx, name string
 	var have int
 	err := tx.QueryRow(ctx, `SELECT collections FROM collection_counts`).Scan(&have)
 	if err == nil && have > most {
-		return fault.New(fault.Conflict, document.TooManyCollectionsDetail, name, s.maxCollections)
+		return fault.New(fault.Conflict, vector.TooManyCollectionsDetail, name, s.maxCollections)
 	}
 	if isNoRows(err) {
 		return nil

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -83,12 +84,12 @@ func (s *Store) Deliveries(ctx context.Context, webhook uuid.UUID, page document
 }
 
 // ClaimDeliveries gives the caller what is due.
-func (s *Store) ClaimDeliveries(ctx context.Context, busy []uuid.UUID, limit int, ttl time.Duration) (taken []document.OutgoingDelivery, err error) {
+func (s *Store) ClaimDeliveries(ctx context.Context, busy []uuid.UUID, limit int, ttl time.Duration) (taken []task.Delivery, err error) {
 	defer wrapError(&err, "take deliveries")
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		// Those that somebody else is taking are in good hands. Materialized,
 		// since it must run once: each run would lock others.
-		taken, err = queryAll(ctx, tx, func(row pgx.CollectableRow) (o document.OutgoingDelivery, err error) {
+		taken, err = queryAll(ctx, tx, func(row pgx.CollectableRow) (o task.Delivery, err error) {
 			return o, scanDelivery(row, &o.Delivery, &o.URL, (*[]byte)(&o.Secret), &o.Body)
 		}, `
 			WITH due AS MATERIALIZED (
@@ -113,7 +114,7 @@ func (s *Store) ClaimDeliveries(ctx context.Context, busy []uuid.UUID, limit int
 }
 
 // RecordDeliveryOutcome writes what became of a taken delivery.
-func (s *Store) RecordDeliveryOutcome(ctx context.Context, taken document.OutgoingDelivery, outcome document.DeliveryOutcome) (err error) {
+func (s *Store) RecordDeliveryOutcome(ctx context.Context, taken task.Delivery, outcome task.DeliveryOutcome) (err error) {
 	defer wrapError(&err, "settle delivery %s: %s", taken.ID, outcome.State)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `

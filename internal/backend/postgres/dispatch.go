@@ -6,8 +6,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // Dispatch returns the oldest tasks that were never dispatched, as many as
@@ -17,7 +17,7 @@ import (
 // of the server takes back is no loss, the tasks are then dispatched again: so
 // nobody holds the lock, or waits, until it is on the disk. Nor is one whose
 // answer a broken connection takes: what it dispatched is due again later.
-func (s *Store) Dispatch(ctx context.Context, windows map[document.TaskKind]int) (dispatched []document.Dispatch, err error) {
+func (s *Store) Dispatch(ctx context.Context, windows map[task.Kind]int) (dispatched []task.Dispatch, err error) {
 	defer wrapError(&err, "dispatch tasks")
 	id, err := tenant.From(ctx)
 	if err != nil {
@@ -27,13 +27,13 @@ func (s *Store) Dispatch(ctx context.Context, windows map[document.TaskKind]int)
 		dispatched = nil
 		batch.Queue(setAsynchronousCommit)
 		batch.Queue(lockDispatch, id)
-		for _, kind := range document.AllTaskKinds {
+		for _, kind := range task.Kinds {
 			window := windows[kind]
 			if window < 1 {
 				continue
 			}
 			query := dispatchTasks
-			if kind == document.KindReindex {
+			if kind == task.KindReindex {
 				query = dispatchReindexes
 			}
 			batch.Queue(query, kind, window).Query(func(rows pgx.Rows) error {
@@ -106,7 +106,7 @@ const isOverdue = `state IN ('queued', 'running', 'waiting') AND dispatched_at I
 // RedispatchOverdue returns dispatched tasks that should be in the queue but may not be, and
 // counts them as dispatched now. Those that another sweep or a worker has
 // locked are in good hands.
-func (s *Store) RedispatchOverdue(ctx context.Context, idle time.Duration, limit int) (due []document.Dispatch, err error) {
+func (s *Store) RedispatchOverdue(ctx context.Context, idle time.Duration, limit int) (due []task.Dispatch, err error) {
 	defer wrapError(&err, "find due tasks")
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		id, err := tenant.From(ctx)
@@ -146,15 +146,15 @@ func (s *Store) RedispatchOverdue(ctx context.Context, idle time.Duration, limit
 				WHERE r.id = d.id AND d.kind = $3
 				RETURNING r.id, 1, d.kind, r.round
 			)
-			SELECT * FROM tasks_now UNION ALL SELECT * FROM reindexes_now`, idle, limit, document.KindReindex)
+			SELECT * FROM tasks_now UNION ALL SELECT * FROM reindexes_now`, idle, limit, task.KindReindex)
 		return err
 	})
 	return due, err
 }
 
-func scanDispatch(tenant string) pgx.RowToFunc[document.Dispatch] {
-	return func(row pgx.CollectableRow) (document.Dispatch, error) {
-		d := document.Dispatch{TaskRef: document.TaskRef{Tenant: tenant}}
+func scanDispatch(tenant string) pgx.RowToFunc[task.Dispatch] {
+	return func(row pgx.CollectableRow) (task.Dispatch, error) {
+		d := task.Dispatch{Ref: task.Ref{Tenant: tenant}}
 		return d, row.Scan(&d.DocumentID, &d.Version, &d.Kind, &d.Round)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -47,21 +48,21 @@ func BenchmarkDispatch(b *testing.B) {
 		b.Fatal(err)
 	}
 	queueDocuments(b, d.owner, tenant.Default, waiting)
-	dispatched, err := store.Dispatch(ctx, map[document.TaskKind]int{document.KindKnowledge: window})
+	dispatched, err := store.Dispatch(ctx, map[task.Kind]int{task.KindKnowledge: window})
 	if err != nil || len(dispatched) != window {
 		b.Fatalf("dispatched %d, %v", len(dispatched), err)
 	}
 	for i := 0; b.Loop(); i++ {
 		b.StopTimer()
-		work, err := store.Claim(ctx, dispatched[i].TaskRef, time.Hour)
+		work, err := store.Claim(ctx, dispatched[i].Ref, time.Hour)
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := store.RecordOutcome(ctx, work, document.Outcome{Verdict: document.VerdictFail}); err != nil {
+		if err := store.RecordOutcome(ctx, work, task.Outcome{Verdict: task.VerdictFail}); err != nil {
 			b.Fatal(err)
 		}
 		b.StartTimer()
-		next, err := store.Dispatch(ctx, map[document.TaskKind]int{document.KindKnowledge: window})
+		next, err := store.Dispatch(ctx, map[task.Kind]int{task.KindKnowledge: window})
 		if err != nil || len(next) != 1 {
 			b.Fatalf("dispatched %d, %v", len(next), err)
 		}

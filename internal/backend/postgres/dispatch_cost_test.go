@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -68,18 +69,18 @@ func dispatchPages(t *testing.T, waiting int, analysed string) map[string]int64 
 	perTask := map[string]int64{}
 	for _, id := range []string{tenant.Default, otherTenant} {
 		s, ctx := d.open(t), tenant.With(t.Context(), id)
-		windows := map[document.TaskKind]int{document.KindKnowledge: window, document.KindSummary: window}
+		windows := map[task.Kind]int{task.KindKnowledge: window, task.KindSummary: window}
 		dispatched, err := s.Dispatch(ctx, windows)
 		if err != nil || len(dispatched) != 2*window {
 			t.Fatalf("dispatched %d, %v", len(dispatched), err)
 		}
 		before, updatesBefore := pages()
 		for i := range tasks {
-			work, err := s.Claim(ctx, dispatched[i].TaskRef, time.Hour)
+			work, err := s.Claim(ctx, dispatched[i].Ref, time.Hour)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := s.RecordOutcome(ctx, work, document.Outcome{Verdict: document.VerdictFail}); err != nil {
+			if err := s.RecordOutcome(ctx, work, task.Outcome{Verdict: task.VerdictFail}); err != nil {
 				t.Fatal(err)
 			}
 			if next, err := s.Dispatch(ctx, windows); err != nil || len(next) != 1 {

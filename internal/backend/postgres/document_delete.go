@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -81,7 +82,7 @@ func cancelTasks(ctx context.Context, tx pgx.Tx, id, only uuid.UUID, reason stri
 	var job uuid.UUID
 	var states []document.JobState
 	if _, err := pgx.ForEachRow(rows, []any{&job, &states}, func() error {
-		queueUpdateJobState(&batch, job, document.CombineStates(states...), false)
+		queueUpdateJobState(&batch, job, task.CombineStates(states...), false)
 		return nil
 	}); err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -103,7 +104,7 @@ func sqlState(err error) string {
 
 func isNoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
 
-func errLeaseLost(work document.Work) error {
+func errLeaseLost(work task.Work) error {
 	return fault.New(fault.LeaseLost, "the lease on %s is no longer ours", work)
 }
 

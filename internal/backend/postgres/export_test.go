@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -39,22 +40,22 @@ func (s *Store) QueryPooledConn(ctx context.Context, query string, dest any) err
 }
 
 // ExplainNearest returns the plan of a search along the index.
-func ExplainNearest(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query) ([]string, error) {
+func ExplainNearest(ctx context.Context, tx pgx.Tx, space vector.Space, query vector.Query) ([]string, error) {
 	in := collectionFilter(space, query)
 	return queryAll(ctx, tx, pgx.RowTo[string], "EXPLAIN "+walkIndexPlan.statement(space, in), searchArgs(space, query, in, query.Limit))
 }
 
 // InsertPassages is insertPassages, for tests.
-func InsertPassages(ctx context.Context, tx pgx.Tx, space document.Space, passages []document.EmbeddedPassage) (int, error) {
+func InsertPassages(ctx context.Context, tx pgx.Tx, space vector.Space, passages []vector.EmbeddedPassage) (int, error) {
 	return insertPassages(ctx, tx, heldSpace{Space: space}, passages)
 }
 
 // PassagesTable is the table that the passages of a space stand in.
-func PassagesTable(space document.Space) string { return passagesTable(space) }
+func PassagesTable(space vector.Space) string { return passagesTable(space) }
 
 // ExplainExact runs a search of all passages of a space and returns its plan, as
 // JSON.
-func ExplainExact(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query) (plan []byte, err error) {
+func ExplainExact(ctx context.Context, tx pgx.Tx, space vector.Space, query vector.Query) (plan []byte, err error) {
 	if _, err := tx.Exec(ctx, compareAllPlan.settings); err != nil {
 		return nil, err
 	}
@@ -76,7 +77,7 @@ func (s *Store) MoveSpaceUntil(ctx context.Context, space int64, step string) er
 }
 
 // ReusePassagesInTx does in a transaction what Known does for a hash that is nowhere.
-func (s *Store) ReusePassagesInTx(ctx context.Context, tx pgx.Tx, space document.Space, hashes []document.ContentHash) error {
+func (s *Store) ReusePassagesInTx(ctx context.Context, tx pgx.Tx, space vector.Space, hashes []document.ContentHash) error {
 	if err := lookUpPassages(ctx, tx, &space, hashes, map[document.ContentHash]int{}); err != nil {
 		return err
 	}

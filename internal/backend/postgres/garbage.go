@@ -8,11 +8,12 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // Garbage returns the entries of the garbage list that are due first.
-func (s *Store) Garbage(ctx context.Context, ahead time.Duration, limit int) (due []document.Garbage, err error) {
+func (s *Store) Garbage(ctx context.Context, ahead time.Duration, limit int) (due []garbage.Entry, err error) {
 	defer wrapError(&err, "list garbage")
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		due, err = queryAll(ctx, tx, scanGarbage, `
@@ -27,7 +28,7 @@ func (s *Store) Garbage(ctx context.Context, ahead time.Duration, limit int) (du
 	return due, err
 }
 
-func scanGarbage(row pgx.CollectableRow) (g document.Garbage, err error) {
+func scanGarbage(row pgx.CollectableRow) (g garbage.Entry, err error) {
 	var id *uuid.UUID
 	if err := row.Scan(&g.ID, &g.Kind, &id, &g.Version, &g.Object, &g.SpaceID, &g.Tries, &g.ScanCursor); err != nil {
 		return g, err
@@ -39,12 +40,12 @@ func scanGarbage(row pgx.CollectableRow) (g document.Garbage, err error) {
 }
 
 // DeleteGarbageEntries removes entries from the garbage list.
-func (s *Store) DeleteGarbageEntries(ctx context.Context, entries ...document.Garbage) (err error) {
+func (s *Store) DeleteGarbageEntries(ctx context.Context, entries ...garbage.Entry) (err error) {
 	defer wrapError(&err, "remove %d entries from the garbage list", len(entries))
 	return s.inTenant(ctx, func(tx pgx.Tx) error { return deleteGarbageEntries(ctx, tx, entries...) })
 }
 
-func deleteGarbageEntries(ctx context.Context, tx pgx.Tx, entries ...document.Garbage) error {
+func deleteGarbageEntries(ctx context.Context, tx pgx.Tx, entries ...garbage.Entry) error {
 	ids := make([]int64, len(entries))
 	for i, g := range entries {
 		ids[i] = g.ID
@@ -55,7 +56,7 @@ func deleteGarbageEntries(ctx context.Context, tx pgx.Tx, entries ...document.Ga
 
 // PostponeGarbage has an entry be due again after delay, and counts a try. Of a search
 // it keeps how far that is.
-func (s *Store) PostponeGarbage(ctx context.Context, g document.Garbage, delay time.Duration) (err error) {
+func (s *Store) PostponeGarbage(ctx context.Context, g garbage.Entry, delay time.Duration) (err error) {
 	defer wrapError(&err, "postpone entry %d of the garbage list", g.ID)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
@@ -71,18 +72,18 @@ func (s *Store) PostponeGarbage(ctx context.Context, g document.Garbage, delay t
 const setGarbageLockTimeout = `SET LOCAL lock_timeout = '1s'`
 
 // CollectGarbage removes what an entry names.
-func (s *Store) CollectGarbage(ctx context.Context, g document.Garbage, ahead time.Duration, limit int) (more bool, err error) {
+func (s *Store) CollectGarbage(ctx context.Context, g garbage.Entry, ahead time.Duration, limit int) (more bool, err error) {
 	defer wrapError(&err, "collect garbage: %s", g)
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, setGarbageLockTimeout); err != nil {
 			return err
 		}
 		switch g.Kind {
-		case document.GarbageVersion:
+		case garbage.KindVersion:
 			more, err = collectVersion(ctx, tx, g, ahead, limit)
-		case document.GarbagePassages:
+		case garbage.KindPassages:
 			more, err = false, collectPassages(ctx, tx, g)
-		case document.GarbageSpace:
+		case garbage.KindSpace:
 			more, err = collectSpace(ctx, tx, g, ahead, limit)
 		default:
 			err = fault.New(fault.BadRequest, "the store does not remove what is of the kind %s", g.Kind)
@@ -99,7 +100,7 @@ func (s *Store) CollectGarbage(ctx context.Context, g document.Garbage, ahead ti
 func queueInsertGarbageVersion(batch *pgx.Batch, id uuid.UUID, version int) {
 	batch.Queue(`
 		INSERT INTO garbage (kind, document, version, due_at) VALUES ('version', $1, $2, clock_timestamp() + $3::interval)`,
-		id, version, document.JobRetention)
+		id, version, garbage.JobRetention)
 }
 
 // insertGarbagePassages completes a statement that begins with "WITH gone AS (DELETE FROM
@@ -117,10 +118,10 @@ const insertGarbagePassages = `
 // before.
 func queueInsertGarbagePassages(batch *pgx.Batch, space int64, hashes []document.ContentHash) {
 	for len(hashes) > 0 {
-		n := min(len(hashes), document.MaxGarbageHashes)
+		n := min(len(hashes), garbage.MaxEntryHashes)
 		batch.Queue(`
 			INSERT INTO garbage (kind, space, hashes, due_at) VALUES ('passages', $1, $2, clock_timestamp() + $3::interval)`,
-			space, hashBytes(hashes[:n]), document.PassageRetention)
+			space, hashBytes(hashes[:n]), garbage.PassageRetention)
 		hashes = hashes[n:]
 	}
 }

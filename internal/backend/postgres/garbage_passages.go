@@ -7,6 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -16,7 +18,7 @@ import (
 // places lists them again. So are those that an attempt has paid for: its entry
 // names them. Nothing is removed from a space that a reindex builds, or that
 // nothing is written to: a reindex may have paid for them, or comes back to it.
-func collectPassages(ctx context.Context, tx pgx.Tx, g document.Garbage) error {
+func collectPassages(ctx context.Context, tx pgx.Tx, g garbage.Entry) error {
 	hashes, err := queryAll(ctx, tx, scanHash, `SELECT unnest(hashes) FROM garbage WHERE id = $1`, g.ID)
 	if err != nil || len(hashes) == 0 {
 		return err
@@ -55,7 +57,7 @@ func collectPassages(ctx context.Context, tx pgx.Tx, g document.Garbage) error {
 
 // checkAttemptEnded fails while the task may be tried again that has paid for an
 // entry's passages.
-func checkAttemptEnded(ctx context.Context, tx pgx.Tx, g document.Garbage) error {
+func checkAttemptEnded(ctx context.Context, tx pgx.Tx, g garbage.Entry) error {
 	if g.DocumentID == uuid.Nil {
 		return nil
 	}
@@ -63,7 +65,7 @@ func checkAttemptEnded(ctx context.Context, tx pgx.Tx, g document.Garbage) error
 	err := tx.QueryRow(ctx, `
 		SELECT EXISTS (SELECT FROM tasks
 		               WHERE document = $1 AND version = $2 AND kind = $3 AND state IN ('queued', 'running', 'waiting'))`,
-		g.DocumentID, g.Version, document.KindKnowledge).Scan(&unended)
+		g.DocumentID, g.Version, task.KindKnowledge).Scan(&unended)
 	if err == nil && unended {
 		err = fault.New(fault.Conflict, "the task that paid for them has not ended")
 	}
@@ -76,7 +78,7 @@ func checkAttemptEnded(ctx context.Context, tx pgx.Tx, g document.Garbage) error
 // could not see it, and before the lock was had. The second sees it. Writes
 // that come later wait for the lock and then miss the passage. What a Write
 // holds at the moment is kept on the list: it may be rolled back.
-func deleteOrphanPassages(ctx context.Context, tx pgx.Tx, space heldSpace, g document.Garbage, hashes []document.ContentHash) (kept []document.ContentHash, err error) {
+func deleteOrphanPassages(ctx context.Context, tx pgx.Tx, space heldSpace, g garbage.Entry, hashes []document.ContentHash) (kept []document.ContentHash, err error) {
 	orphans, err := queryAll(ctx, tx, scanHash, `
 		SELECT hash
 		FROM `+passagesTable(space.Space)+` p

@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
 )
 
 // ScheduleGarbageScan lists a search for garbage that no list names, unless one is listed.
@@ -23,20 +23,20 @@ func (s *Store) ScheduleGarbageScan(ctx context.Context) (err error) {
 // ScanForGarbage looks through the next rows for garbage that no list names, and
 // lists it. Each statement sees one state of the database, in which whatever is
 // garbage is listed, since one transaction does both.
-func (s *Store) ScanForGarbage(ctx context.Context, from document.GarbageScanCursor, limit int) (next document.GarbageScanCursor, found document.GarbageScanCounts, err error) {
+func (s *Store) ScanForGarbage(ctx context.Context, from garbage.ScanCursor, limit int) (next garbage.ScanCursor, found garbage.ScanCounts, err error) {
 	defer wrapError(&err, "search for garbage in %s", from.Stage)
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
-		next, found = from, document.GarbageScanCounts{}
+		next, found = from, garbage.ScanCounts{}
 		switch from.Stage {
-		case document.ScanVersions:
+		case garbage.ScanVersions:
 			return findGarbageVersions(ctx, tx, &next, &found, limit)
-		case document.ScanSpaces:
+		case garbage.ScanSpaces:
 			return findGarbageSpaces(ctx, tx, &next, &found)
-		case document.ScanManifest:
+		case garbage.ScanManifest:
 			return findGarbageManifest(ctx, tx, &next, &found, limit)
-		case document.ScanPassages:
+		case garbage.ScanPassages:
 			return findGarbagePassages(ctx, tx, &next, &found, limit)
-		case document.ScanSections:
+		case garbage.ScanSections:
 			return findGarbageSections(ctx, tx, &next, &found, limit)
 		default:
 			return fault.New(fault.BadRequest, "the search has ended, or is at a stage that is not known: %q", from.Stage)
@@ -49,7 +49,7 @@ func (s *Store) ScanForGarbage(ctx context.Context, from document.GarbageScanCur
 const hasNoGarbageEntry = `NOT EXISTS (SELECT FROM garbage g WHERE g.kind = 'version' AND g.document = v.document AND g.version = v.version)`
 
 // findGarbageVersions lists obsolete versions of the next documents.
-func findGarbageVersions(ctx context.Context, tx pgx.Tx, at *document.GarbageScanCursor, found *document.GarbageScanCounts, limit int) error {
+func findGarbageVersions(ctx context.Context, tx pgx.Tx, at *garbage.ScanCursor, found *garbage.ScanCounts, limit int) error {
 	var last *uuid.UUID
 	if err := tx.QueryRow(ctx, `
 		WITH page AS MATERIALIZED (
@@ -68,7 +68,7 @@ func findGarbageVersions(ctx context.Context, tx pgx.Tx, at *document.GarbageSca
 		return err
 	}
 	if last == nil {
-		*at = document.GarbageScanCursor{Stage: document.ScanSpaces}
+		*at = garbage.ScanCursor{Stage: garbage.ScanSpaces}
 	} else {
 		at.DocumentID = *last
 	}
@@ -76,7 +76,7 @@ func findGarbageVersions(ctx context.Context, tx pgx.Tx, at *document.GarbageSca
 }
 
 // findGarbageSpaces lists spaces that were left.
-func findGarbageSpaces(ctx context.Context, tx pgx.Tx, at *document.GarbageScanCursor, found *document.GarbageScanCounts) error {
+func findGarbageSpaces(ctx context.Context, tx pgx.Tx, at *garbage.ScanCursor, found *garbage.ScanCounts) error {
 	tag, err := tx.Exec(ctx, `
 		INSERT INTO garbage (kind, space, due_at)
 		SELECT 'space', id, greatest(drop_after, now())
@@ -84,13 +84,13 @@ func findGarbageSpaces(ctx context.Context, tx pgx.Tx, at *document.GarbageScanC
 		WHERE drop_after IS NOT NULL
 		  AND NOT EXISTS (SELECT FROM garbage g WHERE g.kind = 'space' AND g.space = s.id)`)
 	found.Spaces = int(tag.RowsAffected())
-	*at = document.GarbageScanCursor{Stage: document.ScanManifest}
+	*at = garbage.ScanCursor{Stage: garbage.ScanManifest}
 	return err
 }
 
 // findGarbageManifest lists the next versions that have places and are gone. It goes
 // from version to version by the index.
-func findGarbageManifest(ctx context.Context, tx pgx.Tx, at *document.GarbageScanCursor, found *document.GarbageScanCounts, limit int) error {
+func findGarbageManifest(ctx context.Context, tx pgx.Tx, at *garbage.ScanCursor, found *garbage.ScanCounts, limit int) error {
 	var last *uuid.UUID
 	var version *int
 	if err := tx.QueryRow(ctx, `
@@ -119,7 +119,7 @@ func findGarbageManifest(ctx context.Context, tx pgx.Tx, at *document.GarbageSca
 		return err
 	}
 	if last == nil {
-		*at = document.GarbageScanCursor{Stage: document.ScanPassages}
+		*at = garbage.ScanCursor{Stage: garbage.ScanPassages}
 	} else {
 		at.DocumentID, at.Version = *last, *version
 	}
@@ -128,7 +128,7 @@ func findGarbageManifest(ctx context.Context, tx pgx.Tx, at *document.GarbageSca
 
 // findGarbagePassages lists the next passages of a space that stand nowhere, or goes
 // on to the next space. Those are passed over that collectPassages leaves alone.
-func findGarbagePassages(ctx context.Context, tx pgx.Tx, at *document.GarbageScanCursor, found *document.GarbageScanCounts, limit int) error {
+func findGarbagePassages(ctx context.Context, tx pgx.Tx, at *garbage.ScanCursor, found *garbage.ScanCounts, limit int) error {
 	after := at.SpaceID // the space that is done
 	if at.Hash != nil {
 		after--
@@ -141,7 +141,7 @@ func findGarbagePassages(ctx context.Context, tx pgx.Tx, at *document.GarbageSca
 		ORDER BY s.id
 		LIMIT 1`, after).Scan(&id)
 	if isNoRows(err) {
-		*at = document.GarbageScanCursor{Stage: document.ScanSections}
+		*at = garbage.ScanCursor{Stage: garbage.ScanSections}
 		return nil
 	}
 	if err != nil {
@@ -174,7 +174,7 @@ func findGarbagePassages(ctx context.Context, tx pgx.Tx, at *document.GarbageSca
 			SELECT 'passages', $1, array_agg(hash), clock_timestamp() + $5::interval FROM unlisted GROUP BY part
 		)
 		SELECT (SELECT hash FROM page ORDER BY hash DESC LIMIT 1), (SELECT count(*) FROM unlisted)`,
-		at.SpaceID, at.Hash, limit, document.MaxGarbageHashes, document.PassageRetention).Scan(&last, &found.Passages); err != nil {
+		at.SpaceID, at.Hash, limit, garbage.MaxEntryHashes, garbage.PassageRetention).Scan(&last, &found.Passages); err != nil {
 		return err
 	}
 	at.Hash = last // nil goes on to the next space
@@ -182,7 +182,7 @@ func findGarbagePassages(ctx context.Context, tx pgx.Tx, at *document.GarbageSca
 }
 
 // findGarbageSections lists the next section summaries that no version uses.
-func findGarbageSections(ctx context.Context, tx pgx.Tx, at *document.GarbageScanCursor, found *document.GarbageScanCounts, limit int) error {
+func findGarbageSections(ctx context.Context, tx pgx.Tx, at *garbage.ScanCursor, found *garbage.ScanCounts, limit int) error {
 	if at.Hash == nil {
 		at.Hash = []byte{}
 	}
@@ -204,7 +204,7 @@ func findGarbageSections(ctx context.Context, tx pgx.Tx, at *document.GarbageSca
 		return err
 	}
 	if at.Hash = last; last == nil {
-		*at = document.GarbageScanCursor{Stage: document.ScanEnded}
+		*at = garbage.ScanCursor{Stage: garbage.ScanEnded}
 	}
 	return nil
 }

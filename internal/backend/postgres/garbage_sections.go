@@ -6,7 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
 // DeleteUnusedSectionSummaries removes section summaries that no version uses any more.
@@ -40,7 +40,7 @@ func (s *Store) DeleteUnusedSectionSummaries(ctx context.Context, quiet time.Dur
 			                              LIMIT 1), 'infinity')
 			ORDER BY released_at
 			LIMIT $3
-			FOR UPDATE SKIP LOCKED`, quiet, document.KindSummary, limit)
+			FOR UPDATE SKIP LOCKED`, quiet, task.KindSummary, limit)
 		if err != nil || len(nodes) == 0 {
 			return err
 		}

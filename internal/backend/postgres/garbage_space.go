@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
 )
 
 // scheduleSpaceDrop has a space $1 be dropped after $3, and until then be written to or
@@ -28,7 +28,7 @@ const scheduleSpaceDrop = `
 // time, and never comes back.
 //
 // The entry of a space that is kept is dropped: leaving it lists it again.
-func collectSpace(ctx context.Context, tx pgx.Tx, g document.Garbage, ahead time.Duration, limit int) (more bool, err error) {
+func collectSpace(ctx context.Context, tx pgx.Tx, g garbage.Entry, ahead time.Duration, limit int) (more bool, err error) {
 	var over, partition bool
 	err = tx.QueryRow(ctx, `
 		SELECT coalesce(drop_after <= clock_timestamp() + $2::interval, false), drop_after > '-infinity'
@@ -54,7 +54,7 @@ func collectSpace(ctx context.Context, tx pgx.Tx, g document.Garbage, ahead time
 // dropSpacePassages drops the passages of a space, unless somebody has come to need
 // it. Readers are not kept waiting for long: when they are in the way, the entry
 // is postponed. The second statement begins when the collection is locked.
-func dropSpacePassages(ctx context.Context, tx pgx.Tx, g document.Garbage, ahead time.Duration) error {
+func dropSpacePassages(ctx context.Context, tx pgx.Tx, g garbage.Entry, ahead time.Duration) error {
 	if _, err := tx.Exec(ctx, `
 		SELECT FROM collections WHERE id = (SELECT collection FROM spaces WHERE id = $1) FOR NO KEY UPDATE`, g.SpaceID); err != nil {
 		return err

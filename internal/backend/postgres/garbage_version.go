@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
 )
 
 // collectVersion removes up to limit places of a version, and the version with
@@ -15,7 +15,7 @@ import (
 //
 // The entry of a version that readers see is dropped: whatever supersedes it, or
 // deletes its document, lists it again.
-func collectVersion(ctx context.Context, tx pgx.Tx, g document.Garbage, ahead time.Duration, limit int) (more bool, err error) {
+func collectVersion(ctx context.Context, tx pgx.Tx, g garbage.Entry, ahead time.Duration, limit int) (more bool, err error) {
 	needed, err := lockVersion(ctx, tx, g)
 	if err != nil {
 		return false, err
@@ -39,7 +39,7 @@ func collectVersion(ctx context.Context, tx pgx.Tx, g document.Garbage, ahead ti
 // lockVersion locks the document of a version against everybody, and reports
 // whether the version is needed: it is published or the newest of a document
 // that is not deleted. Of a document that is gone there may be rows still.
-func lockVersion(ctx context.Context, tx pgx.Tx, g document.Garbage) (needed bool, err error) {
+func lockVersion(ctx context.Context, tx pgx.Tx, g garbage.Entry) (needed bool, err error) {
 	err = tx.QueryRow(ctx, `
 		SELECT deleted_at IS NULL AND ($2 = newest_version OR $2 IS NOT DISTINCT FROM live_version)
 		FROM documents WHERE id = $1
@@ -53,14 +53,14 @@ func lockVersion(ctx context.Context, tx pgx.Tx, g document.Garbage) (needed boo
 // postponeUntilJobAged postpones a version until its job has ended long enough ago, and says
 // how long that is. Those that follow the job must see its end. That of a
 // deleted document has ended, and nobody follows it.
-func postponeUntilJobAged(ctx context.Context, tx pgx.Tx, g document.Garbage, ahead time.Duration) (wait time.Duration, err error) {
+func postponeUntilJobAged(ctx context.Context, tx pgx.Tx, g garbage.Entry, ahead time.Duration) (wait time.Duration, err error) {
 	var ended bool
 	err = tx.QueryRow(ctx, `
 		SELECT j.finished_at IS NOT NULL,
 		       CASE WHEN d.deleted_at IS NULL THEN coalesce(j.finished_at + $3::interval - clock_timestamp(), '0') ELSE '0' END
 		FROM jobs j
 		JOIN documents d ON d.id = j.document
-		WHERE j.document = $1 AND j.version = $2`, g.DocumentID, g.Version, document.JobRetention-ahead).Scan(&ended, &wait)
+		WHERE j.document = $1 AND j.version = $2`, g.DocumentID, g.Version, garbage.JobRetention-ahead).Scan(&ended, &wait)
 	switch {
 	case isNoRows(err):
 		return 0, nil
@@ -77,7 +77,7 @@ func postponeUntilJobAged(ctx context.Context, tx pgx.Tx, g document.Garbage, ah
 // deleteManifestEntries removes up to limit places of a version, and lists their
 // passages. Those of a space in which the version does not stand whole were paid
 // for by an attempt that failed.
-func deleteManifestEntries(ctx context.Context, tx pgx.Tx, g document.Garbage, limit int) (removed int, err error) {
+func deleteManifestEntries(ctx context.Context, tx pgx.Tx, g garbage.Entry, limit int) (removed int, err error) {
 	err = tx.QueryRow(ctx, `
 		WITH deleted AS (
 			DELETE FROM manifest
@@ -89,7 +89,7 @@ func deleteManifestEntries(ctx context.Context, tx pgx.Tx, g document.Garbage, l
 			LEFT JOIN placements p ON p.document = $4 AND p.version = $5 AND p.space = d.space
 		), listed AS (`+insertGarbagePassages+`)
 		SELECT count(*) FROM deleted`,
-		nil, nil, document.MaxGarbageHashes, g.DocumentID, g.Version, limit, document.PassageRetention).Scan(&removed)
+		nil, nil, garbage.MaxEntryHashes, g.DocumentID, g.Version, limit, garbage.PassageRetention).Scan(&removed)
 	return removed, err
 }
 
@@ -97,7 +97,7 @@ func deleteManifestEntries(ctx context.Context, tx pgx.Tx, g document.Garbage, l
 // go with it, and the document with its last version. What it used of section
 // summaries is listed for DropSections, and its object, unless another version
 // shares it: no version comes to share that of an obsolete one.
-func deleteVersion(ctx context.Context, tx pgx.Tx, g document.Garbage) error {
+func deleteVersion(ctx context.Context, tx pgx.Tx, g garbage.Entry) error {
 	var batch pgx.Batch
 	batch.Queue(`
 		INSERT INTO garbage (kind, object)
@@ -125,5 +125,5 @@ func queueDeleteAttemptEntries(batch *pgx.Batch, t lockedTask) {
 		WITH gone AS (
 			DELETE FROM manifest WHERE document = $1 AND version = $2
 			RETURNING space, hash, clock_timestamp() + $4::interval AS due_at
-		)`+insertGarbagePassages, t.DocumentID, t.Version, document.MaxGarbageHashes, document.PassageRetention)
+		)`+insertGarbagePassages, t.DocumentID, t.Version, garbage.MaxEntryHashes, garbage.PassageRetention)
 }

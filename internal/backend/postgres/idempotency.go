@@ -8,13 +8,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // lockIdempotencyKey returns the answer to an earlier upload under the same
 // idempotency key, if there was one. Until the transaction ends nobody else
 // answers under that key.
-func lockIdempotencyKey(ctx context.Context, tx pgx.Tx, upload document.Upload) (answer document.Accepted, err error) {
+func lockIdempotencyKey(ctx context.Context, tx pgx.Tx, upload original.Upload) (answer document.Accepted, err error) {
 	var fingerprint string
 	var batch pgx.Batch
 	batch.Queue(`
@@ -36,7 +37,7 @@ func lockIdempotencyKey(ctx context.Context, tx pgx.Tx, upload document.Upload) 
 	return answer, nil
 }
 
-func saveIdempotencyKey(ctx context.Context, tx pgx.Tx, upload document.Upload, answer document.Accepted) error {
+func saveIdempotencyKey(ctx context.Context, tx pgx.Tx, upload original.Upload, answer document.Accepted) error {
 	_, err := tx.Exec(ctx, `
 		INSERT INTO idempotency_keys (key, fingerprint, answer) VALUES ($1, $2, $3)`,
 		upload.IdempotencyKey, upload.Fingerprint, answer)

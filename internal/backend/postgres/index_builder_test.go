@@ -10,8 +10,8 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/migrations"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // Without a role of index builds everything works but those, which say what to
@@ -185,7 +185,7 @@ func TestMigratedPartitionsAreIndexed(t *testing.T) {
 	}
 	s := d.open(t)
 	ctx := tenant.With(t.Context(), tenant.Default)
-	spaces, _, err := s.GrownSpacesAfter(ctx, document.MaintenanceIndex, 1, 0, 10)
+	spaces, _, err := s.GrownSpacesAfter(ctx, vector.MaintenanceIndex, 1, 0, 10)
 	if err != nil || len(spaces) != 1 {
 		t.Fatalf("got spaces %v, %v", spaces, err)
 	}

@@ -15,10 +15,11 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-type adder func(ctx context.Context, tx pgx.Tx, space document.Space, passages []document.EmbeddedPassage) (int, error)
+type adder func(ctx context.Context, tx pgx.Tx, space vector.Space, passages []vector.EmbeddedPassage) (int, error)
 
 // BenchmarkAddPassages adds batches of new passages: as arrays, as the store does;
 // by COPY into a temporary table; and by COPY straight into their own, which is
@@ -47,7 +48,7 @@ func benchAdd(b *testing.B, n int, add adder, before ...string) {
 	}
 	defer s.Close()
 	ctx := tenant.With(b.Context(), tenant.Default)
-	space := document.Space{ID: 1, Model: document.Model{Name: "bench", Dimensions: benchDimensions}}
+	space := vector.Space{ID: 1, Model: document.Model{Name: "bench", Dimensions: benchDimensions}}
 	batch, written, server := benchBatch(n), 0, 0
 	write := func() {
 		renewBatch(batch, written)
@@ -75,7 +76,7 @@ func benchAdd(b *testing.B, n int, add adder, before ...string) {
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(written-first), "µs/passage")
 }
 
-func copyViaTemporaryTable(ctx context.Context, tx pgx.Tx, space document.Space, passages []document.EmbeddedPassage) (int, error) {
+func copyViaTemporaryTable(ctx context.Context, tx pgx.Tx, space vector.Space, passages []vector.EmbeddedPassage) (int, error) {
 	if _, err := tx.Exec(ctx, "CREATE TEMPORARY TABLE incoming (LIKE shared_passages INCLUDING DEFAULTS INCLUDING STORAGE) ON COMMIT DROP"); err != nil {
 		return 0, err
 	}
@@ -86,11 +87,11 @@ func copyViaTemporaryTable(ctx context.Context, tx pgx.Tx, space document.Space,
 	return int(tag.RowsAffected()), err
 }
 
-func copyStraight(ctx context.Context, tx pgx.Tx, space document.Space, passages []document.EmbeddedPassage) (int, error) {
+func copyStraight(ctx context.Context, tx pgx.Tx, space vector.Space, passages []vector.EmbeddedPassage) (int, error) {
 	return copyInto(ctx, tx, pgx.Identifier{"shared_passages"}, space, passages)
 }
 
-func copyInto(ctx context.Context, tx pgx.Tx, table pgx.Identifier, space document.Space, passages []document.EmbeddedPassage) (int, error) {
+func copyInto(ctx context.Context, tx pgx.Tx, table pgx.Identifier, space vector.Space, passages []vector.EmbeddedPassage) (int, error) {
 	columns := []string{"space", "hash", "tokens", "embedding", "title", "heading_path", "context", "content"}
 	added, err := tx.Conn().CopyFrom(ctx, table, columns, pgx.CopyFromSlice(len(passages), func(i int) ([]any, error) {
 		p := &passages[i]

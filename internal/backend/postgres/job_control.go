@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -104,7 +105,7 @@ func sendAndUpdateJobState(ctx context.Context, tx pgx.Tx, job lockedJob, batch 
 		return err
 	}
 	var end pgx.Batch
-	queueUpdateJobState(&end, job.id, document.CombineStates(states...), false)
+	queueUpdateJobState(&end, job.id, task.CombineStates(states...), false)
 	return tx.SendBatch(ctx, &end).Close()
 }
 

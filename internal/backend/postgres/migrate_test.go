@@ -17,7 +17,12 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
 	"github.com/seed-7a112592/gristmill/internal/backend/storetest"
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
+	"github.com/seed-7a112592/gristmill/internal/verification"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -101,7 +106,7 @@ func TestMigrateAsAnOrdinaryOwner(t *testing.T) {
 	if err := s.DeleteDocument(ctx, list.Items[0].ID); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.CollectGarbage(ctx, document.Garbage{Kind: document.GarbageVersion, DocumentID: list.Items[0].ID, Version: 1}, 0, 10); err != nil {
+	if _, err := s.CollectGarbage(ctx, garbage.Entry{Kind: garbage.KindVersion, DocumentID: list.Items[0].ID, Version: 1}, 0, 10); err != nil {
 		t.Error(err)
 	}
 	conn := connect(t, d.owner)
@@ -137,7 +142,7 @@ func TestMigrateCountsTheBacklog(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := d.open(t).Backlog(tenant.With(t.Context(), tenant.Default))
-	if want := (document.Backlog{Jobs: 2, Bytes: 1100}); err != nil || got != want {
+	if want := (task.Backlog{Jobs: 2, Bytes: 1100}); err != nil || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
 }
@@ -379,7 +384,7 @@ func TestMigrateFindsDocumentsOfBeforeByMetadata(t *testing.T) {
 		t.Fatal(err)
 	}
 	for metadata, want := range map[string]int{`{"lang":"ko"}`: 1, `{"tags":[1.5],"lang":"ko"}`: 1, `{"lang":"en"}`: 0} {
-		hits, err := s.NearestPassages(ctx, c.ActiveSpace, document.Query{Vector: []float32{1, 0}, Limit: 10, Threshold: -1, Metadata: json.RawMessage(metadata)})
+		hits, err := s.NearestPassages(ctx, c.ActiveSpace, vector.Query{Vector: []float32{1, 0}, Limit: 10, Threshold: -1, Metadata: json.RawMessage(metadata)})
 		if err != nil || len(hits) != want {
 			t.Errorf("%s: %d hits, %v, want %d", metadata, len(hits), err, want)
 		}
@@ -440,12 +445,12 @@ func TestMigrateKnowsNothingOfOriginals(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, ctx := d.open(t), tenant.With(t.Context(), tenant.Default)
-	kept, err := s.RetainedVersions(ctx, document.RetainedVersionFilter{}, uuid.Nil, 10)
-	want := document.Original{Object: "default/old", Size: 10, SHA256: "hash"}
+	kept, err := s.RetainedVersions(ctx, verification.Filter{}, uuid.Nil, 10)
+	want := original.Ref{Object: "default/old", Size: 10, SHA256: "hash"}
 	if err != nil || len(kept) != 1 || kept[0].Original != want || kept[0].Damage != "" {
 		t.Fatalf("kept %+v, %v", kept, err)
 	}
-	again := document.Upload{Object: "default/new", Size: 10, SHA256: "hash", ObjectETag: "tag"}
+	again := original.Upload{Object: "default/new", Size: 10, SHA256: "hash", ObjectETag: "tag"}
 	if err := s.BeginUpload(ctx, again.Object); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -48,7 +49,7 @@ func TestMigrateToTitles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	work, err := s.Claim(ctx, document.TaskRef{Tenant: tenant.Default, DocumentID: reindex.ID, Version: 1, Kind: document.KindReindex}, time.Minute)
+	work, err := s.Claim(ctx, task.Ref{Tenant: tenant.Default, DocumentID: reindex.ID, Version: 1, Kind: task.KindReindex}, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,10 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -68,7 +71,7 @@ func BenchmarkNearest(b *testing.B) {
 	if err := store.Publish(ctx, work, nil, document.KnowledgeProgress{Passages: passages}); err != nil {
 		b.Fatal(err)
 	}
-	query := document.Query{Vector: batch.New[0].Vector, Limit: 10, Threshold: -1}
+	query := vector.Query{Vector: batch.New[0].Vector, Limit: 10, Threshold: -1}
 	for b.Loop() {
 		hits, err := store.NearestPassages(ctx, work.Space, query)
 		if err != nil || len(hits) != query.Limit {
@@ -78,7 +81,7 @@ func BenchmarkNearest(b *testing.B) {
 }
 
 // benchWork returns a store with an accepted document and its claimed task.
-func benchWork(b *testing.B) (*postgres.Store, document.Work) {
+func benchWork(b *testing.B) (*postgres.Store, task.Work) {
 	b.Helper()
 	store := openStore(b)
 	ctx := tenant.With(b.Context(), tenant.Default)
@@ -86,11 +89,11 @@ func benchWork(b *testing.B) (*postgres.Store, document.Work) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	accepted, err := upload(ctx, store, document.Upload{Collection: c, Key: "bench"})
+	accepted, err := upload(ctx, store, original.Upload{Collection: c, Key: "bench"})
 	if err != nil {
 		b.Fatal(err)
 	}
-	work, err := store.Claim(ctx, document.TaskRef{DocumentID: accepted.Document.ID, Version: 1, Kind: document.KindKnowledge}, time.Hour)
+	work, err := store.Claim(ctx, task.Ref{DocumentID: accepted.Document.ID, Version: 1, Kind: task.KindKnowledge}, time.Hour)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -99,21 +102,21 @@ func benchWork(b *testing.B) (*postgres.Store, document.Work) {
 
 // benchBatch returns n passages of about 1,500 bytes that do not compress too
 // well.
-func benchBatch(n int) document.Batch {
+func benchBatch(n int) vector.Batch {
 	random := rand.New(rand.NewPCG(1, 2))
-	batch := document.Batch{New: make([]document.EmbeddedPassage, n), Entries: make([]document.ManifestEntry, n)}
+	batch := vector.Batch{New: make([]vector.EmbeddedPassage, n), Entries: make([]vector.ManifestEntry, n)}
 	for i := range batch.New {
 		var text []byte
 		for len(text) < 1500 {
 			text = fmt.Appendf(text, "%x ", random.IntN(1<<24))
 		}
-		vector := make([]float32, benchDimensions)
-		for j := range vector {
-			vector[j] = random.Float32() - 0.5
+		values := make([]float32, benchDimensions)
+		for j := range values {
+			values[j] = random.Float32() - 0.5
 		}
-		batch.New[i] = document.EmbeddedPassage{
+		batch.New[i] = vector.EmbeddedPassage{
 			PassageText: document.PassageText{HeadingPath: []string{"Guide", "Install"}, Content: string(text), Tokens: 400},
-			Vector:      vector,
+			Vector:      values,
 		}
 	}
 	return batch
@@ -121,9 +124,9 @@ func benchBatch(n int) document.Batch {
 
 // renewBatch makes a batch like no other before it: its passages are the nth and
 // following ones.
-func renewBatch(batch document.Batch, n int) {
+func renewBatch(batch vector.Batch, n int) {
 	for i := range batch.New {
 		batch.New[i].Hash = document.HashText(string(binary.BigEndian.AppendUint64(nil, uint64(n+i))))
-		batch.Entries[i] = document.ManifestEntry{Hash: batch.New[i].Hash, Ordinal: n + i, Start: int64(n + i), End: int64(n + i + 1)}
+		batch.Entries[i] = vector.ManifestEntry{Hash: batch.New[i].Hash, Ordinal: n + i, Start: int64(n + i), End: int64(n + i + 1)}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -45,7 +46,7 @@ func (s *Store) Passages(ctx context.Context, id uuid.UUID, page document.Page) 
 
 // readPublishedVersion returns the version that readers see, 0 while there is none, and
 // the space that they see it in.
-func readPublishedVersion(ctx context.Context, tx pgx.Tx, id uuid.UUID) (version int, space document.Space, err error) {
+func readPublishedVersion(ctx context.Context, tx pgx.Tx, id uuid.UUID) (version int, space vector.Space, err error) {
 	err = tx.QueryRow(ctx, `
 		SELECT coalesce(d.live_version, 0), `+spaceColumns+`
 		FROM documents d

@@ -11,6 +11,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/internal/garbage"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -21,7 +24,7 @@ const knownTries = 3
 // ReusePassages returns those of the hashes whose passages are in the space, with how
 // many bytes of what is embedded their vectors are of. What is missing there and
 // stands in another space of the model it first copies in.
-func (s *Store) ReusePassages(ctx context.Context, space document.Space, hashes []document.ContentHash) (known map[document.ContentHash]int, err error) {
+func (s *Store) ReusePassages(ctx context.Context, space vector.Space, hashes []document.ContentHash) (known map[document.ContentHash]int, err error) {
 	defer wrapError(&err, "look up %d passages in space %d", len(hashes), space.ID)
 	var there map[document.ContentHash]int
 	var others bool
@@ -74,7 +77,7 @@ func unknownHashes(hashes []document.ContentHash, known map[document.ContentHash
 
 // lookUpPassages adds to known those of the hashes whose passages are in the space. It
 // looks again when these stand in another table by then than it looked in.
-func lookUpPassages(ctx context.Context, tx pgx.Tx, space *document.Space, hashes []document.ContentHash, known map[document.ContentHash]int) error {
+func lookUpPassages(ctx context.Context, tx pgx.Tx, space *vector.Space, hashes []document.ContentHash, known map[document.ContentHash]int) error {
 	for {
 		table := passagesTable(*space)
 		var batch pgx.Batch
@@ -90,7 +93,7 @@ func lookUpPassages(ctx context.Context, tx pgx.Tx, space *document.Space, hashe
 // Hashes are looked up one after another, here, in holdPassages and in what joins
 // a version's places with their passages: while a table is small, the plan for an
 // array of them is to read all of it, and it is kept until the table is analysed.
-func queueLookUpPassages(batch *pgx.Batch, space document.Space, hashes []document.ContentHash, known map[document.ContentHash]int) {
+func queueLookUpPassages(batch *pgx.Batch, space vector.Space, hashes []document.ContentHash, known map[document.ContentHash]int) {
 	batch.Queue(`
 		SELECT p.hash, coalesce(p.embedded_bytes, 0)
 		FROM unnest($2::bytea[]) AS wanted (hash)
@@ -109,7 +112,7 @@ func queueLookUpPassages(batch *pgx.Batch, space document.Space, hashes []docume
 // passageSource is a space from which a passage can be copied.
 type passageSource struct {
 	hash  []byte
-	space document.Space
+	space vector.Space
 }
 
 // sourceSpaceQuery is a space of model $1 and dimensions $2, but $3, in which the passage
@@ -145,7 +148,7 @@ const selectSiblingSpaces = selectSpaces + `
 // yet, and returns them. Rows are inserted in the order of their
 // hashes, here and in insertPassages: two transactions that add the same ones wait
 // for each other, and must not do so in a circle.
-func copyFromOtherSpaces(ctx context.Context, tx pgx.Tx, to document.Space, missing []document.ContentHash) (copied []document.ContentHash, err error) {
+func copyFromOtherSpaces(ctx context.Context, tx pgx.Tx, to vector.Space, missing []document.ContentHash) (copied []document.ContentHash, err error) {
 	var space heldSpace
 	sources := make(map[string][]passageSource) // by table
 	var batch pgx.Batch
@@ -164,7 +167,7 @@ func copyFromOtherSpaces(ctx context.Context, tx pgx.Tx, to document.Space, miss
 			})
 			return err
 		})
-	var siblings []document.Space
+	var siblings []vector.Space
 	batch.Queue(selectSiblingSpaces, to.CollectionID, to.Model.Name, to.Model.Dimensions, to.ID).Query(func(rows pgx.Rows) (err error) {
 		siblings, err = pgx.CollectRows(rows, scanSpace)
 		return err
@@ -187,7 +190,7 @@ func copyFromOtherSpaces(ctx context.Context, tx pgx.Tx, to document.Space, miss
 	if len(copied) == 0 {
 		return nil, nil
 	}
-	args := []any{space.ID, document.PassageRetention}
+	args := []any{space.ID, garbage.PassageRetention}
 	var selects []string
 	for _, table := range slices.Sorted(maps.Keys(sources)) {
 		var spaces []int64
@@ -242,7 +245,7 @@ func holdPassages(ctx context.Context, tx pgx.Tx, space heldSpace, hashes []docu
 // table; see BenchmarkAddPassages. Arrays of arrays must be rectangular, so
 // heading paths go as one array of headings and each one's bounds in it, and so do
 // omitted ranges, of which most passages have none.
-func insertPassages(ctx context.Context, tx pgx.Tx, space heldSpace, passages []document.EmbeddedPassage) (int, error) {
+func insertPassages(ctx context.Context, tx pgx.Tx, space heldSpace, passages []vector.EmbeddedPassage) (int, error) {
 	var (
 		n           = len(passages)
 		hashes      = make([][]byte, n)
@@ -258,7 +261,7 @@ func insertPassages(ctx context.Context, tx pgx.Tx, space heldSpace, passages []
 		omitted                   = []int{}
 		embedded                  = make([]*int, n)
 	)
-	slices.SortFunc(passages, func(a, b document.EmbeddedPassage) int { return bytes.Compare(a.Hash[:], b.Hash[:]) })
+	slices.SortFunc(passages, func(a, b vector.EmbeddedPassage) int { return bytes.Compare(a.Hash[:], b.Hash[:]) })
 	for i, p := range passages {
 		if len(p.Vector) != space.Model.Dimensions {
 			return 0, errVectorLength(space, p)
@@ -269,7 +272,7 @@ func insertPassages(ctx context.Context, tx pgx.Tx, space heldSpace, passages []
 		headings = append(headings, p.HeadingPath...)
 		last[i] = len(headings)
 		firstOmitted[i] = len(omitted) + 1
-		omitted = append(omitted, document.FlattenRanges(p.Omitted)...)
+		omitted = append(omitted, vector.FlattenRanges(p.Omitted)...)
 		lastOmitted[i] = len(omitted)
 		embedded[i] = nullIfZero(p.EmbeddedBytes)
 	}
@@ -288,13 +291,13 @@ func insertPassages(ctx context.Context, tx pgx.Tx, space heldSpace, passages []
 }
 
 // errVectorLength is of a passage whose vector does not have the length of its space.
-func errVectorLength(space heldSpace, p document.EmbeddedPassage) error {
+func errVectorLength(space heldSpace, p vector.EmbeddedPassage) error {
 	return fmt.Errorf("the vector of passage %x has %d dimensions, those of space %d have %d", p.Hash, len(p.Vector), space.ID, space.Model.Dimensions)
 }
 
 // queueInsertManifest writes parts of manifests. What is there already was written by
 // the same call, whose answer was lost.
-func queueInsertManifest(batch *pgx.Batch, space int64, of []document.VersionWrite) {
+func queueInsertManifest(batch *pgx.Batch, space int64, of []rebuild.VersionWrite) {
 	var (
 		documents []uuid.UUID
 		versions  []int

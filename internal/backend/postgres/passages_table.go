@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 )
 
 // maxPlainDimensions is the most that a vector may have to stay in its row.
@@ -20,7 +20,7 @@ const maxPlainDimensions = 3000
 // A space moves from the shared table to its own, and never back. Code that
 // reads the space and then its passages does both in one snapshot (see
 // inSnapshot), or holds it (see queueHold).
-func passagesTable(space document.Space) string {
+func passagesTable(space vector.Space) string {
 	switch {
 	case space.OwnTable:
 		return ownTable(space.ID)
@@ -45,7 +45,7 @@ const (
 
 // heldSpace is a space whose passages stay in their table until the transaction ends.
 type heldSpace struct {
-	document.Space
+	vector.Space
 	moving bool // to its own table, which is to have what is written too
 }
 

@@ -8,8 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 const (
@@ -130,7 +130,7 @@ func execInSession(ctx context.Context, conn *pgx.Conn, statement string, args .
 // still be ending: what it holds is left for the next call. The last call also
 // returns, under a next round, what nobody has claimed yet: the process may have
 // taken it from the queue, which holds on to it for a minute.
-func (s *Store) ReclaimTasks(ctx context.Context, process int64, left time.Duration) (reclaimed []document.Dispatch, more bool, err error) {
+func (s *Store) ReclaimTasks(ctx context.Context, process int64, left time.Duration) (reclaimed []task.Dispatch, more bool, err error) {
 	defer wrapError(&err, "reclaim tasks of process %d", process)
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		id, err := tenant.From(ctx)
@@ -153,7 +153,7 @@ func (s *Store) ReclaimTasks(ctx context.Context, process int64, left time.Durat
 				WHERE r.id = o.id
 				RETURNING r.id, 1, $3::text, r.round
 			)
-			SELECT * FROM tasks_now UNION ALL SELECT * FROM reindexes_now`, process, left, document.KindReindex)
+			SELECT * FROM tasks_now UNION ALL SELECT * FROM reindexes_now`, process, left, task.KindReindex)
 		if err != nil {
 			return fmt.Errorf("end leases: %w", err)
 		}
@@ -178,7 +178,7 @@ func (s *Store) ReclaimTasks(ctx context.Context, process int64, left time.Durat
 				WHERE r.id = o.id
 				RETURNING r.id, 1, $1::text, r.round
 			)
-			SELECT * FROM tasks_now UNION ALL SELECT * FROM reindexes_now`, document.KindReindex)
+			SELECT * FROM tasks_now UNION ALL SELECT * FROM reindexes_now`, task.KindReindex)
 		reclaimed = append(reclaimed, unclaimed...)
 		return err
 	})

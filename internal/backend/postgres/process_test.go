@@ -9,9 +9,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // deathWatcher attends, and keeps which processes have died.
@@ -99,13 +100,13 @@ func TestReclaimTakesFromTheDeadOnly(t *testing.T) {
 	t.Parallel()
 	const lease, left = 30 * time.Second, 25 * time.Second
 	d, s, ctx, c := withCollection(t, 2)
-	begin := func(key string, process int64, ttl time.Duration) document.Work {
+	begin := func(key string, process int64, ttl time.Duration) task.Work {
 		t.Helper()
-		accepted, err := upload(ctx, s, document.Upload{Collection: c, Key: key, Size: 1})
+		accepted, err := upload(ctx, s, original.Upload{Collection: c, Key: key, Size: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
-		work, err := s.Claim(ctx, document.TaskRef{Tenant: tenant.Default, DocumentID: accepted.Document.ID, Version: 1, Kind: document.KindKnowledge}, ttl)
+		work, err := s.Claim(ctx, task.Ref{Tenant: tenant.Default, DocumentID: accepted.Document.ID, Version: 1, Kind: task.KindKnowledge}, ttl)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,25 +117,25 @@ func TestReclaimTakesFromTheDeadOnly(t *testing.T) {
 	lost := begin("lost", dead, 20*time.Second)
 	begin("renewed", dead, lease)
 	begin("another's", alive, 20*time.Second)
-	accepted, err := upload(ctx, s, document.Upload{Collection: c, Key: "taken from the queue", Size: 1})
+	accepted, err := upload(ctx, s, original.Upload{Collection: c, Key: "taken from the queue", Size: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	unclaimed := document.TaskRef{Tenant: tenant.Default, DocumentID: accepted.Document.ID, Version: 1, Kind: document.KindKnowledge}
+	unclaimed := task.Ref{Tenant: tenant.Default, DocumentID: accepted.Document.ID, Version: 1, Kind: task.KindKnowledge}
 	execute(t, d.owner, `UPDATE tasks SET dispatched_at = now() WHERE job = $1 AND kind = 'knowledge'`, accepted.Job.ID)
 	reclaimed, more, err := s.ReclaimTasks(ctx, dead, left)
 	if err != nil || more {
 		t.Fatalf("more %t, %v", more, err)
 	}
-	want := []document.Dispatch{{TaskRef: lost.TaskRef, Round: 1}, {TaskRef: unclaimed, Round: 1}}
+	want := []task.Dispatch{{Ref: lost.Ref, Round: 1}, {Ref: unclaimed, Round: 1}}
 	if !slices.Equal(reclaimed, want) {
 		t.Errorf("reclaimed %v, want %v: what was lost, and what the dead may have taken from the queue", reclaimed, want)
 	}
-	again, err := s.Claim(ctx, lost.TaskRef, lease)
+	again, err := s.Claim(ctx, lost.Ref, lease)
 	if err != nil || again.Crashes != 1 || again.Attempt != 2 {
 		t.Errorf("claimed %+v, %v; want the second attempt after a crash", again, err)
 	}
-	if reclaimed, _, err := s.ReclaimTasks(ctx, dead, left); err != nil || !slices.Equal(reclaimed, []document.Dispatch{{TaskRef: unclaimed, Round: 2}}) {
+	if reclaimed, _, err := s.ReclaimTasks(ctx, dead, left); err != nil || !slices.Equal(reclaimed, []task.Dispatch{{Ref: unclaimed, Round: 2}}) {
 		t.Errorf("reclaimed %v again, %v", reclaimed, err)
 	}
 }

@@ -10,6 +10,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -19,11 +22,11 @@ const publishRetryDelay = time.Second
 
 // Publish makes the version live and ends its task. It looks through the
 // manifests before it takes the lock that a switch of spaces waits for.
-func (s *Store) Publish(ctx context.Context, work document.Work, also []document.SpaceVersion, progress document.KnowledgeProgress, warnings ...document.Warning) (err error) {
+func (s *Store) Publish(ctx context.Context, work task.Work, also []vector.SpaceVersion, progress document.KnowledgeProgress, warnings ...document.Warning) (err error) {
 	defer wrapError(&err, "publish %s", work)
 	return s.inTenantCommitBatch(ctx, func(tx pgx.Tx) (*pgx.Batch, error) {
-		placements := append([]document.SpaceVersion{{SpaceID: work.Space.ID, Passages: progress.Passages, Warnings: warnings}}, also...)
-		var spaces []document.Space
+		placements := append([]vector.SpaceVersion{{SpaceID: work.Space.ID, Passages: progress.Passages, Warnings: warnings}}, also...)
+		var spaces []vector.Space
 		t, err := lockLeasedTask(ctx, tx, work, func(batch *pgx.Batch) { queueSelectWritten(batch, &placements, &spaces) })
 		if err != nil {
 			return nil, err
@@ -52,7 +55,7 @@ var errNotPublishable = errors.New("the version is not published")
 // WriteAndPublish is Write and Publish of a whole version in one transaction, of
 // which there are four round trips. The lock on the document keeps the lease from
 // being lost, so there is no fence.
-func (s *Store) WriteAndPublish(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress, warnings ...document.Warning) (published bool, err error) {
+func (s *Store) WriteAndPublish(ctx context.Context, work task.Work, batch vector.Batch, progress document.KnowledgeProgress, warnings ...document.Warning) (published bool, err error) {
 	defer wrapError(&err, "write and publish %d passages of %s", len(batch.Entries), work)
 	err = s.inTenantCommitBatch(ctx, func(tx pgx.Tx) (*pgx.Batch, error) {
 		var space heldSpace
@@ -63,8 +66,8 @@ func (s *Store) WriteAndPublish(ctx context.Context, work document.Work, batch d
 		if t.publishedVersion != nil && *t.publishedVersion > work.Version {
 			return nil, errNotPublishable
 		}
-		places := []document.VersionWrite{{
-			MissingVersion: document.MissingVersion{DocumentID: work.DocumentID, Version: work.Version},
+		places := []rebuild.VersionWrite{{
+			MissingVersion: rebuild.MissingVersion{DocumentID: work.DocumentID, Version: work.Version},
 			Entries:        batch.Entries,
 		}}
 		if err := ensurePassages(ctx, tx, space, batch.New, places); err != nil {
@@ -83,7 +86,7 @@ func (s *Store) WriteAndPublish(ctx context.Context, work document.Work, batch d
 			return nil, err
 		}
 		var last pgx.Batch
-		t.queuePublish(&last, []document.SpaceVersion{{SpaceID: space.ID, Passages: progress.Passages, Warnings: warnings}}, progress)
+		t.queuePublish(&last, []vector.SpaceVersion{{SpaceID: space.ID, Passages: progress.Passages, Warnings: warnings}}, progress)
 		return &last, nil
 	})
 	if errors.Is(err, errNotPublishable) {
@@ -95,7 +98,7 @@ func (s *Store) WriteAndPublish(ctx context.Context, work document.Work, batch d
 // queuePublish notes where the version of the task stands, has readers see it,
 // and ends the task. The switch and the ends that tell of it are one
 // transaction: who sees the job succeeded finds the document.
-func (t lockedTask) queuePublish(batch *pgx.Batch, placements []document.SpaceVersion, progress document.KnowledgeProgress) {
+func (t lockedTask) queuePublish(batch *pgx.Batch, placements []vector.SpaceVersion, progress document.KnowledgeProgress) {
 	for _, p := range placements {
 		batch.Queue(`
 			INSERT INTO placements (document, version, space, passages, warnings) VALUES ($1, $2, $3, $4, $5)`,
@@ -114,8 +117,8 @@ func (t lockedTask) queuePublish(batch *pgx.Batch, placements []document.SpaceVe
 // queueSelectWritten leaves out placements in spaces that are no longer kept
 // complete, and may be gone before this is over. It holds the spaces of the
 // others (see queueHold), and reads them in the same order.
-func queueSelectWritten(batch *pgx.Batch, placements *[]document.SpaceVersion, spaces *[]document.Space) {
-	of := make(map[int64]document.SpaceVersion, len(*placements))
+func queueSelectWritten(batch *pgx.Batch, placements *[]vector.SpaceVersion, spaces *[]vector.Space) {
+	of := make(map[int64]vector.SpaceVersion, len(*placements))
 	ids := make([]int64, 0, len(*placements))
 	for _, p := range *placements {
 		of[p.SpaceID] = p
@@ -140,7 +143,7 @@ func queueSelectWritten(batch *pgx.Batch, placements *[]document.SpaceVersion, s
 
 // queueCheckManifest fails unless the version has exactly the wanted number of
 // places in the space, and their passages.
-func queueCheckManifest(batch *pgx.Batch, work document.Work, space document.Space, want int64) {
+func queueCheckManifest(batch *pgx.Batch, work task.Work, space vector.Space, want int64) {
 	batch.Queue(`
 		SELECT count(*), count(p.hash)
 		FROM manifest m
@@ -156,7 +159,7 @@ func queueCheckManifest(batch *pgx.Batch, work document.Work, space document.Spa
 
 // queueCheckEntryCount is queueManifestCheck where it is known that the passages of
 // places are there.
-func queueCheckEntryCount(batch *pgx.Batch, work document.Work, space document.Space, want int64) {
+func queueCheckEntryCount(batch *pgx.Batch, work task.Work, space vector.Space, want int64) {
 	batch.Queue(`
 		SELECT count(*) FROM manifest WHERE document = $1 AND version = $2 AND space = $3`, work.DocumentID, work.Version, space.ID).QueryRow(func(row pgx.Row) error {
 		var places int64
@@ -167,7 +170,7 @@ func queueCheckEntryCount(batch *pgx.Batch, work document.Work, space document.S
 	})
 }
 
-func checkManifest(work document.Work, space document.Space, places, passages, want int64) error {
+func checkManifest(work task.Work, space vector.Space, places, passages, want int64) error {
 	if places == want && passages == want {
 		return nil
 	}
@@ -177,7 +180,7 @@ func checkManifest(work document.Work, space document.Space, places, passages, w
 
 // queueLockActiveSpace has the live space stay live until the transaction ends, and
 // fails unless check takes it. The second statement begins when the lock is held.
-func queueLockActiveSpace(batch *pgx.Batch, work document.Work, check func(live int64) error) {
+func queueLockActiveSpace(batch *pgx.Batch, work task.Work, check func(live int64) error) {
 	batch.Queue(lockPublishingShared, work.Space.CollectionID)
 	batch.Queue(`SELECT live_space FROM collections WHERE id = $1`, work.Space.CollectionID).QueryRow(func(row pgx.Row) error {
 		var live int64
@@ -189,7 +192,7 @@ func queueLockActiveSpace(batch *pgx.Batch, work document.Work, check func(live 
 }
 
 // checkWrittenToActive fails unless one of the placements is in the live space.
-func checkWrittenToActive(placements []document.SpaceVersion, live int64) error {
+func checkWrittenToActive(placements []vector.SpaceVersion, live int64) error {
 	for _, p := range placements {
 		if p.SpaceID == live {
 			return nil

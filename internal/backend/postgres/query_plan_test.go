@@ -8,8 +8,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -38,16 +41,16 @@ func TestPlanOfANewDatabaseHoldsWhenItIsFull(t *testing.T) {
 		if known, err := s.ReusePassages(ctx, c.ActiveSpace, hashes); err != nil || len(known) > 0 {
 			t.Fatalf("known %v, %v", known, err)
 		}
-		accepted, err := upload(ctx, s, document.Upload{Collection: c, Key: key})
+		accepted, err := upload(ctx, s, original.Upload{Collection: c, Key: key})
 		if err != nil {
 			t.Fatal(err)
 		}
-		work, err := s.Claim(ctx, document.TaskRef{DocumentID: accepted.Document.ID, Version: 1, Kind: document.KindKnowledge}, time.Hour)
+		work, err := s.Claim(ctx, task.Ref{DocumentID: accepted.Document.ID, Version: 1, Kind: task.KindKnowledge}, time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}
-		passage := document.EmbeddedPassage{Hash: document.HashText(key), PassageText: document.PassageText{Content: key, Tokens: 1}, Vector: make([]float32, 1536)}
-		batch := document.Batch{New: []document.EmbeddedPassage{passage}, Entries: []document.ManifestEntry{{Hash: passage.Hash, End: 1}}}
+		passage := vector.EmbeddedPassage{Hash: document.HashText(key), PassageText: document.PassageText{Content: key, Tokens: 1}, Vector: make([]float32, 1536)}
+		batch := vector.Batch{New: []vector.EmbeddedPassage{passage}, Entries: []vector.ManifestEntry{{Hash: passage.Hash, End: 1}}}
 		progress := document.KnowledgeProgress{Passages: 1}
 		if atOnce {
 			_, err = s.WriteAndPublish(ctx, work, batch, progress)

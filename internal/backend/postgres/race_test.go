@@ -11,7 +11,12 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -19,10 +24,10 @@ import (
 type claimedStore struct {
 	*postgres.Store
 	database
-	collection document.Collection
-	upload     document.Upload
+	collection vector.Collection
+	upload     original.Upload
 	accepted   document.Accepted
-	work       document.Work
+	work       task.Work
 }
 
 func newClaimedStore(t *testing.T) (claimedStore, context.Context) {
@@ -35,26 +40,26 @@ func newClaimedStore(t *testing.T) (claimedStore, context.Context) {
 	if r.collection, err = r.EnsureCollection(ctx, "c", document.Model{Name: "m", Dimensions: 2}, document.Chunking{Tokens: 10}); err != nil {
 		t.Fatal(err)
 	}
-	r.upload = document.Upload{Collection: r.collection, Key: "k"}
+	r.upload = original.Upload{Collection: r.collection, Key: "k"}
 	if r.accepted, err = upload(ctx, r.Store, r.upload); err != nil {
 		t.Fatal(err)
 	}
-	r.work = r.claim(t, ctx, r.accepted.Job, document.KindKnowledge)
+	r.work = r.claim(t, ctx, r.accepted.Job, task.KindKnowledge)
 	return r, ctx
 }
 
-func (r claimedStore) claim(t *testing.T, ctx context.Context, job document.Job, kind document.TaskKind) document.Work {
+func (r claimedStore) claim(t *testing.T, ctx context.Context, job document.Job, kind task.Kind) task.Work {
 	t.Helper()
-	work, err := r.Claim(ctx, document.TaskRef{DocumentID: job.DocumentID, Version: job.Version, Kind: kind}, time.Hour)
+	work, err := r.Claim(ctx, task.Ref{DocumentID: job.DocumentID, Version: job.Version, Kind: kind}, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return work
 }
 
-func (r claimedStore) claimReindex(t *testing.T, ctx context.Context, id uuid.UUID) document.Work {
+func (r claimedStore) claimReindex(t *testing.T, ctx context.Context, id uuid.UUID) task.Work {
 	t.Helper()
-	work, err := r.Claim(ctx, document.TaskRef{DocumentID: id, Version: 1, Kind: document.KindReindex}, time.Hour)
+	work, err := r.Claim(ctx, task.Ref{DocumentID: id, Version: 1, Kind: task.KindReindex}, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,9 +125,9 @@ func TestWriteLosesItsLeaseHalfWay(t *testing.T) {
 	r, ctx := newClaimedStore(t)
 	hash := document.HashText("text")
 	err := r.callDuringTransaction(t, ctx, func() error {
-		return r.WriteBatch(ctx, r.work, document.Batch{
-			New:     []document.EmbeddedPassage{{Hash: hash, PassageText: document.PassageText{Content: "text"}, Vector: []float32{1, 0}}},
-			Entries: []document.ManifestEntry{{Hash: hash, End: 4}},
+		return r.WriteBatch(ctx, r.work, vector.Batch{
+			New:     []vector.EmbeddedPassage{{Hash: hash, PassageText: document.PassageText{Content: "text"}, Vector: []float32{1, 0}}},
+			Entries: []vector.ManifestEntry{{Hash: hash, End: 4}},
 		}, document.KnowledgeProgress{})
 	}, `UPDATE tasks SET lease = gen_random_uuid() WHERE kind = 'knowledge'`)
 	if !fault.Is(err, fault.LeaseLost) {
@@ -169,7 +174,7 @@ func TestTasksOfAJobEndAtOnce(t *testing.T) {
 	t.Parallel()
 	r, ctx := newClaimedStore(t)
 	if err := r.callDuringTransaction(t, ctx, func() error {
-		return r.RecordOutcome(ctx, r.work, document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+		return r.RecordOutcome(ctx, r.work, task.Outcome{Verdict: task.VerdictFail, Error: "broken"})
 	}, `SELECT FROM documents FOR NO KEY UPDATE`,
 		`UPDATE tasks SET state = 'failed' WHERE kind = 'summary'`); err != nil {
 		t.Fatal(err)
@@ -197,12 +202,12 @@ func TestAcceptWhileTheDocumentIsDeleted(t *testing.T) {
 func TestRequeueWhileANewVersionArrives(t *testing.T) {
 	t.Parallel()
 	r, ctx := newClaimedStore(t)
-	for _, kind := range document.JobTaskKinds {
+	for _, kind := range task.JobKinds {
 		work := r.work
 		if kind != work.Kind {
 			work = r.claim(t, ctx, r.accepted.Job, kind)
 		}
-		if err := r.RecordOutcome(ctx, work, document.Outcome{Verdict: document.VerdictFail}); err != nil {
+		if err := r.RecordOutcome(ctx, work, task.Outcome{Verdict: task.VerdictFail}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -211,7 +216,7 @@ func TestRequeueWhileANewVersionArrives(t *testing.T) {
 		t.Fatal(err)
 	}
 	work := r.claimReindex(t, ctx, reindex.ID)
-	var got document.RequeueResult
+	var got rebuild.RequeueResult
 	if err := r.callDuringTransaction(t, ctx, func() (err error) {
 		got, err = r.RequeueDocuments(ctx, work, 10)
 		return err
@@ -233,7 +238,7 @@ func TestCollectWhileAPassageIsReused(t *testing.T) {
 	t.Parallel()
 	r, ctx := newClaimedStore(t)
 	hash := document.HashText("text")
-	if err := r.WriteBatch(ctx, r.work, document.Batch{New: []document.EmbeddedPassage{{Hash: hash, PassageText: document.PassageText{Content: "text"}, Vector: []float32{1, 0}}}}, document.KnowledgeProgress{}); err != nil {
+	if err := r.WriteBatch(ctx, r.work, vector.Batch{New: []vector.EmbeddedPassage{{Hash: hash, PassageText: document.PassageText{Content: "text"}, Vector: []float32{1, 0}}}}, document.KnowledgeProgress{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.DeleteDocument(ctx, r.accepted.Document.ID); err != nil {
@@ -243,16 +248,16 @@ func TestCollectWhileAPassageIsReused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	work := r.claim(t, ctx, next.Job, document.KindKnowledge)
+	work := r.claim(t, ctx, next.Job, task.KindKnowledge)
 	space := r.collection.ActiveSpace.ID
 	execute(t, r.owner, `INSERT INTO garbage (tenant, kind, space, hashes) VALUES ('default', 'passages', $1, ARRAY[$2::bytea])`, space, hash[:])
 	entries, err := r.Garbage(ctx, 0, 10)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var entry document.Garbage
+	var entry garbage.Entry
 	for _, g := range entries {
-		if g.Kind == document.GarbagePassages {
+		if g.Kind == garbage.KindPassages {
 			entry = g
 		}
 	}
@@ -274,7 +279,7 @@ func TestCollectWhileAPassageIsReused(t *testing.T) {
 	if err, ended := r.waitUntilBlocked(t, 1, done); ended {
 		t.Fatalf("Collect did not wait: %v", err)
 	}
-	if err := r.WriteBatch(ctx, work, document.Batch{Entries: []document.ManifestEntry{{Hash: hash, End: 4}}}, document.KnowledgeProgress{}); err != nil {
+	if err := r.WriteBatch(ctx, work, vector.Batch{Entries: []vector.ManifestEntry{{Hash: hash, End: 4}}}, document.KnowledgeProgress{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := owner.Exec(ctx, `SELECT pg_advisory_unlock(1)`); err != nil {

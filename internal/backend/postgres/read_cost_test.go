@@ -13,6 +13,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -158,11 +159,11 @@ func TestFilteredSearchReadsWhatMatches(t *testing.T) {
 	small, large := 2000, 20000
 	add(1, small)
 	s := d.open(t)
-	queries := []document.Query{{KeyPrefix: "few/"}, {KeyPrefix: "none/"}}
+	queries := []vector.Query{{KeyPrefix: "few/"}, {KeyPrefix: "none/"}}
 	for _, metadata := range []string{`{"prefix":"few"}`, `{"prefix":"few","all":true}`, `{"prefix":"few","in":{"all":true}}`, `{"prefix":"none","all":true}`} {
-		queries = append(queries, document.Query{Metadata: json.RawMessage(metadata)}, document.Query{Metadata: json.RawMessage(metadata), KeyPrefix: "few/"})
+		queries = append(queries, vector.Query{Metadata: json.RawMessage(metadata)}, vector.Query{Metadata: json.RawMessage(metadata), KeyPrefix: "few/"})
 	}
-	read := func(query document.Query) int64 {
+	read := func(query vector.Query) int64 {
 		t.Helper()
 		query.Vector, query.Limit, query.Threshold = []float32{1, 0}, 10, -1
 		return pagesReadByGenericPlan(t, d, s, func(ctx context.Context, s *postgres.Store) error {

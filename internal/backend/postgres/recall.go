@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/pgvector/pgvector-go"
 
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -44,7 +45,7 @@ const isUnmeasured = `(s.ef_search IS NULL
 // measureSearchWidth finds out how wide a walk along the space's index has to look
 // around, and has searches do so: a little wider than it takes to find the wanted
 // share of what the widest walk finds.
-func (s *Store) measureSearchWidth(ctx context.Context, space document.Space) error {
+func (s *Store) measureSearchWidth(ctx context.Context, space vector.Space) error {
 	var questions []pgvector.HalfVector
 	if err := s.inTenant(ctx, func(tx pgx.Tx) (err error) {
 		questions, err = sampleQuestions(ctx, tx, space)
@@ -77,7 +78,7 @@ func (s *Store) measureSearchWidth(ctx context.Context, space document.Space) er
 
 // sampleQuestions makes questions of passages of the space, in the order of their
 // hashes, which is no order of their meaning.
-func sampleQuestions(ctx context.Context, tx pgx.Tx, space document.Space) ([]pgvector.HalfVector, error) {
+func sampleQuestions(ctx context.Context, tx pgx.Tx, space vector.Space) ([]pgvector.HalfVector, error) {
 	vectors, err := queryAll(ctx, tx, pgx.RowTo[pgvector.HalfVector], `
 		SELECT embedding FROM `+passagesTable(space)+` WHERE space = $1 ORDER BY hash LIMIT $2`, space.ID, measuredQuestions*questionPassages)
 	if err != nil {
@@ -97,7 +98,7 @@ func sampleQuestions(ctx context.Context, tx pgx.Tx, space document.Space) ([]pg
 }
 
 // searchAtWidth returns what walks of a width find for each question.
-func (s *Store) searchAtWidth(ctx context.Context, space document.Space, questions []pgvector.HalfVector, width int) (found []map[document.ContentHash]bool, err error) {
+func (s *Store) searchAtWidth(ctx context.Context, space vector.Space, questions []pgvector.HalfVector, width int) (found []map[document.ContentHash]bool, err error) {
 	statement := fmt.Sprintf(`SELECT hash FROM %s WHERE space = $2 ORDER BY %s <=> $1 LIMIT %d`, passagesTable(space), indexExpression(space), measuredHits)
 	for _, question := range questions {
 		hashes := make(map[document.ContentHash]bool, measuredHits)

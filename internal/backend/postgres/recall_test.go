@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -50,7 +51,7 @@ func measureIndex(t *testing.T, dimensions int, recall float64) (width int, foun
 		t.Fatal(err)
 	}
 	random := rand.New(rand.NewPCG(1, 2))
-	vector := func() []float32 {
+	values := func() []float32 {
 		v := make([]float32, dimensions)
 		for i := range v {
 			v[i] = float32(random.NormFloat64())
@@ -59,7 +60,7 @@ func measureIndex(t *testing.T, dimensions int, recall float64) (width int, foun
 	}
 	var texts []string
 	for range 4000 {
-		texts = append(texts, pgvector.NewHalfVector(vector()).String())
+		texts = append(texts, pgvector.NewHalfVector(values()).String())
 	}
 	execute(t, d.owner, `INSERT INTO documents (tenant, id, collection, key, state, live_version, newest_version)
 		VALUES ('default', gen_random_uuid(), $1, 'k', 'ready', 1, 1)`, c.ID)
@@ -81,7 +82,7 @@ func measureIndex(t *testing.T, dimensions int, recall float64) (width int, foun
 	hits := 0
 	const questions = 40
 	for range questions {
-		query := document.Query{Vector: vector(), Limit: 10, Threshold: -1}
+		query := vector.Query{Vector: values(), Limit: 10, Threshold: -1}
 		exact := nearestTexts(t, ctx, s, c.ActiveSpace, query)
 		space := c.ActiveSpace
 		space.Indexed = true
@@ -94,7 +95,7 @@ func measureIndex(t *testing.T, dimensions int, recall float64) (width int, foun
 	return width, float64(hits) / (10 * questions)
 }
 
-func nearestTexts(t *testing.T, ctx context.Context, s *postgres.Store, space document.Space, query document.Query) (texts []string) {
+func nearestTexts(t *testing.T, ctx context.Context, s *postgres.Store, space vector.Space, query vector.Query) (texts []string) {
 	t.Helper()
 	hits, err := s.NearestPassages(ctx, space, query)
 	if err != nil {

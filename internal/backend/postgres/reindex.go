@@ -8,6 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -134,8 +136,8 @@ const isBeingBuilt = `EXISTS (
 	  AND s.id = CASE r.stage WHEN 'reverting' THEN r.from_space ELSE r.to_space END)`
 
 // wantedSpace returns what the space is like that the reindex was to build.
-func (r lockedReindex) wantedSpace() document.Space {
-	return document.Space{
+func (r lockedReindex) wantedSpace() vector.Space {
+	return vector.Space{
 		CollectionID: r.collection,
 		Model:        document.Model{Name: r.Model, Dimensions: r.Dimensions},
 		Chunking:     document.Chunking{Tokens: r.Tokens, Overlap: r.Overlap},
@@ -173,7 +175,7 @@ func lockReindex(ctx context.Context, tx pgx.Tx, id uuid.UUID) (lockedReindex, e
 
 // lockLeasedReindex is lockReindex for one that the caller holds the lease of, or
 // else fault.LeaseLost.
-func lockLeasedReindex(ctx context.Context, tx pgx.Tx, work document.Work) (lockedReindex, error) {
+func lockLeasedReindex(ctx context.Context, tx pgx.Tx, work task.Work) (lockedReindex, error) {
 	r, err := lockReindex(ctx, tx, work.JobID)
 	if fault.Is(err, fault.NotFound) || err == nil && (r.lease == nil || *r.lease != work.Lease) {
 		return lockedReindex{}, errLeaseLost(work)

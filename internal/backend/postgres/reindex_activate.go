@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -31,7 +32,7 @@ var errPublishedMeanwhile = errors.New("a document was published without the spa
 // ActivateSpace makes the space that a reindex has built the live one, and ends the
 // reindex. It counts without a lock what is missing: the lock is held only to see
 // that nothing has come to be missing since.
-func (s *Store) ActivateSpace(ctx context.Context, work document.Work, keep time.Duration, progress document.ReindexProgress) (err error) {
+func (s *Store) ActivateSpace(ctx context.Context, work task.Work, keep time.Duration, progress document.ReindexProgress) (err error) {
 	defer wrapError(&err, "switch collection %q to space %d", work.Collection, work.Space.ID)
 	for try := 1; ; try++ {
 		var r lockedReindex

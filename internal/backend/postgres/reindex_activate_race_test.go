@@ -9,13 +9,17 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // betweenCountAndLock runs call, which counts what is missing in a space, and does
 // something when it has counted and waits for the row of a document that is left
 // out of the space.
-func (r claimedStore) betweenCountAndLock(t *testing.T, ctx context.Context, leftOut document.MissingVersion, call, then func() error) error {
+func (r claimedStore) betweenCountAndLock(t *testing.T, ctx context.Context, leftOut rebuild.MissingVersion, call, then func() error) error {
 	t.Helper()
 	done := make(chan error, 1)
 	if err := r.InTenant(ctx, func(tx pgx.Tx) error {
@@ -37,15 +41,15 @@ func (r claimedStore) betweenCountAndLock(t *testing.T, ctx context.Context, lef
 // missed by no switch; once it is deleted again it is no obstacle.
 func TestPublishBetweenCountAndSwitch(t *testing.T) {
 	t.Parallel()
-	setUp := func(t *testing.T) (r rebuildingStore, ctx context.Context, leftOut document.MissingVersion, late document.Work) {
+	setUp := func(t *testing.T) (r rebuildingStore, ctx context.Context, leftOut rebuild.MissingVersion, late task.Work) {
 		r, ctx = newRebuildingStore(t)
 		leftOut = r.publishTexts(t, ctx, r.work, "text")
-		r.writeSpace(t, ctx, document.SpaceWrite{Versions: []document.VersionWrite{{MissingVersion: leftOut, LeftOutReason: "not this"}}})
-		accepted, err := upload(ctx, r.Store, document.Upload{Collection: r.collection, Key: "late"})
+		r.writeSpace(t, ctx, rebuild.SpaceWrite{Versions: []rebuild.VersionWrite{{MissingVersion: leftOut, LeftOutReason: "not this"}}})
+		accepted, err := upload(ctx, r.Store, original.Upload{Collection: r.collection, Key: "late"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return r, ctx, leftOut, r.claim(t, ctx, accepted.Job, document.KindKnowledge)
+		return r, ctx, leftOut, r.claim(t, ctx, accepted.Job, task.KindKnowledge)
 	}
 	change := func(ctx context.Context, r rebuildingStore) func() error {
 		return func() error { return r.ActivateSpace(ctx, r.reindex, time.Hour, document.ReindexProgress{}) }
@@ -63,7 +67,7 @@ func TestPublishBetweenCountAndSwitch(t *testing.T) {
 		if d, err := r.Document(ctx, leftOut.DocumentID); err != nil || d.State != document.DocumentReady {
 			t.Errorf("what is left out: %s, %v; want it ready still", d.State, err)
 		}
-		r.writeSpace(t, ctx, wholeSpaceWrite(document.MissingVersion{DocumentID: late.DocumentID, Version: late.Version}, textPassage("late")))
+		r.writeSpace(t, ctx, wholeSpaceWrite(rebuild.MissingVersion{DocumentID: late.DocumentID, Version: late.Version}, textPassage("late")))
 		if err := change(ctx, r)(); err != nil {
 			t.Error(err)
 		}
@@ -85,10 +89,10 @@ func TestPublishBetweenCountAndSwitch(t *testing.T) {
 		if err := change(ctx, r)(); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.RecordOutcome(ctx, late, document.Outcome{Verdict: document.VerdictWait}); err != nil {
+		if err := r.RecordOutcome(ctx, late, task.Outcome{Verdict: task.VerdictWait}); err != nil {
 			t.Fatal(err)
 		}
-		late = r.claim(t, ctx, document.Job{DocumentID: late.DocumentID, Version: late.Version}, document.KindKnowledge)
+		late = r.claim(t, ctx, document.Job{DocumentID: late.DocumentID, Version: late.Version}, task.KindKnowledge)
 		var reverted document.Reindex
 		err := r.betweenCountAndLock(t, ctx, leftOut, func() (err error) {
 			reverted, err = r.RevertReindex(ctx, r.reindex.JobID, time.Hour)
@@ -110,12 +114,12 @@ func TestSwitchWaitsForWhoDoesNotKnowTheSpace(t *testing.T) {
 	r, ctx := newRebuildingStore(t)
 	version := r.publishTexts(t, ctx, r.work, "text")
 	r.writeSpace(t, ctx, wholeSpaceWrite(version, textPassage("text")))
-	accepted, err := upload(ctx, r.Store, document.Upload{Collection: r.collection, Key: "late"})
+	accepted, err := upload(ctx, r.Store, original.Upload{Collection: r.collection, Key: "late"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	late, p := r.claim(t, ctx, accepted.Job, document.KindKnowledge), textPassage("late")
-	if err := r.WriteBatch(ctx, late, document.Batch{New: []document.EmbeddedPassage{p}, Entries: textEntries(p)}, document.KnowledgeProgress{}); err != nil {
+	late, p := r.claim(t, ctx, accepted.Job, task.KindKnowledge), textPassage("late")
+	if err := r.WriteBatch(ctx, late, vector.Batch{New: []vector.EmbeddedPassage{p}, Entries: textEntries(p)}, document.KnowledgeProgress{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.PauseReindex(ctx, r.reindex.JobID); err != nil {

@@ -7,6 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -29,7 +31,7 @@ func (s *Store) BeginReindex(ctx context.Context, request document.ReindexReques
 		if err != nil {
 			return err
 		}
-		space, change := request.TargetSpace(c.ActiveSpace)
+		space, change := rebuild.TargetSpace(request, c.ActiveSpace)
 		to := c.ActiveSpace.ID
 		if change != document.ChangeNothing {
 			if to, err = ensureSpace(ctx, tx, space); err != nil {
@@ -56,15 +58,15 @@ func (s *Store) BeginReindex(ctx context.Context, request document.ReindexReques
 
 // lockCollection locks a collection against all others that change its spaces,
 // and returns it. The second statement begins when the lock is held.
-func lockCollection(ctx context.Context, tx pgx.Tx, name string) (document.Collection, error) {
+func lockCollection(ctx context.Context, tx pgx.Tx, name string) (vector.Collection, error) {
 	if _, err := tx.Exec(ctx, `SELECT FROM collections WHERE name = $1 FOR NO KEY UPDATE`, name); err != nil {
-		return document.Collection{}, err
+		return vector.Collection{}, err
 	}
 	return readCollection(ctx, tx, name)
 }
 
 // checkDocumentsExist fails unless all of the documents are in the collection.
-func checkDocumentsExist(ctx context.Context, tx pgx.Tx, c document.Collection, ids []uuid.UUID) error {
+func checkDocumentsExist(ctx context.Context, tx pgx.Tx, c vector.Collection, ids []uuid.UUID) error {
 	if len(ids) == 0 {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -16,14 +17,14 @@ import (
 func TestReindexReadsEachDocumentAFewTimes(t *testing.T) {
 	t.Parallel()
 	const n = 6000
-	begin := func(t *testing.T, ctx context.Context, s *postgres.Store, request document.ReindexRequest) document.Work {
+	begin := func(t *testing.T, ctx context.Context, s *postgres.Store, request document.ReindexRequest) task.Work {
 		t.Helper()
 		request.Collection = "c"
 		r, err := s.BeginReindex(ctx, request)
 		if err != nil {
 			t.Fatal(err)
 		}
-		work, err := s.Claim(ctx, document.TaskRef{DocumentID: r.ID, Version: 1, Kind: document.KindReindex}, time.Hour)
+		work, err := s.Claim(ctx, task.Ref{DocumentID: r.ID, Version: 1, Kind: task.KindReindex}, time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}

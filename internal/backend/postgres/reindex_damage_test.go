@@ -8,6 +8,9 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -60,13 +63,13 @@ func TestRequeueFindsDamage(t *testing.T) {
 			t.Parallel()
 			r, ctx := newClaimedStore(t)
 			r.publishTexts(t, ctx, r.work, "one", "two")
-			whole, err := upload(ctx, r.Store, document.Upload{Collection: r.collection, Key: "whole"})
+			whole, err := upload(ctx, r.Store, original.Upload{Collection: r.collection, Key: "whole"})
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.publishTexts(t, ctx, r.claim(t, ctx, whole.Job, document.KindKnowledge), "one")
+			r.publishTexts(t, ctx, r.claim(t, ctx, whole.Job, task.KindKnowledge), "one")
 			for _, job := range []document.Job{r.accepted.Job, whole.Job} {
-				work := r.claim(t, ctx, job, document.KindSummary)
+				work := r.claim(t, ctx, job, task.KindSummary)
 				if err := r.FinishSummary(ctx, work, document.Summary{}, document.SummaryProgress{}); err != nil {
 					t.Fatal(err)
 				}
@@ -76,7 +79,7 @@ func TestRequeueFindsDamage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, err := r.RequeueDocuments(ctx, r.claimReindex(t, ctx, begun.ID), 10); err != nil || got != (document.RequeueResult{Jobs: 1}) {
+			if got, err := r.RequeueDocuments(ctx, r.claimReindex(t, ctx, begun.ID), 10); err != nil || got != (rebuild.RequeueResult{Jobs: 1}) {
 				t.Errorf("got %+v, %v, want one job", got, err)
 			}
 			jobs, err := r.Jobs(ctx, document.JobFilter{DocumentID: r.accepted.Document.ID}, document.Page{Limit: 10})

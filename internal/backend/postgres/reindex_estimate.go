@@ -8,13 +8,15 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // EstimateReindex says what a reindex would do.
 func (s *Store) EstimateReindex(ctx context.Context, request document.ReindexRequest) (estimate document.ReindexEstimate, err error) {
 	defer wrapError(&err, "estimate a reindex of collection %q", request.Collection)
-	var c document.Collection
+	var c vector.Collection
 	if err := s.inTenant(ctx, func(tx pgx.Tx) error {
 		c, err = readCollection(ctx, tx, request.Collection)
 		if err != nil {
@@ -24,7 +26,7 @@ func (s *Store) EstimateReindex(ctx context.Context, request document.ReindexReq
 	}); err != nil {
 		return document.ReindexEstimate{}, err
 	}
-	space, change := request.TargetSpace(c.ActiveSpace)
+	space, change := rebuild.TargetSpace(request, c.ActiveSpace)
 	if err := checkDimensions(space.Model); err != nil {
 		return document.ReindexEstimate{}, err
 	}
@@ -63,7 +65,7 @@ func (s *Store) EstimateReindex(ctx context.Context, request document.ReindexReq
 // redo.
 func (s *Store) DocumentsToRedo(ctx context.Context, request document.ReindexRequest) (ids []uuid.UUID, err error) {
 	defer wrapError(&err, "look for documents of collection %q to redo", request.Collection)
-	var c document.Collection
+	var c vector.Collection
 	if err := s.inTenant(ctx, func(tx pgx.Tx) error {
 		c, err = readCollection(ctx, tx, request.Collection)
 		return err
@@ -74,7 +76,7 @@ func (s *Store) DocumentsToRedo(ctx context.Context, request document.ReindexReq
 }
 
 // documentsToRedo returns the documents that a reindex without a change would redo.
-func (s *Store) documentsToRedo(ctx context.Context, c document.Collection, request document.ReindexRequest) ([]uuid.UUID, error) {
+func (s *Store) documentsToRedo(ctx context.Context, c vector.Collection, request document.ReindexRequest) ([]uuid.UUID, error) {
 	var r lockedReindex
 	r.collection, r.activeSpace, r.KeyPrefix, r.DocumentIDs, r.Force = c.ID, c.ActiveSpace.ID, request.KeyPrefix, request.DocumentIDs, request.Force
 	ids := []uuid.UUID{}
@@ -99,8 +101,8 @@ func (s *Store) documentsToRedo(ctx context.Context, c document.Collection, requ
 // live space, those that have a vector of the model already, and the tokens
 // that the others would have the model read: their own and about one for every
 // four bytes of what stands above them.
-func estimatePassages(ctx context.Context, tx pgx.Tx, c document.Collection, of []uuid.UUID, estimate *document.ReindexEstimate) error {
-	known, err := knownQuery(ctx, tx, document.Space{CollectionID: c.ID, Model: document.Model{Name: estimate.Model, Dimensions: estimate.Dimensions}})
+func estimatePassages(ctx context.Context, tx pgx.Tx, c vector.Collection, of []uuid.UUID, estimate *document.ReindexEstimate) error {
+	known, err := knownQuery(ctx, tx, vector.Space{CollectionID: c.ID, Model: document.Model{Name: estimate.Model, Dimensions: estimate.Dimensions}})
 	if err != nil {
 		return err
 	}
@@ -124,7 +126,7 @@ func estimatePassages(ctx context.Context, tx pgx.Tx, c document.Collection, of 
 }
 
 // ReusableHashes returns those of the hashes that Known would find of such a space.
-func (s *Store) ReusableHashes(ctx context.Context, space document.Space, hashes []document.ContentHash) (embedded []document.ContentHash, err error) {
+func (s *Store) ReusableHashes(ctx context.Context, space vector.Space, hashes []document.ContentHash) (embedded []document.ContentHash, err error) {
 	defer wrapError(&err, "look up %d passages of model %q", len(hashes), space.Model.Name)
 	err = s.inSnapshot(ctx, func(tx pgx.Tx) error {
 		known, err := knownQuery(ctx, tx, space)
@@ -142,7 +144,7 @@ func (s *Store) ReusableHashes(ctx context.Context, space document.Space, hashes
 // knownQuery returns a query for those of the hashes in `wanted` that Known would
 // find of a space with this collection and model. Its parameters are those of
 // sourceOf.
-func knownQuery(ctx context.Context, tx pgx.Tx, space document.Space) (query string, err error) {
+func knownQuery(ctx context.Context, tx pgx.Tx, space vector.Space) (query string, err error) {
 	query = `
 		SELECT wanted.hash
 		FROM wanted
@@ -181,7 +183,7 @@ func (s *Store) EmbeddingRate(ctx context.Context, model document.Model) (rate f
 			return err
 		}
 		spells, err := readIntervals(ctx, tx, model)
-		rate = document.EmbeddingRate(spells)
+		rate = rebuild.EmbeddingRate(spells)
 		return err
 	})
 	return rate, err
@@ -189,13 +191,13 @@ func (s *Store) EmbeddingRate(ctx context.Context, model document.Model) (rate f
 
 // readIntervals returns from when to when the last jobs that used a model embedded by
 // it. It ends when the last passage was written.
-func readIntervals(ctx context.Context, tx pgx.Tx, model document.Model) (spells []document.Interval, err error) {
+func readIntervals(ctx context.Context, tx pgx.Tx, model document.Model) (spells []rebuild.Interval, err error) {
 	type latest struct {
 		document uuid.UUID
 		version  int
 		started  time.Time
 		embedded int64
-		space    document.Space
+		space    vector.Space
 	}
 	jobs, err := queryAll(ctx, tx, func(row pgx.CollectableRow) (l latest, err error) {
 		return l, row.Scan(append([]any{&l.document, &l.version, &l.started, &l.embedded}, spaceFields(&l.space)...)...)
@@ -228,7 +230,7 @@ func readIntervals(ctx context.Context, tx pgx.Tx, model document.Model) (spells
 			var end *time.Time
 			err := row.Scan(&end)
 			if err == nil && end != nil && end.After(job.started) {
-				spells = append(spells, document.Interval{Begin: job.started, End: *end, Embedded: job.embedded})
+				spells = append(spells, rebuild.Interval{Begin: job.started, End: *end, Embedded: job.embedded})
 			}
 			return err
 		})

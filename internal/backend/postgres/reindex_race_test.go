@@ -12,13 +12,17 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // rebuildingStore is a race with a reindex that is claimed.
 type rebuildingStore struct {
 	claimedStore
-	reindex document.Work
+	reindex task.Work
 }
 
 // newRebuildingStore begins a reindex to another model, of vectors as long.
@@ -32,41 +36,41 @@ func newRebuildingStore(t *testing.T) (rebuildingStore, context.Context) {
 	return rebuildingStore{claimedStore: r, reindex: r.claimReindex(t, ctx, begun.ID)}, ctx
 }
 
-func textPassage(text string) document.EmbeddedPassage {
-	return document.EmbeddedPassage{Hash: document.HashText(text), PassageText: document.PassageText{Content: text}, Vector: []float32{1, 0}}
+func textPassage(text string) vector.EmbeddedPassage {
+	return vector.EmbeddedPassage{Hash: document.HashText(text), PassageText: document.PassageText{Content: text}, Vector: []float32{1, 0}}
 }
 
-func textEntries(passages ...document.EmbeddedPassage) []document.ManifestEntry {
-	places := make([]document.ManifestEntry, len(passages))
+func textEntries(passages ...vector.EmbeddedPassage) []vector.ManifestEntry {
+	places := make([]vector.ManifestEntry, len(passages))
 	for i, p := range passages {
-		places[i] = document.ManifestEntry{Hash: p.Hash, Ordinal: i, Start: int64(i), End: int64(i + 1)}
+		places[i] = vector.ManifestEntry{Hash: p.Hash, Ordinal: i, Start: int64(i), End: int64(i + 1)}
 	}
 	return places
 }
 
 // publishTexts does a knowledge task in the live space only.
-func (r claimedStore) publishTexts(t *testing.T, ctx context.Context, work document.Work, texts ...string) document.MissingVersion {
+func (r claimedStore) publishTexts(t *testing.T, ctx context.Context, work task.Work, texts ...string) rebuild.MissingVersion {
 	t.Helper()
-	var passages []document.EmbeddedPassage
+	var passages []vector.EmbeddedPassage
 	for _, text := range texts {
 		passages = append(passages, textPassage(text))
 	}
-	if err := r.WriteBatch(ctx, work, document.Batch{New: passages, Entries: textEntries(passages...)}, document.KnowledgeProgress{}); err != nil {
+	if err := r.WriteBatch(ctx, work, vector.Batch{New: passages, Entries: textEntries(passages...)}, document.KnowledgeProgress{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Publish(ctx, work, nil, document.KnowledgeProgress{Passages: int64(len(texts))}); err != nil {
 		t.Fatal(err)
 	}
-	return document.MissingVersion{DocumentID: work.DocumentID, Version: work.Version}
+	return rebuild.MissingVersion{DocumentID: work.DocumentID, Version: work.Version}
 }
 
-func wholeSpaceWrite(version document.MissingVersion, passages ...document.EmbeddedPassage) document.SpaceWrite {
-	return document.SpaceWrite{New: passages, Versions: []document.VersionWrite{
+func wholeSpaceWrite(version rebuild.MissingVersion, passages ...vector.EmbeddedPassage) rebuild.SpaceWrite {
+	return rebuild.SpaceWrite{New: passages, Versions: []rebuild.VersionWrite{
 		{MissingVersion: version, Entries: textEntries(passages...), TotalEntries: int64(len(passages))},
 	}}
 }
 
-func (r rebuildingStore) writeSpace(t *testing.T, ctx context.Context, rebuilt document.SpaceWrite) {
+func (r rebuildingStore) writeSpace(t *testing.T, ctx context.Context, rebuilt rebuild.SpaceWrite) {
 	t.Helper()
 	if err := r.WriteToSpace(ctx, r.reindex, rebuilt, document.ReindexProgress{}); err != nil {
 		t.Fatal(err)
@@ -107,7 +111,7 @@ func TestPublishAndSwitchAtOnce(t *testing.T) {
 			t.Fatalf("the task was claimed before the reindex began, but writes to %+v", r.work.OtherSpaces)
 		}
 		p := textPassage("text")
-		if err := r.WriteBatch(ctx, r.work, document.Batch{New: []document.EmbeddedPassage{p}, Entries: textEntries(p)}, document.KnowledgeProgress{}); err != nil {
+		if err := r.WriteBatch(ctx, r.work, vector.Batch{New: []vector.EmbeddedPassage{p}, Entries: textEntries(p)}, document.KnowledgeProgress{}); err != nil {
 			t.Fatal(err)
 		}
 		return r, ctx, func() error { return r.Publish(ctx, r.work, nil, document.KnowledgeProgress{Passages: 1}) },
@@ -181,18 +185,18 @@ func TestWriteAndPlaceTheSamePassages(t *testing.T) {
 	t.Parallel()
 	r, ctx := newRebuildingStore(t)
 	version := r.publishTexts(t, ctx, r.work, "text")
-	next, err := upload(ctx, r.Store, document.Upload{Collection: r.collection, Key: "next"})
+	next, err := upload(ctx, r.Store, original.Upload{Collection: r.collection, Key: "next"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	work := r.claim(t, ctx, next.Job, document.KindKnowledge)
+	work := r.claim(t, ctx, next.Job, task.KindKnowledge)
 	if len(work.OtherSpaces) != 1 || work.OtherSpaces[0] != r.reindex.Space {
 		t.Fatalf("an upload is written to %+v too, want the space that is built", work.OtherSpaces)
 	}
 	work.Space = work.OtherSpaces[0]
 	const rounds, n = 10, 50
 	for round := range rounds {
-		var passages []document.EmbeddedPassage
+		var passages []vector.EmbeddedPassage
 		for i := range n {
 			passages = append(passages, textPassage(fmt.Sprint("same ", round, i)))
 		}
@@ -205,7 +209,7 @@ func TestWriteAndPlaceTheSamePassages(t *testing.T) {
 		slices.Reverse(reversed)
 		var group sync.WaitGroup
 		group.Go(func() {
-			if err := r.WriteBatch(ctx, work, document.Batch{New: reversed, Entries: places}, document.KnowledgeProgress{}); err != nil {
+			if err := r.WriteBatch(ctx, work, vector.Batch{New: reversed, Entries: places}, document.KnowledgeProgress{}); err != nil {
 				t.Errorf("write: %v", err)
 			}
 		})

@@ -7,12 +7,15 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // PlanRebuild returns what a reindex that changes the space has to do. It counts that
 // before it locks the reindex.
-func (s *Store) PlanRebuild(ctx context.Context, work document.Work) (rebuild document.RebuildPlan, err error) {
+func (s *Store) PlanRebuild(ctx context.Context, work task.Work) (rebuild rebuild.Plan, err error) {
 	defer wrapError(&err, "rebuild space %d", work.Space.ID)
 	found, err := s.countMissing(ctx, work.Space.CollectionID, work.Space.ID)
 	if err != nil {
@@ -52,7 +55,7 @@ const isMissingInSpace = `d.collection = $1 AND d.deleted_at IS NULL AND d.live_
 	                OFFSET 0)`
 
 // MissingVersions returns live documents that are not placed whole in the space.
-func (s *Store) MissingVersions(ctx context.Context, work document.Work, after uuid.UUID, limit int) (documents []document.MissingVersion, err error) {
+func (s *Store) MissingVersions(ctx context.Context, work task.Work, after uuid.UUID, limit int) (documents []rebuild.MissingVersion, err error) {
 	defer wrapError(&err, "find what is missing in space %d", work.Space.ID)
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		if err := checkReindexLease(ctx, tx, work); err != nil {
@@ -70,7 +73,7 @@ func (s *Store) MissingVersions(ctx context.Context, work document.Work, after u
 	return documents, err
 }
 
-func scanMissingVersion(row pgx.CollectableRow) (u document.MissingVersion, err error) {
+func scanMissingVersion(row pgx.CollectableRow) (u rebuild.MissingVersion, err error) {
 	var fromKey *bool
 	err = row.Scan(&u.DocumentID, &u.Version, &u.Key, &u.Object, &u.Size, &u.SHA256, &u.Title, &fromKey, &u.MediaType)
 	u.Title = document.OwnTitle(u.Title, u.Key, fromKey)
@@ -80,7 +83,7 @@ func scanMissingVersion(row pgx.CollectableRow) (u document.MissingVersion, err 
 // VersionPassages returns passages of a version, in order. The rows of a version
 // that was forgotten meanwhile, or of a space that was dropped, are gone; a place without its passage is
 // damage, and passing it over would spread it.
-func (s *Store) VersionPassages(ctx context.Context, space document.Space, of document.MissingVersion, from, limit int) (stored []document.PassageAt, err error) {
+func (s *Store) VersionPassages(ctx context.Context, space vector.Space, of rebuild.MissingVersion, from, limit int) (stored []vector.PassageAt, err error) {
 	defer wrapError(&err, "read passages of version %d of document %s in space %d", of.Version, of.DocumentID, space.ID)
 	err = s.inSnapshot(ctx, func(tx pgx.Tx) error {
 		space, err := readSpace(ctx, tx, space.ID)
@@ -102,8 +105,8 @@ func (s *Store) VersionPassages(ctx context.Context, space document.Space, of do
 	return stored, err
 }
 
-func scanPassageAt(of document.MissingVersion) pgx.RowToFunc[document.PassageAt] {
-	return func(row pgx.CollectableRow) (p document.PassageAt, err error) {
+func scanPassageAt(of rebuild.MissingVersion) pgx.RowToFunc[vector.PassageAt] {
+	return func(row pgx.CollectableRow) (p vector.PassageAt, err error) {
 		var hash []byte
 		var title, context, content *string
 		var omitted []int
@@ -117,14 +120,14 @@ func scanPassageAt(of document.MissingVersion) pgx.RowToFunc[document.PassageAt]
 		}
 		copy(p.Hash[:], hash)
 		p.Title, p.Context, p.Content, p.Tokens = *title, *context, *content, *tokens
-		p.Omitted = document.UnflattenRanges(omitted)
+		p.Omitted = vector.UnflattenRanges(omitted)
 		return p, nil
 	}
 }
 
 // SetReindexStage notes what the reindex is at. That it is reverting stays: it says
 // which space is being built.
-func (s *Store) SetReindexStage(ctx context.Context, work document.Work, stage document.ReindexStage, progress document.ReindexProgress) (err error) {
+func (s *Store) SetReindexStage(ctx context.Context, work task.Work, stage document.ReindexStage, progress document.ReindexProgress) (err error) {
 	defer wrapError(&err, "note stage %s of %s", stage, work)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
 		return fenceReindex(ctx, tx, work, `

@@ -7,20 +7,22 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // RequeueDocuments gives documents a next version with the same original and settings,
 // and a job for it, while there is room. It goes through the documents some at
 // a time, since most of them may be whole.
-func (s *Store) RequeueDocuments(ctx context.Context, work document.Work, window int) (requeued document.RequeueResult, err error) {
+func (s *Store) RequeueDocuments(ctx context.Context, work task.Work, window int) (requeued rebuild.RequeueResult, err error) {
 	defer wrapError(&err, "requeue documents of %s", work)
 	toDo, err := s.countToRedo(ctx, work)
 	if err != nil {
 		return requeued, err
 	}
 	for {
-		var part document.RequeueResult
+		var part rebuild.RequeueResult
 		var more bool
 		if err := s.inTenant(ctx, func(tx pgx.Tx) (err error) {
 			part, more, err = requeuePage(ctx, tx, work, window, toDo)
@@ -38,7 +40,7 @@ func (s *Store) RequeueDocuments(ctx context.Context, work document.Work, window
 
 // requeuePage goes one step further through the documents. More says that there
 // is room for what may come.
-func requeuePage(ctx context.Context, tx pgx.Tx, work document.Work, window int, toDo redoCount) (requeued document.RequeueResult, more bool, err error) {
+func requeuePage(ctx context.Context, tx pgx.Tx, work task.Work, window int, toDo redoCount) (requeued rebuild.RequeueResult, more bool, err error) {
 	r, err := lockLeasedReindex(ctx, tx, work)
 	if err != nil {
 		return requeued, false, err
@@ -141,7 +143,7 @@ type redoCount struct{ documents, bytes int64 }
 // countToRedo counts how much there is to do for a reindex that has not begun,
 // so far as can be said without looking through every document's places. It goes
 // through the documents some at a time and without a lock.
-func (s *Store) countToRedo(ctx context.Context, work document.Work) (found redoCount, err error) {
+func (s *Store) countToRedo(ctx context.Context, work task.Work) (found redoCount, err error) {
 	var r lockedReindex
 	if err := s.inTenant(ctx, func(tx pgx.Tx) (err error) {
 		r, err = lockLeasedReindex(ctx, tx, work)

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -18,7 +19,7 @@ import (
 const failedSpaceRetention = 24 * time.Hour
 
 // claimReindex is claimTask for a reindex.
-func (s *Store) claimReindex(ctx context.Context, ref document.TaskRef, lease uuid.UUID, ttl time.Duration) (work document.Work, err error) {
+func (s *Store) claimReindex(ctx context.Context, ref task.Ref, lease uuid.UUID, ttl time.Duration) (work task.Work, err error) {
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		r, err := lockReindex(ctx, tx, ref.DocumentID)
 		switch {
@@ -36,13 +37,13 @@ func (s *Store) claimReindex(ctx context.Context, ref document.TaskRef, lease uu
 }
 
 // leaseReindex begins the next attempt.
-func (s *Store) leaseReindex(ctx context.Context, tx pgx.Tx, r lockedReindex, lease uuid.UUID, ttl time.Duration) (document.Work, error) {
+func (s *Store) leaseReindex(ctx context.Context, tx pgx.Tx, r lockedReindex, lease uuid.UUID, ttl time.Duration) (task.Work, error) {
 	id, err := tenant.From(ctx)
 	if err != nil {
-		return document.Work{}, err
+		return task.Work{}, err
 	}
-	work := document.Work{
-		TaskRef:    document.TaskRef{Tenant: id, DocumentID: r.ID, Version: 1, Kind: document.KindReindex},
+	work := task.Work{
+		Ref:        task.Ref{Tenant: id, DocumentID: r.ID, Version: 1, Kind: task.KindReindex},
 		JobID:      r.ID,
 		Lease:      lease,
 		Attempt:    r.Attempt,
@@ -50,7 +51,7 @@ func (s *Store) leaseReindex(ctx context.Context, tx pgx.Tx, r lockedReindex, le
 		Collection: r.Collection,
 	}
 	if err := beginAttempt(&work, r.lease, r.State, r.claimableIn); err != nil {
-		return document.Work{}, err
+		return task.Work{}, err
 	}
 	if _, err := tx.Exec(ctx, `
 		UPDATE reindexes SET state = 'running', attempt = $2, crashes = $3, round = round + 1,
@@ -58,37 +59,37 @@ func (s *Store) leaseReindex(ctx context.Context, tx pgx.Tx, r lockedReindex, le
 		                     dispatched_at = coalesce(dispatched_at, clock_timestamp()),
 		                     started_at = coalesce(started_at, now()), counted_at = clock_timestamp(), process = $6
 		WHERE id = $1`, r.ID, work.Attempt, work.Crashes, work.Lease, ttl, s.processID); err != nil {
-		return document.Work{}, err
+		return task.Work{}, err
 	}
 	work.Space, err = readSpace(ctx, tx, r.targetSpace())
 	return work, err
 }
 
-func renewReindexLease(ctx context.Context, tx pgx.Tx, work document.Work, ttl time.Duration) error {
+func renewReindexLease(ctx context.Context, tx pgx.Tx, work task.Work, ttl time.Duration) error {
 	return fenceReindex(ctx, tx, work, `
 		UPDATE reindexes SET lease_until = clock_timestamp() + $3::interval
 		WHERE id = $1 AND lease = $2`, ttl)
 }
 
 // writeReindexOutcome is Settle for a reindex.
-func writeReindexOutcome(ctx context.Context, tx pgx.Tx, work document.Work, outcome document.Outcome) error {
+func writeReindexOutcome(ctx context.Context, tx pgx.Tx, work task.Work, outcome task.Outcome) error {
 	r, err := lockLeasedReindex(ctx, tx, work)
 	if err != nil {
 		return err
 	}
 	switch outcome.Verdict {
-	case document.VerdictFail, document.VerdictCancel:
+	case task.VerdictFail, task.VerdictCancel:
 		state := document.JobFailed
-		if outcome.Verdict == document.VerdictCancel {
+		if outcome.Verdict == task.VerdictCancel {
 			state = document.JobCancelled
 		}
 		if err := scheduleTargetDrop(ctx, tx, r, failedSpaceRetention); err != nil {
 			return err
 		}
 		return endReindex(ctx, tx, r, state, r.Stage, outcome.Error)
-	case document.VerdictRetry:
+	case task.VerdictRetry:
 		return postponeReindex(ctx, tx, r, r.Attempt, outcome)
-	case document.VerdictWait:
+	case task.VerdictWait:
 		return postponeReindex(ctx, tx, r, r.Attempt-1, outcome)
 	default:
 		return fmt.Errorf("unknown verdict %q", outcome.Verdict)
@@ -96,7 +97,7 @@ func writeReindexOutcome(ctx context.Context, tx pgx.Tx, work document.Work, out
 }
 
 // postponeReindex has the reindex wait for its next attempt.
-func postponeReindex(ctx context.Context, tx pgx.Tx, r lockedReindex, attempt int, outcome document.Outcome) error {
+func postponeReindex(ctx context.Context, tx pgx.Tx, r lockedReindex, attempt int, outcome task.Outcome) error {
 	_, err := tx.Exec(ctx, `
 		UPDATE reindexes SET state = 'waiting', attempt = $2, error = $3, next_attempt_at = clock_timestamp() + $4::interval,
 		                     lease = NULL, lease_until = NULL
@@ -125,7 +126,7 @@ func scheduleTargetDrop(ctx context.Context, tx pgx.Tx, r lockedReindex, keep ti
 
 // fenceReindex is fence for a reindex. The update is of the one with the id $1
 // and the lease $2; args are its other parameters.
-func fenceReindex(ctx context.Context, tx pgx.Tx, work document.Work, update string, args ...any) error {
+func fenceReindex(ctx context.Context, tx pgx.Tx, work task.Work, update string, args ...any) error {
 	tag, err := tx.Exec(ctx, update, append([]any{work.JobID, work.Lease}, args...)...)
 	if err == nil && tag.RowsAffected() == 0 {
 		return errLeaseLost(work)
@@ -134,7 +135,7 @@ func fenceReindex(ctx context.Context, tx pgx.Tx, work document.Work, update str
 }
 
 // checkReindexLease is checkLease for a reindex.
-func checkReindexLease(ctx context.Context, tx pgx.Tx, work document.Work) error {
+func checkReindexLease(ctx context.Context, tx pgx.Tx, work task.Work) error {
 	var ours bool
 	err := tx.QueryRow(ctx, `
 		SELECT EXISTS (SELECT FROM reindexes WHERE id = $1 AND lease = $2)`, work.JobID, work.Lease).Scan(&ours)

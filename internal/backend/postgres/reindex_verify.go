@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
 // How many documents, and about how many places, one transaction reads.
@@ -111,7 +111,7 @@ func scanDocumentState(row pgx.CollectableRow) (s documentSpaceState, err error)
 
 // VerifySpace looks whether the space may become live. It goes through the
 // documents some at a time: so it may take as long as it takes.
-func (s *Store) VerifySpace(ctx context.Context, work document.Work, sample int) (err error) {
+func (s *Store) VerifySpace(ctx context.Context, work task.Work, sample int) (err error) {
 	defer wrapError(&err, "verify space %d", work.Space.ID)
 	in := reindexScope{collection: work.Space.CollectionID, space: work.Space.ID}
 	var missing int64
@@ -144,7 +144,7 @@ func (s *Store) VerifySpace(ctx context.Context, work document.Work, sample int)
 // deleteIncompleteVersions counts the documents whose live version is not whole. Of those that
 // were said to be, it removes the placement, so that Unplaced returns them
 // again.
-func deleteIncompleteVersions(ctx context.Context, tx pgx.Tx, work document.Work, page []documentSpaceState) (bad int64, err error) {
+func deleteIncompleteVersions(ctx context.Context, tx pgx.Tx, work task.Work, page []documentSpaceState) (bad int64, err error) {
 	var damaged versionKeys
 	for _, d := range page {
 		if d.publishedVersion == 0 || d.complete {

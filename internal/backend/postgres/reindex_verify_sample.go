@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/pgvector/pgvector-go"
 
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -63,7 +64,7 @@ const (
 
 // searchSample searches for a passage. One that is not found may have been deleted
 // before the search: then another is picked in its place.
-func searchSample(ctx context.Context, tx pgx.Tx, space document.Space) (sampleResult, error) {
+func searchSample(ctx context.Context, tx pgx.Tx, space vector.Space) (sampleResult, error) {
 	exact := space
 	exact.Indexed = false
 	var from, missed document.ContentHash
@@ -93,8 +94,8 @@ func searchSample(ctx context.Context, tx pgx.Tx, space document.Space) (sampleR
 }
 
 // findsItself reports whether a passage is among the nearest to its own vector.
-func findsItself(ctx context.Context, tx pgx.Tx, space document.Space, hash document.ContentHash, vector []float32) (bool, error) {
-	query := document.Query{Vector: vector, Limit: sampleHits}
+func findsItself(ctx context.Context, tx pgx.Tx, space vector.Space, hash document.ContentHash, values []float32) (bool, error) {
+	query := vector.Query{Vector: values, Limit: sampleHits}
 	hits, err := nearestPassages(ctx, tx, space, query, collectionFilter(space, query))
 	if err != nil {
 		return false, fmt.Errorf("search for passage %x: %w", hash, err)
@@ -106,7 +107,7 @@ func findsItself(ctx context.Context, tx pgx.Tx, space document.Space, hash docu
 
 // pickSamplePassage returns the first passage from a hash on that stands in a live
 // version. Vectors of length 0 are left out: they have no angle to any other.
-func pickSamplePassage(ctx context.Context, tx pgx.Tx, space document.Space, from document.ContentHash) (hash document.ContentHash, vector []float32, err error) {
+func pickSamplePassage(ctx context.Context, tx pgx.Tx, space vector.Space, from document.ContentHash) (hash document.ContentHash, vector []float32, err error) {
 	var raw []byte
 	var embedding pgvector.HalfVector
 	err = tx.QueryRow(ctx, `

@@ -8,12 +8,16 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/internal/garbage"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // WriteToSpace stores what a reindex has rebuilt. The fence comes last, as in Write.
 // Once this attempt has got somewhere, those before it no longer count.
-func (s *Store) WriteToSpace(ctx context.Context, work document.Work, rebuilt document.SpaceWrite, progress document.ReindexProgress) (err error) {
+func (s *Store) WriteToSpace(ctx context.Context, work task.Work, rebuilt rebuild.SpaceWrite, progress document.ReindexProgress) (err error) {
 	defer wrapError(&err, "place %d passages and %d documents of %s", len(rebuilt.New), len(rebuilt.Versions), work)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
 		if err := checkReindexLease(ctx, tx, work); err != nil {
@@ -47,7 +51,7 @@ func (s *Store) WriteToSpace(ctx context.Context, work document.Work, rebuilt do
 
 // insertUnplacedGarbage lists new passages that have no place: those of a unit that could
 // not be embedded whole, and those of a version that is not published any more.
-func insertUnplacedGarbage(ctx context.Context, tx pgx.Tx, space int64, passages []document.EmbeddedPassage, versions []document.VersionWrite) error {
+func insertUnplacedGarbage(ctx context.Context, tx pgx.Tx, space int64, passages []vector.EmbeddedPassage, versions []rebuild.VersionWrite) error {
 	placed := make(map[document.ContentHash]bool)
 	for _, v := range versions {
 		for _, place := range v.Entries {
@@ -69,7 +73,7 @@ func insertUnplacedGarbage(ctx context.Context, tx pgx.Tx, space int64, passages
 // keeps Collect from the documents until the transaction ends: it could not see
 // the places, and would leave them behind. The second statement begins when
 // the locks are held.
-func holdPublished(ctx context.Context, tx pgx.Tx, versions []document.VersionWrite) ([]document.VersionWrite, error) {
+func holdPublished(ctx context.Context, tx pgx.Tx, versions []rebuild.VersionWrite) ([]rebuild.VersionWrite, error) {
 	if len(versions) == 0 {
 		return nil, nil
 	}
@@ -93,14 +97,14 @@ func holdPublished(ctx context.Context, tx pgx.Tx, versions []document.VersionWr
 		return err
 	})
 	err := tx.SendBatch(ctx, &batch).Close()
-	return slices.DeleteFunc(slices.Clone(versions), func(v document.VersionWrite) bool {
+	return slices.DeleteFunc(slices.Clone(versions), func(v rebuild.VersionWrite) bool {
 		return live[v.DocumentID] != v.Version
 	}), err
 }
 
 // writeSpaceVersions writes places, and which versions are whole with them. Places
 // that begin at the first one replace what was placed before.
-func writeSpaceVersions(ctx context.Context, tx pgx.Tx, space int64, versions []document.VersionWrite) error {
+func writeSpaceVersions(ctx context.Context, tx pgx.Tx, space int64, versions []rebuild.VersionWrite) error {
 	var again, whole versionKeys
 	var passages []int64
 	var leftOut []*string
@@ -155,7 +159,7 @@ func (k versionKeys) queueDeleteEntries(batch *pgx.Batch, space int64) {
 			DELETE FROM manifest
 			WHERE space = $4 AND (document, version) IN (SELECT * FROM unnest($5::uuid[], $6::integer[]))
 			RETURNING space, hash, clock_timestamp() + $7::interval AS due_at
-		)`+insertGarbagePassages, nil, nil, document.MaxGarbageHashes, space, k.documents, k.versions, document.PassageRetention)
+		)`+insertGarbagePassages, nil, nil, garbage.MaxEntryHashes, space, k.documents, k.versions, garbage.PassageRetention)
 }
 
 // queueDeleteSpaceVersions deletes that the versions stand whole in a space.

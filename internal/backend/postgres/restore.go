@@ -7,12 +7,13 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // RestoreOriginal puts an upload's object in the place of the one that a document's
 // newest version names.
-func (s *Store) RestoreOriginal(ctx context.Context, id uuid.UUID, lost string, upload document.Upload) (restored document.Accepted, err error) {
+func (s *Store) RestoreOriginal(ctx context.Context, id uuid.UUID, lost string, upload original.Upload) (restored document.Accepted, err error) {
 	defer wrapError(&err, "restore the original of document %s", id)
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		job, err := lockRestorableJob(ctx, tx, id, lost, upload)
@@ -47,7 +48,7 @@ func (s *Store) RestoreOriginal(ctx context.Context, id uuid.UUID, lost string, 
 
 // lockRestorableJob locks the document and returns the job of its newest version,
 // which must be what was uploaded and name the lost object.
-func lockRestorableJob(ctx context.Context, tx pgx.Tx, id uuid.UUID, lost string, upload document.Upload) (lockedJob, error) {
+func lockRestorableJob(ctx context.Context, tx pgx.Tx, id uuid.UUID, lost string, upload original.Upload) (lockedJob, error) {
 	j := lockedJob{document: id}
 	var batch pgx.Batch
 	batch.Queue(`SELECT FROM documents WHERE id = $1 FOR NO KEY UPDATE`, id)

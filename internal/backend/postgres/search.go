@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -14,7 +15,7 @@ const maxAlsoIn = 10
 
 // NearestPassages returns the passages of live versions that are nearest to the
 // query's vector, best first.
-func (s *Store) NearestPassages(ctx context.Context, space document.Space, query document.Query) (hits []document.Hit, err error) {
+func (s *Store) NearestPassages(ctx context.Context, space vector.Space, query vector.Query) (hits []document.Hit, err error) {
 	defer wrapError(&err, "search space %d", space.ID)
 	if space.Model.Dimensions == 0 { // nothing can be there yet
 		return []document.Hit{}, s.inSnapshotOneTrip(ctx, func(batch *pgx.Batch) { queueCheckActiveSpace(batch, &space) })
@@ -44,7 +45,7 @@ func (s *Store) NearestPassages(ctx context.Context, space document.Space, query
 
 // queueCheckActiveSpace reads where the passages of a space stand, or fails unless it is the
 // collection's live one. What the snapshot has of that is complete.
-func queueCheckActiveSpace(batch *pgx.Batch, space *document.Space) {
+func queueCheckActiveSpace(batch *pgx.Batch, space *vector.Space) {
 	batch.Queue(`
 		SELECT s.storage IN ('moved', 'own')
 		FROM spaces s

@@ -12,7 +12,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 )
 
 // A search asks the database once for its collection and once for its hits, with
@@ -51,21 +51,21 @@ func TestSearchTakesFewRoundTrips(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		var c document.Collection
+		var c vector.Collection
 		takes("reading the collection", 1, func() error {
 			c, err = s.Collection(ctx, "c")
 			return err
 		})
 		for what, test := range map[string]struct {
-			query document.Query
+			query vector.Query
 			most  int
 		}{
-			"a search":                 {document.Query{}, 1},
-			"one under a key prefix":   {document.Query{KeyPrefix: "a/"}, maxFilteredTrips},
-			"one under metadata":       {document.Query{Metadata: []byte(`{"key":"a/0"}`)}, maxFilteredTrips},
-			"one under both":           {document.Query{KeyPrefix: "a/", Metadata: []byte(`{"key":"a/0"}`)}, maxFilteredTrips},
-			"one with a limit of 100":  {document.Query{Limit: 100}, 1},
-			"one that nothing matches": {document.Query{KeyPrefix: "none/"}, maxFilteredTrips},
+			"a search":                 {vector.Query{}, 1},
+			"one under a key prefix":   {vector.Query{KeyPrefix: "a/"}, maxFilteredTrips},
+			"one under metadata":       {vector.Query{Metadata: []byte(`{"key":"a/0"}`)}, maxFilteredTrips},
+			"one under both":           {vector.Query{KeyPrefix: "a/", Metadata: []byte(`{"key":"a/0"}`)}, maxFilteredTrips},
+			"one with a limit of 100":  {vector.Query{Limit: 100}, 1},
+			"one that nothing matches": {vector.Query{KeyPrefix: "none/"}, maxFilteredTrips},
 		} {
 			query := test.query
 			query.Vector, query.Threshold = g.vector('a'), -1
@@ -133,7 +133,7 @@ func TestSearchReadsLittleBesideTheWalk(t *testing.T) {
 		})
 	})
 	search := pagesReadByGenericPlan(t, g.database, g.Store, func(ctx context.Context, s *postgres.Store) error {
-		_, err := s.NearestPassages(ctx, space, document.Query{Vector: question, Limit: hits, Threshold: -1})
+		_, err := s.NearestPassages(ctx, space, vector.Query{Vector: question, Limit: hits, Threshold: -1})
 		return err
 	})
 	if t.Logf("%d pages for the walk, %d for the search", walk, search); search > walk+hits*perHit+10 {
@@ -149,7 +149,7 @@ func TestWalkChecksTheSpace(t *testing.T) {
 	if err := g.IndexSpace(ctx, g.space(t, ctx), 1); err != nil {
 		t.Fatal(err)
 	}
-	space, query := g.space(t, ctx), document.Query{Vector: g.vector('a'), Limit: 10, Threshold: -1}
+	space, query := g.space(t, ctx), vector.Query{Vector: g.vector('a'), Limit: 10, Threshold: -1}
 	moved := space
 	moved.OwnTable = false
 	if hits := g.hits(t, ctx, moved, query); len(hits) != 10 {
@@ -174,7 +174,7 @@ func TestSearchUnderAFilterThatKeepsMuchWalks(t *testing.T) {
 	}
 	space, question := g.space(t, ctx), g.vector('a')
 	pages := pagesReadByGenericPlan(t, g.database, g.Store, func(ctx context.Context, s *postgres.Store) error {
-		_, err := s.NearestPassages(ctx, space, document.Query{Vector: question, Limit: 10, Threshold: -1, KeyPrefix: "a/"})
+		_, err := s.NearestPassages(ctx, space, vector.Query{Vector: question, Limit: 10, Threshold: -1, KeyPrefix: "a/"})
 		return err
 	})
 	if t.Logf("%d pages", pages); pages > 3*kept { // comparing one reads four
@@ -194,7 +194,7 @@ func TestSearchGoesPastWhatIsDeleted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if hits := g.hits(t, ctx, g.space(t, ctx), document.Query{Vector: g.vector('a'), Limit: 10}); len(hits) != 10 {
+	if hits := g.hits(t, ctx, g.space(t, ctx), vector.Query{Vector: g.vector('a'), Limit: 10}); len(hits) != 10 {
 		t.Errorf("%d hits, want 10", len(hits))
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 )
 
 // An exact search looks at each place once, also when there are more than fit in
@@ -46,7 +46,7 @@ func rowsOfExactSearch(t *testing.T, passages int, analysed bool) (rows int64) {
 		if _, err := tx.Exec(ctx, `SET LOCAL work_mem = '64kB'`); err != nil {
 			return err
 		}
-		plan, err := postgres.ExplainExact(ctx, tx, c.ActiveSpace, document.Query{Vector: []float32{1, 2, 3}, Limit: 10, Threshold: -1})
+		plan, err := postgres.ExplainExact(ctx, tx, c.ActiveSpace, vector.Query{Vector: []float32{1, 2, 3}, Limit: 10, Threshold: -1})
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -31,7 +32,7 @@ type searchFilter struct {
 }
 
 // collectionFilter leaves out no document of the collection.
-func collectionFilter(space document.Space, query document.Query) searchFilter {
+func collectionFilter(space vector.Space, query vector.Query) searchFilter {
 	return searchFilter{
 		args: pgx.NamedArgs{
 			"collection": space.CollectionID, "prefix": query.KeyPrefix, "after_prefix": document.PrefixUpperBound(query.KeyPrefix),
@@ -45,7 +46,7 @@ func collectionFilter(space document.Space, query document.Query) searchFilter {
 // queueReadFilter returns the filter of a query, which is complete when the batch is
 // done. What contains metadata has all its rows of document_fields, and begins to be
 // looked for by the rarest: that of a row or of the prefix.
-func queueReadFilter(batch *pgx.Batch, space document.Space, query document.Query) *searchFilter {
+func queueReadFilter(batch *pgx.Batch, space vector.Space, query vector.Query) *searchFilter {
 	in := collectionFilter(space, query)
 	ofPrefix := "@rarest_of::bigint"
 	if query.KeyPrefix != "" {

@@ -12,14 +12,14 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/pgvector/pgvector-go"
 
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 )
 
 // nearestInOneTrip is nearest for a search without a filter, in one round trip: it
 // takes the passages to stand where space says. It reports false when they do
 // not, or when the walk has not met enough passages that stand in live versions;
 // then places says nothing.
-func (s *Store) nearestInOneTrip(ctx context.Context, space document.Space, query document.Query) (places []hitRow, enough bool, err error) {
+func (s *Store) nearestInOneTrip(ctx context.Context, space vector.Space, query vector.Query) (places []hitRow, enough bool, err error) {
 	switch {
 	case query.KeyPrefix != "" || len(query.Metadata) > 0:
 		return nil, false, nil
@@ -54,7 +54,7 @@ const walkOnceSettings = setTenant + `,
 // it has as many as are wanted or some more; none unless the space answers searches
 // of its collection and stands where space says. It looks at each row once. What is
 // nested is to be a nested loop, and is kept one by OFFSET 0.
-func walkOnceStatement(space document.Space, limit int) string {
+func walkOnceStatement(space vector.Space, limit int) string {
 	// A number instead of a parameter, for the plan's sake, but not each its own.
 	take := limit
 	if i := slices.IndexFunc(walkLimits, func(n int) bool { return n >= limit }); i >= 0 {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
+	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -46,7 +47,7 @@ func TestOwnersFunctionsAreNotLedAstray(t *testing.T) {
 		if err != nil {
 			t.Fatalf("owner %s: add_partition: %v", name, err)
 		}
-		accepted, err := upload(ctx, s, document.Upload{Collection: c, Key: "k"})
+		accepted, err := upload(ctx, s, original.Upload{Collection: c, Key: "k"})
 		if err != nil {
 			t.Fatalf("owner %s: count_backlog: %v", name, err)
 		}

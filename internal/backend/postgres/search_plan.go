@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/pgvector/pgvector-go"
 
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -45,7 +46,7 @@ type hitRow struct {
 // along that, unless the filter leaves so few places that looking at each of
 // these is quicker, and exact. A walk that ends before it has found enough is
 // no answer: then all are compared.
-func nearestPassages(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query, in searchFilter) ([]hitRow, error) {
+func nearestPassages(ctx context.Context, tx pgx.Tx, space vector.Space, query vector.Query, in searchFilter) ([]hitRow, error) {
 	if !space.Indexed {
 		return runSearchPlan(ctx, tx, space, query, in, compareAllPlan, query.Limit)
 	}
@@ -144,13 +145,13 @@ const (
 //
 // 2 is the greatest distance. A vector of length 0 has no angle to any other,
 // its distance is NaN, and PostgreSQL sorts that last.
-func runSearchPlan(ctx context.Context, tx pgx.Tx, space document.Space, query document.Query, in searchFilter, by searchPlan, take int) (places []hitRow, err error) {
+func runSearchPlan(ctx context.Context, tx pgx.Tx, space vector.Space, query vector.Query, in searchFilter, by searchPlan, take int) (places []hitRow, err error) {
 	var batch pgx.Batch
 	queueSearchPlan(&batch, space, query, in, by, take, &places)
 	return places, tx.SendBatch(ctx, &batch).Close()
 }
 
-func queueSearchPlan(batch *pgx.Batch, space document.Space, query document.Query, in searchFilter, by searchPlan, take int, places *[]hitRow) {
+func queueSearchPlan(batch *pgx.Batch, space vector.Space, query vector.Query, in searchFilter, by searchPlan, take int, places *[]hitRow) {
 	args := searchArgs(space, query, in, take)
 	if by.settings != "" {
 		batch.Queue(by.settings, args)
@@ -161,7 +162,7 @@ func queueSearchPlan(batch *pgx.Batch, space document.Space, query document.Quer
 	})
 }
 
-func searchArgs(space document.Space, query document.Query, in searchFilter, take int) pgx.NamedArgs {
+func searchArgs(space vector.Space, query vector.Query, in searchFilter, take int) pgx.NamedArgs {
 	return in.argsWith(pgx.NamedArgs{
 		"space": space.ID, "question": pgvector.NewHalfVector(query.Vector), "take": take, "hits": query.Limit, "places": 1 + maxAlsoIn,
 		"width": fmt.Sprint(searchWidth(space, take)), "max_tuples": maxScanTuples, "memory": scanMemMultiplier,
@@ -171,7 +172,7 @@ func searchArgs(space document.Space, query document.Query, in searchFilter, tak
 // searchWidth returns hnsw.ef_search for a walk that returns take passages. The
 // width of a space is measured for measuredHits; each further passage adds
 // widthForMore.
-func searchWidth(space document.Space, take int) int {
+func searchWidth(space vector.Space, take int) int {
 	return min(cmp.Or(space.SearchWidth, defaultWidth)+widthPerExtraHit*max(0, take-measuredHits), maxWidth)
 }
 
@@ -184,7 +185,7 @@ const disableNestedLoops = `set_config('enable_nestloop', 'off', true)`
 // statement returns the whole statement for a space. The number of one with a
 // table of its own is part of the text, so that the plan is made for it; all
 // others have the same text.
-func (by searchPlan) statement(space document.Space, in searchFilter) string {
+func (by searchPlan) statement(space vector.Space, in searchFilter) string {
 	id := "@space"
 	if space.OwnTable {
 		id = fmt.Sprint(space.ID)
@@ -214,7 +215,7 @@ func (by searchPlan) statement(space document.Space, in searchFilter) string {
 // the filter leaves n, a walk meets take × N / n before it has what it is to take,
 // each of which costs comparisons times what comparing one costs. So both cost the
 // same at n² = comparisons × take × N. Counting stops there.
-func comparingIsCheaper(ctx context.Context, tx pgx.Tx, space document.Space, in searchFilter, take int) (few bool, err error) {
+func comparingIsCheaper(ctx context.Context, tx pgx.Tx, space vector.Space, in searchFilter, take int) (few bool, err error) {
 	err = tx.QueryRow(ctx, in.substitute(`
 		WITH `+visibleDocuments+`, bound AS MATERIALIZED (
 			SELECT greatest(@least_few, sqrt(@comparisons::float8 * @take * greatest(reltuples, 0)))::bigint AS few

@@ -6,6 +6,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -17,24 +19,24 @@ const selectSpaces = `
 	SELECT ` + spaceColumns + `
 	FROM spaces s`
 
-func scanSpace(row pgx.CollectableRow) (s document.Space, err error) {
+func scanSpace(row pgx.CollectableRow) (s vector.Space, err error) {
 	err = row.Scan(spaceFields(&s)...)
 	return s, err
 }
 
 // spaceFields are what spaceColumns are scanned into.
-func spaceFields(s *document.Space) []any {
+func spaceFields(s *vector.Space) []any {
 	return []any{&s.ID, &s.CollectionID, &s.Model.Name, &s.Model.Dimensions, &s.Chunking.Tokens, &s.Chunking.Overlap, &s.Indexed, &s.OwnTable, &s.SearchWidth}
 }
 
-func readSpace(ctx context.Context, tx pgx.Tx, id int64) (s document.Space, err error) {
+func readSpace(ctx context.Context, tx pgx.Tx, id int64) (s vector.Space, err error) {
 	err = tx.QueryRow(ctx, selectSpaces+`
 		WHERE s.id = $1`, id).Scan(spaceFields(&s)...)
 	return s, err
 }
 
 // queueReadSpace reads a space, or answers fault.Conflict when it is gone.
-func queueReadSpace(batch *pgx.Batch, id int64, space *document.Space) {
+func queueReadSpace(batch *pgx.Batch, id int64, space *vector.Space) {
 	batch.Queue(selectSpaces+`
 		WHERE s.id = $1`, id).QueryRow(func(row pgx.Row) error {
 		err := row.Scan(spaceFields(space)...)
@@ -46,7 +48,7 @@ func queueReadSpace(batch *pgx.Batch, id int64, space *document.Space) {
 }
 
 // addSpace makes a space, empty, in the shared table or in one of its own.
-func addSpace(ctx context.Context, tx pgx.Tx, space document.Space) (id int64, err error) {
+func addSpace(ctx context.Context, tx pgx.Tx, space vector.Space) (id int64, err error) {
 	if err := checkDimensions(space.Model); err != nil {
 		return 0, err
 	}
@@ -64,8 +66,8 @@ func addSpace(ctx context.Context, tx pgx.Tx, space document.Space) (id int64, e
 }
 
 func checkDimensions(model document.Model) error {
-	if model.Dimensions < 0 || model.Dimensions > document.MaxDimensions {
-		return fault.New(fault.BadRequest, "model %q has vectors of %d dimensions; 1 to %d can be stored", model.Name, model.Dimensions, document.MaxDimensions)
+	if model.Dimensions < 0 || model.Dimensions > vector.MaxDimensions {
+		return fault.New(fault.BadRequest, "model %q has vectors of %d dimensions; 1 to %d can be stored", model.Name, model.Dimensions, vector.MaxDimensions)
 	}
 	return nil
 }
@@ -73,7 +75,7 @@ func checkDimensions(model document.Model) error {
 // ensureSpace returns the space of the collection, whose row is locked, that is
 // like the given one and still kept, or makes it. It is kept complete from now
 // on.
-func ensureSpace(ctx context.Context, tx pgx.Tx, space document.Space) (id int64, err error) {
+func ensureSpace(ctx context.Context, tx pgx.Tx, space vector.Space) (id int64, err error) {
 	if space.Model.Dimensions == 0 {
 		return 0, fault.New(fault.BadRequest, "the length of the vectors of model %q is not known", space.Model.Name)
 	}
@@ -100,15 +102,15 @@ func ensureSpace(ctx context.Context, tx pgx.Tx, space document.Space) (id int64
 
 // queueReadWorkSpaces reads into the work the spaces of its document's collection that
 // are kept complete, the live one first.
-func queueReadWorkSpaces(batch *pgx.Batch, work *document.Work) {
+func queueReadWorkSpaces(batch *pgx.Batch, work *task.Work) {
 	batch.Queue(`
 		SELECT `+spaceColumns+`, s.id = c.live_space AND `+isReplaceable+`
 		FROM spaces s
 		JOIN collections c ON c.id = s.collection
 		WHERE c.id = (SELECT collection FROM documents WHERE id = $1) AND (s.id = c.live_space OR s.written)
 		ORDER BY s.id <> c.live_space, s.id`, work.DocumentID).Query(func(rows pgx.Rows) error {
-		work.Space, work.OtherSpaces, work.SpaceReplaceable = document.Space{}, nil, false
-		var space document.Space
+		work.Space, work.OtherSpaces, work.SpaceReplaceable = vector.Space{}, nil, false
+		var space vector.Space
 		var unsettled bool
 		_, err := pgx.ForEachRow(rows, append(spaceFields(&space), &unsettled), func() error {
 			if work.Space.ID == 0 {

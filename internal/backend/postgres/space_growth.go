@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 )
 
 const (
@@ -32,7 +32,7 @@ func queueInsertGrownSpace(batch *pgx.Batch, space, passages int64) {
 // GrownSpaces returns the listed spaces that want the care. Entries of those that want
 // none are removed; others stay until their spaces have what they want. What is
 // listed is read with the passages that it was listed for.
-func (s *Store) GrownSpaces(ctx context.Context, care document.SpaceMaintenance, threshold int) (spaces []document.Space, err error) {
+func (s *Store) GrownSpaces(ctx context.Context, care vector.Maintenance, threshold int) (spaces []vector.Space, err error) {
 	defer wrapError(&err, "find grown spaces")
 	var done []int64
 	if err := s.inSnapshot(ctx, func(tx pgx.Tx) error {
@@ -81,7 +81,7 @@ func readGrownEntries(ctx context.Context, tx pgx.Tx) (map[int64][]int64, error)
 
 // GrownSpacesAfter returns those of the next limit spaces after an id that want the
 // care, and the id of the last one that it has looked at, 0 when it was the last.
-func (s *Store) GrownSpacesAfter(ctx context.Context, care document.SpaceMaintenance, threshold int, after int64, limit int) (spaces []document.Space, last int64, err error) {
+func (s *Store) GrownSpacesAfter(ctx context.Context, care vector.Maintenance, threshold int, after int64, limit int) (spaces []vector.Space, last int64, err error) {
 	defer wrapError(&err, "look for grown spaces after %d", after)
 	err = s.inSnapshot(ctx, func(tx pgx.Tx) error {
 		spaces, last = nil, 0
@@ -106,7 +106,7 @@ func (s *Store) GrownSpacesAfter(ctx context.Context, care document.SpaceMainten
 // careCandidate is a space that may want some care: it is written to, and no reindex
 // builds it. One that does sees to its index itself, when the space is loaded.
 type careCandidate struct {
-	document.Space
+	vector.Space
 	storage    string
 	unmeasured bool
 	needsCare  bool // the care that it was read for, now
@@ -119,7 +119,7 @@ const selectCareCandidates = `
 
 // readCareCandidates reads which of the spaces are candidates, and whether they want
 // the care, in the order of their ids.
-func readCareCandidates(ctx context.Context, tx pgx.Tx, ids []int64, care document.SpaceMaintenance, threshold int) ([]careCandidate, error) {
+func readCareCandidates(ctx context.Context, tx pgx.Tx, ids []int64, care vector.Maintenance, threshold int) ([]careCandidate, error) {
 	candidates, err := queryAll(ctx, tx, scanCareCandidate, selectCareCandidates+`
 		WHERE s.id = ANY ($1)
 		ORDER BY s.id`, ids)
@@ -141,22 +141,22 @@ func scanCareCandidate(row pgx.CollectableRow) (c careCandidate, err error) {
 }
 
 // careKind returns the care that the space may want where it stands.
-func (c careCandidate) careKind() document.SpaceMaintenance {
+func (c careCandidate) careKind() vector.Maintenance {
 	if c.storage == "own" {
-		return document.MaintenanceIndex
+		return vector.MaintenanceIndex
 	}
-	return document.MaintenanceMove
+	return vector.MaintenanceMove
 }
 
 // checkNeedsCare reports whether the space wants the care now. A move that was begun is to
 // be finished.
-func (c careCandidate) checkNeedsCare(ctx context.Context, tx pgx.Tx, care document.SpaceMaintenance, threshold int) (bool, error) {
+func (c careCandidate) checkNeedsCare(ctx context.Context, tx pgx.Tx, care vector.Maintenance, threshold int) (bool, error) {
 	switch {
 	case c.careKind() != care:
 		return false, nil
 	case c.storage == "shared":
 		return hasAtLeastPassages(ctx, tx, c.Space, min(threshold, ownTableThreshold))
-	case care == document.MaintenanceMove:
+	case care == vector.MaintenanceMove:
 		return true, nil
 	case c.Indexed:
 		return c.unmeasured, nil

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 )
 
 const (
@@ -30,7 +30,7 @@ const (
 // they hold the same when what was there before is copied, and the switch
 // changes one row. Each step may be the last of this process: the next call
 // goes on from there. Several calls may run at once.
-func (s *Store) MoveSpaceToOwnTable(ctx context.Context, space document.Space) (err error) {
+func (s *Store) MoveSpaceToOwnTable(ctx context.Context, space vector.Space) (err error) {
 	defer wrapError(&err, "move space %d", space.ID)
 	if err := s.advanceMove(ctx, space.ID, "shared", "moving"); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -35,7 +36,7 @@ func TestMoveWhileTheSpaceIsUsed(t *testing.T) {
 	done := make(chan struct{})
 	users.Go(func() {
 		for {
-			if got := len(g.hits(t, ctx, g.collection.ActiveSpace, document.Query{Vector: slices.Repeat([]float32{1}, largeStoreDimensions), Limit: 100 * (before + during)})); got < 100*before || got%100 != 0 {
+			if got := len(g.hits(t, ctx, g.collection.ActiveSpace, vector.Query{Vector: slices.Repeat([]float32{1}, largeStoreDimensions), Limit: 100 * (before + during)})); got < 100*before || got%100 != 0 {
 				t.Errorf("a search found %d passages, want all of %d documents or more", got, before)
 			}
 			select {
@@ -78,10 +79,10 @@ func TestMoveIsFinishedAfterACrash(t *testing.T) {
 			if err != nil || len(known) != 2 {
 				t.Errorf("known: %d of 2, %v", len(known), err)
 			}
-			if got := len(g.hits(t, ctx, g.collection.ActiveSpace, document.Query{Vector: slices.Repeat([]float32{1}, largeStoreDimensions), Limit: 1000})); got != 300 {
+			if got := len(g.hits(t, ctx, g.collection.ActiveSpace, vector.Query{Vector: slices.Repeat([]float32{1}, largeStoreDimensions), Limit: 1000})); got != 300 {
 				t.Errorf("a search found %d passages, want 300", got)
 			}
-			spaces, err := g.GrownSpaces(ctx, document.MaintenanceMove, 100)
+			spaces, err := g.GrownSpaces(ctx, vector.MaintenanceMove, 100)
 			if err != nil || len(spaces) != 1 {
 				t.Errorf("to be finished: %d spaces, %v, want 1", len(spaces), err)
 			}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -22,7 +24,7 @@ const isReplaceable = `(NOT space_stands(s.id)
 
 // PrepareSpace replaces the collection's live space, if that is unsettled and
 // holds no passages, by one of the given model and chunking.
-func (s *Store) PrepareSpace(ctx context.Context, work document.Work, model document.Model, chunking document.Chunking) (prepared document.Work, err error) {
+func (s *Store) PrepareSpace(ctx context.Context, work task.Work, model document.Model, chunking document.Chunking) (prepared task.Work, err error) {
 	defer wrapError(&err, "prepare a space for %s", work)
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		if err := checkLease(ctx, tx, work); err != nil {
@@ -32,7 +34,7 @@ func (s *Store) PrepareSpace(ctx context.Context, work document.Work, model docu
 		if err := lockWorkSpaces(ctx, tx, &prepared); err != nil {
 			return err
 		}
-		wanted := document.Space{CollectionID: prepared.Space.CollectionID, Model: model, Chunking: chunking}
+		wanted := vector.Space{CollectionID: prepared.Space.CollectionID, Model: model, Chunking: chunking}
 		if !prepared.SpaceReplaceable || prepared.Space.Model == model && prepared.Space.Chunking == chunking {
 			return nil
 		}
@@ -54,7 +56,7 @@ func (s *Store) PrepareSpace(ctx context.Context, work document.Work, model docu
 // lockWorkSpaces keeps the spaces of the work's collection as they are until the
 // transaction ends, with nothing published meanwhile, and reads them into the
 // work. Each statement begins when the locks before it are held.
-func lockWorkSpaces(ctx context.Context, tx pgx.Tx, work *document.Work) error {
+func lockWorkSpaces(ctx context.Context, tx pgx.Tx, work *task.Work) error {
 	if _, err := tx.Exec(ctx, `
 		SELECT FROM collections WHERE id = $1 FOR NO KEY UPDATE`, work.Space.CollectionID); err != nil {
 		return err
@@ -65,7 +67,7 @@ func lockWorkSpaces(ctx context.Context, tx pgx.Tx, work *document.Work) error {
 	return readWorkSpaces(ctx, tx, work)
 }
 
-func readWorkSpaces(ctx context.Context, tx pgx.Tx, work *document.Work) error {
+func readWorkSpaces(ctx context.Context, tx pgx.Tx, work *task.Work) error {
 	var batch pgx.Batch
 	queueReadWorkSpaces(&batch, work)
 	return tx.SendBatch(ctx, &batch).Close()
@@ -73,7 +75,7 @@ func readWorkSpaces(ctx context.Context, tx pgx.Tx, work *document.Work) error {
 
 // replaceSpace makes a space live in the place of an empty one. Versions without
 // passages stand in the one as they do in the other.
-func replaceSpace(ctx context.Context, tx pgx.Tx, empty, wanted document.Space) error {
+func replaceSpace(ctx context.Context, tx pgx.Tx, empty, wanted vector.Space) error {
 	id, err := ensureSpace(ctx, tx, wanted)
 	if err != nil {
 		return fmt.Errorf("make the space: %w", err)

@@ -11,9 +11,12 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
 	"github.com/seed-7a112592/gristmill/internal/backend/storetest"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
+	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	testdatabase "github.com/seed-7a112592/gristmill/internal/test/database"
 	"github.com/seed-7a112592/gristmill/internal/test/services"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -39,7 +42,7 @@ func preparedDatabase(t testing.TB) database {
 
 // withCollection returns a prepared database with a store, and the empty collection
 // "c" of the default tenant.
-func withCollection(t *testing.T, dimensions int) (database, *postgres.Store, context.Context, document.Collection) {
+func withCollection(t *testing.T, dimensions int) (database, *postgres.Store, context.Context, vector.Collection) {
 	t.Helper()
 	d := preparedDatabase(t)
 	d.migrate(t)
@@ -109,7 +112,7 @@ func openStore(t testing.TB) *postgres.Store {
 }
 
 // upload has the store accept an upload under an object name of its own.
-func upload(ctx context.Context, s *postgres.Store, u document.Upload) (document.Accepted, error) {
+func upload(ctx context.Context, s *postgres.Store, u original.Upload) (document.Accepted, error) {
 	u.Object = uuid.NewString()
 	if err := s.BeginUpload(ctx, u.Object); err != nil {
 		return document.Accepted{}, err
@@ -158,7 +161,7 @@ func TestConformance(t *testing.T) {
 
 // collectVersion collects what is listed of a version that nobody needs.
 func collectVersion(ctx context.Context, s *postgres.Store, id uuid.UUID, version int) error {
-	g := document.Garbage{Kind: document.GarbageVersion, DocumentID: id, Version: version}
+	g := garbage.Entry{Kind: garbage.KindVersion, DocumentID: id, Version: version}
 	for {
 		more, err := s.CollectGarbage(ctx, g, 0, 100)
 		if err != nil || !more {

@@ -10,13 +10,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // ReuseSectionSummaries returns the known summaries among the given nodes, and notes
 // that the work's version uses them. A row that it has locked is not removed
 // before that is noted; see DropSections.
-func (s *Store) ReuseSectionSummaries(ctx context.Context, work document.Work, nodes []document.ContentHash) (texts map[document.ContentHash]string, err error) {
+func (s *Store) ReuseSectionSummaries(ctx context.Context, work task.Work, nodes []document.ContentHash) (texts map[document.ContentHash]string, err error) {
 	defer wrapError(&err, "look up %d section summaries", len(nodes))
 	texts = make(map[document.ContentHash]string, len(nodes))
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
@@ -48,7 +49,7 @@ func (s *Store) ReuseSectionSummaries(ctx context.Context, work document.Work, n
 // SaveSectionSummaries keeps sections' summaries under their hashes, notes that
 // the version uses them, and writes the task's progress. The first summary of a
 // section stays: the update that changes nothing is a lock. All lock in one order.
-func (s *Store) SaveSectionSummaries(ctx context.Context, work document.Work, texts map[document.ContentHash]string, progress document.SummaryProgress) (err error) {
+func (s *Store) SaveSectionSummaries(ctx context.Context, work task.Work, texts map[document.ContentHash]string, progress document.SummaryProgress) (err error) {
 	defer wrapError(&err, "save the summaries of %d sections of %s", len(texts), work)
 	nodes := slices.SortedFunc(maps.Keys(texts), func(a, b document.ContentHash) int { return bytes.Compare(a[:], b[:]) })
 	summaries := make([]string, len(nodes))
@@ -72,7 +73,7 @@ func (s *Store) SaveSectionSummaries(ctx context.Context, work document.Work, te
 }
 
 // FinishSummary stores the document's summary and ends the task.
-func (s *Store) FinishSummary(ctx context.Context, work document.Work, summary document.Summary, progress document.SummaryProgress, warnings ...document.Warning) (err error) {
+func (s *Store) FinishSummary(ctx context.Context, work task.Work, summary document.Summary, progress document.SummaryProgress, warnings ...document.Warning) (err error) {
 	defer wrapError(&err, "finish %s", work)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
 		t, err := lockLeasedTask(ctx, tx, work)
@@ -92,7 +93,7 @@ func (s *Store) FinishSummary(ctx context.Context, work document.Work, summary d
 }
 
 // SkipSummary ends the task without a summary.
-func (s *Store) SkipSummary(ctx context.Context, work document.Work) (err error) {
+func (s *Store) SkipSummary(ctx context.Context, work task.Work) (err error) {
 	defer wrapError(&err, "skip %s", work)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
 		t, err := lockLeasedTask(ctx, tx, work)
@@ -138,7 +139,7 @@ func (s *Store) RequestSummary(ctx context.Context, id uuid.UUID, configured doc
 			WHERE d.id = $1`, id, of, configured).Scan(&mode, &state, &wanted, &made); err != nil {
 			return err
 		}
-		again, refused := document.DecideSummaryRequest(mode, state, wanted, made)
+		again, refused := task.DecideSummaryRequest(mode, state, wanted, made)
 		if refused != "" {
 			return fault.New(fault.Conflict, "%s", refused)
 		}
@@ -181,7 +182,7 @@ func (s *Store) Summary(ctx context.Context, id uuid.UUID) (summary document.Sum
 		case live == nil:
 			return fault.New(fault.NotFound, "there is no summary of document %s yet: none of its versions is ready", id)
 		case skipped:
-			return fault.New(fault.NotFound, "%s", document.NoSummaryDetail(id))
+			return fault.New(fault.NotFound, "%s", task.NoSummaryDetail(id))
 		case text == nil:
 			return fault.New(fault.NotFound, "there is no summary of version %d of document %s yet", *live, id)
 		}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
 )
 
 // Tenants returns every tenant's id.
@@ -22,7 +22,7 @@ func (s *Store) TenantsWithWork(ctx context.Context) ([]string, error) {
 }
 
 // TenantsWithGarbage returns tenants that have something to be removed by now.
-func (s *Store) TenantsWithGarbage(ctx context.Context, ages document.GarbageMinAges) ([]string, error) {
+func (s *Store) TenantsWithGarbage(ctx context.Context, ages garbage.MinAges) ([]string, error) {
 	return s.queryTenants(ctx, `
 		SELECT public.tenants_with_garbage(now() + $1::interval, now() - $2::interval, now() - $3::interval, now() - $4::interval, now() - $5::interval)`,
 		ages.EntriesAhead, ages.Uploads, ages.Sections, ages.IdempotencyKeys, ages.Deliveries)

@@ -10,8 +10,9 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
 	"github.com/seed-7a112592/gristmill/internal/backend/storetest"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 )
 
 // Each list of a tenant is asked for by itself, by its own time, and tenants of
@@ -19,10 +20,10 @@ import (
 func TestTenantsDue(t *testing.T) {
 	t.Parallel()
 	day := 24 * time.Hour
-	garbage := func(ages document.GarbageMinAges) func(*postgres.Store, context.Context) ([]string, error) {
+	entries := func(ages garbage.MinAges) func(*postgres.Store, context.Context) ([]string, error) {
 		return func(s *postgres.Store, ctx context.Context) ([]string, error) { return s.TenantsWithGarbage(ctx, ages) }
 	}
-	days := document.GarbageMinAges{Uploads: day, Sections: day, IdempotencyKeys: day, Deliveries: day}
+	days := garbage.MinAges{Uploads: day, Sections: day, IdempotencyKeys: day, Deliveries: day}
 	ahead := days
 	ahead.EntriesAhead = day
 	deliver := `INSERT INTO webhooks (tenant, id, url, secret) VALUES ('other', gen_random_uuid(), '', '');
@@ -36,17 +37,17 @@ func TestTenantsDue(t *testing.T) {
 		list func(*postgres.Store, context.Context) ([]string, error)
 		due  bool
 	}{
-		"garbage":            {`INSERT INTO garbage (tenant, kind, object) VALUES ('other', 'object', 'o')`, garbage(days), true},
-		"garbage later":      {`INSERT INTO garbage (tenant, kind, object, due_at) VALUES ('other', 'object', 'o', now() + '1 hour'::interval)`, garbage(days), false},
-		"garbage ahead":      {`INSERT INTO garbage (tenant, kind, object, due_at) VALUES ('other', 'object', 'o', now() + '1 hour'::interval)`, garbage(ahead), true},
-		"old upload":         {`INSERT INTO uploads (tenant, object, created_at) VALUES ('other', 'o', now() - '25 hours'::interval)`, garbage(days), true},
-		"young upload":       {`INSERT INTO uploads (tenant, object) VALUES ('other', 'o')`, garbage(days), false},
-		"old section":        {`INSERT INTO released_sections (tenant, node, released_at) VALUES ('other', sha256(''), now() - '25 hours'::interval)`, garbage(days), true},
-		"young section":      {`INSERT INTO released_sections (tenant, node) VALUES ('other', sha256(''))`, garbage(days), false},
-		"old key":            {`INSERT INTO idempotency_keys (tenant, key, fingerprint, answer, created_at) VALUES ('other', 'k', '', '{}', now() - '25 hours'::interval)`, garbage(days), true},
-		"young key":          {`INSERT INTO idempotency_keys (tenant, key, fingerprint, answer) VALUES ('other', 'k', '', '{}')`, garbage(days), false},
-		"delivered long ago": {fmt.Sprintf(deliver, `'delivered', NULL, now() - '25 hours'::interval`), garbage(days), true},
-		"delivered":          {fmt.Sprintf(deliver, `'delivered', NULL, now()`), garbage(days), false},
+		"garbage":            {`INSERT INTO entries (tenant, kind, object) VALUES ('other', 'object', 'o')`, entries(days), true},
+		"garbage later":      {`INSERT INTO entries (tenant, kind, object, due_at) VALUES ('other', 'object', 'o', now() + '1 hour'::interval)`, entries(days), false},
+		"garbage ahead":      {`INSERT INTO entries (tenant, kind, object, due_at) VALUES ('other', 'object', 'o', now() + '1 hour'::interval)`, entries(ahead), true},
+		"old upload":         {`INSERT INTO uploads (tenant, object, created_at) VALUES ('other', 'o', now() - '25 hours'::interval)`, entries(days), true},
+		"young upload":       {`INSERT INTO uploads (tenant, object) VALUES ('other', 'o')`, entries(days), false},
+		"old section":        {`INSERT INTO released_sections (tenant, node, released_at) VALUES ('other', sha256(''), now() - '25 hours'::interval)`, entries(days), true},
+		"young section":      {`INSERT INTO released_sections (tenant, node) VALUES ('other', sha256(''))`, entries(days), false},
+		"old key":            {`INSERT INTO idempotency_keys (tenant, key, fingerprint, answer, created_at) VALUES ('other', 'k', '', '{}', now() - '25 hours'::interval)`, entries(days), true},
+		"young key":          {`INSERT INTO idempotency_keys (tenant, key, fingerprint, answer) VALUES ('other', 'k', '', '{}')`, entries(days), false},
+		"delivered long ago": {fmt.Sprintf(deliver, `'delivered', NULL, now() - '25 hours'::interval`), entries(days), true},
+		"delivered":          {fmt.Sprintf(deliver, `'delivered', NULL, now()`), entries(days), false},
 		"delivery":           {fmt.Sprintf(deliver, `'pending', now(), NULL`), (*postgres.Store).TenantsWithDeliveries, true},
 		"delivery later":     {fmt.Sprintf(deliver, `'pending', now() + '1 hour'::interval, NULL`), (*postgres.Store).TenantsWithDeliveries, false},
 		"grown space":        {`INSERT INTO grown_spaces (tenant, space) VALUES ('other', 1)`, (*postgres.Store).TenantsWithGrownSpaces, true},
@@ -108,7 +109,7 @@ func TestTenantsDueReadLittle(t *testing.T) {
 			for range times {
 				for _, list := range []func() ([]string, error){
 					func() ([]string, error) {
-						return s.TenantsWithGarbage(ctx, document.GarbageMinAges{Uploads: age, Sections: age, IdempotencyKeys: age, Deliveries: age})
+						return s.TenantsWithGarbage(ctx, garbage.MinAges{Uploads: age, Sections: age, IdempotencyKeys: age, Deliveries: age})
 					},
 					func() ([]string, error) { return s.TenantsWithDeliveries(ctx) },
 					func() ([]string, error) { return s.TenantsWithGrownSpaces(ctx) },
@@ -143,7 +144,7 @@ func TestGrownSpacesReadLittle(t *testing.T) {
 		return pagesReadBy(t, d, func(ctx context.Context, s *postgres.Store) {
 			for range times {
 				execute(t, d.owner, `INSERT INTO grown_spaces (tenant, space) SELECT tenant, id FROM spaces ORDER BY id LIMIT $1`, written)
-				for _, care := range []document.SpaceMaintenance{document.MaintenanceMove, document.MaintenanceIndex} {
+				for _, care := range []vector.Maintenance{vector.MaintenanceMove, vector.MaintenanceIndex} {
 					if got, err := s.GrownSpaces(tenant.With(ctx, tenant.Default), care, 100); err != nil || len(got) > 0 {
 						t.Errorf("got %v, %v; want none", got, err)
 					}

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -17,7 +18,7 @@ import (
 // it. Every transaction that changes the state of a task locks the document
 // first: so the states of the others stay what they are, and there is no deadlock.
 type lockedTask struct {
-	document.TaskRef
+	task.Ref
 	job              uuid.UUID
 	state            document.JobState
 	attempt          int
@@ -33,8 +34,8 @@ type lockedTask struct {
 // lockTask locks the document of a task and returns the task, or
 // fault.NotFound. The second statement begins when the lock is held, and sees
 // what was committed until then. More statements may go with them.
-func lockTask(ctx context.Context, tx pgx.Tx, ref document.TaskRef, more ...func(*pgx.Batch)) (lockedTask, error) {
-	t := lockedTask{TaskRef: ref}
+func lockTask(ctx context.Context, tx pgx.Tx, ref task.Ref, more ...func(*pgx.Batch)) (lockedTask, error) {
+	t := lockedTask{Ref: ref}
 	var batch pgx.Batch
 	batch.Queue(`SELECT FROM documents WHERE id = $1 FOR NO KEY UPDATE`, ref.DocumentID)
 	batch.Queue(`
@@ -61,8 +62,8 @@ func lockTask(ctx context.Context, tx pgx.Tx, ref document.TaskRef, more ...func
 
 // lockLeasedTask is lockTask for a task that the caller holds the lease of, or else
 // fault.LeaseLost.
-func lockLeasedTask(ctx context.Context, tx pgx.Tx, work document.Work, more ...func(*pgx.Batch)) (lockedTask, error) {
-	t, err := lockTask(ctx, tx, work.TaskRef, more...)
+func lockLeasedTask(ctx context.Context, tx pgx.Tx, work task.Work, more ...func(*pgx.Batch)) (lockedTask, error) {
+	t, err := lockTask(ctx, tx, work.Ref, more...)
 	if fault.Is(err, fault.NotFound) || err == nil && (t.lease == nil || *t.lease != work.Lease) {
 		return lockedTask{}, errLeaseLost(work)
 	}
@@ -76,7 +77,7 @@ func (t lockedTask) queueEnd(batch *pgx.Batch, state document.JobState, reason s
 		UPDATE tasks SET state = $3, error = $4, progress = coalesce($5, progress),
 		                 next_attempt_at = NULL, lease = NULL, lease_until = NULL
 		WHERE job = $1 AND kind = $2`, t.job, t.Kind, state, sanitizeText(reason), progress)
-	if t.Kind == document.KindKnowledge && state != document.JobSucceeded && t.publishedVersion == nil && t.newestVersion == t.Version && !t.docDeleted {
+	if t.Kind == task.KindKnowledge && state != document.JobSucceeded && t.publishedVersion == nil && t.newestVersion == t.Version && !t.docDeleted {
 		batch.Queue(`UPDATE documents SET state = 'failed', updated_at = now() WHERE id = $1`, t.DocumentID)
 	}
 	t.queueCombinedJobState(batch, state)
@@ -85,7 +86,7 @@ func (t lockedTask) queueEnd(batch *pgx.Batch, state document.JobState, reason s
 // queueCombinedJobState writes the state of the job that follows when the task's is
 // to be state. With the first task that runs the job has started.
 func (t lockedTask) queueCombinedJobState(batch *pgx.Batch, state document.JobState) {
-	queueUpdateJobState(batch, t.job, document.CombineStates(append([]document.JobState{state}, t.otherStates...)...), state == document.JobRunning)
+	queueUpdateJobState(batch, t.job, task.CombineStates(append([]document.JobState{state}, t.otherStates...)...), state == document.JobRunning)
 }
 
 func queueUpdateJobState(batch *pgx.Batch, job uuid.UUID, state document.JobState, started bool) {
@@ -102,14 +103,14 @@ func queueUpdateJobState(batch *pgx.Batch, job uuid.UUID, state document.JobStat
 
 // queueFence checks that the caller still holds the task's lease, and has nobody
 // take it over before the transaction ends. It also notes how far the task is.
-func queueFence(batch *pgx.Batch, work document.Work, progress any) {
+func queueFence(batch *pgx.Batch, work task.Work, progress any) {
 	batch.Queue(`
 		UPDATE tasks SET progress = $3
 		WHERE job = $1 AND kind = $2 AND lease = $4`, work.JobID, work.Kind, progress, work.Lease).Exec(mustHoldLease(work))
 }
 
 // mustHoldLease fails when a statement has changed nothing: the lease is lost.
-func mustHoldLease(work document.Work) func(tag pgconn.CommandTag) error {
+func mustHoldLease(work task.Work) func(tag pgconn.CommandTag) error {
 	return func(tag pgconn.CommandTag) error {
 		if tag.RowsAffected() == 0 {
 			return errLeaseLost(work)
@@ -119,7 +120,7 @@ func mustHoldLease(work document.Work) func(tag pgconn.CommandTag) error {
 }
 
 // queueCheckLease is queueFence without a lock: what it finds may change at once.
-func queueCheckLease(batch *pgx.Batch, work document.Work) {
+func queueCheckLease(batch *pgx.Batch, work task.Work) {
 	batch.Queue(`
 		SELECT EXISTS (SELECT FROM tasks WHERE job = $1 AND kind = $2 AND lease = $3)`,
 		work.JobID, work.Kind, work.Lease).QueryRow(func(row pgx.Row) error {
@@ -132,7 +133,7 @@ func queueCheckLease(batch *pgx.Batch, work document.Work) {
 	})
 }
 
-func checkLease(ctx context.Context, tx pgx.Tx, work document.Work) error {
+func checkLease(ctx context.Context, tx pgx.Tx, work task.Work) error {
 	var batch pgx.Batch
 	queueCheckLease(&batch, work)
 	return tx.SendBatch(ctx, &batch).Close()

@@ -14,7 +14,11 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
 	"github.com/seed-7a112592/gristmill/internal/backend/storetest"
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
+	"github.com/seed-7a112592/gristmill/internal/verification"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -73,13 +77,13 @@ func fillTables(t *testing.T, s *postgres.Store) {
 	}
 	fillSpace(t, s, "small", 2)
 	fillSpace(t, s, "long vectors", 3001)
-	accepted, err := upload(ctx, s, document.Upload{Collection: c, Key: "k", Metadata: json.RawMessage(`{"lang":"en"}`), IdempotencyKey: "once"})
+	accepted, err := upload(ctx, s, original.Upload{Collection: c, Key: "k", Metadata: json.RawMessage(`{"lang":"en"}`), IdempotencyKey: "once"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	work := map[document.TaskKind]document.Work{}
-	for _, kind := range document.JobTaskKinds {
-		work[kind], err = s.Claim(ctx, document.TaskRef{DocumentID: accepted.Document.ID, Version: 1, Kind: kind}, time.Hour)
+	work := map[task.Kind]task.Work{}
+	for _, kind := range task.JobKinds {
+		work[kind], err = s.Claim(ctx, task.Ref{DocumentID: accepted.Document.ID, Version: 1, Kind: kind}, time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,12 +92,12 @@ func fillTables(t *testing.T, s *postgres.Store) {
 	if _, err := s.AddWebhook(ctx, webhook); err != nil {
 		t.Fatal(err)
 	}
-	told, err := upload(ctx, s, document.Upload{Collection: c, Key: "its webhook is told of its end"})
+	told, err := upload(ctx, s, original.Upload{Collection: c, Key: "its webhook is told of its end"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	hash := document.HashText("text")
-	summary, err := s.Claim(ctx, document.TaskRef{DocumentID: told.Document.ID, Version: 1, Kind: document.KindSummary}, time.Hour)
+	summary, err := s.Claim(ctx, task.Ref{DocumentID: told.Document.ID, Version: 1, Kind: task.KindSummary}, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,17 +110,17 @@ func fillTables(t *testing.T, s *postgres.Store) {
 			return err
 		}),
 		s.SaveSectionSummaries(ctx, summary, map[document.ContentHash]string{document.HashText("released"): "summary"}, document.SummaryProgress{}),
-		s.SaveVerificationProgress(ctx, document.VerificationProgress{StartedAt: time.Now()}),
+		s.SaveVerificationProgress(ctx, verification.Progress{StartedAt: time.Now()}),
 		s.DeleteDocument(ctx, told.Document.ID),
 		collectVersion(ctx, s, told.Document.ID, 1),
 		s.BeginUpload(ctx, "to come"),
-		s.WriteBatch(ctx, work[document.KindKnowledge], document.Batch{
-			New:     []document.EmbeddedPassage{{Hash: hash, PassageText: document.PassageText{Content: "text"}, Vector: []float32{1, 0}}},
-			Entries: []document.ManifestEntry{{Hash: hash, End: 4}},
+		s.WriteBatch(ctx, work[task.KindKnowledge], vector.Batch{
+			New:     []vector.EmbeddedPassage{{Hash: hash, PassageText: document.PassageText{Content: "text"}, Vector: []float32{1, 0}}},
+			Entries: []vector.ManifestEntry{{Hash: hash, End: 4}},
 		}, document.KnowledgeProgress{}),
-		s.Publish(ctx, work[document.KindKnowledge], nil, document.KnowledgeProgress{Passages: 1}),
-		s.SaveSectionSummaries(ctx, work[document.KindSummary], map[document.ContentHash]string{hash: "summary"}, document.SummaryProgress{}),
-		s.FinishSummary(ctx, work[document.KindSummary], document.Summary{Summary: "summary"}, document.SummaryProgress{}),
+		s.Publish(ctx, work[task.KindKnowledge], nil, document.KnowledgeProgress{Passages: 1}),
+		s.SaveSectionSummaries(ctx, work[task.KindSummary], map[document.ContentHash]string{hash: "summary"}, document.SummaryProgress{}),
+		s.FinishSummary(ctx, work[task.KindSummary], document.Summary{Summary: "summary"}, document.SummaryProgress{}),
 		s.MoveSpaceToOwnTable(ctx, c.ActiveSpace),
 	); err != nil {
 		t.Fatal(err)
@@ -131,17 +135,17 @@ func fillSpace(t *testing.T, s *postgres.Store, name string, dimensions int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	accepted, err := upload(ctx, s, document.Upload{Collection: c, Key: "k"})
+	accepted, err := upload(ctx, s, original.Upload{Collection: c, Key: "k"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	work, err := s.Claim(ctx, document.TaskRef{DocumentID: accepted.Document.ID, Version: 1, Kind: document.KindKnowledge}, time.Hour)
+	work, err := s.Claim(ctx, task.Ref{DocumentID: accepted.Document.ID, Version: 1, Kind: task.KindKnowledge}, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := document.EmbeddedPassage{PassageText: document.PassageText{Content: "text"}, Vector: make([]float32, dimensions)}
+	p := vector.EmbeddedPassage{PassageText: document.PassageText{Content: "text"}, Vector: make([]float32, dimensions)}
 	p.Vector[0] = 1
-	if err := s.WriteBatch(ctx, work, document.Batch{New: []document.EmbeddedPassage{p}}, document.KnowledgeProgress{}); err != nil {
+	if err := s.WriteBatch(ctx, work, vector.Batch{New: []vector.EmbeddedPassage{p}}, document.KnowledgeProgress{}); err != nil {
 		t.Fatal(err)
 	}
 }

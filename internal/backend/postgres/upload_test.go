@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
+	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -33,7 +34,7 @@ func TestNoteOfAnUncertainCommit(t *testing.T) {
 				t.Fatal(err)
 			}
 			cut.Store(true)
-			_, err = s.AcceptUpload(ctx, document.Upload{Collection: c, Key: "k", Object: "object", IdempotencyKey: "once"})
+			_, err = s.AcceptUpload(ctx, original.Upload{Collection: c, Key: "k", Object: "object", IdempotencyKey: "once"})
 			wantUnavailable(t, err)
 
 			list, err := direct.Documents(ctx, document.DocumentFilter{}, document.Page{Limit: 10})
@@ -47,7 +48,7 @@ func TestNoteOfAnUncertainCommit(t *testing.T) {
 			if accepted := len(list.Items) == 1; accepted != arrives || accepted == (abandoned == 1) {
 				t.Errorf("got documents %v and %d notes, want one or the other", list.Items, abandoned)
 			}
-			again, err := upload(ctx, direct, document.Upload{Collection: c, Key: "k", IdempotencyKey: "once"})
+			again, err := upload(ctx, direct, original.Upload{Collection: c, Key: "k", IdempotencyKey: "once"})
 			if err != nil || again.Replayed != arrives {
 				t.Errorf("sent again: got %+v, %v, want a replay: %t", again, err, arrives)
 			}

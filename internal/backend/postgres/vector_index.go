@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 )
 
 const (
@@ -34,7 +34,7 @@ const (
 
 // hasAtLeastPassages reports whether the space has at least threshold passages. Counting
 // stops there.
-func hasAtLeastPassages(ctx context.Context, tx pgx.Tx, space document.Space, threshold int) (large bool, err error) {
+func hasAtLeastPassages(ctx context.Context, tx pgx.Tx, space vector.Space, threshold int) (large bool, err error) {
 	err = tx.QueryRow(ctx, `
 		SELECT count(*) >= $2
 		FROM (SELECT FROM `+passagesTable(space)+` WHERE space = $1 LIMIT $2) AS counted`, space.ID, threshold).Scan(&large)
@@ -47,7 +47,7 @@ const ownTableThreshold = 5000
 
 // IndexSpace moves the space to a table of its own when it has grown, builds its
 // index if it has at least threshold passages, and measures it.
-func (s *Store) IndexSpace(ctx context.Context, space document.Space, threshold int) (err error) {
+func (s *Store) IndexSpace(ctx context.Context, space vector.Space, threshold int) (err error) {
 	defer wrapError(&err, "index space %d", space.ID)
 	if space.Indexed {
 		return s.measureSearchWidth(ctx, space)
@@ -91,7 +91,7 @@ type spaceNeeds struct{ ownTable, index bool }
 // begun is to be finished.
 func (s *Store) readSpaceNeeds(ctx context.Context, id int64, threshold int) (needs spaceNeeds, err error) {
 	err = s.inSnapshot(ctx, func(tx pgx.Tx) error {
-		var space document.Space
+		var space vector.Space
 		var storage string
 		err := tx.QueryRow(ctx, `
 			SELECT `+spaceColumns+`, s.storage
@@ -118,7 +118,7 @@ func (s *Store) readSpaceNeeds(ctx context.Context, id int64, threshold int) (ne
 }
 
 // buildIndex builds the index on a connection of its own.
-func (s *Store) buildIndex(ctx context.Context, space document.Space) error {
+func (s *Store) buildIndex(ctx context.Context, space vector.Space) error {
 	conn, err := s.connectIndexBuilder(ctx)
 	if err != nil {
 		return err
@@ -131,7 +131,7 @@ func (s *Store) buildIndex(ctx context.Context, space document.Space) error {
 // The server goes on building for a process that was killed. A build that was
 // cut short leaves an index that is not valid, which goes first. The lock is the
 // session's, and goes with it.
-func (s *Store) buildIndexOn(ctx context.Context, conn *pgx.Conn, space document.Space) error {
+func (s *Store) buildIndexOn(ctx context.Context, conn *pgx.Conn, space vector.Space) error {
 	if err := lockIndex(ctx, conn, space); err != nil {
 		return err
 	}
@@ -162,18 +162,18 @@ func (s *Store) buildIndexOn(ctx context.Context, conn *pgx.Conn, space document
 	return nil
 }
 
-func indexName(space document.Space) string { return fmt.Sprintf("passages_%d_embedding", space.ID) }
+func indexName(space vector.Space) string { return fmt.Sprintf("passages_%d_embedding", space.ID) }
 
 // indexExpression is the expression that the index of a space is on, as searches
 // write it: its vectors, with the length that they have there.
-func indexExpression(space document.Space) string {
+func indexExpression(space vector.Space) string {
 	return fmt.Sprintf("embedding::halfvec(%d)", space.Model.Dimensions)
 }
 
 // lockIndex takes the right to build a space's index. It asks again and again
 // and does not wait in the server: a statement that waits there is one that the
 // other's build would wait for.
-func lockIndex(ctx context.Context, conn *pgx.Conn, space document.Space) error {
+func lockIndex(ctx context.Context, conn *pgx.Conn, space vector.Space) error {
 	for {
 		var ours bool
 		if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended('index/' || $1::bigint, 0))`, space.ID).Scan(&ours); err != nil || ours {
@@ -190,7 +190,7 @@ func lockIndex(ctx context.Context, conn *pgx.Conn, space document.Space) error 
 // indexIsValid reports whether the space has its index, whole.
 func indexIsValid(ctx context.Context, db interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}, space document.Space) (valid bool, err error) {
+}, space vector.Space) (valid bool, err error) {
 	err = db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass($1) AND indisvalid)`, "public."+indexName(space)).Scan(&valid)
 	return valid, err
 }

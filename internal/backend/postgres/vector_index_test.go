@@ -14,7 +14,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -24,7 +27,7 @@ import (
 type largeStore struct {
 	*postgres.Store
 	database
-	collection document.Collection
+	collection vector.Collection
 	random     *rand.Rand
 }
 
@@ -59,20 +62,20 @@ func (g *largeStore) vector(below byte) []float32 {
 // add publishes one more document of 100 passages.
 func (g *largeStore) add(t *testing.T, ctx context.Context, key string) {
 	t.Helper()
-	accepted, err := upload(ctx, g.Store, document.Upload{Collection: g.collection, Key: key, Metadata: []byte(`{"key":"` + key + `"}`)})
+	accepted, err := upload(ctx, g.Store, original.Upload{Collection: g.collection, Key: key, Metadata: []byte(`{"key":"` + key + `"}`)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	work, err := g.Claim(ctx, document.TaskRef{DocumentID: accepted.Document.ID, Version: 1, Kind: document.KindKnowledge}, time.Hour)
+	work, err := g.Claim(ctx, task.Ref{DocumentID: accepted.Document.ID, Version: 1, Kind: task.KindKnowledge}, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var batch document.Batch
+	var batch vector.Batch
 	for i := range 100 {
-		p := document.EmbeddedPassage{PassageText: document.PassageText{Content: fmt.Sprintf("passage %d of %s", i, key)}, Vector: g.vector(key[0])}
+		p := vector.EmbeddedPassage{PassageText: document.PassageText{Content: fmt.Sprintf("passage %d of %s", i, key)}, Vector: g.vector(key[0])}
 		p.Hash = document.HashText(p.Content)
 		batch.New = append(batch.New, p)
-		batch.Entries = append(batch.Entries, document.ManifestEntry{Hash: p.Hash, Ordinal: i})
+		batch.Entries = append(batch.Entries, vector.ManifestEntry{Hash: p.Hash, Ordinal: i})
 	}
 	progress := document.KnowledgeProgress{Passages: 100}
 	if err := g.WriteBatch(ctx, work, batch, progress); err != nil {
@@ -84,7 +87,7 @@ func (g *largeStore) add(t *testing.T, ctx context.Context, key string) {
 }
 
 // space returns the collection's live space as it is now.
-func (g *largeStore) space(t *testing.T, ctx context.Context) document.Space {
+func (g *largeStore) space(t *testing.T, ctx context.Context) vector.Space {
 	t.Helper()
 	c, err := g.Collection(ctx, g.collection.Name)
 	if err != nil {
@@ -94,7 +97,7 @@ func (g *largeStore) space(t *testing.T, ctx context.Context) document.Space {
 }
 
 // hits returns the texts of what a search finds.
-func (g *largeStore) hits(t *testing.T, ctx context.Context, space document.Space, query document.Query) []string {
+func (g *largeStore) hits(t *testing.T, ctx context.Context, space vector.Space, query vector.Query) []string {
 	t.Helper()
 	query.Threshold = -1
 	hits, err := g.NearestPassages(ctx, space, query)
@@ -122,7 +125,7 @@ func TestIndexFindsWhatExactSearchFinds(t *testing.T) {
 	if !indexed.Indexed {
 		t.Fatal("the space has no index")
 	}
-	for _, filter := range []document.Query{{}, {KeyPrefix: "a/"}, {KeyPrefix: "b/1"}, {Metadata: []byte(`{"key":"b/5"}`)}, {KeyPrefix: "b/7"}, {KeyPrefix: "none"}} {
+	for _, filter := range []vector.Query{{}, {KeyPrefix: "a/"}, {KeyPrefix: "b/1"}, {Metadata: []byte(`{"key":"b/5"}`)}, {KeyPrefix: "b/7"}, {KeyPrefix: "none"}} {
 		found, wanted := 0, 0
 		for i := range 50 {
 			query := filter
@@ -162,7 +165,7 @@ func (g *largeStore) explain(t *testing.T, ctx context.Context) string {
 	t.Helper()
 	var lines []string
 	if err := g.InTenant(ctx, func(tx pgx.Tx) (err error) {
-		lines, err = postgres.ExplainNearest(ctx, tx, g.space(t, ctx), document.Query{Vector: g.vector('a'), Limit: 10, Threshold: -1})
+		lines, err = postgres.ExplainNearest(ctx, tx, g.space(t, ctx), vector.Query{Vector: g.vector('a'), Limit: 10, Threshold: -1})
 		return err
 	}); err != nil {
 		t.Fatal(err)
@@ -173,7 +176,7 @@ func (g *largeStore) explain(t *testing.T, ctx context.Context) string {
 func TestSpacesBelowTheThresholdAreNotIndexed(t *testing.T) {
 	t.Parallel()
 	g, ctx := newLargeStore(t, 2)
-	grown := func(care document.SpaceMaintenance, threshold, want int) {
+	grown := func(care vector.Maintenance, threshold, want int) {
 		t.Helper()
 		listed, err := g.GrownSpaces(ctx, care, threshold)
 		if err != nil || len(listed) != want {
@@ -184,27 +187,27 @@ func TestSpacesBelowTheThresholdAreNotIndexed(t *testing.T) {
 			t.Errorf("threshold %d: %d spaces want to be cared for: %s, %v; want %d", threshold, len(spaces), care, err, want)
 		}
 	}
-	grown(document.MaintenanceIndex, 1, 0) // not while it stands in the shared table
-	grown(document.MaintenanceMove, 200, 1)
-	grown(document.MaintenanceMove, 200, 1) // as long as it does
+	grown(vector.MaintenanceIndex, 1, 0) // not while it stands in the shared table
+	grown(vector.MaintenanceMove, 200, 1)
+	grown(vector.MaintenanceMove, 200, 1) // as long as it does
 	if err := g.MoveSpaceToOwnTable(ctx, g.space(t, ctx)); err != nil {
 		t.Fatal(err)
 	}
-	grown(document.MaintenanceMove, 200, 0)
-	grown(document.MaintenanceIndex, 200, 1)
-	grown(document.MaintenanceIndex, 201, 0)
+	grown(vector.MaintenanceMove, 200, 0)
+	grown(vector.MaintenanceIndex, 200, 1)
+	grown(vector.MaintenanceIndex, 201, 0)
 	if n := countRows(t, ctx, g.Store, "grown_spaces"); n != 0 {
 		t.Errorf("%d entries are left of a space that wants nothing", n)
 	}
 	g.add(t, ctx, "a/3")
-	grown(document.MaintenanceIndex, 300, 1)
+	grown(vector.MaintenanceIndex, 300, 1)
 	if err := g.IndexSpace(ctx, g.space(t, ctx), 301); err != nil || g.space(t, ctx).Indexed {
 		t.Errorf("300 passages of 301 were indexed (%v)", err)
 	}
 	if err := g.IndexSpace(ctx, g.space(t, ctx), 300); err != nil || !g.space(t, ctx).Indexed {
 		t.Errorf("300 passages of 300 were not indexed (%v)", err)
 	}
-	grown(document.MaintenanceIndex, 1, 0)
+	grown(vector.MaintenanceIndex, 1, 0)
 }
 
 func TestIndexIsBuiltOnceByManyAndAfterABrokenBuild(t *testing.T) {

@@ -8,12 +8,12 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
 // RetainedVersions returns the versions of the next documents after one that must be whole.
 // Each filter has its own statement, so that it goes by the index that serves it.
-func (s *Store) RetainedVersions(ctx context.Context, filter document.RetainedVersionFilter, after uuid.UUID, limit int) (kept []document.RetainedVersion, err error) {
+func (s *Store) RetainedVersions(ctx context.Context, filter verification.Filter, after uuid.UUID, limit int) (kept []verification.RetainedVersion, err error) {
 	defer wrapError(&err, "list versions after document %s", after)
 	where, args := "d.id > $1", []any{after, limit}
 	if filter.DocumentID != uuid.Nil {
@@ -46,7 +46,7 @@ func (s *Store) RetainedVersions(ctx context.Context, filter document.RetainedVe
 	return kept, err
 }
 
-func scanRetainedVersion(row pgx.CollectableRow) (k document.RetainedVersion, err error) {
+func scanRetainedVersion(row pgx.CollectableRow) (k verification.RetainedVersion, err error) {
 	o, s := &k.Original, &k.Space
 	err = row.Scan(&k.DocumentID, &k.Version, &k.Collection, &k.Key, &o.Object, &o.Size, &o.SHA256, &o.ETag, &k.Damage, &k.Published,
 		&s.ID, &s.CollectionID, &s.Model.Name, &s.Model.Dimensions, &k.Passages)
@@ -55,7 +55,7 @@ func scanRetainedVersion(row pgx.CollectableRow) (k document.RetainedVersion, er
 
 // ManifestPassages returns the places of a kept version from an ordinal on, in
 // order, with what stands there.
-func (s *Store) ManifestPassages(ctx context.Context, of document.RetainedVersion, from, limit int) (placed []document.ManifestPassage, err error) {
+func (s *Store) ManifestPassages(ctx context.Context, of verification.RetainedVersion, from, limit int) (placed []verification.ManifestPassage, err error) {
 	defer wrapError(&err, "read places of version %d of document %s", of.Version, of.DocumentID)
 	err = s.inSnapshot(ctx, func(tx pgx.Tx) error {
 		space, err := readSpace(ctx, tx, of.Space.ID)
@@ -77,7 +77,7 @@ func (s *Store) ManifestPassages(ctx context.Context, of document.RetainedVersio
 	return placed, err
 }
 
-func scanManifestPassage(row pgx.CollectableRow) (p document.ManifestPassage, err error) {
+func scanManifestPassage(row pgx.CollectableRow) (p verification.ManifestPassage, err error) {
 	var hash []byte
 	err = row.Scan(&hash, &p.Ordinal, &p.Start, &p.End, &p.Content, &p.Dimensions)
 	copy(p.Hash[:], hash)
@@ -85,7 +85,7 @@ func scanManifestPassage(row pgx.CollectableRow) (p document.ManifestPassage, er
 }
 
 // RecordVersionCheck notes what a comparison of a kept version has found.
-func (s *Store) RecordVersionCheck(ctx context.Context, of document.RetainedVersion, tag, damage string) (err error) {
+func (s *Store) RecordVersionCheck(ctx context.Context, of verification.RetainedVersion, tag, damage string) (err error) {
 	defer wrapError(&err, "note the comparison of version %d of document %s", of.Version, of.DocumentID)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
@@ -113,14 +113,14 @@ func (s *Store) UnreferencedObjects(ctx context.Context, objects []string) (unre
 }
 
 // VerificationProgress returns how far the pass over the tenant's documents is.
-func (s *Store) VerificationProgress(ctx context.Context) (v document.VerificationProgress, err error) {
+func (s *Store) VerificationProgress(ctx context.Context) (v verification.Progress, err error) {
 	defer wrapError(&err, "read the verification")
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `SELECT reached, documents, bytes, findings, started_at FROM verifications`).
 			Scan(&v.Checkpoint, &v.Documents, &v.Bytes, &v.Findings, &v.StartedAt)
 		v.StartedAt = v.StartedAt.UTC()
 		if isNoRows(err) {
-			v, err = document.VerificationProgress{}, nil
+			v, err = verification.Progress{}, nil
 		}
 		return err
 	})
@@ -128,7 +128,7 @@ func (s *Store) VerificationProgress(ctx context.Context) (v document.Verificati
 }
 
 // SaveVerificationProgress keeps how far the pass is.
-func (s *Store) SaveVerificationProgress(ctx context.Context, v document.VerificationProgress) (err error) {
+func (s *Store) SaveVerificationProgress(ctx context.Context, v verification.Progress) (err error) {
 	defer wrapError(&err, "save the verification")
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `

@@ -8,13 +8,16 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // WriteBatch stores new passages, places and progress. The fence comes last: it is
 // a lock on the task, and the batches of a document are written side by side.
 // The look at the lease before it spares a stale worker all else.
-func (s *Store) WriteBatch(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress) (err error) {
+func (s *Store) WriteBatch(ctx context.Context, work task.Work, batch vector.Batch, progress document.KnowledgeProgress) (err error) {
 	defer wrapError(&err, "write %d passages and %d places of %s", len(batch.New), len(batch.Entries), work)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
 		var begin pgx.Batch
@@ -24,8 +27,8 @@ func (s *Store) WriteBatch(ctx context.Context, work document.Work, batch docume
 		if err := tx.SendBatch(ctx, &begin).Close(); err != nil {
 			return err
 		}
-		places := []document.VersionWrite{{
-			MissingVersion: document.MissingVersion{DocumentID: work.DocumentID, Version: work.Version},
+		places := []rebuild.VersionWrite{{
+			MissingVersion: rebuild.MissingVersion{DocumentID: work.DocumentID, Version: work.Version},
 			Entries:        batch.Entries,
 		}}
 		if err := ensurePassages(ctx, tx, space, batch.New, places); err != nil {
@@ -44,8 +47,8 @@ func (s *Store) WriteBatch(ctx context.Context, work document.Work, batch docume
 // what is there. One that another transaction adds or removes in between is met
 // again in the next round; rounds end, since nothing that is held or added can go,
 // and each other transaction is waited for.
-func ensurePassages(ctx context.Context, tx pgx.Tx, space heldSpace, passages []document.EmbeddedPassage, versions []document.VersionWrite) error {
-	missing := make(map[document.ContentHash]*document.EmbeddedPassage) // nil when it should have been there
+func ensurePassages(ctx context.Context, tx pgx.Tx, space heldSpace, passages []vector.EmbeddedPassage, versions []rebuild.VersionWrite) error {
+	missing := make(map[document.ContentHash]*vector.EmbeddedPassage) // nil when it should have been there
 	for _, version := range versions {
 		for _, place := range version.Entries {
 			missing[place.Hash] = nil
@@ -72,7 +75,7 @@ func ensurePassages(ctx context.Context, tx pgx.Tx, space heldSpace, passages []
 		if err != nil {
 			return fmt.Errorf("hold passages: %w", err)
 		}
-		fresh := make([]document.EmbeddedPassage, 0, len(missing))
+		fresh := make([]vector.EmbeddedPassage, 0, len(missing))
 		for hash, passage := range missing {
 			switch {
 			case held[hash]:

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -45,7 +46,7 @@ func (l *Store) Progress(ctx context.Context, job uuid.UUID) (Snapshot, error) {
 		return Snapshot{}, nil
 	}
 	var s Snapshot
-	for kind, task := range map[document.TaskKind]any{document.KindKnowledge: &s.Knowledge, document.KindSummary: &s.Summary} {
+	for kind, task := range map[task.Kind]any{task.KindKnowledge: &s.Knowledge, task.KindSummary: &s.Summary} {
 		value, ok := fields[string(kind)]
 		if !ok {
 			continue

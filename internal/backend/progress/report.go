@@ -9,13 +9,13 @@ import (
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
 // pendingWrite is what a job's writer has still to write.
 type pendingWrite struct {
 	tenant  string
-	reports map[document.TaskKind]any // the last of each task
+	reports map[task.Kind]any // the last of each task
 	changed bool
 	flush   chan struct{} // of one: write without waiting for the interval
 }
@@ -25,11 +25,11 @@ func (u *pendingWrite) isEmpty() bool { return len(u.reports) == 0 && !u.changed
 // ReportProgress makes progress, a document.KnowledgeProgress or SummaryProgress, that
 // of the task and its attempt. It only notes it down, in about a microsecond:
 // what was noted last is written soon, a few times a second at most.
-func (l *Store) ReportProgress(_ context.Context, work document.Work, progress any) {
+func (l *Store) ReportProgress(_ context.Context, work task.Work, progress any) {
 	l.queueWrite(work.JobID, func(u *pendingWrite) {
 		u.tenant = work.Tenant
 		if u.reports == nil {
-			u.reports = map[document.TaskKind]any{}
+			u.reports = map[task.Kind]any{}
 		}
 		u.reports[work.Kind] = TaskProgress[any]{Attempt: work.Attempt, Progress: progress}
 	})
@@ -97,7 +97,7 @@ func (l *Store) writeLoop(job uuid.UUID, u *pendingWrite) {
 }
 
 // writeAndPublish writes reports and then tells of them, in one round trip.
-func (l *Store) writeAndPublish(ctx context.Context, key, tenant string, reports map[document.TaskKind]any) error {
+func (l *Store) writeAndPublish(ctx context.Context, key, tenant string, reports map[task.Kind]any) error {
 	_, err := l.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for kind, report := range reports {
 			value, err := json.Marshal(report)

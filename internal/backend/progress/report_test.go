@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed-7a112592/gristmill/internal/backend/progress"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -16,9 +17,9 @@ import (
 func TestProgress(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		worker, api := newStore(t, url), newStore(t, url)
-		knowledge := newWork(document.KindKnowledge)
+		knowledge := newWork(task.KindKnowledge)
 		knowledge.Attempt = 2
-		summary := newWork(document.KindSummary)
+		summary := newWork(task.KindSummary)
 		summary.JobID = knowledge.JobID
 		want := progress.Snapshot{
 			Knowledge: &progress.TaskProgress[document.KnowledgeProgress]{
@@ -58,7 +59,7 @@ func TestProgress(t *testing.T) {
 // said last is what stays.
 func TestReportsAreThrottled(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
-		l, work := newStore(t, url), newWork(document.KindKnowledge)
+		l, work := newStore(t, url), newWork(task.KindKnowledge)
 		c := redisClient(t, url)
 		listener := c.Subscribe(t.Context(), "job:"+work.JobID.String())
 		t.Cleanup(func() { _ = listener.Close() })
@@ -89,7 +90,7 @@ func TestReportsAreThrottled(t *testing.T) {
 // A change of state does not wait for the throttle.
 func TestChangesAreNotThrottled(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
-		l, work := newStore(t, url), newWork(document.KindKnowledge)
+		l, work := newStore(t, url), newWork(task.KindKnowledge)
 		changes, stop, err := l.Watch(t.Context(), work.JobID)
 		if err != nil {
 			t.Fatal(err)

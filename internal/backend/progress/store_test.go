@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/backend/progress"
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
 	"github.com/seed-7a112592/gristmill/internal/test/services"
@@ -51,9 +52,9 @@ func newStoreWithLog(t testing.TB, url string, log slog.Handler) *progress.Store
 	return l
 }
 
-func newWork(kind document.TaskKind) document.Work {
-	return document.Work{
-		TaskRef: document.TaskRef{Tenant: "acme", DocumentID: uuid.Must(uuid.NewV7()), Version: 1, Kind: kind},
+func newWork(kind task.Kind) task.Work {
+	return task.Work{
+		Ref:     task.Ref{Tenant: "acme", DocumentID: uuid.Must(uuid.NewV7()), Version: 1, Kind: kind},
 		JobID:   uuid.Must(uuid.NewV7()),
 		Attempt: 1,
 	}
@@ -86,7 +87,7 @@ func TestRedisDown(t *testing.T) {
 			t.Parallel()
 			var log await.LogBuffer
 			l := newStoreWithLog(t, "redis://"+open(t), slog.NewTextHandler(&log, nil))
-			work := newWork(document.KindKnowledge)
+			work := newWork(task.KindKnowledge)
 
 			// Once it is known, calls are skipped.
 			start := time.Now()
@@ -131,7 +132,7 @@ func TestRedisComesBack(t *testing.T) {
 	redis := miniredis.RunT(t)
 	var log await.LogBuffer
 	l := newStoreWithLog(t, "redis://"+redis.Addr(), slog.NewTextHandler(&log, nil))
-	work := newWork(document.KindKnowledge)
+	work := newWork(task.KindKnowledge)
 	changes, stop, err := l.Watch(t.Context(), work.JobID)
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +166,7 @@ func TestPing(t *testing.T) {
 
 func TestClose(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
-		l, work := newStore(t, url), newWork(document.KindKnowledge)
+		l, work := newStore(t, url), newWork(task.KindKnowledge)
 		for done := range int64(100) {
 			l.ReportProgress(t.Context(), work, document.KnowledgeProgress{BytesDone: done})
 		}
@@ -198,7 +199,7 @@ func BenchmarkReportWhileRedisIsDown(b *testing.B) {
 	listener := listen(b)
 	_ = listener.Close()
 	l := newStore(b, "redis://"+listener.Addr().String())
-	work := newWork(document.KindKnowledge)
+	work := newWork(task.KindKnowledge)
 	for b.Loop() {
 		l.ReportProgress(b.Context(), work, document.KnowledgeProgress{BytesDone: 1})
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/backend/progress"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -36,7 +37,7 @@ func wantQuiet(t *testing.T, changes <-chan struct{}, why string) {
 func TestWatchAcrossProcesses(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		worker, api, other := newStore(t, url), newStore(t, url), newStore(t, url)
-		a, b := newWork(document.KindKnowledge), newWork(document.KindKnowledge)
+		a, b := newWork(task.KindKnowledge), newWork(task.KindKnowledge)
 		ofA, _ := mustWatch(t, api, a.JobID)
 		ofAElsewhere, _ := mustWatch(t, other, a.JobID)
 		ofB, _ := mustWatch(t, api, b.JobID)

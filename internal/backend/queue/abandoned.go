@@ -10,7 +10,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
 const (
@@ -88,7 +88,7 @@ func (c *Client) RequeueAbandoned(ctx context.Context) (requeued int, err error)
 
 // listActive returns the entries that workers have taken.
 func (c *Client) listActive() (entries []*asynq.TaskInfo, err error) {
-	for _, kind := range document.AllTaskKinds {
+	for _, kind := range task.Kinds {
 		some, err := c.inspector.ListActiveTasks(string(kind), asynq.PageSize(math.MaxInt32))
 		if err != nil && !errors.Is(err, asynq.ErrQueueNotFound) {
 			return nil, err

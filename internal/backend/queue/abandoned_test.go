@@ -13,8 +13,8 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/seed-7a112592/gristmill/internal/backend/queue"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // The connection is lost over which Redis hands a task over. Redis counts it as
@@ -24,9 +24,9 @@ func TestTaskWhoseHandingOverIsLost(t *testing.T) {
 		c := newClient(t, address)
 		c.SetAbandonedAfter(10 * time.Millisecond)
 		lossy := newLossyProxy(t, address)
-		delivered := make(chan document.TaskRef, 10)
+		delivered := make(chan task.Ref, 10)
 		runServer(t, queue.ServerConfig{RedisURL: lossy.url}, collectTasks(delivered))
-		ref := newRef(document.KindKnowledge)
+		ref := newRef(task.KindKnowledge)
 		enqueue(t, c, ref)
 		await.Until(t, "a reply is lost", func() bool { return lossy.lost.Load() })
 		requeued := 0
@@ -49,14 +49,14 @@ func TestTasksThatAreWorkedAtAreNotPutBack(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, address string) {
 		c := newClient(t, address)
 		c.SetAbandonedAfter(0)
-		begun, end := make(chan document.TaskRef, 10), make(chan struct{})
+		begun, end := make(chan task.Ref, 10), make(chan struct{})
 		defer close(end)
-		runServer(t, queue.ServerConfig{RedisURL: address}, func(_ context.Context, ref document.TaskRef) time.Duration {
+		runServer(t, queue.ServerConfig{RedisURL: address}, func(_ context.Context, ref task.Ref) time.Duration {
 			begun <- ref
 			<-end
 			return 0
 		})
-		enqueue(t, c, newRef(document.KindKnowledge), newRef(document.KindKnowledge))
+		enqueue(t, c, newRef(task.KindKnowledge), newRef(task.KindKnowledge))
 		await.Receive(t, begun)
 		i := inspector(t, address)
 		await.Until(t, "the worker says what it is at", func() bool {
@@ -71,7 +71,7 @@ func TestTasksThatAreWorkedAtAreNotPutBack(t *testing.T) {
 		for state, list := range map[string]func(string, ...asynq.ListOption) ([]*asynq.TaskInfo, error){
 			"active": i.ListActiveTasks, "pending": i.ListPendingTasks,
 		} {
-			if tasks, err := list(string(document.KindKnowledge)); err != nil || len(tasks) != 1 {
+			if tasks, err := list(string(task.KindKnowledge)); err != nil || len(tasks) != 1 {
 				t.Errorf("%d tasks are %s, %v, want 1", len(tasks), state, err)
 			}
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/backend/queue"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/test/services"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // BenchmarkDispatch enqueues empty tasks from several goroutines, and has them
@@ -26,7 +26,7 @@ func BenchmarkDispatch(b *testing.B) {
 	left.Store(int64(b.N))
 	done := make(chan struct{})
 	runServer(b, queue.ServerConfig{RedisURL: url, Concurrency: 32, FinishTimeout: time.Minute, Log: slog.New(slog.DiscardHandler)},
-		func(context.Context, document.TaskRef) time.Duration {
+		func(context.Context, task.Ref) time.Duration {
 			if left.Add(-1) == 0 {
 				close(done)
 			}
@@ -37,8 +37,8 @@ func BenchmarkDispatch(b *testing.B) {
 	for i := range enqueuers {
 		group.Go(func() {
 			for range b.N/enqueuers + min(1, max(0, b.N%enqueuers-i)) {
-				ref := document.TaskRef{Tenant: "default", DocumentID: uuid.New(), Version: 1, Kind: document.KindKnowledge}
-				if err := c.Enqueue(b.Context(), document.Dispatch{TaskRef: ref}); err != nil {
+				ref := task.Ref{Tenant: "default", DocumentID: uuid.New(), Version: 1, Kind: task.KindKnowledge}
+				if err := c.Enqueue(b.Context(), task.Dispatch{Ref: ref}); err != nil {
 					b.Error(err)
 				}
 			}

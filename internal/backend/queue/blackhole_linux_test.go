@@ -10,7 +10,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/backend/queue"
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
 // newBlackHole returns an address whose machine does not even say no: a listener
@@ -47,11 +47,11 @@ func TestBlackHole(t *testing.T) {
 	address := newBlackHole(t)
 	c := newClient(t, "redis://"+address)
 	start := time.Now()
-	err := c.Enqueue(t.Context(), dispatchOf(newRef(document.KindKnowledge)), dispatchOf(newRef(document.KindSummary)))
+	err := c.Enqueue(t.Context(), dispatchOf(newRef(task.KindKnowledge)), dispatchOf(newRef(task.KindSummary)))
 	if took := time.Since(start); !fault.Is(err, fault.Unavailable) || took > 2*time.Second {
 		t.Errorf("Enqueue = %v after %s, want %s within about a second", err, took, fault.Unavailable)
 	}
-	stop := runServer(t, queue.ServerConfig{RedisURL: "redis://" + address}, func(context.Context, document.TaskRef) time.Duration { return 0 })
+	stop := runServer(t, queue.ServerConfig{RedisURL: "redis://" + address}, func(context.Context, task.Ref) time.Duration { return 0 })
 	start = time.Now()
 	stop()
 	if took := time.Since(start); took > 3*time.Second {

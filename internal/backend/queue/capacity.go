@@ -8,7 +8,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
 const (
@@ -22,7 +22,7 @@ const (
 // capacityCache is what a Client knows of those who deliver.
 type capacityCache struct {
 	mu        sync.Mutex
-	capacity  map[document.TaskKind]int
+	capacity  map[task.Kind]int
 	countedAt time.Time
 	counting  *capacityCount // under way; nil while none is
 }
@@ -39,7 +39,7 @@ type capacityCount struct {
 // date, and ten when a worker was killed; more when Redis is slow. When Redis
 // cannot be reached it says fault.Unavailable, within about a second as Enqueue
 // does.
-func (c *Client) Capacity(ctx context.Context, kind document.TaskKind) (int, error) {
+func (c *Client) Capacity(ctx context.Context, kind task.Kind) (int, error) {
 	// That there was none is not remembered, so that the first worker to come
 	// is given work at once.
 	known, age := c.capacities.get(kind)
@@ -62,7 +62,7 @@ func (c *Client) Capacity(ctx context.Context, kind document.TaskKind) (int, err
 }
 
 // get returns what was counted last, and how long ago.
-func (w *capacityCache) get(kind document.TaskKind) (capacity int, age time.Duration) {
+func (w *capacityCache) get(kind task.Kind) (capacity int, age time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.capacity[kind], time.Since(w.countedAt)
@@ -80,11 +80,11 @@ func (w *capacityCache) refresh(inspector *asynq.Inspector) *capacityCount {
 	goroutine.Start(func() error {
 		var servers []*asynq.ServerInfo
 		err := goroutine.Try(func() (err error) { servers, err = inspector.Servers(); return err })
-		capacity := map[document.TaskKind]int{}
+		capacity := map[task.Kind]int{}
 		for _, server := range servers {
 			for name := range server.Queues {
 				if server.Status == "active" { // and not stopping
-					capacity[document.TaskKind(name)] += server.Concurrency
+					capacity[task.Kind(name)] += server.Concurrency
 				}
 			}
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
 // Config says where the queue is.
@@ -79,9 +79,9 @@ const noTimeout = 10 * 365 * 24 * time.Hour
 // cannot be reached it says fault.Unavailable within about a second, and at
 // once when that has just been found out; some may have been enqueued then, and
 // enqueueing all of them again is harmless.
-func (c *Client) Enqueue(ctx context.Context, dispatches ...document.Dispatch) error {
+func (c *Client) Enqueue(ctx context.Context, dispatches ...task.Dispatch) error {
 	for _, dispatch := range dispatches {
-		task, err := encodeTask(dispatch.TaskRef)
+		task, err := encodeTask(dispatch.Ref)
 		if err != nil {
 			return fmt.Errorf("enqueue %s: %w", dispatch, err)
 		}
@@ -159,14 +159,14 @@ type Depth struct {
 }
 
 // Depths returns the depth of every kind's queue.
-func (c *Client) Depths(ctx context.Context) (map[document.TaskKind]Depth, error) {
-	depths := map[document.TaskKind]Depth{}
+func (c *Client) Depths(ctx context.Context) (map[task.Kind]Depth, error) {
+	depths := map[task.Kind]Depth{}
 	if err := c.withBreaker(ctx, "look at queues", func() error {
 		announced, err := c.inspector.Queues()
 		if err != nil {
 			return err
 		}
-		for _, kind := range document.AllTaskKinds {
+		for _, kind := range task.Kinds {
 			if !slices.Contains(announced, string(kind)) {
 				c.reannounceQueues() // nothing was ever enqueued, or Redis has lost its data
 				continue

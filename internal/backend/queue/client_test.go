@@ -15,14 +15,14 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/backend/queue"
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 func TestEnqueueTwiceIsHarmless(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		c := newClient(t, url)
-		ref := newRef(document.KindKnowledge)
+		ref := newRef(task.KindKnowledge)
 		newer := ref
 		newer.Version++
 		enqueue(t, c, ref, ref)
@@ -39,47 +39,47 @@ func TestDepth(t *testing.T) {
 		if depths, err := c.Depths(t.Context()); err != nil || len(depths) != 0 {
 			t.Fatalf("Depth of an empty Redis = %v, %v", depths, err)
 		}
-		enqueue(t, c, newRef(document.KindKnowledge), newRef(document.KindKnowledge), newRef(document.KindSummary), newRef(document.KindReindex))
+		enqueue(t, c, newRef(task.KindKnowledge), newRef(task.KindKnowledge), newRef(task.KindSummary), newRef(task.KindReindex))
 		await.Until(t, "the oldest task has an age", func() bool {
 			depths, err := c.Depths(t.Context())
-			if err != nil || depths[document.KindKnowledge].Tasks != 2 || depths[document.KindSummary].Tasks != 1 || depths[document.KindReindex].Tasks != 1 {
+			if err != nil || depths[task.KindKnowledge].Tasks != 2 || depths[task.KindSummary].Tasks != 1 || depths[task.KindReindex].Tasks != 1 {
 				t.Fatalf("Depth = %v, %v", depths, err)
 			}
-			return depths[document.KindKnowledge].Age >= 100*time.Millisecond
+			return depths[task.KindKnowledge].Age >= 100*time.Millisecond
 		})
 	})
 }
 
 func TestCapacity(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
-		nothing := func(context.Context, document.TaskRef) time.Duration { return 0 }
+		nothing := func(context.Context, task.Ref) time.Duration { return 0 }
 		// A client of its own each time: one that knows of workers asks again
 		// only after a while.
-		capacity := func(kind document.TaskKind) int {
+		capacity := func(kind task.Kind) int {
 			n, err := newClient(t, url).Capacity(t.Context(), kind)
 			if err != nil {
 				t.Error(err)
 			}
 			return n
 		}
-		if n := capacity(document.KindKnowledge); n != 0 {
+		if n := capacity(task.KindKnowledge); n != 0 {
 			t.Errorf("capacity is %d before there is a worker", n)
 		}
 		c := newClient(t, url)
 		runServer(t, queue.ServerConfig{RedisURL: url, Concurrency: 3}, nothing)
 		stop := runServer(t, queue.ServerConfig{RedisURL: url, Concurrency: 4}, nothing)
-		runServer(t, queue.ServerConfig{RedisURL: url, Concurrency: 5, Kind: document.KindSummary}, nothing)
+		runServer(t, queue.ServerConfig{RedisURL: url, Concurrency: 5, Kind: task.KindSummary}, nothing)
 		await.Until(t, "all workers have said that they are there", func() bool {
-			return capacity(document.KindKnowledge) == 7 && capacity(document.KindSummary) == 5
+			return capacity(task.KindKnowledge) == 7 && capacity(task.KindSummary) == 5
 		})
-		if n, err := c.Capacity(t.Context(), document.KindKnowledge); n != 7 || err != nil {
+		if n, err := c.Capacity(t.Context(), task.KindKnowledge); n != 7 || err != nil {
 			t.Errorf("capacity is %d, %v; want 7", n, err)
 		}
 		stop()
-		if n := capacity(document.KindKnowledge); n != 3 {
+		if n := capacity(task.KindKnowledge); n != 3 {
 			t.Errorf("capacity is %d after one of the workers has stopped, want 3", n)
 		}
-		if n, err := c.Capacity(t.Context(), document.KindKnowledge); n != 7 || err != nil {
+		if n, err := c.Capacity(t.Context(), task.KindKnowledge); n != 7 || err != nil {
 			t.Errorf("capacity is %d, %v, a moment after it was counted; want 7 still", n, err)
 		}
 	})
@@ -89,22 +89,22 @@ func TestCapacity(t *testing.T) {
 // caller waits. It is known in the end, and tasks are enqueued.
 func TestCapacityOfASlowRedis(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
-		runServer(t, queue.ServerConfig{RedisURL: url, Concurrency: 3}, func(context.Context, document.TaskRef) time.Duration { return time.Hour })
-		runServer(t, queue.ServerConfig{RedisURL: url, Concurrency: 4}, func(context.Context, document.TaskRef) time.Duration { return time.Hour })
+		runServer(t, queue.ServerConfig{RedisURL: url, Concurrency: 3}, func(context.Context, task.Ref) time.Duration { return time.Hour })
+		runServer(t, queue.ServerConfig{RedisURL: url, Concurrency: 4}, func(context.Context, task.Ref) time.Duration { return time.Hour })
 		c := newClient(t, newSlowProxy(t, url, 120*time.Millisecond))
 		await.Until(t, "it is known how many tasks workers can be at", func() bool {
-			n, err := c.Capacity(t.Context(), document.KindKnowledge)
+			n, err := c.Capacity(t.Context(), task.KindKnowledge)
 			return err == nil && n == 7
 		})
 		known := time.Now()
 		await.Until(t, "what is known is old", func() bool {
-			if n, err := c.Capacity(t.Context(), document.KindKnowledge); err != nil || n != 7 {
+			if n, err := c.Capacity(t.Context(), task.KindKnowledge); err != nil || n != 7 {
 				t.Fatalf("capacity is %d, %v after %s; want 7 still", n, err, time.Since(known))
 			}
 			return time.Since(known) > 3*time.Second
 		})
 		await.Until(t, "a task is enqueued", func() bool {
-			return c.Enqueue(t.Context(), dispatchOf(newRef(document.KindKnowledge))) == nil
+			return c.Enqueue(t.Context(), dispatchOf(newRef(task.KindKnowledge))) == nil
 		})
 	})
 }
@@ -114,7 +114,7 @@ func TestRedisLosesItsData(t *testing.T) {
 	t.Parallel()
 	redis := miniredis.RunT(t)
 	c := newClient(t, "redis://"+redis.Addr())
-	ref := newRef(document.KindKnowledge)
+	ref := newRef(task.KindKnowledge)
 	enqueue(t, c, ref)
 	other := newClient(t, "redis://"+redis.Addr())
 	lost := func(want bool) {
@@ -131,7 +131,7 @@ func TestRedisLosesItsData(t *testing.T) {
 	}
 	lost(false)
 	redis.FlushAll()
-	enqueue(t, other, newRef(document.KindSummary)) // which announces its queue
+	enqueue(t, other, newRef(task.KindSummary)) // which announces its queue
 	lost(true)
 	enqueue(t, c, ref)
 	if err := c.MarkFilled(t.Context()); err != nil {
@@ -141,7 +141,7 @@ func TestRedisLosesItsData(t *testing.T) {
 	if n := countTasks(t, c); n != 1 {
 		t.Errorf("the queue holds %d tasks, want 1", n)
 	}
-	got := make(chan document.TaskRef, 1)
+	got := make(chan task.Ref, 1)
 	runServer(t, queue.ServerConfig{RedisURL: "redis://" + redis.Addr()}, collectTasks(got))
 	if await.Receive(t, got) != ref {
 		t.Error("another task was delivered")
@@ -159,9 +159,9 @@ func TestUnreachableRedis(t *testing.T) {
 			url := "redis://" + open(t)
 			for name, call := range map[string]func(c *queue.Client) error{
 				"Enqueue": func(c *queue.Client) error {
-					return c.Enqueue(t.Context(), dispatchOf(newRef(document.KindKnowledge)), dispatchOf(newRef(document.KindSummary)))
+					return c.Enqueue(t.Context(), dispatchOf(newRef(task.KindKnowledge)), dispatchOf(newRef(task.KindSummary)))
 				},
-				"Capacity": func(c *queue.Client) error { _, err := c.Capacity(t.Context(), document.KindKnowledge); return err },
+				"Capacity": func(c *queue.Client) error { _, err := c.Capacity(t.Context(), task.KindKnowledge); return err },
 				"Depth":    func(c *queue.Client) error { _, err := c.Depths(t.Context()); return err },
 				"Lost":     func(c *queue.Client) error { _, err := c.DataLost(t.Context()); return err },
 				"Filled":   func(c *queue.Client) error { return c.MarkFilled(t.Context()) },
@@ -185,14 +185,14 @@ func TestUnreachableRedis(t *testing.T) {
 func TestHangingRedisHoldsUpOneCaller(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, "redis://"+newHangingServer(t))
-	if err := c.Enqueue(t.Context(), dispatchOf(newRef(document.KindKnowledge))); !fault.Is(err, fault.Unavailable) {
+	if err := c.Enqueue(t.Context(), dispatchOf(newRef(task.KindKnowledge))); !fault.Is(err, fault.Unavailable) {
 		t.Fatalf("Enqueue = %v, want %s", err, fault.Unavailable)
 	}
 	start := time.Now()
 	for range 10 {
-		_, capacityErr := c.Capacity(t.Context(), document.KindKnowledge)
+		_, capacityErr := c.Capacity(t.Context(), task.KindKnowledge)
 		_, depthErr := c.Depths(t.Context())
-		for _, err := range []error{capacityErr, depthErr, c.Enqueue(t.Context(), dispatchOf(newRef(document.KindKnowledge)))} {
+		for _, err := range []error{capacityErr, depthErr, c.Enqueue(t.Context(), dispatchOf(newRef(task.KindKnowledge)))} {
 			if !fault.Is(err, fault.Unavailable) {
 				t.Errorf("got %v, want %s", err, fault.Unavailable)
 			}

@@ -15,8 +15,8 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 const (
@@ -45,7 +45,7 @@ func parseURL(address string) (asynq.RedisClientOpt, error) {
 }
 
 // encodeTask makes asynq's task of a reference.
-func encodeTask(ref document.TaskRef) (*asynq.Task, error) {
+func encodeTask(ref task.Ref) (*asynq.Task, error) {
 	payload, err := json.Marshal(ref)
 	if err != nil {
 		return nil, err
@@ -54,9 +54,9 @@ func encodeTask(ref document.TaskRef) (*asynq.Task, error) {
 }
 
 // decodeTask is the inverse of encode; it refuses what encode cannot have made.
-func decodeTask(task *asynq.Task) (document.TaskRef, error) {
-	ref := document.TaskRef{Kind: document.TaskKind(task.Type())}
-	if err := json.Unmarshal(task.Payload(), &ref); err != nil {
+func decodeTask(row *asynq.Task) (task.Ref, error) {
+	ref := task.Ref{Kind: task.Kind(row.Type())}
+	if err := json.Unmarshal(row.Payload(), &ref); err != nil {
 		return ref, err
 	}
 	if ref.DocumentID == uuid.Nil || ref.Version < 1 {

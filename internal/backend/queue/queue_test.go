@@ -10,9 +10,9 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/backend/queue"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
 	"github.com/seed-7a112592/gristmill/internal/test/services"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // onEachRedis runs a test on a real Redis and on the embedded one of dev mode.
@@ -43,7 +43,7 @@ func newClient(t testing.TB, url string) *queue.Client {
 func runServer(t testing.TB, cfg queue.ServerConfig, handle queue.Handler) (stop func()) {
 	t.Helper()
 	if cfg.Kind == "" {
-		cfg.Kind = document.KindKnowledge
+		cfg.Kind = task.KindKnowledge
 	}
 	if cfg.Concurrency == 0 {
 		cfg.Concurrency = 1
@@ -79,14 +79,14 @@ func runServer(t testing.TB, cfg queue.ServerConfig, handle queue.Handler) (stop
 	return stop
 }
 
-func newRef(kind document.TaskKind) document.TaskRef {
-	return document.TaskRef{Tenant: "acme", DocumentID: uuid.Must(uuid.NewV7()), Version: 1, Kind: kind}
+func newRef(kind task.Kind) task.Ref {
+	return task.Ref{Tenant: "acme", DocumentID: uuid.Must(uuid.NewV7()), Version: 1, Kind: kind}
 }
 
 // dispatchOf returns the task's first dispatch.
-func dispatchOf(ref document.TaskRef) document.Dispatch { return document.Dispatch{TaskRef: ref} }
+func dispatchOf(ref task.Ref) task.Dispatch { return task.Dispatch{Ref: ref} }
 
-func enqueue(t testing.TB, c *queue.Client, refs ...document.TaskRef) {
+func enqueue(t testing.TB, c *queue.Client, refs ...task.Ref) {
 	t.Helper()
 	for _, ref := range refs {
 		if err := c.Enqueue(t.Context(), dispatchOf(ref)); err != nil {
@@ -102,5 +102,5 @@ func countTasks(t testing.TB, c *queue.Client) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return depths[document.KindKnowledge].Tasks
+	return depths[task.KindKnowledge].Tasks
 }

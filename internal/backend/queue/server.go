@@ -10,8 +10,8 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 const (
@@ -32,7 +32,7 @@ const (
 // ServerConfig says what a server delivers, from where.
 type ServerConfig struct {
 	RedisURL      string // redis://[user:password@]host:port[/db], or rediss:// for TLS
-	Kind          document.TaskKind
+	Kind          task.Kind
 	Concurrency   int           // handlers at work at once
 	FinishTimeout time.Duration // how long handlers may go on when Run is to end
 	DrainTimeout  time.Duration // how long they then have to heed that their context has ended
@@ -43,7 +43,7 @@ type ServerConfig struct {
 // Handler does a task, with the task's tenant in ctx. It returns 0 when there is
 // nothing left to do about it, else after how long it is to be delivered again:
 // not earlier, and up to two seconds later.
-type Handler func(ctx context.Context, ref document.TaskRef) (again time.Duration)
+type Handler func(ctx context.Context, ref task.Ref) (again time.Duration)
 
 // Server delivers the tasks of one kind.
 type Server struct {
@@ -191,7 +191,7 @@ func doneWithin(limit time.Duration, done <-chan struct{}) bool {
 
 func (s *Server) newAsynqServer() *asynq.Server {
 	poll := pollInterval
-	if s.cfg.Kind == document.KindReindex {
+	if s.cfg.Kind == task.KindReindex {
 		poll = reindexInterval
 	}
 	return asynq.NewServer(s.redis, asynq.Config{

@@ -14,14 +14,14 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/backend/queue"
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // collectTasks returns a handler that is done with every task at once.
-func collectTasks(got chan<- document.TaskRef) queue.Handler {
-	return func(_ context.Context, ref document.TaskRef) time.Duration {
+func collectTasks(got chan<- task.Ref) queue.Handler {
+	return func(_ context.Context, ref task.Ref) time.Duration {
 		got <- ref
 		return 0
 	}
@@ -30,24 +30,24 @@ func collectTasks(got chan<- document.TaskRef) queue.Handler {
 func TestRunDelivers(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		c := newClient(t, url)
-		want := []document.TaskRef{newRef(document.KindKnowledge), newRef(document.KindKnowledge), newRef(document.KindSummary)}
+		want := []task.Ref{newRef(task.KindKnowledge), newRef(task.KindKnowledge), newRef(task.KindSummary)}
 		enqueue(t, c, want...)
-		got := make(chan document.TaskRef, 10)
-		handle := func(ctx context.Context, ref document.TaskRef) time.Duration {
+		got := make(chan task.Ref, 10)
+		handle := func(ctx context.Context, ref task.Ref) time.Duration {
 			if id, err := tenant.From(ctx); err != nil || id != ref.Tenant {
 				t.Errorf("tenant in ctx = %q, %v, want %q", id, err, ref.Tenant)
 			}
 			return collectTasks(got)(ctx, ref)
 		}
 		runServer(t, queue.ServerConfig{RedisURL: url}, handle)
-		refs := []document.TaskRef{await.Receive(t, got), await.Receive(t, got)}
+		refs := []task.Ref{await.Receive(t, got), await.Receive(t, got)}
 		await.Until(t, "the knowledge queue is empty", func() bool { return countTasks(t, c) == 0 })
 		if len(got) > 0 {
-			t.Errorf("a server of %s was given %s", document.KindKnowledge, <-got)
+			t.Errorf("a server of %s was given %s", task.KindKnowledge, <-got)
 		}
-		runServer(t, queue.ServerConfig{RedisURL: url, Kind: document.KindSummary}, handle)
+		runServer(t, queue.ServerConfig{RedisURL: url, Kind: task.KindSummary}, handle)
 		refs = append(refs, await.Receive(t, got))
-		byName := func(a, b document.TaskRef) int { return strings.Compare(a.String(), b.String()) }
+		byName := func(a, b task.Ref) int { return strings.Compare(a.String(), b.String()) }
 		slices.SortFunc(refs, byName)
 		slices.SortFunc(want, byName)
 		if diff := cmp.Diff(want, refs); diff != "" {
@@ -62,10 +62,10 @@ func TestRunDelivers(t *testing.T) {
 func TestRunDeliversAgain(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		c := newClient(t, url)
-		enqueue(t, c, newRef(document.KindKnowledge))
+		enqueue(t, c, newRef(task.KindKnowledge))
 		delays := []time.Duration{time.Nanosecond, 1500 * time.Millisecond, 0}
 		delivered := make(chan time.Time, len(delays))
-		runServer(t, queue.ServerConfig{RedisURL: url}, func(context.Context, document.TaskRef) time.Duration {
+		runServer(t, queue.ServerConfig{RedisURL: url}, func(context.Context, task.Ref) time.Duration {
 			delivered <- time.Now()
 			return delays[len(delivered)-1]
 		})
@@ -78,7 +78,7 @@ func TestRunDeliversAgain(t *testing.T) {
 			last = next
 		}
 		await.Until(t, "the task is gone", func() bool { return countTasks(t, c) == 0 })
-		if info, err := inspector(t, url).GetQueueInfo(string(document.KindKnowledge)); err != nil || info.FailedTotal != 0 || info.Archived != 0 {
+		if info, err := inspector(t, url).GetQueueInfo(string(task.KindKnowledge)); err != nil || info.FailedTotal != 0 || info.Archived != 0 {
 			t.Errorf("asynq counts failures: %+v, %v", info, err)
 		}
 	})
@@ -91,9 +91,9 @@ func TestRunDeliversAgainWhatTheQueueHasLost(t *testing.T) {
 	server := miniredis.RunT(t)
 	url := "redis://" + server.Addr()
 	c := newClient(t, url)
-	enqueue(t, c, newRef(document.KindKnowledge))
+	enqueue(t, c, newRef(task.KindKnowledge))
 	delivered := make(chan time.Time, 2)
-	runServer(t, queue.ServerConfig{RedisURL: url}, func(context.Context, document.TaskRef) time.Duration {
+	runServer(t, queue.ServerConfig{RedisURL: url}, func(context.Context, task.Ref) time.Duration {
 		delivered <- time.Now()
 		if len(delivered) == 2 {
 			return 0
@@ -110,17 +110,17 @@ func TestRunDeliversAgainWhatTheQueueHasLost(t *testing.T) {
 func TestRunSurvivesAPanic(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		c := newClient(t, url)
-		enqueue(t, c, newRef(document.KindKnowledge))
+		enqueue(t, c, newRef(task.KindKnowledge))
 		var log await.LogBuffer
 		panicked := make(chan time.Time, 1)
 		runServer(t, queue.ServerConfig{RedisURL: url, Log: slog.New(slog.NewTextHandler(&log, nil))},
-			func(context.Context, document.TaskRef) time.Duration {
+			func(context.Context, task.Ref) time.Duration {
 				panicked <- time.Now()
 				panic("a defect")
 			})
 		var waiting []*asynq.TaskInfo
 		await.Until(t, "the task waits", func() bool {
-			waiting, _ = inspector(t, url).ListRetryTasks(string(document.KindKnowledge))
+			waiting, _ = inspector(t, url).ListRetryTasks(string(task.KindKnowledge))
 			return len(waiting) == 1
 		})
 		if wait := waiting[0].NextProcessAt.Sub(<-panicked); wait < 10*time.Second || wait > 12*time.Second {
@@ -150,16 +150,16 @@ func TestRunDropsWhatIsNoTask(t *testing.T) {
 		`{"tenant":"acme","document":"not a uuid","version":1}`,
 	}
 	for _, payload := range payloads {
-		task := asynq.NewTask(string(document.KindKnowledge), []byte(payload))
-		if _, err := raw.Enqueue(task, asynq.Queue(string(document.KindKnowledge))); err != nil {
+		row := asynq.NewTask(string(task.KindKnowledge), []byte(payload))
+		if _, err := raw.Enqueue(row, asynq.Queue(string(task.KindKnowledge))); err != nil {
 			t.Fatal(err)
 		}
 	}
 	c := newClient(t, url)
-	ref := newRef(document.KindKnowledge)
+	ref := newRef(task.KindKnowledge)
 	enqueue(t, c, ref)
 	var log await.LogBuffer
-	got := make(chan document.TaskRef, 10)
+	got := make(chan task.Ref, 10)
 	runServer(t, queue.ServerConfig{RedisURL: url, Log: slog.New(slog.NewTextHandler(&log, nil))}, collectTasks(got))
 	if await.Receive(t, got) != ref {
 		t.Error("another task was delivered")
@@ -173,20 +173,20 @@ func TestRunDropsWhatIsNoTask(t *testing.T) {
 func TestStopLetsHandlersFinish(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		c := newClient(t, url)
-		enqueue(t, c, newRef(document.KindKnowledge))
+		enqueue(t, c, newRef(task.KindKnowledge))
 		working, finish := make(chan struct{}), make(chan struct{})
 		var ended error
 		var log await.LogBuffer
 		debug := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		stop := runServer(t, queue.ServerConfig{RedisURL: url, FinishTimeout: await.Deadline, Log: debug},
-			func(ctx context.Context, _ document.TaskRef) time.Duration {
+			func(ctx context.Context, _ task.Ref) time.Duration {
 				working <- struct{}{}
 				<-finish
 				ended = ctx.Err()
 				return 0
 			})
 		await.Receive(t, working)
-		enqueue(t, c, newRef(document.KindKnowledge))
+		enqueue(t, c, newRef(task.KindKnowledge))
 		stopped := make(chan struct{})
 		go func() { stop(); close(stopped) }()
 		await.Until(t, "the server takes no new task", func() bool {
@@ -206,10 +206,10 @@ func TestStopLetsHandlersFinish(t *testing.T) {
 func TestStopEndsHandlersAfterAWhile(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		c := newClient(t, url)
-		enqueue(t, c, newRef(document.KindKnowledge))
+		enqueue(t, c, newRef(task.KindKnowledge))
 		working := make(chan struct{})
 		stop := runServer(t, queue.ServerConfig{RedisURL: url, FinishTimeout: 50 * time.Millisecond},
-			func(ctx context.Context, _ document.TaskRef) time.Duration {
+			func(ctx context.Context, _ task.Ref) time.Duration {
 				working <- struct{}{}
 				<-ctx.Done()
 				return time.Minute
@@ -220,7 +220,7 @@ func TestStopEndsHandlersAfterAWhile(t *testing.T) {
 		if took := time.Since(start); took > 4*time.Second {
 			t.Errorf("stopping took %s", took)
 		}
-		if waiting, err := inspector(t, url).ListRetryTasks(string(document.KindKnowledge)); err != nil || len(waiting) != 1 {
+		if waiting, err := inspector(t, url).ListRetryTasks(string(task.KindKnowledge)); err != nil || len(waiting) != 1 {
 			t.Errorf("tasks that wait = %v, %v, want the 1 that was ended", waiting, err)
 		}
 	})
@@ -231,11 +231,11 @@ func TestStopEndsHandlersAfterAWhile(t *testing.T) {
 func TestStopLeavesHandlersThatDoNotEnd(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		c := newClient(t, url)
-		enqueue(t, c, newRef(document.KindKnowledge))
+		enqueue(t, c, newRef(task.KindKnowledge))
 		working, finish := make(chan struct{}), make(chan struct{})
 		defer close(finish)
 		cfg := queue.ServerConfig{RedisURL: url, FinishTimeout: 100 * time.Millisecond, DrainTimeout: 200 * time.Millisecond, CloseTimeout: time.Second}
-		stop := runServer(t, cfg, func(context.Context, document.TaskRef) time.Duration {
+		stop := runServer(t, cfg, func(context.Context, task.Ref) time.Duration {
 			working <- struct{}{}
 			<-finish
 			return 0
@@ -246,7 +246,7 @@ func TestStopLeavesHandlersThatDoNotEnd(t *testing.T) {
 		if took, most := time.Since(start), cfg.FinishTimeout+cfg.DrainTimeout+cfg.CloseTimeout; took > most+100*time.Millisecond {
 			t.Errorf("stopping took %s, want at most %s", took, most)
 		}
-		got := make(chan document.TaskRef, 1)
+		got := make(chan task.Ref, 1)
 		start = time.Now()
 		runServer(t, queue.ServerConfig{RedisURL: url}, collectTasks(got))
 		await.Receive(t, got)
@@ -261,10 +261,10 @@ func TestStopLeavesHandlersThatDoNotEnd(t *testing.T) {
 func TestHandlersOutliveAsynq(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		c := newClient(t, url)
-		ref := newRef(document.KindKnowledge)
+		ref := newRef(task.KindKnowledge)
 		enqueue(t, c, ref)
 		working, finish := make(chan context.Context), make(chan struct{})
-		runServer(t, queue.ServerConfig{RedisURL: url}, func(ctx context.Context, _ document.TaskRef) time.Duration {
+		runServer(t, queue.ServerConfig{RedisURL: url}, func(ctx context.Context, _ task.Ref) time.Duration {
 			working <- ctx
 			<-finish
 			return 0
@@ -290,10 +290,10 @@ func TestHandlersOutliveAsynq(t *testing.T) {
 func TestStopBeginsNothing(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		c := newClient(t, url)
-		ref := newRef(document.KindKnowledge)
+		ref := newRef(task.KindKnowledge)
 		enqueue(t, c, ref)
 		working, finish := make(chan struct{}, 2), make(chan struct{})
-		stop := runServer(t, queue.ServerConfig{RedisURL: url, FinishTimeout: await.Deadline}, func(context.Context, document.TaskRef) time.Duration {
+		stop := runServer(t, queue.ServerConfig{RedisURL: url, FinishTimeout: await.Deadline}, func(context.Context, task.Ref) time.Duration {
 			working <- struct{}{}
 			<-finish
 			return 0
@@ -303,7 +303,7 @@ func TestStopBeginsNothing(t *testing.T) {
 		stopped := make(chan struct{})
 		go func() { stop(); close(stopped) }()
 		await.Until(t, "it is given back", func() bool {
-			waiting, err := inspector(t, url).ListRetryTasks(string(document.KindKnowledge))
+			waiting, err := inspector(t, url).ListRetryTasks(string(task.KindKnowledge))
 			return err == nil && len(waiting) == 1 || len(working) > 0
 		})
 		close(finish)
@@ -315,13 +315,13 @@ func TestStopBeginsNothing(t *testing.T) {
 }
 
 // dropActiveEntry has asynq give up on a task that is at work, and deliver it again.
-func dropActiveEntry(t *testing.T, url string, ref document.TaskRef) {
+func dropActiveEntry(t *testing.T, url string, ref task.Ref) {
 	t.Helper()
 	name := dispatchOf(ref).String()
 	i := inspector(t, url)
 	is := func(state func(*asynq.TaskInfo) bool) func() bool {
 		return func() bool {
-			info, err := i.GetTaskInfo(string(document.KindKnowledge), name)
+			info, err := i.GetTaskInfo(string(task.KindKnowledge), name)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -344,10 +344,10 @@ func TestRedisAbsentAtStart(t *testing.T) {
 	address := closedPort(t)
 	c := newClient(t, "redis://"+address)
 	var log await.LogBuffer
-	got := make(chan document.TaskRef, 1)
+	got := make(chan task.Ref, 1)
 	debug := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	runServer(t, queue.ServerConfig{RedisURL: "redis://" + address, Log: debug}, collectTasks(got))
-	ref := newRef(document.KindKnowledge)
+	ref := newRef(task.KindKnowledge)
 	if err := c.Enqueue(t.Context(), dispatchOf(ref)); !fault.Is(err, fault.Unavailable) {
 		t.Fatalf("Enqueue = %v, want %s", err, fault.Unavailable)
 	}

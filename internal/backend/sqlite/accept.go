@@ -9,13 +9,14 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // AcceptUpload writes the document's next version and its job, or returns the job
 // of the newest version when that is the same, or the answer that an earlier
 // upload got under the same idempotency key.
-func (s *Store) AcceptUpload(ctx context.Context, upload document.Upload) (accepted document.Accepted, err error) {
+func (s *Store) AcceptUpload(ctx context.Context, upload original.Upload) (accepted document.Accepted, err error) {
 	defer wrapError(&err, "accept %q into collection %q", upload.Key, upload.Collection.Name)
 	metadata, err := canonicalJSON(upload.Metadata)
 	if err != nil {
@@ -40,7 +41,7 @@ func (s *Store) AcceptUpload(ctx context.Context, upload document.Upload) (accep
 	return accepted, nil
 }
 
-func accept(ctx context.Context, tx transaction, upload document.Upload, metadata string) (accepted document.Accepted, err error) {
+func accept(ctx context.Context, tx transaction, upload original.Upload, metadata string) (accepted document.Accepted, err error) {
 	id, version, sha256, err := loadNewestVersion(ctx, tx, upload)
 	if err != nil {
 		return accepted, err
@@ -89,7 +90,7 @@ func supersedeNewest(ctx context.Context, tx transaction, id uuid.UUID) error {
 
 // loadNewestVersion returns the document under the upload's key, its newest version
 // and that one's hash, or a new id, 0 and nothing.
-func loadNewestVersion(ctx context.Context, tx transaction, upload document.Upload) (id uuid.UUID, version int, sha256 string, err error) {
+func loadNewestVersion(ctx context.Context, tx transaction, upload original.Upload) (id uuid.UUID, version int, sha256 string, err error) {
 	err = tx.QueryRowContext(ctx, `
 		SELECT d.id, d.newest_version, v.sha256
 		FROM documents d
@@ -104,7 +105,7 @@ func loadNewestVersion(ctx context.Context, tx transaction, upload document.Uplo
 
 // isUnchanged reports whether a version was made from the same original and
 // settings as the upload, and its job has not come to nothing.
-func isUnchanged(ctx context.Context, tx transaction, id uuid.UUID, version int, upload document.Upload, metadata string) (same bool, err error) {
+func isUnchanged(ctx context.Context, tx transaction, id uuid.UUID, version int, upload original.Upload, metadata string) (same bool, err error) {
 	err = tx.QueryRowContext(ctx, `
 		SELECT v.sha256 = ?4 AND v.title = ?5 AND v.metadata = ?6 AND v.media_type = ?7
 		       AND coalesce(v.title_from_key = ?8, true)
@@ -118,7 +119,7 @@ func isUnchanged(ctx context.Context, tx transaction, id uuid.UUID, version int,
 
 // addVersion writes a version of a document, which is made for its first, and
 // the version's job.
-func addVersion(ctx context.Context, tx transaction, id uuid.UUID, version int, upload document.Upload, metadata string) error {
+func addVersion(ctx context.Context, tx transaction, id uuid.UUID, version int, upload original.Upload, metadata string) error {
 	if _, err := tx.ExecContext(ctx, `
 		INSERT INTO documents (tenant, id, collection, key, state, newest_version, created_at, updated_at)
 		VALUES (?1, ?2, ?3, ?4, 'pending', ?5, ?6, ?6)

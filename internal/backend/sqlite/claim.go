@@ -10,14 +10,15 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // Claim gives the task to the caller under a new lease.
-func (s *Store) Claim(ctx context.Context, ref document.TaskRef, ttl time.Duration) (work document.Work, err error) {
+func (s *Store) Claim(ctx context.Context, ref task.Ref, ttl time.Duration) (work task.Work, err error) {
 	defer wrapError(&err, "claim %s", ref)
 	load, lease := loadTask, leaseTask
-	if ref.Kind == document.KindReindex {
+	if ref.Kind == task.KindReindex {
 		load, lease = loadReindexTask, leaseReindex
 	}
 	var refused error // after what was written on the way to it
@@ -46,14 +47,14 @@ func (s *Store) Claim(ctx context.Context, ref document.TaskRef, ttl time.Durati
 		err = refused
 	}
 	if err != nil {
-		return document.Work{}, err
+		return task.Work{}, err
 	}
 	return work, nil
 }
 
-// task is what decides over a claim: the task, and what its work would be.
-type task struct {
-	work          document.Work
+// lockedTask is what decides over a claim: the task, and what its work would be.
+type lockedTask struct {
+	work          task.Work
 	state         document.JobState
 	leaseUntil    *micros
 	nextAttemptAt *micros
@@ -61,8 +62,8 @@ type task struct {
 	deleted       bool
 }
 
-func loadTask(ctx context.Context, tx transaction, ref document.TaskRef) (task, error) {
-	t := task{work: document.Work{TaskRef: ref}}
+func loadTask(ctx context.Context, tx transaction, ref task.Ref) (lockedTask, error) {
+	t := lockedTask{work: task.Work{Ref: ref}}
 	t.work.Tenant = tx.tenant
 	var fromKey *bool
 	err := scanSpace(tx.QueryRowContext(ctx, `
@@ -82,14 +83,14 @@ func loadTask(ctx context.Context, tx transaction, ref document.TaskRef) (task, 
 		return t, fault.New(fault.NotFound, "there is no such task")
 	}
 	t.work.Title = document.OwnTitle(t.work.Title, t.work.Key, fromKey)
-	if err == nil && ref.Kind == document.KindKnowledge {
+	if err == nil && ref.Kind == task.KindKnowledge {
 		t.work.OtherSpaces, err = readOtherSpaces(ctx, tx, t.work.Space)
 	}
 	return t, err
 }
 
 // cancelReason says why nobody wants the task any more, if so.
-func (t task) cancelReason() string {
+func (t lockedTask) cancelReason() string {
 	switch {
 	case t.deleted:
 		return reasonDocumentDeleted
@@ -105,7 +106,7 @@ const reasonDocumentDeleted = "document deleted"
 func reasonSuperseded(version int) string { return fmt.Sprintf("superseded by version %d", version) }
 
 // claimableAt returns when the task may be claimed, in the past if it may be now.
-func (t task) claimableAt() micros {
+func (t lockedTask) claimableAt() micros {
 	switch {
 	case t.state == document.JobRunning && t.leaseUntil != nil:
 		return *t.leaseUntil
@@ -118,7 +119,7 @@ func (t task) claimableAt() micros {
 
 // nextAttempt returns the work of the task's next attempt. A task that is running was
 // let go of by a worker that crashed.
-func (t task) nextAttempt() document.Work {
+func (t lockedTask) nextAttempt() task.Work {
 	work := t.work
 	work.Lease = uuid.New()
 	work.Attempt++
@@ -128,7 +129,7 @@ func (t task) nextAttempt() document.Work {
 	return work
 }
 
-func leaseTask(ctx context.Context, tx transaction, work document.Work, ttl time.Duration) error {
+func leaseTask(ctx context.Context, tx transaction, work task.Work, ttl time.Duration) error {
 	if _, err := tx.ExecContext(ctx, `
 		UPDATE tasks SET state = 'running', attempt = ?5, crashes = ?6, round = round + 1,
 		                 lease = ?7, lease_until = ?8, next_attempt_at = NULL, error = '',
@@ -143,7 +144,7 @@ func leaseTask(ctx context.Context, tx transaction, work document.Work, ttl time
 		tx.tenant, work.DocumentID, work.Version, tx.now); err != nil {
 		return err
 	}
-	if work.Kind == document.KindKnowledge { // of every space
+	if work.Kind == task.KindKnowledge { // of every space
 		if _, err := deleteManifestEntries(ctx, tx, versionKeyOf(work), 0, noLimit, versionKeyOf(work)); err != nil {
 			return err
 		}

@@ -8,11 +8,12 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // EnsureCollection returns the collection of that name, made on first use.
-func (s *Store) EnsureCollection(ctx context.Context, name string, model document.Model, chunking document.Chunking) (c document.Collection, err error) {
+func (s *Store) EnsureCollection(ctx context.Context, name string, model document.Model, chunking document.Chunking) (c vector.Collection, err error) {
 	defer wrapError(&err, "ensure collection %q", name)
 	err = s.inWriteTransaction(ctx, func(tx transaction) error {
 		c, err = readCollection(ctx, tx, name)
@@ -29,7 +30,7 @@ func (s *Store) EnsureCollection(ctx context.Context, name string, model documen
 }
 
 // Collection returns the collection of that name, or fault.NotFound.
-func (s *Store) Collection(ctx context.Context, name string) (c document.Collection, err error) {
+func (s *Store) Collection(ctx context.Context, name string) (c vector.Collection, err error) {
 	defer wrapError(&err, "collection %q", name)
 	err = s.inReadTransaction(ctx, func(tx transaction) error {
 		c, err = readCollection(ctx, tx, name)
@@ -39,7 +40,7 @@ func (s *Store) Collection(ctx context.Context, name string) (c document.Collect
 }
 
 // AllCollections returns every collection, by name.
-func (s *Store) AllCollections(ctx context.Context) (collections []document.Collection, err error) {
+func (s *Store) AllCollections(ctx context.Context) (collections []vector.Collection, err error) {
 	defer wrapError(&err, "list collections")
 	err = s.inReadTransaction(ctx, func(tx transaction) error {
 		rows, err := tx.QueryContext(ctx, selectCollections+`
@@ -52,7 +53,7 @@ func (s *Store) AllCollections(ctx context.Context) (collections []document.Coll
 }
 
 // Collections lists collections, newest first.
-func (s *Store) Collections(ctx context.Context, page document.Page) (list document.List[document.Collection], err error) {
+func (s *Store) Collections(ctx context.Context, page document.Page) (list document.List[vector.Collection], err error) {
 	defer wrapError(&err, "list collections")
 	before := uuid.Max
 	if err := decodeCursor("collections", page.Cursor, &before); err != nil {
@@ -67,14 +68,14 @@ func (s *Store) Collections(ctx context.Context, page document.Page) (list docum
 		if err != nil {
 			return err
 		}
-		list, err = cutPage("collections", collections, page.Limit, func(c document.Collection) any { return c.ID })
+		list, err = cutPage("collections", collections, page.Limit, func(c vector.Collection) any { return c.ID })
 		return err
 	})
 	return list, err
 }
 
 // SetSummaryMode sets when documents of a collection are summarised.
-func (s *Store) SetSummaryMode(ctx context.Context, name string, mode document.SummaryMode) (c document.Collection, err error) {
+func (s *Store) SetSummaryMode(ctx context.Context, name string, mode document.SummaryMode) (c vector.Collection, err error) {
 	defer wrapError(&err, "set summaries of collection %q", name)
 	err = s.inWriteTransaction(ctx, func(tx transaction) error {
 		if _, err := tx.ExecContext(ctx, `
@@ -87,7 +88,7 @@ func (s *Store) SetSummaryMode(ctx context.Context, name string, mode document.S
 	return c, err
 }
 
-func readCollection(ctx context.Context, tx transaction, name string) (document.Collection, error) {
+func readCollection(ctx context.Context, tx transaction, name string) (vector.Collection, error) {
 	c, err := scanCollection(tx.QueryRowContext(ctx, selectCollections+`
 		WHERE c.tenant = ?1 AND c.name = ?2`, tx.tenant, name))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -103,7 +104,7 @@ const selectCollections = `
 `
 
 // scanCollection scans a row of selectCollections.
-func scanCollection(row scanner) (c document.Collection, err error) {
+func scanCollection(row scanner) (c vector.Collection, err error) {
 	return c, scanSpace(row, &c.ActiveSpace, &c.ID, &c.Name, &c.Summaries, &c.SpaceReplaceable)
 }
 
@@ -116,17 +117,17 @@ func (s *Store) checkCollectionLimit(ctx context.Context, tx transaction, name s
 	var have int
 	err := tx.QueryRowContext(ctx, `SELECT collections FROM tenants WHERE id = ?1`, tx.tenant).Scan(&have)
 	if err == nil && have >= s.maxCollections {
-		return fault.New(fault.Conflict, document.TooManyCollectionsDetail, name, s.maxCollections)
+		return fault.New(fault.Conflict, vector.TooManyCollectionsDetail, name, s.maxCollections)
 	}
 	return err
 }
 
-func addCollection(ctx context.Context, tx transaction, name string, model document.Model, chunking document.Chunking) (document.Collection, error) {
+func addCollection(ctx context.Context, tx transaction, name string, model document.Model, chunking document.Chunking) (vector.Collection, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return document.Collection{}, err
+		return vector.Collection{}, err
 	}
-	c := document.Collection{ID: id, Name: name, SpaceReplaceable: true}
+	c := vector.Collection{ID: id, Name: name, SpaceReplaceable: true}
 
 	// The space that the collection refers to follows in this transaction.
 	if _, err := tx.ExecContext(ctx, `
@@ -134,7 +135,7 @@ func addCollection(ctx context.Context, tx transaction, name string, model docum
 		VALUES (?1, ?2, ?3, 0, ?4)`, tx.tenant, id, name, tx.now); err != nil {
 		return c, err
 	}
-	c.ActiveSpace, err = addSpace(ctx, tx, document.Space{CollectionID: id, Model: model, Chunking: chunking})
+	c.ActiveSpace, err = addSpace(ctx, tx, vector.Space{CollectionID: id, Model: model, Chunking: chunking})
 	if err != nil {
 		return c, err
 	}

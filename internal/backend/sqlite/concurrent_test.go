@@ -9,7 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -43,8 +46,8 @@ func TestWritersAndReadersAtOnce(t *testing.T) {
 }
 
 // publishVersion takes a version of a document from upload to live.
-func publishVersion(ctx context.Context, s *Store, c document.Collection, key string, version, passages int) error {
-	accepted, err := acceptUpload(ctx, s, document.Upload{Collection: c, Key: key, SHA256: fmt.Sprint(version)})
+func publishVersion(ctx context.Context, s *Store, c vector.Collection, key string, version, passages int) error {
+	accepted, err := acceptUpload(ctx, s, original.Upload{Collection: c, Key: key, SHA256: fmt.Sprint(version)})
 	if err != nil {
 		return err
 	}
@@ -53,7 +56,7 @@ func publishVersion(ctx context.Context, s *Store, c document.Collection, key st
 
 // publishJob does the knowledge task of a job, with texts of such a version.
 func publishJob(ctx context.Context, s *Store, job document.Job, version, passages int) error {
-	ref := document.TaskRef{Tenant: tenant.Default, DocumentID: job.DocumentID, Version: job.Version, Kind: document.KindKnowledge}
+	ref := task.Ref{Tenant: tenant.Default, DocumentID: job.DocumentID, Version: job.Version, Kind: task.KindKnowledge}
 	work, err := s.Claim(ctx, ref, time.Hour)
 	if err != nil {
 		return err
@@ -62,9 +65,9 @@ func publishJob(ctx context.Context, s *Store, job document.Job, version, passag
 	for i := range passages {
 		text := fmt.Sprintf("passage %d of version %d", i, version) // which every writer shares
 		hash := document.HashText(text)
-		batch := document.Batch{
-			New:     []document.EmbeddedPassage{{Hash: hash, PassageText: document.PassageText{Content: text}, Vector: randomVector(8)}},
-			Entries: []document.ManifestEntry{{Hash: hash, Ordinal: i}},
+		batch := vector.Batch{
+			New:     []vector.EmbeddedPassage{{Hash: hash, PassageText: document.PassageText{Content: text}, Vector: randomVector(8)}},
+			Entries: []vector.ManifestEntry{{Hash: hash, Ordinal: i}},
 		}
 		if err := s.WriteBatch(ctx, work, batch, progress); err != nil {
 			return err
@@ -74,7 +77,7 @@ func publishJob(ctx context.Context, s *Store, job document.Job, version, passag
 }
 
 // readUntil reads all that there is until ctx ends.
-func readUntil(t *testing.T, ctx context.Context, s *Store, c document.Collection, passages int) {
+func readUntil(t *testing.T, ctx context.Context, s *Store, c vector.Collection, passages int) {
 	for ctx.Err() == nil {
 		list, err := s.Documents(ctx, document.DocumentFilter{}, document.Page{Limit: 100})
 		if ctx.Err() != nil {
@@ -93,7 +96,7 @@ func readUntil(t *testing.T, ctx context.Context, s *Store, c document.Collectio
 				t.Errorf("passages of %s: got %d, %v, want %d", d.Key, len(got.Items), err, passages)
 			}
 		}
-		_, err = s.NearestPassages(ctx, c.ActiveSpace, document.Query{Vector: randomVector(8), Limit: 5})
+		_, err = s.NearestPassages(ctx, c.ActiveSpace, vector.Query{Vector: randomVector(8), Limit: 5})
 		if err != nil && ctx.Err() == nil {
 			t.Error(err)
 		}
@@ -119,21 +122,21 @@ func BenchmarkNearest(b *testing.B) {
 		b.Fatal(err)
 	}
 	for d := range documents {
-		accepted, err := acceptUpload(ctx, s, document.Upload{Collection: c, Key: fmt.Sprint(d)})
+		accepted, err := acceptUpload(ctx, s, original.Upload{Collection: c, Key: fmt.Sprint(d)})
 		if err != nil {
 			b.Fatal(err)
 		}
-		ref := document.TaskRef{Tenant: tenant.Default, DocumentID: accepted.Document.ID, Version: 1, Kind: document.KindKnowledge}
+		ref := task.Ref{Tenant: tenant.Default, DocumentID: accepted.Document.ID, Version: 1, Kind: task.KindKnowledge}
 		work, err := s.Claim(ctx, ref, time.Hour)
 		if err != nil {
 			b.Fatal(err)
 		}
-		var batch document.Batch
+		var batch vector.Batch
 		for i := range passages {
 			text := fmt.Sprintf("%01500d", d*passages+i)
 			hash := document.HashText(text)
-			batch.New = append(batch.New, document.EmbeddedPassage{Hash: hash, PassageText: document.PassageText{Content: text}, Vector: randomVector(dimensions)})
-			batch.Entries = append(batch.Entries, document.ManifestEntry{Hash: hash, Ordinal: i})
+			batch.New = append(batch.New, vector.EmbeddedPassage{Hash: hash, PassageText: document.PassageText{Content: text}, Vector: randomVector(dimensions)})
+			batch.Entries = append(batch.Entries, vector.ManifestEntry{Hash: hash, Ordinal: i})
 		}
 		progress := document.KnowledgeProgress{Passages: passages}
 		if err := s.WriteBatch(ctx, work, batch, progress); err != nil {
@@ -143,7 +146,7 @@ func BenchmarkNearest(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	query := document.Query{Vector: randomVector(dimensions), Limit: 10, Threshold: -1}
+	query := vector.Query{Vector: randomVector(dimensions), Limit: 10, Threshold: -1}
 	for b.Loop() {
 		hits, err := s.NearestPassages(ctx, c.ActiveSpace, query)
 		if err != nil || len(hits) != query.Limit {

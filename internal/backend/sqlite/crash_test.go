@@ -15,7 +15,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -44,11 +47,11 @@ func uploadUntilKilled(path string) error {
 	if err != nil {
 		return err
 	}
-	busy, err := acceptUpload(ctx, s, document.Upload{Collection: c, Key: "busy"})
+	busy, err := acceptUpload(ctx, s, original.Upload{Collection: c, Key: "busy"})
 	if err != nil {
 		return err
 	}
-	work, err := s.Claim(ctx, document.TaskRef{Tenant: tenant.Default, DocumentID: busy.Document.ID, Version: 1, Kind: document.KindKnowledge}, time.Hour)
+	work, err := s.Claim(ctx, task.Ref{Tenant: tenant.Default, DocumentID: busy.Document.ID, Version: 1, Kind: task.KindKnowledge}, time.Hour)
 	if err != nil {
 		return err
 	}
@@ -56,9 +59,9 @@ func uploadUntilKilled(path string) error {
 	go func() {
 		for i := 0; ; i++ {
 			text := fmt.Sprint("passage ", i)
-			batch := document.Batch{
-				New:     []document.EmbeddedPassage{{Hash: document.HashText(text), PassageText: document.PassageText{Content: text}, Vector: make([]float32, 512)}},
-				Entries: []document.ManifestEntry{{Hash: document.HashText(text), Ordinal: i}},
+			batch := vector.Batch{
+				New:     []vector.EmbeddedPassage{{Hash: document.HashText(text), PassageText: document.PassageText{Content: text}, Vector: make([]float32, 512)}},
+				Entries: []vector.ManifestEntry{{Hash: document.HashText(text), Ordinal: i}},
 			}
 			if err := s.WriteBatch(ctx, work, batch, document.KnowledgeProgress{Passages: int64(i + 1)}); err != nil {
 				failed <- err
@@ -68,7 +71,7 @@ func uploadUntilKilled(path string) error {
 	}()
 	go func() {
 		for i := 0; ; i++ {
-			accepted, err := acceptUpload(ctx, s, document.Upload{Collection: c, Key: fmt.Sprint("key ", i)})
+			accepted, err := acceptUpload(ctx, s, original.Upload{Collection: c, Key: fmt.Sprint("key ", i)})
 			if err != nil {
 				failed <- err
 				return
@@ -137,7 +140,7 @@ func TestAcceptedUploadsSurviveSIGKILL(t *testing.T) {
 	}
 
 	// What was written together is there together or not at all.
-	ref := document.TaskRef{Tenant: tenant.Default, DocumentID: busy.ID, Version: 1, Kind: document.KindKnowledge}
+	ref := task.Ref{Tenant: tenant.Default, DocumentID: busy.ID, Version: 1, Kind: task.KindKnowledge}
 	var places, passages, progress int64
 	if err := s.writer.QueryRowContext(ctx, `
 		SELECT (SELECT count(*) FROM manifest), (SELECT count(*) FROM passages),
@@ -160,7 +163,7 @@ func TestAcceptedUploadsSurviveSIGKILL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]document.Dispatch{{TaskRef: ref, Round: 1}}, due); diff != "" {
+	if diff := cmp.Diff([]task.Dispatch{{Ref: ref, Round: 1}}, due); diff != "" {
 		t.Errorf("due once leases are released (-want +got):\n%s", diff)
 	}
 	if work, err := s.Claim(ctx, ref, time.Hour); err != nil || work.Attempt != 2 || work.Crashes != 1 {
@@ -199,7 +202,7 @@ func TestReopen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := acceptUpload(ctx, s, document.Upload{Collection: c, Key: "a", Title: "A"})
+	want, err := acceptUpload(ctx, s, original.Upload{Collection: c, Key: "a", Title: "A"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -88,7 +89,7 @@ func (s *Store) Deliveries(ctx context.Context, webhook uuid.UUID, page document
 }
 
 // ClaimDeliveries gives the caller what is due.
-func (s *Store) ClaimDeliveries(ctx context.Context, busy []uuid.UUID, limit int, ttl time.Duration) (taken []document.OutgoingDelivery, err error) {
+func (s *Store) ClaimDeliveries(ctx context.Context, busy []uuid.UUID, limit int, ttl time.Duration) (taken []task.Delivery, err error) {
 	defer wrapError(&err, "take deliveries")
 	err = s.inWriteTransaction(ctx, func(tx transaction) error {
 		webhooks, err := readWebhooks(ctx, tx)
@@ -108,8 +109,8 @@ func (s *Store) ClaimDeliveries(ctx context.Context, busy []uuid.UUID, limit int
 					LIMIT ?5)
 				RETURNING `+deliveryColumns+`, body`,
 				tx.tenant, webhook.ID, tx.now, tx.now.add(ttl), limit)
-			due, err := collectRows(rows, err, func(row scanner) (document.OutgoingDelivery, error) {
-				o := document.OutgoingDelivery{URL: webhook.URL, Secret: webhook.Secret}
+			due, err := collectRows(rows, err, func(row scanner) (task.Delivery, error) {
+				o := task.Delivery{URL: webhook.URL, Secret: webhook.Secret}
 				return o, scanDelivery(row, &o.Delivery, &o.Body)
 			})
 			if err != nil {
@@ -123,7 +124,7 @@ func (s *Store) ClaimDeliveries(ctx context.Context, busy []uuid.UUID, limit int
 }
 
 // RecordDeliveryOutcome writes what became of a taken delivery.
-func (s *Store) RecordDeliveryOutcome(ctx context.Context, taken document.OutgoingDelivery, outcome document.DeliveryOutcome) (err error) {
+func (s *Store) RecordDeliveryOutcome(ctx context.Context, taken task.Delivery, outcome task.DeliveryOutcome) (err error) {
 	defer wrapError(&err, "settle delivery %s: %s", taken.ID, outcome.State)
 	return s.inWriteTransaction(ctx, func(tx transaction) error {
 		result, err := tx.ExecContext(ctx, `

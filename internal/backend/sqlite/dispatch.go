@@ -5,17 +5,17 @@ import (
 	"database/sql"
 	"time"
 
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
 // Dispatch returns the oldest tasks that were never dispatched, as many as
 // there is room for, and counts them as dispatched now.
-func (s *Store) Dispatch(ctx context.Context, windows map[document.TaskKind]int) (dispatched []document.Dispatch, err error) {
+func (s *Store) Dispatch(ctx context.Context, windows map[task.Kind]int) (dispatched []task.Dispatch, err error) {
 	defer wrapError(&err, "dispatch tasks")
 	err = s.inWriteTransaction(ctx, func(tx transaction) error {
-		for _, kind := range document.AllTaskKinds {
+		for _, kind := range task.Kinds {
 			oldest := queryUndispatchedTasks
-			if kind == document.KindReindex {
+			if kind == task.KindReindex {
 				oldest = queryUndispatchedReindexes
 			}
 			rows, err := oldest(ctx, tx, kind, windows[kind])
@@ -30,7 +30,7 @@ func (s *Store) Dispatch(ctx context.Context, windows map[document.TaskKind]int)
 	return dispatched, err
 }
 
-func queryUndispatchedTasks(ctx context.Context, tx transaction, kind document.TaskKind, window int) (*sql.Rows, error) {
+func queryUndispatchedTasks(ctx context.Context, tx transaction, kind task.Kind, window int) (*sql.Rows, error) {
 	// A comparison, and not IS NOT NULL, has SQLite find by the index what was
 	// dispatched.
 	return tx.QueryContext(ctx, `
@@ -43,7 +43,7 @@ func queryUndispatchedTasks(ctx context.Context, tx transaction, kind document.T
 		tx.tenant, kind, window)
 }
 
-func queryUndispatchedReindexes(ctx context.Context, tx transaction, kind document.TaskKind, window int) (*sql.Rows, error) {
+func queryUndispatchedReindexes(ctx context.Context, tx transaction, kind task.Kind, window int) (*sql.Rows, error) {
 	return tx.QueryContext(ctx, `
 		SELECT id, 1, ?2, round FROM reindexes
 		WHERE tenant = ?1 AND state = 'queued' AND dispatched_at IS NULL
@@ -69,7 +69,7 @@ func (s *Store) TenantsWithWork(ctx context.Context) (ids []string, err error) {
 // RedispatchOverdue returns dispatched tasks that should be in the queue but may not be,
 // those first that were dispatched the longest ago, and counts them as
 // dispatched now.
-func (s *Store) RedispatchOverdue(ctx context.Context, idle time.Duration, limit int) (due []document.Dispatch, err error) {
+func (s *Store) RedispatchOverdue(ctx context.Context, idle time.Duration, limit int) (due []task.Dispatch, err error) {
 	defer wrapError(&err, "list due tasks")
 	err = s.inWriteTransaction(ctx, func(tx transaction) error {
 		rows, err := tx.QueryContext(ctx, `
@@ -94,9 +94,9 @@ func (s *Store) RedispatchOverdue(ctx context.Context, idle time.Duration, limit
 }
 
 // markDispatched counts the tasks of a query as dispatched now.
-func markDispatched(ctx context.Context, tx transaction, rows *sql.Rows, err error) ([]document.Dispatch, error) {
-	dispatches, err := collectRows(rows, err, func(row scanner) (document.Dispatch, error) {
-		d := document.Dispatch{TaskRef: document.TaskRef{Tenant: tx.tenant}}
+func markDispatched(ctx context.Context, tx transaction, rows *sql.Rows, err error) ([]task.Dispatch, error) {
+	dispatches, err := collectRows(rows, err, func(row scanner) (task.Dispatch, error) {
+		d := task.Dispatch{Ref: task.Ref{Tenant: tx.tenant}}
 		return d, row.Scan(&d.DocumentID, &d.Version, &d.Kind, &d.Round)
 	})
 	if err != nil {
@@ -104,17 +104,17 @@ func markDispatched(ctx context.Context, tx transaction, rows *sql.Rows, err err
 	}
 	for _, d := range dispatches {
 		mark := markTaskDispatched
-		if d.Kind == document.KindReindex {
+		if d.Kind == task.KindReindex {
 			mark = markReindexDispatched
 		}
-		if err := mark(ctx, tx, d.TaskRef); err != nil {
+		if err := mark(ctx, tx, d.Ref); err != nil {
 			return nil, err
 		}
 	}
 	return dispatches, nil
 }
 
-func markTaskDispatched(ctx context.Context, tx transaction, ref document.TaskRef) error {
+func markTaskDispatched(ctx context.Context, tx transaction, ref task.Ref) error {
 	_, err := tx.ExecContext(ctx, `
 		UPDATE tasks SET dispatched_at = ?5
 		WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND kind = ?4`,
@@ -122,7 +122,7 @@ func markTaskDispatched(ctx context.Context, tx transaction, ref document.TaskRe
 	return err
 }
 
-func markReindexDispatched(ctx context.Context, tx transaction, ref document.TaskRef) error {
+func markReindexDispatched(ctx context.Context, tx transaction, ref task.Ref) error {
 	_, err := tx.ExecContext(ctx, `
 		UPDATE reindexes SET dispatched_at = ?3 WHERE tenant = ?1 AND id = ?2`, tx.tenant, ref.DocumentID, tx.now)
 	return err

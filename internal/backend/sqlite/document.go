@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -118,7 +119,7 @@ func (s *Store) Summary(ctx context.Context, id uuid.UUID) (summary document.Sum
 			return asErrNoDocument(err, id)
 		}
 		if skipped {
-			return fault.New(fault.NotFound, "%s", document.NoSummaryDetail(id))
+			return fault.New(fault.NotFound, "%s", task.NoSummaryDetail(id))
 		}
 		if !text.Valid {
 			return fault.New(fault.NotFound, "document %s has no summary yet", id)

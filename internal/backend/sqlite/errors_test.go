@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -30,7 +32,7 @@ func TestFullDiskIsUnavailable(t *testing.T) {
 	if _, err := s.writer.ExecContext(ctx, `PRAGMA max_page_count = 1`); err != nil { // no more than there are
 		t.Fatal(err)
 	}
-	_, err := acceptUpload(ctx, s, document.Upload{Collection: c, Key: strings.Repeat("k", 1<<20)})
+	_, err := acceptUpload(ctx, s, original.Upload{Collection: c, Key: strings.Repeat("k", 1<<20)})
 	wantUnavailable(t, err, "is full")
 
 	if _, err := s.writer.ExecContext(ctx, `PRAGMA max_page_count = 1000000`); err != nil {
@@ -40,7 +42,7 @@ func TestFullDiskIsUnavailable(t *testing.T) {
 	if err != nil || len(list.Items) > 0 {
 		t.Errorf("after the failure: got %d documents, %v, want none", len(list.Items), err)
 	}
-	if _, err := acceptUpload(ctx, s, document.Upload{Collection: c, Key: "k"}); err != nil {
+	if _, err := acceptUpload(ctx, s, original.Upload{Collection: c, Key: "k"}); err != nil {
 		t.Errorf("once there is room: %v", err)
 	}
 }
@@ -145,7 +147,7 @@ func TestWrongDimensionsAreRefused(t *testing.T) {
 	t.Parallel()
 	ctx := tenant.With(t.Context(), tenant.Default)
 	s, c := openCollection(t, ctx, 8)
-	_, err := s.NearestPassages(ctx, c.ActiveSpace, document.Query{Vector: make([]float32, 7), Limit: 1})
+	_, err := s.NearestPassages(ctx, c.ActiveSpace, vector.Query{Vector: make([]float32, 7), Limit: 1})
 	if err == nil || !strings.Contains(err.Error(), "7 dimensions where model m has 8") {
 		t.Errorf("got %v, want both numbers of dimensions", err)
 	}

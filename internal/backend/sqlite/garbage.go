@@ -9,11 +9,12 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // Garbage returns the entries of the garbage list that are due first.
-func (s *Store) Garbage(ctx context.Context, ahead time.Duration, limit int) (due []document.Garbage, err error) {
+func (s *Store) Garbage(ctx context.Context, ahead time.Duration, limit int) (due []garbage.Entry, err error) {
 	defer wrapError(&err, "list garbage")
 	err = s.inReadTransaction(ctx, func(tx transaction) error {
 		rows, err := tx.QueryContext(ctx, `
@@ -28,7 +29,7 @@ func (s *Store) Garbage(ctx context.Context, ahead time.Duration, limit int) (du
 	return due, err
 }
 
-func scanGarbage(row scanner) (g document.Garbage, err error) {
+func scanGarbage(row scanner) (g garbage.Entry, err error) {
 	var id uuid.NullUUID
 	var reached string
 	if err := row.Scan(&g.ID, &g.Kind, &id, &g.Version, &g.Object, &g.SpaceID, &g.Tries, &reached); err != nil {
@@ -39,7 +40,7 @@ func scanGarbage(row scanner) (g document.Garbage, err error) {
 }
 
 // DeleteGarbageEntries removes entries from the garbage list.
-func (s *Store) DeleteGarbageEntries(ctx context.Context, entries ...document.Garbage) (err error) {
+func (s *Store) DeleteGarbageEntries(ctx context.Context, entries ...garbage.Entry) (err error) {
 	defer wrapError(&err, "remove %d entries from the garbage list", len(entries))
 	return s.inWriteTransaction(ctx, func(tx transaction) error {
 		for _, g := range entries {
@@ -51,14 +52,14 @@ func (s *Store) DeleteGarbageEntries(ctx context.Context, entries ...document.Ga
 	})
 }
 
-func deleteGarbageEntry(ctx context.Context, tx transaction, g document.Garbage) error {
+func deleteGarbageEntry(ctx context.Context, tx transaction, g garbage.Entry) error {
 	_, err := tx.ExecContext(ctx, `DELETE FROM garbage WHERE tenant = ?1 AND id = ?2`, tx.tenant, g.ID)
 	return err
 }
 
 // PostponeGarbage has an entry be due again after delay, and counts a try. Of a search
 // it keeps how far that is.
-func (s *Store) PostponeGarbage(ctx context.Context, g document.Garbage, delay time.Duration) (err error) {
+func (s *Store) PostponeGarbage(ctx context.Context, g garbage.Entry, delay time.Duration) (err error) {
 	defer wrapError(&err, "postpone entry %d of the garbage list", g.ID)
 	reached, err := json.Marshal(g.ScanCursor)
 	if err != nil {
@@ -73,15 +74,15 @@ func (s *Store) PostponeGarbage(ctx context.Context, g document.Garbage, delay t
 }
 
 // CollectGarbage removes what an entry names.
-func (s *Store) CollectGarbage(ctx context.Context, g document.Garbage, ahead time.Duration, limit int) (more bool, err error) {
+func (s *Store) CollectGarbage(ctx context.Context, g garbage.Entry, ahead time.Duration, limit int) (more bool, err error) {
 	defer wrapError(&err, "collect garbage: %s", g)
 	err = s.inWriteTransaction(ctx, func(tx transaction) (err error) {
 		switch g.Kind {
-		case document.GarbageVersion:
+		case garbage.KindVersion:
 			more, err = collectVersion(ctx, tx, g, ahead, limit)
-		case document.GarbagePassages:
+		case garbage.KindPassages:
 			more, err = false, collectPassages(ctx, tx, g)
-		case document.GarbageSpace:
+		case garbage.KindSpace:
 			more, err = collectSpace(ctx, tx, g, ahead, limit)
 		default:
 			err = fault.New(fault.BadRequest, "the store does not remove what is of the kind %s", g.Kind)
@@ -95,7 +96,7 @@ func (s *Store) CollectGarbage(ctx context.Context, g document.Garbage, ahead ti
 func insertGarbageVersion(ctx context.Context, tx transaction, of versionKey) error {
 	_, err := tx.ExecContext(ctx, `
 		INSERT INTO garbage (tenant, kind, due_at, document, version) VALUES (?1, 'version', ?2, ?3, ?4)`,
-		tx.tenant, tx.now.add(document.JobRetention), of.document, of.number)
+		tx.tenant, tx.now.add(garbage.JobRetention), of.document, of.number)
 	return err
 }
 
@@ -103,14 +104,14 @@ func insertGarbageVersion(ctx context.Context, tx transaction, of versionKey) er
 // before.
 func insertGarbagePassages(ctx context.Context, tx transaction, space int64, hashes []document.ContentHash) error {
 	for len(hashes) > 0 {
-		n := min(len(hashes), document.MaxGarbageHashes)
+		n := min(len(hashes), garbage.MaxEntryHashes)
 		list, err := jsonHashes(hashes[:n])
 		if err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `
 			INSERT INTO garbage (tenant, kind, due_at, space, hashes) VALUES (?1, 'passages', ?2, ?3, ?4)`,
-			tx.tenant, tx.now.add(document.PassageRetention), space, list); err != nil {
+			tx.tenant, tx.now.add(garbage.PassageRetention), space, list); err != nil {
 			return err
 		}
 		hashes = hashes[n:]
@@ -137,8 +138,8 @@ func deleteManifestEntries(ctx context.Context, tx transaction, of versionKey, s
 		FROM (SELECT space, hash, (row_number() OVER (PARTITION BY space) - 1) / ?10 AS part
 		      FROM (SELECT DISTINCT m.space, p.hash FROM (`+places+`) m CROSS JOIN passages p ON p.id = m.passage)) h
 		GROUP BY space, part`,
-		tx.tenant, of.document, of.number, space, limit, tx.now, tx.now.add(document.PassageRetention),
-		attempt.document, attempt.number, document.MaxGarbageHashes, uuid.Nil); err != nil {
+		tx.tenant, of.document, of.number, space, limit, tx.now, tx.now.add(garbage.PassageRetention),
+		attempt.document, attempt.number, garbage.MaxEntryHashes, uuid.Nil); err != nil {
 		return 0, err
 	}
 	return rowsAffected(tx.ExecContext(ctx, `

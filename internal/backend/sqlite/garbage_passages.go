@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
 )
 
 // collectPassages removes those passages of an entry that stand nowhere.
@@ -17,7 +17,7 @@ import (
 // places lists them again. So are those that an attempt has paid for: its entry
 // names them. Nothing is removed from a space that a reindex builds, or that
 // nothing is written to: a reindex may have paid for them, or comes back to it.
-func collectPassages(ctx context.Context, tx transaction, g document.Garbage) error {
+func collectPassages(ctx context.Context, tx transaction, g garbage.Entry) error {
 	var sweepable, unended bool
 	err := tx.QueryRowContext(ctx, `
 		SELECT s.written AND NOT `+isBeingBuilt+`,

@@ -6,7 +6,7 @@ import (
 	"errors"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
 )
 
 // ScheduleGarbageScan lists a search for garbage that no list names, unless one is listed.
@@ -23,18 +23,18 @@ func (s *Store) ScheduleGarbageScan(ctx context.Context) (err error) {
 // ScanForGarbage looks through the next rows for garbage that no list names, and
 // lists it. Places of versions that are gone there are none: the tables see to
 // that.
-func (s *Store) ScanForGarbage(ctx context.Context, from document.GarbageScanCursor, limit int) (next document.GarbageScanCursor, found document.GarbageScanCounts, err error) {
+func (s *Store) ScanForGarbage(ctx context.Context, from garbage.ScanCursor, limit int) (next garbage.ScanCursor, found garbage.ScanCounts, err error) {
 	defer wrapError(&err, "search for garbage in %s", from.Stage)
 	err = s.inWriteTransaction(ctx, func(tx transaction) error {
-		next, found = from, document.GarbageScanCounts{}
+		next, found = from, garbage.ScanCounts{}
 		switch from.Stage {
-		case document.ScanVersions:
+		case garbage.ScanVersions:
 			return findGarbageVersions(ctx, tx, &next, &found, limit)
-		case document.ScanSpaces:
+		case garbage.ScanSpaces:
 			return findGarbageSpaces(ctx, tx, &next, &found)
-		case document.ScanPassages:
+		case garbage.ScanPassages:
 			return findGarbagePassages(ctx, tx, &next, &found, limit)
-		case document.ScanSections:
+		case garbage.ScanSections:
 			return findGarbageSections(ctx, tx, &next, &found, limit)
 		default:
 			return fault.New(fault.BadRequest, "the search has ended, or is at a stage that is not known: %q", from.Stage)
@@ -44,7 +44,7 @@ func (s *Store) ScanForGarbage(ctx context.Context, from document.GarbageScanCur
 }
 
 // findGarbageVersions lists obsolete versions of the next documents.
-func findGarbageVersions(ctx context.Context, tx transaction, at *document.GarbageScanCursor, found *document.GarbageScanCounts, limit int) error {
+func findGarbageVersions(ctx context.Context, tx transaction, at *garbage.ScanCursor, found *garbage.ScanCounts, limit int) error {
 	rows, err := tx.QueryContext(ctx, `
 		SELECT id FROM documents WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3`, tx.tenant, at.DocumentID, limit)
 	page, err := collectRows(rows, err, scanID)
@@ -52,7 +52,7 @@ func findGarbageVersions(ctx context.Context, tx transaction, at *document.Garba
 		return err
 	}
 	if len(page) == 0 {
-		*at = document.GarbageScanCursor{Stage: document.ScanSpaces}
+		*at = garbage.ScanCursor{Stage: garbage.ScanSpaces}
 		return nil
 	}
 	last := page[len(page)-1]
@@ -71,27 +71,27 @@ func findGarbageVersions(ctx context.Context, tx transaction, at *document.Garba
 }
 
 // findGarbageSpaces lists spaces that were left.
-func findGarbageSpaces(ctx context.Context, tx transaction, at *document.GarbageScanCursor, found *document.GarbageScanCounts) (err error) {
+func findGarbageSpaces(ctx context.Context, tx transaction, at *garbage.ScanCursor, found *garbage.ScanCounts) (err error) {
 	found.Spaces, err = rowsAffected(tx.ExecContext(ctx, `
 		INSERT INTO garbage (tenant, kind, due_at, space)
 		SELECT ?1, 'space', max(s.drop_after, ?2), s.id
 		FROM spaces s
 		WHERE s.tenant = ?1 AND s.drop_after IS NOT NULL
 		  AND NOT EXISTS (SELECT 1 FROM garbage g WHERE g.tenant = ?1 AND g.kind IN ('passages', 'space') AND g.kind = 'space' AND g.space = s.id)`, tx.tenant, tx.now))
-	*at = document.GarbageScanCursor{Stage: document.ScanPassages}
+	*at = garbage.ScanCursor{Stage: garbage.ScanPassages}
 	return err
 }
 
 // findGarbagePassages lists the next passages of a space that stand nowhere, or goes
 // on to the next space. Those are passed over that collectPassages leaves alone.
-func findGarbagePassages(ctx context.Context, tx transaction, at *document.GarbageScanCursor, found *document.GarbageScanCounts, limit int) error {
+func findGarbagePassages(ctx context.Context, tx transaction, at *garbage.ScanCursor, found *garbage.ScanCounts, limit int) error {
 	if at.Hash == nil {
 		err := tx.QueryRowContext(ctx, `
 			SELECT s.id FROM spaces s
 			WHERE s.tenant = ?1 AND s.id > ?2 AND s.written AND NOT `+isBeingBuilt+`
 			ORDER BY s.id LIMIT 1`, tx.tenant, at.SpaceID).Scan(&at.SpaceID)
 		if errors.Is(err, sql.ErrNoRows) {
-			*at = document.GarbageScanCursor{Stage: document.ScanSections}
+			*at = garbage.ScanCursor{Stage: garbage.ScanSections}
 			return nil
 		}
 		if err != nil {
@@ -128,7 +128,7 @@ func findGarbagePassages(ctx context.Context, tx transaction, at *document.Garba
 }
 
 // findGarbageSections lists the next section summaries that no version uses.
-func findGarbageSections(ctx context.Context, tx transaction, at *document.GarbageScanCursor, found *document.GarbageScanCounts, limit int) error {
+func findGarbageSections(ctx context.Context, tx transaction, at *garbage.ScanCursor, found *garbage.ScanCounts, limit int) error {
 	if at.Hash == nil {
 		at.Hash = []byte{}
 	}
@@ -139,7 +139,7 @@ func findGarbageSections(ctx context.Context, tx transaction, at *document.Garba
 		return err
 	}
 	if len(page) == 0 {
-		*at = document.GarbageScanCursor{Stage: document.ScanEnded}
+		*at = garbage.ScanCursor{Stage: garbage.ScanEnded}
 		return nil
 	}
 	last := page[len(page)-1]

@@ -7,14 +7,14 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
 )
 
 // collectSpace removes a space whose time is over: its placements, its places,
 // its passages and then the space, up to limit of all these together. Nothing is
 // written to it from then on, and it never comes back. The entry
 // of one that is kept is dropped: leaving it lists it again.
-func collectSpace(ctx context.Context, tx transaction, g document.Garbage, ahead time.Duration, limit int) (more bool, err error) {
+func collectSpace(ctx context.Context, tx transaction, g garbage.Entry, ahead time.Duration, limit int) (more bool, err error) {
 	var over, needed bool
 	err = tx.QueryRowContext(ctx, `
 		SELECT s.drop_after <= ?3, s.id = c.live_space OR `+isBeingBuilt+`

@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // collectVersion removes up to limit places of a version, and the version with
 // the last of them, unless readers may see it or its job has not ended. The entry
 // of one that readers see is dropped: whatever supersedes it lists it again.
-func collectVersion(ctx context.Context, tx transaction, g document.Garbage, ahead time.Duration, limit int) (more bool, err error) {
+func collectVersion(ctx context.Context, tx transaction, g garbage.Entry, ahead time.Duration, limit int) (more bool, err error) {
 	var needed, deleted bool
 	var job document.JobState
 	var finished *micros
@@ -33,7 +34,7 @@ func collectVersion(ctx context.Context, tx transaction, g document.Garbage, ahe
 	}
 	// Those that follow the job must see its end.
 	if finished != nil && !deleted {
-		if until := finished.add(document.JobRetention); until > tx.now.add(ahead) {
+		if until := finished.add(garbage.JobRetention); until > tx.now.add(ahead) {
 			_, err := tx.ExecContext(ctx, `UPDATE garbage SET due_at = ?3 WHERE tenant = ?1 AND id = ?2`, tx.tenant, g.ID, until)
 			return false, err
 		}

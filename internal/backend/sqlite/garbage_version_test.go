@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/garbage"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -34,7 +35,7 @@ func TestCollectedDocumentsLeaveNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, g := range all {
-			if g.Kind == document.GarbageObject || g.Kind == document.GarbageScan {
+			if g.Kind == garbage.KindObject || g.Kind == garbage.KindScan {
 				err = s.DeleteGarbageEntries(ctx, g)
 			} else {
 				_, err = s.CollectGarbage(ctx, g, 48*time.Hour, 100)

@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // loadIdempotencyKey returns the answer to an earlier upload under the same idempotency
 // key, if there was one.
-func loadIdempotencyKey(ctx context.Context, tx transaction, upload document.Upload) (answer document.Accepted, err error) {
+func loadIdempotencyKey(ctx context.Context, tx transaction, upload original.Upload) (answer document.Accepted, err error) {
 	var fingerprint string
 	var text []byte
 	err = tx.QueryRowContext(ctx, `
@@ -36,7 +37,7 @@ func loadIdempotencyKey(ctx context.Context, tx transaction, upload document.Upl
 	return answer, nil
 }
 
-func saveIdempotencyKey(ctx context.Context, tx transaction, upload document.Upload, answer document.Accepted) error {
+func saveIdempotencyKey(ctx context.Context, tx transaction, upload original.Upload, answer document.Accepted) error {
 	text, err := json.Marshal(answer)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -82,7 +83,7 @@ func addJob(ctx context.Context, tx transaction, id uuid.UUID, version int, rein
 		tx.tenant, job, id, version, tx.now, reindex); err != nil {
 		return err
 	}
-	for _, kind := range document.JobTaskKinds {
+	for _, kind := range task.JobKinds {
 		if _, err := tx.ExecContext(ctx, `
 			INSERT INTO tasks (tenant, document, version, kind, job, state)
 			VALUES (?1, ?2, ?3, ?4, ?5, 'queued')`, tx.tenant, id, version, kind, job); err != nil {
@@ -103,7 +104,7 @@ func updateJobState(ctx context.Context, tx transaction, id uuid.UUID, version i
 	if err != nil {
 		return err
 	}
-	state := document.CombineStates(states...)
+	state := task.CombineStates(states...)
 	if _, err := tx.ExecContext(ctx, `
 		UPDATE jobs SET
 			state       = ?4,

@@ -10,7 +10,12 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/seed-7a112592/gristmill/internal/backend/storetest"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
+	"github.com/seed-7a112592/gristmill/internal/verification"
 	"github.com/seed-7a112592/gristmill/migrations"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -54,7 +59,7 @@ func TestMigrationCountsTheBacklog(t *testing.T) {
 		INSERT INTO jobs (tenant, id, document, version, state, created_at)
 		VALUES ('default', '1', 'd', 1, 'succeeded', 0), ('default', '2', 'd', 2, 'waiting', 0), ('default', '3', 'd', 3, 'queued', 0)`)
 	got, err := open(t, path).Backlog(tenant.With(t.Context(), tenant.Default))
-	if want := (document.Backlog{Jobs: 2, Bytes: 500}); err != nil || got != want {
+	if want := (task.Backlog{Jobs: 2, Bytes: 500}); err != nil || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
 }
@@ -92,17 +97,17 @@ func TestMigrationKeepsWhatVersionsHave(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hits, err := s.NearestPassages(ctx, c.ActiveSpace, document.Query{Vector: []float32{1, 0}, Limit: 10})
+	hits, err := s.NearestPassages(ctx, c.ActiveSpace, vector.Query{Vector: []float32{1, 0}, Limit: 10})
 	if err != nil || len(hits) != 2 || hits[0].Content != "one" || hits[0].Title != "Title 1" || len(hits[0].AlsoIn) > 0 {
 		t.Errorf("search: got %+v, %v, want both passages at one place each", hits, err)
 	}
 	if summary, err := s.Summary(ctx, uuid.MustParse(id)); err != nil || summary.Summary != "Summary" {
 		t.Errorf("summary: got %+v, %v", summary, err)
 	}
-	if backlog, err := s.Backlog(ctx); err != nil || backlog != (document.Backlog{Jobs: 1, Bytes: 100}) {
+	if backlog, err := s.Backlog(ctx); err != nil || backlog != (task.Backlog{Jobs: 1, Bytes: 100}) {
 		t.Errorf("backlog: got %+v, %v, want the one job that has not ended", backlog, err)
 	}
-	if diff := cmp.Diff([]document.SpaceVersion{{SpaceID: 7, Passages: 2}}, spaceVersionsOf(t, s, id, 1)); diff != "" {
+	if diff := cmp.Diff([]vector.SpaceVersion{{SpaceID: 7, Passages: 2}}, spaceVersionsOf(t, s, id, 1)); diff != "" {
 		t.Errorf("where the version that is live stands whole (-want +got):\n%s", diff)
 	}
 	if got := spaceVersionsOf(t, s, id, 2); len(got) > 0 {
@@ -112,7 +117,7 @@ func TestMigrationKeepsWhatVersionsHave(t *testing.T) {
 	if _, err := s.writer.ExecContext(ctx, `UPDATE jobs SET state = 'failed' WHERE version = 2; UPDATE documents SET newest_version = 3`); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.CollectGarbage(ctx, document.Garbage{Kind: document.GarbageVersion, DocumentID: uuid.MustParse(id), Version: 2}, 0, 10); err != nil {
+	if _, err := s.CollectGarbage(ctx, garbage.Entry{Kind: garbage.KindVersion, DocumentID: uuid.MustParse(id), Version: 2}, 0, 10); err != nil {
 		t.Fatal(err)
 	}
 	for table, want := range map[string]int{"versions": 1, "manifest": 2, "placements": 1, "jobs": 1, "tasks": 2, "summaries": 1} {
@@ -128,10 +133,10 @@ func TestMigrationKeepsWhatVersionsHave(t *testing.T) {
 	}
 }
 
-func spaceVersionsOf(t *testing.T, s *Store, id string, version int) []document.SpaceVersion {
+func spaceVersionsOf(t *testing.T, s *Store, id string, version int) []vector.SpaceVersion {
 	t.Helper()
 	rows, err := s.writer.QueryContext(t.Context(), `SELECT space, passages FROM placements WHERE document = ?1 AND version = ?2`, id, version)
-	placements, err := collectRows(rows, err, func(row scanner) (p document.SpaceVersion, err error) {
+	placements, err := collectRows(rows, err, func(row scanner) (p vector.SpaceVersion, err error) {
 		return p, row.Scan(&p.SpaceID, &p.Passages)
 	})
 	if err != nil {
@@ -221,12 +226,12 @@ func TestMigrationKnowsNothingOfOriginals(t *testing.T) {
 		VALUES ('default', '00000000-0000-7000-8000-000000000001', '`+id+`', 1, 'succeeded', 0, 10);
 		INSERT INTO tasks (tenant, document, version, kind, job, state)
 		SELECT tenant, document, version, value, jobs.id, state FROM jobs, json_each('["knowledge", "summary"]')`))
-	kept, err := s.RetainedVersions(ctx, document.RetainedVersionFilter{}, uuid.Nil, 10)
-	want := document.Original{Object: "default/old", Size: 10, SHA256: "hash"}
+	kept, err := s.RetainedVersions(ctx, verification.Filter{}, uuid.Nil, 10)
+	want := original.Ref{Object: "default/old", Size: 10, SHA256: "hash"}
 	if err != nil || len(kept) != 1 || kept[0].Original != want || kept[0].Damage != "" {
 		t.Fatalf("kept %+v, %v", kept, err)
 	}
-	again := document.Upload{Object: "default/new", Size: 10, SHA256: "hash", ObjectETag: "tag"}
+	again := original.Upload{Object: "default/new", Size: 10, SHA256: "hash", ObjectETag: "tag"}
 	if err := s.BeginUpload(ctx, again.Object); err != nil {
 		t.Fatal(err)
 	}

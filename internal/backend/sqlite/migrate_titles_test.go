@@ -7,7 +7,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -32,8 +34,8 @@ func TestMigrationToTitles(t *testing.T) {
 		INSERT INTO placements (tenant, document, version, space, passages) SELECT 'default', id, 1, 1, 1 FROM documents;
 		INSERT INTO section_summaries (tenant, node, summary, created_at) VALUES ('default', zeroblob(32), 'kept', 0)`)
 	s, ctx := open(t, path), tenant.With(t.Context(), tenant.Default)
-	hits, err := s.NearestPassages(ctx, document.Space{ID: 1, CollectionID: uuid.MustParse(id + "c"), Model: document.Model{Name: "m", Dimensions: 1}},
-		document.Query{Vector: []float32{1}, Limit: 1, Threshold: -1, Metadata: []byte(`{"lang":"en"}`)})
+	hits, err := s.NearestPassages(ctx, vector.Space{ID: 1, CollectionID: uuid.MustParse(id + "c"), Model: document.Model{Name: "m", Dimensions: 1}},
+		vector.Query{Vector: []float32{1}, Limit: 1, Threshold: -1, Metadata: []byte(`{"lang":"en"}`)})
 	if err != nil || len(hits) != 1 || hits[0].Key != "a/b.md" {
 		t.Errorf("under metadata: got %+v, %v", hits, err)
 	}
@@ -49,14 +51,14 @@ func TestMigrationToTitles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	work, err := s.Claim(ctx, document.TaskRef{Tenant: tenant.Default, DocumentID: reindex.ID, Version: 1, Kind: document.KindReindex}, time.Minute)
+	work, err := s.Claim(ctx, task.Ref{Tenant: tenant.Default, DocumentID: reindex.ID, Version: 1, Kind: task.KindReindex}, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []document.SourceInfo
 	for _, of := range missingVersions(t, ctx, s, work) {
 		got = append(got, of.SourceInfo())
-		stored, err := s.VersionPassages(ctx, document.Space{ID: 1}, of, 0, 10)
+		stored, err := s.VersionPassages(ctx, vector.Space{ID: 1}, of, 0, 10)
 		if err != nil || len(stored) != 1 || !cmp.Equal(stored[0].PassageText, document.PassageText{HeadingPath: []string{"H"}, Content: "text", Tokens: 1}) {
 			t.Errorf("%s: got passages %+v, %v", of.Key, stored, err)
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -98,7 +99,7 @@ func (o *omittedRanges) Scan(column any) error {
 	if err := json.Unmarshal([]byte(text), &flat); err != nil {
 		return fmt.Errorf("omitted ranges: %w", err)
 	}
-	*o = document.UnflattenRanges(flat)
+	*o = vector.UnflattenRanges(flat)
 	return nil
 }
 
@@ -107,6 +108,6 @@ func (o omittedRanges) Value() (driver.Value, error) {
 	if len(o) == 0 {
 		return nil, nil
 	}
-	text, err := json.Marshal(document.FlattenRanges(o))
+	text, err := json.Marshal(vector.FlattenRanges(o))
 	return string(text), err
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
 // WatchProcesses waits for the end of ctx: a database has one process.
@@ -13,6 +13,6 @@ func (s *Store) WatchProcesses(ctx context.Context, _ func(ctx context.Context, 
 }
 
 // ReclaimTasks returns nothing: see ReleaseLeases.
-func (s *Store) ReclaimTasks(context.Context, int64, time.Duration) ([]document.Dispatch, bool, error) {
+func (s *Store) ReclaimTasks(context.Context, int64, time.Duration) ([]task.Dispatch, bool, error) {
 	return nil, false, nil
 }

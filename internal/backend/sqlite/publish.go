@@ -10,11 +10,13 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // Publish makes the version live and ends the task.
-func (s *Store) Publish(ctx context.Context, work document.Work, also []document.SpaceVersion, progress document.KnowledgeProgress, warnings ...document.Warning) (err error) {
+func (s *Store) Publish(ctx context.Context, work task.Work, also []vector.SpaceVersion, progress document.KnowledgeProgress, warnings ...document.Warning) (err error) {
 	defer wrapError(&err, "publish %s", work)
 	return s.inWriteTransaction(ctx, func(tx transaction) error {
 		if err := checkLease(ctx, tx, work); err != nil {
@@ -25,9 +27,9 @@ func (s *Store) Publish(ctx context.Context, work document.Work, also []document
 			return err
 		}
 		if live > work.Version {
-			return endTask(ctx, tx, work.TaskRef, document.JobCancelled, reasonSuperseded(live))
+			return endTask(ctx, tx, work.Ref, document.JobCancelled, reasonSuperseded(live))
 		}
-		placements := append([]document.SpaceVersion{{SpaceID: work.Space.ID, Passages: progress.Passages, Warnings: warnings}}, also...)
+		placements := append([]vector.SpaceVersion{{SpaceID: work.Space.ID, Passages: progress.Passages, Warnings: warnings}}, also...)
 		if placements, err = selectWritten(ctx, tx, work.DocumentID, placements); err != nil {
 			return err
 		}
@@ -37,7 +39,7 @@ func (s *Store) Publish(ctx context.Context, work document.Work, also []document
 
 // WriteAndPublish writes the whole version and makes it live, unless Publish
 // would not.
-func (s *Store) WriteAndPublish(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress, warnings ...document.Warning) (published bool, err error) {
+func (s *Store) WriteAndPublish(ctx context.Context, work task.Work, batch vector.Batch, progress document.KnowledgeProgress, warnings ...document.Warning) (published bool, err error) {
 	defer wrapError(&err, "write and publish %d passages of %s", len(batch.Entries), work)
 	err = s.inWriteTransaction(ctx, func(tx transaction) error {
 		published = false
@@ -48,7 +50,7 @@ func (s *Store) WriteAndPublish(ctx context.Context, work document.Work, batch d
 		if err != nil || live > work.Version {
 			return err
 		}
-		placements := []document.SpaceVersion{{SpaceID: work.Space.ID, Passages: progress.Passages, Warnings: warnings}}
+		placements := []vector.SpaceVersion{{SpaceID: work.Space.ID, Passages: progress.Passages, Warnings: warnings}}
 		if placements, err = selectWritten(ctx, tx, work.DocumentID, placements); fault.Is(err, fault.Unavailable) {
 			return nil
 		} else if err != nil {
@@ -65,7 +67,7 @@ func (s *Store) WriteAndPublish(ctx context.Context, work document.Work, batch d
 
 // publish makes a version live in the place of another, of 0 where there is none,
 // and ends its task.
-func publish(ctx context.Context, tx transaction, work document.Work, live int, placements []document.SpaceVersion, progress document.KnowledgeProgress) error {
+func publish(ctx context.Context, tx transaction, work task.Work, live int, placements []vector.SpaceVersion, progress document.KnowledgeProgress) error {
 	for _, placement := range placements {
 		if err := insertSpaceVersion(ctx, tx, versionKeyOf(work), placement, ""); err != nil {
 			return err
@@ -84,7 +86,7 @@ func publish(ctx context.Context, tx transaction, work document.Work, live int, 
 	if err := saveProgress(ctx, tx, work, progress); err != nil {
 		return err
 	}
-	return endTask(ctx, tx, work.TaskRef, document.JobSucceeded, "")
+	return endTask(ctx, tx, work.Ref, document.JobSucceeded, "")
 }
 
 // readPublishedVersion returns the version that readers see, or 0.
@@ -98,8 +100,8 @@ func readPublishedVersion(ctx context.Context, tx transaction, id uuid.UUID) (li
 // or gone: since the task was claimed a reindex may have been paused, or have
 // ended. It returns fault.Unavailable unless one is in the space that answers
 // the collection's searches, which another may have become.
-func selectWritten(ctx context.Context, tx transaction, id uuid.UUID, placements []document.SpaceVersion) ([]document.SpaceVersion, error) {
-	of := make(map[int64]document.SpaceVersion, len(placements))
+func selectWritten(ctx context.Context, tx transaction, id uuid.UUID, placements []vector.SpaceVersion) ([]vector.SpaceVersion, error) {
+	of := make(map[int64]vector.SpaceVersion, len(placements))
 	for _, p := range placements {
 		of[p.SpaceID] = p
 	}
@@ -115,7 +117,7 @@ func selectWritten(ctx context.Context, tx transaction, id uuid.UUID, placements
 		WHERE d.tenant = ?1 AND d.id = ?2 AND s.id IN (SELECT value FROM json_each(?3)) AND (s.written OR s.id = c.live_space)
 		ORDER BY s.id`, tx.tenant, id, string(wanted))
 	inLive := false
-	written, err := collectRows(rows, err, func(row scanner) (p document.SpaceVersion, err error) {
+	written, err := collectRows(rows, err, func(row scanner) (p vector.SpaceVersion, err error) {
 		var live bool
 		err = row.Scan(&p.SpaceID, &live)
 		inLive = inLive || live
@@ -130,7 +132,7 @@ func selectWritten(ctx context.Context, tx transaction, id uuid.UUID, placements
 // insertSpaceVersion notes that a version stands whole in a space, or why it is left
 // out of it. It fails unless the placement's number of places are there. Each has
 // its passage: the tables see to that.
-func insertSpaceVersion(ctx context.Context, tx transaction, of versionKey, placement document.SpaceVersion, leftOut string) error {
+func insertSpaceVersion(ctx context.Context, tx transaction, of versionKey, placement vector.SpaceVersion, leftOut string) error {
 	var got int64
 	if err := tx.QueryRowContext(ctx, `
 		SELECT count(*) FROM manifest WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND space = ?4`,

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -19,7 +20,7 @@ var errPublishedMeanwhile = errors.New("a document was published without the spa
 
 // ActivateSpace makes the space that the reindex built the live one, and ends the
 // reindex. What is missing is counted beside the writers.
-func (s *Store) ActivateSpace(ctx context.Context, work document.Work, keep time.Duration, progress document.ReindexProgress) (err error) {
+func (s *Store) ActivateSpace(ctx context.Context, work task.Work, keep time.Duration, progress document.ReindexProgress) (err error) {
 	defer wrapError(&err, "switch to space %d", work.Space.ID)
 	for range activationTries {
 		var missed int64

@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -31,7 +33,7 @@ func (s *Store) BeginReindex(ctx context.Context, request document.ReindexReques
 		if err := checkNoActiveReindex(ctx, tx, c.ID); err != nil {
 			return err
 		}
-		target, change := request.TargetSpace(c.ActiveSpace)
+		target, change := rebuild.TargetSpace(request, c.ActiveSpace)
 		if change == document.ChangeNothing {
 			target = c.ActiveSpace
 		} else if target, err = ensureSpace(ctx, tx, target); err != nil {
@@ -82,7 +84,7 @@ func jsonIDs(ids []uuid.UUID) (string, error) {
 	return string(text), err
 }
 
-func checkDocumentsExist(ctx context.Context, tx transaction, c document.Collection, documents string) error {
+func checkDocumentsExist(ctx context.Context, tx transaction, c vector.Collection, documents string) error {
 	var missing uuid.UUID
 	err := tx.QueryRowContext(ctx, `
 		SELECT wanted.value
@@ -103,9 +105,9 @@ func checkDocumentsExist(ctx context.Context, tx transaction, c document.Collect
 // ensureSpace returns the space of the collection that has the target's model
 // and chunking and is still kept, or else a new one. It is written to from now
 // on, and stays.
-func ensureSpace(ctx context.Context, tx transaction, target document.Space) (document.Space, error) {
+func ensureSpace(ctx context.Context, tx transaction, target vector.Space) (vector.Space, error) {
 	if target.Model.Dimensions == 0 {
-		return document.Space{}, fault.New(fault.BadRequest, "the length of the vectors of model %q is not known", target.Model.Name)
+		return vector.Space{}, fault.New(fault.BadRequest, "the length of the vectors of model %q is not known", target.Model.Name)
 	}
 	err := tx.QueryRowContext(ctx, `
 		UPDATE spaces SET written = true, drop_after = NULL

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -70,7 +71,7 @@ func reopenTargetSpace(ctx context.Context, tx transaction, r reindex) (reindex,
 		}
 		return r, keepSpaceComplete(ctx, tx, r.fromSpace)
 	}
-	target, err := ensureSpace(ctx, tx, document.Space{
+	target, err := ensureSpace(ctx, tx, vector.Space{
 		CollectionID: r.collection,
 		Model:        document.Model{Name: r.Model, Dimensions: r.Dimensions},
 		Chunking:     document.Chunking{Tokens: r.Tokens, Overlap: r.Overlap},

@@ -9,13 +9,16 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // twoDocuments returns a store with a collection of two documents, which have
 // the passages of their first version in common.
-func twoDocuments(t *testing.T) (context.Context, *Store, document.Collection, []document.Document) {
+func twoDocuments(t *testing.T) (context.Context, *Store, vector.Collection, []document.Document) {
 	t.Helper()
 	ctx := tenant.With(t.Context(), tenant.Default)
 	s, c := openCollection(t, ctx, 8)
@@ -37,7 +40,7 @@ func twoDocuments(t *testing.T) (context.Context, *Store, document.Collection, [
 // summarise does the summary task of a version.
 func summarise(t *testing.T, ctx context.Context, s *Store, id uuid.UUID, version int) {
 	t.Helper()
-	work, err := s.Claim(ctx, document.TaskRef{DocumentID: id, Version: version, Kind: document.KindSummary}, time.Hour)
+	work, err := s.Claim(ctx, task.Ref{DocumentID: id, Version: version, Kind: task.KindSummary}, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,13 +50,13 @@ func summarise(t *testing.T, ctx context.Context, s *Store, id uuid.UUID, versio
 }
 
 // claimReindex begins a reindex and claims it.
-func claimReindex(t *testing.T, ctx context.Context, s *Store, request document.ReindexRequest) document.Work {
+func claimReindex(t *testing.T, ctx context.Context, s *Store, request document.ReindexRequest) task.Work {
 	t.Helper()
 	r, err := s.BeginReindex(ctx, request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	work, err := s.Claim(ctx, document.TaskRef{DocumentID: r.ID, Version: 1, Kind: document.KindReindex}, time.Hour)
+	work, err := s.Claim(ctx, task.Ref{DocumentID: r.ID, Version: 1, Kind: task.KindReindex}, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,27 +64,27 @@ func claimReindex(t *testing.T, ctx context.Context, s *Store, request document.
 }
 
 // writeMissing places all that is unplaced, with new vectors.
-func writeMissing(t *testing.T, ctx context.Context, s *Store, c document.Collection, work document.Work) {
+func writeMissing(t *testing.T, ctx context.Context, s *Store, c vector.Collection, work task.Work) {
 	t.Helper()
 	for _, of := range missingVersions(t, ctx, s, work) {
 		stored, err := s.VersionPassages(ctx, c.ActiveSpace, of, 0, 10)
 		if err != nil {
 			t.Fatal(err)
 		}
-		places := document.VersionWrite{MissingVersion: of, TotalEntries: int64(len(stored))}
-		var rebuilt document.SpaceWrite
+		places := rebuild.VersionWrite{MissingVersion: of, TotalEntries: int64(len(stored))}
+		var rebuilt rebuild.SpaceWrite
 		for _, p := range stored {
-			rebuilt.New = append(rebuilt.New, document.EmbeddedPassage{Hash: p.Hash, PassageText: p.PassageText, Vector: randomVector(work.Space.Model.Dimensions)})
+			rebuilt.New = append(rebuilt.New, vector.EmbeddedPassage{Hash: p.Hash, PassageText: p.PassageText, Vector: randomVector(work.Space.Model.Dimensions)})
 			places.Entries = append(places.Entries, p.ManifestEntry)
 		}
-		rebuilt.Versions = []document.VersionWrite{places}
+		rebuilt.Versions = []rebuild.VersionWrite{places}
 		if err := s.WriteToSpace(ctx, work, rebuilt, document.ReindexProgress{}); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-func missingVersions(t *testing.T, ctx context.Context, s *Store, work document.Work) []document.MissingVersion {
+func missingVersions(t *testing.T, ctx context.Context, s *Store, work task.Work) []rebuild.MissingVersion {
 	t.Helper()
 	found, err := s.MissingVersions(ctx, work, uuid.Nil, 10)
 	if err != nil {
@@ -176,7 +179,7 @@ func TestRequeueFindsWhatIsLost(t *testing.T) {
 		}
 		work := claimReindex(t, ctx, s, document.ReindexRequest{Collection: "c"})
 		got, err := s.RequeueDocuments(ctx, work, 8)
-		if want := (document.RequeueResult{Jobs: test.jobs, Ended: test.jobs == 0}); err != nil || got != want {
+		if want := (rebuild.RequeueResult{Jobs: test.jobs, Ended: test.jobs == 0}); err != nil || got != want {
 			t.Errorf("%s: got %+v, %v, want %+v", test.lost, got, err, want)
 		}
 		finishJobs(t, ctx, s)
@@ -206,7 +209,7 @@ func TestReleasedReindexesAreDue(t *testing.T) {
 	t.Parallel()
 	ctx, s, _, _ := twoDocuments(t)
 	work := claimReindex(t, ctx, s, document.ReindexRequest{Collection: "c", Force: true})
-	if _, err := s.Claim(ctx, work.TaskRef, time.Hour); !fault.Is(err, fault.Conflict) {
+	if _, err := s.Claim(ctx, work.Ref, time.Hour); !fault.Is(err, fault.Conflict) {
 		t.Errorf("claim under the dead one's lease: got %v, want a failure of kind conflict", err)
 	}
 	if err := s.ExpireLeases(ctx); err != nil {
@@ -216,10 +219,10 @@ func TestReleasedReindexesAreDue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]document.Dispatch{{TaskRef: work.TaskRef, Round: 1}}, due); diff != "" {
+	if diff := cmp.Diff([]task.Dispatch{{Ref: work.Ref, Round: 1}}, due); diff != "" {
 		t.Errorf("due (-want +got):\n%s", diff)
 	}
-	if again, err := s.Claim(ctx, work.TaskRef, time.Hour); err != nil || again.Attempt != 2 || again.Crashes != 1 {
+	if again, err := s.Claim(ctx, work.Ref, time.Hour); err != nil || again.Attempt != 2 || again.Crashes != 1 {
 		t.Errorf("got attempt %d, %d crashes, %v; want the end of the process counted as a crash", again.Attempt, again.Crashes, err)
 	}
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -25,7 +27,7 @@ func (s *Store) EstimateReindex(ctx context.Context, request document.ReindexReq
 		if err := checkDocumentsExist(ctx, tx, c, documents); err != nil {
 			return err
 		}
-		target, change := request.TargetSpace(c.ActiveSpace)
+		target, change := rebuild.TargetSpace(request, c.ActiveSpace)
 		estimate = document.ReindexEstimate{Collection: c.Name, Change: change,
 			Model: target.Model.Name, Dimensions: target.Model.Dimensions}
 		redone, err := documentsToRedo(ctx, tx, c, request)
@@ -58,11 +60,11 @@ func (s *Store) DocumentsToRedo(ctx context.Context, request document.ReindexReq
 
 // documentsToRedo returns the documents that a reindex would go through: those
 // that it matches, where it changes nothing, and otherwise all live ones.
-func documentsToRedo(ctx context.Context, tx transaction, c document.Collection, request document.ReindexRequest) ([]uuid.UUID, error) {
+func documentsToRedo(ctx context.Context, tx transaction, c vector.Collection, request document.ReindexRequest) ([]uuid.UUID, error) {
 	statement, args := `
 		SELECT id FROM documents
 		WHERE tenant = ?1 AND collection = ?2 AND deleted_at IS NULL AND live_version IS NOT NULL`, []any{tx.tenant, c.ID}
-	if _, change := request.TargetSpace(c.ActiveSpace); change == document.ChangeNothing {
+	if _, change := rebuild.TargetSpace(request, c.ActiveSpace); change == document.ChangeNothing {
 		var err error
 		if args, err = redoArgs(tx, reindex{collection: c.ID, activeSpace: c.ActiveSpace.ID, Reindex: document.Reindex{
 			KeyPrefix: request.KeyPrefix, DocumentIDs: request.DocumentIDs, Force: request.Force}}); err != nil {
@@ -78,7 +80,7 @@ func documentsToRedo(ctx context.Context, tx transaction, c document.Collection,
 // once, those that have a vector of the estimate's model in any space, and the
 // tokens that the others would have the model read: their own and about one for
 // every four bytes of what stands above them.
-func estimatePassages(ctx context.Context, tx transaction, estimate *document.ReindexEstimate, redone []uuid.UUID, space document.Space) error {
+func estimatePassages(ctx context.Context, tx transaction, estimate *document.ReindexEstimate, redone []uuid.UUID, space vector.Space) error {
 	list, err := jsonIDs(redone)
 	if err != nil {
 		return err
@@ -106,7 +108,7 @@ func estimatePassages(ctx context.Context, tx transaction, estimate *document.Re
 
 // ReusableHashes returns those of the hashes that have a vector of the space's model in
 // any space.
-func (s *Store) ReusableHashes(ctx context.Context, space document.Space, hashes []document.ContentHash) (embedded []document.ContentHash, err error) {
+func (s *Store) ReusableHashes(ctx context.Context, space vector.Space, hashes []document.ContentHash) (embedded []document.ContentHash, err error) {
 	model := space.Model
 	defer wrapError(&err, "look up %d vectors of model %s", len(hashes), model.Name)
 	wanted, err := jsonHashes(hashes)
@@ -169,13 +171,13 @@ func (s *Store) EmbeddingRate(ctx context.Context, model document.Model) (rate f
 			)
 			WHERE ended > began`, tx.tenant, model.Name, model.Dimensions, rateJobLimit)
 		spells, err := collectRows(rows, err, scanInterval)
-		rate = document.EmbeddingRate(spells)
+		rate = rebuild.EmbeddingRate(spells)
 		return err
 	})
 	return rate, err
 }
 
-func scanInterval(row scanner) (spell document.Interval, err error) {
+func scanInterval(row scanner) (spell rebuild.Interval, err error) {
 	var begin, end micros
 	err = row.Scan(&begin, &end, &spell.Embedded)
 	spell.Begin, spell.End = begin.time(), end.time()

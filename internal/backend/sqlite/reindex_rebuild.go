@@ -7,11 +7,14 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // PlanRebuild returns what a reindex that changes the space has to do.
-func (s *Store) PlanRebuild(ctx context.Context, work document.Work) (rebuild document.RebuildPlan, err error) {
+func (s *Store) PlanRebuild(ctx context.Context, work task.Work) (rebuild rebuild.Plan, err error) {
 	defer wrapError(&err, "read what %s has to do", work)
 	err = s.inWriteTransaction(ctx, func(tx transaction) error {
 		r, err := loadLeasedReindex(ctx, tx, work)
@@ -41,7 +44,7 @@ func (s *Store) PlanRebuild(ctx context.Context, work document.Work) (rebuild do
 
 // MissingVersions returns live documents after the given one that are not placed whole
 // in the work's space.
-func (s *Store) MissingVersions(ctx context.Context, work document.Work, after uuid.UUID, limit int) (unplaced []document.MissingVersion, err error) {
+func (s *Store) MissingVersions(ctx context.Context, work task.Work, after uuid.UUID, limit int) (unplaced []rebuild.MissingVersion, err error) {
 	defer wrapError(&err, "list what is not in space %d", work.Space.ID)
 	err = s.inReadTransaction(ctx, func(tx transaction) error {
 		if err := checkLease(ctx, tx, work); err != nil {
@@ -52,7 +55,7 @@ func (s *Store) MissingVersions(ctx context.Context, work document.Work, after u
 			  AND d.id > ?4
 			ORDER BY d.id
 			LIMIT ?5`, tx.tenant, work.Space.CollectionID, work.Space.ID, after, limit)
-		unplaced, err = collectRows(rows, err, func(row scanner) (u document.MissingVersion, err error) {
+		unplaced, err = collectRows(rows, err, func(row scanner) (u rebuild.MissingVersion, err error) {
 			var fromKey *bool
 			err = row.Scan(&u.DocumentID, &u.Version, &u.Key, &u.Object, &u.Size, &u.SHA256, &u.Title, &fromKey, &u.MediaType)
 			u.Title = document.OwnTitle(u.Title, u.Key, fromKey)
@@ -65,7 +68,7 @@ func (s *Store) MissingVersions(ctx context.Context, work document.Work, after u
 
 // VersionPassages returns passages of a version in a space, in order. A place
 // without its passage is damage, and passing it over would spread it.
-func (s *Store) VersionPassages(ctx context.Context, space document.Space, of document.MissingVersion, from, limit int) (stored []document.PassageAt, err error) {
+func (s *Store) VersionPassages(ctx context.Context, space vector.Space, of rebuild.MissingVersion, from, limit int) (stored []vector.PassageAt, err error) {
 	defer wrapError(&err, "read passages of version %d of document %s in space %d", of.Version, of.DocumentID, space.ID)
 	err = s.inReadTransaction(ctx, func(tx transaction) error {
 		rows, err := tx.QueryContext(ctx, `
@@ -81,8 +84,8 @@ func (s *Store) VersionPassages(ctx context.Context, space document.Space, of do
 	return stored, err
 }
 
-func scanPassageAt(of document.MissingVersion) func(row scanner) (document.PassageAt, error) {
-	return func(row scanner) (stored document.PassageAt, err error) {
+func scanPassageAt(of rebuild.MissingVersion) func(row scanner) (vector.PassageAt, error) {
+	return func(row scanner) (stored vector.PassageAt, err error) {
 		var hash []byte
 		var title, context, content *string
 		var tokens *int
@@ -102,7 +105,7 @@ func scanPassageAt(of document.MissingVersion) func(row scanner) (document.Passa
 
 // SetReindexStage notes what the reindex is at. That it is reverting stays: it says
 // which space is being built.
-func (s *Store) SetReindexStage(ctx context.Context, work document.Work, stage document.ReindexStage, progress document.ReindexProgress) (err error) {
+func (s *Store) SetReindexStage(ctx context.Context, work task.Work, stage document.ReindexStage, progress document.ReindexProgress) (err error) {
 	defer wrapError(&err, "note that %s is at the stage %s", work, stage)
 	return s.inWriteTransaction(ctx, func(tx transaction) error {
 		if err := checkLease(ctx, tx, work); err != nil {

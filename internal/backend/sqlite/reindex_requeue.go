@@ -6,13 +6,15 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // RequeueDocuments gives documents that the reindex matches a next version with the same
 // original and settings, and a job for it; and ends the reindex with the last
 // of these.
-func (s *Store) RequeueDocuments(ctx context.Context, work document.Work, window int) (requeued document.RequeueResult, err error) {
+func (s *Store) RequeueDocuments(ctx context.Context, work task.Work, window int) (requeued rebuild.RequeueResult, err error) {
 	defer wrapError(&err, "requeue documents for %s", work)
 	err = s.inWriteTransaction(ctx, func(tx transaction) error {
 		r, err := loadLeasedReindex(ctx, tx, work)

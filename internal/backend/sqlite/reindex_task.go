@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -17,8 +18,8 @@ import (
 // that its vectors need not be bought again.
 const failedSpaceRetention = 24 * time.Hour
 
-func loadReindexTask(ctx context.Context, tx transaction, ref document.TaskRef) (task, error) {
-	t := task{work: document.Work{TaskRef: ref, JobID: ref.DocumentID}}
+func loadReindexTask(ctx context.Context, tx transaction, ref task.Ref) (lockedTask, error) {
+	t := lockedTask{work: task.Work{Ref: ref, JobID: ref.DocumentID}}
 	t.work.Tenant = tx.tenant
 	r, err := loadReindex(ctx, tx, ref.DocumentID)
 	switch {
@@ -39,7 +40,7 @@ func loadReindexTask(ctx context.Context, tx transaction, ref document.TaskRef) 
 	return t, err
 }
 
-func leaseReindex(ctx context.Context, tx transaction, work document.Work, ttl time.Duration) error {
+func leaseReindex(ctx context.Context, tx transaction, work task.Work, ttl time.Duration) error {
 	_, err := tx.ExecContext(ctx, `
 		UPDATE reindexes SET state = 'running', attempt = ?3, crashes = ?4, round = round + 1,
 		                     lease = ?5, lease_until = ?6, next_attempt_at = NULL, error = '',
@@ -49,14 +50,14 @@ func leaseReindex(ctx context.Context, tx transaction, work document.Work, ttl t
 	return err
 }
 
-func renewReindexLease(ctx context.Context, tx transaction, work document.Work, ttl time.Duration) error {
+func renewReindexLease(ctx context.Context, tx transaction, work task.Work, ttl time.Duration) error {
 	_, err := tx.ExecContext(ctx, `
 		UPDATE reindexes SET lease_until = ?3 WHERE tenant = ?1 AND id = ?2`,
 		tx.tenant, work.DocumentID, tx.now.add(ttl))
 	return err
 }
 
-func holdsReindexLease(ctx context.Context, tx transaction, work document.Work) (ours bool, err error) {
+func holdsReindexLease(ctx context.Context, tx transaction, work task.Work) (ours bool, err error) {
 	err = tx.QueryRowContext(ctx, `
 		SELECT EXISTS (SELECT 1 FROM reindexes WHERE tenant = ?1 AND id = ?2 AND lease = ?3)`,
 		tx.tenant, work.DocumentID, work.Lease).Scan(&ours)
@@ -64,7 +65,7 @@ func holdsReindexLease(ctx context.Context, tx transaction, work document.Work) 
 }
 
 // loadLeasedReindex returns the reindex of the work, or fault.LeaseLost.
-func loadLeasedReindex(ctx context.Context, tx transaction, work document.Work) (reindex, error) {
+func loadLeasedReindex(ctx context.Context, tx transaction, work task.Work) (reindex, error) {
 	if err := checkLease(ctx, tx, work); err != nil {
 		return reindex{}, err
 	}
@@ -72,7 +73,7 @@ func loadLeasedReindex(ctx context.Context, tx transaction, work document.Work) 
 }
 
 // postponeReindex has the reindex wait for its next attempt.
-func postponeReindex(ctx context.Context, tx transaction, work document.Work, attempt int, outcome document.Outcome) error {
+func postponeReindex(ctx context.Context, tx transaction, work task.Work, attempt int, outcome task.Outcome) error {
 	_, err := tx.ExecContext(ctx, `
 		UPDATE reindexes SET state = 'waiting', attempt = ?3, error = ?4, next_attempt_at = ?5, lease = NULL, lease_until = NULL
 		WHERE tenant = ?1 AND id = ?2`,
@@ -82,7 +83,7 @@ func postponeReindex(ctx context.Context, tx transaction, work document.Work, at
 
 // abortReindex ends a reindex that did not get to its end, and leaves the
 // space that it was building.
-func abortReindex(ctx context.Context, tx transaction, ref document.TaskRef, state document.JobState, reason string) error {
+func abortReindex(ctx context.Context, tx transaction, ref task.Ref, state document.JobState, reason string) error {
 	r, err := loadReindex(ctx, tx, ref.DocumentID)
 	if err != nil {
 		return err

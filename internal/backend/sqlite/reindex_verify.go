@@ -7,12 +7,14 @@ import (
 	"slices"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // VerifySpace looks whether the work's space may become live. What takes time is
 // read beside the writers; only what is damaged is written.
-func (s *Store) VerifySpace(ctx context.Context, work document.Work, sample int) (err error) {
+func (s *Store) VerifySpace(ctx context.Context, work task.Work, sample int) (err error) {
 	defer wrapError(&err, "verify space %d", work.Space.ID)
 	var damaged []versionKey
 	if err := s.inReadTransaction(ctx, func(tx transaction) error {
@@ -48,7 +50,7 @@ func (s *Store) VerifySpace(ctx context.Context, work document.Work, sample int)
 
 // damagedVersions returns live versions that are said to be whole in a space
 // and are not.
-func damagedVersions(ctx context.Context, tx transaction, space document.Space) ([]versionKey, error) {
+func damagedVersions(ctx context.Context, tx transaction, space vector.Space) ([]versionKey, error) {
 	rows, err := tx.QueryContext(ctx, `
 		SELECT d.id, d.live_version
 		FROM documents d
@@ -60,7 +62,7 @@ func damagedVersions(ctx context.Context, tx transaction, space document.Space) 
 
 // checkSample fails unless passages of the space, searched for by their own
 // vector, are found. They are taken at random from those of live versions.
-func checkSample(ctx context.Context, tx transaction, space document.Space, sample int) error {
+func checkSample(ctx context.Context, tx transaction, space vector.Space, sample int) error {
 	rows, err := tx.QueryContext(ctx, `
 		SELECT p.content, p.embedding, 1.0 - vec_distance_cosine(p.embedding, p.embedding)
 		FROM passages p
@@ -97,11 +99,11 @@ type sampledPassage struct {
 
 // isFound reports whether a search for the passage's vector finds it, or as
 // many others that are as near. No search finds a vector without a direction.
-func (p sampledPassage) isFound(ctx context.Context, tx transaction, space document.Space) (bool, error) {
+func (p sampledPassage) isFound(ctx context.Context, tx transaction, space vector.Space) (bool, error) {
 	if !p.score.Valid {
 		return true, nil
 	}
 	const rounding = 1e-4
-	hits, err := nearestPassages(ctx, tx, space, document.Query{Limit: 10, Threshold: p.score.Float64 - rounding}, p.vector)
+	hits, err := nearestPassages(ctx, tx, space, vector.Query{Limit: 10, Threshold: p.score.Float64 - rounding}, p.vector)
 	return len(hits) == 10 || slices.ContainsFunc(hits, func(hit document.Hit) bool { return hit.Content == p.content }), err
 }

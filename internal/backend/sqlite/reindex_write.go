@@ -5,11 +5,14 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // WriteToSpace stores what a reindex built.
-func (s *Store) WriteToSpace(ctx context.Context, work document.Work, rebuilt document.SpaceWrite, progress document.ReindexProgress) (err error) {
+func (s *Store) WriteToSpace(ctx context.Context, work task.Work, rebuilt rebuild.SpaceWrite, progress document.ReindexProgress) (err error) {
 	defer wrapError(&err, "place %d new passages and %d versions in space %d", len(rebuilt.New), len(rebuilt.Versions), work.Space.ID)
 	return s.inWriteTransaction(ctx, func(tx transaction) error {
 		if err := checkLease(ctx, tx, work); err != nil {
@@ -37,7 +40,7 @@ func (s *Store) WriteToSpace(ctx context.Context, work document.Work, rebuilt do
 
 // writeSpaceVersion writes places of a version, unless it is not the live one of its
 // document any more.
-func writeSpaceVersion(ctx context.Context, tx transaction, space document.Space, rebuilt document.VersionWrite) error {
+func writeSpaceVersion(ctx context.Context, tx transaction, space vector.Space, rebuilt rebuild.VersionWrite) error {
 	var live bool
 	if err := tx.QueryRowContext(ctx, `
 		SELECT EXISTS (SELECT 1 FROM documents
@@ -54,12 +57,12 @@ func writeSpaceVersion(ctx context.Context, tx transaction, space document.Space
 	if err := insertManifest(ctx, tx, of, space, rebuilt.Entries); err != nil || rebuilt.TotalEntries < 0 {
 		return err
 	}
-	return insertSpaceVersion(ctx, tx, of, document.SpaceVersion{SpaceID: space.ID, Passages: rebuilt.TotalEntries, Warnings: rebuilt.Warnings}, rebuilt.LeftOutReason)
+	return insertSpaceVersion(ctx, tx, of, vector.SpaceVersion{SpaceID: space.ID, Passages: rebuilt.TotalEntries, Warnings: rebuilt.Warnings}, rebuilt.LeftOutReason)
 }
 
 // insertUnplacedGarbage lists new passages that have no place: those of a unit that could
 // not be embedded whole, and those of a version that is not published any more.
-func insertUnplacedGarbage(ctx context.Context, tx transaction, space int64, passages []document.EmbeddedPassage) error {
+func insertUnplacedGarbage(ctx context.Context, tx transaction, space int64, passages []vector.EmbeddedPassage) error {
 	hashes := make([]document.ContentHash, len(passages))
 	for i, p := range passages {
 		hashes[i] = p.Hash
@@ -81,7 +84,7 @@ func insertUnplacedGarbage(ctx context.Context, tx transaction, space int64, pas
 }
 
 // deleteSpaceVersion removes what was placed of a version in a space.
-func deleteSpaceVersion(ctx context.Context, tx transaction, of versionKey, space document.Space) error {
+func deleteSpaceVersion(ctx context.Context, tx transaction, of versionKey, space vector.Space) error {
 	if _, err := tx.ExecContext(ctx, `
 		DELETE FROM placements WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND space = ?4`,
 		tx.tenant, of.document, of.number, space.ID); err != nil {

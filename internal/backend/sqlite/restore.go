@@ -8,12 +8,13 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // RestoreOriginal puts an upload's object in the place of the one that a document's
 // newest version names.
-func (s *Store) RestoreOriginal(ctx context.Context, id uuid.UUID, lost string, upload document.Upload) (restored document.Accepted, err error) {
+func (s *Store) RestoreOriginal(ctx context.Context, id uuid.UUID, lost string, upload original.Upload) (restored document.Accepted, err error) {
 	defer wrapError(&err, "restore the original of document %s", id)
 	err = s.inWriteTransaction(ctx, func(tx transaction) error {
 		job, err := loadRestorableJob(ctx, tx, id, lost, upload)
@@ -54,7 +55,7 @@ func (s *Store) RestoreOriginal(ctx context.Context, id uuid.UUID, lost string, 
 
 // loadRestorableJob returns the job of a document's newest version, which must be what
 // was uploaded and name the lost object.
-func loadRestorableJob(ctx context.Context, tx transaction, id uuid.UUID, lost string, upload document.Upload) (document.Job, error) {
+func loadRestorableJob(ctx context.Context, tx transaction, id uuid.UUID, lost string, upload original.Upload) (document.Job, error) {
 	var version int
 	err := tx.QueryRowContext(ctx, `
 		SELECT v.version

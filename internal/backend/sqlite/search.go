@@ -6,12 +6,13 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // NearestPassages returns the passages of live versions that are nearest to the
 // query's vector, each once.
-func (s *Store) NearestPassages(ctx context.Context, space document.Space, query document.Query) (hits []document.Hit, err error) {
+func (s *Store) NearestPassages(ctx context.Context, space vector.Space, query vector.Query) (hits []document.Hit, err error) {
 	defer wrapError(&err, "search space %d", space.ID)
 	if space.Model.Dimensions == 0 { // nothing can be there yet
 		return []document.Hit{}, s.inReadTransaction(ctx, func(tx transaction) error { return checkActiveSpace(ctx, tx, space) })
@@ -33,7 +34,7 @@ func (s *Store) NearestPassages(ctx context.Context, space document.Space, query
 // checkActiveSpace returns fault.Conflict unless the space is the one that answers its
 // collection's searches. What is read after it, in its transaction, is of the
 // same moment.
-func checkActiveSpace(ctx context.Context, tx transaction, space document.Space) error {
+func checkActiveSpace(ctx context.Context, tx transaction, space vector.Space) error {
 	live, err := activeSpaceID(ctx, tx, space.CollectionID)
 	if err == nil && live != space.ID {
 		err = fault.New(fault.Conflict, "another space than %d answers searches by now: search again", space.ID)
@@ -42,7 +43,7 @@ func checkActiveSpace(ctx context.Context, tx transaction, space document.Space)
 }
 
 // nearestPassages searches a space, live or not.
-func nearestPassages(ctx context.Context, tx transaction, space document.Space, query document.Query, vector []byte) ([]document.Hit, error) {
+func nearestPassages(ctx context.Context, tx transaction, space vector.Space, query vector.Query, vector []byte) ([]document.Hit, error) {
 	rarest, filtered, err := findRarestField(ctx, tx, space.CollectionID, query.Metadata)
 	if err != nil {
 		return nil, err

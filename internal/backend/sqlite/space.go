@@ -8,22 +8,22 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 )
 
 // IndexSpace does nothing: SQLite compares every vector, whatever their number.
-func (s *Store) IndexSpace(context.Context, document.Space, int) error { return nil }
+func (s *Store) IndexSpace(context.Context, vector.Space, int) error { return nil }
 
 // MoveSpaceToOwnTable does nothing: SQLite has one table for the passages of all spaces.
-func (s *Store) MoveSpaceToOwnTable(context.Context, document.Space) error { return nil }
+func (s *Store) MoveSpaceToOwnTable(context.Context, vector.Space) error { return nil }
 
 // GrownSpaces returns nothing, since MoveSpace and IndexSpace do nothing.
-func (s *Store) GrownSpaces(context.Context, document.SpaceMaintenance, int) ([]document.Space, error) {
+func (s *Store) GrownSpaces(context.Context, vector.Maintenance, int) ([]vector.Space, error) {
 	return nil, nil
 }
 
 // GrownSpacesAfter returns nothing, as Grown.
-func (s *Store) GrownSpacesAfter(context.Context, document.SpaceMaintenance, int, int64, int) ([]document.Space, int64, error) {
+func (s *Store) GrownSpacesAfter(context.Context, vector.Maintenance, int, int64, int) ([]vector.Space, int64, error) {
 	return nil, 0, nil
 }
 
@@ -31,25 +31,25 @@ func (s *Store) GrownSpacesAfter(context.Context, document.SpaceMaintenance, int
 const spaceColumns = `s.id, s.collection, s.model, s.dimensions, s.chunk_tokens, s.chunk_overlap`
 
 // scanSpace scans spaceColumns, and what comes before them into others.
-func scanSpace(row scanner, space *document.Space, before ...any) error {
+func scanSpace(row scanner, space *vector.Space, before ...any) error {
 	return row.Scan(append(before, &space.ID, &space.CollectionID, &space.Model.Name, &space.Model.Dimensions,
 		&space.Chunking.Tokens, &space.Chunking.Overlap)...)
 }
 
-func readSpace(ctx context.Context, tx transaction, id int64) (space document.Space, err error) {
+func readSpace(ctx context.Context, tx transaction, id int64) (space vector.Space, err error) {
 	return space, scanSpace(tx.QueryRowContext(ctx, `
 		SELECT `+spaceColumns+` FROM spaces s WHERE s.tenant = ?1 AND s.id = ?2`, tx.tenant, id), &space)
 }
 
 // readOtherSpaces returns the spaces of a collection that are kept complete besides
 // the live one; nil when there is none.
-func readOtherSpaces(ctx context.Context, tx transaction, live document.Space) ([]document.Space, error) {
+func readOtherSpaces(ctx context.Context, tx transaction, live vector.Space) ([]vector.Space, error) {
 	rows, err := tx.QueryContext(ctx, `
 		SELECT `+spaceColumns+`
 		FROM spaces s
 		WHERE s.tenant = ?1 AND s.collection = ?2 AND s.id <> ?3 AND s.written AND coalesce(s.drop_after > ?4, true)
 		ORDER BY s.id`, tx.tenant, live.CollectionID, live.ID, tx.now)
-	also, err := collectRows(rows, err, func(row scanner) (space document.Space, err error) {
+	also, err := collectRows(rows, err, func(row scanner) (space vector.Space, err error) {
 		return space, scanSpace(row, &space)
 	})
 	if len(also) == 0 {
@@ -61,7 +61,7 @@ func readOtherSpaces(ctx context.Context, tx transaction, live document.Space) (
 // addSpace makes a space, empty, which is written to. Its id is like none before:
 // SQLite would give it that of the last one when that was dropped, and reindexes
 // go on naming what was dropped.
-func addSpace(ctx context.Context, tx transaction, space document.Space) (document.Space, error) {
+func addSpace(ctx context.Context, tx transaction, space vector.Space) (vector.Space, error) {
 	err := tx.QueryRowContext(ctx, `
 		INSERT INTO spaces (id, tenant, collection, model, dimensions, chunk_tokens, chunk_overlap, created_at)
 		SELECT 1 + max((SELECT coalesce(max(id), 0) FROM spaces),

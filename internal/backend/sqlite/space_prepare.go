@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -20,7 +22,7 @@ const isReplaceable = `(NOT EXISTS (SELECT 1 FROM passages p WHERE p.tenant = s.
 
 // PrepareSpace replaces the collection's live space, if that is unsettled, by
 // one of the given model and chunking.
-func (s *Store) PrepareSpace(ctx context.Context, work document.Work, model document.Model, chunking document.Chunking) (prepared document.Work, err error) {
+func (s *Store) PrepareSpace(ctx context.Context, work task.Work, model document.Model, chunking document.Chunking) (prepared task.Work, err error) {
 	defer wrapError(&err, "prepare a space for %s", work)
 	err = s.inWriteTransaction(ctx, func(tx transaction) error {
 		if err := checkLease(ctx, tx, work); err != nil {
@@ -32,7 +34,7 @@ func (s *Store) PrepareSpace(ctx context.Context, work document.Work, model docu
 		}
 		live := prepared.Space
 		if prepared.SpaceReplaceable && (live.Model != model || live.Chunking != chunking) {
-			if err := replaceSpace(ctx, tx, live, document.Space{CollectionID: live.CollectionID, Model: model, Chunking: chunking}); err != nil {
+			if err := replaceSpace(ctx, tx, live, vector.Space{CollectionID: live.CollectionID, Model: model, Chunking: chunking}); err != nil {
 				return err
 			}
 			if err := readActiveSpace(ctx, tx, &prepared); err != nil {
@@ -46,7 +48,7 @@ func (s *Store) PrepareSpace(ctx context.Context, work document.Work, model docu
 }
 
 // readActiveSpace reads into the work the live space of its collection.
-func readActiveSpace(ctx context.Context, tx transaction, work *document.Work) error {
+func readActiveSpace(ctx context.Context, tx transaction, work *task.Work) error {
 	return scanSpace(tx.QueryRowContext(ctx, `
 		SELECT `+isReplaceable+`, `+spaceColumns+`
 		FROM collections c
@@ -56,7 +58,7 @@ func readActiveSpace(ctx context.Context, tx transaction, work *document.Work) e
 
 // replaceSpace makes a space live in the place of an empty one. Versions without
 // passages stand in the one as they do in the other.
-func replaceSpace(ctx context.Context, tx transaction, empty, wanted document.Space) error {
+func replaceSpace(ctx context.Context, tx transaction, empty, wanted vector.Space) error {
 	space, err := ensureSpace(ctx, tx, wanted)
 	if err != nil {
 		return err

@@ -13,6 +13,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/backend/storetest"
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -51,7 +53,7 @@ var prepared = sync.OnceValues(func() ([]byte, error) {
 
 // openCollection returns a new store with a collection, whose vectors have a
 // length.
-func openCollection(t testing.TB, ctx context.Context, dimensions int) (*Store, document.Collection) {
+func openCollection(t testing.TB, ctx context.Context, dimensions int) (*Store, vector.Collection) {
 	t.Helper()
 	s := open(t, filepath.Join(t.TempDir(), "test.db"))
 	c, err := s.EnsureCollection(ctx, "c", document.Model{Name: "m", Dimensions: dimensions}, document.Chunking{Tokens: 400})
@@ -91,7 +93,7 @@ func open(t testing.TB, path string) *Store {
 }
 
 // acceptUpload has the store accept an upload under an object name of its own.
-func acceptUpload(ctx context.Context, s *Store, u document.Upload) (document.Accepted, error) {
+func acceptUpload(ctx context.Context, s *Store, u original.Upload) (document.Accepted, error) {
 	u.Object = uuid.NewString()
 	if err := s.BeginUpload(ctx, u.Object); err != nil {
 		return document.Accepted{}, err

@@ -7,12 +7,13 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // ReuseSectionSummaries returns the known summaries among the given nodes, and notes
 // that the work's version uses them.
-func (s *Store) ReuseSectionSummaries(ctx context.Context, work document.Work, nodes []document.ContentHash) (summaries map[document.ContentHash]string, err error) {
+func (s *Store) ReuseSectionSummaries(ctx context.Context, work task.Work, nodes []document.ContentHash) (summaries map[document.ContentHash]string, err error) {
 	defer wrapError(&err, "look up the summaries of %d sections", len(nodes))
 	wanted, err := jsonHashes(nodes)
 	if err != nil {
@@ -53,7 +54,7 @@ func (s *Store) ReuseSectionSummaries(ctx context.Context, work document.Work, n
 
 // SaveSectionSummaries keeps sections' summaries under their hashes, and notes
 // that the version uses them.
-func (s *Store) SaveSectionSummaries(ctx context.Context, work document.Work, texts map[document.ContentHash]string, progress document.SummaryProgress) (err error) {
+func (s *Store) SaveSectionSummaries(ctx context.Context, work task.Work, texts map[document.ContentHash]string, progress document.SummaryProgress) (err error) {
 	defer wrapError(&err, "save the summaries of %d sections of %s", len(texts), work)
 	return s.inWriteTransaction(ctx, func(tx transaction) error {
 		if err := checkLease(ctx, tx, work); err != nil {
@@ -78,7 +79,7 @@ func (s *Store) SaveSectionSummaries(ctx context.Context, work document.Work, te
 }
 
 // FinishSummary stores the document's summary and ends the task.
-func (s *Store) FinishSummary(ctx context.Context, work document.Work, summary document.Summary, progress document.SummaryProgress, warnings ...document.Warning) (err error) {
+func (s *Store) FinishSummary(ctx context.Context, work task.Work, summary document.Summary, progress document.SummaryProgress, warnings ...document.Warning) (err error) {
 	defer wrapError(&err, "finish %s", work)
 	return s.inWriteTransaction(ctx, func(tx transaction) error {
 		if err := checkLease(ctx, tx, work); err != nil {
@@ -102,18 +103,18 @@ func (s *Store) FinishSummary(ctx context.Context, work document.Work, summary d
 		if err := saveProgress(ctx, tx, work, progress); err != nil {
 			return err
 		}
-		return endTask(ctx, tx, work.TaskRef, document.JobSucceeded, "")
+		return endTask(ctx, tx, work.Ref, document.JobSucceeded, "")
 	})
 }
 
 // SkipSummary ends the task without a summary.
-func (s *Store) SkipSummary(ctx context.Context, work document.Work) (err error) {
+func (s *Store) SkipSummary(ctx context.Context, work task.Work) (err error) {
 	defer wrapError(&err, "skip %s", work)
 	return s.inWriteTransaction(ctx, func(tx transaction) error {
 		if err := checkLease(ctx, tx, work); err != nil {
 			return err
 		}
-		return endTask(ctx, tx, work.TaskRef, document.JobSucceeded, "")
+		return endTask(ctx, tx, work.Ref, document.JobSucceeded, "")
 	})
 }
 
@@ -137,7 +138,7 @@ func (s *Store) RequestSummary(ctx context.Context, id uuid.UUID, configured doc
 			Scan(&job, &version, &mode, &state, &wanted, &made); err != nil {
 			return asErrNoDocument(err, id)
 		}
-		again, refused := document.DecideSummaryRequest(mode, state, wanted, made)
+		again, refused := task.DecideSummaryRequest(mode, state, wanted, made)
 		if refused != "" {
 			return fault.New(fault.Conflict, "%s", refused)
 		}

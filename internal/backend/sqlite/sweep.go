@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
 )
 
 // Tenants returns every tenant's id.
@@ -15,7 +15,7 @@ func (s *Store) Tenants(ctx context.Context) (ids []string, err error) {
 }
 
 // TenantsWithGarbage returns every tenant: there are few, and no server to ask.
-func (s *Store) TenantsWithGarbage(ctx context.Context, _ document.GarbageMinAges) ([]string, error) {
+func (s *Store) TenantsWithGarbage(ctx context.Context, _ garbage.MinAges) ([]string, error) {
 	return s.Tenants(ctx)
 }
 

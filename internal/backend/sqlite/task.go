@@ -8,17 +8,18 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // RenewLease extends the lease.
-func (s *Store) RenewLease(ctx context.Context, work document.Work, ttl time.Duration) (err error) {
+func (s *Store) RenewLease(ctx context.Context, work task.Work, ttl time.Duration) (err error) {
 	defer wrapError(&err, "renew %s", work)
 	return s.inWriteTransaction(ctx, func(tx transaction) error {
 		if err := checkLease(ctx, tx, work); err != nil {
 			return err
 		}
-		if work.Kind == document.KindReindex {
+		if work.Kind == task.KindReindex {
 			return renewReindexLease(ctx, tx, work, ttl)
 		}
 		_, err := tx.ExecContext(ctx, `
@@ -30,24 +31,24 @@ func (s *Store) RenewLease(ctx context.Context, work document.Work, ttl time.Dur
 }
 
 // RecordOutcome writes what became of a task that is not done.
-func (s *Store) RecordOutcome(ctx context.Context, work document.Work, outcome document.Outcome) (err error) {
+func (s *Store) RecordOutcome(ctx context.Context, work task.Work, outcome task.Outcome) (err error) {
 	defer wrapError(&err, "settle %s: %s", work, outcome.Verdict)
 	return s.inWriteTransaction(ctx, func(tx transaction) error {
 		if err := checkLease(ctx, tx, work); err != nil {
 			return err
 		}
 		end, postpone := endTask, postponeTask
-		if work.Kind == document.KindReindex {
+		if work.Kind == task.KindReindex {
 			end, postpone = abortReindex, postponeReindex
 		}
 		switch outcome.Verdict {
-		case document.VerdictFail:
-			return end(ctx, tx, work.TaskRef, document.JobFailed, outcome.Error)
-		case document.VerdictCancel:
-			return end(ctx, tx, work.TaskRef, document.JobCancelled, outcome.Error)
-		case document.VerdictRetry:
+		case task.VerdictFail:
+			return end(ctx, tx, work.Ref, document.JobFailed, outcome.Error)
+		case task.VerdictCancel:
+			return end(ctx, tx, work.Ref, document.JobCancelled, outcome.Error)
+		case task.VerdictRetry:
 			return postpone(ctx, tx, work, work.Attempt, outcome)
-		case document.VerdictWait:
+		case task.VerdictWait:
 			return postpone(ctx, tx, work, work.Attempt-1, outcome)
 		default:
 			return fmt.Errorf("unknown verdict %q", outcome.Verdict)
@@ -57,9 +58,9 @@ func (s *Store) RecordOutcome(ctx context.Context, work document.Work, outcome d
 
 // checkLease returns fault.LeaseLost unless the task is still the caller's.
 // Writers call it first: nobody else writes until their transaction ends.
-func checkLease(ctx context.Context, tx transaction, work document.Work) error {
+func checkLease(ctx context.Context, tx transaction, work task.Work) error {
 	holds := holdsTaskLease
-	if work.Kind == document.KindReindex {
+	if work.Kind == task.KindReindex {
 		holds = holdsReindexLease
 	}
 	ours, err := holds(ctx, tx, work)
@@ -72,7 +73,7 @@ func checkLease(ctx context.Context, tx transaction, work document.Work) error {
 	return nil
 }
 
-func holdsTaskLease(ctx context.Context, tx transaction, work document.Work) (ours bool, err error) {
+func holdsTaskLease(ctx context.Context, tx transaction, work task.Work) (ours bool, err error) {
 	err = tx.QueryRowContext(ctx, `
 		SELECT EXISTS (SELECT 1 FROM tasks
 		               WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND kind = ?4 AND lease = ?5)`,
@@ -81,7 +82,7 @@ func holdsTaskLease(ctx context.Context, tx transaction, work document.Work) (ou
 }
 
 // postponeTask has the task wait for its next attempt.
-func postponeTask(ctx context.Context, tx transaction, work document.Work, attempt int, outcome document.Outcome) error {
+func postponeTask(ctx context.Context, tx transaction, work task.Work, attempt int, outcome task.Outcome) error {
 	if _, err := tx.ExecContext(ctx, `
 		UPDATE tasks SET state = 'waiting', attempt = ?5, error = ?6, next_attempt_at = ?7, lease = NULL, lease_until = NULL
 		WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND kind = ?4`,
@@ -93,14 +94,14 @@ func postponeTask(ctx context.Context, tx transaction, work document.Work, attem
 
 // endTask gives the task its final state, and the job and the document those
 // that follow from it.
-func endTask(ctx context.Context, tx transaction, ref document.TaskRef, state document.JobState, reason string) error {
+func endTask(ctx context.Context, tx transaction, ref task.Ref, state document.JobState, reason string) error {
 	if _, err := tx.ExecContext(ctx, `
 		UPDATE tasks SET state = ?5, error = ?6, next_attempt_at = NULL, lease = NULL, lease_until = NULL
 		WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND kind = ?4`,
 		tx.tenant, ref.DocumentID, ref.Version, ref.Kind, state, reason); err != nil {
 		return err
 	}
-	if ref.Kind == document.KindKnowledge && state != document.JobSucceeded {
+	if ref.Kind == task.KindKnowledge && state != document.JobSucceeded {
 		if _, err := tx.ExecContext(ctx, `
 			UPDATE documents SET state = 'failed', updated_at = ?4
 			WHERE tenant = ?1 AND id = ?2 AND newest_version = ?3 AND live_version IS NULL AND deleted_at IS NULL`,
@@ -118,8 +119,8 @@ func cancelTasks(ctx context.Context, tx transaction, id, only uuid.UUID, reason
 		SELECT version, kind FROM tasks
 		WHERE tenant = ?1 AND document = ?2 AND (?3 = ?4 OR job = ?3) AND state IN ('queued', 'running', 'waiting')`,
 		tx.tenant, id, only, uuid.Nil)
-	refs, err := collectRows(rows, err, func(row scanner) (document.TaskRef, error) {
-		ref := document.TaskRef{Tenant: tx.tenant, DocumentID: id}
+	refs, err := collectRows(rows, err, func(row scanner) (task.Ref, error) {
+		ref := task.Ref{Tenant: tx.tenant, DocumentID: id}
 		return ref, row.Scan(&ref.Version, &ref.Kind)
 	})
 	if err != nil {

@@ -8,12 +8,12 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
 // RetainedVersions returns the versions of the next documents after one that must be whole.
 // Each filter has its own statement, so that it goes by the index that serves it.
-func (s *Store) RetainedVersions(ctx context.Context, filter document.RetainedVersionFilter, after uuid.UUID, limit int) (kept []document.RetainedVersion, err error) {
+func (s *Store) RetainedVersions(ctx context.Context, filter verification.Filter, after uuid.UUID, limit int) (kept []verification.RetainedVersion, err error) {
 	defer wrapError(&err, "list versions after document %s", after)
 	where := "tenant = ?1 AND id > ?2"
 	if filter.DocumentID != uuid.Nil {
@@ -47,7 +47,7 @@ func (s *Store) RetainedVersions(ctx context.Context, filter document.RetainedVe
 	return kept, err
 }
 
-func scanRetainedVersion(row scanner) (k document.RetainedVersion, err error) {
+func scanRetainedVersion(row scanner) (k verification.RetainedVersion, err error) {
 	o, s := &k.Original, &k.Space
 	err = row.Scan(&k.DocumentID, &k.Version, &k.Collection, &k.Key, &o.Object, &o.Size, &o.SHA256, &o.ETag, &k.Damage, &k.Published,
 		&s.ID, &s.CollectionID, &s.Model.Name, &s.Model.Dimensions, &k.Passages)
@@ -56,7 +56,7 @@ func scanRetainedVersion(row scanner) (k document.RetainedVersion, err error) {
 
 // ManifestPassages returns the places of a kept version from an ordinal on, in
 // order, with what stands there.
-func (s *Store) ManifestPassages(ctx context.Context, of document.RetainedVersion, from, limit int) (placed []document.ManifestPassage, err error) {
+func (s *Store) ManifestPassages(ctx context.Context, of verification.RetainedVersion, from, limit int) (placed []verification.ManifestPassage, err error) {
 	defer wrapError(&err, "read places of version %d of document %s", of.Version, of.DocumentID)
 	err = s.inReadTransaction(ctx, func(tx transaction) error {
 		rows, err := tx.QueryContext(ctx, `
@@ -66,7 +66,7 @@ func (s *Store) ManifestPassages(ctx context.Context, of document.RetainedVersio
 			WHERE m.tenant = ?1 AND m.document = ?2 AND m.version = ?3 AND m.space = ?4 AND m.ordinal >= ?5
 			ORDER BY m.ordinal
 			LIMIT ?6`, tx.tenant, of.DocumentID, of.Version, of.Space.ID, from, limit)
-		placed, err = collectRows(rows, err, func(row scanner) (p document.ManifestPassage, err error) {
+		placed, err = collectRows(rows, err, func(row scanner) (p verification.ManifestPassage, err error) {
 			var hash []byte
 			err = row.Scan(&hash, &p.Ordinal, &p.Start, &p.End, &p.Content, &p.Dimensions)
 			copy(p.Hash[:], hash)
@@ -78,7 +78,7 @@ func (s *Store) ManifestPassages(ctx context.Context, of document.RetainedVersio
 }
 
 // RecordVersionCheck notes what a comparison of a kept version has found.
-func (s *Store) RecordVersionCheck(ctx context.Context, of document.RetainedVersion, tag, damage string) (err error) {
+func (s *Store) RecordVersionCheck(ctx context.Context, of verification.RetainedVersion, tag, damage string) (err error) {
 	defer wrapError(&err, "note the comparison of version %d of document %s", of.Version, of.DocumentID)
 	return s.inWriteTransaction(ctx, func(tx transaction) error {
 		_, err := tx.ExecContext(ctx, `
@@ -110,7 +110,7 @@ func (s *Store) UnreferencedObjects(ctx context.Context, objects []string) (unre
 }
 
 // VerificationProgress returns how far the pass over the tenant's documents is.
-func (s *Store) VerificationProgress(ctx context.Context) (v document.VerificationProgress, err error) {
+func (s *Store) VerificationProgress(ctx context.Context) (v verification.Progress, err error) {
 	defer wrapError(&err, "read the verification")
 	err = s.inReadTransaction(ctx, func(tx transaction) error {
 		var started micros
@@ -127,7 +127,7 @@ func (s *Store) VerificationProgress(ctx context.Context) (v document.Verificati
 }
 
 // SaveVerificationProgress keeps how far the pass is.
-func (s *Store) SaveVerificationProgress(ctx context.Context, v document.VerificationProgress) (err error) {
+func (s *Store) SaveVerificationProgress(ctx context.Context, v verification.Progress) (err error) {
 	defer wrapError(&err, "save the verification")
 	return s.inWriteTransaction(ctx, func(tx transaction) error {
 		_, err := tx.ExecContext(ctx, `

@@ -11,12 +11,14 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // ReusePassages returns those of the hashes whose passages are in the space, with how
 // many bytes of what is embedded their vectors are of.
-func (s *Store) ReusePassages(ctx context.Context, space document.Space, hashes []document.ContentHash) (known map[document.ContentHash]int, err error) {
+func (s *Store) ReusePassages(ctx context.Context, space vector.Space, hashes []document.ContentHash) (known map[document.ContentHash]int, err error) {
 	defer wrapError(&err, "look up %d passages in space %d", len(hashes), space.ID)
 	wanted, err := jsonHashes(hashes)
 	if err != nil {
@@ -46,7 +48,7 @@ func (s *Store) ReusePassages(ctx context.Context, space document.Space, hashes 
 
 // copyPassages copies passages into the space from others of the same model, and
 // lists them: nothing places them yet.
-func copyPassages(ctx context.Context, tx transaction, space document.Space, wanted string) error {
+func copyPassages(ctx context.Context, tx transaction, space vector.Space, wanted string) error {
 	rows, err := tx.QueryContext(ctx, `
 		INSERT INTO passages (tenant, space, hash, created_at, tokens, embedding, title, heading_path, context, content, omitted, embedded_bytes)
 		SELECT p.tenant, ?2, p.hash, ?6, p.tokens, p.embedding, p.title, p.heading_path, p.context, p.content, p.omitted, p.embedded_bytes
@@ -68,12 +70,12 @@ func copyPassages(ctx context.Context, tx transaction, space document.Space, wan
 }
 
 // WriteBatch stores new passages, places and progress.
-func (s *Store) WriteBatch(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress) (err error) {
+func (s *Store) WriteBatch(ctx context.Context, work task.Work, batch vector.Batch, progress document.KnowledgeProgress) (err error) {
 	defer wrapError(&err, "write %d new passages and %d places of %s", len(batch.New), len(batch.Entries), work)
 	return s.inWriteTransaction(ctx, func(tx transaction) error { return writeBatch(ctx, tx, work, batch, progress) })
 }
 
-func writeBatch(ctx context.Context, tx transaction, work document.Work, batch document.Batch, progress document.KnowledgeProgress) error {
+func writeBatch(ctx context.Context, tx transaction, work task.Work, batch vector.Batch, progress document.KnowledgeProgress) error {
 	if err := checkLease(ctx, tx, work); err != nil {
 		return err
 	}
@@ -86,7 +88,7 @@ func writeBatch(ctx context.Context, tx transaction, work document.Work, batch d
 	return saveProgress(ctx, tx, work, progress)
 }
 
-func insertPassages(ctx context.Context, tx transaction, space document.Space, passages []document.EmbeddedPassage) error {
+func insertPassages(ctx context.Context, tx transaction, space vector.Space, passages []vector.EmbeddedPassage) error {
 	insert, err := tx.PrepareContext(ctx, `
 		INSERT INTO passages (tenant, space, hash, created_at, tokens, embedding, title, heading_path, context, content, omitted, embedded_bytes)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, nullif(?12, 0))
@@ -118,7 +120,7 @@ type versionKey struct {
 	number   int
 }
 
-func versionKeyOf(work document.Work) versionKey { return versionKey{work.DocumentID, work.Version} }
+func versionKeyOf(work task.Work) versionKey { return versionKey{work.DocumentID, work.Version} }
 
 func scanID(row scanner) (id uuid.UUID, err error) { return id, row.Scan(&id) }
 
@@ -126,7 +128,7 @@ func scanVersionKey(row scanner) (v versionKey, err error) {
 	return v, row.Scan(&v.document, &v.number)
 }
 
-func insertManifest(ctx context.Context, tx transaction, of versionKey, space document.Space, places []document.ManifestEntry) error {
+func insertManifest(ctx context.Context, tx transaction, of versionKey, space vector.Space, places []vector.ManifestEntry) error {
 	insert, err := tx.PrepareContext(ctx, `
 		INSERT INTO manifest (tenant, document, version, space, ordinal, passage, start_byte, end_byte)
 		SELECT ?1, ?2, ?3, ?4, ?5, id, ?6, ?7
@@ -153,7 +155,7 @@ func insertManifest(ctx context.Context, tx transaction, of versionKey, space do
 }
 
 // saveProgress keeps what a task has done so far.
-func saveProgress(ctx context.Context, tx transaction, work document.Work, progress any) error {
+func saveProgress(ctx context.Context, tx transaction, work task.Work, progress any) error {
 	text, err := json.Marshal(progress)
 	if err != nil {
 		return err

@@ -10,7 +10,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -44,8 +47,8 @@ func ensuresCollections(t *testing.T, ctx context.Context, s Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := document.Collection{ID: made.ID, Name: "ensured", SpaceReplaceable: true,
-		ActiveSpace: document.Space{ID: made.ActiveSpace.ID, CollectionID: made.ID, Model: model, Chunking: chunking}}
+	want := vector.Collection{ID: made.ID, Name: "ensured", SpaceReplaceable: true,
+		ActiveSpace: vector.Space{ID: made.ActiveSpace.ID, CollectionID: made.ID, Model: model, Chunking: chunking}}
 	if diff := cmp.Diff(want, made); diff != "" {
 		t.Errorf("made (-want +got):\n%s", diff)
 	}
@@ -80,9 +83,9 @@ func takesVectorsOfAnyLength(t *testing.T, ctx context.Context, s Store) {
 func ensuresOneCollectionAtOnce(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "read meanwhile")
 	publishDocument(t, ctx, s, uploadOf(c, "a"), passageOf("one", 1, 0, 0))
-	got := make([]document.Collection, 8)
+	got := make([]vector.Collection, 8)
 	concurrently(t, len(got), func(i int) (err error) {
-		if hits, err := s.NearestPassages(ctx, c.ActiveSpace, document.Query{Vector: []float32{1, 0, 0}, Limit: 1}); err != nil || len(hits) != 1 {
+		if hits, err := s.NearestPassages(ctx, c.ActiveSpace, vector.Query{Vector: []float32{1, 0, 0}, Limit: 1}); err != nil || len(hits) != 1 {
 			return fmt.Errorf("search meanwhile: got %d hits, %w", len(hits), err)
 		}
 		got[i], err = s.EnsureCollection(ctx, "at once", document.Model{Name: "m", Dimensions: i + 1}, document.Chunking{Tokens: 1})
@@ -198,18 +201,18 @@ func acceptsUnchangedDocuments(t *testing.T, ctx context.Context, s Store) {
 
 func acceptsChangedDocuments(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "accept")
-	original := uploadOf(c, "changed")
-	version := acceptUpload(t, ctx, s, original).Document.Version
-	for name, change := range map[string]func(u *document.Upload){
-		"hash":       func(u *document.Upload) { u.SHA256 = uploadOf(c, "changed").SHA256 },
-		"title":      func(u *document.Upload) { u.Title += "!" },
-		"metadata":   func(u *document.Upload) { u.Metadata = json.RawMessage(`{"a":1}`) },
-		"media type": func(u *document.Upload) { u.MediaType = "text/plain" },
-		"own title":  func(u *document.Upload) { u.TitleFromKey = true },
+	first := uploadOf(c, "changed")
+	version := acceptUpload(t, ctx, s, first).Document.Version
+	for name, change := range map[string]func(u *original.Upload){
+		"hash":       func(u *original.Upload) { u.SHA256 = uploadOf(c, "changed").SHA256 },
+		"title":      func(u *original.Upload) { u.Title += "!" },
+		"metadata":   func(u *original.Upload) { u.Metadata = json.RawMessage(`{"a":1}`) },
+		"media type": func(u *original.Upload) { u.MediaType = "text/plain" },
+		"own title":  func(u *original.Upload) { u.TitleFromKey = true },
 	} {
-		changed := original
+		changed := first
 		change(&changed)
-		for _, upload := range []document.Upload{changed, original} { // only the newest version counts
+		for _, upload := range []original.Upload{changed, first} { // only the newest version counts
 			version++
 			if got := acceptUpload(t, ctx, s, upload); got.Unchanged || got.Document.Version != version {
 				t.Errorf("%s: got version %d, unchanged: %t; want a new version %d", name, got.Document.Version, got.Unchanged, version)
@@ -220,11 +223,11 @@ func acceptsChangedDocuments(t *testing.T, ctx context.Context, s Store) {
 
 func acceptsAgainWhatFailed(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "accept")
-	for _, verdict := range []document.Verdict{document.VerdictFail, document.VerdictCancel} {
+	for _, verdict := range []task.Verdict{task.VerdictFail, task.VerdictCancel} {
 		upload := uploadOf(c, "ended: "+string(verdict))
 		first := acceptUpload(t, ctx, s, upload)
-		for _, kind := range document.JobTaskKinds {
-			recordOutcome(t, ctx, s, claimTask(t, ctx, s, first.Job, kind), document.Outcome{Verdict: verdict, Error: "broken"})
+		for _, kind := range task.JobKinds {
+			recordOutcome(t, ctx, s, claimTask(t, ctx, s, first.Job, kind), task.Outcome{Verdict: verdict, Error: "broken"})
 		}
 		got := acceptUpload(t, ctx, s, upload)
 		if got.Unchanged || got.Document.Version != 2 || got.Document.State != document.DocumentPending {

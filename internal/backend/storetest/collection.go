@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -37,7 +38,7 @@ func CheckCollectionLimit(t *testing.T, reopen func(limit int) Store) {
 	if n := len(collectionsOf(t, ctx, s)); n != limit || made.Load() != limit-before {
 		t.Errorf("there are %d collections, want %d; %d calls made one, want %d", n, limit, made.Load(), limit-before)
 	}
-	list := listAll(t, 3, func(page document.Page) (document.List[document.Collection], error) {
+	list := listAll(t, 3, func(page document.Page) (document.List[vector.Collection], error) {
 		return s.Collections(ctx, page)
 	})
 	if len(list) != limit || list[limit-1].Name != "before 0" || list[limit-3].Name != "before 2" {
@@ -77,7 +78,7 @@ func wantTooMany(err error, limit int) error {
 	return nil
 }
 
-func collectionsOf(t *testing.T, ctx context.Context, s Store) []document.Collection {
+func collectionsOf(t *testing.T, ctx context.Context, s Store) []vector.Collection {
 	t.Helper()
 	collections, err := s.AllCollections(ctx)
 	if err != nil {

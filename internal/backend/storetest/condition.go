@@ -7,13 +7,14 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 func acceptsUnderConditions(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "accept")
 	onlyNew, onlyOld := document.Condition{NoneMatch: []string{document.AnyVersion}}, document.Condition{Match: []string{document.AnyVersion}}
-	refuse := func(what string, upload document.Upload, condition document.Condition) {
+	refuse := func(what string, upload original.Upload, condition document.Condition) {
 		t.Helper()
 		upload.Condition, upload.Object = condition, uuid.NewString()
 		beginUpload(t, ctx, s, upload)
@@ -21,7 +22,7 @@ func acceptsUnderConditions(t *testing.T, ctx context.Context, s Store) {
 			t.Errorf("%s: %v, want %s", what, err, fault.PreconditionFailed)
 		}
 	}
-	take := func(what string, upload document.Upload, condition document.Condition) document.Accepted {
+	take := func(what string, upload original.Upload, condition document.Condition) document.Accepted {
 		t.Helper()
 		upload.Condition, upload.Object = condition, uuid.NewString()
 		return acceptUpload(t, ctx, s, upload)
@@ -77,7 +78,7 @@ func acceptsOneUnderAConditionAtOnce(t *testing.T, ctx context.Context, s Store)
 		if what == "made" {
 			key = "made at once"
 		}
-		uploads := make([]document.Upload, 20)
+		uploads := make([]original.Upload, 20)
 		for i := range uploads {
 			uploads[i] = uploadOf(c, key)
 			uploads[i].Condition = condition

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -36,16 +37,16 @@ func dispatching(t *testing.T, open func(t *testing.T) Store) {
 }
 
 // dispatch returns the names of what is dispatched, in its order.
-func dispatch(t *testing.T, ctx context.Context, s Store, kind document.TaskKind, window int) []string {
+func dispatch(t *testing.T, ctx context.Context, s Store, kind task.Kind, window int) []string {
 	t.Helper()
-	dispatched, err := s.Dispatch(ctx, map[document.TaskKind]int{kind: window})
+	dispatched, err := s.Dispatch(ctx, map[task.Kind]int{kind: window})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return dispatchNames(dispatched)
 }
 
-func dispatchNames(dispatches []document.Dispatch) []string {
+func dispatchNames(dispatches []task.Dispatch) []string {
 	names := []string{}
 	for _, d := range dispatches {
 		names = append(names, d.Tenant+"/"+d.String())
@@ -56,7 +57,7 @@ func dispatchNames(dispatches []document.Dispatch) []string {
 // dispatchAll dispatches whatever is not.
 func dispatchAll(t *testing.T, ctx context.Context, s Store) {
 	t.Helper()
-	for _, kind := range document.JobTaskKinds {
+	for _, kind := range task.JobKinds {
 		dispatch(t, ctx, s, kind, 1000)
 	}
 }
@@ -80,23 +81,23 @@ func wantDispatched(t *testing.T, when string, got []string, want ...string) {
 }
 
 // dispatchName names a task as it is dispatched.
-func dispatchName(t *testing.T, ctx context.Context, job document.Job, kind document.TaskKind, round int) string {
+func dispatchName(t *testing.T, ctx context.Context, job document.Job, kind task.Kind, round int) string {
 	t.Helper()
-	return dispatchNames([]document.Dispatch{{TaskRef: taskRefOf(t, ctx, job, kind), Round: round}})[0]
+	return dispatchNames([]task.Dispatch{{Ref: taskRefOf(t, ctx, job, kind), Round: round}})[0]
 }
 
 func dispatchesTheOldest(t *testing.T, ctx context.Context, s Store) {
 	jobs := acceptMany(t, ctx, s, 3)
-	name := func(i int, kind document.TaskKind) string { return dispatchName(t, ctx, jobs[i], kind, 0) }
-	wantDispatched(t, "a window of 2", dispatch(t, ctx, s, document.KindKnowledge, 2),
-		name(0, document.KindKnowledge), name(1, document.KindKnowledge))
-	wantDispatched(t, "a full window", dispatch(t, ctx, s, document.KindKnowledge, 2))
-	wantDispatched(t, "another kind", dispatch(t, ctx, s, document.KindSummary, 5),
-		name(0, document.KindSummary), name(1, document.KindSummary), name(2, document.KindSummary))
-	wantDispatched(t, "no window", dispatch(t, ctx, s, document.KindKnowledge, 0))
-	wantDispatched(t, "a window of less than nothing", dispatch(t, ctx, s, document.KindKnowledge, -1))
-	wantDispatched(t, "a wider window", dispatch(t, ctx, s, document.KindKnowledge, 3), name(2, document.KindKnowledge))
-	wantDispatched(t, "nothing is left", dispatch(t, ctx, s, document.KindKnowledge, 100))
+	name := func(i int, kind task.Kind) string { return dispatchName(t, ctx, jobs[i], kind, 0) }
+	wantDispatched(t, "a window of 2", dispatch(t, ctx, s, task.KindKnowledge, 2),
+		name(0, task.KindKnowledge), name(1, task.KindKnowledge))
+	wantDispatched(t, "a full window", dispatch(t, ctx, s, task.KindKnowledge, 2))
+	wantDispatched(t, "another kind", dispatch(t, ctx, s, task.KindSummary, 5),
+		name(0, task.KindSummary), name(1, task.KindSummary), name(2, task.KindSummary))
+	wantDispatched(t, "no window", dispatch(t, ctx, s, task.KindKnowledge, 0))
+	wantDispatched(t, "a window of less than nothing", dispatch(t, ctx, s, task.KindKnowledge, -1))
+	wantDispatched(t, "a wider window", dispatch(t, ctx, s, task.KindKnowledge, 3), name(2, task.KindKnowledge))
+	wantDispatched(t, "nothing is left", dispatch(t, ctx, s, task.KindKnowledge, 100))
 }
 
 func dispatchesWhatThereIsRoomFor(t *testing.T, ctx context.Context, s Store) {
@@ -106,21 +107,21 @@ func dispatchesWhatThereIsRoomFor(t *testing.T, ctx context.Context, s Store) {
 		t.Helper()
 		var names []string
 		for _, i := range want {
-			names = append(names, dispatchName(t, ctx, jobs[i], document.KindKnowledge, 0))
+			names = append(names, dispatchName(t, ctx, jobs[i], task.KindKnowledge, 0))
 		}
-		wantDispatched(t, when, dispatch(t, ctx, s, document.KindKnowledge, window), names...)
+		wantDispatched(t, when, dispatch(t, ctx, s, task.KindKnowledge, window), names...)
 	}
 	next("at first", 0, 1)
-	work := claimTask(t, ctx, s, jobs[0], document.KindKnowledge)
+	work := claimTask(t, ctx, s, jobs[0], task.KindKnowledge)
 	next("one is running")
-	recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictRetry, Delay: 2 * leaseTime})
+	recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictRetry, Delay: 2 * leaseTime})
 	next("one is waiting")
 	publishJob(t, ctx, s, jobs[1], passageOf("one", 1, 0, 0))
 	next("one is done", 2)
-	recordOutcome(t, ctx, s, claimTask(t, ctx, s, jobs[2], document.KindKnowledge), document.Outcome{Verdict: document.VerdictFail})
+	recordOutcome(t, ctx, s, claimTask(t, ctx, s, jobs[2], task.KindKnowledge), task.Outcome{Verdict: task.VerdictFail})
 	next("one has failed", 3)
 	// Begun without having been dispatched, as by an old entry of the queue.
-	claimTask(t, ctx, s, jobs[4], document.KindKnowledge)
+	claimTask(t, ctx, s, jobs[4], task.KindKnowledge)
 	if _, err := s.CancelJob(ctx, jobs[3].ID); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +137,7 @@ func dispatchesNothingTwice(t *testing.T, ctx context.Context, s Store) {
 	var all []string
 	for window := 1; window <= 10; window++ { // one more fits each time
 		concurrently(t, 8, func(int) error {
-			dispatched, err := s.Dispatch(ctx, map[document.TaskKind]int{document.KindKnowledge: window})
+			dispatched, err := s.Dispatch(ctx, map[task.Kind]int{task.KindKnowledge: window})
 			mu.Lock()
 			defer mu.Unlock()
 			all = append(all, dispatchNames(dispatched)...)
@@ -157,17 +158,17 @@ func dispatchesNothingThatHasEnded(t *testing.T, ctx context.Context, s Store) {
 	if _, err := s.CancelJob(ctx, jobs[1].ID); err != nil {
 		t.Fatal(err)
 	}
-	wantDispatched(t, "two of three have ended", dispatch(t, ctx, s, document.KindKnowledge, 10),
-		dispatchName(t, ctx, jobs[2], document.KindKnowledge, 0))
+	wantDispatched(t, "two of three have ended", dispatch(t, ctx, s, task.KindKnowledge, 10),
+		dispatchName(t, ctx, jobs[2], task.KindKnowledge, 0))
 }
 
 func dispatchesForEachTenant(t *testing.T, ctx context.Context, s Store) {
 	acceptMany(t, ctx, s, 3)
 	other := tenantContext(t, OtherTenant)
 	theirs := acceptMany(t, other, s, 1)[0]
-	dispatch(t, ctx, s, document.KindKnowledge, 2)
-	wantDispatched(t, "the window of one tenant is full, another's is not", dispatch(t, other, s, document.KindKnowledge, 2),
-		dispatchName(t, other, theirs, document.KindKnowledge, 0))
+	dispatch(t, ctx, s, task.KindKnowledge, 2)
+	wantDispatched(t, "the window of one tenant is full, another's is not", dispatch(t, other, s, task.KindKnowledge, 2),
+		dispatchName(t, other, theirs, task.KindKnowledge, 0))
 }
 
 func listsTenantsWithWork(t *testing.T, ctx context.Context, s Store) {
@@ -229,7 +230,7 @@ func queuedTasksAreOverdueWhenIdle(t *testing.T, ctx context.Context, s Store) {
 		t.Errorf("just dispatched: got %q", got)
 	}
 	wantOverdue(t, ctx, s, "dispatched too long ago",
-		dispatchName(t, ctx, job, document.KindKnowledge, 0), dispatchName(t, ctx, job, document.KindSummary, 0))
+		dispatchName(t, ctx, job, task.KindKnowledge, 0), dispatchName(t, ctx, job, task.KindSummary, 0))
 	if got := redispatchOverdue(t, ctx, s, time.Hour, 10); len(got) > 0 {
 		t.Errorf("just dispatched again: got %q", got)
 	}
@@ -238,19 +239,19 @@ func queuedTasksAreOverdueWhenIdle(t *testing.T, ctx context.Context, s Store) {
 func waitingTasksAreOverdueInTime(t *testing.T, ctx context.Context, s Store) {
 	jobs := acceptMany(t, ctx, s, 2)
 	dispatchAll(t, ctx, s)
-	postpone := func(job document.Job, kind document.TaskKind, delay time.Duration) {
-		recordOutcome(t, ctx, s, claimTask(t, ctx, s, job, kind), document.Outcome{Verdict: document.VerdictRetry, Error: "hiccup", Delay: delay})
+	postpone := func(job document.Job, kind task.Kind, delay time.Duration) {
+		recordOutcome(t, ctx, s, claimTask(t, ctx, s, job, kind), task.Outcome{Verdict: task.VerdictRetry, Error: "hiccup", Delay: delay})
 	}
-	postpone(jobs[0], document.KindKnowledge, 0)
-	postpone(jobs[0], document.KindSummary, 2*leaseTime)
+	postpone(jobs[0], task.KindKnowledge, 0)
+	postpone(jobs[0], task.KindSummary, 2*leaseTime)
 	if got := redispatchOverdue(t, ctx, s, time.Hour, 10); len(got) > 0 {
 		t.Errorf("dispatched within the hour: got %q", got)
 	}
-	name := func(i int, kind document.TaskKind, round int) string {
+	name := func(i int, kind task.Kind, round int) string {
 		return dispatchName(t, ctx, jobs[i], kind, round)
 	}
-	others := []string{name(1, document.KindKnowledge, 0), name(1, document.KindSummary, 0)}
-	wantOverdue(t, ctx, s, "one is due now, one in two hours", append(others, name(0, document.KindKnowledge, 1))...)
+	others := []string{name(1, task.KindKnowledge, 0), name(1, task.KindSummary, 0)}
+	wantOverdue(t, ctx, s, "one is due now, one in two hours", append(others, name(0, task.KindKnowledge, 1))...)
 	// From its time on it is given as long as one that was just dispatched: the
 	// queue holds it, and delivers it then.
 	if got := redispatchOverdue(t, ctx, s, -3*leaseTime, 10); len(got) != 4 {
@@ -261,13 +262,13 @@ func waitingTasksAreOverdueInTime(t *testing.T, ctx context.Context, s Store) {
 func runningTasksAreOverdueWithoutALease(t *testing.T, ctx context.Context, s Store) {
 	job := acceptMany(t, ctx, s, 1)[0]
 	dispatchAll(t, ctx, s)
-	claimTask(t, ctx, s, job, document.KindKnowledge)
-	work, err := s.Claim(ctx, taskRefOf(t, ctx, job, document.KindSummary), -leaseTime)
+	claimTask(t, ctx, s, job, task.KindKnowledge)
+	work, err := s.Claim(ctx, taskRefOf(t, ctx, job, task.KindSummary), -leaseTime)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Its worker's entry is still in the queue, so it goes there in a new round.
-	lost := dispatchName(t, ctx, job, document.KindSummary, 1)
+	lost := dispatchName(t, ctx, job, task.KindSummary, 1)
 	wantOverdue(t, ctx, s, "one lease ran out", lost)
 	// It is only ever dispatched when its lease ran out, so idle says nothing.
 	if got := redispatchOverdue(t, ctx, s, time.Hour, 10); len(got) != 1 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -27,7 +28,7 @@ func dispatchingReindexes(t *testing.T, open func(t *testing.T) Store) {
 // reindexDispatchName names a reindex as it is dispatched.
 func reindexDispatchName(t *testing.T, ctx context.Context, id uuid.UUID, round int) string {
 	t.Helper()
-	return dispatchNames([]document.Dispatch{{TaskRef: reindexRef(t, ctx, id), Round: round}})[0]
+	return dispatchNames([]task.Dispatch{{Ref: reindexRef(t, ctx, id), Round: round}})[0]
 }
 
 func dispatchesReindexes(t *testing.T, ctx context.Context, s Store) {
@@ -44,13 +45,13 @@ func dispatchesReindexes(t *testing.T, ctx context.Context, s Store) {
 		for _, i := range want {
 			names = append(names, reindexDispatchName(t, ctx, ids[i], 0))
 		}
-		wantDispatched(t, when, dispatch(t, ctx, s, document.KindReindex, window), names...)
+		wantDispatched(t, when, dispatch(t, ctx, s, task.KindReindex, window), names...)
 	}
 	next("no window", 0)
 	next("a window of 2", 2, 0, 1)
 	next("a full window", 2)
-	wantDispatched(t, "tasks of jobs", dispatch(t, ctx, s, document.KindKnowledge, 10), dispatchName(t, ctx, job, document.KindKnowledge, 0))
-	wantDispatched(t, "another tenant's", dispatch(t, other, s, document.KindReindex, 1), reindexDispatchName(t, other, theirs, 0))
+	wantDispatched(t, "tasks of jobs", dispatch(t, ctx, s, task.KindKnowledge, 10), dispatchName(t, ctx, job, task.KindKnowledge, 0))
+	wantDispatched(t, "another tenant's", dispatch(t, other, s, task.KindReindex, 1), reindexDispatchName(t, other, theirs, 0))
 	work := claimReindex(t, ctx, s, ids[0])
 	next("one is running", 2)
 	if err := s.ActivateSpace(ctx, work, leaseTime, document.ReindexProgress{}); err != nil {
@@ -64,7 +65,7 @@ func dispatchesReindexes(t *testing.T, ctx context.Context, s Store) {
 	cancelReindex(t, ctx, s, ids[2], leaseTime)
 	next("what is left is paused", 10)
 	controlReindex(t, ctx, s, s.ResumeReindex, ids[3])
-	if got := dispatch(t, ctx, s, document.KindReindex, 10); len(got) != 1 {
+	if got := dispatch(t, ctx, s, task.KindReindex, 10); len(got) != 1 {
 		t.Errorf("and resumed: got %q, want it", got)
 	}
 }
@@ -72,19 +73,19 @@ func dispatchesReindexes(t *testing.T, ctx context.Context, s Store) {
 // The queue may still hold the entry of before.
 func dispatchesResumedReindexes(t *testing.T, ctx context.Context, s Store) {
 	id := beginReindex(t, ctx, s, changeModelRequest(ensureCollection(t, ctx, s, "c"))).ID
-	seen := dispatch(t, ctx, s, document.KindReindex, 1)
+	seen := dispatch(t, ctx, s, task.KindReindex, 1)
 	claimed := func() { claimReindex(t, ctx, s, id) }
 	failed := func() {
-		recordOutcome(t, ctx, s, claimReindex(t, ctx, s, id), document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+		recordOutcome(t, ctx, s, claimReindex(t, ctx, s, id), task.Outcome{Verdict: task.VerdictFail, Error: "broken"})
 	}
 	for i, before := range []func(){func() {}, claimed, failed} {
 		before()
 		if readReindex(t, ctx, s, id).State != document.JobFailed {
 			controlReindex(t, ctx, s, s.PauseReindex, id)
-			wantDispatched(t, "paused", dispatch(t, ctx, s, document.KindReindex, 10))
+			wantDispatched(t, "paused", dispatch(t, ctx, s, task.KindReindex, 10))
 		}
 		controlReindex(t, ctx, s, s.ResumeReindex, id)
-		got := dispatch(t, ctx, s, document.KindReindex, 1)
+		got := dispatch(t, ctx, s, task.KindReindex, 1)
 		if len(got) != 1 || slices.Contains(seen, got[0]) {
 			t.Errorf("resumed %d: got %q, want it in another round than %q", i, got, seen)
 		}
@@ -95,12 +96,12 @@ func dispatchesResumedReindexes(t *testing.T, ctx context.Context, s Store) {
 func dispatchesWhatReverts(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "c")
 	r := beginReindex(t, ctx, s, changeModelRequest(c))
-	seen := dispatch(t, ctx, s, document.KindReindex, 1)
+	seen := dispatch(t, ctx, s, task.KindReindex, 1)
 	work := claimReindex(t, ctx, s, r.ID)
 	activateSpace(t, ctx, s, work, leaseTime)
 	publishTexts(t, ctx, s, c, "a", "one")
 	revertReindex(t, ctx, s, r.ID, leaseTime)
-	got := dispatch(t, ctx, s, document.KindReindex, 1)
+	got := dispatch(t, ctx, s, task.KindReindex, 1)
 	if len(got) != 1 || slices.Contains(seen, got[0]) {
 		t.Errorf("got %q, want it in another round than %q", got, seen)
 	}
@@ -109,7 +110,7 @@ func dispatchesWhatReverts(t *testing.T, ctx context.Context, s Store) {
 func reindexesAreOverdue(t *testing.T, ctx context.Context, s Store) {
 	id := beginReindex(t, ctx, s, changeModelRequest(ensureCollection(t, ctx, s, "c"))).ID
 	wantOverdue(t, ctx, s, "not dispatched")
-	dispatch(t, ctx, s, document.KindReindex, 1)
+	dispatch(t, ctx, s, task.KindReindex, 1)
 	if got := redispatchOverdue(t, ctx, s, time.Hour, 10); len(got) > 0 {
 		t.Errorf("just dispatched: got %q", got)
 	}
@@ -132,7 +133,7 @@ func reindexesAreOverdue(t *testing.T, ctx context.Context, s Store) {
 		t.Fatal(err)
 	}
 	wantOverdue(t, ctx, s, "it is running")
-	recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictWait, Error: "down", Delay: 2 * leaseTime})
+	recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictWait, Error: "down", Delay: 2 * leaseTime})
 	wantOverdue(t, ctx, s, "it waits")
 	if got := redispatchOverdue(t, ctx, s, -3*leaseTime, 10); len(got) != 1 {
 		t.Errorf("due within three hours: got %q, want it", got)
@@ -143,7 +144,7 @@ func reindexesAreOverdue(t *testing.T, ctx context.Context, s Store) {
 	}
 	controlReindex(t, ctx, s, s.ResumeReindex, id)
 	wantOverdue(t, ctx, s, "resumed, not dispatched")
-	dispatch(t, ctx, s, document.KindReindex, 1)
+	dispatch(t, ctx, s, task.KindReindex, 1)
 	cancelReindex(t, ctx, s, id, leaseTime)
 	wantOverdue(t, ctx, s, "cancelled")
 }
@@ -151,7 +152,7 @@ func reindexesAreOverdue(t *testing.T, ctx context.Context, s Store) {
 func reindexesAreNoBacklog(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "c")
 	beginReindex(t, ctx, s, changeModelRequest(c))
-	wantBacklog(t, ctx, s, "a reindex", document.Backlog{})
+	wantBacklog(t, ctx, s, "a reindex", task.Backlog{})
 	if got := listJobs(t, ctx, s, document.JobFilter{}, 10); len(got) > 0 {
 		t.Errorf("jobs: got %s", got)
 	}

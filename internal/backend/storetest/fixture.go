@@ -10,7 +10,10 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -21,7 +24,7 @@ const leaseTime = time.Hour
 func tenantContext(t *testing.T, id string) context.Context { return tenant.With(t.Context(), id) }
 
 // ensureCollection returns the collection of that name, for vectors of 3 dimensions.
-func ensureCollection(t *testing.T, ctx context.Context, s Store, name string) document.Collection {
+func ensureCollection(t *testing.T, ctx context.Context, s Store, name string) vector.Collection {
 	t.Helper()
 	c, err := s.EnsureCollection(ctx, name, document.Model{Name: "test-model", Dimensions: 3}, document.Chunking{Tokens: 400})
 	if err != nil {
@@ -31,10 +34,10 @@ func ensureCollection(t *testing.T, ctx context.Context, s Store, name string) d
 }
 
 // uploadOf returns an upload under the key that is like no other.
-func uploadOf(c document.Collection, key string) document.Upload {
+func uploadOf(c vector.Collection, key string) original.Upload {
 	object := uuid.NewString()
 	hash := document.HashText(object)
-	return document.Upload{
+	return original.Upload{
 		Collection: c,
 		Key:        key,
 		Title:      "Title of " + key,
@@ -47,7 +50,7 @@ func uploadOf(c document.Collection, key string) document.Upload {
 }
 
 // beginUpload notes that the upload's object is about to be written.
-func beginUpload(t *testing.T, ctx context.Context, s Store, upload document.Upload) {
+func beginUpload(t *testing.T, ctx context.Context, s Store, upload original.Upload) {
 	t.Helper()
 	if err := s.BeginUpload(ctx, upload.Object); err != nil {
 		t.Fatal(err)
@@ -55,7 +58,7 @@ func beginUpload(t *testing.T, ctx context.Context, s Store, upload document.Upl
 }
 
 // acceptUpload has the store accept an upload, from its note on.
-func acceptUpload(t *testing.T, ctx context.Context, s Store, upload document.Upload) document.Accepted {
+func acceptUpload(t *testing.T, ctx context.Context, s Store, upload original.Upload) document.Accepted {
 	t.Helper()
 	beginUpload(t, ctx, s, upload)
 	accepted, err := s.AcceptUpload(ctx, upload)
@@ -71,17 +74,17 @@ func acceptUpload(t *testing.T, ctx context.Context, s Store, upload document.Up
 }
 
 // taskRefOf returns the reference to a task of an accepted version.
-func taskRefOf(t *testing.T, ctx context.Context, job document.Job, kind document.TaskKind) document.TaskRef {
+func taskRefOf(t *testing.T, ctx context.Context, job document.Job, kind task.Kind) task.Ref {
 	t.Helper()
 	id, err := tenant.From(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return document.TaskRef{Tenant: id, DocumentID: job.DocumentID, Version: job.Version, Kind: kind}
+	return task.Ref{Tenant: id, DocumentID: job.DocumentID, Version: job.Version, Kind: kind}
 }
 
 // claimTask claims a task of a job.
-func claimTask(t *testing.T, ctx context.Context, s Store, job document.Job, kind document.TaskKind) document.Work {
+func claimTask(t *testing.T, ctx context.Context, s Store, job document.Job, kind task.Kind) task.Work {
 	t.Helper()
 	work, err := s.Claim(ctx, taskRefOf(t, ctx, job, kind), leaseTime)
 	if err != nil {
@@ -91,22 +94,22 @@ func claimTask(t *testing.T, ctx context.Context, s Store, job document.Job, kin
 }
 
 // passageOf returns a passage of that text.
-func passageOf(text string, vector ...float32) document.EmbeddedPassage {
-	return document.EmbeddedPassage{
+func passageOf(text string, values ...float32) vector.EmbeddedPassage {
+	return vector.EmbeddedPassage{
 		Hash:        document.HashText(text),
 		PassageText: document.PassageText{HeadingPath: []string{"Heading"}, Content: text, Tokens: len(text)},
-		Vector:      vector,
+		Vector:      values,
 	}
 }
 
 // batchOf returns new passages that stand one after another, with a byte
 // between them, from the given ordinal on.
-func batchOf(first int, passages ...document.EmbeddedPassage) document.Batch {
-	batch := document.Batch{New: passages}
+func batchOf(first int, passages ...vector.EmbeddedPassage) vector.Batch {
+	batch := vector.Batch{New: passages}
 	var start int64
 	for i, p := range passages {
 		end := start + int64(len(p.Content))
-		batch.Entries = append(batch.Entries, document.ManifestEntry{Hash: p.Hash, Ordinal: first + i, Start: start, End: end})
+		batch.Entries = append(batch.Entries, vector.ManifestEntry{Hash: p.Hash, Ordinal: first + i, Start: start, End: end})
 		start = end + 1
 	}
 	return batch
@@ -114,9 +117,9 @@ func batchOf(first int, passages ...document.EmbeddedPassage) document.Batch {
 
 // publishJob does the knowledge task of a job: it writes the passages and makes
 // the version live.
-func publishJob(t *testing.T, ctx context.Context, s Store, job document.Job, passages ...document.EmbeddedPassage) {
+func publishJob(t *testing.T, ctx context.Context, s Store, job document.Job, passages ...vector.EmbeddedPassage) {
 	t.Helper()
-	work := claimTask(t, ctx, s, job, document.KindKnowledge)
+	work := claimTask(t, ctx, s, job, task.KindKnowledge)
 	progress := document.KnowledgeProgress{Stage: "done", Passages: int64(len(passages)), Embedded: int64(len(passages))}
 	if err := s.WriteBatch(ctx, work, batchOf(0, passages...), progress); err != nil {
 		t.Fatal(err)
@@ -129,7 +132,7 @@ func publishJob(t *testing.T, ctx context.Context, s Store, job document.Job, pa
 // finishSummary does the summary task of a job.
 func finishSummary(t *testing.T, ctx context.Context, s Store, job document.Job, text string) {
 	t.Helper()
-	work := claimTask(t, ctx, s, job, document.KindSummary)
+	work := claimTask(t, ctx, s, job, task.KindSummary)
 	summary := document.Summary{DocumentID: job.DocumentID, Version: job.Version, Model: "test-summaries", Summary: text}
 	if err := s.FinishSummary(ctx, work, summary, document.SummaryProgress{Sections: 1, SectionsDone: 1}); err != nil {
 		t.Fatal(err)
@@ -137,7 +140,7 @@ func finishSummary(t *testing.T, ctx context.Context, s Store, job document.Job,
 }
 
 // publishDocument accepts a document and does the whole of its job.
-func publishDocument(t *testing.T, ctx context.Context, s Store, upload document.Upload, passages ...document.EmbeddedPassage) document.Accepted {
+func publishDocument(t *testing.T, ctx context.Context, s Store, upload original.Upload, passages ...vector.EmbeddedPassage) document.Accepted {
 	t.Helper()
 	accepted := acceptUpload(t, ctx, s, upload)
 	publishJob(t, ctx, s, accepted.Job, passages...)
@@ -156,9 +159,9 @@ func wantFault(t *testing.T, err error, kind fault.Kind) {
 // failJob ends both tasks of a job in failure.
 func failJob(t *testing.T, ctx context.Context, s Store, job document.Job) {
 	t.Helper()
-	for _, kind := range document.JobTaskKinds {
+	for _, kind := range task.JobKinds {
 		work := claimTask(t, ctx, s, job, kind)
-		if err := s.RecordOutcome(ctx, work, document.Outcome{Verdict: document.VerdictFail, Error: "broken"}); err != nil {
+		if err := s.RecordOutcome(ctx, work, task.Outcome{Verdict: task.VerdictFail, Error: "broken"}); err != nil {
 			t.Fatal(err)
 		}
 	}

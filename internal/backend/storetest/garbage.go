@@ -12,7 +12,10 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -20,7 +23,7 @@ import (
 const farFuture = 1000 * time.Hour
 
 // A test collects all that there is of a tenant, so each has its own store.
-func garbage(t *testing.T, open func(t *testing.T) Store) {
+func testGarbage(t *testing.T, open func(t *testing.T) Store) {
 	for name, test := range map[string]func(*testing.T, context.Context, Store){
 		"Superseded":            collectsSupersededVersions,
 		"Superseded unfinished": keepsVersionsWhoseJobHasNotEnded,
@@ -45,18 +48,18 @@ func garbage(t *testing.T, open func(t *testing.T) Store) {
 }
 
 // garbageOf returns the entries of a kind that are due ahead of time.
-func garbageOf(t *testing.T, ctx context.Context, s Store, kind document.GarbageKind, ahead time.Duration) []document.Garbage {
+func garbageOf(t *testing.T, ctx context.Context, s Store, kind garbage.Kind, ahead time.Duration) []garbage.Entry {
 	t.Helper()
 	all, err := s.Garbage(ctx, ahead, 10000)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return slices.DeleteFunc(all, func(g document.Garbage) bool { return g.Kind != kind })
+	return slices.DeleteFunc(all, func(g garbage.Entry) bool { return g.Kind != kind })
 }
 
 // collectEntry collects an entry to its end, few rows at a time, and says in how
 // many calls. What cannot be removed yet stays.
-func collectEntry(t *testing.T, ctx context.Context, s Store, g document.Garbage, ahead time.Duration) (calls int) {
+func collectEntry(t *testing.T, ctx context.Context, s Store, g garbage.Entry, ahead time.Duration) (calls int) {
 	t.Helper()
 	for calls = 1; calls < 1000; calls++ {
 		more, err := s.CollectGarbage(ctx, g, ahead, 2)
@@ -77,7 +80,7 @@ func collectEntry(t *testing.T, ctx context.Context, s Store, g document.Garbage
 // collectVersions collects all versions that are listed.
 func collectVersions(t *testing.T, ctx context.Context, s Store) {
 	t.Helper()
-	for _, g := range garbageOf(t, ctx, s, document.GarbageVersion, farFuture) {
+	for _, g := range garbageOf(t, ctx, s, garbage.KindVersion, farFuture) {
 		collectEntry(t, ctx, s, g, farFuture)
 	}
 }
@@ -86,13 +89,13 @@ func collectVersions(t *testing.T, ctx context.Context, s Store) {
 // deleted. What its job has not begun is cancelled on the way.
 func collectVersion(t *testing.T, ctx context.Context, s Store, id uuid.UUID, version int) {
 	t.Helper()
-	for _, kind := range document.JobTaskKinds {
+	for _, kind := range task.JobKinds {
 		ref := taskRefOf(t, ctx, document.Job{DocumentID: id, Version: version}, kind)
 		if _, err := s.Claim(ctx, ref, leaseTime); err == nil {
 			t.Fatalf("%s was not superseded: it was claimed", ref)
 		}
 	}
-	for _, g := range garbageOf(t, ctx, s, document.GarbageVersion, farFuture) {
+	for _, g := range garbageOf(t, ctx, s, garbage.KindVersion, farFuture) {
 		if g.DocumentID == id && g.Version == version {
 			collectEntry(t, ctx, s, g, farFuture)
 		}
@@ -102,7 +105,7 @@ func collectVersion(t *testing.T, ctx context.Context, s Store, id uuid.UUID, ve
 // collectPassages collects all passages that are listed and stand nowhere.
 func collectPassages(t *testing.T, ctx context.Context, s Store) {
 	t.Helper()
-	for _, g := range garbageOf(t, ctx, s, document.GarbagePassages, farFuture) {
+	for _, g := range garbageOf(t, ctx, s, garbage.KindPassages, farFuture) {
 		collectEntry(t, ctx, s, g, farFuture)
 	}
 }
@@ -111,7 +114,7 @@ func collectPassages(t *testing.T, ctx context.Context, s Store) {
 func wantObjects(t *testing.T, ctx context.Context, s Store, when string, want ...string) {
 	t.Helper()
 	var got []string
-	for _, g := range garbageOf(t, ctx, s, document.GarbageObject, 0) {
+	for _, g := range garbageOf(t, ctx, s, garbage.KindObject, 0) {
 		got = append(got, g.Object)
 	}
 	slices.Sort(want)
@@ -124,7 +127,7 @@ func wantObjects(t *testing.T, ctx context.Context, s Store, when string, want .
 // unlistObjects does what the sweep does once objects are deleted.
 func unlistObjects(t *testing.T, ctx context.Context, s Store) {
 	t.Helper()
-	if err := s.DeleteGarbageEntries(ctx, garbageOf(t, ctx, s, document.GarbageObject, farFuture)...); err != nil {
+	if err := s.DeleteGarbageEntries(ctx, garbageOf(t, ctx, s, garbage.KindObject, farFuture)...); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -138,20 +141,20 @@ func postpones(t *testing.T, ctx context.Context, s Store) {
 			t.Fatal(err)
 		}
 	}
-	all := garbageOf(t, ctx, s, document.GarbageVersion, 0)
+	all := garbageOf(t, ctx, s, garbage.KindVersion, 0)
 	if len(all) != 2 {
 		t.Fatalf("got %d entries, want 2", len(all))
 	}
 	if err := s.PostponeGarbage(ctx, all[0], time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	if now := garbageOf(t, ctx, s, document.GarbageVersion, 0); len(now) != 1 || now[0].ID != all[1].ID {
+	if now := garbageOf(t, ctx, s, garbage.KindVersion, 0); len(now) != 1 || now[0].ID != all[1].ID {
 		t.Errorf("one is postponed: got %+v, want the other", now)
 	}
-	again := garbageOf(t, ctx, s, document.GarbageVersion, 2*time.Hour)
+	again := garbageOf(t, ctx, s, garbage.KindVersion, 2*time.Hour)
 	want := all[0]
 	want.Tries = 1
-	if diff := cmp.Diff([]document.Garbage{all[1], want}, again); diff != "" {
+	if diff := cmp.Diff([]garbage.Entry{all[1], want}, again); diff != "" {
 		t.Errorf("two hours later (-want +got):\n%s", diff)
 	}
 }
@@ -171,7 +174,7 @@ func listsWhatIsDueFirst(t *testing.T, ctx context.Context, s Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	due = slices.DeleteFunc(due, func(g document.Garbage) bool { return g.Kind == document.GarbageScan })
+	due = slices.DeleteFunc(due, func(g garbage.Entry) bool { return g.Kind == garbage.KindScan })
 	if len(due) != n {
 		t.Fatalf("got %d entries, want %d", len(due), n)
 	}
@@ -200,10 +203,10 @@ func CollectAll(t *testing.T, ctx context.Context, s Store) (objects []string) {
 		}
 		for _, g := range all {
 			switch g.Kind {
-			case document.GarbageScan:
+			case garbage.KindScan:
 				searchForGarbage(t, ctx, s, 2)
 				err = s.DeleteGarbageEntries(ctx, g)
-			case document.GarbageObject:
+			case garbage.KindObject:
 				objects = append(objects, g.Object)
 				err = s.DeleteGarbageEntries(ctx, g)
 			default:
@@ -222,11 +225,11 @@ func CollectAll(t *testing.T, ctx context.Context, s Store) (objects []string) {
 }
 
 // searchForGarbage runs a search to its end, limit rows at a time.
-func searchForGarbage(t *testing.T, ctx context.Context, s Store, limit int) (found document.GarbageScanCounts) {
+func searchForGarbage(t *testing.T, ctx context.Context, s Store, limit int) (found garbage.ScanCounts) {
 	t.Helper()
-	var at document.GarbageScanCursor
+	var at garbage.ScanCursor
 	for range 1000 {
-		if at.Stage == document.ScanEnded {
+		if at.Stage == garbage.ScanEnded {
 			return found
 		}
 		next, part, err := s.ScanForGarbage(ctx, at, limit)
@@ -254,7 +257,7 @@ func searchesForWhatIsNotListed(t *testing.T, ctx context.Context, s Store) {
 	}
 	lose := func(when string) {
 		t.Helper()
-		if found := searchForGarbage(t, ctx, s, 2); found != (document.GarbageScanCounts{}) {
+		if found := searchForGarbage(t, ctx, s, 2); found != (garbage.ScanCounts{}) {
 			t.Errorf("%s: found %s, and all is listed", when, found)
 		}
 		all, err := s.Garbage(ctx, farFuture, 1000)
@@ -266,7 +269,7 @@ func searchesForWhatIsNotListed(t *testing.T, ctx context.Context, s Store) {
 		}
 	}
 	lose("versions")
-	if found, want := searchForGarbage(t, ctx, s, 2), (document.GarbageScanCounts{Versions: 3}); found != want {
+	if found, want := searchForGarbage(t, ctx, s, 2), (garbage.ScanCounts{Versions: 3}); found != want {
 		t.Errorf("found %s, want %s", found, want)
 	}
 	collectVersions(t, ctx, s)
@@ -275,8 +278,8 @@ func searchesForWhatIsNotListed(t *testing.T, ctx context.Context, s Store) {
 		wantFault(t, err, fault.NotFound)
 	}
 	lose("passages")
-	passages := []document.EmbeddedPassage{passageOf("old"), passageOf("older"), passageOf("gone"), passageOf("kept"), passageOf("summarised")}
-	if found, want := searchForGarbage(t, ctx, s, 2), (document.GarbageScanCounts{Passages: 4}); found != want {
+	passages := []vector.EmbeddedPassage{passageOf("old"), passageOf("older"), passageOf("gone"), passageOf("kept"), passageOf("summarised")}
+	if found, want := searchForGarbage(t, ctx, s, 2), (garbage.ScanCounts{Passages: 4}); found != want {
 		t.Errorf("found %s, want %s", found, want)
 	}
 	collectPassages(t, ctx, s)
@@ -284,7 +287,7 @@ func searchesForWhatIsNotListed(t *testing.T, ctx context.Context, s Store) {
 
 	runReindex(t, ctx, s, changeModelRequest(c), 0)
 	lose("spaces")
-	if found, want := searchForGarbage(t, ctx, s, 2), (document.GarbageScanCounts{Spaces: 1}); found != want {
+	if found, want := searchForGarbage(t, ctx, s, 2), (garbage.ScanCounts{Spaces: 1}); found != want {
 		t.Errorf("found %s, want %s", found, want)
 	}
 	if collectSpaces(t, ctx, s) == 0 {
@@ -294,7 +297,7 @@ func searchesForWhatIsNotListed(t *testing.T, ctx context.Context, s Store) {
 
 // A search is listed once, goes on where it was, and is gone at its end.
 func searchesOnce(t *testing.T, ctx context.Context, s Store) {
-	if err := s.DeleteGarbageEntries(ctx, garbageOf(t, ctx, s, document.GarbageScan, 0)...); err != nil { // of the migration
+	if err := s.DeleteGarbageEntries(ctx, garbageOf(t, ctx, s, garbage.KindScan, 0)...); err != nil { // of the migration
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -302,18 +305,18 @@ func searchesOnce(t *testing.T, ctx context.Context, s Store) {
 			t.Fatal(err)
 		}
 	}
-	all := garbageOf(t, ctx, s, document.GarbageScan, 0)
-	if len(all) != 1 || all[0].ScanCursor.Stage != document.ScanVersions {
+	all := garbageOf(t, ctx, s, garbage.KindScan, 0)
+	if len(all) != 1 || all[0].ScanCursor.Stage != garbage.ScanVersions {
 		t.Fatalf("got searches %+v, want one at its beginning", all)
 	}
 	g := all[0]
-	g.ScanCursor = document.GarbageScanCursor{Stage: document.ScanPassages, SpaceID: 7, Hash: []byte{1, 2}, DocumentID: uuid.New(), Version: 3}
+	g.ScanCursor = garbage.ScanCursor{Stage: garbage.ScanPassages, SpaceID: 7, Hash: []byte{1, 2}, DocumentID: uuid.New(), Version: 3}
 	if err := s.PostponeGarbage(ctx, g, 0); err != nil {
 		t.Fatal(err)
 	}
-	all = garbageOf(t, ctx, s, document.GarbageScan, 0)
+	all = garbageOf(t, ctx, s, garbage.KindScan, 0)
 	g.Tries++
-	if diff := cmp.Diff([]document.Garbage{g}, all); diff != "" {
+	if diff := cmp.Diff([]garbage.Entry{g}, all); diff != "" {
 		t.Errorf("where the search is (-want +got):\n%s", diff)
 	}
 }

@@ -11,10 +11,13 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-func hashesOf(passages ...document.EmbeddedPassage) []document.ContentHash {
+func hashesOf(passages ...vector.EmbeddedPassage) []document.ContentHash {
 	hashes := []document.ContentHash{}
 	for _, p := range passages {
 		hashes = append(hashes, p.Hash)
@@ -22,7 +25,7 @@ func hashesOf(passages ...document.EmbeddedPassage) []document.ContentHash {
 	return hashes
 }
 
-func wantKnown(t *testing.T, ctx context.Context, s Store, space document.Space, hashes []document.ContentHash, want ...document.EmbeddedPassage) {
+func wantKnown(t *testing.T, ctx context.Context, s Store, space vector.Space, hashes []document.ContentHash, want ...vector.EmbeddedPassage) {
 	t.Helper()
 	known, err := s.ReusePassages(ctx, space, hashes)
 	if err != nil {
@@ -40,23 +43,23 @@ func wantKnown(t *testing.T, ctx context.Context, s Store, space document.Space,
 func collectsOrphansOnly(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "c")
 	kept := passageOf("kept", 1, 0, 0)
-	gone := []document.EmbeddedPassage{passageOf("gone 1", 1, 0, 0), passageOf("gone 2", 1, 0, 0), passageOf("gone 3", 1, 0, 0)}
-	all := append([]document.EmbeddedPassage{kept}, gone...)
+	gone := []vector.EmbeddedPassage{passageOf("gone 1", 1, 0, 0), passageOf("gone 2", 1, 0, 0), passageOf("gone 3", 1, 0, 0)}
+	all := append([]vector.EmbeddedPassage{kept}, gone...)
 	first := publishDocument(t, ctx, s, uploadOf(c, "a"), all...)
 	publishDocument(t, ctx, s, uploadOf(c, "a"), kept)
-	if got := garbageOf(t, ctx, s, document.GarbagePassages, farFuture); len(got) > 0 {
+	if got := garbageOf(t, ctx, s, garbage.KindPassages, farFuture); len(got) > 0 {
 		t.Errorf("both versions are there: listed %+v", got)
 	}
 	collectVersion(t, ctx, s, first.Document.ID, 1)
 	// They were published, so no failed attempt has paid for them.
-	if got := garbageOf(t, ctx, s, document.GarbagePassages, 0); len(got) == 0 {
+	if got := garbageOf(t, ctx, s, garbage.KindPassages, 0); len(got) == 0 {
 		t.Error("nothing is listed at once")
 	}
 	wantKnown(t, ctx, s, c.ActiveSpace, hashesOf(all...), all...)
 	collectPassages(t, ctx, s)
 	wantKnown(t, ctx, s, c.ActiveSpace, hashesOf(all...), kept)
-	wantContents(t, nearest(t, ctx, s, c, document.Query{}), "kept")
-	if got := garbageOf(t, ctx, s, document.GarbagePassages, farFuture); len(got) > 0 {
+	wantContents(t, nearest(t, ctx, s, c, vector.Query{}), "kept")
+	if got := garbageOf(t, ctx, s, garbage.KindPassages, farFuture); len(got) > 0 {
 		t.Errorf("collected: still listed %+v", got)
 	}
 }
@@ -68,11 +71,11 @@ func keepsPassagesThatMayBePlacedAgain(t *testing.T, ctx context.Context, s Stor
 	c := ensureCollection(t, ctx, s, "c")
 	job := acceptUpload(t, ctx, s, uploadOf(c, "a")).Job
 	paid := passageOf("paid for", 1, 0, 0)
-	work := claimTask(t, ctx, s, job, document.KindKnowledge)
+	work := claimTask(t, ctx, s, job, task.KindKnowledge)
 	writeBatch(t, ctx, s, work, batchOf(0, paid), document.KnowledgeProgress{Passages: 1})
-	recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictRetry, Error: "hiccup"})
-	work = claimTask(t, ctx, s, job, document.KindKnowledge) // which takes the places away
-	entries := garbageOf(t, ctx, s, document.GarbagePassages, farFuture)
+	recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictRetry, Error: "hiccup"})
+	work = claimTask(t, ctx, s, job, task.KindKnowledge) // which takes the places away
+	entries := garbageOf(t, ctx, s, garbage.KindPassages, farFuture)
 	if len(entries) != 1 || entries[0].DocumentID != job.DocumentID || entries[0].Version != job.Version {
 		t.Fatalf("listed %+v, want the passages of the attempt", entries)
 	}
@@ -80,8 +83,8 @@ func keepsPassagesThatMayBePlacedAgain(t *testing.T, ctx context.Context, s Stor
 	wantFault(t, err, fault.Conflict)
 	wantKnown(t, ctx, s, c.ActiveSpace, hashesOf(paid), paid)
 
-	recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
-	if got := garbageOf(t, ctx, s, document.GarbagePassages, document.PassageRetention-time.Minute); len(got) > 0 {
+	recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictFail, Error: "broken"})
+	if got := garbageOf(t, ctx, s, garbage.KindPassages, garbage.PassageRetention-time.Minute); len(got) > 0 {
 		t.Errorf("within a day: listed %+v", got)
 	}
 	collectPassages(t, ctx, s)
@@ -94,28 +97,28 @@ func keepsPassagesThatAnAttemptPaidFor(t *testing.T, ctx context.Context, s Stor
 	c := ensureCollection(t, ctx, s, "c")
 	first := acceptUpload(t, ctx, s, uploadOf(c, "a"))
 	shared, own := passageOf("shared", 1, 0, 0), passageOf("own", 1, 0, 0)
-	work := claimTask(t, ctx, s, first.Job, document.KindKnowledge)
+	work := claimTask(t, ctx, s, first.Job, task.KindKnowledge)
 	writeBatch(t, ctx, s, work, batchOf(0, shared, own), document.KnowledgeProgress{Passages: 2})
-	recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+	recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictFail, Error: "broken"})
 
 	// Another document's attempt has paid for one of them as well, and will be
 	// made again; it comes and goes elsewhere meanwhile.
 	other := acceptUpload(t, ctx, s, uploadOf(c, "b")).Job
-	work = claimTask(t, ctx, s, other, document.KindKnowledge)
+	work = claimTask(t, ctx, s, other, task.KindKnowledge)
 	writeBatch(t, ctx, s, work, batchOf(0, shared), document.KnowledgeProgress{Passages: 1})
-	recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictRetry, Error: "hiccup"})
-	work = claimTask(t, ctx, s, other, document.KindKnowledge)
+	recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictRetry, Error: "hiccup"})
+	work = claimTask(t, ctx, s, other, task.KindKnowledge)
 
 	if err := s.DeleteDocument(ctx, first.Document.ID); err != nil {
 		t.Fatal(err)
 	}
 	collectVersions(t, ctx, s)
-	if got := garbageOf(t, ctx, s, document.GarbagePassages, document.PassageRetention-time.Minute); len(got) > 0 {
+	if got := garbageOf(t, ctx, s, garbage.KindPassages, garbage.PassageRetention-time.Minute); len(got) > 0 {
 		t.Errorf("within a day: listed %+v", got)
 	}
 	collectPassages(t, ctx, s)
 	wantKnown(t, ctx, s, c.ActiveSpace, hashesOf(shared, own), shared)
-	recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+	recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictFail, Error: "broken"})
 	collectPassages(t, ctx, s)
 	wantKnown(t, ctx, s, c.ActiveSpace, hashesOf(shared, own))
 }
@@ -145,12 +148,12 @@ func keepsPassagesThatAreBeingPlaced(t *testing.T, ctx context.Context, s Store)
 	for i := range 10 {
 		gone := publishDocument(t, ctx, s, uploadOf(c, fmt.Sprint("gone ", i)), shared)
 		job := acceptUpload(t, ctx, s, uploadOf(c, fmt.Sprint("new ", i))).Job
-		work := claimTask(t, ctx, s, job, document.KindKnowledge)
+		work := claimTask(t, ctx, s, job, task.KindKnowledge)
 		if err := s.DeleteDocument(ctx, gone.Document.ID); err != nil {
 			t.Fatal(err)
 		}
 		collectVersions(t, ctx, s)
-		entries := garbageOf(t, ctx, s, document.GarbagePassages, farFuture)
+		entries := garbageOf(t, ctx, s, garbage.KindPassages, farFuture)
 		batch := batchOf(0, shared)
 		batch.New = nil // as when it was known a moment ago
 		progress := document.KnowledgeProgress{Passages: 1, Reused: 1}

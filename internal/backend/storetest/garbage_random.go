@@ -13,7 +13,11 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
+	"github.com/seed-7a112592/gristmill/internal/verification"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -29,10 +33,10 @@ func CheckAllGarbageIsCollected(t *testing.T, open func(t *testing.T) Store, che
 				t: t, ctx: tenantContext(t, tenant.Default), s: open(t), rand: rand.New(rand.NewPCG(uint64(seed), 11)),
 				objects: map[string]bool{},
 			}
-			r.collections = []document.Collection{ensureCollection(t, r.ctx, r.s, "one"), ensureCollection(t, r.ctx, r.s, "two")}
+			r.collections = []vector.Collection{ensureCollection(t, r.ctx, r.s, "one"), ensureCollection(t, r.ctx, r.s, "two")}
 			for step := range steps {
 				name := r.step()
-				if found := searchForGarbage(t, r.ctx, r.s, 50); found != (document.GarbageScanCounts{}) {
+				if found := searchForGarbage(t, r.ctx, r.s, 50); found != (garbage.ScanCounts{}) {
 					t.Fatalf("step %d, %s: nothing lists %s", step, name, found)
 				}
 				if t.Failed() {
@@ -55,7 +59,7 @@ type randomClient struct {
 	s    Store
 	rand *rand.Rand
 
-	collections []document.Collection
+	collections []vector.Collection
 	jobs        []document.Job
 	reindexes   []uuid.UUID
 	objects     map[string]bool // that object storage has
@@ -142,7 +146,7 @@ func (r *randomClient) knowledge() {
 	if r.rand.IntN(4) == 0 {
 		ttl = -leaseTime // dies on the way
 	}
-	work, err := r.s.Claim(r.ctx, taskRefOf(r.t, r.ctx, job, document.KindKnowledge), ttl)
+	work, err := r.s.Claim(r.ctx, taskRefOf(r.t, r.ctx, job, task.KindKnowledge), ttl)
 	if !r.checkError(err) {
 		return
 	}
@@ -151,7 +155,7 @@ func (r *randomClient) knowledge() {
 	if !r.checkError(err) {
 		return
 	}
-	var also []document.SpaceVersion
+	var also []vector.SpaceVersion
 	for _, space := range work.OtherSpaces {
 		if r.rand.IntN(4) > 0 {
 			placement, err := writeInSpace(r.ctx, r.s, space, work, texts...)
@@ -163,9 +167,9 @@ func (r *randomClient) knowledge() {
 	if ttl < 0 {
 		return
 	}
-	switch verdicts := []document.Verdict{document.VerdictRetry, document.VerdictWait, document.VerdictFail}; r.rand.IntN(5) {
+	switch verdicts := []task.Verdict{task.VerdictRetry, task.VerdictWait, task.VerdictFail}; r.rand.IntN(5) {
 	case 0, 1:
-		r.checkError(r.s.RecordOutcome(r.ctx, work, document.Outcome{Verdict: verdicts[r.rand.IntN(3)], Error: "broken"}))
+		r.checkError(r.s.RecordOutcome(r.ctx, work, task.Outcome{Verdict: verdicts[r.rand.IntN(3)], Error: "broken"}))
 	default:
 		r.checkError(r.s.Publish(r.ctx, work, also, document.KnowledgeProgress{Passages: live.Passages}))
 	}
@@ -176,7 +180,7 @@ func (r *randomClient) summary() {
 	if !ok {
 		return
 	}
-	work, err := r.s.Claim(r.ctx, taskRefOf(r.t, r.ctx, job, document.KindSummary), leaseTime)
+	work, err := r.s.Claim(r.ctx, taskRefOf(r.t, r.ctx, job, task.KindSummary), leaseTime)
 	if !r.checkError(err) {
 		return
 	}
@@ -208,7 +212,7 @@ func (r *randomClient) retry() {
 // reusePassages looks up what another collection may have, as a worker that dies then.
 func (r *randomClient) reusePassages() {
 	c, _ := pick(r, r.collections)
-	var texts []document.EmbeddedPassage
+	var texts []vector.EmbeddedPassage
 	for _, text := range r.texts() {
 		texts = append(texts, passageOf(text))
 	}
@@ -240,11 +244,11 @@ func (r *randomClient) collect() {
 	}
 }
 
-func (r *randomClient) collectEntry(g document.Garbage, ahead time.Duration) {
+func (r *randomClient) collectEntry(g garbage.Entry, ahead time.Duration) {
 	switch g.Kind {
-	case document.GarbageScan:
+	case garbage.KindScan:
 		r.checkError(r.s.DeleteGarbageEntries(r.ctx, g))
-	case document.GarbageObject:
+	case garbage.KindObject:
 		delete(r.objects, g.Object)
 		if r.rand.IntN(4) > 0 { // else it is killed in between
 			r.checkError(r.s.DeleteGarbageEntries(r.ctx, g))
@@ -290,7 +294,7 @@ func (r *randomClient) endAllWork() {
 	if all, err := r.s.Garbage(r.ctx, 10*farFuture, 1000); err != nil || len(all) > 0 {
 		r.t.Errorf("in the end: listed %+v, %v", all, err)
 	}
-	if found := searchForGarbage(r.t, r.ctx, r.s, 2); found != (document.GarbageScanCounts{}) {
+	if found := searchForGarbage(r.t, r.ctx, r.s, 2); found != (garbage.ScanCounts{}) {
 		r.t.Errorf("in the end: nothing lists %s", found)
 	}
 }
@@ -298,7 +302,7 @@ func (r *randomClient) endAllWork() {
 // checkObjects checks that object storage has the originals of the versions that
 // are needed, and nothing else.
 func (r *randomClient) checkObjects() {
-	kept, err := r.s.RetainedVersions(r.ctx, document.RetainedVersionFilter{}, uuid.Nil, 1000)
+	kept, err := r.s.RetainedVersions(r.ctx, verification.Filter{}, uuid.Nil, 1000)
 	r.checkError(err)
 	var want, got []string
 	for _, k := range kept {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -66,7 +67,7 @@ func (r *randomClient) buildSpace() {
 	if all {
 		r.checkError(r.s.ActivateSpace(r.ctx, work, r.randomKeep(), document.ReindexProgress{}))
 	} else if r.rand.IntN(4) == 0 {
-		r.checkError(r.s.RecordOutcome(r.ctx, work, document.Outcome{Verdict: document.VerdictFail, Error: "broken"}))
+		r.checkError(r.s.RecordOutcome(r.ctx, work, task.Outcome{Verdict: task.VerdictFail, Error: "broken"}))
 	}
 }
 

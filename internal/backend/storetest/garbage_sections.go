@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -26,11 +27,11 @@ func deleteUnusedSectionSummaries(t *testing.T, ctx context.Context, s Store) {
 
 // summarisedDocument accepts a document with these sections and does its summary task,
 // in a tenant in which nothing else is under way.
-func summarisedDocument(t *testing.T, ctx context.Context, s Store, key string, nodes ...document.ContentHash) document.Work {
+func summarisedDocument(t *testing.T, ctx context.Context, s Store, key string, nodes ...document.ContentHash) task.Work {
 	t.Helper()
 	job := acceptUpload(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "sections"), key)).Job
 	publishJob(t, ctx, s, job, passageOf(key, 1, 0, 0))
-	work := claimTask(t, ctx, s, job, document.KindSummary)
+	work := claimTask(t, ctx, s, job, task.KindSummary)
 	for _, node := range nodes {
 		kept, err := s.ReuseSectionSummaries(ctx, work, []document.ContentHash{node})
 		if err != nil {
@@ -47,7 +48,7 @@ func summarisedDocument(t *testing.T, ctx context.Context, s Store, key string, 
 }
 
 // deleteAndCollect deletes a document and has it collected.
-func deleteAndCollect(t *testing.T, ctx context.Context, s Store, of document.Work) {
+func deleteAndCollect(t *testing.T, ctx context.Context, s Store, of task.Work) {
 	t.Helper()
 	if err := s.DeleteDocument(ctx, of.DocumentID); err != nil {
 		t.Fatal(err)
@@ -120,7 +121,7 @@ func keepsSectionSummariesOfTheNextVersion(t *testing.T, ctx context.Context, s 
 	collectVersion(t, ctx, s, first.DocumentID, 1)
 	deleteUnusedSectionSummaries(t, ctx, s)
 	wantSections(t, ctx, s, nodes, map[document.ContentHash]string{nodes[0]: "text"})
-	work := claimTask(t, ctx, s, next, document.KindSummary)
+	work := claimTask(t, ctx, s, next, task.KindSummary)
 	if _, err := s.ReuseSectionSummaries(ctx, work, nodes); err != nil {
 		t.Fatal(err)
 	}

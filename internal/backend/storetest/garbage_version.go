@@ -7,6 +7,10 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -29,19 +33,19 @@ func collectsSupersededVersions(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "c")
 	upload := uploadOf(c, "a")
 	first := publishDocument(t, ctx, s, upload, passageOf("old", 1, 0, 0))
-	if all := garbageOf(t, ctx, s, document.GarbageVersion, farFuture); len(all) > 0 {
+	if all := garbageOf(t, ctx, s, garbage.KindVersion, farFuture); len(all) > 0 {
 		t.Errorf("one version: listed %+v", all)
 	}
 	second := acceptUpload(t, ctx, s, uploadOf(c, "a"))
-	if all := garbageOf(t, ctx, s, document.GarbageVersion, farFuture); len(all) > 0 {
+	if all := garbageOf(t, ctx, s, garbage.KindVersion, farFuture); len(all) > 0 {
 		t.Errorf("while the first version is published: listed %+v", all)
 	}
 	publishJob(t, ctx, s, second.Job, passageOf("new", 1, 0, 0))
 	finishSummary(t, ctx, s, second.Job, "summary")
-	if all := garbageOf(t, ctx, s, document.GarbageVersion, document.JobRetention-time.Minute); len(all) > 0 {
+	if all := garbageOf(t, ctx, s, garbage.KindVersion, garbage.JobRetention-time.Minute); len(all) > 0 {
 		t.Errorf("within an hour: listed %+v", all)
 	}
-	all := garbageOf(t, ctx, s, document.GarbageVersion, document.JobRetention+time.Minute)
+	all := garbageOf(t, ctx, s, garbage.KindVersion, garbage.JobRetention+time.Minute)
 	if len(all) != 1 || all[0].DocumentID != first.Document.ID || all[0].Version != 1 {
 		t.Fatalf("after an hour: listed %+v, want version 1", all)
 	}
@@ -58,7 +62,7 @@ func collectsSupersededVersions(t *testing.T, ctx context.Context, s Store) {
 		t.Errorf("document: got version %d, %s", d.Version, d.State)
 	}
 	wantObjects(t, ctx, s, "collected", upload.Object)
-	if all := garbageOf(t, ctx, s, document.GarbageVersion, farFuture); len(all) > 0 {
+	if all := garbageOf(t, ctx, s, garbage.KindVersion, farFuture); len(all) > 0 {
 		t.Errorf("collected: still listed %+v", all)
 	}
 }
@@ -67,9 +71,9 @@ func collectsSupersededVersions(t *testing.T, ctx context.Context, s Store) {
 func keepsVersionsWhoseJobHasNotEnded(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "c")
 	first := acceptUpload(t, ctx, s, uploadOf(c, "a"))
-	work := claimTask(t, ctx, s, first.Job, document.KindKnowledge)
+	work := claimTask(t, ctx, s, first.Job, task.KindKnowledge)
 	second := acceptUpload(t, ctx, s, uploadOf(c, "a"))
-	all := garbageOf(t, ctx, s, document.GarbageVersion, farFuture)
+	all := garbageOf(t, ctx, s, garbage.KindVersion, farFuture)
 	if len(all) != 1 || all[0].Version != 1 {
 		t.Fatalf("listed %+v, want version 1", all)
 	}
@@ -84,7 +88,7 @@ func keepsVersionsWhoseJobHasNotEnded(t *testing.T, ctx context.Context, s Store
 		t.Fatal(err)
 	}
 	collectVersions(t, ctx, s)
-	if all := garbageOf(t, ctx, s, document.GarbageVersion, farFuture); len(all) > 0 {
+	if all := garbageOf(t, ctx, s, garbage.KindVersion, farFuture); len(all) > 0 {
 		t.Errorf("published: listed %+v", all)
 	}
 	publishJob(t, ctx, s, second.Job, passageOf("two", 1, 0, 0))
@@ -112,12 +116,12 @@ func collectsDeletedDocuments(t *testing.T, ctx context.Context, s Store) {
 	first := publishDocument(t, ctx, s, one, passageOf("gone", 1, 0, 0))
 	id := first.Document.ID
 	second := acceptUpload(t, ctx, s, two)
-	claimTask(t, ctx, s, second.Job, document.KindKnowledge)
+	claimTask(t, ctx, s, second.Job, task.KindKnowledge)
 	kept := publishDocument(t, ctx, s, uploadOf(c, "b"), passageOf("kept", 1, 0, 0))
 	if err := s.DeleteDocument(ctx, id); err != nil {
 		t.Fatal(err)
 	}
-	all := garbageOf(t, ctx, s, document.GarbageVersion, 0)
+	all := garbageOf(t, ctx, s, garbage.KindVersion, 0)
 	if len(all) != 2 {
 		t.Fatalf("listed %+v, want both versions at once", all)
 	}
@@ -134,7 +138,7 @@ func collectsDeletedDocuments(t *testing.T, ctx context.Context, s Store) {
 	}
 	unlistObjects(t, ctx, s)
 	collectPassages(t, ctx, s)
-	if all, err := s.Garbage(ctx, farFuture, 10); err != nil || len(all) > 0 && all[0].Kind != document.GarbageScan {
+	if all, err := s.Garbage(ctx, farFuture, 10); err != nil || len(all) > 0 && all[0].Kind != garbage.KindScan {
 		t.Errorf("in the end: listed %+v, %v", all, err)
 	}
 }
@@ -142,7 +146,7 @@ func collectsDeletedDocuments(t *testing.T, ctx context.Context, s Store) {
 // A large version is removed some rows at a time.
 func collectsVersionsInParts(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "c")
-	var passages []document.EmbeddedPassage
+	var passages []vector.EmbeddedPassage
 	for i := range 7 {
 		passages = append(passages, passageOf(fmt.Sprint("passage ", i), 1, 0, 0))
 	}
@@ -150,7 +154,7 @@ func collectsVersionsInParts(t *testing.T, ctx context.Context, s Store) {
 	if err := s.DeleteDocument(ctx, accepted.Document.ID); err != nil {
 		t.Fatal(err)
 	}
-	for _, g := range garbageOf(t, ctx, s, document.GarbageVersion, 0) {
+	for _, g := range garbageOf(t, ctx, s, garbage.KindVersion, 0) {
 		if calls := collectEntry(t, ctx, s, g, 0); calls < 4 { // 2 rows each
 			t.Errorf("collected %d places in %d calls", len(passages), calls)
 		}
@@ -172,7 +176,7 @@ func keepsVersionsThatAreNeeded(t *testing.T, ctx context.Context, s Store) {
 	collectVersions(t, ctx, s)
 	wantJobs(t, ctx, s, "superseded", map[int]document.Job{1: first.Job, 3: third.Job}, map[int]document.Job{2: second.Job})
 	for _, version := range []int{1, 3} { // whatever is listed
-		if more, err := s.CollectGarbage(ctx, document.Garbage{Kind: document.GarbageVersion, DocumentID: first.Document.ID, Version: version}, farFuture, 10); more || err != nil {
+		if more, err := s.CollectGarbage(ctx, garbage.Entry{Kind: garbage.KindVersion, DocumentID: first.Document.ID, Version: version}, farFuture, 10); more || err != nil {
 			t.Errorf("version %d: %t, %v", version, more, err)
 		}
 	}
@@ -193,7 +197,7 @@ func keepsSharedObjects(t *testing.T, ctx context.Context, s Store) {
 		}
 		publishJob(t, ctx, s, jobs[0], passageOf("one", 1, 0, 0))
 		finishSummary(t, ctx, s, jobs[0], "summary")
-		requeue(t, ctx, s, work, 10, document.RequeueResult{Ended: true})
+		requeue(t, ctx, s, work, 10, rebuild.RequeueResult{Ended: true})
 	}
 	collectVersion(t, ctx, s, id, 1)
 	wantObjects(t, ctx, s, "the published version has the same original")

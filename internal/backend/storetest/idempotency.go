@@ -12,7 +12,9 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -32,7 +34,7 @@ func idempotency(t *testing.T, open func(t *testing.T) Store) {
 
 // uploadWithKey returns an upload under an idempotency key whose fingerprint is its
 // content's.
-func uploadWithKey(c document.Collection, key, idempotencyKey string) document.Upload {
+func uploadWithKey(c vector.Collection, key, idempotencyKey string) original.Upload {
 	upload := uploadOf(c, key)
 	upload.Metadata = json.RawMessage(`{"n":1.50,"html":"<&>","text":"ä\u2028"}`)
 	upload.IdempotencyKey, upload.Fingerprint = idempotencyKey, upload.SHA256
@@ -40,7 +42,7 @@ func uploadWithKey(c document.Collection, key, idempotencyKey string) document.U
 }
 
 // resend returns the upload as it is when its client sends it again.
-func resend(upload document.Upload) document.Upload {
+func resend(upload original.Upload) original.Upload {
 	upload.Object = uuid.NewString()
 	return upload
 }
@@ -57,7 +59,7 @@ func answerJSON(t *testing.T, accepted document.Accepted) string {
 
 // wantReplay checks that the upload gets the first answer again, and that
 // nothing but the answer is made of it.
-func wantReplay(t *testing.T, ctx context.Context, s Store, when string, first document.Accepted, again document.Upload) {
+func wantReplay(t *testing.T, ctx context.Context, s Store, when string, first document.Accepted, again original.Upload) {
 	t.Helper()
 	if err := s.BeginUpload(ctx, again.Object); err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -75,7 +76,7 @@ func cancelsWhatWasNotBegun(t *testing.T, ctx context.Context, s Store) {
 		t.Errorf("job: got %+v, want it cancelled on request", got)
 	}
 	wantDocument(t, ctx, s, accepted.Document.ID, document.DocumentFailed, 1)
-	for _, kind := range document.JobTaskKinds {
+	for _, kind := range task.JobKinds {
 		_, err := s.Claim(ctx, taskRefOf(t, ctx, accepted.Job, kind), leaseTime)
 		wantFault(t, err, fault.NotFound)
 	}
@@ -86,9 +87,9 @@ func cancelsWhatWasNotBegun(t *testing.T, ctx context.Context, s Store) {
 
 func cancelsWhatIsUnderWay(t *testing.T, ctx context.Context, s Store) {
 	job := acceptUpload(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "cancel"), "running")).Job
-	work := claimTask(t, ctx, s, job, document.KindKnowledge)
-	waiting := claimTask(t, ctx, s, job, document.KindSummary)
-	recordOutcome(t, ctx, s, waiting, document.Outcome{Verdict: document.VerdictWait, Error: "model down", Delay: time.Hour})
+	work := claimTask(t, ctx, s, job, task.KindKnowledge)
+	waiting := claimTask(t, ctx, s, job, task.KindSummary)
+	recordOutcome(t, ctx, s, waiting, task.Outcome{Verdict: task.VerdictWait, Error: "model down", Delay: time.Hour})
 	got := cancel(t, ctx, s, job)
 	if got.State != document.JobCancelled || got.NextAttemptAt != nil || got.Tasks.Summary.Error != "cancelled on request" {
 		t.Errorf("job: got %+v, want it cancelled on request", got)
@@ -97,7 +98,7 @@ func cancelsWhatIsUnderWay(t *testing.T, ctx context.Context, s Store) {
 	wantFault(t, s.RenewLease(ctx, work, leaseTime), fault.LeaseLost)
 	wantFault(t, s.WriteBatch(ctx, work, batchOf(0, one), document.KnowledgeProgress{}), fault.LeaseLost)
 	wantFault(t, s.Publish(ctx, work, nil, document.KnowledgeProgress{}), fault.LeaseLost)
-	wantFault(t, s.RecordOutcome(ctx, work, document.Outcome{Verdict: document.VerdictRetry}), fault.LeaseLost)
+	wantFault(t, s.RecordOutcome(ctx, work, task.Outcome{Verdict: task.VerdictRetry}), fault.LeaseLost)
 }
 
 func cancelsWhatHasNotSucceeded(t *testing.T, ctx context.Context, s Store) {
@@ -110,7 +111,7 @@ func cancelsWhatHasNotSucceeded(t *testing.T, ctx context.Context, s Store) {
 	wantDocument(t, ctx, s, accepted.Document.ID, document.DocumentReady, 1)
 
 	half := acceptUpload(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "cancel"), "half failed")).Job
-	recordOutcome(t, ctx, s, claimTask(t, ctx, s, half, document.KindKnowledge), document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+	recordOutcome(t, ctx, s, claimTask(t, ctx, s, half, task.KindKnowledge), task.Outcome{Verdict: task.VerdictFail, Error: "broken"})
 	if got := cancel(t, ctx, s, half); got.State != document.JobFailed || got.Error != "broken" || got.FinishedAt == nil {
 		t.Errorf("job: got %+v, want it failed: one of its tasks has", got)
 	}
@@ -120,7 +121,7 @@ func cancelsWithoutTouchingThePublishedVersion(t *testing.T, ctx context.Context
 	c := ensureCollection(t, ctx, s, "cancel")
 	first := publishDocument(t, ctx, s, uploadOf(c, "live"), passageOf("one", 1, 0, 0))
 	second := acceptUpload(t, ctx, s, uploadOf(c, "live"))
-	claimTask(t, ctx, s, second.Job, document.KindKnowledge)
+	claimTask(t, ctx, s, second.Job, task.KindKnowledge)
 	cancel(t, ctx, s, second.Job)
 	wantDocument(t, ctx, s, first.Document.ID, document.DocumentReady, 1)
 	if got := listPassages(t, ctx, s, first.Document.ID, 10); len(got) != 1 {
@@ -131,7 +132,7 @@ func cancelsWithoutTouchingThePublishedVersion(t *testing.T, ctx context.Context
 func cancelsOneJobOnly(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "cancel")
 	first := acceptUpload(t, ctx, s, uploadOf(c, "superseded"))
-	claimTask(t, ctx, s, first.Job, document.KindKnowledge)
+	claimTask(t, ctx, s, first.Job, task.KindKnowledge)
 	second := acceptUpload(t, ctx, s, uploadOf(c, "superseded"))
 	cancel(t, ctx, s, first.Job)
 	if got := readJob(t, ctx, s, second.Job.ID); got.State != document.JobQueued {
@@ -162,13 +163,13 @@ func cancelsBesideWorkers(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "cancel at once")
 	for range 5 {
 		job := acceptUpload(t, ctx, s, uploadOf(c, uuid.NewString())).Job
-		works := []document.Work{claimTask(t, ctx, s, job, document.KindKnowledge), claimTask(t, ctx, s, job, document.KindSummary)}
+		works := []task.Work{claimTask(t, ctx, s, job, task.KindKnowledge), claimTask(t, ctx, s, job, task.KindSummary)}
 		concurrently(t, 4, func(i int) error {
 			if i >= len(works) {
 				_, err := s.CancelJob(ctx, job.ID)
 				return err
 			}
-			err := s.RecordOutcome(ctx, works[i], document.Outcome{Verdict: document.VerdictRetry})
+			err := s.RecordOutcome(ctx, works[i], task.Outcome{Verdict: task.VerdictRetry})
 			if fault.Is(err, fault.LeaseLost) {
 				return nil
 			}
@@ -190,7 +191,7 @@ func wantFreshStart(t *testing.T, task document.Task) {
 
 func retriesWhatFailed(t *testing.T, ctx context.Context, s Store) {
 	accepted := acceptUpload(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "retry"), "failed"))
-	ref := taskRefOf(t, ctx, accepted.Job, document.KindKnowledge)
+	ref := taskRefOf(t, ctx, accepted.Job, task.KindKnowledge)
 	if _, err := s.Claim(ctx, ref, -leaseTime); err != nil { // and crash
 		t.Fatal(err)
 	}
@@ -203,27 +204,27 @@ func retriesWhatFailed(t *testing.T, ctx context.Context, s Store) {
 	wantFreshStart(t, got.Tasks.Summary.Task)
 	wantDocument(t, ctx, s, accepted.Document.ID, document.DocumentPending, 1)
 
-	dispatched, err := s.Dispatch(ctx, map[document.TaskKind]int{document.KindKnowledge: 1000})
+	dispatched, err := s.Dispatch(ctx, map[task.Kind]int{task.KindKnowledge: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var rounds []int
 	for _, d := range dispatched {
-		if d.TaskRef == ref {
+		if d.Ref == ref {
 			rounds = append(rounds, d.Round)
 		}
 	}
 	if diff := cmp.Diff([]int{3}, rounds); diff != "" { // after two claims and a retry
 		t.Errorf("dispatched in these rounds (-want +got):\n%s", diff)
 	}
-	if work := claimTask(t, ctx, s, accepted.Job, document.KindKnowledge); work.Attempt != 1 || work.Crashes != 0 {
+	if work := claimTask(t, ctx, s, accepted.Job, task.KindKnowledge); work.Attempt != 1 || work.Crashes != 0 {
 		t.Errorf("got attempt %d with %d crashes, want the first with none", work.Attempt, work.Crashes)
 	}
 }
 
 func retriesWhatWasCancelled(t *testing.T, ctx context.Context, s Store) {
 	accepted := acceptUpload(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "retry"), "cancelled"))
-	claimTask(t, ctx, s, accepted.Job, document.KindKnowledge)
+	claimTask(t, ctx, s, accepted.Job, task.KindKnowledge)
 	cancel(t, ctx, s, accepted.Job)
 	retry(t, ctx, s, accepted.Job)
 	publishJob(t, ctx, s, accepted.Job, passageOf("one", 1, 0, 0))
@@ -237,7 +238,7 @@ func retriesWhatWasCancelled(t *testing.T, ctx context.Context, s Store) {
 func retriesWhatHasNotSucceeded(t *testing.T, ctx context.Context, s Store) {
 	accepted := acceptUpload(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "retry"), "half"))
 	publishJob(t, ctx, s, accepted.Job, passageOf("one", 1, 0, 0))
-	recordOutcome(t, ctx, s, claimTask(t, ctx, s, accepted.Job, document.KindSummary), document.Outcome{Verdict: document.VerdictFail, Error: "no words"})
+	recordOutcome(t, ctx, s, claimTask(t, ctx, s, accepted.Job, task.KindSummary), task.Outcome{Verdict: task.VerdictFail, Error: "no words"})
 	before := readJob(t, ctx, s, accepted.Job.ID)
 	got := retry(t, ctx, s, accepted.Job)
 	if got.State != document.JobRunning || got.Error != "" {
@@ -261,8 +262,8 @@ func retriesWithoutTouchingThePublishedVersion(t *testing.T, ctx context.Context
 
 func retriesNothingThatIsUnderWay(t *testing.T, ctx context.Context, s Store) {
 	job := acceptUpload(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "retry"), "under way")).Job
-	recordOutcome(t, ctx, s, claimTask(t, ctx, s, job, document.KindSummary), document.Outcome{Verdict: document.VerdictFail, Error: "no words"})
-	work := claimTask(t, ctx, s, job, document.KindKnowledge)
+	recordOutcome(t, ctx, s, claimTask(t, ctx, s, job, task.KindSummary), task.Outcome{Verdict: task.VerdictFail, Error: "no words"})
+	work := claimTask(t, ctx, s, job, task.KindKnowledge)
 	before := readJob(t, ctx, s, job.ID)
 	if diff := cmp.Diff(before, retry(t, ctx, s, job)); diff != "" {
 		t.Errorf("the job was changed (-before +after):\n%s", diff)
@@ -274,9 +275,9 @@ func retriesNothingThatIsUnderWay(t *testing.T, ctx context.Context, s Store) {
 
 func retriesWhatWaits(t *testing.T, ctx context.Context, s Store) {
 	job := acceptUpload(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "retry"), "waiting")).Job
-	recordOutcome(t, ctx, s, claimTask(t, ctx, s, job, document.KindKnowledge), document.Outcome{Verdict: document.VerdictRetry, Error: "internal error", Delay: 0})
-	recordOutcome(t, ctx, s, claimTask(t, ctx, s, job, document.KindKnowledge), document.Outcome{Verdict: document.VerdictWait, Error: "wrong key", Delay: time.Hour})
-	running := claimTask(t, ctx, s, job, document.KindSummary)
+	recordOutcome(t, ctx, s, claimTask(t, ctx, s, job, task.KindKnowledge), task.Outcome{Verdict: task.VerdictRetry, Error: "internal error", Delay: 0})
+	recordOutcome(t, ctx, s, claimTask(t, ctx, s, job, task.KindKnowledge), task.Outcome{Verdict: task.VerdictWait, Error: "wrong key", Delay: time.Hour})
+	running := claimTask(t, ctx, s, job, task.KindSummary)
 	waiting := readJob(t, ctx, s, job.ID)
 	got := retry(t, ctx, s, job)
 	if k := got.Tasks.Knowledge; k.State != document.JobQueued || k.Error != "" || k.Attempt != waiting.Tasks.Knowledge.Attempt || got.NextAttemptAt != nil {
@@ -288,7 +289,7 @@ func retriesWhatWaits(t *testing.T, ctx context.Context, s Store) {
 	if err := s.RenewLease(ctx, running, leaseTime); err != nil {
 		t.Error(err)
 	}
-	if work := claimTask(t, ctx, s, job, document.KindKnowledge); work.Attempt != waiting.Tasks.Knowledge.Attempt+1 {
+	if work := claimTask(t, ctx, s, job, task.KindKnowledge); work.Attempt != waiting.Tasks.Knowledge.Attempt+1 {
 		t.Errorf("attempt %d follows attempt %d", work.Attempt, waiting.Tasks.Knowledge.Attempt)
 	}
 }

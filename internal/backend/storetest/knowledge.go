@@ -10,7 +10,9 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -51,13 +53,13 @@ func knowledge(t *testing.T, open func(t *testing.T) Store) {
 }
 
 // beginKnowledge accepts a document and claims its knowledge task.
-func beginKnowledge(t *testing.T, ctx context.Context, s Store, c document.Collection, key string) document.Work {
+func beginKnowledge(t *testing.T, ctx context.Context, s Store, c vector.Collection, key string) task.Work {
 	t.Helper()
-	return claimTask(t, ctx, s, acceptUpload(t, ctx, s, uploadOf(c, key)).Job, document.KindKnowledge)
+	return claimTask(t, ctx, s, acceptUpload(t, ctx, s, uploadOf(c, key)).Job, task.KindKnowledge)
 }
 
 // writeBatch writes a batch of the work that counts as so much progress.
-func writeBatch(t *testing.T, ctx context.Context, s Store, work document.Work, batch document.Batch, progress document.KnowledgeProgress) {
+func writeBatch(t *testing.T, ctx context.Context, s Store, work task.Work, batch vector.Batch, progress document.KnowledgeProgress) {
 	t.Helper()
 	if err := s.WriteBatch(ctx, work, batch, progress); err != nil {
 		t.Fatal(err)
@@ -65,9 +67,9 @@ func writeBatch(t *testing.T, ctx context.Context, s Store, work document.Work, 
 }
 
 // nearestTo returns what is nearest to a vector.
-func nearestTo(t *testing.T, ctx context.Context, s Store, c document.Collection, vector ...float32) []document.Hit {
+func nearestTo(t *testing.T, ctx context.Context, s Store, c vector.Collection, values ...float32) []document.Hit {
 	t.Helper()
-	hits, err := s.NearestPassages(ctx, c.ActiveSpace, document.Query{Collection: c.Name, Vector: vector, Limit: 10, Threshold: -1})
+	hits, err := s.NearestPassages(ctx, c.ActiveSpace, vector.Query{Collection: c.Name, Vector: values, Limit: 10, Threshold: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +124,7 @@ func copiesPassagesOfTheSameModel(t *testing.T, ctx context.Context, s Store) {
 func writesBatches(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "write")
 	work := beginKnowledge(t, ctx, s, c, "batches")
-	var passages []document.EmbeddedPassage
+	var passages []vector.EmbeddedPassage
 	for i := range 5 {
 		passages = append(passages, passageOf(fmt.Sprint("batch ", i), 1, 0, float32(i)))
 	}
@@ -135,7 +137,7 @@ func writesBatches(t *testing.T, ctx context.Context, s Store) {
 	if got := listPassages(t, ctx, s, work.DocumentID, 10); len(got) != 0 {
 		t.Errorf("before it is live: got %d passages", len(got))
 	}
-	writeBatch(t, ctx, s, work, document.Batch{}, progress) // progress only
+	writeBatch(t, ctx, s, work, vector.Batch{}, progress) // progress only
 	if err := s.Publish(ctx, work, nil, document.KnowledgeProgress{Passages: 5}); err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +150,7 @@ func writesBatches(t *testing.T, ctx context.Context, s Store) {
 
 func writesAnyText(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "any text")
-	want := []document.EmbeddedPassage{
+	want := []vector.EmbeddedPassage{
 		passageOf("{}\\'\"\t\r\n,NULL \u202e 한국어 \U0001F600", 1, 0, 0),
 		passageOf(strings.Repeat("long ", 100_000), 1, 0, 0),
 		passageOf("no headings", 1, 0, 0),
@@ -168,7 +170,7 @@ func writesAnyText(t *testing.T, ctx context.Context, s Store) {
 }
 
 // onlyDocument returns the id of a collection's only document.
-func onlyDocument(t *testing.T, ctx context.Context, s Store, c document.Collection) uuid.UUID {
+func onlyDocument(t *testing.T, ctx context.Context, s Store, c vector.Collection) uuid.UUID {
 	t.Helper()
 	list, err := s.Documents(ctx, document.DocumentFilter{Collection: c.Name}, document.Page{Limit: 2})
 	if err != nil || len(list.Items) != 1 {
@@ -222,13 +224,13 @@ func writesBatchesAtOnce(t *testing.T, ctx context.Context, s Store) {
 func writesCommonPassagesAtOnce(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "common")
 	const n = 6
-	works := make([]document.Work, n)
+	works := make([]task.Work, n)
 	for i := range works {
 		works[i] = beginKnowledge(t, ctx, s, c, fmt.Sprint(i))
 	}
 	for round := range 5 {
 		concurrently(t, n, func(i int) error {
-			passages := make([]document.EmbeddedPassage, 20)
+			passages := make([]vector.EmbeddedPassage, 20)
 			for j := range passages {
 				passages[(j*(2*i+1))%len(passages)] = passageOf(fmt.Sprint("common ", round, " ", j), 1, 0, 0)
 			}
@@ -276,14 +278,14 @@ func writesNothingOfAnotherDimension(t *testing.T, ctx context.Context, s Store)
 func neverMixesAttempts(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "attempts")
 	job := acceptUpload(t, ctx, s, uploadOf(c, "a")).Job
-	first, err := s.Claim(ctx, taskRefOf(t, ctx, job, document.KindKnowledge), -leaseTime)
+	first, err := s.Claim(ctx, taskRefOf(t, ctx, job, task.KindKnowledge), -leaseTime)
 	if err != nil {
 		t.Fatal(err)
 	}
 	paid := passageOf("paid for", 1, 0, 0)
 	writeBatch(t, ctx, s, first, batchOf(0, paid, passageOf("cut otherwise", 1, 0, 0)), document.KnowledgeProgress{Passages: 2})
 
-	second := claimTask(t, ctx, s, job, document.KindKnowledge)
+	second := claimTask(t, ctx, s, job, task.KindKnowledge)
 	wantKnown(t, ctx, s, c.ActiveSpace, hashesOf(paid), paid)
 	batch := batchOf(0, paid)
 	batch.New = nil
@@ -291,7 +293,7 @@ func neverMixesAttempts(t *testing.T, ctx context.Context, s Store) {
 	if err := s.Publish(ctx, second, nil, document.KnowledgeProgress{Passages: 1}); err != nil {
 		t.Fatal(err)
 	}
-	wantContents(t, nearest(t, ctx, s, c, document.Query{}), "paid for")
+	wantContents(t, nearest(t, ctx, s, c, vector.Query{}), "paid for")
 }
 
 func publishesVersions(t *testing.T, ctx context.Context, s Store) {
@@ -299,15 +301,15 @@ func publishesVersions(t *testing.T, ctx context.Context, s Store) {
 	first := publishDocument(t, ctx, s, uploadOf(c, "a"), passageOf("publish old", 1, 0, 0))
 	upload := uploadOf(c, "a")
 	job := acceptUpload(t, ctx, s, upload).Job
-	work := claimTask(t, ctx, s, job, document.KindKnowledge)
+	work := claimTask(t, ctx, s, job, task.KindKnowledge)
 	progress := document.KnowledgeProgress{Stage: "done", BytesDone: 9, BytesTotal: 9, Passages: 1, Embedded: 1}
 	writeBatch(t, ctx, s, work, batchOf(0, passageOf("publish new", 1, 0, 0)), document.KnowledgeProgress{})
-	wantContents(t, nearest(t, ctx, s, c, document.Query{}), "publish old")
+	wantContents(t, nearest(t, ctx, s, c, vector.Query{}), "publish old")
 	if err := s.Publish(ctx, work, nil, progress); err != nil {
 		t.Fatal(err)
 	}
 
-	wantContents(t, nearest(t, ctx, s, c, document.Query{}), "publish new")
+	wantContents(t, nearest(t, ctx, s, c, vector.Query{}), "publish new")
 	d := readDocument(t, ctx, s, first.Document.ID)
 	if d.Version != 2 || d.State != document.DocumentReady || d.Object != upload.Object || !d.UpdatedAt.After(d.CreatedAt) {
 		t.Errorf("document: got %+v, want version 2, ready", d)
@@ -358,7 +360,7 @@ func publishesNoOlderVersion(t *testing.T, ctx context.Context, s Store) {
 	if err := s.Publish(ctx, work, nil, document.KnowledgeProgress{Passages: 1}); err != nil {
 		t.Fatal(err)
 	}
-	wantContents(t, nearest(t, ctx, s, c, document.Query{}), "fast and new")
+	wantContents(t, nearest(t, ctx, s, c, vector.Query{}), "fast and new")
 	if d := readDocument(t, ctx, s, work.DocumentID); d.Version != 2 || d.State != document.DocumentReady {
 		t.Errorf("document: got version %d, %s; want version 2, ready", d.Version, d.State)
 	}

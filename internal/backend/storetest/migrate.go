@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -18,7 +19,7 @@ func CheckMigratedDimensions(t *testing.T, ctx context.Context, s Store) {
 		if want := (document.Model{Name: "m", Dimensions: 2}); err != nil || c.ActiveSpace.Model != want || c.SpaceReplaceable != unsettled {
 			t.Errorf("%s: got %+v, %v, want %+v, unsettled %t", name, c, err, want, unsettled)
 		}
-		hits, err := s.NearestPassages(ctx, c.ActiveSpace, document.Query{Collection: name, Vector: []float32{1, 0}, Limit: 10})
+		hits, err := s.NearestPassages(ctx, c.ActiveSpace, vector.Query{Collection: name, Vector: []float32{1, 0}, Limit: 10})
 		if err != nil || len(hits) == 0 != unsettled {
 			t.Errorf("%s: got hits %+v, %v", name, hits, err)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -60,7 +61,7 @@ func listDeliveries(t *testing.T, ctx context.Context, s Store, webhook uuid.UUI
 }
 
 // claimDeliveries takes everything that is due.
-func claimDeliveries(t *testing.T, ctx context.Context, s Store, ttl time.Duration) []document.OutgoingDelivery {
+func claimDeliveries(t *testing.T, ctx context.Context, s Store, ttl time.Duration) []task.Delivery {
 	t.Helper()
 	taken, err := s.ClaimDeliveries(ctx, nil, 100, ttl)
 	if err != nil {
@@ -145,7 +146,7 @@ func deletesWebhooksWithDeliveries(t *testing.T, ctx context.Context, s Store) {
 		t.Errorf("got %d deliveries of the webhook that stays, want 2", len(got))
 	}
 	for _, o := range taken {
-		err := s.RecordDeliveryOutcome(ctx, o, document.DeliveryOutcome{State: document.DeliveryDelivered, Status: 200})
+		err := s.RecordDeliveryOutcome(ctx, o, task.DeliveryOutcome{State: document.DeliveryDelivered, Status: 200})
 		if o.WebhookID == gone.ID {
 			wantFault(t, err, fault.LeaseLost)
 		} else if err != nil {
@@ -187,13 +188,13 @@ func addsADeliveryForEveryWebhookAndEnd(t *testing.T, ctx context.Context, s Sto
 	told(document.JobSucceeded, job, "succeeds")
 
 	job = acceptUpload(t, ctx, s, uploadOf(c, "fails")).Job
-	recordOutcome(t, ctx, s, claimTask(t, ctx, s, job, document.KindKnowledge), document.Outcome{Verdict: document.VerdictRetry, Error: "hiccup"})
+	recordOutcome(t, ctx, s, claimTask(t, ctx, s, job, task.KindKnowledge), task.Outcome{Verdict: task.VerdictRetry, Error: "hiccup"})
 	quiet("a task waits")
 	failJob(t, ctx, s, job)
 	told(document.JobFailed, job, "fails")
 
 	accepted := acceptUpload(t, ctx, s, uploadOf(c, "deleted"))
-	claimTask(t, ctx, s, accepted.Job, document.KindKnowledge)
+	claimTask(t, ctx, s, accepted.Job, task.KindKnowledge)
 	if err := s.DeleteDocument(ctx, accepted.Document.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +210,7 @@ func addsADeliveryForEveryWebhookAndEnd(t *testing.T, ctx context.Context, s Sto
 
 	job = acceptUpload(t, ctx, s, uploadOf(c, "superseded")).Job
 	acceptUpload(t, ctx, s, uploadOf(c, "superseded"))
-	for _, kind := range document.JobTaskKinds {
+	for _, kind := range task.JobKinds {
 		_, err := s.Claim(ctx, taskRefOf(t, ctx, job, kind), leaseTime)
 		wantFault(t, err, fault.NotFound)
 	}
@@ -217,7 +218,7 @@ func addsADeliveryForEveryWebhookAndEnd(t *testing.T, ctx context.Context, s Sto
 }
 
 // wantEvent checks a delivery that was just taken against its job.
-func wantEvent(t *testing.T, o document.OutgoingDelivery, webhooks []document.Webhook, job document.Job, key string, state document.JobState) {
+func wantEvent(t *testing.T, o task.Delivery, webhooks []document.Webhook, job document.Job, key string, state document.JobState) {
 	t.Helper()
 	var event document.Event
 	decoder := json.NewDecoder(bytes.NewReader(o.Body))
@@ -250,8 +251,8 @@ func deliversAnyText(t *testing.T, ctx context.Context, s Store) {
 	addWebhook(t, ctx, s)
 	const key = "a \"quoted\" \\ <b> \u2028 ключ"
 	job := acceptUpload(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "c"), key)).Job
-	for _, kind := range document.JobTaskKinds {
-		recordOutcome(t, ctx, s, claimTask(t, ctx, s, job, kind), document.Outcome{Verdict: document.VerdictFail, Error: "\x01\n\t\"' " + key})
+	for _, kind := range task.JobKinds {
+		recordOutcome(t, ctx, s, claimTask(t, ctx, s, job, kind), task.Outcome{Verdict: task.VerdictFail, Error: "\x01\n\t\"' " + key})
 	}
 	for _, o := range claimDeliveries(t, ctx, s, leaseTime) {
 		wantEvent(t, o, nil, readJob(t, ctx, s, job.ID), key, document.JobFailed)
@@ -263,17 +264,17 @@ func endsJobsWhileWebhooksGo(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "c")
 	for range 5 {
 		webhook, kept := addWebhook(t, ctx, s), addWebhook(t, ctx, s)
-		works := make([]document.Work, 4)
+		works := make([]task.Work, 4)
 		for i := range works {
 			job := acceptUpload(t, ctx, s, uploadOf(c, uuid.NewString())).Job
-			recordOutcome(t, ctx, s, claimTask(t, ctx, s, job, document.KindKnowledge), document.Outcome{Verdict: document.VerdictFail})
-			works[i] = claimTask(t, ctx, s, job, document.KindSummary)
+			recordOutcome(t, ctx, s, claimTask(t, ctx, s, job, task.KindKnowledge), task.Outcome{Verdict: task.VerdictFail})
+			works[i] = claimTask(t, ctx, s, job, task.KindSummary)
 		}
 		concurrently(t, len(works)+1, func(i int) error {
 			if i == len(works) {
 				return s.DeleteWebhook(ctx, webhook.ID)
 			}
-			return s.RecordOutcome(ctx, works[i], document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+			return s.RecordOutcome(ctx, works[i], task.Outcome{Verdict: task.VerdictFail, Error: "broken"})
 		})
 		if got := listDeliveries(t, ctx, s, kept.ID); len(got) != len(works) {
 			t.Errorf("the webhook that stays has %d deliveries of %d jobs", len(got), len(works))
@@ -349,7 +350,7 @@ func claimsDueDeliveries(t *testing.T, ctx context.Context, s Store) {
 func claimsDeliveriesOnceAtOnce(t *testing.T, ctx context.Context, s Store) {
 	addWebhook(t, ctx, s)
 	endJobs(t, ctx, s, 20)
-	taken := make([][]document.OutgoingDelivery, 6)
+	taken := make([][]task.Delivery, 6)
 	concurrently(t, len(taken), func(i int) (err error) {
 		taken[i], err = s.ClaimDeliveries(ctx, nil, 5, leaseTime)
 		return err
@@ -392,7 +393,7 @@ func claimsDeliveriesOfEachWebhook(t *testing.T, ctx context.Context, s Store) {
 func recordsDeliveryOutcomes(t *testing.T, ctx context.Context, s Store) {
 	webhook := addWebhook(t, ctx, s)
 	endJobs(t, ctx, s, 1)
-	settle := func(outcome document.DeliveryOutcome) document.Delivery {
+	settle := func(outcome task.DeliveryOutcome) document.Delivery {
 		t.Helper()
 		taken := claimDeliveries(t, ctx, s, leaseTime)
 		if len(taken) != 1 {
@@ -407,11 +408,11 @@ func recordsDeliveryOutcomes(t *testing.T, ctx context.Context, s Store) {
 		}
 		return got
 	}
-	again := document.DeliveryOutcome{State: document.DeliveryPending, Status: 500, Error: "answered 500"}
+	again := task.DeliveryOutcome{State: document.DeliveryPending, Status: 500, Error: "answered 500"}
 	if got := settle(again); got.NextAttemptAt == nil || got.EndedAt != nil {
 		t.Errorf("to be tried again: got %+v", got)
 	}
-	ended := settle(document.DeliveryOutcome{State: document.DeliveryDelivered, Status: 204})
+	ended := settle(task.DeliveryOutcome{State: document.DeliveryDelivered, Status: 204})
 	if ended.Attempts != 2 || ended.NextAttemptAt != nil || ended.EndedAt == nil || ended.EndedAt.Before(ended.CreatedAt) {
 		t.Errorf("delivered: got %+v", ended)
 	}
@@ -422,7 +423,7 @@ func recordsDeliveryOutcomes(t *testing.T, ctx context.Context, s Store) {
 		t.Errorf("to be tried again in %s: got %+v", leaseTime, got)
 	}
 	endJobs(t, ctx, s, 1)
-	if got := settle(document.DeliveryOutcome{State: document.DeliveryFailed, Error: "given up"}); got.NextAttemptAt != nil || got.EndedAt == nil {
+	if got := settle(task.DeliveryOutcome{State: document.DeliveryFailed, Error: "given up"}); got.NextAttemptAt != nil || got.EndedAt == nil {
 		t.Errorf("failed: got %+v", got)
 	}
 	if got := claimDeliveries(t, ctx, s, leaseTime); len(got) != 0 {
@@ -436,9 +437,9 @@ func recordsNoDeliveryOutcomeOfOthers(t *testing.T, ctx context.Context, s Store
 	endJobs(t, ctx, s, 1)
 	stale := claimDeliveries(t, ctx, s, -leaseTime)[0]
 	current := claimDeliveries(t, ctx, s, leaseTime)[0]
-	failed := document.DeliveryOutcome{State: document.DeliveryFailed, Error: "stale"}
+	failed := task.DeliveryOutcome{State: document.DeliveryFailed, Error: "stale"}
 	wantFault(t, s.RecordDeliveryOutcome(ctx, stale, failed), fault.LeaseLost)
-	if err := s.RecordDeliveryOutcome(ctx, current, document.DeliveryOutcome{State: document.DeliveryDelivered, Status: 200}); err != nil {
+	if err := s.RecordDeliveryOutcome(ctx, current, task.DeliveryOutcome{State: document.DeliveryDelivered, Status: 200}); err != nil {
 		t.Fatal(err)
 	}
 	wantFault(t, s.RecordDeliveryOutcome(ctx, current, failed), fault.LeaseLost)
@@ -452,7 +453,7 @@ func deletesEndedDeliveries(t *testing.T, ctx context.Context, s Store) {
 	endJobs(t, ctx, s, 4)
 	outcomes := []document.DeliveryState{document.DeliveryDelivered, document.DeliveryFailed, document.DeliveryDelivered, document.DeliveryPending}
 	for i, o := range claimDeliveries(t, ctx, s, leaseTime) {
-		if err := s.RecordDeliveryOutcome(ctx, o, document.DeliveryOutcome{State: outcomes[i]}); err != nil {
+		if err := s.RecordDeliveryOutcome(ctx, o, task.DeliveryOutcome{State: outcomes[i]}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -11,7 +11,10 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -92,10 +95,10 @@ func readsTheVersionThatReadersSee(t *testing.T, ctx context.Context, s Store) {
 
 	id := acceptUpload(t, ctx, s, first).Document.ID
 	job := acceptUpload(t, ctx, s, second).Job // the newest, while none is live
-	check := func(when string, version int, state document.DocumentState, want document.Upload) {
+	check := func(when string, version int, state document.DocumentState, want original.Upload) {
 		t.Helper()
 		d := readDocument(t, ctx, s, id)
-		got := document.Upload{Collection: c, Key: d.Key, Title: d.Title, Metadata: d.Metadata,
+		got := original.Upload{Collection: c, Key: d.Key, Title: d.Title, Metadata: d.Metadata,
 			MediaType: d.MediaType, Object: d.Object, Size: d.Size, SHA256: d.SHA256}
 		if diff := cmp.Diff(want, got, compactJSON()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", when, diff)
@@ -110,8 +113,8 @@ func readsTheVersionThatReadersSee(t *testing.T, ctx context.Context, s Store) {
 
 	third := acceptUpload(t, ctx, s, uploadOf(c, "a"))
 	check("while a third is made", 2, document.DocumentReady, second)
-	work := claimTask(t, ctx, s, third.Job, document.KindKnowledge)
-	if err := s.RecordOutcome(ctx, work, document.Outcome{Verdict: document.VerdictFail, Error: "broken"}); err != nil {
+	work := claimTask(t, ctx, s, third.Job, task.KindKnowledge)
+	if err := s.RecordOutcome(ctx, work, task.Outcome{Verdict: task.VerdictFail, Error: "broken"}); err != nil {
 		t.Fatal(err)
 	}
 	check("after the third failed", 2, document.DocumentReady, second)
@@ -187,8 +190,8 @@ func listsMatchingDocuments(t *testing.T, ctx context.Context, s Store) {
 	publishDocument(t, ctx, s, uploadOf(c, "a/ready"), passageOf("filtered", 1, 0, 0))
 	acceptUpload(t, ctx, s, uploadOf(c, "a/pending"))
 	failed := acceptUpload(t, ctx, s, uploadOf(c, "b/failed"))
-	work := claimTask(t, ctx, s, failed.Job, document.KindKnowledge)
-	if err := s.RecordOutcome(ctx, work, document.Outcome{Verdict: document.VerdictFail, Error: "broken"}); err != nil {
+	work := claimTask(t, ctx, s, failed.Job, task.KindKnowledge)
+	if err := s.RecordOutcome(ctx, work, task.Outcome{Verdict: task.VerdictFail, Error: "broken"}); err != nil {
 		t.Fatal(err)
 	}
 	acceptUpload(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "filtered too"), "a/elsewhere"))
@@ -312,7 +315,7 @@ func listsPassagesInOrder(t *testing.T, ctx context.Context, s Store) {
 	}
 
 	texts := []string{"one", "two", "one", "three", "one"}
-	var passages []document.EmbeddedPassage
+	var passages []vector.EmbeddedPassage
 	var want []document.Passage
 	start := int64(0)
 	for i, text := range texts {

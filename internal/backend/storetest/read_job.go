@@ -10,6 +10,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -39,7 +41,7 @@ func readsJobs(t *testing.T, ctx context.Context, s Store) {
 	}
 	check("accepted")
 
-	work := claimTask(t, ctx, s, accepted.Job, document.KindKnowledge)
+	work := claimTask(t, ctx, s, accepted.Job, task.KindKnowledge)
 	progress := document.KnowledgeProgress{Stage: "streaming", BytesDone: 7, BytesTotal: 1000, Passages: 1, Embedded: 1}
 	if err := s.WriteBatch(ctx, work, batchOf(0, passageOf("one", 1, 0, 0)), progress); err != nil {
 		t.Fatal(err)
@@ -53,7 +55,7 @@ func readsJobs(t *testing.T, ctx context.Context, s Store) {
 	}
 
 	before := time.Now()
-	if err := s.RecordOutcome(ctx, work, document.Outcome{Verdict: document.VerdictRetry, Error: "provider hiccup", Delay: time.Hour}); err != nil {
+	if err := s.RecordOutcome(ctx, work, task.Outcome{Verdict: task.VerdictRetry, Error: "provider hiccup", Delay: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	got := readJob(t, ctx, s, want.ID)
@@ -119,7 +121,7 @@ func deletesForEveryReaderAtOnce(t *testing.T, ctx context.Context, s Store) {
 	accepted := publishDocument(t, ctx, s, uploadOf(c, "a"), passageOf("gone", 1, 0, 0))
 	id := accepted.Document.ID
 	second := acceptUpload(t, ctx, s, uploadOf(c, "a"))
-	work := claimTask(t, ctx, s, second.Job, document.KindKnowledge)
+	work := claimTask(t, ctx, s, second.Job, task.KindKnowledge)
 	if err := s.DeleteDocument(ctx, id); err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +136,7 @@ func deletesForEveryReaderAtOnce(t *testing.T, ctx context.Context, s Store) {
 	if got := listDocuments(t, ctx, s, document.DocumentFilter{Collection: "delete"}, 10); len(got) > 0 {
 		t.Errorf("documents: got %q", got)
 	}
-	wantContents(t, nearest(t, ctx, s, c, document.Query{}))
+	wantContents(t, nearest(t, ctx, s, c, vector.Query{}))
 
 	// Clients that poll the job learn what became of it; its worker can write no
 	// more.
@@ -144,7 +146,7 @@ func deletesForEveryReaderAtOnce(t *testing.T, ctx context.Context, s Store) {
 	if job := readJob(t, ctx, s, accepted.Job.ID); job.State != document.JobSucceeded {
 		t.Errorf("finished job: got %s", job.State)
 	}
-	wantFault(t, s.WriteBatch(ctx, work, document.Batch{}, document.KnowledgeProgress{}), fault.LeaseLost)
+	wantFault(t, s.WriteBatch(ctx, work, vector.Batch{}, document.KnowledgeProgress{}), fault.LeaseLost)
 	wantFault(t, s.Publish(ctx, work, nil, document.KnowledgeProgress{}), fault.LeaseLost)
 
 	again := acceptUpload(t, ctx, s, uploadOf(c, "a"))

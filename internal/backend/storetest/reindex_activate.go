@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -50,7 +51,7 @@ func activatesForReaders(t *testing.T, ctx context.Context, s Store) {
 		t.Errorf("finished at %v: revertible until %v, want an hour later", r.FinishedAt, until)
 	}
 	wantLeaseLost(t, ctx, s, "switched", work)
-	_, err = s.Claim(ctx, work.TaskRef, leaseTime)
+	_, err = s.Claim(ctx, work.Ref, leaseTime)
 	wantFault(t, err, fault.NotFound)
 }
 
@@ -219,10 +220,10 @@ func losesNothingThatIsPublishedMeanwhile(t *testing.T, ctx context.Context, s S
 		writeMissing(t, ctx, s, reindex)
 		upload := beginKnowledge(t, ctx, s, c, "b")
 		progress := document.KnowledgeProgress{Passages: 1}
-		var placed []document.SpaceVersion
+		var placed []vector.SpaceVersion
 		writeBatch(t, ctx, s, upload, batchOf(0, passagesIn(c.ActiveSpace, "two")...), progress)
 		if i%2 == 0 {
-			placed = []document.SpaceVersion{{SpaceID: reindex.Space.ID, Passages: 1}}
+			placed = []vector.SpaceVersion{{SpaceID: reindex.Space.ID, Passages: 1}}
 			writeBatch(t, ctx, s, withSpace(reindex.Space, upload), batchOf(0, passagesIn(reindex.Space, "two")...), progress)
 		}
 		var switched, published error

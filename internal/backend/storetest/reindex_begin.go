@@ -9,6 +9,9 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -61,7 +64,7 @@ func beginsReindexes(t *testing.T, ctx context.Context, s Store) {
 			t.Errorf("%s: reindex (-begun +read):\n%s", name, diff)
 		}
 		work := claimReindex(t, ctx, s, got.ID)
-		space := document.Space{ID: work.Space.ID, CollectionID: c.ID, Model: document.Model{Name: want.Model, Dimensions: want.Dimensions},
+		space := vector.Space{ID: work.Space.ID, CollectionID: c.ID, Model: document.Model{Name: want.Model, Dimensions: want.Dimensions},
 			Chunking: document.Chunking{Tokens: want.Tokens, Overlap: want.Overlap}}
 		if diff := cmp.Diff(space, work.Space); diff != "" || (work.Space.ID == c.ActiveSpace.ID) != (want.Change == document.ChangeNothing) {
 			t.Errorf("%s: space, the live one being %d (-want +got):\n%s", name, c.ActiveSpace.ID, diff)
@@ -89,14 +92,14 @@ func beginsOneReindexAtATime(t *testing.T, ctx context.Context, s Store) {
 	wantReindexActive(t, ctx, s, "queued", document.ReindexRequest{Collection: c.Name}, id)
 	work := claimReindex(t, ctx, s, id)
 	wantReindexActive(t, ctx, s, "running", changeModelRequest(c), id)
-	recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictWait, Error: "down", Delay: leaseTime})
+	recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictWait, Error: "down", Delay: leaseTime})
 	wantReindexActive(t, ctx, s, "waiting", changeModelRequest(c), id)
 	controlReindex(t, ctx, s, s.PauseReindex, id)
 	wantReindexActive(t, ctx, s, "paused", changeModelRequest(c), id)
 
 	beginReindex(t, ctx, s, changeModelRequest(ensureCollection(t, ctx, s, "begin second elsewhere")))
 	cancelReindex(t, ctx, s, id, leaseTime)
-	recordOutcome(t, ctx, s, startReindex(t, ctx, s, changeModelRequest(c)), document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+	recordOutcome(t, ctx, s, startReindex(t, ctx, s, changeModelRequest(c)), task.Outcome{Verdict: task.VerdictFail, Error: "broken"})
 	beginReindex(t, ctx, s, document.ReindexRequest{Collection: c.Name})
 }
 
@@ -146,7 +149,7 @@ func reusesTheSpaceOfACancelledReindex(t *testing.T, ctx context.Context, s Stor
 	publishTexts(t, ctx, s, c, "changed", "five")
 	first := startReindex(t, ctx, s, changeModelRequest(c))
 	writeToSpace(t, ctx, s, first, spaceWriteOf(whole, passagesIn(first.Space, "one", "two")...))
-	writeToSpace(t, ctx, s, first, document.SpaceWrite{New: passagesIn(first.Space, "three")})
+	writeToSpace(t, ctx, s, first, rebuild.SpaceWrite{New: passagesIn(first.Space, "three")})
 	writeToSpace(t, ctx, s, first, spaceWriteOf(missingVersions(t, ctx, s, first)[1], passagesIn(first.Space, "five")...))
 	cancelReindex(t, ctx, s, first.JobID, leaseTime)
 	changed := publishTexts(t, ctx, s, c, "changed", "six")
@@ -218,7 +221,7 @@ func writesUploadsToWhatIsBuilt(t *testing.T, ctx context.Context, s Store) {
 	if len(built) != 1 || built[0].ID != claimReindex(t, ctx, s, r.ID).Space.ID {
 		t.Errorf("the model is changed: got %+v, want the space that is built", built)
 	}
-	work := claimTask(t, ctx, s, acceptUpload(t, ctx, s, uploadOf(c, "a")).Job, document.KindKnowledge)
+	work := claimTask(t, ctx, s, acceptUpload(t, ctx, s, uploadOf(c, "a")).Job, task.KindKnowledge)
 	if diff := cmp.Diff(c.ActiveSpace, work.Space); diff != "" {
 		t.Errorf("space of an upload (-live +got):\n%s", diff)
 	}

@@ -6,6 +6,9 @@ import (
 	"testing"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -23,10 +26,10 @@ func losesNothingThatIsPublishedWhileReverting(t *testing.T, ctx context.Context
 		}
 		upload := beginKnowledge(t, ctx, s, c, "b")
 		progress := document.KnowledgeProgress{Passages: 1}
-		var placed []document.SpaceVersion
+		var placed []vector.SpaceVersion
 		writeBatch(t, ctx, s, upload, batchOf(0, passagesIn(next.ActiveSpace, "two")...), progress)
 		if i%4 == 0 {
-			placed = []document.SpaceVersion{{SpaceID: c.ActiveSpace.ID, Passages: 1}}
+			placed = []vector.SpaceVersion{{SpaceID: c.ActiveSpace.ID, Passages: 1}}
 			writeBatch(t, ctx, s, withSpace(c.ActiveSpace, upload), batchOf(0, passagesIn(c.ActiveSpace, "two")...), progress)
 		}
 		var reverted document.Reindex
@@ -80,7 +83,7 @@ func activatesWhileDocumentsAreDeleted(t *testing.T, ctx context.Context, s Stor
 			case 2:
 				return s.DeleteDocument(ctx, whole.DocumentID)
 			default:
-				return s.RecordOutcome(ctx, failing, document.Outcome{Verdict: document.VerdictFail, Error: "not this"})
+				return s.RecordOutcome(ctx, failing, task.Outcome{Verdict: task.VerdictFail, Error: "not this"})
 			}
 		})
 		if fault.Is(switched, fault.Conflict) {
@@ -90,7 +93,7 @@ func activatesWhileDocumentsAreDeleted(t *testing.T, ctx context.Context, s Stor
 			t.Fatal(switched)
 		}
 		wantHits(t, ctx, s, "switched", c, "one")
-		wantState(t, ctx, s, "switched", document.MissingVersion{DocumentID: failing.DocumentID}, document.DocumentFailed)
+		wantState(t, ctx, s, "switched", rebuild.MissingVersion{DocumentID: failing.DocumentID}, document.DocumentFailed)
 		r := readReindex(t, ctx, s, work.JobID)
 		if p := r.Progress; r.State != document.JobSucceeded || p.LeftOutCount != int64(len(p.LeftOut)) ||
 			p.LeftOutCount > 1 || p.LeftOutCount == 1 && p.LeftOut[0].DocumentID != failing.DocumentID {
@@ -109,8 +112,8 @@ func activatesWhileLeftOutVersionsAreReplaced(t *testing.T, ctx context.Context,
 		work := startReindex(t, ctx, s, changeModelRequest(c))
 		replaced := publishTexts(t, ctx, s, c, "a", "one")
 		left := publishTexts(t, ctx, s, c, "b", "two")
-		for _, of := range []document.MissingVersion{replaced, left} {
-			writeToSpace(t, ctx, s, work, document.SpaceWrite{Versions: []document.VersionWrite{{MissingVersion: of, LeftOutReason: "not this"}}})
+		for _, of := range []rebuild.MissingVersion{replaced, left} {
+			writeToSpace(t, ctx, s, work, rebuild.SpaceWrite{Versions: []rebuild.VersionWrite{{MissingVersion: of, LeftOutReason: "not this"}}})
 		}
 		upload := beginKnowledge(t, ctx, s, c, "a")
 		progress := document.KnowledgeProgress{Passages: 1}
@@ -120,7 +123,7 @@ func activatesWhileLeftOutVersionsAreReplaced(t *testing.T, ctx context.Context,
 			if n == 0 {
 				return s.ActivateSpace(ctx, work, leaseTime, document.ReindexProgress{})
 			}
-			return s.Publish(ctx, upload, []document.SpaceVersion{{SpaceID: work.Space.ID, Passages: 1}}, progress)
+			return s.Publish(ctx, upload, []vector.SpaceVersion{{SpaceID: work.Space.ID, Passages: 1}}, progress)
 		})
 		wantHits(t, ctx, s, "switched", c, "three")
 		wantState(t, ctx, s, "replaced", replaced, document.DocumentReady)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -67,7 +68,7 @@ func pausesReindexes(t *testing.T, ctx context.Context, s Store) {
 		t.Errorf("pausing again changed it (-before +after):\n%s", diff)
 	}
 	wantLeaseLost(t, ctx, s, "paused", work)
-	_, err := s.Claim(ctx, work.TaskRef, leaseTime)
+	_, err := s.Claim(ctx, work.Ref, leaseTime)
 	wantFault(t, err, fault.NotFound)
 	wantOtherSpaces(t, ctx, s, "paused", c)
 	publishTexts(t, ctx, s, c, "c", "three")
@@ -103,7 +104,7 @@ func pausesNothingEnded(t *testing.T, ctx context.Context, s Store) {
 	request := document.ReindexRequest{Collection: c.Name}
 	wantRefused(t, ctx, s, "cancelled", cancelReindex(t, ctx, s, beginReindex(t, ctx, s, request).ID, 0).ID, "pause")
 	failed := startReindex(t, ctx, s, request)
-	recordOutcome(t, ctx, s, failed, document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+	recordOutcome(t, ctx, s, failed, task.Outcome{Verdict: task.VerdictFail, Error: "broken"})
 	wantRefused(t, ctx, s, "failed", failed.JobID, "pause")
 
 	queued := controlReindex(t, ctx, s, s.PauseReindex, beginReindex(t, ctx, s, request).ID)
@@ -117,7 +118,7 @@ func resumesFailedReindexes(t *testing.T, ctx context.Context, s Store) {
 	publishTexts(t, ctx, s, c, "a", "one")
 	work := startReindex(t, ctx, s, changeModelRequest(c))
 	writeMissing(t, ctx, s, work)
-	recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictFail, Error: "no quota"})
+	recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictFail, Error: "no quota"})
 	wantOtherSpaces(t, ctx, s, "failed", c)
 	b := publishTexts(t, ctx, s, c, "b", "two")
 
@@ -150,7 +151,7 @@ func resumesFromTheActiveSpace(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "resume elsewhere")
 	publishTexts(t, ctx, s, c, "a", "one", "two")
 	work := startReindex(t, ctx, s, changeModelRequest(c))
-	recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictFail, Error: "no quota"})
+	recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictFail, Error: "no quota"})
 	runReindex(t, ctx, s, document.ReindexRequest{Collection: c.Name, Model: document.Model{Name: "third model", Dimensions: 2}}, leaseTime)
 	third := readCollection(t, ctx, s, c).ActiveSpace
 
@@ -174,7 +175,7 @@ func resumesTowardsTheActiveSpace(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "resume live")
 	publishTexts(t, ctx, s, c, "a", "one", "two")
 	failed := startReindex(t, ctx, s, changeModelRequest(c))
-	recordOutcome(t, ctx, s, failed, document.Outcome{Verdict: document.VerdictFail, Error: "no quota"})
+	recordOutcome(t, ctx, s, failed, task.Outcome{Verdict: task.VerdictFail, Error: "no quota"})
 	runReindex(t, ctx, s, changeModelRequest(c), 0)
 	if _, err := s.ResumeReindex(ctx, failed.JobID); err == nil {
 		work := claimReindex(t, ctx, s, failed.JobID)
@@ -203,7 +204,7 @@ func cancelsReindexes(t *testing.T, ctx context.Context, s Store) {
 		}
 		switch state {
 		case document.JobWaiting:
-			recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictWait, Error: "down", Delay: time.Hour})
+			recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictWait, Error: "down", Delay: time.Hour})
 		case document.JobPaused:
 			controlReindex(t, ctx, s, s.PauseReindex, work.JobID)
 		case document.JobQueued:
@@ -218,7 +219,7 @@ func cancelsReindexes(t *testing.T, ctx context.Context, s Store) {
 			t.Errorf("%s: cancelling again changed it (-before +after):\n%s", state, diff)
 		}
 		wantLeaseLost(t, ctx, s, string(state), work)
-		_, err := s.Claim(ctx, work.TaskRef, leaseTime)
+		_, err := s.Claim(ctx, work.Ref, leaseTime)
 		wantFault(t, err, fault.NotFound)
 		wantOtherSpaces(t, ctx, s, string(state), c)
 		wantReusable(t, ctx, s, work.Space, passagesIn(work.Space, "one"), passagesIn(work.Space, "one")...)
@@ -231,7 +232,7 @@ func cancelsNothingEnded(t *testing.T, ctx context.Context, s Store) {
 	r := runReindex(t, ctx, s, changeModelRequest(c), leaseTime)
 	wantRefused(t, ctx, s, "succeeded", r.ID, "cancel")
 	failed := startReindex(t, ctx, s, document.ReindexRequest{Collection: c.Name})
-	recordOutcome(t, ctx, s, failed, document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+	recordOutcome(t, ctx, s, failed, task.Outcome{Verdict: task.VerdictFail, Error: "broken"})
 	wantRefused(t, ctx, s, "failed", failed.JobID, "cancel")
 	revertReindex(t, ctx, s, r.ID, leaseTime)
 	wantRefused(t, ctx, s, "reverted", r.ID, "cancel", "pause", "resume")

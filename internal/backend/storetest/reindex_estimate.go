@@ -11,11 +11,14 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // wantReusable checks which of the passages Embedded finds for a space.
-func wantReusable(t *testing.T, ctx context.Context, s Store, space document.Space, of []document.EmbeddedPassage, want ...document.EmbeddedPassage) {
+func wantReusable(t *testing.T, ctx context.Context, s Store, space vector.Space, of []vector.EmbeddedPassage, want ...vector.EmbeddedPassage) {
 	t.Helper()
 	hashes, err := s.ReusableHashes(ctx, space, hashesOf(of...))
 	if err != nil {
@@ -42,12 +45,12 @@ func findsReusableHashesOfAnySpace(t *testing.T, ctx context.Context, s Store) {
 	}
 	publishTexts(t, ctx, s, other, "a", "embedded elsewhere", "embedded twice")
 	work := startReindex(t, ctx, s, document.ReindexRequest{Collection: c.Name, Model: model})
-	writeToSpace(t, ctx, s, work, document.SpaceWrite{New: passagesIn(work.Space, "embedded here", "embedded twice")})
+	writeToSpace(t, ctx, s, work, rebuild.SpaceWrite{New: passagesIn(work.Space, "embedded here", "embedded twice")})
 	all := passagesIn(work.Space, "embedded elsewhere", "embedded here", "embedded never", "embedded twice")
 
 	wantReusable(t, ctx, s, work.Space, all, all[0], all[1], all[3])
 	wantReusable(t, ctx, s, work.Space, nil)
-	wantReusable(t, ctx, s, document.Space{CollectionID: c.ID, Model: document.Model{Name: "embedded model", Dimensions: 3}}, all)
+	wantReusable(t, ctx, s, vector.Space{CollectionID: c.ID, Model: document.Model{Name: "embedded model", Dimensions: 3}}, all)
 	wantReusable(t, ctx, s, c.ActiveSpace, all)
 	cancelReindex(t, ctx, s, work.JobID, leaseTime)
 	wantReusable(t, ctx, s, work.Space, all, all[0], all[1], all[3])
@@ -105,7 +108,7 @@ func estimatesAChangeOfModel(t *testing.T, ctx context.Context, s Store) {
 	check("another is running")
 	cancelReindex(t, ctx, s, work.JobID, leaseTime)
 	work = startReindex(t, ctx, s, changeModelRequest(c))
-	writeToSpace(t, ctx, s, work, document.SpaceWrite{New: passagesIn(work.Space, "estimated one")})
+	writeToSpace(t, ctx, s, work, rebuild.SpaceWrite{New: passagesIn(work.Space, "estimated one")})
 	cancelReindex(t, ctx, s, work.JobID, leaseTime)
 	want.Reusable, want.Tokens = 2, int64(len("estimated two"))
 	check("one is kept")
@@ -115,7 +118,7 @@ func estimatesAChangeOfModel(t *testing.T, ctx context.Context, s Store) {
 }
 
 // documentOf returns the id of the document under a key.
-func documentOf(t *testing.T, ctx context.Context, s Store, c document.Collection, key string) uuid.UUID {
+func documentOf(t *testing.T, ctx context.Context, s Store, c vector.Collection, key string) uuid.UUID {
 	t.Helper()
 	list, err := s.Documents(ctx, document.DocumentFilter{Collection: c.Name, KeyPrefix: key}, document.Page{Limit: 1})
 	if err != nil || len(list.Items) != 1 {
@@ -239,9 +242,9 @@ func ratesJobsTogether(t *testing.T, ctx context.Context, s Store) {
 		jobs = append(jobs, acceptUpload(t, ctx, s, uploadOf(c, key)).Job)
 	}
 	begin := time.Now()
-	var works []document.Work
+	var works []task.Work
 	for _, job := range jobs {
-		works = append(works, claimTask(t, ctx, s, job, document.KindKnowledge))
+		works = append(works, claimTask(t, ctx, s, job, task.KindKnowledge))
 	}
 	for i, work := range works {
 		passage := passagesIn(c.ActiveSpace, fmt.Sprint("together ", i))

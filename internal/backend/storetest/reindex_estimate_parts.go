@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -50,10 +52,10 @@ func estimatesPublishedVersions(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "estimate live")
 	publishTexts(t, ctx, s, c, "a", "one", "two")
 	job := acceptUpload(t, ctx, s, uploadOf(c, "a")).Job
-	work := claimTask(t, ctx, s, job, document.KindKnowledge)
+	work := claimTask(t, ctx, s, job, task.KindKnowledge)
 	writeBatch(t, ctx, s, work, batchOf(0, passagesIn(c.ActiveSpace, "of a version that failed")...), document.KnowledgeProgress{Passages: 1})
-	for _, work := range []document.Work{work, claimTask(t, ctx, s, job, document.KindSummary)} {
-		recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+	for _, work := range []task.Work{work, claimTask(t, ctx, s, job, task.KindSummary)} {
+		recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictFail, Error: "broken"})
 	}
 	wantEstimate(t, ctx, s, "a version has failed", document.ReindexRequest{Collection: c.Name}, 1, 2, 2, 0)
 }
@@ -61,7 +63,7 @@ func estimatesPublishedVersions(t *testing.T, ctx context.Context, s Store) {
 // Which was begun first does not matter, and what is running counts as the last.
 func ratesByTheLastThatEnded(t *testing.T, ctx context.Context, s Store) {
 	model := document.Model{Name: "rated last", Dimensions: 2}
-	begin := func(collection string) document.Work {
+	begin := func(collection string) task.Work {
 		t.Helper()
 		return startReindex(t, ctx, s, document.ReindexRequest{Collection: ensureCollection(t, ctx, s, collection).Name, Model: model})
 	}
@@ -98,12 +100,12 @@ func ratesJobsOnce(t *testing.T, ctx context.Context, s Store) {
 	const writes = 20 // so that they take longer than all the rest
 	progress := document.KnowledgeProgress{Passages: writes, Embedded: 2 * writes}
 	for i := range writes {
-		for _, space := range []document.Space{work.OtherSpaces[0], work.Space} {
+		for _, space := range []vector.Space{work.OtherSpaces[0], work.Space} {
 			to = time.Now()
 			writeBatch(t, ctx, s, withSpace(space, work), batchOf(i, passagesIn(space, fmt.Sprint("once ", i))...), progress)
 		}
 	}
-	if err := s.Publish(ctx, work, []document.SpaceVersion{{SpaceID: work.OtherSpaces[0].ID, Passages: writes}}, progress); err != nil {
+	if err := s.Publish(ctx, work, []vector.SpaceVersion{{SpaceID: work.OtherSpaces[0].ID, Passages: writes}}, progress); err != nil {
 		t.Fatal(err)
 	}
 	most := float64(progress.Embedded) / to.Sub(from).Seconds()

@@ -9,12 +9,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // changeModelRequest asks for another model of a collection, with vectors of 2
 // dimensions.
-func changeModelRequest(c document.Collection) document.ReindexRequest {
+func changeModelRequest(c vector.Collection) document.ReindexRequest {
 	return document.ReindexRequest{Collection: c.Name, Model: document.Model{Name: "next model of " + c.Name, Dimensions: 2}}
 }
 
@@ -65,12 +69,12 @@ func revertReindex(t *testing.T, ctx context.Context, s Store, id uuid.UUID, kee
 }
 
 // reindexRef returns the reference to a reindex.
-func reindexRef(t *testing.T, ctx context.Context, id uuid.UUID) document.TaskRef {
+func reindexRef(t *testing.T, ctx context.Context, id uuid.UUID) task.Ref {
 	t.Helper()
-	return taskRefOf(t, ctx, document.Job{DocumentID: id, Version: 1}, document.KindReindex)
+	return taskRefOf(t, ctx, document.Job{DocumentID: id, Version: 1}, task.KindReindex)
 }
 
-func claimReindex(t *testing.T, ctx context.Context, s Store, id uuid.UUID) document.Work {
+func claimReindex(t *testing.T, ctx context.Context, s Store, id uuid.UUID) task.Work {
 	t.Helper()
 	work, err := s.Claim(ctx, reindexRef(t, ctx, id), leaseTime)
 	if err != nil {
@@ -80,32 +84,32 @@ func claimReindex(t *testing.T, ctx context.Context, s Store, id uuid.UUID) docu
 }
 
 // startReindex begins a reindex and claims it.
-func startReindex(t *testing.T, ctx context.Context, s Store, request document.ReindexRequest) document.Work {
+func startReindex(t *testing.T, ctx context.Context, s Store, request document.ReindexRequest) task.Work {
 	t.Helper()
 	return claimReindex(t, ctx, s, beginReindex(t, ctx, s, request).ID)
 }
 
 // otherSpaces returns the spaces, besides the live one, that uploads to a collection
 // are written to now, the oldest first.
-func otherSpaces(t *testing.T, ctx context.Context, s Store, c document.Collection) []document.Space {
+func otherSpaces(t *testing.T, ctx context.Context, s Store, c vector.Collection) []vector.Space {
 	t.Helper()
 	job := acceptUpload(t, ctx, s, uploadOf(c, "looks what is written "+uuid.NewString())).Job
-	spaces := claimTask(t, ctx, s, job, document.KindKnowledge).OtherSpaces
+	spaces := claimTask(t, ctx, s, job, task.KindKnowledge).OtherSpaces
 	if err := s.DeleteDocument(ctx, job.DocumentID); err != nil {
 		t.Fatal(err)
 	}
-	slices.SortFunc(spaces, func(a, b document.Space) int { return int(a.ID - b.ID) })
+	slices.SortFunc(spaces, func(a, b vector.Space) int { return int(a.ID - b.ID) })
 	return spaces
 }
 
-func wantOtherSpaces(t *testing.T, ctx context.Context, s Store, when string, c document.Collection, want ...document.Space) {
+func wantOtherSpaces(t *testing.T, ctx context.Context, s Store, when string, c vector.Collection, want ...vector.Space) {
 	t.Helper()
-	if diff := cmp.Diff(append([]document.Space{}, want...), append([]document.Space{}, otherSpaces(t, ctx, s, c)...)); diff != "" {
+	if diff := cmp.Diff(append([]vector.Space{}, want...), append([]vector.Space{}, otherSpaces(t, ctx, s, c)...)); diff != "" {
 		t.Errorf("%s: spaces that are written too (-want +got):\n%s", when, diff)
 	}
 }
 
-func planRebuild(t *testing.T, ctx context.Context, s Store, work document.Work) document.RebuildPlan {
+func planRebuild(t *testing.T, ctx context.Context, s Store, work task.Work) rebuild.Plan {
 	t.Helper()
 	rebuild, err := s.PlanRebuild(ctx, work)
 	if err != nil {
@@ -115,7 +119,7 @@ func planRebuild(t *testing.T, ctx context.Context, s Store, work document.Work)
 }
 
 // missingVersions returns all that is not placed whole in the space of the work.
-func missingVersions(t *testing.T, ctx context.Context, s Store, work document.Work) []document.MissingVersion {
+func missingVersions(t *testing.T, ctx context.Context, s Store, work task.Work) []rebuild.MissingVersion {
 	t.Helper()
 	found, err := s.MissingVersions(ctx, work, uuid.Nil, 100)
 	if err != nil {
@@ -125,20 +129,20 @@ func missingVersions(t *testing.T, ctx context.Context, s Store, work document.W
 }
 
 // missingVersionOf describes a version as it is found to be unplaced.
-func missingVersionOf(upload document.Upload, accepted document.Accepted) document.MissingVersion {
-	return document.MissingVersion{DocumentID: accepted.Document.ID, Version: accepted.Job.Version,
+func missingVersionOf(upload original.Upload, accepted document.Accepted) rebuild.MissingVersion {
+	return rebuild.MissingVersion{DocumentID: accepted.Document.ID, Version: accepted.Job.Version,
 		Key: upload.Key, Object: upload.Object, Size: upload.Size, SHA256: upload.SHA256, Title: upload.Title, MediaType: upload.MediaType}
 }
 
-func wantMissing(t *testing.T, ctx context.Context, s Store, when string, work document.Work, want ...document.MissingVersion) {
+func wantMissing(t *testing.T, ctx context.Context, s Store, when string, work task.Work, want ...rebuild.MissingVersion) {
 	t.Helper()
-	if diff := cmp.Diff(append([]document.MissingVersion{}, want...), append([]document.MissingVersion{}, missingVersions(t, ctx, s, work)...)); diff != "" {
+	if diff := cmp.Diff(append([]rebuild.MissingVersion{}, want...), append([]rebuild.MissingVersion{}, missingVersions(t, ctx, s, work)...)); diff != "" {
 		t.Errorf("%s: unplaced (-want +got):\n%s", when, diff)
 	}
 }
 
 // versionTexts returns the texts of a version in a space.
-func versionTexts(t *testing.T, ctx context.Context, s Store, space document.Space, of document.MissingVersion) []string {
+func versionTexts(t *testing.T, ctx context.Context, s Store, space vector.Space, of rebuild.MissingVersion) []string {
 	t.Helper()
 	stored, err := s.VersionPassages(ctx, space, of, 0, 100)
 	if err != nil {
@@ -151,7 +155,7 @@ func versionTexts(t *testing.T, ctx context.Context, s Store, space document.Spa
 	return texts
 }
 
-func wantVersionTexts(t *testing.T, ctx context.Context, s Store, when string, space document.Space, of document.MissingVersion, want ...string) {
+func wantVersionTexts(t *testing.T, ctx context.Context, s Store, when string, space vector.Space, of rebuild.MissingVersion, want ...string) {
 	t.Helper()
 	if diff := cmp.Diff(append([]string{}, want...), versionTexts(t, ctx, s, space, of)); diff != "" {
 		t.Errorf("%s: passages in space %d (-want +got):\n%s", when, space.ID, diff)
@@ -160,8 +164,8 @@ func wantVersionTexts(t *testing.T, ctx context.Context, s Store, when string, s
 
 // passagesIn returns passages of these texts with vectors of the space, each
 // further from the first one's.
-func passagesIn(space document.Space, texts ...string) []document.EmbeddedPassage {
-	var passages []document.EmbeddedPassage
+func passagesIn(space vector.Space, texts ...string) []vector.EmbeddedPassage {
+	var passages []vector.EmbeddedPassage
 	for i, text := range texts {
 		vector := make([]float32, space.Model.Dimensions)
 		vector[0], vector[1] = 1, float32(i)
@@ -171,16 +175,16 @@ func passagesIn(space document.Space, texts ...string) []document.EmbeddedPassag
 }
 
 // spaceWriteOf returns what places a version whole, with these passages.
-func spaceWriteOf(of document.MissingVersion, passages ...document.EmbeddedPassage) document.SpaceWrite {
+func spaceWriteOf(of rebuild.MissingVersion, passages ...vector.EmbeddedPassage) rebuild.SpaceWrite {
 	batch := batchOf(0, passages...)
-	return document.SpaceWrite{
+	return rebuild.SpaceWrite{
 		New:        batch.New,
-		Versions:   []document.VersionWrite{{MissingVersion: of, Entries: batch.Entries, TotalEntries: int64(len(passages))}},
+		Versions:   []rebuild.VersionWrite{{MissingVersion: of, Entries: batch.Entries, TotalEntries: int64(len(passages))}},
 		Checkpoint: of.DocumentID,
 	}
 }
 
-func writeToSpace(t *testing.T, ctx context.Context, s Store, work document.Work, rebuilt document.SpaceWrite) {
+func writeToSpace(t *testing.T, ctx context.Context, s Store, work task.Work, rebuilt rebuild.SpaceWrite) {
 	t.Helper()
 	if err := s.WriteToSpace(ctx, work, rebuilt, document.ReindexProgress{}); err != nil {
 		t.Fatal(err)
@@ -188,7 +192,7 @@ func writeToSpace(t *testing.T, ctx context.Context, s Store, work document.Work
 }
 
 // writeMissing places all that is unplaced, from the stored text.
-func writeMissing(t *testing.T, ctx context.Context, s Store, work document.Work) {
+func writeMissing(t *testing.T, ctx context.Context, s Store, work task.Work) {
 	t.Helper()
 	from := planRebuild(t, ctx, s, work).From
 	for _, of := range missingVersions(t, ctx, s, work) {
@@ -197,7 +201,7 @@ func writeMissing(t *testing.T, ctx context.Context, s Store, work document.Work
 }
 
 // activateSpace verifies what a reindex built, and switches to it.
-func activateSpace(t *testing.T, ctx context.Context, s Store, work document.Work, keep time.Duration) document.Reindex {
+func activateSpace(t *testing.T, ctx context.Context, s Store, work task.Work, keep time.Duration) document.Reindex {
 	t.Helper()
 	if err := s.VerifySpace(ctx, work, 20); err != nil {
 		t.Fatal(err)
@@ -218,18 +222,18 @@ func runReindex(t *testing.T, ctx context.Context, s Store, request document.Rei
 
 // writeInSpace writes passages of these texts in a space, and returns what is to be
 // published of it.
-func writeInSpace(ctx context.Context, s Store, space document.Space, work document.Work, texts ...string) (document.SpaceVersion, error) {
+func writeInSpace(ctx context.Context, s Store, space vector.Space, work task.Work, texts ...string) (vector.SpaceVersion, error) {
 	n := int64(len(texts))
 	err := s.WriteBatch(ctx, withSpace(space, work), batchOf(0, passagesIn(space, texts...)...), document.KnowledgeProgress{Passages: n})
-	return document.SpaceVersion{SpaceID: space.ID, Passages: n}, err
+	return vector.SpaceVersion{SpaceID: space.ID, Passages: n}, err
 }
 
 // publishEverywhere does the knowledge task of a job, in every space that is
 // kept complete.
 func publishEverywhere(t *testing.T, ctx context.Context, s Store, job document.Job, texts ...string) {
 	t.Helper()
-	work := claimTask(t, ctx, s, job, document.KindKnowledge)
-	var placed []document.SpaceVersion
+	work := claimTask(t, ctx, s, job, task.KindKnowledge)
+	var placed []vector.SpaceVersion
 	for _, space := range append(slices.Clone(work.OtherSpaces), work.Space) {
 		placement, err := writeInSpace(ctx, s, space, work, texts...)
 		if err != nil {
@@ -245,7 +249,7 @@ func publishEverywhere(t *testing.T, ctx context.Context, s Store, job document.
 }
 
 // publishTexts accepts a document and does its job in the live space only.
-func publishTexts(t *testing.T, ctx context.Context, s Store, c document.Collection, key string, texts ...string) document.MissingVersion {
+func publishTexts(t *testing.T, ctx context.Context, s Store, c vector.Collection, key string, texts ...string) rebuild.MissingVersion {
 	t.Helper()
 	upload := uploadOf(c, key)
 	accepted := publishDocument(t, ctx, s, upload, passagesIn(readCollection(t, ctx, s, c).ActiveSpace, texts...)...)
@@ -253,7 +257,7 @@ func publishTexts(t *testing.T, ctx context.Context, s Store, c document.Collect
 }
 
 // readCollection returns a collection as it is now.
-func readCollection(t *testing.T, ctx context.Context, s Store, c document.Collection) document.Collection {
+func readCollection(t *testing.T, ctx context.Context, s Store, c vector.Collection) vector.Collection {
 	t.Helper()
 	c, err := s.Collection(ctx, c.Name)
 	if err != nil {
@@ -263,17 +267,17 @@ func readCollection(t *testing.T, ctx context.Context, s Store, c document.Colle
 }
 
 // searchAll searches a collection's space for all that is in it.
-func searchAll(ctx context.Context, s Store, c document.Collection) ([]string, error) {
-	vector := make([]float32, c.ActiveSpace.Model.Dimensions)
-	vector[0] = 1
-	hits, err := s.NearestPassages(ctx, c.ActiveSpace, document.Query{Collection: c.Name, Vector: vector, Limit: 100, Threshold: -1})
+func searchAll(ctx context.Context, s Store, c vector.Collection) ([]string, error) {
+	values := make([]float32, c.ActiveSpace.Model.Dimensions)
+	values[0] = 1
+	hits, err := s.NearestPassages(ctx, c.ActiveSpace, vector.Query{Collection: c.Name, Vector: values, Limit: 100, Threshold: -1})
 	texts := contents(hits)
 	slices.Sort(texts)
 	return texts, err
 }
 
 // wantHits checks what a search of the collection's live space finds.
-func wantHits(t *testing.T, ctx context.Context, s Store, when string, c document.Collection, want ...string) {
+func wantHits(t *testing.T, ctx context.Context, s Store, when string, c vector.Collection, want ...string) {
 	t.Helper()
 	got, err := searchAll(ctx, s, readCollection(t, ctx, s, c))
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -19,7 +21,7 @@ func leavesOutWhatIsRefused(t *testing.T, ctx context.Context, s Store) {
 	part := spaceWriteOf(bad, passagesIn(work.Space, "two")...) // of what was placed before its last passage was refused
 	part.Versions[0].TotalEntries = -1
 	writeToSpace(t, ctx, s, work, part)
-	writeToSpace(t, ctx, s, work, document.SpaceWrite{Versions: []document.VersionWrite{{MissingVersion: bad, LeftOutReason: "not this"}}, Checkpoint: bad.DocumentID})
+	writeToSpace(t, ctx, s, work, rebuild.SpaceWrite{Versions: []rebuild.VersionWrite{{MissingVersion: bad, LeftOutReason: "not this"}}, Checkpoint: bad.DocumentID})
 	wantMissing(t, ctx, s, "all placed or left out", work)
 	wantVersionTexts(t, ctx, s, "left out", work.Space, bad)
 
@@ -43,7 +45,7 @@ func revertsToWhatWasLeftOut(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "left out and reverted")
 	bad := publishTexts(t, ctx, s, c, "bad", "two", "three")
 	work := startReindex(t, ctx, s, changeModelRequest(c))
-	writeToSpace(t, ctx, s, work, document.SpaceWrite{Versions: []document.VersionWrite{{MissingVersion: bad, LeftOutReason: "not this"}}, Checkpoint: bad.DocumentID})
+	writeToSpace(t, ctx, s, work, rebuild.SpaceWrite{Versions: []rebuild.VersionWrite{{MissingVersion: bad, LeftOutReason: "not this"}}, Checkpoint: bad.DocumentID})
 	activateSpace(t, ctx, s, work, leaseTime)
 	wantState(t, ctx, s, "left out", bad, document.DocumentFailed)
 	revertReindex(t, ctx, s, work.JobID, leaseTime)
@@ -64,7 +66,7 @@ func listsWhatFailedBefore(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "failed before")
 	publishTexts(t, ctx, s, c, "good", "one")
 	accepted := acceptUpload(t, ctx, s, uploadOf(c, "failed"))
-	recordOutcome(t, ctx, s, claimTask(t, ctx, s, accepted.Job, document.KindKnowledge), document.Outcome{Verdict: document.VerdictFail, Error: "not this"})
+	recordOutcome(t, ctx, s, claimTask(t, ctx, s, accepted.Job, task.KindKnowledge), task.Outcome{Verdict: task.VerdictFail, Error: "not this"})
 	work := startReindex(t, ctx, s, changeModelRequest(c))
 	writeMissing(t, ctx, s, work)
 	activateSpace(t, ctx, s, work, leaseTime)
@@ -80,14 +82,14 @@ func listsWhatFailedBefore(t *testing.T, ctx context.Context, s Store) {
 func redoesWhatFailedBesideAWaitingSummary(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "failed beside a summary")
 	accepted := acceptUpload(t, ctx, s, uploadOf(c, "failed"))
-	recordOutcome(t, ctx, s, claimTask(t, ctx, s, accepted.Job, document.KindKnowledge), document.Outcome{Verdict: document.VerdictFail, Error: "not this"})
-	recordOutcome(t, ctx, s, claimTask(t, ctx, s, accepted.Job, document.KindSummary), document.Outcome{Verdict: document.VerdictWait, Error: "down", Delay: leaseTime})
+	recordOutcome(t, ctx, s, claimTask(t, ctx, s, accepted.Job, task.KindKnowledge), task.Outcome{Verdict: task.VerdictFail, Error: "not this"})
+	recordOutcome(t, ctx, s, claimTask(t, ctx, s, accepted.Job, task.KindSummary), task.Outcome{Verdict: task.VerdictWait, Error: "down", Delay: leaseTime})
 	work, jobs := runRequeue(t, ctx, s, document.ReindexRequest{Collection: c.Name})
 	if len(jobs) != 1 {
 		t.Fatalf("%d documents are redone, want 1", len(jobs))
 	}
-	recordOutcome(t, ctx, s, claimTask(t, ctx, s, jobs[0], document.KindKnowledge), document.Outcome{Verdict: document.VerdictFail, Error: "again"})
-	recordOutcome(t, ctx, s, claimTask(t, ctx, s, jobs[0], document.KindSummary), document.Outcome{Verdict: document.VerdictFail, Error: "again"})
+	recordOutcome(t, ctx, s, claimTask(t, ctx, s, jobs[0], task.KindKnowledge), task.Outcome{Verdict: task.VerdictFail, Error: "again"})
+	recordOutcome(t, ctx, s, claimTask(t, ctx, s, jobs[0], task.KindSummary), task.Outcome{Verdict: task.VerdictFail, Error: "again"})
 	if _, err := s.RequeueDocuments(ctx, work, 8); err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +100,7 @@ func redoesWhatFailedBesideAWaitingSummary(t *testing.T, ctx context.Context, s 
 	}
 }
 
-func wantState(t *testing.T, ctx context.Context, s Store, when string, of document.MissingVersion, want document.DocumentState) {
+func wantState(t *testing.T, ctx context.Context, s Store, when string, of rebuild.MissingVersion, want document.DocumentState) {
 	t.Helper()
 	if got := readDocument(t, ctx, s, of.DocumentID).State; got != want {
 		t.Errorf("%s: the document is %s, want %s", when, got, want)

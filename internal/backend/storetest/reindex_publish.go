@@ -7,11 +7,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // withSpace returns the work as of another space.
-func withSpace(space document.Space, work document.Work) document.Work {
+func withSpace(space vector.Space, work task.Work) task.Work {
 	work.Space = space
 	return work
 }
@@ -51,7 +53,7 @@ func publishesNothingIncompleteElsewhere(t *testing.T, ctx context.Context, s St
 
 	before := readJob(t, ctx, s, work.JobID)
 	for _, passages := range []int64{0, 1, 3} {
-		if err := s.Publish(ctx, work, []document.SpaceVersion{{SpaceID: other.ID, Passages: passages}}, progress); err == nil {
+		if err := s.Publish(ctx, work, []vector.SpaceVersion{{SpaceID: other.ID, Passages: passages}}, progress); err == nil {
 			t.Errorf("published %d passages where there are 2", passages)
 		}
 	}
@@ -61,7 +63,7 @@ func publishesNothingIncompleteElsewhere(t *testing.T, ctx context.Context, s St
 	if d := readDocument(t, ctx, s, work.DocumentID); d.State != document.DocumentPending {
 		t.Errorf("document: got %s, want pending", d.State)
 	}
-	if err := s.Publish(ctx, work, []document.SpaceVersion{{SpaceID: other.ID, Passages: 2}}, progress); err != nil {
+	if err := s.Publish(ctx, work, []vector.SpaceVersion{{SpaceID: other.ID, Passages: 2}}, progress); err != nil {
 		t.Fatal(err)
 	}
 	activateSpace(t, ctx, s, reindex, leaseTime)
@@ -82,13 +84,13 @@ func neverMixesAttemptsElsewhere(t *testing.T, ctx context.Context, s Store) {
 	upload := uploadOf(c, "a")
 	accepted := acceptUpload(t, ctx, s, upload)
 	of := missingVersionOf(upload, accepted)
-	first := claimTask(t, ctx, s, accepted.Job, document.KindKnowledge)
+	first := claimTask(t, ctx, s, accepted.Job, task.KindKnowledge)
 	other := first.OtherSpaces[0]
 	progress := document.KnowledgeProgress{Passages: 1}
 	writeBatch(t, ctx, s, withSpace(other, first), batchOf(0, passagesIn(other, "cut", "otherwise")...), progress)
-	recordOutcome(t, ctx, s, first, document.Outcome{Verdict: document.VerdictRetry, Error: "hiccup"})
+	recordOutcome(t, ctx, s, first, task.Outcome{Verdict: task.VerdictRetry, Error: "hiccup"})
 
-	second := claimTask(t, ctx, s, accepted.Job, document.KindKnowledge)
+	second := claimTask(t, ctx, s, accepted.Job, task.KindKnowledge)
 	wantVersionTexts(t, ctx, s, "the next attempt", other, of)
 	writeBatch(t, ctx, s, second, batchOf(0, passagesIn(c.ActiveSpace, "one")...), progress)
 	if err := s.Publish(ctx, second, nil, progress); err != nil {
@@ -103,11 +105,11 @@ func publishesNoOlderVersionElsewhere(t *testing.T, ctx context.Context, s Store
 	reindex := startReindex(t, ctx, s, changeModelRequest(c))
 	slow := beginKnowledge(t, ctx, s, c, "a")
 	progress := document.KnowledgeProgress{Passages: 1}
-	for _, space := range []document.Space{slow.Space, slow.OtherSpaces[0]} {
+	for _, space := range []vector.Space{slow.Space, slow.OtherSpaces[0]} {
 		writeBatch(t, ctx, s, withSpace(space, slow), batchOf(0, passagesIn(space, "slow and old")...), progress)
 	}
 	publishEverywhere(t, ctx, s, acceptUpload(t, ctx, s, uploadOf(c, "a")).Job, "fast and new")
-	if err := s.Publish(ctx, slow, []document.SpaceVersion{{SpaceID: slow.OtherSpaces[0].ID, Passages: 1}}, progress); err != nil {
+	if err := s.Publish(ctx, slow, []vector.SpaceVersion{{SpaceID: slow.OtherSpaces[0].ID, Passages: 1}}, progress); err != nil {
 		t.Fatal(err)
 	}
 	wantMissing(t, ctx, s, "published in both", reindex)
@@ -120,9 +122,9 @@ func publishesInTheActiveSpace(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "publish switched")
 	reindex := startReindex(t, ctx, s, changeModelRequest(c))
 	progress := document.KnowledgeProgress{Passages: 1}
-	writeBoth := func(work document.Work, text string) {
+	writeBoth := func(work task.Work, text string) {
 		t.Helper()
-		for _, space := range append([]document.Space{work.Space}, work.OtherSpaces...) {
+		for _, space := range append([]vector.Space{work.Space}, work.OtherSpaces...) {
 			writeBatch(t, ctx, s, withSpace(space, work), batchOf(0, passagesIn(space, text)...), progress)
 		}
 	}
@@ -131,7 +133,7 @@ func publishesInTheActiveSpace(t *testing.T, ctx context.Context, s Store) {
 	writeBoth(one, "in one")
 	r := activateSpace(t, ctx, s, reindex, leaseTime)
 
-	if err := s.Publish(ctx, both, []document.SpaceVersion{{SpaceID: reindex.Space.ID, Passages: 1}}, progress); err != nil {
+	if err := s.Publish(ctx, both, []vector.SpaceVersion{{SpaceID: reindex.Space.ID, Passages: 1}}, progress); err != nil {
 		t.Fatal(err)
 	}
 	wantHits(t, ctx, s, "published in both", c, "in both")
@@ -143,13 +145,13 @@ func publishesInTheActiveSpace(t *testing.T, ctx context.Context, s Store) {
 		t.Errorf("job (-before +after):\n%s", diff)
 	}
 	wantHits(t, ctx, s, "refused", c, "in both")
-	recordOutcome(t, ctx, s, one, document.Outcome{Verdict: document.VerdictWait, Error: "switched"})
-	one = claimTask(t, ctx, s, before, document.KindKnowledge)
+	recordOutcome(t, ctx, s, one, task.Outcome{Verdict: task.VerdictWait, Error: "switched"})
+	one = claimTask(t, ctx, s, before, task.KindKnowledge)
 	if one.Space.ID != reindex.Space.ID || len(one.OtherSpaces) != 1 || one.OtherSpaces[0].ID != c.ActiveSpace.ID {
 		t.Errorf("the next attempt: got space %d and also %+v, want %d and %d", one.Space.ID, one.OtherSpaces, reindex.Space.ID, c.ActiveSpace.ID)
 	}
 	writeBoth(one, "in one")
-	if err := s.Publish(ctx, one, []document.SpaceVersion{{SpaceID: c.ActiveSpace.ID, Passages: 1}}, progress); err != nil {
+	if err := s.Publish(ctx, one, []vector.SpaceVersion{{SpaceID: c.ActiveSpace.ID, Passages: 1}}, progress); err != nil {
 		t.Fatal(err)
 	}
 	wantHits(t, ctx, s, "published by the next attempt", c, "in both", "in one")

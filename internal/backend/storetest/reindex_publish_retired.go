@@ -6,22 +6,24 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // writeInBothSpaces begins an upload of one passage, and writes it to the live space
 // and to the one that is being built. It returns the work and where else it is
 // placed.
-func writeInBothSpaces(t *testing.T, ctx context.Context, s Store, c document.Collection, text string) (document.Work, []document.SpaceVersion) {
+func writeInBothSpaces(t *testing.T, ctx context.Context, s Store, c vector.Collection, text string) (task.Work, []vector.SpaceVersion) {
 	t.Helper()
 	work := beginKnowledge(t, ctx, s, c, text)
 	if len(work.OtherSpaces) != 1 {
 		t.Fatalf("got spaces %+v to be written too, want one", work.OtherSpaces)
 	}
-	for _, space := range []document.Space{work.Space, work.OtherSpaces[0]} {
+	for _, space := range []vector.Space{work.Space, work.OtherSpaces[0]} {
 		writeBatch(t, ctx, s, withSpace(space, work), batchOf(0, passagesIn(space, text)...), document.KnowledgeProgress{Passages: 1})
 	}
-	return work, []document.SpaceVersion{{SpaceID: work.OtherSpaces[0].ID, Passages: 1}}
+	return work, []vector.SpaceVersion{{SpaceID: work.OtherSpaces[0].ID, Passages: 1}}
 }
 
 // A task that was claimed while a space was built, and is published when the

@@ -7,6 +7,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -17,9 +20,9 @@ func plansRebuilds(t *testing.T, ctx context.Context, s Store) {
 	publishTexts(t, ctx, s, c, "c", "four")
 	acceptUpload(t, ctx, s, uploadOf(c, "pending"))
 	work := startReindex(t, ctx, s, changeModelRequest(c))
-	check := func(when string, work document.Work, reached uuid.UUID, progress document.ReindexProgress) {
+	check := func(when string, work task.Work, reached uuid.UUID, progress document.ReindexProgress) {
 		t.Helper()
-		want := document.RebuildPlan{Reindex: readReindex(t, ctx, s, work.JobID), From: c.ActiveSpace, To: work.Space, Checkpoint: reached}
+		want := rebuild.Plan{Reindex: readReindex(t, ctx, s, work.JobID), From: c.ActiveSpace, To: work.Space, Checkpoint: reached}
 		want.Reindex.Progress = progress
 		if diff := cmp.Diff(want, planRebuild(t, ctx, s, work)); diff != "" {
 			t.Errorf("%s: rebuild (-want +got):\n%s", when, diff)
@@ -41,7 +44,7 @@ func plansRebuilds(t *testing.T, ctx context.Context, s Store) {
 	if err := s.WriteToSpace(ctx, work, part, progress); err != nil {
 		t.Fatal(err)
 	}
-	recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictWait, Error: "down"})
+	recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictWait, Error: "down"})
 
 	// The next attempt goes on behind what is done, and what came meanwhile
 	// counts too.
@@ -69,7 +72,7 @@ func listsMissingVersions(t *testing.T, ctx context.Context, s Store) {
 	work := startReindex(t, ctx, s, changeModelRequest(c))
 	wantMissing(t, ctx, s, "at first", work, a, b, d)
 	for limit := 1; limit <= 3; limit++ {
-		var got []document.MissingVersion
+		var got []rebuild.MissingVersion
 		for after := uuid.Nil; ; after = got[len(got)-1].DocumentID {
 			page, err := s.MissingVersions(ctx, work, after, limit)
 			if err != nil {
@@ -82,7 +85,7 @@ func listsMissingVersions(t *testing.T, ctx context.Context, s Store) {
 				t.Fatalf("limit %d: got %+v", limit, got)
 			}
 		}
-		if diff := cmp.Diff([]document.MissingVersion{a, b, d}, got); diff != "" {
+		if diff := cmp.Diff([]rebuild.MissingVersion{a, b, d}, got); diff != "" {
 			t.Errorf("limit %d: unplaced (-want +got):\n%s", limit, diff)
 		}
 	}
@@ -100,14 +103,14 @@ func readsVersionPassages(t *testing.T, ctx context.Context, s Store) {
 	passages[3].HeadingPath, passages[3].Title = []string{}, "T"
 	upload := uploadOf(c, "a")
 	of := missingVersionOf(upload, publishDocument(t, ctx, s, upload, passages...))
-	var want []document.PassageAt
+	var want []vector.PassageAt
 	for i, p := range batchOf(0, passages...).Entries {
-		want = append(want, document.PassageAt{ManifestEntry: p, PassageText: passages[i].PassageText})
+		want = append(want, vector.PassageAt{ManifestEntry: p, PassageText: passages[i].PassageText})
 	}
 	publishTexts(t, ctx, s, c, "b", "another")
 
 	for limit := 1; limit <= 5; limit++ {
-		got := []document.PassageAt{}
+		got := []vector.PassageAt{}
 		for from := 0; from < 2*len(want); from += limit {
 			page, err := s.VersionPassages(ctx, c.ActiveSpace, of, from, limit)
 			if err != nil || len(page) > limit {

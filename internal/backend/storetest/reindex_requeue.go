@@ -10,11 +10,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // requeue has documents requeued and checks what came of it.
-func requeue(t *testing.T, ctx context.Context, s Store, work document.Work, window int, want document.RequeueResult) {
+func requeue(t *testing.T, ctx context.Context, s Store, work task.Work, window int, want rebuild.RequeueResult) {
 	t.Helper()
 	got, err := s.RequeueDocuments(ctx, work, window)
 	if err != nil {
@@ -27,7 +29,7 @@ func requeue(t *testing.T, ctx context.Context, s Store, work document.Work, win
 
 // runRequeue begins a reindex without a change, and returns its work and the jobs
 // that it made, the oldest first.
-func runRequeue(t *testing.T, ctx context.Context, s Store, request document.ReindexRequest) (document.Work, []document.Job) {
+func runRequeue(t *testing.T, ctx context.Context, s Store, request document.ReindexRequest) (task.Work, []document.Job) {
 	t.Helper()
 	work := startReindex(t, ctx, s, request)
 	requeued, err := s.RequeueDocuments(ctx, work, 100)
@@ -39,7 +41,7 @@ func runRequeue(t *testing.T, ctx context.Context, s Store, request document.Rei
 
 // wantRedone checks which documents a reindex without a change gives a next
 // version, and cancels it and their jobs.
-func wantRedone(t *testing.T, ctx context.Context, s Store, when string, request document.ReindexRequest, want ...document.MissingVersion) {
+func wantRedone(t *testing.T, ctx context.Context, s Store, when string, request document.ReindexRequest, want ...rebuild.MissingVersion) {
 	t.Helper()
 	work, jobs := runRequeue(t, ctx, s, request)
 	got := []string{}
@@ -102,7 +104,7 @@ func requeuesWithTheSameOriginal(t *testing.T, ctx context.Context, s Store) {
 	if before.Version != 1 || before.State != document.DocumentReady {
 		t.Errorf("while the second version is made: got version %d, %s", before.Version, before.State)
 	}
-	work := claimTask(t, ctx, s, jobs[0], document.KindKnowledge)
+	work := claimTask(t, ctx, s, jobs[0], task.KindKnowledge)
 	if work.Object != upload.Object || work.Size != upload.Size || work.Title != upload.Title || work.Key != "a" ||
 		!cmp.Equal(work.Space, c.ActiveSpace) {
 		t.Errorf("work: got %+v", work)
@@ -132,7 +134,7 @@ func requeuesWhatThereIsRoomFor(t *testing.T, ctx context.Context, s Store) {
 	work := startReindex(t, ctx, s, document.ReindexRequest{Collection: c.Name, Force: true})
 	next := func(when string, window int, want ...int) []document.Job {
 		t.Helper()
-		requeue(t, ctx, s, work, window, document.RequeueResult{Jobs: len(want)})
+		requeue(t, ctx, s, work, window, rebuild.RequeueResult{Jobs: len(want)})
 		jobs := newestJobs(t, ctx, s, c.Name, len(want))
 		for i, job := range jobs {
 			if job.DocumentID != ids[want[i]] || job.Version != 2 || job.State != document.JobQueued {
@@ -175,14 +177,14 @@ func requeuesNothingTwice(t *testing.T, ctx context.Context, s Store) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		requeue(t, ctx, s, work, 1, document.RequeueResult{Jobs: 1})
+		requeue(t, ctx, s, work, 1, rebuild.RequeueResult{Jobs: 1})
 		job := newestJobs(t, ctx, s, c.Name, 1)[0]
 		if key := readDocument(t, ctx, s, job.DocumentID).Key; key != fmt.Sprint(i) || job.Version != 2 {
 			t.Errorf("attempt %d: got version %d of document %s", i, job.Version, key)
 		}
 		failJob(t, ctx, s, job)
 	}
-	requeue(t, ctx, s, claimReindex(t, ctx, s, id), 1, document.RequeueResult{Ended: true})
+	requeue(t, ctx, s, claimReindex(t, ctx, s, id), 1, rebuild.RequeueResult{Ended: true})
 }
 
 func requeuesNothingUnderWay(t *testing.T, ctx context.Context, s Store) {
@@ -192,16 +194,16 @@ func requeuesNothingUnderWay(t *testing.T, ctx context.Context, s Store) {
 	half := acceptUpload(t, ctx, s, uploadOf(c, "half"))
 	publishJob(t, ctx, s, half.Job, passageOf("one", 1, 0, 0)) // its summary is still to be made
 	waiting := beginKnowledge(t, ctx, s, c, "waiting")
-	recordOutcome(t, ctx, s, waiting, document.Outcome{Verdict: document.VerdictWait, Error: "down", Delay: leaseTime})
+	recordOutcome(t, ctx, s, waiting, task.Outcome{Verdict: task.VerdictWait, Error: "down", Delay: leaseTime})
 	done := publishTexts(t, ctx, s, c, "done", "one")
 	edited := publishTexts(t, ctx, s, c, "edited", "one")
 	acceptUpload(t, ctx, s, uploadOf(c, "edited"))
 
 	wantRedone(t, ctx, s, "three under way", request, done)
 	finishSummary(t, ctx, s, half.Job, "summary")
-	wantRedone(t, ctx, s, "one has ended", request, document.MissingVersion{Key: "half"}, done)
+	wantRedone(t, ctx, s, "one has ended", request, rebuild.MissingVersion{Key: "half"}, done)
 	cancel(t, ctx, s, newestJob(t, ctx, s, edited.DocumentID))
-	wantRedone(t, ctx, s, "another was cancelled", request, document.MissingVersion{Key: "half"}, done, edited)
+	wantRedone(t, ctx, s, "another was cancelled", request, rebuild.MissingVersion{Key: "half"}, done, edited)
 }
 
 // newestJob returns the newest job of a document.
@@ -223,7 +225,7 @@ func requeuesNothingDeleted(t *testing.T, ctx context.Context, s Store) {
 	if err := s.DeleteDocument(ctx, gone.DocumentID); err != nil {
 		t.Fatal(err)
 	}
-	requeue(t, ctx, s, claimReindex(t, ctx, s, named.ID), 10, document.RequeueResult{Ended: true})
+	requeue(t, ctx, s, claimReindex(t, ctx, s, named.ID), 10, rebuild.RequeueResult{Ended: true})
 	wantRedone(t, ctx, s, "one of two is deleted", document.ReindexRequest{Collection: c.Name, Force: true}, kept)
 }
 
@@ -244,7 +246,7 @@ func requeuesWhatCameToNothing(t *testing.T, ctx context.Context, s Store) {
 	publishTexts(t, ctx, s, c, "mended", "one")
 	unsummarised := acceptUpload(t, ctx, s, uploadOf(c, "whole, without a summary")).Job
 	publishJob(t, ctx, s, unsummarised, passageOf("one", 1, 0, 0))
-	recordOutcome(t, ctx, s, claimTask(t, ctx, s, unsummarised, document.KindSummary), document.Outcome{Verdict: document.VerdictFail, Error: "no words"})
+	recordOutcome(t, ctx, s, claimTask(t, ctx, s, unsummarised, task.KindSummary), task.Outcome{Verdict: task.VerdictFail, Error: "no words"})
 
 	work, jobs := runRequeue(t, ctx, s, request)
 	if len(jobs) != 3 || jobs[0].DocumentID != failed.DocumentID || jobs[1].DocumentID != cancelled.DocumentID || jobs[2].Version != 3 {
@@ -257,7 +259,7 @@ func requeuesWhatCameToNothing(t *testing.T, ctx context.Context, s Store) {
 		publishJob(t, ctx, s, job, passageOf("one", 1, 0, 0))
 		finishSummary(t, ctx, s, job, "summary")
 	}
-	requeue(t, ctx, s, work, 10, document.RequeueResult{Ended: true})
+	requeue(t, ctx, s, work, 10, rebuild.RequeueResult{Ended: true})
 	wantRedone(t, ctx, s, "once more", request)
 }
 
@@ -269,20 +271,20 @@ func requeuesMatchingDocuments(t *testing.T, ctx context.Context, s Store) {
 	publishTexts(t, ctx, s, ensureCollection(t, ctx, s, "requeue matching elsewhere"), "dir/a", "one")
 	for when, test := range map[string]struct {
 		request document.ReindexRequest
-		want    []document.MissingVersion
+		want    []rebuild.MissingVersion
 	}{
-		"all":                   {document.ReindexRequest{}, []document.MissingVersion{a, b, other}},
-		"prefix":                {document.ReindexRequest{KeyPrefix: "dir/"}, []document.MissingVersion{a, b}},
+		"all":                   {document.ReindexRequest{}, []rebuild.MissingVersion{a, b, other}},
+		"prefix":                {document.ReindexRequest{KeyPrefix: "dir/"}, []rebuild.MissingVersion{a, b}},
 		"prefix like a pattern": {document.ReindexRequest{KeyPrefix: "di_/"}, nil},
 		"any prefix":            {document.ReindexRequest{KeyPrefix: "%"}, nil},
-		"one":                   {document.ReindexRequest{DocumentIDs: []uuid.UUID{b.DocumentID}}, []document.MissingVersion{b}},
-		"two":                   {document.ReindexRequest{DocumentIDs: []uuid.UUID{other.DocumentID, a.DocumentID}}, []document.MissingVersion{a, other}},
-		"one of a prefix":       {document.ReindexRequest{KeyPrefix: "dir/", DocumentIDs: []uuid.UUID{other.DocumentID, a.DocumentID}}, []document.MissingVersion{a}},
+		"one":                   {document.ReindexRequest{DocumentIDs: []uuid.UUID{b.DocumentID}}, []rebuild.MissingVersion{b}},
+		"two":                   {document.ReindexRequest{DocumentIDs: []uuid.UUID{other.DocumentID, a.DocumentID}}, []rebuild.MissingVersion{a, other}},
+		"one of a prefix":       {document.ReindexRequest{KeyPrefix: "dir/", DocumentIDs: []uuid.UUID{other.DocumentID, a.DocumentID}}, []rebuild.MissingVersion{a}},
 	} {
 		test.request.Collection, test.request.Force = c.Name, true
 		wantRedone(t, ctx, s, when, test.request, test.want...)
 	}
-	for _, of := range []document.MissingVersion{a, b, other} { // whose last versions were cancelled
+	for _, of := range []rebuild.MissingVersion{a, b, other} { // whose last versions were cancelled
 		job := newestJob(t, ctx, s, of.DocumentID)
 		if job.Version < 3 || job.State != document.JobCancelled {
 			t.Fatalf("got job %+v", job)
@@ -302,7 +304,7 @@ func requeuesTheNewestVersion(t *testing.T, ctx context.Context, s Store) {
 	if len(jobs) != 1 || jobs[0].Version != 3 {
 		t.Fatalf("got %+v, want a job for version 3", jobs)
 	}
-	if work := claimTask(t, ctx, s, jobs[0], document.KindKnowledge); work.Object != upload.Object {
+	if work := claimTask(t, ctx, s, jobs[0], task.KindKnowledge); work.Object != upload.Object {
 		t.Errorf("object: got %s, want that of version 2, %s", work.Object, upload.Object)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -22,16 +24,16 @@ func endsWithItsJobs(t *testing.T, ctx context.Context, s Store) {
 			failJob(t, ctx, s, jobs[0])
 		} else {
 			publishTexts(t, ctx, s, c, "a", "one again") // supersedes what was requeued
-			_, err := s.Claim(ctx, taskRefOf(t, ctx, jobs[0], document.KindKnowledge), leaseTime)
+			_, err := s.Claim(ctx, taskRefOf(t, ctx, jobs[0], task.KindKnowledge), leaseTime)
 			wantFault(t, err, fault.NotFound)
-			_, err = s.Claim(ctx, taskRefOf(t, ctx, jobs[0], document.KindSummary), leaseTime)
+			_, err = s.Claim(ctx, taskRefOf(t, ctx, jobs[0], task.KindSummary), leaseTime)
 			wantFault(t, err, fault.NotFound)
 		}
-		requeue(t, ctx, s, work, 10, document.RequeueResult{})
+		requeue(t, ctx, s, work, 10, rebuild.RequeueResult{})
 		publishJob(t, ctx, s, jobs[1], passageOf("two", 1, 0, 0))
-		requeue(t, ctx, s, work, 10, document.RequeueResult{})
+		requeue(t, ctx, s, work, 10, rebuild.RequeueResult{})
 		finishSummary(t, ctx, s, jobs[1], "summary")
-		requeue(t, ctx, s, work, 10, document.RequeueResult{Ended: true})
+		requeue(t, ctx, s, work, 10, rebuild.RequeueResult{Ended: true})
 
 		got := readReindex(t, ctx, s, work.JobID)
 		if got.State != want || got.FinishedAt == nil || got.RevertibleUntil != nil || (got.Error != "") != (want == document.JobFailed) {
@@ -41,7 +43,7 @@ func endsWithItsJobs(t *testing.T, ctx context.Context, s Store) {
 			t.Errorf("progress: got %+v, want 2 documents, both done", p)
 		}
 		wantLeaseLost(t, ctx, s, string(want), work)
-		_, err := s.Claim(ctx, work.TaskRef, leaseTime)
+		_, err := s.Claim(ctx, work.Ref, leaseTime)
 		wantFault(t, err, fault.NotFound)
 	}
 	if got := readCollection(t, ctx, s, c); got.ActiveSpace.ID != c.ActiveSpace.ID {
@@ -65,18 +67,18 @@ func redoesWhatFailedWhenResumed(t *testing.T, ctx context.Context, s Store) {
 	publishJob(t, ctx, s, jobs[0], passageOf("one", 1, 0, 0))
 	finishSummary(t, ctx, s, jobs[0], "summary")
 	failJob(t, ctx, s, jobs[1])
-	requeue(t, ctx, s, work, 10, document.RequeueResult{Ended: true})
+	requeue(t, ctx, s, work, 10, rebuild.RequeueResult{Ended: true})
 
 	controlReindex(t, ctx, s, s.ResumeReindex, work.JobID)
 	work = claimReindex(t, ctx, s, work.JobID)
-	requeue(t, ctx, s, work, 10, document.RequeueResult{Jobs: 1})
+	requeue(t, ctx, s, work, 10, rebuild.RequeueResult{Jobs: 1})
 	job := newestJobs(t, ctx, s, c.Name, 1)[0]
 	if job.DocumentID != b.DocumentID || job.Version != 3 {
 		t.Errorf("resumed: got job %+v, want one for version 3 of %s", job, b.DocumentID)
 	}
 	publishJob(t, ctx, s, job, passageOf("one", 1, 0, 0))
 	finishSummary(t, ctx, s, job, "summary")
-	requeue(t, ctx, s, work, 10, document.RequeueResult{Ended: true})
+	requeue(t, ctx, s, work, 10, rebuild.RequeueResult{Ended: true})
 	if got := readReindex(t, ctx, s, work.JobID); got.State != document.JobSucceeded || got.Error != "" {
 		t.Errorf("resumed: got %+v, want it succeeded", got)
 	}

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -18,14 +20,14 @@ func countsTheTimeOfRequeueing(t *testing.T, ctx context.Context, s Store) {
 	for attempt, jobs := range []int{1, 1, 0} {
 		begun := time.Now()
 		work := claimReindex(t, ctx, s, id)
-		requeue(t, ctx, s, work, attempt+1, document.RequeueResult{Jobs: jobs})
-		requeue(t, ctx, s, work, 0, document.RequeueResult{})
+		requeue(t, ctx, s, work, attempt+1, rebuild.RequeueResult{Jobs: jobs})
+		requeue(t, ctx, s, work, 0, rebuild.RequeueResult{})
 		most += time.Since(begun).Seconds()
 		got := readReindex(t, ctx, s, id).Progress.Seconds
 		if got <= last || got > most {
 			t.Errorf("attempt %d: got %v seconds, want more than %v, and %v at most", attempt, got, last, most)
 		}
 		last = got
-		recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictWait, Error: "down"})
+		recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictWait, Error: "down"})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -18,9 +19,9 @@ func resumesWithTheDocuments(t *testing.T, ctx context.Context, s Store) {
 			t.Fatal(err)
 		}
 		if state == document.JobFailed {
-			recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictFail, Error: "no quota"})
+			recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictFail, Error: "no quota"})
 		} else {
-			recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictWait, Error: "down", Delay: time.Hour})
+			recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictWait, Error: "down", Delay: time.Hour})
 			if got := controlReindex(t, ctx, s, s.PauseReindex, work.JobID); got.Error != "" || got.NextAttemptAt != nil {
 				t.Errorf("paused while it waits: got %+v, want nothing of what it waited for", got)
 			}

@@ -8,6 +8,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -91,7 +94,7 @@ func controlsRevertingReindexes(t *testing.T, ctx context.Context, s Store) {
 	}
 	wantOtherSpaces(t, ctx, s, "resumed", c, c.ActiveSpace)
 	work = claimReindex(t, ctx, s, done.ID)
-	recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictFail, Error: "no quota"})
+	recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictFail, Error: "no quota"})
 	wantHits(t, ctx, s, "failed", c, "one", "two")
 	if got := controlReindex(t, ctx, s, s.ResumeReindex, done.ID); got.State != document.JobQueued || got.Stage != document.StageReverting {
 		t.Errorf("resumed once it had failed: got %+v, want it queued, reverting", got)
@@ -152,7 +155,7 @@ func revertsNothingElse(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "revert nothing")
 	publishTexts(t, ctx, s, c, "a", "one")
 	unchanged := startReindex(t, ctx, s, document.ReindexRequest{Collection: c.Name})
-	requeue(t, ctx, s, unchanged, 10, document.RequeueResult{Ended: true})
+	requeue(t, ctx, s, unchanged, 10, rebuild.RequeueResult{Ended: true})
 	wantRefused(t, ctx, s, "it changed no space", unchanged.JobID, "revert")
 
 	work := startReindex(t, ctx, s, changeModelRequest(c))
@@ -162,7 +165,7 @@ func revertsNothingElse(t *testing.T, ctx context.Context, s Store) {
 	cancelReindex(t, ctx, s, work.JobID, leaseTime)
 	wantRefused(t, ctx, s, "it was cancelled", work.JobID, "revert")
 	work = startReindex(t, ctx, s, changeModelRequest(c))
-	recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+	recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictFail, Error: "broken"})
 	wantRefused(t, ctx, s, "it failed", work.JobID, "revert")
 
 	over := runReindex(t, ctx, s, changeModelRequest(c), 0)
@@ -192,7 +195,7 @@ func revertsOneAfterTheOther(t *testing.T, ctx context.Context, s Store) {
 	writeMissing(t, ctx, s, work)
 	second := activateSpace(t, ctx, s, work, 2*leaseTime)
 	// One step back is kept complete; whether two are is for the store to say.
-	if !slices.ContainsFunc(otherSpaces(t, ctx, s, c), func(space document.Space) bool { return space.ID == next.ActiveSpace.ID }) {
+	if !slices.ContainsFunc(otherSpaces(t, ctx, s, c), func(space vector.Space) bool { return space.ID == next.ActiveSpace.ID }) {
 		t.Errorf("switched to a third: space %d is not written any more", next.ActiveSpace.ID)
 	}
 	if until := second.RevertibleUntil; until == nil || time.Until(*until) < leaseTime {

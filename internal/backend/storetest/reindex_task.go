@@ -10,6 +10,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -18,8 +20,8 @@ func claimsReindexes(t *testing.T, ctx context.Context, s Store) {
 	r := beginReindex(t, ctx, s, changeModelRequest(c))
 	ref := reindexRef(t, ctx, r.ID)
 	got := claimReindex(t, ctx, s, r.ID)
-	want := document.Work{TaskRef: ref, JobID: r.ID, Lease: got.Lease, Attempt: 1, Collection: c.Name, Space: got.Space}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(document.Work{}, "Also")); diff != "" || got.Lease == uuid.Nil {
+	want := task.Work{Ref: ref, JobID: r.ID, Lease: got.Lease, Attempt: 1, Collection: c.Name, Space: got.Space}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(task.Work{}, "OtherSpaces")); diff != "" || got.Lease == uuid.Nil {
 		t.Errorf("work, lease %s (-want +got):\n%s", got.Lease, diff)
 	}
 	begun := readReindex(t, ctx, s, r.ID)
@@ -40,7 +42,7 @@ func claimsReindexes(t *testing.T, ctx context.Context, s Store) {
 // A reindex takes long, and its workers may be lost again and again.
 func resetsCrashesOnProgress(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "claim progress")
-	var documents []document.MissingVersion
+	var documents []rebuild.MissingVersion
 	for _, key := range []string{"a", "b", "c", "d"} {
 		upload := uploadOf(c, key)
 		accepted := publishDocument(t, ctx, s, upload, passageOf("progress "+key, 1, 0, 0))
@@ -65,14 +67,14 @@ func countsCrashesOfReindexes(t *testing.T, ctx context.Context, s Store) {
 	id := beginReindex(t, ctx, s, changeModelRequest(ensureCollection(t, ctx, s, "claim expired"))).ID
 	for i, step := range []struct {
 		ttl              time.Duration
-		settle           document.Verdict // "" for a crash
+		settle           task.Verdict // "" for a crash
 		attempt, crashes int
 	}{
-		{leaseTime, document.VerdictRetry, 1, 0},
+		{leaseTime, task.VerdictRetry, 1, 0},
 		{-leaseTime, "", 2, 0},
 		{-leaseTime, "", 3, 1},
-		{leaseTime, document.VerdictWait, 4, 2},
-		{leaseTime, document.VerdictFail, 4, 2},
+		{leaseTime, task.VerdictWait, 4, 2},
+		{leaseTime, task.VerdictFail, 4, 2},
 	} {
 		work, err := s.Claim(ctx, reindexRef(t, ctx, id), step.ttl)
 		if err != nil {
@@ -83,7 +85,7 @@ func countsCrashesOfReindexes(t *testing.T, ctx context.Context, s Store) {
 				i, work.Attempt, work.Crashes, step.attempt, step.crashes)
 		}
 		if step.settle != "" {
-			recordOutcome(t, ctx, s, work, document.Outcome{Verdict: step.settle, Error: "odd"})
+			recordOutcome(t, ctx, s, work, task.Outcome{Verdict: step.settle, Error: "odd"})
 		}
 	}
 }
@@ -92,13 +94,13 @@ func recordsOutcomesOfReindexes(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "settle reindex")
 	id := beginReindex(t, ctx, s, changeModelRequest(c)).ID
 	ref := reindexRef(t, ctx, id)
-	check := func(verdict document.Verdict, delay time.Duration, state document.JobState, attempt int) document.Reindex {
+	check := func(verdict task.Verdict, delay time.Duration, state document.JobState, attempt int) document.Reindex {
 		t.Helper()
 		work := claimReindex(t, ctx, s, id)
 		if got := readReindex(t, ctx, s, id); got.Error != "" || got.NextAttemptAt != nil {
 			t.Errorf("while it runs: got error %q, next attempt %v", got.Error, got.NextAttemptAt)
 		}
-		recordOutcome(t, ctx, s, work, document.Outcome{Verdict: verdict, Error: "provider \x00down", Delay: delay})
+		recordOutcome(t, ctx, s, work, task.Outcome{Verdict: verdict, Error: "provider \x00down", Delay: delay})
 		wantFault(t, s.RenewLease(ctx, work, leaseTime), fault.LeaseLost)
 		got := readReindex(t, ctx, s, id)
 		if got.State != state || got.Attempt != attempt || got.Error == "" || got.Stage != document.StageDocuments {
@@ -106,9 +108,9 @@ func recordsOutcomesOfReindexes(t *testing.T, ctx context.Context, s Store) {
 		}
 		return got
 	}
-	check(document.VerdictRetry, 0, document.JobWaiting, 1)
-	check(document.VerdictWait, 0, document.JobWaiting, 1)
-	waiting := check(document.VerdictWait, time.Minute, document.JobWaiting, 1)
+	check(task.VerdictRetry, 0, document.JobWaiting, 1)
+	check(task.VerdictWait, 0, document.JobWaiting, 1)
+	waiting := check(task.VerdictWait, time.Minute, document.JobWaiting, 1)
 	if next := waiting.NextAttemptAt; next == nil || !next.After(waiting.CreatedAt) || waiting.FinishedAt != nil {
 		t.Errorf("next attempt at %v, finished at %v", next, waiting.FinishedAt)
 	}
@@ -120,7 +122,7 @@ func recordsOutcomesOfReindexes(t *testing.T, ctx context.Context, s Store) {
 
 	id = controlReindex(t, ctx, s, s.PauseReindex, id).ID // which ends the wait
 	controlReindex(t, ctx, s, s.ResumeReindex, id)
-	failed := check(document.VerdictFail, 0, document.JobFailed, 1)
+	failed := check(task.VerdictFail, 0, document.JobFailed, 1)
 	if failed.FinishedAt == nil || failed.NextAttemptAt != nil || failed.RevertibleUntil != nil {
 		t.Errorf("failed: got %+v, want it finished", failed)
 	}
@@ -131,7 +133,7 @@ func recordsOutcomesOfReindexes(t *testing.T, ctx context.Context, s Store) {
 }
 
 // wantLeaseLost checks that nothing is done for a work whose lease is lost.
-func wantLeaseLost(t *testing.T, ctx context.Context, s Store, when string, work document.Work) {
+func wantLeaseLost(t *testing.T, ctx context.Context, s Store, when string, work task.Work) {
 	t.Helper()
 	before := readReindex(t, ctx, s, work.JobID)
 	progress := document.ReindexProgress{Documents: 99, Embedded: 99}
@@ -139,12 +141,12 @@ func wantLeaseLost(t *testing.T, ctx context.Context, s Store, when string, work
 	for name, call := range map[string]func() error{
 		"Renew": func() error { return s.RenewLease(ctx, work, leaseTime) },
 		"Settle": func() error {
-			return s.RecordOutcome(ctx, work, document.Outcome{Verdict: document.VerdictFail, Error: "stale"})
+			return s.RecordOutcome(ctx, work, task.Outcome{Verdict: task.VerdictFail, Error: "stale"})
 		},
 		"Rebuild":  func() error { _, err := s.PlanRebuild(ctx, work); return err },
 		"Unplaced": func() error { _, err := s.MissingVersions(ctx, work, uuid.Nil, 10); return err },
 		"Place": func() error {
-			return s.WriteToSpace(ctx, work, document.SpaceWrite{New: late, Checkpoint: uuid.New()}, progress)
+			return s.WriteToSpace(ctx, work, rebuild.SpaceWrite{New: late, Checkpoint: uuid.New()}, progress)
 		},
 		"SetStage": func() error { return s.SetReindexStage(ctx, work, document.StageVerify, progress) },
 		"Verify":   func() error { return s.VerifySpace(ctx, work, 10) },

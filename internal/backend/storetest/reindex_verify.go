@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -38,7 +39,7 @@ func verifiesThatAllIsThere(t *testing.T, ctx context.Context, s Store) {
 // Not every passage can be told from all others by its vector.
 func verifiesOddVectors(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "verify odd")
-	var same []document.EmbeddedPassage
+	var same []vector.EmbeddedPassage
 	for i := range 25 {
 		same = append(same, passageOf(fmt.Sprint("same ", i), 1, 1, 1))
 	}
@@ -46,7 +47,7 @@ func verifiesOddVectors(t *testing.T, ctx context.Context, s Store) {
 	publishDocument(t, ctx, s, uploadOf(c, "nowhere"), passageOf("nowhere", 0, 0, 0))
 	work := startReindex(t, ctx, s, changeModelRequest(c))
 	for _, of := range missingVersions(t, ctx, s, work) {
-		var passages []document.EmbeddedPassage
+		var passages []vector.EmbeddedPassage
 		for _, text := range versionTexts(t, ctx, s, c.ActiveSpace, of) {
 			vector := []float32{0.3, 0.7}
 			if text == "nowhere" {

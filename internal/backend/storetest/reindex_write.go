@@ -9,6 +9,10 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -54,9 +58,9 @@ func writesInParts(t *testing.T, ctx context.Context, s Store) {
 	a := publishTexts(t, ctx, s, c, "a", "one", "two", "three", "four")
 	work := startReindex(t, ctx, s, changeModelRequest(c))
 	whole := spaceWriteOf(a, passagesIn(work.Space, "one", "two", "three", "four")...)
-	part := func(from, to int, all int64, reached uuid.UUID) document.SpaceWrite {
-		return document.SpaceWrite{New: whole.New[from:to], Checkpoint: reached,
-			Versions: []document.VersionWrite{{MissingVersion: a, Entries: whole.Versions[0].Entries[from:to], TotalEntries: all}}}
+	part := func(from, to int, all int64, reached uuid.UUID) rebuild.SpaceWrite {
+		return rebuild.SpaceWrite{New: whole.New[from:to], Checkpoint: reached,
+			Versions: []rebuild.VersionWrite{{MissingVersion: a, Entries: whole.Versions[0].Entries[from:to], TotalEntries: all}}}
 	}
 	writeToSpace(t, ctx, s, work, part(0, 2, -1, uuid.Nil))
 	wantMissing(t, ctx, s, "a first part", work, a)
@@ -81,7 +85,7 @@ func replacesFromTheFirstEntry(t *testing.T, ctx context.Context, s Store) {
 	part := spaceWriteOf(a, passagesIn(work.Space, "one", "two", "three")...)
 	part.Versions[0].TotalEntries, part.Checkpoint = -1, uuid.Nil
 	writeToSpace(t, ctx, s, work, part)
-	recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictRetry, Error: "hiccup"})
+	recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictRetry, Error: "hiccup"})
 
 	work = claimReindex(t, ctx, s, work.JobID)
 	writeToSpace(t, ctx, s, work, spaceWriteOf(a, passagesIn(work.Space, "one two", "three")...))
@@ -98,8 +102,8 @@ func writesPassagesAlone(t *testing.T, ctx context.Context, s Store) {
 	a := publishTexts(t, ctx, s, c, "a", "one", "two")
 	work := startReindex(t, ctx, s, changeModelRequest(c))
 	bought := passagesIn(work.Space, "two")
-	writeToSpace(t, ctx, s, work, document.SpaceWrite{New: bought})
-	writeToSpace(t, ctx, s, work, document.SpaceWrite{}) // progress only
+	writeToSpace(t, ctx, s, work, rebuild.SpaceWrite{New: bought})
+	writeToSpace(t, ctx, s, work, rebuild.SpaceWrite{}) // progress only
 	wantKnown(t, ctx, s, work.Space, hashesOf(passagesIn(work.Space, "one", "two")...), bought...)
 	wantMissing(t, ctx, s, "bought", work, a)
 	rebuilt := spaceWriteOf(a, passagesIn(work.Space, "one", "two")...)
@@ -184,7 +188,7 @@ func writesNothingDeleted(t *testing.T, ctx context.Context, s Store) {
 	b := publishTexts(t, ctx, s, c, "b", "two")
 	work := startReindex(t, ctx, s, changeModelRequest(c))
 	writeToSpace(t, ctx, s, work, spaceWriteOf(b, passagesIn(work.Space, "two")...))
-	for _, of := range []document.MissingVersion{a, b} {
+	for _, of := range []rebuild.MissingVersion{a, b} {
 		if err := s.DeleteDocument(ctx, of.DocumentID); err != nil {
 			t.Fatal(err)
 		}
@@ -193,7 +197,7 @@ func writesNothingDeleted(t *testing.T, ctx context.Context, s Store) {
 		writeToSpace(t, ctx, s, work, spaceWriteOf(a, passagesIn(work.Space, "one")...))
 		wantVersionTexts(t, ctx, s, when, work.Space, a)
 		wantMissing(t, ctx, s, when, work)
-		for _, of := range []document.MissingVersion{a, b} {
+		for _, of := range []rebuild.MissingVersion{a, b} {
 			collectVersion(t, ctx, s, of.DocumentID, of.Version)
 		}
 	}
@@ -207,15 +211,15 @@ func writesNothingDeleted(t *testing.T, ctx context.Context, s Store) {
 func writesToASpaceWhileDocumentsChange(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "place at once")
 	const n = 8
-	var of []document.MissingVersion
+	var of []rebuild.MissingVersion
 	for i := range n {
 		of = append(of, publishTexts(t, ctx, s, c, fmt.Sprint(i), "shared", fmt.Sprint("first ", i)))
 	}
 	work := startReindex(t, ctx, s, changeModelRequest(c))
-	works := make([]document.Work, n/2)
+	works := make([]task.Work, n/2)
 	for i := range works {
 		job := acceptUpload(t, ctx, s, uploadOf(c, fmt.Sprint(i))).Job
-		works[i] = claimTask(t, ctx, s, job, document.KindKnowledge)
+		works[i] = claimTask(t, ctx, s, job, task.KindKnowledge)
 	}
 	concurrently(t, 2*n, func(i int) error {
 		switch at := i / 2; {
@@ -223,19 +227,19 @@ func writesToASpaceWhileDocumentsChange(t *testing.T, ctx context.Context, s Sto
 			passages := passagesIn(work.Space, "shared", fmt.Sprint("first ", at))
 			return s.WriteToSpace(ctx, work, spaceWriteOf(of[at], passages...), document.ReindexProgress{})
 		case at < n/2: // publishes a second one
-			for _, space := range []document.Space{works[at].Space, work.Space} {
+			for _, space := range []vector.Space{works[at].Space, work.Space} {
 				if _, err := writeInSpace(ctx, s, space, works[at], "shared", fmt.Sprint("second ", at)); err != nil {
 					return err
 				}
 			}
-			return s.Publish(ctx, works[at], []document.SpaceVersion{{SpaceID: work.Space.ID, Passages: 2}}, document.KnowledgeProgress{Passages: 2})
+			return s.Publish(ctx, works[at], []vector.SpaceVersion{{SpaceID: work.Space.ID, Passages: 2}}, document.KnowledgeProgress{Passages: 2})
 		default:
 			if err := s.DeleteDocument(ctx, of[at].DocumentID); err != nil {
 				return err
 			}
 			all, err := s.Garbage(ctx, farFuture, 100)
 			for _, g := range all {
-				if err == nil && g.Kind == document.GarbageVersion && g.DocumentID == of[at].DocumentID {
+				if err == nil && g.Kind == garbage.KindVersion && g.DocumentID == of[at].DocumentID {
 					_, err = s.CollectGarbage(ctx, g, farFuture, 100)
 				}
 			}

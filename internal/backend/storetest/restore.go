@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -30,14 +32,14 @@ func restoring(t *testing.T, open func(t *testing.T) Store) {
 }
 
 // sameContent returns another upload of the same content, noted.
-func sameContent(t *testing.T, ctx context.Context, s Store, upload document.Upload) document.Upload {
+func sameContent(t *testing.T, ctx context.Context, s Store, upload original.Upload) original.Upload {
 	t.Helper()
 	upload.Object, upload.ObjectETag = uuid.NewString(), "tag of the new object"
 	beginUpload(t, ctx, s, upload)
 	return upload
 }
 
-func restore(t *testing.T, ctx context.Context, s Store, id uuid.UUID, lost string, again document.Upload) document.Accepted {
+func restore(t *testing.T, ctx context.Context, s Store, id uuid.UUID, lost string, again original.Upload) document.Accepted {
 	t.Helper()
 	got, err := s.RestoreOriginal(ctx, id, lost, again)
 	if err != nil {
@@ -61,9 +63,9 @@ func restoresAPublishedVersion(t *testing.T, ctx context.Context, s Store) {
 	}
 	again := sameContent(t, ctx, s, upload)
 	got := restore(t, ctx, s, id, upload.Object, again)
-	for _, kind := range document.JobTaskKinds { // what has succeeded stays
+	for _, kind := range task.JobKinds { // what has succeeded stays
 		_, err := s.Claim(ctx, taskRefOf(t, ctx, got.Job, kind), leaseTime)
-		if kind == document.KindKnowledge {
+		if kind == task.KindKnowledge {
 			wantFault(t, err, fault.NotFound)
 		}
 	}
@@ -101,8 +103,8 @@ func restoresEveryVersionThatSharesTheObject(t *testing.T, ctx context.Context, 
 func restartsWhatHasFailed(t *testing.T, ctx context.Context, s Store) {
 	upload := uploadOf(ensureCollection(t, ctx, s, "c"), "a")
 	job := acceptUpload(t, ctx, s, upload).Job
-	work := claimTask(t, ctx, s, job, document.KindKnowledge)
-	if err := s.RecordOutcome(ctx, work, document.Outcome{Verdict: document.VerdictFail, Error: "the original is damaged"}); err != nil {
+	work := claimTask(t, ctx, s, job, task.KindKnowledge)
+	if err := s.RecordOutcome(ctx, work, task.Outcome{Verdict: task.VerdictFail, Error: "the original is damaged"}); err != nil {
 		t.Fatal(err)
 	}
 	wantDocument(t, ctx, s, job.DocumentID, document.DocumentFailed, 1)
@@ -110,7 +112,7 @@ func restartsWhatHasFailed(t *testing.T, ctx context.Context, s Store) {
 	if got.Job.Tasks.Knowledge.State != document.JobQueued || got.Job.Tasks.Summary.State != document.JobQueued || got.Document.State != document.DocumentPending {
 		t.Errorf("job %+v of a document that is %s", got.Job.Tasks, got.Document.State)
 	}
-	if due, err := s.Dispatch(ctx, map[document.TaskKind]int{document.KindKnowledge: 10}); err != nil || len(due) != 1 {
+	if due, err := s.Dispatch(ctx, map[task.Kind]int{task.KindKnowledge: 10}); err != nil || len(due) != 1 {
 		t.Errorf("to be dispatched: %v, %v", due, err)
 	}
 }
@@ -118,12 +120,12 @@ func restartsWhatHasFailed(t *testing.T, ctx context.Context, s Store) {
 func fencesWhoReadsTheLostObject(t *testing.T, ctx context.Context, s Store) {
 	upload := uploadOf(ensureCollection(t, ctx, s, "c"), "a")
 	job := acceptUpload(t, ctx, s, upload).Job
-	reading := claimTask(t, ctx, s, job, document.KindKnowledge)
+	reading := claimTask(t, ctx, s, job, task.KindKnowledge)
 	again := sameContent(t, ctx, s, upload)
 	restore(t, ctx, s, job.DocumentID, upload.Object, again)
 	wantFault(t, s.RenewLease(ctx, reading, leaseTime), fault.LeaseLost)
-	wantFault(t, s.RecordOutcome(ctx, reading, document.Outcome{Verdict: document.VerdictFail, Error: "the original is gone"}), fault.LeaseLost)
-	if work := claimTask(t, ctx, s, job, document.KindKnowledge); work.Object != again.Object || work.Attempt != 1 || work.Crashes != 0 {
+	wantFault(t, s.RecordOutcome(ctx, reading, task.Outcome{Verdict: task.VerdictFail, Error: "the original is gone"}), fault.LeaseLost)
+	if work := claimTask(t, ctx, s, job, task.KindKnowledge); work.Object != again.Object || work.Attempt != 1 || work.Crashes != 0 {
 		t.Errorf("work %+v", work)
 	}
 }
@@ -136,7 +138,7 @@ func restoresNothingThatHasChanged(t *testing.T, ctx context.Context, s Store) {
 	for name, test := range map[string]struct {
 		id     uuid.UUID
 		lost   string
-		upload document.Upload
+		upload original.Upload
 	}{
 		"another object is lost": {id, uuid.NewString(), upload},
 		"another content":        {id, upload.Object, other},
@@ -214,7 +216,7 @@ func restoresOnce(t *testing.T, ctx context.Context, s Store) {
 	const n = 5
 	upload := uploadOf(ensureCollection(t, ctx, s, "c"), "a")
 	id := publishDocument(t, ctx, s, upload, passageOf("a", 1, 0, 0)).Document.ID
-	var uploads [n]document.Upload
+	var uploads [n]original.Upload
 	for i := range uploads {
 		uploads[i] = sameContent(t, ctx, s, upload)
 	}
@@ -228,7 +230,7 @@ func restoresOnce(t *testing.T, ctx context.Context, s Store) {
 		return err
 	})
 	object := readDocument(t, ctx, s, id).Object
-	noted := []document.Upload{upload}
+	noted := []original.Upload{upload}
 	for i, up := range uploads {
 		if restored[i] != (up.Object == object) {
 			t.Errorf("upload %d was restored: %t, and the document names %s", i, restored[i], object)

@@ -10,7 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -55,7 +57,7 @@ func findsCollections(t *testing.T, ctx context.Context, s Store) {
 }
 
 // nearest searches the collection's space for passages near to (1, 0, 0).
-func nearest(t *testing.T, ctx context.Context, s Store, c document.Collection, query document.Query) []document.Hit {
+func nearest(t *testing.T, ctx context.Context, s Store, c vector.Collection, query vector.Query) []document.Hit {
 	t.Helper()
 	query.Collection = c.Name
 	query.Vector = []float32{1, 0, 0}
@@ -90,7 +92,7 @@ func searchOrdersByScore(t *testing.T, ctx context.Context, s Store) {
 	publishDocument(t, ctx, s, uploadOf(c, "a"), passageOf("third", 0, 1, 0), passageOf("first", 3, 0, 0))
 	publishDocument(t, ctx, s, uploadOf(c, "b"), passageOf("second", 1, 1, 0), passageOf("fourth", -1, 2, 0))
 
-	hits := nearest(t, ctx, s, c, document.Query{Threshold: -1})
+	hits := nearest(t, ctx, s, c, vector.Query{Threshold: -1})
 	wantContents(t, hits, "first", "second", "third", "fourth")
 	for i, want := range []float64{1, math.Sqrt(0.5), 0, -1 / math.Sqrt(5)} {
 		if got := hits[i].Score; math.Abs(got-want) > 1e-6 || math.Abs(got) > 1 {
@@ -100,7 +102,7 @@ func searchOrdersByScore(t *testing.T, ctx context.Context, s Store) {
 			t.Errorf("vector score of %s: got %v, want %v", hits[i].Content, got, hits[i].Score)
 		}
 	}
-	wantContents(t, nearest(t, ctx, s, c, document.Query{Threshold: -1, Limit: 2}), "first", "second")
+	wantContents(t, nearest(t, ctx, s, c, vector.Query{Threshold: -1, Limit: 2}), "first", "second")
 }
 
 func searchFillsHits(t *testing.T, ctx context.Context, s Store) {
@@ -110,7 +112,7 @@ func searchFillsHits(t *testing.T, ctx context.Context, s Store) {
 	passage.Context = "| a | b |\n|---|---|"
 	accepted := publishDocument(t, ctx, s, uploadOf(c, "guide/안내 £.md"), passageOf("before", 0, 1, 0), passage)
 
-	hits := nearest(t, ctx, s, c, document.Query{Limit: 1})
+	hits := nearest(t, ctx, s, c, vector.Query{Limit: 1})
 	score := 1.0
 	want := []document.Hit{{
 		Passage: document.Passage{
@@ -131,7 +133,7 @@ func searchFillsHits(t *testing.T, ctx context.Context, s Store) {
 	bare := passageOf("under no heading", 0, 0, 1)
 	bare.HeadingPath = nil
 	publishDocument(t, ctx, s, uploadOf(c, "bare"), bare)
-	for _, hit := range nearest(t, ctx, s, c, document.Query{KeyPrefix: "bare"}) {
+	for _, hit := range nearest(t, ctx, s, c, vector.Query{KeyPrefix: "bare"}) {
 		if hit.HeadingPath == nil {
 			t.Error("heading path of a passage under no heading: got nil, want an empty list")
 		}
@@ -152,7 +154,7 @@ func searchKeepsToTheThreshold(t *testing.T, ctx context.Context, s Store) {
 		{0.5, []string{"same", "near"}},
 		{1, []string{"same"}},
 	} {
-		wantContents(t, nearest(t, ctx, s, c, document.Query{Threshold: test.threshold}), test.want...)
+		wantContents(t, nearest(t, ctx, s, c, vector.Query{Threshold: test.threshold}), test.want...)
 	}
 }
 
@@ -162,7 +164,7 @@ func searchListsFurtherPlaces(t *testing.T, ctx context.Context, s Store) {
 	a := publishDocument(t, ctx, s, uploadOf(c, "a"), shared, passageOf("own", 1, 1, 0), shared)
 	b := publishDocument(t, ctx, s, uploadOf(c, "b"), passageOf("other", 0, 1, 0), shared)
 
-	hits := nearest(t, ctx, s, c, document.Query{})
+	hits := nearest(t, ctx, s, c, vector.Query{})
 	wantContents(t, hits, "shared", "own", "other")
 	places := append([]document.Citation{{
 		DocumentID: hits[0].DocumentID, Key: hits[0].Key, Start: hits[0].Start, End: hits[0].End,
@@ -188,14 +190,14 @@ func searchListsFurtherPlaces(t *testing.T, ctx context.Context, s Store) {
 
 func searchListsAtMostTenFurtherPlaces(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "also in many")
-	var same []document.EmbeddedPassage
+	var same []vector.EmbeddedPassage
 	for range 15 {
 		same = append(same, passageOf("same", 1, 0, 0))
 	}
 	publishDocument(t, ctx, s, uploadOf(c, "a"), same...)
 	publishDocument(t, ctx, s, uploadOf(c, "b"), passageOf("next", 1, 1, 0))
 
-	hits := nearest(t, ctx, s, c, document.Query{Limit: 2})
+	hits := nearest(t, ctx, s, c, vector.Query{Limit: 2})
 	wantContents(t, hits, "same", "next")
 	if got := len(hits[0].AlsoIn); got != 10 {
 		t.Errorf("got %d further places, want 10", got)
@@ -204,18 +206,18 @@ func searchListsAtMostTenFurtherPlaces(t *testing.T, ctx context.Context, s Stor
 
 func searchOrdersTiesTheSameWay(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "ties")
-	var passages []document.EmbeddedPassage
+	var passages []vector.EmbeddedPassage
 	for i := range 20 {
 		passages = append(passages, passageOf(fmt.Sprint("tie ", i), 1, 0, 0))
 	}
 	publishDocument(t, ctx, s, uploadOf(c, "a"), passages...)
 
-	all := contents(nearest(t, ctx, s, c, document.Query{}))
+	all := contents(nearest(t, ctx, s, c, vector.Query{}))
 	if len(all) != len(passages) {
 		t.Fatalf("got %d hits, want %d", len(all), len(passages))
 	}
 	for limit := 1; limit < len(all); limit += 6 {
-		wantContents(t, nearest(t, ctx, s, c, document.Query{Limit: limit}), all[:limit]...)
+		wantContents(t, nearest(t, ctx, s, c, vector.Query{Limit: limit}), all[:limit]...)
 	}
 }
 
@@ -224,41 +226,41 @@ func searchSeesPublishedVersionsOnly(t *testing.T, ctx context.Context, s Store)
 	kept := passageOf("kept", 1, 0, 0)
 
 	first := acceptUpload(t, ctx, s, uploadOf(c, "a"))
-	work := claimTask(t, ctx, s, first.Job, document.KindKnowledge)
+	work := claimTask(t, ctx, s, first.Job, task.KindKnowledge)
 	progress := document.KnowledgeProgress{Passages: 2}
 	if err := s.WriteBatch(ctx, work, batchOf(0, kept, passageOf("old", 1, 1, 0)), progress); err != nil {
 		t.Fatal(err)
 	}
-	wantContents(t, nearest(t, ctx, s, c, document.Query{})) // written, not published
+	wantContents(t, nearest(t, ctx, s, c, vector.Query{})) // written, not published
 	if err := s.Publish(ctx, work, nil, progress); err != nil {
 		t.Fatal(err)
 	}
-	wantContents(t, nearest(t, ctx, s, c, document.Query{}), "kept", "old")
+	wantContents(t, nearest(t, ctx, s, c, vector.Query{}), "kept", "old")
 
 	upload := uploadOf(c, "a")
 	upload.Title = "Second title"
 	upload.Metadata = json.RawMessage(`{"second": true}`)
 	second := acceptUpload(t, ctx, s, upload)
-	work = claimTask(t, ctx, s, second.Job, document.KindKnowledge)
+	work = claimTask(t, ctx, s, second.Job, task.KindKnowledge)
 	if err := s.WriteBatch(ctx, work, batchOf(0, passageOf("new", 1, 1, 0), kept), progress); err != nil {
 		t.Fatal(err)
 	}
-	hits := nearest(t, ctx, s, c, document.Query{})
+	hits := nearest(t, ctx, s, c, vector.Query{})
 	wantContents(t, hits, "kept", "old")
 	if hits[0].Title != "Title of a" || len(hits[0].AlsoIn) > 0 {
 		t.Errorf("while the second version is written: got title %q and further places %v", hits[0].Title, hits[0].AlsoIn)
 	}
-	wantContents(t, nearest(t, ctx, s, c, document.Query{Metadata: json.RawMessage(`{"second": true}`)}))
+	wantContents(t, nearest(t, ctx, s, c, vector.Query{Metadata: json.RawMessage(`{"second": true}`)}))
 
 	if err := s.Publish(ctx, work, nil, progress); err != nil {
 		t.Fatal(err)
 	}
-	hits = nearest(t, ctx, s, c, document.Query{})
+	hits = nearest(t, ctx, s, c, vector.Query{})
 	wantContents(t, hits, "kept", "new")
 	if hits[0].Title != "Second title" || hits[0].Ordinal != 1 || len(hits[0].AlsoIn) > 0 {
 		t.Errorf("once the second version is live: got title %q, ordinal %d, further places %v", hits[0].Title, hits[0].Ordinal, hits[0].AlsoIn)
 	}
-	wantContents(t, nearest(t, ctx, s, c, document.Query{Metadata: json.RawMessage(`{"second": true}`)}), "kept", "new")
+	wantContents(t, nearest(t, ctx, s, c, vector.Query{Metadata: json.RawMessage(`{"second": true}`)}), "kept", "new")
 }
 
 func searchSkipsDeletedDocuments(t *testing.T, ctx context.Context, s Store) {
@@ -269,7 +271,7 @@ func searchSkipsDeletedDocuments(t *testing.T, ctx context.Context, s Store) {
 	if err := s.DeleteDocument(ctx, gone.Document.ID); err != nil {
 		t.Fatal(err)
 	}
-	hits := nearest(t, ctx, s, c, document.Query{})
+	hits := nearest(t, ctx, s, c, vector.Query{})
 	wantContents(t, hits, "shared")
 	if hits[0].Key != "b" || len(hits[0].AlsoIn) > 0 {
 		t.Errorf("got a hit in %q and %v, want it in b only", hits[0].Key, hits[0].AlsoIn)
@@ -281,10 +283,10 @@ func searchSkipsDeletedDocuments(t *testing.T, ctx context.Context, s Store) {
 func searchPassesOverZeroVectors(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "zero")
 	publishDocument(t, ctx, s, uploadOf(c, "a"), passageOf("nowhere", 0, 0, 0), passageOf("against", -1, 0, 0))
-	wantContents(t, nearest(t, ctx, s, c, document.Query{Threshold: -1}), "against")
-	wantContents(t, nearest(t, ctx, s, c, document.Query{Threshold: -1, Limit: 1}), "against")
+	wantContents(t, nearest(t, ctx, s, c, vector.Query{Threshold: -1}), "against")
+	wantContents(t, nearest(t, ctx, s, c, vector.Query{Threshold: -1, Limit: 1}), "against")
 
-	hits, err := s.NearestPassages(ctx, c.ActiveSpace, document.Query{Collection: c.Name, Vector: []float32{0, 0, 0}, Limit: 10, Threshold: -1})
+	hits, err := s.NearestPassages(ctx, c.ActiveSpace, vector.Query{Collection: c.Name, Vector: []float32{0, 0, 0}, Limit: 10, Threshold: -1})
 	if err != nil || hits == nil || len(hits) > 0 {
 		t.Errorf("search for nowhere: got %v, %v, want an empty list", hits, err)
 	}
@@ -295,12 +297,12 @@ func searchKeepsCollectionsApart(t *testing.T, ctx context.Context, s Store) {
 	shared := passageOf("shared", 1, 0, 0)
 	publishDocument(t, ctx, s, uploadOf(one, "a"), shared, passageOf("in one", 1, 1, 0))
 	publishDocument(t, ctx, s, uploadOf(two, "a"), shared, passageOf("in two", 1, 1, 0))
-	hits := nearest(t, ctx, s, one, document.Query{})
+	hits := nearest(t, ctx, s, one, vector.Query{})
 	wantContents(t, hits, "shared", "in one")
 	if len(hits[0].AlsoIn) > 0 {
 		t.Errorf("got further places %v in another collection", hits[0].AlsoIn)
 	}
-	wantContents(t, nearest(t, ctx, s, two, document.Query{}), "shared", "in two")
+	wantContents(t, nearest(t, ctx, s, two, vector.Query{}), "shared", "in two")
 }
 
 func searchKeepsTenantsApart(t *testing.T, ctx context.Context, s Store) {
@@ -310,19 +312,19 @@ func searchKeepsTenantsApart(t *testing.T, ctx context.Context, s Store) {
 	theirs := ensureCollection(t, other, s, "tenants")
 	publishDocument(t, other, s, uploadOf(theirs, "a"), passageOf("theirs", 1, 0, 0))
 
-	wantContents(t, nearest(t, ctx, s, ours, document.Query{}), "ours")
-	wantContents(t, nearest(t, other, s, theirs, document.Query{}), "theirs")
+	wantContents(t, nearest(t, ctx, s, ours, vector.Query{}), "ours")
+	wantContents(t, nearest(t, other, s, theirs, vector.Query{}), "theirs")
 	for _, test := range []struct {
 		ctx context.Context
-		c   document.Collection
+		c   vector.Collection
 	}{{other, ours}, {ctx, theirs}} { // even with the other's space in hand
-		hits, err := s.NearestPassages(test.ctx, test.c.ActiveSpace, document.Query{Collection: "tenants", Vector: []float32{1, 0, 0}, Limit: 10})
+		hits, err := s.NearestPassages(test.ctx, test.c.ActiveSpace, vector.Query{Collection: "tenants", Vector: []float32{1, 0, 0}, Limit: 10})
 		if len(hits) > 0 || err != nil && !fault.Is(err, fault.Conflict) {
 			t.Errorf("got %v, %v, want nothing", hits, err)
 		}
 	}
 
-	if _, err := s.NearestPassages(t.Context(), ours.ActiveSpace, document.Query{Vector: []float32{1, 0, 0}, Limit: 1}); err == nil {
+	if _, err := s.NearestPassages(t.Context(), ours.ActiveSpace, vector.Query{Vector: []float32{1, 0, 0}, Limit: 1}); err == nil {
 		t.Error("search without a tenant succeeded")
 	}
 }

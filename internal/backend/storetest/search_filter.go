@@ -8,7 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 )
 
 func searchFiltersFurtherPlaces(t *testing.T, ctx context.Context, s Store) {
@@ -17,7 +18,7 @@ func searchFiltersFurtherPlaces(t *testing.T, ctx context.Context, s Store) {
 	publishDocument(t, ctx, s, uploadOf(c, "public/a"), shared)
 	publishDocument(t, ctx, s, uploadOf(c, "private/a"), shared)
 
-	hits := nearest(t, ctx, s, c, document.Query{KeyPrefix: "public/"})
+	hits := nearest(t, ctx, s, c, vector.Query{KeyPrefix: "public/"})
 	wantContents(t, hits, "shared")
 	if hits[0].Key != "public/a" || len(hits[0].AlsoIn) > 0 {
 		t.Errorf("got a hit in %q and %v, want it in public/a only", hits[0].Key, hits[0].AlsoIn)
@@ -45,7 +46,7 @@ func searchFiltersByKeyPrefix(t *testing.T, ctx context.Context, s Store) {
 		{"' OR '1'='1", nil},
 	} {
 		got := map[string]bool{}
-		for _, hit := range nearest(t, ctx, s, c, document.Query{KeyPrefix: test.prefix}) {
+		for _, hit := range nearest(t, ctx, s, c, vector.Query{KeyPrefix: test.prefix}) {
 			got[hit.Key] = true
 		}
 		want := map[string]bool{}
@@ -116,21 +117,21 @@ func searchFiltersByMetadata(t *testing.T, ctx context.Context, s Store) {
 		if test.want {
 			want = append(want, "tagged")
 		}
-		got := contents(nearest(t, ctx, s, c, document.Query{Metadata: json.RawMessage(test.metadata)}))
+		got := contents(nearest(t, ctx, s, c, vector.Query{Metadata: json.RawMessage(test.metadata)}))
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("metadata %s: hits (-want +got):\n%s", test.metadata, diff)
 		}
 	}
-	if got := nearest(t, ctx, s, c, document.Query{Metadata: json.RawMessage(`{}`)}); len(got) != 2 {
+	if got := nearest(t, ctx, s, c, vector.Query{Metadata: json.RawMessage(`{}`)}); len(got) != 2 {
 		t.Errorf("metadata {}: got %q, want both", contents(got))
 	}
-	wantContents(t, nearest(t, ctx, s, c, document.Query{KeyPrefix: "b", Metadata: json.RawMessage(`{"lang": "ko"}`)}))
+	wantContents(t, nearest(t, ctx, s, c, vector.Query{KeyPrefix: "b", Metadata: json.RawMessage(`{"lang": "ko"}`)}))
 }
 
 // Which documents have some metadata is that of their published versions.
 func searchFollowsMetadata(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "metadata follows")
-	upload := func(key, metadata string) document.Upload {
+	upload := func(key, metadata string) original.Upload {
 		u := uploadOf(c, key)
 		u.Metadata = json.RawMessage(metadata)
 		return u
@@ -138,7 +139,7 @@ func searchFollowsMetadata(t *testing.T, ctx context.Context, s Store) {
 	want := func(when, metadata string, contents ...string) {
 		t.Helper()
 		t.Log(when)
-		wantContents(t, nearest(t, ctx, s, c, document.Query{Metadata: json.RawMessage(metadata)}), contents...)
+		wantContents(t, nearest(t, ctx, s, c, vector.Query{Metadata: json.RawMessage(metadata)}), contents...)
 	}
 	long, longer := strings.Repeat("l", 3000), strings.Repeat("l", 3001)
 	id := publishDocument(t, ctx, s, upload("a", `{"n": 1, "kept": true, "`+long+`": "`+long+`"}`), passageOf("one", 1, 0, 0)).Document.ID

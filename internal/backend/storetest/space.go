@@ -8,7 +8,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -37,14 +40,14 @@ func spaces(t *testing.T, open func(t *testing.T) Store) {
 }
 
 func listsCollections(t *testing.T, ctx context.Context, s Store) {
-	want := []document.Collection{}
+	want := []vector.Collection{}
 	check := func(when string) {
 		t.Helper()
 		got, err := s.AllCollections(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, append([]document.Collection{}, got...)); diff != "" {
+		if diff := cmp.Diff(want, append([]vector.Collection{}, got...)); diff != "" {
 			t.Errorf("%s: collections (-want +got):\n%s", when, diff)
 		}
 	}
@@ -61,7 +64,7 @@ func listsCollections(t *testing.T, ctx context.Context, s Store) {
 // collectSpaces drops the spaces whose time is over, and says how many.
 func collectSpaces(t *testing.T, ctx context.Context, s Store) int {
 	t.Helper()
-	spaces := garbageOf(t, ctx, s, document.GarbageSpace, 0)
+	spaces := garbageOf(t, ctx, s, garbage.KindSpace, 0)
 	for _, g := range spaces {
 		collectEntry(t, ctx, s, g, 0)
 	}
@@ -181,7 +184,7 @@ func collectsNoSpaceInUse(t *testing.T, ctx context.Context, s Store) {
 
 	work = startReindex(t, ctx, s, changeModelRequest(c))
 	nothing("it is running again")
-	recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+	recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictFail, Error: "broken"})
 	nothing("it failed")
 	controlReindex(t, ctx, s, s.ResumeReindex, work.JobID)
 	nothing("it was resumed")
@@ -209,7 +212,7 @@ func resumesWithoutTheSpace(t *testing.T, ctx context.Context, s Store) {
 	if err := s.SetReindexStage(ctx, failed, document.StageVerify, document.ReindexProgress{Documents: 1, DocumentsDone: 1}); err != nil {
 		t.Fatal(err)
 	}
-	recordOutcome(t, ctx, s, failed, document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+	recordOutcome(t, ctx, s, failed, task.Outcome{Verdict: task.VerdictFail, Error: "broken"})
 	cancelReindex(t, ctx, s, beginReindex(t, ctx, s, changeModelRequest(c)).ID, 0)
 	collectSpaces(t, ctx, s)
 	got, err := s.ResumeReindex(ctx, failed.JobID)
@@ -233,7 +236,7 @@ func collectsUpToItsLimit(t *testing.T, ctx context.Context, s Store) {
 		publishTexts(t, ctx, s, c, fmt.Sprint(i), "one", "two", "three")
 	}
 	runReindex(t, ctx, s, changeModelRequest(c), 0)
-	spaces := garbageOf(t, ctx, s, document.GarbageSpace, 0)
+	spaces := garbageOf(t, ctx, s, garbage.KindSpace, 0)
 	if len(spaces) != 1 {
 		t.Fatalf("got %+v to be dropped, want one space", spaces)
 	}
@@ -252,9 +255,9 @@ func collectsUpToItsLimit(t *testing.T, ctx context.Context, s Store) {
 }
 
 // grownSpaces returns the spaces that want something, of whatever care.
-func grownSpaces(t *testing.T, ctx context.Context, s Store, threshold int) (spaces []document.Space) {
+func grownSpaces(t *testing.T, ctx context.Context, s Store, threshold int) (spaces []vector.Space) {
 	t.Helper()
-	for _, care := range []document.SpaceMaintenance{document.MaintenanceMove, document.MaintenanceIndex} {
+	for _, care := range []vector.Maintenance{vector.MaintenanceMove, vector.MaintenanceIndex} {
 		for after, first := int64(0), true; first || after > 0; first = false {
 			some, last, err := s.GrownSpacesAfter(ctx, care, threshold, after, 3)
 			if err != nil {
@@ -271,7 +274,7 @@ func indexesSpaces(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "c")
 	publishTexts(t, ctx, s, c, "a", "one", "two", "three")
 	ensureCollection(t, ctx, s, "empty")
-	unindexed := func(when string, threshold, most int) []document.Space {
+	unindexed := func(when string, threshold, most int) []vector.Space {
 		t.Helper()
 		got := grownSpaces(t, ctx, s, threshold)
 		if len(got) > most {
@@ -305,7 +308,7 @@ func indexesSpaces(t *testing.T, ctx context.Context, s Store) {
 	wantHits(t, ctx, s, "indexed", c, "one", "three", "two")
 	publishTexts(t, ctx, s, c, "a", "four", "two")
 	wantHits(t, ctx, s, "indexed, and uploaded to", c, "four", "two")
-	if job := claimTask(t, ctx, s, acceptUpload(t, ctx, s, uploadOf(c, "b")).Job, document.KindKnowledge); job.Space.Indexed != (len(found) > 0) {
+	if job := claimTask(t, ctx, s, acceptUpload(t, ctx, s, uploadOf(c, "b")).Job, task.KindKnowledge); job.Space.Indexed != (len(found) > 0) {
 		t.Errorf("space of an upload: got %+v", job.Space)
 	}
 

@@ -12,13 +12,16 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // withConcurrentClients uploads, edits, deletes and searches while fn runs. Nobody fails,
 // and every search finds what is live all the time.
-func withConcurrentClients(t *testing.T, ctx context.Context, s Store, c document.Collection, fn func()) {
+func withConcurrentClients(t *testing.T, ctx context.Context, s Store, c vector.Collection, fn func()) {
 	t.Helper()
 	publishTexts(t, ctx, s, c, "always", "always")
 	done := make(chan struct{})
@@ -68,7 +71,7 @@ func withConcurrentClients(t *testing.T, ctx context.Context, s Store, c documen
 // uploadConcurrently does what an upload and its worker do. What it fails with is
 // no failure if it is told to try again, or if the spaces that it wrote to are
 // others by now.
-func uploadConcurrently(ctx context.Context, s Store, upload document.Upload, texts ...string) (id uuid.UUID, err error) {
+func uploadConcurrently(ctx context.Context, s Store, upload original.Upload, texts ...string) (id uuid.UUID, err error) {
 	if err := s.BeginUpload(ctx, upload.Object); err != nil {
 		return id, err
 	}
@@ -77,7 +80,7 @@ func uploadConcurrently(ctx context.Context, s Store, upload document.Upload, te
 		return id, err
 	}
 	id = accepted.Document.ID
-	ref := document.TaskRef{Tenant: tenant.Default, DocumentID: id, Version: accepted.Job.Version, Kind: document.KindKnowledge}
+	ref := task.Ref{Tenant: tenant.Default, DocumentID: id, Version: accepted.Job.Version, Kind: task.KindKnowledge}
 	work, err := s.Claim(ctx, ref, leaseTime)
 	for range 20 {
 		if err != nil {
@@ -87,7 +90,7 @@ func uploadConcurrently(ctx context.Context, s Store, upload document.Upload, te
 		if failed == nil {
 			return id, nil
 		}
-		if err := s.RecordOutcome(ctx, work, document.Outcome{Verdict: document.VerdictWait, Error: failed.Error()}); err != nil {
+		if err := s.RecordOutcome(ctx, work, task.Outcome{Verdict: task.VerdictWait, Error: failed.Error()}); err != nil {
 			return id, err
 		}
 		before := work
@@ -100,11 +103,11 @@ func uploadConcurrently(ctx context.Context, s Store, upload document.Upload, te
 }
 
 // publishConcurrently leaves out what it cannot write besides the live space.
-func publishConcurrently(ctx context.Context, s Store, work document.Work, texts ...string) error {
+func publishConcurrently(ctx context.Context, s Store, work task.Work, texts ...string) error {
 	if _, err := writeInSpace(ctx, s, work.Space, work, texts...); err != nil {
 		return err
 	}
-	var placed []document.SpaceVersion
+	var placed []vector.SpaceVersion
 	for _, space := range work.OtherSpaces {
 		placement, err := writeInSpace(ctx, s, space, work, texts...)
 		if fault.Is(err, fault.LeaseLost) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -13,12 +15,12 @@ func keepsOrphansOfASpaceBeingBuilt(t *testing.T, ctx context.Context, s Store) 
 	publishTexts(t, ctx, s, c, "a", "one")
 	work := startReindex(t, ctx, s, changeModelRequest(c))
 	bought := passagesIn(work.Space, "bought")
-	writeToSpace(t, ctx, s, work, document.SpaceWrite{New: bought})
+	writeToSpace(t, ctx, s, work, rebuild.SpaceWrite{New: bought})
 	for _, when := range []string{"running", "waiting"} {
 		collectPassages(t, ctx, s)
 		wantReusable(t, ctx, s, work.Space, bought, bought...)
 		if when == "running" {
-			recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictWait, Error: "down"})
+			recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictWait, Error: "down"})
 		}
 	}
 	work = claimReindex(t, ctx, s, work.JobID)
@@ -51,7 +53,7 @@ func keepsOrphansOfAKeptSpace(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "c")
 	work := startReindex(t, ctx, s, changeModelRequest(c))
 	bought := passagesIn(work.Space, "bought")
-	writeToSpace(t, ctx, s, work, document.SpaceWrite{New: bought})
+	writeToSpace(t, ctx, s, work, rebuild.SpaceWrite{New: bought})
 	kept := func(when string) {
 		t.Helper()
 		collectPassages(t, ctx, s)
@@ -60,7 +62,7 @@ func keepsOrphansOfAKeptSpace(t *testing.T, ctx context.Context, s Store) {
 	controlReindex(t, ctx, s, s.PauseReindex, work.JobID)
 	kept("paused")
 	controlReindex(t, ctx, s, s.ResumeReindex, work.JobID)
-	recordOutcome(t, ctx, s, claimReindex(t, ctx, s, work.JobID), document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+	recordOutcome(t, ctx, s, claimReindex(t, ctx, s, work.JobID), task.Outcome{Verdict: task.VerdictFail, Error: "broken"})
 	kept("failed")
 	cancelReindex(t, ctx, s, beginReindex(t, ctx, s, changeModelRequest(c)).ID, leaseTime)
 	kept("cancelled")
@@ -73,11 +75,11 @@ func keepsOrphansWhileTheCollectionIsWrittenTo(t *testing.T, ctx context.Context
 	upload := beginKnowledge(t, ctx, s, c, "b")
 	bought := passagesIn(c.ActiveSpace, "bought")
 	writeBatch(t, ctx, s, withSpace(c.ActiveSpace, upload), batchOf(0, bought...), document.KnowledgeProgress{})
-	recordOutcome(t, ctx, s, upload, document.Outcome{Verdict: document.VerdictRetry, Error: "hiccup"})
-	upload = claimTask(t, ctx, s, readJob(t, ctx, s, upload.JobID), document.KindKnowledge) // which takes the places away
+	recordOutcome(t, ctx, s, upload, task.Outcome{Verdict: task.VerdictRetry, Error: "hiccup"})
+	upload = claimTask(t, ctx, s, readJob(t, ctx, s, upload.JobID), task.KindKnowledge) // which takes the places away
 	collectPassages(t, ctx, s)
 	wantKnown(t, ctx, s, c.ActiveSpace, hashesOf(bought...), bought...)
-	recordOutcome(t, ctx, s, upload, document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+	recordOutcome(t, ctx, s, upload, task.Outcome{Verdict: task.VerdictFail, Error: "broken"})
 	collectPassages(t, ctx, s)
 	revertReindex(t, ctx, s, r.ID, leaseTime)
 	wantHits(t, ctx, s, "reverted", c, "one")

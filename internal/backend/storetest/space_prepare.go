@@ -9,7 +9,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -40,7 +42,7 @@ var (
 )
 
 // ensureUnknownDimensions returns a collection whose vectors have no length yet.
-func ensureUnknownDimensions(t *testing.T, ctx context.Context, s Store, name string) document.Collection {
+func ensureUnknownDimensions(t *testing.T, ctx context.Context, s Store, name string) vector.Collection {
 	t.Helper()
 	c, err := s.EnsureCollection(ctx, name, document.Model{Name: "first-model"}, document.Chunking{Tokens: 400})
 	if err != nil {
@@ -51,19 +53,19 @@ func ensureUnknownDimensions(t *testing.T, ctx context.Context, s Store, name st
 
 // prepareSpace has the work's collection take a model and chunking, if it may, and
 // returns the work as it is then.
-func prepareSpace(t *testing.T, ctx context.Context, s Store, work document.Work, model document.Model) document.Work {
+func prepareSpace(t *testing.T, ctx context.Context, s Store, work task.Work, model document.Model) task.Work {
 	t.Helper()
 	prepared, err := s.PrepareSpace(ctx, work, model, learntPieces)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(work.TaskRef, prepared.TaskRef); diff != "" || prepared.Lease != work.Lease {
+	if diff := cmp.Diff(work.Ref, prepared.Ref); diff != "" || prepared.Lease != work.Lease {
 		t.Errorf("prepared another task:\n%s", diff)
 	}
 	return prepared
 }
 
-func wantSpace(t *testing.T, when string, got document.Space, model document.Model, chunking document.Chunking) {
+func wantSpace(t *testing.T, when string, got vector.Space, model document.Model, chunking document.Chunking) {
 	t.Helper()
 	if got.Model != model || got.Chunking != chunking {
 		t.Errorf("%s: the space is %+v, want one of %+v and %+v", when, got, model, chunking)
@@ -71,7 +73,7 @@ func wantSpace(t *testing.T, when string, got document.Space, model document.Mod
 }
 
 // publishWork does the rest of a knowledge task, in the live space of the work.
-func publishWork(ctx context.Context, s Store, work document.Work, texts ...string) error {
+func publishWork(ctx context.Context, s Store, work task.Work, texts ...string) error {
 	if _, err := writeInSpace(ctx, s, work.Space, work, texts...); err != nil {
 		return err
 	}
@@ -112,7 +114,7 @@ func preparesASpaceOfUnknownLength(t *testing.T, ctx context.Context, s Store) {
 func searchesASpaceOfUnknownLength(t *testing.T, ctx context.Context, s Store) {
 	c := ensureUnknownDimensions(t, ctx, s, "c")
 	acceptUpload(t, ctx, s, uploadOf(c, "a"))
-	query := document.Query{Collection: c.Name, Limit: 10, Threshold: -1}
+	query := vector.Query{Collection: c.Name, Limit: 10, Threshold: -1}
 	hits, err := s.NearestPassages(ctx, c.ActiveSpace, query)
 	if err != nil || hits == nil || len(hits) > 0 {
 		t.Errorf("found %v, %v; want no hits", hits, err)
@@ -150,13 +152,13 @@ func replacesAnEmptySpace(t *testing.T, ctx context.Context, s Store) {
 
 // Passages are paid for, whether they stand anywhere or not.
 func replacesNoSpaceThatHoldsPassages(t *testing.T, ctx context.Context, s Store) {
-	for name, write := range map[string]func(c document.Collection){
-		"live": func(c document.Collection) { publishTexts(t, ctx, s, c, "a", "one") },
-		"attempted": func(c document.Collection) {
+	for name, write := range map[string]func(c vector.Collection){
+		"live": func(c vector.Collection) { publishTexts(t, ctx, s, c, "a", "one") },
+		"attempted": func(c vector.Collection) {
 			writeBatch(t, ctx, s, beginKnowledge(t, ctx, s, c, "a"), batchOf(0, passagesIn(c.ActiveSpace, "one")...), document.KnowledgeProgress{})
 		},
-		"bought": func(c document.Collection) {
-			writeBatch(t, ctx, s, beginKnowledge(t, ctx, s, c, "a"), document.Batch{New: passagesIn(c.ActiveSpace, "one")}, document.KnowledgeProgress{})
+		"bought": func(c vector.Collection) {
+			writeBatch(t, ctx, s, beginKnowledge(t, ctx, s, c, "a"), vector.Batch{New: passagesIn(c.ActiveSpace, "one")}, document.KnowledgeProgress{})
 		},
 	} {
 		c := ensureCollection(t, ctx, s, name)
@@ -193,10 +195,10 @@ func publishesNothingInAReplacedSpace(t *testing.T, ctx context.Context, s Store
 	if err := publishWork(ctx, s, work, "one"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.RecordOutcome(ctx, late, document.Outcome{Verdict: document.VerdictWait, Delay: -time.Second}); err != nil {
+	if err := s.RecordOutcome(ctx, late, task.Outcome{Verdict: task.VerdictWait, Delay: -time.Second}); err != nil {
 		t.Fatal(err)
 	}
-	again, err := s.Claim(ctx, late.TaskRef, leaseTime)
+	again, err := s.Claim(ctx, late.Ref, leaseTime)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +214,7 @@ func publishesNothingInAReplacedSpace(t *testing.T, ctx context.Context, s Store
 func preparesOneSpaceAtOnce(t *testing.T, ctx context.Context, s Store) {
 	const workers = 6
 	c := ensureUnknownDimensions(t, ctx, s, "c")
-	works := make([]document.Work, workers)
+	works := make([]task.Work, workers)
 	for i := range works {
 		works[i] = beginKnowledge(t, ctx, s, c, fmt.Sprint(i))
 	}
@@ -236,7 +238,7 @@ func preparesOneSpaceAtOnce(t *testing.T, ctx context.Context, s Store) {
 func preparesForOthersAtOnce(t *testing.T, ctx context.Context, s Store) {
 	const workers = 6
 	c := ensureUnknownDimensions(t, ctx, s, "c")
-	works := make([]document.Work, workers)
+	works := make([]task.Work, workers)
 	for i := range works {
 		works[i] = beginKnowledge(t, ctx, s, c, fmt.Sprint(i))
 	}
@@ -318,7 +320,7 @@ func replacesASpaceWhileItsDocumentsAreRedone(t *testing.T, ctx context.Context,
 	}
 	job := failed.Job
 	job.Version++
-	work := prepareSpace(t, ctx, s, claimTask(t, ctx, s, job, document.KindKnowledge), learnt)
+	work := prepareSpace(t, ctx, s, claimTask(t, ctx, s, job, task.KindKnowledge), learnt)
 	wantSpace(t, "replaced", work.Space, learnt, learntPieces)
 	if err := publishWork(ctx, s, work, "one"); err != nil {
 		t.Fatal(err)
@@ -333,7 +335,7 @@ func replacesASpaceWhileItsDocumentsAreRedone(t *testing.T, ctx context.Context,
 func preparesNothingForAStaleWorker(t *testing.T, ctx context.Context, s Store) {
 	c := ensureUnknownDimensions(t, ctx, s, "c")
 	work := beginKnowledge(t, ctx, s, c, "a")
-	if err := s.RecordOutcome(ctx, work, document.Outcome{Verdict: document.VerdictWait}); err != nil {
+	if err := s.RecordOutcome(ctx, work, task.Outcome{Verdict: task.VerdictWait}); err != nil {
 		t.Fatal(err)
 	}
 	_, err := s.PrepareSpace(ctx, work, learnt, learntPieces)

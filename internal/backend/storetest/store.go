@@ -9,6 +9,10 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
+	"github.com/seed-7a112592/gristmill/internal/verification"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -49,7 +53,7 @@ type Ingest interface {
 	// fault.Conflict, with nothing made, when the tenant has as many collections
 	// as the store was opened to allow. Those that are there are returned however
 	// many there are.
-	EnsureCollection(ctx context.Context, name string, model document.Model, chunking document.Chunking) (document.Collection, error)
+	EnsureCollection(ctx context.Context, name string, model document.Model, chunking document.Chunking) (vector.Collection, error)
 
 	// BeginUpload notes that an object is about to be written. Until its
 	// document is accepted, or EndUpload, the note is how an object that came
@@ -80,7 +84,7 @@ type Ingest interface {
 	// is the answer to every later call with that key, Replayed, whatever has
 	// become of the document. fault.Conflict, with nothing written, when the
 	// upload's fingerprint is not that of the first. Failures are not kept.
-	AcceptUpload(ctx context.Context, upload document.Upload) (document.Accepted, error)
+	AcceptUpload(ctx context.Context, upload original.Upload) (document.Accepted, error)
 
 	// RestoreOriginal puts the upload's object, with its tag, in the place of the lost
 	// one that the newest version of a document names, and in every other version
@@ -93,11 +97,11 @@ type Ingest interface {
 	// that is unchanged, Restored. fault.Conflict, with nothing written, when the
 	// document is deleted, or its newest version is not of the upload's size and
 	// hash or does not name the lost object.
-	RestoreOriginal(ctx context.Context, id uuid.UUID, lost string, upload document.Upload) (document.Accepted, error)
+	RestoreOriginal(ctx context.Context, id uuid.UUID, lost string, upload original.Upload) (document.Accepted, error)
 
 	// Backlog returns how much of the tenant's work has not ended. It is asked
 	// for before every upload: its cost does not grow with the backlog.
-	Backlog(ctx context.Context) (document.Backlog, error)
+	Backlog(ctx context.Context) (task.Backlog, error)
 }
 
 // Dispatching says what belongs into the queue. A reindex is a task too, of the
@@ -109,7 +113,7 @@ type Dispatching interface {
 	// than its window are dispatched and not ended. Concurrent calls neither
 	// return the same task nor together more than there is room for. Its cost
 	// does not grow with what waits.
-	Dispatch(ctx context.Context, windows map[document.TaskKind]int) ([]document.Dispatch, error)
+	Dispatch(ctx context.Context, windows map[task.Kind]int) ([]task.Dispatch, error)
 
 	// TenantsWithWork returns tenants that have tasks or reindexes that have not
 	// ended. It is not for a tenant. Its cost hardly grows with tenants that have
@@ -121,7 +125,7 @@ type Dispatching interface {
 	// ones that were dispatched, and whose time came, longer than idle ago, and
 	// running ones whose lease ran out. Those dispatched the longest ago are
 	// taken first, so that a limit keeps none waiting for ever.
-	RedispatchOverdue(ctx context.Context, idle time.Duration, limit int) ([]document.Dispatch, error)
+	RedispatchOverdue(ctx context.Context, idle time.Duration, limit int) ([]task.Dispatch, error)
 }
 
 // Tasks hands out and settles work: tasks of jobs, and reindexes.
@@ -141,17 +145,17 @@ type Tasks interface {
 	// Unsettled says that nothing stands in the live one and that no reindex has
 	// built it.
 	// Of a reindex, Job and Document are its id and Space is the one it builds.
-	Claim(ctx context.Context, ref document.TaskRef, ttl time.Duration) (document.Work, error)
+	Claim(ctx context.Context, ref task.Ref, ttl time.Duration) (task.Work, error)
 
 	// RenewLease extends the lease; fault.LeaseLost when it is no longer ours.
-	RenewLease(ctx context.Context, work document.Work, ttl time.Duration) error
+	RenewLease(ctx context.Context, work task.Work, ttl time.Duration) error
 
 	// RecordOutcome writes what became of a task that is not done: its state, error,
 	// next attempt (wait gives its attempt back), and the job's and the
 	// document's state that follow (a document without a live version whose
 	// knowledge task failed or was cancelled is failed). fault.LeaseLost when
 	// the lease is no longer ours.
-	RecordOutcome(ctx context.Context, work document.Work, outcome document.Outcome) error
+	RecordOutcome(ctx context.Context, work task.Work, outcome task.Outcome) error
 }
 
 // Processes tells which of those that work at tasks have died.
@@ -169,7 +173,7 @@ type Processes interface {
 	// there are some whose leases could not be ended yet. When there are none, it
 	// also returns, under a next round, what is in the queue and not claimed: the
 	// process may have taken it from there.
-	ReclaimTasks(ctx context.Context, process int64, left time.Duration) (reclaimed []document.Dispatch, more bool, err error)
+	ReclaimTasks(ctx context.Context, process int64, left time.Duration) (reclaimed []task.Dispatch, more bool, err error)
 }
 
 // JobControl is what a client may do to a job.
@@ -202,21 +206,21 @@ type Knowledge interface {
 	// that is replaced is not: see Publish. Any other live space stays. It
 	// returns the work with the collection's spaces as they are then.
 	// fault.LeaseLost when the lease is no longer ours.
-	PrepareSpace(ctx context.Context, work document.Work, model document.Model, chunking document.Chunking) (document.Work, error)
+	PrepareSpace(ctx context.Context, work task.Work, model document.Model, chunking document.Chunking) (task.Work, error)
 
 	// ReusePassages returns those of the hashes whose passages are in the space, with
 	// how many bytes of what is embedded their vectors are of, 0 for all. It
 	// first copies in, with their vectors, passages that stand in another space of
 	// the same tenant with the same model and dimensions, or that another such
 	// space of the same collection has.
-	ReusePassages(ctx context.Context, space document.Space, hashes []document.ContentHash) (map[document.ContentHash]int, error)
+	ReusePassages(ctx context.Context, space vector.Space, hashes []document.ContentHash) (map[document.ContentHash]int, error)
 
 	// WriteBatch stores new passages (those already there are left as they are),
 	// places and progress in one transaction, in work.Space, which may be any of
 	// the collection's. fault.LeaseLost when the lease is no longer ours;
 	// fault.Conflict, with nothing written, when the passage of a place is
 	// neither in the batch nor in the space any more.
-	WriteBatch(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress) error
+	WriteBatch(ctx context.Context, work task.Work, batch vector.Batch, progress document.KnowledgeProgress) error
 
 	// Publish makes the version live and, in the same transaction, writes the
 	// task's and the job's end: a reader never sees one without the other. The
@@ -230,13 +234,13 @@ type Knowledge interface {
 	// The warnings, as those of also, are of the passages in that space. They
 	// stand behind those that Accept was given, while the space is live, and
 	// replace those of an earlier Publish or Place.
-	Publish(ctx context.Context, work document.Work, also []document.SpaceVersion, progress document.KnowledgeProgress, warnings ...document.Warning) error
+	Publish(ctx context.Context, work task.Work, also []vector.SpaceVersion, progress document.KnowledgeProgress, warnings ...document.Warning) error
 
 	// WriteAndPublish is, in one transaction, Write of a batch that is the whole
 	// version and Publish in work.Space alone. It returns false, with nothing
 	// written, where Publish would find a newer version or another live space:
 	// Write and Publish keep what is paid for, and say so.
-	WriteAndPublish(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress, warnings ...document.Warning) (published bool, err error)
+	WriteAndPublish(ctx context.Context, work task.Work, batch vector.Batch, progress document.KnowledgeProgress, warnings ...document.Warning) (published bool, err error)
 }
 
 // Summaries is what the summary step reads and writes.
@@ -244,20 +248,20 @@ type Summaries interface {
 	// ReuseSectionSummaries returns the known summaries among the given nodes, and
 	// notes that the work's version, if it is there, uses them: until it is
 	// forgotten they stay.
-	ReuseSectionSummaries(ctx context.Context, work document.Work, nodes []document.ContentHash) (map[document.ContentHash]string, error)
+	ReuseSectionSummaries(ctx context.Context, work task.Work, nodes []document.ContentHash) (map[document.ContentHash]string, error)
 
 	// SaveSectionSummaries keeps sections' summaries under their hashes, which the
 	// version uses then, and the task's progress. fault.LeaseLost when the lease is no longer ours.
-	SaveSectionSummaries(ctx context.Context, work document.Work, texts map[document.ContentHash]string, progress document.SummaryProgress) error
+	SaveSectionSummaries(ctx context.Context, work task.Work, texts map[document.ContentHash]string, progress document.SummaryProgress) error
 
 	// FinishSummary stores the document's summary and, in the same
 	// transaction, the task's and the job's end. The warnings stand behind all
 	// others of the version. fault.LeaseLost as above.
-	FinishSummary(ctx context.Context, work document.Work, summary document.Summary, progress document.SummaryProgress, warnings ...document.Warning) error
+	FinishSummary(ctx context.Context, work task.Work, summary document.Summary, progress document.SummaryProgress, warnings ...document.Warning) error
 
 	// SkipSummary ends the task as succeeded without a summary. fault.LeaseLost
 	// as above.
-	SkipSummary(ctx context.Context, work document.Work) error
+	SkipSummary(ctx context.Context, work task.Work) error
 
 	// RequestSummary has the summary task of the document's newest version run, now
 	// that somebody has asked for it, unless it has brought a summary or will:
@@ -267,19 +271,19 @@ type Summaries interface {
 
 	// SetSummaryMode sets when documents of a collection are summarised, or
 	// returns fault.NotFound. Work says so from the next claim on.
-	SetSummaryMode(ctx context.Context, name string, mode document.SummaryMode) (document.Collection, error)
+	SetSummaryMode(ctx context.Context, name string, mode document.SummaryMode) (vector.Collection, error)
 }
 
 // Searching answers questions.
 type Searching interface {
 	// Collection returns the collection of that name, or fault.NotFound.
-	Collection(ctx context.Context, name string) (document.Collection, error)
+	Collection(ctx context.Context, name string) (vector.Collection, error)
 
 	// AllCollections returns every collection, by name.
-	AllCollections(ctx context.Context) ([]document.Collection, error)
+	AllCollections(ctx context.Context) ([]vector.Collection, error)
 
 	// Collections lists collections, newest first; see Reading.
-	Collections(ctx context.Context, page document.Page) (document.List[document.Collection], error)
+	Collections(ctx context.Context, page document.Page) (document.List[vector.Collection], error)
 
 	// NearestPassages returns the passages of live versions in the space that are
 	// nearest to the query's vector by cosine similarity, best first, ties in
@@ -287,7 +291,7 @@ type Searching interface {
 	// the space is not the collection's live one any more. A passage that stands
 	// in several places is one hit, with the others in AlsoIn (at most 10; never
 	// nil).
-	NearestPassages(ctx context.Context, space document.Space, query document.Query) ([]document.Hit, error)
+	NearestPassages(ctx context.Context, space vector.Space, query vector.Query) ([]document.Hit, error)
 }
 
 // Reading answers the faces. Lists are newest first, but passages are in
@@ -343,11 +347,11 @@ type Outbox interface {
 	// not among busy up to limit, those that are due the longest. It counts an
 	// attempt at each and puts it off by ttl, so that nobody else sends it
 	// meanwhile, and somebody does if the caller dies.
-	ClaimDeliveries(ctx context.Context, busy []uuid.UUID, limit int, ttl time.Duration) ([]document.OutgoingDelivery, error)
+	ClaimDeliveries(ctx context.Context, busy []uuid.UUID, limit int, ttl time.Duration) ([]task.Delivery, error)
 
 	// RecordDeliveryOutcome writes what became of the attempt. fault.LeaseLost when
 	// the delivery was taken again since, has ended, or is gone.
-	RecordDeliveryOutcome(ctx context.Context, taken document.OutgoingDelivery, outcome document.DeliveryOutcome) error
+	RecordDeliveryOutcome(ctx context.Context, taken task.Delivery, outcome task.DeliveryOutcome) error
 
 	// DeleteEndedDeliveries removes up to limit deliveries that ended longer than age
 	// ago, and says how many.
@@ -359,22 +363,22 @@ type Verifying interface {
 	// RetainedVersions returns the versions that must be whole of up to limit documents after
 	// one, in order of document and version: of each that is not deleted, the
 	// live one and the newest one.
-	RetainedVersions(ctx context.Context, filter document.RetainedVersionFilter, after uuid.UUID, limit int) ([]document.RetainedVersion, error)
+	RetainedVersions(ctx context.Context, filter verification.Filter, after uuid.UUID, limit int) ([]verification.RetainedVersion, error)
 
 	// ManifestPassages returns up to limit places of a kept version, in its space
 	// and from an ordinal on, in order, with what stands there.
-	ManifestPassages(ctx context.Context, of document.RetainedVersion, from, limit int) ([]document.ManifestPassage, error)
+	ManifestPassages(ctx context.Context, of verification.RetainedVersion, from, limit int) ([]verification.ManifestPassage, error)
 
 	// RecordVersionCheck notes the tag of the version's object and what is wrong with the
 	// version, empty for nothing; Document shows it. Nothing happens when the
 	// version is gone or names another object by now.
-	RecordVersionCheck(ctx context.Context, of document.RetainedVersion, tag, damage string) error
+	RecordVersionCheck(ctx context.Context, of verification.RetainedVersion, tag, damage string) error
 
 	// UnreferencedObjects returns those of the objects that no version and no note of
 	// an upload names. Its cost does not grow with the versions there are.
 	UnreferencedObjects(ctx context.Context, objects []string) ([]string, error)
 
 	// VerificationProgress returns what SaveVerification has kept; zero at first.
-	VerificationProgress(ctx context.Context) (document.VerificationProgress, error)
-	SaveVerificationProgress(ctx context.Context, v document.VerificationProgress) error
+	VerificationProgress(ctx context.Context) (verification.Progress, error)
+	SaveVerificationProgress(ctx context.Context, v verification.Progress) error
 }

@@ -6,6 +6,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -55,15 +58,15 @@ type Reindexing interface {
 
 	// PlanRebuild returns what a reindex that changes the space has to do. Its
 	// progress has as totals what is done and what is left now.
-	PlanRebuild(ctx context.Context, work document.Work) (document.RebuildPlan, error)
+	PlanRebuild(ctx context.Context, work task.Work) (rebuild.Plan, error)
 
 	// MissingVersions returns, in order of id, up to limit live documents after the
 	// given one that are not placed whole in work.Space.
-	MissingVersions(ctx context.Context, work document.Work, after uuid.UUID, limit int) ([]document.MissingVersion, error)
+	MissingVersions(ctx context.Context, work task.Work, after uuid.UUID, limit int) ([]rebuild.MissingVersion, error)
 
 	// VersionPassages returns, in order, up to limit passages of a version in a
 	// space, from the given ordinal on.
-	VersionPassages(ctx context.Context, space document.Space, of document.MissingVersion, from, limit int) ([]document.PassageAt, error)
+	VersionPassages(ctx context.Context, space vector.Space, of rebuild.MissingVersion, from, limit int) ([]vector.PassageAt, error)
 
 	// WriteToSpace stores, in one transaction, passages that are new to work.Space
 	// (those already there are left as they are), places, and that versions
@@ -74,21 +77,21 @@ type Reindexing interface {
 	// until a reindex that begins to build the space again tries it once more.
 	// fault.Conflict, with nothing written, when a passage of a
 	// place is neither among the new ones nor in the space any more.
-	WriteToSpace(ctx context.Context, work document.Work, rebuilt document.SpaceWrite, progress document.ReindexProgress) error
+	WriteToSpace(ctx context.Context, work task.Work, rebuilt rebuild.SpaceWrite, progress document.ReindexProgress) error
 
 	// SetReindexStage notes what the reindex is at, with its progress.
-	SetReindexStage(ctx context.Context, work document.Work, stage document.ReindexStage, progress document.ReindexProgress) error
+	SetReindexStage(ctx context.Context, work task.Work, stage document.ReindexStage, progress document.ReindexProgress) error
 
 	// IndexSpace builds the space's vector index, without holding up who reads
 	// or writes it, unless it has one, or has fewer than threshold passages. It
 	// takes as long as it takes; what a call that was cut short has left behind
 	// is no obstacle to the next. A store without such indexes does nothing.
-	IndexSpace(ctx context.Context, space document.Space, threshold int) error
+	IndexSpace(ctx context.Context, space vector.Space, threshold int) error
 
 	// MoveSpaceToOwnTable moves the passages of a space to a table of its own, without
 	// holding up who reads or writes it for long. What a call that was cut short
 	// has left behind the next one finishes. A store of one table does nothing.
-	MoveSpaceToOwnTable(ctx context.Context, space document.Space) error
+	MoveSpaceToOwnTable(ctx context.Context, space vector.Space) error
 
 	// TenantsWithGrownSpaces returns tenants for which Grown may return something.
 	// It is not for a tenant.
@@ -100,18 +103,18 @@ type Reindexing interface {
 	// when they have one and threshold passages. A reindex sees to the space that
 	// it builds. The cost follows what was published since the last call. Of a few
 	// passages it may not be noticed that they were.
-	GrownSpaces(ctx context.Context, care document.SpaceMaintenance, threshold int) ([]document.Space, error)
+	GrownSpaces(ctx context.Context, care vector.Maintenance, threshold int) ([]vector.Space, error)
 
 	// GrownSpacesAfter returns those of the next limit spaces after an id that want the
 	// care, whatever was published, and the id to go on after, 0 at the end.
-	GrownSpacesAfter(ctx context.Context, care document.SpaceMaintenance, threshold int, after int64, limit int) (spaces []document.Space, last int64, err error)
+	GrownSpacesAfter(ctx context.Context, care vector.Maintenance, threshold int, after int64, limit int) (spaces []vector.Space, last int64, err error)
 
 	// VerifySpace looks whether work.Space may become live: every live document
 	// stands whole in it, and some sample passages, searched for by their own
 	// vector, are found. fault.Conflict when documents are missing; what it
 	// finds to be damaged is Unplaced then. Any other failure when a passage is
 	// not found.
-	VerifySpace(ctx context.Context, work document.Work, sample int) error
+	VerifySpace(ctx context.Context, work task.Work, sample int) error
 
 	// ActivateSpace makes work.Space the live one and ends the reindex, in one
 	// transaction, which nothing is published beside; or says fault.Conflict,
@@ -122,7 +125,7 @@ type Reindexing interface {
 	// that are left out of the new space are failed from then on, and those ready
 	// that were failed for that. The progress also lists documents of which what
 	// was uploaded last has failed.
-	ActivateSpace(ctx context.Context, work document.Work, keep time.Duration, progress document.ReindexProgress) error
+	ActivateSpace(ctx context.Context, work task.Work, keep time.Duration, progress document.ReindexProgress) error
 
 	// RequeueDocuments gives documents that a reindex without a change matches, after
 	// those it was given before, a next version with the same original and
@@ -133,11 +136,11 @@ type Reindexing interface {
 	// newest version, unless its knowledge task has failed. Once no document is left and all its jobs have ended, the
 	// reindex ends with them: succeeded, or failed if one of them did. The
 	// answer says whether it has ended, and whether jobs were made.
-	RequeueDocuments(ctx context.Context, work document.Work, window int) (document.RequeueResult, error)
+	RequeueDocuments(ctx context.Context, work task.Work, window int) (rebuild.RequeueResult, error)
 
 	// ReusableHashes returns those of the hashes that Known would find of a space with
 	// this collection and model, which need not be there yet.
-	ReusableHashes(ctx context.Context, space document.Space, hashes []document.ContentHash) ([]document.ContentHash, error)
+	ReusableHashes(ctx context.Context, space vector.Space, hashes []document.ContentHash) ([]document.ContentHash, error)
 
 	// EstimateReindex says what the reindex would do, as far as rows tell: where
 	// the chunking changes, the documents and their model only.

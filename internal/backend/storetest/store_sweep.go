@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
 )
 
 // Garbage lists what may be removed, and when. The transaction that makes
@@ -20,7 +20,7 @@ import (
 type Garbage interface {
 	// Garbage returns up to limit entries that are due by now, or ahead of now,
 	// those due the longest first.
-	Garbage(ctx context.Context, ahead time.Duration, limit int) ([]document.Garbage, error)
+	Garbage(ctx context.Context, ahead time.Duration, limit int) ([]garbage.Entry, error)
 
 	// CollectGarbage removes up to limit rows of what an entry names, and reports whether
 	// there may be more. With the last of it, and when it is needed, the entry goes.
@@ -36,21 +36,21 @@ type Garbage interface {
 	//   - A space goes when its time is over, with its passages, places and
 	//     placements; never the live one, nor one that a reindex builds.
 	// Objects and searches are not the store's to remove.
-	CollectGarbage(ctx context.Context, g document.Garbage, ahead time.Duration, limit int) (more bool, err error)
+	CollectGarbage(ctx context.Context, g garbage.Entry, ahead time.Duration, limit int) (more bool, err error)
 
 	// DeleteGarbageEntries removes entries.
-	DeleteGarbageEntries(ctx context.Context, entries ...document.Garbage) error
+	DeleteGarbageEntries(ctx context.Context, entries ...garbage.Entry) error
 
 	// PostponeGarbage has an entry be due after delay, and counts a try. Of a search it
 	// keeps how far that is.
-	PostponeGarbage(ctx context.Context, g document.Garbage, delay time.Duration) error
+	PostponeGarbage(ctx context.Context, g garbage.Entry, delay time.Duration) error
 
 	// ScheduleGarbageScan lists a search of all rows, unless one is listed.
 	ScheduleGarbageScan(ctx context.Context) error
 
 	// ScanForGarbage looks through about limit rows for what is garbage and on no
 	// list, lists it, and returns how far it is and what it found.
-	ScanForGarbage(ctx context.Context, from document.GarbageScanCursor, limit int) (document.GarbageScanCursor, document.GarbageScanCounts, error)
+	ScanForGarbage(ctx context.Context, from garbage.ScanCursor, limit int) (garbage.ScanCursor, garbage.ScanCounts, error)
 }
 
 // Sweeping keeps the promises over time.
@@ -64,7 +64,7 @@ type Sweeping interface {
 	// deliveries to be taken; and those whose verification was never begun, is not
 	// at its end, or was begun longer than age ago. They are not for a tenant. Their
 	// cost hardly grows with tenants of which nothing is due.
-	TenantsWithGarbage(ctx context.Context, ages document.GarbageMinAges) ([]string, error)
+	TenantsWithGarbage(ctx context.Context, ages garbage.MinAges) ([]string, error)
 	TenantsWithDeliveries(ctx context.Context) ([]string, error)
 	TenantsToVerify(ctx context.Context, age time.Duration) ([]string, error)
 

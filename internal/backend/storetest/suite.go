@@ -30,7 +30,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"Preparing":             preparing,
 		"Outbox":                outbox,
 		"Sweeping":              sweeping,
-		"Garbage":               garbage,
+		"Garbage":               testGarbage,
 		"Restoring":             restoring,
 		"Comparing":             verifying,
 		"Tenants":               tenants,

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -32,7 +33,7 @@ func summaries(t *testing.T, open func(t *testing.T) Store) {
 // wantSections checks which of the nodes have which summaries.
 func wantSections(t *testing.T, ctx context.Context, s Store, nodes []document.ContentHash, want map[document.ContentHash]string) {
 	t.Helper()
-	got, err := s.ReuseSectionSummaries(ctx, document.Work{}, nodes)
+	got, err := s.ReuseSectionSummaries(ctx, task.Work{}, nodes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,12 +43,12 @@ func wantSections(t *testing.T, ctx context.Context, s Store, nodes []document.C
 }
 
 // beginSummary accepts a document and claims its summary task.
-func beginSummary(t *testing.T, ctx context.Context, s Store, key string) document.Work {
+func beginSummary(t *testing.T, ctx context.Context, s Store, key string) task.Work {
 	t.Helper()
-	return claimTask(t, ctx, s, acceptUpload(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "summaries"), key)).Job, document.KindSummary)
+	return claimTask(t, ctx, s, acceptUpload(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "summaries"), key)).Job, task.KindSummary)
 }
 
-func saveSection(t *testing.T, ctx context.Context, s Store, work document.Work, node document.ContentHash, text string, progress document.SummaryProgress) {
+func saveSection(t *testing.T, ctx context.Context, s Store, work task.Work, node document.ContentHash, text string, progress document.SummaryProgress) {
 	t.Helper()
 	if err := s.SaveSectionSummaries(ctx, work, map[document.ContentHash]string{node: text}, progress); err != nil {
 		t.Fatal(err)
@@ -97,7 +98,7 @@ func keepsSectionSummariesBeyondTheirVersion(t *testing.T, ctx context.Context, 
 func finishesSummaries(t *testing.T, ctx context.Context, s Store) {
 	accepted := acceptUpload(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "summaries"), "finish"))
 	publishJob(t, ctx, s, accepted.Job, passageOf("one", 1, 0, 0))
-	work := claimTask(t, ctx, s, accepted.Job, document.KindSummary)
+	work := claimTask(t, ctx, s, accepted.Job, task.KindSummary)
 	progress := document.SummaryProgress{Sections: 2, SectionsDone: 2}
 	want := document.Summary{DocumentID: accepted.Document.ID, Version: 1, Model: "m", Summary: "what it says"}
 	if err := s.FinishSummary(ctx, work, want, progress); err != nil {
@@ -121,11 +122,11 @@ func finishesSummaries(t *testing.T, ctx context.Context, s Store) {
 func refusesStaleSummaries(t *testing.T, ctx context.Context, s Store) {
 	job := acceptUpload(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "summaries"), "stale")).Job
 	publishJob(t, ctx, s, job, passageOf("one", 1, 0, 0))
-	stale, err := s.Claim(ctx, taskRefOf(t, ctx, job, document.KindSummary), -leaseTime)
+	stale, err := s.Claim(ctx, taskRefOf(t, ctx, job, task.KindSummary), -leaseTime)
 	if err != nil {
 		t.Fatal(err)
 	}
-	claimTask(t, ctx, s, job, document.KindSummary)
+	claimTask(t, ctx, s, job, task.KindSummary)
 	before := readJob(t, ctx, s, job.ID)
 	node := document.HashText("node stale")
 	wantFault(t, s.SaveSectionSummaries(ctx, stale, map[document.ContentHash]string{node: "stale"}, document.SummaryProgress{Sections: 1}), fault.LeaseLost)

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -23,13 +24,13 @@ func setsSummaries(t *testing.T, ctx context.Context, s Store) {
 	if c.Summaries != "" {
 		t.Errorf("a new collection has summaries %q, want what is configured", c.Summaries)
 	}
-	if work := claimTask(t, ctx, s, acceptUpload(t, ctx, s, uploadOf(c, "a")).Job, document.KindSummary); work.Summaries != "" || work.SummaryRequested {
+	if work := claimTask(t, ctx, s, acceptUpload(t, ctx, s, uploadOf(c, "a")).Job, task.KindSummary); work.Summaries != "" || work.SummaryRequested {
 		t.Errorf("work %+v", work)
 	}
 	for _, mode := range []document.SummaryMode{document.SummariesOff, document.SummariesByModel, document.SummariesOnDemand} {
 		setSummaries(t, ctx, s, c.Name, mode)
 	}
-	if work := claimTask(t, ctx, s, acceptUpload(t, ctx, s, uploadOf(c, "b")).Job, document.KindSummary); work.Summaries != document.SummariesOnDemand || work.SummaryRequested {
+	if work := claimTask(t, ctx, s, acceptUpload(t, ctx, s, uploadOf(c, "b")).Job, task.KindSummary); work.Summaries != document.SummariesOnDemand || work.SummaryRequested {
 		t.Errorf("work %+v, want summaries on demand", work)
 	}
 	_, err := s.SetSummaryMode(ctx, "mode of none", document.SummariesOff)
@@ -43,7 +44,7 @@ func makesSummariesOnDemand(t *testing.T, ctx context.Context, s Store) {
 	accepted := acceptUpload(t, ctx, s, uploadOf(c, "a"))
 	id := accepted.Document.ID
 	publishJob(t, ctx, s, accepted.Job, passageOf("one", 1, 0, 0))
-	if err := s.SkipSummary(ctx, claimTask(t, ctx, s, accepted.Job, document.KindSummary)); err != nil {
+	if err := s.SkipSummary(ctx, claimTask(t, ctx, s, accepted.Job, task.KindSummary)); err != nil {
 		t.Fatal(err)
 	}
 	if job := readJob(t, ctx, s, accepted.Job.ID); job.State != document.JobSucceeded || job.Tasks.Summary.State != document.JobSucceeded || job.FinishedAt == nil {
@@ -65,7 +66,7 @@ func makesSummariesOnDemand(t *testing.T, ctx context.Context, s Store) {
 	if job := ask(); job.State.Ended() || job.FinishedAt != nil || job.Tasks.Summary.State != document.JobQueued || job.Tasks.Knowledge.State != document.JobSucceeded {
 		t.Errorf("job %+v, want its summary queued", job)
 	}
-	work := claimTask(t, ctx, s, accepted.Job, document.KindSummary)
+	work := claimTask(t, ctx, s, accepted.Job, task.KindSummary)
 	if !work.SummaryRequested {
 		t.Errorf("work %+v, want it asked for", work)
 	}
@@ -85,12 +86,12 @@ func makesSummariesOnDemand(t *testing.T, ctx context.Context, s Store) {
 	// A worker that holds the lease of a task that was not asked for loses it: what it
 	// would do is nothing.
 	second := acceptUpload(t, ctx, s, uploadOf(c, "b"))
-	stale := claimTask(t, ctx, s, second.Job, document.KindSummary)
+	stale := claimTask(t, ctx, s, second.Job, task.KindSummary)
 	if _, err := s.RequestSummary(ctx, second.Document.ID, document.SummariesByModel); err != nil {
 		t.Fatal(err)
 	}
 	wantFault(t, s.SkipSummary(ctx, stale), fault.LeaseLost)
-	if work := claimTask(t, ctx, s, second.Job, document.KindSummary); !work.SummaryRequested {
+	if work := claimTask(t, ctx, s, second.Job, task.KindSummary); !work.SummaryRequested {
 		t.Errorf("work %+v, want it asked for", work)
 	}
 	_, err = s.RequestSummary(ctx, uuid.New(), document.SummariesByModel)

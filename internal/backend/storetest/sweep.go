@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed-7a112592/gristmill/internal/garbage"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // A sweep takes all that there is of a tenant, so each test has its own store.
@@ -43,16 +43,16 @@ func listsTenantsDue(t *testing.T, ctx context.Context, s Store) {
 		t.Fatal(err)
 	}
 	beginUpload(t, tenantContext(t, OtherTenant), s, uploadOf(c, "under way"))
-	garbage := func(ages document.GarbageMinAges) func(context.Context) ([]string, error) {
+	entries := func(ages garbage.MinAges) func(context.Context) ([]string, error) {
 		return func(ctx context.Context) ([]string, error) { return s.TenantsWithGarbage(ctx, ages) }
 	}
-	hour := document.GarbageMinAges{Uploads: time.Hour, Sections: time.Hour, IdempotencyKeys: time.Hour, Deliveries: time.Hour}
+	hour := garbage.MinAges{Uploads: time.Hour, Sections: time.Hour, IdempotencyKeys: time.Hour, Deliveries: time.Hour}
 	for name, test := range map[string]struct {
 		list func(context.Context) ([]string, error)
 		want string
 	}{
-		"garbage":             {garbage(hour), tenant.Default},
-		"an abandoned upload": {garbage(document.GarbageMinAges{}), OtherTenant},
+		"garbage":             {entries(hour), tenant.Default},
+		"an abandoned upload": {entries(garbage.MinAges{}), OtherTenant},
 		"deliveries":          {s.TenantsWithDeliveries, tenant.Default},
 		"no verification":     {func(ctx context.Context) ([]string, error) { return s.TenantsToVerify(ctx, time.Hour) }, OtherTenant},
 	} {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -40,7 +41,7 @@ func tasks(t *testing.T, open func(t *testing.T) Store) {
 }
 
 // recordOutcome writes what became of a task.
-func recordOutcome(t *testing.T, ctx context.Context, s Store, work document.Work, outcome document.Outcome) {
+func recordOutcome(t *testing.T, ctx context.Context, s Store, work task.Work, outcome task.Outcome) {
 	t.Helper()
 	if err := s.RecordOutcome(ctx, work, outcome); err != nil {
 		t.Fatal(err)
@@ -51,13 +52,13 @@ func claimsWork(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "claim")
 	upload := uploadOf(c, "a")
 	job := acceptUpload(t, ctx, s, upload).Job
-	for _, kind := range document.JobTaskKinds {
+	for _, kind := range task.JobKinds {
 		ref := taskRefOf(t, ctx, job, kind)
 		got, err := s.Claim(ctx, ref, leaseTime)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := document.Work{TaskRef: ref, SpaceReplaceable: c.SpaceReplaceable, JobID: job.ID, Lease: got.Lease, Attempt: 1, Collection: "claim", Key: "a",
+		want := task.Work{Ref: ref, SpaceReplaceable: c.SpaceReplaceable, JobID: job.ID, Lease: got.Lease, Attempt: 1, Collection: "claim", Key: "a",
 			Title: upload.Title, MediaType: upload.MediaType, Object: upload.Object, Size: upload.Size, SHA256: upload.SHA256, Space: c.ActiveSpace}
 		if diff := cmp.Diff(want, got); diff != "" || got.Lease == uuid.Nil {
 			t.Errorf("%s: work, lease %s (-want +got):\n%s", kind, got.Lease, diff)
@@ -74,8 +75,8 @@ func claimsWork(t *testing.T, ctx context.Context, s Store) {
 
 func claimsOnceAtOnce(t *testing.T, ctx context.Context, s Store) {
 	job := acceptUpload(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "claim"), "at once")).Job
-	ref := taskRefOf(t, ctx, job, document.KindKnowledge)
-	won := make(chan document.Work, 8)
+	ref := taskRefOf(t, ctx, job, task.KindKnowledge)
+	won := make(chan task.Work, 8)
 	concurrently(t, cap(won), func(int) error {
 		work, err := s.Claim(ctx, ref, leaseTime)
 		if err == nil {
@@ -93,19 +94,19 @@ func claimsOnceAtOnce(t *testing.T, ctx context.Context, s Store) {
 // What counts as a crash is a lease that ran out, not what was settled.
 func countsCrashes(t *testing.T, ctx context.Context, s Store) {
 	job := acceptUpload(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "claim"), "crashes")).Job
-	ref := taskRefOf(t, ctx, job, document.KindKnowledge)
-	var last document.Work
+	ref := taskRefOf(t, ctx, job, task.KindKnowledge)
+	var last task.Work
 	for i, step := range []struct {
 		ttl              time.Duration
-		settle           document.Verdict // "" for a crash
+		settle           task.Verdict // "" for a crash
 		attempt, crashes int
 	}{
-		{leaseTime, document.VerdictRetry, 1, 0},
+		{leaseTime, task.VerdictRetry, 1, 0},
 		{-leaseTime, "", 2, 0},
 		{-leaseTime, "", 3, 1},
-		{leaseTime, document.VerdictWait, 4, 2},
-		{leaseTime, document.VerdictRetry, 4, 2},
-		{leaseTime, document.VerdictFail, 5, 2},
+		{leaseTime, task.VerdictWait, 4, 2},
+		{leaseTime, task.VerdictRetry, 4, 2},
+		{leaseTime, task.VerdictFail, 5, 2},
 	} {
 		work, err := s.Claim(ctx, ref, step.ttl)
 		if err != nil {
@@ -116,7 +117,7 @@ func countsCrashes(t *testing.T, ctx context.Context, s Store) {
 				i, work.Attempt, work.Crashes, work.Lease, last.Lease, step.attempt, step.crashes)
 		}
 		if step.settle != "" {
-			recordOutcome(t, ctx, s, work, document.Outcome{Verdict: step.settle, Error: "odd"})
+			recordOutcome(t, ctx, s, work, task.Outcome{Verdict: step.settle, Error: "odd"})
 		}
 		last = work
 	}
@@ -124,13 +125,13 @@ func countsCrashes(t *testing.T, ctx context.Context, s Store) {
 
 func claimsNothingUnknown(t *testing.T, ctx context.Context, s Store) {
 	accepted := publishDocument(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "claim"), "unknown"), passageOf("one", 1, 0, 0))
-	ref := taskRefOf(t, ctx, accepted.Job, document.KindKnowledge)
-	for name, change := range map[string]func(ref *document.TaskRef){
-		"ended":            func(*document.TaskRef) {},
-		"unknown document": func(ref *document.TaskRef) { ref.DocumentID = uuid.New() },
-		"unknown version":  func(ref *document.TaskRef) { ref.Version = 2 },
-		"unknown kind":     func(ref *document.TaskRef) { ref.Kind = "another" },
-		"no reindex":       func(ref *document.TaskRef) { ref.Kind = document.KindReindex },
+	ref := taskRefOf(t, ctx, accepted.Job, task.KindKnowledge)
+	for name, change := range map[string]func(ref *task.Ref){
+		"ended":            func(*task.Ref) {},
+		"unknown document": func(ref *task.Ref) { ref.DocumentID = uuid.New() },
+		"unknown version":  func(ref *task.Ref) { ref.Version = 2 },
+		"unknown kind":     func(ref *task.Ref) { ref.Kind = "another" },
+		"no reindex":       func(ref *task.Ref) { ref.Kind = task.KindReindex },
 	} {
 		changed := ref
 		change(&changed)
@@ -145,7 +146,7 @@ func cancelsSupersededTasks(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "claim")
 	first := acceptUpload(t, ctx, s, uploadOf(c, "superseded"))
 	acceptUpload(t, ctx, s, uploadOf(c, "superseded"))
-	for _, kind := range document.JobTaskKinds {
+	for _, kind := range task.JobKinds {
 		_, err := s.Claim(ctx, taskRefOf(t, ctx, first.Job, kind), leaseTime)
 		wantFault(t, err, fault.NotFound)
 	}
@@ -161,9 +162,9 @@ func cancelsSupersededTasks(t *testing.T, ctx context.Context, s Store) {
 func finishesWhatWasBegun(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "claim")
 	first := acceptUpload(t, ctx, s, uploadOf(c, "begun"))
-	recordOutcome(t, ctx, s, claimTask(t, ctx, s, first.Job, document.KindKnowledge), document.Outcome{Verdict: document.VerdictWait})
+	recordOutcome(t, ctx, s, claimTask(t, ctx, s, first.Job, task.KindKnowledge), task.Outcome{Verdict: task.VerdictWait})
 	acceptUpload(t, ctx, s, uploadOf(c, "begun"))
-	if work := claimTask(t, ctx, s, first.Job, document.KindKnowledge); work.Version != 1 {
+	if work := claimTask(t, ctx, s, first.Job, task.KindKnowledge); work.Version != 1 {
 		t.Errorf("got version %d", work.Version)
 	}
 }
@@ -171,11 +172,11 @@ func finishesWhatWasBegun(t *testing.T, ctx context.Context, s Store) {
 func cancelsTasksOfDeletedDocuments(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "claim")
 	accepted := acceptUpload(t, ctx, s, uploadOf(c, "deleted"))
-	work := claimTask(t, ctx, s, accepted.Job, document.KindKnowledge)
+	work := claimTask(t, ctx, s, accepted.Job, task.KindKnowledge)
 	if err := s.DeleteDocument(ctx, accepted.Document.ID); err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range document.JobTaskKinds {
+	for _, kind := range task.JobKinds {
 		_, err := s.Claim(ctx, taskRefOf(t, ctx, accepted.Job, kind), leaseTime)
 		wantFault(t, err, fault.NotFound)
 	}
@@ -187,7 +188,7 @@ func cancelsTasksOfDeletedDocuments(t *testing.T, ctx context.Context, s Store) 
 
 func renewsLeases(t *testing.T, ctx context.Context, s Store) {
 	job := acceptUpload(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "renew"), "a")).Job
-	ref := taskRefOf(t, ctx, job, document.KindKnowledge)
+	ref := taskRefOf(t, ctx, job, task.KindKnowledge)
 	first, err := s.Claim(ctx, ref, -leaseTime)
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +202,7 @@ func renewsLeases(t *testing.T, ctx context.Context, s Store) {
 	if err := s.RenewLease(ctx, first, -leaseTime); err != nil {
 		t.Fatal(err)
 	}
-	second := claimTask(t, ctx, s, job, document.KindKnowledge)
+	second := claimTask(t, ctx, s, job, task.KindKnowledge)
 	wantFault(t, s.RenewLease(ctx, first, leaseTime), fault.LeaseLost)
 	if err := s.RenewLease(ctx, second, leaseTime); err != nil {
 		t.Error(err)
@@ -210,8 +211,8 @@ func renewsLeases(t *testing.T, ctx context.Context, s Store) {
 
 func waitsWithoutCostingAnAttempt(t *testing.T, ctx context.Context, s Store) {
 	accepted := acceptUpload(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "settle"), "wait"))
-	work := claimTask(t, ctx, s, accepted.Job, document.KindKnowledge)
-	recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictWait, Error: "provider down", Delay: time.Minute})
+	work := claimTask(t, ctx, s, accepted.Job, task.KindKnowledge)
+	recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictWait, Error: "provider down", Delay: time.Minute})
 
 	job := readJob(t, ctx, s, accepted.Job.ID)
 	task := job.Tasks.Knowledge
@@ -221,7 +222,7 @@ func waitsWithoutCostingAnAttempt(t *testing.T, ctx context.Context, s Store) {
 	if task.NextAttemptAt == nil || job.NextAttemptAt == nil || !job.NextAttemptAt.Equal(*task.NextAttemptAt) || !job.NextAttemptAt.After(job.CreatedAt) {
 		t.Errorf("next attempt: job %v, task %v", job.NextAttemptAt, task.NextAttemptAt)
 	}
-	_, err := s.Claim(ctx, work.TaskRef, leaseTime)
+	_, err := s.Claim(ctx, work.Ref, leaseTime)
 	wantFault(t, err, fault.Unavailable)
 	if after := fault.As(err).RetryAfter; after <= 0 || after > time.Minute {
 		t.Errorf("retry after %s, want what is left of a minute", after)
@@ -234,16 +235,16 @@ func waitsWithoutCostingAnAttempt(t *testing.T, ctx context.Context, s Store) {
 func recordsARetry(t *testing.T, ctx context.Context, s Store) {
 	accepted := acceptUpload(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "settle"), "retry"))
 	for attempt := 1; attempt <= 3; attempt++ {
-		work := claimTask(t, ctx, s, accepted.Job, document.KindKnowledge)
+		work := claimTask(t, ctx, s, accepted.Job, task.KindKnowledge)
 		if work.Attempt != attempt {
 			t.Errorf("got attempt %d, want %d", work.Attempt, attempt)
 		}
-		recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictRetry, Error: "odd", Delay: 0})
+		recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictRetry, Error: "odd", Delay: 0})
 	}
 	if got := readJob(t, ctx, s, accepted.Job.ID); got.State != document.JobWaiting || got.Tasks.Knowledge.Attempt != 3 {
 		t.Errorf("job: got %+v, want it waiting after 3 attempts", got)
 	}
-	claimTask(t, ctx, s, accepted.Job, document.KindKnowledge)
+	claimTask(t, ctx, s, accepted.Job, task.KindKnowledge)
 	if got := readJob(t, ctx, s, accepted.Job.ID); got.NextAttemptAt != nil || got.State != document.JobRunning {
 		t.Errorf("job under way: got %s, next attempt %v", got.State, got.NextAttemptAt)
 	}
@@ -251,23 +252,23 @@ func recordsARetry(t *testing.T, ctx context.Context, s Store) {
 
 func recordsAnEnd(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "settle")
-	for verdict, want := range map[document.Verdict]document.JobState{
-		document.VerdictFail:   document.JobFailed,
-		document.VerdictCancel: document.JobCancelled,
+	for verdict, want := range map[task.Verdict]document.JobState{
+		task.VerdictFail:   document.JobFailed,
+		task.VerdictCancel: document.JobCancelled,
 	} {
 		accepted := acceptUpload(t, ctx, s, uploadOf(c, "for good: "+string(verdict)))
-		work := claimTask(t, ctx, s, accepted.Job, document.KindKnowledge)
-		recordOutcome(t, ctx, s, work, document.Outcome{Verdict: verdict, Error: "broken"})
-		task := readJob(t, ctx, s, accepted.Job.ID).Tasks.Knowledge
-		if task.State != want || task.Error != "broken" || task.Attempt != 1 || task.NextAttemptAt != nil {
-			t.Errorf("%s: task: got %+v, want %s", verdict, task, want)
+		work := claimTask(t, ctx, s, accepted.Job, task.KindKnowledge)
+		recordOutcome(t, ctx, s, work, task.Outcome{Verdict: verdict, Error: "broken"})
+		row := readJob(t, ctx, s, accepted.Job.ID).Tasks.Knowledge
+		if row.State != want || row.Error != "broken" || row.Attempt != 1 || row.NextAttemptAt != nil {
+			t.Errorf("%s: task: got %+v, want %s", verdict, row, want)
 		}
 		if d := readDocument(t, ctx, s, accepted.Document.ID); d.State != document.DocumentFailed {
 			t.Errorf("%s: document: got %s, want failed", verdict, d.State)
 		}
-		_, err := s.Claim(ctx, work.TaskRef, leaseTime)
+		_, err := s.Claim(ctx, work.Ref, leaseTime)
 		wantFault(t, err, fault.NotFound)
-		wantFault(t, s.RecordOutcome(ctx, work, document.Outcome{Verdict: verdict}), fault.LeaseLost)
+		wantFault(t, s.RecordOutcome(ctx, work, task.Outcome{Verdict: verdict}), fault.LeaseLost)
 	}
 }
 
@@ -275,7 +276,7 @@ func recordsOutcomesWithoutTouchingThePublishedVersion(t *testing.T, ctx context
 	c := ensureCollection(t, ctx, s, "settle")
 	publishDocument(t, ctx, s, uploadOf(c, "live"), passageOf("one", 1, 0, 0))
 	second := acceptUpload(t, ctx, s, uploadOf(c, "live"))
-	recordOutcome(t, ctx, s, claimTask(t, ctx, s, second.Job, document.KindKnowledge), document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+	recordOutcome(t, ctx, s, claimTask(t, ctx, s, second.Job, task.KindKnowledge), task.Outcome{Verdict: task.VerdictFail, Error: "broken"})
 	if d := readDocument(t, ctx, s, second.Document.ID); d.State != document.DocumentReady || d.Version != 1 {
 		t.Errorf("document: got %s, version %d; want ready, version 1", d.State, d.Version)
 	}
@@ -284,8 +285,8 @@ func recordsOutcomesWithoutTouchingThePublishedVersion(t *testing.T, ctx context
 // A failing summary must not keep its document from being searched.
 func combinesTaskStates(t *testing.T, ctx context.Context, s Store) {
 	accepted := acceptUpload(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "settle"), "both"))
-	summary := claimTask(t, ctx, s, accepted.Job, document.KindSummary)
-	recordOutcome(t, ctx, s, summary, document.Outcome{Verdict: document.VerdictFail, Error: "no words"})
+	summary := claimTask(t, ctx, s, accepted.Job, task.KindSummary)
+	recordOutcome(t, ctx, s, summary, task.Outcome{Verdict: task.VerdictFail, Error: "no words"})
 	got := readJob(t, ctx, s, accepted.Job.ID)
 	if got.State != document.JobRunning || got.FinishedAt != nil || got.Error != "no words" {
 		t.Errorf("one task failed: got %s, finished at %v, error %q", got.State, got.FinishedAt, got.Error)
@@ -302,8 +303,8 @@ func combinesTaskStates(t *testing.T, ctx context.Context, s Store) {
 
 func recordsAnyError(t *testing.T, ctx context.Context, s Store) {
 	accepted := acceptUpload(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "settle"), "odd error"))
-	work := claimTask(t, ctx, s, accepted.Job, document.KindKnowledge)
-	recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictFail, Error: "provider said \x00\xff'quoted'"})
+	work := claimTask(t, ctx, s, accepted.Job, task.KindKnowledge)
+	recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictFail, Error: "provider said \x00\xff'quoted'"})
 	if got := readJob(t, ctx, s, accepted.Job.ID).Error; got == "" {
 		t.Error("the error was lost")
 	}
@@ -311,14 +312,14 @@ func recordsAnyError(t *testing.T, ctx context.Context, s Store) {
 
 func refusesStaleLeases(t *testing.T, ctx context.Context, s Store) {
 	job := acceptUpload(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "settle"), "stale")).Job
-	stale, err := s.Claim(ctx, taskRefOf(t, ctx, job, document.KindKnowledge), -leaseTime)
+	stale, err := s.Claim(ctx, taskRefOf(t, ctx, job, task.KindKnowledge), -leaseTime)
 	if err != nil {
 		t.Fatal(err)
 	}
-	current := claimTask(t, ctx, s, job, document.KindKnowledge)
+	current := claimTask(t, ctx, s, job, task.KindKnowledge)
 	before := readJob(t, ctx, s, job.ID)
 	one, progress := passageOf("stale", 1, 0, 0), document.KnowledgeProgress{Passages: 1}
-	wantFault(t, s.RecordOutcome(ctx, stale, document.Outcome{Verdict: document.VerdictFail, Error: "stale"}), fault.LeaseLost)
+	wantFault(t, s.RecordOutcome(ctx, stale, task.Outcome{Verdict: task.VerdictFail, Error: "stale"}), fault.LeaseLost)
 	wantFault(t, s.WriteBatch(ctx, stale, batchOf(0, one), progress), fault.LeaseLost)
 	wantFault(t, s.Publish(ctx, stale, nil, document.KnowledgeProgress{}), fault.LeaseLost)
 	if diff := cmp.Diff(before, readJob(t, ctx, s, job.ID)); diff != "" {
@@ -336,13 +337,13 @@ func refusesStaleLeases(t *testing.T, ctx context.Context, s Store) {
 func failsDocumentsByTheirNewestVersionOnly(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "settle")
 	first := acceptUpload(t, ctx, s, uploadOf(c, "newest"))
-	work := claimTask(t, ctx, s, first.Job, document.KindKnowledge)
+	work := claimTask(t, ctx, s, first.Job, task.KindKnowledge)
 	second := acceptUpload(t, ctx, s, uploadOf(c, "newest"))
-	recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+	recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictFail, Error: "broken"})
 	if d := readDocument(t, ctx, s, first.Document.ID); d.State != document.DocumentPending {
 		t.Errorf("first version failed, second under way: got %s, want pending", d.State)
 	}
-	recordOutcome(t, ctx, s, claimTask(t, ctx, s, second.Job, document.KindKnowledge), document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+	recordOutcome(t, ctx, s, claimTask(t, ctx, s, second.Job, task.KindKnowledge), task.Outcome{Verdict: task.VerdictFail, Error: "broken"})
 	if d := readDocument(t, ctx, s, first.Document.ID); d.State != document.DocumentFailed {
 		t.Errorf("both failed: got %s, want failed", d.State)
 	}
@@ -353,9 +354,9 @@ func recordsBothOutcomesAtOnce(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "settle at once")
 	for range 5 {
 		job := acceptUpload(t, ctx, s, uploadOf(c, uuid.NewString())).Job
-		works := []document.Work{claimTask(t, ctx, s, job, document.KindKnowledge), claimTask(t, ctx, s, job, document.KindSummary)}
+		works := []task.Work{claimTask(t, ctx, s, job, task.KindKnowledge), claimTask(t, ctx, s, job, task.KindSummary)}
 		concurrently(t, len(works), func(i int) error {
-			return s.RecordOutcome(ctx, works[i], document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+			return s.RecordOutcome(ctx, works[i], task.Outcome{Verdict: task.VerdictFail, Error: "broken"})
 		})
 		if got := readJob(t, ctx, s, job.ID); got.State != document.JobFailed || got.FinishedAt == nil {
 			t.Errorf("got %s, finished at %v; want failed", got.State, got.FinishedAt)

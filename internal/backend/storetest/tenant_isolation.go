@@ -10,7 +10,10 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -31,11 +34,11 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 	if err := s.DeleteDocument(ours, acceptUpload(t, ours, s, uploadOf(c, "deleted")).Document.ID); err != nil {
 		t.Fatal(err)
 	}
-	work := claimTask(t, ours, s, underWay.Job, document.KindKnowledge)
+	work := claimTask(t, ours, s, underWay.Job, task.KindKnowledge)
 	if err := s.WriteBatch(ours, work, batchOf(0, passageOf("under way", 1, 0, 0)), document.KnowledgeProgress{Passages: 1}); err != nil {
 		t.Fatal(err)
 	}
-	expired, err := s.Claim(ours, taskRefOf(t, ours, underWay.Job, document.KindSummary), -leaseTime)
+	expired, err := s.Claim(ours, taskRefOf(t, ours, underWay.Job, task.KindSummary), -leaseTime)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +51,7 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 	failJob(t, ours, s, acceptUpload(t, ours, s, uploadOf(c, "delivered")).Job)
 	taken := claimDeliveries(t, ours, s, -leaseTime)
 	sent := taken[0]
-	if err := s.RecordDeliveryOutcome(ours, taken[1], document.DeliveryOutcome{State: document.DeliveryDelivered, Status: 200}); err != nil {
+	if err := s.RecordDeliveryOutcome(ours, taken[1], task.DeliveryOutcome{State: document.DeliveryDelivered, Status: 200}); err != nil {
 		t.Fatal(err)
 	}
 	before := tenantStateOf(t, ours, s)
@@ -70,7 +73,7 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 			_, err := s.Deliveries(ctx, webhook.ID, document.Page{Limit: 10})
 			return err
 		},
-		"Claim": func(ctx context.Context) error { _, err := s.Claim(ctx, expired.TaskRef, time.Hour); return err },
+		"Claim": func(ctx context.Context) error { _, err := s.Claim(ctx, expired.Ref, time.Hour); return err },
 		"AskSummary": func(ctx context.Context) error {
 			_, err := s.RequestSummary(ctx, work.DocumentID, document.SummariesByModel)
 			return err
@@ -86,7 +89,7 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 	for name, call := range map[string]func(ctx context.Context) error{
 		"Renew": func(ctx context.Context) error { return s.RenewLease(ctx, work, time.Hour) },
 		"Settle": func(ctx context.Context) error {
-			return s.RecordOutcome(ctx, work, document.Outcome{Verdict: document.VerdictFail})
+			return s.RecordOutcome(ctx, work, task.Outcome{Verdict: task.VerdictFail})
 		},
 		"Write": func(ctx context.Context) error {
 			return s.WriteBatch(ctx, work, batchOf(1, passageOf("theirs", 1, 0, 0)), document.KnowledgeProgress{})
@@ -102,7 +105,7 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 		},
 		"SkipSummary": func(ctx context.Context) error { return s.SkipSummary(ctx, expired) },
 		"SettleDelivery": func(ctx context.Context) error {
-			return s.RecordDeliveryOutcome(ctx, sent, document.DeliveryOutcome{State: document.DeliveryFailed})
+			return s.RecordDeliveryOutcome(ctx, sent, task.DeliveryOutcome{State: document.DeliveryFailed})
 		},
 	} {
 		t.Run(name, func(t *testing.T) { wantFault(t, call(theirs), fault.LeaseLost) })
@@ -121,7 +124,7 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 			return len(summaries), err
 		},
 		"Nearest": func(ctx context.Context) (int, error) {
-			hits, err := s.NearestPassages(ctx, c.ActiveSpace, document.Query{Collection: "c", Vector: []float32{1, 0, 0}, Limit: 10})
+			hits, err := s.NearestPassages(ctx, c.ActiveSpace, vector.Query{Collection: "c", Vector: []float32{1, 0, 0}, Limit: 10})
 			if fault.Is(err, fault.Conflict) { // of theirs, it is not the live space
 				err = nil
 			}
@@ -144,7 +147,7 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 			return len(taken), err
 		},
 		"Dispatch": func(ctx context.Context) (int, error) {
-			dispatched, err := s.Dispatch(ctx, map[document.TaskKind]int{document.KindKnowledge: 10})
+			dispatched, err := s.Dispatch(ctx, map[task.Kind]int{task.KindKnowledge: 10})
 			return len(dispatched), err
 		},
 		"Due": func(ctx context.Context) (int, error) {
@@ -176,8 +179,8 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 		if err != nil || len(before) == 0 {
 			t.Fatalf("got our garbage %+v, %v", before, err)
 		}
-		for _, g := range append(before, document.Garbage{Kind: document.GarbageVersion, DocumentID: done.Document.ID, Version: 1}) {
-			if g.Kind != document.GarbageObject && g.Kind != document.GarbageScan {
+		for _, g := range append(before, garbage.Entry{Kind: garbage.KindVersion, DocumentID: done.Document.ID, Version: 1}) {
+			if g.Kind != garbage.KindObject && g.Kind != garbage.KindScan {
 				if _, err := s.CollectGarbage(theirs, g, farFuture, 10); err != nil {
 					t.Errorf("collect %s: %v", g, err)
 				}
@@ -186,7 +189,7 @@ func tenants(t *testing.T, open func(t *testing.T) Store) {
 				t.Error(err)
 			}
 		}
-		if found := searchForGarbage(t, theirs, s, 2); found != (document.GarbageScanCounts{}) {
+		if found := searchForGarbage(t, theirs, s, 2); found != (garbage.ScanCounts{}) {
 			t.Errorf("they found ours: %s", found)
 		}
 		after, err := s.Garbage(ours, farFuture, 100)
@@ -248,7 +251,7 @@ type tenantState struct {
 	Known     map[document.ContentHash]int
 	Sections  map[document.ContentHash]string
 	Due       []string
-	Backlog   document.Backlog
+	Backlog   task.Backlog
 }
 
 func tenantStateOf(t *testing.T, ctx context.Context, s Store) tenantState {
@@ -258,7 +261,7 @@ func tenantStateOf(t *testing.T, ctx context.Context, s Store) tenantState {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sections, err := s.ReuseSectionSummaries(ctx, document.Work{}, []document.ContentHash{document.HashText("section")})
+	sections, err := s.ReuseSectionSummaries(ctx, task.Work{}, []document.ContentHash{document.HashText("section")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +283,7 @@ func tenantStateOf(t *testing.T, ctx context.Context, s Store) tenantState {
 		Jobs: listAll(t, 10, func(page document.Page) (document.List[document.Job], error) {
 			return s.Jobs(ctx, document.JobFilter{}, page)
 		}),
-		Hits:     nearest(t, ctx, s, c, document.Query{}),
+		Hits:     nearest(t, ctx, s, c, vector.Query{}),
 		Known:    known,
 		Sections: sections,
 		Due:      redispatchOverdue(t, ctx, s, -leaseTime, 10),

@@ -8,7 +8,10 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -66,7 +69,7 @@ func tenantsOfReindexes(t *testing.T, open func(t *testing.T) Store) {
 	for name, call := range map[string]func(ctx context.Context) error{
 		"Renew": func(ctx context.Context) error { return s.RenewLease(ctx, reindex, -leaseTime) },
 		"Settle": func(ctx context.Context) error {
-			return s.RecordOutcome(ctx, reindex, document.Outcome{Verdict: document.VerdictFail})
+			return s.RecordOutcome(ctx, reindex, task.Outcome{Verdict: task.VerdictFail})
 		},
 		"Rebuild":  func(ctx context.Context) error { _, err := s.PlanRebuild(ctx, reindex); return err },
 		"Unplaced": func(ctx context.Context) error { _, err := s.MissingVersions(ctx, reindex, uuid.Nil, 10); return err },
@@ -80,7 +83,7 @@ func tenantsOfReindexes(t *testing.T, open func(t *testing.T) Store) {
 		"Switch":  func(ctx context.Context) error { return s.ActivateSpace(ctx, reindex, 0, progress) },
 		"Requeue": func(ctx context.Context) error { _, err := s.RequeueDocuments(ctx, redoing, 10); return err },
 		"Publish": func(ctx context.Context) error {
-			return s.Publish(ctx, upload, []document.SpaceVersion{{SpaceID: reindex.Space.ID, Passages: 1}}, document.KnowledgeProgress{})
+			return s.Publish(ctx, upload, []vector.SpaceVersion{{SpaceID: reindex.Space.ID, Passages: 1}}, document.KnowledgeProgress{})
 		},
 	} {
 		t.Run(name, func(t *testing.T) { wantFault(t, call(theirs), fault.LeaseLost) })
@@ -104,15 +107,15 @@ func tenantsOfReindexes(t *testing.T, open func(t *testing.T) Store) {
 			return int(rate * 1000), err
 		},
 		"Grown": func(ctx context.Context) (int, error) {
-			spaces, err := s.GrownSpaces(ctx, document.MaintenanceMove, 1)
+			spaces, err := s.GrownSpaces(ctx, vector.MaintenanceMove, 1)
 			return len(spaces), err
 		},
 		"GrownAfter": func(ctx context.Context) (int, error) {
-			spaces, _, err := s.GrownSpacesAfter(ctx, document.MaintenanceMove, 1, 0, 100)
+			spaces, _, err := s.GrownSpacesAfter(ctx, vector.MaintenanceMove, 1, 0, 100)
 			return len(spaces), err
 		},
 		"Dispatch": func(ctx context.Context) (int, error) {
-			dispatched, err := s.Dispatch(ctx, map[document.TaskKind]int{document.KindReindex: 10})
+			dispatched, err := s.Dispatch(ctx, map[task.Kind]int{task.KindReindex: 10})
 			return len(dispatched), err
 		},
 		"Due": func(ctx context.Context) (int, error) {
@@ -128,7 +131,7 @@ func tenantsOfReindexes(t *testing.T, open func(t *testing.T) Store) {
 	}
 
 	t.Run("Collections", func(t *testing.T) {
-		own := []document.Collection{ensureCollection(t, theirs, s, "own")}
+		own := []vector.Collection{ensureCollection(t, theirs, s, "own")}
 		if got, err := s.AllCollections(theirs); err != nil || !cmp.Equal(own, got) {
 			t.Errorf("got %+v, %v, want their own", got, err)
 		}
@@ -168,7 +171,7 @@ func tenantsOfReindexes(t *testing.T, open func(t *testing.T) Store) {
 }
 
 // stateOfReindexes is all that there is to see of them.
-func stateOfReindexes(t *testing.T, ctx context.Context, s Store, c document.Collection, reindex document.Work, of document.MissingVersion) map[string]any {
+func stateOfReindexes(t *testing.T, ctx context.Context, s Store, c vector.Collection, reindex task.Work, of rebuild.MissingVersion) map[string]any {
 	t.Helper()
 	collections, err := s.AllCollections(ctx)
 	if err != nil {

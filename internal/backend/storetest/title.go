@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -33,13 +35,13 @@ func returnsOwnTitles(t *testing.T, ctx context.Context, s Store) {
 		}
 		cancelReindex(t, ctx, s, work.JobID, leaseTime)
 		reindex, jobs := runRequeue(t, ctx, s, document.ReindexRequest{Collection: c.Name, Force: true, DocumentIDs: []uuid.UUID{accepted.Document.ID}})
-		for _, kind := range document.JobTaskKinds {
+		for _, kind := range task.JobKinds {
 			work := claimTask(t, ctx, s, jobs[0], kind)
 			if diff := cmp.Diff(want, work.SourceInfo()); diff != "" {
 				t.Errorf("what the task %s of the next version learns (-want +got):\n%s", kind, diff)
 			}
-			recordOutcome(t, ctx, s, work, document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+			recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictFail, Error: "broken"})
 		}
-		requeue(t, ctx, s, reindex, 100, document.RequeueResult{Ended: true})
+		requeue(t, ctx, s, reindex, 100, rebuild.RequeueResult{Ended: true})
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
+	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -31,7 +33,7 @@ func uploads(t *testing.T, open func(t *testing.T) Store) {
 
 // wantExpired checks that these are the uploads that came to nothing,
 // however recently they were begun.
-func wantExpired(t *testing.T, ctx context.Context, s Store, when string, want ...document.Upload) {
+func wantExpired(t *testing.T, ctx context.Context, s Store, when string, want ...original.Upload) {
 	t.Helper()
 	if _, err := s.ExpireUploads(ctx, 0, 100); err != nil {
 		t.Fatal(err)
@@ -155,7 +157,7 @@ func abortsUploads(t *testing.T, ctx context.Context, s Store) {
 func acceptsOrExpires(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "c")
 	const n = 20
-	all := make([]document.Upload, n)
+	all := make([]original.Upload, n)
 	for i := range all {
 		all[i] = uploadOf(c, fmt.Sprint(i))
 		beginUpload(t, ctx, s, all[i])
@@ -174,7 +176,7 @@ func acceptsOrExpires(t *testing.T, ctx context.Context, s Store) {
 		}
 		return err
 	})
-	for _, g := range garbageOf(t, ctx, s, document.GarbageObject, 0) {
+	for _, g := range garbageOf(t, ctx, s, garbage.KindObject, 0) {
 		gone = append(gone, g.Object)
 	}
 	for i, upload := range all {

@@ -10,8 +10,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/vector"
+	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
 func verifying(t *testing.T, open func(t *testing.T) Store) {
@@ -27,9 +29,9 @@ func verifying(t *testing.T, open func(t *testing.T) Store) {
 }
 
 // retainedVersionsOf returns the versions of a document that must be whole.
-func retainedVersionsOf(t *testing.T, ctx context.Context, s Store, id uuid.UUID) []document.RetainedVersion {
+func retainedVersionsOf(t *testing.T, ctx context.Context, s Store, id uuid.UUID) []verification.RetainedVersion {
 	t.Helper()
-	kept, err := s.RetainedVersions(ctx, document.RetainedVersionFilter{DocumentID: id}, uuid.Nil, 10)
+	kept, err := s.RetainedVersions(ctx, verification.Filter{DocumentID: id}, uuid.Nil, 10)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,10 +43,10 @@ func listsVersionsToVerify(t *testing.T, ctx context.Context, s Store) {
 	live, next := uploadOf(c, "live"), uploadOf(c, "live")
 	live.ObjectETag = "tag"
 	pending, elsewhere, deleted := uploadOf(c, "pending"), uploadOf(other, "elsewhere"), uploadOf(c, "deleted")
-	want := func(id uuid.UUID, version int, up document.Upload, is bool, passages int64) document.RetainedVersion {
-		return document.RetainedVersion{DocumentID: id, Version: version, Collection: up.Collection.Name, Key: up.Key, Published: is, Passages: passages,
-			Original: document.Original{Object: up.Object, Size: up.Size, SHA256: up.SHA256, ETag: up.ObjectETag},
-			Space:    document.Space{ID: up.Collection.ActiveSpace.ID, CollectionID: up.Collection.ID, Model: up.Collection.ActiveSpace.Model}}
+	want := func(id uuid.UUID, version int, up original.Upload, is bool, passages int64) verification.RetainedVersion {
+		return verification.RetainedVersion{DocumentID: id, Version: version, Collection: up.Collection.Name, Key: up.Key, Published: is, Passages: passages,
+			Original: original.Ref{Object: up.Object, Size: up.Size, SHA256: up.SHA256, ETag: up.ObjectETag},
+			Space:    vector.Space{ID: up.Collection.ActiveSpace.ID, CollectionID: up.Collection.ID, Model: up.Collection.ActiveSpace.Model}}
 	}
 	a := publishDocument(t, ctx, s, live, passageOf("one", 1, 0, 0), passageOf("two", 0, 1, 0)).Document.ID
 	acceptUpload(t, ctx, s, next)
@@ -53,49 +55,49 @@ func listsVersionsToVerify(t *testing.T, ctx context.Context, s Store) {
 	if err := s.DeleteDocument(ctx, acceptUpload(t, ctx, s, deleted).Document.ID); err != nil {
 		t.Fatal(err)
 	}
-	all := []document.RetainedVersion{want(a, 1, live, true, 2), want(a, 2, next, false, -1), want(b, 1, pending, false, -1), want(d, 1, elsewhere, true, 1)}
+	all := []verification.RetainedVersion{want(a, 1, live, true, 2), want(a, 2, next, false, -1), want(b, 1, pending, false, -1), want(d, 1, elsewhere, true, 1)}
 	for name, test := range map[string]struct {
-		filter document.RetainedVersionFilter
+		filter verification.Filter
 		after  uuid.UUID
 		limit  int
-		want   []document.RetainedVersion
+		want   []verification.RetainedVersion
 	}{
 		"all":                              {limit: 10, want: all},
 		"two documents":                    {limit: 2, want: all[:3]},
 		"after the first":                  {after: a, limit: 10, want: all[2:]},
 		"after the last":                   {after: d, limit: 10},
-		"of a collection":                  {filter: document.RetainedVersionFilter{Collection: "other"}, limit: 10, want: all[3:]},
-		"of none":                          {filter: document.RetainedVersionFilter{Collection: "none"}, limit: 10},
-		"one document":                     {filter: document.RetainedVersionFilter{DocumentID: a}, limit: 10, want: all[:2]},
-		"a document of another collection": {filter: document.RetainedVersionFilter{Collection: "other", DocumentID: a}, limit: 10},
+		"of a collection":                  {filter: verification.Filter{Collection: "other"}, limit: 10, want: all[3:]},
+		"of none":                          {filter: verification.Filter{Collection: "none"}, limit: 10},
+		"one document":                     {filter: verification.Filter{DocumentID: a}, limit: 10, want: all[:2]},
+		"a document of another collection": {filter: verification.Filter{Collection: "other", DocumentID: a}, limit: 10},
 	} {
 		got, err := s.RetainedVersions(ctx, test.filter, test.after, test.limit)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(append([]document.RetainedVersion{}, test.want...), append([]document.RetainedVersion{}, got...)); diff != "" {
+		if diff := cmp.Diff(append([]verification.RetainedVersion{}, test.want...), append([]verification.RetainedVersion{}, got...)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	if got, err := s.RetainedVersions(tenantContext(t, OtherTenant), document.RetainedVersionFilter{}, uuid.Nil, 10); err != nil || len(got) != 0 {
+	if got, err := s.RetainedVersions(tenantContext(t, OtherTenant), verification.Filter{}, uuid.Nil, 10); err != nil || len(got) != 0 {
 		t.Errorf("another tenant: %v, %v", got, err)
 	}
 }
 
 func readsPassagesToVerify(t *testing.T, ctx context.Context, s Store) {
-	passages := []document.EmbeddedPassage{passageOf("one", 1, 0, 0), passageOf("two", 0, 1, 0), passageOf("three", 0, 0, 1)}
+	passages := []vector.EmbeddedPassage{passageOf("one", 1, 0, 0), passageOf("two", 0, 1, 0), passageOf("three", 0, 0, 1)}
 	id := publishDocument(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "c"), "a"), passages...).Document.ID
 	kept := retainedVersionsOf(t, ctx, s, id)[0]
-	var want []document.ManifestPassage
+	var want []verification.ManifestPassage
 	for i, place := range batchOf(0, passages...).Entries {
-		want = append(want, document.ManifestPassage{ManifestEntry: place, Content: passages[i].Content, Dimensions: 3})
+		want = append(want, verification.ManifestPassage{ManifestEntry: place, Content: passages[i].Content, Dimensions: 3})
 	}
 	for _, page := range []struct{ from, limit int }{{0, 10}, {0, 2}, {2, 2}, {3, 2}} {
 		got, err := s.ManifestPassages(ctx, kept, page.from, page.limit)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(append([]document.ManifestPassage{}, want[page.from:min(len(want), page.from+page.limit)]...), append([]document.ManifestPassage{}, got...)); diff != "" {
+		if diff := cmp.Diff(append([]verification.ManifestPassage{}, want[page.from:min(len(want), page.from+page.limit)]...), append([]verification.ManifestPassage{}, got...)); diff != "" {
 			t.Errorf("from %d (-want +got):\n%s", page.from, diff)
 		}
 	}
@@ -170,10 +172,10 @@ func findsUnreferencedObjects(t *testing.T, ctx context.Context, s Store) {
 }
 
 func keepsHowFarAVerificationIs(t *testing.T, ctx context.Context, s Store) {
-	if got, err := s.VerificationProgress(ctx); err != nil || got != (document.VerificationProgress{}) {
+	if got, err := s.VerificationProgress(ctx); err != nil || got != (verification.Progress{}) {
 		t.Errorf("at first: %+v, %v", got, err)
 	}
-	for _, want := range []document.VerificationProgress{
+	for _, want := range []verification.Progress{
 		{Checkpoint: uuid.New(), Documents: 1, Bytes: 1 << 40, Findings: 2, StartedAt: time.Date(2031, 2, 3, 4, 5, 6, 7000, time.UTC)},
 		{StartedAt: time.Date(2032, 2, 3, 4, 5, 6, 0, time.UTC)},
 	} {
@@ -183,7 +185,7 @@ func keepsHowFarAVerificationIs(t *testing.T, ctx context.Context, s Store) {
 		if got, err := s.VerificationProgress(ctx); err != nil || got != want {
 			t.Errorf("got %+v, %v, want %+v", got, err, want)
 		}
-		if got, err := s.VerificationProgress(tenantContext(t, OtherTenant)); err != nil || got != (document.VerificationProgress{}) {
+		if got, err := s.VerificationProgress(tenantContext(t, OtherTenant)); err != nil || got != (verification.Progress{}) {
 			t.Errorf("another tenant: %+v, %v", got, err)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -52,8 +54,8 @@ func redoesWarnings(t *testing.T, ctx context.Context, s Store) {
 	upload.Warnings = document.Warnings{{Code: "ingest"}}
 	accepted := acceptUpload(t, ctx, s, upload)
 	publishWarned(t, ctx, s, accepted.Job, document.Warning{Code: "a"}, document.Warning{Code: "b"})
-	fail := claimTask(t, ctx, s, accepted.Job, document.KindSummary)
-	recordOutcome(t, ctx, s, fail, document.Outcome{Verdict: document.VerdictFail, Error: "broken"})
+	fail := claimTask(t, ctx, s, accepted.Job, task.KindSummary)
+	recordOutcome(t, ctx, s, fail, task.Outcome{Verdict: task.VerdictFail, Error: "broken"})
 
 	_, jobs := runRequeue(t, ctx, s, document.ReindexRequest{Collection: c.Name, Force: true})
 	redone := jobs[0]
@@ -93,7 +95,7 @@ func warnsOfTheActiveSpace(t *testing.T, ctx context.Context, s Store) {
 		writeToSpace(t, ctx, s, work, rebuilt)
 	}
 	later = upload("later") // while both are written
-	publication := claimTask(t, ctx, s, later.Job, document.KindKnowledge)
+	publication := claimTask(t, ctx, s, later.Job, task.KindKnowledge)
 	placed, err := writeInSpace(ctx, s, publication.OtherSpaces[0], publication, "later")
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +104,7 @@ func warnsOfTheActiveSpace(t *testing.T, ctx context.Context, s Store) {
 	if _, err := writeInSpace(ctx, s, publication.Space, publication, "later"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Publish(ctx, publication, []document.SpaceVersion{placed}, document.KnowledgeProgress{Passages: 1}); err != nil {
+	if err := s.Publish(ctx, publication, []vector.SpaceVersion{placed}, document.KnowledgeProgress{Passages: 1}); err != nil {
 		t.Fatal(err)
 	}
 	want("before the switch", cutByBoth, old)
@@ -125,7 +127,7 @@ func warnsOfTheSummary(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "summary warnings")
 	accepted := acceptUpload(t, ctx, s, uploadOf(c, "extracted"))
 	cut, extracted := document.Warning{Code: "passage_truncated"}, document.Warning{Code: "summary_extractive", Detail: `of "a"`}
-	work := claimTask(t, ctx, s, accepted.Job, document.KindSummary)
+	work := claimTask(t, ctx, s, accepted.Job, task.KindSummary)
 	if err := s.FinishSummary(ctx, work, document.Summary{Model: "extractive", Summary: "a"}, document.SummaryProgress{}, extracted); err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +145,7 @@ func warnsOfTheSummary(t *testing.T, ctx context.Context, s Store) {
 // publishWarned does the knowledge task of a job, with warnings.
 func publishWarned(t *testing.T, ctx context.Context, s Store, job document.Job, warnings ...document.Warning) {
 	t.Helper()
-	work := claimTask(t, ctx, s, job, document.KindKnowledge)
+	work := claimTask(t, ctx, s, job, task.KindKnowledge)
 	progress := document.KnowledgeProgress{Stage: "done", Passages: 1, Embedded: 1}
 	if err := s.WriteBatch(ctx, work, batchOf(0, passageOf("warned", 1, 0, 0)), progress); err != nil {
 		t.Fatal(err)

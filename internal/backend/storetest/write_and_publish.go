@@ -8,11 +8,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // writeAndPublish has a version written and published in one go.
-func writeAndPublish(t *testing.T, ctx context.Context, s Store, work document.Work, batch document.Batch, progress document.KnowledgeProgress, warnings ...document.Warning) {
+func writeAndPublish(t *testing.T, ctx context.Context, s Store, work task.Work, batch vector.Batch, progress document.KnowledgeProgress, warnings ...document.Warning) {
 	t.Helper()
 	if published, err := s.WriteAndPublish(ctx, work, batch, progress, warnings...); err != nil || !published {
 		t.Fatalf("write and publish: %v, %v", published, err)
@@ -24,14 +26,14 @@ func publishesWhatItWrites(t *testing.T, ctx context.Context, s Store) {
 	first := publishDocument(t, ctx, s, uploadOf(c, "a"), passageOf("written old", 1, 0, 0), passageOf("kept", 1, 0, 1))
 	upload := uploadOf(c, "a")
 	job := acceptUpload(t, ctx, s, upload).Job
-	work := claimTask(t, ctx, s, job, document.KindKnowledge)
+	work := claimTask(t, ctx, s, job, task.KindKnowledge)
 	batch := batchOf(0, passageOf("written new", 1, 0, 0), passageOf("kept"), passageOf("written new", 1, 0, 0))
 	batch.New = batch.New[:1]
 	progress := document.KnowledgeProgress{Stage: "done", BytesDone: 9, BytesTotal: 9, Passages: 3, Embedded: 1, Reused: 2}
 	warning := document.Warning{Code: "passage_truncated", Detail: "cut", End: 3}
 	writeAndPublish(t, ctx, s, work, batch, progress, warning)
 
-	wantContents(t, nearest(t, ctx, s, c, document.Query{}), "written new", "kept")
+	wantContents(t, nearest(t, ctx, s, c, vector.Query{}), "written new", "kept")
 	d := readDocument(t, ctx, s, first.Document.ID)
 	if d.Version != 2 || d.State != document.DocumentReady || d.Object != upload.Object || len(d.Warnings) != 1 {
 		t.Errorf("document: got %+v, want version 2, ready, with a warning", d)
@@ -80,12 +82,12 @@ func writesNothingThatItCannotPublish(t *testing.T, ctx context.Context, s Store
 	if err := s.Publish(ctx, work, nil, document.KnowledgeProgress{}); err != nil {
 		t.Fatal(err)
 	}
-	wantContents(t, nearest(t, ctx, s, c, document.Query{}), "written fast")
+	wantContents(t, nearest(t, ctx, s, c, vector.Query{}), "written fast")
 }
 
 // wantUnchangedTask fails unless a version of one passage is neither written nor
 // published, and its task is as it was.
-func wantUnchangedTask(t *testing.T, ctx context.Context, s Store, work document.Work, passage document.EmbeddedPassage) {
+func wantUnchangedTask(t *testing.T, ctx context.Context, s Store, work task.Work, passage vector.EmbeddedPassage) {
 	t.Helper()
 	before := readJob(t, ctx, s, work.JobID)
 	if published, err := s.WriteAndPublish(ctx, work, batchOf(0, passage), document.KnowledgeProgress{Passages: 1}); err != nil || published {
@@ -101,12 +103,12 @@ func wantUnchangedTask(t *testing.T, ctx context.Context, s Store, work document
 func publishesCommonPassagesAtOnce(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "write and publish at once")
 	const n = 6
-	works := make([]document.Work, n)
+	works := make([]task.Work, n)
 	for i := range works {
 		works[i] = beginKnowledge(t, ctx, s, c, fmt.Sprint(i))
 	}
 	concurrently(t, n, func(i int) error {
-		passages := make([]document.EmbeddedPassage, 20)
+		passages := make([]vector.EmbeddedPassage, 20)
 		for j := range passages {
 			passages[(j+3*i)%len(passages)] = passageOf(fmt.Sprint("published at once ", j), 1, 0, 0)
 		}

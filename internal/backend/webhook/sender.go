@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -85,7 +86,7 @@ func (s *Sender) checkDial(_, address string, _ syscall.RawConn) error {
 // Send posts the delivery and returns the HTTP status of the answer, 0 when
 // there was none. Unless the answer is 2xx there is a fault.Error whose detail
 // is for the webhook's owner.
-func (s *Sender) Send(ctx context.Context, delivery document.OutgoingDelivery) (status int, err error) {
+func (s *Sender) Send(ctx context.Context, delivery task.Delivery) (status int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, delivery.URL, bytes.NewReader(delivery.Body))

@@ -21,6 +21,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/backend/webhook"
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -39,8 +40,8 @@ func newReceiver(t *testing.T, handle http.HandlerFunc) *httptest.Server {
 	return r
 }
 
-func newDelivery(url string) document.OutgoingDelivery {
-	return document.OutgoingDelivery{
+func newDelivery(url string) task.Delivery {
+	return task.Delivery{
 		Delivery: document.Delivery{ID: uuid.Must(uuid.NewV7())},
 		URL:      url, Secret: document.NewWebhookSecret(), Body: []byte(`{"type":"job.succeeded"}`),
 	}

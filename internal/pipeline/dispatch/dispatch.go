@@ -12,13 +12,13 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // Store says what is next; see storetest.Dispatching for the contract.
 type Store interface {
-	Dispatch(ctx context.Context, windows map[document.TaskKind]int) ([]document.Dispatch, error)
+	Dispatch(ctx context.Context, windows map[task.Kind]int) ([]task.Dispatch, error)
 }
 
 // Queue takes tasks to workers. When it cannot be reached it says
@@ -26,10 +26,10 @@ type Store interface {
 type Queue interface {
 	// Capacity returns how many tasks of the kind are worked at at a time, by
 	// all workers together.
-	Capacity(ctx context.Context, kind document.TaskKind) (int, error)
+	Capacity(ctx context.Context, kind task.Kind) (int, error)
 
 	// Enqueue has the tasks delivered. Enqueueing one twice is harmless.
-	Enqueue(ctx context.Context, dispatches ...document.Dispatch) error
+	Enqueue(ctx context.Context, dispatches ...task.Dispatch) error
 }
 
 const (
@@ -134,8 +134,8 @@ func (d *Dispatcher) runRound(ctx context.Context) {
 func (d *Dispatcher) dispatchTasks(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
-	windows := map[document.TaskKind]int{}
-	for _, kind := range document.AllTaskKinds {
+	windows := map[task.Kind]int{}
+	for _, kind := range task.Kinds {
 		capacity, err := d.Queue.Capacity(ctx, kind)
 		if err != nil {
 			return err

@@ -7,18 +7,18 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // emptyBackend is a store and a queue with nothing to do.
 type emptyBackend struct{}
 
-func (emptyBackend) Dispatch(context.Context, map[document.TaskKind]int) ([]document.Dispatch, error) {
+func (emptyBackend) Dispatch(context.Context, map[task.Kind]int) ([]task.Dispatch, error) {
 	return nil, nil
 }
-func (emptyBackend) Capacity(context.Context, document.TaskKind) (int, error)      { return 1, nil }
-func (emptyBackend) Enqueue(ctx context.Context, tasks ...document.Dispatch) error { return nil }
+func (emptyBackend) Capacity(context.Context, task.Kind) (int, error)          { return 1, nil }
+func (emptyBackend) Enqueue(ctx context.Context, tasks ...task.Dispatch) error { return nil }
 
 func TestTenantsThatNobodyAsksForAreForgotten(t *testing.T) {
 	t.Parallel()

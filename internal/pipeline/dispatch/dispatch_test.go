@@ -14,30 +14,30 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/dispatch"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // fakeBackend is a store and a queue.
 type fakeBackend struct {
 	mu       sync.Mutex
-	capacity map[document.TaskKind]int
-	windows  []map[document.TaskKind]int // that were asked for
-	queued   []document.Dispatch
+	capacity map[task.Kind]int
+	windows  []map[task.Kind]int // that were asked for
+	queued   []task.Dispatch
 
 	capacityErr, storeErr, enqueueErr error
 
 	begun, goOn chan struct{} // if there, Dispatch says that it has begun and waits
 }
 
-func (m *fakeBackend) Capacity(_ context.Context, kind document.TaskKind) (int, error) {
+func (m *fakeBackend) Capacity(_ context.Context, kind task.Kind) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.capacity[kind], m.capacityErr
 }
 
-func (m *fakeBackend) Dispatch(ctx context.Context, windows map[document.TaskKind]int) (dispatched []document.Dispatch, err error) {
+func (m *fakeBackend) Dispatch(ctx context.Context, windows map[task.Kind]int) (dispatched []task.Dispatch, err error) {
 	if m.begun != nil {
 		m.begun <- struct{}{}
 		<-m.goOn
@@ -52,13 +52,13 @@ func (m *fakeBackend) Dispatch(ctx context.Context, windows map[document.TaskKin
 		return nil, err
 	}
 	m.windows = append(m.windows, windows)
-	for _, kind := range document.AllTaskKinds {
-		dispatched = append(dispatched, document.Dispatch{TaskRef: document.TaskRef{Tenant: id, DocumentID: uuid.New(), Version: 1, Kind: kind}})
+	for _, kind := range task.Kinds {
+		dispatched = append(dispatched, task.Dispatch{Ref: task.Ref{Tenant: id, DocumentID: uuid.New(), Version: 1, Kind: kind}})
 	}
 	return dispatched, m.storeErr
 }
 
-func (m *fakeBackend) Enqueue(_ context.Context, dispatches ...document.Dispatch) error {
+func (m *fakeBackend) Enqueue(_ context.Context, dispatches ...task.Dispatch) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.queued = append(m.queued, dispatches...)
@@ -73,7 +73,7 @@ func (m *fakeBackend) storeCalls() int {
 }
 
 func newDispatcher(log *await.LogBuffer) (*dispatch.Dispatcher, *fakeBackend) {
-	m := &fakeBackend{capacity: map[document.TaskKind]int{}}
+	m := &fakeBackend{capacity: map[task.Kind]int{}}
 	handler := slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})
 	return &dispatch.Dispatcher{Store: m, Queue: m, Log: slog.New(handler)}, m
 }
@@ -84,13 +84,13 @@ func TestWindowFollowsCapacity(t *testing.T) {
 	t.Parallel()
 	for capacity, window := range map[int]int{0: 1, 1: 2, 2: 3, 16: 24, 33: 50} {
 		d, m := newDispatcher(new(await.LogBuffer))
-		m.capacity = map[document.TaskKind]int{document.KindKnowledge: capacity, document.KindSummary: 4}
+		m.capacity = map[task.Kind]int{task.KindKnowledge: capacity, task.KindSummary: 4}
 		d.Dispatch(tenantContext(t, "acme"))
-		want := map[document.TaskKind]int{document.KindKnowledge: window, document.KindSummary: 6, document.KindReindex: 1}
-		if diff := cmp.Diff([]map[document.TaskKind]int{want}, m.windows); diff != "" {
+		want := map[task.Kind]int{task.KindKnowledge: window, task.KindSummary: 6, task.KindReindex: 1}
+		if diff := cmp.Diff([]map[task.Kind]int{want}, m.windows); diff != "" {
 			t.Errorf("%d at a time: windows (-want +got):\n%s", capacity, diff)
 		}
-		if len(m.queued) != len(document.AllTaskKinds) || m.queued[0].Tenant != "acme" || m.queued[0].Kind != document.KindKnowledge {
+		if len(m.queued) != len(task.Kinds) || m.queued[0].Tenant != "acme" || m.queued[0].Kind != task.KindKnowledge {
 			t.Errorf("enqueued %v, want what the store gave", m.queued)
 		}
 	}
@@ -139,7 +139,7 @@ func TestDispatchGoesOnWithoutTheCaller(t *testing.T) {
 	ctx, cancel := context.WithCancel(tenantContext(t, "acme"))
 	cancel()
 	d.Dispatch(ctx)
-	if len(m.queued) != len(document.AllTaskKinds) {
+	if len(m.queued) != len(task.Kinds) {
 		t.Errorf("enqueued %v for a caller who has gone, want a task of each kind", m.queued)
 	}
 }
@@ -158,7 +158,7 @@ func TestSlowRoundGoesOnWithoutTheCaller(t *testing.T) {
 		<-time.After(3 * time.Second) // of the bubble's clock
 		m.goOn <- struct{}{}
 		synctest.Wait()
-		if len(m.queued) != len(document.AllTaskKinds) {
+		if len(m.queued) != len(task.Kinds) {
 			t.Errorf("enqueued %v, want a task of each kind", m.queued)
 		}
 	})
@@ -204,7 +204,7 @@ func TestThoseWhoAskTogetherShareARound(t *testing.T) {
 		for _, q := range m.queued {
 			rounds[q.Tenant]++
 		}
-		if diff := cmp.Diff(map[string]int{"acme": 2 * len(document.AllTaskKinds), "other": len(document.AllTaskKinds)}, rounds); diff != "" {
+		if diff := cmp.Diff(map[string]int{"acme": 2 * len(task.Kinds), "other": len(task.Kinds)}, rounds); diff != "" {
 			t.Errorf("tasks of all kinds by tenant (-want +got):\n%s", diff)
 		}
 	})

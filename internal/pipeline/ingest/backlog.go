@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -34,10 +35,10 @@ type backlogCache struct {
 
 // tenantBacklog is known + added, and what is under way.
 type tenantBacklog struct {
-	loadedAt time.Time        // when the store was; never if zero
-	stored   document.Backlog // what the store said, less what had been added when it was asked
-	accepted document.Backlog // by this process, ever
-	inFlight int64            // uploads of this process that have been let in
+	loadedAt time.Time    // when the store was; never if zero
+	stored   task.Backlog // what the store said, less what had been added when it was asked
+	accepted task.Backlog // by this process, ever
+	inFlight int64        // uploads of this process that have been let in
 }
 
 // admitUpload lets an upload in, or refuses it while the tenant's backlog is at a
@@ -123,7 +124,7 @@ func (s *Service) loadBacklog(ctx context.Context, owner string) (*tenantBacklog
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t.loadedAt = asked
-	t.stored = document.Backlog{Jobs: known.Jobs - before.Jobs, Bytes: known.Bytes - before.Bytes}
+	t.stored = task.Backlog{Jobs: known.Jobs - before.Jobs, Bytes: known.Bytes - before.Bytes}
 	b.put(owner, t)
 	return t, nil
 }

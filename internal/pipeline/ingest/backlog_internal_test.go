@@ -7,14 +7,15 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // emptyBacklogStore is a store of tenants that have nothing to do.
 type emptyBacklogStore struct{ Store }
 
-func (emptyBacklogStore) Backlog(context.Context) (document.Backlog, error) {
-	return document.Backlog{}, nil
+func (emptyBacklogStore) Backlog(context.Context) (task.Backlog, error) {
+	return task.Backlog{}, nil
 }
 
 // Tenants that upload nothing any more are forgotten, and no upload that is
@@ -22,7 +23,7 @@ func (emptyBacklogStore) Backlog(context.Context) (document.Backlog, error) {
 func TestBacklogsThatNobodyNeedsAreForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		step := &Service{Store: emptyBacklogStore{}, BacklogLimit: document.Backlog{Jobs: 1, Bytes: 1}}
+		step := &Service{Store: emptyBacklogStore{}, BacklogLimit: task.Backlog{Jobs: 1, Bytes: 1}}
 		if _, err := step.admitUpload(t.Context(), "busy"); err != nil {
 			t.Fatal(err)
 		}

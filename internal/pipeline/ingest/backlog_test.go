@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/ingest"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -85,7 +86,7 @@ func TestBacklogsOfTenantsAreTheirOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantRefused(t, tenantContext(t), step)
-	m.backlog = document.Backlog{} // of the other one
+	m.backlog = task.Backlog{} // of the other one
 	if err := uploadText(tenant.With(t.Context(), "other"), step, "fits"); err != nil {
 		t.Error(err)
 	}
@@ -187,7 +188,7 @@ type slowStore struct {
 	answer chan struct{}
 }
 
-func (s *slowStore) Backlog(ctx context.Context) (document.Backlog, error) {
+func (s *slowStore) Backlog(ctx context.Context) (task.Backlog, error) {
 	backlog, err := s.fakeBackend.Backlog(ctx)
 	<-s.answer
 	return backlog, err

@@ -15,7 +15,9 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
@@ -26,7 +28,7 @@ import (
 // returns how much memory Put holds while it writes an object of at most size
 // bytes, or of any size if that is 0.
 type Objects interface {
-	Put(ctx context.Context, name string, r io.Reader) (document.ObjectInfo, error)
+	Put(ctx context.Context, name string, r io.Reader) (original.ObjectInfo, error)
 	Delete(ctx context.Context, name string) error
 	WriteBufferSize(size int64) int64
 }
@@ -34,19 +36,19 @@ type Objects interface {
 // Originals opens originals: fault.NotFound for one that is gone, fault.Damaged
 // for one that is not what was uploaded.
 type Originals interface {
-	Open(ctx context.Context, of document.Original) (*original.Reader, error)
+	Open(ctx context.Context, of original.Ref) (*original.Reader, error)
 }
 
 // Store accepts documents; see storetest.Ingest for the contract.
 type Store interface {
-	EnsureCollection(ctx context.Context, name string, model document.Model, chunking document.Chunking) (document.Collection, error)
-	Collection(ctx context.Context, name string) (document.Collection, error)
+	EnsureCollection(ctx context.Context, name string, model document.Model, chunking document.Chunking) (vector.Collection, error)
+	Collection(ctx context.Context, name string) (vector.Collection, error)
 	BeginUpload(ctx context.Context, object string) error
-	AcceptUpload(ctx context.Context, upload document.Upload) (document.Accepted, error)
-	RestoreOriginal(ctx context.Context, id uuid.UUID, lost string, upload document.Upload) (document.Accepted, error)
+	AcceptUpload(ctx context.Context, upload original.Upload) (document.Accepted, error)
+	RestoreOriginal(ctx context.Context, id uuid.UUID, lost string, upload original.Upload) (document.Accepted, error)
 	Document(ctx context.Context, id uuid.UUID) (document.Document, error)
 	AbortUpload(ctx context.Context, object string) error
-	Backlog(ctx context.Context) (document.Backlog, error)
+	Backlog(ctx context.Context) (task.Backlog, error)
 }
 
 // Dispatcher puts into the queue what there is room for. It does not fail, and
@@ -64,7 +66,7 @@ type Service struct {
 	Log             *slog.Logger
 	MaxBytes        int64             // of one original
 	Memory          *MemoryLimit      // of all uploads under way
-	BacklogLimit    document.Backlog  // of a tenant; uploads past it are refused
+	BacklogLimit    task.Backlog      // of a tenant; uploads past it are refused
 	DefaultModel    document.Model    // of collections made on first use
 	DefaultChunking document.Chunking // of collections made on first use
 
@@ -190,7 +192,7 @@ func (s *Service) acceptUpload(ctx context.Context, request document.UploadReque
 	if err != nil {
 		return document.Accepted{}, err
 	}
-	accepted, err := s.acceptOrRestore(ctx, document.Upload{
+	accepted, err := s.acceptOrRestore(ctx, original.Upload{
 		Collection:   collection,
 		Key:          request.Key,
 		Title:        cmp.Or(title, document.BaseName(request.Key)),
@@ -215,7 +217,7 @@ func (s *Service) acceptUpload(ctx context.Context, request document.UploadReque
 
 // uploadCollection returns the collection of an upload, made on first use unless the
 // upload is to replace something.
-func (s *Service) uploadCollection(ctx context.Context, request document.UploadRequest) (document.Collection, error) {
+func (s *Service) uploadCollection(ctx context.Context, request document.UploadRequest) (vector.Collection, error) {
 	if !request.Condition.NeedsDocument() {
 		return s.Store.EnsureCollection(ctx, request.Collection, s.DefaultModel, s.DefaultChunking)
 	}

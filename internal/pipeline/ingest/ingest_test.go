@@ -21,7 +21,9 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/ingest"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -30,9 +32,9 @@ type fakeBackend struct {
 	mu         sync.Mutex
 	objects    map[string][]byte
 	notes      map[string]bool // of uploads under way, by object
-	uploads    []document.Upload
+	uploads    []original.Upload
 	dispatched int // uploads
-	backlog    document.Backlog
+	backlog    task.Backlog
 
 	collections int // made on first use
 	asked       int // for the backlog
@@ -45,7 +47,7 @@ type fakeBackend struct {
 
 	there      document.Document // what an unchanged or replayed upload is
 	restoreErr []error           // of one call after the other
-	restored   []document.Upload
+	restored   []original.Upload
 }
 
 func (m *fakeBackend) BeginUpload(_ context.Context, object string) error {
@@ -71,28 +73,28 @@ func (m *fakeBackend) AbortUpload(ctx context.Context, object string) error {
 	return nil
 }
 
-func (m *fakeBackend) Backlog(context.Context) (document.Backlog, error) {
+func (m *fakeBackend) Backlog(context.Context) (task.Backlog, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.asked++
 	return m.backlog, nil
 }
 
-func (m *fakeBackend) Put(_ context.Context, name string, r io.Reader) (document.ObjectInfo, error) {
+func (m *fakeBackend) Put(_ context.Context, name string, r io.Reader) (original.ObjectInfo, error) {
 	body, err := io.ReadAll(r)
 	if err != nil {
-		return document.ObjectInfo{}, fmt.Errorf("put %s: %w", name, err)
+		return original.ObjectInfo{}, fmt.Errorf("put %s: %w", name, err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.notes[name] {
-		return document.ObjectInfo{}, errors.New("an object is written that nobody has noted")
+		return original.ObjectInfo{}, errors.New("an object is written that nobody has noted")
 	}
 	if m.putErr != nil {
-		return document.ObjectInfo{}, m.putErr
+		return original.ObjectInfo{}, m.putErr
 	}
 	m.objects[name] = body
-	return document.ObjectInfo{Size: int64(len(body)), ETag: "tag"}, nil
+	return original.ObjectInfo{Size: int64(len(body)), ETag: "tag"}, nil
 }
 
 func (m *fakeBackend) WriteBufferSize(size int64) int64 { return size }
@@ -107,18 +109,18 @@ func (m *fakeBackend) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
-func (m *fakeBackend) EnsureCollection(_ context.Context, name string, model document.Model, chunking document.Chunking) (document.Collection, error) {
+func (m *fakeBackend) EnsureCollection(_ context.Context, name string, model document.Model, chunking document.Chunking) (vector.Collection, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.collections++
-	return document.Collection{ID: uuid.New(), Name: name, ActiveSpace: document.Space{Model: model, Chunking: chunking}}, nil
+	return vector.Collection{ID: uuid.New(), Name: name, ActiveSpace: vector.Space{Model: model, Chunking: chunking}}, nil
 }
 
-func (m *fakeBackend) Collection(_ context.Context, name string) (document.Collection, error) {
-	return document.Collection{}, fault.New(fault.NotFound, "there is no collection %q", name)
+func (m *fakeBackend) Collection(_ context.Context, name string) (vector.Collection, error) {
+	return vector.Collection{}, fault.New(fault.NotFound, "there is no collection %q", name)
 }
 
-func (m *fakeBackend) AcceptUpload(_ context.Context, upload document.Upload) (document.Accepted, error) {
+func (m *fakeBackend) AcceptUpload(_ context.Context, upload original.Upload) (document.Accepted, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.acceptErr != nil {
@@ -150,7 +152,7 @@ func newService(t *testing.T) (*ingest.Service, *fakeBackend) {
 		Log:             slog.New(slog.NewTextHandler(t.Output(), nil)),
 		MaxBytes:        1 << 20,
 		Memory:          ingest.NewMemoryLimit(ingest.MinMemoryLimit, func(int64) {}),
-		BacklogLimit:    document.Backlog{Jobs: 100, Bytes: 1 << 30},
+		BacklogLimit:    task.Backlog{Jobs: 100, Bytes: 1 << 30},
 		DefaultModel:    document.Model{Name: "local", Dimensions: 8},
 		DefaultChunking: document.Chunking{Tokens: 400},
 	}, m
@@ -177,9 +179,9 @@ func TestUploadStoresAcceptsAndDispatches(t *testing.T) {
 		t.Errorf("object %q is not in the tenant's folder", got.Object)
 	}
 	sum := sha256.Sum256([]byte(text))
-	got.Object, got.Collection, got.Fingerprint = "", document.Collection{Name: got.Collection.Name}, ""
-	want := document.Upload{
-		Collection: document.Collection{Name: "default"},
+	got.Object, got.Collection, got.Fingerprint = "", vector.Collection{Name: got.Collection.Name}, ""
+	want := original.Upload{
+		Collection: vector.Collection{Name: "default"},
 		Key:        "mills/old.md",
 		Title:      "Mills",
 		Metadata:   json.RawMessage(`{"tags":["flour","water"],"title":"Mills","year":1851}`),

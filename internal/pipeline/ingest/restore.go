@@ -15,7 +15,7 @@ const maxRestoreTries = 3
 // acceptOrRestore has the store accept an upload. One that is there already may
 // be gone from object storage, or damaged there: then the upload's object takes
 // the place of that one, and what has failed for it is done again.
-func (s *Service) acceptOrRestore(ctx context.Context, upload document.Upload) (document.Accepted, error) {
+func (s *Service) acceptOrRestore(ctx context.Context, upload original.Upload) (document.Accepted, error) {
 	for try := 1; ; try++ {
 		accepted, err := s.Store.AcceptUpload(ctx, upload)
 		if err != nil || isNew(accepted) {
@@ -25,7 +25,7 @@ func (s *Service) acceptOrRestore(ctx context.Context, upload document.Upload) (
 		if err != nil || there.SHA256 != upload.SHA256 {
 			return accepted, err
 		}
-		damage := s.checkOriginal(ctx, there.Original())
+		damage := s.checkOriginal(ctx, original.RefOf(there))
 		if damage == nil {
 			return accepted, nil
 		}
@@ -61,7 +61,7 @@ func (s *Service) currentDocument(ctx context.Context, accepted document.Accepte
 }
 
 // checkOriginal returns what is wrong with an original.
-func (s *Service) checkOriginal(ctx context.Context, of document.Original) error {
+func (s *Service) checkOriginal(ctx context.Context, of original.Ref) error {
 	r, err := s.Originals.Open(ctx, of)
 	if err != nil {
 		return err

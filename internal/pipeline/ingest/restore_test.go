@@ -41,7 +41,7 @@ func (m *fakeBackend) Document(context.Context, uuid.UUID) (document.Document, e
 	return m.there, nil
 }
 
-func (m *fakeBackend) RestoreOriginal(_ context.Context, _ uuid.UUID, lost string, upload document.Upload) (document.Accepted, error) {
+func (m *fakeBackend) RestoreOriginal(_ context.Context, _ uuid.UUID, lost string, upload original.Upload) (document.Accepted, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.restoreErr) > 0 {
@@ -122,7 +122,7 @@ type deadlineRecorder struct {
 	left time.Duration
 }
 
-func (d *deadlineRecorder) Open(ctx context.Context, of document.Original) (*original.Reader, error) {
+func (d *deadlineRecorder) Open(ctx context.Context, of original.Ref) (*original.Reader, error) {
 	at, _ := ctx.Deadline()
 	d.left = time.Until(at)
 	return d.Originals.Open(ctx, of)

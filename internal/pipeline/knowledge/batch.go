@@ -7,6 +7,9 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/embedding"
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/provider"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -14,14 +17,14 @@ import (
 // batch is a run of passages that are looked up, embedded and written
 // together. A passage that stands in it twice is embedded once.
 type batch struct {
-	entries      []document.ManifestEntry
+	entries      []vector.ManifestEntry
 	texts        embedding.Texts
 	tokens       int
 	wholeVersion bool // it is all of the version, and goes to no other space
 }
 
 func (b *batch) add(p chunk.Passage) {
-	place, text := p.ManifestEntry()
+	place, text := vector.NewManifestEntry(p.Ordinal, p.Start, p.End, p.PassageText), p.PassageText
 	b.entries = append(b.entries, place)
 	b.texts.Add(place.Hash, text)
 	b.tokens += p.Tokens
@@ -37,8 +40,8 @@ func (r *attempt) storeInTarget(ctx context.Context, t *target, b *batch) error 
 		Space:       t.work.Space,
 		Texts:       b.texts,
 		OnTruncated: func(hash document.ContentHash, bytes int) { t.warnTruncated(b, hash, bytes) },
-		Write: func(ctx context.Context, fresh []document.EmbeddedPassage, whole bool) error {
-			batch := document.Batch{New: fresh}
+		Write: func(ctx context.Context, fresh []vector.EmbeddedPassage, whole bool) error {
+			batch := vector.Batch{New: fresh}
 			if whole {
 				batch.Entries = b.entries
 			}
@@ -71,7 +74,7 @@ func (r *attempt) storeInTarget(ctx context.Context, t *target, b *batch) error 
 
 // writeAndPublish writes a batch that is the whole version and makes it live.
 // bought is the number of its passages that were embedded for it.
-func (r *attempt) writeAndPublish(ctx context.Context, t *target, batch document.Batch, bought int) (published bool, err error) {
+func (r *attempt) writeAndPublish(ctx context.Context, t *target, batch vector.Batch, bought int) (published bool, err error) {
 	final := r.progressAt("done")
 	final.Passages, final.Embedded = int64(len(batch.Entries)), int64(bought)
 	final.Reused = final.Passages - final.Embedded
@@ -83,15 +86,15 @@ func (r *attempt) writeAndPublish(ctx context.Context, t *target, batch document
 func (t *target) warnTruncated(b *batch, hash document.ContentHash, bytes int) {
 	for _, place := range b.entries {
 		if place.Hash == hash {
-			t.warnings.Add(document.TruncationWarning(place, bytes, len(b.texts.Get(hash).EmbeddingInput())))
+			t.warnings.Add(vector.TruncationWarning(place, bytes, len(b.texts.Get(hash).EmbeddingInput())))
 		}
 	}
 }
 
 // withRemedy says what to do about a model whose vectors have another length by
 // now than those that the collection holds.
-func withRemedy(work document.Work, err error) error {
-	wrong, ok := errors.AsType[*document.DimensionsError](err)
+func withRemedy(work task.Work, err error) error {
+	wrong, ok := errors.AsType[*provider.DimensionsError](err)
 	if !ok {
 		return err
 	}

@@ -20,7 +20,9 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/embedding/embeddingtest"
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/knowledge"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/internal/writeback"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -32,11 +34,11 @@ type fakeBackend struct {
 	*space    // the live one
 	beside    map[int64]*space
 	published map[uuid.UUID]document.KnowledgeProgress
-	also      map[uuid.UUID][]document.SpaceVersion
+	also      map[uuid.UUID][]vector.SpaceVersion
 	warnings  map[uuid.UUID][]document.Warning
 	writes    int
 
-	vanish   func(document.Batch) bool                 // drops reused passages just before a write
+	vanish   func(vector.Batch) bool                   // drops reused passages just before a write
 	atOnce   int                                       // versions written and published in one
 	notNow   bool                                      // nothing is published with what is written
 	looked   func()                                    // called when a look-up has its answer
@@ -47,18 +49,18 @@ type fakeBackend struct {
 // space is what a space holds.
 type space struct {
 	model    document.Model
-	passages map[document.ContentHash]document.EmbeddedPassage
-	places   map[uuid.UUID][]document.ManifestEntry
+	passages map[document.ContentHash]vector.EmbeddedPassage
+	places   map[uuid.UUID][]vector.ManifestEntry
 }
 
 // spaceOf returns what is in a space. Callers hold the lock.
-func (m *fakeBackend) spaceOf(is document.Space) *space {
+func (m *fakeBackend) spaceOf(is vector.Space) *space {
 	if is.ID == 0 {
 		m.model = is.Model
 		return m.space
 	}
 	if m.beside[is.ID] == nil {
-		m.beside[is.ID] = &space{is.Model, map[document.ContentHash]document.EmbeddedPassage{}, map[uuid.UUID][]document.ManifestEntry{}}
+		m.beside[is.ID] = &space{is.Model, map[document.ContentHash]vector.EmbeddedPassage{}, map[uuid.UUID][]vector.ManifestEntry{}}
 	}
 	return m.beside[is.ID]
 }
@@ -77,7 +79,7 @@ func (m *fakeBackend) Open(_ context.Context, name string) (io.ReadSeekCloser, e
 	return object, nil
 }
 
-func (m *fakeBackend) ReusePassages(_ context.Context, in document.Space, hashes []document.ContentHash) (map[document.ContentHash]int, error) {
+func (m *fakeBackend) ReusePassages(_ context.Context, in vector.Space, hashes []document.ContentHash) (map[document.ContentHash]int, error) {
 	known := func() map[document.ContentHash]int {
 		known := map[document.ContentHash]int{}
 		m.mu.Lock()
@@ -101,7 +103,7 @@ func (m *fakeBackend) ReusePassages(_ context.Context, in document.Space, hashes
 	return known, nil
 }
 
-func (m *fakeBackend) WriteBatch(_ context.Context, work document.Work, batch document.Batch, _ document.KnowledgeProgress) error {
+func (m *fakeBackend) WriteBatch(_ context.Context, work task.Work, batch vector.Batch, _ document.KnowledgeProgress) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.writeErr != nil {
@@ -133,7 +135,7 @@ func (m *fakeBackend) WriteBatch(_ context.Context, work document.Work, batch do
 	return nil
 }
 
-func (m *fakeBackend) Publish(_ context.Context, work document.Work, also []document.SpaceVersion, progress document.KnowledgeProgress, warnings ...document.Warning) error {
+func (m *fakeBackend) Publish(_ context.Context, work task.Work, also []vector.SpaceVersion, progress document.KnowledgeProgress, warnings ...document.Warning) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if int64(len(m.places[work.DocumentID])) != progress.Passages {
@@ -148,7 +150,7 @@ func (m *fakeBackend) Publish(_ context.Context, work document.Work, also []docu
 	return nil
 }
 
-func (m *fakeBackend) WriteAndPublish(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress, warnings ...document.Warning) (bool, error) {
+func (m *fakeBackend) WriteAndPublish(ctx context.Context, work task.Work, batch vector.Batch, progress document.KnowledgeProgress, warnings ...document.Warning) (bool, error) {
 	if m.notNow {
 		return false, nil
 	}
@@ -159,7 +161,7 @@ func (m *fakeBackend) WriteAndPublish(ctx context.Context, work document.Work, b
 	return true, m.Publish(ctx, work, nil, progress, warnings...)
 }
 
-func (m *fakeBackend) ReportProgress(context.Context, document.Work, any) {}
+func (m *fakeBackend) ReportProgress(context.Context, task.Work, any) {}
 
 // fakeLocks are the claims of one of several processes.
 type fakeLocks struct {
@@ -231,7 +233,7 @@ func (e *fakeEmbedder) sentTwice() []string {
 }
 
 // PrepareSpace gives the work a space, if the one it has is unsettled.
-func (m *fakeBackend) PrepareSpace(_ context.Context, work document.Work, model document.Model, chunking document.Chunking) (document.Work, error) {
+func (m *fakeBackend) PrepareSpace(_ context.Context, work task.Work, model document.Model, chunking document.Chunking) (task.Work, error) {
 	work.Space.Model, work.Space.Chunking, work.SpaceReplaceable = model, chunking, false
 	return work, nil
 }
@@ -240,10 +242,10 @@ func newStep(t *testing.T) (*knowledge.Step, *fakeBackend, *fakeEmbedder) {
 	t.Helper()
 	m := &fakeBackend{
 		objects:   map[string]string{},
-		space:     &space{passages: map[document.ContentHash]document.EmbeddedPassage{}, places: map[uuid.UUID][]document.ManifestEntry{}},
+		space:     &space{passages: map[document.ContentHash]vector.EmbeddedPassage{}, places: map[uuid.UUID][]vector.ManifestEntry{}},
 		beside:    map[int64]*space{},
 		published: map[uuid.UUID]document.KnowledgeProgress{},
-		also:      map[uuid.UUID][]document.SpaceVersion{},
+		also:      map[uuid.UUID][]vector.SpaceVersion{},
 		warnings:  map[uuid.UUID][]document.Warning{},
 	}
 	e := &fakeEmbedder{sent: map[string]int{}}
@@ -256,15 +258,15 @@ func newStep(t *testing.T) (*knowledge.Step, *fakeBackend, *fakeEmbedder) {
 }
 
 // addObject stores a text and returns the work that makes it searchable.
-func (m *fakeBackend) addObject(text string) document.Work {
+func (m *fakeBackend) addObject(text string) task.Work {
 	id := uuid.New()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.objects[id.String()] = text
-	return document.Work{
-		TaskRef: document.TaskRef{Tenant: "default", DocumentID: id, Version: 1, Kind: document.KindKnowledge},
-		Key:     "k.md", Object: id.String(), Size: int64(len(text)), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(text))),
-		Space: document.Space{Model: document.Model{Name: "m", Dimensions: 4}, Chunking: document.Chunking{Tokens: 32}},
+	return task.Work{
+		Ref: task.Ref{Tenant: "default", DocumentID: id, Version: 1, Kind: task.KindKnowledge},
+		Key: "k.md", Object: id.String(), Size: int64(len(text)), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(text))),
+		Space: vector.Space{Model: document.Model{Name: "m", Dimensions: 4}, Chunking: document.Chunking{Tokens: 32}},
 	}
 }
 

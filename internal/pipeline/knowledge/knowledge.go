@@ -14,7 +14,9 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/embedding"
 	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -26,17 +28,17 @@ type Objects interface {
 
 // Store holds passages; see storetest.Knowledge for the contract.
 type Store interface {
-	PrepareSpace(ctx context.Context, work document.Work, model document.Model, chunking document.Chunking) (document.Work, error)
-	ReusePassages(ctx context.Context, space document.Space, hashes []document.ContentHash) (map[document.ContentHash]int, error)
-	WriteBatch(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress) error
-	Publish(ctx context.Context, work document.Work, also []document.SpaceVersion, progress document.KnowledgeProgress, warnings ...document.Warning) error
-	WriteAndPublish(ctx context.Context, work document.Work, batch document.Batch, progress document.KnowledgeProgress, warnings ...document.Warning) (published bool, err error)
+	PrepareSpace(ctx context.Context, work task.Work, model document.Model, chunking document.Chunking) (task.Work, error)
+	ReusePassages(ctx context.Context, space vector.Space, hashes []document.ContentHash) (map[document.ContentHash]int, error)
+	WriteBatch(ctx context.Context, work task.Work, batch vector.Batch, progress document.KnowledgeProgress) error
+	Publish(ctx context.Context, work task.Work, also []vector.SpaceVersion, progress document.KnowledgeProgress, warnings ...document.Warning) error
+	WriteAndPublish(ctx context.Context, work task.Work, batch vector.Batch, progress document.KnowledgeProgress, warnings ...document.Warning) (published bool, err error)
 }
 
 // ProgressReporter is told how far a task is, for those who watch it. It never fails: what
 // matters is in the store.
 type ProgressReporter interface {
-	ReportProgress(ctx context.Context, work document.Work, progress any)
+	ReportProgress(ctx context.Context, work task.Work, progress any)
 }
 
 // Step makes documents searchable. Its fields are set once; Run may be called
@@ -64,7 +66,7 @@ type Step struct {
 // committed as it finishes, so that a later attempt finds its passages and pays
 // for none of them again. Where there is only one, the commit publishes the
 // version too.
-func (s *Step) Run(ctx context.Context, work document.Work) error {
+func (s *Step) Run(ctx context.Context, work task.Work) error {
 	work, err := s.prepareSpace(ctx, work)
 	if err != nil {
 		return fmt.Errorf("prepare a space for %s: %w", work.Key, err)
@@ -99,7 +101,7 @@ func (s *Step) Run(ctx context.Context, work document.Work) error {
 // attempt is one attempt at one version.
 type attempt struct {
 	step      *Step
-	work      document.Work
+	work      task.Work
 	cache     *embedding.Cache
 	targets   []*target    // the first is live
 	bytesRead atomic.Int64 // bytes of the source, for the live space

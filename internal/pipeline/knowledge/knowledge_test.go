@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -28,7 +29,7 @@ func TestRunPlacesEveryPassage(t *testing.T) {
 		t.Fatal(err)
 	}
 	places := m.places[work.DocumentID]
-	slices.SortFunc(places, func(a, b document.ManifestEntry) int { return a.Ordinal - b.Ordinal })
+	slices.SortFunc(places, func(a, b vector.ManifestEntry) int { return a.Ordinal - b.Ordinal })
 	end := int64(0)
 	for i, place := range places {
 		if place.Ordinal != i || place.Start < end {
@@ -119,7 +120,7 @@ func TestFailureKeepsWhatWasPaidFor(t *testing.T) {
 	if len(m.published) != 0 {
 		t.Error("a document that is not whole was published")
 	}
-	m.places = map[uuid.UUID][]document.ManifestEntry{} // as Claim does for the next attempt
+	m.places = map[uuid.UUID][]vector.ManifestEntry{} // as Claim does for the next attempt
 	if err := step.Run(t.Context(), work); err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +161,7 @@ func TestPassageThatVanishesIsMadeAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	once := true
-	m.vanish = func(batch document.Batch) bool {
+	m.vanish = func(batch vector.Batch) bool {
 		now := once && len(batch.Entries) > 0
 		once = once && !now
 		return now

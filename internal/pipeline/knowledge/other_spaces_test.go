@@ -15,12 +15,13 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // otherSpaces returns a space with another model and one with another chunking.
-func otherSpaces() []document.Space {
-	return []document.Space{
+func otherSpaces() []vector.Space {
+	return []vector.Space{
 		{ID: 1, Model: document.Model{Name: "new", Dimensions: 8}, Chunking: document.Chunking{Tokens: 32}},
 		{ID: 2, Model: document.Model{Name: "m", Dimensions: 4}, Chunking: document.Chunking{Tokens: 16}},
 	}
@@ -52,7 +53,7 @@ func TestRunPlacesInEverySpaceThatIsKept(t *testing.T) {
 			t.Errorf("passage %d is %q, its source %q", place.Ordinal, got, text[place.Start:place.End])
 		}
 	}
-	want := []document.SpaceVersion{{SpaceID: 1, Passages: int64(len(model))}, {SpaceID: 2, Passages: int64(len(chunking))}}
+	want := []vector.SpaceVersion{{SpaceID: 1, Passages: int64(len(model))}, {SpaceID: 2, Passages: int64(len(chunking))}}
 	if diff := cmp.Diff(want, m.also[work.DocumentID]); diff != "" {
 		t.Errorf("published in (-want +got):\n%s", diff)
 	}

@@ -3,13 +3,13 @@ package knowledge
 import (
 	"context"
 
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
 // prepareSpace has a collection that holds nothing yet take the configured model,
 // whose vectors have been seen by now, and returns the work with its spaces.
 // Until the model answers, the task waits.
-func (s *Step) prepareSpace(ctx context.Context, work document.Work) (document.Work, error) {
+func (s *Step) prepareSpace(ctx context.Context, work task.Work) (task.Work, error) {
 	if !work.SpaceReplaceable {
 		return work, nil
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/embedding"
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -26,7 +27,7 @@ type refusedPassages struct {
 }
 
 type refusedPassage struct {
-	entry  document.ManifestEntry
+	entry  vector.ManifestEntry
 	path   []string
 	reason string // of the provider
 }

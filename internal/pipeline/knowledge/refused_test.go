@@ -8,6 +8,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/provider"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -50,7 +52,7 @@ func TestRefusedPassageIsNamedAndCostsOnlyItself(t *testing.T) {
 	}
 
 	before := len(e.sent)
-	m.places = map[uuid.UUID][]document.ManifestEntry{}
+	m.places = map[uuid.UUID][]vector.ManifestEntry{}
 	corrected := strings.NewReplacer("Section 7 of", "Part 7 of", "Section 30 of", "Part 30 of").Replace(text)
 	if err := step.Run(t.Context(), m.addObject(corrected)); err != nil {
 		t.Fatal(err)
@@ -91,7 +93,7 @@ func TestPassageThatIsTooLongIsWarnedOf(t *testing.T) {
 		return nil
 	}
 	for range 2 {
-		m.places = map[uuid.UUID][]document.ManifestEntry{}
+		m.places = map[uuid.UUID][]vector.ManifestEntry{}
 		work := m.addObject(text)
 		if err := step.Run(t.Context(), work); err != nil {
 			t.Fatal(err)
@@ -109,7 +111,7 @@ func TestAnotherLengthSaysWhatToRun(t *testing.T) {
 	t.Parallel()
 	step, m, e := newStep(t)
 	e.call = func(_ context.Context, model document.Model, _ []string) error {
-		wrong := &document.DimensionsError{Model: model, Got: 48}
+		wrong := &provider.DimensionsError{Model: model, Got: 48}
 		return fault.Wrap(fault.Misconfigured, wrong, "%v", wrong)
 	}
 	work := m.addObject(sampleDocument("grain", 3))

@@ -6,24 +6,25 @@ import (
 	"sync/atomic"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 )
 
 // target is a space that the version is placed in: the live one, or one beside
 // it that is kept complete. Batches finish in any order and at the same time.
 type target struct {
-	work     document.Work // in this space
+	work     task.Work // in this space
 	active   bool
 	refused  refusedPassages
 	leftOut  atomic.Bool  // something about it has failed
 	embedded atomic.Int64 // passages
 	reused   atomic.Int64 // passages
 
-	warnings document.WarningCollector // what Publish stores of its passages
+	warnings task.WarningCollector // what Publish stores of its passages
 }
 
 // newTargets returns the spaces of the work, the live one first.
-func newTargets(work document.Work) []*target {
+func newTargets(work task.Work) []*target {
 	targets := []*target{{work: work, active: true}}
 	for _, space := range work.OtherSpaces {
 		beside := &target{work: work}
@@ -65,10 +66,10 @@ func (r *attempt) handleTargetError(ctx context.Context, t *target, err error) e
 }
 
 // otherSpaceVersions returns where the version stands whole beside the live space.
-func (r *attempt) otherSpaceVersions() (placements []document.SpaceVersion) {
+func (r *attempt) otherSpaceVersions() (placements []vector.SpaceVersion) {
 	for _, t := range r.targets {
 		if !t.active && !t.leftOut.Load() {
-			placements = append(placements, document.SpaceVersion{SpaceID: t.work.Space.ID, Passages: t.embedded.Load() + t.reused.Load(), Warnings: t.warnings.All()})
+			placements = append(placements, vector.SpaceVersion{SpaceID: t.work.Space.ID, Passages: t.embedded.Load() + t.reused.Load(), Warnings: t.warnings.All()})
 		}
 	}
 	return placements

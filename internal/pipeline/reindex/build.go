@@ -9,6 +9,9 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/embedding"
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -31,8 +34,8 @@ const (
 // spaceBuilder is one attempt at building a space.
 type spaceBuilder struct {
 	step     *Step
-	work     document.Work
-	from, to document.Space
+	work     task.Work
+	from, to vector.Space
 	cache    *embedding.Cache
 
 	startedAt     time.Time
@@ -42,23 +45,23 @@ type spaceBuilder struct {
 	reached       uuid.UUID // the last document that an earlier attempt has done
 	contiguous    bool      // all documents before the one at hand are done
 
-	pending    *writeBatch                       // being gathered
-	leftOut    map[document.MissingVersion]bool  // of the pass at hand
-	readErrors map[document.MissingVersion]error // why they could not be read, though they may be gone by now
+	pending    *writeBatch                      // being gathered
+	leftOut    map[rebuild.MissingVersion]bool  // of the pass at hand
+	readErrors map[rebuild.MissingVersion]error // why they could not be read, though they may be gone by now
 
-	warnings map[document.MissingVersion]*document.WarningCollector // of passages that are embedded in part
+	warnings map[rebuild.MissingVersion]*task.WarningCollector // of passages that are embedded in part
 }
 
-func (s *Step) newSpaceBuilder(work document.Work, rebuild document.RebuildPlan, begun time.Time) *spaceBuilder {
+func (s *Step) newSpaceBuilder(work task.Work, plan rebuild.Plan, begun time.Time) *spaceBuilder {
 	return &spaceBuilder{
-		step: s, work: work, from: rebuild.From, to: rebuild.To,
+		step: s, work: work, from: plan.From, to: plan.To,
 		cache: &embedding.Cache{
 			Store: s.Store, Embedder: s.Embedder, Process: s.Process, Metrics: s.Metrics,
 			BatchPassages: s.BatchPassages, BatchTokens: s.BatchTokens, MaxInFlight: s.ParallelRequests,
 		},
-		startedAt: begun, secondsBefore: rebuild.Reindex.Progress.Seconds, progress: rebuild.Reindex.Progress,
-		stage: rebuild.Reindex.Stage, reached: rebuild.Checkpoint, contiguous: true, pending: &writeBatch{}, readErrors: map[document.MissingVersion]error{}, leftOut: map[document.MissingVersion]bool{},
-		warnings: map[document.MissingVersion]*document.WarningCollector{},
+		startedAt: begun, secondsBefore: plan.Reindex.Progress.Seconds, progress: plan.Reindex.Progress,
+		stage: plan.Reindex.Stage, reached: plan.Checkpoint, contiguous: true, pending: &writeBatch{}, readErrors: map[rebuild.MissingVersion]error{}, leftOut: map[rebuild.MissingVersion]bool{},
+		warnings: map[rebuild.MissingVersion]*task.WarningCollector{},
 	}
 }
 

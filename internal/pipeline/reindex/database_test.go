@@ -15,6 +15,9 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -24,13 +27,13 @@ import (
 type fakeDatabase struct {
 	mu      sync.Mutex
 	reindex document.Reindex
-	from    document.Space
-	to      document.Space
+	from    vector.Space
+	to      vector.Space
 	live    int64 // the live space
 	lease   uuid.UUID
 	reached uuid.UUID
 
-	documents map[uuid.UUID]document.MissingVersion // their live versions
+	documents map[uuid.UUID]rebuild.MissingVersion // their live versions
 	objects   map[string]string
 	spaces    map[int64]*space
 
@@ -49,8 +52,8 @@ type fakeDatabase struct {
 // space is what a space holds.
 type space struct {
 	model    document.Model
-	passages map[document.ContentHash]document.EmbeddedPassage
-	places   map[version][]document.ManifestEntry
+	passages map[document.ContentHash]vector.EmbeddedPassage
+	places   map[version][]vector.ManifestEntry
 	whole    map[version]int64
 	warnings map[version]document.Warnings
 }
@@ -61,18 +64,18 @@ type version struct {
 	version  int
 }
 
-func versionOf(d document.MissingVersion) version { return version{d.DocumentID, d.Version} }
+func versionOf(d rebuild.MissingVersion) version { return version{d.DocumentID, d.Version} }
 
 func newSpace(model document.Model) *space {
-	return &space{model, map[document.ContentHash]document.EmbeddedPassage{}, map[version][]document.ManifestEntry{}, map[version]int64{}, map[version]document.Warnings{}}
+	return &space{model, map[document.ContentHash]vector.EmbeddedPassage{}, map[version][]vector.ManifestEntry{}, map[version]int64{}, map[version]document.Warnings{}}
 }
 
 func newFakeDatabase(to document.Model, chunking document.Chunking) *fakeDatabase {
-	from := document.Space{ID: 1, Model: oldModel, Chunking: oldChunking}
+	from := vector.Space{ID: 1, Model: oldModel, Chunking: oldChunking}
 	db := &fakeDatabase{
 		reindex: document.Reindex{ID: uuid.New(), Collection: "default", Change: document.ChangeModel, Stage: document.StageDocuments},
-		from:    from, to: document.Space{ID: 2, Model: to, Chunking: chunking}, live: from.ID,
-		documents: map[uuid.UUID]document.MissingVersion{}, objects: map[string]string{},
+		from:    from, to: vector.Space{ID: 2, Model: to, Chunking: chunking}, live: from.ID,
+		documents: map[uuid.UUID]rebuild.MissingVersion{}, objects: map[string]string{},
 	}
 	db.spaces = map[int64]*space{1: newSpace(from.Model), 2: newSpace(to)}
 	if chunking != from.Chunking {
@@ -82,21 +85,21 @@ func newFakeDatabase(to document.Model, chunking document.Chunking) *fakeDatabas
 }
 
 // claim returns the work under a new lease, as for a next attempt.
-func (db *fakeDatabase) claim() document.Work {
+func (db *fakeDatabase) claim() task.Work {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	db.lease = uuid.New()
-	return document.Work{
-		TaskRef: document.TaskRef{Tenant: "default", DocumentID: db.reindex.ID, Version: 1, Kind: document.KindReindex},
-		JobID:   db.reindex.ID, Lease: db.lease, Collection: "default", Space: db.to,
+	return task.Work{
+		Ref:   task.Ref{Tenant: "default", DocumentID: db.reindex.ID, Version: 1, Kind: task.KindReindex},
+		JobID: db.reindex.ID, Lease: db.lease, Collection: "default", Space: db.to,
 	}
 }
 
 // upload makes a text the next version of a document, and places it in spaces.
-func (db *fakeDatabase) upload(id uuid.UUID, text string, in ...document.Space) document.MissingVersion {
+func (db *fakeDatabase) upload(id uuid.UUID, text string, in ...vector.Space) rebuild.MissingVersion {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	d := document.MissingVersion{DocumentID: id, Version: db.documents[id].Version + 1, Key: id.String() + ".md", Object: uuid.NewString(), Size: int64(len(text)), SHA256: sha256Hex(text)}
+	d := rebuild.MissingVersion{DocumentID: id, Version: db.documents[id].Version + 1, Key: id.String() + ".md", Object: uuid.NewString(), Size: int64(len(text)), SHA256: sha256Hex(text)}
 	db.objects[d.Object] = text
 	db.documents[id] = d
 	for _, in := range in {
@@ -106,8 +109,8 @@ func (db *fakeDatabase) upload(id uuid.UUID, text string, in ...document.Space) 
 				panic(err)
 			}
 			hash := p.ContentHash()
-			s.passages[hash] = document.EmbeddedPassage{Hash: hash, PassageText: p.PassageText, Vector: make([]float32, in.Model.Dimensions)}
-			s.places[versionOf(d)] = append(s.places[versionOf(d)], document.ManifestEntry{Hash: hash, Ordinal: p.Ordinal, Start: p.Start, End: p.End})
+			s.passages[hash] = vector.EmbeddedPassage{Hash: hash, PassageText: p.PassageText, Vector: make([]float32, in.Model.Dimensions)}
+			s.places[versionOf(d)] = append(s.places[versionOf(d)], vector.ManifestEntry{Hash: hash, Ordinal: p.Ordinal, Start: p.Start, End: p.End})
 		}
 		s.whole[versionOf(d)] = int64(len(s.places[versionOf(d)]))
 	}
@@ -123,7 +126,7 @@ func (db *fakeDatabase) delete(id uuid.UUID) {
 }
 
 // lock begins a call. When it succeeds the caller holds the lock.
-func (db *fakeDatabase) lock(call string, work *document.Work) error {
+func (db *fakeDatabase) lock(call string, work *task.Work) error {
 	if db.before != nil {
 		if err := db.before(call); err != nil {
 			return err
@@ -137,13 +140,13 @@ func (db *fakeDatabase) lock(call string, work *document.Work) error {
 	return nil
 }
 
-func (db *fakeDatabase) missing() (missing []document.MissingVersion) {
+func (db *fakeDatabase) missing() (missing []rebuild.MissingVersion) {
 	for _, d := range db.documents {
 		if _, ok := db.spaces[db.to.ID].whole[versionOf(d)]; !ok {
 			missing = append(missing, d)
 		}
 	}
-	slices.SortFunc(missing, func(a, b document.MissingVersion) int { return bytes.Compare(a.DocumentID[:], b.DocumentID[:]) })
+	slices.SortFunc(missing, func(a, b rebuild.MissingVersion) int { return bytes.Compare(a.DocumentID[:], b.DocumentID[:]) })
 	return missing
 }
 
@@ -158,9 +161,9 @@ func (db *fakeDatabase) Reindex(_ context.Context, id uuid.UUID) (document.Reind
 	return db.reindex, nil
 }
 
-func (db *fakeDatabase) PlanRebuild(_ context.Context, work document.Work) (document.RebuildPlan, error) {
+func (db *fakeDatabase) PlanRebuild(_ context.Context, work task.Work) (rebuild.Plan, error) {
 	if err := db.lock("Rebuild", &work); err != nil {
-		return document.RebuildPlan{}, err
+		return rebuild.Plan{}, err
 	}
 	defer db.mu.Unlock()
 	p := &db.reindex.Progress
@@ -169,35 +172,35 @@ func (db *fakeDatabase) PlanRebuild(_ context.Context, work document.Work) (docu
 		p.Documents++
 		p.Bytes += d.Size
 	}
-	return document.RebuildPlan{Reindex: db.reindex, From: db.from, To: db.to, Checkpoint: db.reached}, nil
+	return rebuild.Plan{Reindex: db.reindex, From: db.from, To: db.to, Checkpoint: db.reached}, nil
 }
 
-func (db *fakeDatabase) MissingVersions(_ context.Context, work document.Work, after uuid.UUID, limit int) ([]document.MissingVersion, error) {
+func (db *fakeDatabase) MissingVersions(_ context.Context, work task.Work, after uuid.UUID, limit int) ([]rebuild.MissingVersion, error) {
 	if err := db.lock("Unplaced", &work); err != nil {
 		return nil, err
 	}
 	defer db.mu.Unlock()
 	db.after = append(db.after, after)
-	missing := slices.DeleteFunc(db.missing(), func(d document.MissingVersion) bool { return bytes.Compare(d.DocumentID[:], after[:]) <= 0 })
+	missing := slices.DeleteFunc(db.missing(), func(d rebuild.MissingVersion) bool { return bytes.Compare(d.DocumentID[:], after[:]) <= 0 })
 	return missing[:min(limit, len(missing))], nil
 }
 
-func (db *fakeDatabase) VersionPassages(_ context.Context, in document.Space, of document.MissingVersion, from, limit int) ([]document.PassageAt, error) {
+func (db *fakeDatabase) VersionPassages(_ context.Context, in vector.Space, of rebuild.MissingVersion, from, limit int) ([]vector.PassageAt, error) {
 	if err := db.lock("StoredPassages", nil); err != nil {
 		return nil, err
 	}
 	defer db.mu.Unlock()
 	s := db.spaces[in.ID]
-	var stored []document.PassageAt
+	var stored []vector.PassageAt
 	for _, place := range s.places[versionOf(of)] {
 		if place.Ordinal >= from && len(stored) < limit {
-			stored = append(stored, document.PassageAt{ManifestEntry: place, PassageText: s.passages[place.Hash].PassageText})
+			stored = append(stored, vector.PassageAt{ManifestEntry: place, PassageText: s.passages[place.Hash].PassageText})
 		}
 	}
 	return stored, nil
 }
 
-func (db *fakeDatabase) ReusePassages(_ context.Context, in document.Space, hashes []document.ContentHash) (map[document.ContentHash]int, error) {
+func (db *fakeDatabase) ReusePassages(_ context.Context, in vector.Space, hashes []document.ContentHash) (map[document.ContentHash]int, error) {
 	known := map[document.ContentHash]int{}
 	if err := db.lock("Known", nil); err != nil {
 		return nil, err
@@ -217,7 +220,7 @@ func (db *fakeDatabase) ReusePassages(_ context.Context, in document.Space, hash
 	return known, nil
 }
 
-func (db *fakeDatabase) WriteToSpace(ctx context.Context, work document.Work, rebuilt document.SpaceWrite, progress document.ReindexProgress) error {
+func (db *fakeDatabase) WriteToSpace(ctx context.Context, work task.Work, rebuilt rebuild.SpaceWrite, progress document.ReindexProgress) error {
 	if err := db.lock("Place", &work); err != nil {
 		return err
 	}
@@ -266,7 +269,7 @@ func (db *fakeDatabase) WriteToSpace(ctx context.Context, work document.Work, re
 	return nil
 }
 
-func (db *fakeDatabase) SetReindexStage(_ context.Context, work document.Work, stage document.ReindexStage, progress document.ReindexProgress) error {
+func (db *fakeDatabase) SetReindexStage(_ context.Context, work task.Work, stage document.ReindexStage, progress document.ReindexProgress) error {
 	if err := db.lock("SetStage", &work); err != nil {
 		return err
 	}
@@ -276,7 +279,7 @@ func (db *fakeDatabase) SetReindexStage(_ context.Context, work document.Work, s
 	return nil
 }
 
-func (db *fakeDatabase) IndexSpace(_ context.Context, in document.Space, threshold int) error {
+func (db *fakeDatabase) IndexSpace(_ context.Context, in vector.Space, threshold int) error {
 	if err := db.lock("IndexSpace", nil); err != nil {
 		return err
 	}
@@ -288,7 +291,7 @@ func (db *fakeDatabase) IndexSpace(_ context.Context, in document.Space, thresho
 	return nil
 }
 
-func (db *fakeDatabase) VerifySpace(_ context.Context, work document.Work, sample int) error {
+func (db *fakeDatabase) VerifySpace(_ context.Context, work task.Work, sample int) error {
 	if err := db.lock("Verify", &work); err != nil {
 		return err
 	}
@@ -304,7 +307,7 @@ func (db *fakeDatabase) checkComplete() error {
 	return nil
 }
 
-func (db *fakeDatabase) ActivateSpace(_ context.Context, work document.Work, keep time.Duration, progress document.ReindexProgress) error {
+func (db *fakeDatabase) ActivateSpace(_ context.Context, work task.Work, keep time.Duration, progress document.ReindexProgress) error {
 	if err := db.lock("Switch", &work); err != nil {
 		return err
 	}
@@ -319,8 +322,8 @@ func (db *fakeDatabase) ActivateSpace(_ context.Context, work document.Work, kee
 	return nil
 }
 
-func (db *fakeDatabase) RequeueDocuments(context.Context, document.Work, int) (document.RequeueResult, error) {
-	return document.RequeueResult{}, errors.New("a space is to be built")
+func (db *fakeDatabase) RequeueDocuments(context.Context, task.Work, int) (rebuild.RequeueResult, error) {
+	return rebuild.RequeueResult{}, errors.New("a space is to be built")
 }
 
 func (db *fakeDatabase) NotifyChange(context.Context, uuid.UUID) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -34,7 +35,7 @@ type chunkingSample struct {
 // estimateChunking completes the estimate for a chunking that is new: what originals come
 // to is known once they are cut. Of many, the newest are, and stand for the
 // rest by their size.
-func (d *Service) estimateChunking(ctx context.Context, target document.Space, e *document.ReindexEstimate) error {
+func (d *Service) estimateChunking(ctx context.Context, target vector.Space, e *document.ReindexEstimate) error {
 	c, err := d.splitSample(ctx, e.Collection, target.Chunking)
 	if err != nil {
 		return err
@@ -100,7 +101,7 @@ func (d *Service) splitSample(ctx context.Context, collection string, chunking d
 func (d *Service) splitDocument(ctx context.Context, c *chunkingSample, one document.Document, chunking document.Chunking, enough func() bool) error {
 	before := c.read
 	if !enough() {
-		source, err := original.Open(ctx, d.Objects, one.Original())
+		source, err := original.Open(ctx, d.Objects, original.RefOf(one))
 		if original.IsLost(err) {
 			return nil
 		}
@@ -116,7 +117,7 @@ func (d *Service) splitDocument(ctx context.Context, c *chunkingSample, one docu
 			if err != nil {
 				return err
 			}
-			place, text := p.ManifestEntry()
+			place, text := vector.NewManifestEntry(p.Ordinal, p.Start, p.End, p.PassageText), p.PassageText
 			// What stands above it has about one token for every four bytes.
 			c.tokens[place.Hash] = text.Tokens + (len(text.EmbeddingPrefix())+3)/4
 			if c.read = before + p.End; enough() {

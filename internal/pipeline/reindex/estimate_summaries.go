@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -34,8 +35,8 @@ func (d *Service) estimateSummaries(ctx context.Context, p plan, e *document.Rei
 			return err
 		}
 		source := one.SourceInfo()
-		s, err := d.Summaries.Estimate(ctx, document.Work{
-			TaskRef: document.TaskRef{DocumentID: id, Version: one.Version}, Key: one.Key, Title: source.Title, MediaType: one.MediaType,
+		s, err := d.Summaries.Estimate(ctx, task.Work{
+			Ref: task.Ref{DocumentID: id, Version: one.Version}, Key: one.Key, Title: source.Title, MediaType: one.MediaType,
 			Object: one.Object, Size: one.Size, SHA256: one.SHA256, Space: p.active,
 		})
 		if original.IsLost(err) {

@@ -14,6 +14,9 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -23,7 +26,7 @@ func (o *fakeBackend) EstimateReindex(_ context.Context, request document.Reinde
 	if err != nil {
 		return document.ReindexEstimate{}, err
 	}
-	target, change := request.TargetSpace(collection.ActiveSpace)
+	target, change := rebuild.TargetSpace(request, collection.ActiveSpace)
 	e := o.estimate
 	e.Collection, e.Change, e.Model, e.Dimensions = collection.Name, change, target.Model.Name, target.Model.Dimensions
 	return e, nil
@@ -51,7 +54,7 @@ type fakeSummaryEstimator struct {
 	takes time.Duration
 }
 
-func (s fakeSummaryEstimator) Estimate(_ context.Context, work document.Work) (document.SummaryEstimate, error) {
+func (s fakeSummaryEstimator) Estimate(_ context.Context, work task.Work) (document.SummaryEstimate, error) {
 	<-time.After(s.takes) // of the bubble's clock
 	if s.objects[work.Object] == "" || work.Space.Chunking != oldChunking {
 		return document.SummaryEstimate{}, fault.New(fault.Damaged, "no object %s", work.Object)
@@ -97,7 +100,7 @@ func (o *fakeBackend) EmbeddingRate(context.Context, document.Model) (float64, e
 	return o.rate, nil
 }
 
-func (o *fakeBackend) ReusableHashes(_ context.Context, _ document.Space, hashes []document.ContentHash) (embedded []document.ContentHash, err error) {
+func (o *fakeBackend) ReusableHashes(_ context.Context, _ vector.Space, hashes []document.ContentHash) (embedded []document.ContentHash, err error) {
 	for _, hash := range hashes {
 		if o.embedded[hash] {
 			embedded = append(embedded, hash)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/embedding"
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -41,7 +42,7 @@ func (b *spaceBuilder) leaveOutRefused(ctx context.Context, u *writeBatch, refus
 
 // refusalReason names the first passage of a part of a document that is
 // refused; "" when none is.
-func refusalReason(u *writeBatch, part document.VersionWrite, words map[document.ContentHash]string, model string) string {
+func refusalReason(u *writeBatch, part rebuild.VersionWrite, words map[document.ContentHash]string, model string) string {
 	for _, place := range part.Entries {
 		said, refused := words[place.Hash]
 		if !refused {
@@ -58,7 +59,7 @@ func refusalReason(u *writeBatch, part document.VersionWrite, words map[document
 
 // leaveOutUnreadable leaves a document out whose original is gone or damaged, or whose
 // passages are lost besides.
-func (b *spaceBuilder) leaveOutUnreadable(ctx context.Context, d document.MissingVersion, lost error) {
+func (b *spaceBuilder) leaveOutUnreadable(ctx context.Context, d rebuild.MissingVersion, lost error) {
 	why := fault.As(lost).Detail
 	b.step.Log.WarnContext(ctx, "document is left out", "document", d.DocumentID, "key", d.Key, "reason", lost)
 	b.progress.AddLeftOut(1, document.LeftOut{DocumentID: d.DocumentID, Key: d.Key, Error: why})

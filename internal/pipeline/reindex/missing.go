@@ -8,6 +8,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -15,7 +17,7 @@ import (
 // documents that were. It begins behind what earlier attempts have done, and
 // ends when from the very first document on it finds nothing.
 func (b *spaceBuilder) addMissing(ctx context.Context) (missing int, err error) {
-	var last document.MissingVersion // the first that was missing the last time
+	var last rebuild.MissingVersion // the first that was missing the last time
 	for tries := 0; ; {
 		after := b.reached
 		first, n, err := b.addMissingAfter(ctx, after)
@@ -39,7 +41,7 @@ func (b *spaceBuilder) addMissing(ctx context.Context) (missing int, err error) 
 
 // addMissingAfter places what is missing after a document. It returns how many documents
 // that were, and the first of them.
-func (b *spaceBuilder) addMissingAfter(ctx context.Context, after uuid.UUID) (first document.MissingVersion, n int, err error) {
+func (b *spaceBuilder) addMissingAfter(ctx context.Context, after uuid.UUID) (first rebuild.MissingVersion, n int, err error) {
 	for {
 		page, err := b.step.Store.MissingVersions(ctx, b.work, after, pageSize)
 		if err != nil {
@@ -70,7 +72,7 @@ func (b *spaceBuilder) addMissingAfter(ctx context.Context, after uuid.UUID) (fi
 // passages there: that may be why. A document whose original is gone or damaged
 // is left for the next look, since it may have been deleted or restored meanwhile,
 // and then left out.
-func (b *spaceBuilder) addVersion(ctx context.Context, d document.MissingVersion) error {
+func (b *spaceBuilder) addVersion(ctx context.Context, d rebuild.MissingVersion) error {
 	var count int64
 	var lost, err error
 	if b.from.Chunking == b.to.Chunking {
@@ -112,7 +114,7 @@ func (b *spaceBuilder) addVersion(ctx context.Context, d document.MissingVersion
 // addPassages adds passages of a document to the unit, and returns how many; no more of
 // one that is left out. Lost is why there are no more of them where they come
 // from.
-func (b *spaceBuilder) addPassages(ctx context.Context, d document.MissingVersion, passages iter.Seq2[document.PassageAt, error]) (count int64, lost, err error) {
+func (b *spaceBuilder) addPassages(ctx context.Context, d rebuild.MissingVersion, passages iter.Seq2[vector.PassageAt, error]) (count int64, lost, err error) {
 	for passage, err := range passages {
 		switch {
 		case original.IsLost(err):
@@ -133,6 +135,6 @@ func (b *spaceBuilder) addPassages(ctx context.Context, d document.MissingVersio
 }
 
 // stuckError says why a document is missing however often it is placed.
-func (b *spaceBuilder) stuckError(d document.MissingVersion) error {
+func (b *spaceBuilder) stuckError(d rebuild.MissingVersion) error {
 	return fmt.Errorf("document %s version %d was placed in space %d %d times and is still missing there", d.DocumentID, d.Version, b.to.ID, maxTries)
 }

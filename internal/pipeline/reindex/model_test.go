@@ -17,6 +17,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/reindex"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/internal/writeback"
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -116,12 +117,12 @@ func wantBuilt(t *testing.T, db *fakeDatabase) {
 	built := db.spaces[db.to.ID]
 	for id, d := range db.documents {
 		text, places := db.objects[d.Object], built.places[versionOf(d)]
-		var want []document.ManifestEntry
+		var want []vector.ManifestEntry
 		for p, err := range chunk.Split(strings.NewReader(text), chunk.Options{Tokens: db.to.Chunking.Tokens}) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want = append(want, document.ManifestEntry{Hash: p.ContentHash(), Ordinal: p.Ordinal, Start: p.Start, End: p.End})
+			want = append(want, vector.ManifestEntry{Hash: p.ContentHash(), Ordinal: p.Ordinal, Start: p.Start, End: p.End})
 			if got := built.passages[want[len(want)-1].Hash]; got.Content != p.Content {
 				t.Errorf("document %s, passage %d: %q, want %q", id, p.Ordinal, got.Content, p.Content)
 			}

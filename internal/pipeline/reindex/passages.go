@@ -7,23 +7,24 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // storedPassages yields the passages of a version in the live space, in order; an error
 // is the last thing it yields. fault.NotFound when one of them is lost.
-func (b *spaceBuilder) storedPassages(ctx context.Context, d document.MissingVersion) iter.Seq2[document.PassageAt, error] {
-	return func(yield func(document.PassageAt, error) bool) {
+func (b *spaceBuilder) storedPassages(ctx context.Context, d rebuild.MissingVersion) iter.Seq2[vector.PassageAt, error] {
+	return func(yield func(vector.PassageAt, error) bool) {
 		for from := 0; ; from += pageSize {
 			page, err := b.step.Store.VersionPassages(ctx, b.from, d, from, pageSize)
 			if err != nil {
-				yield(document.PassageAt{}, err)
+				yield(vector.PassageAt{}, err)
 				return
 			}
 			for i, passage := range page {
 				if passage.Ordinal != from+i {
-					yield(document.PassageAt{}, fault.New(fault.NotFound, "passage %d is lost", from+i))
+					yield(vector.PassageAt{}, fault.New(fault.NotFound, "passage %d is lost", from+i))
 					return
 				}
 				if !yield(passage, nil) {
@@ -40,21 +41,21 @@ func (b *spaceBuilder) storedPassages(ctx context.Context, d document.MissingVer
 // originalPassages yields the passages of an original, in order; an error is the last thing
 // it yields. fault.NotFound when the original is gone, fault.Damaged when it is
 // not what was uploaded.
-func (b *spaceBuilder) originalPassages(ctx context.Context, d document.MissingVersion) iter.Seq2[document.PassageAt, error] {
-	return func(yield func(document.PassageAt, error) bool) {
+func (b *spaceBuilder) originalPassages(ctx context.Context, d rebuild.MissingVersion) iter.Seq2[vector.PassageAt, error] {
+	return func(yield func(vector.PassageAt, error) bool) {
 		source, err := original.Open(ctx, b.step.Objects, d.Original())
 		if err != nil {
-			yield(document.PassageAt{}, err)
+			yield(vector.PassageAt{}, err)
 			return
 		}
 		defer source.Close()
 		for p, err := range chunk.Split(source, chunk.OptionsOf(b.to.Chunking, d.SourceInfo())) {
 			if err != nil {
-				yield(document.PassageAt{}, fmt.Errorf("cut the original: %w", err))
+				yield(vector.PassageAt{}, fmt.Errorf("cut the original: %w", err))
 				return
 			}
-			place, text := p.ManifestEntry()
-			if !yield(document.PassageAt{ManifestEntry: place, PassageText: text}, nil) {
+			place, text := vector.NewManifestEntry(p.Ordinal, p.Start, p.End, p.PassageText), p.PassageText
+			if !yield(vector.PassageAt{ManifestEntry: place, PassageText: text}, nil) {
 				return
 			}
 		}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/provider"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -36,7 +38,7 @@ func (d *Service) probeModel(ctx context.Context, p *plan, answered map[document
 		answered[p.target.Model] = model
 	}
 	p.request.Model = model
-	p.target, p.change = p.request.TargetSpace(p.active)
+	p.target, p.change = rebuild.TargetSpace(p.request, p.active)
 	return p.check()
 }
 
@@ -44,7 +46,7 @@ func (d *Service) probeModel(ctx context.Context, p *plan, answered map[document
 func (d *Service) probeDimensions(ctx context.Context, model document.Model) (length int, err error) {
 	bounded, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	vectors, err := d.Embedder.Embed(bounded, model, []string{document.ProbeText})
+	vectors, err := d.Embedder.Embed(bounded, model, []string{provider.ProbeText})
 	switch f := fault.As(err); {
 	case err == nil:
 		return cmp.Or(model.Dimensions, len(vectors[0])), nil

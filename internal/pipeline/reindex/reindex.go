@@ -15,7 +15,10 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/embedding"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -23,17 +26,17 @@ import (
 // for Known, storetest.Knowledge for the contract.
 type Store interface {
 	Reindex(ctx context.Context, id uuid.UUID) (document.Reindex, error)
-	RequeueDocuments(ctx context.Context, work document.Work, window int) (document.RequeueResult, error)
+	RequeueDocuments(ctx context.Context, work task.Work, window int) (rebuild.RequeueResult, error)
 
-	PlanRebuild(ctx context.Context, work document.Work) (document.RebuildPlan, error)
-	MissingVersions(ctx context.Context, work document.Work, after uuid.UUID, limit int) ([]document.MissingVersion, error)
-	VersionPassages(ctx context.Context, space document.Space, of document.MissingVersion, from, limit int) ([]document.PassageAt, error)
-	ReusePassages(ctx context.Context, space document.Space, hashes []document.ContentHash) (map[document.ContentHash]int, error)
-	WriteToSpace(ctx context.Context, work document.Work, rebuilt document.SpaceWrite, progress document.ReindexProgress) error
-	SetReindexStage(ctx context.Context, work document.Work, stage document.ReindexStage, progress document.ReindexProgress) error
-	IndexSpace(ctx context.Context, space document.Space, threshold int) error
-	VerifySpace(ctx context.Context, work document.Work, sample int) error
-	ActivateSpace(ctx context.Context, work document.Work, keep time.Duration, progress document.ReindexProgress) error
+	PlanRebuild(ctx context.Context, work task.Work) (rebuild.Plan, error)
+	MissingVersions(ctx context.Context, work task.Work, after uuid.UUID, limit int) ([]rebuild.MissingVersion, error)
+	VersionPassages(ctx context.Context, space vector.Space, of rebuild.MissingVersion, from, limit int) ([]vector.PassageAt, error)
+	ReusePassages(ctx context.Context, space vector.Space, hashes []document.ContentHash) (map[document.ContentHash]int, error)
+	WriteToSpace(ctx context.Context, work task.Work, rebuilt rebuild.SpaceWrite, progress document.ReindexProgress) error
+	SetReindexStage(ctx context.Context, work task.Work, stage document.ReindexStage, progress document.ReindexProgress) error
+	IndexSpace(ctx context.Context, space vector.Space, threshold int) error
+	VerifySpace(ctx context.Context, work task.Work, sample int) error
+	ActivateSpace(ctx context.Context, work task.Work, keep time.Duration, progress document.ReindexProgress) error
 }
 
 // Objects opens originals. The reader fetches ranges as it is read and may be
@@ -82,7 +85,7 @@ const (
 )
 
 // Run does a reindex, or goes on with one where an earlier attempt has ended.
-func (s *Step) Run(ctx context.Context, work document.Work) error {
+func (s *Step) Run(ctx context.Context, work task.Work) error {
 	reindex, err := s.Store.Reindex(ctx, work.JobID)
 	if err != nil {
 		return fmt.Errorf("reindex %s: %w", work.JobID, err)
@@ -100,7 +103,7 @@ func (s *Step) Run(ctx context.Context, work document.Work) error {
 
 // requeueDocuments puts documents back on the path, some at a time, until all of them
 // have been through.
-func (s *Step) requeueDocuments(ctx context.Context, work document.Work) error {
+func (s *Step) requeueDocuments(ctx context.Context, work task.Work) error {
 	timer := time.NewTicker(requeueInterval)
 	defer timer.Stop()
 	for {

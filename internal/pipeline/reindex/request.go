@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -75,7 +76,7 @@ func (p plan) check() error {
 		name             string
 		value, low, high int
 	}{
-		{"dimensions", p.target.Model.Dimensions, 0, document.MaxDimensions},
+		{"dimensions", p.target.Model.Dimensions, 0, vector.MaxDimensions},
 		{"chunk_tokens", p.target.Chunking.Tokens, minTokens, maxTokens},
 		{"chunk_overlap", p.target.Chunking.Overlap, 0, p.target.Chunking.Tokens / 2},
 	} {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/reindex"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -20,7 +22,7 @@ import (
 type requeueStore struct {
 	reindex.Store
 	id      uuid.UUID
-	answers []document.RequeueResult
+	answers []rebuild.RequeueResult
 	err     error
 
 	rounds, dispatched, changed int
@@ -30,9 +32,9 @@ func (p *requeueStore) Reindex(_ context.Context, id uuid.UUID) (document.Reinde
 	return document.Reindex{ID: id, Change: document.ChangeNothing}, nil
 }
 
-func (p *requeueStore) RequeueDocuments(_ context.Context, work document.Work, window int) (document.RequeueResult, error) {
+func (p *requeueStore) RequeueDocuments(_ context.Context, work task.Work, window int) (rebuild.RequeueResult, error) {
 	if window < 1 || window > 16 || work.JobID != p.id {
-		return document.RequeueResult{}, fmt.Errorf("job %s with a window of %d", work.JobID, window)
+		return rebuild.RequeueResult{}, fmt.Errorf("job %s with a window of %d", work.JobID, window)
 	}
 	answer := p.answers[min(p.rounds, len(p.answers)-1)]
 	p.rounds++
@@ -42,16 +44,16 @@ func (p *requeueStore) RequeueDocuments(_ context.Context, work document.Work, w
 func (p *requeueStore) Dispatch(context.Context)                { p.dispatched++ }
 func (p *requeueStore) NotifyChange(context.Context, uuid.UUID) { p.changed++ }
 
-func newRequeueStep(t *testing.T, answers ...document.RequeueResult) (*reindex.Step, *requeueStore, document.Work) {
+func newRequeueStep(t *testing.T, answers ...rebuild.RequeueResult) (*reindex.Step, *requeueStore, task.Work) {
 	p := &requeueStore{id: uuid.New(), answers: answers}
 	return &reindex.Step{Store: p, Changes: p, Dispatcher: p, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}, p,
-		document.Work{JobID: p.id, Collection: "default"}
+		task.Work{JobID: p.id, Collection: "default"}
 }
 
 func TestNothingChangesPutsDocumentsBackOnThePath(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		step, p, work := newRequeueStep(t, document.RequeueResult{Jobs: 8}, document.RequeueResult{}, document.RequeueResult{Jobs: 2}, document.RequeueResult{Ended: true})
+		step, p, work := newRequeueStep(t, rebuild.RequeueResult{Jobs: 8}, rebuild.RequeueResult{}, rebuild.RequeueResult{Jobs: 2}, rebuild.RequeueResult{Ended: true})
 		start := time.Now()
 		if err := step.Run(t.Context(), work); err != nil {
 			t.Fatal(err)
@@ -67,7 +69,7 @@ func TestNothingChangesPutsDocumentsBackOnThePath(t *testing.T) {
 
 func TestPuttingBackEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	step, p, work := newRequeueStep(t, document.RequeueResult{})
+	step, p, work := newRequeueStep(t, rebuild.RequeueResult{})
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
 	if err := step.Run(ctx, work); !errors.Is(err, context.Canceled) {

@@ -12,14 +12,17 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/embedding"
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // ServiceStore keeps reindexes; see storetest.Reindexing, Searching and Reading
 // for the contract.
 type ServiceStore interface {
-	Collection(ctx context.Context, name string) (document.Collection, error)
-	AllCollections(ctx context.Context) ([]document.Collection, error)
+	Collection(ctx context.Context, name string) (vector.Collection, error)
+	AllCollections(ctx context.Context) ([]vector.Collection, error)
 	Documents(ctx context.Context, filter document.DocumentFilter, page document.Page) (document.List[document.Document], error)
 
 	BeginReindex(ctx context.Context, request document.ReindexRequest) (document.Reindex, error)
@@ -32,13 +35,13 @@ type ServiceStore interface {
 	EstimateReindex(ctx context.Context, request document.ReindexRequest) (document.ReindexEstimate, error)
 	DocumentsToRedo(ctx context.Context, request document.ReindexRequest) ([]uuid.UUID, error)
 	Document(ctx context.Context, id uuid.UUID) (document.Document, error)
-	ReusableHashes(ctx context.Context, space document.Space, hashes []document.ContentHash) ([]document.ContentHash, error)
+	ReusableHashes(ctx context.Context, space vector.Space, hashes []document.ContentHash) ([]document.ContentHash, error)
 	EmbeddingRate(ctx context.Context, model document.Model) (float64, error)
 }
 
 // SummaryEstimator says what summarising a document would ask of the chat model.
 type SummaryEstimator interface {
-	Estimate(ctx context.Context, work document.Work) (document.SummaryEstimate, error)
+	Estimate(ctx context.Context, work task.Work) (document.SummaryEstimate, error)
 }
 
 // Service is where reindexes are asked for, estimated and steered.
@@ -58,9 +61,9 @@ type Service struct {
 // plan is what a request comes to in one collection.
 type plan struct {
 	request     document.ReindexRequest // of this collection
-	active      document.Space
+	active      vector.Space
 	summaryMode document.SummaryMode
-	target      document.Space
+	target      vector.Space
 	change      document.ReindexChange
 }
 
@@ -112,11 +115,11 @@ func (d *Service) makePlans(ctx context.Context, request document.ReindexRequest
 	if err != nil {
 		return nil, err
 	}
-	var collections []document.Collection
+	var collections []vector.Collection
 	if request.Collection == "" {
 		collections, err = d.Store.AllCollections(ctx)
 	} else {
-		collections = make([]document.Collection, 1)
+		collections = make([]vector.Collection, 1)
 		collections[0], err = d.Store.Collection(ctx, request.Collection)
 	}
 	if err != nil {
@@ -126,7 +129,7 @@ func (d *Service) makePlans(ctx context.Context, request document.ReindexRequest
 	for i, collection := range collections {
 		p := plan{request: request, active: collection.ActiveSpace, summaryMode: cmp.Or(collection.Summaries, d.DefaultSummaryMode)}
 		p.request.Collection = collection.Name
-		p.target, p.change = request.TargetSpace(collection.ActiveSpace)
+		p.target, p.change = rebuild.TargetSpace(request, collection.ActiveSpace)
 		if err := p.check(); err != nil {
 			return nil, err
 		}

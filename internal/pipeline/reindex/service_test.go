@@ -16,13 +16,15 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/reindex"
+	"github.com/seed-7a112592/gristmill/internal/provider"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // fakeBackend is a store with collections and their reindexes, a model that knows
 // names and lengths, and whoever watches.
 type fakeBackend struct {
-	collections []document.Collection
+	collections []vector.Collection
 	active      []document.Reindex
 	begun       []document.ReindexRequest
 	beginErr    map[string]error // by collection
@@ -44,16 +46,16 @@ type fakeBackend struct {
 	dispatched int
 }
 
-func (o *fakeBackend) Collection(_ context.Context, name string) (document.Collection, error) {
+func (o *fakeBackend) Collection(_ context.Context, name string) (vector.Collection, error) {
 	for _, c := range o.collections {
 		if c.Name == name {
 			return c, nil
 		}
 	}
-	return document.Collection{}, fault.New(fault.NotFound, "no collection %q", name)
+	return vector.Collection{}, fault.New(fault.NotFound, "no collection %q", name)
 }
 
-func (o *fakeBackend) AllCollections(context.Context) ([]document.Collection, error) {
+func (o *fakeBackend) AllCollections(context.Context) ([]vector.Collection, error) {
 	return o.collections, nil
 }
 
@@ -105,7 +107,7 @@ func (o *fakeBackend) Embed(_ context.Context, model document.Model, texts []str
 	case !known:
 		return nil, fault.New(fault.BadRequest, "provider answered 404: no such model")
 	case model.Dimensions != 0 && dimensions != model.Dimensions:
-		wrong := &document.DimensionsError{Model: model, Got: dimensions}
+		wrong := &provider.DimensionsError{Model: model, Got: dimensions}
 		return nil, fault.Wrap(fault.Misconfigured, wrong, "provider answered %d dimensions, want %d", dimensions, model.Dimensions)
 	default:
 		return slices.Repeat([][]float32{make([]float32, dimensions)}, len(texts)), nil
@@ -120,7 +122,7 @@ func (o *fakeBackend) Dispatch(context.Context) { o.dispatched++ }
 func newService(t *testing.T, collections ...string) (*reindex.Service, *fakeBackend) {
 	o := &fakeBackend{models: map[string]int{"old": 2, "new": 3}, beginErr: map[string]error{}, objects: map[string]string{}, embedded: map[document.ContentHash]bool{}}
 	for _, name := range collections {
-		o.collections = append(o.collections, document.Collection{Name: name, ActiveSpace: document.Space{Model: oldModel, Chunking: oldChunking}})
+		o.collections = append(o.collections, vector.Collection{Name: name, ActiveSpace: vector.Space{Model: oldModel, Chunking: oldChunking}})
 	}
 	return &reindex.Service{
 		Store: o, Objects: o, Embedder: o, Changes: o, Dispatcher: o,

@@ -10,6 +10,9 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/embedding"
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -25,7 +28,7 @@ const (
 // together. One is under way at a time, so that a crash costs no more than one.
 type writeBatch struct {
 	texts      embedding.Texts
-	versions   []document.VersionWrite
+	versions   []rebuild.VersionWrite
 	passages   int // of places
 	tokens     int
 	beforeLast struct{ texts, count, tokens int } // the document that was added last
@@ -39,7 +42,7 @@ type writeBatch struct {
 }
 
 // addPassage adds a passage of a document.
-func (u *writeBatch) addPassage(d document.MissingVersion, passage document.PassageAt) {
+func (u *writeBatch) addPassage(d rebuild.MissingVersion, passage vector.PassageAt) {
 	part := u.versionPart(d)
 	part.Entries = append(part.Entries, passage.ManifestEntry)
 	u.texts.Add(passage.Hash, passage.PassageText)
@@ -49,7 +52,7 @@ func (u *writeBatch) addPassage(d document.MissingVersion, passage document.Pass
 
 // endVersion notes that all of a document's passages, so many, have been added.
 // Ordered says that so have all documents before it.
-func (u *writeBatch) endVersion(d document.MissingVersion, count int64, ordered bool) {
+func (u *writeBatch) endVersion(d rebuild.MissingVersion, count int64, ordered bool) {
 	u.versionPart(d).TotalEntries = count
 	u.documents++
 	u.bytes += d.Size
@@ -60,7 +63,7 @@ func (u *writeBatch) endVersion(d document.MissingVersion, count int64, ordered 
 
 // dropVersion takes back what was added of a document, which is the last one, if
 // anything was: what is placed nowhere is not embedded either.
-func (u *writeBatch) dropVersion(d document.MissingVersion) {
+func (u *writeBatch) dropVersion(d rebuild.MissingVersion) {
 	if n := len(u.versions); n > 0 && u.versions[n-1].MissingVersion == d {
 		u.versions = u.versions[:n-1]
 		u.texts.Truncate(u.beforeLast.texts)
@@ -69,9 +72,9 @@ func (u *writeBatch) dropVersion(d document.MissingVersion) {
 }
 
 // versionPart returns the places of a document, which is the last one in the unit.
-func (u *writeBatch) versionPart(d document.MissingVersion) *document.VersionWrite {
+func (u *writeBatch) versionPart(d rebuild.MissingVersion) *rebuild.VersionWrite {
 	if n := len(u.versions); n == 0 || u.versions[n-1].MissingVersion != d {
-		u.versions = append(u.versions, document.VersionWrite{MissingVersion: d, TotalEntries: -1})
+		u.versions = append(u.versions, rebuild.VersionWrite{MissingVersion: d, TotalEntries: -1})
 		u.beforeLast.texts, u.beforeLast.count, u.beforeLast.tokens = u.texts.Len(), u.passages, u.tokens
 	}
 	return &u.versions[len(u.versions)-1]
@@ -140,8 +143,8 @@ func (b *spaceBuilder) storeBatch(ctx context.Context, u *writeBatch) error {
 			}
 			u.truncated[hash] = bytes
 		},
-		Write: func(ctx context.Context, fresh []document.EmbeddedPassage, whole bool) error {
-			rebuilt, progress := document.SpaceWrite{New: fresh}, b.currentProgress()
+		Write: func(ctx context.Context, fresh []vector.EmbeddedPassage, whole bool) error {
+			rebuilt, progress := rebuild.SpaceWrite{New: fresh}, b.currentProgress()
 			if whole {
 				b.attachWarnings(u)
 				rebuilt.Versions, rebuilt.Checkpoint = u.versions, u.reached
@@ -173,9 +176,9 @@ func (b *spaceBuilder) attachWarnings(u *writeBatch) {
 				continue
 			}
 			if b.warnings[part.MissingVersion] == nil {
-				b.warnings[part.MissingVersion] = &document.WarningCollector{}
+				b.warnings[part.MissingVersion] = &task.WarningCollector{}
 			}
-			b.warnings[part.MissingVersion].Add(document.TruncationWarning(place, bytes, len(u.texts.Get(place.Hash).EmbeddingInput())))
+			b.warnings[part.MissingVersion].Add(vector.TruncationWarning(place, bytes, len(u.texts.Get(place.Hash).EmbeddingInput())))
 		}
 		if list := b.warnings[part.MissingVersion]; list != nil && part.TotalEntries >= 0 && part.LeftOutReason == "" {
 			part.Warnings = list.All()

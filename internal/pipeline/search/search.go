@@ -12,13 +12,14 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/embedding"
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // Store finds passages; see storetest.Searching for the contract.
 type Store interface {
-	Collection(ctx context.Context, name string) (document.Collection, error)
-	NearestPassages(ctx context.Context, space document.Space, query document.Query) ([]document.Hit, error)
+	Collection(ctx context.Context, name string) (vector.Collection, error)
+	NearestPassages(ctx context.Context, space vector.Space, query vector.Query) ([]document.Hit, error)
 }
 
 // Service answers searches.
@@ -49,7 +50,7 @@ func (s *Service) Search(ctx context.Context, request document.SearchRequest) (d
 	if err != nil {
 		return document.SearchResult{}, err
 	}
-	query := document.Query{
+	query := vector.Query{
 		Limit:     request.Limit,
 		Threshold: noThreshold,
 		KeyPrefix: request.KeyPrefix,

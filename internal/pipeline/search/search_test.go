@@ -17,37 +17,38 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/pipeline/search"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // fakeBackend is a database with one collection, and a model.
 type fakeBackend struct {
-	asked    document.Query
+	asked    vector.Query
 	model    document.Model
 	embedErr error
 	hang     bool // the model answers when the caller has left
 
-	switches []document.Space // that become the live one, each as soon as the one before is searched
-	embedded int              // questions
+	switches []vector.Space // that become the live one, each as soon as the one before is searched
+	embedded int            // questions
 }
 
-var space = document.Space{ID: 7, Model: document.Model{Name: "m", Dimensions: 2}}
+var space = vector.Space{ID: 7, Model: document.Model{Name: "m", Dimensions: 2}}
 
-func (m *fakeBackend) Collection(_ context.Context, name string) (document.Collection, error) {
+func (m *fakeBackend) Collection(_ context.Context, name string) (vector.Collection, error) {
 	if name != "default" {
-		return document.Collection{}, fault.New(fault.NotFound, "no collection %q", name)
+		return vector.Collection{}, fault.New(fault.NotFound, "no collection %q", name)
 	}
-	return document.Collection{Name: name, ActiveSpace: m.activeSpace()}, nil
+	return vector.Collection{Name: name, ActiveSpace: m.activeSpace()}, nil
 }
 
-func (m *fakeBackend) activeSpace() document.Space {
+func (m *fakeBackend) activeSpace() vector.Space {
 	if len(m.switches) > 0 {
 		return m.switches[0]
 	}
 	return space
 }
 
-func (m *fakeBackend) NearestPassages(_ context.Context, in document.Space, query document.Query) ([]document.Hit, error) {
+func (m *fakeBackend) NearestPassages(_ context.Context, in vector.Space, query vector.Query) ([]document.Hit, error) {
 	m.asked = query
 	if len(m.switches) > 1 {
 		m.switches = m.switches[1:]
@@ -93,7 +94,7 @@ func TestSearchAsksTheLiveSpaceWithItsModel(t *testing.T) {
 	if m.model != space.Model {
 		t.Errorf("embedded with %v, want the space's model %v", m.model, space.Model)
 	}
-	want := document.Query{Vector: []float32{1, 0}, Limit: 3, Threshold: 0.25, KeyPrefix: "mills/", Metadata: json.RawMessage(`{"year":1850}`)}
+	want := vector.Query{Vector: []float32{1, 0}, Limit: 3, Threshold: 0.25, KeyPrefix: "mills/", Metadata: json.RawMessage(`{"year":1850}`)}
 	if diff := cmp.Diff(want, m.asked); diff != "" {
 		t.Error(diff)
 	}
@@ -206,10 +207,10 @@ func TestSearchEndsWithItsClient(t *testing.T) {
 // given, with the question as that one's model has it.
 func TestSearchFollowsTheLiveSpace(t *testing.T) {
 	t.Parallel()
-	other := document.Space{ID: 8, Model: document.Model{Name: "n", Dimensions: 3}}
-	cut := document.Space{ID: 9, Model: other.Model, Chunking: document.Chunking{Tokens: 64}}
+	other := vector.Space{ID: 8, Model: document.Model{Name: "n", Dimensions: 3}}
+	cut := vector.Space{ID: 9, Model: other.Model, Chunking: document.Chunking{Tokens: 64}}
 	step, m := newService()
-	m.switches = []document.Space{space, other, cut}
+	m.switches = []vector.Space{space, other, cut}
 	result, err := step.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "grain"})
 	if err != nil || len(result.Hits) != 1 {
 		t.Fatalf("%+v, %v", result, err)
@@ -223,7 +224,7 @@ func TestSearchDoesNotFollowForEver(t *testing.T) {
 	t.Parallel()
 	step, m := newService()
 	for id := range int64(100) {
-		m.switches = append(m.switches, document.Space{ID: id, Model: space.Model})
+		m.switches = append(m.switches, vector.Space{ID: id, Model: space.Model})
 	}
 	_, err := step.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "grain"})
 	if f := fault.As(err); f == nil || f.Kind != fault.Unavailable || f.RetryAfter <= 0 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -22,7 +23,7 @@ const (
 // already, as many together as one request takes. Nodes come after their parts.
 type batcher struct {
 	step     *Step
-	work     document.Work
+	work     task.Work
 	group    *goroutine.Group
 	stop     <-chan struct{} // closed at the first failure: nothing new is begun
 	slots    chan struct{}   // one for each request under way
@@ -59,7 +60,7 @@ func (b *batch) fits(size int, room requestLimit) bool {
 // contains reports whether the result is that of one of the nodes.
 func (b *batch) contains(r *result) bool { _, here := b.index[r]; return here }
 
-func newBatcher(group *goroutine.Group, stop <-chan struct{}, step *Step, work document.Work) *batcher {
+func newBatcher(group *goroutine.Group, stop <-chan struct{}, step *Step, work task.Work) *batcher {
 	return &batcher{step: step, work: work, group: group, stop: stop, slots: make(chan struct{}, step.ParallelRequests)}
 }
 
@@ -146,7 +147,7 @@ func (s *batcher) resolveSaved(ctx context.Context) error {
 	}
 	work := s.work
 	if s.estimate != nil {
-		work = document.Work{} // which uses none of them
+		work = task.Work{} // which uses none of them
 	}
 	kept, err := s.step.Store.ReuseSectionSummaries(ctx, work, hashes)
 	if err != nil {

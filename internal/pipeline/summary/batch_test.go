@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/summary"
+	"github.com/seed-7a112592/gristmill/internal/provider"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -29,7 +30,7 @@ func summariseOneByOne(t *testing.T, text string) map[document.ContentHash]strin
 	return m.kept
 }
 
-func headings(sections []document.Section) []string {
+func headings(sections []provider.Section) []string {
 	var titles []string
 	for _, s := range sections {
 		titles = append(titles, s.Heading)
@@ -47,7 +48,7 @@ func TestDocumentThatFitsIsOneRequest(t *testing.T) {
 		t.Fatalf("asked for %+v at once and for %q, want %q at once", m.together, m.asked, want)
 	}
 	// A section that holds others is of them, not of their text once more.
-	if diff := cmp.Diff([]document.SectionPart{{SectionIndex: 0}, {SectionIndex: 3}, {SectionIndex: 6}}, m.together[0][7].Parts); diff != "" {
+	if diff := cmp.Diff([]provider.SectionPart{{SectionIndex: 0}, {SectionIndex: 3}, {SectionIndex: 6}}, m.together[0][7].Parts); diff != "" {
 		t.Errorf("parts of the document (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(summariseOneByOne(t, m.text), m.kept); diff != "" {
@@ -74,8 +75,8 @@ func TestEditAsksOnceForWhatChanged(t *testing.T) {
 	if len(m.together) != 1 || !slices.Equal(headings(m.together[0]), []string{"Book > Rye > More on Rye", "Book > Rye", "Book"}) {
 		t.Fatalf("asked for %+v, want one request for what changed and what is above it", m.together)
 	}
-	want := [][]document.SectionPart{{{Text: "[Book > Rye: 1]"}, {SectionIndex: 0}}, {{Text: "[Book: 1]"}, {Text: "[Book > Wheat: 2]"}, {SectionIndex: 1}, {Text: "[Book > Oats: 2]"}}}
-	if diff := cmp.Diff(want, [][]document.SectionPart{m.together[0][1].Parts, m.together[0][2].Parts}); diff != "" {
+	want := [][]provider.SectionPart{{{Text: "[Book > Rye: 1]"}, {SectionIndex: 0}}, {{Text: "[Book: 1]"}, {Text: "[Book > Wheat: 2]"}, {SectionIndex: 1}, {Text: "[Book > Oats: 2]"}}}
+	if diff := cmp.Diff(want, [][]provider.SectionPart{m.together[0][1].Parts, m.together[0][2].Parts}); diff != "" {
 		t.Errorf("parts (-want +got):\n%s", diff)
 	}
 }
@@ -86,11 +87,11 @@ func TestBadAnswersCostABoundedNumberOfRequests(t *testing.T) {
 	t.Parallel()
 	tooLong := fault.New(fault.InputTooLong, "answered 400: too many tokens")
 	for name, test := range map[string]struct {
-		answer   func(sections []document.Section) ([]string, error)
+		answer   func(sections []provider.Section) ([]string, error)
 		together int // requests at once, at most
 		asked    int // by itself, at most
 	}{
-		"half is missing": {func(s []document.Section) ([]string, error) {
+		"half is missing": {func(s []provider.Section) ([]string, error) {
 			texts := answerAll(s)
 			for i := range texts {
 				if i%2 == 1 {
@@ -99,25 +100,25 @@ func TestBadAnswersCostABoundedNumberOfRequests(t *testing.T) {
 			}
 			return texts, nil
 		}, 2, 4},
-		"the document is missing": {func(s []document.Section) ([]string, error) {
+		"the document is missing": {func(s []provider.Section) ([]string, error) {
 			texts := answerAll(s)
 			texts[len(texts)-1] = ""
 			return texts, nil
 		}, 1, 1},
-		"no summary at all": {func([]document.Section) ([]string, error) {
+		"no summary at all": {func([]provider.Section) ([]string, error) {
 			return nil, fault.New(fault.BadResponse, "no JSON")
 		}, 1, 14},
-		"more than four are too long": {func(s []document.Section) ([]string, error) {
+		"more than four are too long": {func(s []provider.Section) ([]string, error) {
 			if len(s) > 4 {
 				return nil, tooLong
 			}
 			return answerAll(s), nil
 		}, 7, 2},
-		"several are refused": {func([]document.Section) ([]string, error) {
+		"several are refused": {func([]provider.Section) ([]string, error) {
 			return nil, fault.New(fault.InputRejected, "provider answered 400: no")
 		}, 13, 14},
-		"one is refused with all around it": {func(s []document.Section) ([]string, error) {
-			if slices.ContainsFunc(s, func(s document.Section) bool { return s.Heading == "Book > Rye > More on Rye" }) {
+		"one is refused with all around it": {func(s []provider.Section) ([]string, error) {
+			if slices.ContainsFunc(s, func(s provider.Section) bool { return s.Heading == "Book > Rye > More on Rye" }) {
 				return nil, fault.New(fault.InputRejected, "its content filter kept it back")
 			}
 			return answerAll(s), nil
@@ -146,11 +147,11 @@ func TestBadAnswersCostABoundedNumberOfRequests(t *testing.T) {
 func TestLimitsOfTheModelAreLearnt(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		answer func(sections []document.Section) ([]string, error)
+		answer func(sections []provider.Section) ([]string, error)
 		most   int // requests at once that come to nothing, for all documents
 	}{
-		"no summaries at once": {func([]document.Section) ([]string, error) { return nil, fault.New(fault.BadResponse, "no JSON") }, 3},
-		"few at once": {func(s []document.Section) ([]string, error) {
+		"no summaries at once": {func([]provider.Section) ([]string, error) { return nil, fault.New(fault.BadResponse, "no JSON") }, 3},
+		"few at once": {func(s []provider.Section) ([]string, error) {
 			if len(s) > 4 {
 				return nil, fault.New(fault.InputTooLong, "did not answer in time")
 			}
@@ -162,7 +163,7 @@ func TestLimitsOfTheModelAreLearnt(t *testing.T) {
 			step, m := newBatchingStep(t)
 			step.ParallelRequests = 1
 			nothing := 0
-			m.answer = func(s []document.Section) ([]string, error) {
+			m.answer = func(s []provider.Section) ([]string, error) {
 				texts, err := test.answer(s)
 				if err != nil {
 					nothing++

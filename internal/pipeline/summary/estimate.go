@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -17,7 +18,7 @@ var placeholderSummary = strings.Repeat("abc", summaryTokens)
 
 // Estimate says what Run would ask of the model. It asks nothing and writes
 // nothing.
-func (s *Step) Estimate(ctx context.Context, work document.Work) (document.SummaryEstimate, error) {
+func (s *Step) Estimate(ctx context.Context, work task.Work) (document.SummaryEstimate, error) {
 	var estimate document.SummaryEstimate
 	source, err := original.Open(ctx, s.Objects, work.Original())
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/seed-7a112592/gristmill/internal/provider"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -71,16 +72,16 @@ func (n *node) content() []string {
 
 // toSection returns the node as one of a request that holds the sections of index
 // before it.
-func (n *node) toSection(index map[*result]int) document.Section {
-	s := document.Section{Heading: n.path}
+func (n *node) toSection(index map[*result]int) provider.Section {
+	s := provider.Section{Heading: n.path}
 	for _, text := range n.texts {
-		s.Parts = append(s.Parts, document.SectionPart{Text: text})
+		s.Parts = append(s.Parts, provider.SectionPart{Text: text})
 	}
 	for _, part := range n.parts {
 		if i, here := index[part.result]; here {
-			s.Parts = append(s.Parts, document.SectionPart{SectionIndex: i})
+			s.Parts = append(s.Parts, provider.SectionPart{SectionIndex: i})
 		} else if part.text != "" {
-			s.Parts = append(s.Parts, document.SectionPart{Text: part.text})
+			s.Parts = append(s.Parts, provider.SectionPart{Text: part.text})
 		}
 	}
 	return s

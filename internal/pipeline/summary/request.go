@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/embedding"
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/provider"
 	"github.com/seed-7a112592/gristmill/internal/writeback"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -81,7 +82,7 @@ func (s *batcher) summariseNodes(ctx context.Context, nodes []*node, again bool)
 // askForAll sends one request for all the nodes.
 func (s *batcher) askForAll(ctx context.Context, nodes []*node) (texts []string, err error) {
 	index := make(map[*result]int, len(nodes))
-	sections := make([]document.Section, len(nodes))
+	sections := make([]provider.Section, len(nodes))
 	for i, n := range nodes {
 		sections[i] = n.toSection(index)
 		index[n.result] = i

@@ -13,6 +13,8 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
 	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/provider"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/writeback"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -26,10 +28,10 @@ type Objects interface {
 
 // Store keeps summaries; see storetest.Summaries for the contract.
 type Store interface {
-	ReuseSectionSummaries(ctx context.Context, work document.Work, nodes []document.ContentHash) (map[document.ContentHash]string, error)
-	SaveSectionSummaries(ctx context.Context, work document.Work, texts map[document.ContentHash]string, progress document.SummaryProgress) error
-	SkipSummary(ctx context.Context, work document.Work) error
-	FinishSummary(ctx context.Context, work document.Work, summary document.Summary, progress document.SummaryProgress, warnings ...document.Warning) error
+	ReuseSectionSummaries(ctx context.Context, work task.Work, nodes []document.ContentHash) (map[document.ContentHash]string, error)
+	SaveSectionSummaries(ctx context.Context, work task.Work, texts map[document.ContentHash]string, progress document.SummaryProgress) error
+	SkipSummary(ctx context.Context, work task.Work) error
+	FinishSummary(ctx context.Context, work task.Work, summary document.Summary, progress document.SummaryProgress, warnings ...document.Warning) error
 }
 
 // Summariser shortens texts that stand under one heading into one summary, in
@@ -41,7 +43,7 @@ type Store interface {
 // that is all of them, fault.Refused when the model does not take them together,
 // and fault.TooLong when that is since they are too much.
 type Summariser interface {
-	SummariseSections(ctx context.Context, sections []document.Section) ([]string, error)
+	SummariseSections(ctx context.Context, sections []provider.Section) ([]string, error)
 	Summarise(ctx context.Context, heading string, texts []string) (string, error)
 	Model() string   // for people
 	Version() string // names model and prompt; kept summaries of another version are not used
@@ -49,7 +51,7 @@ type Summariser interface {
 
 // ProgressReporter is told how far a task is; see knowledge.Live.
 type ProgressReporter interface {
-	ReportProgress(ctx context.Context, work document.Work, progress any)
+	ReportProgress(ctx context.Context, work task.Work, progress any)
 }
 
 // Step summarises documents. Its fields are set once; Run may be called by
@@ -89,7 +91,7 @@ const extractiveModel = "extractive"
 // Parallel requests, and twice as much as one holds of text before, and, per
 // heading level, a bounded number of child summaries, whatever the size of the
 // document.
-func (s *Step) Run(ctx context.Context, work document.Work) error {
+func (s *Step) Run(ctx context.Context, work task.Work) error {
 	mode := cmp.Or(work.Summaries, s.DefaultSummaryMode)
 	if mode == document.SummariesOff || mode == document.SummariesOnDemand && !work.SummaryRequested {
 		return s.Store.SkipSummary(ctx, work)

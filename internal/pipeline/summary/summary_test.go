@@ -20,7 +20,10 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/summary"
+	"github.com/seed-7a112592/gristmill/internal/provider"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/internal/writeback"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -35,8 +38,8 @@ type fakeBackend struct {
 	progress document.SummaryProgress
 
 	asked    []string             // headings of what the model was asked for by itself
-	together [][]document.Section // what it was asked for at once
-	answer   func([]document.Section) ([]string, error)
+	together [][]provider.Section // what it was asked for at once
+	answer   func([]provider.Section) ([]string, error)
 
 	version string
 	fail    error
@@ -54,7 +57,7 @@ func (m *fakeBackend) Open(context.Context, string) (io.ReadSeekCloser, error) {
 	return objectReader{strings.NewReader(m.text)}, nil
 }
 
-func (m *fakeBackend) ReuseSectionSummaries(_ context.Context, _ document.Work, nodes []document.ContentHash) (map[document.ContentHash]string, error) {
+func (m *fakeBackend) ReuseSectionSummaries(_ context.Context, _ task.Work, nodes []document.ContentHash) (map[document.ContentHash]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	found := map[document.ContentHash]string{}
@@ -66,7 +69,7 @@ func (m *fakeBackend) ReuseSectionSummaries(_ context.Context, _ document.Work, 
 	return found, nil
 }
 
-func (m *fakeBackend) SaveSectionSummaries(_ context.Context, _ document.Work, texts map[document.ContentHash]string, _ document.SummaryProgress) error {
+func (m *fakeBackend) SaveSectionSummaries(_ context.Context, _ task.Work, texts map[document.ContentHash]string, _ document.SummaryProgress) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.saveErr != nil {
@@ -76,7 +79,7 @@ func (m *fakeBackend) SaveSectionSummaries(_ context.Context, _ document.Work, t
 	return nil
 }
 
-func (m *fakeBackend) FinishSummary(_ context.Context, _ document.Work, s document.Summary, progress document.SummaryProgress, warnings ...document.Warning) error {
+func (m *fakeBackend) FinishSummary(_ context.Context, _ task.Work, s document.Summary, progress document.SummaryProgress, warnings ...document.Warning) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.finished, m.warnings = append(m.finished, s), warnings
@@ -84,14 +87,14 @@ func (m *fakeBackend) FinishSummary(_ context.Context, _ document.Work, s docume
 	return nil
 }
 
-func (m *fakeBackend) SkipSummary(context.Context, document.Work) error {
+func (m *fakeBackend) SkipSummary(context.Context, task.Work) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.skipped++
 	return nil
 }
 
-func (m *fakeBackend) ReportProgress(context.Context, document.Work, any) {}
+func (m *fakeBackend) ReportProgress(context.Context, task.Work, any) {}
 
 func (m *fakeBackend) Summarise(_ context.Context, heading string, texts []string) (string, error) {
 	m.mu.Lock()
@@ -112,7 +115,7 @@ func (m *fakeBackend) Summarise(_ context.Context, heading string, texts []strin
 }
 
 // SummariseSections answers every section, unless a test has it answer otherwise.
-func (m *fakeBackend) SummariseSections(_ context.Context, sections []document.Section) ([]string, error) {
+func (m *fakeBackend) SummariseSections(_ context.Context, sections []provider.Section) ([]string, error) {
 	m.mu.Lock()
 	m.together = append(m.together, sections)
 	m.now++
@@ -128,7 +131,7 @@ func (m *fakeBackend) SummariseSections(_ context.Context, sections []document.S
 	return answerAll(sections), nil
 }
 
-func answerAll(sections []document.Section) []string {
+func answerAll(sections []provider.Section) []string {
 	texts := make([]string, len(sections))
 	for i, s := range sections {
 		texts[i] = fmt.Sprintf("[%s: %d]", s.Heading, len(s.Parts))
@@ -162,11 +165,11 @@ func runStep(t *testing.T, step *summary.Step) {
 }
 
 // newWork returns the task of a document with that text.
-func newWork(text string) document.Work {
-	return document.Work{
-		TaskRef: document.TaskRef{Tenant: "default", DocumentID: uuid.New(), Version: 1, Kind: document.KindSummary},
-		Key:     "k.md", Object: "object", Size: int64(len(text)), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(text))),
-		Space: document.Space{Chunking: document.Chunking{Tokens: 100}},
+func newWork(text string) task.Work {
+	return task.Work{
+		Ref: task.Ref{Tenant: "default", DocumentID: uuid.New(), Version: 1, Kind: task.KindSummary},
+		Key: "k.md", Object: "object", Size: int64(len(text)), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(text))),
+		Space: vector.Space{Chunking: document.Chunking{Tokens: 100}},
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
@@ -36,7 +37,7 @@ type openSection struct {
 	children []*node
 }
 
-func newTreeBuilder(group *goroutine.Group, stop <-chan struct{}, step *Step, work document.Work) *treeBuilder {
+func newTreeBuilder(group *goroutine.Group, stop <-chan struct{}, step *Step, work task.Work) *treeBuilder {
 	return &treeBuilder{
 		batcher: newBatcher(group, stop, step, work),
 		open:    []*openSection{{}},

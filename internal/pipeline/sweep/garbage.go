@@ -9,20 +9,21 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
 // GarbageCollectorStore keeps the lists of what may be removed; see storetest.Garbage
 // and Sweeping for the contract.
 type GarbageCollectorStore interface {
-	TenantsWithGarbage(ctx context.Context, ages document.GarbageMinAges) ([]string, error)
-	Garbage(ctx context.Context, ahead time.Duration, limit int) ([]document.Garbage, error)
-	CollectGarbage(ctx context.Context, g document.Garbage, ahead time.Duration, limit int) (more bool, err error)
-	DeleteGarbageEntries(ctx context.Context, entries ...document.Garbage) error
-	PostponeGarbage(ctx context.Context, g document.Garbage, delay time.Duration) error
-	ScanForGarbage(ctx context.Context, from document.GarbageScanCursor, limit int) (document.GarbageScanCursor, document.GarbageScanCounts, error)
+	TenantsWithGarbage(ctx context.Context, ages garbage.MinAges) ([]string, error)
+	Garbage(ctx context.Context, ahead time.Duration, limit int) ([]garbage.Entry, error)
+	CollectGarbage(ctx context.Context, g garbage.Entry, ahead time.Duration, limit int) (more bool, err error)
+	DeleteGarbageEntries(ctx context.Context, entries ...garbage.Entry) error
+	PostponeGarbage(ctx context.Context, g garbage.Entry, delay time.Duration) error
+	ScanForGarbage(ctx context.Context, from garbage.ScanCursor, limit int) (garbage.ScanCursor, garbage.ScanCounts, error)
 	ExpireUploads(ctx context.Context, quiet time.Duration, limit int) (int, error)
 	DeleteUnusedSectionSummaries(ctx context.Context, quiet time.Duration, limit int) (int, error)
 	DeleteExpiredIdempotencyKeys(ctx context.Context, age time.Duration, limit int) (int, error)
@@ -112,7 +113,7 @@ func (c *GarbageCollector) CollectGarbage(ctx context.Context) error {
 }
 
 func (c *GarbageCollector) runRound(ctx context.Context) error {
-	tenants, err := c.Store.TenantsWithGarbage(ctx, document.GarbageMinAges{
+	tenants, err := c.Store.TenantsWithGarbage(ctx, garbage.MinAges{
 		EntriesAhead: c.Ahead, Uploads: c.Grace, Sections: c.Grace, IdempotencyKeys: idempotencyKeyRetention, Deliveries: deliveryRetention,
 	})
 	if err != nil {
@@ -187,7 +188,7 @@ func (r *collectionRound) collectListed(ctx context.Context) (more bool, err err
 	if err != nil {
 		return false, err
 	}
-	var deleted []document.Garbage // entries whose objects are gone
+	var deleted []garbage.Entry // entries whose objects are gone
 	turn := time.Now().Add(tenantTime)
 	for _, g := range due {
 		if r.timeUp() || time.Now().After(turn) {
@@ -195,11 +196,11 @@ func (r *collectionRound) collectListed(ctx context.Context) (more bool, err err
 		}
 		var err error
 		switch g.Kind {
-		case document.GarbageObject:
+		case garbage.KindObject:
 			if err = r.deleteObject(ctx, g); err == nil {
 				deleted = append(deleted, g)
 			}
-		case document.GarbageScan:
+		case garbage.KindScan:
 			if len(due) == 1 && r.searchLeft > 0 { // after all else
 				return r.searchGarbage(ctx, g)
 			}
@@ -224,7 +225,7 @@ func (r *collectionRound) collectListed(ctx context.Context) (more bool, err err
 }
 
 // deleteObject deletes the object of an entry, unless object storage is down.
-func (r *collectionRound) deleteObject(ctx context.Context, g document.Garbage) error {
+func (r *collectionRound) deleteObject(ctx context.Context, g garbage.Entry) error {
 	if r.failuresLeft == 0 {
 		return errStorageDown
 	}
@@ -239,7 +240,7 @@ func (r *collectionRound) deleteObject(ctx context.Context, g document.Garbage) 
 var errStorageDown = fault.New(fault.Conflict, "object storage could not be used a moment ago")
 
 // collectRows removes what an entry names, some rows at a time.
-func (r *collectionRound) collectRows(ctx context.Context, g document.Garbage, turn time.Time) error {
+func (r *collectionRound) collectRows(ctx context.Context, g garbage.Entry, turn time.Time) error {
 	for {
 		more, err := r.Store.CollectGarbage(ctx, g, r.Ahead, rowLimit)
 		if err != nil || !more || time.Now().After(turn) {
@@ -250,7 +251,7 @@ func (r *collectionRound) collectRows(ctx context.Context, g document.Garbage, t
 
 // postpone postpones an entry. What is only needed a while longer is no trouble
 // to report.
-func (r *collectionRound) postpone(ctx context.Context, g document.Garbage, why error) error {
+func (r *collectionRound) postpone(ctx context.Context, g garbage.Entry, why error) error {
 	delay := maxPostponement
 	switch {
 	case errors.Is(why, errStorageDown):
@@ -268,11 +269,11 @@ func (r *collectionRound) postpone(ctx context.Context, g document.Garbage, why 
 
 // searchGarbage goes on with a search of all rows for garbage that no list
 // names, and has the next round go on with it.
-func (r *collectionRound) searchGarbage(ctx context.Context, g document.Garbage) (more bool, err error) {
-	var found document.GarbageScanCounts
+func (r *collectionRound) searchGarbage(ctx context.Context, g garbage.Entry) (more bool, err error) {
+	var found garbage.ScanCounts
 	start := time.Now()
 	until := start.Add(r.searchLeft)
-	for g.ScanCursor.Stage != document.ScanEnded && !r.timeUp() && !time.Now().After(until) {
+	for g.ScanCursor.Stage != garbage.ScanEnded && !r.timeUp() && !time.Now().After(until) {
 		next, part, err := r.Store.ScanForGarbage(ctx, g.ScanCursor, rowLimit)
 		if err != nil {
 			return false, err
@@ -281,13 +282,13 @@ func (r *collectionRound) searchGarbage(ctx context.Context, g document.Garbage)
 		found.Add(part)
 	}
 	r.searchLeft -= time.Since(start)
-	if found != (document.GarbageScanCounts{}) {
-		r.Metrics.ObserveFinding(string(document.FindingGarbageUnlisted))
+	if found != (garbage.ScanCounts{}) {
+		r.Metrics.ObserveFinding(string(verification.FindingGarbageUnlisted))
 		r.Log.WarnContext(ctx, "found garbage that no list named; it is listed now", "found", found.String())
 	}
-	if g.ScanCursor.Stage == document.ScanEnded {
+	if g.ScanCursor.Stage == garbage.ScanEnded {
 		r.Log.InfoContext(ctx, "all rows are searched for garbage that no list names")
-		return found != (document.GarbageScanCounts{}), r.Store.DeleteGarbageEntries(ctx, g)
+		return found != (garbage.ScanCounts{}), r.Store.DeleteGarbageEntries(ctx, g)
 	}
 	return false, r.Store.PostponeGarbage(ctx, g, 0)
 }

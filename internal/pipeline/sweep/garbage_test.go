@@ -13,10 +13,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/sweep"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 func newCollector(t *testing.T, m *fakeBackend) *sweep.GarbageCollector {
@@ -35,12 +35,12 @@ func newLoggedCollector(t *testing.T, m *fakeBackend) (*sweep.GarbageCollector, 
 	return &sweep.GarbageCollector{Store: m, Objects: m, Metrics: telemetry.NewMetrics(), Log: logger, Grace: time.Hour}, &log
 }
 
-func objectEntry(id int64) document.Garbage {
-	return document.Garbage{ID: id, Kind: document.GarbageObject, Object: fmt.Sprint("object ", id)}
+func objectEntry(id int64) garbage.Entry {
+	return garbage.Entry{ID: id, Kind: garbage.KindObject, Object: fmt.Sprint("object ", id)}
 }
 
-func spaceEntry(id int64) document.Garbage {
-	return document.Garbage{ID: id, Kind: document.GarbageSpace, SpaceID: id}
+func spaceEntry(id int64) garbage.Entry {
+	return garbage.Entry{ID: id, Kind: garbage.KindSpace, SpaceID: id}
 }
 
 func (m *fakeBackend) garbageLeft(tenant string) int {
@@ -60,8 +60,8 @@ func TestCollectRemovesWhatIsListed(t *testing.T) {
 	t.Parallel()
 	m := newFakeBackend()
 	c := newCollector(t, m)
-	m.garbage["a"] = []document.Garbage{objectEntry(1), spaceEntry(2)}
-	m.garbage["b"] = []document.Garbage{spaceEntry(3), objectEntry(4)}
+	m.garbage["a"] = []garbage.Entry{objectEntry(1), spaceEntry(2)}
+	m.garbage["b"] = []garbage.Entry{spaceEntry(3), objectEntry(4)}
 	m.parts[3] = 5 // goes in parts
 	collect(t, c)
 	want := []string{"delete object 1", "collect space 2", "collect space 3", "delete object 4"}
@@ -85,7 +85,7 @@ func TestCollectRemovesAllBatchByBatch(t *testing.T) {
 	if slices.ContainsFunc(m.grace, func(d time.Duration) bool { return d != time.Hour }) {
 		t.Errorf("left things alone for %v, want the hour that was asked for", m.grace)
 	}
-	if want := (document.GarbageMinAges{Uploads: time.Hour, Sections: time.Hour, IdempotencyKeys: 24 * time.Hour, Deliveries: 7 * 24 * time.Hour}); m.ages != want {
+	if want := (garbage.MinAges{Uploads: time.Hour, Sections: time.Hour, IdempotencyKeys: 24 * time.Hour, Deliveries: 7 * 24 * time.Hour}); m.ages != want {
 		t.Errorf("asked for tenants with garbage by %+v, want %+v", m.ages, want)
 	}
 }
@@ -182,7 +182,7 @@ func TestCollectRemovesForALimitedTime(t *testing.T) {
 			for i := range 3000 {
 				m.garbage["a"] = append(m.garbage["a"], objectEntry(int64(i)))
 			}
-			m.garbage["b"] = []document.Garbage{spaceEntry(5000)}
+			m.garbage["b"] = []garbage.Entry{spaceEntry(5000)}
 			for range 20 {
 				start := time.Now()
 				collect(t, c)
@@ -205,8 +205,8 @@ func TestCollectSearches(t *testing.T) {
 		m := newFakeBackend()
 		c, log := newLoggedCollector(t, m)
 		m.searchTime = 100 * time.Millisecond
-		m.found = document.GarbageScanCounts{Versions: 3}
-		m.garbage["a"] = []document.Garbage{{ID: 1, Kind: document.GarbageScan}, objectEntry(2)}
+		m.found = garbage.ScanCounts{Versions: 3}
+		m.garbage["a"] = []garbage.Entry{{ID: 1, Kind: garbage.KindScan}, objectEntry(2)}
 		start := time.Now()
 		collect(t, c)
 		if took := time.Since(start); took > 2*time.Second || m.searched == 0 || m.searched == 100 {
@@ -233,7 +233,7 @@ func TestOneCollectsAtATime(t *testing.T) {
 	t.Parallel()
 	m := newFakeBackend()
 	c := newCollector(t, m)
-	m.garbage["a"], m.busy = []document.Garbage{objectEntry(1)}, true
+	m.garbage["a"], m.busy = []garbage.Entry{objectEntry(1)}, true
 	if collect(t, c); m.garbageLeft("a") != 1 {
 		t.Error("collected beside another")
 	}

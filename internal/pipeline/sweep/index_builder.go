@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 )
 
 // IndexBuilderStore cares for spaces that grow; see storetest.Reindexing and Sweeping
@@ -17,10 +17,10 @@ import (
 type IndexBuilderStore interface {
 	Tenants(ctx context.Context) ([]string, error)
 	TenantsWithGrownSpaces(ctx context.Context) ([]string, error)
-	GrownSpaces(ctx context.Context, care document.SpaceMaintenance, threshold int) ([]document.Space, error)
-	GrownSpacesAfter(ctx context.Context, care document.SpaceMaintenance, threshold int, after int64, limit int) ([]document.Space, int64, error)
-	MoveSpaceToOwnTable(ctx context.Context, space document.Space) error
-	IndexSpace(ctx context.Context, space document.Space, threshold int) error
+	GrownSpaces(ctx context.Context, care vector.Maintenance, threshold int) ([]vector.Space, error)
+	GrownSpacesAfter(ctx context.Context, care vector.Maintenance, threshold int, after int64, limit int) ([]vector.Space, int64, error)
+	MoveSpaceToOwnTable(ctx context.Context, space vector.Space) error
+	IndexSpace(ctx context.Context, space vector.Space, threshold int) error
 	TryWithLock(ctx context.Context, name string, fn func(ctx context.Context) error) error
 }
 
@@ -48,7 +48,7 @@ const (
 // processes may run it; one at a time moves, and one at a time builds.
 func (k *IndexBuilder) Run(ctx context.Context) {
 	group := goroutine.NewGroup()
-	for _, care := range []document.SpaceMaintenance{document.MaintenanceMove, document.MaintenanceIndex} {
+	for _, care := range []vector.Maintenance{vector.MaintenanceMove, vector.MaintenanceIndex} {
 		group.Go(func() error { k.runLoop(ctx, care); return nil })
 	}
 	if err := group.Wait(); err != nil {
@@ -56,7 +56,7 @@ func (k *IndexBuilder) Run(ctx context.Context) {
 	}
 }
 
-func (k *IndexBuilder) runLoop(ctx context.Context, care document.SpaceMaintenance) {
+func (k *IndexBuilder) runLoop(ctx context.Context, care vector.Maintenance) {
 	w := spaceScan{IndexBuilder: k, kind: care}
 	ticker := time.NewTicker(buildInterval)
 	defer ticker.Stop()
@@ -75,7 +75,7 @@ func (k *IndexBuilder) runLoop(ctx context.Context, care document.SpaceMaintenan
 // spaceScan is one care of a keeper, and how far its walk through all spaces is.
 type spaceScan struct {
 	*IndexBuilder
-	kind   document.SpaceMaintenance
+	kind   vector.Maintenance
 	tenant string // that is walked through, or was
 	after  int64  // last space of it that was looked at
 }
@@ -131,11 +131,11 @@ func (w *spaceScan) scanAll(ctx context.Context) error {
 }
 
 // maintain gives spaces what they want.
-func (w *spaceScan) maintain(ctx context.Context, spaces []document.Space) error {
+func (w *spaceScan) maintain(ctx context.Context, spaces []vector.Space) error {
 	var errs []error
 	for _, space := range spaces {
 		switch {
-		case w.kind == document.MaintenanceMove:
+		case w.kind == vector.MaintenanceMove:
 			errs = append(errs, w.moveSpace(ctx, space))
 		case w.BuildIndexes:
 			errs = append(errs, w.indexSpace(ctx, space))
@@ -145,7 +145,7 @@ func (w *spaceScan) maintain(ctx context.Context, spaces []document.Space) error
 }
 
 // moveSpace moves a space. Writes to it go to both tables until that is done.
-func (w *spaceScan) moveSpace(ctx context.Context, space document.Space) error {
+func (w *spaceScan) moveSpace(ctx context.Context, space vector.Space) error {
 	w.Log.InfoContext(ctx, "moving a space to a table of its own", "space", space.ID)
 	start := time.Now()
 	if err := w.Store.MoveSpaceToOwnTable(ctx, space); err != nil {
@@ -157,7 +157,7 @@ func (w *spaceScan) moveSpace(ctx context.Context, space document.Space) error {
 
 // indexSpace indexes a space, or measures its index. Searches of it are exact until it
 // has one.
-func (w *spaceScan) indexSpace(ctx context.Context, space document.Space) error {
+func (w *spaceScan) indexSpace(ctx context.Context, space vector.Space) error {
 	doing, done := "indexing a space", "space is indexed"
 	if space.Indexed {
 		doing, done = "measuring the index of a space", "index of a space is measured"

@@ -17,15 +17,15 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 )
 
 // fakeSpaces is a database with spaces, some of which have grown.
 type fakeSpaces struct {
 	mu       sync.Mutex
-	grown    map[string][]document.Space // by tenant: listed, to be indexed
-	unlisted map[string][]document.Space // to be indexed, but on no list
-	small    map[string][]document.Space // to be moved
+	grown    map[string][]vector.Space // by tenant: listed, to be indexed
+	unlisted map[string][]vector.Space // to be indexed, but on no list
+	small    map[string][]vector.Space // to be moved
 	indexed  []int64
 	moved    []int64
 	names    []string        // that were exclusive
@@ -42,21 +42,21 @@ func (s *fakeSpaces) TenantsWithGrownSpaces(context.Context) ([]string, error) {
 	return []string{"a", "b"}, nil
 }
 
-func (s *fakeSpaces) GrownSpaces(ctx context.Context, care document.SpaceMaintenance, threshold int) ([]document.Space, error) {
+func (s *fakeSpaces) GrownSpaces(ctx context.Context, care vector.Maintenance, threshold int) ([]vector.Space, error) {
 	id, err := tenant.From(ctx)
 	if err != nil || threshold != 100 {
 		return nil, fmt.Errorf("asked with a threshold of %d: %w", threshold, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if care == document.MaintenanceMove {
+	if care == vector.MaintenanceMove {
 		return slices.Clone(s.small[id]), nil
 	}
 	return slices.Clone(s.grown[id]), nil
 }
 
 // GrownSpacesAfter looks at two pages of each tenant.
-func (s *fakeSpaces) GrownSpacesAfter(ctx context.Context, care document.SpaceMaintenance, threshold int, after int64, limit int) ([]document.Space, int64, error) {
+func (s *fakeSpaces) GrownSpacesAfter(ctx context.Context, care vector.Maintenance, threshold int, after int64, limit int) ([]vector.Space, int64, error) {
 	id, err := tenant.From(ctx)
 	if err != nil || threshold != 100 || limit < 1 {
 		return nil, 0, fmt.Errorf("asked with a threshold of %d: %w", threshold, err)
@@ -64,7 +64,7 @@ func (s *fakeSpaces) GrownSpacesAfter(ctx context.Context, care document.SpaceMa
 	<-time.After(s.looks) // of the bubble's clock
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if care == document.MaintenanceMove {
+	if care == vector.MaintenanceMove {
 		return nil, 0, nil
 	}
 	s.walked = append(s.walked, fmt.Sprint(id, after))
@@ -74,7 +74,7 @@ func (s *fakeSpaces) GrownSpacesAfter(ctx context.Context, care document.SpaceMa
 	return slices.Clone(s.unlisted[id]), 0, nil
 }
 
-func (s *fakeSpaces) MoveSpaceToOwnTable(ctx context.Context, space document.Space) error {
+func (s *fakeSpaces) MoveSpaceToOwnTable(ctx context.Context, space vector.Space) error {
 	id, err := tenant.From(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,7 +83,7 @@ func (s *fakeSpaces) MoveSpaceToOwnTable(ctx context.Context, space document.Spa
 	return err
 }
 
-func (s *fakeSpaces) IndexSpace(ctx context.Context, space document.Space, threshold int) error {
+func (s *fakeSpaces) IndexSpace(ctx context.Context, space vector.Space, threshold int) error {
 	id, err := tenant.From(ctx)
 	if err != nil || threshold != 100 {
 		return fmt.Errorf("index with a threshold of %d: %w", threshold, err)
@@ -99,8 +99,8 @@ func (s *fakeSpaces) IndexSpace(ctx context.Context, space document.Space, thres
 		return err
 	}
 	s.indexed = append(s.indexed, space.ID)
-	for _, list := range []map[string][]document.Space{s.grown, s.unlisted} {
-		list[id] = slices.DeleteFunc(list[id], func(other document.Space) bool { return other.ID == space.ID })
+	for _, list := range []map[string][]vector.Space{s.grown, s.unlisted} {
+		list[id] = slices.DeleteFunc(list[id], func(other vector.Space) bool { return other.ID == space.ID })
 	}
 	return nil
 }
@@ -123,8 +123,8 @@ func newIndexBuilder(t *testing.T, log *await.LogBuffer) (*sweep.IndexBuilder, *
 		t.Fatal(err)
 	}
 	s := &fakeSpaces{
-		grown:    map[string][]document.Space{"a": {{ID: 1}, {ID: 2}}, "b": {{ID: 3}}},
-		unlisted: map[string][]document.Space{}, small: map[string][]document.Space{},
+		grown:    map[string][]vector.Space{"a": {{ID: 1}, {ID: 2}}, "b": {{ID: 3}}},
+		unlisted: map[string][]vector.Space{}, small: map[string][]vector.Space{},
 		broken: map[int64]error{}, busy: map[string]bool{},
 	}
 	return &sweep.IndexBuilder{Store: s, Threshold: 100, BuildIndexes: true, Log: logger}, s
@@ -168,9 +168,9 @@ func TestMovesDoNotWaitForIndexes(t *testing.T) {
 		var log await.LogBuffer
 		keeper, s := newIndexBuilder(t, &log)
 		s.takes = 5 * time.Hour
-		s.small["b"] = []document.Space{{ID: 7}}
+		s.small["b"] = []vector.Space{{ID: 7}}
 		runBuilderFor(t, keeper, time.Second)
-		s.small["b"] = []document.Space{{ID: 8}}
+		s.small["b"] = []vector.Space{{ID: 8}}
 		runBuilderFor(t, keeper, time.Minute)
 		if diff := cmp.Diff([]int64{7, 8}, s.moved); diff != "" || len(s.indexed) > 0 {
 			t.Errorf("moved beside a build (-want +got):\n%s\nindexed %v", diff, s.indexed)
@@ -189,7 +189,7 @@ func TestKeeperThatBuildsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keeper, s := newIndexBuilder(t, new(await.LogBuffer))
 		keeper.BuildIndexes = false
-		s.small["a"] = []document.Space{{ID: 7}}
+		s.small["a"] = []vector.Space{{ID: 7}}
 		runBuilderFor(t, keeper, time.Minute)
 		if len(s.indexed) > 0 || len(s.moved) != 1 {
 			t.Errorf("indexed %v, moved %v", s.indexed, s.moved)
@@ -203,7 +203,7 @@ func TestKeeperWalksThroughAllSpaces(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		keeper, s := newIndexBuilder(t, new(await.LogBuffer))
-		s.unlisted["c"] = []document.Space{{ID: 9}}
+		s.unlisted["c"] = []vector.Space{{ID: 9}}
 		s.looks = 30 * time.Millisecond
 		runBuilderFor(t, keeper, time.Second)
 		if diff := cmp.Diff([]string{"a0", "a1"}, s.walked); diff != "" {
@@ -243,7 +243,7 @@ func TestOneKeepsIndexesAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keeper, s := newIndexBuilder(t, new(await.LogBuffer))
 		s.busy["index"] = true
-		s.small["a"] = []document.Space{{ID: 7}}
+		s.small["a"] = []vector.Space{{ID: 7}}
 		runBuilderFor(t, keeper, time.Minute)
 		if len(s.indexed) > 0 {
 			t.Error("indexed beside another")

@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
 // RecovererStore knows which processes have died and what they were at; see
@@ -15,7 +15,7 @@ import (
 type RecovererStore interface {
 	TenantsWithWork(ctx context.Context) ([]string, error)
 	WatchProcesses(ctx context.Context, died func(ctx context.Context, process int64) error)
-	ReclaimTasks(ctx context.Context, process int64, left time.Duration) (reclaimed []document.Dispatch, more bool, err error)
+	ReclaimTasks(ctx context.Context, process int64, left time.Duration) (reclaimed []task.Dispatch, more bool, err error)
 }
 
 // Recoverer gives the tasks of processes that have died to others.

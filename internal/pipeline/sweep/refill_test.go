@@ -11,13 +11,13 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
-func newDispatches(owner string, n int) []document.Dispatch {
-	all := make([]document.Dispatch, n)
+func newDispatches(owner string, n int) []task.Dispatch {
+	all := make([]task.Dispatch, n)
 	for i := range all {
-		all[i] = document.Dispatch{TaskRef: document.TaskRef{Tenant: owner, DocumentID: uuid.New(), Version: 1, Kind: document.KindKnowledge}}
+		all[i] = task.Dispatch{Ref: task.Ref{Tenant: owner, DocumentID: uuid.New(), Version: 1, Kind: task.KindKnowledge}}
 	}
 	return all
 }

@@ -9,16 +9,16 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // Store knows what is due; see storetest.Dispatching for the contract.
 type Store interface {
 	TenantsWithWork(ctx context.Context) ([]string, error)
-	Backlog(ctx context.Context) (document.Backlog, error)
-	RedispatchOverdue(ctx context.Context, idle time.Duration, limit int) ([]document.Dispatch, error)
+	Backlog(ctx context.Context) (task.Backlog, error)
+	RedispatchOverdue(ctx context.Context, idle time.Duration, limit int) ([]task.Dispatch, error)
 	TryWithLock(ctx context.Context, name string, fn func(ctx context.Context) error) error
 }
 
@@ -27,7 +27,7 @@ type Store interface {
 // RequeueAbandoned puts back what was taken from it a while ago and no worker
 // works at, and returns how much that is.
 type Queue interface {
-	Enqueue(ctx context.Context, dispatches ...document.Dispatch) error
+	Enqueue(ctx context.Context, dispatches ...task.Dispatch) error
 	RequeueAbandoned(ctx context.Context) (int, error)
 	DataLost(ctx context.Context) (bool, error)
 	MarkFilled(ctx context.Context) error

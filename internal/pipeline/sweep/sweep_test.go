@@ -10,9 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/garbage"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/sweep"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // fakeBackend is a database, an object store and a queue, with a journal of what
@@ -20,8 +21,8 @@ import (
 type fakeBackend struct {
 	mu       sync.Mutex // over what a running sweep and a test both touch
 	tenants  []string
-	due      map[string][]document.Dispatch
-	garbage  map[string][]document.Garbage
+	due      map[string][]task.Dispatch
+	garbage  map[string][]garbage.Entry
 	uploads  int // that came to nothing
 	sections int
 	keys     int  // that have expired
@@ -30,10 +31,10 @@ type fakeBackend struct {
 	lost     bool // the queue's data is gone
 
 	journal   []string
-	ages      document.GarbageMinAges
+	ages      garbage.MinAges
 	quiet     []time.Duration
 	grace     []time.Duration
-	queued    []document.Dispatch
+	queued    []task.Dispatch
 	filled    []string // tenants
 	looked    int      // for what was abandoned
 	queueErr  error
@@ -42,24 +43,24 @@ type fakeBackend struct {
 	deleteTime time.Duration // that deleting an object takes
 	searchTime time.Duration // and a slice of a search
 	searched   int
-	found      document.GarbageScanCounts
+	found      garbage.ScanCounts
 	postponed  map[int64]time.Time
 	delays     map[int64][]time.Duration
 	collectErr map[int64]error
 	parts      map[int64]int // calls that it takes to collect an entry
 }
 
-func (m *fakeBackend) TenantsWithGarbage(_ context.Context, ages document.GarbageMinAges) ([]string, error) {
+func (m *fakeBackend) TenantsWithGarbage(_ context.Context, ages garbage.MinAges) ([]string, error) {
 	m.ages = ages
 	return m.tenants, nil
 }
 
 func (m *fakeBackend) TenantsWithWork(context.Context) ([]string, error) { return m.tenants, nil }
-func (m *fakeBackend) Backlog(context.Context) (document.Backlog, error) {
-	return document.Backlog{}, nil
+func (m *fakeBackend) Backlog(context.Context) (task.Backlog, error) {
+	return task.Backlog{}, nil
 }
 
-func (m *fakeBackend) RedispatchOverdue(ctx context.Context, quiet time.Duration, limit int) ([]document.Dispatch, error) {
+func (m *fakeBackend) RedispatchOverdue(ctx context.Context, quiet time.Duration, limit int) ([]task.Dispatch, error) {
 	id, err := tenant.From(ctx)
 	if err != nil {
 		return nil, err
@@ -73,14 +74,14 @@ func (m *fakeBackend) RedispatchOverdue(ctx context.Context, quiet time.Duration
 	return due, nil
 }
 
-func (m *fakeBackend) Garbage(ctx context.Context, ahead time.Duration, limit int) ([]document.Garbage, error) {
+func (m *fakeBackend) Garbage(ctx context.Context, ahead time.Duration, limit int) ([]garbage.Entry, error) {
 	id, err := tenant.From(ctx)
 	if err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var due []document.Garbage
+	var due []garbage.Entry
 	for _, g := range m.garbage[id] {
 		if !time.Now().Before(m.postponed[g.ID]) && len(due) < limit {
 			due = append(due, g)
@@ -89,7 +90,7 @@ func (m *fakeBackend) Garbage(ctx context.Context, ahead time.Duration, limit in
 	return due, nil
 }
 
-func (m *fakeBackend) CollectGarbage(ctx context.Context, g document.Garbage, _ time.Duration, _ int) (bool, error) {
+func (m *fakeBackend) CollectGarbage(ctx context.Context, g garbage.Entry, _ time.Duration, _ int) (bool, error) {
 	m.mu.Lock()
 	err := m.collectErr[g.ID]
 	m.parts[g.ID]--
@@ -102,7 +103,7 @@ func (m *fakeBackend) CollectGarbage(ctx context.Context, g document.Garbage, _ 
 	return false, m.DeleteGarbageEntries(ctx, g)
 }
 
-func (m *fakeBackend) DeleteGarbageEntries(ctx context.Context, entries ...document.Garbage) error {
+func (m *fakeBackend) DeleteGarbageEntries(ctx context.Context, entries ...garbage.Entry) error {
 	id, err := tenant.From(ctx)
 	if err != nil {
 		return err
@@ -110,12 +111,12 @@ func (m *fakeBackend) DeleteGarbageEntries(ctx context.Context, entries ...docum
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, g := range entries {
-		m.garbage[id] = slices.DeleteFunc(m.garbage[id], func(other document.Garbage) bool { return other.ID == g.ID })
+		m.garbage[id] = slices.DeleteFunc(m.garbage[id], func(other garbage.Entry) bool { return other.ID == g.ID })
 	}
 	return nil
 }
 
-func (m *fakeBackend) PostponeGarbage(ctx context.Context, g document.Garbage, delay time.Duration) error {
+func (m *fakeBackend) PostponeGarbage(ctx context.Context, g garbage.Entry, delay time.Duration) error {
 	id, err := tenant.From(ctx)
 	if err != nil {
 		return err
@@ -134,16 +135,16 @@ func (m *fakeBackend) PostponeGarbage(ctx context.Context, g document.Garbage, d
 }
 
 // ScanForGarbage has a hundred slices to look through, and finds what was set.
-func (m *fakeBackend) ScanForGarbage(_ context.Context, from document.GarbageScanCursor, _ int) (document.GarbageScanCursor, document.GarbageScanCounts, error) {
+func (m *fakeBackend) ScanForGarbage(_ context.Context, from garbage.ScanCursor, _ int) (garbage.ScanCursor, garbage.ScanCounts, error) {
 	<-time.After(m.searchTime) // of the bubble's clock
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.searched++
 	from.Version++
 	found := m.found
-	m.found = document.GarbageScanCounts{}
+	m.found = garbage.ScanCounts{}
 	if from.Version == 100 {
-		from = document.GarbageScanCursor{Stage: document.ScanEnded}
+		from = garbage.ScanCursor{Stage: garbage.ScanEnded}
 	}
 	return from, found, nil
 }
@@ -206,7 +207,7 @@ func (m *fakeBackend) record(what string) {
 	m.journal = append(m.journal, what)
 }
 
-func (m *fakeBackend) Enqueue(_ context.Context, dispatches ...document.Dispatch) error {
+func (m *fakeBackend) Enqueue(_ context.Context, dispatches ...task.Dispatch) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.queueErr != nil {
@@ -272,7 +273,7 @@ func newSweeper(t *testing.T) (*sweep.Sweeper, *fakeBackend) {
 
 func newFakeBackend() *fakeBackend {
 	return &fakeBackend{
-		tenants: []string{"a", "b"}, due: map[string][]document.Dispatch{}, garbage: map[string][]document.Garbage{},
+		tenants: []string{"a", "b"}, due: map[string][]task.Dispatch{}, garbage: map[string][]garbage.Entry{},
 		deleteErr: map[string]error{}, collectErr: map[int64]error{},
 		postponed: map[int64]time.Time{}, delays: map[int64][]time.Duration{}, parts: map[int64]int{},
 	}

@@ -19,8 +19,12 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
+	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/verify"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
+	"github.com/seed-7a112592/gristmill/internal/verification"
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -28,28 +32,28 @@ import (
 // fakeBackend is a database and an object store of two tenants.
 type fakeBackend struct {
 	mu       sync.Mutex
-	kept     map[string][]document.RetainedVersion // by tenant, in order
-	passages map[uuid.UUID][]document.ManifestPassage
+	kept     map[string][]verification.RetainedVersion // by tenant, in order
+	passages map[uuid.UUID][]verification.ManifestPassage
 	objects  map[string]string
 	noted    map[string]bool // objects of uploads under way
-	progress map[string]document.VerificationProgress
+	progress map[string]verification.Progress
 	read     int // bytes of objects
 
-	compared func(document.RetainedVersion) // called when a version's comparison is noted
-	opened   func(name string)              // called before an object is opened
+	compared func(verification.RetainedVersion) // called when a version's comparison is noted
+	opened   func(name string)                  // called before an object is opened
 	openErr  error
 	failing  map[string]string // objects that cannot be opened, or read
 	taken    bool
 
-	unlisted map[string]document.GarbageScanCounts // by tenant
-	searches map[string]int                        // that were listed
+	unlisted map[string]garbage.ScanCounts // by tenant
+	searches map[string]int                // that were listed
 }
 
 func newFakeBackend() *fakeBackend {
 	return &fakeBackend{
-		kept: map[string][]document.RetainedVersion{}, passages: map[uuid.UUID][]document.ManifestPassage{}, objects: map[string]string{},
-		noted: map[string]bool{}, progress: map[string]document.VerificationProgress{},
-		unlisted: map[string]document.GarbageScanCounts{}, searches: map[string]int{},
+		kept: map[string][]verification.RetainedVersion{}, passages: map[uuid.UUID][]verification.ManifestPassage{}, objects: map[string]string{},
+		noted: map[string]bool{}, progress: map[string]verification.Progress{},
+		unlisted: map[string]garbage.ScanCounts{}, searches: map[string]int{},
 	}
 }
 
@@ -59,18 +63,18 @@ func newVerifier(t *testing.T) (*verify.Verifier, *fakeBackend) {
 }
 
 // addDocument adds a document whose only version is live.
-func (m *fakeBackend) addDocument(owner, key, text string) *document.RetainedVersion {
+func (m *fakeBackend) addDocument(owner, key, text string) *verification.RetainedVersion {
 	id := uuid.Must(uuid.NewV7())
-	k := document.RetainedVersion{
-		DocumentID: id, Version: 1, Collection: "default", Key: key, Published: true, Space: document.Space{ID: 1, Model: document.Model{Dimensions: 3}},
-		Original: document.Original{Object: owner + "/" + id.String(), Size: int64(len(text)), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(text)))},
+	k := verification.RetainedVersion{
+		DocumentID: id, Version: 1, Collection: "default", Key: key, Published: true, Space: vector.Space{ID: 1, Model: document.Model{Dimensions: 3}},
+		Original: original.Ref{Object: owner + "/" + id.String(), Size: int64(len(text)), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(text)))},
 	}
 	for p, err := range chunk.Split(strings.NewReader(text), chunk.Options{Tokens: 32}) {
 		if err != nil {
 			panic(err)
 		}
-		place := document.ManifestEntry{Ordinal: p.Ordinal, Start: p.Start, End: p.End}
-		m.passages[id] = append(m.passages[id], document.ManifestPassage{ManifestEntry: place, Content: p.Content, Dimensions: 3})
+		place := vector.ManifestEntry{Ordinal: p.Ordinal, Start: p.Start, End: p.End}
+		m.passages[id] = append(m.passages[id], verification.ManifestPassage{ManifestEntry: place, Content: p.Content, Dimensions: 3})
 	}
 	k.Passages = int64(len(m.passages[id]))
 	m.objects[k.Original.Object] = text
@@ -86,7 +90,7 @@ func (m *fakeBackend) Tenants(context.Context) ([]string, error) {
 	return []string{"default", "other"}, nil
 }
 
-func (m *fakeBackend) RetainedVersions(ctx context.Context, filter document.RetainedVersionFilter, after uuid.UUID, limit int) (page []document.RetainedVersion, err error) {
+func (m *fakeBackend) RetainedVersions(ctx context.Context, filter verification.Filter, after uuid.UUID, limit int) (page []verification.RetainedVersion, err error) {
 	owner, err := tenant.From(ctx)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -99,7 +103,7 @@ func (m *fakeBackend) RetainedVersions(ctx context.Context, filter document.Reta
 	return page, err
 }
 
-func (m *fakeBackend) ManifestPassages(_ context.Context, of document.RetainedVersion, from, limit int) (page []document.ManifestPassage, err error) {
+func (m *fakeBackend) ManifestPassages(_ context.Context, of verification.RetainedVersion, from, limit int) (page []verification.ManifestPassage, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, p := range m.passages[of.DocumentID] {
@@ -110,7 +114,7 @@ func (m *fakeBackend) ManifestPassages(_ context.Context, of document.RetainedVe
 	return page, nil
 }
 
-func (m *fakeBackend) RecordVersionCheck(ctx context.Context, of document.RetainedVersion, tag, damage string) error {
+func (m *fakeBackend) RecordVersionCheck(ctx context.Context, of verification.RetainedVersion, tag, damage string) error {
 	owner, err := tenant.From(ctx)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -130,7 +134,7 @@ func (m *fakeBackend) UnreferencedObjects(ctx context.Context, objects []string)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(objects), func(name string) bool {
-		return m.noted[name] || slices.ContainsFunc(m.kept[owner], func(k document.RetainedVersion) bool { return k.Original.Object == name })
+		return m.noted[name] || slices.ContainsFunc(m.kept[owner], func(k verification.RetainedVersion) bool { return k.Original.Object == name })
 	}), err
 }
 
@@ -143,7 +147,7 @@ func (m *fakeBackend) ScheduleGarbageScan(ctx context.Context) error {
 }
 
 // ScanForGarbage finds what is unlisted in the second of three slices.
-func (m *fakeBackend) ScanForGarbage(ctx context.Context, from document.GarbageScanCursor, _ int) (document.GarbageScanCursor, document.GarbageScanCounts, error) {
+func (m *fakeBackend) ScanForGarbage(ctx context.Context, from garbage.ScanCursor, _ int) (garbage.ScanCursor, garbage.ScanCounts, error) {
 	owner, err := tenant.From(ctx)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -153,9 +157,9 @@ func (m *fakeBackend) ScanForGarbage(ctx context.Context, from document.GarbageS
 		delete(m.unlisted, owner)
 		return from, found, err
 	case 3:
-		from.Stage = document.ScanEnded
+		from.Stage = garbage.ScanEnded
 	}
-	return from, document.GarbageScanCounts{}, err
+	return from, garbage.ScanCounts{}, err
 }
 
 func (m *fakeBackend) Names(context.Context, string) iter.Seq2[string, error] {
@@ -215,14 +219,14 @@ func (o *objectReader) Read(p []byte) (int, error) {
 func (*objectReader) Close() error   { return nil }
 func (o *objectReader) ETag() string { return o.tag }
 
-func (m *fakeBackend) VerificationProgress(ctx context.Context) (document.VerificationProgress, error) {
+func (m *fakeBackend) VerificationProgress(ctx context.Context) (verification.Progress, error) {
 	owner, err := tenant.From(ctx)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.progress[owner], err
 }
 
-func (m *fakeBackend) SaveVerificationProgress(ctx context.Context, v document.VerificationProgress) error {
+func (m *fakeBackend) SaveVerificationProgress(ctx context.Context, v verification.Progress) error {
 	owner, err := tenant.From(ctx)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -248,7 +252,7 @@ func (m *fakeBackend) setLockTaken(taken bool) {
 }
 
 // verification returns how far the default tenant's documents are scrubbed.
-func (m *fakeBackend) verification() document.VerificationProgress {
+func (m *fakeBackend) verification() verification.Progress {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.progress["default"]

@@ -4,7 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
+	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
 // searchBatch is about how many rows are searched at a time.
@@ -13,9 +14,9 @@ const searchBatch = 1000
 // findGarbage looks for rows of the tenant in ctx that nobody refers to and that no
 // list of garbage names. The store lists what it finds.
 func (v *Verifier) findGarbage(ctx context.Context, id string, report Observer) error {
-	var at document.GarbageScanCursor
-	var found document.GarbageScanCounts
-	for at.Stage != document.ScanEnded {
+	var at garbage.ScanCursor
+	var found garbage.ScanCounts
+	for at.Stage != garbage.ScanEnded {
 		next, part, err := v.Store.ScanForGarbage(ctx, at, searchBatch)
 		if err != nil {
 			return err
@@ -26,11 +27,11 @@ func (v *Verifier) findGarbage(ctx context.Context, id string, report Observer) 
 		at = next
 		found.Add(part)
 	}
-	if found == (document.GarbageScanCounts{}) {
+	if found == (garbage.ScanCounts{}) {
 		return nil
 	}
-	return report.OnFinding(document.Finding{
-		Kind: document.FindingGarbageUnlisted, Tenant: id,
+	return report.OnFinding(verification.Finding{
+		Kind: verification.FindingGarbageUnlisted, Tenant: id,
 		Detail: fmt.Sprintf("nobody refers to %s, and no list of garbage named them", found),
 		Remedy: "nothing is to be done: they are listed now, and will be removed; an earlier release may have left them",
 	})

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
 // findUnusedObjects looks for objects that no document and no upload under way names.
@@ -77,8 +77,8 @@ func (b *objectBatch) reportUnused(ctx context.Context, name string) error {
 	default:
 		_ = object.Close() // nothing was read
 	}
-	return b.report.OnFinding(document.Finding{
-		Kind: document.FindingObjectUnused, Tenant: b.tenant, Object: name,
+	return b.report.OnFinding(verification.Finding{
+		Kind: verification.FindingObjectUnused, Tenant: b.tenant, Object: name,
 		Detail: "no document and no upload under way names the object; it takes space and is never read",
 		Remedy: "delete it from object storage, unless something else than this database uses it",
 	})

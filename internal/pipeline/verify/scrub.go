@@ -10,15 +10,15 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
 // ScrubberStore also keeps how far the scrubber is.
 type ScrubberStore interface {
 	Store
 	TenantsToVerify(ctx context.Context, age time.Duration) ([]string, error)
-	VerificationProgress(ctx context.Context) (document.VerificationProgress, error)
-	SaveVerificationProgress(ctx context.Context, v document.VerificationProgress) error
+	VerificationProgress(ctx context.Context) (verification.Progress, error)
+	SaveVerificationProgress(ctx context.Context, v verification.Progress) error
 	ScheduleGarbageScan(ctx context.Context) error
 	TryWithLock(ctx context.Context, name string, fn func(ctx context.Context) error) error
 }
@@ -84,14 +84,14 @@ func (s *Scrubber) continuePass(ctx context.Context) error {
 		if time.Since(v.StartedAt) < passInterval {
 			return nil
 		}
-		v = document.VerificationProgress{StartedAt: time.Now().UTC()}
+		v = verification.Progress{StartedAt: time.Now().UTC()}
 		if err := s.Store.ScheduleGarbageScan(ctx); err != nil { // for garbage, by the sweep
 			return err
 		}
 	}
 	for {
 		var tally Tally
-		last, err := s.Verifier.VerifyPage(ctx, document.RetainedVersionFilter{}, v.Checkpoint, func(f document.Finding) error {
+		last, err := s.Verifier.VerifyPage(ctx, verification.Filter{}, v.Checkpoint, func(f verification.Finding) error {
 			s.reportFinding(ctx, f)
 			tally.Findings++
 			return nil
@@ -115,10 +115,10 @@ func (s *Scrubber) continuePass(ctx context.Context) error {
 	}
 }
 
-func (s *Scrubber) reportFinding(ctx context.Context, f document.Finding) {
+func (s *Scrubber) reportFinding(ctx context.Context, f verification.Finding) {
 	s.Metrics.ObserveFinding(string(f.Kind))
 	what := "document is damaged"
-	if f.Kind == document.FindingOriginalUnreadable {
+	if f.Kind == verification.FindingOriginalUnreadable {
 		what = "original cannot be read"
 	}
 	s.Verifier.Log.ErrorContext(ctx, what, "kind", f.Kind, "document", f.DocumentID, "key", f.Key, "version", f.Version,

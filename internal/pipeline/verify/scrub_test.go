@@ -14,7 +14,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/verify"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
 func newScrubber(t *testing.T) (*verify.Scrubber, *fakeBackend) {
@@ -159,7 +159,7 @@ func TestScrubberRunsAlone(t *testing.T) {
 		done := make(chan struct{})
 		go func() { s.Run(ctx); close(done) }()
 		<-time.After(5 * time.Minute) // of the bubble's clock
-		if m.verification() != (document.VerificationProgress{}) {
+		if m.verification() != (verification.Progress{}) {
 			t.Error("scrubbed beside another")
 		}
 		m.setLockTaken(false)

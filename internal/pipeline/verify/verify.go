@@ -12,20 +12,21 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/garbage"
 	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
 // Store tells what must be there; see storetest.Comparing for the contract.
 type Store interface {
 	Tenants(ctx context.Context) ([]string, error)
-	RetainedVersions(ctx context.Context, filter document.RetainedVersionFilter, after uuid.UUID, limit int) ([]document.RetainedVersion, error)
-	ManifestPassages(ctx context.Context, of document.RetainedVersion, from, limit int) ([]document.ManifestPassage, error)
-	RecordVersionCheck(ctx context.Context, of document.RetainedVersion, tag, damage string) error
+	RetainedVersions(ctx context.Context, filter verification.Filter, after uuid.UUID, limit int) ([]verification.RetainedVersion, error)
+	ManifestPassages(ctx context.Context, of verification.RetainedVersion, from, limit int) ([]verification.ManifestPassage, error)
+	RecordVersionCheck(ctx context.Context, of verification.RetainedVersion, tag, damage string) error
 	UnreferencedObjects(ctx context.Context, objects []string) ([]string, error)
-	ScanForGarbage(ctx context.Context, from document.GarbageScanCursor, limit int) (document.GarbageScanCursor, document.GarbageScanCounts, error)
+	ScanForGarbage(ctx context.Context, from garbage.ScanCursor, limit int) (garbage.ScanCursor, garbage.ScanCounts, error)
 }
 
 // Objects holds originals. Names yields the names of all objects that begin with
@@ -73,7 +74,7 @@ type Tally struct {
 // Observer is told of each finding, and after each page of documents how far the
 // comparison is. An error ends it.
 type Observer struct {
-	OnFinding  func(document.Finding) error
+	OnFinding  func(verification.Finding) error
 	OnProgress func(tenant string, document uuid.UUID) error
 }
 
@@ -85,7 +86,7 @@ func (v *Verifier) Run(ctx context.Context, scope Scope, report Observer) (Tally
 		return tally, fmt.Errorf("list tenants: %w", err)
 	}
 	counted := report
-	counted.OnFinding = func(f document.Finding) error {
+	counted.OnFinding = func(f verification.Finding) error {
 		tally.Findings++
 		return report.OnFinding(f)
 	}
@@ -117,7 +118,7 @@ func (v *Verifier) Run(ctx context.Context, scope Scope, report Observer) (Tally
 // verifyDocuments compares the documents of a tenant after one.
 func (v *Verifier) verifyDocuments(ctx context.Context, id, collection string, after uuid.UUID, report Observer, tally *Tally) error {
 	for {
-		page, err := v.VerifyPage(ctx, document.RetainedVersionFilter{Collection: collection}, after, report.OnFinding, tally)
+		page, err := v.VerifyPage(ctx, verification.Filter{Collection: collection}, after, report.OnFinding, tally)
 		if err != nil || page == uuid.Nil {
 			return err
 		}
@@ -131,7 +132,7 @@ func (v *Verifier) verifyDocuments(ctx context.Context, id, collection string, a
 
 // VerifyPage compares the next documents of the tenant in ctx after one, and returns
 // the last of them; the zero id when there were none.
-func (v *Verifier) VerifyPage(ctx context.Context, filter document.RetainedVersionFilter, after uuid.UUID, found func(document.Finding) error, tally *Tally) (last uuid.UUID, err error) {
+func (v *Verifier) VerifyPage(ctx context.Context, filter verification.Filter, after uuid.UUID, found func(verification.Finding) error, tally *Tally) (last uuid.UUID, err error) {
 	page, err := v.Store.RetainedVersions(ctx, filter, after, pageSize)
 	if err != nil {
 		return uuid.Nil, err

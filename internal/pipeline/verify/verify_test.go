@@ -9,8 +9,9 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/verify"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
 func sampleDocument(n int) string {
@@ -22,10 +23,10 @@ func sampleDocument(n int) string {
 }
 
 // runVerifier returns what a verification finds.
-func runVerifier(t *testing.T, v *verify.Verifier, scope verify.Scope) ([]document.Finding, verify.Tally) {
+func runVerifier(t *testing.T, v *verify.Verifier, scope verify.Scope) ([]verification.Finding, verify.Tally) {
 	t.Helper()
-	var findings []document.Finding
-	tally, err := v.Run(t.Context(), scope, verify.Observer{OnFinding: func(f document.Finding) error {
+	var findings []verification.Finding
+	tally, err := v.Run(t.Context(), scope, verify.Observer{OnFinding: func(f verification.Finding) error {
 		findings = append(findings, f)
 		return nil
 	}})
@@ -43,34 +44,34 @@ func runVerifier(t *testing.T, v *verify.Verifier, scope verify.Scope) ([]docume
 func TestVerifyFindsDamage(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		spoil func(m *fakeBackend, k *document.RetainedVersion)
-		kind  document.FindingKind
+		spoil func(m *fakeBackend, k *verification.RetainedVersion)
+		kind  verification.FindingKind
 		says  string
 	}{
-		"gone":  {func(m *fakeBackend, k *document.RetainedVersion) { delete(m.objects, k.Original.Object) }, document.FindingOriginalGone, "is gone"},
-		"empty": {func(m *fakeBackend, k *document.RetainedVersion) { m.objects[k.Original.Object] = "" }, document.FindingOriginalDamaged, "0 bytes"},
-		"truncated": {func(m *fakeBackend, k *document.RetainedVersion) {
+		"gone":  {func(m *fakeBackend, k *verification.RetainedVersion) { delete(m.objects, k.Original.Object) }, verification.FindingOriginalGone, "is gone"},
+		"empty": {func(m *fakeBackend, k *verification.RetainedVersion) { m.objects[k.Original.Object] = "" }, verification.FindingOriginalDamaged, "0 bytes"},
+		"truncated": {func(m *fakeBackend, k *verification.RetainedVersion) {
 			m.objects[k.Original.Object] = sampleDocument(20)[:500]
-		}, document.FindingOriginalDamaged, "500 bytes"},
-		"replaced": {func(m *fakeBackend, k *document.RetainedVersion) {
+		}, verification.FindingOriginalDamaged, "500 bytes"},
+		"replaced": {func(m *fakeBackend, k *verification.RetainedVersion) {
 			m.objects[k.Original.Object] = strings.ReplaceAll(sampleDocument(20), "wheat", "maize")
-		}, document.FindingOriginalDamaged, "SHA-256"},
-		"replaced, not live": {func(m *fakeBackend, k *document.RetainedVersion) {
+		}, verification.FindingOriginalDamaged, "SHA-256"},
+		"replaced, not live": {func(m *fakeBackend, k *verification.RetainedVersion) {
 			k.Published = false
 			m.objects[k.Original.Object] = strings.ReplaceAll(sampleDocument(20), "wheat", "maize")
-		}, document.FindingOriginalDamaged, "SHA-256"},
-		"not placed":     {func(m *fakeBackend, k *document.RetainedVersion) { k.Passages = -1 }, document.FindingPassagesDamaged, "space 1"},
-		"a passage more": {func(m *fakeBackend, k *document.RetainedVersion) { k.Passages++ }, document.FindingPassagesDamaged, "passages are there"},
-		"no passages":    {func(m *fakeBackend, k *document.RetainedVersion) { m.passages[k.DocumentID] = nil }, document.FindingPassagesDamaged, "passages are there"},
-		"a place is lost": {func(m *fakeBackend, k *document.RetainedVersion) {
+		}, verification.FindingOriginalDamaged, "SHA-256"},
+		"not placed":     {func(m *fakeBackend, k *verification.RetainedVersion) { k.Passages = -1 }, verification.FindingPassagesDamaged, "space 1"},
+		"a passage more": {func(m *fakeBackend, k *verification.RetainedVersion) { k.Passages++ }, verification.FindingPassagesDamaged, "passages are there"},
+		"no passages":    {func(m *fakeBackend, k *verification.RetainedVersion) { m.passages[k.DocumentID] = nil }, verification.FindingPassagesDamaged, "passages are there"},
+		"a place is lost": {func(m *fakeBackend, k *verification.RetainedVersion) {
 			m.passages[k.DocumentID] = m.passages[k.DocumentID][1:]
-		}, document.FindingPassagesDamaged, "passage 0 is missing"},
-		"a text is lost": {func(m *fakeBackend, k *document.RetainedVersion) { m.passages[k.DocumentID][3].Dimensions = -1 }, document.FindingPassagesDamaged, "passage 3"},
-		"a text is another": {func(m *fakeBackend, k *document.RetainedVersion) {
+		}, verification.FindingPassagesDamaged, "passage 0 is missing"},
+		"a text is lost": {func(m *fakeBackend, k *verification.RetainedVersion) { m.passages[k.DocumentID][3].Dimensions = -1 }, verification.FindingPassagesDamaged, "passage 3"},
+		"a text is another": {func(m *fakeBackend, k *verification.RetainedVersion) {
 			p := &m.passages[k.DocumentID][3]
 			p.Content = strings.ToUpper(p.Content)
-		}, document.FindingPassagesDamaged, "passage 3"},
-		"a vector is shorter": {func(m *fakeBackend, k *document.RetainedVersion) { m.passages[k.DocumentID][5].Dimensions = 2 }, document.FindingVectorsDamaged, "2 dimensions, want 3"},
+		}, verification.FindingPassagesDamaged, "passage 3"},
+		"a vector is shorter": {func(m *fakeBackend, k *verification.RetainedVersion) { m.passages[k.DocumentID][5].Dimensions = 2 }, verification.FindingVectorsDamaged, "2 dimensions, want 3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -79,7 +80,7 @@ func TestVerifyFindsDamage(t *testing.T) {
 			bad := m.addDocument("default", "bad", sampleDocument(20))
 			m.addDocument("other", "theirs", sampleDocument(5))
 			whole := *bad
-			passages := append([]document.ManifestPassage{}, m.passages[bad.DocumentID]...)
+			passages := append([]verification.ManifestPassage{}, m.passages[bad.DocumentID]...)
 			if findings, tally := runVerifier(t, v, verify.Scope{}); len(findings) != 0 || tally.Documents != 3 || tally.Objects != 3 || tally.Bytes != int64(len(sampleDocument(3))+len(sampleDocument(20))+len(sampleDocument(5))) {
 				t.Fatalf("while all is well: %+v, %+v", findings, tally)
 			}
@@ -138,7 +139,7 @@ func TestVerifyWithoutObjectStorage(t *testing.T) {
 	v, m := newVerifier(t)
 	m.addDocument("default", "a", sampleDocument(3))
 	m.openErr = fault.New(fault.Unavailable, "down")
-	_, err := v.Run(t.Context(), verify.Scope{}, verify.Observer{OnFinding: func(f document.Finding) error {
+	_, err := v.Run(t.Context(), verify.Scope{}, verify.Observer{OnFinding: func(f verification.Finding) error {
 		t.Errorf("found %+v", f)
 		return nil
 	}})
@@ -157,7 +158,7 @@ func TestVerifyGoesOnBehindAnObjectThatCannotBeRead(t *testing.T) {
 		m.addDocument("default", "b", sampleDocument(3))
 		m.failing = map[string]string{bad.Original.Object: failing}
 		findings, tally := runVerifier(t, v, verify.Scope{})
-		if tally.Documents != 2 || len(findings) != 1 || findings[0].Kind != document.FindingOriginalUnreadable || findings[0].Key != "a" || !strings.Contains(findings[0].Detail, "input/output error") {
+		if tally.Documents != 2 || len(findings) != 1 || findings[0].Kind != verification.FindingOriginalUnreadable || findings[0].Key != "a" || !strings.Contains(findings[0].Detail, "input/output error") {
 			t.Errorf("%s: %d documents, %+v", failing, tally.Documents, findings)
 		}
 		if noted := m.kept["default"][0].Damage; noted != "" {
@@ -184,7 +185,7 @@ func TestVerifyFindsUnusedObjects(t *testing.T) {
 	want := map[string]bool{"default/unused": true, "nobody/unused": true, "default/" + theirs: true}
 	findings, tally := runVerifier(t, v, verify.Scope{})
 	for _, f := range findings {
-		if f.Kind != document.FindingObjectUnused || !want[f.Object] || f.DocumentID != uuid.Nil {
+		if f.Kind != verification.FindingObjectUnused || !want[f.Object] || f.DocumentID != uuid.Nil {
 			t.Errorf("found %+v", f)
 		}
 	}
@@ -206,7 +207,7 @@ func TestVerifyGoesOn(t *testing.T) {
 	theirs := m.addDocument("other", "theirs", sampleDocument(1))
 	stop := errors.New("interrupted")
 	var scope verify.Scope
-	found := func(document.Finding) error { return nil }
+	found := func(verification.Finding) error { return nil }
 	first, err := v.Run(t.Context(), scope, verify.Observer{OnFinding: found, OnProgress: func(tenant string, last uuid.UUID) error {
 		scope.Tenant, scope.After = tenant, last
 		return stop
@@ -239,12 +240,12 @@ func TestVerifyFindsUnlistedGarbage(t *testing.T) {
 	t.Parallel()
 	v, m := newVerifier(t)
 	m.addDocument("default", "a", sampleDocument(1))
-	m.unlisted["other"] = document.GarbageScanCounts{Versions: 2, Passages: 7}
+	m.unlisted["other"] = garbage.ScanCounts{Versions: 2, Passages: 7}
 	if findings, _ := runVerifier(t, v, verify.Scope{Collection: "default"}); len(findings) != 0 {
 		t.Errorf("of one collection: %+v", findings)
 	}
 	findings, _ := runVerifier(t, v, verify.Scope{})
-	if len(findings) != 1 || findings[0].Kind != document.FindingGarbageUnlisted || findings[0].Tenant != "other" || !strings.Contains(findings[0].Detail, "2 versions, 0 spaces, 7 passages") {
+	if len(findings) != 1 || findings[0].Kind != verification.FindingGarbageUnlisted || findings[0].Tenant != "other" || !strings.Contains(findings[0].Detail, "2 versions, 0 spaces, 7 passages") {
 		t.Errorf("found %+v", findings)
 	}
 	if findings, _ := runVerifier(t, v, verify.Scope{}); len(findings) != 0 {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -22,15 +23,15 @@ import (
 // Store is the outbox; see storetest.Outbox for the contract.
 type Store interface {
 	TenantsWithDeliveries(ctx context.Context) ([]string, error)
-	ClaimDeliveries(ctx context.Context, busy []uuid.UUID, limit int, ttl time.Duration) ([]document.OutgoingDelivery, error)
-	RecordDeliveryOutcome(ctx context.Context, taken document.OutgoingDelivery, outcome document.DeliveryOutcome) error
+	ClaimDeliveries(ctx context.Context, busy []uuid.UUID, limit int, ttl time.Duration) ([]task.Delivery, error)
+	RecordDeliveryOutcome(ctx context.Context, taken task.Delivery, outcome task.DeliveryOutcome) error
 }
 
 // Sender sends a delivery to its receiver, within a few seconds. It returns
 // the HTTP status of the answer, 0 for none, and a fault.Error that says why
 // the receiver does not have the delivery.
 type Sender interface {
-	Send(ctx context.Context, delivery document.OutgoingDelivery) (status int, err error)
+	Send(ctx context.Context, delivery task.Delivery) (status int, err error)
 }
 
 const (
@@ -195,12 +196,12 @@ func (n *Deliverer) queueTenants(ctx context.Context, wanted *tenantQueue) {
 }
 
 // takeDue takes what is due of a tenant, by webhook.
-func (n *Deliverer) takeDue(ctx context.Context, id string, busy map[uuid.UUID]bool) map[uuid.UUID][]document.OutgoingDelivery {
+func (n *Deliverer) takeDue(ctx context.Context, id string, busy map[uuid.UUID]bool) map[uuid.UUID][]task.Delivery {
 	taken, err := n.Store.ClaimDeliveries(tenant.With(ctx, id), slices.Collect(maps.Keys(busy)), maxPerWebhook, leaseTTL)
 	if err != nil && ctx.Err() == nil {
 		n.Log.WarnContext(ctx, "no deliveries taken; trying again soon", "tenant", id, "error", err)
 	}
-	byWebhook := map[uuid.UUID][]document.OutgoingDelivery{}
+	byWebhook := map[uuid.UUID][]task.Delivery{}
 	for _, delivery := range taken {
 		byWebhook[delivery.WebhookID] = append(byWebhook[delivery.WebhookID], delivery)
 	}
@@ -208,7 +209,7 @@ func (n *Deliverer) takeDue(ctx context.Context, id string, busy map[uuid.UUID]b
 }
 
 // deliverAll sends deliveries at once, and returns when all are settled.
-func (n *Deliverer) deliverAll(ctx context.Context, deliveries []document.OutgoingDelivery) {
+func (n *Deliverer) deliverAll(ctx context.Context, deliveries []task.Delivery) {
 	group := goroutine.NewGroup()
 	for _, delivery := range deliveries {
 		group.Go(func() error { n.attemptDelivery(ctx, delivery); return nil })
@@ -219,7 +220,7 @@ func (n *Deliverer) deliverAll(ctx context.Context, deliveries []document.Outgoi
 }
 
 // attemptDelivery makes one attempt and settles it.
-func (n *Deliverer) attemptDelivery(ctx context.Context, delivery document.OutgoingDelivery) {
+func (n *Deliverer) attemptDelivery(ctx context.Context, delivery task.Delivery) {
 	status, err := n.Sender.Send(ctx, delivery)
 	outcome := DecideOutcome(delivery, status, err, ctx.Err() != nil)
 	n.Metrics.ObserveDelivery(string(outcome.State))

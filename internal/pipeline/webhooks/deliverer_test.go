@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/pipeline/webhooks"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -110,7 +111,7 @@ func TestReceiverThatIsDownForAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		up := time.Now().Add(time.Minute)
-		n, store, all := newDeliverer(t, func(ctx context.Context, d document.OutgoingDelivery) (int, error) {
+		n, store, all := newDeliverer(t, func(ctx context.Context, d task.Delivery) (int, error) {
 			if time.Now().Before(up) {
 				return respondUnavailable(ctx, d)
 			}
@@ -180,7 +181,7 @@ func TestSlowReceiverHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		slow, quick, other := uuid.New(), uuid.New(), uuid.New()
-		n, store, all := newDeliverer(t, func(ctx context.Context, d document.OutgoingDelivery) (int, error) {
+		n, store, all := newDeliverer(t, func(ctx context.Context, d task.Delivery) (int, error) {
 			if d.WebhookID == slow {
 				return respondSlowly(ctx, d)
 			}
@@ -258,7 +259,7 @@ func TestUnsettledDeliveryIsSentAgain(t *testing.T) {
 func TestStoppingFinishesWhatIsUnderWay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		n, store, all := newDeliverer(t, func(context.Context, document.OutgoingDelivery) (int, error) {
+		n, store, all := newDeliverer(t, func(context.Context, task.Delivery) (int, error) {
 			<-time.After(9 * time.Second) // of the bubble's clock
 			return 200, nil
 		})
@@ -282,7 +283,7 @@ func TestStoppingGivesBackWhatTakesTooLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var waiting atomic.Int32
-		n, store, _ := newDeliverer(t, func(ctx context.Context, _ document.OutgoingDelivery) (int, error) {
+		n, store, _ := newDeliverer(t, func(ctx context.Context, _ task.Delivery) (int, error) {
 			waiting.Add(1)
 			<-ctx.Done()
 			return 0, ctx.Err()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/webhooks"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -21,7 +22,7 @@ import (
 // fakeOutbox is an outbox.
 type fakeOutbox struct {
 	mu       sync.Mutex
-	rows     map[string][]*document.OutgoingDelivery // by tenant
+	rows     map[string][]*task.Delivery // by tenant
 	takes    int
 	settling error // what SettleDelivery answers, if set
 }
@@ -36,7 +37,7 @@ func (m *fakeOutbox) TenantsWithDeliveries(context.Context) ([]string, error) {
 	return ids, nil
 }
 
-func (m *fakeOutbox) ClaimDeliveries(ctx context.Context, busy []uuid.UUID, limit int, ttl time.Duration) ([]document.OutgoingDelivery, error) {
+func (m *fakeOutbox) ClaimDeliveries(ctx context.Context, busy []uuid.UUID, limit int, ttl time.Duration) ([]task.Delivery, error) {
 	id, err := tenant.From(ctx)
 	if err != nil {
 		return nil, err
@@ -44,7 +45,7 @@ func (m *fakeOutbox) ClaimDeliveries(ctx context.Context, busy []uuid.UUID, limi
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.takes++
-	var taken []document.OutgoingDelivery
+	var taken []task.Delivery
 	count := map[uuid.UUID]int{}
 	for _, row := range m.rows[id] {
 		due := row.State == document.DeliveryPending && !row.NextAttemptAt.After(time.Now())
@@ -58,7 +59,7 @@ func (m *fakeOutbox) ClaimDeliveries(ctx context.Context, busy []uuid.UUID, limi
 	return taken, nil
 }
 
-func (m *fakeOutbox) RecordDeliveryOutcome(ctx context.Context, taken document.OutgoingDelivery, outcome document.DeliveryOutcome) error {
+func (m *fakeOutbox) RecordDeliveryOutcome(ctx context.Context, taken task.Delivery, outcome task.DeliveryOutcome) error {
 	id, err := tenant.From(ctx)
 	if err != nil {
 		return err
@@ -87,7 +88,7 @@ func (m *fakeOutbox) addDeliveries(owner string, webhook uuid.UUID, n int) {
 	defer m.mu.Unlock()
 	for range n {
 		id := uuid.Must(uuid.NewV7())
-		m.rows[owner] = append(m.rows[owner], &document.OutgoingDelivery{
+		m.rows[owner] = append(m.rows[owner], &task.Delivery{
 			Delivery: document.Delivery{ID: id, WebhookID: webhook, State: document.DeliveryPending, CreatedAt: time.Now(), NextAttemptAt: new(time.Now())},
 			Body:     fmt.Appendf(nil, `{"id":%q}`, id),
 		})
@@ -95,10 +96,10 @@ func (m *fakeOutbox) addDeliveries(owner string, webhook uuid.UUID, n int) {
 }
 
 // deliveriesOf returns the rows of a webhook as they are.
-func (m *fakeOutbox) deliveriesOf(webhook uuid.UUID) []document.OutgoingDelivery {
+func (m *fakeOutbox) deliveriesOf(webhook uuid.UUID) []task.Delivery {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var rows []document.OutgoingDelivery
+	var rows []task.Delivery
 	for _, all := range m.rows {
 		for _, row := range all {
 			if row.WebhookID == webhook {
@@ -117,14 +118,14 @@ func (m *fakeOutbox) failSettling(err error) {
 
 // attempt is one that a receiver has seen.
 type attempt struct {
-	delivery document.OutgoingDelivery
+	delivery task.Delivery
 	at       time.Duration // since the receivers were made
 	tenant   string
 }
 
 // fakeReceivers are all receivers there are, and what they have seen.
 type fakeReceivers struct {
-	answer func(ctx context.Context, delivery document.OutgoingDelivery) (int, error)
+	answer func(ctx context.Context, delivery task.Delivery) (int, error)
 	start  time.Time
 
 	mu       sync.Mutex
@@ -133,7 +134,7 @@ type fakeReceivers struct {
 	most     map[uuid.UUID]int
 }
 
-func (r *fakeReceivers) Send(ctx context.Context, delivery document.OutgoingDelivery) (int, error) {
+func (r *fakeReceivers) Send(ctx context.Context, delivery task.Delivery) (int, error) {
 	id, err := tenant.From(ctx)
 	if err != nil {
 		return 0, err
@@ -164,15 +165,15 @@ func (r *fakeReceivers) attemptsAt(webhook uuid.UUID) []attempt {
 	return seen
 }
 
-func respondOK(context.Context, document.OutgoingDelivery) (int, error) { return 200, nil }
+func respondOK(context.Context, task.Delivery) (int, error) { return 200, nil }
 
-func respondUnavailable(context.Context, document.OutgoingDelivery) (int, error) {
+func respondUnavailable(context.Context, task.Delivery) (int, error) {
 	return 0, fault.New(fault.Unavailable, "the receiver cannot be reached")
 }
 
 // respondSlowly answers after ten seconds, as the sender does for a receiver that
 // hangs.
-func respondSlowly(ctx context.Context, _ document.OutgoingDelivery) (int, error) {
+func respondSlowly(ctx context.Context, _ task.Delivery) (int, error) {
 	select {
 	case <-ctx.Done():
 		return 0, ctx.Err()
@@ -181,9 +182,9 @@ func respondSlowly(ctx context.Context, _ document.OutgoingDelivery) (int, error
 	}
 }
 
-func newDeliverer(t *testing.T, answer func(context.Context, document.OutgoingDelivery) (int, error)) (*webhooks.Deliverer, *fakeOutbox, *fakeReceivers) {
+func newDeliverer(t *testing.T, answer func(context.Context, task.Delivery) (int, error)) (*webhooks.Deliverer, *fakeOutbox, *fakeReceivers) {
 	t.Helper()
-	store := &fakeOutbox{rows: map[string][]*document.OutgoingDelivery{"a": nil, "b": nil}}
+	store := &fakeOutbox{rows: map[string][]*task.Delivery{"a": nil, "b": nil}}
 	all := &fakeReceivers{answer: answer, start: time.Now(), now: map[uuid.UUID]int{}, most: map[uuid.UUID]int{}}
 	return newDelivererWith(t, store, all), store, all
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -19,8 +20,8 @@ const (
 // DecideOutcome says what becomes of a delivery from the error of an attempt. An
 // attempt that was cut off because the process stops says nothing about the
 // receiver: the delivery is due again at once.
-func DecideOutcome(delivery document.OutgoingDelivery, status int, err error, stopping bool) document.DeliveryOutcome {
-	outcome := document.DeliveryOutcome{Status: status}
+func DecideOutcome(delivery task.Delivery, status int, err error, stopping bool) task.DeliveryOutcome {
+	outcome := task.DeliveryOutcome{Status: status}
 	age := time.Since(delivery.CreatedAt)
 	switch delay := backoff(age); {
 	case err == nil:

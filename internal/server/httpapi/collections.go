@@ -7,15 +7,16 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // Collections reads and changes the tenant's collections. What is not there is
 // fault.NotFound, a cursor that is not ours fault.BadRequest.
 type Collections interface {
-	Collection(ctx context.Context, name string) (document.Collection, error)
-	Collections(ctx context.Context, page document.Page) (document.List[document.Collection], error)
-	SetSummaryMode(ctx context.Context, name string, mode document.SummaryMode) (document.Collection, error)
+	Collection(ctx context.Context, name string) (vector.Collection, error)
+	Collections(ctx context.Context, page document.Page) (document.List[vector.Collection], error)
+	SetSummaryMode(ctx context.Context, name string, mode document.SummaryMode) (vector.Collection, error)
 }
 
 // CollectionPath names a collection.
@@ -68,7 +69,7 @@ func (s *server) routeCollections() {
 	}, func(ctx context.Context, in *changeCollectionInput) (*output[document.CollectionSettings], error) {
 		change := s.Collections.Collection
 		if mode := in.Body.Summaries; mode != "" {
-			change = func(ctx context.Context, name string) (document.Collection, error) {
+			change = func(ctx context.Context, name string) (vector.Collection, error) {
 				return s.Collections.SetSummaryMode(ctx, name, mode)
 			}
 		}
@@ -78,7 +79,7 @@ func (s *server) routeCollections() {
 }
 
 // settingsOf returns what holds for a collection, by itself or as configured.
-func (s *server) settingsOf(c document.Collection) document.CollectionSettings {
+func (s *server) settingsOf(c vector.Collection) document.CollectionSettings {
 	return document.CollectionSettings{
 		Name: c.Name, Model: c.ActiveSpace.Model.Name, Dimensions: c.ActiveSpace.Model.Dimensions,
 		Tokens: c.ActiveSpace.Chunking.Tokens, Overlap: c.ActiveSpace.Chunking.Overlap, Summaries: cmp.Or(c.Summaries, s.DefaultSummaryMode),

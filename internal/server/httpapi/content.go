@@ -20,7 +20,7 @@ import (
 // that is gone, fault.Damaged for one that is not. A read to the end compares
 // the bytes as well, and fails before the last one.
 type Originals interface {
-	Open(ctx context.Context, of document.Original) (*original.Reader, error)
+	Open(ctx context.Context, of original.Ref) (*original.Reader, error)
 }
 
 func (s *server) routeContent() {
@@ -88,7 +88,7 @@ const openTries = 3
 func (s *server) openOriginal(ctx context.Context, id uuid.UUID) (document.Document, *original.Reader, error) {
 	doc, err := s.Documents.Document(ctx, id)
 	for try := 1; err == nil; try++ {
-		source, lost := s.Originals.Open(ctx, doc.Original())
+		source, lost := s.Originals.Open(ctx, original.RefOf(doc))
 		if !original.IsLost(lost) {
 			return doc, source, lost
 		}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/internal/server/httpapi"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // Whatever object storage holds under a document's name, the document's ETag
@@ -116,7 +115,7 @@ type hookedOriginals struct {
 	afterOpen func()
 }
 
-func (c hookedOriginals) Open(ctx context.Context, of document.Original) (*original.Reader, error) {
+func (c hookedOriginals) Open(ctx context.Context, of original.Ref) (*original.Reader, error) {
 	r, err := c.Originals.Open(ctx, of)
 	c.afterOpen()
 	return r, err

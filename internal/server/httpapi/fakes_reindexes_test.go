@@ -7,6 +7,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -14,7 +16,7 @@ import (
 var collections = []string{"default", "docs"}
 
 // activeSpace is the one that every collection of the fake is served with.
-var activeSpace = document.Space{Model: document.Model{Name: "local", Dimensions: 64}, Chunking: document.Chunking{Tokens: 400}}
+var activeSpace = vector.Space{Model: document.Model{Name: "local", Dimensions: 64}, Chunking: document.Chunking{Tokens: 400}}
 
 // requestCollections returns the collections that a request is about.
 func requestCollections(request document.ReindexRequest) ([]string, error) {
@@ -50,7 +52,7 @@ func (f *fake) Begin(ctx context.Context, request document.ReindexRequest) ([]do
 				return nil, fault.New(fault.Conflict, "collection %q is being re-indexed already: reindex %s is %s", name, other.ID, other.State)
 			}
 		}
-		target, change := request.TargetSpace(activeSpace)
+		target, change := rebuild.TargetSpace(request, activeSpace)
 		begun = append(begun, document.Reindex{
 			ID: uuid.Must(uuid.NewV7()), Collection: name, Change: change,
 			Model: target.Model.Name, Dimensions: target.Model.Dimensions, Tokens: target.Chunking.Tokens, Overlap: target.Chunking.Overlap,
@@ -74,7 +76,7 @@ func (f *fake) Estimate(ctx context.Context, request document.ReindexRequest) ([
 	}
 	var estimates []document.ReindexEstimate
 	for _, name := range names {
-		target, change := request.TargetSpace(activeSpace)
+		target, change := rebuild.TargetSpace(request, activeSpace)
 		estimates = append(estimates, document.ReindexEstimate{
 			Collection: name, Change: change, Model: target.Model.Name, Dimensions: target.Model.Dimensions, Passages: 7,
 		})

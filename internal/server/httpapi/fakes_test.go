@@ -24,6 +24,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/internal/server/httpapi"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -236,21 +237,21 @@ func (f *fake) RequestSummary(ctx context.Context, id uuid.UUID) (document.Job, 
 	return document.Job{ID: uuid.New(), DocumentID: id, State: document.JobRunning}, nil
 }
 
-func (f *fake) Collection(ctx context.Context, name string) (document.Collection, error) {
+func (f *fake) Collection(ctx context.Context, name string) (vector.Collection, error) {
 	leave, err := f.lockAndCheck(ctx)
 	if err != nil {
-		return document.Collection{}, err
+		return vector.Collection{}, err
 	}
 	defer leave()
 	mode, there := f.summaries[name]
 	if !there {
-		return document.Collection{}, fault.New(fault.NotFound, "there is no collection %q", name)
+		return vector.Collection{}, fault.New(fault.NotFound, "there is no collection %q", name)
 	}
-	return document.Collection{Name: name, Summaries: mode, ActiveSpace: document.Space{
+	return vector.Collection{Name: name, Summaries: mode, ActiveSpace: vector.Space{
 		Model: document.Model{Name: "m", Dimensions: 3}, Chunking: document.Chunking{Tokens: 400}}}, nil
 }
 
-func (f *fake) Collections(ctx context.Context, page document.Page) (list document.List[document.Collection], err error) {
+func (f *fake) Collections(ctx context.Context, page document.Page) (list document.List[vector.Collection], err error) {
 	if page.Cursor != "" {
 		return list, fault.New(fault.BadRequest, "the cursor is of no list")
 	}
@@ -268,9 +269,9 @@ func (f *fake) Collections(ctx context.Context, page document.Page) (list docume
 	return list, nil
 }
 
-func (f *fake) SetSummaryMode(ctx context.Context, name string, mode document.SummaryMode) (document.Collection, error) {
+func (f *fake) SetSummaryMode(ctx context.Context, name string, mode document.SummaryMode) (vector.Collection, error) {
 	if _, err := f.Collection(ctx, name); err != nil {
-		return document.Collection{}, err
+		return vector.Collection{}, err
 	}
 	f.summaries[name] = mode
 	return f.Collection(ctx, name)

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/test/program"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -72,7 +73,7 @@ func eachPassage(t testing.TB, s *program.Installation, condition string, f func
 	if _, err := pgx.ForEachRow(rows, []any{
 		&model.Name, &model.Dimensions, &hash, &text.Title, &text.HeadingPath, &text.Context, &text.Content, &omitted, &embedded,
 	}, func() error {
-		text.Omitted = document.UnflattenRanges(omitted)
+		text.Omitted = vector.UnflattenRanges(omitted)
 		whole := text.EmbeddingInput()
 		if text.ContentHash() != document.ContentHash(hash) {
 			t.Errorf("passage %x is stored with what another hash names: %.60q", hash, whole)

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/provider"
 )
 
 // maxProbes is how many probes a few programs may send that are started again
@@ -23,8 +23,8 @@ func (a Audit) checkUsage(t testing.TB) {
 	for model, texts := range a.Provider.EmbeddedTextsByModel() {
 		// A probe costs six tokens. One is sent by a process that starts, and
 		// others follow failures.
-		probes += texts[document.ProbeText]
-		for _, asked := range slices.Concat(a.Queries, []string{document.ProbeText}) {
+		probes += texts[provider.ProbeText]
+		for _, asked := range slices.Concat(a.Queries, []string{provider.ProbeText}) {
 			delete(texts, asked)
 		}
 		for text, times := range texts {

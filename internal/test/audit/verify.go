@@ -5,7 +5,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/app"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/verify"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
 // checkVerify does what gristmill verify does: every original is what was
@@ -17,7 +17,7 @@ func (a Audit) checkVerify(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tally, err := app.Verify(t.Context(), config, testLogger(t), verify.Scope{}, verify.Observer{OnFinding: func(f document.Finding) error {
+	tally, err := app.Verify(t.Context(), config, testLogger(t), verify.Scope{}, verify.Observer{OnFinding: func(f verification.Finding) error {
 		t.Errorf("%+v", f)
 		return nil
 	}})

@@ -11,12 +11,14 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // ActiveSpace is the space that every collection is served with, whatever was
 // re-indexed.
-var ActiveSpace = document.Space{Model: document.Model{Name: "local", Dimensions: 64}, Chunking: document.Chunking{Tokens: 400}}
+var ActiveSpace = vector.Space{Model: document.Model{Name: "local", Dimensions: 64}, Chunking: document.Chunking{Tokens: 400}}
 
 func (s *Server) routeReindexes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /v1/reindexes", s.reindex)
@@ -124,9 +126,9 @@ func (s *Server) reindex(w http.ResponseWriter, r *http.Request) {
 }
 
 func (b reindexBody) newReindex(collection string) *document.Reindex {
-	target, change := document.ReindexRequest{
+	target, change := rebuild.TargetSpace(document.ReindexRequest{
 		Model: document.Model{Name: b.Model, Dimensions: b.Dimensions}, Tokens: b.Tokens, Overlap: b.Overlap,
-	}.TargetSpace(ActiveSpace)
+	}, ActiveSpace)
 	target.Model.Dimensions = cmp.Or(target.Model.Dimensions, ActiveSpace.Model.Dimensions) // as if the model were asked
 	return &document.Reindex{
 		ID: uuid.Must(uuid.NewV7()), Collection: collection, Change: change,

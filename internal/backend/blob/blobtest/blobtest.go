@@ -16,13 +16,13 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/backend/blob"
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/original"
 )
 
 // Store is an object store. What its methods promise is said by package blob
 // and shown by the tests below.
 type Store interface {
-	Put(ctx context.Context, name string, r io.Reader) (document.ObjectInfo, error)
+	Put(ctx context.Context, name string, r io.Reader) (original.ObjectInfo, error)
 	Open(ctx context.Context, name string) (io.ReadSeekCloser, error)
 	Delete(ctx context.Context, name string) error
 	List(ctx context.Context, prefix string) iter.Seq2[blob.Info, error]

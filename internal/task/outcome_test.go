@@ -1,8 +1,9 @@
-package document_test
+package task_test
 
 import (
 	"testing"
 
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -22,7 +23,7 @@ func TestCombineStates(t *testing.T) {
 		{document.JobCancelled, document.JobSucceeded, document.JobCancelled},
 		{document.JobFailed, document.JobCancelled, document.JobFailed},
 	} {
-		if got := document.CombineStates(test.knowledge, test.summary); got != test.want {
+		if got := task.CombineStates(test.knowledge, test.summary); got != test.want {
 			t.Errorf("CombineStates(%s, %s) = %s, want %s", test.knowledge, test.summary, got, test.want)
 		}
 	}

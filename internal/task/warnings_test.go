@@ -1,4 +1,4 @@
-package document_test
+package task_test
 
 import (
 	"encoding/json"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -30,7 +31,7 @@ func TestWarningsAreAnArray(t *testing.T) {
 
 func TestWarningListKeepsEachOnceInOrder(t *testing.T) {
 	t.Parallel()
-	var list document.WarningCollector
+	var list task.WarningCollector
 	var group sync.WaitGroup
 	for range 3 {
 		for i := range 50 {
@@ -51,12 +52,12 @@ func TestWarningListKeepsEachOnceInOrder(t *testing.T) {
 
 func TestWarningListIsBounded(t *testing.T) {
 	t.Parallel()
-	var list document.WarningCollector
+	var list task.WarningCollector
 	for i := range 250 {
 		list.Add(document.Warning{Code: "c", Start: int64(i)})
 	}
 	all := list.All()
-	if len(all) != document.MaxWarnings || all[98].Start != 98 {
+	if len(all) != task.MaxWarnings || all[98].Start != 98 {
 		t.Fatalf("got %d warnings, the last but one about byte %d", len(all), all[len(all)-2].Start)
 	}
 	want := document.Warning{Code: "more_warnings", Detail: "151 more warnings are not listed"}

@@ -1,4 +1,4 @@
-package task
+package worker
 
 import (
 	"context"
@@ -6,14 +6,14 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
 // runAttempt runs the step while the lease is kept. A worker that loses the lease
 // stops; what it might still write is refused by the store. When ctx ends so
 // does the step's context, and a step that does not heed that is left alone:
 // nothing that it writes once the task is handed back is stored.
-func (r *Runner) runAttempt(ctx context.Context, work document.Work) error {
+func (r *Runner) runAttempt(ctx context.Context, work task.Work) error {
 	if ctx.Err() != nil { // it took until now to claim the task
 		return ctx.Err()
 	}
@@ -21,7 +21,7 @@ func (r *Runner) runAttempt(ctx context.Context, work document.Work) error {
 		return fault.New(fault.Internal, "its worker was lost in %d of them: look for a crash in the worker's log, and on its machine for what may have killed it, such as a lack of memory; then retry the job, or resume the reindex", work.Crashes)
 	}
 	// A reindex may take hours, for which no other task should have to wait.
-	if work.Crashes > 0 && work.Kind != document.KindReindex {
+	if work.Crashes > 0 && work.Kind != task.KindReindex {
 		release, err := r.CrashLane.acquire(ctx, work.Crashes)
 		if err != nil {
 			return err
@@ -58,7 +58,7 @@ func (r *Runner) runAttempt(ctx context.Context, work document.Work) error {
 }
 
 // keepLease renews the lease until ctx ends, and ends it when the lease is lost.
-func (r *Runner) keepLease(ctx context.Context, work document.Work, end context.CancelCauseFunc) {
+func (r *Runner) keepLease(ctx context.Context, work task.Work, end context.CancelCauseFunc) {
 	ticker := time.NewTicker(min(renewInterval, r.LeaseTTL/3))
 	defer ticker.Stop()
 	for {

@@ -1,4 +1,4 @@
-package task
+package worker
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/pkg/document"
+	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
 const (
@@ -32,7 +32,7 @@ const (
 
 // finishAttempt records what became of the attempt and returns when to deliver the
 // task again. It tries to until longer ends, when ctx has.
-func (r *Runner) finishAttempt(ctx, longer context.Context, work document.Work, err error) time.Duration {
+func (r *Runner) finishAttempt(ctx, longer context.Context, work task.Work, err error) time.Duration {
 	kind := string(work.Kind)
 	switch {
 	case err == nil:
@@ -63,17 +63,17 @@ func (r *Runner) finishAttempt(ctx, longer context.Context, work document.Work, 
 }
 
 // logLeaseLost notes that the task is no longer ours, as far as is known.
-func (r *Runner) logLeaseLost(ctx context.Context, work document.Work) {
+func (r *Runner) logLeaseLost(ctx context.Context, work task.Work) {
 	r.Metrics.ObserveTask(string(work.Kind), "lost")
 	r.Log.InfoContext(ctx, "task has been cancelled, taken over by another worker, or ended by a write whose answer was lost", "task", work.String())
 }
 
 // logLevel returns how loudly to say that a task is not done.
-func logLevel(outcome document.Outcome, err error) slog.Level {
+func logLevel(outcome task.Outcome, err error) slog.Level {
 	switch {
-	case outcome.Verdict == document.VerdictFail:
+	case outcome.Verdict == task.VerdictFail:
 		return slog.LevelError
-	case outcome.Verdict == document.VerdictRetry:
+	case outcome.Verdict == task.VerdictRetry:
 		return slog.LevelWarn
 	case errors.Is(err, errCrashLaneFull): // every few seconds
 		return slog.LevelDebug
@@ -84,7 +84,7 @@ func logLevel(outcome document.Outcome, err error) slog.Level {
 
 // saveOutcome writes the outcome. While the store is down it keeps trying: a lease
 // that runs out counts as a crash, which this is not.
-func (r *Runner) saveOutcome(ctx context.Context, work document.Work, outcome document.Outcome) error {
+func (r *Runner) saveOutcome(ctx context.Context, work task.Work, outcome task.Outcome) error {
 	for {
 		err := r.Store.RecordOutcome(ctx, work, outcome)
 		if !fault.Is(err, fault.Unavailable) {
@@ -105,22 +105,22 @@ func (r *Runner) saveOutcome(ctx context.Context, work document.Work, outcome do
 //   - what is wrong with the document, the request or the model's answer will
 //     be wrong next time too: fail;
 //   - anything else is retried, with back-off, until attempts run out.
-func DecideOutcome(err error, attempt int, stopping bool) document.Outcome {
-	outcome := document.Outcome{Error: publicMessage(err)}
+func DecideOutcome(err error, attempt int, stopping bool) task.Outcome {
+	outcome := task.Outcome{Error: publicMessage(err)}
 	switch kind := fault.KindOf(err); {
 	case stopping:
-		outcome.Verdict, outcome.Error = document.VerdictWait, ""
+		outcome.Verdict, outcome.Error = task.VerdictWait, ""
 		outcome.Delay = time.Millisecond // at once, but by another process
 	case kind == fault.Unavailable, kind == fault.RateLimited, kind == fault.Misconfigured:
-		outcome.Verdict = document.VerdictWait
+		outcome.Verdict = task.VerdictWait
 		outcome.Delay = jitter(min(retryAfterOr(err, defaultWait), maxWait))
 	case kind != fault.Internal && kind != fault.InterruptedResponse:
-		outcome.Verdict = document.VerdictFail
+		outcome.Verdict = task.VerdictFail
 	case attempt >= maxAttempts:
-		outcome.Verdict = document.VerdictFail
+		outcome.Verdict = task.VerdictFail
 		outcome.Error = fmt.Sprintf("given up after %d attempts: %s", maxAttempts, outcome.Error)
 	default:
-		outcome.Verdict = document.VerdictRetry
+		outcome.Verdict = task.VerdictRetry
 		outcome.Delay = backoff(attempt)
 	}
 	return outcome

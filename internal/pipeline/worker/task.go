@@ -1,6 +1,6 @@
 // Package task runs the tasks of jobs, and reindexes: it claims one, keeps its
 // lease, runs its step, and decides, in one place, what becomes of it.
-package task
+package worker
 
 import (
 	"context"
@@ -12,22 +12,22 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // Store hands out and settles work; see storetest.Tasks for the contract.
 type Store interface {
-	Claim(ctx context.Context, ref document.TaskRef, ttl time.Duration) (document.Work, error)
-	RenewLease(ctx context.Context, work document.Work, ttl time.Duration) error
-	RecordOutcome(ctx context.Context, work document.Work, outcome document.Outcome) error
+	Claim(ctx context.Context, ref task.Ref, ttl time.Duration) (task.Work, error)
+	RenewLease(ctx context.Context, work task.Work, ttl time.Duration) error
+	RecordOutcome(ctx context.Context, work task.Work, outcome task.Outcome) error
 }
 
 // Step does the work of one kind of task. When it returns nil it has written
 // the task's end itself, in the transaction that wrote its result.
 type Step interface {
-	Run(ctx context.Context, work document.Work) error
+	Run(ctx context.Context, work task.Work) error
 }
 
 // ChangeNotifier is told that the state of a job, or of a reindex, has changed.
@@ -76,7 +76,7 @@ type Runner struct {
 // Run runs one task, if it is there to be run, and returns after how long it
 // should be delivered again: 0 for never. When ctx ends the task is handed
 // back, which costs it no attempt.
-func (r *Runner) Run(ctx context.Context, ref document.TaskRef) (again time.Duration) {
+func (r *Runner) Run(ctx context.Context, ref task.Ref) (again time.Duration) {
 	ctx = tenant.With(ctx, ref.Tenant)
 	ctx = telemetry.WithLogAttrs(ctx, slog.String("tenant", ref.Tenant), slog.String(idLogKey(ref.Kind), ref.DocumentID.String()))
 	longer, cancel := withGrace(ctx, r.DrainTimeout)
@@ -94,7 +94,7 @@ func (r *Runner) Run(ctx context.Context, ref document.TaskRef) (again time.Dura
 		r.Log.DebugContext(ctx, "task not claimed", "task", ref.String(), "error", err)
 		return retryAfterOr(err, firstBackoff)
 	default:
-		if ref.Kind != document.KindReindex {
+		if ref.Kind != task.KindReindex {
 			ctx = telemetry.WithLogAttrs(ctx, slog.String("job", work.JobID.String()))
 		}
 		if r.seen.add(ref.Tenant) {
@@ -136,8 +136,8 @@ func (m *seenTenants) add(id string) bool {
 }
 
 // idLogKey returns what a task of the kind names as its document.
-func idLogKey(kind document.TaskKind) string {
-	if kind == document.KindReindex {
+func idLogKey(kind task.Kind) string {
+	if kind == task.KindReindex {
 		return "reindex"
 	}
 	return "document"

@@ -1,4 +1,4 @@
-package task_test
+package worker_test
 
 import (
 	"context"
@@ -13,11 +13,11 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/internal/pipeline/task"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/worker"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // fakeStore is a store with one task. It refuses what comes with a context that has
@@ -29,31 +29,31 @@ type fakeStore struct {
 	claimErr error
 	renewed  int
 	renewErr error
-	settled  []document.Outcome
+	settled  []task.Outcome
 	// settleErrs are met one after another.
 	settleErrs []error
 
 	dispatched int
 }
 
-func (r *fakeStore) Claim(ctx context.Context, ref document.TaskRef, _ time.Duration) (document.Work, error) {
+func (r *fakeStore) Claim(ctx context.Context, ref task.Ref, _ time.Duration) (task.Work, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if id, err := tenant.From(ctx); err != nil || id != ref.Tenant {
-		return document.Work{}, fmt.Errorf("tenant %q, %v", id, err)
+		return task.Work{}, fmt.Errorf("tenant %q, %v", id, err)
 	}
 	r.attempt++
-	return document.Work{TaskRef: ref, JobID: uuid.New(), Lease: uuid.New(), Attempt: r.attempt, Crashes: r.crashes}, r.claimErr
+	return task.Work{Ref: ref, JobID: uuid.New(), Lease: uuid.New(), Attempt: r.attempt, Crashes: r.crashes}, r.claimErr
 }
 
-func (r *fakeStore) RenewLease(context.Context, document.Work, time.Duration) error {
+func (r *fakeStore) RenewLease(context.Context, task.Work, time.Duration) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.renewed++
 	return r.renewErr
 }
 
-func (r *fakeStore) RecordOutcome(ctx context.Context, _ document.Work, outcome document.Outcome) error {
+func (r *fakeStore) RecordOutcome(ctx context.Context, _ task.Work, outcome task.Outcome) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -76,30 +76,30 @@ func (r *fakeStore) Dispatch(context.Context) {
 	r.dispatched++
 }
 
-type stepFunc func(ctx context.Context, work document.Work) error
+type stepFunc func(ctx context.Context, work task.Work) error
 
-func (f stepFunc) Run(ctx context.Context, work document.Work) error { return f(ctx, work) }
+func (f stepFunc) Run(ctx context.Context, work task.Work) error { return f(ctx, work) }
 
 const drainTimeout = 3 * time.Second
 
-func newRunner(t *testing.T, step stepFunc) (*task.Runner, *fakeStore) {
+func newRunner(t *testing.T, step stepFunc) (*worker.Runner, *fakeStore) {
 	t.Helper()
 	r := &fakeStore{}
-	return &task.Runner{
+	return &worker.Runner{
 		Store: r, Step: step, Changes: r, Dispatcher: r,
-		CrashLane:    task.NewCrashLane(),
+		CrashLane:    worker.NewCrashLane(),
 		Metrics:      telemetry.NewMetrics(),
 		Log:          slog.New(slog.NewTextHandler(t.Output(), nil)),
-		LeaseTTL:     task.DefaultLeaseTTL,
+		LeaseTTL:     worker.DefaultLeaseTTL,
 		DrainTimeout: drainTimeout,
 	}, r
 }
 
-var ref = document.TaskRef{Tenant: "default", DocumentID: uuid.New(), Version: 1, Kind: document.KindKnowledge}
+var ref = task.Ref{Tenant: "default", DocumentID: uuid.New(), Version: 1, Kind: task.KindKnowledge}
 
 func TestTaskThatIsDoneIsNotDeliveredAgain(t *testing.T) {
 	t.Parallel()
-	runner, rows := newRunner(t, func(context.Context, document.Work) error { return nil })
+	runner, rows := newRunner(t, func(context.Context, task.Work) error { return nil })
 	if again := runner.Run(t.Context(), ref); again != 0 || len(rows.settled) != 0 {
 		t.Errorf("again after %s, settled %v", again, rows.settled)
 	}
@@ -110,7 +110,7 @@ func TestWorkerDispatches(t *testing.T) {
 	t.Parallel()
 	var store *fakeStore
 	want := 1 // when the step runs
-	runner, store := newRunner(t, func(context.Context, document.Work) error {
+	runner, store := newRunner(t, func(context.Context, task.Work) error {
 		if store.dispatched != want {
 			t.Errorf("dispatched %d times, want %d", store.dispatched, want)
 		}
@@ -136,7 +136,7 @@ func TestTaskThatCannotBeClaimed(t *testing.T) {
 		{fault.New(fault.Unavailable, "too early").WithRetryAfter(9 * time.Second), 9 * time.Second, 0},
 		{errors.New("database on fire"), time.Second, 0},
 	} {
-		runner, rows := newRunner(t, func(context.Context, document.Work) error {
+		runner, rows := newRunner(t, func(context.Context, task.Work) error {
 			t.Error("ran a task that was not claimed")
 			return nil
 		})
@@ -153,20 +153,20 @@ func TestTaskThatCannotBeClaimed(t *testing.T) {
 // The log of a reindex does not call it a document, or a job.
 func TestLogNamesWhatATaskIsAbout(t *testing.T) {
 	t.Parallel()
-	for kind, want := range map[document.TaskKind]string{document.KindKnowledge: " document=", document.KindReindex: " reindex="} {
+	for kind, want := range map[task.Kind]string{task.KindKnowledge: " document=", task.KindReindex: " reindex="} {
 		var log await.LogBuffer
 		logger, err := telemetry.NewLogger(&log, "text", "info")
 		if err != nil {
 			t.Fatal(err)
 		}
-		runner, _ := newRunner(t, func(ctx context.Context, _ document.Work) error {
+		runner, _ := newRunner(t, func(ctx context.Context, _ task.Work) error {
 			logger.InfoContext(ctx, "at it")
 			return nil
 		})
 		about := ref
 		about.Kind = kind
 		runner.Run(t.Context(), about)
-		if line := log.String(); !strings.Contains(line, want+about.DocumentID.String()) || strings.Contains(line, " job=") != (kind == document.KindKnowledge) {
+		if line := log.String(); !strings.Contains(line, want+about.DocumentID.String()) || strings.Contains(line, " job=") != (kind == task.KindKnowledge) {
 			t.Errorf("%s: %s", kind, line)
 		}
 	}

@@ -1,4 +1,4 @@
-package task_test
+package worker_test
 
 import (
 	"context"
@@ -12,14 +12,14 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/internal/pipeline/task"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/worker"
+	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 func TestTaskThatCrashesItsWorkerIsGivenUp(t *testing.T) {
 	t.Parallel()
-	runner, rows := newRunner(t, func(context.Context, document.Work) error {
+	runner, rows := newRunner(t, func(context.Context, task.Work) error {
 		t.Error("ran once more")
 		return nil
 	})
@@ -27,7 +27,7 @@ func TestTaskThatCrashesItsWorkerIsGivenUp(t *testing.T) {
 	if again := runner.Run(t.Context(), ref); again != 0 {
 		t.Errorf("again after %s", again)
 	}
-	if len(rows.settled) != 1 || rows.settled[0].Verdict != document.VerdictFail ||
+	if len(rows.settled) != 1 || rows.settled[0].Verdict != task.VerdictFail ||
 		!strings.HasPrefix(rows.settled[0].Error, "given up after 3 attempts: its worker was lost in 2 of them") {
 		t.Errorf("settled %+v", rows.settled)
 	}
@@ -39,12 +39,12 @@ func TestTaskThatCrashesItsWorkerIsGivenUp(t *testing.T) {
 func TestPanicIsAFailureOfItsTaskOnly(t *testing.T) {
 	t.Parallel()
 	var log await.LogBuffer
-	runner, rows := newRunner(t, func(context.Context, document.Work) error { panic("a defect") })
+	runner, rows := newRunner(t, func(context.Context, task.Work) error { panic("a defect") })
 	runner.Log = slog.New(slog.NewTextHandler(&log, nil))
 	for range 3 {
 		runner.Run(t.Context(), ref)
 	}
-	var verdicts []document.Verdict
+	var verdicts []task.Verdict
 	for _, outcome := range rows.settled {
 		verdicts = append(verdicts, outcome.Verdict)
 	}
@@ -63,12 +63,12 @@ func TestPanicIsAFailureOfItsTaskOnly(t *testing.T) {
 
 // newCrashedRunners returns runners of one process, one for each number of crashes
 // that its task has had. Steps send on begun when they begin, and end on finish.
-func newCrashedRunners(t *testing.T, crashes ...int) (runners []*task.Runner, stores []*fakeStore, begun chan int, finish chan struct{}) {
+func newCrashedRunners(t *testing.T, crashes ...int) (runners []*worker.Runner, stores []*fakeStore, begun chan int, finish chan struct{}) {
 	t.Helper()
 	begun, finish = make(chan int), make(chan struct{})
-	limit := task.NewCrashLane()
+	limit := worker.NewCrashLane()
 	for i, n := range crashes {
-		runner, store := newRunner(t, func(context.Context, document.Work) error {
+		runner, store := newRunner(t, func(context.Context, task.Work) error {
 			begun <- i
 			<-finish
 			return nil
@@ -99,7 +99,7 @@ func TestTasksThatHaveLostAWorkerRunAFewAtATime(t *testing.T) {
 			if again[i] <= 0 || again[i] > 2*time.Second {
 				t.Errorf("a task without a place comes again after %s, want about a second", again[i])
 			}
-			if settled := stores[i].settled; len(settled) != 1 || settled[0].Verdict != document.VerdictWait || !strings.Contains(settled[0].Error, "waits for its turn") {
+			if settled := stores[i].settled; len(settled) != 1 || settled[0].Verdict != task.VerdictWait || !strings.Contains(settled[0].Error, "waits for its turn") {
 				t.Errorf("settled %+v, want it to wait, which costs no attempt", settled)
 			}
 		}
@@ -133,9 +133,9 @@ func TestReindexThatLostItsWorkerTakesNoPlace(t *testing.T) {
 	t.Parallel()
 	runners, _, begun, finish := newCrashedRunners(t, 2, 2, 2, 0)
 	reindex := ref
-	reindex.Kind = document.KindReindex
+	reindex.Kind = task.KindReindex
 	var group sync.WaitGroup
-	for i, task := range []document.TaskRef{reindex, ref, reindex, ref} {
+	for i, task := range []task.Ref{reindex, ref, reindex, ref} {
 		group.Go(func() { runners[i].Run(t.Context(), task) })
 		await.Receive(t, begun)
 	}
@@ -146,7 +146,7 @@ func TestReindexThatLostItsWorkerTakesNoPlace(t *testing.T) {
 func TestPlaceOfATaskThatPanickedIsFree(t *testing.T) {
 	t.Parallel()
 	ran := 0
-	runner, rows := newRunner(t, func(context.Context, document.Work) error { ran++; panic("a defect") })
+	runner, rows := newRunner(t, func(context.Context, task.Work) error { ran++; panic("a defect") })
 	rows.crashes = 2
 	runner.Run(t.Context(), ref)
 	runner.Run(t.Context(), ref)
@@ -158,7 +158,7 @@ func TestPlaceOfATaskThatPanickedIsFree(t *testing.T) {
 func TestLeaseIsKeptWhileTheStepRuns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		runner, rows := newRunner(t, func(ctx context.Context, _ document.Work) error {
+		runner, rows := newRunner(t, func(ctx context.Context, _ task.Work) error {
 			select {
 			case <-time.After(time.Minute):
 				return nil
@@ -179,7 +179,7 @@ func TestLeaseIsKeptWhileTheStepRuns(t *testing.T) {
 func TestWorkerThatLostItsLeaseStopsAndSettlesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		runner, rows := newRunner(t, func(ctx context.Context, _ document.Work) error {
+		runner, rows := newRunner(t, func(ctx context.Context, _ task.Work) error {
 			<-ctx.Done()
 			return fmt.Errorf("embed: %w", ctx.Err())
 		})
@@ -197,14 +197,14 @@ func TestWorkerThatLostItsLeaseStopsAndSettlesNothing(t *testing.T) {
 func TestStoppingProcessHandsItsTaskBack(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
-	runner, rows := newRunner(t, func(ctx context.Context, _ document.Work) error {
+	runner, rows := newRunner(t, func(ctx context.Context, _ task.Work) error {
 		stop()
 		return fmt.Errorf("write: %w", ctx.Err())
 	})
 	if again := runner.Run(ctx, ref); again <= 0 || again > time.Second {
 		t.Errorf("comes again after %s, want it to be soon", again)
 	}
-	if len(rows.settled) != 1 || rows.settled[0].Verdict != document.VerdictWait {
+	if len(rows.settled) != 1 || rows.settled[0].Verdict != task.VerdictWait {
 		t.Errorf("settled %+v, want wait: stopping costs no attempt", rows.settled)
 	}
 	if rows.dispatched != 1 { // when it began
@@ -219,7 +219,7 @@ func TestStoppingProcessLeavesAStepThatDoesNotEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		finish := make(chan struct{})
-		runner, rows := newRunner(t, func(context.Context, document.Work) error {
+		runner, rows := newRunner(t, func(context.Context, task.Work) error {
 			stop()
 			<-finish
 			return nil
@@ -229,7 +229,7 @@ func TestStoppingProcessLeavesAStepThatDoesNotEnd(t *testing.T) {
 		if took := time.Since(start); took > drainTimeout {
 			t.Errorf("took %s to stop, want at most %s", took, drainTimeout)
 		}
-		if len(rows.settled) != 1 || rows.settled[0].Verdict != document.VerdictWait {
+		if len(rows.settled) != 1 || rows.settled[0].Verdict != task.VerdictWait {
 			t.Errorf("settled %+v, want wait", rows.settled)
 		}
 		close(finish)
@@ -254,7 +254,7 @@ func TestOutcomeIsWrittenOnceTheStoreIsBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				runner, rows := newRunner(t, func(context.Context, document.Work) error { return down })
+				runner, rows := newRunner(t, func(context.Context, task.Work) error { return down })
 				rows.settleErrs = test.errs
 				again := runner.Run(t.Context(), ref)
 				if len(rows.settled) != test.settled || again == 0 {
@@ -270,11 +270,11 @@ func TestStoppingProcessDoesNotWaitForTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		down := fault.New(fault.Unavailable, "database is down")
-		runner, rows := newRunner(t, func(context.Context, document.Work) error { return down })
+		runner, rows := newRunner(t, func(context.Context, task.Work) error { return down })
 		rows.settleErrs = repeat(down, 1000)
 		time.AfterFunc(time.Minute, stop)
 		start := time.Now()
-		if again := runner.Run(ctx, ref); again != task.DefaultLeaseTTL {
+		if again := runner.Run(ctx, ref); again != worker.DefaultLeaseTTL {
 			t.Errorf("comes again after %s, want when its lease has run out", again)
 		}
 		if took := time.Since(start); took < time.Minute || took > time.Minute+drainTimeout {
@@ -288,14 +288,14 @@ func TestStoppingProcessHandsItsTaskBackToASlowStore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
-		runner, rows := newRunner(t, func(ctx context.Context, _ document.Work) error {
+		runner, rows := newRunner(t, func(ctx context.Context, _ task.Work) error {
 			<-ctx.Done()
 			return ctx.Err()
 		})
 		rows.settleErrs = repeat(fault.New(fault.Unavailable, "database is slow"), int(drainTimeout/time.Second)-1)
 		time.AfterFunc(time.Minute, stop)
 		runner.Run(ctx, ref)
-		if len(rows.settled) != 1 || rows.settled[0].Verdict != document.VerdictWait {
+		if len(rows.settled) != 1 || rows.settled[0].Verdict != task.VerdictWait {
 			t.Errorf("settled %+v, want wait", rows.settled)
 		}
 	})
@@ -313,13 +313,13 @@ func repeat(err error, n int) []error {
 func TestPanicOfTheLeasesKeeperFailsTheAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		runner, rows := newRunner(t, func(ctx context.Context, _ document.Work) error {
+		runner, rows := newRunner(t, func(ctx context.Context, _ task.Work) error {
 			<-ctx.Done() // without a lease it must not go on
 			return ctx.Err()
 		})
 		runner.Store = panickingStore{rows}
 		runner.Run(t.Context(), ref)
-		if len(rows.settled) != 1 || rows.settled[0].Verdict != document.VerdictRetry || !strings.Contains(rows.settled[0].Error, "panicked") {
+		if len(rows.settled) != 1 || rows.settled[0].Verdict != task.VerdictRetry || !strings.Contains(rows.settled[0].Error, "panicked") {
 			t.Errorf("settled %+v, want a retry for the panic", rows.settled)
 		}
 	})
@@ -327,6 +327,6 @@ func TestPanicOfTheLeasesKeeperFailsTheAttempt(t *testing.T) {
 
 type panickingStore struct{ *fakeStore }
 
-func (panickingStore) RenewLease(context.Context, document.Work, time.Duration) error {
+func (panickingStore) RenewLease(context.Context, task.Work, time.Duration) error {
 	panic("a defect")
 }

@@ -1,4 +1,4 @@
-package document
+package verification
 
 import "github.com/google/uuid"
 

@@ -1,8 +1,10 @@
-package document
+package vector
+
+import "github.com/seed-7a112592/gristmill/pkg/document"
 
 // FlattenRanges returns the ranges as stores hold them: start, end, start, end. It
 // returns nil for none.
-func FlattenRanges(ranges []Range) (flat []int) {
+func FlattenRanges(ranges []document.Range) (flat []int) {
 	for _, r := range ranges {
 		flat = append(flat, r.Start, r.End)
 	}
@@ -10,9 +12,9 @@ func FlattenRanges(ranges []Range) (flat []int) {
 }
 
 // UnflattenRanges returns the ranges that FlatRanges made flat.
-func UnflattenRanges(flat []int) (ranges []Range) {
+func UnflattenRanges(flat []int) (ranges []document.Range) {
 	for i := 0; i+1 < len(flat); i += 2 {
-		ranges = append(ranges, Range{flat[i], flat[i+1]})
+		ranges = append(ranges, document.Range{Start: flat[i], End: flat[i+1]})
 	}
 	return ranges
 }
