@@ -24,6 +24,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/pipeline/knowledge"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/reindex"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/search"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/spaces"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/summary"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/sweep"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/verify"
@@ -48,8 +49,8 @@ type Store interface {
 	jobs.Store
 	sweep.Store
 	sweep.GarbageCollectorStore
-	sweep.IndexBuilderStore
-	sweep.RecovererStore
+	spaces.Store
+	worker.RecovererStore
 	verify.ScrubberStore
 	webhooks.Store
 	webhooks.ServiceStore

@@ -88,7 +88,7 @@ func Sweep(ctx context.Context, b *Backends) error {
 // RecoverLostTasks has others see that this process lives, as long as it works at tasks,
 // and gives them what those that have died were at.
 func RecoverLostTasks(ctx context.Context, _ Config, b *Backends) error {
-	recoverer := &sweep.Recoverer{Store: b.Store, Queue: b.Queue, LeaseTTL: worker.DefaultLeaseTTL, Log: b.Log}
+	recoverer := &worker.Recoverer{Store: b.Store, Queue: b.Queue, LeaseTTL: worker.DefaultLeaseTTL, Log: b.Log}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	running := goroutine.Start(func() error { recoverer.Run(ctx); return nil })
 	b.close = append(b.close, func() error {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/pipeline/knowledge"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/reindex"
-	"github.com/seed-7a112592/gristmill/internal/pipeline/sweep"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/spaces"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 )
@@ -82,7 +82,7 @@ func BuildIndexes(ctx context.Context, config Config, b *Backends) error {
 	if !builds {
 		b.Log.WarnContext(ctx, "spaces do not get vector indexes", "error", b.pingIndexer(ctx))
 	}
-	keeper := &sweep.IndexBuilder{Store: b.Store, Threshold: config.IndexThreshold, BuildIndexes: builds, Log: b.Log}
-	keeper.Run(ctx)
+	builder := &spaces.IndexBuilder{Store: b.Store, Threshold: config.IndexThreshold, BuildIndexes: builds, Log: b.Log}
+	builder.Run(ctx)
 	return nil
 }

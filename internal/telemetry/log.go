@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+
+	"github.com/seed-7a112592/gristmill/internal/tenant"
 )
 
 // NewLogger returns a logger that writes records of at least level ("debug",
@@ -37,6 +39,12 @@ func WithLogAttrs(ctx context.Context, attrs ...slog.Attr) context.Context {
 	// A fresh slice: contexts that share a parent must not share its tail.
 	all := make([]slog.Attr, 0, len(have)+len(attrs))
 	return context.WithValue(ctx, attrsKey{}, append(append(all, have...), attrs...))
+}
+
+// WithTenant returns a context for work in the name of a tenant: it carries the tenant id, and
+// its log records name the tenant.
+func WithTenant(ctx context.Context, id string) context.Context {
+	return WithLogAttrs(tenant.With(ctx, id), slog.String("tenant", id))
 }
 
 // contextHandler adds the context's attributes to every record.

@@ -22,7 +22,7 @@ func TestLoggerCarriesContextAttributes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	parent := telemetry.WithLogAttrs(t.Context(), slog.String("tenant", "default"))
+	parent := telemetry.WithTenant(t.Context(), "default")
 	one := telemetry.WithLogAttrs(parent, slog.String("job", "1"))
 	_ = telemetry.WithLogAttrs(parent, slog.String("job", "2"))
 	log.With("step", "knowledge").InfoContext(one, "begun")

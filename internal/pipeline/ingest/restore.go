@@ -35,7 +35,7 @@ func (s *Service) acceptOrRestore(ctx context.Context, upload original.Upload) (
 		restored, err := s.Store.RestoreOriginal(ctx, there.ID, there.Object, upload)
 		switch {
 		case err == nil:
-			s.Log.WarnContext(ctx, "original is restored from an upload", "document", there.ID, "key", there.Key, "object", upload.Object, "was", damage)
+			s.Log.WarnContext(ctx, "original is restored from an upload", "document", there.ID, "key", there.Key, "object", upload.Object, "damage", damage)
 			restored.Replayed = accepted.Replayed
 			return restored, nil
 		case fault.Is(err, fault.Conflict) && accepted.Replayed:

@@ -134,7 +134,7 @@ func (c *GarbageCollector) runRound(ctx context.Context) error {
 				return errors.Join(errs...)
 			}
 			c.lastTenant = id
-			more, err := r.collectTenant(withTenant(ctx, id))
+			more, err := r.collectTenant(telemetry.WithTenant(ctx, id))
 			if err != nil {
 				errs = append(errs, fmt.Errorf("collect garbage of tenant %s: %w", id, err))
 			} else if more {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/seed-7a112592/gristmill/internal/telemetry"
 )
 
 // redispatchLimit is more than a tenant has in the queue at a time, but for hundreds
@@ -37,7 +39,7 @@ func (s *Sweeper) refillQueue(ctx context.Context, tenants []string, quiet time.
 		}
 	}
 	for _, id := range tenants {
-		ctx := withTenant(ctx, id)
+		ctx := telemetry.WithTenant(ctx, id)
 		if err := s.redispatch(ctx, quiet); err != nil {
 			return fmt.Errorf("dispatch what is due of tenant %s: %w", id, err)
 		}

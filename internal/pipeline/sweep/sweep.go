@@ -10,8 +10,6 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
 	"github.com/seed-7a112592/gristmill/internal/task"
-	"github.com/seed-7a112592/gristmill/internal/telemetry"
-	"github.com/seed-7a112592/gristmill/internal/tenant"
 )
 
 // Store knows what is due; see storetest.Dispatching for the contract.
@@ -105,9 +103,4 @@ func (s *Sweeper) sweep(ctx context.Context, quiet time.Duration) (filled bool, 
 	}
 	err = goroutine.Try(func() error { return s.Store.TryWithLock(ctx, "sweep", sweep) })
 	return filled, err
-}
-
-// withTenant returns a context for work in the name of a tenant.
-func withTenant(ctx context.Context, id string) context.Context {
-	return telemetry.WithLogAttrs(tenant.With(ctx, id), slog.String("tenant", id))
 }

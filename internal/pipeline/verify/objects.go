@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
@@ -51,7 +52,7 @@ func (b *objectBatch) flush(ctx context.Context) error {
 	unnamed := b.names
 	if slices.Contains(b.tenants, b.tenant) {
 		var err error
-		if unnamed, err = b.verifier.Store.UnreferencedObjects(withTenant(ctx, b.tenant), b.names); err != nil {
+		if unnamed, err = b.verifier.Store.UnreferencedObjects(telemetry.WithTenant(ctx, b.tenant), b.names); err != nil {
 			return fmt.Errorf("look up objects of tenant %s: %w", b.tenant, err)
 		}
 	}

@@ -66,7 +66,7 @@ func (s *Scrubber) Scrub(ctx context.Context) error {
 	}
 	var errs []error
 	for _, id := range tenants {
-		if err := s.continuePass(withTenant(ctx, id)); err != nil {
+		if err := s.continuePass(telemetry.WithTenant(ctx, id)); err != nil {
 			errs = append(errs, fmt.Errorf("verify documents of tenant %s: %w", id, err))
 		}
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/garbage"
 	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
-	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
@@ -98,13 +97,13 @@ func (v *Verifier) Run(ctx context.Context, scope Scope, report Observer) (Tally
 		if id == scope.Tenant {
 			after = scope.After
 		}
-		if err := v.verifyDocuments(withTenant(ctx, id), id, scope.Collection, after, counted, &tally); err != nil {
+		if err := v.verifyDocuments(telemetry.WithTenant(ctx, id), id, scope.Collection, after, counted, &tally); err != nil {
 			return tally, fmt.Errorf("verify documents of tenant %s: %w", id, err)
 		}
 		if scope.Collection != "" {
 			continue
 		}
-		if err := v.findGarbage(withTenant(ctx, id), id, counted); err != nil {
+		if err := v.findGarbage(telemetry.WithTenant(ctx, id), id, counted); err != nil {
 			return tally, fmt.Errorf("search for garbage of tenant %s: %w", id, err)
 		}
 	}
@@ -155,9 +154,4 @@ func (v *Verifier) VerifyPage(ctx context.Context, filter verification.Filter, a
 		}
 	}
 	return last, nil
-}
-
-// withTenant returns a context for work in the name of a tenant.
-func withTenant(ctx context.Context, id string) context.Context {
-	return telemetry.WithLogAttrs(tenant.With(ctx, id), slog.String("tenant", id))
 }

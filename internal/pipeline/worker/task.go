@@ -14,7 +14,6 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
-	"github.com/seed-7a112592/gristmill/internal/tenant"
 )
 
 // Store hands out and settles work; see storetest.Tasks for the contract.
@@ -77,8 +76,8 @@ type Runner struct {
 // should be delivered again: 0 for never. When ctx ends the task is handed
 // back, which costs it no attempt.
 func (r *Runner) Run(ctx context.Context, ref task.Ref) (again time.Duration) {
-	ctx = tenant.With(ctx, ref.Tenant)
-	ctx = telemetry.WithLogAttrs(ctx, slog.String("tenant", ref.Tenant), slog.String(idLogKey(ref.Kind), ref.DocumentID.String()))
+	ctx = telemetry.WithTenant(ctx, ref.Tenant)
+	ctx = telemetry.WithLogAttrs(ctx, slog.String(idLogKey(ref.Kind), ref.DocumentID.String()))
 	longer, cancel := withGrace(ctx, r.DrainTimeout)
 	defer cancel()
 	work, err := r.Store.Claim(longer, ref, r.LeaseTTL)

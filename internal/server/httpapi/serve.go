@@ -15,7 +15,6 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
-	"github.com/seed-7a112592/gristmill/internal/tenant"
 )
 
 // ServeHTTP gives the request its id, answers it, and writes it down.
@@ -56,7 +55,7 @@ func (s *server) checkAndRoute(a *responseRecorder, r *http.Request, pattern str
 			return
 		}
 		// In place, for the access log to have it too; r is ServeHTTP's copy.
-		*r = *r.WithContext(telemetry.WithLogAttrs(tenant.With(r.Context(), id), slog.String("tenant", id)))
+		*r = *r.WithContext(telemetry.WithTenant(r.Context(), id))
 	}
 	if err := checkQuery(r.URL); err != nil {
 		s.writeError(a, r, err)

@@ -1,4 +1,4 @@
-package sweep_test
+package spaces_test
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/seed-7a112592/gristmill/internal/pipeline/sweep"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/spaces"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
@@ -42,21 +42,21 @@ func (s *fakeSpaces) TenantsWithGrownSpaces(context.Context) ([]string, error) {
 	return []string{"a", "b"}, nil
 }
 
-func (s *fakeSpaces) GrownSpaces(ctx context.Context, care vector.Maintenance, threshold int) ([]vector.Space, error) {
+func (s *fakeSpaces) GrownSpaces(ctx context.Context, kind vector.Maintenance, threshold int) ([]vector.Space, error) {
 	id, err := tenant.From(ctx)
 	if err != nil || threshold != 100 {
 		return nil, fmt.Errorf("asked with a threshold of %d: %w", threshold, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if care == vector.MaintenanceMove {
+	if kind == vector.MaintenanceMove {
 		return slices.Clone(s.small[id]), nil
 	}
 	return slices.Clone(s.grown[id]), nil
 }
 
 // GrownSpacesAfter looks at two pages of each tenant.
-func (s *fakeSpaces) GrownSpacesAfter(ctx context.Context, care vector.Maintenance, threshold int, after int64, limit int) ([]vector.Space, int64, error) {
+func (s *fakeSpaces) GrownSpacesAfter(ctx context.Context, kind vector.Maintenance, threshold int, after int64, limit int) ([]vector.Space, int64, error) {
 	id, err := tenant.From(ctx)
 	if err != nil || threshold != 100 || limit < 1 {
 		return nil, 0, fmt.Errorf("asked with a threshold of %d: %w", threshold, err)
@@ -64,7 +64,7 @@ func (s *fakeSpaces) GrownSpacesAfter(ctx context.Context, care vector.Maintenan
 	<-time.After(s.looks) // of the bubble's clock
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if care == vector.MaintenanceMove {
+	if kind == vector.MaintenanceMove {
 		return nil, 0, nil
 	}
 	s.walked = append(s.walked, fmt.Sprint(id, after))
@@ -116,7 +116,7 @@ func (s *fakeSpaces) TryWithLock(ctx context.Context, name string, fn func(conte
 	return fn(ctx)
 }
 
-func newIndexBuilder(t *testing.T, log *await.LogBuffer) (*sweep.IndexBuilder, *fakeSpaces) {
+func newIndexBuilder(t *testing.T, log *await.LogBuffer) (*spaces.IndexBuilder, *fakeSpaces) {
 	t.Helper()
 	logger, err := telemetry.NewLogger(log, "text", "info")
 	if err != nil {
@@ -127,24 +127,24 @@ func newIndexBuilder(t *testing.T, log *await.LogBuffer) (*sweep.IndexBuilder, *
 		unlisted: map[string][]vector.Space{}, small: map[string][]vector.Space{},
 		broken: map[int64]error{}, busy: map[string]bool{},
 	}
-	return &sweep.IndexBuilder{Store: s, Threshold: 100, BuildIndexes: true, Log: logger}, s
+	return &spaces.IndexBuilder{Store: s, Threshold: 100, BuildIndexes: true, Log: logger}, s
 }
 
-// runBuilderFor runs the keeper for a time of the bubble's clock.
-func runBuilderFor(t *testing.T, keeper *sweep.IndexBuilder, d time.Duration) {
+// runBuilderFor runs the builder for a time of the bubble's clock.
+func runBuilderFor(t *testing.T, builder *spaces.IndexBuilder, d time.Duration) {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), d)
 	defer stop()
-	keeper.Run(ctx)
+	builder.Run(ctx)
 }
 
 func TestSpacesThatHaveGrownAreIndexed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log await.LogBuffer
-		keeper, s := newIndexBuilder(t, &log)
+		builder, s := newIndexBuilder(t, &log)
 		s.takes = time.Minute
-		runBuilderFor(t, keeper, 10*time.Minute)
+		runBuilderFor(t, builder, 10*time.Minute)
 		if diff := cmp.Diff([]int64{1, 2, 3}, s.indexed); diff != "" {
 			t.Errorf("indexed (-want +got):\n%s", diff)
 		}
@@ -166,12 +166,12 @@ func TestMovesDoNotWaitForIndexes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log await.LogBuffer
-		keeper, s := newIndexBuilder(t, &log)
+		builder, s := newIndexBuilder(t, &log)
 		s.takes = 5 * time.Hour
 		s.small["b"] = []vector.Space{{ID: 7}}
-		runBuilderFor(t, keeper, time.Second)
+		runBuilderFor(t, builder, time.Second)
 		s.small["b"] = []vector.Space{{ID: 8}}
-		runBuilderFor(t, keeper, time.Minute)
+		runBuilderFor(t, builder, time.Minute)
 		if diff := cmp.Diff([]int64{7, 8}, s.moved); diff != "" || len(s.indexed) > 0 {
 			t.Errorf("moved beside a build (-want +got):\n%s\nindexed %v", diff, s.indexed)
 		}
@@ -187,10 +187,10 @@ func TestMovesDoNotWaitForIndexes(t *testing.T) {
 func TestKeeperThatBuildsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		keeper, s := newIndexBuilder(t, new(await.LogBuffer))
-		keeper.BuildIndexes = false
+		builder, s := newIndexBuilder(t, new(await.LogBuffer))
+		builder.BuildIndexes = false
 		s.small["a"] = []vector.Space{{ID: 7}}
-		runBuilderFor(t, keeper, time.Minute)
+		runBuilderFor(t, builder, time.Minute)
 		if len(s.indexed) > 0 || len(s.moved) != 1 {
 			t.Errorf("indexed %v, moved %v", s.indexed, s.moved)
 		}
@@ -202,15 +202,15 @@ func TestKeeperThatBuildsNothing(t *testing.T) {
 func TestKeeperWalksThroughAllSpaces(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		keeper, s := newIndexBuilder(t, new(await.LogBuffer))
+		builder, s := newIndexBuilder(t, new(await.LogBuffer))
 		s.unlisted["c"] = []vector.Space{{ID: 9}}
 		s.looks = 30 * time.Millisecond
-		runBuilderFor(t, keeper, time.Second)
+		runBuilderFor(t, builder, time.Second)
 		if diff := cmp.Diff([]string{"a0", "a1"}, s.walked); diff != "" {
 			t.Errorf("the first round walked through (-want +got):\n%s", diff)
 		}
 		s.walked = nil
-		runBuilderFor(t, keeper, 119*time.Second)
+		runBuilderFor(t, builder, 119*time.Second)
 		if diff := cmp.Diff([]string{"a0", "a1", "b0", "b1", "c0", "c1", "a0", "a1"}, s.walked); diff != "" || !slices.Contains(s.indexed, 9) {
 			t.Errorf("four rounds walked through (-want +got):\n%s\nindexed %v, want 9 among them", diff, s.indexed)
 		}
@@ -221,9 +221,9 @@ func TestSpaceThatCannotBeIndexedKeepsNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log await.LogBuffer
-		keeper, s := newIndexBuilder(t, &log)
+		builder, s := newIndexBuilder(t, &log)
 		s.broken[1] = errors.New("disk full")
-		runBuilderFor(t, keeper, time.Second)
+		runBuilderFor(t, builder, time.Second)
 		if diff := cmp.Diff([]int64{2, 3}, s.indexed); diff != "" {
 			t.Errorf("indexed (-want +got):\n%s", diff)
 		}
@@ -231,7 +231,7 @@ func TestSpaceThatCannotBeIndexedKeepsNoOther(t *testing.T) {
 			t.Errorf("log:\n%s", log.String())
 		}
 		delete(s.broken, 1)
-		runBuilderFor(t, keeper, time.Minute)
+		runBuilderFor(t, builder, time.Minute)
 		if !slices.Contains(s.indexed, 1) {
 			t.Error("not tried again")
 		}
@@ -241,10 +241,10 @@ func TestSpaceThatCannotBeIndexedKeepsNoOther(t *testing.T) {
 func TestOneKeepsIndexesAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		keeper, s := newIndexBuilder(t, new(await.LogBuffer))
+		builder, s := newIndexBuilder(t, new(await.LogBuffer))
 		s.busy["index"] = true
 		s.small["a"] = []vector.Space{{ID: 7}}
-		runBuilderFor(t, keeper, time.Minute)
+		runBuilderFor(t, builder, time.Minute)
 		if len(s.indexed) > 0 {
 			t.Error("indexed beside another")
 		}
@@ -259,10 +259,10 @@ func TestKeeperEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log await.LogBuffer
-		keeper, s := newIndexBuilder(t, &log)
+		builder, s := newIndexBuilder(t, &log)
 		s.takes = time.Hour
 		start := time.Now()
-		runBuilderFor(t, keeper, time.Minute)
+		runBuilderFor(t, builder, time.Minute)
 		if took := time.Since(start); took != time.Minute || strings.Contains(log.String(), "WARN") {
 			t.Errorf("ended after %s, log:\n%s", took, log.String())
 		}

@@ -1,4 +1,4 @@
-package sweep
+package worker
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/telemetry"
 )
 
 // RecovererStore knows which processes have died and what they were at; see
@@ -16,6 +17,11 @@ type RecovererStore interface {
 	TenantsWithWork(ctx context.Context) ([]string, error)
 	WatchProcesses(ctx context.Context, died func(ctx context.Context, process int64) error)
 	ReclaimTasks(ctx context.Context, process int64, left time.Duration) (reclaimed []task.Dispatch, more bool, err error)
+}
+
+// Queue takes tasks to workers. Enqueuing a task twice is harmless.
+type Queue interface {
+	Enqueue(ctx context.Context, dispatches ...task.Dispatch) error
 }
 
 // Recoverer gives the tasks of processes that have died to others.
@@ -43,7 +49,7 @@ func (r *Recoverer) recoverTasks(ctx context.Context, process int64) error {
 	var tasks int
 	var errs []error
 	for _, id := range tenants {
-		reclaimed, more, err := r.Store.ReclaimTasks(withTenant(ctx, id), process, r.LeaseTTL-minSinceRenewal)
+		reclaimed, more, err := r.Store.ReclaimTasks(telemetry.WithTenant(ctx, id), process, r.LeaseTTL-minSinceRenewal)
 		switch {
 		case err != nil:
 			errs = append(errs, err)

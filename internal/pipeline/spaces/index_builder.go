@@ -1,4 +1,6 @@
-package sweep
+// Package spaces maintains spaces that grow: it moves them to tables of their own
+// and builds their vector indexes.
+package spaces
 
 import (
 	"context"
@@ -9,16 +11,17 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/vector"
 )
 
-// IndexBuilderStore cares for spaces that grow; see storetest.Reindexing and Sweeping
+// Store cares for spaces that grow; see storetest.Reindexing and Sweeping
 // for the contract.
-type IndexBuilderStore interface {
+type Store interface {
 	Tenants(ctx context.Context) ([]string, error)
 	TenantsWithGrownSpaces(ctx context.Context) ([]string, error)
-	GrownSpaces(ctx context.Context, care vector.Maintenance, threshold int) ([]vector.Space, error)
-	GrownSpacesAfter(ctx context.Context, care vector.Maintenance, threshold int, after int64, limit int) ([]vector.Space, int64, error)
+	GrownSpaces(ctx context.Context, kind vector.Maintenance, threshold int) ([]vector.Space, error)
+	GrownSpacesAfter(ctx context.Context, kind vector.Maintenance, threshold int, after int64, limit int) ([]vector.Space, int64, error)
 	MoveSpaceToOwnTable(ctx context.Context, space vector.Space) error
 	IndexSpace(ctx context.Context, space vector.Space, threshold int) error
 	TryWithLock(ctx context.Context, name string, fn func(ctx context.Context) error) error
@@ -28,7 +31,7 @@ type IndexBuilderStore interface {
 // that have grown past the threshold a vector index. An index may take hours, so
 // this is no part of the sweep, and moves do not wait for indexes.
 type IndexBuilder struct {
-	Store        IndexBuilderStore
+	Store        Store
 	Threshold    int  // passages
 	BuildIndexes bool // indexes; else spaces are only moved
 	Log          *slog.Logger
@@ -46,23 +49,23 @@ const (
 
 // Run looks at once, and then on a timer, until ctx ends. Any number of
 // processes may run it; one at a time moves, and one at a time builds.
-func (k *IndexBuilder) Run(ctx context.Context) {
+func (b *IndexBuilder) Run(ctx context.Context) {
 	group := goroutine.NewGroup()
-	for _, care := range []vector.Maintenance{vector.MaintenanceMove, vector.MaintenanceIndex} {
-		group.Go(func() error { k.runLoop(ctx, care); return nil })
+	for _, kind := range []vector.Maintenance{vector.MaintenanceMove, vector.MaintenanceIndex} {
+		group.Go(func() error { b.runLoop(ctx, kind); return nil })
 	}
 	if err := group.Wait(); err != nil {
-		k.Log.ErrorContext(ctx, "spaces that grow are not kept any more", "error", err)
+		b.Log.ErrorContext(ctx, "spaces that grow are not kept any more", "error", err)
 	}
 }
 
-func (k *IndexBuilder) runLoop(ctx context.Context, care vector.Maintenance) {
-	w := spaceScan{IndexBuilder: k, kind: care}
+func (b *IndexBuilder) runLoop(ctx context.Context, kind vector.Maintenance) {
+	w := spaceScan{IndexBuilder: b, kind: kind}
 	ticker := time.NewTicker(buildInterval)
 	defer ticker.Stop()
 	for {
-		if err := goroutine.Try(func() error { return k.Store.TryWithLock(ctx, string(care), w.runRound) }); err != nil && ctx.Err() == nil {
-			k.Log.WarnContext(ctx, "not all spaces that have grown have what they need; trying again soon", "care", care, "error", err)
+		if err := goroutine.Try(func() error { return b.Store.TryWithLock(ctx, string(kind), w.runRound) }); err != nil && ctx.Err() == nil {
+			b.Log.WarnContext(ctx, "not all spaces that have grown have what they need; trying again soon", "kind", kind, "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -89,7 +92,7 @@ func (w *spaceScan) runRound(ctx context.Context) error {
 	}
 	var errs []error
 	for _, id := range tenants {
-		ctx := withTenant(ctx, id)
+		ctx := telemetry.WithTenant(ctx, id)
 		spaces, err := w.Store.GrownSpaces(ctx, w.kind, w.Threshold)
 		errs = append(errs, err, w.maintain(ctx, spaces))
 	}
@@ -111,7 +114,7 @@ func (w *spaceScan) scanAll(ctx context.Context) error {
 		w.after = 0
 	}
 	for _, id := range tenants[first:] {
-		ctx := withTenant(ctx, id)
+		ctx := telemetry.WithTenant(ctx, id)
 		for w.tenant = id; ; {
 			if ctx.Err() != nil || time.Since(start) > scanTime {
 				return errors.Join(errs...)
