@@ -1,5 +1,5 @@
-# One image with every program, and one with MinIO, which its makers distribute as source only.
-# Versions are held to those of go.mod and scripts/lib/minio.sh by `make check`.
+# Builds one image with all programs, and one with MinIO, which its makers distribute only as
+# source. `make check` checks that the versions equal those in go.mod and scripts/lib/minio.sh.
 
 FROM golang:1.26.8-alpine AS go
 ENV CGO_ENABLED=0 GOFLAGS=-trimpath
@@ -10,7 +10,8 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
     GOBIN=/out go install -ldflags '-s -w' github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c && \
     GOBIN=/out go install -ldflags '-s -w' github.com/minio/mc@v0.0.0-20250313080218-cf909e1063a9
 
-# Alpine and not scratch: its wget is the health check, and its shell runs scripts/compose/minio.sh, with mc.
+# Alpine, not scratch: its wget is used for the health check, and its shell runs
+# scripts/compose/minio.sh with mc.
 FROM alpine:3.22.2 AS minio
 RUN adduser -D -H -u 65532 minio && install -d -o minio -g minio -m 0700 /data
 COPY --from=minio-build /out/ /usr/local/bin/
@@ -29,12 +30,13 @@ COPY . .
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     go build -ldflags '-s -w' -o /out/ ./cmd/... && mkdir -m 1777 /out/tmp
 
-# The last stage is what `docker build .` makes: four static programs, certificates to call a model provider, and no shell.
+# The last stage is what `docker build .` builds: four static programs, certificates for calls to
+# model providers, and no shell.
 FROM scratch AS gristmill
 COPY --from=go /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /out/ /
 USER 65532:65532
 EXPOSE 8080
-# Programs that serve answer here; a command that does not serve switches the check off.
+# Programs that serve HTTP answer here. A command that does not serve switches the check off.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["/gristmill", "doctor", "--health", "http://127.0.0.1:8080/healthz"]
 CMD ["/api"]

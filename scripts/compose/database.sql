@@ -1,6 +1,7 @@
--- Makes the owner of Gristmill's tables, which gristmill migrate connects as: no superuser, only the owner of this one database, who
--- may make roles. It runs before migrate, each time, as the server's superuser, and may run again. The owner's password comes in
--- the setting gristmill.owner_password.
+-- Creates gristmill_owner, the owner of Gristmill's tables, as which gristmill migrate connects. It
+-- is not a superuser: it owns only this database and may create roles. This script runs before
+-- every migrate, as the server's superuser, and is safe to repeat. The setting
+-- gristmill.owner_password holds the owner's password.
 SET search_path = pg_catalog, pg_temp;
 
 DO $$
@@ -15,7 +16,7 @@ BEGIN
     EXECUTE format('ALTER DATABASE %I OWNER TO gristmill_owner', current_database());
     CREATE EXTENSION IF NOT EXISTS vector WITH SCHEMA public;
 
-    -- Before, the superuser owned the tables.
+    -- In earlier releases the superuser owned the tables.
     FOR name IN
         SELECT format('TABLE %s', oid::regclass) FROM pg_class
         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND relowner = current_user::regrole
@@ -27,8 +28,8 @@ BEGIN
         EXECUTE format('ALTER %s OWNER TO gristmill_owner', name);
     END LOOP;
 
-    -- From PostgreSQL 16 on only a role's administrator may grant and change it. What gives partitions away must be a member of
-    -- the role that gets them.
+    -- From PostgreSQL 16 on, only an administrator of a role may grant and change it. A role that
+    -- transfers ownership of partitions must be a member of the role that receives them.
     IF current_setting('server_version_num')::integer >= 160000 THEN
         FOR name IN SELECT rolname FROM pg_roles WHERE rolname IN ('gristmill_app', 'gristmill_index', 'gristmill', 'gristmill_indexer') LOOP
             EXECUTE format('GRANT %1$I TO gristmill_owner WITH ADMIN TRUE, INHERIT %2$s, SET %2$s',

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
-# Debian and Ubuntu packages without installing them: apt works in directories of its own, so it needs no root, starts no service
-# and leaves the machine's lists, locks and packages as they are; but it uses the machine's own sources, keys and proxies. Lists are
-# not cleaned up, because the sources of a newer release are read beside them.
+# Uses Debian and Ubuntu packages without installing them. apt works in private directories, so it
+# needs no root, starts no service and does not change the machine's lists, locks and packages. It
+# uses the machine's own sources, keys and proxies. List-Cleanup is off, because the sources of a
+# newer release are read into the same directory.
 
 apt_directory=
 
@@ -12,21 +13,23 @@ apt_in() {
     -o APT::Get::List-Cleanup=false -o Debug::NoLocking=true -o APT::Sandbox::User="$(id -un)" -o Acquire::Retries=3 "$@"
 }
 
-# apt_update DIRECTORY reads the package lists of the machine's sources into DIRECTORY. A source that fails may be one that we do
-# not need; if it is not, the package is missing in a moment, and the log has both.
+# apt_update DIRECTORY reads the package lists of the machine's sources into DIRECTORY. An error of
+# a source is not fatal, because the source may not be needed. If it is needed, the package is not
+# found later, and the log has both messages.
 apt_update() {
   apt_directory=$1
   mkdir -p "$apt_directory/lists/partial" "$apt_directory/cache/archives/partial"
-  apt_in apt-get update || echo 'apt-get update had errors; going on'
+  apt_in apt-get update || echo 'apt-get update reported errors; continuing'
 }
 
-# apt_version PACKAGE prints the version that the machine's sources offer, and fails when they offer none.
+# apt_version PACKAGE prints the version that the machine's sources offer. Fails if they offer none.
 apt_version() {
   apt_in apt-cache policy "$1" | awk '$1 == "Candidate:" && $2 != "(none)" { print $2; found = 1 } END { exit !found }'
 }
 
-# find_or_unpack NAME TITLE COMMAND PATH sets program, and libraries for LD_LIBRARY_PATH: to the machine's COMMAND if it has one, else
-# to PATH in what build_NAME unpacks, in a copy of the cache's.
+# find_or_unpack NAME TITLE COMMAND PATH sets program, and libraries for LD_LIBRARY_PATH. If the
+# machine has COMMAND, program is that, and libraries is empty. Otherwise program is PATH in a
+# private copy of what build_NAME unpacks into the cache.
 find_or_unpack() {
   local name=$1 title=$2 command=$3 path=$4 key
   libraries=
@@ -40,19 +43,20 @@ find_or_unpack() {
   libraries=$(library_path "$run/$name-programs")
 }
 
-# apt_unpack TREE PACKAGE… unpacks the packages and what they depend on into TREE, less what is installed on the machine.
-# libllvm is left out: only PostgreSQL's JIT wants it, which tests switch off, and it is larger than all the rest.
+# apt_unpack TREE PACKAGE… unpacks the packages and their dependencies into TREE, except those that
+# are installed on the machine. libllvm is skipped: only PostgreSQL's JIT needs it, which the tests
+# switch off, and it is larger than all the rest.
 apt_unpack() {
   local tree=$1 missing
   shift
-  # "Inst NAME (…" is a new package, "Inst NAME [old version] (…" an update of an installed one.
+  # "Inst NAME (…" is a new package; "Inst NAME [old version] (…" is an update of an installed one.
   missing=$(apt_in apt-get --simulate --no-install-recommends install "$@" |
     awk '$1 == "Inst" && $3 !~ /^\[/ && $2 !~ /^libllvm/ { print $2 }')
-  # shellcheck disable=SC2046,SC2086 # names of packages are words
+  # shellcheck disable=SC2046,SC2086 # package names contain no spaces
   apt_unpack_alone "$tree" $(printf '%s\n' "$@" $missing | sort -u)
 }
 
-# apt_unpack_alone TREE PACKAGE… unpacks these packages and no others.
+# apt_unpack_alone TREE PACKAGE… unpacks these packages without their dependencies.
 apt_unpack_alone() {
   local tree=$1 file
   shift
@@ -64,19 +68,21 @@ apt_unpack_alone() {
   done
 }
 
-# apt_source_of_newer_release PACKAGE DIRECTORY downloads the source of PACKAGE from a newer release in the archive that this
-# machine's release comes from. apt checks it: the release by the archive's key, the index by the release, the files by the index.
+# apt_source_of_newer_release PACKAGE DIRECTORY downloads the source of PACKAGE from a newer
+# release, in the archive that this machine's release comes from. apt verifies it: the archive's key
+# signs the release, which has checksums of the index, which has checksums of the files.
 apt_source_of_newer_release() {
   local package=$1 directory=$2 archive release id codename keyring components=main
   # shellcheck source=/dev/null
   id=$(. /etc/os-release && echo "$ID")
   # shellcheck source=/dev/null
   codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-  # The sources may call the release by its name or by an alias such as "stable"; security and updates are other releases.
+  # The machine's sources may name the release by its codename or by an alias such as "stable".
+  # Security and updates are separate releases.
   # shellcheck disable=SC2016
   archive=$(apt_in apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' |
     awk -v codename="$codename" '$4 == "main" && ($2 == codename || $3 == codename) { print $1; exit }')
-  [ -n "$archive" ] || { echo "the machine's apt sources name no archive of $codename/main"; return 1; }
+  [ -n "$archive" ] || { echo "the machine's apt sources do not list an archive of $codename/main"; return 1; }
   if [ "$id" = ubuntu ]; then components='main universe'; fi
   keyring=/usr/share/keyrings/$id-archive-keyring.gpg
   for release in $(newer_releases "$id"); do
@@ -95,7 +101,7 @@ apt_source_of_newer_release() {
   return 1
 }
 
-# newer_releases prints where to look for sources, the settled before the moving.
+# newer_releases prints the releases to search for sources, stable ones first.
 newer_releases() {
   case $1 in
     ubuntu) echo 'resolute devel' ;;
@@ -103,7 +109,8 @@ newer_releases() {
   esac
 }
 
-# library_path TREE prints the directories with TREE's own shared libraries, for LD_LIBRARY_PATH.
+# library_path TREE prints the directories of TREE that contain shared libraries, in the form of
+# LD_LIBRARY_PATH.
 library_path() {
   local directory path=
   for directory in "$1"/usr/lib/*-linux-gnu* "$1"/lib/*-linux-gnu*; do
@@ -112,15 +119,16 @@ library_path() {
   echo "$path"
 }
 
-# install_tools COMMAND… makes sure that a compiler is there. It is installed and not unpacked: it does not run from elsewhere, it
-# starts nothing, and `go test -race` needs it too.
+# install_tools COMMAND… makes sure that a compiler is installed. It is installed, not unpacked,
+# because it does not run from another directory, starts no service, and is needed for `go test
+# -race` anyway.
 install_tools() {
   local command missing=
   for command in "$@"; do
     command -v "$command" >/dev/null || missing="$missing $command"
   done
   [ -n "$missing" ] || return 0
-  [ "$(id -u)" -eq 0 ] || { echo "needs$missing: as root, apt-get install gcc libc6-dev make"; return 1; }
+  [ "$(id -u)" -eq 0 ] || { echo "missing$missing: as root, run apt-get install gcc libc6-dev make"; return 1; }
   DEBIAN_FRONTEND=noninteractive apt-get -q -o Dir::State::Lists="$apt_directory/lists" -o Dir::Cache="$apt_directory/cache" \
     install -y --no-install-recommends gcc libc6-dev make
 }

@@ -1,13 +1,15 @@
 # shellcheck shell=bash
-# The same servers in containers, from the compose.yaml that production uses, with their ports published on loopback.
+# Runs the servers in containers, from the same compose.yaml as production, with their ports
+# published on loopback.
 
 docker_usable() {
   [ "${GRISTMILL_SERVICES_DOCKER:-}" != no ] && command -v docker >/dev/null &&
     docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1
 }
 
-# compose runs in a subshell with the variables of this run exported: compose takes the environment before any file, so nothing
-# that the caller exports under the same names gets in.
+# compose runs docker compose in a subshell that exports the variables of this run. compose prefers
+# the environment to any file, so variables of the same names that the caller exports have no
+# effect.
 compose() (
   set -a
   # shellcheck source=/dev/null
@@ -16,14 +18,16 @@ compose() (
     -f "$root/compose.yaml" -f "$root/scripts/compose.services.yaml" "$@"
 )
 
-# docker_up SERVER… starts the named services of compose.yaml with secrets made for this run. The project's name is that of the run
-# directory, which is unique, so two checkouts never meet.
+# docker_up SERVER… starts the named services of compose.yaml with secrets created for this run. The
+# project name is derived from the run directory, which is unique, so two checkouts never use the
+# same project.
 docker_up() {
   local pg_password redis_password minio_user minio_password sync=off append=no
   pg_password=$(secret) redis_password=$(secret) minio_user=$(secret) minio_password=$(secret)
   if [ "$durable" = yes ]; then sync=on append=yes; fi
   basename "$run" | tr 'A-Z.' 'a-z-' >"$run/docker"
-  # .env.example first: compose wants every variable of the file it reads, also of services that are not started here.
+  # .env.example comes first: compose requires every variable in compose.yaml, also those of
+  # services that are not started here.
   (
     umask 077
     cat "$root/.env.example" - >"$run/docker.env" <<ENV
@@ -45,7 +49,7 @@ ENV
   )
   say "starting $* in containers"
   if ! compose up --detach --wait --wait-timeout 600 "$@" >&2; then
-    say 'a container did not become healthy; the end of the logs:'
+    say 'a container did not become healthy; the last lines of the logs:'
     compose logs --tail 30 >&2
     exit 1
   fi
@@ -69,8 +73,9 @@ docker_down() {
   compose down --volumes --remove-orphans --timeout 10 >&2
 }
 
-# docker_one stop|crash|start_again SERVER does to one container what the function of that name does to a process.
-docker_one() {
+# docker_apply stop|crash|start_again SERVER does to a container what the function of that name does
+# to a process.
+docker_apply() {
   case $1 in
     stop) compose stop --timeout 10 "$2" >&2 ;;
     crash) compose kill "$2" >&2 ;;

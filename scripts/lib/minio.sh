@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# MinIO, which its makers now distribute as a Go module.
+# Runs MinIO, which its makers now distribute only as source (a Go module).
 
 minio_version=v0.0.0-20260212201848-7aac2a2c5b7c # the Dockerfile builds the same
 
@@ -8,7 +8,7 @@ start_minio() {
   key=minio-$minio_version-$(uname -m)
   [ -d "$cache/$key" ] || say 'building MinIO (once, about three minutes)'
   build_aside "$key" build_minio
-  # A link costs nothing; it fails between file systems.
+  # A hard link takes no space; it fails across file systems.
   ln "$cache/$key/minio" "$run/minio-program" 2>/dev/null || cp "$cache/$key/minio" "$run/minio-program"
   minio_user=$(secret) minio_password=$(secret)
   as_server mkdir "$run/minio" "$run/minio-certs"
@@ -20,8 +20,8 @@ start_minio() {
 }
 
 build_minio() {
-  command -v go >/dev/null || { echo 'needs Go on PATH, to build MinIO'; return 1; }
-  # Outside of this module, and with a GOBIN only for this, so that nothing else changes.
+  command -v go >/dev/null || { echo 'Go is not on PATH; it is needed to build MinIO'; return 1; }
+  # Runs outside this module and sets GOBIN only for this command, so that nothing else changes.
   (cd "$2" && CGO_ENABLED=0 GOFLAGS=-trimpath GOBIN=$1 go install -ldflags '-s -w' "github.com/minio/minio@$minio_version")
 }
 

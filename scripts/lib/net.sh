@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Talking to servers with bash alone (/dev/tcp), because no client program can be counted on.
+# Talks to servers with bash alone (/dev/tcp), because no client program is sure to be installed.
 
-# parse_url sets host and port from a URL; the second argument is the port for a URL that names none.
+# parse_url URL PORT sets host and port from URL; PORT is the default port.
 parse_url() {
   local pattern='^[A-Za-z][A-Za-z0-9+.-]*://([^@/]*@)?(\[[^]]*\]|[^:/?#]+)(:([0-9]+))?'
   host='' port=''
@@ -10,7 +10,8 @@ parse_url() {
   host=${host#[} host=${host%]}
 }
 
-# answers KIND URL says whether a server of that kind speaks its protocol there. It does not log in.
+# answers KIND URL succeeds if a server of that kind answers in its protocol at URL. It does not log
+# in.
 answers() {
   local kind=$1 url=$2 default
   case $kind in
@@ -22,7 +23,8 @@ answers() {
   (speaks "$kind" "$url") 2>/dev/null
 }
 
-# speaks opens a connection and looks at the first bytes of the answer. TLS servers are only connected to.
+# speaks KIND URL opens a connection and checks the first bytes of the answer. For TLS it only
+# connects.
 speaks() {
   local first=''
   exec 3<>"/dev/tcp/$host/$port" || return 1
@@ -42,8 +44,9 @@ speaks() {
   esac
 }
 
-# free_port prints a port that nothing listens on. It is below the range from which Linux gives out the ports of outgoing
-# connections, so that only another server can take it before ours does; start_on_free_port tries again then.
+# free_port prints a port on which nothing listens. The port is below the range that Linux uses for
+# outgoing connections, so only another server can take it before ours does; in that case
+# start_on_free_port tries another port.
 free_port() {
   local try candidate
   for try in {1..100}; do
@@ -53,5 +56,5 @@ free_port() {
       return
     fi
   done
-  die "no free port in $try tries"
+  die "no free port found in $try tries"
 }

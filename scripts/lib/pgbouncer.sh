@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# PgBouncer before PostgreSQL, in transaction mode and with fewer connections than its clients have, for tests of what goes through a
-# connection pooler: from the machine if it has one, else from the distribution's package unpacked into the cache.
+# Runs PgBouncer in front of PostgreSQL, in transaction mode and with fewer server connections than
+# its clients have, for tests that use a connection pooler. The program is the machine's, or else
+# the distribution's package unpacked into the cache.
 
 start_pgbouncer() {
   local program libraries userinfo
@@ -23,8 +24,8 @@ build_pgbouncer() {
   apt_unpack "$1" pgbouncer
 }
 
-# run_pgbouncer: every database of the server, and every role: its secret is looked up by the superuser, so roles that tests make
-# are known at once.
+# run_pgbouncer serves every database and every role of the server. PgBouncer looks up a role's
+# secret as the superuser, so roles that tests create work immediately.
 run_pgbouncer() {
   private_file "$run/pgbouncer.ini" <<CONF
 [databases]

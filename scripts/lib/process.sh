@@ -1,7 +1,8 @@
 # shellcheck shell=bash
-# The private run directory, and starting and stopping servers in it.
+# Creates the private run directory, and starts and stops servers in it.
 
-# server_user prints the user that servers run as when root calls: PostgreSQL refuses root, and the others need nothing of it.
+# server_user prints the user that servers run as when root calls this script: PostgreSQL refuses to
+# run as root, and the other servers do not need root.
 server_user() {
   local user
   for user in postgres nobody; do
@@ -10,10 +11,10 @@ server_user() {
       return
     fi
   done
-  die 'called as root, and there is neither a user postgres nor a user nobody to run PostgreSQL as'
+  die 'called as root, but neither user postgres nor user nobody exists to run PostgreSQL'
 }
 
-# as_server runs a command as that user, or as it is when the caller is not root.
+# as_server runs a command as that user. If the caller is not root, the command runs as the caller.
 as_server() {
   local user
   if [ "$(id -u)" -ne 0 ]; then
@@ -31,8 +32,9 @@ as_server() {
   fi
 }
 
-# make_run_directory makes the private directory. It cannot be in the checkout: the user of the servers must be able to reach it,
-# and a checkout is often below a directory that only its owner can enter.
+# make_run_directory creates the private directory. It is outside the checkout, because the servers'
+# user must be able to reach it, and a checkout is often below a directory that only its owner can
+# enter.
 make_run_directory() {
   local base
   for base in "${TMPDIR:-/tmp}" /tmp; do
@@ -47,8 +49,9 @@ make_run_directory() {
   echo "$durable" >"$run/durable"
 }
 
-# find_run_directory sets run from the pointer. What it finds will be removed one day, so it must look like ours. `up` calls it from
-# its EXIT trap too, where a bare `return` would give the status that the trap was entered with.
+# find_run_directory sets run from the pointer file. `down` removes that directory later, so its
+# name and content must look like ours. Because `up` also calls this from its EXIT trap, every
+# return states its status: a bare `return` would return the status with which the trap was entered.
 find_run_directory() {
   [ -f "$state/run" ] || return 1
   run=$(cat "$state/run")
@@ -59,8 +62,8 @@ find_run_directory() {
   return 1
 }
 
-# pid_of NAME prints the process id of a server that runs. A number in a file may by now be another process's: ours works inside
-# the private directory.
+# pid_of NAME prints the process id of a running server. Because another process may have the id in
+# the file meanwhile, the process must have its working directory in the private directory.
 pid_of() {
   local pid
   pid=$(cat "$run/$1.pid" 2>/dev/null) || return 1
@@ -70,9 +73,10 @@ pid_of() {
   esac
 }
 
-# start NAME COMMAND… starts a server in a session of its own, so that Ctrl-C at the terminal ends the tests and not the servers
-# under them. The shell in between writes its own pid and becomes the server. The caller's environment is not handed on, since
-# it may hold settings for another server of the kind; neither are the locks.
+# start NAME COMMAND… starts a server in its own session, so that Ctrl-C at the terminal ends the
+# tests but not the servers. The intermediate shell writes its own pid, then becomes the server. The
+# server inherits neither the caller's environment, which may contain settings for another server of
+# the same kind, nor the locks.
 start() {
   local name=$1
   shift
@@ -82,14 +86,15 @@ start() {
     >"$run/$name.log" 2>&1 </dev/null 8<&- 9<&- &
 }
 
-# private_file PATH writes standard input to a file that only the servers' user can read: it holds a password.
+# private_file PATH writes standard input to a file that only the servers' user can read, because it
+# contains a password.
 private_file() {
   # shellcheck disable=SC2016 # the inner shell expands it
   as_server sh -c 'umask 077 && cat >"$1"' sh "$1"
 }
 
-# start_on_free_port NAME starts a server and sets port: run_NAME PORT prepares and starts it, NAME_ready PORT says whether it
-# answers. A server that finds its port taken gets another.
+# start_on_free_port NAME starts a server and sets port. run_NAME PORT prepares and starts it;
+# NAME_ready PORT checks that it answers. If the port is in use by then, another one is tried.
 start_on_free_port() {
   local name=$1 try
   for try in 1 2 3; do
@@ -104,14 +109,15 @@ start_on_free_port() {
   die_not_ready "$name"
 }
 
-# remember NAME VARIABLE… keeps the variables that run_NAME and NAME_ready read, so that start_again has them.
+# remember NAME VARIABLE… saves the variables that run_NAME and NAME_ready read, for start_again.
 remember() {
   local name=$1
   shift
   (umask 077 && declare -p "$@" >"$run/$name.again")
 }
 
-# start_again NAME starts a server that was stopped, on its port and with its data. One that runs is left alone.
+# start_again NAME starts a stopped server on its port and with its data. Does nothing if it is
+# running.
 start_again() {
   local name=$1
   if pid_of "$name" >/dev/null; then return; fi
@@ -126,34 +132,36 @@ launch() {
   "run_$1" "$port"
 }
 
-# becomes_ready NAME waits until the server answers; it fails when the server ends or a minute is over.
+# becomes_ready NAME waits until the server answers. Fails if the server ends, or after one minute.
 becomes_ready() {
   local name=$1 deadline=$((SECONDS + 60))
   while ! "${name}_ready" "$port" >"$run/$name.ready" 2>&1; do
     [ "$SECONDS" -lt "$deadline" ] || return 1
-    # No pid file yet means that the shell in between has not run yet.
+    # Without a pid file, the intermediate shell has not run yet.
     [ ! -s "$run/$name.pid" ] || pid_of "$name" >/dev/null || return 1
     sleep 0.05
   done
-  # It may be another's server that answers there.
+  # Another server may be the one that answers on this port.
   pid_of "$name" >/dev/null && "${name}_ready" "$port" >/dev/null 2>&1
 }
 
 die_not_ready() {
-  say "$1 did not start; the last answer to the question whether it is ready, and the end of its log:"
+  say "$1 did not start; the output of its last readiness check, and the last lines of its log:"
   tail -n 5 "$run/$1.ready" >&2
   tail -n 30 "$run/$1.log" >&2
   exit 1
 }
 
-# stop NAME [SIGNAL…] asks, then insists; given signals are sent instead, one after another. Only our own process gets a signal.
+# stop NAME [SIGNAL…] sends TERM, QUIT and KILL until the server ends, waiting up to 10 s after
+# each, or the given signals instead. It signals only a process that this script started.
 stop() {
   local name=$1 signal pid deadline
   shift
   [ $# -gt 0 ] || set -- TERM QUIT KILL
   for signal; do
     pid=$(pid_of "$name") || return 0
-    # To PostgreSQL TERM means: wait until the clients go away. INT means: now, and in order.
+    # PostgreSQL takes TERM as "wait until all clients disconnect", and INT as "shut down cleanly
+    # now".
     if [ "$name-$signal" = postgres-TERM ]; then signal=INT; fi
     kill "-$signal" "$pid" 2>/dev/null || true
     deadline=$((SECONDS + 10))
@@ -161,7 +169,8 @@ stop() {
   done
 }
 
-# crash NAME ends a server without letting it finish anything. PostgreSQL is more than one process and has a signal for that.
+# crash NAME ends a server without letting it finish anything. PostgreSQL gets QUIT first: it has
+# several processes, and QUIT ends all of them.
 crash() {
   case $1 in
     postgres) stop "$1" QUIT KILL ;;
