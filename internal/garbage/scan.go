@@ -6,20 +6,19 @@ import (
 	"github.com/google/uuid"
 )
 
-// ScanCursor is how far a search of all rows is. The zero value is its
-// beginning.
+// ScanCursor is the position of a scan of all rows. The zero value is the beginning.
 type ScanCursor struct {
 	Stage      ScanStage `json:"stage,omitempty"`
-	DocumentID uuid.UUID `json:"document,omitzero"` // the last one that was looked at
+	DocumentID uuid.UUID `json:"document,omitzero"` // the last document scanned
 	Version    int       `json:"version,omitempty"`
 	SpaceID    int64     `json:"space,omitempty"`
-	Hash       []byte    `json:"hash,omitempty"` // of a passage of the space, or a section
+	Hash       []byte    `json:"hash,omitempty"` // of a passage of the space, or of a section
 }
 
-// ScanStage is a kind of row that is searched.
+// ScanStage is a kind of row that a scan reads.
 type ScanStage string
 
-// The stages in order; SearchEnded follows the last one.
+// The stages, in order. ScanEnded follows the last one.
 const (
 	ScanVersions ScanStage = "" // of documents
 	ScanSpaces   ScanStage = "spaces"
@@ -29,7 +28,7 @@ const (
 	ScanEnded    ScanStage = "ended"
 )
 
-// ScanCounts counts what a search found that no list named.
+// ScanCounts counts the garbage that a scan found and that was not on the list.
 type ScanCounts struct {
 	Versions int
 	Spaces   int
@@ -37,7 +36,7 @@ type ScanCounts struct {
 	Sections int
 }
 
-// Add adds what another part of the search found.
+// Add adds the counts of another part of the scan.
 func (f *ScanCounts) Add(other ScanCounts) {
 	f.Versions += other.Versions
 	f.Spaces += other.Spaces
@@ -45,7 +44,7 @@ func (f *ScanCounts) Add(other ScanCounts) {
 	f.Sections += other.Sections
 }
 
-// String says what was found.
+// String describes the counts.
 func (f ScanCounts) String() string {
 	return fmt.Sprintf("%d versions, %d spaces, %d passages, %d section summaries", f.Versions, f.Spaces, f.Passages, f.Sections)
 }

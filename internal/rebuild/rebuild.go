@@ -1,5 +1,5 @@
-// Package rebuild holds what a reindex has to build in a space, what it writes there,
-// and how fast passages were embedded.
+// Package rebuild holds what a reindex has to build in a space, what it writes there, and how
+// fast passages were embedded.
 package rebuild
 
 import (
@@ -12,14 +12,14 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// SourceInfo returns the source of the version.
+// SourceInfo describes the source of the version.
 func (u MissingVersion) SourceInfo() document.SourceInfo {
 	return document.SourceInfo{Title: u.Title, MediaType: u.MediaType, Key: u.Key}
 }
 
-// TargetSpace returns the space that a request asks for, without an id, and what it
-// changes of the active space. Other dimensions alone are a change of model too.
-// The dimensions are 0 where the request leaves them out for another model.
+// TargetSpace returns the space that a request asks for, without an id, and how it differs from
+// the active space. Changing only the dimensions counts as a change of model. The dimensions
+// are 0 if the request names another model without them.
 func TargetSpace(r document.ReindexRequest, active vector.Space) (vector.Space, document.ReindexChange) {
 	target := vector.Space{CollectionID: active.CollectionID, Model: active.Model, Chunking: active.Chunking}
 	if r.Model.Name != "" && r.Model.Name != active.Model.Name {
@@ -41,17 +41,16 @@ func TargetSpace(r document.ReindexRequest, active vector.Space) (vector.Space, 
 	}
 }
 
-// Plan is the work of a reindex that changes the space: what is missing in
-// To is to be built from From. To is the live space's successor, or, while it
-// is being reverted, its predecessor.
+// Plan is the work of a reindex that changes the space: it adds the missing versions to To. To
+// replaces From as the active space. During a revert, To is the space that was active before.
 type Plan struct {
 	Reindex    document.Reindex
-	From       vector.Space // the live one
+	From       vector.Space // the active space
 	To         vector.Space
 	Checkpoint uuid.UUID // the last document that is done
 }
 
-// MissingVersion is a live version that is not placed whole in a space.
+// MissingVersion is a published version that is not complete in a space.
 type MissingVersion struct {
 	DocumentID uuid.UUID
 	Version    int
@@ -60,43 +59,42 @@ type MissingVersion struct {
 	Size       int64
 	SHA256     string // of the original, lower-case hex
 
-	Title     string // its own; see OwnTitle
+	Title     string // the document's own title; see document.OwnTitle
 	MediaType string
 }
 
-// Original returns what the version's original must be.
+// Original returns the object, size and hash that the original of the version must have.
 func (u MissingVersion) Original() original.Ref {
 	return original.Ref{Object: u.Object, Size: u.Size, SHA256: u.SHA256}
 }
 
-// RequeueResult is what became of a reindex that changes no space.
+// RequeueResult is the result of one step of a reindex that changes no space.
 type RequeueResult struct {
-	Jobs  int  // made now
-	Ended bool // the reindex
+	Jobs  int  // number of jobs created by this step
+	Ended bool // whether the reindex has ended
 }
 
-// SpaceWrite is what one write of a reindex stores: passages that are new to the
-// space, and the places of these and of reused ones. Reached is the last
-// document that is whole with them, if any is: the next attempt begins behind
-// it.
+// SpaceWrite is what one write of a reindex stores: the passages that are new to the space, and
+// the manifest entries of new and reused passages. Checkpoint is the last document that is
+// complete after this write, or the zero id: the next attempt begins after it.
 type SpaceWrite struct {
 	New        []vector.EmbeddedPassage
 	Versions   []VersionWrite
 	Checkpoint uuid.UUID
 }
 
-// VersionWrite are places of one version, in order. A first place of ordinal 0
-// replaces whatever was placed of the version before. Whole is the number of
-// all its places, once these are its last ones, and -1 until then.
+// VersionWrite holds manifest entries of one version, in order. A first entry of ordinal 0
+// replaces all entries that the version had. TotalEntries is the number of all entries of the
+// version if these are the last ones, and -1 before that.
 type VersionWrite struct {
 	MissingVersion
 	Entries      []vector.ManifestEntry
 	TotalEntries int64
 
-	Warnings document.Warnings // of all its passages, once it is whole
+	Warnings document.Warnings // about all its passages, set with the last entries
 
-	// LeftOutReason says why the version cannot stand in the space: it then has no
-	// places, Whole is 0, and it counts as placed for Unplaced, Verify and
-	// Switch. Once the space is live the document is failed.
+	// LeftOutReason says why the version is left out of the space. Such a version has no entries
+	// and TotalEntries is 0; for MissingVersions, VerifySpace and ActivateSpace it counts as
+	// complete. When the space becomes active, the document becomes failed.
 	LeftOutReason string
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Delivery is a delivery that was taken to be sent, with what that needs. Its
-// attempts, the one that begins included, fence what is written about it.
+// Delivery is a delivery that a process has taken to send, with what sending needs. Its
+// attempt count, which includes the attempt that begins, fences writes about the delivery.
 type Delivery struct {
 	document.Delivery
 	URL    string
@@ -15,10 +15,10 @@ type Delivery struct {
 	Body   []byte
 }
 
-// DeliveryOutcome is what became of an attempt at a delivery.
+// DeliveryOutcome is the outcome of one attempt at a delivery.
 type DeliveryOutcome struct {
 	State  document.DeliveryState // DeliveryPending to try again
-	Status int                    // of the answer; 0 for none
-	Error  string                 // for people; empty when delivered
-	Delay  time.Duration          // until the next attempt, if there is to be one
+	Status int                    // HTTP status of the response; 0 if there was none
+	Error  string                 // for users; empty when delivered
+	Delay  time.Duration          // until the next attempt; 0 if there is none
 }

@@ -6,28 +6,28 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Verdict is what becomes of a task whose step returned an error.
+// Verdict says how a task goes on after its step returned an error.
 type Verdict string
 
 const (
-	VerdictFail   Verdict = "fail"   // give up; the error is shown
-	VerdictRetry  Verdict = "retry"  // try again; uses up an attempt
-	VerdictWait   Verdict = "wait"   // a dependency is down or busy; uses up none
-	VerdictCancel Verdict = "cancel" // a newer version made it pointless
+	VerdictFail   Verdict = "fail"   // the task fails; users see the error
+	VerdictRetry  Verdict = "retry"  // run the task again; uses up an attempt
+	VerdictWait   Verdict = "wait"   // a dependency is down or busy; uses up no attempt
+	VerdictCancel Verdict = "cancel" // a newer version of the document made the task pointless
 )
 
-// Outcome is what became of a task, decided in one place from its error. A
-// task that is done has none: its step wrote its own end together with its
-// result.
+// Outcome is the outcome of a failed attempt at a task. One function decides it from the error
+// (worker.DecideOutcome). A task that succeeds has no Outcome: its step records success in the
+// transaction that writes the result.
 type Outcome struct {
 	Verdict Verdict
-	Error   string        // for people
+	Error   string        // for users
 	Delay   time.Duration // until the next attempt, for retry and wait
 }
 
-// CombineStates returns the state of a job from those of its tasks: running
-// while any part still moves, final once all parts are, and failed if one of
-// them is.
+// CombineStates returns the state of a job from the states of its tasks. The job is running
+// while any task can still change, and final when all tasks are. A final job is failed if any
+// task failed.
 func CombineStates(tasks ...document.JobState) document.JobState {
 	count := map[document.JobState]int{}
 	ended := 0

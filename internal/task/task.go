@@ -1,5 +1,5 @@
-// Package task holds the units of work that workers take under a lease: the tasks
-// of jobs, reindexes, and the deliveries to webhooks; and what becomes of them.
+// Package task holds the units of work that workers take under a lease: the tasks of jobs,
+// reindexes and deliveries to webhooks, and their outcomes.
 package task
 
 import (
@@ -8,30 +8,29 @@ import (
 	"github.com/google/uuid"
 )
 
-// Backlog is how much of a tenant's work has not ended.
+// Backlog is the amount of a tenant's unfinished work.
 type Backlog struct {
 	Jobs  int64
-	Bytes int64 // of the jobs' originals
+	Bytes int64 // total size of the jobs' originals
 }
 
-// Kind is a kind of work that has a queue of its own: a step that a job
-// puts its document through, or a reindex.
+// Kind is a kind of work that has its own queue: a step of a job, or a reindex.
 type Kind string
 
 const (
-	KindKnowledge Kind = "knowledge" // chunk, embed, write, switch
-	KindSummary   Kind = "summary"   // summarise sections, then the document
-	KindReindex   Kind = "reindex"   // no part of a job: a whole reindex
+	KindKnowledge Kind = "knowledge" // split, embed, write, publish
+	KindSummary   Kind = "summary"   // summarise the sections, then the document
+	KindReindex   Kind = "reindex"   // a whole reindex; belongs to no job
 )
 
-// JobKinds lists the tasks of every job.
+// JobKinds lists the tasks that every job has.
 var JobKinds = []Kind{KindKnowledge, KindSummary}
 
 // Kinds lists every kind of work.
 var Kinds = []Kind{KindKnowledge, KindSummary, KindReindex}
 
-// Ref names a task, and is all that the queue carries of it. What is to be
-// done stands in the database. Of a reindex, Document is its id and Version 1.
+// Ref identifies a task. It is all that the queue holds about the task; the database holds the
+// rest. For a reindex, DocumentID holds the reindex's id and Version is 1.
 type Ref struct {
 	Tenant     string    `json:"tenant"`
 	DocumentID uuid.UUID `json:"document"`
@@ -39,22 +38,21 @@ type Ref struct {
 	Kind       Kind      `json:"-"`
 }
 
-// String names the task; equal references have equal names.
+// String returns the name of the task. Equal references have equal names.
 func (r Ref) String() string {
 	return fmt.Sprintf("%s:%s:%d", r.Kind, r.DocumentID, r.Version)
 }
 
-// Dispatch is one entry of the queue for a task. Round is how often the task
-// has been claimed, or retried on request: the entry of a worker that died,
-// which the queue gives back only after minutes, is of an earlier round and so
-// not in the way of the next one.
+// Dispatch is one queue entry for a task. Round counts how often the task has been claimed or
+// retried on request. The queue returns the entry of a dead worker only after minutes; that
+// entry has an earlier round, so it does not block a new one.
 type Dispatch struct {
 	Ref
 	Round int
 }
 
-// String names the entry; equal ones have equal names, which is what makes
-// enqueueing twice harmless.
+// String returns the name of the entry. Equal entries have equal names, so enqueueing an entry
+// twice is harmless.
 func (d Dispatch) String() string {
 	return fmt.Sprintf("%s:%d", d.Ref, d.Round)
 }

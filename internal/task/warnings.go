@@ -9,19 +9,19 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// MaxWarnings is how many warnings of one step are kept for a version.
+// MaxWarnings is the maximum number of warnings that one step keeps for a version.
 const MaxWarnings = 100
 
-// WarningCollector collects the warnings of one step, in the order of their bytes.
-// It is safe for concurrent use, and its zero value is empty.
+// WarningCollector collects the warnings of one step, in the order of their byte positions. It
+// is safe for concurrent use. Its zero value is an empty collector.
 type WarningCollector struct {
 	mu      sync.Mutex
 	kept    []document.Warning
-	dropped int // not kept
+	dropped int // number of warnings that were not kept
 }
 
-// Add adds a warning, unless it is in the list already. The MaxWarnings that come
-// first in the document are kept; the others are counted.
+// Add adds a warning, unless the collector has it already. The first MaxWarnings warnings of the
+// document are kept; the collector only counts the others.
 func (l *WarningCollector) Add(w document.Warning) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -36,8 +36,8 @@ func (l *WarningCollector) Add(w document.Warning) {
 	}
 }
 
-// All returns at most MaxWarnings warnings. Where there are more, the last one
-// says how many are left out.
+// All returns the kept warnings, at most MaxWarnings. If warnings were dropped, the last one
+// returned says how many are not listed.
 func (l *WarningCollector) All() document.Warnings {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-func TestWarningsAreAnArray(t *testing.T) {
+func TestWarningsAreJSONArray(t *testing.T) {
 	t.Parallel()
 	for want, warnings := range map[string]document.Warnings{
 		`[]`: nil,
@@ -29,7 +29,7 @@ func TestWarningsAreAnArray(t *testing.T) {
 	}
 }
 
-func TestWarningListKeepsEachOnceInOrder(t *testing.T) {
+func TestWarningCollectorSortsAndRemovesDuplicates(t *testing.T) {
 	t.Parallel()
 	var list task.WarningCollector
 	var group sync.WaitGroup
@@ -50,7 +50,7 @@ func TestWarningListKeepsEachOnceInOrder(t *testing.T) {
 	}
 }
 
-func TestWarningListIsBounded(t *testing.T) {
+func TestWarningCollectorIsBounded(t *testing.T) {
 	t.Parallel()
 	var list task.WarningCollector
 	for i := range 250 {
@@ -58,7 +58,7 @@ func TestWarningListIsBounded(t *testing.T) {
 	}
 	all := list.All()
 	if len(all) != task.MaxWarnings || all[98].Start != 98 {
-		t.Fatalf("got %d warnings, the last but one about byte %d", len(all), all[len(all)-2].Start)
+		t.Fatalf("got %d warnings, the last but one at byte %d", len(all), all[len(all)-2].Start)
 	}
 	want := document.Warning{Code: "more_warnings", Detail: "151 more warnings are not listed"}
 	if diff := cmp.Diff(want, all[99]); diff != "" {

@@ -6,23 +6,24 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// TruncationWarning returns the warning about a passage that is too long for the model:
-// the vector is of the first embedded bytes of its text, which has all bytes.
-func TruncationWarning(place ManifestEntry, embedded, all int) document.Warning {
+// TruncationWarning returns the warning about a passage that is too long for the model. The
+// vector covers the first embedded bytes of its text, which has all bytes.
+func TruncationWarning(entry ManifestEntry, embedded, all int) document.Warning {
 	return document.Warning{
 		Code:   "passage_truncated",
-		Detail: fmt.Sprintf("passage %d is too long for the model: the first %d of %d bytes are embedded", place.Ordinal, embedded, all),
-		Start:  place.Start, End: place.End,
+		Detail: fmt.Sprintf("passage %d is too long for the model: the first %d of %d bytes are embedded", entry.Ordinal, embedded, all),
+		Start:  entry.Start, End: entry.End,
 	}
 }
 
-// PassageAt is a passage with its place.
+// PassageAt is the text of a passage with its manifest entry.
 type PassageAt struct {
 	ManifestEntry
 	document.PassageText
 }
 
-// ManifestEntry is where a passage stands in one version of one document.
+// ManifestEntry is the position of a passage in one version of a document. Start and End are
+// byte offsets in the source.
 type ManifestEntry struct {
 	Hash    document.ContentHash
 	Ordinal int
@@ -30,8 +31,7 @@ type ManifestEntry struct {
 	End     int64
 }
 
-// NewManifestEntry returns the entry of a passage that stands at a byte range of
-// its source.
+// NewManifestEntry returns the entry of a passage at the byte range [start, end) of its source.
 func NewManifestEntry(ordinal int, start, end int64, text document.PassageText) ManifestEntry {
 	return ManifestEntry{Hash: text.ContentHash(), Ordinal: ordinal, Start: start, End: end}
 }
@@ -42,13 +42,13 @@ type EmbeddedPassage struct {
 	document.PassageText
 	Vector []float32
 
-	// EmbeddedBytes is how many bytes of Embedding() the vector is of, where
-	// the model does not take all of it; 0 for all.
+	// EmbeddedBytes is the number of bytes of Embedding() that the vector covers if the model
+	// does not take the whole text; 0 if it covers all.
 	EmbeddedBytes int
 }
 
-// Batch is what one write of the knowledge step stores: passages that are new
-// to the space, and the places of these and of reused ones.
+// Batch is what one write of the knowledge step stores: the passages that are new to the space,
+// and the manifest entries of new and reused passages.
 type Batch struct {
 	New     []EmbeddedPassage
 	Entries []ManifestEntry

@@ -9,7 +9,7 @@ type Query struct {
 	Collection string
 	Vector     []float32
 	Limit      int
-	Threshold  float64 // hits scoring less are left out; cosine similarity, -1 to 1
+	Threshold  float64 // minimum score of a hit; cosine similarity, -1 to 1
 	KeyPrefix  string
-	Metadata   json.RawMessage // a JSON object that a document's metadata must contain; empty for any
+	Metadata   json.RawMessage // JSON object that the metadata of a document must contain; empty for any
 }

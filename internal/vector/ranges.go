@@ -2,8 +2,8 @@ package vector
 
 import "github.com/seed-7a112592/gristmill/pkg/document"
 
-// FlattenRanges returns the ranges as stores hold them: start, end, start, end. It
-// returns nil for none.
+// FlattenRanges returns the ranges in the form that stores hold: start, end, start, end. It
+// returns nil if there are no ranges.
 func FlattenRanges(ranges []document.Range) (flat []int) {
 	for _, r := range ranges {
 		flat = append(flat, r.Start, r.End)
@@ -11,7 +11,7 @@ func FlattenRanges(ranges []document.Range) (flat []int) {
 	return flat
 }
 
-// UnflattenRanges returns the ranges that FlatRanges made flat.
+// UnflattenRanges is the inverse of FlattenRanges.
 func UnflattenRanges(flat []int) (ranges []document.Range) {
 	for i := 0; i+1 < len(flat); i += 2 {
 		ranges = append(ranges, document.Range{Start: flat[i], End: flat[i+1]})

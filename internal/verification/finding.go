@@ -2,22 +2,21 @@ package verification
 
 import "github.com/google/uuid"
 
-// FindingKind is what a comparison of documents with what is stored of them may
-// find wrong.
+// FindingKind is a kind of damage or garbage that a verification can find.
 type FindingKind string
 
 const (
-	FindingOriginalGone       FindingKind = "original_gone"       // no object under the name
-	FindingOriginalDamaged    FindingKind = "original_damaged"    // not the bytes that were uploaded
-	FindingOriginalUnreadable FindingKind = "original_unreadable" // object storage answers, but not with its bytes
-	FindingPassagesDamaged    FindingKind = "passages_damaged"    // not the passages of the original, or not all
-	FindingVectorsDamaged     FindingKind = "vectors_damaged"     // of another length than their space's
+	FindingOriginalGone       FindingKind = "original_gone"       // object storage has no object of this name
+	FindingOriginalDamaged    FindingKind = "original_damaged"    // the object holds other bytes than were uploaded
+	FindingOriginalUnreadable FindingKind = "original_unreadable" // object storage is up, but cannot return the bytes
+	FindingPassagesDamaged    FindingKind = "passages_damaged"    // the stored passages differ from those of the original, or some are missing
+	FindingVectorsDamaged     FindingKind = "vectors_damaged"     // vectors whose length is not the dimensions of their space
 	FindingObjectUnused       FindingKind = "object_unused"       // an object that no document names
-	FindingGarbageUnlisted    FindingKind = "garbage_unlisted"    // rows that nobody refers to, and that were on no list of such
+	FindingGarbageUnlisted    FindingKind = "garbage_unlisted"    // unreferenced rows that were not on the garbage list
 )
 
-// Finding is one thing that is wrong, and what to do about it. Document fields
-// are empty for an object that no document names.
+// Finding is one defect, and its remedy. The document fields are empty for an object that no
+// document names.
 type Finding struct {
 	Kind       FindingKind `json:"kind"`
 	Tenant     string      `json:"tenant"`

@@ -1,5 +1,5 @@
-// Package verification holds what the comparison of documents with what is stored of
-// them reads, how far it is, and what it finds.
+// Package verification holds the types of verification, which compares documents with the data
+// that is stored for them: its input, its progress and its findings.
 package verification
 
 import (
@@ -11,37 +11,36 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/vector"
 )
 
-// RetainedVersion is a version that must be whole: the one that readers see of a document,
-// or its newest one.
+// RetainedVersion is a version that must be complete: the published version of a document, or
+// its newest version.
 type RetainedVersion struct {
 	DocumentID uuid.UUID
 	Version    int
 	Collection string
 	Key        string
 	Original   original.Ref
-	Published  bool         // readers see it
-	Space      vector.Space // that they see it in
-	Passages   int64        // that it is said to have there; -1 when it is not said to stand there
+	Published  bool         // whether it is the published version
+	Space      vector.Space // the active space of its collection
+	Passages   int64        // recorded number of its passages in Space; -1 if it is not recorded as complete there
 	Damage     string
 }
 
-// Filter narrows kept versions; zero fields do not narrow.
+// Filter selects retained versions. Zero fields select all.
 type Filter struct {
 	Collection string
 	DocumentID uuid.UUID
 }
 
-// ManifestPassage is a place of a version, and the passage that stands there.
+// ManifestPassage is a manifest entry of a version, with the passage that it refers to.
 type ManifestPassage struct {
 	vector.ManifestEntry
 	Content    string
-	Dimensions int // length of its vector; -1 when the passage is lost
+	Dimensions int // length of its vector; -1 if the passage is missing
 }
 
-// Progress is how far the pass over a tenant's documents is that compares
-// them with what is stored of them.
+// Progress is the progress of a pass that verifies the documents of a tenant.
 type Progress struct {
-	Checkpoint uuid.UUID // the last document that is done
+	Checkpoint uuid.UUID // the last verified document
 	Documents  int64
 	Bytes      int64 // of originals
 	Findings   int64
