@@ -14,21 +14,21 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// sender gets the texts of one order embedded, whatever the model's limits.
+// sender embeds the texts of one EnsureRequest, within the limits of the model.
 type sender struct {
 	*Cache
 	req EnsureRequest
 
 	acceptedCount atomic.Int64 // texts
-	refusedCount  atomic.Int64 // texts, each by itself
+	refusedCount  atomic.Int64 // texts, each refused in a request of its own
 }
 
-// embedResult is what came of sending texts.
+// embedResult is the result of sending texts.
 type embedResult struct {
 	embedded   []vector.EmbeddedPassage
 	refusals   []Refusal
 	untried    int
-	oneRefused bool // a text by itself was refused, even if it was taken cut
+	oneRefused bool // a request with a single text was refused, even if the truncated text was accepted
 }
 
 func (a *embedResult) add(b embedResult) {
@@ -38,9 +38,9 @@ func (a *embedResult) add(b embedResult) {
 	a.oneRefused = a.oneRefused || b.oneRefused
 }
 
-// embed turns texts into vectors, in as many requests as they need. When one
-// fails no other is begun, and those in flight may finish: they are paid for.
-// So there may be vectors beside the error.
+// embed turns texts into vectors, in as many provider requests as needed. When one fails, no other
+// is started, and the requests in flight may finish, because they are paid for. So embed may return
+// vectors together with an error.
 func (s *sender) embed(ctx context.Context, hashes []document.ContentHash) (embedResult, error) {
 	requests := s.splitBatches(hashes)
 	answers := make([]embedResult, len(requests))
@@ -63,12 +63,12 @@ func (s *sender) embed(ctx context.Context, hashes []document.ContentHash) (embe
 	return all, err
 }
 
-// splitBatches divides what is to be embedded into requests that the model takes, as
-// far as is known. A text that may be too long goes by itself.
+// splitBatches divides the texts into requests that the model accepts, as far as its limits are
+// known. A text that may be too long gets a request of its own.
 func (s *sender) splitBatches(hashes []document.ContentHash) (requests [][]document.ContentHash) {
 	known := s.Process.limits.get(s.req.Space.Model)
 	texts := minLimit(known.maxTexts, s.BatchPassages)
-	first, content, load := 0, 0, 0 // the last two in tokens
+	first, content, load := 0, 0, 0 // content and load are in tokens
 	end := func(i int) {
 		if i > first {
 			requests = append(requests, hashes[first:i])
@@ -91,11 +91,10 @@ func (s *sender) splitBatches(hashes []document.ContentHash) (requests [][]docum
 	return requests
 }
 
-// embedBatch gets texts embedded. What is refused is halved, down to the one text
-// that the model does not take; where every part is taken by itself it was a
-// limit, which is remembered.
+// embedBatch embeds texts. It halves a refused request, down to the single text that the model
+// refuses. If the model accepts every part, the request exceeded a limit, which is remembered.
 func (s *sender) embedBatch(ctx context.Context, hashes []document.ContentHash) (embedResult, error) {
-	if parts := s.splitBatches(hashes); len(parts) > 1 { // a limit was learnt meanwhile
+	if parts := s.splitBatches(hashes); len(parts) > 1 { // a limit was learned meanwhile
 		return s.embedParts(ctx, parts...)
 	}
 	if len(hashes) == 1 {
@@ -104,12 +103,12 @@ func (s *sender) embedBatch(ctx context.Context, hashes []document.ContentHash) 
 	if s.refusesAll() {
 		return s.embedSample(ctx, hashes)
 	}
-	bought, err := s.sendRequest(ctx, hashes, 0)
-	if bad, some := errors.AsType[*provider.InvalidVectorsError](err); some && len(bought) > 0 {
-		return s.embedMissing(ctx, hashes, bought, bad)
+	embedded, err := s.sendRequest(ctx, hashes, 0)
+	if bad, ok := errors.AsType[*provider.InvalidVectorsError](err); ok && len(embedded) > 0 {
+		return s.embedMissing(ctx, hashes, embedded, bad)
 	}
 	if err == nil || !IsRefused(err) {
-		return embedResult{embedded: bought}, err
+		return embedResult{embedded: embedded}, err
 	}
 	left, right := hashes[:(len(hashes)+1)/2], hashes[(len(hashes)+1)/2:]
 	a, failed := s.embedParts(ctx, left, right)
@@ -121,11 +120,10 @@ func (s *sender) embedBatch(ctx context.Context, hashes []document.ContentHash) 
 	return a, failed
 }
 
-// embedMissing sends those of the texts by themselves for which the model has answered
-// no vector, although it has for the others. It may have failed over them for
-// what they were sent with.
-func (s *sender) embedMissing(ctx context.Context, hashes []document.ContentHash, bought []vector.EmbeddedPassage, bad *provider.InvalidVectorsError) (embedResult, error) {
-	all := embedResult{embedded: bought}
+// embedMissing sends each text for which the model returned no valid vector in a request of its
+// own. The model may have failed on it because of the other texts.
+func (s *sender) embedMissing(ctx context.Context, hashes []document.ContentHash, embedded []vector.EmbeddedPassage, bad *provider.InvalidVectorsError) (embedResult, error) {
+	all := embedResult{embedded: embedded}
 	for i, hash := range hashes {
 		if bad.Reasons[i] == "" {
 			continue
@@ -139,12 +137,12 @@ func (s *sender) embedMissing(ctx context.Context, hashes []document.ContentHash
 	return all, nil
 }
 
-// refusesAll reports whether the model has refused many texts and taken none.
+// refusesAll reports whether the model has refused many texts and accepted none.
 func (s *sender) refusesAll() bool {
 	return s.refusedCount.Load() >= maxRefusals && s.acceptedCount.Load() == 0
 }
 
-// embedSample sends one of the texts, and the others only if the model takes it.
+// embedSample sends one of the texts, and the others only if the model accepts it.
 func (s *sender) embedSample(ctx context.Context, hashes []document.ContentHash) (embedResult, error) {
 	last := len(hashes) - 1
 	a, err := s.embedOne(ctx, hashes[last])
@@ -158,7 +156,7 @@ func (s *sender) embedSample(ctx context.Context, hashes []document.ContentHash)
 	return a, err
 }
 
-// embedParts sends several parts, one after the other.
+// embedParts sends the parts, one after the other.
 func (s *sender) embedParts(ctx context.Context, parts ...[]document.ContentHash) (all embedResult, err error) {
 	for _, part := range parts {
 		a, err := s.embedBatch(ctx, part)
@@ -170,9 +168,9 @@ func (s *sender) embedParts(ctx context.Context, parts ...[]document.ContentHash
 	return all, nil
 }
 
-// sendRequest embeds texts in one request; a single one may be cut to so many
-// bytes. What it brings is held until it is written: all, or with a
-// *document.VectorsError some.
+// sendRequest embeds texts in one provider request. If cut is positive, only the first cut bytes of
+// the single text are sent. The vectors are buffered until they are written. With a
+// *provider.InvalidVectorsError some texts have vectors; with any other error none has.
 func (s *sender) sendRequest(ctx context.Context, hashes []document.ContentHash, cut int) ([]vector.EmbeddedPassage, error) {
 	texts := make([]string, len(hashes))
 	for i, hash := range hashes {
@@ -191,22 +189,22 @@ func (s *sender) sendRequest(ctx context.Context, hashes []document.ContentHash,
 	if err != nil {
 		err = fmt.Errorf("embed %d passages: %w", len(texts), err)
 	}
-	bought := make([]vector.EmbeddedPassage, 0, len(vectors))
+	embedded := make([]vector.EmbeddedPassage, 0, len(vectors))
 	for i, values := range vectors {
 		if values != nil {
-			bought = append(bought, vector.EmbeddedPassage{Hash: hashes[i], PassageText: s.req.Texts.byHash[hashes[i]], Vector: values, EmbeddedBytes: cut})
+			embedded = append(embedded, vector.EmbeddedPassage{Hash: hashes[i], PassageText: s.req.Texts.byHash[hashes[i]], Vector: values, EmbeddedBytes: cut})
 		}
 	}
-	if len(bought) == 0 {
+	if len(embedded) == 0 {
 		return nil, err
 	}
 	s.Metrics.ObserveStage("embed", start)
-	s.acceptedCount.Add(int64(len(bought)))
+	s.acceptedCount.Add(int64(len(embedded)))
 	if cut == 0 {
 		s.Process.limits.recordAccepted(s.req.Space.Model, s.sizeOf(hashes))
 	}
-	s.Process.bufferVectors(s.req, bought)
-	return bought, err
+	s.Process.bufferVectors(s.req, embedded)
+	return embedded, err
 }
 
 func (s *sender) sizeOf(hashes []document.ContentHash) requestSize {

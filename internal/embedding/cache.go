@@ -1,6 +1,5 @@
-// Package embedding gets vectors for passages, and pays for none twice: not
-// when another batch or process is after the same one, and not when a part of
-// what was asked for fails.
+// Package embedding embeds passages and pays for each vector once: concurrent batches and processes
+// share the vectors that are in flight, and vectors of a request that fails in part are kept.
 package embedding
 
 import (
@@ -16,169 +15,169 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Embedder turns texts into vectors, one for each and in their order, in one
-// request. What it returns has been checked: count, order, dimension, finite
-// numbers. Vectors have the length that the model names, or any where it names
-// none; another is a *document.LengthError. Where it has vectors for some of the
-// texts only, it returns them, with nil for the others, beside a
-// *document.VectorsError. It waits its turn when too many requests are in flight.
+// Embedder turns texts into vectors in one provider request: one vector for each text, in the order
+// of the texts. It checks the answer: count, order, dimensions, finite numbers. Vectors have the
+// dimensions that the model names, or any dimensions if it names none; other dimensions are a
+// *provider.DimensionsError. If the provider returns valid vectors for some of the texts only,
+// Embed returns them, with nil for the other texts, together with a *provider.InvalidVectorsError.
+// Embed waits while too many requests are in flight.
 type Embedder interface {
 	Embed(ctx context.Context, model document.Model, texts []string) ([][]float32, error)
 }
 
-// Store knows what is embedded; see storetest.Knowledge for the contract.
+// Store knows which passages have vectors. storetest.Store states the contract.
 type Store interface {
 	ReusePassages(ctx context.Context, space vector.Space, hashes []document.ContentHash) (map[document.ContentHash]int, error)
 }
 
-// Cache buys vectors. It may be used by many goroutines.
+// Cache returns only when the vectors of passages are stored, and embeds those that are missing. It
+// is safe for concurrent use.
 type Cache struct {
 	Store    Store
 	Embedder Embedder
 	Process  *ProcessState
 	Metrics  *telemetry.Metrics
 
-	BatchPassages int // of one request, at most
-	BatchTokens   int // of one request, about
-	MaxInFlight   int // of one order in flight; 0 for one
+	BatchPassages int // maximum in one provider request
+	BatchTokens   int // target for one provider request
+	MaxInFlight   int // provider requests of one EnsureRequest; 0 means one
 }
 
-// EnsureRequest asks for texts to be in a space with their vectors.
+// EnsureRequest lists texts that must be in a space with their vectors.
 type EnsureRequest struct {
 	Tenant string
 	Space  vector.Space
 	Texts  Texts
 
-	// Write stores what was embedded. Whole says that with it all of the order
-	// is in the space; fault.Conflict, with nothing written, when some of it is
-	// not there any more.
-	Write func(ctx context.Context, fresh []vector.EmbeddedPassage, whole bool) error
+	// Write stores the embedded passages. If complete is true, all texts of the request are in the
+	// space after the write. Write returns fault.Conflict, and writes nothing, if some of the other
+	// texts have been deleted from the space.
+	Write func(ctx context.Context, fresh []vector.EmbeddedPassage, complete bool) error
 
-	// OnTruncated, where it is set, is told of texts of which only so many bytes are
-	// embedded, whether they were known or are bought now. It may be told twice.
+	// OnTruncated, if not nil, is called for each text of which only the first bytes are embedded,
+	// whether its vector was stored or is new. It may be called twice for one text.
 	OnTruncated func(hash document.ContentHash, bytes int)
 }
 
-// writeAfterFailureTimeout bounds keeping what was paid for when the task's context is over.
+// writeAfterFailureTimeout bounds the write of paid vectors after the task's context has ended.
 const writeAfterFailureTimeout = time.Second
 
-// Ensure looks up, embeds and writes an order, and returns how many of its texts
-// it had to embed. Those that another order is at, here or in another process,
-// are waited for rather than sent twice. When a request fails, what others of
-// the order brought is written before its error is returned; so it is when texts
-// are refused, which is a *RefusedError. A write that fails because the database
-// cannot be used is tried again for a while.
-func (b *Cache) Ensure(ctx context.Context, order EnsureRequest) (bought int, err error) {
+// Ensure looks up, embeds and writes the texts of req, and returns how many of them were embedded
+// rather than found in the store. It waits for texts that another request embeds, in this process
+// or another, instead of sending them twice. If a provider request fails, or texts are refused
+// (*RefusedError), Ensure writes the vectors of the other provider requests before it returns the
+// error. It retries a write that fails because the database cannot be used.
+func (c *Cache) Ensure(ctx context.Context, req EnsureRequest) (embedded int, err error) {
 	for {
-		n, whole, wait, err := b.ensureOnce(ctx, order)
-		bought += n
-		if err != nil || whole {
-			return bought, err
+		n, complete, wait, err := c.ensureOnce(ctx, req)
+		embedded += n
+		if err != nil || complete {
+			return embedded, err
 		}
 		if err := wait(ctx); err != nil {
-			return bought, err
+			return embedded, err
 		}
 	}
 }
 
-// ensureOnce buys what nobody else is at. Wait waits until it is time to try again for
-// the rest.
-func (b *Cache) ensureOnce(ctx context.Context, order EnsureRequest) (bought int, whole bool, wait func(context.Context) error, err error) {
-	taken := b.Process.locks.acquire(ctx, order.keys())
-	defer b.Process.locks.release(ctx, taken.keys) // a panic too
-	stop := b.Process.locks.renew(ctx, taken.keys)
+// ensureOnce embeds the texts that no other request embeds. wait returns when it is time to try the
+// other texts.
+func (c *Cache) ensureOnce(ctx context.Context, req EnsureRequest) (embedded int, complete bool, wait func(context.Context) error, err error) {
+	acquired := c.Process.locks.acquire(ctx, req.keys())
+	defer c.Process.locks.release(ctx, acquired.keys) // also after a panic
+	stop := c.Process.locks.renew(ctx, acquired.keys)
 	defer func() { err = errors.Join(err, stop()) }()
-	bought, whole, err = b.ensureLocked(ctx, order, taken.keys, taken.isComplete())
-	return bought, whole, taken.waitForOthers, err
+	embedded, complete, err = c.ensureLocked(ctx, req, acquired.keys, acquired.isComplete())
+	return embedded, complete, acquired.waitForOthers, err
 }
 
-// ensureLocked embeds those of the claimed texts that are not known, and writes them;
-// as the whole order if all of it is claimed. It looks up only now that nobody
-// else can be embedding them: an order that did has written them.
-func (b *Cache) ensureLocked(ctx context.Context, order EnsureRequest, mine []vectorKey, all bool) (bought int, whole bool, err error) {
-	missing, err := b.findMissing(ctx, order, mine)
+// ensureLocked embeds the locked texts that are not stored, and writes them; all says that every
+// text of the request is locked. The lookup follows the locking, so that no other request can be
+// embedding these texts: a request that did has written them.
+func (c *Cache) ensureLocked(ctx context.Context, req EnsureRequest, locked []vectorKey, all bool) (embedded int, complete bool, err error) {
+	missing, err := c.findMissing(ctx, req, locked)
 	if err != nil {
-		return 0, false, fmt.Errorf("look up %d passages: %w", len(mine), err)
+		return 0, false, fmt.Errorf("look up %d passages: %w", len(locked), err)
 	}
-	fresh, missing := b.Process.findBuffered(order, missing)
-	s := sender{Cache: b, req: order}
+	fresh, missing := c.Process.findBuffered(req, missing)
+	s := sender{Cache: c, req: req}
 	answer, err := s.embed(ctx, missing)
 	fresh = append(fresh, answer.embedded...)
 	for _, e := range fresh {
-		if e.EmbeddedBytes > 0 && order.OnTruncated != nil {
-			order.OnTruncated(e.Hash, e.EmbeddedBytes)
+		if e.EmbeddedBytes > 0 && req.OnTruncated != nil {
+			req.OnTruncated(e.Hash, e.EmbeddedBytes)
 		}
 	}
 	if err == nil && len(answer.refusals) > 0 {
 		err = &RefusedError{answer.refusals, answer.untried}
 	}
 	if err == nil {
-		whole, err = b.writeFresh(ctx, order, fresh, all)
+		complete, err = c.writeFresh(ctx, req, fresh, all)
 		if err == nil || ctx.Err() == nil {
-			return len(fresh), whole, err
+			return len(fresh), complete, err
 		}
 	}
-	if unsaved := b.writeAfterFailure(ctx, order, fresh); unsaved != nil {
-		err = fmt.Errorf("%w; %d passages that were embedded are not written yet, and kept in memory: %v", err, len(fresh), unsaved)
+	if unsaved := c.writeAfterFailure(ctx, req, fresh); unsaved != nil {
+		err = fmt.Errorf("%w; %d embedded passages are not written yet and are kept in memory: %v", err, len(fresh), unsaved)
 	}
 	return len(fresh), false, err
 }
 
-// findMissing returns those of the claimed hashes whose passages are not known.
-func (b *Cache) findMissing(ctx context.Context, order EnsureRequest, mine []vectorKey) ([]document.ContentHash, error) {
-	if len(mine) == 0 {
+// findMissing returns the locked hashes whose passages are not stored.
+func (c *Cache) findMissing(ctx context.Context, req EnsureRequest, locked []vectorKey) ([]document.ContentHash, error) {
+	if len(locked) == 0 {
 		return nil, nil
 	}
 	start := time.Now()
-	hashes := make([]document.ContentHash, len(mine))
-	for i, claim := range mine {
-		hashes[i] = claim.hash
+	hashes := make([]document.ContentHash, len(locked))
+	for i, key := range locked {
+		hashes[i] = key.hash
 	}
-	known, err := b.Store.ReusePassages(ctx, order.Space, hashes)
+	known, err := c.Store.ReusePassages(ctx, req.Space, hashes)
 	if err != nil {
 		return nil, err
 	}
-	b.Metrics.ObserveStage("lookup", start)
+	c.Metrics.ObserveStage("lookup", start)
 	return slices.DeleteFunc(hashes, func(hash document.ContentHash) bool {
-		bytes, is := known[hash]
-		if is && bytes > 0 && order.OnTruncated != nil {
-			order.OnTruncated(hash, bytes)
+		bytes, stored := known[hash]
+		if stored && bytes > 0 && req.OnTruncated != nil {
+			req.OnTruncated(hash, bytes)
 		}
-		return is
+		return stored
 	}), nil
 }
 
-// writeFresh stores what is fresh, as the whole order when all that it needs is
-// there. It reports whether it did: it does not when a passage that was known
-// was swept away since it was looked up. What was paid for is stored even then.
-func (b *Cache) writeFresh(ctx context.Context, order EnsureRequest, fresh []vector.EmbeddedPassage, all bool) (whole bool, err error) {
+// writeFresh stores the new vectors, and completes the request if all its texts are locked. It
+// reports whether the request is complete: it is not if a stored passage was deleted after the
+// lookup. The new vectors are stored even then.
+func (c *Cache) writeFresh(ctx context.Context, req EnsureRequest, fresh []vector.EmbeddedPassage, all bool) (complete bool, err error) {
 	start := time.Now()
 	if all {
-		err := b.writeWithRetry(ctx, order, fresh, true)
+		err := c.writeWithRetry(ctx, req, fresh, true)
 		if !fault.Is(err, fault.Conflict) {
-			b.Metrics.ObserveStage("write", start)
+			c.Metrics.ObserveStage("write", start)
 			return err == nil, err
 		}
 	}
 	if len(fresh) == 0 {
 		return false, nil
 	}
-	return false, b.writeWithRetry(ctx, order, fresh, false)
+	return false, c.writeWithRetry(ctx, req, fresh, false)
 }
 
-// writeWithRetry writes for as long as the database cannot be used, and lets go of what
-// is written.
-func (b *Cache) writeWithRetry(ctx context.Context, order EnsureRequest, fresh []vector.EmbeddedPassage, whole bool) error {
-	err := b.Process.writeBreaker.RetryWrite(ctx, func(ctx context.Context) error { return order.Write(ctx, fresh, whole) })
+// writeWithRetry retries the write while the database cannot be used, and then drops the written
+// vectors from memory.
+func (c *Cache) writeWithRetry(ctx context.Context, req EnsureRequest, fresh []vector.EmbeddedPassage, complete bool) error {
+	err := c.Process.writeBreaker.RetryWrite(ctx, func(ctx context.Context) error { return req.Write(ctx, fresh, complete) })
 	if err == nil {
-		b.Process.dropBuffered(order, fresh)
+		c.Process.dropBuffered(req, fresh)
 	}
 	return err
 }
 
-// writeAfterFailure stores what was paid for, although the order has failed or its context
-// is over. What cannot be stored now stays in memory.
-func (b *Cache) writeAfterFailure(ctx context.Context, order EnsureRequest, fresh []vector.EmbeddedPassage) error {
+// writeAfterFailure stores paid vectors although the request has failed or its context has ended.
+// Vectors that cannot be stored now stay in memory.
+func (c *Cache) writeAfterFailure(ctx context.Context, req EnsureRequest, fresh []vector.EmbeddedPassage) error {
 	if len(fresh) == 0 {
 		return nil
 	}
@@ -187,5 +186,5 @@ func (b *Cache) writeAfterFailure(ctx context.Context, order EnsureRequest, fres
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), writeAfterFailureTimeout)
 		defer cancel()
 	}
-	return b.writeWithRetry(ctx, order, fresh, false)
+	return c.writeWithRetry(ctx, req, fresh, false)
 }

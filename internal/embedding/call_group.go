@@ -12,12 +12,12 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
 )
 
-// errClosed is why no call is begun any more.
+// errClosed is returned for a call that would start after close.
 var errClosed = errors.New("the process is stopping")
 
-// callGroup are calls that several callers wait for: those who ask for the same
-// thing while a call is under way get its answer. It goes on when they leave,
-// until close. The zero value is ready for use.
+// callGroup runs calls whose results several callers share: callers with the key of a running call
+// get its result. A call continues when its callers leave, until it ends or close cancels it. The
+// zero value is ready for use.
 type callGroup[V any] struct {
 	group singleflight.Group
 
@@ -26,15 +26,15 @@ type callGroup[V any] struct {
 	running map[string]runningCall // by key
 }
 
-// runningCall is a call under way.
+// runningCall is a call that has started and not ended.
 type runningCall struct {
 	cancel context.CancelFunc
-	done   chan struct{} // closed when it has ended
+	done   chan struct{} // closed when the call has ended
 }
 
-// do returns what call returns under the key, to whoever waits for it. The
-// call's context has the values of the first caller's and ends with close. A
-// panic is its failure.
+// do runs call, or joins a running call with the same key, and returns its result. The call's
+// context has the values of the first caller's context, and is cancelled by close. A panic becomes
+// the call's error.
 func (s *callGroup[V]) do(ctx context.Context, key string, call func(ctx context.Context) (V, error)) (value V, err error) {
 	answer := s.group.DoChan(key, func() (any, error) {
 		var value V
@@ -82,14 +82,14 @@ func (s *callGroup[V]) start(ctx context.Context, key string) (_ context.Context
 	}, nil
 }
 
-// count returns how many calls are.
+// count returns the number of running calls.
 func (s *callGroup[V]) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.running)
 }
 
-// isRunning reports whether a call is under way under the key.
+// isRunning reports whether a call with the key is running.
 func (s *callGroup[V]) isRunning(key string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,7 +97,7 @@ func (s *callGroup[V]) isRunning(key string) bool {
 	return ok
 }
 
-// close ends the calls under way, and waits for them.
+// close cancels the running calls and waits for them.
 func (s *callGroup[V]) close() {
 	s.mu.Lock()
 	s.closed = true

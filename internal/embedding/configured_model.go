@@ -16,30 +16,30 @@ import (
 )
 
 const (
-	// failureTTL is how long it is remembered that the setting is wrong.
+	// failureTTL is how long a wrong configuration is remembered before the provider is asked
+	// again.
 	failureTTL = 30 * time.Second
 )
 
-// ConfiguredModel is the embedding model and chunking of collections that hold
-// nothing yet. The provider is asked once how long the model's vectors are, when
-// that is first needed, and however many need it.
+// ConfiguredModel is the configured embedding model and chunking, which empty collections adopt.
+// The first caller that needs the dimensions of the model's vectors asks the provider; concurrent
+// callers share that request.
 type ConfiguredModel struct {
 	Embedder Embedder
-	Setting  document.Model // Dimensions is 0 where none are set
+	Setting  document.Model // Dimensions is 0 if not configured
 	Chunking document.Chunking
 	Log      *slog.Logger
 
 	calls callGroup[document.Model]
 
 	mu       sync.Mutex
-	model    document.Model // with its length; zero until it is known
-	err      error          // why it is not known; nil before it was asked for
-	failedAt time.Time      // of failed
+	model    document.Model // with its dimensions; zero until they are known
+	err      error          // why they are not known; nil before the first probe
+	failedAt time.Time      // time of err
 }
 
-// Model returns the model with the length of its vectors. It is
-// fault.Misconfigured when the model cannot be used as it is configured, and
-// says what to set.
+// Model returns the model with the dimensions of its vectors. It returns fault.Misconfigured if the
+// model cannot be used as configured; the detail says what to set.
 func (c *ConfiguredModel) Model(ctx context.Context) (document.Model, error) {
 	c.mu.Lock()
 	model, failed, age := c.model, c.err, time.Since(c.failedAt)
@@ -53,19 +53,20 @@ func (c *ConfiguredModel) Model(ctx context.Context) (document.Model, error) {
 	return c.calls.do(ctx, c.Setting.Name, c.probe)
 }
 
-// Close ends a request under way.
+// Close cancels a running probe.
 func (c *ConfiguredModel) Close() error {
 	c.calls.close()
 	return nil
 }
 
-// StartProbe begins to ask for the length if it is not known, and does not wait.
+// StartProbe starts to ask for the dimensions if they are not known, and does not wait for the
+// answer.
 func (c *ConfiguredModel) StartProbe(ctx context.Context) {
-	goroutine.Go(c.Log, "learn the length of vectors", func() { _, _ = c.Model(context.WithoutCancel(ctx)) }) // Check tells
+	goroutine.Go(c.Log, "probe the embedding model", func() { _, _ = c.Model(context.WithoutCancel(ctx)) }) // Check reports the error
 }
 
-// Check returns why the model cannot be used, nil where nothing is known against
-// it. A failure is looked at again after a while.
+// Check returns why the model cannot be used, or nil if no failure is known. After failureTTL it
+// starts another probe.
 func (c *ConfiguredModel) Check(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -75,44 +76,43 @@ func (c *ConfiguredModel) Check(ctx context.Context) error {
 	return c.err
 }
 
-// probe asks the model for a vector and keeps what came of it.
+// probe asks the model for a vector and remembers the result.
 func (c *ConfiguredModel) probe(ctx context.Context) (document.Model, error) {
-	length, err := c.requestDimensions(ctx)
+	dimensions, err := c.requestDimensions(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err != nil && ctx.Err() != nil { // the process stops: that says nothing
+	if err != nil && ctx.Err() != nil { // the process stops: this says nothing about the model
 		return document.Model{}, err
 	}
 	if err != nil {
 		if c.err == nil || c.err.Error() != err.Error() {
-			c.Log.WarnContext(ctx, "the configured embedding model cannot be used; collections that hold nothing wait for it", "model", c.Setting.Name, "reason", err)
+			c.Log.WarnContext(ctx, "the configured embedding model cannot be used; empty collections wait for it", "model", c.Setting.Name, "reason", err)
 		}
 		c.err, c.failedAt = err, time.Now()
 		return document.Model{}, err
 	}
-	c.model, c.err = document.Model{Name: c.Setting.Name, Dimensions: length}, nil
-	c.Log.InfoContext(ctx, "the configured embedding model answers", "model", c.model.Name, "dimensions", length)
+	c.model, c.err = document.Model{Name: c.Setting.Name, Dimensions: dimensions}, nil
+	c.Log.InfoContext(ctx, "the configured embedding model answers", "model", c.model.Name, "dimensions", dimensions)
 	return c.model, nil
 }
 
-// requestDimensions returns the length of the model's vectors.
-func (c *ConfiguredModel) requestDimensions(ctx context.Context) (length int, err error) {
+// requestDimensions returns the dimensions of the model's vectors.
+func (c *ConfiguredModel) requestDimensions(ctx context.Context) (dimensions int, err error) {
 	vectors, err := c.Embedder.Embed(ctx, c.Setting, []string{provider.ProbeText})
 	if err != nil {
 		return 0, misconfiguredError(c.Setting, err)
 	}
-	if length = len(vectors[0]); length > vector.MaxDimensions {
-		return 0, fault.New(fault.Misconfigured, "model %s answers vectors of %d dimensions, and at most %d can be stored: set GRISTMILL_EMBEDDING_MODEL to another one, or GRISTMILL_EMBEDDING_DIMENSIONS where the model can shorten them",
-			c.Setting.Name, length, vector.MaxDimensions)
+	if dimensions = len(vectors[0]); dimensions > vector.MaxDimensions {
+		return 0, fault.New(fault.Misconfigured, "model %s returns vectors of %d dimensions, but at most %d can be stored: set GRISTMILL_EMBEDDING_MODEL to another model, or GRISTMILL_EMBEDDING_DIMENSIONS if the model can shorten its vectors",
+			c.Setting.Name, dimensions, vector.MaxDimensions)
 	}
-	return length, nil
+	return dimensions, nil
 }
 
-// misconfiguredError says what to set. Where the model takes no text at all, it is
-// the wrong one.
+// misconfiguredError says what to set. A model that takes no text at all is the wrong model.
 func misconfiguredError(setting document.Model, err error) error {
 	if wrong, ok := errors.AsType[*provider.DimensionsError](err); ok {
-		return fault.Wrap(fault.Misconfigured, err, "%s: set GRISTMILL_EMBEDDING_DIMENSIONS=%d, or leave it unset to have the provider asked, and restart the programs",
+		return fault.Wrap(fault.Misconfigured, err, "%s: set GRISTMILL_EMBEDDING_DIMENSIONS=%d, or unset it so that the provider is asked, and restart the programs",
 			fault.As(err).Detail, wrong.Got)
 	}
 	switch f := fault.As(err); {

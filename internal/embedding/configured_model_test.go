@@ -16,11 +16,11 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// fakeEmbedder is a model that counts how often it was asked, and takes a second.
+// fakeEmbedder is a model that counts its requests, and takes a second for each.
 type fakeEmbedder struct {
-	length int
-	err    error
-	times  atomic.Int64
+	dimensions int
+	err        error
+	times      atomic.Int64
 }
 
 func (a *fakeEmbedder) Embed(ctx context.Context, model document.Model, texts []string) ([][]float32, error) {
@@ -33,11 +33,11 @@ func (a *fakeEmbedder) Embed(ctx context.Context, model document.Model, texts []
 	switch {
 	case a.err != nil:
 		return nil, a.err
-	case model.Dimensions != 0 && model.Dimensions != a.length:
-		wrong := &provider.DimensionsError{Model: model, Got: a.length}
+	case model.Dimensions != 0 && model.Dimensions != a.dimensions:
+		wrong := &provider.DimensionsError{Model: model, Got: a.dimensions}
 		return nil, fault.Wrap(fault.Misconfigured, wrong, "%v", wrong)
 	}
-	return [][]float32{make([]float32, a.length)}, nil
+	return [][]float32{make([]float32, a.dimensions)}, nil
 }
 
 func configured(t *testing.T, model *fakeEmbedder, dimensions int) *embedding.ConfiguredModel {
@@ -48,17 +48,17 @@ func configured(t *testing.T, model *fakeEmbedder, dimensions int) *embedding.Co
 	return c
 }
 
-func TestLengthIsAskedOnce(t *testing.T) {
+func TestDimensionsAreProbedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, dimensions := range []int{0, 48} {
-			model := &fakeEmbedder{length: 48}
+			model := &fakeEmbedder{dimensions: 48}
 			c := configured(t, model, dimensions)
-			hasty, leave := context.WithTimeout(t.Context(), time.Millisecond)
-			if _, err := c.Model(hasty); err != context.DeadlineExceeded {
-				t.Errorf("one who cannot wait got %v", err)
+			shortCtx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			if _, err := c.Model(shortCtx); err != context.DeadlineExceeded {
+				t.Errorf("a caller that does not wait got %v", err)
 			}
-			leave()
+			cancel()
 			for range 3 {
 				c.StartProbe(t.Context())
 			}
@@ -69,37 +69,37 @@ func TestLengthIsAskedOnce(t *testing.T) {
 			}
 			synctest.Wait()
 			if n := model.times.Load(); n != 1 || c.Check(t.Context()) != nil {
-				t.Errorf("asked %d times, want once; %v", n, c.Check(t.Context()))
+				t.Errorf("probed %d times, want once; %v", n, c.Check(t.Context()))
 			}
 		}
 	})
 }
 
-// A length that is set and wrong is said with the right one, asked for seldom,
-// and no longer said when the model has it.
-func TestWrongLengthIsSaid(t *testing.T) {
+// The error for wrong dimensions names the right ones. The model is probed again after a while, and
+// the error is cleared when the dimensions are right.
+func TestWrongDimensionsAreReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		model := &fakeEmbedder{length: 48}
+		model := &fakeEmbedder{dimensions: 48}
 		c := configured(t, model, 64)
 		for range 100 {
 			_, err := c.Model(t.Context())
 			if e := fault.As(err); e == nil || e.Kind != fault.Misconfigured || !strings.Contains(e.Detail, "GRISTMILL_EMBEDDING_DIMENSIONS=48") {
-				t.Fatalf("got %v, want the right number", err)
+				t.Fatalf("got %v, want an error that names the right dimensions", err)
 			}
 		}
 		if n := model.times.Load(); n != 1 || c.Check(t.Context()) == nil {
-			t.Errorf("asked %d times, want once", n)
+			t.Errorf("probed %d times, want once", n)
 		}
-		model.length = 64
-		<-time.After(time.Minute)        // of the bubble's clock
-		if c.Check(t.Context()) == nil { // which has it asked again
-			t.Error("said to be well, and was not asked")
+		model.dimensions = 64
+		<-time.After(time.Minute)        // fake clock
+		if c.Check(t.Context()) == nil { // starts a probe
+			t.Error("the error was cleared without a probe")
 		}
 		synctest.Wait()
-		<-time.After(2 * time.Second) // of the bubble's clock
+		<-time.After(2 * time.Second) // fake clock
 		if err := c.Check(t.Context()); err != nil {
-			t.Errorf("still said: %v", err)
+			t.Errorf("the error was not cleared: %v", err)
 		}
 		if got, err := c.Model(t.Context()); err != nil || got.Dimensions != 64 {
 			t.Errorf("got %+v, %v", got, err)
@@ -107,44 +107,44 @@ func TestWrongLengthIsSaid(t *testing.T) {
 	})
 }
 
-// Work waits for a model that cannot be used, for whatever reason; what passes
-// by itself keeps its kind.
-func TestModelThatCannotBeLearnt(t *testing.T) {
+// Tasks wait for a model that cannot be used, whatever the reason. A temporary failure keeps its
+// kind.
+func TestModelProbeFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for kind, want := range map[fault.Kind]fault.Kind{
 			fault.InputRejected: fault.Misconfigured, fault.InputTooLong: fault.Misconfigured, fault.BadRequest: fault.Misconfigured,
 			fault.Misconfigured: fault.Misconfigured, fault.Unavailable: fault.Unavailable, fault.RateLimited: fault.RateLimited,
 		} {
-			model := &fakeEmbedder{length: 4, err: fault.New(kind, "said why")}
+			model := &fakeEmbedder{dimensions: 4, err: fault.New(kind, "the reason")}
 			c := configured(t, model, 0)
-			if _, err := c.Model(t.Context()); !fault.Is(err, want) || !strings.Contains(err.Error(), "said why") {
+			if _, err := c.Model(t.Context()); !fault.Is(err, want) || !strings.Contains(err.Error(), "the reason") {
 				t.Errorf("%s: got %v, want %s", kind, err, want)
 			}
 			model.err = nil
 			if got, err := c.Model(t.Context()); err != nil || got.Dimensions != 4 {
-				t.Errorf("%s: afterwards got %+v, %v", kind, got, err)
+				t.Errorf("%s: after the failure got %+v, %v", kind, got, err)
 			}
 		}
-		c := configured(t, &fakeEmbedder{length: vector.MaxDimensions + 1}, 0)
+		c := configured(t, &fakeEmbedder{dimensions: vector.MaxDimensions + 1}, 0)
 		if _, err := c.Model(t.Context()); !fault.Is(err, fault.Misconfigured) {
-			t.Errorf("too long to be stored: %v", err)
+			t.Errorf("more dimensions than can be stored: %v", err)
 		}
 	})
 }
 
-func TestCloseEndsTheQuestion(t *testing.T) {
+func TestCloseCancelsProbe(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := configured(t, &fakeEmbedder{length: 4}, 0)
+		c := configured(t, &fakeEmbedder{dimensions: 4}, 0)
 		began := time.Now()
 		c.StartProbe(t.Context())
 		synctest.Wait()
 		if err := c.Close(); err != nil || time.Since(began) > 0 {
-			t.Errorf("closed after %s, %v; want at once", time.Since(began), err)
+			t.Errorf("closed after %s, %v; want immediately", time.Since(began), err)
 		}
 		if _, err := c.Model(t.Context()); err == nil {
-			t.Error("asked after it was closed")
+			t.Error("a probe was sent after Close")
 		}
 	})
 }

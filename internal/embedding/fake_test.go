@@ -20,17 +20,17 @@ import (
 
 // fakeBackend is a space, and a model that embeds into it.
 type fakeBackend struct {
-	mu       sync.Mutex
-	passages map[document.ContentHash]vector.EmbeddedPassage
-	writes   []int // passages
-	whole    int   // orders
-	sent     map[string]int
-	requests []int // texts
-	inFlight int
-	most     int // requests in flight
+	mu          sync.Mutex
+	passages    map[document.ContentHash]vector.EmbeddedPassage
+	writes      []int          // passages of each write
+	complete    int            // completed requests
+	sent        map[string]int // by text
+	requests    []int          // texts of each provider request
+	inFlight    int
+	maxInFlight int // most requests in flight
 
-	answer func(ctx context.Context, texts []string) error // decides about a request
-	bad    func(text string, alone bool) bool              // which texts get no vector
+	answer func(ctx context.Context, texts []string) error // the outcome of a provider request; nil accepts all
+	bad    func(text string, alone bool) bool              // reports which texts get no vector
 }
 
 func (m *fakeBackend) ReusePassages(_ context.Context, _ vector.Space, hashes []document.ContentHash) (map[document.ContentHash]int, error) {
@@ -49,7 +49,7 @@ func (m *fakeBackend) Embed(ctx context.Context, model document.Model, texts []s
 	m.mu.Lock()
 	m.requests = append(m.requests, len(texts))
 	m.inFlight++
-	m.most = max(m.most, m.inFlight)
+	m.maxInFlight = max(m.maxInFlight, m.inFlight)
 	for _, text := range texts {
 		m.sent[text]++
 	}
@@ -82,13 +82,14 @@ func (m *fakeBackend) Embed(ctx context.Context, model document.Model, texts []s
 	}
 }
 
-// newRequest returns an order of passages that are in the space only as a whole.
+// newRequest returns a request for the texts. Its Write completes the request only if all of them
+// are stored.
 func (m *fakeBackend) newRequest(texts ...string) embedding.EnsureRequest {
-	order := embedding.EnsureRequest{Tenant: "default", Space: vector.Space{ID: 1, Model: document.Model{Name: "m", Dimensions: 1}}}
+	req := embedding.EnsureRequest{Tenant: "default", Space: vector.Space{ID: 1, Model: document.Model{Name: "m", Dimensions: 1}}}
 	for _, text := range texts {
-		order.Texts.Add(document.HashText(text), document.PassageText{Content: text, Tokens: len(text)})
+		req.Texts.Add(document.HashText(text), document.PassageText{Content: text, Tokens: len(text)})
 	}
-	order.Write = func(ctx context.Context, fresh []vector.EmbeddedPassage, whole bool) error {
+	req.Write = func(ctx context.Context, fresh []vector.EmbeddedPassage, complete bool) error {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if err := ctx.Err(); err != nil {
@@ -98,25 +99,26 @@ func (m *fakeBackend) newRequest(texts ...string) embedding.EnsureRequest {
 		for _, p := range fresh {
 			m.passages[p.Hash] = p
 		}
-		if !whole {
+		if !complete {
 			return nil
 		}
 		for _, text := range texts {
 			p, ok := m.passages[document.HashText(text)]
 			if !ok {
-				return fault.New(fault.Conflict, "passage is gone")
+				return fault.New(fault.Conflict, "passage was deleted")
 			}
 			if p.Content != text || p.Vector[0] != float32(cmp.Or(p.EmbeddedBytes, len(text))) {
 				return fmt.Errorf("%q is stored as %q with %v", text, p.Content, p.Vector)
 			}
 		}
-		m.whole++
+		m.complete++
 		return nil
 	}
-	return order
+	return req
 }
 
-func (m *fakeBackend) twice() bool {
+// sentTwice reports whether a text was sent more than once.
+func (m *fakeBackend) sentTwice() bool {
 	return slices.ContainsFunc(slices.Collect(maps.Values(m.sent)), func(n int) bool { return n > 1 })
 }
 
@@ -128,7 +130,7 @@ func newCache() (*embedding.Cache, *fakeBackend) {
 	}, m
 }
 
-// words returns n texts of a name.
+// words returns n texts that begin with name.
 func words(name string, n int) []string {
 	words := make([]string, n)
 	for i := range words {

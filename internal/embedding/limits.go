@@ -8,36 +8,36 @@ import (
 )
 
 const (
-	// limitsTTL is how long a limit is taken for granted. Then it is met
-	// again, or found to be raised.
+	// limitsTTL is how long a learned limit is used. After that, requests ignore it: it is learned
+	// again, or it has been raised.
 	limitsTTL = time.Hour
 
-	// maxModels bounds the models whose limits are remembered.
+	// maxModels bounds the number of models whose limits are remembered.
 	maxModels = 100
 )
 
-// modelLimits are what models were found to take. The zero value knows none.
+// modelLimits holds what models were found to accept. The zero value knows no limit.
 type modelLimits struct {
 	mu      sync.Mutex
 	byModel map[document.Model]*modelLimit
 }
 
-// modelLimit is what one model takes, in texts and in tokens as load counts them.
+// modelLimit is what one model accepts, in texts and in tokens as Texts.tokensOf estimates them.
 // Zero fields are unknown.
 type modelLimit struct {
-	maxTexts        int // of a request
-	maxTokens       int // of a request
-	truncatedTokens int // tokens of a text that was taken when it had been cut
-	tooLongTokens   int // tokens of the shortest text that was too long, and none that long was taken since
+	maxTexts        int // in one request
+	maxTokens       int // in one request
+	truncatedTokens int // most tokens that were accepted of a truncated text
+	tooLongTokens   int // tokens of the shortest text that was too long; raised when a longer one is accepted
 
-	maxAccepted requestSize // the most of each that a request was taken with
+	maxAccepted requestSize // largest accepted request, by each measure
 	until       time.Time
 }
 
-// requestSize is how much is sent.
+// requestSize is the size of a provider request.
 type requestSize struct{ texts, tokens int }
 
-// get returns what is known of a model.
+// get returns the known limits of a model.
 func (l *modelLimits) get(model document.Model) modelLimit {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -47,7 +47,7 @@ func (l *modelLimits) get(model document.Model) modelLimit {
 	return modelLimit{}
 }
 
-// update changes what is known of a model.
+// update changes the known limits of a model.
 func (l *modelLimits) update(model document.Model, change func(*modelLimit)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -61,23 +61,23 @@ func (l *modelLimits) update(model document.Model, change func(*modelLimit)) {
 	change(l.byModel[model])
 }
 
-// recordAccepted notes that the model took a request.
+// recordAccepted records that the model accepted a request.
 func (l *modelLimits) recordAccepted(model document.Model, sent requestSize) {
 	l.update(model, func(known *modelLimit) {
 		known.maxAccepted.texts = max(known.maxAccepted.texts, sent.texts)
 		known.maxAccepted.tokens = max(known.maxAccepted.tokens, sent.tokens)
 		if sent.texts == 1 && known.tooLongTokens > 0 && sent.tokens >= known.tooLongTokens {
-			known.tooLongTokens = sent.tokens + 1 // another language, say, has fewer tokens than we count
+			known.tooLongTokens = sent.tokens + 1 // our estimate is too high for some languages, for example
 		}
 	})
 }
 
-// recordSplit notes that the model refused a request and took all of it in two
-// halves, the larger of which was half. It is the number of texts that is
-// limited, unless as many were taken before or the model speaks of the length.
-func (l *modelLimits) recordSplit(model document.Model, whole, half requestSize, tooLong bool) {
+// recordSplit records that the model refused a request and accepted all of it in two halves; half
+// is the size of the larger one. The limit is on the number of texts, unless the model accepted as
+// many texts before or its error is about length.
+func (l *modelLimits) recordSplit(model document.Model, refused, half requestSize, tooLong bool) {
 	l.update(model, func(known *modelLimit) {
-		if !tooLong && whole.texts > known.maxAccepted.texts {
+		if !tooLong && refused.texts > known.maxAccepted.texts {
 			known.maxTexts = minLimit(known.maxTexts, half.texts)
 		} else {
 			known.maxTokens = minLimit(known.maxTokens, half.tokens)
@@ -85,15 +85,16 @@ func (l *modelLimits) recordSplit(model document.Model, whole, half requestSize,
 	})
 }
 
-// recordTruncated notes that a text was too long, and taken when it had been cut.
-func (l *modelLimits) recordTruncated(model document.Model, whole, cut int) {
+// recordTruncated records that the model refused a text of the given tokens as too long, and accepted
+// it when it was truncated to accepted tokens.
+func (l *modelLimits) recordTruncated(model document.Model, tokens, accepted int) {
 	l.update(model, func(known *modelLimit) {
-		known.tooLongTokens = minLimit(known.tooLongTokens, whole)
-		known.truncatedTokens = max(known.truncatedTokens, cut)
+		known.tooLongTokens = minLimit(known.tooLongTokens, tokens)
+		known.truncatedTokens = max(known.truncatedTokens, accepted)
 	})
 }
 
-// minLimit returns the lower one of two limits, of which the first may be unknown.
+// minLimit returns the lower of two limits; known may be 0, which means unknown.
 func minLimit(known, found int) int {
 	if known == 0 {
 		return found

@@ -10,39 +10,38 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// SharedLocks keeps two processes from buying the same vector at the same time.
+// SharedLocks keeps two processes from embedding the same text at the same time.
 type SharedLocks interface {
-	// AcquireLocks returns those of the names that no other process holds. They are
-	// the caller's until it releases them, or until it has not claimed them
-	// again for fifteen seconds: a process that dies must not hold up the others
-	// for long. When claims cannot be had, all are the caller's: paying
-	// twice is better than not working.
+	// AcquireLocks returns the names that no other process holds. The caller holds them until it
+	// releases them, or until it has not acquired them again for fifteen seconds: a process that
+	// dies must not delay the others for long. If the lock service is down, the caller gets all
+	// names: paying twice is better than not working.
 	AcquireLocks(ctx context.Context, names []string) []string
 	ReleaseLocks(ctx context.Context, names []string)
 }
 
 const (
-	// lockPollInterval is how long an order waits before it asks again for a vector that
-	// another process buys.
+	// lockPollInterval is the wait before a request asks again for a lock that another process
+	// holds.
 	lockPollInterval = 200 * time.Millisecond
 
-	// lockRenewInterval is how often claims are renewed.
+	// lockRenewInterval is how often held locks are renewed.
 	lockRenewInterval = 5 * time.Second
 
-	// releaseTimeout bounds giving claims back when the task's context is over.
+	// releaseTimeout bounds the release of locks after the task's context has ended.
 	releaseTimeout = time.Second
 )
 
-// inFlightLocks keep two orders from buying the same vector at the same time: those
-// of this process by the map, those of other processes by what they share.
+// inFlightLocks keep two requests from embedding the same text at the same time: the map holds the
+// locks within this process, shared those between processes.
 type inFlightLocks struct {
 	shared SharedLocks
 
 	mu   sync.Mutex
-	held map[vectorKey]chan struct{}
+	held map[vectorKey]chan struct{} // closed on release
 }
 
-// vectorKey names a vector that is being looked up or bought.
+// vectorKey names a vector that is being looked up or embedded.
 type vectorKey struct {
 	tenant string
 	model  document.Model
@@ -53,17 +52,17 @@ func (c vectorKey) String() string {
 	return fmt.Sprintf("%s:%s:%d:%x", c.tenant, c.model.Name, c.model.Dimensions, c.hash)
 }
 
-// acquireResult is what came of claiming vectors.
+// acquireResult is the result of acquiring locks.
 type acquireResult struct {
 	keys          []vectorKey
-	localHolders  []<-chan struct{} // closed when other orders of this process release theirs
-	heldElsewhere bool              // another process holds some
+	localHolders  []<-chan struct{} // closed when other requests of this process release their locks
+	heldElsewhere bool              // another process holds some of the locks
 }
 
-// isComplete reports whether all that was wanted was claimed.
+// isComplete reports whether all wanted locks were acquired.
 func (t acquireResult) isComplete() bool { return len(t.localHolders) == 0 && !t.heldElsewhere }
 
-// waitForOthers waits until it is time to try again for what others hold.
+// waitForOthers waits until it is time to try again for the locks that others hold.
 func (t acquireResult) waitForOthers(ctx context.Context) error {
 	for _, holder := range t.localHolders {
 		select {
@@ -85,35 +84,34 @@ func (t acquireResult) waitForOthers(ctx context.Context) error {
 	}
 }
 
-// acquire claims those of the wanted vectors that nobody holds. Callers must
-// release them before they wait for the others, or two orders could wait for
-// each other.
+// acquire locks the wanted vectors that nobody else holds. Callers must release their locks before
+// they wait for the others; otherwise two requests could wait for each other.
 func (c *inFlightLocks) acquire(ctx context.Context, wanted []vectorKey) acquireResult {
-	mine, here := c.acquireLocal(wanted)
-	if len(mine) == 0 {
-		return acquireResult{localHolders: here}
+	acquired, holders := c.acquireLocal(wanted)
+	if len(acquired) == 0 {
+		return acquireResult{localHolders: holders}
 	}
-	ours := c.shared.AcquireLocks(ctx, keyNames(mine))
-	if len(ours) == len(mine) {
-		return acquireResult{keys: mine, localHolders: here}
+	granted := c.shared.AcquireLocks(ctx, keyNames(acquired))
+	if len(granted) == len(acquired) {
+		return acquireResult{keys: acquired, localHolders: holders}
 	}
-	is := setOf(ours)
+	isGranted := setOf(granted)
 	var kept, elsewhere []vectorKey
-	for _, m := range mine {
-		if is[m.String()] {
-			kept = append(kept, m)
+	for _, key := range acquired {
+		if isGranted[key.String()] {
+			kept = append(kept, key)
 		} else {
-			elsewhere = append(elsewhere, m)
+			elsewhere = append(elsewhere, key)
 		}
 	}
 	c.releaseLocal(elsewhere)
-	return acquireResult{keys: kept, localHolders: here, heldElsewhere: true}
+	return acquireResult{keys: kept, localHolders: holders, heldElsewhere: true}
 }
 
-// renew renews claims until stop is called: a provider may take its time. The
-// error of stop is a panic.
-func (c *inFlightLocks) renew(ctx context.Context, mine []vectorKey) (stop func() error) {
-	if len(mine) == 0 {
+// renew renews the locks until stop is called, because a provider may take longer than the locks
+// last. stop returns the error of a panic.
+func (c *inFlightLocks) renew(ctx context.Context, acquired []vectorKey) (stop func() error) {
+	if len(acquired) == 0 {
 		return func() error { return nil }
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -123,7 +121,7 @@ func (c *inFlightLocks) renew(ctx context.Context, mine []vectorKey) (stop func(
 		for {
 			select {
 			case <-ticker.C:
-				c.shared.AcquireLocks(ctx, keyNames(mine))
+				c.shared.AcquireLocks(ctx, keyNames(acquired))
 			case <-ctx.Done():
 				return nil
 			}
@@ -132,50 +130,49 @@ func (c *inFlightLocks) renew(ctx context.Context, mine []vectorKey) (stop func(
 	return func() error { cancel(); return <-ended }
 }
 
-// release gives claims back and wakes the orders of this process that wait for
-// them.
-func (c *inFlightLocks) release(ctx context.Context, mine []vectorKey) {
-	if len(mine) == 0 {
+// release releases the locks and wakes the requests of this process that wait for them.
+func (c *inFlightLocks) release(ctx context.Context, acquired []vectorKey) {
+	if len(acquired) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
-	c.shared.ReleaseLocks(ctx, keyNames(mine))
-	c.releaseLocal(mine)
+	c.shared.ReleaseLocks(ctx, keyNames(acquired))
+	c.releaseLocal(acquired)
 }
 
-// acquireLocal claims what no other order of this process holds. The channels are
-// closed when their holders are done, whether they succeeded or not.
-func (c *inFlightLocks) acquireLocal(wanted []vectorKey) (mine []vectorKey, theirs []<-chan struct{}) {
+// acquireLocal locks the vectors that no other request of this process holds. The channels are
+// closed when the holders of the other locks release them, whether they succeeded or not.
+func (c *inFlightLocks) acquireLocal(wanted []vectorKey) (acquired []vectorKey, holders []<-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.held == nil {
 		c.held = make(map[vectorKey]chan struct{})
 	}
-	for _, want := range wanted {
-		if holder, ok := c.held[want]; ok {
-			theirs = append(theirs, holder)
+	for _, key := range wanted {
+		if holder, ok := c.held[key]; ok {
+			holders = append(holders, holder)
 			continue
 		}
-		c.held[want] = make(chan struct{})
-		mine = append(mine, want)
+		c.held[key] = make(chan struct{})
+		acquired = append(acquired, key)
 	}
-	return mine, theirs
+	return acquired, holders
 }
 
-func (c *inFlightLocks) releaseLocal(mine []vectorKey) {
+func (c *inFlightLocks) releaseLocal(acquired []vectorKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, claim := range mine {
-		close(c.held[claim])
-		delete(c.held, claim)
+	for _, key := range acquired {
+		close(c.held[key])
+		delete(c.held, key)
 	}
 }
 
-func keyNames(claims []vectorKey) []string {
-	names := make([]string, len(claims))
-	for i, claim := range claims {
-		names[i] = claim.String()
+func keyNames(keys []vectorKey) []string {
+	names := make([]string, len(keys))
+	for i, key := range keys {
+		names[i] = key.String()
 	}
 	return names
 }

@@ -6,12 +6,12 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// maxUnwrittenBytes bounds the vectors that are paid for and not yet written.
+// maxUnwrittenBytes bounds the memory for vectors that are paid for and not yet written.
 const maxUnwrittenBytes = 64 << 20
 
-// ProcessState is what all that buy vectors in a process share: which vectors are
-// being bought, those that are paid for and not yet written, whether the
-// database can be written to, and the limits of models that were met.
+// ProcessState is the state that all caches of a process share: the in-flight locks, the vectors
+// that are paid for and not yet written, whether the database accepts writes, and the learned
+// limits of models.
 type ProcessState struct {
 	locks        *inFlightLocks
 	writeBreaker *writeback.Breaker
@@ -19,46 +19,46 @@ type ProcessState struct {
 	limits       *modelLimits
 }
 
-// NewProcessState returns the state of a process that shares claims with others.
-func NewProcessState(shared SharedLocks, gate *writeback.Breaker) *ProcessState {
+// NewProcessState returns the state of a process. shared holds its locks against other processes.
+func NewProcessState(shared SharedLocks, breaker *writeback.Breaker) *ProcessState {
 	return &ProcessState{
 		locks:        &inFlightLocks{shared: shared},
-		writeBreaker: gate,
+		writeBreaker: breaker,
 		unwritten:    writeback.NewBuffer[vectorKey, heldVector](maxUnwrittenBytes),
 		limits:       &modelLimits{},
 	}
 }
 
-// heldVector is an answer of a model. Sent is how many bytes of what is embedded it
-// is of, 0 for all.
+// heldVector is a vector that is not yet written. embeddedBytes is the length of the embedded part
+// of the text in bytes, 0 if all of it is embedded.
 type heldVector struct {
 	numbers       []float32
 	embeddedBytes int
 }
 
-// bufferVectors holds vectors until they are written.
-func (p *ProcessState) bufferVectors(order EnsureRequest, bought []vector.EmbeddedPassage) {
-	for _, e := range bought {
-		p.unwritten.Put(order.key(e.Hash), heldVector{e.Vector, e.EmbeddedBytes}, 4*len(e.Vector)+len(e.Hash))
+// bufferVectors keeps vectors until they are written.
+func (p *ProcessState) bufferVectors(req EnsureRequest, embedded []vector.EmbeddedPassage) {
+	for _, e := range embedded {
+		p.unwritten.Put(req.key(e.Hash), heldVector{e.Vector, e.EmbeddedBytes}, 4*len(e.Vector)+len(e.Hash))
 	}
 }
 
-// findBuffered returns those of the wanted vectors that are paid for, and the hashes of
+// findBuffered returns the wanted vectors that are paid for and not yet written, and the hashes of
 // the others.
-func (p *ProcessState) findBuffered(order EnsureRequest, wanted []document.ContentHash) (bought []vector.EmbeddedPassage, missing []document.ContentHash) {
+func (p *ProcessState) findBuffered(req EnsureRequest, wanted []document.ContentHash) (embedded []vector.EmbeddedPassage, missing []document.ContentHash) {
 	for _, hash := range wanted {
-		if v, held := p.unwritten.Get(order.key(hash)); held {
-			bought = append(bought, vector.EmbeddedPassage{Hash: hash, PassageText: order.Texts.byHash[hash], Vector: v.numbers, EmbeddedBytes: v.embeddedBytes})
+		if v, held := p.unwritten.Get(req.key(hash)); held {
+			embedded = append(embedded, vector.EmbeddedPassage{Hash: hash, PassageText: req.Texts.byHash[hash], Vector: v.numbers, EmbeddedBytes: v.embeddedBytes})
 		} else {
 			missing = append(missing, hash)
 		}
 	}
-	return bought, missing
+	return embedded, missing
 }
 
-// dropBuffered lets go of vectors that the database has.
-func (p *ProcessState) dropBuffered(order EnsureRequest, stored []vector.EmbeddedPassage) {
+// dropBuffered removes vectors that the database has stored.
+func (p *ProcessState) dropBuffered(req EnsureRequest, stored []vector.EmbeddedPassage) {
 	for _, e := range stored {
-		p.unwritten.Delete(order.key(e.Hash))
+		p.unwritten.Delete(req.key(e.Hash))
 	}
 }

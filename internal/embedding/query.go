@@ -13,18 +13,17 @@ import (
 )
 
 const (
-	defaultMaxInFlight = 64 // requests under way at most
+	defaultMaxInFlight = 64 // provider requests
 	maxLateAnswers     = 256
 	lateAnswerTTL      = time.Minute
 )
 
-// QueryEmbedder embeds the questions of people who wait, and may not wait for long.
-// A request goes on when they have left, for as long as its embedder has it
-// take: equal questions share it while it is under way, and for a minute the
-// answer that nobody waited for.
+// QueryEmbedder embeds questions for people who wait only a short time. A provider request
+// continues when its caller has left, within the time limit of the embedder: equal questions of a
+// tenant share it while it runs, and its late answer is kept for a minute.
 type QueryEmbedder struct {
 	Embedder    Embedder
-	MaxInFlight int // under way at most; 64 where it is 0
+	MaxInFlight int // maximum number of running requests; 0 means 64
 
 	calls callGroup[[]float32]
 
@@ -32,14 +31,14 @@ type QueryEmbedder struct {
 	late map[string]lateAnswer
 }
 
-// lateAnswer is an answer that came when nobody waited for it.
+// lateAnswer is an answer that arrived after its first caller had left.
 type lateAnswer struct {
 	vector []float32
 	until  time.Time
 }
 
-// Embed returns the vector of one question. fault.Unavailable when too many are
-// under way.
+// Embed returns the vector of one question. It returns fault.Unavailable if too many requests are
+// running.
 func (q *QueryEmbedder) Embed(ctx context.Context, model document.Model, question string) ([]float32, error) {
 	owner, err := tenant.From(ctx)
 	if err != nil {
@@ -50,10 +49,10 @@ func (q *QueryEmbedder) Embed(ctx context.Context, model document.Model, questio
 		return vector, nil
 	}
 	if q.calls.count() >= cmp.Or(q.MaxInFlight, defaultMaxInFlight) && !q.calls.isRunning(key) {
-		return nil, fault.New(fault.Unavailable, "too many questions wait for model %s", model.Name).WithRetryAfter(time.Second)
+		return nil, fault.New(fault.Unavailable, "too many questions are waiting for model %s", model.Name).WithRetryAfter(time.Second)
 	}
-	return q.calls.do(ctx, key, func(asking context.Context) ([]float32, error) {
-		vectors, err := q.Embedder.Embed(asking, model, []string{question})
+	return q.calls.do(ctx, key, func(callCtx context.Context) ([]float32, error) {
+		vectors, err := q.Embedder.Embed(callCtx, model, []string{question})
 		if err != nil {
 			return nil, err
 		}
@@ -64,7 +63,7 @@ func (q *QueryEmbedder) Embed(ctx context.Context, model document.Model, questio
 	})
 }
 
-// getLate returns a late answer, nil where there is none.
+// getLate returns a late answer, or nil if there is none.
 func (q *QueryEmbedder) getLate(key string) []float32 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -74,7 +73,7 @@ func (q *QueryEmbedder) getLate(key string) []float32 {
 	return nil
 }
 
-// putLate keeps a late answer. Those whose time is over go first, and else any.
+// putLate stores a late answer. It drops expired answers, and any others while there are too many.
 func (q *QueryEmbedder) putLate(key string, vector []float32) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -96,7 +95,7 @@ func (q *QueryEmbedder) putLate(key string, vector []float32) {
 	q.late[key] = lateAnswer{vector, now.Add(lateAnswerTTL)}
 }
 
-// Close ends the requests under way.
+// Close cancels the running requests.
 func (q *QueryEmbedder) Close() error {
 	q.calls.close()
 	return nil

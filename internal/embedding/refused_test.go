@@ -15,8 +15,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// refusing answers as a model does that takes no bad text, and so many texts
-// and bytes a request.
+// refusing returns the answer function of a model that refuses bad texts, and requests of more than
+// the given number of texts or bytes.
 func refusing(texts, bytes int, bad ...string) func(context.Context, []string) error {
 	return func(_ context.Context, sent []string) error {
 		sum := 0
@@ -33,39 +33,39 @@ func refusing(texts, bytes int, bad ...string) func(context.Context, []string) e
 	}
 }
 
-func TestRefusedTextCostsOnlyItself(t *testing.T) {
+func TestRefusedTextDoesNotFailOthers(t *testing.T) {
 	t.Parallel()
 	for name, bad := range map[string][]int{
 		"one": {3}, "the first": {0}, "the last": {79}, "three": {0, 31, 79}, "neighbours": {40, 41}, "the first ten": {0, 1, 2, 3, 4, 5, 6, 7, 8, 9},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			buyer, m := newCache()
-			buyer.BatchPassages, buyer.MaxInFlight = 64, 1
+			cache, m := newCache()
+			cache.BatchPassages, cache.MaxInFlight = 64, 1
 			texts := words("grain", 80)
 			var refused []string
 			for _, i := range bad {
 				refused = append(refused, texts[i])
 			}
 			m.answer = refusing(100, 1<<20, refused...)
-			_, err := buyer.Ensure(t.Context(), m.newRequest(texts...))
-			is, ok := errors.AsType[*embedding.RefusedError](err)
-			if !ok || !fault.Is(err, fault.InputRejected) || is.Untried != 0 {
-				t.Fatalf("got %v, want a refusal", err)
+			_, err := cache.Ensure(t.Context(), m.newRequest(texts...))
+			refusal, ok := errors.AsType[*embedding.RefusedError](err)
+			if !ok || !fault.Is(err, fault.InputRejected) || refusal.Untried != 0 {
+				t.Fatalf("got %v, want a RefusedError", err)
 			}
 			var got []document.ContentHash
-			for _, r := range is.Refusals {
+			for _, r := range refusal.Refusals {
 				got = append(got, r.Hash)
 				if r.Reason() != "host answered 400: a text is refused" {
-					t.Errorf("words %q", r.Reason())
+					t.Errorf("reason %q", r.Reason())
 				}
 			}
 			var want []document.ContentHash
 			for _, text := range refused {
 				want = append(want, document.HashText(text))
 			}
-			if !slices.Equal(got, want) || len(m.passages) != 80-len(bad) || m.whole != 0 {
-				t.Errorf("%d refusals and %d passages, want %d and the others", len(got), len(m.passages), len(bad))
+			if !slices.Equal(got, want) || len(m.passages) != 80-len(bad) || m.complete != 0 {
+				t.Errorf("%d refusals and %d passages, want %d refusals and the other passages", len(got), len(m.passages), len(bad))
 			}
 			sent := 0
 			for _, n := range m.requests {
@@ -75,31 +75,32 @@ func TestRefusedTextCostsOnlyItself(t *testing.T) {
 				t.Errorf("%d texts were sent, want at most %d", sent, bound)
 			}
 
-			// Tried again, or with the text put right, only what is not there is sent.
+			// On another attempt, or after the model accepts the text, only the missing texts are
+			// sent.
 			m.requests = nil
-			if _, err := buyer.Ensure(t.Context(), m.newRequest(texts...)); !fault.Is(err, fault.InputRejected) {
+			if _, err := cache.Ensure(t.Context(), m.newRequest(texts...)); !fault.Is(err, fault.InputRejected) {
 				t.Errorf("got %v", err)
 			}
 			m.answer = nil
-			if n, err := buyer.Ensure(t.Context(), m.newRequest(texts...)); err != nil || n != len(bad) {
-				t.Errorf("bought %d, %v; want the %d that were refused", n, err, len(bad))
+			if n, err := cache.Ensure(t.Context(), m.newRequest(texts...)); err != nil || n != len(bad) {
+				t.Errorf("embedded %d, %v; want the %d that were refused", n, err, len(bad))
 			}
 		})
 	}
 }
 
-// What a model answers no vector for is sent once more, by itself, and the rest
-// of its request not at all.
-func TestBadVectorCostsOnlyItsText(t *testing.T) {
+// A text without a valid vector is sent once more, in a request of its own; the other texts of its
+// request are not sent again.
+func TestInvalidVectorDoesNotFailOthers(t *testing.T) {
 	t.Parallel()
 	bad := map[string]bool{"grain 003": true, "grain 040": true, "grain 079": true}
 	for name, want := range map[string]int{"always": len(bad), "only among others": 0} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			buyer, m := newCache()
-			buyer.BatchPassages, buyer.MaxInFlight = 64, 1
+			cache, m := newCache()
+			cache.BatchPassages, cache.MaxInFlight = 64, 1
 			m.bad = func(text string, alone bool) bool { return bad[text] && (want > 0 || !alone) }
-			n, err := buyer.Ensure(t.Context(), m.newRequest(words("grain", 80)...))
+			n, err := cache.Ensure(t.Context(), m.newRequest(words("grain", 80)...))
 			refused, _ := errors.AsType[*embedding.RefusedError](err)
 			switch {
 			case want == 0 && err != nil, want > 0 && (refused == nil || len(refused.Refusals) != want):
@@ -108,7 +109,7 @@ func TestBadVectorCostsOnlyItsText(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			if n != 80-want || len(m.passages) != 80-want {
-				t.Errorf("%d are bought and %d stored, want %d", n, len(m.passages), 80-want)
+				t.Errorf("%d were embedded and %d stored, want %d", n, len(m.passages), 80-want)
 			}
 			for text, times := range m.sent {
 				if times > 1 && !bad[text] || times > 2 {
@@ -116,61 +117,61 @@ func TestBadVectorCostsOnlyItsText(t *testing.T) {
 				}
 			}
 			m.bad = nil
-			if n, err := buyer.Ensure(t.Context(), m.newRequest(words("grain", 80)...)); err != nil || n != want {
-				t.Errorf("bought %d, %v; want the %d that were refused", n, err, want)
+			if n, err := cache.Ensure(t.Context(), m.newRequest(words("grain", 80)...)); err != nil || n != want {
+				t.Errorf("embedded %d, %v; want the %d that were refused", n, err, want)
 			}
 		})
 	}
 }
 
-// A model that takes nothing at all is not asked about every text.
-func TestModelThatTakesNothingIsSoonLeft(t *testing.T) {
+// A model that refuses every text is not sent all of them.
+func TestModelThatRefusesEveryText(t *testing.T) {
 	t.Parallel()
-	buyer, m := newCache()
-	buyer.BatchPassages, buyer.MaxInFlight = 64, 1
+	cache, m := newCache()
+	cache.BatchPassages, cache.MaxInFlight = 64, 1
 	m.answer = func(context.Context, []string) error { return fault.New(fault.InputRejected, "no") }
-	_, err := buyer.Ensure(t.Context(), m.newRequest(words("grain", 640)...))
-	is, ok := errors.AsType[*embedding.RefusedError](err)
-	if !ok || len(is.Refusals)+is.Untried != 640 || len(m.requests) > 64 {
+	_, err := cache.Ensure(t.Context(), m.newRequest(words("grain", 640)...))
+	refused, ok := errors.AsType[*embedding.RefusedError](err)
+	if !ok || len(refused.Refusals)+refused.Untried != 640 || len(m.requests) > 64 {
 		t.Errorf("%d requests, %v", len(m.requests), err)
 	}
 }
 
-func TestLimitIsPaidForOnce(t *testing.T) {
+func TestLimitIsLearnedOnce(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]struct{ texts, bytes, most int }{
-		"texts of a request":         {texts: 16, bytes: 1 << 20, most: 64 + 32},
-		"texts, an odd number":       {texts: 25, bytes: 1 << 20, most: 64 + 32},
-		"one text a request":         {texts: 1, bytes: 1 << 20, most: 64 + 32 + 16 + 8 + 4 + 2},
-		"tokens of a request":        {texts: 1000, bytes: 200, most: 64 + 32},
-		"both":                       {texts: 32, bytes: 200, most: 64 + 32 + 32},
-		"nothing that matters to us": {texts: 64, bytes: 1 << 20},
+	for name, test := range map[string]struct{ texts, bytes, extra int }{
+		"texts of a request":       {texts: 16, bytes: 1 << 20, extra: 64 + 32},
+		"texts, an odd number":     {texts: 25, bytes: 1 << 20, extra: 64 + 32},
+		"one text a request":       {texts: 1, bytes: 1 << 20, extra: 64 + 32 + 16 + 8 + 4 + 2},
+		"tokens of a request":      {texts: 1000, bytes: 200, extra: 64 + 32},
+		"both":                     {texts: 32, bytes: 200, extra: 64 + 32 + 32},
+		"limits above our batches": {texts: 64, bytes: 1 << 20},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				buyer, m := newCache()
-				buyer.BatchPassages, buyer.MaxInFlight = 64, 1
+				cache, m := newCache()
+				cache.BatchPassages, cache.MaxInFlight = 64, 1
 				m.answer = refusing(test.texts, test.bytes)
-				buy := func(name string) (sent int) {
+				ensure := func(name string) (sent int) {
 					m.requests = nil
-					if n, err := buyer.Ensure(t.Context(), m.newRequest(words(name, 128)...)); err != nil || n != 128 {
-						t.Fatalf("bought %d, %v", n, err)
+					if n, err := cache.Ensure(t.Context(), m.newRequest(words(name, 128)...)); err != nil || n != 128 {
+						t.Fatalf("embedded %d, %v", n, err)
 					}
 					for _, n := range m.requests {
 						sent += n
 					}
 					return sent
 				}
-				if sent := buy("grain"); sent > 128+test.most {
-					t.Errorf("%d texts were sent for 128, want at most %d more", sent, test.most)
+				if sent := ensure("grain"); sent > 128+test.extra {
+					t.Errorf("%d texts were sent for 128, want at most %d more", sent, test.extra)
 				}
-				if sent := buy("flour"); sent != 128 {
+				if sent := ensure("flour"); sent != 128 {
 					t.Errorf("%d texts were sent the next time, want 128", sent)
 				}
-				<-time.After(2 * time.Hour) // of the bubble's clock; and the limit is raised
-				m.answer = nil
-				if sent := buy("bread"); sent != 128 || len(m.requests) != 2 {
+				<-time.After(2 * time.Hour) // fake clock; the limits have expired
+				m.answer = nil              // and the model has no limit any more
+				if sent := ensure("bread"); sent != 128 || len(m.requests) != 2 {
 					t.Errorf("%d texts in %d requests, want 128 in 2", sent, len(m.requests))
 				}
 			})
@@ -178,40 +179,40 @@ func TestLimitIsPaidForOnce(t *testing.T) {
 	}
 }
 
-// What stands above the content of passages counts too.
+// The headings above the content of passages count as well.
 func TestLimitOnTokensCountsHeadings(t *testing.T) {
 	t.Parallel()
-	buyer, m := newCache()
-	buyer.BatchPassages, buyer.MaxInFlight = 64, 1
+	cache, m := newCache()
+	cache.BatchPassages, cache.MaxInFlight = 64, 1
 	m.answer = func(_ context.Context, sent []string) error {
 		if len(strings.Join(sent, "")) > 2000 {
 			return fault.New(fault.InputTooLong, "host answered 400: too many tokens in all")
 		}
 		return nil
 	}
-	buy := func(name string) (sent int) {
+	ensure := func(name string) (sent int) {
 		m.requests = nil
-		order := m.newRequest()
+		req := m.newRequest()
 		for _, content := range words(name, 128) {
 			text := document.PassageText{HeadingPath: []string{strings.Repeat("a long heading ", 6)}, Content: content, Tokens: 3}
-			order.Texts.Add(text.ContentHash(), text)
+			req.Texts.Add(text.ContentHash(), text)
 		}
-		if n, err := buyer.Ensure(t.Context(), order); err != nil || n != 128 {
-			t.Fatalf("bought %d, %v", n, err)
+		if n, err := cache.Ensure(t.Context(), req); err != nil || n != 128 {
+			t.Fatalf("embedded %d, %v", n, err)
 		}
 		for _, n := range m.requests {
 			sent += n
 		}
 		return sent
 	}
-	buy("grain")
-	if sent := buy("flour"); sent != 128 {
+	ensure("grain")
+	if sent := ensure("flour"); sent != 128 {
 		t.Errorf("%d texts were sent when the limit was known, want 128", sent)
 	}
 }
 
-// A text that is too long is cut to what the model takes, and that is noted.
-func TestTextThatIsTooLongIsCut(t *testing.T) {
+// A text that is too long is truncated to what the model accepts, and its EmbeddedBytes is set.
+func TestTooLongTextIsTruncated(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("die Mühle mahlt das Korn ", 40) // 1,040 bytes
 	tooLong := func(words string) func(context.Context, []string) error {
@@ -226,7 +227,7 @@ func TestTextThatIsTooLongIsCut(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		words    string
-		low, top int // bytes that are embedded
+		low, top int // range of EmbeddedBytes
 		requests int
 	}{
 		"limit and length": {"host:1234 answered 400: maximum context length is 500 tokens, however you requested $ tokens", 440, 480, 4},
@@ -236,27 +237,27 @@ func TestTextThatIsTooLongIsCut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			buyer, m := newCache()
-			buyer.MaxInFlight = 1
+			cache, m := newCache()
+			cache.MaxInFlight = 1
 			m.answer = tooLong(test.words)
-			order := m.newRequest("short", long)
-			if n, err := buyer.Ensure(t.Context(), order); err != nil || n != 2 {
-				t.Fatalf("bought %d, %v", n, err)
+			req := m.newRequest("short", long)
+			if n, err := cache.Ensure(t.Context(), req); err != nil || n != 2 {
+				t.Fatalf("embedded %d, %v", n, err)
 			}
-			is := m.passages[document.HashText(long)]
-			if is.EmbeddedBytes < test.low || is.EmbeddedBytes > test.top || is.Content != long {
-				t.Errorf("%d bytes of %d are embedded, want %d to %d", is.EmbeddedBytes, len(long), test.low, test.top)
+			passage := m.passages[document.HashText(long)]
+			if passage.EmbeddedBytes < test.low || passage.EmbeddedBytes > test.top || passage.Content != long {
+				t.Errorf("%d bytes of %d are embedded, want %d to %d", passage.EmbeddedBytes, len(long), test.low, test.top)
 			}
-			if cut := long[:is.EmbeddedBytes]; m.sent[cut] != 1 || !strings.HasPrefix(long[len(cut):], " ") {
+			if cut := long[:passage.EmbeddedBytes]; m.sent[cut] != 1 || !strings.HasPrefix(long[len(cut):], " ") {
 				t.Errorf("embedded %q, want whole words", cut)
 			}
 			if m.passages[document.HashText("short")].EmbeddedBytes != 0 {
-				t.Error("the other one was cut too")
+				t.Error("the other text was truncated too")
 			}
 			// The limit is known now.
 			m.requests = nil
 			longer := strings.Repeat("a longer one of another kind ", 100)
-			if _, err := buyer.Ensure(t.Context(), m.newRequest(longer, "another")); err != nil {
+			if _, err := cache.Ensure(t.Context(), m.newRequest(longer, "another")); err != nil {
 				t.Fatal(err)
 			}
 			if len(m.requests) != 2 || m.passages[document.HashText(longer)].EmbeddedBytes == 0 {
@@ -266,11 +267,11 @@ func TestTextThatIsTooLongIsCut(t *testing.T) {
 	}
 }
 
-// What is too long however short it is, or is refused when it is cut, is refused.
-func TestTextThatCannotBeCutIsRefused(t *testing.T) {
+// A text that the model refuses at any length, or refuses after truncation, is refused.
+func TestTextThatCannotBeTruncatedIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, second := range map[string]fault.Kind{"always too long": fault.InputTooLong, "then refused": fault.InputRejected} {
-		buyer, m := newCache()
+		cache, m := newCache()
 		tries := 0
 		m.answer = func(_ context.Context, sent []string) error {
 			if !strings.HasPrefix(sent[len(sent)-1], "long") {
@@ -281,8 +282,8 @@ func TestTextThatCannotBeCutIsRefused(t *testing.T) {
 			}
 			return fault.New(fault.InputTooLong, "too long")
 		}
-		_, err := buyer.Ensure(t.Context(), m.newRequest(strings.Repeat("long ", 500)))
-		if is, ok := errors.AsType[*embedding.RefusedError](err); !ok || len(is.Refusals) != 1 || tries > 12 {
+		_, err := cache.Ensure(t.Context(), m.newRequest(strings.Repeat("long ", 500)))
+		if refused, ok := errors.AsType[*embedding.RefusedError](err); !ok || len(refused.Refusals) != 1 || tries > 12 {
 			t.Errorf("%s: %d tries, %v", name, tries, err)
 		}
 	}

@@ -2,8 +2,7 @@ package embedding
 
 import "github.com/seed-7a112592/gristmill/pkg/document"
 
-// Texts are passages, each of them once, in the order in which they were added
-// first. The zero value has none.
+// Texts is a set of passages in the order in which they were first added. The zero value is empty.
 type Texts struct {
 	hashes []document.ContentHash
 	byHash map[document.ContentHash]document.PassageText
@@ -23,10 +22,10 @@ func (t *Texts) Add(hash document.ContentHash, text document.PassageText) {
 // Get returns the passage of a hash.
 func (t *Texts) Get(hash document.ContentHash) document.PassageText { return t.byHash[hash] }
 
-// Len returns how many there are.
+// Len returns the number of passages.
 func (t *Texts) Len() int { return len(t.hashes) }
 
-// Truncate leaves the first n of them.
+// Truncate keeps the first n passages.
 func (t *Texts) Truncate(n int) {
 	for _, hash := range t.hashes[n:] {
 		delete(t.byHash, hash)
@@ -34,27 +33,26 @@ func (t *Texts) Truncate(n int) {
 	t.hashes = t.hashes[:n]
 }
 
-// keys names the vectors that the order is after.
-func (o EnsureRequest) keys() []vectorKey {
-	claims := make([]vectorKey, len(o.Texts.hashes))
-	for i, hash := range o.Texts.hashes {
-		claims[i] = o.key(hash)
+// keys returns the keys of the wanted vectors.
+func (r EnsureRequest) keys() []vectorKey {
+	keys := make([]vectorKey, len(r.Texts.hashes))
+	for i, hash := range r.Texts.hashes {
+		keys[i] = r.key(hash)
 	}
-	return claims
+	return keys
 }
 
-func (o EnsureRequest) key(hash document.ContentHash) vectorKey {
-	return vectorKey{o.Tenant, o.Space.Model, hash}
+func (r EnsureRequest) key(hash document.ContentHash) vectorKey {
+	return vectorKey{r.Tenant, r.Space.Model, hash}
 }
 
-// tokensOf returns about how many tokens are embedded of a passage: what stands
-// above its content has one for every four bytes.
+// tokensOf estimates the number of tokens that are embedded for a passage. The headings above its
+// content count one token for every four bytes.
 func (t *Texts) tokensOf(hash document.ContentHash) int {
 	text := t.byHash[hash]
 	return text.Tokens + (len(text.EmbeddingPrefix())+3)/4
 }
 
-// setOf returns the values as a set.
 func setOf[T comparable](values []T) map[T]bool {
 	set := make(map[T]bool, len(values))
 	for _, value := range values {

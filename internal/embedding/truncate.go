@@ -13,22 +13,22 @@ import (
 )
 
 const (
-	// maxTruncations is how often a text that is too long is cut.
+	// maxTruncations is how often a text that is too long is truncated again.
 	maxTruncations = 12
 
-	// minTextBytes is what is worth embedding, in bytes.
+	// minTextBytes is the shortest text that is worth embedding, in bytes.
 	minTextBytes = 16
 
-	// tooLongFactor is how much longer than the shortest text that was too long one has
-	// to be for it to be cut without being tried.
+	// tooLongFactor times the tokens of the shortest text that was too long is the length from
+	// which a text is truncated before it is sent.
 	tooLongFactor = 2
 
-	// limitMargin is how much of a limit is used: models and we count differently.
+	// limitMargin is the part of a limit that is used, because models and this program count tokens
+	// differently.
 	limitMargin = 0.95
 )
 
-// embedOne embeds one text. When it is too long it is cut to what the model
-// takes.
+// embedOne embeds one text. It truncates a text that is too long for the model.
 func (s *sender) embedOne(ctx context.Context, hash document.ContentHash) (embedResult, error) {
 	text := s.req.Texts.byHash[hash].EmbeddingInput()
 	tokens := s.req.Texts.tokensOf(hash)
@@ -65,9 +65,9 @@ func (s *sender) embedOne(ctx context.Context, hash document.ContentHash) (embed
 	return embedResult{refusals: []Refusal{{hash, refused}}, oneRefused: true}, nil
 }
 
-// TruncateRefused returns the part of a text that a model should take which has found
-// it too long, by its words if they name a limit; "" when there is nothing worth
-// sending.
+// TruncateRefused returns the beginning of a text that the model refused as too long, short enough
+// for the limit that the error names, or half of the text if it names none. It returns "" if
+// nothing worth sending is left.
 func TruncateRefused(text string, refused error) string {
 	tokens := (len(text) + 3) / 4
 	at := truncationPoint(text, bytesThatFit(text, tokens, refused))
@@ -78,13 +78,13 @@ func TruncateRefused(text string, refused error) string {
 }
 
 var (
-	statusPrefix  = regexp.MustCompile(`^.*?answered \d{3}: `) // before the provider's words
+	statusPrefix  = regexp.MustCompile(`^.*?answered \d{3}: `) // what precedes the provider's words
 	numberPattern = regexp.MustCompile(`\d+(?:[,_]\d{3})*`)
 )
 
-// bytesThatFit returns how many bytes of a text of so many tokens a model should take
-// that finds it too long: by the limit in its words, if there is one, or else
-// half of it.
+// bytesThatFit returns how many bytes of a refused text the model should accept: as many as the
+// limit in the error allows, or half of the text if the error names no limit. tokens is the length
+// of the text in tokens.
 func bytesThatFit(text string, tokens int, refused error) int {
 	half := len(text) / 2
 	f := fault.As(refused)
@@ -99,8 +99,8 @@ func bytesThatFit(text string, tokens int, refused error) int {
 			numbers = append(numbers, n)
 		}
 	}
-	// What was sent is named beside the limit, in the same unit, or the limit
-	// stands alone, in one of those we know.
+	// The error may name the length of the text together with the limit, in the same unit, or the
+	// limit alone, in tokens or characters.
 	given := float64(tokens)
 	if strings.Contains(strings.ToLower(words), "character") {
 		given = float64(utf8.RuneCountInString(text))
@@ -126,11 +126,11 @@ func bytesThatFit(text string, tokens int, refused error) int {
 	return int(float64(len(text)) * limit / given * limitMargin)
 }
 
-// zeroWidthJoiner makes one character of two, such as a family of people.
+// zeroWidthJoiner joins two characters into one, such as the emoji of a family.
 const zeroWidthJoiner = "\u200d"
 
-// truncationPoint returns where to cut a text of which at most n bytes are wanted: behind
-// a word if there is one in the last quarter, and never within a character.
+// truncationPoint returns where to cut a text of which at most n bytes are wanted: after a word if
+// one ends in the last quarter, and never within a character.
 func truncationPoint(text string, n int) int {
 	n = max(min(n, len(text)), 0)
 	if n == len(text) {
@@ -145,8 +145,8 @@ func truncationPoint(text string, n int) int {
 	return len(strings.TrimRightFunc(text[:n], unicode.IsSpace))
 }
 
-// isWithinCharacter reports whether rest begins within a character: within its bytes,
-// or with what changes the one before, such as an accent.
+// isWithinCharacter reports whether rest begins within a character: within its UTF-8 bytes, or with
+// a mark that changes the character before it, such as an accent.
 func isWithinCharacter(rest string) bool {
 	r, size := utf8.DecodeRuneInString(rest)
 	if r == utf8.RuneError && size <= 1 {

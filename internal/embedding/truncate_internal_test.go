@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-func TestTextIsCutBetweenCharacters(t *testing.T) {
+func TestTruncationPoint(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		text string
@@ -14,14 +14,14 @@ func TestTextIsCutBetweenCharacters(t *testing.T) {
 		want string
 	}{
 		{"grain and flour", 100, "grain and flour"},
-		{"grain and flour", 11, "grain and"}, // a word
+		{"grain and flour", 11, "grain and"}, // the end of a word
 		{"grain and flour", 9, "grain and"},
 		{"grainandflour", 7, "grainan"}, // no word in the last quarter
-		{"Mühle", 2, "M"},               // bytes of one character
-		{"cafe\u0301s", 4, "caf"},       // an accent of its own
+		{"Mühle", 2, "M"},               // within the bytes of one character
+		{"cafe\u0301s", 4, "caf"},       // a combining accent
 		{"磨坊磨麦子", 8, "磨坊"},
-		{"ok👩\u200d👩\u200d👧x", 9, "ok"}, // a family
-		{"ok❤\ufe0fx", 5, "ok"},         // a variation
+		{"ok👩\u200d👩\u200d👧x", 9, "ok"}, // an emoji of several characters
+		{"ok❤\ufe0fx", 5, "ok"},         // a variation selector
 		{"\xff\xff\xff", 2, ""},
 		{"grain", 0, ""},
 		{"grain", -5, ""},
@@ -32,7 +32,7 @@ func TestTextIsCutBetweenCharacters(t *testing.T) {
 	}
 }
 
-func FuzzCutAt(f *testing.F) {
+func FuzzTruncationPoint(f *testing.F) {
 	f.Add("grain and flour", 7)
 	f.Add("👩\u200d👩\u200d👧", 9)
 	f.Fuzz(func(t *testing.T, text string, n int) {

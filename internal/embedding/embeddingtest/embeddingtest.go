@@ -1,9 +1,9 @@
-// Package embeddingtest holds what tests of those that buy vectors share.
+// Package embeddingtest holds helpers for tests that embed passages.
 package embeddingtest
 
 import "context"
 
-// NopLocks are the claims of a process without others.
+// NopLocks are the locks of a process that shares with no other process: all are free.
 type NopLocks struct{}
 
 func (NopLocks) AcquireLocks(_ context.Context, names []string) []string { return names }
