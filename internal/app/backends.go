@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -162,44 +161,42 @@ func makeBucket(ctx context.Context, objects *blob.S3, log *slog.Logger) {
 	}
 }
 
-// NewBackends returns backends made of the given store and objects, which stay the
-// caller's to close, and of the queue, live state and models that config names.
-func NewBackends(config Config, store Store, objects Objects, log *slog.Logger) (*Backends, error) {
+// NewBackends returns backends that use the given store and objects, which the caller closes, and
+// the queue, progress and models that config names.
+func NewBackends(config Config, store Store, objects Objects, log *slog.Logger) (_ *Backends, err error) {
 	allowed, err := webhook.ParseNetworks(config.WebhookAllow)
 	if err != nil {
 		return nil, err
 	}
-	metrics := telemetry.NewMetrics()
-	client, err := queue.NewClient(queue.Config{RedisURL: config.RedisURL})
-	if err != nil {
+	b := &Backends{Store: store, Objects: objects, Metrics: telemetry.NewMetrics(), Log: log, crashLane: worker.NewCrashLane()}
+	defer func() {
+		if err != nil {
+			b.Close()
+		}
+	}()
+	if b.Queue, err = queue.NewClient(queue.Config{RedisURL: config.RedisURL}); err != nil {
 		return nil, fmt.Errorf("open the queue: %w", err)
 	}
-	state, err := progress.NewStore(progress.Config{RedisURL: config.RedisURL, Log: log})
-	if err != nil {
-		client.Close()
-		return nil, fmt.Errorf("open the live state: %w", err)
+	b.close = append(b.close, b.Queue.Close)
+	b.Metrics.RegisterQueues(func(ctx context.Context) ([]telemetry.QueueDepth, error) { return queueDepths(ctx, b.Queue) })
+	if b.Progress, err = progress.NewStore(progress.Config{RedisURL: config.RedisURL, Log: log}); err != nil {
+		return nil, fmt.Errorf("open the progress store: %w", err)
 	}
-	pace := progress.NewRateLimiter(state)
-	models, questions, err := newModels(config, pace, metrics, log)
-	if err != nil {
-		return nil, errors.Join(err, state.Close(), client.Close())
+	b.close = append(b.close, b.Progress.Close)
+	b.RateLimiter = progress.NewRateLimiter(b.Progress)
+	if b.TaskModels, b.QueryModels, err = newModels(config, b.RateLimiter, b.Metrics, log); err != nil {
+		return nil, err
 	}
-	metrics.RegisterQueues(func(ctx context.Context) ([]telemetry.QueueDepth, error) { return queueDepths(ctx, client) })
-	sender := webhook.NewSender(allowed)
-	gate := &writeback.Breaker{Log: log}
-	searched := &embedding.QueryEmbedder{Embedder: questions}
-	configured := &embedding.ConfiguredModel{Embedder: models, Setting: config.defaultModel(), Chunking: config.defaultChunking(), Log: log}
-	return &Backends{
-		Store: store, Objects: objects, Queue: client, Progress: state, RateLimiter: pace, TaskModels: models, QueryModels: questions, Metrics: metrics, Log: log,
-		Dispatcher:      &dispatch.Dispatcher{Store: store, Queue: client, Log: log},
-		WriteGate:       gate,
-		Embedding:       embedding.NewProcessState(state, gate),
-		ConfiguredModel: configured,
-		QueryEmbeddings: searched,
-		Webhooks:        sender,
-		crashLane:       worker.NewCrashLane(),
-		close:           []func() error{client.Close, state.Close, sender.Close, configured.Close, searched.Close},
-	}, nil
+	b.Webhooks = webhook.NewSender(allowed)
+	b.WriteGate = &writeback.Breaker{Log: log}
+	b.Embedding = embedding.NewProcessState(b.Progress, b.WriteGate)
+	b.ConfiguredModel = &embedding.ConfiguredModel{Embedder: b.TaskModels, Setting: config.defaultModel(), Chunking: config.defaultChunking(), Log: log}
+	b.QueryEmbeddings = &embedding.QueryEmbedder{Embedder: b.QueryModels}
+	b.close = append(b.close, b.Webhooks.Close, b.ConfiguredModel.Close, b.QueryEmbeddings.Close)
+	if b.Dispatcher, err = dispatch.NewDispatcher(dispatch.Config{Store: store, Queue: b.Queue, Log: log}); err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
 // Close closes what Join and connect opened, last first.

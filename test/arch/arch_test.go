@@ -24,13 +24,14 @@ var importRules = map[string][]string{
 	"internal/garbage":      {},
 	"internal/vector":       {"pkg/document"},
 	"internal/provider":     {"pkg/document"},
-	"internal/original":     {"pkg/document", "internal/fault", "internal/vector"},
+	"internal/original":     {"pkg/document", "internal/fault", "internal/required", "internal/vector"},
 	"internal/task":         {"pkg/document", "internal/vector", "internal/original"},
 	"internal/rebuild":      {"pkg/document", "internal/vector", "internal/original"},
 	"internal/verification": {"pkg/document", "internal/vector", "internal/original"},
 
-	// Goroutines are everybody's.
+	// Goroutines and the check of a configuration are everybody's.
 	"internal/goroutine": {"internal/fault"},
+	"internal/required":  {},
 
 	// Text goes down: bytes, blocks, passages. Importers get no more than this.
 	"pkg/markdown": {"pkg/document"},
@@ -70,7 +71,7 @@ var importRules = map[string][]string{
 }
 
 var basePackages = []string{
-	"pkg/document", "internal/tenant", "internal/fault", "internal/goroutine",
+	"pkg/document", "internal/tenant", "internal/fault", "internal/goroutine", "internal/required",
 	"internal/task", "internal/vector",
 	"internal/garbage", "internal/original", "internal/provider", "internal/rebuild", "internal/verification",
 }

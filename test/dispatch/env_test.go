@@ -56,7 +56,9 @@ func newTestEnv(t *testing.T) *testEnv {
 	}
 	t.Cleanup(func() { _ = client.Close() })
 	m.queue = client
-	m.dispatcher = &dispatch.Dispatcher{Store: m.store, Queue: client, Log: m.log}
+	if m.dispatcher, err = dispatch.NewDispatcher(dispatch.Config{Store: m.store, Queue: client, Log: m.log}); err != nil {
+		t.Fatal(err)
+	}
 	m.jobs = &jobs.Service{Store: m.store, Changes: noProgress{}, Dispatcher: m.dispatcher}
 	return m
 }

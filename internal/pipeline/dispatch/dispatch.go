@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 )
@@ -41,11 +42,16 @@ const (
 	roundTimeout = 20 * time.Second
 )
 
-// Dispatcher dispatches. It is safe for concurrent use.
-type Dispatcher struct {
+// Config is what a dispatcher needs.
+type Config struct {
 	Store Store
 	Queue Queue
 	Log   *slog.Logger
+}
+
+// Dispatcher dispatches. It is safe for concurrent use.
+type Dispatcher struct {
+	Config
 
 	mu           sync.Mutex
 	coalescers   map[string]*coalescer // of tenants that somebody asks for
@@ -60,6 +66,14 @@ type coalescer struct {
 	requested atomic.Int64
 	slot      chan struct{} // of one: held by the caller whose turn it is
 	served    int64         // of those who asked; theirs whose turn it is
+}
+
+// NewDispatcher returns a dispatcher, or an error that names what config lacks.
+func NewDispatcher(config Config) (*Dispatcher, error) {
+	if err := required.Fields(config); err != nil {
+		return nil, err
+	}
+	return &Dispatcher{Config: config, coalescers: map[string]*coalescer{}}, nil
 }
 
 // Dispatch puts what is next of ctx's tenant into the queue, as far as there
@@ -99,9 +113,6 @@ func (d *Dispatcher) Dispatch(ctx context.Context) {
 func (d *Dispatcher) acquireCoalescer(id string) *coalescer {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.coalescers == nil {
-		d.coalescers = map[string]*coalescer{}
-	}
 	t := d.coalescers[id]
 	if t == nil {
 		t = &coalescer{slot: make(chan struct{}, 1)}

@@ -23,7 +23,10 @@ func (emptyBackend) Enqueue(ctx context.Context, tasks ...task.Dispatch) error {
 func TestTenantsThatNobodyAsksForAreForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := &Dispatcher{Store: emptyBackend{}, Queue: emptyBackend{}, Log: slog.New(slog.DiscardHandler)}
+		d, err := NewDispatcher(Config{Store: emptyBackend{}, Queue: emptyBackend{}, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
 		for i := range 1000 {
 			go d.Dispatch(tenant.With(t.Context(), fmt.Sprintf("tenant-%d", i)))
 		}

@@ -72,10 +72,15 @@ func (m *fakeBackend) storeCalls() int {
 	return len(m.windows)
 }
 
-func newDispatcher(log *await.LogBuffer) (*dispatch.Dispatcher, *fakeBackend) {
+func newDispatcher(t *testing.T, log *await.LogBuffer) (*dispatch.Dispatcher, *fakeBackend) {
+	t.Helper()
 	m := &fakeBackend{capacity: map[task.Kind]int{}}
 	handler := slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})
-	return &dispatch.Dispatcher{Store: m, Queue: m, Log: slog.New(handler)}, m
+	d, err := dispatch.NewDispatcher(dispatch.Config{Store: m, Queue: m, Log: slog.New(handler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d, m
 }
 
 func tenantContext(t *testing.T, id string) context.Context { return tenant.With(t.Context(), id) }
@@ -83,7 +88,7 @@ func tenantContext(t *testing.T, id string) context.Context { return tenant.With
 func TestWindowFollowsCapacity(t *testing.T) {
 	t.Parallel()
 	for capacity, window := range map[int]int{0: 1, 1: 2, 2: 3, 16: 24, 33: 50} {
-		d, m := newDispatcher(new(await.LogBuffer))
+		d, m := newDispatcher(t, new(await.LogBuffer))
 		m.capacity = map[task.Kind]int{task.KindKnowledge: capacity, task.KindSummary: 4}
 		d.Dispatch(tenantContext(t, "acme"))
 		want := map[task.Kind]int{task.KindKnowledge: window, task.KindSummary: 6, task.KindReindex: 1}
@@ -100,7 +105,7 @@ func TestWindowFollowsCapacity(t *testing.T) {
 // sweep.
 func TestNothingIsDispatchedWhileTheQueueIsAway(t *testing.T) {
 	t.Parallel()
-	d, m := newDispatcher(new(await.LogBuffer))
+	d, m := newDispatcher(t, new(await.LogBuffer))
 	m.capacityErr = fault.New(fault.Unavailable, "redis is down")
 	d.Dispatch(tenantContext(t, "acme"))
 	if m.storeCalls() != 0 {
@@ -111,7 +116,7 @@ func TestNothingIsDispatchedWhileTheQueueIsAway(t *testing.T) {
 func TestOutageIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	var log await.LogBuffer
-	d, m := newDispatcher(&log)
+	d, m := newDispatcher(t, &log)
 	m.enqueueErr = fault.New(fault.Unavailable, "redis is down")
 	for range 3 {
 		d.Dispatch(tenantContext(t, "acme"))
@@ -135,7 +140,7 @@ func TestOutageIsLoggedOnce(t *testing.T) {
 
 func TestDispatchGoesOnWithoutTheCaller(t *testing.T) {
 	t.Parallel()
-	d, m := newDispatcher(new(await.LogBuffer))
+	d, m := newDispatcher(t, new(await.LogBuffer))
 	ctx, cancel := context.WithCancel(tenantContext(t, "acme"))
 	cancel()
 	d.Dispatch(ctx)
@@ -148,7 +153,7 @@ func TestDispatchGoesOnWithoutTheCaller(t *testing.T) {
 func TestSlowRoundGoesOnWithoutTheCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d, m := newDispatcher(new(await.LogBuffer))
+		d, m := newDispatcher(t, new(await.LogBuffer))
 		m.begun, m.goOn = make(chan struct{}, 1), make(chan struct{})
 		began := time.Now()
 		d.Dispatch(tenantContext(t, "acme"))
@@ -167,7 +172,7 @@ func TestSlowRoundGoesOnWithoutTheCaller(t *testing.T) {
 func TestDispatchNeedsATenant(t *testing.T) {
 	t.Parallel()
 	var log await.LogBuffer
-	d, m := newDispatcher(&log)
+	d, m := newDispatcher(t, &log)
 	d.Dispatch(t.Context())
 	if m.storeCalls() != 0 || !strings.Contains(log.String(), "level=ERROR") {
 		t.Errorf("dispatched for nobody; log:\n%s", log.String())
@@ -179,7 +184,7 @@ func TestDispatchNeedsATenant(t *testing.T) {
 func TestThoseWhoAskTogetherShareARound(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d, m := newDispatcher(new(await.LogBuffer))
+		d, m := newDispatcher(t, new(await.LogBuffer))
 		m.begun, m.goOn = make(chan struct{}), make(chan struct{})
 		var group sync.WaitGroup
 		ask := func(id string) { group.Go(func() { d.Dispatch(tenantContext(t, id)) }) }
