@@ -6,19 +6,18 @@ import (
 	"slices"
 )
 
-// Condition is what must hold of a document for it to be replaced or deleted:
-// that its newest version has one of some hashes, or none of them. The zero
-// value always holds.
+// Condition is a precondition for replacing or deleting a document, on the SHA-256 of its newest
+// version (lower-case hex). The zero value always holds.
 type Condition struct {
-	Match     []string // SHA-256 of the newest version, or AnyVersion; nil for no condition
-	NoneMatch []string // SHA-256 that the newest version must not have, or AnyVersion
+	Match     []string // the newest version must have one of these, or AnyVersion; nil for no condition
+	NoneMatch []string // the newest version must have none of these; AnyVersion: there must be no document
 }
 
-// AnyVersion stands for whatever version there is.
+// AnyVersion matches every version.
 const AnyVersion = "*"
 
-// Check returns why the condition does not hold of a document whose newest
-// version has the hash, or of no document if the hash is empty; nil if it holds.
+// Check returns nil if the condition holds for a document whose newest version has the hash, or for
+// no document if the hash is empty. Otherwise the error says which part failed and why.
 func (c Condition) Check(sha256 string) error {
 	failed := ""
 	switch {
@@ -30,16 +29,15 @@ func (c Condition) Check(sha256 string) error {
 		return nil
 	}
 	if sha256 == "" {
-		return errors.New(failed + " does not hold: there is no document under the key")
+		return errors.New(failed + " failed: no document has this key")
 	}
-	return fmt.Errorf("%s does not hold: the version uploaded last has the ETag %q; get the document and decide again", failed, sha256)
+	return fmt.Errorf("%s failed: the newest version has the ETag %q; get the document and decide again", failed, sha256)
 }
 
-// NeedsDocument reports whether the condition cannot hold where there is no
-// document.
+// NeedsDocument reports whether the condition fails if there is no document.
 func (c Condition) NeedsDocument() bool { return c.Match != nil }
 
-// matchesAny reports whether there is a version, and hashes are about it.
+// matchesAny reports whether there is a version and hashes has its hash or AnyVersion.
 func matchesAny(hashes []string, sha256 string) bool {
 	return sha256 != "" && (slices.Contains(hashes, sha256) || slices.Contains(hashes, AnyVersion))
 }

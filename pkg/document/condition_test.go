@@ -25,9 +25,9 @@ func TestCondition(t *testing.T) {
 		}
 	}
 	for want, err := range map[string]error{
-		"If-Match does not hold: there is no document":                                 Condition{Match: a}.Check(""),
-		`If-Match does not hold: the version uploaded last has the ETag "b"`:           Condition{Match: a}.Check("b"),
-		`If-None-Match does not hold: the version uploaded last has the ETag "a"; get`: Condition{NoneMatch: any}.Check("a"),
+		"If-Match failed: no document":                                   Condition{Match: a}.Check(""),
+		`If-Match failed: the newest version has the ETag "b"`:           Condition{Match: a}.Check("b"),
+		`If-None-Match failed: the newest version has the ETag "a"; get`: Condition{NoneMatch: any}.Check("a"),
 	} {
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)

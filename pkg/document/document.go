@@ -1,6 +1,3 @@
-// Package document holds the words that cross every border of Gristmill:
-// documents, their versions, the passages cut from them, and the jobs that
-// carry them from upload to search. JSON tags are those of the HTTP contract.
 package document
 
 import (
@@ -10,22 +7,22 @@ import (
 	"github.com/google/uuid"
 )
 
-// DocumentState is where a document stands for its readers.
+// DocumentState is the state of a document as readers see it.
 type DocumentState string
 
 const (
 	DocumentPending  DocumentState = "pending"  // accepted; no version can be searched yet
-	DocumentReady    DocumentState = "ready"    // its live version can be searched
+	DocumentReady    DocumentState = "ready"    // its published version can be searched
 	DocumentFailed   DocumentState = "failed"   // no version could be made searchable
-	DocumentDeleting DocumentState = "deleting" // gone for readers; being removed
+	DocumentDeleting DocumentState = "deleting" // deleted for readers; its data is being removed
 )
 
-// DocumentStates lists every state of a document that readers see.
+// DocumentStates lists all states of a document that readers see.
 var DocumentStates = []DocumentState{DocumentPending, DocumentReady, DocumentFailed}
 
-// Document is one uploaded text under a key of a collection. Version, size,
-// hash and the like are those of the version that readers see, or of the
-// newest one while none is live.
+// Document is an uploaded text, stored under a key of a collection. Version and the fields that depend
+// on it (size, hash, title, metadata and so on) describe the published version, or the newest version
+// while none is published.
 type Document struct {
 	ID         uuid.UUID       `json:"id"`
 	Collection string          `json:"collection"`
@@ -33,7 +30,7 @@ type Document struct {
 	Title      string          `json:"title"`
 	State      DocumentState   `json:"state"`
 	Version    int             `json:"version"`
-	Size       int64           `json:"size"`   // bytes of the original
+	Size       int64           `json:"size"`   // of the original, in bytes
 	SHA256     string          `json:"sha256"` // of the original, lower-case hex
 	MediaType  string          `json:"media_type"`
 	Metadata   json.RawMessage `json:"metadata"` // a JSON object
@@ -41,50 +38,17 @@ type Document struct {
 	CreatedAt  time.Time       `json:"created_at"`
 	UpdatedAt  time.Time       `json:"updated_at"`
 
-	// Damage says what is wrong with the original or with what was made of it,
-	// as the last comparison found it, and what to do; empty for nothing.
+	// Damage says what the last verification found wrong with the original or with the data derived
+	// from it, and what to do. It is empty if nothing is wrong.
 	Damage string `json:"damaged,omitempty"`
 
-	Object     string `json:"-"` // name in object storage
-	ObjectETag string `json:"-"` // see Original
+	Object     string `json:"-"` // name in object storage; only the server sets it
+	ObjectETag string `json:"-"` // ETag in object storage; only the server sets it
 }
 
-// Chunking is how documents are cut into passages.
-type Chunking struct {
-	Tokens  int // maximum number of tokens of a passage
-	Overlap int // tokens repeated from the passage before
-}
-
-// Accepted is the store's answer to an upload. Unchanged says that the newest
-// version already had this content and these settings: nothing was written,
-// and Job is the one that made it. Replayed says that this is the answer to an
-// earlier upload under the same idempotency key, as it was then. Restored says
-// that the original of that version was gone or damaged and is restored from
-// the upload, and that what had failed for it is put back on the path.
-type Accepted struct {
-	Document  Document `json:"document"`
-	Job       Job      `json:"job"`
-	Unchanged bool     `json:"unchanged,omitempty"`
-	Restored  bool     `json:"restored,omitempty"`
-	Replayed  bool     `json:"-"`
-}
-
-// DocumentFilter narrows a list of documents; zero fields do not narrow.
+// DocumentFilter narrows a list of documents. Zero fields do not narrow it.
 type DocumentFilter struct {
 	Collection string
 	KeyPrefix  string
 	State      DocumentState
-}
-
-// Page asks for a part of a list: at most Limit items after Cursor, which is
-// opaque and empty for the first page.
-type Page struct {
-	Limit  int
-	Cursor string
-}
-
-// List is one page of a list. NextCursor is empty on the last page.
-type List[T any] struct {
-	Items      []T    `json:"items"`
-	NextCursor string `json:"next_cursor,omitempty"`
 }

@@ -6,21 +6,22 @@ import (
 	"github.com/google/uuid"
 )
 
-// JobState is where a job or one of its tasks stands.
+// JobState is the state of a job, of one of its tasks, or of a reindex.
 type JobState string
 
 const (
-	JobQueued    JobState = "queued"    // not begun
+	JobQueued    JobState = "queued"    // not started
 	JobRunning   JobState = "running"   // a worker holds its lease
-	JobWaiting   JobState = "waiting"   // to be tried again at NextAttemptAt
+	JobWaiting   JobState = "waiting"   // will be tried again at NextAttemptAt
 	JobSucceeded JobState = "succeeded" // done
 	JobFailed    JobState = "failed"    // given up; Error says why
 	JobCancelled JobState = "cancelled" // no longer wanted; Error says why
 
-	JobPaused JobState = "paused" // of a reindex only: until it is resumed
+	JobPaused JobState = "paused" // reindexes only: stopped until it is resumed
 )
 
-// JobStates lists every state, in the order a job may pass through them.
+// JobStates lists the states of a job, in the order in which it may pass through them. JobPaused is
+// not one of them.
 var JobStates = []JobState{JobQueued, JobRunning, JobWaiting, JobSucceeded, JobFailed, JobCancelled}
 
 // Ended reports whether the state is final.
@@ -28,7 +29,7 @@ func (s JobState) Ended() bool {
 	return s == JobSucceeded || s == JobFailed || s == JobCancelled
 }
 
-// JobFilter narrows a list of jobs; zero fields do not narrow.
+// JobFilter narrows a list of jobs. Zero fields do not narrow it.
 type JobFilter struct {
 	State      JobState
 	Collection string
@@ -43,7 +44,7 @@ type Job struct {
 	Version       int        `json:"version"`
 	State         JobState   `json:"state"`
 	Tasks         Tasks      `json:"tasks"`
-	Warnings      Warnings   `json:"warnings"` // of its version
+	Warnings      Warnings   `json:"warnings"` // of the version
 	Error         string     `json:"error,omitempty"`
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
 	CreatedAt     time.Time  `json:"created_at"`
@@ -57,7 +58,7 @@ type Tasks struct {
 	Summary   SummaryTask   `json:"summary"`
 }
 
-// Task is what every part of a job has.
+// Task has the fields that every task has.
 type Task struct {
 	State         JobState   `json:"state"`
 	Attempt       int        `json:"attempt"`
@@ -65,36 +66,35 @@ type Task struct {
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
 }
 
-// KnowledgeTask is the state of the knowledge step.
+// KnowledgeTask is the task that splits, embeds and publishes a version.
 type KnowledgeTask struct {
 	Task
 	KnowledgeProgress
 }
 
-// KnowledgeProgress counts what the knowledge step has done. Passages is
-// Embedded and Reused together.
+// KnowledgeProgress counts what the knowledge task has done.
 type KnowledgeProgress struct {
-	Stage      string `json:"stage,omitempty"` // streaming, publishing, done
-	BytesDone  int64  `json:"bytes_done"`
+	Stage      string `json:"stage,omitempty"` // streaming or done; empty before it starts
+	BytesDone  int64  `json:"bytes_done"`      // of the original
 	BytesTotal int64  `json:"bytes_total"`
-	Passages   int64  `json:"passages"`
+	Passages   int64  `json:"passages"` // Embedded and Reused together
 	Embedded   int64  `json:"embedded"`
 	Reused     int64  `json:"reused"`
 }
 
-// SummaryTask is the state of the summary step.
+// SummaryTask is the task that summarises a version.
 type SummaryTask struct {
 	Task
 	SummaryProgress
 }
 
-// SummaryProgress counts the sections that the summary step has met and done.
+// SummaryProgress counts the sections that the summary task has found and summarised.
 type SummaryProgress struct {
 	Sections       int64 `json:"sections"`
 	SectionsDone   int64 `json:"sections_done"`
 	SectionsReused int64 `json:"sections_reused"`
 
-	// SectionsRefused counts those that the model does not take even cut, or
-	// only a part of: their summaries are extracts, or of that part.
+	// SectionsRefused counts sections that the model accepts only in part or not at all. Their
+	// summaries are summaries of the part that it accepts, or extracts of the text.
 	SectionsRefused int64 `json:"sections_refused,omitempty"`
 }

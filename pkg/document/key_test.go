@@ -5,22 +5,22 @@ import (
 	"testing"
 )
 
-func TestNormalKey(t *testing.T) {
+func TestNormaliseKey(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{"cafe\u0301/re\u0301sume\u0301.md", "café/résumé.md"} {
-		if got := NormaliseKey(key); got != "caf\u00e9/r\u00e9sum\u00e9.md" {
-			t.Errorf("NormalKey(%+q) = %+q", key, got)
+		if got, want := NormaliseKey(key), "caf\u00e9/r\u00e9sum\u00e9.md"; got != want {
+			t.Errorf("NormaliseKey(%+q) = %+q, want %+q", key, got, want)
 		}
 	}
-	// Hangul typed as letters, and a ring that is another code point.
+	// Hangul as separate letters, and the Angstrom sign, which has a code point of its own.
 	for given, want := range map[string]string{"\u1112\u1161\u11ab": "\ud55c", "\u212b": "\u00c5", "plain/key": "plain/key"} {
 		if got := NormaliseKey(given); got != want {
-			t.Errorf("NormalKey(%+q) = %+q, want %+q", given, got, want)
+			t.Errorf("NormaliseKey(%+q) = %+q, want %+q", given, got, want)
 		}
 	}
 }
 
-func TestAfterPrefix(t *testing.T) {
+func TestPrefixUpperBound(t *testing.T) {
 	t.Parallel()
 	for prefix, want := range map[string]string{
 		"a/":                "a0",
@@ -32,12 +32,12 @@ func TestAfterPrefix(t *testing.T) {
 		"\U0010ffff":        strings.Repeat("\U0010ffff", 1024),
 		"a\u07ff\U0010ffff": "a\u0800",
 	} {
-		after := PrefixUpperBound(prefix)
-		if after != want {
-			t.Errorf("AfterPrefix(%+q) = %+q, want %+q", prefix, after, want)
+		bound := PrefixUpperBound(prefix)
+		if bound != want {
+			t.Errorf("PrefixUpperBound(%+q) = %+q, want %+q", prefix, bound, want)
 		}
-		if longest := prefix + strings.Repeat("\U0010ffff", 200); longest >= after {
-			t.Errorf("AfterPrefix(%+q) = %+q comes before %+q", prefix, after, longest)
+		if longest := prefix + strings.Repeat("\U0010ffff", 200); longest >= bound {
+			t.Errorf("PrefixUpperBound(%+q) = %+q is not greater than %+q", prefix, bound, longest)
 		}
 	}
 }
@@ -49,7 +49,7 @@ func TestCheckKey(t *testing.T) {
 		"❤️.md", "⚠\ufe0f notes.md", "👩‍💻/👨🏽‍🚀.md", "🏳️‍🌈.md", "1\ufe0f\u20e3 first.md", "می\u200cخواهم.md", "क\u094d\u200dष.md", "क\u094d\u200cष.md", "a..b/...md", strings.Repeat("x", 1024),
 	} {
 		if err := CheckKey(NormaliseKey(key)); err != nil {
-			t.Errorf("%+q: %v", key, err)
+			t.Errorf("CheckKey(%+q): %v", key, err)
 		}
 	}
 	for key, want := range map[string]string{
@@ -64,9 +64,9 @@ func TestCheckKey(t *testing.T) {
 		"a\tb":                    "U+0009",
 		"a\u0085":                 "U+0085",
 		"a\u200bb":                "U+200B at byte 1",
-		"a\u200db":                "U+200D", // no symbol to join
+		"a\u200db":                "U+200D", // no symbols to join
 		"\u200d":                  "U+200D",
-		"a\u200cb":                "U+200C", // nor letters to keep apart
+		"a\u200cb":                "U+200C", // no letters to separate
 		"می\u200c":                "U+200C",
 		"می\u200c\u200cخواهم":     "U+200C",
 		"1\ufe0f.md":              "U+FE0F",
@@ -96,21 +96,21 @@ func TestCheckKey(t *testing.T) {
 		"❤\ufe0f\u202ea":          "U+202E",
 	} {
 		if err := CheckKey(NormaliseKey(key)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%+q: %v, want %q", key, err, want)
+			t.Errorf("CheckKey(%+q): %v, want an error with %q", key, err, want)
 		}
 	}
 }
 
-func TestInvisible(t *testing.T) {
+func TestIsInvisible(t *testing.T) {
 	t.Parallel()
 	for _, r := range "\x00\x07\x1b\u00ad\u034f\u061c\u115f\u1160\u17b4\u180b\u180e\u200b\u200c\u200d\u200e\u202d\u2060\u2063\u2066\u2800\u3164\ufe0f\ufeff\uffa0\ufff9\U0001d173\U000e0001\U000e01ef" {
 		if !IsInvisible(r) {
-			t.Errorf("%U is seen", r)
+			t.Errorf("IsInvisible(%U) = false", r)
 		}
 	}
-	for _, r := range "a1.-+é文ا\u0600\u06dd\u0301☺\ue000\u0378" { // private use and the unassigned may well be drawn
+	for _, r := range "a1.-+é文ا\u0600\u06dd\u0301☺\ue000\u0378" { // private use and unassigned ones may be drawn
 		if IsInvisible(r) {
-			t.Errorf("%U is not seen", r)
+			t.Errorf("IsInvisible(%U) = true", r)
 		}
 	}
 }

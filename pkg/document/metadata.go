@@ -15,10 +15,10 @@ const (
 	maxMetadataDepth = 32
 )
 
-// MetadataError says what is wrong with metadata, and at which byte of it.
+// MetadataError says what is wrong with metadata, and where.
 type MetadataError struct {
-	Offset int64
-	Reason string
+	Offset int64  // in bytes
+	Reason string // without a subject, as in "has a NUL character"
 }
 
 // Error implements error.
@@ -26,16 +26,16 @@ func (e *MetadataError) Error() string {
 	return fmt.Sprintf("metadata %s (at offset %d)", e.Reason, e.Offset)
 }
 
-// CanonicalMetadata returns metadata as every store takes it: one JSON object,
-// compact, keys sorted. Absent metadata is an empty object. It refuses, with a
-// *MetadataError, what is not a JSON object and what JSON allows but databases
-// do not: NUL characters, numbers beyond a float64, nesting without end.
+// CanonicalMetadata returns metadata in the form that every store accepts: one JSON object, compact,
+// with sorted keys. Empty input is an empty object. It returns a *MetadataError if raw is not a JSON
+// object of at most 64 KiB, or has what JSON allows and databases do not: NUL characters, numbers
+// beyond a float64, more than 32 levels of nesting.
 func CanonicalMetadata(raw json.RawMessage) (json.RawMessage, error) {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return json.RawMessage("{}"), nil
 	}
 	if len(raw) > maxMetadataBytes {
-		return nil, &MetadataError{maxMetadataBytes, fmt.Sprintf("is %d bytes long; at most %d are taken", len(raw), maxMetadataBytes)}
+		return nil, &MetadataError{maxMetadataBytes, fmt.Sprintf("is %d bytes long; the limit is %d bytes", len(raw), maxMetadataBytes)}
 	}
 	if err := checkTokens(raw); err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func CanonicalMetadata(raw json.RawMessage) (json.RawMessage, error) {
 	return canonical, nil
 }
 
-// checkTokens reads raw token by token, since only that knows offsets.
+// checkTokens reads raw token by token, because only the tokenizer knows offsets.
 func checkTokens(raw []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()
@@ -88,7 +88,7 @@ func checkTokens(raw []byte) error {
 			}
 		}
 		if depth == 0 && decoder.More() {
-			return &MetadataError{decoder.InputOffset(), "goes on after its object"}
+			return &MetadataError{decoder.InputOffset(), "has text after its first JSON value"}
 		}
 	}
 }

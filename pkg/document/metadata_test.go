@@ -27,7 +27,7 @@ func TestCanonicalMetadata(t *testing.T) {
 	}
 }
 
-func TestCanonicalMetadataSaysWhereItIsWrong(t *testing.T) {
+func TestCanonicalMetadataErrors(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		in     string
@@ -38,7 +38,7 @@ func TestCanonicalMetadataSaysWhereItIsWrong(t *testing.T) {
 		{`{"a":1`, 6, "ends too early"},
 		{`[1]`, 0, "not a JSON object"},
 		{`null`, 0, "not a JSON object"},
-		{`{} {}`, 3, "goes on after"},
+		{`{} {}`, 3, "has text after"},
 		{`{"a":"x\u0000"}`, 4, "NUL"},
 		{`{"a":1e999}`, 4, "out of range"},
 		{strings.Repeat(`{"a":`, 40) + `1` + strings.Repeat(`}`, 40), 159, "deeper"},
@@ -63,7 +63,7 @@ func FuzzCanonicalMetadata(f *testing.F) {
 		}
 		twice, err := document.CanonicalMetadata(once)
 		if err != nil || string(once) != string(twice) {
-			t.Errorf("%q is canonical as %s but that as %s, %v", raw, once, twice, err)
+			t.Errorf("CanonicalMetadata(%q) = %s, but CanonicalMetadata of that = %s, %v", raw, once, twice, err)
 		}
 	})
 }

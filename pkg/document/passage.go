@@ -5,60 +5,55 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/google/uuid"
 )
 
-// ContentHash names a passage by what was embedded; see [Text.Name].
+// ContentHash identifies the text of a passage; see [PassageText.ContentHash].
 type ContentHash [sha256.Size]byte
 
-// HashText returns the hash of a text to be embedded.
+// HashText returns the SHA-256 of a text that is embedded.
 func HashText(text string) ContentHash { return sha256.Sum256([]byte(text)) }
 
-// Passage is a verbatim byte range of its source: Content is
-// source[Start:End]. HeadingPath lists the headings that enclose it, outermost
-// first; Context is the header of the table that it continues, if it does.
+// Passage is a byte range of a document as the API returns it: Content is original[Start:End].
 type Passage struct {
-	Ordinal     int      `json:"ordinal"`
+	Ordinal     int      `json:"ordinal"` // position among the passages of the version, from 0
 	Start       int64    `json:"start"`
 	End         int64    `json:"end"`
-	HeadingPath []string `json:"heading_path"`
-	Context     string   `json:"context,omitempty"`
+	HeadingPath []string `json:"heading_path"`      // enclosing headings, outermost first
+	Context     string   `json:"context,omitempty"` // header of the table that the passage continues
 	Content     string   `json:"content"`
-	Tokens      int      `json:"tokens"` // of Content, cl100k_base
+	Tokens      int      `json:"tokens"` // of Content without omitted ranges, cl100k_base
 
-	// EmbeddedBytes is as in Embedded.
-	EmbeddedBytes int `json:"embedded_bytes,omitempty" doc:"Bytes of what is embedded that the model takes; missing where it takes all."`
+	// EmbeddedBytes is the number of bytes of [PassageText.EmbeddingInput] that the model accepted,
+	// 0 for all.
+	EmbeddedBytes int `json:"embedded_bytes,omitempty" doc:"Number of bytes of the embedded text that the model accepted; missing if it accepted all of it."`
 }
 
-// Range is a range of bytes of a text.
+// Range is a byte range of a text.
 type Range struct {
 	Start int `json:"start"`
 	End   int `json:"end"`
 }
 
-// PassageText is what a passage says, wherever it stands.
+// PassageText is the text of a passage and of its surroundings, independent of its position.
 type PassageText struct {
-	// Title is the document's title where it is embedded with the passage. It
-	// is empty where the heading path begins with the title, and for documents
-	// that have none of their own.
+	// Title is the document's title if it is embedded with the passage. It is empty if the heading path
+	// begins with the title, and if the document has no title of its own; see [OwnTitle].
 	Title       string
-	HeadingPath []string
-	Context     string
-	Content     string
+	HeadingPath []string // enclosing headings, outermost first
+	Context     string   // header of the table that the passage continues
+	Content     string   // verbatim text of the document
 
-	// Omitted lists the ranges of Content, in order, that are neither embedded
-	// nor counted nor summarised: payloads of data: URIs, import and export
-	// statements of MDX.
+	// Omitted lists ranges of Content, in order, that are not embedded, counted or summarised: payloads
+	// of data: URIs, import and export statements of MDX.
 	Omitted []Range
-	Tokens  int // of Visible(), cl100k_base
+	Tokens  int // of VisibleContent, cl100k_base
 }
 
-// EmbeddingInput returns what is embedded: the title and the heading path on a line
-// of their own, the context, and what is visible of the content.
+// EmbeddingInput returns the text that is embedded: the title and the heading path on a line of their
+// own, the context, and the visible content.
 func (t PassageText) EmbeddingInput() string { return t.EmbeddingPrefix() + t.VisibleContent() }
 
-// EmbeddingPrefix returns the part of what is embedded that stands before the content.
+// EmbeddingPrefix returns the part of [PassageText.EmbeddingInput] before the content.
 func (t PassageText) EmbeddingPrefix() string {
 	var b strings.Builder
 	if t.Title != "" {
@@ -78,14 +73,14 @@ func (t PassageText) EmbeddingPrefix() string {
 	return b.String()
 }
 
-// pathSeparator stands between the headings of a path.
+// pathSeparator separates the headings of a path.
 const pathSeparator = " > "
 
-// Ellipsis stands for what is left out of a text.
+// Ellipsis marks a place where text was removed.
 const Ellipsis = "…"
 
-// VisibleContent returns the content without what is omitted and blank lines before
-// the rest, or an ellipsis if nothing is left, since a model takes no empty text.
+// VisibleContent returns the content without its omitted ranges. If it has any, leading blank lines
+// are removed too, and the result is [Ellipsis] if nothing is left, because models refuse an empty text.
 func (t PassageText) VisibleContent() string {
 	if len(t.Omitted) == 0 {
 		return t.Content
@@ -105,8 +100,9 @@ func (t PassageText) VisibleContent() string {
 	return text[strings.LastIndexAny(text[:indent], "\r\n")+1:]
 }
 
-// CutMiddle returns s with at most n bytes, and an ellipsis in its middle for
-// what is left out. It is cut between words, or runes where words are long.
+// CutMiddle returns s if it has at most n bytes. Otherwise it returns the beginning and the end of s
+// with [Ellipsis] between them, in at most n bytes. It cuts between words, or between runes where words
+// are long. The result is empty if n is too small for the ellipsis.
 func CutMiddle(s string, n int) string {
 	const mark = " " + Ellipsis + " "
 	switch {
@@ -132,46 +128,13 @@ func CutMiddle(s string, n int) string {
 	return strings.TrimSpace(s[:head]) + mark + strings.TrimSpace(s[tail:])
 }
 
-// ContentHash returns the name of the passage: the hash of what is embedded. With a
-// title or an omission it covers the whole content too, because two passages
-// may then be embedded alike and still differ.
+// ContentHash returns the hash that identifies the passage: the SHA-256 of EmbeddingInput. If there is
+// a title or an omitted range, the hash also covers the title and the complete content, because
+// different passages can then have the same EmbeddingInput.
 func (t PassageText) ContentHash() ContentHash {
 	text := t.EmbeddingInput()
 	if t.Title != "" || len(t.Omitted) > 0 {
-		text += "\x00" + t.Title + "\x00" + t.Content // NUL stands in no document
+		text += "\x00" + t.Title + "\x00" + t.Content // no document contains NUL
 	}
 	return HashText(text)
-}
-
-// Hit is a passage that answers a search, with the document it stands in.
-type Hit struct {
-	Passage
-	DocumentID uuid.UUID  `json:"document_id"`
-	Key        string     `json:"key"`
-	Title      string     `json:"title"`
-	Score      float64    `json:"score"`
-	Scores     Scores     `json:"scores"`
-	AlsoIn     []Citation `json:"also_in"`
-}
-
-// Scores are the parts of a hit's score. Vector is the cosine similarity of
-// question and passage, -1 to 1.
-type Scores struct {
-	Vector *float64 `json:"vector,omitempty"`
-}
-
-// Citation is a further place of the same passage.
-type Citation struct {
-	DocumentID uuid.UUID `json:"document_id"`
-	Key        string    `json:"key"`
-	Start      int64     `json:"start"`
-	End        int64     `json:"end"`
-}
-
-// Summary is the summary of one version of a document.
-type Summary struct {
-	DocumentID uuid.UUID `json:"document_id"`
-	Version    int       `json:"version"`
-	Model      string    `json:"model"`
-	Summary    string    `json:"summary"`
 }

@@ -2,7 +2,7 @@ package document
 
 import "testing"
 
-func TestEmbedding(t *testing.T) {
+func TestEmbeddingInput(t *testing.T) {
 	t.Parallel()
 	path, content := []string{"A", "B"}, "![x](data:image/png;base64,AAAA) y"
 	picture := []Range{{27, 31}}
@@ -22,27 +22,27 @@ func TestEmbedding(t *testing.T) {
 		{"omitted before code", PassageText{Content: "import a\n\n  b", Omitted: []Range{{0, 9}}}, "  b"},
 	} {
 		if got := tt.text.EmbeddingInput(); got != tt.want {
-			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+			t.Errorf("%s: EmbeddingInput() = %q, want %q", tt.name, got, tt.want)
 		}
 	}
 }
 
-// TestName checks that the names of passages without title and omission are
-// what they always were, and that what is embedded alike but reads otherwise
-// has names of its own.
-func TestName(t *testing.T) {
+// TestContentHash checks that the hash of a passage without title and omitted ranges is the hash of its
+// embedding input, as in earlier releases, and that different passages with the same embedding input
+// have different hashes.
+func TestContentHash(t *testing.T) {
 	t.Parallel()
 	plain := PassageText{HeadingPath: []string{"A"}, Content: "c"}
 	if plain.ContentHash() != HashText("A\n\nc") {
-		t.Error("the name of a passage without title and omission is not the hash of what is embedded")
+		t.Error("the hash of a passage without title and omitted ranges is not the hash of its embedding input")
 	}
 	titled := PassageText{Title: "A", Content: "c"}
 	picture := PassageText{Content: "(data:;base64,AAAA)", Omitted: []Range{{14, 18}}}
 	other := PassageText{Content: "(data:;base64,BBBB)", Omitted: []Range{{14, 18}}}
 	if titled.ContentHash() == plain.ContentHash() || titled.EmbeddingInput() != plain.EmbeddingInput() {
-		t.Error("a title is not told from a heading")
+		t.Error("want the same embedding input and different hashes for a title and a heading")
 	}
 	if picture.ContentHash() == other.ContentHash() || picture.EmbeddingInput() != other.EmbeddingInput() {
-		t.Error("two pictures have one name")
+		t.Error("want the same embedding input and different hashes for two pictures")
 	}
 }

@@ -5,26 +5,24 @@ import (
 	"strings"
 )
 
-// SourceInfo is what, besides its bytes, says how a document is cut: its media type
-// and its key's extension say how it is read, and its own title is embedded with
-// its passages.
+// SourceInfo has what determines the passages of a document besides its bytes. Media type and key
+// extension select the syntax; the title is embedded with the passages.
 type SourceInfo struct {
-	Title     string // see [OwnTitle]
+	Title     string // its own title, or empty; see [OwnTitle]
 	MediaType string
 	Key       string
 }
 
-// SourceInfo returns the source of the version that is described. Its title is taken
-// for one of its own unless it is the file's name.
+// SourceInfo returns the SourceInfo of the version that d describes. A title that equals the file's
+// name does not count as the document's own.
 func (d Document) SourceInfo() SourceInfo {
 	return SourceInfo{OwnTitle(d.Title, d.Key, nil), d.MediaType, d.Key}
 }
 
-// OwnTitle returns the title that a document has of its own: that of the request,
-// its front matter or its first heading, but not the file's name, which it is
-// shown under when it has none. fromKey says that the title is the file's name.
-// It is nil for versions of which that was not stored: then one that equals the
-// file's name is.
+// OwnTitle returns title if it is the document's own: from the upload request, the front matter or the
+// first heading. It returns "" if the title was taken from the file's name because the document has no
+// other. fromKey says whether it was. fromKey is nil for old versions that do not store this; a title
+// that equals the file's name then counts as taken from it.
 func OwnTitle(title, key string, fromKey *bool) string {
 	if fromKey == nil && title == BaseName(key) || fromKey != nil && *fromKey {
 		return ""
@@ -32,7 +30,7 @@ func OwnTitle(title, key string, fromKey *bool) string {
 	return title
 }
 
-// BaseName returns the last segment of a key without its extension.
+// BaseName returns the last segment of a key without its extension, or with it if the rest is empty.
 func BaseName(key string) string {
 	base := path.Base(key)
 	if name := strings.TrimSuffix(base, path.Ext(base)); name != "" {

@@ -5,10 +5,9 @@ import (
 	"slices"
 )
 
-// Warning is something about a document that was skipped, left out or changed
-// while it was taken in or processed. The document is searchable all the same.
-// Start and End are the byte range in the original that it is about; both are 0
-// when it is about the whole document.
+// Warning reports a part of a document that was skipped, omitted or changed during the upload or the
+// processing. The document is searchable nevertheless. Start and End are the byte range in the
+// original; both are 0 if the warning is about the document as a whole.
 type Warning struct {
 	Code   string `json:"code"`   // stable, for programs: front_matter_unreadable, passage_truncated, summary_extractive, …
 	Detail string `json:"detail"` // for people
@@ -16,8 +15,7 @@ type Warning struct {
 	End    int64  `json:"end"`
 }
 
-// Warnings are those of one version. None are nil in Go and an empty array in
-// JSON.
+// Warnings are the warnings of one version. An empty list is nil in Go and an empty array in JSON.
 type Warnings []Warning
 
 // MarshalJSON implements json.Marshaler.
@@ -35,7 +33,7 @@ func (w *Warnings) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Join returns these warnings and those of a later step that are not among them.
+// Join returns w and the warnings of a later step that w does not contain.
 func (w Warnings) Join(later Warnings) Warnings {
 	for _, warning := range later {
 		if !slices.Contains(w, warning) {

@@ -10,12 +10,12 @@ import (
 	"github.com/google/uuid"
 )
 
-// MaxWebhooks is how many webhooks a tenant may have: each of its jobs makes a
-// delivery for every one.
+// MaxWebhooks is the maximum number of webhooks of a tenant. Each job of the tenant makes one delivery
+// for each webhook.
 const MaxWebhooks = 10
 
-// Webhook is an address that is told when a job has ended. Secret is shown
-// only in the answer to its creation.
+// Webhook is an address that is notified when a job ends. Secret is set only in the answer to the
+// webhook's creation.
 type Webhook struct {
 	ID        uuid.UUID     `json:"id"`
 	URL       string        `json:"url"`
@@ -23,15 +23,14 @@ type Webhook struct {
 	CreatedAt time.Time     `json:"created_at"`
 }
 
-// WebhookRequest is a webhook as the client asked for it. Nothing in it has
-// been checked yet.
+// WebhookRequest asks for a webhook. Its fields are not checked yet.
 type WebhookRequest struct {
 	URL    string
-	Secret string // empty for one to be made
+	Secret string // empty for a random one
 }
 
-// WebhookSecret is the key that a webhook's deliveries are signed with. Its text is
-// that of the Standard Webhooks: whsec_ and the key in base64.
+// WebhookSecret is the key that signs the deliveries of a webhook. Its text form follows the Standard
+// Webhooks specification: whsec_ and the key in base64.
 type WebhookSecret []byte
 
 const (
@@ -51,28 +50,27 @@ func (s WebhookSecret) MarshalText() ([]byte, error) {
 	return []byte(secretPrefix + base64.StdEncoding.EncodeToString(s)), nil
 }
 
-// UnmarshalText implements encoding.TextUnmarshaler. The error does not show
-// the text.
+// UnmarshalText implements encoding.TextUnmarshaler. The error does not contain the text, so that it
+// may be logged.
 func (s *WebhookSecret) UnmarshalText(text []byte) error {
-	encoded, ours := strings.CutPrefix(string(text), secretPrefix)
+	encoded, hasPrefix := strings.CutPrefix(string(text), secretPrefix)
 	key, err := base64.StdEncoding.Strict().DecodeString(encoded)
-	if !ours || err != nil || len(key) < minSecretBytes || len(key) > maxSecretBytes {
+	if !hasPrefix || err != nil || len(key) < minSecretBytes || len(key) > maxSecretBytes {
 		return fmt.Errorf("want %s and the base64 of %d to %d bytes", secretPrefix, minSecretBytes, maxSecretBytes)
 	}
 	*s = key
 	return nil
 }
 
-// Event is what a webhook is told: the body of a delivery. ID is the
-// delivery's, the same however often it is sent.
+// Event is the body of a delivery to a webhook.
 type Event struct {
-	ID        uuid.UUID `json:"id"`
+	ID        uuid.UUID `json:"id"`   // of the delivery; the same each time it is sent
 	Type      string    `json:"type"` // job.succeeded, job.failed or job.cancelled
 	CreatedAt time.Time `json:"created_at"`
 	Job       EndedJob  `json:"job"`
 }
 
-// EndedJob is what an event says of its job.
+// EndedJob is the job of an event.
 type EndedJob struct {
 	ID         uuid.UUID `json:"id"`
 	DocumentID uuid.UUID `json:"document_id"`
@@ -85,19 +83,19 @@ type EndedJob struct {
 	FinishedAt time.Time `json:"finished_at"`
 }
 
-// EventType returns the type of the event that a job ended in the state.
+// EventType returns the type of the event for a job that ended in a state, such as job.succeeded.
 func EventType(state JobState) string { return "job." + string(state) }
 
-// DeliveryState is where a delivery stands.
+// DeliveryState is the state of a delivery.
 type DeliveryState string
 
 const (
-	DeliveryPending   DeliveryState = "pending"   // to be sent at NextAttemptAt
+	DeliveryPending   DeliveryState = "pending"   // will be sent at NextAttemptAt
 	DeliveryDelivered DeliveryState = "delivered" // the receiver answered with 2xx
 	DeliveryFailed    DeliveryState = "failed"    // given up; Error says why
 )
 
-// Delivery is one event for one webhook.
+// Delivery is the sending of one event to one webhook.
 type Delivery struct {
 	ID            uuid.UUID     `json:"id"`
 	WebhookID     uuid.UUID     `json:"webhook_id"`

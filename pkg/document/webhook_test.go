@@ -9,7 +9,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-func TestSecretsAreRandomAndReadBack(t *testing.T) {
+func TestNewWebhookSecret(t *testing.T) {
 	t.Parallel()
 	secret := document.NewWebhookSecret()
 	if bytes.Equal(secret, document.NewWebhookSecret()) {
@@ -21,20 +21,20 @@ func TestSecretsAreRandomAndReadBack(t *testing.T) {
 	}
 	var back document.WebhookSecret
 	if err := back.UnmarshalText(text); err != nil || !bytes.Equal(back, secret) {
-		t.Errorf("read back %v, %v; want %v", back, err, secret)
+		t.Errorf("UnmarshalText(%s): %v, %v; want %v", text, back, err, secret)
 	}
 }
 
-func TestSecretsOfOtherShapesAreRefused(t *testing.T) {
+func TestUnmarshalWebhookSecret(t *testing.T) {
 	t.Parallel()
-	of := func(n int) string { return "whsec_" + base64.StdEncoding.EncodeToString(make([]byte, n)) }
+	newText := func(n int) string { return "whsec_" + base64.StdEncoding.EncodeToString(make([]byte, n)) }
 	for text, ok := range map[string]bool{
-		of(23): false, of(24): true, of(64): true, of(65): false,
-		"": false, "whsec_": false, strings.TrimPrefix(of(24), "whsec_"): false, of(24) + "=": false, "whsec_" + strings.Repeat("*", 32): false,
+		newText(23): false, newText(24): true, newText(64): true, newText(65): false,
+		"": false, "whsec_": false, strings.TrimPrefix(newText(24), "whsec_"): false, newText(24) + "=": false, "whsec_" + strings.Repeat("*", 32): false,
 	} {
 		var secret document.WebhookSecret
 		if err := secret.UnmarshalText([]byte(text)); (err == nil) != ok {
-			t.Errorf("%q: got %v", text, err)
+			t.Errorf("UnmarshalText(%q): %v, want success: %t", text, err, ok)
 		}
 	}
 }
