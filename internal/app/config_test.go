@@ -116,7 +116,7 @@ func TestNamesInUseAreKnown(t *testing.T) {
 		known = append(known, field.Name)
 	}
 	name := regexp.MustCompile(`GRISTMILL_[A-Z0-9_]+[A-Z0-9]`)
-	for _, path := range []string{"compose.yaml", ".env.example", "README.md", "CONTRIBUTING.md", "docs/configuration.md", "docs/operations.md", "docs/architecture.md", "docs/performance.md", "docs/providers.md", "docs/reindexing.md", "docs/reliability.md", "docs/webhooks.md"} {
+	for _, path := range []string{"compose.yaml", ".env.example", "README.md", "CONTRIBUTING.md", "docs/configuration.md", "docs/operations.md", "docs/architecture.md", "docs/documents.md", "docs/storage.md", "docs/performance.md", "docs/providers.md", "docs/reindexing.md", "docs/reliability.md", "docs/webhooks.md"} {
 		text, err := os.ReadFile("../../" + path)
 		if err != nil {
 			t.Fatal(err)
