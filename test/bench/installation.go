@@ -151,7 +151,7 @@ func (s *installation) await(worker *program.Program, limit time.Duration, compl
 // allIngested reports whether every document is live or has failed.
 func (s *installation) allIngested() (done bool) {
 	err := s.db.QueryRow(s.b.ctx, `
-		SELECT NOT EXISTS (SELECT FROM documents WHERE live_version IS NULL AND state <> 'failed')`).Scan(&done)
+		SELECT NOT EXISTS (SELECT FROM documents WHERE published_version IS NULL AND state <> 'failed')`).Scan(&done)
 	if err != nil {
 		s.b.Fatal(err)
 	}

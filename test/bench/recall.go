@@ -88,7 +88,7 @@ func (s *installation) exactNearest(question, prefix string) []string {
 			SELECT DISTINCT m.space, m.hash
 			FROM collections c
 			JOIN documents d ON d.collection = c.id
-			JOIN manifest m ON m.space = c.live_space AND m.document = d.id AND m.version = d.live_version
+			JOIN manifest m ON m.space = c.active_space AND m.document = d.id AND m.version = d.published_version
 			WHERE d.deleted_at IS NULL AND starts_with(d.key, $2)
 		)
 		SELECT p.content

@@ -50,7 +50,7 @@ func newReindexInstallation(b *bench) (*installation, *program.Program) {
 func (s *installation) awaitIndex(worker *program.Program) {
 	s.await(worker, indexLimit, "the live space has no index, or its searches are not measured", func() (indexed bool) {
 		err := s.db.QueryRow(s.b.ctx, `
-			SELECT s.indexed AND s.ef_search IS NOT NULL FROM collections c JOIN spaces s ON s.id = c.live_space`).Scan(&indexed)
+			SELECT s.indexed AND s.ef_search IS NOT NULL FROM collections c JOIN spaces s ON s.id = c.active_space`).Scan(&indexed)
 		if err != nil {
 			s.b.Fatal(err)
 		}
@@ -98,7 +98,7 @@ func (s *installation) runReindex(worker *program.Program, dimensions int) reind
 		var failure string
 		var switched bool
 		err := s.db.QueryRow(s.b.ctx, `
-			SELECT r.stage, r.state, r.error, r.to_space, c.live_space = r.to_space
+			SELECT r.stage, r.state, r.error, r.to_space, c.active_space = r.to_space
 			FROM reindexes r JOIN collections c ON c.id = r.collection
 			WHERE r.id = $1`, r.id).Scan(&stage, &state, &failure, &r.space, &switched)
 		if err != nil {

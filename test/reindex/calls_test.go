@@ -100,7 +100,7 @@ func (m *testEnv) wantRefused(status int, code, path string, body map[string]any
 // wantActiveModel checks which model answers searches of the collection.
 func (m *testEnv) wantActiveModel(model document.Model) {
 	m.t.Helper()
-	if m.installation.QueryInt(`SELECT count(*) FROM collections c JOIN spaces s ON s.id = c.live_space
+	if m.installation.QueryInt(`SELECT count(*) FROM collections c JOIN spaces s ON s.id = c.active_space
 	                 WHERE c.name = $1 AND s.model = $2 AND s.dimensions = $3`, collection, model.Name, model.Dimensions) != 1 {
 		m.t.Errorf("the live space of %s is not that of %s", collection, model.Name)
 	}

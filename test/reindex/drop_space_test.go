@@ -16,7 +16,7 @@ func TestOldSpaceIsDropped(t *testing.T) {
 	m := newTestEnv(t, 10*time.Millisecond, "GRISTMILL_REINDEX_SOAK=2s")
 	tr := newTraffic(m, corpusFiles(t, ifShort(8, 100)))
 	tr.start()
-	old := m.installation.QueryInt(`SELECT live_space FROM collections WHERE name = $1`, collection)
+	old := m.installation.QueryInt(`SELECT active_space FROM collections WHERE name = $1`, collection)
 	tr.spaces.expectSwitch(largeModel)
 	reindex := m.awaitSuccess(m.begin(toModel(largeModel)).ID)
 	tr.spaces.confirmSwitch()
@@ -25,7 +25,7 @@ func TestOldSpaceIsDropped(t *testing.T) {
 		return m.installation.QueryInt(`SELECT (to_regclass('passages_' || $1::bigint) IS NOT NULL)::integer
 		                     + (SELECT count(*) FROM spaces WHERE id = $1)
 		                     + (SELECT count(*) FROM manifest WHERE space = $1)
-		                     + (SELECT count(*) FROM placements WHERE space = $1)`, old) == 0
+		                     + (SELECT count(*) FROM space_versions WHERE space = $1)`, old) == 0
 	})
 	before := m.installation.QueryInt(`SELECT count(*) FROM spaces`)
 	detail := m.wantRefused(http.StatusConflict, "conflict", "/v1/reindexes/"+reindex.ID.String()+"/revert", nil)

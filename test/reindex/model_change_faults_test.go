@@ -17,7 +17,7 @@ import (
 // new one answers until the other is whole again.
 func (c *modelChange) revertToIncomplete() {
 	c.awaitSwitch()
-	c.env.installation.Exec(fmt.Sprintf(`DELETE FROM placements p USING documents d, spaces s
+	c.env.installation.Exec(fmt.Sprintf(`DELETE FROM space_versions p USING documents d, spaces s
 		WHERE d.id = p.document AND s.id = p.space AND s.model = '%s' AND d.key LIKE '%s%%'`, smallModel.Name, stableKeys))
 	c.traffic.spaces.expectSwitch(smallModel)
 	reindex := c.env.must(c.env.client().RevertReindex(c.t.Context(), c.id))
@@ -141,7 +141,7 @@ func TestChunkingChange(t *testing.T) {
 // none is longer, but some are about as long.
 func (m *testEnv) wantActiveChunking(most int) {
 	m.t.Helper()
-	const live = `SELECT count(*) FROM ` + program.AllPassagesSQL + ` p JOIN spaces s ON s.id = p.space JOIN collections c ON c.live_space = s.id WHERE c.name = $1 AND `
+	const live = `SELECT count(*) FROM ` + program.AllPassagesSQL + ` p JOIN spaces s ON s.id = p.space JOIN collections c ON c.active_space = s.id WHERE c.name = $1 AND `
 	if n := m.installation.QueryInt(live+`(s.chunk_tokens <> $2 OR p.tokens > $2)`, collection, most); n > 0 {
 		m.t.Errorf("%d passages of the live space are not of one with at most %d tokens", n, most)
 	}

@@ -37,9 +37,10 @@ var otherTables = []string{
 
 // Triggers do not run while rows are multiplied. What these write is written by
 // multiply too: backlog and backlog_update count jobs, collection and fields write
-// what the made document has already, counts counts collections, and missed counts
-// documents that are not in every space, of which there are none.
-var knownTriggers = []string{"backlog", "backlog_update", "collection", "counts", "fields", "missed"}
+// what the made document has already, counts counts collections, and
+// missed_publications (missed in a release before) counts documents that are not in
+// every space, of which there are none.
+var knownTriggers = []string{"backlog", "backlog_update", "collection", "counts", "fields", "missed_publications", "missed"}
 
 // Columns that name something by a uuid or bytes, and that are the same in all
 // documents of a shape.
@@ -157,7 +158,7 @@ func (d *database) value(table string, c column, s docTemplate) string {
 		return fmt.Sprintf("(SELECT pg_catalog.array_agg(%s) FROM unnest(%s) AS old (hash))", newHash("old.hash"), name)
 	case c.name == "key":
 		return fmt.Sprintf("'%s' || n || '.md'", s.prefix)
-	case c.name == "object", c.name == "tag":
+	case c.name == "object", c.name == "object_etag", c.name == "tag": // tag in a release before
 		return fmt.Sprintf("CASE WHEN %[1]s <> '' THEN md5(%[1]s || n)::uuid::text ELSE %[1]s END", name)
 	case c.name == "sha256":
 		return fmt.Sprintf("encode(sha256(convert_to(%s || n, 'UTF8')), 'hex')", name)
@@ -182,12 +183,12 @@ var idBase = time.Now().Add(-48 * time.Hour)
 
 func newHash(old string) string { return fmt.Sprintf("sha256(%s || int8send(n))", old) }
 
-// newVector mixes two of the stock of vectors, a different pair for each passage.
+// newVector mixes two of the vectors of the pool, a different pair for each passage.
 func newVector(s docTemplate) string {
 	g := fmt.Sprintf("(n * %d + made.nth)", max(1, s.passages))
 	return fmt.Sprintf(`(SELECT public.l2_normalize(a.embedding OPERATOR(public.+) b.embedding)
 		FROM scale.vectors a, scale.vectors b
-		WHERE a.id = %[1]s %% scale.stock() AND b.id = (%[1]s + %[1]s / scale.stock() * 7919) %% scale.stock())`, g)
+		WHERE a.id = %[1]s %% scale.vector_count() AND b.id = (%[1]s + %[1]s / scale.vector_count() * 7919) %% scale.vector_count())`, g)
 }
 
 // cloneID returns the id that a document, or a job, has in the document n.

@@ -138,7 +138,7 @@ func (d *database) cloneIntoSpace(placed uuid.UUID, space vector.Space) {
 			case c.name == "document":
 				value = "d.id"
 			case c.name == "version":
-				value = "d.live_version"
+				value = "d.published_version"
 			}
 			if into != "" {
 				into, values = into+", ", values+", "
@@ -150,7 +150,7 @@ func (d *database) cloneIntoSpace(placed uuid.UUID, space vector.Space) {
 			SELECT %[3]s
 			FROM (SELECT * FROM public.%[1]q WHERE document = $1 AND space = $2) AS made
 			CROSS JOIN public.documents d
-			WHERE d.collection = $3 AND d.deleted_at IS NULL AND d.live_version IS NOT NULL AND d.id <> $1
+			WHERE d.collection = $3 AND d.deleted_at IS NULL AND d.published_version IS NOT NULL AND d.id <> $1
 			ON CONFLICT DO NOTHING`, table, into, values), placed, space.ID, space.CollectionID)
 	}
 	d.exec("ANALYZE")

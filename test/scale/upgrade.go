@@ -71,14 +71,22 @@ func (d *database) uploadText(c *client.Client, key string, sections int) docume
 }
 
 // measureMigration brings the tables up to date while the programs of before are at work,
-// and compares what can be read before and after.
+// and compares what can be read before and after. Programs that a migration does not let
+// go on beside it are stopped first: then only the migration itself is measured.
 func measureMigration(r *report, of []*database) {
 	var seconds, held, waited, asked []float64
 	for _, d := range of {
 		d.site.AppURL += "&application_name=" + trafficName
 		programs := d.startPrograms()
 		before := d.readSample(programs[0].Client(program.APIKey))
-		requests := d.startRequests(programs[0])
+		requests := d.newRequests()
+		if d.namesAreRenamed() {
+			stopPrograms(r, programs)
+			r.note("%s: the programs of before cannot go on beside the migration, and were stopped", formatCount(d.size))
+			programs = nil
+		} else {
+			requests.start(d, programs[0])
+		}
 		waits := d.watchWaits(requests.ctx)
 		locks := d.watchLocks(requests.ctx)
 
@@ -99,18 +107,31 @@ func measureMigration(r *report, of []*database) {
 		locks.done.Wait()
 		held, waited, asked = append(held, locks.longestMillis()), append(waited, waits.longestMillis()), append(asked, requests.longest.Seconds()*1000)
 		r.note("%s: %d requests meanwhile; longest held of what keeps writers out: %s", formatCount(d.size), requests.made, locks)
-		for _, p := range programs {
-			p.Stop()
-			if complaints := p.LogWarnings(); !strings.Contains(complaints, "complained 0 times") {
-				r.note("%s", complaints)
-			}
-		}
+		stopPrograms(r, programs)
 		d.compareAfter(before)
 	}
 	r.printRatio("gristmill migrate, programs at work", "s", seconds, 0)
 	r.printMax("longest hold of a lock that keeps writers out", "ms", held, maxLockHold)
 	r.printMax("longest wait of a statement for a lock", "ms", waited, maxLockHold)
 	r.printMax("longest request", "ms", asked, 0)
+}
+
+// namesAreRenamed is whether a migration that is missing renames columns that the
+// programs of before name (migration 35).
+func (d *database) namesAreRenamed() bool {
+	return d.site.QueryInt(`
+		SELECT count(*) FROM pg_catalog.pg_attribute
+		WHERE attrelid = 'public.documents'::regclass AND attname = 'live_version' AND NOT attisdropped`) > 0
+}
+
+// stopPrograms stops programs, and notes what they have complained of.
+func stopPrograms(r *report, programs []*program.Program) {
+	for _, p := range programs {
+		p.Stop()
+		if complaints := p.LogWarnings(); !strings.Contains(complaints, "complained 0 times") {
+			r.note("%s", complaints)
+		}
+	}
 }
 
 // apiSample is what the api answers for some documents, and how many rows there are.
@@ -186,9 +207,13 @@ type requests struct {
 	longest time.Duration
 }
 
-func (d *database) startRequests(api *program.Program) *requests {
+func (d *database) newRequests() *requests {
 	r := &requests{}
 	r.ctx, r.stop = context.WithCancel(d.ctx)
+	return r
+}
+
+func (r *requests) start(d *database, api *program.Program) {
 	c, made := api.Client(program.APIKey), d.fixture.templates[0]
 	r.repeat(func(i int) { d.uploadText(c, fmt.Sprintf("during/%d.md", i), 3) })
 	r.repeat(func(i int) {
@@ -198,7 +223,6 @@ func (d *database) startRequests(api *program.Program) *requests {
 		_, err = c.Passages(d.ctx, id, document.Page{Limit: pageLimit})
 		d.must(err)
 	})
-	return r
 }
 
 // repeat does something again and again, and notes how long it takes at most.

@@ -32,7 +32,7 @@ func (d *database) loadVectors(vectors func(yield func([]float32) bool), n int) 
 	}
 	flush()
 	d.exec("ANALYZE scale.vectors")
-	d.exec(`CREATE FUNCTION scale.stock() RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT ` + strconv.Itoa(n) + `::bigint'`)
+	d.exec(`CREATE FUNCTION scale.vector_count() RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT ` + strconv.Itoa(n) + `::bigint'`)
 }
 
 // randomVectors are of any direction.

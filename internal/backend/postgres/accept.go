@@ -103,7 +103,7 @@ func lockNewestVersion(ctx context.Context, tx pgx.Tx, upload original.Upload) (
 		WHERE collection = $1 AND key = $2 AND deleted_at IS NULL
 		FOR NO KEY UPDATE`, upload.Collection.ID, upload.Key)
 	batch.Queue(`
-		SELECT d.id, d.newest_version, coalesce(d.live_version, 0), v.sha256,
+		SELECT d.id, d.newest_version, coalesce(d.published_version, 0), v.sha256,
 		       v.sha256 = $3 AND v.title = $4 AND v.metadata = $5 AND v.media_type = $6
 		       AND coalesce(v.title_from_key = $7, true)
 		       AND j.state NOT IN ('failed', 'cancelled')
@@ -131,10 +131,10 @@ func queueInsertVersion(batch *pgx.Batch, n newestVersion, upload original.Uploa
 		ON CONFLICT (tenant, id) DO UPDATE SET
 			newest_version = excluded.newest_version,
 			updated_at     = excluded.updated_at,
-			state          = CASE WHEN documents.live_version IS NULL THEN 'pending' ELSE documents.state END`,
+			state          = CASE WHEN documents.published_version IS NULL THEN 'pending' ELSE documents.state END`,
 		n.document, upload.Collection.ID, upload.Key, n.version)
 	batch.Queue(`
-		INSERT INTO versions (document, version, title, metadata, object, size, sha256, media_type, warnings, title_from_key, tag)
+		INSERT INTO versions (document, version, title, metadata, object, size, sha256, media_type, warnings, title_from_key, object_etag)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
 		n.document, n.version, upload.Title, upload.Metadata, upload.Object, upload.Size,
 		upload.SHA256, upload.MediaType, append(document.Warnings{}, upload.Warnings...), upload.TitleFromKey, upload.ObjectETag)

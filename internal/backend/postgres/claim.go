@@ -123,7 +123,7 @@ func (s *Store) queueLeaseTask(ctx context.Context, batch *pgx.Batch, t lockedTa
 		queueDeleteAttemptEntries(batch, t)
 	}
 	batch.Queue(`
-		SELECT c.name, coalesce(c.summaries, ''), t.asked, d.key, v.title, v.title_from_key, v.media_type, v.object, v.size, v.sha256
+		SELECT c.name, coalesce(c.summaries, ''), t.summary_requested, d.key, v.title, v.title_from_key, v.media_type, v.object, v.size, v.sha256
 		FROM versions v
 		JOIN documents d ON d.id = v.document
 		JOIN collections c ON c.id = d.collection

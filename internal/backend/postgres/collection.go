@@ -61,7 +61,7 @@ func scanCollectionByName(row pgx.Row, name string) (vector.Collection, error) {
 const selectCollections = `
 	SELECT c.id, c.name, coalesce(c.summaries, ''), ` + isReplaceable + `, ` + spaceColumns + `
 	FROM collections c
-	JOIN spaces s ON s.id = c.live_space`
+	JOIN spaces s ON s.id = c.active_space`
 
 func scanCollection(row pgx.Row) (c vector.Collection, err error) {
 	err = row.Scan(append([]any{&c.ID, &c.Name, &c.Summaries, &c.SpaceReplaceable}, spaceFields(&c.ActiveSpace)...)...)
@@ -139,7 +139,7 @@ func (s *Store) addCollection(ctx context.Context, tx pgx.Tx, name string, model
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `UPDATE collections SET live_space = $2 WHERE id = $1`, id, space)
+	_, err = tx.Exec(ctx, `UPDATE collections SET active_space = $2 WHERE id = $1`, id, space)
 	return err
 }
 

@@ -46,7 +46,7 @@ func TestMigrateCountsCollections(t *testing.T) {
 	if err := ensure("another"); !fault.Is(err, fault.Conflict) {
 		t.Errorf("a second collection where one is allowed: got %v", err)
 	}
-	execute(t, super, `UPDATE collections SET live_space = NULL`)
+	execute(t, super, `UPDATE collections SET active_space = NULL`)
 	execute(t, super, `DELETE FROM spaces`)
 	execute(t, super, `DELETE FROM collections`)
 	if err := ensure("another"); err != nil {

@@ -79,20 +79,20 @@ func (s *Store) documentsByKey(ctx context.Context, filter document.DocumentFilt
 
 // passageWarnings are those of the passages of version v of document d, in the
 // space by which collection c answers searches.
-const passageWarnings = `coalesce((SELECT p.warnings FROM placements p
-	                 WHERE p.document = d.id AND p.version = v.version AND p.space = c.live_space), '[]')`
+const passageWarnings = `coalesce((SELECT p.warnings FROM space_versions p
+	                 WHERE p.document = d.id AND p.version = v.version AND p.space = c.active_space), '[]')`
 
 // selectDocuments is followed by a join of the version v that is to describe
 // the document, and read by scanDocument.
 const selectDocuments = `
 	SELECT d.id, c.name, d.key, v.title, d.state, v.version, v.size, v.sha256, v.media_type, v.metadata,
-	       v.warnings, ` + passageWarnings + `, v.summary_warnings, d.created_at, d.updated_at, v.damage, v.object, v.tag
+	       v.warnings, ` + passageWarnings + `, v.summary_warnings, d.created_at, d.updated_at, v.damage, v.object, v.object_etag
 	FROM documents d
 	JOIN collections c ON c.id = d.collection`
 
 // joinPublishedOrNewest joins the version that readers see.
 const joinPublishedOrNewest = `
-	JOIN versions v ON v.document = d.id AND v.version = coalesce(d.live_version, d.newest_version)`
+	JOIN versions v ON v.document = d.id AND v.version = coalesce(d.published_version, d.newest_version)`
 
 func scanDocument(row pgx.Row) (document.Document, error) {
 	var d document.Document

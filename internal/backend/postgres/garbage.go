@@ -18,7 +18,7 @@ func (s *Store) Garbage(ctx context.Context, ahead time.Duration, limit int) (du
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		due, err = queryAll(ctx, tx, scanGarbage, `
 			SELECT id, kind, document, coalesce(version, 0), coalesce(object, ''), coalesce(space, 0), tries,
-			       coalesce(reached, '{}')
+			       coalesce(scan_cursor, '{}')
 			FROM garbage
 			WHERE due_at <= statement_timestamp() + $1::interval
 			ORDER BY due_at, id
@@ -61,7 +61,7 @@ func (s *Store) PostponeGarbage(ctx context.Context, g garbage.Entry, delay time
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
 			UPDATE garbage SET due_at = clock_timestamp() + $2::interval, tries = tries + 1,
-			                   reached = CASE WHEN kind = 'search' THEN $3::jsonb END
+			                   scan_cursor = CASE WHEN kind = 'search' THEN $3::jsonb END
 			WHERE id = $1`, g.ID, delay, g.ScanCursor)
 		return err
 	})

@@ -21,9 +21,9 @@ func newCrowdedDatabase(t *testing.T, n int) (d database) {
 		`CREATE FUNCTION n() RETURNS integer LANGUAGE sql AS 'SELECT count FROM wanted'`,
 		`INSERT INTO collections (tenant, id, name) VALUES ('default', gen_random_uuid(), 'c')`,
 		`INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap) SELECT tenant, id, 'm', 2, 10, 0 FROM collections`,
-		`UPDATE collections c SET live_space = s.id FROM spaces s WHERE s.collection = c.id`,
+		`UPDATE collections c SET active_space = s.id FROM spaces s WHERE s.collection = c.id`,
 		`SELECT set_config('gristmill.tenant', 'default', false), add_partition(id) FROM spaces`,
-		`INSERT INTO documents (tenant, id, collection, key, state, newest_version, live_version)
+		`INSERT INTO documents (tenant, id, collection, key, state, newest_version, published_version)
 		 SELECT tenant, gen_random_uuid(), id, i, 'ready', 1, 1 FROM collections, generate_series(1, n()) i`,
 		`INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type)
 		 SELECT tenant, id, 1, '', '{}', id, 10, '', '' FROM documents`,

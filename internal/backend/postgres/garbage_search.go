@@ -53,13 +53,13 @@ func findGarbageVersions(ctx context.Context, tx pgx.Tx, at *garbage.ScanCursor,
 	var last *uuid.UUID
 	if err := tx.QueryRow(ctx, `
 		WITH page AS MATERIALIZED (
-			SELECT id, newest_version, live_version, deleted_at FROM documents WHERE id > $1 ORDER BY id LIMIT $2
+			SELECT id, newest_version, published_version, deleted_at FROM documents WHERE id > $1 ORDER BY id LIMIT $2
 		), listed AS (
 			INSERT INTO garbage (kind, document, version)
 			SELECT 'version', v.document, v.version
 			FROM page d
 			JOIN versions v ON v.document = d.id
-			WHERE (d.deleted_at IS NOT NULL OR v.version <> d.newest_version AND v.version IS DISTINCT FROM d.live_version)
+			WHERE (d.deleted_at IS NOT NULL OR v.version <> d.newest_version AND v.version IS DISTINCT FROM d.published_version)
 			  AND `+hasNoGarbageEntry+`
 			RETURNING id
 		)

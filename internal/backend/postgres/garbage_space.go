@@ -62,7 +62,7 @@ func dropSpacePassages(ctx context.Context, tx pgx.Tx, g garbage.Entry, ahead ti
 	tag, err := tx.Exec(ctx, `
 		UPDATE spaces s SET written = false, drop_after = '-infinity'
 		FROM collections c
-		WHERE s.id = $1 AND c.id = s.collection AND c.live_space <> s.id
+		WHERE s.id = $1 AND c.id = s.collection AND c.active_space <> s.id
 		  AND s.drop_after <= clock_timestamp() + $2::interval AND s.drop_after > '-infinity'
 		  AND NOT `+isBeingBuilt, g.SpaceID, ahead)
 	if err != nil {
@@ -138,9 +138,9 @@ const deletePageDocuments = 500
 // was removed the times before.
 const (
 	deleteSpaceVersions = `
-		DELETE FROM placements
+		DELETE FROM space_versions
 		WHERE ctid = ANY (ARRAY(
-			SELECT ctid FROM placements
+			SELECT ctid FROM space_versions
 			WHERE space = $1
 			ORDER BY document
 			LIMIT $2
@@ -154,7 +154,7 @@ const (
 	deleteSpaceRow = `
 		DELETE FROM spaces
 		WHERE id = $1 AND $2 > 0
-		  AND NOT EXISTS (SELECT FROM placements WHERE space = $1)
+		  AND NOT EXISTS (SELECT FROM space_versions WHERE space = $1)
 		  AND NOT EXISTS (SELECT FROM shared_passages WHERE space = $1)
 		  AND NOT EXISTS (SELECT FROM shared_passages_long WHERE space = $1)`
 )

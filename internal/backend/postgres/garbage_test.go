@@ -10,9 +10,9 @@ import (
 // unreferencedRows are rows that nobody refers to, by what they are.
 var unreferencedRows = map[string]string{
 	"versions": `SELECT count(*) FROM versions v JOIN documents d ON d.id = v.document
-		WHERE d.deleted_at IS NOT NULL OR v.version <> d.newest_version AND v.version IS DISTINCT FROM d.live_version`,
+		WHERE d.deleted_at IS NOT NULL OR v.version <> d.newest_version AND v.version IS DISTINCT FROM d.published_version`,
 	"documents": `SELECT count(*) FROM documents d WHERE deleted_at IS NOT NULL OR NOT EXISTS (SELECT FROM versions v WHERE v.document = d.id)`,
-	"spaces":    `SELECT count(*) FROM spaces s WHERE NOT EXISTS (SELECT FROM collections c WHERE c.live_space = s.id)`,
+	"spaces":    `SELECT count(*) FROM spaces s WHERE NOT EXISTS (SELECT FROM collections c WHERE c.active_space = s.id)`,
 	"passages":  `SELECT count(*) FROM passages p WHERE NOT EXISTS (SELECT FROM manifest m WHERE m.space = p.space AND m.hash = p.hash)`,
 	"places": `SELECT count(*) FROM manifest m WHERE NOT EXISTS (SELECT FROM spaces s WHERE s.id = m.space)
 		OR NOT EXISTS (SELECT FROM versions v WHERE v.document = m.document AND v.version = m.version)`,

@@ -41,7 +41,7 @@ func collectVersion(ctx context.Context, tx pgx.Tx, g garbage.Entry, ahead time.
 // that is not deleted. Of a document that is gone there may be rows still.
 func lockVersion(ctx context.Context, tx pgx.Tx, g garbage.Entry) (needed bool, err error) {
 	err = tx.QueryRow(ctx, `
-		SELECT deleted_at IS NULL AND ($2 = newest_version OR $2 IS NOT DISTINCT FROM live_version)
+		SELECT deleted_at IS NULL AND ($2 = newest_version OR $2 IS NOT DISTINCT FROM published_version)
 		FROM documents WHERE id = $1
 		FOR UPDATE`, g.DocumentID, g.Version).Scan(&needed)
 	if isNoRows(err) {
@@ -86,7 +86,7 @@ func deleteManifestEntries(ctx context.Context, tx pgx.Tx, g garbage.Entry, limi
 		), gone AS (
 			SELECT d.space, d.hash, CASE WHEN p.space IS NULL THEN clock_timestamp() + $7::interval ELSE clock_timestamp() END AS due_at
 			FROM deleted d
-			LEFT JOIN placements p ON p.document = $4 AND p.version = $5 AND p.space = d.space
+			LEFT JOIN space_versions p ON p.document = $4 AND p.version = $5 AND p.space = d.space
 		), listed AS (`+insertGarbagePassages+`)
 		SELECT count(*) FROM deleted`,
 		nil, nil, garbage.MaxEntryHashes, g.DocumentID, g.Version, limit, garbage.PassageRetention).Scan(&removed)

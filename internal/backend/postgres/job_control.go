@@ -29,7 +29,7 @@ func (s *Store) CancelJob(ctx context.Context, id uuid.UUID) (cancelled document
 			}
 			if _, err := tx.Exec(ctx, `
 				UPDATE documents SET state = 'failed', updated_at = now()
-				WHERE id = $1 AND newest_version = $2 AND live_version IS NULL AND deleted_at IS NULL`,
+				WHERE id = $1 AND newest_version = $2 AND published_version IS NULL AND deleted_at IS NULL`,
 				job.document, job.version); err != nil {
 				return err
 			}
@@ -81,7 +81,7 @@ func restartTasks(ctx context.Context, tx pgx.Tx, job lockedJob) error {
 		WHERE job = $1 AND state NOT IN ('queued', 'succeeded')`, job.id)
 	batch.Queue(`
 		UPDATE documents SET state = 'pending', updated_at = now()
-		WHERE id = $1 AND state = 'failed' AND live_version IS NULL`, job.document)
+		WHERE id = $1 AND state = 'failed' AND published_version IS NULL`, job.document)
 	return sendAndUpdateJobState(ctx, tx, job, &batch)
 }
 

@@ -170,8 +170,8 @@ func TestMigratePlacesVersions(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, ctx := d.open(t), tenant.With(t.Context(), tenant.Default)
-	if all, whole := countRows(t, ctx, s, "placements"), countRows(t, ctx, s, "placements WHERE version = 1 AND passages = 3"); all != 1 || whole != 1 {
-		t.Errorf("got %d placements, %d of them of version 1 with 3 places; want that one only", all, whole)
+	if all, whole := countRows(t, ctx, s, "space_versions"), countRows(t, ctx, s, "space_versions WHERE version = 1 AND passages = 3"); all != 1 || whole != 1 {
+		t.Errorf("got %d space versions, %d of them of version 1 with 3 places; want that one only", all, whole)
 	}
 	if _, err := s.BeginReindex(ctx, document.ReindexRequest{Collection: "c", Tokens: 20}); err != nil {
 		t.Error(err)

@@ -48,10 +48,10 @@ func (s *Store) Passages(ctx context.Context, id uuid.UUID, page document.Page) 
 // the space that they see it in.
 func readPublishedVersion(ctx context.Context, tx pgx.Tx, id uuid.UUID) (version int, space vector.Space, err error) {
 	err = tx.QueryRow(ctx, `
-		SELECT coalesce(d.live_version, 0), `+spaceColumns+`
+		SELECT coalesce(d.published_version, 0), `+spaceColumns+`
 		FROM documents d
 		JOIN collections c ON c.id = d.collection
-		JOIN spaces s ON s.id = c.live_space
+		JOIN spaces s ON s.id = c.active_space
 		WHERE d.id = $1 AND d.deleted_at IS NULL`, id).Scan(append([]any{&version}, spaceFields(&space)...)...)
 	if isNoRows(err) {
 		err = errNoDocument(id)

@@ -25,9 +25,9 @@ const publishRetryDelay = time.Second
 func (s *Store) Publish(ctx context.Context, work task.Work, also []vector.SpaceVersion, progress document.KnowledgeProgress, warnings ...document.Warning) (err error) {
 	defer wrapError(&err, "publish %s", work)
 	return s.inTenantCommitBatch(ctx, func(tx pgx.Tx) (*pgx.Batch, error) {
-		placements := append([]vector.SpaceVersion{{SpaceID: work.Space.ID, Passages: progress.Passages, Warnings: warnings}}, also...)
+		spaceVersions := append([]vector.SpaceVersion{{SpaceID: work.Space.ID, Passages: progress.Passages, Warnings: warnings}}, also...)
 		var spaces []vector.Space
-		t, err := lockLeasedTask(ctx, tx, work, func(batch *pgx.Batch) { queueSelectWritten(batch, &placements, &spaces) })
+		t, err := lockLeasedTask(ctx, tx, work, func(batch *pgx.Batch) { queueSelectWritten(batch, &spaceVersions, &spaces) })
 		if err != nil {
 			return nil, err
 		}
@@ -37,14 +37,14 @@ func (s *Store) Publish(ctx context.Context, work task.Work, also []vector.Space
 			return &last, nil
 		}
 		var checks pgx.Batch
-		for i, p := range placements {
+		for i, p := range spaceVersions {
 			queueCheckManifest(&checks, work, spaces[i], p.Passages)
 		}
-		queueLockActiveSpace(&checks, work, func(live int64) error { return checkWrittenToActive(placements, live) })
+		queueLockActiveSpace(&checks, work, func(live int64) error { return checkWrittenToActive(spaceVersions, live) })
 		if err := tx.SendBatch(ctx, &checks).Close(); err != nil {
 			return nil, err
 		}
-		t.queuePublish(&last, placements, progress)
+		t.queuePublish(&last, spaceVersions, progress)
 		return &last, nil
 	})
 }
@@ -98,15 +98,15 @@ func (s *Store) WriteAndPublish(ctx context.Context, work task.Work, batch vecto
 // queuePublish notes where the version of the task stands, has readers see it,
 // and ends the task. The switch and the ends that tell of it are one
 // transaction: who sees the job succeeded finds the document.
-func (t lockedTask) queuePublish(batch *pgx.Batch, placements []vector.SpaceVersion, progress document.KnowledgeProgress) {
-	for _, p := range placements {
+func (t lockedTask) queuePublish(batch *pgx.Batch, spaceVersions []vector.SpaceVersion, progress document.KnowledgeProgress) {
+	for _, p := range spaceVersions {
 		batch.Queue(`
-			INSERT INTO placements (document, version, space, passages, warnings) VALUES ($1, $2, $3, $4, $5)`,
+			INSERT INTO space_versions (document, version, space, passages, warnings) VALUES ($1, $2, $3, $4, $5)`,
 			t.DocumentID, t.Version, p.SpaceID, p.Passages, append(document.Warnings{}, p.Warnings...))
 		queueInsertGrownSpace(batch, p.SpaceID, p.Passages)
 	}
 	batch.Queue(`
-		UPDATE documents SET live_version = $2, state = 'ready', updated_at = now()
+		UPDATE documents SET published_version = $2, state = 'ready', updated_at = now()
 		WHERE id = $1`, t.DocumentID, t.Version)
 	if t.publishedVersion != nil && *t.publishedVersion < t.Version {
 		queueInsertGarbageVersion(batch, t.DocumentID, *t.publishedVersion)
@@ -114,13 +114,13 @@ func (t lockedTask) queuePublish(batch *pgx.Batch, placements []vector.SpaceVers
 	t.queueEnd(batch, document.JobSucceeded, "", progress)
 }
 
-// queueSelectWritten leaves out placements in spaces that are no longer kept
+// queueSelectWritten leaves out space versions in spaces that are no longer kept
 // complete, and may be gone before this is over. It holds the spaces of the
 // others (see queueHold), and reads them in the same order.
-func queueSelectWritten(batch *pgx.Batch, placements *[]vector.SpaceVersion, spaces *[]vector.Space) {
-	of := make(map[int64]vector.SpaceVersion, len(*placements))
-	ids := make([]int64, 0, len(*placements))
-	for _, p := range *placements {
+func queueSelectWritten(batch *pgx.Batch, spaceVersions *[]vector.SpaceVersion, spaces *[]vector.Space) {
+	of := make(map[int64]vector.SpaceVersion, len(*spaceVersions))
+	ids := make([]int64, 0, len(*spaceVersions))
+	for _, p := range *spaceVersions {
 		of[p.SpaceID] = p
 		ids = append(ids, p.SpaceID)
 	}
@@ -132,10 +132,10 @@ func queueSelectWritten(batch *pgx.Batch, placements *[]vector.SpaceVersion, spa
 		WHERE s.id = ANY ($1) AND s.written
 		ORDER BY s.id
 		FOR KEY SHARE`, ids).Query(func(rows pgx.Rows) (err error) {
-		*placements = nil
+		*spaceVersions = nil
 		*spaces, err = pgx.CollectRows(rows, scanSpace)
 		for _, space := range *spaces {
-			*placements = append(*placements, of[space.ID])
+			*spaceVersions = append(*spaceVersions, of[space.ID])
 		}
 		return err
 	})
@@ -182,7 +182,7 @@ func checkManifest(work task.Work, space vector.Space, places, passages, want in
 // fails unless check takes it. The second statement begins when the lock is held.
 func queueLockActiveSpace(batch *pgx.Batch, work task.Work, check func(live int64) error) {
 	batch.Queue(lockPublishingShared, work.Space.CollectionID)
-	batch.Queue(`SELECT live_space FROM collections WHERE id = $1`, work.Space.CollectionID).QueryRow(func(row pgx.Row) error {
+	batch.Queue(`SELECT active_space FROM collections WHERE id = $1`, work.Space.CollectionID).QueryRow(func(row pgx.Row) error {
 		var live int64
 		if err := row.Scan(&live); err != nil {
 			return err
@@ -191,9 +191,9 @@ func queueLockActiveSpace(batch *pgx.Batch, work task.Work, check func(live int6
 	})
 }
 
-// checkWrittenToActive fails unless one of the placements is in the live space.
-func checkWrittenToActive(placements []vector.SpaceVersion, live int64) error {
-	for _, p := range placements {
+// checkWrittenToActive fails unless one of the space versions is in the live space.
+func checkWrittenToActive(spaceVersions []vector.SpaceVersion, live int64) error {
+	for _, p := range spaceVersions {
 		if p.SpaceID == live {
 			return nil
 		}

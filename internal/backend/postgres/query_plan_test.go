@@ -78,9 +78,9 @@ func TestPlanOfANewDatabaseHoldsWhenItIsFull(t *testing.T) {
 		`INSERT INTO tasks (tenant, job, kind, document, version)
 		 SELECT tenant, id, kind, document, version FROM jobs, unnest('{knowledge,summary}'::text[]) kind WHERE id NOT IN (SELECT job FROM tasks)`,
 		`INSERT INTO manifest (tenant, document, version, space, ordinal, hash, start_byte, end_byte)
-		 SELECT d.tenant, d.id, 1, c.live_space, 0, sha256(d.id::text::bytea), 0, 1 FROM documents d, collections c WHERE d.key LIKE 'n%'`,
+		 SELECT d.tenant, d.id, 1, c.active_space, 0, sha256(d.id::text::bytea), 0, 1 FROM documents d, collections c WHERE d.key LIKE 'n%'`,
 		`INSERT INTO shared_passages (tenant, space, hash, tokens, embedding, heading_path, context, content)
-		 SELECT tenant, live_space, sha256(n::text::bytea), 1, array_fill(1::real, '{1536}')::halfvec, '{}', '', repeat('x', 400) FROM collections, generate_series(1, 5000) n`,
+		 SELECT tenant, active_space, sha256(n::text::bytea), 1, array_fill(1::real, '{1536}')::halfvec, '{}', '', repeat('x', 400) FROM collections, generate_series(1, 5000) n`,
 	} {
 		execute(t, d.owner, statement)
 	}
@@ -120,7 +120,7 @@ func TestPlanOfAnEmptiedTableHoldsWhenItFills(t *testing.T) {
 	fill := func() {
 		execute(t, d.owner, `
 			INSERT INTO shared_passages (tenant, space, hash, tokens, embedding, heading_path, context, content)
-			SELECT tenant, live_space, sha256(n::text::bytea), 1, array_fill(1::real, '{1536}')::halfvec, '{}', '', '' FROM collections, generate_series(1, 500) n`)
+			SELECT tenant, active_space, sha256(n::text::bytea), 1, array_fill(1::real, '{1536}')::halfvec, '{}', '', '' FROM collections, generate_series(1, 500) n`)
 	}
 	lookUp := func() {
 		for range 8 { // after some calls the plan is one for all parameters

@@ -29,25 +29,25 @@ func TestCostFollowsWhatIsTouched(t *testing.T) {
 	for _, statement := range []string{
 		`INSERT INTO collections (tenant, id, name) SELECT 'default', gen_random_uuid(), name FROM unnest('{empty,full}'::text[]) AS name`,
 		`INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap) SELECT tenant, id, 'm', 2, 10, 0 FROM collections`,
-		`UPDATE collections c SET live_space = s.id FROM spaces s WHERE s.collection = c.id`,
+		`UPDATE collections c SET active_space = s.id FROM spaces s WHERE s.collection = c.id`,
 		`INSERT INTO manifest (tenant, document, version, space, ordinal, hash, start_byte, end_byte)
-		 SELECT tenant, gen_random_uuid(), 1, live_space, 0, sha256(n::text::bytea), 0, 1
+		 SELECT tenant, gen_random_uuid(), 1, active_space, 0, sha256(n::text::bytea), 0, 1
 		 FROM collections, generate_series(1, 10000) n WHERE name = 'full'`,
 		`SET session_replication_role = replica;
-		 INSERT INTO placements (tenant, document, version, space, passages) SELECT tenant, document, version, space, 1 FROM manifest`,
+		 INSERT INTO space_versions (tenant, document, version, space, passages) SELECT tenant, document, version, space, 1 FROM manifest`,
 		`INSERT INTO released_sections (tenant, node, released_at)
 		 SELECT id, sha256(n::text::bytea), now() + (CASE id WHEN 'default' THEN '1 day' ELSE '-1 day' END)::interval
 		 FROM tenants, generate_series(1, 10000) n`,
 		`INSERT INTO idempotency_keys (tenant, key, fingerprint, answer) SELECT 'default', n, '', '{}' FROM generate_series(1, 10000) n`,
 		`INSERT INTO reindexes (tenant, id, collection, change, from_space, to_space, model, dimensions, chunk_tokens, chunk_overlap, state)
 		 SELECT tenant, gen_random_uuid(), id, 'model', n, n + 10000, 'm', 2, 10, 0, 'succeeded' FROM collections, generate_series(1, 10000) n WHERE name = 'full'`,
-		`ANALYZE manifest, placements, released_sections, idempotency_keys, reindexes`,
+		`ANALYZE manifest, space_versions, released_sections, idempotency_keys, reindexes`,
 	} {
 		execute(t, d.owner, statement)
 	}
 	conn := connect(t, d.owner)
 	defer conn.Close(context.Background())
-	const tables = ` WHERE relname IN ('manifest', 'placements', 'released_sections', 'idempotency_keys', 'reindexes')`
+	const tables = ` WHERE relname IN ('manifest', 'space_versions', 'released_sections', 'idempotency_keys', 'reindexes')`
 	sum := func(query string) (n int64) {
 		t.Helper()
 		if err := conn.QueryRow(t.Context(), query+tables).Scan(&n); err != nil {
@@ -93,7 +93,7 @@ func TestListsReadWhatTheyShow(t *testing.T) {
 	for _, statement := range []string{
 		`INSERT INTO collections (tenant, id, name) SELECT t.id, gen_random_uuid(), name FROM tenants t, unnest('{few,many}'::text[]) AS name`,
 		`INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap) SELECT tenant, id, 'm', 2, 10, 0 FROM collections`,
-		`UPDATE collections c SET live_space = s.id FROM spaces s WHERE s.collection = c.id`,
+		`UPDATE collections c SET active_space = s.id FROM spaces s WHERE s.collection = c.id`,
 		`ALTER TABLE documents SET (autovacuum_enabled = false)`, // which would be counted
 		`ALTER TABLE versions SET (autovacuum_enabled = false)`,
 		`ALTER TABLE jobs SET (autovacuum_enabled = false)`,
@@ -126,7 +126,7 @@ func TestFilteredSearchReadsWhatMatches(t *testing.T) {
 	for _, statement := range []string{
 		`INSERT INTO collections (tenant, id, name) VALUES ('default', gen_random_uuid(), 'c')`,
 		`INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap, indexed) SELECT tenant, id, 'm', 2, 10, 0, true FROM collections`,
-		`UPDATE collections c SET live_space = s.id FROM spaces s WHERE s.collection = c.id`,
+		`UPDATE collections c SET active_space = s.id FROM spaces s WHERE s.collection = c.id`,
 		`SELECT set_config('gristmill.tenant', 'default', false), add_partition(id) FROM spaces`,
 		`INSERT INTO passages (tenant, space, hash, tokens, embedding, heading_path, context, content)
 		 SELECT tenant, id, sha256(''), 1, '[1,0]', '{H}', '', 'text' FROM spaces`,
@@ -146,11 +146,11 @@ func TestFilteredSearchReadsWhatMatches(t *testing.T) {
 				FROM collections c, generate_series(%d, %d) n`, from, to),
 			`INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type)
 			 SELECT tenant, id, 1, '', jsonb_build_object('prefix', split_part(key, '/', 1), 'all', true, 'in', jsonb_build_object('all', true)), id, 1, '', ''
-			 FROM documents d WHERE live_version IS NULL`,
+			 FROM documents d WHERE published_version IS NULL`,
 			`INSERT INTO manifest (tenant, document, version, space, ordinal, hash, start_byte, end_byte)
-			 SELECT d.tenant, d.id, 1, c.live_space, 0, sha256(CASE WHEN key LIKE 'few/%' THEN '' ELSE key END::bytea), 0, 4
-			 FROM documents d JOIN collections c ON c.id = d.collection WHERE live_version IS NULL`,
-			`UPDATE documents SET live_version = 1 WHERE live_version IS NULL`,
+			 SELECT d.tenant, d.id, 1, c.active_space, 0, sha256(CASE WHEN key LIKE 'few/%' THEN '' ELSE key END::bytea), 0, 4
+			 FROM documents d JOIN collections c ON c.id = d.collection WHERE published_version IS NULL`,
+			`UPDATE documents SET published_version = 1 WHERE published_version IS NULL`,
 			`VACUUM ANALYZE documents, versions, manifest, document_fields`,
 		} {
 			execute(t, d.owner, statement)
@@ -193,7 +193,7 @@ func fillLists(t *testing.T, d database, from, to int) {
 	t.Helper()
 	for _, statement := range []string{
 		fmt.Sprintf(`
-			INSERT INTO documents (tenant, id, collection, key, state, live_version, newest_version)
+			INSERT INTO documents (tenant, id, collection, key, state, published_version, newest_version)
 			SELECT c.tenant, ('0190' || lpad(to_hex(n), 8, '0') || '70008000' || substr(md5(c.tenant), 1, 12))::uuid, c.id, 'docs/' || n,
 			       CASE WHEN n <= 4 THEN 'failed' ELSE 'ready' END, 1, 1
 			FROM generate_series(%d, %d) n

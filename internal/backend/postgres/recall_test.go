@@ -62,7 +62,7 @@ func measureIndex(t *testing.T, dimensions int, recall float64) (width int, foun
 	for range 4000 {
 		texts = append(texts, pgvector.NewHalfVector(values()).String())
 	}
-	execute(t, d.owner, `INSERT INTO documents (tenant, id, collection, key, state, live_version, newest_version)
+	execute(t, d.owner, `INSERT INTO documents (tenant, id, collection, key, state, published_version, newest_version)
 		VALUES ('default', gen_random_uuid(), $1, 'k', 'ready', 1, 1)`, c.ID)
 	execute(t, d.owner, `INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type)
 		SELECT 'default', id, 1, 't', '{}', 'o', 1, '', 'text/markdown' FROM documents`)

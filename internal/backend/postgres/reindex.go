@@ -74,7 +74,7 @@ const selectReindexes = `
 	       (SELECT s.drop_after
 	        FROM spaces s
 	        WHERE s.id = r.from_space AND s.drop_after > clock_timestamp()
-	          AND r.state = 'succeeded' AND r.stage = 'done' AND c.live_space = r.to_space AND r.from_space <> r.to_space)
+	          AND r.state = 'succeeded' AND r.stage = 'done' AND c.active_space = r.to_space AND r.from_space <> r.to_space)
 	FROM reindexes r
 	JOIN collections c ON c.id = r.collection`
 
@@ -153,10 +153,10 @@ func lockReindex(ctx context.Context, tx pgx.Tx, id uuid.UUID) (lockedReindex, e
 	batch.Queue(`SELECT FROM collections WHERE id = (SELECT collection FROM reindexes WHERE id = $1) FOR NO KEY UPDATE`, id)
 	batch.Queue(`SELECT FROM reindexes WHERE id = $1 FOR NO KEY UPDATE`, id)
 	batch.Queue(`
-		SELECT `+reindexColumns+`, r.collection, r.from_space, r.to_space, c.live_space, r.crashes, r.lease,
+		SELECT `+reindexColumns+`, r.collection, r.from_space, r.to_space, c.active_space, r.crashes, r.lease,
 		       coalesce(CASE r.state WHEN 'running' THEN r.lease_until WHEN 'waiting' THEN r.next_attempt_at END
 		                - clock_timestamp(), '0'),
-		       r.reached, r.failed, coalesce(clock_timestamp() - r.counted_at, '0')
+		       r.last_document, r.failed, coalesce(clock_timestamp() - r.counted_at, '0')
 		FROM reindexes r
 		JOIN collections c ON c.id = r.collection
 		WHERE r.id = $1`, id).QueryRow(func(row pgx.Row) error {

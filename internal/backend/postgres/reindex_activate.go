@@ -15,7 +15,7 @@ import (
 
 // Publishing a version holds a shared lock on the collection's live space, and
 // making another space live an exclusive one: every version that became live
-// without that space is seen by then in spaces.missed.
+// without that space is seen by then in spaces.missed_publications.
 const (
 	lockPublishingShared    = `SELECT pg_advisory_xact_lock_shared(hashtextextended('space/' || $1::uuid, 0))`
 	lockPublishingExclusive = `SELECT pg_advisory_xact_lock(hashtextextended('space/' || $1::uuid, 0))`
@@ -95,7 +95,7 @@ func readMissedPublications(ctx context.Context, tx pgx.Tx, collection uuid.UUID
 	if _, err := tx.Exec(ctx, lockPublishingExclusive, collection); err != nil {
 		return 0, err
 	}
-	err = tx.QueryRow(ctx, `SELECT missed FROM spaces WHERE id = $1`, space).Scan(&missed)
+	err = tx.QueryRow(ctx, `SELECT missed_publications FROM spaces WHERE id = $1`, space).Scan(&missed)
 	return missed, err
 }
 
@@ -117,14 +117,14 @@ func activateSpace(ctx context.Context, tx pgx.Tx, r lockedReindex, target, miss
 		return err
 	}
 	var now int64
-	if err := tx.QueryRow(ctx, `SELECT missed FROM spaces WHERE id = $1 FOR NO KEY UPDATE`, target).Scan(&now); err != nil {
+	if err := tx.QueryRow(ctx, `SELECT missed_publications FROM spaces WHERE id = $1 FOR NO KEY UPDATE`, target).Scan(&now); err != nil {
 		return err
 	}
 	if now != missed {
 		return errPublishedMeanwhile
 	}
 	var batch pgx.Batch
-	batch.Queue(`UPDATE collections SET live_space = $2 WHERE id = $1`, r.collection, target)
+	batch.Queue(`UPDATE collections SET active_space = $2 WHERE id = $1`, r.collection, target)
 	batch.Queue(`UPDATE spaces SET written = true, drop_after = NULL WHERE id = $1`, target)
 	batch.Queue(scheduleSpaceDrop, r.activeSpace, r.Stage != document.StageReverting, keep)
 	return tx.SendBatch(ctx, &batch).Close()
@@ -135,12 +135,12 @@ func activateSpace(ctx context.Context, tx pgx.Tx, r lockedReindex, target, miss
 // space $2.
 const setLeftOutStates = `
 	WITH due AS (
-		SELECT d.id, CASE WHEN EXISTS (SELECT FROM placements p
-		                               WHERE p.document = d.id AND p.version = d.live_version AND p.space = $3 AND p.left_out IS NOT NULL)
+		SELECT d.id, CASE WHEN EXISTS (SELECT FROM space_versions p
+		                               WHERE p.document = d.id AND p.version = d.published_version AND p.space = $3 AND p.left_out IS NOT NULL)
 		                  THEN 'failed' ELSE 'ready' END AS state
 		FROM documents d
-		WHERE d.id IN (SELECT p.document FROM placements p WHERE p.space IN ($2, $3) AND p.left_out IS NOT NULL)
-		  AND d.collection = $1 AND d.deleted_at IS NULL AND d.live_version IS NOT NULL
+		WHERE d.id IN (SELECT p.document FROM space_versions p WHERE p.space IN ($2, $3) AND p.left_out IS NOT NULL)
+		  AND d.collection = $1 AND d.deleted_at IS NULL AND d.published_version IS NOT NULL
 		ORDER BY d.id
 		FOR NO KEY UPDATE OF d
 	)

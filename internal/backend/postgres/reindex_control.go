@@ -98,7 +98,7 @@ func restartReindex(ctx context.Context, tx pgx.Tx, r lockedReindex, afresh bool
 	_, err := tx.Exec(ctx, `
 		UPDATE reindexes SET state = 'queued', stage = $2, from_space = $3, to_space = $4, attempt = 0, crashes = 0, failed = 0,
 		                     round = round + 1, error = '', dispatched_at = NULL, finished_at = NULL,
-		                     reached = CASE WHEN NOT $5 THEN reached END,
+		                     last_document = CASE WHEN NOT $5 THEN last_document END,
 		                     progress = CASE WHEN NOT $5 THEN progress ELSE '{}' END
 		WHERE id = $1`, r.ID, r.Stage, r.fromSpace, r.toSpace, afresh)
 	return err

@@ -23,7 +23,7 @@ var damages = map[string]string{
 	"place added": `INSERT INTO manifest (tenant, document, version, space, ordinal, hash, start_byte, end_byte)
 	                SELECT tenant, document, version, space, 2, hash, 2, 3
 	                FROM manifest WHERE space = %[1]d AND document = '%[2]s' AND ordinal = 1`,
-	"placement lost": `DELETE FROM placements WHERE space = %[1]d AND document = '%[2]s'`,
+	"space version lost": `DELETE FROM space_versions WHERE space = %[1]d AND document = '%[2]s'`,
 }
 
 // A space that has lost rows does not become live: what is damaged is to be

@@ -47,7 +47,7 @@ func (s *Store) EstimateReindex(ctx context.Context, request document.ReindexReq
 			estimate.Documents = int64(len(of))
 		} else if err := tx.QueryRow(ctx, `
 			SELECT count(*) FROM documents
-			WHERE collection = $1 AND deleted_at IS NULL AND live_version IS NOT NULL`, c.ID).Scan(&estimate.Documents); err != nil {
+			WHERE collection = $1 AND deleted_at IS NULL AND published_version IS NOT NULL`, c.ID).Scan(&estimate.Documents); err != nil {
 			return err
 		}
 		if change == document.ChangeChunking {
@@ -110,7 +110,7 @@ func estimatePassages(ctx context.Context, tx pgx.Tx, c vector.Collection, of []
 		WITH wanted AS MATERIALIZED (
 			SELECT DISTINCT m.hash
 			FROM documents d
-			JOIN manifest m ON m.document = d.id AND m.version = d.live_version AND m.space = $5
+			JOIN manifest m ON m.document = d.id AND m.version = d.published_version AND m.space = $5
 			WHERE d.collection = $4 AND d.deleted_at IS NULL AND ($6::uuid[] IS NULL OR d.id IN (SELECT unnest($6::uuid[])))
 		), known AS MATERIALIZED (
 			`+known+`
@@ -207,7 +207,7 @@ func readIntervals(ctx context.Context, tx pgx.Tx, model document.Model) (spells
 		JOIN tasks t ON t.job = j.id AND t.kind = 'knowledge'
 		CROSS JOIN LATERAL (
 			SELECT s.*
-			FROM placements p
+			FROM space_versions p
 			JOIN spaces s ON s.id = p.space
 			WHERE p.document = j.document AND p.version = j.version AND s.model = $1 AND s.dimensions = $2
 			ORDER BY s.id

@@ -33,7 +33,7 @@ func (s *Store) countMissing(ctx context.Context, collection uuid.UUID, space in
 	err = s.forEachIDRange(ctx, collection, func(tx pgx.Tx, ids idRange) (then func(), err error) {
 		var part missingCount
 		if err := tx.QueryRow(ctx, `
-			SELECT count(*), coalesce(sum((SELECT v.size FROM versions v WHERE v.document = d.id AND v.version = d.live_version)), 0)::bigint
+			SELECT count(*), coalesce(sum((SELECT v.size FROM versions v WHERE v.document = d.id AND v.version = d.published_version)), 0)::bigint
 			FROM documents d
 			WHERE `+isMissingInSpace+` AND d.id > $3 AND d.id <= $4`,
 			collection, space, ids.after, ids.until).Scan(&part.documents, &part.bytes); err != nil {
@@ -97,7 +97,7 @@ func addFailedToLeftOut(ctx context.Context, tx pgx.Tx, in reindexScope, ids idR
 		WHERE d.collection = $1 AND d.deleted_at IS NULL
 		  AND ($2 = '' OR starts_with(d.key, $2))
 		  AND ($3::uuid[] IS NULL OR d.id = ANY ($3))
-		  AND d.live_version IS DISTINCT FROM d.newest_version
+		  AND d.published_version IS DISTINCT FROM d.newest_version
 		  AND d.id > $5 AND d.id <= $6
 		ORDER BY d.id
 		LIMIT $4`, in.collection, in.keyPrefix, in.documents, document.MaxLeftOut, ids.after, ids.until)

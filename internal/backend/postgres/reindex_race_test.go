@@ -161,7 +161,7 @@ func TestCollectAndPlaceAtOnce(t *testing.T) {
 		if errs[0] != nil || errs[1] != nil {
 			t.Errorf("got errors %v and %v", errs[0], errs[1])
 		}
-		for _, table := range []string{"manifest", "placements", "versions", "documents"} {
+		for _, table := range []string{"manifest", "space_versions", "versions", "documents"} {
 			if n := countRows(t, ctx, r.Store, table); n > 0 {
 				t.Errorf("%d rows are left in %s", n, table)
 			}

@@ -47,11 +47,11 @@ func (s *Store) PlanRebuild(ctx context.Context, work task.Work) (rebuild rebuil
 
 // isMissingInSpace is the condition for a document d to be a live one of collection $1
 // whose live version does not stand whole in space $2. Behind OFFSET 0 PostgreSQL
-// looks up one placement after another and does not make a join of it: of a table
+// looks up one space version after another and does not make a join of it: of a table
 // that was never analysed it expects a handful for each space.
-const isMissingInSpace = `d.collection = $1 AND d.deleted_at IS NULL AND d.live_version IS NOT NULL
-	AND NOT EXISTS (SELECT FROM placements p
-	                WHERE p.document = d.id AND p.version = d.live_version AND p.space = $2
+const isMissingInSpace = `d.collection = $1 AND d.deleted_at IS NULL AND d.published_version IS NOT NULL
+	AND NOT EXISTS (SELECT FROM space_versions p
+	                WHERE p.document = d.id AND p.version = d.published_version AND p.space = $2
 	                OFFSET 0)`
 
 // MissingVersions returns live documents that are not placed whole in the space.
@@ -62,9 +62,9 @@ func (s *Store) MissingVersions(ctx context.Context, work task.Work, after uuid.
 			return err
 		}
 		documents, err = queryAll(ctx, tx, scanMissingVersion, `
-			SELECT d.id, d.live_version, d.key, v.object, v.size, v.sha256, v.title, v.title_from_key, v.media_type
+			SELECT d.id, d.published_version, d.key, v.object, v.size, v.sha256, v.title, v.title_from_key, v.media_type
 			FROM documents d
-			CROSS JOIN LATERAL (SELECT * FROM versions v WHERE v.document = d.id AND v.version = d.live_version OFFSET 0) AS v
+			CROSS JOIN LATERAL (SELECT * FROM versions v WHERE v.document = d.id AND v.version = d.published_version OFFSET 0) AS v
 			WHERE `+isMissingInSpace+` AND d.id > $3
 			ORDER BY d.id
 			LIMIT $4`, work.Space.CollectionID, work.Space.ID, after, limit)

@@ -158,9 +158,9 @@ func (s *Store) countToRedo(ctx context.Context, work task.Work) (found redoCoun
 			SELECT count(*), coalesce(sum((SELECT v.size FROM versions v WHERE v.document = d.id AND v.version = d.newest_version)), 0)::bigint
 			FROM documents d
 			WHERE `+in.condition()+` AND d.id > $6 AND d.id <= $7
-			  AND ($5 OR d.live_version IS DISTINCT FROM d.newest_version
-			       OR NOT EXISTS (SELECT FROM placements p
-			                      WHERE p.document = d.id AND p.version = d.live_version AND p.space = $2 AND p.left_out IS NULL
+			  AND ($5 OR d.published_version IS DISTINCT FROM d.newest_version
+			       OR NOT EXISTS (SELECT FROM space_versions p
+			                      WHERE p.document = d.id AND p.version = d.published_version AND p.space = $2 AND p.left_out IS NULL
 			                      OFFSET 0))
 			  AND NOT `+hasActiveJob,
 			in.collection, in.space, in.keyPrefix, in.documents, r.Force, ids.after, ids.until).Scan(&part.documents, &part.bytes)
@@ -185,7 +185,7 @@ func requeueVersions(ctx context.Context, tx pgx.Tx, redone []documentSpaceState
 		return 0, fmt.Errorf("lock documents: %w", err)
 	}
 	rows, err := tx.Query(ctx, `
-		SELECT d.id, d.newest_version, coalesce(d.live_version, 0)
+		SELECT d.id, d.newest_version, coalesce(d.published_version, 0)
 		FROM documents d
 		WHERE d.id = ANY ($1) AND d.deleted_at IS NULL AND NOT `+hasActiveJob+`
 		ORDER BY d.id`, ids)
@@ -201,15 +201,15 @@ func requeueVersions(ctx context.Context, tx pgx.Tx, redone []documentSpaceState
 			queueInsertGarbageVersion(&batch, id, newest)
 		}
 		batch.Queue(`
-			INSERT INTO versions (document, version, title, metadata, object, size, sha256, media_type, warnings, title_from_key, tag)
-			SELECT document, version + 1, title, metadata, object, size, sha256, media_type, warnings, title_from_key, tag
+			INSERT INTO versions (document, version, title, metadata, object, size, sha256, media_type, warnings, title_from_key, object_etag)
+			SELECT document, version + 1, title, metadata, object, size, sha256, media_type, warnings, title_from_key, object_etag
 			FROM versions
 			WHERE document = $1 AND version = $2`, id, newest)
 		batch.Queue(`
 			UPDATE documents SET
 				newest_version = $2,
 				updated_at     = now(),
-				state          = CASE WHEN live_version IS NULL THEN 'pending' ELSE state END
+				state          = CASE WHEN published_version IS NULL THEN 'pending' ELSE state END
 			WHERE id = $1`, id, newest+1)
 		return queueInsertJob(&batch, id, newest+1, reindex)
 	}); err != nil {
@@ -222,9 +222,9 @@ func requeueVersions(ctx context.Context, tx pgx.Tx, redone []documentSpaceState
 // further than before, attempts before this one no longer count.
 func saveRequeueProgress(ctx context.Context, tx pgx.Tx, r lockedReindex) error {
 	_, err := tx.Exec(ctx, `
-		UPDATE reindexes SET progress = $2, reached = $3, failed = $4, counted_at = clock_timestamp(),
-		                     attempt = CASE WHEN reached IS DISTINCT FROM $3 THEN 1 ELSE attempt END,
-		                     crashes = CASE WHEN reached IS DISTINCT FROM $3 THEN 0 ELSE crashes END
+		UPDATE reindexes SET progress = $2, last_document = $3, failed = $4, counted_at = clock_timestamp(),
+		                     attempt = CASE WHEN last_document IS DISTINCT FROM $3 THEN 1 ELSE attempt END,
+		                     crashes = CASE WHEN last_document IS DISTINCT FROM $3 THEN 0 ELSE crashes END
 		WHERE id = $1`, r.ID, r.Progress, nullIfZero(r.checkpoint), r.failedJobs)
 	return err
 }

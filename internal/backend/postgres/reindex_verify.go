@@ -77,9 +77,9 @@ func readDocumentStates(ctx context.Context, tx pgx.Tx, in reindexScope, after u
 		WITH page AS MATERIALIZED (
 			SELECT *
 			FROM (SELECT *, sum(coalesce(passages, 0)) OVER (ORDER BY id) - coalesce(passages, 0) AS before
-			      FROM (SELECT d.id, d.newest_version, d.live_version,
-			                   (SELECT p.passages FROM placements p
-			                    WHERE p.document = d.id AND p.version = d.live_version AND p.space = $2) AS passages
+			      FROM (SELECT d.id, d.newest_version, d.published_version,
+			                   (SELECT p.passages FROM space_versions p
+			                    WHERE p.document = d.id AND p.version = d.published_version AND p.space = $2) AS passages
 			            FROM documents d
 			            WHERE `+in.condition()+` AND d.id > $5
 			            ORDER BY d.id
@@ -88,16 +88,16 @@ func readDocumentStates(ctx context.Context, tx pgx.Tx, in reindexScope, after u
 		), there AS MATERIALIZED (
 			SELECT page.id, count(m.hash) AS places, count(p.hash) AS passages
 			FROM page
-			JOIN manifest m ON m.document = page.id AND m.version = page.live_version AND m.space = $2
+			JOIN manifest m ON m.document = page.id AND m.version = page.published_version AND m.space = $2
 			LEFT JOIN `+passagesTable(space.Space)+` p ON p.space = $2 AND p.hash = m.hash
 			WHERE page.passages IS NOT NULL
 			GROUP BY page.id
 		)
-		SELECT d.id, d.newest_version, coalesce(d.live_version, 0), d.passages IS NOT NULL,
+		SELECT d.id, d.newest_version, coalesce(d.published_version, 0), d.passages IS NOT NULL,
 		       d.passages IS NOT NULL AND d.passages = coalesce(there.places, 0) AND d.passages = coalesce(there.passages, 0),
 		       `+hasActiveJob+`,
-		       EXISTS (SELECT FROM placements p
-		               WHERE p.document = d.id AND p.version = d.live_version AND p.space = $2 AND p.left_out IS NOT NULL)
+		       EXISTS (SELECT FROM space_versions p
+		               WHERE p.document = d.id AND p.version = d.published_version AND p.space = $2 AND p.left_out IS NOT NULL)
 		FROM page d
 		LEFT JOIN there ON there.id = d.id
 		ORDER BY d.id`,
@@ -142,7 +142,7 @@ func (s *Store) VerifySpace(ctx context.Context, work task.Work, sample int) (er
 }
 
 // deleteIncompleteVersions counts the documents whose live version is not whole. Of those that
-// were said to be, it removes the placement, so that Unplaced returns them
+// were said to be, it removes the space version, so that MissingVersions returns them
 // again.
 func deleteIncompleteVersions(ctx context.Context, tx pgx.Tx, work task.Work, page []documentSpaceState) (bad int64, err error) {
 	var damaged versionKeys
@@ -159,7 +159,7 @@ func deleteIncompleteVersions(ctx context.Context, tx pgx.Tx, work task.Work, pa
 		return bad, nil
 	}
 	var batch pgx.Batch
-	batch.Queue(`UPDATE spaces SET missed = missed + 1 WHERE id = $1`, work.Space.ID) // for a switch that is under way
+	batch.Queue(`UPDATE spaces SET missed_publications = missed_publications + 1 WHERE id = $1`, work.Space.ID) // for a switch that is under way
 	damaged.queueDeleteSpaceVersions(&batch, work.Space.ID)
 	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return 0, fmt.Errorf("displace damaged documents: %w", err)

@@ -115,7 +115,7 @@ func pickSamplePassage(ctx context.Context, tx pgx.Tx, space vector.Space, from 
 		FROM `+passagesTable(space)+` p
 		WHERE p.space = $1 AND p.hash >= $2
 		  AND EXISTS (SELECT FROM manifest m
-		              JOIN documents d ON d.id = m.document AND d.live_version = m.version
+		              JOIN documents d ON d.id = m.document AND d.published_version = m.version
 		              WHERE m.space = $1 AND m.hash = p.hash AND d.deleted_at IS NULL)
 		  AND l2_norm(p.embedding) > 0
 		ORDER BY p.hash

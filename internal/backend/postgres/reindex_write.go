@@ -42,7 +42,7 @@ func (s *Store) WriteToSpace(ctx context.Context, work task.Work, rebuilt rebuil
 		}
 		further := len(rebuilt.New) > 0 || rebuilt.Checkpoint != uuid.Nil
 		return fenceReindex(ctx, tx, work, `
-			UPDATE reindexes SET progress = $3, reached = coalesce($4, reached),
+			UPDATE reindexes SET progress = $3, last_document = coalesce($4, last_document),
 			                     attempt = CASE WHEN $5 THEN 1 ELSE attempt END,
 			                     crashes = CASE WHEN $5 THEN 0 ELSE crashes END
 			WHERE id = $1 AND lease = $2`, progress, nullIfZero(rebuilt.Checkpoint), further)
@@ -85,9 +85,9 @@ func holdPublished(ctx context.Context, tx pgx.Tx, versions []rebuild.VersionWri
 	var batch pgx.Batch
 	batch.Queue(`SELECT FROM documents WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE`, ids)
 	batch.Queue(`
-		SELECT id, live_version
+		SELECT id, published_version
 		FROM documents
-		WHERE id = ANY ($1) AND deleted_at IS NULL AND live_version IS NOT NULL`, ids).Query(func(rows pgx.Rows) error {
+		WHERE id = ANY ($1) AND deleted_at IS NULL AND published_version IS NOT NULL`, ids).Query(func(rows pgx.Rows) error {
 		var id uuid.UUID
 		var version int
 		_, err := pgx.ForEachRow(rows, []any{&id, &version}, func() error {
@@ -125,7 +125,7 @@ func writeSpaceVersions(ctx context.Context, tx pgx.Tx, space int64, versions []
 	queueInsertManifest(&batch, space, versions)
 	if len(whole.documents) > 0 {
 		batch.Queue(`
-			INSERT INTO placements (document, version, space, passages, left_out, warnings)
+			INSERT INTO space_versions (document, version, space, passages, left_out, warnings)
 			SELECT document, version, $1, passages, left_out, warnings
 			FROM unnest($2::uuid[], $3::integer[], $4::bigint[], $5::text[], $6::jsonb[]) AS whole (document, version, passages, left_out, warnings)
 			ON CONFLICT (tenant, document, version, space)
@@ -168,7 +168,7 @@ func (k versionKeys) queueDeleteSpaceVersions(batch *pgx.Batch, space int64) {
 		return
 	}
 	batch.Queue(`
-		DELETE FROM placements
+		DELETE FROM space_versions
 		WHERE space = $1 AND (document, version) IN (SELECT * FROM unnest($2::uuid[], $3::integer[]))`,
 		space, k.documents, k.versions)
 }
@@ -185,7 +185,7 @@ func checkEntryCounts(ctx context.Context, tx pgx.Tx, space int64, whole version
 	err := tx.QueryRow(ctx, `
 		SELECT p.document, p.version, p.passages, count(m.ordinal)
 		FROM unnest($2::uuid[], $3::integer[]) AS whole (document, version)
-		JOIN placements p ON p.document = whole.document AND p.version = whole.version AND p.space = $1
+		JOIN space_versions p ON p.document = whole.document AND p.version = whole.version AND p.space = $1
 		LEFT JOIN manifest m ON m.document = p.document AND m.version = p.version AND m.space = $1
 		GROUP BY p.document, p.version, p.passages
 		HAVING p.passages <> count(m.ordinal)

@@ -24,7 +24,7 @@ func (s *Store) RestoreOriginal(ctx context.Context, id uuid.UUID, lost string, 
 		queueConsumeUpload(&batch, upload.Object)
 		// Who reads the old object goes on; the sweep removes it later.
 		batch.Queue(`INSERT INTO uploads (object) VALUES ($1) ON CONFLICT DO NOTHING`, lost)
-		batch.Queue(`UPDATE versions SET object = $3, tag = $4, damage = '' WHERE document = $1 AND object = $2`,
+		batch.Queue(`UPDATE versions SET object = $3, object_etag = $4, damage = '' WHERE document = $1 AND object = $2`,
 			id, lost, upload.Object, upload.ObjectETag)
 		if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 			return err

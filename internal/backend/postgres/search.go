@@ -49,7 +49,7 @@ func queueCheckActiveSpace(batch *pgx.Batch, space *vector.Space) {
 	batch.Queue(`
 		SELECT s.storage IN ('moved', 'own')
 		FROM spaces s
-		JOIN collections c ON c.live_space = s.id
+		JOIN collections c ON c.active_space = s.id
 		WHERE s.id = $1 AND c.id = $2`, space.ID, space.CollectionID).QueryRow(func(row pgx.Row) error {
 		err := row.Scan(&space.OwnTable)
 		if isNoRows(err) {

@@ -157,7 +157,7 @@ func TestWalkChecksTheSpace(t *testing.T) {
 	}
 	execute(t, g.owner, `INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap)
 		SELECT tenant, collection, model, dimensions, chunk_tokens, chunk_overlap FROM spaces`)
-	execute(t, g.owner, `UPDATE collections SET live_space = (SELECT max(id) FROM spaces)`)
+	execute(t, g.owner, `UPDATE collections SET active_space = (SELECT max(id) FROM spaces)`)
 	if hits, err := g.NearestPassages(ctx, space, query); !fault.Is(err, fault.Conflict) {
 		t.Errorf("%d hits and %v of a space that is not active, want a conflict", len(hits), err)
 	}

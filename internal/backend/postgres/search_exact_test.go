@@ -29,12 +29,12 @@ func rowsOfExactSearch(t *testing.T, passages int, analysed bool) (rows int64) {
 	t.Helper()
 	d, s, ctx, c := withCollection(t, 3)
 	for _, statement := range []string{
-		`INSERT INTO documents (tenant, id, collection, key, state, live_version, newest_version)
+		`INSERT INTO documents (tenant, id, collection, key, state, published_version, newest_version)
 		 SELECT 'default', md5(n::text)::uuid, $1, n, 'ready', 1, 1 FROM generate_series(1, $2::int) n`,
 		`INSERT INTO manifest (tenant, document, version, space, ordinal, hash, start_byte, end_byte)
-		 SELECT 'default', md5(n::text)::uuid, 1, (SELECT live_space FROM collections WHERE id = $1), 0, sha256(n::text::bytea), 0, 1 FROM generate_series(1, $2::int) n`,
+		 SELECT 'default', md5(n::text)::uuid, 1, (SELECT active_space FROM collections WHERE id = $1), 0, sha256(n::text::bytea), 0, 1 FROM generate_series(1, $2::int) n`,
 		fmt.Sprintf(`INSERT INTO %s (tenant, space, hash, tokens, embedding, heading_path, context, content)
-		 SELECT 'default', (SELECT live_space FROM collections WHERE id = $1), sha256(n::text::bytea), 1, ARRAY[n, 1, 2]::real[]::vector::halfvec, '{}', '', 'text'
+		 SELECT 'default', (SELECT active_space FROM collections WHERE id = $1), sha256(n::text::bytea), 1, ARRAY[n, 1, 2]::real[]::vector::halfvec, '{}', '', 'text'
 		 FROM generate_series(1, $2::int) n`, postgres.PassagesTable(c.ActiveSpace)),
 	} {
 		execute(t, d.owner, statement, c.ID, passages)

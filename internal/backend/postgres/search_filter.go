@@ -105,7 +105,7 @@ const (
 
 	hasMetadata = `EXISTS (
 		SELECT FROM versions v
-		WHERE v.document = d.id AND v.version = d.live_version AND v.metadata @> @metadata::jsonb
+		WHERE v.document = d.id AND v.version = d.published_version AND v.metadata @> @metadata::jsonb
 		OFFSET 0)`
 
 	candidatesByField = `(

@@ -70,7 +70,7 @@ func walkOnceStatement(space vector.Space, limit int) string {
 			      FROM manifest m
 			      CROSS JOIN LATERAL (
 			          SELECT key FROM documents
-			          WHERE id = m.document AND live_version = m.version AND collection = $2 AND deleted_at IS NULL
+			          WHERE id = m.document AND published_version = m.version AND collection = $2 AND deleted_at IS NULL
 			          OFFSET 0) AS d
 			      CROSS JOIN LATERAL (
 			          SELECT title FROM versions WHERE document = m.document AND version = m.version
@@ -81,7 +81,7 @@ func walkOnceStatement(space vector.Space, limit int) string {
 		) AS standing
 		WHERE p.space = $space AND standing.places IS NOT NULL
 		  AND EXISTS (
-			SELECT FROM collections c JOIN spaces s ON s.id = c.live_space
+			SELECT FROM collections c JOIN spaces s ON s.id = c.active_space
 			WHERE c.id = $2 AND s.id = $space AND (s.storage IN ('moved', 'own')) = $own)
 		ORDER BY $vector <=> $1
 		LIMIT $take`)

@@ -112,7 +112,7 @@ var compareFewPlan = searchPlan{`WITH ` + visibleDocuments + `, best AS MATERIAL
 // joinManifest joins the places m of a visible document d.
 const joinManifest = `CROSS JOIN LATERAL (
 			SELECT hash FROM manifest
-			WHERE document = d.id AND version = d.live_version AND space = $space
+			WHERE document = d.id AND version = d.published_version AND space = $space
 			OFFSET 0
 		) AS m`
 
@@ -125,18 +125,18 @@ var walkIndexPlan = searchPlan{`WITH best AS MATERIALIZED (
 		  AND EXISTS (SELECT FROM manifest m WHERE m.space = $space AND m.hash = p.hash AND $visible OFFSET 0)
 		ORDER BY $vector <=> @question
 		LIMIT @take
-	)`, `EXISTS (SELECT FROM documents d WHERE d.id = m.document AND d.live_version = m.version AND $filter OFFSET 0)`, `
+	)`, `EXISTS (SELECT FROM documents d WHERE d.id = m.document AND d.published_version = m.version AND $filter OFFSET 0)`, `
 	SELECT set_config('hnsw.ef_search', @width, true), set_config('hnsw.iterative_scan', 'relaxed_order', true),
 	       set_config('hnsw.max_scan_tuples', @max_tuples, true), set_config('hnsw.scan_mem_multiplier', @memory, true)`}
 
 const (
 	visibleDocuments = `visible AS MATERIALIZED (
-		SELECT d.id, d.live_version
+		SELECT d.id, d.published_version
 		FROM $candidates
-		WHERE d.live_version IS NOT NULL AND $rest
+		WHERE d.published_version IS NOT NULL AND $rest
 	)`
 
-	inVisibleDocuments = `((m.document, m.version) IN (SELECT id, live_version FROM visible)) IS TRUE`
+	inVisibleDocuments = `((m.document, m.version) IN (SELECT id, published_version FROM visible)) IS TRUE`
 )
 
 // runSearchPlan runs the plan for the take nearest passages and returns their places,
@@ -226,7 +226,7 @@ func comparingIsCheaper(ctx context.Context, tx pgx.Tx, space vector.Space, in s
 		FROM (SELECT
 		      FROM visible d
 		      CROSS JOIN LATERAL (
-		          SELECT FROM manifest WHERE document = d.id AND version = d.live_version AND space = @space OFFSET 0
+		          SELECT FROM manifest WHERE document = d.id AND version = d.published_version AND space = @space OFFSET 0
 		      ) AS m
 		      LIMIT (SELECT few + 1 FROM bound)) AS places`),
 		in.argsWith(pgx.NamedArgs{"space": space.ID, "take": take, "table": "public." + passagesTable(space), "least_few": compareAlwaysUpTo, "comparisons": comparisonsPerVisit})).Scan(&few)

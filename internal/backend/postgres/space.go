@@ -96,7 +96,7 @@ func ensureSpace(ctx context.Context, tx pgx.Tx, space vector.Space) (id int64, 
 		return 0, err
 	}
 	// What was left out is tried again.
-	_, err = tx.Exec(ctx, `DELETE FROM placements WHERE space = $1 AND left_out IS NOT NULL`, id)
+	_, err = tx.Exec(ctx, `DELETE FROM space_versions WHERE space = $1 AND left_out IS NOT NULL`, id)
 	return id, err
 }
 
@@ -104,11 +104,11 @@ func ensureSpace(ctx context.Context, tx pgx.Tx, space vector.Space) (id int64, 
 // are kept complete, the live one first.
 func queueReadWorkSpaces(batch *pgx.Batch, work *task.Work) {
 	batch.Queue(`
-		SELECT `+spaceColumns+`, s.id = c.live_space AND `+isReplaceable+`
+		SELECT `+spaceColumns+`, s.id = c.active_space AND `+isReplaceable+`
 		FROM spaces s
 		JOIN collections c ON c.id = s.collection
-		WHERE c.id = (SELECT collection FROM documents WHERE id = $1) AND (s.id = c.live_space OR s.written)
-		ORDER BY s.id <> c.live_space, s.id`, work.DocumentID).Query(func(rows pgx.Rows) error {
+		WHERE c.id = (SELECT collection FROM documents WHERE id = $1) AND (s.id = c.active_space OR s.written)
+		ORDER BY s.id <> c.active_space, s.id`, work.DocumentID).Query(func(rows pgx.Rows) error {
 		work.Space, work.OtherSpaces, work.SpaceReplaceable = vector.Space{}, nil, false
 		var space vector.Space
 		var unsettled bool

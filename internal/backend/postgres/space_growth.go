@@ -115,7 +115,7 @@ type careCandidate struct {
 const selectCareCandidates = `
 	SELECT ` + spaceColumns + `, s.storage, CASE WHEN s.indexed THEN ` + isUnmeasured + ` ELSE false END
 	FROM (SELECT * FROM spaces s WHERE s.written) s
-	JOIN collections c ON c.id = s.collection AND (s.id = c.live_space OR NOT ` + isBeingBuilt + `)`
+	JOIN collections c ON c.id = s.collection AND (s.id = c.active_space OR NOT ` + isBeingBuilt + `)`
 
 // readCareCandidates reads which of the spaces are candidates, and whether they want
 // the care, in the order of their ids.

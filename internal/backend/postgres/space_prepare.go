@@ -82,10 +82,10 @@ func replaceSpace(ctx context.Context, tx pgx.Tx, empty, wanted vector.Space) er
 	}
 	var batch pgx.Batch
 	batch.Queue(`
-		INSERT INTO placements (document, version, space, passages)
-		SELECT document, version, $2, 0 FROM placements WHERE space = $1 AND passages = 0
+		INSERT INTO space_versions (document, version, space, passages)
+		SELECT document, version, $2, 0 FROM space_versions WHERE space = $1 AND passages = 0
 		ON CONFLICT DO NOTHING`, empty.ID, id)
-	batch.Queue(`UPDATE collections SET live_space = $2 WHERE id = $1`, empty.CollectionID, id)
+	batch.Queue(`UPDATE collections SET active_space = $2 WHERE id = $1`, empty.CollectionID, id)
 	batch.Queue(scheduleSpaceDrop, empty.ID, false, replacedSpaceRetention)
 	return tx.SendBatch(ctx, &batch).Close()
 }

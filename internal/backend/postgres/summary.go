@@ -131,7 +131,7 @@ func (s *Store) RequestSummary(ctx context.Context, id uuid.UUID, configured doc
 		var state document.JobState
 		var wanted, made bool
 		if err := tx.QueryRow(ctx, `
-			SELECT coalesce(c.summaries, $3), t.state, t.asked,
+			SELECT coalesce(c.summaries, $3), t.state, t.summary_requested,
 			       EXISTS (SELECT FROM summaries s WHERE s.document = d.id AND s.version = t.version)
 			FROM documents d
 			JOIN collections c ON c.id = d.collection
@@ -146,7 +146,7 @@ func (s *Store) RequestSummary(ctx context.Context, id uuid.UUID, configured doc
 		if again {
 			var batch pgx.Batch
 			batch.Queue(`
-				UPDATE tasks SET asked = true, state = 'queued', attempt = 0, crashes = 0, round = round + 1, error = '', dispatched_at = NULL,
+				UPDATE tasks SET summary_requested = true, state = 'queued', attempt = 0, crashes = 0, round = round + 1, error = '', dispatched_at = NULL,
 				                 lease = NULL, lease_until = NULL, next_attempt_at = NULL
 				WHERE job = $1 AND kind = 'summary'`, of)
 			if err := sendAndUpdateJobState(ctx, tx, job, &batch); err != nil {
@@ -167,12 +167,12 @@ func (s *Store) Summary(ctx context.Context, id uuid.UUID) (summary document.Sum
 		var model, text *string
 		var skipped bool
 		err := tx.QueryRow(ctx, `
-			SELECT d.live_version, s.model, s.summary,
+			SELECT d.published_version, s.model, s.summary,
 			       s.summary IS NULL AND EXISTS (
 				SELECT FROM jobs j JOIN tasks t ON t.job = j.id AND t.kind = 'summary' AND t.state = 'succeeded'
-				WHERE j.document = d.id AND j.version = d.live_version)
+				WHERE j.document = d.id AND j.version = d.published_version)
 			FROM documents d
-			LEFT JOIN summaries s ON s.document = d.id AND s.version = d.live_version
+			LEFT JOIN summaries s ON s.document = d.id AND s.version = d.published_version
 			WHERE d.id = $1 AND d.deleted_at IS NULL`, id).Scan(&live, &model, &text, &skipped)
 		switch {
 		case isNoRows(err):

@@ -30,16 +30,16 @@ func TestTenantsDue(t *testing.T) {
 		INSERT INTO deliveries (tenant, id, webhook, event, job, document, body, state, next_attempt_at, ended_at)
 		SELECT tenant, gen_random_uuid(), id, '', gen_random_uuid(), gen_random_uuid(), '', %s FROM webhooks`
 	verify := func(s *postgres.Store, ctx context.Context) ([]string, error) { return s.TenantsToVerify(ctx, day) }
-	verified := `INSERT INTO verifications (tenant, reached, documents, bytes, findings, started_at)
+	verified := `INSERT INTO verifications (tenant, last_document, documents, bytes, findings, started_at)
 		SELECT id, '00000000-0000-0000-0000-%s', 0, 0, 0, now() - '1 hour'::interval FROM tenants WHERE id = '%s'`
 	for name, test := range map[string]struct {
 		rows string
 		list func(*postgres.Store, context.Context) ([]string, error)
 		due  bool
 	}{
-		"garbage":            {`INSERT INTO entries (tenant, kind, object) VALUES ('other', 'object', 'o')`, entries(days), true},
-		"garbage later":      {`INSERT INTO entries (tenant, kind, object, due_at) VALUES ('other', 'object', 'o', now() + '1 hour'::interval)`, entries(days), false},
-		"garbage ahead":      {`INSERT INTO entries (tenant, kind, object, due_at) VALUES ('other', 'object', 'o', now() + '1 hour'::interval)`, entries(ahead), true},
+		"garbage":            {`INSERT INTO garbage (tenant, kind, object) VALUES ('other', 'object', 'o')`, entries(days), true},
+		"garbage later":      {`INSERT INTO garbage (tenant, kind, object, due_at) VALUES ('other', 'object', 'o', now() + '1 hour'::interval)`, entries(days), false},
+		"garbage ahead":      {`INSERT INTO garbage (tenant, kind, object, due_at) VALUES ('other', 'object', 'o', now() + '1 hour'::interval)`, entries(ahead), true},
 		"old upload":         {`INSERT INTO uploads (tenant, object, created_at) VALUES ('other', 'o', now() - '25 hours'::interval)`, entries(days), true},
 		"young upload":       {`INSERT INTO uploads (tenant, object) VALUES ('other', 'o')`, entries(days), false},
 		"old section":        {`INSERT INTO released_sections (tenant, node, released_at) VALUES ('other', sha256(''), now() - '25 hours'::interval)`, entries(days), true},
@@ -137,7 +137,7 @@ func TestGrownSpacesReadLittle(t *testing.T) {
 		d.migrate(t)
 		execute(t, d.owner, `INSERT INTO collections (tenant, id, name) SELECT 'default', gen_random_uuid(), i::text FROM generate_series(1, $1::integer) i`, spaces)
 		execute(t, d.owner, `INSERT INTO spaces (tenant, collection, model, dimensions, chunk_tokens, chunk_overlap) SELECT tenant, id, 'm', 2, 10, 0 FROM collections`)
-		execute(t, d.owner, `UPDATE collections c SET live_space = s.id FROM spaces s WHERE s.collection = c.id`)
+		execute(t, d.owner, `UPDATE collections c SET active_space = s.id FROM spaces s WHERE s.collection = c.id`)
 		execute(t, d.owner, `INSERT INTO shared_passages (tenant, space, hash, tokens, embedding, heading_path, context, content)
 			SELECT tenant, id, sha256(i::text::bytea), 1, '[1,0]', '{}', '', 'text' FROM spaces, generate_series(1, 3) i`)
 		execute(t, d.owner, `VACUUM ANALYZE`)

@@ -43,7 +43,7 @@ func lockTask(ctx context.Context, tx pgx.Tx, ref task.Ref, more ...func(*pgx.Ba
 		       coalesce(CASE t.state WHEN 'running' THEN t.lease_until WHEN 'waiting' THEN t.next_attempt_at END
 		                - clock_timestamp(), '0'),
 		       ARRAY(SELECT o.state FROM tasks o WHERE o.job = t.job AND o.kind <> t.kind),
-		       d.newest_version, d.live_version, d.deleted_at IS NOT NULL
+		       d.newest_version, d.published_version, d.deleted_at IS NOT NULL
 		FROM tasks t
 		JOIN documents d ON d.id = t.document
 		WHERE t.document = $1 AND t.version = $2 AND t.kind = $3`, ref.DocumentID, ref.Version, ref.Kind).

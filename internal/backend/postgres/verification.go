@@ -26,20 +26,20 @@ func (s *Store) RetainedVersions(ctx context.Context, filter verification.Filter
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		kept, err = queryAll(ctx, tx, scanRetainedVersion, `
 			WITH page AS MATERIALIZED (
-				SELECT d.id, d.collection, d.key, d.newest_version, d.live_version
+				SELECT d.id, d.collection, d.key, d.newest_version, d.published_version
 				FROM documents d
 				WHERE `+where+` AND d.deleted_at IS NULL
 				ORDER BY d.id
 				LIMIT $2
 			)
-			SELECT d.id, v.version, c.name, d.key, v.object, v.size, v.sha256, v.tag, v.damage, v.version IS NOT DISTINCT FROM d.live_version,
+			SELECT d.id, v.version, c.name, d.key, v.object, v.size, v.sha256, v.object_etag, v.damage, v.version IS NOT DISTINCT FROM d.published_version,
 			       s.id, s.collection, s.model, s.dimensions,
-			       coalesce((SELECT p.passages FROM placements p
-			                 WHERE p.document = d.id AND p.version = v.version AND p.space = c.live_space), -1)
+			       coalesce((SELECT p.passages FROM space_versions p
+			                 WHERE p.document = d.id AND p.version = v.version AND p.space = c.active_space), -1)
 			FROM page d
 			JOIN collections c ON c.id = d.collection
-			JOIN spaces s ON s.id = c.live_space
-			JOIN versions v ON v.document = d.id AND v.version IN (d.newest_version, d.live_version)
+			JOIN spaces s ON s.id = c.active_space
+			JOIN versions v ON v.document = d.id AND v.version IN (d.newest_version, d.published_version)
 			ORDER BY d.id, v.version`, args...)
 		return err
 	})
@@ -85,13 +85,13 @@ func scanManifestPassage(row pgx.CollectableRow) (p verification.ManifestPassage
 }
 
 // RecordVersionCheck notes what a comparison of a kept version has found.
-func (s *Store) RecordVersionCheck(ctx context.Context, of verification.RetainedVersion, tag, damage string) (err error) {
+func (s *Store) RecordVersionCheck(ctx context.Context, of verification.RetainedVersion, etag, damage string) (err error) {
 	defer wrapError(&err, "note the comparison of version %d of document %s", of.Version, of.DocumentID)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
-			UPDATE versions SET tag = $4, damage = $5
-			WHERE document = $1 AND version = $2 AND object = $3 AND (tag, damage) IS DISTINCT FROM ($4, $5)`,
-			of.DocumentID, of.Version, of.Original.Object, tag, sanitizeText(damage))
+			UPDATE versions SET object_etag = $4, damage = $5
+			WHERE document = $1 AND version = $2 AND object = $3 AND (object_etag, damage) IS DISTINCT FROM ($4, $5)`,
+			of.DocumentID, of.Version, of.Original.Object, etag, sanitizeText(damage))
 		return err
 	})
 }
@@ -116,7 +116,7 @@ func (s *Store) UnreferencedObjects(ctx context.Context, objects []string) (unre
 func (s *Store) VerificationProgress(ctx context.Context) (v verification.Progress, err error) {
 	defer wrapError(&err, "read the verification")
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
-		err := tx.QueryRow(ctx, `SELECT reached, documents, bytes, findings, started_at FROM verifications`).
+		err := tx.QueryRow(ctx, `SELECT last_document, documents, bytes, findings, started_at FROM verifications`).
 			Scan(&v.Checkpoint, &v.Documents, &v.Bytes, &v.Findings, &v.StartedAt)
 		v.StartedAt = v.StartedAt.UTC()
 		if isNoRows(err) {
@@ -132,10 +132,10 @@ func (s *Store) SaveVerificationProgress(ctx context.Context, v verification.Pro
 	defer wrapError(&err, "save the verification")
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
-			INSERT INTO verifications (reached, documents, bytes, findings, started_at)
+			INSERT INTO verifications (last_document, documents, bytes, findings, started_at)
 			VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT (tenant) DO UPDATE SET
-				reached = excluded.reached, documents = excluded.documents, bytes = excluded.bytes,
+				last_document = excluded.last_document, documents = excluded.documents, bytes = excluded.bytes,
 				findings = excluded.findings, started_at = excluded.started_at`,
 			v.Checkpoint, v.Documents, v.Bytes, v.Findings, v.StartedAt.Truncate(time.Microsecond))
 		return err

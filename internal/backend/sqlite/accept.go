@@ -78,7 +78,7 @@ func accept(ctx context.Context, tx transaction, upload original.Upload, metadat
 func supersedeNewest(ctx context.Context, tx transaction, id uuid.UUID) error {
 	of := versionKey{document: id}
 	err := tx.QueryRowContext(ctx, `
-		SELECT newest_version FROM documents WHERE tenant = ?1 AND id = ?2 AND live_version IS NOT newest_version`, tx.tenant, id).Scan(&of.number)
+		SELECT newest_version FROM documents WHERE tenant = ?1 AND id = ?2 AND published_version IS NOT newest_version`, tx.tenant, id).Scan(&of.number)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
@@ -126,7 +126,7 @@ func addVersion(ctx context.Context, tx transaction, id uuid.UUID, version int, 
 		ON CONFLICT (tenant, id) DO UPDATE SET
 			newest_version = excluded.newest_version,
 			updated_at     = excluded.updated_at,
-			state          = iif(live_version IS NULL, 'pending', state)`,
+			state          = iif(published_version IS NULL, 'pending', state)`,
 		tx.tenant, id, upload.Collection.ID, upload.Key, version, tx.now); err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func addVersion(ctx context.Context, tx transaction, id uuid.UUID, version int, 
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `
-		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, created_at, warnings, title_from_key, tag)
+		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, created_at, warnings, title_from_key, object_etag)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)`,
 		tx.tenant, id, version, upload.Title, metadata, upload.Object, upload.Size,
 		upload.SHA256, upload.MediaType, tx.now, string(warnings), upload.TitleFromKey, upload.ObjectETag); err != nil {

@@ -68,13 +68,13 @@ func loadTask(ctx context.Context, tx transaction, ref task.Ref) (lockedTask, er
 	var fromKey *bool
 	err := scanSpace(tx.QueryRowContext(ctx, `
 		SELECT t.state, t.attempt, t.crashes, t.lease_until, t.next_attempt_at, d.newest_version, d.deleted_at IS NOT NULL,
-		       j.id, c.name, coalesce(c.summaries, ''), t.asked, d.key, v.title, v.title_from_key, v.media_type, v.object, v.size, v.sha256, `+isReplaceable+`, `+spaceColumns+`
+		       j.id, c.name, coalesce(c.summaries, ''), t.summary_requested, d.key, v.title, v.title_from_key, v.media_type, v.object, v.size, v.sha256, `+isReplaceable+`, `+spaceColumns+`
 		FROM tasks t
 		JOIN jobs j        ON j.tenant = t.tenant AND j.document = t.document AND j.version = t.version
 		JOIN versions v    ON v.tenant = t.tenant AND v.document = t.document AND v.version = t.version
 		JOIN documents d   ON d.tenant = t.tenant AND d.id = t.document
 		JOIN collections c ON c.tenant = t.tenant AND c.id = d.collection
-		JOIN spaces s      ON s.tenant = t.tenant AND s.id = c.live_space
+		JOIN spaces s      ON s.tenant = t.tenant AND s.id = c.active_space
 		WHERE t.tenant = ?1 AND t.document = ?2 AND t.version = ?3 AND t.kind = ?4`,
 		tx.tenant, ref.DocumentID, ref.Version, ref.Kind), &t.work.Space,
 		&t.state, &t.work.Attempt, &t.work.Crashes, &t.leaseUntil, &t.nextAttemptAt, &t.newestVersion, &t.deleted,

@@ -100,7 +100,7 @@ func readCollection(ctx context.Context, tx transaction, name string) (vector.Co
 const selectCollections = `
 	SELECT c.id, c.name, coalesce(c.summaries, ''), ` + isReplaceable + `, ` + spaceColumns + `
 	FROM collections c
-	JOIN spaces s ON s.tenant = c.tenant AND s.id = c.live_space
+	JOIN spaces s ON s.tenant = c.tenant AND s.id = c.active_space
 `
 
 // scanCollection scans a row of selectCollections.
@@ -131,7 +131,7 @@ func addCollection(ctx context.Context, tx transaction, name string, model docum
 
 	// The space that the collection refers to follows in this transaction.
 	if _, err := tx.ExecContext(ctx, `
-		INSERT INTO collections (tenant, id, name, live_space, created_at)
+		INSERT INTO collections (tenant, id, name, active_space, created_at)
 		VALUES (?1, ?2, ?3, 0, ?4)`, tx.tenant, id, name, tx.now); err != nil {
 		return c, err
 	}
@@ -145,7 +145,7 @@ func addCollection(ctx context.Context, tx transaction, name string, model docum
 // setActiveSpace has a space answer its collection's searches from now on.
 func setActiveSpace(ctx context.Context, tx transaction, collection uuid.UUID, space int64) error {
 	_, err := tx.ExecContext(ctx, `
-		UPDATE collections SET live_space = ?3 WHERE tenant = ?1 AND id = ?2`, tx.tenant, collection, space)
+		UPDATE collections SET active_space = ?3 WHERE tenant = ?1 AND id = ?2`, tx.tenant, collection, space)
 	return err
 }
 
@@ -153,7 +153,7 @@ func setActiveSpace(ctx context.Context, tx transaction, collection uuid.UUID, s
 // there is no such collection.
 func activeSpaceID(ctx context.Context, tx transaction, collection uuid.UUID) (live int64, err error) {
 	err = tx.QueryRowContext(ctx, `
-		SELECT live_space FROM collections WHERE tenant = ?1 AND id = ?2`, tx.tenant, collection).Scan(&live)
+		SELECT active_space FROM collections WHERE tenant = ?1 AND id = ?2`, tx.tenant, collection).Scan(&live)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = nil
 	}

@@ -21,7 +21,7 @@ func (s *Store) Document(ctx context.Context, id uuid.UUID) (d document.Document
 	err = s.inReadTransaction(ctx, func(tx transaction) error {
 		d, err = scanDocument(tx.QueryRowContext(ctx, selectDocuments+`
 			WHERE d.tenant = ?1 AND d.id = ?2 AND d.deleted_at IS NULL
-			  AND v.version = coalesce(d.live_version, d.newest_version)`, tx.tenant, id))
+			  AND v.version = coalesce(d.published_version, d.newest_version)`, tx.tenant, id))
 		return asErrNoDocument(err, id)
 	})
 	return d, err
@@ -50,7 +50,7 @@ func (s *Store) Documents(ctx context.Context, filter document.DocumentFilter, p
 		}
 		rows, err := tx.QueryContext(ctx, newestFirstQuery("documents", "deleted_at IS NULL AND "+of, listedStates(document.DocumentStates, filter.State))+selectDocuments+`
 			WHERE d.tenant = ?1 AND d.id IN (SELECT id FROM page)
-			  AND v.version = coalesce(d.live_version, d.newest_version)
+			  AND v.version = coalesce(d.published_version, d.newest_version)
 			ORDER BY d.id DESC`, tx.tenant, before, page.Limit+1, collection)
 		documents, err := collectRows(rows, err, scanDocument)
 		if err != nil {
@@ -89,7 +89,7 @@ func (s *Store) documentsByKey(ctx context.Context, filter document.DocumentFilt
 			WHERE deleted_at IS NULL AND `+of+` tenant = ?1 AND state = '$state' AND (key, id) > (?5, ?2) AND key < ?6
 			ORDER BY key, id`, "key, id")+selectDocuments+`
 			WHERE d.tenant = ?1 AND d.id IN (SELECT id FROM page)
-			  AND v.version = coalesce(d.live_version, d.newest_version)
+			  AND v.version = coalesce(d.published_version, d.newest_version)
 			ORDER BY d.key, d.id`, tx.tenant, after.ID, page.Limit+1, collection, after.Key, document.PrefixUpperBound(filter.KeyPrefix))
 		documents, err := collectRows(rows, err, scanDocument)
 		if err != nil {
@@ -108,12 +108,12 @@ func (s *Store) Summary(ctx context.Context, id uuid.UUID) (summary document.Sum
 		var model, text sql.NullString
 		var skipped bool
 		if err := tx.QueryRowContext(ctx, `
-			SELECT coalesce(d.live_version, 0), s.model, s.summary,
+			SELECT coalesce(d.published_version, 0), s.model, s.summary,
 			       s.summary IS NULL AND EXISTS (
 				SELECT 1 FROM tasks t
-				WHERE t.tenant = d.tenant AND t.document = d.id AND t.version = d.live_version AND t.kind = 'summary' AND t.state = 'succeeded')
+				WHERE t.tenant = d.tenant AND t.document = d.id AND t.version = d.published_version AND t.kind = 'summary' AND t.state = 'succeeded')
 			FROM documents d
-			LEFT JOIN summaries s ON s.tenant = d.tenant AND s.document = d.id AND s.version = d.live_version
+			LEFT JOIN summaries s ON s.tenant = d.tenant AND s.document = d.id AND s.version = d.published_version
 			WHERE d.tenant = ?1 AND d.id = ?2 AND d.deleted_at IS NULL`, tx.tenant, id).
 			Scan(&summary.Version, &model, &text, &skipped); err != nil {
 			return asErrNoDocument(err, id)
@@ -171,12 +171,12 @@ func asErrNoDocument(err error, id uuid.UUID) error {
 
 // passageWarnings are those of the passages of version v of document d, in the
 // space by which collection c answers searches.
-const passageWarnings = `coalesce((SELECT p.warnings FROM placements p
-	                 WHERE p.tenant = d.tenant AND p.document = d.id AND p.version = v.version AND p.space = c.live_space), '[]')`
+const passageWarnings = `coalesce((SELECT p.warnings FROM space_versions p
+	                 WHERE p.tenant = d.tenant AND p.document = d.id AND p.version = v.version AND p.space = c.active_space), '[]')`
 
 const selectDocuments = `
 	SELECT d.id, c.name, d.key, v.title, d.state, v.version, v.size, v.sha256, v.media_type, v.metadata,
-	       v.warnings, ` + passageWarnings + `, v.summary_warnings, d.created_at, d.updated_at, v.damage, v.object, v.tag
+	       v.warnings, ` + passageWarnings + `, v.summary_warnings, d.created_at, d.updated_at, v.damage, v.object, v.object_etag
 	FROM documents d
 	JOIN collections c ON c.tenant = d.tenant AND c.id = d.collection
 	JOIN versions v    ON v.tenant = d.tenant AND v.document = d.id

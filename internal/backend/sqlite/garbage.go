@@ -18,7 +18,7 @@ func (s *Store) Garbage(ctx context.Context, ahead time.Duration, limit int) (du
 	defer wrapError(&err, "list garbage")
 	err = s.inReadTransaction(ctx, func(tx transaction) error {
 		rows, err := tx.QueryContext(ctx, `
-			SELECT id, kind, document, coalesce(version, 0), coalesce(object, ''), coalesce(space, 0), tries, coalesce(reached, '{}')
+			SELECT id, kind, document, coalesce(version, 0), coalesce(object, ''), coalesce(space, 0), tries, coalesce(scan_cursor, '{}')
 			FROM garbage
 			WHERE tenant = ?1 AND due_at <= ?2
 			ORDER BY due_at, id
@@ -67,7 +67,7 @@ func (s *Store) PostponeGarbage(ctx context.Context, g garbage.Entry, delay time
 	}
 	return s.inWriteTransaction(ctx, func(tx transaction) error {
 		_, err := tx.ExecContext(ctx, `
-			UPDATE garbage SET due_at = ?3, tries = tries + 1, reached = iif(kind = 'search', ?4, NULL)
+			UPDATE garbage SET due_at = ?3, tries = tries + 1, scan_cursor = iif(kind = 'search', ?4, NULL)
 			WHERE tenant = ?1 AND id = ?2`, tx.tenant, g.ID, tx.now.add(delay), string(reached))
 		return err
 	})
@@ -133,7 +133,7 @@ func deleteManifestEntries(ctx context.Context, tx transaction, of versionKey, s
 	if _, err := tx.ExecContext(ctx, `
 		INSERT INTO garbage (tenant, kind, due_at, space, hashes, document, version)
 		SELECT ?1, 'passages',
-		       iif(EXISTS (SELECT 1 FROM placements pl WHERE pl.tenant = ?1 AND pl.document = ?2 AND pl.version = ?3 AND pl.space = h.space), ?6, ?7),
+		       iif(EXISTS (SELECT 1 FROM space_versions pl WHERE pl.tenant = ?1 AND pl.document = ?2 AND pl.version = ?3 AND pl.space = h.space), ?6, ?7),
 		       space, json_group_array(lower(hex(hash))), nullif(?8, ?11), nullif(?9, 0)
 		FROM (SELECT space, hash, (row_number() OVER (PARTITION BY space) - 1) / ?10 AS part
 		      FROM (SELECT DISTINCT m.space, p.hash FROM (`+places+`) m CROSS JOIN passages p ON p.id = m.passage)) h

@@ -62,7 +62,7 @@ func findGarbageVersions(ctx context.Context, tx transaction, at *garbage.ScanCu
 		FROM documents d
 		CROSS JOIN versions v ON v.tenant = ?1 AND v.document = d.id
 		WHERE d.tenant = ?1 AND d.id > ?2 AND d.id <= ?3
-		  AND (d.deleted_at IS NOT NULL OR v.version <> d.newest_version AND v.version IS NOT d.live_version)
+		  AND (d.deleted_at IS NOT NULL OR v.version <> d.newest_version AND v.version IS NOT d.published_version)
 		  AND NOT EXISTS (SELECT 1 FROM garbage g
 		                  WHERE g.tenant = ?1 AND g.kind = 'version' AND g.document = v.document AND g.version = v.version)`,
 		tx.tenant, at.DocumentID, last, tx.now))

@@ -10,14 +10,14 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/garbage"
 )
 
-// collectSpace removes a space whose time is over: its placements, its places,
+// collectSpace removes a space whose time is over: its space versions, its places,
 // its passages and then the space, up to limit of all these together. Nothing is
 // written to it from then on, and it never comes back. The entry
 // of one that is kept is dropped: leaving it lists it again.
 func collectSpace(ctx context.Context, tx transaction, g garbage.Entry, ahead time.Duration, limit int) (more bool, err error) {
 	var over, needed bool
 	err = tx.QueryRowContext(ctx, `
-		SELECT s.drop_after <= ?3, s.id = c.live_space OR `+isBeingBuilt+`
+		SELECT s.drop_after <= ?3, s.id = c.active_space OR `+isBeingBuilt+`
 		FROM spaces s
 		JOIN collections c ON c.tenant = s.tenant AND c.id = s.collection
 		WHERE s.tenant = ?1 AND s.id = ?2 AND s.drop_after IS NOT NULL`, tx.tenant, g.SpaceID, tx.now.add(ahead)).Scan(&over, &needed)
@@ -44,8 +44,8 @@ func collectSpace(ctx context.Context, tx transaction, g garbage.Entry, ahead ti
 // limit is for places.
 func deleteSpaceRows(ctx context.Context, tx transaction, space int64, limit int) (dropped int, err error) {
 	dropped, err = rowsAffected(tx.ExecContext(ctx, `
-		DELETE FROM placements WHERE (tenant, document, version, space) IN (
-			SELECT tenant, document, version, space FROM placements
+		DELETE FROM space_versions WHERE (tenant, document, version, space) IN (
+			SELECT tenant, document, version, space FROM space_versions
 			WHERE tenant = ?1 AND space = ?2
 			LIMIT ?3)`, tx.tenant, space, limit))
 	if err != nil || dropped == limit {

@@ -19,7 +19,7 @@ func collectVersion(ctx context.Context, tx transaction, g garbage.Entry, ahead 
 	var job document.JobState
 	var finished *micros
 	err = tx.QueryRowContext(ctx, `
-		SELECT d.deleted_at IS NULL AND (d.newest_version = ?3 OR d.live_version IS ?3), d.deleted_at IS NOT NULL,
+		SELECT d.deleted_at IS NULL AND (d.newest_version = ?3 OR d.published_version IS ?3), d.deleted_at IS NOT NULL,
 		       coalesce(j.state, 'succeeded'), j.finished_at
 		FROM documents d
 		LEFT JOIN jobs j ON j.tenant = d.tenant AND j.document = d.id AND j.version = ?3

@@ -82,7 +82,7 @@ func restartTasks(ctx context.Context, tx transaction, job document.Job) error {
 	}
 	if _, err := tx.ExecContext(ctx, `
 		UPDATE documents SET state = 'pending', updated_at = ?3
-		WHERE tenant = ?1 AND id = ?2 AND state = 'failed' AND live_version IS NULL`,
+		WHERE tenant = ?1 AND id = ?2 AND state = 'failed' AND published_version IS NULL`,
 		tx.tenant, job.DocumentID, tx.now); err != nil {
 		return err
 	}

@@ -120,7 +120,7 @@ func TestMigrationKeepsWhatVersionsHave(t *testing.T) {
 	if _, err := s.CollectGarbage(ctx, garbage.Entry{Kind: garbage.KindVersion, DocumentID: uuid.MustParse(id), Version: 2}, 0, 10); err != nil {
 		t.Fatal(err)
 	}
-	for table, want := range map[string]int{"versions": 1, "manifest": 2, "placements": 1, "jobs": 1, "tasks": 2, "summaries": 1} {
+	for table, want := range map[string]int{"versions": 1, "manifest": 2, "space_versions": 1, "jobs": 1, "tasks": 2, "summaries": 1} {
 		if got := countRows(t, s, table); got != want {
 			t.Errorf("%s, once a version is forgotten: got %d rows, want %d", table, got, want)
 		}
@@ -135,14 +135,14 @@ func TestMigrationKeepsWhatVersionsHave(t *testing.T) {
 
 func spaceVersionsOf(t *testing.T, s *Store, id string, version int) []vector.SpaceVersion {
 	t.Helper()
-	rows, err := s.writer.QueryContext(t.Context(), `SELECT space, passages FROM placements WHERE document = ?1 AND version = ?2`, id, version)
-	placements, err := collectRows(rows, err, func(row scanner) (p vector.SpaceVersion, err error) {
+	rows, err := s.writer.QueryContext(t.Context(), `SELECT space, passages FROM space_versions WHERE document = ?1 AND version = ?2`, id, version)
+	versions, err := collectRows(rows, err, func(row scanner) (p vector.SpaceVersion, err error) {
 		return p, row.Scan(&p.SpaceID, &p.Passages)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return placements
+	return versions
 }
 
 // countRows returns how many rows a table has.

@@ -24,7 +24,7 @@ func (s *Store) Passages(ctx context.Context, id uuid.UUID, page document.Page) 
 		var version int
 		var space int64
 		if err := tx.QueryRowContext(ctx, `
-			SELECT coalesce(d.live_version, 0), c.live_space
+			SELECT coalesce(d.published_version, 0), c.active_space
 			FROM documents d
 			JOIN collections c ON c.tenant = d.tenant AND c.id = d.collection
 			WHERE d.tenant = ?1 AND d.id = ?2 AND d.deleted_at IS NULL`, tx.tenant, id).Scan(&version, &space); err != nil {

@@ -29,11 +29,11 @@ func (s *Store) Publish(ctx context.Context, work task.Work, also []vector.Space
 		if live > work.Version {
 			return endTask(ctx, tx, work.Ref, document.JobCancelled, reasonSuperseded(live))
 		}
-		placements := append([]vector.SpaceVersion{{SpaceID: work.Space.ID, Passages: progress.Passages, Warnings: warnings}}, also...)
-		if placements, err = selectWritten(ctx, tx, work.DocumentID, placements); err != nil {
+		spaceVersions := append([]vector.SpaceVersion{{SpaceID: work.Space.ID, Passages: progress.Passages, Warnings: warnings}}, also...)
+		if spaceVersions, err = selectWritten(ctx, tx, work.DocumentID, spaceVersions); err != nil {
 			return err
 		}
-		return publish(ctx, tx, work, live, placements, progress)
+		return publish(ctx, tx, work, live, spaceVersions, progress)
 	})
 }
 
@@ -50,8 +50,8 @@ func (s *Store) WriteAndPublish(ctx context.Context, work task.Work, batch vecto
 		if err != nil || live > work.Version {
 			return err
 		}
-		placements := []vector.SpaceVersion{{SpaceID: work.Space.ID, Passages: progress.Passages, Warnings: warnings}}
-		if placements, err = selectWritten(ctx, tx, work.DocumentID, placements); fault.Is(err, fault.Unavailable) {
+		spaceVersions := []vector.SpaceVersion{{SpaceID: work.Space.ID, Passages: progress.Passages, Warnings: warnings}}
+		if spaceVersions, err = selectWritten(ctx, tx, work.DocumentID, spaceVersions); fault.Is(err, fault.Unavailable) {
 			return nil
 		} else if err != nil {
 			return err
@@ -60,21 +60,21 @@ func (s *Store) WriteAndPublish(ctx context.Context, work task.Work, batch vecto
 			return err
 		}
 		published = true
-		return publish(ctx, tx, work, live, placements, progress)
+		return publish(ctx, tx, work, live, spaceVersions, progress)
 	})
 	return published && err == nil, err
 }
 
 // publish makes a version live in the place of another, of 0 where there is none,
 // and ends its task.
-func publish(ctx context.Context, tx transaction, work task.Work, live int, placements []vector.SpaceVersion, progress document.KnowledgeProgress) error {
-	for _, placement := range placements {
-		if err := insertSpaceVersion(ctx, tx, versionKeyOf(work), placement, ""); err != nil {
+func publish(ctx context.Context, tx transaction, work task.Work, live int, spaceVersions []vector.SpaceVersion, progress document.KnowledgeProgress) error {
+	for _, spaceVersion := range spaceVersions {
+		if err := insertSpaceVersion(ctx, tx, versionKeyOf(work), spaceVersion, ""); err != nil {
 			return err
 		}
 	}
 	if _, err := tx.ExecContext(ctx, `
-		UPDATE documents SET live_version = ?3, state = 'ready', updated_at = ?4
+		UPDATE documents SET published_version = ?3, state = 'ready', updated_at = ?4
 		WHERE tenant = ?1 AND id = ?2`, tx.tenant, work.DocumentID, work.Version, tx.now); err != nil {
 		return err
 	}
@@ -92,17 +92,17 @@ func publish(ctx context.Context, tx transaction, work task.Work, live int, plac
 // readPublishedVersion returns the version that readers see, or 0.
 func readPublishedVersion(ctx context.Context, tx transaction, id uuid.UUID) (live int, err error) {
 	err = tx.QueryRowContext(ctx, `
-		SELECT coalesce(live_version, 0) FROM documents WHERE tenant = ?1 AND id = ?2`, tx.tenant, id).Scan(&live)
+		SELECT coalesce(published_version, 0) FROM documents WHERE tenant = ?1 AND id = ?2`, tx.tenant, id).Scan(&live)
 	return live, err
 }
 
-// selectWritten leaves out placements in spaces that are no longer kept complete,
+// selectWritten leaves out space versions in spaces that are no longer kept complete,
 // or gone: since the task was claimed a reindex may have been paused, or have
 // ended. It returns fault.Unavailable unless one is in the space that answers
 // the collection's searches, which another may have become.
-func selectWritten(ctx context.Context, tx transaction, id uuid.UUID, placements []vector.SpaceVersion) ([]vector.SpaceVersion, error) {
-	of := make(map[int64]vector.SpaceVersion, len(placements))
-	for _, p := range placements {
+func selectWritten(ctx context.Context, tx transaction, id uuid.UUID, spaceVersions []vector.SpaceVersion) ([]vector.SpaceVersion, error) {
+	of := make(map[int64]vector.SpaceVersion, len(spaceVersions))
+	for _, p := range spaceVersions {
 		of[p.SpaceID] = p
 	}
 	wanted, err := json.Marshal(slices.Collect(maps.Keys(of)))
@@ -110,11 +110,11 @@ func selectWritten(ctx context.Context, tx transaction, id uuid.UUID, placements
 		return nil, err
 	}
 	rows, err := tx.QueryContext(ctx, `
-		SELECT s.id, s.id = c.live_space
+		SELECT s.id, s.id = c.active_space
 		FROM documents d
 		JOIN collections c ON c.tenant = d.tenant AND c.id = d.collection
 		JOIN spaces s      ON s.tenant = d.tenant AND s.collection = d.collection
-		WHERE d.tenant = ?1 AND d.id = ?2 AND s.id IN (SELECT value FROM json_each(?3)) AND (s.written OR s.id = c.live_space)
+		WHERE d.tenant = ?1 AND d.id = ?2 AND s.id IN (SELECT value FROM json_each(?3)) AND (s.written OR s.id = c.active_space)
 		ORDER BY s.id`, tx.tenant, id, string(wanted))
 	inLive := false
 	written, err := collectRows(rows, err, func(row scanner) (p vector.SpaceVersion, err error) {
@@ -130,27 +130,27 @@ func selectWritten(ctx context.Context, tx transaction, id uuid.UUID, placements
 }
 
 // insertSpaceVersion notes that a version stands whole in a space, or why it is left
-// out of it. It fails unless the placement's number of places are there. Each has
+// out of it. It fails unless the space version's number of places are there. Each has
 // its passage: the tables see to that.
-func insertSpaceVersion(ctx context.Context, tx transaction, of versionKey, placement vector.SpaceVersion, leftOut string) error {
+func insertSpaceVersion(ctx context.Context, tx transaction, of versionKey, spaceVersion vector.SpaceVersion, leftOut string) error {
 	var got int64
 	if err := tx.QueryRowContext(ctx, `
 		SELECT count(*) FROM manifest WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND space = ?4`,
-		tx.tenant, of.document, of.number, placement.SpaceID).Scan(&got); err != nil {
+		tx.tenant, of.document, of.number, spaceVersion.SpaceID).Scan(&got); err != nil {
 		return err
 	}
-	if got != placement.Passages {
-		return fmt.Errorf("%d places are stored in space %d, not %d", got, placement.SpaceID, placement.Passages)
+	if got != spaceVersion.Passages {
+		return fmt.Errorf("%d places are stored in space %d, not %d", got, spaceVersion.SpaceID, spaceVersion.Passages)
 	}
-	warnings, err := json.Marshal(placement.Warnings)
+	warnings, err := json.Marshal(spaceVersion.Warnings)
 	if err != nil {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `
-		INSERT INTO placements (tenant, document, version, space, passages, left_out, warnings)
+		INSERT INTO space_versions (tenant, document, version, space, passages, left_out, warnings)
 		VALUES (?1, ?2, ?3, ?4, ?5, nullif(?6, ''), ?7)
 		ON CONFLICT (tenant, document, version, space)
 		DO UPDATE SET passages = excluded.passages, left_out = excluded.left_out, warnings = excluded.warnings`,
-		tx.tenant, of.document, of.number, placement.SpaceID, placement.Passages, leftOut, string(warnings))
+		tx.tenant, of.document, of.number, spaceVersion.SpaceID, spaceVersion.Passages, leftOut, string(warnings))
 	return err
 }

@@ -100,8 +100,8 @@ const selectReindexes = `
 	SELECT r.id, c.name, r.change, r.model, r.dimensions, r.chunk_tokens, r.chunk_overlap, r.key_prefix, r.documents, r.force,
 	       r.state, r.stage, r.progress, r.attempt, r.error, r.next_attempt_at,
 	       r.created_at, r.started_at, r.finished_at,
-	       iif(r.state = 'succeeded' AND r.stage = 'done' AND c.live_space = r.to_space AND f.drop_after > ?2, f.drop_after, NULL),
-	       r.collection, c.live_space, r.from_space, r.to_space, coalesce(r.reached, '00000000-0000-0000-0000-000000000000'),
+	       iif(r.state = 'succeeded' AND r.stage = 'done' AND c.active_space = r.to_space AND f.drop_after > ?2, f.drop_after, NULL),
+	       r.collection, c.active_space, r.from_space, r.to_space, coalesce(r.last_document, '00000000-0000-0000-0000-000000000000'),
 	       r.crashes, r.lease_until, r.counted_at
 	FROM reindexes r
 	JOIN collections c ON c.tenant = r.tenant AND c.id = r.collection

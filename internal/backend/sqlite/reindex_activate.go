@@ -67,7 +67,7 @@ func (s *Store) ActivateSpace(ctx context.Context, work task.Work, keep time.Dur
 
 // readMissedPublications returns how often a version became live without a space.
 func readMissedPublications(ctx context.Context, tx transaction, space int64) (missed int64, err error) {
-	err = tx.QueryRowContext(ctx, `SELECT missed FROM spaces WHERE tenant = ?1 AND id = ?2`, tx.tenant, space).Scan(&missed)
+	err = tx.QueryRowContext(ctx, `SELECT missed_publications FROM spaces WHERE tenant = ?1 AND id = ?2`, tx.tenant, space).Scan(&missed)
 	return missed, err
 }
 
@@ -110,13 +110,13 @@ func activateSpace(ctx context.Context, tx transaction, r reindex, missed int64,
 func setLeftOutStates(ctx context.Context, tx transaction, r reindex) error {
 	_, err := tx.ExecContext(ctx, `
 		WITH due AS (
-			SELECT d.id, iif(EXISTS (SELECT 1 FROM placements pl
-			                         WHERE pl.tenant = d.tenant AND pl.document = d.id AND pl.version = d.live_version AND pl.space = ?4
+			SELECT d.id, iif(EXISTS (SELECT 1 FROM space_versions pl
+			                         WHERE pl.tenant = d.tenant AND pl.document = d.id AND pl.version = d.published_version AND pl.space = ?4
 			                           AND pl.left_out IS NOT NULL),
 			                 'failed', 'ready') AS state
 			FROM documents d
-			WHERE d.tenant = ?1 AND d.collection = ?2 AND d.deleted_at IS NULL AND d.live_version IS NOT NULL
-			  AND d.id IN (SELECT pl.document FROM placements pl
+			WHERE d.tenant = ?1 AND d.collection = ?2 AND d.deleted_at IS NULL AND d.published_version IS NOT NULL
+			  AND d.id IN (SELECT pl.document FROM space_versions pl
 			               WHERE pl.tenant = ?1 AND pl.space IN (?3, ?4) AND pl.left_out IS NOT NULL)
 		)
 		UPDATE documents SET state = due.state, updated_at = ?5
@@ -141,7 +141,7 @@ func addFailedToLeftOut(ctx context.Context, tx transaction, r reindex, progress
 		WHERE d.tenant = ?1 AND d.collection = ?2 AND d.deleted_at IS NULL
 		  AND substr(d.key, 1, length(?3)) = ?3
 		  AND (json_array_length(?4) = 0 OR d.id IN (SELECT value FROM json_each(?4)))
-		  AND d.live_version IS NOT d.newest_version
+		  AND d.published_version IS NOT d.newest_version
 		ORDER BY d.id
 		LIMIT ?5`, tx.tenant, r.collection, r.KeyPrefix, documents, document.MaxLeftOut)
 	failed, err := collectRows(rows, err, func(row scanner) (l document.LeftOut, err error) {

@@ -126,6 +126,6 @@ func ensureSpace(ctx context.Context, tx transaction, target vector.Space) (vect
 	}
 	// What was left out is tried again.
 	_, err = tx.ExecContext(ctx, `
-		DELETE FROM placements WHERE tenant = ?1 AND space = ?2 AND left_out IS NOT NULL`, tx.tenant, target.ID)
+		DELETE FROM space_versions WHERE tenant = ?1 AND space = ?2 AND left_out IS NOT NULL`, tx.tenant, target.ID)
 	return target, err
 }

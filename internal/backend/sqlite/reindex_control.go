@@ -96,7 +96,7 @@ func reopenTargetSpace(ctx context.Context, tx transaction, r reindex) (reindex,
 // the one before is still in the queue.
 func restartReindex(ctx context.Context, tx transaction, r reindex) error {
 	_, err := tx.ExecContext(ctx, `
-		UPDATE reindexes SET state = 'queued', stage = ?3, from_space = ?4, to_space = ?5, reached = ?6,
+		UPDATE reindexes SET state = 'queued', stage = ?3, from_space = ?4, to_space = ?5, last_document = ?6,
 		                     attempt = 0, crashes = 0, round = round + 1, error = '',
 		                     dispatched_at = NULL, finished_at = NULL
 		WHERE tenant = ?1 AND id = ?2`, tx.tenant, r.ID, r.Stage, r.fromSpace, r.toSpace, r.checkpoint)

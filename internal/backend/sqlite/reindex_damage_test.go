@@ -168,7 +168,7 @@ func TestRequeueFindsWhatIsLost(t *testing.T) {
 	}{
 		{"nothing", `UPDATE manifest SET start_byte = start_byte`, 0},
 		{"a place", `DELETE FROM manifest WHERE document = ?1 AND ordinal = 1`, 1},
-		{"that it is whole", `DELETE FROM placements WHERE document = ?1`, 1},
+		{"that it is whole", `DELETE FROM space_versions WHERE document = ?1`, 1},
 		{"a passage", `DELETE FROM passages WHERE id IN (
 			SELECT passage FROM manifest WHERE document = ?1 AND ordinal = 0)`, 2},
 	} {

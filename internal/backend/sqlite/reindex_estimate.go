@@ -63,7 +63,7 @@ func (s *Store) DocumentsToRedo(ctx context.Context, request document.ReindexReq
 func documentsToRedo(ctx context.Context, tx transaction, c vector.Collection, request document.ReindexRequest) ([]uuid.UUID, error) {
 	statement, args := `
 		SELECT id FROM documents
-		WHERE tenant = ?1 AND collection = ?2 AND deleted_at IS NULL AND live_version IS NOT NULL`, []any{tx.tenant, c.ID}
+		WHERE tenant = ?1 AND collection = ?2 AND deleted_at IS NULL AND published_version IS NOT NULL`, []any{tx.tenant, c.ID}
 	if _, change := rebuild.TargetSpace(request, c.ActiveSpace); change == document.ChangeNothing {
 		var err error
 		if args, err = redoArgs(tx, reindex{collection: c.ID, activeSpace: c.ActiveSpace.ID, Reindex: document.Reindex{
@@ -90,7 +90,7 @@ func estimatePassages(ctx context.Context, tx transaction, estimate *document.Re
 			SELECT DISTINCT m.passage
 			FROM json_each(?2) redone
 			CROSS JOIN documents d ON d.tenant = ?1 AND d.id = redone.value
-			CROSS JOIN manifest m  ON m.tenant = ?1 AND m.document = d.id AND m.version = d.live_version AND m.space = ?3
+			CROSS JOIN manifest m  ON m.tenant = ?1 AND m.document = d.id AND m.version = d.published_version AND m.space = ?3
 		), known AS (
 			SELECT p.tokens + (octet_length(p.title) + octet_length(p.context) + 3
 			                   + (SELECT coalesce(octet_length(group_concat(value, ' > ')), 0) FROM json_each(p.heading_path))) / 4 AS tokens,
@@ -163,7 +163,7 @@ func (s *Store) EmbeddingRate(ctx context.Context, model document.Model) (rate f
 				FROM jobs j
 				CROSS JOIN tasks k ON k.tenant = j.tenant AND k.document = j.document AND k.version = j.version AND k.kind = 'knowledge'
 				WHERE j.tenant = ?1 AND k.state = 'succeeded' AND k.progress ->> 'embedded' > 0
-				  AND EXISTS (SELECT 1 FROM placements pl
+				  AND EXISTS (SELECT 1 FROM space_versions pl
 				              JOIN spaces s ON s.tenant = pl.tenant AND s.id = pl.space AND s.model = ?2 AND s.dimensions = ?3
 				              WHERE pl.tenant = j.tenant AND pl.document = j.document AND pl.version = j.version)
 				ORDER BY j.id DESC

@@ -82,9 +82,9 @@ const fromDocumentsToRedo = `
 	       SELECT 1 FROM tasks t
 	       WHERE t.tenant = d.tenant AND t.document = d.id AND t.version = d.newest_version AND t.kind = 'knowledge' AND t.state = 'failed'))
 	  AND NOT (j.state = 'succeeded' AND j.reindex IS ?7)
-	  AND (?6 OR d.live_version IS NOT d.newest_version OR j.state <> 'succeeded' AND j.reindex IS ?7 OR NOT EXISTS (
-	       SELECT 1 FROM placements pl
-	       WHERE pl.tenant = d.tenant AND pl.document = d.id AND pl.version = d.live_version AND pl.space = ?3
+	  AND (?6 OR d.published_version IS NOT d.newest_version OR j.state <> 'succeeded' AND j.reindex IS ?7 OR NOT EXISTS (
+	       SELECT 1 FROM space_versions pl
+	       WHERE pl.tenant = d.tenant AND pl.document = d.id AND pl.version = d.published_version AND pl.space = ?3
 	         AND pl.left_out IS NULL AND ` + isSpaceVersionWhole + `))
 `
 
@@ -152,8 +152,8 @@ func requeueVersion(ctx context.Context, tx transaction, id, reindex uuid.UUID) 
 	}
 	var version int
 	if err := tx.QueryRowContext(ctx, `
-		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, created_at, warnings, title_from_key, tag)
-		SELECT v.tenant, v.document, v.version + 1, v.title, v.metadata, v.object, v.size, v.sha256, v.media_type, ?3, v.warnings, v.title_from_key, v.tag
+		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, created_at, warnings, title_from_key, object_etag)
+		SELECT v.tenant, v.document, v.version + 1, v.title, v.metadata, v.object, v.size, v.sha256, v.media_type, ?3, v.warnings, v.title_from_key, v.object_etag
 		FROM documents d
 		JOIN versions v ON v.tenant = d.tenant AND v.document = d.id AND v.version = d.newest_version
 		WHERE d.tenant = ?1 AND d.id = ?2
@@ -164,7 +164,7 @@ func requeueVersion(ctx context.Context, tx transaction, id, reindex uuid.UUID) 
 		UPDATE documents SET
 			newest_version = ?3,
 			updated_at     = ?4,
-			state          = iif(live_version IS NULL, 'pending', state)
+			state          = iif(published_version IS NULL, 'pending', state)
 		WHERE tenant = ?1 AND id = ?2`, tx.tenant, id, version, tx.now); err != nil {
 		return err
 	}

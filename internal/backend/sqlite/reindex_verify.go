@@ -52,9 +52,9 @@ func (s *Store) VerifySpace(ctx context.Context, work task.Work, sample int) (er
 // and are not.
 func damagedVersions(ctx context.Context, tx transaction, space vector.Space) ([]versionKey, error) {
 	rows, err := tx.QueryContext(ctx, `
-		SELECT d.id, d.live_version
+		SELECT d.id, d.published_version
 		FROM documents d
-		CROSS JOIN placements pl ON pl.tenant = d.tenant AND pl.document = d.id AND pl.version = d.live_version AND pl.space = ?3
+		CROSS JOIN space_versions pl ON pl.tenant = d.tenant AND pl.document = d.id AND pl.version = d.published_version AND pl.space = ?3
 		WHERE d.tenant = ?1 AND d.collection = ?2 AND d.deleted_at IS NULL AND NOT `+isSpaceVersionWhole,
 		tx.tenant, space.CollectionID, space.ID)
 	return collectRows(rows, err, scanVersionKey)
@@ -70,7 +70,7 @@ func checkSample(ctx context.Context, tx transaction, space vector.Space, sample
 			SELECT q.id FROM passages q
 			WHERE q.tenant = ?1 AND q.space = ?2 AND EXISTS (
 				SELECT 1 FROM manifest m
-				JOIN documents d ON d.tenant = m.tenant AND d.id = m.document AND d.live_version = m.version
+				JOIN documents d ON d.tenant = m.tenant AND d.id = m.document AND d.published_version = m.version
 				WHERE m.passage = q.id AND d.deleted_at IS NULL)
 			ORDER BY random()
 			LIMIT ?3)`, tx.tenant, space.ID, sample)

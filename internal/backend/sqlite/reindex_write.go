@@ -44,7 +44,7 @@ func writeSpaceVersion(ctx context.Context, tx transaction, space vector.Space, 
 	var live bool
 	if err := tx.QueryRowContext(ctx, `
 		SELECT EXISTS (SELECT 1 FROM documents
-		               WHERE tenant = ?1 AND id = ?2 AND live_version = ?3 AND deleted_at IS NULL)`,
+		               WHERE tenant = ?1 AND id = ?2 AND published_version = ?3 AND deleted_at IS NULL)`,
 		tx.tenant, rebuilt.DocumentID, rebuilt.Version).Scan(&live); err != nil || !live {
 		return err
 	}
@@ -86,7 +86,7 @@ func insertUnplacedGarbage(ctx context.Context, tx transaction, space int64, pas
 // deleteSpaceVersion removes what was placed of a version in a space.
 func deleteSpaceVersion(ctx context.Context, tx transaction, of versionKey, space vector.Space) error {
 	if _, err := tx.ExecContext(ctx, `
-		DELETE FROM placements WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND space = ?4`,
+		DELETE FROM space_versions WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND space = ?4`,
 		tx.tenant, of.document, of.number, space.ID); err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func deleteSpaceVersion(ctx context.Context, tx transaction, of versionKey, spac
 // attempt has got somewhere, so those before it no longer count.
 func advanceReindex(ctx context.Context, tx transaction, id, reached uuid.UUID) error {
 	_, err := tx.ExecContext(ctx, `
-		UPDATE reindexes SET reached = iif(?3 = ?4, reached, ?3), attempt = 1, crashes = 0
+		UPDATE reindexes SET last_document = iif(?3 = ?4, last_document, ?3), attempt = 1, crashes = 0
 		WHERE tenant = ?1 AND id = ?2`, tx.tenant, id, reached, uuid.Nil)
 	return err
 }

@@ -31,7 +31,7 @@ func (s *Store) RestoreOriginal(ctx context.Context, id uuid.UUID, lost string, 
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `
-			UPDATE versions SET object = ?4, tag = ?5, damage = '' WHERE tenant = ?1 AND document = ?2 AND object = ?3`,
+			UPDATE versions SET object = ?4, object_etag = ?5, damage = '' WHERE tenant = ?1 AND document = ?2 AND object = ?3`,
 			tx.tenant, id, lost, upload.Object, upload.ObjectETag); err != nil {
 			return err
 		}

@@ -61,9 +61,9 @@ func nearestPassages(ctx context.Context, tx transaction, space vector.Space, qu
 	// is below any threshold. A row is a place; a passage's are together.
 	rows, err := tx.QueryContext(ctx, `
 		WITH live AS MATERIALIZED (
-			SELECT d.id AS document, d.live_version AS version, d.key, v.title
+			SELECT d.id AS document, d.published_version AS version, d.key, v.title
 			FROM `+candidates+`
-			CROSS JOIN versions v ON v.tenant = d.tenant AND v.document = d.id AND v.version = d.live_version
+			CROSS JOIN versions v ON v.tenant = d.tenant AND v.document = d.id AND v.version = d.published_version
 			WHERE d.tenant = ?1 AND d.collection = ?2 AND d.deleted_at IS NULL
 			  AND d.key >= ?4 AND d.key < ?10
 			  AND (?5 = '' OR json_contains(v.metadata, ?5))

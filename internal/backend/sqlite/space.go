@@ -120,13 +120,13 @@ func countMissing(ctx context.Context, tx transaction, collection uuid.UUID, spa
 // version v is not placed whole in the space ?3.
 const fromMissingVersions = `
 	FROM documents d
-	JOIN versions v ON v.tenant = d.tenant AND v.document = d.id AND v.version = d.live_version
+	JOIN versions v ON v.tenant = d.tenant AND v.document = d.id AND v.version = d.published_version
 	WHERE d.tenant = ?1 AND d.collection = ?2 AND d.deleted_at IS NULL
-	  AND NOT EXISTS (SELECT 1 FROM placements pl
-	                  WHERE pl.tenant = d.tenant AND pl.document = d.id AND pl.version = d.live_version AND pl.space = ?3)
+	  AND NOT EXISTS (SELECT 1 FROM space_versions pl
+	                  WHERE pl.tenant = d.tenant AND pl.document = d.id AND pl.version = d.published_version AND pl.space = ?3)
 `
 
-// isSpaceVersionWhole is whether all places of a placement pl are there, with their
+// isSpaceVersionWhole is whether all places of a space version pl are there, with their
 // passages.
 const isSpaceVersionWhole = `pl.passages = (
 	SELECT count(*) FROM manifest m

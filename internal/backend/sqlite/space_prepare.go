@@ -52,7 +52,7 @@ func readActiveSpace(ctx context.Context, tx transaction, work *task.Work) error
 	return scanSpace(tx.QueryRowContext(ctx, `
 		SELECT `+isReplaceable+`, `+spaceColumns+`
 		FROM collections c
-		JOIN spaces s ON s.tenant = c.tenant AND s.id = c.live_space
+		JOIN spaces s ON s.tenant = c.tenant AND s.id = c.active_space
 		WHERE c.tenant = ?1 AND c.id = ?2`, tx.tenant, work.Space.CollectionID), &work.Space, &work.SpaceReplaceable)
 }
 
@@ -64,8 +64,8 @@ func replaceSpace(ctx context.Context, tx transaction, empty, wanted vector.Spac
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `
-		INSERT INTO placements (tenant, document, version, space, passages)
-		SELECT tenant, document, version, ?3, 0 FROM placements WHERE tenant = ?1 AND space = ?2
+		INSERT INTO space_versions (tenant, document, version, space, passages)
+		SELECT tenant, document, version, ?3, 0 FROM space_versions WHERE tenant = ?1 AND space = ?2
 		ON CONFLICT (tenant, document, version, space) DO NOTHING`, tx.tenant, empty.ID, space.ID); err != nil {
 		return err
 	}

@@ -128,7 +128,7 @@ func (s *Store) RequestSummary(ctx context.Context, id uuid.UUID, configured doc
 		var state document.JobState
 		var wanted, made bool
 		if err := tx.QueryRowContext(ctx, `
-			SELECT j.id, t.version, coalesce(c.summaries, ?3), t.state, t.asked,
+			SELECT j.id, t.version, coalesce(c.summaries, ?3), t.state, t.summary_requested,
 			       EXISTS (SELECT 1 FROM summaries s WHERE s.tenant = d.tenant AND s.document = d.id AND s.version = t.version)
 			FROM documents d
 			JOIN collections c ON c.tenant = d.tenant AND c.id = d.collection
@@ -144,7 +144,7 @@ func (s *Store) RequestSummary(ctx context.Context, id uuid.UUID, configured doc
 		}
 		if again {
 			if _, err := tx.ExecContext(ctx, `
-				UPDATE tasks SET asked = true, state = 'queued', attempt = 0, crashes = 0, round = round + 1, error = '', dispatched_at = NULL,
+				UPDATE tasks SET summary_requested = true, state = 'queued', attempt = 0, crashes = 0, round = round + 1, error = '', dispatched_at = NULL,
 				                 lease = NULL, lease_until = NULL, next_attempt_at = NULL
 				WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND kind = 'summary'`, tx.tenant, id, version); err != nil {
 				return err

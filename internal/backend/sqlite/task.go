@@ -104,7 +104,7 @@ func endTask(ctx context.Context, tx transaction, ref task.Ref, state document.J
 	if ref.Kind == task.KindKnowledge && state != document.JobSucceeded {
 		if _, err := tx.ExecContext(ctx, `
 			UPDATE documents SET state = 'failed', updated_at = ?4
-			WHERE tenant = ?1 AND id = ?2 AND newest_version = ?3 AND live_version IS NULL AND deleted_at IS NULL`,
+			WHERE tenant = ?1 AND id = ?2 AND newest_version = ?3 AND published_version IS NULL AND deleted_at IS NULL`,
 			tx.tenant, ref.DocumentID, ref.Version, tx.now); err != nil {
 			return err
 		}

@@ -25,20 +25,20 @@ func (s *Store) RetainedVersions(ctx context.Context, filter verification.Filter
 	err = s.inReadTransaction(ctx, func(tx transaction) error {
 		rows, err := tx.QueryContext(ctx, `
 			WITH page AS MATERIALIZED (
-				SELECT id, collection, key, newest_version, live_version
+				SELECT id, collection, key, newest_version, published_version
 				FROM documents
 				WHERE `+where+` AND deleted_at IS NULL
 				ORDER BY id
 				LIMIT ?3
 			)
-			SELECT d.id, v.version, c.name, d.key, v.object, v.size, v.sha256, v.tag, v.damage, v.version IS d.live_version,
+			SELECT d.id, v.version, c.name, d.key, v.object, v.size, v.sha256, v.object_etag, v.damage, v.version IS d.published_version,
 			       s.id, s.collection, s.model, s.dimensions,
-			       coalesce((SELECT p.passages FROM placements p
-			                 WHERE p.tenant = ?1 AND p.document = d.id AND p.version = v.version AND p.space = c.live_space), -1)
+			       coalesce((SELECT p.passages FROM space_versions p
+			                 WHERE p.tenant = ?1 AND p.document = d.id AND p.version = v.version AND p.space = c.active_space), -1)
 			FROM page d
 			JOIN collections c ON c.tenant = ?1 AND c.id = d.collection
-			JOIN spaces s      ON s.tenant = ?1 AND s.id = c.live_space
-			JOIN versions v    ON v.tenant = ?1 AND v.document = d.id AND v.version IN (d.newest_version, d.live_version)
+			JOIN spaces s      ON s.tenant = ?1 AND s.id = c.active_space
+			JOIN versions v    ON v.tenant = ?1 AND v.document = d.id AND v.version IN (d.newest_version, d.published_version)
 			ORDER BY d.id, v.version`,
 			tx.tenant, after, limit, filter.DocumentID, filter.Collection)
 		kept, err = collectRows(rows, err, scanRetainedVersion)
@@ -78,13 +78,13 @@ func (s *Store) ManifestPassages(ctx context.Context, of verification.RetainedVe
 }
 
 // RecordVersionCheck notes what a comparison of a kept version has found.
-func (s *Store) RecordVersionCheck(ctx context.Context, of verification.RetainedVersion, tag, damage string) (err error) {
+func (s *Store) RecordVersionCheck(ctx context.Context, of verification.RetainedVersion, etag, damage string) (err error) {
 	defer wrapError(&err, "note the comparison of version %d of document %s", of.Version, of.DocumentID)
 	return s.inWriteTransaction(ctx, func(tx transaction) error {
 		_, err := tx.ExecContext(ctx, `
-			UPDATE versions SET tag = ?5, damage = ?6
-			WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND object = ?4 AND (tag <> ?5 OR damage <> ?6)`,
-			tx.tenant, of.DocumentID, of.Version, of.Original.Object, tag, damage)
+			UPDATE versions SET object_etag = ?5, damage = ?6
+			WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND object = ?4 AND (object_etag <> ?5 OR damage <> ?6)`,
+			tx.tenant, of.DocumentID, of.Version, of.Original.Object, etag, damage)
 		return err
 	})
 }
@@ -115,7 +115,7 @@ func (s *Store) VerificationProgress(ctx context.Context) (v verification.Progre
 	err = s.inReadTransaction(ctx, func(tx transaction) error {
 		var started micros
 		err := tx.QueryRowContext(ctx, `
-			SELECT reached, documents, bytes, findings, started_at FROM verifications WHERE tenant = ?1`, tx.tenant).
+			SELECT last_document, documents, bytes, findings, started_at FROM verifications WHERE tenant = ?1`, tx.tenant).
 			Scan(&v.Checkpoint, &v.Documents, &v.Bytes, &v.Findings, &started)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
@@ -131,7 +131,7 @@ func (s *Store) SaveVerificationProgress(ctx context.Context, v verification.Pro
 	defer wrapError(&err, "save the verification")
 	return s.inWriteTransaction(ctx, func(tx transaction) error {
 		_, err := tx.ExecContext(ctx, `
-			INSERT OR REPLACE INTO verifications (tenant, reached, documents, bytes, findings, started_at)
+			INSERT OR REPLACE INTO verifications (tenant, last_document, documents, bytes, findings, started_at)
 			VALUES (?1, ?2, ?3, ?4, ?5, ?6)`, tx.tenant, v.Checkpoint, v.Documents, v.Bytes, v.Findings, microsOf(v.StartedAt))
 		return err
 	})

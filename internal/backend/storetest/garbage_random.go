@@ -158,9 +158,9 @@ func (r *randomClient) knowledge() {
 	var also []vector.SpaceVersion
 	for _, space := range work.OtherSpaces {
 		if r.rand.IntN(4) > 0 {
-			placement, err := writeInSpace(r.ctx, r.s, space, work, texts...)
+			spaceVersion, err := writeInSpace(r.ctx, r.s, space, work, texts...)
 			if r.checkError(err) {
-				also = append(also, placement)
+				also = append(also, spaceVersion)
 			}
 		}
 	}

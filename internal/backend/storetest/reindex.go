@@ -28,7 +28,7 @@ func reindexing(t *testing.T, open func(t *testing.T) Store) {
 		"Settle":                    recordsOutcomesOfReindexes,
 		"Lost lease":                refusesStaleLeasesOfReindexes,
 		"Rebuild":                   plansRebuilds,
-		"Unplaced":                  listsMissingVersions,
+		"MissingVersions":           listsMissingVersions,
 		"Stored passages":           readsVersionPassages,
 		"Place":                     writesVersionsToASpace,
 		"Place in parts":            writesInParts,

@@ -235,12 +235,12 @@ func publishEverywhere(t *testing.T, ctx context.Context, s Store, job document.
 	work := claimTask(t, ctx, s, job, task.KindKnowledge)
 	var placed []vector.SpaceVersion
 	for _, space := range append(slices.Clone(work.OtherSpaces), work.Space) {
-		placement, err := writeInSpace(ctx, s, space, work, texts...)
+		spaceVersion, err := writeInSpace(ctx, s, space, work, texts...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if space.ID != work.Space.ID {
-			placed = append(placed, placement)
+			placed = append(placed, spaceVersion)
 		}
 	}
 	if err := s.Publish(ctx, work, placed, document.KnowledgeProgress{Passages: int64(len(texts))}); err != nil {

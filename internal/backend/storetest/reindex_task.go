@@ -143,8 +143,8 @@ func wantLeaseLost(t *testing.T, ctx context.Context, s Store, when string, work
 		"Settle": func() error {
 			return s.RecordOutcome(ctx, work, task.Outcome{Verdict: task.VerdictFail, Error: "stale"})
 		},
-		"Rebuild":  func() error { _, err := s.PlanRebuild(ctx, work); return err },
-		"Unplaced": func() error { _, err := s.MissingVersions(ctx, work, uuid.Nil, 10); return err },
+		"Rebuild":         func() error { _, err := s.PlanRebuild(ctx, work); return err },
+		"MissingVersions": func() error { _, err := s.MissingVersions(ctx, work, uuid.Nil, 10); return err },
 		"Place": func() error {
 			return s.WriteToSpace(ctx, work, rebuild.SpaceWrite{New: late, Checkpoint: uuid.New()}, progress)
 		},

@@ -248,7 +248,7 @@ func collectsUpToItsLimit(t *testing.T, ctx context.Context, s Store) {
 		}
 		wantHits(t, ctx, s, "meanwhile", c, "one", "three", "two")
 	}
-	if calls < 4 || calls == 100 { // there are 12 places and 4 placements
+	if calls < 4 || calls == 100 { // there are 12 places and 4 space versions
 		t.Errorf("took %d calls with a limit of 3", calls)
 	}
 	wantReusable(t, ctx, s, c.ActiveSpace, passagesIn(c.ActiveSpace, "one", "two", "three"))

@@ -109,12 +109,12 @@ func publishConcurrently(ctx context.Context, s Store, work task.Work, texts ...
 	}
 	var placed []vector.SpaceVersion
 	for _, space := range work.OtherSpaces {
-		placement, err := writeInSpace(ctx, s, space, work, texts...)
+		spaceVersion, err := writeInSpace(ctx, s, space, work, texts...)
 		if fault.Is(err, fault.LeaseLost) {
 			return err
 		}
 		if err == nil {
-			placed = append(placed, placement)
+			placed = append(placed, spaceVersion)
 		}
 	}
 	return s.Publish(ctx, work, placed, document.KnowledgeProgress{Passages: int64(len(texts))})

@@ -372,7 +372,7 @@ type Verifying interface {
 	// RecordVersionCheck notes the tag of the version's object and what is wrong with the
 	// version, empty for nothing; Document shows it. Nothing happens when the
 	// version is gone or names another object by now.
-	RecordVersionCheck(ctx context.Context, of verification.RetainedVersion, tag, damage string) error
+	RecordVersionCheck(ctx context.Context, of verification.RetainedVersion, etag, damage string) error
 
 	// UnreferencedObjects returns those of the objects that no version and no note of
 	// an upload names. Its cost does not grow with the versions there are.

@@ -112,7 +112,7 @@ type Reindexing interface {
 	// VerifySpace looks whether work.Space may become live: every live document
 	// stands whole in it, and some sample passages, searched for by their own
 	// vector, are found. fault.Conflict when documents are missing; what it
-	// finds to be damaged is Unplaced then. Any other failure when a passage is
+	// finds to be damaged is returned by MissingVersions then. Any other failure when a passage is
 	// not found.
 	VerifySpace(ctx context.Context, work task.Work, sample int) error
 

@@ -34,7 +34,7 @@ type Garbage interface {
 	//     one in a space that nothing is written to or that a reindex builds: what
 	//     comes next may place it, and must not have to embed it again.
 	//   - A space goes when its time is over, with its passages, places and
-	//     placements; never the live one, nor one that a reindex builds.
+	//     space versions; never the live one, nor one that a reindex builds.
 	// Objects and searches are not the store's to remove.
 	CollectGarbage(ctx context.Context, g garbage.Entry, ahead time.Duration, limit int) (more bool, err error)
 

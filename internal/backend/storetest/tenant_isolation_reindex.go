@@ -71,8 +71,8 @@ func tenantsOfReindexes(t *testing.T, open func(t *testing.T) Store) {
 		"Settle": func(ctx context.Context) error {
 			return s.RecordOutcome(ctx, reindex, task.Outcome{Verdict: task.VerdictFail})
 		},
-		"Rebuild":  func(ctx context.Context) error { _, err := s.PlanRebuild(ctx, reindex); return err },
-		"Unplaced": func(ctx context.Context) error { _, err := s.MissingVersions(ctx, reindex, uuid.Nil, 10); return err },
+		"Rebuild":         func(ctx context.Context) error { _, err := s.PlanRebuild(ctx, reindex); return err },
+		"MissingVersions": func(ctx context.Context) error { _, err := s.MissingVersions(ctx, reindex, uuid.Nil, 10); return err },
 		"Place": func(ctx context.Context) error {
 			return s.WriteToSpace(ctx, reindex, spaceWriteOf(b, passagesIn(reindex.Space, "theirs")...), progress)
 		},

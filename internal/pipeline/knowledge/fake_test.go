@@ -141,9 +141,9 @@ func (m *fakeBackend) Publish(_ context.Context, work task.Work, also []vector.S
 	if int64(len(m.places[work.DocumentID])) != progress.Passages {
 		return fmt.Errorf("%d places, %d passages", len(m.places[work.DocumentID]), progress.Passages)
 	}
-	for _, placement := range also {
-		if n := len(m.beside[placement.SpaceID].places[work.DocumentID]); int64(n) != placement.Passages {
-			return fmt.Errorf("%d places in space %d, %d passages", n, placement.SpaceID, placement.Passages)
+	for _, spaceVersion := range also {
+		if n := len(m.beside[spaceVersion.SpaceID].places[work.DocumentID]); int64(n) != spaceVersion.Passages {
+			return fmt.Errorf("%d places in space %d, %d passages", n, spaceVersion.SpaceID, spaceVersion.Passages)
 		}
 	}
 	m.published[work.DocumentID], m.also[work.DocumentID], m.warnings[work.DocumentID] = progress, also, warnings

@@ -66,11 +66,11 @@ func (r *attempt) handleTargetError(ctx context.Context, t *target, err error) e
 }
 
 // otherSpaceVersions returns where the version stands whole beside the live space.
-func (r *attempt) otherSpaceVersions() (placements []vector.SpaceVersion) {
+func (r *attempt) otherSpaceVersions() (spaceVersions []vector.SpaceVersion) {
 	for _, t := range r.targets {
 		if !t.active && !t.leftOut.Load() {
-			placements = append(placements, vector.SpaceVersion{SpaceID: t.work.Space.ID, Passages: t.embedded.Load() + t.reused.Load(), Warnings: t.warnings.All()})
+			spaceVersions = append(spaceVersions, vector.SpaceVersion{SpaceID: t.work.Space.ID, Passages: t.embedded.Load() + t.reused.Load(), Warnings: t.warnings.All()})
 		}
 	}
-	return placements
+	return spaceVersions
 }

@@ -21,7 +21,7 @@ const garbageQuery = `
 	     + (SELECT count(*) FROM spaces WHERE drop_after IS NOT NULL)
 	     + (SELECT count(*) FROM documents WHERE deleted_at IS NOT NULL)
 	     + (SELECT count(*) FROM versions v JOIN documents d ON d.id = v.document
-	        WHERE v.version <> d.newest_version AND v.version IS DISTINCT FROM d.live_version)
+	        WHERE v.version <> d.newest_version AND v.version IS DISTINCT FROM d.published_version)
 	     + (SELECT count(*) FROM ` + program.AllPassagesSQL + ` p WHERE NOT EXISTS (SELECT FROM manifest m WHERE m.space = p.space AND m.hash = p.hash))`
 
 // CollectGarbage sweeps a site as if much time had passed, until nothing is left over:

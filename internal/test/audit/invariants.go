@@ -10,42 +10,42 @@ import (
 // has swept, by what they are.
 var invariants = []struct{ what, query string }{
 	{"documents that are neither ready nor failed",
-		`SELECT count(*) FROM documents WHERE state NOT IN ('ready', 'failed') OR (state = 'ready') <> (live_version IS NOT NULL)`},
+		`SELECT count(*) FROM documents WHERE state NOT IN ('ready', 'failed') OR (state = 'ready') <> (published_version IS NOT NULL)`},
 	{"documents whose newest version is done and not live",
 		`SELECT count(*) FROM documents d JOIN tasks t ON t.document = d.id AND t.version = d.newest_version
-		 WHERE t.kind = 'knowledge' AND t.state = 'succeeded' AND d.live_version IS DISTINCT FROM d.newest_version`},
+		 WHERE t.kind = 'knowledge' AND t.state = 'succeeded' AND d.published_version IS DISTINCT FROM d.newest_version`},
 	{"live versions that do not stand whole in the live space of their collection",
 		`SELECT count(*) FROM documents d JOIN collections c ON c.id = d.collection
-		 WHERE d.live_version IS NOT NULL AND NOT EXISTS (
-		     SELECT FROM placements p
-		     WHERE p.document = d.id AND p.version = d.live_version AND p.space = c.live_space AND p.passages > 0)`},
-	{"placements without all of their places",
-		`SELECT count(*) FROM placements p, LATERAL (
+		 WHERE d.published_version IS NOT NULL AND NOT EXISTS (
+		     SELECT FROM space_versions p
+		     WHERE p.document = d.id AND p.version = d.published_version AND p.space = c.active_space AND p.passages > 0)`},
+	{"space versions without all of their places",
+		`SELECT count(*) FROM space_versions p, LATERAL (
 		     SELECT count(*) AS places, max(ordinal) AS last FROM manifest m
 		     WHERE m.document = p.document AND m.version = p.version AND m.space = p.space) m
 		 WHERE m.places <> p.passages OR m.last IS DISTINCT FROM p.passages - 1`},
 	{"places in live versions whose passage, with its vector, is not there",
-		`SELECT count(*) FROM documents d JOIN manifest m ON m.document = d.id AND m.version = d.live_version
+		`SELECT count(*) FROM documents d JOIN manifest m ON m.document = d.id AND m.version = d.published_version
 		 WHERE NOT EXISTS (SELECT FROM ` + program.AllPassagesSQL + ` p JOIN spaces s ON s.id = p.space
 		                   WHERE p.space = m.space AND p.hash = m.hash AND vector_dims(p.embedding) = s.dimensions)`},
 	{"superseded versions",
 		`SELECT count(*) FROM versions v JOIN documents d ON d.id = v.document
-		 WHERE v.version <> d.newest_version AND v.version IS DISTINCT FROM d.live_version`},
+		 WHERE v.version <> d.newest_version AND v.version IS DISTINCT FROM d.published_version`},
 	{"documents without a version",
 		`SELECT count(*) FROM documents d WHERE NOT EXISTS (SELECT FROM versions v WHERE v.document = d.id)`},
-	{"places and placements of versions that are not there",
-		`SELECT count(*) FROM (SELECT document, version FROM manifest UNION ALL SELECT document, version FROM placements) m
+	{"places and space versions of versions that are not there",
+		`SELECT count(*) FROM (SELECT document, version FROM manifest UNION ALL SELECT document, version FROM space_versions) m
 		 WHERE NOT EXISTS (SELECT FROM versions v WHERE v.document = m.document AND v.version = m.version)`},
-	{"places, placements and passages in spaces that are not there",
-		`SELECT count(*) FROM (SELECT space FROM manifest UNION ALL SELECT space FROM placements UNION ALL SELECT space FROM ` + program.AllPassagesSQL + ` p) m
+	{"places, space versions and passages in spaces that are not there",
+		`SELECT count(*) FROM (SELECT space FROM manifest UNION ALL SELECT space FROM space_versions UNION ALL SELECT space FROM ` + program.AllPassagesSQL + ` p) m
 		 WHERE NOT EXISTS (SELECT FROM spaces s WHERE s.id = m.space)`},
 	{"partitions of spaces that are not there",
 		`SELECT count(*) FROM pg_class c WHERE c.relkind = 'r' AND c.relname ~ '^passages_[0-9]+$'
 		 AND NOT EXISTS (SELECT FROM spaces s WHERE c.oid = to_regclass(format('public.passages_%s', s.id)))`},
 	{"spaces that answer no search",
-		`SELECT count(*) FROM spaces s WHERE NOT EXISTS (SELECT FROM collections c WHERE c.live_space = s.id)`},
+		`SELECT count(*) FROM spaces s WHERE NOT EXISTS (SELECT FROM collections c WHERE c.active_space = s.id)`},
 	{"live spaces that are not written or are to be dropped",
-		`SELECT count(*) FROM collections c LEFT JOIN spaces s ON s.id = c.live_space
+		`SELECT count(*) FROM collections c LEFT JOIN spaces s ON s.id = c.active_space
 		 WHERE s.id IS NULL OR NOT s.written OR s.drop_after IS NOT NULL`},
 	{"spaces that count as indexed and have no index that can be used",
 		`SELECT count(*) FROM spaces s WHERE s.indexed AND NOT EXISTS (

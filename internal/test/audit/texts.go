@@ -22,8 +22,8 @@ func PublishedTexts(t testing.TB, s *program.Installation) map[string]int {
 	eachPassage(t, s, `
 		WHERE EXISTS (
 		    SELECT FROM documents d JOIN collections c ON c.id = d.collection
-		    JOIN manifest m ON m.document = d.id AND m.version = d.live_version AND m.space = c.live_space
-		    WHERE c.live_space = p.space AND m.hash = p.hash AND d.deleted_at IS NULL)`,
+		    JOIN manifest m ON m.document = d.id AND m.version = d.published_version AND m.space = c.active_space
+		    WHERE c.active_space = p.space AND m.hash = p.hash AND d.deleted_at IS NULL)`,
 		func(_ document.Model, _ document.ContentHash, embedded string) { texts[embedded] = 1 })
 	return texts
 }
@@ -104,8 +104,8 @@ func chunkingInputs(t testing.TB, s *program.Installation) map[string]chunkingIn
 	defer conn.Close(ctx)
 	rows, err := conn.Query(ctx, `
 		SELECT d.id, d.key, v.title, v.title_from_key, v.media_type, s.chunk_tokens, s.chunk_overlap
-		FROM documents d JOIN collections c ON c.id = d.collection JOIN spaces s ON s.id = c.live_space
-		JOIN versions v ON v.document = d.id AND v.version = d.live_version
+		FROM documents d JOIN collections c ON c.id = d.collection JOIN spaces s ON s.id = c.active_space
+		JOIN versions v ON v.document = d.id AND v.version = d.published_version
 		WHERE d.deleted_at IS NULL`)
 	if err != nil {
 		t.Fatal(err)
@@ -146,8 +146,8 @@ func (a Audit) checkChunking(t testing.TB) {
 	for key, c := range chunkingInputs(t, a.Site) {
 		rows, err := conn.Query(ctx, `
 			SELECT m.hash FROM documents d JOIN collections c ON c.id = d.collection
-			JOIN manifest m ON m.document = d.id AND m.version = d.live_version AND m.space = c.live_space
-			JOIN placements p ON p.document = d.id AND p.version = d.live_version AND p.space = c.live_space AND p.left_out IS NULL
+			JOIN manifest m ON m.document = d.id AND m.version = d.published_version AND m.space = c.active_space
+			JOIN space_versions p ON p.document = d.id AND p.version = d.published_version AND p.space = c.active_space AND p.left_out IS NULL
 			WHERE d.id = $1 ORDER BY m.ordinal`, c.Document)
 		if err != nil {
 			t.Fatal(err)
