@@ -1,7 +1,6 @@
-// Package goroutine starts goroutines that cannot take their process down: a
-// panic in one is an error for its caller, or is logged where nobody waits for
-// it. Everything that runs tasks or answers requests starts its
-// goroutines here; test/arch holds it to that.
+// Package goroutine starts goroutines whose panics do not end the process: a panic becomes the
+// error of the function, or a log line if no caller waits for it. All code that runs tasks or
+// answers requests starts its goroutines here; test/arch enforces that.
 package goroutine
 
 import (
@@ -15,7 +14,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/fault"
 )
 
-// PanicError is what a panic left behind. Its text, with the stack, is for the log.
+// PanicError is a recovered panic. Its text includes the stack and is for the log only.
 type PanicError struct {
 	Value any
 	Stack []byte
@@ -24,8 +23,8 @@ type PanicError struct {
 // Error implements error.
 func (p *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", p.Value, p.Stack) }
 
-// Try calls f. A panic in it is its error, which wraps a *Panic and is
-// fault.Internal: a defect, of which clients are told no more than that.
+// Try calls f. A panic in f becomes an error that wraps a *PanicError. Its kind is fault.Internal,
+// because a panic is a defect; clients see no details of it.
 func Try(f func() error) (err error) {
 	defer func() {
 		if value := recover(); value != nil {
@@ -35,19 +34,20 @@ func Try(f func() error) (err error) {
 	return f()
 }
 
-// Start runs f in a goroutine. The channel yields its error, once.
+// Start runs f in a goroutine. The channel receives f's error once.
 func Start(f func() error) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- Try(f) }()
 	return done
 }
 
-// Go runs f in a goroutine that nobody waits for. A panic is logged.
+// Go runs f in a goroutine for which no caller waits. A panic is logged; what names the goroutine
+// in the log.
 func Go(log *slog.Logger, what string, f func()) {
 	go runLogged(log, what, f)
 }
 
-// AfterFunc is context.AfterFunc. A panic of f is logged.
+// AfterFunc is context.AfterFunc with a log line for a panic in f.
 func AfterFunc(ctx context.Context, log *slog.Logger, what string, f func()) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { runLogged(log, what, f) })
 }
@@ -58,22 +58,22 @@ func runLogged(log *slog.Logger, what string, f func()) {
 	}
 }
 
-// Group runs functions side by side.
+// Group runs functions concurrently.
 type Group struct{ *errgroup.Group }
 
-// NewGroup returns a group that cancels nothing.
+// NewGroup returns a group whose functions are not cancelled when one fails.
 func NewGroup() *Group { return &Group{new(errgroup.Group)} }
 
-// WithContext returns a group and a context that ends with the first error.
+// WithContext returns a group and a context that is cancelled by the first error.
 func WithContext(ctx context.Context) (*Group, context.Context) {
 	group, ctx := errgroup.WithContext(ctx)
 	return &Group{group}, ctx
 }
 
-// Go runs f in a goroutine, once there is room for it. A panic is its error.
+// Go runs f in a goroutine, as soon as the group's limit allows it. A panic becomes its error.
 func (g *Group) Go(f func() error) { g.Group.Go(func() error { return Try(f) }) }
 
-// TryGo is Go, if there is room at once. It reports whether there was.
+// TryGo runs f like Go if the group's limit allows it immediately, and reports whether it did.
 func (g *Group) TryGo(f func() error) bool {
 	return g.Group.TryGo(func() error { return Try(f) })
 }

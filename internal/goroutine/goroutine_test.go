@@ -12,13 +12,13 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
 )
 
-func TestPanicIsAnError(t *testing.T) {
+func TestPanicBecomesError(t *testing.T) {
 	t.Parallel()
 	defect := func() error { panic("a defect") }
 	inGroup := func(f func() error) error {
 		group, ctx := goroutine.WithContext(t.Context())
 		group.Go(f)
-		<-ctx.Done() // the others are told
+		<-ctx.Done() // the first error cancels the others
 		return group.Wait()
 	}
 	for name, run := range map[string]func(func() error) error{
@@ -37,7 +37,7 @@ func TestPanicIsAnError(t *testing.T) {
 			t.Errorf("%s: got %v, want the panic with its stack", name, err)
 		}
 		if f := fault.As(err); f == nil || f.Kind != fault.Internal || strings.Contains(f.Detail, "a defect") {
-			t.Errorf("%s: clients are told %v", name, f)
+			t.Errorf("%s: clients see %v", name, f)
 		}
 		want := errors.New("an error")
 		if err := run(func() error { return want }); !errors.Is(err, want) {
@@ -46,7 +46,7 @@ func TestPanicIsAnError(t *testing.T) {
 	}
 }
 
-func TestPanicThatNobodyWaitsForIsLogged(t *testing.T) {
+func TestPanicIsLogged(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(*slog.Logger, func()){
 		"go": func(log *slog.Logger, f func()) { goroutine.Go(log, "test", f) },

@@ -1,5 +1,5 @@
-// Package original reads originals, and notices when object storage no longer
-// holds what was uploaded.
+// Package original reads originals, and detects objects in storage that are no longer what was
+// uploaded.
 package original
 
 import (
@@ -13,44 +13,44 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/fault"
 )
 
-// ObjectOpener opens objects by name; fault.NotFound when there is none. A reader
-// reads one and the same object from its first byte to its last; when the
-// object is replaced meanwhile it may fail with fault.Conflict. A reader with a
-// method Tag() string tells the object's tag (see document.Object).
+// ObjectOpener opens objects by name. Open returns fault.NotFound if there is no such object. A
+// reader reads one version of the object from its first byte to its last; if the object is replaced
+// meanwhile, a read may fail with fault.Conflict. If the reader has a method ETag() string, it
+// returns the object's ETag; see ObjectInfo.
 type ObjectOpener interface {
 	Open(ctx context.Context, name string) (io.ReadSeekCloser, error)
 }
 
-// Reader reads an original. A read from the first byte to the last, whichever
-// way it is cut into calls, fails with fault.Damaged before its last byte if
-// the bytes do not have the hash of the original.
+// Reader reads an original. A read from the first byte to the last, in calls of any size, fails
+// with fault.Damaged before it returns the last byte if the bytes do not have the hash of the
+// original.
 type Reader struct {
 	source   io.ReadSeekCloser
 	original Ref
 	offset   int64 // of the next Read
 	hash     hash.Hash
-	hashed   int64 // bytes from the first on that hash has seen
+	hashed   int64 // number of bytes, from the first, that are in hash
 }
 
-// Open opens an original. fault.NotFound when its object is gone,
-// fault.Damaged when the object has another size.
-func Open(ctx context.Context, objects ObjectOpener, of Ref) (*Reader, error) {
-	source, err := objects.Open(ctx, of.Object)
+// Open opens an original. It returns fault.NotFound if its object has been deleted, and
+// fault.Damaged if the object has another size.
+func Open(ctx context.Context, objects ObjectOpener, ref Ref) (*Reader, error) {
+	source, err := objects.Open(ctx, ref.Object)
 	if fault.Is(err, fault.NotFound) {
-		return nil, goneError(of, err)
+		return nil, missingError(ref, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", of.Object, err)
+		return nil, fmt.Errorf("open %s: %w", ref.Object, err)
 	}
-	r := &Reader{source: source, original: of, hash: sha256.New()}
+	r := &Reader{source: source, original: ref, hash: sha256.New()}
 	if err := r.checkSize(); err != nil {
-		_ = source.Close() // read only: nothing is lost
+		_ = source.Close() // opened for reading: no data is lost
 		return nil, err
 	}
 	return r, nil
 }
 
-// checkSize compares the sizes and rewinds.
+// checkSize compares the size of the object with that of the original, and rewinds.
 func (r *Reader) checkSize() error {
 	size, err := r.source.Seek(0, io.SeekEnd)
 	if err == nil {
@@ -60,7 +60,7 @@ func (r *Reader) checkSize() error {
 		return fmt.Errorf("open %s: %w", r.original.Object, err)
 	}
 	if size != r.original.Size {
-		return damagedError(r.original, "has %d bytes, and %d were uploaded", size, r.original.Size)
+		return damagedError(r.original, "has %d bytes, but %d were uploaded", size, r.original.Size)
 	}
 	return nil
 }
@@ -81,34 +81,33 @@ func (r *Reader) Read(p []byte) (int, error) {
 	case r.hashed == r.original.Size && r.offset == r.original.Size:
 		if sum := hex.EncodeToString(r.hash.Sum(nil)); sum != r.original.SHA256 {
 			r.offset -= int64(n)
-			return 0, damagedError(r.original, "has the SHA-256 %s, and %s was uploaded", sum, r.original.SHA256)
+			return 0, damagedError(r.original, "has SHA-256 %s, but SHA-256 %s was uploaded", sum, r.original.SHA256)
 		}
 		return n, nil
 	case r.offset == r.original.Size:
 		return n, nil
 	case err == io.EOF:
-		return n, damagedError(r.original, "ends after %d bytes, and %d were uploaded", r.offset, r.original.Size)
+		return n, damagedError(r.original, "ends after %d bytes, but %d were uploaded", r.offset, r.original.Size)
 	default:
 		return n, r.withKind(err)
 	}
 }
 
-// withKind gives an error of the source its kind.
+// withKind turns an error of the source into one with a kind.
 func (r *Reader) withKind(err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case fault.Is(err, fault.NotFound):
-		return goneError(r.original, err)
-	case fault.Is(err, fault.Conflict): // the next attempt reads what is there then
+		return missingError(r.original, err)
+	case fault.Is(err, fault.Conflict): // the next attempt reads the new object
 		return fault.Wrap(fault.InterruptedResponse, err, "object %s was replaced while it was read", r.original.Object)
 	default:
 		return fmt.Errorf("read %s: %w", r.original.Object, err)
 	}
 }
 
-// Seek implements io.Seeker. Going back to the first byte begins the comparison
-// again.
+// Seek implements io.Seeker. Seeking to the first byte restarts the hash.
 func (r *Reader) Seek(offset int64, whence int) (int64, error) {
 	at, err := r.source.Seek(offset, whence)
 	if err != nil {
@@ -124,17 +123,17 @@ func (r *Reader) Seek(offset int64, whence int) (int64, error) {
 // Close implements io.Closer.
 func (r *Reader) Close() error { return r.source.Close() }
 
-// Remedy ends the detail of the fault of an original that is lost.
-const Remedy = "upload the document again with the same content, which restores it, or restore the object from a backup; gristmill verify lists all that is damaged"
+// Remedy ends the detail of an error about a missing or damaged original.
+const Remedy = "upload the document again with the same content, or restore the object from a backup; gristmill verify lists all damaged documents"
 
-func goneError(of Ref, cause error) error {
-	return fault.Wrap(fault.NotFound, cause, "the original, object %s of %d bytes, is gone from object storage: %s", of.Object, of.Size, Remedy)
+func missingError(ref Ref, cause error) error {
+	return fault.Wrap(fault.NotFound, cause, "the original, object %s of %d bytes, is missing from object storage: %s", ref.Object, ref.Size, Remedy)
 }
 
-func damagedError(of Ref, format string, args ...any) error {
-	return fault.New(fault.Damaged, "the original is damaged: object %s %s: %s", of.Object, fmt.Sprintf(format, args...), Remedy)
+func damagedError(ref Ref, format string, args ...any) error {
+	return fault.New(fault.Damaged, "the original is damaged: object %s %s: %s", ref.Object, fmt.Sprintf(format, args...), Remedy)
 }
 
-// IsLost reports whether err says that an original is gone or damaged, so that
-// only an upload or a backup can restore it.
+// IsLost reports whether err says that an original is missing or damaged, so that only an upload or
+// a backup can restore it.
 func IsLost(err error) bool { return fault.Is(err, fault.NotFound) || fault.Is(err, fault.Damaged) }

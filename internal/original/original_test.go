@@ -16,13 +16,13 @@ import (
 
 const text = "# Mill\n\nWheat is ground between two stones.\n"
 
-// uploaded is what a row says of text.
+// uploaded is what the database row says of text.
 var uploaded = original.Ref{Object: "default/mill", Size: int64(len(text)), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(text)))}
 
 // storage holds one object, or none.
 type storage struct {
 	object *string
-	read   func(io.Reader) io.Reader // what reading it is like
+	read   func(io.Reader) io.Reader // wraps the reader of the object; may be nil
 }
 
 type object struct {
@@ -45,16 +45,16 @@ func (s storage) Open(context.Context, string) (io.ReadSeekCloser, error) {
 
 func storageWith(content string) storage { return storage{object: &content} }
 
-// Whatever else than what was uploaded is in object storage, a reader never
-// gets as many bytes as were uploaded out of it without an error.
-func TestObjectsThatAreNotTheOriginal(t *testing.T) {
+// Whatever object storage returns instead of the original, a reader never returns all its bytes
+// without an error.
+func TestDamagedObjects(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		storage storage
 		kind    fault.Kind
 		says    []string
 	}{
-		"gone":             {storage{}, fault.NotFound, []string{"default/mill", "44 bytes", "is gone"}},
+		"missing":          {storage{}, fault.NotFound, []string{"default/mill", "44 bytes", "is missing"}},
 		"empty":            {storageWith(""), fault.Damaged, []string{"default/mill", "has 0 bytes", "44 were uploaded"}},
 		"truncated":        {storageWith(text[:20]), fault.Damaged, []string{"has 20 bytes"}},
 		"one byte less":    {storageWith(text[:len(text)-1]), fault.Damaged, []string{"has 43 bytes"}},
@@ -64,9 +64,9 @@ func TestObjectsThatAreNotTheOriginal(t *testing.T) {
 		"another":          {storageWith(strings.Repeat("x", len(text))), fault.Damaged, []string{"SHA-256"}},
 		"ends early":       {storage{ptr(text), func(r io.Reader) io.Reader { return io.LimitReader(r, 30) }}, fault.Damaged, []string{"ends after 30 bytes"}},
 		"replaced":         {storage{ptr(text), failingReader(fault.Conflict)}, fault.InterruptedResponse, []string{"was replaced while it was read"}},
-		"gone while read":  {storage{ptr(text), failingReader(fault.NotFound)}, fault.NotFound, []string{"is gone"}},
+		"deleted in read":  {storage{ptr(text), failingReader(fault.NotFound)}, fault.NotFound, []string{"is missing"}},
 		"storage is down":  {storage{ptr(text), failingReader(fault.Unavailable)}, fault.Unavailable, nil},
-		"is what it was":   {storageWith(text), "", nil},
+		"intact":           {storageWith(text), "", nil},
 		"byte by byte":     {storage{ptr(text), iotest.OneByteReader}, "", nil},
 		"end with data":    {storage{ptr(text), iotest.DataErrReader}, "", nil},
 		"damage, by bytes": {storage{ptr("X" + text[1:]), iotest.OneByteReader}, fault.Damaged, []string{"SHA-256"}},
@@ -107,16 +107,15 @@ func TestObjectsThatAreNotTheOriginal(t *testing.T) {
 
 func ptr(s string) *string { return &s }
 
-// failingReader returns a reader that breaks off within the object.
+// failingReader returns a reader that fails with the given kind after ten bytes.
 func failingReader(kind fault.Kind) func(io.Reader) io.Reader {
 	return func(r io.Reader) io.Reader {
 		return io.MultiReader(io.LimitReader(r, 10), iotest.ErrReader(fault.New(kind, "broke off")))
 	}
 }
 
-// A second pass is compared as the first was, and so is one that was begun and
-// broken off before.
-func TestReadingAgain(t *testing.T) {
+// A second read is compared like the first, also when the first was broken off.
+func TestRepeatedReads(t *testing.T) {
 	t.Parallel()
 	r, err := original.Open(t.Context(), storageWith("X"+text[1:]), uploaded)
 	if err != nil {
@@ -138,8 +137,8 @@ func TestReadingAgain(t *testing.T) {
 	}
 }
 
-// A part can be read from anywhere; parts alone say nothing about the whole.
-func TestParts(t *testing.T) {
+// A reader can start at any byte. A partial read is not compared.
+func TestPartialReads(t *testing.T) {
 	t.Parallel()
 	r, err := original.Open(t.Context(), storageWith(text), uploaded)
 	if err != nil {

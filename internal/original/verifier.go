@@ -7,68 +7,68 @@ import (
 	"sync"
 )
 
-// Verifier opens originals of which it is known that they are what was uploaded,
-// so that parts of them can be served. An object's tag tells whether its bytes
-// are those that were compared before: when the document was accepted, or here.
-// An object with another tag, as after a backup was restored, is read once.
-// It is safe for concurrent use.
+// Verifier opens originals whose bytes are known to be what was uploaded, so that parts of them can
+// be served. An object with a known ETag was compared before: when the document was accepted, or by
+// the Verifier. An object with another ETag, for example after a restore from a backup, is read
+// once. It is safe for concurrent use.
 type Verifier struct {
 	Objects ObjectOpener
 
 	mu       sync.Mutex
-	verified map[string]Ref // by object: what was compared here
+	verified map[string]Ref // by object: the originals that this Verifier has compared
 }
 
-// maxVerified bounds what a Checker remembers, about 300 bytes each.
+// maxVerified bounds the originals that a Verifier remembers, about 300 bytes each.
 const maxVerified = 10_000
 
-// Open opens an original. fault.NotFound when its object is gone,
-// fault.Damaged when the object is not what was uploaded.
-func (c *Verifier) Open(ctx context.Context, of Ref) (*Reader, error) {
-	r, err := Open(ctx, c.Objects, of)
+// Open opens an original. It returns fault.NotFound if its object has been deleted, and
+// fault.Damaged if the object is not what was uploaded.
+func (v *Verifier) Open(ctx context.Context, ref Ref) (*Reader, error) {
+	r, err := Open(ctx, v.Objects, ref)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.verify(r); err != nil {
-		_ = r.Close() // read only: nothing is lost
+	if err := v.verify(r); err != nil {
+		_ = r.Close() // opened for reading: no data is lost
 		return nil, err
 	}
 	return r, nil
 }
 
-// verify compares an original with its row, by its tag where that says enough.
-func (c *Verifier) verify(r *Reader) error {
-	is := r.original
-	is.ETag = r.ETag()
-	if is.ETag != "" && (is.ETag == r.original.ETag || c.isVerified(is)) {
+// verify compares an original with its database row: by the ETag if it is known, or else by reading
+// the object.
+func (v *Verifier) verify(r *Reader) error {
+	ref := r.original
+	ref.ETag = r.ETag()
+	if ref.ETag != "" && (ref.ETag == r.original.ETag || v.isVerified(ref)) {
 		return nil
 	}
 	if err := r.Verify(); err != nil {
 		return err
 	}
-	c.markVerified(is)
+	v.markVerified(ref)
 	return nil
 }
 
-func (c *Verifier) isVerified(is Ref) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.verified[is.Object] == is
+func (v *Verifier) isVerified(ref Ref) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.verified[ref.Object] == ref
 }
 
-func (c *Verifier) markVerified(is Ref) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.verified == nil {
-		c.verified = map[string]Ref{}
+func (v *Verifier) markVerified(ref Ref) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.verified == nil {
+		v.verified = map[string]Ref{}
 	}
-	if len(c.verified) >= maxVerified {
-		clear(c.verified)
+	if len(v.verified) >= maxVerified {
+		clear(v.verified)
 	}
-	c.verified[is.Object] = is
+	v.verified[ref.Object] = ref
 }
 
-// Verify reads the original to its end, and rewinds.
+// Verify reads the original to its end, so that its bytes are compared, and rewinds.
 func (r *Reader) Verify() error {
 	_, err := r.Seek(0, io.SeekStart)
 	if err == nil {
@@ -83,8 +83,7 @@ func (r *Reader) Verify() error {
 	return nil
 }
 
-// ETag returns the tag of the object that is read (see document.Object), which
-// objects tell by a method of that name; empty where they have none.
+// ETag returns the ETag of the object that is read, or "" if its reader has none; see ObjectInfo.
 func (r *Reader) ETag() string {
 	if tagged, ok := r.source.(interface{ ETag() string }); ok {
 		return tagged.ETag()

@@ -11,10 +11,10 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/original"
 )
 
-// etagStorage holds one object with a tag, and counts the bytes that are read of it.
+// etagStorage holds one object with an ETag, and counts the bytes that are read from it.
 type etagStorage struct {
-	content, tag string
-	read         int
+	content, etag string
+	read          int
 }
 
 func (s *etagStorage) Open(context.Context, string) (io.ReadSeekCloser, error) {
@@ -24,20 +24,20 @@ func (s *etagStorage) Open(context.Context, string) (io.ReadSeekCloser, error) {
 
 type etagObject struct {
 	object
-	of *etagStorage
+	storage *etagStorage
 }
 
-func (o *etagObject) ETag() string { return o.of.tag }
+func (o *etagObject) ETag() string { return o.storage.etag }
 
 func (o *etagObject) Read(p []byte) (int, error) {
 	n, err := o.object.Read(p)
-	o.of.read += n
+	o.storage.read += n
 	return n, err
 }
 
-func wantOpen(t *testing.T, c *original.Verifier, of original.Ref) {
+func wantOpen(t *testing.T, c *original.Verifier, ref original.Ref) {
 	t.Helper()
-	r, err := c.Open(t.Context(), of)
+	r, err := c.Open(t.Context(), ref)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,50 +46,50 @@ func wantOpen(t *testing.T, c *original.Verifier, of original.Ref) {
 	}
 }
 
-// What is known of an object is not read for it, and what becomes known is
-// remembered, for these bytes only.
-func TestCheckerReadsWhatItDoesNotKnow(t *testing.T) {
+// An object with a known ETag is not read for the comparison. A compared object is remembered, for
+// its ETag and its original only.
+func TestVerifierReadsUnknownObjects(t *testing.T) {
 	t.Parallel()
-	of := uploaded
-	of.ETag = "as uploaded"
-	s := &etagStorage{content: text, tag: "as uploaded"}
+	ref := uploaded
+	ref.ETag = "as uploaded"
+	s := &etagStorage{content: text, etag: "as uploaded"}
 	c := &original.Verifier{Objects: s}
 	check := func(when string, want int) {
 		t.Helper()
 		s.read = 0
-		wantOpen(t, c, of)
+		wantOpen(t, c, ref)
 		if s.read != want {
 			t.Errorf("%s: %d bytes were read, want %d", when, s.read, want)
 		}
 	}
-	check("with the tag of its row", len(text))
-	s.tag = "restored from a backup"
-	check("with another tag", 2*len(text))
+	check("with the ETag of its row", len(text))
+	s.etag = "restored from a backup"
+	check("with another ETag", 2*len(text))
 	check("again", len(text))
-	s.tag = "replaced"
+	s.etag = "replaced"
 	s.content = strings.ToUpper(text)
-	if _, err := c.Open(t.Context(), of); !fault.Is(err, fault.Damaged) {
+	if _, err := c.Open(t.Context(), ref); !fault.Is(err, fault.Damaged) {
 		t.Errorf("other bytes: %v", err)
 	}
-	s.content, s.tag = text, ""
-	check("without a tag", 2*len(text))
-	check("without a tag, again", 2*len(text))
+	s.content, s.etag = text, ""
+	check("without an ETag", 2*len(text))
+	check("without an ETag, again", 2*len(text))
 }
 
-// However many originals are checked, little is remembered of them.
-func TestCheckerIsBounded(t *testing.T) {
+// A Verifier remembers a bounded number of originals.
+func TestVerifierIsBounded(t *testing.T) {
 	t.Parallel()
-	s := &etagStorage{content: text, tag: "another"}
+	s := &etagStorage{content: text, etag: "another"}
 	c := &original.Verifier{Objects: s}
 	for i := range 10_001 {
-		of := uploaded
-		of.Object = fmt.Sprint(i)
-		wantOpen(t, c, of)
+		ref := uploaded
+		ref.Object = fmt.Sprint(i)
+		wantOpen(t, c, ref)
 	}
 	s.read = 0
-	of := uploaded
-	of.Object = "0"
-	if wantOpen(t, c, of); s.read != 2*len(text) {
+	ref := uploaded
+	ref.Object = "0"
+	if wantOpen(t, c, ref); s.read != 2*len(text) {
 		t.Errorf("the first of 10,001 is still remembered")
 	}
 }

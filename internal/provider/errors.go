@@ -8,22 +8,21 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// DimensionsError says that a model answers vectors of another length than it was
-// asked for.
+// DimensionsError says that a model returned vectors of other dimensions than requested.
 type DimensionsError struct {
-	Model document.Model // as it was asked for
-	Got   int
+	Model document.Model // as requested
+	Got   int            // dimensions of the vectors that were returned
 }
 
 // Error implements error.
 func (e *DimensionsError) Error() string {
-	return fmt.Sprintf("model %s answers vectors of %d dimensions, not %d", e.Model.Name, e.Got, e.Model.Dimensions)
+	return fmt.Sprintf("model %s returns vectors of %d dimensions, not %d", e.Model.Name, e.Got, e.Model.Dimensions)
 }
 
-// InvalidVectorsError says that a model answered something else than a vector for some
-// of several texts.
+// InvalidVectorsError says that a model returned no valid vector for some of the texts of a
+// request.
 type InvalidVectorsError struct {
-	Reasons map[int]string // what is wrong, by the index of the text
+	Reasons map[int]string // what is wrong, by index of the text
 }
 
 // Error implements error.
@@ -31,7 +30,7 @@ func (e *InvalidVectorsError) Error() string {
 	return fmt.Sprintf("no vectors for %d texts: %s", len(e.Reasons), e.FirstReason())
 }
 
-// FirstReason returns what is wrong for the first of the texts.
+// FirstReason returns what is wrong with the vector of the first of these texts.
 func (e *InvalidVectorsError) FirstReason() string {
 	return e.Reasons[slices.Min(slices.Collect(maps.Keys(e.Reasons)))]
 }

@@ -1,20 +1,19 @@
-// Package provider holds what is sent to the providers of models, and how their
-// answers can be wrong.
+// Package provider holds the data that is sent to model providers, and the errors in their answers.
 package provider
 
-// ProbeText is a text that every model takes. It is sent to see whether a model
-// answers, and how long its vectors are.
+// ProbeText is a text that every model accepts. It is sent to test whether a model answers, and to
+// learn the dimensions of its vectors.
 const ProbeText = "Grain is ground in a mill."
 
-// Section is a part of a document that is to be summarised, together with
-// others of the same document.
+// Section is a section of a document that is to be summarised together with other sections of the
+// document.
 type Section struct {
-	Heading string // titles that it stands under, outermost first
+	Heading string // titles of the enclosing sections, outermost first
 	Parts   []SectionPart
 }
 
-// SectionPart is a part of a section: a text or, where that is empty, the whole
-// of an earlier section of the same list, named by its index.
+// SectionPart is a part of a section: a text or, if Text is empty, the complete earlier section
+// with this index in the same list.
 type SectionPart struct {
 	Text         string
 	SectionIndex int

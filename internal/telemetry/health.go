@@ -11,33 +11,32 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
 )
 
-// Check looks at one dependency.
+// Check tests one dependency.
 type Check struct {
-	// Test returns why the dependency cannot be used; its text is for people.
+	// Test returns an error if the dependency cannot be used. Its text is written for people.
 	Test func(ctx context.Context) error
 
-	// Optional says that the process does its work without the dependency, only
-	// less well. While it fails the process is ready, and degraded.
+	// Optional says that the process works without the dependency, with reduced service. While the
+	// check fails, the process is ready and degraded.
 	Optional bool
 }
 
-// checkTimeout bounds one check, so that /readyz answers while a dependency
-// hangs.
+// checkTimeout bounds one check, so that /readyz answers even if a dependency hangs.
 const checkTimeout = 2 * time.Second
 
-// Health is what a process tells of itself.
+// Health serves the health and the metrics of a process.
 type Health struct {
 	Metrics *Metrics
 	Checks  map[string]Check
 
-	// Trusted reports whether a request may read why a check fails: that names
-	// hosts and buckets. All others read only that it does. Nil trusts nobody.
+	// Trusted reports whether a request may read why a check fails. The reason names hosts and
+	// buckets, so other requests read only that the check fails. If Trusted is nil, no request is
+	// trusted.
 	Trusted func(*http.Request) bool
 }
 
-// Handler answers GET /healthz (the process is alive), /readyz (200 when every
-// check passes that is not optional, else 503, and the state of each) and
-// /metrics.
+// Handler answers GET /healthz (200 while the process is alive), /readyz (200 if all required
+// checks pass, else 503, with the state of each check) and /metrics.
 func (h Health) Handler() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -59,10 +58,10 @@ func (h Health) Handler() *http.ServeMux {
 type readiness struct {
 	Status   string            `json:"status"`             // "ready" or "not ready"
 	Degraded []string          `json:"degraded,omitempty"` // optional checks that fail
-	Checks   map[string]string `json:"checks"`             // "ok", "failing", or why it fails
+	Checks   map[string]string `json:"checks"`             // "ok", "failing", or the reason of the failure
 }
 
-// describeReadiness describes the outcome of the checks.
+// describeReadiness returns the body of /readyz, and whether all required checks pass.
 func (h Health) describeReadiness(failures map[string]error, trusted bool) (answer readiness, ready bool) {
 	answer = readiness{Status: "ready", Checks: make(map[string]string, len(h.Checks))}
 	ready = true
@@ -87,7 +86,7 @@ func (h Health) describeReadiness(failures map[string]error, trusted bool) (answ
 	return answer, ready
 }
 
-// runChecks runs all checks at once and returns what those that fail say.
+// runChecks runs all checks concurrently and returns the errors of those that fail, by name.
 func runChecks(ctx context.Context, checks map[string]Check) map[string]error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -106,12 +105,12 @@ func runChecks(ctx context.Context, checks map[string]Check) map[string]error {
 			return nil
 		})
 	}
-	_ = group.Wait() // they are in failures
+	_ = group.Wait() // errors are in failures
 	return failures
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the client has gone; nobody is left to tell
+	_ = json.NewEncoder(w).Encode(body) // an error means that the client has disconnected
 }

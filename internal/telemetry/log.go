@@ -1,5 +1,4 @@
-// Package telemetry is what a running Gristmill says of itself: structured
-// logs, metrics and health.
+// Package telemetry provides structured logs, metrics and health checks.
 package telemetry
 
 import (
@@ -11,9 +10,9 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 )
 
-// NewLogger returns a logger that writes records of at least level ("debug",
-// "info", "warn", "error") to w in format "json" or "text". Each record also
-// carries the attributes that With put into the context it was logged under.
+// NewLogger returns a logger that writes records of the given level ("debug", "info", "warn" or
+// "error") or above to w, in format "json" or "text". Each record also has the attributes that
+// WithLogAttrs added to its context.
 func NewLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	var threshold slog.Level
 	if err := threshold.UnmarshalText([]byte(level)); err != nil {
@@ -32,8 +31,8 @@ func NewLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 
 type attrsKey struct{}
 
-// WithLogAttrs returns a context whose log records carry attrs too: the request, the
-// tenant, the document, the job. Set them at the edge, once.
+// WithLogAttrs returns a context whose log records also have attrs, such as the request, the
+// tenant, the document and the job. Call it once, at the edge.
 func WithLogAttrs(ctx context.Context, attrs ...slog.Attr) context.Context {
 	have, _ := ctx.Value(attrsKey{}).([]slog.Attr)
 	// A fresh slice: contexts that share a parent must not share its tail.

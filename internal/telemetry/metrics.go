@@ -11,8 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Metrics are the counters of one process. They live in a registry of their
-// own, so that several processes can run in one, as dev mode and tests do.
+// Metrics are the metrics of one process. They have a registry of their own, so that several
+// processes can run in one program, as in dev mode and tests.
 type Metrics struct {
 	registry *prometheus.Registry
 
@@ -33,7 +33,7 @@ type Metrics struct {
 	findings            *prometheus.CounterVec
 }
 
-// NewMetrics returns metrics with everything at zero.
+// NewMetrics returns metrics whose values are zero.
 func NewMetrics() *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
@@ -43,16 +43,16 @@ func NewMetrics() *Metrics {
 		}, []string{"route", "method", "status"}),
 		requestSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "gristmill_http_request_seconds",
-			Help:    "Time from a request's header to the end of its answer.",
+			Help:    "Time from the end of the request header to the end of the response.",
 			Buckets: prometheus.ExponentialBuckets(0.002, 2.5, 12),
 		}, []string{"route", "method"}),
 		tasks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gristmill_tasks_total",
-			Help: "Attempts at tasks, by kind and by what became of them: done, fail, retry, wait, cancel, lost.",
+			Help: "Attempts at tasks, by kind and outcome: done, fail, retry, wait, cancel, lost.",
 		}, []string{"kind", "outcome"}),
 		stageSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "gristmill_stage_seconds",
-			Help:    "Time spent in a stage of a task: a batch's lookup, embed and write, a document's publish.",
+			Help:    "Time of a stage of a task: lookup, embed and write of a batch, publish of a document.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 3, 12),
 		}, []string{"stage"}),
 		providerCalls: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -66,39 +66,39 @@ func NewMetrics() *Metrics {
 		}, []string{"operation", "model"}),
 		providerTokens: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gristmill_provider_tokens_total",
-			Help: "Tokens that the provider counted.",
+			Help: "Tokens used, as the provider counts them.",
 		}, []string{"operation", "model"}),
 		providerWaits: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gristmill_provider_waits_total",
-			Help: "Requests to a model that were not sent at once: waited, or refused because the wait is the task's.",
+			Help: "Requests to a model that could not be sent immediately: waited, or refused so that the task waits instead.",
 		}, []string{"model", "how"}),
 		providerHeld: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "gristmill_provider_held",
-			Help: "1 while a model is held, that is not asked, because its provider said so, is down or is not configured right, as this process last saw it.",
+			Help: "1 while a model is held, that is, gets no requests because its provider asked for a pause, is down or is misconfigured, as last seen by this process.",
 		}, []string{"model"}),
 		providerConcurrency: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "gristmill_provider_concurrency",
-			Help: "Requests to a model that may be in flight, as adapted.",
+			Help: "Adaptive limit of concurrent requests to a model.",
 		}, []string{"model"}),
 		passages: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gristmill_passages_total",
-			Help: "Passages placed, by whether they were embedded or reused.",
+			Help: "Passages written, by whether they were embedded or reused.",
 		}, []string{"how"}),
 		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gristmill_webhook_deliveries_total",
-			Help: "Attempts at deliveries to webhooks, by what became of the delivery: delivered, pending (to be tried again), failed.",
+			Help: "Attempts at webhook deliveries, by state of the delivery: delivered, pending (to be retried), failed.",
 		}, []string{"outcome"}),
 		verifiedDocuments: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "gristmill_verified_documents_total",
-			Help: "Documents that were compared with what is stored of them, in the background.",
+			Help: "Documents that the background verification compared with their stored data.",
 		}),
 		verifiedBytes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "gristmill_verified_bytes_total",
-			Help: "Bytes of their originals.",
+			Help: "Bytes of originals that the background verification read.",
 		}),
 		findings: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gristmill_verify_findings_total",
-			Help: "What was found wrong with them, by kind.",
+			Help: "Problems that the background verification found, by kind.",
 		}, []string{"kind"}),
 	}
 	m.registry.MustRegister(
@@ -114,8 +114,8 @@ func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
 }
 
-// ObserveRequest counts one answered HTTP request. Route is its pattern, not
-// its path.
+// ObserveRequest counts one answered HTTP request. route is the pattern of the path, not the path
+// itself.
 func (m *Metrics) ObserveRequest(route, method string, status int, d time.Duration) {
 	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
 	m.requestSeconds.WithLabelValues(route, method).Observe(d.Seconds())
@@ -138,13 +138,13 @@ func (m *Metrics) ObserveProviderCall(operation, model, outcome string, tokens i
 	m.providerTokens.WithLabelValues(operation, model).Add(float64(tokens))
 }
 
-// ObserveProviderWait counts one request to a model that was not sent at once: it
-// waited or was refused.
+// ObserveProviderWait counts one request to a model that could not be sent immediately: it waited
+// or was refused.
 func (m *Metrics) ObserveProviderWait(model, how string) {
 	m.providerWaits.WithLabelValues(model, how).Inc()
 }
 
-// ObserveProviderHeld notes whether a model is held.
+// ObserveProviderHeld records whether a model is held.
 func (m *Metrics) ObserveProviderHeld(model string, held bool) {
 	value := 0.0
 	if held {
@@ -153,20 +153,20 @@ func (m *Metrics) ObserveProviderHeld(model string, held bool) {
 	m.providerHeld.WithLabelValues(model).Set(value)
 }
 
-// ObserveProviderConcurrency notes how many requests to a model may be in flight.
+// ObserveProviderConcurrency records the limit of concurrent requests to a model.
 func (m *Metrics) ObserveProviderConcurrency(model string, limit int) {
 	m.providerConcurrency.WithLabelValues(model).Set(float64(limit))
 }
 
-// ResetProviderMetrics drops the figures of all models. Those that are asked again begin
-// anew, as after a restart of the process.
+// ResetProviderMetrics drops the metrics of all models. They start again at zero, as after a
+// restart of the process.
 func (m *Metrics) ResetProviderMetrics() {
 	for _, figures := range []interface{ Reset() }{m.providerCalls, m.providerCallSeconds, m.providerTokens, m.providerWaits, m.providerHeld, m.providerConcurrency} {
 		figures.Reset()
 	}
 }
 
-// ObservePassages counts passages placed.
+// ObservePassages counts the passages of a written batch.
 func (m *Metrics) ObservePassages(embedded, reused int) {
 	m.passages.WithLabelValues("embedded").Add(float64(embedded))
 	m.passages.WithLabelValues("reused").Add(float64(reused))
@@ -177,33 +177,33 @@ func (m *Metrics) ObserveDelivery(outcome string) {
 	m.deliveries.WithLabelValues(outcome).Inc()
 }
 
-// ObserveVerifiedDocuments counts documents that were compared with what is stored of
-// them, and the bytes of their originals.
+// ObserveVerifiedDocuments counts documents that were compared with their stored data, and the
+// bytes of their originals.
 func (m *Metrics) ObserveVerifiedDocuments(documents, bytes int64) {
 	m.verifiedDocuments.Add(float64(documents))
 	m.verifiedBytes.Add(float64(bytes))
 }
 
-// ObserveFinding counts one thing that was found wrong.
+// ObserveFinding counts one problem that the verification found.
 func (m *Metrics) ObserveFinding(kind string) { m.findings.WithLabelValues(kind).Inc() }
 
-// QueueDepth is how many tasks a queue holds and how long the oldest has
-// waited to be begun.
+// QueueDepth is the number of tasks in a queue, and how long its oldest waiting task has waited to
+// start.
 type QueueDepth struct {
 	Queue     string
 	Tasks     int
 	OldestAge time.Duration
 }
 
-// RegisterQueues has every scrape ask for the depth of the queues. A queue that
-// cannot be asked is left out of that scrape.
+// RegisterQueues registers metrics of the depth of the queues, which every scrape reads. If depth
+// fails, the scrape has no queue metrics.
 func (m *Metrics) RegisterQueues(depth func(ctx context.Context) ([]QueueDepth, error)) {
 	m.registry.MustRegister(queueCollector{depth})
 }
 
 var (
-	queueTasks = prometheus.NewDesc("gristmill_queue_tasks", "Tasks in the queue: waiting, scheduled and active.", []string{"queue"}, nil)
-	queueAge   = prometheus.NewDesc("gristmill_queue_age_seconds", "How long the oldest waiting task has waited.", []string{"queue"}, nil)
+	queueTasks = prometheus.NewDesc("gristmill_queue_tasks", "Tasks in the queue: waiting, scheduled or active.", []string{"queue"}, nil)
+	queueAge   = prometheus.NewDesc("gristmill_queue_age_seconds", "Waiting time of the oldest waiting task.", []string{"queue"}, nil)
 )
 
 type queueCollector struct {
@@ -228,23 +228,23 @@ func (c queueCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// PoolStats is what is known of a pool of connections to the database.
+// PoolStats is the state of a pool of database connections.
 type PoolStats struct {
 	Name             string
 	InUse, Idle, Max int
-	WaitCount        int64         // for a connection
-	WaitDuration     time.Duration // in all
+	WaitCount        int64         // waits for a connection, since the start
+	WaitDuration     time.Duration // total time of these waits
 }
 
-// RegisterPools has every scrape ask for the state of the pools.
+// RegisterPools registers metrics of connection pools, which every scrape reads.
 func (m *Metrics) RegisterPools(pools func() []PoolStats) {
 	m.registry.MustRegister(poolCollector{pools})
 }
 
 var (
-	poolConnections = prometheus.NewDesc("gristmill_database_connections", "Connections to the database, by pool and state: in_use, idle, or max that there may be.", []string{"pool", "state"}, nil)
+	poolConnections = prometheus.NewDesc("gristmill_database_connections", "Connections to the database, by pool and state: in_use, idle, or max (the limit).", []string{"pool", "state"}, nil)
 	poolWaits       = prometheus.NewDesc("gristmill_database_waits_total", "Waits for a connection to the database.", []string{"pool"}, nil)
-	poolWaitSeconds = prometheus.NewDesc("gristmill_database_wait_seconds_total", "Time spent in these waits.", []string{"pool"}, nil)
+	poolWaitSeconds = prometheus.NewDesc("gristmill_database_wait_seconds_total", "Total time of waits for a connection to the database.", []string{"pool"}, nil)
 )
 
 type poolCollector struct {

@@ -25,50 +25,50 @@ func TestLoggerCarriesContextAttributes(t *testing.T) {
 	parent := telemetry.WithTenant(t.Context(), "default")
 	one := telemetry.WithLogAttrs(parent, slog.String("job", "1"))
 	_ = telemetry.WithLogAttrs(parent, slog.String("job", "2"))
-	log.With("step", "knowledge").InfoContext(one, "begun")
-	log.DebugContext(one, "too quiet to be seen")
+	log.With("step", "knowledge").InfoContext(one, "started")
+	log.DebugContext(one, "below the level")
 
 	var record map[string]any
 	if err := json.Unmarshal(out.Bytes(), &record); err != nil {
 		t.Fatalf("want exactly one JSON record, have %q: %v", out.String(), err)
 	}
-	for key, want := range map[string]string{"msg": "begun", "tenant": "default", "job": "1", "step": "knowledge"} {
+	for key, want := range map[string]string{"msg": "started", "tenant": "default", "job": "1", "step": "knowledge"} {
 		if record[key] != want {
 			t.Errorf("%s = %v, want %q", key, record[key], want)
 		}
 	}
 }
 
-func TestLoggerRefusesUnknownSettings(t *testing.T) {
+func TestNewLoggerRejectsUnknownSettings(t *testing.T) {
 	t.Parallel()
 	if _, err := telemetry.NewLogger(&bytes.Buffer{}, "xml", "info"); err == nil {
-		t.Error("format xml was taken")
+		t.Error("format xml was accepted")
 	}
 	if _, err := telemetry.NewLogger(&bytes.Buffer{}, "json", "loud"); err == nil {
-		t.Error("level loud was taken")
+		t.Error("level loud was accepted")
 	}
 }
 
-func TestReadyNamesTheDependencyThatIsDown(t *testing.T) {
+func TestReadyzNamesFailingChecks(t *testing.T) {
 	t.Parallel()
 	up := telemetry.Check{Test: func(context.Context) error { return nil }}
 	down := telemetry.Check{Test: func(context.Context) error { return errors.New("10.1.2.3: connection refused") }}
 	optional := telemetry.Check{Test: down.Test, Optional: true}
 	for name, test := range map[string]struct {
 		checks map[string]telemetry.Check
-		asks   string // the query of the request; "trusted" is
+		asks   string // query of the request; the query "trusted" makes it trusted
 		status int
 		body   string
 	}{
-		"all is well": {map[string]telemetry.Check{"database": up, "redis": up}, "", 200,
+		"all pass": {map[string]telemetry.Check{"database": up, "redis": up}, "", 200,
 			`{"status":"ready","checks":{"database":"ok","redis":"ok"}}`},
-		"one is down": {map[string]telemetry.Check{"database": up, "redis": down}, "", 503,
+		"one fails": {map[string]telemetry.Check{"database": up, "redis": down}, "", 503,
 			`{"status":"not ready","checks":{"database":"ok","redis":"failing"}}`},
-		"one is down, for who may know": {map[string]telemetry.Check{"database": up, "redis": down}, "trusted", 503,
+		"one fails, trusted request": {map[string]telemetry.Check{"database": up, "redis": down}, "trusted", 503,
 			`{"status":"not ready","checks":{"database":"ok","redis":"10.1.2.3: connection refused"}}`},
-		"one that is optional is down": {map[string]telemetry.Check{"database": up, "redis": optional}, "", 200,
+		"an optional one fails": {map[string]telemetry.Check{"database": up, "redis": optional}, "", 200,
 			`{"status":"ready","degraded":["redis"],"checks":{"database":"ok","redis":"failing"}}`},
-		"an optional one and another": {map[string]telemetry.Check{"database": down, "redis": optional}, "", 503,
+		"an optional and a required one fail": {map[string]telemetry.Check{"database": down, "redis": optional}, "", 503,
 			`{"status":"not ready","degraded":["redis"],"checks":{"database":"failing","redis":"failing"}}`},
 	} {
 		health := telemetry.Health{Metrics: telemetry.NewMetrics(), Checks: test.checks,
@@ -81,10 +81,10 @@ func TestReadyNamesTheDependencyThatIsDown(t *testing.T) {
 	}
 
 	health := telemetry.Health{Metrics: telemetry.NewMetrics(), Checks: map[string]telemetry.Check{"database": down}}.Handler()
-	nobody := httptest.NewRecorder()
-	health.ServeHTTP(nobody, httptest.NewRequest("GET", "/readyz", nil))
-	if strings.Contains(nobody.Body.String(), "10.1.2.3") {
-		t.Errorf("a process that trusts nobody says %s", nobody.Body)
+	untrusted := httptest.NewRecorder()
+	health.ServeHTTP(untrusted, httptest.NewRequest("GET", "/readyz", nil))
+	if strings.Contains(untrusted.Body.String(), "10.1.2.3") {
+		t.Errorf("without Trusted, /readyz says %s", untrusted.Body)
 	}
 	alive := httptest.NewRecorder()
 	health.ServeHTTP(alive, httptest.NewRequest("GET", "/healthz", nil))

@@ -1,6 +1,6 @@
-// Package writeback keeps what a provider was paid for until the database has
-// it: writes are tried again, nothing more is bought while they fail, and what
-// could not be written is held in memory for the next attempt.
+// Package writeback keeps results that a provider was paid for until the database has stored them:
+// failed writes are retried, no further provider requests are sent while writes fail, and results
+// that could not be written are kept in memory for the next attempt.
 package writeback
 
 import (
@@ -14,51 +14,51 @@ import (
 )
 
 const (
-	// maxWriteRetryTime is how long one write is tried again. The task then waits and
-	// says why, and its next attempt writes what is held.
+	// maxWriteRetryTime bounds the retries of one write. After that the task waits and reports the
+	// reason, and its next attempt writes the results that are kept.
 	maxWriteRetryTime = 30 * time.Second
 
-	minBackoff = 100 * time.Millisecond // between two tries, doubled each time
+	minBackoff = 100 * time.Millisecond // between two tries; doubled each time
 	maxBackoff = 2 * time.Second
 
-	// probeInterval is how long after the last try, with nobody left who tries
-	// again, one purchase is let through: only its write can show that the
-	// database is back.
+	// probeInterval is the wait after the last try of a write before one provider request is let
+	// through while the breaker is open. Only the write of its result can show that the database
+	// accepts writes again, when no other write is being retried.
 	probeInterval = 15 * time.Second
 
-	// maxWaitClosed is how long a request waits at a closed gate, and
-	// closedWait how long the task then waits that was not let through.
-	maxWaitClosed  = 5 * time.Second
+	// maxOpenWait is how long a request waits while the breaker is open. openRetryAfter is how long
+	// the task then waits that could not send it.
+	maxOpenWait    = 5 * time.Second
 	openRetryAfter = 2 * time.Second
 )
 
-// Breaker is closed while writes fail because the database cannot be used: it is
-// away, read-only, or its disk is full. All that buy in a process share one.
-// The zero value is open.
+// Breaker is open while writes fail because the database cannot be used: it is down, read-only, or
+// its disk is full. While it is open, no provider requests are sent. All callers of providers in a
+// process share one breaker. The zero value is closed.
 type Breaker struct {
 	Log *slog.Logger // may be nil
 
 	mu          sync.Mutex
-	lastFailure *fault.Error  // of the last write; nil while the gate is open
-	recovered   chan struct{} // closed when the gate opens again
-	lastTry     time.Time     // the last try of a write, or the last probe
+	lastFailure *fault.Error  // of the last write; nil while the breaker is closed
+	recovered   chan struct{} // closed when writes succeed again
+	lastTry     time.Time     // time of the last write or probe
 }
 
-// CallProvider calls request, which sends one request to a provider. While writes fail it
-// waits for some seconds, and then returns fault.Unavailable: what would be
-// bought could not be kept. A request may have to wait for its turn: it is not
-// sent when writes fail by then. See Check.
-func (g *Breaker) CallProvider(ctx context.Context, request func(ctx context.Context) error) error {
+// CallProvider calls request, which sends one request to a provider. While writes fail, it waits a
+// few seconds and then returns fault.Unavailable, because the results could not be stored. A
+// request that waits for its turn is not sent either if writes fail by the time its turn comes; see
+// CheckBeforeSend.
+func (b *Breaker) CallProvider(ctx context.Context, request func(ctx context.Context) error) error {
 	for {
-		probe, err := g.waitClosed(ctx)
+		probe, err := b.waitClosed(ctx)
 		if err != nil {
 			return err
 		}
-		asking := ctx
+		callCtx := ctx
 		if !probe {
-			asking = context.WithValue(ctx, breakerKey{}, g)
+			callCtx = context.WithValue(ctx, breakerKey{}, b)
 		}
-		if err := request(asking); !errors.Is(err, errOpen) {
+		if err := request(callCtx); !errors.Is(err, errOpen) {
 			return err
 		}
 	}
@@ -68,62 +68,61 @@ type breakerKey struct{}
 
 var errOpen = errors.New("writes fail")
 
-// CheckBeforeSend is called when a request's turn has come, right before it is sent. Of
-// one that Buy calls it returns an error when the gate has closed since; it must
-// then not be sent, and Buy waits and calls again. Of any other request it
-// returns nil.
+// CheckBeforeSend must be called when a request's turn has come, right before it is sent. For a
+// request that CallProvider runs, it returns an error if the breaker has opened meanwhile: the
+// request must then not be sent, and CallProvider waits and calls it again. For any other request,
+// and for a probe, it returns nil.
 func CheckBeforeSend(ctx context.Context) error {
-	g, buying := ctx.Value(breakerKey{}).(*Breaker)
-	if !buying {
+	b, ok := ctx.Value(breakerKey{}).(*Breaker)
+	if !ok {
 		return nil
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.lastFailure == nil {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lastFailure == nil {
 		return nil
 	}
-	return fault.Wrap(fault.Unavailable, errOpen, "%s", g.lastFailure.Detail)
+	return fault.Wrap(fault.Unavailable, errOpen, "%s", b.lastFailure.Detail)
 }
 
-// waitClosed waits until the gate is open, or lets the request through as a probe.
-func (g *Breaker) waitClosed(ctx context.Context) (probe bool, err error) {
-	timer := time.NewTimer(maxWaitClosed)
+// waitClosed waits until the breaker is closed, or lets the request through as a probe.
+func (b *Breaker) waitClosed(ctx context.Context) (probe bool, err error) {
+	timer := time.NewTimer(maxOpenWait)
 	defer timer.Stop()
 	for {
-		why, opened, probe := g.state()
-		if why == nil || probe {
+		failure, recovered, probe := b.state()
+		if failure == nil || probe {
 			return probe, nil
 		}
 		select {
-		case <-opened:
+		case <-recovered:
 		case <-timer.C:
-			return false, fault.Wrap(fault.Unavailable, why, "%s; until it can be written to, nothing more is asked of the model", why.Detail).WithRetryAfter(openRetryAfter)
+			return false, fault.Wrap(fault.Unavailable, failure, "%s; no requests are sent to the model until the database accepts writes", failure.Detail).WithRetryAfter(openRetryAfter)
 		case <-ctx.Done():
 			return false, ctx.Err()
 		}
 	}
 }
 
-// state returns why the gate is closed, what is closed when it opens, and
-// whether it is time for a probe, which the caller then is.
-func (g *Breaker) state() (why *fault.Error, opened <-chan struct{}, probe bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.lastFailure != nil && time.Since(g.lastTry) >= probeInterval {
-		g.lastTry = time.Now()
+// state returns the failure for which the breaker is open, a channel that is closed when writes
+// succeed again, and whether the caller is to send a probe.
+func (b *Breaker) state() (failure *fault.Error, recovered <-chan struct{}, probe bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lastFailure != nil && time.Since(b.lastTry) >= probeInterval {
+		b.lastTry = time.Now()
 		probe = true
 	}
-	return g.lastFailure, g.recovered, probe
+	return b.lastFailure, b.recovered, probe
 }
 
-// RetryWrite calls write, which stores what is paid for, until it succeeds. It gives
-// up when ctx ends, when the failure is another than fault.Unavailable, and
-// after half a minute.
-func (g *Breaker) RetryWrite(ctx context.Context, write func(ctx context.Context) error) error {
+// RetryWrite calls write, which stores paid results, until it succeeds. It gives up when ctx ends,
+// when the failure is not fault.Unavailable, and after half a minute.
+func (b *Breaker) RetryWrite(ctx context.Context, write func(ctx context.Context) error) error {
 	began := time.Now()
 	for pause := minBackoff; ; pause = min(2*pause, maxBackoff) {
 		err := write(ctx)
-		if !g.recordWrite(err) || ctx.Err() != nil || time.Since(began) >= maxWriteRetryTime {
+		if !b.recordWrite(err) || ctx.Err() != nil || time.Since(began) >= maxWriteRetryTime {
 			return err
 		}
 		timer := time.NewTimer(pause)
@@ -136,28 +135,29 @@ func (g *Breaker) RetryWrite(ctx context.Context, write func(ctx context.Context
 	}
 }
 
-// recordWrite draws the conclusion from a write, and reports whether to try it again.
-func (g *Breaker) recordWrite(err error) (again bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.lastTry = time.Now()
+// recordWrite opens or closes the breaker by the result of a write, and reports whether to retry
+// the write.
+func (b *Breaker) recordWrite(err error) (again bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lastTry = time.Now()
 	switch {
 	case err == nil:
-		if g.lastFailure != nil {
-			close(g.recovered)
-			if g.Log != nil {
-				g.Log.Info("the database can be written to again")
+		if b.lastFailure != nil {
+			close(b.recovered)
+			if b.Log != nil {
+				b.Log.Info("the database accepts writes again")
 			}
 		}
-		g.lastFailure = nil
+		b.lastFailure = nil
 	case fault.Is(err, fault.Unavailable):
-		if g.lastFailure == nil {
-			g.recovered = make(chan struct{})
-			if g.Log != nil {
-				g.Log.Warn("writes fail; what was bought is kept, and nothing more is bought", "error", err)
+		if b.lastFailure == nil {
+			b.recovered = make(chan struct{})
+			if b.Log != nil {
+				b.Log.Warn("writes to the database fail; paid results are kept in memory, and no provider requests are sent", "error", err)
 			}
 		}
-		g.lastFailure = fault.As(err)
+		b.lastFailure = fault.As(err)
 		return true
 	}
 	return false

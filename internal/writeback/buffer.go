@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Buffer holds results that are paid for and not yet written, by name. When it
-// is full the oldest ones go.
+// Buffer holds results that are paid for and not yet written, by key. When it is full, it drops the
+// oldest.
 type Buffer[K comparable, V any] struct {
 	limit int // bytes
 
@@ -27,40 +27,40 @@ func NewBuffer[K comparable, V any](limit int) *Buffer[K, V] {
 	return &Buffer[K, V]{limit: limit, oldestFirst: list.New(), byKey: map[K]*list.Element{}}
 }
 
-// Put holds a result. One that is held already stays.
-func (b *Buffer[K, V]) Put(name K, value V, bytes int) {
+// Put adds a result of the given size. It keeps a result that is already held under the key.
+func (b *Buffer[K, V]) Put(key K, value V, bytes int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.byKey[name] != nil {
+	if b.byKey[key] != nil {
 		return
 	}
-	b.byKey[name] = b.oldestFirst.PushBack(entry[K, V]{name, value, bytes})
+	b.byKey[key] = b.oldestFirst.PushBack(entry[K, V]{key, value, bytes})
 	for b.bytes += bytes; b.bytes > b.limit; {
 		b.remove(b.oldestFirst.Front())
 	}
 }
 
-// Get returns a result that is held.
-func (b *Buffer[K, V]) Get(name K) (value V, held bool) {
+// Get returns the result held under the key.
+func (b *Buffer[K, V]) Get(key K) (value V, held bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	element := b.byKey[name]
+	element := b.byKey[key]
 	if element == nil {
 		return value, false
 	}
 	return element.Value.(entry[K, V]).value, true
 }
 
-// Delete lets go of a result: it is written.
-func (b *Buffer[K, V]) Delete(name K) {
+// Delete removes a result that has been written.
+func (b *Buffer[K, V]) Delete(key K) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if element := b.byKey[name]; element != nil {
+	if element := b.byKey[key]; element != nil {
 		b.remove(element)
 	}
 }
 
-// Len returns how many results are held.
+// Len returns the number of results held.
 func (b *Buffer[K, V]) Len() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -68,7 +68,7 @@ func (b *Buffer[K, V]) Len() int {
 }
 
 func (b *Buffer[K, V]) remove(element *list.Element) {
-	gone := b.oldestFirst.Remove(element).(entry[K, V])
-	delete(b.byKey, gone.key)
-	b.bytes -= gone.bytes
+	removed := b.oldestFirst.Remove(element).(entry[K, V])
+	delete(b.byKey, removed.key)
+	b.bytes -= removed.bytes
 }

@@ -119,7 +119,7 @@ func TestAnotherLengthSaysWhatToRun(t *testing.T) {
 	err := step.Run(t.Context(), work)
 	want := "have the provider answer those again, or run: gristmill reindex --collection books --model 'm' --dimensions 48"
 	if f := fault.As(err); f == nil || f.Kind != fault.Misconfigured || !strings.HasSuffix(f.Detail, want) ||
-		!strings.Contains(f.Detail, "answers vectors of 48 dimensions, not ") || len(m.published) != 0 {
+		!strings.Contains(f.Detail, "returns vectors of 48 dimensions, not ") || len(m.published) != 0 {
 		t.Errorf("got %v, want that it waits and to run: %s", err, want)
 	}
 }
