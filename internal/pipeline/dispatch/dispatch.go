@@ -1,6 +1,6 @@
-// Package dispatch puts tasks into the queue, from each tenant no more than
-// keeps the workers busy: so the queue is short, and who comes with one
-// document does not wait behind another's ten thousand.
+// Package dispatch puts tasks into the queue: for each tenant only as many as keep the workers
+// busy. So the queue stays short, and a tenant with one document does not wait behind ten
+// thousand documents of another tenant.
 package dispatch
 
 import (
@@ -17,58 +17,57 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 )
 
-// Store says what is next; see storetest.Dispatching for the contract.
+// Store chooses the next tasks; see storetest.Dispatching for the contract.
 type Store interface {
 	Dispatch(ctx context.Context, windows map[task.Kind]int) ([]task.Dispatch, error)
 }
 
-// Queue takes tasks to workers. When it cannot be reached it says
-// fault.Unavailable soon.
+// Queue delivers tasks to workers. Its methods return fault.Unavailable soon when the queue
+// cannot be reached.
 type Queue interface {
-	// Capacity returns how many tasks of the kind are worked at at a time, by
-	// all workers together.
+	// Capacity returns how many tasks of the kind all workers together run at a time.
 	Capacity(ctx context.Context, kind task.Kind) (int, error)
 
-	// Enqueue has the tasks delivered. Enqueueing one twice is harmless.
+	// Enqueue adds tasks to the queue. Enqueueing a task twice is harmless.
 	Enqueue(ctx context.Context, dispatches ...task.Dispatch) error
 }
 
 const (
-	// callerTimeout is how long callers wait for a round.
+	// callerTimeout is how long a caller of Dispatch waits for its round.
 	callerTimeout = 2 * time.Second
 
-	// roundTimeout bounds a round. It is longer than patience, so that tasks get
-	// to workers also when every answer of the store and the queue is slow.
+	// roundTimeout bounds a round. It is longer than callerTimeout, so that tasks reach workers
+	// even if the store and the queue are slow to answer.
 	roundTimeout = 20 * time.Second
 )
 
-// Config is what a dispatcher needs.
+// Config holds what a dispatcher needs.
 type Config struct {
 	Store Store
 	Queue Queue
 	Log   *slog.Logger
 }
 
-// Dispatcher dispatches. It is safe for concurrent use.
+// Dispatcher fills the queue. It is safe for concurrent use.
 type Dispatcher struct {
 	Config
 
 	mu           sync.Mutex
-	coalescers   map[string]*coalescer // of tenants that somebody asks for
-	outageLogged atomic.Bool           // the queue, and that was logged
+	coalescers   map[string]*coalescer // by tenant, while calls for the tenant are under way
+	outageLogged atomic.Bool           // the queue is unavailable, and the log says so
 }
 
-// coalescer lets the rounds for one tenant follow each other. A round also does
-// what was asked for while it was waited for: however many ask, none waits for
-// more than two rounds.
+// coalescer runs the rounds of one tenant one after another. A round also serves all requests
+// that arrived before it began, so no caller waits for more than two rounds, whatever the
+// number of callers.
 type coalescer struct {
-	refs      int // who hold it, under the dispatcher's lock
-	requested atomic.Int64
-	slot      chan struct{} // of one: held by the caller whose turn it is
-	served    int64         // of those who asked; theirs whose turn it is
+	refs      int           // number of calls that use it; guarded by Dispatcher.mu
+	requested atomic.Int64  // number of requests so far
+	slot      chan struct{} // capacity 1: the caller that fills it runs the next round
+	served    int64         // number of requests that rounds have served; guarded by slot
 }
 
-// NewDispatcher returns a dispatcher, or an error that names what config lacks.
+// NewDispatcher returns a dispatcher, or an error that names the fields that config lacks.
 func NewDispatcher(config Config) (*Dispatcher, error) {
 	if err := required.Fields(config); err != nil {
 		return nil, err
@@ -76,30 +75,30 @@ func NewDispatcher(config Config) (*Dispatcher, error) {
 	return &Dispatcher{Config: config, coalescers: map[string]*coalescer{}}, nil
 }
 
-// Dispatch puts what is next of ctx's tenant into the queue, as far as there
-// is room in its window. Call it after whatever makes room or adds tasks. It
-// does not fail: what it could not do the sweep does. A round that is slow goes
-// on when Dispatch has returned.
+// Dispatch fills the dispatch window of ctx's tenant: it puts the tenant's next tasks into the
+// queue while the window has room. Call it after anything that adds tasks or makes room. It
+// does not fail: the sweep dispatches what it could not. A slow round goes on after Dispatch
+// has returned.
 func (d *Dispatcher) Dispatch(ctx context.Context) {
 	id, err := tenant.From(ctx)
 	if err != nil {
-		d.Log.ErrorContext(ctx, "nothing dispatched", "error", err)
+		d.Log.ErrorContext(ctx, "tasks not dispatched: no tenant in the context", "error", err)
 		return
 	}
-	t := d.acquireCoalescer(id)
-	mine := t.requested.Add(1)
+	c := d.acquireCoalescer(id)
+	request := c.requested.Add(1)
 	done := make(chan struct{})
 	goroutine.Go(d.Log, "dispatch", func() {
 		defer close(done)
-		defer d.releaseCoalescer(id, t)
-		t.slot <- struct{}{}
-		defer func() { <-t.slot }()
-		if mine <= t.served {
+		defer d.releaseCoalescer(id, c)
+		c.slot <- struct{}{}
+		defer func() { <-c.slot }()
+		if request <= c.served {
 			return
 		}
-		all := t.requested.Load()
-		d.runRound(context.WithoutCancel(ctx)) // others rely on it too
-		t.served = all
+		all := c.requested.Load()
+		d.runRound(context.WithoutCancel(ctx)) // other callers rely on it too
+		c.served = all
 	})
 	timer := time.NewTimer(callerTimeout)
 	defer timer.Stop()
@@ -109,29 +108,29 @@ func (d *Dispatcher) Dispatch(ctx context.Context) {
 	}
 }
 
-// acquireCoalescer returns the turns of a tenant, until leave.
+// acquireCoalescer returns the coalescer of a tenant. Callers must release it.
 func (d *Dispatcher) acquireCoalescer(id string) *coalescer {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	t := d.coalescers[id]
-	if t == nil {
-		t = &coalescer{slot: make(chan struct{}, 1)}
-		d.coalescers[id] = t
+	c := d.coalescers[id]
+	if c == nil {
+		c = &coalescer{slot: make(chan struct{}, 1)}
+		d.coalescers[id] = c
 	}
-	t.refs++
-	return t
+	c.refs++
+	return c
 }
 
-// releaseCoalescer forgets the turns of a tenant when nobody needs them.
-func (d *Dispatcher) releaseCoalescer(id string, t *coalescer) {
+// releaseCoalescer removes the coalescer of a tenant when no call uses it any more.
+func (d *Dispatcher) releaseCoalescer(id string, c *coalescer) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if t.refs--; t.refs == 0 {
+	if c.refs--; c.refs == 0 {
 		delete(d.coalescers, id)
 	}
 }
 
-// runRound dispatches tasks of every kind.
+// runRound dispatches tasks of every kind, and logs a failure.
 func (d *Dispatcher) runRound(ctx context.Context) {
 	if err := d.dispatchTasks(ctx); err != nil {
 		d.logFailure(ctx, err)
@@ -140,8 +139,8 @@ func (d *Dispatcher) runRound(ctx context.Context) {
 	}
 }
 
-// dispatchTasks is a round. While the queue cannot be reached no task is counted as
-// dispatched.
+// dispatchTasks dispatches tasks of every kind. It first asks the queue for its capacity: while
+// the queue cannot be reached, the store counts no task as dispatched.
 func (d *Dispatcher) dispatchTasks(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
@@ -160,13 +159,13 @@ func (d *Dispatcher) dispatchTasks(ctx context.Context) error {
 	return d.Queue.Enqueue(ctx, dispatches...)
 }
 
-// windowSize returns how many tasks of a tenant may be in the queue: those that
-// workers can be at, and half as many again, so that the next one is there when
-// one is done. One is there also when no worker is, for the first to come.
+// windowSize returns how many tasks of a tenant may be in the queue: as many as workers can run,
+// and half as many again, so that a worker finds the next task when it has finished one. It is
+// at least 1, so that a task waits for the first worker that starts.
 func windowSize(capacity int) int { return max((3*capacity+1)/2, 1) }
 
-// logFailure logs what kept tasks from being dispatched: what is unavailable only
-// once, for it is met at every turn until it is back.
+// logFailure logs why tasks were not dispatched. It warns only once of an outage, because every
+// round fails until the queue is back.
 func (d *Dispatcher) logFailure(ctx context.Context, err error) {
 	level := slog.LevelWarn
 	if fault.Is(err, fault.Unavailable) && !d.outageLogged.CompareAndSwap(false, true) {

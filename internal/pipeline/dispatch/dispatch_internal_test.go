@@ -11,7 +11,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 )
 
-// emptyBackend is a store and a queue with nothing to do.
+// emptyBackend is a store and a queue without tasks.
 type emptyBackend struct{}
 
 func (emptyBackend) Dispatch(context.Context, map[task.Kind]int) ([]task.Dispatch, error) {
@@ -20,7 +20,7 @@ func (emptyBackend) Dispatch(context.Context, map[task.Kind]int) ([]task.Dispatc
 func (emptyBackend) Capacity(context.Context, task.Kind) (int, error)          { return 1, nil }
 func (emptyBackend) Enqueue(ctx context.Context, tasks ...task.Dispatch) error { return nil }
 
-func TestTenantsThatNobodyAsksForAreForgotten(t *testing.T) {
+func TestIdleCoalescersAreRemoved(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d, err := NewDispatcher(Config{Store: emptyBackend{}, Queue: emptyBackend{}, Log: slog.New(slog.DiscardHandler)})
@@ -32,7 +32,7 @@ func TestTenantsThatNobodyAsksForAreForgotten(t *testing.T) {
 		}
 		synctest.Wait()
 		if n := len(d.coalescers); n != 0 {
-			t.Errorf("%d tenants are remembered, want none", n)
+			t.Errorf("%d coalescers are left, want none", n)
 		}
 	})
 }

@@ -19,16 +19,16 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/await"
 )
 
-// fakeBackend is a store and a queue.
+// fakeBackend is a store and a queue. The store returns one task of each kind.
 type fakeBackend struct {
 	mu       sync.Mutex
 	capacity map[task.Kind]int
-	windows  []map[task.Kind]int // that were asked for
+	windows  []map[task.Kind]int // arguments of the calls of Dispatch
 	queued   []task.Dispatch
 
 	capacityErr, storeErr, enqueueErr error
 
-	begun, goOn chan struct{} // if there, Dispatch says that it has begun and waits
+	begun, goOn chan struct{} // if set, Dispatch sends on begun and then waits for goOn
 }
 
 func (m *fakeBackend) Capacity(_ context.Context, kind task.Kind) (int, error) {
@@ -65,7 +65,7 @@ func (m *fakeBackend) Enqueue(_ context.Context, dispatches ...task.Dispatch) er
 	return m.enqueueErr
 }
 
-// storeCalls returns how often the store was asked.
+// storeCalls returns the number of calls of the store.
 func (m *fakeBackend) storeCalls() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -93,23 +93,22 @@ func TestWindowFollowsCapacity(t *testing.T) {
 		d.Dispatch(tenantContext(t, "acme"))
 		want := map[task.Kind]int{task.KindKnowledge: window, task.KindSummary: 6, task.KindReindex: 1}
 		if diff := cmp.Diff([]map[task.Kind]int{want}, m.windows); diff != "" {
-			t.Errorf("%d at a time: windows (-want +got):\n%s", capacity, diff)
+			t.Errorf("capacity %d: windows (-want +got):\n%s", capacity, diff)
 		}
 		if len(m.queued) != len(task.Kinds) || m.queued[0].Tenant != "acme" || m.queued[0].Kind != task.KindKnowledge {
-			t.Errorf("enqueued %v, want what the store gave", m.queued)
+			t.Errorf("enqueued %v, want the tasks of the store", m.queued)
 		}
 	}
 }
 
-// A task that is counted as dispatched and is not in the queue waits for the
-// sweep.
-func TestNothingIsDispatchedWhileTheQueueIsAway(t *testing.T) {
+// A task that counts as dispatched but is not in the queue would wait for the sweep.
+func TestNothingIsDispatchedWhileTheQueueIsUnavailable(t *testing.T) {
 	t.Parallel()
 	d, m := newDispatcher(t, new(await.LogBuffer))
 	m.capacityErr = fault.New(fault.Unavailable, "redis is down")
 	d.Dispatch(tenantContext(t, "acme"))
 	if m.storeCalls() != 0 {
-		t.Error("tasks were counted as dispatched")
+		t.Error("the store counted tasks as dispatched")
 	}
 }
 
@@ -122,34 +121,34 @@ func TestOutageIsLoggedOnce(t *testing.T) {
 		d.Dispatch(tenantContext(t, "acme"))
 	}
 	if n := strings.Count(log.String(), "level=WARN"); n != 1 {
-		t.Errorf("%d warnings about one outage:\n%s", n, log.String())
+		t.Errorf("%d warnings about one outage, want 1:\n%s", n, log.String())
 	}
 	m.enqueueErr = nil
 	for range 2 {
 		d.Dispatch(tenantContext(t, "acme"))
 	}
 	if n := strings.Count(log.String(), "again"); n != 1 {
-		t.Errorf("its end is logged %d times:\n%s", n, log.String())
+		t.Errorf("the end of the outage is logged %d times, want once:\n%s", n, log.String())
 	}
 	m.enqueueErr = fault.New(fault.Unavailable, "redis is down")
 	d.Dispatch(tenantContext(t, "acme"))
 	if n := strings.Count(log.String(), "level=WARN"); n != 2 {
-		t.Errorf("%d warnings about two outages:\n%s", n, log.String())
+		t.Errorf("%d warnings about two outages, want 2:\n%s", n, log.String())
 	}
 }
 
-func TestDispatchGoesOnWithoutTheCaller(t *testing.T) {
+func TestDispatchIgnoresCancellation(t *testing.T) {
 	t.Parallel()
 	d, m := newDispatcher(t, new(await.LogBuffer))
 	ctx, cancel := context.WithCancel(tenantContext(t, "acme"))
 	cancel()
 	d.Dispatch(ctx)
 	if len(m.queued) != len(task.Kinds) {
-		t.Errorf("enqueued %v for a caller who has gone, want a task of each kind", m.queued)
+		t.Errorf("enqueued %v after the caller's context ended, want a task of each kind", m.queued)
 	}
 }
 
-// A round that is slow holds its caller up for a while only, and ends well.
+// Dispatch waits for a slow round only for a while. The round then completes.
 func TestSlowRoundGoesOnWithoutTheCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -158,9 +157,9 @@ func TestSlowRoundGoesOnWithoutTheCaller(t *testing.T) {
 		began := time.Now()
 		d.Dispatch(tenantContext(t, "acme"))
 		if took := time.Since(began); took > 2*time.Second || m.storeCalls() != 0 {
-			t.Errorf("returned after %s, with %d answers of the store", took, m.storeCalls())
+			t.Errorf("returned after %s with %d calls of the store, want at most 2s and none", took, m.storeCalls())
 		}
-		<-time.After(3 * time.Second) // of the bubble's clock
+		<-time.After(3 * time.Second) // on the bubble's clock
 		m.goOn <- struct{}{}
 		synctest.Wait()
 		if len(m.queued) != len(task.Kinds) {
@@ -175,26 +174,26 @@ func TestDispatchNeedsATenant(t *testing.T) {
 	d, m := newDispatcher(t, &log)
 	d.Dispatch(t.Context())
 	if m.storeCalls() != 0 || !strings.Contains(log.String(), "level=ERROR") {
-		t.Errorf("dispatched for nobody; log:\n%s", log.String())
+		t.Errorf("dispatched without a tenant, or logged no error:\n%s", log.String())
 	}
 }
 
-// However many ask while a round is under way, one more round does it for them
-// all: it begins after each of them has asked.
-func TestThoseWhoAskTogetherShareARound(t *testing.T) {
+// One more round serves all requests that arrive during a round, because it begins after all of
+// them.
+func TestConcurrentRequestsShareARound(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d, m := newDispatcher(t, new(await.LogBuffer))
 		m.begun, m.goOn = make(chan struct{}), make(chan struct{})
 		var group sync.WaitGroup
-		ask := func(id string) { group.Go(func() { d.Dispatch(tenantContext(t, id)) }) }
-		ask("acme")
+		dispatch := func(id string) { group.Go(func() { d.Dispatch(tenantContext(t, id)) }) }
+		dispatch("acme")
 		<-m.begun
 		for range 100 {
-			ask("acme")
+			dispatch("acme")
 		}
 		synctest.Wait()
-		ask("other") // who does not wait for them
+		dispatch("other") // does not wait for the rounds of acme
 		<-m.begun
 		go func() {
 			for range m.begun {

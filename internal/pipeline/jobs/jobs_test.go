@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -12,7 +13,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// fakeBackend journals what is done to jobs, and who is told.
+// fakeBackend records the calls of a store, a notifier, a dispatcher and held models.
 type fakeBackend struct {
 	journal []string
 	err     error
@@ -30,47 +31,47 @@ func (m *fakeBackend) RetryJob(_ context.Context, id uuid.UUID) (document.Job, e
 
 func (m *fakeBackend) RequestSummary(_ context.Context, id uuid.UUID, configured document.SummaryMode) (document.Job, error) {
 	if configured != document.SummariesOnDemand {
-		return document.Job{}, errors.New("asked as configured otherwise")
+		return document.Job{}, fmt.Errorf("request with summary mode %q, want %q", configured, document.SummariesOnDemand)
 	}
-	m.journal = append(m.journal, "ask")
+	m.journal = append(m.journal, "request summary")
 	return document.Job{ID: id, State: document.JobRunning}, m.err
 }
 
 func (m *fakeBackend) NotifyChange(context.Context, uuid.UUID) {
-	m.journal = append(m.journal, "changed")
+	m.journal = append(m.journal, "notify")
 }
-func (m *fakeBackend) RetryHeldModels(context.Context) { m.journal = append(m.journal, "hurry") }
+func (m *fakeBackend) RetryHeldModels(context.Context) { m.journal = append(m.journal, "retry models") }
 func (m *fakeBackend) Dispatch(context.Context)        { m.journal = append(m.journal, "dispatch") }
 
-// Who watches the job is told once it has changed, and what it leaves room for,
-// or what is to be done again, goes into the queue.
-func TestSteer(t *testing.T) {
+// Watchers are notified after the change. Then tasks that the change has queued, or has made
+// room for, are dispatched.
+func TestChangeJob(t *testing.T) {
 	t.Parallel()
 	down := errors.New("database is down")
 	for name, call := range map[string]func(*jobs.Service, context.Context, uuid.UUID) (document.Job, error){
-		"cancel": (*jobs.Service).Cancel,
-		"retry":  (*jobs.Service).Retry,
-		"ask":    (*jobs.Service).RequestSummary,
+		"cancel":          (*jobs.Service).Cancel,
+		"retry":           (*jobs.Service).Retry,
+		"request summary": (*jobs.Service).RequestSummary,
 	} {
 		m, id := &fakeBackend{}, uuid.New()
-		step := &jobs.Service{Store: m, Changes: m, Dispatcher: m, Models: m, DefaultSummaryMode: document.SummariesOnDemand}
-		job, err := call(step, t.Context(), id)
+		service := &jobs.Service{Store: m, Changes: m, Dispatcher: m, Models: m, DefaultSummaryMode: document.SummariesOnDemand}
+		job, err := call(service, t.Context(), id)
 		if err != nil || job.ID != id || job.State == "" {
 			t.Errorf("%s: got %+v, %v, want the job", name, job, err)
 		}
-		want := []string{name, "changed", "dispatch"}
-		if name == "retry" { // the models are tried before the task asks them
-			want = []string{name, "hurry", "changed", "dispatch"}
+		want := []string{name, "notify", "dispatch"}
+		if name == "retry" { // models are tried again before the task runs
+			want = []string{name, "retry models", "notify", "dispatch"}
 		}
 		if !slices.Equal(m.journal, want) {
-			t.Errorf("%s: did %q, want %q", name, m.journal, want)
+			t.Errorf("%s: calls %q, want %q", name, m.journal, want)
 		}
 		m.journal, m.err = nil, down
-		if _, err := call(step, t.Context(), id); !errors.Is(err, down) {
-			t.Errorf("%s: error %v", name, err)
+		if _, err := call(service, t.Context(), id); !errors.Is(err, down) {
+			t.Errorf("%s: got error %v, want %v", name, err, down)
 		}
 		if want := []string{name}; !slices.Equal(m.journal, want) {
-			t.Errorf("%s that failed: did %q, want %q", name, m.journal, want)
+			t.Errorf("%s that failed: calls %q, want %q", name, m.journal, want)
 		}
 	}
 }

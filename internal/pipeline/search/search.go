@@ -1,4 +1,4 @@
-// Package search answers questions with the passages nearest to them.
+// Package search answers search requests: it embeds the question and finds the nearest passages.
 package search
 
 import (
@@ -26,7 +26,7 @@ type Store interface {
 type Service struct {
 	Store        Store
 	Questions    *embedding.QueryEmbedder
-	EmbedTimeout time.Duration // for the question; somebody waits for it
+	EmbedTimeout time.Duration // for embedding the question, while a user waits
 	Metrics      *telemetry.Metrics
 }
 
@@ -36,15 +36,15 @@ const (
 	maxLimit          = 100
 	maxQueryBytes     = 8 << 10
 	noThreshold       = -2 // below every cosine similarity
-	maxSwitches       = 3  // of the live space during one search
+	maxSwitches       = 3  // maximum number of changes of the active space that one search follows
 
-	// defaultRetryAfter is when to ask again, where the provider does not say.
+	// defaultRetryAfter is when a client should try again if the provider does not say.
 	defaultRetryAfter = 5 * time.Second
 )
 
-// Search embeds the question with the model of the collection's live space and
-// returns the passages nearest to it, best first. When another space has become
-// the live one meanwhile, it is that one's turn: an answer is of one space.
+// Search embeds the question with the model of the collection's active space and returns the
+// nearest passages, best first. All hits are of one space: if another space becomes active
+// meanwhile, Search starts again in that space.
 func (s *Service) Search(ctx context.Context, request document.SearchRequest) (document.SearchResult, error) {
 	request, err := checkRequest(request)
 	if err != nil {
@@ -59,13 +59,13 @@ func (s *Service) Search(ctx context.Context, request document.SearchRequest) (d
 	if request.Threshold != nil {
 		query.Threshold = *request.Threshold
 	}
-	var embedded document.Model // what query.Vector is of
+	var embedded document.Model // model of query.Vector
 	for switches := 0; ; switches++ {
 		collection, err := s.Store.Collection(ctx, request.Collection)
 		if err != nil {
 			return document.SearchResult{}, fmt.Errorf("search: %w", err)
 		}
-		// Where the length of vectors is not known there are none to find.
+		// A model without dimensions has embedded nothing yet: there are no hits.
 		if model := collection.ActiveSpace.Model; model != embedded && model.Dimensions > 0 {
 			start := time.Now()
 			if query.Vector, err = s.embedQuestion(ctx, model, request.Query); err != nil {
@@ -83,15 +83,14 @@ func (s *Service) Search(ctx context.Context, request document.SearchRequest) (d
 		case !fault.Is(err, fault.Conflict):
 			return document.SearchResult{}, fmt.Errorf("search %s: %w", request.Collection, err)
 		case switches == maxSwitches:
-			return document.SearchResult{}, fault.Wrap(fault.Unavailable, err, "collection %q keeps being switched from one space to another", request.Collection).WithRetryAfter(time.Second)
+			return document.SearchResult{}, fault.Wrap(fault.Unavailable, err, "the active space of collection %q changed %d times during the search", request.Collection, maxSwitches+1).WithRetryAfter(time.Second)
 		}
 	}
 }
 
-// embedQuestion turns the question into a vector, within the timeout. It is
-// fault.BadRequest when the model does not take the question, as one that is too
-// long. Whatever else the provider has against us is not the client's doing: to
-// the client, search is unavailable.
+// embedQuestion returns the vector of the question. It waits at most EmbedTimeout. It returns
+// fault.BadRequest if the model refuses the question, for example because it is too long. Any
+// other error of the provider is not the client's fault: the client gets fault.Unavailable.
 func (s *Service) embedQuestion(ctx context.Context, model document.Model, question string) ([]float32, error) {
 	bounded, cancel := context.WithTimeout(ctx, s.EmbedTimeout)
 	defer cancel()
@@ -104,14 +103,14 @@ func (s *Service) embedQuestion(ctx context.Context, model document.Model, quest
 	case f != nil:
 		return nil, fault.Wrap(fault.Unavailable, err, "the question cannot be embedded now: %s", f.Detail).WithRetryAfter(cmp.Or(f.RetryAfter, defaultRetryAfter))
 	case ctx.Err() == nil && bounded.Err() != nil:
-		return nil, fault.Wrap(fault.Unavailable, err, "the question cannot be embedded now: model %s did not answer within %s (GRISTMILL_SEARCH_TIMEOUT); it is still being asked, and may answer the same search soon", model.Name, s.EmbedTimeout).WithRetryAfter(defaultRetryAfter)
+		return nil, fault.Wrap(fault.Unavailable, err, "the question cannot be embedded now: model %s did not answer within %s (GRISTMILL_SEARCH_TIMEOUT); the request to the model continues, and the same search may soon succeed", model.Name, s.EmbedTimeout).WithRetryAfter(defaultRetryAfter)
 	default:
 		return nil, fmt.Errorf("embed the question: %w", err)
 	}
 }
 
-// checkRequest returns the request with its defaults filled in, or what is wrong with
-// it.
+// checkRequest returns the request with defaults filled in. It returns fault.BadRequest if the
+// request is invalid.
 func checkRequest(request document.SearchRequest) (document.SearchRequest, error) {
 	if request.Collection == "" {
 		request.Collection = defaultCollection
@@ -127,11 +126,11 @@ func checkRequest(request document.SearchRequest) (document.SearchRequest, error
 		return request, fault.New(fault.BadRequest, "query is empty: say what to search for")
 	}
 	if len(request.Query) > maxQueryBytes {
-		return request, fault.New(fault.BadRequest, "query is %d bytes long; at most %d are taken", len(request.Query), maxQueryBytes)
+		return request, fault.New(fault.BadRequest, "query is %d bytes long; the maximum is %d", len(request.Query), maxQueryBytes)
 	}
 	for field, value := range map[string]string{"query": request.Query, "filter.key_prefix": request.KeyPrefix, "collection": request.Collection} {
 		if !utf8.ValidString(value) || strings.ContainsRune(value, 0) {
-			return request, fault.New(fault.BadRequest, "%s is not text: it has a NUL character or is not UTF-8", field)
+			return request, fault.New(fault.BadRequest, "%s is not valid text: it contains a NUL character or is not UTF-8", field)
 		}
 	}
 	if request.Limit == 0 {

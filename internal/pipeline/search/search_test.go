@@ -21,15 +21,15 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// fakeBackend is a database with one collection, and a model.
+// fakeBackend is a store with one collection, and an embedding model.
 type fakeBackend struct {
-	asked    vector.Query
+	query    vector.Query // of the last search
 	model    document.Model
 	embedErr error
-	hang     bool // the model answers when the caller has left
+	hang     bool // the model answers only when the context has ended
 
-	switches []vector.Space // that become the live one, each as soon as the one before is searched
-	embedded int            // questions
+	switches []vector.Space // spaces that become active, each after a search of the one before
+	embedded int            // number of questions
 }
 
 var space = vector.Space{ID: 7, Model: document.Model{Name: "m", Dimensions: 2}}
@@ -49,15 +49,15 @@ func (m *fakeBackend) activeSpace() vector.Space {
 }
 
 func (m *fakeBackend) NearestPassages(_ context.Context, in vector.Space, query vector.Query) ([]document.Hit, error) {
-	m.asked = query
+	m.query = query
 	if len(m.switches) > 1 {
 		m.switches = m.switches[1:]
 	}
 	if in.ID != m.activeSpace().ID {
-		return nil, fault.New(fault.Conflict, "space %d is not the live one", in.ID)
+		return nil, fault.New(fault.Conflict, "space %d is not the active space", in.ID)
 	}
 	if len(query.Vector) != in.Model.Dimensions {
-		return nil, errors.New("the question is embedded with another model")
+		return nil, errors.New("the question was embedded with another model")
 	}
 	return []document.Hit{{Key: "k.md"}}, nil
 }
@@ -81,11 +81,11 @@ func newService() (*search.Service, *fakeBackend) {
 	return &search.Service{Store: m, Questions: &embedding.QueryEmbedder{Embedder: m}, EmbedTimeout: timeout, Metrics: telemetry.NewMetrics()}, m
 }
 
-func TestSearchAsksTheLiveSpaceWithItsModel(t *testing.T) {
+func TestSearchUsesModelOfActiveSpace(t *testing.T) {
 	t.Parallel()
-	step, m := newService()
+	service, m := newService()
 	threshold := 0.25
-	result, err := step.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{
+	result, err := service.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{
 		Query: "how is grain ground?", Limit: 3, Threshold: &threshold, KeyPrefix: "mills/", Metadata: json.RawMessage(`{ "year": 1850 }`),
 	})
 	if err != nil || len(result.Hits) != 1 {
@@ -95,23 +95,23 @@ func TestSearchAsksTheLiveSpaceWithItsModel(t *testing.T) {
 		t.Errorf("embedded with %v, want the space's model %v", m.model, space.Model)
 	}
 	want := vector.Query{Vector: []float32{1, 0}, Limit: 3, Threshold: 0.25, KeyPrefix: "mills/", Metadata: json.RawMessage(`{"year":1850}`)}
-	if diff := cmp.Diff(want, m.asked); diff != "" {
+	if diff := cmp.Diff(want, m.query); diff != "" {
 		t.Error(diff)
 	}
 }
 
 func TestSearchDefaults(t *testing.T) {
 	t.Parallel()
-	step, m := newService()
-	if _, err := step.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "grain"}); err != nil {
+	service, m := newService()
+	if _, err := service.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "grain"}); err != nil {
 		t.Fatal(err)
 	}
-	if m.asked.Limit != 10 || m.asked.Threshold > -1 {
-		t.Errorf("asked for %+v", m.asked)
+	if m.query.Limit != 10 || m.query.Threshold > -1 {
+		t.Errorf("the query is %+v, want limit 10 and no threshold", m.query)
 	}
 }
 
-func TestBadSearches(t *testing.T) {
+func TestInvalidRequests(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		request document.SearchRequest
@@ -132,42 +132,41 @@ func TestBadSearches(t *testing.T) {
 		{document.SearchRequest{Query: "q", Metadata: json.RawMessage(`{"a":"\u0000"}`)}, fault.BadRequest},
 		{document.SearchRequest{Query: "q", Collection: "absent"}, fault.NotFound},
 	} {
-		step, m := newService()
-		_, err := step.Search(tenant.With(t.Context(), tenant.Default), test.request)
+		service, m := newService()
+		_, err := service.Search(tenant.With(t.Context(), tenant.Default), test.request)
 		if !fault.Is(err, test.kind) {
-			t.Errorf("%+v: %v, want %s", test.request, err, test.kind)
+			t.Errorf("%+v: got error %v, want %s", test.request, err, test.kind)
 		}
 		if m.model.Name != "" {
-			t.Errorf("%+v: the model was asked all the same", test.request)
+			t.Errorf("%+v: the question was embedded all the same", test.request)
 		}
 	}
 }
 
-// Whatever the provider has against us is not the client's doing.
-func TestModelThatCannotBeAskedMakesSearchUnavailable(t *testing.T) {
+// An error of the provider is not the client's fault.
+func TestProviderErrorMakesSearchUnavailable(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []fault.Kind{fault.Forbidden, fault.BadRequest, fault.BadResponse, fault.RateLimited, fault.Unavailable} {
-		step, m := newService()
+		service, m := newService()
 		m.embedErr = fault.New(kind, "says the provider").WithRetryAfter(3 * time.Second)
-		_, err := step.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "q"})
+		_, err := service.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "q"})
 		f := fault.As(err)
 		if f == nil || f.Kind != fault.Unavailable || f.RetryAfter != 3*time.Second || !strings.Contains(f.Detail, "says the provider") {
-			t.Errorf("%s becomes %v", kind, err)
+			t.Errorf("%s: got %v, want unavailable with the provider's text and delay", kind, err)
 		}
 	}
 }
 
-// A question that the model refuses is the client's to mend: it is refused again
-// each time.
-func TestQuestionThatTheModelRefuses(t *testing.T) {
+// A refused question is the client's fault: a retry would be refused again.
+func TestRefusedQuestionIsABadRequest(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []fault.Kind{fault.InputRejected, fault.InputTooLong} {
-		step, m := newService()
+		service, m := newService()
 		m.embedErr = fault.New(kind, "at most 512 tokens")
-		_, err := step.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "q"})
+		_, err := service.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "q"})
 		f := fault.As(err)
 		if f == nil || f.Kind != fault.BadRequest || f.RetryAfter != 0 || f.Detail != "model m does not take the question: at most 512 tokens" {
-			t.Errorf("%s becomes %v", kind, err)
+			t.Errorf("%s: got %v, want a bad request with the model's text", kind, err)
 		}
 	}
 }
@@ -175,14 +174,14 @@ func TestQuestionThatTheModelRefuses(t *testing.T) {
 func TestSearchDoesNotWaitForASlowModel(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		step, m := newService()
+		service, m := newService()
 		m.hang = true
-		defer step.Questions.Close()
+		defer service.Questions.Close()
 		start := time.Now()
-		_, err := step.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "q"})
+		_, err := service.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "q"})
 		f := fault.As(err)
 		if f == nil || f.Kind != fault.Unavailable || f.RetryAfter <= 0 || !strings.Contains(f.Detail, "model m did not answer within 900ms") {
-			t.Errorf("got %v", err)
+			t.Errorf("got error %v, want unavailable after the timeout", err)
 		}
 		if took := time.Since(start); took != timeout {
 			t.Errorf("took %s, want %s", took, timeout)
@@ -190,28 +189,28 @@ func TestSearchDoesNotWaitForASlowModel(t *testing.T) {
 	})
 }
 
-// A client who leaves is not told that the model is slow.
-func TestSearchEndsWithItsClient(t *testing.T) {
+// A client that disconnects gets no error about a slow model.
+func TestSearchEndsWhenTheClientDisconnects(t *testing.T) {
 	t.Parallel()
-	step, m := newService()
+	service, m := newService()
 	m.hang = true
-	defer step.Questions.Close()
+	defer service.Questions.Close()
 	ctx, cancel := context.WithCancel(tenant.With(t.Context(), tenant.Default))
 	cancel()
-	if _, err := step.Search(ctx, document.SearchRequest{Query: "q"}); !errors.Is(err, context.Canceled) || fault.As(err) != nil {
-		t.Errorf("got %v", err)
+	if _, err := service.Search(ctx, document.SearchRequest{Query: "q"}); !errors.Is(err, context.Canceled) || fault.As(err) != nil {
+		t.Errorf("got error %v, want %v only", err, context.Canceled)
 	}
 }
 
-// While spaces are switched an answer is of the one that is live when it is
-// given, with the question as that one's model has it.
-func TestSearchFollowsTheLiveSpace(t *testing.T) {
+// If the active space changes during a search, the answer is of the new one. The question is
+// embedded again if the model has changed.
+func TestSearchFollowsTheActiveSpace(t *testing.T) {
 	t.Parallel()
 	other := vector.Space{ID: 8, Model: document.Model{Name: "n", Dimensions: 3}}
-	cut := vector.Space{ID: 9, Model: other.Model, Chunking: document.Chunking{Tokens: 64}}
-	step, m := newService()
-	m.switches = []vector.Space{space, other, cut}
-	result, err := step.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "grain"})
+	split := vector.Space{ID: 9, Model: other.Model, Chunking: document.Chunking{Tokens: 64}}
+	service, m := newService()
+	m.switches = []vector.Space{space, other, split}
+	result, err := service.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "grain"})
 	if err != nil || len(result.Hits) != 1 {
 		t.Fatalf("%+v, %v", result, err)
 	}
@@ -220,17 +219,17 @@ func TestSearchFollowsTheLiveSpace(t *testing.T) {
 	}
 }
 
-func TestSearchDoesNotFollowForEver(t *testing.T) {
+func TestSearchFollowsABoundedNumberOfSwitches(t *testing.T) {
 	t.Parallel()
-	step, m := newService()
+	service, m := newService()
 	for id := range int64(100) {
 		m.switches = append(m.switches, vector.Space{ID: id, Model: space.Model})
 	}
-	_, err := step.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "grain"})
+	_, err := service.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "grain"})
 	if f := fault.As(err); f == nil || f.Kind != fault.Unavailable || f.RetryAfter <= 0 {
-		t.Errorf("error %v", err)
+		t.Errorf("got error %v, want unavailable with a delay", err)
 	}
 	if followed := 100 - len(m.switches); followed > 4 {
-		t.Errorf("searched %d spaces", followed)
+		t.Errorf("searched %d spaces, want at most 4", followed)
 	}
 }
