@@ -20,20 +20,20 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/vector"
 )
 
-// fakeSpaces is a database with spaces, some of which have grown.
+// fakeSpaces is a store with spaces, some of which have grown.
 type fakeSpaces struct {
 	mu       sync.Mutex
-	grown    map[string][]vector.Space // by tenant: listed, to be indexed
-	unlisted map[string][]vector.Space // to be indexed, but on no list
-	small    map[string][]vector.Space // to be moved
+	grown    map[string][]vector.Space // by tenant: spaces to be indexed, on the list of grown spaces
+	unlisted map[string][]vector.Space // by tenant: spaces to be indexed, not on the list
+	small    map[string][]vector.Space // by tenant: spaces to be moved
 	indexed  []int64
 	moved    []int64
-	names    []string        // that were exclusive
-	walked   []string        // tenants, to be indexed
-	busy     map[string]bool // another process has these names
+	locks    []string        // names of the locks, one for each round
+	scanned  []string        // tenants and positions that the index scan has read
+	taken    map[string]bool // locks that another process holds
 	broken   map[int64]error
-	takes    time.Duration // to build an index
-	looks    time.Duration // to look at some spaces in turn
+	build    time.Duration // time to build an index
+	read     time.Duration // time to read a batch of spaces
 }
 
 func (s *fakeSpaces) Tenants(context.Context) ([]string, error) { return []string{"a", "b", "c"}, nil }
@@ -45,7 +45,7 @@ func (s *fakeSpaces) TenantsWithGrownSpaces(context.Context) ([]string, error) {
 func (s *fakeSpaces) GrownSpaces(ctx context.Context, kind vector.Maintenance, threshold int) ([]vector.Space, error) {
 	id, err := tenant.From(ctx)
 	if err != nil || threshold != 100 {
-		return nil, fmt.Errorf("asked with a threshold of %d: %w", threshold, err)
+		return nil, fmt.Errorf("called with a threshold of %d: %w", threshold, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,19 +55,19 @@ func (s *fakeSpaces) GrownSpaces(ctx context.Context, kind vector.Maintenance, t
 	return slices.Clone(s.grown[id]), nil
 }
 
-// GrownSpacesAfter looks at two pages of each tenant.
+// GrownSpacesAfter returns two pages for each tenant.
 func (s *fakeSpaces) GrownSpacesAfter(ctx context.Context, kind vector.Maintenance, threshold int, after int64, limit int) ([]vector.Space, int64, error) {
 	id, err := tenant.From(ctx)
 	if err != nil || threshold != 100 || limit < 1 {
-		return nil, 0, fmt.Errorf("asked with a threshold of %d: %w", threshold, err)
+		return nil, 0, fmt.Errorf("called with a threshold of %d and a limit of %d: %w", threshold, limit, err)
 	}
-	<-time.After(s.looks) // of the bubble's clock
+	<-time.After(s.read) // on the bubble's clock
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if kind == vector.MaintenanceMove {
 		return nil, 0, nil
 	}
-	s.walked = append(s.walked, fmt.Sprint(id, after))
+	s.scanned = append(s.scanned, fmt.Sprint(id, after))
 	if after == 0 {
 		return nil, 1, nil
 	}
@@ -86,10 +86,10 @@ func (s *fakeSpaces) MoveSpaceToOwnTable(ctx context.Context, space vector.Space
 func (s *fakeSpaces) IndexSpace(ctx context.Context, space vector.Space, threshold int) error {
 	id, err := tenant.From(ctx)
 	if err != nil || threshold != 100 {
-		return fmt.Errorf("index with a threshold of %d: %w", threshold, err)
+		return fmt.Errorf("called with a threshold of %d: %w", threshold, err)
 	}
 	select {
-	case <-time.After(s.takes): // of the bubble's clock
+	case <-time.After(s.build): // on the bubble's clock
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -107,10 +107,10 @@ func (s *fakeSpaces) IndexSpace(ctx context.Context, space vector.Space, thresho
 
 func (s *fakeSpaces) TryWithLock(ctx context.Context, name string, fn func(context.Context) error) error {
 	s.mu.Lock()
-	s.names = append(s.names, name)
-	busy := s.busy[name]
+	s.locks = append(s.locks, name)
+	taken := s.taken[name]
 	s.mu.Unlock()
-	if busy {
+	if taken {
 		return nil
 	}
 	return fn(ctx)
@@ -125,12 +125,12 @@ func newIndexBuilder(t *testing.T, log *await.LogBuffer) (*spaces.IndexBuilder, 
 	s := &fakeSpaces{
 		grown:    map[string][]vector.Space{"a": {{ID: 1}, {ID: 2}}, "b": {{ID: 3}}},
 		unlisted: map[string][]vector.Space{}, small: map[string][]vector.Space{},
-		broken: map[int64]error{}, busy: map[string]bool{},
+		broken: map[int64]error{}, taken: map[string]bool{},
 	}
 	return &spaces.IndexBuilder{Store: s, Threshold: 100, BuildIndexes: true, Log: logger}, s
 }
 
-// runBuilderFor runs the builder for a time of the bubble's clock.
+// runBuilderFor runs the builder for a duration of the bubble's clock.
 func runBuilderFor(t *testing.T, builder *spaces.IndexBuilder, d time.Duration) {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), d)
@@ -138,25 +138,25 @@ func runBuilderFor(t *testing.T, builder *spaces.IndexBuilder, d time.Duration) 
 	builder.Run(ctx)
 }
 
-func TestSpacesThatHaveGrownAreIndexed(t *testing.T) {
+func TestGrownSpacesAreIndexed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log await.LogBuffer
 		builder, s := newIndexBuilder(t, &log)
-		s.takes = time.Minute
+		s.build = time.Minute
 		runBuilderFor(t, builder, 10*time.Minute)
 		if diff := cmp.Diff([]int64{1, 2, 3}, s.indexed); diff != "" {
 			t.Errorf("indexed (-want +got):\n%s", diff)
 		}
-		for _, want := range []string{"indexing a space", "space is indexed", "tenant=b", "took=1m0s"} {
+		for _, want := range []string{"building the index of a space", "index of a space built", "tenant=b", "took=1m0s"} {
 			if !strings.Contains(log.String(), want) {
 				t.Errorf("the log does not say %q:\n%s", want, log.String())
 			}
 		}
-		for _, name := range []string{"index", "move"} {
-			rounds := len(slices.DeleteFunc(slices.Clone(s.names), func(other string) bool { return other != name }))
+		for _, lock := range []string{"index", "move"} {
+			rounds := len(slices.DeleteFunc(slices.Clone(s.locks), func(other string) bool { return other != lock }))
 			if rounds < 10 || rounds > 21 {
-				t.Errorf("looked %d times in 10 minutes under the name %s", rounds, name)
+				t.Errorf("%d rounds of %s in 10 minutes, want 10 to 21", rounds, lock)
 			}
 		}
 	})
@@ -167,15 +167,15 @@ func TestMovesDoNotWaitForIndexes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log await.LogBuffer
 		builder, s := newIndexBuilder(t, &log)
-		s.takes = 5 * time.Hour
+		s.build = 5 * time.Hour
 		s.small["b"] = []vector.Space{{ID: 7}}
 		runBuilderFor(t, builder, time.Second)
 		s.small["b"] = []vector.Space{{ID: 8}}
 		runBuilderFor(t, builder, time.Minute)
 		if diff := cmp.Diff([]int64{7, 8}, s.moved); diff != "" || len(s.indexed) > 0 {
-			t.Errorf("moved beside a build (-want +got):\n%s\nindexed %v", diff, s.indexed)
+			t.Errorf("moved during a build (-want +got):\n%s\nindexed %v", diff, s.indexed)
 		}
-		for _, want := range []string{"moving a space to a table of its own", "space has a table of its own"} {
+		for _, want := range []string{"moving a space to its own table", "space moved to its own table"} {
 			if !strings.Contains(log.String(), want) {
 				t.Errorf("the log does not say %q:\n%s", want, log.String())
 			}
@@ -183,8 +183,8 @@ func TestMovesDoNotWaitForIndexes(t *testing.T) {
 	})
 }
 
-// Without a role that builds indexes spaces are moved all the same.
-func TestKeeperThatBuildsNothing(t *testing.T) {
+// Without a database role that can build indexes, spaces are moved all the same.
+func TestMoveOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		builder, s := newIndexBuilder(t, new(await.LogBuffer))
@@ -192,32 +192,32 @@ func TestKeeperThatBuildsNothing(t *testing.T) {
 		s.small["a"] = []vector.Space{{ID: 7}}
 		runBuilderFor(t, builder, time.Minute)
 		if len(s.indexed) > 0 || len(s.moved) != 1 {
-			t.Errorf("indexed %v, moved %v", s.indexed, s.moved)
+			t.Errorf("indexed %v, moved %v, want one moved", s.indexed, s.moved)
 		}
 	})
 }
 
-// What is on no list is found as well. A round walks for a bounded time, and the
-// next one goes on.
-func TestKeeperWalksThroughAllSpaces(t *testing.T) {
+// The scan finds spaces that are not on the list. A round scans for a bounded time, and the next
+// one continues.
+func TestScanOfAllSpaces(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		builder, s := newIndexBuilder(t, new(await.LogBuffer))
 		s.unlisted["c"] = []vector.Space{{ID: 9}}
-		s.looks = 30 * time.Millisecond
+		s.read = 30 * time.Millisecond
 		runBuilderFor(t, builder, time.Second)
-		if diff := cmp.Diff([]string{"a0", "a1"}, s.walked); diff != "" {
-			t.Errorf("the first round walked through (-want +got):\n%s", diff)
+		if diff := cmp.Diff([]string{"a0", "a1"}, s.scanned); diff != "" {
+			t.Errorf("the first round scanned (-want +got):\n%s", diff)
 		}
-		s.walked = nil
+		s.scanned = nil
 		runBuilderFor(t, builder, 119*time.Second)
-		if diff := cmp.Diff([]string{"a0", "a1", "b0", "b1", "c0", "c1", "a0", "a1"}, s.walked); diff != "" || !slices.Contains(s.indexed, 9) {
-			t.Errorf("four rounds walked through (-want +got):\n%s\nindexed %v, want 9 among them", diff, s.indexed)
+		if diff := cmp.Diff([]string{"a0", "a1", "b0", "b1", "c0", "c1", "a0", "a1"}, s.scanned); diff != "" || !slices.Contains(s.indexed, 9) {
+			t.Errorf("four rounds scanned (-want +got):\n%s\nindexed %v, want 9 among them", diff, s.indexed)
 		}
 	})
 }
 
-func TestSpaceThatCannotBeIndexedKeepsNoOther(t *testing.T) {
+func TestFailedIndexDoesNotBlockOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log await.LogBuffer
@@ -228,43 +228,43 @@ func TestSpaceThatCannotBeIndexedKeepsNoOther(t *testing.T) {
 			t.Errorf("indexed (-want +got):\n%s", diff)
 		}
 		if !strings.Contains(log.String(), "index space 1: disk full") {
-			t.Errorf("log:\n%s", log.String())
+			t.Errorf("the log does not show the error:\n%s", log.String())
 		}
 		delete(s.broken, 1)
 		runBuilderFor(t, builder, time.Minute)
 		if !slices.Contains(s.indexed, 1) {
-			t.Error("not tried again")
+			t.Error("the failed index was not tried again")
 		}
 	})
 }
 
-func TestOneKeepsIndexesAtATime(t *testing.T) {
+func TestOneProcessBuildsIndexesAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		builder, s := newIndexBuilder(t, new(await.LogBuffer))
-		s.busy["index"] = true
+		s.taken["index"] = true
 		s.small["a"] = []vector.Space{{ID: 7}}
 		runBuilderFor(t, builder, time.Minute)
 		if len(s.indexed) > 0 {
-			t.Error("indexed beside another")
+			t.Error("indexed while another process held the lock")
 		}
 		if len(s.moved) == 0 {
-			t.Error("what is moved waited for another's build")
+			t.Error("the move waited for the build of another process")
 		}
 	})
 }
 
-// A build that is cut off by the end of the process is no trouble to report.
-func TestKeeperEndsWithItsContext(t *testing.T) {
+// A build that ends because the process stops is not logged as a failure.
+func TestBuildEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log await.LogBuffer
 		builder, s := newIndexBuilder(t, &log)
-		s.takes = time.Hour
+		s.build = time.Hour
 		start := time.Now()
 		runBuilderFor(t, builder, time.Minute)
 		if took := time.Since(start); took != time.Minute || strings.Contains(log.String(), "WARN") {
-			t.Errorf("ended after %s, log:\n%s", took, log.String())
+			t.Errorf("ended after %s, want 1m0s and no warning:\n%s", took, log.String())
 		}
 	})
 }

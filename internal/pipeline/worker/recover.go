@@ -11,7 +11,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 )
 
-// RecovererStore knows which processes have died and what they were at; see
+// RecovererStore notices processes that have died, and reclaims their tasks; see
 // storetest.Processes for the contract.
 type RecovererStore interface {
 	TenantsWithWork(ctx context.Context) ([]string, error)
@@ -19,28 +19,28 @@ type RecovererStore interface {
 	ReclaimTasks(ctx context.Context, process int64, left time.Duration) (reclaimed []task.Dispatch, more bool, err error)
 }
 
-// Queue takes tasks to workers. Enqueuing a task twice is harmless.
+// Queue delivers tasks to workers. Enqueueing a task twice is harmless.
 type Queue interface {
 	Enqueue(ctx context.Context, dispatches ...task.Dispatch) error
 }
 
-// Recoverer gives the tasks of processes that have died to others.
+// Recoverer gives the tasks of dead processes to other workers.
 type Recoverer struct {
 	Store    RecovererStore
 	Queue    Queue
-	LeaseTTL time.Duration // of a task when it was renewed
+	LeaseTTL time.Duration // of a lease when it was renewed
 	Log      *slog.Logger
 }
 
-// minSinceRenewal is how long a lease must not have been renewed before it is ended:
-// a process whose connection alone is lost renews its leases all the same.
+// minSinceRenewal is how long a lease must not have been renewed before it is reclaimed. A
+// process that has only lost its connection still renews its leases.
 const minSinceRenewal = 5 * time.Second
 
-// Run has this process seen to live, and recovers what others leave, until ctx
-// ends.
+// Run announces that this process is alive, and recovers the tasks of other processes that die,
+// until ctx ends.
 func (r *Recoverer) Run(ctx context.Context) { r.Store.WatchProcesses(ctx, r.recoverTasks) }
 
-// recoverTasks puts the tasks that a process was at into the queue again.
+// recoverTasks puts the tasks of a dead process back into the queue.
 func (r *Recoverer) recoverTasks(ctx context.Context, process int64) error {
 	tenants, err := r.Store.TenantsWithWork(ctx)
 	if err != nil {
@@ -54,14 +54,14 @@ func (r *Recoverer) recoverTasks(ctx context.Context, process int64) error {
 		case err != nil:
 			errs = append(errs, err)
 		case more:
-			errs = append(errs, errors.New("some of its leases cannot be ended yet"))
+			errs = append(errs, fmt.Errorf("some leases of process %d cannot be reclaimed yet", process))
 		}
-		// What does not get into the queue now is found by the sweep.
+		// The sweep finds tasks that cannot be enqueued now.
 		errs = append(errs, r.Queue.Enqueue(ctx, reclaimed...))
 		tasks += len(reclaimed)
 	}
 	if tasks > 0 {
-		r.Log.WarnContext(ctx, "a worker has died; its tasks, and what it may have taken from the queue, are given to others", "process", process, "tasks", tasks)
+		r.Log.WarnContext(ctx, "a worker has died; its tasks, and those that it may have taken from the queue, go to other workers", "process", process, "tasks", tasks)
 	}
 	return errors.Join(errs...)
 }
