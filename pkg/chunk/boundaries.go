@@ -9,9 +9,9 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// boundariesFor returns how a text that begins in the line l is cut, coarse to fine:
-// each function returns where the parts of a text end. Lines that are wrapped
-// are cut between sentences before lines, others are records.
+// boundariesFor returns the ways to split a text s that begins in line l, coarse to fine: each function
+// returns the end offsets of the parts of a text. Wrapped prose is split between sentences first.
+// Other lines are records, and are split between lines first.
 func boundariesFor(l line, s string) []func(string) []int {
 	fine := []func(string) []int{sentenceEnds, wordEnds, clusterEnds, runeEnds}
 	switch {
@@ -26,9 +26,8 @@ func boundariesFor(l line, s string) []func(string) []int {
 	}
 }
 
-// isWrapped reports whether the lines of s are those of wrapped prose: most of
-// them are as long as they can be, a good part go on within a sentence, and
-// few begin alike.
+// isWrapped reports whether the lines of s are wrapped prose: most lines are as long as they can be,
+// many lines continue the sentence of the line before, and few begin alike.
 func isWrapped(s string) bool {
 	lines := make([]string, 0, 16)
 	width := 0
@@ -68,7 +67,7 @@ func endsSentence(line string) bool {
 	return unicode.Is(unicode.STerm, r)
 }
 
-// wordShape returns a word with each run of letters as a, and each of digits as 0.
+// wordShape returns the word with each run of letters replaced by a and each run of digits by 0.
 func wordShape(word string) string {
 	var b strings.Builder
 	last := rune(-1)
@@ -87,11 +86,11 @@ func wordShape(word string) string {
 	return b.String()
 }
 
-// cellEnds returns where the cells of a row of a table end, behind their pipes.
-// A pipe that is escaped or in a code span ends none.
+// cellEnds returns the offsets at which the cells of a table row end, after their pipes. A pipe that is
+// escaped or in a code span does not end a cell.
 func cellEnds(s string) []int {
 	var ends []int
-	empty := true // nothing but pipes and white space so far
+	empty := true // only pipes and white space so far
 	for i := 0; i < len(s); i++ {
 		switch s[i] {
 		case '\\':
@@ -119,7 +118,7 @@ func cellEnds(s string) []int {
 	return ends
 }
 
-// closingBackticks returns the end of the first run of exactly n backticks in s, or 0.
+// closingBackticks returns the end offset of the first run of exactly n backticks in s, or 0.
 func closingBackticks(s string, n int) int {
 	for i := 0; i < len(s); i++ {
 		run := len(s[i:]) - len(strings.TrimLeft(s[i:], "`"))
@@ -131,7 +130,7 @@ func closingBackticks(s string, n int) int {
 	return 0
 }
 
-// lineEnds returns where the lines of s end, but for blank ones.
+// lineEnds returns the end offsets of the lines of s that are not blank.
 func lineEnds(s string) []int {
 	return segmentEnds(s, func(s string, _ int) (line, rest string, next int) {
 		n := strings.IndexAny(s, "\r\n") + 1
@@ -142,8 +141,8 @@ func lineEnds(s string) []int {
 	})
 }
 
-// sentenceEnds returns where the sentences of s end. A line ending is not the
-// end of a sentence, but white space like any other.
+// sentenceEnds returns the end offsets of the sentences of s. A line ending does not end a sentence: it
+// counts as a space.
 func sentenceEnds(s string) []int {
 	return segmentEnds(lineEndings.Replace(s), uniseg.FirstSentenceInString)
 }
@@ -166,8 +165,8 @@ func runeEnds(s string) []int {
 	})
 }
 
-// segmentEnds returns where the segments of s end, but for white space at
-// their end, which is left to the next one.
+// segmentEnds returns the end offsets of the segments of s. White space at the end of a segment counts as
+// part of the next one. first returns the first segment of a text, as the functions of uniseg do.
 func segmentEnds(s string, first func(s string, state int) (segment, rest string, next int)) []int {
 	var ends []int
 	at, state := 0, -1

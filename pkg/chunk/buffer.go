@@ -8,45 +8,44 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// line is a line with text, or a piece of one that is very long, together with
-// the blank lines behind it.
+// line is a line that is not blank, or a piece of a very long one, with the blank lines after it.
 type line struct {
 	kind          markdown.Kind
 	boundary      markdown.Boundary
-	continuesLine bool // it begins within a line of the source
-	cutRow        bool // it is of a line that may be a row of a table and is cut
-	hasOmitted    bool // something of the line is omitted
+	continuesLine bool // begins inside a line of the source
+	cutRow        bool // belongs to a cut line that may be a table row
+	hasOmitted    bool // part of the line is omitted
 
-	heading *markdown.Heading // that begins here
-	table   *tableHead        // that the line stands in
+	heading *markdown.Heading // begins here; nil for none
+	table   *tableHead        // contains the line; nil for none
 
 	start, end       int64 // range in the source
-	textEnd          int64 // end of the text: what follows is white space
+	textEnd          int64 // end of the text; only white space from here to end
 	tokens           int   // from start to end
 	totalTokens      int   // of this line and all before it
-	totalContinuing  int   // how many of this line and all before it continue a line
-	totalWithOmitted int   // of how many of this line and all before it something is omitted
-	skippedCells     int   // in a row of a table: of how many cells the line leaves out the beginning
+	totalContinuing  int   // number of lines up to this one that have continuesLine
+	totalWithOmitted int   // number of lines up to this one that have hasOmitted
+	skippedCells     int   // number of cells of the table row that are before start
 }
 
-// buffer holds the lines that are not yet in a passage, with their bytes and
-// those that the next passage may overlap.
+// buffer holds the lines that are not yet in a passage, with their bytes and the bytes that the next
+// passage may repeat.
 type buffer struct {
 	count    func(string) int
-	maxBytes int64 // in a passage
+	maxBytes int64 // of a passage
 
 	bytes []byte
 	base  int64 // offset in the source of bytes[0]
 	lines []line
 
 	omission omissionFinder
-	omitted  []span // in bytes, in order
+	omitted  []span // ranges of the source, in order
 
-	cutRow    bool // the last line is of one that may be a row of a table and is cut
-	uncounted bool // the last line may get more blank lines
-	estimated bool // the first line was cut, and its tokens are an estimate
+	cutRow    bool // the last line belongs to a cut line that may be a table row
+	uncounted bool // the last line is not counted yet, because more blank lines may follow
+	estimated bool // the first line was split, and its tokens are an estimate
 
-	// What a line of white space leaves to the line behind it.
+	// Boundary and heading of white space, which the next line inherits.
 	nextBoundary markdown.Boundary
 	nextHeading  *markdown.Heading
 }
@@ -63,7 +62,7 @@ func (b *buffer) push(p markdown.Piece, table *tableHead) {
 		b.bytes, b.base = b.bytes[:0], p.Start
 		b.discardOmitted(p.Start)
 	}
-	within := len(b.bytes) > 0 && !endsLine(b.bytes)
+	continuesLine := len(b.bytes) > 0 && !endsLine(b.bytes)
 	b.bytes = append(b.bytes, p.Text...)
 	if p.Boundary != markdown.BoundaryNone {
 		b.cutRow = p.Kind == markdown.KindParagraph && !endsLine(p.Text) && bytes.HasPrefix(bytes.TrimLeft(p.Text, " "), []byte("|"))
@@ -74,10 +73,10 @@ func (b *buffer) push(p markdown.Piece, table *tableHead) {
 		kind: p.Kind, boundary: max(p.Boundary, b.nextBoundary), heading: p.Heading, table: table,
 		start: p.Start, end: p.End(),
 		textEnd:    p.Start + int64(len(bytes.TrimRightFunc(p.Text, unicode.IsSpace))),
-		hasOmitted: len(omitted) > 0, continuesLine: within, cutRow: b.cutRow,
+		hasOmitted: len(omitted) > 0, continuesLine: continuesLine, cutRow: b.cutRow,
 	}
 	if l.heading != nil {
-		l.boundary = markdown.BoundaryBlock // also within a block of HTML
+		l.boundary = markdown.BoundaryBlock // also inside an HTML block
 	}
 	if l.heading == nil {
 		l.heading = b.nextHeading
@@ -89,8 +88,8 @@ func (b *buffer) push(p markdown.Piece, table *tableHead) {
 
 func endsLine(s []byte) bool { return s[len(s)-1] == '\n' || s[len(s)-1] == '\r' }
 
-// pushBlank appends a piece of white space to the last line. It returns false,
-// with nothing done, when there are so many that no passage can hold them.
+// pushBlank appends a piece of white space to the last line. It returns false and does nothing if the
+// white space is too large for a passage.
 func (b *buffer) pushBlank(p markdown.Piece) bool {
 	b.omission.open = false
 	if len(b.lines) > 0 {
@@ -108,7 +107,7 @@ func (b *buffer) pushBlank(p markdown.Piece) bool {
 	return true
 }
 
-// countLast counts the last line, once no more blank lines can follow.
+// countLast counts the last line. It is called when no more blank lines can follow.
 func (b *buffer) countLast() {
 	if !b.uncounted {
 		return
@@ -135,21 +134,20 @@ func (b *buffer) countLast() {
 	}
 }
 
-// tokens returns how many tokens the lines i to j have, white space behind
-// them included. It is exact where exact says so.
+// tokens returns the number of tokens of lines i to j, including the white space after them. It is exact
+// if isExact(i, j).
 func (b *buffer) tokens(i, j int) int {
 	return b.lines[j-1].totalTokens - b.lines[i].totalTokens + b.lines[i].tokens
 }
 
-// isExact reports whether the counts of the lines i to j add up: not where a
-// line has several pieces, or something of it is omitted.
+// isExact reports whether the counts of lines i to j can be added: no line has several pieces or an
+// omitted part.
 func (b *buffer) isExact(i, j int) bool {
 	first, last := b.lines[i], b.lines[j-1]
 	return last.totalContinuing == first.totalContinuing && last.totalWithOmitted == first.totalWithOmitted && !first.hasOmitted && !(i == 0 && b.estimated)
 }
 
-// exactTokens returns how many tokens the first n lines have, with the white
-// space behind them.
+// exactTokens returns the number of tokens of the first n lines, including the white space after them.
 func (b *buffer) exactTokens(n int) int {
 	if b.isExact(0, n) {
 		return b.tokens(0, n)
@@ -157,7 +155,7 @@ func (b *buffer) exactTokens(n int) int {
 	return b.countVisible(b.lines[0].start, b.lines[n-1].end)
 }
 
-// fits reports whether a passage of the lines i to j has at most limit tokens.
+// fits reports whether a passage of lines i to j has at most limit tokens.
 func (b *buffer) fits(i, j, limit int) bool {
 	first, last := b.lines[i], b.lines[j-1]
 	tokens := b.tokens(i, j)
@@ -165,20 +163,20 @@ func (b *buffer) fits(i, j, limit int) bool {
 	case b.tooLarge(first.start, last.textEnd, 1):
 		return false
 	case !b.isExact(i, j):
-		// Counting is worth it only where the sum leaves a doubt.
+		// The text is counted only if the sum does not decide.
 		return tokens-limit <= 16+limit/8 && b.countVisible(first.start, last.textEnd) <= limit
 	case tokens <= limit:
 		return true
 	default:
-		// White space at the end is not part of the passage. Where it has too
-		// few bytes to make the difference, counting again is not worth it.
+		// White space at the end is not part of the passage. The last line is counted again without it
+		// only if the white space has enough bytes to make the difference.
 		rest, space := tokens-last.tokens, int(last.end-last.textEnd)
 		return rest < limit && tokens-limit <= space+4 && rest+b.count(b.source(last.start, last.textEnd)) <= limit
 	}
 }
 
-// tooLarge reports whether the source from start to end has more bytes than so
-// many passages may have.
+// tooLarge reports whether the source from start to end has too many bytes for the given number of
+// passages.
 func (b *buffer) tooLarge(start, end int64, passages int64) bool {
 	if end-start <= passages*b.maxBytes {
 		return false
@@ -187,8 +185,8 @@ func (b *buffer) tooLarge(start, end int64, passages int64) bool {
 	return end-start-omitted > passages*b.maxBytes || omitted > passages*maxOmitted
 }
 
-// discardBefore removes what lies before the offset at, which may be inside a line, but
-// for the bytes from the offset keep on.
+// discardBefore removes the lines before offset at, which may be inside a line. It keeps the bytes from
+// offset keep on.
 func (b *buffer) discardBefore(at, keep int64) {
 	n := 0
 	for n < len(b.lines) && b.lines[n].textEnd <= at {
@@ -203,14 +201,15 @@ func (b *buffer) discardBefore(at, keep int64) {
 		b.moveStart(at)
 		b.lines[0].boundary, b.lines[0].heading = markdown.BoundaryNone, nil
 	}
-	// Moving the bytes once half of them are done with costs one move a byte.
+	// The bytes are moved only when more than half of them are no longer needed, so that each byte is
+	// moved about once.
 	if done := keep - b.base; done > int64(len(b.bytes))/2 {
 		b.bytes = b.bytes[:copy(b.bytes, b.bytes[done:])]
 		b.base = keep
 	}
 }
 
-// moveStart lets the first line begin with the first text behind the offset at.
+// moveStart makes the first line begin with the first text after offset at.
 func (b *buffer) moveStart(at int64) {
 	l := &b.lines[0]
 	rest := b.bytes[at-b.base : l.textEnd-b.base]
@@ -223,9 +222,9 @@ func (b *buffer) moveStart(at int64) {
 	b.estimated = true
 }
 
-// nextAtBoundary returns the first line behind line i at which at least border begins.
-func (b *buffer) nextAtBoundary(i int, border markdown.Boundary) int {
-	for i++; i < len(b.lines) && b.lines[i].boundary < border; i++ {
+// nextAtBoundary returns the first line after line i whose boundary is at least the given one.
+func (b *buffer) nextAtBoundary(i int, boundary markdown.Boundary) int {
+	for i++; i < len(b.lines) && b.lines[i].boundary < boundary; i++ {
 	}
 	return i
 }

@@ -1,11 +1,3 @@
-// Package chunk packs a markdown document into passages for embedding.
-//
-// The tree of sections decides where passages end. A section that fits into
-// one passage is one; of a larger one, the text before its first subsection is
-// packed block by block, and every subsection is treated in the same way. No
-// other passage crosses a heading, so that an edit changes the passages of the
-// section that it is in and no others. Only headings with no text of their own
-// go with what follows them.
 package chunk
 
 import (
@@ -16,54 +8,61 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// Options say how large passages are. The zero value stands for the defaults.
+// Options say how a document is split. Every field may be zero.
 type Options struct {
-	Tokens  int // most tokens in a passage; 400 if it is 0
-	Overlap int // most tokens that a passage repeats from the one before it; at most Tokens/2 is used
+	// Tokens is the maximum number of tokens of a passage's embedding input: its content with the title,
+	// the heading path and the table header that are embedded with it. 0 means 400.
+	Tokens int
 
-	// Title is the document's title, embedded before the heading path where
-	// that does not begin with it. It is empty for a document without a title
-	// of its own, as one that is called by the name of its file.
+	// Overlap is the maximum number of tokens that a passage repeats from the one before it. At most
+	// Tokens/2 is used. 0 means no overlap.
+	Overlap int
+
+	// Title is the document's title. It is embedded before the heading path unless the path begins
+	// with it. Leave it empty if the document has no title of its own; the name of its file is none.
 	Title string
 
-	Syntax markdown.Syntax // of the document; see [markdown.SyntaxOf]
-	Window int             // bytes of the source that the scanner holds; see [markdown.Options]
+	// Syntax is the syntax of the document. The zero value is CommonMark with the GitHub extensions;
+	// [markdown.SyntaxOf] returns the syntax for a media type and a file name.
+	Syntax markdown.Syntax
 
-	// Count counts tokens; nil counts those of cl100k_base, which OpenAI's
-	// embedding models use. It must be additive where a line with text begins:
-	// Count(a+b) == Count(a)+Count(b) if a ends with a line ending and b begins
-	// with a line that is not blank.
+	// Window is the number of bytes of the document that the scanner holds in memory. 0 means 256 KiB;
+	// see [markdown.Options].
+	Window int
+
+	// Count counts the tokens of a text. nil means cl100k_base, which OpenAI's embedding models use; its
+	// table of 8 MiB is built at the first use. A count must be additive at the start of a line that is
+	// not blank: Count(a+b) == Count(a)+Count(b) if a ends with a line ending and b begins with such
+	// a line.
 	Count func(string) int
 }
 
-// OptionsOf returns the options that cut a document as the passages of a space
-// are cut. All that cuts documents takes them from here, so that the same
-// document always gives the same passages.
-func OptionsOf(chunking document.Chunking, of document.SourceInfo) Options {
+// OptionsOf returns the options with which the server splits a document. All code that splits
+// documents of a collection uses them, so that the same document always has the same passages.
+func OptionsOf(chunking document.Chunking, source document.SourceInfo) Options {
 	return Options{
 		Tokens:  chunking.Tokens,
 		Overlap: chunking.Overlap,
-		Title:   of.Title,
-		Syntax:  markdown.SyntaxOf(of.MediaType, of.Key),
+		Title:   source.Title,
+		Syntax:  markdown.SyntaxOf(source.MediaType, source.Key),
 	}
 }
 
 const defaultTokens = 400
 
-// maxTokenBytes bounds a passage where its tokens do not, as in long runs of
-// dashes or spaces: it has at most so many bytes for each token it may have.
+// maxTokenBytes is the maximum size of a passage in bytes for each token that it may have. It bounds
+// passages whose tokens are very long, such as long runs of dashes or spaces.
 const maxTokenBytes = 64
 
-// Split yields the passages of the document that r reads, in order. A read
-// error, wrapped, is the last thing it yields.
+// Split reads a document from r and yields its passages in order. If reading fails, Split yields the
+// wrapped error last. The sequence reads r while it is iterated, so it can be used once.
 //
-// Passages are verbatim ranges of the source. Together they cover all of it
-// but white space, as unicode.IsSpace defines it, a byte order mark and front
-// matter that is no text; see [markdown.FrontMatter]. What is embedded of a
-// passage has at most opt.Tokens tokens, but for a single rune that has more
-// by itself.
+// Passages are verbatim byte ranges of the document. Together they cover all of it except white space
+// (unicode.IsSpace), a byte order mark, and front matter that is metadata; see
+// [markdown.ParseFrontMatter]. The EmbeddingInput of a passage has at most opt.Tokens tokens. The only
+// exception is a passage of a single rune that has more.
 //
-// Memory is bounded by opt.Tokens, whatever the size of the document.
+// The memory used depends on opt.Tokens and opt.Window, not on the size of the document.
 func Split(r io.Reader, opt Options) iter.Seq2[Passage, error] {
 	if opt.Tokens <= 0 {
 		opt.Tokens = defaultTokens

@@ -10,8 +10,7 @@ import (
 	testcorpus "github.com/seed-7a112592/gristmill/internal/test/corpus"
 )
 
-// corpus returns the markdown that package markdown is tested with, and that of
-// the corpus that tests are given.
+// corpus returns the markdown documents of package markdown's testdata and of the test corpus, by path.
 func corpus(t testing.TB) map[string]string {
 	files := make(map[string]string)
 	for _, dir := range []string{filepath.Join("..", "markdown", "testdata", "corpus"), testcorpus.Dir(t)} {
@@ -40,7 +39,7 @@ func sample(t testing.TB) map[string]string {
 	return files
 }
 
-// seeds are documents with what is hard to get right.
+// seeds are documents with difficult syntax.
 var seeds = []string{
 	"", " \n\n\t\n", "\uFEFF# a\n\nb\n", "---\ntitle: a\n---\n\nb\n",
 	"# a\n## b\n\nc d e f g h i j k l m n o p q r s t u v w x y z\n\n## c\n\n# d\n",
@@ -59,7 +58,7 @@ var seeds = []string{
 	strings.Repeat(">", 50) + " quoted\n" + strings.Repeat("> more\n", 30),
 }
 
-func TestLawsOnCorpus(t *testing.T) {
+func TestPropertiesOfCorpus(t *testing.T) {
 	t.Parallel()
 	for path, src := range corpus(t) {
 		t.Run(filepath.Base(path), func(t *testing.T) {

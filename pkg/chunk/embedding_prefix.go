@@ -8,13 +8,12 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// embeddingPrefix returns what is embedded above a passage that stands under the
-// headings and begins with the line l: title, heading path and context. That
-// has at most half of the tokens of a passage; of a longer path the middle is
-// left out, of a wider table the columns that do not fit.
+// embeddingPrefix returns what is embedded before the content of a passage that is under the headings
+// and begins with line l: title, heading path and context. It has at most half of the tokens of a
+// passage. The middle of a longer path is removed, and the columns of a wider table that do not fit.
 //
-// So many tokens must be kept free for it, also if the passage turns out to
-// stand under fewer of the headings.
+// tokens is the number of tokens to reserve for the prefix. The reservation also holds if the passage
+// turns out to be under fewer of the headings.
 func (p *packer) embeddingPrefix(headings []markdown.Heading, l line) (text document.PassageText, tokens int) {
 	path := make([]string, 0, len(headings)+1)
 	for _, h := range headings {
@@ -26,19 +25,19 @@ func (p *packer) embeddingPrefix(headings []markdown.Heading, l line) (text docu
 	if titled {
 		path = slices.Insert(path, 0, p.title)
 	}
-	lay := func(path []string) {
+	setPath := func(path []string) {
 		text.Title, text.HeadingPath = "", path
 		if titled && len(path) > 0 {
 			text.Title, text.HeadingPath = path[0], path[1:]
 		}
 	}
-	lay(path)
+	setPath(path)
 	text.Context = l.table.context(l.start)
 	half := p.opt.Tokens / 2
 	if tokens = p.count(text.EmbeddingPrefix()); tokens <= half {
 		return text, tokens
 	}
-	lay(p.shortenPath(path, half))
+	setPath(p.shortenPath(path, half))
 	if text.Context != "" && p.count(text.EmbeddingPrefix()) > half {
 		text.Context = l.table.columnsFrom(l.skippedCells, func(columns string) bool {
 			text.Context = columns
@@ -48,8 +47,8 @@ func (p *packer) embeddingPrefix(headings []markdown.Heading, l line) (text docu
 	return text, half
 }
 
-// shortenPath returns a path that has at most so many tokens, its middle replaced
-// by an ellipsis where it is longer: headings first, then text of headings.
+// shortenPath returns the path if it has at most the given number of tokens. Otherwise it replaces the
+// middle by an ellipsis: first headings, then text inside headings. The result is empty if nothing fits.
 func (p *packer) shortenPath(path []string, tokens int) []string {
 	fits := func(path []string) bool {
 		return p.count(document.PassageText{HeadingPath: path}.EmbeddingPrefix()) <= tokens
@@ -79,15 +78,15 @@ func (p *packer) shortenPath(path []string, tokens int) []string {
 	return path[:0]
 }
 
-// contentTokensFrom returns how many tokens of content a passage may have that begins with
+// contentTokensFrom returns the maximum number of tokens of the content of a passage that begins with
 // line i.
 func (p *packer) contentTokensFrom(i int) int {
 	_, tokens := p.embeddingPrefix(p.headingsAt(i), p.lines[i])
 	return p.opt.Tokens - tokens
 }
 
-// headingsAt returns the headings that enclose the first line from line i on
-// that is not omitted.
+// headingsAt returns the headings that enclose the first line, from line i on, that is not part of a
+// module.
 func (p *packer) headingsAt(i int) []markdown.Heading {
 	path := p.path
 	for _, l := range p.lines[:min(p.skipModules(i)+1, len(p.lines))] {
@@ -98,7 +97,7 @@ func (p *packer) headingsAt(i int) []markdown.Heading {
 	return path
 }
 
-// skipModules returns the first line from line i on that is none of a module.
+// skipModules returns the first line, from line i on, that is not part of a module.
 func (p *packer) skipModules(i int) int {
 	for i < len(p.lines) && p.lines[i].kind == markdown.KindModule {
 		i++
@@ -106,8 +105,8 @@ func (p *packer) skipModules(i int) int {
 	return i
 }
 
-// pathUnder returns the path of what stands under h, which stands behind what the
-// path is that of. Passages share paths, so it is a copy.
+// pathUnder returns the path of text under heading h, where path is the path of the text before h. It
+// returns a copy, because passages share paths.
 func pathUnder(path []markdown.Heading, h markdown.Heading) []markdown.Heading {
 	n := len(path)
 	for n > 0 && path[n-1].Level >= h.Level {

@@ -27,9 +27,9 @@ func TestTitle(t *testing.T) {
 	}
 }
 
-// TestTitleChangesNoOtherNames checks on real documents that a title which the
-// document's headings begin with changes no passage.
-func TestTitleChangesNoOtherNames(t *testing.T) {
+// TestTitleInFirstHeading checks on real documents that a title that equals the first heading does not
+// change any passage.
+func TestTitleInFirstHeading(t *testing.T) {
 	t.Parallel()
 	for path, src := range sample(t) {
 		body := "# A title\n" + underline.ReplaceAllString(strings.ReplaceAll("\n"+src, "\n# ", "\n## "), "---")
@@ -39,11 +39,11 @@ func TestTitleChangesNoOtherNames(t *testing.T) {
 	}
 }
 
-// underline matches that of a heading of level 1.
+// underline matches the underline of a heading of level 1.
 var underline = regexp.MustCompile(`(?m)^=+$`)
 
-// TestMiddleOfPathIsLeftOut gives passages a path that takes too many tokens.
-func TestMiddleOfPathIsLeftOut(t *testing.T) {
+// TestShortenedPath splits documents whose heading paths have too many tokens.
+func TestShortenedPath(t *testing.T) {
 	t.Parallel()
 	deep := "# one\n\n## two\n\n### three\n\n#### four\n\n##### five\n\n###### six\n\n" + strings.Repeat("a ", 60)
 	for _, tt := range []struct {
@@ -67,7 +67,7 @@ func TestMiddleOfPathIsLeftOut(t *testing.T) {
 	}
 }
 
-// TestEmbeddedTokens bounds what is embedded where much stands above it.
+// TestEmbeddedTokens checks the limit of tokens where heading paths and table headers are long.
 func TestEmbeddedTokens(t *testing.T) {
 	t.Parallel()
 	heading := strings.Repeat("a very long heading that goes on ", 50)
@@ -79,10 +79,10 @@ func TestEmbeddedTokens(t *testing.T) {
 	}
 	for _, src := range []string{"# " + heading + "\n\n" + prose, deep.String() + prose, deep.String() + table, heading + "\n===\n\n" + table} {
 		for _, tokens := range []int{40, 100, 400} {
-			all := split(t, src, Options{Tokens: tokens, Title: heading}) // checks it
+			all := split(t, src, Options{Tokens: tokens, Title: heading}) // checks the limit
 			for _, p := range all[1:] {
 				if len(p.HeadingPath) == 0 {
-					t.Errorf("of %d tokens passage %d has no heading path", tokens, p.Ordinal)
+					t.Errorf("limit of %d tokens: passage %d has no heading path", tokens, p.Ordinal)
 				}
 			}
 		}
@@ -94,7 +94,7 @@ func TestPlainText(t *testing.T) {
 	all := split(t, "# no heading\n\n| a |\n|---|\n"+strings.Repeat("| one two |\n", 9), Options{Tokens: 12, Count: words, Syntax: markdown.SyntaxPlain})
 	for _, p := range all {
 		if len(p.HeadingPath) > 0 || p.Context != "" {
-			t.Errorf("passage %d stands under %q, in the table %q", p.Ordinal, p.HeadingPath, p.Context)
+			t.Errorf("passage %d of a plain text has the heading path %q and the context %q", p.Ordinal, p.HeadingPath, p.Context)
 		}
 	}
 }
@@ -110,10 +110,10 @@ func TestFrontMatterAlone(t *testing.T) {
 	}
 	long := "---\n" + strings.Repeat("key: a value of words\n", 200) + "---\n"
 	if all := split(t, long, Options{}); len(all) < 2 {
-		t.Errorf("long front matter is %d passages", len(all))
+		t.Errorf("long front matter is %d passages, want at least 2", len(all))
 	}
 	if all := split(t, matter+"\n\na\n", Options{}); len(all) != 1 || all[0].Content != "a" {
-		t.Errorf("front matter before text: %+v", all)
+		t.Errorf("front matter before text: got %+v, want only the text", all)
 	}
 }
 

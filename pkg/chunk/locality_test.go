@@ -9,9 +9,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// TestEditChangesItsSection edits one paragraph of a real document at a time.
-// Every passage that is to be embedded anew must stand under the headings of
-// the passage that was edited.
+// TestEditChangesItsSection edits one paragraph of a real document at a time. Every passage that has to be
+// embedded again must be under the headings of the edited passage.
 func TestEditChangesItsSection(t *testing.T) {
 	t.Parallel()
 	opt := Options{Tokens: 150}
@@ -33,16 +32,16 @@ func TestEditChangesItsSection(t *testing.T) {
 				if embedded[p.EmbeddingInput()] || len(p.Headings) >= len(section) && slices.Equal(p.Headings[:len(section)], section) {
 					continue
 				}
-				t.Errorf("%s: an edit at byte %d, under %v, changed passage %d, under %v", path, at, section, p.Ordinal, p.Headings)
+				t.Errorf("%s: an edit at byte %d under %v changed passage %d under %v", path, at, section, p.Ordinal, p.Headings)
 			}
 		}
 	}
 	if edits == 0 {
-		t.Error("no paragraph was edited")
+		t.Error("the corpus has no paragraph to edit")
 	}
 }
 
-// paragraphEnds returns where the paragraphs of src end.
+// paragraphEnds returns the end offsets of the paragraphs of src, without white space.
 func paragraphEnds(t *testing.T, src string) []int {
 	var ends []int
 	for p, err := range markdown.Scan(strings.NewReader(src), markdown.Options{}) {

@@ -9,8 +9,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// TestLongHeading underlines paragraphs that are longer than what is held of
-// them, in one line and in several: what follows stands under them.
+// TestLongHeading splits headings that are longer than the window, in one line and in several. The text
+// after the underline must be under the heading.
 func TestLongHeading(t *testing.T) {
 	t.Parallel()
 	for name, unit := range map[string]string{"one line": "words without an end ", "many lines": "words without an end\n"} {
@@ -36,18 +36,18 @@ func TestLongHeading(t *testing.T) {
 	}
 }
 
-// TestLongHeaderRow has a table whose first line is longer than what is held
-// of it: rows are cut between cells, and no passage repeats a part of the head.
+// TestLongHeaderRow splits a table whose header row is longer than the window. Rows must be split between
+// cells, and no passage may repeat a part of the header as context.
 func TestLongHeaderRow(t *testing.T) {
 	t.Parallel()
 	row := "|" + strings.Repeat(" two words |", 7000) + "\n"
 	src := "Before it.\n" + row + "|" + strings.Repeat("-|", 7000) + "\n" + row
 	for _, p := range split(t, src, Options{Tokens: 100}) {
 		if cell := strings.TrimRight(p.Content, " \n"); strings.Contains(cell, "two") && !strings.HasSuffix(cell, "|") || strings.HasPrefix(cell, "words") {
-			t.Errorf("passage %d is cut within a cell: %q", p.Ordinal, p.Content)
+			t.Errorf("passage %d begins or ends inside a cell: %q", p.Ordinal, p.Content)
 		}
 		if p.Context != "" {
-			t.Errorf("passage %d has the context %q", p.Ordinal, p.Context)
+			t.Errorf("passage %d has the context %q, want none", p.Ordinal, p.Context)
 		}
 	}
 }

@@ -8,23 +8,23 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// maxOmitted bounds what is omitted of a passage, in bytes, which its tokens
-// do not.
+// maxOmitted is the maximum size of the omitted ranges of a passage in bytes. The limit of tokens does
+// not bound them.
 const maxOmitted = 64 << 10
 
 // span is a range of the source.
 type span struct{ start, end int64 }
 
-// omissionFinder finds what is not embedded: the base64 of data: URIs, and modules.
+// omissionFinder finds text that is not embedded: base64 payloads of data: URIs, and modules.
 type omissionFinder struct {
-	tail []byte // the end of the piece before
-	open bool   // the piece before ends within a payload
+	tail []byte // end of the piece before
+	open bool   // the piece before ends inside a payload
 }
 
-// maxURIHeader bounds what stands before the payload of a data: URI, in bytes.
+// maxURIHeader is the maximum length of the header of a data: URI, before its payload, in bytes.
 const maxURIHeader = 128
 
-// find returns the ranges of the piece to omit, in order.
+// find returns the ranges of the source that are omitted in the piece, in order.
 func (o *omissionFinder) find(p markdown.Piece) []span {
 	if p.Kind == markdown.KindModule {
 		return []span{{p.Start, p.End()}}
@@ -55,15 +55,15 @@ func (o *omissionFinder) find(p markdown.Piece) []span {
 	last := len(spans) - 1
 	o.open = last >= 0 && len(bytes.TrimRight(p.Text[spans[last].end-p.Start:], "\r\n")) == 0
 	if endsLine(p.Text) {
-		return spans // what follows does not go on with this one
+		return spans // no URI header continues on the next line
 	}
 	o.tail = append(o.tail, p.Text[max(0, len(p.Text)-maxURIHeader):]...)
 	o.tail = o.tail[:copy(o.tail, o.tail[max(0, len(o.tail)-maxURIHeader):])]
 	return spans
 }
 
-// findPayload returns where in s, from i on, the payload of a data: URI begins, or
-// -1. The header of the URI may begin in the piece before.
+// findPayload returns the index in s, from i on, at which the payload of a data: URI begins, or -1. The
+// header of the URI may begin in the piece before.
 func (o *omissionFinder) findPayload(s []byte, i int) int {
 	if tail := len(o.tail); tail > 0 && i == 0 {
 		joined := append(o.tail[:tail:tail], s[:min(len(s), maxURIHeader)]...)
@@ -78,7 +78,7 @@ func (o *omissionFinder) findPayload(s []byte, i int) int {
 	return i
 }
 
-// nextBase64Mark returns the end of the first base64Mark in s from i on, or -1.
+// nextBase64Mark returns the index after the first base64Mark in s from i on, or -1.
 func nextBase64Mark(s []byte, i int) int {
 	n := bytes.Index(s[i:], base64Mark)
 	if n < 0 {
@@ -87,12 +87,12 @@ func nextBase64Mark(s []byte, i int) int {
 	return i + n + len(base64Mark)
 }
 
-// base64Mark is what of the header of a data: URI is seldom found elsewhere.
-// Its letters before may be of either case.
+// base64Mark is the end of the header of a data: URI. It is rare elsewhere. The letters before it may be
+// upper or lower case, so they are not part of the mark.
 var base64Mark = []byte("64,")
 
-// endsHeader reports whether s ends with the header of a data: URI whose
-// payload is base64, as in data:image/png;base64, (RFC 2397).
+// endsHeader reports whether s ends with the header of a data: URI with a base64 payload, such as
+// data:image/png;base64, (RFC 2397).
 func endsHeader(s []byte) bool {
 	header := strings.ToLower(string(s[max(0, len(s)-maxURIHeader):]))
 	at := strings.LastIndex(header, "data:")
@@ -102,8 +102,8 @@ func endsHeader(s []byte) bool {
 	return !strings.ContainsAny(header[at:len(header)-1], " \t\r\n<>()[]{}|,")
 }
 
-// payloadLength returns the length of the base64 that s begins with, whose
-// characters may be escaped for URIs or for JSON.
+// payloadLength returns the length of the base64 text at the beginning of s. Its characters may be
+// escaped for URIs or for JSON.
 func payloadLength(s []byte) int {
 	n := 0
 	for n < len(s) && isPayloadByte[s[n]] {
@@ -119,9 +119,9 @@ var isPayloadByte = func() (is [256]bool) {
 	return is
 }()
 
-// continuedPayload returns where in the piece the payload goes on that the piece before
-// ends within, and for how long. On a further line it does if the line is
-// nothing but base64, and too long for a word, or the end of an attribute.
+// continuedPayload returns the start and length of the part of the piece that continues the open payload
+// of the piece before, or 0, 0. A payload continues on the next line if that line is nothing but base64
+// and too long for a word, or if a quote, ) or > follows the base64.
 func (o *omissionFinder) continuedPayload(p markdown.Piece) (start, length int) {
 	if p.Boundary == markdown.BoundaryNone {
 		return 0, payloadLength(p.Text)
@@ -130,23 +130,23 @@ func (o *omissionFinder) continuedPayload(p markdown.Piece) (start, length int) 
 	start = len(p.Text) - len(bytes.TrimLeft(p.Text, " \t"))
 	length = payloadLength(p.Text[start:])
 	rest := bytes.TrimRight(p.Text[start+length:], " \t\r\n")
-	whole := len(rest) == 0 && length >= longerThanWords
-	if whole || len(rest) > 0 && bytes.IndexByte([]byte("\"')>"), rest[0]) >= 0 {
+	onlyBase64 := len(rest) == 0 && length >= longerThanWords
+	if onlyBase64 || len(rest) > 0 && bytes.IndexByte([]byte("\"')>"), rest[0]) >= 0 {
 		return start, length
 	}
 	return 0, 0
 }
 
-// view is a part of the source without what is omitted.
+// view is a part of the source without its omitted ranges.
 type view struct {
 	text  string
-	start int64 // offset in the source
-	spans []span
-	cut   int64 // offset at which the view was cut within an omitted range, or -1
+	start int64  // offset in the source
+	spans []span // the omitted ranges
+	cut   int64  // offset in the source at which the view ends inside an omitted range, or -1
 }
 
-// offset returns the offset in the source of byte n of the view, behind what is
-// omitted there.
+// offset returns the offset in the source of byte n of the view. If a range is omitted there, it is the
+// offset after that range.
 func (v view) offset(n int) int64 {
 	at, left := v.start, int64(n)
 	for _, s := range v.spans {
@@ -159,13 +159,13 @@ func (v view) offset(n int) int64 {
 	return at + left
 }
 
-// view returns what is visible of the source from start to end, up to where
-// more than most bytes of it would be omitted.
-func (b *buffer) view(start, end, most int64) view {
+// view returns the source from start to end without its omitted ranges. It ends early, inside an omitted
+// range, if more than limit bytes are omitted.
+func (b *buffer) view(start, end, limit int64) view {
 	v := view{start: start, cut: -1, spans: b.omittedIn(start, end)}
 	for i, s := range v.spans {
-		if most -= s.end - s.start; most < 0 {
-			end = s.end + most
+		if limit -= s.end - s.start; limit < 0 {
+			end = s.end + limit
 			v.spans, v.cut = append(v.spans[:i:i], span{s.start, end}), end
 			break
 		}
@@ -185,7 +185,7 @@ func (b *buffer) view(start, end, most int64) view {
 	return v
 }
 
-// addOmitted adds ranges behind those that are omitted.
+// addOmitted appends omitted ranges, which follow those already in b.omitted.
 func (b *buffer) addOmitted(spans []span) {
 	for _, s := range spans {
 		if n := len(b.omitted); n > 0 && b.omitted[n-1].end == s.start {
@@ -196,7 +196,7 @@ func (b *buffer) addOmitted(spans []span) {
 	}
 }
 
-// omittedIn returns the ranges, from start to end, that are omitted.
+// omittedIn returns the omitted ranges between start and end.
 func (b *buffer) omittedIn(start, end int64) []span {
 	var spans []span
 	for _, s := range b.omitted {
@@ -207,7 +207,7 @@ func (b *buffer) omittedIn(start, end int64) []span {
 	return spans
 }
 
-// omittedBytes returns how much of the source from start to end is omitted.
+// omittedBytes returns the number of omitted bytes between start and end.
 func (b *buffer) omittedBytes(start, end int64) int64 {
 	n := int64(0)
 	for _, s := range b.omitted {
@@ -225,8 +225,7 @@ func (b *buffer) passageText(start, end int64) document.PassageText {
 	return t
 }
 
-// countVisible returns how many tokens of the source from start to end are
-// embedded.
+// countVisible returns the number of tokens of the source from start to end, without omitted ranges.
 func (b *buffer) countVisible(start, end int64) int {
 	if len(b.omitted) == 0 {
 		return b.count(b.source(start, end))
@@ -234,7 +233,7 @@ func (b *buffer) countVisible(start, end int64) int {
 	return b.count(b.passageText(start, end).VisibleContent())
 }
 
-// discardOmitted removes the ranges before the offset.
+// discardOmitted removes the omitted ranges that end before the offset.
 func (b *buffer) discardOmitted(before int64) {
 	n := 0
 	for n < len(b.omitted) && b.omitted[n].end <= before {

@@ -11,7 +11,7 @@ import (
 
 const base64Text = "iVBORw0KGgo+/AAA"
 
-// TestPayloads omits the base64 of data: URIs, and nothing else.
+// TestPayloads checks that the base64 of data: URIs is omitted, and nothing else.
 func TestPayloads(t *testing.T) {
 	t.Parallel()
 	payload := strings.Repeat(base64Text, 4)
@@ -30,7 +30,7 @@ func TestPayloads(t *testing.T) {
 	} {
 		all := split(t, tt.before+tt.payload+tt.after, Options{})
 		if len(all) != 1 {
-			t.Errorf("%s: %d passages", tt.name, len(all))
+			t.Errorf("%s: %d passages, want 1", tt.name, len(all))
 			continue
 		}
 		want := tt.before + strings.Map(func(r rune) rune {
@@ -45,14 +45,14 @@ func TestPayloads(t *testing.T) {
 	}
 }
 
-// TestPicture has a picture of 30 KB among text, as people paste it.
+// TestPicture splits text with an embedded picture of 30 KB.
 func TestPicture(t *testing.T) {
 	t.Parallel()
 	for _, before := range []string{"", strings.Repeat("Dress the stones each spring. ", 40)} {
 		src := "# Dressing\n\n" + before + "![tool](data:image/png;base64," + strings.Repeat(base64Text, 2500) + ")\n\nHold it flat.\n"
 		all := split(t, src, Options{})
 		if len(all) > 3 {
-			t.Errorf("%d passages", len(all))
+			t.Errorf("%d passages, want 3 at most", len(all))
 		}
 		for _, p := range all {
 			if strings.Contains(p.EmbeddingInput(), base64Text) {
@@ -62,8 +62,8 @@ func TestPicture(t *testing.T) {
 	}
 }
 
-// TestHugePicture cuts a picture that is too large for one passage. Each of its
-// passages has something to embed, and a name of its own.
+// TestHugePicture splits a picture that is too large for one passage. Each of its passages must have a
+// text to embed and a hash of its own.
 func TestHugePicture(t *testing.T) {
 	t.Parallel()
 	var src strings.Builder
@@ -75,17 +75,17 @@ func TestHugePicture(t *testing.T) {
 	for _, window := range []int{0, 250} {
 		all := split(t, src.String(), Options{Window: window, Tokens: 50})
 		if n, bound := len(all), src.Len()/maxOmitted+3; n > bound {
-			t.Errorf("window %d: %d passages, want %d at the most", window, n, bound)
+			t.Errorf("window %d: %d passages, want %d at most", window, n, bound)
 		}
-		names := map[string]bool{}
+		hashes := map[string]bool{}
 		for _, p := range all {
-			names[fmt.Sprint(p.ContentHash())] = true
+			hashes[fmt.Sprint(p.ContentHash())] = true
 			if strings.Contains(p.EmbeddingInput(), "0000") || strings.TrimSpace(p.VisibleContent()) == "" {
-				t.Errorf("window %d: passage %d embeds %q", window, p.Ordinal, p.EmbeddingInput())
+				t.Errorf("window %d: passage %d embeds %q, want text without the picture", window, p.Ordinal, p.EmbeddingInput())
 			}
 		}
-		if len(names) != len(all) {
-			t.Errorf("window %d: %d names of %d passages", window, len(names), len(all))
+		if len(hashes) != len(all) {
+			t.Errorf("window %d: %d passages have %d different hashes", window, len(all), len(hashes))
 		}
 	}
 }
@@ -102,17 +102,16 @@ func TestModules(t *testing.T) {
 	}
 	all = split(t, src, Options{Title: "Crank"})
 	if !strings.Contains(all[0].EmbeddingInput(), "import Tabs") {
-		t.Errorf("what is not MDX has lost its first lines: %q", all[0].EmbeddingInput())
+		t.Errorf("a document that is not MDX has lost its first lines: %q", all[0].EmbeddingInput())
 	}
 	all = split(t, "import a from 'b'\n", Options{Syntax: markdown.SyntaxMDX})
 	if len(all) != 1 || all[0].EmbeddingInput() != "…" {
-		t.Errorf("got %+v", all)
+		t.Errorf("a document of one import: got %+v, want one passage that embeds …", all)
 	}
 }
 
-// TestWrappedPicture has a picture whose base64 stands in lines, as mail and
-// many tools write it, in passages of any size: of each line nothing is seen
-// but its end.
+// TestWrappedPicture splits a picture whose base64 is wrapped into lines, as in mail, into passages of
+// several sizes. Only the line endings of the picture may be embedded.
 func TestWrappedPicture(t *testing.T) {
 	t.Parallel()
 	line := strings.Repeat(base64Text, 5)[:76] + "\n"

@@ -8,21 +8,21 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// overlap returns a passage that begins up to opt.Overlap tokens before the
-// first line, at a sentence or a line, but not before floor. The passage gives
-// up tokens for that, but no block is cut which would not be cut without.
-// Without overlap it would end at whole.
-func (p *packer) overlap(floor, whole int64) (start, end int64) {
+// overlap returns the range of a passage that begins up to opt.Overlap tokens before the first line, at
+// the start of a sentence or a line, but not before floor. endWithout is the end of the passage without
+// overlap. The passage may end earlier to make room for the overlap, but not inside a block if
+// endWithout is the end of a block.
+func (p *packer) overlap(floor, endWithout int64) (start, end int64) {
 	p.overlapReserve = min(p.opt.Overlap, p.maxContentTokens/2)
 	end = p.passageEnd()
 	p.overlapReserve = 0
-	if p.atBlockEnd(whole) && !p.atBlockEnd(end) {
-		end = whole
+	if p.atBlockEnd(endWithout) && !p.atBlockEnd(end) {
+		end = endWithout
 	}
 
 	start = p.lines[0].start
 	text := strings.TrimRightFunc(p.passageText(start, end).VisibleContent(), unicode.IsSpace)
-	// No need to look at more than the overlap can reach.
+	// The overlap cannot reach back further than this.
 	floor = max(floor, start-int64(maxTokenBytes*p.opt.Overlap))
 	if omitted := p.omittedIn(floor, start); len(omitted) > 0 {
 		floor = omitted[len(omitted)-1].end
@@ -37,9 +37,8 @@ func (p *packer) overlap(floor, whole int64) (start, end int64) {
 	return start, end
 }
 
-// segmentStarts returns where the sentences and lines of s begin, or lines
-// alone where they are records, but for the first, of which the beginning may
-// be missing.
+// segmentStarts returns the offsets at which sentences and lines of s begin, or only lines if the lines
+// are records. It leaves out the first one, whose beginning may be missing from s.
 func segmentStarts(s string) []int {
 	var starts []int
 	records := strings.ContainsAny(strings.TrimRight(s, "\r\n"), "\r\n") && !isWrapped(s)
@@ -55,7 +54,7 @@ func segmentStarts(s string) []int {
 	return starts
 }
 
-// atBlockEnd reports whether a block ends at the offset.
+// atBlockEnd reports whether a block ends at offset at.
 func (p *packer) atBlockEnd(at int64) bool {
 	for _, l := range p.lines {
 		if l.start >= at {

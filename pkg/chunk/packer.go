@@ -9,22 +9,21 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// packer takes pieces and yields passages. It decides on a passage once it has
-// text for two: enough to see whether what begins in the first one would fit
-// into one of its own.
+// packer takes pieces and yields passages. It ends a passage only when it has text for two passages:
+// enough to see whether a section that begins in the first one would fit into a passage of its own.
 type packer struct {
 	buffer
 	opt              Options
-	title            string               // of the document, as it is embedded
-	prefix           document.PassageText // what stands above the passage being packed, if all of it is under the same headings
-	maxContentTokens int                  // tokens of content that the passage being packed may have
-	overlapReserve   int                  // of these, tokens that are kept for overlap
-	atEnd            bool                 // the buffer holds all that is left
-	table            *tableHead           // that the latest piece stands in
-	path             []markdown.Heading   // that the first line stands under
+	title            string               // of the document, without markup
+	prefix           document.PassageText // embedded before the passage being packed, if all of it is under the same headings
+	maxContentTokens int                  // maximum number of tokens of the content of the passage being packed
+	overlapReserve   int                  // part of maxContentTokens that is reserved for overlap
+	atEnd            bool                 // the buffer holds the rest of the document
+	table            *tableHead           // contains the latest piece; nil for none
+	path             []markdown.Heading   // headings that enclose the first line
 	overlapFloor     int64                // offset from which the next passage may overlap
 	ordinal          int
-	stopped          bool // nobody wants more passages
+	stopped          bool // the caller wants no more passages
 	yield            func(Passage, error) bool
 }
 
@@ -35,7 +34,7 @@ func newPacker(opt Options, yield func(Passage, error) bool) *packer {
 	}
 }
 
-// scan yields the passages of what r reads, and a read error.
+// scan yields the passages of the document that r reads, and a read error last.
 func (p *packer) scan(r io.Reader) {
 	for piece, err := range markdown.Scan(r, markdown.Options{Syntax: p.opt.Syntax, Window: p.opt.Window}) {
 		if err != nil {
@@ -50,7 +49,7 @@ func (p *packer) scan(r io.Reader) {
 	p.drain()
 }
 
-// add takes the next piece. It returns false when nobody wants more passages.
+// add takes the next piece. It returns false if the caller wants no more passages.
 func (p *packer) add(piece markdown.Piece) bool {
 	p.table = p.table.next(piece)
 	if !isSpace(piece.Text) {
@@ -60,13 +59,13 @@ func (p *packer) add(piece markdown.Piece) bool {
 		}
 		p.push(piece, p.table)
 	} else if !p.pushBlank(piece) {
-		p.drain() // no passage reaches over so much white space
+		p.drain() // no passage can contain this much white space
 		p.pushBlank(piece)
 	}
 	return !p.stopped
 }
 
-// drain yields all that is left, as if the document ended here.
+// drain yields all buffered lines as passages, as if the document ended here.
 func (p *packer) drain() {
 	p.countLast()
 	p.atEnd = true
@@ -84,9 +83,9 @@ func (p *packer) hasTwoPassages() bool {
 
 // packPassage packs a passage and yields it.
 func (p *packer) packPassage() {
-	var above int
-	p.prefix, above = p.embeddingPrefix(p.headingsAt(0), p.lines[0])
-	p.maxContentTokens = p.opt.Tokens - above
+	var prefixTokens int
+	p.prefix, prefixTokens = p.embeddingPrefix(p.headingsAt(0), p.lines[0])
+	p.maxContentTokens = p.opt.Tokens - prefixTokens
 	end := p.passageEnd()
 	start := p.lines[0].start
 	if floor := max(p.overlapFloor, p.base); p.opt.Overlap > 0 && floor < start {
@@ -95,8 +94,7 @@ func (p *packer) packPassage() {
 	p.emit(start, end)
 }
 
-// contentLimit returns how many tokens the lines of a passage may have that begins
-// with line i.
+// contentLimit returns the maximum number of tokens of the lines of a passage that begins with line i.
 func (p *packer) contentLimit(i int) int {
 	if i == 0 {
 		return p.maxContentTokens - p.overlapReserve
@@ -104,28 +102,28 @@ func (p *packer) contentLimit(i int) int {
 	return p.contentTokensFrom(i) - p.overlapReserve
 }
 
-// fits reports whether the lines i to j may be a passage.
+// fits reports whether lines i to j fit into a passage.
 func (p *packer) fits(i, j int) bool { return p.buffer.fits(i, j, p.contentLimit(i)) }
 
-// emit yields the source from start to end as a passage and forgets it.
+// emit yields the source from start to end as a passage and removes it from the buffer.
 func (p *packer) emit(start, end int64) {
 	first := p.lines[0]
 	textEnd := start + int64(len(bytes.TrimRightFunc(p.bytes[start-p.base:end-p.base], unicode.IsSpace)))
 	tokens := p.countPassage(start, textEnd)
 	if tokens > p.maxContentTokens {
-		// Byte pairs that reach into the white space can make a text longer
-		// without it. What was measured is the text with it.
+		// A token can reach into the white space, so the text without it can have more tokens. The text
+		// was measured with it, and keeps it.
 		if n := p.countVisible(start, end); n <= p.maxContentTokens {
 			textEnd, tokens = end, n
 		}
 	}
 	passage := Passage{Ordinal: p.ordinal, Start: start, End: textEnd}
-	text, under := p.prefix, p.headingsAt(0)
-	if passage.Headings, p.overlapFloor = p.followHeadings(end); len(passage.Headings) < len(under) {
+	text, headings := p.prefix, p.headingsAt(0)
+	if passage.Headings, p.overlapFloor = p.followHeadings(end); len(passage.Headings) < len(headings) {
 		text, _ = p.embeddingPrefix(passage.Headings, first)
 	}
 	if start < first.start && first.table.context(start) == "" {
-		text.Context = "" // the overlap has the head of the table
+		text.Context = "" // the overlap contains the head of the table
 	}
 	content := p.passageText(start, textEnd)
 	text.Content, text.Omitted, text.Tokens = content.Content, content.Omitted, tokens
@@ -142,8 +140,8 @@ func (p *packer) emit(start, end int64) {
 	}
 }
 
-// countPassage counts the tokens of a passage from start to end, again only where
-// the counts of its lines do not add up to them.
+// countPassage returns the number of tokens of a passage from start to end. It counts the complete text
+// only if the counts of its lines cannot be added.
 func (p *packer) countPassage(start, end int64) int {
 	last := 0
 	for last+1 < len(p.lines) && p.lines[last+1].start < end {
@@ -156,9 +154,8 @@ func (p *packer) countPassage(start, end int64) int {
 	return p.tokens(0, last) + p.count(p.source(p.lines[last].start, end))
 }
 
-// followHeadings follows the headings from the first line up to the offset end. It
-// returns those that enclose all of that, and where the text under the last
-// of them begins.
+// followHeadings moves p.path over the headings between the first line and offset end. It returns the
+// headings that enclose that whole range, and the offset at which the text after the last heading begins.
 func (p *packer) followHeadings(end int64) (enclosing []markdown.Heading, body int64) {
 	body = p.lines[0].start
 	enclosing = p.path
@@ -185,7 +182,7 @@ func (p *packer) followHeadings(end int64) (enclosing []markdown.Heading, body i
 
 func isSpace(s []byte) bool {
 	if ' ' < s[0] && s[0] < 0x80 {
-		return false // as nearly always
+		return false // the usual case, without a scan
 	}
 	return len(bytes.TrimSpace(s)) == 0
 }

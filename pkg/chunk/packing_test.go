@@ -7,10 +7,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// words counts words, so that the sizes in these tests can be seen.
+// words counts words as tokens, so that sizes are easy to read in these tests.
 func words(s string) int { return len(strings.Fields(s)) }
 
-// packed is what these tests compare of a passage.
+// packed has the parts of a passage that these tests compare.
 type packed struct{ Path, Context, Content string }
 
 func TestPacking(t *testing.T) {
@@ -35,13 +35,13 @@ func TestPacking(t *testing.T) {
 			source: "# A\n\none two\n\nthree\n\nfour\n\n## B\n\nfive\n\n## C\n\nsix\n",
 			want: []packed{
 				{"A", "", "# A\n\none two\n\nthree"},
-				{"A", "", "four"}, // though B would fit behind it
+				{"A", "", "four"}, // although B would fit after it
 				{"A > B", "", "## B\n\nfive"},
 				{"A > C", "", "## C\n\nsix"},
 			},
 		},
 		{
-			name: "headings go with the section behind them", tokens: 10,
+			name: "headings go with the section after them", tokens: 10,
 			source: "# A\n\n## B\n\n### C\n\none two\n\n### D\n\nthree four\n",
 			want: []packed{
 				{"A", "", "# A\n\n## B\n\n### C\n\none two"},
@@ -54,7 +54,7 @@ func TestPacking(t *testing.T) {
 			want:   []packed{{"", "", "# A\n\n# B\n\none two"}},
 		},
 		{
-			name: "headings are left alone where the section behind them fits only without them", tokens: 10,
+			name: "headings are a passage if the section after them fits only without them", tokens: 10,
 			source: "# A a a\n\n## B\n\none two three\n\n## C\n\nfour\n",
 			want: []packed{
 				{"A a a", "", "# A a a"},
@@ -63,22 +63,22 @@ func TestPacking(t *testing.T) {
 			},
 		},
 		{
-			name: "a heading takes what fits of a paragraph", tokens: 5,
+			name: "a paragraph after a heading is split", tokens: 5,
 			source: "# A\n\nOne two. Three four five.\n",
 			want:   []packed{{"A", "", "# A\n\nOne two."}, {"A", "", "Three four five."}},
 		},
 		{
-			name: "a heading takes what fits of a list", tokens: 7,
+			name: "a list after a heading is split", tokens: 7,
 			source: "# A\n\n- one\n- two\n- three\n",
 			want:   []packed{{"A", "", "# A\n\n- one\n- two"}, {"A", "", "- three"}},
 		},
 		{
-			name: "a fenced block that fits stays whole", tokens: 6,
+			name: "a fenced block that fits is not split", tokens: 6,
 			source: "one two three\n\n```\nx y\n\nz\n```\n\nfour\n",
 			want:   []packed{{"", "", "one two three"}, {"", "", "```\nx y\n\nz\n```\n\nfour"}},
 		},
 		{
-			name: "a fenced block that does not fit is cut between lines", tokens: 4,
+			name: "a fenced block that does not fit is split between lines", tokens: 4,
 			source: "```\nx y\n  z z\n```\n",
 			want:   []packed{{"", "", "```\nx y"}, {"", "", "  z z\n```"}},
 		},
@@ -88,7 +88,7 @@ func TestPacking(t *testing.T) {
 			want:   []packed{{"", "", "one two"}, {"", "", "    x y\n      z"}},
 		},
 		{
-			name: "a table is cut between rows and names its columns", tokens: 17,
+			name: "a table is split between rows, with its header as context", tokens: 17,
 			source: "| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\n| 5 | 6 |\n\none\n",
 			want: []packed{
 				{"", "", "| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |"},
@@ -96,7 +96,7 @@ func TestPacking(t *testing.T) {
 			},
 		},
 		{
-			name: "a list is cut between items, an item between lines", tokens: 5,
+			name: "a list is split between items, an item between lines", tokens: 5,
 			source: "- a b\n  c\n- d\n- e f g h i\n  j\n",
 			want: []packed{
 				{"", "", "- a b\n  c"}, {"", "", "- d"},
@@ -104,12 +104,12 @@ func TestPacking(t *testing.T) {
 			},
 		},
 		{
-			name: "a wrapped paragraph is cut between sentences", tokens: 5,
+			name: "a wrapped paragraph is split between sentences", tokens: 5,
 			source: "One two\nthree. Four\nfive six.\nSeven eight?\n",
 			want:   []packed{{"", "", "One two\nthree."}, {"", "", "Four\nfive six.\nSeven eight?"}},
 		},
 		{
-			name: "a sentence is cut between words", tokens: 3,
+			name: "a sentence is split between words", tokens: 3,
 			source: "one two three four, five six seven.\n",
 			want:   []packed{{"", "", "one two three"}, {"", "", "four, five six"}, {"", "", "seven."}},
 		},
@@ -123,7 +123,7 @@ func TestPacking(t *testing.T) {
 			},
 		},
 		{
-			name: "a heading under another closes neither", tokens: 9,
+			name: "underlined headings", tokens: 9,
 			source: "Title\n=====\n\none\n\nSub\n---\n\ntwo two two two\n",
 			want:   []packed{{"Title", "", "Title\n=====\n\none"}, {"Title > Sub", "", "Sub\n---\n\ntwo two two two"}},
 		},
@@ -142,15 +142,15 @@ func TestPacking(t *testing.T) {
 	}
 }
 
-func TestHeadingsTellEqualSectionsApart(t *testing.T) {
+func TestEqualHeadingsDifferByOffset(t *testing.T) {
 	t.Parallel()
 	all := split(t, "# A\n\none\n\n# A\n\ntwo\n", Options{Tokens: 4, Count: words})
 	if len(all) != 2 || all[0].Headings[0].Start != 0 || all[1].Headings[0].Start != 10 {
-		t.Errorf("got %+v", all)
+		t.Errorf("got %+v, want two passages under headings at bytes 0 and 10", all)
 	}
 }
 
-func TestText(t *testing.T) {
+func TestEmbeddingInput(t *testing.T) {
 	t.Parallel()
 	src := "# A\n\n## B\n\n| a |\n|---|\n| 1 |\n| 2 |\n| 3 |\n"
 	all := split(t, src, Options{Tokens: 14, Count: words})
@@ -160,8 +160,8 @@ func TestText(t *testing.T) {
 	}
 }
 
-// TestNoHeadingAlone checks on real documents that a passage of nothing but a
-// heading would not have fitted with the next one.
+// TestNoHeadingAlone checks on real documents that a heading is a passage of its own only if it does not
+// fit with the next passage.
 func TestNoHeadingAlone(t *testing.T) {
 	t.Parallel()
 	for path, src := range sample(t) {
@@ -171,7 +171,7 @@ func TestNoHeadingAlone(t *testing.T) {
 				continue
 			}
 			if n := countTokens(p.EmbeddingPrefix() + src[p.Start:all[i+1].End]); n <= 120 {
-				t.Errorf("%s: %q is alone, but has %d tokens with what follows", path, p.Content, n)
+				t.Errorf("%s: %q is a passage of its own, but has only %d tokens with the next one", path, p.Content, n)
 			}
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// classTable has the class of every character but for the rare ones behind U+FFFF.
+// classTable has the class of each character up to U+FFFF. The others are rare.
 type classTable [1 << 16]class
 
 func newClassTable() *classTable {
@@ -17,13 +17,13 @@ func newClassTable() *classTable {
 	return &c
 }
 
-// pretokenSize returns the length of the first piece of a text in UTF-8. The
-// pattern of cl100k_base, of which the first alternative that matches counts, is
+// pretokenSize returns the length in bytes of the first pretoken of a UTF-8 text, as the pattern of
+// cl100k_base splits it. The first alternative that matches decides:
 //
 //	(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
 //
-// The tokenizer differs from it in two ways, and so does this: \s* stops before
-// a line ending, and nothing matches the character U+007F.
+// The tokenizer differs from the pattern in two ways, and so does this function: \s* stops before a line
+// ending, and nothing matches the character U+007F.
 func (c *classTable) pretokenSize(s string) int {
 	first, size := c.classAt(s)
 	switch first {
@@ -51,9 +51,9 @@ func (c *classTable) pretokenSize(s string) int {
 	}
 }
 
-// spaceSize returns the length of the first piece of a text that begins with white
-// space: up to the end of its line and of empty ones behind it, or else without
-// the last of several characters, which goes with what follows.
+// spaceSize returns the length of the first pretoken of a text that begins with white space. It ends
+// after the line endings that follow the white space. If there are none, it ends before the last of
+// several characters, which belongs to the next pretoken.
 func (c *classTable) spaceSize(s string) int {
 	n := c.runSize(s, classSpace)
 	if line := c.runSize(s[n:], classNewline); line > 0 || n == len(s) {
@@ -65,7 +65,7 @@ func (c *classTable) spaceSize(s string) int {
 	return n
 }
 
-// contractionSize returns the length of the ending that stands behind an
+// contractionSize returns the length of the contraction at the beginning of s, which follows an
 // apostrophe, or 0.
 func contractionSize(s string) int {
 	if s == "" {
@@ -83,13 +83,13 @@ func contractionSize(s string) int {
 			return 2
 		}
 	}
-	if strings.HasPrefix(s, "ſ") { // an s in lower case
+	if strings.HasPrefix(s, "ſ") { // equals s if case is ignored
 		return len("ſ")
 	}
 	return 0
 }
 
-// digitSize returns the length of the digits that s begins with, at most n of them.
+// digitSize returns the length of the digits at the beginning of s, n digits at most.
 func (c *classTable) digitSize(s string, n int) int {
 	at := 0
 	for range n {
@@ -102,7 +102,7 @@ func (c *classTable) digitSize(s string, n int) int {
 	return at
 }
 
-// runSize returns the length of the characters of a class that s begins with.
+// runSize returns the length of the characters of a class at the beginning of s.
 func (c *classTable) runSize(s string, of class) int {
 	at := 0
 	for at < len(s) {
@@ -122,17 +122,17 @@ func (c *classTable) runSize(s string, of class) int {
 	return at
 }
 
-// class is what the pattern tells characters apart by.
+// class is a class of characters that the pattern distinguishes.
 type class uint8
 
 const (
-	classOther     class = iota // none of the others
+	classOther     class = iota // all characters without another class
 	classLetter                 // \p{L}
 	classDigit                  // \p{N}
-	classSpace                  // \s but for line endings
+	classSpace                  // \s without line endings
 	classNewline                // [\r\n]
 	classUnmatched              // U+007F
-	classEnd                    // of the text
+	classEnd                    // the end of the text
 )
 
 // classAt returns the class of the first character of s, and its length.

@@ -12,7 +12,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// split returns the passages of src, after checking that they keep the laws.
+// split returns the passages of src after checking their properties.
 func split(t *testing.T, src string, opt Options) []Passage {
 	t.Helper()
 	all := collect(t, bytes.NewReader([]byte(src)), opt)
@@ -32,12 +32,12 @@ func collect(t *testing.T, r io.Reader, opt Options) []Passage {
 	return all
 }
 
-// checkProperties checks what Split promises of any document.
+// checkProperties checks what Split promises for every document.
 func checkProperties(t *testing.T, src string, opt Options, all []Passage) {
 	t.Helper()
 	count, quick, limit := opt.Count, opt.Count, opt.Tokens
 	if count == nil {
-		count, quick = tokenizerCount, countTokens // the tokenizer itself, and what is tested to be equal
+		count, quick = tokenizerCount, countTokens // the library, and the fast count that equals it
 	}
 	if limit == 0 {
 		limit = defaultTokens
@@ -58,41 +58,41 @@ func checkProperties(t *testing.T, src string, opt Options, all []Passage) {
 		case p.Start < 0 || p.Start >= p.End || p.End > int64(len(src)) || p.Content != src[p.Start:p.End]:
 			t.Fatalf("passage %d is not source[%d:%d]: %q", i, p.Start, p.End, p.Content)
 		case p.End <= int64(at):
-			t.Fatalf("passage %d ends at %d, where the one before it does: %d", i, p.End, at)
+			t.Fatalf("passage %d ends at %d, not after the one before it, which ends at %d", i, p.End, at)
 		case p.Start < int64(at) && count(src[p.Start:at]) > opt.Overlap:
-			t.Fatalf("passage %d repeats %q", i, src[p.Start:at])
+			t.Fatalf("passage %d repeats %q, more than the overlap", i, src[p.Start:at])
 		case p.Start > int64(at) && !isBlank(src[at:p.Start]):
-			t.Fatalf("passage %d leaves out %q", i, src[at:p.Start])
+			t.Fatalf("no passage before passage %d contains %q", i, src[at:p.Start])
 		case isBlank(p.Content):
 			t.Fatalf("passage %d is white space", i)
 		case len(p.Content)-omittedBytes(p) > maxTokenBytes*limit || omittedBytes(p) > maxOmitted:
-			t.Fatalf("passage %d has %d bytes, of which %d are omitted", i, len(p.Content), omittedBytes(p))
+			t.Fatalf("passage %d is too large: %d bytes, %d of them omitted", i, len(p.Content), omittedBytes(p))
 		case p.Tokens != count(p.VisibleContent()):
-			t.Fatalf("passage %d has %d tokens, not %d: %q", i, count(p.VisibleContent()), p.Tokens, p.Content)
+			t.Fatalf("passage %d has %d tokens, but says %d: %q", i, count(p.VisibleContent()), p.Tokens, p.Content)
 		case quick(p.EmbeddingInput()) > limit && utf8.RuneCountInString(p.VisibleContent()) > 1:
-			t.Fatalf("passage %d has %d tokens: %q", i, count(p.EmbeddingInput()), p.EmbeddingInput())
+			t.Fatalf("passage %d embeds %d tokens, more than %d: %q", i, count(p.EmbeddingInput()), limit, p.EmbeddingInput())
 		case quick(p.EmbeddingPrefix()) > limit/2 && p.EmbeddingPrefix() != "":
-			t.Fatalf("passage %d has %d tokens above its content: %q", i, count(p.EmbeddingPrefix()), p.EmbeddingPrefix())
+			t.Fatalf("passage %d embeds %d tokens before its content, more than %d: %q", i, count(p.EmbeddingPrefix()), limit/2, p.EmbeddingPrefix())
 		}
 		for _, r := range p.Omitted {
 			if r.Start < 0 || r.Start >= r.End || r.End > len(p.Content) {
-				t.Fatalf("passage %d of %d bytes omits %v", i, len(p.Content), p.Omitted)
+				t.Fatalf("passage %d of %d bytes has invalid omitted ranges: %v", i, len(p.Content), p.Omitted)
 			}
 		}
 		for j, h := range p.Headings {
-			// A heading in HTML may stand behind other tags of its line.
+			// A heading in HTML may follow other tags on its line.
 			if h.Start > p.Start && strings.ContainsAny(src[p.Start:h.Start], "\r\n") && i > 0 && opt.Overlap == 0 || j > 0 && h.Level <= p.Headings[j-1].Level {
-				t.Fatalf("passage %d, from byte %d, stands under %v", i, p.Start, p.Headings)
+				t.Fatalf("passage %d, from byte %d, has wrong headings: %v", i, p.Start, p.Headings)
 			}
 		}
 		at = int(p.End)
 	}
 	if !isBlank(src[at:]) {
-		t.Fatalf("the last passage leaves out %q", src[at:])
+		t.Fatalf("no passage contains the end of the document: %q", src[at:])
 	}
 }
 
-// omittedBytes returns how many bytes of the content are omitted.
+// omittedBytes returns the number of omitted bytes of the content.
 func omittedBytes(p Passage) int {
 	n := 0
 	for _, r := range p.Omitted {
@@ -103,8 +103,7 @@ func omittedBytes(p Passage) int {
 
 func isBlank(s string) bool { return len(bytes.TrimSpace([]byte(s))) == 0 }
 
-// FuzzSplit checks the laws on any document, and that it does not matter how
-// the reader delivers it.
+// FuzzSplit checks the properties of any document, and that passages do not depend on the sizes of reads.
 func FuzzSplit(f *testing.F) {
 	for _, src := range corpus(f) {
 		if len(src) < 6<<10 {
@@ -118,7 +117,7 @@ func FuzzSplit(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, src string, tokens, overlap, window, syntax uint8, title string) {
 		if len(src) > 32<<10 {
-			return // large inputs have tests of their own
+			return // other tests split large inputs
 		}
 		opt := Options{
 			Tokens: 1 + int(tokens), Overlap: int(overlap), Window: int(window),
@@ -127,7 +126,7 @@ func FuzzSplit(f *testing.F) {
 		want := split(t, src, opt)
 		got := collect(t, iotest.OneByteReader(bytes.NewReader([]byte(src))), opt)
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Fatalf("read byte by byte (-whole +bytes)\n%s", diff)
+			t.Fatalf("passages differ if read byte by byte (-all at once +byte by byte)\n%s", diff)
 		}
 	})
 }

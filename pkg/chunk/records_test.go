@@ -9,7 +9,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// rows returns n lines, as the function writes them.
+// rows returns n lines; row returns the text of line i.
 func rows(n int, row func(i int) string) string {
 	var b strings.Builder
 	for i := range n {
@@ -18,9 +18,9 @@ func rows(n int, row func(i int) string) string {
 	return b.String()
 }
 
-// TestRecordsStayWhole cuts texts whose lines are records, and that say more
-// than one sentence in a line, in both syntaxes.
-func TestRecordsStayWhole(t *testing.T) {
+// TestRecordsAreNotSplit splits texts whose lines are records with several sentences, in both syntaxes.
+// Passages must end at the ends of lines.
+func TestRecordsAreNotSplit(t *testing.T) {
 	t.Parallel()
 	for name, src := range map[string]string{
 		"log": rows(99, func(i int) string {
@@ -53,7 +53,7 @@ func TestRecordsStayWhole(t *testing.T) {
 				for _, p := range split(t, src, Options{Tokens: 120, Overlap: overlap, Syntax: syntax}) {
 					for line := range strings.Lines(p.Content) {
 						if !lines[strings.TrimSpace(line)] {
-							t.Errorf("%s, syntax %d, overlap %d: passage %d cuts a line at %q", name, syntax, overlap, p.Ordinal, line)
+							t.Errorf("%s, syntax %d, overlap %d: passage %d has only a part of a line: %q", name, syntax, overlap, p.Ordinal, line)
 						}
 					}
 				}
@@ -62,8 +62,8 @@ func TestRecordsStayWhole(t *testing.T) {
 	}
 }
 
-// TestWrappedProseIsCutBetweenSentences wraps prose at 80 columns.
-func TestWrappedProseIsCutBetweenSentences(t *testing.T) {
+// TestWrappedProseIsSplitBetweenSentences splits prose that is wrapped at 80 columns.
+func TestWrappedProseIsSplitBetweenSentences(t *testing.T) {
 	t.Parallel()
 	for name, prose := range map[string]string{
 		"English": "The stones must not touch, or they wear. A miller who hears them touch stops the wheel at once and lifts the runner. After that he dresses both stones, which takes him a day and a half, and grinds bran to clean them. ",
@@ -85,13 +85,13 @@ func TestWrappedProseIsCutBetweenSentences(t *testing.T) {
 		}
 		for _, p := range split(t, src.String(), Options{Tokens: 130}) {
 			if !strings.HasSuffix(p.Content, ".") {
-				t.Errorf("%s: passage %d ends within a sentence: %q", name, p.Ordinal, p.Content)
+				t.Errorf("%s: passage %d ends inside a sentence: %q", name, p.Ordinal, p.Content)
 			}
 		}
 	}
 }
 
-// TestLongRecord cuts a line that is too long by itself between sentences.
+// TestLongRecord splits a line that is too long for a passage between sentences.
 func TestLongRecord(t *testing.T) {
 	t.Parallel()
 	got := contents(split(t, "one two\nThree four. Five six seven. Eight\nnine\n", Options{Tokens: 4, Count: words}))
@@ -124,8 +124,8 @@ func TestCellEnds(t *testing.T) {
 	}
 }
 
-// TestWideTable cuts rows that are too wide between cells, and gives each part
-// the headers of its columns.
+// TestWideTable splits rows that are too wide between cells. The context of each part must begin with the
+// header of its first column.
 func TestWideTable(t *testing.T) {
 	t.Parallel()
 	const columns = 200
@@ -144,7 +144,7 @@ func TestWideTable(t *testing.T) {
 	below := 0
 	for _, p := range split(t, "# Wide\n\n"+src.String(), Options{}) {
 		if !strings.HasSuffix(p.Content, "|") || strings.Count(p.Content, "`")%2 != 0 {
-			t.Errorf("passage %d ends within a cell: %q", p.Ordinal, p.Content[max(0, len(p.Content)-40):])
+			t.Errorf("passage %d ends inside a cell: %q", p.Ordinal, p.Content[max(0, len(p.Content)-40):])
 		}
 		_, after, found := strings.Cut(p.Content, "v|")
 		if !found {
@@ -156,10 +156,10 @@ func TestWideTable(t *testing.T) {
 			t.Fatal(err)
 		}
 		if want := fmt.Sprintf("| Column number %d |", first); !strings.HasPrefix(p.Context, want) {
-			t.Errorf("passage %d begins with cell %d and has the context %.60q", p.Ordinal, first, p.Context)
+			t.Errorf("passage %d begins with cell %d and has the context %.60q, want %q first", p.Ordinal, first, p.Context, want)
 		}
 	}
 	if below < 3 {
-		t.Errorf("%d passages below the header", below)
+		t.Errorf("%d passages after the header, want at least 3", below)
 	}
 }

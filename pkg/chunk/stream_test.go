@@ -10,7 +10,7 @@ import (
 	"testing/iotest"
 )
 
-// repeat reads s over and over, n bytes of it.
+// repeat returns a reader of n bytes that repeats s.
 func repeat(s string, n int64) io.Reader {
 	return io.LimitReader(&repeater{s: s}, n)
 }
@@ -29,15 +29,15 @@ func (r *repeater) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// heapWatcher tells of every read.
-type heapWatcher struct {
+// notifyingReader calls afterRead with the number of bytes of each read.
+type notifyingReader struct {
 	io.Reader
-	read func(n int)
+	afterRead func(n int)
 }
 
-func (w heapWatcher) Read(p []byte) (int, error) {
+func (w notifyingReader) Read(p []byte) (int, error) {
 	n, err := w.Reader.Read(p)
-	w.read(n)
+	w.afterRead(n)
 	return n, err
 }
 
@@ -48,11 +48,11 @@ func heapInUse() uint64 {
 	return m.HeapAlloc
 }
 
-// TestMemoryIsBounded streams documents of 2 MiB, each of one kind, and
-// watches the heap. It is not parallel to others, which use the heap too.
+// TestMemoryIsBounded splits documents of 2 MiB, each with one kind of content, and measures the heap. It
+// is not parallel, because other tests use the heap too.
 func TestMemoryIsBounded(t *testing.T) {
 	const size, bound = 2 << 20, 1 << 20
-	count := func(s string) int { return (len(s) + 3) / 4 } // fast; additive enough for this
+	count := func(s string) int { return (len(s) + 3) / 4 } // fast, and additive enough for this test
 	for _, tt := range []struct{ name, unit string }{
 		{"one line", "a line of words that never ends "},
 		{"one word", "x"},
@@ -72,10 +72,10 @@ func TestMemoryIsBounded(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			before := heapInUse()
-			most, at := before, 0
-			source := heapWatcher{repeat(tt.unit, size), func(n int) {
+			peak, at := before, 0
+			source := notifyingReader{repeat(tt.unit, size), func(n int) {
 				if at/(size/8) < (at+n)/(size/8) {
-					most = max(most, heapInUse())
+					peak = max(peak, heapInUse())
 				}
 				at += n
 			}}
@@ -84,14 +84,14 @@ func TestMemoryIsBounded(t *testing.T) {
 					t.Fatal(err)
 				}
 				if len(p.Content) > maxTokenBytes*defaultTokens {
-					t.Fatalf("passage %d has %d bytes", p.Ordinal, len(p.Content))
+					t.Fatalf("passage %d has %d bytes, want %d at most", p.Ordinal, len(p.Content), maxTokenBytes*defaultTokens)
 				}
 			}
 			if at != size {
-				t.Errorf("%d bytes were read", at)
+				t.Errorf("%d bytes were read, want %d", at, size)
 			}
-			if most > before+bound {
-				t.Errorf("the heap grew by %d KiB", (most-before)>>10)
+			if peak > before+bound {
+				t.Errorf("the heap grew by %d KiB, want %d KiB at most", (peak-before)>>10, bound>>10)
 			}
 		})
 	}
@@ -105,11 +105,11 @@ func TestReadError(t *testing.T) {
 	for p, err := range Split(r, Options{Tokens: 8}) {
 		switch {
 		case failed:
-			t.Errorf("after the error: %v, %v", p, err)
+			t.Errorf("Split yielded %v, %v after the error", p, err)
 		case err != nil:
 			failed = true
 			if !errors.Is(err, lost) || !strings.Contains(err.Error(), "byte 153") {
-				t.Errorf("got error %v", err)
+				t.Errorf("got error %v, want one that wraps %q and names byte 153", err, lost)
 			}
 		}
 	}
@@ -130,7 +130,7 @@ func TestOptions(t *testing.T) {
 	for _, opt := range []Options{{}, {Tokens: -1, Overlap: -1}, {Tokens: 10, Overlap: 1000}, {Count: func(string) int { return 0 }}} {
 		all := collect(t, strings.NewReader(strings.Repeat("Some words in a line. ", 1500)), opt)
 		if len(all) < 2 {
-			t.Errorf("%+v: %d passages", opt.Tokens, len(all))
+			t.Errorf("%d tokens, overlap %d: %d passages, want at least 2", opt.Tokens, opt.Overlap, len(all))
 		}
 	}
 }

@@ -7,19 +7,19 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// maxContext bounds the header and delimiter row of a table, in bytes. The
-// passages of a table with a longer one have no context.
+// maxContext is the maximum length of the head of a table, in bytes. Passages of a table with a longer
+// head have no context.
 const maxContext = 16 << 10
 
-// tableHead is the head of a table. A nil table is none.
+// tableHead is the head of a table: its header row and delimiter row. A nil *tableHead means no table.
 type tableHead struct {
 	start      int64 // offset in the source
 	head       strings.Builder
-	complete   bool // a row of the body has begun
-	headerLost bool // the header row was too long to be recognised as one
+	complete   bool // a body row has begun
+	headerLost bool // the header row was too long to be recognised
 }
 
-// next returns the table that the piece stands in, given the one of the piece before it.
+// next returns the table that contains the piece. t is the table that contains the piece before it.
 func (t *tableHead) next(piece markdown.Piece) *tableHead {
 	if piece.Kind != markdown.KindTable {
 		return nil
@@ -36,8 +36,8 @@ func (t *tableHead) next(piece markdown.Piece) *tableHead {
 	return t
 }
 
-// context returns the head of the table for a passage that begins at the
-// offset start, if that is behind the head.
+// context returns the head of the table for a passage that begins at offset start, or "" if that is not
+// after the head.
 func (t *tableHead) context(start int64) string {
 	if t == nil || t.headerLost || start < t.start+int64(t.head.Len()) || t.head.Len() > maxContext {
 		return ""
@@ -45,7 +45,7 @@ func (t *tableHead) context(start int64) string {
 	return strings.TrimRight(t.head.String(), "\r\n")
 }
 
-// columnsFrom returns the cells of the header row from the cell on, as many as fit.
+// columnsFrom returns the cells of the header row from the given cell on, as many as fit.
 func (t *tableHead) columnsFrom(cell int, fits func(string) bool) string {
 	row, _, _ := strings.Cut(t.head.String(), "\n")
 	ends := cellEnds(row)

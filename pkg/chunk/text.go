@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// splitText returns the end of a passage that takes what it can of the text in
-// the lines n to end: up to one of the coarsest borders, and if it is fresh and
-// there is none, up to a finer one.
+// splitText returns the end of a passage that takes as much as fits of the text in lines n to end. It
+// ends at a boundary of the coarsest kind. If fresh, and there is no such boundary, it ends at a finer
+// one.
 func (p *packer) splitText(n, end int, fresh bool) int64 {
 	budget := p.contentLimit(0)
 	begin, start := p.lines[0].start, p.lines[n].start
@@ -19,27 +19,27 @@ func (p *packer) splitText(n, end int, fresh bool) int64 {
 	}
 	view := p.view(start, p.lines[end-1].textEnd, maxOmitted-omitted)
 	text := view.text
-	// Half as much again as is likely to fit is enough to look at.
+	// The search is limited to one and a half times the size that probably fits.
 	likely := len(text) * max(budget, 0) / max(p.tokens(n, end), 1)
 	window := min(likely+likely/2+256, int(p.maxBytes-(start-begin-omitted)))
-	short := end == len(p.lines) && !p.atEnd || view.cut >= 0
+	continues := end == len(p.lines) && !p.atEnd || view.cut >= 0
 	if window < len(text) {
-		text, short = text[:runeStart(text, window)], true
+		text, continues = text[:runeStart(text, window)], true
 	} else if view.cut >= 0 && p.count(text) <= budget {
 		return view.cut
 	}
-	size := p.longestFit(text, boundariesFor(p.lines[n], text), budget, short, fresh)
+	size := p.longestFit(text, boundariesFor(p.lines[n], text), budget, continues, fresh)
 	switch {
 	case size > 0:
 		return view.offset(size)
 	case n > 0:
 		return p.lines[n-1].end
 	case startsWithSpace(text) && view.offset(0) > start:
-		// Behind what is omitted, as in each line of a picture, white space is
-		// not embedded.
+		// White space after an omitted range is not embedded. The lines of a wrapped picture are an
+		// example.
 		return view.offset(len(text) - len(strings.TrimLeftFunc(text, unicode.IsSpace)))
 	case startsWithSpace(text):
-		// The white space before it is too much for the first word.
+		// The first word does not fit because of the white space before it.
 		p.moveStart(start)
 		return p.splitText(0, end, true)
 	default:
@@ -48,37 +48,37 @@ func (p *packer) splitText(n, end int, fresh bool) int64 {
 	}
 }
 
-// longestFit returns the length of the longest beginning of s that ends at a
-// border and has at most budget tokens, or 0. It looks for a finer border only
-// if finer is set. If short, s goes on, and its end is no border.
-func (p *packer) longestFit(s string, coarseToFine []func(string) []int, budget int, short, finer bool) int {
-	for _, ends := range coarseToFine {
-		borders := ends(s)
-		if short && len(borders) > 0 && borders[len(borders)-1] == len(s) {
-			borders = borders[:len(borders)-1]
+// longestFit returns the length of the longest prefix of s that ends at a boundary and has at most budget
+// tokens, or 0. It tries finer boundaries only if finer is set. continues says that s is the beginning of
+// a longer text, so that its end is not a boundary.
+func (p *packer) longestFit(s string, coarseToFine []func(string) []int, budget int, continues, finer bool) int {
+	for _, endsOf := range coarseToFine {
+		ends := endsOf(s)
+		if continues && len(ends) > 0 && ends[len(ends)-1] == len(s) {
+			ends = ends[:len(ends)-1]
 		}
-		if n := p.lastFit(s, borders, budget); n > 0 || !finer {
+		if n := p.lastFit(s, ends, budget); n > 0 || !finer {
 			return n
 		}
-		if len(borders) > 0 {
-			s, short = s[:borders[0]], false
+		if len(ends) > 0 {
+			s, continues = s[:ends[0]], false
 		}
 	}
 	return 0
 }
 
-// lastFit returns the last of the borders of s before which there are at most
-// budget tokens, or 0. It may settle for one that leaves a thirtieth unused.
-func (p *packer) lastFit(s string, borders []int, budget int) int {
-	fit, over := -1, len(borders)
+// lastFit returns the last of the offsets before which s has at most budget tokens, or 0. To save
+// counting, it may return an earlier one that leaves up to a thirtieth of the budget unused.
+func (p *packer) lastFit(s string, ends []int, budget int) int {
+	fit, over := -1, len(ends)
 	guess := 4 * budget // bytes
 	for try := 0; fit+1 < over; try++ {
 		mid := fit + 1 + (over-fit-1)/2
 		if try < 4 {
-			i, _ := slices.BinarySearch(borders[fit+1:over], guess)
+			i, _ := slices.BinarySearch(ends[fit+1:over], guess)
 			mid = min(fit+1+i, over-1)
 		}
-		n := p.count(s[:borders[mid]])
+		n := p.count(s[:ends[mid]])
 		if n > budget {
 			over = mid
 		} else {
@@ -87,12 +87,12 @@ func (p *packer) lastFit(s string, borders []int, budget int) int {
 				break
 			}
 		}
-		guess = borders[mid] * budget / max(n, 1)
+		guess = ends[mid] * budget / max(n, 1)
 	}
 	if fit < 0 {
 		return 0
 	}
-	return borders[fit]
+	return ends[fit]
 }
 
 func startsWithSpace(s string) bool {
@@ -100,7 +100,7 @@ func startsWithSpace(s string) bool {
 	return unicode.IsSpace(r)
 }
 
-// runeStart returns the last index in s, at most n, at which a rune begins.
+// runeStart returns the largest index in s, up to n, at which a rune begins.
 func runeStart(s string, n int) int {
 	for i := n; i > 0 && i > n-utf8.UTFMax; i-- {
 		if utf8.RuneStart(s[i]) {

@@ -17,8 +17,7 @@ func contents(all []Passage) []string {
 	return s
 }
 
-// TestSentencesInAnyScript splits lines that are too long at the ends of their
-// sentences, which are the same in each script.
+// TestSentencesInAnyScript splits lines that are too long at the ends of sentences, in several scripts.
 func TestSentencesInAnyScript(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, sentence, space string }{
@@ -36,38 +35,38 @@ func TestSentencesInAnyScript(t *testing.T) {
 			limit := countTokens(tt.sentence+tt.space)*3 + 2
 			for i, got := range contents(split(t, paragraph, Options{Tokens: limit})) {
 				if got != strings.TrimSpace(strings.Repeat(tt.sentence+tt.space, 3)) {
-					t.Errorf("passage %d is %q", i, got)
+					t.Errorf("passage %d is %q, want three sentences", i, got)
 				}
 			}
 		})
 	}
 }
 
-// TestClustersStayWhole splits text without words between what a reader takes
-// for characters.
-func TestClustersStayWhole(t *testing.T) {
+// TestClustersAreNotSplit splits text without words. Grapheme clusters, which readers see as one character,
+// must not be split.
+func TestClustersAreNotSplit(t *testing.T) {
 	t.Parallel()
 	for _, cluster := range []string{"👨‍👩‍👧‍👦", "🇩🇪", "e\u0301\u0327", "각"} {
 		limit := 3*countTokens(cluster) + 1
 		for i, got := range contents(split(t, strings.Repeat(cluster, 50), Options{Tokens: limit})) {
 			if n := uniseg.GraphemeClusterCount(got); n*len(cluster) != len(got) {
-				t.Errorf("passage %d cuts a %s: %q", i, cluster, got)
+				t.Errorf("passage %d has a part of %s: %q", i, cluster, got)
 			}
 		}
 	}
 }
 
-// TestClusterTooLarge splits a cluster that no passage can hold between runes.
+// TestClusterTooLarge splits a cluster that is too large for a passage. It must be split between runes.
 func TestClusterTooLarge(t *testing.T) {
 	t.Parallel()
 	for i, got := range contents(split(t, "a"+strings.Repeat("\u0301", 500), Options{Tokens: 20})) {
 		if !utf8.ValidString(got) {
-			t.Errorf("passage %d cuts a rune: %q", i, got)
+			t.Errorf("passage %d has a part of a rune: %q", i, got)
 		}
 	}
 }
 
-// TestRuneTooLarge gives a rune of several tokens a passage of its own.
+// TestRuneTooLarge splits runes that have more tokens than a passage. Each must be a passage of its own.
 func TestRuneTooLarge(t *testing.T) {
 	t.Parallel()
 	got := contents(split(t, "𒀀𒀀", Options{Tokens: 1}))
@@ -76,15 +75,15 @@ func TestRuneTooLarge(t *testing.T) {
 	}
 }
 
-// TestLongWord must take next to no time: merging byte pairs naively is
-// quadratic in the length of a word.
+// TestLongWord splits very long words. It is slow if the count of tokens becomes quadratic in the length of
+// a word, as a simple merge of byte pairs is.
 func TestLongWord(t *testing.T) {
 	t.Parallel()
 	for _, word := range []string{"a", "-", "é", "好", "aB3"} {
 		src := strings.Repeat(word, 40<<10/len(word))
 		all := split(t, src, Options{})
-		if n, least := len(all), countTokens(src)/defaultTokens; n > least+least/4+2 {
-			t.Errorf("%d passages of %q where %d would do", n, word, least)
+		if n, need := len(all), countTokens(src)/defaultTokens; n > need+need/4+2 {
+			t.Errorf("%q repeated: %d passages where %d are enough", word, n, need)
 		}
 	}
 }

@@ -7,15 +7,15 @@ import (
 	"github.com/tiktoken-go/tokenizer"
 )
 
-// countTokens returns the number of cl100k_base tokens in s, as the tokenizer
-// counts them: the pattern of the encoding cuts s into pieces, and a piece that
-// is no token itself is cut into bytes, of which pairs are merged.
+// countTokens returns the number of cl100k_base tokens of s, as the tokenizer counts them. The pattern
+// of the encoding splits s into pretokens. A pretoken that is not a token is split into bytes, and
+// pairs of them are merged.
 //
-// The count is additive where a line with text begins: the pattern has no
-// alternative that goes on behind white space that ends with a line ending.
+// The count is additive at the start of a line that is not blank: no alternative of the pattern
+// continues after white space that ends with a line ending.
 func countTokens(s string) int {
 	if !utf8.ValidString(s) {
-		s = string([]rune(s)) // so does the tokenizer: one replacement character for each byte
+		s = string([]rune(s)) // like the tokenizer: one replacement character for each invalid byte
 	}
 	c, n := cl100k(), 0
 	for len(s) > 0 {
@@ -33,12 +33,12 @@ type tokenCounter struct {
 	*vocabulary
 }
 
-// tokenizerCount is the tokenizer's own way to count tokens, which takes
-// several times as long.
+// tokenizerCount returns the number of tokens of s as the tokenizer library counts them. It takes several
+// times as long as countTokens.
 func tokenizerCount(s string) int {
 	n, err := cl100kCodec().Count(s)
 	if err != nil {
-		return len(s) // no text has more tokens than bytes
+		return len(s) // a text has at most one token for each byte
 	}
 	return n
 }

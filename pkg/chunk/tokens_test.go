@@ -10,9 +10,9 @@ import (
 	"unicode"
 )
 
-// TestCountIsTheTokenizers checks that tokens are counted as the tokenizer
-// counts them: where passages end depends on it.
-func TestCountIsTheTokenizers(t *testing.T) {
+// TestCountTokens checks that countTokens counts as the tokenizer library does. The ends of passages depend
+// on it.
+func TestCountTokens(t *testing.T) {
 	t.Parallel()
 	check := func(s string) {
 		t.Helper()
@@ -52,10 +52,9 @@ func TestCountIsTheTokenizers(t *testing.T) {
 	}
 }
 
-// randomText returns a text of characters that the encoding tells apart, and of
-// any others.
+// randomText returns a text of characters from the classes that the encoding distinguishes, and of others.
 func randomText(random *rand.Rand) string {
-	telling := []rune("aabstmdrvleEL ſK'''’  \t\n\r\v\u0085\u00a0\u2003\u3000\u200b019²½٣Ⅷ.,-_/#|好말ćǅʰ\u0301\u0e33\ufffd𝒜🤷\U0002a6df")
+	distinguished := []rune("aabstmdrvleEL ſK'''’  \t\n\r\v\u0085\u00a0\u2003\u3000\u200b019²½٣Ⅷ.,-_/#|好말ćǅʰ\u0301\u0e33\ufffd𝒜🤷\U0002a6df")
 	common := []string{"the ", " grain", "'ll", "'RE", "tion", "    ", "\r\n", "```", "https://", "水磨把"}
 	var text strings.Builder
 	for range random.IntN(24) {
@@ -69,7 +68,7 @@ func randomText(random *rand.Rand) string {
 		case 3:
 			text.WriteRune(rune(random.IntN(0x3000)))
 		default:
-			text.WriteRune(telling[random.IntN(len(telling))])
+			text.WriteRune(distinguished[random.IntN(len(distinguished))])
 		}
 	}
 	return text.String()
@@ -86,9 +85,8 @@ func FuzzCountTokens(f *testing.F) {
 	})
 }
 
-// TestVocabularyIsWhole checks that every token is found under its rank, and
-// that there are no others.
-func TestVocabularyIsWhole(t *testing.T) {
+// TestVocabularyIsComplete checks that every token has its rank, and that there are no more tokens.
+func TestVocabularyIsComplete(t *testing.T) {
 	t.Parallel()
 	v, codec := cl100k(), newCodec()
 	for rank := range uint(100_256) {
@@ -101,12 +99,12 @@ func TestVocabularyIsWhole(t *testing.T) {
 		}
 	}
 	if token, err := codec.Decode([]uint{100_256}); err == nil {
-		t.Errorf("there are more tokens: %q", token)
+		t.Errorf("the encoding has more tokens than the test checks: %q", token)
 	}
 }
 
-// TestCountIsAdditive checks the fact that saves counting twice: where a line
-// with text begins, a text can be counted in two parts.
+// TestCountIsAdditive checks that a text can be counted in two parts that are split at the start of a line
+// that is not blank. The packer relies on it to count each line once.
 func TestCountIsAdditive(t *testing.T) {
 	t.Parallel()
 	documents := sample(t)
@@ -125,7 +123,7 @@ func TestCountIsAdditive(t *testing.T) {
 			at = end
 		}
 		if sum += countTokens(src[at:]); sum != countTokens(src) {
-			t.Errorf("%s: %d tokens in lines, %d in all", path, sum, countTokens(src))
+			t.Errorf("%s: the lines have %d tokens, the complete text has %d", path, sum, countTokens(src))
 		}
 	}
 }

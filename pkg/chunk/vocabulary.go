@@ -5,32 +5,32 @@ import (
 	"math"
 )
 
-// vocabulary finds the rank of a token: the pair of the lowest rank is merged
-// first. Most of the time that counting takes is looking up strings, and most of
-// that is waiting for memory. So there is a hash table with open addressing, and
-// before it what fits into a cache of the processor.
+// vocabulary maps tokens to their ranks: the pair with the lowest rank is merged first. Counting spends
+// most of its time on looking up strings, and most of that on waiting for memory. So the vocabulary is
+// a hash table with open addressing, and smaller tables that fit into a cache of the processor are
+// consulted before it.
 type vocabulary struct {
 	seed       maphash.Seed
 	pairs      [1 << 16]uint32               // ranks of the tokens of two bytes
-	filter     [1 << (filterBits - 6)]uint64 // a bit for each hash: of what is no token, most are not set
+	filter     [1 << (filterBits - 6)]uint64 // one bit for each hash; most strings that are not tokens have an unset bit
 	slots      [1 << slotBits]slot
-	longTokens string // the tokens of more than shortToken bytes, one behind the other
+	longTokens string // the tokens of more than shortToken bytes, concatenated
 }
 
 const (
-	slotBits   = 18 // more than twice as many as there are tokens
+	slotBits   = 18 // more than twice as many slots as tokens
 	filterBits = 20
-	shortToken = 7 // bytes of a token that is its own key
+	shortToken = 7 // maximum length in bytes of a token that is stored in its key
 )
 
-// slot holds a token. A key of 0 is none.
+// slot holds a token. It is empty if the key is 0.
 type slot struct {
-	key    uint64 // in the highest byte the length, below it the bytes of a short token, or a hash
+	key    uint64 // the highest byte is the length, the rest the bytes of a short token, or a hash
 	rank   uint32
-	offset uint32 // where a long token begins in long
+	offset uint32 // of a long token in longTokens
 }
 
-// unranked is the rank of what is no token.
+// unranked is the rank of a string that is not a token.
 const unranked = math.MaxUint32
 
 func newVocabulary() *vocabulary {
@@ -38,12 +38,12 @@ func newVocabulary() *vocabulary {
 	for i := range v.pairs {
 		v.pairs[i] = unranked
 	}
-	codec := newCodec() // keeps what it needs to decode, and goes with it
+	codec := newCodec() // a local one, because a codec keeps its decoding tables in memory
 	var long []byte
 	for rank := uint(0); ; rank++ {
 		token, err := codec.Decode([]uint{rank})
 		if err != nil {
-			break // behind the last one
+			break // after the last token
 		}
 		if len(token) == 2 {
 			v.pairs[pairAt(token, 0)] = uint32(rank)
@@ -64,10 +64,10 @@ func newVocabulary() *vocabulary {
 	return v
 }
 
-// pairAt returns the two bytes of s from i on as a number.
+// pairAt returns the two bytes of s at index i as a number.
 func pairAt(s string, i int) uint16 { return uint16(s[i]) | uint16(s[i+1])<<8 }
 
-// key returns the key of s[i:j], which has at most 255 bytes: no token has more.
+// key returns the key of s[i:j]. s[i:j] has at most 255 bytes; no token is longer.
 func (v *vocabulary) key(s string, i, j int) uint64 {
 	n := j - i
 	length := uint64(n) << 56
@@ -88,7 +88,7 @@ func (v *vocabulary) key(s string, i, j int) uint64 {
 	}
 }
 
-// mixHash spreads a key over all bits, of which the highest are used.
+// mixHash returns a hash of the key. Its highest bits are used as indexes.
 func mixHash(key uint64) uint64 {
 	key *= 0x9e3779b97f4a7c15
 	return (key ^ key>>32) * 0xd6e8feb86659fd93
@@ -112,39 +112,39 @@ func (v *vocabulary) rank(s string, i, j int) uint32 {
 	}
 }
 
-// maxMergedBytes is how many bytes a piece may have that is merged here: what it
-// costs grows with the square of them. Few pieces are longer.
+// maxMergedBytes is the maximum length of a pretoken that countMerged merges, because its cost grows with
+// the square of the length. Few pretokens are longer.
 const maxMergedBytes = 255
 
-// count returns how many tokens a piece has.
-func (v *vocabulary) count(piece string) int {
+// count returns the number of tokens of a pretoken.
+func (v *vocabulary) count(pretoken string) int {
 	switch {
-	case piece == "\u007f": // which the pattern does not match
+	case pretoken == "\u007f": // not matched by the pattern
 		return 0
-	case len(piece) == 1:
+	case len(pretoken) == 1:
 		return 1
-	case len(piece) > maxMergedBytes:
-		return tokenizerCount(piece)
-	case v.rank(piece, 0, len(piece)) != unranked:
+	case len(pretoken) > maxMergedBytes:
+		return tokenizerCount(pretoken)
+	case v.rank(pretoken, 0, len(pretoken)) != unranked:
 		return 1
 	default:
-		return v.countMerged(piece)
+		return v.countMerged(pretoken)
 	}
 }
 
-// countMerged cuts a piece into bytes, merges the leftmost pair of the lowest rank as
-// long as there is one, and returns how many parts are left.
-func (v *vocabulary) countMerged(piece string) int {
+// countMerged splits a pretoken into bytes and merges the leftmost pair with the lowest rank, as long as
+// there is one. It returns the number of parts that are left.
+func (v *vocabulary) countMerged(pretoken string) int {
 	var (
-		starts [maxMergedBytes + 1]uint8  // of the parts, and where the last one ends
-		ranks  [maxMergedBytes + 1]uint32 // of a part merged with the next one
+		starts [maxMergedBytes + 1]uint8  // start of each part, and the end of the last one
+		ranks  [maxMergedBytes + 1]uint32 // rank of each part merged with the next one
 	)
-	n := len(piece)
+	n := len(pretoken)
 	for i := range n {
 		starts[i] = uint8(i)
 		ranks[i] = unranked
 		if i+1 < n {
-			ranks[i] = v.pairs[pairAt(piece, i)]
+			ranks[i] = v.pairs[pairAt(pretoken, i)]
 		}
 	}
 	starts[n] = uint8(n)
@@ -163,10 +163,10 @@ func (v *vocabulary) countMerged(piece string) int {
 		n--
 		ranks[at] = unranked
 		if at+1 < n {
-			ranks[at] = v.rank(piece, int(starts[at]), int(starts[at+2]))
+			ranks[at] = v.rank(pretoken, int(starts[at]), int(starts[at+2]))
 		}
 		if at > 0 {
-			ranks[at-1] = v.rank(piece, int(starts[at-1]), int(starts[at+1]))
+			ranks[at-1] = v.rank(pretoken, int(starts[at-1]), int(starts[at+1]))
 		}
 	}
 }
