@@ -1,4 +1,5 @@
-// Package arch holds the import rules of docs and CONTRIBUTING as a test.
+// Package arch_test checks the import rules of CONTRIBUTING.md, and other rules about the code that
+// a test can check.
 package arch_test
 
 import (
@@ -13,11 +14,12 @@ import (
 
 const module = "github.com/seed-7a112592/gristmill/"
 
-// importRules says which of our packages a package may import outside of its
-// tests. The longest matching prefix of the importer decides; an entry that
-// ends in a slash allows all below it.
+// importRules maps a package to the packages of this module that it may import outside its tests.
+// The longest entry that matches the importer applies. An entry that ends in a slash matches all
+// packages below it.
 var importRules = map[string][]string{
-	// Words: types that cross a border. They import only each other, downward.
+	// Base packages hold the types that cross package boundaries. They import only each other, and
+	// never in a cycle.
 	"pkg/document":          {},
 	"internal/tenant":       {},
 	"internal/fault":        {},
@@ -29,11 +31,11 @@ var importRules = map[string][]string{
 	"internal/rebuild":      {"pkg/document", "internal/vector", "internal/original"},
 	"internal/verification": {"pkg/document", "internal/vector", "internal/original"},
 
-	// Goroutines and the check of a configuration are everybody's.
+	// Every package may start goroutines and check that a configuration is complete.
 	"internal/goroutine": {"internal/fault"},
 	"internal/required":  {},
 
-	// Text goes down: bytes, blocks, passages. Importers get no more than this.
+	// Text processing: bytes to blocks to passages. Importers get no more than this.
 	"pkg/markdown": {"pkg/document"},
 	"pkg/chunk":    {"pkg/document", "pkg/markdown"},
 	"pkg/client":   {"pkg/document"},
@@ -44,10 +46,10 @@ var importRules = map[string][]string{
 	"internal/embedding/embeddingtest": {},
 	"migrations":                       {},
 
-	// Steps meet through the database and the queue, never each other.
+	// Steps communicate through the database and the queue. They never import each other.
 	"internal/pipeline/": append([]string{"pkg/markdown", "pkg/chunk", "internal/embedding", "internal/writeback", "internal/telemetry"}, basePackages...),
 
-	// Backends know words and their own SDK, and the migrations they run.
+	// Backends import the base packages, their own SDK, and the migrations that they run.
 	"internal/backend/":              append([]string{"internal/telemetry"}, basePackages...),
 	"internal/backend/llm":           append([]string{"internal/telemetry", "internal/writeback"}, basePackages...),
 	"internal/backend/postgres":      append([]string{"internal/telemetry", "migrations"}, basePackages...),
@@ -60,7 +62,7 @@ var importRules = map[string][]string{
 	"internal/upload":  append([]string{"pkg/client"}, basePackages...),
 	"internal/cli":     append([]string{"pkg/client", "internal/upload"}, basePackages...),
 
-	// Only app joins; dev mode joins the embedded backends into it.
+	// Only app connects the parts; dev mode adds the embedded backends.
 	"internal/app":     append([]string{"internal/backend/", "internal/pipeline/", "internal/server/", "internal/embedding", "internal/writeback", "internal/telemetry"}, basePackages...),
 	"internal/devmode": append([]string{"internal/app", "internal/pipeline/verify", "internal/cli", "internal/upload", "internal/backend/sqlite", "internal/backend/blob", "pkg/client", "internal/telemetry"}, basePackages...),
 
@@ -76,7 +78,7 @@ var basePackages = []string{
 	"internal/garbage", "internal/original", "internal/provider", "internal/rebuild", "internal/verification",
 }
 
-// sdkOwners says which package alone imports an SDK. Tests may use it too.
+// sdkOwners maps an SDK to the packages that alone may import it outside their tests.
 var sdkOwners = map[string][]string{
 	"github.com/jackc/pgx/":                {"internal/backend/postgres", "internal/test/", "test/"},
 	"github.com/pgvector/pgvector-go":      {"internal/backend/postgres", "internal/test/", "test/"},
@@ -113,7 +115,7 @@ func TestImportRules(t *testing.T) {
 		path := strings.TrimPrefix(p.ImportPath, module)
 		rule, ok := ruleFor(path)
 		if !ok {
-			t.Errorf("%s has no rule here: say what it may import", path)
+			t.Errorf("%s has no import rule: add one to importRules", path)
 			continue
 		}
 		for _, imported := range p.Imports {
@@ -129,8 +131,8 @@ func TestImportRules(t *testing.T) {
 	}
 }
 
-// Servers carry no embedded database: what is in the binary can be attacked,
-// and has to be patched.
+// Server programs link no embedded database: everything in a binary can be attacked and must be
+// patched.
 func TestServersDoNotLinkDevMode(t *testing.T) {
 	t.Parallel()
 	for _, p := range packages(t) {
@@ -146,17 +148,17 @@ func TestServersDoNotLinkDevMode(t *testing.T) {
 	}
 }
 
-func TestRulesAreAboutSomething(t *testing.T) {
+func TestImportRulesMatchPackages(t *testing.T) {
 	t.Parallel()
 	all := packages(t)
 	for rule := range importRules {
 		if !slices.ContainsFunc(all, func(p goPackage) bool { return matches([]string{rule}, strings.TrimPrefix(p.ImportPath, module)) }) {
-			t.Errorf("the rule for %s is about no package", rule)
+			t.Errorf("the rule for %s matches no package: remove it", rule)
 		}
 	}
 }
 
-// ruleFor returns what the package may import by the longest matching entry.
+// ruleFor returns the value of the longest matching entry of importRules, and whether there is one.
 func ruleFor(path string) ([]string, bool) {
 	best, found := "", false
 	for entry := range importRules {
@@ -167,15 +169,15 @@ func ruleFor(path string) ([]string, bool) {
 	return importRules[best], found
 }
 
-// matches reports whether path is one of the entries, or below one that ends
-// in a slash.
+// matches reports whether path equals an entry, or is below an entry that ends in a slash.
 func matches(entries []string, path string) bool {
 	return slices.ContainsFunc(entries, func(entry string) bool {
 		return path == entry || strings.HasSuffix(entry, "/") && strings.HasPrefix(path, entry)
 	})
 }
 
-// isBelow reports whether imported lies below path: a package and its own parts.
+// isBelow reports whether imported is in a subdirectory of path: a package may import its own
+// parts.
 func isBelow(path, imported string) bool { return strings.HasPrefix(imported, path+"/") }
 
 func packages(t *testing.T) []goPackage {

@@ -17,8 +17,8 @@ var (
 	cobraCommand = regexp.MustCompile(`Use:\s+"([a-z]+)`)
 )
 
-// What the documents tell people to run, open or look at is there.
-func TestDocumentsTellTheTruth(t *testing.T) {
+// Make targets, subcommands, links, paths and tests that the documentation names exist.
+func TestDocumentationReferencesExist(t *testing.T) {
 	t.Parallel()
 	const root = "../.."
 	makefile := read(t, filepath.Join(root, "Makefile"))
@@ -64,7 +64,7 @@ func TestDocumentsTellTheTruth(t *testing.T) {
 	}
 }
 
-// hasTest reports whether a package has a test of that name.
+// hasTest reports whether the package in directory has a test with that name.
 func hasTest(t *testing.T, directory, name string) bool {
 	t.Helper()
 	sources, err := filepath.Glob(filepath.Join(directory, "*_test.go"))

@@ -11,13 +11,13 @@ import (
 	"testing"
 )
 
-// goroutinePackages says where goroutines may be started without internal/goroutine:
-// where no task runs and no request is answered.
+// goroutinePackages may start goroutines without internal/goroutine, because they run no task and
+// answer no request.
 var goroutinePackages = []string{"internal/goroutine", "pkg/client", "internal/upload", "internal/cli", "internal/backend/storetest", "internal/backend/blob/blobtest", "internal/test/"}
 
-// A panic in a goroutine takes its process down, and with it the tasks and
-// requests of everybody else, unless internal/goroutine has started it.
-func TestGoroutinesCannotTakeTheirProcessDown(t *testing.T) {
+// A panic in a goroutine ends the process, including the tasks and requests of other tenants,
+// unless internal/goroutine started the goroutine.
+func TestGoroutinesAreManaged(t *testing.T) {
 	t.Parallel()
 	const root = "../../"
 	seen := 0
@@ -36,7 +36,7 @@ func TestGoroutinesCannotTakeTheirProcessDown(t *testing.T) {
 			return err
 		}
 		for _, bare := range findUnmanagedGoroutines(file) {
-			t.Errorf("%s:%d: %s: use internal/goroutine, so that a panic is an error", path, files.Position(bare.at).Line, bare.what)
+			t.Errorf("%s:%d: %s: use internal/goroutine, which turns a panic into an error", path, files.Position(bare.at).Line, bare.what)
 		}
 		return nil
 	}
@@ -46,11 +46,11 @@ func TestGoroutinesCannotTakeTheirProcessDown(t *testing.T) {
 		}
 	}
 	if seen < 100 {
-		t.Errorf("looked at %d files only", seen)
+		t.Errorf("checked only %d files, want at least 100", seen)
 	}
 }
 
-func TestBareGoroutinesAreSeen(t *testing.T) {
+func TestUnmanagedGoroutinesAreFound(t *testing.T) {
 	t.Parallel()
 	for source, want := range map[string]int{
 		`func f() { go f() }`:                                    1,
@@ -76,7 +76,8 @@ type unmanagedGoroutine struct {
 	what string
 }
 
-// findUnmanagedGoroutines returns where a file starts goroutines by itself.
+// findUnmanagedGoroutines returns the positions where a file starts goroutines without
+// internal/goroutine.
 func findUnmanagedGoroutines(file *ast.File) (found []unmanagedGoroutine) {
 	ast.Inspect(file, func(node ast.Node) bool {
 		switch n := node.(type) {

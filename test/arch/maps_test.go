@@ -11,24 +11,24 @@ import (
 	"testing"
 )
 
-// boundedMaps are fields that hold maps from which nothing is removed, with what
-// bounds them. Those of a request, task or reindex end with it.
+// boundedMaps lists the map fields from which nothing is removed, each with its bound. Where the
+// value names a request, a task or a reindex, the map is discarded at its end.
 var boundedMaps = map[string]string{
-	"internal/backend/progress.reports":    "the kinds of task, of one job",
-	"internal/embedding.byModel":           "maxModels, after which it is made anew",
-	"internal/pipeline/reindex.truncated":  "a unit of a reindex",
-	"internal/pipeline/reindex.readErrors": "a pass of a reindex: documents that cannot be read",
-	"internal/pipeline/reindex.tokens":     "an estimate",
-	"internal/pipeline/summary.index":      "a request for summaries",
-	"internal/pipeline/summary.byHash":     "a request for summaries",
-	"internal/server/httpapi.keys":         "a form",
-	"internal/telemetry.Checks":            "the dependencies of the process, in an answer",
+	"internal/backend/progress.reports":    "the task kinds of one job",
+	"internal/embedding.byModel":           "maxModels; when that is reached, the map is replaced",
+	"internal/pipeline/reindex.truncated":  "one unit of a reindex",
+	"internal/pipeline/reindex.readErrors": "one pass of a reindex: its unreadable documents",
+	"internal/pipeline/reindex.tokens":     "one estimate",
+	"internal/pipeline/summary.index":      "one request for summaries",
+	"internal/pipeline/summary.byHash":     "one request for summaries",
+	"internal/server/httpapi.keys":         "one form",
+	"internal/telemetry.Checks":            "one response: the dependencies of the process",
 }
 
-// A map in a field only grows, with the tenants or jobs that a process sees, when
-// entries are added in its package and none is removed there. Each map that does
-// is listed with what bounds it.
-func TestMapsDoNotOnlyGrow(t *testing.T) {
+// A map in a field grows without limit, with the tenants or jobs that the process handles, if its
+// package adds entries and never removes any. Every such map must have a bound and be listed in
+// boundedMaps.
+func TestMapFieldsAreBounded(t *testing.T) {
 	t.Parallel()
 	growing := map[string]bool{}
 	for directory, files := range packagesOf(t, "../../pkg", "../../internal") {
@@ -67,18 +67,18 @@ func TestMapsDoNotOnlyGrow(t *testing.T) {
 	}
 	for field := range growing {
 		if boundedMaps[field] == "" {
-			t.Errorf("%s: entries are added to this map, and none is removed: remove them, or list it with what bounds it", field)
+			t.Errorf("%s: entries are added to this map but never removed: remove them, or list the map in boundedMaps with its bound", field)
 		}
 	}
 	for field := range boundedMaps {
 		if !growing[field] {
-			t.Errorf("%s is listed, but it is no map that only grows: remove it from the list", field)
+			t.Errorf("%s is listed in boundedMaps, but is not a map that only grows: remove it from the list", field)
 		}
 	}
 }
 
-// packagesOf parses the sources of all packages below some directories, without
-// tests and without what only tests use.
+// packagesOf parses the sources of all packages below the given directories, without tests and
+// without packages that only tests use.
 func packagesOf(t *testing.T, roots ...string) map[string][]*ast.File {
 	t.Helper()
 	packages := map[string][]*ast.File{}
@@ -100,7 +100,7 @@ func packagesOf(t *testing.T, roots ...string) map[string][]*ast.File {
 	return packages
 }
 
-// mapTypes returns the names of a package's types that are maps.
+// mapTypes returns the names of a package's map types.
 func mapTypes(files []*ast.File) map[string]bool {
 	names := map[string]bool{}
 	for _, file := range files {
@@ -114,7 +114,7 @@ func mapTypes(files []*ast.File) map[string]bool {
 	return names
 }
 
-// isMap reports whether a type is a map, one of sync included, or named in maps.
+// isMap reports whether a type is a map, a sync.Map, or a type named in maps.
 func isMap(x ast.Expr, maps map[string]bool) bool {
 	switch x := x.(type) {
 	case *ast.MapType:
@@ -128,7 +128,7 @@ func isMap(x ast.Expr, maps map[string]bool) bool {
 	}
 }
 
-// addMapFields adds the names of a struct's fields that are maps.
+// addMapFields adds to fields the names of the struct's map fields.
 func addMapFields(s *ast.StructType, maps, fields map[string]bool) {
 	for _, field := range s.Fields.List {
 		if isMap(field.Type, maps) {
@@ -147,7 +147,7 @@ func fieldOf(x ast.Expr) string {
 	return ""
 }
 
-// calledName returns the name of the function or method, and the method's receiver.
+// calledName returns the name of the called function or method, and the method's receiver.
 func calledName(call *ast.CallExpr) (name string, of ast.Expr) {
 	switch f := call.Fun.(type) {
 	case *ast.Ident:

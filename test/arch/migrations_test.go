@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Two migrations with one number are refused when a database is migrated.
-func TestEveryMigrationHasItsOwnNumber(t *testing.T) {
+// goose refuses to migrate when two migrations have the same number.
+func TestMigrationNumbersAreUnique(t *testing.T) {
 	for _, database := range []string{"postgres", "sqlite"} {
 		entries, err := os.ReadDir(filepath.Join("..", "..", "migrations", database))
 		if err != nil || len(entries) == 0 {

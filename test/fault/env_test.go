@@ -172,7 +172,7 @@ func (m *testEnv) upload(f file) error {
 func (m *testEnv) audit(limit time.Duration, allowance int) {
 	m.t.Helper()
 	c := m.client()
-	audit.Audit{Site: m.direct, Client: c, Uploads: &m.uploads, Provider: m.provider, MaxWasted: allowance}.Run(m.t, limit)
+	audit.Audit{Installation: m.direct, Client: c, Uploads: &m.uploads, Provider: m.provider, MaxWasted: allowance}.Run(m.t, limit)
 	for _, job := range audit.Jobs(m.t, c) {
 		reason := job.Tasks.Knowledge.Error + job.Tasks.Summary.Error
 		if job.State != document.JobSucceeded && !(job.State == document.JobCancelled && strings.Contains(reason, "superseded")) {

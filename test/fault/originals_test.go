@@ -182,7 +182,7 @@ func TestOriginalsAreDamaged(t *testing.T) {
 	if status, out := m.verify("--collection", "default"); status != 0 {
 		t.Errorf("verify, once all were restored: %d\n%s", status, out)
 	}
-	a := audit.Audit{Site: m.direct, Client: m.client(), Uploads: &m.uploads}
+	a := audit.Audit{Installation: m.direct, Client: m.client(), Uploads: &m.uploads}
 	a.Run(t, time.Minute)
 }
 
@@ -253,6 +253,6 @@ func TestRestoringBesideDeletions(t *testing.T) {
 		status, body, err := m.content(audit.Documents(t, m.client())["shared.md"].ID, "")
 		return err == nil && status == 200 && body == text
 	})
-	a := audit.Audit{Site: m.direct, Client: m.client(), Uploads: &m.uploads}
+	a := audit.Audit{Installation: m.direct, Client: m.client(), Uploads: &m.uploads}
 	a.Run(t, time.Minute)
 }

@@ -179,7 +179,7 @@ func (m *testEnv) auditUsage(provider *fakeprovider.Provider, allowance int) {
 	m.t.Helper()
 	c := m.client()
 	audit.Audit{
-		Site: m.installation, Client: c, Uploads: &m.uploads, Provider: provider, MaxWasted: allowance, Queries: []string{question},
+		Installation: m.installation, Client: c, Uploads: &m.uploads, Provider: provider, MaxWasted: allowance, Queries: []string{question},
 	}.Run(m.t, 2*time.Minute)
 	for _, job := range audit.Jobs(m.t, c) {
 		if job.State != document.JobSucceeded {

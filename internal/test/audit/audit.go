@@ -1,3 +1,5 @@
+// Package audit checks that an installation keeps its promises, through its API and by reading its
+// servers directly, after any fault that a test has caused.
 package audit
 
 import (
@@ -11,39 +13,37 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Audit says what to look at: a site whose API runs and whose servers answer.
+// Audit describes the installation to check. Its API must be running and its servers must answer.
 type Audit struct {
-	Site     *program.Installation // reached without anything in between
-	Client   *client.Client        // of its API
-	Uploads  *UploadLog
-	Provider *fakeprovider.Provider // with RecordTexts; nil if there is none
+	Installation *program.Installation // direct addresses, without a proxy
+	Client       *client.Client        // client of its API
+	Uploads      *UploadLog
+	Provider     *fakeprovider.Provider // with RecordTexts; nil if there is none
 
-	// MaxWasted is how many passages may have been sent to the provider in
-	// vain, beside one in twenty of those that were needed. Questions are texts
-	// that were sent for searches, and are not counted.
+	// MaxWasted is the number of passages that the provider may have embedded without need, in
+	// addition to 5 % of the needed ones. Queries are the texts of searches, which are not counted.
 	MaxWasted int
 	Queries   []string
 }
 
-// Run waits until every job and reindex has ended, for as long as limit, sweeps
-// without the quiet times that a sweep keeps, and fails the test for every
-// promise that it finds broken. It logs what it has looked at. Afterwards no
-// reindex can be reverted any more.
+// Run waits up to limit until every job and reindex has ended, and collects garbage without the
+// usual waiting times. It fails the test for every broken promise, and logs what it has checked.
+// Afterwards no reindex can be reverted.
 func (a Audit) Run(t testing.TB, limit time.Duration) {
 	t.Helper()
-	AwaitIdle(t, a.Site, limit)
+	AwaitIdle(t, a.Installation, limit)
 	a.checkJobs(t)
 	if a.Provider != nil {
-		a.checkUsage(t) // before passages go that were needed once
+		a.checkUsage(t) // before unreferenced passages are deleted, which were needed earlier
 	}
-	CollectGarbage(t, a.Site)
+	CollectGarbage(t, a.Installation)
 	a.Uploads.checkDocuments(t, a.Client)
 	a.checkInvariants(t)
 	a.checkChunking(t)
 	a.checkVerify(t)
 }
 
-// AwaitIdle waits until every task and every reindex of a site has ended.
+// AwaitIdle waits until every task and every reindex of the installation has ended.
 func AwaitIdle(t testing.TB, s *program.Installation, limit time.Duration) {
 	t.Helper()
 	await.Within(t, limit, "every job and reindex has ended", func() bool {
@@ -52,7 +52,7 @@ func AwaitIdle(t testing.TB, s *program.Installation, limit time.Duration) {
 	})
 }
 
-// checkJobs checks that no job has ended without a reason for not succeeding.
+// checkJobs checks that every job that did not succeed has a reason.
 func (a Audit) checkJobs(t testing.TB) {
 	t.Helper()
 	states := map[document.JobState]int{}
@@ -61,9 +61,9 @@ func (a Audit) checkJobs(t testing.TB) {
 		reasons := job.Error + job.Tasks.Knowledge.Error + job.Tasks.Summary.Error
 		switch {
 		case !job.State.Ended():
-			t.Errorf("job %s is %s, and all its tasks have ended", job.ID, job.State)
+			t.Errorf("job %s is %s, but all its tasks have ended", job.ID, job.State)
 		case job.State != document.JobSucceeded && reasons == "":
-			t.Errorf("job %s is %s for no reason", job.ID, job.State)
+			t.Errorf("job %s is %s without a reason", job.ID, job.State)
 		}
 	}
 	t.Logf("audit: jobs %v", states)

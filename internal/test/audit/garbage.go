@@ -14,7 +14,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/program"
 )
 
-// garbageQuery counts what a sweep removes.
+// garbageQuery counts the rows that a sweep removes.
 const garbageQuery = `
 	SELECT (SELECT count(*) FROM uploads)
 	     + (SELECT count(*) FROM garbage)
@@ -24,8 +24,9 @@ const garbageQuery = `
 	        WHERE v.version <> d.newest_version AND v.version IS DISTINCT FROM d.published_version)
 	     + (SELECT count(*) FROM ` + program.AllPassagesSQL + ` p WHERE NOT EXISTS (SELECT FROM manifest m WHERE m.space = p.space AND m.hash = p.hash))`
 
-// CollectGarbage sweeps a site as if much time had passed, until nothing is left over:
-// the programs' own sweeps may be in the way, since one sweeps at a time.
+// CollectGarbage collects the garbage of an installation as if one year had passed, until none is
+// left. It retries, because only one sweep runs at a time and the programs' own sweeps may hold the
+// lock.
 func CollectGarbage(t testing.TB, s *program.Installation) {
 	t.Helper()
 	log := testLogger(t)
@@ -45,7 +46,7 @@ func CollectGarbage(t testing.TB, s *program.Installation) {
 	collector := sweep.GarbageCollector{
 		Store: store, Objects: objects, Metrics: telemetry.NewMetrics(), Log: log, Ahead: 365 * 24 * time.Hour,
 	}
-	await.Within(t, time.Minute, "nothing is left over for the sweep", func() bool {
+	await.Within(t, time.Minute, "the sweep has removed all garbage", func() bool {
 		if err := collector.CollectGarbage(t.Context()); err != nil {
 			t.Logf("collect garbage: %v", err)
 		}

@@ -1,5 +1,3 @@
-// Package audit holds an installation to its promises, from the outside and by
-// looking into its servers, whatever was done to it before.
 package audit
 
 import (
@@ -11,7 +9,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Documents returns every document of the server, by key.
+// Documents returns all documents of the server, by key.
 func Documents(t testing.TB, c *client.Client) map[string]document.Document {
 	t.Helper()
 	documents := map[string]document.Document{}
@@ -30,7 +28,7 @@ func Documents(t testing.TB, c *client.Client) map[string]document.Document {
 	}
 }
 
-// Jobs returns every job of the server.
+// Jobs returns all jobs of the server.
 func Jobs(t testing.TB, c *client.Client) []document.Job {
 	t.Helper()
 	var jobs []document.Job
@@ -43,7 +41,7 @@ func Jobs(t testing.TB, c *client.Client) []document.Job {
 	return jobs
 }
 
-// Passages returns the passages of a document's live version.
+// Passages returns the passages of a document's published version.
 func Passages(t testing.TB, c *client.Client, id uuid.UUID) []document.Passage {
 	t.Helper()
 	var passages []document.Passage

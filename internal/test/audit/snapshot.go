@@ -15,10 +15,10 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/services"
 )
 
-// Snapshot returns what the servers hold for a site: rows by table, as "table
-// public.jobs", the size of objects by name, as "object default/019…", and the
-// number of "redis keys". Unfinished uploads, which MinIO lists only for a name
-// that one knows, are looked for by the tests of internal/backend/blob.
+// Snapshot returns what the servers hold for an installation: the row count of each table, as
+// "table public.jobs", the size of each object, as "object default/019…", and the number of "redis
+// keys". It does not contain unfinished uploads, which MinIO lists only for a known name; the tests
+// of internal/backend/blob check those.
 func Snapshot(t testing.TB, s *program.Installation) map[string]string {
 	t.Helper()
 	ctx := t.Context()
@@ -36,7 +36,7 @@ func Snapshot(t testing.TB, s *program.Installation) map[string]string {
 	for _, table := range tables {
 		counted := "SELECT count(*) FROM " + table
 		if table == "public.garbage" {
-			counted += " WHERE kind <> 'search'" // which comes and goes by itself, each day
+			counted += " WHERE kind <> 'search'" // added and removed each day without any change
 		}
 		var n int
 		if err := conn.QueryRow(ctx, counted).Scan(&n); err != nil {
@@ -76,8 +76,7 @@ func objectSizes(t testing.TB, s3 services.S3Config) map[string]int64 {
 	return sizes
 }
 
-// S3Client returns a client of the object storage, for what is done behind the
-// programs' back.
+// S3Client returns a client of the object storage, for changes that the programs do not know of.
 func S3Client(t testing.TB, s3 services.S3Config) *minio.Client {
 	t.Helper()
 	endpoint, err := url.Parse(s3.Endpoint)

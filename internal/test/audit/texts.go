@@ -15,7 +15,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// PublishedTexts returns what is embedded of the passages that readers see, each once.
+// PublishedTexts returns the embedded text of each passage that readers see, once.
 func PublishedTexts(t testing.TB, s *program.Installation) map[string]int {
 	t.Helper()
 	texts := map[string]int{}
@@ -28,8 +28,9 @@ func PublishedTexts(t testing.TB, s *program.Installation) map[string]int {
 	return texts
 }
 
-// storedTexts returns which passages are stored with vectors of which model, by what
-// is embedded of them. Two passages may be embedded alike.
+// storedTexts returns, for each model, the embedded texts of the passages that are stored with its
+// vectors, and the number of passages with that text. Two different passages may have the same
+// embedded text.
 func (a Audit) storedTexts(t testing.TB) map[document.Model]map[string]int {
 	t.Helper()
 	type name struct {
@@ -38,7 +39,7 @@ func (a Audit) storedTexts(t testing.TB) map[document.Model]map[string]int {
 	}
 	seen := map[name]bool{}
 	stored := map[document.Model]map[string]int{}
-	eachPassage(t, a.Site, "", func(model document.Model, hash document.ContentHash, embedded string) {
+	eachPassage(t, a.Installation, "", func(model document.Model, hash document.ContentHash, embedded string) {
 		if stored[model] == nil {
 			stored[model] = map[string]int{}
 		}
@@ -50,8 +51,8 @@ func (a Audit) storedTexts(t testing.TB) map[document.Model]map[string]int {
 	return stored
 }
 
-// eachPassage calls f with the passages p of all spaces that the condition
-// names, and what is embedded of them, which the hash must be of.
+// eachPassage calls f with every passage p that the condition selects, and its embedded text. It
+// checks that the passage's hash is that of its text.
 func eachPassage(t testing.TB, s *program.Installation, condition string, f func(model document.Model, hash document.ContentHash, embedded string)) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
@@ -74,29 +75,29 @@ func eachPassage(t testing.TB, s *program.Installation, condition string, f func
 		&model.Name, &model.Dimensions, &hash, &text.Title, &text.HeadingPath, &text.Context, &text.Content, &omitted, &embedded,
 	}, func() error {
 		text.Omitted = vector.UnflattenRanges(omitted)
-		whole := text.EmbeddingInput()
+		input := text.EmbeddingInput()
 		if text.ContentHash() != document.ContentHash(hash) {
-			t.Errorf("passage %x is stored with what another hash names: %.60q", hash, whole)
+			t.Errorf("passage %x is stored with a text that has another hash: %.60q", hash, input)
 		}
 		if embedded > 0 {
-			whole = whole[:embedded]
+			input = input[:embedded]
 		}
-		f(model, document.ContentHash(hash), whole)
+		f(model, document.ContentHash(hash), input)
 		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// chunkingInput is how a document is cut: what a row says of its live version and of
-// the space that it is searched in.
+// chunkingInput is what determines how a document is split: the columns of its published version
+// and of its active space.
 type chunkingInput struct {
 	Document uuid.UUID
 	Source   document.SourceInfo
 	Chunking document.Chunking
 }
 
-// chunkingInputs returns how the documents that readers see are cut, by key.
+// chunkingInputs returns the chunkingInput of every document that readers see, by key.
 func chunkingInputs(t testing.TB, s *program.Installation) map[string]chunkingInput {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
@@ -126,7 +127,7 @@ func chunkingInputs(t testing.TB, s *program.Installation) map[string]chunkingIn
 	return all
 }
 
-// Sources returns what says how the documents that readers see are cut, by key.
+// Sources returns the SourceInfo of every document that readers see, by key.
 func Sources(t testing.TB, s *program.Installation) map[string]document.SourceInfo {
 	t.Helper()
 	sources := map[string]document.SourceInfo{}
@@ -136,14 +137,14 @@ func Sources(t testing.TB, s *program.Installation) map[string]document.SourceIn
 	return sources
 }
 
-// checkChunking checks that every document stands in its live space as its original
-// is cut now: with the title that it has, and the chunking of the space.
+// checkChunking checks that the passages of every document in its active space are those that
+// splitting its original gives now, with the document's title and the space's chunking.
 func (a Audit) checkChunking(t testing.TB) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
-	conn := a.Site.Connect()
+	conn := a.Installation.Connect()
 	defer conn.Close(ctx)
-	for key, c := range chunkingInputs(t, a.Site) {
+	for key, c := range chunkingInputs(t, a.Installation) {
 		rows, err := conn.Query(ctx, `
 			SELECT m.hash FROM documents d JOIN collections c ON c.id = d.collection
 			JOIN manifest m ON m.document = d.id AND m.version = d.published_version AND m.space = c.active_space
@@ -171,14 +172,14 @@ func (a Audit) checkChunking(t testing.TB) {
 				t.Fatal(err)
 			}
 			if hash := p.ContentHash(); n >= len(stored) || !bytes.Equal(stored[n], hash[:]) {
-				t.Errorf("%s: passage %d is stored as another than %.60q", key, n, p.EmbeddingInput())
+				t.Errorf("%s: stored passage %d is not %.60q", key, n, p.EmbeddingInput())
 				n = len(stored)
 				break
 			}
 			n++
 		}
 		if n < len(stored) {
-			t.Errorf("%s: %d passages are stored, and it is cut into %d", key, len(stored), n)
+			t.Errorf("%s: %d passages are stored, but splitting gives %d", key, len(stored), n)
 		}
 	}
 }

@@ -14,23 +14,23 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// UploadLog remember what was uploaded to a server and what it acknowledged. The
-// zero value is empty. Books are safe for concurrent use, but uploads under
-// one key must come one after another, so that the last one is known.
+// UploadLog records what was uploaded to a server and what the server acknowledged. The zero value
+// is empty. It is safe for concurrent use, but uploads of one key must be sequential, so that the
+// last one is known.
 type UploadLog struct {
 	mu      sync.Mutex
 	entries map[string]*entry
 }
 
-// entry is what is known of what was done under one key.
+// entry holds the known uploads of one key.
 type entry struct {
 	acceptedText    string // the last text that was acknowledged
-	acceptedVersion int    // of it; 0 for none
+	acceptedVersion int    // version of acceptedText; 0 for none
 	unacknowledged  map[string]bool
 }
 
-// Upload uploads a text, once, and writes down what becomes of it. An error
-// leaves open whether it was accepted: the answer may have been lost.
+// Upload uploads a text, without retries, and records the result. After an error the upload may or
+// may not have been accepted, because the response may have been lost.
 func (b *UploadLog) Upload(ctx context.Context, c *client.Client, key, text string) (document.Accepted, error) {
 	accepted, err := c.Upload(ctx, document.UploadRequest{Key: key}, strings.NewReader(text))
 	b.mu.Lock()
@@ -52,8 +52,8 @@ func (b *UploadLog) Upload(ctx context.Context, c *client.Client, key, text stri
 	return accepted, nil
 }
 
-// Delete deletes the document under a key, once, and writes down that it is
-// gone. Nothing may be uploaded under the key at the same time.
+// Delete deletes the document of a key, without retries, and records the deletion. The caller must
+// not upload that key at the same time.
 func (b *UploadLog) Delete(ctx context.Context, c *client.Client, key string, id uuid.UUID) error {
 	if err := c.DeleteDocument(ctx, id); err != nil {
 		return err
@@ -64,33 +64,32 @@ func (b *UploadLog) Delete(ctx context.Context, c *client.Client, key string, id
 	return nil
 }
 
-// checkDocuments checks that every accepted document is there, byte for byte, in its
-// last accepted version or a newer one, and that nothing is there that was
-// never sent.
+// checkDocuments checks that every accepted document exists, byte for byte, in its last accepted
+// version or a newer one, and that no other document exists.
 func (b *UploadLog) checkDocuments(t testing.TB, c *client.Client) {
 	t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	documents := Documents(t, c)
 	for key, e := range b.entries {
-		d, there := documents[key]
+		d, found := documents[key]
 		delete(documents, key)
 		switch {
-		case !there && e.acceptedVersion > 0:
-			t.Errorf("%s was accepted and is not there", key)
-		case there && d.Version < e.acceptedVersion:
-			t.Errorf("%s is at version %d, and version %d was accepted", key, d.Version, e.acceptedVersion)
-		case there:
+		case !found && e.acceptedVersion > 0:
+			t.Errorf("%s was accepted but does not exist", key)
+		case found && d.Version < e.acceptedVersion:
+			t.Errorf("%s is at version %d, but version %d was accepted", key, d.Version, e.acceptedVersion)
+		case found:
 			CheckDocument(t, c, d, e.expectedText(d))
 		}
 	}
 	for key := range documents {
-		t.Errorf("%s is there and was never sent", key)
+		t.Errorf("%s exists but was never sent", key)
 	}
 }
 
-// expectedText returns which of the texts that the document may have it has, by its
-// hash; the accepted one when it has none of them.
+// expectedText returns the sent text whose hash the document has, or the accepted text if none has
+// that hash.
 func (e *entry) expectedText(d document.Document) string {
 	for text := range e.unacknowledged {
 		if sha256Hex(text) == d.SHA256 {

@@ -8,21 +8,20 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/provider"
 )
 
-// maxProbes is how many probes a few programs may send that are started again
-// and again; failures may add one for each twenty passages.
+// maxProbes is the number of probes that a few repeatedly restarted programs may send. Failures may
+// add one for each twenty passages.
 const maxProbes = 20
 
-// checkUsage holds what the provider answered, in passages and in tokens,
-// against what was needed: each stored passage once by each model that it is
-// stored with, and each of those once that have been removed with their documents.
+// checkUsage compares the passages and tokens that the provider has answered with what was needed:
+// each stored passage once for each model that it is stored with, and each passage that was deleted
+// with its document once.
 func (a Audit) checkUsage(t testing.TB) {
 	t.Helper()
 	stored := a.storedTexts(t)
 	var needed, answered usage
 	probes := 0
 	for model, texts := range a.Provider.EmbeddedTextsByModel() {
-		// A probe costs six tokens. One is sent by a process that starts, and
-		// others follow failures.
+		// A probe costs six tokens. A process sends one at its start, and more after failures.
 		probes += texts[provider.ProbeText]
 		for _, asked := range slices.Concat(a.Queries, []string{provider.ProbeText}) {
 			delete(texts, asked)
@@ -34,24 +33,24 @@ func (a Audit) checkUsage(t testing.TB) {
 		}
 	}
 	t.Logf("audit: the provider answered %s, of which %s were needed, and %d probes", answered, needed, probes)
-	if most := maxProbes + needed.passages/20; probes > most {
-		t.Errorf("the provider answered %d probes, want at most %d", probes, most)
+	if limit := maxProbes + needed.passages/20; probes > limit {
+		t.Errorf("the provider answered %d probes, want at most %d", probes, limit)
 	}
 	for model, texts := range stored {
 		if len(texts) > 0 {
-			t.Errorf("%d texts are stored that %s with %d dimensions never answered", len(texts), model.Name, model.Dimensions)
+			t.Errorf("%d stored texts were never embedded by %s with %d dimensions", len(texts), model.Name, model.Dimensions)
 		}
 	}
-	most := needed
-	most.passages += needed.passages/20 + a.MaxWasted
-	most.bytes += needed.bytes/20 + a.MaxWasted*needed.bytes/max(needed.passages, 1)
-	if answered.passages > most.passages || answered.bytes > most.bytes {
-		t.Errorf("the provider answered %s; %s were needed, and %s could be explained", answered, needed, most)
+	limit := needed
+	limit.passages += needed.passages/20 + a.MaxWasted
+	limit.bytes += needed.bytes/20 + a.MaxWasted*needed.bytes/max(needed.passages, 1)
+	if answered.passages > limit.passages || answered.bytes > limit.bytes {
+		t.Errorf("the provider answered %s; %s were needed, and at most %s are allowed", answered, needed, limit)
 	}
 }
 
-// usage is what a provider is paid for. It counts tokens; this one takes
-// four bytes for each.
+// usage is what a provider is paid for. The provider counts tokens; usage counts bytes, four for
+// each token.
 type usage struct{ passages, bytes int }
 
 func (s *usage) add(text string, times int) {

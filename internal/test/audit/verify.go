@@ -8,12 +8,12 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
-// checkVerify does what gristmill verify does: every original is what was
-// uploaded, every live version is its passages with their vectors, and object
-// storage holds nothing that nobody names.
+// checkVerify runs the checks of gristmill verify: every original is what was uploaded, every
+// published version has all its passages with their vectors, and object storage holds no
+// unreferenced object.
 func (a Audit) checkVerify(t testing.TB) {
 	t.Helper()
-	config, err := app.Load(a.Site.Env(), app.RequireStorage)
+	config, err := app.Load(a.Installation.Env(), app.RequireStorage)
 	if err != nil {
 		t.Fatal(err)
 	}

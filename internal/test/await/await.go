@@ -1,4 +1,4 @@
-// Package await has tests wait for events, with a deadline and without sleeping.
+// Package await lets tests wait for events, with a deadline and without sleeping.
 package await
 
 import (
@@ -8,29 +8,29 @@ import (
 	"time"
 )
 
-// Deadline is when a test stops waiting for what it is about.
+// Deadline is how long a test waits for an event before it fails.
 const Deadline = 20 * time.Second
 
-// Receive returns what comes out of c.
+// Receive returns the next value from c. Fails the test after Deadline.
 func Receive[T any](t testing.TB, c <-chan T) T {
 	t.Helper()
 	select {
 	case v := <-c:
 		return v
 	case <-time.After(Deadline):
-		t.Fatal("waited too long")
+		t.Fatalf("received nothing within %s", Deadline)
 		panic("unreachable")
 	}
 }
 
-// Until waits for a state that nobody announces.
+// Until polls until holds returns true, for a state that sends no event. Fails the test after
+// Deadline; what completes "waited until …".
 func Until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	until(t, Deadline, 10*time.Millisecond, what, holds)
 }
 
-// Within is Until for what may take longer than Deadline, or must be there
-// sooner.
+// Within is Until with another limit than Deadline.
 func Within(t testing.TB, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
 	until(t, limit, 50*time.Millisecond, what, holds)
@@ -50,7 +50,7 @@ func until(t testing.TB, limit, every time.Duration, what string, holds func() b
 	}
 }
 
-// LogBuffer is a log that is read while it is written. The zero value is empty.
+// LogBuffer is a log that can be read while it is written. The zero value is empty.
 type LogBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer

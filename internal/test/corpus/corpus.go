@@ -1,5 +1,4 @@
-// Package corpus finds documents, and questions about them, for tests and
-// benchmarks.
+// Package corpus provides documents, and questions about them, to tests and benchmarks.
 package corpus
 
 import (
@@ -12,16 +11,16 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/repository"
 )
 
-// The environment that names larger data than the repository has. Without it
-// tests use the repository's own, which is small and has the same kinds of
-// thing in it: nothing depends on what lies beside the checkout.
+// Environment variables that name larger test data than the repository's. Without them tests use
+// testdata, which is small and has the same kinds of content: no test depends on files outside the
+// checkout.
 const (
-	envCorpus = "GRISTMILL_TEST_CORPUS" // a directory of documents
-	envEval   = "GRISTMILL_TEST_EVAL"   // a directory of questions over it, see Questions
+	envCorpus = "GRISTMILL_TEST_CORPUS" // directory of documents
+	envEval   = "GRISTMILL_TEST_EVAL"   // directory of questions about them, see Questions
 )
 
-// Dir returns the directory of the documents to test on: GRISTMILL_TEST_CORPUS,
-// or testdata/corpus.
+// Dir returns the directory of the test documents: GRISTMILL_TEST_CORPUS, or testdata/corpus by
+// default.
 func Dir(t testing.TB) string {
 	t.Helper()
 	dir, err := Find()
@@ -31,11 +30,11 @@ func Dir(t testing.TB) string {
 	return dir
 }
 
-// Find is Dir for programs.
+// Find does what Dir does, for programs.
 func Find() (string, error) { return find(envCorpus, "corpus") }
 
-// find returns the directory that the environment names, or that of testdata.
-// Either must be there.
+// find returns the directory in the environment variable name, or testdata/own if it is not set.
+// Returns an error if the directory does not exist.
 func find(name, own string) (string, error) {
 	dir := os.Getenv(name)
 	if dir == "" {
@@ -55,9 +54,9 @@ func find(name, own string) (string, error) {
 	return dir, nil
 }
 
-// File is a document of a corpus.
+// File is one document of the corpus.
 type File struct {
-	Key  string // its path in the corpus, with slashes
+	Key  string // path relative to the corpus, with slashes
 	Text []byte
 }
 

@@ -8,9 +8,9 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/corpus"
 )
 
-// Every question is answered by places of the corpus that it was written for:
-// the settings name two halves of one thing.
-func TestQuestionsAreAboutTheCorpus(t *testing.T) {
+// Every reference of a question is a byte range of the corpus: the two settings must name data that
+// belong together.
+func TestQuestionsReferToTheCorpus(t *testing.T) {
 	t.Parallel()
 	files, err := corpus.Files(corpus.Dir(t))
 	if err != nil {
@@ -31,14 +31,14 @@ func TestQuestionsAreAboutTheCorpus(t *testing.T) {
 		for _, r := range q.References {
 			text := texts[r.File]
 			if r.Start < 0 || r.Start >= r.End || r.End > len(text) || !utf8.Valid(text[r.Start:r.End]) {
-				t.Errorf("%q is answered by bytes %d to %d of %s, which has %d", q.Question, r.Start, r.End, r.File, len(text))
+				t.Errorf("%q refers to bytes %d to %d of %s, which is not valid text: the file has %d bytes", q.Question, r.Start, r.End, r.File, len(text))
 			}
 		}
 	}
 }
 
-// A setting that names nothing is an error, never a silent return to the small
-// corpus.
+// A setting that names no directory is an error. Find never falls back to the small corpus
+// silently.
 func TestSettingMustNameADirectory(t *testing.T) {
 	t.Setenv("GRISTMILL_TEST_CORPUS", filepath.Join(t.TempDir(), "absent"))
 	if dir, err := corpus.Find(); err == nil {

@@ -9,23 +9,22 @@ import (
 	"slices"
 )
 
-// Question is a question about the documents of the corpus whose answer is
-// known.
+// Question is a question about the documents of the corpus, with its known answer.
 type Question struct {
 	Question   string      `json:"question"`
 	Kind       string      `json:"kind"` // paraphrase, terms or exact
 	References []Reference `json:"references"`
 }
 
-// Reference is a place that answers a question: a byte range of a document.
+// Reference is a byte range of a document that answers a question.
 type Reference struct {
-	File  string `json:"file"` // its key in the corpus
+	File  string `json:"file"` // File.Key of the document
 	Start int    `json:"start"`
 	End   int    `json:"end"`
 }
 
-// Questions returns the questions about the documents that Find returns: the
-// lines of the files docs-*.jsonl in GRISTMILL_TEST_EVAL, or in testdata/eval.
+// Questions returns the questions about the documents that Find returns. It reads the files
+// docs-*.jsonl in GRISTMILL_TEST_EVAL, or in testdata/eval by default, one question per line.
 func Questions() ([]Question, error) {
 	dir, err := find(envEval, "eval")
 	if err != nil {

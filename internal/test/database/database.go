@@ -1,5 +1,5 @@
-// Package database gives tests PostgreSQL databases with Gristmill's tables. Migrations are applied once on a server, and every test
-// gets a copy.
+// Package database gives tests PostgreSQL databases with Gristmill's tables. Migrations are applied
+// once per server, to a template; every test gets a copy of it.
 package database
 
 import (
@@ -22,15 +22,16 @@ import (
 	"github.com/seed-7a112592/gristmill/migrations"
 )
 
-// Database is a database, and roles of its own for the application and for index builds.
+// Database is a database with its own roles for the application and for index builds.
 type Database struct {
 	OwnerURL string // URL, as a superuser
 	AppURL   string // URL, as the application's role
 	IndexURL string // URL, as the role that builds vector indexes
-	Role     string // of App; that of Index is the same with _index
+	Role     string // name of the role in AppURL; the role in IndexURL has the suffix _index
 }
 
-// NewEmpty returns a database without tables. Its roles are not there before somebody migrates, and go when the test ends.
+// NewEmpty returns a database without tables. Its roles exist after the first migration, and are
+// dropped when the test ends.
 func NewEmpty(t testing.TB) Database {
 	t.Helper()
 	return withRoles(t, services.Postgres(t))
@@ -44,13 +45,13 @@ func New(t testing.TB) Database {
 	return d
 }
 
-// NewWithoutRoles returns a database on servers of the set that has all tables, but no roles yet.
+// NewWithoutRoles returns a database on the given servers that has all tables, but no roles yet.
 func NewWithoutRoles(t testing.TB, set services.Servers) Database {
 	t.Helper()
 	return withRoles(t, set.PostgresFromTemplate(t, migrationsHash(), migrateTemplate))
 }
 
-// Migrate brings the database up to date and makes its roles.
+// Migrate brings the database up to date and creates its roles.
 func (d Database) Migrate(t testing.TB) {
 	t.Helper()
 	if err := migrate(t.Context(), d); err != nil {
@@ -58,7 +59,8 @@ func (d Database) Migrate(t testing.TB) {
 	}
 }
 
-// Exec runs a statement as the owner, also while the test is being cleaned up after.
+// Exec runs a statement as the owner. It also works in cleanup functions, after the test's context
+// has ended.
 func (d Database) Exec(t testing.TB, statement string, args ...any) {
 	t.Helper()
 	if err := d.exec(context.WithoutCancel(t.Context()), statement, args...); err != nil {
@@ -76,7 +78,7 @@ func (d Database) exec(ctx context.Context, statement string, args ...any) error
 	return err
 }
 
-// withRoles names roles that go when the test ends, if somebody has made them.
+// withRoles chooses names for the roles, and drops the roles when the test ends if they exist.
 func withRoles(t testing.TB, owner string) Database {
 	t.Helper()
 	d, err := newDatabase(owner)
@@ -90,7 +92,7 @@ func withRoles(t testing.TB, owner string) Database {
 func newDatabase(owner string) (Database, error) {
 	address, err := url.Parse(owner)
 	if err != nil {
-		return Database{}, fmt.Errorf("the owner's URL: %w", err)
+		return Database{}, fmt.Errorf("parse the owner's URL: %w", err)
 	}
 	as := func(role string) string {
 		address.User = url.UserPassword(role, rand.Text())
@@ -108,7 +110,7 @@ func migrate(ctx context.Context, d Database) error {
 	return postgres.Migrate(ctx, postgres.MigrateConfig{OwnerURL: d.OwnerURL, AppURL: d.AppURL, IndexURL: d.IndexURL, Log: slog.New(slog.DiscardHandler)})
 }
 
-// migrateTemplate applies the migrations. The roles that it names do not stay.
+// migrateTemplate applies the migrations to the template, then drops the roles that they created.
 func migrateTemplate(owner string) error {
 	ctx := context.Background()
 	d, err := newDatabase(owner)
@@ -121,7 +123,7 @@ func migrateTemplate(owner string) error {
 	return d.exec(ctx, d.dropRoles())
 }
 
-// migrationsHash changes with every migration.
+// migrationsHash returns a key of the migrations. It changes with every migration.
 var migrationsHash = sync.OnceValue(func() string {
 	hash := sha256.New()
 	err := fs.WalkDir(migrations.Postgres(), ".", func(path string, entry fs.DirEntry, err error) error {
@@ -133,7 +135,7 @@ var migrationsHash = sync.OnceValue(func() string {
 		return err
 	})
 	if err != nil {
-		panic(err) // the files are in the program
+		panic(err) // cannot fail: the files are embedded
 	}
 	return hex.EncodeToString(hash.Sum(nil)[:8])
 })

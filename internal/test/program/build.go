@@ -1,5 +1,5 @@
-// Package program runs the real programs, built as they are shipped, as
-// processes of tests and benchmarks.
+// Package program runs the real programs, built as they are shipped, as processes of tests and
+// benchmarks.
 package program
 
 import (
@@ -13,9 +13,8 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/repository"
 )
 
-// built is the directory of the programs, which are built when one is first
-// started. They are built without the race detector; the packages' own tests
-// run with it.
+// built is the directory of the programs. They are built when the first one is started, without the
+// race detector: the packages' own tests run with it.
 var built struct {
 	once sync.Once
 	dir  string
@@ -41,12 +40,12 @@ func build() (dir string, err error) {
 	return dir, nil
 }
 
-// trackSourcesForTestCache lists the directories that the programs are built from, so that
-// `go test` does not take a result for theirs that is of other sources: it
-// compares what a test has read. That the test imports them is not enough, since
-// the linker leaves out of the test what only the programs call.
+// trackSourcesForTestCache reads the directories that the programs are built from. `go test` caches
+// a result until a file or directory that the test has read changes, so this makes it run the tests
+// again when the sources change. Importing the packages is not enough: the linker removes from the
+// test what only the programs call.
 func trackSourcesForTestCache(root string) error {
-	for _, dir := range []string{"cmd", "pkg", "migrations"} {
+	for _, dir := range []string{"cmd", "internal", "pkg", "migrations"} {
 		err := filepath.WalkDir(filepath.Join(root, dir), func(_ string, _ os.DirEntry, err error) error { return err })
 		if err != nil {
 			return fmt.Errorf("list the sources: %w", err)
@@ -55,7 +54,7 @@ func trackSourcesForTestCache(root string) error {
 	return nil
 }
 
-// Path returns the path of a program of cmd/.
+// Path returns the path of a program of cmd/. It builds the programs first, once.
 func Path(t testing.TB, name string) string {
 	t.Helper()
 	built.once.Do(func() { built.dir, built.err = build() })
@@ -65,8 +64,7 @@ func Path(t testing.TB, name string) string {
 	return filepath.Join(built.dir, name)
 }
 
-// RemoveBinaries removes what was built. It is the last that a process asks of this
-// package.
+// RemoveBinaries removes the built programs. A process must call it last, after its tests.
 func RemoveBinaries() {
 	built.once.Do(func() {})
 	if built.dir != "" {

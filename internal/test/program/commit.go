@@ -10,8 +10,8 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/repository"
 )
 
-// BuildCommit builds the programs of a commit of the repository and returns their
-// directory, which goes when the test ends.
+// BuildCommit builds the programs of a commit of the repository. It returns their directory, which
+// is removed when the test ends.
 func BuildCommit(t testing.TB, commit string) (bin string) {
 	t.Helper()
 	root, err := repository.Root()
@@ -23,7 +23,7 @@ func BuildCommit(t testing.TB, commit string) (bin string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	archive := exec.CommandContext(t.Context(), "git", "archive", commit, "cmd", "pkg", "migrations", "go.mod", "go.sum")
+	archive := exec.CommandContext(t.Context(), "git", "archive", commit)
 	archive.Dir = root
 	files, err := archive.Output()
 	if err != nil {

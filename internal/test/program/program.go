@@ -20,7 +20,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/client"
 )
 
-// waitTimeout bounds every wait. Reaching it is a failure, never a step.
+// waitTimeout limits every wait. A test that reaches it fails.
 const waitTimeout = 4 * time.Minute
 
 // Program is a running process.
@@ -40,10 +40,10 @@ type Program struct {
 	stderr bytes.Buffer
 }
 
-// Start starts a program with nothing in its environment but env, PATH and
-// HOME. The name is that of a program of cmd/, or the path of another. It is
-// killed when the test ends, if it still runs. Its standard input ends with
-// the process that started it, for those that look.
+// Start starts a program with only env, PATH and HOME in its environment. name is a program of
+// cmd/, or the absolute path of another program. The program is killed when the test ends, if it is
+// still running. Its standard input reaches end of file when the process that started it ends, so a
+// program that reads it can notice that.
 func Start(t testing.TB, env []string, name string, args ...string) *Program {
 	t.Helper()
 	path := name
@@ -73,14 +73,14 @@ func Start(t testing.TB, env []string, name string, args ...string) *Program {
 	readers.Go(func() { p.copyOutput(stderr, &p.stderr) })
 	go func() {
 		readers.Wait()
-		_ = p.cmd.Wait() // its state is looked at by whoever waits for done
+		_ = p.cmd.Wait() // callers read the exit status from ProcessState after done
 		close(p.done)
 	}()
 	t.Cleanup(p.Kill)
 	return p
 }
 
-// copyOutput keeps what the program writes and looks for the address it listens on.
+// copyOutput stores what the program writes, and looks for the address that it listens on.
 func (p *Program) copyOutput(from io.Reader, into *bytes.Buffer) {
 	for reader := bufio.NewReader(from); ; {
 		line, err := reader.ReadString('\n')
@@ -99,8 +99,8 @@ func (p *Program) copyOutput(from io.Reader, into *bytes.Buffer) {
 	}
 }
 
-// listeningAddr finds the address in a server's log line, or in what dev mode
-// tells a person.
+// listeningAddr returns the address in a server's log line, or in the line that dev mode prints for
+// users, or "".
 func listeningAddr(line string) string {
 	var record struct{ Msg, Addr string }
 	if json.Unmarshal([]byte(line), &record) == nil && record.Msg == "listening" {
@@ -130,8 +130,7 @@ func (p *Program) Client(key string) *client.Client {
 	return c
 }
 
-// Send makes a request with the key of a Site, once, unlike the client, which
-// comes back to a server that refuses. The body is in JSON.
+// Send makes one request with APIKey and a JSON body. Unlike the client, it never retries.
 func (p *Program) Send(ctx context.Context, method, path string, body any) (status int, header http.Header, answer []byte, err error) {
 	p.t.Helper()
 	text, err := json.Marshal(body)
@@ -153,7 +152,7 @@ func (p *Program) Send(ctx context.Context, method, path string, body any) (stat
 	return response.StatusCode, response.Header, answer, err
 }
 
-// PID is the process's id.
+// PID returns the process id.
 func (p *Program) PID() int { return p.cmd.Process.Pid }
 
 // Signal sends a signal to the program.
@@ -164,8 +163,8 @@ func (p *Program) Signal(signal syscall.Signal) {
 	}
 }
 
-// Kill ends the program as a crash would, and waits until it is gone. It may
-// have ended already.
+// Kill kills the program, as a crash would, and waits until it has ended. Does nothing if it has
+// ended already.
 func (p *Program) Kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.done
@@ -188,8 +187,8 @@ func (p *Program) Wait() int {
 // Done is closed when the program has ended.
 func (p *Program) Done() <-chan struct{} { return p.done }
 
-// await waits for an event, and fails the test when the program ends before.
-func (p *Program) await(event <-chan struct{}, complaint string) {
+// await waits for an event. Fails the test when the program ends before it, or after waitTimeout.
+func (p *Program) await(event <-chan struct{}, failure string) {
 	p.t.Helper()
 	select {
 	case <-event:
@@ -199,21 +198,21 @@ func (p *Program) await(event <-chan struct{}, complaint string) {
 	case <-time.After(waitTimeout):
 	}
 	select {
-	case <-event: // as it ended
+	case <-event: // it happened while the program ended
 	default:
-		p.t.Fatalf("%s %s:\n%s", p.Name, complaint, p.tail())
+		p.t.Fatalf("%s %s:\n%s", p.Name, failure, p.tail())
 	}
 }
 
-// Output returns all that the program wrote.
+// Output returns everything that the program has written.
 func (p *Program) Output() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.stdout.String() + p.stderr.String()
 }
 
-// LostLeaseLine returns a line of its log in which the program, a worker, says that a
-// task or a reindex is no longer its own, or "".
+// LostLeaseLine returns a line of a worker's log that says that another worker holds the lease of a
+// task or a reindex, or "".
 func (p *Program) LostLeaseLine() string {
 	for line := range strings.Lines(p.Output()) {
 		if strings.Contains(line, "taken over by another worker") || strings.Contains(line, "is no longer ours") {
@@ -223,23 +222,23 @@ func (p *Program) LostLeaseLine() string {
 	return ""
 }
 
-// LogWarnings says how often the program complained in its log, and of what at
-// last.
+// LogWarnings returns the number of lines in the program's log above level INFO, and the last of
+// them.
 func (p *Program) LogWarnings() string {
-	const most, length = 10, 500
-	var complaints []string
+	const maxLines, maxLength = 10, 500
+	var warnings []string
 	for line := range strings.Lines(p.Output()) {
 		if !strings.Contains(line, `"level":"INFO"`) && !strings.Contains(line, `"level":"DEBUG"`) {
-			complaints = append(complaints, strings.TrimSpace(line[:min(len(line), length)]))
+			warnings = append(warnings, strings.TrimSpace(line[:min(len(line), maxLength)]))
 		}
 	}
-	return fmt.Sprintf("%s (%d) complained %d times; at last:\n%s", p.Name, p.PID(), len(complaints),
-		strings.Join(complaints[max(0, len(complaints)-most):], "\n"))
+	return fmt.Sprintf("%s (%d) logged %d warnings; the last ones:\n%s", p.Name, p.PID(), len(warnings),
+		strings.Join(warnings[max(0, len(warnings)-maxLines):], "\n"))
 }
 
-// tail returns the end of what the program wrote.
+// tail returns the last 16 KB of the program's output.
 func (p *Program) tail() string {
-	const most = 16 << 10
+	const size = 16 << 10
 	output := p.Output()
-	return output[max(0, len(output)-most):]
+	return output[max(0, len(output)-size):]
 }

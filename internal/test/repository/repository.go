@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 )
 
-// Root returns the root of the repository, above the working directory.
+// Root returns the directory with go.mod, at or above the working directory.
 func Root() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {

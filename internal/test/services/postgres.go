@@ -8,22 +8,24 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Postgres returns the superuser URL of a new, empty database made for this test: no table, and pgvector within reach of
-// CREATE EXTENSION. It is dropped when the test ends, whoever is still connected. Roles belong to the server and not to a database:
-// a test that makes one chooses a name of its own and drops it.
+// Postgres returns the superuser URL of a new, empty database for this test: it has no tables, and
+// CREATE EXTENSION vector works. The database is dropped when the test ends, even if clients are
+// still connected. Roles belong to the server, not to a database: a test that creates one must
+// choose a unique name and drop it.
 func Postgres(t testing.TB) string {
 	t.Helper()
 	return Servers{}.Postgres(t)
 }
 
-// Postgres is the function of that name, on the servers of the set.
+// Postgres does what the function Postgres does, on these servers.
 func (s Servers) Postgres(t testing.TB) string {
 	t.Helper()
-	// template0 has no connections, so databases can be made from it by many tests at once.
+	// No one connects to template0, so many tests can copy it at the same time.
 	return s.createDatabase(t, s.setting(t, envPostgresURL), "template0")
 }
 
-// createDatabase makes a database as a copy of another, to which nobody is connected, and returns its URL.
+// createDatabase creates a copy of the database template, which must have no connections, and
+// returns its URL.
 func (s Servers) createDatabase(t testing.TB, server, template string) string {
 	t.Helper()
 	address, err := url.Parse(server)
@@ -32,7 +34,7 @@ func (s Servers) createDatabase(t testing.TB, server, template string) string {
 	}
 	name := uniqueName(t, '_')
 	if err := execute(t.Context(), server, "CREATE DATABASE "+name+" TEMPLATE "+template); err != nil {
-		t.Fatalf("make database %s: %v", name, err)
+		t.Fatalf("create database %s: %v", name, err)
 	}
 	t.Cleanup(func() {
 		ctx, cancel := cleanupContext()
@@ -45,7 +47,8 @@ func (s Servers) createDatabase(t testing.TB, server, template string) string {
 	return address.String()
 }
 
-// PgBouncerURL returns the URL of a database, which is on the server that the environment names, by way of PgBouncer in transaction mode.
+// PgBouncerURL returns the URL of the given database through PgBouncer in transaction mode. The
+// database must be on the server that the environment names.
 func PgBouncerURL(t testing.TB, database string) string {
 	t.Helper()
 	address, err := url.Parse(database)
@@ -56,14 +59,14 @@ func PgBouncerURL(t testing.TB, database string) string {
 	return address.String()
 }
 
-// execute runs one statement on a connection of its own.
+// execute runs one statement on a new connection.
 func execute(ctx context.Context, server, statement string) error {
 	connection, err := pgx.Connect(ctx, server)
 	if err != nil {
 		return err
 	}
 	_, err = connection.Exec(ctx, statement)
-	// The statement has been answered: how the connection ends changes nothing.
+	// The statement has succeeded or failed by then; an error of Close does not matter.
 	_ = connection.Close(ctx)
 	return err
 }

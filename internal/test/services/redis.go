@@ -12,23 +12,24 @@ import (
 )
 
 const (
-	leaseKey      = "gristmill:test:lease:"     // + number, in database 0, which no test is given
-	leaseCounter  = "gristmill:test:lease:next" // spreads the first try, so that tests seldom meet
-	leaseLifetime = time.Hour                   // longer than any test; frees what a killed test run held
+	leaseKey      = "gristmill:test:lease:"     // + number, in database 0, which no test gets
+	leaseCounter  = "gristmill:test:lease:next" // spreads the first tries, so that tests seldom compete
+	leaseLifetime = time.Hour                   // longer than any test; frees the databases of a killed test run
 	leaseWait     = 30 * time.Second
 )
 
-// release deletes a lease if it is still the caller's.
-var release = redis.NewScript(`if redis.call("GET", KEYS[1]) == ARGV[1] then return redis.call("DEL", KEYS[1]) end return 0`)
+// releaseLease deletes a lease if the caller still owns it.
+var releaseLease = redis.NewScript(`if redis.call("GET", KEYS[1]) == ARGV[1] then return redis.call("DEL", KEYS[1]) end return 0`)
 
-// Redis returns the URL of an empty Redis database that this test alone uses until it ends. Published messages and Lua scripts
-// are shared by all databases of a server, in Redis itself: channels need names that no other test uses.
+// Redis returns the URL of an empty Redis database that only this test uses until it ends. Redis
+// shares published messages and Lua scripts among all databases of a server: a test must use unique
+// channel names.
 func Redis(t testing.TB) string {
 	t.Helper()
 	return Servers{}.Redis(t)
 }
 
-// Redis is the function of that name, on the servers of the set.
+// Redis does what the function Redis does, on these servers.
 func (s Servers) Redis(t testing.TB) string {
 	t.Helper()
 	server := s.setting(t, envRedisURL)
@@ -53,12 +54,13 @@ func (s Servers) Redis(t testing.TB) string {
 	t.Cleanup(func() {
 		ctx, cancel := cleanupContext()
 		defer cancel()
-		// Emptied before it is given back; a test run that was killed could not, so it is emptied below too.
+		// Empties the database before it releases the lease. A killed test run does not do this, so
+		// the database is also emptied below.
 		if err := database.FlushDB(ctx).Err(); err != nil {
 			t.Errorf("empty Redis database %d: %v", number, err)
 		}
-		if err := release.Run(ctx, registry, []string{leaseKey + strconv.Itoa(number)}, owner).Err(); err != nil {
-			t.Errorf("give back Redis database %d: %v", number, err)
+		if err := releaseLease.Run(ctx, registry, []string{leaseKey + strconv.Itoa(number)}, owner).Err(); err != nil {
+			t.Errorf("release Redis database %d: %v", number, err)
 		}
 		_ = database.Close()
 	})
@@ -73,16 +75,16 @@ func (s Servers) Redis(t testing.TB) string {
 	return address.String()
 }
 
-// leaseDatabase takes a database number that nobody holds, and waits for one until ctx ends.
+// leaseDatabase leases a database number that no test holds. Waits for one until ctx ends.
 func leaseDatabase(ctx context.Context, registry *redis.Client, owner string) (int, error) {
-	count := 16 // Redis's own default, for a server that does not let us ask
+	count := 16 // Redis's default, for a server that refuses CONFIG GET
 	if answer, err := registry.ConfigGet(ctx, "databases").Result(); err == nil {
 		if n, err := strconv.Atoi(answer["databases"]); err == nil {
 			count = n
 		}
 	}
 	if count < 2 {
-		return 0, fmt.Errorf("the server has %d database: tests need one besides number 0", count)
+		return 0, fmt.Errorf("the server has %d databases: tests need at least one in addition to number 0", count)
 	}
 	retry := time.NewTicker(100 * time.Millisecond)
 	defer retry.Stop()

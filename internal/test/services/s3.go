@@ -9,7 +9,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// S3Config says how to reach a bucket.
+// S3Config is the address of a bucket and the credentials for it.
 type S3Config struct {
 	Endpoint  string // URL, such as http://127.0.0.1:9000
 	AccessKey string
@@ -18,13 +18,14 @@ type S3Config struct {
 	Region    string
 }
 
-// S3 returns a new, empty bucket made for this test. When the test ends it is removed with everything in it.
+// S3 returns a new, empty bucket for this test. When the test ends, it is removed with all its
+// content.
 func S3(t testing.TB) S3Config {
 	t.Helper()
 	return Servers{}.S3(t)
 }
 
-// S3 is the function of that name, on the servers of the set.
+// S3 does what the function S3 does, on these servers.
 func (s Servers) S3(t testing.TB) S3Config {
 	t.Helper()
 	config := S3Config{
@@ -44,10 +45,10 @@ func (s Servers) S3(t testing.TB) S3Config {
 		Region: config.Region,
 	})
 	if err != nil {
-		t.Fatalf("make an S3 client: %v", err)
+		t.Fatalf("create an S3 client: %v", err)
 	}
 	if err := client.MakeBucket(t.Context(), config.Bucket, minio.MakeBucketOptions{Region: config.Region}); err != nil {
-		t.Fatalf("make bucket %s: %v", config.Bucket, err)
+		t.Fatalf("create bucket %s: %v", config.Bucket, err)
 	}
 	t.Cleanup(func() {
 		ctx, cancel := cleanupContext()
@@ -59,14 +60,14 @@ func (s Servers) S3(t testing.TB) S3Config {
 	return config
 }
 
-// removeBucket removes every version of every object, every upload that was begun and not completed, and then the bucket.
-// It removes nothing, and says so by no error, when the test has removed the bucket itself.
+// removeBucket removes every version of every object, every incomplete upload, and then the bucket.
+// Returns nil if the test has removed the bucket itself.
 func removeBucket(ctx context.Context, client *minio.Client, bucket string) error {
 	if exists, err := client.BucketExists(ctx, bucket); err != nil || !exists {
 		return err
 	}
 	listing, cancel := context.WithCancel(ctx)
-	defer cancel() // ends a listing that is left half read
+	defer cancel() // ends a listing that is not read to its end
 	for upload := range client.ListIncompleteUploads(listing, bucket, "", true) {
 		if upload.Err != nil {
 			return upload.Err

@@ -1,8 +1,10 @@
-// Package services gives tests real servers: a PostgreSQL database with pgvector within reach, a Redis database and an S3 bucket,
-// each new, empty, made for one test and removed when it ends, so that tests run in parallel.
+// Package services gives tests real servers: a PostgreSQL database with pgvector, a Redis database
+// and an S3 bucket. Each is new and empty, belongs to one test, and is removed when the test ends,
+// so tests can run in parallel.
 //
-// The addresses come from the environment or, where it does not have them, from the file .services/env that `scripts/services up`
-// leaves in the repository. A test whose server is in neither is skipped; with CI set it fails.
+// The addresses come from the environment, or else from the file .services/env that
+// `scripts/services up` writes in the repository. A test whose server has no address is skipped;
+// with CI set it fails.
 package services
 
 import (
@@ -18,7 +20,7 @@ import (
 	"time"
 )
 
-// The environment that names the servers.
+// The environment variables with the addresses.
 const (
 	envPostgresURL = "GRISTMILL_TEST_POSTGRES_URL"
 	envPgBouncer   = "GRISTMILL_TEST_PGBOUNCER"
@@ -28,17 +30,18 @@ const (
 	envS3SecretKey = "GRISTMILL_TEST_S3_SECRET_KEY"
 )
 
-// Servers is a set of servers. The zero Set is the one whose addresses come from the environment or from .services/env.
+// Servers is a set of servers. The zero value uses the addresses in the environment or in
+// .services/env.
 type Servers struct{ env map[string]string }
 
-// ReadAddresses returns the set whose addresses `scripts/services up` has left in a file, which is called env and lies in its
-// GRISTMILL_SERVICES_DIR.
+// ReadAddresses returns the set of servers whose addresses `scripts/services up` has written to
+// file, which is the file env in its GRISTMILL_SERVICES_DIR.
 func ReadAddresses(file string) (Servers, error) {
 	env, err := parseEnvFile(file)
 	return Servers{env}, err
 }
 
-// setting returns the value of an environment name, and skips or fails the test when nothing gives one.
+// setting returns the value of an environment variable. Skips or fails the test if there is none.
 func (s Servers) setting(t testing.TB, name string) string {
 	t.Helper()
 	if s.env != nil {
@@ -46,7 +49,7 @@ func (s Servers) setting(t testing.TB, name string) string {
 	}
 	directory, err := os.Getwd()
 	if err != nil {
-		t.Fatalf("find the repository: %v", err)
+		t.Fatalf("get the working directory: %v", err)
 	}
 	value, err := lookup(name, directory)
 	if err != nil {
@@ -55,12 +58,12 @@ func (s Servers) setting(t testing.TB, name string) string {
 	if value != "" {
 		return value
 	}
-	SkipOrFail(t, "needs a real server and %s is not set: run scripts/services up", name)
+	SkipOrFail(t, "needs a real server, but %s is not set: run scripts/services up", name)
 	return ""
 }
 
-// SkipOrFail ends a test that needs what the machine does not have: it is skipped,
-// and fails with CI set.
+// SkipOrFail ends a test whose requirement the machine does not meet. It skips the test, or fails
+// it with CI set.
 func SkipOrFail(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("CI") != "" {
@@ -69,7 +72,8 @@ func SkipOrFail(t testing.TB, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
-// lookup returns the value of name from the environment, else from .services/env of the module that directory is in, else "".
+// lookup returns the value of name from the environment, else from .services/env of the module that
+// contains directory, else "".
 func lookup(name, directory string) (string, error) {
 	if value := os.Getenv(name); value != "" {
 		return value, nil
@@ -91,7 +95,7 @@ func lookup(name, directory string) (string, error) {
 	return values[name], err
 }
 
-// parseEnvFile returns the names and values of a file that scripts/services has written.
+// parseEnvFile returns the variables in a file that scripts/services wrote.
 func parseEnvFile(file string) (map[string]string, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -107,7 +111,7 @@ func parseEnvFile(file string) (map[string]string, error) {
 	return values, nil
 }
 
-// unquote undoes the single quotes that scripts/services puts around a value for the shell.
+// unquote removes the single quotes that scripts/services puts around a value.
 func unquote(value string) string {
 	if len(value) < 2 || value[0] != '\'' || value[len(value)-1] != '\'' {
 		return value
@@ -115,17 +119,19 @@ func unquote(value string) string {
 	return strings.ReplaceAll(value[1:len(value)-1], `'\''`, `'`)
 }
 
-// cleanupContext is for the removal of what a test used: its own context has ended by then.
+// cleanupContext returns a context for cleanup functions, because the test's own context has ended
+// by then.
 func cleanupContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), 30*time.Second)
 }
 
-// uniqueName returns a name for a database or bucket: lower-case letters, digits and separator, from the name of the test so that a
-// person can tell whose it is, and random digits so that no other test run has it.
+// uniqueName returns a name for a database or bucket: lower-case letters, digits and separators. It
+// begins with the name of the test, so that a person can see which test it belongs to, and ends
+// with random digits, so that it is unique among all test runs.
 func uniqueName(t testing.TB, separator byte) string {
 	var random [6]byte
 	if _, err := rand.Read(random[:]); err != nil {
-		t.Fatalf("make a random name: %v", err)
+		t.Fatalf("generate a random name: %v", err)
 	}
 	name := []byte("gm")
 	for _, c := range []byte(strings.ToLower(t.Name())) {

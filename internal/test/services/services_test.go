@@ -17,7 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-func TestPostgresIsNewAndDroppedAlthoughInUse(t *testing.T) {
+func TestPostgresIsNewAndDroppedWhileInUse(t *testing.T) {
 	t.Parallel()
 	var used string
 	t.Run("use", func(t *testing.T) {
@@ -26,7 +26,8 @@ func TestPostgresIsNewAndDroppedAlthoughInUse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Not closed: a test may fail in the middle, and its database must go all the same.
+		// The connection stays open: a failed test may leave connections, and its database must be
+		// dropped nevertheless.
 		var tables int
 		if err := connection.QueryRow(t.Context(), `SELECT count(*) FROM pg_tables WHERE schemaname = 'public'`).Scan(&tables); err != nil {
 			t.Fatal(err)
@@ -56,11 +57,11 @@ func TestPostgresIsNewAndDroppedAlthoughInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	if left != 0 {
-		t.Errorf("database %s is still there", name)
+		t.Errorf("database %s still exists", name)
 	}
 }
 
-func TestPostgresManyAtOnce(t *testing.T) {
+func TestPostgresInParallel(t *testing.T) {
 	t.Parallel()
 	var mutex sync.Mutex
 	seen := map[string]bool{}
@@ -80,7 +81,7 @@ func TestPostgresManyAtOnce(t *testing.T) {
 	})
 }
 
-func TestRedisIsTheTestsOwn(t *testing.T) {
+func TestRedisDatabaseIsExclusive(t *testing.T) {
 	t.Parallel()
 	var used string
 	t.Run("use", func(t *testing.T) {
@@ -96,20 +97,20 @@ func TestRedisIsTheTestsOwn(t *testing.T) {
 	registry := redisClient(t, Servers{}.setting(t, envRedisURL)) // skips when the test above did
 	number := strings.TrimPrefix(mustParse(t, used).Path, "/")
 	if number == "0" {
-		t.Error("database 0 holds the leases and was given to a test")
+		t.Error("a test got database 0, which holds the leases")
 	}
-	// Another test may hold the number by now: then the lease names that test.
+	// Another test may hold the number already: then the lease names that test.
 	holder, err := registry.Get(t.Context(), leaseKey+number).Result()
-	if err == nil && strings.Contains(holder, "testredisisthetestsown") {
+	if err == nil && strings.Contains(holder, "testredisdatabaseisexclusive") {
 		t.Errorf("the lease is still held by %s", holder)
 	}
 }
 
-func TestReleaseLeavesAnothersLease(t *testing.T) {
+func TestReleaseLeaseKeepsAnotherOwnersLease(t *testing.T) {
 	t.Parallel()
 	client := redisClient(t, Redis(t))
 	client.Set(t.Context(), "lease", "another", 0)
-	if err := release.Run(t.Context(), client, []string{"lease"}, "mine").Err(); err != nil {
+	if err := releaseLease.Run(t.Context(), client, []string{"lease"}, "mine").Err(); err != nil {
 		t.Fatal(err)
 	}
 	if holder := client.Get(t.Context(), "lease").Val(); holder != "another" {
@@ -117,7 +118,7 @@ func TestReleaseLeavesAnothersLease(t *testing.T) {
 	}
 }
 
-func TestS3BucketGoesWithAllItHolds(t *testing.T) {
+func TestS3BucketIsRemovedWithItsContent(t *testing.T) {
 	t.Parallel()
 	var used S3Config
 	t.Run("use", func(t *testing.T) {
@@ -201,11 +202,11 @@ func TestMissingServerSkipsAndFailsInCI(t *testing.T) {
 	}
 }
 
-func TestUnique(t *testing.T) {
+func TestUniqueName(t *testing.T) {
 	t.Run("Ünicode / and_a very long name with Capitals that no server would take as it is", func(t *testing.T) {
 		one, other := uniqueName(t, '-'), uniqueName(t, '-')
 		if one == other {
-			t.Errorf("%s twice", one)
+			t.Errorf("uniqueName returned %s twice", one)
 		}
 		if len(one) > 63 || strings.Trim(one, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || strings.Contains(one, "--") {
 			t.Errorf("%q is not a bucket name", one)
@@ -213,7 +214,7 @@ func TestUnique(t *testing.T) {
 	})
 }
 
-// recorder is a test that notes how it was ended. Like a real one it ends its goroutine.
+// recorder is a testing.TB that records how the test ended. Like a real one, it ends its goroutine.
 type recorder struct {
 	testing.TB
 	outcome, text string

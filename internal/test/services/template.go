@@ -10,9 +10,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// PostgresFromTemplate is Postgres for many tests that begin with the same tables: the database is a copy of one that prepare has filled, given its
-// URL. That one is made once on a server for each key, which must name all that prepare depends on, and stays as long as the server.
-// A copy takes some 50 ms. Databases of other keys are left alone: other checkouts may use the server.
+// PostgresFromTemplate returns a new database for this test, like Postgres, but as a copy of a
+// template that prepare has filled, given the template's URL. Each server has one template for each
+// key. It is created once and stays as long as the server. The key must cover everything that
+// prepare depends on. A copy takes about 50 ms. Templates of other keys are kept: other checkouts
+// may use the server.
 func (s Servers) PostgresFromTemplate(t testing.TB, key string, prepare func(database string) error) string {
 	t.Helper()
 	server := s.setting(t, envPostgresURL)
@@ -26,10 +28,12 @@ func (s Servers) PostgresFromTemplate(t testing.TB, key string, prepare func(dat
 	return s.createDatabase(t, server, template)
 }
 
-// templates holds, by server and template, the function that makes the template and returns its error.
+// templates maps a server and a template to the function that creates the template and returns its
+// error.
 var templates sync.Map
 
-// ensureTemplate makes the template unless it is there. Processes that ask at the same time wait for the first.
+// ensureTemplate creates the template unless it exists. Processes that call it at the same time
+// wait for the first.
 func ensureTemplate(ctx context.Context, server, template string, prepare func(database string) error) error {
 	connection, err := pgx.Connect(ctx, server)
 	if err != nil {
@@ -39,10 +43,11 @@ func ensureTemplate(ctx context.Context, server, template string, prepare func(d
 	if _, err := connection.Exec(ctx, "SELECT pg_advisory_lock(hashtext($1))", template); err != nil {
 		return err
 	}
-	// It is marked as a template when it is whole: what a process that died has left is not.
-	var whole bool
-	err = connection.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1 AND datistemplate)", template).Scan(&whole)
-	if err != nil || whole {
+	// A database is marked as a template only when it is complete. One that a dead process left
+	// behind is not marked.
+	var complete bool
+	err = connection.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1 AND datistemplate)", template).Scan(&complete)
+	if err != nil || complete {
 		return err
 	}
 	if _, err := connection.Exec(ctx, "DROP DATABASE IF EXISTS "+template+" WITH (FORCE)"); err != nil {
@@ -53,13 +58,13 @@ func ensureTemplate(ctx context.Context, server, template string, prepare func(d
 	}
 	address, err := url.Parse(server)
 	if err != nil {
-		return fmt.Errorf("%s is no URL", envPostgresURL)
+		return fmt.Errorf("%s is not a URL", envPostgresURL)
 	}
 	address.Path = "/" + template
 	if err := prepare(address.String()); err != nil {
 		return err
 	}
-	// A database that somebody is connected to cannot be copied.
+	// A database cannot be copied while it has connections.
 	_, err = connection.Exec(ctx, "ALTER DATABASE "+template+" WITH IS_TEMPLATE true ALLOW_CONNECTIONS false")
 	return err
 }

@@ -1,6 +1,5 @@
-// Package part gives programs that measure what tests have: a testing.TB, with
-// which the helpers of tests make databases, buckets and the like, and remove
-// them again.
+// Package standalone provides a testing.TB to programs that measure, so that they can use test
+// helpers: the helpers create databases, buckets and the like, and remove them afterwards.
 package standalone
 
 import (
@@ -12,10 +11,10 @@ import (
 	"testing"
 )
 
-// TB is a part of a program's work. It has the methods of testing.TB that
-// helpers of tests call; those that end a test end the part.
+// TB stands for one part of a program's work. It implements the methods of testing.TB that test
+// helpers call. Those that end a test end the part.
 type TB struct {
-	testing.TB // nil
+	testing.TB // nil: a method that is not implemented below panics
 
 	ctx  context.Context
 	name string
@@ -25,15 +24,14 @@ type TB struct {
 	errs     []error
 }
 
-// New returns a part that ends with Clean.
+// New returns a TB. The caller must call RunCleanups at the end.
 func New(ctx context.Context, name string) *TB { return &TB{ctx: ctx, name: name} }
 
-// Run runs a part: what was made for it is removed when it ends. It returns the
-// errors that were reported to it.
+// Run runs a part and its cleanups. Returns the errors that were reported to the TB.
 func Run(ctx context.Context, name string, run func(p *TB)) error {
 	p := New(ctx, name)
 	done := make(chan struct{})
-	go func() { // which Fatal can end
+	go func() { // Fatal ends this goroutine
 		defer close(done)
 		defer p.RunCleanups()
 		run(p)
@@ -42,7 +40,7 @@ func Run(ctx context.Context, name string, run func(p *TB)) error {
 	return errors.Join(p.errs...)
 }
 
-// RunCleanups removes what was made for the part, the last first.
+// RunCleanups runs the cleanup functions, the last registered first.
 func (p *TB) RunCleanups() {
 	for {
 		p.mu.Lock()
@@ -58,14 +56,14 @@ func (p *TB) RunCleanups() {
 	}
 }
 
-// DiscardCleanups has what was made for the part until now stay.
+// DiscardCleanups forgets the cleanup functions registered so far, so what they would remove stays.
 func (p *TB) DiscardCleanups() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cleanups = nil
 }
 
-// What follows are the methods of testing.TB that are in use.
+// The following methods are the part of testing.TB that is in use.
 
 func (p *TB) Helper()                  {}
 func (p *TB) Name() string             { return p.name }
