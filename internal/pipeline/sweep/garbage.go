@@ -15,7 +15,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
-// GarbageCollectorStore keeps the lists of what may be removed; see storetest.Garbage
+// GarbageCollectorStore keeps the garbage list and other data that expires; see storetest.Garbage
 // and Sweeping for the contract.
 type GarbageCollectorStore interface {
 	TenantsWithGarbage(ctx context.Context, ages garbage.MinAges) ([]string, error)
@@ -31,71 +31,71 @@ type GarbageCollectorStore interface {
 	TryWithLock(ctx context.Context, name string, fn func(ctx context.Context) error) error
 }
 
-// Objects holds originals. Delete also removes what was written of one whose
-// upload broke off; deleting one that is gone already is no error.
+// Objects holds originals. Delete also deletes the parts of an upload that was interrupted. It
+// returns nil if the object does not exist.
 type Objects interface {
 	Delete(ctx context.Context, name string) error
 }
 
-// GarbageCollector removes what nobody refers to any more. It reads lists of it, and
-// searches for nothing.
+// GarbageCollector deletes data that is no longer referenced. It reads the garbage list, so it
+// does not have to search for garbage; only a scheduled scan does.
 type GarbageCollector struct {
 	Store   GarbageCollectorStore
 	Objects Objects
 	Metrics *telemetry.Metrics
 	Log     *slog.Logger
 
-	// Grace is how long an object whose upload may be under way, and a section
-	// summary that no version uses, are left alone.
+	// Grace is how long the collector leaves alone an object whose upload may be under way, and
+	// a section summary that no version uses.
 	Grace time.Duration
 
-	// Ahead has entries be due before their time. Tests set it.
+	// Ahead makes garbage entries due this long before their time. Only tests set it.
 	Ahead time.Duration
 
-	lastTenant string // tenant that things were removed of
+	lastTenant string // last tenant whose garbage was collected
 }
 
 // DefaultGrace is longer than any upload should take.
 const DefaultGrace = 24 * time.Hour
 
 const (
-	// idempotencyKeyRetention is how long an idempotency key is good for.
+	// idempotencyKeyRetention is how long an idempotency key is kept after its first use.
 	idempotencyKeyRetention = 24 * time.Hour
 
-	// deliveryRetention is how long it can be seen what became of a delivery to a
-	// webhook.
+	// deliveryRetention is how long a delivery to a webhook is kept after its end, so that
+	// clients can see its outcome.
 	deliveryRetention = 7 * 24 * time.Hour
 
-	// entryLimit is the number of entries that are read at a time, and
-	// collectRows the maximum number of rows that one transaction removes.
+	// entryLimit is the number of garbage entries that are read at a time. rowLimit is the maximum
+	// number of rows that one transaction deletes.
 	entryLimit = 100
 	rowLimit   = 1000
 
-	// roundTime is how long one round removes things, turnTime how long it does
-	// so for a tenant before the next, and searchTime how long it searches for
-	// what no list names. The next round goes on.
+	// roundTime bounds a round, and tenantTime the time that a round spends on one tenant before
+	// it goes on to the next. scanTime bounds the time for scans in a round. The next round
+	// continues.
 	roundTime  = 10 * time.Second
 	tenantTime = time.Second
-	searchTime = time.Second
+	scanTime   = time.Second
 
-	// maxStorageFailures is how often object storage is unavailable in a round until its
-	// objects are postponed without trying.
+	// maxStorageFailures is the number of times that object storage may be unavailable in a round.
+	// After that, the round postpones objects without trying to delete them.
 	maxStorageFailures = 3
 
-	// The delay before what could not be removed is tried again doubles from the
-	// first to the last.
+	// The delay before an entry that cannot be deleted is tried again doubles from minPostponement
+	// to maxPostponement.
 	minPostponement = time.Minute
 	maxPostponement = time.Hour
 )
 
-// Run collects until ctx ends: at once, and then on a timer. Any number of
-// processes may run it; one at a time collects. The queue is filled meanwhile.
+// Run runs rounds until ctx ends: immediately, and then on a timer. Any number of processes may
+// call it; one of them collects at a time. The queue is filled meanwhile.
 func (c *GarbageCollector) Run(ctx context.Context) {
 	ticker := time.NewTicker(sweepInterval)
 	defer ticker.Stop()
 	for {
 		if err := c.CollectGarbage(ctx); err != nil && ctx.Err() == nil {
-			c.Log.WarnContext(ctx, "garbage collection cut short; the next round goes on", "error", err)
+			c.Log.WarnContext(ctx, "garbage collection failed; the next round continues", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -105,9 +105,9 @@ func (c *GarbageCollector) Run(ctx context.Context) {
 	}
 }
 
-// CollectGarbage runs one round, unless another process is in one: it removes some
-// things of each tenant in turn, until nothing is left or time is up. A tenant
-// or a kind of thing that cannot be removed now does not keep the others.
+// CollectGarbage runs one round, unless another process is in one. A round deletes some garbage of
+// each tenant in turn, until none is left or its time is up. If the garbage of one tenant or of
+// one kind cannot be deleted now, the round goes on with the others.
 func (c *GarbageCollector) CollectGarbage(ctx context.Context) error {
 	return goroutine.Try(func() error { return c.Store.TryWithLock(ctx, "garbage", c.runRound) })
 }
@@ -119,9 +119,9 @@ func (c *GarbageCollector) runRound(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list tenants with garbage: %w", err)
 	}
-	r := collectionRound{GarbageCollector: c, until: time.Now().Add(roundTime), searchLeft: searchTime, failuresLeft: maxStorageFailures}
+	r := collectionRound{GarbageCollector: c, until: time.Now().Add(roundTime), scanTimeLeft: scanTime, failuresLeft: maxStorageFailures}
 	var errs []error
-	// Whom the last round has not come to is first.
+	// Begin with the tenant after the one that the last round ended with.
 	next, found := slices.BinarySearch(tenants, c.lastTenant)
 	if found {
 		next++
@@ -146,19 +146,19 @@ func (c *GarbageCollector) runRound(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// collectionRound is one round of a collector.
+// collectionRound is one round of a GarbageCollector.
 type collectionRound struct {
 	*GarbageCollector
-	until      time.Time
-	searchLeft time.Duration // that is left for searches
+	until time.Time
 
-	failuresLeft int // of object storage that are left until it counts as down
+	scanTimeLeft time.Duration
+	failuresLeft int // number of further failures until object storage counts as down
 }
 
 func (r *collectionRound) timeUp() bool { return time.Now().After(r.until) }
 
-// collectTenant removes some things of each kind of the tenant in ctx, and reports
-// whether there may be more.
+// collectTenant deletes some garbage of each kind of ctx's tenant, and reports whether there may
+// be more.
 func (r *collectionRound) collectTenant(ctx context.Context) (more bool, err error) {
 	var errs []error
 	for _, kind := range []func(context.Context) (int, error){
@@ -181,14 +181,14 @@ func (r *collectionRound) collectTenant(ctx context.Context) (more bool, err err
 	return more || moreListed, errors.Join(append(errs, err)...)
 }
 
-// collectListed removes what the entries name that are due first. One that
-// cannot be removed now is postponed.
+// collectListed deletes what the garbage entries name that are due first. It postpones entries
+// whose data cannot be deleted now.
 func (r *collectionRound) collectListed(ctx context.Context) (more bool, err error) {
 	due, err := r.Store.Garbage(ctx, r.Ahead, entryLimit)
 	if err != nil {
 		return false, err
 	}
-	var deleted []garbage.Entry // entries whose objects are gone
+	var deleted []garbage.Entry // entries whose objects are deleted
 	turn := time.Now().Add(tenantTime)
 	for _, g := range due {
 		if r.timeUp() || time.Now().After(turn) {
@@ -201,8 +201,8 @@ func (r *collectionRound) collectListed(ctx context.Context) (more bool, err err
 				deleted = append(deleted, g)
 			}
 		case garbage.KindScan:
-			if len(due) == 1 && r.searchLeft > 0 { // after all else
-				return r.searchGarbage(ctx, g)
+			if len(due) == 1 && r.scanTimeLeft > 0 { // scan when nothing else is due
+				return r.scanForGarbage(ctx, g)
 			}
 			continue
 		default:
@@ -224,7 +224,7 @@ func (r *collectionRound) collectListed(ctx context.Context) (more bool, err err
 	return more, err
 }
 
-// deleteObject deletes the object of an entry, unless object storage is down.
+// deleteObject deletes the object of an entry, unless object storage counts as down.
 func (r *collectionRound) deleteObject(ctx context.Context, g garbage.Entry) error {
 	if r.failuresLeft == 0 {
 		return errStorageDown
@@ -236,10 +236,10 @@ func (r *collectionRound) deleteObject(ctx context.Context, g garbage.Entry) err
 	return err
 }
 
-// errStorageDown says why an object was not tried.
-var errStorageDown = fault.New(fault.Conflict, "object storage could not be used a moment ago")
+// errStorageDown is the reason for postponing an object without trying to delete it.
+var errStorageDown = fault.New(fault.Conflict, "object storage was unavailable a moment ago")
 
-// collectRows removes what an entry names, some rows at a time.
+// collectRows deletes what an entry names, rowLimit rows at a time.
 func (r *collectionRound) collectRows(ctx context.Context, g garbage.Entry, turn time.Time) error {
 	for {
 		more, err := r.Store.CollectGarbage(ctx, g, r.Ahead, rowLimit)
@@ -249,8 +249,7 @@ func (r *collectionRound) collectRows(ctx context.Context, g garbage.Entry, turn
 	}
 }
 
-// postpone postpones an entry. What is only needed a while longer is no trouble
-// to report.
+// postpone postpones an entry. It logs a warning, unless the data is only needed for longer.
 func (r *collectionRound) postpone(ctx context.Context, g garbage.Entry, why error) error {
 	delay := maxPostponement
 	switch {
@@ -263,16 +262,16 @@ func (r *collectionRound) postpone(ctx context.Context, g garbage.Entry, why err
 	if fault.Is(why, fault.Conflict) {
 		level = slog.LevelDebug
 	}
-	r.Log.Log(ctx, level, "garbage cannot be removed now; trying again later", "garbage", g.String(), "tries", g.Tries+1, "delay", delay, "error", why)
+	r.Log.Log(ctx, level, "garbage cannot be deleted now; trying again later", "garbage", g.String(), "tries", g.Tries+1, "delay", delay, "error", why)
 	return r.Store.PostponeGarbage(ctx, g, delay)
 }
 
-// searchGarbage goes on with a search of all rows for garbage that no list
-// names, and has the next round go on with it.
-func (r *collectionRound) searchGarbage(ctx context.Context, g garbage.Entry) (more bool, err error) {
+// scanForGarbage continues a scan of all rows for garbage that is not on the list, until the
+// round's time for scans is used up. The next round continues the scan.
+func (r *collectionRound) scanForGarbage(ctx context.Context, g garbage.Entry) (more bool, err error) {
 	var found garbage.ScanCounts
 	start := time.Now()
-	until := start.Add(r.searchLeft)
+	until := start.Add(r.scanTimeLeft)
 	for g.ScanCursor.Stage != garbage.ScanEnded && !r.timeUp() && !time.Now().After(until) {
 		next, part, err := r.Store.ScanForGarbage(ctx, g.ScanCursor, rowLimit)
 		if err != nil {
@@ -281,13 +280,13 @@ func (r *collectionRound) searchGarbage(ctx context.Context, g garbage.Entry) (m
 		g.ScanCursor = next
 		found.Add(part)
 	}
-	r.searchLeft -= time.Since(start)
+	r.scanTimeLeft -= time.Since(start)
 	if found != (garbage.ScanCounts{}) {
 		r.Metrics.ObserveFinding(string(verification.FindingGarbageUnlisted))
-		r.Log.WarnContext(ctx, "found garbage that no list named; it is listed now", "found", found.String())
+		r.Log.WarnContext(ctx, "found garbage that was not on the garbage list; added it", "found", found.String())
 	}
 	if g.ScanCursor.Stage == garbage.ScanEnded {
-		r.Log.InfoContext(ctx, "all rows are searched for garbage that no list names")
+		r.Log.InfoContext(ctx, "scan of all rows for unlisted garbage has ended")
 		return found != (garbage.ScanCounts{}), r.Store.DeleteGarbageEntries(ctx, g)
 	}
 	return false, r.Store.PostponeGarbage(ctx, g, 0)

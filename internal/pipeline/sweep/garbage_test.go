@@ -56,21 +56,21 @@ func collect(t *testing.T, c *sweep.GarbageCollector) {
 	}
 }
 
-func TestCollectRemovesWhatIsListed(t *testing.T) {
+func TestCollectDeletesListedGarbage(t *testing.T) {
 	t.Parallel()
 	m := newFakeBackend()
 	c := newCollector(t, m)
 	m.garbage["a"] = []garbage.Entry{objectEntry(1), spaceEntry(2)}
 	m.garbage["b"] = []garbage.Entry{spaceEntry(3), objectEntry(4)}
-	m.parts[3] = 5 // goes in parts
+	m.parts[3] = 5 // takes five calls
 	collect(t, c)
 	want := []string{"delete object 1", "collect space 2", "collect space 3", "delete object 4"}
 	if diff := cmp.Diff(want, m.journal); diff != "" || m.garbageLeft("a")+m.garbageLeft("b") != 0 || m.parts[3] != 0 {
-		t.Errorf("did (-want +got):\n%s\nleft %d entries", diff, m.garbageLeft("a")+m.garbageLeft("b"))
+		t.Errorf("calls (-want +got):\n%s\n%d entries are left, want none", diff, m.garbageLeft("a")+m.garbageLeft("b"))
 	}
 }
 
-func TestCollectRemovesAllBatchByBatch(t *testing.T) {
+func TestCollectDeletesInBatches(t *testing.T) {
 	t.Parallel()
 	m := newFakeBackend()
 	c := newCollector(t, m)
@@ -80,18 +80,18 @@ func TestCollectRemovesAllBatchByBatch(t *testing.T) {
 	}
 	collect(t, c)
 	if m.uploads+m.sections+m.keys+m.ended+m.garbageLeft("b") != 0 {
-		t.Errorf("left %d uploads, %d sections, %d keys, %d deliveries, %d entries", m.uploads, m.sections, m.keys, m.ended, m.garbageLeft("b"))
+		t.Errorf("left %d uploads, %d sections, %d keys, %d deliveries, %d entries, want none", m.uploads, m.sections, m.keys, m.ended, m.garbageLeft("b"))
 	}
 	if slices.ContainsFunc(m.grace, func(d time.Duration) bool { return d != time.Hour }) {
-		t.Errorf("left things alone for %v, want the hour that was asked for", m.grace)
+		t.Errorf("grace periods %v, want one hour each", m.grace)
 	}
 	if want := (garbage.MinAges{Uploads: time.Hour, Sections: time.Hour, IdempotencyKeys: 24 * time.Hour, Deliveries: 7 * 24 * time.Hour}); m.ages != want {
-		t.Errorf("asked for tenants with garbage by %+v, want %+v", m.ages, want)
+		t.Errorf("listed tenants with garbage by %+v, want %+v", m.ages, want)
 	}
 }
 
-// What cannot be removed is tried again after longer and longer, and named with
-// the reason; all else goes meanwhile.
+// Entries that cannot be deleted are tried again with growing delays, and logged with the reason.
+// All other garbage is deleted meanwhile.
 func TestCollectPostponesWhatCannotBeRemoved(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -107,19 +107,19 @@ func TestCollectPostponesWhatCannotBeRemoved(t *testing.T) {
 		defer stop()
 		c.Run(ctx)
 		if n := m.garbageLeft("a"); n != 3 {
-			t.Errorf("%d entries are left, want the three that cannot be removed", n)
+			t.Errorf("%d entries are left, want the three that cannot be deleted", n)
 		}
 		for _, id := range []int64{1, 11, 12} {
 			delays := m.delays[id]
 			minutes := func(n int) time.Duration { return time.Duration(n) * time.Minute }
 			want := []time.Duration{minutes(1), minutes(2), minutes(4), minutes(8), minutes(16), minutes(32), minutes(60), minutes(60)}
 			if len(delays) < 20 || len(delays) > 30 || !slices.Equal(delays[:8], want) {
-				t.Errorf("entry %d was postponed %d times in a day: %v", id, len(delays), delays)
+				t.Errorf("entry %d was postponed %d times in a day, want 20 to 30 with doubling delays: %v", id, len(delays), delays)
 			}
 		}
 		text := log.String()
 		if n := strings.Count(text, "level=WARN"); n > 60 || n < 40 {
-			t.Errorf("%d warnings in a day", n)
+			t.Errorf("%d warnings in a day, want 40 to 60", n)
 		}
 		for _, want := range []string{"object 1", "the object is locked", "space 11", "broken row"} {
 			if !strings.Contains(text, want) {
@@ -127,7 +127,7 @@ func TestCollectPostponesWhatCannotBeRemoved(t *testing.T) {
 			}
 		}
 		if strings.Contains(text, "space 12") {
-			t.Error("the log complains of what is needed a while longer")
+			t.Error("the log warns of an entry that is only needed for longer")
 		}
 		delete(m.deleteErr, "object 1")
 		ctx, stop = context.WithTimeout(t.Context(), 2*time.Hour)
@@ -139,8 +139,8 @@ func TestCollectPostponesWhatCannotBeRemoved(t *testing.T) {
 	})
 }
 
-// While object storage is down its objects wait, and are not all tried; what is
-// listed behind them goes.
+// While object storage is down, its objects wait, and most are not even tried. Other garbage is
+// deleted meanwhile.
 func TestCollectGoesOnWhileObjectStorageIsDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -157,7 +157,7 @@ func TestCollectGoesOnWhileObjectStorageIsDown(t *testing.T) {
 			t.Errorf("%d entries are left, want the 500 objects", n)
 		}
 		if n := strings.Count(log.String(), "level=WARN"); n > 5 {
-			t.Errorf("%d warnings", n)
+			t.Errorf("%d warnings, want at most 5", n)
 		}
 		delete(m.deleteErr, "")
 		m.deleteTime = 0
@@ -166,13 +166,13 @@ func TestCollectGoesOnWhileObjectStorageIsDown(t *testing.T) {
 			collect(t, c)
 		}
 		if n := m.garbageLeft("a"); n != 0 {
-			t.Errorf("%d entries are left two minutes after it is back", n)
+			t.Errorf("%d entries are left two minutes after object storage is back, want none", n)
 		}
 	})
 }
 
-// A tenant who has deleted very much holds up no other, and a round ends.
-func TestCollectRemovesForALimitedTime(t *testing.T) {
+// A tenant that has deleted very much does not hold up other tenants, and a round ends in time.
+func TestCollectIsBoundedInTime(t *testing.T) {
 	t.Parallel()
 	for _, deleteTime := range []time.Duration{5 * time.Millisecond, time.Second} {
 		synctest.Test(t, func(t *testing.T) {
@@ -187,7 +187,7 @@ func TestCollectRemovesForALimitedTime(t *testing.T) {
 				start := time.Now()
 				collect(t, c)
 				if took := time.Since(start); took > 12*time.Second {
-					t.Errorf("one round took %s", took)
+					t.Errorf("one round took %s, want at most 12s", took)
 				}
 			}
 			if m.garbageLeft("a") == 3000 || m.garbageLeft("b") != 0 {
@@ -197,31 +197,31 @@ func TestCollectRemovesForALimitedTime(t *testing.T) {
 	}
 }
 
-// A search goes on from round to round, comes after all else, and takes a small
-// part of the time.
-func TestCollectSearches(t *testing.T) {
+// A scan continues from round to round, runs when nothing else is due, and takes a small part of
+// the time.
+func TestCollectScans(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeBackend()
 		c, log := newLoggedCollector(t, m)
-		m.searchTime = 100 * time.Millisecond
+		m.scanTime = 100 * time.Millisecond
 		m.found = garbage.ScanCounts{Versions: 3}
 		m.garbage["a"] = []garbage.Entry{{ID: 1, Kind: garbage.KindScan}, objectEntry(2)}
 		start := time.Now()
 		collect(t, c)
-		if took := time.Since(start); took > 2*time.Second || m.searched == 0 || m.searched == 100 {
-			t.Errorf("the first round took %s and searched %d slices", took, m.searched)
+		if took := time.Since(start); took > 2*time.Second || m.scanned == 0 || m.scanned == 100 {
+			t.Errorf("the first round took %s and scanned %d parts, want at most 2s and some of 100 parts", took, m.scanned)
 		}
 		if !slices.Contains(m.journal, "delete object 2") {
-			t.Error("the search kept an object from being deleted")
+			t.Error("the object was not deleted because of the scan")
 		}
 		for range 20 {
 			collect(t, c)
 		}
-		if m.searched != 100 || m.garbageLeft("a") != 0 {
-			t.Errorf("searched %d slices, and %d entries are left", m.searched, m.garbageLeft("a"))
+		if m.scanned != 100 || m.garbageLeft("a") != 0 {
+			t.Errorf("scanned %d parts, and %d entries are left, want 100 and none", m.scanned, m.garbageLeft("a"))
 		}
-		for _, want := range []string{"found garbage that no list named", "3 versions", "all rows are searched"} {
+		for _, want := range []string{"found garbage that was not on the garbage list", "3 versions", "scan of all rows"} {
 			if !strings.Contains(log.String(), want) {
 				t.Errorf("the log does not say %q:\n%s", want, log.String())
 			}
@@ -229,12 +229,12 @@ func TestCollectSearches(t *testing.T) {
 	})
 }
 
-func TestOneCollectsAtATime(t *testing.T) {
+func TestOneProcessCollectsAtATime(t *testing.T) {
 	t.Parallel()
 	m := newFakeBackend()
 	c := newCollector(t, m)
 	m.garbage["a"], m.busy = []garbage.Entry{objectEntry(1)}, true
 	if collect(t, c); m.garbageLeft("a") != 1 {
-		t.Error("collected beside another")
+		t.Error("collected while another process held the lock")
 	}
 }

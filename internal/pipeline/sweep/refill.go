@@ -8,20 +8,19 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 )
 
-// redispatchLimit is more than a tenant has in the queue at a time, but for hundreds
-// of workers: then the next sweep takes the rest.
+// redispatchLimit is the maximum number of tasks that one sweep dispatches again for a tenant. A
+// tenant has more tasks in the queue only with hundreds of workers; the next sweep takes the rest.
 const redispatchLimit = 5000
 
-// redispatchAll is the quiet time by which all that was dispatched is due: also
-// what waits for its next attempt, for no longer than a task ever does, since
-// the queue was to deliver it then. A worker that it is delivered to before has
-// it delivered again when it is time.
+// redispatchAll is the quiet time with which all dispatched tasks are overdue. It is negative to
+// include tasks that wait for their next attempt, at most as long as a task ever waits: the queue
+// held their delayed delivery too. A worker that gets such a task too early has it delivered again
+// when it is due.
 const redispatchAll = -2 * time.Minute
 
-// refillQueue puts into the queue what belongs there: first what it has handed over to
-// nobody, and what was dispatched longer than quiet ago, since it may be lost,
-// then what there is room for. When the queue has lost its data, all that was
-// dispatched is lost.
+// refillQueue puts into the queue what it should hold: first abandoned tasks and tasks that were
+// dispatched longer than quiet ago and may be lost, then new tasks while there is room. If the
+// queue has lost its data, all dispatched tasks count as lost.
 func (s *Sweeper) refillQueue(ctx context.Context, tenants []string, quiet time.Duration) error {
 	lost, err := s.Queue.DataLost(ctx)
 	if err != nil {
@@ -32,20 +31,20 @@ func (s *Sweeper) refillQueue(ctx context.Context, tenants []string, quiet time.
 	}
 	if len(tenants) > 0 {
 		requeued, err := s.Queue.RequeueAbandoned(ctx)
-		if err != nil { // the rest does not wait for it
-			s.Log.InfoContext(ctx, "not known what was taken from the queue and no worker works at; the next sweep looks again", "error", err)
+		if err != nil { // the other tasks do not wait for this
+			s.Log.InfoContext(ctx, "cannot find tasks that were taken from the queue and that no worker runs; the next sweep tries again", "error", err)
 		} else if requeued > 0 {
-			s.Log.InfoContext(ctx, "put back into the queue what was taken from it and no worker works at", "tasks", requeued)
+			s.Log.InfoContext(ctx, "put tasks back into the queue that were taken from it and that no worker runs", "tasks", requeued)
 		}
 	}
 	for _, id := range tenants {
 		ctx := telemetry.WithTenant(ctx, id)
 		if err := s.redispatch(ctx, quiet); err != nil {
-			return fmt.Errorf("dispatch what is due of tenant %s: %w", id, err)
+			return fmt.Errorf("dispatch overdue tasks of tenant %s: %w", id, err)
 		}
 		s.Dispatcher.Dispatch(ctx)
-		// Reading the backlog folds what was counted since, however much ends
-		// before the next upload asks for it.
+		// Backlog also folds its counters. Doing so here bounds their number even if many tasks
+		// end before the next upload reads the backlog.
 		if _, err := s.Store.Backlog(ctx); err != nil {
 			return err
 		}
@@ -56,8 +55,8 @@ func (s *Sweeper) refillQueue(ctx context.Context, tenants []string, quiet time.
 	return nil
 }
 
-// redispatch enqueues what may be lost. Those that cannot be enqueued now are
-// due again after the next quiet time.
+// redispatch enqueues the tasks of ctx's tenant that may be lost. Tasks that cannot be enqueued now
+// are overdue again after the next quiet time.
 func (s *Sweeper) redispatch(ctx context.Context, quiet time.Duration) error {
 	due, err := s.Store.RedispatchOverdue(ctx, quiet, redispatchLimit)
 	if err != nil || len(due) == 0 {
@@ -66,6 +65,6 @@ func (s *Sweeper) redispatch(ctx context.Context, quiet time.Duration) error {
 	if err := s.Queue.Enqueue(ctx, due...); err != nil {
 		return err
 	}
-	s.Log.DebugContext(ctx, "dispatched again what may have been lost", "tasks", len(due))
+	s.Log.DebugContext(ctx, "dispatched tasks again that may have been lost", "tasks", len(due))
 	return nil
 }

@@ -14,15 +14,15 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
-func newDispatches(owner string, n int) []task.Dispatch {
+func newDispatches(tenant string, n int) []task.Dispatch {
 	all := make([]task.Dispatch, n)
 	for i := range all {
-		all[i] = task.Dispatch{Ref: task.Ref{Tenant: owner, DocumentID: uuid.New(), Version: 1, Kind: task.KindKnowledge}}
+		all[i] = task.Dispatch{Ref: task.Ref{Tenant: tenant, DocumentID: uuid.New(), Version: 1, Kind: task.KindKnowledge}}
 	}
 	return all
 }
 
-func TestSweepDispatchesWhatIsDueOfEveryTenant(t *testing.T) {
+func TestSweepDispatchesOverdueTasksOfEveryTenant(t *testing.T) {
 	t.Parallel()
 	sweeper, m := newSweeper(t)
 	m.due["a"], m.due["b"] = newDispatches("a", 1200), newDispatches("b", 3)
@@ -33,15 +33,15 @@ func TestSweepDispatchesWhatIsDueOfEveryTenant(t *testing.T) {
 		t.Errorf("dispatched %d tasks again, want 1203", len(m.queued))
 	}
 	if want := []string{"a", "b"}; !slices.Equal(m.filled, want) {
-		t.Errorf("filled the windows of %q, want of %q", m.filled, want)
+		t.Errorf("dispatched new tasks of tenants %q, want %q", m.filled, want)
 	}
-	if m.looked != 1 {
-		t.Errorf("looked %d times for what workers have taken and are not at, want once", m.looked)
+	if m.requeued != 1 {
+		t.Errorf("requeued abandoned tasks %d times, want once", m.requeued)
 	}
 }
 
-// redispatchAll is the quiet time by which also what waits for its next attempt
-// counts as lost.
+// redispatchAll is the quiet time with which tasks that wait for their next attempt count as lost
+// too.
 const redispatchAll = -2 * time.Minute
 
 // A single task that the queue has lost is dispatched again within a minute.
@@ -51,24 +51,24 @@ func TestLostTasksAreDispatchedWithinAMinute(t *testing.T) {
 		sweeper, m := newSweeper(t)
 		ctx, stop := context.WithCancel(t.Context())
 		go sweeper.Run(ctx)
-		<-time.After(30 * time.Second) // of the bubble's clock
+		<-time.After(30 * time.Second) // on the bubble's clock
 		synctest.Wait()
 		quiet := m.takeQuietTimes()
 		if len(quiet) < 4 { // two tenants, at least two rounds
-			t.Fatalf("%d rounds in 30 seconds", len(quiet)/2)
+			t.Fatalf("%d rounds in 30 seconds, want at least 2", len(quiet)/2)
 		}
 		interval := 30 * time.Second / time.Duration(len(quiet)/2)
 		if worst := quiet[0] + interval; worst > 45*time.Second {
-			t.Errorf("a lost task is dispatched after up to %s, want well within a minute", worst)
+			t.Errorf("a lost task is dispatched after up to %s, want at most 45s", worst)
 		}
 		stop()
 		synctest.Wait()
 	})
 }
 
-// After the queue has lost its data, and after it has failed, everything counts
-// as lost until a sweep has got through, and no longer.
-func TestAllCountsAsLostUntilTheQueueIsFilled(t *testing.T) {
+// After the queue has lost its data or has failed, all tasks count as lost until a sweep succeeds,
+// and not longer.
+func TestAllTasksCountAsLostUntilTheQueueIsFilled(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(m *fakeBackend){
 		"lost": func(m *fakeBackend) { m.loseQueueData() },
@@ -82,24 +82,24 @@ func TestAllCountsAsLostUntilTheQueueIsFilled(t *testing.T) {
 			synctest.Wait()
 			next := func() []time.Duration {
 				m.takeQuietTimes()
-				<-time.After(10 * time.Second) // of the bubble's clock
+				<-time.After(10 * time.Second) // on the bubble's clock
 				synctest.Wait()
 				return m.takeQuietTimes()
 			}
 			if quiet := next(); slices.Contains(quiet, redispatchAll) {
-				t.Errorf("%s: takes all for lost before", name)
+				t.Errorf("%s: all tasks count as lost before the failure", name)
 			}
 			fail(m)
 			broken := next()
 			if name == "lost" && !slices.Equal(broken, []time.Duration{redispatchAll, redispatchAll}) { // of two tenants
-				t.Errorf("%s: the next sweep takes what was dispatched %s ago for lost, want all", name, broken)
+				t.Errorf("%s: the next sweep has quiet times %s, want %s for both tenants", name, broken, redispatchAll)
 			}
 			m.breakQueue(nil)
 			if quiet := next(); name != "lost" && !slices.Equal(quiet, []time.Duration{redispatchAll, redispatchAll}) {
-				t.Errorf("%s: the sweep after a failed one takes what was dispatched %s ago for lost, want all", name, quiet)
+				t.Errorf("%s: the sweep after a failed one has quiet times %s, want %s for both tenants", name, quiet, redispatchAll)
 			}
 			if quiet := next(); len(quiet) != 2 || slices.Contains(quiet, redispatchAll) {
-				t.Errorf("%s: takes what was dispatched %s ago for lost after a sweep that got through", name, quiet)
+				t.Errorf("%s: the sweep after a successful one has quiet times %s, want the usual ones", name, quiet)
 			}
 			stop()
 			synctest.Wait()
@@ -107,9 +107,9 @@ func TestAllCountsAsLostUntilTheQueueIsFilled(t *testing.T) {
 	}
 }
 
-// However long the removal of garbage takes, and whatever fails in it, the queue
-// is filled meanwhile; and a queue that is down keeps nothing from being removed.
-func TestFillingAndCollectingDoNotDependOnEachOther(t *testing.T) {
+// The queue is filled however long garbage collection takes, and whatever fails in it. Garbage is
+// collected while the queue is down.
+func TestFillingAndCollectingAreIndependent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		sweeper, m := newSweeper(t)
@@ -121,10 +121,10 @@ func TestFillingAndCollectingDoNotDependOnEachOther(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		go sweeper.Run(ctx)
 		go collector.Run(ctx)
-		<-time.After(61 * time.Second) // of the bubble's clock
+		<-time.After(61 * time.Second) // on the bubble's clock
 		synctest.Wait()
 		if n := len(m.takeQuietTimes()); n < 2*6 {
-			t.Errorf("filled the queues of two tenants %d times in a minute in which objects were deleted", n)
+			t.Errorf("filled the queues of two tenants %d times in a minute of deletions, want at least 12", n)
 		}
 		m.breakQueue(fault.New(fault.Unavailable, "redis is down"))
 		before := m.garbageLeft("b")
@@ -132,7 +132,7 @@ func TestFillingAndCollectingDoNotDependOnEachOther(t *testing.T) {
 		stop()
 		synctest.Wait()
 		if m.garbageLeft("b") == before {
-			t.Error("removed nothing while the queue was down")
+			t.Error("no garbage was collected while the queue was down")
 		}
 	})
 }

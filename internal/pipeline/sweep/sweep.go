@@ -1,5 +1,5 @@
-// Package sweep keeps the promises over time: it dispatches work that the
-// queue has lost, and removes what no reader can see any more.
+// Package sweep does periodic work: the Sweeper dispatches tasks that the queue has lost, and the
+// GarbageCollector deletes data that no reader can see.
 package sweep
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
-// Store knows what is due; see storetest.Dispatching for the contract.
+// Store knows which tasks are overdue; see storetest.Dispatching and Sweeping for the contract.
 type Store interface {
 	TenantsWithWork(ctx context.Context) ([]string, error)
 	Backlog(ctx context.Context) (task.Backlog, error)
@@ -20,10 +20,10 @@ type Store interface {
 	TryWithLock(ctx context.Context, name string, fn func(ctx context.Context) error) error
 }
 
-// Queue takes tasks to workers. Enqueueing one twice is harmless. Lost reports
-// whether all that was in it when Filled was called last is gone.
-// RequeueAbandoned puts back what was taken from it a while ago and no worker
-// works at, and returns how much that is.
+// Queue delivers tasks to workers. Enqueueing a task twice is harmless. DataLost reports whether
+// the queue has lost the data that it held at the last MarkFilled. RequeueAbandoned puts tasks
+// back that were taken from the queue some time ago and that no worker runs, and returns their
+// number.
 type Queue interface {
 	Enqueue(ctx context.Context, dispatches ...task.Dispatch) error
 	RequeueAbandoned(ctx context.Context) (int, error)
@@ -31,13 +31,13 @@ type Queue interface {
 	MarkFilled(ctx context.Context) error
 }
 
-// Dispatcher puts into the queue what there is room for. It does not fail.
+// Dispatcher puts tasks into the queue while there is room. It does not fail.
 type Dispatcher interface {
 	Dispatch(ctx context.Context)
 }
 
-// Sweeper keeps the queue filled. What is garbage a Collector removes, so that
-// filling never waits for it.
+// Sweeper keeps the queue filled. Garbage is the work of the GarbageCollector, so that filling
+// the queue never waits for deletions.
 type Sweeper struct {
 	Store      Store
 	Queue      Queue
@@ -46,19 +46,18 @@ type Sweeper struct {
 }
 
 const (
-	// sweepInterval is how often the sweep and the collection run. With idle it
-	// bounds how long a task that the queue has lost stays lost.
+	// sweepInterval is the time between two sweeps, and between two rounds of garbage
+	// collection. Together with redispatchAfter it bounds how long a task stays lost.
 	sweepInterval = 10 * time.Second
 
-	// redispatchAfter is how long a dispatched task may lie before it is dispatched
-	// again. Doing so is harmless while it is still queued.
+	// redispatchAfter is how long after its dispatch a task is dispatched again if it has not
+	// begun. That is harmless while the task is still queued.
 	redispatchAfter = 30 * time.Second
 )
 
-// Run sweeps until ctx ends: at once, and then on a timer. What was dispatched
-// counts as lost when the queue has lost its data, and when a sweep has failed
-// to fill it: then all of it goes there again, so that a queue that was down is
-// as full as before soon after it is back.
+// Run sweeps immediately and then on a timer, until ctx ends. If the queue has lost its data, or
+// a sweep has failed to fill it, all dispatched tasks count as lost and are dispatched again. So
+// a queue that was down is full again soon after it is back.
 func (s *Sweeper) Run(ctx context.Context) {
 	quiet := redispatchAfter
 	ticker := time.NewTicker(sweepInterval)
@@ -72,7 +71,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 			quiet = redispatchAll
 		}
 		if err != nil && ctx.Err() == nil {
-			s.Log.WarnContext(ctx, "sweep cut short; the next one goes on", "error", err)
+			s.Log.WarnContext(ctx, "sweep failed; the next sweep continues", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -82,15 +81,14 @@ func (s *Sweeper) Run(ctx context.Context) {
 	}
 }
 
-// Sweep sweeps once, for every tenant, unless another process is sweeping. A
-// task is due again when its last dispatch was longer than quiet ago.
+// Sweep sweeps once, for every tenant, unless another process is sweeping. A task is overdue if
+// its last dispatch was longer than quiet ago.
 func (s *Sweeper) Sweep(ctx context.Context, quiet time.Duration) error {
 	_, err := s.sweep(ctx, quiet)
 	return err
 }
 
-// sweep is Sweep. It reports whether it has put into the queue whatever belongs
-// there.
+// sweep implements Sweep. It reports whether the queue now holds all that it should hold.
 func (s *Sweeper) sweep(ctx context.Context, quiet time.Duration) (filled bool, err error) {
 	sweep := func(ctx context.Context) error {
 		tenants, err := s.Store.TenantsWithWork(ctx)

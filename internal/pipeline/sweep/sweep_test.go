@@ -3,7 +3,7 @@ package sweep_test
 import (
 	"cmp"
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -16,38 +16,38 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 )
 
-// fakeBackend is a database, an object store and a queue, with a journal of what
-// was done to them.
+// fakeBackend is a store, an object store, a queue and a dispatcher. It records what was done to
+// them.
 type fakeBackend struct {
-	mu       sync.Mutex // over what a running sweep and a test both touch
+	mu       sync.Mutex // guards what a running sweep and a test both use
 	tenants  []string
 	due      map[string][]task.Dispatch
 	garbage  map[string][]garbage.Entry
-	uploads  int // that came to nothing
-	sections int
-	keys     int  // that have expired
-	ended    int  // deliveries, long ago
-	busy     bool // another process is sweeping
-	lost     bool // the queue's data is gone
+	uploads  int  // number of expired uploads
+	sections int  // number of unused section summaries
+	keys     int  // number of expired idempotency keys
+	ended    int  // number of old deliveries
+	busy     bool // another process holds the lock
+	lost     bool // the queue has lost its data
 
 	journal   []string
 	ages      garbage.MinAges
 	quiet     []time.Duration
 	grace     []time.Duration
 	queued    []task.Dispatch
-	filled    []string // tenants
-	looked    int      // for what was abandoned
+	filled    []string // tenants for which Dispatch was called
+	requeued  int      // number of calls of RequeueAbandoned
 	queueErr  error
 	deleteErr map[string]error // by object; "" for all
 
-	deleteTime time.Duration // that deleting an object takes
-	searchTime time.Duration // and a slice of a search
-	searched   int
+	deleteTime time.Duration // time to delete an object
+	scanTime   time.Duration // time to scan one part
+	scanned    int           // number of scanned parts
 	found      garbage.ScanCounts
 	postponed  map[int64]time.Time
 	delays     map[int64][]time.Duration
 	collectErr map[int64]error
-	parts      map[int64]int // calls that it takes to collect an entry
+	parts      map[int64]int // number of calls that it takes to collect an entry
 }
 
 func (m *fakeBackend) TenantsWithGarbage(_ context.Context, ages garbage.MinAges) ([]string, error) {
@@ -134,12 +134,12 @@ func (m *fakeBackend) PostponeGarbage(ctx context.Context, g garbage.Entry, dela
 	return nil
 }
 
-// ScanForGarbage has a hundred slices to look through, and finds what was set.
+// ScanForGarbage has a hundred parts to scan. It returns m.found once.
 func (m *fakeBackend) ScanForGarbage(_ context.Context, from garbage.ScanCursor, _ int) (garbage.ScanCursor, garbage.ScanCounts, error) {
-	<-time.After(m.searchTime) // of the bubble's clock
+	<-time.After(m.scanTime) // on the bubble's clock
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.searched++
+	m.scanned++
 	from.Version++
 	found := m.found
 	m.found = garbage.ScanCounts{}
@@ -171,7 +171,7 @@ func (m *fakeBackend) DeleteExpiredIdempotencyKeys(_ context.Context, _ time.Dur
 
 func (m *fakeBackend) DeleteEndedDeliveries(_ context.Context, age time.Duration, limit int) (int, error) {
 	if age < 24*time.Hour {
-		return 0, errors.New("a day's deliveries can be asked for")
+		return 0, fmt.Errorf("deletes deliveries after %s, want to keep them for at least a day", age)
 	}
 	n := min(limit, m.ended)
 	m.ended -= n
@@ -187,7 +187,7 @@ func (m *fakeBackend) TryWithLock(ctx context.Context, _ string, fn func(context
 
 func (m *fakeBackend) Delete(ctx context.Context, name string) error {
 	select {
-	case <-time.After(m.deleteTime): // of the bubble's clock
+	case <-time.After(m.deleteTime): // on the bubble's clock
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -220,7 +220,7 @@ func (m *fakeBackend) Enqueue(_ context.Context, dispatches ...task.Dispatch) er
 func (m *fakeBackend) RequeueAbandoned(context.Context) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.looked++
+	m.requeued++
 	return 0, m.queueErr
 }
 
@@ -244,7 +244,7 @@ func (m *fakeBackend) Dispatch(ctx context.Context) {
 	m.filled = append(m.filled, id)
 }
 
-// takeQuietTimes returns the quiet times that Due was asked with since the last call.
+// takeQuietTimes returns the quiet times of the calls of RedispatchOverdue since the last time.
 func (m *fakeBackend) takeQuietTimes() []time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -279,11 +279,11 @@ func newFakeBackend() *fakeBackend {
 	}
 }
 
-func TestOneSweepsAtATime(t *testing.T) {
+func TestOneProcessSweepsAtATime(t *testing.T) {
 	t.Parallel()
 	sweeper, m := newSweeper(t)
 	m.due["a"], m.busy = newDispatches("a", 1), true
 	if err := sweeper.Sweep(t.Context(), time.Minute); err != nil || len(m.queued)+len(m.filled) != 0 {
-		t.Errorf("swept beside another: %v", err)
+		t.Errorf("swept while another process held the lock: %v", err)
 	}
 }
