@@ -1,17 +1,31 @@
 package postgres_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
 )
 
-// A migration that waits for a long transaction has nobody wait behind it.
+// A migration that waits for a long transaction has nobody wait behind it: neither one
+// that changes a table nor one that renames in several.
 func TestMigrationThatWaitsKeepsNobodyOut(t *testing.T) {
 	t.Parallel()
+	for _, from := range []int64{27, 34} {
+		t.Run(fmt.Sprint("from ", from), func(t *testing.T) {
+			t.Parallel()
+			checkMigrationKeepsNobodyOut(t, from)
+		})
+	}
+}
+
+// checkMigrationKeepsNobodyOut migrates a database from a version while a long
+// transaction uses the table collections.
+func checkMigrationKeepsNobodyOut(t *testing.T, from int64) {
+	t.Helper()
 	d := newDatabase(t)
-	d.migrateTo(t, 27)
+	d.migrateTo(t, from)
 	long := connect(t, d.owner)
 	defer long.Close(t.Context())
 	run := func(statement string) {
@@ -38,8 +52,10 @@ func TestMigrationThatWaitsKeepsNobodyOut(t *testing.T) {
 	if _, err := other.Exec(t.Context(), "SET statement_timeout = '10s'"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := other.Exec(t.Context(), "SELECT FROM collections"); err != nil {
-		t.Errorf("a statement behind the migration: %v", err)
+	for _, table := range []string{"collections", "documents"} {
+		if _, err := other.Exec(t.Context(), "SELECT FROM "+table); err != nil {
+			t.Errorf("a statement on %s behind the migration: %v", table, err)
+		}
 	}
 	select {
 	case err := <-migrated:
