@@ -50,6 +50,7 @@ type Config struct {
 type Store struct {
 	redis     *redis.Client
 	breaker   circuitbreaker.CircuitBreaker[any]
+	timeout   time.Duration // of one call
 	log       *slog.Logger
 	processID string // names this process among those that share Redis
 
@@ -62,12 +63,14 @@ type Store struct {
 }
 
 // NewStore returns the live state in the given Redis, which need not be there.
-func NewStore(cfg Config) (*Store, error) {
+func NewStore(cfg Config) (*Store, error) { return newStore(cfg, callTimeout) }
+
+func newStore(cfg Config, timeout time.Duration) (*Store, error) {
 	opt, err := redis.ParseURL(cfg.RedisURL)
 	if err != nil {
 		return nil, fmt.Errorf("redis url: %w", err)
 	}
-	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = callTimeout, callTimeout, callTimeout
+	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = timeout, timeout, timeout
 	opt.ContextTimeoutEnabled = true
 	opt.MaxRetries, opt.DialerRetries = -1, 1 // the breaker decides when to try again
 	opt.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
@@ -79,6 +82,7 @@ func NewStore(cfg Config) (*Store, error) {
 	l := &Store{
 		redis:     redis.NewClient(opt),
 		breaker:   newBreaker(cfg.Log),
+		timeout:   timeout,
 		log:       cfg.Log,
 		processID: uuid.NewString(),
 		writers:   goroutine.NewGroup(),
@@ -130,7 +134,7 @@ func (l *Store) isClosed() bool {
 
 // Ping reports whether Redis answers.
 func (l *Store) Ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
 	if err := l.redis.Ping(ctx).Err(); err != nil {
 		return fault.Wrap(fault.Unavailable, err, "redis cannot be reached").WithRetryAfter(skipAfterFailure)
@@ -143,7 +147,7 @@ func (l *Store) withBreaker(ctx context.Context, do func(ctx context.Context) er
 	if !l.breaker.TryAcquirePermit() {
 		return fault.New(fault.Unavailable, "redis could not be reached a moment ago").WithRetryAfter(skipAfterFailure)
 	}
-	bounded, cancel := context.WithTimeout(ctx, callTimeout)
+	bounded, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
 	err := do(bounded)
 	if err == nil || ctx.Err() != nil { // a caller who leaves says nothing about Redis
