@@ -235,7 +235,7 @@ func TestUploadsPastTheLimitOfCollections(t *testing.T) {
 	for _, a := range all {
 		if a.status == http.StatusAccepted {
 			accepted++
-		} else if a.status != http.StatusConflict || a.problem.Code != "conflict" || !strings.Contains(a.problem.Detail, "GRISTMILL_MAX_COLLECTIONS allows, 3") {
+		} else if a.status != http.StatusConflict || a.problem.Code != "conflict" || !strings.Contains(a.problem.Detail, "limit of 3 collections (GRISTMILL_MAX_COLLECTIONS)") {
 			t.Errorf("answer %d, %s", a.status, a.body)
 		}
 	}

@@ -72,7 +72,7 @@ func tryEnsureCollection(ctx context.Context, s Store, name string) error {
 }
 
 func wantTooMany(err error, limit int) error {
-	if want := fmt.Sprint("GRISTMILL_MAX_COLLECTIONS allows, ", limit); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), want) {
+	if want := fmt.Sprintf("limit of %d collections (GRISTMILL_MAX_COLLECTIONS)", limit); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), want) {
 		return errors.Join(fmt.Errorf("want a conflict that says %q, got", want), err)
 	}
 	return nil
