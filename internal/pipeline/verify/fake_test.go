@@ -29,7 +29,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// fakeBackend is a database and an object store of two tenants.
+// fakeBackend is a store and an object store of two tenants.
 type fakeBackend struct {
 	mu       sync.Mutex
 	kept     map[string][]verification.RetainedVersion // by tenant, in order
@@ -39,21 +39,21 @@ type fakeBackend struct {
 	progress map[string]verification.Progress
 	read     int // bytes of objects
 
-	compared func(verification.RetainedVersion) // called when a version's comparison is noted
+	compared func(verification.RetainedVersion) // called when the check of a version is recorded
 	opened   func(name string)                  // called before an object is opened
 	openErr  error
-	failing  map[string]string // objects that cannot be opened, or read
-	taken    bool
+	failing  map[string]string // by object: "opening" or "reading", which fails
+	taken    bool              // another process holds the lock
 
 	unlisted map[string]garbage.ScanCounts // by tenant
-	searches map[string]int                // that were listed
+	scans    map[string]int                // scheduled garbage scans, by tenant
 }
 
 func newFakeBackend() *fakeBackend {
 	return &fakeBackend{
 		kept: map[string][]verification.RetainedVersion{}, passages: map[uuid.UUID][]verification.ManifestPassage{}, objects: map[string]string{},
 		noted: map[string]bool{}, progress: map[string]verification.Progress{},
-		unlisted: map[string]garbage.ScanCounts{}, searches: map[string]int{},
+		unlisted: map[string]garbage.ScanCounts{}, scans: map[string]int{},
 	}
 }
 
@@ -62,7 +62,7 @@ func newVerifier(t *testing.T) (*verify.Verifier, *fakeBackend) {
 	return &verify.Verifier{Store: m, Objects: m, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}, m
 }
 
-// addDocument adds a document whose only version is live.
+// addDocument adds a document whose only version is published.
 func (m *fakeBackend) addDocument(owner, key, text string) *verification.RetainedVersion {
 	id := uuid.Must(uuid.NewV7())
 	k := verification.RetainedVersion{
@@ -73,8 +73,8 @@ func (m *fakeBackend) addDocument(owner, key, text string) *verification.Retaine
 		if err != nil {
 			panic(err)
 		}
-		place := vector.ManifestEntry{Ordinal: p.Ordinal, Start: p.Start, End: p.End}
-		m.passages[id] = append(m.passages[id], verification.ManifestPassage{ManifestEntry: place, Content: p.Content, Dimensions: 3})
+		entry := vector.ManifestEntry{Ordinal: p.Ordinal, Start: p.Start, End: p.End}
+		m.passages[id] = append(m.passages[id], verification.ManifestPassage{ManifestEntry: entry, Content: p.Content, Dimensions: 3})
 	}
 	k.Passages = int64(len(m.passages[id]))
 	m.objects[k.Original.Object] = text
@@ -142,11 +142,11 @@ func (m *fakeBackend) ScheduleGarbageScan(ctx context.Context) error {
 	owner, err := tenant.From(ctx)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.searches[owner]++
+	m.scans[owner]++
 	return err
 }
 
-// ScanForGarbage finds what is unlisted in the second of three slices.
+// ScanForGarbage returns the unlisted garbage in the second of three parts.
 func (m *fakeBackend) ScanForGarbage(ctx context.Context, from garbage.ScanCursor, _ int) (garbage.ScanCursor, garbage.ScanCounts, error) {
 	owner, err := tenant.From(ctx)
 	m.mu.Lock()
@@ -244,14 +244,14 @@ func (m *fakeBackend) TryWithLock(ctx context.Context, _ string, fn func(ctx con
 	return fn(ctx)
 }
 
-// setLockTaken has another process run exclusively, or end.
+// setLockTaken says whether another process holds the lock.
 func (m *fakeBackend) setLockTaken(taken bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.taken = taken
 }
 
-// verification returns how far the default tenant's documents are scrubbed.
+// verification returns the progress of the default tenant.
 func (m *fakeBackend) verification() verification.Progress {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -8,16 +8,16 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
-// searchBatch is about how many rows are searched at a time.
-const searchBatch = 1000
+// scanBatch is the approximate number of rows that are scanned at a time.
+const scanBatch = 1000
 
-// findGarbage looks for rows of the tenant in ctx that nobody refers to and that no
-// list of garbage names. The store lists what it finds.
+// findGarbage finds rows of ctx's tenant, whose id is given, that are unreferenced and not on the
+// garbage list. The store adds them to the list.
 func (v *Verifier) findGarbage(ctx context.Context, id string, report Observer) error {
 	var at garbage.ScanCursor
 	var found garbage.ScanCounts
 	for at.Stage != garbage.ScanEnded {
-		next, part, err := v.Store.ScanForGarbage(ctx, at, searchBatch)
+		next, part, err := v.Store.ScanForGarbage(ctx, at, scanBatch)
 		if err != nil {
 			return err
 		}
@@ -32,7 +32,7 @@ func (v *Verifier) findGarbage(ctx context.Context, id string, report Observer) 
 	}
 	return report.OnFinding(verification.Finding{
 		Kind: verification.FindingGarbageUnlisted, Tenant: id,
-		Detail: fmt.Sprintf("nobody refers to %s, and no list of garbage named them", found),
-		Remedy: "nothing is to be done: they are listed now, and will be removed; an earlier release may have left them",
+		Detail: fmt.Sprintf("%s are unreferenced and were not on the garbage list", found),
+		Remedy: "no action is needed: they are on the list now and will be deleted; an earlier release may have left them",
 	})
 }

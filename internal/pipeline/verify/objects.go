@@ -11,7 +11,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
-// findUnusedObjects looks for objects that no document and no upload under way names.
+// findUnusedObjects finds objects that no document and no upload under way names.
 func (v *Verifier) findUnusedObjects(ctx context.Context, tenants []string, report Observer, tally *Tally) error {
 	batch := objectBatch{verifier: v, tenants: tenants, report: report}
 	for name, err := range v.Objects.Names(ctx, "") {
@@ -26,7 +26,7 @@ func (v *Verifier) findUnusedObjects(ctx context.Context, tenants []string, repo
 	return batch.flush(ctx)
 }
 
-// objectBatch is a run of objects of one tenant that are looked up together.
+// objectBatch is a batch of objects of one tenant that are looked up together.
 type objectBatch struct {
 	verifier *Verifier
 	tenants  []string
@@ -49,14 +49,14 @@ func (b *objectBatch) add(ctx context.Context, name string) error {
 }
 
 func (b *objectBatch) flush(ctx context.Context) error {
-	unnamed := b.names
+	unused := b.names
 	if slices.Contains(b.tenants, b.tenant) {
 		var err error
-		if unnamed, err = b.verifier.Store.UnreferencedObjects(telemetry.WithTenant(ctx, b.tenant), b.names); err != nil {
+		if unused, err = b.verifier.Store.UnreferencedObjects(telemetry.WithTenant(ctx, b.tenant), b.names); err != nil {
 			return fmt.Errorf("look up objects of tenant %s: %w", b.tenant, err)
 		}
 	}
-	for _, name := range unnamed {
+	for _, name := range unused {
 		if err := b.reportUnused(ctx, name); err != nil {
 			return err
 		}
@@ -65,14 +65,14 @@ func (b *objectBatch) flush(ctx context.Context) error {
 	return nil
 }
 
-// reportUnused reports an object, unless it was removed since it was listed, as those
-// of deleted documents are.
+// reportUnused reports an object, unless it has been deleted since it was listed, like those of
+// deleted documents.
 func (b *objectBatch) reportUnused(ctx context.Context, name string) error {
 	object, err := b.verifier.Objects.Open(ctx, name)
 	switch {
 	case fault.Is(err, fault.NotFound):
 		return nil
-	case fault.Is(err, fault.BadRequest): // not a name of ours
+	case fault.Is(err, fault.BadRequest): // not a name that Gristmill makes
 	case err != nil:
 		return err
 	default:
@@ -81,6 +81,6 @@ func (b *objectBatch) reportUnused(ctx context.Context, name string) error {
 	return b.report.OnFinding(verification.Finding{
 		Kind: verification.FindingObjectUnused, Tenant: b.tenant, Object: name,
 		Detail: "no document and no upload under way names the object; it takes space and is never read",
-		Remedy: "delete it from object storage, unless something else than this database uses it",
+		Remedy: "delete it from object storage, unless something other than this database uses it",
 	})
 }

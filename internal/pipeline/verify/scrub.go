@@ -13,7 +13,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
-// ScrubberStore also keeps how far the scrubber is.
+// ScrubberStore also holds the progress of the scrubber.
 type ScrubberStore interface {
 	Store
 	TenantsToVerify(ctx context.Context, age time.Duration) ([]string, error)
@@ -23,32 +23,29 @@ type ScrubberStore interface {
 	TryWithLock(ctx context.Context, name string, fn func(ctx context.Context) error) error
 }
 
-// Scrubber compares the documents of all tenants slowly, one pass after another.
-// How far it is stands in the database, so that any process goes on where
-// another one has stopped.
+// Scrubber verifies the documents of all tenants slowly, one pass after another. The database holds
+// its progress, so any process continues where another one has stopped.
 type Scrubber struct {
-	Verifier Verifier // with a pace
+	Verifier Verifier // with a Throttle
 	Store    ScrubberStore
 	Metrics  *telemetry.Metrics
 }
 
 const (
-	// scrubInterval is how often the scrubber looks for work: the time between
-	// two pages when there is nothing to do.
+	// scrubInterval is the time between two looks for work.
 	scrubInterval = time.Minute
 
-	// passInterval is the least time from the start of a pass to the next.
+	// passInterval is the minimum time between the starts of two passes.
 	passInterval = 24 * time.Hour
 )
 
-// Run scrubs until ctx ends. Any number of processes may run it; one at a time
-// scrubs.
+// Run scrubs until ctx ends. Any number of processes may call it; one of them scrubs at a time.
 func (s *Scrubber) Run(ctx context.Context) {
 	ticker := time.NewTicker(scrubInterval)
 	defer ticker.Stop()
 	for {
 		if err := goroutine.Try(func() error { return s.Store.TryWithLock(ctx, "verify", s.Scrub) }); err != nil && ctx.Err() == nil {
-			s.Verifier.Log.WarnContext(ctx, "documents are not compared with their originals for now; trying again soon", "error", err)
+			s.Verifier.Log.WarnContext(ctx, "documents cannot be verified now; trying again soon", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -58,7 +55,7 @@ func (s *Scrubber) Run(ctx context.Context) {
 	}
 }
 
-// Scrub goes on with the passes of all tenants, to their ends.
+// Scrub continues the passes of all tenants to their ends.
 func (s *Scrubber) Scrub(ctx context.Context) error {
 	tenants, err := s.Store.TenantsToVerify(ctx, passInterval)
 	if err != nil {
@@ -73,8 +70,8 @@ func (s *Scrubber) Scrub(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// continuePass goes on with the pass of one tenant, or begins the next when it is time.
-// After each page it keeps how far it is.
+// continuePass continues the pass of ctx's tenant, or begins the next one when it is due. It saves
+// its progress after each page.
 func (s *Scrubber) continuePass(ctx context.Context) error {
 	v, err := s.Store.VerificationProgress(ctx)
 	if err != nil {
@@ -85,7 +82,7 @@ func (s *Scrubber) continuePass(ctx context.Context) error {
 			return nil
 		}
 		v = verification.Progress{StartedAt: time.Now().UTC()}
-		if err := s.Store.ScheduleGarbageScan(ctx); err != nil { // for garbage, by the sweep
+		if err := s.Store.ScheduleGarbageScan(ctx); err != nil { // the garbage collector does the scan
 			return err
 		}
 	}
@@ -108,7 +105,7 @@ func (s *Scrubber) continuePass(ctx context.Context) error {
 			return err
 		}
 		if last == uuid.Nil {
-			s.Verifier.Log.InfoContext(ctx, "all documents are compared with their originals", "documents", v.Documents, "bytes", v.Bytes,
+			s.Verifier.Log.InfoContext(ctx, "all documents verified", "documents", v.Documents, "bytes", v.Bytes,
 				"findings", v.Findings, "took", time.Since(v.StartedAt).Round(time.Second))
 			return nil
 		}

@@ -22,9 +22,9 @@ func newScrubber(t *testing.T) (*verify.Scrubber, *fakeBackend) {
 	return &verify.Scrubber{Verifier: *v, Store: m, Metrics: telemetry.NewMetrics()}, m
 }
 
-// A pass that is interrupted goes on where it was, in whichever process, and
-// the next one begins a day after it has begun.
-func TestScrubberGoesOn(t *testing.T) {
+// An interrupted pass continues where it stopped, in any process. The next pass begins a day after
+// the start of this one.
+func TestScrubberContinues(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, m := newScrubber(t)
@@ -38,16 +38,16 @@ func TestScrubberGoesOn(t *testing.T) {
 			}
 		}
 		if err := s.Scrub(t.Context()); err == nil {
-			t.Fatal("the outage is no error")
+			t.Fatal("no error while object storage is down")
 		}
 		if got := m.progress["default"]; got.Documents != 100 || got.Checkpoint != m.kept["default"][99].DocumentID {
-			t.Fatalf("reached %+v", got)
+			t.Fatalf("progress %+v, want the first 100 documents", got)
 		}
 		m.openErr = nil
 		m.opened = func(name string) { opened[name]++ }
-		other, _ := newScrubber(t) // of another process
+		other, _ := newScrubber(t) // in another process
 		other.Store, other.Verifier.Store, other.Verifier.Objects = m, m, m
-		for range 3 { // twice more for nothing: it is not time
+		for range 3 { // the second and third time do nothing: the next pass is not due
 			if err := other.Scrub(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -58,31 +58,30 @@ func TestScrubberGoesOn(t *testing.T) {
 				want = 2
 			}
 			if n := opened[k.Original.Object]; n != want {
-				t.Fatalf("document %d was compared %d times, want %d", i, n, want)
+				t.Fatalf("document %d was verified %d times, want %d", i, n, want)
 			}
 		}
 		if got := m.progress["default"]; got.Documents != 250 || got.Findings != 0 {
-			t.Errorf("at the end: %+v", got)
+			t.Errorf("progress %+v, want 250 documents without findings", got)
 		}
-		if n := m.searches["default"]; n != 1 {
-			t.Errorf("a pass listed %d searches for garbage, want one", n)
+		if n := m.scans["default"]; n != 1 {
+			t.Errorf("a pass scheduled %d garbage scans, want one", n)
 		}
-		<-time.After(25 * time.Hour) // of the bubble's clock
+		<-time.After(25 * time.Hour) // on the bubble's clock
 		if err := other.Scrub(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if n := m.searches["default"]; n != 2 {
-			t.Errorf("two passes listed %d searches for garbage, want two", n)
+		if n := m.scans["default"]; n != 2 {
+			t.Errorf("two passes scheduled %d garbage scans, want two", n)
 		}
 		if n := opened[m.kept["default"][0].Original.Object]; n != 2 {
-			t.Errorf("a day later the first document was compared %d times, want twice", n)
+			t.Errorf("a day later the first document was verified %d times, want twice", n)
 		}
 	})
 }
 
-// It takes as long as its pace says, with what small documents cost beside
-// their bytes.
-func TestScrubberKeepsItsPace(t *testing.T) {
+// A scrub takes as long as its throttle says, including the overhead of small documents.
+func TestScrubberIsThrottled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, m := newScrubber(t)
@@ -98,12 +97,12 @@ func TestScrubberKeepsItsPace(t *testing.T) {
 		}
 		least := time.Duration(float64(len(text)) / (1 << 20) * float64(time.Second))
 		if took := time.Since(start); took < least+10*time.Second || took > least+11*time.Second {
-			t.Errorf("took %s for %d bytes and 161 documents", took, len(text))
+			t.Errorf("took %s for %d bytes and 161 documents, want 10s to 11s more than %s", took, len(text), least)
 		}
 	})
 }
 
-func TestScrubberTellsWhatItFinds(t *testing.T) {
+func TestScrubberReportsFindings(t *testing.T) {
 	t.Parallel()
 	s, m := newScrubber(t)
 	k := m.addDocument("default", "bad", sampleDocument(3))
@@ -119,27 +118,27 @@ func TestScrubberTellsWhatItFinds(t *testing.T) {
 		fmt.Sprint("gristmill_verified_bytes_total ", 2*len(sampleDocument(3))),
 	} {
 		if !strings.Contains(w.Body.String(), want) {
-			t.Errorf("the metrics do not have %s", want)
+			t.Errorf("the metrics do not contain %s", want)
 		}
 	}
-	if d := m.kept["default"][0].Damage; !strings.Contains(d, "is gone") || !strings.Contains(d, "upload the document again") {
-		t.Errorf("noted %q", d)
+	if d := m.kept["default"][0].Damage; !strings.Contains(d, "is missing") || !strings.Contains(d, "upload the document again") {
+		t.Errorf("recorded damage %q, want a missing original and its remedy", d)
 	}
 }
 
-// A panic over one document does not end the process's scrubbing.
-func TestScrubberOutlivesAPanic(t *testing.T) {
+// A panic while verifying one document does not end scrubbing in the process.
+func TestScrubberSurvivesAPanic(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, m := newScrubber(t)
 		m.addDocument("default", "a", sampleDocument(3))
 		var once sync.Once
-		m.opened = func(string) { once.Do(func() { panic("at once") }) }
+		m.opened = func(string) { once.Do(func() { panic("a defect") }) }
 		ctx, cancel := context.WithCancel(t.Context())
 		done := goroutine.Start(func() error { s.Run(ctx); return nil })
-		<-time.After(2 * time.Minute) // of the bubble's clock
+		<-time.After(2 * time.Minute) // on the bubble's clock
 		if m.verification().Documents != 1 {
-			t.Error("did not scrub after the panic")
+			t.Error("no document was verified after the panic")
 		}
 		cancel()
 		if err := <-done; err != nil {
@@ -148,8 +147,8 @@ func TestScrubberOutlivesAPanic(t *testing.T) {
 	})
 }
 
-// One process scrubs at a time, and it ends with its context.
-func TestScrubberRunsAlone(t *testing.T) {
+// One process scrubs at a time. Run ends with its context.
+func TestOneProcessScrubsAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, m := newScrubber(t)
@@ -158,14 +157,14 @@ func TestScrubberRunsAlone(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { s.Run(ctx); close(done) }()
-		<-time.After(5 * time.Minute) // of the bubble's clock
+		<-time.After(5 * time.Minute) // on the bubble's clock
 		if m.verification() != (verification.Progress{}) {
-			t.Error("scrubbed beside another")
+			t.Error("scrubbed while another process held the lock")
 		}
 		m.setLockTaken(false)
-		<-time.After(2 * time.Minute) // of the bubble's clock
+		<-time.After(2 * time.Minute) // on the bubble's clock
 		if m.verification().Documents != 1 {
-			t.Error("did not scrub when the other was gone")
+			t.Error("did not scrub after the other process had released the lock")
 		}
 		cancel()
 		<-done

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// documentOverhead is what a document costs of the pace beside its bytes: a small one
-// is mostly a few questions to the database.
+// documentOverhead is the number of bytes for which a document counts in addition to its own: the
+// cost of a small document is mostly a few queries.
 const documentOverhead = 64 << 10
 
 func (v *Verifier) throttle(ctx context.Context, n int64) error {
@@ -17,7 +17,7 @@ func (v *Verifier) throttle(ctx context.Context, n int64) error {
 	return v.Throttle(ctx, n)
 }
 
-// BytesPerSecond returns a pace of rate bytes a second.
+// BytesPerSecond returns a Throttle that slows reading down to rate bytes per second.
 func BytesPerSecond(rate int64) func(ctx context.Context, bytes int64) error {
 	return func(ctx context.Context, bytes int64) error {
 		timer := time.NewTimer(time.Duration(float64(bytes) / float64(rate) * float64(time.Second)))
@@ -31,8 +31,8 @@ func BytesPerSecond(rate int64) func(ctx context.Context, bytes int64) error {
 	}
 }
 
-// throttledReader is a reader of an original that says how much it has read. Its errors are
-// of type *readError.
+// throttledReader is a reader of an original that reports how much it has read. Its errors are of
+// type *readError, except those of throttle.
 type throttledReader struct {
 	io.Reader
 	throttle func(n int) error

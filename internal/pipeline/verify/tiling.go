@@ -12,32 +12,32 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// TilingChecker holds passages, as they come, against their source: each is a range of
-// it word for word, they are in order, and together they cover all of it that
-// is not white space, but for front matter. It reads the source once and holds
-// no more of it than a passage.
+// TilingChecker compares passages, one after another, with their source. Each passage must be a
+// range of the source, word for word; passages must be in order; and together they must cover all
+// of the source except white space and front matter. It reads the source once, and holds about one
+// passage in memory.
 type TilingChecker struct {
 	source *bufio.Reader
 
 	ordinal       int    // of the next passage
-	covered       int64  // where the passage before ends
-	previousStart int64  // where the passage before starts
-	previous      string // its content
+	covered       int64  // end of the previous passage
+	previousStart int64  // start of the previous passage
+	previous      string // content of the previous passage
 }
 
-// NewTilingChecker returns a tiling of a source that has not been read.
+// NewTilingChecker returns a checker for a source, which it reads from the beginning.
 func NewTilingChecker(source io.Reader) *TilingChecker {
 	return &TilingChecker{source: bufio.NewReaderSize(source, markdown.HeadSize)}
 }
 
-// CheckPassage takes the next passage. Wrong says what is wrong with it or before it; err
-// is one of reading the source.
+// CheckPassage checks the next passage. wrong says what is wrong with it or before it; err is an
+// error of reading the source.
 func (t *TilingChecker) CheckPassage(ordinal int, start, end int64, content string) (wrong, err error) {
 	switch {
 	case ordinal != t.ordinal:
 		return fmt.Errorf("passage %d is missing", t.ordinal), nil
 	case end-start != int64(len(content)) || end <= t.covered || start < t.previousStart:
-		return fmt.Errorf("passage %d of %d bytes cannot be bytes %d to %d, after one that is bytes %d to %d",
+		return fmt.Errorf("passage %d of %d bytes cannot be bytes %d to %d, after a passage that is bytes %d to %d",
 			ordinal, len(content), start, end, t.previousStart, t.covered), nil
 	}
 	if t.ordinal == 0 {
@@ -45,7 +45,7 @@ func (t *TilingChecker) CheckPassage(ordinal int, start, end int64, content stri
 			return nil, err
 		}
 	}
-	again := "" // what the passage repeats of the one before
+	again := "" // what the passage repeats of the previous one
 	if start < t.covered {
 		again = t.previous[start-t.previousStart:]
 	} else if wrong, err := t.checkGap(start - t.covered); wrong != nil || err != nil {
@@ -60,13 +60,13 @@ func (t *TilingChecker) CheckPassage(ordinal int, start, end int64, content stri
 		}
 	}
 	if !repeats {
-		return fmt.Errorf("passage %d is not what stands at byte %d of the original", ordinal, start), nil
+		return fmt.Errorf("passage %d differs from the text at byte %d of the original", ordinal, start), nil
 	}
 	t.ordinal, t.previousStart, t.covered, t.previous = ordinal+1, start, end, content
 	return nil, nil
 }
 
-// CheckEnd takes what follows the last passage.
+// CheckEnd checks what follows the last passage.
 func (t *TilingChecker) CheckEnd() (wrong, err error) {
 	if t.ordinal == 0 {
 		if err := t.skipFrontMatter(markdown.HeadSize); err != nil {
@@ -82,10 +82,10 @@ func (t *TilingChecker) Drain() error {
 	return err
 }
 
-// errMismatch says that the source has other bytes.
-var errMismatch = errors.New("other bytes")
+// errMismatch says that the source has other bytes than the passage.
+var errMismatch = errors.New("passage differs from its source")
 
-// expect reads bytes that must be those.
+// expect reads bytes from the source and compares them with content.
 func (t *TilingChecker) expect(content string) error {
 	for len(content) > 0 {
 		n := min(len(content), markdown.HeadSize)
@@ -109,8 +109,8 @@ func (t *TilingChecker) expect(content string) error {
 
 const byteOrderMark = '\uFEFF'
 
-// checkGap reads n bytes, or all that are left if n is negative. They must be white
-// space, or a byte order mark at the very beginning.
+// checkGap reads n bytes, or all that are left if n is negative. They must be white space, or a
+// byte order mark at the beginning of the source.
 func (t *TilingChecker) checkGap(n int64) (wrong, err error) {
 	for at := int64(0); n < 0 || at < n; {
 		r, size, err := t.source.ReadRune()
@@ -131,10 +131,9 @@ func (t *TilingChecker) checkGap(n int64) (wrong, err error) {
 	return nil, nil
 }
 
-// skipFrontMatter passes over front matter before the first passage, or before
-// the end. An earlier release may have taken for front matter what this one
-// takes for text: what stands between two lines that fence it is front matter
-// if no passage covers it.
+// skipFrontMatter skips front matter before the first passage, or before the end. What an earlier
+// release took for front matter may be text for this one. So whatever is between two front matter
+// fences and not covered by a passage counts as front matter.
 func (t *TilingChecker) skipFrontMatter(start int64) error {
 	head, err := t.source.Peek(markdown.HeadSize)
 	if err != nil && err != io.EOF {
@@ -154,8 +153,7 @@ func (t *TilingChecker) skipFrontMatter(start int64) error {
 	return err
 }
 
-// isFenced reports whether text begins and ends with a line that fences front
-// matter.
+// isFenced reports whether text begins and ends with a front matter fence.
 func isFenced(text []byte) bool {
 	lines := bytes.Split(bytes.TrimSpace(bytes.TrimPrefix(text, []byte(string(byteOrderMark)))), []byte("\n"))
 	first, last := strings.TrimSpace(string(lines[0])), strings.TrimSpace(string(lines[len(lines)-1]))

@@ -11,7 +11,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
 )
 
-// passage is a passage as it is stored.
+// passage is a stored passage.
 type passage struct {
 	ordinal    int
 	start, end int64
@@ -51,7 +51,7 @@ func checkTiling(t *testing.T, source string, passages []passage) error {
 	return wrong
 }
 
-// sampleSources are documents of every kind that passages are cut of.
+// sampleSources returns documents with every kind of passage.
 func sampleSources() map[string]string {
 	var long strings.Builder
 	for i := range 60 {
@@ -70,7 +70,7 @@ func sampleSources() map[string]string {
 	}
 }
 
-func TestPassagesOfTheirSource(t *testing.T) {
+func TestPassagesTileTheirSource(t *testing.T) {
 	t.Parallel()
 	for name, source := range sampleSources() {
 		for _, options := range []chunk.Options{{Tokens: 32}, {Tokens: 64, Overlap: 20}, {Tokens: 400}} {
@@ -81,14 +81,14 @@ func TestPassagesOfTheirSource(t *testing.T) {
 	}
 }
 
-// Whatever one passage loses or gains is found.
+// Any change of a passage is found.
 func TestPassagesThatAreWrong(t *testing.T) {
 	t.Parallel()
 	source := sampleSources()["long"]
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 0))
 	for _, options := range []chunk.Options{{Tokens: 32}, {Tokens: 64, Overlap: 20}} {
-		whole := splitSource(t, source, options)
+		passages := splitSource(t, source, options)
 		for name, spoil := range map[string]func(p []passage, i int) []passage{
 			"lost":     func(p []passage, i int) []passage { return append(p[:i], p[i+1:]...) },
 			"the last": func(p []passage, i int) []passage { return p[:len(p)-1] },
@@ -106,19 +106,19 @@ func TestPassagesThatAreWrong(t *testing.T) {
 			"negative":  func(p []passage, i int) []passage { p[i].start, p[i].end = p[i].end, p[i].start; return p },
 			"far":       func(p []passage, i int) []passage { p[i].start += 1 << 40; p[i].end += 1 << 40; return p },
 		} {
-			i := 1 + random.IntN(len(whole)-3)
-			if wrong := checkTiling(t, source, spoil(append([]passage{}, whole...), i)); wrong == nil {
-				t.Errorf("seed %d: %s, passage %d with an overlap of %d: nothing was found", seed, name, i, options.Overlap)
+			i := 1 + random.IntN(len(passages)-3)
+			if wrong := checkTiling(t, source, spoil(append([]passage{}, passages...), i)); wrong == nil {
+				t.Errorf("seed %d: %s, passage %d with an overlap of %d: no damage found", seed, name, i, options.Overlap)
 			}
 		}
 	}
 	if wrong := checkTiling(t, "It grinds.", []passage{{0, 0, 20, "It grinds. And more."}}); wrong == nil {
-		t.Error("a passage past the end is not found")
+		t.Error("a passage past the end of the source is not found")
 	}
 }
 
-// What an earlier release took for front matter is no gap; text is one.
-func TestFrontMatterThatIsCovered(t *testing.T) {
+// What an earlier release took for front matter may be uncovered; text may not.
+func TestUncoveredFrontMatter(t *testing.T) {
 	t.Parallel()
 	for head, ok := range map[string]bool{
 		"---\nnot: [yaml\n---\n":       true,
@@ -131,7 +131,7 @@ func TestFrontMatterThatIsCovered(t *testing.T) {
 		start := int64(len(head) + 1)
 		wrong := checkTiling(t, source, []passage{{0, start, start + 10, "It grinds."}})
 		if (wrong == nil) != ok {
-			t.Errorf("%q: %v", head, wrong)
+			t.Errorf("%q: got %v, want damage: %t", head, wrong, !ok)
 		}
 	}
 }

@@ -1,7 +1,7 @@
-// Package verify compares documents with what is stored of them: every original
-// with its row, every live version with its original, object storage with the
-// rows, and garbage with its list. The command gristmill verify does so at once, the scrubber slowly
-// and again and again.
+// Package verify compares documents with the data that is stored for them: originals with their
+// rows, published versions with their originals, object storage with the rows, and garbage with
+// the garbage list. The command gristmill verify does all of it in one run; the Scrubber does it
+// slowly and repeatedly.
 package verify
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
-// Store tells what must be there; see storetest.Comparing for the contract.
+// Store knows what must be stored; see storetest.Verifying and Garbage for the contract.
 type Store interface {
 	Tenants(ctx context.Context) ([]string, error)
 	RetainedVersions(ctx context.Context, filter verification.Filter, after uuid.UUID, limit int) ([]verification.RetainedVersion, error)
@@ -28,41 +28,41 @@ type Store interface {
 	ScanForGarbage(ctx context.Context, from garbage.ScanCursor, limit int) (garbage.ScanCursor, garbage.ScanCounts, error)
 }
 
-// Objects holds originals. Names yields the names of all objects that begin with
-// a prefix, in no promised order.
+// Objects holds originals. Names yields the names of all objects that begin with a prefix, in no
+// particular order.
 type Objects interface {
 	original.ObjectOpener
 	Names(ctx context.Context, prefix string) iter.Seq2[string, error]
 }
 
 const (
-	// pageSize is how many documents or passages are asked for at a time.
+	// pageSize is the number of documents or passages that are read at a time.
 	pageSize = 100
 
-	// lookupBatch is how many objects are looked up at a time.
+	// lookupBatch is the number of objects that are looked up at a time.
 	lookupBatch = 1000
 )
 
-// Verifier compares. Its memory does not grow with the documents there are, nor
-// with any of them.
+// Verifier verifies documents. Its memory grows neither with the number of documents nor with the
+// size of any of them.
 type Verifier struct {
 	Store   Store
 	Objects Objects
 	Log     *slog.Logger
 
-	// Throttle is called with a number of bytes that were read, and sleeps for as
-	// long as reading them should take; nil reads as fast as can be.
+	// Throttle is called with a number of bytes that were read. It blocks for as long as reading
+	// them should take. If nil, reading is not slowed down.
 	Throttle func(ctx context.Context, bytes int64) error
 }
 
-// Scope says what is compared, and from where on. The zero value is everything.
+// Scope limits a verification. The zero value is everything.
 type Scope struct {
-	Collection string // of every tenant; objects and rows that nobody names are not looked for then
-	Tenant     string // begin with this tenant
-	After      uuid.UUID
+	Collection string    // of every tenant; if set, unused objects and unlisted garbage are not looked for
+	Tenant     string    // the first tenant, in order of ids
+	After      uuid.UUID // the documents of Tenant up to this one are skipped
 }
 
-// Tally counts what was compared.
+// Tally counts what was verified.
 type Tally struct {
 	Documents int64 `json:"documents"`
 	Bytes     int64 `json:"bytes"` // of originals
@@ -70,14 +70,14 @@ type Tally struct {
 	Findings  int64 `json:"findings"`
 }
 
-// Observer is told of each finding, and after each page of documents how far the
-// comparison is. An error ends it.
+// Observer is notified of each finding, and after each page of documents of the last document of
+// the page. An error ends the verification.
 type Observer struct {
 	OnFinding  func(verification.Finding) error
 	OnProgress func(tenant string, document uuid.UUID) error
 }
 
-// Run compares everything in the scope.
+// Run verifies everything in the scope, and reports to the observer.
 func (v *Verifier) Run(ctx context.Context, scope Scope, report Observer) (Tally, error) {
 	var tally Tally
 	tenants, err := v.Store.Tenants(ctx)
@@ -104,7 +104,7 @@ func (v *Verifier) Run(ctx context.Context, scope Scope, report Observer) (Tally
 			continue
 		}
 		if err := v.findGarbage(telemetry.WithTenant(ctx, id), id, counted); err != nil {
-			return tally, fmt.Errorf("search for garbage of tenant %s: %w", id, err)
+			return tally, fmt.Errorf("scan for garbage of tenant %s: %w", id, err)
 		}
 	}
 	if scope.Collection != "" {
@@ -114,7 +114,7 @@ func (v *Verifier) Run(ctx context.Context, scope Scope, report Observer) (Tally
 	return tally, err
 }
 
-// verifyDocuments compares the documents of a tenant after one.
+// verifyDocuments verifies the documents of ctx's tenant, whose id is given, that follow after.
 func (v *Verifier) verifyDocuments(ctx context.Context, id, collection string, after uuid.UUID, report Observer, tally *Tally) error {
 	for {
 		page, err := v.VerifyPage(ctx, verification.Filter{Collection: collection}, after, report.OnFinding, tally)
@@ -129,23 +129,23 @@ func (v *Verifier) verifyDocuments(ctx context.Context, id, collection string, a
 	}
 }
 
-// VerifyPage compares the next documents of the tenant in ctx after one, and returns
-// the last of them; the zero id when there were none.
+// VerifyPage verifies the next page of documents of ctx's tenant, those that follow after. It
+// returns the last document of the page, or the zero id if there was none.
 func (v *Verifier) VerifyPage(ctx context.Context, filter verification.Filter, after uuid.UUID, found func(verification.Finding) error, tally *Tally) (last uuid.UUID, err error) {
 	page, err := v.Store.RetainedVersions(ctx, filter, after, pageSize)
 	if err != nil {
 		return uuid.Nil, err
 	}
-	for _, kept := range page {
-		finding, err := v.verifyVersion(ctx, kept)
+	for _, version := range page {
+		finding, err := v.verifyVersion(ctx, version)
 		if err != nil {
-			return uuid.Nil, fmt.Errorf("document %s, key %q, version %d: %w", kept.DocumentID, kept.Key, kept.Version, err)
+			return uuid.Nil, fmt.Errorf("document %s, key %q, version %d: %w", version.DocumentID, version.Key, version.Version, err)
 		}
-		if kept.DocumentID != last {
+		if version.DocumentID != last {
 			tally.Documents++
 		}
-		tally.Bytes += kept.Original.Size
-		last = kept.DocumentID
+		tally.Bytes += version.Original.Size
+		last = version.DocumentID
 		if finding == nil {
 			continue
 		}

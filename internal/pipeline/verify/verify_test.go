@@ -22,7 +22,7 @@ func sampleDocument(n int) string {
 	return text.String()
 }
 
-// runVerifier returns what a verification finds.
+// runVerifier returns the findings of a verification.
 func runVerifier(t *testing.T, v *verify.Verifier, scope verify.Scope) ([]verification.Finding, verify.Tally) {
 	t.Helper()
 	var findings []verification.Finding
@@ -34,13 +34,13 @@ func runVerifier(t *testing.T, v *verify.Verifier, scope verify.Scope) ([]verifi
 		t.Fatal(err)
 	}
 	if int(tally.Findings) != len(findings) {
-		t.Errorf("%d findings are counted, and %d reported", tally.Findings, len(findings))
+		t.Errorf("the tally counts %d findings, the observer %d", tally.Findings, len(findings))
 	}
 	return findings, tally
 }
 
-// Each kind of damage is found, named, and noted in its document; once it is
-// mended the note goes.
+// Each kind of damage is found, and recorded in the document. When it is repaired, the record is
+// removed.
 func TestVerifyFindsDamage(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -48,30 +48,30 @@ func TestVerifyFindsDamage(t *testing.T) {
 		kind  verification.FindingKind
 		says  string
 	}{
-		"gone":  {func(m *fakeBackend, k *verification.RetainedVersion) { delete(m.objects, k.Original.Object) }, verification.FindingOriginalGone, "is gone"},
-		"empty": {func(m *fakeBackend, k *verification.RetainedVersion) { m.objects[k.Original.Object] = "" }, verification.FindingOriginalDamaged, "0 bytes"},
+		"missing": {func(m *fakeBackend, k *verification.RetainedVersion) { delete(m.objects, k.Original.Object) }, verification.FindingOriginalGone, "is missing"},
+		"empty":   {func(m *fakeBackend, k *verification.RetainedVersion) { m.objects[k.Original.Object] = "" }, verification.FindingOriginalDamaged, "0 bytes"},
 		"truncated": {func(m *fakeBackend, k *verification.RetainedVersion) {
 			m.objects[k.Original.Object] = sampleDocument(20)[:500]
 		}, verification.FindingOriginalDamaged, "500 bytes"},
 		"replaced": {func(m *fakeBackend, k *verification.RetainedVersion) {
 			m.objects[k.Original.Object] = strings.ReplaceAll(sampleDocument(20), "wheat", "maize")
 		}, verification.FindingOriginalDamaged, "SHA-256"},
-		"replaced, not live": {func(m *fakeBackend, k *verification.RetainedVersion) {
+		"replaced, not published": {func(m *fakeBackend, k *verification.RetainedVersion) {
 			k.Published = false
 			m.objects[k.Original.Object] = strings.ReplaceAll(sampleDocument(20), "wheat", "maize")
 		}, verification.FindingOriginalDamaged, "SHA-256"},
-		"not placed":     {func(m *fakeBackend, k *verification.RetainedVersion) { k.Passages = -1 }, verification.FindingPassagesDamaged, "space 1"},
-		"a passage more": {func(m *fakeBackend, k *verification.RetainedVersion) { k.Passages++ }, verification.FindingPassagesDamaged, "passages are there"},
-		"no passages":    {func(m *fakeBackend, k *verification.RetainedVersion) { m.passages[k.DocumentID] = nil }, verification.FindingPassagesDamaged, "passages are there"},
-		"a place is lost": {func(m *fakeBackend, k *verification.RetainedVersion) {
+		"not complete in its space": {func(m *fakeBackend, k *verification.RetainedVersion) { k.Passages = -1 }, verification.FindingPassagesDamaged, "the active space, 1"},
+		"one passage too few":       {func(m *fakeBackend, k *verification.RetainedVersion) { k.Passages++ }, verification.FindingPassagesDamaged, "passages are stored"},
+		"no passages":               {func(m *fakeBackend, k *verification.RetainedVersion) { m.passages[k.DocumentID] = nil }, verification.FindingPassagesDamaged, "passages are stored"},
+		"missing manifest entry": {func(m *fakeBackend, k *verification.RetainedVersion) {
 			m.passages[k.DocumentID] = m.passages[k.DocumentID][1:]
 		}, verification.FindingPassagesDamaged, "passage 0 is missing"},
-		"a text is lost": {func(m *fakeBackend, k *verification.RetainedVersion) { m.passages[k.DocumentID][3].Dimensions = -1 }, verification.FindingPassagesDamaged, "passage 3"},
-		"a text is another": {func(m *fakeBackend, k *verification.RetainedVersion) {
+		"missing passage": {func(m *fakeBackend, k *verification.RetainedVersion) { m.passages[k.DocumentID][3].Dimensions = -1 }, verification.FindingPassagesDamaged, "passage 3"},
+		"changed text": {func(m *fakeBackend, k *verification.RetainedVersion) {
 			p := &m.passages[k.DocumentID][3]
 			p.Content = strings.ToUpper(p.Content)
 		}, verification.FindingPassagesDamaged, "passage 3"},
-		"a vector is shorter": {func(m *fakeBackend, k *verification.RetainedVersion) { m.passages[k.DocumentID][5].Dimensions = 2 }, verification.FindingVectorsDamaged, "2 dimensions, want 3"},
+		"short vector": {func(m *fakeBackend, k *verification.RetainedVersion) { m.passages[k.DocumentID][5].Dimensions = 2 }, verification.FindingVectorsDamaged, "2 dimensions, want 3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -79,10 +79,10 @@ func TestVerifyFindsDamage(t *testing.T) {
 			m.addDocument("default", "before", sampleDocument(3))
 			bad := m.addDocument("default", "bad", sampleDocument(20))
 			m.addDocument("other", "theirs", sampleDocument(5))
-			whole := *bad
+			undamaged := *bad
 			passages := append([]verification.ManifestPassage{}, m.passages[bad.DocumentID]...)
 			if findings, tally := runVerifier(t, v, verify.Scope{}); len(findings) != 0 || tally.Documents != 3 || tally.Objects != 3 || tally.Bytes != int64(len(sampleDocument(3))+len(sampleDocument(20))+len(sampleDocument(5))) {
-				t.Fatalf("while all is well: %+v, %+v", findings, tally)
+				t.Fatalf("before the damage: %+v, %+v", findings, tally)
 			}
 			test.spoil(m, bad)
 			findings, _ := runVerifier(t, v, verify.Scope{})
@@ -92,25 +92,24 @@ func TestVerifyFindsDamage(t *testing.T) {
 			f := findings[0]
 			if f.Kind != test.kind || f.DocumentID != bad.DocumentID || f.Key != "bad" || f.Tenant != "default" || f.Object != bad.Original.Object ||
 				!strings.Contains(f.Detail, test.says) || f.Remedy == "" || strings.Count(f.Detail+f.Remedy, "upload the document again") > 1 {
-				t.Errorf("finding %+v", f)
+				t.Errorf("finding %+v, want %s of document %s with %q", f, test.kind, bad.DocumentID, test.says)
 			}
 			if !strings.Contains(m.kept["default"][1].Damage, test.says) || m.kept["default"][0].Damage != "" {
-				t.Errorf("noted %q", m.kept["default"][1].Damage)
+				t.Errorf("recorded damage %q, want %q", m.kept["default"][1].Damage, test.says)
 			}
 			m.objects[bad.Original.Object] = sampleDocument(20)
 			m.passages[bad.DocumentID] = passages
-			whole.Damage = m.kept["default"][1].Damage
-			m.kept["default"][1] = whole
+			undamaged.Damage = m.kept["default"][1].Damage
+			m.kept["default"][1] = undamaged
 			if findings, _ := runVerifier(t, v, verify.Scope{}); len(findings) != 0 || m.kept["default"][1].Damage != "" {
-				t.Errorf("once it is mended: %+v, and noted %q", findings, m.kept["default"][1].Damage)
+				t.Errorf("after the repair: findings %+v, recorded damage %q, want none", findings, m.kept["default"][1].Damage)
 			}
 		})
 	}
 }
 
-// A document that is restored, changed or deleted while it is compared is no
-// finding.
-func TestVerifyBesideChanges(t *testing.T) {
+// A document that is restored, changed or deleted during the verification is not a finding.
+func TestVerifyDuringChanges(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(m *fakeBackend){
 		"restored": func(m *fakeBackend) {
@@ -128,28 +127,28 @@ func TestVerifyBesideChanges(t *testing.T) {
 			change(m)
 		}
 		if findings, _ := runVerifier(t, v, verify.Scope{}); len(findings) != 0 {
-			t.Errorf("%s: %+v", name, findings)
+			t.Errorf("%s: findings %+v, want none", name, findings)
 		}
 	}
 }
 
-// Object storage that is down is an error and no finding.
+// Object storage that is down is an error, not a finding.
 func TestVerifyWithoutObjectStorage(t *testing.T) {
 	t.Parallel()
 	v, m := newVerifier(t)
 	m.addDocument("default", "a", sampleDocument(3))
 	m.openErr = fault.New(fault.Unavailable, "down")
 	_, err := v.Run(t.Context(), verify.Scope{}, verify.Observer{OnFinding: func(f verification.Finding) error {
-		t.Errorf("found %+v", f)
+		t.Errorf("got finding %+v", f)
 		return nil
 	}})
 	if !fault.Is(err, fault.Unavailable) || m.kept["default"][0].Damage != "" {
-		t.Errorf("%v, and noted %q", err, m.kept["default"][0].Damage)
+		t.Errorf("got error %v and recorded damage %q, want unavailable and none", err, m.kept["default"][0].Damage)
 	}
 }
 
-// An object that alone cannot be read keeps no other from being compared, and
-// says nothing about its document.
+// One object that cannot be read does not stop the verification of others. It does not mean that
+// its document is damaged.
 func TestVerifyGoesOnBehindAnObjectThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	for _, failing := range []string{"opening", "reading"} {
@@ -159,10 +158,10 @@ func TestVerifyGoesOnBehindAnObjectThatCannotBeRead(t *testing.T) {
 		m.failing = map[string]string{bad.Original.Object: failing}
 		findings, tally := runVerifier(t, v, verify.Scope{})
 		if tally.Documents != 2 || len(findings) != 1 || findings[0].Kind != verification.FindingOriginalUnreadable || findings[0].Key != "a" || !strings.Contains(findings[0].Detail, "input/output error") {
-			t.Errorf("%s: %d documents, %+v", failing, tally.Documents, findings)
+			t.Errorf("%s: %d documents, findings %+v, want 2 and one unreadable original", failing, tally.Documents, findings)
 		}
 		if noted := m.kept["default"][0].Damage; noted != "" {
-			t.Errorf("%s: noted %q", failing, noted)
+			t.Errorf("%s: recorded damage %q, want none", failing, noted)
 		}
 	}
 }
@@ -176,7 +175,7 @@ func TestVerifyFindsUnusedObjects(t *testing.T) {
 	m.objects["default/"+theirs] = "x" // under another tenant's name
 	m.objects["default/going"] = "x"
 	m.opened = func(name string) {
-		if name == "default/going" { // the sweep was there
+		if name == "default/going" { // the garbage collector deletes it
 			m.mu.Lock()
 			delete(m.objects, name)
 			m.mu.Unlock()
@@ -186,19 +185,19 @@ func TestVerifyFindsUnusedObjects(t *testing.T) {
 	findings, tally := runVerifier(t, v, verify.Scope{})
 	for _, f := range findings {
 		if f.Kind != verification.FindingObjectUnused || !want[f.Object] || f.DocumentID != uuid.Nil {
-			t.Errorf("found %+v", f)
+			t.Errorf("got finding %+v", f)
 		}
 	}
 	if len(findings) != len(want) || tally.Objects != 6 {
-		t.Errorf("%d findings of %d objects", len(findings), tally.Objects)
+		t.Errorf("%d findings of %d objects, want %d of 6", len(findings), tally.Objects, len(want))
 	}
 	if findings, _ := runVerifier(t, v, verify.Scope{Collection: "default"}); len(findings) != 0 {
-		t.Errorf("of one collection: %+v", findings)
+		t.Errorf("verification of one collection: findings %+v, want none", findings)
 	}
 }
 
-// A run that is interrupted goes on behind what it has told.
-func TestVerifyGoesOn(t *testing.T) {
+// An interrupted run continues after the last document that it has reported.
+func TestVerifyContinues(t *testing.T) {
 	t.Parallel()
 	v, m := newVerifier(t)
 	for i := range 250 {
@@ -217,38 +216,38 @@ func TestVerifyGoesOn(t *testing.T) {
 	}
 	_, rest := runVerifier(t, v, scope)
 	if first.Documents+rest.Documents != 251 {
-		t.Errorf("%d documents, and then %d, of 251", first.Documents, rest.Documents)
+		t.Errorf("%d documents and then %d, want 251 in total", first.Documents, rest.Documents)
 	}
 	if _, last := runVerifier(t, v, verify.Scope{Tenant: "other", After: theirs.DocumentID}); last.Documents != 0 {
-		t.Errorf("%d documents behind the last one", last.Documents)
+		t.Errorf("%d documents after the last one, want none", last.Documents)
 	}
 }
 
-// An original is read once, however many passages it has.
-func TestVerifyReadsOnce(t *testing.T) {
+// An original is read once, whatever the number of its passages.
+func TestVerifyReadsOriginalsOnce(t *testing.T) {
 	t.Parallel()
 	v, m := newVerifier(t)
 	text := sampleDocument(2000)
 	m.addDocument("default", "a", text)
 	if runVerifier(t, v, verify.Scope{Collection: "default"}); m.read != len(text) {
-		t.Errorf("read %d bytes of %d", m.read, len(text))
+		t.Errorf("read %d bytes, want %d", m.read, len(text))
 	}
 }
 
-// Garbage that no list names is found once: the store lists it.
+// Unlisted garbage is found once: the store adds it to the list.
 func TestVerifyFindsUnlistedGarbage(t *testing.T) {
 	t.Parallel()
 	v, m := newVerifier(t)
 	m.addDocument("default", "a", sampleDocument(1))
 	m.unlisted["other"] = garbage.ScanCounts{Versions: 2, Passages: 7}
 	if findings, _ := runVerifier(t, v, verify.Scope{Collection: "default"}); len(findings) != 0 {
-		t.Errorf("of one collection: %+v", findings)
+		t.Errorf("verification of one collection: findings %+v, want none", findings)
 	}
 	findings, _ := runVerifier(t, v, verify.Scope{})
 	if len(findings) != 1 || findings[0].Kind != verification.FindingGarbageUnlisted || findings[0].Tenant != "other" || !strings.Contains(findings[0].Detail, "2 versions, 0 spaces, 7 passages") {
-		t.Errorf("found %+v", findings)
+		t.Errorf("findings %+v, want the unlisted garbage of one tenant", findings)
 	}
 	if findings, _ := runVerifier(t, v, verify.Scope{}); len(findings) != 0 {
-		t.Errorf("found again: %+v", findings)
+		t.Errorf("a second run: findings %+v, want none", findings)
 	}
 }
