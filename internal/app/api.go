@@ -28,8 +28,12 @@ func RunAPI(ctx context.Context, config Config, log *slog.Logger) error {
 
 // API returns the handler of the HTTP API. Requests that wait for a job are
 // answered when ctx ends, so that the server can stop.
-func API(ctx context.Context, config Config, b *Backends) http.Handler {
+func API(ctx context.Context, config Config, b *Backends) (http.Handler, error) {
 	originals := &original.Verifier{Objects: b.Objects}
+	reindexer, err := newReindexService(config, b)
+	if err != nil {
+		return nil, err
+	}
 	return httpapi.New(httpapi.Config{
 		Uploader: &ingest.Service{
 			Objects:         b.Objects,
@@ -45,18 +49,7 @@ func API(ctx context.Context, config Config, b *Backends) http.Handler {
 			OnModelNeeded:   b.ConfiguredModel.StartProbe,
 		},
 		Searcher: &search.Service{Store: b.Store, Questions: b.QueryEmbeddings, EmbedTimeout: config.SearchTimeout, Metrics: b.Metrics},
-		Reindexer: &reindex.Service{
-			Store:              b.Store,
-			Objects:            b.Objects,
-			Embedder:           b.QueryModels, // somebody waits
-			Summaries:          summaryEstimates(config, b),
-			DefaultSummaryMode: document.SummaryMode(config.Summaries),
-			Changes:            b.Progress,
-			Dispatcher:         b.Dispatcher,
-			Prices:             config.Prices,
-			Soak:               config.ReindexSoak,
-			Log:                b.Log,
-		},
+		Reindexer:     reindexer,
 		Reindexes:     b.Store,
 		JobController: &jobs.Service{Store: b.Store, Changes: b.Progress, Dispatcher: b.Dispatcher, Models: b.RateLimiter, DefaultSummaryMode: document.SummaryMode(config.Summaries)},
 		WebhookAdder:  &webhooks.Service{Store: b.Store, URLs: b.Webhooks},
@@ -76,6 +69,23 @@ func API(ctx context.Context, config Config, b *Backends) http.Handler {
 		MaxUploadBytes:     config.MaxUploadBytes,
 		BodyTimeout:        config.UploadTimeout,
 		Stopping:           ctx.Done(),
+	}), nil
+}
+
+// newReindexService returns the service that begins, estimates and controls reindexes. It asks the
+// models that people wait for.
+func newReindexService(config Config, b *Backends) (*reindex.Service, error) {
+	return reindex.NewService(reindex.ServiceConfig{
+		Store:              b.Store,
+		Objects:            b.Objects,
+		Embedder:           b.QueryModels,
+		Summaries:          summaryEstimates(config, b),
+		DefaultSummaryMode: document.SummaryMode(config.Summaries),
+		Changes:            b.Progress,
+		Dispatcher:         b.Dispatcher,
+		Prices:             config.Prices,
+		Soak:               config.ReindexSoak,
+		Log:                b.Log,
 	})
 }
 

@@ -52,7 +52,11 @@ func newTestAPI(t *testing.T, more ...string) *testAPI {
 		t.Fatal(err)
 	}
 	t.Cleanup(backends.Close)
-	s.Server = httptest.NewServer(app.API(t.Context(), config, backends))
+	api, err := app.API(t.Context(), config, backends)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Server = httptest.NewServer(api)
 	t.Cleanup(s.Server.Close)
 	return s
 }

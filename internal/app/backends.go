@@ -189,10 +189,21 @@ func NewBackends(config Config, store Store, objects Objects, log *slog.Logger) 
 	}
 	b.Webhooks = webhook.NewSender(allowed)
 	b.WriteGate = &writeback.Breaker{Log: log}
-	b.Embedding = embedding.NewProcessState(b.Progress, b.WriteGate)
-	b.ConfiguredModel = &embedding.ConfiguredModel{Embedder: b.TaskModels, Setting: config.defaultModel(), Chunking: config.defaultChunking(), Log: log}
-	b.QueryEmbeddings = &embedding.QueryEmbedder{Embedder: b.QueryModels}
-	b.close = append(b.close, b.Webhooks.Close, b.ConfiguredModel.Close, b.QueryEmbeddings.Close)
+	b.close = append(b.close, b.Webhooks.Close)
+	if b.Embedding, err = embedding.NewProcessState(embedding.ProcessConfig{Locks: b.Progress, WriteBreaker: b.WriteGate}); err != nil {
+		return nil, err
+	}
+	b.ConfiguredModel, err = embedding.NewConfiguredModel(embedding.ConfiguredModelConfig{
+		Embedder: b.TaskModels, Setting: config.defaultModel(), Chunking: config.defaultChunking(), Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	b.close = append(b.close, b.ConfiguredModel.Close)
+	if b.QueryEmbeddings, err = embedding.NewQueryEmbedder(embedding.QueryConfig{Embedder: b.QueryModels}); err != nil {
+		return nil, err
+	}
+	b.close = append(b.close, b.QueryEmbeddings.Close)
 	if b.Dispatcher, err = dispatch.NewDispatcher(dispatch.Config{Store: store, Queue: b.Queue, Log: log}); err != nil {
 		return nil, err
 	}

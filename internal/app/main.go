@@ -46,11 +46,17 @@ func Main(ctx context.Context, environ []string, stderr io.Writer, run func(cont
 // run opens the backends on real servers, answers on the configured address
 // with face, and does the work beside it, until ctx ends or one of them fails.
 func run(ctx context.Context, config Config, log *slog.Logger,
-	face func(context.Context, Config, *Backends) http.Handler,
+	face func(context.Context, Config, *Backends) (http.Handler, error),
 	work ...func(context.Context, Config, *Backends) error,
 ) error {
 	backends, err := connect(ctx, config, log)
 	if err != nil {
+		return err
+	}
+	group, ctx := goroutine.WithContext(ctx)
+	handler, err := face(ctx, config, backends)
+	if err != nil {
+		backends.Close()
 		return err
 	}
 	listener, err := listen(config.Addr)
@@ -58,8 +64,7 @@ func run(ctx context.Context, config Config, log *slog.Logger,
 		backends.Close()
 		return err
 	}
-	group, ctx := goroutine.WithContext(ctx)
-	group.Go(func() error { return Serve(ctx, listener, face(ctx, config, backends), config, log) })
+	group.Go(func() error { return Serve(ctx, listener, handler, config, log) })
 	group.Go(func() error { WarnOfModelMismatches(ctx, config, backends); return nil })
 	for _, do := range work {
 		group.Go(func() error { return do(ctx, config, backends) })
@@ -71,8 +76,8 @@ func run(ctx context.Context, config Config, log *slog.Logger,
 }
 
 // workerHealth is the face of a worker: it answers for itself and nothing else.
-func workerHealth(_ context.Context, config Config, b *Backends) http.Handler {
-	return telemetry.Health{Metrics: b.Metrics, Checks: b.readinessChecks(), Trusted: config.isTrusted}.Handler()
+func workerHealth(_ context.Context, config Config, b *Backends) (http.Handler, error) {
+	return telemetry.Health{Metrics: b.Metrics, Checks: b.readinessChecks(), Trusted: config.isTrusted}.Handler(), nil
 }
 
 // isTrusted reports whether a request may read which servers a process uses, and

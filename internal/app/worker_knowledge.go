@@ -30,16 +30,16 @@ func RunWorkerKnowledge(ctx context.Context, config Config, log *slog.Logger) er
 }
 
 // knowledgeHealth is health, and whether things can be swept and indexes built.
-func knowledgeHealth(_ context.Context, config Config, b *Backends) http.Handler {
+func knowledgeHealth(_ context.Context, config Config, b *Backends) (http.Handler, error) {
 	checks := b.readinessChecks()
 	checks["sessions"] = telemetry.Check{Test: b.pingSession} // without them nothing is swept
 	checks["indexes"] = telemetry.Check{Test: b.pingIndexer, Optional: true}
-	return telemetry.Health{Metrics: b.Metrics, Checks: checks, Trusted: config.isTrusted}.Handler()
+	return telemetry.Health{Metrics: b.Metrics, Checks: checks, Trusted: config.isTrusted}.Handler(), nil
 }
 
 // ProcessKnowledgeTasks takes knowledge tasks until ctx ends.
 func ProcessKnowledgeTasks(ctx context.Context, config Config, b *Backends) error {
-	return runTasks(ctx, config, b, task.KindKnowledge, config.WorkerConcurrency, &knowledge.Step{
+	step, err := knowledge.NewStep(knowledge.Config{
 		Objects:         b.Objects,
 		Store:           b.Store,
 		Embedder:        b.TaskModels,
@@ -52,13 +52,17 @@ func ProcessKnowledgeTasks(ctx context.Context, config Config, b *Backends) erro
 		BatchTokens:     config.EmbeddingBatchTokens,
 		ParallelBatches: batchesInFlight,
 	})
+	if err != nil {
+		return err
+	}
+	return runTasks(ctx, config, b, task.KindKnowledge, config.WorkerConcurrency, step)
 }
 
 // ProcessReindexTasks takes reindexes until ctx ends. Their queue is their own, and so
 // are the few requests that they have in flight, so that what is uploaded does
 // not wait behind them.
 func ProcessReindexTasks(ctx context.Context, config Config, b *Backends) error {
-	return runTasks(ctx, config, b, task.KindReindex, concurrentReindexes, &reindex.Step{
+	step, err := reindex.NewStep(reindex.StepConfig{
 		Store:            b.Store,
 		Objects:          b.Objects,
 		Embedder:         b.TaskModels,
@@ -73,6 +77,10 @@ func ProcessReindexTasks(ctx context.Context, config Config, b *Backends) error 
 		IndexThreshold:   config.IndexThreshold,
 		Soak:             config.ReindexSoak,
 	})
+	if err != nil {
+		return err
+	}
+	return runTasks(ctx, config, b, task.KindReindex, concurrentReindexes, step)
 }
 
 // BuildIndexes gives spaces that have grown a table of their own, and a vector

@@ -71,10 +71,12 @@ func Run(ctx context.Context, options Options) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	group, ctx := goroutine.WithContext(ctx)
+	api, err := app.API(ctx, data.config, data.backends)
+	if err != nil {
+		return err
+	}
 	group.Go(func() error { return data.advanceRedisClock(ctx) })
-	group.Go(func() error {
-		return app.Serve(ctx, listener, app.API(ctx, data.config, data.backends), data.config, options.Log)
-	})
+	group.Go(func() error { return app.Serve(ctx, listener, api, data.config, options.Log) })
 	group.Go(func() error { return app.ProcessKnowledgeTasks(ctx, data.config, data.backends) })
 	group.Go(func() error { return app.ProcessSummaryTasks(ctx, data.config, data.backends) })
 	group.Go(func() error { return app.ProcessReindexTasks(ctx, data.config, data.backends) })

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -30,9 +31,8 @@ type Store interface {
 	ReusePassages(ctx context.Context, space vector.Space, hashes []document.ContentHash) (map[document.ContentHash]int, error)
 }
 
-// Cache returns only when the vectors of passages are stored, and embeds those that are missing. It
-// is safe for concurrent use.
-type Cache struct {
+// CacheConfig is what a cache needs.
+type CacheConfig struct {
 	Store    Store
 	Embedder Embedder
 	Process  *ProcessState
@@ -40,7 +40,19 @@ type Cache struct {
 
 	BatchPassages int // maximum in one provider request
 	BatchTokens   int // target for one provider request
-	MaxInFlight   int // provider requests of one EnsureRequest; 0 means one
+	MaxInFlight   int `zero:"ok"` // provider requests of one EnsureRequest; 0 means one
+}
+
+// Cache returns only when the vectors of passages are stored, and embeds those that are missing. It
+// is safe for concurrent use.
+type Cache struct{ CacheConfig }
+
+// NewCache returns a cache, or an error that names what config lacks.
+func NewCache(config CacheConfig) (*Cache, error) {
+	if err := required.Fields(config); err != nil {
+		return nil, err
+	}
+	return &Cache{config}, nil
 }
 
 // EnsureRequest lists texts that must be in a space with their vectors.

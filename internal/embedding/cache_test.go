@@ -32,8 +32,9 @@ func TestEnsureSplitsIntoBatches(t *testing.T) {
 		{100, 82, []int{10, 10, 5}},
 		{100, 1, slices.Repeat([]int{1}, 25)},
 	} {
-		cache, m := newCache()
-		cache.BatchPassages, cache.BatchTokens, cache.MaxInFlight = test.passages, test.tokens, 0
+		cache, m := newCache(t, func(c *embedding.CacheConfig) {
+			c.BatchPassages, c.BatchTokens, c.MaxInFlight = test.passages, test.tokens, 0
+		})
 		if n, err := cache.Ensure(t.Context(), m.newRequest(words("grain", 25)...)); err != nil || n != 25 {
 			t.Fatalf("embedded %d, %v", n, err)
 		}
@@ -49,7 +50,7 @@ func TestEnsureSplitsIntoBatches(t *testing.T) {
 func TestEnsureSendsBatchesConcurrently(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		cache, m := newCache()
+		cache, m := newCache(t)
 		m.answer = func(context.Context, []string) error { <-time.After(time.Second); return nil } // fake clock
 		start := time.Now()
 		if n, err := cache.Ensure(t.Context(), m.newRequest(words("grain", 80)...)); err != nil || n != 80 {
@@ -63,7 +64,7 @@ func TestEnsureSendsBatchesConcurrently(t *testing.T) {
 
 func TestEnsureReusesStoredVectors(t *testing.T) {
 	t.Parallel()
-	cache, m := newCache()
+	cache, m := newCache(t)
 	for _, req := range []embedding.EnsureRequest{
 		m.newRequest(words("grain", 30)...),
 		m.newRequest(append(words("flour", 5), words("grain", 30)...)...),
@@ -82,7 +83,7 @@ func TestEnsureReusesStoredVectors(t *testing.T) {
 func TestEnsureKeepsOtherBatchesAfterFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		cache, m := newCache()
+		cache, m := newCache(t)
 		failing := true
 		m.answer = func(ctx context.Context, texts []string) error {
 			if failing && texts[0] == "grain 010" {
@@ -116,8 +117,7 @@ func TestEnsureKeepsVectorsWhenCancelled(t *testing.T) {
 	for name, last := range map[string]string{"during the last request": "grain 070", "after it": ""} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cache, m := newCache()
-			cache.MaxInFlight = 1
+			cache, m := newCache(t, func(c *embedding.CacheConfig) { c.MaxInFlight = 1 })
 			ctx, stop := context.WithCancel(t.Context())
 			m.answer = func(ctx context.Context, texts []string) error {
 				if texts[0] != "grain 070" {
@@ -148,7 +148,7 @@ func TestEnsureKeepsVectorsWhenCancelled(t *testing.T) {
 func TestEnsureKeepsVectorsAfterFailedWrite(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		cache, m := newCache()
+		cache, m := newCache(t)
 		req, other := m.newRequest(words("grain", 20)...), m.newRequest(words("flour", 20)...)
 		write, down := req.Write, true
 		req.Write = func(ctx context.Context, fresh []vector.EmbeddedPassage, complete bool) error {
@@ -184,7 +184,7 @@ func TestEnsureKeepsVectorsAfterFailedWrite(t *testing.T) {
 func TestEnsureRetriesWrite(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		cache, m := newCache()
+		cache, m := newCache(t)
 		req := m.newRequest(words("grain", 20)...)
 		write, failures := req.Write, 4
 		req.Write = func(ctx context.Context, fresh []vector.EmbeddedPassage, complete bool) error {
@@ -202,7 +202,7 @@ func TestEnsureRetriesWrite(t *testing.T) {
 // A failure that is not fault.Unavailable is returned immediately, and no vector is lost.
 func TestEnsureKeepsVectorsAfterWriteDefect(t *testing.T) {
 	t.Parallel()
-	cache, m := newCache()
+	cache, m := newCache(t)
 	req := m.newRequest(words("grain", 20)...)
 	write, defects := req.Write, 1
 	req.Write = func(ctx context.Context, fresh []vector.EmbeddedPassage, complete bool) error {
@@ -223,12 +223,16 @@ func TestEnsureKeepsVectorsAfterWriteDefect(t *testing.T) {
 func TestCachesShareInFlightLocks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		first, m := newCache()
-		second := *first
-		second.BatchPassages = 7
+		first, m := newCache(t)
+		config := first.CacheConfig
+		config.BatchPassages = 7
+		second, err := embedding.NewCache(config)
+		if err != nil {
+			t.Fatal(err)
+		}
 		m.answer = func(context.Context, []string) error { <-time.After(time.Second); return nil } // fake clock
 		var wg sync.WaitGroup
-		for i, cache := range []*embedding.Cache{first, &second, first, &second} {
+		for i, cache := range []*embedding.Cache{first, second, first, second} {
 			req := m.newRequest(append(words(fmt.Sprint("own", i), 5), words("shared", 40)...)...)
 			wg.Go(func() {
 				if _, err := cache.Ensure(t.Context(), req); err != nil {
@@ -247,7 +251,7 @@ func TestCachesShareInFlightLocks(t *testing.T) {
 // embedded in the meantime are not.
 func TestEnsureEmbedsDeletedPassageAgain(t *testing.T) {
 	t.Parallel()
-	cache, m := newCache()
+	cache, m := newCache(t)
 	if _, err := cache.Ensure(t.Context(), m.newRequest("old")); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
 	"github.com/seed-7a112592/gristmill/internal/provider"
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -21,14 +22,19 @@ const (
 	failureTTL = 30 * time.Second
 )
 
-// ConfiguredModel is the configured embedding model and chunking, which empty collections adopt.
-// The first caller that needs the dimensions of the model's vectors asks the provider; concurrent
-// callers share that request.
-type ConfiguredModel struct {
+// ConfiguredModelConfig is what a ConfiguredModel needs.
+type ConfiguredModelConfig struct {
 	Embedder Embedder
 	Setting  document.Model // Dimensions is 0 if not configured
 	Chunking document.Chunking
 	Log      *slog.Logger
+}
+
+// ConfiguredModel is the configured embedding model and chunking, which empty collections adopt.
+// The first caller that needs the dimensions of the model's vectors asks the provider; concurrent
+// callers share that request.
+type ConfiguredModel struct {
+	ConfiguredModelConfig
 
 	calls callGroup[document.Model]
 
@@ -36,6 +42,15 @@ type ConfiguredModel struct {
 	model    document.Model // with its dimensions; zero until they are known
 	err      error          // why they are not known; nil before the first probe
 	failedAt time.Time      // time of err
+}
+
+// NewConfiguredModel returns a ConfiguredModel, or an error that names what config lacks. Callers
+// must close it.
+func NewConfiguredModel(config ConfiguredModelConfig) (*ConfiguredModel, error) {
+	if err := required.Fields(config); err != nil {
+		return nil, err
+	}
+	return &ConfiguredModel{ConfiguredModelConfig: config}, nil
 }
 
 // Model returns the model with the dimensions of its vectors. It returns fault.Misconfigured if the

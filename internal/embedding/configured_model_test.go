@@ -41,9 +41,13 @@ func (a *fakeEmbedder) Embed(ctx context.Context, model document.Model, texts []
 }
 
 func configured(t *testing.T, model *fakeEmbedder, dimensions int) *embedding.ConfiguredModel {
-	c := &embedding.ConfiguredModel{
-		Embedder: model, Setting: document.Model{Name: "m", Dimensions: dimensions},
+	t.Helper()
+	c, err := embedding.NewConfiguredModel(embedding.ConfiguredModelConfig{
+		Embedder: model, Setting: document.Model{Name: "m", Dimensions: dimensions}, Chunking: document.Chunking{Tokens: 400},
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return c
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"testing"
 
 	"github.com/seed-7a112592/gristmill/internal/embedding"
 	"github.com/seed-7a112592/gristmill/internal/embedding/embeddingtest"
@@ -14,7 +15,6 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/provider"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/vector"
-	"github.com/seed-7a112592/gristmill/internal/writeback"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -122,12 +122,22 @@ func (m *fakeBackend) sentTwice() bool {
 	return slices.ContainsFunc(slices.Collect(maps.Values(m.sent)), func(n int) bool { return n > 1 })
 }
 
-func newCache() (*embedding.Cache, *fakeBackend) {
+// newCache returns a cache with a backend of its own. change adapts its configuration.
+func newCache(t *testing.T, change ...func(*embedding.CacheConfig)) (*embedding.Cache, *fakeBackend) {
+	t.Helper()
 	m := &fakeBackend{passages: map[document.ContentHash]vector.EmbeddedPassage{}, sent: map[string]int{}}
-	return &embedding.Cache{
-		Store: m, Embedder: m, Process: embedding.NewProcessState(embeddingtest.NopLocks{}, &writeback.Breaker{}), Metrics: telemetry.NewMetrics(),
+	config := embedding.CacheConfig{
+		Store: m, Embedder: m, Process: embeddingtest.NewProcessState(t, embeddingtest.NopLocks{}), Metrics: telemetry.NewMetrics(),
 		BatchPassages: 10, BatchTokens: 1 << 20, MaxInFlight: 4,
-	}, m
+	}
+	for _, c := range change {
+		c(&config)
+	}
+	cache, err := embedding.NewCache(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cache, m
 }
 
 // words returns n texts that begin with name.

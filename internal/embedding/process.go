@@ -1,6 +1,7 @@
 package embedding
 
 import (
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/internal/writeback"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -8,6 +9,12 @@ import (
 
 // maxUnwrittenBytes bounds the memory for vectors that are paid for and not yet written.
 const maxUnwrittenBytes = 64 << 20
+
+// ProcessConfig is what the state of a process needs.
+type ProcessConfig struct {
+	Locks        SharedLocks // hold the locks of the process against other processes
+	WriteBreaker *writeback.Breaker
+}
 
 // ProcessState is the state that all caches of a process share: the in-flight locks, the vectors
 // that are paid for and not yet written, whether the database accepts writes, and the learned
@@ -19,14 +26,17 @@ type ProcessState struct {
 	limits       *modelLimits
 }
 
-// NewProcessState returns the state of a process. shared holds its locks against other processes.
-func NewProcessState(shared SharedLocks, breaker *writeback.Breaker) *ProcessState {
+// NewProcessState returns the state of a process, or an error that names what config lacks.
+func NewProcessState(config ProcessConfig) (*ProcessState, error) {
+	if err := required.Fields(config); err != nil {
+		return nil, err
+	}
 	return &ProcessState{
-		locks:        &inFlightLocks{shared: shared},
-		writeBreaker: breaker,
+		locks:        &inFlightLocks{shared: config.Locks},
+		writeBreaker: config.WriteBreaker,
 		unwritten:    writeback.NewBuffer[vectorKey, heldVector](maxUnwrittenBytes),
 		limits:       &modelLimits{},
-	}
+	}, nil
 }
 
 // heldVector is a vector that is not yet written. embeddedBytes is the length of the embedded part

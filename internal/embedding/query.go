@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -18,12 +19,17 @@ const (
 	lateAnswerTTL      = time.Minute
 )
 
+// QueryConfig is what a QueryEmbedder needs.
+type QueryConfig struct {
+	Embedder    Embedder
+	MaxInFlight int `zero:"ok"` // maximum number of running requests; 0 means 64
+}
+
 // QueryEmbedder embeds questions for people who wait only a short time. A provider request
 // continues when its caller has left, within the time limit of the embedder: equal questions of a
 // tenant share it while it runs, and its late answer is kept for a minute.
 type QueryEmbedder struct {
-	Embedder    Embedder
-	MaxInFlight int // maximum number of running requests; 0 means 64
+	QueryConfig
 
 	calls callGroup[[]float32]
 
@@ -37,6 +43,16 @@ type lateAnswer struct {
 	until  time.Time
 }
 
+// NewQueryEmbedder returns a QueryEmbedder, or an error that names what config lacks. Callers must
+// close it.
+func NewQueryEmbedder(config QueryConfig) (*QueryEmbedder, error) {
+	if err := required.Fields(config); err != nil {
+		return nil, err
+	}
+	config.MaxInFlight = cmp.Or(config.MaxInFlight, defaultMaxInFlight)
+	return &QueryEmbedder{QueryConfig: config}, nil
+}
+
 // Embed returns the vector of one question. It returns fault.Unavailable if too many requests are
 // running.
 func (q *QueryEmbedder) Embed(ctx context.Context, model document.Model, question string) ([]float32, error) {
@@ -48,7 +64,7 @@ func (q *QueryEmbedder) Embed(ctx context.Context, model document.Model, questio
 	if vector := q.getLate(key); vector != nil {
 		return vector, nil
 	}
-	if q.calls.count() >= cmp.Or(q.MaxInFlight, defaultMaxInFlight) && !q.calls.isRunning(key) {
+	if q.calls.count() >= q.MaxInFlight && !q.calls.isRunning(key) {
 		return nil, fault.New(fault.Unavailable, "too many questions are waiting for model %s", model.Name).WithRetryAfter(time.Second)
 	}
 	return q.calls.do(ctx, key, func(callCtx context.Context) ([]float32, error) {

@@ -29,7 +29,10 @@ func TestLateAnswerIsReused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		model := &slowEmbedder{fakeEmbedder{dimensions: 4}}
-		q := &embedding.QueryEmbedder{Embedder: model, MaxInFlight: 3}
+		q, err := embedding.NewQueryEmbedder(embedding.QueryConfig{Embedder: model, MaxInFlight: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
 		ask := func(who, question string, timeout time.Duration) error {
 			ctx, cancel := context.WithTimeout(tenant.With(t.Context(), who), timeout)
 			defer cancel()

@@ -33,6 +33,9 @@ func refusing(texts, bytes int, bad ...string) func(context.Context, []string) e
 	}
 }
 
+// oneBatch has a cache send up to 64 texts in one request, one request after the other.
+func oneBatch(c *embedding.CacheConfig) { c.BatchPassages, c.MaxInFlight = 64, 1 }
+
 func TestRefusedTextDoesNotFailOthers(t *testing.T) {
 	t.Parallel()
 	for name, bad := range map[string][]int{
@@ -40,8 +43,7 @@ func TestRefusedTextDoesNotFailOthers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cache, m := newCache()
-			cache.BatchPassages, cache.MaxInFlight = 64, 1
+			cache, m := newCache(t, oneBatch)
 			texts := words("grain", 80)
 			var refused []string
 			for _, i := range bad {
@@ -97,8 +99,7 @@ func TestInvalidVectorDoesNotFailOthers(t *testing.T) {
 	for name, want := range map[string]int{"always": len(bad), "only among others": 0} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cache, m := newCache()
-			cache.BatchPassages, cache.MaxInFlight = 64, 1
+			cache, m := newCache(t, oneBatch)
 			m.bad = func(text string, alone bool) bool { return bad[text] && (want > 0 || !alone) }
 			n, err := cache.Ensure(t.Context(), m.newRequest(words("grain", 80)...))
 			refused, _ := errors.AsType[*embedding.RefusedError](err)
@@ -127,8 +128,7 @@ func TestInvalidVectorDoesNotFailOthers(t *testing.T) {
 // A model that refuses every text is not sent all of them.
 func TestModelThatRefusesEveryText(t *testing.T) {
 	t.Parallel()
-	cache, m := newCache()
-	cache.BatchPassages, cache.MaxInFlight = 64, 1
+	cache, m := newCache(t, oneBatch)
 	m.answer = func(context.Context, []string) error { return fault.New(fault.InputRejected, "no") }
 	_, err := cache.Ensure(t.Context(), m.newRequest(words("grain", 640)...))
 	refused, ok := errors.AsType[*embedding.RefusedError](err)
@@ -150,8 +150,7 @@ func TestLimitIsLearnedOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				cache, m := newCache()
-				cache.BatchPassages, cache.MaxInFlight = 64, 1
+				cache, m := newCache(t, oneBatch)
 				m.answer = refusing(test.texts, test.bytes)
 				ensure := func(name string) (sent int) {
 					m.requests = nil
@@ -182,8 +181,7 @@ func TestLimitIsLearnedOnce(t *testing.T) {
 // The headings above the content of passages count as well.
 func TestLimitOnTokensCountsHeadings(t *testing.T) {
 	t.Parallel()
-	cache, m := newCache()
-	cache.BatchPassages, cache.MaxInFlight = 64, 1
+	cache, m := newCache(t, oneBatch)
 	m.answer = func(_ context.Context, sent []string) error {
 		if len(strings.Join(sent, "")) > 2000 {
 			return fault.New(fault.InputTooLong, "host answered 400: too many tokens in all")
@@ -237,8 +235,7 @@ func TestTooLongTextIsTruncated(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cache, m := newCache()
-			cache.MaxInFlight = 1
+			cache, m := newCache(t, func(c *embedding.CacheConfig) { c.MaxInFlight = 1 })
 			m.answer = tooLong(test.words)
 			req := m.newRequest("short", long)
 			if n, err := cache.Ensure(t.Context(), req); err != nil || n != 2 {
@@ -271,7 +268,7 @@ func TestTooLongTextIsTruncated(t *testing.T) {
 func TestTextThatCannotBeTruncatedIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, second := range map[string]fault.Kind{"always too long": fault.InputTooLong, "then refused": fault.InputRejected} {
-		cache, m := newCache()
+		cache, m := newCache(t)
 		tries := 0
 		m.answer = func(_ context.Context, sent []string) error {
 			if !strings.HasPrefix(sent[len(sent)-1], "long") {

@@ -43,7 +43,7 @@ var importRules = map[string][]string{
 	"internal/telemetry":               basePackages,
 	"internal/writeback":               basePackages,
 	"internal/embedding":               append([]string{"internal/telemetry", "internal/writeback"}, basePackages...),
-	"internal/embedding/embeddingtest": {},
+	"internal/embedding/embeddingtest": {"internal/embedding", "internal/writeback"},
 	"migrations":                       {},
 
 	// Steps communicate through the database and the queue. They never import each other.

@@ -35,7 +35,7 @@ func (b *batch) add(p chunk.Passage) {
 // from being embedded.
 func (r *attempt) storeInTarget(ctx context.Context, t *target, b *batch) error {
 	written := 0 // of what was bought
-	bought, err := r.cache.Ensure(ctx, embedding.EnsureRequest{
+	bought, err := r.step.cache.Ensure(ctx, embedding.EnsureRequest{
 		Tenant:      t.work.Tenant,
 		Space:       t.work.Space,
 		Texts:       b.texts,

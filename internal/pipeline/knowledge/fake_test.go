@@ -23,7 +23,6 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/vector"
-	"github.com/seed-7a112592/gristmill/internal/writeback"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -238,7 +237,8 @@ func (m *fakeBackend) PrepareSpace(_ context.Context, work task.Work, model docu
 	return work, nil
 }
 
-func newStep(t *testing.T) (*knowledge.Step, *fakeBackend, *fakeEmbedder) {
+// newStep returns a step on fakes of its own. change adapts its configuration.
+func newStep(t *testing.T, change ...func(*knowledge.Config)) (*knowledge.Step, *fakeBackend, *fakeEmbedder) {
 	t.Helper()
 	m := &fakeBackend{
 		objects:   map[string]string{},
@@ -249,12 +249,30 @@ func newStep(t *testing.T) (*knowledge.Step, *fakeBackend, *fakeEmbedder) {
 		warnings:  map[uuid.UUID][]document.Warning{},
 	}
 	e := &fakeEmbedder{sent: map[string]int{}}
-	return &knowledge.Step{
-		Objects: m, Store: m, Embedder: e, Progress: m, Process: embedding.NewProcessState(embeddingtest.NopLocks{}, &writeback.Breaker{}),
-		Metrics:       telemetry.NewMetrics(),
-		Log:           slog.New(slog.NewTextHandler(t.Output(), nil)),
-		BatchPassages: 4, BatchTokens: 1 << 20, ParallelBatches: 3,
-	}, m, e
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	defaults, err := embedding.NewConfiguredModel(embedding.ConfiguredModelConfig{
+		Embedder: e, Setting: document.Model{Name: "m", Dimensions: 4}, Chunking: document.Chunking{Tokens: 32}, Log: log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := knowledge.Config{
+		Objects: m, Store: m, Embedder: e, Progress: m, Process: embeddingtest.NewProcessState(t, embeddingtest.NopLocks{}),
+		Metrics: telemetry.NewMetrics(), Log: log, Defaults: defaults, BatchPassages: 4, BatchTokens: 1 << 20, ParallelBatches: 3,
+	}
+	for _, c := range change {
+		c(&config)
+	}
+	return mustStep(t, config), m, e
+}
+
+func mustStep(t *testing.T, config knowledge.Config) *knowledge.Step {
+	t.Helper()
+	step, err := knowledge.NewStep(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return step
 }
 
 // addObject stores a text and returns the work that makes it searchable.

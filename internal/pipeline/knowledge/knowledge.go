@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/embedding"
 	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/vector"
@@ -41,9 +42,8 @@ type ProgressReporter interface {
 	ReportProgress(ctx context.Context, work task.Work, progress any)
 }
 
-// Step makes documents searchable. Its fields are set once; Run may be called
-// by many goroutines.
-type Step struct {
+// Config is what the step needs.
+type Config struct {
 	Objects  Objects
 	Store    Store
 	Embedder embedding.Embedder
@@ -58,6 +58,27 @@ type Step struct {
 	BatchPassages   int // maximum number of passages of a batch: one request, one write
 	BatchTokens     int // and of tokens, about
 	ParallelBatches int // batches of one document in flight
+}
+
+// Step makes documents searchable. Run may be called by many goroutines.
+type Step struct {
+	Config
+	cache *embedding.Cache
+}
+
+// NewStep returns a step, or an error that names what config lacks.
+func NewStep(config Config) (*Step, error) {
+	if err := required.Fields(config); err != nil {
+		return nil, err
+	}
+	cache, err := embedding.NewCache(embedding.CacheConfig{
+		Store: config.Store, Embedder: config.Embedder, Process: config.Process, Metrics: config.Metrics,
+		BatchPassages: config.BatchPassages, BatchTokens: config.BatchTokens,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Step{config, cache}, nil
 }
 
 // Run puts one version of one document through the step. An original that is not
@@ -77,10 +98,7 @@ func (s *Step) Run(ctx context.Context, work task.Work) error {
 	}
 	defer source.Close()
 
-	run := &attempt{step: s, work: work, targets: newTargets(work), cache: &embedding.Cache{
-		Store: s.Store, Embedder: s.Embedder, Process: s.Process, Metrics: s.Metrics,
-		BatchPassages: s.BatchPassages, BatchTokens: s.BatchTokens,
-	}}
+	run := &attempt{step: s, work: work, targets: newTargets(work)}
 	if err := run.runPasses(ctx, source); err != nil {
 		return err
 	}
@@ -102,7 +120,6 @@ func (s *Step) Run(ctx context.Context, work task.Work) error {
 type attempt struct {
 	step      *Step
 	work      task.Work
-	cache     *embedding.Cache
 	targets   []*target    // the first is live
 	bytesRead atomic.Int64 // bytes of the source, for the live space
 

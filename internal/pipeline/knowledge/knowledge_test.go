@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/knowledge"
 	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -104,8 +105,7 @@ func TestOneBatchIsPublishedWithIt(t *testing.T) {
 
 func TestFailureKeepsWhatWasPaidFor(t *testing.T) {
 	t.Parallel()
-	step, m, e := newStep(t)
-	step.ParallelBatches = 1
+	step, m, e := newStep(t, func(c *knowledge.Config) { c.ParallelBatches = 1 })
 	work := m.addObject(sampleDocument("grain", 40))
 	calls := 0
 	e.call = func(context.Context, document.Model, []string) error {
@@ -154,8 +154,7 @@ func TestFailureLetsBatchesInFlightFinish(t *testing.T) {
 
 func TestPassageThatVanishesIsMadeAgain(t *testing.T) {
 	t.Parallel()
-	step, m, e := newStep(t)
-	step.BatchPassages = 100
+	step, m, e := newStep(t, func(c *knowledge.Config) { c.BatchPassages = 100 })
 	text := sampleDocument("grain", 10)
 	if err := step.Run(t.Context(), m.addObject(text)); err != nil {
 		t.Fatal(err)
@@ -201,9 +200,8 @@ func TestDocumentOfFrontMatterAloneIsPublished(t *testing.T) {
 
 func TestReadErrorEndsTheRun(t *testing.T) {
 	t.Parallel()
-	step, m, _ := newStep(t)
+	step, m, _ := newStep(t, func(c *knowledge.Config) { c.Objects = brokenObjects{} })
 	work := m.addObject("text")
-	step.Objects = brokenObjects{}
 	if err := step.Run(t.Context(), work); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("error %v, want the reader's", err)
 	}

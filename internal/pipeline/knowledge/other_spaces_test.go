@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/knowledge"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
 	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -104,8 +105,7 @@ func TestSpaceThatFailsIsLeftOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var log await.LogBuffer
-			step, m, e := newStep(t)
-			step.Log = slog.New(slog.NewTextHandler(&log, nil))
+			step, m, e := newStep(t, func(c *knowledge.Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 			test.spoil(m, e)
 			work := m.addObject(sampleDocument("grain", 50))
 			work.OtherSpaces = otherSpaces()
@@ -146,8 +146,7 @@ func TestLeaseLostBesideTheLiveSpaceEndsTheRun(t *testing.T) {
 
 func TestRunThatIsStoppedBesideTheLiveSpacePublishesNothing(t *testing.T) {
 	t.Parallel()
-	step, m, e := newStep(t)
-	step.BatchPassages = 100 // the live space has all of them by then
+	step, m, e := newStep(t, func(c *knowledge.Config) { c.BatchPassages = 100 }) // the live space has all of them by then
 	ctx, stop := context.WithCancel(t.Context())
 	e.call = func(ctx context.Context, model document.Model, _ []string) error {
 		if model.Name == "new" {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/knowledge"
 	"github.com/seed-7a112592/gristmill/internal/provider"
 	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -65,8 +66,7 @@ func TestRefusedPassageIsNamedAndCostsOnlyItself(t *testing.T) {
 // A model that takes nothing is not sent a whole book.
 func TestModelThatRefusesEverything(t *testing.T) {
 	t.Parallel()
-	step, m, e := newStep(t)
-	step.BatchPassages, step.ParallelBatches = 64, 1
+	step, m, e := newStep(t, func(c *knowledge.Config) { c.BatchPassages, c.ParallelBatches = 64, 1 })
 	calls := 0
 	e.call = func(context.Context, document.Model, []string) error {
 		calls++

@@ -9,9 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/seed-7a112592/gristmill/internal/embedding"
+	"github.com/seed-7a112592/gristmill/internal/embedding/embeddingtest"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/knowledge"
-	"github.com/seed-7a112592/gristmill/internal/writeback"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -61,12 +60,10 @@ func TestProcessesShareTheirPassages(t *testing.T) {
 		text := sampleDocument("shared", 12)
 		var wg sync.WaitGroup
 		for process := range 4 {
-			step := &knowledge.Step{
-				Objects: m, Store: m, Embedder: e, Progress: m, Metrics: first.Metrics, Log: first.Log,
-				BatchPassages: 3 + process, BatchTokens: 1 << 20, ParallelBatches: 3,
-			}
 			claims.me = process + 1
-			step.Process = embedding.NewProcessState(claims, &writeback.Breaker{})
+			config := first.Config
+			config.Process, config.BatchPassages = embeddingtest.NewProcessState(t, claims), 3+process
+			step := mustStep(t, config)
 			for i := range 3 {
 				work := m.addObject(text + sampleDocument(fmt.Sprint("own", process, i), 3))
 				wg.Go(func() {
@@ -122,8 +119,7 @@ func TestAnswerOfALookUpDoesNotOutliveTheClaim(t *testing.T) {
 // The one who was embedding fails: whoever waited for it takes over.
 func TestWaitingBatchTakesOverFromOneThatFailed(t *testing.T) {
 	t.Parallel()
-	step, m, e := newStep(t)
-	step.BatchPassages = 100
+	step, m, e := newStep(t, func(c *knowledge.Config) { c.BatchPassages = 100 })
 	held, fail := make(chan struct{}), make(chan struct{})
 	first := sync.OnceFunc(func() { close(held) })
 	failures := make(chan error, 1)

@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/seed-7a112592/gristmill/internal/embedding"
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/rebuild"
 	"github.com/seed-7a112592/gristmill/internal/task"
@@ -36,7 +35,6 @@ type spaceBuilder struct {
 	step     *Step
 	work     task.Work
 	from, to vector.Space
-	cache    *embedding.Cache
 
 	startedAt     time.Time
 	secondsBefore float64 // of earlier attempts
@@ -55,10 +53,6 @@ type spaceBuilder struct {
 func (s *Step) newSpaceBuilder(work task.Work, plan rebuild.Plan, begun time.Time) *spaceBuilder {
 	return &spaceBuilder{
 		step: s, work: work, from: plan.From, to: plan.To,
-		cache: &embedding.Cache{
-			Store: s.Store, Embedder: s.Embedder, Process: s.Process, Metrics: s.Metrics,
-			BatchPassages: s.BatchPassages, BatchTokens: s.BatchTokens, MaxInFlight: s.ParallelRequests,
-		},
 		startedAt: begun, secondsBefore: plan.Reindex.Progress.Seconds, progress: plan.Reindex.Progress,
 		stage: plan.Reindex.Stage, reached: plan.Checkpoint, contiguous: true, pending: &writeBatch{}, readErrors: map[rebuild.MissingVersion]error{}, leftOut: map[rebuild.MissingVersion]bool{},
 		warnings: map[rebuild.MissingVersion]*task.WarningCollector{},

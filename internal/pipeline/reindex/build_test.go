@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/pipeline/reindex"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -68,8 +69,7 @@ func TestUnitsReachAcrossDocuments(t *testing.T) {
 func TestTokensBoundAUnitToo(t *testing.T) {
 	t.Parallel()
 	db := newFilledDatabase(newModel, oldChunking, 5)
-	step, m := newStep(t, db)
-	step.BatchTokens = 1
+	step, m := newStep(t, db, func(c *reindex.StepConfig) { c.BatchTokens = 1 })
 	if err := step.Run(t.Context(), db.claim()); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/reindex"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -116,8 +117,9 @@ func TestOriginalThatGoesAwayIsNotPaidFor(t *testing.T) {
 	db := newFakeDatabase(oldModel, newChunking)
 	kept := db.upload(uuid.UUID{1}, sampleDocument("kept", 1), db.from)
 	lost := db.upload(uuid.UUID{2}, sampleDocument("lost", 2), db.from)
-	step, m := newStep(t, db)
-	step.Objects = tornObjects{db, lost.Object, func() { db.delete(lost.DocumentID) }}
+	step, m := newStep(t, db, func(c *reindex.StepConfig) {
+		c.Objects = tornObjects{db, lost.Object, func() { db.delete(lost.DocumentID) }}
+	})
 	if err := step.Run(t.Context(), db.claim()); err != nil {
 		t.Fatal(err)
 	}

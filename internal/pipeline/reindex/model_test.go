@@ -12,13 +12,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"github.com/seed-7a112592/gristmill/internal/embedding"
 	"github.com/seed-7a112592/gristmill/internal/embedding/embeddingtest"
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/reindex"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/vector"
-	"github.com/seed-7a112592/gristmill/internal/writeback"
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -71,14 +69,23 @@ const (
 	writeBatchPassages = batch * requests
 )
 
-func newStep(t *testing.T, db *fakeDatabase) (*reindex.Step, *fakeModel) {
+// newStep returns a step on the database. change adapts its configuration.
+func newStep(t *testing.T, db *fakeDatabase, change ...func(*reindex.StepConfig)) (*reindex.Step, *fakeModel) {
 	t.Helper()
 	m := &fakeModel{name: db.to.Model.Name, sent: map[string]int{}}
-	return &reindex.Step{
-		Store: db, Objects: db, Embedder: m, Process: embedding.NewProcessState(embeddingtest.NopLocks{}, &writeback.Breaker{}), Changes: db, Dispatcher: db,
+	config := reindex.StepConfig{
+		Store: db, Objects: db, Embedder: m, Process: embeddingtest.NewProcessState(t, embeddingtest.NopLocks{}), Changes: db, Dispatcher: db,
 		Metrics: telemetry.NewMetrics(), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		BatchPassages: batch, BatchTokens: 1 << 20, ParallelRequests: requests, IndexThreshold: 7, Soak: soak,
-	}, m
+	}
+	for _, c := range change {
+		c(&config)
+	}
+	step, err := reindex.NewStep(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return step, m
 }
 
 var (

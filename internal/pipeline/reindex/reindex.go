@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/embedding"
 	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/vector"
@@ -55,9 +56,8 @@ type Dispatcher interface {
 	Dispatch(ctx context.Context)
 }
 
-// Step does reindexes. Its fields are set once; Run may be called by many
-// goroutines.
-type Step struct {
+// StepConfig is what the step needs.
+type StepConfig struct {
 	Store      Store
 	Objects    Objects
 	Embedder   embedding.Embedder
@@ -72,7 +72,28 @@ type Step struct {
 	ParallelRequests int // of one reindex in flight; what they embed is one write
 
 	IndexThreshold int           // passages of a space from which on it has an index
-	Soak           time.Duration // how long the space that was live before is kept
+	Soak           time.Duration `zero:"ok"` // how long the space that was live before is kept
+}
+
+// Step does reindexes. Run may be called by many goroutines.
+type Step struct {
+	StepConfig
+	cache *embedding.Cache
+}
+
+// NewStep returns a step, or an error that names what config lacks.
+func NewStep(config StepConfig) (*Step, error) {
+	if err := required.Fields(config); err != nil {
+		return nil, err
+	}
+	cache, err := embedding.NewCache(embedding.CacheConfig{
+		Store: config.Store, Embedder: config.Embedder, Process: config.Process, Metrics: config.Metrics,
+		BatchPassages: config.BatchPassages, BatchTokens: config.BatchTokens, MaxInFlight: config.ParallelRequests,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Step{config, cache}, nil
 }
 
 const (

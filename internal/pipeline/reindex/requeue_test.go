@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,9 +44,10 @@ func (p *requeueStore) Dispatch(context.Context)                { p.dispatched++
 func (p *requeueStore) NotifyChange(context.Context, uuid.UUID) { p.changed++ }
 
 func newRequeueStep(t *testing.T, answers ...rebuild.RequeueResult) (*reindex.Step, *requeueStore, task.Work) {
+	t.Helper()
 	p := &requeueStore{id: uuid.New(), answers: answers}
-	return &reindex.Step{Store: p, Changes: p, Dispatcher: p, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}, p,
-		task.Work{JobID: p.id, Collection: "default"}
+	step, _ := newStep(t, newFakeDatabase(oldModel, oldChunking), func(c *reindex.StepConfig) { c.Store, c.Changes, c.Dispatcher = p, p, p })
+	return step, p, task.Work{JobID: p.id, Collection: "default"}
 }
 
 func TestNothingChangesPutsDocumentsBackOnThePath(t *testing.T) {

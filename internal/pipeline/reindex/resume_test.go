@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/pipeline/reindex"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -25,8 +26,7 @@ func TestCrashCostsOneUnit(t *testing.T) {
 			t.Parallel()
 			for at := 1; ; at++ {
 				db := make()
-				step, m := newStep(t, db)
-				step.Log = slog.New(slog.DiscardHandler)
+				step, m := newStep(t, db, func(c *reindex.StepConfig) { c.Log = slog.New(slog.DiscardHandler) })
 				calls := 0
 				db.before = func(string) error {
 					if calls++; calls >= at {
@@ -163,8 +163,7 @@ func TestBrokenAnswersAreAskedForAgain(t *testing.T) {
 func TestReindexThatIsStoppedKeepsWhatItHas(t *testing.T) {
 	t.Parallel()
 	db := newFilledDatabase(newModel, oldChunking, 12)
-	step, m := newStep(t, db)
-	step.ParallelRequests = 1
+	step, m := newStep(t, db, func(c *reindex.StepConfig) { c.ParallelRequests = 1 })
 	ctx, stop := context.WithCancel(t.Context())
 	m.answer = func(context.Context, []string) error {
 		if m.requests == 3 {

@@ -13,6 +13,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/embedding"
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/rebuild"
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -44,18 +45,29 @@ type SummaryEstimator interface {
 	Estimate(ctx context.Context, work task.Work) (document.SummaryEstimate, error)
 }
 
-// Service is where reindexes are asked for, estimated and steered.
-type Service struct {
+// ServiceConfig is what a service needs.
+type ServiceConfig struct {
 	Store              ServiceStore
 	Objects            Objects
 	Embedder           embedding.Embedder
-	Summaries          SummaryEstimator     // nil where they cost nothing
-	DefaultSummaryMode document.SummaryMode // of collections that have none of their own
+	Summaries          SummaryEstimator     `zero:"ok"` // nil if summaries cost nothing
+	DefaultSummaryMode document.SummaryMode // of collections without a setting
 	Changes            ChangeNotifier
 	Dispatcher         Dispatcher
-	Prices             map[string]float64 // US dollars for a million tokens, by model
-	Soak               time.Duration      // how long a space that is left is kept
+	Prices             map[string]float64 `zero:"ok"` // US dollars for a million tokens, by model
+	Soak               time.Duration      `zero:"ok"` // how long a space is kept after searches have left it
 	Log                *slog.Logger
+}
+
+// Service begins, estimates and controls reindexes.
+type Service struct{ ServiceConfig }
+
+// NewService returns a service, or an error that names what config lacks.
+func NewService(config ServiceConfig) (*Service, error) {
+	if err := required.Fields(config); err != nil {
+		return nil, err
+	}
+	return &Service{config}, nil
 }
 
 // plan is what a request comes to in one collection.

@@ -120,14 +120,19 @@ func (o *fakeBackend) NotifyChange(_ context.Context, id uuid.UUID) {
 func (o *fakeBackend) Dispatch(context.Context) { o.dispatched++ }
 
 func newService(t *testing.T, collections ...string) (*reindex.Service, *fakeBackend) {
+	t.Helper()
 	o := &fakeBackend{models: map[string]int{"old": 2, "new": 3}, beginErr: map[string]error{}, objects: map[string]string{}, embedded: map[document.ContentHash]bool{}}
 	for _, name := range collections {
 		o.collections = append(o.collections, vector.Collection{Name: name, ActiveSpace: vector.Space{Model: oldModel, Chunking: oldChunking}})
 	}
-	return &reindex.Service{
-		Store: o, Objects: o, Embedder: o, Changes: o, Dispatcher: o,
+	desk, err := reindex.NewService(reindex.ServiceConfig{
+		Store: o, Objects: o, Embedder: o, DefaultSummaryMode: document.SummariesByModel, Changes: o, Dispatcher: o,
 		Prices: map[string]float64{"new": 0.02, "old": 0.1}, Soak: soak, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-	}, o
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return desk, o
 }
 
 func TestBeginAsksTheModelOnce(t *testing.T) {

@@ -133,7 +133,7 @@ func (b *spaceBuilder) flush(ctx context.Context) error {
 // storeBatch gets the unit embedded and stored. What of it was embedded is stored
 // even if the rest could not be.
 func (b *spaceBuilder) storeBatch(ctx context.Context, u *writeBatch) error {
-	_, err := b.cache.Ensure(ctx, embedding.EnsureRequest{
+	_, err := b.step.cache.Ensure(ctx, embedding.EnsureRequest{
 		Tenant: b.work.Tenant,
 		Space:  b.to,
 		Texts:  u.texts,
