@@ -30,6 +30,10 @@ func RunAPI(ctx context.Context, config Config, log *slog.Logger) error {
 // answered when ctx ends, so that the server can stop.
 func API(ctx context.Context, config Config, b *Backends) (http.Handler, error) {
 	originals := &original.Verifier{Objects: b.Objects}
+	searcher, err := search.NewService(search.Config{Store: b.Store, Questions: b.QueryEmbeddings, EmbedTimeout: config.SearchTimeout, Metrics: b.Metrics})
+	if err != nil {
+		return nil, err
+	}
 	reindexer, err := newReindexService(config, b)
 	if err != nil {
 		return nil, err
@@ -48,7 +52,7 @@ func API(ctx context.Context, config Config, b *Backends) (http.Handler, error) 
 			DefaultChunking: config.defaultChunking(),
 			OnModelNeeded:   b.ConfiguredModel.StartProbe,
 		},
-		Searcher: &search.Service{Store: b.Store, Questions: b.QueryEmbeddings, EmbedTimeout: config.SearchTimeout, Metrics: b.Metrics},
+		Searcher:      searcher,
 		Reindexer:     reindexer,
 		Reindexes:     b.Store,
 		JobController: &jobs.Service{Store: b.Store, Changes: b.Progress, Dispatcher: b.Dispatcher, Models: b.RateLimiter, DefaultSummaryMode: document.SummaryMode(config.Summaries)},

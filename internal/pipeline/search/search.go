@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/embedding"
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -22,12 +23,23 @@ type Store interface {
 	NearestPassages(ctx context.Context, space vector.Space, query vector.Query) ([]document.Hit, error)
 }
 
-// Service answers searches.
-type Service struct {
+// Config is what a service needs.
+type Config struct {
 	Store        Store
 	Questions    *embedding.QueryEmbedder
 	EmbedTimeout time.Duration // for embedding the question, while a user waits
 	Metrics      *telemetry.Metrics
+}
+
+// Service answers searches.
+type Service struct{ Config }
+
+// NewService returns a service, or an error that names what config lacks.
+func NewService(config Config) (*Service, error) {
+	if err := required.Fields(config); err != nil {
+		return nil, err
+	}
+	return &Service{config}, nil
 }
 
 const (

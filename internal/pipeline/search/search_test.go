@@ -76,14 +76,23 @@ func (m *fakeBackend) Embed(ctx context.Context, model document.Model, _ []strin
 
 const timeout = 900 * time.Millisecond
 
-func newService() (*search.Service, *fakeBackend) {
+func newService(t *testing.T) (*search.Service, *fakeBackend) {
+	t.Helper()
 	m := &fakeBackend{}
-	return &search.Service{Store: m, Questions: &embedding.QueryEmbedder{Embedder: m}, EmbedTimeout: timeout, Metrics: telemetry.NewMetrics()}, m
+	questions, err := embedding.NewQueryEmbedder(embedding.QueryConfig{Embedder: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	service, err := search.NewService(search.Config{Store: m, Questions: questions, EmbedTimeout: timeout, Metrics: telemetry.NewMetrics()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return service, m
 }
 
 func TestSearchUsesModelOfActiveSpace(t *testing.T) {
 	t.Parallel()
-	service, m := newService()
+	service, m := newService(t)
 	threshold := 0.25
 	result, err := service.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{
 		Query: "how is grain ground?", Limit: 3, Threshold: &threshold, KeyPrefix: "mills/", Metadata: json.RawMessage(`{ "year": 1850 }`),
@@ -102,7 +111,7 @@ func TestSearchUsesModelOfActiveSpace(t *testing.T) {
 
 func TestSearchDefaults(t *testing.T) {
 	t.Parallel()
-	service, m := newService()
+	service, m := newService(t)
 	if _, err := service.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "grain"}); err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +141,7 @@ func TestInvalidRequests(t *testing.T) {
 		{document.SearchRequest{Query: "q", Metadata: json.RawMessage(`{"a":"\u0000"}`)}, fault.BadRequest},
 		{document.SearchRequest{Query: "q", Collection: "absent"}, fault.NotFound},
 	} {
-		service, m := newService()
+		service, m := newService(t)
 		_, err := service.Search(tenant.With(t.Context(), tenant.Default), test.request)
 		if !fault.Is(err, test.kind) {
 			t.Errorf("%+v: got error %v, want %s", test.request, err, test.kind)
@@ -147,7 +156,7 @@ func TestInvalidRequests(t *testing.T) {
 func TestProviderErrorMakesSearchUnavailable(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []fault.Kind{fault.Forbidden, fault.BadRequest, fault.BadResponse, fault.RateLimited, fault.Unavailable} {
-		service, m := newService()
+		service, m := newService(t)
 		m.embedErr = fault.New(kind, "says the provider").WithRetryAfter(3 * time.Second)
 		_, err := service.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "q"})
 		f := fault.As(err)
@@ -161,7 +170,7 @@ func TestProviderErrorMakesSearchUnavailable(t *testing.T) {
 func TestRefusedQuestionIsABadRequest(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []fault.Kind{fault.InputRejected, fault.InputTooLong} {
-		service, m := newService()
+		service, m := newService(t)
 		m.embedErr = fault.New(kind, "at most 512 tokens")
 		_, err := service.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "q"})
 		f := fault.As(err)
@@ -174,7 +183,7 @@ func TestRefusedQuestionIsABadRequest(t *testing.T) {
 func TestSearchDoesNotWaitForASlowModel(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		service, m := newService()
+		service, m := newService(t)
 		m.hang = true
 		defer service.Questions.Close()
 		start := time.Now()
@@ -192,7 +201,7 @@ func TestSearchDoesNotWaitForASlowModel(t *testing.T) {
 // A client that disconnects gets no error about a slow model.
 func TestSearchEndsWhenTheClientDisconnects(t *testing.T) {
 	t.Parallel()
-	service, m := newService()
+	service, m := newService(t)
 	m.hang = true
 	defer service.Questions.Close()
 	ctx, cancel := context.WithCancel(tenant.With(t.Context(), tenant.Default))
@@ -208,7 +217,7 @@ func TestSearchFollowsTheActiveSpace(t *testing.T) {
 	t.Parallel()
 	other := vector.Space{ID: 8, Model: document.Model{Name: "n", Dimensions: 3}}
 	split := vector.Space{ID: 9, Model: other.Model, Chunking: document.Chunking{Tokens: 64}}
-	service, m := newService()
+	service, m := newService(t)
 	m.switches = []vector.Space{space, other, split}
 	result, err := service.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "grain"})
 	if err != nil || len(result.Hits) != 1 {
@@ -221,7 +230,7 @@ func TestSearchFollowsTheActiveSpace(t *testing.T) {
 
 func TestSearchFollowsABoundedNumberOfSwitches(t *testing.T) {
 	t.Parallel()
-	service, m := newService()
+	service, m := newService(t)
 	for id := range int64(100) {
 		m.switches = append(m.switches, vector.Space{ID: id, Model: space.Model})
 	}
