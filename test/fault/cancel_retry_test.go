@@ -14,22 +14,22 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// smallBatchEnv is how many passages there are in a request of these tests, so
-// that a document needs many.
+// smallBatchEnv sets the number of passages in a request. It is small, so that a document needs
+// many requests.
 const smallBatchEnv = "GRISTMILL_EMBEDDING_BATCH=16"
 
-// A job is cancelled while the provider does not answer. Within two seconds
-// nothing waits for the provider any more, with Redis and without, and the version
-// before is what readers see. Retried, the job goes on where it was.
+// A job is cancelled while the provider does not answer. Within two seconds no request waits for
+// the provider any more, with and without Redis, and readers still see the previous version. A
+// retry continues where the job stopped.
 func TestCancelStopsRequests(t *testing.T) {
 	t.Parallel()
-	for name, redis := range map[string]bool{"with Redis": true, "without": false} {
+	for name, redis := range map[string]bool{"with Redis": true, "without Redis": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const bound = 2 * time.Second
 			m := newTestEnv(t, sharedServers(t), fakeprovider.Options{Latency: 200 * time.Millisecond}, smallBatchEnv)
 			m.startAll()
-			older := newFile(m.random, "steered.md", 2, 2)
+			older := newFile(m.random, "cancelled.md", 2, 2)
 			m.wantAccepted(older)
 			audit.AwaitIdle(t, m.direct, time.Minute)
 			newer := newFile(m.random, older.key, 8, 150)
@@ -38,7 +38,7 @@ func TestCancelStopsRequests(t *testing.T) {
 				t.Fatal(err)
 			}
 			stored := func() int { return m.direct.QueryInt(`SELECT count(*) FROM manifest WHERE version = 2`) }
-			await.Until(t, "a part is done", func() bool { return stored() > 0 })
+			await.Until(t, "a part of the document is stored", func() bool { return stored() > 0 })
 			m.gate.holdEmbeddings()
 			await.Until(t, "the worker waits for the provider", func() bool { return m.gate.heldEmbeddings() > 1 })
 
@@ -51,8 +51,8 @@ func TestCancelStopsRequests(t *testing.T) {
 				t.Fatalf("cancel: %s, %v", job.State, err)
 			}
 			answered := time.Now()
-			await.Within(t, bound, "the requests in flight are broken off", func() bool { return m.gate.heldEmbeddings()+m.provider.InFlight() == 0 })
-			t.Logf("cancelling was answered after %s, and the provider left alone after another %s; %d passages were stored",
+			await.Within(t, bound, "the requests in flight are aborted", func() bool { return m.gate.heldEmbeddings()+m.provider.InFlight() == 0 })
+			t.Logf("the cancel request took %s, the requests in flight ended another %s later; %d passages were stored",
 				answered.Sub(began).Round(time.Millisecond), time.Since(answered).Round(time.Millisecond), stored())
 			<-time.After(time.Until(answered.Add(bound)))
 			sent := m.requests()
@@ -63,9 +63,9 @@ func TestCancelStopsRequests(t *testing.T) {
 				t.Fatal(err)
 			}
 			audit.CheckDocument(t, m.client(), d, older.text)
-			m.wantFound(older) // which takes a request
+			m.wantFound(older) // sends one request
 			if n := m.requests() - sent; n != 1 {
-				t.Errorf("%d requests came later than %s after cancelling", n-1, bound)
+				t.Errorf("%d requests were sent more than %s after the cancel request", n-1, bound)
 			}
 
 			if !redis {
@@ -74,18 +74,18 @@ func TestCancelStopsRequests(t *testing.T) {
 			if _, err := m.client().RetryJob(t.Context(), job.ID); err != nil {
 				t.Fatalf("retry: %v", err)
 			}
-			m.audit(2*time.Minute, 4*16) // what was answered when the worker had not heard of it yet
+			m.audit(2*time.Minute, 4*16) // allows for answers received before the worker noticed the cancellation
 		})
 	}
 }
 
-// requests is how many requests the provider has had.
+// requests returns the number of requests that the provider has received.
 func (m *testEnv) requests() int {
 	c := m.provider.Counts()
 	return c.EmbeddingRequests + c.ChatRequests
 }
 
-// wantFound checks that a search finds passages of a file, and of nothing else.
+// wantFound checks that a search finds passages of this file only.
 func (m *testEnv) wantFound(f file) {
 	m.t.Helper()
 	result, err := m.client().Search(m.t.Context(), document.SearchRequest{Query: "Which grain does the mill grind?"})
@@ -99,8 +99,8 @@ func (m *testEnv) wantFound(f file) {
 	}
 }
 
-// A job that failed in the middle goes on there when it is retried: nothing is
-// sent a second time that was answered well.
+// A job that failed in the middle continues there when it is retried: no text with a correct answer
+// is sent again.
 func TestRetryResumes(t *testing.T) {
 	t.Parallel()
 	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{Latency: 50 * time.Millisecond}, smallBatchEnv)
@@ -118,7 +118,7 @@ func TestRetryResumes(t *testing.T) {
 	}
 	job, err := m.client().AwaitJob(t.Context(), accepted.Job.ID, 10*time.Second, nil)
 	if err != nil || job.State != document.JobFailed || !strings.Contains(job.Error, "vectors for") {
-		t.Fatalf("the job is %s: %q, %v", job.State, job.Error, err)
+		t.Fatalf("the job is %s: %q, %v; want it failed because of the vectors", job.State, job.Error, err)
 	}
 	answered := func() (times int) {
 		for text, n := range m.provider.EmbeddedTexts() {
@@ -130,7 +130,7 @@ func TestRetryResumes(t *testing.T) {
 	}
 	done, all := answered(), countPassages(t, []file{f})
 	if done == 0 || done >= all {
-		t.Fatalf("%d of %d passages were embedded when the job failed; the test wants some", done, all)
+		t.Fatalf("%d of %d passages were embedded when the job failed; the test needs some, but not all", done, all)
 	}
 
 	m.provider.SetScript(nil)
@@ -138,8 +138,8 @@ func TestRetryResumes(t *testing.T) {
 		t.Fatalf("retry: %s, %v", job.State, err)
 	}
 	m.audit(time.Minute, 0)
-	t.Logf("%d of %d passages were embedded before", done, all)
+	t.Logf("%d of %d passages were embedded before the retry", done, all)
 	if answered := answered(); answered != all {
-		t.Errorf("%d passages were answered, and there are %d", answered, all)
+		t.Errorf("%d passages were embedded in total, want each of the %d once", answered, all)
 	}
 }

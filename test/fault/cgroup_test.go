@@ -13,20 +13,20 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/program"
 )
 
-// cgroup is a memory cgroup of one program.
+// cgroup is a memory cgroup for one program.
 type cgroup struct {
 	t    *testing.T
 	dir  string
-	peak string // the file that says how much was used at most
+	peak string // file with the peak memory usage
 }
 
-// cgroupVersion says where the hierarchies of a version are mounted, which of
-// the lines of /proc/self/cgroup is that of memory, and the files of a group.
+// cgroupVersion describes a cgroup version: where its hierarchy is mounted, which line of
+// /proc/self/cgroup is about memory, and the names of the files of a group.
 type cgroupVersion struct {
 	mount       string
-	controllers string // of the line; empty in version 2
+	controllers string // second field of the line; empty in version 2
 	limit       string
-	swap        string // its limit: with memory in version 1, without in version 2
+	swap        string // limit of swap; in version 1 it includes memory
 	peak        string
 }
 
@@ -35,15 +35,15 @@ var cgroupVersions = []cgroupVersion{
 	{"/sys/fs/cgroup/memory", "memory", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.max_usage_in_bytes"},
 }
 
-// newCgroup makes a cgroup with limit bytes of memory and no swap, in that of
-// this process or one above it. It returns an error where none can be made.
+// newCgroup creates a cgroup with limit bytes of memory and no swap, below that of this process or
+// below one of its ancestors. It returns an error if none of them allows that.
 func newCgroup(t *testing.T, limit int) (*cgroup, error) {
 	t.Helper()
 	own, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return nil, err
 	}
-	err = errors.New("there is no hierarchy with memory")
+	err = errors.New("found no cgroup hierarchy with a memory controller")
 	for _, version := range cgroupVersions {
 		for line := range strings.Lines(string(own)) {
 			parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
@@ -65,7 +65,7 @@ func newCgroup(t *testing.T, limit int) (*cgroup, error) {
 	return nil, err
 }
 
-// make makes a cgroup below another.
+// make creates a cgroup below parent.
 func (v cgroupVersion) make(t *testing.T, parent string, limit int) (*cgroup, error) {
 	dir, err := os.MkdirTemp(parent, "gristmill-test-")
 	if err != nil {
@@ -88,16 +88,16 @@ func (v cgroupVersion) make(t *testing.T, parent string, limit int) (*cgroup, er
 	return g, nil
 }
 
-// noSwap is the limit of swap under which there is none.
+// noSwap returns the value of the swap limit that allows no swap.
 func (v cgroupVersion) noSwap(limit int) string {
 	if v.controllers == "" {
 		return "0"
 	}
-	return strconv.Itoa(limit) // of memory and swap together
+	return strconv.Itoa(limit) // limit of memory plus swap
 }
 
-// writeExisting writes a file of the kernel, which alone makes such files. There
-// is none for swap where the kernel does not count it.
+// writeExisting writes to a file that the kernel has created. It ignores a missing file of swap,
+// because the kernel may not count swap.
 func writeExisting(name, text string) error {
 	file, err := os.OpenFile(name, os.O_WRONLY, 0)
 	if errors.Is(err, os.ErrNotExist) && strings.Contains(filepath.Base(name), "sw") {
@@ -110,18 +110,18 @@ func writeExisting(name, text string) error {
 	return errors.Join(err, file.Close())
 }
 
-// command is how to start a program in the group: a shell joins it and becomes
-// the program.
+// command returns the command that starts a program in the group: a shell joins the group, then
+// becomes the program.
 func (g *cgroup) command(t *testing.T, name string) (shell string, args []string) {
 	return "/bin/sh", []string{"-c", `echo $$ >"$0/cgroup.procs" && exec "$1"`, g.dir, program.Path(t, name)}
 }
 
-// String says how much was used at most.
+// String returns the directory and the peak memory usage.
 func (g *cgroup) String() string {
 	text, err := os.ReadFile(g.peak)
 	bytes, parsed := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
 	if err != nil || parsed != nil {
-		return g.dir + ", whose peak is not known"
+		return g.dir + ", peak unknown"
 	}
-	return fmt.Sprintf("%s, which had %d MiB at most", g.dir, bytes>>20)
+	return fmt.Sprintf("%s, peak %d MiB", g.dir, bytes>>20)
 }

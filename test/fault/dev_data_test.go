@@ -19,32 +19,33 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Dev mode's folder cannot be written to for a while. Nothing more is bought
-// meanwhile, and nothing twice; then all is done.
-func TestNothingIsBoughtWhileDevsFolderCannotBeWritten(t *testing.T) {
+// Dev mode's data directory cannot be written for a while. During that time nothing more is
+// embedded or summarised; afterwards all work is done, and no text was sent twice.
+func TestNoProviderRequestsWhileDataDirIsUnwritable(t *testing.T) {
 	t.Parallel()
-	for name, folder := range map[string]func(t *testing.T) dataDirOutage{
+	for name, newOutage := range map[string]func(t *testing.T) dataDirOutage{
 		"full":                      fullDataDir,
 		"read-only":                 readOnlyDataDir,
 		"locked by another program": lockedDataDir,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			folder(t).test(t)
+			newOutage(t).test(t)
 		})
 	}
 }
 
-// dataDirOutage is a data directory, and how to keep it from being written.
+// dataDirOutage is a data directory, with functions that make it unwritable and writable again.
 type dataDirOutage struct {
 	dir        string
 	begin, end func()
 
-	// Writes wait for some seconds before they fail, and buying goes on.
+	// failsLate is true if writes block for some seconds before they fail; requests go on during
+	// that time.
 	failsLate bool
 }
 
-// fullDataDir is on a disk of its own.
+// fullDataDir returns a data directory on its own disk, which the outage fills.
 func fullDataDir(t *testing.T) dataDirOutage {
 	dir := t.TempDir()
 	d := newDisk(t, dir, 256<<20, uint32(os.Getuid()), uint32(os.Getgid()))
@@ -52,8 +53,9 @@ func fullDataDir(t *testing.T) dataDirOutage {
 	return dataDirOutage{dir: dir, begin: d.fill, end: d.clear}
 }
 
-// readOnlyDataDir makes its database immutable, also for programs that have it
-// open. A file system that is mounted read-only after an error does the same.
+// readOnlyDataDir returns a data directory whose database files the outage makes immutable, also
+// for programs that have them open. The effect is that of a file system that is remounted read-only
+// after an error.
 func readOnlyDataDir(t *testing.T) dataDirOutage {
 	dir := t.TempDir()
 	attribute := func(change string, names ...string) error {
@@ -65,14 +67,14 @@ func readOnlyDataDir(t *testing.T) dataDirOutage {
 	}
 	defer tried.Close()
 	if err := attribute("+i", tried.Name()); err != nil {
-		services.SkipOrFail(t, "files cannot be made immutable here (root can on Linux): %v", err)
+		services.SkipOrFail(t, "cannot make files immutable (needs root on Linux): %v", err)
 	}
 	_, err = tried.WriteString("x")
 	if err := attribute("-i", tried.Name()); err != nil {
 		t.Error(err)
 	}
 	if err == nil {
-		services.SkipOrFail(t, "this file system has files written to that are immutable")
+		services.SkipOrFail(t, "this file system allows writes to an open file that is immutable")
 	}
 	database := []string{filepath.Join(dir, "gristmill.db"), filepath.Join(dir, "gristmill.db-wal")}
 	change := func(how string) func() {
@@ -82,21 +84,21 @@ func readOnlyDataDir(t *testing.T) dataDirOutage {
 			}
 		}
 	}
-	t.Cleanup(func() { _ = attribute("-i", database...) }) // it cannot be removed else
+	t.Cleanup(func() { _ = attribute("-i", database...) }) // otherwise the directory cannot be removed
 	return dataDirOutage{dir: dir, begin: change("+i"), end: change("-i")}
 }
 
-// lockedDataDir has another program, this one, hold the lock of writers.
+// lockedDataDir returns a data directory whose database this process locks against other writers.
 func lockedDataDir(t *testing.T) dataDirOutage {
 	dir := t.TempDir()
 	lock := func(kind int16) {
-		// WAL_WRITE_LOCK of SQLite's WAL index.
+		// WAL_WRITE_LOCK in SQLite's WAL index.
 		const offset = 120
 		index, err := os.OpenFile(filepath.Join(dir, "gristmill.db-shm"), os.O_RDWR, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { index.Close() }) // which gives all locks of the process back
+		t.Cleanup(func() { index.Close() }) // releases all locks of this process
 		if err := syscall.FcntlFlock(index.Fd(), syscall.F_SETLKW, &syscall.Flock_t{Type: kind, Start: offset, Len: 1}); err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +106,7 @@ func lockedDataDir(t *testing.T) dataDirOutage {
 	return dataDirOutage{dir: dir, begin: func() { lock(syscall.F_WRLCK) }, end: func() { lock(syscall.F_UNLCK) }, failsLate: true}
 }
 
-func (f dataDirOutage) test(t *testing.T) {
+func (o dataDirOutage) test(t *testing.T) {
 	provider := fakeprovider.Start(t, fakeprovider.Options{Latency: 50 * time.Millisecond, Dimensions: 64, RecordTexts: true})
 	var mu sync.Mutex
 	chats := map[string]int{}
@@ -123,39 +125,39 @@ func (f dataDirOutage) test(t *testing.T) {
 		"GRISTMILL_EMBEDDING_MODEL=fake",
 		"GRISTMILL_EMBEDDING_DIMENSIONS=64",
 		"GRISTMILL_SUMMARY_MODEL=fake-chat",
-		"GRISTMILL_EMBEDDING_BATCH=4",       // unwritableBatch
-		"GRISTMILL_EMBEDDING_CONCURRENCY=4", // unwritableInFlight
-	}, "gristmill", "dev", "--addr", "127.0.0.1:0", "--data", f.dir)
+		"GRISTMILL_EMBEDDING_BATCH=4",       // smallBatch
+		"GRISTMILL_EMBEDDING_CONCURRENCY=4", // fewInFlight
+	}, "gristmill", "dev", "--addr", "127.0.0.1:0", "--data", o.dir)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(dev.LogWarnings())
 		}
 	})
 	c := dev.Client("")
-	var books audit.UploadLog
+	var uploads audit.UploadLog
 	files := newFiles(random(t), 12)
 	for _, file := range files {
-		if _, err := books.Upload(t.Context(), c, file.key, file.text); err != nil {
+		if _, err := uploads.Upload(t.Context(), c, file.key, file.text); err != nil {
 			t.Fatal(err)
 		}
 	}
 	await.Within(t, time.Minute, "requests are in flight", func() bool { return gate.heldEmbeddings() > 0 && gate.heldRequests(chatsPath) > 0 })
 
 	before := provider.Counts()
-	f.begin()
+	o.begin()
 	gate.release()
 	await.Within(t, time.Minute, "a write fails", func() bool { return strings.Contains(dev.Output(), writesFail) })
 	lasts := ifShort(2*time.Second, 45*time.Second)
 	over := time.Now().Add(lasts)
 	await.Within(t, 2*time.Minute, "the outage lasts", func() bool { return time.Now().After(over) })
 	now := provider.Counts()
-	f.end()
+	o.end()
 	texts, summaries := now.TextsAnswered-before.TextsAnswered, now.ChatRequests-before.ChatRequests
-	t.Logf("%d texts and %d requests for summaries were bought in the outage", texts, summaries)
-	if most := maxOutageRequests(lasts); !f.failsLate && (texts > most*smallBatch || summaries > most) {
-		t.Errorf("%d texts and %d requests for summaries were bought while nothing could be written, want at most %d and %d", texts, summaries, most*smallBatch, most)
+	t.Logf("%d texts and %d requests for summaries were answered during the outage", texts, summaries)
+	if limit := maxOutageRequests(lasts); !o.failsLate && (texts > limit*smallBatch || summaries > limit) {
+		t.Errorf("%d texts and %d requests for summaries were answered while nothing could be written, want at most %d and %d", texts, summaries, limit*smallBatch, limit)
 	}
-	await.Within(t, 3*time.Minute, "all is done", func() bool {
+	await.Within(t, 3*time.Minute, "all jobs have ended", func() bool {
 		for _, job := range audit.Jobs(t, c) {
 			if !job.State.Ended() {
 				return false
@@ -173,20 +175,20 @@ func (f dataDirOutage) test(t *testing.T) {
 	for _, file := range files {
 		audit.CheckDocument(t, c, documents[file.key], file.text)
 	}
-	// A lease may run out in the long form, and what was in flight under it is bought again.
-	again := ifShort(0, fewInFlight)
-	if texts := countResent(t, provider.EmbeddedTexts()); texts > again*smallBatch {
-		t.Errorf("%d texts were embedded again, want at most %d", texts, again*smallBatch)
+	// In the long form a lease may expire, and the requests in flight under it are sent again.
+	limit := ifShort(0, fewInFlight)
+	if texts := countResent(t, provider.EmbeddedTexts()); texts > limit*smallBatch {
+		t.Errorf("%d texts were embedded again, want at most %d", texts, limit*smallBatch)
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if sections := countResent(t, chats); sections > again {
-		t.Errorf("%d sections were summarised again, want at most %d", sections, again)
+	if sections := countResent(t, chats); sections > limit {
+		t.Errorf("%d sections were summarised again, want at most %d", sections, limit)
 	}
 	t.Logf("%d texts were embedded, and %d sections summarised", len(provider.EmbeddedTexts()), len(chats))
 }
 
-// countResent returns how often texts were sent that had been sent before.
+// countResent returns the number of times that a text was sent which had been sent before.
 func countResent(t *testing.T, sent map[string]int) (again int) {
 	t.Helper()
 	for text, times := range sent {

@@ -18,28 +18,27 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/services"
 )
 
-// disk is a file system of its own, in memory, that can be made full. Where the
-// machine does not let us mount one, the test is skipped.
+// disk is a separate file system in memory, which a test can fill. If the machine does not allow
+// mounting one, the test is skipped.
 type disk struct {
 	t    *testing.T
 	dir  string
-	size int64 // bytes, while it is not full
+	size int64 // bytes, when it is not full
 }
 
-// disks are those that are mounted, for those that a test cannot remove because
-// the process is told to end.
+// disks holds the mounted disks, so that they are also unmounted when the process is interrupted
+// during a test.
 var disks struct {
 	sync.Mutex
 	mounted map[string]bool
 }
 
-// newDisk mounts a disk of size bytes on an empty directory, which a user
-// owns from then on.
+// newDisk mounts a disk of size bytes on an empty directory and makes the user uid its owner.
 func newDisk(t *testing.T, dir string, size int64, uid, gid uint32) *disk {
 	t.Helper()
 	out, err := exec.Command("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%d,mode=0700,uid=%d,gid=%d", size, uid, gid), "gristmill-test", dir).CombinedOutput()
 	if err != nil {
-		services.SkipOrFail(t, "no file system can be mounted here (root can on Linux), and no disk be filled: %v: %s", err, out)
+		services.SkipOrFail(t, "cannot mount a file system to fill (needs root on Linux): %v: %s", err, out)
 	}
 	disks.Lock()
 	defer disks.Unlock()
@@ -63,7 +62,7 @@ func unmount(dir string) error {
 	if !disks.mounted[dir] {
 		return nil
 	}
-	// Lazily: a program that was killed may still be ending.
+	// Lazy unmount: a killed program may not have ended yet.
 	if out, err := exec.Command("umount", "-l", dir).CombinedOutput(); err != nil {
 		return fmt.Errorf("umount %s: %w: %s", dir, err, out)
 	}
@@ -85,11 +84,11 @@ func removeAllDisks() {
 	}
 }
 
-// fill leaves no free block: the disk becomes as small as what it holds.
+// fill leaves no free block: it shrinks the disk to the size of its content.
 func (d *disk) fill() {
 	d.t.Helper()
 	var err error
-	for range 10 { // it may grow in between
+	for range 10 { // the content may grow between the two calls
 		var stat syscall.Statfs_t
 		if err := syscall.Statfs(d.dir, &stat); err != nil {
 			d.t.Fatalf("statfs %s: %v", d.dir, err)
@@ -101,7 +100,7 @@ func (d *disk) fill() {
 	d.t.Fatal(err)
 }
 
-// clear gives the disk its size back.
+// clear restores the size of the disk.
 func (d *disk) clear() {
 	d.t.Helper()
 	if err := d.resize(d.size); err != nil {
@@ -117,15 +116,15 @@ func (d *disk) resize(size int64) error {
 	return nil
 }
 
-// newTestEnvOnDisk returns an installation whose tables are on a disk of their
-// own. PostgreSQL's log is not, so that the server itself goes on.
+// newTestEnvOnDisk returns an environment whose tables are on a separate disk. PostgreSQL's
+// write-ahead log is not, so the server itself keeps running.
 func newTestEnvOnDisk(t *testing.T, provider fakeprovider.Options, more ...string) (*testEnv, *disk) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
 	var d *disk
 	var server *pgx.Conn
 	var tablespace string
-	t.Cleanup(func() { // once the database has gone
+	t.Cleanup(func() { // runs after the database has been dropped
 		if server != nil {
 			if _, err := server.Exec(ctx, "DROP TABLESPACE IF EXISTS "+tablespace); err != nil {
 				t.Errorf("drop the tablespace: %v", err)
@@ -153,11 +152,11 @@ func newTestEnvOnDisk(t *testing.T, provider fakeprovider.Options, more ...strin
 	}
 	info, err := os.Stat(data)
 	if err != nil {
-		services.SkipOrFail(t, "the files of PostgreSQL are not on this machine: %v", err)
+		services.SkipOrFail(t, "PostgreSQL's data directory is not on this machine: %v", err)
 	}
 	dir, err := os.MkdirTemp(filepath.Dir(data), "disk-")
 	if err != nil {
-		services.SkipOrFail(t, "there is no place beside the files of PostgreSQL: %v", err)
+		services.SkipOrFail(t, "cannot create a directory next to PostgreSQL's data directory: %v", err)
 	}
 	owner := info.Sys().(*syscall.Stat_t)
 	d = newDisk(t, dir, 256<<20, owner.Uid, owner.Gid)

@@ -9,11 +9,11 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
 )
 
-// file is a document to be uploaded.
+// file is a document to upload.
 type file struct{ key, text string }
 
-// newFiles returns so many documents of different lengths: most have a few
-// passages, one in eight has dozens.
+// newFiles returns n documents of different lengths: most have a few passages, one in eight has
+// dozens.
 func newFiles(r *rand.Rand, n int) []file {
 	files := make([]file, n)
 	for i := range files {
@@ -26,9 +26,9 @@ func newFiles(r *rand.Rand, n int) []file {
 	return files
 }
 
-// newFile returns a document with so many sections of so many blocks, about six
-// of which make a passage. No two documents have a passage in common, since a
-// passage is embedded with its headings, and these name the document.
+// newFile returns a document with the given numbers of sections and of blocks in each. About six
+// blocks make a passage. Two documents never have a passage in common, because a passage is
+// embedded with its headings, which contain the key.
 func newFile(r *rand.Rand, key string, sections, blocks int) file {
 	var b strings.Builder
 	fmt.Fprintf(&b, "---\ntags: [grain, %s]\n---\n\n# %s %08x\n", words[r.IntN(len(words))], key, r.Uint32())
@@ -42,7 +42,7 @@ func newFile(r *rand.Rand, key string, sections, blocks int) file {
 	return file{key, b.String()}
 }
 
-// countPassages returns how many passages files are cut into.
+// countPassages returns the number of passages that the files are split into.
 func countPassages(t *testing.T, files []file) (n int) {
 	t.Helper()
 	for _, f := range files {
@@ -56,7 +56,7 @@ func countPassages(t *testing.T, files []file) (n int) {
 	return n
 }
 
-// writeBlock writes a paragraph, or now and then a list, some code or a table.
+// writeBlock writes a paragraph or, less often, a list, code or a table.
 func writeBlock(b *strings.Builder, r *rand.Rand) {
 	switch r.IntN(10) {
 	case 0:

@@ -19,21 +19,20 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// maxBatchPassages is how many passages there are in a request to the provider, at the
-// most.
+// maxBatchPassages is the maximum number of passages in a request to the provider.
 const maxBatchPassages = 64
 
-// testEnv is an installation whose every connection can be broken, and the books
-// of what was uploaded to it.
+// testEnv is an installation in which every connection can be broken, and a log of the uploads to
+// it.
 type testEnv struct {
 	t             *testing.T
 	random        *rand.Rand
-	direct        *program.Installation // as the audit sees it
-	proxied       *program.Installation // as the programs do: through the proxies
+	direct        *program.Installation // addresses for the audit: without proxies
+	proxied       *program.Installation // addresses for the programs: through the proxies
 	postgres      *proxy
 	redis         *proxy
 	minio         *proxy
-	providerProxy *proxy // to the gate
+	providerProxy *proxy // in front of the gate
 	gate          *providerGate
 	provider      *fakeprovider.Provider
 	uploads       audit.UploadLog
@@ -43,16 +42,16 @@ type testEnv struct {
 	api      *program.Program
 }
 
-// newTestEnv sets up an installation with a provider and no programs yet. More is
-// their environment.
+// newTestEnv sets up an installation with a provider, but no programs yet. more is added to the
+// environment of the programs.
 func newTestEnv(t *testing.T, servers *servers, provider fakeprovider.Options, more ...string) *testEnv {
 	t.Helper()
 	provider.Dimensions, provider.RecordTexts = 64, true
 	m := &testEnv{t: t, random: random(t), provider: fakeprovider.Start(t, provider)}
 	m.gate = newProviderGate(t, m.provider)
 	m.direct = program.NewInstallationOn(t, servers.Servers)
-	site := *m.direct
-	m.proxied = &site
+	proxied := *m.direct
+	m.proxied = &proxied
 	models := m.gate.URL + "/v1"
 	m.providerProxy = m.addProxy("models", &models)
 	m.proxied.ExtraEnv = append([]string{
@@ -72,7 +71,8 @@ func newTestEnv(t *testing.T, servers *servers, provider fakeprovider.Options, m
 	return m
 }
 
-// addProxy puts a proxy before the server of a URL.
+// addProxy starts a proxy for the server in a URL, and replaces the address in the URL by that of
+// the proxy.
 func (m *testEnv) addProxy(name string, address *string) *proxy {
 	m.t.Helper()
 	u, err := url.Parse(*address)
@@ -119,7 +119,7 @@ func (m *testEnv) startAll() {
 
 var programs = []string{"api", "worker-knowledge", "worker-summary"}
 
-// client returns a client of the API that was started last.
+// client returns a client of the API server that was started last.
 func (m *testEnv) client() *client.Client {
 	m.t.Helper()
 	m.mu.Lock()
@@ -128,8 +128,7 @@ func (m *testEnv) client() *client.Client {
 	return api.Client(program.APIKey)
 }
 
-// uploadAll uploads files, several at a time, each again and again until it is
-// accepted.
+// uploadAll uploads files, four at a time. It retries each until it is accepted.
 func (m *testEnv) uploadAll(files []file) {
 	m.t.Helper()
 	var group errgroup.Group
@@ -142,8 +141,8 @@ func (m *testEnv) uploadAll(files []file) {
 	}
 }
 
-// upload uploads a file until it is accepted. What is not accepted is asked
-// for again when the API says, or at once when it has gone.
+// upload uploads a file until it is accepted. It retries after the delay in Retry-After, or soon if
+// the server is down.
 func (m *testEnv) upload(f file) error {
 	ctx, cancel := context.WithTimeout(m.t.Context(), 2*time.Minute)
 	defer cancel()
@@ -166,9 +165,8 @@ func (m *testEnv) upload(f file) error {
 	}
 }
 
-// audit waits until all is done, and holds the installation to its promises.
-// Every job must have succeeded, but for those of versions that were superseded
-// before they were begun.
+// audit waits until all work has ended, then audits the installation. Every job must have
+// succeeded, except those of versions that were superseded before they were started.
 func (m *testEnv) audit(limit time.Duration, allowance int) {
 	m.t.Helper()
 	c := m.client()
@@ -181,7 +179,7 @@ func (m *testEnv) audit(limit time.Duration, allowance int) {
 	}
 }
 
-// dumpLogs shows what the programs complained of.
+// dumpLogs logs the programs' warnings.
 func (m *testEnv) dumpLogs() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

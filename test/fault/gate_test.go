@@ -12,18 +12,18 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
 )
 
-// providerGate stands before the provider. While it is shut, requests for embeddings
-// wait there, and those whose clients die never reach the provider.
+// providerGate is a proxy in front of the provider. While it is closed, embedding requests wait
+// there, and requests whose clients disconnect never reach the provider.
 type providerGate struct {
 	*httptest.Server
 
 	mu        sync.Mutex
-	open      chan struct{} // closed while the gate is open
-	holdChats bool          // those for summaries wait too
+	open      chan struct{} // a closed channel while the gate is open
+	holdChats bool          // chat requests wait too
 	waiting   map[string]int
 }
 
-// The paths of what a provider is asked for.
+// The provider's paths.
 const (
 	embeddingsPath = "/v1/embeddings"
 	chatsPath      = "/v1/chat/completions"
@@ -47,8 +47,8 @@ func newProviderGate(t *testing.T, provider *fakeprovider.Provider) *providerGat
 	return g
 }
 
-// waitOpen waits until the gate is open. It reports false when the client went,
-// which a server notices once it has read all that the client sent.
+// waitOpen waits until the gate is open. It returns false if the client disconnects, which a server
+// notices only after it has read the body.
 func (g *providerGate) waitOpen(r *http.Request) bool {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -56,7 +56,7 @@ func (g *providerGate) waitOpen(r *http.Request) bool {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	if bytes.Contains(body, []byte(provider.ProbeText)) {
-		return true // whether the model answers at all is not what is held up
+		return true // probes pass: the tests hold work, not the check whether the model answers
 	}
 	path := r.URL.Path
 	g.mu.Lock()
@@ -80,14 +80,14 @@ func (g *providerGate) waitOpen(r *http.Request) bool {
 	}
 }
 
-// holdEmbeddings has requests for embeddings wait from now on.
+// holdEmbeddings makes embedding requests wait from now on.
 func (g *providerGate) holdEmbeddings() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.open = make(chan struct{})
 }
 
-// holdAll has those for summaries wait too.
+// holdAll makes embedding and chat requests wait from now on.
 func (g *providerGate) holdAll() {
 	g.holdEmbeddings()
 	g.mu.Lock()
@@ -95,7 +95,7 @@ func (g *providerGate) holdAll() {
 	g.holdChats = true
 }
 
-// release lets all pass that wait, and all that come.
+// release opens the gate for the waiting and all later requests.
 func (g *providerGate) release() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -106,10 +106,10 @@ func (g *providerGate) release() {
 	}
 }
 
-// heldEmbeddings is how many requests for embeddings wait.
+// heldEmbeddings returns the number of waiting embedding requests.
 func (g *providerGate) heldEmbeddings() int { return g.heldRequests(embeddingsPath) }
 
-// heldRequests is how many requests to a path wait.
+// heldRequests returns the number of waiting requests to a path.
 func (g *providerGate) heldRequests(path string) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()

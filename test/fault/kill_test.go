@@ -10,8 +10,8 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/program"
 )
 
-// Programs are killed at random moments while documents come in. Nothing is
-// lost, and little is paid for twice.
+// Programs are killed at random moments while documents are uploaded. Nothing is lost, and few
+// passages are embedded twice.
 func TestKills(t *testing.T) {
 	t.Parallel()
 	kills := ifShort(6, 20)
@@ -30,12 +30,12 @@ func TestKills(t *testing.T) {
 	}
 	m.random.Shuffle(kills, func(i, j int) { victims[i], victims[j] = victims[j], victims[i] })
 
-	// The moments are told by how far the work is, then by a part of the time
-	// that a batch takes.
+	// Each moment is chosen by the progress of the work, plus a random part of the duration of a
+	// batch.
 	all := countPassages(t, files)
 	for kill := range kills {
 		progress := all * (kill*100 + m.random.IntN(100)) / (kills * 100)
-		await.Within(t, 3*time.Minute, "there is work to be killed at", func() bool { return m.provider.Counts().TextsAnswered >= progress })
+		await.Within(t, 3*time.Minute, "enough work is done for the next kill", func() bool { return m.provider.Counts().TextsAnswered >= progress })
 		<-time.After(time.Duration(m.random.IntN(100)) * time.Millisecond)
 		victim := victims[kill]
 		t.Logf("kill %d: %s after %d passages", kill+1, victim, m.provider.Counts().TextsAnswered)

@@ -1,10 +1,9 @@
-// Package fault_test breaks the servers, the connections and the processes
-// under the real programs, and audits what is left.
+// Package fault_test breaks the servers, the connections and the processes that the real programs
+// depend on, and audits the result.
 //
-// The servers are sets of their own, which other tests do not use; each server
-// is reached through a proxy in this process. With -short there is less of
-// everything, for `make check`; `make fault` runs it all. Every random choice
-// follows from one seed, which is logged; -seed replays it.
+// The servers are separate sets that no other test uses; each server is reached through a proxy in
+// this process. With -short, as in `make check`, the tests do less of everything; `make fault` runs
+// all of it. Every random choice is derived from one seed, which is logged. -seed replays it.
 package fault_test
 
 import (
@@ -25,18 +24,18 @@ import (
 
 const seedEnv = "GRISTMILL_TEST_SEED"
 
-var seed = flag.Uint64("seed", 0, "of every random choice; without it that of "+seedEnv+", or a new one")
+var seed = flag.Uint64("seed", 0, "seed of every random choice; default: the value of "+seedEnv+", or a new seed")
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if *seed == 0 {
-		*seed, _ = strconv.ParseUint(os.Getenv(seedEnv), 10, 64) // no number is none
+		*seed, _ = strconv.ParseUint(os.Getenv(seedEnv), 10, 64) // 0 if it is not a number
 	}
 	if *seed == 0 {
 		*seed = rand.Uint64N(1_000_000) + 1
 	}
-	toxics.Register("strike", new(randomReset))
-	// Most of what these tests do is wait for each other's programs.
+	toxics.Register("random_reset", new(randomReset))
+	// Tests run in parallel, because most of their time is spent waiting for programs.
 	_ = flag.Set("test.parallel", "6")
 	go func() {
 		interrupted := make(chan os.Signal, 1)
@@ -56,7 +55,7 @@ func clean() {
 	program.RemoveBinaries()
 }
 
-// random returns the choices of a test.
+// random returns the random generator of a test.
 func random(t *testing.T) *rand.Rand {
 	t.Logf("replay with -seed %d", *seed)
 	name := fnv.New64a()
@@ -64,7 +63,7 @@ func random(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(*seed, name.Sum64()))
 }
 
-// ifShort returns the first of two amounts with -short, else the second.
+// ifShort returns its first argument with -short, else the second.
 func ifShort[T int | time.Duration](less, all T) T {
 	if testing.Short() {
 		return less

@@ -17,12 +17,11 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/program"
 )
 
-// A thousand malformed requests, over every route, are refused, and nothing is
-// left of them.
+// A thousand malformed requests to all routes are refused and leave nothing behind.
 func TestMalformedRequests(t *testing.T) {
 	t.Parallel()
 	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{})
-	api := m.start("api") // and no worker, which would change things of its own accord
+	api := m.start("api") // no worker, because it would change data by itself
 	for _, f := range newFiles(m.random, 5) {
 		m.wantAccepted(f)
 	}
@@ -39,26 +38,25 @@ func TestMalformedRequests(t *testing.T) {
 		}
 	}
 	before := audit.Snapshot(t, m.direct)
-	send(100) // so that connections to the servers are open
+	send(100) // opens the connections to the servers
 	running := goroutines(t, api)
 	send(1000)
 
 	var changes string
 	t.Cleanup(func() {
 		if changes != "" {
-			t.Logf("what has changed (-before +after):\n%s", changes)
+			t.Logf("changed data (-before +after):\n%s", changes)
 		}
 	})
-	await.Until(t, "everything is as before", func() bool { // some break off, which the server sees in its own time
+	await.Until(t, "the stored data is as before", func() bool { // waits, because the server notices aborted requests late
 		changes = cmp.Diff(before, audit.Snapshot(t, m.direct))
 		return changes == ""
 	})
-	// Some requests are refused only when a part of their body has gone to
-	// object storage: a connection that was opened for one waits a while for
-	// the next, with two goroutines. There is at most one for each of the
-	// requests that were sent at a time.
+	// Some requests are refused only after a part of their body was sent to object storage. The
+	// connection for that stays idle for a while, with two goroutines. There is at most one such
+	// connection for each parallel request.
 	const idle = 2 * badrequests.Parallel
-	await.Until(t, "no goroutine is left of the requests", func() bool { return goroutines(t, api) <= running+idle })
+	await.Until(t, "the goroutines of the requests have ended", func() bool { return goroutines(t, api) <= running+idle })
 	t.Logf("%d goroutines before, %d after", running, goroutines(t, api))
 
 	m.start("worker-knowledge")
@@ -66,13 +64,13 @@ func TestMalformedRequests(t *testing.T) {
 	m.audit(time.Minute, 0)
 }
 
-// goroutines returns how many goroutines a program has.
+// goroutines returns the number of goroutines in a program.
 func goroutines(t *testing.T, p *program.Program) int {
 	t.Helper()
 	return int(metric(t, p, "go_goroutines"))
 }
 
-// metric returns a metric of a program that has no labels.
+// metric returns the value of a program's metric that has no labels.
 func metric(t *testing.T, p *program.Program, name string) float64 {
 	t.Helper()
 	response, err := http.Get(p.URL() + "/metrics")
@@ -89,6 +87,6 @@ func metric(t *testing.T, p *program.Program, name string) float64 {
 			return n
 		}
 	}
-	t.Fatalf("no %s in the metrics", name)
+	t.Fatalf("the metrics do not contain %s", name)
 	return 0
 }

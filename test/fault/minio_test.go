@@ -19,8 +19,8 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
 )
 
-// MinIO is away for a while. Uploads are refused, work waits, and all of it is
-// done when MinIO is back.
+// MinIO is stopped for a while. Uploads are refused, work waits, and all of it is done when MinIO
+// is back.
 func TestMinIOStops(t *testing.T) {
 	t.Parallel()
 	servers := ownServers(t)
@@ -28,7 +28,7 @@ func TestMinIOStops(t *testing.T) {
 	m.startAll()
 	files := newFiles(m.random, ifShort(60, 200))
 	m.uploadAll(files[10:])
-	await.Until(t, "the work has begun", func() bool { return m.provider.Counts().TextsAnswered > 0 })
+	await.Until(t, "the work has started", func() bool { return m.provider.Counts().TextsAnswered > 0 })
 
 	servers.stop(t, "minio")
 	back := time.After(ifShort(10*time.Second, 30*time.Second))
@@ -41,8 +41,8 @@ func TestMinIOStops(t *testing.T) {
 	m.audit(5*time.Minute, 0)
 }
 
-// Reads of an original are cut at random bytes, and go on where they were cut.
-func TestReadsOfObjectsAreCut(t *testing.T) {
+// Reads of an original are interrupted at random bytes, and resumed at the same byte.
+func TestObjectReadsAreResumed(t *testing.T) {
 	t.Parallel()
 	const cuts = 10
 	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{})
@@ -60,29 +60,28 @@ func TestReadsOfObjectsAreCut(t *testing.T) {
 		return m.direct.QueryInt(`SELECT count(*) FROM documents WHERE state = 'ready'`) == 1
 	})
 	cutter.check(t, cuts)
-	cutter.cut(cuts) // the summary's reads, and then the audit's
+	cutter.cut(cuts) // first the reads for the summary, then those of the audit
 	m.start("worker-summary")
 	m.audit(time.Minute, 0)
 	cutter.check(t, cuts)
 }
 
-// cutter stands between the programs and MinIO, and cuts answers that bring an
-// object.
+// cutter is a proxy between the programs and MinIO that cuts responses with an object.
 type cutter struct {
 	*httptest.Server
 	mu     sync.Mutex
 	random *rand.Rand
-	left   int           // answers still to be cut
-	reads  []*objectRead // of answers since the last call of cut
+	left   int           // number of responses that are still to be cut
+	reads  []*objectRead // reads since the last call of cut
 }
 
-// objectRead is a request for a range of an object, and what was sent of it.
+// objectRead is a request for a range of an object, and how much of it was sent.
 type objectRead struct {
 	path       string
-	start, end int64 // first and last byte asked for
-	sent       int64
+	start, end int64 // first and last byte requested
+	sent       int64 // bytes
 	cut        bool
-	resumes    *objectRead // which it goes on with, as check finds
+	resumes    *objectRead // the cut read that this one resumes; set by check
 }
 
 func newCutter(t *testing.T, endpoint string, random *rand.Rand) *cutter {
@@ -93,28 +92,28 @@ func newCutter(t *testing.T, endpoint string, random *rand.Rand) *cutter {
 	}
 	c := &cutter{random: rand.New(rand.NewPCG(random.Uint64(), 0))}
 	proxy := &httputil.ReverseProxy{
-		// The host stays as it was: it is part of what a request's signature signs.
+		// Keeps the Host header, because the request's signature covers it.
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
 			r.Out.Host = r.In.Host
 		},
 		ModifyResponse: c.answer,
 		ErrorLog:       log.New(io.Discard, "", 0),
-		FlushInterval:  -1, // so that what was sent before a cut arrives
+		FlushInterval:  -1, // so that the bytes before a cut arrive
 	}
 	c.Server = httptest.NewServer(proxy)
 	t.Cleanup(c.Close)
 	return c
 }
 
-// cut has the next n answers that bring an object break off.
+// cut makes the next n responses with an object end early.
 func (c *cutter) cut(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.left, c.reads = n, nil
 }
 
-// answer takes down a read of an object, and cuts it if it is to be cut.
+// answer records a read of an object, and cuts it if required.
 func (c *cutter) answer(response *http.Response) error {
 	read := &objectRead{path: response.Request.URL.Path}
 	if _, err := fmt.Sscanf(response.Request.Header.Get("Range"), "bytes=%d-%d", &read.start, &read.end); err != nil {
@@ -133,7 +132,7 @@ func (c *cutter) answer(response *http.Response) error {
 	return nil
 }
 
-// cutBody is the body of an answer, up to where it is cut.
+// cutBody is the body of a response, which ends where it is cut.
 type cutBody struct {
 	io.ReadCloser
 	c    *cutter
@@ -153,9 +152,8 @@ func (b *cutBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// check checks that n reads were cut, and that each was resumed by a read of its
-// own, which asked for what was missing and for nothing that had come. Two
-// readers of one object may take turns.
+// check checks that n reads were cut, and that each was resumed by exactly one later read of the
+// missing bytes. Two readers may read the same object alternately.
 func (c *cutter) check(t *testing.T, n int) {
 	t.Helper()
 	c.mu.Lock()

@@ -9,10 +9,10 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
 )
 
-// Every connection is slow, and now and then one breaks.
+// Every connection is slow, and some break.
 func TestSlowAndBrokenConnections(t *testing.T) {
 	t.Parallel()
-	const sections = 12 // of a file, at the most
+	const sections = 12 // maximum number in a file
 	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{})
 	proxies := []*proxy{m.postgres, m.redis, m.minio, m.providerProxy}
 	for _, p := range proxies {
@@ -31,8 +31,8 @@ func TestSlowAndBrokenConnections(t *testing.T) {
 	for _, p := range proxies {
 		t.Logf("%d connections to %s were broken", p.resetCount(), p.proxy.Name)
 	}
-	// An answer that was lost on its way, or when it was to be written, was for
-	// one file, which has about a passage for each section.
+	// A response that is lost, or that could not be written, was for one file, which has about one
+	// passage for each section.
 	lost := m.providerProxy.resetCount() + len(files)/12 + 1
 	for _, p := range proxies {
 		p.removeAllToxics()

@@ -22,7 +22,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// damageKinds damage an object of that text in the ways there are.
+// damageKinds are the ways to damage an object with this text. They return the new text, and false
+// if the object is deleted.
 var damageKinds = map[string]func(text string) (string, bool){
 	"gone":      func(string) (string, bool) { return "", false },
 	"empty":     func(string) (string, bool) { return "", true },
@@ -31,23 +32,23 @@ var damageKinds = map[string]func(text string) (string, bool){
 	"replaced":  func(text string) (string, bool) { return strings.ToUpper(text[:1]) + "X" + text[2:], true },
 }
 
-// damageAll spoils the originals of the newest versions, which are named by
-// their kind of damage, behind the programs' back.
+// damageAll damages the originals of the newest versions directly in the bucket. The documents'
+// keys are the kinds of damage.
 func (m *testEnv) damageAll(texts map[string]string) {
 	m.t.Helper()
 	bucket := audit.S3Client(m.t, m.direct.S3)
 	conn := m.direct.Connect()
 	defer conn.Close(context.WithoutCancel(m.t.Context()))
-	for name, spoil := range damageKinds {
+	for name, damage := range damageKinds {
 		var object string
 		if err := conn.QueryRow(m.t.Context(), `
 			SELECT v.object FROM documents d JOIN versions v ON v.document = d.id AND v.version = d.newest_version
 			WHERE d.key = $1`, name).Scan(&object); err != nil {
 			m.t.Fatal(err)
 		}
-		text, there := spoil(texts[name])
+		text, exists := damage(texts[name])
 		err := bucket.RemoveObject(m.t.Context(), m.direct.S3.Bucket, object, minio.RemoveObjectOptions{})
-		if there {
+		if exists {
 			_, err = bucket.PutObject(m.t.Context(), m.direct.S3.Bucket, object, strings.NewReader(text), int64(len(text)), minio.PutObjectOptions{})
 		}
 		if err != nil {
@@ -56,14 +57,14 @@ func (m *testEnv) damageAll(texts map[string]string) {
 	}
 }
 
-// verify runs gristmill verify and returns its status and what it printed.
+// verify runs gristmill verify and returns its exit status and output.
 func (m *testEnv) verify(args ...string) (int, string) {
 	m.t.Helper()
 	p := m.direct.Start("gristmill", append([]string{"verify"}, args...)...)
 	return p.Wait(), p.Output()
 }
 
-// content asks for the content of a document, or a range of it.
+// content requests the content of a document, or a range of it.
 func (m *testEnv) content(id uuid.UUID, rng string) (status int, body string, err error) {
 	m.t.Helper()
 	r, err := http.NewRequestWithContext(m.t.Context(), "GET", m.api.URL()+"/v1/documents/"+id.String()+"/content", nil)
@@ -83,11 +84,11 @@ func (m *testEnv) content(id uuid.UUID, rng string) (status int, body string, er
 	return answer.StatusCode, string(text), err
 }
 
-// Originals are lost in every way while their work waits: nothing of them
-// becomes live, what was live before stays, and the jobs say what to do. Then
-// originals of live versions are lost: no other bytes are served, verify lists
-// them, and uploading the same content again restores them.
-func TestOriginalsAreDamaged(t *testing.T) {
+// Originals are damaged in every way while their tasks wait: they are not published, the previous
+// versions stay published, and the jobs say what to do. Then the originals of published versions
+// are damaged: the API does not serve them, verify lists them, and uploading the same content again
+// restores them.
+func TestDamagedOriginals(t *testing.T) {
 	t.Parallel()
 	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{})
 	m.startAll()
@@ -110,7 +111,7 @@ func TestOriginalsAreDamaged(t *testing.T) {
 		ids[name] = d.ID
 	}
 
-	// While their work waits.
+	// Damages originals while their tasks wait.
 	for _, p := range m.programs[1:] {
 		p.Stop()
 	}
@@ -122,7 +123,7 @@ func TestOriginalsAreDamaged(t *testing.T) {
 	for name, id := range ids {
 		d, err := m.client().Document(t.Context(), id)
 		if err != nil || d.State != document.DocumentReady || d.Version != 1 {
-			t.Errorf("%s: document %+v, %v; want version 1 to be live", name, d, err)
+			t.Errorf("%s: document %+v, %v; want version 1 to be published", name, d, err)
 		}
 		if status, body, err := m.content(id, ""); err != nil || status != 200 || body != before[name] {
 			t.Errorf("%s: content %d, %v; want that of version 1", name, status, err)
@@ -141,14 +142,14 @@ func TestOriginalsAreDamaged(t *testing.T) {
 	status, out := m.verify()
 	wantFindings(t, status, out, ids)
 
-	// Uploading it again makes a version of it, since its job has failed.
+	// The jobs have failed, so uploading the same content again creates new versions.
 	upload(after)
 	audit.AwaitIdle(t, m.direct, time.Minute)
 	if status, out := m.verify("--collection", "default"); status != 0 {
-		t.Errorf("verify, once all were uploaded again: %d\n%s", status, out)
+		t.Errorf("verify after all were uploaded again: %d\n%s", status, out)
 	}
 
-	// While they are live.
+	// Damages originals of published versions.
 	m.damageAll(after)
 	for name, id := range ids {
 		for _, rng := range []string{"", "bytes=0-9", "bytes=-5", "bytes=3-"} {
@@ -163,7 +164,7 @@ func TestOriginalsAreDamaged(t *testing.T) {
 	for name, id := range ids {
 		d, err := m.client().Document(t.Context(), id)
 		if err != nil || d.Damage == "" {
-			t.Errorf("%s: the document does not say that it is damaged: %v", name, err)
+			t.Errorf("%s: the document has no damage, error %v", name, err)
 		}
 		accepted, err := m.uploads.Upload(t.Context(), m.client(), name, after[name])
 		if err != nil || !accepted.Unchanged || !accepted.Restored {
@@ -171,7 +172,7 @@ func TestOriginalsAreDamaged(t *testing.T) {
 		}
 		accepted, err = m.uploads.Upload(t.Context(), m.client(), name, after[name])
 		if err != nil || !accepted.Unchanged || accepted.Restored || accepted.Document.Damage != "" {
-			t.Errorf("%s: once more: %+v, %v; want it unchanged", name, accepted, err)
+			t.Errorf("%s: second upload: %+v, %v; want it unchanged", name, accepted, err)
 		}
 		for rng, want := range map[string]string{"": after[name], "bytes=2-7": after[name][2:8]} {
 			if _, body, err := m.content(id, rng); err != nil || body != want {
@@ -180,17 +181,17 @@ func TestOriginalsAreDamaged(t *testing.T) {
 		}
 	}
 	if status, out := m.verify("--collection", "default"); status != 0 {
-		t.Errorf("verify, once all were restored: %d\n%s", status, out)
+		t.Errorf("verify after all were restored: %d\n%s", status, out)
 	}
 	a := audit.Audit{Installation: m.direct, Client: m.client(), Uploads: &m.uploads}
 	a.Run(t, time.Minute)
 }
 
-// wantFindings checks that verify has ended with 1 and named every document.
+// wantFindings checks that verify exited with 1 and listed every document.
 func wantFindings(t *testing.T, status int, out string, ids map[string]uuid.UUID) {
 	t.Helper()
 	if status != 1 {
-		t.Errorf("verify ended with %d", status)
+		t.Errorf("verify exited with %d, want 1", status)
 	}
 	for name, id := range ids {
 		kind := verification.FindingOriginalDamaged
@@ -198,14 +199,14 @@ func wantFindings(t *testing.T, status int, out string, ids map[string]uuid.UUID
 			kind = verification.FindingOriginalGone
 		}
 		if !strings.Contains(out, fmt.Sprintf("%s: default/%s version", kind, name)) || !strings.Contains(out, id.String()) {
-			t.Errorf("verify does not name %s as %s:\n%s", name, kind, out)
+			t.Errorf("verify does not list %s as %s:\n%s", name, kind, out)
 		}
 	}
 }
 
-// Originals are lost while the same content is uploaded by many, deleted and
-// swept: whoever is told that it is there finds it there.
-func TestRestoringBesideDeletions(t *testing.T) {
+// Originals are lost while many clients upload the same content, the document is deleted and the
+// sweep runs: content that an upload reports as stored can be read.
+func TestRestoreDuringDeletions(t *testing.T) {
 	t.Parallel()
 	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{})
 	m.startAll()
@@ -231,7 +232,7 @@ func TestRestoringBesideDeletions(t *testing.T) {
 				}
 				_, err := m.client().Upload(t.Context(), document.UploadRequest{Key: "shared.md"}, strings.NewReader(text))
 				if p, ok := errors.AsType[*client.Problem](err); ok && (p.Status == 409 || p.Status == 503) {
-					err = nil // it changed again and again
+					err = nil // allowed: the document changed at the same time
 				}
 				done <- err
 			}()

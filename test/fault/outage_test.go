@@ -11,11 +11,11 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/client"
 )
 
-// uploadDeadline is how soon an upload is answered while something is down.
+// uploadDeadline is the time limit for the answer to an upload while a dependency is down.
 const uploadDeadline = 3 * time.Second
 
-// Uploads while one dependency is down, or hangs: what can be stored is
-// accepted, what cannot is refused, and both are said at once.
+// Uploads while one dependency is down or hangs: the API accepts what it can store and refuses what
+// it cannot, both quickly.
 func TestUploadsWhileADependencyIsDown(t *testing.T) {
 	t.Parallel()
 	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{})
@@ -27,8 +27,8 @@ func TestUploadsWhileADependencyIsDown(t *testing.T) {
 		return f
 	}
 	m.wantAccepted(next())
-	// What is in flight when PostgreSQL goes may be paid for again, so nothing is.
-	await.Within(t, time.Minute, "what was accepted is embedded", func() bool {
+	// Requests in flight when PostgreSQL goes down may be sent again, so this waits until none is.
+	await.Within(t, time.Minute, "the accepted document is embedded", func() bool {
 		return m.direct.QueryInt(`SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND state = 'succeeded'`) == 1
 	})
 
@@ -45,28 +45,27 @@ func TestUploadsWhileADependencyIsDown(t *testing.T) {
 	m.redis.down()
 	m.wantAccepted(next())
 	m.redis.up()
-	m.redis.addToxic("timeout", fromServer, 1, map[string]any{"timeout": 0}) // nothing comes back, and nothing ends
+	m.redis.addToxic("timeout", fromServer, 1, map[string]any{"timeout": 0}) // no response arrives, and no connection ends
 	m.wantAccepted(next())
 	m.redis.removeToxic("timeout", fromServer)
 	m.wantAccepted(next())
 	m.audit(2*time.Minute, 0)
 }
 
-// wantAccepted uploads a file, which must be accepted soon.
+// wantAccepted uploads a file, which must be accepted within uploadDeadline.
 func (m *testEnv) wantAccepted(f file) {
 	m.t.Helper()
-	c := m.client() // once the API listens
+	c := m.client() // waits until the API listens
 	began := time.Now()
 	if _, err := m.uploads.Upload(m.t.Context(), c, f.key, f.text); err != nil {
 		m.t.Errorf("upload %s: %v", f.key, err)
 	}
 	if took := time.Since(began); took > uploadDeadline {
-		m.t.Errorf("the upload of %s was accepted after %s", f.key, took)
+		m.t.Errorf("the upload of %s took %s", f.key, took)
 	}
 }
 
-// wantRefused uploads a file, which must be refused with 503, and when to come
-// again.
+// wantRefused uploads a file, which must be refused with 503 and Retry-After.
 func (m *testEnv) wantRefused(f file) {
 	m.t.Helper()
 	began := time.Now()

@@ -15,8 +15,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Fifty uploads of the same bytes to the same key at the same time make one
-// document and one job, and leave one object.
+// Fifty parallel uploads of the same bytes to the same key create one document and one job, and
+// leave one object.
 func TestParallelUploads(t *testing.T) {
 	t.Parallel()
 	for name, idempotencyKey := range map[string]string{"without an idempotency key": "", "with one": "once"} {
@@ -24,7 +24,7 @@ func TestParallelUploads(t *testing.T) {
 			t.Parallel()
 			m := newTestEnv(t, sharedServers(t), fakeprovider.Options{})
 			m.startAll()
-			m.client() // once the API listens
+			m.client() // waits until the API listens
 			f := newFile(m.random, "same.md", 40, 3)
 			var answers [50]uploadAnswer
 			var uploads sync.WaitGroup
@@ -42,17 +42,17 @@ func TestParallelUploads(t *testing.T) {
 			}
 			t.Logf("statuses: %v", statuses)
 			if n := statuses[http.StatusAccepted]; idempotencyKey == "" && n != 1 || idempotencyKey != "" && n != len(answers) {
-				t.Errorf("%d of %d answers say that it was accepted", n, len(answers))
+				t.Errorf("%d of %d answers have status 202", n, len(answers))
 			}
 
 			if idempotencyKey != "" { // the same key with another body
 				other := newFile(m.random, f.key, 1, 1)
 				if a := m.put(other, idempotencyKey); a.status != http.StatusConflict || a.problem.Code != "conflict" {
-					t.Errorf("another body under the same idempotency key: %d %+v", a.status, a.problem)
+					t.Errorf("another body with the same idempotency key: %d %+v", a.status, a.problem)
 				}
 			}
 			if _, err := m.uploads.Upload(t.Context(), m.client(), f.key, f.text); err != nil { // for the audit
-				t.Errorf("the same once more: %v", err)
+				t.Errorf("another upload of the same bytes: %v", err)
 			}
 			m.audit(time.Minute, 0)
 			for table, want := range map[string]int{"documents": 1, "versions": 1, "jobs": 1, "tasks": 2} {
@@ -64,14 +64,14 @@ func TestParallelUploads(t *testing.T) {
 	}
 }
 
-// uploadAnswer is what an upload got.
+// uploadAnswer is the answer to an upload.
 type uploadAnswer struct {
 	status   int
-	accepted document.Accepted // if it was
+	accepted document.Accepted // if the status is 2xx
 	problem  struct{ Code, Detail string }
 }
 
-// put uploads a file once, with an idempotency key unless that is empty.
+// put uploads a file once, with an idempotency key unless it is empty.
 func (m *testEnv) put(f file, idempotencyKey string) (a uploadAnswer) {
 	m.t.Helper()
 	request, err := http.NewRequestWithContext(m.t.Context(), http.MethodPut, m.api.URL()+"/v1/documents?key="+f.key, strings.NewReader(f.text))

@@ -10,9 +10,9 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
 )
 
-// PostgreSQL is restarted, in order and as after a crash, and connections are
-// cut in the middle of a COPY. Readers see whole versions throughout.
-func TestPostgresRestartsAndCutsWrites(t *testing.T) {
+// PostgreSQL is restarted, cleanly and after a crash, and connections are cut in the middle of a
+// COPY. Readers always see complete versions.
+func TestPostgresRestartsAndCutWrites(t *testing.T) {
 	t.Parallel()
 	servers := ownServers(t)
 	m := newTestEnv(t, servers, fakeprovider.Options{Latency: 20 * time.Millisecond, TextsPerSecond: 100}, "GRISTMILL_WORKER_CONCURRENCY=4")
@@ -27,7 +27,7 @@ func TestPostgresRestartsAndCutsWrites(t *testing.T) {
 	progress := func(passages int) {
 		t.Helper()
 		from := m.provider.Counts().TextsAnswered
-		await.Within(t, time.Minute, "the work goes on", func() bool { return m.provider.Counts().TextsAnswered >= from+passages })
+		await.Within(t, time.Minute, "the work continues", func() bool { return m.provider.Counts().TextsAnswered >= from+passages })
 		for _, d := range documents {
 			uploads.Go(d.uploadNext)
 		}
@@ -40,7 +40,7 @@ func TestPostgresRestartsAndCutsWrites(t *testing.T) {
 	for cut := range ifShort(2, 10) {
 		before := strings.Count(worker.Output(), "insert passages")
 		m.postgres.addToxic("limit_data", toServer, 1, map[string]any{"bytes": 10_000 + m.random.IntN(20_000)})
-		await.Within(t, time.Minute, "a COPY was cut", func() bool { return strings.Count(worker.Output(), "insert passages") > before })
+		await.Within(t, time.Minute, "a COPY is cut", func() bool { return strings.Count(worker.Output(), "insert passages") > before })
 		m.postgres.removeToxic("limit_data", toServer)
 		t.Logf("cut %d", cut+1)
 	}
@@ -54,7 +54,7 @@ func TestPostgresRestartsAndCutsWrites(t *testing.T) {
 	for _, d := range documents {
 		d.stopReading()
 		if d.seen == 0 {
-			t.Errorf("the reader of %s never saw a new version", d.key)
+			t.Errorf("the reader of %s saw no new version", d.key)
 		}
 	}
 }

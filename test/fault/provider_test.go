@@ -19,48 +19,46 @@ import (
 )
 
 const (
-	// question is one that the provider has to embed.
+	// question is the query of the searches, which the provider has to embed.
 	question = "which grain is ground twice?"
 
-	// searchDeadline is within what time a search is answered, whatever the provider
-	// does.
+	// searchDeadline is the time limit for the answer to a search, whatever the provider does.
 	searchDeadline = time.Second
 
-	// inFlight is how many requests a program has at the provider at a time.
+	// inFlight is the maximum number of concurrent requests from a program to the provider.
 	inFlight = 4
 
-	// retryAfter is what a provider that limits the rate asks for.
+	// retryAfter is the Retry-After of a provider that limits the rate.
 	retryAfter = 3 * time.Second
 )
 
-// newTestEnvWithModels returns an installation with all programs, whose embedding
-// and summary models are held each for itself, and which does not wait
-// long for an answer.
+// newTestEnvWithModels returns an environment with different models for embeddings and summaries,
+// so that each is held separately, and with short timeouts for requests.
 func newTestEnvWithModels(t *testing.T, more ...string) *testEnv {
 	t.Helper()
 	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{Latency: 100 * time.Millisecond}, append([]string{
 		"GRISTMILL_SUMMARY_MODEL=fake-chat",
 		"GRISTMILL_EMBEDDING_CONCURRENCY=4", // inFlight
 		"GRISTMILL_PROVIDER_TIMEOUT=2s",
-		// That of the short form leaves more of the second to machines that run
-		// all tests at once; the other is the default.
+		// The value of the short form leaves more time to machines that run all tests in parallel.
+		// The other one is the default.
 		"GRISTMILL_SEARCH_TIMEOUT=" + ifShort(500*time.Millisecond, 800*time.Millisecond).String(),
 	}, more...)...)
 	return m
 }
 
-// outage is a way for the provider to be of no use.
+// outage is a way in which the provider cannot be used.
 type outage struct {
 	name       string
 	begin, end func(m *testEnv)
 	lasts      time.Duration
-	tries      time.Duration // how often the provider is asked meanwhile; 0 where that is not counted
-	lost       int           // passages that may be paid for and not received
+	tries      time.Duration // interval between requests during the outage; 0 if they are not counted
+	lost       int           // number of passages that may be charged but not received
 }
 
-// The provider is away for a while. Work waits for it without using up its
-// attempts, and what does not need it goes on.
-func TestProviderIsAway(t *testing.T) {
+// The provider is unavailable for a while. Tasks wait for it without using up attempts, and
+// everything that does not need it works.
+func TestProviderOutage(t *testing.T) {
 	t.Parallel()
 	lasts := ifShort(5*time.Second, time.Minute)
 	for _, o := range []outage{{
@@ -94,7 +92,7 @@ func (o outage) test(t *testing.T) {
 	m.start("worker-summary")
 	m.uploadAll(files[:len(files)-len(late)])
 	if status, _ := m.search(); status != http.StatusOK {
-		t.Fatalf("search is answered %d while all is well", status)
+		t.Fatalf("search is answered %d before the outage", status)
 	}
 	m.start("worker-knowledge")
 	ready := m.awaitFirstSuccess()
@@ -112,28 +110,28 @@ func (o outage) test(t *testing.T) {
 		m.wantAccepted(f)
 		m.checkReadable(ready)
 	}
-	// Not all that is left has been tried: the queue is kept short.
+	// Only some of the remaining tasks have been tried, because the queue is kept short.
 	const left, waits = `SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND state <> 'succeeded'`, ` AND attempt = 0 AND state = 'waiting' AND error <> ''`
-	await.Within(t, time.Minute, "all that was tried waits, but for what tries the provider", func() bool {
+	await.Within(t, time.Minute, "all tried tasks wait, except one that probes the provider", func() bool {
 		return m.hasLogged("the model is held") && m.direct.QueryInt(left+waits) > 0 && m.direct.QueryInt(left+` AND attempt > 0`) <= 1
 	})
 	waiting, undone := m.direct.QueryInt(left+waits), m.direct.QueryInt(left)
 	if undone < len(files)/4 {
-		t.Fatalf("only %d of %d documents were left; the test has to be slower", undone, len(files))
+		t.Fatalf("only %d of %d documents were left; the provider must be slower for this test", undone, len(files))
 	}
 	<-over
 	refused, lasted := m.provider.Counts().RequestsRefused-before, time.Since(began)
 	o.end(m)
 
-	await.Within(t, 2*time.Minute, "the provider is found to answer again", func() bool { return m.hasLogged("answers again") })
+	await.Within(t, 2*time.Minute, "a program logs that the provider answers again", func() bool { return m.hasLogged("answers again") })
 	m.audit(2*time.Minute, o.lost)
 	m.checkAttempts()
 	m.checkCharged(o.lost)
-	t.Logf("%d of %d documents waited, %d requests were refused, the slowest search took %s", waiting, undone, refused, slowest.Round(time.Millisecond))
+	t.Logf("%d of %d remaining documents waited, %d requests were refused, the slowest search took %s", waiting, undone, refused, slowest.Round(time.Millisecond))
 	if o.tries > 0 {
-		// What was in flight, a search that nobody had warned, and a try each time.
-		if most := inFlight + 1 + int(lasted/o.tries) + 1; refused > most {
-			t.Errorf("%d requests were refused in %s, want at most %d", refused, lasted, most)
+		// Requests in flight, one search before the model was held, and one per interval.
+		if limit := inFlight + 1 + int(lasted/o.tries) + 1; refused > limit {
+			t.Errorf("%d requests were refused in %s, want at most %d", refused, lasted, limit)
 		}
 	}
 	if status, _ := m.search(); status != http.StatusOK {
@@ -141,9 +139,9 @@ func (o outage) test(t *testing.T) {
 	}
 }
 
-// The provider answers three requests in ten with an error. Work gets done,
-// and nothing is paid for twice.
-func TestProviderFailsNowAndThen(t *testing.T) {
+// The provider answers 30 % of the requests with an error. All work is done, and nothing is charged
+// twice.
+func TestProviderFailsIntermittently(t *testing.T) {
 	t.Parallel()
 	m := newTestEnvWithModels(t)
 	m.startAll()
@@ -151,7 +149,7 @@ func TestProviderFailsNowAndThen(t *testing.T) {
 	m.provider.FailShare(fakeprovider.Status(http.StatusInternalServerError, "oops"), 0.3, m.random.Uint64())
 	m.uploadAll(files)
 	var slowest time.Duration
-	for range 5 { // each of which is paid for, and counts as not needed
+	for range 5 { // each is charged, and counts as not needed
 		status, took := m.search()
 		if status != http.StatusOK && status != http.StatusServiceUnavailable {
 			t.Errorf("search is answered %d", status)
@@ -165,24 +163,23 @@ func TestProviderFailsNowAndThen(t *testing.T) {
 	t.Logf("%d requests were refused, the slowest search took %s", m.provider.Counts().RequestsRefused, slowest.Round(time.Millisecond))
 }
 
-// The provider answers nonsense to passages of some documents. Nothing of it is
-// stored, all other passages are, those of the same answer too, and the job says
-// what was wrong, and with which passage.
-func TestProviderAnswersNonsense(t *testing.T) {
+// The provider returns invalid vectors for passages of some documents. None of these is stored; all
+// other passages are, also those of the same answer. The job names the error and the passage.
+func TestProviderReturnsInvalidAnswers(t *testing.T) {
 	t.Parallel()
 	m := newTestEnvWithModels(t)
 	broken := map[string]*badAnswer{
-		// Its last passage, which is sent once more by itself.
+		// NaN in the last passage, which is then sent once more in its own request.
 		"nan.md": {fault: func(a *fakeprovider.Answer) {
 			fakeprovider.NaN(a)
 			a.Correct, a.InvalidVectors = true, []int{len(a.Vectors) - 1}
 		}, reason: regexp.MustCompile(`1 of the document's passages.*; passage \d+ .*, bytes \d+ to \d+: .* a number that is not finite$`), requests: 2, lost: 1},
-		"truncated.md": {fault: fakeprovider.TruncatedJSON, reason: regexp.MustCompile(`^given up after 3 attempts: `), requests: 9}, // three for each
+		"truncated.md": {fault: fakeprovider.TruncatedJSON, reason: regexp.MustCompile(`^given up after 3 attempts: `), requests: 9}, // three per attempt
 	}
-	var mended atomic.Bool
+	var fixed atomic.Bool
 	m.provider.SetScript(func(r fakeprovider.Request) fakeprovider.Fault {
 		for key, n := range broken {
-			if !mended.Load() && !r.Chat && strings.Contains(r.Texts[0], key) {
+			if !fixed.Load() && !r.Chat && strings.Contains(r.Texts[0], key) {
 				n.got.Add(1)
 				return n.fault
 			}
@@ -205,13 +202,13 @@ func TestProviderAnswersNonsense(t *testing.T) {
 		n.job = accepted.Job.ID
 	}
 	m.uploadAll(files)
-	await.Within(t, time.Minute, "the other documents are searchable, and nonsense is noticed", func() bool {
+	await.Within(t, time.Minute, "the other documents are searchable, and the two broken ones have failed", func() bool {
 		return m.direct.QueryInt(`SELECT count(*) FROM documents WHERE state = 'ready'`) == len(files) &&
 			m.direct.QueryInt(`SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND state = 'failed'`) == len(broken) &&
 			m.direct.QueryInt(`SELECT count(*) FROM tasks WHERE kind = 'summary' AND state <> 'succeeded'`) == 0
 	})
 	if stored := m.direct.QueryInt(`SELECT count(*) FROM ` + program.AllPassagesSQL + ` p`); stored != want {
-		t.Errorf("%d passages are stored, want the %d that were answered well", stored, want)
+		t.Errorf("%d passages are stored, want the %d with correct answers", stored, want)
 	}
 	failed := map[uuid.UUID]document.Job{}
 	for job, err := range m.client().AllJobs(t.Context(), document.JobFilter{State: document.JobFailed}) {
@@ -231,14 +228,14 @@ func TestProviderAnswersNonsense(t *testing.T) {
 		reason := job.Tasks.Knowledge.Error
 		t.Logf("%s: %s after %d requests: %s", key, job.State, n.got.Load(), reason)
 		if _, listed := failed[n.job]; !listed || !n.reason.MatchString(reason) {
-			t.Errorf("%s: listed as failed: %t; for the reason %q, want %q", key, listed, reason, n.reason)
+			t.Errorf("%s: listed as failed: %t; error %q, want %q", key, listed, reason, n.reason)
 		}
 		if requests := n.got.Load(); requests != n.requests {
-			t.Errorf("%s: %d requests got the same nonsense, want %d", key, requests, n.requests)
+			t.Errorf("%s: %d requests got the invalid answer, want %d", key, requests, n.requests)
 		}
 	}
 
-	mended.Store(true)
+	fixed.Store(true)
 	for id := range failed {
 		if _, err := m.client().RetryJob(t.Context(), id); err != nil {
 			t.Errorf("retry: %v", err)
@@ -247,17 +244,17 @@ func TestProviderAnswersNonsense(t *testing.T) {
 	m.audit(time.Minute, 0)
 }
 
-// badAnswer is what the provider answers to one document.
+// badAnswer is the provider's invalid answer for one document.
 type badAnswer struct {
 	fault    fakeprovider.Fault
 	reason   *regexp.Regexp
-	requests int64 // that get it until the document is given up
-	lost     int   // passages of the document; 0 for all
+	requests int64 // number of requests that get it until the document fails
+	lost     int   // number of passages that are not stored; 0 for all of the document
 	got      atomic.Int64
 	job      uuid.UUID
 }
 
-// awaitFirstSuccess waits until some document is all done, and returns its job.
+// awaitFirstSuccess waits until a job succeeds, and returns it.
 func (m *testEnv) awaitFirstSuccess() (done document.Job) {
 	m.t.Helper()
 	await.Within(m.t, time.Minute, "a document is done", func() bool {
@@ -273,23 +270,23 @@ func (m *testEnv) awaitFirstSuccess() (done document.Job) {
 	return done
 }
 
-// search searches, and returns the status and how long the answer took. It must
-// have come in time, and one that puts off must say until when.
+// search searches, and returns the status and the duration. The answer must arrive within
+// searchDeadline; a 503 must have Retry-After.
 func (m *testEnv) search() (status int, took time.Duration) {
 	m.t.Helper()
 	began := time.Now()
 	status, header, body := m.send("POST", "/v1/search", map[string]string{"query": question})
 	took = time.Since(began)
 	if took > searchDeadline {
-		m.t.Errorf("search is answered %d after %s", status, took)
+		m.t.Errorf("search is answered %d after %s, want at most %s", status, took, searchDeadline)
 	}
 	if status == http.StatusServiceUnavailable && header.Get("Retry-After") == "" {
-		m.t.Errorf("search is put off without saying until when: %s", body)
+		m.t.Errorf("search is answered 503 without Retry-After: %s", body)
 	}
 	return status, took
 }
 
-// send makes a request, once, with a body in JSON or none.
+// send sends one request, with a JSON body or none.
 func (m *testEnv) send(method, path string, body any) (status int, header http.Header, answer []byte) {
 	m.t.Helper()
 	status, header, answer, err := m.api.Send(m.t.Context(), method, path, body)
@@ -299,23 +296,23 @@ func (m *testEnv) send(method, path string, body any) (status int, header http.H
 	return status, header, answer
 }
 
-// checkReadable checks that all can be read of a document and of its job.
+// checkReadable checks that everything about a document and its job can be read.
 func (m *testEnv) checkReadable(job document.Job) {
 	m.t.Helper()
-	// The client comes back when it is put off, for which there is no time.
+	// The deadline is short, because the client retries after a 503, for which there is no time.
 	ctx, cancel := context.WithTimeout(m.t.Context(), uploadDeadline)
 	defer cancel()
 	c := m.client()
-	_, listing := c.Documents(ctx, document.DocumentFilter{}, document.Page{})
-	_, getting := c.Document(ctx, job.DocumentID)
-	_, reading := content(ctx, c, job.DocumentID)
-	_, cutting := c.Passages(ctx, job.DocumentID, document.Page{})
-	_, summing := c.Summary(ctx, job.DocumentID)
-	_, asking := c.Job(ctx, job.ID, 0)
-	_, queueing := c.Jobs(ctx, document.JobFilter{State: document.JobWaiting}, document.Page{})
+	_, documentsErr := c.Documents(ctx, document.DocumentFilter{}, document.Page{})
+	_, documentErr := c.Document(ctx, job.DocumentID)
+	_, contentErr := content(ctx, c, job.DocumentID)
+	_, passagesErr := c.Passages(ctx, job.DocumentID, document.Page{})
+	_, summaryErr := c.Summary(ctx, job.DocumentID)
+	_, jobErr := c.Job(ctx, job.ID, 0)
+	_, jobsErr := c.Jobs(ctx, document.JobFilter{State: document.JobWaiting}, document.Page{})
 	for what, err := range map[string]error{
-		"documents": listing, "document": getting, "content": reading, "passages": cutting,
-		"summary": summing, "job": asking, "jobs": queueing,
+		"documents": documentsErr, "document": documentErr, "content": contentErr, "passages": passagesErr,
+		"summary": summaryErr, "job": jobErr, "jobs": jobsErr,
 	} {
 		if err != nil {
 			m.t.Errorf("%s cannot be read: %v", what, err)
@@ -323,7 +320,7 @@ func (m *testEnv) checkReadable(job document.Job) {
 	}
 }
 
-// hasLogged reports whether a program has logged a text.
+// hasLogged reports whether any program has logged a text.
 func (m *testEnv) hasLogged(text string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -335,7 +332,7 @@ func (m *testEnv) hasLogged(text string) bool {
 	return false
 }
 
-// countLogged returns how often a program has logged a text.
+// countLogged returns the number of times that the programs with this name have logged a text.
 func (m *testEnv) countLogged(name, text string) (times int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -347,7 +344,7 @@ func (m *testEnv) countLogged(name, text string) (times int) {
 	return times
 }
 
-// checkAttempts checks that no job has used up an attempt by waiting.
+// checkAttempts checks that no job used up an attempt by waiting.
 func (m *testEnv) checkAttempts() {
 	m.t.Helper()
 	for _, job := range audit.Jobs(m.t, m.client()) {
@@ -357,20 +354,19 @@ func (m *testEnv) checkAttempts() {
 	}
 }
 
-// checkCharged holds the tokens that the provider was paid for against those
-// that were needed: of each passage once.
+// checkCharged compares the charged tokens with the needed ones: those of each passage once.
 func (m *testEnv) checkCharged(lost int) {
 	m.t.Helper()
 	needed := 0
 	for text := range m.provider.EmbeddedTexts() {
 		if text != question {
-			needed += (len(text) + 3) / 4 // as the provider counts
+			needed += (len(text) + 3) / 4 // the same count as the provider's
 		}
 	}
 	charged := m.provider.Counts().TokensCharged
 	m.t.Logf("%d tokens were charged, %d needed: %.4f", charged, needed, float64(charged)/float64(needed))
-	const most = 400 // tokens in a passage
-	if charged > needed+needed/20+lost*most {
-		m.t.Errorf("%d tokens were charged, and %d needed", charged, needed)
+	const maxTokens = 400 // in a passage
+	if charged > needed+needed/20+lost*maxTokens {
+		m.t.Errorf("%d tokens were charged, but only %d were needed", charged, needed)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// proxy stands between the programs and one server.
+// proxy is a proxy between the programs and one server.
 type proxy struct {
 	t     *testing.T
 	proxy *toxiproxy.Proxy
@@ -24,8 +24,7 @@ const (
 	fromServer = "downstream"
 )
 
-// newProxy returns a proxy before the server at an address, host:port, on a
-// port of its own.
+// newProxy starts a proxy for the server at host:port, on a free port.
 func newProxy(t *testing.T, name, server string) *proxy {
 	t.Helper()
 	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
@@ -35,13 +34,13 @@ func newProxy(t *testing.T, name, server string) *proxy {
 	return p
 }
 
-// addr is where the proxy listens while it is up.
+// addr returns the address where the proxy listens while it is up.
 func (p *proxy) addr() string { return p.proxy.Listen }
 
-// down breaks every connection off and refuses new ones.
+// down aborts all connections and refuses new ones.
 func (p *proxy) down() { p.proxy.Stop() }
 
-// up takes connections again, on the same port.
+// up accepts connections again, on the same port.
 func (p *proxy) up() {
 	p.t.Helper()
 	if err := p.proxy.Start(); err != nil {
@@ -49,8 +48,8 @@ func (p *proxy) up() {
 	}
 }
 
-// addToxic poisons every connection in one direction with a toxic of toxiproxy, a
-// share of them if toxicity is less than 1.
+// addToxic adds a toxic of toxiproxy to the connections in one direction. If toxicity is less than
+// 1, it affects only that share of them.
 func (p *proxy) addToxic(kind, direction string, toxicity float64, attributes map[string]any) {
 	p.t.Helper()
 	toxic, err := json.Marshal(map[string]any{"type": kind, "stream": direction, "toxicity": toxicity, "attributes": attributes})
@@ -62,7 +61,7 @@ func (p *proxy) addToxic(kind, direction string, toxicity float64, attributes ma
 	}
 }
 
-// removeToxic takes a toxic away again.
+// removeToxic removes a toxic.
 func (p *proxy) removeToxic(kind, direction string) {
 	p.t.Helper()
 	if err := p.proxy.Toxics.RemoveToxic(p.t.Context(), kind+"_"+direction); err != nil {
@@ -70,30 +69,29 @@ func (p *proxy) removeToxic(kind, direction string) {
 	}
 }
 
-// latency delays whatever is sent, by that many milliseconds in both
-// directions together.
+// latency delays all data by the given time, which is the sum for both directions.
 func (p *proxy) latency(milliseconds int) {
 	p.t.Helper()
 	p.addToxic("latency", toServer, 1, map[string]any{"latency": milliseconds / 2})
 	p.addToxic("latency", fromServer, 1, map[string]any{"latency": milliseconds - milliseconds/2})
 }
 
-// reset resets connections at random: a percentage of the pieces that are sent, in
-// either direction, never arrive and end their connection.
+// reset resets connections at random. The given percentage of the transmitted pieces, in either
+// direction, do not arrive and end their connection.
 func (p *proxy) reset(percent float64, seed uint64) {
 	p.t.Helper()
 	for _, direction := range []string{toServer, fromServer} {
-		// toxiproxy closes a connection with a reset rather than in order when
-		// this toxic is there; the toxicity keeps it from doing anything else.
+		// With this toxic, toxiproxy closes connections with a reset instead of a clean close.
+		// Toxicity 0 prevents its other effects.
 		p.addToxic("reset_peer", direction, 0, nil)
-		p.addToxic("strike", direction, 1, map[string]any{"chance": percent / 100, "seed": seed})
+		p.addToxic("random_reset", direction, 1, map[string]any{"chance": percent / 100, "seed": seed})
 	}
 }
 
-// resetCount returns how many connections reset has ended.
+// resetCount returns the number of connections that reset has ended.
 func (p *proxy) resetCount() (n int) {
 	for _, direction := range []string{toServer, fromServer} {
-		toxic := p.proxy.Toxics.GetToxic("strike_" + direction).Toxic.(*randomReset)
+		toxic := p.proxy.Toxics.GetToxic("random_reset_" + direction).Toxic.(*randomReset)
 		toxic.mu.Lock()
 		n += toxic.resets
 		toxic.mu.Unlock()
@@ -101,19 +99,18 @@ func (p *proxy) resetCount() (n int) {
 	return n
 }
 
-// removeAllToxics takes all toxics away.
+// removeAllToxics removes all toxics.
 func (p *proxy) removeAllToxics() { p.proxy.Toxics.ResetToxics(p.t.Context()) }
 
-// randomReset is a toxic that ends a connection at a random piece of what is sent.
-// toxiproxy's own choose a connection once, when it begins, and pooled
-// connections begin seldom.
+// randomReset is a toxic that ends a connection at a random piece of the data. toxiproxy's own
+// toxics choose connections when they are opened, which is rare for pooled connections.
 type randomReset struct {
-	Chance float64 `json:"chance"` // of each piece
+	Chance float64 `json:"chance"` // probability for each piece
 	Seed   uint64  `json:"seed"`
 
 	mu     sync.Mutex
 	random *rand.Rand
-	resets int // how often
+	resets int // number of resets
 }
 
 // Pipe implements toxics.Toxic.

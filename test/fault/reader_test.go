@@ -17,8 +17,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// updatedDocument is a document of which version after version is uploaded while a
-// reader looks at it all the time.
+// updatedDocument is a document to which new versions are uploaded while a reader reads it
+// continuously.
 type updatedDocument struct {
 	env  *testEnv
 	key  string
@@ -26,26 +26,26 @@ type updatedDocument struct {
 	stop chan struct{}
 	done sync.WaitGroup
 
-	uploadMu sync.Mutex // of the next version: they are uploaded one after another
+	uploadMu sync.Mutex // held during the upload of a version
 	random   *rand.Rand
 
 	mu       sync.Mutex
-	versions []string // texts that were sent, in order
-	seen     int      // index of the newest that the reader has seen
+	versions []string // uploaded texts, in order
+	seen     int      // index of the newest version that the reader has seen
 	answers  int
 	refusals int
 }
 
-// newUpdatedDocument uploads the first version of a document, waits until it is live,
-// and begins to read it.
+// newUpdatedDocument uploads the first version of a document, waits until it is published, and
+// starts the reader.
 func newUpdatedDocument(m *testEnv, key string) *updatedDocument {
 	m.t.Helper()
 	d := &updatedDocument{env: m, key: key, stop: make(chan struct{}), random: rand.New(rand.NewPCG(m.random.Uint64(), 0))}
 	d.uploadNext()
-	await.Within(m.t, time.Minute, key+" is live", func() bool {
-		doc, there := audit.Documents(m.t, m.client())[key]
+	await.Within(m.t, time.Minute, key+" is published", func() bool {
+		doc, found := audit.Documents(m.t, m.client())[key]
 		d.id = doc.ID
-		return there && doc.State == document.DocumentReady
+		return found && doc.State == document.DocumentReady
 	})
 	c := m.client()
 	d.done.Go(func() { d.read(c) })
@@ -66,7 +66,7 @@ func (d *updatedDocument) uploadNext() {
 	}
 }
 
-// stopReading ends the reader. It must have been answered.
+// stopReading stops the reader, which must have read at least one answer.
 func (d *updatedDocument) stopReading() {
 	select {
 	case <-d.stop:
@@ -75,15 +75,15 @@ func (d *updatedDocument) stopReading() {
 		close(d.stop)
 	}
 	d.done.Wait()
-	d.env.t.Logf("%s was read %d times, up to version %d, and refused %d times", d.key, d.answers, d.seen+1, d.refusals)
+	d.env.t.Logf("%s was read %d times, up to version %d, with %d refusals", d.key, d.answers, d.seen+1, d.refusals)
 	if d.answers == 0 {
 		d.env.t.Errorf("%s was never read", d.key)
 	}
 }
 
-// read asks for the passages and for the content, until end. Every answer must
-// be of one whole version, none older than the one before. The API may say
-// that it cannot answer now; it must not say that there is nothing.
+// read reads the passages and the content until stopReading. Every answer must belong to one
+// complete version, which is not older than that of the answer before. The API may answer 503, but
+// never that the document does not exist.
 func (d *updatedDocument) read(c *client.Client) {
 	ctx := context.WithoutCancel(d.env.t.Context())
 	for {
@@ -109,8 +109,8 @@ func content(ctx context.Context, c *client.Client, id uuid.UUID) (string, error
 	return string(text), err
 }
 
-// checkAnswer takes down an answer, of which is says whether it is one to a version.
-func (d *updatedDocument) checkAnswer(what string, err error, is func(text string) bool) {
+// checkAnswer records an answer. matches reports whether the answer is of the version with a text.
+func (d *updatedDocument) checkAnswer(what string, err error, matches func(text string) bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err != nil {
@@ -122,10 +122,10 @@ func (d *updatedDocument) checkAnswer(what string, err error, is func(text strin
 	}
 	d.answers++
 	for version := d.seen; version < len(d.versions); version++ {
-		if is(d.versions[version]) {
+		if matches(d.versions[version]) {
 			d.seen = version
 			return
 		}
 	}
-	d.env.t.Errorf("the %s of %s are of no version from %d to %d", what, d.key, d.seen+1, len(d.versions))
+	d.env.t.Errorf("the %s of %s match no version from %d to %d", what, d.key, d.seen+1, len(d.versions))
 }

@@ -12,73 +12,73 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/program"
 )
 
-// maxRecoveryDelay is how much later than undisturbed all accepted work may be done.
+// maxRecoveryDelay is the maximum delay of all accepted work, compared with a run without failures.
 const maxRecoveryDelay = 20 * time.Second
 
-// Workers die, stop for a while, and lose the connections by which others see
-// that they live, each when half of the work is done. What has died is made up
-// for soon; nothing is taken from what has not.
-func TestWorkIsDoneSoonAfterADeath(t *testing.T) {
+// Workers are killed, suspended, and lose the connections that show others that they live, each
+// when half of the work is done. The tasks of dead workers continue soon; live workers lose no
+// tasks.
+func TestRecoveryAfterProcessFailures(t *testing.T) {
 	t.Parallel()
 	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{Latency: 100 * time.Millisecond, TextsPerSecond: 60})
 	m.start("api")
 	workers := []*program.Program{m.start("worker-knowledge"), m.start("worker-knowledge"), m.start("worker-summary")}
 	documents := ifShort(24, 48)
 
-	// half returns how long it takes to do some documents, with what happens when
-	// half of their passages have been sent.
-	half := func(what string, happens func()) time.Duration {
+	// runWithFault returns the time to process some documents, and calls fault when half of their
+	// passages have been sent.
+	runWithFault := func(what string, fault func()) time.Duration {
 		t.Helper()
 		files := newFiles(m.random, documents)
 		passages := countPassages(t, files)
 		before := m.provider.Counts().TextsAnswered
 		began := time.Now()
 		m.uploadAll(files)
-		await.Within(t, 3*time.Minute, what+": half is done", func() bool { return m.provider.Counts().TextsAnswered-before >= passages/2 })
-		happens()
+		await.Within(t, 3*time.Minute, what+": half of the passages are sent", func() bool { return m.provider.Counts().TextsAnswered-before >= passages/2 })
+		fault()
 		audit.AwaitIdle(t, m.direct, 3*time.Minute)
 		took := time.Since(began)
 		t.Logf("%s: %d documents, %d passages: done after %.1f s, %.1f ms for each passage", what, documents, passages, took.Seconds(), took.Seconds()*1000/float64(passages))
 		return took
 	}
 	crashes := func() int { return m.direct.QueryInt(`SELECT coalesce(sum(crashes), 0)::integer FROM tasks`) }
-	soon := func(what string, took, undisturbed time.Duration) {
+	checkDelay := func(what string, took, undisturbed time.Duration) {
 		t.Helper()
 		if took > undisturbed+maxRecoveryDelay {
-			t.Errorf("%s: done after %s, want at most %s after the %s that it takes undisturbed", what, took, maxRecoveryDelay, undisturbed)
+			t.Errorf("%s: done after %s, want at most %s more than the %s without failures", what, took, maxRecoveryDelay, undisturbed)
 		}
 	}
 
-	undisturbed := half("undisturbed", func() {})
-	took := half("stopped for a while", func() {
+	undisturbed := runWithFault("undisturbed", func() {})
+	took := runWithFault("suspended", func() {
 		workers[0].Signal(syscall.SIGSTOP)
-		<-time.After(12 * time.Second) // longer than it takes to see a death
+		<-time.After(12 * time.Second) // longer than it takes to detect a dead process
 		workers[0].Signal(syscall.SIGCONT)
 	})
-	soon("stopped for a while", took, undisturbed)
-	took = half("connections cut", func() {
+	checkDelay("suspended", took, undisturbed)
+	took = runWithFault("connections cut", func() {
 		for range 3 {
 			m.direct.Exec(`SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()
 				AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
 			<-time.After(2 * time.Second)
 		}
 	})
-	soon("connections cut", took, undisturbed)
+	checkDelay("connections cut", took, undisturbed)
 	if n := crashes(); n > 0 {
-		t.Errorf("%d crashes are counted, and nothing has died", n)
+		t.Errorf("%d crashes are counted, but no process has died", n)
 	}
 	for _, worker := range workers {
 		if line := worker.LostLeaseLine(); line != "" {
-			t.Errorf("a worker that lives was told that a task is not its own: %s", line)
+			t.Errorf("a live worker lost a lease: %s", line)
 		}
 	}
 
-	soon("one killed", half("one killed", func() { workers[0].Kill() }), undisturbed)
+	checkDelay("one killed", runWithFault("one killed", func() { workers[0].Kill() }), undisturbed)
 	if crashes() == 0 {
-		t.Error("no crash is counted: the worker was at nothing, and the test shows nothing")
+		t.Error("no crash is counted: the killed worker had no task, so this test checks nothing")
 	}
 	workers[0] = m.start("worker-knowledge")
-	soon("all killed", half("all killed", func() {
+	checkDelay("all killed", runWithFault("all killed", func() {
 		for _, worker := range append(slices.Clone(workers), m.api) {
 			worker.Kill()
 		}

@@ -14,26 +14,26 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
 )
 
-// refillDeadline is how long after its return the queue may lack what it lost: a sweep
-// begins every 10 s.
+// refillDeadline is the time limit for refilling the queue after Redis is back. A sweep starts
+// every 10 s.
 const refillDeadline = 20 * time.Second
 
-// Redis loses everything, and then is away for a while. Uploads go on, and
-// every job is done.
-func TestRedisLosesEverythingAndStops(t *testing.T) {
+// Redis loses all its data, and then is stopped for a while. Uploads are accepted, and every job
+// succeeds.
+func TestRedisLosesDataAndStops(t *testing.T) {
 	t.Parallel()
-	away := ifShort(10*time.Second, 30*time.Second)
+	outage := ifShort(10*time.Second, 30*time.Second)
 	servers := ownServers(t)
 	m := newTestEnv(t, servers, fakeprovider.Options{Latency: 20 * time.Millisecond, TextsPerSecond: 60}, "GRISTMILL_WORKER_CONCURRENCY=4")
 	m.startAll()
 	files := newFiles(m.random, ifShort(60, 120))
 	before, during := files[:len(files)-10], files[len(files)-10:]
 	m.uploadAll(before)
-	await.Until(t, "the work has begun", func() bool { return m.provider.Counts().TextsAnswered > 0 })
+	await.Until(t, "the work has started", func() bool { return m.provider.Counts().TextsAnswered > 0 })
 
 	flushAll(t, m.direct.RedisURL)
 	servers.stop(t, "redis")
-	back := time.After(away)
+	back := time.After(outage)
 	for _, f := range during {
 		began := time.Now()
 		if _, err := m.uploads.Upload(t.Context(), m.client(), f.key, f.text); err != nil {
@@ -48,16 +48,16 @@ func TestRedisLosesEverythingAndStops(t *testing.T) {
 	servers.start(t, "redis")
 	returned := time.Now()
 	if undone < len(files) {
-		t.Fatalf("only %d tasks were left to be lost; the test has to be slower", undone)
+		t.Fatalf("only %d tasks were left to lose; the provider must be slower for this test", undone)
 	}
 
-	await.Within(t, refillDeadline, "the queue has every task again that is taken to be in it", func() bool { return m.countMissingQueued() == 0 })
-	t.Logf("of %d tasks that were left the queue had those that should be in it after %s", undone, time.Since(returned).Round(time.Second))
+	await.Within(t, refillDeadline, "the queue contains every dispatched task again", func() bool { return m.countMissingQueued() == 0 })
+	t.Logf("of %d remaining tasks, the queue had all dispatched ones after %s", undone, time.Since(returned).Round(time.Second))
 	m.audit(5*time.Minute, 0)
 }
 
-// countMissingQueued counts the tasks that the rows say are in the queue, and that are
-// not there. It looks at asynq's own keys: its inspector sees nothing of a queue
+// countMissingQueued returns the number of tasks that are dispatched according to their rows, but
+// not in the queue. It reads asynq's keys directly, because asynq's inspector does not see a queue
 // that is not announced.
 func (m *testEnv) countMissingQueued() int {
 	m.t.Helper()
@@ -75,21 +75,21 @@ func (m *testEnv) countMissingQueued() int {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	lacking := 0
+	missing := 0
 	var task task.Dispatch
 	if _, err := pgx.ForEachRow(rows, []any{&task.Kind, &task.DocumentID, &task.Version, &task.Round}, func() error {
-		there, err := queue.Exists(m.t.Context(), fmt.Sprintf("asynq:{%s}:t:%s", task.Kind, task)).Result()
-		if there == 0 {
-			lacking++
+		found, err := queue.Exists(m.t.Context(), fmt.Sprintf("asynq:{%s}:t:%s", task.Kind, task)).Result()
+		if found == 0 {
+			missing++
 		}
 		return err
 	}); err != nil {
 		m.t.Fatal(err)
 	}
-	return lacking
+	return missing
 }
 
-// flushAll has a Redis server forget everything.
+// flushAll deletes all data of a Redis server.
 func flushAll(t *testing.T, address string) {
 	t.Helper()
 	options, err := redis.ParseURL(address)

@@ -15,21 +15,21 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/services"
 )
 
-// servers are a set of PostgreSQL, Redis and MinIO that no other package uses.
+// servers is a set of PostgreSQL, Redis and MinIO that no other package uses.
 type servers struct {
-	root, dir string // of the repository, and of what scripts/services keeps
+	root, dir string // of the repository, and GRISTMILL_SERVICES_DIR
 	services.Servers
 }
 
-// runningServers are the servers that run, for those that a test cannot remove because
-// the process is told to end.
+// runningServers holds the running servers, so that they are also removed when the process is
+// interrupted during a test.
 var runningServers struct {
 	sync.Mutex
 	running []*servers
 }
 
-// sharedServers returns the servers of the tests that stop none. Where there
-// can be none the test is skipped; with CI set it fails.
+// sharedServers returns the servers for tests that stop none. If no servers can be started, the
+// test is skipped; with CI set it fails.
 func sharedServers(t *testing.T) *servers {
 	t.Helper()
 	s, err := sharedOnce()
@@ -39,8 +39,7 @@ func sharedServers(t *testing.T) *servers {
 
 var sharedOnce = sync.OnceValues(func() (*servers, error) { return newServers("shared") })
 
-// ownServers returns servers that only this test uses, so that it may stop
-// them.
+// ownServers returns servers for this test alone, which it may stop.
 func ownServers(t *testing.T) *servers {
 	t.Helper()
 	s, err := newServers(t.Name())
@@ -72,7 +71,7 @@ func newServers(name string) (*servers, error) {
 	return s, err
 }
 
-// remove removes the servers and all that they hold.
+// remove removes the servers and their data.
 func (s *servers) remove() {
 	if err := s.command("down"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -90,19 +89,19 @@ func removeAllServers() {
 // command runs scripts/services for these servers.
 func (s *servers) command(args ...string) error {
 	script := exec.Command(filepath.Join(s.root, "scripts", "services"), args...)
-	// Addresses in the environment are of servers that other tests use.
+	// The addresses in the environment belong to servers that other tests use.
 	script.Env = slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "GRISTMILL_TEST_") })
 	script.Env = append(script.Env, "GRISTMILL_SERVICES_DIR="+s.dir)
-	var said bytes.Buffer
-	script.Stderr = &said
+	var stderr bytes.Buffer
+	script.Stderr = &stderr
 	if err := script.Run(); err != nil {
-		return fmt.Errorf("scripts/services %s: %w\n%s", strings.Join(args, " "), err, said.String())
+		return fmt.Errorf("scripts/services %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
 	}
 	return nil
 }
 
-// stop stops one of the servers: postgres, redis or minio. It runs again when
-// the test ends, at the latest.
+// stop stops one of the servers: postgres, redis or minio. It is started again at the end of the
+// test at the latest.
 func (s *servers) stop(t *testing.T, name string, how ...string) {
 	t.Helper()
 	t.Cleanup(func() { s.start(t, name) })
@@ -111,7 +110,7 @@ func (s *servers) stop(t *testing.T, name string, how ...string) {
 	}
 }
 
-// start starts it again, on the same port and with its data.
+// start starts a stopped server on its port, with its data.
 func (s *servers) start(t *testing.T, name string) {
 	t.Helper()
 	if err := s.command("start", name); err != nil {

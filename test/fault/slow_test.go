@@ -28,29 +28,28 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Many large uploads by slow clients, and as many whose clients go away in the
-// middle, want more memory than the api may have. It stays below, accepts what
-// it has room for, whole, and nothing is left of the others. Clients that send a
-// byte now and then hold their room for a while only.
+// Many large uploads by slow clients, and as many uploads that clients abort in the middle, need
+// more memory than the API server may use. It stays below its limit, stores complete uploads while
+// it has room, and keeps nothing of the others. Clients that send one byte at a time hold their
+// room only for a limited time.
 //
-// The bound is on the memory of a cgroup, which counts the kernel's buffers of
-// connections too, where one can be made; and on the process's largest resident
-// set everywhere.
-func TestSlowAndVanishingUploads(t *testing.T) {
+// The limit applies to the memory of a cgroup, which includes the kernel's socket buffers, if one
+// can be created, and always to the peak resident set of the process.
+func TestSlowAndAbortedUploads(t *testing.T) {
 	t.Parallel()
 	const size = 5_000_000
 	clients := ifShort(30, 200)
-	limit := ifShort(256<<20, 512<<20) // of the process
-	room := limit / 4                  // of uploads
-	const slowest = 5 * time.Second    // for 16 KiB
+	limit := ifShort(256<<20, 512<<20) // memory of the process
+	room := limit / 4                  // memory for uploads
+	const slowest = 5 * time.Second    // time for 16 KiB
 	environment := []string{fmt.Sprintf("GRISTMILL_UPLOAD_MEMORY=%d", room), "GRISTMILL_UPLOAD_TIMEOUT=" + slowest.String()}
-	group, none := newCgroup(t, limit)
-	if none != nil {
-		t.Logf("no cgroup can be made here, and the resident set alone is looked at: %v", none)
+	group, err := newCgroup(t, limit)
+	if err != nil {
+		t.Logf("cannot create a cgroup, only the resident set is checked: %v", err)
 		environment = append(environment, fmt.Sprintf("GOMEMLIMIT=%d", limit*9/10))
 	}
 	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{}, environment...)
-	var api *program.Program // and no worker: this is about what is accepted
+	var api *program.Program // no worker: the test is about accepting uploads
 	if group != nil {
 		api = m.startInCgroup(group, "api")
 	} else {
@@ -64,7 +63,7 @@ func TestSlowAndVanishingUploads(t *testing.T) {
 	running := goroutines(t, api)
 
 	var refused atomic.Int64
-	var uploading, vanishing, trickling errgroup.Group
+	var uploading, aborting, trickling errgroup.Group
 	for i := range clients / 10 {
 		trickling.Go(func() error { return trickle(api, i, size, 4*slowest) })
 	}
@@ -76,9 +75,9 @@ func TestSlowAndVanishingUploads(t *testing.T) {
 			return err
 		})
 		seed := m.random.Uint64()
-		vanishing.Go(func() error { return vanish(api, i, rand.New(rand.NewPCG(seed, 0))) })
+		aborting.Go(func() error { return abortUpload(api, i, rand.New(rand.NewPCG(seed, 0))) })
 	}
-	if err := vanishing.Wait(); err != nil {
+	if err := aborting.Wait(); err != nil {
 		t.Error(err)
 	}
 	if err := uploading.Wait(); err != nil {
@@ -88,15 +87,15 @@ func TestSlowAndVanishingUploads(t *testing.T) {
 		t.Error(err)
 	}
 	peak := residentPeak(t, api)
-	t.Logf("%d uploads of %d bytes were accepted; %d times one found no room; the api's resident set had %d MiB at most", clients, size, refused.Load(), peak>>20)
+	t.Logf("%d uploads of %d bytes were accepted, after %d refusals; the API server's resident set had at most %d MiB", clients, size, refused.Load(), peak>>20)
 	if group != nil {
-		t.Logf("the api was in the cgroup %s, of %d", group, limit>>20)
+		t.Logf("the API server was in the cgroup %s, limit %d MiB", group, limit>>20)
 	}
 	if peak > int64(limit) {
 		t.Errorf("the resident set had %d bytes, want at most %d", peak, limit)
 	}
 	if clients*size < 2*room {
-		t.Error("everything found room: the test shows nothing")
+		t.Error("all uploads fit into memory together, so this test checks nothing")
 	}
 
 	for i, doc := range accepted {
@@ -104,10 +103,10 @@ func TestSlowAndVanishingUploads(t *testing.T) {
 			t.Errorf("upload %d has been stored as %s, want %s", i, got, doc.SHA256)
 		}
 	}
-	await.Until(t, "nothing is left of those that went away", func() bool {
+	await.Until(t, "nothing is left of the aborted uploads", func() bool {
 		now := audit.Snapshot(t, m.direct)
 		if now["table public.uploads"] != before["table public.uploads"] {
-			return false // notes of objects that were begun
+			return false // records of unfinished uploads
 		}
 		objects := 0
 		for name := range now {
@@ -117,18 +116,17 @@ func TestSlowAndVanishingUploads(t *testing.T) {
 		}
 		return objects == clients+1 && now["table public.documents"] == fmt.Sprint(clients+1)
 	})
-	// Connections to the servers that were opened stay for a while.
-	await.Until(t, "no goroutine is left of the uploads", func() bool { return goroutines(t, api) <= running+clients/2 })
+	// Idle connections to the servers stay open for a while.
+	await.Until(t, "the goroutines of the uploads have ended", func() bool { return goroutines(t, api) <= running+clients/2 })
 }
 
-// slowText returns a document of its own for each number.
+// slowText returns a document of size bytes that is different for each n.
 func slowText(n, size int) []byte {
 	line := fmt.Sprintf("Sack %d of grain is ground to flour, slowly and all of it.\n", n)
 	return bytes.Repeat([]byte(line), size/len(line)+1)[:size]
 }
 
-// uploadSlowly uploads a document in pieces with pauses between, again and again
-// while there is no room.
+// uploadSlowly uploads a document in pieces with pauses. It retries while the server has no room.
 func uploadSlowly(ctx context.Context, api *program.Program, key string, text []byte, refused *atomic.Int64) (document.Document, error) {
 	sum := sha256.Sum256(text)
 	for {
@@ -139,7 +137,7 @@ func uploadSlowly(ctx context.Context, api *program.Program, key string, text []
 		request.ContentLength = int64(len(text))
 		request.Header.Set("Authorization", "Bearer "+program.APIKey)
 		request.Header.Set("Content-Type", "text/markdown")
-		request.Header.Set("Expect", "100-continue") // so that a refusal costs nothing
+		request.Header.Set("Expect", "100-continue") // so that a refused upload sends no body
 		response, err := slowClient.Do(request)
 		if err != nil {
 			return document.Document{}, fmt.Errorf("upload %s: %w", key, err)
@@ -178,7 +176,7 @@ func uploadSlowly(ctx context.Context, api *program.Program, key string, text []
 
 var slowClient = &http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Minute, MaxIdleConnsPerHost: -1}}
 
-// slowReader reads in pieces, with a pause before each.
+// slowReader returns its data in pieces, with a pause before each.
 type slowReader struct{ rest []byte }
 
 func (r *slowReader) Read(p []byte) (int, error) {
@@ -192,9 +190,9 @@ func (r *slowReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// vanish begins an upload, some of them of more than one part, and goes away in
-// the middle: with or without a word.
-func vanish(api *program.Program, n int, random *rand.Rand) error {
+// abortUpload starts an upload, sometimes a multipart one, and closes the connection in the middle,
+// with a FIN or a reset.
+func abortUpload(api *program.Program, n int, random *rand.Rand) error {
 	conn, err := net.Dial("tcp", strings.TrimPrefix(api.URL(), "http://"))
 	if err != nil {
 		return err
@@ -208,7 +206,7 @@ func vanish(api *program.Program, n int, random *rand.Rand) error {
 	if n%8 == 1 {
 		length = "Transfer-Encoding: chunked\r\n"
 	}
-	head := fmt.Sprintf("PUT /v1/documents?key=gone/%d.md HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer %s\r\n%s\r\n", n, program.APIKey, length)
+	head := fmt.Sprintf("PUT /v1/documents?key=aborted/%d.md HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer %s\r\n%s\r\n", n, program.APIKey, length)
 	sent := random.IntN(declared)
 	text := slowText(n, sent)
 	if n%8 == 1 {
@@ -217,22 +215,22 @@ func vanish(api *program.Program, n int, random *rand.Rand) error {
 	if _, err := io.WriteString(conn, head); err != nil {
 		return err
 	}
-	_, _ = conn.Write(text) // refused for want of room, perhaps
+	_, _ = conn.Write(text) // fails if the server refuses it because it has no room
 	if n%2 == 0 {
 		return conn.(*net.TCPConn).SetLinger(0) // a reset
 	}
 	return nil
 }
 
-// trickle begins an upload and sends a byte now and then. It is refused before
-// the patience ends, for being too slow or for want of room.
-func trickle(api *program.Program, n, declared int, patience time.Duration) error {
+// trickle starts an upload and sends one byte at a time. The server must refuse it before the
+// timeout, because it is too slow or because there is no room.
+func trickle(api *program.Program, n, declared int, timeout time.Duration) error {
 	conn, err := net.Dial("tcp", strings.TrimPrefix(api.URL(), "http://"))
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintf(conn, "PUT /v1/documents?key=trickle/%d.md HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n", n, program.APIKey, declared); err != nil {
@@ -241,22 +239,22 @@ func trickle(api *program.Program, n, declared int, patience time.Duration) erro
 	go func() {
 		for range time.Tick(200 * time.Millisecond) {
 			if _, err := io.WriteString(conn, "g"); err != nil {
-				return // refused, and closed
+				return // the server has refused it and closed the connection
 			}
 		}
 	}()
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
-		return fmt.Errorf("a client that sends a byte now and then: %w", err)
+		return fmt.Errorf("client that sends one byte at a time: %w", err)
 	}
 	response.Body.Close()
 	if response.StatusCode != http.StatusRequestTimeout && response.StatusCode != http.StatusServiceUnavailable {
-		return fmt.Errorf("a client that sends a byte now and then is answered %s", response.Status)
+		return fmt.Errorf("client that sends one byte at a time: answered %s, want 408 or 503", response.Status)
 	}
 	return nil
 }
 
-// contentSum returns the SHA-256 of a document's original as the API gives it.
+// contentSum returns the SHA-256 of a document's original as the API returns it.
 func contentSum(t *testing.T, api *program.Program, doc document.Document) string {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, api.URL()+"/v1/documents/"+doc.ID.String()+"/content", nil)
@@ -276,8 +274,7 @@ func contentSum(t *testing.T, api *program.Program, doc document.Document) strin
 	return hex.EncodeToString(hash.Sum(nil))
 }
 
-// residentPeak returns the largest resident set that a program has had, in
-// bytes.
+// residentPeak returns the peak resident set of a program, in bytes.
 func residentPeak(t *testing.T, p *program.Program) int64 {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
@@ -293,6 +290,6 @@ func residentPeak(t *testing.T, p *program.Program) int64 {
 			return kib << 10
 		}
 	}
-	t.Fatal("no VmHWM")
+	t.Fatal("/proc/PID/status has no VmHWM")
 	return 0
 }

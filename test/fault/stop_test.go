@@ -16,9 +16,9 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// A worker that is told to stop hands back what it cannot finish, which costs
-// no attempt, and another finishes it.
-func TestStoppingHandsBack(t *testing.T) {
+// A worker that is told to stop releases the tasks that it cannot finish, without using up an
+// attempt, and another worker finishes them.
+func TestStoppingWorkerReleasesTasks(t *testing.T) {
 	t.Parallel()
 	const bound = 12 * time.Second
 	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{}, "GRISTMILL_SHUTDOWN_TIMEOUT="+bound.String())
@@ -27,31 +27,30 @@ func TestStoppingHandsBack(t *testing.T) {
 	m.start("worker-summary")
 	worker := m.start("worker-knowledge")
 	m.uploadAll(newFiles(m.random, 5))
-	await.Until(t, "the worker is at all of them", func() bool {
+	await.Until(t, "the worker runs all tasks", func() bool {
 		return m.direct.QueryInt(`SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND state = 'running'`) == 5
 	})
 
 	began := time.Now()
 	if status := worker.Stop(); status != 0 {
-		t.Errorf("the worker ended with %d", status)
+		t.Errorf("the worker exited with %d", status)
 	}
 	if took := time.Since(began); took > bound {
-		t.Errorf("the worker ended after %s, bound %s", took, bound)
+		t.Errorf("the worker ended after %s, want at most %s", took, bound)
 	}
 	if n := m.direct.QueryInt(`SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND attempt = 0 AND lease IS NULL AND state IN ('queued', 'waiting')`); n != 5 {
-		t.Errorf("%d of 5 tasks were handed back without using up an attempt", n)
+		t.Errorf("%d of 5 tasks were released without using up an attempt", n)
 	}
 	m.gate.release()
 	m.start("worker-knowledge")
 	m.audit(time.Minute, 0)
 	if n := m.direct.QueryInt(`SELECT count(*) FROM tasks WHERE kind = 'knowledge' AND attempt = 1`); n != 5 {
-		t.Errorf("%d of 5 tasks were done at their first attempt", n)
+		t.Errorf("%d of 5 tasks succeeded at their first attempt", n)
 	}
 }
 
-// An API that is told to stop takes no new work and finishes the upload that
-// is under way.
-func TestStoppingFinishesAnUpload(t *testing.T) {
+// An API server that is told to stop accepts no new requests and finishes the running upload.
+func TestStoppingAPIFinishesUpload(t *testing.T) {
 	t.Parallel()
 	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{})
 	api := m.start("api")
@@ -76,9 +75,9 @@ func TestStoppingFinishesAnUpload(t *testing.T) {
 	if _, err := io.WriteString(feed, strings.Repeat("half of it\n\n", 100_000)); err != nil {
 		t.Fatal(err)
 	}
-	await.Until(t, "the upload is under way", func() bool { return m.direct.QueryInt(`SELECT count(*) FROM uploads`) > 0 })
+	await.Until(t, "the upload is running", func() bool { return m.direct.QueryInt(`SELECT count(*) FROM uploads`) > 0 })
 	api.Signal(syscall.SIGTERM)
-	await.Until(t, "the API takes no new requests", func() bool {
+	await.Until(t, "the API accepts no new requests", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err := m.client().Documents(ctx, document.DocumentFilter{}, document.Page{})
@@ -89,9 +88,9 @@ func TestStoppingFinishesAnUpload(t *testing.T) {
 	}
 	feed.Close()
 	if err := await.Receive(t, answered); err != nil {
-		t.Errorf("the upload that was under way: %v", err)
+		t.Errorf("the running upload: %v", err)
 	}
 	if status := api.Wait(); status != 0 {
-		t.Errorf("the API ended with %d", status)
+		t.Errorf("the API server exited with %d", status)
 	}
 }

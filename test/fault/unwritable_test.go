@@ -14,32 +14,31 @@ import (
 )
 
 const (
-	// smallBatch is how many passages there are in a request of these
-	// tests, so that there are many requests, and unwritableInFlight how many of
-	// them, and of requests for summaries, are in flight at most.
+	// smallBatch is the number of passages in a request of these tests, which makes many requests.
+	// fewInFlight is the maximum number of embedding requests in flight, and of chat requests.
 	smallBatch  = 4
 	fewInFlight = 4
 
 	writesFail = "writes fail; what was bought is kept"
 )
 
-// writeOutage is a way for the database not to take writes.
+// writeOutage is a way in which the database refuses writes.
 type writeOutage struct {
 	name   string
-	newEnv func(t *testing.T, provider fakeprovider.Options, more ...string) (*testEnv, *disk) // a mill on shared servers if nil
+	newEnv func(t *testing.T, provider fakeprovider.Options, more ...string) (*testEnv, *disk) // nil for an environment on the shared servers
 	begin  func(m *testEnv, d *disk)
 	end    func(m *testEnv, d *disk)
 
-	// Some writes succeed now and then, so that something is bought.
+	// Some writes succeed during the outage, so requests are sent.
 	someWritesSucceed bool
 
-	reindex bool // too
+	reindex bool // test a reindex too
 }
 
-// While the database cannot be written to, nothing is bought but what is in
-// flight when that begins, neither passages nor summaries, for uploads and for
-// a reindex; and what was bought is written when it can be.
-func TestNothingIsBoughtWhileTheDatabaseCannotBeWritten(t *testing.T) {
+// While the database cannot be written, only the requests in flight at the start of the outage are
+// answered, for passages and for summaries, for uploads and for a reindex. Their results are
+// written when writes succeed again.
+func TestNoProviderRequestsWhileDatabaseIsUnwritable(t *testing.T) {
 	t.Parallel()
 	for _, u := range []writeOutage{{
 		name: "read-only",
@@ -57,8 +56,8 @@ func TestNothingIsBoughtWhileTheDatabaseCannotBeWritten(t *testing.T) {
 
 		reindex: true,
 	}, {
-		// In the middle of transactions, of their commits and of the answers to
-		// these: what was committed then is written once more.
+		// Cuts in transactions, in their commits and in the answers to commits. What was committed
+		// then is written a second time.
 		name:              "connections are cut",
 		begin:             func(m *testEnv, _ *disk) { m.postgres.reset(10, m.random.Uint64()) },
 		end:               func(m *testEnv, _ *disk) { m.postgres.removeAllToxics() },
@@ -71,10 +70,10 @@ func TestNothingIsBoughtWhileTheDatabaseCannotBeWritten(t *testing.T) {
 	}
 }
 
-// endConnections has all programs connect anew.
+// endConnections makes all programs reconnect.
 const endConnections = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`
 
-// execAsOwner runs statements as the superuser, one after the other on one connection.
+// execAsOwner runs statements as the superuser, in turn, on one connection.
 func (m *testEnv) execAsOwner(statements ...string) {
 	m.t.Helper()
 	conn := m.direct.Connect()
@@ -87,15 +86,15 @@ func (m *testEnv) execAsOwner(statements ...string) {
 }
 
 func (u writeOutage) test(t *testing.T) {
-	site := u.newEnv
-	if site == nil {
-		site = func(t *testing.T, provider fakeprovider.Options, more ...string) (*testEnv, *disk) {
+	newEnv := u.newEnv
+	if newEnv == nil {
+		newEnv = func(t *testing.T, provider fakeprovider.Options, more ...string) (*testEnv, *disk) {
 			return newTestEnv(t, sharedServers(t), provider, more...), nil
 		}
 	}
-	m, d := site(t, fakeprovider.Options{Latency: 50 * time.Millisecond},
-		"GRISTMILL_EMBEDDING_BATCH=4",       // unwritableBatch
-		"GRISTMILL_EMBEDDING_CONCURRENCY=4", // unwritableInFlight
+	m, d := newEnv(t, fakeprovider.Options{Latency: 50 * time.Millisecond},
+		"GRISTMILL_EMBEDDING_BATCH=4",       // smallBatch
+		"GRISTMILL_EMBEDDING_CONCURRENCY=4", // fewInFlight
 	)
 	m.gate.holdAll()
 	m.startAll()
@@ -120,9 +119,9 @@ func (u writeOutage) test(t *testing.T) {
 	m.audit(time.Minute, 0)
 }
 
-// runOutage has the database unwritable for a while. The gate is shut, with
-// requests of these programs waiting there. What is bought until it is over is
-// what was in flight when it began.
+// runOutage makes the database unwritable for a while. It expects a closed gate with waiting
+// requests of the programs. Until the end of the outage, the provider may answer only the requests
+// that were in flight at its start.
 func (u writeOutage) runOutage(m *testEnv, d *disk, programs ...string) {
 	t := m.t
 	t.Helper()
@@ -137,7 +136,7 @@ func (u writeOutage) runOutage(m *testEnv, d *disk, programs ...string) {
 	for _, name := range programs {
 		await.Within(t, time.Minute, "a write of "+name+" fails", func() bool { return m.countLogged(name, writesFail) > failed[name] })
 	}
-	// For longer than a write is tried again, in the whole form.
+	// In the long form the outage is longer than the time for which a write is retried.
 	lasts := ifShort(2*time.Second, 45*time.Second)
 	over := time.Now().Add(lasts)
 	await.Within(t, 2*time.Minute, "the outage lasts", func() bool { return time.Now().After(over) })
@@ -145,21 +144,21 @@ func (u writeOutage) runOutage(m *testEnv, d *disk, programs ...string) {
 	u.end(m, d)
 
 	texts, summaries := now.TextsAnswered-before.TextsAnswered, now.ChatRequests-before.ChatRequests
-	t.Logf("%d texts and %d requests for summaries were bought in the outage, with %d and %d requests in flight", texts, summaries, held, chats)
-	if most := maxOutageRequests(lasts); !u.someWritesSucceed && (texts > most*smallBatch || summaries > most) {
-		t.Errorf("%d texts and %d requests for summaries were bought while nothing could be written, want at most %d and %d", texts, summaries, most*smallBatch, most)
+	t.Logf("%d texts and %d requests for summaries were answered during the outage, with %d and %d requests in flight", texts, summaries, held, chats)
+	if limit := maxOutageRequests(lasts); !u.someWritesSucceed && (texts > limit*smallBatch || summaries > limit) {
+		t.Errorf("%d texts and %d requests for summaries were answered while nothing could be written, want at most %d and %d", texts, summaries, limit*smallBatch, limit)
 	}
 }
 
-// maxOutageRequests is how many requests may be answered in an outage: those in
-// flight when it begins, those that go before the first write has failed, and
-// now and then one that shows whether writes succeed again.
+// maxOutageRequests returns the number of requests that may be answered during an outage: those in
+// flight at its start, those sent before the first write has failed, and occasional ones that test
+// whether writes succeed again.
 func maxOutageRequests(lasts time.Duration) int {
 	return 3*fewInFlight + int(lasts/(15*time.Second))
 }
 
-// checkEmbeddedOnce checks that no passage was embedded twice by one model, and no
-// summary made that is not stored.
+// checkEmbeddedOnce checks that each model embedded every passage only once, and that no summary
+// was generated that is not stored.
 func (m *testEnv) checkEmbeddedOnce() {
 	m.t.Helper()
 	texts, again := 0, 0
@@ -173,11 +172,11 @@ func (m *testEnv) checkEmbeddedOnce() {
 	}
 	needed := m.direct.QueryInt(`SELECT count(*) FROM section_summaries`)
 	made := m.provider.Counts().ChatSummaries
-	m.t.Logf("%d texts were embedded, and %d again; %d summaries were made, of %d sections", texts, again, made, needed)
+	m.t.Logf("%d texts were embedded, %d of them again; %d summaries were generated for %d sections", texts, again, made, needed)
 	if again > 0 {
-		m.t.Errorf("%d texts were embedded twice", again)
+		m.t.Errorf("%d texts were embedded again", again)
 	}
 	if made > needed {
-		m.t.Errorf("%d summaries were made, want the %d that are stored", made, needed)
+		m.t.Errorf("%d summaries were generated, but only %d are stored", made, needed)
 	}
 }

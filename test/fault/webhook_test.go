@@ -25,8 +25,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// The receiver is away for a while, and then answers errors for a while. Each
-// job that ended meanwhile is told all the same.
+// The receiver is unreachable for a while, then answers errors for a while. It still gets an event
+// for each job that ended during that time.
 func TestWebhookReceiverIsDown(t *testing.T) {
 	t.Parallel()
 	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{}, "GRISTMILL_WEBHOOK_ALLOW=127.0.0.0/8")
@@ -49,8 +49,8 @@ func TestWebhookReceiverIsDown(t *testing.T) {
 	r.check(m, 3*time.Minute)
 }
 
-// The workers are killed after jobs have ended, and before the receiver has
-// answered what it was told of them, or was told at all.
+// The workers are killed after jobs have ended, before the receiver has answered their events or
+// got them at all.
 func TestWebhookAfterKills(t *testing.T) {
 	t.Parallel()
 	m := newTestEnv(t, sharedServers(t), fakeprovider.Options{}, "GRISTMILL_WEBHOOK_ALLOW=127.0.0.0/8")
@@ -58,7 +58,8 @@ func TestWebhookAfterKills(t *testing.T) {
 	m.start("api")
 	r.register(m)
 	r.hold()
-	// More each time than the two workers tell, eight at a time and ten seconds for each, before the jobs have ended.
+	// More jobs each time than the two workers can deliver before the jobs have ended: eight at a
+	// time, ten seconds each.
 	const jobs = 80
 	kills := ifShort(1, 3)
 	files := newFiles(m.random, jobs*kills)
@@ -69,11 +70,11 @@ func TestWebhookAfterKills(t *testing.T) {
 		await.Until(t, "the receiver has not answered yet", func() bool { return r.held() > 0 })
 		knowledge.Kill()
 		summary.Kill()
-		t.Logf("kill %d: the receiver was told of %d events", kill+1, len(r.eventCounts()))
+		t.Logf("kill %d: the receiver got %d events", kill+1, len(r.eventCounts()))
 	}
 	unanswered := r.eventCounts()
 	if len(unanswered) == len(files) {
-		t.Error("the receiver was told of everything; there have to be more jobs")
+		t.Error("the receiver got all events; the test needs more jobs")
 	}
 	r.answer(http.StatusOK)
 	m.start("worker-knowledge")
@@ -82,13 +83,13 @@ func TestWebhookAfterKills(t *testing.T) {
 	m.audit(time.Minute, 0)
 	for id, before := range unanswered {
 		if r.eventCounts()[id] == before {
-			t.Errorf("event %s was not answered, and not told again", id)
+			t.Errorf("event %s was not answered, but was not delivered again", id)
 		}
 	}
 }
 
-// receiver is whom a webhook tells. It keeps the first body of each event, and
-// holds everything that it is told against that.
+// receiver receives the events of a webhook. It keeps the first body of each event and compares
+// later ones with it.
 type receiver struct {
 	t          *testing.T
 	server     *httptest.Server
@@ -98,8 +99,8 @@ type receiver struct {
 	mu      sync.Mutex
 	secret  string
 	status  int           // of its answers
-	open    chan struct{} // closed while it answers
-	waiting int           // for an answer
+	open    chan struct{} // a closed channel while it answers
+	waiting int           // number of requests that wait for an answer
 	bodies  map[string]string
 	times   map[string]int
 }
@@ -114,7 +115,7 @@ func newReceiver(t *testing.T) *receiver {
 	return r
 }
 
-// register has the receiver told of the jobs of an installation.
+// register adds a webhook for the receiver to an installation.
 func (r *receiver) register(m *testEnv) {
 	m.t.Helper()
 	hook := url.URL{Scheme: "http", Host: r.connection.addr(), Path: "/hook"}
@@ -148,7 +149,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	w.WriteHeader(r.status)
 }
 
-// recordEvent takes down what was told, and returns when to answer.
+// recordEvent records an event, and returns a channel that is closed when it may be answered.
 func (r *receiver) recordEvent(header http.Header, body string) (open <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -157,7 +158,7 @@ func (r *receiver) recordEvent(header http.Header, body string) (open <-chan str
 		r.t.Errorf("the signature of event %s does not verify", id)
 	}
 	if first, again := r.bodies[id]; again && first != body {
-		r.t.Errorf("event %s was %s, and now is %s", id, first, body)
+		r.t.Errorf("event %s had the body %s, and now has %s", id, first, body)
 	}
 	r.bodies[id] = body
 	r.times[id]++
@@ -165,7 +166,7 @@ func (r *receiver) recordEvent(header http.Header, body string) (open <-chan str
 	return r.open
 }
 
-// verifySignature reports whether the holder of the secret has just signed a body.
+// verifySignature reports whether the body was signed with the secret within the last minute.
 func verifySignature(secret string, header http.Header, body string) bool {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
 	seconds, err2 := strconv.ParseInt(header.Get("webhook-timestamp"), 10, 64)
@@ -177,14 +178,14 @@ func verifySignature(secret string, header http.Header, body string) bool {
 	return header.Get("webhook-signature") == "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// hold has the receiver answer nobody until answer.
+// hold makes the receiver delay its answers until answer is called.
 func (r *receiver) hold() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.open = make(chan struct{})
 }
 
-// answer has the receiver answer with a status.
+// answer makes the receiver answer with a status.
 func (r *receiver) answer(status int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -196,22 +197,22 @@ func (r *receiver) answer(status int) {
 	}
 }
 
-// eventCounts returns how often the receiver was told of each event.
+// eventCounts returns the number of times that each event was received.
 func (r *receiver) eventCounts() map[string]int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return maps.Clone(r.times)
 }
 
-// held is how many wait for an answer.
+// held returns the number of requests that wait for an answer.
 func (r *receiver) held() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.waiting
 }
 
-// check waits until nothing is left to be told, and checks that the receiver
-// knows of every job, each by one event.
+// check waits until all deliveries have succeeded, and checks that the receiver has exactly one
+// event for each job.
 func (r *receiver) check(m *testEnv, limit time.Duration) {
 	m.t.Helper()
 	await.Within(m.t, limit, "everything is delivered", func() bool {
@@ -227,7 +228,7 @@ func (r *receiver) check(m *testEnv, limit time.Duration) {
 			m.t.Errorf("event %s is %s: %v", id, body, err)
 		}
 		if other, twice := events[event.Job.ID]; twice {
-			m.t.Errorf("job %s has ended by event %s and by event %s", event.Job.ID, other.ID, event.ID)
+			m.t.Errorf("job %s has two events, %s and %s", event.Job.ID, other.ID, event.ID)
 		}
 		events[event.Job.ID] = event
 		attempts += r.times[id]
@@ -235,16 +236,16 @@ func (r *receiver) check(m *testEnv, limit time.Duration) {
 	jobs := audit.Jobs(m.t, m.client())
 	for _, job := range jobs {
 		if event := events[job.ID]; event.Type != document.EventType(job.State) || event.Job.State != job.State || event.Job.DocumentID != job.DocumentID {
-			m.t.Errorf("job %s is %s, and was told as %+v", job.ID, job.State, event)
+			m.t.Errorf("job %s is %s, but its event is %+v", job.ID, job.State, event)
 		}
 	}
 	m.t.Logf("%d jobs, %d events, received %d times", len(jobs), len(events), attempts)
 	if n := m.direct.QueryInt(`SELECT count(*) FROM deliveries`); len(events) != len(jobs) || n != len(jobs) {
-		m.t.Errorf("%d events arrived and %d are listed of %d jobs", len(events), n, len(jobs))
+		m.t.Errorf("%d events were received, and %d are listed, for %d jobs", len(events), n, len(jobs))
 	}
 }
 
-// awaitRefusal waits until a delivery says why it did not arrive.
+// awaitRefusal waits until a delivery has an error that contains reason.
 func (m *testEnv) awaitRefusal(reason string) {
 	m.t.Helper()
 	await.Within(m.t, time.Minute, "a delivery was refused: "+reason, func() bool {

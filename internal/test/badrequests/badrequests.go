@@ -1,7 +1,7 @@
-// Package badrequests makes requests that a server must refuse, out of the
-// server's own description of its contract, and checks that it refuses them as
-// the contract says: by a problem of the 4xx. Every request has at least one
-// flaw that makes it wrong whatever else is in it, so none may change anything.
+// Package badrequests generates requests that a server must refuse, from the server's own OpenAPI
+// description, and checks that the server refuses them as the contract says: with a 4xx status and
+// a problem body. Every request has at least one flaw that makes it invalid regardless of its other
+// parts, so none of them may change anything.
 package badrequests
 
 import (
@@ -14,19 +14,19 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Config says what to send where.
+// Config says what to send and where.
 type Config struct {
 	BaseURL  string // such as http://127.0.0.1:8080
-	Key      string // the API key; empty where the server asks for none
-	Seed     uint64 // the same seed makes the same requests
+	Key      string // the API key; empty if the server requires none
+	Seed     uint64 // the same seed generates the same requests
 	Requests int
 }
 
-// Parallel is how many connections are open at a time, at the most.
+// Parallel is the maximum number of open connections.
 const Parallel = 8
 
-// Run sends the requests and returns what is wrong with the answers, an error
-// for each that is not as it should be.
+// Run sends the requests. It returns one error for each invalid answer, and an error if it could
+// not run.
 func Run(ctx context.Context, config Config) ([]error, error) {
 	base, err := url.Parse(config.BaseURL)
 	if err != nil {
@@ -69,7 +69,7 @@ func fetch(ctx context.Context, target string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	request.Close = true // nothing stays open when Run has returned
+	request.Close = true // so that no connection stays open after Run
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return nil, err

@@ -27,12 +27,11 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Whatever is thrown at the real steps, nothing is left of it: no row, no
-// object, no goroutine.
+// Bad requests to the real programs leave nothing behind: no row, no object, no goroutine.
 func TestBadRequestsLeaveNothing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	start(t, dir, func(base string) { // so that there is something to disturb
+	start(t, dir, func(base string) { // stores data that the requests could damage
 		c := newClient(t, base)
 		accepted, err := c.Upload(t.Context(), document.UploadRequest{Key: "good.md"}, strings.NewReader("# Good\n\nGrain.\n"))
 		if err != nil {
@@ -55,16 +54,16 @@ func TestBadRequestsLeaveNothing(t *testing.T) {
 		for _, err := range wrong {
 			t.Error(err)
 		}
-		await.Until(t, "no more goroutines run than before", func() bool { return goroutines() <= running })
+		await.Until(t, "no more goroutines are running than before", func() bool { return goroutines() <= running })
 	})
 	if diff := cmp.Diff(before, holdings(t, dir)); diff != "" {
-		t.Errorf("something has changed (-before +after):\n%s", diff)
+		t.Errorf("the stored data changed (-before +after):\n%s", diff)
 	}
 }
 
 const key = "the-key-of-this-test"
 
-// start runs everything in this process while use runs.
+// start runs dev mode in this process, calls use with its URL, and stops it.
 func start(t *testing.T, dir string, use func(base string)) {
 	t.Helper()
 	config, err := app.Load([]string{"GRISTMILL_ADDR=127.0.0.1:0", "GRISTMILL_API_KEY=" + key})
@@ -82,7 +81,7 @@ func start(t *testing.T, dir string, use func(base string)) {
 	}()
 	lines := bufio.NewScanner(out)
 	if !lines.Scan() {
-		t.Fatalf("it did not start: %v", <-ended)
+		t.Fatalf("dev mode did not start: %v", <-ended)
 	}
 	base := regexp.MustCompile(`http://\S+`).FindString(lines.Text())
 	go func() { _, _ = io.Copy(io.Discard, out) }()
@@ -104,7 +103,7 @@ func newClient(t *testing.T, base string) *client.Client {
 	return c
 }
 
-// holdings are the number of rows of each table, and the files of objects.
+// holdings returns the row count of each table and the sizes of the object files.
 func holdings(t *testing.T, dir string) map[string]int64 {
 	t.Helper()
 	found := map[string]int64{}
@@ -132,7 +131,7 @@ func holdings(t *testing.T, dir string) map[string]int64 {
 	for _, table := range tables {
 		counted := `SELECT count(*) FROM "` + table + `"`
 		if table == "garbage" {
-			counted += ` WHERE kind <> 'search'` // which comes and goes by itself, each day
+			counted += ` WHERE kind <> 'search'` // added and removed each day without any request
 		}
 		var count int64
 		if err := db.QueryRowContext(t.Context(), counted).Scan(&count); err != nil {
@@ -164,8 +163,8 @@ func files(t *testing.T, dir string) map[string]int64 {
 	return found
 }
 
-// goroutines counts those of the server. The embedded Redis has one for each
-// connection of a pool.
+// goroutines returns the number of goroutines, except those of miniredis: the embedded Redis has
+// one for each pooled connection.
 func goroutines() int {
 	stacks := make([]byte, 8<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]

@@ -13,11 +13,10 @@ import (
 	"time"
 )
 
-// answerTimeout is how long an answer may take. Nothing that is refused needs
-// long.
+// answerTimeout is the time limit of an answer. Refusing a request is fast.
 const answerTimeout = 10 * time.Second
 
-// send sends a request and says what is wrong with the answer.
+// send sends a request and returns an error if the answer is not as the contract says.
 func send(ctx context.Context, addr string, request badRequest) error {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", addr)
@@ -31,7 +30,7 @@ func send(ctx context.Context, addr string, request badRequest) error {
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
-		// It fails when the server has refused before it has read all.
+		// The write fails if the server refuses the request before it has read all of it.
 		if _, err := conn.Write(request.bytes); err == nil && request.closesWrite {
 			_ = conn.(*net.TCPConn).CloseWrite()
 		}
@@ -42,7 +41,7 @@ func send(ctx context.Context, addr string, request badRequest) error {
 	return err
 }
 
-// checkAnswer reads the answer.
+// checkAnswer reads the answer and checks it.
 func checkAnswer(r *bufio.Reader, request badRequest) error {
 	response, err := http.ReadResponse(r, &http.Request{Method: request.method})
 	for err == nil && response.StatusCode == http.StatusContinue {
@@ -53,7 +52,7 @@ func checkAnswer(r *bufio.Reader, request badRequest) error {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return fmt.Errorf("no answer within %s", answerTimeout)
 	case err != nil && request.malformedHTTP:
-		return nil // closed
+		return nil // closing the connection is allowed
 	case err != nil:
 		return fmt.Errorf("no answer: %w", err)
 	}
@@ -67,8 +66,8 @@ func checkAnswer(r *bufio.Reader, request badRequest) error {
 	return checkProblem(response)
 }
 
-// libraryStatuses are the statuses by which net/http refuses what is not HTTP that it
-// speaks, before any code of ours has seen it.
+// libraryStatuses are the statuses with which net/http refuses invalid HTTP before our own handlers
+// run.
 var libraryStatuses = []int{
 	http.StatusBadRequest, http.StatusExpectationFailed, http.StatusRequestHeaderFieldsTooLarge,
 	http.StatusNotImplemented, http.StatusHTTPVersionNotSupported,
@@ -78,14 +77,14 @@ func checkLibraryAnswer(response *http.Response, request badRequest) error {
 	if request.malformedHTTP && slices.Contains(libraryStatuses, response.StatusCode) {
 		return nil
 	}
-	return fmt.Errorf("answered %s by something else than the server", response.Status)
+	return fmt.Errorf("answered %s without X-Request-Id, so not by our handlers", response.Status)
 }
 
-// checkProblem checks that the answer is a whole problem of the 4xx.
+// checkProblem checks that the answer is a complete problem with a 4xx status.
 func checkProblem(response *http.Response) error {
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
-		return fmt.Errorf("answered %s, and broke off: %w", response.Status, err)
+		return fmt.Errorf("answered %s with an incomplete body: %w", response.Status, err)
 	}
 	wrong := func(what string) error { return fmt.Errorf("answered %s %q: %s", response.Status, body, what) }
 	if response.StatusCode < 400 || response.StatusCode > 499 {
@@ -108,9 +107,9 @@ func checkProblem(response *http.Response) error {
 	case problem.Type == "" || problem.Title == "" || problem.Detail == "" || problem.Code == "":
 		return wrong("a field is missing")
 	case problem.Status != response.StatusCode:
-		return wrong("status is another")
+		return wrong("the status in the body differs")
 	case problem.RequestID != response.Header.Get("X-Request-Id"):
-		return wrong("request_id is another than X-Request-Id")
+		return wrong("request_id differs from X-Request-Id")
 	}
 	return nil
 }

@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// operation is a method of a path of the contract.
+// operation is a method of a path in the contract.
 type operation struct {
 	method  string
 	path    string   // with {parameters}
-	methods []string // all that the path answers to
+	methods []string // all methods of the path
 	public  bool     // needs no key
 	params  []parameter
-	body    map[string]*schema // by media type; nil where none is read
+	body    map[string]*schema // by media type; nil if the operation has no body
 }
 
 type parameter struct {
@@ -24,7 +24,7 @@ type parameter struct {
 	Schema *schema `json:"schema"`
 }
 
-// schema is as much of JSON Schema as the contract uses.
+// schema is the part of JSON Schema that the contract uses.
 type schema struct {
 	Ref                  string             `json:"$ref"`
 	Type                 any                `json:"type"` // a name, or a list of names
@@ -39,10 +39,10 @@ type schema struct {
 	MaxItems             *int               `json:"maxItems"`
 	Properties           map[string]*schema `json:"properties"`
 	Required             []string           `json:"required"`
-	AdditionalProperties any                `json:"additionalProperties"` // false where there are no others
+	AdditionalProperties any                `json:"additionalProperties"` // false if the properties above are the only ones
 }
 
-// hasType reports whether values have that type.
+// hasType reports whether values may have the named type.
 func (s *schema) hasType(name string) bool {
 	switch t := s.Type.(type) {
 	case string:
@@ -54,8 +54,7 @@ func (s *schema) hasType(name string) bool {
 	}
 }
 
-// readContract returns the operations of an OpenAPI description, in a stable
-// order.
+// readContract returns the operations in an OpenAPI description, in a stable order.
 func readContract(description []byte) ([]operation, error) {
 	var document struct {
 		Paths map[string]map[string]struct {
@@ -72,7 +71,7 @@ func readContract(description []byte) ([]operation, error) {
 		} `json:"components"`
 	}
 	if err := json.Unmarshal(description, &document); err != nil {
-		return nil, fmt.Errorf("read the description of the contract: %w", err)
+		return nil, fmt.Errorf("decode the OpenAPI description: %w", err)
 	}
 	for _, s := range document.Components.Schemas {
 		s.resolve(document.Components.Schemas)
@@ -96,12 +95,13 @@ func readContract(description []byte) ([]operation, error) {
 		}
 	}
 	if len(operations) == 0 {
-		return nil, fmt.Errorf("the description of the contract has no operations")
+		return nil, fmt.Errorf("the OpenAPI description has no operations")
 	}
 	return operations, nil
 }
 
-// resolve returns what s refers to, with its properties resolved in place.
+// resolve returns the schema that s refers to, with the references in its properties and items
+// resolved too.
 func (s *schema) resolve(all map[string]*schema) *schema {
 	if s == nil {
 		return &schema{}
@@ -121,13 +121,13 @@ func (s *schema) resolve(all map[string]*schema) *schema {
 // jsonBody returns the schema of the operation's JSON body, or nil.
 func (o operation) jsonBody() *schema { return o.body["application/json"] }
 
-// takesDocument reports whether the body is a document as it is.
+// takesDocument reports whether the body is the document itself.
 func (o operation) takesDocument() bool { return o.body["text/markdown"] != nil }
 
-// takesForm reports whether the body is a form of files.
+// takesForm reports whether the body is a multipart form.
 func (o operation) takesForm() bool { return o.body["multipart/form-data"] != nil }
 
-// paramsIn returns the parameters of one place: path, query or header.
+// paramsIn returns the parameters in one location: path, query or header.
 func (o operation) paramsIn(place string) []parameter {
 	return slices.DeleteFunc(slices.Clone(o.params), func(p parameter) bool { return p.In != place })
 }

@@ -14,7 +14,7 @@ func hasID(_ *generator, o operation) bool {
 	return slices.ContainsFunc(o.paramsIn("path"), func(p parameter) bool { return p.Schema.Format == "uuid" })
 }
 
-// badValues are values that parameters of these names refuse.
+// badValues are invalid values of the named query parameters.
 var badValues = map[string][]string{
 	"cursor": {"x", "%20", "////", "eyJ9", strings.Repeat("A", 5000)},
 	"wait":   {"x", "-1s", "5", "1s1", "99999999999h"},
@@ -24,7 +24,7 @@ func hasBadValues(_ *generator, o operation) bool {
 	return slices.ContainsFunc(o.paramsIn("query"), func(p parameter) bool { return len(invalidValuesOf(p)) > 0 })
 }
 
-// invalidValuesOf returns values that the parameter refuses, escaped.
+// invalidValuesOf returns values that the parameter must refuse, escaped.
 func invalidValuesOf(p parameter) []string {
 	values := slices.Clone(badValues[p.Name])
 	switch {
@@ -44,12 +44,12 @@ func invalidValuesOf(p parameter) []string {
 	return values
 }
 
-// nonTextValues are what no text may contain, escaped.
+// nonTextValues are strings that no text may contain, escaped.
 var nonTextValues = []string{"%ff", "%c3%28", "a%00b", "%ed%a0%80", "%f8%88%80%80%80"}
 
-// flawsOfRequests are flaws that the server itself has to find.
+// flawsOfRequests are flaws that the server's own handlers must find.
 var flawsOfRequests = []flaw{
-	{"no such parameter", isPrivate, func(g *generator, d *draft) {
+	{"an unknown parameter", isPrivate, func(g *generator, d *draft) {
 		d.query = append(d.query, pick(g, []string{"nothing=1", "Limit=1", "limit%20=1", "%F0%9F%8C%BE=1", "__proto__=1", strings.Repeat("n", 3000) + "=1"}))
 	}},
 	{"a parameter given twice", nil, func(g *generator, d *draft) {
@@ -59,38 +59,38 @@ var flawsOfRequests = []flaw{
 		}
 		d.query = append(d.query, name+"=1", name+"=1")
 	}},
-	{"a query that cannot be read", nil, func(g *generator, d *draft) {
+	{"a malformed query", nil, func(g *generator, d *draft) {
 		d.query = append(d.query, pick(g, []string{"%zz", "%", "a=%f", "a;b", "key=%e", "%%"}))
 	}},
-	{"a query that is not text", nil, func(g *generator, d *draft) {
+	{"a query that is not UTF-8 text", nil, func(g *generator, d *draft) {
 		pair := []string{"key", "x"}
 		pair[g.rand.IntN(2)] = pick(g, nonTextValues)
 		d.query = append(d.query, strings.Join(pair, "="))
 	}},
-	{"a bad value of a parameter", hasBadValues, func(g *generator, d *draft) {
+	{"an invalid parameter value", hasBadValues, func(g *generator, d *draft) {
 		p := pick(g, slices.DeleteFunc(d.paramsIn("query"), func(p parameter) bool { return len(invalidValuesOf(p)) == 0 }))
 		d.param(p.Name, pick(g, invalidValuesOf(p)))
 	}},
-	{"an id that is none", hasID, func(g *generator, d *draft) {
+	{"a malformed id", hasID, func(g *generator, d *draft) {
 		bad := []string{
 			"x", "null", "-1", "%00", "%ff", "%2e%2e", "..%2f..", "%7B%7D", "*", "'%20OR%201=1", "%F0%9F%8C%BE", strings.Repeat("f", 36),
 			strings.Repeat("f", 20000), g.unusedID() + "0", g.unusedID()[1:], "{" + g.unusedID()[1:] + "}", "urn:uid:" + g.unusedID(),
 		}
 		d.path = pathParameter.ReplaceAllLiteralString(d.operation.path, pick(g, bad))
 	}},
-	{"an id of nothing", hasID, func(*generator, *draft) {}},
-	{"no such path", nil, func(g *generator, d *draft) {
+	{"an unused id", hasID, func(*generator, *draft) {}},
+	{"an unknown path", nil, func(g *generator, d *draft) {
 		d.path = pick(g, []string{
 			"/", "/v0", "/v1", "/v1/", "/v2/documents", "/favicon.ico", "/.env", "/v1/documents/", "/%00", "/%ff", "/\xff\xfe", "/v1/%2e%2e/documents",
 			"/v1/documents%2f" + g.unusedID(), "/V1/DOCUMENTS", d.path + "/nothing/at/all", d.path + "/", "/" + strings.Repeat("x", 20000), "/\xf0\x9f\x8c\xbe",
 		})
 		d.uncleanPath = d.uncleanPath || strings.Contains(d.path, "%2e") || strings.Contains(d.path, "//")
 	}},
-	{"a path in a roundabout way", nil, func(g *generator, d *draft) {
+	{"a path that is not clean", nil, func(g *generator, d *draft) {
 		d.path = pick(g, []string{"/", "/.", "/v1/..", "/v1/../../../..", "//.."}) + g.unusedPath(d.operation)
 		d.uncleanPath = true
 	}},
-	{"a method that the path does not answer to", nil, func(g *generator, d *draft) {
+	{"a method that the path does not support", nil, func(g *generator, d *draft) {
 		methods := []string{"PATCH", "BREW", "TRACE", "CONNECT", "PROPFIND", "get", "M-SEARCH", "OPTIONS", "GET", "PUT", "POST", "DELETE", strings.Repeat("X", 3000)}
 		if !slices.Contains(d.methods, "GET") {
 			methods = append(methods, "HEAD")
@@ -98,7 +98,7 @@ var flawsOfRequests = []flaw{
 		methods = slices.DeleteFunc(methods, func(m string) bool { return slices.Contains(d.methods, m) })
 		d.method = pick(g, methods)
 	}},
-	{"no key, or another", func(g *generator, o operation) bool { return g.key != "" && !o.public }, func(g *generator, d *draft) {
+	{"a missing or wrong key", func(g *generator, o operation) bool { return g.key != "" && !o.public }, func(g *generator, d *draft) {
 		d.removeHeader("Authorization")
 		if value := pick(g, []string{
 			"", "Bearer", "Bearer ", "Bearer wrong", "Basic " + g.key, g.key, "Bearer " + g.key + "x", "Bearer \xff", "Bearer " + strings.Repeat("x", 5000), "Bearer Bearer " + g.key,
@@ -117,36 +117,36 @@ func malformingHTTP(do func(g *generator, d *draft)) func(g *generator, d *draft
 
 func hasBody(_ *generator, o operation) bool { return o.body != nil }
 
-// flawsOfHTTP are flaws below the contract: most are found by the server's
-// library, and the rest by whoever reads the body.
+// flawsOfHTTP are flaws below the contract. net/http finds most of them; the handler that reads the
+// body finds the rest.
 var flawsOfHTTP = []flaw{
-	{"a method that is none", nil, malformingHTTP(func(g *generator, d *draft) {
+	{"an invalid method", nil, malformingHTTP(func(g *generator, d *draft) {
 		d.method = pick(g, []string{"", "GE T", "G\x00T", "(get)", "\xff", "GET\t", "\r\nGET"})
 	})},
-	{"a path that is none", nil, malformingHTTP(func(g *generator, d *draft) {
+	{"an invalid path", nil, malformingHTTP(func(g *generator, d *draft) {
 		d.path = pick(g, []string{"", "v1/documents", d.path + " " + d.path, d.path + "\x00", d.path + "\x7f", "/%zz", "/v1/documents/%", "http://%zz/", "://", "\t"})
 	})},
-	{"a version that is none", nil, malformingHTTP(func(g *generator, d *draft) {
+	{"an invalid HTTP version", nil, malformingHTTP(func(g *generator, d *draft) {
 		d.version = pick(g, []string{"", "HTTP/9.9", "HTTP/2.0", "HTTP/1", "HTTP/1.1x", "HTP/1.1", "HTTP/-1.1", "http/1.1", "HTTP/1.1 HTTP/1.1"})
 	})},
-	{"a host that is none", nil, malformingHTTP(func(g *generator, d *draft) {
+	{"an invalid host", nil, malformingHTTP(func(g *generator, d *draft) {
 		d.removeHeader("Host")
 		d.header = append(d.header, pick(g, [][]string{{}, {"Host: a", "Host: b"}, {"Host: a b"}, {"Host: \xff"}, {"Host: <>"}})...)
 	})},
-	{"a header that is none", nil, malformingHTTP(func(g *generator, d *draft) {
+	{"an invalid header", nil, malformingHTTP(func(g *generator, d *draft) {
 		d.header = append(d.header, pick(g, []string{"Nonsense", ": x", "Bad Name: x", "Bad\x00Name: x", "X: a\x00b", "X: a\x01b", "X\xff: x", "X : x", "\x00"}))
 	})},
-	{"a header without end", nil, malformingHTTP(func(g *generator, d *draft) {
+	{"an endless header", nil, malformingHTTP(func(g *generator, d *draft) {
 		if g.rand.IntN(10) > 0 { // seldom: it is large
 			d.header = append(d.header, "Nonsense")
 			return
 		}
 		d.header = append(d.header, "X-Long: "+strings.Repeat("x", 1<<20+8<<10))
 	})},
-	{"an expectation that nobody can meet", nil, malformingHTTP(func(g *generator, d *draft) {
+	{"an unknown expectation", nil, malformingHTTP(func(g *generator, d *draft) {
 		d.header = slices.Insert(d.header, 0, "Expect: "+pick(g, []string{"nonsense", "200-ok", "101-continue"}))
 	})},
-	{"a length that is none", nil, malformingHTTP(func(g *generator, d *draft) {
+	{"an invalid length", nil, malformingHTTP(func(g *generator, d *draft) {
 		lines := pick(g, [][]string{
 			{"Content-Length: -1"}, {"Content-Length: x"}, {"Content-Length: 5, 6"}, {"Content-Length: +5"}, {"Content-Length: 0x5"},
 			{"Content-Length: 5", "Content-Length: 6"}, {"Content-Length: 99999999999999999999"}, {"Transfer-Encoding: gzip"},
@@ -155,11 +155,11 @@ var flawsOfHTTP = []flaw{
 		d.framing = func(content []byte) ([]string, []byte) { return lines, content }
 		d.closesWrite = true
 	})},
-	{"a head that breaks off", nil, malformingHTTP(func(g *generator, d *draft) {
+	{"a truncated head", nil, malformingHTTP(func(g *generator, d *draft) {
 		d.headFraction = g.rand.Float64()
 		d.closesWrite = true
 	})},
-	{"a body that breaks off", hasBody, func(g *generator, d *draft) {
+	{"a truncated body", hasBody, func(g *generator, d *draft) {
 		sent := g.rand.IntN(len(d.content) + 1)
 		missing := 1 + g.rand.IntN(1000)
 		d.framing = func(content []byte) ([]string, []byte) {
@@ -185,5 +185,5 @@ var flawsOfHTTP = []flaw{
 	}},
 }
 
-// escape escapes for a query.
+// escape escapes a string for use in a query.
 func escape(s string) string { return url.QueryEscape(s) }

@@ -8,39 +8,39 @@ import (
 	"strings"
 )
 
-// generator makes requests that must be refused.
+// generator generates requests that a server must refuse.
 type generator struct {
 	rand       *rand.Rand
 	operations []operation
 	key        string
 }
 
-// newGenerator returns a generator for the contract in an OpenAPI description.
-// Requests carry the key, if it is not empty.
+// newGenerator returns a generator for the contract in an OpenAPI description. The requests carry
+// the key unless it is empty.
 func newGenerator(seed uint64, description []byte, key string) (*generator, error) {
 	operations, err := readContract(description)
 	if err != nil {
 		return nil, err
 	}
 	for _, o := range operations {
-		if o.body != nil { // there is more that can be wrong with it
+		if o.body != nil { // chosen more often, because a body can have more flaws
 			operations = append(operations, o, o, o)
 		}
 	}
 	return &generator{rand: rand.New(rand.NewPCG(seed, 0)), operations: operations, key: key}, nil
 }
 
-// flaw is something that makes a request wrong, whatever else is in it.
+// flaw makes a request invalid, regardless of its other parts.
 type flaw struct {
 	name      string
-	appliesTo func(g *generator, o operation) bool // nil for all
+	appliesTo func(g *generator, o operation) bool // nil for every operation
 	apply     func(g *generator, d *draft)
 }
 
 // next returns the next request.
 func (g *generator) next() badRequest {
 	d := g.validRequest(pick(g, g.operations))
-	var fitting [][]flaw // by kind, so that a kind of many flaws does not hide the others
+	var fitting [][]flaw // by kind, so that a kind with many flaws is not chosen more often
 	for _, kind := range [][]flaw{flawsOfRequests, flawsOfHTTP, flawsOfJSON, flawsOfUploads} {
 		kind = slices.DeleteFunc(slices.Clone(kind), func(f flaw) bool { return f.appliesTo != nil && !f.appliesTo(g, d.operation) })
 		if len(kind) > 0 {
@@ -58,8 +58,7 @@ func (g *generator) next() badRequest {
 
 var pathParameter = regexp.MustCompile(`\{[^}]*\}`)
 
-// validRequest returns a request with nothing wrong, but that the ids in its path are
-// those of nothing.
+// validRequest returns a request without flaws, except that the ids in its path are unused.
 func (g *generator) validRequest(o operation) *draft {
 	d := &draft{operation: o, version: "HTTP/1.1", header: []string{"Host: gristmill.test"}}
 	if o.method == "GET" && g.rand.IntN(10) == 0 {
@@ -81,20 +80,20 @@ func (g *generator) validRequest(o operation) *draft {
 	return d
 }
 
-// unusedPath returns the operation's path, of something that is not there.
+// unusedPath returns the path of the operation with unused ids.
 func (g *generator) unusedPath(o operation) string {
 	return pathParameter.ReplaceAllStringFunc(o.path, func(string) string { return g.unusedID() })
 }
 
-// unusedID returns a UUID of version 7 that nothing has.
+// unusedID returns a UUID of version 7 that no object has.
 func (g *generator) unusedID() string {
 	return fmt.Sprintf("ffffffff-%04x-7%03x-8%03x-%012x", g.rand.IntN(1<<16), g.rand.IntN(1<<12), g.rand.IntN(1<<12), g.rand.Int64N(1<<48))
 }
 
-// pick returns one of the choices.
+// pick returns a random choice.
 func pick[T any](g *generator, choices []T) T { return choices[g.rand.IntN(len(choices))] }
 
-// noise are header lines that are odd, and make nothing wrong by themselves.
+// noise are unusual header lines that do not make a request invalid.
 var noise = []string{
 	"X-Request-Id: \xff\xfe", "X-Request-Id: " + strings.Repeat("x", 5000), `X-Request-Id: {"a":1}`,
 	"Idempotency-Key:", "Idempotency-Key: \xc3\x28", "Idempotency-Key: " + strings.Repeat("k", 5000), "Idempotency-Key: a, b",
@@ -105,7 +104,7 @@ var noise = []string{
 	"Upgrade: websocket", "Expect: 100-continue", "X-Long: " + strings.Repeat("x", 64<<10), "X-HTTP-Method-Override: DELETE",
 }
 
-// addNoise adds some.
+// addNoise adds up to three lines of noise, and sometimes 500 further headers.
 func (g *generator) addNoise(d *draft) {
 	for range g.rand.IntN(4) {
 		d.header = append(d.header, pick(g, noise))

@@ -14,7 +14,7 @@ func hasProperties(_ *generator, o operation) bool {
 	return o.jsonBody() != nil && len(o.jsonBody().Properties) > 0
 }
 
-// badFields are values that no field of these names may have.
+// badFields are values that fields with these names must refuse.
 var badFields = map[string][]any{
 	"url": {
 		"", "nonsense", "/hook", "//example.com", "ftp://example.com/", "http://", "http://a b/", "https://user:password@example.com/", "https://example.com/#x",
@@ -39,13 +39,13 @@ func namesOfBadFields(o operation) []string {
 	return names
 }
 
-// flawsOfJSON are flaws of JSON bodies.
+// flawsOfJSON are flaws in JSON bodies.
 var flawsOfJSON = []flaw{
 	{"a body that is not JSON", hasJSON, func(g *generator, d *draft) {
-		whole := encode(g.validObject(d.jsonBody()))
+		valid := encode(g.validObject(d.jsonBody()))
 		d.content = pick(g, [][]byte{
 			nil, []byte(" "), []byte("{"), []byte("nonsense"), []byte("{'a':1}"), []byte(`{"a":1,}`), []byte("\x00"), []byte("\xef\xbb\xbf{}"), []byte("<xml/>"),
-			whole[:g.rand.IntN(len(whole))], slices.Concat(whole, []byte("}")), slices.Concat(whole, whole), slices.Concat(whole, []byte(" x")),
+			valid[:g.rand.IntN(len(valid))], slices.Concat(valid, []byte("}")), slices.Concat(valid, valid), slices.Concat(valid, []byte(" x")),
 			[]byte(strings.Repeat("[", 50000)), []byte(strings.Repeat(`{"a":`, 20000)), []byte(`{"a":NaN}`), []byte(`{"a":01}`), []byte(`{"a":"` + "\n" + `"}`), []byte(`"\uD8"`),
 		})
 	}},
@@ -55,31 +55,31 @@ var flawsOfJSON = []flaw{
 	{"a body that is not text", hasJSON, func(g *generator, d *draft) {
 		d.content = pick(g, [][]byte{[]byte("{\"query\":\"\xff\"}"), []byte(`{"query":"a\u0000b"}`), []byte(`{"\u0000":1}`), []byte("{\"\xc3\x28\":1}"), []byte("\xff\xfe{\x00}\x00")})
 	}},
-	{"a field that nobody knows", hasJSON, func(g *generator, d *draft) {
+	{"an unknown field", hasJSON, func(g *generator, d *draft) {
 		d.changeBody(g, func(object map[string]any, s *schema) {
 			object[pick(g, []string{"nothing", "", "Query", "__proto__", "🌾", strings.Repeat("n", 3000)})] = 1
 		})
 	}},
-	{"a field of another type", hasProperties, func(g *generator, d *draft) {
+	{"a field of a wrong type", hasProperties, func(g *generator, d *draft) {
 		d.changeBody(g, func(object map[string]any, s *schema) {
 			name := pick(g, slices.Sorted(maps.Keys(s.Properties)))
 			object[name] = g.invalidValue(s.Properties[name])
 		})
 	}},
-	{"a field that is missing", func(_ *generator, o operation) bool { return o.jsonBody() != nil && len(o.jsonBody().Required) > 0 }, func(g *generator, d *draft) {
+	{"a missing field", func(_ *generator, o operation) bool { return o.jsonBody() != nil && len(o.jsonBody().Required) > 0 }, func(g *generator, d *draft) {
 		d.changeBody(g, func(object map[string]any, s *schema) { delete(object, pick(g, s.Required)) })
 	}},
-	{"a field with a bad value", hasBadFields, func(g *generator, d *draft) {
+	{"a field with an invalid value", hasBadFields, func(g *generator, d *draft) {
 		d.changeBody(g, func(object map[string]any, s *schema) {
 			name := pick(g, namesOfBadFields(d.operation))
 			object[name] = pick(g, badFields[name])
 		})
 	}},
-	{"a body of another type", hasJSON, func(g *generator, d *draft) {
+	{"a body of a wrong media type", hasJSON, func(g *generator, d *draft) {
 		d.media = pick(g, []string{"text/plain", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "image/png"})
 	}},
 	{"a body that is too large", hasJSON, func(g *generator, d *draft) {
-		if g.rand.IntN(10) > 0 { // seldom: it is large
+		if g.rand.IntN(10) > 0 { // rarely, because the body is large
 			d.content = nil
 			return
 		}
@@ -87,14 +87,14 @@ var flawsOfJSON = []flaw{
 	}},
 }
 
-// changeBody changes a sound body.
+// changeBody sets the content to a valid object changed by do.
 func (d *draft) changeBody(g *generator, do func(object map[string]any, s *schema)) {
 	object := g.validObject(d.jsonBody())
 	do(object, d.jsonBody())
 	d.content = encode(object)
 }
 
-// validObject returns an object that fits the schema, as far as that goes.
+// validObject returns an object that matches the schema, as far as the schema describes it.
 func (g *generator) validObject(s *schema) map[string]any {
 	object := map[string]any{}
 	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
@@ -105,7 +105,7 @@ func (g *generator) validObject(s *schema) map[string]any {
 	return object
 }
 
-// validValue returns a value that fits.
+// validValue returns a value that matches the schema.
 func (g *generator) validValue(s *schema) any {
 	switch {
 	case len(s.Enum) > 0:
@@ -133,7 +133,7 @@ func (g *generator) validValue(s *schema) any {
 	}
 }
 
-// invalidValue returns a value that does not fit.
+// invalidValue returns a value that does not match the schema.
 func (g *generator) invalidValue(s *schema) any {
 	values := []any{json.Number("1e400")}
 	switch {
@@ -178,11 +178,11 @@ func (g *generator) invalidValue(s *schema) any {
 	return pick(g, values)
 }
 
-// encode returns the JSON of what was made here.
+// encode returns v as JSON.
 func encode(v any) []byte {
 	text, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // made of maps, lists, strings and numbers
+		panic(err) // cannot fail: v consists of maps, lists, strings and numbers
 	}
 	return text
 }

@@ -9,20 +9,20 @@ import (
 
 // badRequest is a request with at least one flaw.
 type badRequest struct {
-	flaws       []string // what is wrong, for people
+	flaws       []string // names of the flaws, for error messages
 	method      string
-	bytes       []byte // as they go over the wire
-	closesWrite bool   // the client closes its side after them
+	bytes       []byte // the request as sent
+	closesWrite bool   // the client closes its side of the connection after sending
 
-	// malformedHTTP requests are not the HTTP that the server's library speaks: it
-	// answers in its own words, or closes the connection.
+	// malformedHTTP requests are not valid HTTP for net/http: it answers itself, or closes the
+	// connection.
 	malformedHTTP bool
-	// uncleanPath requests name a path in a roundabout way: they may be sent on to
-	// the clean one.
+	// uncleanPath requests name a path that is not clean: the server may redirect them to the clean
+	// one.
 	uncleanPath bool
 }
 
-// String shows the request to whoever has to find out what happened.
+// String returns the flaws and the beginning of the request, for error messages.
 func (r badRequest) String() string {
 	shown := r.bytes
 	if len(shown) > 1000 {
@@ -31,7 +31,7 @@ func (r badRequest) String() string {
 	return fmt.Sprintf("flaws: %s\n%q", strings.Join(r.flaws, "; "), shown)
 }
 
-// draft is a request in the making.
+// draft is a request before it is encoded.
 type draft struct {
 	operation
 	flaws         []string
@@ -41,14 +41,14 @@ type draft struct {
 	header        []string // lines
 	media         string   // of the body; empty for none
 	content       []byte
-	framing       func(content []byte) (lines []string, sent []byte) // nil for a Content-Length that is right
-	headFraction  float64                                            // of the head; all of it if zero
+	framing       func(content []byte) (lines []string, sent []byte) // nil for a correct Content-Length
+	headFraction  float64                                            // part of the head that is sent; 0 for all of it
 	closesWrite   bool
 	malformedHTTP bool
 	uncleanPath   bool
 }
 
-// setHeader puts a line in the place of those that begin with the same name.
+// setHeader replaces the header lines with this name.
 func (d *draft) setHeader(name, value string) {
 	d.removeHeader(name)
 	d.header = append(d.header, name+": "+value)
@@ -58,13 +58,13 @@ func (d *draft) removeHeader(name string) {
 	d.header = slices.DeleteFunc(d.header, func(line string) bool { return strings.HasPrefix(line, name+":") })
 }
 
-// param sets a query parameter.
+// param sets a query parameter to an escaped value.
 func (d *draft) param(name, escaped string) {
 	d.query = slices.DeleteFunc(d.query, func(pair string) bool { return strings.HasPrefix(pair, name+"=") })
 	d.query = append(d.query, name+"="+escaped)
 }
 
-// request writes the draft down.
+// request encodes the draft.
 func (d *draft) request() badRequest {
 	target := d.path
 	if len(d.query) > 0 {

@@ -1,5 +1,5 @@
-// Package fakeapi is a server for tests of what stands on package client: it
-// speaks the HTTP contract and keeps what it is given in memory.
+// Package fakeapi is an API server for tests of the packages that use pkg/client. It speaks the
+// HTTP contract and keeps its data in memory.
 package fakeapi
 
 import (
@@ -20,39 +20,39 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Server is a running server. Its fields say how it behaves and may be set
-// before the first request.
+// Server is a running server. The fields define how it behaves. Tests may set them before the first
+// request.
 type Server struct {
 	URL              string
-	Key              string                       // the bearer key it asks for; none if empty
-	UploadRejections map[string]string            // uploads under these keys are refused with this detail
-	RateLimitOnce    map[string]bool              // the first upload under these keys is asked to come back in a second
-	CutOffOnce       map[string]bool              // the first upload under these keys is accepted, and cut off before the answer
-	JobErrors        map[string]string            // jobs of these keys fail with this error
-	JobWarnings      map[string]document.Warnings // on the jobs of these keys
-	UnendingJobs     map[string]bool              // jobs of these keys never end
-	JobConflicts     map[string]string            // jobs of these keys cannot be cancelled or retried, with this detail
-	MaxPageSize      int                          // most items of a list; 1000 if zero
+	Key              string                       // the bearer key that it requires; empty for none
+	UploadRejections map[string]string            // uploads with these document keys are refused with this detail
+	RateLimitOnce    map[string]bool              // the first upload with these keys is answered 429, Retry-After 1 s
+	CutOffOnce       map[string]bool              // the first upload with these keys is accepted, but the connection closes before the answer
+	JobErrors        map[string]string            // jobs of documents with these keys fail with this error
+	JobWarnings      map[string]document.Warnings // warnings of the jobs with these keys
+	UnendingJobs     map[string]bool              // jobs with these keys never end
+	JobConflicts     map[string]string            // cancelling or retrying jobs with these keys is answered 409 with this detail
+	MaxPageSize      int                          // maximum number of items on a page; 0 for 1000
 	SearchResult     document.SearchResult        // answer to every search
-	SearchRetryAfter []int                        // Retry-After of the first searches, in seconds; these are refused
+	SearchRetryAfter []int                        // the first searches are refused, with these values of Retry-After, in seconds
 
-	Collections    []string                 // that are there to be re-indexed; default if nil
-	ReindexUpdates []document.Reindex       // what each look at a reindex finds of it, but whose it is; then it has succeeded
-	Estimate       document.ReindexEstimate // answer to every dry run, but of what
+	Collections    []string                 // the collections that can be re-indexed; nil for "default"
+	ReindexUpdates []document.Reindex       // states that successive requests for a reindex return; after the last it has succeeded
+	Estimate       document.ReindexEstimate // the answer to every dry run, except for its collection and model
 
 	mu              sync.Mutex
 	summaries       map[string]document.SummaryMode // by collection
-	summaryRequests []uuid.UUID                     // documents that were to be summarised
+	summaryRequests []uuid.UUID                     // documents for which a summary was requested
 	accepted        []document.Accepted
-	uploads         map[string][]string // Idempotency-Keys by the document's key
+	uploads         map[string][]string // Idempotency-Keys by document key
 	contents        map[string]string
 	searches        []json.RawMessage
-	reindexes       []*document.Reindex // the newest last
+	reindexes       []*document.Reindex // oldest first
 	updatesSeen     int
 	reindexBodies   []json.RawMessage
 }
 
-// New starts a server that is stopped with the test.
+// New starts a server. It stops when the test ends.
 func New(t testing.TB) *Server {
 	t.Helper()
 	s := &Server{contents: map[string]string{}, summaries: map[string]document.SummaryMode{}, uploads: map[string][]string{}}
@@ -82,7 +82,7 @@ func New(t testing.TB) *Server {
 	return s
 }
 
-// Contents returns what was uploaded, by collection and key.
+// Contents returns the uploaded texts, by collection and key.
 func (s *Server) Contents() map[string]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,15 +93,15 @@ func (s *Server) Contents() map[string]string {
 	return contents
 }
 
-// Uploads returns the Idempotency-Key of each upload under a document's key,
-// those that were not answered with success too.
+// Uploads returns the Idempotency-Key of every upload with a document key, including uploads that
+// did not succeed.
 func (s *Server) Uploads(key string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string(nil), s.uploads[key]...)
 }
 
-// Jobs returns all jobs as they are, in the order of their upload.
+// Jobs returns all jobs in their current state, in the order of upload.
 func (s *Server) Jobs() []document.Job {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,7 +158,7 @@ func (s *Server) upload(w http.ResponseWriter, r *http.Request) {
 	write(w, http.StatusAccepted, accepted)
 }
 
-// newJob returns a job as it will end: two passages, one of them reused.
+// newJob returns a job in its final state: two passages, one of them reused.
 func (s *Server) newJob(doc document.Document) document.Job {
 	job := document.Job{
 		ID: uuid.Must(uuid.NewV7()), DocumentID: doc.ID, Collection: doc.Collection, Version: 1,
@@ -193,8 +193,7 @@ func (s *Server) job(w http.ResponseWriter, r *http.Request) {
 	writeProblem(w, http.StatusNotFound, "not_found", "no job "+r.PathValue("id"))
 }
 
-// jobs lists jobs in the order of their upload. A cursor is how many jobs are
-// before the page.
+// jobs lists jobs in the order of upload. A cursor is the number of jobs before the page.
 func (s *Server) jobs(w http.ResponseWriter, r *http.Request) {
 	query, list := r.URL.Query(), document.List[document.Job]{Items: []document.Job{}}
 	skip, _ := strconv.Atoi(query.Get("cursor"))
@@ -220,7 +219,7 @@ func (s *Server) retry(w http.ResponseWriter, r *http.Request) {
 	s.changeJobState(w, r, document.JobQueued, "", func(state document.JobState) bool { return state != document.JobSucceeded })
 }
 
-// changeJobState puts a job into a state, if that is possible from the one it is in.
+// changeJobState sets the state of a job, if possible returns true for its current state.
 func (s *Server) changeJobState(w http.ResponseWriter, r *http.Request, to document.JobState, reason string, possible func(from document.JobState) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -273,8 +272,7 @@ func write(w http.ResponseWriter, status int, body any) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// collections lists the collections whose settings were changed, by name. There is
-// one page.
+// collections lists the collections whose settings were changed, by name, on one page.
 func (s *Server) collections(w http.ResponseWriter, _ *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -285,8 +283,8 @@ func (s *Server) collections(w http.ResponseWriter, _ *http.Request) {
 	write(w, http.StatusOK, list)
 }
 
-// requestSummary answers with the document's job, and summary with a summary if
-// somebody has asked for it.
+// requestSummary answers with the job of the document. After that, summary answers with a summary
+// of it.
 func (s *Server) requestSummary(w http.ResponseWriter, r *http.Request) {
 	for _, job := range s.Jobs() {
 		if job.DocumentID.String() == r.PathValue("id") {
@@ -312,10 +310,11 @@ func (s *Server) summary(w http.ResponseWriter, r *http.Request) {
 	writeProblem(w, http.StatusNotFound, "not_found", "there is no summary yet")
 }
 
-// collection answers and changes the settings of a collection.
+// collection returns the settings of a collection, and changes them first if the request has a
+// body.
 func (s *Server) collection(w http.ResponseWriter, r *http.Request) {
 	settings := document.CollectionSettings{Name: r.PathValue("name"), Model: "local", Dimensions: 64, Tokens: 400}
-	_ = json.NewDecoder(r.Body).Decode(&settings) // a GET has nothing to read
+	_ = json.NewDecoder(r.Body).Decode(&settings) // a GET has no body
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if settings.Summaries != "" {

@@ -16,8 +16,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// ActiveSpace is the space that every collection is served with, whatever was
-// re-indexed.
+// ActiveSpace is the active space of every collection. Reindexes do not change it.
 var ActiveSpace = vector.Space{Model: document.Model{Name: "local", Dimensions: 64}, Chunking: document.Chunking{Tokens: 400}}
 
 func (s *Server) routeReindexes(mux *http.ServeMux) {
@@ -27,7 +26,7 @@ func (s *Server) routeReindexes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /v1/reindexes/{id}/{verb}", s.changeReindexState)
 }
 
-// Reindexes returns all reindexes as they are, the newest last.
+// Reindexes returns all reindexes in their current state, oldest first.
 func (s *Server) Reindexes() []document.Reindex {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,7 +44,7 @@ func (s *Server) ReindexBodies() []json.RawMessage {
 	return append([]json.RawMessage(nil), s.reindexBodies...)
 }
 
-// AddReindex adds one that is the newest from now on, and returns its id.
+// AddReindex adds a reindex as the newest one and returns its id.
 func (s *Server) AddReindex(reindex document.Reindex) uuid.UUID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,7 +88,7 @@ func (s *Server) reindex(w http.ResponseWriter, r *http.Request) {
 	if named {
 		collections = []string{cmp.Or(body.Collection, "default")}
 	}
-	var begun []*document.Reindex
+	var started []*document.Reindex
 	var estimates []document.ReindexEstimate
 	for _, collection := range collections {
 		if !slices.Contains(all, collection) {
@@ -103,7 +102,7 @@ func (s *Server) reindex(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 		one := body.newReindex(collection)
-		begun = append(begun, one)
+		started = append(started, one)
 		estimate := s.Estimate
 		estimate.Collection, estimate.Change, estimate.Model, estimate.Dimensions = collection, one.Change, one.Model, one.Dimensions
 		estimates = append(estimates, estimate)
@@ -116,20 +115,20 @@ func (s *Server) reindex(w http.ResponseWriter, r *http.Request) {
 		write(w, http.StatusOK, map[string]any{"items": estimates})
 		return
 	}
-	s.reindexes = append(s.reindexes, begun...)
+	s.reindexes = append(s.reindexes, started...)
 	if named {
-		w.Header().Set("Location", "/v1/reindexes/"+begun[0].ID.String())
-		write(w, http.StatusAccepted, begun[0])
+		w.Header().Set("Location", "/v1/reindexes/"+started[0].ID.String())
+		write(w, http.StatusAccepted, started[0])
 		return
 	}
-	write(w, http.StatusAccepted, map[string]any{"items": begun})
+	write(w, http.StatusAccepted, map[string]any{"items": started})
 }
 
 func (b reindexBody) newReindex(collection string) *document.Reindex {
 	target, change := rebuild.TargetSpace(document.ReindexRequest{
 		Model: document.Model{Name: b.Model, Dimensions: b.Dimensions}, Tokens: b.Tokens, Overlap: b.Overlap,
 	}, ActiveSpace)
-	target.Model.Dimensions = cmp.Or(target.Model.Dimensions, ActiveSpace.Model.Dimensions) // as if the model were asked
+	target.Model.Dimensions = cmp.Or(target.Model.Dimensions, ActiveSpace.Model.Dimensions) // a real server would ask the model
 	return &document.Reindex{
 		ID: uuid.Must(uuid.NewV7()), Collection: collection, Change: change,
 		Model: target.Model.Name, Dimensions: target.Model.Dimensions, Tokens: target.Chunking.Tokens, Overlap: target.Chunking.Overlap,
@@ -138,8 +137,7 @@ func (b reindexBody) newReindex(collection string) *document.Reindex {
 	}
 }
 
-// listReindexes lists the newest first. A cursor is how many are before the
-// page.
+// listReindexes lists reindexes, newest first. A cursor is the number of reindexes before the page.
 func (s *Server) listReindexes(w http.ResponseWriter, r *http.Request) {
 	query, list := r.URL.Query(), document.List[document.Reindex]{Items: []document.Reindex{}}
 	skip, _ := strconv.Atoi(query.Get("cursor"))
@@ -159,7 +157,7 @@ func (s *Server) listReindexes(w http.ResponseWriter, r *http.Request) {
 	write(w, http.StatusOK, list)
 }
 
-// getReindex answers at once: whoever waits sees it move on by one look.
+// getReindex answers immediately. A request with wait advances the reindex by one update.
 func (s *Server) getReindex(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,14 +171,15 @@ func (s *Server) getReindex(w http.ResponseWriter, r *http.Request) {
 	write(w, http.StatusOK, reindex)
 }
 
-// advanceReindex has a reindex become what the next look finds.
+// advanceReindex sets the reindex to the next state of ReindexUpdates, or to its final state after
+// the last.
 func (s *Server) advanceReindex(reindex *document.Reindex) {
 	switch {
 	case s.updatesSeen < len(s.ReindexUpdates):
-		look := s.ReindexUpdates[s.updatesSeen]
+		update := s.ReindexUpdates[s.updatesSeen]
 		s.updatesSeen++
-		reindex.State, reindex.Stage, reindex.Progress = cmp.Or(look.State, document.JobRunning), look.Stage, look.Progress
-		reindex.Error, reindex.NextAttemptAt = look.Error, look.NextAttemptAt
+		reindex.State, reindex.Stage, reindex.Progress = cmp.Or(update.State, document.JobRunning), update.Stage, update.Progress
+		reindex.Error, reindex.NextAttemptAt = update.Error, update.NextAttemptAt
 	case reindex.Stage == document.StageReverting:
 		reindex.State, reindex.Stage = document.JobSucceeded, document.StageReverted
 	default:
@@ -192,7 +191,7 @@ func (s *Server) advanceReindex(reindex *document.Reindex) {
 	}
 }
 
-// changeReindexState knows which states allow what.
+// changeReindexState pauses, resumes, cancels or reverts a reindex, if its state allows that.
 func (s *Server) changeReindexState(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -229,7 +228,7 @@ func (s *Server) changeReindexState(w http.ResponseWriter, r *http.Request) {
 	write(w, http.StatusOK, reindex)
 }
 
-// find returns the reindex that the path names, or answers that there is none.
+// find returns the reindex named in the path, or answers 404 and returns nil.
 func (s *Server) find(w http.ResponseWriter, r *http.Request) *document.Reindex {
 	for _, reindex := range s.reindexes {
 		if reindex.ID.String() == r.PathValue("id") {

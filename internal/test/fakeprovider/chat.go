@@ -67,8 +67,8 @@ func (p *Provider) serveChat(w http.ResponseWriter, r *http.Request) {
 		fault(&answer)
 	}
 	text := answer.text()
-	if most := max(request.MaxTokens, request.MaxCompletionTokens); most > 0 && tokensOf(text) > most {
-		text, answer.Finish = text[:4*most], "length"
+	if limit := max(request.MaxTokens, request.MaxCompletionTokens); limit > 0 && tokensOf(text) > limit {
+		text, answer.Finish = text[:4*limit], "length"
 	}
 	body, err := json.Marshal(map[string]any{
 		"object": "chat.completion",
@@ -87,7 +87,7 @@ func (p *Provider) serveChat(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if p.wait(r.Context(), p.opts.Latency) != nil {
-		panic(http.ErrAbortHandler) // the client has gone, or the provider is closing
+		panic(http.ErrAbortHandler) // the client has disconnected, or the provider is closing
 	}
 	if fault == nil || answer.Correct {
 		p.mu.Lock()
@@ -99,7 +99,7 @@ func (p *Provider) serveChat(w http.ResponseWriter, r *http.Request) {
 	p.send(r.Context(), w, answer, body)
 }
 
-// ChatTokens returns how many tokens each answer to a chat could have so far.
+// ChatTokens returns max_tokens of every chat request so far.
 func (p *Provider) ChatTokens() []int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -114,7 +114,7 @@ type SectionSummary struct {
 
 var sectionTag = regexp.MustCompile(`(?s)<section-([0-9a-f-]+)>\n(.*?)\n</section-([0-9a-f-]+)>`)
 
-// summariesOf are the summaries of the sections of a question.
+// summariesOf returns the summaries of the sections in a question.
 func summariesOf(question string) []SectionSummary {
 	summaries := []SectionSummary{}
 	for _, section := range sectionTag.FindAllStringSubmatch(question, -1) {
@@ -123,8 +123,7 @@ func summariesOf(question string) []SectionSummary {
 	return summaries
 }
 
-// text is what the answer says: Text, around the summaries of sections where it
-// has any.
+// text returns the text of the answer: Text, followed by Summaries as JSON if there are any.
 func (a *Answer) text() string {
 	if a.Summaries == nil {
 		return a.Text
@@ -133,7 +132,7 @@ func (a *Answer) text() string {
 	return a.Text + string(list)
 }
 
-// summaryOf is the summary of a question: its hash, and how it begins.
+// summaryOf returns the summary of a question: its hash and its first words.
 func summaryOf(question string) string {
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(question))

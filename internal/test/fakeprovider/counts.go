@@ -7,19 +7,19 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Counts are what a provider has been asked for since it was started.
+// Counts are the requests to a provider, and its answers, since its start or the last ResetCounts.
 type Counts struct {
-	EmbeddingRequests  int // for embeddings, refused ones included
-	TextsProcessed     int // texts in those that were worked at, whoever was there to be answered
-	TextsAnswered      int // in those that were answered well
-	TokensAnswered     int // of those texts
-	TokensCharged      int // tokens of all texts answered 200, rightly or wrongly
+	EmbeddingRequests  int // requests for embeddings, including refused ones
+	TextsProcessed     int // texts processed, also if the client did not wait for the answer
+	TextsAnswered      int // texts answered correctly
+	TokensAnswered     int // tokens of those texts
+	TokensCharged      int // tokens of all texts answered 200, correctly or not
 	RequestsRefused    int // requests answered with another status
-	MaxTextsPerRequest int // in one request
-	ChatRequests       int // refused ones included
-	ChatSummaries      int // in those that were answered well
-	ChatInputTokens    int // tokens of the questions answered well
-	ChatOutputTokens   int // tokens of these answers
+	MaxTextsPerRequest int // largest number of texts in one request
+	ChatRequests       int // requests for chat completions, including refused ones
+	ChatSummaries      int // summaries in correct answers
+	ChatInputTokens    int // tokens of the questions answered correctly
+	ChatOutputTokens   int // tokens of those answers
 }
 
 // Counts returns the counts so far.
@@ -29,8 +29,8 @@ func (p *Provider) Counts() Counts {
 	return p.counts
 }
 
-// EmbeddedTexts returns how often each text has been embedded in an answer that was
-// sent without a fault. It is empty unless Options.RecordTexts is set.
+// EmbeddedTexts returns the number of times that each text was embedded in a correct answer. It is
+// empty unless Options.RecordTexts is set.
 func (p *Provider) EmbeddedTexts() map[string]int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -43,7 +43,7 @@ func (p *Provider) EmbeddedTexts() map[string]int {
 	return all
 }
 
-// EmbeddedTextsByModel is Embedded by model and length of its vectors.
+// EmbeddedTextsByModel is EmbeddedTexts by model and dimensions.
 func (p *Provider) EmbeddedTextsByModel() map[document.Model]map[string]int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -54,11 +54,11 @@ func (p *Provider) EmbeddedTextsByModel() map[document.Model]map[string]int {
 	return by
 }
 
-// InFlight returns how many requests the provider is at. Those whose client has
-// gone are not among them.
+// InFlight returns the number of requests being processed. Requests of disconnected clients do not
+// count.
 func (p *Provider) InFlight() int { return int(p.inFlight.Load()) }
 
-// ResetCounts sets all counts back to zero.
+// ResetCounts sets all counts to zero.
 func (p *Provider) ResetCounts() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -72,14 +72,14 @@ func (p *Provider) countRefused() {
 	p.counts.RequestsRefused++
 }
 
-// countProcessed notes texts that are about to be worked at.
+// countProcessed counts texts before they are processed.
 func (p *Provider) countProcessed(texts int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.counts.TextsProcessed += texts
 }
 
-// countAnswered notes texts that are about to be answered.
+// countAnswered counts texts before they are answered.
 func (p *Provider) countAnswered(model document.Model, texts []string, tokens int, answer Answer, fault Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -75,14 +75,14 @@ func (p *Provider) serveEmbeddings(w http.ResponseWriter, r *http.Request) {
 	if answer.ok() {
 		p.countProcessed(len(request.Input))
 		if p.simulateWork(r.Context(), len(request.Input)) != nil {
-			panic(http.ErrAbortHandler) // the client has gone, or the provider is closing
+			panic(http.ErrAbortHandler) // the client has disconnected, or the provider is closing
 		}
 	}
 	p.countAnswered(document.Model{Name: request.Model, Dimensions: dimensions}, request.Input, tokens, answer, fault)
 	p.send(r.Context(), w, answer, body)
 }
 
-// base64Body writes the answer that has no fault in it, without making numbers.
+// base64Body returns an answer without faults. It does not create numbers, which would be slow.
 func (p *Provider) base64Body(texts []string, dimensions int, model string, tokens int) []byte {
 	b := make([]byte, 0, len(texts)*(dimensions*16/3+64)+256)
 	b = append(b, `{"object":"list","data":[`...)

@@ -6,27 +6,27 @@ import (
 	"time"
 )
 
-// Answer is what the provider is about to send. A Fault changes it.
+// Answer is an answer before it is sent. A Fault changes it.
 type Answer struct {
 	Status         int           // 0 for 200
-	Message        string        // of the error, when Status is not 200
-	Header         http.Header   // further headers
-	Delay          time.Duration // before it is sent
-	Hang           bool          // it is never sent
-	Truncate       bool          // it ends in the middle, and the connection with it
-	Raw            string        // sent in place of the answer, or of the error
-	NoBody         bool          // an error without a body
-	SendFloats     bool          // vectors are sent as numbers, whatever was asked for
-	NullVector     *int          // the vector with this index, of numbers, has a null in it
-	Usage          string        // sent as the answer's usage, in JSON; what was counted when empty
-	Correct        bool          // a Fault has left it right: it counts as answered well
-	InvalidVectors []int         // but for the vectors with these indexes
+	Message        string        // error message, if Status is not 200
+	Header         http.Header   // additional headers
+	Delay          time.Duration // delay before the answer is sent
+	Hang           bool          // the answer is never sent
+	Truncate       bool          // the answer and the connection end in the middle
+	Raw            string        // body sent instead of the answer or the error
+	NoBody         bool          // the error has no body
+	SendFloats     bool          // vectors are sent as numbers, regardless of encoding_format
+	NullVector     *int          // the vector with this index, sent as numbers, contains a null
+	Usage          string        // JSON sent as the usage; "" for the counted usage
+	Correct        bool          // the answer counts as correct in spite of its Fault
+	InvalidVectors []int         // indexes of the vectors that are wrong nevertheless
 
-	Vectors []IndexedVector // vectors, of an answer to a request for embeddings
-	Text    string          // of an answer to a request for a chat completion
+	Vectors []IndexedVector // the vectors, in an answer to a request for embeddings
+	Text    string          // the text, in an answer to a request for a chat completion
 
-	Summaries []SectionSummary // of such an answer, behind its Text; nil where one text is asked for
-	Finish    string           // why it ended: stop
+	Summaries []SectionSummary // summaries after Text in such an answer; nil if the request is for one text
+	Finish    string           // finish_reason; normally "stop"
 }
 
 // ok reports whether the status is 200.
@@ -38,11 +38,10 @@ type IndexedVector struct {
 	Vector []float32
 }
 
-// Fault makes an answer a wrong one.
+// Fault makes an answer wrong.
 type Fault func(*Answer)
 
-// Status answers an error with the given status and message, and headers in
-// pairs of name and value.
+// Status answers with an error status, a message, and headers given as pairs of name and value.
 func Status(code int, message string, headers ...string) Fault {
 	return func(a *Answer) {
 		a.Status, a.Message = code, message
@@ -52,7 +51,7 @@ func Status(code int, message string, headers ...string) Fault {
 	}
 }
 
-// RateLimit answers 429 with the Retry-After header, or without when empty.
+// RateLimit answers 429, with the given Retry-After header, or without one if retryAfter is empty.
 func RateLimit(retryAfter string) Fault {
 	if retryAfter == "" {
 		return Status(http.StatusTooManyRequests, "rate limit reached")
@@ -60,22 +59,21 @@ func RateLimit(retryAfter string) Fault {
 	return Status(http.StatusTooManyRequests, "rate limit reached", "Retry-After", retryAfter)
 }
 
-// Raw sends the given body in place of the answer.
+// Raw sends the given body instead of the answer.
 func Raw(body string) Fault {
 	return func(a *Answer) { a.Raw = body }
 }
 
-// Hang never answers: it holds the request until the client gives up or the
-// provider is closed.
+// Hang never answers. It holds the request until the client disconnects or the provider is closed.
 func Hang(a *Answer) { a.Hang = true }
 
-// TruncatedJSON breaks off in the middle of the answer.
+// TruncatedJSON ends the connection in the middle of the answer.
 func TruncatedJSON(a *Answer) { a.Truncate = true }
 
-// WrongCount leaves the last vector out.
+// WrongCount omits the last vector.
 func WrongCount(a *Answer) { a.Vectors = a.Vectors[:len(a.Vectors)-1] }
 
-// WrongOrder sends the vectors last to first, each with its right index.
+// WrongOrder sends the vectors in reverse order, each with its correct index.
 func WrongOrder(a *Answer) {
 	for i, j := 0, len(a.Vectors)-1; i < j; i, j = i+1, j-1 {
 		a.Vectors[i], a.Vectors[j] = a.Vectors[j], a.Vectors[i]
@@ -88,24 +86,24 @@ func DuplicateIndex(a *Answer) { a.Vectors[len(a.Vectors)-1].Index = a.Vectors[0
 // IndexOutOfRange gives the last vector an index that no text has.
 func IndexOutOfRange(a *Answer) { a.Vectors[len(a.Vectors)-1].Index = len(a.Vectors) }
 
-// WrongDimension leaves the last number of every vector out.
+// WrongDimension omits the last number of every vector.
 func WrongDimension(a *Answer) {
 	for i, d := range a.Vectors {
 		a.Vectors[i].Vector = d.Vector[:len(d.Vector)-1]
 	}
 }
 
-// NaN makes one number of the last vector not a number. Where vectors are sent
-// as numbers it is a word that JSON does not have.
+// NaN sets one number of the last vector to NaN. If vectors are sent as numbers, that is not valid
+// JSON.
 func NaN(a *Answer) { a.Vectors[len(a.Vectors)-1].Vector[0] = float32(math.NaN()) }
 
-// ZeroVector makes the last vector zero.
+// ZeroVector sets all numbers of the last vector to zero.
 func ZeroVector(a *Answer) { clear(a.Vectors[len(a.Vectors)-1].Vector) }
 
-// EmptyText answers a chat completion without text.
+// EmptyText answers a chat request without text.
 func EmptyText(a *Answer) { a.Text, a.Summaries = "", nil }
 
-// ContentFiltered answers a chat completion as a content filter leaves it: empty.
+// ContentFiltered answers a chat request as a content filter does: without text.
 func ContentFiltered(a *Answer) {
 	EmptyText(a)
 	a.Finish = "content_filter"

@@ -31,8 +31,7 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// send sends the answer as it stands after its fault, or breaks the connection
-// off, which is what http.ErrAbortHandler is for.
+// send sends the answer, or aborts the connection by panicking with http.ErrAbortHandler.
 func (p *Provider) send(ctx context.Context, w http.ResponseWriter, answer Answer, body []byte) {
 	if answer.Hang {
 		select {
@@ -64,13 +63,13 @@ func (p *Provider) send(ctx context.Context, w http.ResponseWriter, answer Answe
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	if answer.Truncate {
-		// Less than was announced: the server closes the connection.
+		// Sends less than Content-Length says, so the server closes the connection.
 		body = body[:len(body)/2]
 	}
-	_, _ = w.Write(body) // the client may have gone
+	_, _ = w.Write(body) // the client may have disconnected
 }
 
-// serveModels lists the embedding models there are.
+// serveModels lists the embedding models.
 func (p *Provider) serveModels(w http.ResponseWriter) {
 	names := []string{"fake"}
 	if p.opts.Models != nil {
@@ -83,12 +82,12 @@ func (p *Provider) serveModels(w http.ResponseWriter) {
 	writeJSON(w, map[string]any{"object": "list", "data": data})
 }
 
-// writeError answers an error.
+// writeError answers with an error.
 func (p *Provider) writeError(w http.ResponseWriter, status int, message string) {
 	p.writeErrorBody(w, status, map[string]any{"message": message, "type": "fake"})
 }
 
-// writeModelNotFound answers as OpenAI does when asked for a model that it has not.
+// writeModelNotFound answers like OpenAI does for an unknown model.
 func (p *Provider) writeModelNotFound(w http.ResponseWriter, name string) {
 	p.writeErrorBody(w, http.StatusNotFound, map[string]any{
 		"message": fmt.Sprintf("The model `%s` does not exist or you do not have access to it.", name),
@@ -110,5 +109,5 @@ func writeJSON(w http.ResponseWriter, v any) {
 	_ = json.NewEncoder(w).Encode(v)
 }
 
-// tokensOf is a rough count: four bytes a token.
+// tokensOf returns a rough count: four bytes per token.
 func tokensOf(text string) int { return (len(text) + 3) / 4 }

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// limits are buckets that hold what a minute allows and fill up again evenly,
-// as OpenAI's do. The zero value is without limit.
+// limits are token buckets of one minute's limit that refill evenly, like OpenAI's. The zero value
+// has no limits.
 type limits struct {
 	requests, tokens *rate.Limiter // nil for no limit
 }
@@ -26,9 +26,9 @@ func newLimits(requestsPerMinute, tokensPerMinute int) limits {
 	return limits{bucket(requestsPerMinute), bucket(tokensPerMinute)}
 }
 
-// consume takes a request of so many tokens out of the buckets and writes into
-// header what is left in them. Where one does not hold enough it returns the
-// refusal; what is refused for its tokens has still been a request.
+// consume takes one request and its tokens from the buckets, and writes what remains into header.
+// It returns a refusal if a bucket does not have enough. A request that is refused for its tokens
+// still counts as a request.
 func (l *limits) consume(tokens int, header http.Header) Fault {
 	var refusal Fault
 	now := time.Now()

@@ -18,15 +18,15 @@ import (
 
 func TestModels(t *testing.T) {
 	t.Parallel()
-	p := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 8, Models: map[string]int{"pliable": 0, "stubborn": 48}})
+	p := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 8, Models: map[string]int{"variable": 0, "fixed": 48}})
 	for _, test := range []struct {
 		model       string
 		asked, want int
 	}{
-		{"pliable", 0, 8},
-		{"pliable", 16, 16},
-		{"stubborn", 0, 48},
-		{"stubborn", 16, 48},
+		{"variable", 0, 8},
+		{"variable", 16, 16},
+		{"fixed", 0, 48},
+		{"fixed", 16, 48},
 	} {
 		for _, encoding := range []string{"base64", "float"} {
 			status, _, body := post(t, p, "/embeddings", map[string]any{
@@ -37,21 +37,21 @@ func TestModels(t *testing.T) {
 				t.Fatalf("%s answered %d %s (%v)", test.model, status, body, err)
 			}
 			if got := len(floats(t, answer.Data[0])); got != test.want {
-				t.Errorf("%s, asked for %d dimensions in %s, answered %d, want %d", test.model, test.asked, encoding, got, test.want)
+				t.Errorf("%s, asked for %d dimensions in %s, answered with %d, want %d", test.model, test.asked, encoding, got, test.want)
 			}
 		}
 	}
 
-	status, _, body := post(t, p, "/embeddings", map[string]any{"model": "nobody", "input": []string{"a"}})
+	status, _, body := post(t, p, "/embeddings", map[string]any{"model": "unknown", "input": []string{"a"}})
 	var refusal struct {
 		Error struct{ Message, Type, Code string }
 	}
 	if err := json.Unmarshal(body, &refusal); err != nil || status != http.StatusNotFound ||
 		refusal.Error.Code != "model_not_found" || refusal.Error.Type != "invalid_request_error" {
-		t.Errorf("a model that is not there was answered %d %s (%v)", status, body, err)
+		t.Errorf("an unknown model was answered %d %s (%v)", status, body, err)
 	}
 	if got := p.Counts().RequestsRefused; got != 1 {
-		t.Errorf("%d requests are counted as refused, want 1", got)
+		t.Errorf("%d requests counted as refused, want 1", got)
 	}
 }
 
@@ -85,28 +85,28 @@ func TestOneModelFails(t *testing.T) {
 		}
 		return got
 	}
-	p.FailModel("sick", fakeprovider.Status(503, "overloaded"), 2)
-	if got := statuses("well"); got != [3]int{200, 200, 200} {
+	p.FailModel("failing", fakeprovider.Status(503, "overloaded"), 2)
+	if got := statuses("healthy"); got != [3]int{200, 200, 200} {
 		t.Errorf("the other model answered %v", got)
 	}
-	if got := statuses("sick"); got != [3]int{503, 503, 200} {
-		t.Errorf("it answered %v", got)
+	if got := statuses("failing"); got != [3]int{503, 503, 200} {
+		t.Errorf("the failing model answered %v", got)
 	}
-	p.FailModel("sick", fakeprovider.Status(400, "no"), -1)
-	if got := statuses("sick"); got != [3]int{400, 400, 400} {
-		t.Errorf("until it is well again it answered %v", got)
+	p.FailModel("failing", fakeprovider.Status(400, "no"), -1)
+	if got := statuses("failing"); got != [3]int{400, 400, 400} {
+		t.Errorf("with a permanent fault the model answered %v", got)
 	}
-	p.FailModel("sick", nil, 0)
-	if got := statuses("sick"); got != [3]int{200, 200, 200} {
-		t.Errorf("well again it answered %v", got)
+	p.FailModel("failing", nil, 0)
+	if got := statuses("failing"); got != [3]int{200, 200, 200} {
+		t.Errorf("without a fault the model answered %v", got)
 	}
 }
 
-func TestTextsOfClientsThatHaveGoneAreTaken(t *testing.T) {
+func TestTextsOfDisconnectedClientsAreProcessed(t *testing.T) {
 	t.Parallel()
 	p := fakeprovider.Start(t, fakeprovider.Options{Latency: time.Hour})
-	ctx, leave := context.WithCancel(t.Context())
-	defer leave()
+	ctx, disconnect := context.WithCancel(t.Context())
+	defer disconnect()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.URL()+"/embeddings", strings.NewReader(`{"input":["a","b"]}`))
 	if err != nil {
 		t.Fatal(err)
@@ -116,9 +116,9 @@ func TestTextsOfClientsThatHaveGoneAreTaken(t *testing.T) {
 			response.Body.Close()
 		}
 	}()
-	await.Until(t, "the texts are taken", func() bool { return p.Counts().TextsProcessed == 2 })
-	leave()
-	await.Until(t, "the provider sees that the client has gone", func() bool { return p.InFlight() == 0 })
+	await.Until(t, "the texts are counted as processed", func() bool { return p.Counts().TextsProcessed == 2 })
+	disconnect()
+	await.Until(t, "the provider notices that the client has disconnected", func() bool { return p.InFlight() == 0 })
 	if c := p.Counts(); c.TextsProcessed != 2 || c.TextsAnswered != 0 {
 		t.Errorf("%+v", c)
 	}
@@ -138,12 +138,12 @@ func TestTextsAreCountedByModel(t *testing.T) {
 	want := map[document.Model]map[string]int{
 		{Name: "m", Dimensions: 16}:     {"a": 1, "b": 1},
 		{Name: "m", Dimensions: 64}:     {"a": 1},
-		{Name: "other", Dimensions: 32}: {"b": 2}, // what it answers, not what it was asked for
+		{Name: "other", Dimensions: 32}: {"b": 2}, // the dimensions of the answer, not of the request
 	}
 	if diff := cmp.Diff(want, p.EmbeddedTextsByModel()); diff != "" {
-		t.Errorf("by model (-want +got):\n%s", diff)
+		t.Errorf("texts by model (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(map[string]int{"a": 2, "b": 3}, p.EmbeddedTexts()); diff != "" {
-		t.Errorf("by all together (-want +got):\n%s", diff)
+		t.Errorf("texts of all models (-want +got):\n%s", diff)
 	}
 }

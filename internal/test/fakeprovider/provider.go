@@ -1,6 +1,6 @@
-// Package fakeprovider is a model provider for tests and benchmarks: it speaks
-// the OpenAI protocol over real HTTP, answers deterministically at nearly no
-// cost, and can be slow, limited or broken on demand.
+// Package fakeprovider is a model provider for tests and benchmarks. It speaks the OpenAI protocol
+// over real HTTP and answers deterministically at almost no cost. On demand it is slow, limited or
+// broken.
 package fakeprovider
 
 import (
@@ -16,28 +16,28 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Options say how the provider behaves. The zero value answers at once and
-// without limit.
+// Options define how the provider behaves. With the zero value it answers immediately and has no
+// limits.
 type Options struct {
-	Latency        time.Duration // of every answer
-	TextsPerSecond float64       // how fast texts are embedded, one after another; 0 for no limit
-	Parallel       int           // requests for embeddings worked on at once, others wait; 0 for no limit
+	Latency        time.Duration // latency of every answer
+	TextsPerSecond float64       // rate at which texts are embedded, one after another; 0 for no limit
+	Parallel       int           // maximum number of embedding requests processed at a time, others wait; 0 for no limit
 
-	// Limits a minute, in OpenAI's headers; more is refused with 429 and
-	// Retry-After. 0 for no limit, and no headers.
+	// Limits per minute, announced in OpenAI's headers. Requests beyond them are answered 429 with
+	// Retry-After. 0 for no limit and no headers.
 	RequestsPerMinute, TokensPerMinute int
 
-	// Models are the embedding models there are, each with the length of its
-	// vectors whatever a request says; 0 for what it says. Others are refused
-	// with 404, as OpenAI does. nil for any.
+	// Models are the known embedding models and the dimensions of their vectors, which override
+	// those of the request; 0 for those of the request. Unknown models are answered 404, as OpenAI
+	// does. nil to know every model.
 	Models map[string]int
 
-	Dimensions  int    // of vectors where neither request nor model says; 1536
-	MaxTexts    int    // more in one request are refused, as OpenAI does; 2048
-	APIKey      string // other keys are refused with 401; empty for any
+	Dimensions  int    // dimensions if neither the request nor the model gives them; default 1536
+	MaxTexts    int    // maximum number of texts in a request, as OpenAI has; default 2048
+	APIKey      string // other keys are answered 401; empty to accept every key
 	FloatsOnly  bool   // ignore encoding_format, as some servers do
-	Semantic    bool   // vectors of llm.Local, so that searches find something
-	RecordTexts bool   // keep every text, for Embedded; costs memory
+	Semantic    bool   // vectors of llm.LocalEmbedder, so that searches find something
+	RecordTexts bool   // keep every text, for EmbeddedTexts; costs memory
 }
 
 // Provider is a running provider. It is safe for concurrent use.
@@ -50,27 +50,26 @@ type Provider struct {
 	vectors  vectors
 
 	closeOnce sync.Once
-	closing   chan struct{} // closed when Close begins
+	closing   chan struct{} // closed when Close starts
 	done      chan struct{} // closed when the server has ended
 
-	inFlight atomic.Int64 // requests
+	inFlight atomic.Int64 // number of requests
 
 	mu              sync.Mutex
-	busyUntil       time.Time // when the texts taken so far are done
+	busyUntil       time.Time // when all accepted texts will be done
 	counts          Counts
 	embedded        map[document.Model]map[string]int
-	script          Script // goes before all schedules
+	script          Script // has priority over all schedules
 	embeddingFaults faultSchedule
-	modelFaults     map[string]*faultSchedule // of embeddings by one model; goes before embed
-	faultySubstring string                    // texts that hold it meet refused, before all
+	modelFaults     map[string]*faultSchedule // by model; has priority over embeddingFaults
+	faultySubstring string                    // requests with a text that contains it get substringFault, which has priority over all other faults
 	substringFault  Fault
 	chatFaults      faultSchedule
 
-	chatTokens []int // max_tokens of each request for a chat completion
+	chatTokens []int // max_tokens of each chat request
 }
 
-// New starts a provider on a free port of the loopback interface. The caller
-// must Close it.
+// New starts a provider on a free port of the loopback interface. The caller must call Close.
 func New(opts Options) (*Provider, error) {
 	if opts.Dimensions == 0 {
 		opts.Dimensions = 1536
@@ -98,12 +97,12 @@ func New(opts Options) (*Provider, error) {
 	p.server = &http.Server{Handler: p}
 	go func() {
 		defer close(p.done)
-		_ = p.server.Serve(listener) // ends with Close
+		_ = p.server.Serve(listener) // returns after Close
 	}()
 	return p, nil
 }
 
-// Start starts a provider that ends with the test.
+// Start starts a provider that is closed when the test ends.
 func Start(t testing.TB, opts Options) *Provider {
 	t.Helper()
 	p, err := New(opts)
@@ -114,11 +113,10 @@ func Start(t testing.TB, opts Options) *Provider {
 	return p
 }
 
-// URL is the base URL for clients, up to and with /v1.
+// URL returns the base URL for clients, which ends in /v1.
 func (p *Provider) URL() string { return "http://" + p.listener.Addr().String() + "/v1" }
 
-// Close breaks off requests under way and frees the port. Clients then meet a
-// refused connection.
+// Close aborts the running requests and frees the port. Afterwards connections are refused.
 func (p *Provider) Close() {
 	p.closeOnce.Do(func() {
 		close(p.closing)
@@ -127,8 +125,8 @@ func (p *Provider) Close() {
 	})
 }
 
-// simulateWork takes the time that the texts take: a place among the requests worked
-// on at once, the latency, and the texts' turn.
+// simulateWork waits as long as the texts take: until a slot is free, then for the latency or for
+// the texts before and including these, whichever is longer.
 func (p *Provider) simulateWork(ctx context.Context, texts int) error {
 	if p.slots != nil {
 		select {
@@ -141,8 +139,7 @@ func (p *Provider) simulateWork(ctx context.Context, texts int) error {
 	return p.wait(ctx, max(p.opts.Latency, p.reserveTime(texts)))
 }
 
-// reserveTime reserves the time for the texts and returns how long it is until they
-// are done.
+// reserveTime reserves time for the texts and returns how long it takes until they are done.
 func (p *Provider) reserveTime(texts int) time.Duration {
 	if p.opts.TextsPerSecond == 0 {
 		return 0

@@ -44,7 +44,7 @@ func post(t testing.TB, p *fakeprovider.Provider, path string, body any) (int, h
 	return resp.StatusCode, resp.Header, answer
 }
 
-// embed asks for vectors and returns them as they were sent.
+// embed requests vectors and returns them as they were sent.
 func embed(t testing.TB, p *fakeprovider.Provider, encoding string, dimensions int, texts ...string) []datum {
 	t.Helper()
 	status, _, body := post(t, p, "/embeddings", map[string]any{
@@ -147,10 +147,10 @@ func TestCounts(t *testing.T) {
 	}
 }
 
-func TestRequestsOfClientsThatHaveGoneAreNotInFlight(t *testing.T) {
+func TestRequestsOfDisconnectedClientsAreNotInFlight(t *testing.T) {
 	t.Parallel()
 	p := fakeprovider.Start(t, fakeprovider.Options{Latency: time.Hour})
-	ctx, leave := context.WithCancel(t.Context())
+	ctx, disconnect := context.WithCancel(t.Context())
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.URL()+"/embeddings", strings.NewReader(`{"input":["a"]}`))
 	if err != nil {
 		t.Fatal(err)
@@ -161,11 +161,11 @@ func TestRequestsOfClientsThatHaveGoneAreNotInFlight(t *testing.T) {
 		failed <- err
 	}()
 	await.Until(t, "the request is in flight", func() bool { return p.InFlight() == 1 })
-	leave()
+	disconnect()
 	if err := await.Receive(t, failed); err == nil {
-		t.Error("it was answered")
+		t.Error("the request was answered after the client disconnected")
 	}
-	await.Until(t, "the provider sees that the client has gone", func() bool { return p.InFlight() == 0 })
+	await.Until(t, "the provider notices that the client has disconnected", func() bool { return p.InFlight() == 0 })
 }
 
 func TestFaults(t *testing.T) {
@@ -218,20 +218,20 @@ func TestSchedule(t *testing.T) {
 	}
 	p.FailNext(fakeprovider.RateLimit("7"), 2)
 	if diff := cmp.Diff([]int{429, 429, 200}, statuses(3)); diff != "" {
-		t.Errorf("the next two: %s", diff)
+		t.Errorf("FailNext twice: %s", diff)
 	}
 	p.FailEvery(fakeprovider.Status(503, "tired"), 3)
 	if diff := cmp.Diff([]int{200, 200, 503, 200, 200, 503}, statuses(6)); diff != "" {
-		t.Errorf("every third: %s", diff)
+		t.Errorf("FailEvery third: %s", diff)
 	}
 	p.FailEvery(nil, 0)
 	p.FailNext(fakeprovider.Status(500, "down"), -1)
 	if diff := cmp.Diff([]int{500, 500, 500}, statuses(3)); diff != "" {
-		t.Errorf("all: %s", diff)
+		t.Errorf("FailNext without limit: %s", diff)
 	}
 	p.FailNext(nil, 0)
 	if diff := cmp.Diff([]int{200}, statuses(1)); diff != "" {
-		t.Errorf("none: %s", diff)
+		t.Errorf("FailNext never: %s", diff)
 	}
 }
 
@@ -250,7 +250,7 @@ func TestFailFor(t *testing.T) {
 	}
 	await.Until(t, "the window is over", func() bool { return status() == 200 })
 	if took := time.Since(start); took < window {
-		t.Errorf("over after %s, want %s", took, window)
+		t.Errorf("the window ended after %s, want at least %s", took, window)
 	}
 }
 
@@ -274,7 +274,7 @@ func TestFailShare(t *testing.T) {
 		t.Errorf("%d of 200 failed, want about 60", n)
 	}
 	if failed(1) != first || failed(2) == first {
-		t.Error("the seed does not decide which fail")
+		t.Error("the seed does not determine which requests fail")
 	}
 }
 
@@ -292,7 +292,7 @@ func TestLimits(t *testing.T) {
 		}
 	}
 	if reset, err := time.ParseDuration(header.Get("X-RateLimit-Reset-Tokens")); err != nil || reset.Round(time.Second) != 45*time.Second {
-		t.Errorf("tokens are back after %s, %v, want 45s", reset, err)
+		t.Errorf("X-RateLimit-Reset-Tokens is %s, error %v, want 45s", reset, err)
 	}
 	if status, header := ask(60); status != 429 || header.Get("Retry-After") != "15" {
 		t.Errorf("too many tokens: %d, Retry-After %q, want 429, 15", status, header.Get("Retry-After"))
@@ -337,7 +337,7 @@ func TestCapacity(t *testing.T) {
 	tests := []struct {
 		name string
 		opts fakeprovider.Options
-		want time.Duration // for four requests of one text, sent at once
+		want time.Duration // for four concurrent requests of one text each
 	}{
 		{"texts per second", fakeprovider.Options{TextsPerSecond: 40}, 100 * time.Millisecond},
 		{"parallel", fakeprovider.Options{Latency: 50 * time.Millisecond, Parallel: 2}, 100 * time.Millisecond},
@@ -387,5 +387,5 @@ func TestCloseEndsHangingRequests(t *testing.T) {
 	if err := <-failed; err == nil {
 		t.Error("a hanging request was answered")
 	}
-	p.Close() // again, without harm
+	p.Close() // a second Close has no effect
 }

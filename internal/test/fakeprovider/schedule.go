@@ -7,22 +7,22 @@ import (
 	"time"
 )
 
-// faultSchedule says which requests meet a fault. Of several that apply the first
-// of these wins.
+// faultSchedule decides which requests get a fault. If several faults apply, the first in this
+// order wins.
 type faultSchedule struct {
 	next   Fault
-	left   int // requests still to meet next; negative for all
+	left   int // number of requests that still get next; negative for all
 	during Fault
-	until  time.Time // requests before it meet during
+	until  time.Time // requests before this time get during
 	some   Fault
-	share  float64    // of the requests that meet some
-	random *rand.Rand // decides which
+	share  float64    // share of the requests that get some
+	random *rand.Rand // chooses those requests
 	each   Fault
-	every  int // each meets every so many-th; 0 for none
-	seen   int // requests counted for every
+	every  int // every nth request gets each; 0 for none
+	seen   int // number of requests counted for every
 }
 
-// nextFault returns the fault of the next request, or nil.
+// nextFault counts the next request and returns its fault, or nil.
 func (s *faultSchedule) nextFault() Fault {
 	s.seen++
 	switch {
@@ -42,23 +42,22 @@ func (s *faultSchedule) nextFault() Fault {
 	}
 }
 
-// FailNext has the next n requests for embeddings meet the fault; all from now on
-// when n is negative, none when it is 0.
+// FailNext gives the fault to the next n embedding requests; to all following ones if n is
+// negative, to none if n is 0.
 func (p *Provider) FailNext(fault Fault, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.embeddingFaults.next, p.embeddingFaults.left = fault, n
 }
 
-// FailModel does what Fail does for requests for embeddings by one model.
+// FailModel does what FailNext does, for the embedding requests of one model.
 func (p *Provider) FailModel(model string, fault Fault, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.modelFaults[model] = &faultSchedule{next: fault, left: n}
 }
 
-// modelFault returns the fault of the next request for embeddings by the model, or
-// nil.
+// modelFault counts the next embedding request of the model and returns its fault, or nil.
 func (p *Provider) modelFault(model string) Fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -68,38 +67,37 @@ func (p *Provider) modelFault(model string) Fault {
 	return nil
 }
 
-// FailFor has all requests for embeddings within d from now meet the fault.
+// FailFor gives the fault to all embedding requests during the next d.
 func (p *Provider) FailFor(fault Fault, d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.embeddingFaults.during, p.embeddingFaults.until = fault, time.Now().Add(d)
 }
 
-// FailShare has a share of the requests for embeddings from now on meet the
-// fault, 0.3 for three in ten; none when it is 0. Equal seeds choose equally.
+// FailShare gives the fault to a share of the following embedding requests: 0.3 for three in ten, 0
+// for none. Equal seeds choose the same requests.
 func (p *Provider) FailShare(fault Fault, share float64, seed uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.embeddingFaults.some, p.embeddingFaults.share, p.embeddingFaults.random = fault, share, rand.New(rand.NewPCG(seed, 0))
 }
 
-// FailEvery has every nth request for embeddings from now on meet the fault;
-// none when n is 0.
+// FailEvery gives the fault to every nth of the following embedding requests; to none if n is 0.
 func (p *Provider) FailEvery(fault Fault, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.embeddingFaults.each, p.embeddingFaults.every, p.embeddingFaults.seen = fault, n, 0
 }
 
-// FailNextChat does for chat completions what Fail does for embeddings.
+// FailNextChat does for chat requests what FailNext does for embedding requests.
 func (p *Provider) FailNextChat(fault Fault, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.chatFaults.next, p.chatFaults.left = fault, n
 }
 
-// FailTexts has all requests for embeddings with a text that holds part meet
-// the fault; none when it is nil.
+// FailTexts gives the fault to all embedding requests with a text that contains part; to none if
+// fault is nil.
 func (p *Provider) FailTexts(part string, fault Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

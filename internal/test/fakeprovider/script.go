@@ -5,35 +5,33 @@ import (
 	"time"
 )
 
-// Request is what a Script looks at: a request for embeddings or for a chat
-// completion.
+// Request is the input of a Script: an embedding request or a chat request.
 type Request struct {
 	Chat      bool
 	Model     string
-	Key       string   // bearer token, or that of the header api-key
-	Texts     []string // to be embedded, or the contents of the messages
-	Encoding  string   // encoding_format; empty when it was left out
-	MaxTokens int      // of a chat completion, by either of the parameters' names
+	Key       string   // bearer token, or the value of the header api-key
+	Texts     []string // texts to embed, or contents of the messages
+	Encoding  string   // encoding_format; "" if the request has none
+	MaxTokens int      // max_tokens or max_completion_tokens of a chat request
 
-	// Dimensions is what was asked for; 0 when the parameter was left out.
+	// Dimensions is the requested length of vectors; 0 if the request has none.
 	Dimensions int
 
-	Format string // type of response_format; empty when it was left out
+	Format string // type of response_format; "" if the request has none
 }
 
-// Script decides what is wrong with the answer to a request, nil for nothing.
-// It is called by several goroutines at once, for each request, before any
-// other fault is looked for.
+// Script returns the fault of a request, or nil. The provider calls it for every request, before it
+// considers any other fault. It must be safe for concurrent use.
 type Script func(Request) Fault
 
-// SetScript has requests from now on follow the script; nil ends it.
+// SetScript sets the script for all following requests; nil for none.
 func (p *Provider) SetScript(script Script) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.script = script
 }
 
-// scriptFault returns the fault that the script has for a request, or nil.
+// scriptFault returns the script's fault for a request, or nil.
 func (p *Provider) scriptFault(request Request) Fault {
 	p.mu.Lock()
 	script := p.script
@@ -52,8 +50,8 @@ func keyOf(r *http.Request) string {
 	return r.Header.Get("Api-Key")
 }
 
-// StatusWithBody answers a status with a body that is sent as it is, and headers in pairs
-// of name and value.
+// StatusWithBody answers with a status, a body sent as it is, and headers given as pairs of name
+// and value.
 func StatusWithBody(status int, body string, headers ...string) Fault {
 	return func(a *Answer) {
 		Status(status, "", headers...)(a)
@@ -61,7 +59,7 @@ func StatusWithBody(status int, body string, headers ...string) Fault {
 	}
 }
 
-// WithHeaders adds headers, in pairs of name and value, to an answer that is right.
+// WithHeaders adds headers, given as pairs of name and value, to a correct answer.
 func WithHeaders(headers ...string) Fault {
 	return func(a *Answer) {
 		for i := 0; i+1 < len(headers); i += 2 {
@@ -71,13 +69,12 @@ func WithHeaders(headers ...string) Fault {
 	}
 }
 
-// Slow sends a right answer late.
+// Slow sends a correct answer after a delay.
 func Slow(d time.Duration) Fault {
 	return func(a *Answer) { a.Delay, a.Correct = d, true }
 }
 
-// Scale multiplies every number of every vector, which does not change where it
-// points to.
+// Scale multiplies every number of every vector by factor, which does not change its direction.
 func Scale(factor float32) Fault {
 	return func(a *Answer) {
 		for _, d := range a.Vectors {
@@ -89,8 +86,7 @@ func Scale(factor float32) Fault {
 	}
 }
 
-// ChatText answers a chat completion with the given text. It counts as answered
-// well.
+// ChatText answers a chat request with the given text. The answer counts as correct.
 func ChatText(text string) Fault {
 	return func(a *Answer) { a.Text, a.Summaries, a.Correct = text, nil, true }
 }

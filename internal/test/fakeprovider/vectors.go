@@ -14,26 +14,26 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// poolSize is how many vectors of each dimension are made ahead.
+// poolSize is the number of vectors that are prepared for each length.
 const poolSize = 256
 
-// A unit is the least whole number of floats that is also a whole number of
-// base64 groups: 3 floats, 12 bytes, 16 characters.
+// A unit is the smallest number of floats that is also a whole number of base64 groups: 3 floats
+// are 12 bytes and 16 characters.
 const (
 	unitFloats = 3
 	unitChars  = 16
 )
 
-// vectors makes the vectors of texts: equal for equal texts, and different for
+// vectors generates vectors of texts. Equal texts have equal vectors; different texts have
 // different ones.
 type vectors struct {
 	semantic bool
 	pools    sync.Map // int → func() []string
 }
 
-// appendBase64 appends the vector of a text. It costs little more than
-// copying: a first unit that spells the text's hash, then the beginning of one
-// vector from the stock and the end of another.
+// appendBase64 appends the vector of a text, in base64. It costs little more than copying: the
+// first unit encodes the text's hash; the rest is the beginning of one vector from the pool and the
+// end of another.
 func (v *vectors) appendBase64(b []byte, text string, dimensions int) []byte {
 	if v.semantic || dimensions <= unitFloats {
 		return appendEncoded(b, v.makeVector(text, dimensions))
@@ -41,12 +41,12 @@ func (v *vectors) appendBase64(b []byte, text string, dimensions int) []byte {
 	hash := xxhash.Sum64String(text)
 	head := hashFloats(hash, dimensions)
 	b = appendEncoded(b, head[:])
-	stocked := v.pool(dimensions)
-	first, second := stocked[hash%poolSize], stocked[hash>>8%poolSize]
+	prepared := v.pool(dimensions)
+	first, second := prepared[hash%poolSize], prepared[hash>>8%poolSize]
 	units := dimensions / unitFloats
-	cut := unitChars * (1 + int(hash>>16%uint64(units)))
-	b = append(b, first[unitChars:cut]...)
-	return append(b, second[cut:]...)
+	split := unitChars * (1 + int(hash>>16%uint64(units)))
+	b = append(b, first[unitChars:split]...)
+	return append(b, second[split:]...)
 }
 
 // floats returns the vector of a text as numbers.
@@ -56,7 +56,7 @@ func (v *vectors) floats(text string, dimensions int) []float32 {
 	}
 	raw, err := base64.StdEncoding.DecodeString(string(v.appendBase64(nil, text, dimensions)))
 	if err != nil {
-		panic(err) // appendBase64 writes nothing else
+		panic(err) // cannot fail: appendBase64 writes valid base64
 	}
 	floats := make([]float32, dimensions)
 	for i := range floats {
@@ -69,7 +69,7 @@ func (v *vectors) makeVector(text string, dimensions int) []float32 {
 	if v.semantic {
 		made, err := llm.LocalEmbedder{}.Embed(context.Background(), document.Model{Dimensions: dimensions}, []string{text})
 		if err != nil {
-			panic(err) // it fails with its context only
+			panic(err) // cannot fail: the context never ends
 		}
 		return made[0]
 	}
@@ -77,8 +77,8 @@ func (v *vectors) makeVector(text string, dimensions int) []float32 {
 	return head[:dimensions]
 }
 
-// hashFloats writes a hash as floats that are neither zero nor, together, longer
-// than a unit vector of that dimension might be.
+// hashFloats encodes a hash as floats that are not zero and whose length is at most about that of a
+// unit vector with these dimensions.
 func hashFloats(hash uint64, dimensions int) [unitFloats]float32 {
 	var head [unitFloats]float32
 	scale := 1 / math.Sqrt(float64(dimensions))
@@ -89,7 +89,7 @@ func hashFloats(hash uint64, dimensions int) [unitFloats]float32 {
 	return head
 }
 
-// pool returns the vectors of a dimension that were made ahead, in base64.
+// pool returns the prepared vectors with these dimensions, in base64.
 func (v *vectors) pool(dimensions int) []string {
 	made, _ := v.pools.LoadOrStore(dimensions, sync.OnceValue(func() []string {
 		random := rand.New(rand.NewPCG(1, uint64(dimensions)))
