@@ -31,6 +31,9 @@ var importRules = map[string][]string{
 	"internal/rebuild":      {"pkg/document", "internal/vector", "internal/original"},
 	"internal/verification": {"pkg/document", "internal/vector", "internal/original"},
 
+	// Decisions are pure functions that both stores ask.
+	"internal/lifecycle": {"pkg/document", "internal/fault", "internal/garbage", "internal/rebuild", "internal/task", "internal/vector"},
+
 	// Every package may start goroutines and check that a configuration is complete.
 	"internal/goroutine": {"internal/fault"},
 	"internal/required":  {},
@@ -52,8 +55,8 @@ var importRules = map[string][]string{
 	// Backends import the base packages, their own SDK, and the migrations that they run.
 	"internal/backend/":              append([]string{"internal/telemetry"}, basePackages...),
 	"internal/backend/llm":           append([]string{"internal/telemetry", "internal/writeback"}, basePackages...),
-	"internal/backend/postgres":      append([]string{"internal/telemetry", "migrations"}, basePackages...),
-	"internal/backend/sqlite":        append([]string{"internal/telemetry", "migrations"}, basePackages...),
+	"internal/backend/postgres":      append([]string{"internal/lifecycle", "internal/telemetry", "migrations"}, basePackages...),
+	"internal/backend/sqlite":        append([]string{"internal/lifecycle", "internal/telemetry", "migrations"}, basePackages...),
 	"internal/backend/storetest":     basePackages,
 	"internal/backend/blob/blobtest": append([]string{"internal/backend/blob"}, basePackages...),
 

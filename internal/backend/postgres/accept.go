@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -46,7 +47,7 @@ func accept(ctx context.Context, tx pgx.Tx, upload original.Upload) (accepted do
 	if err != nil {
 		return document.Accepted{}, err
 	}
-	if err := checkCondition(upload.Condition, newest.sha256); err != nil {
+	if err := lifecycle.CheckCondition(upload.Condition, newest.sha256); err != nil {
 		return document.Accepted{}, err
 	}
 	accepted.Unchanged = newest.unchanged

@@ -3,13 +3,13 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -49,24 +49,19 @@ func (s *Store) Claim(ctx context.Context, ref task.Ref, ttl time.Duration) (wor
 func (s *Store) claimTask(ctx context.Context, ref task.Ref, lease uuid.UUID, ttl time.Duration) (work task.Work, err error) {
 	var refused error // after what was written on the way to it
 	err = s.inTenantCommitBatch(ctx, func(tx pgx.Tx) (*pgx.Batch, error) {
-		t, err := lockTask(ctx, tx, ref)
+		was, err := lockJob(ctx, tx, lifecycle.TaskNotFound(), jobOfTask, []any{ref.DocumentID, ref.Version})
 		if err != nil {
 			return nil, err
 		}
-		if t.state.Ended() {
-			return nil, fault.New(fault.NotFound, "the task has ended: %s", t.state)
-		}
 		var last pgx.Batch
-		if reason := t.cancelReason(); reason != "" {
-			refused = fault.New(fault.NotFound, "the task was cancelled: %s", reason)
-			t.queueEnd(&last, document.JobCancelled, reason, nil)
+		var is lifecycle.Job
+		is, refused = was.Claim(ref.Kind, lease, ttl, was.now)
+		queueSave(&last, was.Job, is, s.processID, nil)
+		if refused != nil {
 			return &last, nil
 		}
-		work = task.Work{Ref: t.Ref, JobID: t.job, Lease: lease, Attempt: t.attempt, Crashes: t.crashes}
-		if err := beginAttempt(&work, t.lease, t.state, t.claimableIn); err != nil {
-			return nil, err
-		}
-		return &last, s.queueLeaseTask(ctx, &last, t, ttl, &work)
+		work = task.Work{Ref: ref, JobID: is.ID}
+		return &last, queueWork(ctx, &last, is, &work)
 	})
 	if err == nil {
 		err = refused
@@ -93,44 +88,26 @@ func beginAttempt(work *task.Work, held *uuid.UUID, state document.JobState, wai
 	return nil
 }
 
-// cancelReason says why nobody wants the task any more, if so.
-func (t lockedTask) cancelReason() string {
-	switch {
-	case t.docDeleted:
-		return reasonDocumentDeleted
-	case t.state == document.JobQueued && t.newestVersion > t.Version:
-		return reasonSuperseded(t.newestVersion)
-	default:
-		return ""
-	}
-}
-
-// queueLeaseTask writes that the task's attempt has begun, and reads its work. What an
-// earlier attempt has placed goes: an attempt's places are all its own.
-func (s *Store) queueLeaseTask(ctx context.Context, batch *pgx.Batch, t lockedTask, ttl time.Duration, work *task.Work) error {
-	id, err := tenant.From(ctx)
-	if err != nil {
+// queueWork reads the work of a task that was claimed. What an earlier attempt has
+// placed goes: an attempt's places are all its own.
+func queueWork(ctx context.Context, batch *pgx.Batch, is lifecycle.Job, work *task.Work) (err error) {
+	if work.Tenant, err = tenant.From(ctx); err != nil {
 		return err
 	}
-	work.Tenant = id
-	batch.Queue(`
-		UPDATE tasks SET state = 'running', attempt = $3, crashes = $4, round = round + 1,
-		                 lease = $5, lease_until = clock_timestamp() + $6::interval, next_attempt_at = NULL, error = '',
-		                 dispatched_at = coalesce(dispatched_at, clock_timestamp()), process = $7
-		WHERE job = $1 AND kind = $2`, t.job, t.Kind, work.Attempt, work.Crashes, work.Lease, ttl, s.processID)
-	t.queueCombinedJobState(batch, document.JobRunning)
-	if t.Kind == task.KindKnowledge {
-		queueDeleteAttemptEntries(batch, t)
+	claimed := is.Summary
+	if work.Kind == task.KindKnowledge {
+		claimed = is.Knowledge
+		queueDeleteAttemptEntries(batch, work.Ref)
 	}
+	work.Lease, work.Attempt, work.Crashes, work.SummaryRequested = claimed.Lease, claimed.Attempt, claimed.Crashes, claimed.SummaryRequested
 	batch.Queue(`
-		SELECT c.name, coalesce(c.summaries, ''), t.summary_requested, d.key, v.title, v.title_from_key, v.media_type, v.object, v.size, v.sha256
+		SELECT c.name, coalesce(c.summaries, ''), d.key, v.title, v.title_from_key, v.media_type, v.object, v.size, v.sha256
 		FROM versions v
 		JOIN documents d ON d.id = v.document
 		JOIN collections c ON c.id = d.collection
-		JOIN tasks t ON t.job = $3 AND t.kind = $4
-		WHERE v.document = $1 AND v.version = $2`, t.DocumentID, t.Version, t.job, t.Kind).QueryRow(func(row pgx.Row) error {
+		WHERE v.document = $1 AND v.version = $2`, work.DocumentID, work.Version).QueryRow(func(row pgx.Row) error {
 		var fromKey *bool
-		err := row.Scan(&work.Collection, &work.Summaries, &work.SummaryRequested, &work.Key, &work.Title, &fromKey, &work.MediaType, &work.Object, &work.Size, &work.SHA256)
+		err := row.Scan(&work.Collection, &work.Summaries, &work.Key, &work.Title, &fromKey, &work.MediaType, &work.Object, &work.Size, &work.SHA256)
 		work.Title = document.OwnTitle(work.Title, work.Key, fromKey)
 		return err
 	})
@@ -158,32 +135,13 @@ func (s *Store) RecordOutcome(ctx context.Context, work task.Work, outcome task.
 		if work.Kind == task.KindReindex {
 			return nil, writeReindexOutcome(ctx, tx, work, outcome)
 		}
-		t, err := lockLeasedTask(ctx, tx, work)
+		was, err := lockLeasedTask(ctx, tx, work)
 		if err != nil {
 			return nil, err
 		}
+		is, err := was.RecordOutcome(work, outcome, was.now)
 		var batch pgx.Batch
-		switch outcome.Verdict {
-		case task.VerdictFail:
-			t.queueEnd(&batch, document.JobFailed, outcome.Error, nil)
-		case task.VerdictCancel:
-			t.queueEnd(&batch, document.JobCancelled, outcome.Error, nil)
-		case task.VerdictRetry:
-			t.queuePostpone(&batch, t.attempt, outcome)
-		case task.VerdictWait:
-			t.queuePostpone(&batch, t.attempt-1, outcome)
-		default:
-			return nil, fmt.Errorf("unknown verdict %q", outcome.Verdict)
-		}
-		return &batch, nil
+		queueSave(&batch, was.Job, is, s.processID, nil)
+		return &batch, err
 	})
-}
-
-// queuePostpone has the task wait for its next attempt.
-func (t lockedTask) queuePostpone(batch *pgx.Batch, attempt int, outcome task.Outcome) {
-	batch.Queue(`
-		UPDATE tasks SET state = 'waiting', attempt = $3, error = $4, next_attempt_at = clock_timestamp() + $5::interval,
-		                 lease = NULL, lease_until = NULL
-		WHERE job = $1 AND kind = $2`, t.job, t.Kind, attempt, sanitizeText(outcome.Error), outcome.Delay)
-	t.queueCombinedJobState(batch, document.JobWaiting)
 }

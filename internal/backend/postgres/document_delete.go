@@ -6,7 +6,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -34,7 +34,7 @@ func (s *Store) DeleteDocument(ctx context.Context, id uuid.UUID, conditions ...
 			SELECT 'version', document, version FROM versions WHERE document = $1`, id); err != nil {
 			return err
 		}
-		return cancelTasks(ctx, tx, id, uuid.Nil, reasonDocumentDeleted)
+		return s.abandon(ctx, tx, id)
 	})
 }
 
@@ -53,39 +53,24 @@ func checkNewestConditions(ctx context.Context, tx pgx.Tx, id uuid.UUID, conditi
 		return err
 	}
 	for _, c := range conditions {
-		if err := checkCondition(c, sha256); err != nil {
+		if err := lifecycle.CheckCondition(c, sha256); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// cancelTasks ends every unended task of a document, whose row is locked, or
-// those of the one job that is not the zero id.
-func cancelTasks(ctx context.Context, tx pgx.Tx, id, only uuid.UUID, reason string) error {
-	if _, err := tx.Exec(ctx, `
-		UPDATE tasks SET state = 'cancelled', error = $3, next_attempt_at = NULL, lease = NULL, lease_until = NULL
-		WHERE document = $1 AND ($2::uuid IS NULL OR job = $2) AND state IN ('queued', 'running', 'waiting')`,
-		id, nullIfZero(only), reason); err != nil {
-		return err
-	}
-	rows, err := tx.Query(ctx, `
-		SELECT j.id, array_agg(t.state)
-		FROM jobs j
-		JOIN tasks t ON t.job = j.id
-		WHERE j.document = $1 AND j.state IN ('queued', 'running', 'waiting')
-		GROUP BY j.id`, id)
+// abandon ends every unended task of a document that is deleted, and whose row is
+// locked.
+func (s *Store) abandon(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
+	jobs, err := queryAll(ctx, tx, func(row pgx.CollectableRow) (lockedJob, error) { return scanState(row) },
+		selectStates+`j.document = $1 AND j.state IN `+lifecycle.UnendedStates, id)
 	if err != nil {
 		return err
 	}
 	var batch pgx.Batch
-	var job uuid.UUID
-	var states []document.JobState
-	if _, err := pgx.ForEachRow(rows, []any{&job, &states}, func() error {
-		queueUpdateJobState(&batch, job, task.CombineStates(states...), false)
-		return nil
-	}); err != nil {
-		return err
+	for _, j := range jobs {
+		queueSave(&batch, j.Job, j.CancelDeleted(j.now), s.processID, nil)
 	}
 	return tx.SendBatch(ctx, &batch).Close()
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/task"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // errBadURL stands for the driver's error, which may quote the URL and with it
@@ -105,20 +105,11 @@ func sqlState(err error) string {
 func isNoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
 
 func errLeaseLost(work task.Work) error {
-	return fault.New(fault.LeaseLost, "the lease on %s is no longer ours", work)
+	return lifecycle.LeaseLost(work.Ref)
 }
 
 // sanitizeText makes a text for people fit for the database, whatever it was made
 // from.
 func sanitizeText(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
-}
-
-// checkCondition is fault.PreconditionFailed when a condition does not hold of
-// the newest version, whose hash is empty where there is none.
-func checkCondition(c document.Condition, sha256 string) error {
-	if err := c.Check(sha256); err != nil {
-		return fault.Wrap(fault.PreconditionFailed, err, "%v", err)
-	}
-	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/garbage"
+	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
 // collectVersion removes up to limit places of a version, and the version with
@@ -120,7 +121,7 @@ func deleteVersion(ctx context.Context, tx pgx.Tx, g garbage.Entry) error {
 
 // queueDeleteAttemptEntries removes the places that an attempt before has left of a
 // version, and lists their passages: the next attempt may place them again.
-func queueDeleteAttemptEntries(batch *pgx.Batch, t lockedTask) {
+func queueDeleteAttemptEntries(batch *pgx.Batch, t task.Ref) {
 	batch.Queue(`
 		WITH gone AS (
 			DELETE FROM manifest WHERE document = $1 AND version = $2

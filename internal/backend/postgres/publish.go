@@ -27,14 +27,12 @@ func (s *Store) Publish(ctx context.Context, work task.Work, also []vector.Space
 	return s.inTenantCommitBatch(ctx, func(tx pgx.Tx) (*pgx.Batch, error) {
 		spaceVersions := append([]vector.SpaceVersion{{SpaceID: work.Space.ID, Passages: progress.Passages, Warnings: warnings}}, also...)
 		var spaces []vector.Space
-		t, err := lockLeasedTask(ctx, tx, work, func(batch *pgx.Batch) { queueSelectWritten(batch, &spaceVersions, &spaces) })
+		was, err := lockLeasedTask(ctx, tx, work, func(batch *pgx.Batch) { queueSelectWritten(batch, &spaceVersions, &spaces) })
 		if err != nil {
 			return nil, err
 		}
-		var last pgx.Batch
-		if t.publishedVersion != nil && *t.publishedVersion > work.Version {
-			t.queueEnd(&last, document.JobCancelled, reasonSuperseded(*t.publishedVersion), nil)
-			return &last, nil
+		if was.Superseded() {
+			return s.publish(was, work, nil, nil)
 		}
 		var checks pgx.Batch
 		for i, p := range spaceVersions {
@@ -44,8 +42,7 @@ func (s *Store) Publish(ctx context.Context, work task.Work, also []vector.Space
 		if err := tx.SendBatch(ctx, &checks).Close(); err != nil {
 			return nil, err
 		}
-		t.queuePublish(&last, spaceVersions, progress)
-		return &last, nil
+		return s.publish(was, work, spaceVersions, progress)
 	})
 }
 
@@ -59,11 +56,11 @@ func (s *Store) WriteAndPublish(ctx context.Context, work task.Work, batch vecto
 	defer wrapError(&err, "write and publish %d passages of %s", len(batch.Entries), work)
 	err = s.inTenantCommitBatch(ctx, func(tx pgx.Tx) (*pgx.Batch, error) {
 		var space heldSpace
-		t, err := lockLeasedTask(ctx, tx, work, func(batch *pgx.Batch) { queueHoldSpace(batch, work.Space.ID, &space) })
+		was, err := lockLeasedTask(ctx, tx, work, func(batch *pgx.Batch) { queueHoldSpace(batch, work.Space.ID, &space) })
 		if err != nil {
 			return nil, err
 		}
-		if t.publishedVersion != nil && *t.publishedVersion > work.Version {
+		if was.Superseded() {
 			return nil, errNotPublishable
 		}
 		places := []rebuild.VersionWrite{{
@@ -85,9 +82,7 @@ func (s *Store) WriteAndPublish(ctx context.Context, work task.Work, batch vecto
 		if err := tx.SendBatch(ctx, &checks).Close(); err != nil {
 			return nil, err
 		}
-		var last pgx.Batch
-		t.queuePublish(&last, []vector.SpaceVersion{{SpaceID: space.ID, Passages: progress.Passages, Warnings: warnings}}, progress)
-		return &last, nil
+		return s.publish(was, work, []vector.SpaceVersion{{SpaceID: space.ID, Passages: progress.Passages, Warnings: warnings}}, progress)
 	})
 	if errors.Is(err, errNotPublishable) {
 		return false, nil
@@ -95,23 +90,20 @@ func (s *Store) WriteAndPublish(ctx context.Context, work task.Work, batch vecto
 	return err == nil, err
 }
 
-// queuePublish notes where the version of the task stands, has readers see it,
-// and ends the task. The switch and the ends that tell of it are one
-// transaction: who sees the job succeeded finds the document.
-func (t lockedTask) queuePublish(batch *pgx.Batch, spaceVersions []vector.SpaceVersion, progress document.KnowledgeProgress) {
+// publish notes where the version of the task stands, has readers see it, and ends
+// the task. The switch and the ends that tell of it are one transaction: who sees the
+// job succeeded finds the document.
+func (s *Store) publish(was lockedJob, work task.Work, spaceVersions []vector.SpaceVersion, progress any) (*pgx.Batch, error) {
+	var batch pgx.Batch
 	for _, p := range spaceVersions {
 		batch.Queue(`
 			INSERT INTO space_versions (document, version, space, passages, warnings) VALUES ($1, $2, $3, $4, $5)`,
-			t.DocumentID, t.Version, p.SpaceID, p.Passages, append(document.Warnings{}, p.Warnings...))
-		queueInsertGrownSpace(batch, p.SpaceID, p.Passages)
+			work.DocumentID, work.Version, p.SpaceID, p.Passages, append(document.Warnings{}, p.Warnings...))
+		queueInsertGrownSpace(&batch, p.SpaceID, p.Passages)
 	}
-	batch.Queue(`
-		UPDATE documents SET published_version = $2, state = 'ready', updated_at = now()
-		WHERE id = $1`, t.DocumentID, t.Version)
-	if t.publishedVersion != nil && *t.publishedVersion < t.Version {
-		queueInsertGarbageVersion(batch, t.DocumentID, *t.publishedVersion)
-	}
-	t.queueEnd(batch, document.JobSucceeded, "", progress)
+	is, err := was.Publish(work, was.now)
+	queueSave(&batch, was.Job, is, s.processID, progress)
+	return &batch, err
 }
 
 // queueSelectWritten leaves out space versions in spaces that are no longer kept

@@ -147,7 +147,7 @@ func TestPublishThatItsOwnEndInterrupts(t *testing.T) {
 	defer lost()
 	published := make(chan error, 1)
 	if err := r.InTenant(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT FROM jobs FOR UPDATE`); err != nil {
+		if _, err := tx.Exec(ctx, `SELECT FROM tasks FOR UPDATE`); err != nil {
 			return err
 		}
 		go func() { published <- r.Publish(leased, r.work, nil, document.KnowledgeProgress{}) }()

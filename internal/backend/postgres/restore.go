@@ -16,7 +16,7 @@ import (
 func (s *Store) RestoreOriginal(ctx context.Context, id uuid.UUID, lost string, upload original.Upload) (restored document.Accepted, err error) {
 	defer wrapError(&err, "restore the original of document %s", id)
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
-		job, err := lockRestorableJob(ctx, tx, id, lost, upload)
+		was, err := lockRestorableJob(ctx, tx, id, lost, upload)
 		if err != nil {
 			return err
 		}
@@ -26,13 +26,9 @@ func (s *Store) RestoreOriginal(ctx context.Context, id uuid.UUID, lost string, 
 		batch.Queue(`INSERT INTO uploads (object) VALUES ($1) ON CONFLICT DO NOTHING`, lost)
 		batch.Queue(`UPDATE versions SET object = $3, object_etag = $4, damage = '' WHERE document = $1 AND object = $2`,
 			id, lost, upload.Object, upload.ObjectETag)
+		queueSave(&batch, was.Job, was.Restart(was.now), s.processID, nil)
 		if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 			return err
-		}
-		if job.state != document.JobSucceeded {
-			if err := restartTasks(ctx, tx, job); err != nil {
-				return err
-			}
 		}
 		restored = document.Accepted{Unchanged: true, Restored: true}
 		if restored.Document, err = scanDocument(tx.QueryRow(ctx, selectDocuments+`
@@ -40,7 +36,7 @@ func (s *Store) RestoreOriginal(ctx context.Context, id uuid.UUID, lost string, 
 			WHERE d.id = $1`, id)); err != nil {
 			return err
 		}
-		restored.Job, err = readJob(ctx, tx, job.id)
+		restored.Job, err = readJob(ctx, tx, was.ID)
 		return err
 	})
 	return restored, err
@@ -49,21 +45,8 @@ func (s *Store) RestoreOriginal(ctx context.Context, id uuid.UUID, lost string, 
 // lockRestorableJob locks the document and returns the job of its newest version,
 // which must be what was uploaded and name the lost object.
 func lockRestorableJob(ctx context.Context, tx pgx.Tx, id uuid.UUID, lost string, upload original.Upload) (lockedJob, error) {
-	j := lockedJob{document: id}
-	var batch pgx.Batch
-	batch.Queue(`SELECT FROM documents WHERE id = $1 FOR NO KEY UPDATE`, id)
-	batch.Queue(`
-		SELECT j.id, j.version, j.state
-		FROM documents d
-		JOIN versions v ON v.document = d.id AND v.version = d.newest_version
-		JOIN jobs j ON j.document = v.document AND j.version = v.version
-		WHERE d.id = $1 AND d.deleted_at IS NULL AND v.object = $2 AND v.size = $3 AND v.sha256 = $4`,
-		id, lost, upload.Size, upload.SHA256).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&j.id, &j.version, &j.state)
-	})
-	err := tx.SendBatch(ctx, &batch).Close()
-	if isNoRows(err) {
-		err = fault.New(fault.Conflict, "document %s has changed since its original was looked at", id)
-	}
-	return j, err
+	return lockJob(ctx, tx, fault.New(fault.Conflict, "document %s has changed since its original was looked at", id), restorable, []any{id, lost, upload.Size, upload.SHA256})
 }
+
+var restorable = which{`id = $1`, `j.document = $1 AND j.version = d.newest_version AND d.deleted_at IS NULL
+	AND EXISTS (SELECT FROM versions v WHERE v.document = j.document AND v.version = j.version AND v.object = $2 AND v.size = $3 AND v.sha256 = $4)`}

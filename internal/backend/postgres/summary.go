@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -76,7 +77,7 @@ func (s *Store) SaveSectionSummaries(ctx context.Context, work task.Work, texts 
 func (s *Store) FinishSummary(ctx context.Context, work task.Work, summary document.Summary, progress document.SummaryProgress, warnings ...document.Warning) (err error) {
 	defer wrapError(&err, "finish %s", work)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
-		t, err := lockLeasedTask(ctx, tx, work)
+		was, err := lockLeasedTask(ctx, tx, work)
 		if err != nil {
 			return err
 		}
@@ -87,7 +88,11 @@ func (s *Store) FinishSummary(ctx context.Context, work task.Work, summary docum
 			work.DocumentID, work.Version, summary.Model, sanitizeText(summary.Summary))
 		batch.Queue(`UPDATE versions SET summary_warnings = $3 WHERE document = $1 AND version = $2`,
 			work.DocumentID, work.Version, append(document.Warnings{}, warnings...))
-		t.queueEnd(&batch, document.JobSucceeded, "", progress)
+		is, err := was.Finish(work, was.now)
+		if err != nil {
+			return err
+		}
+		queueSave(&batch, was.Job, is, s.processID, progress)
 		return tx.SendBatch(ctx, &batch).Close()
 	})
 }
@@ -96,13 +101,12 @@ func (s *Store) FinishSummary(ctx context.Context, work task.Work, summary docum
 func (s *Store) SkipSummary(ctx context.Context, work task.Work) (err error) {
 	defer wrapError(&err, "skip %s", work)
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
-		t, err := lockLeasedTask(ctx, tx, work)
+		was, err := lockLeasedTask(ctx, tx, work)
 		if err != nil {
 			return err
 		}
-		var batch pgx.Batch
-		t.queueEnd(&batch, document.JobSucceeded, "", nil)
-		return tx.SendBatch(ctx, &batch).Close()
+		_, err = s.saveJob(ctx, tx, was, func(j lockedJob) (lifecycle.Job, error) { return j.Finish(work, j.now) })
+		return err
 	})
 }
 
@@ -110,50 +114,20 @@ func (s *Store) SkipSummary(ctx context.Context, work task.Work) (err error) {
 func (s *Store) RequestSummary(ctx context.Context, id uuid.UUID, configured document.SummaryMode) (asked document.Job, err error) {
 	defer wrapError(&err, "ask for the summary of document %s", id)
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
-		var of uuid.UUID
-		err := tx.QueryRow(ctx, `
-			SELECT j.id FROM documents d JOIN jobs j ON j.document = d.id AND j.version = d.newest_version
-			WHERE d.id = $1 AND d.deleted_at IS NULL`, id).Scan(&of)
-		if isNoRows(err) {
-			return errNoDocument(id)
-		}
+		was, err := lockJob(ctx, tx, errNoDocument(id), jobOfNewest, []any{id})
 		if err != nil {
 			return err
-		}
-		job, err := lockJob(ctx, tx, of)
-		if err != nil {
-			return err
-		}
-		if job.docDeleted {
-			return errNoDocument(id)
 		}
 		var mode document.SummaryMode
-		var state document.JobState
-		var wanted, made bool
+		var made bool
 		if err := tx.QueryRow(ctx, `
-			SELECT coalesce(c.summaries, $3), t.state, t.summary_requested,
-			       EXISTS (SELECT FROM summaries s WHERE s.document = d.id AND s.version = t.version)
+			SELECT coalesce(c.summaries, $2), EXISTS (SELECT FROM summaries s WHERE s.document = d.id AND s.version = d.newest_version)
 			FROM documents d
 			JOIN collections c ON c.id = d.collection
-			JOIN tasks t ON t.job = $2 AND t.kind = 'summary'
-			WHERE d.id = $1`, id, of, configured).Scan(&mode, &state, &wanted, &made); err != nil {
+			WHERE d.id = $1`, id, configured).Scan(&mode, &made); err != nil {
 			return err
 		}
-		again, refused := task.DecideSummaryRequest(mode, state, wanted, made)
-		if refused != "" {
-			return fault.New(fault.Conflict, "%s", refused)
-		}
-		if again {
-			var batch pgx.Batch
-			batch.Queue(`
-				UPDATE tasks SET summary_requested = true, state = 'queued', attempt = 0, crashes = 0, round = round + 1, error = '', dispatched_at = NULL,
-				                 lease = NULL, lease_until = NULL, next_attempt_at = NULL
-				WHERE job = $1 AND kind = 'summary'`, of)
-			if err := sendAndUpdateJobState(ctx, tx, job, &batch); err != nil {
-				return err
-			}
-		}
-		asked, err = readJob(ctx, tx, of)
+		asked, err = s.saveJob(ctx, tx, was, func(j lockedJob) (lifecycle.Job, error) { return j.RequestSummary(mode, made, j.now) })
 		return err
 	})
 	return asked, err

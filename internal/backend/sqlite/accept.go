@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -46,7 +47,7 @@ func accept(ctx context.Context, tx transaction, upload original.Upload, metadat
 	if err != nil {
 		return accepted, err
 	}
-	if err := checkCondition(upload.Condition, sha256); err != nil {
+	if err := lifecycle.CheckCondition(upload.Condition, sha256); err != nil {
 		return accepted, err
 	}
 	if version > 0 {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -148,7 +149,7 @@ func (s *Store) DeleteDocument(ctx context.Context, id uuid.UUID, conditions ...
 				return err
 			}
 			for _, c := range conditions {
-				if err := checkCondition(c, newest.SHA256); err != nil {
+				if err := lifecycle.CheckCondition(c, newest.SHA256); err != nil {
 					return err
 				}
 			}
@@ -158,13 +159,13 @@ func (s *Store) DeleteDocument(ctx context.Context, id uuid.UUID, conditions ...
 			SELECT ?1, 'version', ?3, document, version FROM versions WHERE tenant = ?1 AND document = ?2`, tx.tenant, id, tx.now); err != nil {
 			return err
 		}
-		return cancelTasks(ctx, tx, id, uuid.Nil, reasonDocumentDeleted)
+		return abandon(ctx, tx, id)
 	})
 }
 
 func asErrNoDocument(err error, id uuid.UUID) error {
 	if errors.Is(err, sql.ErrNoRows) {
-		return fault.New(fault.NotFound, "there is no document %s", id)
+		return lifecycle.DocumentNotFound(id)
 	}
 	return err
 }

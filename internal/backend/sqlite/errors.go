@@ -9,7 +9,6 @@ import (
 	codes "modernc.org/sqlite/lib"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // wrapError adds to *err what was being done. A failure that is not the
@@ -55,13 +54,4 @@ func primaryCode(err error) int {
 		return e.Code() & 0xff
 	}
 	return 0
-}
-
-// checkCondition is fault.PreconditionFailed when a condition does not hold of
-// the newest version, whose hash is empty where there is none.
-func checkCondition(c document.Condition, sha256 string) error {
-	if err := c.Check(sha256); err != nil {
-		return fault.Wrap(fault.PreconditionFailed, err, "%v", err)
-	}
-	return nil
 }

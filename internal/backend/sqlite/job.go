@@ -93,29 +93,6 @@ func addJob(ctx context.Context, tx transaction, id uuid.UUID, version int, rein
 	return nil
 }
 
-// updateJobState writes the state of a job that follows from those of its tasks.
-// Callers that change a task's state call it in the same transaction.
-func updateJobState(ctx context.Context, tx transaction, id uuid.UUID, version int) error {
-	rows, err := tx.QueryContext(ctx, `
-		SELECT state FROM tasks WHERE tenant = ?1 AND document = ?2 AND version = ?3`, tx.tenant, id, version)
-	states, err := collectRows(rows, err, func(row scanner) (state document.JobState, err error) {
-		return state, row.Scan(&state)
-	})
-	if err != nil {
-		return err
-	}
-	state := task.CombineStates(states...)
-	if _, err := tx.ExecContext(ctx, `
-		UPDATE jobs SET
-			state       = ?4,
-			finished_at = iif(?5, ?6, NULL)
-		WHERE tenant = ?1 AND document = ?2 AND version = ?3`,
-		tx.tenant, id, version, state, state.Ended(), tx.now); err != nil || !state.Ended() {
-		return err
-	}
-	return addDeliveries(ctx, tx, id, version)
-}
-
 func readVersionJob(ctx context.Context, tx transaction, id uuid.UUID, version int) (document.Job, error) {
 	return scanJob(tx.QueryRowContext(ctx, selectJobs+`
 		WHERE j.tenant = ?1 AND j.document = ?2 AND j.version = ?3`, tx.tenant, id, version))

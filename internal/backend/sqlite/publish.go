@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -19,21 +20,18 @@ import (
 func (s *Store) Publish(ctx context.Context, work task.Work, also []vector.SpaceVersion, progress document.KnowledgeProgress, warnings ...document.Warning) (err error) {
 	defer wrapError(&err, "publish %s", work)
 	return s.inWriteTransaction(ctx, func(tx transaction) error {
-		if err := checkLease(ctx, tx, work); err != nil {
-			return err
-		}
-		live, err := readPublishedVersion(ctx, tx, work.DocumentID)
+		was, err := loadOwn(ctx, tx, work)
 		if err != nil {
 			return err
 		}
-		if live > work.Version {
-			return endTask(ctx, tx, work.Ref, document.JobCancelled, reasonSuperseded(live))
+		if was.Superseded() {
+			return publish(ctx, tx, work, was, nil, nil)
 		}
 		spaceVersions := append([]vector.SpaceVersion{{SpaceID: work.Space.ID, Passages: progress.Passages, Warnings: warnings}}, also...)
 		if spaceVersions, err = selectWritten(ctx, tx, work.DocumentID, spaceVersions); err != nil {
 			return err
 		}
-		return publish(ctx, tx, work, live, spaceVersions, progress)
+		return publish(ctx, tx, work, was, spaceVersions, &progress)
 	})
 }
 
@@ -43,11 +41,8 @@ func (s *Store) WriteAndPublish(ctx context.Context, work task.Work, batch vecto
 	defer wrapError(&err, "write and publish %d passages of %s", len(batch.Entries), work)
 	err = s.inWriteTransaction(ctx, func(tx transaction) error {
 		published = false
-		if err := checkLease(ctx, tx, work); err != nil {
-			return err
-		}
-		live, err := readPublishedVersion(ctx, tx, work.DocumentID)
-		if err != nil || live > work.Version {
+		was, err := loadOwn(ctx, tx, work)
+		if err != nil || was.Superseded() {
 			return err
 		}
 		spaceVersions := []vector.SpaceVersion{{SpaceID: work.Space.ID, Passages: progress.Passages, Warnings: warnings}}
@@ -60,40 +55,28 @@ func (s *Store) WriteAndPublish(ctx context.Context, work task.Work, batch vecto
 			return err
 		}
 		published = true
-		return publish(ctx, tx, work, live, spaceVersions, progress)
+		return publish(ctx, tx, work, was, spaceVersions, &progress)
 	})
 	return published && err == nil, err
 }
 
-// publish makes a version live in the place of another, of 0 where there is none,
-// and ends its task.
-func publish(ctx context.Context, tx transaction, work task.Work, live int, spaceVersions []vector.SpaceVersion, progress document.KnowledgeProgress) error {
-	for _, spaceVersion := range spaceVersions {
-		if err := insertSpaceVersion(ctx, tx, versionKeyOf(work), spaceVersion, ""); err != nil {
+// publish notes where a version stands, makes it the published one, and ends its task.
+func publish(ctx context.Context, tx transaction, work task.Work, was lifecycle.Job, spaceVersions []vector.SpaceVersion, progress *document.KnowledgeProgress) error {
+	for _, placement := range spaceVersions {
+		if err := insertSpaceVersion(ctx, tx, versionKeyOf(work), placement, ""); err != nil {
 			return err
 		}
 	}
-	if _, err := tx.ExecContext(ctx, `
-		UPDATE documents SET published_version = ?3, state = 'ready', updated_at = ?4
-		WHERE tenant = ?1 AND id = ?2`, tx.tenant, work.DocumentID, work.Version, tx.now); err != nil {
-		return err
-	}
-	if live > 0 && live < work.Version {
-		if err := insertGarbageVersion(ctx, tx, versionKey{work.DocumentID, live}); err != nil {
+	if progress != nil {
+		if err := saveProgress(ctx, tx, work, progress); err != nil {
 			return err
 		}
 	}
-	if err := saveProgress(ctx, tx, work, progress); err != nil {
+	is, err := was.Publish(work, tx.now.time())
+	if err != nil {
 		return err
 	}
-	return endTask(ctx, tx, work.Ref, document.JobSucceeded, "")
-}
-
-// readPublishedVersion returns the version that readers see, or 0.
-func readPublishedVersion(ctx context.Context, tx transaction, id uuid.UUID) (live int, err error) {
-	err = tx.QueryRowContext(ctx, `
-		SELECT coalesce(published_version, 0) FROM documents WHERE tenant = ?1 AND id = ?2`, tx.tenant, id).Scan(&live)
-	return live, err
+	return saveJob(ctx, tx, was, is)
 }
 
 // selectWritten leaves out space versions in spaces that are no longer kept complete,
@@ -124,7 +107,7 @@ func selectWritten(ctx context.Context, tx transaction, id uuid.UUID, spaceVersi
 		return of[p.SpaceID], err
 	})
 	if err == nil && !inLive {
-		err = fault.New(fault.Unavailable, "the collection was re-indexed meanwhile: the document is written again, to its new space")
+		err = lifecycle.CheckPublish(0, nil)
 	}
 	return written, err
 }

@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
+	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -52,43 +55,26 @@ func (s *Store) Reindexes(ctx context.Context, filter document.ReindexFilter, pa
 	return list, err
 }
 
-// reindex is a reindex with what only the store knows of it.
+// reindex is a reindex as readers see it, with what decides over it.
 type reindex struct {
 	document.Reindex
-	collection         uuid.UUID
-	activeSpace        int64 // of the collection, now
-	fromSpace, toSpace int64
-	checkpoint         uuid.UUID
-	crashes            int
-	leaseUntil         *micros
-	countedAt          *micros
-}
-
-// targetSpace returns the space that the reindex completes: where it changes
-// nothing, the live one.
-func (r reindex) targetSpace() int64 {
-	switch {
-	case r.Change == document.ChangeNothing:
-		return r.activeSpace
-	case r.Stage == document.StageReverting:
-		return r.fromSpace
-	default:
-		return r.toSpace
-	}
+	state      lifecycle.Reindex
+	collection uuid.UUID
+	countedAt  time.Time
 }
 
 // isBeingBuilt is whether an unended reindex completes the space s beside the live
-// one: building, for statements.
+// one: lifecycle.Reindex.Builds, for statements.
 const isBeingBuilt = `EXISTS (
 	SELECT 1 FROM reindexes r
-	WHERE r.tenant = s.tenant AND r.collection = s.collection AND r.state IN ('queued', 'running', 'waiting', 'paused')
+	WHERE r.tenant = s.tenant AND r.collection = s.collection AND r.state IN ` + lifecycle.ActiveStates + `
 	  AND r.change <> 'nothing' AND s.id = iif(r.stage = 'reverting', r.from_space, r.to_space))`
 
 func loadReindex(ctx context.Context, tx transaction, id uuid.UUID) (reindex, error) {
 	r, err := scanReindex(tx.QueryRowContext(ctx, selectReindexes+`
 		WHERE r.tenant = ?1 AND r.id = ?3`, tx.tenant, tx.now, id))
 	if errors.Is(err, sql.ErrNoRows) {
-		err = fault.New(fault.NotFound, "there is no reindex %s", id)
+		err = lifecycle.ReindexNotFound(id)
 	}
 	return r, err
 }
@@ -96,13 +82,11 @@ func loadReindex(ctx context.Context, tx transaction, id uuid.UUID) (reindex, er
 // selectReindexes is followed by a WHERE that has the tenant as ?1; ?2 is the
 // time. A reindex can be reverted while the space that it left is kept and the
 // one that it built is live.
-const selectReindexes = `
+var selectReindexes = `
 	SELECT r.id, c.name, r.change, r.model, r.dimensions, r.chunk_tokens, r.chunk_overlap, r.key_prefix, r.documents, r.force,
-	       r.state, r.stage, r.progress, r.attempt, r.error, r.next_attempt_at,
-	       r.created_at, r.started_at, r.finished_at,
+	       r.stage, r.progress, r.created_at, r.started_at, r.finished_at,
 	       iif(r.state = 'succeeded' AND r.stage = 'done' AND c.active_space = r.to_space AND f.drop_after > ?2, f.drop_after, NULL),
-	       r.collection, c.active_space, r.from_space, r.to_space, coalesce(r.last_document, '00000000-0000-0000-0000-000000000000'),
-	       r.crashes, r.lease_until, r.counted_at
+	       r.collection, c.active_space, r.from_space, r.to_space, r.reached, r.counted_at, ` + taskColumns("r.") + `
 	FROM reindexes r
 	JOIN collections c ON c.tenant = r.tenant AND c.id = r.collection
 	LEFT JOIN spaces f ON f.tenant = r.tenant AND f.id = r.from_space
@@ -110,28 +94,31 @@ const selectReindexes = `
 
 // scanReindex scans a row of selectReindexes.
 func scanReindex(row scanner) (r reindex, err error) {
-	var (
-		documents, progress             []byte
-		created                         micros
-		next, started, finished, revert *micros
-	)
-	if err := row.Scan(&r.ID, &r.Collection, &r.Change, &r.Model, &r.Dimensions, &r.Tokens, &r.Overlap, &r.KeyPrefix, &documents, &r.Force,
-		&r.State, &r.Stage, &progress, &r.Attempt, &r.Error, &next,
-		&created, &started, &finished, &revert,
-		&r.collection, &r.activeSpace, &r.fromSpace, &r.toSpace, &r.checkpoint,
-		&r.crashes, &r.leaseUntil, &r.countedAt); err != nil {
+	s := &r.state
+	var documents, progress []byte
+	var revert time.Time
+	if err := row.Scan(append([]any{&r.ID, &r.Collection, &r.Change, &r.Model, &r.Dimensions, &r.Tokens, &r.Overlap, &r.KeyPrefix, &documents, &r.Force,
+		&r.Stage, &progress, (*instant)(&r.CreatedAt), (*instant)(&s.StartedAt), (*instant)(&s.FinishedAt), (*instant)(&revert),
+		&r.collection, &s.Collection.Active, &s.From, &s.To, &s.Checkpoint, (*instant)(&r.countedAt)}, taskFields(&s.Task)...)...); err != nil {
 		return r, err
 	}
-	if err := json.Unmarshal(documents, &r.DocumentIDs); err != nil {
-		return r, fmt.Errorf("documents of reindex %s: %w", r.ID, err)
+	if err := errors.Join(json.Unmarshal(documents, &r.DocumentIDs), json.Unmarshal(progress, &r.Progress)); err != nil {
+		return r, fmt.Errorf("documents and progress of reindex %s: %w", r.ID, err)
 	}
 	if len(r.DocumentIDs) == 0 {
 		r.DocumentIDs = nil
 	}
-	if err := json.Unmarshal(progress, &r.Progress); err != nil {
-		return r, fmt.Errorf("progress of reindex %s: %w", r.ID, err)
-	}
-	r.NextAttemptAt, r.CreatedAt = timeOrNil(next), created.time()
-	r.StartedAt, r.FinishedAt, r.RevertibleUntil = timeOrNil(started), timeOrNil(finished), timeOrNil(revert)
+	r.State, r.Attempt, r.Error = s.State, s.Attempt, s.Error
+	r.NextAttemptAt, r.StartedAt, r.FinishedAt, r.RevertibleUntil = orNil(s.NextAttemptAt), orNil(s.StartedAt), orNil(s.FinishedAt), orNil(revert)
+	s.Kind, s.ID, s.Change, s.Force, s.Stage, s.Progress, s.Collection.ID = task.KindReindex, r.ID, r.Change, r.Force, r.Stage, r.Progress, r.collection
+	s.Wanted = vector.Space{CollectionID: r.collection, Model: document.Model{Name: r.Model, Dimensions: r.Dimensions}, Chunking: document.Chunking{Tokens: r.Tokens, Overlap: r.Overlap}}
 	return r, nil
+}
+
+// orNil returns nil for the zero time.
+func orNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"time"
 
-	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/google/uuid"
+
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -30,13 +32,13 @@ func (s *Store) ActivateSpace(ctx context.Context, work task.Work, keep time.Dur
 			if err != nil {
 				return err
 			}
-			if r.Change == document.ChangeNothing {
-				return errNoSpaceChange(r)
-			}
-			if missed, err = readMissedPublications(ctx, tx, r.targetSpace()); err != nil {
+			if err := r.state.CheckChange(true); err != nil {
 				return err
 			}
-			if err := checkSpaceComplete(ctx, tx, r); err != nil {
+			if missed, err = readMissedPublications(ctx, tx, r.state.Builds()); err != nil {
+				return err
+			}
+			if err := checkSpaceComplete(ctx, tx, r.collection, r.state.Builds()); err != nil {
 				return err
 			}
 			return addFailedToLeftOut(ctx, tx, r, &whole)
@@ -44,25 +46,34 @@ func (s *Store) ActivateSpace(ctx context.Context, work task.Work, keep time.Dur
 			return err
 		}
 		if err := s.inWriteTransaction(ctx, func(tx transaction) error {
-			r, err := loadLeasedReindex(ctx, tx, work)
-			if err != nil {
-				return err
-			}
-			if err := saveReindexProgress(ctx, tx, r.ID, whole); err != nil {
-				return err
-			}
-			if r.Stage == document.StageReverting {
-				return finishRevert(ctx, tx, r, missed, keep)
-			}
-			if err := activateSpace(ctx, tx, r, missed, true, keep); err != nil {
-				return err
-			}
-			return endReindex(ctx, tx, r.ID, document.JobSucceeded, document.StageDone, "")
+			return switchSpace(ctx, tx, work.DocumentID, work.Space.ID, missed, func(r lifecycle.Reindex) (lifecycle.Reindex, error) {
+				return r.ActivateSpace(whole, keep, tx.now.time()), r.CheckLease(work)
+			})
 		}); !errors.Is(err, errPublishedMeanwhile) {
 			return err
 		}
 	}
-	return fault.New(fault.Conflict, "documents go on being published without space %d", work.Space.ID)
+	return lifecycle.MissedPublications(work.Space.ID)
+}
+
+// switchSpace has a space become the live one by an event, or fails with errMissed when a
+// version became live without it since missed was read.
+func switchSpace(ctx context.Context, tx transaction, reindex uuid.UUID, space, missed int64, event func(lifecycle.Reindex) (lifecycle.Reindex, error)) error {
+	var was lifecycle.Collection
+	if err := changeReindex(ctx, tx, reindex, func(r lifecycle.Reindex) (lifecycle.Reindex, error) {
+		was = r.Collection
+		return event(r)
+	}); err != nil {
+		return err
+	}
+	now, err := readMissedPublications(ctx, tx, space)
+	if err != nil {
+		return err
+	}
+	if now != missed {
+		return errPublishedMeanwhile
+	}
+	return setLeftOutStates(ctx, tx, was.ID, was.Active, space)
 }
 
 // readMissedPublications returns how often a version became live without a space.
@@ -71,43 +82,20 @@ func readMissedPublications(ctx context.Context, tx transaction, space int64) (m
 	return missed, err
 }
 
-// checkSpaceComplete returns fault.Conflict unless every live document is whole in the
-// space that the reindex builds.
-func checkSpaceComplete(ctx context.Context, tx transaction, r reindex) error {
-	missing, _, err := countMissing(ctx, tx, r.collection, r.targetSpace())
+// checkSpaceComplete returns fault.Conflict unless every live document of a collection is
+// whole in a space.
+func checkSpaceComplete(ctx context.Context, tx transaction, collection uuid.UUID, space int64) error {
+	missing, _, err := countMissing(ctx, tx, collection, space)
 	if err == nil && missing > 0 {
-		err = fault.New(fault.Conflict, "%d documents are not whole in the new space yet", missing)
+		err = lifecycle.DocumentsMissing(missing, space)
 	}
 	return err
 }
 
-// activateSpace has the space that the reindex built answer searches, or fails with
-// errMissed when a version became live without it since missed was read. The space
-// that answered them is left: written to, or not.
-func activateSpace(ctx context.Context, tx transaction, r reindex, missed int64, written bool, keep time.Duration) error {
-	now, err := readMissedPublications(ctx, tx, r.targetSpace())
-	if err != nil {
-		return err
-	}
-	if now != missed {
-		return errPublishedMeanwhile
-	}
-	if err := scheduleSpaceDrop(ctx, tx, r.activeSpace, written, keep); err != nil {
-		return err
-	}
-	if err := keepSpaceComplete(ctx, tx, r.targetSpace()); err != nil {
-		return err
-	}
-	if err := setActiveSpace(ctx, tx, r.collection, r.targetSpace()); err != nil {
-		return err
-	}
-	return setLeftOutStates(ctx, tx, r)
-}
-
-// setLeftOutStates has documents whose live version is left out of the space that
-// the reindex built be failed, and those ready that were failed because it is left
-// out of the one that was live.
-func setLeftOutStates(ctx context.Context, tx transaction, r reindex) error {
+// setLeftOutStates has documents whose live version is left out of the space that is
+// live now be failed, and those ready that were failed because it is left out of the
+// one before.
+func setLeftOutStates(ctx context.Context, tx transaction, collection uuid.UUID, before, now int64) error {
 	_, err := tx.ExecContext(ctx, `
 		WITH due AS (
 			SELECT d.id, iif(EXISTS (SELECT 1 FROM space_versions pl
@@ -122,7 +110,7 @@ func setLeftOutStates(ctx context.Context, tx transaction, r reindex) error {
 		UPDATE documents SET state = due.state, updated_at = ?5
 		FROM due
 		WHERE documents.tenant = ?1 AND documents.id = due.id AND documents.state <> due.state`,
-		tx.tenant, r.collection, r.activeSpace, r.targetSpace(), tx.now)
+		tx.tenant, collection, before, now, tx.now)
 	return err
 }
 

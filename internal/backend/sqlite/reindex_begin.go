@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/internal/rebuild"
 	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -30,52 +29,35 @@ func (s *Store) BeginReindex(ctx context.Context, request document.ReindexReques
 		if err := checkDocumentsExist(ctx, tx, c, documents); err != nil {
 			return err
 		}
-		if err := checkNoActiveReindex(ctx, tx, c.ID); err != nil {
-			return err
-		}
-		target, change := rebuild.TargetSpace(request, c.ActiveSpace)
-		if change == document.ChangeNothing {
-			target = c.ActiveSpace
-		} else if target, err = ensureSpace(ctx, tx, target); err != nil {
+		was, err := loadCollection(ctx, tx, c.ID)
+		if err != nil {
 			return err
 		}
 		id, err := uuid.NewV7()
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `
+		r, err := was.Begin(id, request, tx.now.time())
+		if err != nil {
+			return err
+		}
+		if err := saveSpaces(ctx, tx, was, &r.Collection, &r.To); err != nil {
+			return err
+		}
+		if err := tx.exec(ctx, `
 			INSERT INTO reindexes (tenant, id, collection, change, from_space, to_space,
 			                       model, dimensions, chunk_tokens, chunk_overlap, key_prefix, documents, force, created_at)
 			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)`,
-			tx.tenant, id, c.ID, change, c.ActiveSpace.ID, target.ID,
-			target.Model.Name, target.Model.Dimensions, target.Chunking.Tokens, target.Chunking.Overlap,
-			request.KeyPrefix, documents, request.Force, tx.now); err != nil {
+			tx.tenant, id, c.ID, r.Change, r.From, r.To,
+			r.Wanted.Model.Name, r.Wanted.Model.Dimensions, r.Wanted.Chunking.Tokens, r.Wanted.Chunking.Overlap,
+			request.KeyPrefix, documents, r.Force, tx.now); err != nil {
 			return err
 		}
-		r, err := loadReindex(ctx, tx, id)
-		begun = r.Reindex
+		read, err := loadReindex(ctx, tx, id)
+		begun = read.Reindex
 		return err
 	})
 	return begun, err
-}
-
-// checkNoActiveReindex returns fault.Conflict when a reindex of the collection has not
-// ended.
-func checkNoActiveReindex(ctx context.Context, tx transaction, collection uuid.UUID) error {
-	var active uuid.UUID
-	var state document.JobState
-	err := tx.QueryRowContext(ctx, `
-		SELECT id, state FROM reindexes
-		WHERE tenant = ?1 AND collection = ?2 AND state IN ('queued', 'running', 'waiting', 'paused')`,
-		tx.tenant, collection).Scan(&active, &state)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return nil
-	case err != nil:
-		return err
-	default:
-		return fault.New(fault.Conflict, "reindex %s of the collection is %s: wait for its end, or cancel it", active, state)
-	}
 }
 
 // jsonIDs returns ids as json_each reads them.
@@ -100,32 +82,4 @@ func checkDocumentsExist(ctx context.Context, tx transaction, c vector.Collectio
 	default:
 		return fault.New(fault.NotFound, "there is no document %s in collection %q", missing, c.Name)
 	}
-}
-
-// ensureSpace returns the space of the collection that has the target's model
-// and chunking and is still kept, or else a new one. It is written to from now
-// on, and stays.
-func ensureSpace(ctx context.Context, tx transaction, target vector.Space) (vector.Space, error) {
-	if target.Model.Dimensions == 0 {
-		return vector.Space{}, fault.New(fault.BadRequest, "the length of the vectors of model %q is not known", target.Model.Name)
-	}
-	err := tx.QueryRowContext(ctx, `
-		UPDATE spaces SET written = true, drop_after = NULL
-		WHERE id = (SELECT id FROM spaces
-		            WHERE tenant = ?1 AND collection = ?2 AND model = ?3 AND dimensions = ?4 AND chunk_tokens = ?5 AND chunk_overlap = ?6
-		              AND coalesce(drop_after > ?7, true)
-		            ORDER BY id DESC
-		            LIMIT 1)
-		RETURNING id`, tx.tenant, target.CollectionID, target.Model.Name, target.Model.Dimensions,
-		target.Chunking.Tokens, target.Chunking.Overlap, tx.now).Scan(&target.ID)
-	if errors.Is(err, sql.ErrNoRows) {
-		return addSpace(ctx, tx, target)
-	}
-	if err != nil {
-		return target, err
-	}
-	// What was left out is tried again.
-	_, err = tx.ExecContext(ctx, `
-		DELETE FROM space_versions WHERE tenant = ?1 AND space = ?2 AND left_out IS NOT NULL`, tx.tenant, target.ID)
-	return target, err
 }

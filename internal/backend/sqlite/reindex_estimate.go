@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/rebuild"
 	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -66,7 +67,7 @@ func documentsToRedo(ctx context.Context, tx transaction, c vector.Collection, r
 		WHERE tenant = ?1 AND collection = ?2 AND deleted_at IS NULL AND published_version IS NOT NULL`, []any{tx.tenant, c.ID}
 	if _, change := rebuild.TargetSpace(request, c.ActiveSpace); change == document.ChangeNothing {
 		var err error
-		if args, err = redoArgs(tx, reindex{collection: c.ID, activeSpace: c.ActiveSpace.ID, Reindex: document.Reindex{
+		if args, err = redoArgs(tx, reindex{collection: c.ID, state: lifecycle.Reindex{Collection: lifecycle.Collection{Active: c.ActiveSpace.ID}}, Reindex: document.Reindex{
 			KeyPrefix: request.KeyPrefix, DocumentIDs: request.DocumentIDs, Force: request.Force}}); err != nil {
 			return nil, err
 		}

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/google/uuid"
 
@@ -21,22 +20,22 @@ func (s *Store) PlanRebuild(ctx context.Context, work task.Work) (rebuild rebuil
 		if err != nil {
 			return err
 		}
-		if r.Change == document.ChangeNothing {
-			return errNoSpaceChange(r)
-		}
-		if rebuild.From, err = readSpace(ctx, tx, r.activeSpace); err != nil {
+		if err := r.state.CheckChange(true); err != nil {
 			return err
 		}
-		if rebuild.To, err = readSpace(ctx, tx, r.targetSpace()); err != nil {
+		if rebuild.From, err = readSpace(ctx, tx, r.state.Collection.Active); err != nil {
 			return err
 		}
-		documents, bytes, err := countMissing(ctx, tx, r.collection, r.targetSpace())
+		if rebuild.To, err = readSpace(ctx, tx, r.state.Builds()); err != nil {
+			return err
+		}
+		documents, bytes, err := countMissing(ctx, tx, r.collection, r.state.Builds())
 		if err != nil {
 			return err
 		}
 		r.Progress.Documents = r.Progress.DocumentsDone + documents
 		r.Progress.Bytes = r.Progress.BytesDone + bytes
-		rebuild.Reindex, rebuild.Checkpoint = r.Reindex, r.checkpoint
+		rebuild.Reindex, rebuild.Checkpoint = r.Reindex, r.state.Checkpoint
 		return saveReindexProgress(ctx, tx, r.ID, r.Progress)
 	})
 	return rebuild, err
@@ -118,10 +117,4 @@ func (s *Store) SetReindexStage(ctx context.Context, work task.Work, stage docum
 		}
 		return saveReindexProgress(ctx, tx, work.DocumentID, progress)
 	})
-}
-
-// errNoSpaceChange is the error of a step that only a reindex that changes the
-// space takes.
-func errNoSpaceChange(r reindex) error {
-	return fmt.Errorf("reindex %s changes nothing about the space", r.ID)
 }

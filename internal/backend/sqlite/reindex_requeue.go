@@ -2,13 +2,12 @@ package sqlite
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/rebuild"
 	"github.com/seed-7a112592/gristmill/internal/task"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // RequeueDocuments gives documents that the reindex matches a next version with the same
@@ -21,10 +20,10 @@ func (s *Store) RequeueDocuments(ctx context.Context, work task.Work, window int
 		if err != nil {
 			return err
 		}
-		if r.Change != document.ChangeNothing {
-			return fmt.Errorf("reindex %s changes the space: it makes no jobs", r.ID)
+		if err := r.state.CheckChange(false); err != nil {
+			return err
 		}
-		if r.checkpoint == uuid.Nil {
+		if r.state.Checkpoint == uuid.Nil {
 			if err := countToRedo(ctx, tx, &r); err != nil {
 				return err
 			}
@@ -33,7 +32,7 @@ func (s *Store) RequeueDocuments(ctx context.Context, work task.Work, window int
 		if err != nil {
 			return err
 		}
-		if room := window - jobs.unended; room > 0 && r.checkpoint != uuid.Max {
+		if room := window - jobs.unended; room > 0 && r.state.Checkpoint != uuid.Max {
 			if requeued.Jobs, err = requeueNext(ctx, tx, &r, room); err != nil {
 				return err
 			}
@@ -41,28 +40,23 @@ func (s *Store) RequeueDocuments(ctx context.Context, work task.Work, window int
 				return err
 			}
 		}
-		jobs.addTo(&r.Progress, r.checkpoint == uuid.Max)
+		jobs.addTo(&r.Progress, r.state.Checkpoint == uuid.Max)
 		if err := addElapsedTime(ctx, tx, &r); err != nil {
 			return err
 		}
-		if requeued.Ended = r.checkpoint == uuid.Max && jobs.unended == 0; requeued.Ended {
+		if requeued.Ended = r.state.Checkpoint == uuid.Max && jobs.unended == 0; requeued.Ended {
 			r.Progress.LeftOut, r.Progress.LeftOutCount = nil, 0
 			if err := addFailedToLeftOut(ctx, tx, r, &r.Progress); err != nil {
 				return err
 			}
 		}
-		if err := saveReindexProgress(ctx, tx, r.ID, r.Progress); err != nil {
-			return err
+		if !requeued.Ended {
+			return saveReindexProgress(ctx, tx, r.ID, r.Progress)
 		}
-		switch {
-		case !requeued.Ended:
-			return nil
-		case jobs.failed > 0:
-			return endReindex(ctx, tx, r.ID, document.JobFailed, r.Stage,
-				fmt.Sprintf("%d of %d jobs failed: each says why", jobs.failed, jobs.all))
-		default:
-			return endReindex(ctx, tx, r.ID, document.JobSucceeded, document.StageDone, "")
-		}
+		return changeReindex(ctx, tx, r.ID, func(is lifecycle.Reindex) (lifecycle.Reindex, error) {
+			is.Progress, is.FailedJobs = r.Progress, jobs.failed
+			return is.EndRequeue(tx.now.time()), nil
+		})
 	})
 	return requeued, err
 }
@@ -90,7 +84,7 @@ const fromDocumentsToRedo = `
 
 func redoArgs(tx transaction, r reindex) ([]any, error) {
 	documents, err := jsonIDs(r.DocumentIDs)
-	return []any{tx.tenant, r.collection, r.activeSpace, r.KeyPrefix, documents, r.Force, r.ID}, err
+	return []any{tx.tenant, r.collection, r.state.Collection.Active, r.KeyPrefix, documents, r.Force, r.ID}, err
 }
 
 // countToRedo has the progress of a reindex say how much it matches.
@@ -106,12 +100,11 @@ func countToRedo(ctx context.Context, tx transaction, r *reindex) error {
 // addElapsedTime adds to the progress of a reindex the time since it was claimed or
 // last counted.
 func addElapsedTime(ctx context.Context, tx transaction, r *reindex) error {
-	if r.countedAt != nil {
-		r.Progress.Seconds += r.countedAt.until(tx.now).Seconds()
+	if !r.countedAt.IsZero() {
+		r.Progress.Seconds += tx.now.time().Sub(r.countedAt).Seconds()
 	}
-	_, err := tx.ExecContext(ctx, `
+	return tx.exec(ctx, `
 		UPDATE reindexes SET counted_at = ?3 WHERE tenant = ?1 AND id = ?2`, tx.tenant, r.ID, tx.now)
-	return err
 }
 
 // requeueNext requeues at most room documents, after those that the reindex was
@@ -124,25 +117,25 @@ func requeueNext(ctx context.Context, tx transaction, r *reindex, room int) (job
 	rows, err := tx.QueryContext(ctx, `SELECT d.id`+fromDocumentsToRedo+`
 		  AND d.id > ?8
 		ORDER BY d.id
-		LIMIT ?9`, append(args, r.checkpoint, room)...)
+		LIMIT ?9`, append(args, r.state.Checkpoint, room)...)
 	ids, err := collectRows(rows, err, scanID)
 	if err != nil {
 		return 0, err
 	}
-	before := r.checkpoint
+	before := r.state.Checkpoint
 	for _, id := range ids {
 		if err := requeueVersion(ctx, tx, id, r.ID); err != nil {
 			return 0, err
 		}
-		r.checkpoint = id
+		r.state.Checkpoint = id
 	}
 	if len(ids) < room {
-		r.checkpoint = uuid.Max // no document is left
+		r.state.Checkpoint = uuid.Max // no document is left
 	}
-	if r.checkpoint == before {
+	if r.state.Checkpoint == before {
 		return 0, nil
 	}
-	return len(ids), advanceReindex(ctx, tx, r.ID, r.checkpoint)
+	return len(ids), advanceReindex(ctx, tx, r.ID, r.state.Checkpoint)
 }
 
 // requeueVersion writes a version like the document's newest one, and its job.

@@ -2,59 +2,46 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// What tasks.go and claiming.go do to a task of a job, for a reindex.
-
-// failedSpaceRetention is how long the space of a reindex that was given up is kept, so
-// that its vectors need not be bought again.
-const failedSpaceRetention = 24 * time.Hour
-
-func loadReindexTask(ctx context.Context, tx transaction, ref task.Ref) (lockedTask, error) {
-	t := lockedTask{work: task.Work{Ref: ref, JobID: ref.DocumentID}}
-	t.work.Tenant = tx.tenant
-	r, err := loadReindex(ctx, tx, ref.DocumentID)
-	switch {
-	case err != nil:
-		return t, err
-	case ref.Version != 1:
-		return t, fault.New(fault.NotFound, "there is no such task")
-	case r.State.Ended(), r.State == document.JobPaused:
-		return t, fault.New(fault.NotFound, "the reindex is not to be worked at: it is %s", r.State)
+// claimReindexTask is claimTask for a reindex.
+func claimReindexTask(ctx context.Context, tx transaction, ref task.Ref, ttl time.Duration) (work task.Work, refused, err error) {
+	var is lifecycle.Reindex
+	if err := changeReindex(ctx, tx, ref.DocumentID, func(r lifecycle.Reindex) (lifecycle.Reindex, error) {
+		if ref.Version != 1 {
+			return r, lifecycle.TaskNotFound()
+		}
+		is, err = r.Claim(uuid.New(), ttl, tx.now.time())
+		return is, err
+	}); err != nil {
+		return work, nil, err
 	}
-	t.state, t.leaseUntil = r.State, r.leaseUntil
-	t.work.Attempt, t.work.Crashes, t.work.Collection = r.Attempt, r.crashes, r.Collection
-	if r.NextAttemptAt != nil {
-		due := microsOf(*r.NextAttemptAt)
-		t.nextAttemptAt = &due
+	r, err := loadReindex(ctx, tx, is.ID)
+	if err != nil {
+		return work, nil, err
 	}
-	t.work.Space, err = readSpace(ctx, tx, r.targetSpace())
-	return t, err
-}
-
-func leaseReindex(ctx context.Context, tx transaction, work task.Work, ttl time.Duration) error {
-	_, err := tx.ExecContext(ctx, `
-		UPDATE reindexes SET state = 'running', attempt = ?3, crashes = ?4, round = round + 1,
-		                     lease = ?5, lease_until = ?6, next_attempt_at = NULL, error = '',
-		                     dispatched_at = coalesce(dispatched_at, ?7), started_at = coalesce(started_at, ?7), counted_at = ?7
-		WHERE tenant = ?1 AND id = ?2`,
-		tx.tenant, work.DocumentID, work.Attempt, work.Crashes, work.Lease, tx.now.add(ttl), tx.now)
-	return err
+	if err := tx.exec(ctx, `UPDATE reindexes SET counted_at = ?3 WHERE tenant = ?1 AND id = ?2`, tx.tenant, is.ID, tx.now); err != nil {
+		return work, nil, err
+	}
+	work = task.Work{Ref: ref, JobID: is.ID, Lease: is.Lease, Attempt: is.Attempt, Crashes: is.Crashes, Collection: r.Collection}
+	work.Space, err = readSpace(ctx, tx, is.Builds())
+	return work, nil, err
 }
 
 func renewReindexLease(ctx context.Context, tx transaction, work task.Work, ttl time.Duration) error {
-	_, err := tx.ExecContext(ctx, `
+	return tx.exec(ctx, `
 		UPDATE reindexes SET lease_until = ?3 WHERE tenant = ?1 AND id = ?2`,
 		tx.tenant, work.DocumentID, tx.now.add(ttl))
-	return err
 }
 
 func holdsReindexLease(ctx context.Context, tx transaction, work task.Work) (ours bool, err error) {
@@ -72,37 +59,92 @@ func loadLeasedReindex(ctx context.Context, tx transaction, work task.Work) (rei
 	return loadReindex(ctx, tx, work.DocumentID)
 }
 
-// postponeReindex has the reindex wait for its next attempt.
-func postponeReindex(ctx context.Context, tx transaction, work task.Work, attempt int, outcome task.Outcome) error {
-	_, err := tx.ExecContext(ctx, `
-		UPDATE reindexes SET state = 'waiting', attempt = ?3, error = ?4, next_attempt_at = ?5, lease = NULL, lease_until = NULL
-		WHERE tenant = ?1 AND id = ?2`,
-		tx.tenant, work.DocumentID, attempt, outcome.Error, tx.now.add(outcome.Delay))
-	return err
-}
-
-// abortReindex ends a reindex that did not get to its end, and leaves the
-// space that it was building.
-func abortReindex(ctx context.Context, tx transaction, ref task.Ref, state document.JobState, reason string) error {
-	r, err := loadReindex(ctx, tx, ref.DocumentID)
+// changeReindex saves what becomes of a reindex and of its collection's spaces.
+func changeReindex(ctx context.Context, tx transaction, id uuid.UUID, event func(lifecycle.Reindex) (lifecycle.Reindex, error)) error {
+	r, err := loadReindex(ctx, tx, id)
 	if err != nil {
 		return err
 	}
-	if r.Change != document.ChangeNothing {
-		if err := scheduleSpaceDrop(ctx, tx, r.targetSpace(), false, failedSpaceRetention); err != nil {
+	was := r.state
+	if was.Collection, err = loadCollection(ctx, tx, r.collection); err != nil {
+		return err
+	}
+	is, err := event(was)
+	if err != nil {
+		return err
+	}
+	if err := saveSpaces(ctx, tx, was.Collection, &is.Collection, &is.To); err != nil {
+		return err
+	}
+	progress, err := json.Marshal(is.Progress)
+	if err != nil {
+		return err
+	}
+	return tx.exec(ctx, `
+		UPDATE reindexes SET (stage, from_space, to_space, reached, progress, started_at, finished_at,
+		                      state, attempt, crashes, round, error, lease, lease_until, next_attempt_at, dispatched_at)
+		= (?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
+		WHERE tenant = ?1 AND id = ?2`, append([]any{tx.tenant, id, is.Stage, is.From, is.To, orNull(is.Checkpoint), string(progress),
+		instant(is.StartedAt), instant(is.FinishedAt)}, taskValues(is.Task)...)...)
+}
+
+// loadCollection returns a collection with its spaces.
+func loadCollection(ctx context.Context, tx transaction, id uuid.UUID) (c lifecycle.Collection, err error) {
+	c.ID = id
+	if c.Active, err = activeSpaceID(ctx, tx, id); err != nil {
+		return c, err
+	}
+	err = tx.QueryRowContext(ctx, `
+		SELECT id, state FROM reindexes WHERE tenant = ?1 AND collection = ?2 AND state IN `+lifecycle.ActiveStates, tx.tenant, id).
+		Scan(&c.Reindex.ID, &c.Reindex.State)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return c, err
+	}
+	rows, err := tx.QueryContext(ctx, `
+		SELECT s.written, s.drop_after, `+spaceColumns+` FROM spaces s WHERE s.tenant = ?1 AND s.collection = ?2 ORDER BY s.id`, tx.tenant, id)
+	c.Spaces, err = collectRows(rows, err, func(row scanner) (s lifecycle.Space, err error) {
+		return s, scanSpace(row, &s.Space, &s.Written, (*instant)(&s.DropAfter))
+	})
+	return c, err
+}
+
+// saveSpaces writes what differs between two states of a collection's spaces. A space
+// that is made gets its id, also where built is 0.
+func saveSpaces(ctx context.Context, tx transaction, was lifecycle.Collection, is *lifecycle.Collection, built *int64) error {
+	change := lifecycle.DiffSpaces(was, *is)
+	for _, s := range change.Add {
+		made, err := addSpace(ctx, tx, s.Space)
+		if err != nil {
+			return err
+		}
+		for _, id := range []*int64{&is.Active, built} {
+			if *id == 0 {
+				*id = made.ID
+			}
+		}
+	}
+	for _, s := range change.Update {
+		if err := tx.exec(ctx, `UPDATE spaces SET written = ?3, drop_after = ?4 WHERE tenant = ?1 AND id = ?2`,
+			tx.tenant, s.ID, s.Written, instant(s.DropAfter)); err != nil {
+			return err
+		}
+		if s.RetryLeftOut {
+			if err := tx.exec(ctx, `
+				DELETE FROM space_versions WHERE tenant = ?1 AND space = ?2 AND left_out IS NOT NULL`, tx.tenant, s.ID); err != nil {
+				return err
+			}
+		}
+	}
+	for _, s := range change.Retired {
+		if err := tx.exec(ctx, `
+			INSERT INTO garbage (tenant, kind, due_at, space) VALUES (?1, 'space', ?2, ?3)`, tx.tenant, instant(s.DropAfter), s.ID); err != nil {
 			return err
 		}
 	}
-	return endReindex(ctx, tx, r.ID, state, r.Stage, reason)
-}
-
-// endReindex gives the reindex its final state.
-func endReindex(ctx context.Context, tx transaction, id uuid.UUID, state document.JobState, stage document.ReindexStage, reason string) error {
-	_, err := tx.ExecContext(ctx, `
-		UPDATE reindexes SET state = ?3, stage = ?4, error = ?5, finished_at = ?6,
-		                     next_attempt_at = NULL, lease = NULL, lease_until = NULL
-		WHERE tenant = ?1 AND id = ?2`, tx.tenant, id, state, stage, reason, tx.now)
-	return err
+	if !change.Active {
+		return nil
+	}
+	return setActiveSpace(ctx, tx, is.ID, is.Active)
 }
 
 // saveReindexProgress keeps what a reindex has done so far.
@@ -111,7 +153,6 @@ func saveReindexProgress(ctx context.Context, tx transaction, id uuid.UUID, prog
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `
+	return tx.exec(ctx, `
 		UPDATE reindexes SET progress = ?3 WHERE tenant = ?1 AND id = ?2`, tx.tenant, id, string(text))
-	return err
 }

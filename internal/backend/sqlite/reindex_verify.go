@@ -25,7 +25,7 @@ func (s *Store) VerifySpace(ctx context.Context, work task.Work, sample int) (er
 		if damaged, err = damagedVersions(ctx, tx, work.Space); err != nil || len(damaged) > 0 {
 			return err
 		}
-		if err := checkSpaceComplete(ctx, tx, r); err != nil {
+		if err := checkSpaceComplete(ctx, tx, r.collection, work.Space.ID); err != nil {
 			return err
 		}
 		return checkSample(ctx, tx, work.Space, sample)

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -35,10 +36,8 @@ func (s *Store) RestoreOriginal(ctx context.Context, id uuid.UUID, lost string, 
 			tx.tenant, id, lost, upload.Object, upload.ObjectETag); err != nil {
 			return err
 		}
-		if job.State != document.JobSucceeded {
-			if err := restartTasks(ctx, tx, job); err != nil {
-				return err
-			}
+		if err := saveJob(ctx, tx, job, job.Restart(tx.now.time())); err != nil {
+			return err
 		}
 		restored = document.Accepted{Unchanged: true, Restored: true}
 		if restored.Document, err = readNewestVersion(ctx, tx, id); err != nil {
@@ -55,7 +54,7 @@ func (s *Store) RestoreOriginal(ctx context.Context, id uuid.UUID, lost string, 
 
 // loadRestorableJob returns the job of a document's newest version, which must be what
 // was uploaded and name the lost object.
-func loadRestorableJob(ctx context.Context, tx transaction, id uuid.UUID, lost string, upload original.Upload) (document.Job, error) {
+func loadRestorableJob(ctx context.Context, tx transaction, id uuid.UUID, lost string, upload original.Upload) (lifecycle.Job, error) {
 	var version int
 	err := tx.QueryRowContext(ctx, `
 		SELECT v.version
@@ -67,7 +66,7 @@ func loadRestorableJob(ctx context.Context, tx transaction, id uuid.UUID, lost s
 		err = fault.New(fault.Conflict, "document %s has changed since its original was looked at", id)
 	}
 	if err != nil {
-		return document.Job{}, err
+		return lifecycle.Job{}, err
 	}
-	return readVersionJob(ctx, tx, id, version)
+	return loadJob(ctx, tx, lifecycle.DocumentNotFound(id), jobOfTask, id, version)
 }

@@ -2,9 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
-	"errors"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -70,41 +67,6 @@ func addSpace(ctx context.Context, tx transaction, space vector.Space) (vector.S
 		RETURNING id`, tx.tenant, space.CollectionID, space.Model.Name, space.Model.Dimensions,
 		space.Chunking.Tokens, space.Chunking.Overlap, tx.now).Scan(&space.ID)
 	return space, err
-}
-
-// isSpaceKept reports whether a space is there, and its time is not over.
-func isSpaceKept(ctx context.Context, tx transaction, id int64) (kept bool, err error) {
-	err = tx.QueryRowContext(ctx, `
-		SELECT EXISTS (SELECT 1 FROM spaces WHERE tenant = ?1 AND id = ?2 AND coalesce(drop_after > ?3, true))`,
-		tx.tenant, id, tx.now).Scan(&kept)
-	return kept, err
-}
-
-// keepSpaceComplete has a space be written to with what is uploaded, and stay.
-func keepSpaceComplete(ctx context.Context, tx transaction, id int64) error {
-	_, err := tx.ExecContext(ctx, `
-		UPDATE spaces SET written = true, drop_after = NULL WHERE tenant = ?1 AND id = ?2`, tx.tenant, id)
-	return err
-}
-
-// scheduleSpaceDrop has a space be dropped after keep, for which it lists it, and until then be written to or
-// not. One whose vectors have no length yet has nothing that could be kept.
-func scheduleSpaceDrop(ctx context.Context, tx transaction, id int64, written bool, keep time.Duration) error {
-	var dropAfter micros
-	err := tx.QueryRowContext(ctx, `
-		UPDATE spaces SET written    = ?3 AND dimensions > 0,
-		                  drop_after = CASE WHEN dimensions > 0 THEN ?4 ELSE ?5 END
-		WHERE tenant = ?1 AND id = ?2
-		RETURNING drop_after`, tx.tenant, id, written, tx.now.add(keep), tx.now).Scan(&dropAfter)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	_, err = tx.ExecContext(ctx, `
-		INSERT INTO garbage (tenant, kind, due_at, space) VALUES (?1, 'space', ?2, ?3)`, tx.tenant, dropAfter, id)
-	return err
 }
 
 // countMissing returns how many live documents of a collection are not placed

@@ -2,17 +2,11 @@ package sqlite
 
 import (
 	"context"
-	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/task"
-	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
-
-// replacedSpaceRetention is how long an empty space is kept that another has taken the
-// place of. Tasks that have claimed it may still write to it: what they write
-// is not published.
-const replacedSpaceRetention = 10 * time.Minute
 
 // isReplaceable is the condition for a space s to hold nothing, and for no reindex
 // to have built it.
@@ -32,14 +26,19 @@ func (s *Store) PrepareSpace(ctx context.Context, work task.Work, model document
 		if err := readActiveSpace(ctx, tx, &prepared); err != nil {
 			return err
 		}
-		live := prepared.Space
-		if prepared.SpaceReplaceable && (live.Model != model || live.Chunking != chunking) {
-			if err := replaceSpace(ctx, tx, live, vector.Space{CollectionID: live.CollectionID, Model: model, Chunking: chunking}); err != nil {
-				return err
-			}
-			if err := readActiveSpace(ctx, tx, &prepared); err != nil {
-				return err
-			}
+		was, err := loadCollection(ctx, tx, work.Space.CollectionID)
+		if err != nil {
+			return err
+		}
+		is, err := was.Prepare(prepared.SpaceReplaceable, false, model, chunking, tx.now.time()) // what is unsettled holds nothing
+		if err != nil {
+			return err
+		}
+		if err := replaceSpace(ctx, tx, was, is); err != nil {
+			return err
+		}
+		if err := readActiveSpace(ctx, tx, &prepared); err != nil {
+			return err
 		}
 		prepared.OtherSpaces, err = readOtherSpaces(ctx, tx, prepared.Space)
 		return err
@@ -58,19 +57,15 @@ func readActiveSpace(ctx context.Context, tx transaction, work *task.Work) error
 
 // replaceSpace makes a space live in the place of an empty one. Versions without
 // passages stand in the one as they do in the other.
-func replaceSpace(ctx context.Context, tx transaction, empty, wanted vector.Space) error {
-	space, err := ensureSpace(ctx, tx, wanted)
-	if err != nil {
+func replaceSpace(ctx context.Context, tx transaction, was, is lifecycle.Collection) error {
+	if was.Active == is.Active {
+		return nil
+	}
+	if err := saveSpaces(ctx, tx, was, &is, &is.Active); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `
+	return tx.exec(ctx, `
 		INSERT INTO space_versions (tenant, document, version, space, passages)
 		SELECT tenant, document, version, ?3, 0 FROM space_versions WHERE tenant = ?1 AND space = ?2
-		ON CONFLICT (tenant, document, version, space) DO NOTHING`, tx.tenant, empty.ID, space.ID); err != nil {
-		return err
-	}
-	if err := scheduleSpaceDrop(ctx, tx, empty.ID, false, replacedSpaceRetention); err != nil {
-		return err
-	}
-	return setActiveSpace(ctx, tx, empty.CollectionID, space.ID)
+		ON CONFLICT (tenant, document, version, space) DO NOTHING`, tx.tenant, was.Active, is.Active)
 }

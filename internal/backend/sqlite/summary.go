@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -82,10 +82,11 @@ func (s *Store) SaveSectionSummaries(ctx context.Context, work task.Work, texts 
 func (s *Store) FinishSummary(ctx context.Context, work task.Work, summary document.Summary, progress document.SummaryProgress, warnings ...document.Warning) (err error) {
 	defer wrapError(&err, "finish %s", work)
 	return s.inWriteTransaction(ctx, func(tx transaction) error {
-		if err := checkLease(ctx, tx, work); err != nil {
+		was, err := loadOwn(ctx, tx, work)
+		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `
+		if err := tx.exec(ctx, `
 			INSERT INTO summaries (tenant, document, version, model, summary)
 			VALUES (?1, ?2, ?3, ?4, ?5)`,
 			tx.tenant, work.DocumentID, work.Version, summary.Model, summary.Summary); err != nil {
@@ -95,7 +96,7 @@ func (s *Store) FinishSummary(ctx context.Context, work task.Work, summary docum
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `
+		if err := tx.exec(ctx, `
 			UPDATE versions SET summary_warnings = ?4
 			WHERE tenant = ?1 AND document = ?2 AND version = ?3`, tx.tenant, work.DocumentID, work.Version, string(warned)); err != nil {
 			return err
@@ -103,18 +104,28 @@ func (s *Store) FinishSummary(ctx context.Context, work task.Work, summary docum
 		if err := saveProgress(ctx, tx, work, progress); err != nil {
 			return err
 		}
-		return endTask(ctx, tx, work.Ref, document.JobSucceeded, "")
+		return finish(ctx, tx, was, work)
 	})
+}
+
+// finish ends a task as succeeded.
+func finish(ctx context.Context, tx transaction, was lifecycle.Job, work task.Work) error {
+	is, err := was.Finish(work, tx.now.time())
+	if err != nil {
+		return err
+	}
+	return saveJob(ctx, tx, was, is)
 }
 
 // SkipSummary ends the task without a summary.
 func (s *Store) SkipSummary(ctx context.Context, work task.Work) (err error) {
 	defer wrapError(&err, "skip %s", work)
 	return s.inWriteTransaction(ctx, func(tx transaction) error {
-		if err := checkLease(ctx, tx, work); err != nil {
+		was, err := loadOwn(ctx, tx, work)
+		if err != nil {
 			return err
 		}
-		return endTask(ctx, tx, work.Ref, document.JobSucceeded, "")
+		return finish(ctx, tx, was, work)
 	})
 }
 
@@ -122,38 +133,27 @@ func (s *Store) SkipSummary(ctx context.Context, work task.Work) (err error) {
 func (s *Store) RequestSummary(ctx context.Context, id uuid.UUID, configured document.SummaryMode) (asked document.Job, err error) {
 	defer wrapError(&err, "ask for the summary of document %s", id)
 	err = s.inWriteTransaction(ctx, func(tx transaction) error {
-		var job uuid.UUID
-		var version int
+		was, err := loadJob(ctx, tx, lifecycle.DocumentNotFound(id), jobOfNewest, id)
+		if err != nil {
+			return err
+		}
 		var mode document.SummaryMode
-		var state document.JobState
-		var wanted, made bool
+		var made bool
 		if err := tx.QueryRowContext(ctx, `
-			SELECT j.id, t.version, coalesce(c.summaries, ?3), t.state, t.summary_requested,
-			       EXISTS (SELECT 1 FROM summaries s WHERE s.tenant = d.tenant AND s.document = d.id AND s.version = t.version)
+			SELECT coalesce(c.summaries, ?3), EXISTS (SELECT 1 FROM summaries s WHERE s.tenant = d.tenant AND s.document = d.id AND s.version = d.newest_version)
 			FROM documents d
 			JOIN collections c ON c.tenant = d.tenant AND c.id = d.collection
-			JOIN tasks t ON t.tenant = d.tenant AND t.document = d.id AND t.version = d.newest_version AND t.kind = 'summary'
-			JOIN jobs j ON j.tenant = d.tenant AND j.document = d.id AND j.version = d.newest_version
-			WHERE d.tenant = ?1 AND d.id = ?2 AND d.deleted_at IS NULL`, tx.tenant, id, configured).
-			Scan(&job, &version, &mode, &state, &wanted, &made); err != nil {
-			return asErrNoDocument(err, id)
+			WHERE d.tenant = ?1 AND d.id = ?2`, tx.tenant, id, configured).Scan(&mode, &made); err != nil {
+			return err
 		}
-		again, refused := task.DecideSummaryRequest(mode, state, wanted, made)
-		if refused != "" {
-			return fault.New(fault.Conflict, "%s", refused)
+		is, err := was.RequestSummary(mode, made, tx.now.time())
+		if err != nil {
+			return err
 		}
-		if again {
-			if _, err := tx.ExecContext(ctx, `
-				UPDATE tasks SET summary_requested = true, state = 'queued', attempt = 0, crashes = 0, round = round + 1, error = '', dispatched_at = NULL,
-				                 lease = NULL, lease_until = NULL, next_attempt_at = NULL
-				WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND kind = 'summary'`, tx.tenant, id, version); err != nil {
-				return err
-			}
-			if err := updateJobState(ctx, tx, id, version); err != nil {
-				return err
-			}
+		if err := saveJob(ctx, tx, was, is); err != nil {
+			return err
 		}
-		asked, err = readJob(ctx, tx, job)
+		asked, err = readJob(ctx, tx, is.ID)
 		return err
 	})
 	return asked, err

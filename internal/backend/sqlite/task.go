@@ -2,14 +2,12 @@ package sqlite
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/task"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // RenewLease extends the lease.
@@ -34,25 +32,23 @@ func (s *Store) RenewLease(ctx context.Context, work task.Work, ttl time.Duratio
 func (s *Store) RecordOutcome(ctx context.Context, work task.Work, outcome task.Outcome) (err error) {
 	defer wrapError(&err, "settle %s: %s", work, outcome.Verdict)
 	return s.inWriteTransaction(ctx, func(tx transaction) error {
-		if err := checkLease(ctx, tx, work); err != nil {
+		if work.Kind == task.KindReindex {
+			if err := checkLease(ctx, tx, work); err != nil {
+				return err
+			}
+			return changeReindex(ctx, tx, work.DocumentID, func(r lifecycle.Reindex) (lifecycle.Reindex, error) {
+				return r.RecordOutcome(work, outcome, tx.now.time())
+			})
+		}
+		was, err := loadOwn(ctx, tx, work)
+		if err != nil {
 			return err
 		}
-		end, postpone := endTask, postponeTask
-		if work.Kind == task.KindReindex {
-			end, postpone = abortReindex, postponeReindex
+		is, err := was.RecordOutcome(work, outcome, tx.now.time())
+		if err != nil {
+			return err
 		}
-		switch outcome.Verdict {
-		case task.VerdictFail:
-			return end(ctx, tx, work.Ref, document.JobFailed, outcome.Error)
-		case task.VerdictCancel:
-			return end(ctx, tx, work.Ref, document.JobCancelled, outcome.Error)
-		case task.VerdictRetry:
-			return postpone(ctx, tx, work, work.Attempt, outcome)
-		case task.VerdictWait:
-			return postpone(ctx, tx, work, work.Attempt-1, outcome)
-		default:
-			return fmt.Errorf("unknown verdict %q", outcome.Verdict)
-		}
+		return saveJob(ctx, tx, was, is)
 	})
 }
 
@@ -68,7 +64,7 @@ func checkLease(ctx context.Context, tx transaction, work task.Work) error {
 		return err
 	}
 	if !ours {
-		return fault.New(fault.LeaseLost, "the lease on %s is no longer ours", work)
+		return lifecycle.LeaseLost(work.Ref)
 	}
 	return nil
 }
@@ -81,53 +77,15 @@ func holdsTaskLease(ctx context.Context, tx transaction, work task.Work) (ours b
 	return ours, err
 }
 
-// postponeTask has the task wait for its next attempt.
-func postponeTask(ctx context.Context, tx transaction, work task.Work, attempt int, outcome task.Outcome) error {
-	if _, err := tx.ExecContext(ctx, `
-		UPDATE tasks SET state = 'waiting', attempt = ?5, error = ?6, next_attempt_at = ?7, lease = NULL, lease_until = NULL
-		WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND kind = ?4`,
-		tx.tenant, work.DocumentID, work.Version, work.Kind, attempt, outcome.Error, tx.now.add(outcome.Delay)); err != nil {
-		return err
-	}
-	return updateJobState(ctx, tx, work.DocumentID, work.Version)
-}
-
-// endTask gives the task its final state, and the job and the document those
-// that follow from it.
-func endTask(ctx context.Context, tx transaction, ref task.Ref, state document.JobState, reason string) error {
-	if _, err := tx.ExecContext(ctx, `
-		UPDATE tasks SET state = ?5, error = ?6, next_attempt_at = NULL, lease = NULL, lease_until = NULL
-		WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND kind = ?4`,
-		tx.tenant, ref.DocumentID, ref.Version, ref.Kind, state, reason); err != nil {
-		return err
-	}
-	if ref.Kind == task.KindKnowledge && state != document.JobSucceeded {
-		if _, err := tx.ExecContext(ctx, `
-			UPDATE documents SET state = 'failed', updated_at = ?4
-			WHERE tenant = ?1 AND id = ?2 AND newest_version = ?3 AND published_version IS NULL AND deleted_at IS NULL`,
-			tx.tenant, ref.DocumentID, ref.Version, tx.now); err != nil {
-			return err
-		}
-	}
-	return updateJobState(ctx, tx, ref.DocumentID, ref.Version)
-}
-
-// cancelTasks ends every unended task of a document, or those of the one job
-// that is not the zero id.
-func cancelTasks(ctx context.Context, tx transaction, id, only uuid.UUID, reason string) error {
-	rows, err := tx.QueryContext(ctx, `
-		SELECT version, kind FROM tasks
-		WHERE tenant = ?1 AND document = ?2 AND (?3 = ?4 OR job = ?3) AND state IN ('queued', 'running', 'waiting')`,
-		tx.tenant, id, only, uuid.Nil)
-	refs, err := collectRows(rows, err, func(row scanner) (task.Ref, error) {
-		ref := task.Ref{Tenant: tx.tenant, DocumentID: id}
-		return ref, row.Scan(&ref.Version, &ref.Kind)
-	})
+// abandon ends every unended task of a document that is deleted.
+func abandon(ctx context.Context, tx transaction, id uuid.UUID) error {
+	rows, err := tx.QueryContext(ctx, selectStates+unendedJobs, tx.tenant, id)
+	jobs, err := collectRows(rows, err, scanState)
 	if err != nil {
 		return err
 	}
-	for _, ref := range refs {
-		if err := endTask(ctx, tx, ref, document.JobCancelled, reason); err != nil {
+	for _, job := range jobs {
+		if err := saveJob(ctx, tx, job, job.CancelDeleted(tx.now.time())); err != nil {
 			return err
 		}
 	}
