@@ -1,6 +1,6 @@
-// Package notify tells webhooks of jobs that have ended: it sends what the
-// stores' outbox holds, at least once, until the receiver has it or a day is
-// over.
+// Package webhooks registers webhooks and notifies them of jobs that have ended. It sends the
+// deliveries in the store's outbox at least once: until the receiver has accepted them, or for a
+// day.
 package webhooks
 
 import (
@@ -20,138 +20,137 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Store is the outbox; see storetest.Outbox for the contract.
+// Store is the outbox; see storetest.Outbox and Sweeping for the contract.
 type Store interface {
 	TenantsWithDeliveries(ctx context.Context) ([]string, error)
 	ClaimDeliveries(ctx context.Context, busy []uuid.UUID, limit int, ttl time.Duration) ([]task.Delivery, error)
 	RecordDeliveryOutcome(ctx context.Context, taken task.Delivery, outcome task.DeliveryOutcome) error
 }
 
-// Sender sends a delivery to its receiver, within a few seconds. It returns
-// the HTTP status of the answer, 0 for none, and a fault.Error that says why
-// the receiver does not have the delivery.
+// Sender sends a delivery to its receiver within a few seconds. It returns the HTTP status of the
+// response, 0 for none, and a fault.Error if the receiver has not accepted the delivery.
 type Sender interface {
 	Send(ctx context.Context, delivery task.Delivery) (status int, err error)
 }
 
 const (
-	// pollInterval is the time between two looks for tenants that have deliveries.
+	// pollInterval is the time between two looks for tenants with due deliveries.
 	pollInterval = 5 * time.Second
 
-	// hintDelay is how long hints are gathered before their tenants are looked
-	// at, so that a busy tenant costs ten looks a second and not hundreds.
+	// hintDelay is how long hints are collected before their tenants are queried, so that a busy
+	// tenant causes ten queries a second and not hundreds.
 	hintDelay = 100 * time.Millisecond
 
-	// maxPerWebhook is how many deliveries one webhook is sent at a time, and
-	// maxBusy about how many webhooks are sent to at a time: a slow receiver
-	// takes up its own places and nobody else's.
+	// maxPerWebhook is the maximum number of concurrent deliveries to one webhook.
+	// maxBusyWebhooks is the approximate number of webhooks with deliveries under way. So a slow
+	// receiver takes up only its own share.
 	maxPerWebhook   = 8
 	maxBusyWebhooks = 64
 
-	// leaseTTL is how long what was taken is left alone by others. It is longer
-	// than sending and settling take.
+	// leaseTTL is how long other processes leave a claimed delivery alone. It is longer than it
+	// takes to send a delivery and to record the outcome.
 	leaseTTL = 30 * time.Second
 
-	// maxRecordTimeout bounds writing what became of an attempt, which is done while
-	// the process is stopping, too.
+	// maxRecordTimeout bounds the time to record the outcome of an attempt, which also happens
+	// while the process stops.
 	maxRecordTimeout = 5 * time.Second
 )
 
-// DelivererConfig is what a notifier needs.
+// DelivererConfig holds what a Deliverer needs.
 type DelivererConfig struct {
 	Store   Store
 	Sender  Sender
 	Metrics *telemetry.Metrics
 	Log     *slog.Logger
 
-	// DrainTimeout is how long after the end of its context Run returns at the
-	// latest. The last quarter of it is for writing what became of what was cut
-	// off.
+	// DrainTimeout is the maximum time that Run takes to return after its context has ended. Its
+	// last quarter is for recording the outcomes of attempts that were cut off.
 	DrainTimeout time.Duration
 }
 
-// Deliverer sends what is due. Any number of processes may run one.
+// Deliverer sends due deliveries. Any number of processes may run one.
 type Deliverer struct {
 	DelivererConfig
 	hints chan string // tenants
 }
 
-// NewDeliverer returns a notifier, which does nothing before Run.
+// NewDeliverer returns a Deliverer, which does nothing before Run.
 func NewDeliverer(config DelivererConfig) *Deliverer {
 	return &Deliverer{DelivererConfig: config, hints: make(chan string, 256)}
 }
 
-// Wake has Run look at the tenant in ctx soon: a job may have ended. It returns
-// at once, and is only a hint; what it is not told of, Run finds on a timer.
-func (n *Deliverer) Wake(ctx context.Context) {
+// Wake makes Run look for deliveries of ctx's tenant soon, because a job may have ended. It does not
+// block, and is only a hint: without it, Run finds deliveries on a timer.
+func (d *Deliverer) Wake(ctx context.Context) {
 	id, err := tenant.From(ctx)
 	if err != nil {
 		return
 	}
 	select {
-	case n.hints <- id:
+	case d.hints <- id:
 	default:
 	}
 }
 
-// webhookBatch is deliveries of one webhook that are under way.
+// webhookBatch is a batch of deliveries to one webhook that is under way.
 type webhookBatch struct {
 	tenant  string
 	webhook uuid.UUID
 }
 
-// tenantQueue is tenants in the order in which they came, each of them once.
+// tenantQueue is a queue of tenants without duplicates.
 type tenantQueue struct {
 	order  []string
 	queued map[string]bool
 }
 
-func (l *tenantQueue) push(id string) {
-	if l.queued == nil {
-		l.queued = map[string]bool{}
+func (q *tenantQueue) push(id string) {
+	if q.queued == nil {
+		q.queued = map[string]bool{}
 	}
-	if !l.queued[id] {
-		l.queued[id] = true
-		l.order = append(l.order, id)
+	if !q.queued[id] {
+		q.queued[id] = true
+		q.order = append(q.order, id)
 	}
 }
 
-func (l *tenantQueue) pop() string {
-	id := l.order[0]
-	l.order = l.order[1:]
-	delete(l.queued, id)
+func (q *tenantQueue) pop() string {
+	id := q.order[0]
+	q.order = q.order[1:]
+	delete(q.queued, id)
 	return id
 }
 
-// Run sends what is due of every tenant until ctx ends and what was under way
-// is over, or is given up when the grace is over: it is due again then.
-func (n *Deliverer) Run(ctx context.Context) {
-	sending, giveUp := context.WithCancel(context.WithoutCancel(ctx))
-	defer giveUp()
+// Run sends the due deliveries of every tenant until ctx ends. It then waits for the attempts that
+// are under way, and cuts them off shortly before DrainTimeout has passed: these deliveries become
+// due again.
+func (d *Deliverer) Run(ctx context.Context) {
+	sending, cutOff := context.WithCancel(context.WithoutCancel(ctx))
+	defer cutOff()
 	var (
 		busy     = map[uuid.UUID]bool{} // webhooks with a batch under way
-		wanted   tenantQueue            // tenants to be looked at
-		hinted   = map[string]bool{}    // those that are wanted soon
-		soon     <-chan time.Time       // nil while there are none
+		wanted   tenantQueue            // tenants to look at
+		hinted   = map[string]bool{}    // tenants of the hints since the last hintDelay
+		soon     <-chan time.Time       // end of the hintDelay; nil without hints
 		finished = make(chan webhookBatch)
 	)
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
-	n.queueTenants(ctx, &wanted)
+	d.queueTenants(ctx, &wanted)
 	for ctx.Err() == nil {
 		for len(wanted.order) > 0 && len(busy) < maxBusyWebhooks {
 			id := wanted.pop()
-			for webhook, deliveries := range n.takeDue(ctx, id, busy) {
+			for webhook, deliveries := range d.takeDue(ctx, id, busy) {
 				busy[webhook] = true
-				goroutine.Go(n.Log, "deliveries", func() {
+				goroutine.Go(d.Log, "deliveries", func() {
 					defer func() { finished <- webhookBatch{id, webhook} }()
-					n.deliverAll(tenant.With(sending, id), deliveries)
+					d.deliverAll(tenant.With(sending, id), deliveries)
 				})
 			}
 		}
 		select {
 		case <-ctx.Done():
-		case id := <-n.hints:
+		case id := <-d.hints:
 			hinted[id] = true
 			if soon == nil {
 				soon = time.After(hintDelay)
@@ -164,42 +163,42 @@ func (n *Deliverer) Run(ctx context.Context) {
 			soon = nil
 		case b := <-finished:
 			delete(busy, b.webhook)
-			wanted.push(b.tenant) // there may be more, or more since
+			wanted.push(b.tenant) // it may have more due deliveries
 		case <-ticker.C:
-			n.queueTenants(ctx, &wanted)
+			d.queueTenants(ctx, &wanted)
 		}
 	}
-	over := time.NewTimer(n.DrainTimeout - n.recordTimeout())
+	over := time.NewTimer(d.DrainTimeout - d.recordTimeout())
 	defer over.Stop()
 	for len(busy) > 0 {
 		select {
 		case b := <-finished:
 			delete(busy, b.webhook)
 		case <-over.C:
-			giveUp()
+			cutOff()
 		}
 	}
 }
 
-// recordTimeout is how long writing what became of an attempt may take.
-func (n *Deliverer) recordTimeout() time.Duration { return min(n.DrainTimeout/4, maxRecordTimeout) }
+// recordTimeout returns the maximum time to record the outcome of an attempt.
+func (d *Deliverer) recordTimeout() time.Duration { return min(d.DrainTimeout/4, maxRecordTimeout) }
 
-// queueTenants adds every tenant that has deliveries to those wanted.
-func (n *Deliverer) queueTenants(ctx context.Context, wanted *tenantQueue) {
-	tenants, err := n.Store.TenantsWithDeliveries(ctx)
+// queueTenants adds all tenants with due deliveries to wanted.
+func (d *Deliverer) queueTenants(ctx context.Context, wanted *tenantQueue) {
+	tenants, err := d.Store.TenantsWithDeliveries(ctx)
 	if err != nil && ctx.Err() == nil {
-		n.Log.WarnContext(ctx, "no webhooks looked at; trying again soon", "error", err)
+		d.Log.WarnContext(ctx, "cannot list tenants with deliveries; trying again soon", "error", err)
 	}
 	for _, id := range tenants {
 		wanted.push(id)
 	}
 }
 
-// takeDue takes what is due of a tenant, by webhook.
-func (n *Deliverer) takeDue(ctx context.Context, id string, busy map[uuid.UUID]bool) map[uuid.UUID][]task.Delivery {
-	taken, err := n.Store.ClaimDeliveries(tenant.With(ctx, id), slices.Collect(maps.Keys(busy)), maxPerWebhook, leaseTTL)
+// takeDue claims the due deliveries of a tenant and returns them by webhook.
+func (d *Deliverer) takeDue(ctx context.Context, id string, busy map[uuid.UUID]bool) map[uuid.UUID][]task.Delivery {
+	taken, err := d.Store.ClaimDeliveries(tenant.With(ctx, id), slices.Collect(maps.Keys(busy)), maxPerWebhook, leaseTTL)
 	if err != nil && ctx.Err() == nil {
-		n.Log.WarnContext(ctx, "no deliveries taken; trying again soon", "tenant", id, "error", err)
+		d.Log.WarnContext(ctx, "cannot claim deliveries; trying again soon", "tenant", id, "error", err)
 	}
 	byWebhook := map[uuid.UUID][]task.Delivery{}
 	for _, delivery := range taken {
@@ -208,40 +207,40 @@ func (n *Deliverer) takeDue(ctx context.Context, id string, busy map[uuid.UUID]b
 	return byWebhook
 }
 
-// deliverAll sends deliveries at once, and returns when all are settled.
-func (n *Deliverer) deliverAll(ctx context.Context, deliveries []task.Delivery) {
+// deliverAll sends deliveries concurrently, and returns when all outcomes are recorded.
+func (d *Deliverer) deliverAll(ctx context.Context, deliveries []task.Delivery) {
 	group := goroutine.NewGroup()
 	for _, delivery := range deliveries {
-		group.Go(func() error { n.attemptDelivery(ctx, delivery); return nil })
+		group.Go(func() error { d.attemptDelivery(ctx, delivery); return nil })
 	}
-	if err := group.Wait(); err != nil { // they are due again after their time to live
-		n.Log.ErrorContext(ctx, "deliveries not made", "error", err)
+	if err := group.Wait(); err != nil { // the deliveries become due again when their leases expire
+		d.Log.ErrorContext(ctx, "deliveries not sent", "error", err)
 	}
 }
 
-// attemptDelivery makes one attempt and settles it.
-func (n *Deliverer) attemptDelivery(ctx context.Context, delivery task.Delivery) {
-	status, err := n.Sender.Send(ctx, delivery)
+// attemptDelivery makes one attempt and records its outcome.
+func (d *Deliverer) attemptDelivery(ctx context.Context, delivery task.Delivery) {
+	status, err := d.Sender.Send(ctx, delivery)
 	outcome := DecideOutcome(delivery, status, err, ctx.Err() != nil)
-	n.Metrics.ObserveDelivery(string(outcome.State))
-	log := n.Log.With("webhook", delivery.WebhookID, "delivery", delivery.ID, "job", delivery.JobID, "attempt", delivery.Attempts)
+	d.Metrics.ObserveDelivery(string(outcome.State))
+	log := d.Log.With("webhook", delivery.WebhookID, "delivery", delivery.ID, "job", delivery.JobID, "attempt", delivery.Attempts)
 	switch outcome.State {
 	case document.DeliveryDelivered:
 		log.DebugContext(ctx, "delivered", "status", status)
 	case document.DeliveryPending:
-		log.InfoContext(ctx, "not delivered; trying again later", "delay", outcome.Delay, "error", err)
+		log.InfoContext(ctx, "delivery failed; trying again later", "delay", outcome.Delay, "error", err)
 	case document.DeliveryFailed:
-		log.WarnContext(ctx, "delivery given up", "error", err)
+		log.WarnContext(ctx, "delivery failed permanently", "error", err)
 	}
 
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.recordTimeout())
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.recordTimeout())
 	defer cancel()
-	err = n.Store.RecordDeliveryOutcome(ctx, delivery, outcome)
+	err = d.Store.RecordDeliveryOutcome(ctx, delivery, outcome)
 	switch {
 	case fault.Is(err, fault.LeaseLost):
-		log.InfoContext(ctx, "delivery is another's by now, or deleted")
+		log.InfoContext(ctx, "delivery was claimed by another process, or deleted")
 	case err != nil:
-		// It is due again after its time to live.
+		// The delivery becomes due again when its lease expires.
 		log.WarnContext(ctx, "outcome of a delivery not recorded", "error", err)
 	}
 }

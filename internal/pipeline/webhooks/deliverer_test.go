@@ -16,8 +16,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// startDeliverer runs a notifier in a bubble until stop is called, which returns how long
-// the notifier took to stop.
+// startDeliverer runs a deliverer in a bubble until stop is called. stop returns how long the
+// deliverer took to stop.
 func startDeliverer(t *testing.T, n *webhooks.Deliverer) (stop func() time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -28,20 +28,20 @@ func startDeliverer(t *testing.T, n *webhooks.Deliverer) (stop func() time.Durat
 	}()
 	synctest.Wait()
 	return func() time.Duration {
-		asked := time.Now()
+		stopped := time.Now()
 		cancel()
 		<-ended
-		return time.Since(asked)
+		return time.Since(stopped)
 	}
 }
 
 // advanceClock lets time pass in the bubble.
 func advanceClock(d time.Duration) {
-	<-time.After(d) // of the bubble's clock
+	<-time.After(d) // on the bubble's clock
 	synctest.Wait()
 }
 
-func TestDeliversOnceAndSoonWhenTold(t *testing.T) {
+func TestHintedDeliveryIsSentOnceAndSoon(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n, store, all := newDeliverer(t, respondOK)
@@ -61,8 +61,8 @@ func TestDeliversOnceAndSoonWhenTold(t *testing.T) {
 	})
 }
 
-// Nobody tells of what other processes write, or of what was there before.
-func TestDeliversWhatNobodyToldOf(t *testing.T) {
+// There are no hints about deliveries of other processes, or from before the start.
+func TestDeliveriesWithoutHints(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n, store, all := newDeliverer(t, respondOK)
@@ -70,7 +70,7 @@ func TestDeliversWhatNobodyToldOf(t *testing.T) {
 		store.addDeliveries("a", before, 20)
 		stop := startDeliverer(t, n)
 		if got := len(all.attemptsAt(before)); got != 20 {
-			t.Errorf("%d of 20 that were there were delivered at once", got)
+			t.Errorf("%d of 20 existing deliveries were sent immediately", got)
 		}
 		store.addDeliveries("b", later, 1)
 		advanceClock(6 * time.Second)
@@ -81,24 +81,24 @@ func TestDeliversWhatNobodyToldOf(t *testing.T) {
 	})
 }
 
-// However often it is told, it looks about ten times a second, and it does.
-func TestManyHintsAreFewLooks(t *testing.T) {
+// Whatever the number of hints, a tenant is queried about ten times a second.
+func TestManyHintsCauseFewQueries(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n, store, all := newDeliverer(t, respondOK)
 		stop := startDeliverer(t, n)
-		before := store.takes
+		before := store.claims
 		store.addDeliveries("a", uuid.New(), 1)
 		for range 200 {
 			for range 1000 {
 				n.Wake(tenant.With(t.Context(), "a"))
 			}
-			n.Wake(t.Context()) // for nobody
+			n.Wake(t.Context()) // without a tenant
 			advanceClock(10 * time.Millisecond)
 		}
 		stop()
-		if got := store.takes - before; got < 10 || got > 25 {
-			t.Errorf("looked %d times in 2 seconds", got)
+		if got := store.claims - before; got < 10 || got > 25 {
+			t.Errorf("%d queries in 2 seconds, want 10 to 25", got)
 		}
 		if seen := all.attemptsAt(uuid.Nil); len(seen) != 1 || seen[0].at > 200*time.Millisecond {
 			t.Errorf("got attempts %+v, want one soon", seen)
@@ -106,8 +106,8 @@ func TestManyHintsAreFewLooks(t *testing.T) {
 	})
 }
 
-// One id and the same bytes over all attempts.
-func TestReceiverThatIsDownForAMinute(t *testing.T) {
+// All attempts at a delivery have the same id and the same bytes.
+func TestReceiverIsDownForAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		up := time.Now().Add(time.Minute)
@@ -121,13 +121,13 @@ func TestReceiverThatIsDownForAMinute(t *testing.T) {
 		store.addDeliveries("a", webhook, 10)
 		stop := startDeliverer(t, n)
 		if row := store.deliveriesOf(webhook)[0]; row.State != document.DeliveryPending || row.Error != "the receiver cannot be reached" {
-			t.Errorf("meanwhile: got %+v", row.Delivery)
+			t.Errorf("while the receiver is down: got %+v, want a pending delivery with the error", row.Delivery)
 		}
-		advanceClock(130 * time.Second) // as long again as it was down, and a look
+		advanceClock(130 * time.Second) // as long again as the receiver was down, and one poll
 		stop()
 		for _, row := range store.deliveriesOf(webhook) {
 			if row.State != document.DeliveryDelivered || row.Attempts < 3 || row.Attempts > 40 {
-				t.Errorf("got %+v", row.Delivery)
+				t.Errorf("got %+v, want it delivered after 3 to 40 attempts", row.Delivery)
 			}
 			attempts := 0
 			for _, a := range all.attemptsAt(webhook) {
@@ -139,7 +139,7 @@ func TestReceiverThatIsDownForAMinute(t *testing.T) {
 				}
 			}
 			if attempts != row.Attempts {
-				t.Errorf("%d attempts were made, and %d counted", attempts, row.Attempts)
+				t.Errorf("%d attempts were made, but %d counted", attempts, row.Attempts)
 			}
 		}
 	})
@@ -154,7 +154,7 @@ func TestGivesUpAfterADay(t *testing.T) {
 		stop := startDeliverer(t, n)
 		advanceClock(20 * time.Hour)
 		if row := store.deliveriesOf(webhook)[0]; row.State != document.DeliveryPending {
-			t.Errorf("after 20 hours: got %+v", row.Delivery)
+			t.Errorf("after 20 hours: got %+v, want it pending", row.Delivery)
 		}
 		advanceClock(6 * time.Hour)
 		stop()
@@ -167,17 +167,17 @@ func TestGivesUpAfterADay(t *testing.T) {
 		for i := 1; i < len(seen); i++ {
 			gap := seen[i].at - seen[i-1].at
 			if gap > time.Hour+10*time.Second {
-				t.Errorf("waited %s between two attempts", gap)
+				t.Errorf("%s between two attempts, want at most an hour", gap)
 			}
 			spread[gap < time.Minute]++
 		}
 		if last > 24*time.Hour || len(seen) < 20 || len(seen) > 120 || spread[true] < 2 || spread[false] < 15 {
-			t.Errorf("%d attempts, the last after %s", len(seen), last)
+			t.Errorf("%d attempts, the last after %s, %v of them soon after another; want 20 to 120 within 24 hours", len(seen), last, spread)
 		}
 	})
 }
 
-func TestSlowReceiverHoldsUpNobodyElse(t *testing.T) {
+func TestSlowReceiverDoesNotDelayOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		slow, quick, other := uuid.New(), uuid.New(), uuid.New()
@@ -191,29 +191,29 @@ func TestSlowReceiverHoldsUpNobodyElse(t *testing.T) {
 		store.addDeliveries("a", quick, 100)
 		store.addDeliveries("b", other, 100)
 		stop := startDeliverer(t, n)
-		for name, webhook := range map[string]uuid.UUID{"of the same tenant": quick, "of another": other} {
+		for name, webhook := range map[string]uuid.UUID{"the same tenant": quick, "another tenant": other} {
 			if got := len(all.attemptsAt(webhook)); got != 100 {
-				t.Errorf("a quick receiver %s has %d of 100 while another hangs", name, got)
+				t.Errorf("a quick receiver of %s has %d of 100 deliveries while another one hangs", name, got)
 			}
 		}
 		store.addDeliveries("a", quick, 1)
 		n.Wake(tenant.With(t.Context(), "a"))
 		advanceClock(time.Second)
 		if got := len(all.attemptsAt(quick)); got != 101 {
-			t.Errorf("a quick receiver was not told of a new event while another hangs")
+			t.Errorf("a quick receiver did not get a new delivery while another one hangs")
 		}
 		advanceClock(35 * time.Second)
 		stop()
 		if got := all.most[slow]; got != 8 {
-			t.Errorf("the slow receiver was sent %d deliveries at a time, want 8", got)
+			t.Errorf("%d concurrent deliveries to the slow receiver, want 8", got)
 		}
 		if got := len(all.attemptsAt(slow)); got < 24 || got > 40 {
-			t.Errorf("the slow receiver was sent %d deliveries in 36 seconds", got)
+			t.Errorf("%d deliveries to the slow receiver in 36 seconds, want 24 to 40", got)
 		}
 	})
 }
 
-func TestSeveralProcessesDeliverOnce(t *testing.T) {
+func TestSeveralProcessesSendEachDeliveryOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		one, store, all := newDeliverer(t, respondOK)
@@ -225,61 +225,61 @@ func TestSeveralProcessesDeliverOnce(t *testing.T) {
 		stopOne()
 		stopTwo()
 		if got := len(all.attemptsAt(uuid.Nil)); got != 100 {
-			t.Errorf("%d attempts at 100 deliveries", got)
+			t.Errorf("%d attempts at 100 deliveries, want 100", got)
 		}
 	})
 }
 
-// Whoever took a delivery has died, or could not write what became of it.
-func TestUnsettledDeliveryIsSentAgain(t *testing.T) {
+// The process that claimed a delivery has died, or could not record the outcome.
+func TestDeliveryWithoutOutcomeIsSentAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n, store, all := newDeliverer(t, respondOK)
 		webhook := uuid.New()
 		store.addDeliveries("a", webhook, 1)
-		store.failSettling(errors.New("the database is down"))
+		store.failRecording(errors.New("the database is down"))
 		stop := startDeliverer(t, n)
-		store.failSettling(nil)
+		store.failRecording(nil)
 		advanceClock(20 * time.Second)
 		if got := len(all.attemptsAt(webhook)); got != 1 {
-			t.Errorf("%d attempts within the time to live", got)
+			t.Errorf("%d attempts before the lease expired, want 1", got)
 		}
 		advanceClock(20 * time.Second)
 		stop()
 		seen := all.attemptsAt(webhook)
 		if len(seen) != 2 || seen[0].delivery.ID != seen[1].delivery.ID {
-			t.Errorf("got attempts %+v, want two at one delivery", seen)
+			t.Errorf("got attempts %+v, want two at the same delivery", seen)
 		}
 		if row := store.deliveriesOf(webhook)[0]; row.State != document.DeliveryDelivered {
-			t.Errorf("got %+v", row.Delivery)
+			t.Errorf("got %+v, want it delivered", row.Delivery)
 		}
 	})
 }
 
-func TestStoppingFinishesWhatIsUnderWay(t *testing.T) {
+func TestStopWaitsForAttemptsUnderWay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n, store, all := newDeliverer(t, func(context.Context, task.Delivery) (int, error) {
-			<-time.After(9 * time.Second) // of the bubble's clock
+			<-time.After(9 * time.Second) // on the bubble's clock
 			return 200, nil
 		})
 		webhook := uuid.New()
 		store.addDeliveries("a", webhook, 20)
 		stop := startDeliverer(t, n)
 		if took := stop(); took != 9*time.Second {
-			t.Errorf("stopped after %s, want when what was under way had ended, after 9s", took)
+			t.Errorf("stopped after %s, want 9s, when the attempts under way had ended", took)
 		}
 		states := map[document.DeliveryState]int{}
 		for _, row := range store.deliveriesOf(webhook) {
 			states[row.State]++
 		}
 		if len(all.attemptsAt(webhook)) != 8 || states[document.DeliveryDelivered] != 8 || states[document.DeliveryPending] != 12 {
-			t.Errorf("%d attempts, deliveries %v", len(all.attemptsAt(webhook)), states)
+			t.Errorf("%d attempts, states %v; want 8 delivered and 12 pending", len(all.attemptsAt(webhook)), states)
 		}
 	})
 }
 
-func TestStoppingGivesBackWhatTakesTooLong(t *testing.T) {
+func TestStopCutsOffLongAttempts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var waiting atomic.Int32
@@ -292,19 +292,19 @@ func TestStoppingGivesBackWhatTakesTooLong(t *testing.T) {
 		store.addDeliveries("a", webhook, 3)
 		stop := startDeliverer(t, n)
 		if took := stop(); took != 20*time.Second || waiting.Load() != 3 {
-			t.Errorf("stopped after %s with %d deliveries under way, want after 20s with 3", took, waiting.Load())
+			t.Errorf("stopped after %s with %d attempts under way, want after 20s with 3", took, waiting.Load())
 		}
 		for _, row := range store.deliveriesOf(webhook) {
 			if row.State != document.DeliveryPending || row.NextAttemptAt.After(time.Now()) || row.Error != "" {
-				t.Errorf("got %+v, want it due again", row.Delivery)
+				t.Errorf("got %+v, want it due again without an error", row.Delivery)
 			}
 		}
 	})
 }
 
-// However many hang, all get their turn, and a process holds so many
-// connections at most.
-func TestManySlowReceiversTakeTurns(t *testing.T) {
+// If many receivers hang, all get an attempt in turn, and the number of connections of a process is
+// bounded.
+func TestSlowReceiversTakeTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n, store, all := newDeliverer(t, respondSlowly)
@@ -322,7 +322,7 @@ func TestManySlowReceiversTakeTurns(t *testing.T) {
 			seen[a.delivery.WebhookID] = true
 		}
 		if len(seen) != 200 {
-			t.Errorf("%d of 200 receivers had an attempt", len(seen))
+			t.Errorf("%d of 200 receivers got an attempt", len(seen))
 		}
 	})
 }

@@ -19,12 +19,12 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// fakeOutbox is an outbox.
+// fakeOutbox is an outbox in memory.
 type fakeOutbox struct {
-	mu       sync.Mutex
-	rows     map[string][]*task.Delivery // by tenant
-	takes    int
-	settling error // what SettleDelivery answers, if set
+	mu        sync.Mutex
+	rows      map[string][]*task.Delivery // by tenant
+	claims    int                         // number of calls of ClaimDeliveries
+	recordErr error                       // error of RecordDeliveryOutcome, if set
 }
 
 func (m *fakeOutbox) TenantsWithDeliveries(context.Context) ([]string, error) {
@@ -44,7 +44,7 @@ func (m *fakeOutbox) ClaimDeliveries(ctx context.Context, busy []uuid.UUID, limi
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.takes++
+	m.claims++
 	var taken []task.Delivery
 	count := map[uuid.UUID]int{}
 	for _, row := range m.rows[id] {
@@ -66,8 +66,8 @@ func (m *fakeOutbox) RecordDeliveryOutcome(ctx context.Context, taken task.Deliv
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.settling != nil {
-		return m.settling
+	if m.recordErr != nil {
+		return m.recordErr
 	}
 	for _, row := range m.rows[id] {
 		if row.ID == taken.ID && row.Attempts == taken.Attempts && row.State == document.DeliveryPending {
@@ -79,7 +79,7 @@ func (m *fakeOutbox) RecordDeliveryOutcome(ctx context.Context, taken task.Deliv
 			return nil
 		}
 	}
-	return fault.New(fault.LeaseLost, "delivery %s is not ours", taken.ID)
+	return fault.New(fault.LeaseLost, "delivery %s was claimed again or has ended", taken.ID)
 }
 
 // addDeliveries adds n events for a webhook of a tenant.
@@ -95,7 +95,7 @@ func (m *fakeOutbox) addDeliveries(owner string, webhook uuid.UUID, n int) {
 	}
 }
 
-// deliveriesOf returns the rows of a webhook as they are.
+// deliveriesOf returns the rows of a webhook.
 func (m *fakeOutbox) deliveriesOf(webhook uuid.UUID) []task.Delivery {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -110,28 +110,28 @@ func (m *fakeOutbox) deliveriesOf(webhook uuid.UUID) []task.Delivery {
 	return rows
 }
 
-func (m *fakeOutbox) failSettling(err error) {
+func (m *fakeOutbox) failRecording(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.settling = err
+	m.recordErr = err
 }
 
-// attempt is one that a receiver has seen.
+// attempt is an attempt at a delivery that a receiver has seen.
 type attempt struct {
 	delivery task.Delivery
 	at       time.Duration // since the receivers were made
 	tenant   string
 }
 
-// fakeReceivers are all receivers there are, and what they have seen.
+// fakeReceivers are the receivers of all webhooks. They record all attempts.
 type fakeReceivers struct {
 	answer func(ctx context.Context, delivery task.Delivery) (int, error)
 	start  time.Time
 
 	mu       sync.Mutex
 	attempts []attempt
-	now      map[uuid.UUID]int // attempts under way, by webhook
-	most     map[uuid.UUID]int
+	now      map[uuid.UUID]int // number of attempts under way, by webhook
+	most     map[uuid.UUID]int // maximum of now, by webhook
 }
 
 func (r *fakeReceivers) Send(ctx context.Context, delivery task.Delivery) (int, error) {
@@ -152,7 +152,7 @@ func (r *fakeReceivers) Send(ctx context.Context, delivery task.Delivery) (int, 
 	return r.answer(ctx, delivery)
 }
 
-// attemptsAt returns the attempts at a webhook, or at all.
+// attemptsAt returns the attempts at one webhook, or at all for the zero id.
 func (r *fakeReceivers) attemptsAt(webhook uuid.UUID) []attempt {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -171,13 +171,12 @@ func respondUnavailable(context.Context, task.Delivery) (int, error) {
 	return 0, fault.New(fault.Unavailable, "the receiver cannot be reached")
 }
 
-// respondSlowly answers after ten seconds, as the sender does for a receiver that
-// hangs.
+// respondSlowly responds after ten seconds, like a sender whose receiver hangs.
 func respondSlowly(ctx context.Context, _ task.Delivery) (int, error) {
 	select {
 	case <-ctx.Done():
 		return 0, ctx.Err()
-	case <-time.After(10 * time.Second): // of the bubble's clock
+	case <-time.After(10 * time.Second): // on the bubble's clock
 		return 0, fault.New(fault.Unavailable, "no answer")
 	}
 }

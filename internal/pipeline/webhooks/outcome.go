@@ -13,13 +13,13 @@ const (
 	firstBackoff = 5 * time.Second
 	maxBackoff   = time.Hour
 
-	// maxRetryAge is for how long after its event a delivery is tried again.
+	// maxRetryAge is the maximum time between an event and the last attempt to deliver it.
 	maxRetryAge = 24 * time.Hour
 )
 
-// DecideOutcome says what becomes of a delivery from the error of an attempt. An
-// attempt that was cut off because the process stops says nothing about the
-// receiver: the delivery is due again at once.
+// DecideOutcome decides how a delivery goes on after an attempt with the given status and error. An
+// attempt that was cut off because the process stops says nothing about the receiver: the delivery
+// is due again immediately.
 func DecideOutcome(delivery task.Delivery, status int, err error, stopping bool) task.DeliveryOutcome {
 	outcome := task.DeliveryOutcome{Status: status}
 	age := time.Since(delivery.CreatedAt)
@@ -36,15 +36,15 @@ func DecideOutcome(delivery task.Delivery, status int, err error, stopping bool)
 	return outcome
 }
 
-// backoff returns a random delay of at most the event's age, from seconds to an
-// hour. So delays grow exponentially, with full jitter, and a receiver that
-// comes back after some time has what it missed after as long again: counting
-// attempts instead, a few short delays in a row would make the next one long.
+// backoff returns a random delay between seconds and an hour, at most about the age of the event. So
+// delays grow exponentially, with full jitter, and a receiver that was down for some time gets what
+// it missed within about the same time after it is back. Counting attempts instead would make a
+// delay long after a few short ones in a row.
 func backoff(age time.Duration) time.Duration {
 	return time.Second + rand.N(min(max(age, firstBackoff), maxBackoff))
 }
 
-// publicMessage returns what the webhook's owner may know of err.
+// publicMessage returns the part of err that the owner of the webhook may see.
 func publicMessage(err error) string {
 	if f := fault.As(err); f != nil {
 		return f.Detail

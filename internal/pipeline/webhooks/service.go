@@ -9,27 +9,27 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// ServiceStore keeps webhooks; see storetest.Outbox for the contract.
+// ServiceStore stores webhooks; see storetest.Outbox for the contract.
 type ServiceStore interface {
 	AddWebhook(ctx context.Context, webhook document.Webhook) (document.Webhook, error)
 }
 
-// URLChecker knows where deliveries can go. Check returns fault.BadRequest for
-// a URL that nothing would ever be delivered to.
+// URLChecker checks URLs of webhooks. CheckURL returns fault.BadRequest for a URL to which nothing
+// can be delivered.
 type URLChecker interface {
 	CheckURL(url string) error
 }
 
-// Service adds webhooks.
+// Service registers webhooks.
 type Service struct {
 	Store ServiceStore
 	URLs  URLChecker
 }
 
-// AddWebhook adds a webhook and returns it with its secret. fault.BadRequest
-// says what is wrong with the request, fault.Conflict that there are too many.
-func (r *Service) AddWebhook(ctx context.Context, request document.WebhookRequest) (document.Webhook, error) {
-	if err := r.URLs.CheckURL(request.URL); err != nil {
+// AddWebhook registers a webhook and returns it with its secret. It returns fault.BadRequest if the
+// request is invalid, and fault.Conflict if the tenant has too many webhooks.
+func (s *Service) AddWebhook(ctx context.Context, request document.WebhookRequest) (document.Webhook, error) {
+	if err := s.URLs.CheckURL(request.URL); err != nil {
 		return document.Webhook{}, err
 	}
 	secret := document.NewWebhookSecret()
@@ -42,5 +42,5 @@ func (r *Service) AddWebhook(ctx context.Context, request document.WebhookReques
 	if err != nil {
 		return document.Webhook{}, err
 	}
-	return r.Store.AddWebhook(ctx, document.Webhook{ID: id, URL: request.URL, Secret: secret})
+	return s.Store.AddWebhook(ctx, document.Webhook{ID: id, URL: request.URL, Secret: secret})
 }

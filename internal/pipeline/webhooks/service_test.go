@@ -12,6 +12,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
+// fakeRegistry is a store of webhooks, and a checker that accepts https URLs only.
 type fakeRegistry struct{ added []document.Webhook }
 
 func (r *fakeRegistry) AddWebhook(_ context.Context, webhook document.Webhook) (document.Webhook, error) {
@@ -29,25 +30,25 @@ func (r *fakeRegistry) CheckURL(url string) error {
 func TestAddWebhook(t *testing.T) {
 	t.Parallel()
 	r := &fakeRegistry{}
-	registrar := &webhooks.Service{Store: r, URLs: r}
-	one, err := registrar.AddWebhook(t.Context(), document.WebhookRequest{URL: "https://a.example"})
-	two, err2 := registrar.AddWebhook(t.Context(), document.WebhookRequest{URL: "https://a.example"})
+	service := &webhooks.Service{Store: r, URLs: r}
+	one, err := service.AddWebhook(t.Context(), document.WebhookRequest{URL: "https://a.example"})
+	two, err2 := service.AddWebhook(t.Context(), document.WebhookRequest{URL: "https://a.example"})
 	if err := errors.Join(err, err2); err != nil {
 		t.Fatal(err)
 	}
 	if one.ID == two.ID || one.ID.Version() != 7 || len(one.Secret) != 32 || string(one.Secret) == string(two.Secret) || one.URL != "https://a.example" {
-		t.Errorf("got %+v and %+v, want ids and secrets of their own", one, two)
+		t.Errorf("got %+v and %+v, want different ids and secrets", one, two)
 	}
 	given := "whsec_" + base64.StdEncoding.EncodeToString([]byte("a secret of 24 bytes ..."))
-	three, err := registrar.AddWebhook(t.Context(), document.WebhookRequest{URL: "https://a.example", Secret: given})
+	three, err := service.AddWebhook(t.Context(), document.WebhookRequest{URL: "https://a.example", Secret: given})
 	if err != nil || string(three.Secret) != "a secret of 24 bytes ..." {
 		t.Errorf("got %+v, %v; want the given secret", three, err)
 	}
 	for _, bad := range []document.WebhookRequest{
 		{URL: "http://a.example"}, {URL: ""}, {URL: "https://a.example", Secret: "hunter2"}, {URL: "https://a.example", Secret: given + "x"},
 	} {
-		if _, err := registrar.AddWebhook(t.Context(), bad); !fault.Is(err, fault.BadRequest) || strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("%+v: got %v, want it refused without showing the secret", bad, err)
+		if _, err := service.AddWebhook(t.Context(), bad); !fault.Is(err, fault.BadRequest) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%+v: got %v, want a bad request that does not show the secret", bad, err)
 		}
 	}
 	if len(r.added) != 3 {
