@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// BenchmarkSplit splits the corpus. Tokens counts tokens of the default encoding. Bytes counts bytes, so
-// it measures everything else. Tokenizer measures only the tokenizer library, on the complete text.
+// BenchmarkSplit splits the corpus. Tokens counts tokens of the default encoding. Bytes counts
+// bytes, so it measures everything else. Tokenizer measures only the tokenizer library, on the
+// complete text.
 func BenchmarkSplit(b *testing.B) {
 	var all strings.Builder
 	files := corpus(b)

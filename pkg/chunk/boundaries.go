@@ -9,9 +9,9 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// boundariesFor returns the ways to split a text s that begins in line l, coarse to fine: each function
-// returns the end offsets of the parts of a text. Wrapped prose is split between sentences first.
-// Other lines are records, and are split between lines first.
+// boundariesFor returns the ways to split a text s that begins in line l, coarse to fine: each
+// function returns the end offsets of the parts of a text. Wrapped prose is split between sentences
+// first. Other lines are records, and are split between lines first.
 func boundariesFor(l line, s string) []func(string) []int {
 	fine := []func(string) []int{sentenceEnds, wordEnds, clusterEnds, runeEnds}
 	switch {
@@ -26,8 +26,8 @@ func boundariesFor(l line, s string) []func(string) []int {
 	}
 }
 
-// isWrapped reports whether the lines of s are wrapped prose: most lines are as long as they can be,
-// many lines continue the sentence of the line before, and few begin alike.
+// isWrapped reports whether the lines of s are wrapped prose: most lines are as long as they can
+// be, many lines continue the sentence of the line before, and few begin alike.
 func isWrapped(s string) bool {
 	lines := make([]string, 0, 16)
 	width := 0
@@ -86,8 +86,8 @@ func wordShape(word string) string {
 	return b.String()
 }
 
-// cellEnds returns the offsets at which the cells of a table row end, after their pipes. A pipe that is
-// escaped or in a code span does not end a cell.
+// cellEnds returns the offsets at which the cells of a table row end, after their pipes. A pipe
+// that is escaped or in a code span does not end a cell.
 func cellEnds(s string) []int {
 	var ends []int
 	empty := true // only pipes and white space so far
@@ -141,8 +141,8 @@ func lineEnds(s string) []int {
 	})
 }
 
-// sentenceEnds returns the end offsets of the sentences of s. A line ending does not end a sentence: it
-// counts as a space.
+// sentenceEnds returns the end offsets of the sentences of s. A line ending does not end a
+// sentence: it counts as a space.
 func sentenceEnds(s string) []int {
 	return segmentEnds(lineEndings.Replace(s), uniseg.FirstSentenceInString)
 }
@@ -165,8 +165,9 @@ func runeEnds(s string) []int {
 	})
 }
 
-// segmentEnds returns the end offsets of the segments of s. White space at the end of a segment counts as
-// part of the next one. first returns the first segment of a text, as the functions of uniseg do.
+// segmentEnds returns the end offsets of the segments of s. White space at the end of a segment
+// counts as part of the next one. first returns the first segment of a text, as the functions of
+// uniseg do.
 func segmentEnds(s string, first func(s string, state int) (segment, rest string, next int)) []int {
 	var ends []int
 	at, state := 0, -1

@@ -28,8 +28,8 @@ type line struct {
 	skippedCells     int   // number of cells of the table row that are before start
 }
 
-// buffer holds the lines that are not yet in a passage, with their bytes and the bytes that the next
-// passage may repeat.
+// buffer holds the lines that are not yet in a passage, with their bytes and the bytes that the
+// next passage may repeat.
 type buffer struct {
 	count    func(string) int
 	maxBytes int64 // of a passage
@@ -88,8 +88,8 @@ func (b *buffer) push(p markdown.Piece, table *tableHead) {
 
 func endsLine(s []byte) bool { return s[len(s)-1] == '\n' || s[len(s)-1] == '\r' }
 
-// pushBlank appends a piece of white space to the last line. It returns false and does nothing if the
-// white space is too large for a passage.
+// pushBlank appends a piece of white space to the last line. It returns false and does nothing if
+// the white space is too large for a passage.
 func (b *buffer) pushBlank(p markdown.Piece) bool {
 	b.omission.open = false
 	if len(b.lines) > 0 {
@@ -134,8 +134,8 @@ func (b *buffer) countLast() {
 	}
 }
 
-// tokens returns the number of tokens of lines i to j, including the white space after them. It is exact
-// if isExact(i, j).
+// tokens returns the number of tokens of lines i to j, including the white space after them. It is
+// exact if isExact(i, j).
 func (b *buffer) tokens(i, j int) int {
 	return b.lines[j-1].totalTokens - b.lines[i].totalTokens + b.lines[i].tokens
 }
@@ -147,7 +147,8 @@ func (b *buffer) isExact(i, j int) bool {
 	return last.totalContinuing == first.totalContinuing && last.totalWithOmitted == first.totalWithOmitted && !first.hasOmitted && !(i == 0 && b.estimated)
 }
 
-// exactTokens returns the number of tokens of the first n lines, including the white space after them.
+// exactTokens returns the number of tokens of the first n lines, including the white space after
+// them.
 func (b *buffer) exactTokens(n int) int {
 	if b.isExact(0, n) {
 		return b.tokens(0, n)
@@ -168,8 +169,8 @@ func (b *buffer) fits(i, j, limit int) bool {
 	case tokens <= limit:
 		return true
 	default:
-		// White space at the end is not part of the passage. The last line is counted again without it
-		// only if the white space has enough bytes to make the difference.
+		// White space at the end is not part of the passage. The last line is counted again without
+		// it only if the white space has enough bytes to make the difference.
 		rest, space := tokens-last.tokens, int(last.end-last.textEnd)
 		return rest < limit && tokens-limit <= space+4 && rest+b.count(b.source(last.start, last.textEnd)) <= limit
 	}
@@ -185,8 +186,8 @@ func (b *buffer) tooLarge(start, end int64, passages int64) bool {
 	return end-start-omitted > passages*b.maxBytes || omitted > passages*maxOmitted
 }
 
-// discardBefore removes the lines before offset at, which may be inside a line. It keeps the bytes from
-// offset keep on.
+// discardBefore removes the lines before offset at, which may be inside a line. It keeps the bytes
+// from offset keep on.
 func (b *buffer) discardBefore(at, keep int64) {
 	n := 0
 	for n < len(b.lines) && b.lines[n].textEnd <= at {
@@ -201,8 +202,8 @@ func (b *buffer) discardBefore(at, keep int64) {
 		b.moveStart(at)
 		b.lines[0].boundary, b.lines[0].heading = markdown.BoundaryNone, nil
 	}
-	// The bytes are moved only when more than half of them are no longer needed, so that each byte is
-	// moved about once.
+	// The bytes are moved only when more than half of them are no longer needed, so that each byte
+	// is moved about once.
 	if done := keep - b.base; done > int64(len(b.bytes))/2 {
 		b.bytes = b.bytes[:copy(b.bytes, b.bytes[done:])]
 		b.base = keep

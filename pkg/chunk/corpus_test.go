@@ -10,7 +10,8 @@ import (
 	testcorpus "github.com/seed-7a112592/gristmill/internal/test/corpus"
 )
 
-// corpus returns the markdown documents of package markdown's testdata and of the test corpus, by path.
+// corpus returns the markdown documents of package markdown's testdata and of the test corpus, by
+// path.
 func corpus(t testing.TB) map[string]string {
 	files := make(map[string]string)
 	for _, dir := range []string{filepath.Join("..", "markdown", "testdata", "corpus"), testcorpus.Dir(t)} {

@@ -8,12 +8,13 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// embeddingPrefix returns what is embedded before the content of a passage that is under the headings
-// and begins with line l: title, heading path and context. It has at most half of the tokens of a
-// passage. The middle of a longer path is removed, and the columns of a wider table that do not fit.
+// embeddingPrefix returns what is embedded before the content of a passage that is under the
+// headings and begins with line l: title, heading path and context. It has at most half of the
+// tokens of a passage. The middle of a longer path is removed, and the columns of a wider table
+// that do not fit.
 //
-// tokens is the number of tokens to reserve for the prefix. The reservation also holds if the passage
-// turns out to be under fewer of the headings.
+// tokens is the number of tokens to reserve for the prefix. The reservation also holds if the
+// passage turns out to be under fewer of the headings.
 func (p *packer) embeddingPrefix(headings []markdown.Heading, l line) (text document.PassageText, tokens int) {
 	path := make([]string, 0, len(headings)+1)
 	for _, h := range headings {
@@ -47,8 +48,9 @@ func (p *packer) embeddingPrefix(headings []markdown.Heading, l line) (text docu
 	return text, half
 }
 
-// shortenPath returns the path if it has at most the given number of tokens. Otherwise it replaces the
-// middle by an ellipsis: first headings, then text inside headings. The result is empty if nothing fits.
+// shortenPath returns the path if it has at most the given number of tokens. Otherwise it replaces
+// the middle by an ellipsis: first headings, then text inside headings. The result is empty if
+// nothing fits.
 func (p *packer) shortenPath(path []string, tokens int) []string {
 	fits := func(path []string) bool {
 		return p.count(document.PassageText{HeadingPath: path}.EmbeddingPrefix()) <= tokens
@@ -78,15 +80,15 @@ func (p *packer) shortenPath(path []string, tokens int) []string {
 	return path[:0]
 }
 
-// contentTokensFrom returns the maximum number of tokens of the content of a passage that begins with
-// line i.
+// contentTokensFrom returns the maximum number of tokens of the content of a passage that begins
+// with line i.
 func (p *packer) contentTokensFrom(i int) int {
 	_, tokens := p.embeddingPrefix(p.headingsAt(i), p.lines[i])
 	return p.opt.Tokens - tokens
 }
 
-// headingsAt returns the headings that enclose the first line, from line i on, that is not part of a
-// module.
+// headingsAt returns the headings that enclose the first line, from line i on, that is not part of
+// a module.
 func (p *packer) headingsAt(i int) []markdown.Heading {
 	path := p.path
 	for _, l := range p.lines[:min(p.skipModules(i)+1, len(p.lines))] {
@@ -105,8 +107,8 @@ func (p *packer) skipModules(i int) int {
 	return i
 }
 
-// pathUnder returns the path of text under heading h, where path is the path of the text before h. It
-// returns a copy, because passages share paths.
+// pathUnder returns the path of text under heading h, where path is the path of the text before h.
+// It returns a copy, because passages share paths.
 func pathUnder(path []markdown.Heading, h markdown.Heading) []markdown.Heading {
 	n := len(path)
 	for n > 0 && path[n-1].Level >= h.Level {

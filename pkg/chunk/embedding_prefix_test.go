@@ -27,8 +27,8 @@ func TestTitle(t *testing.T) {
 	}
 }
 
-// TestTitleInFirstHeading checks on real documents that a title that equals the first heading does not
-// change any passage.
+// TestTitleInFirstHeading checks on real documents that a title that equals the first heading does
+// not change any passage.
 func TestTitleInFirstHeading(t *testing.T) {
 	t.Parallel()
 	for path, src := range sample(t) {

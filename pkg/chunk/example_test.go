@@ -41,8 +41,8 @@ func ExampleSplit() {
 	// "## Water\n\nOpen the gate slowly."
 }
 
-// With the zero Options a passage has up to 400 tokens. EmbeddingInput is the text to send to a model, and
-// ContentHash tells whether a passage has changed since it was embedded.
+// With the zero Options a passage has up to 400 tokens. EmbeddingInput is the text to send to a
+// model, and ContentHash tells whether a passage has changed since it was embedded.
 func ExampleSplit_defaults() {
 	for passage, err := range chunk.Split(strings.NewReader("# Stones\n\nDress them each spring.\n"), chunk.Options{}) {
 		if err != nil {

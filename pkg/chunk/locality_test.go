@@ -9,8 +9,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// TestEditChangesItsSection edits one paragraph of a real document at a time. Every passage that has to be
-// embedded again must be under the headings of the edited passage.
+// TestEditChangesItsSection edits one paragraph of a real document at a time. Every passage that
+// has to be embedded again must be under the headings of the edited passage.
 func TestEditChangesItsSection(t *testing.T) {
 	t.Parallel()
 	opt := Options{Tokens: 150}

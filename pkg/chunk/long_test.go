@@ -9,8 +9,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// TestLongHeading splits headings that are longer than the window, in one line and in several. The text
-// after the underline must be under the heading.
+// TestLongHeading splits headings that are longer than the window, in one line and in several. The
+// text after the underline must be under the heading.
 func TestLongHeading(t *testing.T) {
 	t.Parallel()
 	for name, unit := range map[string]string{"one line": "words without an end ", "many lines": "words without an end\n"} {
@@ -36,8 +36,8 @@ func TestLongHeading(t *testing.T) {
 	}
 }
 
-// TestLongHeaderRow splits a table whose header row is longer than the window. Rows must be split between
-// cells, and no passage may repeat a part of the header as context.
+// TestLongHeaderRow splits a table whose header row is longer than the window. Rows must be split
+// between cells, and no passage may repeat a part of the header as context.
 func TestLongHeaderRow(t *testing.T) {
 	t.Parallel()
 	row := "|" + strings.Repeat(" two words |", 7000) + "\n"

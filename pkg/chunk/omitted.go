@@ -8,8 +8,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// maxOmitted is the maximum size of the omitted ranges of a passage in bytes. The limit of tokens does
-// not bound them.
+// maxOmitted is the maximum size of the omitted ranges of a passage in bytes. The limit of tokens
+// does not bound them.
 const maxOmitted = 64 << 10
 
 // span is a range of the source.
@@ -62,8 +62,8 @@ func (o *omissionFinder) find(p markdown.Piece) []span {
 	return spans
 }
 
-// findPayload returns the index in s, from i on, at which the payload of a data: URI begins, or -1. The
-// header of the URI may begin in the piece before.
+// findPayload returns the index in s, from i on, at which the payload of a data: URI begins, or -1.
+// The header of the URI may begin in the piece before.
 func (o *omissionFinder) findPayload(s []byte, i int) int {
 	if tail := len(o.tail); tail > 0 && i == 0 {
 		joined := append(o.tail[:tail:tail], s[:min(len(s), maxURIHeader)]...)
@@ -87,8 +87,8 @@ func nextBase64Mark(s []byte, i int) int {
 	return i + n + len(base64Mark)
 }
 
-// base64Mark is the end of the header of a data: URI. It is rare elsewhere. The letters before it may be
-// upper or lower case, so they are not part of the mark.
+// base64Mark is the end of the header of a data: URI. It is rare elsewhere. The letters before it
+// may be upper or lower case, so they are not part of the mark.
 var base64Mark = []byte("64,")
 
 // endsHeader reports whether s ends with the header of a data: URI with a base64 payload, such as
@@ -119,9 +119,9 @@ var isPayloadByte = func() (is [256]bool) {
 	return is
 }()
 
-// continuedPayload returns the start and length of the part of the piece that continues the open payload
-// of the piece before, or 0, 0. A payload continues on the next line if that line is nothing but base64
-// and too long for a word, or if a quote, ) or > follows the base64.
+// continuedPayload returns the start and length of the part of the piece that continues the open
+// payload of the piece before, or 0, 0. A payload continues on the next line if that line is
+// nothing but base64 and too long for a word, or if a quote, ) or > follows the base64.
 func (o *omissionFinder) continuedPayload(p markdown.Piece) (start, length int) {
 	if p.Boundary == markdown.BoundaryNone {
 		return 0, payloadLength(p.Text)
@@ -145,8 +145,8 @@ type view struct {
 	cut   int64  // offset in the source at which the view ends inside an omitted range, or -1
 }
 
-// offset returns the offset in the source of byte n of the view. If a range is omitted there, it is the
-// offset after that range.
+// offset returns the offset in the source of byte n of the view. If a range is omitted there, it is
+// the offset after that range.
 func (v view) offset(n int) int64 {
 	at, left := v.start, int64(n)
 	for _, s := range v.spans {
@@ -159,8 +159,8 @@ func (v view) offset(n int) int64 {
 	return at + left
 }
 
-// view returns the source from start to end without its omitted ranges. It ends early, inside an omitted
-// range, if more than limit bytes are omitted.
+// view returns the source from start to end without its omitted ranges. It ends early, inside an
+// omitted range, if more than limit bytes are omitted.
 func (b *buffer) view(start, end, limit int64) view {
 	v := view{start: start, cut: -1, spans: b.omittedIn(start, end)}
 	for i, s := range v.spans {
@@ -225,7 +225,8 @@ func (b *buffer) passageText(start, end int64) document.PassageText {
 	return t
 }
 
-// countVisible returns the number of tokens of the source from start to end, without omitted ranges.
+// countVisible returns the number of tokens of the source from start to end, without omitted
+// ranges.
 func (b *buffer) countVisible(start, end int64) int {
 	if len(b.omitted) == 0 {
 		return b.count(b.source(start, end))

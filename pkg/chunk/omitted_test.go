@@ -62,8 +62,8 @@ func TestPicture(t *testing.T) {
 	}
 }
 
-// TestHugePicture splits a picture that is too large for one passage. Each of its passages must have a
-// text to embed and a hash of its own.
+// TestHugePicture splits a picture that is too large for one passage. Each of its passages must
+// have a text to embed and a hash of its own.
 func TestHugePicture(t *testing.T) {
 	t.Parallel()
 	var src strings.Builder
@@ -110,8 +110,8 @@ func TestModules(t *testing.T) {
 	}
 }
 
-// TestWrappedPicture splits a picture whose base64 is wrapped into lines, as in mail, into passages of
-// several sizes. Only the line endings of the picture may be embedded.
+// TestWrappedPicture splits a picture whose base64 is wrapped into lines, as in mail, into passages
+// of several sizes. Only the line endings of the picture may be embedded.
 func TestWrappedPicture(t *testing.T) {
 	t.Parallel()
 	line := strings.Repeat(base64Text, 5)[:76] + "\n"

@@ -8,10 +8,10 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// overlap returns the range of a passage that begins up to opt.Overlap tokens before the first line, at
-// the start of a sentence or a line, but not before floor. endWithout is the end of the passage without
-// overlap. The passage may end earlier to make room for the overlap, but not inside a block if
-// endWithout is the end of a block.
+// overlap returns the range of a passage that begins up to opt.Overlap tokens before the first
+// line, at the start of a sentence or a line, but not before floor. endWithout is the end of the
+// passage without overlap. The passage may end earlier to make room for the overlap, but not inside
+// a block if endWithout is the end of a block.
 func (p *packer) overlap(floor, endWithout int64) (start, end int64) {
 	p.overlapReserve = min(p.opt.Overlap, p.maxContentTokens/2)
 	end = p.passageEnd()
@@ -37,8 +37,8 @@ func (p *packer) overlap(floor, endWithout int64) (start, end int64) {
 	return start, end
 }
 
-// segmentStarts returns the offsets at which sentences and lines of s begin, or only lines if the lines
-// are records. It leaves out the first one, whose beginning may be missing from s.
+// segmentStarts returns the offsets at which sentences and lines of s begin, or only lines if the
+// lines are records. It leaves out the first one, whose beginning may be missing from s.
 func segmentStarts(s string) []int {
 	var starts []int
 	records := strings.ContainsAny(strings.TrimRight(s, "\r\n"), "\r\n") && !isWrapped(s)

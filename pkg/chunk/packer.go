@@ -9,8 +9,9 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// packer takes pieces and yields passages. It ends a passage only when it has text for two passages:
-// enough to see whether a section that begins in the first one would fit into a passage of its own.
+// packer takes pieces and yields passages. It ends a passage only when it has text for two
+// passages: enough to see whether a section that begins in the first one would fit into a passage
+// of its own.
 type packer struct {
 	buffer
 	opt              Options
@@ -94,7 +95,8 @@ func (p *packer) packPassage() {
 	p.emit(start, end)
 }
 
-// contentLimit returns the maximum number of tokens of the lines of a passage that begins with line i.
+// contentLimit returns the maximum number of tokens of the lines of a passage that begins with line
+// i.
 func (p *packer) contentLimit(i int) int {
 	if i == 0 {
 		return p.maxContentTokens - p.overlapReserve
@@ -111,8 +113,8 @@ func (p *packer) emit(start, end int64) {
 	textEnd := start + int64(len(bytes.TrimRightFunc(p.bytes[start-p.base:end-p.base], unicode.IsSpace)))
 	tokens := p.countPassage(start, textEnd)
 	if tokens > p.maxContentTokens {
-		// A token can reach into the white space, so the text without it can have more tokens. The text
-		// was measured with it, and keeps it.
+		// A token can reach into the white space, so the text without it can have more tokens. The
+		// text was measured with it, and keeps it.
 		if n := p.countVisible(start, end); n <= p.maxContentTokens {
 			textEnd, tokens = end, n
 		}
@@ -140,8 +142,8 @@ func (p *packer) emit(start, end int64) {
 	}
 }
 
-// countPassage returns the number of tokens of a passage from start to end. It counts the complete text
-// only if the counts of its lines cannot be added.
+// countPassage returns the number of tokens of a passage from start to end. It counts the complete
+// text only if the counts of its lines cannot be added.
 func (p *packer) countPassage(start, end int64) int {
 	last := 0
 	for last+1 < len(p.lines) && p.lines[last+1].start < end {
@@ -154,8 +156,9 @@ func (p *packer) countPassage(start, end int64) int {
 	return p.tokens(0, last) + p.count(p.source(p.lines[last].start, end))
 }
 
-// followHeadings moves p.path over the headings between the first line and offset end. It returns the
-// headings that enclose that whole range, and the offset at which the text after the last heading begins.
+// followHeadings moves p.path over the headings between the first line and offset end. It returns
+// the headings that enclose that whole range, and the offset at which the text after the last
+// heading begins.
 func (p *packer) followHeadings(end int64) (enclosing []markdown.Heading, body int64) {
 	body = p.lines[0].start
 	enclosing = p.path

@@ -160,8 +160,8 @@ func TestEmbeddingInput(t *testing.T) {
 	}
 }
 
-// TestNoHeadingAlone checks on real documents that a heading is a passage of its own only if it does not
-// fit with the next passage.
+// TestNoHeadingAlone checks on real documents that a heading is a passage of its own only if it
+// does not fit with the next passage.
 func TestNoHeadingAlone(t *testing.T) {
 	t.Parallel()
 	for path, src := range sample(t) {

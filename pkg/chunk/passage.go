@@ -11,8 +11,9 @@ type Passage struct {
 	Start, End int64              // byte range; Content == source[Start:End]
 	Headings   []markdown.Heading // headings that enclose the complete passage, outermost first
 
-	// PassageText is the text of the passage and what is embedded with it. HeadingPath has the texts of
-	// Headings; the middle of a path that is too long is replaced by an ellipsis. Context is the header
-	// and delimiter row of the table that the passage continues, or the column headers that fit.
+	// PassageText is the text of the passage and what is embedded with it. HeadingPath has the
+	// texts of Headings; the middle of a path that is too long is replaced by an ellipsis. Context
+	// is the header and delimiter row of the table that the passage continues, or the column
+	// headers that fit.
 	document.PassageText
 }

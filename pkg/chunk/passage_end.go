@@ -16,8 +16,8 @@ func (p *packer) passageEnd() int64 {
 		case !p.fits(0, next):
 			return p.lines[i-1].end
 		case !known || !p.fits(i, end) || p.onlyHeadings(i, end):
-			// The section is too large or has no text. Its heading, and the headings before it, go with the
-			// text after it.
+			// The section is too large or has no text. Its heading, and the headings before it, go
+			// with the text after it.
 			i = next
 		case p.fits(0, end):
 			return p.lines[end-1].end
@@ -28,8 +28,8 @@ func (p *packer) passageEnd() int64 {
 	return p.packBlocks(i)
 }
 
-// sectionEnd returns the line after the section whose heading is line i. The end is not known if the
-// section continues after the buffer, or is too long for a passage.
+// sectionEnd returns the line after the section whose heading is line i. The end is not known if
+// the section continues after the buffer, or is too long for a passage.
 func (p *packer) sectionEnd(i int) (end int, known bool) {
 	level := p.lines[i].heading.Level
 	for j := i + 1; j < len(p.lines); j++ {
@@ -53,8 +53,8 @@ func (p *packer) onlyHeadings(i, j int) bool {
 	return true
 }
 
-// packBlocks returns the end of a passage that begins with the first k lines, which are headings, and
-// takes as many of the blocks after them as fit.
+// packBlocks returns the end of a passage that begins with the first k lines, which are headings,
+// and takes as many of the blocks after them as fit.
 func (p *packer) packBlocks(k int) int64 {
 	n := k
 	for n < len(p.lines) && p.lines[n].heading == nil {
@@ -63,8 +63,8 @@ func (p *packer) packBlocks(k int) int64 {
 			n = end
 			continue
 		}
-		// A block that fits into a passage of its own is not split. The exception is a paragraph or a
-		// list after headings: it is split so that the headings are not a passage of their own.
+		// A block that fits into a passage of its own is not split. The exception is a paragraph or
+		// a list after headings: it is split so that the headings are not a passage of their own.
 		afterHeadings := n == k && k > 0
 		kind := p.lines[n].kind
 		divisible := kind == markdown.KindParagraph || kind == markdown.KindList
@@ -76,8 +76,8 @@ func (p *packer) packBlocks(k int) int64 {
 	return p.lines[n-1].end
 }
 
-// splitBlock returns the end of a passage that takes as much as fits of the block in lines n to end.
-// fresh says that the passage has only headings before the block.
+// splitBlock returns the end of a passage that takes as much as fits of the block in lines n to
+// end. fresh says that the passage has only headings before the block.
 func (p *packer) splitBlock(n, end int, fresh bool) int64 {
 	if p.lines[n].kind == markdown.KindParagraph {
 		return p.splitText(n, end, fresh)
@@ -90,8 +90,8 @@ func (p *packer) splitBlock(n, end int, fresh bool) int64 {
 		if m > n {
 			return p.lines[m-1].end
 		}
-		// A unit that does not fit here begins the next passage if this one has text other than headings,
-		// or if the unit fits there.
+		// A unit that does not fit here begins the next passage if this one has text other than
+		// headings, or if the unit fits there.
 		first := min(unitEnd(n), end)
 		if n > 0 && (!fresh || p.fits(n, first)) {
 			return p.lines[n-1].end
@@ -107,8 +107,8 @@ func (p *packer) blockEnd(i int) int { return p.nextAtBoundary(i, markdown.Bound
 // lineEnd returns the buffered line after the line of the source that contains line i.
 func (p *packer) lineEnd(i int) int { return p.nextAtBoundary(i, markdown.BoundaryLine) }
 
-// partEnd returns the line after the list item or table row that contains line i. The head of a table is
-// not separated from the row after it.
+// partEnd returns the line after the list item or table row that contains line i. The head of a
+// table is not separated from the row after it.
 func (p *packer) partEnd(i int) int {
 	end := p.nextAtBoundary(i, markdown.BoundaryPart)
 	if end < len(p.lines) && p.lines[i].kind == markdown.KindTable && p.lines[i].boundary == markdown.BoundaryBlock && p.lines[end].boundary == markdown.BoundaryPart {

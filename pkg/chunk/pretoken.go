@@ -22,8 +22,8 @@ func newClassTable() *classTable {
 //
 //	(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
 //
-// The tokenizer differs from the pattern in two ways, and so does this function: \s* stops before a line
-// ending, and nothing matches the character U+007F.
+// The tokenizer differs from the pattern in two ways, and so does this function: \s* stops before a
+// line ending, and nothing matches the character U+007F.
 func (c *classTable) pretokenSize(s string) int {
 	first, size := c.classAt(s)
 	switch first {
@@ -51,9 +51,9 @@ func (c *classTable) pretokenSize(s string) int {
 	}
 }
 
-// spaceSize returns the length of the first pretoken of a text that begins with white space. It ends
-// after the line endings that follow the white space. If there are none, it ends before the last of
-// several characters, which belongs to the next pretoken.
+// spaceSize returns the length of the first pretoken of a text that begins with white space. It
+// ends after the line endings that follow the white space. If there are none, it ends before the
+// last of several characters, which belongs to the next pretoken.
 func (c *classTable) spaceSize(s string) int {
 	n := c.runSize(s, classSpace)
 	if line := c.runSize(s[n:], classNewline); line > 0 || n == len(s) {

@@ -103,7 +103,8 @@ func omittedBytes(p Passage) int {
 
 func isBlank(s string) bool { return len(bytes.TrimSpace([]byte(s))) == 0 }
 
-// FuzzSplit checks the properties of any document, and that passages do not depend on the sizes of reads.
+// FuzzSplit checks the properties of any document, and that passages do not depend on the sizes of
+// reads.
 func FuzzSplit(f *testing.F) {
 	for _, src := range corpus(f) {
 		if len(src) < 6<<10 {

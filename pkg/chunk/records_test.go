@@ -18,8 +18,8 @@ func rows(n int, row func(i int) string) string {
 	return b.String()
 }
 
-// TestRecordsAreNotSplit splits texts whose lines are records with several sentences, in both syntaxes.
-// Passages must end at the ends of lines.
+// TestRecordsAreNotSplit splits texts whose lines are records with several sentences, in both
+// syntaxes. Passages must end at the ends of lines.
 func TestRecordsAreNotSplit(t *testing.T) {
 	t.Parallel()
 	for name, src := range map[string]string{
@@ -124,8 +124,8 @@ func TestCellEnds(t *testing.T) {
 	}
 }
 
-// TestWideTable splits rows that are too wide between cells. The context of each part must begin with the
-// header of its first column.
+// TestWideTable splits rows that are too wide between cells. The context of each part must begin
+// with the header of its first column.
 func TestWideTable(t *testing.T) {
 	t.Parallel()
 	const columns = 200

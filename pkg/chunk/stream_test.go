@@ -48,8 +48,8 @@ func heapInUse() uint64 {
 	return m.HeapAlloc
 }
 
-// TestMemoryIsBounded splits documents of 2 MiB, each with one kind of content, and measures the heap. It
-// is not parallel, because other tests use the heap too.
+// TestMemoryIsBounded splits documents of 2 MiB, each with one kind of content, and measures the
+// heap. It is not parallel, because other tests use the heap too.
 func TestMemoryIsBounded(t *testing.T) {
 	const size, bound = 2 << 20, 1 << 20
 	count := func(s string) int { return (len(s) + 3) / 4 } // fast, and additive enough for this test

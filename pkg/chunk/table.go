@@ -7,11 +7,12 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// maxContext is the maximum length of the head of a table, in bytes. Passages of a table with a longer
-// head have no context.
+// maxContext is the maximum length of the head of a table, in bytes. Passages of a table with a
+// longer head have no context.
 const maxContext = 16 << 10
 
-// tableHead is the head of a table: its header row and delimiter row. A nil *tableHead means no table.
+// tableHead is the head of a table: its header row and delimiter row. A nil *tableHead means no
+// table.
 type tableHead struct {
 	start      int64 // offset in the source
 	head       strings.Builder
@@ -36,8 +37,8 @@ func (t *tableHead) next(piece markdown.Piece) *tableHead {
 	return t
 }
 
-// context returns the head of the table for a passage that begins at offset start, or "" if that is not
-// after the head.
+// context returns the head of the table for a passage that begins at offset start, or "" if that is
+// not after the head.
 func (t *tableHead) context(start int64) string {
 	if t == nil || t.headerLost || start < t.start+int64(t.head.Len()) || t.head.Len() > maxContext {
 		return ""

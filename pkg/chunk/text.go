@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// splitText returns the end of a passage that takes as much as fits of the text in lines n to end. It
-// ends at a boundary of the coarsest kind. If fresh, and there is no such boundary, it ends at a finer
-// one.
+// splitText returns the end of a passage that takes as much as fits of the text in lines n to end.
+// It ends at a boundary of the coarsest kind. If fresh, and there is no such boundary, it ends at a
+// finer one.
 func (p *packer) splitText(n, end int, fresh bool) int64 {
 	budget := p.contentLimit(0)
 	begin, start := p.lines[0].start, p.lines[n].start
@@ -48,9 +48,9 @@ func (p *packer) splitText(n, end int, fresh bool) int64 {
 	}
 }
 
-// longestFit returns the length of the longest prefix of s that ends at a boundary and has at most budget
-// tokens, or 0. It tries finer boundaries only if finer is set. continues says that s is the beginning of
-// a longer text, so that its end is not a boundary.
+// longestFit returns the length of the longest prefix of s that ends at a boundary and has at most
+// budget tokens, or 0. It tries finer boundaries only if finer is set. continues says that s is the
+// beginning of a longer text, so that its end is not a boundary.
 func (p *packer) longestFit(s string, coarseToFine []func(string) []int, budget int, continues, finer bool) int {
 	for _, endsOf := range coarseToFine {
 		ends := endsOf(s)

@@ -17,7 +17,8 @@ func contents(all []Passage) []string {
 	return s
 }
 
-// TestSentencesInAnyScript splits lines that are too long at the ends of sentences, in several scripts.
+// TestSentencesInAnyScript splits lines that are too long at the ends of sentences, in several
+// scripts.
 func TestSentencesInAnyScript(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, sentence, space string }{
@@ -42,8 +43,8 @@ func TestSentencesInAnyScript(t *testing.T) {
 	}
 }
 
-// TestClustersAreNotSplit splits text without words. Grapheme clusters, which readers see as one character,
-// must not be split.
+// TestClustersAreNotSplit splits text without words. Grapheme clusters, which readers see as one
+// character, must not be split.
 func TestClustersAreNotSplit(t *testing.T) {
 	t.Parallel()
 	for _, cluster := range []string{"👨‍👩‍👧‍👦", "🇩🇪", "e\u0301\u0327", "각"} {
@@ -56,7 +57,8 @@ func TestClustersAreNotSplit(t *testing.T) {
 	}
 }
 
-// TestClusterTooLarge splits a cluster that is too large for a passage. It must be split between runes.
+// TestClusterTooLarge splits a cluster that is too large for a passage. It must be split between
+// runes.
 func TestClusterTooLarge(t *testing.T) {
 	t.Parallel()
 	for i, got := range contents(split(t, "a"+strings.Repeat("\u0301", 500), Options{Tokens: 20})) {
@@ -66,7 +68,8 @@ func TestClusterTooLarge(t *testing.T) {
 	}
 }
 
-// TestRuneTooLarge splits runes that have more tokens than a passage. Each must be a passage of its own.
+// TestRuneTooLarge splits runes that have more tokens than a passage. Each must be a passage of its
+// own.
 func TestRuneTooLarge(t *testing.T) {
 	t.Parallel()
 	got := contents(split(t, "𒀀𒀀", Options{Tokens: 1}))
@@ -75,8 +78,8 @@ func TestRuneTooLarge(t *testing.T) {
 	}
 }
 
-// TestLongWord splits very long words. It is slow if the count of tokens becomes quadratic in the length of
-// a word, as a simple merge of byte pairs is.
+// TestLongWord splits very long words. It is slow if the count of tokens becomes quadratic in the
+// length of a word, as a simple merge of byte pairs is.
 func TestLongWord(t *testing.T) {
 	t.Parallel()
 	for _, word := range []string{"a", "-", "é", "好", "aB3"} {

@@ -7,9 +7,9 @@ import (
 	"github.com/tiktoken-go/tokenizer"
 )
 
-// countTokens returns the number of cl100k_base tokens of s, as the tokenizer counts them. The pattern
-// of the encoding splits s into pretokens. A pretoken that is not a token is split into bytes, and
-// pairs of them are merged.
+// countTokens returns the number of cl100k_base tokens of s, as the tokenizer counts them. The
+// pattern of the encoding splits s into pretokens. A pretoken that is not a token is split into
+// bytes, and pairs of them are merged.
 //
 // The count is additive at the start of a line that is not blank: no alternative of the pattern
 // continues after white space that ends with a line ending.
@@ -33,8 +33,8 @@ type tokenCounter struct {
 	*vocabulary
 }
 
-// tokenizerCount returns the number of tokens of s as the tokenizer library counts them. It takes several
-// times as long as countTokens.
+// tokenizerCount returns the number of tokens of s as the tokenizer library counts them. It takes
+// several times as long as countTokens.
 func tokenizerCount(s string) int {
 	n, err := cl100kCodec().Count(s)
 	if err != nil {

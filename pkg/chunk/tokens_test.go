@@ -10,8 +10,8 @@ import (
 	"unicode"
 )
 
-// TestCountTokens checks that countTokens counts as the tokenizer library does. The ends of passages depend
-// on it.
+// TestCountTokens checks that countTokens counts as the tokenizer library does. The ends of
+// passages depend on it.
 func TestCountTokens(t *testing.T) {
 	t.Parallel()
 	check := func(s string) {
@@ -52,7 +52,8 @@ func TestCountTokens(t *testing.T) {
 	}
 }
 
-// randomText returns a text of characters from the classes that the encoding distinguishes, and of others.
+// randomText returns a text of characters from the classes that the encoding distinguishes, and of
+// others.
 func randomText(random *rand.Rand) string {
 	distinguished := []rune("aabstmdrvleEL ſK'''’  \t\n\r\v\u0085\u00a0\u2003\u3000\u200b019²½٣Ⅷ.,-_/#|好말ćǅʰ\u0301\u0e33\ufffd𝒜🤷\U0002a6df")
 	common := []string{"the ", " grain", "'ll", "'RE", "tion", "    ", "\r\n", "```", "https://", "水磨把"}
@@ -103,8 +104,8 @@ func TestVocabularyIsComplete(t *testing.T) {
 	}
 }
 
-// TestCountIsAdditive checks that a text can be counted in two parts that are split at the start of a line
-// that is not blank. The packer relies on it to count each line once.
+// TestCountIsAdditive checks that a text can be counted in two parts that are split at the start of
+// a line that is not blank. The packer relies on it to count each line once.
 func TestCountIsAdditive(t *testing.T) {
 	t.Parallel()
 	documents := sample(t)

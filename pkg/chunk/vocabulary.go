@@ -5,10 +5,10 @@ import (
 	"math"
 )
 
-// vocabulary maps tokens to their ranks: the pair with the lowest rank is merged first. Counting spends
-// most of its time on looking up strings, and most of that on waiting for memory. So the vocabulary is
-// a hash table with open addressing, and smaller tables that fit into a cache of the processor are
-// consulted before it.
+// vocabulary maps tokens to their ranks: the pair with the lowest rank is merged first. Counting
+// spends most of its time on looking up strings, and most of that on waiting for memory. So the
+// vocabulary is a hash table with open addressing, and smaller tables that fit into a cache of the
+// processor are consulted before it.
 type vocabulary struct {
 	seed       maphash.Seed
 	pairs      [1 << 16]uint32               // ranks of the tokens of two bytes
@@ -112,8 +112,8 @@ func (v *vocabulary) rank(s string, i, j int) uint32 {
 	}
 }
 
-// maxMergedBytes is the maximum length of a pretoken that countMerged merges, because its cost grows with
-// the square of the length. Few pretokens are longer.
+// maxMergedBytes is the maximum length of a pretoken that countMerged merges, because its cost
+// grows with the square of the length. Few pretokens are longer.
 const maxMergedBytes = 255
 
 // count returns the number of tokens of a pretoken.
@@ -132,8 +132,8 @@ func (v *vocabulary) count(pretoken string) int {
 	}
 }
 
-// countMerged splits a pretoken into bytes and merges the leftmost pair with the lowest rank, as long as
-// there is one. It returns the number of parts that are left.
+// countMerged splits a pretoken into bytes and merges the leftmost pair with the lowest rank, as
+// long as there is one. It returns the number of parts that are left.
 func (v *vocabulary) countMerged(pretoken string) int {
 	var (
 		starts [maxMergedBytes + 1]uint8  // start of each part, and the end of the last one

@@ -20,13 +20,14 @@
 //   - collections: [CollectionSettings], [Chunking], [Model]
 //   - reindexes: [ReindexRequest], [Reindex], [ReindexChange], [ReindexStage], [ReindexProgress],
 //     [LeftOut], [ReindexEstimate], [ReindexFilter]
-//   - webhooks: [Webhook], [WebhookRequest], [WebhookSecret]; what they receive: [Event], [EndedJob],
-//     [EventType], [Delivery], [DeliveryState]
-//   - passages: [Passage] as the API returns it; [PassageText], [Range] and [ContentHash] as package
-//     chunk makes and names it; [SourceInfo], [OwnTitle] and [BaseName] for the title that is embedded
+//   - webhooks: [Webhook], [WebhookRequest], [WebhookSecret]; what they receive: [Event],
+//     [EndedJob], [EventType], [Delivery], [DeliveryState]
+//   - passages: [Passage] as the API returns it; [PassageText], [Range] and [ContentHash] as
+//     package chunk makes and names it; [SourceInfo], [OwnTitle] and [BaseName] for the title that
+//     is embedded
 //   - rules of keys: [NormaliseKey], [CheckKey], [PrefixUpperBound], [IsInvisible], [IsBidiControl]
 //   - rules of metadata: [CanonicalMetadata], [MetadataError]
 //
-// The constants of an enumeration share a prefix: [DocumentReady] is a [DocumentState], [JobFailed] a
-// [JobState], [StageVerify] a [ReindexStage].
+// The constants of an enumeration share a prefix: [DocumentReady] is a [DocumentState], [JobFailed]
+// a [JobState], [StageVerify] a [ReindexStage].
 package document

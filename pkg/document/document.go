@@ -20,9 +20,9 @@ const (
 // DocumentStates lists all states of a document that readers see.
 var DocumentStates = []DocumentState{DocumentPending, DocumentReady, DocumentFailed}
 
-// Document is an uploaded text, stored under a key of a collection. Version and the fields that depend
-// on it (size, hash, title, metadata and so on) describe the published version, or the newest version
-// while none is published.
+// Document is an uploaded text, stored under a key of a collection. Version and the fields that
+// depend on it (size, hash, title, metadata and so on) describe the published version, or the
+// newest version while none is published.
 type Document struct {
 	ID         uuid.UUID       `json:"id"`
 	Collection string          `json:"collection"`

@@ -13,8 +13,9 @@ import (
 // maxKeyBytes is the maximum length of a normalised key, in bytes.
 const maxKeyBytes = 1024
 
-// NormaliseKey returns a key, or a prefix of one, in the form in which keys are stored and compared:
-// Unicode NFC. So é is the same key whether it is one character or two, as in file names of macOS.
+// NormaliseKey returns a key, or a prefix of one, in the form in which keys are stored and
+// compared: Unicode NFC. So é is the same key whether it is one character or two, as in file names
+// of macOS.
 func NormaliseKey(key string) string { return norm.NFC.String(key) }
 
 // CheckKey returns an error if a normalised key is not valid. A key names a document in paths, in
@@ -93,8 +94,8 @@ func isCursive(r rune) bool {
 	return unicode.In(r, unicode.Arabic, unicode.Syriac, unicode.Nko, unicode.Mandaic, unicode.Mongolian, unicode.Adlam)
 }
 
-// IsInvisible reports whether r has no visible form of its own: control and format characters, marks
-// of direction, fillers, variation selectors. Spaces are not invisible.
+// IsInvisible reports whether r has no visible form of its own: control and format characters,
+// marks of direction, fillers, variation selectors. Spaces are not invisible.
 func IsInvisible(r rune) bool {
 	const brailleBlank = '\u2800'                            // a symbol without dots
 	if unicode.Is(unicode.Prepended_Concatenation_Mark, r) { // format characters that are drawn

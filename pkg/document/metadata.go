@@ -26,10 +26,10 @@ func (e *MetadataError) Error() string {
 	return fmt.Sprintf("metadata %s (at offset %d)", e.Reason, e.Offset)
 }
 
-// CanonicalMetadata returns metadata in the form that every store accepts: one JSON object, compact,
-// with sorted keys. Empty input is an empty object. It returns a *MetadataError if raw is not a JSON
-// object of at most 64 KiB, or has what JSON allows and databases do not: NUL characters, numbers
-// beyond a float64, more than 32 levels of nesting.
+// CanonicalMetadata returns metadata in the form that every store accepts: one JSON object,
+// compact, with sorted keys. Empty input is an empty object. It returns a *MetadataError if raw is
+// not a JSON object of at most 64 KiB, or has what JSON allows and databases do not: NUL
+// characters, numbers beyond a float64, more than 32 levels of nesting.
 func CanonicalMetadata(raw json.RawMessage) (json.RawMessage, error) {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return json.RawMessage("{}"), nil

@@ -36,21 +36,21 @@ type Range struct {
 
 // PassageText is the text of a passage and of its surroundings, independent of its position.
 type PassageText struct {
-	// Title is the document's title if it is embedded with the passage. It is empty if the heading path
-	// begins with the title, and if the document has no title of its own; see [OwnTitle].
+	// Title is the document's title if it is embedded with the passage. It is empty if the heading
+	// path begins with the title, and if the document has no title of its own; see [OwnTitle].
 	Title       string
 	HeadingPath []string // enclosing headings, outermost first
 	Context     string   // header of the table that the passage continues
 	Content     string   // verbatim text of the document
 
-	// Omitted lists ranges of Content, in order, that are not embedded, counted or summarised: payloads
-	// of data: URIs, import and export statements of MDX.
+	// Omitted lists ranges of Content, in order, that are not embedded, counted or summarised:
+	// payloads of data: URIs, import and export statements of MDX.
 	Omitted []Range
 	Tokens  int // of VisibleContent, cl100k_base
 }
 
-// EmbeddingInput returns the text that is embedded: the title and the heading path on a line of their
-// own, the context, and the visible content.
+// EmbeddingInput returns the text that is embedded: the title and the heading path on a line of
+// their own, the context, and the visible content.
 func (t PassageText) EmbeddingInput() string { return t.EmbeddingPrefix() + t.VisibleContent() }
 
 // EmbeddingPrefix returns the part of [PassageText.EmbeddingInput] before the content.
@@ -80,7 +80,8 @@ const pathSeparator = " > "
 const Ellipsis = "…"
 
 // VisibleContent returns the content without its omitted ranges. If it has any, leading blank lines
-// are removed too, and the result is [Ellipsis] if nothing is left, because models refuse an empty text.
+// are removed too, and the result is [Ellipsis] if nothing is left, because models refuse an empty
+// text.
 func (t PassageText) VisibleContent() string {
 	if len(t.Omitted) == 0 {
 		return t.Content
@@ -100,9 +101,9 @@ func (t PassageText) VisibleContent() string {
 	return text[strings.LastIndexAny(text[:indent], "\r\n")+1:]
 }
 
-// CutMiddle returns s if it has at most n bytes. Otherwise it returns the beginning and the end of s
-// with [Ellipsis] between them, in at most n bytes. It cuts between words, or between runes where words
-// are long. The result is empty if n is too small for the ellipsis.
+// CutMiddle returns s if it has at most n bytes. Otherwise it returns the beginning and the end of
+// s with [Ellipsis] between them, in at most n bytes. It cuts between words, or between runes where
+// words are long. The result is empty if n is too small for the ellipsis.
 func CutMiddle(s string, n int) string {
 	const mark = " " + Ellipsis + " "
 	switch {
@@ -128,8 +129,8 @@ func CutMiddle(s string, n int) string {
 	return strings.TrimSpace(s[:head]) + mark + strings.TrimSpace(s[tail:])
 }
 
-// ContentHash returns the hash that identifies the passage: the SHA-256 of EmbeddingInput. If there is
-// a title or an omitted range, the hash also covers the title and the complete content, because
+// ContentHash returns the hash that identifies the passage: the SHA-256 of EmbeddingInput. If there
+// is a title or an omitted range, the hash also covers the title and the complete content, because
 // different passages can then have the same EmbeddingInput.
 func (t PassageText) ContentHash() ContentHash {
 	text := t.EmbeddingInput()

@@ -27,9 +27,9 @@ func TestEmbeddingInput(t *testing.T) {
 	}
 }
 
-// TestContentHash checks that the hash of a passage without title and omitted ranges is the hash of its
-// embedding input, as in earlier releases, and that different passages with the same embedding input
-// have different hashes.
+// TestContentHash checks that the hash of a passage without title and omitted ranges is the hash of
+// its embedding input, as in earlier releases, and that different passages with the same embedding
+// input have different hashes.
 func TestContentHash(t *testing.T) {
 	t.Parallel()
 	plain := PassageText{HeadingPath: []string{"A"}, Content: "c"}

@@ -17,7 +17,8 @@ const (
 )
 
 // ReindexRequest says what to re-index and how. Zero fields keep the model and the chunking of the
-// active space. If Model names another model without dimensions, the server asks the model for them.
+// active space. If Model names another model without dimensions, the server asks the model for
+// them.
 type ReindexRequest struct {
 	Collection string // empty for all
 	Model      Model  // either field may be zero
@@ -30,8 +31,8 @@ type ReindexRequest struct {
 	Force       bool // also documents that are complete
 }
 
-// Reindex is a run that rebuilds the search data of a collection. If the model or the chunking changes,
-// it builds a new space next to the active one; otherwise it works in the active space.
+// Reindex is a run that rebuilds the search data of a collection. If the model or the chunking
+// changes, it builds a new space next to the active one; otherwise it works in the active space.
 type Reindex struct {
 	ID          uuid.UUID     `json:"id"`
 	Collection  string        `json:"collection"`
@@ -80,8 +81,8 @@ type ReindexProgress struct {
 	Reused        int64   `json:"reused"`
 	Seconds       float64 `json:"seconds"` // time at work, all attempts together
 
-	// LeftOut lists the first MaxLeftOut of the LeftOutCount documents that searches of the space that
-	// was built do not find.
+	// LeftOut lists the first MaxLeftOut of the LeftOutCount documents that searches of the space
+	// that was built do not find.
 	LeftOut      []LeftOut `json:"left_out,omitempty" doc:"Documents that could not be redone, with the reason: the first 100 of left_out_count."`
 	LeftOutCount int64     `json:"left_out_count,omitempty"`
 }
@@ -89,8 +90,8 @@ type ReindexProgress struct {
 // MaxLeftOut is the maximum length of [ReindexProgress.LeftOut].
 const MaxLeftOut = 100
 
-// LeftOut is a document that a reindex could not redo: the model refuses one of its passages, or its
-// newest version had failed before the reindex.
+// LeftOut is a document that a reindex could not redo: the model refuses one of its passages, or
+// its newest version had failed before the reindex.
 type LeftOut struct {
 	DocumentID uuid.UUID `json:"document_id"`
 	Key        string    `json:"key"`

@@ -19,10 +19,10 @@ func (d Document) SourceInfo() SourceInfo {
 	return SourceInfo{OwnTitle(d.Title, d.Key, nil), d.MediaType, d.Key}
 }
 
-// OwnTitle returns title if it is the document's own: from the upload request, the front matter or the
-// first heading. It returns "" if the title was taken from the file's name because the document has no
-// other. fromKey says whether it was. fromKey is nil for old versions that do not store this; a title
-// that equals the file's name then counts as taken from it.
+// OwnTitle returns title if it is the document's own: from the upload request, the front matter or
+// the first heading. It returns "" if the title was taken from the file's name because the document
+// has no other. fromKey says whether it was. fromKey is nil for old versions that do not store
+// this; a title that equals the file's name then counts as taken from it.
 func OwnTitle(title, key string, fromKey *bool) string {
 	if fromKey == nil && title == BaseName(key) || fromKey != nil && *fromKey {
 		return ""
@@ -30,7 +30,8 @@ func OwnTitle(title, key string, fromKey *bool) string {
 	return title
 }
 
-// BaseName returns the last segment of a key without its extension, or with it if the rest is empty.
+// BaseName returns the last segment of a key without its extension, or with it if the rest is
+// empty.
 func BaseName(key string) string {
 	base := path.Base(key)
 	if name := strings.TrimSuffix(base, path.Ext(base)); name != "" {

@@ -2,8 +2,8 @@ package document
 
 import "encoding/json"
 
-// UploadRequest describes an upload as the client names it; the body is sent separately. Its fields are
-// not checked yet.
+// UploadRequest describes an upload as the client names it; the body is sent separately. Its fields
+// are not checked yet.
 type UploadRequest struct {
 	Collection string // empty for the collection default
 	Key        string
@@ -14,8 +14,8 @@ type UploadRequest struct {
 
 	Condition Condition // on the document that is replaced
 
-	// IdempotencyKey, if not empty, makes the server answer this upload as it answered the first one
-	// with the same key.
+	// IdempotencyKey, if not empty, makes the server answer this upload as it answered the first
+	// one with the same key.
 	IdempotencyKey string
 }
 
@@ -24,14 +24,15 @@ type Accepted struct {
 	Document Document `json:"document"`
 	Job      Job      `json:"job"`
 
-	// Unchanged says that the newest version already has this content and these settings. Nothing was
-	// written, and Job is the job that made that version.
+	// Unchanged says that the newest version already has this content and these settings. Nothing
+	// was written, and Job is the job that made that version.
 	Unchanged bool `json:"unchanged,omitempty"`
 
-	// Restored says that the original of that version was lost or damaged. It was restored from this
-	// upload, and the tasks that had failed because of it run again.
+	// Restored says that the original of that version was lost or damaged. It was restored from
+	// this upload, and the tasks that had failed because of it run again.
 	Restored bool `json:"restored,omitempty"`
 
-	// Replayed says that this repeats the answer to an earlier upload with the same idempotency key.
+	// Replayed says that this repeats the answer to an earlier upload with the same idempotency
+	// key.
 	Replayed bool `json:"-"`
 }

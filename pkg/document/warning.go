@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Warning reports a part of a document that was skipped, omitted or changed during the upload or the
-// processing. The document is searchable nevertheless. Start and End are the byte range in the
+// Warning reports a part of a document that was skipped, omitted or changed during the upload or
+// the processing. The document is searchable nevertheless. Start and End are the byte range in the
 // original; both are 0 if the warning is about the document as a whole.
 type Warning struct {
 	Code   string `json:"code"`   // stable, for programs: front_matter_unreadable, passage_truncated, summary_extractive, …

@@ -10,8 +10,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// MaxWebhooks is the maximum number of webhooks of a tenant. Each job of the tenant makes one delivery
-// for each webhook.
+// MaxWebhooks is the maximum number of webhooks of a tenant. Each job of the tenant makes one
+// delivery for each webhook.
 const MaxWebhooks = 10
 
 // Webhook is an address that is notified when a job ends. Secret is set only in the answer to the
@@ -29,8 +29,8 @@ type WebhookRequest struct {
 	Secret string // empty for a random one
 }
 
-// WebhookSecret is the key that signs the deliveries of a webhook. Its text form follows the Standard
-// Webhooks specification: whsec_ and the key in base64.
+// WebhookSecret is the key that signs the deliveries of a webhook. Its text form follows the
+// Standard Webhooks specification: whsec_ and the key in base64.
 type WebhookSecret []byte
 
 const (
@@ -50,8 +50,8 @@ func (s WebhookSecret) MarshalText() ([]byte, error) {
 	return []byte(secretPrefix + base64.StdEncoding.EncodeToString(s)), nil
 }
 
-// UnmarshalText implements encoding.TextUnmarshaler. The error does not contain the text, so that it
-// may be logged.
+// UnmarshalText implements encoding.TextUnmarshaler. The error does not contain the text, so that
+// it may be logged.
 func (s *WebhookSecret) UnmarshalText(text []byte) error {
 	encoded, hasPrefix := strings.CutPrefix(string(text), secretPrefix)
 	key, err := base64.StdEncoding.Strict().DecodeString(encoded)

@@ -1,34 +1,33 @@
 package markdown
 
-// maxDepth is how deep containers nest; markers beyond it are text. It keeps
-// the cost of a line within a constant factor of its length.
+// maxDepth is the maximum nesting of containers; deeper markers are text. It keeps the cost of a
+// line within a constant factor of its length.
 const maxDepth = 32
 
-// blockParser is the state of the block phase: the containers that are open, the
-// leaf that is open in the innermost of them, and the block of the document
-// that all this stands in.
+// blockParser is the state of the block phase: the open containers, the open leaf in the innermost
+// container, and the top-level block that contains them.
 type blockParser struct {
 	stack      []container
 	leaf       leaf
 	fence      fence
-	htmlEnds   func(line []byte) bool // whether the open HTML block ends with the line; nil: before a blank line
+	htmlEnds   func(line []byte) bool // reports whether line ends the open HTML block; nil: a blank line ends it
 	defs       definitionParser       // of the open paragraph
-	row        rowCounter             // the last line of the open paragraph, were it one of a table
-	formulaEnd string                 // what ends the formula that is open in it; empty: none is
+	row        rowCounter             // of the last line of the open paragraph, which may become a header row
+	formulaEnd string                 // ends the open formula of the open paragraph; empty for no formula
 
 	modules   bool      // import and export statements are blocks
-	statement statement // that is open
+	statement statement // the open statement
 
 	topKind    Kind       // of the latest top-level block
-	listMarker byte       // of its items, if it is a list
-	effect     lineEffect // what the current line does at the top level
+	listMarker byte       // of the items of that block, if it is a list
+	effect     lineEffect // of the current line on the top level
 }
 
 // container is an open block quote or list item.
 type container struct {
 	item   bool
-	indent int  // columns that a line of the item is indented by
-	empty  bool // the item holds nothing yet
+	indent int  // indentation of the lines of the item, in columns
+	empty  bool // the item has no content yet
 }
 
 // leaf is the kind of the open leaf block.
@@ -44,20 +43,20 @@ const (
 	leafModule
 )
 
-// lineEffect is what a line does at the top level of the document.
+// lineEffect is the effect of a line on the top level of the document.
 type lineEffect struct {
 	kind            Kind
-	boundary        Boundary // a heading or a table at AtLine turns the paragraph before it into one
+	boundary        Boundary // BoundaryLine with a heading or a table: the paragraph before the line becomes one
 	blank           bool
 	level           int  // of a heading
-	inTagBlock      bool // the line stands in an HTML block of tags, which a blank line ends
+	inTagBlock      bool // the line is in an HTML block that ends at a blank line
 	mayBeDefinition bool // a link reference definition may begin with this line of a paragraph
 	definitionLines int  // number of lines of the paragraph that are definitions, if it ends here
 }
 
-// parseLine takes the next line, without its ending. A line that is cut short is
-// none of those blocks which only the whole of a line can tell, and blank if
-// nothing but white space is left of it.
+// parseLine takes the next line, without its ending. cut says that s is only the beginning of the
+// line. A cut line does not open or close blocks that need the complete line to be recognised. It
+// is blank if s is only white space.
 func (b *blockParser) parseLine(s []byte, cut bool) lineEffect {
 	s = trimSpaces(s)
 	c := cursor{s: s}
@@ -69,8 +68,8 @@ func (b *blockParser) parseLine(s []byte, cut bool) lineEffect {
 	case all && b.continueVerbatim(&c, cut):
 		b.effect.blank = len(s) == 0
 	case c.isBlank():
-		// The next line begins something new, if this is not an indented
-		// code block, which goes on when more code follows.
+		// A blank line closes the leaf. Only indented code stays open, because more code may
+		// follow.
 		if !all || b.leaf != leafIndented {
 			b.closeTo(depth, leafNone)
 		}
@@ -82,8 +81,8 @@ func (b *blockParser) parseLine(s []byte, cut bool) lineEffect {
 	return b.effect
 }
 
-// matchContainers moves over the markers of the open containers that the line
-// continues, and returns how many those are.
+// matchContainers moves over the markers of the open containers that the line continues, and
+// returns their number.
 func (b *blockParser) matchContainers(c *cursor) int {
 	for n, open := range b.stack {
 		width, next := c.indent()
@@ -103,8 +102,8 @@ func (b *blockParser) matchContainers(c *cursor) int {
 	return len(b.stack)
 }
 
-// continueVerbatim reports whether the line belongs to the open code or HTML
-// block, and closes the block if the line is its last.
+// continueVerbatim reports whether the line belongs to the open code block, HTML block or module.
+// It closes the block if the line is its last one.
 func (b *blockParser) continueVerbatim(c *cursor, cut bool) bool {
 	width, next := c.indent()
 	switch b.leaf {
@@ -129,12 +128,12 @@ func (b *blockParser) continueVerbatim(c *cursor, cut bool) bool {
 	return true
 }
 
-// maxEndBytes is how many bytes before a cut may belong to a text that ends a
-// block or a formula.
+// maxEndBytes is the maximum length of a text that ends a block or a formula, in bytes. Such a text
+// may be divided by a cut.
 const maxEndBytes = max(maxHTMLEndBytes, maxFormulaEndBytes)
 
-// parseRest takes a further part of a line that was cut, which is s from index n
-// on: before that are a few bytes of the line before the cut.
+// parseRest takes the next part of a line that was cut: s[n:]. s[:n] is the end of the part before
+// it.
 func (b *blockParser) parseRest(s []byte, n int) {
 	switch {
 	case b.leaf == leafHTML && b.htmlEnds != nil && b.htmlEnds(s):
@@ -145,11 +144,11 @@ func (b *blockParser) parseRest(s []byte, n int) {
 	}
 }
 
-// parseText takes a line that is not blank, behind the markers of the first depth
-// containers, which it continues.
+// parseText takes a line that is not blank. The line continues the first depth containers, and c is
+// after their markers.
 func (b *blockParser) parseText(c *cursor, depth int, cut bool) {
-	// Until the line opens a block, it may still continue an open paragraph,
-	// even without the markers of the containers around it (laziness).
+	// Until the line opens a block, it may still continue an open paragraph, even without the
+	// markers of the containers around the paragraph (a lazy continuation line).
 	var (
 		all  = depth == len(b.stack)
 		para = b.leaf == leafParagraph && all
@@ -171,7 +170,7 @@ func (b *blockParser) parseText(c *cursor, depth int, cut bool) {
 		width, next := c.indent()
 		s := c.s[next:]
 		if len(s) == 0 {
-			return // behind the marker of a container that begins with a blank line
+			return // the rest after a container marker is blank
 		}
 		if width >= 4 {
 			if !lazy {
@@ -230,9 +229,9 @@ func (b *blockParser) continueParagraph(s []byte, cut bool) {
 	b.formulaEnd = formulaEnd(b.formulaEnd, s)
 }
 
-// openLeaf opens the leaf block, other than a paragraph, an indented code
-// block or a table, that s begins. It reports whether there is one. What the
-// line could continue otherwise is as in text.
+// openLeaf opens the leaf block that begins with s, if it is not a paragraph, an indented code
+// block or a table. It reports whether there is one. para and lazy say which paragraph the line
+// could continue instead, as in parseText.
 func (b *blockParser) openLeaf(s []byte, depth int, para, lazy, cut bool) bool {
 	switch s[0] {
 	case '#':
@@ -280,14 +279,13 @@ func (b *blockParser) openLeaf(s []byte, depth int, para, lazy, cut bool) bool {
 	return true
 }
 
-// closeTo closes all containers but the first depth and the leaf in them, and
-// makes l the open leaf.
+// closeTo closes the leaf and all containers except the first depth, and makes l the open leaf.
 func (b *blockParser) closeTo(depth int, l leaf) {
 	b.stack = b.stack[:depth]
 	b.leaf = l
 }
 
-// openBlock begins a block in the first depth containers.
+// openBlock opens a block in the first depth containers.
 func (b *blockParser) openBlock(depth int, l leaf, kind Kind) {
 	b.closeTo(depth, l)
 	if depth > 0 {
@@ -296,22 +294,22 @@ func (b *blockParser) openBlock(depth int, l leaf, kind Kind) {
 	b.setTopLevel(kind, BoundaryBlock)
 }
 
-// openItem begins a list item in the first depth containers.
+// openItem opens a list item in the first depth containers.
 func (b *blockParser) openItem(depth int, marker byte) {
-	further := depth == 0 && b.topKind == KindList && b.listMarker == marker
+	sameList := depth == 0 && b.topKind == KindList && b.listMarker == marker
 	b.openBlock(depth, leafNone, KindList)
 	switch {
-	case further:
+	case sameList:
 		b.effect.boundary = BoundaryPart
 	case depth == 0:
 		b.listMarker = marker
 	}
 }
 
-// setTopLevel notes what the line does, if it does it at the top level.
-func (b *blockParser) setTopLevel(kind Kind, border Boundary) {
+// setTopLevel sets the effect of the line if no container is open.
+func (b *blockParser) setTopLevel(kind Kind, boundary Boundary) {
 	if len(b.stack) == 0 {
 		b.topKind = kind
-		b.effect.kind, b.effect.boundary = kind, border
+		b.effect.kind, b.effect.boundary = kind, boundary
 	}
 }

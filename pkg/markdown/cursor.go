@@ -1,13 +1,13 @@
 package markdown
 
-// cursor is a position in a line. It counts columns, because a tab stands for
-// the spaces up to the next multiple of four and a container may take only
-// some of them (https://spec.commonmark.org/0.31.2/#tabs).
+// cursor is a position in a line. It counts columns, because a tab is equivalent to spaces up to
+// the next multiple of four, and a container may take only some of them
+// (https://spec.commonmark.org/0.31.2/#tabs).
 type cursor struct {
 	s   []byte // the line without its ending and trailing white space
 	i   int    // index of the next byte
-	col int    // column of the next byte, or of what is left of its tab
-	tab int    // columns left of the tab at s[i], when some of it is taken
+	col int    // column of the next byte, or of the rest of its tab
+	tab int    // columns left of the tab at s[i], if some of them are taken
 }
 
 // trimSpaces returns s without spaces and tabs at its end.
@@ -26,14 +26,14 @@ func trimEnding(s []byte) []byte {
 	return s
 }
 
-// isBlank reports whether only white space is left.
+// isBlank reports whether only white space follows.
 func (c *cursor) isBlank() bool {
 	_, next := c.indent()
 	return next >= len(c.s)
 }
 
-// indent returns how many columns of white space follow, and the index of the
-// first byte behind them.
+// indent returns the number of columns of white space that follow, and the index of the first byte
+// after them.
 func (c *cursor) indent() (width, next int) {
 	i, col := c.i, c.col
 	if c.tab > 0 {
@@ -53,7 +53,7 @@ func (c *cursor) indent() (width, next int) {
 	return col - c.col, i
 }
 
-// skipColumns takes up to n columns of white space.
+// skipColumns moves over up to n columns of white space.
 func (c *cursor) skipColumns(n int) {
 	for n > 0 && c.i < len(c.s) {
 		if c.tab == 0 {
@@ -76,7 +76,7 @@ func (c *cursor) skipColumns(n int) {
 	}
 }
 
-// skipBytes moves over the white space and n bytes behind it.
+// skipBytes moves over the white space and n bytes after it.
 func (c *cursor) skipBytes(n int) {
 	width, next := c.indent()
 	c.i, c.col, c.tab = next+n, c.col+width+n, 0

@@ -5,41 +5,40 @@ import (
 	"unicode/utf8"
 )
 
-// definitionParser recognises link reference definitions at the beginning of a
-// paragraph, fed line by line
-// (https://spec.commonmark.org/0.31.2/#link-reference-definitions).
+// definitionParser recognises link reference definitions at the beginning of a paragraph, line by
+// line (https://spec.commonmark.org/0.31.2/#link-reference-definitions).
 //
-// It keeps a few words however long the paragraph is. That is enough because
-// every definition begins and ends with a line; only a title on lines of its
-// own leaves open for a while whether it belongs to the definition before it.
+// Its state has a fixed size, however long the paragraph is. That is enough because every
+// definition begins at the start and ends at the end of a line. Only a title on lines of its own is
+// undecided for some lines: it may belong to the definition before it, or be text.
 type definitionParser struct {
 	state           definitionState
 	lines           int  // fed so far
 	definitionLines int  // lines that are definitions if the paragraph ends here
 	length          int  // of the label so far, in characters
-	named           bool // the label holds more than white space
-	closer          byte // of the title
+	named           bool // the label has more than white space
+	closer          byte // closes the title
 }
 
 type definitionState uint8
 
 const (
 	definitionBefore            definitionState = iota
-	definitionInLabel                           // behind [
-	definitionBeforeDestination                 // behind :
-	definitionAfterDestination                  // at the start of the line behind one that may be the last
+	definitionInLabel                           // after [
+	definitionBeforeDestination                 // after :
+	definitionAfterDestination                  // at the start of a line; the definition may have ended before it
 	definitionInTitle
 	definitionsEnded // the rest of the paragraph is text
 )
 
-// maxLabel is how long a link label may be, in characters.
+// maxLabel is the maximum length of a link label, in characters.
 const maxLabel = 999
 
-// onlyDefinitions reports whether a paragraph that ends here leaves no text.
+// onlyDefinitions reports whether the paragraph has only definitions if it ends here.
 func (d *definitionParser) onlyDefinitions() bool { return d.definitionLines == d.lines }
 
-// feed takes the next line of the paragraph, without leading white space and
-// line ending. It reports whether a definition begins with it.
+// feed takes the next line of the paragraph, without leading white space and line ending. It
+// reports whether the line may begin a definition.
 func (d *definitionParser) feed(s []byte) (begins bool) {
 	if d.state == definitionsEnded {
 		d.addText()
@@ -57,14 +56,14 @@ func (d *definitionParser) feed(s []byte) (begins bool) {
 	return begins
 }
 
-// addText takes a line that no definition goes on with.
+// addText takes a line that is not part of a definition.
 func (d *definitionParser) addText() {
 	d.state = definitionsEnded
 	d.lines++
 }
 
-// scan runs over a line, or what follows the opening bracket in it. It
-// returns false when no definition goes on from here.
+// scan parses a line, or the rest of a line after its opening bracket. It returns false if the line
+// does not continue a definition.
 func (d *definitionParser) scan(s []byte) bool {
 	switch d.state {
 	case definitionInLabel:
@@ -84,7 +83,8 @@ func (d *definitionParser) scan(s []byte) bool {
 	}
 }
 
-// label runs to the colon behind the label, or to the end of the line.
+// label parses up to the colon after the label, or to the end of the line. n is the index after the
+// colon.
 func (d *definitionParser) label(s []byte) (n int, ok bool) {
 	for i := 0; i < len(s); i++ {
 		switch s[i] {
@@ -107,7 +107,7 @@ func (d *definitionParser) label(s []byte) (n int, ok bool) {
 	return 0, d.length <= maxLabel
 }
 
-// destination runs over the destination and the beginning of the title.
+// destination parses the destination and the title, or its beginning, after it.
 func (d *definitionParser) destination(s []byte) bool {
 	s = bytes.TrimLeft(s, " \t")
 	if len(s) == 0 {
@@ -125,7 +125,8 @@ func (d *definitionParser) destination(s []byte) bool {
 	return len(rest) < len(s)-n && d.openTitle(rest) && d.title(rest[1:])
 }
 
-// openTitle notes which character will close the title that s begins with.
+// openTitle sets the character that closes the title at the beginning of s. It returns false if s
+// does not begin with a title.
 func (d *definitionParser) openTitle(s []byte) bool {
 	d.state = definitionInTitle
 	switch d.closer = s[0]; d.closer {
@@ -138,15 +139,15 @@ func (d *definitionParser) openTitle(s []byte) bool {
 	return false
 }
 
-// title runs to the end of the title, or of the line.
+// title parses up to the end of the title or of the line.
 func (d *definitionParser) title(s []byte) bool {
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
 		case c == '\\':
 			i++
 		case c == d.closer:
-			// With text behind it, it is no title. When it began on a line of
-			// its own, the definition has ended before that line.
+			// It is not a title if text follows. If it began on a line of its own, the definition
+			// ended before that line.
 			if len(bytes.TrimLeft(s[i+1:], " \t")) > 0 {
 				return false
 			}
@@ -159,8 +160,8 @@ func (d *definitionParser) title(s []byte) bool {
 	return true
 }
 
-// destinationLength returns the length of the link destination that s begins
-// with, or 0 (https://spec.commonmark.org/0.31.2/#link-destination).
+// destinationLength returns the length of the link destination at the beginning of s, or 0
+// (https://spec.commonmark.org/0.31.2/#link-destination).
 func destinationLength(s []byte) int {
 	if s[0] == '<' {
 		for i := 1; i < len(s); i++ {
@@ -198,7 +199,7 @@ func destinationLength(s []byte) int {
 	return i
 }
 
-// isPunct reports whether c is ASCII punctuation, which a backslash escapes.
+// isPunct reports whether c is ASCII punctuation. A backslash can escape it.
 func isPunct(c byte) bool {
 	return '!' <= c && c <= '/' || ':' <= c && c <= '@' || '[' <= c && c <= '`' || '{' <= c && c <= '~'
 }

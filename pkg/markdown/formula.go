@@ -2,13 +2,12 @@ package markdown
 
 import "bytes"
 
-// A formula is displayed between marks of which the first begins a line of a
-// paragraph. CommonMark knows none: a line of = in one would underline a
-// heading. A blank line ends it too, as in TeX, so that a mark that is none
-// costs a paragraph at the most.
+// A display formula is enclosed in marks. The first mark begins a line of a paragraph. CommonMark
+// has no formulas: a line of = in a formula would be the underline of a heading. A blank line ends
+// a formula too, as in TeX, so a mark that does not begin a formula affects one paragraph at most.
 
-// formulaEnd returns the mark that ends the formula which is open behind the
-// line s, or an empty string, given what it was before the line.
+// formulaEnd returns the mark that ends the formula that is open after line s, or "" for none. open
+// is the mark before the line.
 func formulaEnd(open string, s []byte) string {
 	if open == "" {
 		switch {
@@ -32,14 +31,14 @@ func formulaEnd(open string, s []byte) string {
 	return open
 }
 
-// maxFormulaEndBytes is the length of the longest mark that ends a formula.
+// maxFormulaEndBytes is the maximum length of a mark that ends a formula, in bytes.
 const maxFormulaEndBytes = len(`\end{}`) + maxEnvironment
 
-// maxEnvironment is how long the name of an environment may be.
+// maxEnvironment is the maximum length of the name of an environment, in bytes.
 const maxEnvironment = 32
 
-// formulaEndInRest is formulaEnd for a further part of a line, with enough of
-// what stands before it in the line.
+// formulaEndInRest is formulaEnd for the next part s of a line that was cut. before is the end of
+// the part before it, so that a mark is found that the cut has divided.
 func formulaEndInRest(open string, before, s []byte) string {
 	if open == "" {
 		return ""
@@ -48,8 +47,8 @@ func formulaEndInRest(open string, before, s []byte) string {
 	return formulaEnd(open, append(before[:len(before):len(before)], s...))
 }
 
-// endsFormula reports whether a line cannot stand in a formula: it is a
-// heading or a fence, so that what is open is none.
+// endsFormula reports whether a line is a heading or a fence. Formulas do not contain such lines,
+// so the open mark did not begin a formula.
 func endsFormula(c *cursor) bool {
 	width, next := c.indent()
 	if width >= 4 || next == len(c.s) {

@@ -9,8 +9,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// HeadSize is how much of a document [FrontMatter] needs to see, in bytes.
-// Front matter that does not end within it is text.
+// HeadSize is the number of bytes of a document that [ParseFrontMatter] needs. Front matter that
+// does not end within them is text.
 const HeadSize = 64 << 10
 
 const byteOrderMark = "\uFEFF"
@@ -19,33 +19,32 @@ func trimByteOrderMark(s []byte) []byte { return bytes.TrimPrefix(s, []byte(byte
 
 // FrontMatter is the front matter of a document.
 type FrontMatter struct {
-	// Start and End are its bytes, the lines that enclose it included. End is 0
-	// when the document has nothing like front matter.
+	// Start and End are its byte range, including the lines that enclose it. End is 0 if the
+	// document has nothing that looks like front matter.
 	Start, End int
 
-	Title    string          // as it was written, empty if there is none
-	Metadata json.RawMessage // a JSON object, canonical; nil unless it is read
+	Title    string          // as written; empty for none
+	Metadata json.RawMessage // a canonical JSON object; nil if there is none or it cannot be read
 
-	// Err is why what looks like front matter cannot be read and so is text. It
-	// names the line of the document.
+	// Err says why text that looks like front matter cannot be read. It names the line of the
+	// document. The text is then part of the document.
 	Err error
 
-	// IsParagraph says that the front matter is a paragraph of the text: it ends
-	// but cannot be read, or it is read and the document has nothing else by
-	// which it could be found.
+	// IsParagraph says that the front matter is a paragraph of the document: it has an end but
+	// cannot be read, or it can be read and the document has no other text. A document without text
+	// could not be found by a search.
 	IsParagraph bool
 }
 
-// ParseFrontMatter reads the front matter that a document begins with, at its first
-// byte or behind a byte order mark: YAML between a line `---` and a line `---`
-// or `...`, or TOML between lines `+++`. It returns the offset at which the text
-// begins. The head is the first HeadSize bytes of the document, or all of a
-// shorter one.
+// ParseFrontMatter reads the front matter at the beginning of a document, after a byte order mark
+// if there is one: YAML between a line `---` and a line `---` or `...`, or TOML between lines
+// `+++`. It returns the offset at which the text begins. head is the first [HeadSize] bytes of the
+// document, or all of a shorter one.
 //
-// A thematic break begins a document as YAML does. So `---` begins front matter
-// only if the next line that is neither blank nor a comment looks like the key
-// of a mapping. What cannot be read is text: a paragraph, so that its lines make
-// no heading, or without an end whatever it is in CommonMark.
+// `---` may also be a thematic break. So it begins front matter only if the next line that is not
+// blank and not a comment looks like the key of a mapping. Front matter that cannot be read is
+// text. If it has an end, it is one paragraph, so that its lines do not become a heading; otherwise
+// it is parsed as CommonMark.
 func ParseFrontMatter(head []byte) (front FrontMatter, text int) {
 	head = head[:min(len(head), HeadSize)]
 	mark := len(head) - len(trimByteOrderMark(head))
@@ -55,7 +54,7 @@ func ParseFrontMatter(head []byte) (front FrontMatter, text int) {
 	}
 	front = FrontMatter{Start: mark, End: mark + end}
 	if matter == nil {
-		front.Err = fmt.Errorf("no line %s ends it within the first %d KiB", format.fence, HeadSize>>10)
+		front.Err = fmt.Errorf("it has no closing line %s within the first %d KiB", format.fence, HeadSize>>10)
 		return front, mark
 	}
 	front.Title, front.Metadata, front.Err = format.read(matter)
@@ -69,7 +68,7 @@ func ParseFrontMatter(head []byte) (front FrontMatter, text int) {
 // frontMatterFormat is a notation of front matter.
 type frontMatterFormat struct {
 	fence     string
-	closers   []string // lines that end it
+	closers   []string // lines that close it
 	begins    func(line []byte) bool
 	continues func(line []byte) bool
 	decode    func(matter []byte) (map[string]any, error)
@@ -80,9 +79,9 @@ var frontMatterFormats = []*frontMatterFormat{
 	{"+++", []string{"+++"}, beginsTOML, beginsTOML, decodeTOML},
 }
 
-// cutFrontMatter returns the format of the front matter that text begins with,
-// the bytes between its fences, and where it ends. Without a line that ends it,
-// matter is nil, and the end is that of the lines that look like it.
+// cutFrontMatter returns the format of the front matter at the beginning of text, the bytes between
+// its fences, and its end offset. If it is not closed, matter is nil, and end is the end of the
+// lines that look like front matter. f is nil if there is no front matter.
 func cutFrontMatter(text []byte) (f *frontMatterFormat, matter []byte, end int) {
 	line, rest := cutLine(text)
 	i := slices.IndexFunc(frontMatterFormats, func(f *frontMatterFormat) bool { return isFence(line, f.fence) })
@@ -97,7 +96,7 @@ func cutFrontMatter(text []byte) (f *frontMatterFormat, matter []byte, end int) 
 		case begun && isAnyFence(line, f.closers):
 			return f, rest[:len(rest)-len(at)], len(text) - len(next)
 		case !begun && isAnyFence(line, f.closers):
-			return nil, nil, 0 // nothing between two thematic breaks
+			return nil, nil, 0 // two thematic breaks without content
 		case !begun && (blank || line[0] == '#'):
 		case !begun && !f.begins(line):
 			return nil, nil, 0
@@ -134,12 +133,12 @@ func (f *frontMatterFormat) read(matter []byte) (title string, metadata json.Raw
 		title = value
 	case nil, map[string]any, []any:
 	default:
-		title = fmt.Sprint(value) // a number, which is written as it was
+		title = fmt.Sprint(value) // a number or a boolean, printed as it was written
 	}
 	return title, metadata, nil
 }
 
-// cutLine returns the first line of s, its ending included, and what follows.
+// cutLine returns the first line of s, with its ending, and the rest.
 func cutLine(s []byte) (line, rest []byte) {
 	i := bytes.IndexAny(s, "\r\n")
 	if i < 0 {
@@ -159,7 +158,7 @@ func isAnyFence(line []byte, fences []string) bool {
 	return slices.ContainsFunc(fences, func(fence string) bool { return isFence(line, fence) })
 }
 
-// isYAMLKey reports whether the line begins an entry of a block mapping.
+// isYAMLKey reports whether the line looks like an entry of a block mapping.
 func isYAMLKey(line []byte) bool {
 	i := bytes.IndexByte(line, ':')
 	return i > 0 && mayBeginKey(line[0]) && (i+1 == len(line) || bytes.IndexByte([]byte(" \t\r\n"), line[i+1]) >= 0)
@@ -169,20 +168,20 @@ func mayBeginKey(c byte) bool {
 	return isLetter(c) || '0' <= c && c <= '9' || c >= 0x80 || bytes.IndexByte([]byte(`_"'$./@`), c) >= 0
 }
 
-// continuesYAML reports whether the line may go on with the value before it:
-// one that is indented, an item of a list, a closing bracket.
+// continuesYAML reports whether the line may continue the value before it: it is indented, an item
+// of a list, a closing bracket or a comment.
 func continuesYAML(line []byte) bool {
 	return bytes.IndexByte([]byte(" \t-]}#"), line[0]) >= 0
 }
 
-// beginsTOML reports whether the line may be one of TOML: it begins no prose,
-// since `+++` is nothing in CommonMark.
+// beginsTOML reports whether the line may be TOML. The test is loose, because `+++` has no meaning
+// in CommonMark.
 func beginsTOML(line []byte) bool {
 	return bytes.IndexByte(line, '=') > 0 || bytes.IndexByte([]byte(" \t[]}#\"'"), line[0]) >= 0
 }
 
-// FirstHeading returns the text of the first heading at the top level of a
-// document whose beginning is head, or an empty string.
+// FirstHeading returns the text of the first top-level heading in head, the beginning of a
+// document, or "".
 func FirstHeading(head []byte, syntax Syntax) string {
 	for piece, err := range Scan(bytes.NewReader(head), Options{Syntax: syntax}) {
 		if err == nil && piece.Heading != nil && piece.Heading.Text != "" {

@@ -15,12 +15,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Values of front matter keep the text that was written: a number is one in the
-// metadata only if JSON writes it in the same way. So 42 and 1.5 are numbers,
-// and 01234, 1.10, 0x1F, 1e3, 1_000, dates and times are strings, as `yes` and
-// `no` are. Booleans and null are what the notation says.
+// Values of front matter keep the text that was written: a number stays a number only if JSON
+// writes it in the same way. So 42 and 1.5 are numbers, and 01234, 1.10, 0x1F, 1e3, 1_000, dates
+// and times are strings. `yes` and `no` are strings too. Booleans and null are those of YAML and
+// TOML.
 
-// decodeYAML decodes a mapping. Line numbers in errors count from the fence.
+// decodeYAML decodes a mapping. Line numbers in errors count from the opening fence, which is line
+// 1.
 func decodeYAML(matter []byte) (fields map[string]any, err error) {
 	defer recoverAsError(&err)
 	decoder := yaml.NewDecoder(io.MultiReader(strings.NewReader("\n"), bytes.NewReader(matter)))
@@ -43,14 +44,14 @@ func decodeYAML(matter []byte) (fields map[string]any, err error) {
 	return fields, nil
 }
 
-// scalarsToStrings makes strings of the scalars in a node that would not keep their
-// text, and of all keys. Aliases are not followed: what they name is in the tree.
+// scalarsToStrings changes scalars whose text would be lost, and all keys, to strings. It does not
+// follow aliases, because their targets are in the tree.
 func scalarsToStrings(n *yaml.Node) error {
 	for i, child := range n.Content {
 		isKey := n.Kind == yaml.MappingNode && i%2 == 0
 		switch {
 		case isKey && child.Kind != yaml.ScalarNode:
-			return fmt.Errorf("line %d: a key is not a text", child.Line)
+			return fmt.Errorf("line %d: a key is not a string", child.Line)
 		case isKey && child.ShortTag() != "!!merge", child.Kind == yaml.ScalarNode && !keepsType(child):
 			child.Tag = "!!str"
 		}
@@ -61,7 +62,7 @@ func scalarsToStrings(n *yaml.Node) error {
 	return nil
 }
 
-// keepsType reports whether a scalar keeps the type that YAML gives it.
+// keepsType reports whether a scalar has the type that YAML gives it, not a string.
 func keepsType(n *yaml.Node) bool {
 	switch n.ShortTag() {
 	case "!!bool", "!!null", "!!merge":
@@ -73,7 +74,7 @@ func keepsType(n *yaml.Node) bool {
 	}
 }
 
-// isPlainNumber reports whether JSON writes the number as it is written here.
+// isPlainNumber reports whether JSON writes the number in the same way as text.
 func isPlainNumber(text string) bool {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return strconv.FormatInt(n, 10) == text
@@ -91,18 +92,18 @@ func isPlainNumber(text string) bool {
 
 var lineBreaks = regexp.MustCompile(`\s*\n\s*`)
 
-// yamlError returns the error in one line and without its prefixes.
+// yamlError returns the error on one line, without the prefixes of the YAML library.
 func yamlError(err error) error {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	text = strings.TrimPrefix(text, "unmarshal errors:\n")
 	return errors.New(lineBreaks.ReplaceAllString(strings.TrimSpace(text), "; "))
 }
 
-// decodeTOML decodes a document. The library's types lose how numbers and times
-// were written, so these are made strings in the source.
+// decodeTOML decodes a document. The types of the TOML library lose the text of numbers and times,
+// so they are quoted as strings before the library decodes the source.
 func decodeTOML(matter []byte) (fields map[string]any, err error) {
 	defer recoverAsError(&err)
-	source := append([]byte("\n"), matter...) // lines count from the fence
+	source := append([]byte("\n"), matter...) // count lines from the fence
 	var quoted bytes.Buffer
 	parser, done := unstable.Parser{}, 0
 	parser.Reset(source)
@@ -122,8 +123,7 @@ func decodeTOML(matter []byte) (fields map[string]any, err error) {
 	return fields, err
 }
 
-// literalsOf appends where the numbers and times of an expression stand that
-// would not keep their text.
+// literalsOf appends the ranges of the numbers and times of an expression whose text would be lost.
 func literalsOf(n *unstable.Node, literals []unstable.Range) []unstable.Range {
 	switch n.Kind {
 	case unstable.Integer, unstable.Float:
@@ -142,8 +142,8 @@ func literalsOf(n *unstable.Node, literals []unstable.Range) []unstable.Range {
 	return literals
 }
 
-// recoverAsError has a panic of a parser be an error: what is read comes from
-// outside, and must not take a task down.
+// recoverAsError turns a panic of a parser into an error. Front matter is untrusted input, and must
+// not stop a task.
 func recoverAsError(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("it cannot be parsed: %v", p)

@@ -11,8 +11,9 @@ import (
 	cmpdiff "github.com/google/go-cmp/cmp"
 )
 
-// Where front matter ends, and what is none.
-func TestFrontMatterBorders(t *testing.T) {
+// TestFrontMatterBoundaries checks where front matter begins and ends, and which text is not front
+// matter.
+func TestFrontMatterBoundaries(t *testing.T) {
 	t.Parallel()
 	long := "---\na: |\n" + strings.Repeat("  b\n", HeadSize/4)
 	for _, tt := range []struct {
@@ -25,41 +26,41 @@ func TestFrontMatterBorders(t *testing.T) {
 		{"a mapping", "---\na: b\n---\nc\n", 0, 13, 13, ""},
 		{"closed by dots, Windows line endings", "---\r\na: b\r\n...\r\nc\r\n", 0, 16, 16, ""},
 		{"old Mac line endings", "---\ra: b\r---\rc", 0, 13, 13, ""},
-		{"behind a byte order mark", "\uFEFF---\na: b\n---\nc", 3, 16, 16, ""},
-		{"all that YAML may be", "--- \n# why\n\n\"a\": |\n  b\n\n  c\nd:\n- e\n- f: {\n}\n---\t\nx", 0, 49, 49, ""},
-		{"keys that are no words", "---\n$schema: a\n/b: c\n\u00e4: d\n2031: e\n---\nx", 0, 39, 39, ""},
+		{"after a byte order mark", "\uFEFF---\na: b\n---\nc", 3, 16, 16, ""},
+		{"lines that YAML may have", "--- \n# why\n\n\"a\": |\n  b\n\n  c\nd:\n- e\n- f: {\n}\n---\t\nx", 0, 49, 49, ""},
+		{"keys that are not words", "---\n$schema: a\n/b: c\n\u00e4: d\n2031: e\n---\nx", 0, 39, 39, ""},
 		{"closed at the end of the last of HeadSize bytes", "---\na: |\n" + strings.Repeat(" ", HeadSize-13) + "\n---\nx", 0, HeadSize, HeadSize, ""},
 		{"TOML", "+++\na = 1\n+++\nc", 0, 14, 14, ""},
-		{"TOML behind a byte order mark, Windows line endings", "\uFEFF+++\r\n\r\n# why\r\n[a.b]\r\nc = 1\r\n+++\r\nd", 3, 36, 36, ""},
+		{"TOML after a byte order mark, Windows line endings", "\uFEFF+++\r\n\r\n# why\r\n[a.b]\r\nc = 1\r\n+++\r\nd", 3, 36, 36, ""},
 
-		{"a byte order mark alone", "\uFEFF", 0, 0, 3, ""},
-		{"nothing between two thematic breaks", "---\n---\nx", 0, 0, 0, ""},
+		{"only a byte order mark", "\uFEFF", 0, 0, 3, ""},
+		{"two thematic breaks", "---\n---\nx", 0, 0, 0, ""},
 		{"a thematic break and a heading", "---\nfoo\n---\n", 0, 0, 0, ""},
 		{"a thematic break and a list", "---\n- foo: a\n---\n", 0, 0, 0, ""},
 		{"a thematic break and a comment", "---\n# foo\n---\n", 0, 0, 0, ""},
 		{"a thematic break and prose", "---\nOnce upon a time\nthere was: it\n\n---\n", 0, 0, 0, ""},
 		{"not at the first byte", "\n---\na: b\n---\n", 0, 0, 0, ""},
 		{"four dashes", "----\na: b\n----\n", 0, 0, 0, ""},
-		{"nothing between pluses", "+++\n+++\nx", 0, 0, 0, ""},
+		{"two lines of pluses", "+++\n+++\nx", 0, 0, 0, ""},
 		{"prose between pluses", "+++\nprose\n+++\n", 0, 0, 0, ""},
 		{"JSON", "{\"title\": \"a\"}\n\ntext", 0, 0, 0, ""},
 
-		{"prose that begins as YAML does", "---\nNote: this\nis a paragraph\n---\n", 0, 34, 0, "line 3: could not find expected ':'"},
+		{"prose that begins like YAML", "---\nNote: this\nis a paragraph\n---\n", 0, 34, 0, "line 3: could not find expected ':'"},
 		{"a colon in a value", "\uFEFF---\r\ntitle: Milling: a guide\r\n---\r\nx", 3, 38, 3, "line 2: mapping values are not allowed in this context"},
 		{"a key twice", "---\na: 1\nb: 2\na: 3\n---\nx", 0, 23, 0, `line 4: mapping key "a" already defined at line 2`},
 		{"a key twice, deep", "---\na:\n- {b: 1, b: 2}\n---\nx", 0, 26, 0, `line 3: mapping key "b" already defined at line 3`},
 		{"a tab", "---\na: b\n\tc: d\n---\nx", 0, 19, 0, "line 2: found a tab character that violates indentation"},
-		{"a key that is a list", "---\na: b\n[c]: d\n---\nx", 0, 20, 0, "line 3: a key is not a text"},
+		{"a key that is a list", "---\na: b\n[c]: d\n---\nx", 0, 20, 0, "line 3: a key is not a string"},
 		{"an unknown anchor", "---\na: *b\n---\nx", 0, 14, 0, "unknown anchor 'b' referenced"},
-		{"another document", "---\na: b\n--- |\n  c\n---\nx", 0, 23, 0, "it is more than one YAML document"},
+		{"two documents", "---\na: b\n--- |\n  c\n---\nx", 0, 23, 0, "it is more than one YAML document"},
 		{"an invalid escape", "---\na: \"\\q\"\n---\nx", 0, 16, 0, "line 2: found unknown escape character"},
 		{"a NUL", "---\na: \"\\0\"\n---\nx", 0, 16, 0, "metadata has a NUL character (at offset 4)"},
 		{"too deep", "---\na: " + strings.Repeat("[", 40) + strings.Repeat("]", 40) + "\n---\nx", 0, 92, 0, "metadata nests deeper than 32 levels (at offset 36)"},
-		{"never closed", "---\na: b\nc:\n  - d\n\n# Text\n", 0, 18, 0, "no line --- ends it within the first 64 KiB"},
-		{"too long", long + "---\n", 0, HeadSize, 0, "no line --- ends it within the first 64 KiB"},
+		{"never closed", "---\na: b\nc:\n  - d\n\n# Text\n", 0, 18, 0, "it has no closing line --- within the first 64 KiB"},
+		{"too long", long + "---\n", 0, HeadSize, 0, "it has no closing line --- within the first 64 KiB"},
 		{"TOML without a value", "+++\na =\n+++\nx", 0, 12, 0, "line 2: unexpected character U+000A at start of value"},
 		{"a TOML key twice", "+++\na = 1\nb = 1\na = 1.50\n+++\nx", 0, 29, 0, "line 4: key a is already defined"},
-		{"TOML never closed", "+++\na = 1\n\ntext\n", 0, 10, 0, "no line +++ ends it within the first 64 KiB"},
+		{"TOML never closed", "+++\na = 1\n\ntext\n", 0, 10, 0, "it has no closing line +++ within the first 64 KiB"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -71,13 +72,14 @@ func TestFrontMatterBorders(t *testing.T) {
 				t.Errorf("got error %q, want %q", got, tt.err)
 			}
 			if (front.Metadata != nil) != (front.End > 0 && tt.err == "") {
-				t.Errorf("got metadata %s", front.Metadata)
+				t.Errorf("got metadata %s, want some only if the front matter can be read", front.Metadata)
 			}
 		})
 	}
 }
 
-// A few bytes that name more than a memory holds cost little.
+// TestFrontMatterBoundsAliases parses a few bytes whose aliases would expand to more than the
+// memory holds. They must be refused.
 func TestFrontMatterBoundsAliases(t *testing.T) {
 	t.Parallel()
 	bomb := "---\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
@@ -86,12 +88,12 @@ func TestFrontMatterBoundsAliases(t *testing.T) {
 	}
 	front, text := ParseFrontMatter([]byte(bomb + "---\nx"))
 	if front.Err == nil || text != 0 {
-		t.Errorf("got metadata of %d bytes, text from %d, want an error", len(front.Metadata), text)
+		t.Errorf("got metadata of %d bytes and text from %d, want an error and text from 0", len(front.Metadata), text)
 	}
 }
 
-// FuzzFrontMatter checks that whatever stands in front matter is read or
-// refused, and that it is never lost: it is metadata, or text.
+// FuzzFrontMatter checks that any front matter is read or refused, and never lost: it is metadata
+// or text.
 func FuzzFrontMatter(f *testing.F) {
 	for _, matter := range []string{"a: 01\nb: &x [1.10, {c: *x}]\n<<: *x\n", "a = 01:02:03\n[b.\"c\"]\nd = [{e = 1_0}]\n", "? a\n: |\n  b\n", "a: !!binary \"\\0\"\n"} {
 		f.Add("---\n", matter)
@@ -101,15 +103,15 @@ func FuzzFrontMatter(f *testing.F) {
 		src := []byte(fence + matter + "\n" + fence + "text")
 		front, text := ParseFrontMatter(src)
 		if front.Err == nil && front.End > 0 && !json.Valid(front.Metadata) {
-			t.Errorf("metadata %q", front.Metadata)
+			t.Errorf("metadata is not JSON: %q", front.Metadata)
 		}
 		if text > 3 && (front.Err != nil || text != front.End) {
-			t.Errorf("text from %d, front matter %+v", text, front)
+			t.Errorf("the text begins at %d, but the front matter is %+v", text, front)
 		}
 	})
 }
 
-func TestFrontMatterKeepsWhatIsWritten(t *testing.T) {
+func TestFrontMatterKeepsText(t *testing.T) {
 	t.Parallel()
 	for head, want := range map[string]string{
 		"---\na: [01234, 1.10, 2031-02-03, 2031-02-03T04:05:06Z, 12:30, 1e3, 0x1F, 0o17, 1_000, +5, 1.0, .5, .inf, 123456789012345678901234567890]\n---\nx": `{"a":["01234","1.10","2031-02-03","2031-02-03T04:05:06Z","12:30","1e3","0x1F","0o17","1_000","+5","1.0",".5",".inf","123456789012345678901234567890"]}`,
@@ -148,9 +150,9 @@ func TestFrontMatterTitle(t *testing.T) {
 	}
 }
 
-// Front matter that is alone, or cannot be read, is a paragraph, and the text
-// goes on behind it.
-func TestScanFrontMatterAlone(t *testing.T) {
+// TestScanFrontMatterAsText checks that front matter without text after it, or that cannot be read,
+// is a paragraph, and that the text after it is scanned.
+func TestScanFrontMatterAsText(t *testing.T) {
 	t.Parallel()
 	for head, want := range map[string][]string{
 		"\uFEFF---\ntitle: a\n\nb: c\n---\n \n":  {"---\n", "title: a\n", "\n", "b: c\n", "---\n", " \n"},
@@ -164,7 +166,7 @@ func TestScanFrontMatterAlone(t *testing.T) {
 			}
 			got = append(got, string(piece.Text))
 			if piece.Heading != nil && piece.Text[0] != '#' {
-				t.Errorf("%q: %q is a heading", head, piece.Text)
+				t.Errorf("%q: %q is a heading, want a paragraph", head, piece.Text)
 			}
 		}
 		if diff := cmpdiff.Diff(want, got); diff != "" {

@@ -15,9 +15,8 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 )
 
-// FuzzScanner checks that the pieces of any document follow one another
-// without a gap, that their borders make sense, and that it does not matter
-// how the reader delivers the document.
+// FuzzScanner checks that the pieces of any document have no gaps, that their boundaries are
+// consistent, and that they do not depend on the sizes of reads.
 func FuzzScanner(f *testing.F) {
 	for _, src := range corpus(f) {
 		if len(src) < 4<<10 {
@@ -48,7 +47,7 @@ func FuzzScanner(f *testing.F) {
 		checkPieces(t, src, opt, want)
 		got := pieces(t, iotest.OneByteReader(bytes.NewReader(src)), opt)
 		if !reflect.DeepEqual(want, got) {
-			t.Fatalf("read byte by byte (-whole +bytes)\n%s", gocmp.Diff(want, got))
+			t.Fatalf("pieces differ if read byte by byte (-all at once +byte by byte)\n%s", gocmp.Diff(want, got))
 		}
 	})
 }
@@ -75,29 +74,29 @@ func checkPieces(t *testing.T, src []byte, opt Options, all []Piece) {
 	for i, p := range all {
 		switch {
 		case p.Start != at || len(p.Text) == 0 || len(p.Text) > sz.piece:
-			t.Fatalf("piece %d is at %d, %d bytes long, behind byte %d", i, p.Start, len(p.Text), at)
+			t.Fatalf("piece %d is at %d and has %d bytes, after a piece that ends at %d", i, p.Start, len(p.Text), at)
 		case !bytes.Equal(p.Text, src[p.Start:p.End()]):
 			t.Fatalf("piece %d is %q, the source there is %q", i, p.Text, src[p.Start:p.End()])
 		case p.Boundary != BoundaryBlock && p.Kind != kind:
-			t.Fatalf("piece %d turns kind %d into %d", i, kind, p.Kind)
+			t.Fatalf("piece %d changes the kind from %d to %d inside a block", i, kind, p.Kind)
 		case p.Boundary == BoundaryPart && p.Kind != KindList && p.Kind != KindTable && p.Heading == nil:
-			t.Fatalf("piece %d is a part of kind %d", i, p.Kind)
+			t.Fatalf("piece %d begins a part of a block of kind %d, which has no parts", i, p.Kind)
 		case p.Kind != KindHTML && (p.Heading != nil) != (p.Kind == KindHeading && p.Boundary == BoundaryBlock) || p.Heading != nil && p.Boundary < BoundaryPart:
-			t.Fatalf("piece %d of kind %d at border %d has heading %v", i, p.Kind, p.Boundary, p.Heading)
+			t.Fatalf("piece %d of kind %d at boundary %d has the heading %v", i, p.Kind, p.Boundary, p.Heading)
 		case p.Boundary == BoundaryBlock && (p.Blank || p.Kind == KindNone):
-			t.Fatalf("piece %d is a block of kind %d, blank %t", i, p.Kind, p.Blank)
+			t.Fatalf("piece %d begins a block, but has kind %d and blank %t", i, p.Kind, p.Blank)
 		case p.BytesBefore != 0 && (p.Boundary != BoundaryBlock || p.BytesBefore < 0 || kind != KindParagraph || p.Kind != KindHeading && p.Kind != KindTable):
-			t.Fatalf("piece %d of kind %d begins %d bytes before, in kind %d", i, p.Kind, p.BytesBefore, kind)
+			t.Fatalf("the block of piece %d, of kind %d, begins %d bytes before it, in a block of kind %d", i, p.Kind, p.BytesBefore, kind)
 		}
 		at, kind = p.End(), p.Kind
 	}
 	if at != int64(len(src)) {
-		t.Fatalf("pieces end at %d of %d", at, len(src))
+		t.Fatalf("the pieces end at %d, want %d", at, len(src))
 	}
 }
 
-// FuzzBlocks compares the blocks of CommonMark with goldmark's, and those that
-// are found with a small window with those that are found with a large one.
+// FuzzBlocks compares the blocks of CommonMark documents with goldmark's, and the blocks and
+// headings that are found with a small window with those of a large one.
 func FuzzBlocks(f *testing.F) {
 	const a, row, underline, line = "\x07", "\x0b", "\x0d", "\x00"
 	for _, seed := range []string{
@@ -129,8 +128,8 @@ func FuzzBlocks(f *testing.F) {
 	})
 }
 
-// composeSource returns the document that seed stands for: each byte is one of the
-// texts that the rules of blocks are about.
+// composeSource returns a document for a seed. Each byte selects one of the texts that matter to
+// the rules of blocks.
 func composeSource(seed []byte) []byte {
 	texts := []string{
 		"\n", "\n", "\n", "\n\n", " ", "  ", "    ", "a", "b c", "| ", "|-|-|", "|a|b|", "# ", "===", "---", "-", "- ", "+ ", "* ", "1. ", "2) ", "> ", ">",
@@ -143,9 +142,8 @@ func composeSource(seed []byte) []byte {
 	return src
 }
 
-// fitsSizes reports whether the rules hold for src with a window of these
-// sizes, as they do for paragraphs of any length: if no link reference
-// definition, and no line of which the whole tells what it is, is too long.
+// fitsSizes reports whether src has the same blocks with these sizes as with larger ones: no link
+// reference definition is too long, and no line that must be complete to be recognised.
 func fitsSizes(src []byte, sz sizes) bool {
 	for paragraph := range bytes.SplitSeq(src, []byte("\n\n")) {
 		if len(paragraph)+len("\n\n") > sz.paragraph && bytes.IndexByte(paragraph, '[') >= 0 {
@@ -160,10 +158,10 @@ func fitsSizes(src []byte, sz sizes) bool {
 	return true
 }
 
-// textBegins matches the beginning of a line that is text, behind markers.
+// textBegins matches the beginning of a line that is text after its markers.
 var textBegins = regexp.MustCompile(`^[-+*>=.)\d| \\]*[a-cé]`)
 
-// headings returns the headings of src as Scan has them.
+// headings returns the headings of src that Scan yields.
 func headings(t *testing.T, src []byte, opt Options) []Heading {
 	var all []Heading
 	for _, p := range pieces(t, bytes.NewReader(src), opt) {
@@ -174,21 +172,21 @@ func headings(t *testing.T, src []byte, opt Options) []Heading {
 	return all
 }
 
-// goldmarkDeviates reports whether src may hold something that goldmark does
-// not treat as the specification does.
+// goldmarkDeviates reports whether src may contain text that goldmark does not parse as the
+// specification says.
 func goldmarkDeviates(src []byte) bool {
 	var above []byte
 	table := false
-	for whole := range bytes.Lines(src) {
-		line := bytes.TrimLeft(trimSpaces(trimEnding(whole)), "> \t")
+	for fullLine := range bytes.Lines(src) {
+		line := bytes.TrimLeft(trimSpaces(trimEnding(fullLine)), "> \t")
 		delimiter := delimiterCells(line) > 0
 		switch {
 		case delimiter && (delimiterCells(line) != rowCells(above) || delimiterCells(above) > 0):
-			return true // goldmark fills up a header row of too few cells
-		case delimiter && bytes.HasPrefix(bytes.TrimLeft(whole, " \t"), []byte(">")):
-			return true // and takes a lazy line for a row
-		case table && len(line) > 0 && !bytes.HasPrefix(line, []byte("|")) && !isLetter(line[0]) || table && bytes.HasPrefix(whole, []byte("    ")):
-			return true // and has other lines end a table than the specification has
+			return true // goldmark adds cells to a header row that has too few
+		case delimiter && bytes.HasPrefix(bytes.TrimLeft(fullLine, " \t"), []byte(">")):
+			return true // goldmark accepts a lazy line as a row
+		case table && len(line) > 0 && !bytes.HasPrefix(line, []byte("|")) && !isLetter(line[0]) || table && bytes.HasPrefix(fullLine, []byte("    ")):
+			return true // goldmark ends a table at other lines than the specification
 		}
 		table = delimiter || table && len(line) > 0
 		above = line
@@ -197,9 +195,9 @@ func goldmarkDeviates(src []byte) bool {
 }
 
 var goldmarkDeviations = []*regexp.Regexp{
-	regexp.MustCompile(`\\\[|\$\$`), // a formula is not CommonMark
-	regexp.MustCompile(`(?:(?:[-+*>]|\d+[.)])[ \t]*){` + strconv.Itoa(maxDepth+1) + `}`), // a depth that is text here
-	regexp.MustCompile(`\]:`),                         // an item without text behind a definition
+	regexp.MustCompile(`\\\[|\$\$`), // a formula, which CommonMark does not have
+	regexp.MustCompile(`(?:(?:[-+*>]|\d+[.)])[ \t]*){` + strconv.Itoa(maxDepth+1) + `}`), // a nesting beyond maxDepth
+	regexp.MustCompile(`\]:`),                         // an item without text after a definition
 	regexp.MustCompile(`(?m)(?:[-+*]|\d[.)])[ \t]*$`), // an item without text in an item
 }
 

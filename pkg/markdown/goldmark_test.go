@@ -10,8 +10,7 @@ import (
 	"github.com/yuin/goldmark/text"
 )
 
-// block is a top-level block as a range of whole lines, without the blank
-// lines behind it.
+// block is a top-level block as a range of complete lines, without the blank lines after it.
 type block struct {
 	Kind       Kind
 	Start, End int
@@ -19,16 +18,16 @@ type block struct {
 
 var oracle = goldmark.New(goldmark.WithExtensions(extension.GFM)).Parser()
 
-// goldmarkBlocks returns the top-level blocks of src as goldmark has them.
-// goldmark knows where a block begins, but of its end only where its text ends,
-// which is before a closing fence, an underline or an empty item. So a block
-// ends with the last line, before the next block, that is not blank.
+// goldmarkBlocks returns the top-level blocks of src that goldmark finds. goldmark knows where a
+// block begins and where its text ends. The block itself may end later, after a closing fence, an
+// underline or an empty item. So the end of a block is the end of the last line before the next
+// block that is not blank.
 func goldmarkBlocks(src []byte) []block {
 	var blocks []block
 	for n := oracle.Parse(text.NewReader(src)).FirstChild(); n != nil; n = n.NextSibling() {
 		b := block{Kind: goldmarkKind(n), Start: n.Pos()}
 		if n.Kind() == east.KindTable {
-			b.Start = n.FirstChild().Pos() // that of the table is where its paragraph begins
+			b.Start = n.FirstChild().Pos() // n.Pos() is the start of the paragraph before the table
 		}
 		b.Start = bytes.LastIndexByte(src[:b.Start], '\n') + 1
 		blocks = append(blocks, b)
@@ -78,13 +77,13 @@ func goldmarkKind(n ast.Node) Kind {
 	return KindNone
 }
 
-// scanBlocks returns the top-level blocks of src as Scan has them.
+// scanBlocks returns the top-level blocks of src that Scan finds.
 func scanBlocks(src []byte, opt Options) []block {
 	var blocks []block
 	for p, err := range Scan(bytes.NewReader(src), opt) {
 		switch {
 		case err != nil:
-			panic(err) // a bytes.Reader has none
+			panic(err) // a bytes.Reader does not fail
 		case p.Boundary == BoundaryBlock:
 			start := int(p.Start - p.BytesBefore)
 			if n := len(blocks) - 1; p.BytesBefore > 0 {

@@ -2,8 +2,8 @@ package markdown
 
 import "bytes"
 
-// atxTitle returns the text of the ATX heading that the line s is, without
-// the opening and closing sequences of #.
+// atxTitle returns the text of the ATX heading in line s, without the opening and closing sequences
+// of #.
 func atxTitle(s []byte) string {
 	s = bytes.Trim(s, " \t\r\n")
 	s = bytes.TrimLeft(s, "#")

@@ -6,10 +6,11 @@ import (
 	"strings"
 )
 
-// openingHTML tells whether the line s opens an HTML block, by the seven
-// conditions of https://spec.commonmark.org/0.31.2/#html-blocks, and returns
-// the test for its last line. A nil test means that a blank line ends it. If
-// it interrupts a paragraph, even a lazy one, a lone tag is not enough.
+// openingHTML reports whether line s opens an HTML block, by the seven conditions of
+// https://spec.commonmark.org/0.31.2/#html-blocks, and returns the test for the last line of the
+// block. A nil test means that a blank line ends the block. interrupts says that the line would
+// interrupt a paragraph, perhaps as a lazy continuation line; a lone tag (the seventh condition)
+// cannot do that.
 func openingHTML(s []byte, interrupts, cut bool) (end func([]byte) bool, ok bool) {
 	name, rest := tagName(s)
 	ends := len(rest) == 0 || rest[0] == ' ' || rest[0] == '\t' || rest[0] == '>'
@@ -30,16 +31,16 @@ func openingHTML(s []byte, interrupts, cut bool) (end func([]byte) bool, ok bool
 	return nil, !interrupts && !cut && !verbatimTags[name] && s[len(s)-1] == '>' && isLoneTag(s, rest)
 }
 
-// isLoneTag reports whether the line s is a tag and nothing else; rest is what
-// follows the name of the tag that it begins with.
+// isLoneTag reports whether line s is a tag and nothing else. rest is the text after the name of
+// the tag at the beginning of s.
 func isLoneTag(s, rest []byte) bool {
-	if len(rest) == 1 { // the >, as nearly always
+	if len(rest) == 1 { // the >, in the usual case
 		return isLetter(bytes.TrimPrefix(s[1:], []byte("/"))[0])
 	}
 	return loneTag.Match(s)
 }
 
-// endsVerbatim reports whether the line has the end tag of a verbatim block.
+// endsVerbatim reports whether the line contains the end tag of a verbatim block.
 func endsVerbatim(line []byte) bool {
 	return bytes.Contains(line, []byte("</")) && verbatimEnd.Match(line)
 }
@@ -48,7 +49,7 @@ func lineContains(mark string) func([]byte) bool {
 	return func(line []byte) bool { return bytes.Contains(line, []byte(mark)) }
 }
 
-// maxHTMLEndBytes is the length of the longest text that ends an HTML block.
+// maxHTMLEndBytes is the length of the longest text that ends an HTML block, in bytes.
 const maxHTMLEndBytes = len("</textarea>")
 
 const attribute = `(?:[ \t]+[A-Za-z_:][A-Za-z0-9_.:-]*(?:[ \t]*=[ \t]*(?:[^ \t"'=<>` + "`" + `]+|'[^']*'|"[^"]*"))?)`
@@ -58,15 +59,15 @@ var (
 	loneTag     = regexp.MustCompile(`^<(?:[A-Za-z][A-Za-z0-9-]*` + attribute + `*[ \t]*/?|/[A-Za-z][A-Za-z0-9-]*[ \t]*)>$`)
 )
 
-// tagName returns the name of the tag that the line s begins with, in lower
-// case, and what follows it.
+// tagName returns the name of the tag at the beginning of line s, in lower case, and the text after
+// the name. The name is "" if it is longer than all names that matter.
 func tagName(s []byte) (name string, rest []byte) {
 	rest = bytes.TrimPrefix(s[1:], []byte("/"))
 	n := 0
 	for n < len(rest) && (isLetter(rest[n]) || '0' <= rest[n] && rest[n] <= '9') {
 		n++
 	}
-	if n > len("blockquote") { // none of those with a meaning is longer
+	if n > len("blockquote") { // the longest name that matters
 		return "", rest[n:]
 	}
 	return strings.ToLower(string(rest[:n])), rest[n:]

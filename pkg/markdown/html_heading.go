@@ -9,16 +9,15 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// htmlHeading is the heading that is open in an HTML block. Its lines are held
-// back until its text is known.
+// htmlHeading is the open heading in an HTML block. Its lines are held until its text is known.
 type htmlHeading struct {
-	level   int   // 0 if none is open
-	start   int64 // offset in the source of its tag
+	level   int   // 0 for no open heading
+	start   int64 // offset of its tag in the source
 	comment bool  // a comment is open
 }
 
-// scanHTMLLine takes a line of an HTML block of tags, or a part of one that was
-// cut. Where a heading begins behind other text, the line is divided.
+// scanHTMLLine takes a line of an HTML block of tags, or a part of a line that was cut. If a
+// heading begins after other text, the line is divided there.
 func (s *scanner) scanHTMLLine(p Piece, end int64) {
 	if p.Boundary == BoundaryBlock {
 		s.endParagraph()
@@ -26,7 +25,7 @@ func (s *scanner) scanHTMLLine(p Piece, end int64) {
 	}
 	line := s.win.bytes(p.Start, end)
 	part := heldLine{start: p.Start, boundary: p.Boundary}
-	var closed *Heading // stands in part, or in what is held before it
+	var closed *Heading // is in part, or in the held lines before it
 	hold := func(end int64) {
 		if part.start < end {
 			part.end = end
@@ -59,8 +58,7 @@ func (s *scanner) scanHTMLLine(p Piece, end int64) {
 	s.yieldHeldHTML(closed)
 }
 
-// closeHTMLHeading closes the open heading, which ends at the offset end, and
-// returns it, or nil if it has no text.
+// closeHTMLHeading closes the open heading at offset end and returns it, or nil if it has no text.
 func (s *scanner) closeHTMLHeading(end int64) *Heading {
 	h := &Heading{Level: s.html.level, Text: htmlText(s.win.bytes(s.html.start, end)), Start: s.html.start}
 	s.html.level = 0
@@ -70,8 +68,8 @@ func (s *scanner) closeHTMLHeading(end int64) *Heading {
 	return h
 }
 
-// yieldHeldHTML yields the held lines of an HTML block, which h begins unless it
-// is nil.
+// yieldHeldHTML yields the held lines of an HTML block. They begin with heading h, unless it is
+// nil.
 func (s *scanner) yieldHeldHTML(h *Heading) {
 	for _, l := range s.held {
 		if h != nil {
@@ -83,8 +81,8 @@ func (s *scanner) yieldHeldHTML(h *Heading) {
 	s.held = s.held[:0]
 }
 
-// headingTags yields where the tags of headings stand in a line, outside of comments,
-// and their levels, 0 for end tags.
+// headingTags yields the indexes and levels of the heading tags in a line, outside comments. The
+// level of an end tag is 0.
 func (h *htmlHeading) headingTags(line []byte) func(yield func(at, level int) bool) {
 	return func(yield func(at, level int) bool) {
 		for i := 0; i < len(line); {
@@ -104,7 +102,7 @@ func (h *htmlHeading) headingTags(line []byte) func(yield func(at, level int) bo
 			switch level, end := headingTag(line[i:]); {
 			case bytes.HasPrefix(line[i:], []byte("<!--")):
 				h.comment = true
-				i += len("<!") // <!--> is a whole comment
+				i += len("<!") // <!--> is a complete comment
 				continue
 			case end && !yield(i, 0), level > 0 && !yield(i, level):
 				return
@@ -114,8 +112,8 @@ func (h *htmlHeading) headingTags(line []byte) func(yield func(at, level int) bo
 	}
 }
 
-// headingTag returns the level of the heading whose tag s begins with, or that
-// it begins with an end tag.
+// headingTag returns the level of the heading start tag at the beginning of s, or 0. end says that
+// s begins with a heading end tag.
 func headingTag(s []byte) (level int, end bool) {
 	name := s[1:]
 	if len(name) > 0 && name[0] == '/' {
@@ -139,8 +137,8 @@ var (
 	altAttribute = regexp.MustCompile(`(?i)[\s"']alt\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))`)
 )
 
-// htmlText returns the text of HTML, on one line, without markup: of an image
-// its description.
+// htmlText returns the text of HTML on one line, without markup. The text of an image is its
+// description.
 func htmlText(src []byte) string {
 	if len(src) > 2*maxInline {
 		src = []byte(document.CutMiddle(string(src), 2*maxInline))

@@ -16,26 +16,25 @@ import (
 )
 
 const (
-	// maxTitle is the length of the text of a heading, in bytes.
+	// maxTitle is the maximum length of the text of a heading, in bytes.
 	maxTitle = 256
 
-	// maxInline is how much inline markup is parsed, in bytes; more is cut in
-	// the middle first.
+	// maxInline is the maximum length of inline markup that is parsed, in bytes. The middle of
+	// longer markup is removed first.
 	maxInline = 4 << 10
 )
 
-// PlainText returns the text of inline markdown, without markup, on one line:
-// of a link its text, of an image its description, entities and escapes as
-// what they stand for. An identifier at the end, as in `{#install}`, and
-// references to footnotes are markup too. `[text]` alone stays as it is: it is
-// a link if the document has a definition of it, which nearly always stands
-// behind, where a scan has not come to yet.
+// PlainText returns the text of inline markdown on one line, without markup. The text of a link is
+// its label, and the text of an image is its description. Entities and escapes are replaced by
+// their characters. An identifier at the end, as in `{#install}`, and references to footnotes are
+// removed. `[text]` alone does not change. It is a link only if the document defines it, nearly
+// always in a part that a scan has not reached.
 //
-// Of a longer text than 256 bytes the middle is left out.
+// If the text has more than 256 bytes, the middle is replaced by an ellipsis.
 func PlainText(s string) string {
 	s = trimAttributeList(strings.TrimSpace(s))
 	if len(s) > maxInline {
-		s = base64Payload.ReplaceAllString(s, "$1") // what is cut then is more likely text
+		s = base64Payload.ReplaceAllString(s, "$1") // so that more text remains when the middle is removed
 	}
 	if strings.ContainsAny(s, "\\*_[<&~") || !onlyCodeSpans(s) {
 		s = inlineText([]byte(document.CutMiddle(s, maxInline)))
@@ -48,11 +47,12 @@ func PlainText(s string) string {
 	return document.CutMiddle(s, maxTitle)
 }
 
-// base64Payload is the base64 of a data: URI, as of a picture, behind its header.
+// base64Payload matches a data: URI with a base64 payload, for example a picture. Group 1 is the
+// header.
 var base64Payload = regexp.MustCompile(`(?i)(data:[^\s,()<>]{0,100};base64,)[a-z0-9+/=_%-]+`)
 
-// trimAttributeList returns s without an attribute list or an MDX comment at
-// its end, as Pandoc, kramdown, Hugo and Docusaurus write them.
+// trimAttributeList returns s without the attribute list or the MDX comment at its end. Pandoc,
+// kramdown, Hugo and Docusaurus use these for identifiers.
 func trimAttributeList(s string) string {
 	if !strings.HasSuffix(s, "}") {
 		return s
@@ -72,24 +72,23 @@ var (
 	attributeList = regexp.MustCompile(`^\{:?\s*` + attributeItem + `(?:\s+` + attributeItem + `)*\s*\}$`)
 )
 
-// inlineParser knows no block but the paragraph.
+// inlineParser parses paragraphs and no other blocks.
 var inlineParser = parser.NewParser(
 	parser.WithBlockParsers(util.Prioritized(parser.NewParagraphParser(), 1)),
 	parser.WithInlineParsers(append(parser.DefaultInlineParsers(), util.Prioritized(extension.NewStrikethroughParser(), 500))...),
 )
 
-// referenceLinkPattern are the labels of links whose form tells that they are links:
-// [text][label] and [label][].
+// referenceLinkPattern matches links that can be recognised without their definition: [text][label]
+// and [label][].
 var referenceLinkPattern = regexp.MustCompile(`\]\[([^\[\]]+)\]|\[([^\[\]]+)\]\[\]`)
 
-// indexPattern have the form of such links, as in a[i][j], and are none.
+// indexPattern matches text that looks like such links but is not, as in a[i][j].
 var indexPattern = regexp.MustCompile(`\w\[[^\[\]]*\]\[([^\[\]]*)\]`)
 
 var footnotePattern = regexp.MustCompile(`\[\^[^\[\]\s]+\]`)
 
-// onlyCodeSpans reports whether all backticks of s, which has no other markup,
-// are those of code spans: nearly all headings with markup are of this kind,
-// and need no parser.
+// onlyCodeSpans reports whether all backticks of s, which has no other markup, belong to simple
+// code spans. Nearly all headings with markup are of this kind. They do not need the parser.
 func onlyCodeSpans(s string) bool {
 	return !strings.Contains(s, "``") && strings.Count(s, "`")%2 == 0
 }
@@ -134,7 +133,8 @@ func writeText(b *strings.Builder, n ast.Node, src []byte) {
 
 var lineBreakTag = regexp.MustCompile(`(?i)^<(?:br|/?p|/?div)\b`)
 
-// unescape resolves backslash escapes and entities. An escaped & begins none.
+// unescape replaces backslash escapes and entities by their characters. An escaped & does not begin
+// an entity.
 func unescape(s []byte) []byte {
 	var out []byte
 	for len(s) > 0 {

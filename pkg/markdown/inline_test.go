@@ -44,12 +44,12 @@ func TestPlainText(t *testing.T) {
 	}
 }
 
-// TestPlainTextOfMuch parses markup that takes inline parsers long.
-func TestPlainTextOfMuch(t *testing.T) {
+// TestPlainTextOfLongMarkup parses markup for which inline parsers are slow.
+func TestPlainTextOfLongMarkup(t *testing.T) {
 	t.Parallel()
 	for _, unit := range []string{"*a_ ", "[", "![](", "`", "**x* ", "<a ", "&", "\\", "](", "{#"} {
 		if got := PlainText(strings.Repeat(unit, 64<<10/len(unit))); len(got) > maxTitle {
-			t.Errorf("%q: %d bytes", unit, len(got))
+			t.Errorf("%q repeated: %d bytes, want %d at most", unit, len(got), maxTitle)
 		}
 	}
 }

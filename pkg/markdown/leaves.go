@@ -2,7 +2,7 @@ package markdown
 
 import "bytes"
 
-// atxLevel returns the level of the ATX heading that s is, or 0
+// atxLevel returns the level of the ATX heading in line s, or 0
 // (https://spec.commonmark.org/0.31.2/#atx-headings).
 func atxLevel(s []byte) int {
 	n := countLeading(s, '#')
@@ -12,7 +12,7 @@ func atxLevel(s []byte) int {
 	return n
 }
 
-// setextLevel returns the level of the setext heading that s underlines, or 0.
+// setextLevel returns the level of the setext heading if s is its underline, or 0.
 func setextLevel(s []byte) int {
 	if countLeading(s, s[0]) < len(s) {
 		return 0
@@ -26,11 +26,11 @@ func setextLevel(s []byte) int {
 	return 0
 }
 
-// isThematicBreak reports whether s is three or more of one of *, - and _ with
-// any white space between.
+// isThematicBreak reports whether s is three or more of the same character, *, - or _, with any
+// white space between them.
 func isThematicBreak(s []byte) bool {
 	mark := s[0]
-	// A list of lists asks this once a level; the last byte answers most.
+	// Nested lists call this once for each level. The last byte decides most calls.
 	if mark == '=' || s[len(s)-1] != mark {
 		return false
 	}
@@ -47,14 +47,14 @@ func isThematicBreak(s []byte) bool {
 	return n >= 3
 }
 
-// fence is the fence that a code block was opened with.
+// fence is the opening fence of a code block.
 type fence struct {
 	char   byte // ` or ~
 	length int
 }
 
-// openingFence returns the fence that s begins with, if it may open a code
-// block (https://spec.commonmark.org/0.31.2/#fenced-code-blocks).
+// openingFence returns the fence at the beginning of s. It reports whether the fence can open a
+// code block (https://spec.commonmark.org/0.31.2/#fenced-code-blocks).
 func openingFence(s []byte) (fence, bool) {
 	f := fence{s[0], countLeading(s, s[0])}
 	return f, f.length >= 3 && (f.char == '~' || bytes.IndexByte(s[f.length:], '`') < 0)
@@ -68,12 +68,12 @@ func (f fence) isClosedBy(s []byte) bool {
 
 // itemMarker is the marker of a list item.
 type itemMarker struct {
-	kind byte // the bullet, or the delimiter behind the number; items of one list share it
+	kind byte // the bullet, or the delimiter after the number; the same for all items of a list
 	len  int  // in bytes
 }
 
-// listMarker returns the marker that s begins with. An item that interrupts a
-// paragraph must not be empty, and must be numbered 1 if it has a number
+// listMarker returns the list marker at the beginning of s. An item that interrupts a paragraph
+// must not be empty, and must have the number 1 if it has a number
 // (https://spec.commonmark.org/0.31.2/#list-items).
 func listMarker(s []byte, interrupts bool) (itemMarker, bool) {
 	n := 0
@@ -96,7 +96,7 @@ func listMarker(s []byte, interrupts bool) (itemMarker, bool) {
 	return m, s[m.len] == ' ' || s[m.len] == '\t'
 }
 
-// openItem moves behind the marker and returns the item that it opens.
+// openItem moves c over the marker and returns the item that the marker opens.
 func (m itemMarker) openItem(c *cursor) container {
 	before, _ := c.indent()
 	c.skipBytes(m.len)
@@ -111,7 +111,7 @@ func (m itemMarker) openItem(c *cursor) container {
 	return container{item: true, indent: before + m.len + after}
 }
 
-// countLeading returns how many times c stands at the beginning of s.
+// countLeading returns the number of bytes c at the beginning of s.
 func countLeading(s []byte, c byte) int {
 	n := 0
 	for n < len(s) && s[n] == c {

@@ -5,9 +5,8 @@ import (
 	"regexp"
 )
 
-// beginsStatement reports whether the line begins an import or export
-// statement. More than the first word must look like one, since prose begins
-// with these words too.
+// beginsStatement reports whether the line begins an import or export statement. It looks at more
+// than the first word, because prose begins with these words too.
 func beginsStatement(line []byte) bool {
 	return (bytes.HasPrefix(line, []byte("import")) || bytes.HasPrefix(line, []byte("export"))) && statementStart.Match(line)
 }
@@ -15,15 +14,15 @@ func beginsStatement(line []byte) bool {
 var statementStart = regexp.MustCompile(`^(?:import(?:\s*["'{*]|\s+(?:type\s+)?[\w$]+\s*(?:,|$|\s+from\b)|\s+type\s*\{)` +
 	`|export(?:\s*[{*]|\s+(?:default|const|let|var|function|async|class|type|interface|enum)\b))`)
 
-// statement follows import and export statements from line to line
-// (https://mdxjs.com/docs/what-is-mdx/#esm). It goes by brackets, template
-// literals and comments, and does not parse JavaScript: a line that is not
-// indented ends the statement behind a blank line, and where no bracket is open.
+// statement follows import and export statements line by line
+// (https://mdxjs.com/docs/what-is-mdx/#esm). It counts brackets and recognises template literals
+// and comments, and does not parse JavaScript. A line that is not indented ends the statement if it
+// follows a blank line, or if no bracket is open.
 type statement struct {
-	depth int  // of brackets
-	quote byte // ` in a template literal, * in a comment
+	depth int  // of open brackets
+	quote byte // ` in a template literal, * in a comment, 0 elsewhere
 	begun bool
-	blank bool // a blank line came last
+	blank bool // the line before is blank
 }
 
 // accepts reports whether the line belongs to the statement.
@@ -55,9 +54,9 @@ func (st *statement) continuesWith(line []byte) bool {
 	}
 }
 
-// countBrackets counts the brackets of a line.
+// countBrackets updates depth and quote for a line.
 func (st *statement) countBrackets(line []byte) {
-	var literal byte // the quote of a string; strings end with their line
+	var literal byte // the quote of the open string; strings end with their line
 	for i := 0; i < len(line); i++ {
 		c := line[i]
 		switch {

@@ -1,37 +1,36 @@
 package markdown
 
-// heldLine is a line of a paragraph at the top level, which is held back until
-// it is known whether it is one: it may be a link reference definition, a line
-// of a setext heading, or the header row of a table. The lines of a heading in
-// an HTML block are held back too.
+// heldLine is a line of a top-level paragraph that is held, not yielded, until its kind is known:
+// it may be a link reference definition, a line of a setext heading, or the header row of a table.
+// The lines of a heading in an HTML block are held too.
 type heldLine struct {
 	start, end      int64
-	mayBeDefinition bool     // a definition may begin here; all before it are definitions then
+	mayBeDefinition bool     // a definition may begin here; then all lines before it are definitions
 	boundary        Boundary // in an HTML block
 }
 
-// hold holds a line back. When the paragraph grows too long to wait for its
-// end, earlier lines are let go.
+// hold adds a line to the held lines. defs is the number of lines of the paragraph that are
+// definitions, if it ends here. If the paragraph is too long to hold, hold yields earlier lines.
 func (s *scanner) hold(l heldLine, defs int) {
 	s.held = append(s.held, l)
 	s.heldDefs = defs - s.yieldedDefs
 	if s.exceedsHoldLimit() {
-		settled := len(s.held) - 1
-		for settled > 0 && !s.held[settled].mayBeDefinition {
-			settled--
+		decided := len(s.held) - 1
+		for decided > 0 && !s.held[decided].mayBeDefinition {
+			decided--
 		}
-		s.yieldHeld(settled)
+		s.yieldHeld(decided)
 	}
 	if s.exceedsHoldLimit() {
 		s.blocks.defs.state = definitionsEnded
-		s.yieldUndecided(len(s.held) - 1) // the last may still be the header row of a table
+		s.yieldUndecided(len(s.held) - 1) // the last line may still be the header row of a table
 	}
 	if s.cut {
-		s.yieldUndecided(len(s.held)) // the rest of the line follows it
+		s.yieldUndecided(len(s.held)) // the next piece is the rest of this line
 	}
 }
 
-// yieldUndecided yields the first n of the held lines before it is known what they are.
+// yieldUndecided yields the first n held lines before their kind is known.
 func (s *scanner) yieldUndecided(n int) {
 	if text := s.held[min(s.heldDefs, n):n]; len(text) > 0 {
 		if !s.paragraphBegun {
@@ -43,11 +42,11 @@ func (s *scanner) yieldUndecided(n int) {
 	s.yieldHeld(n)
 }
 
-// longText is what is kept of the text of a paragraph that is too long to be
-// held back: as much as the text of a heading is made of.
+// longText keeps the beginning and the end of a paragraph that is too long to hold. They are enough
+// for the text of a heading.
 type longText struct {
-	start, line int64  // offsets in the source of the text, and of its last line
-	head, tail  []byte // the first and the last bytes
+	start, line int64  // offsets in the source of the text and of its last line
+	head, tail  []byte // the first and the last maxInline bytes
 }
 
 func (t *longText) add(s []byte) {
@@ -64,7 +63,7 @@ func (s *scanner) exceedsHoldLimit() bool {
 	return s.held[len(s.held)-1].end-s.held[0].start > int64(s.sizes.paragraph)
 }
 
-// yieldHeld yields the first n of the held lines.
+// yieldHeld yields the first n held lines.
 func (s *scanner) yieldHeld(n int) {
 	for _, l := range s.held[:n] {
 		p := Piece{Kind: KindParagraph, Boundary: BoundaryLine, Start: l.start}
@@ -85,19 +84,19 @@ func (s *scanner) yieldHeld(n int) {
 	s.held = s.held[:copy(s.held, s.held[n:])]
 }
 
-// yieldHeldAs yields the held lines as the first lines of a block of another kind.
+// yieldHeldAs yields the held lines as the first lines of a block of the given kind, with the
+// heading h.
 func (s *scanner) yieldHeldAs(kind Kind, h *Heading) {
-	border := BoundaryBlock
+	boundary := BoundaryBlock
 	for _, l := range s.held {
-		s.emit(Piece{Kind: kind, Boundary: border, Heading: h, Start: l.start}, l.end)
-		border, h = BoundaryLine, nil
+		s.emit(Piece{Kind: kind, Boundary: boundary, Heading: h, Start: l.start}, l.end)
+		boundary, h = BoundaryLine, nil
 	}
 	s.held = s.held[:0]
 	s.endParagraph()
 }
 
-// endParagraph yields what is held and forgets the paragraph, or the heading
-// in an HTML block.
+// endParagraph yields the held lines and ends the paragraph, or the heading in an HTML block.
 func (s *scanner) endParagraph() {
 	if s.html.level > 0 {
 		s.yieldHeldHTML(s.closeHTMLHeading(s.held[len(s.held)-1].end))
@@ -108,9 +107,9 @@ func (s *scanner) endParagraph() {
 	s.paragraphBegun, s.yieldedDefs, s.heldDefs = false, 0, 0
 }
 
-// yieldHeading yields what is held as a heading, but for definitions before it.
-// If a part of the heading has been let go, all of it has, and the underline is
-// what tells of it.
+// yieldHeading yields the held lines as a heading, after the definitions before it. If a part of
+// the heading has already been yielded, it yields the rest as a paragraph, and sets the heading on
+// the underline.
 func (s *scanner) yieldHeading(level int, underline *Piece) {
 	s.yieldHeld(s.heldDefs)
 	if !s.paragraphBegun {
@@ -124,8 +123,8 @@ func (s *scanner) yieldHeading(level int, underline *Piece) {
 	underline.Heading = &Heading{Level: level, Text: PlainText(string(s.longText.head) + string(s.longText.tail)), Start: s.longText.start}
 }
 
-// yieldTableHeader yields what is held, the last line as the header row of a table.
-// If that has been let go, the delimiter row tells of it.
+// yieldTableHeader yields the held lines, the last one as the header row of a table. If that line
+// has already been yielded, the delimiter row marks the block.
 func (s *scanner) yieldTableHeader(delimiter *Piece) {
 	if n := len(s.held); n > 0 {
 		s.yieldHeld(n - 1)

@@ -11,14 +11,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// outline writes the pieces of src, one a line: what begins, and the text.
+// outline returns a description of each piece of src: its kind, boundary and text.
 func outline(t *testing.T, src string, opt Options) []string {
 	t.Helper()
 	names := [...]string{"none", "paragraph", "heading", "fenced", "indented", "list", "quote", "table", "html", "break", "definition", "module"}
-	borders := [...]string{"+", "-", "part", "BLOCK"}
+	boundaries := [...]string{"+", "-", "part", "BLOCK"}
 	var lines []string
 	for _, p := range pieces(t, strings.NewReader(src), opt) {
-		s := fmt.Sprintf("%s %s %q", names[p.Kind], borders[p.Boundary], p.Text)
+		s := fmt.Sprintf("%s %s %q", names[p.Kind], boundaries[p.Boundary], p.Text)
 		if p.BytesBefore > 0 {
 			s += fmt.Sprintf(" from %d", p.Start-p.BytesBefore)
 		}
@@ -30,8 +30,7 @@ func outline(t *testing.T, src string, opt Options) []string {
 	return lines
 }
 
-// TestOutline shows what a piece tells beyond the blocks, which are compared
-// with goldmark's.
+// TestOutline checks the pieces inside blocks. Other tests compare the blocks with goldmark's.
 func TestOutline(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -43,7 +42,7 @@ func TestOutline(t *testing.T) {
 			`heading BLOCK "# a #b ##\n" h1 "a #b" at 1`,
 			`heading BLOCK "  Two\n" h2 "Two lines" at 11`, `heading - "lines\n"`, `heading - "---\n"`,
 		}},
-		{"items of the outermost list only", "- a\n  - b\n\n    c\n- d\ne\n* f\n", []string{
+		{"items of the outermost list", "- a\n  - b\n\n    c\n- d\ne\n* f\n", []string{
 			`list BLOCK "- a\n"`, `list - "  - b\n"`, `list - "\n"`, `list - "    c\n"`,
 			`list part "- d\n"`, `list - "e\n"`,
 			`list BLOCK "* f\n"`,
@@ -70,8 +69,8 @@ func TestOutline(t *testing.T) {
 			`table BLOCK "|a|\n"`, `table - "|-|\n"`, `indented BLOCK "    b\n"`,
 			`table BLOCK "|c|\n"`, `table - "|-|\n"`, `html BLOCK "<x>\n"`,
 		}},
-		{"a lone tag does not interrupt, even lazily", "> a\n<x>\n", []string{`quote BLOCK "> a\n"`, `quote - "<x>\n"`}},
-		{"nothing after a byte order mark", "\uFEFF", nil},
+		{"a lone tag does not interrupt a lazy paragraph", "> a\n<x>\n", []string{`quote BLOCK "> a\n"`, `quote - "<x>\n"`}},
+		{"only a byte order mark", "\uFEFF", nil},
 		{"formulas", "$$\na\n=\nb\n$$\n\n\\[\n- c\n-\n\\]\n===\n\nd\n\\begin{x}\n\\begin{y}\n\\end{y}\n---\n\\end{x}\n", []string{
 			`paragraph BLOCK "$$\n"`, `paragraph - "a\n"`, `paragraph - "=\n"`, `paragraph - "b\n"`, `paragraph - "$$\n"`, `paragraph - "\n"`,
 			`heading BLOCK "\\[\n" h1 "[ - c - ]" at 13`, `heading - "- c\n"`, `heading - "-\n"`, `heading - "\\]\n"`, `heading - "===\n"`, `heading - "\n"`,
@@ -95,7 +94,7 @@ func TestOutline(t *testing.T) {
 			`html BLOCK "<div>\n"`, `html - "<!-- <h1>a</h1>\n"`, `html - "<h2>b</h2> -->"`, `html + "<h3></h3><hr><h7>c</h7>\n"`, `html - "\n"`,
 			`html BLOCK "<pre>\n"`, `html - "<h1>d</h1>\n"`, `html - "</pre>\n"`, `list BLOCK "- <h1>e</h1>\n"`, `list - "\n"`, `paragraph BLOCK "f <h1>g</h1>\n"`,
 		}},
-		{"import is a word", "import a from 'b'\n\nexport const c = {\n===\n", []string{
+		{"import is a word in CommonMark", "import a from 'b'\n\nexport const c = {\n===\n", []string{
 			`paragraph BLOCK "import a from 'b'\n"`, `paragraph - "\n"`, `heading BLOCK "export const c = {\n" h1 "export const c = {" at 19`, `heading - "===\n"`,
 		}},
 	}
@@ -109,7 +108,7 @@ func TestOutline(t *testing.T) {
 	}
 }
 
-// TestSyntaxes reads what is not CommonMark.
+// TestSyntaxes scans plain text and MDX.
 func TestSyntaxes(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -149,8 +148,7 @@ func TestSyntaxes(t *testing.T) {
 	}
 }
 
-// TestLongLines reads lines and paragraphs that are longer than what is held
-// of them, here 32 bytes.
+// TestLongLines scans lines and paragraphs that are longer than the limit, here 32 bytes.
 func TestLongLines(t *testing.T) {
 	t.Parallel()
 	words := strings.Repeat("words ", 10)
@@ -164,7 +162,7 @@ func TestLongLines(t *testing.T) {
 			`heading + "words wo"`, `heading + "rds word"`, `heading + "s words "`, `heading + "words \n"`,
 			`paragraph BLOCK "b\n"`,
 		}},
-		{"no break", strings.Repeat("-", 33) + "\n=\n", []string{
+		{"a long line of hyphens is not a thematic break", strings.Repeat("-", 33) + "\n=\n", []string{
 			`paragraph BLOCK "--------"`, `paragraph + "--------"`, `paragraph + "--------"`, `paragraph + "--------"`,
 			`paragraph + "-\n"`, `heading BLOCK "=\n" from 0 h1 "---------------------------------" at 0`,
 		}},
@@ -173,7 +171,7 @@ func TestLongLines(t *testing.T) {
 			`paragraph + "words.. "`, `paragraph + "\n"`, `heading BLOCK "---\n" from 0 h2 "words.. words.. words.. words.. words.." at 0`,
 			`heading BLOCK "# b\n" h1 "b" at 45`,
 		}},
-		{"a heading that ends with a long line, and no table", "a\n" + strings.Repeat("|words| ", 5) + "\n|-|\n===\n", []string{
+		{"a heading that ends with a long line, not a table", "a\n" + strings.Repeat("|words| ", 5) + "\n|-|\n===\n", []string{
 			`paragraph BLOCK "a\n"`, `paragraph - "|words| "`, `paragraph + "|words| "`, `paragraph + "|words| "`, `paragraph + "|words| "`,
 			`paragraph + "|words| "`, `paragraph + "\n"`, `paragraph - "|-|\n"`,
 			`heading BLOCK "===\n" from 0 h1 "a |words| |words| |words| |words| |words| |-|" at 0`,
@@ -188,7 +186,7 @@ func TestLongLines(t *testing.T) {
 			`paragraph - "$$ words"`, `paragraph + ".. words"`, `paragraph + ".. words"`, `paragraph + ".. words"`, `paragraph + ".. \n"`,
 			`heading BLOCK "===\n" from 0 h1 "$$ words.. words.. words.. words.. === $$ words.. words.. words.. words.." at 0`,
 		}},
-		{"no definition of one line", "[a]: b\n[" + strings.Repeat("words.. ", 4) + "]: b\n===\n", []string{
+		{"a long line is not a definition", "[a]: b\n[" + strings.Repeat("words.. ", 4) + "]: b\n===\n", []string{
 			`definition BLOCK "[a]: b\n"`, `paragraph BLOCK "[words.."`, `paragraph + " words.."`, `paragraph + " words.."`, `paragraph + " words.."`,
 			`paragraph + " ]: b\n"`, `heading BLOCK "===\n" from 7 h1 "[words.. words.. words.. words.. ]: b" at 7`,
 		}},
@@ -222,7 +220,7 @@ func TestLongLines(t *testing.T) {
 	}
 }
 
-// repeater reads a text over and over.
+// repeater is a reader that repeats a text without end.
 type repeater struct {
 	s  string
 	at int
@@ -237,8 +235,8 @@ func (r *repeater) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// TestHugeDocuments scans 64 MiB of each of several hostile documents, and
-// watches the heap. It does not run beside other tests, which use the heap too.
+// TestHugeDocuments scans hostile documents of 64 MiB and measures the heap. It is not parallel,
+// because other tests use the heap too.
 func TestHugeDocuments(t *testing.T) {
 	const size, bound = 64 << 20, 1 << 20
 	for _, tt := range []struct{ name, unit string }{
@@ -260,13 +258,13 @@ func TestHugeDocuments(t *testing.T) {
 					runtime.GC()
 					runtime.ReadMemStats(&now)
 					if now.HeapAlloc > before.HeapAlloc+bound {
-						t.Errorf("after %d bytes the heap has grown by %d KiB", p.End(), (now.HeapAlloc-before.HeapAlloc)>>10)
+						t.Errorf("after %d bytes the heap has grown by %d KiB, want %d KiB at most", p.End(), (now.HeapAlloc-before.HeapAlloc)>>10, bound>>10)
 					}
 				}
 				end = p.End()
 			}
 			if end != size {
-				t.Errorf("the pieces end at %d", end)
+				t.Errorf("the pieces end at %d, want %d", end, size)
 			}
 			t.Logf("%d MB/s", size/max(1, time.Since(begun).Microseconds()))
 		})

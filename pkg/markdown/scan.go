@@ -7,31 +7,33 @@ import (
 	"iter"
 )
 
-// Options say how a document is read. The zero value stands for CommonMark.
+// Options say how a document is read. The zero value is for CommonMark with the GitHub extensions.
 type Options struct {
 	Syntax Syntax
 
-	// Window is how much of the source is held, in bytes, 256 KiB if it is 0.
-	// Tests use small ones, down to 16, to meet the borders of the window.
+	// Window is the number of bytes of the document that are held in memory. 0 means 256 KiB. Tests
+	// use small windows, down to 16 bytes, to reach its limits.
 	Window int
 }
 
-// Scan yields the pieces of the document that r reads, but for a byte order
-// mark and front matter at its beginning. A read error, wrapped, is the last
-// thing it yields.
+// Scan reads a document from r and yields its pieces in order, without a byte order mark and front
+// matter at its beginning. If reading fails, Scan yields the wrapped error last. The sequence reads
+// r while it is iterated, so it can be used once.
 //
-// It holds at most 256 KiB of the source. Three rules follow from that: what
-// is told by the whole of a line (a thematic break, the underline of a
-// heading, a delimiter row, a closing fence, a lone HTML tag) is told of the
-// lines of at most 64 KiB, a link reference definition with a longer line, or
-// of more than 64 KiB, is text, and a heading of one line, or in HTML, has the
-// text of its first 64 KiB. A paragraph of more than 64 KiB, or with a line of
-// more, is yielded before it is known whether it is a heading, or that line
-// the header row of a table; see [Piece.Before].
-// Lists and quotes nest up to 32 levels; markers beyond that are text.
+// Scan holds at most 256 KiB of the document. Some limits follow:
+//   - Blocks that need a complete line to be recognised (a thematic break, the underline of a
+//     heading, a delimiter row, a closing fence, a lone HTML tag) are recognised in lines of at
+//     most 64 KiB.
+//   - A link reference definition of more than 64 KiB, or with a longer line, is text.
+//   - The text of an ATX heading or an HTML heading is taken from its first 64 KiB.
+//   - A paragraph of more than 64 KiB, or with a longer line, is yielded before it is known whether
+//     it is a heading, or whether its last line is the header row of a table; see
+//     [Piece.BytesBefore].
 //
-// Beyond CommonMark and GFM, no block begins inside a formula that a paragraph
-// displays between lines, and <h1> to <h6> in HTML blocks are headings.
+// Lists and quotes nest up to 32 levels; deeper markers are text.
+//
+// There are two extensions to CommonMark and GFM. No block begins inside a display formula ($$ …
+// $$, \[ … \] or \begin{…} … \end{…}) of a paragraph. <h1> to <h6> in HTML blocks are headings.
 func Scan(r io.Reader, opt Options) iter.Seq2[Piece, error] {
 	return func(yield func(Piece, error) bool) {
 		sizes := sizesOf(cmp.Or(opt.Window, defaultWindow))
@@ -43,30 +45,29 @@ func Scan(r io.Reader, opt Options) iter.Seq2[Piece, error] {
 	}
 }
 
-// scanner turns the steps of the block phase into pieces. It holds back the
-// lines of a paragraph at the top level, and of a heading in an HTML block,
-// until it is known what they are.
+// scanner makes pieces of the effects of lines. It holds the lines of a top-level paragraph, and of
+// a heading in an HTML block, until their kind is known.
 type scanner struct {
 	sizes     sizes
 	syntax    Syntax
 	win       *window
 	blocks    blockParser
 	kind      Kind  // of the latest piece
-	cut       bool  // the line being read goes on
-	lineStart int64 // where it begins
-	stopped   bool  // nobody wants more pieces
+	cut       bool  // the latest line was cut, and its rest follows
+	lineStart int64 // start of the latest line
+	stopped   bool  // the caller wants no more pieces
 	yield     func(Piece, error) bool
 
 	held           []heldLine // of the open paragraph, not yet yielded
-	heldDefs       int        // number of them that are definitions, if the paragraph ends here
-	yieldedDefs    int        // number of lines of definitions before them that have been yielded
+	heldDefs       int        // number of held lines that are definitions, if the paragraph ends here
+	yieldedDefs    int        // number of lines of definitions of the paragraph that have been yielded
 	paragraphBegun bool       // the beginning of the paragraph has been yielded
-	longText       longText   // of the paragraph, as far as it has been yielded
+	longText       longText   // the part of the paragraph that has been yielded
 	html           htmlHeading
 }
 
-// skipFrontMatter moves to where the text begins. It reads ahead only if the
-// first bytes may be front matter. That which is text is yielded as a paragraph.
+// skipFrontMatter moves to the beginning of the text. It reads ahead only if the first bytes may be
+// front matter. Front matter that is text is yielded as a paragraph.
 func (s *scanner) skipFrontMatter() {
 	head := s.win.head(len(byteOrderMark) + len("---"))
 	if s.syntax == SyntaxPlain {
@@ -82,20 +83,21 @@ func (s *scanner) skipFrontMatter() {
 		return
 	}
 	s.win.pos = front.End
-	border := BoundaryBlock
-	for at := front.Start; at < front.End && !s.stopped; border = BoundaryLine {
+	boundary := BoundaryBlock
+	for at := front.Start; at < front.End && !s.stopped; boundary = BoundaryLine {
 		line, _ := cutLine(head[at:front.End])
 		end := at + len(line)
-		s.emit(Piece{Kind: KindParagraph, Boundary: border, Blank: len(bytes.TrimSpace(line)) == 0, Start: int64(at)}, int64(end))
+		s.emit(Piece{Kind: KindParagraph, Boundary: boundary, Blank: len(bytes.TrimSpace(line)) == 0, Start: int64(at)}, int64(end))
 		at = end
 	}
 }
 
-// scanNext reads a line and yields what it settles. It returns false at the end.
+// scanNext reads a line and yields the pieces whose kind is then known. It returns false at the
+// end.
 func (s *scanner) scanNext() bool {
 	start := s.win.offset()
 	keep := s.keepFrom(start)
-	end, whole, err := s.win.line(s.sizes.line, keep)
+	end, complete, err := s.win.line(s.sizes.line, keep)
 	switch {
 	case err == io.EOF:
 		s.endParagraph()
@@ -104,9 +106,9 @@ func (s *scanner) scanNext() bool {
 		s.yield(Piece{}, err)
 		return false
 	}
-	rest := s.cut // of a line that was cut
-	s.cut = !whole
-	if rest {
+	isRest := s.cut // of a line that was cut
+	s.cut = !complete
+	if isRest {
 		s.blocks.parseRest(s.win.bytes(keep, end), int(start-keep))
 		if s.paragraphBegun {
 			s.longText.add(s.win.bytes(start, end))
@@ -124,20 +126,20 @@ func (s *scanner) scanNext() bool {
 	return !s.stopped
 }
 
-// keepFrom returns the offset of the first byte that is still needed when a line
-// begins at start.
+// keepFrom returns the offset of the first byte that is still needed when the next read begins at
+// start.
 func (s *scanner) keepFrom(start int64) int64 {
 	if len(s.held) > 0 {
 		return s.held[0].start
 	}
 	if s.cut {
-		// The text that ends an HTML block or a formula may be cut in two.
+		// The text that ends an HTML block or a formula may be divided by the cut.
 		return max(start-int64(maxEndBytes), s.lineStart, s.win.base)
 	}
 	return start
 }
 
-// scanLine takes the line from start to end.
+// scanLine takes the line from start to end, or the beginning of a line that was cut.
 func (s *scanner) scanLine(start, end int64) {
 	text := trimEnding(s.win.bytes(start, end))
 	if s.syntax == SyntaxPlain {
@@ -172,7 +174,7 @@ func (s *scanner) scanLine(start, end int64) {
 	s.emit(piece, end)
 }
 
-// scanPlainLine takes a line of plain text, of which text is without its ending.
+// scanPlainLine takes a line of plain text. text is the line without its ending.
 func (s *scanner) scanPlainLine(text []byte, start, end int64) {
 	piece := Piece{Kind: KindParagraph, Boundary: BoundaryLine, Start: start}
 	switch {
@@ -184,7 +186,8 @@ func (s *scanner) scanPlainLine(text []byte, start, end int64) {
 	s.emit(piece, end)
 }
 
-// emit yields the source from p.Start to end as pieces, the first of which is p.
+// emit yields the source from p.Start to end as one or more pieces. p is the first one, without its
+// text.
 func (s *scanner) emit(p Piece, end int64) {
 	s.kind = p.Kind
 	for text := s.win.bytes(p.Start, end); len(text) > 0 && !s.stopped; {

@@ -12,16 +12,16 @@ import (
 	testcorpus "github.com/seed-7a112592/gristmill/internal/test/corpus"
 )
 
-// deviations are the examples on which goldmark departs from the specification,
-// with the blocks that the HTML in the specification shows.
+// deviations are the examples that goldmark does not parse as the specification says, with the
+// blocks of the HTML in the specification.
 var deviations = map[string][]block{
-	// "A setext heading does not break a table without a blank line above it";
-	// goldmark makes a paragraph of the ===.
+	// "A setext heading does not break a table without a blank line above it"; for goldmark, the
+	// === is a paragraph.
 	"| abc | def |\n| --- | --- |\n| bar | baz |\nbar\n===\n": {{KindTable, 0, 50}},
 }
 
-// TestSpecification compares the blocks of every example of CommonMark 0.31.2
-// and of the extensions in GFM 0.29 with goldmark's.
+// TestSpecification compares the blocks of every example of CommonMark 0.31.2 and of the extensions
+// in GFM 0.29 with goldmark's.
 func TestSpecification(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{"commonmark.json", "gfm.json"} {
@@ -50,7 +50,7 @@ func TestSpecification(t *testing.T) {
 	}
 }
 
-// TestCorpus compares the blocks of real documents in three languages.
+// TestCorpus compares the blocks of real documents in three languages with goldmark's.
 func TestCorpus(t *testing.T) {
 	t.Parallel()
 	for path, src := range corpus(t) {
@@ -67,8 +67,7 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-// corpus returns the documents of testdata, and the markdown of the corpus that
-// tests are given.
+// corpus returns the markdown documents of testdata and of the test corpus, by path.
 func corpus(t testing.TB) map[string][]byte {
 	files := make(map[string][]byte)
 	for _, dir := range []string{filepath.Join("testdata", "corpus"), testcorpus.Dir(t)} {

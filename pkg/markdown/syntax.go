@@ -5,19 +5,19 @@ import (
 	"strings"
 )
 
-// Syntax is the language that a document is written in.
+// Syntax is the syntax of a document.
 type Syntax uint8
 
-// The syntaxes. In MDX, import and export statements are blocks of their own.
-// Plain text has paragraphs, which end at blank lines, and no other blocks.
+// The syntaxes.
 const (
-	SyntaxCommonMark Syntax = iota
-	SyntaxMDX
-	SyntaxPlain
+	SyntaxCommonMark Syntax = iota // CommonMark with the GitHub extensions
+	SyntaxMDX                      // the same, but import and export statements are blocks of their own
+	SyntaxPlain                    // only paragraphs, which end at blank lines
 )
 
-// SyntaxOf returns the syntax of a document with this media type, with or
-// without parameters, and key.
+// SyntaxOf returns the syntax of a document: SyntaxPlain for the media type text/plain, SyntaxMDX
+// for a key or file name that ends in .mdx, else SyntaxCommonMark. The media type may have
+// parameters.
 func SyntaxOf(mediaType, key string) Syntax {
 	mediaType, _, _ = strings.Cut(mediaType, ";")
 	switch {

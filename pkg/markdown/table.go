@@ -2,14 +2,14 @@ package markdown
 
 import "bytes"
 
-// rowCounter counts the cells of a row of a table, fed in parts: pipes separate them,
-// but neither one at the beginning or the end of the row nor one behind a
-// backslash (https://github.github.com/gfm/#tables-extension-).
+// rowCounter counts the cells of a table row that is fed in parts. Pipes separate cells, except a
+// pipe at the beginning or the end of the row, or after a backslash
+// (https://github.github.com/gfm/#tables-extension-).
 type rowCounter struct {
 	pipes int  // that may separate cells
 	begun bool // a part has been fed
-	last  byte // of that part
-	ended bool // with the last of the pipes, if the row ends here
+	last  byte // last byte of that part
+	ended bool // the last pipe ends the row, if no more text follows
 }
 
 func (r *rowCounter) feed(s []byte) {
@@ -19,7 +19,7 @@ func (r *rowCounter) feed(s []byte) {
 	i := bytes.IndexByte(s, '|')
 	if i < 0 && !r.ended {
 		r.begun, r.last = true, s[len(s)-1]
-		return // as nearly always
+		return // the usual case
 	}
 	text := len(bytes.TrimRight(s, " \t\r\n"))
 	r.ended = r.ended && text == 0
@@ -49,9 +49,8 @@ func (r *rowCounter) cells() int {
 	return r.pipes + 1
 }
 
-// delimiterCells returns the number of cells of s as the delimiter row of a
-// table, or -1 when it is none. Each cell is hyphens with a colon before them,
-// behind them, both or neither.
+// delimiterCells returns the number of cells of the delimiter row s, or -1 if s is not a delimiter
+// row. Each cell is hyphens with an optional colon before and after them.
 func delimiterCells(s []byte) int {
 	if len(s) == 0 || s[0] != '|' && s[0] != '-' && s[0] != ':' {
 		return -1

@@ -7,13 +7,12 @@ import (
 	"unicode/utf8"
 )
 
-// sizes bounds what a scan holds in memory, in bytes. A window must hold a
-// line and a paragraph at once.
+// sizes are the limits of a scan, in bytes. The window must have room for a line and a paragraph.
 type sizes struct {
-	window    int // of the source held in memory
-	line      int // of a line that its block may depend on; what follows is only text
-	piece     int // of a piece
-	paragraph int // of a paragraph or an HTML heading held back until it is known what it is
+	window    int // part of the source that is held in memory
+	line      int // part of a line that decides about its block; the rest of the line is text
+	piece     int // a piece
+	paragraph int // a paragraph or an HTML heading that is held until its kind is known
 }
 
 const (
@@ -27,16 +26,16 @@ func sizesOf(n int) sizes {
 	return sizes{window: n + maxEndBytes, line: n / 4, piece: max(n/16, utf8.UTFMax), paragraph: n / 4}
 }
 
-// window is the part of the source that is in memory. Positions that outlive
-// a read are offsets in the source, because reading moves the bytes.
+// window is the part of the source that is in memory. Positions that are used after a read are
+// offsets in the source, because reading moves the bytes.
 type window struct {
 	r      io.Reader
-	size   int // most bytes held
+	size   int // maximum length of buf
 	buf    []byte
-	base   int64 // offset in the source of buf[0]
+	base   int64 // offset of buf[0] in the source
 	pos    int   // index of the next unread byte
 	lf, cr int   // there is no \n in buf[pos:lf] and no \r in buf[pos:cr]
-	err    error // why there is nothing more to read
+	err    error // error of the last read; nil if there may be more
 }
 
 func newWindow(r io.Reader, size int) *window {
@@ -59,19 +58,19 @@ func (w *window) head(n int) []byte {
 	return w.buf[:min(n, len(w.buf))]
 }
 
-// line moves over the next line, line ending included, and returns where it
-// ends. A line with no ending in its first limit bytes is cut there, on a rune
-// border, and whole is false; the rest is then the next line. Bytes from the
-// offset keep on stay in memory. The error is io.EOF at the end of the source.
-func (w *window) line(limit int, keep int64) (end int64, whole bool, err error) {
+// line moves over the next line, with its ending, and returns its end offset. A line without an
+// ending in its first limit bytes is cut there, between runes. complete is then false, and the next
+// call returns the rest. Bytes from offset keep on stay in memory. The error is io.EOF at the end
+// of the source.
+func (w *window) line(limit int, keep int64) (end int64, complete bool, err error) {
 	for {
 		if n := w.lineLength(limit); n > 0 {
 			w.pos += n
 			return w.offset(), true, nil
 		}
 		switch rest := w.buf[w.pos:]; {
-		// One byte more than the limit, so that where a line is cut never
-		// depends on how much the reader has delivered.
+		// One byte more than the limit is needed, so that the cut does not depend on the sizes of
+		// reads.
 		case len(rest) > limit:
 			w.pos += runeStart(rest, limit)
 			return w.offset(), false, nil
@@ -88,8 +87,8 @@ func (w *window) line(limit int, keep int64) (end int64, whole bool, err error) 
 	}
 }
 
-// lineLength returns the length of the line at pos, or 0 when its ending is
-// not in memory or not among its first limit bytes.
+// lineLength returns the length of the line at pos, or 0 if its ending is not in memory or not in
+// its first limit bytes.
 func (w *window) lineLength(limit int) int {
 	w.lf = w.find(w.lf, '\n')
 	w.cr = w.find(w.cr, '\r')
@@ -104,12 +103,12 @@ func (w *window) lineLength(limit int) int {
 	case end+1 < len(w.buf) || w.err != nil:
 		return end + 1 - w.pos
 	default:
-		return 0 // the byte behind \r is still to be read
+		return 0 // the byte after \r has not been read
 	}
 }
 
-// find returns the index of the first c at or behind pos, or the length of
-// the window. It looks at no byte twice: from is its previous answer.
+// find returns the index of the first c at or after pos, or len(w.buf). from is its previous
+// result, so that no byte is searched twice.
 func (w *window) find(from int, c byte) int {
 	from = max(from, w.pos)
 	if i := bytes.IndexByte(w.buf[from:], c); i >= 0 {
@@ -118,7 +117,7 @@ func (w *window) find(from int, c byte) int {
 	return len(w.buf)
 }
 
-// fill fills the window, forgetting the bytes before index keep.
+// fill reads more bytes into the window. It removes the bytes before index keep.
 func (w *window) fill(keep int) {
 	if keep > 0 {
 		n := copy(w.buf, w.buf[keep:])
@@ -129,7 +128,7 @@ func (w *window) fill(keep int) {
 		w.cr = max(w.cr-keep, 0)
 	}
 	if len(w.buf) == cap(w.buf) {
-		// Few documents need all of it: the window grows as they do.
+		// The window grows with the document, because few documents need all of it.
 		w.buf = append(make([]byte, 0, min(max(32<<10, 2*cap(w.buf)), w.size)), w.buf...)
 	}
 	for range 100 {
@@ -143,8 +142,8 @@ func (w *window) fill(keep int) {
 	w.err = io.ErrNoProgress
 }
 
-// runeStart returns the greatest length of at most n at which s, which is
-// longer, can be cut without cutting a rune. In bytes that are not UTF-8 it is n.
+// runeStart returns the largest length up to n at which s, which is longer than n, can be cut
+// between runes. It returns n if s is not UTF-8 there.
 func runeStart(s []byte, n int) int {
 	for i := n; i > 0 && i > n-utf8.UTFMax; i-- {
 		if utf8.RuneStart(s[i]) {
