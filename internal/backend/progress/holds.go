@@ -12,27 +12,27 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/fault"
 )
 
-// Hold is a model that is not asked, for all processes.
+// Hold describes a model that gets no requests from any process.
 type Hold struct {
-	Model     string // its provider's host and its name
+	Model     string // host of its provider and name of the model
 	Kind      fault.Kind
 	Reason    string
-	Remaining time.Duration // until it is tried next; 0 while it is, or when nobody asks
-	Tries     int           // that have failed since the hold began
+	Remaining time.Duration // until the next try; 0 while a request tries the model, or if the wait has ended
+	Tries     int           // failed tries since the hold began
 }
 
-// retryHeldModelScript ends the wait of a hold, so that the next request tries the model,
-// unless one does already. It returns 1 when it is held.
+// retryHeldModelScript ends the wait of a hold, so that the next request tries the model, unless a
+// request tries it already. It returns 1 if the model is held.
 var retryHeldModelScript = redis.NewScript(`
-	local is = redis.call('HMGET', KEYS[1], 'until', 'trying')
-	if not is[1] then return 0 end
-	if is[2] == '1' then return 1 end
+	local state = redis.call('HMGET', KEYS[1], 'until', 'trying')
+	if not state[1] then return 0 end
+	if state[2] == '1' then return 1 end
 	local now = redis.call('TIME')
 	redis.call('HSET', KEYS[1], 'until', now[1] * 1000000 + now[2], 'trying', 0, 'tries', 0)
 	return 1`)
 
-// Holds returns the models that are held, by name: all that Redis knows of, or
-// while it cannot be reached those of this process, beside the error.
+// Holds returns the models that are held, by name: those that Redis knows of or, if Redis cannot be
+// reached, those of this process together with an error.
 func (p *RateLimiter) Holds(ctx context.Context) ([]Hold, error) {
 	holds := p.local.holds()
 	err := p.store.withBreaker(ctx, func(ctx context.Context) error {
@@ -46,8 +46,8 @@ func (p *RateLimiter) Holds(ctx context.Context) ([]Hold, error) {
 	return holds, err
 }
 
-// readHolds reads what is held from Redis, and takes those that no longer are
-// out of its list.
+// readHolds reads the holds from Redis, and removes models whose hold has ended from the set of
+// held models.
 func (p *RateLimiter) readHolds(ctx context.Context) ([]Hold, error) {
 	names, err := p.store.redis.SMembers(ctx, heldModelsKey).Result()
 	if err != nil || len(names) == 0 {
@@ -75,13 +75,13 @@ func (p *RateLimiter) readHolds(ctx context.Context) ([]Hold, error) {
 		until, _ := strconv.ParseInt(read(0), 10, 64)
 		tries, _ := strconv.Atoi(read(1))
 		left := max(time.UnixMicro(until).Sub(now.Val()), 0)
-		if read(4) == "1" { // until is when the try counts as lost
+		if read(4) == "1" { // until is the deadline of the try
 			left = 0
 		}
 		holds = append(holds, Hold{Model: name, Kind: fault.Kind(read(2)), Reason: read(3), Remaining: left, Tries: tries})
 	}
 	if len(over) > 0 {
-		// One that is held again just now is listed again by its next hold.
+		// If one of them is held again meanwhile, its next hold adds it to the set again.
 		if err := p.store.redis.SRem(ctx, heldModelsKey, over...).Err(); err != nil {
 			return nil, err
 		}
@@ -89,9 +89,8 @@ func (p *RateLimiter) readHolds(ctx context.Context) ([]Hold, error) {
 	return holds, nil
 }
 
-// RetryHeldModel ends the wait of a hold: the next request, of whatever process, tries
-// the model, and the others follow if it answers. It reports whether the model
-// was held.
+// RetryHeldModel ends the wait of a hold: the next request of any process tries the model, and the
+// other requests follow if it answers. It reports whether the model was held.
 func (p *RateLimiter) RetryHeldModel(ctx context.Context, name string) (held bool, err error) {
 	p.local.retryHeldModel(name)
 	err = p.store.withBreaker(ctx, func(ctx context.Context) (err error) {
@@ -101,8 +100,8 @@ func (p *RateLimiter) RetryHeldModel(ctx context.Context, name string) (held boo
 	return held, err
 }
 
-// RetryHeldModels is Hurry for every model that is held. While Redis cannot be reached
-// that is of this process only.
+// RetryHeldModels calls RetryHeldModel for every held model. If Redis cannot be reached, it affects
+// this process only.
 func (p *RateLimiter) RetryHeldModels(ctx context.Context) {
 	holds, _ := p.Holds(ctx)
 	for _, hold := range holds {

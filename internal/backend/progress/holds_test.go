@@ -10,8 +10,8 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/await"
 )
 
-// wantHolds checks what is held. Without Redis a process knows of its own holds
-// only, and says so.
+// wantHolds compares the holds. Without Redis a process knows only its own holds, and Holds returns
+// fault.Unavailable.
 func wantHolds(t *testing.T, p *progress.RateLimiter, want ...progress.Hold) {
 	t.Helper()
 	holds, err := p.Holds(t.Context())
@@ -19,7 +19,7 @@ func wantHolds(t *testing.T, p *progress.RateLimiter, want ...progress.Hold) {
 		t.Fatal(err)
 	}
 	if len(holds) != len(want) {
-		t.Fatalf("held are %+v, want %+v", holds, want)
+		t.Fatalf("holds are %+v, want %+v", holds, want)
 	}
 	for i, hold := range holds {
 		if left := want[i].Remaining - hold.Remaining; left < 0 || left > time.Minute {
@@ -32,9 +32,9 @@ func wantHolds(t *testing.T, p *progress.RateLimiter, want ...progress.Hold) {
 	}
 }
 
-// Who holds a model, and for how long, can be seen, and lifted: then it is tried
-// at once, by one request.
-func TestHoldsAreSeenAndLifted(t *testing.T) {
+// A hold is listed with its remaining time. RetryHeldModel lets one request try the model
+// immediately.
+func TestRetryHeldModel(t *testing.T) {
 	onEachRateLimiter(t, func(t *testing.T, p *progress.RateLimiter) {
 		ctx := t.Context()
 		wantHolds(t, p)
@@ -49,14 +49,14 @@ func TestHoldsAreSeenAndLifted(t *testing.T) {
 		}
 		wait, try, held := p.Reserve(ctx, a.Model, 1, false, 0)
 		if wait != 0 || try != 1 || held != nil {
-			t.Errorf("wait %s, try %d, held for %v; want a try at once", wait, try, held)
+			t.Errorf("wait %s, try %d, held for %v; want a try immediately", wait, try, held)
 		}
 		_, _ = p.RetryHeldModel(ctx, a.Model)
 		if _, _, held := p.Reserve(ctx, a.Model, 1, false, 0); held == nil {
-			t.Error("another request tries too")
+			t.Error("a second request tries too")
 		}
 		if _, _, held := p.Reserve(ctx, b.Model, 1, false, 0); held == nil {
-			t.Error("the other hold is lifted too")
+			t.Error("the wait of the other hold ended too")
 		}
 		a.Remaining, a.Tries = 0, 1
 		wantHolds(t, p, a, b)
@@ -64,22 +64,21 @@ func TestHoldsAreSeenAndLifted(t *testing.T) {
 		wantHolds(t, p, b)
 		p.RetryHeldModels(ctx)
 		if _, try, _ := p.Reserve(ctx, b.Model, 1, false, 0); try != 1 {
-			t.Errorf("try %d after all were lifted", try)
+			t.Errorf("try %d after RetryHeldModels, want 1", try)
 		}
 		p.EndHold(ctx, b.Model)
 		if held, _ := p.RetryHeldModel(ctx, b.Model); held {
-			t.Error("what is not held was lifted")
+			t.Error("RetryHeldModel reports a hold of a model that is not held")
 		}
 		if _, try, _ := p.Reserve(ctx, b.Model, 1, false, 0); try != 0 {
-			t.Error("lifting what is not held began a hold")
+			t.Error("RetryHeldModel began a hold")
 		}
 		wantHolds(t, p)
 	})
 }
 
-// No hold, and no limit however strange, keeps anybody waiting for more than
-// ten minutes.
-func TestNothingWaitsForLong(t *testing.T) {
+// No hold and no limit makes a request wait for more than ten minutes.
+func TestWaitIsBounded(t *testing.T) {
 	onEachRateLimiter(t, func(t *testing.T, p *progress.RateLimiter) {
 		ctx := t.Context()
 		for _, wait := range []time.Duration{time.Hour, 3 * 365 * 24 * time.Hour, math.MaxInt64} {
@@ -93,7 +92,7 @@ func TestNothingWaitsForLong(t *testing.T) {
 			p.SetLimits(ctx, model, limits[0], limits[1])
 			for range 50 {
 				if wait, _, held := p.Reserve(ctx, model, math.MaxInt32, true, 0); held != nil || wait != 0 {
-					t.Fatalf("an urgent request waits %s, held for %v", wait, held)
+					t.Fatalf("an urgent request waits %s, held for %v; want no wait", wait, held)
 				}
 			}
 			if wait, _, _ := p.Reserve(ctx, model, 1000, false, 0); wait > 10*time.Minute {
@@ -103,13 +102,13 @@ func TestNothingWaitsForLong(t *testing.T) {
 	})
 }
 
-// A try that was lifted out of a hold and fails begins the hold's waits anew.
-func TestLiftedTryFails(t *testing.T) {
+// If a retry that RetryHeldModels allowed fails, the waits of the hold start again.
+func TestRetryOfHeldModelFails(t *testing.T) {
 	onEachRateLimiter(t, func(t *testing.T, p *progress.RateLimiter) {
 		ctx := t.Context()
 		p.Hold(ctx, model, fault.New(fault.Misconfigured, "wrong key").WithRetryAfter(time.Millisecond))
 		for want := range 3 {
-			await.Until(t, "one may try", func() bool {
+			await.Until(t, "a request may try", func() bool {
 				_, try, held := p.Reserve(ctx, model, 1, false, 0)
 				return held == nil && try == want+1
 			})

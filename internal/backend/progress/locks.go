@@ -7,34 +7,34 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// lockTTL is how long a claim outlives a process that died holding it.
+// lockTTL is how long a lock remains after its process has died.
 const lockTTL = 15 * time.Second
 
-// acquireLocksScript sets those of the keys that nobody else has set, and returns for
-// each whether it is the caller's now: one round trip, however many.
+// acquireLocksScript sets the keys that no other process has set, and returns for each key whether
+// the caller holds it. It takes one round trip for any number of keys.
 var acquireLocksScript = redis.NewScript(`
-	local ours = {}
+	local acquired = {}
 	for i, key in ipairs(KEYS) do
 		local holder = redis.call('GET', key)
-		ours[i] = 0
+		acquired[i] = 0
 		if not holder or holder == ARGV[1] then
 			redis.call('SET', key, ARGV[1], 'PX', ARGV[2])
-			ours[i] = 1
+			acquired[i] = 1
 		end
 	end
-	return ours`)
+	return acquired`)
 
-// releaseLocksScript removes those of the keys that are still the caller's: another
-// may have claimed one since its time ran out.
+// releaseLocksScript removes the keys that the caller still holds: another process may have
+// acquired a key after it expired.
 var releaseLocksScript = redis.NewScript(`
 	for _, key in ipairs(KEYS) do
 		if redis.call('GET', key) == ARGV[1] then redis.call('DEL', key) end
 	end
 	return 0`)
 
-// AcquireLocks returns those of the names that no other process holds: they are this
-// one's until it releases them, and for 15 s unless it claims them again. While
-// Redis cannot be reached everything is.
+// AcquireLocks returns the names that no other process holds. The caller holds them until it
+// releases them, or for 15 s unless it acquires them again. If Redis cannot be reached, it returns
+// all names.
 func (l *Store) AcquireLocks(ctx context.Context, names []string) []string {
 	var held []bool
 	err := l.withBreaker(ctx, func(ctx context.Context) (err error) {
@@ -44,16 +44,16 @@ func (l *Store) AcquireLocks(ctx context.Context, names []string) []string {
 	if err != nil {
 		return names // the breaker has logged it
 	}
-	var ours []string
+	var acquired []string
 	for i, name := range names {
 		if held[i] {
-			ours = append(ours, name)
+			acquired = append(acquired, name)
 		}
 	}
-	return ours
+	return acquired
 }
 
-// ReleaseLocks gives claims back. Those that cannot be given back run out.
+// ReleaseLocks releases locks. If Redis cannot be reached, they expire.
 func (l *Store) ReleaseLocks(ctx context.Context, names []string) {
 	_ = l.withBreaker(ctx, func(ctx context.Context) error {
 		return releaseLocksScript.Run(ctx, l.redis, lockKeys(names), l.processID).Err()

@@ -12,23 +12,22 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// TaskProgress is how far one attempt of a task is. Whether that attempt still runs is
-// for the database to say.
+// TaskProgress is the progress that one attempt of a task last reported. The database says whether
+// that attempt still runs.
 type TaskProgress[P any] struct {
 	Attempt  int `json:"attempt"`
 	Progress P   `json:"progress"`
 }
 
-// Snapshot is what is known of a job's tasks; nil where nothing is.
+// Snapshot is the reported progress of a job's tasks; nil for a task without a report.
 type Snapshot struct {
 	Knowledge *TaskProgress[document.KnowledgeProgress]
 	Summary   *TaskProgress[document.SummaryProgress]
 }
 
-// Progress returns what was last reported of a job of ctx's tenant. Nothing is
-// known of another tenant's job, of one that nobody reported, or of one that
-// ended over an hour ago: that is an empty snapshot. fault.Unavailable when
-// Redis cannot be reached.
+// Progress returns what was last reported about a job of ctx's tenant. It returns an empty snapshot
+// for a job of another tenant, for a job without reports, and for a job that ended over an hour
+// ago. It returns fault.Unavailable if Redis cannot be reached.
 func (l *Store) Progress(ctx context.Context, job uuid.UUID) (Snapshot, error) {
 	owner, err := tenant.From(ctx)
 	if err != nil {

@@ -11,67 +11,67 @@ import (
 )
 
 const (
-	// limitShare and paceBurst keep below a provider's limits: in any minute at
-	// most paceShare of a limit and what was saved up in paceBurst, together
-	// 95 % of it, and one request more.
+	// limitShare and limitBurst keep requests below a provider's limits: in any minute at most
+	// limitShare of a limit plus the share that limitBurst saved up, together 95 % of the limit,
+	// and one request more.
 	limitShare = 0.9
 	limitBurst = 3 * time.Second
 
-	// maxWait bounds what anybody waits, whatever a provider says and
-	// however much was booked: then the model is tried.
+	// maxWait bounds the wait of every request, whatever a provider asks for and however much is
+	// booked. After that the model is tried.
 	maxWait = 10 * time.Minute
 
-	// tryLease is how long the request that tries a held model may be silent
-	// before another one tries; tryPoll, when the others ask again meanwhile.
+	// tryLease is how long the request that tries a held model may take before another request
+	// tries it. tryPollInterval is the wait of the other requests before they ask again.
 	tryLease        = 10 * time.Second
 	tryPollInterval = 250 * time.Millisecond
 
-	// limitsTTL is how long limits are remembered after they were last
-	// learnt; they are written again after relearn, lest Redis lost them.
+	// limitsTTL is how long limits are remembered after they were last set. They are written again
+	// after limitsRefreshInterval, in case Redis has lost them.
 	limitsTTL             = time.Hour
 	limitsRefreshInterval = time.Minute
 )
 
-// RateLimiter keeps all processes that ask one model together below the limits of its
-// provider, and has all of them leave it alone when one of them was told to,
-// or found it broken. While Redis cannot be reached each process keeps a pace
-// of its own. A model is named by its provider and its own name.
+// RateLimiter keeps all processes together below the limits of a model's provider. When the
+// provider asks one process for a pause, or one process finds the model broken, all of them stop
+// sending requests to it. If Redis cannot be reached, each process limits its own requests. A model
+// is named by the host of its provider and its name.
 //
-// It is the hash pace:NAME: requests and tokens, the limits a minute; due_requests
-// and due_tokens, when all that was booked is paid off; and while the model is
-// held until, kind and why, the number of tries since, and whether one is under
-// way. Times are microseconds of Redis's clock. The set paces:held names the
+// The hash pace:NAME holds the state of a model. requests and tokens are the limits per minute.
+// due_requests and due_tokens are the times at which all booked requests are paid off. While the
+// model is held, until, kind and why describe the hold, tries counts the tries since it began, and
+// trying says whether a request tries the model now. Times are microseconds of Redis's clock. The
+// set paces:held names the models that are held, and some whose hold has ended.
 // models that are held, and some that no longer are.
 type RateLimiter struct {
 	store *Store
 	local localRateLimiter
 }
 
-// NewRateLimiter returns the pace that is shared through l's Redis.
+// NewRateLimiter returns a rate limiter that shares its state through l's Redis.
 func NewRateLimiter(l *Store) *RateLimiter { return &RateLimiter{store: l} }
 
-// The rate is kept by the generic cell rate algorithm: a request of cost c is
-// due when the one before it is paid off, which takes c times the interval
-// between two of cost 1. It may be sent paceBurst before it is due, however
-// much it costs: a batch may be larger than any sensible burst. What is due is
-// never further away than longestWait.
+// The rate follows the generic cell rate algorithm (GCRA): a request is due when the requests
+// before it are paid off; a request of cost c takes c times the interval of a request of cost 1 to
+// pay off. A request may be sent limitBurst before it is due, whatever its cost, because a batch
+// may be larger than any sensible burst. A due time is never more than maxWait ahead.
 //
-// Everything is one script, because a request should cost one round trip, and
-// because of two limits one must not be charged when the other refuses.
+// One script does everything: a request should take one round trip, and if one of two limits
+// refuses a request, the other must not be charged.
 var reserveScript = redis.NewScript(`
-	local tokens, urgent, patience = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3])
+	local tokens, urgent, accepted_wait = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3])
 	local minute, burst, lease, poll, longest = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8]
 	local now = redis.call('TIME')
 	now = now[1] * 1000000 + now[2]
-	local is = redis.call('HMGET', KEYS[1], 'until', 'trying', 'tries', 'kind', 'why')
+	local state = redis.call('HMGET', KEYS[1], 'until', 'trying', 'tries', 'kind', 'why')
 	local try = 0
-	if is[1] then
-		local left = is[1] - now
+	if state[1] then
+		local left = state[1] - now
 		if left > 0 then
-			if is[2] == '1' then left = math.min(left, poll) end
-			return {left, 0, is[4], is[5]}
+			if state[2] == '1' then left = math.min(left, poll) end
+			return {left, 0, state[4], state[5]}
 		end
-		try = (is[3] or 0) + 1
+		try = (state[3] or 0) + 1
 		redis.call('HSET', KEYS[1], 'until', now + lease, 'trying', 1, 'tries', try)
 	end
 	local limits = redis.call('HMGET', KEYS[1], 'requests', 'tokens', 'due_requests', 'due_tokens')
@@ -85,10 +85,10 @@ var reserveScript = redis.NewScript(`
 		end
 	end
 	if urgent or try > 0 then wait = 0 end
-	if wait <= patience and #book > 0 then redis.call('HSET', KEYS[1], unpack(book)) end
+	if wait <= accepted_wait and #book > 0 then redis.call('HSET', KEYS[1], unpack(book)) end
 	return {wait, try}`)
 
-// setLimitsScript sets what is known of the limits, and forgets what is not.
+// setLimitsScript sets the known limits, and deletes the unknown ones.
 var setLimitsScript = redis.NewScript(`
 	for i, field in ipairs({'requests', 'tokens'}) do
 		if tonumber(ARGV[i]) > 0 then
@@ -99,37 +99,36 @@ var setLimitsScript = redis.NewScript(`
 	end
 	return redis.call('PEXPIRE', KEYS[1], ARGV[3])`)
 
-// holdScript never shortens a hold. It returns 1 when there was none.
+// holdScript holds a model. It never shortens a hold. It returns 1 if the model was not held
+// before.
 var holdScript = redis.NewScript(`
 	local now = redis.call('TIME')
 	now = now[1] * 1000000 + now[2]
 	local to = now + ARGV[1]
-	local is = redis.call('HMGET', KEYS[1], 'until', 'trying')
-	if is[1] and is[2] == '0' and tonumber(is[1]) >= to then return 0 end
+	local state = redis.call('HMGET', KEYS[1], 'until', 'trying')
+	if state[1] and state[2] == '0' and tonumber(state[1]) >= to then return 0 end
 	redis.call('HSET', KEYS[1], 'until', to, 'trying', 0, 'kind', ARGV[2], 'why', ARGV[3])
 	redis.call('PEXPIRE', KEYS[1], ARGV[4])
-	return is[1] and 0 or 1`)
+	return state[1] and 0 or 1`)
 
-// Reserve says when a request of about that many tokens may be sent: after wait.
+// Reserve returns when a request of about the given number of tokens may be sent: after wait.
 //
-// Where held is nil, that is the request's turn. It is booked when wait is no
-// longer than patience, and else must be asked for again. An urgent request is
-// booked at once.
+// If held is nil, the request may be sent after wait. It is booked if wait is at most acceptedWait;
+// otherwise the caller must reserve again later. An urgent request is booked immediately.
 //
-// Where held is not nil the model is held, for the reason that it gives, and
-// wait is how long until it is worth asking again. When a hold has run out one
-// request may try the model, while the others still wait: for it, try counts
-// the requests that have tried in vain, and itself. Its sender must call Hold or
-// Release; if it does not, another request may try after ten seconds.
-func (p *RateLimiter) Reserve(ctx context.Context, name string, tokens int, urgent bool, patience time.Duration) (wait time.Duration, try int, held *fault.Error) {
+// If held is not nil, the model is held for that reason, and the caller should reserve again after
+// wait. When the wait of a hold has ended, one request may try the model while the others still
+// wait. For that request try is the number of tries since the hold began, including itself. Its
+// sender must call Hold or EndHold; if it does not, another request may try after ten seconds.
+func (p *RateLimiter) Reserve(ctx context.Context, name string, tokens int, urgent bool, acceptedWait time.Duration) (wait time.Duration, try int, held *fault.Error) {
 	var answer []any
 	err := p.store.withBreaker(ctx, func(ctx context.Context) (err error) {
-		answer, err = reserveScript.Run(ctx, p.store.redis, modelKeys(name), tokens, urgent, patience.Microseconds(),
+		answer, err = reserveScript.Run(ctx, p.store.redis, modelKeys(name), tokens, urgent, acceptedWait.Microseconds(),
 			float64(time.Minute.Microseconds())/limitShare, limitBurst.Microseconds(), tryLease.Microseconds(), tryPollInterval.Microseconds(), maxWait.Microseconds()).Slice()
 		return err
 	})
 	if err != nil {
-		return p.local.reserve(name, tokens, urgent, patience)
+		return p.local.reserve(name, tokens, urgent, acceptedWait)
 	}
 	wait = time.Duration(answer[0].(int64)) * time.Microsecond
 	if len(answer) == 2 {
@@ -138,9 +137,8 @@ func (p *RateLimiter) Reserve(ctx context.Context, name string, tokens int, urge
 	return wait, 0, fault.New(fault.Kind(answer[2].(string)), "%s", answer[3])
 }
 
-// SetLimits notes how many requests and tokens a minute the provider allows, 0
-// where it does not say. It may be called after every answer: what is known
-// already costs nothing.
+// SetLimits sets the requests and tokens per minute that the provider allows, 0 where it names no
+// limit. It may be called after every response: limits that have not changed cause no round trip.
 func (p *RateLimiter) SetLimits(ctx context.Context, name string, requests, tokens int) {
 	if !p.local.setLimits(name, requests, tokens) {
 		return
@@ -150,32 +148,32 @@ func (p *RateLimiter) SetLimits(ctx context.Context, name string, requests, toke
 	})
 }
 
-// Hold has nobody ask the model for why.RetryAfter, or longestWait if that is
-// shorter, and then one request try it first. It reports whether this begins:
-// whether the model was not held before.
-func (p *RateLimiter) Hold(ctx context.Context, name string, why *fault.Error) (began bool) {
-	why = why.WithRetryAfter(min(why.RetryAfter, maxWait))
+// Hold stops all requests to the model for reason.RetryAfter, but not longer than maxWait. After
+// that one request tries the model first. Hold reports whether the hold began now, that is, whether
+// the model was not held before.
+func (p *RateLimiter) Hold(ctx context.Context, name string, reason *fault.Error) (began bool) {
+	reason = reason.WithRetryAfter(min(reason.RetryAfter, maxWait))
 	err := p.store.withBreaker(ctx, func(ctx context.Context) (err error) {
-		if began, err = holdScript.Run(ctx, p.store.redis, modelKeys(name), why.RetryAfter.Microseconds(), string(why.Kind), why.Detail,
-			(why.RetryAfter + limitsTTL).Milliseconds()).Bool(); err != nil {
+		if began, err = holdScript.Run(ctx, p.store.redis, modelKeys(name), reason.RetryAfter.Microseconds(), string(reason.Kind), reason.Detail,
+			(reason.RetryAfter + limitsTTL).Milliseconds()).Bool(); err != nil {
 			return err
 		}
 		return p.store.redis.SAdd(ctx, heldModelsKey, name).Err()
 	})
 	if err != nil {
-		return p.local.hold(name, why)
+		return p.local.hold(name, reason)
 	}
 	return began
 }
 
-// EndHold has the model asked again. It reports whether it was held.
+// EndHold lets requests to the model resume. It reports whether the model was held.
 func (p *RateLimiter) EndHold(ctx context.Context, name string) (ended bool) {
 	err := p.store.withBreaker(ctx, func(ctx context.Context) error {
 		n, err := p.store.redis.HDel(ctx, modelKeys(name)[0], "until", "trying", "tries", "kind", "why").Result()
 		ended = n > 0
 		return err
 	})
-	// Redis may have been away when the hold began.
+	// The hold may have begun while Redis could not be reached.
 	return p.local.endHold(name) || err == nil && ended
 }
 

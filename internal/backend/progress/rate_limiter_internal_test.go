@@ -7,24 +7,24 @@ import (
 	"time"
 )
 
-// A Redis that has lost the limits is told them again.
-func TestLimitsAreToldAgain(t *testing.T) {
+// Limits are written again after a while, in case Redis has lost them.
+func TestLimitsAreRefreshed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var p localRateLimiter
 		for i, test := range []struct {
-			after time.Duration
-			news  bool
+			after   time.Duration
+			changed bool
 		}{{0, true}, {limitsRefreshInterval - 1, false}, {1, true}, {time.Second, false}} {
-			<-time.After(test.after) // of the bubble's clock
-			if news := p.setLimits("m", 1, 2); news != test.news {
-				t.Errorf("%d: news is %t, want %t", i, news, test.news)
+			<-time.After(test.after) // fake clock
+			if changed := p.setLimits("m", 1, 2); changed != test.changed {
+				t.Errorf("%d: changed is %t, want %t", i, changed, test.changed)
 			}
 		}
 	})
 }
 
-func TestFewModelsAreRememberedByThePace(t *testing.T) {
+func TestRememberedModelsAreBounded(t *testing.T) {
 	t.Parallel()
 	var p localRateLimiter
 	for i := range 3 * maxModels {

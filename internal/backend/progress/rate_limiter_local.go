@@ -7,18 +7,18 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/fault"
 )
 
-// localRateLimiter is the pace of one process, for while it cannot reach Redis, by the
-// same rules. Its zero value is ready to use.
+// localRateLimiter limits the requests of one process while it cannot reach Redis, by the same
+// rules. The zero value is ready for use.
 type localRateLimiter struct {
 	mu     sync.Mutex
 	models map[string]*modelState
 }
 
-// modelState is what is known of one model.
+// modelState is the state of one model.
 type modelState struct {
-	requests, tokens       int // the limits; 0 for none
+	requests, tokens       int // limits per minute; 0 for none
 	dueRequests, dueTokens time.Time
-	limitsSetAt            time.Time // when they were last learnt anew
+	limitsSetAt            time.Time // when they were last set
 
 	holdReason *fault.Error // nil when the model is not held
 	heldUntil  time.Time
@@ -26,8 +26,8 @@ type modelState struct {
 	tries      int
 }
 
-// maxModels is how many models are known, since reindexes and people name models:
-// of more, all are met anew.
+// maxModels bounds the models that are remembered, since users and reindexes name models. When
+// there are more, all are forgotten.
 const maxModels = 1000
 
 func (o *localRateLimiter) model(name string) *modelState {
@@ -43,7 +43,7 @@ func (o *localRateLimiter) model(name string) *modelState {
 	return o.models[name]
 }
 
-func (o *localRateLimiter) reserve(name string, tokens int, urgent bool, patience time.Duration) (wait time.Duration, try int, held *fault.Error) {
+func (o *localRateLimiter) reserve(name string, tokens int, urgent bool, acceptedWait time.Duration) (wait time.Duration, try int, held *fault.Error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	p, now := o.model(name), time.Now()
@@ -65,14 +65,14 @@ func (o *localRateLimiter) reserve(name string, tokens int, urgent bool, patienc
 	if urgent || try > 0 {
 		wait = 0
 	}
-	if wait <= patience {
+	if wait <= acceptedWait {
 		p.dueRequests, p.dueTokens = requestsPaid, tokensPaid
 	}
 	return wait, try, nil
 }
 
-// bookCost returns when a cost would be paid off, and how long until it may be
-// incurred.
+// bookCost returns when a cost would be paid off, and the wait until the request may be sent. due
+// is when the requests before it are paid off.
 func bookCost(now, due time.Time, limit, cost int) (paid time.Time, wait time.Duration) {
 	if limit == 0 {
 		return due, 0
@@ -83,7 +83,8 @@ func bookCost(now, due time.Time, limit, cost int) (paid time.Time, wait time.Du
 	return now.Add(time.Duration(paidAhead)), max(0, ahead-limitBurst)
 }
 
-// setLimits reports whether this is news, or has not been told for a while.
+// setLimits sets the limits of a model. It reports whether Redis must be updated: the limits have
+// changed, or were not written for limitsRefreshInterval.
 func (o *localRateLimiter) setLimits(name string, requests, tokens int) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -95,13 +96,13 @@ func (o *localRateLimiter) setLimits(name string, requests, tokens int) bool {
 	return true
 }
 
-func (o *localRateLimiter) hold(name string, why *fault.Error) (began bool) {
+func (o *localRateLimiter) hold(name string, reason *fault.Error) (began bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	p, until := o.model(name), time.Now().Add(why.RetryAfter)
+	p, until := o.model(name), time.Now().Add(reason.RetryAfter)
 	began = p.holdReason == nil
 	if began || p.trying || until.After(p.heldUntil) {
-		p.holdReason, p.heldUntil, p.trying = fault.New(why.Kind, "%s", why.Detail), until, false
+		p.holdReason, p.heldUntil, p.trying = fault.New(reason.Kind, "%s", reason.Detail), until, false
 	}
 	return began
 }

@@ -16,14 +16,14 @@ import (
 
 const model = "127.0.0.1:9/some-model"
 
-// onEachRateLimiter runs a test on the pace shared through a real Redis and through
-// the embedded one, and on that of a process that reaches none.
+// onEachRateLimiter runs a test on a rate limiter that is shared through a real Redis, on one that
+// is shared through the embedded Redis, and on one that reaches no Redis.
 func onEachRateLimiter(t *testing.T, test func(t *testing.T, p *progress.RateLimiter)) {
 	t.Parallel()
 	for name, url := range map[string]func(t *testing.T) string{
 		"redis":     func(t *testing.T) string { return services.Redis(t) },
 		"miniredis": func(t *testing.T) string { return "redis://" + miniredis.RunT(t).Addr() },
-		"own":       func(t *testing.T) string { return "redis://" + unreachableRedis(t) },
+		"local":     func(t *testing.T) string { return "redis://" + unreachableRedis(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -32,7 +32,7 @@ func onEachRateLimiter(t *testing.T, test func(t *testing.T, p *progress.RateLim
 	}
 }
 
-// unreachableRedis is an address that nobody listens on.
+// unreachableRedis returns an address on which nothing listens.
 func unreachableRedis(t *testing.T) string {
 	t.Helper()
 	listener := listen(t)
@@ -40,17 +40,17 @@ func unreachableRedis(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// reserve reserves a turn that must not be held.
-func reserve(t *testing.T, p *progress.RateLimiter, tokens int, urgent bool, patience time.Duration) (wait time.Duration, try int) {
+// reserve calls Reserve for the model, which must not be held.
+func reserve(t *testing.T, p *progress.RateLimiter, tokens int, urgent bool, acceptedWait time.Duration) (wait time.Duration, try int) {
 	t.Helper()
-	wait, try, held := p.Reserve(t.Context(), model, tokens, urgent, patience)
+	wait, try, held := p.Reserve(t.Context(), model, tokens, urgent, acceptedWait)
 	if held != nil {
 		t.Fatalf("held: %v", held)
 	}
 	return wait, try
 }
 
-func TestUnknownLimitsDelayNothing(t *testing.T) {
+func TestUnknownLimitsCauseNoWait(t *testing.T) {
 	onEachRateLimiter(t, func(t *testing.T, p *progress.RateLimiter) {
 		for range 1000 {
 			if wait, try := reserve(t, p, 1_000_000, false, 0); wait != 0 || try != 0 {
@@ -60,13 +60,13 @@ func TestUnknownLimitsDelayNothing(t *testing.T) {
 	})
 }
 
-// Whichever limit is nearer decides, and what is booked stays below it.
+// The lower limit decides, and the booked requests stay below it.
 func TestReserveKeepsBelowTheLimits(t *testing.T) {
 	onEachRateLimiter(t, func(t *testing.T, p *progress.RateLimiter) {
 		for _, test := range []struct {
 			name             string
-			requests, tokens int // a minute
-			each             int // tokens
+			requests, tokens int // per minute
+			each             int // tokens of each request
 			perMinute        float64
 		}{
 			{"requests", 600, 1_000_000, 10, 600},
@@ -85,7 +85,8 @@ func TestReserveKeepsBelowTheLimits(t *testing.T) {
 				}
 				last = wait + time.Since(start)
 			}
-			// Three seconds of them go at once; the rest at nine tenths of the limit.
+			// The requests of three seconds are sent immediately; the others follow at nine tenths
+			// of the limit.
 			want := time.Minute*10/9 - 3*time.Second
 			if off := (last - want).Abs(); off > time.Second {
 				t.Errorf("%s: a limit's worth takes %s, want about %s", test.name, last, want)
@@ -94,22 +95,22 @@ func TestReserveKeepsBelowTheLimits(t *testing.T) {
 	})
 }
 
-// A batch may be larger than the burst, or than the limit itself: it goes, and
-// those after it pay.
+// A batch may be larger than the burst, or than the limit itself: it is sent, and the requests
+// after it wait for it.
 func TestLargeRequests(t *testing.T) {
 	onEachRateLimiter(t, func(t *testing.T, p *progress.RateLimiter) {
 		p.SetLimits(t.Context(), model, 0, 6000)
 		if wait, _ := reserve(t, p, 9000, false, 0); wait != 0 {
-			t.Errorf("the first waits %s", wait)
+			t.Errorf("the first request waits %s", wait)
 		}
-		// 9000 tokens at 5400 a minute are 100 s, less the burst.
+		// 9000 tokens at 5400 a minute take 100 s, less the burst.
 		if wait, _ := reserve(t, p, 1, false, 0); wait < 95*time.Second || wait > 97*time.Second {
-			t.Errorf("the next waits %s, want 97s", wait)
+			t.Errorf("the next request waits %s, want 97s", wait)
 		}
 	})
 }
 
-func TestOnlyWhatIsWaitedForIsBooked(t *testing.T) {
+func TestRefusedWaitIsNotBooked(t *testing.T) {
 	onEachRateLimiter(t, func(t *testing.T, p *progress.RateLimiter) {
 		p.SetLimits(t.Context(), model, 0, 60_000)
 		reserve(t, p, 60_000, false, 0)
@@ -119,14 +120,14 @@ func TestOnlyWhatIsWaitedForIsBooked(t *testing.T) {
 		}
 		for range 100 {
 			if wait, _ := reserve(t, p, 30_000, false, time.Second); wait > first {
-				t.Fatalf("waits %s, and at first %s: what was not waited for has been booked", wait, first)
+				t.Fatalf("waits %s, at first %s: a request that does not wait was booked", wait, first)
 			}
 		}
 		if wait, _ := reserve(t, p, 30_000, true, time.Second); wait != 0 {
-			t.Errorf("an urgent one waits %s", wait)
+			t.Errorf("an urgent request waits %s", wait)
 		}
 		if wait, _ := reserve(t, p, 1, false, time.Second); wait < first+30*time.Second {
-			t.Errorf("waits %s: the urgent one has not been booked", wait)
+			t.Errorf("waits %s: the urgent request was not booked", wait)
 		}
 	})
 }
@@ -136,10 +137,10 @@ func TestHold(t *testing.T) {
 		ctx := t.Context()
 		refused := fault.New(fault.RateLimited, "provider answered 429")
 		if !p.Hold(ctx, model, refused.WithRetryAfter(time.Minute)) {
-			t.Error("the first hold did not begin one")
+			t.Error("the first hold did not begin")
 		}
 		if p.Hold(ctx, model, fault.New(fault.Unavailable, "later").WithRetryAfter(time.Second)) {
-			t.Error("the second hold began one")
+			t.Error("the second hold began")
 		}
 		for _, urgent := range []bool{false, true} {
 			wait, try, held := p.Reserve(ctx, model, 1, urgent, time.Hour)
@@ -154,47 +155,47 @@ func TestHold(t *testing.T) {
 			t.Error("another model is held too")
 		}
 		if !p.EndHold(ctx, model) || p.EndHold(ctx, model) {
-			t.Error("want one Release to end the hold, and only one")
+			t.Error("want the first EndHold to end the hold, and only the first")
 		}
 		if _, try := reserve(t, p, 1, false, 0); try != 0 {
-			t.Errorf("try %d after Release", try)
+			t.Errorf("try %d after EndHold", try)
 		}
 	})
 }
 
-// When a hold has run out, one request goes first.
-func TestOneTriesAHeldModel(t *testing.T) {
+// When the wait of a hold has ended, one request tries the model first.
+func TestOneRequestTriesHeldModel(t *testing.T) {
 	onEachRateLimiter(t, func(t *testing.T, p *progress.RateLimiter) {
 		ctx := t.Context()
 		p.SetLimits(ctx, model, 1, 1)
-		reserve(t, p, 1000, false, 0) // no other turn for hours
+		reserve(t, p, 1000, false, 0) // the next request waits for hours
 		for tries := range 3 {
 			p.Hold(ctx, model, fault.New(fault.Unavailable, "broken").WithRetryAfter(20*time.Millisecond))
 			var wait time.Duration
 			var try int
-			await.Until(t, "one may try", func() bool {
+			await.Until(t, "a request may try", func() bool {
 				var held *fault.Error
 				wait, try, held = p.Reserve(ctx, model, 1, false, 0)
 				return held == nil
 			})
 			if wait != 0 || try != tries+1 {
-				t.Fatalf("waits %s as try %d, want at once as %d", wait, try, tries+1)
+				t.Fatalf("waits %s as try %d, want no wait and try %d", wait, try, tries+1)
 			}
 			wait, _, held := p.Reserve(ctx, model, 1, false, 0)
 			if held == nil || held.Detail != "broken" || wait <= 0 || wait > 250*time.Millisecond {
-				t.Errorf("another one waits %s for %v, want it to ask again soon", wait, held)
+				t.Errorf("another request waits %s for %v, want a short wait", wait, held)
 			}
 		}
 		p.EndHold(ctx, model)
 		p.Hold(ctx, model, fault.New(fault.Unavailable, "again").WithRetryAfter(time.Millisecond))
-		await.Until(t, "one may try", func() bool {
+		await.Until(t, "a request may try", func() bool {
 			_, try, _ := p.Reserve(ctx, model, 1, false, 0)
 			return try == 1
 		})
 	})
 }
 
-func TestPaceIsShared(t *testing.T) {
+func TestRateLimiterIsShared(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		one, other := progress.NewRateLimiter(newStore(t, url)), progress.NewRateLimiter(newStore(t, url))
 		one.SetLimits(t.Context(), model, 0, 600)
@@ -213,7 +214,7 @@ func TestPaceIsShared(t *testing.T) {
 	})
 }
 
-func TestPaceIsForgotten(t *testing.T) {
+func TestRateLimiterStateExpires(t *testing.T) {
 	t.Parallel()
 	redis := miniredis.RunT(t)
 	p := progress.NewRateLimiter(newStore(t, "redis://"+redis.Addr()))
@@ -221,7 +222,7 @@ func TestPaceIsForgotten(t *testing.T) {
 	reserve(t, p, 1, false, 0)
 	redis.FastForward(59 * time.Minute)
 	if len(redis.Keys()) != 1 {
-		t.Fatal("forgotten within the hour")
+		t.Fatal("the limits expired within the hour")
 	}
 	redis.FastForward(2 * time.Minute)
 	if keys := redis.Keys(); len(keys) != 0 {
@@ -230,7 +231,7 @@ func TestPaceIsForgotten(t *testing.T) {
 	p.Hold(t.Context(), model, fault.New(fault.RateLimited, "x").WithRetryAfter(9*time.Minute))
 	redis.FastForward(68 * time.Minute)
 	if !redis.Exists("pace:" + model) {
-		t.Error("the hold was forgotten before its time")
+		t.Error("the hold expired too early")
 	}
 	redis.FastForward(2 * time.Minute)
 	if holds, err := p.Holds(t.Context()); err != nil || len(holds) != 0 {
@@ -241,8 +242,8 @@ func TestPaceIsForgotten(t *testing.T) {
 	}
 }
 
-// What is known already costs nothing to learn after each answer.
-func TestLearnSeldomWrites(t *testing.T) {
+// Limits that have not changed cause no command.
+func TestSetLimitsSkipsUnchangedLimits(t *testing.T) {
 	t.Parallel()
 	redis := miniredis.RunT(t)
 	p := progress.NewRateLimiter(newStore(t, "redis://"+redis.Addr()))
@@ -252,16 +253,16 @@ func TestLearnSeldomWrites(t *testing.T) {
 		p.SetLimits(t.Context(), model, 600, 1000)
 	}
 	if n := redis.CommandCount() - before; n != 0 {
-		t.Errorf("%d commands to learn what is known", n)
+		t.Errorf("%d commands for unchanged limits", n)
 	}
 	p.SetLimits(t.Context(), model, 1200, 1000)
 	if got := redis.HGet("pace:"+model, "requests"); got != "1200" {
-		t.Errorf("requests are %s a minute, want what was learnt last", got)
+		t.Errorf("requests are %s a minute, want the latest limit", got)
 	}
 }
 
-// A request that tries and is never heard of again does not keep the model
-// held for ever.
+// If the request that tries a model never reports its result, another request tries after ten
+// seconds.
 func TestLostTry(t *testing.T) {
 	t.Parallel()
 	address := unreachableRedis(t)
@@ -273,15 +274,15 @@ func TestLostTry(t *testing.T) {
 		defer l.Close()
 		p := progress.NewRateLimiter(l)
 		p.Hold(t.Context(), model, fault.New(fault.Unavailable, "broken").WithRetryAfter(time.Second))
-		<-time.After(time.Second) // of the bubble's clock
+		<-time.After(time.Second) // fake clock
 		if _, try := reserve(t, p, 1, false, 0); try != 1 {
 			t.Fatalf("try %d, want 1", try)
 		}
-		<-time.After(10*time.Second - time.Millisecond) // of the bubble's clock
+		<-time.After(10*time.Second - time.Millisecond) // fake clock
 		if _, _, held := p.Reserve(t.Context(), model, 1, false, 0); held == nil {
-			t.Fatal("another one may try already")
+			t.Fatal("another request may try too early")
 		}
-		<-time.After(time.Millisecond) // of the bubble's clock
+		<-time.After(time.Millisecond) // fake clock
 		if _, try := reserve(t, p, 1, false, 0); try != 2 {
 			t.Errorf("try %d, want 2", try)
 		}

@@ -12,19 +12,19 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
-// pendingWrite is what a job's writer has still to write.
+// pendingWrite is the data of a job that its writer has not written yet.
 type pendingWrite struct {
 	tenant  string
-	reports map[task.Kind]any // the last of each task
+	reports map[task.Kind]any // latest report of each task
 	changed bool
-	flush   chan struct{} // of one: write without waiting for the interval
+	flush   chan struct{} // capacity 1: write without waiting for the interval
 }
 
 func (u *pendingWrite) isEmpty() bool { return len(u.reports) == 0 && !u.changed }
 
-// ReportProgress makes progress, a document.KnowledgeProgress or SummaryProgress, that
-// of the task and its attempt. It only notes it down, in about a microsecond:
-// what was noted last is written soon, a few times a second at most.
+// ReportProgress reports progress, a document.KnowledgeProgress or SummaryProgress, of the task's
+// attempt. It only stores the report in memory, in about a microsecond; the latest report is
+// written soon after, a few times a second at most.
 func (l *Store) ReportProgress(_ context.Context, work task.Work, progress any) {
 	l.queueWrite(work.JobID, func(u *pendingWrite) {
 		u.tenant = work.Tenant
@@ -35,8 +35,8 @@ func (l *Store) ReportProgress(_ context.Context, work task.Work, progress any) 
 	})
 }
 
-// NotifyChange tells the watchers of a job that its state has changed. Call it after
-// the commit that changed it. It does not wait for Redis.
+// NotifyChange notifies the watchers of a job that its state has changed. Call it after the commit
+// that changed it. It does not wait for Redis.
 func (l *Store) NotifyChange(_ context.Context, job uuid.UUID) {
 	l.queueWrite(job, func(u *pendingWrite) {
 		u.changed = true
@@ -47,7 +47,7 @@ func (l *Store) NotifyChange(_ context.Context, job uuid.UUID) {
 	})
 }
 
-// queueWrite adds to what is unwritten about a job, and sees that it has a writer.
+// queueWrite adds data to write for a job, and starts a writer if the job has none.
 func (l *Store) queueWrite(job uuid.UUID, add func(*pendingWrite)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -63,8 +63,7 @@ func (l *Store) queueWrite(job uuid.UUID, add func(*pendingWrite)) {
 	add(u)
 }
 
-// writeLoop writes what is noted about a job, and ends when nothing new has been
-// noted for an interval.
+// writeLoop writes the queued data of a job, and ends when nothing new was queued for an interval.
 func (l *Store) writeLoop(job uuid.UUID, u *pendingWrite) {
 	for {
 		l.mu.Lock()
@@ -76,12 +75,12 @@ func (l *Store) writeLoop(job uuid.UUID, u *pendingWrite) {
 		tenant, reports := u.tenant, u.reports
 		u.reports, u.changed = nil, false
 		select {
-		case <-u.flush: // asked for what is written here
+		case <-u.flush: // the write below covers this request
 		default:
 		}
 		l.mu.Unlock()
 
-		// A failure is logged by the breaker. Nothing is lost but freshness.
+		// The breaker logs a failure. The only loss is that watchers see the progress later.
 		_ = l.withBreaker(context.Background(), func(ctx context.Context) error {
 			return l.writeAndPublish(ctx, jobKey(job), tenant, reports)
 		})
@@ -96,7 +95,7 @@ func (l *Store) writeLoop(job uuid.UUID, u *pendingWrite) {
 	}
 }
 
-// writeAndPublish writes reports and then tells of them, in one round trip.
+// writeAndPublish writes reports and then publishes the change, in one round trip.
 func (l *Store) writeAndPublish(ctx context.Context, key, tenant string, reports map[task.Kind]any) error {
 	_, err := l.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for kind, report := range reports {

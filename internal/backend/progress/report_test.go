@@ -50,13 +50,12 @@ func TestProgress(t *testing.T) {
 			t.Errorf("another tenant's job: %v (-want +got):\n%s", err, diff)
 		}
 		if _, err := api.Progress(t.Context(), knowledge.JobID); err == nil {
-			t.Error("Progress on nobody's behalf succeeded")
+			t.Error("Progress without a tenant succeeded")
 		}
 	})
 }
 
-// However often a task reports, it is written a few times a second, and what it
-// said last is what stays.
+// Reports are written a few times a second, however many there are, and the last one is kept.
 func TestReportsAreThrottled(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		l, work := newStore(t, url), newWork(task.KindKnowledge)
@@ -82,12 +81,12 @@ func TestReportsAreThrottled(t *testing.T) {
 		}
 		ttl, err := c.TTL(t.Context(), "job:"+work.JobID.String()).Result()
 		if err != nil || ttl > time.Hour || ttl < 59*time.Minute {
-			t.Errorf("the progress lives for %s, %v, want an hour", ttl, err)
+			t.Errorf("the progress expires after %s, %v, want an hour", ttl, err)
 		}
 	})
 }
 
-// A change of state does not wait for the throttle.
+// A change of state is not throttled.
 func TestChangesAreNotThrottled(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		l, work := newStore(t, url), newWork(task.KindKnowledge)

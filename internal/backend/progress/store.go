@@ -1,15 +1,14 @@
-// Package live keeps in Redis what is live about jobs: how far a running task
-// is, and that something about a job has changed. What is true stands in the
-// database, if a little later. It also keeps what processes agree on: who is at
-// what, and when models may be asked. So a Redis that is slow, down or emptied
-// makes answers less fresh and has each process keep its own counsel, and
-// nothing else: no call takes longer than half a second, and after a failed one
-// calls are skipped for a second.
+// Package progress keeps short-lived state of running jobs in Redis: the progress of running tasks,
+// and notifications that something about a job has changed. The database is authoritative; Redis
+// may be ahead by a moment. Redis also holds what processes share: in-flight locks, and the rate
+// limits and holds of models. If Redis is slow, down or emptied, answers are less fresh and each
+// process decides for itself, and nothing else changes: no call takes longer than half a second,
+// and after a failed call, calls are skipped for a second.
 //
-// The progress of a job is the hash job:ID with the fields tenant, knowledge
-// and summary; it lives for an hour after the last write. Changes are published
-// on the channel of the same name. claim:NAME is held by the process that is at
-// what NAME names; pace:NAME is when the model NAME may be asked, see Pace.
+// The progress of a job is the hash job:ID with the fields tenant, knowledge and summary. It
+// expires an hour after the last write. Changes are published on the channel of the same name.
+// claim:NAME is a lock; its value is the process that holds it. pace:NAME is the rate limiter state
+// of the model NAME; see RateLimiter.
 package progress
 
 import (
@@ -32,37 +31,37 @@ import (
 
 const (
 	callTimeout = 500 * time.Millisecond
-	// skipAfterFailure is how long calls are skipped once one has failed.
+	// skipAfterFailure is how long calls are skipped after a failed call.
 	skipAfterFailure = time.Second
 	// writeInterval is the time between two writes about one job.
 	writeInterval = 250 * time.Millisecond
-	// progressTTL is how long a job's progress outlives its last write.
+	// progressTTL is how long a job's progress is kept after its last write.
 	progressTTL = time.Hour
 )
 
-// Config says where live state is kept.
+// Config configures the connection to Redis.
 type Config struct {
 	RedisURL string // redis://[user:password@]host:port[/db], or rediss:// for TLS
 	Log      *slog.Logger
 }
 
-// Store is the live state of jobs. It is safe for concurrent use.
+// Store is the state of running jobs in Redis. It is safe for concurrent use.
 type Store struct {
 	redis     *redis.Client
 	breaker   circuitbreaker.CircuitBreaker[any]
 	timeout   time.Duration // of one call
 	log       *slog.Logger
-	processID string // names this process among those that share Redis
+	processID string // identifies this process among those that share Redis
 
 	mu      sync.Mutex
-	pending map[uuid.UUID]*pendingWrite // those with a writer at work
+	pending map[uuid.UUID]*pendingWrite // jobs that have a writer
 	writers *goroutine.Group
 	closing chan struct{} // closed by Close
 
 	hub watchHub
 }
 
-// NewStore returns the live state in the given Redis, which need not be there.
+// NewStore returns a store in the given Redis. Redis does not have to be reachable.
 func NewStore(cfg Config) (*Store, error) { return newStore(cfg, callTimeout) }
 
 func newStore(cfg Config, timeout time.Duration) (*Store, error) {
@@ -74,9 +73,9 @@ func newStore(cfg Config, timeout time.Duration) (*Store, error) {
 	opt.ContextTimeoutEnabled = true
 	opt.MaxRetries, opt.DialerRetries = -1, 1 // the breaker decides when to try again
 	opt.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	// go-redis has one logger for the process, which writes to standard error
-	// in a format of its own, for each connection that asynq or we fail to
-	// make. Both report what matters themselves.
+	// go-redis has one logger for the whole process. It writes to standard error, in a format of
+	// its own, for each connection that asynq or this package fails to open. Both report failures
+	// themselves.
 	logging.Disable()
 
 	l := &Store{
@@ -93,7 +92,7 @@ func newStore(cfg Config, timeout time.Duration) (*Store, error) {
 	return l, nil
 }
 
-// newBreaker returns the breaker of all calls. It logs an outage once.
+// newBreaker returns the breaker of all calls. It logs one outage once.
 func newBreaker(log *slog.Logger) circuitbreaker.CircuitBreaker[any] {
 	return circuitbreaker.NewBuilder[any]().
 		WithFailureThreshold(1).
@@ -101,7 +100,7 @@ func newBreaker(log *slog.Logger) circuitbreaker.CircuitBreaker[any] {
 		OnStateChanged(func(e circuitbreaker.StateChangedEvent) {
 			switch {
 			case e.OldState == circuitbreaker.ClosedState:
-				log.WarnContext(e.Context(), "redis cannot be reached; the progress of jobs is shown late, and each process paces itself")
+				log.WarnContext(e.Context(), "redis cannot be reached; job progress is shown late, and each process limits its provider requests by itself")
 			case e.NewState == circuitbreaker.ClosedState:
 				log.InfoContext(e.Context(), "redis can be reached again")
 			}
@@ -109,8 +108,7 @@ func newBreaker(log *slog.Logger) circuitbreaker.CircuitBreaker[any] {
 		Build()
 }
 
-// Close writes what has been reported, ends all watches and releases the
-// connections.
+// Close writes the pending reports, ends all watches and closes the connections.
 func (l *Store) Close() error {
 	l.mu.Lock()
 	if l.isClosed() {
@@ -142,7 +140,7 @@ func (l *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// withBreaker does a bounded call of Redis, unless one has just failed.
+// withBreaker makes a call to Redis, bounded in time, unless a call has just failed.
 func (l *Store) withBreaker(ctx context.Context, do func(ctx context.Context) error) error {
 	if !l.breaker.TryAcquirePermit() {
 		return fault.New(fault.Unavailable, "redis could not be reached a moment ago").WithRetryAfter(skipAfterFailure)
@@ -150,7 +148,7 @@ func (l *Store) withBreaker(ctx context.Context, do func(ctx context.Context) er
 	bounded, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
 	err := do(bounded)
-	if err == nil || ctx.Err() != nil { // a caller who leaves says nothing about Redis
+	if err == nil || ctx.Err() != nil { // a caller that leaves says nothing about Redis
 		l.breaker.RecordSuccess()
 		return err
 	}
@@ -158,5 +156,5 @@ func (l *Store) withBreaker(ctx context.Context, do func(ctx context.Context) er
 	return fault.Wrap(fault.Unavailable, err, "redis cannot be reached").WithRetryAfter(skipAfterFailure)
 }
 
-// jobKey names a job's hash, and its channel.
+// jobKey returns the name of a job's hash and channel.
 func jobKey(job uuid.UUID) string { return "job:" + job.String() }

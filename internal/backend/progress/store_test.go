@@ -81,8 +81,8 @@ func mustProgress(t testing.TB, l *progress.Store, job uuid.UUID) progress.Snaps
 	return s
 }
 
-// The promise to everything else: with Redis down nothing fails and nothing
-// waits, but for the one call in a second or so that tries it.
+// If Redis is down, only calls that read fail, and none waits, except one call in about a
+// second that tries Redis.
 func TestRedisDown(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(t *testing.T) string{
@@ -99,7 +99,7 @@ func TestRedisDown(t *testing.T) {
 			l := newStoreWithLog(t, "redis://"+open(t), slog.NewTextHandler(&log, nil))
 			work := newWork(task.KindKnowledge)
 
-			// Once it is known, calls are skipped.
+			// After the first failure, calls are skipped.
 			start := time.Now()
 			_, err := l.Progress(tenantContext(t), work.JobID)
 			if took := time.Since(start); !fault.Is(err, fault.Unavailable) || took > 2*time.Second {
@@ -124,7 +124,7 @@ func TestRedisDown(t *testing.T) {
 					do()
 				}
 				if each := time.Since(start) / calls; each > time.Millisecond {
-					t.Errorf("%s takes %s", call, each)
+					t.Errorf("%s takes %s while Redis is down", call, each)
 				}
 			}
 			if err := l.Ping(t.Context()); !fault.Is(err, fault.Unavailable) {
@@ -137,7 +137,7 @@ func TestRedisDown(t *testing.T) {
 	}
 }
 
-func TestRedisComesBack(t *testing.T) {
+func TestRedisRecovers(t *testing.T) {
 	t.Parallel()
 	redis := miniredis.RunT(t)
 	var log await.LogBuffer
@@ -151,17 +151,17 @@ func TestRedisComesBack(t *testing.T) {
 	await.Receive(t, changes)
 
 	redis.Close()
-	await.Until(t, "Redis is gone", func() bool { _, err := l.Progress(tenantContext(t), work.JobID); return err != nil })
+	await.Until(t, "Redis is down", func() bool { _, err := l.Progress(tenantContext(t), work.JobID); return err != nil })
 	if err := redis.Restart(); err != nil {
 		t.Fatal(err)
 	}
-	await.Receive(t, changes) // it may have changed meanwhile
-	await.Until(t, "Redis is back", func() bool { _, err := l.Progress(tenantContext(t), work.JobID); return err == nil })
+	await.Receive(t, changes) // signalled because the job may have changed meanwhile
+	await.Until(t, "Redis is up again", func() bool { _, err := l.Progress(tenantContext(t), work.JobID); return err == nil })
 	l.ReportProgress(t.Context(), work, document.KnowledgeProgress{BytesDone: 1})
 	await.Receive(t, changes)
 	for _, line := range []string{"cannot be reached", "can be reached again"} {
 		if n := strings.Count(log.String(), line); n != 1 {
-			t.Errorf("%q is %d times in the log, want once:\n%s", line, n, log.String())
+			t.Errorf("%q is in the log %d times, want once:\n%s", line, n, log.String())
 		}
 	}
 }
@@ -186,7 +186,7 @@ func TestClose(t *testing.T) {
 			}
 		}
 		if s := mustProgress(t, newStore(t, url), work.JobID); s.Knowledge == nil || s.Knowledge.Progress.BytesDone != 99 {
-			t.Errorf("after Close there is %+v, want what was reported last", s.Knowledge)
+			t.Errorf("after Close the progress is %+v, want the last report", s.Knowledge)
 		}
 		l.ReportProgress(t.Context(), work, document.KnowledgeProgress{})
 		l.NotifyChange(t.Context(), work.JobID)
@@ -196,11 +196,11 @@ func TestClose(t *testing.T) {
 	})
 }
 
-func TestMisconfigured(t *testing.T) {
+func TestNewStoreRejectsInvalidURL(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"", "127.0.0.1:6379", "http://127.0.0.1", "redis://127.0.0.1/x"} {
 		if _, err := progress.NewStore(progress.Config{RedisURL: url, Log: slog.New(slog.DiscardHandler)}); err == nil {
-			t.Errorf("New(%q) succeeded", url)
+			t.Errorf("NewStore(%q) succeeded", url)
 		}
 	}
 }
@@ -215,7 +215,7 @@ func BenchmarkReportWhileRedisIsDown(b *testing.B) {
 	}
 }
 
-// listen returns a listener that nobody serves: connections hang.
+// listen returns a listener that accepts no connections: they hang.
 func listen(t testing.TB) net.Listener {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -11,30 +11,29 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
 )
 
-// watchHub are the watchers of this process. However many there are, they share
-// one connection, on which a job's channel is subscribed to while somebody
-// watches it.
+// watchHub holds the watchers of this process. All of them share one connection, which subscribes
+// to a job's channel while the job is watched.
 type watchHub struct {
-	startPubSub func() *redis.PubSub // begins to follow, at the first watch
+	startPubSub func() *redis.PubSub // called at the first watch
 
 	mu              sync.Mutex
 	watchers        map[string]map[chan struct{}]bool // by channel; nil before the first watch
 	pubsub          *redis.PubSub
-	channelsChanged chan struct{} // of one: the set of channels is another
+	channelsChanged chan struct{} // capacity 1: the set of channels has changed
 	closed          bool
 }
 
-// Watch returns a channel that signals that a job may have changed, until stop
-// is called or ctx ends. It signals once when the watch is in effect, so that
-// nothing falls between looking at the job and watching it, and likewise after
-// the connection was lost. Signals that are not taken become one. None comes
-// while Redis is down: look at the job now and then all the same.
+// Watch returns a channel that signals that a job may have changed, until stop is called or ctx
+// ends. It signals once when the watch is active, so that no change is missed between reading the
+// job and watching it, and again after a lost connection is restored. Signals that are not received
+// are merged into one. No signal arrives while Redis is down, so callers must also read the job
+// from time to time.
 func (l *Store) Watch(ctx context.Context, job uuid.UUID) (changes <-chan struct{}, stop func(), err error) {
 	w, name, c := &l.hub, jobKey(job), make(chan struct{}, 1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
-		return nil, nil, errors.New("watch job: live state is closed")
+		return nil, nil, errors.New("watch job: progress store is closed")
 	}
 	if w.watchers == nil {
 		w.watchers = map[string]map[chan struct{}]bool{}
@@ -45,10 +44,10 @@ func (l *Store) Watch(ctx context.Context, job uuid.UUID) (changes <-chan struct
 		w.watchers[name] = map[chan struct{}]bool{}
 		signal(w.channelsChanged)
 	} else {
-		signal(c) // it is in effect already
+		signal(c) // the subscription is active already
 	}
 	w.watchers[name][c] = true
-	detach := goroutine.AfterFunc(ctx, l.log, "end of a watch", func() { w.remove(name, c) })
+	detach := goroutine.AfterFunc(ctx, l.log, "stop a watch", func() { w.remove(name, c) })
 	return c, func() { detach(); w.remove(name, c) }, nil
 }
 
@@ -62,20 +61,20 @@ func (w *watchHub) remove(name string, c chan struct{}) {
 	}
 }
 
-// startPubSub begins to subscribe to what is watched and to pass signals on.
+// startPubSub starts to subscribe to the watched channels and to forward signals.
 func (l *Store) startPubSub() *redis.PubSub {
 	w, pubsub := &l.hub, l.redis.Subscribe(context.Background())
-	goroutine.Go(l.log, "watches", func() {
+	goroutine.Go(l.log, "forward job changes", func() {
 		for message := range pubsub.ChannelWithSubscriptions() {
 			switch m := message.(type) {
 			case *redis.Message:
 				w.notify(m.Channel)
-			case *redis.Subscription: // made, or made again after a lost connection
+			case *redis.Subscription: // new, or renewed after a lost connection
 				w.notify(m.Channel)
 			}
 		}
 	})
-	goroutine.Go(l.log, "subscriptions", func() {
+	goroutine.Go(l.log, "update subscriptions", func() {
 		subscribed := map[string]bool{}
 		for {
 			select {
@@ -89,33 +88,33 @@ func (l *Store) startPubSub() *redis.PubSub {
 	return pubsub
 }
 
-// syncSubscriptions makes what is subscribed to what is watched. It ignores errors: go-redis
-// remembers what it was asked for, and asks again on its next connection.
+// syncSubscriptions makes the subscribed channels equal to the watched ones. It ignores errors:
+// go-redis remembers the subscriptions, and subscribes again on its next connection.
 func (w *watchHub) syncSubscriptions(pubsub *redis.PubSub, subscribed map[string]bool) {
-	var more, less []string
+	var added, removed []string
 	w.mu.Lock()
 	for name := range w.watchers {
 		if !subscribed[name] {
-			more = append(more, name)
+			added = append(added, name)
 			subscribed[name] = true
 		}
 	}
 	for name := range subscribed {
 		if w.watchers[name] == nil {
-			less = append(less, name)
+			removed = append(removed, name)
 			delete(subscribed, name)
 		}
 	}
 	w.mu.Unlock()
-	if len(more) > 0 {
-		_ = pubsub.Subscribe(context.Background(), more...)
+	if len(added) > 0 {
+		_ = pubsub.Subscribe(context.Background(), added...)
 	}
-	if len(less) > 0 {
-		_ = pubsub.Unsubscribe(context.Background(), less...)
+	if len(removed) > 0 {
+		_ = pubsub.Unsubscribe(context.Background(), removed...)
 	}
 }
 
-// notify signals everybody who watches the channel.
+// notify signals all watchers of the channel.
 func (w *watchHub) notify(name string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -134,7 +133,7 @@ func (w *watchHub) close() error {
 	return w.pubsub.Close()
 }
 
-// signal leaves a signal in a channel of one, unless there is one.
+// signal puts a signal into a channel of capacity 1, unless it holds one.
 func signal(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:

@@ -19,21 +19,20 @@ func mustWatch(t *testing.T, l *progress.Store, job uuid.UUID) (changes <-chan s
 		t.Fatal(err)
 	}
 	t.Cleanup(stop)
-	await.Receive(t, changes) // in effect
+	await.Receive(t, changes) // the watch is active
 	return changes, stop
 }
 
-func wantQuiet(t *testing.T, changes <-chan struct{}, why string) {
+func wantNoSignal(t *testing.T, changes <-chan struct{}, why string) {
 	t.Helper()
 	select {
 	case <-changes:
-		t.Errorf("a signal %s", why)
+		t.Errorf("unexpected signal: %s", why)
 	default:
 	}
 }
 
-// Workers tell, servers watch: different processes, which here are different
-// clients.
+// Workers notify and servers watch in different processes, which are different clients here.
 func TestWatchAcrossProcesses(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		worker, api, other := newStore(t, url), newStore(t, url), newStore(t, url)
@@ -44,14 +43,14 @@ func TestWatchAcrossProcesses(t *testing.T) {
 
 		worker.NotifyChange(t.Context(), b.JobID)
 		await.Receive(t, ofB)
-		wantQuiet(t, ofA, "about another job")
+		wantNoSignal(t, ofA, "of another job")
 		worker.ReportProgress(t.Context(), a, document.KnowledgeProgress{BytesDone: 1})
 		await.Receive(t, ofA)
 		await.Receive(t, ofAElsewhere)
 		if mustProgress(t, api, a.JobID).Knowledge == nil {
-			t.Error("the signal came before what it is about")
+			t.Error("the signal arrived before the progress was written")
 		}
-		wantQuiet(t, ofB, "about another job")
+		wantNoSignal(t, ofB, "of another job")
 	})
 }
 
@@ -69,7 +68,7 @@ func TestManyWatchersOfAJob(t *testing.T) {
 		}
 		first, stopFirst := mustWatch(t, l, job)
 		second, stopSecond := mustWatch(t, l, job)
-		await.Until(t, "the job is subscribed to", func() bool { return subscribers() > 0 })
+		await.Until(t, "the job's channel is subscribed", func() bool { return subscribers() > 0 })
 		if n := subscribers(); n != 1 {
 			t.Errorf("%d subscriptions for two watchers of a process, want 1", n)
 		}
@@ -78,25 +77,25 @@ func TestManyWatchersOfAJob(t *testing.T) {
 		await.Receive(t, second)
 
 		stopFirst()
-		stopFirst() // twice is harmless
+		stopFirst() // a second call does nothing
 		l.NotifyChange(t.Context(), job)
 		await.Receive(t, second)
-		wantQuiet(t, first, "after stop")
+		wantNoSignal(t, first, "after stop")
 		stopSecond()
-		await.Until(t, "the subscription is gone", func() bool { return subscribers() == 0 })
+		await.Until(t, "the subscription has ended", func() bool { return subscribers() == 0 })
 
 		ctx, cancel := context.WithCancel(t.Context())
 		if _, _, err := l.Watch(ctx, job); err != nil {
 			t.Fatal(err)
 		}
-		await.Until(t, "the job is subscribed to", func() bool { return subscribers() == 1 })
+		await.Until(t, "the job's channel is subscribed", func() bool { return subscribers() == 1 })
 		cancel()
 		await.Until(t, "the subscription has ended with the context", func() bool { return subscribers() == 0 })
 		mustWatch(t, l, job)
 	})
 }
 
-// A watcher that is slow holds nobody up and finds one signal, not many.
+// A slow watcher delays no other watcher, and finds one signal, not many.
 func TestSignalsCoalesce(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		l := newStore(t, url)
@@ -112,8 +111,8 @@ func TestSignalsCoalesce(t *testing.T) {
 		if err := c.Publish(t.Context(), "job:"+quick.String(), "").Err(); err != nil {
 			t.Fatal(err)
 		}
-		await.Receive(t, ofQuick) // comes after all the others
+		await.Receive(t, ofQuick) // arrives after all the others
 		await.Receive(t, ofSlow)
-		wantQuiet(t, ofSlow, "too many")
+		wantNoSignal(t, ofSlow, "more than one")
 	})
 }
