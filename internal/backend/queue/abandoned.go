@@ -14,32 +14,30 @@ import (
 )
 
 const (
-	// abandonedAfter is how long an entry must have been taken before it is
-	// compared with what workers list as theirs. They update their lists every
-	// five seconds.
+	// abandonedAfter is how long an entry must have been active before it is compared with the
+	// entries that workers list as theirs. Workers update their lists every five seconds.
 	abandonedAfter = 8 * time.Second
 
-	// abandonedTimeout bounds looking for them, which takes a dozen round trips and
-	// two for each worker. Nobody waits for it but the sweep.
+	// abandonedTimeout bounds the search, which takes a dozen round trips and two for each worker.
+	// Only the sweep waits for it.
 	abandonedTimeout = 5 * time.Second
 
-	// requeuedSuffix ends the name of the entry that stands for an abandoned one,
-	// which asynq holds on to for one to two minutes.
+	// requeuedSuffix ends the ID of the entry that replaces an abandoned one. asynq keeps the ID of
+	// the abandoned entry in use for one to two minutes.
 	requeuedSuffix = ":again"
 )
 
-// activeEntries is what a Client has seen to be taken by workers, and since when.
+// activeEntries records which entries a Client has seen active, and since when.
 type activeEntries struct {
 	mu        sync.Mutex
-	firstSeen map[string]time.Time // by name of an entry
+	firstSeen map[string]time.Time // by ID of the entry
 }
 
-// RequeueAbandoned puts entries into the queue again that were taken from it and
-// that no worker works at: the answer of Redis that handed them over was lost,
-// with its connection or because the worker was stopped just then. Call it every
-// few seconds while there is work. A task that a worker is at after all is
-// refused by its claim, as every one that is delivered twice. A Redis that is
-// slow at this does not count as one that cannot be reached.
+// RequeueAbandoned enqueues entries again that were taken from the queue and are not processed by
+// any worker: the reply of Redis that delivered them was lost, with its connection or because the
+// worker was stopped at that moment. Call it every few seconds while there is work. If a worker
+// does run the task, the claim refuses the second delivery, as always. A Redis that is slow at this
+// does not count as unreachable.
 func (c *Client) RequeueAbandoned(ctx context.Context) (requeued int, err error) {
 	var n int
 	limited, cancel := context.WithTimeout(ctx, abandonedTimeout)
@@ -57,14 +55,14 @@ func (c *Client) RequeueAbandoned(ctx context.Context) (requeued int, err error)
 		if err != nil {
 			return err
 		}
-		worked := map[string]bool{}
+		inProgress := map[string]bool{}
 		for _, server := range servers {
 			for _, worker := range server.ActiveWorkers {
-				worked[worker.TaskID] = true
+				inProgress[worker.TaskID] = true
 			}
 		}
 		for _, entry := range entries {
-			if worked[entry.ID] {
+			if inProgress[entry.ID] {
 				continue
 			}
 			_, err := c.asynq.Load().Enqueue(asynq.NewTask(entry.Type, entry.Payload), entryOptions(entry.ID+requeuedSuffix, entry.Queue)...)
@@ -80,27 +78,27 @@ func (c *Client) RequeueAbandoned(ctx context.Context) (requeued int, err error)
 	})
 	select {
 	case err := <-done:
-		return n, wrapUnavailable(ctx, err, "look for abandoned tasks")
+		return n, wrapUnavailable(ctx, err, "list abandoned tasks")
 	case <-limited.Done():
-		return 0, wrapUnavailable(ctx, limited.Err(), "look for abandoned tasks")
+		return 0, wrapUnavailable(ctx, limited.Err(), "list abandoned tasks")
 	}
 }
 
 // listActive returns the entries that workers have taken.
 func (c *Client) listActive() (entries []*asynq.TaskInfo, err error) {
 	for _, kind := range task.Kinds {
-		some, err := c.inspector.ListActiveTasks(string(kind), asynq.PageSize(math.MaxInt32))
+		active, err := c.inspector.ListActiveTasks(string(kind), asynq.PageSize(math.MaxInt32))
 		if err != nil && !errors.Is(err, asynq.ErrQueueNotFound) {
 			return nil, err
 		}
-		entries = append(entries, some...)
+		entries = append(entries, active...)
 	}
 	return entries, nil
 }
 
-// longActive returns those of the entries that have been seen for a while. Each is
-// returned once in that time.
-func (t *activeEntries) longActive(entries []*asynq.TaskInfo, now time.Time, while time.Duration) (long []*asynq.TaskInfo) {
+// longActive returns the entries that have been active for minAge or longer. It returns each of
+// them once in that time.
+func (t *activeEntries) longActive(entries []*asynq.TaskInfo, now time.Time, minAge time.Duration) (long []*asynq.TaskInfo) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	since := make(map[string]time.Time, len(entries))
@@ -109,7 +107,7 @@ func (t *activeEntries) longActive(entries []*asynq.TaskInfo, now time.Time, whi
 		switch {
 		case !seen:
 			first = now
-		case now.Sub(first) >= while:
+		case now.Sub(first) >= minAge:
 			long = append(long, entry)
 			first = now
 		}

@@ -17,9 +17,9 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/await"
 )
 
-// The connection is lost over which Redis hands a task over. Redis counts it as
-// taken, no worker has it, and it is delivered soon all the same.
-func TestTaskWhoseHandingOverIsLost(t *testing.T) {
+// The connection is lost over which Redis delivers a task. Redis counts the task as active, but no
+// worker has it. It is delivered again soon.
+func TestRequeueAfterLostDelivery(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, address string) {
 		c := newClient(t, address)
 		c.SetAbandonedAfter(10 * time.Millisecond)
@@ -30,7 +30,7 @@ func TestTaskWhoseHandingOverIsLost(t *testing.T) {
 		enqueue(t, c, ref)
 		await.Until(t, "a reply is lost", func() bool { return lossy.lost.Load() })
 		requeued := 0
-		await.Until(t, "the task is put back", func() bool {
+		await.Until(t, "the task is requeued", func() bool {
 			n, err := c.RequeueAbandoned(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -44,28 +44,28 @@ func TestTaskWhoseHandingOverIsLost(t *testing.T) {
 	})
 }
 
-// What a worker is at, or waits, is not delivered a second time.
-func TestTasksThatAreWorkedAtAreNotPutBack(t *testing.T) {
+// A task that a worker runs, or that waits, is not delivered a second time.
+func TestRequeueLeavesRunningTasks(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, address string) {
 		c := newClient(t, address)
 		c.SetAbandonedAfter(0)
-		begun, end := make(chan task.Ref, 10), make(chan struct{})
+		started, end := make(chan task.Ref, 10), make(chan struct{})
 		defer close(end)
 		runServer(t, queue.ServerConfig{RedisURL: address}, func(_ context.Context, ref task.Ref) time.Duration {
-			begun <- ref
+			started <- ref
 			<-end
 			return 0
 		})
 		enqueue(t, c, newRef(task.KindKnowledge), newRef(task.KindKnowledge))
-		await.Receive(t, begun)
+		await.Receive(t, started)
 		i := inspector(t, address)
-		await.Until(t, "the worker says what it is at", func() bool {
+		await.Until(t, "the worker lists its task", func() bool {
 			servers, err := i.Servers()
 			return err == nil && len(servers) == 1 && len(servers[0].ActiveWorkers) == 1
 		})
 		for range 3 {
 			if n, err := c.RequeueAbandoned(t.Context()); n > 0 || err != nil {
-				t.Errorf("put back %d tasks, %v, want none", n, err)
+				t.Errorf("requeued %d tasks, %v, want none", n, err)
 			}
 		}
 		for state, list := range map[string]func(string, ...asynq.ListOption) ([]*asynq.TaskInfo, error){
@@ -78,8 +78,8 @@ func TestTasksThatAreWorkedAtAreNotPutBack(t *testing.T) {
 	})
 }
 
-// lossyProxy stands before a Redis, and breaks off the first connection over
-// which it would hand a task over, instead.
+// lossyProxy is a proxy to a Redis. It closes the first connection over which Redis would deliver a
+// task, instead of forwarding the reply.
 type lossyProxy struct {
 	url  string
 	lost atomic.Bool
@@ -118,7 +118,7 @@ func (p *lossyProxy) serve(client net.Conn, address string) {
 		return
 	}
 	defer server.Close()
-	var taking atomic.Bool // the request under way may take a task
+	var taking atomic.Bool // the current request may take a task
 	go func() {
 		defer server.Close()
 		_, _ = io.Copy(server, reader(func(b []byte) (int, error) {
@@ -136,7 +136,7 @@ func (p *lossyProxy) serve(client net.Conn, address string) {
 	}))
 }
 
-// reader is a function that reads.
+// reader implements io.Reader by a function.
 type reader func([]byte) (int, error)
 
 func (r reader) Read(b []byte) (int, error) { return r(b) }

@@ -15,9 +15,9 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/services"
 )
 
-// BenchmarkDispatch enqueues empty tasks from several goroutines, and has them
-// delivered and done meanwhile. Run with -benchtime=20000x or more: a server
-// that starts on an empty queue looks only every 20 ms.
+// BenchmarkDispatch enqueues empty tasks from several goroutines while they are delivered and
+// handled. Run it with -benchtime=20000x or more: a server that starts on an empty queue polls only
+// every 20 ms.
 func BenchmarkDispatch(b *testing.B) {
 	const enqueuers = 8
 	url := services.Redis(b)

@@ -13,8 +13,8 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
-// newBlackHole returns an address whose machine does not even say no: a listener
-// whose backlog is full, so that Linux drops what would connect.
+// newBlackHole returns an address that does not answer connection attempts: a listener whose
+// backlog is full, so that Linux drops new connections.
 func newBlackHole(t *testing.T) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)

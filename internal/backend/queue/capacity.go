@@ -12,39 +12,36 @@ import (
 )
 
 const (
-	// capacityTTL is how long what workers were counted is remembered,
-	// and longest for how long it serves when the next count is slow: it takes
-	// two round trips for each worker.
+	// capacityTTL is how long a count of workers is used. maxCapacityAge is how long it is used if
+	// the next count is slow: a count takes two round trips for each worker.
 	capacityTTL    = 2 * time.Second
 	maxCapacityAge = time.Minute
 )
 
-// capacityCache is what a Client knows of those who deliver.
+// capacityCache is the capacity that a Client has counted.
 type capacityCache struct {
 	mu        sync.Mutex
 	capacity  map[task.Kind]int
 	countedAt time.Time
-	counting  *capacityCount // under way; nil while none is
+	counting  *capacityCount // the running count; nil if none is running
 }
 
-// capacityCount is a count of workers. It goes on when its first caller has gone: the
-// next one uses it.
+// capacityCount is a running count of workers. It continues when its first caller has left, so that
+// the next caller can use it.
 type capacityCount struct {
-	done chan struct{} // closed when it is over
+	done chan struct{} // closed when the count has ended
 	err  error
 }
 
-// Capacity returns how many tasks of the kind are worked at at a time, by all
-// workers together: 0 while there are none. It may be a second or two out of
-// date, and ten when a worker was killed; more when Redis is slow. When Redis
-// cannot be reached it says fault.Unavailable, within about a second as Enqueue
-// does.
+// Capacity returns how many tasks of the kind all workers together can run concurrently, 0 if there
+// are no workers. The number may be a second or two old, ten seconds after a worker was killed, and
+// older when Redis is slow. If Redis cannot be reached, Capacity returns fault.Unavailable within
+// about a second, like Enqueue.
 func (c *Client) Capacity(ctx context.Context, kind task.Kind) (int, error) {
-	// That there was none is not remembered, so that the first worker to come
-	// is given work at once.
+	// A capacity of 0 is not cached, so that the first worker gets tasks immediately.
 	known, age := c.capacities.get(kind)
-	there := known > 0 && c.breaker.RemainingDelay() == 0 // nothing failed a moment ago
-	if there && age < capacityTTL {
+	usable := known > 0 && c.breaker.RemainingDelay() == 0 // no call has just failed
+	if usable && age < capacityTTL {
 		return known, nil
 	}
 	count := c.capacities.refresh(c.inspector)
@@ -52,8 +49,8 @@ func (c *Client) Capacity(ctx context.Context, kind task.Kind) (int, error) {
 		<-count.done
 		return count.err
 	}
-	if there && age < maxCapacityAge {
-		_ = callWithTimeout(ctx, wait) // a Redis that is away shows when something is enqueued
+	if usable && age < maxCapacityAge {
+		_ = callWithTimeout(ctx, wait) // if Redis is down, the next Enqueue reports it
 	} else if err := c.withBreaker(ctx, "count workers", wait); err != nil {
 		return 0, err
 	}
@@ -61,29 +58,29 @@ func (c *Client) Capacity(ctx context.Context, kind task.Kind) (int, error) {
 	return known, nil
 }
 
-// get returns what was counted last, and how long ago.
+// get returns the last count, and its age.
 func (w *capacityCache) get(kind task.Kind) (capacity int, age time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.capacity[kind], time.Since(w.countedAt)
 }
 
-// refresh begins to count, unless that is under way.
+// refresh starts a count, unless one is running.
 func (w *capacityCache) refresh(inspector *asynq.Inspector) *capacityCount {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.counting != nil {
 		return w.counting
 	}
-	begun := &capacityCount{done: make(chan struct{})}
-	w.counting = begun
+	count := &capacityCount{done: make(chan struct{})}
+	w.counting = count
 	goroutine.Start(func() error {
 		var servers []*asynq.ServerInfo
 		err := goroutine.Try(func() (err error) { servers, err = inspector.Servers(); return err })
 		capacity := map[task.Kind]int{}
 		for _, server := range servers {
 			for name := range server.Queues {
-				if server.Status == "active" { // and not stopping
+				if server.Status == "active" { // not stopping
 					capacity[task.Kind(name)] += server.Concurrency
 				}
 			}
@@ -93,9 +90,9 @@ func (w *capacityCache) refresh(inspector *asynq.Inspector) *capacityCount {
 		if err == nil {
 			w.capacity, w.countedAt = capacity, time.Now()
 		}
-		w.counting, begun.err = nil, err
-		close(begun.done)
+		w.counting, count.err = nil, err
+		close(count.done)
 		return nil
 	})
-	return begun
+	return count
 }

@@ -16,13 +16,12 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
-// Config says where the queue is.
+// Config configures the connection to the queue.
 type Config struct {
 	RedisURL string // redis://[user:password@]host:port[/db], or rediss:// for TLS
 }
 
-// Client puts tasks into the queue and looks at it. It is safe for concurrent
-// use.
+// Client enqueues tasks and inspects the queue. It is safe for concurrent use.
 type Client struct {
 	redis         sharedRedis
 	asynq         atomic.Pointer[asynq.Client]
@@ -31,17 +30,16 @@ type Client struct {
 	capacities    capacityCache
 	activeEntries activeEntries
 
-	abandonedAfter time.Duration // but for tests, abandonedAfter
+	abandonedAfter time.Duration // abandonedAfter, except in tests
 }
 
-// sharedRedis is one Redis client for all that a Client makes of asynq.
+// sharedRedis makes all asynq objects of a Client share one Redis client.
 type sharedRedis struct{ client any }
 
 // MakeRedisClient implements asynq.RedisConnOpt.
 func (s sharedRedis) MakeRedisClient() any { return s.client }
 
-// NewClient returns a client of the configured queue. It does not talk to
-// Redis; Ping does.
+// NewClient returns a client of the configured queue. It does not connect to Redis; Ping does.
 func NewClient(cfg Config) (*Client, error) {
 	opt, err := parseURL(cfg.RedisURL)
 	if err != nil {
@@ -60,9 +58,9 @@ func NewClient(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// Close releases the client's connections.
+// Close closes the client's connections.
 func (c *Client) Close() error {
-	return c.asynq.Load().Close() // and with it the Redis client that all share
+	return c.asynq.Load().Close() // also closes the shared Redis client
 }
 
 // Ping reports whether Redis answers.
@@ -70,15 +68,14 @@ func (c *Client) Ping(ctx context.Context) error {
 	return wrapUnavailable(ctx, callWithTimeout(ctx, c.asynq.Load().Ping), "ping redis")
 }
 
-// noTimeout is how long a task may take. asynq has no way to say "as long as
-// it needs", and takes half an hour when told nothing.
+// noTimeout is the time limit of a task. asynq cannot be told to set no limit: without a value it
+// uses half an hour.
 const noTimeout = 10 * 365 * 24 * time.Hour
 
-// Enqueue has each task delivered as soon as a worker is free. What the queue
-// already holds, at work or waiting for its time, is left as it is. When Redis
-// cannot be reached it says fault.Unavailable within about a second, and at
-// once when that has just been found out; some may have been enqueued then, and
-// enqueueing all of them again is harmless.
+// Enqueue enqueues tasks, to be delivered as soon as a worker is free. It does not change a task
+// that the queue already holds: waiting, delayed or active. If Redis cannot be reached, it returns
+// fault.Unavailable within about a second, and immediately if a call has just failed. Some of the
+// tasks may have been enqueued then; enqueueing all of them again is harmless.
 func (c *Client) Enqueue(ctx context.Context, dispatches ...task.Dispatch) error {
 	for _, dispatch := range dispatches {
 		task, err := encodeTask(dispatch.Ref)
@@ -98,25 +95,25 @@ func (c *Client) Enqueue(ctx context.Context, dispatches ...task.Dispatch) error
 	return nil
 }
 
-// entryOptions are those of a task's entry in a queue.
+// entryOptions returns the options of a task's entry in a queue.
 func entryOptions(id, queue string) []asynq.Option {
 	return []asynq.Option{
 		asynq.TaskID(id),
 		asynq.Queue(queue),
-		asynq.MaxRetry(math.MaxInt32), // the database counts attempts
+		asynq.MaxRetry(math.MaxInt32), // the database counts the attempts
 		asynq.Timeout(noTimeout),
 	}
 }
 
-// The marker is a task that nobody is to do: while it is there, the queue has
-// lost nothing since it was filled.
+// The marker is a delayed entry that no worker handles. As long as it exists, the queue has lost
+// nothing since it was filled.
 const (
 	markerQueue = "sweep"
 	markerID    = "filled"
 )
 
-// DataLost reports whether the queue has lost all that was in it since Filled was
-// called last, or was never filled.
+// DataLost reports whether the queue has lost its data since MarkFilled was last called, or was
+// never filled.
 func (c *Client) DataLost(ctx context.Context) (bool, error) {
 	var lost bool
 	if err := c.withBreaker(ctx, "look for the queue's marker", func() error {
@@ -135,7 +132,7 @@ func (c *Client) DataLost(ctx context.Context) (bool, error) {
 	return lost, nil
 }
 
-// MarkFilled says that all that belongs into the queue is there.
+// MarkFilled records that the queue holds all tasks that are due.
 func (c *Client) MarkFilled(ctx context.Context) error {
 	return c.withBreaker(ctx, "set the queue's marker", func() error {
 		_, err := c.asynq.Load().EnqueueContext(ctx, asynq.NewTask(markerQueue, nil),
@@ -147,21 +144,20 @@ func (c *Client) MarkFilled(ctx context.Context) error {
 	})
 }
 
-// reannounceQueues has every queue announced again when something is next enqueued
-// there. A client of asynq announces a queue only once, and one that Redis has
-// forgotten stays out of sight.
+// reannounceQueues makes the client announce every queue again at the next enqueue. An asynq client
+// announces a queue only once, and inspectors do not see a queue whose announcement Redis has lost.
 func (c *Client) reannounceQueues() { c.asynq.Store(asynq.NewClient(c.redis)) }
 
-// Depth is how much waits in a queue.
+// Depth is the number and age of the tasks in a queue.
 type Depth struct {
-	Tasks int           // waiting for a worker or for their time, or at work
-	Age   time.Duration // of the one that has waited for a worker longest
+	Tasks int           // pending, delayed or active
+	Age   time.Duration // waiting time of the oldest pending task
 }
 
 // Depths returns the depth of every kind's queue.
 func (c *Client) Depths(ctx context.Context) (map[task.Kind]Depth, error) {
 	depths := map[task.Kind]Depth{}
-	if err := c.withBreaker(ctx, "look at queues", func() error {
+	if err := c.withBreaker(ctx, "inspect queues", func() error {
 		announced, err := c.inspector.Queues()
 		if err != nil {
 			return err
@@ -187,14 +183,14 @@ func (c *Client) Depths(ctx context.Context) (map[task.Kind]Depth, error) {
 	return depths, nil
 }
 
-// withBreaker does a bounded call of Redis, unless one has just failed: a Redis that
-// hangs holds up one caller a second, and not all of them.
+// withBreaker makes a call to Redis, bounded in time, unless a call has just failed. So a Redis
+// that hangs delays one caller a second, not all callers.
 func (c *Client) withBreaker(ctx context.Context, operation string, do func() error) error {
 	if !c.breaker.TryAcquirePermit() {
 		return fault.New(fault.Unavailable, "the queue could not be reached a moment ago").WithRetryAfter(skipAfterFailure)
 	}
 	err := callWithTimeout(ctx, do)
-	if err == nil || ctx.Err() != nil { // a caller who leaves says nothing about Redis
+	if err == nil || ctx.Err() != nil { // a caller that leaves says nothing about Redis
 		c.breaker.RecordSuccess()
 	} else {
 		c.breaker.RecordFailure()

@@ -19,7 +19,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/await"
 )
 
-func TestEnqueueTwiceIsHarmless(t *testing.T) {
+func TestEnqueueIsIdempotent(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		c := newClient(t, url)
 		ref := newRef(task.KindKnowledge)
@@ -37,13 +37,13 @@ func TestDepth(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		c := newClient(t, url)
 		if depths, err := c.Depths(t.Context()); err != nil || len(depths) != 0 {
-			t.Fatalf("Depth of an empty Redis = %v, %v", depths, err)
+			t.Fatalf("Depths of an empty Redis = %v, %v", depths, err)
 		}
 		enqueue(t, c, newRef(task.KindKnowledge), newRef(task.KindKnowledge), newRef(task.KindSummary), newRef(task.KindReindex))
 		await.Until(t, "the oldest task has an age", func() bool {
 			depths, err := c.Depths(t.Context())
 			if err != nil || depths[task.KindKnowledge].Tasks != 2 || depths[task.KindSummary].Tasks != 1 || depths[task.KindReindex].Tasks != 1 {
-				t.Fatalf("Depth = %v, %v", depths, err)
+				t.Fatalf("Depths = %v, %v", depths, err)
 			}
 			return depths[task.KindKnowledge].Age >= 100*time.Millisecond
 		})
@@ -53,7 +53,7 @@ func TestDepth(t *testing.T) {
 func TestCapacity(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		nothing := func(context.Context, task.Ref) time.Duration { return 0 }
-		// A client of its own each time: one that knows of workers asks again
+		// Each count uses a new client, because a client that knows of workers counts them again
 		// only after a while.
 		capacity := func(kind task.Kind) int {
 			n, err := newClient(t, url).Capacity(t.Context(), kind)
@@ -69,7 +69,7 @@ func TestCapacity(t *testing.T) {
 		runServer(t, queue.ServerConfig{RedisURL: url, Concurrency: 3}, nothing)
 		stop := runServer(t, queue.ServerConfig{RedisURL: url, Concurrency: 4}, nothing)
 		runServer(t, queue.ServerConfig{RedisURL: url, Concurrency: 5, Kind: task.KindSummary}, nothing)
-		await.Until(t, "all workers have said that they are there", func() bool {
+		await.Until(t, "all workers have registered", func() bool {
 			return capacity(task.KindKnowledge) == 7 && capacity(task.KindSummary) == 5
 		})
 		if n, err := c.Capacity(t.Context(), task.KindKnowledge); n != 7 || err != nil {
@@ -80,24 +80,24 @@ func TestCapacity(t *testing.T) {
 			t.Errorf("capacity is %d after one of the workers has stopped, want 3", n)
 		}
 		if n, err := c.Capacity(t.Context(), task.KindKnowledge); n != 7 || err != nil {
-			t.Errorf("capacity is %d, %v, a moment after it was counted; want 7 still", n, err)
+			t.Errorf("capacity is %d, %v, just after the count; want 7 still", n, err)
 		}
 	})
 }
 
-// Counting takes several answers, and with each of them slow longer than a
-// caller waits. It is known in the end, and tasks are enqueued.
-func TestCapacityOfASlowRedis(t *testing.T) {
+// A count takes several round trips; if each of them is slow, it takes longer than a caller waits.
+// The capacity is known in the end, and tasks are enqueued.
+func TestCapacityWithSlowRedis(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		runServer(t, queue.ServerConfig{RedisURL: url, Concurrency: 3}, func(context.Context, task.Ref) time.Duration { return time.Hour })
 		runServer(t, queue.ServerConfig{RedisURL: url, Concurrency: 4}, func(context.Context, task.Ref) time.Duration { return time.Hour })
 		c := newClient(t, newSlowProxy(t, url, 120*time.Millisecond))
-		await.Until(t, "it is known how many tasks workers can be at", func() bool {
+		await.Until(t, "the capacity is known", func() bool {
 			n, err := c.Capacity(t.Context(), task.KindKnowledge)
 			return err == nil && n == 7
 		})
 		known := time.Now()
-		await.Until(t, "what is known is old", func() bool {
+		await.Until(t, "the count is old", func() bool {
 			if n, err := c.Capacity(t.Context(), task.KindKnowledge); err != nil || n != 7 {
 				t.Fatalf("capacity is %d, %v after %s; want 7 still", n, err, time.Since(known))
 			}
@@ -109,8 +109,8 @@ func TestCapacityOfASlowRedis(t *testing.T) {
 	})
 }
 
-// What is enqueued after Redis has lost everything is delivered and counted.
-func TestRedisLosesItsData(t *testing.T) {
+// A task that is enqueued after Redis has lost its data is delivered and counted.
+func TestRedisLosesData(t *testing.T) {
 	t.Parallel()
 	redis := miniredis.RunT(t)
 	c := newClient(t, "redis://"+redis.Addr())
@@ -120,10 +120,10 @@ func TestRedisLosesItsData(t *testing.T) {
 	lost := func(want bool) {
 		t.Helper()
 		if got, err := c.DataLost(t.Context()); err != nil || got != want {
-			t.Fatalf("Lost = %t, %v; want %t", got, err, want)
+			t.Fatalf("DataLost = %t, %v; want %t", got, err, want)
 		}
 	}
-	lost(true) // it was never filled
+	lost(true) // never filled
 	for range 2 {
 		if err := c.MarkFilled(t.Context()); err != nil {
 			t.Fatal(err)
@@ -131,7 +131,7 @@ func TestRedisLosesItsData(t *testing.T) {
 	}
 	lost(false)
 	redis.FlushAll()
-	enqueue(t, other, newRef(task.KindSummary)) // which announces its queue
+	enqueue(t, other, newRef(task.KindSummary)) // announces its queue
 	lost(true)
 	enqueue(t, c, ref)
 	if err := c.MarkFilled(t.Context()); err != nil {
@@ -161,17 +161,17 @@ func TestUnreachableRedis(t *testing.T) {
 				"Enqueue": func(c *queue.Client) error {
 					return c.Enqueue(t.Context(), dispatchOf(newRef(task.KindKnowledge)), dispatchOf(newRef(task.KindSummary)))
 				},
-				"Capacity": func(c *queue.Client) error { _, err := c.Capacity(t.Context(), task.KindKnowledge); return err },
-				"Depth":    func(c *queue.Client) error { _, err := c.Depths(t.Context()); return err },
-				"Lost":     func(c *queue.Client) error { _, err := c.DataLost(t.Context()); return err },
-				"Filled":   func(c *queue.Client) error { return c.MarkFilled(t.Context()) },
-				"Ping":     func(c *queue.Client) error { return c.Ping(t.Context()) },
+				"Capacity":   func(c *queue.Client) error { _, err := c.Capacity(t.Context(), task.KindKnowledge); return err },
+				"Depths":     func(c *queue.Client) error { _, err := c.Depths(t.Context()); return err },
+				"DataLost":   func(c *queue.Client) error { _, err := c.DataLost(t.Context()); return err },
+				"MarkFilled": func(c *queue.Client) error { return c.MarkFilled(t.Context()) },
+				"Ping":       func(c *queue.Client) error { return c.Ping(t.Context()) },
 			} {
 				c := newClient(t, url)
 				start := time.Now()
 				f := fault.As(call(c))
 				if f == nil || f.Kind != fault.Unavailable || f.RetryAfter <= 0 {
-					t.Errorf("%s = %v, want %s with a time to come again", name, f, fault.Unavailable)
+					t.Errorf("%s = %v, want %s with RetryAfter", name, f, fault.Unavailable)
 				}
 				if took := time.Since(start); took > 2*time.Second {
 					t.Errorf("%s took %s", name, took)
@@ -181,8 +181,8 @@ func TestUnreachableRedis(t *testing.T) {
 	}
 }
 
-// One caller a second finds out whether Redis is back, the others do not wait.
-func TestHangingRedisHoldsUpOneCaller(t *testing.T) {
+// One call a second tests whether Redis is back; the other calls do not wait.
+func TestHangingRedisDelaysOneCaller(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, "redis://"+newHangingServer(t))
 	if err := c.Enqueue(t.Context(), dispatchOf(newRef(task.KindKnowledge))); !fault.Is(err, fault.Unavailable) {
@@ -203,7 +203,7 @@ func TestHangingRedisHoldsUpOneCaller(t *testing.T) {
 	}
 }
 
-func TestMisconfigured(t *testing.T) {
+func TestNewRejectsInvalidConfig(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"", "127.0.0.1:6379", "http://127.0.0.1", "redis://127.0.0.1/x", "redis-sentinel://127.0.0.1?master=m"} {
 		if _, err := queue.NewClient(queue.Config{RedisURL: url}); err == nil {
@@ -218,7 +218,7 @@ func TestMisconfigured(t *testing.T) {
 	}
 }
 
-// closedPort returns an address where nobody listens.
+// closedPort returns an address on which nothing listens.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -229,7 +229,7 @@ func closedPort(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// newHangingServer returns an address that takes connections and never answers.
+// newHangingServer returns the address of a server that accepts connections and never answers.
 func newHangingServer(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -240,8 +240,7 @@ func newHangingServer(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// newSlowProxy returns the URL of a Redis by a way on which everything that is sent,
-// in either direction, arrives with a delay.
+// newSlowProxy returns the URL of a proxy to a Redis that delays all data, in both directions.
 func newSlowProxy(t *testing.T, address string, delay time.Duration) string {
 	t.Helper()
 	redis, err := url.Parse(address)

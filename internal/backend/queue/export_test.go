@@ -2,5 +2,5 @@ package queue
 
 import "time"
 
-// SetAbandonedAfter has a client look sooner who works at what was taken.
+// SetAbandonedAfter shortens the time after which an active entry counts as abandoned.
 func (c *Client) SetAbandonedAfter(d time.Duration) { c.abandonedAfter = d }

@@ -9,12 +9,12 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// warnInterval is how often asynq's complaints are shown. While Redis is
-// away each of its loops complains every second.
+// warnInterval is the time between two warnings from asynq that are logged as warnings. While Redis
+// is down, each of asynq's loops logs one every second.
 const warnInterval = 10 * time.Second
 
-// asynqLogger passes asynq's log on: what it does at debug level, what it complains
-// about as warnings, now and then, and at debug level in between.
+// asynqLogger forwards asynq's log. Messages about its work are logged at debug level. Of its
+// warnings and errors, one per warnInterval is logged as a warning, and the others at debug level.
 type asynqLogger struct {
 	log       *slog.Logger
 	warnLimit *rate.Sometimes
@@ -29,15 +29,15 @@ func (l asynqLogger) Info(args ...any)  { l.logDebug(args) }
 func (l asynqLogger) Warn(args ...any)  { l.warnSometimes(args) }
 func (l asynqLogger) Error(args ...any) { l.warnSometimes(args) }
 
-// Fatal does not exit: whether the process ends is for main to say.
+// Fatal does not exit: main decides whether the process ends.
 func (l asynqLogger) Fatal(args ...any) { l.warnSometimes(args) }
 
 func (l asynqLogger) logDebug(args []any) {
-	l.log.DebugContext(context.Background(), "asynq", "says", fmt.Sprint(args...))
+	l.log.DebugContext(context.Background(), "asynq", "message", fmt.Sprint(args...))
 }
 
 func (l asynqLogger) warnSometimes(args []any) {
 	level := slog.LevelDebug
 	l.warnLimit.Do(func() { level = slog.LevelWarn })
-	l.log.Log(context.Background(), level, "asynq complains; a Redis that cannot be reached is tried again", "says", fmt.Sprint(args...))
+	l.log.Log(context.Background(), level, "asynq reports a problem; it retries a Redis that cannot be reached", "message", fmt.Sprint(args...))
 }

@@ -1,7 +1,7 @@
-// Package queue carries tasks to workers, through asynq on Redis. It makes work
-// happen sooner and knows nothing that is not in the database: a task may be
-// lost, delivered twice, or run twice at once, and its handler claims it in
-// the database first. There is a queue for each kind of task, named like it.
+// Package queue delivers tasks to workers, through asynq on Redis. The queue makes work start
+// sooner and holds nothing that is not in the database: a task may be lost, delivered twice, or run
+// twice concurrently, so its handler claims it in the database first. Each kind of task has a
+// queue, which has the name of the kind.
 package queue
 
 import (
@@ -21,17 +21,17 @@ import (
 
 const (
 	dialTimeout = time.Second
-	// callTimeout bounds what a caller waits for. asynq by itself dials up to
-	// twenty times before it gives up.
+	// callTimeout bounds the wait of a caller. asynq by itself dials up to twenty times before it
+	// gives up.
 	callTimeout = time.Second
-	// skipAfterFailure is how long calls are skipped once one has failed.
+	// skipAfterFailure is how long calls are skipped after a failed call.
 	skipAfterFailure = time.Second
-	// retryAfter is what callers are told when Redis cannot be reached.
+	// retryAfter is the wait that callers are asked for when Redis cannot be reached.
 	retryAfter = 5 * time.Second
 )
 
-// parseURL reads the address of Redis: redis://[user:password@]host:port[/db],
-// or rediss:// for TLS.
+// parseURL parses the address of Redis: redis://[user:password@]host:port[/db], or rediss:// for
+// TLS.
 func parseURL(address string) (asynq.RedisClientOpt, error) {
 	parsed, err := asynq.ParseRedisURI(address)
 	if err != nil {
@@ -44,7 +44,7 @@ func parseURL(address string) (asynq.RedisClientOpt, error) {
 	return opt, nil
 }
 
-// encodeTask makes asynq's task of a reference.
+// encodeTask returns the asynq task of a reference.
 func encodeTask(ref task.Ref) (*asynq.Task, error) {
 	payload, err := json.Marshal(ref)
 	if err != nil {
@@ -53,20 +53,20 @@ func encodeTask(ref task.Ref) (*asynq.Task, error) {
 	return asynq.NewTask(string(ref.Kind), payload), nil
 }
 
-// decodeTask is the inverse of encode; it refuses what encode cannot have made.
+// decodeTask is the inverse of encodeTask. It rejects tasks that encodeTask cannot have made.
 func decodeTask(row *asynq.Task) (task.Ref, error) {
 	ref := task.Ref{Kind: task.Kind(row.Type())}
 	if err := json.Unmarshal(row.Payload(), &ref); err != nil {
 		return ref, err
 	}
 	if ref.DocumentID == uuid.Nil || ref.Version < 1 {
-		return ref, fmt.Errorf("no document or no version")
+		return ref, fmt.Errorf("task has no document or no version")
 	}
 	return ref, tenant.Validate(ref.Tenant)
 }
 
-// callWithTimeout runs a call that asynq gives no context to. A call that is given up
-// on ends by itself, when its own time-outs do.
+// callWithTimeout runs a call for which asynq takes no context. A call that is abandoned ends by
+// its own time-outs.
 func callWithTimeout(ctx context.Context, call func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -79,7 +79,8 @@ func callWithTimeout(ctx context.Context, call func() error) error {
 	}
 }
 
-// wrapUnavailable gives an error of Redis its kind, unless the caller has gone.
+// wrapUnavailable turns an error of Redis into fault.Unavailable, unless the caller's context has
+// ended.
 func wrapUnavailable(ctx context.Context, err error, operation string) error {
 	if err == nil {
 		return nil

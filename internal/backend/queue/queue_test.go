@@ -38,8 +38,8 @@ func newClient(t testing.TB, url string) *queue.Client {
 	return c
 }
 
-// runServer runs a server until the test ends or stop is called, which returns once
-// Run has. Zero fields of cfg get what most tests want.
+// runServer runs a server until the test ends or stop is called. stop returns after Run has
+// returned. Zero fields of cfg get values that suit most tests.
 func runServer(t testing.TB, cfg queue.ServerConfig, handle queue.Handler) (stop func()) {
 	t.Helper()
 	if cfg.Kind == "" {

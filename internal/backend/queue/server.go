@@ -15,43 +15,42 @@ import (
 )
 
 const (
-	// pollInterval is how soon an idle server sees a new task, reindexInterval
-	// how soon a reindex, which takes minutes, and waitingInterval how exactly one
-	// that waits for its time is delivered. asynq has no other way than to ask.
+	// pollInterval is how soon an idle server sees a new task. reindexInterval is the same for
+	// reindexes, which take minutes. delayedInterval is how precisely a delayed task is delivered.
+	// asynq can only poll.
 	pollInterval    = 20 * time.Millisecond
 	reindexInterval = 500 * time.Millisecond
 	delayedInterval = time.Second
-	// panicDelay is the wait before a task whose handler panicked comes again.
+	// panicDelay is the delay before a task is delivered again whose handler panicked.
 	panicDelay = 10 * time.Second
-	// delayRoundUp makes up for asynq's keeping times in whole seconds, rounded down.
+	// delayRoundUp compensates for asynq, which rounds times down to whole seconds.
 	delayRoundUp = time.Second - time.Nanosecond
-	// asynqRetryDelay is the wait before a task that asynq gave up on comes again.
+	// asynqRetryDelay is the delay before a task is delivered again on which asynq gave up.
 	asynqRetryDelay = time.Second
 )
 
-// ServerConfig says what a server delivers, from where.
+// ServerConfig configures a server.
 type ServerConfig struct {
 	RedisURL      string // redis://[user:password@]host:port[/db], or rediss:// for TLS
 	Kind          task.Kind
-	Concurrency   int           // handlers at work at once
-	FinishTimeout time.Duration // how long handlers may go on when Run is to end
-	DrainTimeout  time.Duration // how long they then have to heed that their context has ended
-	CloseTimeout  time.Duration // how long asynq then has to give back what is left, and to close
+	Concurrency   int           // maximum number of running handlers
+	FinishTimeout time.Duration // how long handlers may continue after Run's ctx has ended
+	DrainTimeout  time.Duration // how long handlers may then take to return after their context is cancelled
+	CloseTimeout  time.Duration // how long asynq may then take to return the remaining tasks to the queue, and to close
 	Log           *slog.Logger
 }
 
-// Handler does a task, with the task's tenant in ctx. It returns 0 when there is
-// nothing left to do about it, else after how long it is to be delivered again:
-// not earlier, and up to two seconds later.
-type Handler func(ctx context.Context, ref task.Ref) (again time.Duration)
+// Handler runs a task, with the task's tenant in ctx. It returns the delay before redelivery, 0 for
+// done. The task is delivered again no earlier, and up to two seconds later.
+type Handler func(ctx context.Context, ref task.Ref) (delay time.Duration)
 
-// Server delivers the tasks of one kind.
+// Server delivers the tasks of one kind to a handler.
 type Server struct {
 	cfg   ServerConfig
 	redis asynq.RedisClientOpt
 }
 
-// NewServer returns a server, which delivers once it Runs.
+// NewServer returns a server. It delivers tasks while Run runs.
 func NewServer(cfg ServerConfig) (*Server, error) {
 	opt, err := parseURL(cfg.RedisURL)
 	if err != nil {
@@ -61,23 +60,23 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		return nil, fmt.Errorf("queue %s: concurrency is %d, want 1 or more", cfg.Kind, cfg.Concurrency)
 	}
 	opt.DialTimeout = dialTimeout
-	opt.PoolSize = cfg.Concurrency + 10 // each handler's end, and asynq's own loops
+	opt.PoolSize = cfg.Concurrency + 10 // for the end of each handler, and for asynq's own loops
 	return &Server{cfg: cfg, redis: opt}, nil
 }
 
-// Run delivers tasks to handle until ctx ends, and returns when the timeouts
-// for stopping are over at the latest. Redis may be away, at the start too: Run
-// then tries again, and says so in the log now and then.
+// Run delivers tasks to handle until ctx ends, and then returns within the time-outs of the
+// configuration. If Redis is down, also at the start, Run keeps trying and logs a warning from time
+// to time.
 func (s *Server) Run(ctx context.Context, handle Handler) error {
-	// Handlers go on when ctx ends, and when asynq has lost sight of them
-	// because Redis is away: the lease that counts is the database's. So they
-	// have a context of their own, and slots that keep their number.
-	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	// Handlers continue when ctx ends, and when asynq gives up on their tasks because Redis is
+	// down: only the lease in the database counts. So handlers have a context of their own, and
+	// slots limit how many of them run.
+	handlerCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	slots := make(chan struct{}, s.cfg.Concurrency)
 	server := s.newAsynqServer()
-	lost := s.newEntryRestorer()
-	defer lost.close()
+	restorer := s.newEntryRestorer()
+	defer restorer.close()
 	err := server.Start(asynq.HandlerFunc(func(entry context.Context, task *asynq.Task) error {
 		select {
 		case slots <- struct{}{}:
@@ -85,11 +84,11 @@ func (s *Server) Run(ctx context.Context, handle Handler) error {
 		case <-ctx.Done():
 		}
 		if ctx.Err() != nil {
-			return redeliverAfter(0) // not begun: for another worker
+			return redeliverAfter(0) // not started: another worker takes it
 		}
-		err := s.deliver(working, task, handle)
+		err := s.deliver(handlerCtx, task, handle)
 		if delay, ok := errors.AsType[redeliverAfter](err); ok {
-			lost.restoreIfLost(entry, task, time.Duration(delay))
+			restorer.restoreIfLost(entry, task, time.Duration(delay))
 		}
 		return err
 	}))
@@ -98,9 +97,9 @@ func (s *Server) Run(ctx context.Context, handle Handler) error {
 	}
 	<-ctx.Done()
 
-	// The order of stopping: take no new task; let handlers finish, for a
-	// bounded time; end their context and let them return; give back to the
-	// queue what did not, and close. Redis may hang at any of it.
+	// The order of stopping: take no new tasks; let handlers finish, for a bounded time; cancel
+	// their context and let them return; return the remaining tasks to the queue, and close. Redis
+	// may hang at any step.
 	log := s.cfg.Log.With("queue", s.cfg.Kind)
 	stopped := goAsync(log, server.Stop)
 	idle := goAsync(log, func() {
@@ -109,10 +108,10 @@ func (s *Server) Run(ctx context.Context, handle Handler) error {
 		}
 	})
 	if !doneWithin(s.cfg.FinishTimeout, idle) {
-		log.InfoContext(ctx, "ending handlers that are still at work", "waited", s.cfg.FinishTimeout)
+		log.InfoContext(ctx, "cancelling handlers that are still running", "waited", s.cfg.FinishTimeout)
 		cancel()
 		if !doneWithin(s.cfg.DrainTimeout, idle) {
-			log.WarnContext(ctx, "leaving handlers that do not end", "waited", s.cfg.DrainTimeout)
+			log.WarnContext(ctx, "leaving handlers that do not return", "waited", s.cfg.DrainTimeout)
 		}
 	}
 	closed := goAsync(log, func() {
@@ -120,13 +119,13 @@ func (s *Server) Run(ctx context.Context, handle Handler) error {
 		server.Shutdown()
 	})
 	if !doneWithin(s.cfg.CloseTimeout, closed) {
-		log.WarnContext(ctx, "redis does not answer; leaving its connections open", "waited", s.cfg.CloseTimeout)
+		log.WarnContext(ctx, "redis does not answer; its connections stay open", "waited", s.cfg.CloseTimeout)
 	}
 	return nil
 }
 
-// entryRestorer puts tasks back that the queue has lost while they were at work:
-// asynq delivers a task again only if it still knows it.
+// entryRestorer restores the entries of running tasks that the queue has lost. asynq delivers a
+// task again only if its entry still exists.
 type entryRestorer struct {
 	queue     string
 	client    *asynq.Client
@@ -141,8 +140,8 @@ func (s *Server) newEntryRestorer() *entryRestorer {
 	return &entryRestorer{string(s.cfg.Kind), asynq.NewClient(shared), asynq.NewInspector(shared), s.cfg.Log}
 }
 
-// restoreIfLost has a task delivered after the delay when its entry, whose context
-// this is, is gone. A Redis that is away is left to the sweep.
+// restoreIfLost enqueues a task with the delay if its entry no longer exists; entry is the context
+// of that entry. If Redis is down, the sweep dispatches the task again.
 func (l *entryRestorer) restoreIfLost(entry context.Context, task *asynq.Task, delay time.Duration) {
 	id, ok := asynq.GetTaskID(entry)
 	if !ok {
@@ -161,16 +160,16 @@ func (l *entryRestorer) restoreIfLost(entry context.Context, task *asynq.Task, d
 		return err
 	})
 	if err != nil {
-		l.log.DebugContext(ctx, "not known whether the queue still has a task; the sweep will dispatch it again", "task", id, "error", err)
+		l.log.DebugContext(ctx, "cannot check whether the queue still holds a task; the sweep will dispatch it again if not", "task", id, "error", err)
 	}
 }
 
-func (l *entryRestorer) close() { _ = l.client.Close() } // and with it what the inspector uses
+func (l *entryRestorer) close() { _ = l.client.Close() } // also closes the inspector's connections
 
-// goAsync runs f, and closes done when it has returned.
+// goAsync runs f in a goroutine, and closes done when f has returned.
 func goAsync(log *slog.Logger, f func()) (done <-chan struct{}) {
 	c := make(chan struct{})
-	goroutine.Go(log, "stopping the queue", func() {
+	goroutine.Go(log, "stop the queue", func() {
 		defer close(c)
 		f()
 	})
@@ -199,9 +198,8 @@ func (s *Server) newAsynqServer() *asynq.Server {
 		Queues:                   map[string]int{string(s.cfg.Kind): 1},
 		TaskCheckInterval:        poll,
 		DelayedTaskCheckInterval: delayedInterval,
-		ShutdownTimeout:          s.cfg.CloseTimeout / 4, // for handlers, which have had theirs
-		// Nothing is a failure to asynq, which would count it and in the end
-		// put the task aside.
+		ShutdownTimeout:          s.cfg.CloseTimeout / 4, // only what remains of asynq's handlers; ours have had their time
+		// asynq must count nothing as a failure: it would archive the task after too many.
 		IsFailure: func(error) bool { return false },
 		RetryDelayFunc: func(_ int, err error, _ *asynq.Task) time.Duration {
 			if delay, ok := errors.AsType[redeliverAfter](err); ok {
@@ -210,22 +208,22 @@ func (s *Server) newAsynqServer() *asynq.Server {
 			return asynqRetryDelay
 		},
 		Logger:   newAsynqLogger(s.cfg.Log.With("queue", s.cfg.Kind)),
-		LogLevel: asynq.InfoLevel, // at debug it writes a line whenever it looks for tasks
+		LogLevel: asynq.InfoLevel, // at debug level it logs a line at every poll
 	})
 }
 
-// redeliverAfter tells asynq to deliver a task again, after a delay.
+// redeliverAfter is an error that makes asynq deliver a task again after a delay.
 type redeliverAfter time.Duration
 
 func (a redeliverAfter) Error() string {
-	return "to be delivered again after " + time.Duration(a).String()
+	return "redeliver after " + time.Duration(a).String()
 }
 
-// deliver calls the handler. A task that nobody can have sent is dropped.
+// deliver calls the handler. It drops a task that Enqueue cannot have made.
 func (s *Server) deliver(ctx context.Context, task *asynq.Task, handle Handler) (err error) {
 	ref, err := decodeTask(task)
 	if err != nil {
-		s.cfg.Log.ErrorContext(ctx, "dropping a task that cannot be read", "type", task.Type(), "payload", string(task.Payload()), "error", err)
+		s.cfg.Log.ErrorContext(ctx, "dropping a task that cannot be decoded", "type", task.Type(), "payload", string(task.Payload()), "error", err)
 		return nil
 	}
 	ctx = tenant.With(ctx, ref.Tenant)

@@ -19,7 +19,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/await"
 )
 
-// collectTasks returns a handler that is done with every task at once.
+// collectTasks returns a handler that sends the task to got and is done.
 func collectTasks(got chan<- task.Ref) queue.Handler {
 	return func(_ context.Context, ref task.Ref) time.Duration {
 		got <- ref
@@ -43,7 +43,7 @@ func TestRunDelivers(t *testing.T) {
 		refs := []task.Ref{await.Receive(t, got), await.Receive(t, got)}
 		await.Until(t, "the knowledge queue is empty", func() bool { return countTasks(t, c) == 0 })
 		if len(got) > 0 {
-			t.Errorf("a server of %s was given %s", task.KindKnowledge, <-got)
+			t.Errorf("a server of %s got %s", task.KindKnowledge, <-got)
 		}
 		runServer(t, queue.ServerConfig{RedisURL: url, Kind: task.KindSummary}, handle)
 		refs = append(refs, await.Receive(t, got))
@@ -53,13 +53,13 @@ func TestRunDelivers(t *testing.T) {
 		if diff := cmp.Diff(want, refs); diff != "" {
 			t.Errorf("delivered (-want +got):\n%s", diff)
 		}
-		// A name is free again once its task is done.
+		// After a task is done, it can be enqueued again.
 		enqueue(t, c, want[0])
 		await.Receive(t, got)
 	})
 }
 
-func TestRunDeliversAgain(t *testing.T) {
+func TestRunRedelivers(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		c := newClient(t, url)
 		enqueue(t, c, newRef(task.KindKnowledge))
@@ -73,20 +73,19 @@ func TestRunDeliversAgain(t *testing.T) {
 		for last, i := <-delivered, 0; i < 2; i++ {
 			next := <-delivered
 			if waited := next.Sub(last); waited < delays[i] || waited > delays[i]+4*time.Second {
-				t.Errorf("delivered again after %s, want %s or a little more", waited, delays[i])
+				t.Errorf("redelivered after %s, want %s or a little more", waited, delays[i])
 			}
 			last = next
 		}
-		await.Until(t, "the task is gone", func() bool { return countTasks(t, c) == 0 })
+		await.Until(t, "the task is done", func() bool { return countTasks(t, c) == 0 })
 		if info, err := inspector(t, url).GetQueueInfo(string(task.KindKnowledge)); err != nil || info.FailedTotal != 0 || info.Archived != 0 {
 			t.Errorf("asynq counts failures: %+v, %v", info, err)
 		}
 	})
 }
 
-// The queue loses all while a task is at work: it is delivered again when it
-// was to be.
-func TestRunDeliversAgainWhatTheQueueHasLost(t *testing.T) {
+// The queue loses its data while a task runs. The task is delivered again after its delay.
+func TestRunRestoresLostEntry(t *testing.T) {
 	t.Parallel()
 	server := miniredis.RunT(t)
 	url := "redis://" + server.Addr()
@@ -103,11 +102,11 @@ func TestRunDeliversAgainWhatTheQueueHasLost(t *testing.T) {
 	})
 	await.Until(t, "the task was delivered again", func() bool { return len(delivered) == 2 })
 	if waited := -(<-delivered).Sub(<-delivered); waited < time.Second || waited > 5*time.Second {
-		t.Errorf("delivered again after %s, want a second or a little more", waited)
+		t.Errorf("redelivered after %s, want a second or a little more", waited)
 	}
 }
 
-func TestRunSurvivesAPanic(t *testing.T) {
+func TestHandlerPanics(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		c := newClient(t, url)
 		enqueue(t, c, newRef(task.KindKnowledge))
@@ -124,7 +123,7 @@ func TestRunSurvivesAPanic(t *testing.T) {
 			return len(waiting) == 1
 		})
 		if wait := waiting[0].NextProcessAt.Sub(<-panicked); wait < 10*time.Second || wait > 12*time.Second {
-			t.Errorf("delivered again after %s, want 10s or a little more", wait)
+			t.Errorf("redelivered after %s, want 10s or a little more", wait)
 		}
 		for _, want := range []string{"a defect", "server_test.go"} {
 			if !strings.Contains(log.String(), want) {
@@ -134,7 +133,7 @@ func TestRunSurvivesAPanic(t *testing.T) {
 	})
 }
 
-func TestRunDropsWhatIsNoTask(t *testing.T) {
+func TestRunDropsInvalidTasks(t *testing.T) {
 	t.Parallel()
 	url := "redis://" + miniredis.RunT(t).Addr()
 	opt, err := asynq.ParseRedisURI(url)
@@ -165,7 +164,7 @@ func TestRunDropsWhatIsNoTask(t *testing.T) {
 		t.Error("another task was delivered")
 	}
 	await.Until(t, "the queue is empty", func() bool { return countTasks(t, c) == 0 })
-	if n := strings.Count(log.String(), "cannot be read"); n != len(payloads) {
+	if n := strings.Count(log.String(), "cannot be decoded"); n != len(payloads) {
 		t.Errorf("%d of %d dropped tasks are in the log:\n%s", n, len(payloads), log.String())
 	}
 }
@@ -198,12 +197,12 @@ func TestStopLetsHandlersFinish(t *testing.T) {
 			t.Errorf("the handler's context ended: %v", ended)
 		}
 		if n := countTasks(t, c); n != 1 {
-			t.Errorf("%d tasks are left, want the 1 that was not begun", n)
+			t.Errorf("%d tasks are left, want the 1 that was not started", n)
 		}
 	})
 }
 
-func TestStopEndsHandlersAfterAWhile(t *testing.T) {
+func TestStopCancelsHandlersAfterTimeout(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		c := newClient(t, url)
 		enqueue(t, c, newRef(task.KindKnowledge))
@@ -221,14 +220,14 @@ func TestStopEndsHandlersAfterAWhile(t *testing.T) {
 			t.Errorf("stopping took %s", took)
 		}
 		if waiting, err := inspector(t, url).ListRetryTasks(string(task.KindKnowledge)); err != nil || len(waiting) != 1 {
-			t.Errorf("tasks that wait = %v, %v, want the 1 that was ended", waiting, err)
+			t.Errorf("waiting tasks = %v, %v, want the 1 that was cancelled", waiting, err)
 		}
 	})
 }
 
-// A handler that does not heed its context holds nobody up, and its task goes
-// back to the queue at once: for another worker to take, when it may.
-func TestStopLeavesHandlersThatDoNotEnd(t *testing.T) {
+// A handler that ignores its context does not delay the stop. Its task returns to the queue
+// immediately, so that another worker can take it when the lease allows.
+func TestStopLeavesHandlersThatDoNotReturn(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		c := newClient(t, url)
 		enqueue(t, c, newRef(task.KindKnowledge))
@@ -251,14 +250,14 @@ func TestStopLeavesHandlersThatDoNotEnd(t *testing.T) {
 		runServer(t, queue.ServerConfig{RedisURL: url}, collectTasks(got))
 		await.Receive(t, got)
 		if took := time.Since(start); took > 3*time.Second {
-			t.Errorf("another worker was given the task after %s, want it within seconds", took)
+			t.Errorf("another worker got the task after %s, want a few seconds", took)
 		}
 	})
 }
 
-// asynq ends a task that it has lost sight of, as when Redis is away. The
-// handler goes on, and the next one waits for its slot.
-func TestHandlersOutliveAsynq(t *testing.T) {
+// asynq gives up on a task that it has lost, for example when Redis is down. The handler continues,
+// and the next one waits for its slot.
+func TestHandlerContinuesWhenAsynqGivesUp(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		c := newClient(t, url)
 		ref := newRef(task.KindKnowledge)
@@ -276,18 +275,18 @@ func TestHandlersOutliveAsynq(t *testing.T) {
 		}
 		select {
 		case <-working:
-			t.Error("two handlers were at work at once, want 1")
+			t.Error("two handlers ran concurrently, want 1")
 		default:
 		}
 		finish <- struct{}{}
 		await.Receive(t, working)
 		finish <- struct{}{}
-		await.Until(t, "the task is gone", func() bool { return countTasks(t, c) == 0 })
+		await.Until(t, "the task is done", func() bool { return countTasks(t, c) == 0 })
 	})
 }
 
-// What has been delivered and not begun is not begun any more.
-func TestStopBeginsNothing(t *testing.T) {
+// A task that was delivered and not started is not started during a stop.
+func TestStopStartsNothing(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, url string) {
 		c := newClient(t, url)
 		ref := newRef(task.KindKnowledge)
@@ -299,22 +298,22 @@ func TestStopBeginsNothing(t *testing.T) {
 			return 0
 		})
 		await.Receive(t, working)
-		dropActiveEntry(t, url, ref) // what is delivered again waits for the slot
+		dropActiveEntry(t, url, ref) // the redelivered task waits for the slot
 		stopped := make(chan struct{})
 		go func() { stop(); close(stopped) }()
-		await.Until(t, "it is given back", func() bool {
+		await.Until(t, "the task is returned to the queue", func() bool {
 			waiting, err := inspector(t, url).ListRetryTasks(string(task.KindKnowledge))
 			return err == nil && len(waiting) == 1 || len(working) > 0
 		})
 		close(finish)
 		await.Receive(t, stopped)
 		if len(working) > 0 {
-			t.Error("a task was begun while stopping")
+			t.Error("a task was started during the stop")
 		}
 	})
 }
 
-// dropActiveEntry has asynq give up on a task that is at work, and deliver it again.
+// dropActiveEntry makes asynq give up on an active task and deliver it again.
 func dropActiveEntry(t *testing.T, url string, ref task.Ref) {
 	t.Helper()
 	name := dispatchOf(ref).String()
@@ -330,7 +329,7 @@ func dropActiveEntry(t *testing.T, url string, ref task.Ref) {
 	}
 	givenUp := is(func(info *asynq.TaskInfo) bool { return info.LastErr != "" })
 	await.Until(t, "asynq has given up", func() bool {
-		// It hears of this only once it has begun to listen.
+		// asynq receives the cancellation only after it has subscribed.
 		if err := i.CancelProcessing(name); err != nil {
 			t.Fatal(err)
 		}
@@ -339,7 +338,7 @@ func dropActiveEntry(t *testing.T, url string, ref task.Ref) {
 	await.Until(t, "it has delivered the task again", is(func(info *asynq.TaskInfo) bool { return info.State == asynq.TaskStateActive }))
 }
 
-func TestRedisAbsentAtStart(t *testing.T) {
+func TestRunWithoutRedisAtStart(t *testing.T) {
 	t.Parallel()
 	address := closedPort(t)
 	c := newClient(t, "redis://"+address)
@@ -351,7 +350,7 @@ func TestRedisAbsentAtStart(t *testing.T) {
 	if err := c.Enqueue(t.Context(), dispatchOf(ref)); !fault.Is(err, fault.Unavailable) {
 		t.Fatalf("Enqueue = %v, want %s", err, fault.Unavailable)
 	}
-	await.Until(t, "asynq complains a lot", func() bool { return strings.Count(log.String(), "asynq complains") > 3 })
+	await.Until(t, "asynq reports several problems", func() bool { return strings.Count(log.String(), "asynq reports") > 3 })
 	if n := strings.Count(log.String(), "level=WARN"); n != 1 {
 		t.Errorf("%d warnings about one outage:\n%s", n, log.String())
 	}
