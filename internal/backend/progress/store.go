@@ -49,7 +49,7 @@ type Config struct {
 type Store struct {
 	redis     *redis.Client
 	breaker   circuitbreaker.CircuitBreaker[any]
-	timeout   time.Duration // of one call
+	timeout   time.Duration // of each call
 	log       *slog.Logger
 	processID string // identifies this process among those that share Redis
 

@@ -33,8 +33,8 @@ func onEachRedis(t *testing.T, test func(t *testing.T, url string)) {
 	})
 }
 
-// newStore returns a store that waits for a slow Redis: on a busy machine an answer may
-// take longer than half a second, and what is tested is what Redis keeps, and not what a
+// newStore returns a store that waits for a slow Redis. On a busy machine an answer may take longer
+// than half a second, and most tests are about the state in Redis, not about the state that a
 // process keeps without it.
 func newStore(t testing.TB, url string) *progress.Store {
 	t.Helper()
@@ -42,7 +42,7 @@ func newStore(t testing.TB, url string) *progress.Store {
 	return closeAfter(t, l, err)
 }
 
-// newStoreWithLog returns a store as programs have it.
+// newStoreWithLog returns a store with the time-outs that the programs use.
 func newStoreWithLog(t testing.TB, url string, log slog.Handler) *progress.Store {
 	t.Helper()
 	l, err := progress.NewStore(progress.Config{RedisURL: url, Log: slog.New(log)})
