@@ -86,7 +86,7 @@ var selectReindexes = `
 	SELECT r.id, c.name, r.change, r.model, r.dimensions, r.chunk_tokens, r.chunk_overlap, r.key_prefix, r.documents, r.force,
 	       r.stage, r.progress, r.created_at, r.started_at, r.finished_at,
 	       iif(r.state = 'succeeded' AND r.stage = 'done' AND c.active_space = r.to_space AND f.drop_after > ?2, f.drop_after, NULL),
-	       r.collection, c.active_space, r.from_space, r.to_space, r.reached, r.counted_at, ` + taskColumns("r.") + `
+	       r.collection, c.active_space, r.from_space, r.to_space, r.last_document, r.counted_at, ` + taskColumns("r.") + `
 	FROM reindexes r
 	JOIN collections c ON c.tenant = r.tenant AND c.id = r.collection
 	LEFT JOIN spaces f ON f.tenant = r.tenant AND f.id = r.from_space

@@ -81,7 +81,7 @@ func changeReindex(ctx context.Context, tx transaction, id uuid.UUID, event func
 		return err
 	}
 	return tx.exec(ctx, `
-		UPDATE reindexes SET (stage, from_space, to_space, reached, progress, started_at, finished_at,
+		UPDATE reindexes SET (stage, from_space, to_space, last_document, progress, started_at, finished_at,
 		                      state, attempt, crashes, round, error, lease, lease_until, next_attempt_at, dispatched_at)
 		= (?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
 		WHERE tenant = ?1 AND id = ?2`, append([]any{tx.tenant, id, is.Stage, is.From, is.To, orNull(is.Checkpoint), string(progress),
