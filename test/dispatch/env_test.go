@@ -26,16 +26,15 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// How long a worker takes to stop: its steps to finish, its tasks to be handed
-// back, its connections to be closed.
+// stopTimeout is how long a worker takes to stop: its steps finish, its tasks are released, its
+// connections are closed.
 const (
 	finishTimeout = 200 * time.Millisecond
 	drainTimeout  = 2 * time.Second
 	stopTimeout   = finishTimeout + drainTimeout + time.Second
 )
 
-// testEnv is a database with the tenants one and many, a queue, and what works on
-// them.
+// testEnv is a database with the tenants "one" and "many", a queue, and the services that use them.
 type testEnv struct {
 	t          *testing.T
 	log        *slog.Logger
@@ -63,7 +62,7 @@ func newTestEnv(t *testing.T) *testEnv {
 	return m
 }
 
-// newStore returns a store of its own, with the tenants of the tests.
+// newStore returns a store on a new database, with the tenants of the tests.
 func newStore(t *testing.T, log *slog.Logger) *postgres.Store {
 	t.Helper()
 	d := database.New(t)
@@ -76,11 +75,10 @@ func newStore(t *testing.T, log *slog.Logger) *postgres.Store {
 	return store
 }
 
-// tenantContext returns a context for work in the name of a tenant.
+// tenantContext returns a context for a tenant.
 func tenantContext(t *testing.T, id string) context.Context { return tenant.With(t.Context(), id) }
 
-// accept accepts so many documents of a tenant, as an upload does, and returns
-// their knowledge tasks.
+// accept accepts new documents of a tenant, as an upload does, and returns their knowledge tasks.
 func (m *testEnv) accept(owner string, documents int) []task.Ref {
 	m.t.Helper()
 	ctx := tenantContext(m.t, owner)
@@ -104,13 +102,13 @@ func (m *testEnv) accept(owner string, documents int) []task.Ref {
 	return tasks
 }
 
-// stepFunc does the work of a task.
+// stepFunc is the step of a task.
 type stepFunc func(ctx context.Context, work task.Work) error
 
 func (s stepFunc) Run(ctx context.Context, work task.Work) error { return s(ctx, work) }
 
-// startWorker runs a worker until the test ends or stop is called, which returns when
-// the worker has stopped.
+// startWorker runs a worker until the test ends or stop is called. stop returns when the worker has
+// stopped.
 func (m *testEnv) startWorker(concurrency int, run stepFunc) (stop func()) {
 	m.t.Helper()
 	runner := &worker.Runner{
@@ -140,7 +138,7 @@ func (m *testEnv) startWorker(concurrency int, run stepFunc) (stop func()) {
 	return stop
 }
 
-// startSweeper sweeps until the test ends.
+// startSweeper runs the sweeper until the test ends.
 func (m *testEnv) startSweeper() {
 	ctx, cancel := context.WithCancel(m.t.Context())
 	stopped := make(chan struct{})
@@ -152,13 +150,13 @@ func (m *testEnv) startSweeper() {
 	m.t.Cleanup(func() { cancel(); <-stopped })
 }
 
-// publish ends a knowledge task as one that has found nothing to embed.
+// publish ends a knowledge task that has no passages.
 func (m *testEnv) publish(work task.Work) error {
 	return m.store.Publish(tenantContext(m.t, work.Tenant), work, nil, document.KnowledgeProgress{})
 }
 
-// awaitKnowledgeEnd waits until the knowledge tasks of all the tenant's jobs have ended,
-// cancels what is left of them, and returns the newest job.
+// awaitKnowledgeEnd waits until the knowledge tasks of all the tenant's jobs have ended, cancels
+// their remaining tasks, and returns the newest job.
 func (m *testEnv) awaitKnowledgeEnd(owner string) document.Job {
 	m.t.Helper()
 	ctx := tenantContext(m.t, owner)
@@ -188,7 +186,7 @@ func (m *testEnv) awaitKnowledgeEnd(owner string) document.Job {
 	return jobs[0]
 }
 
-// queueDepth returns how many entries the knowledge queue holds.
+// queueDepth returns the number of entries in the knowledge queue.
 func (m *testEnv) queueDepth() int {
 	m.t.Helper()
 	depths, err := m.queue.Depths(m.t.Context())
@@ -212,7 +210,7 @@ func (m *testEnv) flushRedis() {
 	}
 }
 
-// noProgress watches jobs.
+// noProgress ignores changes of jobs.
 type noProgress struct{}
 
 func (noProgress) NotifyChange(context.Context, uuid.UUID) {}

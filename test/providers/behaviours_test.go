@@ -10,24 +10,23 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
 )
 
-// marker is in one text of one of the uploads.
+// marker is contained in one text of one upload.
 const marker = "unembeddable"
 
-// behaviour is a way for a provider to behave, described by a row of
-// docs/providers.md that has its name.
+// behaviour is a behaviour of a provider. docs/providers.md has a row with the same name.
 type behaviour struct {
 	name            string
 	env             []string
-	script          func() fakeprovider.Script // a new one for each test
-	endsOnceWaiting bool                       // it ends once work waits for it
+	script          func() fakeprovider.Script // returns a new script for each test
+	endsOnceWaiting bool                       // the test ends the behaviour when a job waits because of it
 }
 
-// always is a script that has the same fault for every request for embeddings.
+// always returns a script with the same fault for every embedding request.
 func always(fault fakeprovider.Fault) func() fakeprovider.Script {
 	return onlyEmbeddings(func(fakeprovider.Request) fakeprovider.Fault { return fault })
 }
 
-// onlyEmbeddings is a script that leaves chat completions alone.
+// onlyEmbeddings returns a script that does not change chat requests.
 func onlyEmbeddings(script fakeprovider.Script) func() fakeprovider.Script {
 	return func() fakeprovider.Script {
 		return func(r fakeprovider.Request) fakeprovider.Fault {
@@ -39,7 +38,7 @@ func onlyEmbeddings(script fakeprovider.Script) func() fakeprovider.Script {
 	}
 }
 
-// onlyChat is a script that leaves embeddings alone.
+// onlyChat returns a script that does not change embedding requests.
 func onlyChat(script fakeprovider.Script) func() fakeprovider.Script {
 	return func() fakeprovider.Script {
 		return func(r fakeprovider.Request) fakeprovider.Fault {
@@ -51,7 +50,7 @@ func onlyChat(script fakeprovider.Script) func() fakeprovider.Script {
 	}
 }
 
-// every is a script with a fault for each nth request for embeddings.
+// every returns a script with a fault for every nth embedding request.
 func every(n int64, fault fakeprovider.Fault) func() fakeprovider.Script {
 	return func() fakeprovider.Script {
 		var seen atomic.Int64
@@ -64,7 +63,7 @@ func every(n int64, fault fakeprovider.Fault) func() fakeprovider.Script {
 	}
 }
 
-// markedText is a script with a fault for requests that hold the marked text.
+// markedText returns a script with a fault for embedding requests that contain the marked text.
 func markedText(fault fakeprovider.Fault) func() fakeprovider.Script {
 	return onlyEmbeddings(func(r fakeprovider.Request) fakeprovider.Fault {
 		if slices.ContainsFunc(r.Texts, hasMarker) {
@@ -74,7 +73,7 @@ func markedText(fault fakeprovider.Fault) func() fakeprovider.Script {
 	})
 }
 
-// changedVector is a script that changes the vector of the marked text.
+// changedVector returns a script that changes the vector of the marked text.
 func changedVector(change func([]float32) []float32) func() fakeprovider.Script {
 	return onlyEmbeddings(func(r fakeprovider.Request) fakeprovider.Fault {
 		i := slices.IndexFunc(r.Texts, hasMarker)
@@ -87,7 +86,7 @@ func changedVector(change func([]float32) []float32) func() fakeprovider.Script 
 
 func hasMarker(text string) bool { return strings.Contains(text, marker) }
 
-// faultWhen is a script with a fault for requests of which that holds.
+// faultWhen returns a script with a fault for the embedding requests for which holds returns true.
 func faultWhen(holds func(fakeprovider.Request) bool, fault fakeprovider.Fault) func() fakeprovider.Script {
 	return onlyEmbeddings(func(r fakeprovider.Request) fakeprovider.Fault {
 		if holds(r) {
@@ -97,7 +96,7 @@ func faultWhen(holds func(fakeprovider.Request) bool, fault fakeprovider.Fault) 
 	})
 }
 
-// textBytes returns the length of a request's texts.
+// textBytes returns the length of all texts in a request, in bytes.
 func textBytes(r fakeprovider.Request) (n int) {
 	for _, text := range r.Texts {
 		n += len(text)
@@ -198,8 +197,8 @@ var behaviours = []behaviour{
 	})},
 }
 
-// once is a script with a fault for the first request that is not a probe of
-// the length of vectors: one with a document's texts.
+// once returns a script with a fault for the first embedding request that is not a probe: the first
+// with more than one text.
 func once(fault fakeprovider.Fault) func() fakeprovider.Script {
 	return func() fakeprovider.Script {
 		var done atomic.Bool

@@ -1,5 +1,5 @@
-// Package providers_test has a provider misbehave in every way that
-// docs/providers.md lists, under the real programs on real servers.
+// Package providers_test runs the real programs on real servers with a provider that misbehaves in
+// every way listed in docs/providers.md.
 package providers_test
 
 import (
@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	// Most of what these tests do is wait for the programs.
+	// Tests run in parallel, because most of their time is spent waiting for the programs.
 	_ = flag.Set("test.parallel", "6")
 	status := m.Run()
 	program.RemoveBinaries()

@@ -21,7 +21,7 @@ import (
 const (
 	dimensions = 64
 
-	// maxResendRatio bounds how often a text is embedded, on average.
+	// maxResendRatio limits how often a text is embedded, on average.
 	maxResendRatio = 1.05
 
 	waitTimeout = 4 * time.Minute
@@ -29,12 +29,13 @@ const (
 	question = "Which of the two stones turns?"
 )
 
-// Every behaviour ends as its row says, and every row is tried.
+// Every behaviour has the result that its row in docs/providers.md states, and every row has a
+// test.
 func TestBehaviours(t *testing.T) {
 	t.Parallel()
 	rows := readTable(t)
 	if len(rows) < 30 || len(rows) != len(behaviours) {
-		t.Errorf("docs/providers.md has %d rows, and there are %d behaviours", len(rows), len(behaviours))
+		t.Errorf("docs/providers.md has %d rows, but there are %d behaviours", len(rows), len(behaviours))
 	}
 	for _, b := range behaviours {
 		row, ok := rows[b.name]
@@ -49,18 +50,18 @@ func TestBehaviours(t *testing.T) {
 	}
 }
 
-// behaviourTest is one behaviour under test.
+// behaviourTest is the test of one behaviour.
 type behaviourTest struct {
 	*testing.T
 	behaviour
-	row      expectation
-	uploads  int
-	provider *fakeprovider.Provider
-	texts    *textCounter
-	site     *program.Installation
-	api      *program.Program
-	c        *client.Client
-	jobs     []document.Job // as accepted
+	row          expectation
+	uploads      int
+	provider     *fakeprovider.Provider
+	texts        *textCounter
+	installation *program.Installation
+	api          *program.Program
+	c            *client.Client
+	jobs         []document.Job // of the uploads
 }
 
 func newBehaviourTest(t *testing.T, b behaviour, row expectation) *behaviourTest {
@@ -70,24 +71,24 @@ func newBehaviourTest(t *testing.T, b behaviour, row expectation) *behaviourTest
 	}
 	tr.provider = fakeprovider.Start(t, fakeprovider.Options{Dimensions: dimensions})
 	tr.provider.SetScript(tr.texts.wrap(nil))
-	tr.site = program.NewInstallation(t, append([]string{
+	tr.installation = program.NewInstallation(t, append([]string{
 		"GRISTMILL_OPENAI_BASE_URL=" + tr.provider.URL(),
 		"GRISTMILL_EMBEDDING_MODEL=fake",
 		fmt.Sprint("GRISTMILL_EMBEDDING_DIMENSIONS=", dimensions),
 		"GRISTMILL_SUMMARY_MODEL=fake-chat",
 		"GRISTMILL_CHUNK_TOKENS=200",
 		"GRISTMILL_PROVIDER_TIMEOUT=3s",
-		"GRISTMILL_SEARCH_TIMEOUT=10s", // the machine may be busy: what matters is whether a search is answered
+		"GRISTMILL_SEARCH_TIMEOUT=10s", // long, because the machine may be busy: the test checks only whether a search is answered
 	}, b.env...)...)
-	tr.api = tr.site.Start("api")
-	tr.site.Start("worker-knowledge")
-	tr.site.Start("worker-summary")
+	tr.api = tr.installation.Start("api")
+	tr.installation.Start("worker-knowledge")
+	tr.installation.Start("worker-summary")
 	tr.c = tr.api.Client(program.APIKey)
 	return tr
 }
 
 func (tr *behaviourTest) run() {
-	// What others have uploaded before.
+	// Uploads other documents first, which the searches find.
 	for i := range 3 {
 		tr.await(tr.upload(fmt.Sprintf("other-%d.md", i), text(fmt.Sprint("other ", i), "")))
 	}
@@ -115,12 +116,12 @@ func (tr *behaviourTest) run() {
 	tr.checkTraffic()
 }
 
-// endBehaviour ends the behaviour once work waits for it, and has the model tried again
-// at once, as an operator would.
+// endBehaviour waits until a job waits because of the behaviour, then ends the behaviour and
+// retries the waiting jobs, as an operator would.
 func (tr *behaviourTest) endBehaviour() {
 	tr.Helper()
 	var waiting []document.Job
-	await.Within(tr, waitTimeout, "a job waits and says: "+tr.row.errorText, func() bool {
+	await.Within(tr, waitTimeout, "a job waits with the error: "+tr.row.errorText, func() bool {
 		waiting = nil
 		for _, job := range tr.jobs {
 			job, err := tr.c.Job(tr.Context(), job.ID, 0)
@@ -138,14 +139,14 @@ func (tr *behaviourTest) endBehaviour() {
 	tr.provider.SetScript(tr.texts.wrap(nil))
 	for _, job := range waiting {
 		_, err := tr.c.RetryJob(tr.Context(), job.ID)
-		if p, refused := errors.AsType[*client.Problem](err); err != nil && (!refused || p.Status != http.StatusConflict) { // some have succeeded by now, since one retry lifts the wait of all
-			tr.Errorf("retry of a job that waits: %v", err)
+		if p, refused := errors.AsType[*client.Problem](err); err != nil && (!refused || p.Status != http.StatusConflict) { // a conflict is allowed: the first retry ends the wait of all jobs, and some succeed before their own
+			tr.Errorf("retry a waiting job: %v", err)
 		}
 	}
 }
 
-// startSearches searches until the function that it returns is called, which
-// returns how often each status was answered.
+// startSearches searches repeatedly until the returned function is called, which returns the number
+// of answers by status.
 func (tr *behaviourTest) startSearches() (stop func() map[int]int) {
 	ctx, cancel := context.WithCancel(tr.Context())
 	statuses := map[int]int{}
@@ -180,7 +181,7 @@ func (tr *behaviourTest) checkSearches(statuses map[int]int) {
 	tr.Helper()
 	answered, unavailable := statuses[http.StatusOK], statuses[http.StatusServiceUnavailable]
 	if len(statuses) == 0 {
-		tr.Error("nothing was searched")
+		tr.Error("no search was answered")
 	}
 	for status, n := range statuses {
 		if status != http.StatusOK && status != http.StatusServiceUnavailable {
@@ -195,14 +196,14 @@ func (tr *behaviourTest) checkSearches(statuses map[int]int) {
 	}
 }
 
-// passageErrorPattern is how an error names what the provider does not take.
+// passageErrorPattern matches the part of an error that names the refused passage.
 var passageErrorPattern = regexp.MustCompile(`; passage \d+ .*, bytes \d+ to \d+: .+`)
 
 func (tr *behaviourTest) checkJobs() {
 	tr.Helper()
 	failed, warnings := 0, 0
 	for _, job := range tr.jobs {
-		says := job.Tasks.Knowledge.Error + job.Tasks.Summary.Error
+		taskErrors := job.Tasks.Knowledge.Error + job.Tasks.Summary.Error
 		for _, w := range job.Warnings {
 			if strings.Contains(w.Code+" "+w.Detail, tr.row.errorText) {
 				warnings++
@@ -214,13 +215,13 @@ func (tr *behaviourTest) checkJobs() {
 			continue
 		}
 		failed++
-		if !strings.Contains(says, tr.row.errorText) || says == "" {
-			tr.Errorf("job %s is %s and says %q, want %q", job.ID, job.State, says, tr.row.errorText)
+		if !strings.Contains(taskErrors, tr.row.errorText) || taskErrors == "" {
+			tr.Errorf("job %s is %s with error %q, want %q", job.ID, job.State, taskErrors, tr.row.errorText)
 		}
-		if tr.row.uploads == outcomeFailed && !passageErrorPattern.MatchString(says) {
-			tr.Errorf("job %s does not name the passage: %s", job.ID, says)
+		if tr.row.uploads == outcomeFailed && !passageErrorPattern.MatchString(taskErrors) {
+			tr.Errorf("the error of job %s does not name the passage: %s", job.ID, taskErrors)
 		}
-		tr.Log(says)
+		tr.Log(taskErrors)
 	}
 	wantFailed := 0
 	if tr.row.uploads == outcomeFailed {
@@ -230,15 +231,15 @@ func (tr *behaviourTest) checkJobs() {
 		tr.Errorf("%d jobs have failed, want %d", failed, wantFailed)
 	}
 	if (warnings > 0) != (tr.row.uploads == outcomeWarned || tr.row.uploads == outcomeExtractive) {
-		tr.Errorf("there are %d warnings and the row says %q", warnings, tr.row.uploads)
+		tr.Errorf("there are %d warnings, but the row says %q", warnings, tr.row.uploads)
 	}
-	if used := tr.site.QueryInt(`SELECT count(*) FROM tasks WHERE attempt > 1`); used > 0 && tr.row.uploads != outcomeFailed {
-		tr.Errorf("%d tasks have used up attempts", used)
+	if used := tr.installation.QueryInt(`SELECT count(*) FROM tasks WHERE attempt > 1`); used > 0 && tr.row.uploads != outcomeFailed {
+		tr.Errorf("%d tasks used more than one attempt", used)
 	}
 }
 
-// checkSummaries checks that documents were summarised by the model, or one of
-// them at least by extraction where the row says so.
+// checkSummaries checks that the model summarised all documents, or that at least one summary is
+// extractive where the row says so.
 func (tr *behaviourTest) checkSummaries() {
 	tr.Helper()
 	extractive := 0
@@ -251,33 +252,34 @@ func (tr *behaviourTest) checkSummaries() {
 		case err != nil && job.Tasks.Knowledge.State == document.JobSucceeded:
 			tr.Errorf("summary of %s: %v", job.DocumentID, err)
 		case strings.Contains(summary.Summary, "think"):
-			tr.Errorf("%s is summarised with thoughts: %s", job.DocumentID, summary.Summary)
+			tr.Errorf("the summary of %s contains the model's reasoning: %s", job.DocumentID, summary.Summary)
 		case summary.Model == "extractive":
 			extractive++
 		}
 	}
 	if (extractive > 0) != (tr.row.uploads == outcomeExtractive) {
-		tr.Errorf("%d summaries are extractive, and the row says %q", extractive, tr.row.uploads)
+		tr.Errorf("%d summaries are extractive, but the row says %q", extractive, tr.row.uploads)
 	}
 }
 
-// checkTraffic checks what the provider was sent and what was stored of it.
+// checkTraffic checks the number of texts that the provider was sent, and the number of stored
+// passages.
 func (tr *behaviourTest) checkTraffic() {
 	tr.Helper()
 	sent, answered, needed := tr.texts.counts()
 	counts := tr.provider.Counts()
-	ratio, paid := float64(sent)/float64(needed), float64(answered)/float64(needed)
-	tr.Logf("%d requests, %d refused; texts sent ÷ needed %.3f, answered ÷ needed %.3f", counts.EmbeddingRequests, counts.RequestsRefused, ratio, paid)
-	if counts.RequestsRefused == 0 && tr.row.uploads == outcomeReady && ratio > maxResendRatio {
-		tr.Errorf("texts sent ÷ needed is %.3f, want at most %.2f", ratio, maxResendRatio)
+	sentRatio, answeredRatio := float64(sent)/float64(needed), float64(answered)/float64(needed)
+	tr.Logf("%d requests, %d refused; texts sent ÷ needed %.3f, answered ÷ needed %.3f", counts.EmbeddingRequests, counts.RequestsRefused, sentRatio, answeredRatio)
+	if counts.RequestsRefused == 0 && tr.row.uploads == outcomeReady && sentRatio > maxResendRatio {
+		tr.Errorf("texts sent ÷ needed is %.3f, want at most %.2f", sentRatio, maxResendRatio)
 	}
-	if paid > maxResendRatio {
-		tr.Errorf("texts answered ÷ needed is %.3f, want at most %.2f", paid, maxResendRatio)
+	if answeredRatio > maxResendRatio {
+		tr.Errorf("texts answered ÷ needed is %.3f, want at most %.2f", answeredRatio, maxResendRatio)
 	}
-	stored := tr.site.QueryInt(`SELECT count(*) FROM ` + program.AllPassagesSQL + ` p WHERE p.content LIKE '%upload %'`)
+	stored := tr.installation.QueryInt(`SELECT count(*) FROM ` + program.AllPassagesSQL + ` p WHERE p.content LIKE '%upload %'`)
 	lost := 0
 	if tr.row.uploads == outcomeFailed {
-		lost = 1 // the passage
+		lost = 1 // the refused passage
 	}
 	if want := tr.uploads*sections - lost; stored != want {
 		tr.Errorf("%d passages are stored, want %d", stored, want)

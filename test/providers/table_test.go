@@ -6,10 +6,10 @@ import (
 	"testing"
 )
 
-// expectation is what a row of docs/providers.md promises.
+// expectation is what a row of docs/providers.md states.
 type expectation struct {
 	uploads   string // one of the outcomes
-	errorText string // what the job's error or warning has in it; may be empty
+	errorText string // part of the job's error or warning; may be empty
 	searches  string // answered, 503, or "answered or 503"
 }
 
@@ -21,7 +21,7 @@ const (
 	outcomeExtractive = "ready, summary extractive"
 )
 
-// readTable returns the rows of docs/providers.md by the name of the behaviour.
+// readTable returns the rows of docs/providers.md by name of the behaviour.
 func readTable(t *testing.T) map[string]expectation {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/providers.md")

@@ -8,11 +8,11 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/fakeprovider"
 )
 
-// sections is how many passages a document has.
+// sections is the number of passages in a document.
 const sections = 3
 
-// text returns a document of sections that do not fit into one passage with
-// each other. The mark is in the second.
+// text returns a document with sections so long that no two fit into one passage. The second
+// section contains mark.
 func text(name, mark string) string {
 	var b strings.Builder
 	for i := range sections {
@@ -21,14 +21,14 @@ func text(name, mark string) string {
 			fmt.Fprintf(&b, "The miller of %s sets stone %d of part %d before the water comes. ", name, j, i)
 		}
 		if i == 1 && mark != "" {
-			b.WriteString("Here is what is " + mark + ".")
+			b.WriteString("This sentence is " + mark + ".")
 		}
 		b.WriteString("\n\n")
 	}
 	return b.String()
 }
 
-// textCounter counts the texts of uploads that are sent to be embedded.
+// textCounter counts the texts of uploads that are sent to the provider for embedding.
 type textCounter struct {
 	mu       sync.Mutex
 	sent     int
@@ -38,7 +38,7 @@ type textCounter struct {
 
 func newTextCounter() *textCounter { return &textCounter{texts: map[string]bool{}} }
 
-// wrap returns a script that counts and then follows another.
+// wrap returns a script that counts, then follows the given script.
 func (tr *textCounter) wrap(script fakeprovider.Script) fakeprovider.Script {
 	return func(r fakeprovider.Request) fakeprovider.Fault {
 		var fault fakeprovider.Fault
@@ -60,7 +60,7 @@ func (tr *textCounter) wrap(script fakeprovider.Script) fakeprovider.Script {
 	}
 }
 
-// countAnswered returns the fault, and has what is answered well counted when it is.
+// countAnswered returns the fault, extended by counting the texts if the answer is correct.
 func (tr *textCounter) countAnswered(r fakeprovider.Request, fault fakeprovider.Fault) fakeprovider.Fault {
 	return func(a *fakeprovider.Answer) {
 		a.Correct = fault == nil
@@ -87,8 +87,7 @@ func (tr *textCounter) reset() {
 	clear(tr.texts)
 }
 
-// counts returns the texts that were sent and answered, and how many different
-// ones there are.
+// counts returns the number of texts sent, of texts answered, and of different texts.
 func (tr *textCounter) counts() (sent, answered, needed int) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()

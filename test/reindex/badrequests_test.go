@@ -13,58 +13,58 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// What cannot be done is refused with what is wrong, and changes nothing.
+// Impossible requests are refused with the reason and change nothing.
 func TestBadRequests(t *testing.T) {
 	t.Parallel()
 	m := newTestEnv(t, 10*time.Millisecond)
 	m.upload([]file{plainFile("a.md", 8, 6)})
-	nobody := uuid.NewString()
+	unknownID := uuid.NewString()
 	type body map[string]any
 
 	for name, test := range map[string]struct {
-		status int
-		code   string
-		body   body
-		says   string
-		asks   int // requests to the provider
+		status   int
+		code     string
+		body     body
+		detail   string
+		requests int // number sent to the provider
 	}{
-		"a model that is not there":      {400, "bad_request", body{"model": "nobody", "dimensions": 64}, "`nobody` does not exist", 1},
-		"a dimension it does not return": {400, "bad_request", body{"model": fixedModel.Name, "dimensions": 64}, "48", 1},
-		"the same, to be reckoned only":  {400, "bad_request", body{"model": fixedModel.Name, "dimensions": 64, "dry_run": true}, "48", 1},
-		"no such collection":             {404, "not_found", body{"collection": "elsewhere"}, "elsewhere", 0},
-		"no such document":               {404, "not_found", body{"document_ids": []string{nobody}}, nobody, 0},
-		"no such document, to be reckoned only": {404, "not_found",
-			body{"document_ids": []string{nobody}, "dry_run": true}, nobody, 0},
-		"a model for some keys":           {400, "bad_request", body{"model": largeModel.Name, "dimensions": 1536, "key_prefix": "a"}, "key_prefix", 0},
-		"a chunking for some documents":   {400, "bad_request", body{"chunk_tokens": 200, "document_ids": []string{nobody}}, "document_ids", 0},
-		"passages of no length":           {400, "bad_request", body{"chunk_tokens": -1}, "chunk_tokens", 0},
-		"passages that are too long":      {400, "bad_request", body{"chunk_tokens": 100_000}, "chunk_tokens", 0},
-		"an overlap that is too large":    {400, "bad_request", body{"chunk_overlap": 300}, "chunk_overlap", 0},
-		"an overlap below nothing":        {400, "bad_request", body{"chunk_overlap": -1}, "chunk_overlap", 0},
-		"vectors below nothing":           {400, "bad_request", body{"dimensions": -5}, "dimensions", 0},
-		"vectors that are too long":       {400, "bad_request", body{"dimensions": 20_000}, "dimensions", 0},
-		"a model that is no word":         {400, "bad_request", body{"model": "a\tb\n"}, "model", 0},
-		"a model that is a number":        {400, "bad_request", body{"model": 7}, "model", 0},
-		"a collection that is none":       {400, "bad_request", body{"collection": "../x"}, "collection", 0},
-		"documents that are none":         {400, "bad_request", body{"document_ids": []string{"one"}}, "document_ids", 0},
-		"one document and others":         {400, "bad_request", body{"document_id": nobody, "document_ids": []string{nobody}}, "document_id", 0},
-		"something that is no part of it": {400, "bad_request", body{"modle": largeModel.Name}, "modle", 0},
+		"an unknown model":                          {400, "bad_request", body{"model": "unknown", "dimensions": 64}, "`unknown` does not exist", 1},
+		"dimensions that the model does not return": {400, "bad_request", body{"model": fixedModel.Name, "dimensions": 64}, "48", 1},
+		"the same as a dry run":                     {400, "bad_request", body{"model": fixedModel.Name, "dimensions": 64, "dry_run": true}, "48", 1},
+		"an unknown collection":                     {404, "not_found", body{"collection": "elsewhere"}, "elsewhere", 0},
+		"an unknown document":                       {404, "not_found", body{"document_ids": []string{unknownID}}, unknownID, 0},
+		"an unknown document, dry run": {404, "not_found",
+			body{"document_ids": []string{unknownID}, "dry_run": true}, unknownID, 0},
+		"a model for one key prefix":   {400, "bad_request", body{"model": largeModel.Name, "dimensions": 1536, "key_prefix": "a"}, "key_prefix", 0},
+		"a chunking for one document":  {400, "bad_request", body{"chunk_tokens": 200, "document_ids": []string{unknownID}}, "document_ids", 0},
+		"a negative passage length":    {400, "bad_request", body{"chunk_tokens": -1}, "chunk_tokens", 0},
+		"passages that are too long":   {400, "bad_request", body{"chunk_tokens": 100_000}, "chunk_tokens", 0},
+		"an overlap that is too large": {400, "bad_request", body{"chunk_overlap": 300}, "chunk_overlap", 0},
+		"a negative overlap":           {400, "bad_request", body{"chunk_overlap": -1}, "chunk_overlap", 0},
+		"negative dimensions":          {400, "bad_request", body{"dimensions": -5}, "dimensions", 0},
+		"too many dimensions":          {400, "bad_request", body{"dimensions": 20_000}, "dimensions", 0},
+		"an invalid model name":        {400, "bad_request", body{"model": "a\tb\n"}, "model", 0},
+		"a model that is a number":     {400, "bad_request", body{"model": 7}, "model", 0},
+		"an invalid collection name":   {400, "bad_request", body{"collection": "../x"}, "collection", 0},
+		"an invalid document id":       {400, "bad_request", body{"document_ids": []string{"one"}}, "document_ids", 0},
+		"document_id and document_ids": {400, "bad_request", body{"document_id": unknownID, "document_ids": []string{unknownID}}, "document_id", 0},
+		"an unknown field":             {400, "bad_request", body{"modle": largeModel.Name}, "modle", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, named := test.body["collection"]; !named {
 				test.body["collection"] = collection
 			}
-			m.checkUnchanged(t, test.asks, func() {
-				if says := m.wantRefused(test.status, test.code, "/v1/reindexes", test.body); !strings.Contains(says, test.says) {
-					t.Errorf("refused with %q, want what names %q", says, test.says)
+			m.checkUnchanged(t, test.requests, func() {
+				if detail := m.wantRefused(test.status, test.code, "/v1/reindexes", test.body); !strings.Contains(detail, test.detail) {
+					t.Errorf("refused with %q, want a detail that contains %q", detail, test.detail)
 				}
 			})
 		})
 	}
 }
 
-// Each state of a reindex allows some things and no others.
-func TestReindexesThatAreInTheWay(t *testing.T) {
+// Each state of a reindex allows only some operations.
+func TestConflictingReindexes(t *testing.T) {
 	t.Parallel()
 	m := newTestEnv(t, 10*time.Millisecond)
 	m.upload(corpusFiles(t, 8))
@@ -73,8 +73,8 @@ func TestReindexesThatAreInTheWay(t *testing.T) {
 		t.Helper()
 		for _, verb := range verbs {
 			m.checkUnchanged(t, 0, func() {
-				says := m.wantRefused(http.StatusConflict, "conflict", "/v1/reindexes/"+reindex.ID.String()+"/"+verb, nil)
-				t.Logf("%s of one that is %s: %s", verb, reindex.State, says)
+				detail := m.wantRefused(http.StatusConflict, "conflict", "/v1/reindexes/"+reindex.ID.String()+"/"+verb, nil)
+				t.Logf("%s a %s reindex: %s", verb, reindex.State, detail)
 			})
 		}
 	}
@@ -82,14 +82,14 @@ func TestReindexesThatAreInTheWay(t *testing.T) {
 	first := m.begin(toModel(largeModel))
 	first = m.must(c.PauseReindex(ctx, first.ID))
 	for name, second := range map[string]map[string]any{
-		"the same":      {"collection": collection, "model": largeModel.Name, "dimensions": largeModel.Dimensions},
-		"another":       {"collection": collection, "chunk_tokens": 100},
-		"one of itself": {"collection": collection, "force": true},
-		"one of all":    {},
+		"the same model":   {"collection": collection, "model": largeModel.Name, "dimensions": largeModel.Dimensions},
+		"a chunking":       {"collection": collection, "chunk_tokens": 100},
+		"without a change": {"collection": collection, "force": true},
+		"all collections":  {},
 	} {
 		m.checkUnchanged(t, 0, func() {
-			if says := m.wantRefused(http.StatusConflict, "conflict", "/v1/reindexes", second); !strings.Contains(says, first.ID.String()) {
-				t.Errorf("%s is refused with %q, want what names %s", name, says, first.ID)
+			if detail := m.wantRefused(http.StatusConflict, "conflict", "/v1/reindexes", second); !strings.Contains(detail, first.ID.String()) {
+				t.Errorf("%s is refused with %q, want a detail that contains %s", name, detail, first.ID)
 			}
 		})
 	}
@@ -101,7 +101,7 @@ func TestReindexesThatAreInTheWay(t *testing.T) {
 	refused(nothing, "revert", "pause", "resume", "cancel")
 	done := m.awaitSuccess(m.begin(toModel(largeModel)).ID)
 	refused(done, "pause", "resume", "cancel")
-	// What is live by now is not what the first one built.
+	// After this, the active space is not the one that the first reindex built.
 	last := m.awaitSuccess(m.begin(document.ReindexRequest{Collection: collection, Tokens: 200}).ID)
 	refused(done, "revert")
 	m.must(c.RevertReindex(ctx, last.ID))
@@ -115,23 +115,23 @@ func TestReindexesThatAreInTheWay(t *testing.T) {
 	m.audit(10) // probes
 }
 
-// checkUnchanged does something that must change nothing that is stored, and ask the
-// provider so many times.
-func (m *testEnv) checkUnchanged(t *testing.T, asks int, do func()) {
+// checkUnchanged checks that do changes no stored data and sends the given number of requests to
+// the provider.
+func (m *testEnv) checkUnchanged(t *testing.T, wantRequests int, do func()) {
 	t.Helper()
 	m.awaitIdle()
 	before, requests := snapshot(m), m.provider.Counts().EmbeddingRequests
 	do()
 	m.awaitIdle()
 	if diff := cmp.Diff(before, snapshot(m)); diff != "" {
-		t.Errorf("what was refused changed (-before +after):\n%s", diff)
+		t.Errorf("a refused request changed stored data (-before +after):\n%s", diff)
 	}
-	if n := m.provider.Counts().EmbeddingRequests - requests; n != asks {
-		t.Errorf("the provider was asked %d times, want %d", n, asks)
+	if n := m.provider.Counts().EmbeddingRequests - requests; n != wantRequests {
+		t.Errorf("the provider got %d requests, want %d", n, wantRequests)
 	}
 }
 
-// awaitIdle waits until nothing goes on.
+// awaitIdle waits until no task and no reindex is running.
 func (m *testEnv) awaitIdle() {
 	m.t.Helper()
 	audit.AwaitIdle(m.t, m.installation, time.Minute)

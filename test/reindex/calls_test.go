@@ -14,19 +14,19 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// toModel is a request for another model.
+// toModel returns a request for a reindex with another model.
 func toModel(model document.Model) document.ReindexRequest {
 	return document.ReindexRequest{Collection: collection, Model: model}
 }
 
-// begin begins a reindex of the collection.
+// begin starts a reindex of the collection.
 func (m *testEnv) begin(request document.ReindexRequest) document.Reindex {
 	m.t.Helper()
-	begun, err := m.client().BeginReindex(m.t.Context(), request)
-	if err != nil || len(begun) != 1 {
-		m.t.Fatalf("begin %+v: %+v, %v", request, begun, err)
+	started, err := m.client().BeginReindex(m.t.Context(), request)
+	if err != nil || len(started) != 1 {
+		m.t.Fatalf("begin %+v: %+v, %v", request, started, err)
 	}
-	return begun[0]
+	return started[0]
 }
 
 // estimate does a dry run.
@@ -39,13 +39,13 @@ func (m *testEnv) estimate(request document.ReindexRequest) document.ReindexEsti
 	return estimates[0]
 }
 
-// reindex returns a reindex as it is now.
+// reindex returns a reindex in its current state.
 func (m *testEnv) reindex(id uuid.UUID) document.Reindex {
 	m.t.Helper()
 	return m.must(m.client().Reindex(m.t.Context(), id, 0))
 }
 
-// must returns the answer to a call that may not fail.
+// must returns reindex, and fails the test if err is not nil.
 func (m *testEnv) must(reindex document.Reindex, err error) document.Reindex {
 	m.t.Helper()
 	if err != nil {
@@ -54,24 +54,24 @@ func (m *testEnv) must(reindex document.Reindex, err error) document.Reindex {
 	return reindex
 }
 
-// awaitSuccess waits until a reindex has ended, and well.
+// awaitSuccess waits until a reindex has ended. It must have succeeded.
 func (m *testEnv) awaitSuccess(id uuid.UUID) document.Reindex {
 	m.t.Helper()
 	ctx, cancel := context.WithTimeout(m.t.Context(), 4*time.Minute)
 	defer cancel()
 	reindex, err := m.client().AwaitReindex(ctx, id, 10*time.Second, nil)
 	if err != nil || reindex.State != document.JobSucceeded {
-		m.t.Fatalf("reindex %s is %+v, %v; a moment later %+v", id, reindex, err, m.reindex(id))
+		m.t.Fatalf("reindex %s is %+v, %v; read again: %+v", id, reindex, err, m.reindex(id))
 	}
 	m.t.Logf("reindex of %s to %s with %d dimensions: %+v", reindex.Change, reindex.Model, reindex.Dimensions, reindex.Progress)
 	return reindex
 }
 
-// awaitProgress waits until a share of the documents' bytes has been done.
+// awaitProgress waits until a share of the documents' bytes is done.
 func (m *testEnv) awaitProgress(id uuid.UUID, share float64) {
 	m.t.Helper()
 	var reindex document.Reindex
-	await.Within(m.t, 4*time.Minute, "the reindex gets there", func() bool {
+	await.Within(m.t, 4*time.Minute, "the reindex reaches the progress", func() bool {
 		reindex = m.reindex(id)
 		if reindex.State.Ended() {
 			m.t.Fatalf("the reindex has ended before %.0f %%: %+v", share*100, reindex)
@@ -82,8 +82,8 @@ func (m *testEnv) awaitProgress(id uuid.UUID, share float64) {
 	m.t.Logf("at %.0f %%: %+v", share*100, reindex.Progress)
 }
 
-// wantRefused sends a request that must be refused with that status and code, and
-// returns what the refusal says.
+// wantRefused sends a request that must be refused with the given status and code. It returns the
+// detail and the errors of the problem.
 func (m *testEnv) wantRefused(status int, code, path string, body map[string]any) string {
 	m.t.Helper()
 	got, _, text, err := m.program("api").Send(m.t.Context(), http.MethodPost, path, body)
@@ -97,11 +97,11 @@ func (m *testEnv) wantRefused(status int, code, path string, body map[string]any
 	return problem.Detail + fmt.Sprint(problem.Errors)
 }
 
-// wantActiveModel checks which model answers searches of the collection.
+// wantActiveModel checks that the active space of the collection has the given model.
 func (m *testEnv) wantActiveModel(model document.Model) {
 	m.t.Helper()
 	if m.installation.QueryInt(`SELECT count(*) FROM collections c JOIN spaces s ON s.id = c.active_space
 	                 WHERE c.name = $1 AND s.model = $2 AND s.dimensions = $3`, collection, model.Name, model.Dimensions) != 1 {
-		m.t.Errorf("the live space of %s is not that of %s", collection, model.Name)
+		m.t.Errorf("the active space of %s does not have the model %s", collection, model.Name)
 	}
 }

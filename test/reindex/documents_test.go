@@ -18,11 +18,10 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// file is a document to be uploaded.
+// file is a document to upload.
 type file struct{ key, text string }
 
-// uploadAndWait uploads a file, waits until it can be found, and returns its document's
-// id.
+// uploadAndWait uploads a file, waits until searches find it, and returns the id of its document.
 func (m *testEnv) uploadAndWait(ctx context.Context, c *client.Client, f file) (uuid.UUID, error) {
 	accepted, err := m.uploads.Upload(ctx, c, f.key, f.text)
 	if err != nil {
@@ -38,8 +37,8 @@ func (m *testEnv) uploadAndWait(ctx context.Context, c *client.Client, f file) (
 	return accepted.Document.ID, nil
 }
 
-// corpusFiles returns so many files of the corpus, of all its languages, or all
-// that there are.
+// corpusFiles returns n files of the corpus, evenly spread over it so that all its languages occur,
+// or all files if there are fewer.
 func corpusFiles(t *testing.T, n int) []file {
 	t.Helper()
 	all, err := corpus.Files(corpus.Dir(t))
@@ -55,16 +54,15 @@ func corpusFiles(t *testing.T, n int) []file {
 	return files
 }
 
-// question is what searches ask.
+// question is the query of all searches.
 const question = "Who keeps the bell of the drowned abbey, and where does it hang?"
 
-// marksPerFile are how many passages of a marked file answer the question.
+// marksPerFile is the number of passages in a marked file that answer the question.
 const marksPerFile = 2
 
-// markedFile returns a document of several passages, of which the first and the
-// last answer the question and say of which version they are. The others are
-// those of every version. Its metadata has the kind that is the first part of
-// its key.
+// markedFile returns a document of several passages. The first and the last answer the question and
+// name the version. The others are the same in every version. The document's metadata field kind is
+// the first part of its key.
 func markedFile(key string, version int) file {
 	kind, _, _ := strings.Cut(key, "/")
 	random := newRandom(key)
@@ -83,21 +81,20 @@ func markedFile(key string, version int) file {
 
 var markPattern = regexp.MustCompile(`«(\S+) (\d+) (\d+)»`)
 
-// readMark returns which version of which document a passage is of, and which
-// of its marks it is; false if it has none.
+// readMark returns the key, the version and the mark number in a passage; false if the passage has
+// no mark.
 func readMark(passage string) (key string, version, part int, ok bool) {
 	found := markPattern.FindStringSubmatch(passage)
 	if found == nil {
 		return "", 0, 0, false
 	}
-	version, _ = strconv.Atoi(found[2]) // the pattern has digits there
+	version, _ = strconv.Atoi(found[2]) // cannot fail: the pattern matches digits
 	part, _ = strconv.Atoi(found[3])
 	return found[1], version, part, true
 }
 
-// plainFile returns a document with so many sections of so many sentences each.
-// No two documents have a passage in common, since a passage is embedded with
-// its headings.
+// plainFile returns a document with the given number of sections, with length sentences each. Two
+// documents never have a passage in common, because a passage is embedded with its headings.
 func plainFile(key string, sections, length int) file {
 	random := newRandom(key)
 	var b strings.Builder
@@ -108,14 +105,14 @@ func plainFile(key string, sections, length int) file {
 	return file{key, b.String()}
 }
 
-// newRandom returns choices that follow from a name.
+// newRandom returns a random generator with a seed from name.
 func newRandom(name string) *rand.Rand {
 	var seed [32]byte
 	copy(seed[:], name)
 	return rand.New(rand.NewChaCha8(seed))
 }
 
-// sentences returns so many sentences of about a dozen tokens each.
+// sentences returns n sentences of about a dozen tokens each.
 func sentences(random *rand.Rand, n int) string {
 	var b strings.Builder
 	for range n {

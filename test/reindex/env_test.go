@@ -17,21 +17,21 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// The models of the provider. All collections begin with the small one.
+// The provider's models. All collections start with the small one.
 var (
 	smallModel = document.Model{Name: "text-embedding-3-small", Dimensions: 64}
 	largeModel = document.Model{Name: "text-embedding-3-large", Dimensions: 1536}
-	fixedModel = document.Model{Name: "stubborn", Dimensions: 48} // whatever it is asked for
+	fixedModel = document.Model{Name: "fixed", Dimensions: 48} // ignores the requested dimensions
 )
 
-// batchPassages is how many passages a crash may cost: a reindex has one request in
-// flight here.
+// batchPassages is the number of passages that a crash may cost: here, a reindex has one request in
+// flight.
 const batchPassages = 8
 
-// collection is the one that uploads and searches mean.
+// collection is the default collection, to which uploads and searches without a collection refer.
 const collection = "default"
 
-// testEnv is an installation, and the books of what was uploaded to it.
+// testEnv is an installation, and a log of the uploads to it.
 type testEnv struct {
 	t            *testing.T
 	installation *program.Installation
@@ -45,8 +45,8 @@ type testEnv struct {
 
 var programs = []string{"api", "worker-knowledge", "worker-summary"}
 
-// newTestEnv sets up an installation whose provider takes so long for each
-// request, and starts its programs. More is their environment.
+// newTestEnv sets up an installation whose provider has the given latency, and starts its programs.
+// more is added to their environment.
 func newTestEnv(t *testing.T, latency time.Duration, more ...string) *testEnv {
 	t.Helper()
 	m := &testEnv{t: t, running: map[string]*program.Program{}, provider: fakeprovider.Start(t, fakeprovider.Options{
@@ -59,7 +59,7 @@ func newTestEnv(t *testing.T, latency time.Duration, more ...string) *testEnv {
 		"GRISTMILL_EMBEDDING_DIMENSIONS=" + strconv.Itoa(smallModel.Dimensions),
 		"GRISTMILL_EMBEDDING_BATCH=" + strconv.Itoa(batchPassages),
 		"GRISTMILL_REINDEX_CONCURRENCY=1",
-		// What a busy machine takes for a search is no matter here.
+		// Long, because the machine may be busy: these tests do not check the time of a search.
 		"GRISTMILL_SEARCH_TIMEOUT=20s",
 	}, more...)...)
 	m.start(programs...)
@@ -83,18 +83,18 @@ func (m *testEnv) start(names ...string) {
 	}
 }
 
-// stop has all programs end, each in order.
+// stop stops all programs, one after the other. Each must exit with 0.
 func (m *testEnv) stop() {
 	m.t.Helper()
 	for _, name := range programs {
 		if status := m.program(name).Stop(); status != 0 {
-			m.t.Errorf("%s ended with %d", name, status)
+			m.t.Errorf("%s exited with %d", name, status)
 		}
 	}
 }
 
-// restart ends all programs and starts them anew, with more in their
-// environment, which prevails.
+// restart stops all programs and starts them again, with additions to their environment that
+// override earlier values.
 func (m *testEnv) restart(more ...string) {
 	m.t.Helper()
 	m.stop()
@@ -102,8 +102,7 @@ func (m *testEnv) restart(more ...string) {
 	m.start(programs...)
 }
 
-// crashWorker ends the worker that re-indexes as a crash would, and starts another
-// one.
+// crashWorker kills the knowledge worker, which re-indexes, and starts another.
 func (m *testEnv) crashWorker() {
 	m.t.Helper()
 	m.program("worker-knowledge").Kill()
@@ -111,8 +110,8 @@ func (m *testEnv) crashWorker() {
 	m.start("worker-knowledge")
 }
 
-// expireLeases has the leases and claims of workers that are silent be over, with
-// -short. Else one has to wait until they are.
+// expireLeases expires, with -short, the leases and in-flight locks of workers. Without -short the
+// tests wait until they expire.
 func (m *testEnv) expireLeases() {
 	m.t.Helper()
 	if !testing.Short() {
@@ -124,11 +123,11 @@ func (m *testEnv) expireLeases() {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	claims := redis.NewClient(options)
-	defer claims.Close()
-	names, err := claims.Keys(m.t.Context(), "claim:*").Result()
+	locks := redis.NewClient(options)
+	defer locks.Close()
+	names, err := locks.Keys(m.t.Context(), "claim:*").Result()
 	if err == nil && len(names) > 0 {
-		err = claims.Del(m.t.Context(), names...).Err()
+		err = locks.Del(m.t.Context(), names...).Err()
 	}
 	if err != nil {
 		m.t.Fatal(err)
@@ -147,7 +146,7 @@ func (m *testEnv) client() *client.Client {
 	return m.program("api").Client(program.APIKey)
 }
 
-// upload uploads files, several at a time, and waits until all can be found.
+// upload uploads files, eight at a time, and waits until searches find them.
 func (m *testEnv) upload(files []file) {
 	m.t.Helper()
 	ctx, cancel := context.WithTimeout(m.t.Context(), 4*time.Minute)
@@ -166,15 +165,14 @@ func (m *testEnv) upload(files []file) {
 	}
 }
 
-// audit waits until all is done and holds the installation to its promises. So
-// many passages may have been sent in vain.
+// audit waits until all work has ended and audits the installation. allowance is the number of
+// passages that may have been sent without need.
 func (m *testEnv) audit(allowance int) {
 	m.t.Helper()
 	m.auditUsage(m.provider, allowance)
 }
 
-// auditUsage is audit with a provider whose books are to be looked at, or
-// none.
+// auditUsage is audit with the provider whose usage is checked, or nil to check none.
 func (m *testEnv) auditUsage(provider *fakeprovider.Provider, allowance int) {
 	m.t.Helper()
 	c := m.client()
@@ -188,7 +186,7 @@ func (m *testEnv) auditUsage(provider *fakeprovider.Provider, allowance int) {
 	}
 }
 
-// dumpLogs shows what the programs complained of.
+// dumpLogs logs the programs' warnings.
 func (m *testEnv) dumpLogs() {
 	for _, p := range m.all {
 		m.t.Log(p.LogWarnings())

@@ -14,9 +14,9 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// A reindex that changes nothing redoes what failed and what is damaged, and
-// with force all that it is told to; what has a vector is not sent again.
-func TestReindexRedoesWhatFailed(t *testing.T) {
+// A reindex without a change processes failed and damaged documents again, and with force all
+// selected ones. Passages that have a vector are not sent again.
+func TestReindexRetriesFailedDocuments(t *testing.T) {
 	t.Parallel()
 	const failed, damaged = "one/failed.md", "two/damaged.md"
 	m := newTestEnv(t, 10*time.Millisecond)
@@ -26,10 +26,10 @@ func TestReindexRedoesWhatFailed(t *testing.T) {
 	}
 	m.upload(files)
 	ctx, c := t.Context(), m.client()
-	m.provider.FailTexts("About "+failed, fakeprovider.Status(400, "the model does not like this"))
+	m.provider.FailTexts("About "+failed, fakeprovider.Status(400, "the model refuses this text"))
 	f := plainFile(failed, 8, 6)
 	if id, err := m.uploadAndWait(ctx, c, f); err == nil {
-		t.Fatalf("document %s was done by a provider that refuses", id)
+		t.Fatalf("document %s succeeded although the provider refuses its text", id)
 	}
 	m.provider.FailTexts("", nil)
 	documents := audit.Documents(t, c)
@@ -53,9 +53,9 @@ func TestReindexRedoesWhatFailed(t *testing.T) {
 		}
 	}
 	sent := m.sentTexts(smallModel)
-	redo("what failed", document.ReindexRequest{}, func(key string) bool { return key == failed || key == damaged })
+	redo("failed documents", document.ReindexRequest{}, func(key string) bool { return key == failed || key == damaged })
 	if diff := cmp.Diff(m.split([]file{f}, 400), subtractTexts(m.sentTexts(smallModel), sent)); diff != "" {
-		t.Errorf("redoing what failed sent (-want +got):\n%s", diff)
+		t.Errorf("the reindex of failed documents sent (-want +got):\n%s", diff)
 	}
 
 	sent = m.sentTexts(smallModel)
@@ -65,12 +65,12 @@ func TestReindexRedoesWhatFailed(t *testing.T) {
 	redo("a document", document.ReindexRequest{Force: true, DocumentIDs: []uuid.UUID{documents[damaged].ID}},
 		func(key string) bool { return key == damaged })
 	if rest := subtractTexts(m.sentTexts(smallModel), sent); len(rest) > 0 {
-		t.Errorf("redoing what had vectors sent %s", excerpt(rest))
+		t.Errorf("reindexes of documents with vectors sent %s", excerpt(rest))
 	}
 	m.audit(0)
 }
 
-// versions returns which version of each document is the newest.
+// versions returns the newest version of each document.
 func (m *testEnv) versions() map[string]int {
 	m.t.Helper()
 	versions := map[string]int{}

@@ -10,16 +10,16 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/program"
 )
 
-// A space that grows past the threshold gets an index, while it is searched and
-// written to, and nobody notices.
-func TestPromotion(t *testing.T) {
+// A space that grows beyond the threshold gets an index while it is searched and written. Searches
+// and uploads continue.
+func TestIndexIsBuiltUnderTraffic(t *testing.T) {
 	t.Parallel()
 	threshold := ifShort(400, 3000)
 	m := newTestEnv(t, 10*time.Millisecond, "GRISTMILL_INDEX_THRESHOLD="+strconv.Itoa(threshold))
 	tr := newTraffic(m, corpusFiles(t, 8))
 	tr.start()
 	if n := m.installation.QueryInt(`SELECT count(*) FROM ` + program.AllPassagesSQL + ` p`); n >= threshold || m.countIndexes() != 0 {
-		t.Fatalf("%d passages are there to begin with, in a space with %d indexes; the test wants few, and none", n, m.countIndexes())
+		t.Fatalf("the test starts with %d passages and %d indexes; it needs fewer than the threshold, and no index", n, m.countIndexes())
 	}
 
 	const sections = 40
@@ -29,7 +29,7 @@ func TestPromotion(t *testing.T) {
 	}
 	m.upload(files)
 	if testing.Short() {
-		m.crashWorker() // a worker looks for such spaces when it starts, and else every half minute
+		m.crashWorker() // a worker looks for such spaces at its start, and then every half minute
 	}
 	await.Within(t, 3*time.Minute, "the space is indexed", func() bool {
 		return m.countIndexes() == 1 && m.installation.QueryInt(`SELECT count(*) FROM spaces WHERE indexed`) == 1
@@ -44,7 +44,7 @@ func TestPromotion(t *testing.T) {
 	m.audit(maxCrashLoss)
 }
 
-// countIndexes is how many vector indexes there are that can be used.
+// countIndexes returns the number of valid vector indexes.
 func (m *testEnv) countIndexes() int {
 	m.t.Helper()
 	return m.installation.QueryInt(`SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam

@@ -13,8 +13,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// revertToIncomplete switches back to a space in which documents are missing. The
-// new one answers until the other is whole again.
+// revertToIncomplete reverts to a space in which documents are missing. The new space stays active
+// until the other one is complete again.
 func (c *modelChange) revertToIncomplete() {
 	c.awaitSwitch()
 	c.env.installation.Exec(fmt.Sprintf(`DELETE FROM space_versions p USING documents d, spaces s
@@ -22,18 +22,18 @@ func (c *modelChange) revertToIncomplete() {
 	c.traffic.spaces.expectSwitch(smallModel)
 	reindex := c.env.must(c.env.client().RevertReindex(c.t.Context(), c.id))
 	if reindex.Stage != document.StageReverting || reindex.State.Ended() {
-		c.t.Errorf("reverted, it is %s at %s", reindex.State, reindex.Stage)
+		c.t.Errorf("after the revert the reindex is %s at stage %s", reindex.State, reindex.Stage)
 	}
 	if reindex = c.env.awaitSuccess(c.id); reindex.Stage != document.StageReverted {
-		c.t.Errorf("it has ended at %s", reindex.Stage)
+		c.t.Errorf("the reindex ended at stage %s", reindex.Stage)
 	}
 	c.traffic.spaces.confirmSwitch()
 	c.env.wantActiveModel(smallModel)
 	c.traffic.awaitWrites(3)
 }
 
-// takeOver has the worker stop for longer than its lease, so that another
-// one takes the reindex over, and then go on.
+// takeOver suspends the worker for longer than its lease, so that another worker claims the
+// reindex, and then resumes it.
 func (c *modelChange) takeOver() {
 	c.env.awaitProgress(c.id, 0.3)
 	first := c.env.program("worker-knowledge")
@@ -43,31 +43,30 @@ func (c *modelChange) takeOver() {
 	c.env.awaitProgress(c.id, 0.6)
 	first.Signal(syscall.SIGCONT)
 	c.awaitSwitch()
-	await.Within(c.t, time.Minute, "the first worker hears that it is not its reindex any more", func() bool { return first.LostLeaseLine() != "" })
+	await.Within(c.t, time.Minute, "the first worker logs that it lost its lease", func() bool { return first.LostLeaseLine() != "" })
 }
 
-// indexBothSpaces has both spaces be searched by their indexes. A worker that starts
-// looks at once for what has none.
+// indexBothSpaces makes both spaces have an index. A worker looks for spaces without one when it
+// starts.
 func (c *modelChange) indexBothSpaces() {
 	c.env.awaitProgress(c.id, 0.2)
 	c.env.crashWorker()
-	await.Within(c.t, time.Minute, "the space that is searched is indexed", func() bool {
+	await.Within(c.t, time.Minute, "the active space is indexed", func() bool {
 		return c.env.installation.QueryInt(`SELECT count(*) FROM spaces WHERE indexed AND model = $1`, smallModel.Name) == 1
 	})
 	c.awaitSwitch()
 	if n := c.env.installation.QueryInt(`SELECT count(*) FROM spaces WHERE indexed`); n != 2 || c.env.countIndexes() != 2 {
-		c.t.Errorf("%d spaces are indexed, by %d indexes; want both", n, c.env.countIndexes())
+		c.t.Errorf("%d spaces are indexed, with %d indexes; want 2 of each", n, c.env.countIndexes())
 	}
 }
 
-// switchRepeatedly goes to the new space and back several times. What was bought is
-// not bought again.
+// switchRepeatedly switches to the new space and back several times. No passage is embedded again.
 func (c *modelChange) switchRepeatedly() {
 	for range ifShort(2, 6) {
 		c.awaitSwitch()
 		c.traffic.spaces.expectSwitch(smallModel)
 		if reindex := c.env.must(c.env.client().RevertReindex(c.t.Context(), c.id)); reindex.Stage != document.StageReverted {
-			c.t.Errorf("reverted, it is %s at %s", reindex.State, reindex.Stage)
+			c.t.Errorf("after the revert the reindex is %s at stage %s", reindex.State, reindex.Stage)
 		}
 		c.traffic.spaces.confirmSwitch()
 		c.traffic.awaitWrites(3)
@@ -77,9 +76,8 @@ func (c *modelChange) switchRepeatedly() {
 	c.awaitSwitch()
 }
 
-// failNewModel has the new model go away for a while, and then no longer be
-// offered, which an operator mends. That is no concern of those who search and
-// upload.
+// failNewModel makes the new model unavailable for a while, then makes it refuse all requests until
+// an operator fixes that. Neither affects searches and uploads.
 func (c *modelChange) failNewModel() {
 	c.env.awaitProgress(c.id, 0.3)
 	c.env.provider.FailModel(largeModel.Name, fakeprovider.Status(http.StatusServiceUnavailable, "overloaded"), -1)
@@ -93,7 +91,7 @@ func (c *modelChange) failNewModel() {
 	c.traffic.awaitWrites(6)
 	c.traffic.awaitAnswers(50)
 	c.env.wantActiveModel(smallModel)
-	await.Until(c.t, "the reindex waits, and says why", func() bool { return c.env.reindex(c.id).Error != "" }) // it is tried now and then
+	await.Until(c.t, "the reindex has an error", func() bool { return c.env.reindex(c.id).Error != "" }) // the reindex retries, so the error is not always set
 	c.env.provider.FailModel(largeModel.Name, nil, 0)
 	c.awaitSwitch()
 }
@@ -103,9 +101,9 @@ func (c *modelChange) awaitState(state document.JobState) {
 	await.Within(c.t, time.Minute, "the reindex is "+string(state), func() bool { return c.env.reindex(c.id).State == state })
 }
 
-// Documents are cut anew while they are searched, edited, uploaded and deleted,
-// the reindex is cancelled and begun again, and the worker is killed twice. Then
-// it is reverted, in one call.
+// Documents are split with another chunking while they are searched, edited, uploaded and deleted.
+// The reindex is cancelled and started again, and the worker is killed twice. Then the change is
+// reverted, in one call.
 func TestChunkingChange(t *testing.T) {
 	t.Parallel()
 	m := newTestEnv(t, 40*time.Millisecond)
@@ -127,7 +125,7 @@ func TestChunkingChange(t *testing.T) {
 	tr.awaitWrites(6)
 	tr.awaitAnswers(50)
 	if reindex := m.must(m.client().RevertReindex(t.Context(), id)); reindex.Stage != document.StageReverted {
-		t.Errorf("reverted, it is %s at %s", reindex.State, reindex.Stage)
+		t.Errorf("after the revert the reindex is %s at stage %s", reindex.State, reindex.Stage)
 	}
 	m.wantActiveChunking(400)
 	tr.awaitWrites(3)
@@ -137,15 +135,15 @@ func TestChunkingChange(t *testing.T) {
 	m.audit(batchPassages + 2*maxCrashLoss)
 }
 
-// wantActiveChunking checks how long passages may be in the live space, and that
-// none is longer, but some are about as long.
-func (m *testEnv) wantActiveChunking(most int) {
+// wantActiveChunking checks the maximum number of tokens in a passage of the active space: no
+// passage has more, and some have nearly as many.
+func (m *testEnv) wantActiveChunking(maxTokens int) {
 	m.t.Helper()
-	const live = `SELECT count(*) FROM ` + program.AllPassagesSQL + ` p JOIN spaces s ON s.id = p.space JOIN collections c ON c.active_space = s.id WHERE c.name = $1 AND `
-	if n := m.installation.QueryInt(live+`(s.chunk_tokens <> $2 OR p.tokens > $2)`, collection, most); n > 0 {
-		m.t.Errorf("%d passages of the live space are not of one with at most %d tokens", n, most)
+	const active = `SELECT count(*) FROM ` + program.AllPassagesSQL + ` p JOIN spaces s ON s.id = p.space JOIN collections c ON c.active_space = s.id WHERE c.name = $1 AND `
+	if n := m.installation.QueryInt(active+`(s.chunk_tokens <> $2 OR p.tokens > $2)`, collection, maxTokens); n > 0 {
+		m.t.Errorf("%d passages of the active space have another limit than %d tokens, or more tokens", n, maxTokens)
 	}
-	if n := m.installation.QueryInt(live+`p.tokens > $2 / 2`, collection, most); n == 0 {
-		m.t.Errorf("no passage of the live space is of more than %d tokens", most/2)
+	if n := m.installation.QueryInt(active+`p.tokens > $2 / 2`, collection, maxTokens); n == 0 {
+		m.t.Errorf("no passage of the active space has more than %d tokens", maxTokens/2)
 	}
 }

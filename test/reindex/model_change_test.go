@@ -13,36 +13,36 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// A collection changes to another model while it is searched, and documents
-// are edited, uploaded and deleted. No answer is empty, mixed, out of date or
-// an error, whatever happens to the reindex.
+// A collection changes to another model while it is searched and documents are edited, uploaded and
+// deleted. No search result is empty, mixed, out of date or an error, whatever happens to the
+// reindex.
 func TestModelChange(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		happens func(*modelChange)
-		waste   int      // passages that may be sent in vain
+		disturb func(*modelChange)
+		waste   int      // number of passages that may be sent without need
 		more    []string // environment
-		long    bool     // not with -short
+		long    bool     // skipped with -short
 	}{
-		"nothing happens to it":     {happens: (*modelChange).awaitSwitch},
-		"with vector indexes":       {happens: (*modelChange).indexBothSpaces, waste: maxCrashLoss, more: []string{"GRISTMILL_INDEX_THRESHOLD=30"}, long: true},
-		"killed twice":              {happens: (*modelChange).crashTwice, waste: 2 * maxCrashLoss},
-		"taken over":                {happens: (*modelChange).takeOver, waste: maxCrashLoss, long: true},
-		"cancelled and begun again": {happens: (*modelChange).cancelAndRestart, waste: batchPassages},
-		"paused and resumed":        {happens: (*modelChange).pauseAndResume, waste: batchPassages},
-		"reverted":                  {happens: (*modelChange).revert},
-		"reverted to what has gaps": {happens: (*modelChange).revertToIncomplete},
-		"done again and again":      {happens: (*modelChange).switchRepeatedly, long: true},
-		"the new model fails":       {happens: (*modelChange).failNewModel},
+		"undisturbed":                     {disturb: (*modelChange).awaitSwitch},
+		"with vector indexes":             {disturb: (*modelChange).indexBothSpaces, waste: maxCrashLoss, more: []string{"GRISTMILL_INDEX_THRESHOLD=30"}, long: true},
+		"killed twice":                    {disturb: (*modelChange).crashTwice, waste: 2 * maxCrashLoss},
+		"taken over":                      {disturb: (*modelChange).takeOver, waste: maxCrashLoss, long: true},
+		"cancelled and started again":     {disturb: (*modelChange).cancelAndRestart, waste: batchPassages},
+		"paused and resumed":              {disturb: (*modelChange).pauseAndResume, waste: batchPassages},
+		"reverted":                        {disturb: (*modelChange).revert},
+		"reverted to an incomplete space": {disturb: (*modelChange).revertToIncomplete},
+		"repeated":                        {disturb: (*modelChange).switchRepeatedly, long: true},
+		"the new model fails":             {disturb: (*modelChange).failNewModel},
 	} {
 		if test.long && testing.Short() {
-			continue // the others have much of it
+			continue // the other cases cover most of it
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const probes = 6
 			c := newModelChange(t, test.more...)
-			test.happens(c)
+			test.disturb(c)
 			c.traffic.awaitAnswers(20)
 			c.traffic.awaitReads(2)
 			c.traffic.end()
@@ -51,12 +51,11 @@ func TestModelChange(t *testing.T) {
 	}
 }
 
-// maxCrashLoss is what may be in flight of uploads and of a reindex when their worker
-// is killed.
+// maxCrashLoss is the number of passages of uploads and of a reindex that may be in flight when
+// their worker is killed.
 const maxCrashLoss = 5 * batchPassages
 
-// modelChange is a reindex from the small model to the large one, under
-// traffic.
+// modelChange is a reindex from the small model to the large one, under traffic.
 type modelChange struct {
 	t       *testing.T
 	env     *testEnv
@@ -74,24 +73,23 @@ func newModelChange(t *testing.T, more ...string) *modelChange {
 	return c
 }
 
-// begin begins the reindex.
+// begin starts the reindex.
 func (c *modelChange) begin() {
 	c.t.Helper()
 	reindex := c.env.begin(toModel(largeModel))
 	if reindex.Change != document.ChangeModel || reindex.State.Ended() {
-		c.t.Fatalf("begun: %+v", reindex)
+		c.t.Fatalf("the started reindex is %+v", reindex)
 	}
 	c.id = reindex.ID
 }
 
-// awaitSwitch waits until the reindex has succeeded and searches are answered from
-// the new space.
+// awaitSwitch waits until the reindex has succeeded and searches are answered from the new space.
 func (c *modelChange) awaitSwitch() {
 	c.t.Helper()
 	reindex := c.env.awaitSuccess(c.id)
 	c.traffic.spaces.confirmSwitch()
 	if reindex.Stage != document.StageDone || reindex.RevertibleUntil == nil || reindex.Progress.DocumentsDone != reindex.Progress.Documents {
-		c.t.Errorf("ended: %+v", reindex)
+		c.t.Errorf("the reindex ended as %+v", reindex)
 	}
 	c.env.wantActiveModel(largeModel)
 	c.traffic.awaitWrites(3)
@@ -105,12 +103,12 @@ func (c *modelChange) crashTwice() {
 	c.awaitSwitch()
 }
 
-// cancelAndRestart cancels the reindex in the middle. Begun again, it sends what is
-// missing.
+// cancelAndRestart cancels the reindex in the middle and starts it again, which sends the missing
+// passages.
 func (c *modelChange) cancelAndRestart() {
 	c.env.awaitProgress(c.id, 0.5)
 	if reindex := c.env.must(c.env.client().CancelReindex(c.t.Context(), c.id)); reindex.State != document.JobCancelled {
-		c.t.Errorf("cancelled, it is %s", reindex.State)
+		c.t.Errorf("after the cancel the reindex is %s", reindex.State)
 	}
 	sent := total(c.env.sentTexts(largeModel))
 	c.traffic.awaitWrites(3)
@@ -123,15 +121,14 @@ func (c *modelChange) cancelAndRestart() {
 	c.awaitSwitch()
 }
 
-// pauseAndResume pauses the reindex in the middle. Until it is resumed, it does
-// nothing.
+// pauseAndResume pauses the reindex in the middle. It does nothing until it is resumed.
 func (c *modelChange) pauseAndResume() {
 	c.env.awaitProgress(c.id, 0.4)
 	if reindex := c.env.must(c.env.client().PauseReindex(c.t.Context(), c.id)); reindex.State != document.JobPaused {
-		c.t.Errorf("paused, it is %s", reindex.State)
+		c.t.Errorf("after the pause the reindex is %s", reindex.State)
 	}
-	// The worker may have to be told, and what is in flight may come back.
-	await.Within(c.t, time.Minute, "the provider is left alone by the reindex", func() bool {
+	// Waits until the worker has noticed, and the requests in flight have been answered.
+	await.Within(c.t, time.Minute, "the reindex sends no more requests to the provider", func() bool {
 		sent := total(c.env.sentTexts(largeModel))
 		c.traffic.awaitWrites(3)
 		return total(c.env.sentTexts(largeModel)) == sent
@@ -139,23 +136,22 @@ func (c *modelChange) pauseAndResume() {
 	paused := c.env.reindex(c.id)
 	c.traffic.awaitAnswers(50)
 	if now := c.env.reindex(c.id); now.State != document.JobPaused || !cmp.Equal(now.Progress, paused.Progress) {
-		c.t.Errorf("while it is paused it goes from %+v to %+v", paused, now)
+		c.t.Errorf("while it was paused the reindex changed from %+v to %+v", paused, now)
 	}
 	c.env.wantActiveModel(smallModel)
 	if reindex := c.env.must(c.env.client().ResumeReindex(c.t.Context(), c.id)); reindex.State.Ended() || reindex.State == document.JobPaused {
-		c.t.Errorf("resumed, it is %s", reindex.State)
+		c.t.Errorf("after the resume the reindex is %s", reindex.State)
 	}
 	c.awaitSwitch()
 }
 
-// revert switches back, in one call, after documents have been written to
-// the new space.
+// revert switches back, in one call, after documents have been written to the new space.
 func (c *modelChange) revert() {
 	c.awaitSwitch()
 	c.traffic.awaitAnswers(50)
 	c.traffic.spaces.expectSwitch(smallModel)
 	if reindex := c.env.must(c.env.client().RevertReindex(c.t.Context(), c.id)); reindex.Stage != document.StageReverted || reindex.State != document.JobSucceeded {
-		c.t.Errorf("reverted, it is %s at %s", reindex.State, reindex.Stage)
+		c.t.Errorf("after the revert the reindex is %s at stage %s", reindex.State, reindex.Stage)
 	}
 	c.traffic.spaces.confirmSwitch()
 	c.env.wantActiveModel(smallModel)

@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// A change of the model needs no originals: what is embedded stands in the
-// database.
-func TestOriginalsAreNotReadAgain(t *testing.T) {
+// A change of the model reads no originals: the database has the text to embed.
+func TestModelChangeReadsNoOriginals(t *testing.T) {
 	t.Parallel()
 	m := newTestEnv(t, 10*time.Millisecond)
 	m.upload(corpusFiles(t, ifShort(12, 100)))

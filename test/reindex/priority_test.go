@@ -8,9 +8,9 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Who uploads a document does not wait behind those that a reindex redoes or
-// embeds by another model: most of these are still to come when it is done.
-func TestUploadDoesNotWaitBehindAReindex(t *testing.T) {
+// An upload does not wait for the documents of a reindex, with or without a change of the model:
+// when it is done, most of those are still to do.
+func TestUploadHasPriorityOverReindex(t *testing.T) {
 	t.Parallel()
 	m := newTestEnv(t, 40*time.Millisecond)
 	var files []file

@@ -13,14 +13,14 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// What a provider is sent is what it has not embedded yet, and one text to see
-// whether it is there.
+// A reindex sends the provider only texts that it has not embedded yet, and one probe to check that
+// the model answers.
 func TestProviderCalls(t *testing.T) {
 	t.Parallel()
-	const price = 2.5 // US dollars for a million tokens
+	const price = 2.5 // US dollars per million tokens
 	m := newTestEnv(t, 10*time.Millisecond, fmt.Sprintf("GRISTMILL_PRICES=%s=%v", largeModel.Name, price))
 	files := corpusFiles(t, ifShort(16, 1000))
-	m.upload(append(files, file{"again/" + files[0].key, files[0].text})) // whose passages are there twice
+	m.upload(append(files, file{"again/" + files[0].key, files[0].text})) // a copy, so its passages occur twice
 	passages := m.publishedTexts()
 	ctx, c := t.Context(), m.client()
 
@@ -35,10 +35,10 @@ func TestProviderCalls(t *testing.T) {
 	}
 	wantNear(t, "tokens", estimate.Tokens, tokens(t, passages))
 	if cost := price * float64(estimate.Tokens) / 1e6; estimate.Cost == nil || math.Abs(*estimate.Cost-cost) > cost/1e6 {
-		t.Errorf("estimated to cost %v, want %v", estimate.Cost, cost)
+		t.Errorf("estimated cost %v, want %v", estimate.Cost, cost)
 	}
 	if estimate.Seconds == nil || *estimate.Seconds <= 0 {
-		t.Errorf("estimated to take %v seconds, though documents were uploaded", estimate.Seconds)
+		t.Errorf("estimated %v seconds, want more than 0, because uploads have been measured", estimate.Seconds)
 	}
 
 	sent := m.sentTexts(largeModel)
@@ -46,9 +46,9 @@ func TestProviderCalls(t *testing.T) {
 	wantTexts(t, "another model", subtractTexts(m.sentTexts(largeModel), sent), passages)
 
 	for name, same := range map[string]document.ReindexRequest{
-		"the same again":         toModel(largeModel),
-		"nothing":                {Collection: collection},
-		"everything, once again": {Collection: collection, Force: true},
+		"the same model": toModel(largeModel),
+		"no change":      {Collection: collection},
+		"force":          {Collection: collection, Force: true},
 	} {
 		requests := m.provider.Counts().EmbeddingRequests
 		reindex := m.awaitSuccess(m.begin(same).ID)
@@ -57,20 +57,20 @@ func TestProviderCalls(t *testing.T) {
 		}
 	}
 	for key, d := range audit.Documents(t, c) {
-		if d.Version != 2 { // redone once, by force
+		if d.Version != 2 { // processed again once, by the reindex with force
 			t.Errorf("%s is at version %d, want 2", key, d.Version)
 		}
 	}
 
-	// Back to vectors that are still kept: nothing to send but the probe.
+	// Changes back to a model whose vectors still exist: only a probe is sent.
 	if estimate := m.estimate(toModel(smallModel)); estimate.Reusable != estimate.Passages || estimate.Tokens != 0 {
-		t.Errorf("estimate of going back: %+v", estimate)
+		t.Errorf("estimate for changing back: %+v", estimate)
 	}
 	sent = m.sentTexts(smallModel)
 	m.awaitSuccess(m.begin(toModel(smallModel)).ID)
-	wantTexts(t, "the model from before", subtractTexts(m.sentTexts(smallModel), sent), nil)
+	wantTexts(t, "the previous model", subtractTexts(m.sentTexts(smallModel), sent), nil)
 
-	// New texts are embedded by both while both are kept, each once.
+	// While both spaces exist, both models embed new texts, each once.
 	added := plainFile("added.md", 8, 6)
 	if _, err := m.uploadAndWait(ctx, c, added); err != nil {
 		t.Fatal(err)
@@ -78,14 +78,14 @@ func TestProviderCalls(t *testing.T) {
 	m.audit(10) // probes
 }
 
-// Each crash costs one unit at the most.
-func TestCrashesCostAUnit(t *testing.T) {
+// Each crash costs at most one unit.
+func TestCrashCostsAtMostOneUnit(t *testing.T) {
 	t.Parallel()
 	const crashes = 2
 	m := newTestEnv(t, 40*time.Millisecond)
 	m.upload(corpusFiles(t, ifShort(16, 200)))
 	passages := m.publishedTexts()
-	taken := m.provider.Counts().TextsProcessed
+	processed := m.provider.Counts().TextsProcessed
 	id := m.begin(toModel(largeModel)).ID
 	for n := range crashes {
 		m.awaitProgress(id, 0.25+0.4*float64(n))
@@ -93,37 +93,38 @@ func TestCrashesCostAUnit(t *testing.T) {
 	}
 	m.awaitSuccess(id)
 	sent := m.sentTexts(largeModel)
-	// Counted as they are taken: what is sent is paid for, whether or not
-	// somebody is left to be answered.
-	wasted := m.provider.Counts().TextsProcessed - taken - len(passages) - 1 // the probe
-	t.Logf("%d passages were sent in vain", wasted)
+	// Counts processed texts, because the provider charges for them even if no client waits for the
+	// answer.
+	wasted := m.provider.Counts().TextsProcessed - processed - len(passages) - 1 // the probe
+	t.Logf("%d passages were sent without need", wasted)
 	for text := range passages {
 		if sent[text] == 0 {
 			t.Errorf("never sent: %.60q", text)
 		}
 	}
 	if wasted < 0 || wasted > crashes*batchPassages {
-		t.Errorf("%d passages were sent in vain, want at most %d", wasted, crashes*batchPassages)
+		t.Errorf("%d passages were sent without need, want at most %d", wasted, crashes*batchPassages)
 	}
 	m.audit(1 + crashes*batchPassages)
 }
 
-// A chunking that leaves passages as they are sends the others only.
-func TestChunkingChangeSendsWhatIsNew(t *testing.T) {
+// A new chunking that leaves some passages unchanged sends only the others.
+func TestChunkingChangeSendsOnlyNewPassages(t *testing.T) {
 	t.Parallel()
 	const before, after = 400, 150
 	m := newTestEnv(t, 10*time.Millisecond)
 	files := make([]file, ifShort(6, 60))
 	for i := range files {
 		key := "half/" + strings.Repeat("x", i) + ".md"
-		// Sections of a passage, and sections of one before and of two after.
+		// One half of the sections is one passage before and after; each of the others is one
+		// before and two after.
 		files[i] = file{key, plainFile(key, 8, 6).text + "\n" + plainFile("the rest of "+key, 4, 14).text}
 	}
 	m.upload(files)
 	old, new := m.split(files, before), m.split(files, after)
 	fresh := subtractTexts(new, old)
 	if kept := len(new) - len(fresh); kept < len(new)/3 || kept > 2*len(new)/3 {
-		t.Fatalf("%d of %d passages stay as they are; the test wants about half", kept, len(new))
+		t.Fatalf("%d of %d passages stay the same; the test needs about half", kept, len(new))
 	}
 	if diff := cmp.Diff(old, m.publishedTexts()); diff != "" {
 		t.Fatalf("passages before (-want +got):\n%s", diff)

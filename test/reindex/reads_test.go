@@ -15,9 +15,8 @@ import (
 
 const stableKey = stableKeys + "0.md"
 
-// read lists the passages of a document that nobody touches, again and again
-// until end, a few at a time. All that it gets must be of one space: together
-// they are the whole document.
+// read lists the passages of a document that does not change, page by page, repeatedly until the
+// end of the traffic. Every list must be the complete document from one space.
 func (tr *traffic) read(ctx context.Context) {
 	text := markedFile(stableKey, 1).text
 	ticker := time.NewTicker(50 * time.Millisecond)
@@ -42,15 +41,15 @@ func (tr *traffic) read(ctx context.Context) {
 	}
 }
 
-// listPassages lists all passages of a document. A list that cannot go on where it was,
-// since another space has become live, begins anew.
+// listPassages lists all passages of a document. A list that cannot continue, because another space
+// became active, starts again.
 func listPassages(ctx context.Context, c *client.Client, id uuid.UUID) ([]document.Passage, error) {
 	var passages []document.Passage
-	for page, begun := (document.Page{Limit: 2}), 0; begun < 100; {
+	for page, starts := (document.Page{Limit: 2}), 0; starts < 100; {
 		part, err := c.Passages(ctx, id, page)
 		if p, ok := errors.AsType[*client.Problem](err); ok && p.Status == http.StatusConflict && page.Cursor != "" {
 			passages, page.Cursor = nil, ""
-			begun++
+			starts++
 			continue
 		}
 		if err != nil {
@@ -61,5 +60,5 @@ func listPassages(ctx context.Context, c *client.Client, id uuid.UUID) ([]docume
 			return passages, nil
 		}
 	}
-	return nil, errors.New("it never comes to an end")
+	return nil, errors.New("the list was started 100 times without reaching its end")
 }

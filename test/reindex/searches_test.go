@@ -13,8 +13,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// filters are what searches narrow themselves to, in turn: nothing, a prefix of
-// keys and the metadata that goes with it.
+// filters are the filters of the searches, in turn: none, a prefix of keys, and the metadata of the
+// same documents.
 var filters = []map[string]any{
 	nil,
 	{"key_prefix": stableKeys},
@@ -24,16 +24,16 @@ var filters = []map[string]any{
 
 const stableKeys = "stable/"
 
-// search asks the question fifty times a second, until end, whether or not
-// earlier searches have been answered.
+// search searches fifty times a second until the end of the traffic. It does not wait for earlier
+// answers.
 func (tr *traffic) search(ctx context.Context) {
 	const (
-		pace = time.Second / 50
-		most = 50 // unanswered
+		interval   = time.Second / 50
+		maxPending = 50 // unanswered searches
 	)
-	ticker := time.NewTicker(pace)
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
-	slots := make(chan struct{}, most)
+	slots := make(chan struct{}, maxPending)
 	var searches sync.WaitGroup
 	defer searches.Wait()
 	for n := 0; ; n++ {
@@ -54,21 +54,21 @@ func (tr *traffic) search(ctx context.Context) {
 	}
 }
 
-// recordAnswer counts an answer, and complains of it when something is wrong.
+// recordAnswer counts an answer, and reports the error if it is wrong.
 func (tr *traffic) recordAnswer(err error) {
-	const most = 10 // complaints; there may be thousands
+	const maxReported = 10 // there may be thousands
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	tr.answers++
 	if err == nil {
 		return
 	}
-	if tr.wrong++; tr.wrong <= most {
-		tr.env.t.Errorf("a search that ended %s after the traffic began: %v", time.Since(tr.began).Round(time.Millisecond), err)
+	if tr.wrong++; tr.wrong <= maxReported {
+		tr.env.t.Errorf("a search that ended %s after the start of the traffic: %v", time.Since(tr.began).Round(time.Millisecond), err)
 	}
 }
 
-// searchOnce searches once, and says what is wrong with the answer.
+// searchOnce searches once, and returns an error if the answer is wrong.
 func (tr *traffic) searchOnce(ctx context.Context, filter map[string]any) error {
 	before, turn, start := tr.visibilities(), tr.spaces.searchBegun(), time.Now()
 	body := map[string]any{"query": question, "limit": 30}
@@ -93,9 +93,9 @@ func (tr *traffic) searchOnce(ctx context.Context, filter map[string]any) error 
 	tr.mu.Unlock()
 	switch {
 	case result.Degraded:
-		return errors.New("it is degraded")
+		return errors.New("the result is degraded")
 	case len(result.Hits) == 0:
-		return errors.New("it is empty")
+		return errors.New("the result is empty")
 	}
 	if err := tr.spaces.checkAnswer(turn, result.Hits); err != nil {
 		return err
@@ -103,14 +103,14 @@ func (tr *traffic) searchOnce(ctx context.Context, filter map[string]any) error 
 	return checkHits(before, after, result.Hits, filter != nil)
 }
 
-// checkHits holds the hits of a search to what it had to see when it began and
-// could see when it ended: of each document all marks of one version.
+// checkHits compares the hits of a search with what had to be visible when it started, and what
+// could be visible when it ended. Each document must have all marks of one version.
 func checkHits(before, after map[string]visibility, hits []document.Hit, onlyStable bool) error {
 	type sight struct{ version, marks int }
 	seen := map[string]sight{}
 	for _, hit := range hits {
 		if onlyStable && !strings.HasPrefix(hit.Key, stableKeys) {
-			return fmt.Errorf("it has %s, which the filter leaves out", hit.Key)
+			return fmt.Errorf("the result has %s, which the filter excludes", hit.Key)
 		}
 		key, version, _, ok := readMark(hit.Content)
 		if !ok {
@@ -118,7 +118,7 @@ func checkHits(before, after map[string]visibility, hits []document.Hit, onlySta
 		}
 		s := seen[key]
 		if key != hit.Key || (s.marks > 0 && s.version != version) {
-			return fmt.Errorf("it has versions %d and %d of %s at once, under %s", s.version, version, key, hit.Key)
+			return fmt.Errorf("the result has versions %d and %d of %s, under %s", s.version, version, key, hit.Key)
 		}
 		seen[key] = sight{version, s.marks + 1}
 	}
@@ -129,17 +129,17 @@ func checkHits(before, after map[string]visibility, hits []document.Hit, onlySta
 		case onlyStable && !strings.HasPrefix(key, stableKeys):
 		case s.marks == 0 && (was.published == 0 || now.deleting):
 		case s.marks == 0:
-			return fmt.Errorf("%s is not in it, of which version %d is live", key, was.published)
+			return fmt.Errorf("the result lacks %s, of which version %d is published", key, was.published)
 		case s.marks != marksPerFile:
-			return fmt.Errorf("it has %d of %d passages of %s", s.marks, marksPerFile, key)
+			return fmt.Errorf("the result has %d of %d passages of %s", s.marks, marksPerFile, key)
 		case was.deleted:
-			return fmt.Errorf("it has %s, which is deleted", key)
+			return fmt.Errorf("the result has %s, which is deleted", key)
 		case s.version < was.published || s.version > now.sent:
-			return fmt.Errorf("it has version %d of %s, of which %d was live and %d was sent", s.version, key, was.published, now.sent)
+			return fmt.Errorf("the result has version %d of %s, of which version %d was published and version %d was sent", s.version, key, was.published, now.sent)
 		}
 	}
 	for key := range seen {
-		return fmt.Errorf("it has %s, which was never sent", key)
+		return fmt.Errorf("the result has %s, which was never sent", key)
 	}
 	return nil
 }

@@ -12,36 +12,35 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// spaceTracker tell by the scores of an answer which space it comes from: vectors of
-// the two models are of different length, so the same passage is as near to the
-// question in the one as it is in the other by chance only.
+// spaceTracker determines by the scores of an answer which space it comes from. Vectors of the two
+// models have different lengths, so a passage has the same score in both spaces only by chance.
 type spaceTracker struct {
 	mu       sync.Mutex
 	scores   map[document.Model]map[string]float64 // by passage
-	expected []document.Model                      // which is to answer, one after the other
-	seen     int                                   // the last of the turns that is known to have come
+	expected []document.Model                      // models of the active spaces, in order of time
+	seen     int                                   // index in expected of the newest model that has answered
 }
 
-// precision is how exactly a score is known: vectors have single precision.
+// precision is the precision of scores: vectors have single precision.
 const precision = 1e-4
 
-// expectSwitch has the model's space answer searches from some time on, and the one
-// that did until now not any more once it has.
+// expectSwitch adds the model whose space is expected to become active next. After its first
+// answer, the previous space must not answer any more.
 func (s *spaceTracker) expectSwitch(model document.Model) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expected = append(s.expected, model)
 }
 
-// searchBegun notes that a search begins, and returns by whose turn it may be
-// answered at the earliest.
+// searchBegun is called when a search starts. It returns the index of the oldest model that may
+// answer it.
 func (s *spaceTracker) searchBegun() (turn int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.seen
 }
 
-// checkAnswer notes an answer to a search that began at a turn.
+// checkAnswer checks the answer to a search for which searchBegun returned turn.
 func (s *spaceTracker) checkAnswer(turn int, hits []document.Hit) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,7 +50,7 @@ func (s *spaceTracker) checkAnswer(turn int, hits []document.Hit) error {
 			return nil
 		}
 	}
-	var is []string
+	var counts []string
 	for _, model := range []document.Model{smallModel, largeModel} {
 		n := 0
 		for _, hit := range hits {
@@ -59,20 +58,19 @@ func (s *spaceTracker) checkAnswer(turn int, hits []document.Hit) error {
 				n++
 			}
 		}
-		is = append(is, fmt.Sprintf("%d of %d hits are of %s", n, len(hits), model.Name))
+		counts = append(counts, fmt.Sprintf("%d of %d hits are from %s", n, len(hits), model.Name))
 	}
-	return fmt.Errorf("the answer is of no one space, or of one that is over: %v", is)
+	return fmt.Errorf("the hits are from several spaces, or from one that is not active any more: %v", counts)
 }
 
-// confirmSwitch notes that the last of the turns has come: whatever is asked from
-// now on is answered by it.
+// confirmSwitch records that the last expected space is active: it must answer every later search.
 func (s *spaceTracker) confirmSwitch() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seen = len(s.expected) - 1
 }
 
-// allFrom reports whether all hits are of the model's space.
+// allFrom reports whether all hits are from the model's space.
 func (s *spaceTracker) allFrom(model document.Model, hits []document.Hit) bool {
 	for _, hit := range hits {
 		if !s.hasScore(model, hit) {
@@ -82,7 +80,7 @@ func (s *spaceTracker) allFrom(model document.Model, hits []document.Hit) bool {
 	return true
 }
 
-// hasScore reports whether the hit has the score that it must have by the model.
+// hasScore reports whether the hit has the score of the model's vectors.
 func (s *spaceTracker) hasScore(model document.Model, hit document.Hit) bool {
 	text := embeddedText(hit)
 	score, known := s.scores[model][text]
@@ -99,8 +97,8 @@ func (s *spaceTracker) hasScore(model document.Model, hit document.Hit) bool {
 	return math.Abs(hit.Score-score) < precision
 }
 
-// embeddedText returns what is embedded of a hit: with the document's own title
-// where its heading path does not begin with that.
+// embeddedText returns the embedded text of a hit. It contains the document's title unless the
+// heading path begins with it.
 func embeddedText(hit document.Hit) string {
 	title := markdown.PlainText(document.OwnTitle(hit.Title, hit.Key, nil))
 	if len(hit.HeadingPath) > 0 && strings.EqualFold(hit.HeadingPath[0], title) {
@@ -109,11 +107,11 @@ func embeddedText(hit document.Hit) string {
 	return document.PassageText{Title: title, HeadingPath: hit.HeadingPath, Context: hit.Context, Content: hit.Content}.EmbeddingInput()
 }
 
-// similarity is the cosine of the vectors that the provider gives two texts.
+// similarity returns the cosine of the provider's vectors for two texts.
 func similarity(model document.Model, a, b string) (cosine float64) {
 	vectors, err := llm.LocalEmbedder{}.Embed(context.Background(), model, []string{a, b})
 	if err != nil {
-		panic(err) // it fails with its context only
+		panic(err) // cannot fail: the context never ends
 	}
 	for i := range vectors[0] {
 		cosine += float64(vectors[0][i]) * float64(vectors[1][i])

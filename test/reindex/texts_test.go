@@ -14,15 +14,14 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// sentTexts returns which texts a model has embedded, and how often, but for the
-// question.
+// sentTexts returns the texts that a model has embedded, without the question, and how often.
 func (m *testEnv) sentTexts(model document.Model) map[string]int {
 	texts := m.provider.EmbeddedTextsByModel()[model]
 	delete(texts, question)
 	return texts
 }
 
-// total returns how many there are, each as often as it was sent.
+// total returns the sum of the counts.
 func total(texts map[string]int) (n int) {
 	for _, times := range texts {
 		n += times
@@ -30,13 +29,13 @@ func total(texts map[string]int) (n int) {
 	return n
 }
 
-// publishedTexts returns every text that is stored with a vector for readers, once.
+// publishedTexts returns the embedded text of each passage that readers see, once.
 func (m *testEnv) publishedTexts() map[string]int {
 	m.t.Helper()
 	return audit.PublishedTexts(m.t, m.installation)
 }
 
-// split returns every text that files which were uploaded are cut into, once.
+// split returns the texts that uploaded files are split into, each once.
 func (m *testEnv) split(files []file, tokens int) map[string]int {
 	m.t.Helper()
 	texts := map[string]int{}
@@ -52,7 +51,7 @@ func (m *testEnv) split(files []file, tokens int) map[string]int {
 	return texts
 }
 
-// subtractTexts returns texts without what is among others, as often as it is.
+// subtractTexts returns texts minus the counts of others.
 func subtractTexts(texts, others map[string]int) map[string]int {
 	rest := map[string]int{}
 	maps.Copy(rest, texts)
@@ -64,38 +63,37 @@ func subtractTexts(texts, others map[string]int) map[string]int {
 	return rest
 }
 
-// excerpt says how many texts there are, and how some of them begin.
+// excerpt returns the number of texts and the beginning of some of them.
 func excerpt(texts map[string]int) string {
-	const most, length = 3, 80
-	begin := slices.Sorted(maps.Keys(texts))
-	for i, text := range begin {
-		begin[i] = fmt.Sprintf("%.*q", length, text)
+	const maxTexts, length = 3, 80
+	excerpts := slices.Sorted(maps.Keys(texts))
+	for i, text := range excerpts {
+		excerpts[i] = fmt.Sprintf("%.*q", length, text)
 	}
-	return fmt.Sprintf("%d texts, such as %s", total(texts), strings.Join(begin[:min(most, len(begin))], ", "))
+	return fmt.Sprintf("%d texts, such as %s", total(texts), strings.Join(excerpts[:min(maxTexts, len(excerpts))], ", "))
 }
 
-// wantTexts checks that a model was sent each of the texts once, and one text
-// besides.
+// wantTexts checks that a model was sent each of the texts once, and one probe.
 func wantTexts(t *testing.T, what string, sent, texts map[string]int) {
 	t.Helper()
 	if rest := subtractTexts(sent, texts); total(rest) != 1 {
-		t.Errorf("%s: beside what is needed %s were sent, want one to see whether the model is there", what, excerpt(rest))
+		t.Errorf("%s: in addition to the needed texts, %s were sent, want one probe", what, excerpt(rest))
 	}
 	if missing := subtractTexts(texts, sent); len(missing) > 0 {
-		t.Errorf("%s: of %d texts these were not sent: %s", what, len(texts), excerpt(missing))
+		t.Errorf("%s: of %d texts, these were not sent: %s", what, len(texts), excerpt(missing))
 	}
 }
 
-// wantNear checks a number that may be reckoned roughly.
+// wantNear checks that an estimate differs from the exact number by at most 20 %.
 func wantNear(t *testing.T, what string, got int64, want int) {
 	t.Helper()
-	t.Logf("%d %s were estimated, and there are %d", got, what, want)
+	t.Logf("%d %s were estimated, there are %d", got, what, want)
 	if float64(got) < 0.8*float64(want) || float64(got) > 1.2*float64(want) {
-		t.Errorf("%d %s were estimated, and there are %d", got, what, want)
+		t.Errorf("%d %s were estimated, want %d ± 20 %%", got, what, want)
 	}
 }
 
-// tokens returns how many tokens texts have.
+// tokens returns the number of tokens in texts.
 func tokens(t *testing.T, texts map[string]int) (n int) {
 	t.Helper()
 	codec, err := tokenizer.Get(tokenizer.Cl100kBase)
@@ -112,11 +110,10 @@ func tokens(t *testing.T, texts map[string]int) (n int) {
 	return n
 }
 
-// snapshot returns what the servers hold, but for Redis, whose keys come and
-// go.
+// snapshot returns what the servers hold, except Redis, whose keys change by themselves.
 func snapshot(m *testEnv) map[string]string {
 	m.t.Helper()
-	held := audit.Snapshot(m.t, m.installation)
-	delete(held, "redis keys")
-	return held
+	data := audit.Snapshot(m.t, m.installation)
+	delete(data, "redis keys")
+	return data
 }

@@ -13,46 +13,45 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/await"
 )
 
-// traffic is one client that searches fifty times a second, one that edits,
-// uploads and deletes documents all the time, and one that reads.
+// traffic consists of a client that searches fifty times a second, one that edits, uploads and
+// deletes documents continuously, and one that reads a document.
 type traffic struct {
 	env    *testEnv
 	spaces spaceTracker
 	stop   chan struct{}
-	cancel context.CancelFunc // ends what is under way
+	cancel context.CancelFunc // aborts running requests
 	done   sync.WaitGroup
 
-	stableID uuid.UUID // the first of the stable documents
+	stableID uuid.UUID // id of the first stable document
 
 	mu        sync.Mutex
-	documents map[string]visibility // that have marks
+	documents map[string]visibility // documents with marks
 	began     time.Time
 	reads     int
 	answers   int
-	wrong     int // of these
+	wrong     int // wrong answers
 	writes    int
 	slowest   time.Duration
 }
 
 // visibility is what searches may and must see of a document.
 type visibility struct {
-	sent      int  // the newest version of which an upload has begun
-	published int  // the newest that is known to be found
-	deleting  bool // its deletion has begun
-	deleted   bool // and is acknowledged
+	sent      int  // the newest version of which an upload has started
+	published int  // the newest version that searches must find
+	deleting  bool // its deletion has started
+	deleted   bool // its deletion is acknowledged
 }
 
 const (
-	stableCount    = 5 // documents that nobody touches
-	editedCount    = 3 // documents that are edited again and again
-	transientCount = 3 // documents that come, and go when there are more
+	stableCount    = 5 // number of documents that do not change
+	editedCount    = 3 // number of documents that are edited repeatedly
+	transientCount = 3 // number of documents above which the oldest added one is deleted
 )
 
 func editedKey(n int) string    { return fmt.Sprintf("moving/%d.md", n) }
 func transientKey(n int) string { return fmt.Sprintf("passing/%d.md", n) }
 
-// newTraffic uploads files, and documents that are to be found. Nobody searches
-// or writes yet.
+// newTraffic uploads files and the marked documents. It does not start the traffic.
 func newTraffic(m *testEnv, files []file) *traffic {
 	m.t.Helper()
 	tr := &traffic{env: m, stop: make(chan struct{}), documents: map[string]visibility{}}
@@ -71,8 +70,7 @@ func newTraffic(m *testEnv, files []file) *traffic {
 	return tr
 }
 
-// start begins to search and to write. Traffic ends with the test, at the
-// latest.
+// start starts the traffic. It ends with the test at the latest.
 func (tr *traffic) start() {
 	tr.began = time.Now()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(tr.env.t.Context()))
@@ -90,13 +88,13 @@ func (tr *traffic) end() {
 		return
 	}
 	close(tr.stop)
-	if tr.env.t.Failed() { // what is under way may wait for the test
+	if tr.env.t.Failed() { // running requests may wait for something that the test no longer does
 		tr.cancel()
 	}
 	tr.done.Wait()
 	tr.cancel()
 	took := time.Since(tr.began)
-	tr.env.t.Logf("%d searches, %d of them answered wrongly, %d reads and %d writes in %s; the slowest search took %s",
+	tr.env.t.Logf("%d searches, %d of them with wrong answers, %d reads and %d writes in %s; the slowest search took %s",
 		tr.answers, tr.wrong, tr.reads, tr.writes, took.Round(time.Millisecond), tr.slowest.Round(time.Millisecond))
 }
 
@@ -109,25 +107,25 @@ func (tr *traffic) ended() bool {
 	}
 }
 
-// awaitAnswers waits until so many more searches have been answered.
+// awaitAnswers waits until n more searches have been answered.
 func (tr *traffic) awaitAnswers(n int) {
 	tr.env.t.Helper()
 	tr.awaitMore("searches are answered", time.Minute, &tr.answers, n)
 }
 
-// awaitWrites waits until so many more writes have been done.
+// awaitWrites waits until n more writes are done.
 func (tr *traffic) awaitWrites(n int) {
 	tr.env.t.Helper()
 	tr.awaitMore("documents are written", 2*time.Minute, &tr.writes, n)
 }
 
-// awaitReads waits until the unmoved document has been read so many more times.
+// awaitReads waits until the stable document has been read n more times.
 func (tr *traffic) awaitReads(n int) {
 	tr.env.t.Helper()
 	tr.awaitMore("a document is read", time.Minute, &tr.reads, n)
 }
 
-// awaitMore waits until a count has grown by so many, or the test has failed.
+// awaitMore waits until a count has grown by n, or the test has failed.
 func (tr *traffic) awaitMore(what string, limit time.Duration, count *int, n int) {
 	tr.env.t.Helper()
 	now := func() int { tr.mu.Lock(); defer tr.mu.Unlock(); return *count }
@@ -135,7 +133,7 @@ func (tr *traffic) awaitMore(what string, limit time.Duration, count *int, n int
 	await.Within(tr.env.t, limit, what, func() bool { return now() >= all || tr.env.t.Failed() })
 }
 
-// write edits one document, uploads another and deletes a third, until end.
+// write edits one document, uploads another and deletes a third, repeatedly until end.
 func (tr *traffic) write(ctx context.Context) {
 	versions := map[string]int{}
 	ids := map[string]uuid.UUID{}
@@ -152,8 +150,8 @@ func (tr *traffic) write(ctx context.Context) {
 	}
 }
 
-// put uploads a version of a document, waits until it can be found, and returns
-// the document's id.
+// put uploads a version of a document, waits until searches find it, and returns the id of the
+// document.
 func (tr *traffic) put(ctx context.Context, key string, version int) uuid.UUID {
 	tr.setVisibility(key, func(s *visibility) { s.sent = version })
 	id, err := tr.env.uploadAndWait(ctx, tr.env.client(), markedFile(key, version))
@@ -183,7 +181,7 @@ func (tr *traffic) countWrite() {
 	tr.writes++
 }
 
-// setVisibility changes what searches may and must see of a document.
+// setVisibility changes the visibility of a document.
 func (tr *traffic) setVisibility(key string, change func(*visibility)) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -192,7 +190,7 @@ func (tr *traffic) setVisibility(key string, change func(*visibility)) {
 	tr.documents[key] = s
 }
 
-// visibilities returns what searches may and must see now.
+// visibilities returns the current visibility of all documents.
 func (tr *traffic) visibilities() map[string]visibility {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
