@@ -1,5 +1,3 @@
-// Package client talks to a Gristmill server over its HTTP contract, in the
-// types of package document.
 package client
 
 import (
@@ -15,25 +13,25 @@ import (
 	"time"
 )
 
-// Client calls one server. It is safe for concurrent use. Calls that do no
-// harm when they are sent twice, which is all but Upload, are sent again when
-// the server asks to come back later, and when they broke off on their way to a
-// server that was there before.
+// Client calls one server. It is safe for concurrent use.
+//
+// A call is sent again if the server asks to try later (status 429 or 503 with Retry-After), and if
+// the connection breaks and the server has answered this client before. [Client.Upload] is never
+// sent again, because its body cannot be read twice.
 type Client struct {
 	baseURL    string
 	apiKey     string
 	http       *http.Client
-	serverSeen atomic.Bool // the server has, once
+	serverSeen atomic.Bool // the server has answered at least once
 
-	// OnWait, if not nil, is called before a call waits since the server asked
-	// for it, with why and how long. It is set before the first call.
+	// OnWait, if not nil, is called before a call waits to be sent again because the server asked
+	// for it. why is the server's answer. Set OnWait before the first call.
 	OnWait func(why error, wait time.Duration)
 }
 
-// New returns a client of the server at baseURL, such as
-// http://127.0.0.1:8080. The key may be empty, where the server asks for none.
-// httpClient may be nil; it should have no timeout, since uploads and waits
-// take as long as they take.
+// New returns a client of the server at baseURL, such as http://127.0.0.1:8080. key is the API key;
+// it is empty if the server requires none. httpClient may be nil. It should have no timeout,
+// because the duration of uploads and waits is not limited.
 func New(baseURL, key string, httpClient *http.Client) (*Client, error) {
 	u, err := url.Parse(baseURL)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
@@ -52,19 +50,18 @@ type call struct {
 	contentType  string
 	header       http.Header
 	noRetry      bool          // must not be sent twice
-	maxRetryTime time.Duration // how long to come back to a busy server; a minute if zero
+	maxRetryTime time.Duration // how long to retry while the server is busy; 0 for a minute
 
-	// body opens the body, anew for each attempt, and says its length; -1 for
-	// unknown. nil for none.
+	// body opens the body for each attempt and returns its length, -1 for unknown. nil for no body.
 	body func() (io.ReadCloser, int64, error)
 }
 
-// expectContinueBytes is the size from which the server is asked before a body is
-// sent, so that what it refuses is not sent in vain.
+// expectContinueBytes is the size of a body from which the server is asked before the body is sent,
+// so that a body that the server refuses is not sent.
 const expectContinueBytes = 1 << 20
 
-// send sends the call and has read read the answer; again, if the call allows
-// it and that may help. An answer that is not a success is a *Problem.
+// send sends the call and passes the answer to read. It retries if the call allows that and a retry
+// may help. The error is a *Problem if the answer is not a success.
 func (c *Client) send(ctx context.Context, call call, read func(*http.Response) error) error {
 	attempt := func() error {
 		response, err := c.sendOnce(ctx, call)
@@ -118,7 +115,7 @@ func (c *Client) sendOnce(ctx context.Context, call call) (*http.Response, error
 	return response, nil
 }
 
-// sendJSON sends the call and reads its JSON answer into v, which may be nil.
+// sendJSON sends the call and decodes the JSON answer into v. If v is nil, it ignores the answer.
 func (c *Client) sendJSON(ctx context.Context, call call, v any) error {
 	return c.send(ctx, call, func(response *http.Response) error {
 		defer response.Body.Close()
@@ -132,12 +129,12 @@ func (c *Client) sendJSON(ctx context.Context, call call, v any) error {
 	})
 }
 
-// getJSON reads the JSON at path into v.
+// getJSON decodes the JSON at path into v.
 func (c *Client) getJSON(ctx context.Context, path string, query url.Values, v any) error {
 	return c.sendJSON(ctx, call{method: http.MethodGet, path: path, query: query}, v)
 }
 
-// jsonBody returns v as a body.
+// jsonBody returns v as the body of a call.
 func jsonBody(v any) (func() (io.ReadCloser, int64, error), error) {
 	text, err := json.Marshal(v)
 	if err != nil {

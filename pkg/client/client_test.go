@@ -21,7 +21,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// transportFunc is a transport that answers without a network.
+// transportFunc is a transport without a network.
 type transportFunc func(*http.Request) *http.Response
 
 func (a transportFunc) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -33,7 +33,7 @@ func (a transportFunc) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// newResponse returns a response with a body of that type.
+// newResponse returns a response with the given status, media type and body.
 func newResponse(status int, contentType, body string) *http.Response {
 	return &http.Response{
 		Status:     fmt.Sprintf("%d %s", status, http.StatusText(status)),
@@ -57,8 +57,8 @@ var (
 	jobID = uuid.MustParse("0199c7a4-0000-7000-8000-000000000002")
 )
 
-// exchange is a call, what it has to send, and what it has to make of the
-// answer.
+// exchange is a call with the request that it must send, the server's answer, and the result that
+// the call must return.
 type exchange struct {
 	call        func(ctx context.Context, c *client.Client) (any, error)
 	request     string // method, path and query
@@ -85,7 +85,7 @@ func (e exchange) run(t *testing.T) {
 			t.Errorf("sent %q %s, want %q %s", r.Header.Get("Content-Type"), body, e.contentType, e.body)
 		}
 		if got := r.Header.Get("Authorization"); got != "Bearer secret" {
-			t.Errorf("sent Authorization %q", got)
+			t.Errorf("sent Authorization %q, want Bearer secret", got)
 		}
 		return newResponse(200, "application/json", e.answer)
 	}))
@@ -200,10 +200,10 @@ func TestProblems(t *testing.T) {
 		contentType, body string
 		want              string
 	}{
-		"ours":               {422, "application/problem+json", `{"detail":"not UTF-8 at byte 3","code":"invalid_encoding","offset":3,"request_id":"r"}`, "not UTF-8 at byte 3 (invalid_encoding)"},
-		"ours, on our side":  {500, "application/problem+json", `{"detail":"something went wrong","code":"internal","request_id":"r"}`, "something went wrong (internal); request r"},
-		"a proxy's":          {502, "text/html", "<html>\n<body>", "gristmill.test answered 502 Bad Gateway: <html>"},
-		"a broken one":       {400, "application/problem+json", "{", "gristmill.test answered 400 Bad Request: {"},
+		"a problem":          {422, "application/problem+json", `{"detail":"not UTF-8 at byte 3","code":"invalid_encoding","offset":3,"request_id":"r"}`, "not UTF-8 at byte 3 (invalid_encoding)"},
+		"a server error":     {500, "application/problem+json", `{"detail":"something went wrong","code":"internal","request_id":"r"}`, "something went wrong (internal); request r"},
+		"a proxy's answer":   {502, "text/html", "<html>\n<body>", "gristmill.test answered 502 Bad Gateway: <html>"},
+		"invalid JSON":       {400, "application/problem+json", "{", "gristmill.test answered 400 Bad Request: {"},
 		"a very long answer": {404, "text/plain", strings.Repeat("é", 300), "gristmill.test answered 404 Not Found: " + strings.Repeat("é", 100) + "…"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -212,7 +212,7 @@ func TestProblems(t *testing.T) {
 			_, err := c.Document(t.Context(), docID)
 			p, ok := errors.AsType[*client.Problem](err)
 			if !ok || p.Status != test.status || p.Error() != test.want {
-				t.Errorf("got %v, want a problem of status %d that says %q", err, test.status, test.want)
+				t.Errorf("got %v, want a problem with status %d and text %q", err, test.status, test.want)
 			}
 		})
 	}
@@ -237,7 +237,7 @@ func TestUploadFile(t *testing.T) {
 		"a.TXT":          {"a", "text/plain", ""},
 		"Makefile":       {"all:", "", ""},
 		"empty.markdown": {"", "text/markdown", ""},
-		"large.md":       {strings.Repeat("large\n", 200_000), "text/markdown", "100-continue"}, // may be refused unsent
+		"large.md":       {strings.Repeat("large\n", 200_000), "text/markdown", "100-continue"}, // may be refused before it is sent
 	} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(test.content), 0o600); err != nil {
@@ -264,11 +264,11 @@ func TestUploadFile(t *testing.T) {
 	}
 	c := newClient(t, transportFunc(func(*http.Request) *http.Response { panic("sent") }))
 	if _, err := c.UploadFile(t.Context(), document.UploadRequest{}, filepath.Join(dir, "none.md")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a file that is not there: %v", err)
+		t.Errorf("a file that does not exist: got %v, want os.ErrNotExist", err)
 	}
 }
 
-func TestAwaitReportsUntilTheEnd(t *testing.T) {
+func TestAwaitJob(t *testing.T) {
 	t.Parallel()
 	states := []document.JobState{document.JobQueued, document.JobRunning, document.JobFailed}
 	next := 0
@@ -286,7 +286,7 @@ func TestAwaitReportsUntilTheEnd(t *testing.T) {
 	}
 }
 
-func TestAllJobsFollowsTheCursor(t *testing.T) {
+func TestAllJobs(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, transportFunc(func(r *http.Request) *http.Response {
 		if r.URL.Query().Get("cursor") == "" {

@@ -16,14 +16,14 @@ func (c *Client) Collections(ctx context.Context, page document.Page) (document.
 	return list, c.getJSON(ctx, "/v1/collections", pageQuery(page), &list)
 }
 
-// Collection returns a collection's settings.
+// Collection returns the settings of a collection.
 func (c *Client) Collection(ctx context.Context, name string) (document.CollectionSettings, error) {
 	var settings document.CollectionSettings
 	return settings, c.getJSON(ctx, "/v1/collections/"+url.PathEscape(name), nil, &settings)
 }
 
-// SetSummaryMode sets when documents of a collection are summarised, and returns
-// its settings.
+// SetSummaryMode sets when documents of a collection are summarised, and returns the settings of
+// the collection.
 func (c *Client) SetSummaryMode(ctx context.Context, name string, mode document.SummaryMode) (document.CollectionSettings, error) {
 	var settings document.CollectionSettings
 	body, err := jsonBody(map[string]any{"summaries": mode})
@@ -35,8 +35,8 @@ func (c *Client) SetSummaryMode(ctx context.Context, name string, mode document.
 	}, &settings)
 }
 
-// RequestSummary has a document summarised whose collection has summaries on demand,
-// and returns its job. A Problem of status 409 says that summaries are off.
+// RequestSummary requests a summary of a document in a collection with summaries on demand, and
+// returns the document's job. A Problem of status 409 says that summaries are off.
 func (c *Client) RequestSummary(ctx context.Context, id uuid.UUID) (document.Job, error) {
 	var job document.Job
 	return job, c.sendJSON(ctx, call{method: http.MethodPost, path: "/v1/documents/" + id.String() + "/summary"}, &job)

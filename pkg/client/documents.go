@@ -16,8 +16,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Upload uploads what body holds; how much that is need not be known. It is
-// sent once: a body cannot be rewound.
+// Upload uploads the text that body reads, of any length. It is sent once, because body cannot be
+// read twice. Condition, IdempotencyKey and MaxSize of the request are not sent.
 func (c *Client) Upload(ctx context.Context, request document.UploadRequest, body io.Reader) (document.Accepted, error) {
 	call := uploadCall(request)
 	call.noRetry = true
@@ -26,12 +26,13 @@ func (c *Client) Upload(ctx context.Context, request document.UploadRequest, bod
 	return accepted, c.sendJSON(ctx, call, &accepted)
 }
 
-// uploadMaxRetryTime is how long a file comes back to a busy server. It has to
-// outlast others that are before it, and no person waits for its answer.
+// uploadMaxRetryTime is how long the upload of a file is retried while the server is busy. Other
+// uploads may have to finish first, and no person waits for the answer.
 const uploadMaxRetryTime = 15 * time.Minute
 
-// UploadFile uploads the file at path. However often it has to be sent, it is
-// one upload: all attempts carry the same Idempotency-Key.
+// UploadFile uploads the file at path. If the request has no media type, the extension of the file
+// decides. All attempts have the same Idempotency-Key, so the file is accepted once. Condition,
+// IdempotencyKey and MaxSize of the request are not sent.
 func (c *Client) UploadFile(ctx context.Context, request document.UploadRequest, path string) (document.Accepted, error) {
 	if request.MediaType == "" {
 		request.MediaType = mediaType(path)
@@ -46,7 +47,7 @@ func (c *Client) UploadFile(ctx context.Context, request document.UploadRequest,
 		}
 		info, err := file.Stat()
 		if err != nil {
-			_ = file.Close() // read only: nothing is lost
+			_ = file.Close() // only read, so nothing is lost
 			return nil, 0, err
 		}
 		return sizedBody(file, info.Size())
@@ -55,7 +56,8 @@ func (c *Client) UploadFile(ctx context.Context, request document.UploadRequest,
 	return accepted, c.sendJSON(ctx, call, &accepted)
 }
 
-// sizedBody tells net/http that a file is empty, which a length of 0 does not.
+// sizedBody returns the file as a body. An empty file must be http.NoBody: net/http takes a length
+// of 0 for an unknown one.
 func sizedBody(file *os.File, size int64) (io.ReadCloser, int64, error) {
 	if size == 0 {
 		return http.NoBody, 0, file.Close()
@@ -72,7 +74,8 @@ func uploadCall(request document.UploadRequest) call {
 	return call{method: http.MethodPut, path: "/v1/documents", query: query, contentType: request.MediaType}
 }
 
-// mediaType goes by the name's end; empty if that says nothing.
+// mediaType returns the media type for the extension of a file, or "" if the extension is not
+// known.
 func mediaType(path string) string {
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".md", ".markdown", ".mdown":
@@ -100,7 +103,7 @@ func (c *Client) Document(ctx context.Context, id uuid.UUID) (document.Document,
 	return doc, c.getJSON(ctx, "/v1/documents/"+id.String(), nil, &doc)
 }
 
-// Content returns the original; the caller closes it.
+// Content returns the original of a document. The caller must close it.
 func (c *Client) Content(ctx context.Context, id uuid.UUID) (io.ReadCloser, error) {
 	var content io.ReadCloser
 	err := c.send(ctx, call{method: http.MethodGet, path: "/v1/documents/" + id.String() + "/content"}, func(response *http.Response) error {
@@ -110,7 +113,7 @@ func (c *Client) Content(ctx context.Context, id uuid.UUID) (io.ReadCloser, erro
 	return content, err
 }
 
-// Passages returns a page of the passages of the live version, in order.
+// Passages returns a page of the passages of the published version, in order.
 func (c *Client) Passages(ctx context.Context, id uuid.UUID, page document.Page) (document.List[document.Passage], error) {
 	var list document.List[document.Passage]
 	return list, c.getJSON(ctx, "/v1/documents/"+id.String()+"/passages", pageQuery(page), &list)
@@ -122,8 +125,8 @@ func (c *Client) Summary(ctx context.Context, id uuid.UUID) (document.Summary, e
 	return summary, c.getJSON(ctx, "/v1/documents/"+id.String()+"/summary", nil, &summary)
 }
 
-// DeleteDocument deletes a document. A Problem of status 404 may also mean that an
-// attempt which broke off has deleted it.
+// DeleteDocument deletes a document. A Problem of status 404 may also mean that an earlier attempt,
+// whose answer was lost, has deleted it.
 func (c *Client) DeleteDocument(ctx context.Context, id uuid.UUID) error {
 	return c.sendJSON(ctx, call{method: http.MethodDelete, path: "/v1/documents/" + id.String()}, nil)
 }
@@ -137,7 +140,7 @@ func pageQuery(page document.Page) url.Values {
 	return query
 }
 
-// setNonEmpty leaves out what is empty, as the contract does.
+// setNonEmpty sets a parameter unless its value is empty. The contract omits empty parameters.
 func setNonEmpty(query url.Values, name, value string) {
 	if value != "" {
 		query.Set(name, value)

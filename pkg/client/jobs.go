@@ -23,38 +23,39 @@ func (c *Client) Jobs(ctx context.Context, filter document.JobFilter, page docum
 	return list, c.getJSON(ctx, "/v1/jobs", query, &list)
 }
 
-// AllJobs returns all jobs that match, page by page. It ends after an error.
+// AllJobs yields all jobs that match, newest first. It requests them page by page. After an error
+// it ends.
 func (c *Client) AllJobs(ctx context.Context, filter document.JobFilter) iter.Seq2[document.Job, error] {
 	return allPages(func(page document.Page) (document.List[document.Job], error) { return c.Jobs(ctx, filter, page) })
 }
 
-// Job returns a job: at once, or when it has ended or the wait is over.
+// Job returns a job. With wait > 0, the server answers when the job has ended or the wait is over.
 func (c *Client) Job(ctx context.Context, id uuid.UUID, wait time.Duration) (document.Job, error) {
 	var job document.Job
 	return job, c.getJSON(ctx, "/v1/jobs/"+id.String(), waitQuery(wait), &job)
 }
 
-// CancelJob ends a job that has not ended, and returns it. A Problem of status 409
-// says that it has succeeded or failed already.
+// CancelJob cancels a job and returns it. A Problem of status 409 says that it has already
+// succeeded or failed.
 func (c *Client) CancelJob(ctx context.Context, id uuid.UUID) (document.Job, error) {
 	return c.postJobAction(ctx, id, "cancel")
 }
 
-// RetryJob puts a job that failed or was cancelled back on the path, and returns
-// it. A Problem of status 409 says that it has succeeded, or that its document
-// has a newer version.
+// RetryJob queues a failed or cancelled job again and returns it. A Problem of status 409 says that
+// the job has succeeded, or that its document has a newer version.
 func (c *Client) RetryJob(ctx context.Context, id uuid.UUID) (document.Job, error) {
 	return c.postJobAction(ctx, id, "retry")
 }
 
-// postJobAction may be sent twice: a job that is there already is left as it is.
+// postJobAction sends an action. It may be sent twice: a job that is already in the wanted state
+// does not change.
 func (c *Client) postJobAction(ctx context.Context, id uuid.UUID, what string) (document.Job, error) {
 	var job document.Job
 	return job, c.sendJSON(ctx, call{method: http.MethodPost, path: "/v1/jobs/" + id.String() + "/" + what}, &job)
 }
 
-// AwaitJob returns the job once it has ended. Until then it hands it to report,
-// which may be nil, at least so often.
+// AwaitJob waits until a job has ended and returns it. Until then it calls report with the job at
+// least once in each interval of length every, which must be positive. report may be nil.
 func (c *Client) AwaitJob(ctx context.Context, id uuid.UUID, every time.Duration, report func(document.Job)) (document.Job, error) {
 	return awaitEnd(every, report,
 		func(wait time.Duration) (document.Job, error) { return c.Job(ctx, id, wait) },

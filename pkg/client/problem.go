@@ -11,19 +11,17 @@ import (
 	"time"
 )
 
-// Problem is an answer that is not a success (RFC 9457). Code is the stable
-// one of the contract, and empty when something between here and the server
-// answered.
+// Problem is an answer that is not a success (RFC 9457).
 type Problem struct {
-	Status    int          `json:"status"`
+	Status    int          `json:"status"` // HTTP status
 	Title     string       `json:"title"`
 	Detail    string       `json:"detail"`
-	Code      string       `json:"code"`
+	Code      string       `json:"code"` // stable, for programs; empty if a proxy answered
 	RequestID string       `json:"request_id"`
 	Offset    *int64       `json:"offset,omitempty"` // byte of the document at which the problem was found
 	Errors    []FieldError `json:"errors,omitempty"`
 
-	RetryAfter time.Duration `json:"-"` // as the server asked; 0 if it did not
+	RetryAfter time.Duration `json:"-"` // requested by the server; 0 for none
 }
 
 // FieldError says what is wrong with one field of a request.
@@ -32,7 +30,7 @@ type FieldError struct {
 	Message  string `json:"message"`
 }
 
-// Error implements error, for people.
+// Error implements error. The text is for people.
 func (p *Problem) Error() string {
 	text := p.Detail
 	if p.Code != "" {
@@ -44,14 +42,14 @@ func (p *Problem) Error() string {
 	return text
 }
 
-// maxProblemBytes is more than any problem of ours has.
+// maxProblemBytes is larger than any problem of Gristmill.
 const maxProblemBytes = 1 << 20
 
-// readProblem reads an answer of status 400 or more, from Gristmill or from
-// whatever stands in front of it.
+// readProblem reads an answer with status 400 or more, from Gristmill or from a proxy in front of
+// it.
 func readProblem(response *http.Response) *Problem {
 	p := &Problem{}
-	text, _ := io.ReadAll(io.LimitReader(response.Body, maxProblemBytes)) // what came is what can be shown
+	text, _ := io.ReadAll(io.LimitReader(response.Body, maxProblemBytes)) // if it fails, show what was read
 	media, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	if media != "application/problem+json" || json.Unmarshal(text, p) != nil {
 		p = &Problem{
@@ -66,12 +64,13 @@ func readProblem(response *http.Response) *Problem {
 	return p
 }
 
-// firstLine keeps an answer that is not ours, such as a page of HTML, short.
+// firstLine returns the first line of s, 200 bytes at most. s is the answer of a proxy, such as a
+// page of HTML.
 func firstLine(s string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
-	const most = 200
-	if len(line) > most {
-		line = strings.ToValidUTF8(line[:most], "") + "…"
+	const maxBytes = 200
+	if len(line) > maxBytes {
+		line = strings.ToValidUTF8(line[:maxBytes], "") + "…"
 	}
 	return line
 }

@@ -12,16 +12,16 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// BeginReindex begins a reindex of the request's collection, or of each where
-// it names none, and returns what was begun. A Problem of status 409 names the
-// reindex that is under way already, which may be one that an attempt which
-// broke off has begun.
+// BeginReindex begins a reindex of the request's collection, or of every collection if it names
+// none, and returns the new reindexes. A Problem of status 409 names a reindex that is already
+// running. An earlier attempt whose answer was lost may have begun it.
 func (c *Client) BeginReindex(ctx context.Context, request document.ReindexRequest) ([]document.Reindex, error) {
 	var begun oneOrList[document.Reindex]
 	return begun, c.postReindex(ctx, request, false, &begun)
 }
 
-// EstimateReindex returns what BeginReindex would begin. It changes nothing.
+// EstimateReindex returns an estimate of each reindex that BeginReindex would begin. It changes
+// nothing.
 func (c *Client) EstimateReindex(ctx context.Context, request document.ReindexRequest) ([]document.ReindexEstimate, error) {
 	var estimates oneOrList[document.ReindexEstimate]
 	return estimates, c.postReindex(ctx, request, true, &estimates)
@@ -48,7 +48,7 @@ func (c *Client) postReindex(ctx context.Context, request document.ReindexReques
 	return c.sendJSON(ctx, call{method: http.MethodPost, path: "/v1/reindexes", contentType: "application/json", body: body}, v)
 }
 
-// oneOrList reads an answer that is an item, or a list of items.
+// oneOrList decodes an answer that is an item or a list of items.
 type oneOrList[T any] []T
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -76,52 +76,55 @@ func (c *Client) Reindexes(ctx context.Context, filter document.ReindexFilter, p
 	return list, c.getJSON(ctx, "/v1/reindexes", query, &list)
 }
 
-// AllReindexes returns all reindexes that match, newest first, page by page. It
-// ends after an error.
+// AllReindexes yields all reindexes that match, newest first. It requests them page by page. After
+// an error it ends.
 func (c *Client) AllReindexes(ctx context.Context, filter document.ReindexFilter) iter.Seq2[document.Reindex, error] {
 	return allPages(func(page document.Page) (document.List[document.Reindex], error) {
 		return c.Reindexes(ctx, filter, page)
 	})
 }
 
-// Reindex returns a reindex: at once, or when it has ended or the wait is over.
+// Reindex returns a reindex. With wait > 0, the server answers when the reindex has ended or the
+// wait is over.
 func (c *Client) Reindex(ctx context.Context, id uuid.UUID, wait time.Duration) (document.Reindex, error) {
 	var reindex document.Reindex
 	return reindex, c.getJSON(ctx, "/v1/reindexes/"+id.String(), waitQuery(wait), &reindex)
 }
 
-// AwaitReindex returns the reindex once it has ended. Until then it hands it to
-// report, which may be nil, at least so often.
+// AwaitReindex waits until a reindex has ended and returns it. Until then it calls report with the
+// reindex at least once in each interval of length every, which must be positive. report may be nil.
 func (c *Client) AwaitReindex(ctx context.Context, id uuid.UUID, every time.Duration, report func(document.Reindex)) (document.Reindex, error) {
 	return awaitEnd(every, report,
 		func(wait time.Duration) (document.Reindex, error) { return c.Reindex(ctx, id, wait) },
 		func(reindex document.Reindex) bool { return reindex.State.Ended() })
 }
 
-// PauseReindex has a reindex do nothing more until it is resumed.
+// PauseReindex pauses a reindex until it is resumed, and returns it. For this and the other
+// actions, a Problem of status 409 says that the state of the reindex does not allow the action. An
+// earlier attempt whose answer was lost may have caused that.
 func (c *Client) PauseReindex(ctx context.Context, id uuid.UUID) (document.Reindex, error) {
 	return c.postReindexAction(ctx, id, "pause")
 }
 
-// ResumeReindex has a reindex go on that is paused or has failed.
+// ResumeReindex resumes a paused or failed reindex and returns it.
 func (c *Client) ResumeReindex(ctx context.Context, id uuid.UUID) (document.Reindex, error) {
 	return c.postReindexAction(ctx, id, "resume")
 }
 
-// CancelReindex ends a reindex that has not ended. Searches stay as they are.
+// CancelReindex cancels a reindex and returns it. The active space does not change.
 func (c *Client) CancelReindex(ctx context.Context, id uuid.UUID) (document.Reindex, error) {
 	return c.postReindexAction(ctx, id, "cancel")
 }
 
-// RevertReindex switches back to the space that was live before the reindex, at
-// once or, if documents are missing in it, when they are there.
+// RevertReindex switches back to the space that was active before the reindex, and returns the
+// reindex. If documents are missing in that space, the server adds them first, and switches when it
+// is complete.
 func (c *Client) RevertReindex(ctx context.Context, id uuid.UUID) (document.Reindex, error) {
 	return c.postReindexAction(ctx, id, "revert")
 }
 
-// postReindexAction returns the reindex as it then is. A Problem of status 409 says
-// that its state does not allow this, and, of what is not the same when it is
-// done twice, may also mean that an attempt which broke off has done it.
+// postReindexAction sends an action and returns the reindex after it. If the action is not
+// idempotent, a Problem of status 409 may also mean that an earlier attempt has succeeded.
 func (c *Client) postReindexAction(ctx context.Context, id uuid.UUID, verb string) (document.Reindex, error) {
 	var reindex document.Reindex
 	return reindex, c.sendJSON(ctx, call{method: http.MethodPost, path: "/v1/reindexes/" + id.String() + "/" + verb}, &reindex)

@@ -41,7 +41,7 @@ func TestReindexCalls(t *testing.T) {
 			answer: `{"items":[{"collection":"a"},{"collection":"b"}]}`,
 			want:   []document.Reindex{{Collection: "a"}, {Collection: "b"}},
 		},
-		"begin all, and there is none": {
+		"begin all without collections": {
 			call: func(ctx context.Context, c *client.Client) (any, error) {
 				return c.BeginReindex(ctx, document.ReindexRequest{})
 			},
@@ -91,17 +91,18 @@ func TestReindexCalls(t *testing.T) {
 	}
 }
 
-// A server that restarts is no end of the wait, and a pause is none either.
-func TestAwaitReindexGoesOnUntilTheEnd(t *testing.T) {
+// TestAwaitReindex checks that neither a restart of the server nor a pause ends the wait.
+func TestAwaitReindex(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		in := func(state document.JobState) func() (*http.Response, error) {
+		respondState := func(state document.JobState) func() (*http.Response, error) {
 			return func() (*http.Response, error) {
 				return newResponse(200, "application/json", fmt.Sprintf(`{"state":%q}`, state)), nil
 			}
 		}
 		s := &scriptedTransport{steps: []func() (*http.Response, error){
-			in(document.JobRunning), respondEOF, respondHalf, respondProblem(503, "3"), in(document.JobPaused), in(document.JobRunning), in(document.JobSucceeded),
+			respondState(document.JobRunning), respondEOF, respondHalf, respondProblem(503, "3"),
+			respondState(document.JobPaused), respondState(document.JobRunning), respondState(document.JobSucceeded),
 		}}
 		c := newClient(t, s)
 		var seen []document.JobState

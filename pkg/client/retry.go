@@ -16,30 +16,29 @@ import (
 )
 
 const (
-	// defaultMaxRetryTime is how long a call comes back to a busy server while
-	// somebody waits for the answer.
+	// defaultMaxRetryTime is how long a call is retried while the server is busy, if a person waits
+	// for the answer.
 	defaultMaxRetryTime = time.Minute
 
-	// A call that breaks off is sent again up to so often, after waits that
-	// grow from the first to the last: a server that restarts is back by then.
+	// A call whose connection breaks is sent again up to maxReconnects times, with delays that grow
+	// from the minimum to the maximum. That is enough for the restart of a server.
 	maxReconnects     = 5
 	minReconnectDelay = 500 * time.Millisecond
 	maxReconnectDelay = 8 * time.Second
 )
 
-// retryPolicy returns how one call is sent again: for as long as its patience
-// lasts when the server asks to come back later, and a few times when it
-// breaks off.
-func (c *Client) retryPolicy(patience time.Duration) failsafe.Executor[any] {
-	giveUp := time.Now().Add(cmp.Or(patience, defaultMaxRetryTime))
+// retryPolicy returns the policy for the retries of one call: for up to maxRetryTime (0 for the
+// default) while the server asks to try later, and a few times if the connection breaks.
+func (c *Client) retryPolicy(maxRetryTime time.Duration) failsafe.Executor[any] {
+	deadline := time.Now().Add(cmp.Or(maxRetryTime, defaultMaxRetryTime))
 	busy := retrypolicy.NewBuilder[any]().
 		HandleIf(func(_ any, err error) bool {
 			wait, asked := requestedWait(err)
-			return asked && time.Now().Add(wait).Before(giveUp)
+			return asked && time.Now().Add(wait).Before(deadline)
 		}).
 		WithDelayFunc(func(exec failsafe.ExecutionAttempt[any]) time.Duration {
 			wait, _ := requestedWait(exec.LastError())
-			return wait + rand.N(wait/4) // never before it is due, and not all at once
+			return wait + rand.N(wait/4) // never too early, and not all clients at the same time
 		}).
 		WithMaxRetries(-1).
 		OnRetryScheduled(func(event failsafe.ExecutionScheduledEvent[any]) {
@@ -58,7 +57,7 @@ func (c *Client) retryPolicy(patience time.Duration) failsafe.Executor[any] {
 	return failsafe.With(busy, broken)
 }
 
-// requestedWait returns the wait that a busy server asked for.
+// requestedWait returns the wait that a busy server has asked for, and whether it has.
 func requestedWait(err error) (wait time.Duration, asked bool) {
 	p, ok := errors.AsType[*Problem](err)
 	if !ok || p.RetryAfter <= 0 {
@@ -67,8 +66,8 @@ func requestedWait(err error) (wait time.Duration, asked bool) {
 	return p.RetryAfter, p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable
 }
 
-// isConnectionError reports whether the connection failed, before the answer or in the
-// middle of it. A file that cannot be read looks the same from afar.
+// isConnectionError reports whether the connection failed before or during the answer. net/http
+// reports a file that cannot be read in the same way, so that case is excluded first.
 func isConnectionError(err error) bool {
 	if _, file := errors.AsType[*fs.PathError](err); file {
 		return false

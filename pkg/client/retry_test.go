@@ -17,8 +17,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// scriptedTransport is a transport that plays one part for each request, the last one for
-// ever, and notes what was sent.
+// scriptedTransport is a transport that answers each request with the next step, and repeats the
+// last one. It records the requests.
 type scriptedTransport struct {
 	steps []func() (*http.Response, error)
 	sent  []time.Time
@@ -32,10 +32,10 @@ func (s *scriptedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		_ = r.Body.Close()
 	}
-	part := s.steps[min(len(s.sent), len(s.steps)-1)]
+	step := s.steps[min(len(s.sent), len(s.steps)-1)]
 	s.sent = append(s.sent, time.Now())
 	s.keys = append(s.keys, r.Header.Get("Idempotency-Key"))
-	response, err := part()
+	response, err := step()
 	if response != nil {
 		response.Request = r
 	}
@@ -60,7 +60,7 @@ func respondProblem(status int, retryAfter string) func() (*http.Response, error
 	}
 }
 
-func TestComesBack(t *testing.T) {
+func TestRetries(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "a.md")
@@ -84,40 +84,40 @@ func TestComesBack(t *testing.T) {
 		_, err := c.Upload(ctx, document.UploadRequest{Key: "a"}, strings.NewReader("# a"))
 		return err
 	}
-	type parts = []func() (*http.Response, error)
+	type steps = []func() (*http.Response, error)
 	for name, test := range map[string]struct {
 		call  func(context.Context, *client.Client) error
-		parts parts
+		steps steps
 		sent  int
 		ok    bool
-		least time.Duration // for it all
-		most  time.Duration
+		min   time.Duration // of the complete call
+		max   time.Duration
 	}{
-		"busy twice":                  {read, parts{respondProblem(503, "3"), respondProblem(503, "3"), respondOK}, 3, true, 6 * time.Second, 8 * time.Second},
-		"limited once":                {retry, parts{respondProblem(429, "3"), respondOK}, 2, true, 3 * time.Second, 4 * time.Second},
-		"busy for ever":               {read, parts{respondProblem(503, "20")}, 3, false, 40 * time.Second, 50 * time.Second},
-		"a file waits for longer":     {uploadFile, parts{respondProblem(429, "60"), respondProblem(429, "300"), respondOK}, 3, true, 6 * time.Minute, 8 * time.Minute},
-		"a file, busy for ever":       {uploadFile, parts{respondProblem(429, "300")}, 3, false, 10 * time.Minute, 13 * time.Minute},
-		"a stream cannot be rewound":  {uploadStream, parts{respondProblem(503, "1")}, 1, false, 0, 0},
-		"asked to wait for too long":  {read, parts{respondProblem(503, "3600")}, 1, false, 0, 0},
-		"asked for nothing":           {read, parts{respondProblem(503, "")}, 1, false, 0, 0},
-		"another failure":             {read, parts{respondProblem(500, "1")}, 1, false, 0, 0},
-		"a server that never was":     {read, parts{respondEOF}, 1, false, 0, 0},
-		"a server that restarts":      {read, parts{respondProblem(503, "1"), respondEOF, respondEOF, respondOK}, 4, true, time.Second, 5 * time.Second},
-		"a server that went for good": {uploadFile, parts{respondProblem(503, "1"), respondEOF}, 7, false, 5 * time.Second, 30 * time.Second},
-		"half an answer":              {uploadFile, parts{respondHalf, respondOK}, 2, true, 250 * time.Millisecond, time.Second},
-		"an answer that is none":      {read, parts{func() (*http.Response, error) { return newResponse(200, "text/html", "<p>"), nil }}, 1, false, 0, 0},
-		"a file that cannot be read":  {uploadNoFile, parts{respondOK}, 1, false, 0, 0},
+		"busy twice":                    {read, steps{respondProblem(503, "3"), respondProblem(503, "3"), respondOK}, 3, true, 6 * time.Second, 8 * time.Second},
+		"limited once":                  {retry, steps{respondProblem(429, "3"), respondOK}, 2, true, 3 * time.Second, 4 * time.Second},
+		"always busy":                   {read, steps{respondProblem(503, "20")}, 3, false, 40 * time.Second, 50 * time.Second},
+		"a file is retried longer":      {uploadFile, steps{respondProblem(429, "60"), respondProblem(429, "300"), respondOK}, 3, true, 6 * time.Minute, 8 * time.Minute},
+		"a file, always busy":           {uploadFile, steps{respondProblem(429, "300")}, 3, false, 10 * time.Minute, 13 * time.Minute},
+		"a stream cannot be rewound":    {uploadStream, steps{respondProblem(503, "1")}, 1, false, 0, 0},
+		"asked to wait for too long":    {read, steps{respondProblem(503, "3600")}, 1, false, 0, 0},
+		"no Retry-After":                {read, steps{respondProblem(503, "")}, 1, false, 0, 0},
+		"another failure":               {read, steps{respondProblem(500, "1")}, 1, false, 0, 0},
+		"a server never seen":           {read, steps{respondEOF}, 1, false, 0, 0},
+		"a server that restarts":        {read, steps{respondProblem(503, "1"), respondEOF, respondEOF, respondOK}, 4, true, time.Second, 5 * time.Second},
+		"a server that does not return": {uploadFile, steps{respondProblem(503, "1"), respondEOF}, 7, false, 5 * time.Second, 30 * time.Second},
+		"half an answer":                {uploadFile, steps{respondHalf, respondOK}, 2, true, 250 * time.Millisecond, time.Second},
+		"an answer of another type":     {read, steps{func() (*http.Response, error) { return newResponse(200, "text/html", "<p>"), nil }}, 1, false, 0, 0},
+		"a file that cannot be read":    {uploadNoFile, steps{respondOK}, 1, false, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				transport := &scriptedTransport{steps: test.parts}
+				transport := &scriptedTransport{steps: test.steps}
 				c := newClient(t, transport)
 				start := time.Now()
 				err := test.call(t.Context(), c)
-				if took := time.Since(start); took < test.least || took > test.most {
-					t.Errorf("took %s, want %s to %s", took, test.least, test.most)
+				if took := time.Since(start); took < test.min || took > test.max {
+					t.Errorf("took %s, want %s to %s", took, test.min, test.max)
 				}
 				if (err == nil) != test.ok || len(transport.sent) != test.sent {
 					t.Errorf("sent %d times, error %v; want %d times, success %v", len(transport.sent), err, test.sent, test.ok)
@@ -127,8 +127,9 @@ func TestComesBack(t *testing.T) {
 	}
 }
 
-// The failure that is reported is the last one, not that of coming back.
-func TestReportsTheLastFailure(t *testing.T) {
+// TestErrorOfLastAttempt checks that a call returns the error of its last attempt, not one of the
+// retry policy.
+func TestErrorOfLastAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, &scriptedTransport{steps: []func() (*http.Response, error){respondProblem(503, "20"), respondProblem(503, "20"), respondProblem(503, "20"), respondEOF}})
@@ -143,7 +144,7 @@ func TestReportsTheLastFailure(t *testing.T) {
 	})
 }
 
-func TestStopsComingBackWithItsContext(t *testing.T) {
+func TestContextEndsRetries(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -156,8 +157,9 @@ func TestStopsComingBackWithItsContext(t *testing.T) {
 	})
 }
 
-// All attempts at an upload are one upload; the next file's is another.
-func TestUploadFileKeepsItsIdempotencyKey(t *testing.T) {
+// TestUploadFileIdempotencyKey checks that all attempts of an upload have the same key, and that
+// the next upload has another one.
+func TestUploadFileIdempotencyKey(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "a.md")
 	if err := os.WriteFile(file, []byte("# a"), 0o600); err != nil {
@@ -173,7 +175,7 @@ func TestUploadFileKeepsItsIdempotencyKey(t *testing.T) {
 		}
 		k := transport.keys
 		if len(k) != 5 || k[0] == "" || k[0] != k[1] || k[0] != k[2] || k[0] != k[3] || k[0] == k[4] {
-			t.Errorf("keys %q, want the same four times and then another", k)
+			t.Errorf("keys %q, want the same key four times and then another one", k)
 		}
 	})
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Search searches a collection. It may be sent twice: it changes nothing.
+// Search searches a collection. It changes nothing, so it may be sent twice.
 func (c *Client) Search(ctx context.Context, request document.SearchRequest) (document.SearchResult, error) {
 	type filter struct {
 		KeyPrefix string          `json:"key_prefix,omitempty"`

@@ -8,7 +8,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// allPages returns all items of a list, page by page. It ends after an error.
+// allPages yields all items of a list. It requests them page by page. After an error it ends.
 func allPages[T any](list func(page document.Page) (document.List[T], error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for page := (document.Page{Limit: 1000}); ; {
@@ -31,7 +31,7 @@ func allPages[T any](list func(page document.Page) (document.List[T], error)) it
 	}
 }
 
-// waitQuery asks for the answer to be held until the end, for so long.
+// waitQuery returns the query that asks the server to answer at the end, after wait at the latest.
 func waitQuery(wait time.Duration) url.Values {
 	query := url.Values{}
 	if wait > 0 {
@@ -40,8 +40,8 @@ func waitQuery(wait time.Duration) url.Values {
 	return query
 }
 
-// awaitEnd gets an item until it has ended, holding each request so long, and
-// hands it to report until then, if there is one.
+// awaitEnd requests an item until it has ended, and returns it. Each request waits for up to every.
+// Until the end, awaitEnd passes each answer to report, if it is not nil.
 func awaitEnd[T any](every time.Duration, report func(T), get func(wait time.Duration) (T, error), ended func(T) bool) (T, error) {
 	for {
 		item, err := get(every)
