@@ -1,18 +1,18 @@
-// Package blob keeps the originals of documents as objects: in an
-// S3-compatible store for installations, in a directory for the embedded mode.
-// Both keep one promise, stated by the suite in blobtest:
+// Package blob stores the originals of documents as objects: in an S3-compatible server for
+// installations, in a directory for the embedded mode. Both keep the same promises, which the suite
+// in blobtest tests:
 //
-//   - an object appears whole or not at all, and a failed Put leaves nothing,
-//     or, where its server could not be reached, nothing but what Delete removes;
-//   - memory does not grow with the object, neither writing nor reading;
-//   - a reader reads one and the same object from its first byte to its last,
-//     whatever happens to the name meanwhile;
-//   - Put and a reader tell the object's tag (see document.Object), which is
-//     another one once its bytes have changed.
+//   - an object appears complete or not at all, and a failed Put leaves nothing behind, or, if the
+//     server cannot be reached, only data that Delete removes;
+//   - memory does not grow with the size of the object, neither for writing nor for reading;
+//   - a reader reads one version of the object from its first byte to its last, whatever happens to
+//     the name meanwhile;
+//   - Put and readers return the object's ETag (see original.ObjectInfo), which changes when its
+//     bytes change.
 //
-// A server that cannot be reached is fault.Unavailable, an object that is not
-// there fault.NotFound, a name that is not a name fault.BadRequest. Errors of a
-// Put's source keep their identity for errors.Is and errors.As.
+// The kind of an error is fault.Unavailable for a server that cannot be reached, fault.NotFound for
+// an object that does not exist, and fault.BadRequest for an invalid name. Put wraps an error of its
+// source, so that errors.Is and errors.As find it.
 package blob
 
 import (
@@ -43,11 +43,11 @@ func namesOf(list iter.Seq2[Info, error]) iter.Seq2[string, error] {
 	}
 }
 
-// maxSegment keeps each half of a name below what file systems allow, in bytes.
+// maxSegment keeps each half of a name below the limits of file systems, in bytes.
 const maxSegment = 200
 
-// checkName refuses what is not tenant/id. Exactly two parts: with more, one
-// object's name could be another's directory.
+// checkName returns an error unless name is tenant/id. It requires exactly two parts: with more,
+// the name of one object could be the directory of another.
 func checkName(name string) error {
 	tenant, id, _ := strings.Cut(name, "/")
 	if !isSegment(tenant) || !isSegment(id) {

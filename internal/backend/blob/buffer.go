@@ -5,19 +5,18 @@ import (
 	"io"
 )
 
-// chunkSize is how much memory a buffer takes at a time.
+// chunkSize is how much memory a buffer allocates at a time.
 const chunkSize = 64 << 10
 
-// buffer holds a part of an upload, in chunks: it grows with what arrives, and
-// nothing is copied when it does. A part that is reset keeps its chunks for the
-// next one. They are not shared with other uploads: a request that was given up
-// may still be reading them.
+// buffer holds a part of an upload, in chunks: it grows with the data, and growing copies nothing.
+// The next part reuses the chunks. Uploads do not share chunks, because an abandoned request may
+// still be reading them.
 type buffer struct {
-	chunks [][]byte // all of chunkSize
+	chunks [][]byte // each of chunkSize
 	size   int64
 }
 
-// fill reads from r up to limit bytes, a multiple of chunkSize. last says that r
+// fill reads up to limit bytes from r; limit must be a multiple of chunkSize. last reports that r
 // has ended.
 func (b *buffer) fill(ctx context.Context, r io.Reader, limit int64) (last bool, err error) {
 	b.size = 0
@@ -55,5 +54,5 @@ func (b *buffer) ReadAt(p []byte, offset int64) (n int, err error) {
 	return n, nil
 }
 
-// reader returns a reader of what the buffer holds, which can begin again.
+// reader returns a reader of the buffer's content, which can seek back to its start.
 func (b *buffer) reader() *io.SectionReader { return io.NewSectionReader(b, 0, b.size) }

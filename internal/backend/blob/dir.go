@@ -18,25 +18,23 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/original"
 )
 
-// Objects lie under objectsDir, as tenant/id. Those being written lie under
-// partialDir: in the same file system, so that a rename shows them whole.
+// Objects are stored under objectsDir, as tenant/id. Objects that are being written are stored
+// under partialDir, in the same file system, so that a rename makes them visible completely.
 const (
 	objectsDir = "objects"
 	partialDir = "partial"
 )
 
-// staleAfter is how long a partial file may lie untouched before NewDir takes
-// it for one that a killed process left behind.
+// staleAfter is the age after which NewDir removes a partial file, because the process that wrote
+// it was killed.
 const staleAfter = time.Hour
 
-// Dir keeps objects in a directory. It is safe for concurrent use, by several
-// processes too.
+// Dir stores objects in a directory. It is safe for concurrent use, also by several processes.
 type Dir struct {
-	root *os.Root // no name, and no symbolic link, leads out of it
+	root *os.Root // neither names nor symbolic links lead out of it
 }
 
-// NewDir returns the object store in the directory at dir, which is made if it
-// is not there.
+// NewDir returns the object store in the directory at dir, and creates the directory if necessary.
 func NewDir(dir string) (*Dir, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open object directory %s: %w", dir, err)
@@ -52,7 +50,7 @@ func NewDir(dir string) (*Dir, error) {
 	return d, nil
 }
 
-// Close releases the directory.
+// Close closes the directory.
 func (d *Dir) Close() error { return d.root.Close() }
 
 // Ping reports whether the directory can be used.
@@ -63,8 +61,8 @@ func (d *Dir) Ping(context.Context) error {
 	return nil
 }
 
-// Put stores what r holds under name, replacing what was there. Once it
-// returns, the object survives a power failure.
+// Put stores the content of r under name and replaces an existing object. When it has returned, the
+// object survives a power failure.
 func (d *Dir) Put(ctx context.Context, name string, r io.Reader) (object original.ObjectInfo, err error) {
 	if err := checkName(name); err != nil {
 		return object, err
@@ -73,7 +71,7 @@ func (d *Dir) Put(ctx context.Context, name string, r io.Reader) (object origina
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("put object %s: %w", name, err)
-			_ = d.root.Remove(partial) // absent if the rename was done; else NewDir removes it
+			_ = d.root.Remove(partial) // does not exist after the rename; if this fails, NewDir removes it later
 		}
 	}()
 	if _, err = d.writeFile(partial, contextReader{ctx, r}); err != nil {
@@ -94,16 +92,16 @@ func (d *Dir) Put(ctx context.Context, name string, r io.Reader) (object origina
 	if err != nil {
 		return object, err
 	}
-	// The new name is an entry of the tenant's directory, which may itself be
-	// a new entry of its parent.
-	return original.ObjectInfo{Size: info.Size(), ETag: tagOf(info)}, errors.Join(d.syncDir(tenant), d.syncDir(objectsDir))
+	// The new name is an entry of the tenant's directory, which may itself be a new entry of its
+	// parent.
+	return original.ObjectInfo{Size: info.Size(), ETag: etagOf(info)}, errors.Join(d.syncDir(tenant), d.syncDir(objectsDir))
 }
 
-// WriteBufferSize returns how much memory Put holds: what io.Copy does, whatever the
-// size.
+// WriteBufferSize returns how much memory Put uses, in bytes: the buffer of io.Copy, for objects of
+// any size.
 func (d *Dir) WriteBufferSize(int64) int64 { return 32 << 10 }
 
-// writeFile makes a file of what r holds and brings it to the disk.
+// writeFile writes the content of r to a new file and syncs it.
 func (d *Dir) writeFile(file string, r io.Reader) (int64, error) {
 	f, err := d.root.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -124,8 +122,7 @@ func (d *Dir) syncDir(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// Open returns a reader of the object, or fault.NotFound. Its reads end when
-// ctx does.
+// Open returns a reader of the object, or fault.NotFound. Reads fail after ctx has ended.
 func (d *Dir) Open(ctx context.Context, name string) (io.ReadSeekCloser, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
@@ -141,22 +138,22 @@ func (d *Dir) Open(ctx context.Context, name string) (io.ReadSeekCloser, error) 
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open object %s: %w", name, err), f.Close())
 	}
-	return &dirReader{contextReader{ctx, f}, f, f, tagOf(info)}, nil
+	return &dirReader{contextReader{ctx, f}, f, f, etagOf(info)}, nil
 }
 
-// dirReader reads the file that it opened, whatever happens to its name.
+// dirReader reads the file that was opened, whatever happens to its name.
 type dirReader struct {
 	io.Reader
 	io.Seeker
 	io.Closer
-	tag string
+	etag string
 }
 
-// ETag returns the tag that the file had when it was opened.
-func (r *dirReader) ETag() string { return r.tag }
+// ETag returns the ETag of the file when it was opened.
+func (r *dirReader) ETag() string { return r.etag }
 
-// Delete removes the object; it is no error if there is none. What a killed
-// process has left of one, NewDir removes.
+// Delete removes the object. It returns no error if there is none. NewDir removes partial files of
+// killed processes.
 func (d *Dir) Delete(_ context.Context, name string) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -168,7 +165,7 @@ func (d *Dir) Delete(_ context.Context, name string) error {
 	return nil
 }
 
-// List yields the objects whose names begin with prefix, in no promised order.
+// List yields the objects whose names begin with prefix, in any order.
 func (d *Dir) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		err := fs.WalkDir(d.root.FS(), objectsDir, func(file string, entry fs.DirEntry, err error) error {
@@ -197,12 +194,12 @@ func (d *Dir) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 	}
 }
 
-// Names yields the names of the objects that List does.
+// Names yields the names of the objects that List yields.
 func (d *Dir) Names(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return namesOf(d.List(ctx, prefix))
 }
 
-// removeStale removes the partial files of processes that were killed.
+// removeStale removes the partial files of killed processes.
 func (d *Dir) removeStale() error {
 	entries, err := fs.ReadDir(d.root.FS(), partialDir)
 	if err != nil {
@@ -220,7 +217,7 @@ func (d *Dir) removeStale() error {
 	return nil
 }
 
-// contextReader ends with ctx. It carries ctx because Read cannot.
+// contextReader fails after ctx has ended. It carries ctx because Read takes none.
 type contextReader struct {
 	ctx context.Context
 	r   io.Reader

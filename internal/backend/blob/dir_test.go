@@ -28,7 +28,7 @@ func openDir(t *testing.T, path string) *blob.Dir {
 func TestDir(t *testing.T) {
 	t.Parallel()
 	blobtest.Run(t, func(t *testing.T) blobtest.Store {
-		path := filepath.Join(t.TempDir(), "made", "on first use")
+		path := filepath.Join(t.TempDir(), "created", "on first use")
 		t.Cleanup(func() {
 			if diff := cmp.Diff([]string{}, files(t, filepath.Join(path, "partial"))); diff != "" {
 				t.Errorf("partial files were left behind (-want +got):\n%s", diff)
@@ -38,7 +38,7 @@ func TestDir(t *testing.T) {
 	})
 }
 
-func TestDirKeepsObjects(t *testing.T) {
+func TestDirPersistsObjects(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	if _, err := openDir(t, path).Put(t.Context(), "default/a", strings.NewReader("a")); err != nil {
@@ -46,13 +46,13 @@ func TestDirKeepsObjects(t *testing.T) {
 	}
 	r, err := openDir(t, path).Open(t.Context(), "default/a")
 	if err != nil {
-		t.Fatalf("after opening the directory again: %v", err)
+		t.Fatalf("after reopening the directory: %v", err)
 	}
 	_ = r.Close()
 }
 
-// A killed process leaves a partial file, which the next one removes unless it
-// is young enough to belong to a process that is still writing it.
+// A killed process leaves a partial file. The next process removes it, unless it is so young that
+// its process may still be writing it.
 func TestDirRemovesStalePartialFiles(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -103,7 +103,7 @@ func TestDirPing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := d.Ping(t.Context()); !fault.Is(err, fault.Unavailable) {
-		t.Errorf("Ping of a directory that was removed = %v, want %s", err, fault.Unavailable)
+		t.Errorf("Ping of a removed directory = %v, want %s", err, fault.Unavailable)
 	}
 }
 
@@ -120,8 +120,8 @@ func files(t *testing.T, dir string) []string {
 	return names
 }
 
-// Who writes into a file in place, and hides it, changes the tag all the same.
-func TestDirTagOfAFileThatWasTamperedWith(t *testing.T) {
+// A write into the file changes the ETag, even if the modification time is set back.
+func TestDirETagOfModifiedFile(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	d := openDir(t, path)
@@ -147,7 +147,7 @@ func TestDirTagOfAFileThatWasTamperedWith(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if tag := r.(interface{ ETag() string }).ETag(); tag == object.ETag {
-		t.Errorf("the tag is still %q", tag)
+	if etag := r.(interface{ ETag() string }).ETag(); etag == object.ETag {
+		t.Errorf("the ETag is still %q", etag)
 	}
 }

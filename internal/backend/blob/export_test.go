@@ -6,8 +6,8 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// SetResponseTimeout has s wait for answers no longer than d.
+// SetResponseTimeout sets the time-out of responses.
 func (s *S3) SetResponseTimeout(d time.Duration) { s.responseTimeout = d }
 
-// SetClient has the store talk to the server by way of a client.
+// SetClient sets the client that the store uses.
 func (s *S3) SetClient(core *minio.Core) { s.core = *core }

@@ -17,8 +17,8 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/services"
 )
 
-// newComposeUser returns a bucket, and a client with the rights of the user that
-// compose.yaml gives the programs, by its policy.
+// newComposeUser returns a bucket, and a client with the rights that compose.yaml gives to the
+// programs' user by its policy.
 func newComposeUser(t *testing.T) (blob.S3Config, *minio.Core) {
 	t.Helper()
 	cfg := blob.S3Config(services.S3(t))
@@ -44,9 +44,9 @@ func newComposeUser(t *testing.T) (blob.S3Config, *minio.Core) {
 	return cfg, user
 }
 
-// Every kind of request that the store makes: an upload in one part, in several
-// and one that breaks off, reads, lists, deletes.
-func TestComposeUserMayDoWhatItMust(t *testing.T) {
+// The test makes every kind of request that the store makes: an upload in one part, in several
+// parts, and one that breaks off; reads; lists; deletes.
+func TestComposeUserMayUseItsBucket(t *testing.T) {
 	t.Parallel()
 	cfg, user := newComposeUser(t)
 	s := newS3(t, cfg)
@@ -83,7 +83,7 @@ func TestComposeUserMayDoWhatItMust(t *testing.T) {
 	}
 }
 
-func TestComposeUserMayDoNoMore(t *testing.T) {
+func TestComposeUserMayDoNothingElse(t *testing.T) {
 	t.Parallel()
 	cfg, user := newComposeUser(t)
 	other := blob.S3Config(services.S3(t))
@@ -116,6 +116,6 @@ func TestComposeUserMayDoNoMore(t *testing.T) {
 		}
 	}
 	if buckets, err := user.ListBuckets(ctx); err == nil && len(buckets) > 1 {
-		t.Errorf("it sees %d buckets", len(buckets))
+		t.Errorf("the user sees %d buckets", len(buckets))
 	}
 }

@@ -18,45 +18,44 @@ import (
 
 const (
 	dialTimeout = 2 * time.Second
-	// responseTimeout bounds how long the server is waited for beyond what is
-	// sent to it, and slowest is how many bytes a second it must take in: one
-	// that does less is as good as down.
+	// responseTimeout bounds the wait for the server, in addition to the time for the data that is
+	// sent. minUploadRate is how many bytes a second the server must accept; a slower server counts
+	// as down.
 	responseTimeout = 10 * time.Second
 	minUploadRate   = 256 << 10
-	// requestTries is how often minio-go sends a request that gets no answer,
-	// or one that asks to come again; about a second in all.
+	// requestTries is how often minio-go sends a request that gets no answer, or whose answer asks
+	// for a retry; about a second in total.
 	requestTries = 3
-	// retryAfter is what callers are told when the server cannot be reached.
+	// retryAfter is the wait that callers are asked for when the server cannot be reached.
 	retryAfter = 5 * time.Second
 )
 
-// S3Config says where the objects are.
+// S3Config configures the server and the bucket.
 type S3Config struct {
 	Endpoint  string // URL of the server: http://127.0.0.1:9000, https://s3.eu-west-1.amazonaws.com
 	AccessKey string
 	SecretKey string
 	Bucket    string
-	Region    string // asked of the server when empty
+	Region    string // if empty, the server is asked
 }
 
-// S3 keeps objects in a bucket of an S3-compatible server. It is safe for
-// concurrent use.
+// S3 stores objects in a bucket of an S3-compatible server. It is safe for concurrent use.
 type S3 struct {
 	core            minio.Core
 	bucket          string
 	endpoint        string
-	responseTimeout time.Duration // answerTimeout
+	responseTimeout time.Duration // responseTimeout, except in tests
 }
 
-// NewS3 returns the object store in the configured bucket. It does not talk to
-// the server; Ping does.
+// NewS3 returns the object store in the configured bucket. It does not connect to the server; Ping
+// does.
 func NewS3(cfg S3Config) (*S3, error) {
 	u, err := url.Parse(cfg.Endpoint)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, fmt.Errorf("object storage endpoint %q: want a URL such as http://127.0.0.1:9000", cfg.Endpoint)
 	}
 	if cfg.Bucket == "" {
-		return nil, errors.New("object storage: no bucket is named")
+		return nil, errors.New("object storage: bucket is not set")
 	}
 	secure := u.Scheme == "https"
 	transport, err := minio.DefaultTransport(secure)
@@ -77,20 +76,20 @@ func NewS3(cfg S3Config) (*S3, error) {
 	return &S3{core: *core, bucket: cfg.Bucket, endpoint: cfg.Endpoint, responseTimeout: responseTimeout}, nil
 }
 
-// EnsureBucket makes the bucket if it is not there. A user who may not make one
-// can use it all the same.
+// EnsureBucket creates the bucket if it does not exist. A user without the right to create buckets
+// can use an existing one.
 func (s *S3) EnsureBucket(ctx context.Context) error {
 	if found, err := s.core.BucketExists(ctx, s.bucket); err != nil || found {
-		return s.wrapError(ctx, err, "look for bucket", s.bucket)
+		return s.wrapError(ctx, err, "check bucket", s.bucket)
 	}
 	err := s.core.MakeBucket(ctx, s.bucket, minio.MakeBucketOptions{})
 	if isCode(err, minio.BucketAlreadyOwnedByYou) {
 		return nil
 	}
-	return s.wrapError(ctx, err, "make bucket", s.bucket)
+	return s.wrapError(ctx, err, "create bucket", s.bucket)
 }
 
-// isCode reports whether err is the server's answer of that code.
+// isCode reports whether err is a response of the server with that code.
 func isCode(err error, code string) bool {
 	response, ok := errors.AsType[minio.ErrorResponse](err)
 	return ok && response.Code == code
@@ -100,17 +99,17 @@ func isCode(err error, code string) bool {
 func (s *S3) Ping(ctx context.Context) error {
 	found, err := s.core.BucketExists(ctx, s.bucket)
 	if err != nil {
-		return s.wrapError(ctx, err, "look for bucket", s.bucket)
+		return s.wrapError(ctx, err, "check bucket", s.bucket)
 	}
 	if !found {
-		return fmt.Errorf("object storage %s has no bucket %q: create it, or name another", s.endpoint, s.bucket)
+		return fmt.Errorf("object storage %s has no bucket %q: create it, or configure another", s.endpoint, s.bucket)
 	}
 	return nil
 }
 
-// Delete removes the object, and before it the parts of a Put that broke off:
-// had it been about to end, it fails now, or its object goes too. It is no error
-// if there is nothing.
+// Delete removes the object, and before it the parts of unfinished uploads of that name. A Put that
+// is about to complete then fails, or its object is removed too. Delete returns no error if nothing
+// exists.
 func (s *S3) Delete(ctx context.Context, name string) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -118,14 +117,14 @@ func (s *S3) Delete(ctx context.Context, name string) error {
 	timed, cancel := context.WithTimeout(ctx, s.timeoutFor(0))
 	defer cancel()
 	err := s.core.RemoveIncompleteUpload(timed, s.bucket, name)
-	if err != nil && !isCode(err, minio.NoSuchUpload) { // ended meanwhile
+	if err != nil && !isCode(err, minio.NoSuchUpload) { // no error if it ended meanwhile
 		return s.wrapError(ctx, err, "delete unfinished uploads of object", name)
 	}
 	err = s.core.RemoveObject(timed, s.bucket, name, minio.RemoveObjectOptions{})
 	return s.wrapError(ctx, err, "delete object", name)
 }
 
-// List yields the objects whose names begin with prefix, in no promised order.
+// List yields the objects whose names begin with prefix, in any order.
 func (s *S3) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		options := minio.ListObjectsOptions{Prefix: prefix, Recursive: true}
@@ -138,20 +137,20 @@ func (s *S3) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 				return
 			}
 		}
-		// minio-go ends the list without a word when ctx does.
+		// minio-go ends the list without an error when ctx ends.
 		if err := ctx.Err(); err != nil {
 			yield(Info{}, s.wrapError(ctx, err, "list objects", prefix+"*"))
 		}
 	}
 }
 
-// Names yields the names of the objects that List does.
+// Names yields the names of the objects that List yields.
 func (s *S3) Names(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return namesOf(s.List(ctx, prefix))
 }
 
-// wrapError gives an error of minio-go its kind. Whatever is no answer of the
-// server at all is a server that cannot be reached.
+// wrapError turns an error of minio-go into one with a kind. An error that is not a response of the
+// server means that the server cannot be reached.
 func (s *S3) wrapError(ctx context.Context, err error, operation, name string) error {
 	if err == nil {
 		return nil
@@ -165,7 +164,7 @@ func (s *S3) wrapError(ctx context.Context, err error, operation, name string) e
 	case response.Code == minio.NoSuchKey:
 		return fault.Wrap(fault.NotFound, cause, "object %s does not exist", name)
 	case response.Code == minio.NoSuchUpload:
-		return fault.Wrap(fault.NotFound, cause, "the upload of object %s was given up", name)
+		return fault.Wrap(fault.NotFound, cause, "the upload of object %s was aborted", name)
 	case response.Code == minio.PreconditionFailed:
 		return fault.Wrap(fault.Conflict, cause, "object %s was replaced while it was read", name)
 	case !answered, response.StatusCode >= http.StatusInternalServerError,

@@ -19,8 +19,7 @@ const (
 	windowTimeout = 30 * time.Second
 )
 
-// Open returns a reader of the object, or fault.NotFound. Its reads end when
-// ctx does.
+// Open returns a reader of the object, or fault.NotFound. Reads fail after ctx has ended.
 func (s *S3) Open(ctx context.Context, name string) (io.ReadSeekCloser, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
@@ -32,18 +31,17 @@ func (s *S3) Open(ctx context.Context, name string) (io.ReadSeekCloser, error) {
 	return &s3Reader{ctx: ctx, s3: s, name: name, etag: info.ETag, size: info.Size}, nil
 }
 
-// s3Reader reads an object window by window. No connection is held between
-// reads, so that a consumer may take its time; a window that breaks off is
-// resumed where it broke.
+// s3Reader reads an object in windows. It holds no connection between reads, so that a slow
+// consumer is no problem. A window that breaks off is resumed at the same byte.
 type s3Reader struct {
 	ctx  context.Context // of Open; Read cannot take one
 	s3   *S3
 	name string
-	etag string // every window must be of this object
+	etag string // every window must have this ETag
 	size int64
 
 	offset int64  // of the next Read
-	start  int64  // of the window
+	start  int64  // offset of the window
 	window []byte // at most windowSize bytes of the object
 }
 
@@ -68,7 +66,7 @@ func (r *s3Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Seek implements io.Seeker, without talking to the server.
+// Seek implements io.Seeker. It sends no request.
 func (r *s3Reader) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
 	case io.SeekCurrent:
@@ -92,7 +90,7 @@ func (r *s3Reader) Close() error {
 	return nil
 }
 
-// fillWindow fills the window from the offset on.
+// fillWindow fills the window with the bytes from offset on.
 func (r *s3Reader) fillWindow() error {
 	length := min(windowSize, r.size-r.offset)
 	if int64(cap(r.window)) < length {
@@ -106,7 +104,7 @@ func (r *s3Reader) fillWindow() error {
 		WithJitterFactor(0.2).
 		ReturnLastFailure().
 		Build()).WithContext(r.ctx)
-	// Attempts are counted anew whenever bytes have arrived.
+	// The count of attempts starts again whenever bytes have arrived.
 	for int64(len(r.window)) < length {
 		if err := retry.Run(func() error { return r.fetchRest(length) }); err != nil {
 			return err
@@ -115,8 +113,7 @@ func (r *s3Reader) fillWindow() error {
 	return nil
 }
 
-// fetchRest asks for what the window lacks of its length. It fails if it did not
-// get any of it.
+// fetchRest requests the bytes that the window still needs. It fails if it received none of them.
 func (r *s3Reader) fetchRest(length int64) error {
 	ctx, cancel := context.WithTimeout(r.ctx, windowTimeout)
 	defer cancel()
@@ -131,7 +128,7 @@ func (r *s3Reader) fetchRest(length int64) error {
 	}
 	defer body.Close()
 	if info.ETag != r.etag || info.Size != length-have {
-		return fault.New(fault.BadResponse, "object storage answered a request for %d bytes of object %s, version %s, with %d of %s",
+		return fault.New(fault.BadResponse, "object storage answered a request for %d bytes of object %s, ETag %s, with %d bytes, ETag %s",
 			length-have, r.name, r.etag, info.Size, info.ETag)
 	}
 	n, err := io.ReadFull(body, r.window[have:length])

@@ -13,21 +13,21 @@ import (
 )
 
 const (
-	// partSize is all that a Put holds in memory: the least that S3 takes for a
-	// part. minio-go left to itself sizes parts of a stream of unknown length for
-	// the largest object there can be, at half a gibibyte each.
+	// partSize is the memory that a Put uses: the minimum size that S3 accepts for a part. For a
+	// stream of unknown length, minio-go alone would choose parts for the largest possible object,
+	// of half a gibibyte each.
 	partSize = 5 << 20
-	// maxParts is S3's limit: objects of up to 48 GiB.
+	// maxParts is S3's limit. It allows objects of up to 48 GiB.
 	maxParts = 10_000
 
-	// commitTimeout bounds putting parts together, of which there may be many.
+	// commitTimeout bounds the completion of an upload, which may have many parts.
 	commitTimeout = time.Minute
 )
 
-// Put stores what r holds under name, replacing what was there. Until the last
-// byte has been read, a failing r or the end of ctx leave nothing behind. The
-// steps that begin and commit an upload are finished even if ctx ends meanwhile:
-// cut off in the middle, nobody could tell whether they had happened.
+// Put stores the content of r under name and replaces an existing object. If r fails or ctx ends
+// before the last byte was read, nothing is left behind. The steps that start and complete an
+// upload are finished even if ctx ends meanwhile: after an interruption nothing would say whether
+// they had succeeded.
 func (s *S3) Put(ctx context.Context, name string, r io.Reader) (original.ObjectInfo, error) {
 	if err := checkName(name); err != nil {
 		return original.ObjectInfo{}, err
@@ -50,8 +50,8 @@ func (s *S3) Put(ctx context.Context, name string, r io.Reader) (original.Object
 	return original.ObjectInfo{Size: part.size, ETag: stored.ETag}, nil
 }
 
-// WriteBufferSize returns how much memory Put holds while it writes an object of at
-// most size bytes, of whatever size if that is 0.
+// WriteBufferSize returns how much memory Put uses for an object of at most size bytes, or of any
+// size if size is 0.
 func (s *S3) WriteBufferSize(size int64) int64 {
 	if size == 0 || size > partSize {
 		return partSize
@@ -59,12 +59,12 @@ func (s *S3) WriteBufferSize(size int64) int64 {
 	return size
 }
 
-// timeoutFor returns the time that the server has to take in the given number of bytes.
+// timeoutFor returns the time that the server has to accept the given number of bytes.
 func (s *S3) timeoutFor(bytes int64) time.Duration {
 	return s.responseTimeout + time.Duration(bytes)*time.Second/minUploadRate
 }
 
-// putParts uploads part and then what is left of r, one part after another.
+// putParts uploads part and then the rest of r, one part after another.
 func (s *S3) putParts(ctx context.Context, name string, part *buffer, r io.Reader) (object original.ObjectInfo, err error) {
 	upload, err := s.startUpload(ctx, name)
 	if err != nil {
@@ -80,11 +80,11 @@ func (s *S3) putParts(ctx context.Context, name string, part *buffer, r io.Reade
 		if len(parts) == maxParts {
 			return object, fault.New(fault.TooLarge, "object %s is larger than %d bytes", name, int64(maxParts)*partSize)
 		}
-		done, err := s.putPart(ctx, name, upload, len(parts)+1, part)
+		uploaded, err := s.putPart(ctx, name, upload, len(parts)+1, part)
 		if err != nil {
 			return object, err
 		}
-		parts = append(parts, done)
+		parts = append(parts, uploaded)
 		object.Size += part.size
 		if last {
 			break
@@ -103,7 +103,7 @@ func (s *S3) startUpload(ctx context.Context, name string) (string, error) {
 	timed, cancel := context.WithTimeout(ctx, s.timeoutFor(0))
 	defer cancel()
 	upload, err := s.core.NewMultipartUpload(timed, s.bucket, name, minio.PutObjectOptions{})
-	return upload, s.wrapError(ctx, err, "begin upload of object", name)
+	return upload, s.wrapError(ctx, err, "start upload of object", name)
 }
 
 func (s *S3) putPart(ctx context.Context, name, upload string, number int, part *buffer) (minio.CompletePart, error) {
@@ -126,14 +126,14 @@ func (s *S3) completeUpload(ctx context.Context, name, upload string, parts []mi
 	return stored.ETag, s.wrapError(ctx, err, "complete upload of object", name)
 }
 
-// abortUpload removes the parts of an upload that failed with cause, which it
-// returns. A server that cannot be reached keeps them until Delete.
+// abortUpload removes the parts of an upload that failed with cause, and returns cause. If the
+// server cannot be reached, it keeps them until Delete.
 func (s *S3) abortUpload(ctx context.Context, name, upload string, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeoutFor(0))
 	defer cancel()
 	err := s.core.AbortMultipartUpload(ctx, s.bucket, name, upload)
 	if err != nil && !isCode(err, minio.NoSuchUpload) {
-		return fmt.Errorf("%w (its upload %s is left behind: %v)", cause, upload, err)
+		return fmt.Errorf("%w (upload %s was not aborted: %v)", cause, upload, err)
 	}
 	return cause
 }

@@ -1,5 +1,5 @@
-// Package blobtest is the conformance suite of object stores: whatever keeps
-// Gristmill's originals must pass it.
+// Package blobtest is the conformance suite of object stores. Every store of Gristmill's originals
+// must pass it.
 package blobtest
 
 import (
@@ -19,8 +19,8 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/original"
 )
 
-// Store is an object store. What its methods promise is said by package blob
-// and shown by the tests below.
+// Store is an object store. Package blob states the contract of its methods; the tests below check
+// it.
 type Store interface {
 	Put(ctx context.Context, name string, r io.Reader) (original.ObjectInfo, error)
 	Open(ctx context.Context, name string) (io.ReadSeekCloser, error)
@@ -33,25 +33,25 @@ type Store interface {
 // Run runs the suite. Each call of open returns a new, empty store.
 func Run(t *testing.T, open func(t *testing.T) Store) {
 	for name, test := range map[string]func(*testing.T, Store){
-		"Sizes":                 testSizes,
-		"SourcesOfAnyKind":      testSources,
-		"FailingSource":         testFailingSource,
-		"CancelledPut":          testCancelledPut,
-		"Overwrite":             testOverwrite,
-		"ConcurrentPuts":        testConcurrentPuts,
-		"Delete":                testDelete,
-		"List":                  testList,
-		"OddNames":              testOddNames,
-		"HostileNames":          testHostileNames,
-		"Absent":                testAbsent,
-		"Seek":                  testSeek,
-		"ServeContent":          testServeContent,
-		"CancelledRead":         testCancelledRead,
-		"ReplacedWhileItIsRead": testReplacedWhileRead,
-		"Tags":                  testTags,
-		"Ping":                  func(t *testing.T, s Store) { noError(t, s.Ping(t.Context())) },
-		"CancelledList":         testCancelledList,
-		"ManyPartialReads":      testPartialRead,
+		"Sizes":             testSizes,
+		"SourcesOfAnyKind":  testSources,
+		"FailingSource":     testFailingSource,
+		"CancelledPut":      testCancelledPut,
+		"Overwrite":         testOverwrite,
+		"ConcurrentPuts":    testConcurrentPuts,
+		"Delete":            testDelete,
+		"List":              testList,
+		"OddNames":          testOddNames,
+		"HostileNames":      testHostileNames,
+		"Absent":            testAbsent,
+		"Seek":              testSeek,
+		"ServeContent":      testServeContent,
+		"CancelledRead":     testCancelledRead,
+		"ReplacedWhileRead": testReplacedWhileRead,
+		"ETags":             testETags,
+		"Ping":              func(t *testing.T, s Store) { noError(t, s.Ping(t.Context())) },
+		"CancelledList":     testCancelledList,
+		"ManyPartialReads":  testPartialRead,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -65,7 +65,7 @@ const (
 	mib = 1 << 20
 )
 
-// randomReader returns size reproducible bytes that do not repeat.
+// randomReader returns a reader of size pseudo-random bytes, the same for the same seed.
 func randomReader(seed byte, size int64) io.Reader {
 	return io.LimitReader(rand.NewChaCha8([32]byte{seed}), size)
 }
@@ -80,7 +80,7 @@ func put(t *testing.T, s Store, name string, content []byte) {
 	object, err := s.Put(t.Context(), name, bytes.NewReader(content))
 	noError(t, err)
 	if object.Size != int64(len(content)) || object.ETag == "" {
-		t.Fatalf("Put %s = %+v, want %d bytes and a tag", name, object, len(content))
+		t.Fatalf("Put %s = %+v, want %d bytes and an ETag", name, object, len(content))
 	}
 }
 
@@ -94,7 +94,7 @@ func get(t *testing.T, s Store, name string) []byte {
 	return b
 }
 
-// hashOf returns the hash and the number of the bytes in r.
+// hashOf returns the hash of the bytes in r, and their number.
 func hashOf(t *testing.T, r io.Reader) (hash [sha256.Size]byte, size int64) {
 	t.Helper()
 	h := sha256.New()
@@ -116,7 +116,7 @@ func wantNames(t *testing.T, s Store, prefix string, want ...string) {
 		names = append(names, name)
 	}
 	if !slices.Equal(names, got) {
-		t.Errorf("Names %q are not those of List %q", names, got)
+		t.Errorf("Names yields %q, but List yields %q", names, got)
 	}
 	slices.Sort(got)
 	slices.Sort(want)
@@ -128,7 +128,7 @@ func wantNames(t *testing.T, s Store, prefix string, want ...string) {
 func wantKind(t *testing.T, err error, kind fault.Kind) {
 	t.Helper()
 	if !fault.Is(err, kind) {
-		t.Fatalf("error = %v, want one of kind %s", err, kind)
+		t.Fatalf("error = %v, want kind %s", err, kind)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/fault"
 )
 
-// testSizes goes around the borders of windows (1 MiB) and parts (5 MiB).
+// testSizes tests sizes around the borders of windows (1 MiB) and parts (5 MiB).
 func testSizes(t *testing.T, s Store) {
 	sizes := []int64{0, 1, 64*kib - 1, 64 * kib, mib - 1, mib, mib + 1, 5*mib - 1, 5 * mib, 5*mib + 1, 10 * mib, 10*mib + 1, 13 * mib}
 	for i, size := range sizes {
@@ -65,16 +65,16 @@ func testFailingSource(t *testing.T, s Store) {
 		for _, name := range []string{"default/new", "default/old"} {
 			source := io.MultiReader(randomReader(1, size), iotest.ErrReader(boom))
 			if _, err := s.Put(t.Context(), name, source); !errors.Is(err, boom) {
-				t.Errorf("Put of a source that fails after %d bytes: %v, want its error", size, err)
+				t.Errorf("Put of a source that fails after %d bytes: %v, want the error of the source", size, err)
 			}
 		}
 	}
 	wantNames(t, s, "", "default/old")
 	if got := get(t, s, "default/old"); string(got) != "old" {
-		t.Errorf("a failed Put changed what was there to %d bytes", len(got))
+		t.Errorf("a failed Put changed the existing object to %d bytes", len(got))
 	}
 
-	// As of a request's body that is over its limit.
+	// The source fails like the body of a request that is larger than allowed.
 	source := http.MaxBytesReader(httptest.NewRecorder(), io.NopCloser(randomReader(1, 10*mib)), 9*mib)
 	_, err := s.Put(t.Context(), "default/large", source)
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); !ok || tooLarge.Limit != 9*mib {
@@ -82,7 +82,7 @@ func testFailingSource(t *testing.T, s Store) {
 	}
 }
 
-// cancelAfter cancels a context once it has read a number of bytes, and reads on.
+// cancelAfter cancels a context after it has read a number of bytes, and continues to read.
 type cancelAfter struct {
 	io.Reader
 	bytes  int64
@@ -139,12 +139,12 @@ func testConcurrentPuts(t *testing.T, s Store) {
 	for i := range puts {
 		want, _ := hashOf(t, randomReader(byte(i), size))
 		if got, _ := hashOf(t, bytes.NewReader(get(t, s, fmt.Sprintf("default/%d", i)))); got != want {
-			t.Errorf("object %d is not what was put", i)
+			t.Errorf("object %d differs from the content that was put", i)
 		}
 		sums[want] = true
 	}
 	if got, n := hashOf(t, bytes.NewReader(get(t, s, "default/same"))); !sums[got] {
-		t.Errorf("of many puts under one name, a mixture of %d bytes was left", n)
+		t.Errorf("concurrent puts under one name left a mixture of %d bytes", n)
 	}
 }
 
@@ -160,7 +160,7 @@ func testDelete(t *testing.T, s Store) {
 	wantKind(t, err, fault.NotFound)
 }
 
-// oddNames are legal, and have tripped up a store or its client somewhere.
+// oddNames are valid names that have caused errors in some store or client.
 var oddNames = []string{
 	"default/with space", "default/ leading", "default/100%", "default/a%2Fb", "default/a+b", "default/q?x=1&y=2", "default/#fragment",
 	"default/it's \"quoted\"", "default/semi;colon:comma,", "default/.hidden", "default/..dots..", "default/-dash", "default/~", "default/*",
@@ -197,11 +197,11 @@ func testHostileNames(t *testing.T, s Store) {
 	wantNames(t, s, "")
 }
 
-// testTags checks that the tag of what was put is that of what is read, and
-// another one once there are other bytes, also when these are as many.
-func testTags(t *testing.T, s Store) {
+// testETags checks that readers return the ETag that Put returned, and that other bytes have
+// another ETag, also when their number is the same.
+func testETags(t *testing.T, s Store) {
 	seen := map[string]bool{}
-	for _, size := range []int64{10, 9 * mib} { // in one request, and in parts
+	for _, size := range []int64{10, 9 * mib} { // in one request, and in several parts
 		for seed := range byte(3) {
 			object, err := s.Put(t.Context(), "default/tagged", randomReader(seed, size))
 			noError(t, err)
@@ -210,14 +210,14 @@ func testTags(t *testing.T, s Store) {
 				noError(t, err)
 				tagged, ok := r.(interface{ ETag() string })
 				if !ok || tagged.ETag() != object.ETag {
-					t.Fatalf("the reader's tag is not %q, which Put returned", object.ETag)
+					t.Fatalf("the reader's ETag is not %q, which Put returned", object.ETag)
 				}
 				_, err = io.ReadFull(r, make([]byte, 5))
 				noError(t, err)
 				noError(t, r.Close())
 			}
 			if object.ETag == "" || seen[object.ETag] {
-				t.Errorf("%d bytes of seed %d have the tag %q, as others before", size, seed, object.ETag)
+				t.Errorf("%d bytes of seed %d have the ETag %q of other bytes", size, seed, object.ETag)
 			}
 			seen[object.ETag] = true
 		}

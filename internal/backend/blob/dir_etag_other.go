@@ -7,7 +7,7 @@ import (
 	"io/fs"
 )
 
-// tagOf returns the tag of a file: who writes to it changes its time.
-func tagOf(info fs.FileInfo) string {
+// etagOf returns the ETag of a file. A write changes the file's modification time.
+func etagOf(info fs.FileInfo) string {
 	return fmt.Sprintf("%d-%d", info.Size(), info.ModTime().UnixNano())
 }
