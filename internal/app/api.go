@@ -26,37 +26,69 @@ func RunAPI(ctx context.Context, config Config, log *slog.Logger) error {
 	return run(ctx, config, log, API)
 }
 
-// API returns the handler of the HTTP API. Requests that wait for a job are
-// answered when ctx ends, so that the server can stop.
+// API returns the handler of the HTTP API. Requests that wait for a job are answered when ctx ends,
+// so that the server can stop.
 func API(ctx context.Context, config Config, b *Backends) (http.Handler, error) {
-	originals := &original.Verifier{Objects: b.Objects}
+	originals, err := original.NewVerifier(original.VerifierConfig{Objects: b.Objects})
+	if err != nil {
+		return nil, err
+	}
+	uploader, err := ingest.NewService(ingest.Config{
+		Objects:         b.Objects,
+		Originals:       originals,
+		Store:           b.Store,
+		Dispatcher:      b.Dispatcher,
+		Log:             b.Log,
+		MaxBytes:        config.MaxUploadBytes,
+		Memory:          ingest.NewMemoryLimit(config.UploadMemory, newGCTuner(debug.SetGCPercent, debug.FreeOSMemory, b.Log).setHeldBytes),
+		BacklogLimit:    task.Backlog{Jobs: config.MaxQueuedJobs, Bytes: config.MaxQueuedBytes},
+		DefaultModel:    config.defaultModel(),
+		DefaultChunking: config.defaultChunking(),
+		OnModelNeeded:   b.ConfiguredModel.StartProbe,
+	})
+	if err != nil {
+		return nil, err
+	}
 	searcher, err := search.NewService(search.Config{Store: b.Store, Questions: b.QueryEmbeddings, EmbedTimeout: config.SearchTimeout, Metrics: b.Metrics})
 	if err != nil {
 		return nil, err
 	}
-	reindexer, err := newReindexService(config, b)
+	summaries, err := summaryEstimates(config, b)
+	if err != nil {
+		return nil, err
+	}
+	reindexer, err := reindex.NewService(reindex.ServiceConfig{
+		Store:              b.Store,
+		Objects:            b.Objects,
+		Embedder:           b.QueryModels, // a person waits
+		Summaries:          summaries,
+		DefaultSummaryMode: document.SummaryMode(config.Summaries),
+		Changes:            b.Progress,
+		Dispatcher:         b.Dispatcher,
+		Prices:             config.Prices,
+		Soak:               config.ReindexSoak,
+		Log:                b.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	controller, err := jobs.NewService(jobs.Config{
+		Store: b.Store, Changes: b.Progress, Dispatcher: b.Dispatcher, Models: b.RateLimiter, DefaultSummaryMode: document.SummaryMode(config.Summaries),
+	})
+	if err != nil {
+		return nil, err
+	}
+	adder, err := webhooks.NewService(webhooks.ServiceConfig{Store: b.Store, URLs: b.Webhooks})
 	if err != nil {
 		return nil, err
 	}
 	return httpapi.New(httpapi.Config{
-		Uploader: &ingest.Service{
-			Objects:         b.Objects,
-			Originals:       originals,
-			Store:           b.Store,
-			Dispatcher:      b.Dispatcher,
-			Log:             b.Log,
-			MaxBytes:        config.MaxUploadBytes,
-			Memory:          ingest.NewMemoryLimit(config.UploadMemory, newGCTuner(debug.SetGCPercent, debug.FreeOSMemory, b.Log).setHeldBytes),
-			BacklogLimit:    task.Backlog{Jobs: config.MaxQueuedJobs, Bytes: config.MaxQueuedBytes},
-			DefaultModel:    config.defaultModel(),
-			DefaultChunking: config.defaultChunking(),
-			OnModelNeeded:   b.ConfiguredModel.StartProbe,
-		},
+		Uploader:      uploader,
 		Searcher:      searcher,
 		Reindexer:     reindexer,
 		Reindexes:     b.Store,
-		JobController: &jobs.Service{Store: b.Store, Changes: b.Progress, Dispatcher: b.Dispatcher, Models: b.RateLimiter, DefaultSummaryMode: document.SummaryMode(config.Summaries)},
-		WebhookAdder:  &webhooks.Service{Store: b.Store, URLs: b.Webhooks},
+		JobController: controller,
+		WebhookAdder:  adder,
 		Webhooks:      b.Store,
 		Documents:     b.Store,
 		Collections:   b.Store,
@@ -73,23 +105,6 @@ func API(ctx context.Context, config Config, b *Backends) (http.Handler, error) 
 		MaxUploadBytes:     config.MaxUploadBytes,
 		BodyTimeout:        config.UploadTimeout,
 		Stopping:           ctx.Done(),
-	}), nil
-}
-
-// newReindexService returns the service that begins, estimates and controls reindexes. It asks the
-// models that people wait for.
-func newReindexService(config Config, b *Backends) (*reindex.Service, error) {
-	return reindex.NewService(reindex.ServiceConfig{
-		Store:              b.Store,
-		Objects:            b.Objects,
-		Embedder:           b.QueryModels,
-		Summaries:          summaryEstimates(config, b),
-		DefaultSummaryMode: document.SummaryMode(config.Summaries),
-		Changes:            b.Progress,
-		Dispatcher:         b.Dispatcher,
-		Prices:             config.Prices,
-		Soak:               config.ReindexSoak,
-		Log:                b.Log,
 	})
 }
 

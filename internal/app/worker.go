@@ -20,9 +20,12 @@ import (
 // returns when ctx has ended and what was under way is finished or handed back.
 func runTasks(ctx context.Context, config Config, b *Backends, kind task.Kind, concurrency int, step worker.Step) error {
 	stopping := config.shutdownPhases()
-	notifier := webhooks.NewDeliverer(webhooks.DelivererConfig{
+	notifier, err := webhooks.NewDeliverer(webhooks.DelivererConfig{
 		Store: b.Store, Sender: b.Webhooks, Metrics: b.Metrics, Log: b.Log, DrainTimeout: stopping.finish + stopping.drain,
 	})
+	if err != nil {
+		return err
+	}
 	runner := &worker.Runner{
 		Store:        b.Store,
 		Step:         step,

@@ -19,17 +19,21 @@ func RunWorkerSummary(ctx context.Context, config Config, log *slog.Logger) erro
 
 // ProcessSummaryTasks takes summary tasks until ctx ends.
 func ProcessSummaryTasks(ctx context.Context, config Config, b *Backends) error {
-	return runTasks(ctx, config, b, task.KindSummary, config.WorkerConcurrency, summaryStep(config, b))
+	step, err := summaryStep(config, b)
+	if err != nil {
+		return err
+	}
+	return runTasks(ctx, config, b, task.KindSummary, config.WorkerConcurrency, step)
 }
 
 // summaryStep returns the step that summarises. Extracts cost nothing, so they
 // are made one by one.
-func summaryStep(config Config, b *Backends) *summary.Step {
+func summaryStep(config Config, b *Backends) (*summary.Step, error) {
 	model, batch := config.SummaryModel, config.SummaryBatchTokens
 	if model == "" || model == llm.ExtractiveModel {
 		model, batch = llm.ExtractiveModel, 0
 	}
-	return &summary.Step{
+	return summary.NewStep(summary.Config{
 		Objects:    b.Objects,
 		Store:      b.Store,
 		Summariser: summariser{b.TaskModels, model},
@@ -43,16 +47,16 @@ func summaryStep(config Config, b *Backends) *summary.Step {
 		ParallelRequests:   config.SummaryConcurrency,
 		BatchTokens:        batch,
 		DefaultSummaryMode: document.SummaryMode(config.Summaries),
-	}
+	})
 }
 
 // summaryEstimates says what summaries would cost; nil where they are extractive.
-func summaryEstimates(config Config, b *Backends) reindex.SummaryEstimator {
-	step := summaryStep(config, b)
-	if step.Summariser.Model() == llm.ExtractiveModel {
-		return nil
+func summaryEstimates(config Config, b *Backends) (reindex.SummaryEstimator, error) {
+	step, err := summaryStep(config, b)
+	if err != nil || step.Summariser.Model() == llm.ExtractiveModel {
+		return nil, err
 	}
-	return step
+	return step, nil
 }
 
 // summariser is one of the models.

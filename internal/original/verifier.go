@@ -5,14 +5,21 @@ import (
 	"fmt"
 	"io"
 	"sync"
+
+	"github.com/seed-7a112592/gristmill/internal/required"
 )
+
+// VerifierConfig is what a Verifier needs.
+type VerifierConfig struct {
+	Objects ObjectOpener
+}
 
 // Verifier opens originals whose bytes are known to be what was uploaded, so that parts of them can
 // be served. An object with a known ETag was compared before: when the document was accepted, or by
 // the Verifier. An object with another ETag, for example after a restore from a backup, is read
 // once. It is safe for concurrent use.
 type Verifier struct {
-	Objects ObjectOpener
+	VerifierConfig
 
 	mu       sync.Mutex
 	verified map[string]Ref // by object: the originals that this Verifier has compared
@@ -20,6 +27,14 @@ type Verifier struct {
 
 // maxVerified bounds the originals that a Verifier remembers, about 300 bytes each.
 const maxVerified = 10_000
+
+// NewVerifier returns a Verifier, or an error that names what config lacks.
+func NewVerifier(config VerifierConfig) (*Verifier, error) {
+	if err := required.Fields(config); err != nil {
+		return nil, err
+	}
+	return &Verifier{VerifierConfig: config, verified: map[string]Ref{}}, nil
+}
 
 // Open opens an original. It returns fault.NotFound if its object has been deleted, and
 // fault.Damaged if the object is not what was uploaded.
@@ -59,9 +74,6 @@ func (v *Verifier) isVerified(ref Ref) bool {
 func (v *Verifier) markVerified(ref Ref) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.verified == nil {
-		v.verified = map[string]Ref{}
-	}
 	if len(v.verified) >= maxVerified {
 		clear(v.verified)
 	}

@@ -53,7 +53,7 @@ func TestVerifierReadsUnknownObjects(t *testing.T) {
 	ref := uploaded
 	ref.ETag = "as uploaded"
 	s := &etagStorage{content: text, etag: "as uploaded"}
-	c := &original.Verifier{Objects: s}
+	c := newVerifier(t, s)
 	check := func(when string, want int) {
 		t.Helper()
 		s.read = 0
@@ -76,11 +76,20 @@ func TestVerifierReadsUnknownObjects(t *testing.T) {
 	check("without an ETag, again", 2*len(text))
 }
 
+func newVerifier(t *testing.T, objects original.ObjectOpener) *original.Verifier {
+	t.Helper()
+	v, err := original.NewVerifier(original.VerifierConfig{Objects: objects})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
 // A Verifier remembers a bounded number of originals.
 func TestVerifierIsBounded(t *testing.T) {
 	t.Parallel()
 	s := &etagStorage{content: text, etag: "another"}
-	c := &original.Verifier{Objects: s}
+	c := newVerifier(t, s)
 	for i := range 10_001 {
 		ref := uploaded
 		ref.Object = fmt.Sprint(i)

@@ -58,7 +58,12 @@ func newTestEnv(t *testing.T) *testEnv {
 	if m.dispatcher, err = dispatch.NewDispatcher(dispatch.Config{Store: m.store, Queue: client, Log: m.log}); err != nil {
 		t.Fatal(err)
 	}
-	m.jobs = &jobs.Service{Store: m.store, Changes: noProgress{}, Dispatcher: m.dispatcher}
+	m.jobs, err = jobs.NewService(jobs.Config{
+		Store: m.store, Changes: noProgress{}, Dispatcher: m.dispatcher, Models: noModels{}, DefaultSummaryMode: document.SummariesByModel,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	return m
 }
 
@@ -214,3 +219,8 @@ func (m *testEnv) flushRedis() {
 type noProgress struct{}
 
 func (noProgress) NotifyChange(context.Context, uuid.UUID) {}
+
+// noModels holds no models.
+type noModels struct{}
+
+func (noModels) RetryHeldModels(context.Context) {}

@@ -23,7 +23,7 @@ func (emptyBacklogStore) Backlog(context.Context) (task.Backlog, error) {
 func TestBacklogsThatNobodyNeedsAreForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		step := &Service{Store: emptyBacklogStore{}, BacklogLimit: task.Backlog{Jobs: 1, Bytes: 1}}
+		step := &Service{Config: Config{Store: emptyBacklogStore{}, BacklogLimit: task.Backlog{Jobs: 1, Bytes: 1}}}
 		if _, err := step.admitUpload(t.Context(), "busy"); err != nil {
 			t.Fatal(err)
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/internal/vector"
@@ -57,8 +58,8 @@ type Dispatcher interface {
 	Dispatch(ctx context.Context)
 }
 
-// Service takes uploads in.
-type Service struct {
+// Config is what a service needs.
+type Config struct {
 	Objects         Objects
 	Originals       Originals
 	Store           Store
@@ -72,9 +73,21 @@ type Service struct {
 
 	// OnModelNeeded, if not nil, is called when a document was accepted into a
 	// collection that holds nothing yet: its model is about to be needed.
-	OnModelNeeded func(ctx context.Context)
+	OnModelNeeded func(ctx context.Context) `zero:"ok"`
+}
 
+// Service takes uploads in.
+type Service struct {
+	Config
 	backlogs backlogCache
+}
+
+// NewService returns a service, or an error that names what config lacks.
+func NewService(config Config) (*Service, error) {
+	if err := required.Fields(config); err != nil {
+		return nil, err
+	}
+	return &Service{Config: config}, nil
 }
 
 // beginTimeout bounds what is asked of the store before the body is read.

@@ -147,15 +147,23 @@ func (m *fakeBackend) Dispatch(context.Context) {
 func newService(t *testing.T) (*ingest.Service, *fakeBackend) {
 	t.Helper()
 	m := &fakeBackend{objects: map[string][]byte{}, notes: map[string]bool{}}
-	return &ingest.Service{
-		Objects: m, Originals: &original.Verifier{Objects: m}, Store: m, Dispatcher: m,
+	originals, err := original.NewVerifier(original.VerifierConfig{Objects: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	step, err := ingest.NewService(ingest.Config{
+		Objects: m, Originals: originals, Store: m, Dispatcher: m,
 		Log:             slog.New(slog.NewTextHandler(t.Output(), nil)),
 		MaxBytes:        1 << 20,
 		Memory:          ingest.NewMemoryLimit(ingest.MinMemoryLimit, func(int64) {}),
 		BacklogLimit:    task.Backlog{Jobs: 100, Bytes: 1 << 30},
 		DefaultModel:    document.Model{Name: "local", Dimensions: 8},
 		DefaultChunking: document.Chunking{Tokens: 400},
-	}, m
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return step, m
 }
 
 func tenantContext(t *testing.T) context.Context { return tenant.With(t.Context(), tenant.Default) }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -31,14 +32,25 @@ type HeldModels interface {
 	RetryHeldModels(ctx context.Context)
 }
 
-// Service changes jobs on request.
-type Service struct {
+// Config is what a service needs.
+type Config struct {
 	Store      Store
 	Changes    ChangeNotifier
 	Dispatcher Dispatcher
 	Models     HeldModels
 
 	DefaultSummaryMode document.SummaryMode // of collections without a mode of their own
+}
+
+// Service changes jobs on request.
+type Service struct{ Config }
+
+// NewService returns a service, or an error that names what config lacks.
+func NewService(config Config) (*Service, error) {
+	if err := required.Fields(config); err != nil {
+		return nil, err
+	}
+	return &Service{config}, nil
 }
 
 // Cancel ends a job that has not ended. A worker that runs one of its tasks notices within two

@@ -54,7 +54,10 @@ func TestChangeJob(t *testing.T) {
 		"request summary": (*jobs.Service).RequestSummary,
 	} {
 		m, id := &fakeBackend{}, uuid.New()
-		service := &jobs.Service{Store: m, Changes: m, Dispatcher: m, Models: m, DefaultSummaryMode: document.SummariesOnDemand}
+		service, err := jobs.NewService(jobs.Config{Store: m, Changes: m, Dispatcher: m, Models: m, DefaultSummaryMode: document.SummariesOnDemand})
+		if err != nil {
+			t.Fatal(err)
+		}
 		job, err := call(service, t.Context(), id)
 		if err != nil || job.ID != id || job.State == "" {
 			t.Errorf("%s: got %+v, %v, want the job", name, job, err)

@@ -151,7 +151,7 @@ func TestLostOriginalsDoNotEmptyTheLiveSpace(t *testing.T) {
 	err := step.Run(t.Context(), db.claim())
 	f := fault.As(err)
 	if f == nil || f.Kind != fault.InputRejected || !strings.HasPrefix(f.Detail, "20 of 30 documents would be left out") ||
-		!strings.Contains(f.Detail, "gone from object storage") || db.live == db.to.ID {
+		!strings.Contains(f.Detail, "missing from object storage") || db.live == db.to.ID {
 		t.Errorf("space %d is live, %v", db.live, err)
 	}
 }

@@ -159,7 +159,7 @@ func (s *batcher) resolveSaved(ctx context.Context) error {
 		text, is := kept[n.hash]
 		if is {
 			s.progress.reused.Add(1)
-		} else if text, is = s.step.unsavedSummaries().Get(summaryKey{s.work.Tenant, n.hash}); is {
+		} else if text, is = s.step.unsaved.Get(summaryKey{s.work.Tenant, n.hash}); is {
 			held[n.hash] = text
 		}
 		if is {
@@ -309,7 +309,7 @@ func (s *batcher) saveAnswers(ctx context.Context, nodes []*node, texts []string
 			missing = append(missing, n)
 			continue
 		}
-		s.step.unsavedSummaries().Put(summaryKey{s.work.Tenant, n.hash}, texts[i], len(texts[i]))
+		s.step.unsaved.Put(summaryKey{s.work.Tenant, n.hash}, texts[i], len(texts[i]))
 		save[n.hash] = texts[i]
 	}
 	s.progress.done.Add(int64(len(save)))

@@ -9,7 +9,6 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/embedding"
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/provider"
-	"github.com/seed-7a112592/gristmill/internal/writeback"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -28,12 +27,6 @@ const (
 type summaryKey struct {
 	tenant string
 	node   document.ContentHash
-}
-
-// unsavedSummaries returns the summaries of this process that are not written yet.
-func (s *Step) unsavedSummaries() *writeback.Buffer[summaryKey, string] {
-	s.once.Do(func() { s.unsaved = writeback.NewBuffer[summaryKey, string](unsavedBytes) })
-	return s.unsaved
 }
 
 // summariseNodes asks for the summaries of nodes in one request. Those that the answer
@@ -183,7 +176,7 @@ func (s *batcher) saveSummaries(ctx context.Context, texts map[document.ContentH
 	})
 	if err == nil {
 		for node := range texts {
-			s.step.unsavedSummaries().Delete(summaryKey{s.work.Tenant, node})
+			s.step.unsaved.Delete(summaryKey{s.work.Tenant, node})
 		}
 	}
 	return err

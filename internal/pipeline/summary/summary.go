@@ -9,11 +9,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"sync"
 
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
 	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/internal/provider"
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/writeback"
@@ -54,9 +54,8 @@ type ProgressReporter interface {
 	ReportProgress(ctx context.Context, work task.Work, progress any)
 }
 
-// Step summarises documents. Its fields are set once; Run may be called by
-// many goroutines.
-type Step struct {
+// Config is what the step needs.
+type Config struct {
 	Objects          Objects
 	Store            Store
 	Summariser       Summariser
@@ -67,18 +66,29 @@ type Step struct {
 	ParallelRequests int                // requests for one document under way at a time
 
 	// BatchTokens is about how much text one request holds: 0 for one section.
-	BatchTokens int
+	BatchTokens int `zero:"ok"`
 
 	// DefaultSummaryMode says when documents are summarised, in collections for which
 	// that is not set; after each upload when empty.
-	DefaultSummaryMode document.SummaryMode
+	DefaultSummaryMode document.SummaryMode `zero:"ok"`
 
 	// Extract makes a summary without a model, for what the model does not take.
 	Extract func(ctx context.Context, heading string, texts []string) (string, error)
+}
 
+// Step summarises documents. Run may be called by many goroutines.
+type Step struct {
+	Config
 	limits  learnedLimits
-	once    sync.Once
-	unsaved *writeback.Buffer[summaryKey, string]
+	unsaved *writeback.Buffer[summaryKey, string] // summaries of this process that are not yet written
+}
+
+// NewStep returns a step, or an error that names what config lacks.
+func NewStep(config Config) (*Step, error) {
+	if err := required.Fields(config); err != nil {
+		return nil, err
+	}
+	return &Step{Config: config, unsaved: writeback.NewBuffer[summaryKey, string](unsavedBytes)}, nil
 }
 
 // extractiveModel is the model of a summary that holds extracts, since the configured

@@ -145,7 +145,7 @@ func (m *fakeBackend) Version() string { return m.version }
 func newStep(t *testing.T) (*summary.Step, *fakeBackend) {
 	t.Helper()
 	m := &fakeBackend{kept: map[document.ContentHash]string{}, version: "test/1"}
-	return &summary.Step{
+	step, err := summary.NewStep(summary.Config{
 		Objects: m, Store: m, Summariser: m, Progress: m,
 		Metrics: telemetry.NewMetrics(),
 		Log:     slog.New(slog.NewTextHandler(t.Output(), nil)),
@@ -154,7 +154,11 @@ func newStep(t *testing.T) (*summary.Step, *fakeBackend) {
 			return fmt.Sprintf("extract of %s", heading), nil
 		},
 		ParallelRequests: 3,
-	}, m
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return step, m
 }
 
 func runStep(t *testing.T, step *summary.Step) {

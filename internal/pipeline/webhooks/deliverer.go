@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
@@ -74,9 +75,13 @@ type Deliverer struct {
 	hints chan string // tenants
 }
 
-// NewDeliverer returns a Deliverer, which does nothing before Run.
-func NewDeliverer(config DelivererConfig) *Deliverer {
-	return &Deliverer{DelivererConfig: config, hints: make(chan string, 256)}
+// NewDeliverer returns a Deliverer, which does nothing before Run, or an error that names what
+// config lacks.
+func NewDeliverer(config DelivererConfig) (*Deliverer, error) {
+	if err := required.Fields(config); err != nil {
+		return nil, err
+	}
+	return &Deliverer{DelivererConfig: config, hints: make(chan string, 256)}, nil
 }
 
 // Wake makes Run look for deliveries of ctx's tenant soon, because a job may have ended. It does not

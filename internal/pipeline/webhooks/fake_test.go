@@ -190,8 +190,12 @@ func newDeliverer(t *testing.T, answer func(context.Context, task.Delivery) (int
 
 func newDelivererWith(t *testing.T, store webhooks.Store, sender webhooks.Sender) *webhooks.Deliverer {
 	t.Helper()
-	return webhooks.NewDeliverer(webhooks.DelivererConfig{
+	n, err := webhooks.NewDeliverer(webhooks.DelivererConfig{
 		Store: store, Sender: sender, Metrics: telemetry.NewMetrics(), DrainTimeout: 25 * time.Second,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

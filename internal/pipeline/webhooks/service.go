@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -20,10 +21,21 @@ type URLChecker interface {
 	CheckURL(url string) error
 }
 
-// Service registers webhooks.
-type Service struct {
+// ServiceConfig is what a service needs.
+type ServiceConfig struct {
 	Store ServiceStore
 	URLs  URLChecker
+}
+
+// Service registers webhooks.
+type Service struct{ ServiceConfig }
+
+// NewService returns a service, or an error that names what config lacks.
+func NewService(config ServiceConfig) (*Service, error) {
+	if err := required.Fields(config); err != nil {
+		return nil, err
+	}
+	return &Service{config}, nil
 }
 
 // AddWebhook registers a webhook and returns it with its secret. It returns fault.BadRequest if the

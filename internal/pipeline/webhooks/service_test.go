@@ -30,7 +30,10 @@ func (r *fakeRegistry) CheckURL(url string) error {
 func TestAddWebhook(t *testing.T) {
 	t.Parallel()
 	r := &fakeRegistry{}
-	service := &webhooks.Service{Store: r, URLs: r}
+	service, err := webhooks.NewService(webhooks.ServiceConfig{Store: r, URLs: r})
+	if err != nil {
+		t.Fatal(err)
+	}
 	one, err := service.AddWebhook(t.Context(), document.WebhookRequest{URL: "https://a.example"})
 	two, err2 := service.AddWebhook(t.Context(), document.WebhookRequest{URL: "https://a.example"})
 	if err := errors.Join(err, err2); err != nil {

@@ -20,7 +20,7 @@ import (
 // start serves the face on a real connection, where bodies can break.
 func start(t *testing.T, config httpapi.Config) *httptest.Server {
 	t.Helper()
-	server := httptest.NewServer(httpapi.New(config))
+	server := httptest.NewServer(newHandler(t, config))
 	t.Cleanup(server.Close)
 	return server
 }

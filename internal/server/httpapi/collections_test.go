@@ -6,13 +6,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"github.com/seed-7a112592/gristmill/internal/server/httpapi"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 func TestCollectionSettings(t *testing.T) {
 	t.Parallel()
-	h := httpapi.New(configOf(t, newFake()))
+	h := newHandler(t, configOf(t, newFake()))
 	want := document.CollectionSettings{Name: "default", Model: "m", Dimensions: 3, Tokens: 400, Summaries: document.SummariesByModel}
 	if diff := cmp.Diff(want, decode[document.CollectionSettings](t, do(h, "GET", "/v1/collections/default", "", ""))); diff != "" {
 		t.Errorf("as configured (-want +got):\n%s", diff)
@@ -33,7 +32,7 @@ func TestCollectionSettings(t *testing.T) {
 func TestCollectionsAreListed(t *testing.T) {
 	t.Parallel()
 	f := newFake()
-	h := httpapi.New(configOf(t, f))
+	h := newHandler(t, configOf(t, f))
 	f.summaries["other"] = document.SummariesOff
 	got := decode[document.List[document.CollectionSettings]](t, do(h, "GET", "/v1/collections?limit=1", "", ""))
 	if len(got.Items) != 1 || got.Items[0].Name != "default" || got.Items[0].Summaries != document.SummariesByModel || got.NextCursor != "other" {
@@ -46,7 +45,7 @@ func TestCollectionsAreListed(t *testing.T) {
 func TestAskForASummary(t *testing.T) {
 	t.Parallel()
 	f := newFake()
-	h := httpapi.New(configOf(t, f))
+	h := newHandler(t, configOf(t, f))
 	target := "/v1/documents/" + put(t, h, "a.md", "# one").Document.ID.String() + "/summary"
 	w := do(h, "POST", target, "", "")
 	job := decode[document.Job](t, w)

@@ -27,7 +27,7 @@ func TestContentThatIsLost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFake()
-			h := httpapi.New(configOf(t, f))
+			h := newHandler(t, configOf(t, f))
 			doc := put(t, h, "a.md", text).Document
 			damage(f, doc.Key)
 			for _, rng := range []string{"", "bytes=0-0", "bytes=2-4", "bytes=-3", "bytes=0-1,4-5", "bytes=0-"} {
@@ -64,10 +64,10 @@ func TestContentThatTurnsOutToBeDamaged(t *testing.T) {
 	f := newFake()
 	config := configOf(t, f)
 	text := strings.Repeat("0123456789", 100_000)
-	doc := put(t, httpapi.New(config), "a.md", text).Document
+	doc := put(t, newHandler(t, config), "a.md", text).Document
 	f.documents[0].ObjectETag = "tag"
-	config.Originals = &original.Verifier{Objects: silentlyChangedObjects{"X" + text[1:]}}
-	server := httptest.NewServer(httpapi.New(config))
+	config.Originals = newVerifier(t, silentlyChangedObjects{"X" + text[1:]})
+	server := httptest.NewServer(newHandler(t, config))
 	defer server.Close()
 	for _, rng := range []string{"", "bytes=0-"} {
 		r, err := http.NewRequestWithContext(t.Context(), "GET", server.URL+"/v1/documents/"+doc.ID.String()+"/content", nil)
@@ -95,18 +95,18 @@ func TestContentOfADocumentThatChanges(t *testing.T) {
 	t.Parallel()
 	f := newFake()
 	config := configOf(t, f)
-	doc := put(t, httpapi.New(config), "a.md", "0123456789").Document
+	doc := put(t, newHandler(t, config), "a.md", "0123456789").Document
 	originals := config.Originals
 	f.objects["restored"] = f.objects["a.md"]
 	delete(f.objects, "a.md")
 	config.Originals = hookedOriginals{originals, func() { f.documents[0].Object = "restored" }}
-	w := do(httpapi.New(config), "GET", "/v1/documents/"+doc.ID.String()+"/content", "", "")
+	w := do(newHandler(t, config), "GET", "/v1/documents/"+doc.ID.String()+"/content", "", "")
 	if w.Code != 200 || w.Body.String() != "0123456789" {
 		t.Errorf("restored meanwhile: %d %s", w.Code, w.Body)
 	}
 	delete(f.objects, "restored")
 	config.Originals = hookedOriginals{originals, func() { f.documents = nil }}
-	wantProblem(t, do(httpapi.New(config), "GET", "/v1/documents/"+doc.ID.String()+"/content", "", ""), 404, "not_found", doc.ID.String())
+	wantProblem(t, do(newHandler(t, config), "GET", "/v1/documents/"+doc.ID.String()+"/content", "", ""), 404, "not_found", doc.ID.String())
 }
 
 // hookedOriginals has something happen after an original was opened.

@@ -7,13 +7,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/seed-7a112592/gristmill/internal/server/httpapi"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 func TestDocuments(t *testing.T) {
 	t.Parallel()
-	h := httpapi.New(configOf(t, newFake()))
+	h := newHandler(t, configOf(t, newFake()))
 	if got, want := do(h, "GET", "/v1/documents", "", "").Body.String(), "{\"items\":[]}\n"; got != want {
 		t.Errorf("no documents: %q, want %q", got, want)
 	}
@@ -48,7 +47,7 @@ func isObject(p cmp.Path) bool { return p.Last().String() == ".Object" }
 
 func TestContent(t *testing.T) {
 	t.Parallel()
-	h := httpapi.New(configOf(t, newFake()))
+	h := newHandler(t, configOf(t, newFake()))
 	doc := put(t, h, "a.md", "0123456789").Document
 	etag := `"` + doc.SHA256 + `"`
 	for name, test := range map[string]struct {
@@ -108,7 +107,7 @@ func TestContent(t *testing.T) {
 func TestKeyPrefixesAreNormal(t *testing.T) {
 	t.Parallel()
 	f := newFake()
-	h := httpapi.New(configOf(t, f))
+	h := newHandler(t, configOf(t, f))
 	put(t, h, "caf\u00e9/menu.md", "# menu")
 	list := decode[document.List[document.Document]](t, do(h, "GET", "/v1/documents?key_prefix=cafe%CC%81/", "", ""))
 	if len(list.Items) != 1 {

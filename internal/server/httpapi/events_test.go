@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/internal/server/httpapi"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -211,9 +210,9 @@ func TestEventsOfNoJob(t *testing.T) {
 	t.Parallel()
 	config := configOf(t, newFake())
 	config.APIKey = "right"
-	locked := httpapi.New(config)
+	locked := newHandler(t, config)
 	config.APIKey = ""
-	h := httpapi.New(config)
+	h := newHandler(t, config)
 	const target = "/v1/jobs/0199c7a4-0000-7000-8000-000000000000/events"
 	wantProblem(t, do(locked, "GET", target, "", ""), 401, "unauthenticated", "")
 	wantProblem(t, do(h, "GET", target, "", ""), 404, "not_found", "0199c7a4")

@@ -375,12 +375,30 @@ func (m *fakeMetrics) ObserveRequest(route, method string, status int, _ time.Du
 func configOf(t *testing.T, f *fake) httpapi.Config {
 	t.Helper()
 	return httpapi.Config{
-		Uploader: f, Searcher: f, Reindexer: reindexer{f}, Reindexes: f, Documents: f, Collections: f, DefaultSummaryMode: document.SummariesByModel, Jobs: f, JobController: f, WebhookAdder: f, Webhooks: f, Originals: &original.Verifier{Objects: f}, Progress: f,
+		Uploader: f, Searcher: f, Reindexer: reindexer{f}, Reindexes: f, Documents: f, Collections: f, DefaultSummaryMode: document.SummariesByModel, Jobs: f, JobController: f, WebhookAdder: f, Webhooks: f, Originals: newVerifier(t, f), Progress: f,
 		Health:         http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }),
 		Metrics:        &fakeMetrics{},
 		Log:            slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 		MaxUploadBytes: 1 << 20,
 	}
+}
+
+func newHandler(t *testing.T, config httpapi.Config) http.Handler {
+	t.Helper()
+	h, err := httpapi.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func newVerifier(t *testing.T, objects original.ObjectOpener) *original.Verifier {
+	t.Helper()
+	v, err := original.NewVerifier(original.VerifierConfig{Objects: objects})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
 }
 
 // do answers one request without a network.

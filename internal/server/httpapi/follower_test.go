@@ -16,7 +16,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/seed-7a112592/gristmill/internal/server/httpapi"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -75,7 +74,7 @@ func newFollower(t *testing.T) *follower {
 	f.changes = make(chan struct{}) // of this bubble
 	stopping := make(chan struct{})
 	config.Stopping = stopping
-	h := httpapi.New(config)
+	h := newHandler(t, config)
 	id := put(t, h, "a.md", "# a").Job.ID
 	p := &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}
 	transport := &http.Transport{DialContext: p.dial}

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/internal/server/httpapi"
 	"github.com/seed-7a112592/gristmill/internal/test/badrequests"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -37,7 +36,7 @@ func TestBadRequestsAreRefused(t *testing.T) {
 		config.APIKey = key
 		config.Log = slog.New(slog.DiscardHandler)
 		config.Uploader, config.WebhookAdder = rejectingSteps{}, rejectingSteps{}
-		server := httptest.NewServer(httpapi.New(config))
+		server := httptest.NewServer(newHandler(t, config))
 		wrong, err := badrequests.Run(t.Context(), badrequests.Config{BaseURL: server.URL, Key: key, Seed: 1, Requests: 1000})
 		server.Close() // waits until every request is over
 		if err != nil {

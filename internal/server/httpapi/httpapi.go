@@ -11,11 +11,11 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Config is what the HTTP face needs. All fields are required but APIKey,
-// BodyTimeout and Stopping.
+// Config is what the HTTP API needs.
 type Config struct {
 	Uploader      Uploader
 	Searcher      Searcher
@@ -36,7 +36,7 @@ type Config struct {
 
 	// APIKey is the one bearer key; empty lets everybody on this machine in, so
 	// the server must then listen on loopback only. See checkOrigin.
-	APIKey string
+	APIKey string `zero:"ok"`
 
 	// DefaultSummaryMode says when documents are summarised of collections for which that
 	// is not set.
@@ -49,11 +49,11 @@ type Config struct {
 	// BodyTimeout is how long a request body may take for each 16 KiB, and for
 	// what is left at its end, before the request is given up; a minute if zero.
 	// There is no limit on the whole upload.
-	BodyTimeout time.Duration
+	BodyTimeout time.Duration `zero:"ok"`
 
 	// Stopping, once closed, ends requests that wait for a job or a reindex, or
 	// follow one, so that the server can stop.
-	Stopping <-chan struct{}
+	Stopping <-chan struct{} `zero:"ok"`
 }
 
 // Metrics counts requests. Route is the pattern that matched, so that its
@@ -74,8 +74,11 @@ type server struct {
 	crossOrigin  *http.CrossOriginProtection
 }
 
-// New returns the handler of the whole contract.
-func New(config Config) http.Handler {
+// New returns the handler of the complete contract, or an error that names what config lacks.
+func New(config Config) (http.Handler, error) {
+	if err := required.Fields(config); err != nil {
+		return nil, err
+	}
 	if config.BodyTimeout == 0 {
 		config.BodyTimeout = time.Minute
 	}
@@ -91,5 +94,5 @@ func New(config Config) http.Handler {
 	s.routeWebhooks()
 	s.routeHealth()
 	s.routeOpenAPI() // last: it describes all the others
-	return s
+	return s, nil
 }

@@ -48,7 +48,7 @@ func TestIdempotencyKeysOfUploads(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFake()
-			if w := send(httpapi.New(configOf(t, f)), test.method, test.target, test.contentType, test.body, test.key...); w.Code != http.StatusAccepted {
+			if w := send(newHandler(t, configOf(t, f)), test.method, test.target, test.contentType, test.body, test.key...); w.Code != http.StatusAccepted {
 				t.Fatalf("%d %s", w.Code, w.Body)
 			}
 			var got []string
@@ -80,7 +80,7 @@ func TestBadIdempotencyKeys(t *testing.T) {
 				t.Error("handed over")
 				return document.Accepted{}, nil
 			})
-			h := httpapi.New(config)
+			h := newHandler(t, config)
 			for _, w := range []*httptest.ResponseRecorder{
 				send(h, "PUT", "/v1/documents?key=k", "text/markdown", "# k", keys...),
 				send(h, "POST", "/v1/documents", formType, form, keys...),
@@ -125,7 +125,7 @@ func TestReplays(t *testing.T) {
 				uploads++
 				return document.Accepted{Job: document.Job{ID: uuid.New()}, Replayed: test.replayed[uploads-1], Unchanged: test.unchanged}, nil
 			})
-			w := send(httpapi.New(config), test.method, test.target, test.contentType, test.body, "key")
+			w := send(newHandler(t, config), test.method, test.target, test.contentType, test.body, "key")
 			if got := w.Header().Get("Idempotency-Replayed"); w.Code != test.status || got != test.want {
 				t.Errorf("got %d, Idempotency-Replayed %q; want %d, %q", w.Code, got, test.status, test.want)
 			}
@@ -135,7 +135,7 @@ func TestReplays(t *testing.T) {
 
 func TestOpenAPIDescribesUploadsSentAgain(t *testing.T) {
 	t.Parallel()
-	description := decode[map[string]any](t, do(httpapi.New(configOf(t, newFake())), "GET", "/openapi.json", "", ""))
+	description := decode[map[string]any](t, do(newHandler(t, configOf(t, newFake())), "GET", "/openapi.json", "", ""))
 	operations := description["paths"].(map[string]any)["/v1/documents"].(map[string]any)
 	for _, method := range []string{"put", "post"} {
 		operation := operations[method].(map[string]any)

@@ -18,7 +18,7 @@ func TestJobs(t *testing.T) {
 	t.Parallel()
 	f := newFake()
 	f.overlay = func(job *document.Job) { job.Tasks.Knowledge.Passages = 7 }
-	h := httpapi.New(configOf(t, f))
+	h := newHandler(t, configOf(t, f))
 	if got, want := do(h, "GET", "/v1/jobs", "", "").Body.String(), "{\"items\":[]}\n"; got != want {
 		t.Errorf("no jobs: %q, want %q", got, want)
 	}
@@ -49,7 +49,7 @@ func TestJobs(t *testing.T) {
 func TestFailedJobsAreListedWithTheirReason(t *testing.T) {
 	t.Parallel()
 	f := newFake()
-	h := httpapi.New(configOf(t, f))
+	h := newHandler(t, configOf(t, f))
 	put(t, h, "a.md", "# a")
 	failed := f.setJobState(put(t, h, "b.md", "# b").Job.ID, document.JobFailed)
 	list := decode[document.List[document.Job]](t, do(h, "GET", "/v1/jobs?state=failed", "", ""))
@@ -79,7 +79,7 @@ func TestSteering(t *testing.T) {
 			t.Parallel()
 			f := newFake()
 			f.overlay = func(job *document.Job) { job.Tasks.Knowledge.Passages = 7 }
-			h := httpapi.New(configOf(t, f))
+			h := newHandler(t, configOf(t, f))
 			id := put(t, h, "a.md", "# a").Job.ID
 			f.setJobState(id, test.state)
 			w := do(h, "POST", "/v1/jobs/"+id.String()+"/"+test.call, "", "")
@@ -94,7 +94,7 @@ func TestSteering(t *testing.T) {
 			}
 		})
 	}
-	h := httpapi.New(configOf(t, newFake()))
+	h := newHandler(t, configOf(t, newFake()))
 	wantProblem(t, do(h, "POST", "/v1/jobs/0199c7a4-0000-7000-8000-000000000000/cancel", "", ""), 404, "not_found", "0199c7a4")
 	wantProblem(t, do(h, "POST", "/v1/jobs/0199c7a4-0000-7000-8000-000000000000/retry", "", ""), 404, "not_found", "0199c7a4")
 	wantProblem(t, do(h, "POST", "/v1/jobs/x/retry", "", ""), 400, "bad_request", "path.id")
@@ -106,10 +106,11 @@ type waiter struct {
 	asked  time.Time
 }
 
-func ask(f *fake, config httpapi.Config, id uuid.UUID, wait string) *waiter {
+func ask(t *testing.T, f *fake, config httpapi.Config, id uuid.UUID, wait string) *waiter {
+	t.Helper()
 	w := &waiter{answer: make(chan *httptest.ResponseRecorder, 1), asked: time.Now()}
 	f.changes = make(chan struct{}) // of this bubble
-	h := httpapi.New(config)
+	h := newHandler(t, config)
 	go func() { w.answer <- do(h, "GET", "/v1/jobs/"+id.String()+"?wait="+wait, "", "") }()
 	synctest.Wait()
 	return w
@@ -161,8 +162,8 @@ func TestWaitForJob(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFake()
 				config := configOf(t, f)
-				id := put(t, httpapi.New(config), "a.md", "# a").Job.ID
-				w := ask(f, config, id, test.wait)
+				id := put(t, newHandler(t, config), "a.md", "# a").Job.ID
+				w := ask(t, f, config, id, test.wait)
 				test.then(f, id)
 				w.want(t, test.state, test.held)
 			})
@@ -177,8 +178,8 @@ func TestWaitEndsWhenTheServerStops(t *testing.T) {
 		config := configOf(t, f)
 		stopping := make(chan struct{})
 		config.Stopping = stopping
-		id := put(t, httpapi.New(config), "a.md", "# a").Job.ID
-		w := ask(f, config, id, "5m")
+		id := put(t, newHandler(t, config), "a.md", "# a").Job.ID
+		w := ask(t, f, config, id, "5m")
 		close(stopping)
 		w.want(t, document.JobQueued, 0)
 	})

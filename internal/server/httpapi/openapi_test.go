@@ -7,13 +7,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/seed-7a112592/gristmill/internal/server/httpapi"
 )
 
 func TestOpenAPIListsTheContract(t *testing.T) {
 	t.Parallel()
-	w := do(httpapi.New(configOf(t, newFake())), "GET", "/openapi.json", "", "")
+	w := do(newHandler(t, configOf(t, newFake())), "GET", "/openapi.json", "", "")
 	description := decode[map[string]any](t, w)
 	if got := description["openapi"]; got != "3.1.0" {
 		t.Errorf("openapi %v, want 3.1.0", got)

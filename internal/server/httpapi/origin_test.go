@@ -4,8 +4,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-
-	"github.com/seed-7a112592/gristmill/internal/server/httpapi"
 )
 
 // A server without a key answers for this machine only, and not to pages of
@@ -48,7 +46,7 @@ func TestOrigins(t *testing.T) {
 					r.Header.Set(header, value)
 				}
 				w := httptest.NewRecorder()
-				httpapi.New(config).ServeHTTP(w, r)
+				newHandler(t, config).ServeHTTP(w, r)
 				if w.Code != want {
 					t.Errorf("with key %q: answer %d %s, want %d", key, w.Code, w.Body, want)
 				}
@@ -69,7 +67,7 @@ func TestOrigins(t *testing.T) {
 // What a page reads by a name of its own tells it nothing, health neither.
 func TestEveryRouteChecksTheHost(t *testing.T) {
 	t.Parallel()
-	h := httpapi.New(configOf(t, newFake()))
+	h := newHandler(t, configOf(t, newFake()))
 	for _, target := range []string{"/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/jobs", "/v1/jobs/" + aUUID + "/events", "/nowhere"} {
 		r := newRequest("GET", target, nil)
 		r.Host = "evil.example"
@@ -84,7 +82,7 @@ func TestEveryRouteChecksTheHost(t *testing.T) {
 func TestJSONNeedsItsType(t *testing.T) {
 	t.Parallel()
 	f := newFake()
-	h := httpapi.New(configOf(t, f))
+	h := newHandler(t, configOf(t, f))
 	for _, contentType := range []string{"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "text/json", "nonsense"} {
 		for _, target := range []string{"/v1/search", "/v1/reindexes", "/v1/webhooks"} {
 			wantProblem(t, do(h, "POST", target, contentType, `{"query":"q","url":"https://example.com"}`), 415, "unsupported_media_type", "application/json")

@@ -60,7 +60,7 @@ func TestFaultsBecomeProblems(t *testing.T) {
 			t.Parallel()
 			f := newFake()
 			f.failure = test.err
-			h := httpapi.New(configOf(t, f))
+			h := newHandler(t, configOf(t, f))
 			for _, w := range []*httptest.ResponseRecorder{
 				do(h, "POST", "/v1/search", "application/json", `{"query":"q"}`),
 				do(h, "PUT", "/v1/documents?key=k", "", "# a"),
@@ -85,7 +85,7 @@ func TestPanicIsLoggedAndNotShown(t *testing.T) {
 	var log bytes.Buffer
 	config := configOf(t, f)
 	config.Log = slog.New(slog.NewTextHandler(&log, nil))
-	w := do(httpapi.New(config), "GET", "/v1/documents", "", "")
+	w := do(newHandler(t, config), "GET", "/v1/documents", "", "")
 	wantProblem(t, w, 500, "internal", "our side")
 	if strings.Contains(w.Body.String(), "secret of the fake") || !strings.Contains(log.String(), "secret of the fake") || !strings.Contains(log.String(), "fakes_test.go") {
 		t.Errorf("answer %s\nlog %s\nwant the panic and its stack in the log only", w.Body, &log)
@@ -99,7 +99,7 @@ func TestInternalErrorIsLoggedWhole(t *testing.T) {
 	var log bytes.Buffer
 	config := configOf(t, f)
 	config.Log = slog.New(slog.NewTextHandler(&log, nil))
-	do(httpapi.New(config), "GET", "/v1/jobs", "", "")
+	do(newHandler(t, config), "GET", "/v1/jobs", "", "")
 	if !strings.Contains(log.String(), "secret of the database") {
 		t.Errorf("log %s: want the cause", &log)
 	}
@@ -107,7 +107,7 @@ func TestInternalErrorIsLoggedWhole(t *testing.T) {
 
 func TestUnknownRoutesAndMethods(t *testing.T) {
 	t.Parallel()
-	h := httpapi.New(configOf(t, newFake()))
+	h := newHandler(t, configOf(t, newFake()))
 	wantProblem(t, do(h, "GET", "/v2/documents", "", ""), 404, "not_found", "/v2/documents")
 	wantProblem(t, do(h, "GET", "/v1/documents/", "", ""), 404, "not_found", "")
 	w := do(h, "PATCH", "/v1/documents", "", "")

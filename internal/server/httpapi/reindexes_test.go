@@ -10,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"github.com/seed-7a112592/gristmill/internal/server/httpapi"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -53,7 +52,7 @@ func TestReindexRequests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFake()
-			h := httpapi.New(configOf(t, f))
+			h := newHandler(t, configOf(t, f))
 			do(h, "POST", "/v1/reindexes", "application/json", test.body)
 			do(h, "POST", "/v1/reindexes", "application/json", dryRun(test.body))
 			if diff := cmp.Diff([]document.ReindexRequest{test.want}, f.beginRequests); diff != "" {
@@ -69,7 +68,7 @@ func TestReindexRequests(t *testing.T) {
 func TestReindexAnswers(t *testing.T) {
 	t.Parallel()
 	f := newFake()
-	h := httpapi.New(configOf(t, f))
+	h := newHandler(t, configOf(t, f))
 	const another = `{"collection":"docs","model":"m","dimensions":1536}`
 
 	dry := do(h, "POST", "/v1/reindexes", "application/json", dryRun(another))
@@ -104,7 +103,7 @@ func TestReindexAnswers(t *testing.T) {
 func TestReindexes(t *testing.T) {
 	t.Parallel()
 	f := newFake()
-	h := httpapi.New(configOf(t, f))
+	h := newHandler(t, configOf(t, f))
 	if got, want := do(h, "GET", "/v1/reindexes", "", "").Body.String(), "{\"items\":[]}\n"; got != want {
 		t.Errorf("none: %q, want %q", got, want)
 	}
@@ -152,7 +151,7 @@ func TestReindexSteering(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFake()
-			h := httpapi.New(configOf(t, f))
+			h := newHandler(t, configOf(t, f))
 			id := begin(t, h, `{"collection":"docs"}`).ID
 			f.setReindexState(id, test.state)
 			w := do(h, "POST", "/v1/reindexes/"+id.String()+"/"+test.call, "", "")
@@ -167,7 +166,7 @@ func TestReindexSteering(t *testing.T) {
 			}
 		})
 	}
-	h := httpapi.New(configOf(t, newFake()))
+	h := newHandler(t, configOf(t, newFake()))
 	for _, call := range []string{"pause", "resume", "cancel", "revert"} {
 		wantProblem(t, do(h, "POST", "/v1/reindexes/"+aUUID+"/"+call, "", ""), 404, "not_found", aUUID)
 		wantProblem(t, do(h, "POST", "/v1/reindexes/x/"+call, "", ""), 400, "bad_request", "path.id")
@@ -179,7 +178,7 @@ func TestWaitForReindex(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
-		h := httpapi.New(configOf(t, f))
+		h := newHandler(t, configOf(t, f))
 		id := begin(t, h, `{"collection":"docs"}`).ID
 		start := time.Now()
 		answer := make(chan document.Reindex, 1)

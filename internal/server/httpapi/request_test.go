@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/seed-7a112592/gristmill/internal/server/httpapi"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -18,7 +17,7 @@ func TestKey(t *testing.T) {
 	t.Parallel()
 	config := configOf(t, newFake())
 	config.APIKey = "right"
-	h := httpapi.New(config)
+	h := newHandler(t, config)
 	for name, test := range map[string]struct {
 		target, authorization string
 		status                int
@@ -55,7 +54,7 @@ func TestKey(t *testing.T) {
 
 func TestRequestID(t *testing.T) {
 	t.Parallel()
-	h := httpapi.New(configOf(t, newFake()))
+	h := newHandler(t, configOf(t, newFake()))
 	for id, kept := range map[string]bool{
 		"abc-1._X": true, strings.Repeat("a", 128): true, strings.Repeat("a", 129): false, "": false, "a b": false, "a\"": false,
 	} {
@@ -79,7 +78,7 @@ func TestAccessLog(t *testing.T) {
 	}
 	config := configOf(t, newFake())
 	config.Log = logger
-	h := httpapi.New(config)
+	h := newHandler(t, config)
 	do(h, "GET", "/healthz", "", "") // debug: not shown
 	r := newRequest("GET", "/v1/documents?limit=0", nil)
 	r.Header.Set("X-Request-Id", "abc")
@@ -103,7 +102,7 @@ func TestRequestsAreCountedByRoute(t *testing.T) {
 	config := configOf(t, newFake())
 	metrics := &fakeMetrics{}
 	config.Metrics = metrics
-	h := httpapi.New(config)
+	h := newHandler(t, config)
 	do(h, "GET", "/v1/jobs/0199c7a4-0000-7000-8000-000000000000", "", "")
 	do(h, "GET", "/nowhere", "", "")
 	do(h, "BREW", "/v1/documents", "", "")
@@ -117,7 +116,7 @@ func TestRequestsAreCountedByRoute(t *testing.T) {
 func TestStrayQueryParameters(t *testing.T) {
 	t.Parallel()
 	f := newFake()
-	h := httpapi.New(configOf(t, f))
+	h := newHandler(t, configOf(t, f))
 	id := put(t, h, "a.md", "# a").Document.ID.String()
 	for target, detail := range map[string]string{
 		"GET /v1/documents?limit=1&limit=2":              `"limit" is given 2 times`,
@@ -139,7 +138,7 @@ const aUUID = "0199c7a4-0000-7000-8000-000000000001"
 
 func TestMalformedJSON(t *testing.T) {
 	t.Parallel()
-	h := httpapi.New(configOf(t, newFake()))
+	h := newHandler(t, configOf(t, newFake()))
 	for name, test := range map[string]struct {
 		target, body string
 		detail       string
@@ -192,7 +191,7 @@ func TestMalformedJSON(t *testing.T) {
 func TestSearch(t *testing.T) {
 	t.Parallel()
 	f := newFake()
-	h := httpapi.New(configOf(t, f))
+	h := newHandler(t, configOf(t, f))
 	w := do(h, "POST", "/v1/search", "application/json", `{"query":"q"}`)
 	if got, want := strings.TrimSpace(w.Body.String()), `{"hits":[],"degraded":false,"cached":false}`; got != want {
 		t.Errorf("answer %s, want %s", got, want)

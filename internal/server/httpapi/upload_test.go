@@ -23,7 +23,7 @@ import (
 func TestPutDocument(t *testing.T) {
 	t.Parallel()
 	f := newFake()
-	h := httpapi.New(configOf(t, f))
+	h := newHandler(t, configOf(t, f))
 
 	target := "/v1/documents?collection=c&key=a/b.md&title=T&metadata=%7B%22x%22%3A1%7D"
 	w := do(h, "PUT", target, "text/markdown", "# hello")
@@ -101,7 +101,7 @@ func TestPostDocuments(t *testing.T) {
 			t.Parallel()
 			f := newFake()
 			contentType, body := writeForm(t, test.parts...)
-			w := do(httpapi.New(configOf(t, f)), "POST", "/v1/documents", contentType, body)
+			w := do(newHandler(t, configOf(t, f)), "POST", "/v1/documents", contentType, body)
 			if w.Code != http.StatusAccepted {
 				t.Fatalf("answer %d %s, want 202", w.Code, w.Body)
 			}
@@ -156,7 +156,7 @@ func TestBrokenFormsStoreNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFake()
-			w := do(httpapi.New(configOf(t, f)), "POST", "/v1/documents", test.contentType, test.body)
+			w := do(newHandler(t, configOf(t, f)), "POST", "/v1/documents", test.contentType, test.body)
 			wantProblem(t, w, test.status, test.code, test.detail)
 			if len(f.documents) != 0 {
 				t.Errorf("stored %v, want nothing", f.documents)
@@ -193,7 +193,7 @@ func TestFormAnswersForEachFile(t *testing.T) {
 			t.Parallel()
 			f := newFake()
 			contentType, body := writeForm(t, test.parts...)
-			w := do(httpapi.New(configOf(t, f)), "POST", "/v1/documents", contentType, body)
+			w := do(newHandler(t, configOf(t, f)), "POST", "/v1/documents", contentType, body)
 			if w.Code != test.status {
 				t.Fatalf("answer %d %s, want %d", w.Code, w.Body, test.status)
 			}
@@ -240,7 +240,7 @@ func TestFormsThatAreRefusedWhole(t *testing.T) {
 			t.Parallel()
 			f := newFake()
 			contentType, body := writeForm(t, test.parts...)
-			wantProblem(t, do(httpapi.New(configOf(t, f)), "POST", "/v1/documents", contentType, body), 400, "bad_request", test.detail)
+			wantProblem(t, do(newHandler(t, configOf(t, f)), "POST", "/v1/documents", contentType, body), 400, "bad_request", test.detail)
 			if len(f.documents) != 0 {
 				t.Errorf("stored %v, want nothing", f.documents)
 			}
@@ -248,7 +248,7 @@ func TestFormsThatAreRefusedWhole(t *testing.T) {
 	}
 	// In another collection, the same name is another key.
 	contentType, body := writeForm(t, formPart{"file", "a.md", "# a"}, formPart{"collection", "", "c"}, formPart{"file", "a.md", "# a"})
-	if w := do(httpapi.New(configOf(t, newFake())), "POST", "/v1/documents", contentType, body); w.Code != http.StatusAccepted {
+	if w := do(newHandler(t, configOf(t, newFake())), "POST", "/v1/documents", contentType, body); w.Code != http.StatusAccepted {
 		t.Errorf("answer %d %s", w.Code, w.Body)
 	}
 }
@@ -256,7 +256,7 @@ func TestFormsThatAreRefusedWhole(t *testing.T) {
 func TestFileNamesAreKeys(t *testing.T) {
 	t.Parallel()
 	f := newFake()
-	h := httpapi.New(configOf(t, f))
+	h := newHandler(t, configOf(t, f))
 	for disposition, key := range map[string]string{
 		`form-data; name="file"; filename="docs/a/README.md"`:           "docs/a/README.md",
 		`form-data; name="file"; filename*=UTF-8''docs%2Fr%C3%A4der.md`: "docs/räder.md",
@@ -301,7 +301,7 @@ func TestConditions(t *testing.T) {
 		"commas":             {`, ,"a",, "b" , ,`, "", document.Condition{Match: []string{"a", "b"}}},
 	} {
 		f := newFake()
-		h := httpapi.New(configOf(t, f))
+		h := newHandler(t, configOf(t, f))
 		setConditions := func(r *http.Request) {
 			for name, lines := range map[string]string{"If-Match": test.match, "If-None-Match": test.noneMatch} {
 				if lines != "" {
@@ -329,7 +329,7 @@ func TestConditions(t *testing.T) {
 		}
 	}
 	f := newFake()
-	h := httpapi.New(configOf(t, f))
+	h := newHandler(t, configOf(t, f))
 	id := put(t, h, "a.md", "# a").Document.ID.String()
 	for _, bad := range []string{"", " ", ",", "a", `"a`, `"a" "b"`, `"a", *`, `"a";`, `w/"a"`, "\"\x00\""} {
 		for _, target := range []string{"PUT /v1/documents?key=b.md", "DELETE /v1/documents/" + id, "POST /v1/documents"} {
@@ -389,7 +389,7 @@ func TestUploadErrors(t *testing.T) {
 				r.Header.Set("Content-Encoding", test.contentEncoding)
 			}
 			w := httptest.NewRecorder()
-			httpapi.New(configOf(t, f)).ServeHTTP(w, r)
+			newHandler(t, configOf(t, f)).ServeHTTP(w, r)
 			p := wantProblem(t, w, test.status, test.code, "")
 			if diff := cmp.Diff(test.offset, p.Offset); diff != "" {
 				t.Errorf("offset (-want +got):\n%s", diff)
@@ -429,7 +429,7 @@ func TestUploadsStream(t *testing.T) {
 				_, err := io.Copy(io.Discard, body)
 				return document.Accepted{}, err
 			})
-			server := httptest.NewServer(httpapi.New(config))
+			server := httptest.NewServer(newHandler(t, config))
 			t.Cleanup(server.Close)
 
 			r, w := io.Pipe()

@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/internal/server/httpapi"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -85,7 +84,7 @@ func (f *fake) Deliveries(ctx context.Context, webhook uuid.UUID, page document.
 // The secret is shown once and never again.
 func TestWebhooks(t *testing.T) {
 	t.Parallel()
-	h := httpapi.New(configOf(t, newFake()))
+	h := newHandler(t, configOf(t, newFake()))
 	if w := do(h, "GET", "/v1/webhooks", "", ""); w.Code != http.StatusOK || strings.TrimSpace(w.Body.String()) != `{"items":[]}` {
 		t.Errorf("before any was added: %d %s", w.Code, w.Body)
 	}
@@ -120,7 +119,7 @@ func TestWebhooks(t *testing.T) {
 func TestWebhooksRefused(t *testing.T) {
 	t.Parallel()
 	f := newFake()
-	h := httpapi.New(configOf(t, f))
+	h := newHandler(t, configOf(t, f))
 	for body, detail := range map[string]string{
 		``:                                  "body",
 		`{}`:                                "url",
@@ -158,7 +157,7 @@ func TestWebhooksRefused(t *testing.T) {
 // Whoever generates a receiver from the contract finds the event there.
 func TestOpenAPIDescribesTheEvent(t *testing.T) {
 	t.Parallel()
-	description := decode[map[string]any](t, do(httpapi.New(configOf(t, newFake())), "GET", "/openapi.json", "", ""))
+	description := decode[map[string]any](t, do(newHandler(t, configOf(t, newFake())), "GET", "/openapi.json", "", ""))
 	var at any = description
 	for _, step := range []string{"webhooks", "job-ended", "post", "requestBody", "content", "application/json", "schema", "$ref"} {
 		m, _ := at.(map[string]any)
