@@ -155,7 +155,7 @@ func TestTaskFailsAfterThreeCrashes(t *testing.T) {
 	})
 	m.startSweeper()
 	job := m.awaitKnowledgeEnd("one")
-	if want := "given up after 3 attempts: its worker was lost in 3 of them"; job.State != document.JobFailed || len(job.Error) < len(want) || job.Error[:len(want)] != want {
+	if want := "given up after 3 attempts: its worker died in 3 of them"; job.State != document.JobFailed || len(job.Error) < len(want) || job.Error[:len(want)] != want {
 		t.Errorf("the job is %s: %q, want failed: %q…", job.State, job.Error, want)
 	}
 }

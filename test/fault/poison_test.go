@@ -62,7 +62,7 @@ func TestDocumentThatKillsItsWorker(t *testing.T) {
 		t.Fatalf("%d jobs failed, error %v, want 1 job", len(failed.Items), err)
 	}
 	job := failed.Items[0]
-	if want := "given up after 3 attempts: its worker was lost in 3 of them"; !strings.HasPrefix(job.Error, want) {
+	if want := "given up after 3 attempts: its worker died in 3 of them"; !strings.HasPrefix(job.Error, want) {
 		t.Errorf("the job says %q, want %q…", job.Error, want)
 	}
 	for _, job := range audit.Jobs(t, m.client()) {

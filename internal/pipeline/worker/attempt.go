@@ -9,18 +9,18 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
-// runAttempt runs the step while the lease is kept. A worker that loses the lease
-// stops; what it might still write is refused by the store. When ctx ends so
-// does the step's context, and a step that does not heed that is left alone:
-// nothing that it writes once the task is handed back is stored.
+// runAttempt runs the step and keeps the lease meanwhile. A worker that loses the lease stops; the
+// store refuses what it still writes. When ctx ends, so does the context of the step. A step that
+// does not return then is abandoned: after the task has been returned to the queue, the store
+// refuses its writes.
 func (r *Runner) runAttempt(ctx context.Context, work task.Work) error {
-	if ctx.Err() != nil { // it took until now to claim the task
+	if ctx.Err() != nil { // ctx has ended while the task was claimed
 		return ctx.Err()
 	}
 	if work.Attempt > maxAttempts {
-		return fault.New(fault.Internal, "its worker was lost in %d of them: look for a crash in the worker's log, and on its machine for what may have killed it, such as a lack of memory; then retry the job, or resume the reindex", work.Crashes)
+		return fault.New(fault.Internal, "its worker died in %d of them: look for a crash in the worker's log, and on its machine for what may have killed it, such as a lack of memory; then retry the job, or resume the reindex", work.Crashes)
 	}
-	// A reindex may take hours, for which no other task should have to wait.
+	// A reindex may take hours: other tasks must not wait for it in the crash lane.
 	if work.Crashes > 0 && work.Kind != task.KindReindex {
 		release, err := r.CrashLane.acquire(ctx, work.Crashes)
 		if err != nil {
@@ -30,11 +30,11 @@ func (r *Runner) runAttempt(ctx context.Context, work task.Work) error {
 	}
 	r.Changes.NotifyChange(ctx, work.JobID)
 
-	patience, cancel := withGrace(ctx, r.DrainTimeout/2)
+	draining, cancel := withGrace(ctx, r.DrainTimeout/2)
 	defer cancel()
 	leased, end := context.WithCancelCause(ctx)
 	keeper := goroutine.Start(func() error {
-		defer end(nil) // without a keeper the step must not go on
+		defer end(nil) // the step must not go on when nothing renews the lease
 		r.keepLease(leased, work, end)
 		return nil
 	})
@@ -42,8 +42,8 @@ func (r *Runner) runAttempt(ctx context.Context, work task.Work) error {
 	var err error
 	select {
 	case err = <-done:
-	case <-patience.Done():
-		r.Log.WarnContext(ctx, "leaving a step that does not end", "task", work.String(), "waited", r.DrainTimeout/2)
+	case <-draining.Done():
+		r.Log.WarnContext(ctx, "step does not stop; abandoning it", "task", work.String(), "waited", r.DrainTimeout/2)
 		err = ctx.Err()
 	}
 	lost := context.Cause(leased)
@@ -57,7 +57,7 @@ func (r *Runner) runAttempt(ctx context.Context, work task.Work) error {
 	return err
 }
 
-// keepLease renews the lease until ctx ends, and ends it when the lease is lost.
+// keepLease renews the lease until ctx ends. When the lease is lost, it calls end with the error.
 func (r *Runner) keepLease(ctx context.Context, work task.Work, end context.CancelCauseFunc) {
 	ticker := time.NewTicker(min(renewInterval, r.LeaseTTL/3))
 	defer ticker.Stop()
@@ -73,7 +73,7 @@ func (r *Runner) keepLease(ctx context.Context, work task.Work, end context.Canc
 			end(err)
 			return
 		case err != nil && ctx.Err() == nil:
-			// The next tick tries again; writes stay fenced meanwhile.
+			// The next tick tries again. Writes stay fenced meanwhile.
 			r.Log.WarnContext(ctx, "lease not renewed", "error", err)
 		}
 	}

@@ -17,41 +17,41 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/await"
 )
 
-func TestTaskThatCrashesItsWorkerIsGivenUp(t *testing.T) {
+func TestTaskThatCrashesItsWorkerFails(t *testing.T) {
 	t.Parallel()
-	runner, rows := newRunner(t, func(context.Context, task.Work) error {
-		t.Error("ran once more")
+	runner, store := newRunner(t, func(context.Context, task.Work) error {
+		t.Error("the step ran again")
 		return nil
 	})
-	rows.attempt, rows.crashes = 3, 2
-	if again := runner.Run(t.Context(), ref); again != 0 {
-		t.Errorf("again after %s", again)
+	store.attempt, store.crashes = 3, 2
+	if redeliver := runner.Run(t.Context(), ref); redeliver != 0 {
+		t.Errorf("redelivery after %s, want none", redeliver)
 	}
-	if len(rows.settled) != 1 || rows.settled[0].Verdict != task.VerdictFail ||
-		!strings.HasPrefix(rows.settled[0].Error, "given up after 3 attempts: its worker was lost in 2 of them") {
-		t.Errorf("settled %+v", rows.settled)
+	if len(store.recorded) != 1 || store.recorded[0].Verdict != task.VerdictFail ||
+		!strings.HasPrefix(store.recorded[0].Error, "given up after 3 attempts: its worker died in 2 of them") {
+		t.Errorf("recorded %+v, want a failure after 3 attempts", store.recorded)
 	}
-	if rows.dispatched != 2 {
-		t.Error("did not dispatch what it made room for")
+	if store.dispatched != 2 {
+		t.Errorf("dispatched %d times, want 2: at the first task of the tenant, and at its end", store.dispatched)
 	}
 }
 
-func TestPanicIsAFailureOfItsTaskOnly(t *testing.T) {
+func TestPanicFailsItsTaskOnly(t *testing.T) {
 	t.Parallel()
 	var log await.LogBuffer
-	runner, rows := newRunner(t, func(context.Context, task.Work) error { panic("a defect") })
+	runner, store := newRunner(t, func(context.Context, task.Work) error { panic("a defect") })
 	runner.Log = slog.New(slog.NewTextHandler(&log, nil))
 	for range 3 {
 		runner.Run(t.Context(), ref)
 	}
 	var verdicts []task.Verdict
-	for _, outcome := range rows.settled {
+	for _, outcome := range store.recorded {
 		verdicts = append(verdicts, outcome.Verdict)
 	}
 	if got, want := fmt.Sprint(verdicts), "[retry retry fail]"; got != want {
 		t.Errorf("three panics: got %s, want %s", got, want)
 	}
-	if got, want := rows.settled[2].Error, "given up after 3 attempts: its worker panicked; see the worker's log"; got != want {
+	if got, want := store.recorded[2].Error, "given up after 3 attempts: its worker panicked; see the worker's log"; got != want {
 		t.Errorf("error %q, want %q", got, want)
 	}
 	for _, want := range []string{"a defect", "attempt_test.go"} {
@@ -61,46 +61,46 @@ func TestPanicIsAFailureOfItsTaskOnly(t *testing.T) {
 	}
 }
 
-// newCrashedRunners returns runners of one process, one for each number of crashes
-// that its task has had. Steps send on begun when they begin, and end on finish.
+// newCrashedRunners returns runners of one process, one for each number of crashes of its task.
+// Steps send their index on begun when they begin, and end when they receive from finish.
 func newCrashedRunners(t *testing.T, crashes ...int) (runners []*worker.Runner, stores []*fakeStore, begun chan int, finish chan struct{}) {
 	t.Helper()
 	begun, finish = make(chan int), make(chan struct{})
-	limit := worker.NewCrashLane()
+	lane := worker.NewCrashLane()
 	for i, n := range crashes {
 		runner, store := newRunner(t, func(context.Context, task.Work) error {
 			begun <- i
 			<-finish
 			return nil
 		})
-		runner.CrashLane, store.crashes = limit, n
+		runner.CrashLane, store.crashes = lane, n
 		runners, stores = append(runners, runner), append(stores, store)
 	}
 	return runners, stores, begun, finish
 }
 
-// The innocent must not crash with the guilty again and again.
-func TestTasksThatHaveLostAWorkerRunAFewAtATime(t *testing.T) {
+// A task that crashes its worker must not crash others again and again.
+func TestCrashLaneRunsFewTasksAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		runners, stores, begun, finish := newCrashedRunners(t, 1, 1, 1, 1, 1, 2)
-		again := make([]time.Duration, len(runners))
+		redeliver := make([]time.Duration, len(runners))
 		var group sync.WaitGroup
-		run := func(i int) { group.Go(func() { again[i] = runners[i].Run(t.Context(), ref) }) }
-		for i := range 4 { // one crash: at once
+		run := func(i int) { group.Go(func() { redeliver[i] = runners[i].Run(t.Context(), ref) }) }
+		for i := range 4 { // one crash: together
 			run(i)
 			<-begun
 		}
 		run(4)
 		run(5)
-		<-time.After(3 * time.Second) // of the bubble's clock
+		<-time.After(3 * time.Second) // on the bubble's clock
 		synctest.Wait()
 		for _, i := range []int{4, 5} {
-			if again[i] <= 0 || again[i] > 2*time.Second {
-				t.Errorf("a task without a place comes again after %s, want about a second", again[i])
+			if redeliver[i] <= 0 || redeliver[i] > 2*time.Second {
+				t.Errorf("task without a permit: redelivery after %s, want about a second", redeliver[i])
 			}
-			if settled := stores[i].settled; len(settled) != 1 || settled[0].Verdict != task.VerdictWait || !strings.Contains(settled[0].Error, "waits for its turn") {
-				t.Errorf("settled %+v, want it to wait, which costs no attempt", settled)
+			if recorded := stores[i].recorded; len(recorded) != 1 || recorded[0].Verdict != task.VerdictWait || !strings.Contains(recorded[0].Error, "this one waits") {
+				t.Errorf("recorded %+v, want a wait, which uses up no attempt", recorded)
 			}
 		}
 		for range 4 {
@@ -109,27 +109,27 @@ func TestTasksThatHaveLostAWorkerRunAFewAtATime(t *testing.T) {
 		synctest.Wait()
 		run(5) // two crashes: alone
 		if i := <-begun; i != 5 {
-			t.Errorf("task %d begins, want the one with two crashes", i)
+			t.Errorf("task %d began, want the one with two crashes", i)
 		}
 		run(4)
 		synctest.Wait()
 		select {
 		case i := <-begun:
-			t.Errorf("task %d begins beside one with two crashes", i)
+			t.Errorf("task %d began while one with two crashes ran", i)
 		default:
 		}
 		finish <- struct{}{}
 		if i := <-begun; i != 4 {
-			t.Errorf("task %d begins, want the last", i)
+			t.Errorf("task %d began, want the last one", i)
 		}
 		close(finish)
 		group.Wait()
 	})
 }
 
-// A reindex takes hours: neither do other tasks wait for it, nor it for them.
-// Nor does a task that has lost no worker.
-func TestReindexThatLostItsWorkerTakesNoPlace(t *testing.T) {
+// A reindex takes hours: it needs no permit, so neither do other tasks wait for it, nor does it wait
+// for them. A task without a crash needs none either.
+func TestReindexNeedsNoPermit(t *testing.T) {
 	t.Parallel()
 	runners, _, begun, finish := newCrashedRunners(t, 2, 2, 2, 0)
 	reindex := ref
@@ -143,11 +143,11 @@ func TestReindexThatLostItsWorkerTakesNoPlace(t *testing.T) {
 	group.Wait()
 }
 
-func TestPlaceOfATaskThatPanickedIsFree(t *testing.T) {
+func TestPermitIsReleasedAfterAPanic(t *testing.T) {
 	t.Parallel()
 	ran := 0
-	runner, rows := newRunner(t, func(context.Context, task.Work) error { ran++; panic("a defect") })
-	rows.crashes = 2
+	runner, store := newRunner(t, func(context.Context, task.Work) error { ran++; panic("a defect") })
+	store.crashes = 2
 	runner.Run(t.Context(), ref)
 	runner.Run(t.Context(), ref)
 	if ran != 2 {
@@ -155,10 +155,10 @@ func TestPlaceOfATaskThatPanickedIsFree(t *testing.T) {
 	}
 }
 
-func TestLeaseIsKeptWhileTheStepRuns(t *testing.T) {
+func TestLeaseIsRenewedWhileTheStepRuns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		runner, rows := newRunner(t, func(ctx context.Context, _ task.Work) error {
+		runner, store := newRunner(t, func(ctx context.Context, _ task.Work) error {
 			select {
 			case <-time.After(time.Minute):
 				return nil
@@ -166,27 +166,27 @@ func TestLeaseIsKeptWhileTheStepRuns(t *testing.T) {
 				return ctx.Err()
 			}
 		})
-		if again := runner.Run(t.Context(), ref); again != 0 {
-			t.Errorf("again after %s", again)
+		if redeliver := runner.Run(t.Context(), ref); redeliver != 0 {
+			t.Errorf("redelivery after %s, want none", redeliver)
 		}
-		if rows.renewed < 58 || rows.renewed > 61 {
-			t.Errorf("renewed %d times in a minute, want once a second", rows.renewed)
+		if store.renewed < 58 || store.renewed > 61 {
+			t.Errorf("renewed %d times in a minute, want once a second", store.renewed)
 		}
 	})
 }
 
-// So a job that was cancelled stops within two seconds.
-func TestWorkerThatLostItsLeaseStopsAndSettlesNothing(t *testing.T) {
+// This is how a cancelled job stops within two seconds.
+func TestWorkerThatLosesItsLeaseStops(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		runner, rows := newRunner(t, func(ctx context.Context, _ task.Work) error {
+		runner, store := newRunner(t, func(ctx context.Context, _ task.Work) error {
 			<-ctx.Done()
 			return fmt.Errorf("embed: %w", ctx.Err())
 		})
-		rows.renewErr = fault.New(fault.LeaseLost, "lease lost")
+		store.renewErr = fault.New(fault.LeaseLost, "lease lost")
 		start := time.Now()
-		if again := runner.Run(t.Context(), ref); again != 0 || len(rows.settled) != 0 {
-			t.Errorf("again after %s, settled %+v", again, rows.settled)
+		if redeliver := runner.Run(t.Context(), ref); redeliver != 0 || len(store.recorded) != 0 {
+			t.Errorf("redelivery after %s, recorded %+v, want neither", redeliver, store.recorded)
 		}
 		if took := time.Since(start); took > 2*time.Second {
 			t.Errorf("stopped after %s, want within 2s", took)
@@ -194,32 +194,32 @@ func TestWorkerThatLostItsLeaseStopsAndSettlesNothing(t *testing.T) {
 	})
 }
 
-func TestStoppingProcessHandsItsTaskBack(t *testing.T) {
+func TestStoppingProcessReturnsItsTask(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
-	runner, rows := newRunner(t, func(ctx context.Context, _ task.Work) error {
+	runner, store := newRunner(t, func(ctx context.Context, _ task.Work) error {
 		stop()
 		return fmt.Errorf("write: %w", ctx.Err())
 	})
-	if again := runner.Run(ctx, ref); again <= 0 || again > time.Second {
-		t.Errorf("comes again after %s, want it to be soon", again)
+	if redeliver := runner.Run(ctx, ref); redeliver <= 0 || redeliver > time.Second {
+		t.Errorf("redelivery after %s, want within a second", redeliver)
 	}
-	if len(rows.settled) != 1 || rows.settled[0].Verdict != task.VerdictWait {
-		t.Errorf("settled %+v, want wait: stopping costs no attempt", rows.settled)
+	if len(store.recorded) != 1 || store.recorded[0].Verdict != task.VerdictWait {
+		t.Errorf("recorded %+v, want a wait, which uses up no attempt", store.recorded)
 	}
-	if rows.dispatched != 1 { // when it began
+	if store.dispatched != 1 { // at the start
 		t.Error("dispatched while stopping")
 	}
 }
 
-// A step that does not heed its context does not keep its task from being
-// handed back, and the task not from another worker.
-func TestStoppingProcessLeavesAStepThatDoesNotEnd(t *testing.T) {
+// The task of a step that does not return is returned to the queue all the same, so that another
+// worker can run it.
+func TestStoppingProcessAbandonsAStepThatDoesNotReturn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		finish := make(chan struct{})
-		runner, rows := newRunner(t, func(context.Context, task.Work) error {
+		runner, store := newRunner(t, func(context.Context, task.Work) error {
 			stop()
 			<-finish
 			return nil
@@ -229,36 +229,36 @@ func TestStoppingProcessLeavesAStepThatDoesNotEnd(t *testing.T) {
 		if took := time.Since(start); took > drainTimeout {
 			t.Errorf("took %s to stop, want at most %s", took, drainTimeout)
 		}
-		if len(rows.settled) != 1 || rows.settled[0].Verdict != task.VerdictWait {
-			t.Errorf("settled %+v, want wait", rows.settled)
+		if len(store.recorded) != 1 || store.recorded[0].Verdict != task.VerdictWait {
+			t.Errorf("recorded %+v, want a wait", store.recorded)
 		}
 		close(finish)
 		synctest.Wait()
 	})
 }
 
-// An outcome that is not written makes the lease run out, which would pass for
-// a crash. Whatever becomes of it, the task is delivered again: what was written,
-// but whose answer was lost, waits for that.
-func TestOutcomeIsWrittenOnceTheStoreIsBack(t *testing.T) {
+// If no outcome were recorded, the lease would expire, which counts as a crash. The task is
+// redelivered even if recording fails: if the record was written and only the response was lost,
+// the redelivered task waits for its time.
+func TestOutcomeIsRecordedWhenTheStoreIsBack(t *testing.T) {
 	t.Parallel()
 	down := fault.New(fault.Unavailable, "database is down")
 	for name, test := range map[string]struct {
-		errs    []error
-		settled int
+		errs     []error
+		recorded int
 	}{
 		"down for a minute":                    {repeat(down, 60), 1},
-		"taken over meanwhile, or answer lost": {[]error{down, fault.New(fault.LeaseLost, "lease lost")}, 0},
-		"fails for good":                       {[]error{errors.New("violates a constraint")}, 0},
+		"claimed by another, or response lost": {[]error{down, fault.New(fault.LeaseLost, "lease lost")}, 0},
+		"permanent error":                      {[]error{errors.New("violates a constraint")}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				runner, rows := newRunner(t, func(context.Context, task.Work) error { return down })
-				rows.settleErrs = test.errs
-				again := runner.Run(t.Context(), ref)
-				if len(rows.settled) != test.settled || again == 0 {
-					t.Errorf("settled %+v, again after %s", rows.settled, again)
+				runner, store := newRunner(t, func(context.Context, task.Work) error { return down })
+				store.recordErrs = test.errs
+				redeliver := runner.Run(t.Context(), ref)
+				if len(store.recorded) != test.recorded || redeliver == 0 {
+					t.Errorf("recorded %+v, redelivery after %s, want %d outcomes and a redelivery", store.recorded, redeliver, test.recorded)
 				}
 			})
 		})
@@ -270,33 +270,33 @@ func TestStoppingProcessDoesNotWaitForTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		down := fault.New(fault.Unavailable, "database is down")
-		runner, rows := newRunner(t, func(context.Context, task.Work) error { return down })
-		rows.settleErrs = repeat(down, 1000)
+		runner, store := newRunner(t, func(context.Context, task.Work) error { return down })
+		store.recordErrs = repeat(down, 1000)
 		time.AfterFunc(time.Minute, stop)
 		start := time.Now()
-		if again := runner.Run(ctx, ref); again != worker.DefaultLeaseTTL {
-			t.Errorf("comes again after %s, want when its lease has run out", again)
+		if redeliver := runner.Run(ctx, ref); redeliver != worker.DefaultLeaseTTL {
+			t.Errorf("redelivery after %s, want %s, when its lease has expired", redeliver, worker.DefaultLeaseTTL)
 		}
 		if took := time.Since(start); took < time.Minute || took > time.Minute+drainTimeout {
-			t.Errorf("tried for %s, want until stopped and no longer than %s after that", took, drainTimeout)
+			t.Errorf("tried for %s, want until the stop and at most %s longer", took, drainTimeout)
 		}
 	})
 }
 
-// What the step does not need of the time to hand back is there for a slow store.
-func TestStoppingProcessHandsItsTaskBackToASlowStore(t *testing.T) {
+// The time that the step does not need to stop is left for a slow store.
+func TestStoppingProcessWaitsForASlowStore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
-		runner, rows := newRunner(t, func(ctx context.Context, _ task.Work) error {
+		runner, store := newRunner(t, func(ctx context.Context, _ task.Work) error {
 			<-ctx.Done()
 			return ctx.Err()
 		})
-		rows.settleErrs = repeat(fault.New(fault.Unavailable, "database is slow"), int(drainTimeout/time.Second)-1)
+		store.recordErrs = repeat(fault.New(fault.Unavailable, "database is slow"), int(drainTimeout/time.Second)-1)
 		time.AfterFunc(time.Minute, stop)
 		runner.Run(ctx, ref)
-		if len(rows.settled) != 1 || rows.settled[0].Verdict != task.VerdictWait {
-			t.Errorf("settled %+v, want wait", rows.settled)
+		if len(store.recorded) != 1 || store.recorded[0].Verdict != task.VerdictWait {
+			t.Errorf("recorded %+v, want a wait", store.recorded)
 		}
 	})
 }
@@ -309,18 +309,18 @@ func repeat(err error, n int) []error {
 	return errs
 }
 
-// Whatever goroutine of a task it is: a panic is the task's failure.
-func TestPanicOfTheLeasesKeeperFailsTheAttempt(t *testing.T) {
+// A panic in any goroutine of a task fails the attempt.
+func TestPanicWhileRenewingTheLeaseFailsTheAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		runner, rows := newRunner(t, func(ctx context.Context, _ task.Work) error {
-			<-ctx.Done() // without a lease it must not go on
+		runner, store := newRunner(t, func(ctx context.Context, _ task.Work) error {
+			<-ctx.Done() // the step must not go on without a lease
 			return ctx.Err()
 		})
-		runner.Store = panickingStore{rows}
+		runner.Store = panickingStore{store}
 		runner.Run(t.Context(), ref)
-		if len(rows.settled) != 1 || rows.settled[0].Verdict != task.VerdictRetry || !strings.Contains(rows.settled[0].Error, "panicked") {
-			t.Errorf("settled %+v, want a retry for the panic", rows.settled)
+		if len(store.recorded) != 1 || store.recorded[0].Verdict != task.VerdictRetry || !strings.Contains(store.recorded[0].Error, "panicked") {
+			t.Errorf("recorded %+v, want a retry because of the panic", store.recorded)
 		}
 	})
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
-func TestDecide(t *testing.T) {
+func TestDecideOutcome(t *testing.T) {
 	t.Parallel()
 	unavailable := fault.New(fault.Unavailable, "provider is down")
 	for _, test := range []struct {
@@ -25,34 +25,34 @@ func TestDecide(t *testing.T) {
 	}{
 		{"dependency down", fmt.Errorf("embed: %w", unavailable), 3, false, task.VerdictWait, "provider is down"},
 		{"rate limited", fault.New(fault.RateLimited, "slow down").WithRetryAfter(7 * time.Second), 1, false, task.VerdictWait, "slow down"},
-		{"not configured right", fault.New(fault.Misconfigured, "wrong key"), 3, false, task.VerdictWait, "wrong key"},
+		{"misconfigured", fault.New(fault.Misconfigured, "wrong key"), 3, false, task.VerdictWait, "wrong key"},
 		{"a text is refused", fault.New(fault.InputRejected, "no"), 1, false, task.VerdictFail, "no"},
-		{"wrong answer", fault.New(fault.BadResponse, "3 vectors for 4 texts"), 1, false, task.VerdictFail, "3 vectors for 4 texts"},
-		{"broken answer, first", fault.New(fault.InterruptedResponse, "broke off"), 1, false, task.VerdictRetry, "broke off"},
-		{"broken answer, last", fault.New(fault.InterruptedResponse, "broke off"), 3, false, task.VerdictFail, "given up after 3 attempts: broke off"},
-		{"original gone", fault.New(fault.NotFound, "no such object"), 1, false, task.VerdictFail, "no such object"},
+		{"wrong response", fault.New(fault.BadResponse, "3 vectors for 4 texts"), 1, false, task.VerdictFail, "3 vectors for 4 texts"},
+		{"interrupted response, first", fault.New(fault.InterruptedResponse, "interrupted"), 1, false, task.VerdictRetry, "interrupted"},
+		{"interrupted response, last", fault.New(fault.InterruptedResponse, "interrupted"), 3, false, task.VerdictFail, "given up after 3 attempts: interrupted"},
+		{"original missing", fault.New(fault.NotFound, "no such object"), 1, false, task.VerdictFail, "no such object"},
 		{"defect, first", errors.New("pq: secret host"), 1, false, task.VerdictRetry, "internal error; see the worker's log"},
 		{"defect, last", errors.New("pq: secret host"), 3, false, task.VerdictFail, "given up after 3 attempts: internal error; see the worker's log"},
 		{"process stopping", context.Canceled, 3, true, task.VerdictWait, ""},
 	} {
 		got := worker.DecideOutcome(test.err, test.attempt, test.stopping)
 		if got.Verdict != test.verdict || got.Error != test.text {
-			t.Errorf("%s: %+v, want %s with %q", test.name, got, test.verdict, test.text)
+			t.Errorf("%s: got %+v, want %s with %q", test.name, got, test.verdict, test.text)
 		}
 		if again := got.Verdict == task.VerdictRetry || got.Verdict == task.VerdictWait; again != (got.Delay > 0) {
-			t.Errorf("%s: %s after %s", test.name, got.Verdict, got.Delay)
+			t.Errorf("%s: %s with a delay of %s", test.name, got.Verdict, got.Delay)
 		}
 	}
 }
 
-// Tasks that wait for the same thing come back at different times, and none
-// before it was asked to, but all within about a minute.
+// Tasks that wait for the same thing come back at different times, none before the requested time,
+// and all within about a minute.
 func TestWaitsAreSpread(t *testing.T) {
 	t.Parallel()
 	for asked, want := range map[time.Duration]struct{ shortest, longest time.Duration }{
 		time.Millisecond: {time.Millisecond, time.Second + time.Millisecond},
 		8 * time.Second:  {8 * time.Second, 10 * time.Second},
-		time.Hour:        {time.Minute, time.Minute + 10*time.Second}, // it may be over sooner
+		time.Hour:        {time.Minute, time.Minute + 10*time.Second}, // the dependency may be back sooner
 	} {
 		seen := map[time.Duration]bool{}
 		for range 100 {
@@ -63,7 +63,7 @@ func TestWaitsAreSpread(t *testing.T) {
 			seen[d.Truncate(time.Millisecond)] = true
 		}
 		if len(seen) < 30 {
-			t.Errorf("asked for %s, 100 tasks come back at %d different times", asked, len(seen))
+			t.Errorf("wait of %s: 100 tasks come back at %d different times, want at least 30", asked, len(seen))
 		}
 	}
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/await"
 )
 
-// fakeStore is a store with one task. It refuses what comes with a context that has
-// ended, as a database does.
+// fakeStore is a store with one task. Like a database, it refuses writes under a context that has
+// ended.
 type fakeStore struct {
 	mu       sync.Mutex
 	attempt  int
@@ -29,9 +29,9 @@ type fakeStore struct {
 	claimErr error
 	renewed  int
 	renewErr error
-	settled  []task.Outcome
-	// settleErrs are met one after another.
-	settleErrs []error
+	recorded []task.Outcome
+	// recordErrs are errors that RecordOutcome returns, one after another.
+	recordErrs []error
 
 	dispatched int
 }
@@ -59,12 +59,12 @@ func (r *fakeStore) RecordOutcome(ctx context.Context, _ task.Work, outcome task
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if len(r.settleErrs) > 0 {
-		err := r.settleErrs[0]
-		r.settleErrs = r.settleErrs[1:]
+	if len(r.recordErrs) > 0 {
+		err := r.recordErrs[0]
+		r.recordErrs = r.recordErrs[1:]
 		return err
 	}
-	r.settled = append(r.settled, outcome)
+	r.recorded = append(r.recorded, outcome)
 	return nil
 }
 
@@ -97,19 +97,19 @@ func newRunner(t *testing.T, step stepFunc) (*worker.Runner, *fakeStore) {
 
 var ref = task.Ref{Tenant: "default", DocumentID: uuid.New(), Version: 1, Kind: task.KindKnowledge}
 
-func TestTaskThatIsDoneIsNotDeliveredAgain(t *testing.T) {
+func TestTaskThatSucceedsIsNotRedelivered(t *testing.T) {
 	t.Parallel()
-	runner, rows := newRunner(t, func(context.Context, task.Work) error { return nil })
-	if again := runner.Run(t.Context(), ref); again != 0 || len(rows.settled) != 0 {
-		t.Errorf("again after %s, settled %v", again, rows.settled)
+	runner, store := newRunner(t, func(context.Context, task.Work) error { return nil })
+	if redeliver := runner.Run(t.Context(), ref); redeliver != 0 || len(store.recorded) != 0 {
+		t.Errorf("redelivery after %s, recorded outcomes %v, want neither", redeliver, store.recorded)
 	}
 }
 
-// A worker that comes makes windows wider, and a task that ends makes room.
+// A new worker makes dispatch windows wider, and a task that ends makes room.
 func TestWorkerDispatches(t *testing.T) {
 	t.Parallel()
 	var store *fakeStore
-	want := 1 // when the step runs
+	want := 1 // number of dispatches when the step runs
 	runner, store := newRunner(t, func(context.Context, task.Work) error {
 		if store.dispatched != want {
 			t.Errorf("dispatched %d times, want %d", store.dispatched, want)
@@ -120,7 +120,7 @@ func TestWorkerDispatches(t *testing.T) {
 	want = 2
 	runner.Run(t.Context(), ref)
 	if store.dispatched != 3 {
-		t.Errorf("dispatched %d times, want at the first task of the tenant and at the end of each", store.dispatched)
+		t.Errorf("dispatched %d times, want 3: at the first task of the tenant, and at the end of each task", store.dispatched)
 	}
 }
 
@@ -128,30 +128,30 @@ func TestTaskThatCannotBeClaimed(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		err        error
-		again      time.Duration
+		redeliver  time.Duration
 		dispatched int
 	}{
-		{fault.New(fault.NotFound, "ended"), 0, 1}, // perhaps only now
+		{fault.New(fault.NotFound, "ended"), 0, 1}, // it may have ended only now, which makes room
 		{fault.New(fault.Conflict, "leased"), 0, 0},
 		{fault.New(fault.Unavailable, "too early").WithRetryAfter(9 * time.Second), 9 * time.Second, 0},
 		{errors.New("database on fire"), time.Second, 0},
 	} {
-		runner, rows := newRunner(t, func(context.Context, task.Work) error {
+		runner, store := newRunner(t, func(context.Context, task.Work) error {
 			t.Error("ran a task that was not claimed")
 			return nil
 		})
-		rows.claimErr = test.err
-		if again := runner.Run(t.Context(), ref); again != test.again {
-			t.Errorf("%v: again after %s, want %s", test.err, again, test.again)
+		store.claimErr = test.err
+		if redeliver := runner.Run(t.Context(), ref); redeliver != test.redeliver {
+			t.Errorf("%v: redelivery after %s, want %s", test.err, redeliver, test.redeliver)
 		}
-		if rows.dispatched != test.dispatched {
-			t.Errorf("%v: dispatched %d times, want %d", test.err, rows.dispatched, test.dispatched)
+		if store.dispatched != test.dispatched {
+			t.Errorf("%v: dispatched %d times, want %d", test.err, store.dispatched, test.dispatched)
 		}
 	}
 }
 
-// The log of a reindex does not call it a document, or a job.
-func TestLogNamesWhatATaskIsAbout(t *testing.T) {
+// Log records of a reindex name neither a document nor a job.
+func TestLogAttributesOfATask(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[task.Kind]string{task.KindKnowledge: " document=", task.KindReindex: " reindex="} {
 		var log await.LogBuffer
@@ -160,14 +160,14 @@ func TestLogNamesWhatATaskIsAbout(t *testing.T) {
 			t.Fatal(err)
 		}
 		runner, _ := newRunner(t, func(ctx context.Context, _ task.Work) error {
-			logger.InfoContext(ctx, "at it")
+			logger.InfoContext(ctx, "running")
 			return nil
 		})
-		about := ref
-		about.Kind = kind
-		runner.Run(t.Context(), about)
-		if line := log.String(); !strings.Contains(line, want+about.DocumentID.String()) || strings.Contains(line, " job=") != (kind == task.KindKnowledge) {
-			t.Errorf("%s: %s", kind, line)
+		named := ref
+		named.Kind = kind
+		runner.Run(t.Context(), named)
+		if line := log.String(); !strings.Contains(line, want+named.DocumentID.String()) || strings.Contains(line, " job=") != (kind == task.KindKnowledge) {
+			t.Errorf("%s: the log record is %s", kind, line)
 		}
 	}
 }
