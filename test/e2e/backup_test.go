@@ -22,8 +22,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// documentedCommands returns the commands that stand under a heading of
-// docs/operations.md, block by block.
+// documentedCommands returns the code blocks under a heading of docs/operations.md.
 func documentedCommands(t *testing.T, heading string) []string {
 	t.Helper()
 	root, err := repository.Root()
@@ -49,7 +48,7 @@ func documentedCommands(t *testing.T, heading string) []string {
 	return blocks
 }
 
-// shell runs commands as they are written, each of which must succeed.
+// shell runs commands in a shell. Every command must succeed.
 func shell(t *testing.T, dir string, env []string, commands string) string {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), "sh", "-e", "-u", "-c", commands)
@@ -61,8 +60,8 @@ func shell(t *testing.T, dir string, env []string, commands string) string {
 	return string(out)
 }
 
-// toolsEnv returns an environment with gristmill, PostgreSQL's programs and MinIO's
-// client, which is built once, as MinIO is.
+// toolsEnv returns an environment with gristmill, PostgreSQL's client programs, and MinIO's client,
+// which is built once and cached, like MinIO.
 func toolsEnv(t *testing.T) []string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
@@ -72,7 +71,7 @@ func toolsEnv(t *testing.T) []string {
 	env := []string{"HOME=" + t.TempDir()}
 	paths := []string{filepath.Dir(program.Path(t, "gristmill")), buildMinIOClient(t, filepath.Join(cache, "gristmill"))}
 	if _, err := exec.LookPath("pg_dump"); err != nil {
-		found, _ := filepath.Glob(filepath.Join(cache, "gristmill/postgres-*/usr/lib/postgresql/*/bin")) // the pattern is well formed
+		found, _ := filepath.Glob(filepath.Join(cache, "gristmill/postgres-*/usr/lib/postgresql/*/bin")) // cannot fail: the pattern is valid
 		if len(found) == 0 {
 			services.SkipOrFail(t, "needs PostgreSQL's client programs, such as pg_dump")
 		}
@@ -84,11 +83,11 @@ func toolsEnv(t *testing.T) []string {
 	return append(env, "PATH="+strings.Join(append(paths, os.Getenv("PATH")), ":"))
 }
 
-// minioClientVersion is what MinIO of scripts/lib/minio.sh is built with.
+// minioClientVersion is the version that the MinIO of scripts/lib/minio.sh depends on.
 const minioClientVersion = "v0.0.0-20250313080218-cf909e1063a9"
 
-// buildMinIOClient returns the directory of mc. On many machines another program has
-// that name.
+// buildMinIOClient returns the directory of mc, which it builds if necessary. It does not look for
+// mc in PATH, because on many machines that is another program.
 func buildMinIOClient(t *testing.T, cache string) string {
 	t.Helper()
 	dir := filepath.Join(cache, "mc-"+minioClientVersion)
@@ -98,7 +97,7 @@ func buildMinIOClient(t *testing.T, cache string) string {
 	build := t.TempDir()
 	command := exec.CommandContext(t.Context(), "go", "install", "-trimpath", "-ldflags", "-s -w", "github.com/minio/mc@"+minioClientVersion)
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath", "GOBIN="+build)
-	command.Dir = build // outside of this module
+	command.Dir = build // outside this module
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("build mc: %v\n%s", err, out)
 	}
@@ -119,9 +118,9 @@ func buildMinIOClient(t *testing.T, cache string) string {
 	return dir
 }
 
-// The commands of docs/operations.md, as they are written, take an installation
-// to other servers while it is used: what was accepted before is there, byte for
-// byte, searchable, and goes on.
+// The commands in docs/operations.md move an installation to other servers while it is in use.
+// Everything that was accepted before the backup is there, byte for byte, searchable, and its tasks
+// continue.
 func TestBackupAndRestoreOfServers(t *testing.T) {
 	t.Parallel()
 	path := toolsEnv(t)
@@ -139,12 +138,12 @@ func TestBackupAndRestoreOfServers(t *testing.T) {
 	}
 	c := api.Client(program.APIKey)
 	for key, text := range texts {
-		if key != "large.md" { // which is under way while it is backed up
+		if key != "large.md" { // uploaded below, so that its tasks run during the backup
 			uploadOne(t, c, key, text)
 		}
 	}
-	gone := uploadOne(t, c, "gone.md", guide)
-	if err := c.DeleteDocument(t.Context(), gone.Document.ID); err != nil {
+	deleted := uploadOne(t, c, "deleted.md", guide)
+	if err := c.DeleteDocument(t.Context(), deleted.Document.ID); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Upload(t.Context(), document.UploadRequest{Key: "large.md"}, strings.NewReader(texts["large.md"])); err != nil {
@@ -154,24 +153,24 @@ func TestBackupAndRestoreOfServers(t *testing.T) {
 		return append(append(s.Env(), path...), "GRISTMILL_MIGRATE_DATABASE_URL="+s.OwnerURL)
 	}
 	shell(t, dir, environment(from), documentedCommands(t, "Back up servers")[0])
-	late := uploadOne(t, c, "late.md", guide+"\n# Late\n\nAfter the backup.\n") // is not in it
+	late := uploadOne(t, c, "late.md", guide+"\n# Late\n\nAfter the backup.\n") // not in the backup
 
 	to := program.NewInstallation(t)
 	recreateDatabase(t, to)
 	out := shell(t, dir, environment(to), documentedCommands(t, "Restore servers")[0])
 	if !strings.Contains(out, "0 findings") {
-		t.Errorf("restored:\n%s", out)
+		t.Errorf("the restore reports findings:\n%s", out)
 	}
 	for _, name := range []string{"api", "worker-knowledge", "worker-summary"} {
 		if p := to.Start(name); name == "api" {
 			api = p
 		}
 	}
-	to.Exec(`UPDATE tasks SET lease_until = now() WHERE lease IS NOT NULL`) // rather than half a minute
+	to.Exec(`UPDATE tasks SET lease_until = now() WHERE lease IS NOT NULL`) // instead of waiting half a minute
 	audit.AwaitIdle(t, to, 3*time.Minute)
 	checkRestored(t, api.Client(program.APIKey), texts, late.Document.ID)
 
-	// An object that was lost on the way is found.
+	// verify finds an object that was lost.
 	bucket := audit.S3Client(t, to.S3)
 	for object := range bucket.ListObjects(t.Context(), to.S3.Bucket, minio.ListObjectsOptions{Recursive: true}) {
 		if err := bucket.RemoveObject(t.Context(), to.S3.Bucket, object.Key, minio.RemoveObjectOptions{}); err != nil {
@@ -180,11 +179,11 @@ func TestBackupAndRestoreOfServers(t *testing.T) {
 		break
 	}
 	if p := to.Start("gristmill", "verify"); p.Wait() != 1 || !strings.Contains(p.Output(), "original_gone") {
-		t.Errorf("verify without an object ended with %s", p.Output())
+		t.Errorf("verify after an object was removed:\n%s", p.Output())
 	}
 }
 
-// recreateDatabase drops and makes the site's database anew.
+// recreateDatabase drops and creates the installation's database.
 func recreateDatabase(t *testing.T, s *program.Installation) {
 	t.Helper()
 	owner, err := url.Parse(s.OwnerURL)
@@ -199,7 +198,7 @@ func recreateDatabase(t *testing.T, s *program.Installation) {
 	maintenance.Exec(`CREATE DATABASE "` + name + `"`)
 }
 
-// checkRestored checks that these documents are there, whole, and no other.
+// checkRestored checks that exactly these documents exist, complete, and that absent does not.
 func checkRestored(t *testing.T, c *client.Client, texts map[string]string, absent uuid.UUID) {
 	t.Helper()
 	documents := audit.Documents(t, c)
@@ -210,7 +209,7 @@ func checkRestored(t *testing.T, c *client.Client, texts map[string]string, abse
 		t.Errorf("%d documents were restored, want %d", len(documents), len(texts))
 	}
 	if _, err := c.Document(t.Context(), absent); err == nil {
-		t.Error("a document from after the backup is there")
+		t.Error("a document uploaded after the backup exists")
 	}
 	result, err := c.Search(t.Context(), document.SearchRequest{Query: "how is grain ground", Limit: 5})
 	if err != nil || len(result.Hits) == 0 {
@@ -218,15 +217,15 @@ func checkRestored(t *testing.T, c *client.Client, texts map[string]string, abse
 	}
 }
 
-// dev starts dev mode on a folder of dir.
+// dev starts dev mode on a data directory in dir.
 func dev(t *testing.T, dir string) (*program.Program, *client.Client) {
 	t.Helper()
 	p := program.Start(t, nil, "gristmill", "dev", "--addr", "127.0.0.1:0", "--data", filepath.Join(dir, "gristmill-data"))
 	return p, p.Client("")
 }
 
-// The commands of docs/operations.md, as they are written, on the folder of dev.
-func TestBackupAndRestoreOfDevsFolder(t *testing.T) {
+// The commands in docs/operations.md back up and restore dev mode's data directory.
+func TestBackupAndRestoreOfDataDir(t *testing.T) {
 	t.Parallel()
 	blocks := documentedCommands(t, "Back up the folder of dev")
 	env := []string{"PATH=" + filepath.Dir(program.Path(t, "gristmill")) + ":" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
@@ -244,7 +243,7 @@ func TestBackupAndRestoreOfDevsFolder(t *testing.T) {
 			}
 			if name == "stopped" {
 				if status := p.Stop(); status != 0 {
-					t.Fatalf("dev ended with %d:\n%s", status, p.Output())
+					t.Fatalf("dev exited with %d:\n%s", status, p.Output())
 				}
 			}
 			shell(t, dir, env, blocks[i])
@@ -256,22 +255,22 @@ func TestBackupAndRestoreOfDevsFolder(t *testing.T) {
 			}
 			out := shell(t, dir, env, documentedCommands(t, "Restore the folder of dev")[0])
 			if !strings.Contains(out, "compared 2 documents") || !strings.Contains(out, " 0 findings") {
-				t.Errorf("restored:\n%s", out)
+				t.Errorf("unexpected result of the restore:\n%s", out)
 			}
 			p, c = dev(t, dir)
 			checkRestored(t, c, texts, uuid.New())
 			verify := program.Start(t, nil, "gristmill", "verify", "--data", filepath.Join(dir, "gristmill-data"))
 			if status := verify.Wait(); status != 1 || !strings.Contains(verify.Output(), "another process") {
-				t.Errorf("verify while dev runs ended with %d: %s", status, verify.Output())
+				t.Errorf("verify while dev runs exited with %d: %s", status, verify.Output())
 			}
 			p.Stop()
 		})
 	}
 }
 
-// Verify names what is damaged in dev's folder, and makes nothing where there is
-// none.
-func TestVerifyDevsFolder(t *testing.T) {
+// verify reports what is damaged in a data directory, and creates nothing if the directory does not
+// exist.
+func TestVerifyDataDir(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p, c := dev(t, dir)
@@ -287,7 +286,7 @@ func TestVerifyDevsFolder(t *testing.T) {
 		return p.Wait(), p.Output()
 	}
 	if status, out := verify("--data", data); status != 0 {
-		t.Errorf("verify ended with %d:\n%s", status, out)
+		t.Errorf("verify exited with %d:\n%s", status, out)
 	}
 	if err := os.WriteFile(files[0], []byte(guide[:20]), 0o600); err != nil {
 		t.Fatal(err)
@@ -298,12 +297,12 @@ func TestVerifyDevsFolder(t *testing.T) {
 	status, out := verify("--data", data, "--json")
 	for _, want := range []string{`"kind":"original_damaged"`, `"key":"guide.md"`, accepted.Document.ID.String(), `"kind":"object_unused"`, `"object":"default/unused"`, `"findings":2`} {
 		if status != 1 || !strings.Contains(out, want) {
-			t.Errorf("verify ended with %d and does not say %s:\n%s", status, want, out)
+			t.Errorf("verify exited with %d, want 1 and output with %s:\n%s", status, want, out)
 		}
 	}
 	p, c = dev(t, dir)
 	if d, err := c.Document(t.Context(), accepted.Document.ID); err != nil || !strings.Contains(d.Damage, "20 bytes") {
-		t.Errorf("the document says %q, %v", d.Damage, err)
+		t.Errorf("the document has damage %q, %v", d.Damage, err)
 	}
 	again, err := c.Upload(t.Context(), document.UploadRequest{Key: "guide.md"}, strings.NewReader(guide))
 	if err != nil || !again.Restored {
@@ -311,14 +310,14 @@ func TestVerifyDevsFolder(t *testing.T) {
 	}
 	p.Stop()
 	if status, out := verify("--data", data, "--collection", "default"); status != 0 {
-		t.Errorf("once it is restored, verify ended with %d:\n%s", status, out)
+		t.Errorf("after the restore verify exited with %d:\n%s", status, out)
 	}
 	for _, bad := range [][]string{{"--data", filepath.Join(dir, "absent")}, {"--data", data, "--after", "x"}, {}} {
 		if status, out := verify(bad...); status != 1 {
-			t.Errorf("verify %q ended with %d: %s", bad, status, out)
+			t.Errorf("verify %q exited with %d, want 1: %s", bad, status, out)
 		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, "absent")); !os.IsNotExist(err) {
-		t.Errorf("verify made a folder: %v", err)
+		t.Errorf("verify created a directory: %v", err)
 	}
 }

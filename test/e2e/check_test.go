@@ -9,9 +9,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// checkCorpus checks that every file below dir is a document that is ready,
-// with its very bytes as content, passages that keep promise 5, and a summary;
-// and that every job succeeded.
+// checkCorpus checks that every job succeeded, and that every file below dir is a ready document
+// with the file's bytes as its content, passages that keep promise 5, and a summary.
 func checkCorpus(t *testing.T, c *client.Client, dir string) {
 	t.Helper()
 	for _, job := range audit.Jobs(t, c) {

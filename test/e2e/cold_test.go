@@ -11,10 +11,10 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// A model that loads for longer than a search may take: the first search is
-// refused and names the setting, and its request goes on. The next search for the
-// same text gets its answer, by the API and by the command line, which says what
-// it waits for.
+// A model takes longer to load than a search may take. The first search is refused with the name of
+// the setting, and its request to the provider continues. The next search for the same text gets
+// the answer of that request, through the API and through the command line, which prints what it
+// waits for.
 func TestColdModelAnswersTheNextSearch(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64})
@@ -25,7 +25,8 @@ func TestColdModelAnswersTheNextSearch(t *testing.T) {
 	c := api.Client(program.APIKey)
 	uploadOne(t, c, "guide.md", guide)
 
-	// Each question has a request of its own, which lasts until the model is warm.
+	// cold makes the requests for one question wait until warm is called. A different question is
+	// used for the API and for the command line, so that each has its own request.
 	cold := func(question string) (asked chan struct{}, warm func()) {
 		asked, loading := make(chan struct{}, 10), make(chan struct{})
 		provider.SetScript(func(r fakeprovider.Request) fakeprovider.Fault {
@@ -51,33 +52,33 @@ func TestColdModelAnswersTheNextSearch(t *testing.T) {
 		status, header, answer, err := api.Send(t.Context(), http.MethodPost, "/v1/search", body)
 		if err != nil || status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" ||
 			!strings.Contains(string(answer), "GRISTMILL_SEARCH_TIMEOUT") {
-			t.Errorf("a search of a cold model: %v, %d %s; want 503 that names the setting", err, status, answer)
+			t.Errorf("a search with a cold model: %v, %d %s; want 503 with the name of the setting", err, status, answer)
 		}
 	}
 	warm()
 	tests.Until(t, "the request has been answered", func() bool { return provider.InFlight() == 0 })
 	if found, err := c.Search(timeoutContext(t), document.SearchRequest{Query: question}); err != nil || len(found.Hits) == 0 {
-		t.Errorf("the search found %v, %v", found.Hits, err)
+		t.Errorf("the search found %v, error %v", found.Hits, err)
 	}
 	if n := len(asked); n != 1 {
-		t.Errorf("the provider was asked %d times, want once", n)
+		t.Errorf("the provider got %d requests, want 1", n)
 	}
 
 	const other = "which stone turns?"
 	asked, warm = cold(other)
 	search := program.Start(t, []string{"GRISTMILL_SERVER=" + api.URL(), "GRISTMILL_KEY=" + program.APIKey}, "gristmill", "search", other)
-	tests.Until(t, "the command line says what it waits for", func() bool { return strings.Contains(search.Output(), "Asking again in ") })
+	tests.Until(t, "the command line prints what it waits for", func() bool { return strings.Contains(search.Output(), "Asking again in ") })
 	warm()
-	if status, said := search.Wait(), search.Output(); status != 0 || !strings.Contains(said, "GRISTMILL_SEARCH_TIMEOUT") || !strings.Contains(said, "guide.md") {
-		t.Errorf("gristmill search ended with %d and says:\n%s", status, said)
+	if status, output := search.Wait(), search.Output(); status != 0 || !strings.Contains(output, "GRISTMILL_SEARCH_TIMEOUT") || !strings.Contains(output, "guide.md") {
+		t.Errorf("gristmill search exited with %d:\n%s", status, output)
 	}
 	if n := len(asked); n != 1 {
-		t.Errorf("the provider was asked %d times, want once", n)
+		t.Errorf("the provider got %d requests, want 1", n)
 	}
 }
 
-// The doctor names the setting for each way in which the embedding model can be
-// configured wrongly, and is well once it is right.
+// doctor names the setting to change for each kind of wrong configuration of the embedding model,
+// and reports success with the correct one.
 func TestDoctorNamesTheSetting(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{APIKey: "right", Models: map[string]int{"known": 48, "unused": 48}})
@@ -94,12 +95,12 @@ func TestDoctorNamesTheSetting(t *testing.T) {
 	} {
 		env := append(s.Env(), "GRISTMILL_OPENAI_API_KEY=right", "GRISTMILL_EMBEDDING_MODEL=known", "GRISTMILL_EMBEDDING_DIMENSIONS=")
 		doctor := program.Start(t, append(env, test.env...), "gristmill", "doctor")
-		status, said := doctor.Wait(), doctor.Output()
-		if (status == 0) != (test.env == nil) || !strings.Contains(said, test.want) || strings.Contains(said, "✗ embeddings") != (test.env != nil) {
-			t.Errorf("%s: the doctor ended with %d and says:\n%s", name, status, said)
+		status, output := doctor.Wait(), doctor.Output()
+		if (status == 0) != (test.env == nil) || !strings.Contains(output, test.want) || strings.Contains(output, "✗ embeddings") != (test.env != nil) {
+			t.Errorf("%s: doctor exited with %d:\n%s", name, status, output)
 		}
-		if strings.Contains(said, "wrong") {
-			t.Errorf("%s: the doctor shows the key:\n%s", name, said)
+		if strings.Contains(output, "wrong") {
+			t.Errorf("%s: doctor shows the key:\n%s", name, output)
 		}
 	}
 }

@@ -25,8 +25,8 @@ func TestDevModeLimitsCollections(t *testing.T) {
 	checkOneCollection(t, p.Client(""))
 }
 
-// checkOneCollection checks that a second collection is not made, and that the
-// first goes on.
+// checkOneCollection checks that no second collection is created, and that uploads to the first
+// still work.
 func checkOneCollection(t *testing.T, c *client.Client) {
 	t.Helper()
 	put := func(collection, key string) error {
@@ -38,7 +38,7 @@ func checkOneCollection(t *testing.T, c *client.Client) {
 	}
 	problem, ok := errors.AsType[*client.Problem](put("two", "a.md"))
 	if !ok || problem.Status != http.StatusConflict || problem.Code != "conflict" || !strings.Contains(problem.Detail, "GRISTMILL_MAX_COLLECTIONS") {
-		t.Errorf("a second collection: got %+v, want 409 that names the setting", problem)
+		t.Errorf("a second collection: got %+v, want 409 with the name of the setting", problem)
 	}
 	if err := put("one", "b.md"); err != nil {
 		t.Error(err)

@@ -10,8 +10,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// What the README shows of a reindex, and the way back, in one process on
-// SQLite.
+// The reindex in the README and its revert work in one process on SQLite.
 func TestDevModeReindexes(t *testing.T) {
 	t.Parallel()
 	documents, err := filepath.Abs("../../testdata/corpus")
@@ -32,14 +31,14 @@ func TestDevModeReindexes(t *testing.T) {
 		t.Helper()
 		p := program.Start(t, []string{"GRISTMILL_SERVER=" + dev.URL()}, "gristmill", append([]string{"reindex", "--collection", "default"}, args...)...)
 		if status := p.Wait(); status != 0 || !strings.Contains(p.Output(), want) {
-			t.Errorf("reindex %q ended with %d, want it to say %q:\n%s", args, status, want, p.Output())
+			t.Errorf("reindex %q exited with %d, want 0 and output with %q:\n%s", args, status, want, p.Output())
 		}
 	}
 	before := bestHit(t, c)
 	reindex("Nothing was begun.", "--dimensions", "256", "--dry-run")
 	reindex("Searches are answered by local (256 dimensions) now.", "--dimensions", "256", "--watch")
 	if bestHit(t, c).Score == before.Score {
-		t.Errorf("the best hit has score %v as before: want one by other vectors", before.Score)
+		t.Errorf("the best hit still has score %v, want the score of other vectors", before.Score)
 	}
 	reindex("the space from before it answers searches again", "--revert")
 	if back := bestHit(t, c); back.Content != before.Content || back.Score != before.Score {
@@ -47,7 +46,7 @@ func TestDevModeReindexes(t *testing.T) {
 	}
 }
 
-// bestHit returns what answers the README's question.
+// bestHit returns the best hit for the README's question.
 func bestHit(t *testing.T, c *client.Client) document.Hit {
 	t.Helper()
 	result, err := c.Search(timeoutContext(t), document.SearchRequest{Query: "How is the speed of the stones set?", Limit: 1})

@@ -21,7 +21,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// providerEnv configures a fake provider with vectors of 64 dimensions.
+// providerEnv returns settings for a fake provider with vectors of 64 dimensions.
 func providerEnv(p *fakeprovider.Provider) []string {
 	return []string{
 		"GRISTMILL_OPENAI_BASE_URL=" + p.URL(),
@@ -30,12 +30,12 @@ func providerEnv(p *fakeprovider.Provider) []string {
 	}
 }
 
-// chatEnv is providerEnv with a model that summarises.
+// chatEnv is providerEnv with a model for summaries.
 func chatEnv(p *fakeprovider.Provider) []string {
 	return append(providerEnv(p), "GRISTMILL_SUMMARY_MODEL=fake-chat")
 }
 
-// copyCorpus copies the corpus to a directory that the test may write to.
+// copyCorpus copies the corpus to a directory that the test may change.
 func copyCorpus(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -54,8 +54,8 @@ func copyCorpus(t *testing.T) string {
 	return dir
 }
 
-// edit changes a corpus in one place: a paragraph is added at the end of its
-// largest file. It returns the heading that it stands under.
+// edit appends a paragraph to the largest file of a corpus. It returns the heading above the
+// paragraph.
 func edit(t *testing.T, dir string) (heading string) {
 	t.Helper()
 	var largest string
@@ -95,8 +95,8 @@ func edit(t *testing.T, dir string) (heading string) {
 	return heading
 }
 
-// embeddedTwice returns the texts that were embedded more than once. That by which a
-// process learns the length of vectors is sent by each one that starts.
+// embeddedTwice returns the texts that were embedded more than once. Each process that starts may
+// send one probe.
 func embeddedTwice(embedded map[string]int) []string {
 	const starts = 3
 	var texts []string
@@ -108,12 +108,12 @@ func embeddedTwice(embedded map[string]int) []string {
 	return texts
 }
 
-// checkEdit checks that after an edit under a heading only passages under it
-// were sent, and none that was sent before.
+// checkEdit checks that after an edit below heading only passages below it were sent, and none that
+// had been sent before.
 func checkEdit(t *testing.T, before, after map[string]int, heading string) {
 	t.Helper()
 	if len(embeddedTwice(after)) > 0 {
-		t.Errorf("after the edit these were sent again: %q", embeddedTwice(after))
+		t.Errorf("after the edit these texts were sent again: %q", embeddedTwice(after))
 	}
 	fresh := 0
 	for text := range after {
@@ -130,7 +130,7 @@ func checkEdit(t *testing.T, before, after map[string]int, heading string) {
 	}
 }
 
-func TestDevModeIngestsOnceAndOnlyWhatChanged(t *testing.T) {
+func TestDevModeIngestsOnlyChanges(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64, RecordTexts: true})
 	dir, data := copyCorpus(t), t.TempDir()
@@ -141,19 +141,19 @@ func TestDevModeIngestsOnceAndOnlyWhatChanged(t *testing.T) {
 
 	first := dev("--once")
 	if status := first.Wait(); status != 0 {
-		t.Fatalf("dev --once ended with %d:\n%s", status, first.Output())
+		t.Fatalf("dev --once exited with %d:\n%s", status, first.Output())
 	}
 	sent := provider.EmbeddedTexts()
 	if len(sent) == 0 || len(embeddedTwice(sent)) > 0 {
-		t.Errorf("%d texts embedded, of these twice: %q", len(sent), embeddedTwice(sent))
+		t.Errorf("%d texts were embedded, these more than once: %q", len(sent), embeddedTwice(sent))
 	}
 
 	second := dev("--once")
 	if status := second.Wait(); status != 0 {
-		t.Fatalf("the second run ended with %d:\n%s", status, second.Output())
+		t.Fatalf("the second run exited with %d:\n%s", status, second.Output())
 	}
 	if now := provider.EmbeddedTexts(); len(now) != len(sent) || len(embeddedTwice(now)) > 0 {
-		t.Errorf("the second run sent %d new texts, and again %q", len(now)-len(sent), embeddedTwice(now))
+		t.Errorf("the second run sent %d new texts, and these again: %q", len(now)-len(sent), embeddedTwice(now))
 	}
 
 	heading := edit(t, dir)
@@ -169,7 +169,7 @@ func TestDevModeIngestsOnceAndOnlyWhatChanged(t *testing.T) {
 		t.Errorf("%d jobs for %d documents and one edit", len(jobs), len(documents))
 	}
 	if status := third.Stop(); status != 0 {
-		t.Errorf("stopped with %d:\n%s", status, third.Output())
+		t.Errorf("dev exited with %d:\n%s", status, third.Output())
 	}
 }
 
@@ -187,16 +187,15 @@ func TestDevModeFinishesAfterSIGKILL(t *testing.T) {
 
 	second := program.Start(t, providerEnv(provider), "gristmill", append(args, "--once")...)
 	if status := second.Wait(); status != 0 {
-		t.Fatalf("after SIGKILL dev --once ended with %d:\n%s", status, second.Output())
+		t.Fatalf("after SIGKILL dev --once exited with %d:\n%s", status, second.Output())
 	}
 	third := program.Start(t, providerEnv(provider), "gristmill", "dev", "--addr", "127.0.0.1:0", "--data", data)
 	checkCorpus(t, third.Client(""), dir)
 	checkInFlight(t, provider)
 }
 
-// hangEveryNth has every nth request for passages hang until release is called:
-// some documents get ready and others stay under way, however few and short
-// they are.
+// hangEveryNth makes every nth embedding request hang until release is called, so that some
+// documents become ready and others keep running, even if there are only a few short ones.
 func hangEveryNth(t *testing.T, server *fakeprovider.Provider, dir string) (release func()) {
 	t.Helper()
 	files, err := upload.Find([]string{dir})
@@ -214,8 +213,7 @@ func hangEveryNth(t *testing.T, server *fakeprovider.Provider, dir string) (rele
 	return func() { server.SetScript(nil) }
 }
 
-// awaitPartlyDone waits until a fair part of the documents is ready, and others are
-// being worked on.
+// awaitPartlyDone waits until a quarter of the documents is ready and others are running.
 func awaitPartlyDone(t *testing.T, c *client.Client) {
 	t.Helper()
 	awaitJobs(t, c, func(jobs []document.Job) bool {
@@ -232,15 +230,15 @@ func awaitPartlyDone(t *testing.T, c *client.Client) {
 	})
 }
 
-// checkInFlight checks that what was embedded twice is no more than what can
-// have been in flight when a worker was killed once.
+// checkInFlight checks that no more texts were embedded twice than can have been in flight when a
+// worker was killed.
 func checkInFlight(t *testing.T, server *fakeprovider.Provider) {
 	t.Helper()
 	const requests, batch = 16, 64 // GRISTMILL_EMBEDDING_CONCURRENCY and _BATCH
 	embedded := server.EmbeddedTexts()
 	again := 0
 	for text, n := range embedded {
-		if text == provider.ProbeText { // asked by each program that starts
+		if text == provider.ProbeText { // sent by each program that starts
 			continue
 		}
 		if n > 2 {
@@ -250,14 +248,14 @@ func checkInFlight(t *testing.T, server *fakeprovider.Provider) {
 	}
 	t.Logf("%d of %d texts were embedded twice", again, len(embedded))
 	if again > requests*batch {
-		t.Errorf("%d texts were embedded twice; at most %d can have been in flight", again, requests*batch)
+		t.Errorf("%d texts were embedded twice, want at most the %d that can have been in flight", again, requests*batch)
 	}
 	if len(embedded) == 0 {
 		t.Error("nothing was embedded")
 	}
 }
 
-// awaitJobs asks for the jobs until they are as wanted.
+// awaitJobs polls the jobs until wanted returns true.
 func awaitJobs(t *testing.T, c *client.Client, wanted func([]document.Job) bool) {
 	t.Helper()
 	ctx := timeoutContext(t)
@@ -270,7 +268,7 @@ func awaitJobs(t *testing.T, c *client.Client, wanted func([]document.Job) bool)
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("the jobs never were as wanted: %d jobs, %v", len(list.Items), err)
+			t.Fatalf("the jobs did not reach the wanted state: %d jobs, error %v", len(list.Items), err)
 		case <-tick.C:
 		}
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// events asks for the events of a job.
+// events requests the event stream of a job.
 func events(t *testing.T, base string, job uuid.UUID, lastEventID string) *http.Response {
 	t.Helper()
 	request, err := http.NewRequestWithContext(timeoutContext(t), "GET", base+"/v1/jobs/"+job.String()+"/events", nil)
@@ -32,8 +32,8 @@ func events(t *testing.T, base string, job uuid.UUID, lastEventID string) *http.
 	return response
 }
 
-// readEvents reads events until enough says so or the stream ends, and returns
-// the last job and the id of its event.
+// readEvents reads events until enough returns true or the stream ends. It returns the job in the
+// last event and the event's id.
 func readEvents(t *testing.T, lines *bufio.Scanner, enough func(document.Job) bool) (job document.Job, id string) {
 	t.Helper()
 	for lines.Scan() {
@@ -65,7 +65,8 @@ func TestJobsAreFollowedCancelledAndRetried(t *testing.T) {
 	s.Start("worker-summary")
 	c := api.Client(program.APIKey)
 
-	// The length of the model's vectors is asked for once, which is nobody's to cancel.
+	// Waits for the first job, because the probe for the model's dimensions is not cancelled with a
+	// job.
 	first, err := c.Upload(t.Context(), document.UploadRequest{Key: "first.md"}, strings.NewReader(guide))
 	if err != nil {
 		t.Fatal(err)
@@ -88,19 +89,19 @@ func TestJobsAreFollowedCancelledAndRetried(t *testing.T) {
 	}
 	job, seen := readEvents(t, lines, func(document.Job) bool { return false })
 	if job.State != document.JobCancelled || job.Error == "" {
-		t.Errorf("the last event shows a job that is %s: %q, want cancelled and why", job.State, job.Error)
+		t.Errorf("the job in the last event is %s: %q, want cancelled with a reason", job.State, job.Error)
 	}
 	if again := events(t, api.URL(), id, seen); again.StatusCode != http.StatusNoContent {
-		t.Errorf("asked again by who has seen the end: %s, want 204", again.Status)
+		t.Errorf("a client that has seen the last event gets %s, want 204", again.Status)
 	}
 
 	provider.FailNext(nil, 0)
 	if job, err := c.RetryJob(t.Context(), id); err != nil || job.State.Ended() {
-		t.Fatalf("put back on the path: %s, %v", job.State, err)
+		t.Fatalf("retry: %s, %v", job.State, err)
 	}
-	// To one who has seen the end it is a job like another that goes on.
+	// After the retry, a client that saw the end gets new events.
 	job, _ = readEvents(t, bufio.NewScanner(events(t, api.URL(), id, seen).Body), func(document.Job) bool { return false })
 	if job.State != document.JobSucceeded || job.Error != "" {
-		t.Errorf("retried, the job is %s: %q, want succeeded", job.State, job.Error)
+		t.Errorf("after the retry the job is %s: %q, want succeeded", job.State, job.Error)
 	}
 }

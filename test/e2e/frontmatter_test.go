@@ -11,8 +11,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// What documents say of themselves is metadata as it was written, or text with a
-// warning; it is never lost, and finds them.
+// Front matter becomes metadata as it was written, or text with a warning. It is never lost, and
+// searches find it.
 func TestFrontMatterIsMetadataOrText(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64, RecordTexts: true})
@@ -21,9 +21,9 @@ func TestFrontMatterIsMetadataOrText(t *testing.T) {
 	for _, test := range []struct {
 		key, text       string
 		title, metadata string
-		warning         string // in its detail
-		embedded        string // one of the texts begins so
-		summary         string // does not hold this
+		warning         string // part of the warning's detail
+		embedded        string // beginning of one embedded text
+		summary         string // text that the summary must not contain
 	}{
 		{key: "types.md", text: "---\ntitle: 1.10\nzip: 01234\ndate: 2031-02-03\nsize: 42\n---\nBody of types.\n",
 			title: "1.10", metadata: `{"date":"2031-02-03","size":42,"title":"1.10","zip":"01234"}`, embedded: "1.10\n\nBody of types."},
@@ -62,18 +62,18 @@ func TestFrontMatterIsMetadataOrText(t *testing.T) {
 			found = found || strings.HasPrefix(text, test.embedded)
 		}
 		if !found {
-			t.Errorf("%s: nothing that begins with %q was embedded", test.key, test.embedded)
+			t.Errorf("%s: no embedded text begins with %q", test.key, test.embedded)
 		}
 		if summary, err := c.Summary(ctx, d.ID); err != nil || test.summary != "" && strings.Contains(summary.Summary, test.summary) {
 			t.Errorf("%s: summary %q, %v, want one without %q", test.key, summary.Summary, err, test.summary)
 		}
 	}
 	if status := dev.Stop(); status != 0 {
-		t.Errorf("stopped with %d:\n%s", status, dev.Output())
+		t.Errorf("dev exited with %d:\n%s", status, dev.Output())
 	}
 }
 
-// compact returns JSON without white space.
+// compact returns JSON without whitespace.
 func compact(t *testing.T, raw json.RawMessage) []byte {
 	t.Helper()
 	text, err := json.Marshal(raw)

@@ -15,9 +15,9 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// A key that is wrong for a while fails no job: they wait, and every door says
-// what to set. When it is right a retry of one of them has all go on.
-func TestWrongKeyWaits(t *testing.T) {
+// A wrong API key fails no job. Jobs wait, and readiness, doctor and the command line name the
+// setting to change. With the right key, retrying one job makes all continue.
+func TestJobsWaitForCorrectAPIKey(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64})
 	s := program.NewInstallation(t, providerEnv(provider)...)
@@ -51,17 +51,17 @@ func TestWrongKeyWaits(t *testing.T) {
 	if doctor := program.Start(t, s.Env(), "gristmill", "doctor"); doctor.Wait() == 0 || !strings.Contains(doctor.Output(), setting) {
 		t.Errorf("gristmill doctor:\n%s", doctor.Output())
 	}
-	// As docs/operations.md has them, with no more than they need.
+	// Runs gristmill models as docs/operations.md describes, with only the setting that it needs.
 	models := func(args ...string) string {
 		t.Helper()
 		models := program.Start(t, []string{"GRISTMILL_REDIS_URL=" + s.RedisURL}, "gristmill", append([]string{"models"}, args...)...)
 		if status := models.Wait(); status != 0 {
-			t.Errorf("gristmill models %v ended with %d", args, status)
+			t.Errorf("gristmill models %v exited with %d", args, status)
 		}
 		return models.Output()
 	}
-	if said := models(); !strings.Contains(said, setting) || !strings.Contains(said, "misconfigured") {
-		t.Errorf("gristmill models:\n%s", said)
+	if output := models(); !strings.Contains(output, setting) || !strings.Contains(output, "misconfigured") {
+		t.Errorf("gristmill models:\n%s", output)
 	}
 
 	provider.FailNext(nil, 0)
@@ -69,7 +69,7 @@ func TestWrongKeyWaits(t *testing.T) {
 		t.Helper()
 		retry := program.Start(t, []string{"GRISTMILL_SERVER=" + api.URL(), "GRISTMILL_KEY=" + program.APIKey}, "gristmill", "retry", job.String())
 		if status := retry.Wait(); status != 0 || !strings.Contains(retry.Output(), job.String()) {
-			t.Errorf("gristmill retry ended with %d:\n%s", status, retry.Output())
+			t.Errorf("gristmill retry exited with %d:\n%s", status, retry.Output())
 		}
 	}
 	retry(waiting[0].ID)
@@ -78,12 +78,12 @@ func TestWrongKeyWaits(t *testing.T) {
 			t.Errorf("a job is %s: %s, %v", done.State, done.Error, err)
 		}
 	}
-	if said := models(); !strings.Contains(said, "no model is held") {
-		t.Errorf("gristmill models:\n%s", said)
+	if output := models(); !strings.Contains(output, "no model is held") {
+		t.Errorf("gristmill models:\n%s", output)
 	}
 
-	// A hold that is lifted is over for the next request. What waits comes back by
-	// itself in a minute or so, and at once when it is told to.
+	// Lifting a hold takes effect with the next request. Waiting jobs continue by themselves after
+	// about a minute, or immediately on a retry.
 	provider.FailNext(fakeprovider.RateLimit("300"), -1)
 	accepted, err := c.Upload(t.Context(), document.UploadRequest{Key: "late.md"}, strings.NewReader("# Late\n\nIt waits for the rate limit.\n"))
 	if err != nil {
@@ -99,16 +99,16 @@ func TestWrongKeyWaits(t *testing.T) {
 		t.Helper()
 		status, _, answer, err := api.Send(t.Context(), http.MethodPost, "/v1/search", map[string]string{"query": "who waits?"})
 		if err != nil || status != want {
-			t.Errorf("a search was answered %d %s, %v; want %d", status, answer, err, want)
+			t.Errorf("a search was answered %d %s, error %v; want %d", status, answer, err, want)
 		}
 	}
 	ask(http.StatusServiceUnavailable)
-	if said := models("--lift"); !strings.Contains(said, "rate_limited") || !strings.Contains(said, "now") {
-		t.Errorf("gristmill models --lift:\n%s", said)
+	if output := models("--lift"); !strings.Contains(output, "rate_limited") || !strings.Contains(output, "now") {
+		t.Errorf("gristmill models --lift:\n%s", output)
 	}
 	ask(http.StatusOK)
 	if job, err := c.Job(t.Context(), accepted.Job.ID, 0); err != nil || job.NextAttemptAt != nil && time.Until(*job.NextAttemptAt) > 80*time.Second {
-		t.Errorf("the job waits until %v, %v; want a minute or so", job.NextAttemptAt, err)
+		t.Errorf("the job waits until %v, error %v; want at most 80 s", job.NextAttemptAt, err)
 	}
 	retry(accepted.Job.ID)
 	if done, err := c.AwaitJob(timeoutContext(t), accepted.Job.ID, time.Second, nil); err != nil || done.State != document.JobSucceeded {

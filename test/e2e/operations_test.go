@@ -31,7 +31,7 @@ func uploadOne(t *testing.T, c *client.Client, key, text string) document.Accept
 	return accepted
 }
 
-// get asks for an address with a header and returns status and body.
+// get sends a GET request with a header and returns the status and the body.
 func get(t *testing.T, address string, header http.Header) (int, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), "GET", address, nil)
@@ -51,8 +51,9 @@ func get(t *testing.T, address string, header http.Header) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-// Every program says how it is, what it has done, and in its log for whom.
-func TestProgramsAnswerForThemselves(t *testing.T) {
+// Every program serves health, readiness and metrics, and logs the tenant, the document and the
+// job.
+func TestProgramsReportTheirState(t *testing.T) {
 	t.Parallel()
 	s := program.NewInstallation(t)
 	programs := map[string]*program.Program{}
@@ -103,8 +104,8 @@ func TestProgramsAnswerForThemselves(t *testing.T) {
 	}
 }
 
-// An installation that has no role of index builds works, and says what to set.
-func TestWithoutARoleOfIndexBuilds(t *testing.T) {
+// An installation without a role for index builds works, and names the setting that is missing.
+func TestWithoutIndexRole(t *testing.T) {
 	t.Parallel()
 	s := program.NewInstallation(t)
 	s.IndexURL = ""
@@ -141,7 +142,7 @@ func hasRecord(log string, want map[string]string) bool {
 	return false
 }
 
-// Without the servers a program says what is down, and does not end.
+// A program whose servers are down reports them and keeps running.
 func TestProgramsWaitForServers(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"api", "worker-knowledge", "worker-summary"} {
@@ -155,12 +156,12 @@ func TestProgramsWaitForServers(t *testing.T) {
 		for _, key := range []string{"", "wrong"} {
 			status, body := get(t, address+"/readyz", http.Header{"Authorization": {"Bearer " + key}})
 			if status != http.StatusServiceUnavailable || strings.Contains(body, "127.0.0.1") || strings.Contains(body, "gristmill") {
-				t.Errorf("%s tells a request with key %q: %d %s", name, key, status, body)
+				t.Errorf("%s answers a request with key %q: %d %s", name, key, status, body)
 			}
 		}
 		status, body := get(t, address+"/readyz", http.Header{"Authorization": {"Bearer right"}})
 		if !strings.Contains(body, "127.0.0.1:1") {
-			t.Errorf("%s does not tell with the key which server it looks for: %s", name, body)
+			t.Errorf("%s does not show the server's address to a request with the key: %s", name, body)
 		}
 		if status != http.StatusServiceUnavailable {
 			t.Errorf("%s is ready without servers: %d %s", name, status, body)
@@ -174,7 +175,7 @@ func TestProgramsWaitForServers(t *testing.T) {
 			t.Errorf("%s is not alive", name)
 		}
 		if status := p.Stop(); status != 0 {
-			t.Errorf("%s stopped with %d", name, status)
+			t.Errorf("%s exited with %d", name, status)
 		}
 		if strings.Contains(body+p.Output(), "secret-password") {
 			t.Errorf("%s shows a password:\n%s\n%s", name, body, p.Output())
@@ -182,7 +183,7 @@ func TestProgramsWaitForServers(t *testing.T) {
 	}
 }
 
-func TestContentHasRanges(t *testing.T) {
+func TestContentSupportsRanges(t *testing.T) {
 	t.Parallel()
 	s := program.NewInstallation(t)
 	api := s.Start("api")
@@ -205,28 +206,28 @@ func TestContentHasRanges(t *testing.T) {
 	}
 }
 
-// A deleted document is gone for readers at once, and from every server soon;
-// its passages once they are a day old.
-func TestDeletedDocumentsAreSweptAway(t *testing.T) {
+// A deleted document is immediately invisible to readers and soon removed from every server, except
+// its passages, which are removed when they are a day old.
+func TestDeletedDocumentsAreRemoved(t *testing.T) {
 	t.Parallel()
 	s := program.NewInstallation(t)
 	c := s.Start("api").Client(program.APIKey)
 	s.Start("worker-knowledge")
 	s.Start("worker-summary")
 	uploadOne(t, c, "kept.md", guide)
-	gone := uploadOne(t, c, "gone.md", guide+"\n# Only here\n\nNobody else has this passage.\n")
-	if err := c.DeleteDocument(t.Context(), gone.Document.ID); err != nil {
+	deleted := uploadOne(t, c, "deleted.md", guide+"\n# Only here\n\nNo other document has this passage.\n")
+	if err := c.DeleteDocument(t.Context(), deleted.Document.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Document(t.Context(), gone.Document.ID); err == nil {
-		t.Error("the document is still there")
+	if _, err := c.Document(t.Context(), deleted.Document.ID); err == nil {
+		t.Error("the document still exists")
 	}
-	result, err := c.Search(t.Context(), document.SearchRequest{Query: "Nobody else has this passage", Limit: 100})
+	result, err := c.Search(t.Context(), document.SearchRequest{Query: "No other document has this passage", Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, hit := range result.Hits {
-		if hit.DocumentID == gone.Document.ID || strings.Contains(hit.Content, "Nobody else") {
+		if hit.DocumentID == deleted.Document.ID || strings.Contains(hit.Content, "No other document") {
 			t.Errorf("search finds %+v", hit)
 		}
 	}
@@ -234,20 +235,20 @@ func TestDeletedDocumentsAreSweptAway(t *testing.T) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := timeoutContext(t); ; {
-		holdings := audit.Snapshot(t, s)
+		snapshot := audit.Snapshot(t, s)
 		objects := 0
-		for name := range holdings {
+		for name := range snapshot {
 			if strings.HasPrefix(name, "object ") {
 				objects++
 			}
 		}
-		left := s.QueryInt("SELECT count(*) FROM " + program.AllPassagesSQL + " p WHERE content LIKE '%Nobody else%'")
-		if objects == 1 && left == 0 && holdings["table public.documents"] == "1" {
+		left := s.QueryInt("SELECT count(*) FROM " + program.AllPassagesSQL + " p WHERE content LIKE '%No other document%'")
+		if objects == 1 && left == 0 && snapshot["table public.documents"] == "1" {
 			break
 		}
 		select {
 		case <-deadline.Done():
-			t.Fatalf("%d objects, %d passages and these rows are left: %v", objects, left, holdings)
+			t.Fatalf("%d objects, %d passages and these rows are left: %v", objects, left, snapshot)
 		case <-tick.C:
 		}
 	}

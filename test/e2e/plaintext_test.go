@@ -12,8 +12,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Plain text has no headings, whatever its lines look like, and is cut between
-// its lines, which are records. The same bytes as markdown are another version.
+// Plain text has no headings, whatever its lines look like, and is split between lines, which are
+// its records. The same bytes as markdown are another version.
 func TestPlainTextHasRecordsAndNoHeadings(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64, RecordTexts: true})
@@ -54,12 +54,12 @@ func TestPlainTextHasRecordsAndNoHeadings(t *testing.T) {
 		t.Errorf("document %+v has %d passages", d, len(passages))
 	}
 	for _, p := range passages {
-		before, behind := source[:p.Start], source[p.End:]
-		if len(p.HeadingPath) > 0 || before != "" && !strings.HasSuffix(before, "\n") || behind != "" && !strings.HasPrefix(behind, "\n") {
-			t.Errorf("passage %d stands under %q and is not of whole lines: %q", p.Ordinal, p.HeadingPath, p.Content)
+		before, after := source[:p.Start], source[p.End:]
+		if len(p.HeadingPath) > 0 || before != "" && !strings.HasSuffix(before, "\n") || after != "" && !strings.HasPrefix(after, "\n") {
+			t.Errorf("passage %d has heading path %q, or does not consist of complete lines: %q", p.Ordinal, p.HeadingPath, p.Content)
 		}
 		if provider.EmbeddedTexts()[p.Content] == 0 {
-			t.Errorf("passage %d was not embedded as it is: %q", p.Ordinal, p.Content)
+			t.Errorf("passage %d was not embedded unchanged: %q", p.Ordinal, p.Content)
 		}
 	}
 	if d, _ = put("text/markdown"); d.Title != "Log of the mill" || d.Version != 2 {

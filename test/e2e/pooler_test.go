@@ -13,9 +13,9 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Everything works through PgBouncer in transaction mode, with fewer
-// connections behind it than the programs have to it.
-func TestThroughAPooler(t *testing.T) {
+// Everything works through PgBouncer in transaction mode, with fewer server connections than the
+// programs have to PgBouncer.
+func TestThroughPooler(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64, RecordTexts: true, Semantic: true})
 	s := program.NewInstallation(t, chatEnv(provider)...)
@@ -24,7 +24,7 @@ func TestThroughAPooler(t *testing.T) {
 	s.ExtraEnv = append(s.ExtraEnv, "GRISTMILL_DATABASE_DIRECT_URL="+direct)
 	checkServers(t, s, provider)
 
-	// A new model is copied in, and then the space of the old one is dropped.
+	// A reindex copies vectors of a new model in, then the old model's space is dropped.
 	s.ExtraEnv = append(s.ExtraEnv, "GRISTMILL_REINDEX_SOAK=0s")
 	api := s.Start("api")
 	worker := s.Start("worker-knowledge")
@@ -43,9 +43,9 @@ func TestThroughAPooler(t *testing.T) {
 	}
 }
 
-// Who has a pooler and does not say how to get past it, is told so by everything
-// that needs a session.
-func TestPoolerInTheWay(t *testing.T) {
+// With a pooler but without a direct URL, everything that needs a session names the setting that is
+// missing.
+func TestPoolerWithoutDirectURL(t *testing.T) {
 	t.Parallel()
 	s := program.NewInstallation(t)
 	owner, index := services.PgBouncerURL(t, s.OwnerURL), services.PgBouncerURL(t, s.IndexURL)
@@ -56,13 +56,13 @@ func TestPoolerInTheWay(t *testing.T) {
 	if status != http.StatusServiceUnavailable || !strings.Contains(body, setting) {
 		t.Errorf("readyz: %d %s", status, body)
 	}
-	for _, test := range []struct{ command, env, say string }{
+	for _, test := range []struct{ command, env, want string }{
 		{"doctor", "", setting},
 		{"doctor", "GRISTMILL_INDEX_DATABASE_URL=" + index, "set GRISTMILL_INDEX_DATABASE_URL to"},
 		{"migrate", "GRISTMILL_MIGRATE_DATABASE_URL=" + owner, "set GRISTMILL_MIGRATE_DATABASE_URL to"},
 	} {
 		command := program.Start(t, append(s.Env(), test.env), "gristmill", test.command)
-		if status := command.Wait(); status == 0 || !strings.Contains(command.Output(), test.say) {
+		if status := command.Wait(); status == 0 || !strings.Contains(command.Output(), test.want) {
 			t.Errorf("gristmill %s: %d\n%s", test.command, status, command.Output())
 		}
 	}

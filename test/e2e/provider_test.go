@@ -13,7 +13,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// search asks a question and returns status, header and how long it took.
+// search searches and returns the status, the header and the duration.
 func search(t *testing.T, p *program.Program, question string) (int, http.Header, time.Duration) {
 	t.Helper()
 	body := fmt.Sprintf(`{"query":%q}`, question)
@@ -31,8 +31,8 @@ func search(t *testing.T, p *program.Program, question string) (int, http.Header
 	return response.StatusCode, response.Header, time.Since(start)
 }
 
-// Questions do not queue behind documents, and one that cannot be embedded is
-// answered soon, with when to ask again.
+// Searches do not wait behind documents. A query that cannot be embedded is answered soon, with
+// Retry-After.
 func TestSearchWhileTheProviderIsBusyOrBroken(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64})
@@ -44,7 +44,7 @@ func TestSearchWhileTheProviderIsBusyOrBroken(t *testing.T) {
 		t.Fatalf("search answered %d", status)
 	}
 
-	// Batches have more than one text, questions do not.
+	// Only batches hang: they have more than one text, queries have one.
 	hanging := make(chan struct{}, 100)
 	provider.FailNext(func(a *fakeprovider.Answer) {
 		if len(a.Vectors) > 1 {
@@ -53,7 +53,7 @@ func TestSearchWhileTheProviderIsBusyOrBroken(t *testing.T) {
 		}
 	}, -1)
 	for i := range 4 {
-		text := fmt.Sprintf("# One %[1]d\n\nThis hangs %[1]d.\n\n# Two %[1]d\n\nAnd so does this %[1]d.\n", i)
+		text := fmt.Sprintf("# One %[1]d\n\nThis hangs %[1]d.\n\n# Two %[1]d\n\nThis hangs too %[1]d.\n", i)
 		if _, err := c.Upload(t.Context(), document.UploadRequest{Key: fmt.Sprint(i, ".md")}, strings.NewReader(text)); err != nil {
 			t.Fatal(err)
 		}
@@ -75,10 +75,10 @@ func TestSearchWhileTheProviderIsBusyOrBroken(t *testing.T) {
 	}{
 		{"hangs", fakeprovider.Hang},
 		{"answers 503", fakeprovider.Status(503, "overloaded")},
-		{"breaks off", fakeprovider.TruncatedJSON},
+		{"truncates its answer", fakeprovider.TruncatedJSON},
 	} {
 		provider.FailNext(fault.fault, -1)
-		status, header, took := search(t, dev, "who "+fault.name+"?") // a question that another waits for is not sent again
+		status, header, took := search(t, dev, "who "+fault.name+"?") // another query each time, because equal queries share a request
 		if status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" || took > time.Second {
 			t.Errorf("while the provider %s, search answered %d, Retry-After %q, after %s; want 503 within a second", fault.name, status, header.Get("Retry-After"), took)
 		}
@@ -86,7 +86,7 @@ func TestSearchWhileTheProviderIsBusyOrBroken(t *testing.T) {
 			t.Errorf("while the provider %s: %v", fault.name, err)
 		}
 	}
-	// What has failed so often may be left alone for a while.
+	// After the failures the model may be held for a while.
 	provider.FailNext(nil, 0)
 	tests.Until(t, "searches are answered again", func() bool {
 		status, _, _ := search(t, dev, "how is grain ground?")
@@ -98,7 +98,7 @@ func TestSearchWhileTheProviderIsBusyOrBroken(t *testing.T) {
 	}
 	sent := provider.Counts().EmbeddingRequests
 	if status, header, _ := search(t, dev, "who mills?"); status != http.StatusServiceUnavailable || header.Get("Retry-After") != "30" || provider.Counts().EmbeddingRequests != sent {
-		t.Errorf("search answered %d, Retry-After %q, after %d requests, want the provider to be left alone for 30 s",
+		t.Errorf("search answered %d, Retry-After %q, after %d requests; want 503, 30 and no request",
 			status, header.Get("Retry-After"), provider.Counts().EmbeddingRequests-sent)
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// uploadAll uploads every file below dir and fails the test if one is refused.
+// uploadAll uploads every file below dir. Fails the test if one is refused.
 func uploadAll(t *testing.T, c *client.Client, dir string, follow bool) upload.Result {
 	t.Helper()
 	files, err := upload.Find([]string{dir})
@@ -33,15 +33,14 @@ func uploadAll(t *testing.T, c *client.Client, dir string, follow bool) upload.R
 	return tally
 }
 
-func TestServersIngestOnceAndOnlyWhatChanged(t *testing.T) {
+func TestServersIngestOnlyChanges(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64, RecordTexts: true, Semantic: true})
 	checkServers(t, program.NewInstallation(t, chatEnv(provider)...), provider)
 }
 
-// checkServers starts the programs of a site, and checks that they ingest a
-// corpus once and only what has changed later, that it is found, and that
-// re-indexing sends nothing.
+// checkServers starts the programs of an installation. It checks that they ingest a corpus once,
+// and later only what has changed, that searches find it, and that re-indexing sends nothing.
 func checkServers(t *testing.T, s *program.Installation, provider *fakeprovider.Provider) {
 	t.Helper()
 	api, knowledge, summary := s.Start("api"), s.Start("worker-knowledge"), s.Start("worker-summary")
@@ -51,7 +50,7 @@ func checkServers(t *testing.T, s *program.Installation, provider *fakeprovider.
 	checkCorpus(t, c, dir)
 	checkSections(t, c)
 	if calls := provider.Counts().ChatRequests; calls == 0 || 213*calls > 300*documents {
-		t.Errorf("%d calls of the chat model for %d documents, want at most 300 for 213", calls, documents)
+		t.Errorf("%d chat requests for %d documents, want at most 300 for 213", calls, documents)
 	}
 	sent := provider.EmbeddedTexts()
 	if len(embeddedTwice(sent)) > 0 {
@@ -63,7 +62,7 @@ func checkServers(t *testing.T, s *program.Installation, provider *fakeprovider.
 		t.Errorf("of %d documents uploaded again %d were unchanged", tally.Documents, tally.Unchanged)
 	}
 	if now := len(audit.Jobs(t, c)); now != jobs {
-		t.Errorf("uploading the same again made %d jobs", now-jobs)
+		t.Errorf("uploading the same again created %d jobs", now-jobs)
 	}
 
 	calls := provider.Counts().ChatRequests
@@ -73,29 +72,29 @@ func checkServers(t *testing.T, s *program.Installation, provider *fakeprovider.
 	checkSections(t, c)
 	checkEdit(t, sent, provider.EmbeddedTexts(), heading)
 	if calls = provider.Counts().ChatRequests - calls; calls < 1 || calls > 2 {
-		t.Errorf("%d calls of the chat model for an edited paragraph, want 1 or 2", calls)
+		t.Errorf("%d chat requests for an edited paragraph, want 1 or 2", calls)
 	}
 
 	checkSearch(t, c)
 	checkReindexSendsNothing(t, c, provider, dir)
 	for _, p := range []*program.Program{api, knowledge, summary} {
 		if status := p.Stop(); status != 0 {
-			t.Errorf("%s stopped with %d:\n%s", p.Name, status, p.Output())
+			t.Errorf("%s exited with %d:\n%s", p.Name, status, p.Output())
 		}
 	}
 }
 
-// checkSections fails unless all sections of all documents have a summary.
+// checkSections checks that all sections of all documents have a summary.
 func checkSections(t *testing.T, c *client.Client) {
 	t.Helper()
 	for _, job := range audit.Jobs(t, c) {
 		if p := job.Tasks.Summary; p.Sections == 0 || p.SectionsDone != p.Sections || p.SectionsRefused > 0 {
-			t.Errorf("job %s of %s has summarised %d of %d sections, %d were refused", job.ID, job.DocumentID, p.SectionsDone, p.Sections, p.SectionsRefused)
+			t.Errorf("job %s of %s has summaries of %d of %d sections, %d were refused", job.ID, job.DocumentID, p.SectionsDone, p.Sections, p.SectionsRefused)
 		}
 	}
 }
 
-// checkSearch searches for the words of a passage and wants it back.
+// checkSearch searches for the text of a passage of each document, and checks that it is found.
 func checkSearch(t *testing.T, c *client.Client) {
 	t.Helper()
 	for key, d := range audit.Documents(t, c) {
@@ -117,9 +116,8 @@ func checkSearch(t *testing.T, c *client.Client) {
 	}
 }
 
-// checkReindexSendsNothing re-indexes everything, first what needs it, which is
-// nothing, then by force: each document gets a version then, and the model is
-// not asked again.
+// checkReindexSendsNothing re-indexes without and with force, which both send nothing to the
+// provider. Only with force does every document get a new version.
 func checkReindexSendsNothing(t *testing.T, c *client.Client, provider *fakeprovider.Provider, dir string) {
 	t.Helper()
 	before := provider.Counts()
@@ -133,25 +131,25 @@ func checkReindexSendsNothing(t *testing.T, c *client.Client, provider *fakeprov
 				want++
 			}
 			if d.Version != want {
-				t.Errorf("by force %v: %s is at version %d, want %d", force, key, d.Version, want)
+				t.Errorf("force %v: %s is at version %d, want %d", force, key, d.Version, want)
 			}
 		}
 	}
-	// Questions asked by checkSearch came before; nothing has come since.
+	// The searches of checkSearch were sent before.
 	after := provider.Counts()
 	if texts, calls := after.TextsAnswered-before.TextsAnswered, after.ChatRequests-before.ChatRequests; texts != 0 || calls != 0 {
-		t.Errorf("re-indexing sent %d texts and asked the chat model %d times", texts, calls)
+		t.Errorf("re-indexing sent %d texts and %d chat requests", texts, calls)
 	}
 }
 
-// reindex begins what is asked for and wants it to succeed.
+// reindex begins reindexes and waits until all have succeeded.
 func reindex(t *testing.T, c *client.Client, request document.ReindexRequest) {
 	t.Helper()
-	begun, err := c.BeginReindex(t.Context(), request)
-	if err != nil || len(begun) == 0 {
-		t.Fatalf("begun %+v: %v", begun, err)
+	started, err := c.BeginReindex(t.Context(), request)
+	if err != nil || len(started) == 0 {
+		t.Fatalf("begin the reindex: %+v, %v", started, err)
 	}
-	for _, r := range begun {
+	for _, r := range started {
 		ended, err := c.AwaitReindex(timeoutContext(t), r.ID, time.Second, nil)
 		if err != nil || ended.State != document.JobSucceeded {
 			t.Fatalf("reindex %s of %s is %s: %s, %v", r.ID, r.Collection, ended.State, ended.Error, err)
@@ -180,9 +178,9 @@ func TestServersFinishAfterSIGKILL(t *testing.T) {
 	checkInFlight(t, provider)
 }
 
-// A model that answers wrongly to everything has jobs wait and say how it answers.
-// Nothing of its answers is kept, and they go on when it answers well.
-func TestWrongAnswersWaitAndWriteNothing(t *testing.T) {
+// While a model gives invalid answers to everything, jobs wait with an error that describes the
+// answers. Nothing of them is stored, and the jobs continue when the answers are valid.
+func TestInvalidAnswersWaitAndWriteNothing(t *testing.T) {
 	t.Parallel()
 	provider := fakeprovider.Start(t, fakeprovider.Options{Dimensions: 64})
 	s := program.NewInstallation(t, providerEnv(provider)...)
@@ -191,10 +189,10 @@ func TestWrongAnswersWaitAndWriteNothing(t *testing.T) {
 	s.Start("worker-summary")
 	for name, test := range map[string]struct {
 		fault fakeprovider.Fault
-		says  string
+		error string
 	}{
 		"count": {fakeprovider.WrongCount, "vectors"},
-		"NaN": {func(a *fakeprovider.Answer) { // in every vector: the others of an answer would be kept
+		"NaN": {func(a *fakeprovider.Answer) { // in every vector, because valid vectors of an answer are stored
 			for i := range a.Vectors {
 				fakeprovider.NaN(&fakeprovider.Answer{Vectors: a.Vectors[:i+1]})
 			}
@@ -202,7 +200,7 @@ func TestWrongAnswersWaitAndWriteNothing(t *testing.T) {
 	} {
 		written := s.QueryInt("SELECT count(*) FROM " + program.AllPassagesSQL + " p")
 		provider.FailNext(test.fault, -1)
-		text := fmt.Sprintf("# Wrong %s\n\nThe answer to this is wrong.\n\n# Another\n\nAnd so is the one to this. %s\n", name, strings.Repeat("Grist. ", 300))
+		text := fmt.Sprintf("# Wrong %s\n\nThe answer to this is wrong.\n\n# Another\n\nThe answer to this is wrong too. %s\n", name, strings.Repeat("Grist. ", 300))
 		accepted, err := c.Upload(t.Context(), document.UploadRequest{Key: name + ".md"}, strings.NewReader(text))
 		if err != nil {
 			t.Fatal(err)
@@ -214,8 +212,8 @@ func TestWrongAnswersWaitAndWriteNothing(t *testing.T) {
 			}
 			return job.Tasks.Knowledge.State == document.JobWaiting
 		})
-		if knowledge := job.Tasks.Knowledge; !strings.Contains(knowledge.Error, test.says) || knowledge.Attempt > 1 {
-			t.Errorf("%s: after attempt %d the job is %s: %q, want it to wait with %q", name, knowledge.Attempt, job.State, knowledge.Error, test.says)
+		if knowledge := job.Tasks.Knowledge; !strings.Contains(knowledge.Error, test.error) || knowledge.Attempt > 1 {
+			t.Errorf("%s: after attempt %d the job is %s: %q, want waiting with %q", name, knowledge.Attempt, job.State, knowledge.Error, test.error)
 		}
 		if n := s.QueryInt("SELECT count(*) FROM "+program.AllPassagesSQL+" p") - written; n != 0 {
 			t.Errorf("%s: %d passages were written", name, n)

@@ -22,15 +22,15 @@ import (
 
 const allowLoopback = "GRISTMILL_WEBHOOK_ALLOW=127.0.0.1/32"
 
-// receivedEvent is what a receiver was told by one request.
+// receivedEvent is a request to a receiver.
 type receivedEvent struct {
 	header http.Header
 	body   []byte
 	event  document.Event
 }
 
-// newReceiver returns the URL of a receiver, and what it is told. It answers
-// with the status that the next one asks for.
+// newReceiver starts a receiver. It returns its URL and the requests that it gets. answer returns
+// the status of the next answer.
 func newReceiver(t *testing.T, answer func(r *http.Request) int) (url string, requests <-chan receivedEvent) {
 	t.Helper()
 	all := make(chan receivedEvent, 100)
@@ -47,7 +47,7 @@ func newReceiver(t *testing.T, answer func(r *http.Request) int) (url string, re
 	return receiver.URL, all
 }
 
-// send makes a request with a JSON body, or none, and decodes the answer.
+// send sends a request with a JSON body, or none, and decodes the answer.
 func send[T any](t *testing.T, method, url, body string, want int) (answer T) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
@@ -78,10 +78,11 @@ func addWebhook(t *testing.T, api, url string) document.Webhook {
 	return send[document.Webhook](t, "POST", api+"/v1/webhooks", `{"url":"`+url+`"}`, http.StatusCreated)
 }
 
-// awaitDelivery waits until the webhook has one delivery, in that state.
+// awaitDelivery waits until the webhook has exactly one delivery, with an attempt and the given
+// state.
 func awaitDelivery(t *testing.T, api string, webhook uuid.UUID, state document.DeliveryState) (delivery document.Delivery) {
 	t.Helper()
-	wait.Until(t, "there is a delivery that is "+string(state), func() bool {
+	wait.Until(t, "a delivery is "+string(state), func() bool {
 		list := send[document.List[document.Delivery]](t, "GET", api+"/v1/webhooks/"+webhook.String()+"/deliveries", "", http.StatusOK)
 		if len(list.Items) == 1 {
 			delivery = list.Items[0]
@@ -91,7 +92,7 @@ func awaitDelivery(t *testing.T, api string, webhook uuid.UUID, state document.D
 	return delivery
 }
 
-// checkSignature checks the signature as a receiver does, who has the secret's text.
+// checkSignature checks a signature as a receiver does, with the text of the secret.
 func checkSignature(t *testing.T, webhook document.Webhook, got receivedEvent) {
 	t.Helper()
 	text, err := webhook.Secret.MarshalText()
@@ -110,9 +111,8 @@ func checkSignature(t *testing.T, webhook document.Webhook, got receivedEvent) {
 	}
 }
 
-// A receiver that has a bad moment is told again: the same event, by its id
-// and to the byte.
-func TestWebhookIsToldUntilItListens(t *testing.T) {
+// A delivery that fails is retried with the same event: the same id and the same bytes.
+func TestWebhookIsRetriedUntilDelivered(t *testing.T) {
 	t.Parallel()
 	s := program.NewInstallation(t, allowLoopback)
 	api := s.Start("api")
@@ -135,15 +135,15 @@ func TestWebhookIsToldUntilItListens(t *testing.T) {
 	job, event := accepted.Job, first.event
 	if event.Type != "job.succeeded" || event.ID.String() != first.header.Get("webhook-id") || event.Job.ID != job.ID ||
 		event.Job.DocumentID != job.DocumentID || event.Job.Key != "guide.md" || event.Job.State != document.JobSucceeded || event.Job.FinishedAt.Before(event.Job.CreatedAt) {
-		t.Errorf("told %s of the job %+v", first.body, job)
+		t.Errorf("received %s for the job %+v", first.body, job)
 	}
 
 	delivery := awaitDelivery(t, api.URL(), webhook.ID, document.DeliveryDelivered)
 	if delivery.ID != event.ID || delivery.JobID != job.ID || delivery.Attempts != 2 || delivery.Status != http.StatusNoContent || delivery.Error != "" {
-		t.Errorf("listed: %+v", delivery)
+		t.Errorf("the listed delivery is %+v", delivery)
 	}
 	if got := send[document.List[document.Webhook]](t, "GET", api.URL()+"/v1/webhooks", "", http.StatusOK).Items; len(got) != 1 || got[0].ID != webhook.ID || got[0].Secret != nil {
-		t.Errorf("listed: %+v", got)
+		t.Errorf("the listed webhooks are %+v", got)
 	}
 	send[any](t, "DELETE", api.URL()+"/v1/webhooks/"+webhook.ID.String(), "", http.StatusNoContent)
 	uploadOne(t, api.Client(program.APIKey), "another.md", guide)
@@ -152,16 +152,15 @@ func TestWebhookIsToldUntilItListens(t *testing.T) {
 	}
 }
 
-// The workers die after the event was committed and before anybody noted that
-// it was delivered.
-func TestWebhookIsToldAfterSIGKILL(t *testing.T) {
+// The workers die after the event was committed, before the delivery was recorded.
+func TestWebhookIsDeliveredAfterSIGKILL(t *testing.T) {
 	t.Parallel()
 	s := program.NewInstallation(t, allowLoopback)
 	api, knowledge, summary := s.Start("api"), s.Start("worker-knowledge"), s.Start("worker-summary")
 	held := make(chan struct{}, 1)
 	url, requests := newReceiver(t, func(r *http.Request) int {
 		select {
-		case held <- struct{}{}: // the first one, until its sender is gone
+		case held <- struct{}{}: // holds the first request until its sender has died
 			<-r.Context().Done()
 		default:
 		}
@@ -173,18 +172,18 @@ func TestWebhookIsToldAfterSIGKILL(t *testing.T) {
 	knowledge.Kill()
 	summary.Kill()
 	s.Start("worker-summary")
-	s.Exec(`UPDATE deliveries SET next_attempt_at = now()`) // as if its time to live were over
+	s.Exec(`UPDATE deliveries SET next_attempt_at = now()`) // expires the claim of the dead worker
 	second := wait.Receive(t, requests)
 	checkSignature(t, webhook, second)
 	if first.header.Get("webhook-id") != second.header.Get("webhook-id") || !bytes.Equal(first.body, second.body) {
-		t.Errorf("told %s, then %s", first.body, second.body)
+		t.Errorf("received %s, then %s", first.body, second.body)
 	}
 	if delivery := awaitDelivery(t, api.URL(), webhook.ID, document.DeliveryDelivered); delivery.Attempts != 2 {
-		t.Errorf("listed: %+v", delivery)
+		t.Errorf("the listed delivery is %+v", delivery)
 	}
 }
 
-// By default nobody can have the workers connect to where they are.
+// By default, webhooks cannot make the workers connect to their own network.
 func TestWebhooksReachPublicAddressesOnly(t *testing.T) {
 	t.Parallel()
 	s := program.NewInstallation(t)
@@ -194,24 +193,24 @@ func TestWebhooksReachPublicAddressesOnly(t *testing.T) {
 	url, requests := newReceiver(t, func(*http.Request) int { return http.StatusOK })
 	problem := send[struct{ Code, Detail string }](t, "POST", api.URL()+"/v1/webhooks", `{"url":"`+url+`"}`, http.StatusBadRequest)
 	if problem.Code != "bad_request" || !strings.Contains(problem.Detail, "loopback") || !strings.Contains(problem.Detail, "GRISTMILL_WEBHOOK_ALLOW") {
-		t.Errorf("refused with %+v", problem)
+		t.Errorf("the refusal is %+v", problem)
 	}
 	webhook := addWebhook(t, api.URL(), strings.Replace(url, "127.0.0.1", "localhost", 1))
 	uploadOne(t, api.Client(program.APIKey), "guide.md", guide)
 	var delivery document.Delivery
-	wait.Until(t, "the delivery was refused", func() bool {
+	wait.Until(t, "the delivery is refused", func() bool {
 		delivery = awaitDelivery(t, api.URL(), webhook.ID, document.DeliveryPending)
 		return delivery.Error != ""
 	})
 	if !strings.Contains(delivery.Error, "a loopback address is refused") || delivery.Status != 0 || delivery.NextAttemptAt == nil || time.Until(*delivery.NextAttemptAt) > time.Minute {
-		t.Errorf("listed: %+v", delivery)
+		t.Errorf("the listed delivery is %+v", delivery)
 	}
 	if len(requests) != 0 {
 		t.Error("the receiver was reached")
 	}
 }
 
-func TestDevModeTellsWebhooks(t *testing.T) {
+func TestDevModeDeliversWebhooks(t *testing.T) {
 	t.Parallel()
 	dev := program.Start(t, []string{allowLoopback}, "gristmill", "dev", "--addr", "127.0.0.1:0", "--data", t.TempDir())
 	url, requests := newReceiver(t, func(*http.Request) int { return http.StatusOK })
@@ -220,10 +219,10 @@ func TestDevModeTellsWebhooks(t *testing.T) {
 	got := wait.Receive(t, requests)
 	checkSignature(t, webhook, got)
 	if got.event.Job.ID != accepted.Job.ID || got.event.Job.Collection != "default" {
-		t.Errorf("told %s", got.body)
+		t.Errorf("received %s", got.body)
 	}
 	awaitDelivery(t, dev.URL(), webhook.ID, document.DeliveryDelivered)
 	if status := dev.Stop(); status != 0 {
-		t.Errorf("stopped with %d:\n%s", status, dev.Output())
+		t.Errorf("dev exited with %d:\n%s", status, dev.Output())
 	}
 }
