@@ -32,12 +32,7 @@ func TestDocumentationReferencesExist(t *testing.T) {
 			commands[match[1]] = true
 		}
 	}
-	pages, err := filepath.Glob(filepath.Join(root, "docs/*.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, page := range append(pages, filepath.Join(root, "README.md"), filepath.Join(root, "CONTRIBUTING.md")) {
-		text := read(t, page)
+	forEachPage(t, root, func(page, text string) {
 		for _, match := range makeTarget.FindAllStringSubmatch(text, -1) {
 			if !strings.Contains(makefile, "\n"+match[1]+":") {
 				t.Errorf("%s: there is no `make %s`", page, match[1])
@@ -61,7 +56,7 @@ func TestDocumentationReferencesExist(t *testing.T) {
 				}
 			}
 		}
-	}
+	})
 }
 
 // hasTest reports whether the package in directory has a test with that name.
