@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// ParseNetworks reads networks that are separated by commas: 10.0.0.0/8,fd00::/8.
+// ParseNetworks parses networks separated by commas: 10.0.0.0/8,fd00::/8.
 func ParseNetworks(text string) ([]netip.Prefix, error) {
 	var networks []netip.Prefix
 	for word := range strings.SplitSeq(text, ",") {
@@ -16,15 +16,15 @@ func ParseNetworks(text string) ([]netip.Prefix, error) {
 		}
 		network, err := netip.ParsePrefix(word)
 		if err != nil || network.Addr().Is4In6() {
-			return nil, fmt.Errorf("%q is no network; want some like 10.0.0.0/8,fd00::/8, or one address as 10.0.0.1/32", word)
+			return nil, fmt.Errorf("%q is not a network; want networks such as 10.0.0.0/8,fd00::/8; a single address is 10.0.0.1/32", word)
 		}
 		networks = append(networks, network)
 	}
 	return networks, nil
 }
 
-// specialNetworks are the networks of the public ranges that are not public all the
-// same, by the special-purpose registries of IANA.
+// specialNetworks are the networks that are not public although they are within the public ranges,
+// from IANA's special-purpose address registries.
 var specialNetworks = []struct {
 	prefix netip.Prefix
 	what   string
@@ -47,7 +47,7 @@ var specialNetworks = []struct {
 
 	{netip.MustParsePrefix("::/128"), "an unspecified"},
 	{netip.MustParsePrefix("::1/128"), "a loopback"},
-	{netip.MustParsePrefix("2001::/23"), "a reserved"}, // Teredo among them
+	{netip.MustParsePrefix("2001::/23"), "a reserved"}, // includes Teredo
 	{netip.MustParsePrefix("2001:db8::/32"), "a documentation"},
 	{netip.MustParsePrefix("3fff::/20"), "a documentation"},
 	{netip.MustParsePrefix("fc00::/7"), "a private"},
@@ -56,24 +56,23 @@ var specialNetworks = []struct {
 }
 
 var (
-	publicIPv6 = netip.MustParsePrefix("2000::/3") // all that was given out so far
+	publicIPv6 = netip.MustParsePrefix("2000::/3") // all addresses that IANA has assigned so far
 	nat64      = netip.MustParsePrefix("64:ff9b::/96")
 	sixToFour  = netip.MustParsePrefix("2002::/16")
 )
 
-// refusedAddressError says that an address is not one that deliveries go to. It does not
-// show the address: what a name resolves to in our network is no client's
-// business.
+// refusedAddressError says that deliveries must not go to an address. It does not show the address,
+// because clients must not learn to which addresses names resolve in our network.
 type refusedAddressError struct{ what string }
 
 func (r *refusedAddressError) Error() string {
-	return fmt.Sprintf("%s address is refused: deliveries go to public addresses, and to those that GRISTMILL_WEBHOOK_ALLOW lists", r.what)
+	return fmt.Sprintf("%s address is refused: deliveries go only to public addresses and to the networks in GRISTMILL_WEBHOOK_ALLOW", r.what)
 }
 
-// checkAddress refuses addresses that are neither public nor in an allowed network.
-// An IPv6 address that stands for one of IPv4 is judged as that one.
+// checkAddress refuses addresses that are neither public nor in an allowed network. An IPv6 address
+// that embeds an IPv4 address is checked as that IPv4 address.
 func checkAddress(addr netip.Addr, allow []netip.Prefix) error {
-	addr = addr.WithZone("") // which no prefix contains
+	addr = addr.WithZone("") // no prefix contains an address with a zone
 	for _, prefix := range allow {
 		if prefix.Contains(addr) {
 			return nil
@@ -93,8 +92,7 @@ func checkAddress(addr netip.Addr, allow []netip.Prefix) error {
 	return nil
 }
 
-// embeddedIPv4 returns the IPv4 address that packets to an IPv6 address reach in
-// the end.
+// embeddedIPv4 returns the IPv4 address to which packets to an IPv6 address are finally sent.
 func embeddedIPv4(addr netip.Addr) (netip.Addr, bool) {
 	bytes := addr.As16()
 	switch {

@@ -8,7 +8,7 @@ import (
 
 func TestCheckAddresses(t *testing.T) {
 	t.Parallel()
-	for addr, what := range map[string]string{ // "" for a public one
+	for addr, what := range map[string]string{ // "" for a public address
 		"1.1.1.1": "", "93.184.215.14": "", "9.255.255.255": "", "11.0.0.0": "", "172.15.255.255": "", "172.32.0.0": "",
 		"100.63.255.255": "", "100.128.0.0": "", "169.253.255.255": "", "223.255.255.255": "", "192.0.1.0": "", "198.17.255.255": "",
 		"2606:4700:4700::1111": "", "2001:4860:4860::8888": "", "2a00::": "", "::ffff:1.1.1.1": "",
@@ -25,7 +25,7 @@ func TestCheckAddresses(t *testing.T) {
 		"2001:db8::1": "documentation", "3fff::1": "documentation", "198.18.0.1": "benchmark", "198.19.255.255": "benchmark",
 		"fec0::1": "reserved", "100::1": "reserved", "4000::1": "reserved", "5f00::1": "reserved", "2001::1": "reserved", "2001:2::1": "reserved",
 
-		// Those that stand for an address of IPv4.
+		// IPv6 addresses that embed an IPv4 address.
 		"::ffff:127.0.0.1": "loopback", "::ffff:10.0.0.1": "private", "::ffff:169.254.169.254": "link-local", "::ffff:0.0.0.0": "unspecified",
 		"64:ff9b::7f00:1": "loopback", "64:ff9b::a9fe:a9fe": "link-local", "64:ff9b::a00:1": "private", "64:ff9b:1::101:101": "reserved",
 		"2002:7f00:1::": "loopback", "2002:a00:1::1": "private", "2002:c0a8:101::": "private",
@@ -36,7 +36,7 @@ func TestCheckAddresses(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", addr, err, what)
 		}
 		if err != nil && strings.Contains(err.Error(), addr+" ") {
-			t.Errorf("the error shows the address: %v", err)
+			t.Errorf("the error contains the address: %v", err)
 		}
 	}
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/services"
 )
 
-// What the receivers of docs/webhooks.md are tried on: each reads requests from
-// its standard input and writes for each whether it is genuine.
+// The programs test the receivers in docs/webhooks.md. Each reads requests from standard input and
+// prints for each request whether it is genuine.
 const (
 	goProgram = `package main
 
@@ -62,7 +62,7 @@ for r in json.load(sys.stdin):
 
 type received struct{ Secret, ID, Timestamp, Signature, Body string }
 
-func TestReceiversOfTheDocumentsVerify(t *testing.T) {
+func TestDocumentedReceivers(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../../docs/webhooks.md")
 	if err != nil {
@@ -114,17 +114,17 @@ func TestReceiversOfTheDocumentsVerify(t *testing.T) {
 			}
 			command := exec.CommandContext(t.Context(), receiver.command[0], receiver.command[1:]...)
 			command.Dir, command.Stdin = dir, bytes.NewReader(input)
-			var complaints strings.Builder
-			command.Stderr = &complaints
+			var stderr strings.Builder
+			command.Stderr = &stderr
 			out, err := command.Output()
 			if got := strings.Join(strings.Fields(string(out)), " "); err != nil || got != want {
-				t.Errorf("genuine, forged, replayed, another's, nonsense: got %s, %v, want %s\n%s", got, err, want, &complaints)
+				t.Errorf("genuine, forged, replayed, another delivery's, nonsense: got %s, %v, want %s\n%s", got, err, want, &stderr)
 			}
 		})
 	}
 }
 
-// example returns the example in a language.
+// example returns the first example of the page in a language.
 func example(t *testing.T, page []byte, language string) string {
 	t.Helper()
 	match := regexp.MustCompile("(?s)```" + language + "\n(.*?)```").FindSubmatch(page)

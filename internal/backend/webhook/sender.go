@@ -1,6 +1,6 @@
-// Package webhook sends deliveries to webhooks over HTTP, signed as the
-// Standard Webhooks are, and to public addresses only: clients, who add
-// webhooks, choose where this process connects to.
+// Package webhook sends deliveries to webhooks over HTTP. It signs them as the Standard Webhooks
+// specification requires. It connects only to public addresses, because clients, who add webhooks,
+// choose the addresses.
 package webhook
 
 import (
@@ -26,16 +26,15 @@ import (
 )
 
 const (
-	// sendTimeout bounds one attempt, from the name's look-up to the answer.
+	// sendTimeout bounds one attempt, from the name lookup to the response.
 	sendTimeout = 10 * time.Second
 
-	// maxResponseBytes is how much of an answer is read, in bytes, of its header and
-	// of its body each. It is thrown away: reading it lets the connection be
-	// used again.
+	// maxResponseBytes is how much of a response is read, in bytes, of its header and of its body
+	// each. The body is discarded; reading it lets the connection be reused.
 	maxResponseBytes = 16 << 10
 
-	// maxReasonBytes is how much is told of why there was none, in bytes: some
-	// errors quote what was received.
+	// maxReasonBytes is the maximum length of the reason of a failure, in bytes. Some errors quote
+	// the data that was received.
 	maxReasonBytes = 300
 )
 
@@ -45,8 +44,8 @@ type Sender struct {
 	client *http.Client
 }
 
-// NewSender returns a sender that connects to public addresses, and to those of the
-// allowed networks. It knows of no proxy, which would look names up for itself.
+// NewSender returns a sender that connects to public addresses, and to addresses of the allowed
+// networks. It uses no proxy, because a proxy would resolve names itself.
 func NewSender(allow []netip.Prefix) *Sender {
 	s := &Sender{allow: allow}
 	dialer := &net.Dialer{Timeout: sendTimeout, Control: s.checkDial}
@@ -72,9 +71,9 @@ func (s *Sender) Close() error {
 	return nil
 }
 
-// checkDial refuses to connect where deliveries must not go. It sees what the
-// name was resolved to for this very connection, so that a name which resolves
-// to something else a moment later gets nowhere either.
+// checkDial refuses connections to addresses to which deliveries must not go. It checks the address
+// to which the name was resolved for this connection, so that a name that resolves to another
+// address a moment later is refused as well.
 func (s *Sender) checkDial(_, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -83,15 +82,14 @@ func (s *Sender) checkDial(_, address string, _ syscall.RawConn) error {
 	return checkAddress(to.Addr(), s.allow)
 }
 
-// Send posts the delivery and returns the HTTP status of the answer, 0 when
-// there was none. Unless the answer is 2xx there is a fault.Error whose detail
-// is for the webhook's owner.
+// Send posts the delivery and returns the HTTP status of the response, 0 if there was none. Unless
+// the status is 2xx, it returns a fault.Error whose detail is written for the webhook's owner.
 func (s *Sender) Send(ctx context.Context, delivery task.Delivery) (status int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, delivery.URL, bytes.NewReader(delivery.Body))
 	if err != nil {
-		return 0, fault.Wrap(fault.BadRequest, err, "the webhook's url is not readable")
+		return 0, fault.Wrap(fault.BadRequest, err, "the webhook's url is not a valid URL")
 	}
 	id, timestamp := delivery.ID.String(), strconv.FormatInt(time.Now().Unix(), 10)
 	request.Header.Set("Content-Type", "application/json")
@@ -104,35 +102,35 @@ func (s *Sender) Send(ctx context.Context, delivery task.Delivery) (status int, 
 		return 0, sendError(err)
 	}
 	defer answer.Body.Close()
-	_, _ = io.CopyN(io.Discard, answer.Body, maxResponseBytes) // the status has said it all
+	_, _ = io.CopyN(io.Discard, answer.Body, maxResponseBytes) // only the status matters
 	status = answer.StatusCode
 	switch answered := fmt.Sprintf("the receiver answered %d %s", status, http.StatusText(status)); {
 	case status >= 200 && status <= 299:
 		return status, nil
 	case status >= 300 && status <= 399:
-		return status, fault.New(fault.BadResponse, "%s, and redirects are not followed: add a webhook with the address that it leads to", answered)
+		return status, fault.New(fault.BadResponse, "%s, and redirects are not followed: add a webhook with the address of the redirect", answered)
 	default:
 		return status, fault.New(fault.BadResponse, "%s", answered)
 	}
 }
 
-// sign returns the signature of a delivery for the header webhook-signature.
+// sign returns the value of the header webhook-signature.
 func sign(secret document.WebhookSecret, id, timestamp string, body []byte) string {
 	mac := hmac.New(sha256.New, secret)
 	fmt.Fprintf(mac, "%s.%s.%s", id, timestamp, body)
 	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// sendError says why there was no answer. The URL is left out, since it may hold
-// a token, and so are the addresses of our side.
+// sendError turns an error of the HTTP client into one that says why there was no response. It does
+// not include the URL, which may contain a token, nor addresses of our network.
 func sendError(err error) error {
 	var reason string
 	if refused, ok := errors.AsType[*refusedAddressError](err); ok {
 		return fault.Wrap(fault.Forbidden, err, "%v", refused)
-	} else if waited, ok := errors.AsType[net.Error](err); ok && waited.Timeout() {
+	} else if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		reason = "no answer within " + sendTimeout.String()
-	} else if unknown, ok := errors.AsType[*net.DNSError](err); ok {
-		reason = "look up " + unknown.Name + ": " + unknown.Err
+	} else if lookup, ok := errors.AsType[*net.DNSError](err); ok {
+		reason = "look up " + lookup.Name + ": " + lookup.Err
 	} else if failed, ok := errors.AsType[*net.OpError](err); ok {
 		reason = failed.Err.Error()
 	} else if failed, ok := errors.AsType[*url.Error](err); ok {

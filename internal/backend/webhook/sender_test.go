@@ -74,7 +74,7 @@ func TestSendIsSigned(t *testing.T) {
 		}
 	}
 
-	// As a receiver would, from the secret's text.
+	// Compute the signature as a receiver would, from the text of the secret.
 	text, _ := sent.Secret.MarshalText()
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(string(text), "whsec_"))
 	if err != nil {
@@ -91,8 +91,8 @@ func TestSendIsSigned(t *testing.T) {
 	}
 }
 
-// The example of the Standard Webhooks' own libraries.
-func TestSignatureIsThatOfTheStandard(t *testing.T) {
+// The example is from the libraries of Standard Webhooks.
+func TestSignMatchesStandardWebhooks(t *testing.T) {
 	t.Parallel()
 	var secret document.WebhookSecret
 	if err := secret.UnmarshalText([]byte("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")); err != nil {
@@ -104,7 +104,7 @@ func TestSignatureIsThatOfTheStandard(t *testing.T) {
 	}
 }
 
-func TestSendTellsAnswersApart(t *testing.T) {
+func TestSendByResponseStatus(t *testing.T) {
 	t.Parallel()
 	var followed atomic.Int32
 	elsewhere := newReceiver(t, func(http.ResponseWriter, *http.Request) { followed.Add(1) })
@@ -128,7 +128,7 @@ func TestSendTellsAnswersApart(t *testing.T) {
 	}
 }
 
-// A host that is refused sees no connection, whatever its name.
+// A refused host gets no connection, whatever its name.
 func TestSendConnectsToPublicAddressesOnly(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -153,21 +153,21 @@ func TestSendConnectsToPublicAddressesOnly(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "[::1]", "0.0.0.0", "127.0.0.5"} {
 		status, err := sender.Send(t.Context(), newDelivery("http://"+host+":"+port))
 		if status != 0 || !fault.Is(err, fault.Forbidden) || !strings.Contains(fault.As(err).Detail, "GRISTMILL_WEBHOOK_ALLOW") {
-			t.Errorf("%s: got %d, %v; want it refused, with the setting that allows it", host, status, err)
+			t.Errorf("%s: got %d, %v; want fault.Forbidden with the setting that allows it", host, status, err)
 		}
 	}
-	// Other spellings that some resolvers take: refused, or not known.
+	// Other spellings, which some resolvers accept: refused, or unknown.
 	for _, host := range []string{"127.1", "2130706433", "0x7f000001", "0177.0.0.1"} {
 		if status, err := sender.Send(t.Context(), newDelivery("http://"+host+":"+port)); err == nil {
 			t.Errorf("%s: got %d", host, status)
 		}
 	}
 	if n := connected.Load(); n != 0 {
-		t.Errorf("refused addresses were connected to %d times", n)
+		t.Errorf("%d connections were made to refused addresses", n)
 	}
 }
 
-func TestSendSaysWhyThereIsNoAnswer(t *testing.T) {
+func TestSendReportsWhyThereIsNoResponse(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	silent := newReceiver(t, func(_ http.ResponseWriter, r *http.Request) {
@@ -183,7 +183,7 @@ func TestSendSaysWhyThereIsNoAnswer(t *testing.T) {
 			conn.Close()
 		}
 	})
-	babbling := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) {
+	garbage := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) {
 		conn, out, err := w.(http.Hijacker).Hijack()
 		if err == nil {
 			_, _ = out.WriteString(strings.Repeat("x", 8<<10) + "\r\n\r\n")
@@ -195,15 +195,15 @@ func TestSendSaysWhyThereIsNoAnswer(t *testing.T) {
 	untrusted.Config.ErrorLog = log.New(t.Output(), "", 0)
 	untrusted.StartTLS()
 	t.Cleanup(untrusted.Close)
-	gone := newReceiver(t, http.NotFound)
-	gone.Close()
+	stopped := newReceiver(t, http.NotFound)
+	stopped.Close()
 	sender := newSender(t)
 	for url, want := range map[string]string{
 		silent.URL:                      "no answer within 10s",
 		cut.URL:                         "EOF",
-		babbling.URL:                    "malformed",
+		garbage.URL:                     "malformed",
 		untrusted.URL:                   "certificate",
-		gone.URL:                        "refused",
+		stopped.URL:                     "refused",
 		"http://receiver.invalid/token": "look up receiver.invalid: ",
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -222,8 +222,8 @@ func TestSendSaysWhyThereIsNoAnswer(t *testing.T) {
 	}
 }
 
-// An answer without an end must not hold the sender up.
-func TestSendReadsLittleOfTheAnswer(t *testing.T) {
+// An endless response must not delay the sender.
+func TestSendReadsResponsePartly(t *testing.T) {
 	t.Parallel()
 	receiver := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) {
 		line := []byte(strings.Repeat("endless ", 1024))
@@ -243,17 +243,17 @@ func TestSendReadsLittleOfTheAnswer(t *testing.T) {
 func TestCheckURL(t *testing.T) {
 	t.Parallel()
 	sender := webhook.NewSender([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")})
-	for url, want := range map[string]string{ // "" for one that is taken
+	for url, want := range map[string]string{ // "" for a valid URL
 		"https://example.com/hook": "", "http://example.com": "", "HTTPS://EXAMPLE.COM:8443/a?b=c": "", "http://10.0.0.1/": "", "https://1.1.1.1": "",
-		"https://[2606:4700::1]/": "", "https://bücher.example/": "", "http://localhost/": "", // seen when it is resolved
+		"https://[2606:4700::1]/": "", "https://bücher.example/": "", "http://localhost/": "", // checked when it is resolved
 		"https://example.com/" + strings.Repeat("a", 2048-20): "",
 
 		"": "absolute", "/hook": "absolute", "example.com/hook": "absolute", "//example.com": "absolute", "http:example.com": "absolute",
 		"ftp://example.com": "absolute", "file:///etc/passwd": "absolute", "https://": "absolute", "http://:80/": "absolute",
 		"https://u@example.com": "user name", "https://u:p@example.com": "user name",
 		"https://example.com/#a": "fragment", "https://example.com/#": "fragment",
-		"https://example.com:0": "port", "https://example.com:65536": "port", "https://example.com:x": "not readable",
-		"https://exa mple.com": "not readable", "https://example.com/\x00": "not readable", "https://[::1": "not readable", "https://%zz": "not readable",
+		"https://example.com:0": "port", "https://example.com:65536": "port", "https://example.com:x": "not a valid URL",
+		"https://exa mple.com": "not a valid URL", "https://example.com/\x00": "not a valid URL", "https://[::1": "not a valid URL", "https://%zz": "not a valid URL",
 		"https://example.com/" + strings.Repeat("a", 2048): "2048",
 		"http://127.0.0.1:8080/":                           "a loopback address", "http://169.254.169.254/latest": "a link-local address", "http://[::1]/": "a loopback address",
 		"http://[::ffff:192.168.0.1]/": "a private address", "http://[fe80::1%25eth0]/": "a link-local address", "http://0.0.0.0": "an unspecified address",
