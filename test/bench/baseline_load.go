@@ -9,10 +9,10 @@ import (
 	pgvectorpgx "github.com/pgvector/pgvector-go/pgx"
 )
 
-// baselineLoad returns how many rows a space has, and in how many seconds they are
-// copied by one COPY into a table that has neither index nor trigger, and the
-// space's vector index is built on it: by the statement that built it there,
-// with as many processes and no less memory.
+// baselineLoad returns the number of rows of a space, and the minimum time to load them, in
+// seconds: copied for one COPY into a table without indexes and triggers, and indexed for building
+// the space's vector index on that table, with the same statement, the same number of processes and
+// at least as much memory.
 func (s *installation) baselineLoad(space int64) (rows int, copied, indexed float64) {
 	ctx, partition := s.b.ctx, fmt.Sprintf("passages_%d", space)
 	exec := func(statement string) {

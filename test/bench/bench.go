@@ -7,14 +7,14 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/standalone"
 )
 
-// bench is what a figure is measured with.
+// bench provides what is needed to measure a figure.
 type bench struct {
 	*standalone.TB
 
 	ctx         context.Context
 	runs        int
 	base        string // commit to compare with
-	boundMissed *bool  // a bound was
+	boundMissed *bool  // set when a bound is missed
 }
 
 func newBench(ctx context.Context, runs int, base string) *bench {
@@ -23,15 +23,14 @@ func newBench(ctx context.Context, runs int, base string) *bench {
 	return b
 }
 
-// run measures a part of b with a bench of its own: what was made for it is
-// removed when it ends.
+// run runs measure with its own bench. What measure creates is removed when it ends.
 func (b *bench) run(measure func(b *bench)) error {
 	return standalone.Run(b.ctx, "bench", func(p *standalone.TB) {
 		measure(&bench{TB: p, ctx: b.ctx, runs: b.runs, base: b.base, boundMissed: b.boundMissed})
 	})
 }
 
-// mustRun is part for one whose failure is b's.
+// mustRun is run, but an error of measure fails b.
 func (b *bench) mustRun(measure func(b *bench)) {
 	if err := b.run(measure); err != nil {
 		b.Fatal(err)

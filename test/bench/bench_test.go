@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestPartCleansUpAndFails(t *testing.T) {
+func TestRunCleansUpAndReturnsErrors(t *testing.T) {
 	t.Parallel()
 	b := newBench(t.Context(), 1, "")
 	var steps []string
@@ -21,14 +21,14 @@ func TestPartCleansUpAndFails(t *testing.T) {
 		step("after a failure")()
 	})
 	if err == nil || !strings.Contains(err.Error(), "no database") {
-		t.Errorf("the part's error is %v", err)
+		t.Errorf("the error is %v, want no database", err)
 	}
 	if diff := cmp.Diff([]string{"inner", "outer, first"}, steps); diff != "" {
 		t.Error(diff)
 	}
 }
 
-func TestReportMissesBounds(t *testing.T) {
+func TestReportChecksBounds(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		result result

@@ -7,14 +7,14 @@ import (
 )
 
 const (
-	// providerLatency and providerCapacity are those of a provider that sets
-	// the pace: it embeds texts one after another, so that no client can have
-	// them all sooner than in their number divided by its capacity.
+	// providerLatency and providerCapacity describe a provider that limits the rate: it embeds
+	// texts one after another, so no client can have all of them embedded in less time than their
+	// number divided by its capacity.
 	providerLatency  = 50 * time.Millisecond
-	providerCapacity = 1500 // texts a second
+	providerCapacity = 1500 // texts per second
 )
 
-// measureCapacity is how near the worker comes to that bound.
+// measureCapacity measures how close the worker comes to the provider's bound.
 func measureCapacity(b *bench) {
 	var ratios []float64
 	for range b.runs {

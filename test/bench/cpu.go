@@ -11,22 +11,22 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/program"
 )
 
-// The names in the environment of the servers' addresses.
+// The environment variables with the servers' addresses.
 const (
 	postgresEnv = "GRISTMILL_TEST_POSTGRES_URL"
 	redisEnv    = "GRISTMILL_TEST_REDIS_URL"
 	s3Env       = "GRISTMILL_TEST_S3_ENDPOINT"
 )
 
-// cpuMeter tells where CPU time goes: how much each process has used since.
+// cpuMeter measures the CPU time of processes since they were added.
 type cpuMeter struct {
 	names      []string
 	pids       []int
 	startTimes []time.Duration
 }
 
-// watchCPU begins to watch the provider and the API, and those of the servers
-// that are processes of this machine.
+// watchCPU starts to measure the provider, the API server, and the servers that run on this
+// machine.
 func (s *installation) watchCPU() *cpuMeter {
 	u := &cpuMeter{}
 	u.add("provider", s.provider)
@@ -39,7 +39,7 @@ func (s *installation) watchCPU() *cpuMeter {
 	return u
 }
 
-// add begins to watch a program.
+// add starts to measure a program.
 func (u *cpuMeter) add(name string, p *program.Program) { u.addPID(name, p.PID()) }
 
 func (u *cpuMeter) addPID(name string, pid int) {
@@ -47,7 +47,7 @@ func (u *cpuMeter) addPID(name string, pid int) {
 	u.startTimes = append(u.startTimes, cpuTime(pid))
 }
 
-// usage returns how much each has used since it is watched.
+// usage returns the CPU time of each process since it was added.
 func (u *cpuMeter) usage() cpuUsage {
 	used := make(cpuUsage, len(u.names))
 	for i, name := range u.names {
@@ -56,7 +56,7 @@ func (u *cpuMeter) usage() cpuUsage {
 	return used
 }
 
-// cpuUsage is the CPU time that processes have used.
+// cpuUsage is the CPU time of several processes.
 type cpuUsage []processUse
 
 type processUse struct {
@@ -64,7 +64,7 @@ type processUse struct {
 	time time.Duration
 }
 
-// seconds returns the seconds of the named processes together.
+// seconds returns the sum for the named processes, in seconds.
 func (u cpuUsage) seconds(names ...string) (seconds float64) {
 	for _, p := range u {
 		if slices.Contains(names, p.name) {
@@ -81,7 +81,7 @@ func (u cpuUsage) String() string {
 		total += p.time
 		parts[i] = fmt.Sprintf("%s %.1f", p.name, p.time.Seconds())
 	}
-	return fmt.Sprintf("%s; together %.1f", strings.Join(parts, ", "), total.Seconds())
+	return fmt.Sprintf("%s; total %.1f", strings.Join(parts, ", "), total.Seconds())
 }
 
 func serverPID(env string) (int, error) {

@@ -35,25 +35,25 @@ func readCorpus(b *bench) []corpusDocument {
 	return documents
 }
 
-// copyDocuments returns so many copies of each document, no two of which have a
-// heading in common: a passage is embedded with its headings, and one that
-// equals another is not embedded again, which is not what is to be measured.
+// copyDocuments returns n copies of each document. Two copies never have a heading in common: a
+// passage is embedded with its headings, and the product does not embed equal passages again, which
+// would falsify the measurement.
 func copyDocuments(documents []corpusDocument, n int) ([]corpusDocument, error) {
-	var made []corpusDocument
+	var copies []corpusDocument
 	for number := range n {
 		for i, d := range documents {
 			text, err := withUniqueHeadings(d.text, fmt.Sprintf("%d-%d", number, i))
 			if err != nil {
 				return nil, fmt.Errorf("copy %s: %w", d.key, err)
 			}
-			made = append(made, corpusDocument{fmt.Sprintf("%d/%s", number, d.key), text, d.collection})
+			copies = append(copies, corpusDocument{fmt.Sprintf("%d/%s", number, d.key), text, d.collection})
 		}
 	}
-	return made, nil
+	return copies, nil
 }
 
-// withUniqueHeadings returns a document with a name, and a number, put in front
-// of the text of every heading. Text before the first gets a heading.
+// withUniqueHeadings returns a copy of a document with name and a number inserted into every
+// heading. Text before the first heading gets a heading.
 func withUniqueHeadings(text []byte, name string) ([]byte, error) {
 	var changed bytes.Buffer
 	_, end := markdown.ParseFrontMatter(text)
@@ -68,7 +68,7 @@ func withUniqueHeadings(text []byte, name string) ([]byte, error) {
 		if piece.Heading != nil {
 			headings++
 			at = len(piece.Text) - len(bytes.TrimLeft(piece.Text, " #"))
-			// A heading in HTML begins behind its tag.
+			// The text of a heading in HTML starts after its tag.
 			if tag := bytes.Index(piece.Text, []byte("<h")); piece.Kind == markdown.KindHTML && tag >= 0 {
 				at = tag + bytes.IndexByte(piece.Text[tag:], '>') + 1
 			}

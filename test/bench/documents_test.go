@@ -9,7 +9,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
 )
 
-// texts returns how often each text of a passage is to be embedded.
+// texts returns the number of occurrences of each text to embed.
 func texts(t *testing.T, r io.Reader) map[string]int {
 	t.Helper()
 	count := map[string]int{}
@@ -43,7 +43,7 @@ func TestCopiesShareNoPassage(t *testing.T) {
 	}
 }
 
-func TestMixturesShareNoPassage(t *testing.T) {
+func TestSyntheticDocumentsShareNoPassage(t *testing.T) {
 	t.Parallel()
 	m := newSyntheticCorpus(readCorpus(newBench(t.Context(), 1, "")))
 	if len(m.questions) == 0 {
@@ -53,7 +53,7 @@ func TestMixturesShareNoPassage(t *testing.T) {
 	for _, d := range m.documents()[:syntheticDocuments/20] {
 		for _, question := range m.questions {
 			if bytes.Contains(d.text, []byte(question)) {
-				t.Errorf("%s has the question %q", d.key, question)
+				t.Errorf("%s contains the question %q", d.key, question)
 			}
 		}
 		for text := range texts(t, d.reader()) {
@@ -65,7 +65,7 @@ func TestMixturesShareNoPassage(t *testing.T) {
 	}
 }
 
-func TestGenerated(t *testing.T) {
+func TestGeneratedDocument(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int64{0, 1, 1000, 1 << 20} {
 		text, err := io.ReadAll(newGeneratedDocument(size))
@@ -76,11 +76,11 @@ func TestGenerated(t *testing.T) {
 			t.Errorf("the document of %d bytes is not UTF-8", size)
 		}
 		if again, _ := io.ReadAll(newGeneratedDocument(size)); !bytes.Equal(again, text) {
-			t.Errorf("the document of %d bytes is another the next time", size)
+			t.Errorf("the document of %d bytes differs when it is generated again", size)
 		}
 		for passage, n := range texts(t, bytes.NewReader(text)) {
 			if n > 1 {
-				t.Errorf("the document of %d bytes has %d times the passage %.60q", size, n, passage)
+				t.Errorf("the document of %d bytes has the passage %[3]q %[2]d times", size, n, passage)
 			}
 		}
 	}

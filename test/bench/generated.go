@@ -7,12 +7,11 @@ import (
 	"math/rand/v2"
 )
 
-// generatedDocument is a markdown document of a given size that is made while it is
-// read: sections of several levels with paragraphs in two scripts, lists, code
-// and tables, short and long. It is the same for the same size, and no
-// passage of it equals another.
+// generatedDocument is a markdown document that is generated while it is read: sections of several
+// levels with paragraphs in two scripts, lists, code and tables, short and long. Documents of the
+// same size are equal. No two passages of a document are equal.
 type generatedDocument struct {
-	remaining int64 // bytes to be read
+	remaining int64 // bytes that have not been read
 	random    *rand.Rand
 	section   int
 	buffer    bytes.Buffer
@@ -30,7 +29,7 @@ func (g *generatedDocument) Read(p []byte) (int, error) {
 	if g.buffer.Len() == 0 {
 		g.write()
 		if over := int64(g.buffer.Len()) - g.remaining; over > 0 {
-			// No character may be cut in two.
+			// Fills the rest with line breaks, because cutting the section could split a character.
 			g.buffer.Reset()
 			g.buffer.Write(bytes.Repeat([]byte("\n"), int(g.remaining)))
 		}
@@ -62,7 +61,7 @@ func (g *generatedDocument) write() {
 	}
 }
 
-// lines writes n times a line, or a sentence, with two numbers in it.
+// lines writes before, then n lines or sentences with two numbers each.
 func (g *generatedDocument) lines(before, format string, n int) {
 	g.buffer.WriteString(before)
 	for range n {

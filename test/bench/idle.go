@@ -7,11 +7,11 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/program"
 )
 
-// idleTime is how long it is watched what processes do that have nothing to do.
+// idleTime is how long idle processes are measured.
 const idleTime = time.Minute
 
-// measureIdleCPU is the CPU time that a worker with nothing to do takes, and what it
-// takes of PostgreSQL and Redis beside what the API alone does.
+// measureIdleCPU measures the CPU time of an idle worker, and the CPU time that it costs in
+// PostgreSQL and Redis in addition to that of the API server.
 func measureIdleCPU(b *bench) {
 	s := newInstallation(b, embeddingDimensions, fakeprovider.Options{})
 	s.uploadOne("first.md", newGeneratedDocument(workerSize))
@@ -27,10 +27,10 @@ func measureIdleCPU(b *bench) {
 	b.report(result{"Redis for it", perMinute("redis"), "ms/min", boundMax, 400})
 }
 
-// watchIdle returns what CPU time goes by while nothing is to be done, also by
-// these workers.
+// watchIdle returns the CPU time of all processes, including the given workers, while there is
+// nothing to do.
 func (s *installation) watchIdle(workers ...*program.Program) cpuUsage {
-	settled := time.After(5 * time.Second) // after which what was done is over
+	settled := time.After(5 * time.Second) // earlier work has ended by then
 	select {
 	case <-settled:
 	case <-s.b.ctx.Done():

@@ -5,13 +5,12 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/program"
 )
 
-// baselineCommit is the commit that ingestion was made cheaper after.
+// baselineCommit is the commit before ingestion was made cheaper.
 const baselineCommit = "69ab83c"
 
-// measureIngestCPU is how much CPU time the worker and PostgreSQL take together
-// for what throughput measures, as a part of what they take with the programs
-// of another commit. The two are measured in turn: what else the machine does
-// is the same for both.
+// measureIngestCPU measures the CPU time of the worker and PostgreSQL for the work of throughput,
+// and compares it with the programs of another commit. It measures the two alternately, so that
+// other load on the machine affects both.
 func measureIngestCPU(b *bench) {
 	bin := program.BuildCommit(b, b.base)
 	var before, after, ratios []float64

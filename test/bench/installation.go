@@ -16,8 +16,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// installation is an installation of Gristmill with its provider and the API. Workers
-// are started when they are wanted.
+// installation is an installation of Gristmill with a provider and an API server. Workers are
+// started by the figures that need them.
 type installation struct {
 	*program.Installation
 	b        *bench
@@ -27,15 +27,15 @@ type installation struct {
 	client   *client.Client
 }
 
-// newInstallation sets up an installation whose collections have vectors of so many
-// dimensions, from such a provider, with more in the programs' environment. It
-// is removed when the part ends.
+// newInstallation sets up an installation with vectors of the given dimensions and a provider with
+// the given options. more is added to the programs' environment. The installation is removed when b
+// ends.
 func newInstallation(b *bench, dimensions int, options fakeprovider.Options, more ...string) *installation {
 	return newInstallationFrom(b, "", dimensions, options, more...)
 }
 
-// newInstallationFrom is newSite with the programs of a directory, or those of this
-// checkout when it is empty.
+// newInstallationFrom is newInstallation with the programs in the directory bin, or those of this
+// checkout if bin is empty.
 func newInstallationFrom(b *bench, bin string, dimensions int, options fakeprovider.Options, more ...string) *installation {
 	s := &installation{b: b}
 	var provider string
@@ -53,7 +53,7 @@ func newInstallationFrom(b *bench, bin string, dimensions int, options fakeprovi
 	return s
 }
 
-// upload uploads documents, several at a time.
+// upload uploads documents, four at a time.
 func (s *installation) upload(documents []corpusDocument) {
 	const parallel = 4
 	group, ctx := errgroup.WithContext(s.b.ctx)
@@ -76,34 +76,34 @@ func (s *installation) uploadOne(key string, body io.Reader) {
 	}
 }
 
-// ingestResult is what it took to have all documents live. A passage that equals
-// another is not embedded again, and does not count.
+// ingestResult is the cost of publishing all documents. Passages that equal another are not
+// embedded again and do not count.
 type ingestResult struct {
 	seconds  float64
-	embedded int // passages
+	embedded int // number of passages
 	cpu      cpuUsage
 }
 
 func (i ingestResult) passagesPerSecond() float64 { return float64(i.embedded) / i.seconds }
 
-// cpuSecondsPer1000 returns the CPU seconds of the named processes for each 1,000 passages.
+// cpuSecondsPer1000 returns the CPU seconds of the named processes per 1,000 passages.
 func (i ingestResult) cpuSecondsPer1000(processes ...string) float64 {
 	return i.cpu.seconds(processes...) / float64(i.embedded) * 1000
 }
 
 func (i ingestResult) String() string {
-	return fmt.Sprintf("%d passages in %.2f s: %.0f a second; CPU seconds: %s (load %s)", i.embedded, i.seconds, i.passagesPerSecond(), i.cpu, loadAverage())
+	return fmt.Sprintf("%d passages in %.2f s: %.0f per second; CPU seconds: %s (load %s)", i.embedded, i.seconds, i.passagesPerSecond(), i.cpu, loadAverage())
 }
 
-// ingest starts the worker and waits until every document is live, looking at
-// the database. It fails when a document does, or after limit.
+// ingest starts a worker and polls the database until every document is published. Fails if a
+// document fails, or after limit.
 func (s *installation) ingest(limit time.Duration) (worker *program.Program, did ingestResult) {
 	return s.ingestWithWorkers(1, limit)
 }
 
-// ingestWithWorkers is ingest with several workers, of which it returns one.
+// ingestWithWorkers is ingest with several workers. It returns one of them.
 func (s *installation) ingestWithWorkers(workers int, limit time.Duration) (worker *program.Program, did ingestResult) {
-	// What was written before is not to be paid for now.
+	// Earlier writes must not cost time during the measurement.
 	if _, err := s.db.Exec(s.b.ctx, "CHECKPOINT"); err != nil {
 		s.b.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func (s *installation) ingestWithWorkers(workers int, limit time.Duration) (work
 		worker = s.Start("worker-knowledge")
 		cpu.add("worker", worker)
 	}
-	s.await(worker, limit, "documents are not live", s.allIngested)
+	s.await(worker, limit, "documents are not published", s.allIngested)
 	did.seconds = time.Since(begin).Seconds()
 	did.cpu = cpu.usage()
 	var failed int
@@ -130,9 +130,8 @@ func (s *installation) ingestWithWorkers(workers int, limit time.Duration) (work
 	return worker, did
 }
 
-// await looks again and again whether something is so that the worker does. It
-// fails with the complaint when it still is not after limit.
-func (s *installation) await(worker *program.Program, limit time.Duration, complaint string, done func() bool) {
+// await polls until done returns true. Fails with the message after limit, or if the worker ends.
+func (s *installation) await(worker *program.Program, limit time.Duration, message string, done func() bool) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.After(limit); !done(); {
@@ -141,14 +140,14 @@ func (s *installation) await(worker *program.Program, limit time.Duration, compl
 		case <-worker.Done():
 			s.b.Fatalf("the worker ended:\n%s", worker.Output())
 		case <-end:
-			s.b.Fatalf("%s after %s:\n%s", complaint, limit, worker.Output())
+			s.b.Fatalf("%s after %s:\n%s", message, limit, worker.Output())
 		case <-s.b.ctx.Done():
 			s.b.Fatal(s.b.ctx.Err())
 		}
 	}
 }
 
-// allIngested reports whether every document is live or has failed.
+// allIngested reports whether every document is published or has failed.
 func (s *installation) allIngested() (done bool) {
 	err := s.db.QueryRow(s.b.ctx, `
 		SELECT NOT EXISTS (SELECT FROM documents WHERE published_version IS NULL AND state <> 'failed')`).Scan(&done)

@@ -12,7 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// describeMachine prints what the figures depend on.
+// describeMachine prints the hardware and software versions on which the figures depend.
 func describeMachine(b *bench) {
 	name, err := os.Hostname()
 	if err != nil {
@@ -25,7 +25,7 @@ func describeMachine(b *bench) {
 		postgresVersion(b), redisVersion(b.ctx), minioVersion())
 }
 
-// procField returns the first value of a name in a file of lines "name: value".
+// procField returns the first value of a name in a file with lines "name: value".
 func procField(path, name string) string {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -47,7 +47,7 @@ func totalMemory() string {
 	return fmt.Sprintf("%.1f GiB", kib/(1<<20))
 }
 
-// postgresVersion says too how much the server does so that nothing is lost.
+// postgresVersion returns the server's version and its fsync setting.
 func postgresVersion(b *bench) string {
 	if os.Getenv(postgresEnv) == "" {
 		b.Fatalf("%s is not set: `make bench` starts servers and sets it", postgresEnv)
@@ -80,8 +80,8 @@ func redisVersion(ctx context.Context) string {
 	return info("Server", "redis_version") + " (append-only file " + append + ")"
 }
 
-// minioVersion is what was built into the server's program, since the server
-// does not tell those who are not its administrators.
+// minioVersion returns the version in the server's binary, because the server reports it only to
+// administrators.
 func minioVersion() string {
 	pid, err := serverPID(s3Env)
 	if err != nil {

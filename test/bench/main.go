@@ -1,8 +1,7 @@
-// Command bench measures what docs/performance.md reports: the real programs,
-// as separate processes on real servers, against stated bounds. It needs the
-// servers of `scripts/services up`, which `make bench` starts, and Linux, for
-// what /proc says of a process. Its exit status is 1 when a bound is missed or
-// a figure cannot be measured.
+// Command bench measures the figures in docs/performance.md: it runs the real programs as separate
+// processes on real servers, and compares the results with bounds. It needs the servers of
+// `scripts/services up`, which `make bench` starts, and Linux, because it reads /proc. It exits
+// with status 1 if a bound is missed or a figure cannot be measured.
 package main
 
 import (
@@ -15,8 +14,7 @@ import (
 	"syscall"
 )
 
-// figure is something to measure, by one function that reports to b what it
-// finds.
+// figure is something to measure. measure reports its results to b.
 type figure struct {
 	name    string
 	measure func(b *bench)
@@ -53,14 +51,14 @@ func run(ctx context.Context, args []string) int {
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	pattern := flags.String("run", "", "measure only the figures whose names match this `regexp`")
-	runs := flags.Int("runs", 3, "how often to measure what is measured more than once")
-	base := flags.String("base", baselineCommit, "the `commit` that cpu compares with")
+	runs := flags.Int("runs", 3, "the `number` of measurements of each figure that is measured repeatedly")
+	base := flags.String("base", baselineCommit, "the `commit` with which the figure cpu compares")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
 	wanted, err := regexp.Compile(*pattern)
 	if err != nil || *runs < 1 || flags.NArg() > 0 {
-		fmt.Fprintln(os.Stderr, "bench: -run takes a regular expression, -runs a number above 0, and there are no other arguments")
+		fmt.Fprintln(os.Stderr, "bench: -run needs a regular expression, -runs a number above 0; other arguments are not allowed")
 		return 2
 	}
 

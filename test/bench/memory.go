@@ -11,13 +11,13 @@ const (
 	mebibyte         = 1 << 20
 	smallDocument    = 1 * mebibyte
 	largeDocument    = 256 * mebibyte
-	memoryDimensions = 64 // short vectors, so that a long document does not take long
+	memoryDimensions = 64 // short vectors, so that a long document is ingested fast
 	memoryLimit      = 15 * time.Minute
 )
 
-// measureWorkerMemory is the most memory that a worker has resident while it takes in
-// a small document, which is over so soon that it is tried more than once, and
-// another worker a large document.
+// measureWorkerMemory measures the peak resident set of a worker that ingests a small document, and
+// of another one that ingests a large document. The small one takes so little time that it is
+// measured several times.
 func measureWorkerMemory(b *bench) {
 	var small float64
 	for range b.runs {
@@ -29,8 +29,7 @@ func measureWorkerMemory(b *bench) {
 	b.report(result{"the larger of them over the smaller", max(small, large) / min(small, large), "", boundMax, 1.3})
 }
 
-// workerPeak has a new worker take in one document, and returns its peak RSS
-// in MiB.
+// workerPeak returns the peak resident set of a new worker that ingests one document, in MiB.
 func workerPeak(b *bench, size int64) (rss float64) {
 	b.mustRun(func(b *bench) {
 		s := newInstallation(b, memoryDimensions, fakeprovider.Options{})
@@ -42,8 +41,8 @@ func workerPeak(b *bench, size int64) (rss float64) {
 	return rss
 }
 
-// measureAPIMemory is the most memory that the API has resident while it takes in a
-// large document.
+// measureAPIMemory measures the peak resident set of the API server while it accepts a large
+// document.
 func measureAPIMemory(b *bench) {
 	s := newInstallation(b, memoryDimensions, fakeprovider.Options{})
 	begin := time.Now()

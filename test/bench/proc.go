@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// What Linux says of processes in /proc.
+// This file reads Linux's /proc.
 
-// clockTick is the unit of CPU times there, on every architecture.
+// clockTick is the unit of CPU times in /proc, on every architecture.
 const clockTick = 10 * time.Millisecond
 
-// loadAverage returns the load of the last minutes.
+// loadAverage returns the load averages of the last 1, 5 and 15 minutes.
 func loadAverage() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
@@ -26,7 +26,7 @@ func loadAverage() string {
 	return strings.Join(strings.Fields(string(text))[:3], " ")
 }
 
-// peakRSS returns the most memory, in bytes, that a process has had resident.
+// peakRSS returns the peak resident set of a process, in bytes.
 func peakRSS(pid int) (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -41,8 +41,7 @@ func peakRSS(pid int) (int64, error) {
 	return 0, fmt.Errorf("process %d has ended", pid)
 }
 
-// cpuTime returns the CPU time of a process, and that of its children: of all
-// that ended and of those that still run.
+// cpuTime returns the CPU time of a process and all its children, running or ended.
 func cpuTime(pid int) time.Duration {
 	own, ended, _ := readStat(pid)
 	total := own + ended
@@ -54,13 +53,14 @@ func cpuTime(pid int) time.Duration {
 	return total
 }
 
-// readStat returns zeros for a process that has ended.
+// readStat returns the CPU time of a process, that of its ended children, and the id of its parent.
+// It returns zeros if the process has ended.
 func readStat(pid int) (own, ended time.Duration, parent int) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, 0, 0
 	}
-	// The second field is the name, which may have anything in it.
+	// The second field is the name, which may contain any character.
 	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 	field := func(n int) int { // numbered as in proc_pid_stat(5)
 		v, _ := strconv.Atoi(fields[n-3])
@@ -80,8 +80,8 @@ func processIDs() []int {
 	return pids
 }
 
-// listenerPID returns the process of this machine that listens on the port of an
-// address, as host:port.
+// listenerPID returns the id of the process on this machine that listens on the port of the address
+// host:port.
 func listenerPID(addr string) (pid int, err error) {
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -107,7 +107,7 @@ func listenerPID(addr string) (pid int, err error) {
 			}
 		}
 	}
-	return 0, errors.New("nobody listens on " + addr)
+	return 0, errors.New("no process listens on " + addr)
 }
 
 // hasFileOpen reports whether a process has a file open.

@@ -13,8 +13,8 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/program"
 )
 
-// startProvider starts a fake provider: this program again, in a process of
-// its own. It returns its base URL.
+// startProvider starts a fake provider in a separate process of this program. It returns its base
+// URL.
 func startProvider(b *bench, options fakeprovider.Options) (*program.Program, string) {
 	self, err := os.Executable()
 	if err != nil {
@@ -27,14 +27,14 @@ func startProvider(b *bench, options fakeprovider.Options) (*program.Program, st
 	return p, p.URL() + "/v1"
 }
 
-// runProvider is that process: it serves until its standard input ends, so
-// that it does not outlive the program that started it.
+// runProvider runs the provider process until its standard input ends, so it does not outlive the
+// program that started it.
 func runProvider(ctx context.Context, args []string) int {
 	var options fakeprovider.Options
 	flags := flag.NewFlagSet("bench provider", flag.ContinueOnError)
-	flags.DurationVar(&options.Latency, "latency", 0, "of every answer")
-	flags.Float64Var(&options.TextsPerSecond, "texts-per-second", 0, "how fast texts are embedded; 0 for no limit")
-	flags.BoolVar(&options.Semantic, "semantic", false, "vectors of similar texts are near to each other")
+	flags.DurationVar(&options.Latency, "latency", 0, "the latency of every answer")
+	flags.Float64Var(&options.TextsPerSecond, "texts-per-second", 0, "the number of texts embedded per second; 0 for no limit")
+	flags.BoolVar(&options.Semantic, "semantic", false, "give similar texts similar vectors")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
@@ -51,6 +51,6 @@ func runProvider(ctx context.Context, args []string) int {
 		return 1
 	}
 	log.InfoContext(ctx, "listening", "addr", base.Host)
-	_, _ = io.Copy(io.Discard, os.Stdin) // an error is an end too
+	_, _ = io.Copy(io.Discard, os.Stdin) // an error ends it too
 	return 0
 }

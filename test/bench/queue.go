@@ -21,7 +21,7 @@ const (
 	queueLimit       = time.Minute
 )
 
-// measureQueueRate is how many empty tasks a second are enqueued, delivered and done,
+// measureQueueRate measures how many empty tasks per second are enqueued, delivered and completed,
 // all at the same time.
 func measureQueueRate(b *bench) {
 	var rates []float64
@@ -30,11 +30,11 @@ func measureQueueRate(b *bench) {
 			rates = append(rates, queuedTasks/runEmptyTasks(b).Seconds())
 		})
 	}
-	b.note("%s a second", formatList(rates))
+	b.note("%s per second", formatList(rates))
 	b.report(result{"enqueue and dispatch of empty tasks (median)", median(rates), "tasks/s", boundMin, 3800})
 }
 
-// runEmptyTasks returns how long it takes until the last task is done.
+// runEmptyTasks returns the time until the last task is completed.
 func runEmptyTasks(b *bench) time.Duration {
 	log := slog.New(slog.DiscardHandler)
 	url := services.Redis(b)
@@ -64,7 +64,7 @@ func runEmptyTasks(b *bench) time.Duration {
 	b.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {
-			b.Errorf("run the queue: %v", err)
+			b.Errorf("run the queue server: %v", err)
 		}
 	})
 

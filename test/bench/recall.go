@@ -18,9 +18,8 @@ const (
 	recallLimit     = 10
 )
 
-// measureRecall is which share of the ten passages nearest to a question the API
-// finds in a space with a vector index: of all passages, and of those on a
-// shelf, which are one in a hundred.
+// measureRecall measures which share of the ten nearest passages of a question the API finds in a
+// space with a vector index: among all passages, and among those with a key prefix, which are 1 %.
 func measureRecall(b *bench) {
 	m := newSyntheticCorpus(readCorpus(b))
 	s := newInstallation(b, embeddingDimensions, fakeprovider.Options{Semantic: true})
@@ -30,7 +29,7 @@ func measureRecall(b *bench) {
 	begin := time.Now()
 	s.awaitIndex(worker)
 	b.note("indexed in the background %.0f s later", time.Since(begin).Seconds())
-	// Comparing with every passage is to be just that.
+	// Disables index scans on this connection, so that exactNearest compares every passage.
 	if _, err := s.db.Exec(b.ctx, "SET enable_indexscan = off"); err != nil {
 		b.Fatal(err)
 	}
@@ -42,17 +41,17 @@ func measureRecall(b *bench) {
 	b.report(result{"recall@10 with a filter that keeps 1 %", some.share, "", boundMin, 0.95})
 }
 
-// recallResult is what came of asking questions.
+// recallResult is the result of a number of searches.
 type recallResult struct {
 	share float64 // of the nearest passages that were found
 	took  latencies
 }
 
-// searchRecall asks the questions, the ith of what has the ith prefix.
+// searchRecall searches for each question, with the key prefix that prefix returns for its index.
 func (s *installation) searchRecall(questions []string, prefix func(i int) string) recallResult {
 	c := s.searchClient()
 	var r recallResult
-	found, there := 0, 0
+	found, expected := 0, 0
 	for i, question := range questions {
 		begin := time.Now()
 		result, err := c.Search(s.b.ctx, document.SearchRequest{Query: question, Limit: recallLimit, KeyPrefix: prefix(i)})
@@ -61,23 +60,23 @@ func (s *installation) searchRecall(questions []string, prefix func(i int) strin
 		}
 		r.took = append(r.took, time.Since(begin).Seconds()*1000)
 		nearest := s.exactNearest(question, prefix(i))
-		there += len(nearest)
+		expected += len(nearest)
 		for _, hit := range result.Hits {
 			if slices.Contains(nearest, hit.Content) {
 				found++
 			}
 		}
 	}
-	if there < recallLimit*len(questions) {
-		s.b.Fatalf("%d passages are nearest to %d questions", there, len(questions))
+	if expected < recallLimit*len(questions) {
+		s.b.Fatalf("found only %d nearest passages for %d questions", expected, len(questions))
 	}
 	slices.Sort(r.took)
-	r.share = float64(found) / float64(there)
+	r.share = float64(found) / float64(expected)
 	return r
 }
 
-// exactNearest returns the contents of the passages that are nearest to a question,
-// by comparing it with every one that a search may find.
+// exactNearest returns the contents of the passages nearest to a question. It compares the question
+// with every passage that a search may find.
 func (s *installation) exactNearest(question, prefix string) []string {
 	vectors, err := llm.LocalEmbedder{}.Embed(s.b.ctx, document.Model{Dimensions: embeddingDimensions}, []string{question})
 	if err != nil {
@@ -101,7 +100,7 @@ func (s *installation) exactNearest(question, prefix string) []string {
 	}
 	contents, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		s.b.Fatalf("find what is nearest: %v", err)
+		s.b.Fatalf("find the nearest passages: %v", err)
 	}
 	return contents
 }

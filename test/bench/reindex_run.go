@@ -18,17 +18,16 @@ const (
 	reindexTimeout  = 10 * time.Minute
 	indexLimit      = 5 * time.Minute
 
-	// indexThreshold is the default number of passages from which on a space has a vector
-	// index.
+	// indexThreshold is the default number of passages at which a space gets a vector index.
 	indexThreshold = 20_000
 
-	// indexWorkers is how many processes of the database server help the one
-	// that builds an index: as by default, none.
+	// indexWorkers is the number of additional database processes that build an index. The default
+	// is none.
 	indexWorkers = 0
 )
 
-// newReindexInstallation sets up an installation with 50,000 passages in a space of
-// short vectors that has its index, and a worker that has nothing to do.
+// newReindexInstallation sets up an installation with 50,000 passages in an indexed space of short
+// vectors, and an idle worker.
 func newReindexInstallation(b *bench) (*installation, *program.Program) {
 	documents, err := copyDocuments(readCorpus(b), reindexCopies)
 	if err != nil {
@@ -39,16 +38,16 @@ func newReindexInstallation(b *bench) (*installation, *program.Program) {
 	worker, did := s.ingest(ingestLimit)
 	b.note("%d documents of %s", len(documents), did)
 	if did.embedded < indexThreshold {
-		b.Fatalf("%d passages get no vector index, which takes %d: set GRISTMILL_TEST_CORPUS to a directory with more documents", did.embedded, indexThreshold)
+		b.Fatalf("%d passages are too few for a vector index, which needs %d: set GRISTMILL_TEST_CORPUS to a directory with more documents", did.embedded, indexThreshold)
 	}
 	s.awaitIndex(worker)
 	return s, worker
 }
 
-// awaitIndex waits until the worker has built and measured the vector index of the
-// live space.
+// awaitIndex waits until the worker has built the vector index of the active space and measured its
+// searches.
 func (s *installation) awaitIndex(worker *program.Program) {
-	s.await(worker, indexLimit, "the live space has no index, or its searches are not measured", func() (indexed bool) {
+	s.await(worker, indexLimit, "the active space has no index, or its searches are not measured", func() (indexed bool) {
 		err := s.db.QueryRow(s.b.ctx, `
 			SELECT s.indexed AND s.ef_search IS NOT NULL FROM collections c JOIN spaces s ON s.id = c.active_space`).Scan(&indexed)
 		if err != nil {
@@ -58,8 +57,7 @@ func (s *installation) awaitIndex(worker *program.Program) {
 	})
 }
 
-// reindexRun is a reindex into another space, from the request for it until that
-// space answers searches.
+// reindexRun is a reindex into another space, from the request until that space answers searches.
 type reindexRun struct {
 	id     uuid.UUID
 	space  int64
@@ -69,14 +67,14 @@ type reindexRun struct {
 	cpu    cpuUsage
 }
 
-// reindexStage is a stage of it; it ends when the next one begins.
+// reindexStage is a stage of a reindex. It ends when the next one starts.
 type reindexStage struct {
 	name  document.ReindexStage
 	begin time.Time
 	end   time.Time
 }
 
-// runReindex has the collection re-indexed to vectors of so many dimensions.
+// runReindex re-indexes the collection to vectors of the given dimensions.
 func (s *installation) runReindex(worker *program.Program, dimensions int) reindexRun {
 	if _, err := s.db.Exec(s.b.ctx, "CHECKPOINT"); err != nil {
 		s.b.Fatal(err)
@@ -84,13 +82,13 @@ func (s *installation) runReindex(worker *program.Program, dimensions int) reind
 	cpu := s.watchCPU()
 	cpu.add("worker", worker)
 	r := reindexRun{begin: time.Now()}
-	begun, err := s.client.BeginReindex(s.b.ctx, document.ReindexRequest{
+	started, err := s.client.BeginReindex(s.b.ctx, document.ReindexRequest{
 		Collection: "default", Model: document.Model{Dimensions: dimensions},
 	})
 	if err != nil {
 		s.b.Fatalf("begin the reindex: %v\n%s", err, s.api.Output())
 	}
-	r.id = begun[0].ID
+	r.id = started[0].ID
 	r.startStage(document.StageDocuments, r.begin)
 	s.await(worker, reindexTimeout, "the reindex is not done", func() bool {
 		var stage document.ReindexStage
@@ -118,7 +116,7 @@ func (s *installation) runReindex(worker *program.Program, dimensions int) reind
 	return r
 }
 
-// startStage notes that a stage has begun, unless it is the one at hand.
+// startStage records the start of a stage, unless it is the current one.
 func (r *reindexRun) startStage(stage document.ReindexStage, at time.Time) {
 	if n := len(r.stages); n > 0 {
 		if r.stages[n-1].name == stage {

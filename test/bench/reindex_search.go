@@ -7,11 +7,11 @@ import (
 const (
 	searchesPerSecond = 50
 	searchWarmUp      = 5 * time.Second
-	calmSearches      = 30 * time.Second // what those during the reindex are compared with
+	calmSearches      = 30 * time.Second // duration of the searches before the reindex, for comparison
 )
 
-// measureReindexSearch is how much longer searches take while their collection is
-// re-indexed, all on one machine.
+// measureReindexSearch measures how much slower searches are while their collection is re-indexed,
+// all on one machine.
 func measureReindexSearch(b *bench) {
 	s, worker := newReindexInstallation(b)
 	l := s.search(searchesPerSecond)

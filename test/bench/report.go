@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// boundKind says on which side of its bound a value should be.
+// boundKind says whether a bound is a minimum or a maximum.
 type boundKind int
 
 const (
@@ -24,7 +24,7 @@ type result struct {
 	bound     float64
 }
 
-// report prints a result, and beside a bound what part of it the value is.
+// report prints a result and, if it has a bound, its ratio to the bound.
 func (b *bench) report(r result) {
 	line := fmt.Sprintf("  %-46s %9s %-10s", r.name, formatNumber(r.value), r.unit)
 	if r.boundKind != boundNone {
@@ -42,12 +42,12 @@ func (b *bench) report(r result) {
 	fmt.Println(strings.TrimRight(line, " "))
 }
 
-// note prints what helps to read the results before it.
+// note prints details for the results that follow or precede it.
 func (b *bench) note(format string, args ...any) {
 	fmt.Printf("    "+format+"\n", args...)
 }
 
-// formatNumber prints as many digits as mean something.
+// formatNumber formats a number with the significant digits only.
 func formatNumber(v float64) string {
 	switch {
 	case v >= 100:

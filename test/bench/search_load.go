@@ -14,9 +14,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// searchLoad are searches through the API at a steady rate. Each begins when it
-// is due, whether those before it are answered or not, and its latency counts
-// from then.
+// searchLoad sends searches through the API at a constant rate. Each search starts at its due time,
+// even if earlier ones have not been answered. Its latency is measured from its due time.
 type searchLoad struct {
 	client *client.Client
 	stop   context.CancelFunc
@@ -32,7 +31,7 @@ type searchAnswer struct {
 	took time.Duration
 }
 
-// search begins to search, so many times a second.
+// search starts a searchLoad with the given number of searches per second.
 func (s *installation) search(perSecond int) *searchLoad {
 	ctx, stop := context.WithCancel(s.b.ctx)
 	l := &searchLoad{client: s.searchClient(), stop: stop}
@@ -46,15 +45,14 @@ func (s *installation) search(perSecond int) *searchLoad {
 			case <-ctx.Done():
 				return
 			}
-			// What is under way when this stops is waited for.
+			// stopAndWait waits for the searches that are running then.
 			l.done.Go(func() { l.searchOnce(s.b.ctx, i, due) })
 		}
 	})
 	return l
 }
 
-// searchClient returns a client that keeps its connections, as a service that
-// searches would.
+// searchClient returns a client that keeps its connections open, as a service that searches would.
 func (s *installation) searchClient() *client.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = transport.MaxIdleConns
@@ -66,12 +64,12 @@ func (s *installation) searchClient() *client.Client {
 	return c
 }
 
-// searchOnce is the ith search.
+// searchOnce sends search number i.
 func (l *searchLoad) searchOnce(ctx context.Context, i int, due time.Time) {
 	result, err := l.client.Search(ctx, document.SearchRequest{Query: fmt.Sprintf("How many sacks did lot %d give?", i)})
 	took := time.Since(due)
 	if err == nil && len(result.Hits) == 0 {
-		err = errors.New("nothing was found")
+		err = errors.New("the search found nothing")
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -82,8 +80,7 @@ func (l *searchLoad) searchOnce(ctx context.Context, i int, due time.Time) {
 	l.answered = append(l.answered, searchAnswer{due, took})
 }
 
-// stopAndWait stops searching and waits for the answers. An error of any search is
-// returned.
+// stopAndWait stops searching and waits for the answers. It returns an error if any search failed.
 func (l *searchLoad) stopAndWait() error {
 	l.stop()
 	l.done.Wait()
@@ -93,8 +90,8 @@ func (l *searchLoad) stopAndWait() error {
 	return nil
 }
 
-// latenciesBetween returns the latencies, in milliseconds, of searches that were due in
-// that time, in order.
+// latenciesBetween returns the latencies of the searches with a due time in the given interval, in
+// milliseconds, sorted.
 func (l *searchLoad) latenciesBetween(begin, end time.Time) latencies {
 	var took latencies
 	for _, a := range l.answered {
@@ -106,10 +103,10 @@ func (l *searchLoad) latenciesBetween(begin, end time.Time) latencies {
 	return took
 }
 
-// latencies are in milliseconds and sorted.
+// latencies are sorted, in milliseconds.
 type latencies []float64
 
-// quantile returns the latency that this share of them does not exceed.
+// quantile returns the latency that the given share of the searches does not exceed.
 func (l latencies) quantile(share float64) float64 {
 	if len(l) == 0 {
 		return 0

@@ -7,9 +7,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
 )
 
-// measureSplitter is how many megabytes a second of the corpus are cut into passages:
-// with tokens counted, and with bytes in their place, which leaves the cost of
-// everything else.
+// measureSplitter measures how many megabytes of the corpus are split per second: with tokens
+// counted, and with bytes counted instead, which shows the cost of everything else.
 func measureSplitter(b *bench) {
 	documents := readCorpus(b)
 	tokens := splitRate(b, documents, chunk.Options{})
@@ -18,7 +17,7 @@ func measureSplitter(b *bench) {
 	b.report(result{name: "splitter, tokens not counted", value: plain, unit: "MB/s"})
 }
 
-// splitRate returns megabytes a second, on one core.
+// splitRate returns the megabytes split per second on one core.
 func splitRate(b *bench, documents []corpusDocument, options chunk.Options) float64 {
 	size := 0
 	for _, d := range documents {

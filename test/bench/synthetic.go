@@ -11,19 +11,19 @@ import (
 
 const (
 	syntheticDocuments = 1000
-	syntheticSections  = 50  // of a document: each makes a passage
-	syntheticSentences = 6   // of a section, on average
-	keyPrefixes        = 100 // that documents stand on
-	questionEvery      = 10  // of so many sentences one is a question
+	syntheticSections  = 50  // in a document: each is one passage
+	syntheticSentences = 6   // in a section, on average
+	keyPrefixes        = 100 // number of key prefixes
+	questionEvery      = 10  // one of this many sentences is a question
 )
 
-// syntheticCorpus makes documents out of the sentences of the corpus: each document has
-// the sentences of one file, in sections that have some of them each, so that
-// passages of one subject are near to each other, and none equals another.
-// Questions are sentences of the same files that stand in no document.
+// syntheticCorpus generates documents from the sentences of the corpus. Each document uses
+// sentences of one file, with several in each section, so that passages of one subject are near
+// each other, but no two passages are equal. Questions are sentences of the same files that are in
+// no document.
 type syntheticCorpus struct {
 	random    *rand.Rand
-	sections  int // written so far
+	sections  int // number of sections written so far
 	subjects  []subject
 	questions []string
 }
@@ -58,24 +58,25 @@ func newSyntheticCorpus(documents []corpusDocument) *syntheticCorpus {
 	return m
 }
 
-// documents returns documents, which stand on the shelves in turn.
+// documents returns the documents, with the key prefixes in turn.
 func (m *syntheticCorpus) documents() []corpusDocument {
-	made := make([]corpusDocument, syntheticDocuments)
-	for i := range made {
+	documents := make([]corpusDocument, syntheticDocuments)
+	for i := range documents {
 		s := m.subjects[m.random.IntN(len(m.subjects))]
-		made[i] = corpusDocument{fmt.Sprintf("%s%d/%s", keyPrefix(i), i, s.name), m.text(s), ""}
+		documents[i] = corpusDocument{fmt.Sprintf("%s%d/%s", keyPrefix(i), i, s.name), m.text(s), ""}
 	}
-	return made
+	return documents
 }
 
-// keyPrefix is what the keys of one document in a hundred begin with.
+// keyPrefix returns the key prefix of document i. One document in a hundred has the same prefix.
 func keyPrefix(i int) string { return fmt.Sprintf("shelf-%02d/", i%keyPrefixes) }
 
 // text writes the sections of a document.
 func (m *syntheticCorpus) text(s subject) []byte {
 	var text bytes.Buffer
 	for range syntheticSections {
-		// A passage is embedded with its headings: the number makes it one of a kind, however small the corpus is.
+		// A passage is embedded with its headings: the number makes each passage unique, however
+		// small the corpus is.
 		m.sections++
 		fmt.Fprintf(&text, "## %s (%d)\n\n", s.sentences[m.random.IntN(len(s.sentences))], m.sections)
 		for range syntheticSentences/2 + m.random.IntN(syntheticSentences+1) {
@@ -88,28 +89,27 @@ func (m *syntheticCorpus) text(s subject) []byte {
 }
 
 var (
-	// Code, tables, HTML and the like are no sentences.
+	// Matches sentences, but not code, tables, HTML and similar text.
 	prose = regexp.MustCompile(`^[\p{Lu}\p{Lo}]`)
 
 	sentenceEnd = regexp.MustCompile(`[.!?]["”’)]?\s+|[。！？]`)
 )
 
-// sentences returns the sentences of a markdown document that are neither very
-// short nor very long.
+// sentences returns the sentences of a markdown document with 40 to 400 bytes.
 func sentences(text []byte) []string {
 	const shortest, longest = 40, 400
 	var found []string
 	var paragraph strings.Builder
 	finish := func() {
-		whole := paragraph.String()
+		rest := paragraph.String()
 		paragraph.Reset()
-		for whole != "" {
-			end := len(whole)
-			if at := sentenceEnd.FindStringIndex(whole); at != nil {
+		for rest != "" {
+			end := len(rest)
+			if at := sentenceEnd.FindStringIndex(rest); at != nil {
 				end = at[1]
 			}
-			sentence := strings.TrimSpace(whole[:end])
-			whole = whole[end:]
+			sentence := strings.TrimSpace(rest[:end])
+			rest = rest[end:]
 			if prose.MatchString(sentence) && len(sentence) >= shortest && len(sentence) <= longest {
 				found = append(found, sentence)
 			}

@@ -7,13 +7,13 @@ import (
 )
 
 const (
-	embeddingDimensions = 1536 // of the vectors, as OpenAI's small model has
-	corpusCopies        = 4    // of the corpus in one run: some seconds of work
+	embeddingDimensions = 1536 // those of OpenAI's small model
+	corpusCopies        = 4    // copies of the corpus in one run: a few seconds of work
 	ingestLimit         = 5 * time.Minute
 )
 
-// measureThroughput is how many passages a second the worker takes from object
-// storage to vectors that can be searched, when the provider answers at once.
+// measureThroughput measures how many passages per second a worker processes, from object storage
+// to searchable vectors, when the provider answers immediately.
 func measureThroughput(b *bench) {
 	var rates []float64
 	for range b.runs {
@@ -26,9 +26,9 @@ func measureThroughput(b *bench) {
 	b.report(result{"end to end, provider unlimited (median)", median(rates), "passages/s", boundMin, 2500})
 }
 
-// ingestCorpus has a new installation, of the programs of a directory or of
-// this checkout, ingest copies of the corpus, uploaded before its worker starts,
-// with such a provider.
+// ingestCorpus sets up an installation with the programs in the directory bin, or of this checkout
+// if it is empty, and a provider with the given options. It uploads copies of the corpus and then
+// starts a worker, which ingests them.
 func ingestCorpus(b *bench, bin string, options fakeprovider.Options) ingestResult {
 	documents, err := copyDocuments(readCorpus(b), corpusCopies)
 	if err != nil {

@@ -18,18 +18,17 @@ import (
 
 const (
 	uploadSize       = 64 * mebibyte
-	uploadedHalf     = 34 * mebibyte // of one, when the others are waited for
-	idleAfterUploads = time.Minute   // after which memory is looked at again
+	uploadedHalf     = 34 * mebibyte // part of each upload that is sent before any continues
+	idleAfterUploads = time.Minute   // time before memory is measured again
 )
 
-// measureUploadMemory is what the API has resident for each upload that is under way:
-// all of them have sent more than half when one goes on. And what it has a minute
-// after the last.
+// measureUploadMemory measures the memory of the API server per running upload, when each has sent
+// more than half of its body before any continues, and its memory one minute after the last upload.
 func measureUploadMemory(b *bench) {
 	s := newInstallation(b, memoryDimensions, fakeprovider.Options{}, "GRISTMILL_UPLOAD_MEMORY="+strconv.Itoa(512*mebibyte))
-	s.uploadOne("first.md", newGeneratedDocument(mebibyte)) // for connections and caches
+	s.uploadOne("first.md", newGeneratedDocument(mebibyte)) // opens connections and fills caches
 	idle := rssMiB(b, s.api)
-	var most, after float64
+	var after float64
 	for _, n := range []int{1, 8, 32} {
 		resetPeak(b, s.api)
 		before := rssMiB(b, s.api)
@@ -41,7 +40,6 @@ func measureUploadMemory(b *bench) {
 			b.Fatal(b.ctx.Err())
 		}
 		after = rssMiB(b, s.api)
-		most = max(most, peak)
 		b.note("%d uploads: %.1f MiB before, peak %.1f, %.1f for each; %.1f a minute later", n, before, peak, (peak-before)/float64(n), after)
 		if n == 32 {
 			b.report(result{"api, peak RSS for each of 32 uploads", (peak - idle) / float64(n), "MiB", boundMax, 8})
@@ -50,7 +48,7 @@ func measureUploadMemory(b *bench) {
 	b.report(result{"api, RSS a minute after them over before", after / idle, "", boundMax, 1.5})
 }
 
-// uploadConcurrently uploads n documents, all of which are under way at once.
+// uploadConcurrently uploads n documents at the same time.
 func (s *installation) uploadConcurrently(n int) {
 	var half sync.WaitGroup
 	half.Add(n)
@@ -67,7 +65,7 @@ func (s *installation) uploadConcurrently(n int) {
 	}
 }
 
-// barrierReader is an empty reader that ends when all others are there.
+// barrierReader is an empty reader that ends when all uploads have reached it.
 type barrierReader struct{ others *sync.WaitGroup }
 
 func (w *barrierReader) Read([]byte) (int, error) {
@@ -76,14 +74,14 @@ func (w *barrierReader) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// resetPeak has the most memory that a program has had resident counted anew.
+// resetPeak resets the peak resident set of a program.
 func resetPeak(b *bench, p *program.Program) {
 	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.PID()), []byte("5"), 0); err != nil {
 		b.Fatalf("memory of %s: %v", p.Name, err)
 	}
 }
 
-// rssMiB is the memory that a program has resident now.
+// rssMiB returns the current resident set of a program in MiB.
 func rssMiB(b *bench, p *program.Program) float64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.PID()))
 	if err != nil {

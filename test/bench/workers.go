@@ -10,20 +10,19 @@ import (
 )
 
 const (
-	// Each collection stays so small that it is not moved to a table of its own
-	// while the figure is measured.
+	// Each collection is small enough not to be moved to its own table during the measurement.
 	workerCollections = 4
-	workerCopies      = 250 // in each collection, of a document of this size
-	workerSize        = 16 << 10
+	workerCopies      = 250      // copies of a document in each collection
+	workerSize        = 16 << 10 // bytes
 
-	// workerTasks is how many documents a worker is at at a time: so few that four
-	// workers do not fill two cores.
+	// workerTasks is the number of concurrent tasks in a worker. It is low, so that four workers do
+	// not fill two cores.
 	workerTasks   = 1
-	workerLatency = 50 * time.Millisecond // of the provider
+	workerLatency = 50 * time.Millisecond // latency of the provider
 )
 
-// measureWorkers is how much more several workers do than one, with a provider for
-// whose answers they wait most of the time, and what CPU time it takes.
+// measureWorkers measures how much faster several workers are than one, and their CPU time, with a
+// provider for which they wait most of the time.
 func measureWorkers(b *bench) {
 	text, err := io.ReadAll(newGeneratedDocument(workerSize))
 	if err != nil {

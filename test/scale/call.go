@@ -4,18 +4,18 @@ import (
 	"time"
 )
 
-// warmUpRounds is how often a call is made at each size before it is measured.
+// warmUpRounds is the number of calls at each size before the measurement.
 const warmUpRounds = 5
 
-// call is something that is done to each database again and again. Prepare does
-// what is not measured and returns what is.
+// call is something to do repeatedly on each database. prepare does the part that is not measured,
+// and returns the part that is.
 type call struct {
 	name    string
-	bound   float64 // of the ratio of times
+	bound   float64 // maximum ratio of the times
 	prepare func(d *database, i int) func() error
 }
 
-// run does it once.
+// run runs the call once and returns its duration.
 func (c call) run(d *database, i int) time.Duration {
 	do := c.prepare(d, i)
 	begin := time.Now()
@@ -27,8 +27,8 @@ func (c call) run(d *database, i int) time.Duration {
 	return took
 }
 
-// time measures calls on all databases, in turns: whatever else the machine
-// does, it does to all of them.
+// time measures calls on all databases alternately, so that other load on the machine affects all
+// of them.
 func (r *report) time(of []*database, calls ...call) {
 	took := make([][][]float64, len(calls))
 	for i := range took {

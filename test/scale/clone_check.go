@@ -12,20 +12,19 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// checkClones fails unless the store reads a multiplied document exactly as the one
-// that the product made, but for its names, times and vectors, and takes an
-// upload of it as unchanged.
+// checkClones fails unless the store reads a clone exactly like the document that the product
+// stored, except for names, times and vectors, and reports another upload of it as unchanged.
 func (d *database) checkClones(s docTemplate) {
 	for _, n := range []int{s.first, s.first + s.count - 1} {
 		if err := d.compareClone(s, n); err != nil {
-			d.Fatalf("%s: document %s%d is not as the product makes it: %w", formatCount(d.size), s.prefix, n, err)
+			d.Fatalf("%s: document %s%d is not as the product stores it: %w", formatCount(d.size), s.prefix, n, err)
 		}
 	}
 }
 
 func (d *database) compareClone(s docTemplate, n int) error {
 	id := d.cloneID(s.original.Document.ID, n)
-	made, err := d.store.Document(d.ctx, s.original.Document.ID)
+	template, err := d.store.Document(d.ctx, s.original.Document.ID)
 	if err != nil {
 		return err
 	}
@@ -33,10 +32,10 @@ func (d *database) compareClone(s docTemplate, n int) error {
 	if err != nil {
 		return err
 	}
-	want := made
+	want := template
 	want.ID, want.Key = id, fmt.Sprintf("%s%d.md", s.prefix, n)
 	want.SHA256, want.Object, want.ObjectETag, want.CreatedAt, want.UpdatedAt = got.SHA256, got.Object, got.ObjectETag, got.CreatedAt, got.UpdatedAt
-	if diff := cmp.Diff(want, got); diff != "" || got.SHA256 == made.SHA256 || got.Object == made.Object {
+	if diff := cmp.Diff(want, got); diff != "" || got.SHA256 == template.SHA256 || got.Object == template.Object {
 		return fmt.Errorf("document (-want +got):\n%s", diff)
 	}
 	return errors.Join(d.compareJob(s, id, n), d.comparePassages(s, id, got), d.compareUpload(s, got))
@@ -59,7 +58,7 @@ func (d *database) compareJob(s docTemplate, id uuid.UUID, n int) error {
 	return nil
 }
 
-// comparePassages also searches for one of them, by its vector.
+// comparePassages compares the passages and the summary, and searches for the passages.
 func (d *database) comparePassages(s docTemplate, id uuid.UUID, got document.Document) error {
 	if s.passages == 0 {
 		return nil
@@ -105,18 +104,18 @@ func (d *database) compareHits(s docTemplate, id uuid.UUID, got document.Documen
 	}
 	for _, hit := range hits {
 		if hit.DocumentID != id || hit.Key != got.Key || hit.Content == "" || len(hit.AlsoIn) > 0 {
-			return fmt.Errorf("a search under its key and metadata finds %+v", hit)
+			return fmt.Errorf("a search with its key and metadata finds %+v", hit)
 		}
 	}
 	if len(hits) != s.passages {
-		return fmt.Errorf("a search under its key and metadata finds %d passages, want %d", len(hits), s.passages)
+		return fmt.Errorf("a search with its key and metadata finds %d passages, want %d", len(hits), s.passages)
 	}
 	return nil
 }
 
 func (d *database) compareUpload(s docTemplate, got document.Document) error {
 	if got.State == document.DocumentFailed {
-		return nil // the same upload is tried again
+		return nil // the same upload is processed again
 	}
 	c, err := d.store.Collection(d.ctx, got.Collection)
 	if err != nil {
@@ -134,7 +133,7 @@ func (d *database) compareUpload(s docTemplate, got document.Document) error {
 		return err
 	}
 	if !again.Unchanged || again.Document.ID != got.ID {
-		return fmt.Errorf("the same upload makes %+v", again)
+		return fmt.Errorf("another upload of the same content returns %+v", again)
 	}
 	return d.store.AbortUpload(d.ctx, object)
 }

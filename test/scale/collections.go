@@ -11,8 +11,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// collectionSeries are databases with many collections of one tenant. All rows
-// are made by the product: a document in each.
+// collectionSeries are databases with many collections of one tenant, with one document in each.
+// The product stores all rows.
 var collectionSeries = series{
 	name: "collections",
 	sizes: func(o options) []int {
@@ -29,13 +29,13 @@ var collectionSeries = series{
 	},
 }
 
-// dimensions is the length of vectors where they are not what is measured.
+// dimensions is the length of vectors in figures that are not about vectors.
 const dimensions = 16
 
-// shortModel has such vectors. Programs that run without a provider have it too.
+// shortModel has vectors of that length. Programs without a provider use it too.
 var shortModel = document.Model{Name: "local", Dimensions: dimensions}
 
-const documentPassages = 16 // of the document that is ingested
+const documentPassages = 16 // in a document that is ingested during a measurement
 
 func fillCollections(d *database) {
 	group, _ := errgroup.WithContext(d.ctx)
@@ -58,7 +58,7 @@ func (d *database) ensureCollection(name string, model document.Model) vector.Co
 	return c
 }
 
-// collection returns one that the calls are made of.
+// collection returns the collection to which calls refer.
 func (d *database) collection() vector.Collection {
 	c, err := d.store.Collection(d.ctx, d.fixture.collection())
 	d.must(err)
@@ -108,7 +108,7 @@ var searchOne = call{"search one collection", maxRatio, func(d *database, _ int)
 	return d.search(vector.Query{})
 }}
 
-// search returns a search of a collection, with the filter of a query.
+// search returns a search of a collection with the filter in query.
 func (d *database) search(query vector.Query) func() error {
 	name := d.fixture.collection()
 	query.Vector, query.Limit, query.Threshold = randomVector(dimensions), 10, -1
@@ -120,7 +120,7 @@ func (d *database) search(query vector.Query) func() error {
 		query.Collection = c.Name
 		hits, err := d.store.NearestPassages(d.ctx, c.ActiveSpace, query)
 		if err == nil && len(hits) == 0 {
-			err = fmt.Errorf("nothing was found in %s", name)
+			err = fmt.Errorf("the search found nothing in %s", name)
 		}
 		return err
 	}

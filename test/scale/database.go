@@ -17,44 +17,45 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/standalone"
 )
 
-// database is one of a series.
+// database is one database of a series.
 type database struct {
 	*standalone.TB
-	site     *program.Installation
-	size     int
-	smallest int // size of the series
+	installation *program.Installation
+	size         int
+	smallest     int // smallest size in the series
 
 	ctx   context.Context // of the default tenant
 	owner *pgx.Conn       // as the superuser
 	store *postgres.Store
 
-	sharedServerConn *pgx.Conn // see server
+	sharedServerConn *pgx.Conn // see serverConn
 	fixture          fixture
 }
 
-// newDatabase makes a database with the tables that the product makes, and
-// fills it. It is removed with the part. With a directory of programs of another
-// commit it has their tables, and no store.
+// newDatabase creates a database with the product's tables and fills it. It is removed when p ends.
+// If bin is a directory with programs of another commit, the database has their tables, and d.store
+// is nil.
 func newDatabase(p *standalone.TB, bin string, size, smallest int, fill func(*database)) *database {
 	d := &database{TB: p, size: size, smallest: smallest, ctx: tenant.With(p.Context(), tenant.Default)}
 	environment := []string{
 		"GRISTMILL_EMBEDDING_DIMENSIONS=" + strconv.Itoa(dimensions),
-		// Of what is measured nothing is indexed, compared or refused meanwhile.
+		// Switches off index builds, verification and backlog limits, which would disturb the
+		// measurement.
 		"GRISTMILL_INDEX_THRESHOLD=2000000000", "GRISTMILL_VERIFY_BYTES_PER_SECOND=0", "GRISTMILL_MAX_QUEUED_JOBS=1000000000",
 		"GRISTMILL_MAX_QUEUED_BYTES=1000000000000000",
 	}
 	if bin != "" {
-		d.site = program.NewInstallationFrom(p, bin, environment...)
+		d.installation = program.NewInstallationFrom(p, bin, environment...)
 	} else {
-		d.site = program.NewInstallation(p, environment...)
+		d.installation = program.NewInstallation(p, environment...)
 	}
-	d.owner = d.site.Connect()
+	d.owner = d.installation.Connect()
 	p.Cleanup(func() { d.owner.Close(context.WithoutCancel(p.Context())) })
 	d.must(pgvectorpgx.RegisterTypes(d.ctx, d.owner))
 	if bin == "" {
 		d.store = d.openStore(connections)
 		p.Cleanup(func() { d.store.Close() })
-		d.collectAll() // of nothing
+		d.collectAll() // removes the garbage entry of a new database
 	}
 	begin := time.Now()
 	fill(d)
@@ -62,17 +63,17 @@ func newDatabase(p *standalone.TB, bin string, size, smallest int, fill func(*da
 	d.exec("CHECKPOINT")
 	var bytes int64
 	d.must(d.owner.QueryRow(d.ctx, "SELECT pg_database_size(current_database())").Scan(&bytes))
-	fmt.Printf("    %s made in %.0f s: %s MB\n", formatCount(size), time.Since(begin).Seconds(), formatCount(int(bytes/1e6)))
+	fmt.Printf("    %s created in %.0f s: %s MB\n", formatCount(size), time.Since(begin).Seconds(), formatCount(int(bytes/1e6)))
 	return d
 }
 
-// connections is how many a store has, unless it is to have one.
+// connections is the number of connections of a store, except where one is required.
 const connections = 4
 
-// openStore returns a store of the database with that many connections.
-func (d *database) openStore(most int) *postgres.Store {
+// openStore returns a store with at most maxConns connections.
+func (d *database) openStore(maxConns int) *postgres.Store {
 	store, err := postgres.Open(d.ctx, postgres.Config{
-		URL: d.site.AppURL, IndexURL: d.site.IndexURL, MaxConns: most, Log: slog.New(slog.DiscardHandler),
+		URL: d.installation.AppURL, IndexURL: d.installation.IndexURL, MaxConns: maxConns, Log: slog.New(slog.DiscardHandler),
 	})
 	d.must(err)
 	return store
@@ -93,7 +94,7 @@ func (d *database) exec(statement string, args ...any) int64 {
 	return tag.RowsAffected()
 }
 
-// queryTexts returns what a query answers, as the superuser.
+// queryTexts runs a query as the superuser and returns its result, a column of texts.
 func (d *database) queryTexts(query string, args ...any) []string {
 	rows, err := d.owner.Query(d.ctx, query, args...)
 	d.must(err)
@@ -104,7 +105,7 @@ func (d *database) queryTexts(query string, args ...any) []string {
 	return texts
 }
 
-// queryBool returns what a query answers, as the superuser.
+// queryBool runs a query as the superuser and returns its result, a boolean.
 func (d *database) queryBool(query string, args ...any) (is bool) {
 	if err := d.owner.QueryRow(d.ctx, query, args...).Scan(&is); err != nil {
 		d.Fatalf("%s: %s: %w", formatCount(d.size), query, err)
@@ -112,9 +113,9 @@ func (d *database) queryBool(query string, args ...any) (is bool) {
 	return is
 }
 
-// pagesPerRun returns how many pages one run of a call touches, found in the server's
-// cache or not: of many runs on one connection less few, so that what a new
-// connection reads of the catalogue does not count.
+// pagesPerRun returns the number of pages that one run of a call reads, from the server's cache or
+// not. It compares many runs on one connection with few, so that the pages that a new connection
+// reads from the catalogue do not count.
 func (d *database) pagesPerRun(run func()) float64 {
 	const few, many = 5, 25
 	d.store.Close()
@@ -133,18 +134,18 @@ func (d *database) pagesPerRun(run func()) float64 {
 	return max(0, float64(pages(many)-first)/(many-few))
 }
 
-// pagesTouched returns how many pages were touched in the database. Those of a
-// connection count when it ends, so the store's are waited for.
+// pagesTouched returns the number of pages read in the database so far. PostgreSQL counts the pages
+// of a connection when it ends, so this waits for the store's connections to end.
 func (d *database) pagesTouched() (pages int64) {
-	name, app := databaseOf(d, d.site.OwnerURL), roleOf(d, d.site.AppURL)
+	name, app := databaseOf(d, d.installation.OwnerURL), roleOf(d, d.installation.AppURL)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		var there int
+		var open int
 		d.must(d.serverConn().QueryRow(d.ctx, `
 			SELECT count(*), (SELECT blks_hit + blks_read FROM pg_stat_database WHERE datname = $1)
-			FROM pg_stat_activity WHERE datname = $1 AND usename = $2`, name, app).Scan(&there, &pages))
-		if there == 0 {
+			FROM pg_stat_activity WHERE datname = $1 AND usename = $2`, name, app).Scan(&open, &pages))
+		if open == 0 {
 			return pages
 		}
 		select {
@@ -155,11 +156,11 @@ func (d *database) pagesTouched() (pages int64) {
 	}
 }
 
-// serverConn returns a connection to the database postgres of the server, where what
-// it does does not count.
+// serverConn returns a connection to the database postgres on the same server, so that its own
+// reads do not count.
 func (d *database) serverConn() *pgx.Conn {
 	if d.sharedServerConn == nil {
-		address, err := url.Parse(d.site.OwnerURL)
+		address, err := url.Parse(d.installation.OwnerURL)
 		d.must(err)
 		address.Path = "/postgres"
 		d.sharedServerConn, err = pgx.Connect(d.ctx, address.String())

@@ -12,9 +12,9 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// documentSeries are databases with many documents of one tenant: nine in ten
-// in the collection library, which is not searched, and the others in the
-// collection shelf, whose vectors are indexed at every size.
+// documentSeries are databases with many documents of one tenant. 90 % are in the collection
+// library, which is not searched; the others are in the collection shelf, whose vectors are indexed
+// at every size.
 var documentSeries = series{
 	name:  "documents",
 	sizes: func(o options) []int { return []int{o.n, 10 * o.n, 100 * o.n} },
@@ -34,23 +34,23 @@ const (
 	plainCollection   = "library"
 	indexedCollection = "shelf"
 
-	smallPassages = 10 // of a document that is multiplied
+	smallPassages = 10 // in a document that is cloned
 )
 
-// fixture is what was made of a database.
+// fixture describes the content of a database.
 type fixture struct {
-	collection    func() string // one that the calls are made of
+	collection    func() string // returns the collection to which calls refer
 	templates     []docTemplate
-	jobsWait      bool        // jobs wait
-	uploaded      uuid.UUID   // the job of the other tenant's upload
-	middleCursors cursors     // of lists
-	queryVectors  [][]float32 // of the vector search
+	jobsWait      bool        // jobs are waiting
+	uploaded      uuid.UUID   // the job of the other tenant's latest upload
+	middleCursors cursors     // in the middle of lists
+	queryVectors  [][]float32 // queries of the vector search
 }
 
 func fillDocuments(d *database) {
 	d.fixture.collection = func() string { return indexedCollection }
 	d.loadVectors(randomVectors(dimensions), 50_000)
-	few := d.smallest / 100 // at every size
+	few := d.smallest / 100 // the same number at every size
 	shelved, failed := d.size/10, d.size/100
 	tenth := shelved / 10
 	plain := d.size - shelved - failed
@@ -68,19 +68,19 @@ func fillDocuments(d *database) {
 	}
 }
 
-// ownTableDocuments is the number of documents from which on the passages of a collection
-// surely have a table of their own, as those of a large one do.
+// ownTableDocuments is a number of documents at which the passages of a collection certainly have
+// their own table, as those of a large collection do.
 const ownTableDocuments = 800
 
-// index has the passages of a collection moved to a table of their own, when they
-// are many, and from a number on indexed.
-func (d *database) index(name string, from int) {
+// index moves the passages of a collection to their own table if there are many, and builds their
+// vector index if there are at least threshold.
+func (d *database) index(name string, threshold int) {
 	c, err := d.store.Collection(d.ctx, name)
 	d.must(err)
-	d.must(d.store.IndexSpace(d.ctx, c.ActiveSpace, from))
+	d.must(d.store.IndexSpace(d.ctx, c.ActiveSpace, threshold))
 }
 
-// addLastClones makes more documents of the last shape.
+// addLastClones adds clones of the last template.
 func (d *database) addLastClones(n int) {
 	last := &d.fixture.templates[len(d.fixture.templates)-1]
 	rest := *last
@@ -89,14 +89,13 @@ func (d *database) addLastClones(n int) {
 	last.count += n
 }
 
-// add adds documents that can be searched: the product makes one, and SQL more
-// like it.
+// add adds documents that searches find: the product stores one, and SQL clones it.
 func (d *database) add(collection, prefix, metadata string, n int) {
 	made := d.ingest(d.ensureCollection(collection, shortModel), prefix+"made.md", metadata, passages(smallPassages, dimensions))
 	d.addClones(docTemplate{original: made, prefix: prefix, passages: smallPassages, count: n})
 }
 
-// addFailed adds documents that came to nothing.
+// addFailed adds documents whose jobs have failed.
 func (d *database) addFailed(collection, prefix string, n int) {
 	made := d.upload(d.ensureCollection(collection, shortModel), prefix+"made.md", "{}")
 	d.fail(made.Job)
@@ -158,12 +157,12 @@ func measureDocumentCalls(r *report, of []*database) {
 
 const pageLimit = 10
 
-// cursors lead to pages in the middle of lists.
+// cursors point to pages in the middle of lists.
 type cursors struct {
 	documents, inCollection, jobs string
 }
 
-// measureLists measures pages of lists, the first and one behind half of what there is.
+// measureLists measures pages of lists: the first page, and one in the middle.
 func measureLists(r *report, of []*database) {
 	for _, d := range of {
 		all := document.DocumentFilter{}
@@ -222,22 +221,22 @@ func fullPage(items int, err error) error {
 	return err
 }
 
-// cursor walks along a list, n items far, and returns the cursor there.
+// cursor reads n items of a list and returns the cursor after them.
 func (d *database) cursor(n int, list func(page document.Page) (items int, next string, err error)) string {
 	cursor := ""
 	for n > 0 {
 		items, next, err := list(document.Page{Limit: min(n, 1000), Cursor: cursor})
 		d.must(err)
 		if next == "" {
-			d.Fatalf("%s: the list ends %d items before its middle", formatCount(d.size), n)
+			d.Fatalf("%s: the list ends %d items too early", formatCount(d.size), n)
 		}
 		cursor, n = next, n-items
 	}
 	return cursor
 }
 
-// measureFilters measures searches of the collection shelf: of what is found few are as
-// many at every size, and a tenth is a tenth.
+// measureFilters measures filtered searches of the collection shelf. "few" is the same number of
+// documents at every size; "a tenth" is 10 % of the collection.
 func measureFilters(r *report, of []*database) {
 	search := func(name string, query vector.Query) call {
 		return call{name, maxFilterRatio, func(d *database, _ int) func() error { return d.search(query) }}
@@ -250,7 +249,7 @@ func measureFilters(r *report, of []*database) {
 	)
 }
 
-// measureRowSizes prints what a row takes on the disk, with its part of the indexes.
+// measureRowSizes prints the disk space per row of each table, and of its indexes.
 func measureRowSizes(r *report, of []*database) {
 	for _, table := range of[0].queryTexts(`
 		SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND reltuples >= $1

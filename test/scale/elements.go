@@ -7,9 +7,8 @@ import (
 	"github.com/pgvector/pgvector-go"
 )
 
-// measureElementSizes prints what a vector takes in a table and in each kind of index,
-// with the parameters of the product's, by its length. docs/scale.md reckons with
-// it.
+// measureElementSizes prints the size of a vector in a table and in each kind of index, with the
+// product's parameters, for several dimensions. docs/scale.md calculates with these sizes.
 func measureElementSizes(r *report, of []*database) {
 	const elements = 2000
 	d := of[0]

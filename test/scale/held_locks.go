@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// heldLocks are the locks on tables that keep writers out, but for those of the
-// traffic, and how long each was held. It looks every few milliseconds.
+// heldLocks are the table locks that block writers, except those of the traffic, and how long each
+// was held. They are sampled every few milliseconds.
 type heldLocks struct {
 	done sync.WaitGroup
-	held map[string]time.Duration // by table and mode; read it when done
+	held map[string]time.Duration // by table and mode; read only after done
 }
 
-// watchLocks looks at locks until the context is done. Tables that are new are
-// not seen before they are committed.
+// watchLocks samples locks until ctx ends. It does not see locks on new tables before they are
+// committed.
 func (d *database) watchLocks(ctx context.Context) *heldLocks {
 	h := &heldLocks{held: map[string]time.Duration{}}
-	conn := d.site.Connect()
+	conn := d.installation.Connect()
 	h.done.Go(func() {
 		defer conn.Close(context.WithoutCancel(ctx))
 		since := map[string]time.Time{} // by process, table and mode
@@ -56,7 +56,7 @@ func (d *database) watchLocks(ctx context.Context) *heldLocks {
 	return h
 }
 
-// longestMillis returns the longest time that one was held, in milliseconds.
+// longestMillis returns the longest time that a lock was held, in milliseconds.
 func (h *heldLocks) longestMillis() (ms float64) {
 	for _, d := range h.held {
 		ms = max(ms, d.Seconds()*1000)
@@ -64,7 +64,7 @@ func (h *heldLocks) longestMillis() (ms float64) {
 	return ms
 }
 
-// String names the five that were held longest.
+// String returns the five locks that were held longest.
 func (h *heldLocks) String() string {
 	var names []string
 	for name := range h.held {

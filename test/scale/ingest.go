@@ -16,8 +16,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// These are the calls that the api and the workers make of the store for one
-// document, with vectors that no model has made.
+// This file makes the calls that the API server and the workers make to the store for one document,
+// with vectors that no model has computed.
 
 const (
 	lease = time.Hour
@@ -41,14 +41,14 @@ func (d *database) upload(c vector.Collection, key string, metadata string) docu
 	return accepted
 }
 
-// claim takes a task of a job.
+// claim claims a task of a job.
 func (d *database) claim(job document.Job, kind task.Kind) task.Work {
 	work, err := d.store.Claim(d.ctx, task.Ref{Tenant: tenant.Default, DocumentID: job.DocumentID, Version: job.Version, Kind: kind}, lease)
 	d.must(err)
 	return work
 }
 
-// ingest takes in a document from its upload to its summary.
+// ingest processes a document from its upload to its summary.
 func (d *database) ingest(c vector.Collection, key, metadata string, passages []vector.EmbeddedPassage) document.Accepted {
 	accepted := d.upload(c, key, metadata)
 	_, err := d.store.Dispatch(d.ctx, dispatchWindows)
@@ -58,15 +58,15 @@ func (d *database) ingest(c vector.Collection, key, metadata string, passages []
 	return accepted
 }
 
-// writtenVersion is a version that can be published.
+// writtenVersion is a version that is complete and can be published.
 type writtenVersion struct {
 	work     task.Work
-	also     []vector.SpaceVersion
+	also     []vector.SpaceVersion // in the other spaces
 	progress document.KnowledgeProgress
 }
 
-// writeVersion does the knowledge task of a job, but for its end: in every space that
-// is kept complete.
+// writeVersion does the knowledge task of a job, except its end: it writes the passages to every
+// space that is kept complete.
 func (d *database) writeVersion(job document.Job, passages []vector.EmbeddedPassage) writtenVersion {
 	n := int64(len(passages))
 	w := writtenVersion{work: d.claim(job, task.KindKnowledge), progress: document.KnowledgeProgress{
@@ -83,8 +83,7 @@ func (d *database) writeVersion(job document.Job, passages []vector.EmbeddedPass
 	return w
 }
 
-// batch returns the places of passages in a version, and those of them that are
-// not in the space.
+// batch returns the manifest entries of a version, and the passages that are not in the space yet.
 func (d *database) batch(space vector.Space, passages []vector.EmbeddedPassage) (batch vector.Batch) {
 	hashes := make([]document.ContentHash, len(passages))
 	var start int64
@@ -131,7 +130,7 @@ func (d *database) fail(job document.Job) {
 	}
 }
 
-// passages returns passages like no others, with vectors that long.
+// passages returns n unique passages with vectors of the given dimensions.
 func passages(n, dimensions int) []vector.EmbeddedPassage {
 	list := make([]vector.EmbeddedPassage, n)
 	for i := range list {
@@ -145,7 +144,7 @@ func passages(n, dimensions int) []vector.EmbeddedPassage {
 	return list
 }
 
-// randomVector returns one of any direction.
+// randomVector returns a vector in a random direction.
 func randomVector(dimensions int) []float32 {
 	vector := make([]float32, dimensions)
 	for i := range vector {

@@ -23,13 +23,13 @@ import (
 const (
 	maxLockWait = 100 // ms
 
-	soak        = time.Hour // a space that is left
-	collectRows = 1000      // how much of it goes at a time, as in internal/pipeline/sweep
+	soak        = time.Hour // retention of a space that is no longer active
+	collectRows = 1000      // rows deleted at a time, as in internal/pipeline/sweep
 )
 
-// measureLocks measures how long statements of other documents of the collection
-// library wait for a lock while a document is published or deleted, while readers
-// are switched to what a reindex has built and back, and while that is dropped.
+// measureLocks measures how long statements for other documents of the collection library wait for
+// a lock while a document is published or deleted, while a reindex activates its space, while that
+// is reverted, and while the space is dropped.
 func measureLocks(r *report, of []*database) {
 	const times = 30
 	waits, took := map[string][]float64{}, map[string][]float64{}
@@ -72,7 +72,7 @@ func measureLocks(r *report, of []*database) {
 			_, err := d.store.RevertReindex(d.ctx, work.JobID, soak)
 			d.must(err)
 		})
-		t.awaitPublications() // of documents that are written to the space
+		t.awaitPublications() // waits for the documents that are being written to the space
 		note(steps[5], 1, func() { d.dropSpace(work.Space) })
 		t.stopAndWait()
 	}
@@ -82,14 +82,14 @@ func measureLocks(r *report, of []*database) {
 	}
 }
 
-// dropSpace has a space that was left be dropped before its time.
+// dropSpace drops an inactive space before the end of its retention.
 func (d *database) dropSpace(space vector.Space) {
 	due, err := d.store.Garbage(d.ctx, 2*soak, math.MaxInt32)
 	d.must(err)
 	for _, g := range due {
 		for more := g.Kind == garbage.KindSpace && g.SpaceID == space.ID; more; {
 			more, err = d.store.CollectGarbage(d.ctx, g, 2*soak, collectRows)
-			if fault.Is(err, fault.Conflict) { // others hold what is in it, or have come to its table
+			if fault.Is(err, fault.Conflict) { // other statements hold locks on its rows or its table
 				more, err = true, nil
 			}
 			d.must(err)
@@ -100,31 +100,31 @@ func (d *database) dropSpace(space vector.Space) {
 	}
 }
 
-// reindexUntilSwitch begins a reindex of the library for another model and has it done, but
-// for the switch: the product places one document, in one passage, and SQL places
-// all others like it.
+// reindexUntilSwitch starts a reindex of the library for another model and does everything except
+// the switch. The product writes one document, in one passage, to the new space; SQL writes all
+// others in the same way.
 func (d *database) reindexUntilSwitch() task.Work {
 	r, err := d.store.BeginReindex(d.ctx, document.ReindexRequest{Collection: plainCollection, Model: document.Model{Name: "next", Dimensions: dimensions / 2}})
 	d.must(err)
 	work := d.claim(document.Job{DocumentID: r.ID, Version: 1}, task.KindReindex)
-	unplaced, err := d.store.MissingVersions(d.ctx, work, uuid.Nil, 1)
+	missing, err := d.store.MissingVersions(d.ctx, work, uuid.Nil, 1)
 	d.must(err)
 	text := passages(1, dimensions/2)
 	d.must(d.store.WriteToSpace(d.ctx, work, rebuild.SpaceWrite{
 		New: text,
 		Versions: []rebuild.VersionWrite{{
-			MissingVersion: unplaced[0], TotalEntries: 1,
+			MissingVersion: missing[0], TotalEntries: 1,
 			Entries: []vector.ManifestEntry{{Hash: text[0].Hash, End: int64(len(text[0].Content))}},
 		}},
-		Checkpoint: unplaced[0].DocumentID,
+		Checkpoint: missing[0].DocumentID,
 	}, document.ReindexProgress{}))
-	d.cloneIntoSpace(unplaced[0].DocumentID, work.Space)
+	d.cloneIntoSpace(missing[0].DocumentID, work.Space)
 	return work
 }
 
-// cloneIntoSpace places all live documents of a collection in a space as one is that the
-// product has placed.
-func (d *database) cloneIntoSpace(placed uuid.UUID, space vector.Space) {
+// cloneIntoSpace writes all published documents of a collection to a space, like the document
+// written, which the product has written to it.
+func (d *database) cloneIntoSpace(written uuid.UUID, space vector.Space) {
 	for _, table := range d.queryTexts(`
 		SELECT c.relname FROM pg_class c
 		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
@@ -151,19 +151,19 @@ func (d *database) cloneIntoSpace(placed uuid.UUID, space vector.Space) {
 			FROM (SELECT * FROM public.%[1]q WHERE document = $1 AND space = $2) AS made
 			CROSS JOIN public.documents d
 			WHERE d.collection = $3 AND d.deleted_at IS NULL AND d.published_version IS NOT NULL AND d.id <> $1
-			ON CONFLICT DO NOTHING`, table, into, values), placed, space.ID, space.CollectionID)
+			ON CONFLICT DO NOTHING`, table, into, values), written, space.ID, space.CollectionID)
 	}
 	d.exec("ANALYZE")
 }
 
-// traffic is what others do meanwhile with their documents of the collection.
+// traffic consists of other clients that use documents of the collection at the same time.
 type traffic struct {
 	d     *database
 	stop  context.CancelFunc
 	done  sync.WaitGroup
 	waits *lockWaits
 
-	publishing sync.RWMutex // held for reading while a document is taken in
+	publishing sync.RWMutex // held for reading while a document is ingested
 }
 
 const trafficName = "traffic" // application_name of its connections
@@ -171,13 +171,13 @@ const trafficName = "traffic" // application_name of its connections
 func (d *database) startTraffic() *traffic {
 	ctx, stop := context.WithCancel(d.ctx)
 	theirs := *d
-	site := *d.site
-	site.AppURL += "&application_name=" + trafficName
-	theirs.site = &site
+	installation := *d.installation
+	installation.AppURL += "&application_name=" + trafficName
+	theirs.installation = &installation
 	theirs.store = theirs.openStore(connections)
-	theirs.owner = site.Connect() // for the one goroutine that asks for ids
+	theirs.owner = installation.Connect() // used only by the goroutine that reads
 	t := &traffic{d: &theirs, stop: stop, waits: d.watchWaits(ctx)}
-	made := d.fixture.templates[0]
+	template := d.fixture.templates[0]
 	for range 2 {
 		t.done.Go(func() {
 			for ctx.Err() == nil {
@@ -187,18 +187,18 @@ func (d *database) startTraffic() *traffic {
 	}
 	t.done.Go(func() {
 		for i := 0; ctx.Err() == nil; i++ {
-			n := made.first + i*7919%made.count
-			_, err := theirs.store.Job(d.ctx, theirs.cloneID(made.original.Job.ID, n))
+			n := template.first + i*7919%template.count
+			_, err := theirs.store.Job(d.ctx, theirs.cloneID(template.original.Job.ID, n))
 			d.must(err)
-			_, err = theirs.store.Passages(d.ctx, theirs.cloneID(made.original.Document.ID, n), document.Page{Limit: pageLimit})
+			_, err = theirs.store.Passages(d.ctx, theirs.cloneID(template.original.Document.ID, n), document.Page{Limit: pageLimit})
 			d.must(err)
 		}
 	})
 	return t
 }
 
-// publishOne takes in another document. When the space becomes live that it is not
-// written to, its task waits.
+// publishOne ingests another document. Its task waits if a space becomes active to which it is not
+// written.
 func (t *traffic) publishOne() {
 	t.publishing.RLock()
 	defer t.publishing.RUnlock()
@@ -212,7 +212,7 @@ func (t *traffic) publishOne() {
 	}
 }
 
-// awaitPublications returns when all documents are published that were being taken in.
+// awaitPublications waits until all documents that are being ingested are published.
 func (t *traffic) awaitPublications() {
 	t.publishing.Lock()
 	defer t.publishing.Unlock()
@@ -226,8 +226,7 @@ func (t *traffic) stopAndWait() {
 	t.d.owner.Close(context.WithoutCancel(t.d.ctx))
 }
 
-// lockWaits looks again and again how long connections of the traffic have been
-// waiting for a lock.
+// lockWaits samples how long connections of the traffic have been waiting for a lock.
 type lockWaits struct {
 	longest atomic.Int64 // microseconds
 	samples atomic.Int64
@@ -236,7 +235,7 @@ type lockWaits struct {
 
 func (d *database) watchWaits(ctx context.Context) *lockWaits {
 	w := &lockWaits{}
-	name := databaseOf(d, d.site.OwnerURL)
+	name := databaseOf(d, d.installation.OwnerURL)
 	server := d.serverConn()
 	w.done.Go(func() {
 		for ctx.Err() == nil {
@@ -247,7 +246,7 @@ func (d *database) watchWaits(ctx context.Context) *lockWaits {
 				WHERE NOT l.granted AND a.datname = $1 AND a.application_name = $2`, name, trafficName).Scan(&waited)
 			if err != nil {
 				if ctx.Err() == nil && !errors.Is(err, pgx.ErrNoRows) {
-					d.Errorf("look at locks: %w", err)
+					d.Errorf("read lock waits: %w", err)
 				}
 				return
 			}
@@ -261,5 +260,5 @@ func (d *database) watchWaits(ctx context.Context) *lockWaits {
 
 func (w *lockWaits) reset() { w.longest.Store(0) }
 
-// longestMillis returns the longest wait since begin, in milliseconds.
+// longestMillis returns the longest wait since the last reset, in milliseconds.
 func (w *lockWaits) longestMillis() float64 { return float64(w.longest.Load()) / 1000 }

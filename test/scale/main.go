@@ -1,10 +1,8 @@
-// Command scale measures how cost grows with what is stored: each figure at N,
-// 10 N and 100 N, as ratios of one run, against the bounds that docs/scale.md
-// reports. Rows are made by the product and multiplied by SQL; what they are
-// like then is compared with what the product made. It needs the servers of
-// `scripts/services up`, which `make scale` starts, and Linux, for what /proc
-// says of a process. Its exit status is 1 when a bound is exceeded or a figure
-// cannot be measured.
+// Command scale measures how cost grows with the amount of stored data. It measures each figure at
+// N, 10 N and 100 N and compares the ratios with the bounds in docs/scale.md. The product stores
+// documents, SQL clones them, and a check compares the clones with what the product stored. It
+// needs the servers of `scripts/services up`, which `make scale` starts, and Linux, because it
+// reads /proc. It exits with status 1 if a bound is exceeded or a figure cannot be measured.
 package main
 
 import (
@@ -23,18 +21,18 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/standalone"
 )
 
-// options are how much is measured.
+// options define what is measured.
 type options struct {
 	n       int            // smallest number of documents
 	vectors int            // largest number of passages of the vector search
-	rounds  int            // how often each call is measured at each size
+	rounds  int            // number of measurements of each call at each size
 	only    *regexp.Regexp // names of the figures that are measured
-	keep    bool           // the databases
+	keep    bool           // keep the databases
 	base    string         // commit whose tables are upgraded
 }
 
-// series is a set of databases that differ in the number of one thing, and what
-// is measured on them.
+// series is a set of databases that differ in the number of one kind of object, and the figures
+// measured on them.
 type series struct {
 	name    string
 	sizes   func(o options) []int
@@ -43,8 +41,8 @@ type series struct {
 	figures []figure
 }
 
-// figure is something that is measured on the databases of a series, the
-// smallest first.
+// figure is measured on the databases of a series, which are passed in order of size, smallest
+// first.
 type figure struct {
 	name    string
 	measure func(r *report, of []*database)
@@ -66,16 +64,16 @@ func run(ctx context.Context, args []string) int {
 	flags := flag.NewFlagSet("scale", flag.ContinueOnError)
 	flags.IntVar(&o.n, "n", 10_000, "the smallest `number` of documents; the largest is 100 times that, with 10 passages each")
 	flags.IntVar(&o.vectors, "vectors", 100_000, "the largest `number` of passages of 384 dimensions; indexing 1,000,000 takes two cores an hour or more")
-	flags.IntVar(&o.rounds, "rounds", 40, "how often each call is measured at each size")
+	flags.IntVar(&o.rounds, "rounds", 40, "the `number` of measurements of each call at each size")
 	only := flags.String("only", "", "measure only figures whose names, such as documents/sweep, match this `regexp`")
-	flags.StringVar(&o.base, "base", baselineCommit, "the `commit` whose tables upgrade/migrate brings up to date")
-	flags.BoolVar(&o.keep, "keep", false, "leave the databases and say where they are")
+	flags.StringVar(&o.base, "base", baselineCommit, "the `commit` from whose tables upgrade/migrate migrates")
+	flags.BoolVar(&o.keep, "keep", false, "keep the databases and print their URLs")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
 	var err error
 	if o.only, err = regexp.Compile(*only); err != nil || o.n < 1000 || o.vectors < 10_000 || o.rounds < 1 || flags.NArg() > 0 {
-		fmt.Fprintln(os.Stderr, "scale: -only takes a regular expression, -n a number from 1000, -vectors one from 10000, -rounds one from 1, and there are no other arguments")
+		fmt.Fprintln(os.Stderr, "scale: -only needs a regular expression, -n a number of at least 1000, -vectors of at least 10000, -rounds of at least 1; other arguments are not allowed")
 		return 2
 	}
 	defer program.RemoveBinaries()
@@ -96,8 +94,8 @@ func run(ctx context.Context, args []string) int {
 	return status
 }
 
-// run makes the databases of the series, if one of its figures is wanted, and
-// measures these. A figure that cannot be measured keeps no other.
+// run creates the databases of the series, if one of its figures is selected, and measures the
+// selected figures. If one figure cannot be measured, the others are measured nevertheless.
 func (s series) run(ctx context.Context, o options) (exceeded bool, err error) {
 	wanted := slices.DeleteFunc(slices.Clone(s.figures), func(f figure) bool { return !o.only.MatchString(s.name + "/" + f.name) })
 	if len(wanted) == 0 {
@@ -124,7 +122,7 @@ func (s series) run(ctx context.Context, o options) (exceeded bool, err error) {
 		}
 		if o.keep {
 			for _, d := range all {
-				fmt.Printf("    kept: %s\n", d.site.OwnerURL)
+				fmt.Printf("    kept: %s\n", d.installation.OwnerURL)
 			}
 			p.DiscardCleanups()
 		}

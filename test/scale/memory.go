@@ -17,9 +17,8 @@ import (
 
 const maxMemoryRatio = 1.2
 
-// measureMemory measures the most memory that the programs have resident, and that a
-// connection of theirs to the database has of its own, after the same requests at
-// every size.
+// measureMemory measures the peak resident set of the programs, and the largest private memory of a
+// database connection of theirs, after the same requests at every size.
 func measureMemory(r *report, of []*database) {
 	names := []string{"api", "worker-knowledge", "worker-summary"}
 	resident := map[string][]float64{}
@@ -27,7 +26,7 @@ func measureMemory(r *report, of []*database) {
 	for _, d := range of {
 		programs := map[string]*program.Program{}
 		for _, name := range names {
-			programs[name] = d.site.Start(name)
+			programs[name] = d.installation.Start(name)
 		}
 		d.exerciseAPI(programs["api"].Client(program.APIKey))
 		for _, name := range names {
@@ -44,8 +43,8 @@ func measureMemory(r *report, of []*database) {
 	r.printRatio("a database connection, the largest", "MiB", connection, maxMemoryRatio)
 }
 
-// exerciseAPI has the programs do a bit of everything. Where jobs wait, it is for the
-// workers to come to them; elsewhere documents are uploaded.
+// exerciseAPI makes the programs do all kinds of work. If jobs are waiting, it waits until the
+// workers have processed some; otherwise it uploads documents.
 func (d *database) exerciseAPI(c *client.Client) {
 	const uploads, searches, polls = 32, 200, 200
 	ctx := d.Context()
@@ -83,7 +82,7 @@ func (d *database) exerciseAPI(c *client.Client) {
 	}
 }
 
-// awaitEndedJobs waits until the workers have ended n jobs.
+// awaitEndedJobs waits until n jobs have failed, which is how the waiting jobs end.
 func (d *database) awaitEndedJobs(n int) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -104,11 +103,11 @@ func (d *database) awaitEndedJobs(n int) {
 	}
 }
 
-// connectionMemory returns how much memory of its own the largest connection of
-// the programs has, in MiB. The server must run on this machine.
+// connectionMemory returns the private memory of the programs' largest database connection, in MiB.
+// The server must run on this machine.
 func (d *database) connectionMemory() (largest float64) {
 	for _, pid := range d.queryTexts(`
-		SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() AND usename = $1`, roleOf(d, d.site.AppURL)) {
+		SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() AND usename = $1`, roleOf(d, d.installation.AppURL)) {
 		id, err := strconv.Atoi(pid)
 		d.must(err)
 		command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", id))
@@ -118,7 +117,7 @@ func (d *database) connectionMemory() (largest float64) {
 		largest = max(largest, d.procStatusMiB(id, "RssAnon"))
 	}
 	if largest == 0 {
-		d.Fatalf("no connection of the programs is a process of this machine")
+		d.Fatalf("no database connection of the programs is a process on this machine")
 	}
 	return largest
 }

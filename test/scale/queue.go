@@ -9,8 +9,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 )
 
-// queueSeries are databases in which one tenant has many jobs that wait, and
-// another has none.
+// queueSeries are databases in which one tenant has many waiting jobs and another has none.
 var queueSeries = series{
 	name:    "queue",
 	sizes:   func(o options) []int { return []int{o.n / 10, o.n, 10 * o.n, 100 * o.n} },
@@ -35,7 +34,7 @@ func fillQueue(d *database) {
 	if want := (task.Backlog{Jobs: int64(d.size) + 1, Bytes: 4000 * (int64(d.size) + 1)}); backlog != want {
 		d.Fatalf("the backlog is %+v, want %+v", backlog, want)
 	}
-	_, err = d.store.Dispatch(d.ctx, dispatchWindows) // the window is full from here on
+	_, err = d.store.Dispatch(d.ctx, dispatchWindows) // fills the dispatch window
 	d.must(err)
 }
 
@@ -43,7 +42,7 @@ func measureQueueCalls(r *report, of []*database) {
 	r.time(of,
 		call{"one task ends, the next is dispatched", maxRatio, func(d *database, _ int) func() error {
 			return func() error {
-				due, err := d.store.RedispatchOverdue(d.ctx, 0, 1) // any that is in the queue
+				due, err := d.store.RedispatchOverdue(d.ctx, 0, 1) // any task in the queue
 				if err != nil {
 					return err
 				}
@@ -64,7 +63,7 @@ func measureQueueCalls(r *report, of []*database) {
 				return err
 			}
 		}},
-		call{"the backlog is asked for", maxRatio, func(d *database, _ int) func() error {
+		call{"the backlog is read", maxRatio, func(d *database, _ int) func() error {
 			return func() error {
 				_, err := d.store.Backlog(d.ctx)
 				return err
@@ -82,7 +81,7 @@ func measureQueueCalls(r *report, of []*database) {
 				d.fixture.uploaded = theirs.upload(c, uuid.NewString(), "{}").Job.ID
 				dispatched, err := d.store.Dispatch(theirs.ctx, dispatchWindows)
 				if err == nil && len(dispatched) != len(task.JobKinds) {
-					err = fmt.Errorf("%d tasks were dispatched, want those of the upload", len(dispatched))
+					err = fmt.Errorf("%d tasks were dispatched, want the two of the upload", len(dispatched))
 				}
 				return err
 			}

@@ -10,17 +10,17 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/test/standalone"
 )
 
-// report prints figures, a line each: the values by size, the ratio of the last
-// to the first, and the bound.
+// report prints one line for each figure: the values by size, the ratio of the last to the first,
+// and the bound.
 type report struct {
-	*standalone.TB // that is being measured
+	*standalone.TB // of the figure that is being measured
 	figure         string
 	rounds         int
-	exceeded       bool // a bound was
+	exceeded       bool // set when a bound is exceeded
 	parent         *report
 }
 
-// forFigure returns a report for a figure.
+// forFigure returns a report for one figure.
 func (r *report) forFigure(p *standalone.TB, figure string) *report {
 	return &report{TB: p, figure: figure, rounds: r.rounds, parent: r}
 }
@@ -38,19 +38,18 @@ func (r *report) heading(sizes []int) {
 	fmt.Println(line + "   ratio   bound")
 }
 
-// printRatio prints values whose last may be the bound times the first; a bound of 0
-// is none.
+// printRatio prints values. The last may be at most bound times the first; 0 means no bound.
 func (r *report) printRatio(name, unit string, values []float64, bound float64) {
 	ratio := values[len(values)-1] / values[0]
 	r.printLine(name, unit, values, fmt.Sprintf(" %7.2f", ratio), ratio, bound, "")
 }
 
-// printMax prints values none of which may be above the bound.
+// printMax prints values that may not exceed the bound.
 func (r *report) printMax(name, unit string, values []float64, bound float64) {
 	r.printLine(name, unit, values, strings.Repeat(" ", 8), slices.Max(values), bound, unit)
 }
 
-// printMin prints values none of which may be below the bound.
+// printMin prints values that may not be below the bound.
 func (r *report) printMin(name, unit string, values []float64, bound float64) {
 	text := row(name, unit, values) + strings.Repeat(" ", 8) + fmt.Sprintf(" ≥ %s", formatNumber(bound))
 	fmt.Println(text + r.verdict(slices.Min(values) < bound))
@@ -72,7 +71,7 @@ func (r *report) verdict(exceeded bool) string {
 	return "  OVER"
 }
 
-// note prints what helps to read the lines beside it.
+// note prints details for the lines that follow or precede it.
 func (r *report) note(format string, args ...any) { fmt.Printf("    "+format+"\n", args...) }
 
 func row(name, unit string, values []float64) string {
@@ -83,7 +82,7 @@ func row(name, unit string, values []float64) string {
 	return text
 }
 
-// formatNumber prints as many digits as mean something.
+// formatNumber formats a number with the significant digits only.
 func formatNumber(v float64) string {
 	switch {
 	case v >= 100:
@@ -95,7 +94,7 @@ func formatNumber(v float64) string {
 	}
 }
 
-// formatCount prints a number with commas.
+// formatCount formats a number with commas.
 func formatCount(n int) string {
 	text := strconv.Itoa(n)
 	for i := len(text) - 3; i > 0; i -= 3 {
@@ -112,14 +111,13 @@ func formatCounts(numbers []int) []string {
 	return texts
 }
 
-// quantile sorts values and returns the one that this share of them does not
-// exceed.
+// quantile sorts values and returns the one that the given share of them does not exceed.
 func quantile(values []float64, share float64) float64 {
 	slices.Sort(values)
 	return values[min(int(share*float64(len(values))), len(values)-1)]
 }
 
-// loadAverage returns the load of the last minutes.
+// loadAverage returns the load averages of the last 1, 5 and 15 minutes.
 func loadAverage() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {

@@ -14,27 +14,27 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// A change of the schema that multiply does not follow fails here, before somebody
-// measures with rows that are not what the product writes.
-func TestMultipliedDocumentsAreAsTheProductMakesThem(t *testing.T) {
+// A schema change that cloneDocuments does not handle makes this test fail, before anyone measures
+// with rows that differ from the product's.
+func TestClonesEqualProductDocuments(t *testing.T) {
 	t.Parallel()
-	services.Postgres(t) // skips where there is none
+	services.Postgres(t) // skips the test without a server
 	for name, test := range map[string]struct {
 		fill func(d *database)
 		size int
 	}{
-		"that ended": {fillDocuments, 200},
-		"that wait":  {fillQueue, 30},
+		"ended jobs":   {fillDocuments, 200},
+		"waiting jobs": {fillQueue, 30},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if err := standalone.Run(t.Context(), "multiplied", func(p *standalone.TB) {
+			if err := standalone.Run(t.Context(), "clones", func(p *standalone.TB) {
 				d := newDatabase(p, "", test.size, test.size, test.fill)
 				s := d.fixture.templates[0]
-				// What is not so is noticed.
+				// compareClone finds a difference.
 				d.exec("UPDATE public.versions SET size = size + 1 WHERE document = $1", d.cloneID(s.original.Document.ID, s.first))
 				if err := d.compareClone(s, s.first); err == nil {
-					p.Errorf("a document of another size is taken for the same")
+					p.Errorf("compareClone accepts a document of another size")
 				}
 			}); err != nil {
 				t.Error(err)
@@ -43,9 +43,9 @@ func TestMultipliedDocumentsAreAsTheProductMakesThem(t *testing.T) {
 	}
 }
 
-func TestMultiplyStopsAtWhatItDoesNotKnow(t *testing.T) {
+func TestCloneRefusesUnknownSchema(t *testing.T) {
 	t.Parallel()
-	services.Postgres(t) // skips where there is none
+	services.Postgres(t) // skips the test without a server
 	for statement, want := range map[string]string{
 		"CREATE TABLE public.notes (tenant text, text text)":                          "table notes is new",
 		"ALTER TABLE public.documents ADD owner uuid DEFAULT gen_random_uuid()":       "column owner of table documents is new",
@@ -64,26 +64,26 @@ func TestMultiplyStopsAtWhatItDoesNotKnow(t *testing.T) {
 				})
 			})
 			if err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("the error is %v, want one that says %q", err, want)
+				t.Errorf("the error is %v, want one that contains %q", err, want)
 			}
 		})
 	}
 }
 
-func TestReportSaysWhatIsOverItsBound(t *testing.T) {
+func TestReportChecksBounds(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		print func(r *report)
 		over  bool
 	}{
-		"ratio at its bound":        {func(r *report) { r.printRatio("r", "ms", []float64{2, 9, 3}, 1.5) }, false},
-		"ratio above it":            {func(r *report) { r.printRatio("r", "ms", []float64{2, 3, 3.1}, 1.5) }, true},
-		"ratio of nothing":          {func(r *report) { r.printRatio("r", "ms", []float64{0, 0}, 1.5) }, true},
-		"ratio without a bound":     {func(r *report) { r.printRatio("r", "ms", []float64{1, 100}, 0) }, false},
-		"none above the most":       {func(r *report) { r.printMax("m", "ms", []float64{50, 50}, 50) }, false},
-		"one above the most":        {func(r *report) { r.printMax("m", "ms", []float64{51, 50}, 50) }, true},
-		"none below the least":      {func(r *report) { r.printMin("l", "", []float64{0.95, 1}, 0.95) }, false},
-		"the first below the least": {func(r *report) { r.printMin("l", "", []float64{0.94, 1}, 0.95) }, true},
+		"ratio at its bound":          {func(r *report) { r.printRatio("r", "ms", []float64{2, 9, 3}, 1.5) }, false},
+		"ratio above its bound":       {func(r *report) { r.printRatio("r", "ms", []float64{2, 3, 3.1}, 1.5) }, true},
+		"ratio of zeros":              {func(r *report) { r.printRatio("r", "ms", []float64{0, 0}, 1.5) }, true},
+		"ratio without a bound":       {func(r *report) { r.printRatio("r", "ms", []float64{1, 100}, 0) }, false},
+		"none above the maximum":      {func(r *report) { r.printMax("m", "ms", []float64{50, 50}, 50) }, false},
+		"one above the maximum":       {func(r *report) { r.printMax("m", "ms", []float64{51, 50}, 50) }, true},
+		"none below the minimum":      {func(r *report) { r.printMin("l", "", []float64{0.95, 1}, 0.95) }, false},
+		"the first below the minimum": {func(r *report) { r.printMin("l", "", []float64{0.94, 1}, 0.95) }, true},
 	} {
 		r := &report{}
 		test.print(r.forFigure(nil, name))

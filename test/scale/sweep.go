@@ -16,9 +16,8 @@ const (
 	maxSweepTime  = 50 // ms
 )
 
-// measureIdleSweep measures a round of the sweep and of the collection of garbage that
-// have nothing to do. What the filling of the database has left to do is done
-// first.
+// measureIdleSweep measures a sweep and a garbage collection that have nothing to do. It first does
+// the work that filling the database left over.
 func measureIdleSweep(r *report, of []*database) {
 	for _, d := range of {
 		d.collectAll()
@@ -38,8 +37,8 @@ func measureIdleSweep(r *report, of []*database) {
 	r.printRatio("", "pages", measureEach(of, func(d *database) float64 { return d.pagesPerRun(func() { d.must(d.sweep()) }) }), maxSweepRatio)
 }
 
-// collectAll removes all garbage that is due. A new database has an entry that has
-// all rows searched for more.
+// collectAll collects all garbage that is due. A new database has one entry, which starts a search
+// of all rows for more.
 func (d *database) collectAll() {
 	for {
 		due, err := d.store.Garbage(d.ctx, 0, 1)
@@ -51,7 +50,7 @@ func (d *database) collectAll() {
 	}
 }
 
-// sweep runs one round, with a queue and object storage that have nothing to do.
+// sweep runs one sweep and one garbage collection, with an empty queue and empty object storage.
 func (d *database) sweep() error {
 	log := slog.New(slog.DiscardHandler)
 	sweeper := &sweep.Sweeper{Store: d.store, Queue: noQueue{}, Dispatcher: dispatcher{d}, Log: log}
@@ -70,7 +69,7 @@ func (noQueue) RequeueAbandoned(context.Context) (int, error)   { return 0, nil 
 func (noQueue) DataLost(context.Context) (bool, error)          { return false, nil }
 func (noQueue) MarkFilled(context.Context) error                { return nil }
 
-// dispatcher asks the store what is next.
+// dispatcher dispatches tasks in the store only.
 type dispatcher struct{ d *database }
 
 func (p dispatcher) Dispatch(ctx context.Context) {

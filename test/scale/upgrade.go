@@ -15,8 +15,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// upgradeSeries are databases with many documents that have the tables of an
-// earlier commit, and programs of that commit at work.
+// upgradeSeries are databases with many documents and the tables of an earlier commit, while
+// programs of that commit are running.
 var upgradeSeries = series{
 	name:    "upgrade",
 	sizes:   func(o options) []int { return []int{o.n, 10 * o.n, 100 * o.n} },
@@ -26,13 +26,13 @@ var upgradeSeries = series{
 }
 
 const (
-	// baselineCommit is the last commit whose tables were searched for what is garbage.
+	// baselineCommit is the last commit that searched the tables for garbage.
 	baselineCommit = "69ab83c"
 
-	maxLockHold = 1000 // ms; of a migration, while others cannot write
+	maxLockHold = 1000 // ms that a migration may block writers
 )
 
-// fillOld has the programs of the commit take in a document, and makes more of it.
+// fillOld makes the programs of the commit ingest a document, and clones it.
 func fillOld(d *database) {
 	d.fixture.collection = func() string { return plainCollection }
 	d.loadVectors(randomVectors(dimensions), 50_000)
@@ -41,18 +41,19 @@ func fillOld(d *database) {
 	for _, p := range programs {
 		p.Stop()
 	}
-	var held int
-	d.must(d.owner.QueryRow(d.ctx, "SELECT count(*) FROM public.manifest WHERE document = $1", made.Document.ID).Scan(&held))
-	d.addClones(docTemplate{original: made, prefix: "plain/", passages: held, count: d.size})
+	var passages int
+	d.must(d.owner.QueryRow(d.ctx, "SELECT count(*) FROM public.manifest WHERE document = $1", made.Document.ID).Scan(&passages))
+	d.addClones(docTemplate{original: made, prefix: "plain/", passages: passages, count: d.size})
 	d.exec("ANALYZE")
 }
 
-// startPrograms starts the programs of the site: the api first.
+// startPrograms starts the programs of the installation, the API server first.
 func (d *database) startPrograms() []*program.Program {
-	return []*program.Program{d.site.Start("api"), d.site.Start("worker-knowledge"), d.site.Start("worker-summary")}
+	return []*program.Program{d.installation.Start("api"), d.installation.Start("worker-knowledge"), d.installation.Start("worker-summary")}
 }
 
-// uploadText uploads a document of some passages and waits until it is taken in.
+// uploadText uploads a document with the given number of passages and waits until its job has
+// succeeded.
 func (d *database) uploadText(c *client.Client, key string, sections int) document.Accepted {
 	var text strings.Builder
 	for i := range sections {
@@ -70,19 +71,19 @@ func (d *database) uploadText(c *client.Client, key string, sections int) docume
 	return accepted
 }
 
-// measureMigration brings the tables up to date while the programs of before are at work,
-// and compares what can be read before and after. Programs that a migration does not let
-// go on beside it are stopped first: then only the migration itself is measured.
+// measureMigration migrates the tables while the programs of the earlier commit run, and compares
+// what can be read before and after. If those programs cannot run during the migration, they are
+// stopped first, and only the migration itself is measured.
 func measureMigration(r *report, of []*database) {
-	var seconds, held, waited, asked []float64
+	var seconds, held, waited, requestTimes []float64
 	for _, d := range of {
-		d.site.AppURL += "&application_name=" + trafficName
+		d.installation.AppURL += "&application_name=" + trafficName
 		programs := d.startPrograms()
 		before := d.readSample(programs[0].Client(program.APIKey))
 		requests := d.newRequests()
 		if d.namesAreRenamed() {
 			stopPrograms(r, programs)
-			r.note("%s: the programs of before cannot go on beside the migration, and were stopped", formatCount(d.size))
+			r.note("%s: the earlier programs cannot run during the migration, and were stopped", formatCount(d.size))
 			programs = nil
 		} else {
 			requests.start(d, programs[0])
@@ -91,50 +92,50 @@ func measureMigration(r *report, of []*database) {
 		locks := d.watchLocks(requests.ctx)
 
 		begin := time.Now()
-		migration := d.site.StartUpgrade()
+		migration := d.installation.StartUpgrade()
 		select {
 		case <-migration.Done():
 		case <-d.ctx.Done():
 			d.Fatal(d.ctx.Err())
 		}
 		if status := migration.Wait(); status != 0 {
-			d.Fatalf("%s: gristmill migrate ended with %d:\n%s", formatCount(d.size), status, migration.Output())
+			d.Fatalf("%s: gristmill migrate exited with %d:\n%s", formatCount(d.size), status, migration.Output())
 		}
 		seconds = append(seconds, time.Since(begin).Seconds())
 
 		requests.stopAndWait()
 		waits.done.Wait()
 		locks.done.Wait()
-		held, waited, asked = append(held, locks.longestMillis()), append(waited, waits.longestMillis()), append(asked, requests.longest.Seconds()*1000)
-		r.note("%s: %d requests meanwhile; longest held of what keeps writers out: %s", formatCount(d.size), requests.made, locks)
+		held, waited, requestTimes = append(held, locks.longestMillis()), append(waited, waits.longestMillis()), append(requestTimes, requests.longest.Seconds()*1000)
+		r.note("%s: %d requests during the migration; locks that block writers, held longest: %s", formatCount(d.size), requests.made, locks)
 		stopPrograms(r, programs)
 		d.compareAfter(before)
 	}
-	r.printRatio("gristmill migrate, programs at work", "s", seconds, 0)
-	r.printMax("longest hold of a lock that keeps writers out", "ms", held, maxLockHold)
+	r.printRatio("gristmill migrate, programs running", "s", seconds, 0)
+	r.printMax("longest hold of a lock that blocks writers", "ms", held, maxLockHold)
 	r.printMax("longest wait of a statement for a lock", "ms", waited, maxLockHold)
-	r.printMax("longest request", "ms", asked, 0)
+	r.printMax("longest request", "ms", requestTimes, 0)
 }
 
-// namesAreRenamed is whether a migration that is missing renames columns that the
-// programs of before name (migration 35).
+// namesAreRenamed reports whether the missing migrations rename columns that the earlier programs
+// use (migration 35).
 func (d *database) namesAreRenamed() bool {
-	return d.site.QueryInt(`
+	return d.installation.QueryInt(`
 		SELECT count(*) FROM pg_catalog.pg_attribute
 		WHERE attrelid = 'public.documents'::regclass AND attname = 'live_version' AND NOT attisdropped`) > 0
 }
 
-// stopPrograms stops programs, and notes what they have complained of.
+// stopPrograms stops programs, and prints the warnings that they have logged.
 func stopPrograms(r *report, programs []*program.Program) {
 	for _, p := range programs {
 		p.Stop()
-		if complaints := p.LogWarnings(); !strings.Contains(complaints, "complained 0 times") {
-			r.note("%s", complaints)
+		if warnings := p.LogWarnings(); !strings.Contains(warnings, "logged 0 warnings") {
+			r.note("%s", warnings)
 		}
 	}
 }
 
-// apiSample is what the api answers for some documents, and how many rows there are.
+// apiSample holds the API's answers for some documents, and the number of manifest entries.
 type apiSample struct {
 	answers map[uuid.UUID]apiAnswers
 	rows    int
@@ -147,7 +148,7 @@ type apiAnswers struct {
 }
 
 func (d *database) readSample(c *client.Client) apiSample {
-	s := apiSample{answers: map[uuid.UUID]apiAnswers{}, rows: d.site.QueryInt("SELECT count(*) FROM public.manifest")}
+	s := apiSample{answers: map[uuid.UUID]apiAnswers{}, rows: d.installation.QueryInt("SELECT count(*) FROM public.manifest")}
 	made := d.fixture.templates[0]
 	for i := range 20 {
 		id := d.nthCloneID(made, i)
@@ -156,7 +157,7 @@ func (d *database) readSample(c *client.Client) apiSample {
 	return s
 }
 
-// nthCloneID returns the id of one of the documents of a shape.
+// nthCloneID returns the id of one of the template's clones.
 func (d *database) nthCloneID(s docTemplate, i int) uuid.UUID {
 	return d.cloneID(s.original.Document.ID, s.first+i*7919%s.count)
 }
@@ -172,23 +173,23 @@ func (d *database) readDocument(c *client.Client, id uuid.UUID) (a apiAnswers) {
 	return a
 }
 
-// compareAfter fails unless the programs of this checkout answer as those of
-// before did, find documents by their metadata, and take in another.
+// compareAfter fails unless the programs of this checkout give the same answers as the earlier
+// ones, find documents by their metadata, and ingest another document.
 func (d *database) compareAfter(before apiSample) {
 	programs := d.startPrograms()
 	c := programs[0].Client(program.APIKey)
 	for id, want := range before.answers {
 		if diff := cmp.Diff(want, d.readDocument(c, id), cmp.AllowUnexported(apiAnswers{})); diff != "" {
-			d.Fatalf("%s: document %s has changed (-before +after):\n%s", formatCount(d.size), id, diff)
+			d.Fatalf("%s: document %s changed (-before +after):\n%s", formatCount(d.size), id, diff)
 		}
 	}
-	if rows := d.site.QueryInt("SELECT count(*) FROM public.manifest"); rows < before.rows {
-		d.Fatalf("%s: %d places of passages, want at least the %d of before", formatCount(d.size), rows, before.rows)
+	if rows := d.installation.QueryInt("SELECT count(*) FROM public.manifest"); rows < before.rows {
+		d.Fatalf("%s: %d manifest entries, want at least the earlier %d", formatCount(d.size), rows, before.rows)
 	}
 	result, err := c.Search(d.ctx, document.SearchRequest{Collection: plainCollection, Query: "How many sacks?", KeyPrefix: "plain/made", Metadata: []byte(`{"kind":"plain"}`)})
 	d.must(err)
 	if len(result.Hits) == 0 {
-		d.Fatalf("%s: a search under metadata finds nothing", formatCount(d.size))
+		d.Fatalf("%s: a search with metadata finds nothing", formatCount(d.size))
 	}
 	d.uploadText(c, "after.md", 1)
 	for _, p := range programs {
@@ -196,7 +197,7 @@ func (d *database) compareAfter(before apiSample) {
 	}
 }
 
-// requests are uploads and reads, which go on until it is ended.
+// requests are uploads and reads that are repeated until stopAndWait.
 type requests struct {
 	ctx  context.Context
 	stop context.CancelFunc
@@ -225,7 +226,7 @@ func (r *requests) start(d *database, api *program.Program) {
 	})
 }
 
-// repeat does something again and again, and notes how long it takes at most.
+// repeat calls do repeatedly, and records the longest duration.
 func (r *requests) repeat(do func(i int)) {
 	r.done.Go(func() {
 		for i := 0; r.ctx.Err() == nil; i++ {

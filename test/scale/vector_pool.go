@@ -9,8 +9,7 @@ import (
 	"github.com/pgvector/pgvector-go"
 )
 
-// loadVectors puts vectors into the database that those of multiplied passages are
-// made of, in a schema of its own.
+// loadVectors loads n vectors into a separate schema. The vectors of clones are mixtures of these.
 func (d *database) loadVectors(vectors func(yield func([]float32) bool), n int) {
 	d.exec("CREATE SCHEMA IF NOT EXISTS scale")
 	d.exec("CREATE TABLE scale.vectors (id bigint PRIMARY KEY, embedding public.halfvec NOT NULL)")
@@ -35,7 +34,7 @@ func (d *database) loadVectors(vectors func(yield func([]float32) bool), n int) 
 	d.exec(`CREATE FUNCTION scale.vector_count() RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT ` + strconv.Itoa(n) + `::bigint'`)
 }
 
-// randomVectors are of any direction.
+// randomVectors yields vectors in random directions, without end.
 func randomVectors(dimensions int) func(yield func([]float32) bool) {
 	return func(yield func([]float32) bool) {
 		for yield(randomVector(dimensions)) {
@@ -43,12 +42,12 @@ func randomVectors(dimensions int) func(yield func([]float32) bool) {
 	}
 }
 
-// mixture makes vectors like embeddings: around many centres, in few directions
-// of a space of many dimensions, and a little in all of them.
+// mixture generates vectors like embeddings: around many centres, mostly in a few directions of a
+// space with many dimensions.
 type mixture struct {
 	random     *rand.Rand
-	centres    [][]float32 // of latent numbers
-	directions [][]float32 // of a latent number, in the space
+	centres    [][]float32 // in latent coordinates
+	directions [][]float32 // direction of each latent coordinate
 	dimensions int
 }
 

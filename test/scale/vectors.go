@@ -17,8 +17,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// vectorSeries are databases with one collection of passages like those of a
-// model, whose vectors are indexed at every size.
+// vectorSeries are databases with one collection of passages like those of a real model, whose
+// vectors are indexed at every size.
 var vectorSeries = series{
 	name: "vectors",
 	sizes: func(o options) (sizes []int) {
@@ -36,7 +36,7 @@ const (
 
 	searchClients = 16
 	searchLimit   = 10
-	searchTime    = 4 * time.Second // of one way, in one turn
+	searchTime    = 4 * time.Second // duration of one measurement
 	searchTurns   = 4
 	queryCount    = 200
 
@@ -62,9 +62,9 @@ func fillVectors(d *database) {
 	d.checkClones(d.fixture.templates[0])
 }
 
-// measureVectorSearch measures searches of 16 clients at once through the store, and the
-// bare statement with the same settings on as many connections, each a transaction
-// of its own, in turns.
+// measureVectorSearch measures searches of 16 concurrent clients through the store, and alternately
+// the bare statement with the same settings on the same number of connections, each statement in
+// its own transaction.
 func measureVectorSearch(r *report, of []*database) {
 	var p50, p99, bare50, bare99, ratios, rate, bareRate, found, bareFound, wide []float64
 	for _, d := range of {
@@ -77,7 +77,7 @@ func measureVectorSearch(r *report, of []*database) {
 		var took, bare []float64
 		for turn := range 1 + searchTurns {
 			t, b := d.searchAtOnce(byStore), d.searchAtOnce(byStatement)
-			if turn > 0 { // the first makes connections and plans
+			if turn > 0 { // the first opens connections and creates plans
 				took, bare = append(took, t...), append(bare, b...)
 			}
 		}
@@ -105,8 +105,8 @@ func measureVectorSearch(r *report, of []*database) {
 	r.printRatio("hnsw.ef_search", "", wide, 0)
 }
 
-// baselineStatement returns the least that a search must ask, the nearest passages with
-// their texts by the database's one vector index, and the hnsw.ef_search that the
+// baselineStatement returns the minimal statement of a search, which reads the nearest passages
+// with their texts through the database's only vector index, and the hnsw.ef_search that the
 // product uses.
 func (d *database) baselineStatement() (statement string, width int) {
 	var table, vector string
@@ -114,9 +114,9 @@ func (d *database) baselineStatement() (statement string, width int) {
 		SELECT i.indrelid::regclass::text, pg_get_indexdef(i.indexrelid, 1, true)
 		FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
 		WHERE a.amname = 'hnsw'`).Scan(&table, &vector))
-	// Where spaces have no width of their own, all have this one.
-	const widthOfAll = 400
-	d.must(d.owner.QueryRow(d.ctx, `SELECT coalesce(max((to_jsonb(s)->>'ef_search')::integer), $1) FROM public.spaces s`, widthOfAll).Scan(&width))
+	// In releases in which spaces have no width of their own, all have this one.
+	const defaultWidth = 400
+	d.must(d.owner.QueryRow(d.ctx, `SELECT coalesce(max((to_jsonb(s)->>'ef_search')::integer), $1) FROM public.spaces s`, defaultWidth).Scan(&width))
 	return fmt.Sprintf(`
 		SELECT 1 - (%[2]s <=> $1), hash, heading_path, context, content, tokens
 		FROM %[1]s
@@ -124,9 +124,9 @@ func (d *database) baselineStatement() (statement string, width int) {
 		LIMIT %[3]d`, table, vector, searchLimit), width
 }
 
-// baselinePool returns connections as the superuser, whom no policy binds.
+// baselinePool returns connections as the superuser, to whom row-level security does not apply.
 func (d *database) baselinePool(width int) *pgxpool.Pool {
-	config, err := pgxpool.ParseConfig(d.site.OwnerURL)
+	config, err := pgxpool.ParseConfig(d.installation.OwnerURL)
 	d.must(err)
 	config.MaxConns = searchClients
 	config.ConnConfig.RuntimeParams["hnsw.ef_search"] = fmt.Sprint(width)
@@ -136,14 +136,14 @@ func (d *database) baselinePool(width int) *pgxpool.Pool {
 	return pool
 }
 
-// searchStore returns how similar the passages are that the store finds.
+// searchStore returns the scores of the passages that the store finds.
 func searchStore(ctx context.Context, store *postgres.Store, space vector.Space, values []float32) ([]float64, error) {
 	hits, err := store.NearestPassages(ctx, space, vector.Query{Collection: indexedCollection, Vector: values, Limit: searchLimit, Threshold: -1})
-	similar := make([]float64, len(hits))
+	scores := make([]float64, len(hits))
 	for i, hit := range hits {
-		similar[i] = hit.Score
+		scores[i] = hit.Score
 	}
-	return similar, err
+	return scores, err
 }
 
 func searchBaseline(ctx context.Context, db interface {
@@ -153,36 +153,36 @@ func searchBaseline(ctx context.Context, db interface {
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (similar float64, err error) {
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (score float64, err error) {
 		var hash []byte
 		var hit document.Passage
-		err = row.Scan(&similar, &hash, &hit.HeadingPath, &hit.Context, &hit.Content, &hit.Tokens)
-		return similar, err
+		err = row.Scan(&score, &hash, &hit.HeadingPath, &hit.Context, &hit.Content, &hit.Tokens)
+		return score, err
 	})
 }
 
-// exactScores returns how similar the last of the nearest passages of each question
-// is, by comparing it with all.
+// exactScores returns, for each query, the score of the last of its nearest passages, found by
+// comparing all passages.
 func (d *database) exactScores(statement string) []float64 {
 	d.exec("SET enable_indexscan = off")
 	last := make([]float64, queryCount)
 	for i, question := range d.fixture.queryVectors {
-		similar, err := searchBaseline(d.ctx, d.owner, statement, question)
+		scores, err := searchBaseline(d.ctx, d.owner, statement, question)
 		d.must(err)
-		last[i] = similar[len(similar)-1]
+		last[i] = scores[len(scores)-1]
 	}
 	d.exec("RESET enable_indexscan")
 	return last
 }
 
-// recall returns which share of the nearest passages a search finds.
+// recall returns the share of the nearest passages that a search finds.
 func (d *database) recall(search func(vector []float32) ([]float64, error), nearest []float64) float64 {
 	const rounding = 1e-6
 	found := 0
 	for i, question := range d.fixture.queryVectors {
-		similar, err := search(question)
+		scores, err := search(question)
 		d.must(err)
-		for _, s := range similar {
+		for _, s := range scores {
 			if s >= nearest[i]-rounding {
 				found++
 			}
@@ -191,7 +191,8 @@ func (d *database) recall(search func(vector []float32) ([]float64, error), near
 	return float64(found) / (queryCount * searchLimit)
 }
 
-// searchAtOnce has the clients search for a time and returns the latencies.
+// searchAtOnce runs the searches of all clients for searchTime, and returns the latencies in
+// milliseconds.
 func (d *database) searchAtOnce(search func(vector []float32) ([]float64, error)) []float64 {
 	group, ctx := errgroup.WithContext(d.ctx)
 	took := make([][]float64, searchClients)
@@ -202,7 +203,7 @@ func (d *database) searchAtOnce(search func(vector []float32) ([]float64, error)
 				begin := time.Now()
 				found, err := search(d.fixture.queryVectors[i%queryCount])
 				if err == nil && len(found) != searchLimit {
-					err = errors.New("too few were found")
+					err = errors.New("the search found too few passages")
 				}
 				if err != nil {
 					return err
