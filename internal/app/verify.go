@@ -25,7 +25,10 @@ func Verify(ctx context.Context, config Config, log *slog.Logger, scope verify.S
 	if err := objects.Ping(ctx); err != nil { // rather than one finding for each document
 		return verify.Tally{}, err
 	}
-	verifier := verify.Verifier{Store: store, Objects: objects, Log: log}
+	verifier, err := verify.NewVerifier(verify.VerifierConfig{Store: store, Objects: objects, Log: log})
+	if err != nil {
+		return verify.Tally{}, err
+	}
 	return verifier.Run(ctx, scope, report)
 }
 
@@ -40,10 +43,15 @@ func Scrub(ctx context.Context, config Config, b *Backends) error {
 	if config.VerifyBytesPerSecond == 0 {
 		return nil
 	}
-	scrubber := verify.Scrubber{
-		Verifier: verify.Verifier{Store: b.Store, Objects: b.Objects, Log: b.Log, Throttle: verify.BytesPerSecond(config.VerifyBytesPerSecond)},
-		Store:    b.Store,
-		Metrics:  b.Metrics,
+	verifier, err := verify.NewVerifier(verify.VerifierConfig{
+		Store: b.Store, Objects: b.Objects, Log: b.Log, Throttle: verify.BytesPerSecond(config.VerifyBytesPerSecond),
+	})
+	if err != nil {
+		return err
+	}
+	scrubber, err := verify.NewScrubber(verify.ScrubberConfig{Verifier: verifier, Store: b.Store, Metrics: b.Metrics})
+	if err != nil {
+		return err
 	}
 	scrubber.Run(ctx)
 	return nil

@@ -26,7 +26,7 @@ func runTasks(ctx context.Context, config Config, b *Backends, kind task.Kind, c
 	if err != nil {
 		return err
 	}
-	runner := &worker.Runner{
+	runner, err := worker.NewRunner(worker.RunnerConfig{
 		Store:        b.Store,
 		Step:         step,
 		Changes:      changeNotifier{b.Progress, notifier},
@@ -35,7 +35,10 @@ func runTasks(ctx context.Context, config Config, b *Backends, kind task.Kind, c
 		Metrics:      b.Metrics,
 		Log:          b.Log,
 		LeaseTTL:     worker.DefaultLeaseTTL,
-		DrainTimeout: stopping.drain * 3 / 4, // and then has the queue know
+		DrainTimeout: stopping.drain * 3 / 4, // the rest is for the queue
+	})
+	if err != nil {
+		return err
 	}
 	server, err := queue.NewServer(queue.ServerConfig{
 		RedisURL:      config.RedisURL,
@@ -74,24 +77,29 @@ func (c changeNotifier) NotifyChange(ctx context.Context, job uuid.UUID) {
 // Sweep keeps the promises over time until ctx ends: it fills the queue, and
 // collects garbage. Any number of processes may run it; one at a time does each.
 func Sweep(ctx context.Context, b *Backends) error {
+	sweeper, err := sweep.NewSweeper(sweep.SweeperConfig{Store: b.Store, Queue: b.Queue, Dispatcher: b.Dispatcher, Log: b.Log})
+	if err != nil {
+		return err
+	}
+	collector, err := sweep.NewGarbageCollector(sweep.GarbageCollectorConfig{
+		Store: b.Store, Objects: b.Objects, Metrics: b.Metrics, Log: b.Log, Grace: sweep.DefaultGrace,
+	})
+	if err != nil {
+		return err
+	}
 	group, ctx := goroutine.WithContext(ctx)
-	group.Go(func() error {
-		sweeper := &sweep.Sweeper{Store: b.Store, Queue: b.Queue, Dispatcher: b.Dispatcher, Log: b.Log}
-		sweeper.Run(ctx)
-		return nil
-	})
-	group.Go(func() error {
-		collector := &sweep.GarbageCollector{Store: b.Store, Objects: b.Objects, Metrics: b.Metrics, Log: b.Log, Grace: sweep.DefaultGrace}
-		collector.Run(ctx)
-		return nil
-	})
+	group.Go(func() error { sweeper.Run(ctx); return nil })
+	group.Go(func() error { collector.Run(ctx); return nil })
 	return group.Wait()
 }
 
 // RecoverLostTasks has others see that this process lives, as long as it works at tasks,
 // and gives them what those that have died were at.
 func RecoverLostTasks(ctx context.Context, _ Config, b *Backends) error {
-	recoverer := &worker.Recoverer{Store: b.Store, Queue: b.Queue, LeaseTTL: worker.DefaultLeaseTTL, Log: b.Log}
+	recoverer, err := worker.NewRecoverer(worker.RecovererConfig{Store: b.Store, Queue: b.Queue, LeaseTTL: worker.DefaultLeaseTTL, Log: b.Log})
+	if err != nil {
+		return err
+	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	running := goroutine.Start(func() error { recoverer.Run(ctx); return nil })
 	b.close = append(b.close, func() error {

@@ -90,7 +90,10 @@ func BuildIndexes(ctx context.Context, config Config, b *Backends) error {
 	if !builds {
 		b.Log.WarnContext(ctx, "spaces do not get vector indexes", "error", b.pingIndexer(ctx))
 	}
-	builder := &spaces.IndexBuilder{Store: b.Store, Threshold: config.IndexThreshold, BuildIndexes: builds, Log: b.Log}
+	builder, err := spaces.NewIndexBuilder(spaces.Config{Store: b.Store, Threshold: config.IndexThreshold, BuildIndexes: builds, Log: b.Log})
+	if err != nil {
+		return err
+	}
 	builder.Run(ctx)
 	return nil
 }

@@ -92,6 +92,9 @@ func verifyDataDir(ctx context.Context, dir string, log *slog.Logger, scope veri
 		return verify.Tally{}, err
 	}
 	defer func() { err = errors.Join(err, objects.Close()) }()
-	verifier := verify.Verifier{Store: store, Objects: objects, Log: log}
+	verifier, err := verify.NewVerifier(verify.VerifierConfig{Store: store, Objects: objects, Log: log})
+	if err != nil {
+		return verify.Tally{}, err
+	}
 	return verifier.Run(ctx, scope, report)
 }

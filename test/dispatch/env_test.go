@@ -116,9 +116,12 @@ func (s stepFunc) Run(ctx context.Context, work task.Work) error { return s(ctx,
 // stopped.
 func (m *testEnv) startWorker(concurrency int, run stepFunc) (stop func()) {
 	m.t.Helper()
-	runner := &worker.Runner{
+	runner, err := worker.NewRunner(worker.RunnerConfig{
 		Store: m.store, Step: run, Changes: noProgress{}, Dispatcher: m.dispatcher, CrashLane: worker.NewCrashLane(),
 		Metrics: telemetry.NewMetrics(), Log: m.log, LeaseTTL: worker.DefaultLeaseTTL, DrainTimeout: drainTimeout / 2,
+	})
+	if err != nil {
+		m.t.Fatal(err)
 	}
 	server, err := queue.NewServer(queue.ServerConfig{
 		RedisURL: m.redis, Kind: task.KindKnowledge, Concurrency: concurrency, Log: m.log,
@@ -145,11 +148,15 @@ func (m *testEnv) startWorker(concurrency int, run stepFunc) (stop func()) {
 
 // startSweeper runs the sweeper until the test ends.
 func (m *testEnv) startSweeper() {
+	m.t.Helper()
+	sweeper, err := sweep.NewSweeper(sweep.SweeperConfig{Store: m.store, Queue: m.queue, Dispatcher: m.dispatcher, Log: m.log})
+	if err != nil {
+		m.t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(m.t.Context())
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		sweeper := &sweep.Sweeper{Store: m.store, Queue: m.queue, Dispatcher: m.dispatcher, Log: m.log}
 		sweeper.Run(ctx)
 	}()
 	m.t.Cleanup(func() { cancel(); <-stopped })

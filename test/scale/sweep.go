@@ -53,8 +53,16 @@ func (d *database) collectAll() {
 // sweep runs one sweep and one garbage collection, with an empty queue and empty object storage.
 func (d *database) sweep() error {
 	log := slog.New(slog.DiscardHandler)
-	sweeper := &sweep.Sweeper{Store: d.store, Queue: noQueue{}, Dispatcher: dispatcher{d}, Log: log}
-	collector := &sweep.GarbageCollector{Store: d.store, Objects: noObjects{}, Metrics: telemetry.NewMetrics(), Log: log, Grace: sweep.DefaultGrace}
+	sweeper, err := sweep.NewSweeper(sweep.SweeperConfig{Store: d.store, Queue: noQueue{}, Dispatcher: dispatcher{d}, Log: log})
+	if err != nil {
+		return err
+	}
+	collector, err := sweep.NewGarbageCollector(sweep.GarbageCollectorConfig{
+		Store: d.store, Objects: noObjects{}, Metrics: telemetry.NewMetrics(), Log: log, Grace: sweep.DefaultGrace,
+	})
+	if err != nil {
+		return err
+	}
 	return errors.Join(sweeper.Sweep(d.ctx, 30*time.Second), collector.CollectGarbage(d.ctx))
 }
 

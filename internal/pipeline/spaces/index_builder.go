@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/vector"
 )
@@ -27,14 +28,25 @@ type Store interface {
 	TryWithLock(ctx context.Context, name string, fn func(ctx context.Context) error) error
 }
 
+// Config is what an IndexBuilder needs.
+type Config struct {
+	Store        Store
+	Threshold    int  // number of passages
+	BuildIndexes bool `zero:"ok"` // if false, spaces are only moved
+	Log          *slog.Logger
+}
+
 // IndexBuilder moves spaces that have grown to tables of their own, and builds a vector index for
 // those with at least Threshold passages. Building an index may take hours, so this is not a part
 // of the sweep, and moves do not wait for indexes.
-type IndexBuilder struct {
-	Store        Store
-	Threshold    int  // number of passages
-	BuildIndexes bool // if false, spaces are only moved
-	Log          *slog.Logger
+type IndexBuilder struct{ Config }
+
+// NewIndexBuilder returns an IndexBuilder, or an error that names what config lacks.
+func NewIndexBuilder(config Config) (*IndexBuilder, error) {
+	if err := required.Fields(config); err != nil {
+		return nil, err
+	}
+	return &IndexBuilder{config}, nil
 }
 
 const (

@@ -127,7 +127,11 @@ func newIndexBuilder(t *testing.T, log *await.LogBuffer) (*spaces.IndexBuilder, 
 		unlisted: map[string][]vector.Space{}, small: map[string][]vector.Space{},
 		broken: map[int64]error{}, taken: map[string]bool{},
 	}
-	return &spaces.IndexBuilder{Store: s, Threshold: 100, BuildIndexes: true, Log: logger}, s
+	builder, err := spaces.NewIndexBuilder(spaces.Config{Store: s, Threshold: 100, BuildIndexes: true, Log: logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return builder, s
 }
 
 // runBuilderFor runs the builder for a duration of the bubble's clock.

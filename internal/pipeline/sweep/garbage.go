@@ -11,6 +11,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/garbage"
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/verification"
 )
@@ -37,9 +38,8 @@ type Objects interface {
 	Delete(ctx context.Context, name string) error
 }
 
-// GarbageCollector deletes data that is no longer referenced. It reads the garbage list, so it
-// does not have to search for garbage; only a scheduled scan does.
-type GarbageCollector struct {
+// GarbageCollectorConfig is what a GarbageCollector needs.
+type GarbageCollectorConfig struct {
 	Store   GarbageCollectorStore
 	Objects Objects
 	Metrics *telemetry.Metrics
@@ -50,9 +50,22 @@ type GarbageCollector struct {
 	Grace time.Duration
 
 	// Ahead makes garbage entries due this long before their time. Only tests set it.
-	Ahead time.Duration
+	Ahead time.Duration `zero:"ok"`
+}
 
+// GarbageCollector deletes data that is no longer referenced. It reads the garbage list, so it
+// does not have to search for garbage; only a scheduled scan does.
+type GarbageCollector struct {
+	GarbageCollectorConfig
 	lastTenant string // last tenant whose garbage was collected
+}
+
+// NewGarbageCollector returns a GarbageCollector, or an error that names what config lacks.
+func NewGarbageCollector(config GarbageCollectorConfig) (*GarbageCollector, error) {
+	if err := required.Fields(config); err != nil {
+		return nil, err
+	}
+	return &GarbageCollector{GarbageCollectorConfig: config}, nil
 }
 
 // DefaultGrace is longer than any upload should take.

@@ -32,7 +32,11 @@ func newLoggedCollector(t *testing.T, m *fakeBackend) (*sweep.GarbageCollector, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &sweep.GarbageCollector{Store: m, Objects: m, Metrics: telemetry.NewMetrics(), Log: logger, Grace: time.Hour}, &log
+	c, err := sweep.NewGarbageCollector(sweep.GarbageCollectorConfig{Store: m, Objects: m, Metrics: telemetry.NewMetrics(), Log: logger, Grace: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, &log
 }
 
 func objectEntry(id int64) garbage.Entry {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
@@ -36,13 +37,24 @@ type Dispatcher interface {
 	Dispatch(ctx context.Context)
 }
 
-// Sweeper keeps the queue filled. Garbage is the work of the GarbageCollector, so that filling
-// the queue never waits for deletions.
-type Sweeper struct {
+// SweeperConfig is what a Sweeper needs.
+type SweeperConfig struct {
 	Store      Store
 	Queue      Queue
 	Dispatcher Dispatcher
 	Log        *slog.Logger
+}
+
+// Sweeper keeps the queue filled. Garbage is the work of the GarbageCollector, so that filling
+// the queue never waits for deletions.
+type Sweeper struct{ SweeperConfig }
+
+// NewSweeper returns a Sweeper, or an error that names what config lacks.
+func NewSweeper(config SweeperConfig) (*Sweeper, error) {
+	if err := required.Fields(config); err != nil {
+		return nil, err
+	}
+	return &Sweeper{config}, nil
 }
 
 const (

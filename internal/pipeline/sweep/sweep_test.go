@@ -268,7 +268,11 @@ func (m *fakeBackend) breakQueue(err error) {
 func newSweeper(t *testing.T) (*sweep.Sweeper, *fakeBackend) {
 	t.Helper()
 	m := newFakeBackend()
-	return &sweep.Sweeper{Store: m, Queue: m, Dispatcher: m, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}, m
+	s, err := sweep.NewSweeper(sweep.SweeperConfig{Store: m, Queue: m, Dispatcher: m, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, m
 }
 
 func newFakeBackend() *fakeBackend {

@@ -58,8 +58,13 @@ func newFakeBackend() *fakeBackend {
 }
 
 func newVerifier(t *testing.T) (*verify.Verifier, *fakeBackend) {
+	t.Helper()
 	m := newFakeBackend()
-	return &verify.Verifier{Store: m, Objects: m, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}, m
+	v, err := verify.NewVerifier(verify.VerifierConfig{Store: m, Objects: m, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v, m
 }
 
 // addDocument adds a document whose only version is published.

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/verification"
 )
@@ -23,12 +24,23 @@ type ScrubberStore interface {
 	TryWithLock(ctx context.Context, name string, fn func(ctx context.Context) error) error
 }
 
-// Scrubber verifies the documents of all tenants slowly, one pass after another. The database holds
-// its progress, so any process continues where another one has stopped.
-type Scrubber struct {
-	Verifier Verifier // with a Throttle
+// ScrubberConfig is what a Scrubber needs.
+type ScrubberConfig struct {
+	Verifier *Verifier // with a Throttle
 	Store    ScrubberStore
 	Metrics  *telemetry.Metrics
+}
+
+// Scrubber verifies the documents of all tenants slowly, one pass after another. The database holds
+// its progress, so any process continues where another one has stopped.
+type Scrubber struct{ ScrubberConfig }
+
+// NewScrubber returns a Scrubber, or an error that names what config lacks.
+func NewScrubber(config ScrubberConfig) (*Scrubber, error) {
+	if err := required.Fields(config); err != nil {
+		return nil, err
+	}
+	return &Scrubber{config}, nil
 }
 
 const (

@@ -18,8 +18,13 @@ import (
 )
 
 func newScrubber(t *testing.T) (*verify.Scrubber, *fakeBackend) {
+	t.Helper()
 	v, m := newVerifier(t)
-	return &verify.Scrubber{Verifier: *v, Store: m, Metrics: telemetry.NewMetrics()}, m
+	s, err := verify.NewScrubber(verify.ScrubberConfig{Verifier: v, Store: m, Metrics: telemetry.NewMetrics()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, m
 }
 
 // An interrupted pass continues where it stopped, in any process. The next pass begins a day after

@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/garbage"
 	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 	"github.com/seed-7a112592/gristmill/internal/verification"
 )
@@ -43,16 +44,27 @@ const (
 	lookupBatch = 1000
 )
 
-// Verifier verifies documents. Its memory grows neither with the number of documents nor with the
-// size of any of them.
-type Verifier struct {
+// VerifierConfig is what a Verifier needs.
+type VerifierConfig struct {
 	Store   Store
 	Objects Objects
 	Log     *slog.Logger
 
 	// Throttle is called with a number of bytes that were read. It blocks for as long as reading
 	// them should take. If nil, reading is not slowed down.
-	Throttle func(ctx context.Context, bytes int64) error
+	Throttle func(ctx context.Context, bytes int64) error `zero:"ok"`
+}
+
+// Verifier verifies documents. Its memory grows neither with the number of documents nor with the
+// size of any of them.
+type Verifier struct{ VerifierConfig }
+
+// NewVerifier returns a Verifier, or an error that names what config lacks.
+func NewVerifier(config VerifierConfig) (*Verifier, error) {
+	if err := required.Fields(config); err != nil {
+		return nil, err
+	}
+	return &Verifier{config}, nil
 }
 
 // Scope limits a verification. The zero value is everything.

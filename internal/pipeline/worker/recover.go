@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 )
@@ -24,12 +25,23 @@ type Queue interface {
 	Enqueue(ctx context.Context, dispatches ...task.Dispatch) error
 }
 
-// Recoverer gives the tasks of dead processes to other workers.
-type Recoverer struct {
+// RecovererConfig is what a Recoverer needs.
+type RecovererConfig struct {
 	Store    RecovererStore
 	Queue    Queue
 	LeaseTTL time.Duration // of a lease when it was renewed
 	Log      *slog.Logger
+}
+
+// Recoverer gives the tasks of dead processes to other workers.
+type Recoverer struct{ RecovererConfig }
+
+// NewRecoverer returns a Recoverer, or an error that names what config lacks.
+func NewRecoverer(config RecovererConfig) (*Recoverer, error) {
+	if err := required.Fields(config); err != nil {
+		return nil, err
+	}
+	return &Recoverer{config}, nil
 }
 
 // minSinceRenewal is how long a lease must not have been renewed before it is reclaimed. A

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 )
@@ -53,8 +54,8 @@ const (
 	maxAttempts = 3
 )
 
-// Runner runs tasks of one kind. It is safe for concurrent use.
-type Runner struct {
+// RunnerConfig is what a Runner needs.
+type RunnerConfig struct {
 	Store      Store
 	Step       Step
 	Changes    ChangeNotifier
@@ -68,8 +69,20 @@ type Runner struct {
 	// step has half of it to return. The rest, and what the step does not use, is for recording
 	// that the task waits.
 	DrainTimeout time.Duration
+}
 
+// Runner runs tasks of one kind. It is safe for concurrent use.
+type Runner struct {
+	RunnerConfig
 	seen seenTenants // tenants of the tasks that have been run
+}
+
+// NewRunner returns a Runner, or an error that names what config lacks.
+func NewRunner(config RunnerConfig) (*Runner, error) {
+	if err := required.Fields(config); err != nil {
+		return nil, err
+	}
+	return &Runner{RunnerConfig: config}, nil
 }
 
 // Run claims and runs the task, and returns the delay before redelivery, 0 for none. When ctx ends,

@@ -85,14 +85,18 @@ const drainTimeout = 3 * time.Second
 func newRunner(t *testing.T, step stepFunc) (*worker.Runner, *fakeStore) {
 	t.Helper()
 	r := &fakeStore{}
-	return &worker.Runner{
+	runner, err := worker.NewRunner(worker.RunnerConfig{
 		Store: r, Step: step, Changes: r, Dispatcher: r,
 		CrashLane:    worker.NewCrashLane(),
 		Metrics:      telemetry.NewMetrics(),
 		Log:          slog.New(slog.NewTextHandler(t.Output(), nil)),
 		LeaseTTL:     worker.DefaultLeaseTTL,
 		DrainTimeout: drainTimeout,
-	}, r
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runner, r
 }
 
 var ref = task.Ref{Tenant: "default", DocumentID: uuid.New(), Version: 1, Kind: task.KindKnowledge}

@@ -43,8 +43,11 @@ func CollectGarbage(t testing.TB, s *program.Installation) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	collector := sweep.GarbageCollector{
-		Store: store, Objects: objects, Metrics: telemetry.NewMetrics(), Log: log, Ahead: 365 * 24 * time.Hour,
+	collector, err := sweep.NewGarbageCollector(sweep.GarbageCollectorConfig{
+		Store: store, Objects: objects, Metrics: telemetry.NewMetrics(), Log: log, Grace: time.Nanosecond, Ahead: 365 * 24 * time.Hour,
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	await.Within(t, time.Minute, "the sweep has removed all garbage", func() bool {
 		if err := collector.CollectGarbage(t.Context()); err != nil {
