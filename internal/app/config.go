@@ -28,63 +28,63 @@ import (
 // under the prefix GRISTMILL_. Its doc tags are docs/configuration.md.
 type Config struct {
 	Addr   string `env:"ADDR" envDefault:"127.0.0.1:8080" doc:"address that the process listens on: the API, or a worker's health and metrics"`
-	APIKey string `env:"API_KEY" doc:"bearer key that every request must carry; without it the API listens on loopback only"`
+	APIKey string `env:"API_KEY" doc:"bearer key that every request must have; without it the API listens on loopback only"`
 
-	DatabaseURL         string `env:"DATABASE_URL" doc:"PostgreSQL, as the application role, which row-level security binds"`
-	DirectDatabaseURL   string `env:"DATABASE_DIRECT_URL" doc:"the same role past a connection pooler such as PgBouncer, where GRISTMILL_DATABASE_URL leads through one: a few connections hold locks for longer than a transaction"`
-	DatabaseConnections int    `env:"DATABASE_CONNECTIONS" envDefault:"10" doc:"most connections to PostgreSQL that each process has for transactions; up to 8 more hold sessions, most of the time 0 to 3"`
-	IndexDatabaseURL    string `env:"INDEX_DATABASE_URL" doc:"PostgreSQL, as the role that builds vector indexes; only worker-knowledge and gristmill migrate use it; without it none is built, and large spaces are searched exactly"`
-	MigrateDatabaseURL  string `env:"MIGRATE_DATABASE_URL" doc:"PostgreSQL, as the owner of the tables; only gristmill migrate uses it"`
-	RedisURL            string `env:"REDIS_URL" doc:"Redis of the queue and of live progress, such as redis://127.0.0.1:6379/0"`
+	DatabaseURL         string `env:"DATABASE_URL" doc:"address of PostgreSQL with the application role, which row-level security binds"`
+	DirectDatabaseURL   string `env:"DATABASE_DIRECT_URL" doc:"the same role without a connection pooler such as PgBouncer, where GRISTMILL_DATABASE_URL leads through one: a few connections hold locks for longer than a transaction"`
+	DatabaseConnections int    `env:"DATABASE_CONNECTIONS" envDefault:"10" doc:"maximum number of PostgreSQL connections of each process for transactions; up to 8 more hold sessions, usually 0 to 3"`
+	IndexDatabaseURL    string `env:"INDEX_DATABASE_URL" doc:"address of PostgreSQL with the role that builds vector indexes; only worker-knowledge and gristmill migrate use it; without it no index is built, and large spaces are searched exactly"`
+	MigrateDatabaseURL  string `env:"MIGRATE_DATABASE_URL" doc:"address of PostgreSQL with the role that owns the tables; only gristmill migrate uses it"`
+	RedisURL            string `env:"REDIS_URL" doc:"address of Redis, for the queue and for progress, such as redis://127.0.0.1:6379/0"`
 
-	S3Endpoint  string `env:"S3_ENDPOINT" doc:"object storage, such as http://127.0.0.1:9000"`
+	S3Endpoint  string `env:"S3_ENDPOINT" doc:"address of the object storage, such as http://127.0.0.1:9000"`
 	S3AccessKey string `env:"S3_ACCESS_KEY" doc:"access key of the object storage"`
 	S3SecretKey string `env:"S3_SECRET_KEY" doc:"secret key of the object storage"`
-	S3Bucket    string `env:"S3_BUCKET" envDefault:"gristmill" doc:"bucket of the originals; made if it is absent"`
+	S3Bucket    string `env:"S3_BUCKET" envDefault:"gristmill" doc:"bucket of the originals; created if it is missing"`
 	S3Region    string `env:"S3_REGION" envDefault:"us-east-1" doc:"region of the bucket"`
 
 	OpenAIBaseURL        string        `env:"OPENAI_BASE_URL" doc:"base URL of an OpenAI-compatible provider, such as http://127.0.0.1:11434/v1; without it and without a key the local models are used"`
 	OpenAIAPIKey         string        `env:"OPENAI_API_KEY" doc:"key of the provider"`
-	OpenAIAPIVersion     string        `env:"OPENAI_API_VERSION" doc:"version of the interface, for Azure OpenAI and what is addressed like it; without it that of the base URL, or a stable one"`
-	EmbeddingModel       string        `env:"EMBEDDING_MODEL" doc:"embedding model of collections that hold nothing yet; text-embedding-3-small with a provider, local without"`
-	EmbeddingDimensions  int           `env:"EMBEDDING_DIMENSIONS" doc:"length of its vectors; the provider is asked for it when it is not set, and it is 512 without a provider"`
-	SendDimensions       string        `env:"EMBEDDING_SEND_DIMENSIONS" envDefault:"auto" doc:"whether the provider is asked for vectors of that length: always, never, or auto, which does so for text-embedding-3 models"`
-	EmbeddingBatch       int           `env:"EMBEDDING_BATCH" envDefault:"64" doc:"most passages in one request to the provider, and in one write of an upload"`
-	EmbeddingBatchTokens int           `env:"EMBEDDING_BATCH_TOKENS" envDefault:"32000" doc:"about the most tokens in one request to the provider"`
-	EmbeddingConcurrency int           `env:"EMBEDDING_CONCURRENCY" envDefault:"16" doc:"most requests to one model in flight, for each process; fewer while more only take longer"`
-	ProviderTimeout      time.Duration `env:"PROVIDER_TIMEOUT" envDefault:"1m" doc:"how long one request to a model may take"`
-	SearchTimeout        time.Duration `env:"SEARCH_TIMEOUT" envDefault:"800ms" doc:"how long a search waits for its question's embedding before it answers 503; the model is still asked, and its answer serves the same search within a minute"`
+	OpenAIAPIVersion     string        `env:"OPENAI_API_VERSION" doc:"version of the provider's API, for Azure OpenAI and servers with its kind of address; by default the version in the base URL, or a stable one"`
+	EmbeddingModel       string        `env:"EMBEDDING_MODEL" doc:"embedding model of collections without passages; by default text-embedding-3-small with a provider, local without one"`
+	EmbeddingDimensions  int           `env:"EMBEDDING_DIMENSIONS" doc:"length of its vectors; by default the provider is asked for it, and it is 512 without a provider"`
+	SendDimensions       string        `env:"EMBEDDING_SEND_DIMENSIONS" envDefault:"auto" doc:"whether requests ask the provider for vectors of that length: always, never, or auto, which does so for text-embedding-3 models"`
+	EmbeddingBatch       int           `env:"EMBEDDING_BATCH" envDefault:"64" doc:"maximum number of passages in one request to the provider, and in one write of an upload"`
+	EmbeddingBatchTokens int           `env:"EMBEDDING_BATCH_TOKENS" envDefault:"32000" doc:"approximate maximum number of tokens in one request to the provider"`
+	EmbeddingConcurrency int           `env:"EMBEDDING_CONCURRENCY" envDefault:"16" doc:"maximum number of requests to one model in flight, embedding or chat, for each process; fewer while more only take longer"`
+	ProviderTimeout      time.Duration `env:"PROVIDER_TIMEOUT" envDefault:"1m" doc:"time limit of one request to a model"`
+	SearchTimeout        time.Duration `env:"SEARCH_TIMEOUT" envDefault:"800ms" doc:"how long a search waits for its question's embedding before it answers 503; the request to the model continues, and its answer serves the same search for a minute"`
 
-	Summaries          string `env:"SUMMARIES" envDefault:"model" doc:"when documents are summarised, in collections for which that is not set: model (after each upload), on_demand (once somebody asks for it) or off"`
+	Summaries          string `env:"SUMMARIES" envDefault:"model" doc:"when documents are summarised, in collections without a setting of their own: model (after each upload), on_demand (on request) or off"`
 	SummaryModel       string `env:"SUMMARY_MODEL" doc:"chat model that summarises; without it summaries are extractive"`
-	SummaryBaseURL     string `env:"SUMMARY_BASE_URL" doc:"its base URL, where it is not that of the embeddings"`
-	SummaryAPIKey      string `env:"SUMMARY_API_KEY" doc:"its key, where it is not that of the embeddings"`
-	SummaryAPIVersion  string `env:"SUMMARY_API_VERSION" doc:"its version of the interface, where it is not that of the embeddings"`
-	SummaryConcurrency int    `env:"SUMMARY_CONCURRENCY" envDefault:"4" doc:"requests for the summaries of one document in flight"`
-	SummaryBatchTokens int    `env:"SUMMARY_BATCH_TOKENS" envDefault:"12000" doc:"about the most tokens of a document in one request for summaries; 0 for one section in each"`
+	SummaryBaseURL     string `env:"SUMMARY_BASE_URL" doc:"base URL of the chat model's provider, if it is not the provider of the embeddings"`
+	SummaryAPIKey      string `env:"SUMMARY_API_KEY" doc:"key of the chat model's provider, if it is not the provider of the embeddings"`
+	SummaryAPIVersion  string `env:"SUMMARY_API_VERSION" doc:"version of the API of the chat model's provider, if it is not the provider of the embeddings"`
+	SummaryConcurrency int    `env:"SUMMARY_CONCURRENCY" envDefault:"4" doc:"maximum number of requests for the summaries of one document in flight"`
+	SummaryBatchTokens int    `env:"SUMMARY_BATCH_TOKENS" envDefault:"12000" doc:"approximate maximum number of a document's tokens in one request for summaries; 0 for one section in each request"`
 
-	ChunkTokens        int                `env:"CHUNK_TOKENS" envDefault:"400" doc:"most tokens (cl100k_base) of a passage, in collections that hold nothing yet"`
-	ChunkOverlap       int                `env:"CHUNK_OVERLAP" envDefault:"0" doc:"tokens that a passage repeats of the one before it, in collections that hold nothing yet"`
-	ReindexConcurrency int                `env:"REINDEX_CONCURRENCY" envDefault:"4" doc:"requests to the provider that one reindex has in flight; what they embed is written together, and is what a crash can cost"`
-	ReindexSoak        time.Duration      `env:"REINDEX_SOAK" envDefault:"24h" doc:"how long the space that was live before a reindex is kept complete, to switch back to"`
-	IndexThreshold     int                `env:"INDEX_THRESHOLD" envDefault:"20000" doc:"passages from which on a space gets a vector index; a smaller one is searched exactly"`
-	SearchRecall       float64            `env:"SEARCH_RECALL" envDefault:"0.95" doc:"which share of the nearest passages a search along a vector index is to find; more takes longer. It is measured for each space when its index is built"`
-	IndexWorkers       int                `env:"INDEX_WORKERS" envDefault:"0" doc:"processes of the database server that help the one that builds a vector index; each takes a core from searches meanwhile"`
-	Prices             map[string]float64 `env:"PRICES" envKeyValSeparator:"=" envDefault:"text-embedding-3-small=0.02,text-embedding-3-large=0.13,text-embedding-ada-002=0.10" doc:"US dollars for a million tokens, by model, for the estimate of a reindex"`
+	ChunkTokens        int                `env:"CHUNK_TOKENS" envDefault:"400" doc:"maximum number of tokens (cl100k_base) of a passage, in collections without passages"`
+	ChunkOverlap       int                `env:"CHUNK_OVERLAP" envDefault:"0" doc:"number of tokens that a passage repeats of the previous one, in collections without passages"`
+	ReindexConcurrency int                `env:"REINDEX_CONCURRENCY" envDefault:"4" doc:"number of requests to the provider that one reindex has in flight; what they embed is written together, and is the most that a crash can lose"`
+	ReindexSoak        time.Duration      `env:"REINDEX_SOAK" envDefault:"24h" doc:"how long the previous space is kept complete after a reindex, so that the reindex can be reverted"`
+	IndexThreshold     int                `env:"INDEX_THRESHOLD" envDefault:"20000" doc:"number of passages from which on a space gets a vector index; a smaller space is searched exactly"`
+	SearchRecall       float64            `env:"SEARCH_RECALL" envDefault:"0.95" doc:"share of the nearest passages that a search along a vector index should find; more takes longer. It is measured for each space when its index is built"`
+	IndexWorkers       int                `env:"INDEX_WORKERS" envDefault:"0" doc:"number of additional processes of the database server that build a vector index; each takes a core from searches meanwhile"`
+	Prices             map[string]float64 `env:"PRICES" envKeyValSeparator:"=" envDefault:"text-embedding-3-small=0.02,text-embedding-3-large=0.13,text-embedding-ada-002=0.10" doc:"price of a million tokens in US dollars, by model, for the estimate of a reindex"`
 
-	MaxUploadBytes int64         `env:"MAX_UPLOAD_BYTES" envDefault:"1073741824" doc:"largest document that is taken, in bytes"`
-	UploadMemory   int64         `env:"UPLOAD_MEMORY" envDefault:"134217728" doc:"memory, in bytes, that the uploads under way hold together: up to 5 MiB and a quarter for each, by its declared length; one that finds no room within 5 s is answered 503"`
-	UploadTimeout  time.Duration `env:"UPLOAD_TIMEOUT" envDefault:"1m" doc:"how long the body of an upload, or of another request, may take for each 16 KiB and for its end; one that is slower is answered 408"`
-	MaxQueuedJobs  int64         `env:"MAX_QUEUED_JOBS" envDefault:"100000" doc:"most jobs of one tenant that have not ended; uploads past it are answered 429"`
-	MaxQueuedBytes int64         `env:"MAX_QUEUED_BYTES" envDefault:"68719476736" doc:"most bytes of the originals of these jobs; uploads past it are answered 429"`
-	MaxCollections int           `env:"MAX_COLLECTIONS" envDefault:"20000" doc:"most collections of one tenant; uploads that would make another are answered 409. Those that are there stay"`
+	MaxUploadBytes int64         `env:"MAX_UPLOAD_BYTES" envDefault:"1073741824" doc:"maximum size of a document, in bytes"`
+	UploadMemory   int64         `env:"UPLOAD_MEMORY" envDefault:"134217728" doc:"memory, in bytes, that all running uploads hold together: up to 5.25 MiB for each, by its declared length; an upload without room for 5 s is answered 503"`
+	UploadTimeout  time.Duration `env:"UPLOAD_TIMEOUT" envDefault:"1m" doc:"time limit for each 16 KiB of a request's body, and for its end; a slower request is answered 408"`
+	MaxQueuedJobs  int64         `env:"MAX_QUEUED_JOBS" envDefault:"100000" doc:"maximum number of a tenant's jobs that have not ended; more uploads are answered 429"`
+	MaxQueuedBytes int64         `env:"MAX_QUEUED_BYTES" envDefault:"68719476736" doc:"maximum size of the originals of these jobs together, in bytes; more uploads are answered 429"`
+	MaxCollections int           `env:"MAX_COLLECTIONS" envDefault:"20000" doc:"maximum number of collections of a tenant; an upload that would create another is answered 409. Existing ones stay"`
 
-	VerifyBytesPerSecond int64 `env:"VERIFY_BYTES_PER_SECOND" envDefault:"1048576" doc:"how fast stored documents are compared with what was uploaded, in the background; 0 for not at all"`
+	VerifyBytesPerSecond int64 `env:"VERIFY_BYTES_PER_SECOND" envDefault:"1048576" doc:"rate of the background verification, which compares stored documents with what was uploaded; 0 for no verification"`
 
 	WebhookAllow string `env:"WEBHOOK_ALLOW" doc:"networks that webhooks may be in although they are not public, such as 10.0.0.0/8,127.0.0.1/32"`
 
-	WorkerConcurrency int           `env:"WORKER_CONCURRENCY" envDefault:"16" doc:"documents that a worker processes at a time"`
-	ShutdownTimeout   time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"25s" doc:"how long a process takes to stop, at most: most of it for what is under way, the rest to hand back what is not done"`
+	WorkerConcurrency int           `env:"WORKER_CONCURRENCY" envDefault:"16" doc:"number of documents that a worker processes at the same time"`
+	ShutdownTimeout   time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"25s" doc:"maximum time that a process takes to stop: most of it to finish running work, the rest to return unfinished tasks to the queue"`
 
 	LogLevel  string `env:"LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
 	LogFormat string `env:"LOG_FORMAT" envDefault:"json" doc:"json or text"`
