@@ -62,8 +62,8 @@ func (s *Store) WriteAndPublish(ctx context.Context, work task.Work, batch vecto
 
 // publish notes where a version stands, makes it the published one, and ends its task.
 func publish(ctx context.Context, tx transaction, work task.Work, was lifecycle.Job, spaceVersions []vector.SpaceVersion, progress *document.KnowledgeProgress) error {
-	for _, placement := range spaceVersions {
-		if err := insertSpaceVersion(ctx, tx, versionKeyOf(work), placement, ""); err != nil {
+	for _, spaceVersion := range spaceVersions {
+		if err := insertSpaceVersion(ctx, tx, versionKeyOf(work), spaceVersion, ""); err != nil {
 			return err
 		}
 	}
