@@ -11,36 +11,36 @@ import (
 )
 
 const (
-	// maxBatchSections bounds the sections of one request: their summaries fit into
-	// the 4,096 tokens that every model can answer.
+	// maxBatchSections is the maximum number of sections in one request. Their summaries fit into
+	// the 4,096 tokens that every model can return.
 	maxBatchSections = 32
 
-	// maxLookupSections bounds what is looked up at once.
+	// maxLookupSections is the maximum number of sections that are looked up together.
 	maxLookupSections = 256
 )
 
-// batcher has the nodes of a document summarised, those that are not kept
-// already, as many together as one request takes. Nodes come after their parts.
+// batcher gets the nodes of a document summarised: it reuses stored summaries, and packs as many of
+// the other nodes into a request as it takes. Nodes must be added after their parts.
 type batcher struct {
 	step     *Step
 	work     task.Work
 	group    *goroutine.Group
-	stop     <-chan struct{} // closed at the first failure: nothing new is begun
-	slots    chan struct{}   // one for each request under way
+	stop     <-chan struct{} // closed at the first failure: nothing new begins
+	slots    chan struct{}   // holds one value for each request under way
 	progress progress
-	estimate *document.SummaryEstimate // counts what would be asked, in place of asking; nil to ask
+	estimate *document.SummaryEstimate // if set, requests are counted here and not sent
 
-	unresolved batch // not looked up yet
-	ready      batch // to be summarised: all that their parts lack is in it
-	waiting    batch // to be summarised once parts that are in other requests are
+	unresolved batch // nodes that are not looked up yet
+	ready      batch // nodes whose parts are summarised or in this batch too
+	waiting    batch // nodes that wait for parts in other requests
 }
 
-// batch is a list of nodes. Its size is about what they come to in a request.
+// batch is a list of nodes for one request.
 type batch struct {
 	nodes  []*node
-	index  map[*result]int
+	index  map[*result]int // positions in nodes
 	byHash map[document.ContentHash]*node
-	size   int // tokens
+	size   int // approximate number of tokens in the request
 }
 
 func (b *batch) add(n *node, size int) {
@@ -52,23 +52,24 @@ func (b *batch) add(n *node, size int) {
 	b.size += size
 }
 
-// fits reports whether a node of that size can be added.
-func (b *batch) fits(size int, room requestLimit) bool {
-	return len(b.nodes) == 0 || len(b.nodes) < room.sections && b.size+size <= room.tokens
+// fits reports whether a node of the given size can be added.
+func (b *batch) fits(size int, limit requestLimit) bool {
+	return len(b.nodes) == 0 || len(b.nodes) < limit.sections && b.size+size <= limit.tokens
 }
 
-// contains reports whether the result is that of one of the nodes.
+// contains reports whether the result belongs to one of the nodes.
 func (b *batch) contains(r *result) bool { _, here := b.index[r]; return here }
 
 func newBatcher(group *goroutine.Group, stop <-chan struct{}, step *Step, work task.Work) *batcher {
 	return &batcher{step: step, work: work, group: group, stop: stop, slots: make(chan struct{}, step.ParallelRequests)}
 }
 
-// errStopped is why nothing more is begun; what failed is the group's to tell.
+// errStopped is the error of work that did not begin because another section failed. The group
+// returns the error of that section.
 var errStopped = errors.New("another section failed")
 
-// awaitSummary returns a node's summary, or why it is not waited for any longer. What
-// the model has been asked for meanwhile is paid for, and still kept.
+// awaitSummary waits for the summary of a node. It returns an error if a section fails or ctx ends.
+// Summaries that were requested before that are paid for, and are saved all the same.
 func (s *batcher) awaitSummary(ctx context.Context, n *node) (string, error) {
 	select {
 	case <-n.done:
@@ -80,7 +81,7 @@ func (s *batcher) awaitSummary(ctx context.Context, n *node) (string, error) {
 	}
 }
 
-// checkStopped returns why nothing more is begun, nil for nothing.
+// checkStopped returns errStopped if a section has failed.
 func (s *batcher) checkStopped() error {
 	select {
 	case <-s.stop:
@@ -90,8 +91,8 @@ func (s *batcher) checkStopped() error {
 	}
 }
 
-// acquireSlot waits for a slot, so that at most Step.Parallel requests are under way
-// and as many texts are held.
+// acquireSlot waits for a slot, so that at most Step.ParallelRequests requests are under way and
+// hold their texts.
 func (s *batcher) acquireSlot(ctx context.Context) error {
 	select {
 	case s.slots <- struct{}{}:
@@ -103,7 +104,7 @@ func (s *batcher) acquireSlot(ctx context.Context) error {
 	}
 }
 
-// addLeaf returns the node of a run of text under one heading.
+// addLeaf returns the node of a run of text under one heading. A short text is its own summary.
 func (s *batcher) addLeaf(ctx context.Context, path string, texts []string, tokens int) (*node, error) {
 	s.progress.sections.Add(1)
 	n := newNode(s.leafHash(path, texts), path)
@@ -116,7 +117,7 @@ func (s *batcher) addLeaf(ctx context.Context, path string, texts []string, toke
 	return n, s.addNode(ctx, n)
 }
 
-// addParent returns the node of several parts.
+// addParent returns the node that combines several parts.
 func (s *batcher) addParent(ctx context.Context, path string, parts []*node) (*node, error) {
 	s.progress.sections.Add(1)
 	n := newNode(s.partsHash(path, parts), path)
@@ -133,8 +134,8 @@ func (s *batcher) addNode(ctx context.Context, n *node) error {
 	return s.resolveSaved(ctx)
 }
 
-// resolveSaved gives the nodes of the window the summaries that are kept, and has the
-// others summarised.
+// resolveSaved looks up the unresolved nodes. Those with a stored summary get it; the others are
+// added to batches.
 func (s *batcher) resolveSaved(ctx context.Context) error {
 	window := s.unresolved
 	s.unresolved = batch{}
@@ -147,22 +148,22 @@ func (s *batcher) resolveSaved(ctx context.Context) error {
 	}
 	work := s.work
 	if s.estimate != nil {
-		work = task.Work{} // which uses none of them
+		work = task.Work{} // an estimate uses none of the summaries
 	}
-	kept, err := s.step.Store.ReuseSectionSummaries(ctx, work, hashes)
+	saved, err := s.step.Store.ReuseSectionSummaries(ctx, work, hashes)
 	if err != nil {
 		return fmt.Errorf("look up the summaries of %d sections: %w", len(hashes), err)
 	}
-	held := map[document.ContentHash]string{} // paid for by an earlier attempt
+	unsaved := map[document.ContentHash]string{} // from an earlier attempt, which paid for them
 	var missing []*node
 	for _, n := range window.nodes {
-		text, is := kept[n.hash]
-		if is {
+		text, found := saved[n.hash]
+		if found {
 			s.progress.reused.Add(1)
-		} else if text, is = s.step.unsaved.Get(summaryKey{s.work.Tenant, n.hash}); is {
-			held[n.hash] = text
+		} else if text, found = s.step.unsaved.Get(summaryKey{s.work.Tenant, n.hash}); found {
+			unsaved[n.hash] = text
 		}
-		if is {
+		if found {
 			s.progress.done.Add(1)
 			n.resolve(text)
 		} else {
@@ -170,9 +171,9 @@ func (s *batcher) resolveSaved(ctx context.Context) error {
 		}
 	}
 	if s.estimate == nil {
-		if len(held) > 0 {
-			if err := s.saveSummaries(ctx, held); err != nil {
-				return fmt.Errorf("keep the summaries of %d sections: %w", len(held), err)
+		if len(unsaved) > 0 {
+			if err := s.saveSummaries(ctx, unsaved); err != nil {
+				return fmt.Errorf("save the summaries of %d sections: %w", len(unsaved), err)
 			}
 		}
 		s.step.Progress.ReportProgress(ctx, s.work, s.progress.snapshot())
@@ -185,15 +186,15 @@ func (s *batcher) resolveSaved(ctx context.Context) error {
 	return nil
 }
 
-// addToBatch puts a node that is to be summarised to others of its request. One whose
-// parts are all known, or in the same request, needs to wait for none.
+// addToBatch adds a node to the batch ready if all its parts are summarised or in that batch, and to
+// waiting otherwise. A batch that is full is sent first.
 func (s *batcher) addToBatch(ctx context.Context, n *node) error {
 	if other := s.findEqual(n); other != nil {
 		n.result, n.texts, n.parts = other.result, nil, nil
 		s.progress.done.Add(1)
 		return nil
 	}
-	room := s.step.currentLimit()
+	limit := s.step.currentLimit()
 	size, waits := n.tokens+sectionOverheadTokens, false
 	for _, part := range n.parts {
 		switch {
@@ -205,16 +206,16 @@ func (s *batcher) addToBatch(ctx context.Context, n *node) error {
 			waits = true
 		}
 	}
-	if len(n.parts) == 0 && !s.ready.fits(size, room) {
+	if len(n.parts) == 0 && !s.ready.fits(size, limit) {
 		if err := s.sendBatch(ctx, &s.ready); err != nil {
 			return err
 		}
 	}
-	if !waits && s.ready.fits(size, room) {
+	if !waits && s.ready.fits(size, limit) {
 		s.ready.add(n, size)
 		return nil
 	}
-	if !s.waiting.fits(size, room) {
+	if !s.waiting.fits(size, limit) {
 		if err := s.sendBatch(ctx, &s.waiting); err != nil {
 			return err
 		}
@@ -223,8 +224,7 @@ func (s *batcher) addToBatch(ctx context.Context, n *node) error {
 	return nil
 }
 
-// findEqual returns a node that is being summarised and is the same as n, if any is
-// close.
+// findEqual returns a node of the current batches that is equal to n, or nil.
 func (s *batcher) findEqual(n *node) *node {
 	if other := s.ready.byHash[n.hash]; other != nil {
 		return other
@@ -232,13 +232,13 @@ func (s *batcher) findEqual(n *node) *node {
 	return s.waiting.byHash[n.hash]
 }
 
-// flush has all the rest summarised.
+// flush sends what is left.
 func (s *batcher) flush(ctx context.Context) error {
 	if err := s.resolveSaved(ctx); err != nil {
 		return err
 	}
-	room := s.step.currentLimit()
-	if len(s.waiting.nodes) > 0 && len(s.ready.nodes)+len(s.waiting.nodes) <= room.sections && s.ready.size+s.waiting.size <= room.tokens {
+	limit := s.step.currentLimit()
+	if len(s.waiting.nodes) > 0 && len(s.ready.nodes)+len(s.waiting.nodes) <= limit.sections && s.ready.size+s.waiting.size <= limit.tokens {
 		var last batch
 		for _, n := range s.ready.nodes {
 			last.add(n, 0)
@@ -255,9 +255,8 @@ func (s *batcher) flush(ctx context.Context) error {
 	return s.sendBatch(ctx, &s.waiting)
 }
 
-// sendBatch has the nodes of a batch summarised in the background, once the parts
-// that are in other requests are, and empties it. It waits for a slot if it need
-// not wait for parts.
+// sendBatch empties a batch and gets its nodes summarised in the background, after their parts in
+// other requests. If it does not have to wait for parts, it waits for a slot before it returns.
 func (s *batcher) sendBatch(ctx context.Context, b *batch) error {
 	nodes, index := b.nodes, b.index
 	size := b.size
@@ -270,7 +269,7 @@ func (s *batcher) sendBatch(ctx context.Context, b *batch) error {
 		return nil
 	}
 	waits := false
-	var parts []*node // in other requests
+	var parts []*node // parts in other requests
 	for _, n := range nodes {
 		for _, part := range n.parts {
 			if _, here := index[part.result]; !here && !part.summarised() {
@@ -300,21 +299,21 @@ func (s *batcher) sendBatch(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// saveAnswers resolves nodes, by the summaries that a request has brought, and returns
-// those that it has brought none for.
+// saveAnswers saves the summaries that a request has returned and resolves their nodes. texts has
+// one text for each node, "" for none. It returns the nodes without a summary.
 func (s *batcher) saveAnswers(ctx context.Context, nodes []*node, texts []string) (missing []*node, err error) {
-	save := map[document.ContentHash]string{}
+	summaries := map[document.ContentHash]string{}
 	for i, n := range nodes {
 		if texts[i] == "" {
 			missing = append(missing, n)
 			continue
 		}
 		s.step.unsaved.Put(summaryKey{s.work.Tenant, n.hash}, texts[i], len(texts[i]))
-		save[n.hash] = texts[i]
+		summaries[n.hash] = texts[i]
 	}
-	s.progress.done.Add(int64(len(save)))
-	if err := s.saveSummaries(ctx, save); err != nil {
-		return nil, fmt.Errorf("keep the summaries of %d sections: %w", len(save), err)
+	s.progress.done.Add(int64(len(summaries)))
+	if err := s.saveSummaries(ctx, summaries); err != nil {
+		return nil, fmt.Errorf("save the summaries of %d sections: %w", len(summaries), err)
 	}
 	for i, n := range nodes {
 		if texts[i] != "" {

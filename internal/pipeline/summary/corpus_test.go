@@ -18,7 +18,7 @@ import (
 // batchTokens is the default of GRISTMILL_SUMMARY_BATCH_TOKENS.
 const batchTokens = 12_000
 
-// corpusChunking is the default, too.
+// corpusChunking is the default of GRISTMILL_CHUNK_TOKENS.
 const corpusChunking = 400
 
 func runCorpus(t *testing.T, step *summary.Step, m *fakeBackend, text string) {
@@ -31,10 +31,9 @@ func runCorpus(t *testing.T, step *summary.Step, m *fakeBackend, text string) {
 	}
 }
 
-// The documents of the corpus take about a call each, and have the summary of
-// every section that they have with a call for each; ten edits take as many calls
-// as documents are edited, or fewer.
-func TestCorpusTakesFewCalls(t *testing.T) {
+// The documents of the corpus take about one request each, and the same sections get a summary as
+// with one request for each section. Ten edits take about as many requests as documents are edited.
+func TestCorpusTakesFewRequests(t *testing.T) {
 	t.Parallel()
 	files, err := corpus.Files(corpus.Dir(t))
 	if err != nil {
@@ -59,28 +58,28 @@ func TestCorpusTakesFewCalls(t *testing.T) {
 		runCorpus(t, single, each, string(file.Text))
 		runCorpus(t, packed, m, string(file.Text))
 	}
-	if diff := cmp.Diff(slices.Collect(maps.Keys(each.kept)), slices.Collect(maps.Keys(m.kept)), cmp.Transformer("set", func(hashes []document.ContentHash) map[document.ContentHash]bool {
+	if diff := cmp.Diff(slices.Collect(maps.Keys(each.saved)), slices.Collect(maps.Keys(m.saved)), cmp.Transformer("set", func(hashes []document.ContentHash) map[document.ContentHash]bool {
 		set := map[document.ContentHash]bool{}
 		for _, hash := range hashes {
 			set[hash] = true
 		}
 		return set
 	})); diff != "" {
-		t.Errorf("other sections have a summary than with a call for each:\n%s", diff)
+		t.Errorf("other sections have a summary than with one request for each:\n%s", diff)
 	}
-	calls := len(m.together) + len(m.asked)
-	t.Logf("%d documents with %d sections to be summarised: %d calls, where one for each section is %d; about %d tokens in and %d out", len(files), len(m.kept), calls, len(each.asked), in, out)
+	calls := len(m.batches) + len(m.singles)
+	t.Logf("%d documents with %d sections to summarise: %d requests, compared with %d for one section each; about %d tokens sent and %d received", len(files), len(m.saved), calls, len(each.singles), in, out)
 	if calls*213 > 300*len(files) || max(calls, estimated)-min(calls, estimated) > calls/20 {
-		t.Errorf("%d calls for %d documents, want at most 300 for 213, and about what was estimated, %d", calls, len(files), estimated)
+		t.Errorf("%d requests for %d documents, want at most 300 for 213, and about the estimate, %d", calls, len(files), estimated)
 	}
 
-	// Ten paragraphs are edited, each in another document where there are as many.
-	m.together, m.asked, each.asked = nil, nil, nil
+	// Ten paragraphs are edited, each in another document if there are enough.
+	m.batches, m.singles, each.singles = nil, nil, nil
 	texts := map[int]string{}
 	for edit := range 10 {
 		i := edit % len(files)
-		text, again := texts[i]
-		if !again {
+		text, edited := texts[i]
+		if !edited {
 			text = string(files[i].Text)
 		}
 		paragraphs := strings.Split(text, "\n\n")
@@ -97,9 +96,9 @@ func TestCorpusTakesFewCalls(t *testing.T) {
 		runCorpus(t, single, each, texts[i])
 		runCorpus(t, packed, m, texts[i])
 	}
-	calls = len(m.together) + len(m.asked)
-	t.Logf("ten edits in %d documents: %d calls, where one for each section is %d", len(texts), calls, len(each.asked))
+	calls = len(m.batches) + len(m.singles)
+	t.Logf("ten edits in %d documents: %d requests, compared with %d for one section each", len(texts), calls, len(each.singles))
 	if calls > 15 {
-		t.Errorf("ten edits took %d calls, want at most 15", calls)
+		t.Errorf("ten edits took %d requests, want at most 15", calls)
 	}
 }

@@ -10,14 +10,13 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// promptTokens is about what a request has besides its sections.
+// promptTokens is the approximate size of a request without its sections.
 const promptTokens = 250
 
-// placeholderSummary is as long as a summary is.
+// placeholderSummary is a text of the usual length of a summary.
 var placeholderSummary = strings.Repeat("abc", summaryTokens)
 
-// Estimate says what Run would ask of the model. It asks nothing and writes
-// nothing.
+// Estimate returns what Run would send to the model. It sends nothing and writes nothing.
 func (s *Step) Estimate(ctx context.Context, work task.Work) (document.SummaryEstimate, error) {
 	var estimate document.SummaryEstimate
 	source, err := original.Open(ctx, s.Objects, work.Original())
@@ -28,14 +27,14 @@ func (s *Step) Estimate(ctx context.Context, work task.Work) (document.SummaryEs
 	tree := newTreeBuilder(nil, nil, s, work)
 	tree.estimate = &estimate
 	if _, err := tree.summariseDocument(ctx, source); err != nil {
-		return estimate, fmt.Errorf("cut %s: %w", work.Key, err)
+		return estimate, fmt.Errorf("split %s: %w", work.Key, err)
 	}
 	estimate.Sections = tree.progress.sections.Load()
 	estimate.Reusable = tree.progress.done.Load()
 	return estimate, nil
 }
 
-// countRequest notes a request that would be sent.
+// countRequest counts a request that Run would send.
 func (s *batcher) countRequest(nodes []*node, size int) {
 	s.estimate.Calls++
 	s.estimate.Input += int64(promptTokens + size)

@@ -6,44 +6,43 @@ import (
 )
 
 const (
-	// limitTTL is how long a limit is taken for granted. Then it is met again,
-	// or found to be raised.
+	// limitTTL is how long a learned limit is valid. After that, the model is tried without it.
 	limitTTL = time.Hour
 
-	// maxBadAnswers is after how many answers in a row that hold no summary the
-	// model is asked for one section at a time.
+	// maxBadAnswers is the number of responses in a row without a summary after which the model
+	// gets one section at a time.
 	maxBadAnswers = 3
 )
 
-// requestLimit is what one request may hold.
+// requestLimit is the maximum size of one request.
 type requestLimit struct{ tokens, sections int }
 
-// learnedLimits are what the model was found to answer at once. The zero value knows
-// none.
+// learnedLimits are limits of the model that its responses have shown. The zero value has none. It
+// is safe for concurrent use.
 type learnedLimits struct {
 	mu         sync.Mutex
-	halvings   int // how often the room was
-	badAnswers int // answers in a row that held no summary
+	halvings   int // how often the limit was halved
+	badAnswers int // number of responses in a row without a summary
 	expiresAt  time.Time
 }
 
-// apply returns what is left of a room.
-func (l *learnedLimits) apply(whole requestLimit) requestLimit {
+// apply returns the limit that is left of the configured one.
+func (l *learnedLimits) apply(configured requestLimit) requestLimit {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if (l.halvings > 0 || l.badAnswers >= maxBadAnswers) && time.Now().After(l.expiresAt) {
 		l.halvings, l.badAnswers = 0, 0
 	}
 	if l.badAnswers >= maxBadAnswers {
-		return requestLimit{whole.tokens, 1}
+		return requestLimit{configured.tokens, 1}
 	}
-	return requestLimit{whole.tokens >> l.halvings, max(1, whole.sections>>l.halvings)}
+	return requestLimit{configured.tokens >> l.halvings, max(1, configured.sections>>l.halvings)}
 }
 
-// noteTooLong notes that the model does not take a request that was made for the
-// room. Requests that were made for a larger one by then tell nothing new.
-func (l *learnedLimits) noteTooLong(whole, used requestLimit) {
-	now := l.apply(whole)
+// noteTooLong notes that a request that was made for the limit used was too long for the model. It
+// halves the limit, unless that has been done since the request was made.
+func (l *learnedLimits) noteTooLong(configured, used requestLimit) {
+	now := l.apply(configured)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if now == used && now.sections > 1 {
@@ -52,7 +51,7 @@ func (l *learnedLimits) noteTooLong(whole, used requestLimit) {
 	}
 }
 
-// noteBadAnswer notes an answer without any summary.
+// noteBadAnswer notes a response without any summary.
 func (l *learnedLimits) noteBadAnswer() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -60,14 +59,14 @@ func (l *learnedLimits) noteBadAnswer() {
 	l.expiresAt = time.Now().Add(limitTTL)
 }
 
-// noteGoodAnswer notes an answer with summaries.
+// noteGoodAnswer notes a response with summaries.
 func (l *learnedLimits) noteGoodAnswer() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.badAnswers = 0
 }
 
-// configuredLimit returns what one request may hold where no limit is known.
+// configuredLimit returns the limit without what was learned.
 func (s *Step) configuredLimit() requestLimit {
 	if s.BatchTokens <= 0 {
 		return requestLimit{maxLeafTokens, 1}
@@ -75,5 +74,5 @@ func (s *Step) configuredLimit() requestLimit {
 	return requestLimit{s.BatchTokens, maxBatchSections}
 }
 
-// currentLimit returns what one request may hold, as far as is known.
+// currentLimit returns the limit of the next request.
 func (s *Step) currentLimit() requestLimit { return s.limits.apply(s.configuredLimit()) }

@@ -13,30 +13,29 @@ import (
 )
 
 const (
-	// verbatimTokens is how short a text must be to serve as its own summary.
+	// verbatimTokens is the maximum size of a text that serves as its own summary.
 	verbatimTokens = 64
 
-	// What a section adds to a request besides its text, and about what its
-	// summary has, in tokens.
+	// Approximate number of tokens that a section adds to a request besides its text, and of a
+	// summary.
 	sectionOverheadTokens = 40
 	summaryTokens         = 80
 )
 
-// node is a section whose text is complete: a run of text under one heading, or
-// several parts. Its hash names what it summarises; its summary may still be on
-// its way.
+// node is a section whose text is complete: a run of text under one heading, or several parts. Its
+// hash identifies what it summarises. Its summary may not exist yet.
 type node struct {
 	hash   document.ContentHash
-	path   string   // titles that it stands under
+	path   string   // headings above it
 	texts  []string // of a run of text, until it is summarised
-	tokens int      // of texts
+	tokens int      // size of texts
 	parts  []*node
 	*result
 }
 
-// result is the summary of a node, or of several that are equal.
+// result is the summary of a node, or of several equal nodes.
 type result struct {
-	done chan struct{} // closed when text is there
+	done chan struct{} // closed when text is set
 	text string
 }
 
@@ -44,7 +43,7 @@ func newNode(hash document.ContentHash, path string) *node {
 	return &node{hash: hash, path: path, result: &result{done: make(chan struct{})}}
 }
 
-// summarised reports whether the node's summary is there.
+// summarised reports whether the node has its summary.
 func (n *node) summarised() bool {
 	select {
 	case <-n.done:
@@ -54,14 +53,13 @@ func (n *node) summarised() bool {
 	}
 }
 
-// resolve gives the node its summary, and lets go of what it summarises.
+// resolve sets the summary of the node, and releases what it summarises.
 func (n *node) resolve(text string) {
 	n.text, n.texts, n.parts = text, nil, nil
 	close(n.done)
 }
 
-// content returns what is to be summarised. The summaries of the parts must be
-// there.
+// content returns the texts to summarise. The parts must be summarised.
 func (n *node) content() []string {
 	texts := n.texts
 	for _, part := range n.parts {
@@ -70,8 +68,8 @@ func (n *node) content() []string {
 	return texts
 }
 
-// toSection returns the node as one of a request that holds the sections of index
-// before it.
+// toSection returns the node as a section of a request. index holds the positions of the sections
+// before it in the request.
 func (n *node) toSection(index map[*result]int) provider.Section {
 	s := provider.Section{Heading: n.path}
 	for _, text := range n.texts {
@@ -87,7 +85,7 @@ func (n *node) toSection(index map[*result]int) provider.Section {
 	return s
 }
 
-// leafHash names a run of text.
+// leafHash returns the hash of a run of text.
 func (s *batcher) leafHash(path string, texts []string) document.ContentHash {
 	return s.hash("leaf", path, func(h hash.Hash) {
 		for _, text := range texts {
@@ -96,7 +94,7 @@ func (s *batcher) leafHash(path string, texts []string) document.ContentHash {
 	})
 }
 
-// partsHash names several parts by their hashes.
+// partsHash returns the hash of several parts, which depends on theirs.
 func (s *batcher) partsHash(path string, parts []*node) document.ContentHash {
 	return s.hash("parts", path, func(h hash.Hash) {
 		for _, part := range parts {
@@ -105,7 +103,7 @@ func (s *batcher) partsHash(path string, parts []*node) document.ContentHash {
 	})
 }
 
-// hash names what a node summarises: by whom, under which headings, and what.
+// hash identifies what a node summarises: the model and prompt, the headings, and the content.
 func (s *batcher) hash(kind, path string, content func(hash.Hash)) document.ContentHash {
 	h := sha256.New()
 	writeString(h, s.step.Summariser.Version())
@@ -115,8 +113,7 @@ func (s *batcher) hash(kind, path string, content func(hash.Hash)) document.Cont
 	return document.ContentHash(h.Sum(nil))
 }
 
-// writeString writes s with its length, so that no two lists of strings look
-// the same.
+// writeString writes s with its length, so that no two lists of strings have the same bytes.
 func writeString(h hash.Hash, s string) {
 	var length [8]byte
 	binary.BigEndian.PutUint64(length[:], uint64(len(s)))
@@ -124,17 +121,17 @@ func writeString(h hash.Hash, s string) {
 	h.Write([]byte(s))
 }
 
-// estimateTokens is about how many tokens a text has, rather too many.
+// estimateTokens returns the approximate number of tokens in a text, rather too many.
 func estimateTokens(text string) int { return (len(text) + 2) / 3 }
 
 // progress counts sections: the leaves and inner nodes of the tree.
 type progress struct {
 	sections, done, reused, refused, extracted atomic.Int64
 
-	firstExtracted atomic.Pointer[string] // the first section of which an extract is made, and what the model said
+	firstExtracted atomic.Pointer[string] // the first section with an extract, and what the model said about it
 }
 
-// warnings says of how many sections an extract is made.
+// warnings returns a warning if sections have extracts instead of summaries.
 func (p *progress) warnings() []document.Warning {
 	extracted := p.extracted.Load()
 	if extracted == 0 {
@@ -142,7 +139,7 @@ func (p *progress) warnings() []document.Warning {
 	}
 	return []document.Warning{{
 		Code:   "summary_extractive",
-		Detail: fmt.Sprintf("extracts stand for the summaries of %d of %d sections, which the model does not give; one is %s", extracted, p.sections.Load(), *p.firstExtracted.Load()),
+		Detail: fmt.Sprintf("the model returned no summary for %[1]d of %[2]d sections, and extracts replace them; one section is %[3]s", extracted, p.sections.Load(), *p.firstExtracted.Load()),
 	}}
 }
 
@@ -156,5 +153,5 @@ func (p *progress) snapshot() document.SummaryProgress {
 	}
 }
 
-// verbatimSummary returns texts that are short enough to be their own summary.
+// verbatimSummary returns short texts as their own summary.
 func verbatimSummary(texts []string) string { return strings.TrimSpace(strings.Join(texts, "\n\n")) }

@@ -13,50 +13,50 @@ import (
 )
 
 const (
-	// unsavedBytes bounds the summaries that are paid for and not yet written.
+	// unsavedBytes bounds the summaries that are paid for but not yet saved.
 	unsavedBytes = 8 << 20
 
-	// saveTimeout bounds keeping what was paid for when the context is over.
+	// saveTimeout bounds the time to save summaries after the context has ended.
 	saveTimeout = time.Second
 
-	// maxShortenings is how often a section that is too long is cut.
+	// maxShortenings is how often a section that is too long is shortened.
 	maxShortenings = 8
 )
 
-// summaryKey names a summary that is paid for.
+// summaryKey identifies an unsaved summary.
 type summaryKey struct {
 	tenant string
 	node   document.ContentHash
 }
 
-// summariseNodes asks for the summaries of nodes in one request. Those that the answer
-// lacks are asked for once more, if it has any, and then each by itself. A request
-// that the model does not take is halved. So no section is ever more than three
-// requests. The parts of each node are summarised, or nodes before it.
-func (s *batcher) summariseNodes(ctx context.Context, nodes []*node, again bool) error {
+// summariseNodes requests the summaries of nodes together. Nodes that are missing in the response are
+// requested together once more, and after that (retry is true) one by one. A request that the model
+// refuses is halved. So no section is in more than three requests, except because of halving. The
+// parts of each node must be summarised or be among the nodes before it.
+func (s *batcher) summariseNodes(ctx context.Context, nodes []*node, retry bool) error {
 	if err := s.checkStopped(); err != nil {
 		return err
 	}
-	room := s.step.currentLimit()
-	if len(nodes) == 1 || room.sections == 1 {
+	limit := s.step.currentLimit()
+	if len(nodes) == 1 || limit.sections == 1 {
 		return s.summariseEach(ctx, nodes)
 	}
 	texts, err := s.askForAll(ctx, nodes)
 	switch {
 	case fault.Is(err, fault.BadResponse):
 		s.step.limits.noteBadAnswer()
-		s.step.Log.WarnContext(ctx, "the model does not answer several sections at once; each is asked for by itself", "key", s.work.Key, "sections", len(nodes), "error", err)
+		s.step.Log.WarnContext(ctx, "the model returned no usable summaries for several sections; requesting them one by one", "key", s.work.Key, "sections", len(nodes), "error", err)
 		return s.summariseEach(ctx, nodes)
 	case embedding.IsRefused(err):
 		if fault.Is(err, fault.InputTooLong) {
-			s.step.limits.noteTooLong(s.step.configuredLimit(), room)
+			s.step.limits.noteTooLong(s.step.configuredLimit(), limit)
 		}
-		s.step.Log.WarnContext(ctx, "the model refuses several sections at once; they are asked for in two requests", "key", s.work.Key, "sections", len(nodes), "error", err)
+		s.step.Log.WarnContext(ctx, "the model refused a request for several sections; halving it", "key", s.work.Key, "sections", len(nodes), "error", err)
 		half := (len(nodes) + 1) / 2
-		if err := s.summariseNodes(ctx, nodes[:half], again); err != nil {
+		if err := s.summariseNodes(ctx, nodes[:half], retry); err != nil {
 			return err
 		}
-		return s.summariseNodes(ctx, nodes[half:], again)
+		return s.summariseNodes(ctx, nodes[half:], retry)
 	case err != nil:
 		return fmt.Errorf("summarise %d sections from %q: %w", len(nodes), nodes[0].path, err)
 	}
@@ -65,14 +65,14 @@ func (s *batcher) summariseNodes(ctx context.Context, nodes []*node, again bool)
 	switch {
 	case err != nil || len(missing) == 0:
 		return err
-	case again:
+	case retry:
 		return s.summariseEach(ctx, missing)
 	default:
 		return s.summariseNodes(ctx, missing, true)
 	}
 }
 
-// askForAll sends one request for all the nodes.
+// askForAll sends one request for all nodes.
 func (s *batcher) askForAll(ctx context.Context, nodes []*node) (texts []string, err error) {
 	index := make(map[*result]int, len(nodes))
 	sections := make([]provider.Section, len(nodes))
@@ -80,18 +80,18 @@ func (s *batcher) askForAll(ctx context.Context, nodes []*node) (texts []string,
 		sections[i] = n.toSection(index)
 		index[n.result] = i
 	}
-	began := time.Now()
+	start := time.Now()
 	err = s.step.Gate.CallProvider(ctx, func(ctx context.Context) (err error) {
 		texts, err = s.step.Summariser.SummariseSections(ctx, sections)
 		return err
 	})
 	if err == nil {
-		s.step.Metrics.ObserveStage("summarise", began)
+		s.step.Metrics.ObserveStage("summarise", start)
 	}
 	return texts, err
 }
 
-// summariseEach asks for one summary after the other.
+// summariseEach requests the summaries one by one.
 func (s *batcher) summariseEach(ctx context.Context, nodes []*node) error {
 	for _, n := range nodes {
 		if err := s.summariseOne(ctx, n); err != nil {
@@ -101,25 +101,25 @@ func (s *batcher) summariseEach(ctx context.Context, nodes []*node) error {
 	return nil
 }
 
-// summariseOne asks for the summary of one node. Texts that are too long are cut to what
-// the model takes; of those that it refuses an extract is made. Neither keeps the
-// document from having a summary.
+// summariseOne requests the summary of one node. It shortens texts that are too long. If the model
+// refuses the text, the node gets an extract instead, so that the document has a summary all the
+// same.
 func (s *batcher) summariseOne(ctx context.Context, n *node) error {
 	if err := s.checkStopped(); err != nil {
 		return err
 	}
 	texts := n.content()
-	began := time.Now()
+	start := time.Now()
 	text, refused := s.askShortening(ctx, n.path, texts)
 	switch {
 	case refused == nil:
-		s.step.Metrics.ObserveStage("summarise", began)
+		s.step.Metrics.ObserveStage("summarise", start)
 		_, err := s.saveAnswers(ctx, []*node{n}, []string{text})
 		return err
 	case !embedding.IsRefused(refused):
 		return fmt.Errorf("summarise %q: %w", n.path, refused)
 	}
-	s.step.Log.WarnContext(ctx, "the model refuses a section; an extract stands for its summary", "key", s.work.Key, "section", n.path, "error", refused)
+	s.step.Log.WarnContext(ctx, "the model refused a section; an extract replaces its summary", "key", s.work.Key, "section", n.path, "error", refused)
 	s.progress.extracted.Add(1)
 	why := fmt.Sprintf("%q: %s", n.path, embedding.Refusal{Err: refused}.Reason())
 	s.progress.firstExtracted.CompareAndSwap(nil, &why)
@@ -128,11 +128,11 @@ func (s *batcher) summariseOne(ctx context.Context, n *node) error {
 		return fmt.Errorf("summarise %q: %w", n.path, err)
 	}
 	s.progress.done.Add(1)
-	n.resolve(text) // an extract is not the model's, and is made again for nothing
+	n.resolve(text) // not saved: an extract is not the model's, and costs nothing to make again
 	return nil
 }
 
-// askShortening asks for the summary of texts, and of less of them while they are too long.
+// askShortening requests the summary of texts. While they are too long, it tries again with less.
 func (s *batcher) askShortening(ctx context.Context, path string, texts []string) (string, error) {
 	text, err := s.askForText(ctx, path, texts)
 	if !embedding.IsRefused(err) {
@@ -154,7 +154,7 @@ func (s *batcher) askShortening(ctx context.Context, path string, texts []string
 	return text, err
 }
 
-// askForText sends one request, unless what it brings could not be written.
+// askForText sends one request, unless its result could not be saved.
 func (s *batcher) askForText(ctx context.Context, path string, texts []string) (text string, err error) {
 	err = s.step.Gate.CallProvider(ctx, func(ctx context.Context) (err error) {
 		text, err = s.step.Summariser.Summarise(ctx, path, texts)
@@ -163,8 +163,8 @@ func (s *batcher) askForText(ctx context.Context, path string, texts []string) (
 	return text, err
 }
 
-// saveSummaries writes summaries for as long as the database cannot be used, or as the
-// context's end leaves time for.
+// saveSummaries saves summaries. While the database is unavailable, it tries again; after ctx has
+// ended, for at most saveTimeout.
 func (s *batcher) saveSummaries(ctx context.Context, texts map[document.ContentHash]string) error {
 	if ctx.Err() != nil {
 		var cancel context.CancelFunc

@@ -1,6 +1,6 @@
-// Package summary is the step that summarises a document: a tree over its
-// headings, in which every summary is kept under the hash of what it
-// summarises, so that only what changed is summarised again.
+// Package summary is the step that summarises a document. It builds a tree over the headings, and
+// saves each summary under the hash of what it summarises, so that only changed sections are
+// summarised again.
 package summary
 
 import (
@@ -20,13 +20,12 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Objects opens originals. The reader fetches ranges as it is read and may be
-// read as slowly as one likes.
+// Objects opens originals. The reader fetches ranges as it is read, and may be read slowly.
 type Objects interface {
 	Open(ctx context.Context, name string) (io.ReadSeekCloser, error)
 }
 
-// Store keeps summaries; see storetest.Summaries for the contract.
+// Store holds summaries; see storetest.Summaries for the contract.
 type Store interface {
 	ReuseSectionSummaries(ctx context.Context, work task.Work, nodes []document.ContentHash) (map[document.ContentHash]string, error)
 	SaveSectionSummaries(ctx context.Context, work task.Work, texts map[document.ContentHash]string, progress document.SummaryProgress) error
@@ -34,27 +33,26 @@ type Store interface {
 	FinishSummary(ctx context.Context, work task.Work, summary document.Summary, progress document.SummaryProgress, warnings ...document.Warning) error
 }
 
-// Summariser shortens texts that stand under one heading into one summary, in
-// their own language. Equal versions give summaries of equal worth, so that a
-// kept one can stand for a new one.
+// Summariser makes one summary of the texts under one heading, in their language. Equal versions make
+// equivalent summaries, so that a stored one can replace a new one.
 //
-// SummariseSections does so for several sections of a document in one request,
-// and returns "" for those of which its answer holds none. fault.BadAnswer when
-// that is all of them, fault.Refused when the model does not take them together,
-// and fault.TooLong when that is since they are too much.
+// SummariseSections summarises several sections of a document in one request. It returns "" for
+// sections that are missing in the response. It returns fault.BadResponse if that is all of them, and
+// fault.InputRejected if the model does not take them together, or fault.InputTooLong if the reason
+// is their size.
 type Summariser interface {
 	SummariseSections(ctx context.Context, sections []provider.Section) ([]string, error)
 	Summarise(ctx context.Context, heading string, texts []string) (string, error)
-	Model() string   // for people
-	Version() string // names model and prompt; kept summaries of another version are not used
+	Model() string   // for users
+	Version() string // identifies model and prompt; summaries of another version are not reused
 }
 
-// ProgressReporter is told how far a task is; see knowledge.Live.
+// ProgressReporter receives the progress of a task; see knowledge.ProgressReporter.
 type ProgressReporter interface {
 	ReportProgress(ctx context.Context, work task.Work, progress any)
 }
 
-// Config is what the step needs.
+// Config holds what the step needs.
 type Config struct {
 	Objects          Objects
 	Store            Store
@@ -62,28 +60,28 @@ type Config struct {
 	Progress         ProgressReporter
 	Metrics          *telemetry.Metrics
 	Log              *slog.Logger
-	Gate             *writeback.Breaker // of the process
-	ParallelRequests int                // requests for one document under way at a time
+	Gate             *writeback.Breaker // shared by the process
+	ParallelRequests int                // maximum number of concurrent requests for one document
 
-	// BatchTokens is about how much text one request holds: 0 for one section.
+	// BatchTokens is the approximate maximum of tokens in one request; 0 for one section a request.
 	BatchTokens int `zero:"ok"`
 
-	// DefaultSummaryMode says when documents are summarised, in collections for which
-	// that is not set; after each upload when empty.
+	// DefaultSummaryMode says when documents are summarised, for collections without a mode of their
+	// own; empty means after each upload.
 	DefaultSummaryMode document.SummaryMode `zero:"ok"`
 
-	// Extract makes a summary without a model, for what the model does not take.
+	// Extract makes a summary without a model, for text that the model refuses.
 	Extract func(ctx context.Context, heading string, texts []string) (string, error)
 }
 
-// Step summarises documents. Run may be called by many goroutines.
+// Step summarises documents. It is safe for concurrent use.
 type Step struct {
 	Config
 	limits  learnedLimits
-	unsaved *writeback.Buffer[summaryKey, string] // summaries of this process that are not yet written
+	unsaved *writeback.Buffer[summaryKey, string] // summaries that are paid for but not yet saved
 }
 
-// NewStep returns a step, or an error that names what config lacks.
+// NewStep returns a step, or an error that names the fields that config lacks.
 func NewStep(config Config) (*Step, error) {
 	if err := required.Fields(config); err != nil {
 		return nil, err
@@ -91,16 +89,15 @@ func NewStep(config Config) (*Step, error) {
 	return &Step{Config: config, unsaved: writeback.NewBuffer[summaryKey, string](unsavedBytes)}, nil
 }
 
-// extractiveModel is the model of a summary that holds extracts, since the configured
-// model has none to give for some of the text.
+// extractiveModel is the model of a summary that contains extracts, because the configured model
+// refused some of the text.
 const extractiveModel = "extractive"
 
-// Run summarises one version of one document, unless its collection has no
-// summaries, or has them on demand and nobody has asked. An original that is not what was
-// uploaded fails it before the summary is finished. It holds at most
-// Parallel requests, and twice as much as one holds of text before, and, per
-// heading level, a bounded number of child summaries, whatever the size of the
-// document.
+// Run summarises one version of a document, unless the summary mode of its collection is off, or on
+// demand and nobody has requested the summary. If the original is damaged, Run fails before the
+// summary is finished. Its memory does not grow with the document: it holds at most ParallelRequests
+// requests, twice the text of one request that is being prepared, and for each heading level a
+// bounded number of summaries.
 func (s *Step) Run(ctx context.Context, work task.Work) error {
 	mode := cmp.Or(work.Summaries, s.DefaultSummaryMode)
 	if mode == document.SummariesOff || mode == document.SummariesOnDemand && !work.SummaryRequested {
@@ -115,12 +112,12 @@ func (s *Step) Run(ctx context.Context, work task.Work) error {
 	group, failing := goroutine.WithContext(ctx)
 	tree := newTreeBuilder(group, failing.Done(), s, work)
 	text, failed := tree.summariseDocument(ctx, source)
-	// A section that failed is why the rest was stopped, so it goes first.
+	// A failed section is the reason why the others stopped, so its error goes first.
 	if err := group.Wait(); err != nil {
 		return fmt.Errorf("summarise %s: %w", work.Key, err)
 	}
 	if failed != nil {
-		return fmt.Errorf("cut %s: %w", work.Key, failed)
+		return fmt.Errorf("split %s: %w", work.Key, failed)
 	}
 	model := s.Summariser.Model()
 	if tree.progress.extracted.Load() > 0 {
@@ -130,7 +127,7 @@ func (s *Step) Run(ctx context.Context, work task.Work) error {
 	if err := s.Store.FinishSummary(ctx, work, summary, tree.progress.snapshot(), tree.progress.warnings()...); err != nil {
 		return fmt.Errorf("finish summary of %s: %w", work.Key, err)
 	}
-	s.Log.InfoContext(ctx, "document is summarised", "key", work.Key, "version", work.Version,
+	s.Log.InfoContext(ctx, "document summarised", "key", work.Key, "version", work.Version,
 		"sections", tree.progress.sections.Load(), "reused", tree.progress.reused.Load())
 	return nil
 }

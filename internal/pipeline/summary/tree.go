@@ -13,25 +13,24 @@ import (
 )
 
 const (
-	// maxLeafTokens is how much text is summarised at once.
+	// maxLeafTokens is the maximum size of the text that is summarised as one section.
 	maxLeafTokens = 2000
 
-	// maxChildren bounds what a section holds of its parts; more are first
-	// summarised together, as if they had a heading of their own.
+	// maxChildren is the maximum number of parts that a section holds. When there are more, those
+	// that it holds are combined first, as if they had a heading of their own.
 	maxChildren = 32
 )
 
-// treeBuilder builds the tree from passages as they come. Only the path from the
-// document to the section being read is held; a section that is complete is
-// reduced to a node.
+// treeBuilder builds the tree from passages in order. It holds only the path from the document to the
+// section being read; a section that is complete becomes a node.
 type treeBuilder struct {
 	*batcher
 	open      []*openSection // the document itself, then a section for each heading level
-	leafTexts []string       // text of the innermost section that is not in a node yet
-	leafSize  int            // tokens of leaf
+	leafTexts []string       // text of the innermost section that is in no node yet
+	leafSize  int            // tokens in leafTexts
 }
 
-// openSection is a part of the document whose end has not been read.
+// openSection is a section of the document whose end has not been read.
 type openSection struct {
 	heading  markdown.Heading
 	children []*node
@@ -47,7 +46,7 @@ func newTreeBuilder(group *goroutine.Group, stop <-chan struct{}, step *Step, wo
 // summariseDocument reads the whole document and returns its summary.
 func (b *treeBuilder) summariseDocument(ctx context.Context, source io.Reader) (string, error) {
 	options := chunk.OptionsOf(document.Chunking{Tokens: b.work.Space.Chunking.Tokens}, b.work.SourceInfo())
-	options.Title = "" // is not summarised, so that a new title costs no summaries
+	options.Title = "" // not summarised, so that changing the title costs no requests
 	for passage, err := range chunk.Split(source, options) {
 		if err != nil {
 			return "", err
@@ -59,14 +58,13 @@ func (b *treeBuilder) summariseDocument(ctx context.Context, source io.Reader) (
 	return b.finish(ctx)
 }
 
-// addPassage takes the next passage. Sections that it does not belong to are complete.
+// addPassage adds the next passage. It closes the sections that the passage does not belong to.
 func (b *treeBuilder) addPassage(ctx context.Context, p chunk.Passage) error {
 	depth := 1 // the document encloses everything
 	for depth < len(b.open) && depth <= len(p.Headings) && b.open[depth].heading.Start == p.Headings[depth-1].Start {
 		depth++
 	}
-	// Text directly under a section that a subsection follows, or text of a
-	// section that has ended, is complete.
+	// The text of a leaf is complete if a subsection follows, or if its section has ended.
 	if depth < len(b.open) || depth <= len(p.Headings) || b.leafSize+p.Tokens > maxLeafTokens {
 		if err := b.closeLeaf(ctx); err != nil {
 			return err
@@ -83,7 +81,7 @@ func (b *treeBuilder) addPassage(ctx context.Context, p chunk.Passage) error {
 	return nil
 }
 
-// finish closes what is open and returns the document's summary.
+// finish closes all sections and returns the summary of the document.
 func (b *treeBuilder) finish(ctx context.Context) (string, error) {
 	if err := b.closeLeaf(ctx); err != nil {
 		return "", err
@@ -105,7 +103,7 @@ func (b *treeBuilder) finish(ctx context.Context) (string, error) {
 	return b.awaitSummary(ctx, document)
 }
 
-// closeLeaf makes a node of the text gathered in the innermost section.
+// closeLeaf makes a node of the text of the innermost section.
 func (b *treeBuilder) closeLeaf(ctx context.Context) error {
 	if len(b.leafTexts) == 0 {
 		return nil
@@ -118,18 +116,18 @@ func (b *treeBuilder) closeLeaf(ctx context.Context) error {
 	return b.attachNode(ctx, leaf)
 }
 
-// closeSections closes sections until depth are open.
+// closeSections closes sections until only depth are open.
 func (b *treeBuilder) closeSections(ctx context.Context, depth int) error {
 	for len(b.open) > depth {
 		path := b.path()
 		last := b.open[len(b.open)-1]
 		b.open = b.open[:len(b.open)-1]
 		if len(last.children) > 0 {
-			whole, err := b.combineNodes(ctx, path, last.children)
+			combined, err := b.combineNodes(ctx, path, last.children)
 			if err != nil {
 				return err
 			}
-			if err := b.attachNode(ctx, whole); err != nil {
+			if err := b.attachNode(ctx, combined); err != nil {
 				return err
 			}
 		}
@@ -141,17 +139,17 @@ func (b *treeBuilder) closeSections(ctx context.Context, depth int) error {
 func (b *treeBuilder) attachNode(ctx context.Context, child *node) error {
 	parent := b.open[len(b.open)-1]
 	if len(parent.children) == maxChildren {
-		whole, err := b.combineNodes(ctx, b.path(), parent.children)
+		combined, err := b.combineNodes(ctx, b.path(), parent.children)
 		if err != nil {
 			return err
 		}
-		parent.children = []*node{whole}
+		parent.children = []*node{combined}
 	}
 	parent.children = append(parent.children, child)
 	return nil
 }
 
-// combineNodes makes one node of several. A single one needs no summary of its own.
+// combineNodes makes one node of several. A single node needs no further summary.
 func (b *treeBuilder) combineNodes(ctx context.Context, path string, children []*node) (*node, error) {
 	if len(children) == 1 {
 		return children[0], nil
