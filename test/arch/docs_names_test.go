@@ -16,6 +16,9 @@ var (
 	// `worker.DecideOutcome`. A field or method after it is not checked.
 	qualifiedName = regexp.MustCompile("`([a-z][a-z0-9]*\\.[A-Z][A-Za-z0-9]*)(?:\\.[A-Za-z0-9]+)*`")
 
+	// logMessage matches a log message that a document quotes.
+	logMessage = regexp.MustCompile("logged as\\s`([^`]+)`")
+
 	anchorLink    = regexp.MustCompile(`\]\(([^)#:]*)#([^)]+)\)`)
 	heading       = regexp.MustCompile(`(?m)^#+ (.+)$`)
 	notInAnchors  = regexp.MustCompile(`[^a-z0-9 _-]`)
@@ -115,5 +118,33 @@ func forEachPage(t *testing.T, root string, check func(page, text string)) {
 		for _, page := range pages {
 			check(page, read(t, page))
 		}
+	}
+}
+
+// Log messages that the documentation quotes are in the sources, so that an operator can search for
+// them.
+func TestDocumentedLogMessagesExist(t *testing.T) {
+	t.Parallel()
+	const root = "../.."
+	var sources strings.Builder
+	if err := filepath.WalkDir(filepath.Join(root, "internal"), func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
+			sources.WriteString(read(t, path))
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	forEachPage(t, root, func(page, text string) {
+		for _, match := range logMessage.FindAllStringSubmatch(text, -1) {
+			seen++
+			if !strings.Contains(sources.String(), `"`+match[1]) {
+				t.Errorf("%s: no source logs %q", page, match[1])
+			}
+		}
+	})
+	if seen == 0 {
+		t.Error("the documentation quotes no log message: change logMessage with it")
 	}
 }
