@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Redis, from the machine if it has one, else from the distribution's package unpacked into the cache.
+# Runs Redis. The program is the machine's, or else the distribution's package unpacked into the cache.
 
 start_redis() {
   local program libraries
@@ -14,10 +14,11 @@ start_redis() {
 
 build_redis() {
   apt_update "$2/apt"
-  apt_unpack "$1" redis-server redis-tools # the server is a link to a program of the tools
+  apt_unpack "$1" redis-server redis-tools # the server is a link to a program in redis-tools
 }
 
-# run_redis: noeviction is what the queue needs in production too; tests lease a database each, hence so many.
+# run_redis starts Redis with noeviction, which the queue needs in production too, and with many
+# databases, because each test leases one.
 run_redis() {
   local append=no
   if [ "$durable" = yes ]; then append=yes; fi

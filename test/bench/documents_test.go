@@ -80,7 +80,7 @@ func TestGeneratedDocument(t *testing.T) {
 		}
 		for passage, n := range texts(t, bytes.NewReader(text)) {
 			if n > 1 {
-				t.Errorf("the document of %d bytes has the passage %[3]q %[2]d times", size, n, passage)
+				t.Errorf("the document of %d bytes has the passage %.60[3]q %[2]d times", size, n, passage)
 			}
 		}
 	}

@@ -25,7 +25,7 @@ import (
 // damageKinds are the ways to damage an object with this text. They return the new text, and false
 // if the object is deleted.
 var damageKinds = map[string]func(text string) (string, bool){
-	"gone":      func(string) (string, bool) { return "", false },
+	"deleted":   func(string) (string, bool) { return "", false },
 	"empty":     func(string) (string, bool) { return "", true },
 	"truncated": func(text string) (string, bool) { return text[:len(text)/2], true },
 	"longer":    func(text string) (string, bool) { return text + "And more.\n", true },
@@ -195,7 +195,7 @@ func wantFindings(t *testing.T, status int, out string, ids map[string]uuid.UUID
 	}
 	for name, id := range ids {
 		kind := verification.FindingOriginalDamaged
-		if name == "gone" {
+		if name == "deleted" {
 			kind = verification.FindingOriginalGone
 		}
 		if !strings.Contains(out, fmt.Sprintf("%s: default/%s version", kind, name)) || !strings.Contains(out, id.String()) {

@@ -23,8 +23,8 @@ import (
 func TestDocumentThatKillsItsWorker(t *testing.T) {
 	t.Parallel()
 	const attempts = 3
-	// The latency is longer than it takes to kill a worker, so the requests that run next to the
-	// document die with the worker.
+	// The latency is longer than it takes to kill a worker, so the tasks that run at the same time as
+	// that of the document lose their worker too.
 	slow := fakeprovider.Options{Latency: 300 * time.Millisecond}
 	m := newTestEnv(t, sharedServers(t), slow, "GRISTMILL_WORKER_CONCURRENCY=32", "GRISTMILL_EMBEDDING_CONCURRENCY=64")
 	poison := newFile(m.random, "poison.md", 3, 3)

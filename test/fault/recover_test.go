@@ -15,8 +15,8 @@ import (
 // maxRecoveryDelay is the maximum delay of all accepted work, compared with a run without failures.
 const maxRecoveryDelay = 20 * time.Second
 
-// Workers are killed, suspended, and lose the connections that show others that they live, each
-// when half of the work is done. The tasks of dead workers continue soon; live workers lose no
+// Workers are killed, suspended, and lose the connections that prove that they are alive, each when
+// half of the work is done. Other workers soon claim the tasks of dead workers; live workers lose no
 // tasks.
 func TestRecoveryAfterProcessFailures(t *testing.T) {
 	t.Parallel()

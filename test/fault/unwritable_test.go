@@ -15,11 +15,12 @@ import (
 
 const (
 	// smallBatch is the number of passages in a request of these tests, which makes many requests.
-	// fewInFlight is the maximum number of embedding requests in flight, and of chat requests.
+	// fewInFlight is the maximum number of embedding requests in flight, and also of chat requests.
 	smallBatch  = 4
 	fewInFlight = 4
 
-	writesFail = "writes fail; what was bought is kept"
+	// writesFail is logged when writes have failed and provider requests stop.
+	writesFail = "writes to the database fail"
 )
 
 // writeOutage is a way in which the database refuses writes.

@@ -46,8 +46,8 @@ func (c *modelChange) takeOver() {
 	await.Within(c.t, time.Minute, "the first worker logs that it lost its lease", func() bool { return first.LostLeaseLine() != "" })
 }
 
-// indexBothSpaces makes both spaces have an index. A worker looks for spaces without one when it
-// starts.
+// indexBothSpaces waits until both spaces have an index. It restarts the worker, because a worker
+// looks for spaces without an index when it starts.
 func (c *modelChange) indexBothSpaces() {
 	c.env.awaitProgress(c.id, 0.2)
 	c.env.crashWorker()

@@ -137,7 +137,7 @@ var flawsOfHTTP = []flaw{
 		d.header = append(d.header, pick(g, []string{"Nonsense", ": x", "Bad Name: x", "Bad\x00Name: x", "X: a\x00b", "X: a\x01b", "X\xff: x", "X : x", "\x00"}))
 	})},
 	{"an endless header", nil, malformingHTTP(func(g *generator, d *draft) {
-		if g.rand.IntN(10) > 0 { // seldom: it is large
+		if g.rand.IntN(10) > 0 { // rarely, because the header is large
 			d.header = append(d.header, "Nonsense")
 			return
 		}
