@@ -1,5 +1,5 @@
-// Package cli is the command line: a face over the HTTP API, and the door to
-// the work that needs no server (migrate, doctor, dev), which it is handed.
+// Package cli is the command line. Most commands call the HTTP API. The commands that need no
+// server (migrate, doctor, models, verify, dev) call the functions in Deps.
 package cli
 
 import (
@@ -14,25 +14,27 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
-// Deps are what the commands work with. All are required.
+// Deps are the dependencies of the commands. All are required.
 type Deps struct {
 	Stdout, Stderr io.Writer
 	Getenv         func(name string) string
 
-	Migrate func(ctx context.Context) error              // brings the database's schema up to date
+	Migrate func(ctx context.Context) error              // migrates the database's schema to the newest version
 	Doctor  func(ctx context.Context, w io.Writer) error // checks every dependency and reports to w
-	Verify  func(ctx context.Context, options VerifyOptions, found func(verification.Finding) error) (VerifyResult, error)
 
-	// Models reports to w which models are held, and with lift has them tried.
+	// Verify compares documents with their stored data and calls found for each finding.
+	Verify func(ctx context.Context, options VerifyOptions, found func(verification.Finding) error) (VerifyResult, error)
+
+	// Models reports to w which models are held. With lift, it ends the holds.
 	Models func(ctx context.Context, lift bool, w io.Writer) error
-	Dev    func(ctx context.Context, options DevOptions) error
+	Dev    func(ctx context.Context, options DevOptions) error // runs everything in this process
 }
 
 // DevOptions are the flags and arguments of gristmill dev.
 type DevOptions struct {
 	Addr       string // host:port to listen on
-	Data       string // directory for everything that is kept
-	Collection string // empty for the default one
+	Data       string // directory for all data
+	Collection string // empty for the default collection
 	Once       bool   // ingest Paths, then stop
 	Paths      []string
 }
@@ -45,11 +47,11 @@ const (
 	ExitWaitTimeout = 124
 )
 
-// exitError is an error of a command that ran: what is no exit was found wrong by
-// cobra before anything ran, and is a matter of usage.
+// exitError is the error of a command that ran, with its exit status. Other errors come from cobra
+// before the command ran, and mean wrong usage.
 type exitError struct {
 	code int
-	err  error // nil when all has been said
+	err  error // nil if there is nothing more to print
 }
 
 func (e *exitError) Error() string {
@@ -61,12 +63,12 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-// usageError says that the arguments make no sense.
+// usageError returns an error for wrong arguments.
 func usageError(format string, args ...any) error {
 	return &exitError{code: ExitUsage, err: fmt.Errorf(format, args...)}
 }
 
-// silentFailure fails without a further message.
+// silentFailure returns an error without a message, for a failure that has been printed.
 func silentFailure() error { return &exitError{code: ExitFailed} }
 
 // Run runs the command line and returns its exit status. Errors are written to
@@ -91,10 +93,10 @@ func Run(ctx context.Context, args []string, deps Deps) int {
 	return e.code
 }
 
-// addHint adds what to do where that is not plain.
+// addHint adds what to do to an error that does not say it.
 func addHint(err error) error {
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("%w\nno server answers there; start one with 'gristmill dev', or name another with --server", err)
+		return fmt.Errorf("%w\nno server is listening there; start one with 'gristmill dev', or name another one with --server", err)
 	}
 	return err
 }
@@ -103,7 +105,7 @@ func addHint(err error) error {
 func New(deps Deps) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "gristmill",
-		Short:         "Grinds documents into searchable knowledge",
+		Short:         "Make documents searchable",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -113,7 +115,7 @@ func New(deps Deps) *cobra.Command {
 	flags := &globals{Deps: deps}
 	root.PersistentFlags().StringVar(&flags.server, "server", "", "URL of the server (environment GRISTMILL_SERVER; default "+defaultServer+")")
 	root.PersistentFlags().StringVar(&flags.key, "key", "", "API key (environment GRISTMILL_KEY)")
-	root.PersistentFlags().BoolVar(&flags.json, "json", false, "print JSON, as the API gives it")
+	root.PersistentFlags().BoolVar(&flags.json, "json", false, "print the JSON of the API")
 	root.AddCommand(
 		newDev(flags),
 		newMigrate(flags),
@@ -132,7 +134,7 @@ func New(deps Deps) *cobra.Command {
 	return root
 }
 
-// run adapts a command, so that its errors are told from cobra's.
+// run adapts a command to cobra. It wraps errors of the command, so that they differ from cobra's.
 func run(command func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		err := command(cmd.Context(), args)

@@ -22,13 +22,13 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// result is what a command line came to.
+// result is the exit status and the output of a command.
 type result struct {
 	code           int
 	stdout, stderr string
 }
 
-// gristmill runs a command line against a server.
+// gristmill runs a command with arguments against a server.
 func gristmill(t *testing.T, server *fakeapi.Server, args ...string) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -85,31 +85,31 @@ func TestExitCodes(t *testing.T) {
 		stderr string
 	}{
 		"help":                        {[]string{"--help"}, 0, ""},
-		"nothing":                     {nil, 0, ""},
+		"no arguments":                {nil, 0, ""},
 		"upload":                      {[]string{"upload", dir}, 0, ""},
 		"upload and wait":             {[]string{"upload", "--wait", dir + "/a.md"}, 0, ""},
 		"upload, a job fails":         {[]string{"upload", "--wait", dir + "/b.md"}, 1, ""},
-		"upload, the wait is over":    {[]string{"upload", "--wait=10ms", dir + "/c.md"}, 124, "the wait is over"},
+		"upload, the wait times out":  {[]string{"upload", "--wait=10ms", dir + "/c.md"}, 124, "timeout: some jobs have not ended"},
 		"upload nothing":              {[]string{"upload"}, 2, "requires at least 1 arg"},
-		"upload what is not there":    {[]string{"upload", dir + "/missing"}, 1, "missing"},
+		"upload a missing path":       {[]string{"upload", dir + "/missing"}, 1, "missing"},
 		"upload an empty directory":   {[]string{"upload", t.TempDir()}, 1, "no markdown or text files"},
-		"a bad wait":                  {[]string{"upload", "--wait=soon", dir}, 2, "no duration"},
+		"a bad wait":                  {[]string{"upload", "--wait=soon", dir}, 2, "not a duration"},
 		"an unknown command":          {[]string{"uplaod"}, 2, "unknown command"},
 		"an unknown flag":             {[]string{"jobs", "--nonsense"}, 2, "unknown flag"},
 		"a bad server":                {[]string{"jobs", "--server", "nonsense"}, 2, "want a URL"},
 		"no server":                   {[]string{"jobs", "--server", "http://127.0.0.1:1"}, 1, "start one with 'gristmill dev'"},
 		"jobs":                        {[]string{"jobs"}, 0, ""},
-		"a job of no id":              {[]string{"jobs", "nonsense"}, 2, "want an id"},
-		"a job that is not there":     {[]string{"jobs", "0199c7a4-0000-7000-8000-000000000000"}, 1, "no job 0199c7a4"},
+		"a job with a bad id":         {[]string{"jobs", "nonsense"}, 2, "want an id"},
+		"a job that does not exist":   {[]string{"jobs", "0199c7a4-0000-7000-8000-000000000000"}, 1, "no job 0199c7a4"},
 		"jobs, failed and in a state": {[]string{"jobs", "--failed", "--state", "queued"}, 2, "none of the others can be"},
 		"cancel nothing":              {[]string{"cancel"}, 2, "requires at least 1 arg"},
-		"cancel a job of no id":       {[]string{"cancel", "nonsense"}, 2, "want an id"},
-		"cancel what is not there":    {[]string{"cancel", "0199c7a4-0000-7000-8000-000000000000"}, 1, "0199c7a4-0000-7000-8000-000000000000: no job 0199c7a4"},
+		"cancel a job with a bad id":  {[]string{"cancel", "nonsense"}, 2, "want an id"},
+		"cancel a missing job":        {[]string{"cancel", "0199c7a4-0000-7000-8000-000000000000"}, 1, "0199c7a4-0000-7000-8000-000000000000: no job 0199c7a4"},
 		"retry nothing":               {[]string{"retry"}, 2, "--failed"},
-		"retry a job of no id":        {[]string{"retry", "nonsense"}, 2, "want an id"},
+		"retry a job with a bad id":   {[]string{"retry", "nonsense"}, 2, "want an id"},
 		"retry a job and all":         {[]string{"retry", "--failed", "0199c7a4-0000-7000-8000-000000000000"}, 2, "--failed"},
 		"retry a job of a collection": {[]string{"retry", "--collection", "x", "0199c7a4-0000-7000-8000-000000000000"}, 2, "--collection"},
-		"retry where none failed":     {[]string{"retry", "--failed"}, 0, ""},
+		"retry without failed jobs":   {[]string{"retry", "--failed"}, 0, ""},
 		"retry, no server":            {[]string{"retry", "--failed", "--server", "http://127.0.0.1:1"}, 1, "start one with 'gristmill dev'"},
 		"search":                      {[]string{"search", "q"}, 0, "Nothing found"},
 		"search for nothing":          {[]string{"search"}, 2, "requires at least 1 arg"},
@@ -127,7 +127,7 @@ func TestExitCodes(t *testing.T) {
 				t.Errorf("exit %d, want %d with %q\nstdout: %s\nstderr: %s", got.code, test.code, test.stderr, got.stdout, got.stderr)
 			}
 			if hint := strings.Contains(got.stderr, "--help' for usage"); hint != (test.code == 2) {
-				t.Errorf("shows how to get help: %v\nstderr: %s", hint, got.stderr)
+				t.Errorf("exit %d shows how to get help: %v, want it for status 2 only\nstderr: %s", got.code, hint, got.stderr)
 			}
 		})
 	}
@@ -141,19 +141,19 @@ func TestUpload(t *testing.T) {
 
 	got := gristmill(t, server, "upload", "--collection", "x", "--wait", dir)
 	if got.code != 1 || !strings.Contains(got.stdout, "documents") || !strings.Contains(got.stdout, "b.md  the document is empty (empty_document)") {
-		t.Errorf("exit %d, want 1 and the failure in the table:\n%s%s", got.code, got.stdout, got.stderr)
+		t.Errorf("exit %d, want 1 and a table with the failure:\n%s%s", got.code, got.stdout, got.stderr)
 	}
 	if diff := cmp.Diff(map[string]string{"x:a.md": "# a", "x:c.md": "# c"}, server.Contents()); diff != "" {
 		t.Errorf("uploaded (-want +got):\n%s", diff)
 	}
 
 	got = gristmill(t, server, "upload", "--collection", "x", "--json", "--wait", dir)
-	var tally upload.Result
-	if err := json.Unmarshal([]byte(got.stdout), &tally); err != nil {
+	var uploaded upload.Result
+	if err := json.Unmarshal([]byte(got.stdout), &uploaded); err != nil {
 		t.Fatalf("stdout %q: %v", got.stdout, err)
 	}
-	if tally.Documents != 2 || tally.Unchanged != 2 || tally.Passages != 4 || len(tally.Failures) != 1 {
-		t.Errorf("tally %+v, want two unchanged documents and a failure", tally)
+	if uploaded.Documents != 2 || uploaded.Unchanged != 2 || uploaded.Passages != 4 || len(uploaded.Failures) != 1 {
+		t.Errorf("result %+v, want two unchanged documents and a failure", uploaded)
 	}
 }
 
@@ -162,14 +162,14 @@ func TestKeyComesFromFlagOrEnvironment(t *testing.T) {
 	server := fakeapi.New(t)
 	server.Key = "from-environment"
 	if got := gristmill(t, server, "jobs"); got.code != 0 {
-		t.Errorf("key from the environment: exit %d %s", got.code, got.stderr)
+		t.Errorf("key from the environment: exit %d %s, want 0", got.code, got.stderr)
 	}
 	if got := gristmill(t, server, "jobs", "--key", "another"); got.code != 1 || !strings.Contains(got.stderr, "the key is not valid (unauthenticated)") {
-		t.Errorf("another key: exit %d %s", got.code, got.stderr)
+		t.Errorf("another key: exit %d %s, want 1 and the server's error", got.code, got.stderr)
 	}
 }
 
-// anyID makes outputs comparable.
+// anyID matches ids, which differ in each run.
 var anyID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`)
 
 func TestJobs(t *testing.T) {
@@ -189,11 +189,11 @@ func TestJobs(t *testing.T) {
 	for _, want := range []string{"job        " + id + "  failed", "2 passages (1 embedded, 1 reused)", "the model is gone",
 		"warning    passage_truncated", "bytes 3 to 9: too long"} {
 		if !strings.Contains(one.stdout, want) {
-			t.Errorf("one job lacks %q:\n%s", want, one.stdout)
+			t.Errorf("one job is shown without %q:\n%s", want, one.stdout)
 		}
 	}
 	if n := strings.Count(one.stdout, "the model is gone"); n != 1 {
-		t.Errorf("the reason is given %d times, want once:\n%s", n, one.stdout)
+		t.Errorf("the reason is shown %d times, want once:\n%s", n, one.stdout)
 	}
 	if one.code != 0 {
 		t.Errorf("showing a failed job: exit %d, want 0", one.code)
@@ -211,7 +211,7 @@ func TestJobs(t *testing.T) {
 		t.Errorf("--json: list %+v, %v", list, err)
 	}
 	if got := gristmill(t, server, "jobs", "--failed"); !strings.Contains(got.stdout, id) {
-		t.Errorf("--failed shows no failed job:\n%s", got.stdout)
+		t.Errorf("--failed does not show the failed job:\n%s", got.stdout)
 	}
 	if got := gristmill(t, server, "jobs", "--state", "queued"); strings.Contains(got.stdout, id) {
 		t.Errorf("--state queued shows a failed job:\n%s", got.stdout)
@@ -231,7 +231,7 @@ func TestCancel(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if again := gristmill(t, server, "cancel", "--json", running[0]); again.code != 0 || !strings.Contains(again.stdout, `"state":"cancelled"`) {
-		t.Errorf("--json: %+v, want the job as it is", again)
+		t.Errorf("--json: %+v, want the cancelled job", again)
 	}
 }
 
@@ -240,12 +240,12 @@ func TestRetry(t *testing.T) {
 	server := fakeapi.New(t)
 	server.JobErrors = map[string]string{"a.md": "the model is gone", "b.md": "the model is gone", "c.md": "the model is gone"}
 	server.JobConflicts = map[string]string{"a.md": "superseded by version 2"}
-	server.MaxPageSize = 1 // so that there are three
+	server.MaxPageSize = 1 // for three pages
 	gristmill(t, server, "upload", "--collection", "x", writeDocuments(t))
 	failed := jobsIn(server, document.JobFailed)
 
 	if got := gristmill(t, server, "retry", "--failed", "--collection", "y"); got != (result{}) {
-		t.Errorf("another collection: %+v, want nothing done", got)
+		t.Errorf("another collection: %+v, want no output", got)
 	}
 	got := gristmill(t, server, "retry", "--failed", "--collection", "x")
 	if got.code != 1 || anyID.ReplaceAllString(got.stdout, "ID") != "ID  queued\nID  queued\n" ||
@@ -253,7 +253,7 @@ func TestRetry(t *testing.T) {
 		t.Errorf("--failed: %+v, want two retried and one reported", got)
 	}
 	if left := jobsIn(server, document.JobFailed); len(left) != 1 {
-		t.Errorf("%d jobs have failed then, want the superseded one", len(left))
+		t.Errorf("%d failed jobs are left, want only the superseded one", len(left))
 	}
 	server.JobConflicts = nil
 	for _, id := range failed {
@@ -280,10 +280,10 @@ func TestWatchAll(t *testing.T) {
 	gristmill(t, server, "upload", writeDocuments(t))
 	got := gristmill(t, server, "jobs", "--watch", "--state", "failed")
 	if got.code != 1 || anyID.ReplaceAllString(got.stdout, "ID") != "ID  failed  the model is gone\n" || !strings.Contains(got.stderr, "1 job did not succeed") {
-		t.Errorf("exit %d\n%s%s", got.code, got.stdout, got.stderr)
+		t.Errorf("exit %d, want 1 and the failed job\n%s%s", got.code, got.stdout, got.stderr)
 	}
 	if got := gristmill(t, server, "jobs", "--watch"); got.code != 0 || got.stdout != "" {
-		t.Errorf("nothing under way: exit %d\n%s%s", got.code, got.stdout, got.stderr)
+		t.Errorf("no running jobs: exit %d, want 0 and no output\n%s%s", got.code, got.stdout, got.stderr)
 	}
 }
 
@@ -316,7 +316,7 @@ func TestSearch(t *testing.T) {
 	}
 }
 
-func TestDevGetsItsOptions(t *testing.T) {
+func TestDevOptions(t *testing.T) {
 	t.Parallel()
 	server := fakeapi.New(t)
 	got := gristmill(t, server, "dev", "--addr", "127.0.0.1:9", "--data", "d", "--collection", "c", "--once", "docs", "more")
@@ -335,11 +335,11 @@ func TestModels(t *testing.T) {
 	server := fakeapi.New(t)
 	for lift, args := range map[string][]string{"lift: false\n": {"models"}, "lift: true\n": {"models", "--lift"}} {
 		if got := gristmill(t, server, args...); got.code != cli.ExitDone || got.stdout != lift {
-			t.Errorf("%q: %+v", args, got)
+			t.Errorf("%q: got %+v, want exit 0 and %q", args, got, lift)
 		}
 	}
 	if got := gristmill(t, server, "models", "x"); got.code != cli.ExitUsage {
-		t.Errorf("got %+v", got)
+		t.Errorf("models with an argument: got %+v, want exit %d", got, cli.ExitUsage)
 	}
 }
 
@@ -358,30 +358,29 @@ func TestDoctorHealth(t *testing.T) {
 	}
 }
 
-// A search that is put off is sent again when it is due, and given up when that
-// is too far away. What it waits for, and why it gave up, is on the standard
-// error.
-func TestSearchOfAColdModel(t *testing.T) {
+// A search that the server postpones is sent again after the requested wait, or fails if that is
+// too long. The reasons for waits and for the failure are printed on standard error.
+func TestSearchWithColdModel(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		cold   []int // seconds
+		waits  []int // that the server requests, in seconds
 		code   int
 		stderr string
 	}{
-		"it answers": {[]int{1}, 0, "^the question cannot be embedded now .unavailable.*\nAsking again in 1s.\nNothing found.\n$"},
-		"it does not": {[]int{1, 3600}, 1,
+		"a short wait": {[]int{1}, 0, "^the question cannot be embedded now .unavailable.*\nAsking again in 1s.\nNothing found.\n$"},
+		"a long wait": {[]int{1, 3600}, 1,
 			"^the question cannot be embedded now .unavailable.*\nAsking again in 1s.\ngristmill search: the question cannot be embedded now .unavailable.*\n$"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := fakeapi.New(t)
-			server.SearchRetryAfter = test.cold
+			server.SearchRetryAfter = test.waits
 			got := gristmill(t, server, "search", "rye?")
 			if got.code != test.code || got.stdout != "" || !regexp.MustCompile(test.stderr).MatchString(got.stderr) {
-				t.Errorf("ended with %d, printed %q and %q; want %d and %s", got.code, got.stdout, got.stderr, test.code, test.stderr)
+				t.Errorf("exit %d, stdout %q, stderr %q; want exit %d and %s", got.code, got.stdout, got.stderr, test.code, test.stderr)
 			}
-			if asked := len(server.Searches()); asked != len(test.cold)+1-test.code {
-				t.Errorf("%d searches were sent", asked)
+			if sent, want := len(server.Searches()), len(test.waits)+1-test.code; sent != want {
+				t.Errorf("%d searches were sent, want %d", sent, want)
 			}
 		})
 	}

@@ -62,12 +62,12 @@ func newListCollections(g *globals) *cobra.Command {
 			if err := table.Flush(); err != nil || list.NextCursor == "" {
 				return err
 			}
-			_, err = fmt.Fprintf(g.Stderr, "there are more: --cursor %s\n", list.NextCursor)
+			_, err = fmt.Fprintf(g.Stderr, "there are more collections; to list them, add --cursor %s\n", list.NextCursor)
 			return err
 		}),
 	}
 	cmd.Flags().IntVar(&page.Limit, "limit", 20, "maximum number of collections")
-	cmd.Flags().StringVar(&page.Cursor, "cursor", "", "go on where a list ended that had more")
+	cmd.Flags().StringVar(&page.Cursor, "cursor", "", "continue a list at the cursor that the command printed")
 	return cmd
 }
 
@@ -76,8 +76,8 @@ func newSetCollection(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "set NAME --summaries model|on_demand|off",
 		Short: "Change a collection's settings",
-		Long: "Change a collection's settings. --summaries says when its documents are summarised: after each upload (model), once\n" +
-			"somebody asks for it by gristmill documents summary --make (on_demand), or never (off). Summaries that are there stay.",
+		Long: "Change a collection's settings. --summaries says when its documents are summarised: after each upload (model), on\n" +
+			"request with 'gristmill documents summary --make' (on_demand), or never (off). Existing summaries are kept.",
 		Args: cobra.ExactArgs(1),
 		RunE: run(func(ctx context.Context, args []string) error {
 			mode := document.SummaryMode(summaries)
@@ -103,7 +103,7 @@ func (g *globals) printSettings(c document.CollectionSettings) error {
 	if g.json {
 		return g.printJSON(c)
 	}
-	_, err := fmt.Fprintf(g.Stdout, "%s: embedded by %s (%d dimensions), passages of at most %d tokens, %d of them repeated; summaries %s\n",
+	_, err := fmt.Fprintf(g.Stdout, "%s: embedded by %s (%d dimensions), passages of at most %d tokens, overlap %d; summaries %s\n",
 		c.Name, c.Model, c.Dimensions, c.Tokens, c.Overlap, c.Summaries)
 	return err
 }

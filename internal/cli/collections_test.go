@@ -15,7 +15,7 @@ func TestCollections(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"get", "docs"}, "docs: embedded by local (64 dimensions), passages of at most 400 tokens, 0 of them repeated; summaries model\n"},
+		{[]string{"get", "docs"}, "docs: embedded by local (64 dimensions), passages of at most 400 tokens, overlap 0; summaries model\n"},
 		{[]string{"set", "docs", "--summaries", "on_demand"}, "summaries on_demand\n"},
 		{[]string{"set", "docs/of us", "--summaries", "off"}, "docs/of us: embedded by local"},
 		{[]string{"get", "docs"}, "summaries on_demand\n"},
@@ -29,7 +29,7 @@ func TestCollections(t *testing.T) {
 	}
 	for _, args := range [][]string{{"set", "docs"}, {"set", "docs", "--summaries", "never"}, {"set", "--summaries", "off"}} {
 		if got := gristmill(t, server, append([]string{"collections"}, args...)...); got.code != cli.ExitUsage {
-			t.Errorf("%q: exit %d, %q", args, got.code, got.stderr)
+			t.Errorf("%q: exit %d, %q; want exit %d", args, got.code, got.stderr, cli.ExitUsage)
 		}
 	}
 }

@@ -21,23 +21,23 @@ func newDocuments(g *globals) *cobra.Command {
 }
 
 func newSummary(g *globals) *cobra.Command {
-	var wanted bool
+	var makeFirst bool
 	cmd := &cobra.Command{
 		Use:   "summary ID",
 		Short: "Show a document's summary",
-		Long: "Show the summary of a document. With --make it is made first, if it is not there, of the version uploaded last: for\n" +
-			"collections whose documents are summarised on demand.",
+		Long: "Show the summary of a document. With --make, the newest version is summarised first if it has no summary yet. This is\n" +
+			"for collections whose documents are summarised on demand.",
 		Args: cobra.ExactArgs(1),
 		RunE: run(func(ctx context.Context, args []string) error {
 			id, err := uuid.Parse(args[0])
 			if err != nil {
-				return usageError("%q is no document id", args[0])
+				return usageError("%q is not a document id", args[0])
 			}
 			c, err := g.client()
 			if err != nil {
 				return err
 			}
-			if wanted {
+			if makeFirst {
 				if err := g.makeSummary(ctx, c, id); err != nil {
 					return err
 				}
@@ -53,11 +53,11 @@ func newSummary(g *globals) *cobra.Command {
 			return err
 		}),
 	}
-	cmd.Flags().BoolVar(&wanted, "make", false, "have it made, and wait until it is")
+	cmd.Flags().BoolVar(&makeFirst, "make", false, "make the summary if there is none, and wait for it")
 	return cmd
 }
 
-// makeSummary has a document summarised, and waits for the end of its job.
+// makeSummary requests a summary of a document and waits for the end of its job.
 func (g *globals) makeSummary(ctx context.Context, c *client.Client, id uuid.UUID) error {
 	job, err := c.RequestSummary(ctx, id)
 	if err != nil {

@@ -34,7 +34,7 @@ func TestSummaryOnDemand(t *testing.T) {
 		{[]string{id}, cli.ExitDone, "A text.\n"},
 		{[]string{id, "--json"}, cli.ExitDone, `"summary":"A text."`},
 		{[]string{uuid.NewString(), "--make"}, cli.ExitFailed, "no document"},
-		{[]string{"a.md"}, cli.ExitUsage, "no document id"},
+		{[]string{"a.md"}, cli.ExitUsage, "not a document id"},
 		{nil, cli.ExitUsage, ""},
 	} {
 		got := gristmill(t, server, append([]string{"documents", "summary"}, test.args...)...)

@@ -10,7 +10,7 @@ import (
 
 const defaultServer = "http://127.0.0.1:8080"
 
-// globals are the flags of every command, with what all commands work with.
+// globals has the flags of all commands and their dependencies.
 type globals struct {
 	Deps
 	server string
@@ -18,8 +18,7 @@ type globals struct {
 	json   bool
 }
 
-// client returns a client of the server that the flags or the environment
-// name.
+// client returns a client of the server that the flags or the environment name.
 func (g *globals) client() (*client.Client, error) {
 	server := cmp.Or(g.server, g.Getenv("GRISTMILL_SERVER"), defaultServer)
 	c, err := client.New(server, cmp.Or(g.key, g.Getenv("GRISTMILL_KEY")), nil)
@@ -29,7 +28,7 @@ func (g *globals) client() (*client.Client, error) {
 	return c, nil
 }
 
-// printJSON writes v on a line of its own.
+// printJSON prints v as one line of JSON.
 func (g *globals) printJSON(v any) error {
 	text, err := json.Marshal(v)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 func newCancel(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "cancel ID…",
-		Short: "Cancel jobs; their documents stay as readers see them",
+		Short: "Cancel jobs; published versions of their documents do not change",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: run(func(ctx context.Context, args []string) error {
 			ids, err := jobIDs(args)
@@ -38,15 +38,15 @@ func newRetry(g *globals) *cobra.Command {
 	var collection string
 	cmd := &cobra.Command{
 		Use:   "retry ID… | --failed",
-		Short: "Put jobs that failed or were cancelled back on the path, or have those that wait tried now",
-		Long: "Put jobs that failed or were cancelled back on the path, where they go on from what they had done.\n" +
-			"Jobs that wait are tried now, and so are models that are held.",
+		Short: "Retry failed or cancelled jobs, and waiting jobs immediately",
+		Long: "Retry failed or cancelled jobs. They keep the work that they have already done.\n" +
+			"Waiting jobs, and models that are held, are tried immediately.",
 		RunE: run(func(ctx context.Context, args []string) error {
 			switch {
 			case failed == (len(args) > 0):
-				return usageError("name the jobs to retry by their ids, or all that have failed by --failed")
+				return usageError("want either the ids of the jobs to retry, or --failed for all failed jobs")
 			case collection != "" && !failed:
-				return usageError("--collection narrows --failed, and says nothing about a job named by its id")
+				return usageError("--collection has no effect without --failed: a job is named by its id alone")
 			}
 			ids, err := jobIDs(args)
 			if err != nil {
@@ -63,13 +63,13 @@ func newRetry(g *globals) *cobra.Command {
 			return g.runJobAction(ctx, jobs, c.RetryJob)
 		}),
 	}
-	cmd.Flags().BoolVar(&failed, "failed", false, "every job that has failed")
-	cmd.Flags().StringVar(&collection, "collection", "", "of these, only jobs of this collection")
+	cmd.Flags().BoolVar(&failed, "failed", false, "all failed jobs")
+	cmd.Flags().StringVar(&collection, "collection", "", "with --failed: only jobs of this collection")
 	return cmd
 }
 
-// runJobAction does something to each of the jobs and prints what it is then. A job
-// that it is too late for is reported, and does not keep the others back.
+// runJobAction calls do for each job and prints the new state of the job. A job whose state does
+// not allow the action is reported and does not stop the others.
 func (g *globals) runJobAction(ctx context.Context, jobs iter.Seq2[uuid.UUID, error], do func(context.Context, uuid.UUID) (document.Job, error)) error {
 	refused := false
 	for id, err := range jobs {
@@ -95,14 +95,14 @@ func (g *globals) runJobAction(ctx context.Context, jobs iter.Seq2[uuid.UUID, er
 	return nil
 }
 
-// isJobRefusal reports whether the server refused for the sake of this one job: it
-// is gone, or in a state that does not allow what was asked.
+// isJobRefusal reports whether the server refused the action because of this job: it does not
+// exist, or its state does not allow the action.
 func isJobRefusal(err error) bool {
 	p, ok := errors.AsType[*client.Problem](err)
 	return ok && (p.Status == http.StatusNotFound || p.Status == http.StatusConflict)
 }
 
-// failedJobs lists the jobs that have failed, page by page.
+// failedJobs yields the ids of all failed jobs. It requests them page by page.
 func failedJobs(ctx context.Context, c *client.Client, collection string) iter.Seq2[uuid.UUID, error] {
 	return func(yield func(uuid.UUID, error) bool) {
 		for job, err := range c.AllJobs(ctx, document.JobFilter{State: document.JobFailed, Collection: collection}) {
@@ -123,13 +123,13 @@ func idSeq(ids []uuid.UUID) iter.Seq2[uuid.UUID, error] {
 	}
 }
 
-// jobIDs reads all arguments before anything is done about one of them.
+// jobIDs parses all arguments, so that a wrong one is reported before any job is changed.
 func jobIDs(args []string) ([]uuid.UUID, error) {
 	ids := make([]uuid.UUID, len(args))
 	for i, arg := range args {
 		id, err := uuid.Parse(arg)
 		if err != nil {
-			return nil, usageError("job %q: want an id as 'gristmill jobs' prints it", arg)
+			return nil, usageError("job %q: want an id, as printed by 'gristmill jobs'", arg)
 		}
 		ids[i] = id
 	}

@@ -23,7 +23,7 @@ func newJobs(g *globals) *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
 		Use:   "jobs [ID]",
-		Short: "Show the newest jobs, or one",
+		Short: "Show the newest jobs, or one job",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: run(func(ctx context.Context, args []string) error {
 			ids, err := jobIDs(args)
@@ -46,9 +46,9 @@ func newJobs(g *globals) *cobra.Command {
 			}
 		}),
 	}
-	cmd.Flags().BoolVar(&watch, "watch", false, "follow until the job, or all that match, have ended")
+	cmd.Flags().BoolVar(&watch, "watch", false, "wait until the job, or all jobs that match, have ended")
 	cmd.Flags().StringVar((*string)(&filter.State), "state", "", "only jobs in this state: queued, running, waiting, succeeded, failed, cancelled")
-	cmd.Flags().BoolVar(&failed, "failed", false, "short for --state failed: the jobs that were given up, with the reason")
+	cmd.Flags().BoolVar(&failed, "failed", false, "short for --state failed: jobs that were given up, with the reason")
 	cmd.MarkFlagsMutuallyExclusive("state", "failed")
 	cmd.Flags().StringVar(&filter.Collection, "collection", "", "only jobs of this collection")
 	cmd.Flags().IntVar(&limit, "limit", 20, "maximum number of jobs")
@@ -74,8 +74,8 @@ func (g *globals) listJobs(ctx context.Context, c *client.Client, filter documen
 	return table.Flush()
 }
 
-// showJob prints one job, at once or when it has ended; it is an error for it not
-// to have succeeded then.
+// showJob prints one job. With watch, it waits until the job has ended, and returns an error unless
+// the job has succeeded.
 func (g *globals) showJob(ctx context.Context, c *client.Client, id uuid.UUID, watch bool) (err error) {
 	var job document.Job
 	if watch {
@@ -121,15 +121,15 @@ func (g *globals) printJob(job document.Job) error {
 	return table.Flush()
 }
 
-// showProgress writes a line about a running job.
+// showProgress prints one line about a running job.
 func (g *globals) showProgress(job document.Job) {
 	k, s := job.Tasks.Knowledge, job.Tasks.Summary
 	fmt.Fprintf(g.Stderr, "%s %s: %d of %d bytes, %d passages, %d of %d sections\n",
 		job.ID, job.State, k.BytesDone, k.BytesTotal, k.Passages, s.SectionsDone, s.Sections)
 }
 
-// watch follows every job that matches and has not ended, and prints each when
-// it has. It is an error for one not to have succeeded.
+// watch waits for all jobs that match and have not ended, and prints each one when it has ended. It
+// returns an error unless all have succeeded.
 func (g *globals) watch(ctx context.Context, c *client.Client, filter document.JobFilter) error {
 	states := []document.JobState{document.JobQueued, document.JobRunning, document.JobWaiting}
 	if filter.State != "" {
@@ -146,7 +146,7 @@ func (g *globals) watch(ctx context.Context, c *client.Client, filter document.J
 		}
 	}
 	failed := 0
-	seen := map[uuid.UUID]bool{} // a job may have moved on between the lists
+	seen := map[uuid.UUID]bool{} // a job that changes its state meanwhile may be in several lists
 	for _, job := range pending {
 		if seen[job.ID] {
 			continue
@@ -169,11 +169,11 @@ func (g *globals) watch(ctx context.Context, c *client.Client, filter document.J
 	return nil
 }
 
-// longPollTimeout is how long each request for an ended job is held. Nothing is
-// shown meanwhile, so it may be long.
+// longPollTimeout is how long the server may hold each request for the end of a job. It may be
+// long, because nothing is shown meanwhile.
 const longPollTimeout = 30 * time.Second
 
-// printJobState prints a line about a job, with the reason if it was given up.
+// printJobState prints one line about a job, with the reason if it ended without success.
 func (g *globals) printJobState(job document.Job) error {
 	if g.json {
 		return g.printJSON(job)
@@ -186,7 +186,7 @@ func (g *globals) printJobState(job document.Job) error {
 	return err
 }
 
-// oneLine keeps a table's row on its line.
+// oneLine returns s on one line, for a row of a table.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 func plural(n int, noun string) string {

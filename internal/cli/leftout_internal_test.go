@@ -10,11 +10,11 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-func TestDocumentsThatWereLeftOutArePrinted(t *testing.T) {
+func TestLeftOutText(t *testing.T) {
 	t.Parallel()
 	var p document.ReindexProgress
 	if got := leftOutText(p); got != "" {
-		t.Errorf("none: %q", got)
+		t.Errorf("no documents are left out: got %q, want nothing", got)
 	}
 	for i := range 120 {
 		p.AddLeftOut(1, document.LeftOut{DocumentID: uuid.New(), Key: fmt.Sprintf("docs/%d.md", i), Error: "model m does not take passage 3\nof it"})
@@ -22,10 +22,10 @@ func TestDocumentsThatWereLeftOutArePrinted(t *testing.T) {
 	got := leftOutText(p)
 	for _, want := range []string{"Left out: 120 documents, ", "docs/9.md (" + p.LeftOut[9].DocumentID.String() + "): model m does not take passage 3 of it", "and 110 more"} {
 		if !strings.Contains(got, want) {
-			t.Errorf("%q is not in\n%s", want, got)
+			t.Errorf("got\n%s\nwant it to contain %q", got, want)
 		}
 	}
 	if strings.Contains(got, "docs/10.md") || len(p.LeftOut) != document.MaxLeftOut {
-		t.Errorf("%d are kept, and printed is\n%s", len(p.LeftOut), got)
+		t.Errorf("%d documents are kept, want %d; 10 should be printed, got\n%s", len(p.LeftOut), document.MaxLeftOut, got)
 	}
 }

@@ -9,21 +9,21 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// The commands here need no server: their work is handed in.
+// The commands in this file need no server. Their functions are in Deps.
 
 func newDev(g *globals) *cobra.Command {
 	var options DevOptions
 	cmd := &cobra.Command{
 		Use:   "dev [PATH…]",
-		Short: "Run everything in one process, with nothing to install, and ingest PATHs",
+		Short: "Run everything in one process, without other servers, and ingest PATHs",
 		RunE: run(func(ctx context.Context, paths []string) error {
 			options.Paths = paths
 			return g.Dev(ctx, options)
 		}),
 	}
 	cmd.Flags().StringVar(&options.Addr, "addr", "127.0.0.1:8080", "address to listen on")
-	cmd.Flags().StringVar(&options.Data, "data", "gristmill-data", "directory for everything that is kept")
-	cmd.Flags().StringVar(&options.Collection, "collection", "", "collection to ingest into (the default one if left out)")
+	cmd.Flags().StringVar(&options.Data, "data", "gristmill-data", "directory for all data")
+	cmd.Flags().StringVar(&options.Collection, "collection", "", "collection to ingest into (default: the default collection)")
 	cmd.Flags().BoolVar(&options.Once, "once", false, "stop when PATHs are ingested; exit status 1 if anything failed")
 	return cmd
 }
@@ -31,7 +31,7 @@ func newDev(g *globals) *cobra.Command {
 func newMigrate(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "migrate",
-		Short: "Bring the database's schema up to date",
+		Short: "Migrate the database's schema to the newest version",
 		Args:  cobra.NoArgs,
 		RunE:  run(func(ctx context.Context, _ []string) error { return g.Migrate(ctx) }),
 	}
@@ -50,7 +50,7 @@ func newDoctor(g *globals) *cobra.Command {
 			return g.Doctor(ctx, g.Stdout)
 		}),
 	}
-	cmd.Flags().StringVar(&health, "health", "", "only check that this URL answers 200, as a container's health check")
+	cmd.Flags().StringVar(&health, "health", "", "only check that this URL answers 200, for the health check of a container")
 	return cmd
 }
 
@@ -58,17 +58,17 @@ func newModels(g *globals) *cobra.Command {
 	var lift bool
 	cmd := &cobra.Command{
 		Use:   "models",
-		Short: "Show which models are held, and why; or have them tried now",
-		Long: "Show which models are held, which means not asked, because their provider said so, is down or is not configured right.\n" +
-			"All processes that share a Redis hold them together; GRISTMILL_REDIS_URL says which.",
+		Short: "Show which models are held, and why, or end the holds",
+		Long: "Show which models are held. A held model receives no requests, because its provider asked for a wait, is down, or has a\n" +
+			"wrong configuration. All processes that share a Redis server share the holds; GRISTMILL_REDIS_URL names the server.",
 		Args: cobra.NoArgs,
 		RunE: run(func(ctx context.Context, _ []string) error { return g.Models(ctx, lift, g.Stdout) }),
 	}
-	cmd.Flags().BoolVar(&lift, "lift", false, "have them tried at once, by the next request to each")
+	cmd.Flags().BoolVar(&lift, "lift", false, "end all holds: the next request to each model is sent")
 	return cmd
 }
 
-// healthTimeout is shorter than what containers' health checks allow.
+// healthTimeout is shorter than the timeouts of containers' health checks.
 const healthTimeout = 5 * time.Second
 
 func checkHealth(ctx context.Context, url string) error {

@@ -6,14 +6,14 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// rateWindow is how far back a reindex's pace looks. Progress comes in steps, as
-// batches are written, so it looks back over one step at least.
+// rateWindow is the time over which the rate of a reindex is measured. Progress changes in steps,
+// when batches are written; the window is longer if it would have less than one step.
 const rateWindow = 30 * time.Second
 
-// progressRate is how fast a reindex goes by what was seen of it.
+// progressRate measures the rate of a reindex from samples of its progress.
 type progressRate struct {
-	samples []progressSample // of different progress, the oldest first
-	now     time.Time
+	samples []progressSample // with different progress, the oldest first
+	now     time.Time        // of the last record
 }
 
 type progressSample struct {
@@ -21,10 +21,10 @@ type progressSample struct {
 	document.ReindexProgress
 }
 
-// record notes what a reindex is at.
+// record adds a sample of a reindex.
 func (p *progressRate) record(r document.Reindex, now time.Time) {
 	if r.State != document.JobRunning {
-		p.samples = nil // what it waits for says nothing about its pace
+		p.samples = nil // time that is spent waiting must not change the rate
 		return
 	}
 	p.now = now
@@ -32,7 +32,7 @@ func (p *progressRate) record(r document.Reindex, now time.Time) {
 		last := p.samples[n-1]
 		switch {
 		case r.Progress.Passages < last.Passages || r.Progress.BytesDone < last.BytesDone:
-			p.samples = nil // it counts anew
+			p.samples = nil // the count began again
 		case r.Progress.Passages == last.Passages && r.Progress.BytesDone == last.BytesDone:
 			return
 		}
@@ -43,7 +43,7 @@ func (p *progressRate) record(r document.Reindex, now time.Time) {
 	}
 }
 
-// passagesPerSecond returns how many were done a second; 0 when that is not known yet.
+// passagesPerSecond returns the rate in passages per second, 0 if it is not known yet.
 func (p *progressRate) passagesPerSecond() float64 {
 	if len(p.samples) < 2 {
 		return 0
@@ -52,8 +52,8 @@ func (p *progressRate) passagesPerSecond() float64 {
 	return float64(last.Passages-first.Passages) / p.now.Sub(first.at).Seconds()
 }
 
-// timeLeft returns how long the rest will take; 0 when that is not known yet. It
-// goes by bytes: how many passages there will be is not known before the end.
+// timeLeft returns the estimated time until the end, 0 if it is not known yet. It is based on
+// bytes, because the total number of passages is not known before the end.
 func (p *progressRate) timeLeft() time.Duration {
 	if len(p.samples) < 2 {
 		return 0

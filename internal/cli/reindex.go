@@ -18,27 +18,27 @@ func newReindex(g *globals) *cobra.Command {
 	var dryRun, watch bool
 	cmd := &cobra.Command{
 		Use:   "reindex [ID]",
-		Short: "Re-index collections, or show or steer the reindex ID",
-		Long: "Re-index a collection, or all. With another --model, --dimensions, --chunk-tokens or --chunk-overlap a new space is built\n" +
-			"beside the live one, which answers searches until the new one is complete. Without, documents that are missing, failed or\n" +
-			"stale are redone. What the model has embedded already is not embedded again.\n\n" +
-			"With the ID of a reindex: show it, follow it with --watch, or steer it with --pause, --resume, --cancel or --revert. These\n" +
-			"go without an ID too: they then mean the newest reindex of the collection (default if none is named) that they apply to.",
+		Short: "Re-index collections, or show or control the reindex ID",
+		Long: "Re-index one collection or all. If --model, --dimensions, --chunk-tokens or --chunk-overlap changes, a new space is built\n" +
+			"next to the active one, which answers searches until the new one is complete. Otherwise, documents that are missing,\n" +
+			"failed or stale are redone. Text that the model has already embedded is not embedded again.\n\n" +
+			"With the ID of a reindex: show it, follow it with --watch, or control it with --pause, --resume, --cancel or --revert.\n" +
+			"Without an ID, these four apply to the newest suitable reindex of the collection (--collection, or else default).",
 		Args: cobra.MaximumNArgs(1),
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&request.Collection, "collection", "", "only this collection")
-	flags.StringVar(&request.KeyPrefix, "key-prefix", "", "only documents whose key begins so; not where the space changes")
-	flags.StringSliceVar(&documents, "document", nil, "only the document of this id; may be repeated; not where the space changes")
+	flags.StringVar(&request.KeyPrefix, "key-prefix", "", "only documents whose key has this prefix; not if the space changes")
+	flags.StringSliceVar(&documents, "document", nil, "only the document with this id; may be repeated; not if the space changes")
 	flags.StringVar(&request.Model.Name, "model", "", "embed with this model")
-	flags.IntVar(&request.Model.Dimensions, "dimensions", 0, "length of its vectors; asked of a new model if left out")
-	flags.IntVar(&request.Tokens, "chunk-tokens", 0, "most tokens of a passage")
-	flags.IntVar(&overlap, "chunk-overlap", 0, "tokens that a passage repeats of the one before it")
-	flags.BoolVar(&request.Force, "force", false, "redo documents that are whole too")
-	flags.BoolVar(&dryRun, "dry-run", false, "only say what would be done, and what it would cost")
-	flags.BoolVar(&watch, "watch", false, "follow until it has ended; exit status 1 unless it has succeeded")
-	for _, verb := range reindexActions {
-		flags.Bool(verb.name, false, verb.usage)
+	flags.IntVar(&request.Model.Dimensions, "dimensions", 0, "dimensions of the model's vectors (default: a new model is asked)")
+	flags.IntVar(&request.Tokens, "chunk-tokens", 0, "maximum number of tokens of a passage")
+	flags.IntVar(&overlap, "chunk-overlap", 0, "maximum number of tokens that a passage repeats from the one before it")
+	flags.BoolVar(&request.Force, "force", false, "redo complete documents too")
+	flags.BoolVar(&dryRun, "dry-run", false, "only show what would be done and what it would cost")
+	flags.BoolVar(&watch, "watch", false, "follow the reindex until it has ended; exit status 1 unless it has succeeded")
+	for _, action := range reindexActions {
+		flags.Bool(action.name, false, action.usage)
 	}
 	cmd.MarkFlagsMutuallyExclusive("pause", "resume", "cancel", "revert")
 	cmd.MarkFlagsMutuallyExclusive("watch", "pause", "cancel", "dry-run")
@@ -47,8 +47,8 @@ func newReindex(g *globals) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		verb := selectedAction(cmd)
-		if err := checkReindexFlags(cmd, id, verb); err != nil {
+		action := selectedAction(cmd)
+		if err := checkReindexFlags(cmd, id, action); err != nil {
 			return err
 		}
 		if request.DocumentIDs, err = documentIDs(documents); err != nil {
@@ -61,8 +61,8 @@ func newReindex(g *globals) *cobra.Command {
 		switch {
 		case err != nil:
 			return err
-		case verb != nil:
-			return g.runReindexAction(ctx, c, verb, id, request.Collection, watch)
+		case action != nil:
+			return g.runReindexAction(ctx, c, action, id, request.Collection, watch)
 		case id != uuid.Nil:
 			return g.showReindex(ctx, c, id, watch)
 		case dryRun:
@@ -74,21 +74,20 @@ func newReindex(g *globals) *cobra.Command {
 	return cmd
 }
 
-// beginFlags say what is to be begun, and nothing about a reindex that is
-// there.
+// beginFlags are the flags for beginning a reindex. They have no meaning for an existing one.
 var beginFlags = []string{"key-prefix", "document", "model", "dimensions", "chunk-tokens", "chunk-overlap", "force", "dry-run"}
 
-// checkReindexFlags refuses what would be ignored. What is given and empty, as
-// a variable that is not set is, must not be taken for everything.
-func checkReindexFlags(cmd *cobra.Command, id uuid.UUID, verb *reindexAction) error {
+// checkReindexFlags refuses flags that would be ignored. It also refuses empty values, for example
+// of a shell variable that is not set: an empty --collection must not mean all collections.
+func checkReindexFlags(cmd *cobra.Command, id uuid.UUID, action *reindexAction) error {
 	flags := cmd.Flags()
 	for _, name := range beginFlags {
-		if flags.Changed(name) && (id != uuid.Nil || verb != nil) {
-			return usageError("--%s is for a reindex that begins, not for one that is there", name)
+		if flags.Changed(name) && (id != uuid.Nil || action != nil) {
+			return usageError("--%s is for a new reindex, not for an existing one", name)
 		}
 	}
 	if flags.Changed("collection") && id != uuid.Nil {
-		return usageError("--collection says nothing about a reindex named by its id")
+		return usageError("--collection has no effect on a reindex that is named by its id")
 	}
 	for _, name := range []string{"collection", "key-prefix", "model", "document"} {
 		if given := flags.Lookup(name); given.Changed && strings.Trim(given.Value.String(), "[]") == "" {
@@ -103,14 +102,14 @@ func checkReindexFlags(cmd *cobra.Command, id uuid.UUID, verb *reindexAction) er
 	return nil
 }
 
-// reindexID returns the id that the command names, zero if it names none.
+// reindexID returns the id in the arguments, or uuid.Nil if there are none.
 func reindexID(args []string) (uuid.UUID, error) {
 	if len(args) == 0 {
 		return uuid.Nil, nil
 	}
 	id, err := uuid.Parse(args[0])
 	if err != nil || id == uuid.Nil {
-		return uuid.Nil, usageError("reindex %q: want an id as 'gristmill reindex' prints it; a collection is named by --collection", args[0])
+		return uuid.Nil, usageError("reindex %q: want an id, as printed by 'gristmill reindex'; use --collection to name a collection", args[0])
 	}
 	return id, nil
 }
@@ -120,14 +119,14 @@ func documentIDs(args []string) ([]uuid.UUID, error) {
 	for _, arg := range args {
 		id, err := uuid.Parse(arg)
 		if err != nil {
-			return nil, usageError("--document %q: want a document's id", arg)
+			return nil, usageError("--document %q: want the id of a document", arg)
 		}
 		ids = append(ids, id)
 	}
 	return ids, nil
 }
 
-// estimateReindex prints what would be begun.
+// estimateReindex prints what a reindex would do and cost.
 func (g *globals) estimateReindex(ctx context.Context, c *client.Client, request document.ReindexRequest) error {
 	estimates, err := c.EstimateReindex(ctx, request)
 	if err != nil {
@@ -139,7 +138,7 @@ func (g *globals) estimateReindex(ctx context.Context, c *client.Client, request
 	return g.printEstimates(estimates)
 }
 
-// beginReindex begins reindexes, and follows them if they are to be watched.
+// beginReindex begins reindexes. With watch, it follows them until they have ended.
 func (g *globals) beginReindex(ctx context.Context, c *client.Client, request document.ReindexRequest, watch bool) error {
 	begun, err := c.BeginReindex(ctx, request)
 	if err != nil {
@@ -179,8 +178,8 @@ func (g *globals) beginReindex(ctx context.Context, c *client.Client, request do
 	return nil
 }
 
-// showReindex prints one reindex, at once or when it has ended; it is an error for
-// it not to have succeeded then.
+// showReindex prints one reindex. With watch, it follows the reindex until it has ended, and
+// returns an error unless it has succeeded.
 func (g *globals) showReindex(ctx context.Context, c *client.Client, id uuid.UUID, watch bool) error {
 	reindex, err := c.Reindex(ctx, id, 0)
 	if err != nil {
@@ -192,7 +191,8 @@ func (g *globals) showReindex(ctx context.Context, c *client.Client, id uuid.UUI
 	return g.watchReindex(ctx, c, reindex)
 }
 
-// watchReindex follows one reindex and says what it came to.
+// watchReindex follows one reindex until it has ended and prints its result. It returns an error
+// unless the reindex has succeeded.
 func (g *globals) watchReindex(ctx context.Context, c *client.Client, reindex document.Reindex) error {
 	reindex, err := g.followReindex(ctx, c, reindex)
 	if err != nil {
@@ -207,8 +207,8 @@ func (g *globals) watchReindex(ctx context.Context, c *client.Client, reindex do
 	return nil
 }
 
-// printOneOrAll prints items as the API gives them: as a list unless the
-// request is of one collection.
+// printOneOrAll prints items in the form of the API: one item if the request names a collection or
+// documents, else a list.
 func printOneOrAll[T any](g *globals, request document.ReindexRequest, items []T) error {
 	if len(items) == 1 && (request.Collection != "" || len(request.DocumentIDs) > 0) {
 		return g.printJSON(items[0])

@@ -14,12 +14,11 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// pollInterval is how often a reindex that is followed is shown.
+// pollInterval is how often the display of a followed reindex is updated.
 const pollInterval = time.Second
 
-// followReindex returns a reindex once it has ended, and shows on the way where
-// it is: by a bar to a person, by a line for each change elsewhere, and not at
-// all with --json.
+// followReindex waits until a reindex has ended and returns it. Meanwhile it shows the progress: a
+// bar on a terminal, a line for each change elsewhere, nothing with --json.
 func (g *globals) followReindex(ctx context.Context, c *client.Client, reindex document.Reindex) (document.Reindex, error) {
 	if g.json {
 		return c.AwaitReindex(ctx, reindex.ID, pollInterval, nil)
@@ -33,8 +32,8 @@ func (g *globals) followReindex(ctx context.Context, c *client.Client, reindex d
 	return c.AwaitReindex(ctx, reindex.ID, pollInterval, func(r document.Reindex) { bar.show(r, time.Now()) })
 }
 
-// barLength is what the bar of a reindex counts to; it is there when the
-// reindex has ended.
+// barLength is the length of the bar of a reindex. The bar reaches it only when the reindex has
+// ended.
 const barLength = 10000
 
 // reindexBar shows a reindex on a terminal.
@@ -42,13 +41,13 @@ type reindexBar struct {
 	w     io.Writer
 	bar   *progressbar.ProgressBar
 	rate  progressRate
-	error string // the last one shown
+	error string // of the reindex when it was last shown
 }
 
 func newReindexBar(w io.Writer) *reindexBar {
 	return &reindexBar{w: w, bar: progressbar.NewOptions(barLength,
 		progressbar.OptionSetWriter(w),
-		progressbar.OptionSetPredictTime(false), // it would count from where it came in
+		progressbar.OptionSetPredictTime(false), // the prediction would be wrong for a reindex that is already running
 		progressbar.OptionSetElapsedTime(false),
 		progressbar.OptionFullWidth(),
 		progressbar.OptionClearOnFinish(),
@@ -58,7 +57,7 @@ func newReindexBar(w io.Writer) *reindexBar {
 func (b *reindexBar) show(r document.Reindex, now time.Time) {
 	b.rate.record(r, now)
 	if r.Error != b.error && r.Error != "" {
-		_ = b.bar.Clear() // a bar that cannot be drawn is no reason to stop
+		_ = b.bar.Clear() // the command does not stop because the bar cannot be drawn
 		fmt.Fprintln(b.w, statusLine(r))
 	}
 	b.error = r.Error
@@ -68,28 +67,27 @@ func (b *reindexBar) show(r document.Reindex, now time.Time) {
 
 func (b *reindexBar) finish() { _ = b.bar.Finish() }
 
-// barText says what a reindex is at, how fast it goes and how long it will
-// take.
+// barText returns the stage of a reindex, its rate and the time left.
 func barText(r document.Reindex, p *progressRate) string {
 	text := r.Collection + ": " + stageText(r)
-	var about []string
+	var details []string
 	if rate := p.passagesPerSecond(); rate > 0 {
 		digits := 0
 		if rate < 10 {
 			digits = 1
 		}
-		about = append(about, fmt.Sprintf("%.*f passages/s", digits, rate))
+		details = append(details, fmt.Sprintf("%.*f passages/s", digits, rate))
 	}
 	if left := p.timeLeft(); left > 0 {
-		about = append(about, formatDuration(left)+" left")
+		details = append(details, formatDuration(left)+" left")
 	}
-	if len(about) > 0 {
-		text += " (" + strings.Join(about, ", ") + ")"
+	if len(details) > 0 {
+		text += " (" + strings.Join(details, ", ") + ")"
 	}
 	return text
 }
 
-// doneFraction returns how much of a reindex is done, 0 to 1.
+// doneFraction returns the part of a reindex that is done, 0 to 1.
 func doneFraction(p document.ReindexProgress) float64 {
 	switch {
 	case p.Bytes > 0:
@@ -101,7 +99,7 @@ func doneFraction(p document.ReindexProgress) float64 {
 	}
 }
 
-// stageText says in a word or two what a reindex is at.
+// stageText returns the state of a reindex, or its stage if it is running, in a few words.
 func stageText(r document.Reindex) string {
 	switch {
 	case r.State != document.JobRunning:
@@ -111,7 +109,7 @@ func stageText(r document.Reindex) string {
 	case r.Stage == document.StageVerify:
 		return "verifying"
 	case r.Stage == document.StageReverting:
-		return "completing the space from before"
+		return "completing the previous space"
 	case r.Change == document.ChangeNothing:
 		return "redoing documents"
 	default:
@@ -119,7 +117,7 @@ func stageText(r document.Reindex) string {
 	}
 }
 
-// statusLine says what a reindex is at, and why it is there.
+// statusLine returns the state of a reindex and the reason for it, on one line.
 func statusLine(r document.Reindex) string {
 	text := fmt.Sprintf("reindex %s of %s: %s", r.ID, r.Collection, stageText(r))
 	if r.NextAttemptAt != nil {
@@ -131,7 +129,7 @@ func statusLine(r document.Reindex) string {
 	return text
 }
 
-// reindexLines shows a reindex by a line for each change.
+// reindexLines shows a reindex with one line for each change.
 type reindexLines struct {
 	w    io.Writer
 	last string

@@ -10,7 +10,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// runningReindex is a running reindex that has done so much.
+// runningReindex returns a running reindex with the given progress.
 func runningReindex(passages, bytes int64) document.Reindex {
 	return document.Reindex{
 		Collection: "docs", Change: document.ChangeModel, State: document.JobRunning, Stage: document.StageDocuments,
@@ -18,34 +18,34 @@ func runningReindex(passages, bytes int64) document.Reindex {
 	}
 }
 
-func TestPace(t *testing.T) {
+func TestProgressRate(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	type look struct {
+	type sample struct {
 		after   int // seconds since the start
 		reindex document.Reindex
 	}
 	paused := runningReindex(100, 1000)
 	paused.State = document.JobPaused
 	for name, test := range map[string]struct {
-		looks    []look
+		samples  []sample
 		passages float64
 		left     time.Duration
 	}{
-		"nothing seen":                     {nil, 0, 0},
-		"one look tells nothing":           {[]look{{0, runningReindex(5000, 5000)}}, 0, 0},
-		"half done when it is first seen":  {[]look{{0, runningReindex(5000, 5000)}, {1, runningReindex(5010, 5100)}}, 10, 49 * time.Second},
-		"in steps":                         {[]look{{0, runningReindex(0, 0)}, {1, runningReindex(0, 0)}, {2, runningReindex(100, 1000)}, {3, runningReindex(100, 1000)}, {4, runningReindex(100, 1000)}}, 25, 36 * time.Second},
-		"what was long ago does not count": {[]look{{0, runningReindex(0, 0)}, {10, runningReindex(1000, 1000)}, {60, runningReindex(1100, 2000)}, {90, runningReindex(1130, 3000)}}, 1, 210 * time.Second},
-		"a long stall does":                {[]look{{0, runningReindex(0, 0)}, {10, runningReindex(1000, 1000)}, {110, runningReindex(1000, 1000)}}, 1000. / 110, 990 * time.Second},
-		"after a pause":                    {[]look{{0, runningReindex(0, 0)}, {1, runningReindex(100, 1000)}, {2, paused}, {90, runningReindex(100, 1000)}, {91, runningReindex(120, 2000)}}, 20, 8 * time.Second},
-		"counted anew":                     {[]look{{0, runningReindex(0, 0)}, {1, runningReindex(100, 1000)}, {2, runningReindex(50, 500)}}, 0, 0},
+		"no sample":                     {nil, 0, 0},
+		"one sample":                    {[]sample{{0, runningReindex(5000, 5000)}}, 0, 0},
+		"half done at the first sample": {[]sample{{0, runningReindex(5000, 5000)}, {1, runningReindex(5010, 5100)}}, 10, 49 * time.Second},
+		"in steps":                      {[]sample{{0, runningReindex(0, 0)}, {1, runningReindex(0, 0)}, {2, runningReindex(100, 1000)}, {3, runningReindex(100, 1000)}, {4, runningReindex(100, 1000)}}, 25, 36 * time.Second},
+		"samples before the window":     {[]sample{{0, runningReindex(0, 0)}, {10, runningReindex(1000, 1000)}, {60, runningReindex(1100, 2000)}, {90, runningReindex(1130, 3000)}}, 1, 210 * time.Second},
+		"a long stall":                  {[]sample{{0, runningReindex(0, 0)}, {10, runningReindex(1000, 1000)}, {110, runningReindex(1000, 1000)}}, 1000. / 110, 990 * time.Second},
+		"after a pause":                 {[]sample{{0, runningReindex(0, 0)}, {1, runningReindex(100, 1000)}, {2, paused}, {90, runningReindex(100, 1000)}, {91, runningReindex(120, 2000)}}, 20, 8 * time.Second},
+		"the count begins again":        {[]sample{{0, runningReindex(0, 0)}, {1, runningReindex(100, 1000)}, {2, runningReindex(50, 500)}}, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var p progressRate
-			for _, look := range test.looks {
-				p.record(look.reindex, start.Add(time.Duration(look.after)*time.Second))
+			for _, sample := range test.samples {
+				p.record(sample.reindex, start.Add(time.Duration(sample.after)*time.Second))
 			}
 			if got := p.passagesPerSecond(); math.Abs(got-test.passages) > 1e-9 {
 				t.Errorf("%g passages a second, want %g", got, test.passages)
@@ -63,7 +63,7 @@ func TestReindexBar(t *testing.T) {
 	bar := newReindexBar(&out)
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	waiting := runningReindex(100, 2500)
-	waiting.State, waiting.Error = document.JobWaiting, "the provider is away"
+	waiting.State, waiting.Error = document.JobWaiting, "the provider is down"
 	index := runningReindex(400, 10000)
 	index.Stage = document.StageIndex
 	for i, step := range []struct {
@@ -72,7 +72,7 @@ func TestReindexBar(t *testing.T) {
 	}{
 		{runningReindex(0, 0), []string{"docs: embedding "}},
 		{runningReindex(100, 2500), []string{"docs: embedding (100 passages/s, 3s left)  25%"}},
-		{waiting, []string{"docs: waiting: the provider is away\n", "docs: waiting  25%"}},
+		{waiting, []string{"docs: waiting: the provider is down\n", "docs: waiting  25%"}},
 		{waiting, []string{"docs: waiting  25%"}},
 		{index, []string{"docs: building the index  99%"}},
 	} {
@@ -83,18 +83,18 @@ func TestReindexBar(t *testing.T) {
 				t.Errorf("step %d draws %q, want %q", i, out.String(), want)
 			}
 		}
-		if again := strings.Contains(out.String(), "is away"); again != (i == 2) {
-			t.Errorf("step %d says why it waits: %v", i, again)
+		if shown := strings.Contains(out.String(), "is down"); shown != (i == 2) {
+			t.Errorf("step %d shows the error: %v, want it in step 2 only", i, shown)
 		}
 	}
 	out.Reset()
 	bar.finish()
 	if text := strings.Trim(out.String(), " \r\n"); strings.Contains(text, "docs") {
-		t.Errorf("at the end %q is left, want nothing", text)
+		t.Errorf("at the end %q remains, want nothing", text)
 	}
 }
 
-func TestSpan(t *testing.T) {
+func TestFormatDuration(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration]string{
 		0: "0s", 1234 * time.Millisecond: "1.2s", 59600 * time.Millisecond: "1m", 125 * time.Second: "2m5s", time.Hour: "1h",

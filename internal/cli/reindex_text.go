@@ -10,47 +10,47 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// printEstimates prints what reindexes would do.
+// printEstimates prints what reindexes would do and cost, as a table.
 func (g *globals) printEstimates(estimates []document.ReindexEstimate) error {
 	table := tabwriter.NewWriter(g.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "COLLECTION\tCHANGE\tMODEL\tDIMENSIONS\tDOCUMENTS\tPASSAGES\tREUSED\tTOKENS\tCOST\tTIME")
 	sampled := false
 	for _, e := range estimates {
-		about := ""
+		approx := ""
 		if e.Sampled {
-			about, sampled = "~", true
+			approx, sampled = "~", true
 		}
-		cost, spent := "no price", "no rate"
+		cost, duration := "no price", "no rate"
 		if e.Cost != nil {
-			cost = about + dollars(*e.Cost)
+			cost = approx + dollars(*e.Cost)
 		}
 		if e.Seconds != nil {
-			spent = about + formatDuration(seconds(*e.Seconds))
+			duration = approx + formatDuration(seconds(*e.Seconds))
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%s%d\t%s%d\t%s%d\t%s\t%s\n", e.Collection, e.Change, e.Model, e.Dimensions, e.Documents,
-			about, e.Passages, about, e.Reusable, about, e.Tokens, cost, spent)
+			approx, e.Passages, approx, e.Reusable, approx, e.Tokens, cost, duration)
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
 	for _, e := range estimates {
 		if s := e.Summaries; s.Sections > 0 {
-			about := ""
+			approx := ""
 			if e.Sampled {
-				about = "~"
+				approx = "~"
 			}
-			fmt.Fprintf(g.Stdout, "Summaries of %s: %s%d calls of the chat model, about %d tokens in and %d out (%s%d of %s%d sections are kept).\n",
-				e.Collection, about, s.Calls, s.Input, s.Output, about, s.Reusable, about, s.Sections)
+			fmt.Fprintf(g.Stdout, "Summaries of %s: %s%d calls of the chat model, about %d tokens of input and %d of output (%s%d of %s%d sections are reused).\n",
+				e.Collection, approx, s.Calls, s.Input, s.Output, approx, s.Reusable, approx, s.Sections)
 		}
 	}
 	if sampled {
-		fmt.Fprintln(g.Stdout, "~ reckoned from a part of the documents")
+		fmt.Fprintln(g.Stdout, "~ estimated from a part of the documents")
 	}
-	_, err := fmt.Fprintln(g.Stdout, "Nothing was begun.")
+	_, err := fmt.Fprintln(g.Stdout, "Dry run: no reindex was begun.")
 	return err
 }
 
-// dollars shows small amounts too.
+// dollars returns an amount in US dollars, with four decimals if it is less than one.
 func dollars(amount float64) string {
 	digits := 2
 	if amount > 0 && amount < 1 {
@@ -59,10 +59,10 @@ func dollars(amount float64) string {
 	return "$" + strconv.FormatFloat(amount, 'f', digits, 64)
 }
 
-// printBegun says of each reindex what it does and what can be done about it.
+// printBegun prints what each reindex does, and the commands to follow and control it.
 func (g *globals) printBegun(begun []document.Reindex) error {
 	for _, r := range begun {
-		_, err := fmt.Fprintf(g.Stdout, "reindex %s of %s: %s\n  follow it  %s\n  pause it   %s\n  cancel it  %s\n", r.ID, r.Collection, actionText(r),
+		_, err := fmt.Fprintf(g.Stdout, "reindex %s of %s: %s\n  follow it  %s\n  pause it   %s\n  cancel it  %s\n", r.ID, r.Collection, changeText(r),
 			g.reindexCommand(r, "watch"), g.reindexCommand(r, "pause"), g.reindexCommand(r, "cancel"))
 		if err != nil {
 			return err
@@ -74,7 +74,7 @@ func (g *globals) printBegun(begun []document.Reindex) error {
 	return nil
 }
 
-// reindexCommand returns what to run to do something about it.
+// reindexCommand returns the command that calls gristmill reindex for r with a flag.
 func (g *globals) reindexCommand(r document.Reindex, flag string) string {
 	command := fmt.Sprintf("gristmill reindex %s --%s", r.ID, flag)
 	if g.server != "" {
@@ -83,23 +83,23 @@ func (g *globals) reindexCommand(r document.Reindex, flag string) string {
 	return command
 }
 
-// actionText says what a reindex does.
-func actionText(r document.Reindex) string {
+// changeText says what a reindex does.
+func changeText(r document.Reindex) string {
 	switch r.Change {
 	case document.ChangeModel:
-		return "→ " + spaceText(r) + "; its passages are embedded again, from the stored text"
+		return "→ " + spaceText(r) + "; all passages are embedded again, from the stored text"
 	case document.ChangeChunking:
-		return "→ " + spaceText(r) + "; its originals are cut into passages again, and what is new is embedded"
+		return "→ " + spaceText(r) + "; all originals are split again, and new passages are embedded"
 	}
 	what := "documents that are missing, failed or stale are redone"
 	if r.Force {
 		what = "all documents are redone"
 	}
 	if len(r.DocumentIDs) > 0 {
-		what += ", of " + plural(len(r.DocumentIDs), "document")
+		what += ", among " + plural(len(r.DocumentIDs), "document")
 	}
 	if r.KeyPrefix != "" {
-		what += fmt.Sprintf(", where the key begins with %q", r.KeyPrefix)
+		what += fmt.Sprintf(", if their keys begin with %q", r.KeyPrefix)
 	}
 	return what
 }
@@ -108,7 +108,7 @@ func actionText(r document.Reindex) string {
 func spaceText(r document.Reindex) string {
 	space := fmt.Sprintf("%s (%d dimensions)", r.Model, r.Dimensions)
 	if r.Change == document.ChangeChunking {
-		space += fmt.Sprintf(", passages of at most %d tokens, %d of them repeated", r.Tokens, r.Overlap)
+		space += fmt.Sprintf(", passages of at most %d tokens, overlap %d", r.Tokens, r.Overlap)
 	}
 	return space
 }
@@ -119,7 +119,8 @@ func resultText(p document.ReindexProgress) string {
 		p.DocumentsDone, plural(int(p.Documents), "document"), p.Passages, p.Embedded, p.Reused, formatDuration(seconds(p.Seconds)))
 }
 
-// printReindexState says what a reindex has come to, and what to do next.
+// printReindexState prints the state of a reindex, or its result, and the commands that may come
+// next.
 func (g *globals) printReindexState(r document.Reindex) error {
 	if g.json {
 		return g.printJSON(r)
@@ -127,30 +128,31 @@ func (g *globals) printReindexState(r document.Reindex) error {
 	text := fmt.Sprintf("reindex %s of %s ", r.ID, r.Collection)
 	switch {
 	case r.State == document.JobFailed:
-		text += fmt.Sprintf("has failed: %s\nSearches are as they were. Go on from what it had done: %s", oneLine(r.Error), g.reindexCommand(r, "resume"))
+		text += fmt.Sprintf("has failed: %s\nSearches have not changed. To continue from the work done so far: %s", oneLine(r.Error), g.reindexCommand(r, "resume"))
 	case r.State == document.JobCancelled:
-		text += "is cancelled; searches are as they were"
+		text += "is cancelled; searches have not changed"
 	case r.State == document.JobPaused:
-		text += "is paused; go on: " + g.reindexCommand(r, "resume")
+		text += "is paused; continue it: " + g.reindexCommand(r, "resume")
 	case r.Stage == document.StageReverted:
-		text += "is reverted: the space from before it answers searches again"
+		text += "is reverted: the previous space answers searches again"
 	case r.State != document.JobSucceeded && r.Stage == document.StageReverting:
-		text += "is being reverted, once what has changed since is in the space from before too; follow it: " + g.reindexCommand(r, "watch")
+		text += "is being reverted: documents that have changed since are added to the previous space first; follow it: " + g.reindexCommand(r, "watch")
 	case r.State != document.JobSucceeded:
 		text += fmt.Sprintf("is %s; follow it: %s", r.State, g.reindexCommand(r, "watch"))
 	case r.Change == document.ChangeNothing:
 		text += "has succeeded: " + resultText(r.Progress)
 	default:
-		text += fmt.Sprintf("has succeeded: %s\nSearches are answered by %s now.%s", resultText(r.Progress), spaceText(r), g.revertHint(r))
+		text += fmt.Sprintf("has succeeded: %s\nSearches now use %s.%s", resultText(r.Progress), spaceText(r), g.revertHint(r))
 	}
 	_, err := fmt.Fprintln(g.Stdout, text+leftOutText(r.Progress))
 	return err
 }
 
-// maxListedLeftOut is how many documents that were left out are printed.
+// maxListedLeftOut is the maximum number of documents that leftOutText lists.
 const maxListedLeftOut = 10
 
-// leftOutText lists documents that could not be redone.
+// leftOutText lists the documents that could not be redone, and says what to do. It is empty if
+// there are none.
 func leftOutText(p document.ReindexProgress) string {
 	if p.LeftOutCount == 0 {
 		return ""
@@ -164,31 +166,31 @@ func leftOutText(p document.ReindexProgress) string {
 	if more := p.LeftOutCount - int64(len(shown)); more > 0 {
 		fmt.Fprintf(&b, "\n  and %d more", more)
 	}
-	b.WriteString("\nUpload them corrected, or have the next `gristmill reindex` try them again.")
+	b.WriteString("\nUpload corrected versions, or run `gristmill reindex` to try these again.")
 	return b.String()
 }
 
-// revertHint says how long there is one, and what to run.
+// revertHint says how long the previous space is kept, and which command switches back to it.
 func (g *globals) revertHint(r document.Reindex) string {
 	if r.RevertibleUntil == nil {
 		return ""
 	}
 	left := time.Until(*r.RevertibleUntil)
 	if left <= 0 {
-		return " The space from before is no longer kept."
+		return " The previous space is no longer kept."
 	}
-	return fmt.Sprintf("\nThe space from before is kept for %s, until %s. Switch back: %s",
+	return fmt.Sprintf("\nThe previous space is kept for %s, until %s. Switch back: %s",
 		formatDuration(left), r.RevertibleUntil.Local().Format(time.DateTime), g.reindexCommand(r, "revert"))
 }
 
-// printReindex prints all about a reindex.
+// printReindex prints the details of a reindex.
 func (g *globals) printReindex(r document.Reindex) error {
 	if g.json {
 		return g.printJSON(r)
 	}
 	table := tabwriter.NewWriter(g.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "reindex\t%s\t%s\n", r.ID, r.State)
-	fmt.Fprintf(table, "collection\t%s\t%s\n", r.Collection, actionText(r))
+	fmt.Fprintf(table, "collection\t%s\t%s\n", r.Collection, changeText(r))
 	if r.Stage != "" {
 		fmt.Fprintf(table, "stage\t%s\tattempt %d\n", r.Stage, r.Attempt)
 	}
@@ -211,7 +213,7 @@ func (g *globals) printReindex(r document.Reindex) error {
 
 func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
 
-// formatDuration shows a duration to as many places as matter.
+// formatDuration returns a duration, rounded to a precision that fits its size.
 func formatDuration(d time.Duration) string {
 	switch {
 	case d >= time.Hour:

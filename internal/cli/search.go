@@ -12,7 +12,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// excerptWidth is how many columns of a terminal an excerpt takes.
+// excerptWidth is the maximum width of an excerpt, in columns of a terminal.
 const excerptWidth = 200
 
 func newSearch(g *globals) *cobra.Command {
@@ -23,10 +23,10 @@ func newSearch(g *globals) *cobra.Command {
 		Short: "Search a collection",
 		Args:  cobra.MinimumNArgs(1),
 	}
-	cmd.Flags().StringVar(&request.Collection, "collection", "", "collection to search (the server's default if left out)")
+	cmd.Flags().StringVar(&request.Collection, "collection", "", "collection to search (default: the server's default)")
 	cmd.Flags().IntVar(&request.Limit, "limit", 10, "maximum number of hits")
-	cmd.Flags().StringVar(&request.KeyPrefix, "key-prefix", "", "only documents whose key begins so")
-	cmd.Flags().Float64Var(&threshold, "threshold", 0, "leave out hits that score less, -1 to 1")
+	cmd.Flags().StringVar(&request.KeyPrefix, "key-prefix", "", "only documents whose key has this prefix")
+	cmd.Flags().Float64Var(&threshold, "threshold", 0, "minimum score of a hit, -1 to 1")
 	cmd.RunE = run(func(ctx context.Context, words []string) error {
 		request.Query = strings.Join(words, " ")
 		if cmd.Flags().Changed("threshold") {
@@ -53,25 +53,25 @@ func (g *globals) search(ctx context.Context, request document.SearchRequest) er
 		return g.printJSON(result)
 	}
 	if result.Degraded {
-		fmt.Fprintln(g.Stderr, "The model is down: these hits were found by keyword.")
+		fmt.Fprintln(g.Stderr, "The model is down; these hits were found by keyword.")
 	}
 	if len(result.Hits) == 0 {
 		fmt.Fprintln(g.Stderr, "Nothing found.")
 	}
 	for _, hit := range result.Hits {
-		place := hit.Key
+		location := hit.Key
 		if len(hit.HeadingPath) > 0 {
-			place += "  " + strings.Join(hit.HeadingPath, " › ")
+			location += "  " + strings.Join(hit.HeadingPath, " › ")
 		}
-		if _, err := fmt.Fprintf(g.Stdout, "%.3f  %s\n       %s\n", hit.Score, place, excerpt(hit.Content)); err != nil {
+		if _, err := fmt.Fprintf(g.Stdout, "%.3f  %s\n       %s\n", hit.Score, location, excerpt(hit.Content)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// excerpt returns the beginning of a passage on one line, cut between
-// characters as people count them.
+// excerpt returns the beginning of a passage on one line, with at most excerptWidth columns. It
+// does not split grapheme clusters.
 func excerpt(content string) string {
 	line := oneLine(content)
 	if uniseg.StringWidth(line) <= excerptWidth {

@@ -18,14 +18,14 @@ func newUpload(g *globals) *cobra.Command {
 		Use:   "upload PATH…",
 		Short: "Upload files, and the markdown and text files of directories",
 		Long: "Upload files, and the markdown and text files (.md .markdown .mdown .txt) of directories.\n" +
-			"A document's key is its path below the directory that was named, or the file's name.",
+			"The key of a document is its path below the named directory, or the name of the file.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: run(func(ctx context.Context, paths []string) error {
 			return g.upload(ctx, paths, collection, wait)
 		}),
 	}
-	cmd.Flags().StringVar(&collection, "collection", "", "collection to upload into (the server's default if left out)")
-	cmd.Flags().Var(&wait, "wait", "follow the jobs until they end, or for so long")
+	cmd.Flags().StringVar(&collection, "collection", "", "collection to upload into (default: the server's default)")
+	cmd.Flags().Var(&wait, "wait", "wait until the jobs have ended, or for this duration")
 	cmd.Flags().Lookup("wait").NoOptDefVal = "0s"
 	return cmd
 }
@@ -40,7 +40,7 @@ type waitFlag struct {
 func (f *waitFlag) Set(s string) error {
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 {
-		return fmt.Errorf("%q is no duration; write --wait=30s or --wait=5m", s)
+		return fmt.Errorf("%q is not a duration; write --wait=30s or --wait=5m", s)
 	}
 	*f = waitFlag{set: true, limit: d}
 	return nil
@@ -70,7 +70,7 @@ func (g *globals) upload(ctx context.Context, paths []string, collection string,
 		return fmt.Errorf("no markdown or text files in %q", paths)
 	}
 	report, finish := upload.ProgressBar(g.Stderr, len(files), wait.set)
-	tally, err := upload.Run(ctx, files, upload.Config{
+	result, err := upload.Run(ctx, files, upload.Config{
 		Client:       c,
 		Collection:   collection,
 		AwaitJobs:    wait.set,
@@ -78,7 +78,7 @@ func (g *globals) upload(ctx context.Context, paths []string, collection string,
 		Report:       report,
 	})
 	finish()
-	if err := g.printTally(tally); err != nil {
+	if err := g.printUploadResult(result); err != nil {
 		return err
 	}
 	switch {
@@ -86,16 +86,16 @@ func (g *globals) upload(ctx context.Context, paths []string, collection string,
 		return &exitError{code: ExitWaitTimeout, err: err}
 	case err != nil:
 		return err
-	case len(tally.Failures) > 0:
+	case len(result.Failures) > 0:
 		return silentFailure() // the table lists them
 	default:
 		return nil
 	}
 }
 
-func (g *globals) printTally(tally upload.Result) error {
+func (g *globals) printUploadResult(result upload.Result) error {
 	if g.json {
-		return g.printJSON(tally)
+		return g.printJSON(result)
 	}
-	return tally.Print(g.Stdout)
+	return result.Print(g.Stdout)
 }

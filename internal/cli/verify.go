@@ -14,34 +14,33 @@ import (
 type VerifyOptions struct {
 	Data       string // folder of gristmill dev; empty for the configured servers
 	Collection string // empty for all
-	After      string // where an earlier run was interrupted; empty for the beginning
+	After      string // checkpoint of an interrupted run; empty to begin at the start
 }
 
-// VerifyResult is what a verification has come to. After is where another one may go
-// on, when it was interrupted.
+// VerifyResult is the result of a verification.
 type VerifyResult struct {
 	Documents int64  `json:"documents"`
 	Bytes     int64  `json:"bytes"`
 	Objects   int64  `json:"objects"`
 	Findings  int64  `json:"findings"`
-	After     string `json:"after,omitempty"`
+	After     string `json:"after,omitempty"` // checkpoint for the next run if this one was interrupted
 }
 
 func newVerify(g *globals) *cobra.Command {
 	var options VerifyOptions
 	cmd := &cobra.Command{
 		Use:   "verify",
-		Short: "Compare every document with what is stored of it, and say what to do about what is damaged",
-		Long: "Reads every original and compares its size and SHA-256 with what was uploaded; compares the passages and vectors of every\n" +
-			"version that can be searched with its original; and looks for objects that no document names. What it finds it prints as it\n" +
-			"goes, with --json one object a line, and also shows in the documents. Exit status 1 when it finds anything.\n\n" +
-			"It works on the servers of the configuration (see docs/configuration.md) while they are used, or with --data on the folder of\n" +
-			"gristmill dev while that is stopped.",
+		Short: "Compare every document with its stored data, and say how to repair damage",
+		Long: "Read every original and compare its size and SHA-256 with those of the upload. Compare the passages and vectors of every\n" +
+			"searchable version with its original. Find objects that belong to no document. Each finding is printed immediately, with\n" +
+			"--json as one object on a line, and is also shown with the document. The exit status is 1 if there are findings.\n\n" +
+			"verify uses the configured servers (see docs/configuration.md), which may be in use. With --data, it uses the folder of\n" +
+			"gristmill dev, which must be stopped.",
 		Args: cobra.NoArgs,
 		RunE: run(func(ctx context.Context, _ []string) error {
 			result, err := g.Verify(ctx, options, func(f verification.Finding) error { return g.printFinding(f) })
 			if result.After != "" && !g.json {
-				fmt.Fprintf(g.Stderr, "interrupted after %s; go on with --after %s\n", plural(int(result.Documents), "document"), result.After)
+				fmt.Fprintf(g.Stderr, "interrupted after %s; to continue, add --after %s\n", plural(int(result.Documents), "document"), result.After)
 			}
 			if err != nil {
 				return err
@@ -55,9 +54,9 @@ func newVerify(g *globals) *cobra.Command {
 			return nil
 		}),
 	}
-	cmd.Flags().StringVar(&options.Data, "data", "", "folder of gristmill dev, which must be stopped; instead of the configured servers")
+	cmd.Flags().StringVar(&options.Data, "data", "", "folder of gristmill dev, which must be stopped, instead of the configured servers")
 	cmd.Flags().StringVar(&options.Collection, "collection", "", "only documents of this collection")
-	cmd.Flags().StringVar(&options.After, "after", "", "go on where an earlier run was interrupted")
+	cmd.Flags().StringVar(&options.After, "after", "", "continue an interrupted run, with the value that it printed")
 	return cmd
 }
 

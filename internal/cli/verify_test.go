@@ -15,12 +15,12 @@ func TestVerify(t *testing.T) {
 		code           int
 		stdout, stderr []string
 	}{
-		"well":             {nil, 0, []string{"✓ compared 3 documents of 10 bytes, and 4 objects: 0 findings"}, nil},
-		"well, as JSON":    {[]string{"--json"}, 0, []string{`{"documents":3,"bytes":10,"objects":4,"findings":0}`}, nil},
-		"damaged":          {[]string{"--collection", "damaged"}, 1, []string{"✗ original_gone: damaged/a.md version 2", "it is gone", "what to do: upload it again", ": 1 finding\n"}, nil},
-		"damaged, as JSON": {[]string{"--collection", "damaged", "--json"}, 1, []string{`{"kind":"original_gone"`, `"key":"a.md"`, `"findings":1`}, nil},
-		"interrupted":      {[]string{"--collection", "interrupted"}, 1, nil, []string{"go on with --after default/7", "no database"}},
-		"with arguments":   {[]string{"x"}, 2, nil, []string{"unknown command"}},
+		"no damage":          {nil, 0, []string{"✓ compared 3 documents of 10 bytes, and 4 objects: 0 findings"}, nil},
+		"no damage, as JSON": {[]string{"--json"}, 0, []string{`{"documents":3,"bytes":10,"objects":4,"findings":0}`}, nil},
+		"damaged":            {[]string{"--collection", "damaged"}, 1, []string{"✗ original_gone: damaged/a.md version 2", "it is gone", "what to do: upload it again", ": 1 finding\n"}, nil},
+		"damaged, as JSON":   {[]string{"--collection", "damaged", "--json"}, 1, []string{`{"kind":"original_gone"`, `"key":"a.md"`, `"findings":1`}, nil},
+		"interrupted":        {[]string{"--collection", "interrupted"}, 1, nil, []string{"to continue, add --after default/7", "no database"}},
+		"with arguments":     {[]string{"x"}, 2, nil, []string{"unknown command"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -30,12 +30,12 @@ func TestVerify(t *testing.T) {
 			}
 			for _, want := range test.stdout {
 				if !strings.Contains(got.stdout, want) {
-					t.Errorf("printed %q, without %q", got.stdout, want)
+					t.Errorf("stdout %q, want %q in it", got.stdout, want)
 				}
 			}
 			for _, want := range test.stderr {
 				if !strings.Contains(got.stderr, want) {
-					t.Errorf("complained %q, without %q", got.stderr, want)
+					t.Errorf("stderr %q, want %q in it", got.stderr, want)
 				}
 			}
 		})

@@ -9,8 +9,9 @@ import (
 	"golang.org/x/term"
 )
 
-// ProgressBar returns a Config.Report that draws a progress bar of so many files on w,
-// and what to call at the end. Where w is no terminal nothing is drawn.
+// ProgressBar returns a Config.Report that draws a progress bar for the number of files on w, and a
+// function to call at the end. follow says that jobs are awaited. If w is not a terminal, report is
+// nil and nothing is drawn.
 func ProgressBar(w io.Writer, files int, follow bool) (report func(Event), finish func()) {
 	if !IsTerminal(w) {
 		return nil, func() {}
@@ -30,13 +31,13 @@ func ProgressBar(w io.Writer, files int, follow bool) (report func(Event), finis
 			bar.Describe(fmt.Sprintf("documents (%d passages)", passages))
 		}
 		if event.Stage == StageFailed || event.Stage == StageSucceeded || (event.Stage == StageUploaded && !follow) {
-			_ = bar.Add(1) // a bar that cannot be drawn is no reason to stop
+			_ = bar.Add(1) // an upload does not stop because the bar cannot be drawn
 		}
 	}
 	return report, func() { _ = bar.Finish() }
 }
 
-// IsTerminal reports whether a person may be looking at w.
+// IsTerminal reports whether w is a terminal.
 func IsTerminal(w io.Writer) bool {
 	file, ok := w.(interface{ Fd() uintptr })
 	return ok && term.IsTerminal(int(file.Fd()))

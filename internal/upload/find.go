@@ -1,5 +1,5 @@
-// Package upload takes files to a Gristmill server: it finds them, uploads
-// several at once, follows their jobs and counts what became of them.
+// Package upload uploads files to a Gristmill server: it finds them, uploads several at the same
+// time, waits for their jobs and counts the results.
 package upload
 
 import (
@@ -16,19 +16,19 @@ import (
 
 // File is a file to upload.
 type File struct {
-	Path string // on this machine
-	Key  string // the document's
-	Size int64  // bytes
+	Path string // in the file system
+	Key  string // of the document
+	Size int64  // in bytes
 }
 
-// fileSuffixes are those of the files that are taken from a directory.
+// fileSuffixes are the extensions of the files that are taken from a directory.
 var fileSuffixes = []string{".md", ".markdown", ".mdown", ".txt"}
 
-// Find returns the files at paths. A directory is walked for markdown and text
-// files, whose keys are their slash paths below it; names that begin with a dot
-// are passed over, and links to directories are not followed. A file is taken
-// whatever its name, which is its key. Keys are in their normal form; no two
-// files may have the same one.
+// Find returns the files at paths. A directory is searched for markdown and text files; the key of
+// a file is its path below the directory, with slashes. Names that begin with a dot are ignored,
+// and links to directories are not followed. A path that names a file is taken whatever its
+// extension; its name is the key. Keys are normalised. Find returns an error if two files have the
+// same key.
 func Find(paths []string) ([]File, error) {
 	var files []File
 	for _, path := range paths {
@@ -41,7 +41,7 @@ func Find(paths []string) ([]File, error) {
 	byKey := map[string]string{}
 	for _, file := range files {
 		if other, ok := byKey[file.Key]; ok {
-			return nil, fmt.Errorf("%s and %s would both become document %q; upload them into different collections", other, file.Path, file.Key)
+			return nil, fmt.Errorf("%s and %s have the same key %q; upload them into different collections", other, file.Path, file.Key)
 		}
 		byKey[file.Key] = file.Path
 	}
@@ -75,7 +75,7 @@ func findIn(path string) ([]File, error) {
 		}
 		info, err := os.Stat(name)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil // a link to nowhere
+			return nil // a broken link
 		}
 		if err != nil || !info.Mode().IsRegular() {
 			return err

@@ -11,23 +11,23 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Result counts what became of the files. Passages, Embedded and Reused are
-// known only of jobs that were followed to their end.
+// Result counts the results of uploads. Passages, Embedded and Reused count only jobs that were
+// awaited to their end.
 type Result struct {
-	Documents int       `json:"documents"` // accepted, unchanged ones too
-	Unchanged int       `json:"unchanged"` // of these, already there as they are
-	Restored  int       `json:"restored"`  // of these, their original was lost and is restored
+	Documents int       `json:"documents"` // accepted, including unchanged documents
+	Unchanged int       `json:"unchanged"` // already stored with the same content
+	Restored  int       `json:"restored"`  // the original was lost or damaged, and was restored
 	Bytes     int64     `json:"bytes"`     // of the accepted documents
 	Passages  int64     `json:"passages"`
-	Embedded  int64     `json:"embedded"` // passages that a model was asked about now
-	Reused    int64     `json:"reused"`   // passages whose vectors were there already
+	Embedded  int64     `json:"embedded"` // passages that the model embedded for this upload
+	Reused    int64     `json:"reused"`   // passages that already had a vector
 	Seconds   float64   `json:"seconds"`
 	Warnings  []Warning `json:"warnings"`
 	Failures  []Failure `json:"failures"`
 }
 
-// Warning is a warning about a file that was accepted. Those of the knowledge
-// step are known only of jobs that were followed to their end.
+// Warning is a warning about an accepted file. Warnings of the knowledge step are known only if the
+// job was awaited to its end.
 type Warning struct {
 	Path string `json:"path"`
 	Key  string `json:"key"`
@@ -41,41 +41,41 @@ type Failure struct {
 	Reason string `json:"reason"`
 }
 
-func (t *Result) addUpload(answer document.Accepted) {
-	t.Documents++
-	t.Bytes += answer.Document.Size
+func (r *Result) addUpload(answer document.Accepted) {
+	r.Documents++
+	r.Bytes += answer.Document.Size
 	if answer.Unchanged {
-		t.Unchanged++
+		r.Unchanged++
 	}
 	if answer.Restored {
-		t.Restored++
+		r.Restored++
 	}
 }
 
-// addJob counts a job that succeeded. One that was there already embedded
-// nothing now.
-func (t *Result) addJob(job document.Job, unchanged bool) {
+// addJob counts a job that succeeded. The job of an unchanged document embedded nothing for this
+// upload.
+func (r *Result) addJob(job document.Job, unchanged bool) {
 	done := job.Tasks.Knowledge.KnowledgeProgress
-	t.Passages += done.Passages
+	r.Passages += done.Passages
 	if unchanged {
-		t.Reused += done.Passages
+		r.Reused += done.Passages
 	} else {
-		t.Embedded += done.Embedded
-		t.Reused += done.Reused
+		r.Embedded += done.Embedded
+		r.Reused += done.Reused
 	}
 }
 
-func (t *Result) addFailure(file File, err error) {
-	t.Failures = append(t.Failures, Failure{Path: file.Path, Key: file.Key, Reason: err.Error()})
+func (r *Result) addFailure(file File, err error) {
+	r.Failures = append(r.Failures, Failure{Path: file.Path, Key: file.Key, Reason: err.Error()})
 }
 
-func (t *Result) addWarnings(file File, warnings document.Warnings) {
+func (r *Result) addWarnings(file File, warnings document.Warnings) {
 	for _, w := range warnings {
-		t.Warnings = append(t.Warnings, Warning{file.Path, file.Key, w})
+		r.Warnings = append(r.Warnings, Warning{file.Path, file.Key, w})
 	}
 }
 
-// WarningText says what a warning is about, for people.
+// WarningText returns the detail of a warning and the bytes that it is about, for people.
 func WarningText(w document.Warning) string {
 	if w.End == 0 {
 		return w.Detail
@@ -83,26 +83,26 @@ func WarningText(w document.Warning) string {
 	return fmt.Sprintf("bytes %d to %d: %s", w.Start, w.End, w.Detail)
 }
 
-// Print writes the tally as a table for people.
-func (t Result) Print(w io.Writer) error {
+// Print writes the result as a table for people.
+func (r Result) Print(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "documents\t%s\t(%s unchanged)\n", humanize.Comma(int64(t.Documents)), humanize.Comma(int64(t.Unchanged)))
-	if t.Restored > 0 {
-		fmt.Fprintf(table, "restored\t%s\t(their originals were gone or damaged)\n", humanize.Comma(int64(t.Restored)))
+	fmt.Fprintf(table, "documents\t%s\t(%s unchanged)\n", humanize.Comma(int64(r.Documents)), humanize.Comma(int64(r.Unchanged)))
+	if r.Restored > 0 {
+		fmt.Fprintf(table, "restored\t%s\t(their originals were lost or damaged)\n", humanize.Comma(int64(r.Restored)))
 	}
-	if t.Passages > 0 {
-		fmt.Fprintf(table, "passages\t%s\t(%s embedded, %s reused)\n", humanize.Comma(t.Passages), humanize.Comma(t.Embedded), humanize.Comma(t.Reused))
+	if r.Passages > 0 {
+		fmt.Fprintf(table, "passages\t%s\t(%s embedded, %s reused)\n", humanize.Comma(r.Passages), humanize.Comma(r.Embedded), humanize.Comma(r.Reused))
 	}
-	fmt.Fprintf(table, "bytes\t%s\n", humanize.Comma(t.Bytes))
-	fmt.Fprintf(table, "seconds\t%.1f\n", t.Seconds)
-	if len(t.Warnings) > 0 {
-		fmt.Fprintf(table, "warnings\t%d\n", len(t.Warnings))
+	fmt.Fprintf(table, "bytes\t%s\n", humanize.Comma(r.Bytes))
+	fmt.Fprintf(table, "seconds\t%.1f\n", r.Seconds)
+	if len(r.Warnings) > 0 {
+		fmt.Fprintf(table, "warnings\t%d\n", len(r.Warnings))
 	}
-	for _, warning := range t.Warnings {
+	for _, warning := range r.Warnings {
 		fmt.Fprintf(table, "  %s\t%s: %s\n", warning.Path, warning.Code, strings.Join(strings.Fields(WarningText(warning.Warning)), " "))
 	}
-	fmt.Fprintf(table, "failures\t%d\n", len(t.Failures))
-	for _, failure := range t.Failures {
+	fmt.Fprintf(table, "failures\t%d\n", len(r.Failures))
+	for _, failure := range r.Failures {
 		fmt.Fprintf(table, "  %s\t%s\n", failure.Path, failure.Reason)
 	}
 	return table.Flush()

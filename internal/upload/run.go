@@ -12,13 +12,12 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// ErrAwaitTimeout says that Config.Wait was over before all jobs had ended.
-var ErrAwaitTimeout = errors.New("the wait is over and some jobs have not ended")
+// ErrAwaitTimeout is the error of Run if Config.AwaitTimeout ends before all jobs have ended.
+var ErrAwaitTimeout = errors.New("timeout: some jobs have not ended; 'gristmill jobs' shows them")
 
 const (
 	parallelUploads = 4
-	// Jobs are done roughly in the order of their uploads, so that a few
-	// followers see them all end.
+	// Jobs end roughly in the order of their uploads, so a few goroutines can wait for all of them.
 	parallelAwaits = 8
 	awaitInterval  = time.Second
 )
@@ -27,45 +26,45 @@ const (
 type Config struct {
 	Client       *client.Client
 	Collection   string        // empty for the server's default
-	AwaitJobs    bool          // wait for the jobs
-	AwaitTimeout time.Duration // how long to follow after the last upload; 0 for as long as it takes
-	Report       func(Event)   // may be nil; never called twice at once
+	AwaitJobs    bool          // wait for the end of the jobs
+	AwaitTimeout time.Duration // maximum wait after the last upload; 0 for no limit
+	Report       func(Event)   // receives events, one call at a time; may be nil
 }
 
-// Event is something that happened to a file.
+// Event is a change of the stage of a file.
 type Event struct {
 	File  File
 	Stage Stage
-	Job   document.Job // not of a failed upload
+	Job   document.Job // zero if the upload failed
 	Err   error        // of a failure
 }
 
-// Stage is how far a file has come.
+// Stage is the stage of a file.
 type Stage string
 
 const (
-	StageUploaded  Stage = "uploaded"  // accepted; Job has begun or will
-	StageRunning   Stage = "progress"  // Job runs
+	StageUploaded  Stage = "uploaded"  // accepted; Job is queued or running
+	StageRunning   Stage = "progress"  // Job is running
 	StageSucceeded Stage = "succeeded" // Job has succeeded
 	StageFailed    Stage = "failed"    // Err says why
 )
 
-// Run uploads the files and, if told to, follows their jobs. Files that fail
-// are counted and do not keep others back; the error is ctx's or ErrWaitOver,
-// and the tally is of what was done until then.
+// Run uploads the files and, if config says so, waits for their jobs. A file that fails is counted
+// and does not stop the others. The error is the cause of ctx or ErrAwaitTimeout; the result then
+// counts what was done before.
 func Run(ctx context.Context, files []File, config Config) (Result, error) {
 	start := time.Now()
 	r := &uploader{Config: config, result: Result{Warnings: []Warning{}, Failures: []Failure{}}}
-	jobs := make(chan acceptedFile, len(files)) // so that uploads never wait for followers
+	jobs := make(chan acceptedFile, len(files)) // has room for all, so that uploads do not wait for jobs
 
-	followCtx, stopFollowing := context.WithCancelCause(ctx)
-	defer stopFollowing(nil)
-	var followers sync.WaitGroup
+	awaitCtx, stopAwaiting := context.WithCancelCause(ctx)
+	defer stopAwaiting(nil)
+	var awaits sync.WaitGroup
 	if config.AwaitJobs {
 		for range parallelAwaits {
-			followers.Go(func() {
+			awaits.Go(func() {
 				for job := range jobs {
-					r.awaitJob(followCtx, job)
+					r.awaitJob(awaitCtx, job)
 				}
 			})
 		}
@@ -79,32 +78,32 @@ func Run(ctx context.Context, files []File, config Config) (Result, error) {
 			return nil
 		})
 	}
-	_ = uploads.Wait() // failures are in the tally
+	_ = uploads.Wait() // failures are in the result
 	close(jobs)
 	if config.AwaitJobs && config.AwaitTimeout > 0 {
-		timer := time.AfterFunc(config.AwaitTimeout, func() { stopFollowing(ErrAwaitTimeout) })
+		timer := time.AfterFunc(config.AwaitTimeout, func() { stopAwaiting(ErrAwaitTimeout) })
 		defer timer.Stop()
 	}
-	followers.Wait()
+	awaits.Wait()
 
 	r.result.Seconds = time.Since(start).Seconds()
-	return r.result, context.Cause(followCtx)
+	return r.result, context.Cause(awaitCtx)
 }
 
-// acceptedFile is a file whose upload was.
+// acceptedFile is a file that the server has accepted.
 type acceptedFile struct {
 	file File
 	document.Accepted
 }
 
-// uploader is one call of Run.
+// uploader is the state of one call of Run.
 type uploader struct {
 	Config
-	mu     sync.Mutex // guards tally, and Report from being called twice at once
+	mu     sync.Mutex // guards result and calls of Report
 	result Result
 }
 
-// upload uploads one file and passes its job on.
+// upload uploads one file and sends it to jobs if it is accepted.
 func (r *uploader) upload(ctx context.Context, file File, jobs chan<- acceptedFile) {
 	if ctx.Err() != nil {
 		return
@@ -112,22 +111,22 @@ func (r *uploader) upload(ctx context.Context, file File, jobs chan<- acceptedFi
 	request := document.UploadRequest{Collection: r.Collection, Key: file.Key}
 	answer, err := r.Client.UploadFile(ctx, request, file.Path)
 	if ctx.Err() != nil {
-		return // stopped, which is no failure of the file
+		return // the upload was stopped; the file has not failed
 	}
 	if err != nil {
-		r.recordEvent(Event{File: file, Stage: StageFailed, Err: err}, func(t *Result) { t.addFailure(file, err) })
+		r.recordEvent(Event{File: file, Stage: StageFailed, Err: err}, func(result *Result) { result.addFailure(file, err) })
 		return
 	}
-	r.recordEvent(Event{File: file, Stage: StageUploaded, Job: answer.Job}, func(t *Result) {
-		t.addUpload(answer)
+	r.recordEvent(Event{File: file, Stage: StageUploaded, Job: answer.Job}, func(result *Result) {
+		result.addUpload(answer)
 		if !r.AwaitJobs {
-			t.addWarnings(file, answer.Job.Warnings)
+			result.addWarnings(file, answer.Job.Warnings)
 		}
 	})
 	jobs <- acceptedFile{file, answer}
 }
 
-// awaitJob waits for the job of one file.
+// awaitJob waits until the job of one file has ended.
 func (r *uploader) awaitJob(ctx context.Context, upload acceptedFile) {
 	if ctx.Err() != nil {
 		return
@@ -142,15 +141,15 @@ func (r *uploader) awaitJob(ctx context.Context, upload acceptedFile) {
 		err = JobError(job)
 	}
 	if err != nil {
-		r.recordEvent(Event{File: upload.file, Stage: StageFailed, Job: job, Err: err}, func(t *Result) {
-			t.addWarnings(upload.file, job.Warnings)
-			t.addFailure(upload.file, err)
+		r.recordEvent(Event{File: upload.file, Stage: StageFailed, Job: job, Err: err}, func(result *Result) {
+			result.addWarnings(upload.file, job.Warnings)
+			result.addFailure(upload.file, err)
 		})
 		return
 	}
-	r.recordEvent(Event{File: upload.file, Stage: StageSucceeded, Job: job}, func(t *Result) {
-		t.addWarnings(upload.file, job.Warnings)
-		t.addJob(job, upload.Unchanged)
+	r.recordEvent(Event{File: upload.file, Stage: StageSucceeded, Job: job}, func(result *Result) {
+		result.addWarnings(upload.file, job.Warnings)
+		result.addJob(job, upload.Unchanged)
 	})
 }
 
@@ -164,7 +163,7 @@ func (r *uploader) recordEvent(event Event, count func(*Result)) {
 	}
 }
 
-// JobError says why a job that has ended did not succeed.
+// JobError returns the reason why a job ended without success.
 func JobError(job document.Job) error {
 	for _, reason := range []string{job.Error, job.Tasks.Knowledge.Error, job.Tasks.Summary.Error} {
 		if reason != "" {

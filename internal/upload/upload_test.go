@@ -19,7 +19,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// writeTree writes files below a fresh directory.
+// writeTree writes files into a new directory and returns it. The map has their contents by slash
+// path.
 func writeTree(t *testing.T, files map[string]string) string {
 	t.Helper()
 	root := t.TempDir()
@@ -55,14 +56,14 @@ func TestFind(t *testing.T) {
 	}{
 		"a directory":             {[]string{"docs"}, docs, ""},
 		"with a slash":            {[]string{"docs/"}, docs, ""},
-		"a link to it":            {[]string{"link"}, docs, ""},
+		"a link to a directory":   {[]string{"link"}, docs, ""},
 		"a file":                  {[]string{"docs/guide/a.md"}, []string{"a.md"}, ""},
 		"a file of any name":      {[]string{"notes"}, []string{"notes"}, ""},
 		"several":                 {[]string{"docs/guide", "notes"}, []string{"a.md", "notes"}, ""},
-		"the same key twice":      {[]string{"docs", "other"}, nil, `would both become document "guide/a.md"`},
-		"a name in two spellings": {[]string{"mac", "linux"}, nil, "would both become document \"caf\u00e9.md\""},
+		"the same key twice":      {[]string{"docs", "other"}, nil, `have the same key "guide/a.md"`},
+		"a name in two spellings": {[]string{"mac", "linux"}, nil, "have the same key \"caf\u00e9.md\""},
 		"another spelling":        {[]string{"mac/cafe\u0301.md"}, []string{"caf\u00e9.md"}, ""},
-		"nothing of that name":    {[]string{"docs", "missing"}, nil, "missing"},
+		"a missing path":          {[]string{"docs", "missing"}, nil, "missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -79,7 +80,7 @@ func TestFind(t *testing.T) {
 				keys = append(keys, file.Key)
 				info, err := os.Stat(file.Path)
 				if err != nil || info.Size() != file.Size {
-					t.Errorf("file %+v: %v", file, err)
+					t.Errorf("file %+v has another size, or stat failed: %v", file, err)
 				}
 			}
 			if diff := cmp.Diff(test.keys, keys); diff != "" {
@@ -109,28 +110,28 @@ func TestRun(t *testing.T) {
 	t.Parallel()
 	server := fakeapi.New(t)
 	files, config := prepareFiles(t, server)
-	tally, err := upload.Run(t.Context(), files, config)
+	result, err := upload.Run(t.Context(), files, config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(upload.Result{Documents: 3, Bytes: 10, Failures: []upload.Failure{}}, tally, ignoreTime); diff != "" {
-		t.Errorf("tally (-want +got):\n%s", diff)
+	if diff := cmp.Diff(upload.Result{Documents: 3, Bytes: 10, Failures: []upload.Failure{}}, result, ignoreTime); diff != "" {
+		t.Errorf("result (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(map[string]string{"x:a.md": "# a", "x:b.md": "# bb", "x:c/d.txt": "ccc"}, server.Contents()); diff != "" {
 		t.Errorf("uploaded (-want +got):\n%s", diff)
 	}
 
 	config.AwaitJobs = true
-	tally, err = upload.Run(t.Context(), files, config)
+	result, err = upload.Run(t.Context(), files, config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(upload.Result{Documents: 3, Unchanged: 3, Bytes: 10, Passages: 6, Reused: 6, Failures: []upload.Failure{}}, tally, ignoreTime); diff != "" {
-		t.Errorf("tally of the second run (-want +got):\n%s", diff)
+	if diff := cmp.Diff(upload.Result{Documents: 3, Unchanged: 3, Bytes: 10, Passages: 6, Reused: 6, Failures: []upload.Failure{}}, result, ignoreTime); diff != "" {
+		t.Errorf("result of the second run (-want +got):\n%s", diff)
 	}
 }
 
-func TestRunCountsFailuresAndGoesOn(t *testing.T) {
+func TestRunCountsFailures(t *testing.T) {
 	t.Parallel()
 	server := fakeapi.New(t)
 	server.UploadRejections = map[string]string{"a.md": "the document is empty"}
@@ -139,7 +140,7 @@ func TestRunCountsFailuresAndGoesOn(t *testing.T) {
 	config.AwaitJobs = true
 	stages := map[string][]upload.Stage{}
 	config.Report = func(event upload.Event) { stages[event.File.Key] = append(stages[event.File.Key], event.Stage) }
-	tally, err := upload.Run(t.Context(), files, config)
+	result, err := upload.Run(t.Context(), files, config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,8 +149,8 @@ func TestRunCountsFailuresAndGoesOn(t *testing.T) {
 		{Path: files[1].Path, Key: "b.md", Reason: "the model is gone"},
 	}}
 	byKey := cmpopts.SortSlices(func(a, b upload.Failure) bool { return a.Key < b.Key })
-	if diff := cmp.Diff(want, tally, ignoreTime, byKey); diff != "" {
-		t.Errorf("tally (-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, result, ignoreTime, byKey); diff != "" {
+		t.Errorf("result (-want +got):\n%s", diff)
 	}
 	wantStages := map[string][]upload.Stage{
 		"a.md":    {upload.StageFailed},
@@ -161,64 +162,64 @@ func TestRunCountsFailuresAndGoesOn(t *testing.T) {
 	}
 }
 
-// Warnings are told with and without following the jobs, of those that failed too.
+// Run lists the warnings of all files, with and without waiting for jobs, also if the job failed.
 func TestRunListsWarnings(t *testing.T) {
 	t.Parallel()
-	for _, follow := range []bool{false, true} {
+	for _, await := range []bool{false, true} {
 		server := fakeapi.New(t)
 		warning := document.Warning{Code: "front_matter_unreadable", Detail: "line 2", Start: 3, End: 20}
 		server.JobWarnings = map[string]document.Warnings{"a.md": {warning}, "b.md": {warning}}
 		server.JobErrors = map[string]string{"b.md": "the model is gone"}
 		files, config := prepareFiles(t, server)
-		config.AwaitJobs = follow
-		tally, err := upload.Run(t.Context(), files, config)
+		config.AwaitJobs = await
+		result, err := upload.Run(t.Context(), files, config)
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := []upload.Warning{{Path: files[0].Path, Key: "a.md", Warning: warning}, {Path: files[1].Path, Key: "b.md", Warning: warning}}
 		byKey := cmpopts.SortSlices(func(a, b upload.Warning) bool { return a.Key < b.Key })
-		if diff := cmp.Diff(want, tally.Warnings, byKey); diff != "" {
-			t.Errorf("following: %v: warnings (-want +got):\n%s", follow, diff)
+		if diff := cmp.Diff(want, result.Warnings, byKey); diff != "" {
+			t.Errorf("awaiting jobs: %v: warnings (-want +got):\n%s", await, diff)
 		}
 	}
 }
 
-// What the server puts off, and what it accepts without being able to say so,
-// is uploaded all the same, and once.
-func TestRunComesBack(t *testing.T) {
+// A file whose upload is rate-limited, or whose answer is lost, is uploaded again under the same
+// Idempotency-Key.
+func TestRunRetries(t *testing.T) {
 	t.Parallel()
 	server := fakeapi.New(t)
 	server.RateLimitOnce = map[string]bool{"a.md": true}
 	server.CutOffOnce = map[string]bool{"b.md": true}
 	files, config := prepareFiles(t, server)
-	if _, err := config.Client.Jobs(t.Context(), document.JobFilter{}, document.Page{}); err != nil { // the server is there
+	if _, err := config.Client.Jobs(t.Context(), document.JobFilter{}, document.Page{}); err != nil { // only a server that has answered is tried again
 		t.Fatal(err)
 	}
-	tally, err := upload.Run(t.Context(), files, config)
+	result, err := upload.Run(t.Context(), files, config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tally.Documents != 3 || len(tally.Failures) != 0 {
-		t.Errorf("tally %+v, want three documents and no failure", tally)
+	if result.Documents != 3 || len(result.Failures) != 0 {
+		t.Errorf("result %+v, want three documents and no failure", result)
 	}
 	for _, file := range files {
 		keys := server.Uploads(file.Key)
 		again := file.Key != "c/d.txt"
 		if keys[0] == "" || again != (len(keys) == 2) || keys[0] != keys[len(keys)-1] {
-			t.Errorf("%s was sent with keys %q, want one key, and sent again: %v", file.Key, keys, again)
+			t.Errorf("%s was sent with the idempotency keys %q, want one key; sent again: %v", file.Key, keys, again)
 		}
 	}
 }
 
-func TestRunStopsWhenTheWaitIsOver(t *testing.T) {
+func TestRunStopsAtTimeout(t *testing.T) {
 	t.Parallel()
 	server := fakeapi.New(t)
 	server.UnendingJobs = map[string]bool{"b.md": true}
 	files, config := prepareFiles(t, server)
 	config.AwaitJobs, config.AwaitTimeout = true, 50*time.Millisecond
-	tally, err := upload.Run(t.Context(), files, config)
-	if !errors.Is(err, upload.ErrAwaitTimeout) || tally.Documents != 3 || len(tally.Failures) != 0 {
-		t.Errorf("got %+v, %v; want three documents, no failure and ErrWaitOver", tally, err)
+	result, err := upload.Run(t.Context(), files, config)
+	if !errors.Is(err, upload.ErrAwaitTimeout) || result.Documents != 3 || len(result.Failures) != 0 {
+		t.Errorf("got %+v, %v; want three documents, no failure and ErrAwaitTimeout", result, err)
 	}
 }
 
@@ -234,21 +235,21 @@ func TestRunStopsWithItsContext(t *testing.T) {
 			cancel()
 		}
 	}
-	tally, err := upload.Run(ctx, files, config)
-	if !errors.Is(err, context.Canceled) || len(tally.Failures) != 0 {
-		t.Errorf("got %+v, %v; want no failure and context.Canceled", tally, err)
+	result, err := upload.Run(ctx, files, config)
+	if !errors.Is(err, context.Canceled) || len(result.Failures) != 0 {
+		t.Errorf("got %+v, %v; want no failure and context.Canceled", result, err)
 	}
 }
 
 func TestPrint(t *testing.T) {
 	t.Parallel()
-	tally := upload.Result{
+	result := upload.Result{
 		Documents: 1213, Unchanged: 3, Bytes: 4_200_000, Passages: 9001, Embedded: 9000, Reused: 1, Seconds: 12.34,
 		Warnings: []upload.Warning{{Path: "docs/y.md", Warning: document.Warning{Code: "c", Detail: "two\nlines", Start: 3, End: 20}}},
 		Failures: []upload.Failure{{Path: "docs/x.md", Reason: "empty"}},
 	}
 	var out bytes.Buffer
-	if err := tally.Print(&out); err != nil {
+	if err := result.Print(&out); err != nil {
 		t.Fatal(err)
 	}
 	want := "documents    1,213  (3 unchanged)\n" +
@@ -264,12 +265,12 @@ func TestPrint(t *testing.T) {
 	}
 }
 
-func TestBarDrawsOnTerminalsOnly(t *testing.T) {
+func TestProgressBarWithoutTerminal(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	report, finish := upload.ProgressBar(&out, 3, true)
 	finish()
 	if report != nil || out.Len() != 0 {
-		t.Errorf("drew %q on a buffer", &out)
+		t.Errorf("drew %q on a buffer, want nothing", &out)
 	}
 }

@@ -35,12 +35,12 @@ func TestDevModeReindexes(t *testing.T) {
 		}
 	}
 	before := bestHit(t, c)
-	reindex("Nothing was begun.", "--dimensions", "256", "--dry-run")
-	reindex("Searches are answered by local (256 dimensions) now.", "--dimensions", "256", "--watch")
+	reindex("Dry run: no reindex was begun.", "--dimensions", "256", "--dry-run")
+	reindex("Searches now use local (256 dimensions).", "--dimensions", "256", "--watch")
 	if bestHit(t, c).Score == before.Score {
 		t.Errorf("the best hit still has score %v, want the score of other vectors", before.Score)
 	}
-	reindex("the space from before it answers searches again", "--revert")
+	reindex("the previous space answers searches again", "--revert")
 	if back := bestHit(t, c); back.Content != before.Content || back.Score != before.Score {
 		t.Errorf("after the revert found %q at %v, want %q at %v", back.Content, back.Score, before.Content, before.Score)
 	}
