@@ -13,44 +13,43 @@ import (
 )
 
 const (
-	// maxBacklogAge is how long what the store said of a backlog holds.
+	// maxBacklogAge is how long the backlog that the store returned is used.
 	maxBacklogAge = time.Second
 
-	// minEvictSize is how many tenants' backlogs are kept whatever their age.
+	// minEvictSize is the number of tenants whose backlogs are kept whatever their age.
 	minEvictSize = 1000
 
-	// backlogRetryAfter is when a client that was refused may come again.
+	// backlogRetryAfter is the delay after which a refused client may try again.
 	backlogRetryAfter = 10 * time.Second
 )
 
-// backlogCache keeps the backlog of each tenant, so that refusing an upload costs
-// next to nothing. The zero value is empty.
+// backlogCache holds the backlog of each tenant, so that refusing an upload costs next to nothing.
+// The zero value is empty.
 type backlogCache struct {
 	mu       sync.Mutex
 	byTenant map[string]*tenantBacklog
-	loads    singleflight.Group // of the store, by tenant
+	loads    singleflight.Group // loads from the store, by tenant
 
-	evictAt int // how many there are when it is next looked which to forget
+	evictAt int // size at which old backlogs are removed next
 }
 
-// tenantBacklog is known + added, and what is under way.
+// tenantBacklog is the backlog of one tenant: stored plus accepted, plus uploads under way.
 type tenantBacklog struct {
-	loadedAt time.Time    // when the store was; never if zero
-	stored   task.Backlog // what the store said, less what had been added when it was asked
-	accepted task.Backlog // by this process, ever
-	inFlight int64        // uploads of this process that have been let in
+	loadedAt time.Time    // when stored was loaded; zero if never
+	stored   task.Backlog // from the store, less what this process had accepted by then
+	accepted task.Backlog // what this process has ever accepted
+	inFlight int64        // number of admitted uploads under way in this process
 }
 
-// admitUpload lets an upload in, or refuses it while the tenant's backlog is at a
-// limit. The caller says how it ended by calling leave.
+// admitUpload admits an upload, or refuses it with fault.RateLimited if the backlog of the tenant has
+// reached a limit. The caller must call release with the result of the upload.
 //
-// Within one process no more jobs are let in than the limit of jobs allows:
-// uploads under way count. How many bytes they bring is known only once they
-// are here, so those that are let in together may take the bytes past their
-// limit. What other processes accept, and what workers end, counts after a
+// Within one process, no more jobs are admitted than the limit allows, because uploads under way
+// count. The size of an upload is known only at its end, so uploads that are admitted together may
+// exceed the limit of bytes. What other processes accept, and what workers finish, counts after a
 // second.
-func (s *Service) admitUpload(ctx context.Context, owner string) (leave func(document.Accepted), err error) {
-	t, err := s.cachedBacklog(ctx, owner)
+func (s *Service) admitUpload(ctx context.Context, tenantID string) (release func(document.Accepted), err error) {
+	t, err := s.cachedBacklog(ctx, tenantID)
 	if err != nil {
 		return nil, err
 	}
@@ -61,11 +60,11 @@ func (s *Service) admitUpload(ctx context.Context, owner string) (leave func(doc
 	switch {
 	case jobs >= s.BacklogLimit.Jobs:
 		return nil, fault.New(fault.RateLimited,
-			"%d documents are being worked on or wait for it, and GRISTMILL_MAX_QUEUED_JOBS allows %d: send this one again when some are done",
+			"backlog limit reached: %d documents are queued or being processed, and GRISTMILL_MAX_QUEUED_JOBS allows %d; send this one again when some are done",
 			jobs, s.BacklogLimit.Jobs).WithRetryAfter(backlogRetryAfter)
 	case bytes >= s.BacklogLimit.Bytes:
 		return nil, fault.New(fault.RateLimited,
-			"%d bytes of documents are being worked on or wait for it, and GRISTMILL_MAX_QUEUED_BYTES allows %d: send this one again when some are done",
+			"backlog limit reached: %d bytes of documents are queued or being processed, and GRISTMILL_MAX_QUEUED_BYTES allows %d; send this one again when some are done",
 			bytes, s.BacklogLimit.Bytes).WithRetryAfter(backlogRetryAfter)
 	}
 	t.inFlight++
@@ -80,62 +79,61 @@ func (s *Service) admitUpload(ctx context.Context, owner string) (leave func(doc
 	}, nil
 }
 
-// cachedBacklog returns the tenant's backlog. It asks the store for it unless
-// it was asked just now. Callers at the same time ask once.
-func (s *Service) cachedBacklog(ctx context.Context, owner string) (*tenantBacklog, error) {
+// cachedBacklog returns the backlog of the tenant. It loads the backlog from the store if the cached
+// one is too old. Concurrent callers share one load.
+func (s *Service) cachedBacklog(ctx context.Context, tenantID string) (*tenantBacklog, error) {
 	b := &s.backlogs
 	b.mu.Lock()
-	t := b.byTenant[owner]
+	t := b.byTenant[tenantID]
 	fresh := t != nil && time.Since(t.loadedAt) < maxBacklogAge
 	b.mu.Unlock()
 	if fresh {
 		return t, nil
 	}
-	asked, err, _ := b.loads.Do(owner, func() (any, error) {
-		// For all who wait, whichever of them goes.
+	loaded, err, _ := b.loads.Do(tenantID, func() (any, error) {
+		// Other callers wait for this load, so it goes on when this caller's context ends.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beginTimeout)
 		defer cancel()
-		return s.loadBacklog(ctx, owner)
+		return s.loadBacklog(ctx, tenantID)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return asked.(*tenantBacklog), nil
+	return loaded.(*tenantBacklog), nil
 }
 
-// loadBacklog asks the store. An upload that is accepted meanwhile may be in
-// its answer or not, and is counted beside it: rather twice, for a second, than
-// not at all.
-func (s *Service) loadBacklog(ctx context.Context, owner string) (*tenantBacklog, error) {
+// loadBacklog loads the backlog from the store. What is accepted meanwhile may or may not be in the
+// store's result, and is added to it: so it may count twice for a second, but never not at all.
+func (s *Service) loadBacklog(ctx context.Context, tenantID string) (*tenantBacklog, error) {
 	b := &s.backlogs
 	b.mu.Lock()
-	t := b.byTenant[owner]
+	t := b.byTenant[tenantID]
 	if t == nil {
 		t = &tenantBacklog{}
 	}
 	before := t.accepted
 	b.mu.Unlock()
 
-	asked := time.Now()
-	known, err := s.Store.Backlog(ctx)
+	loadedAt := time.Now()
+	stored, err := s.Store.Backlog(ctx)
 	if err != nil {
 		return nil, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	t.loadedAt = asked
-	t.stored = task.Backlog{Jobs: known.Jobs - before.Jobs, Bytes: known.Bytes - before.Bytes}
-	b.put(owner, t)
+	t.loadedAt = loadedAt
+	t.stored = task.Backlog{Jobs: stored.Jobs - before.Jobs, Bytes: stored.Bytes - before.Bytes}
+	b.put(tenantID, t)
 	return t, nil
 }
 
-// put keeps the backlog of a tenant, and forgets those that nobody needs when
-// there are many.
-func (b *backlogCache) put(owner string, t *tenantBacklog) {
+// put stores the backlog of a tenant. If there are many, it removes those that are old and without
+// uploads under way.
+func (b *backlogCache) put(tenantID string, t *tenantBacklog) {
 	if b.byTenant == nil {
 		b.byTenant = map[string]*tenantBacklog{}
 	}
-	b.byTenant[owner] = t
+	b.byTenant[tenantID] = t
 	if len(b.byTenant) < b.evictAt {
 		return
 	}

@@ -11,37 +11,37 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// emptyBacklogStore is a store of tenants that have nothing to do.
+// emptyBacklogStore is a store without unfinished work.
 type emptyBacklogStore struct{ Store }
 
 func (emptyBacklogStore) Backlog(context.Context) (task.Backlog, error) {
 	return task.Backlog{}, nil
 }
 
-// Tenants that upload nothing any more are forgotten, and no upload that is
+// The cache removes the backlogs of tenants that upload nothing any more, but not those with uploads
 // under way.
-func TestBacklogsThatNobodyNeedsAreForgotten(t *testing.T) {
+func TestBacklogCacheIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		step := &Service{Config: Config{Store: emptyBacklogStore{}, BacklogLimit: task.Backlog{Jobs: 1, Bytes: 1}}}
-		if _, err := step.admitUpload(t.Context(), "busy"); err != nil {
+		service := &Service{Config: Config{Store: emptyBacklogStore{}, BacklogLimit: task.Backlog{Jobs: 1, Bytes: 1}}}
+		if _, err := service.admitUpload(t.Context(), "busy"); err != nil {
 			t.Fatal(err)
 		}
 		for i := range 20 * minEvictSize {
-			leave, err := step.admitUpload(t.Context(), fmt.Sprint(i))
+			release, err := service.admitUpload(t.Context(), fmt.Sprint(i))
 			if err != nil {
 				t.Fatal(err)
 			}
-			leave(document.Accepted{})
+			release(document.Accepted{})
 			if i%100 == 0 {
-				<-time.After(time.Second) // of the bubble's clock
+				<-time.After(time.Second) // on the bubble's clock
 			}
 		}
-		if n := len(step.backlogs.byTenant); n > 2*minEvictSize {
-			t.Errorf("the backlogs of %d tenants are kept, want at most %d", n, 2*minEvictSize)
+		if n := len(service.backlogs.byTenant); n > 2*minEvictSize {
+			t.Errorf("%d backlogs are cached, want at most %d", n, 2*minEvictSize)
 		}
-		if _, err := step.admitUpload(t.Context(), "busy"); err == nil {
-			t.Error("a second upload is let in where the limit is one, and the first is under way")
+		if _, err := service.admitUpload(t.Context(), "busy"); err == nil {
+			t.Error("a second upload is admitted with a limit of one, while the first is under way")
 		}
 	})
 }

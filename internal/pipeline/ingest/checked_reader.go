@@ -14,9 +14,9 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// checkedReader is an upload on its way to object storage. It hashes, measures and
-// checks what passes through, and fails the read, and with it the upload, at
-// the first byte that cannot be accepted. Memory does not depend on its size.
+// checkedReader reads an upload on its way to object storage. It hashes, measures and checks the
+// bytes. A read fails at the first byte that cannot be accepted, and the upload fails with it. Its
+// memory does not depend on the size of the upload.
 type checkedReader struct {
 	source io.Reader
 	limit  int64
@@ -28,11 +28,11 @@ type checkedReader struct {
 	escapes escapeFinder
 }
 
-// newCheckedReader looks at the first bytes of body and returns its checked content, or
-// fault.UnsupportedMediaType when they are those of a format that is not text.
+// newCheckedReader reads the first bytes of body and returns a reader of all of it. It returns
+// fault.UnsupportedMediaType if the document has a format that is not text.
 func newCheckedReader(body io.Reader, limit int64, declared string) (*checkedReader, error) {
 	buffered := bufio.NewReaderSize(body, 4<<10)
-	// A read error here comes again, from the same place, when content is read.
+	// If this read fails, the next read from the same position returns the error.
 	first, _ := buffered.Peek(sniffBytes)
 	if err := checkFormat(first, declared); err != nil {
 		return nil, err
@@ -40,8 +40,8 @@ func newCheckedReader(body io.Reader, limit int64, declared string) (*checkedRea
 	return &checkedReader{source: buffered, limit: limit, hash: sha256.New()}, nil
 }
 
-// Read implements io.Reader. At the end of the source it returns io.EOF only
-// if the whole can be accepted.
+// Read implements io.Reader. At the end of the source it returns io.EOF only if the whole document
+// can be accepted.
 func (c *checkedReader) Read(p []byte) (int, error) {
 	n, err := c.source.Read(p)
 	if n > 0 {
@@ -56,7 +56,7 @@ func (c *checkedReader) Read(p []byte) (int, error) {
 		}
 		return n, io.EOF
 	case err != nil && fault.As(err) == nil && !errors.Is(err, context.Canceled):
-		return 0, fault.Wrap(fault.BadRequest, err, "the upload was cut off after %d bytes; send it again", c.size)
+		return 0, fault.Wrap(fault.BadRequest, err, "the upload was interrupted after %d bytes; send it again", c.size)
 	case err != nil:
 		return 0, fmt.Errorf("read the upload: %w", err)
 	}
@@ -66,9 +66,9 @@ func (c *checkedReader) Read(p []byte) (int, error) {
 // checkNext checks and counts the next bytes.
 func (c *checkedReader) checkNext(p []byte) error {
 	if c.size+int64(len(p)) > c.limit {
-		return fault.New(fault.TooLarge, "the document is larger than %d bytes, which is the most that is taken", c.limit)
+		return fault.New(fault.TooLarge, "the document is larger than the limit of %d bytes", c.limit)
 	}
-	// The head has these bytes even where they are refused: they show why.
+	// The head gets these bytes even if they are refused: detectWideEncoding needs them.
 	if room := markdown.HeadSize - len(c.head); room > 0 {
 		c.head = append(c.head, p[:min(room, len(p))]...)
 	}
@@ -87,16 +87,16 @@ func (c *checkedReader) checkNext(p []byte) error {
 	return nil
 }
 
-// checkEnd checks what only the end can tell.
+// checkEnd checks what only the end of the document shows.
 func (c *checkedReader) checkEnd() error {
 	if cut := len(c.utf8.partial); cut > 0 {
-		return invalidEncodingError(c.size-int64(cut), "a character that is cut off", "")
+		return invalidEncodingError(c.size-int64(cut), "an incomplete character", "")
 	}
 	if !c.utf8.hasText {
-		return fault.New(fault.EmptyDocument, "the document is empty, or has nothing but white space and invisible characters")
+		return fault.New(fault.EmptyDocument, "the document is empty, or has only white space and invisible characters")
 	}
 	return checkSevenBitEncoding(c.head)
 }
 
-// sha256Hex returns the hash of all that was read, in lower-case hex.
+// sha256Hex returns the hash of all bytes read so far, in lower-case hex.
 func (c *checkedReader) sha256Hex() string { return hex.EncodeToString(c.hash.Sum(nil)) }

@@ -12,8 +12,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// uploadBothWays hands one document over, whole and byte by byte, and returns what is
-// said of it. What is refused must leave nothing.
+// uploadBothWays uploads a document in one read and byte by byte, and returns the error, which must be
+// the same. A refused upload must leave nothing behind.
 func uploadBothWays(t *testing.T, request document.UploadRequest, body string) error {
 	t.Helper()
 	if request.Key == "" {
@@ -23,14 +23,14 @@ func uploadBothWays(t *testing.T, request document.UploadRequest, body string) e
 	for how, reader := range map[string]func(io.Reader) io.Reader{
 		"whole": func(r io.Reader) io.Reader { return r }, "byte by byte": iotest.OneByteReader,
 	} {
-		step, m := newService(t)
-		_, again := step.Upload(tenantContext(t), request, reader(strings.NewReader(body)))
-		if err != nil && (fault.As(again) == nil || fault.As(again).Detail != fault.As(err).Detail) {
-			t.Errorf("%s: %v, and else %v", how, again, err)
+		service, m := newService(t)
+		_, got := service.Upload(tenantContext(t), request, reader(strings.NewReader(body)))
+		if err != nil && (fault.As(got) == nil || fault.As(got).Detail != fault.As(err).Detail) {
+			t.Errorf("%s: got error %v, want the same as the other way, %v", how, got, err)
 		}
-		err = again
+		err = got
 		if err != nil && len(m.objects)+len(m.notes)+len(m.uploads)+m.collections != 0 {
-			t.Errorf("%s: refused, and left something behind", how)
+			t.Errorf("%s: the refused upload left something behind", how)
 		}
 	}
 	return err
@@ -40,12 +40,12 @@ func wantFault(t *testing.T, err error, kind fault.Kind, detail ...string) {
 	t.Helper()
 	f := fault.As(err)
 	if f == nil || f.Kind != kind {
-		t.Errorf("%v, want %s", err, kind)
+		t.Errorf("got error %v, want %s", err, kind)
 		return
 	}
 	for _, part := range detail {
 		if !strings.Contains(f.Detail, part) {
-			t.Errorf("%q does not say %q", f.Detail, part)
+			t.Errorf("the error %q does not contain %q", f.Detail, part)
 		}
 	}
 }
@@ -57,17 +57,17 @@ func TestDeclaredMediaTypes(t *testing.T) {
 		"text/x-markdown": "text/markdown", "text/plain;charset=us-ascii": "text/plain", `text/plain; charset="utf-8"`: "text/plain",
 		"application/octet-stream": "text/markdown", "application/x-www-form-urlencoded": "text/markdown",
 	} {
-		step, m := newService(t)
-		if _, err := step.Upload(tenantContext(t), document.UploadRequest{Key: "k.md", MediaType: declared}, strings.NewReader("text")); err != nil {
+		service, m := newService(t)
+		if _, err := service.Upload(tenantContext(t), document.UploadRequest{Key: "k.md", MediaType: declared}, strings.NewReader("text")); err != nil {
 			t.Errorf("%q: %v", declared, err)
 		} else if got := m.uploads[0].MediaType; got != want {
-			t.Errorf("%q becomes %q, want %q", declared, got, want)
+			t.Errorf("%q: media type %q, want %q", declared, got, want)
 		}
 	}
 	for declared, detail := range map[string]string{
 		"multipart/form-data; boundary=b":         "send a form by POST",
-		"application/json":                        "application/json is not taken",
-		"text/html; charset=utf-8":                "text/html is not taken",
+		"application/json":                        "application/json is not accepted",
+		"text/html; charset=utf-8":                "text/html is not accepted",
 		"text/csv":                                "send it as text/markdown or text/plain",
 		"application/pdf":                         "convert",
 		"image/png":                               "image/png",
@@ -83,7 +83,7 @@ func TestDeclaredMediaTypes(t *testing.T) {
 	}
 }
 
-// What clients and people send for a document that is none.
+// Documents that are not text but are uploaded by mistake.
 func TestFormats(t *testing.T) {
 	t.Parallel()
 	zip := func(first string) string {
@@ -128,7 +128,7 @@ func TestFormats(t *testing.T) {
 		"---\ncontent-type: reference\n---\n# Mill\n", "Content-Type: what a header says\n\n# Headers\n", "Note: see\nMIME-Version: 1.0\n",
 	} {
 		if err := uploadBothWays(t, form, text); err != nil {
-			t.Errorf("%q is text: %v", text, err)
+			t.Errorf("%q is text, but got error %v", text, err)
 		}
 	}
 }
@@ -167,7 +167,7 @@ func TestWideEncodingsAreNamed(t *testing.T) {
 					err := uploadBothWays(t, document.UploadRequest{}, encode(mark+text, test.order, test.bytes))
 					f := fault.As(err)
 					if f == nil || f.Kind != fault.InvalidEncoding {
-						t.Fatalf("%v, want invalid_encoding", err)
+						t.Fatalf("got error %v, want invalid_encoding", err)
 					}
 					wantFault(t, err, fault.InvalidEncoding, encoding, "iconv -f "+encoding+" -t UTF-8")
 				})
@@ -213,7 +213,7 @@ func TestEncodingsOfSevenBitsAreNamed(t *testing.T) {
 		"\x1b[1mbold\x1b[0m", "\x1b(B\x1b[m of tput", "echo -e '\x1b$'", "ends in \x1b", "ends in \x1b$", `(format t "~{~a~^, ~}~%" names) ~{abcdefghijklmnop~}`, "+1-800-GRAIN", "costs $B",
 	} {
 		if err := uploadBothWays(t, document.UploadRequest{}, text); err != nil {
-			t.Errorf("%q is text: %v", text, err)
+			t.Errorf("%q is text, but got error %v", text, err)
 		}
 	}
 }
@@ -228,17 +228,17 @@ func TestInvisibleCharactersAreNoText(t *testing.T) {
 	}
 	for _, body := range []string{"\u200b.", "\ue000", "☺\ufe0f", "\u0301", "---\ntitle: Mill\n---\n"} {
 		if err := uploadBothWays(t, document.UploadRequest{}, body); err != nil {
-			t.Errorf("%+q is text: %v", body, err)
+			t.Errorf("%+q is text, but got error %v", body, err)
 		}
 	}
 }
 
-// Keys are stored in one form, whichever way they were typed.
-func TestKeysAreNormal(t *testing.T) {
+// Keys are stored in one Unicode form, whichever form the client sends.
+func TestKeysAreNormalised(t *testing.T) {
 	t.Parallel()
-	step, m := newService(t)
+	service, m := newService(t)
 	for _, key := range []string{"cafe\u0301.md", "caf\u00e9.md"} {
-		if _, err := step.Upload(tenantContext(t), document.UploadRequest{Key: key}, strings.NewReader("text")); err != nil {
+		if _, err := service.Upload(tenantContext(t), document.UploadRequest{Key: key}, strings.NewReader("text")); err != nil {
 			t.Fatal(err)
 		}
 	}

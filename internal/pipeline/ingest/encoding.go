@@ -11,8 +11,8 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/fault"
 )
 
-// invalidEncodingError says at which byte a document is not UTF-8, and what it seems
-// to be instead, if that can be told.
+// invalidEncodingError says at which byte a document is not UTF-8, and which encoding it seems to
+// have, if that is known.
 func invalidEncodingError(offset int64, what, encoding string) error {
 	if encoding == "" {
 		return fault.New(fault.InvalidEncoding,
@@ -22,7 +22,7 @@ func invalidEncodingError(offset int64, what, encoding string) error {
 		"the document is %s and not UTF-8: %s at offset %d; convert it with iconv -f %[1]s -t UTF-8", encoding, what, offset).WithOffset(offset)
 }
 
-// byteOrderMarks are byte order marks, longest first.
+// byteOrderMarks are the byte order marks of wide encodings, longest first.
 var byteOrderMarks = []struct{ mark, encoding string }{
 	{"\xff\xfe\x00\x00", "UTF-32LE"},
 	{"\x00\x00\xfe\xff", "UTF-32BE"},
@@ -30,8 +30,8 @@ var byteOrderMarks = []struct{ mark, encoding string }{
 	{"\xfe\xff", "UTF-16BE"},
 }
 
-// detectWideEncoding returns the encoding of text whose characters have two or four
-// bytes each, going by the document's first bytes, or "" when it is none.
+// detectWideEncoding returns the encoding of a text with two or four bytes for each character, by the
+// first bytes of the document, or "" if it has no such encoding.
 func detectWideEncoding(head []byte) string {
 	for _, m := range byteOrderMarks {
 		if bytes.HasPrefix(head, []byte(m.mark)) {
@@ -61,11 +61,11 @@ func isUTF32(head []byte, order binary.ByteOrder) bool {
 	return len(head) >= 8
 }
 
-// isUTF16 also wants most of the zero bytes to be upper halves, as those of
-// Latin letters, spaces and line ends are: read in the wrong order, these are
-// characters too. And where all others are text by themselves they must be at
-// least half of the upper halves: two Latin letters read as one are a character,
-// and a text may have a NUL byte by mistake.
+// isUTF16 reports whether head is UTF-16 text in the given byte order. Most of its zero bytes must be
+// upper halves of units, as in Latin letters, spaces and line ends: in the wrong order, these units
+// are characters too. If the text without its zero bytes is UTF-8, at least half of the units must
+// have a zero upper half: two Latin letters read as one unit are a character, and a UTF-8 text may
+// have a NUL byte by mistake.
 func isUTF16(head []byte, order binary.ByteOrder) bool {
 	var units []uint16
 	upper, lower := 0, 0
@@ -80,7 +80,7 @@ func isUTF16(head []byte, order binary.ByteOrder) bool {
 		}
 	}
 	if n := len(units); n > 1 && utf16.IsSurrogate(rune(units[n-1])) {
-		units = units[:n-1] // its other half may be still to come
+		units = units[:n-1] // its other half may follow the head
 	}
 	for _, r := range utf16.Decode(units) {
 		if r == unicode.ReplacementChar || !isTextRune(r) {
@@ -90,19 +90,19 @@ func isUTF16(head []byte, order binary.ByteOrder) bool {
 	return upper > lower && (2*upper >= len(units) || !isUTF8Text(bytes.ReplaceAll(head, []byte{0}, nil)))
 }
 
-// isUTF8Text reports whether b is UTF-8 that texts have.
+// isUTF8Text reports whether b is UTF-8 without characters that texts do not have.
 func isUTF8Text(b []byte) bool {
 	return isUTF8Prefix(b) && !bytes.ContainsFunc(b, func(r rune) bool { return r != utf8.RuneError && !isTextRune(r) })
 }
 
-// isTextRune reports whether r is a character that texts have.
+// isTextRune reports whether r is a character that occurs in texts.
 func isTextRune(r rune) bool {
 	return r == '\t' || r == '\n' || r == '\r' || r == '\f' || unicode.IsGraphic(r) || unicode.Is(unicode.Cf, r) ||
 		unicode.In(r, unicode.Zl, unicode.Zp)
 }
 
-// escapeSequences are the sequences by which encodings of seven bits, which are UTF-8
-// as far as bytes go, turn to a set of characters of two bytes.
+// escapeSequences are the sequences with which seven-bit encodings, whose bytes are valid UTF-8, shift
+// to a set of two-byte characters.
 var escapeSequences = []struct{ sequence, encoding string }{
 	{"\x1b$@", "ISO-2022-JP"},
 	{"\x1b$B", "ISO-2022-JP"},
@@ -120,12 +120,12 @@ var escapeSequences = []struct{ sequence, encoding string }{
 
 const escape = 0x1b
 
-// escapeFinder finds the first of the shifts in a stream.
+// escapeFinder finds the first escape sequence in a stream.
 type escapeFinder struct {
-	partial []byte // what may be the beginning of one, at the end of what has passed
+	partial []byte // bytes at the end of the previous part that may begin a sequence
 }
 
-// find looks for a shift that ends in p, which begins at offset.
+// find returns an error if an escape sequence ends in p. offset is the position of p in the stream.
 func (f *escapeFinder) find(p []byte, offset int64) error {
 	for i := 0; i < len(p); i++ {
 		if len(f.partial) == 0 {
@@ -153,15 +153,15 @@ func (f *escapeFinder) find(p []byte, offset int64) error {
 	return nil
 }
 
-// hzRun is text between the shifts of HZ: pairs that are Chinese characters.
+// hzRun matches text between the shifts of HZ: pairs of bytes that are Chinese characters.
 var hzRun = regexp.MustCompile(`~\{((?:[!-w][!-~])+)~\}`)
 
-// minHZPairs is how many of them there must be, most of them common ones, for a
-// text to be HZ: others may have "~{" in them.
+// minHZPairs is the minimum number of pairs in an HZ text, most of which must be common ones: other
+// texts may have "~{" in them too.
 const minHZPairs = 8
 
-// checkSevenBitEncoding refuses what only the whole beginning of a document shows to
-// be in an encoding of seven bits.
+// checkSevenBitEncoding returns an error if the head of the document shows that its encoding has
+// seven bits.
 func checkSevenBitEncoding(head []byte) error {
 	if bytes.HasPrefix(head, []byte("+/v8")) || bytes.HasPrefix(head, []byte("+/v9")) {
 		return invalidEncodingError(0, "its byte order mark", "UTF-7")

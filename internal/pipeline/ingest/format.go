@@ -10,19 +10,19 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/fault"
 )
 
-// sniffBytes is how much of a document is looked at for its format; it is what
-// http.DetectContentType looks at.
+// sniffBytes is the number of bytes from which the format is detected. http.DetectContentType uses as
+// many.
 const sniffBytes = 512
 
-// format is one that is uploaded by mistake for text.
+// format is a format that people upload by mistake for text.
 type format struct {
-	prefix string // with these bytes
+	prefix string // first bytes of a document of the format
 	name   string
 	advice string
 }
 
-// binaryFormats hold bytes that text does not. A signature alone does not
-// convict: text may begin with "BZh" or "PAR1".
+// binaryFormats are formats with bytes that text does not have. Both are checked: text may begin with
+// the prefix "BZh" or "PAR1" too.
 var binaryFormats = []format{
 	{"PK\x03\x04", "a zip archive", "unpack it and upload its text files"},
 	{"\x1f\x8b", "compressed with gzip", "uncompress it first"},
@@ -39,7 +39,7 @@ var binaryFormats = []format{
 	{"MZ", "a program", "upload markdown or plain text"},
 }
 
-// zipFormats are told by the name, and the content, of an archive's first file.
+// zipFormats are recognised by the name and the content of the first file in a zip archive.
 var zipFormats = []format{
 	{"mimetypeapplication/epub+zip", "an EPUB", "convert it to markdown first, with pandoc for example"},
 	{"mimetypeapplication/vnd.oasis.opendocument", "an OpenDocument file", "convert it to markdown first, with pandoc for example"},
@@ -48,7 +48,7 @@ var zipFormats = []format{
 	{"word/", "an Office document (docx)", "convert it to markdown first, with pandoc for example"},
 }
 
-// textFormats are made of characters, but are not what their author wrote.
+// textFormats are formats that consist of text characters.
 var textFormats = []struct {
 	pattern *regexp.Regexp // at the beginning, after white space and a byte order mark
 	format
@@ -56,23 +56,23 @@ var textFormats = []struct {
 	{regexp.MustCompile(`^\{\\rtf`), format{name: "RTF", advice: "convert it to markdown first, with pandoc for example"}},
 	{regexp.MustCompile(`(?i)^(<!doctype html|<html)[\s>]`), format{name: "an HTML page", advice: "convert it to markdown first, with pandoc for example"}},
 	{regexp.MustCompile(`^version https://(git-lfs|hawser)\.github\.com/spec/v\d+\r?\n(.*\n)*oid sha256:`),
-		format{name: "a Git LFS pointer", advice: "run git lfs pull, and upload the file that it stands for"}},
-	// A line of nothing but hyphens begins front matter.
+		format{name: "a Git LFS pointer", advice: "run git lfs pull, and upload the file that it points to"}},
+	// A line of only hyphens begins front matter.
 	{regexp.MustCompile(`(?i)^--\S{0,70}[^\s-]\S{0,70}\r?\ncontent-(disposition|type|transfer-encoding):`),
 		format{name: "a multipart form", advice: "send a form by POST with Content-Type multipart/form-data, or the document as it is by PUT"}},
-	// The headers of a message, or of a part of one: its text is encoded, or one of several.
+	// The headers of a mail, or of a part of one. Its text is encoded, or one of several.
 	{regexp.MustCompile(`(?i)^([\w-]+:.*\n([ \t].*\n)*)*(content-transfer-encoding:[ \t]*(base64|quoted-printable)|mime-version:[ \t]*1\.0[ \t]*\r?\n([\w-]+:.*\n([ \t].*\n)*)*content-type:[ \t]*multipart/)`),
 		format{name: "a mail", advice: "decode it and send its text"}},
 	{regexp.MustCompile(`(?i)^data:[a-z0-9.+-]+/[a-z0-9.+-]+(;[^,\s]*)?;base64,`),
 		format{name: "a data: URI", advice: "send the bytes that it holds"}},
 }
 
-// urlEncodedForm is a form as application/x-www-form-urlencoded has it.
+// urlEncodedForm matches the body of a form of type application/x-www-form-urlencoded.
 var urlEncodedForm = regexp.MustCompile(`^[\w.~*-]+=[\w.~*+%&=-]*%[0-9A-Fa-f]{2}[\w.~*+%&=-]*$`)
 
-// checkFormat refuses a document whose first bytes are those of a format that
-// is not text, or of text wrapped into something else. The declared media type
-// says whether a form was meant.
+// checkFormat returns fault.UnsupportedMediaType if the first bytes are those of a format that is not
+// text, or that contains the text in another form. The declared media type says whether the body
+// may be a form.
 func checkFormat(first []byte, declared string) error {
 	f, found := detectFormat(first)
 	if !found && strings.HasPrefix(declared, "application/x-www-form-urlencoded") && urlEncodedForm.Match(first) {
@@ -109,12 +109,11 @@ func detectFormat(first []byte) (format, bool) {
 	if strings.HasPrefix(kind, "text/") || kind == "application/octet-stream" {
 		return format{}, false
 	}
-	return format{name: kind, advice: "upload the text that belongs to it"}, true
+	return format{name: kind, advice: "upload its text"}, true
 }
 
-// detectZip tells what kind of document a zip archive is. An archive's first
-// file has its name at byte 30, after which, where it is not compressed, comes
-// its content.
+// detectZip returns the kind of document that a zip archive is. The name of the first file begins at
+// byte 30; if the file is not compressed, its content follows.
 func detectZip(first []byte) (format, bool) {
 	if len(first) < 30 || !bytes.HasPrefix(first, []byte("PK\x03\x04")) {
 		return format{}, false
@@ -127,7 +126,7 @@ func detectZip(first []byte) (format, bool) {
 	return format{}, false
 }
 
-// isUTF8Prefix reports whether b is UTF-8, but for a rune cut off at its end.
+// isUTF8Prefix reports whether b is valid UTF-8, except for an incomplete rune at its end.
 func isUTF8Prefix(b []byte) bool {
 	for i := 0; i < utf8.UTFMax && len(b) > 0 && !utf8.Valid(b); i++ {
 		b = b[:len(b)-1]

@@ -23,19 +23,18 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// Objects keeps originals. Put is all or nothing: an object that could not be
-// written whole is not there. An error of r comes back wrapped. Delete removes
-// the object and whatever a Put that failed has left under its name. WriteBuffer
-// returns how much memory Put holds while it writes an object of at most size
-// bytes, or of any size if that is 0.
+// Objects holds originals. Put writes all or nothing: if it fails, there is no object. It wraps
+// errors of r. Delete deletes the object and what a failed Put has left under its name.
+// WriteBufferSize returns the size of the memory that Put needs for an object of at most size bytes,
+// or of any size if size is 0.
 type Objects interface {
 	Put(ctx context.Context, name string, r io.Reader) (original.ObjectInfo, error)
 	Delete(ctx context.Context, name string) error
 	WriteBufferSize(size int64) int64
 }
 
-// Originals opens originals: fault.NotFound for one that is gone, fault.Damaged
-// for one that is not what was uploaded.
+// Originals opens originals. Open returns fault.NotFound if the original is missing, and
+// fault.Damaged if it is not what was uploaded.
 type Originals interface {
 	Open(ctx context.Context, of original.Ref) (*original.Reader, error)
 }
@@ -52,8 +51,8 @@ type Store interface {
 	Backlog(ctx context.Context) (task.Backlog, error)
 }
 
-// Dispatcher puts into the queue what there is room for. It does not fail, and
-// returns soon when the queue is down: what is not dispatched now is later.
+// Dispatcher puts tasks into the queue while there is room. It does not fail, and returns soon if the
+// queue is down. The sweep dispatches what it could not.
 type Dispatcher interface {
 	Dispatch(ctx context.Context)
 }
@@ -65,18 +64,18 @@ type Config struct {
 	Store           Store
 	Dispatcher      Dispatcher
 	Log             *slog.Logger
-	MaxBytes        int64             // of one original
-	Memory          *MemoryLimit      // of all uploads under way
-	BacklogLimit    task.Backlog      // of a tenant; uploads past it are refused
-	DefaultModel    document.Model    // of collections made on first use
-	DefaultChunking document.Chunking // of collections made on first use
+	MaxBytes        int64             // maximum size of an original
+	Memory          *MemoryLimit      // shared by all uploads under way
+	BacklogLimit    task.Backlog      // of one tenant; uploads above it are refused
+	DefaultModel    document.Model    // of new collections
+	DefaultChunking document.Chunking // of new collections
 
-	// OnModelNeeded, if not nil, is called when a document was accepted into a
-	// collection that holds nothing yet: its model is about to be needed.
+	// OnModelNeeded, if not nil, is called when a document was accepted into a collection that holds
+	// nothing yet: its model will be needed soon.
 	OnModelNeeded func(ctx context.Context) `zero:"ok"`
 }
 
-// Service takes uploads in.
+// Service accepts uploads.
 type Service struct {
 	Config
 	backlogs backlogCache
@@ -90,28 +89,26 @@ func NewService(config Config) (*Service, error) {
 	return &Service{Config: config}, nil
 }
 
-// beginTimeout bounds what is asked of the store before the body is read.
+// beginTimeout bounds the calls of the store before the body is read.
 const beginTimeout = 5 * time.Second
 
-// acceptTimeout bounds the transaction that accepts a document. It runs on
-// when the client goes, so that its outcome is known. An original that is there
-// already may have to be read for that, which takes slowestRead bytes a second
-// at the least.
+// acceptTimeout bounds the transaction that accepts a document. The transaction goes on if the client
+// disconnects, so that its outcome is known. It may have to read an existing original, for which
+// more time is added: minReadRate is the minimum rate in bytes per second.
 const (
 	acceptTimeout = 30 * time.Second
 	minReadRate   = 1 << 20
 )
 
-// cleanupTimeout bounds removing an object that turned out not to be wanted.
+// cleanupTimeout bounds the deletion of an object that is not needed.
 const cleanupTimeout = 10 * time.Second
 
-// Upload streams body to object storage, checking it on the way, and then
-// accepts it: the document, its version and its job are one transaction. When
-// Upload returns without error nothing can lose the document any more; when
-// it returns an error nothing of it is stored. While the tenant's backlog is
-// at its limit, there is no memory, or the store is down, the body is not read.
+// Upload streams body to object storage, checks it meanwhile, and then accepts it: one transaction
+// writes the document, its version and its job. After Upload has returned without an error, the
+// document cannot be lost; after an error, nothing of it is stored. If the backlog of the tenant is
+// at its limit, there is no memory, or the store is down, Upload does not read the body.
 func (s *Service) Upload(ctx context.Context, request document.UploadRequest, body io.Reader) (accepted document.Accepted, err error) {
-	owner, err := tenant.From(ctx)
+	tenantID, err := tenant.From(ctx)
 	if err != nil {
 		return document.Accepted{}, fmt.Errorf("upload: %w", err)
 	}
@@ -119,17 +116,17 @@ func (s *Service) Upload(ctx context.Context, request document.UploadRequest, bo
 	if err != nil {
 		return document.Accepted{}, err
 	}
-	leave, err := s.admitUpload(ctx, owner)
+	releaseBacklog, err := s.admitUpload(ctx, tenantID)
 	if err != nil {
 		return document.Accepted{}, fmt.Errorf("upload %s: %w", request.Key, err)
 	}
-	defer func() { leave(accepted) }()
+	defer func() { releaseBacklog(accepted) }()
 	release, err := s.Memory.reserve(ctx, s.Objects.WriteBufferSize(request.MaxSize))
 	if err != nil {
 		return document.Accepted{}, fmt.Errorf("upload %s: %w", request.Key, err)
 	}
 	defer release()
-	object, err := s.beginUpload(ctx, owner)
+	object, err := s.beginUpload(ctx, tenantID)
 	if err != nil {
 		return document.Accepted{}, fmt.Errorf("upload %s: %w", request.Key, err)
 	}
@@ -138,7 +135,7 @@ func (s *Service) Upload(ctx context.Context, request document.UploadRequest, bo
 		s.discardObject(ctx, object, err)
 	}
 	if fault.Is(err, fault.NotFound) {
-		err = fault.Wrap(fault.Unavailable, err, "the upload took too long and was given up; send it again").WithRetryAfter(time.Second)
+		err = fault.Wrap(fault.Unavailable, err, "the upload took too long and has expired; send it again").WithRetryAfter(time.Second)
 	}
 	if err != nil {
 		return document.Accepted{}, fmt.Errorf("upload %s: %w", request.Key, err)
@@ -149,19 +146,19 @@ func (s *Service) Upload(ctx context.Context, request document.UploadRequest, bo
 	return accepted, nil
 }
 
-// beginUpload names an object and notes in the store that it is about to be written:
-// what becomes of this process, the object will be found.
-func (s *Service) beginUpload(ctx context.Context, owner string) (object string, err error) {
+// beginUpload names an object, and notes in the store that it is about to be written. So the object
+// is found and deleted if this process dies.
+func (s *Service) beginUpload(ctx context.Context, tenantID string) (object string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, beginTimeout)
 	defer cancel()
-	if object, err = newObjectName(owner); err != nil {
+	if object, err = newObjectName(tenantID); err != nil {
 		return "", err
 	}
 	return object, s.Store.BeginUpload(ctx, object)
 }
 
-// storeUpload writes the object and has the store accept it. fault.NotFound when the
-// sweep has given the upload up meanwhile.
+// storeUpload writes the object and accepts the upload. It returns fault.NotFound if the upload has
+// expired meanwhile.
 func (s *Service) storeUpload(ctx context.Context, request document.UploadRequest, object string, body io.Reader) (document.Accepted, error) {
 	content, err := newCheckedReader(body, s.MaxBytes, request.MediaType)
 	if err != nil {
@@ -171,21 +168,20 @@ func (s *Service) storeUpload(ctx context.Context, request document.UploadReques
 	if err != nil {
 		return document.Accepted{}, err
 	}
-	// From here on the client may go: what it sent is whole.
+	// From here on the client may disconnect: the body is complete.
 	return s.acceptUpload(context.WithoutCancel(ctx), request, object, stored.ETag, content)
 }
 
-// isReferenced reports whether the upload's object is named by a version.
+// isReferenced reports whether a version names the object of the upload.
 func isReferenced(accepted document.Accepted) bool { return isNew(accepted) || accepted.Restored }
 
-// isNew reports whether a document was accepted, and not found to be there.
+// isNew reports whether the upload has created a version.
 func isNew(accepted document.Accepted) bool {
 	return accepted.Job.ID != uuid.Nil && !accepted.Unchanged && !accepted.Replayed
 }
 
-// acceptUpload describes the stored original by what the request says, completed by
-// the front matter and the first heading of the document itself, and has the
-// store accept it.
+// acceptUpload accepts the stored original. It describes the document by the request, completed by
+// the front matter and the first heading of the document.
 func (s *Service) acceptUpload(ctx context.Context, request document.UploadRequest, object, tag string, content *checkedReader) (document.Accepted, error) {
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout+time.Duration(content.size)*time.Second/minReadRate)
 	defer cancel()
@@ -200,7 +196,7 @@ func (s *Service) acceptUpload(ctx context.Context, request document.UploadReque
 	if err != nil {
 		return document.Accepted{}, err
 	}
-	// Only now: what cannot be accepted must not leave a collection behind.
+	// Only now, so that an upload that cannot be accepted does not create a collection.
 	collection, err := s.uploadCollection(ctx, request)
 	if err != nil {
 		return document.Accepted{}, err
@@ -228,8 +224,8 @@ func (s *Service) acceptUpload(ctx context.Context, request document.UploadReque
 	return accepted, err
 }
 
-// uploadCollection returns the collection of an upload, made on first use unless the
-// upload is to replace something.
+// uploadCollection returns the collection of an upload. It creates it on first use, unless the upload
+// must replace a document.
 func (s *Service) uploadCollection(ctx context.Context, request document.UploadRequest) (vector.Collection, error) {
 	if !request.Condition.NeedsDocument() {
 		return s.Store.EnsureCollection(ctx, request.Collection, s.DefaultModel, s.DefaultChunking)
@@ -241,13 +237,13 @@ func (s *Service) uploadCollection(ctx context.Context, request document.UploadR
 	return collection, err
 }
 
-// discardObject removes an object that is not wanted, and then its note. cause is
-// why the document was not accepted. Both stay for the sweep when that leaves
-// open whether it was, and when object storage is down; if the transaction was
-// committed after all, it has taken the note.
+// discardObject deletes an object that is not needed, and then its note. cause is the error with
+// which the upload failed, or nil. If cause does not say whether the document was accepted, or object
+// storage is down, both stay for the garbage collector. If the transaction was committed after all,
+// it has removed the note, and the object stays.
 func (s *Service) discardObject(ctx context.Context, object string, cause error) {
 	if fault.Is(cause, fault.Unavailable) || errors.Is(cause, context.DeadlineExceeded) {
-		s.Log.WarnContext(ctx, "upload came to nothing; the sweep will see to its object", "object", object, "error", cause)
+		s.Log.WarnContext(ctx, "upload failed; garbage collection will delete its object", "object", object, "error", cause)
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
@@ -257,16 +253,16 @@ func (s *Service) discardObject(ctx context.Context, object string, cause error)
 		err = s.Store.AbortUpload(ctx, object)
 	}
 	if err != nil {
-		s.Log.WarnContext(ctx, "object of an upload that came to nothing not removed; the sweep will see to it", "object", object, "error", err)
+		s.Log.WarnContext(ctx, "object of a failed upload could not be deleted; garbage collection will delete it", "object", object, "error", err)
 	}
 }
 
-// newObjectName returns a name that no other upload has, in the tenant's own
-// folder. Names sort by time of upload.
-func newObjectName(owner string) (string, error) {
+// newObjectName returns a unique name for an object, in the folder of the tenant. Names sort by the
+// time of the upload.
+func newObjectName(tenantID string) (string, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return "", fmt.Errorf("name the object: %w", err)
 	}
-	return owner + "/" + id.String(), nil
+	return tenantID + "/" + id.String(), nil
 }

@@ -27,26 +27,26 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// fakeBackend is an object store, a database and a queue in one.
+// fakeBackend is an object store, a database and a dispatcher.
 type fakeBackend struct {
 	mu         sync.Mutex
 	objects    map[string][]byte
-	notes      map[string]bool // of uploads under way, by object
+	notes      map[string]bool // by object: uploads under way
 	uploads    []original.Upload
-	dispatched int // uploads
+	dispatched int // number of uploads at the last Dispatch
 	backlog    task.Backlog
 
-	collections int // made on first use
-	asked       int // for the backlog
+	collections  int // number of collections created
+	backlogCalls int // number of calls of Backlog
 
-	storeErr  error // of what is asked before the body is read
+	storeErr  error // error of BeginUpload
 	putErr    error
 	acceptErr error
 	unchanged bool
 	replayed  bool
 
-	there      document.Document // what an unchanged or replayed upload is
-	restoreErr []error           // of one call after the other
+	current    document.Document // the document of an unchanged or replayed upload
+	restoreErr []error           // errors of RestoreOriginal, one after another
 	restored   []original.Upload
 }
 
@@ -66,8 +66,8 @@ func (m *fakeBackend) AbortUpload(ctx context.Context, object string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if _, there := m.objects[object]; there {
-		return errors.New("the note goes before its object")
+	if _, exists := m.objects[object]; exists {
+		return errors.New("the note is removed before its object is deleted")
 	}
 	delete(m.notes, object)
 	return nil
@@ -76,7 +76,7 @@ func (m *fakeBackend) AbortUpload(ctx context.Context, object string) error {
 func (m *fakeBackend) Backlog(context.Context) (task.Backlog, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.asked++
+	m.backlogCalls++
 	return m.backlog, nil
 }
 
@@ -88,7 +88,7 @@ func (m *fakeBackend) Put(_ context.Context, name string, r io.Reader) (original
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.notes[name] {
-		return original.ObjectInfo{}, errors.New("an object is written that nobody has noted")
+		return original.ObjectInfo{}, errors.New("an object is written without a note")
 	}
 	if m.putErr != nil {
 		return original.ObjectInfo{}, m.putErr
@@ -126,7 +126,7 @@ func (m *fakeBackend) AcceptUpload(_ context.Context, upload original.Upload) (d
 	if m.acceptErr != nil {
 		return document.Accepted{}, m.acceptErr
 	}
-	accepted := document.Accepted{Document: m.there, Job: document.Job{ID: uuid.New(), DocumentID: uuid.New(), Version: 1}}
+	accepted := document.Accepted{Document: m.current, Job: document.Job{ID: uuid.New(), DocumentID: uuid.New(), Version: 1}}
 	accepted.Unchanged, accepted.Replayed = m.unchanged, m.replayed
 	if !m.unchanged && !m.replayed {
 		accepted.Document.Size = upload.Size
@@ -151,7 +151,7 @@ func newService(t *testing.T) (*ingest.Service, *fakeBackend) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	step, err := ingest.NewService(ingest.Config{
+	service, err := ingest.NewService(ingest.Config{
 		Objects: m, Originals: originals, Store: m, Dispatcher: m,
 		Log:             slog.New(slog.NewTextHandler(t.Output(), nil)),
 		MaxBytes:        1 << 20,
@@ -163,17 +163,17 @@ func newService(t *testing.T) (*ingest.Service, *fakeBackend) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return step, m
+	return service, m
 }
 
 func tenantContext(t *testing.T) context.Context { return tenant.With(t.Context(), tenant.Default) }
 
 func TestUploadStoresAcceptsAndDispatches(t *testing.T) {
 	t.Parallel()
-	step, m := newService(t)
+	service, m := newService(t)
 	const text = "---\ntitle: Mills\ntags: [flour, water]\nyear: 1850\n---\n# The mill\n\nIt grinds.\n"
 	request := document.UploadRequest{Key: "mills/old.md", Metadata: json.RawMessage(`{"year": 1851}`)}
-	if _, err := step.Upload(tenantContext(t), request, iotest.OneByteReader(strings.NewReader(text))); err != nil {
+	if _, err := service.Upload(tenantContext(t), request, iotest.OneByteReader(strings.NewReader(text))); err != nil {
 		t.Fatal(err)
 	}
 	if len(m.uploads) != 1 || m.dispatched != 1 {
@@ -181,7 +181,7 @@ func TestUploadStoresAcceptsAndDispatches(t *testing.T) {
 	}
 	got := m.uploads[0]
 	if stored := m.objects[got.Object]; string(stored) != text {
-		t.Errorf("stored %q", stored)
+		t.Errorf("stored %q, want %q", stored, text)
 	}
 	if !strings.HasPrefix(got.Object, "default/") {
 		t.Errorf("object %q is not in the tenant's folder", got.Object)
@@ -203,7 +203,7 @@ func TestUploadStoresAcceptsAndDispatches(t *testing.T) {
 	}
 }
 
-func TestUploadTitlesDocuments(t *testing.T) {
+func TestTitleOfAnUpload(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ title, text, want string }{
 		{"Given", "---\ntitle: Own\n---\n# First\n", "Given"},
@@ -214,8 +214,8 @@ func TestUploadTitlesDocuments(t *testing.T) {
 		{"", "Intro\n\nFirst\n=====\n", "First"},
 		{"", "no heading\n", "page"},
 	} {
-		step, m := newService(t)
-		if _, err := step.Upload(tenantContext(t), document.UploadRequest{Key: "a/page.md", Title: test.title}, strings.NewReader(test.text)); err != nil {
+		service, m := newService(t)
+		if _, err := service.Upload(tenantContext(t), document.UploadRequest{Key: "a/page.md", Title: test.title}, strings.NewReader(test.text)); err != nil {
 			t.Fatal(err)
 		}
 		if got := m.uploads[0].Title; got != test.want {
@@ -224,9 +224,9 @@ func TestUploadTitlesDocuments(t *testing.T) {
 	}
 }
 
-// What cannot be accepted leaves nothing behind, wherever the fault lies and
-// however the bytes arrive.
-func TestBadContentChangesNothing(t *testing.T) {
+// A document that cannot be accepted leaves nothing behind, wherever the fault is and however the bytes
+// arrive.
+func TestInvalidContentStoresNothing(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("grain ", 20_000)
 	for name, test := range map[string]struct {
@@ -236,12 +236,12 @@ func TestBadContentChangesNothing(t *testing.T) {
 	}{
 		"empty":                    {"", fault.EmptyDocument, -1},
 		"white space":              {" \t\r\n\u00a0\u3000", fault.EmptyDocument, -1},
-		"byte order mark alone":    {"\ufeff\n", fault.EmptyDocument, -1},
+		"only a byte order mark":   {"\ufeff\n", fault.EmptyDocument, -1},
 		"invalid first byte":       {"\xffabc", fault.InvalidEncoding, 0},
 		"invalid later":            {long + "\xc3(", fault.InvalidEncoding, int64(len(long))},
 		"surrogate":                {"ab\xed\xa0\x80", fault.InvalidEncoding, 2},
 		"overlong":                 {"\xc0\xaf", fault.InvalidEncoding, 0},
-		"cut off inside a rune":    {"grain \xe2\x82", fault.InvalidEncoding, 6},
+		"incomplete rune":          {"grain \xe2\x82", fault.InvalidEncoding, 6},
 		"NUL":                      {"gra\x00in", fault.InvalidEncoding, 3},
 		"invalid before NUL":       {"g\xff\x00", fault.InvalidEncoding, 1},
 		"UTF-16":                   {"\xff\xfeg\x00r\x00", fault.InvalidEncoding, 0},
@@ -254,11 +254,11 @@ func TestBadContentChangesNothing(t *testing.T) {
 		for how, reader := range map[string]func(io.Reader) io.Reader{
 			"whole": func(r io.Reader) io.Reader { return r }, "byte by byte": iotest.OneByteReader, "data with EOF": iotest.DataErrReader,
 		} {
-			step, m := newService(t)
-			_, err := step.Upload(tenantContext(t), document.UploadRequest{Key: "k.md"}, reader(strings.NewReader(test.body)))
+			service, m := newService(t)
+			_, err := service.Upload(tenantContext(t), document.UploadRequest{Key: "k.md"}, reader(strings.NewReader(test.body)))
 			f := fault.As(err)
 			if f == nil || f.Kind != test.kind {
-				t.Errorf("%s, %s: %v, want %s", name, how, err, test.kind)
+				t.Errorf("%s, %s: got error %v, want %s", name, how, err, test.kind)
 				continue
 			}
 			offset := int64(-1)
@@ -269,23 +269,23 @@ func TestBadContentChangesNothing(t *testing.T) {
 				t.Errorf("%s, %s: offset %d, want %d", name, how, offset, test.offset)
 			}
 			if len(m.objects)+len(m.notes)+len(m.uploads)+m.dispatched+m.collections != 0 {
-				t.Errorf("%s, %s: left %d objects, %d notes, %d uploads, %d dispatched, %d collections", name, how, len(m.objects), len(m.notes), len(m.uploads), m.dispatched, m.collections)
+				t.Errorf("%s, %s: left %d objects, %d notes, %d uploads, %d dispatched, %d collections, want none", name, how, len(m.objects), len(m.notes), len(m.uploads), m.dispatched, m.collections)
 			}
 		}
 	}
 }
 
-func TestTextThatLooksLikeABinarySignatureIsText(t *testing.T) {
+func TestTextWithABinarySignatureIsText(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"BM25 ranks documents.", "ID3 tags hold titles.", "GIF89a is a format.", "OggS", "\ufeff# Title", "%!PS-Adobe- is how PostScript begins", "가나다 곡물"} {
-		step, _ := newService(t)
-		if _, err := step.Upload(tenantContext(t), document.UploadRequest{Key: "k.md"}, strings.NewReader(text)); err != nil {
+		service, _ := newService(t)
+		if _, err := service.Upload(tenantContext(t), document.UploadRequest{Key: "k.md"}, strings.NewReader(text)); err != nil {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
 }
 
-func TestBadRequestsChangeNothing(t *testing.T) {
+func TestInvalidRequestsStoreNothing(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		request document.UploadRequest
@@ -307,10 +307,10 @@ func TestBadRequestsChangeNothing(t *testing.T) {
 		{document.UploadRequest{Key: "k", Metadata: json.RawMessage(`{"a":`)}, fault.InvalidMetadata},
 		{document.UploadRequest{Key: "k", Metadata: json.RawMessage(`[]`)}, fault.InvalidMetadata},
 	} {
-		step, m := newService(t)
-		_, err := step.Upload(tenantContext(t), test.request, strings.NewReader("text"))
+		service, m := newService(t)
+		_, err := service.Upload(tenantContext(t), test.request, strings.NewReader("text"))
 		if !fault.Is(err, test.kind) {
-			t.Errorf("%+v: %v, want %s", test.request, err, test.kind)
+			t.Errorf("%+v: got error %v, want %s", test.request, err, test.kind)
 		}
 		if len(m.objects)+len(m.notes)+len(m.uploads) != 0 {
 			t.Errorf("%+v: left something behind", test.request)
@@ -318,55 +318,55 @@ func TestBadRequestsChangeNothing(t *testing.T) {
 	}
 }
 
-func TestUploadKeepsTheLongestKey(t *testing.T) {
+func TestLongestKey(t *testing.T) {
 	t.Parallel()
-	step, m := newService(t)
+	service, m := newService(t)
 	key := strings.Repeat("k", 1024)
-	if _, err := step.Upload(tenantContext(t), document.UploadRequest{Key: key}, strings.NewReader("text")); err != nil || m.uploads[0].Key != key {
-		t.Errorf("key of 1024 bytes: %v", err)
+	if _, err := service.Upload(tenantContext(t), document.UploadRequest{Key: key}, strings.NewReader("text")); err != nil || m.uploads[0].Key != key {
+		t.Errorf("key of 1024 bytes: got error %v", err)
 	}
 }
 
-func TestUploadThatIsCutOff(t *testing.T) {
+func TestInterruptedUpload(t *testing.T) {
 	t.Parallel()
-	step, m := newService(t)
+	service, m := newService(t)
 	body := io.MultiReader(strings.NewReader("half a docu"), iotest.ErrReader(io.ErrUnexpectedEOF))
-	_, err := step.Upload(tenantContext(t), document.UploadRequest{Key: "k.md"}, body)
+	_, err := service.Upload(tenantContext(t), document.UploadRequest{Key: "k.md"}, body)
 	if !fault.Is(err, fault.BadRequest) || !strings.Contains(err.Error(), "11 bytes") {
-		t.Errorf("error %v does not say where the upload was cut off", err)
+		t.Errorf("got error %v, want a bad request that says after how many bytes the upload was interrupted", err)
 	}
 	if len(m.objects) != 0 {
-		t.Error("half a document is stored")
+		t.Error("an incomplete document is stored")
 	}
 }
 
 func TestUploadNeedsATenant(t *testing.T) {
 	t.Parallel()
-	step, m := newService(t)
-	if _, err := step.Upload(t.Context(), document.UploadRequest{Key: "k.md"}, bytes.NewReader([]byte("text"))); err == nil || len(m.objects) != 0 {
-		t.Errorf("stored on nobody's behalf: %v", err)
+	service, m := newService(t)
+	if _, err := service.Upload(t.Context(), document.UploadRequest{Key: "k.md"}, bytes.NewReader([]byte("text"))); err == nil || len(m.objects) != 0 {
+		t.Errorf("stored an object without a tenant; error %v", err)
 	}
 }
 
-// Front matter that cannot be read is text, and the answer says so; of a plain
-// text it is nothing else.
+// Front matter that cannot be parsed is kept as text, with a warning. A plain text has no front
+// matter.
 func TestUploadWarnsOfUnreadableFrontMatter(t *testing.T) {
 	t.Parallel()
 	const text = "\ufeff---\ntitle: Milling: a guide\n---\ntext\n"
 	for key, want := range map[string]document.Warnings{
 		"a.md": {{Code: "front_matter_unreadable", Start: 3, End: 35,
-			Detail: "front matter is kept as text, since it cannot be read: line 2: mapping values are not allowed in this context"}},
+			Detail: "front matter is kept as text, because it cannot be parsed: line 2: mapping values are not allowed in this context"}},
 		"a.txt": nil,
 	} {
-		step, m := newService(t)
-		if _, err := step.Upload(tenantContext(t), document.UploadRequest{Key: key}, strings.NewReader(text)); err != nil {
+		service, m := newService(t)
+		if _, err := service.Upload(tenantContext(t), document.UploadRequest{Key: key}, strings.NewReader(text)); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, m.uploads[0].Warnings); diff != "" {
 			t.Errorf("%s: warnings (-want +got):\n%s", key, diff)
 		}
 		if string(m.uploads[0].Metadata) != "{}" || m.uploads[0].Title != "a" {
-			t.Errorf("%s: got title %q and metadata %s", key, m.uploads[0].Title, m.uploads[0].Metadata)
+			t.Errorf("%s: got title %q and metadata %s, want title a and no metadata", key, m.uploads[0].Title, m.uploads[0].Metadata)
 		}
 	}
 }

@@ -14,12 +14,11 @@ const (
 	plainType    = "text/plain"
 )
 
-// genericTypes are the types that clients declare when nobody told them one: of
-// curl --data-binary, and of libraries that do not know a file's extension.
+// genericTypes are the types that clients send by default: curl --data-binary, and libraries that do
+// not know the extension of a file.
 var genericTypes = map[string]bool{"": true, "application/octet-stream": true, "application/x-www-form-urlencoded": true}
 
-// checkMediaType refuses a declared media type that is not that of text as it
-// is taken here.
+// checkMediaType returns fault.UnsupportedMediaType if the declared media type is not accepted.
 func checkMediaType(header string) error {
 	declared, parameters, err := mime.ParseMediaType(header)
 	if header != "" && err != nil {
@@ -29,10 +28,10 @@ func checkMediaType(header string) error {
 	case declared == markdownType, declared == "text/x-markdown", declared == plainType, genericTypes[declared]:
 	case declared == "multipart/form-data":
 		return fault.New(fault.UnsupportedMediaType,
-			"Content-Type multipart/form-data: send a form by POST; PUT takes the document as it is, with Content-Type text/markdown or text/plain, or none")
+			"Content-Type multipart/form-data: send forms by POST; PUT expects the document itself, with Content-Type text/markdown or text/plain, or none")
 	default:
 		return fault.New(fault.UnsupportedMediaType,
-			"Content-Type %s is not taken: convert the document to markdown; if it is markdown or plain text, send it as text/markdown or text/plain", declared)
+			"Content-Type %s is not accepted: convert the document to markdown; if it is markdown or plain text, send it as text/markdown or text/plain", declared)
 	}
 	switch charset := strings.ToLower(parameters["charset"]); charset {
 	case "", "utf-8", "utf8", "us-ascii":
@@ -43,8 +42,8 @@ func checkMediaType(header string) error {
 	}
 }
 
-// mediaType returns text/plain or text/markdown: as declared, if anything was,
-// else by the key's extension.
+// mediaType returns text/plain or text/markdown: the declared type, or else the type of the key's
+// extension.
 func mediaType(request document.UploadRequest) string {
 	declared, _, _ := mime.ParseMediaType(request.MediaType)
 	switch {

@@ -12,7 +12,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/markdown"
 )
 
-// checkMetadata returns the request's metadata in canonical form.
+// checkMetadata returns the metadata of the request in canonical form.
 func checkMetadata(raw json.RawMessage) (json.RawMessage, error) {
 	canonical, err := document.CanonicalMetadata(raw)
 	if bad, ok := errors.AsType[*document.MetadataError](err); ok {
@@ -21,15 +21,15 @@ func checkMetadata(raw json.RawMessage) (json.RawMessage, error) {
 	return canonical, err
 }
 
-// headInfo is what a document says of itself at its beginning.
+// headInfo is the information at the beginning of a document.
 type headInfo struct {
 	title    string
 	metadata json.RawMessage // nil for none
 	warnings document.Warnings
 }
 
-// readHead reads the front matter and the first heading out of the head of a
-// document. Front matter that cannot be read is text, which is said.
+// readHead reads the front matter and the first heading from the head of a document. Front matter
+// that cannot be parsed counts as text, with a warning.
 func readHead(head []byte, syntax markdown.Syntax) headInfo {
 	own := headInfo{}
 	if syntax != markdown.SyntaxPlain {
@@ -38,7 +38,7 @@ func readHead(head []byte, syntax markdown.Syntax) headInfo {
 		if front.Err != nil {
 			own.warnings = append(own.warnings, document.Warning{
 				Code:   "front_matter_unreadable",
-				Detail: "front matter is kept as text, since it cannot be read: " + front.Err.Error(),
+				Detail: "front matter is kept as text, because it cannot be parsed: " + front.Err.Error(),
 				Start:  int64(front.Start),
 				End:    int64(front.End),
 			})
@@ -50,7 +50,7 @@ func readHead(head []byte, syntax markdown.Syntax) headInfo {
 	return own
 }
 
-// mergeMetadata returns the front matter's fields with those of the request over them.
+// mergeMetadata returns the fields of the front matter, overridden by those of the request.
 func (o headInfo) mergeMetadata(request json.RawMessage) (json.RawMessage, error) {
 	if o.metadata == nil {
 		return request, nil
@@ -64,8 +64,7 @@ func (o headInfo) mergeMetadata(request json.RawMessage) (json.RawMessage, error
 	return json.Marshal(merged)
 }
 
-// cleanTitle returns a title found in a document as one line of bounded
-// length without control characters.
+// cleanTitle returns a title as one line of bounded length without control characters.
 func cleanTitle(s string) string {
 	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
 	for len(s) > maxTitleBytes {

@@ -21,8 +21,7 @@ const (
 
 var collectionName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 
-// checkRequest returns the request with its defaults filled in, or what is
-// wrong with it.
+// checkRequest returns the request with defaults filled in, or an error that says what is wrong.
 func checkRequest(request document.UploadRequest) (document.UploadRequest, error) {
 	if request.Collection == "" {
 		request.Collection = defaultCollection
@@ -49,10 +48,10 @@ func checkRequest(request document.UploadRequest) (document.UploadRequest, error
 	return request, nil
 }
 
-// checkText checks the length and the characters of a name that people read.
+// checkText checks the length and the characters of a name that users read.
 func checkText(field, value string, limit int) error {
 	if len(value) > limit {
-		return fault.New(fault.BadRequest, "%s is %d bytes long; at most %d are taken", field, len(value), limit)
+		return fault.New(fault.BadRequest, "%s is %d bytes long; the maximum is %d", field, len(value), limit)
 	}
 	if !utf8.ValidString(value) {
 		return fault.New(fault.BadRequest, "%s %q is not UTF-8", field, value)
@@ -62,13 +61,13 @@ func checkText(field, value string, limit int) error {
 	}
 	if i := strings.IndexFunc(value, document.IsBidiControl); i >= 0 {
 		r, _ := utf8.DecodeRuneInString(value[i:])
-		return fault.New(fault.BadRequest, "%s %q has the character %U at byte %d, which turns what comes after it: leave it out", field, value, r, i)
+		return fault.New(fault.BadRequest, "%s %q has the character %U at byte %d, which changes the direction of the text after it: remove it", field, value, r, i)
 	}
 	return nil
 }
 
-// fingerprintOf is equal for two requests, which have been checked, only if
-// they ask for the same with a body of the same hash.
+// fingerprintOf returns a hash of a checked request and the hash of its body. Equal fingerprints mean
+// equal requests.
 func fingerprintOf(request document.UploadRequest, sum string) (string, error) {
 	parts, err := json.Marshal([]string{
 		request.Collection, request.Key, request.Title, string(request.Metadata), mediaType(request), sum,

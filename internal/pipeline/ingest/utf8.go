@@ -8,15 +8,14 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// utf8Checker checks that a stream is UTF-8, and whether anything can be seen
-// of it.
+// utf8Checker checks that a stream is UTF-8, and whether it has visible characters.
 type utf8Checker struct {
-	partial []byte // an unfinished rune at the end of what has passed
+	partial []byte // incomplete rune at the end of the previous part
 	hasText bool
 }
 
-// check checks that p, which begins at offset, goes on as UTF-8. It returns
-// the offset of the first byte that does not, and what is there.
+// check checks that p continues the stream as UTF-8. offset is the position of p in the stream. It
+// returns the offset of the first wrong byte, and what is wrong there, or "".
 func (c *utf8Checker) check(p []byte, offset int64) (at int64, wrong string) {
 	at = offset
 	for len(c.partial) > 0 && len(p) > 0 {
@@ -55,5 +54,5 @@ func (c *utf8Checker) check(p []byte, offset int64) (at int64, wrong string) {
 	return 0, ""
 }
 
-// isVisibleRune reports whether r makes a document more than empty.
+// isVisibleRune reports whether a document with r is not empty.
 func isVisibleRune(r rune) bool { return !unicode.IsSpace(r) && !document.IsInvisible(r) }
