@@ -9,21 +9,20 @@ import (
 	"github.com/sashabaranov/go-openai"
 )
 
-// azureVersion is the version of Azure's interface where none is named: the
-// last that Azure calls stable for the addresses that need one.
+// azureVersion is the default version of Azure's API: the latest one that Azure calls stable for
+// the addresses that need a version.
 const azureVersion = "2024-10-21"
 
-// clientConfig returns how a provider is addressed: as OpenAI is, or as Azure
-// is, with its own header for the key and the version of the interface in the
-// query. Azure's addresses have one of three forms, and an interface of another
-// host is taken for one of Azure when its version is named:
+// clientConfig returns how to address a provider: like OpenAI, or like Azure, which has its own
+// header for the key and takes the version of its API in the query. An address at another host is
+// treated as Azure if a version is configured. Azure's addresses have one of three forms:
 //
-//	https://NAME.openai.azure.com[/openai]                         a deployment is called as its model
-//	https://NAME.openai.azure.com/openai/deployments/DEPLOYMENT    whatever the model is called
-//	https://NAME.openai.azure.com/openai/v1                        as OpenAI
+//	https://NAME.openai.azure.com[/openai]                         a deployment has the name of its model
+//	https://NAME.openai.azure.com/openai/deployments/DEPLOYMENT    the name of the model is ignored
+//	https://NAME.openai.azure.com/openai/v1                        like OpenAI
 //
-// The address of one operation, as Azure's portal shows it, is one of these
-// with more at its end.
+// Azure's portal shows the address of an operation, which is one of these with a suffix; the suffix
+// is removed.
 func clientConfig(cfg OpenAIConfig) (openai.ClientConfig, *url.URL, error) {
 	base, err := url.Parse(cmp.Or(cfg.BaseURL, defaultBaseURL))
 	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {
@@ -52,7 +51,7 @@ func clientConfig(cfg OpenAIConfig) (openai.ClientConfig, *url.URL, error) {
 	switch {
 	case strings.HasSuffix(path, "/v1"):
 		client.APIVersion = version
-		client.APIType = openai.APITypeCloudflareAzure // Azure's header, and the address as it is
+		client.APIType = openai.APITypeCloudflareAzure // Azure's header, and the address unchanged
 	case strings.Contains(path, "/deployments/"):
 		client.APIVersion = cmp.Or(version, azureVersion)
 		client.APIType = openai.APITypeCloudflareAzure
@@ -64,7 +63,7 @@ func clientConfig(cfg OpenAIConfig) (openai.ClientConfig, *url.URL, error) {
 	return client, base, nil
 }
 
-// isAzure reports whether an address is one of Azure by its form.
+// isAzure reports whether an address has the form of Azure's addresses.
 func isAzure(base *url.URL) bool {
 	host := strings.ToLower(base.Hostname())
 	for _, domain := range []string{".azure.com", ".azure.us", ".azure.cn", ".azure-api.net"} {
@@ -75,7 +74,7 @@ func isAzure(base *url.URL) bool {
 	return strings.Contains(base.Path, "/openai/deployments/")
 }
 
-// redactURL hides what a mistyped URL may hold of a password.
+// redactURL removes what may be secret from an invalid URL.
 func redactURL(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {

@@ -12,13 +12,13 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// What is sent where, for each form of address: Azure takes its own header and
-// version, and refuses anything else.
+// The test server checks what is sent to each form of address: Azure accepts only its own key
+// header and version.
 func TestAddresses(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		base, version string // base follows the server's address
-		path          string // with which embeddings are asked for
+		base, version string // appended to the server's address
+		path          string // expected path of a request for embeddings
 		azure         bool
 	}{
 		{"/v1", "", "/v1/embeddings", false},
@@ -58,7 +58,7 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// What is no address is refused, without showing what may be secret in it.
+// An invalid address is rejected, and the error does not show what may be secret in it.
 func TestBadBaseURL(t *testing.T) {
 	t.Parallel()
 	for _, base := range []string{
@@ -82,16 +82,16 @@ func TestPasswordInTheAddress(t *testing.T) {
 	t.Cleanup(server.Close)
 	o := newOpenAIAt(t, strings.Replace(server.URL, "http://", "http://me:"+password+"@", 1)+"/v1", func(c *llm.OpenAIConfig) { c.APIKey = "" })
 	_, err := o.Embed(t.Context(), small, numberedTexts(1))
-	wantFailure(t, "refused", err, fault.Misconfigured, "you have sent [key]")
+	wantFailure(t, "forbidden", err, fault.Misconfigured, "you have sent [key]")
 	server.Close()
 	_, err = o.Embed(t.Context(), document.Model{Name: "another", Dimensions: 64}, numberedTexts(1))
-	wantFailure(t, "away", err, fault.Unavailable, "cannot be reached")
+	wantFailure(t, "down", err, fault.Unavailable, "cannot be reached")
 	if strings.Contains(err.Error(), password) {
-		t.Errorf("%v shows the password", err)
+		t.Errorf("%v contains the password", err)
 	}
 }
 
-// What cannot be a provider at all is told from one that is away.
+// An address that cannot be a provider's is distinguished from a provider that is down.
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
 	untrusted := httptest.NewTLSServer(http.NotFoundHandler())
@@ -105,12 +105,12 @@ func TestUnreachable(t *testing.T) {
 	}{
 		{untrusted.URL + "/v1", fault.Misconfigured, "certificate of 127.0.0.1"},
 		{strings.Replace(plain.URL, "http://", "https://", 1) + "/v1", fault.Misconfigured, "does not speak TLS"},
-		{"http://no-such-host.invalid/v1", fault.Misconfigured, "no host is called no-such-host.invalid; set GRISTMILL_OPENAI_BASE_URL"},
+		{"http://no-such-host.invalid/v1", fault.Misconfigured, "host no-such-host.invalid does not exist; set GRISTMILL_OPENAI_BASE_URL"},
 		{"http://127.0.0.1:1/v1", fault.Unavailable, "cannot be reached"},
 	} {
 		_, err := newOpenAIAt(t, test.base).Embed(t.Context(), small, numberedTexts(1))
 		if fault.Is(err, fault.Unavailable) && strings.Contains(test.base, ".invalid") {
-			continue // no name server can be asked here
+			continue // no DNS server can be reached here
 		}
 		wantFailure(t, test.base, err, test.kind, test.says)
 	}

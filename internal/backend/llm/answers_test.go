@@ -14,7 +14,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/fault"
 )
 
-// answer is a raw answer of a server.
+// answer is a raw response of a server.
 type answer struct {
 	status int
 	body   string
@@ -35,7 +35,7 @@ func page(code int, body string) answer {
 	return answer{code, body, map[string]string{"Content-Type": "text/html"}}
 }
 
-// rateLimitedAnswer is an answer with status 200 after which nothing is asked for a while.
+// rateLimitedAnswer returns a response with status 200 and a Retry-After header.
 func rateLimitedAnswer(body string) answer {
 	return answer{200, body, map[string]string{"Retry-After": "30"}}
 }
@@ -52,15 +52,15 @@ func gzipped(a answer) answer {
 	return packed(a, "gzip", func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) })
 }
 
-// answers are what servers answer, with the kind that each is for a request
-// while others are answered well, and for one while all are answered so.
+// answers are responses of servers, with the expected kind of error. one is the kind for a request
+// while other requests succeed; all is the kind for a request while all get this response.
 var answers = []struct {
 	name     string
 	answer   answer
 	one, all fault.Kind
 	says     string
 }{
-	// The status counts, whatever the body looks like.
+	// The status counts, whatever the body contains.
 	{"an error as a string", status(503, `{"error":"Model is loading"}`), fault.InputRejected, fault.Unavailable, "answered 503: Model is loading"},
 	{"an error in an object", status(500, `{"error":{"message":{"text":"boom","reason":"out of memory"}}}`), fault.InputRejected, fault.Unavailable, "answered 500: out of memory"},
 	{"a list of messages", status(500, `{"error":{"message":["one","two"]}}`), fault.InputRejected, fault.Unavailable, "answered 500: one; two"},
@@ -78,7 +78,7 @@ var answers = []struct {
 	{"very much", status(500, strings.Repeat("x", 1<<20)), fault.InputRejected, fault.Unavailable, "answered 500: xxx"},
 	{"deeply nested", status(500, strings.Repeat(`{"error":`, 5000)+`1`+strings.Repeat("}", 5000)), fault.InputRejected, fault.Unavailable, "answered 500"},
 
-	// What is wrong with the texts.
+	// Errors about the texts.
 	{"FastAPI", status(422, `{"detail":[{"loc":["body","input",3],"msg":"String should match pattern","type":"string_pattern_mismatch","input":"x"}]}`), fault.InputRejected, fault.Misconfigured, "body.input.3; String should match pattern"},
 	{"OpenAI, long", status(400, `{"error":{"message":"This model's maximum context length is 8192 tokens, however you requested 10000 tokens (10000 in your prompt; 0 for the completion). Please reduce your prompt; or completion length.","type":"invalid_request_error","param":null,"code":null}}`), fault.InputTooLong, fault.Misconfigured, "8192"},
 	{"OpenAI, long in all", status(400, `{"error":{"message":"Requested 350000 tokens, max 300000 tokens per request","type":"max_tokens_per_request","code":"max_tokens_per_request"}}`), fault.InputTooLong, fault.Misconfigured, "300000"},
@@ -103,10 +103,10 @@ var answers = []struct {
 	{"a proxy, long", page(413, "<html><title>413 Request Entity Too Large</title></html>"), fault.InputTooLong, fault.Misconfigured, "413"},
 	{"more than a minute allows", status(429, `{"error":{"message":"Request too large for text-embedding-3-small on tokens per min (TPM): Limit 40000, Requested 51234.","type":"tokens","code":"rate_limit_exceeded"}}`), fault.InputTooLong, fault.Misconfigured, "40000"},
 
-	// What an operator has to set.
+	// Errors about settings.
 	{"401", status(401, `{"error":{"message":"Incorrect API key provided: `+secret+`"}}`), fault.InputRejected, fault.Misconfigured, "set GRISTMILL_OPENAI_API_KEY"},
 	{"402", status(402, `{"error":"Insufficient balance"}`), fault.InputRejected, fault.Misconfigured, "no credit left"},
-	{"403", status(403, `{"error":{"message":"Project does not have access to the model"}}`), fault.InputRejected, fault.Misconfigured, "what the key in GRISTMILL_OPENAI_API_KEY may use"},
+	{"403", status(403, `{"error":{"message":"Project does not have access to the model"}}`), fault.InputRejected, fault.Misconfigured, "check the permissions of the key in GRISTMILL_OPENAI_API_KEY"},
 	{"404", status(404, "404 page not found"), fault.InputRejected, fault.Misconfigured, "set GRISTMILL_OPENAI_BASE_URL"},
 	{"405", status(405, `{"detail":"Method Not Allowed"}`), fault.InputRejected, fault.Misconfigured, "set GRISTMILL_OPENAI_BASE_URL"},
 	{"unknown model", status(404, `{"error":{"message":"The model 'x' does not exist","code":"model_not_found"}}`), fault.InputRejected, fault.Misconfigured, "GRISTMILL_EMBEDDING_MODEL"},
@@ -121,15 +121,15 @@ var answers = []struct {
 	{"to another host", answer{302, "", map[string]string{"Location": "https://login.example.com/sso?token=" + secret}}, fault.InputRejected, fault.Misconfigured, "redirects to https://login.example.com/sso; set"},
 	{"to another host, as it is", answer{308, "", map[string]string{"Location": "https://other.example.com/v1/embeddings"}}, fault.InputRejected, fault.Misconfigured, "https://other.example.com/v1/embeddings"},
 
-	// A 200 that is no answer.
-	{"200, a page", page(200, "<html><title>Sign in to continue</title></html>"), fault.InputRejected, fault.Misconfigured, "a web page in place of what a model answers: Sign in to continue; set GRISTMILL_OPENAI_BASE_URL"},
-	{"200, nothing", json200(""), fault.InputRejected, fault.Misconfigured, "answered nothing"},
+	// A 200 that is not the response of a model.
+	{"200, a page", page(200, "<html><title>Sign in to continue</title></html>"), fault.InputRejected, fault.Misconfigured, "answered with a web page instead of a model's response: Sign in to continue; set GRISTMILL_OPENAI_BASE_URL"},
+	{"200, nothing", json200(""), fault.InputRejected, fault.Misconfigured, "answered with an empty body"},
 	{"200, text", json200("Ollama is running"), fault.InputRejected, fault.Misconfigured, "not a JSON object"},
-	{"200, another shape", json200(`{"embeddings":[[1,2]]}`), fault.InputRejected, fault.Misconfigured, "JSON of another shape"},
+	{"200, another shape", json200(`{"embeddings":[[1,2]]}`), fault.InputRejected, fault.Misconfigured, "JSON of an unexpected shape"},
 	{"200, vectors alone", json200(`[[1,2]]`), fault.InputRejected, fault.Misconfigured, "not a JSON object"},
-	{"200, brotli", answer{200, "xyz", map[string]string{"Content-Encoding": "br"}}, fault.InputRejected, fault.Misconfigured, "packed as br"},
+	{"200, brotli", answer{200, "xyz", map[string]string{"Content-Encoding": "br"}}, fault.InputRejected, fault.Misconfigured, "content encoded as br"},
 
-	// A 200 whose body is an error says that error.
+	// A 200 whose body is an error counts as that error.
 	{"200, no such path", json200(`{"error":"Unexpected endpoint or method. (POST /embeddings). Returning 200 anyway"}`), fault.InputRejected, fault.Misconfigured, "set GRISTMILL_OPENAI_BASE_URL"},
 	{"200, an error", json200(`{"error":"something went wrong"}`), fault.InputRejected, fault.Unavailable, "something went wrong"},
 	{"200, an error with a code", json200(`{"error":{"message":"Provider returned error","code":502}}`), fault.InputRejected, fault.Unavailable, "Provider returned error"},
@@ -140,8 +140,7 @@ var answers = []struct {
 	{"200, gzip", gzipped(json200(`{"error":"the input length exceeds the context length"}`)), fault.InputTooLong, fault.Misconfigured, "context length"},
 }
 
-// The failure behind each answer, where one text is answered so and others
-// are answered well, and where all are.
+// Each response is sent for one text while other texts succeed, and for all texts.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	for _, test := range answers {
@@ -172,14 +171,14 @@ func wantFailure(t *testing.T, what string, err error, kind fault.Kind, says str
 		t.Fatalf("%s: got %v (%s), want %s: …%s…", what, err, fault.KindOf(err), kind, says)
 	}
 	if strings.Contains(err.Error(), secret) || strings.ContainsAny(e.Detail, "\x00\x1b\n") || len(e.Detail) > 1200 {
-		t.Errorf("%s: %q shows a secret, is long or not fit to be stored", what, err)
+		t.Errorf("%s: %q contains a secret or control characters, or is too long", what, err)
 	}
 	if waits := kind == fault.Unavailable || kind == fault.Misconfigured || kind == fault.RateLimited; waits != (e.RetryAfter > 0) {
-		t.Errorf("%s: to be asked again after %s", what, e.RetryAfter)
+		t.Errorf("%s: RetryAfter is %s", what, e.RetryAfter)
 	}
 }
 
-// The same for summaries, which name their own settings.
+// The responses mean the same for summaries, but the errors name the settings for summaries.
 func TestAnswersToSummaries(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -191,7 +190,7 @@ func TestAnswersToSummaries(t *testing.T) {
 		{status(401, ""), fault.Misconfigured, "set GRISTMILL_SUMMARY_API_KEY"},
 		{status(404, `{"error":"model 'x' not found"}`), fault.Misconfigured, "GRISTMILL_SUMMARY_MODEL"},
 		{page(200, "<html><title>Welcome</title>"), fault.Misconfigured, "set GRISTMILL_SUMMARY_BASE_URL"},
-		{json200(`{"object":"list","data":[]}`), fault.Misconfigured, "JSON of another shape"},
+		{json200(`{"object":"list","data":[]}`), fault.Misconfigured, "JSON of an unexpected shape"},
 		{rateLimitedAnswer(`{"error":{"message":"Rate limit exceeded","code":429}}`), fault.RateLimited, "Rate limit"},
 		{gzipped(status(500, `{"error":"boom"}`)), fault.Unavailable, "boom"},
 	} {
@@ -204,8 +203,8 @@ func TestAnswersToSummaries(t *testing.T) {
 	}
 }
 
-// What is packed, although that was not asked for, is unpacked.
-func TestPackedAnswers(t *testing.T) {
+// Responses that are compressed without a request for it are decompressed.
+func TestCompressedAnswers(t *testing.T) {
 	t.Parallel()
 	o, _ := newScriptedProvider(t, func(w http.ResponseWriter, r recordedRequest) bool {
 		body := json200(vectors(len(r.Texts), strings.Repeat("0.5,", 63)+"0.5"))
@@ -221,8 +220,8 @@ func TestPackedAnswers(t *testing.T) {
 	}
 }
 
-// A packed answer cannot grow beyond what is read of any.
-func TestBomb(t *testing.T) {
+// A compressed response cannot exceed the size limit of responses.
+func TestDecompressionBomb(t *testing.T) {
 	t.Parallel()
 	bomb := gzipped(json200(`{"data":[` + strings.Repeat(" ", 5<<20) + `]}`))
 	o, _ := newScriptedProvider(t, func(w http.ResponseWriter, _ recordedRequest) bool {
@@ -233,9 +232,9 @@ func TestBomb(t *testing.T) {
 	wantFailure(t, "bomb", err, fault.Misconfigured, "more than")
 }
 
-// A redirect within the host that keeps the request is followed, as frameworks
-// answer for the sake of a slash.
-func TestRedirectsWithinTheHost(t *testing.T) {
+// A redirect within the host that keeps the method is followed. Frameworks send one to add a
+// trailing slash.
+func TestRedirectsWithinHost(t *testing.T) {
 	t.Parallel()
 	o, requests := newScriptedProvider(t, func(w http.ResponseWriter, r recordedRequest) bool {
 		if strings.HasSuffix(r.URL.Path, "/") {
@@ -248,17 +247,16 @@ func TestRedirectsWithinTheHost(t *testing.T) {
 	if n := requests.Load(); n != 2 {
 		t.Errorf("%d requests, want 2", n)
 	}
-	round, _ := newScriptedProvider(t, func(w http.ResponseWriter, r recordedRequest) bool {
+	loop, _ := newScriptedProvider(t, func(w http.ResponseWriter, r recordedRequest) bool {
 		http.Redirect(w, r.Request, r.URL.Path, http.StatusTemporaryRedirect)
 		return true
 	})
-	_, err := round.Embed(t.Context(), small, numberedTexts(1))
-	wantFailure(t, "round and round", err, fault.Misconfigured, "redirects to")
+	_, err := loop.Embed(t.Context(), small, numberedTexts(1))
+	wantFailure(t, "redirect loop", err, fault.Misconfigured, "redirects to")
 }
 
-// What a provider says it has counted spoils neither an answer nor what is
-// counted here.
-func TestStrangeUsage(t *testing.T) {
+// Invalid counts of tokens affect neither the result nor the metrics.
+func TestInvalidUsage(t *testing.T) {
 	t.Parallel()
 	for _, usage := range []string{`{"prompt_tokens":-5,"total_tokens":-5}`, `null`, `"12"`, `[]`, `{"prompt_tokens":"x","total_tokens":{}}`, `{"prompt_tokens":1e300,"total_tokens":1e300}`, `{"prompt_tokens":1.5,"total_tokens":1.5}`, `{"prompt_tokens":2000000000,"total_tokens":2000000000}`} {
 		o, _ := newScriptedProvider(t, func(w http.ResponseWriter, r recordedRequest) bool {

@@ -6,28 +6,28 @@ import (
 	"strings"
 )
 
-// cause is why a provider answered something else than what was asked for.
+// cause is the reason why a provider did not return what was requested.
 type cause int
 
 const (
-	causeNotAModel    cause = iota // it is no model that answers there
-	causeNoAPI                     // nothing is at this address, or it is not for this
-	causeRedirected                // the address is another one
+	causeNotAModel    cause = iota // no model answers at this address
+	causeNoAPI                     // the address has no API, or not the requested one
+	causeRedirected                // the API has another address
 	causeUnknownModel              // the provider does not have the model
-	causeWrongKey                  // the provider does not know the key
-	causeForbidden                 // the key may not
-	causeNoCredit                  // nobody pays for it
-	causeRateLimited               // too much was asked of it
-	causeOverloaded                // it fails, is overloaded, or not there yet
-	causeTooLong                   // of the texts: one is, or all together are
-	causeTooMany                   // of the texts: there are too many for one request
-	causeWrongInput                // of the texts: anything else
+	causeWrongKey                  // the provider does not accept the key
+	causeForbidden                 // the key lacks a permission
+	causeNoCredit                  // the account has no credit
+	causeRateLimited               // too many requests or tokens
+	causeOverloaded                // the provider fails, is overloaded or not ready
+	causeTooLong                   // one text, or all together, are too long
+	causeTooMany                   // too many texts in one request
+	causeWrongInput                // anything else about the texts
 )
 
-const maxClassifiedBytes = 4 << 10 // bytes looked at of what a provider says
+const maxClassifiedBytes = 4 << 10 // bytes of a provider's message that are matched
 
-// The words by which providers tell causes apart that share a status. They are
-// matched in lower case.
+// The patterns tell apart causes that share a status, by the words that providers use. They match
+// lower-case text.
 var (
 	// OpenAI, Azure, Mistral, Voyage, Cohere, Text Embeddings Inference, DashScope, Gemini.
 	tooManyPattern = regexp.MustCompile(`array too long|array_above_max_length|(maximum|max) (allowed )?(client )?batch[ _-]?size|batch[ _-]?size (limit|is invalid|exceeds)|` +
@@ -46,7 +46,7 @@ var (
 		`\bmodels?\b.{0,120}(does not exist|do not exist|not found|not exist|is not available|not supported|is not a valid|unknown|not an embedding|does not support (embedding|chat))|` +
 		`(unknown|no such|invalid|unsupported) model\b|unable to find model|deployment .{0,80}does not exist|does not support embedding|try pulling it`)
 
-	// LM Studio answers so with status 200, others with 400.
+	// LM Studio answers like this with status 200, others with 400.
 	unknownPathPattern = regexp.MustCompile(`unexpected endpoint|(unknown|no such|invalid|unsupported|unrecognized|unrecognised) (endpoint|route|path|request url|url)\b|\b(endpoint|route|path) .{0,80}(not found|does not exist|not supported)|no route (for|matches|matched)`)
 
 	wrongKeyPattern   = regexp.MustCompile(`invalid_api_key|invalid_authentication|api[ _-]?key.{0,40}(not valid|invalid|incorrect|missing|expired|required|not found)|(invalid|incorrect|missing|wrong|expired|no) api[ _-]?key|authentication (failed|error|required)|unauthenticated|unauthorized`)
@@ -55,9 +55,9 @@ var (
 	overloadedPattern = regexp.MustCompile(`\bloading\b|overloaded|currently unavailable|temporarily|try again later|please try again|warming up|starting up|no capacity|at capacity|server is busy|service unavailable|internal (server )?error|timed? ?out|not ready`)
 )
 
-// cause decides by the status where that says enough, and else by the words.
+// cause determines the cause by the status or, where the status is not enough, by the words.
 func (p *errorResponse) cause() cause {
-	said := strings.ToLower(truncate(p.message, maxClassifiedBytes)) + " " + truncate(p.codes, maxClassifiedBytes)
+	text := strings.ToLower(truncate(p.message, maxClassifiedBytes)) + " " + truncate(p.codes, maxClassifiedBytes)
 	switch status := p.status; {
 	case p.notModelReason != "":
 		return causeNotAModel
@@ -69,69 +69,69 @@ func (p *errorResponse) cause() cause {
 		return causeNoCredit
 	case status == http.StatusTooManyRequests:
 		switch {
-		case strings.Contains(said, "request too large"): // for the limit a minute, however long one waits
+		case strings.Contains(text, "request too large"): // larger than the limit per minute, so waiting does not help
 			return causeTooLong
-		case noCreditPattern.MatchString(said) && p.header.Get("Retry-After") == "":
+		case noCreditPattern.MatchString(text) && p.header.Get("Retry-After") == "":
 			return causeNoCredit
 		}
 		return causeRateLimited
 	case status == http.StatusForbidden:
-		if noCreditPattern.MatchString(said) {
+		if noCreditPattern.MatchString(text) {
 			return causeNoCredit
 		}
 		return causeForbidden
 	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed, status == http.StatusGone, status == http.StatusNotImplemented,
 		status == http.StatusProxyAuthRequired, status == http.StatusNetworkAuthenticationRequired:
-		if unknownModelPattern.MatchString(said) {
+		if unknownModelPattern.MatchString(text) {
 			return causeUnknownModel
 		}
 		return causeNoAPI
 	case status >= 500:
-		// Some servers say so of the texts.
-		if cause := inputCause(said); cause != causeWrongInput {
+		// Some servers use 5xx for errors about the texts.
+		if cause := inputCause(text); cause != causeWrongInput {
 			return cause
 		}
 		return causeOverloaded
 	case status == http.StatusRequestTimeout, status == http.StatusConflict, status == http.StatusLocked, status == http.StatusFailedDependency, status == http.StatusTooEarly:
 		return causeOverloaded
 	default:
-		return p.causeByMessage(said)
+		return p.causeByMessage(text)
 	}
 }
 
-// causeByMessage decides for 400, 413, 422 and their like, and for an error with
-// status 200.
-func (p *errorResponse) causeByMessage(said string) cause {
-	switch cause := inputCause(said); {
-	case wrongKeyPattern.MatchString(said):
+// causeByMessage determines the cause by the words, for 400, 413, 422 and similar statuses, and for
+// an error with status 200.
+func (p *errorResponse) causeByMessage(text string) cause {
+	switch cause := inputCause(text); {
+	case wrongKeyPattern.MatchString(text):
 		return causeWrongKey
-	case noCreditPattern.MatchString(said):
+	case noCreditPattern.MatchString(text):
 		return causeNoCredit
 	case cause != causeWrongInput:
 		return cause
-	case unknownModelPattern.MatchString(said):
+	case unknownModelPattern.MatchString(text):
 		return causeUnknownModel
-	case unknownPathPattern.MatchString(said):
+	case unknownPathPattern.MatchString(text):
 		return causeNoAPI
-	case rateLimitPattern.MatchString(said):
+	case rateLimitPattern.MatchString(text):
 		return causeRateLimited
-	case overloadedPattern.MatchString(said):
+	case overloadedPattern.MatchString(text):
 		return causeOverloaded
 	case p.status == http.StatusRequestEntityTooLarge:
 		return causeTooLong
-	case p.status == 0: // an error with status 200, of which nothing more is known
+	case p.status == 0: // an error with status 200 of unknown cause
 		return causeOverloaded
 	default:
 		return causeWrongInput
 	}
 }
 
-// inputCause tells apart what may be wrong with the texts.
-func inputCause(said string) cause {
+// inputCause tells apart the causes that are about the texts.
+func inputCause(text string) cause {
 	switch {
-	case tooManyPattern.MatchString(said):
+	case tooManyPattern.MatchString(text):
 		return causeTooMany
-	case tooLongPattern.MatchString(said):
+	case tooLongPattern.MatchString(text):
 		return causeTooLong
 	default:
 		return causeWrongInput

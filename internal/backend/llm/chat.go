@@ -9,7 +9,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/provider"
 )
 
-// newChatRequest is the request for a chat completion whose answer is handed to take.
+// newChatRequest returns the request for a chat completion. It passes the response to take.
 func (p *OpenAI) newChatRequest(question openai.ChatCompletionRequest, take func(openai.ChatCompletionResponse) error) request {
 	texts, bytes := make([]string, len(question.Messages)), 0
 	for i, message := range question.Messages {
@@ -22,7 +22,7 @@ func (p *OpenAI) newChatRequest(question openai.ChatCompletionRequest, take func
 	return request{
 		operation: opSummarise,
 		model:     question.Model,
-		texts:     []string{strings.Join(texts, "\n")}, // one: it cannot be divided
+		texts:     []string{strings.Join(texts, "\n")}, // one text: the request cannot be split
 		bytes:     bytes,
 		send: func(ctx context.Context, _ *exchange) error {
 			answer, err := p.sendCompletion(ctx, question)
@@ -58,7 +58,7 @@ func (p *OpenAI) sendCompletion(ctx context.Context, question openai.ChatComplet
 			sent = append(sent, paramMaxCompletionTokens)
 		}
 		if without[paramTemperature] {
-			question.Temperature = 0 // left out
+			question.Temperature = 0 // not sent
 		} else if question.Temperature != 0 {
 			sent = append(sent, paramTemperature)
 		}
@@ -70,7 +70,7 @@ func (p *OpenAI) sendCompletion(ctx context.Context, question openai.ChatComplet
 				question.ResponseFormat = &openai.ChatCompletionResponseFormat{Type: openai.ChatCompletionResponseFormatTypeJSONObject}
 				sent = append(sent, paramObject)
 			default:
-				question.ResponseFormat = nil // the prompt asks for JSON too
+				question.ResponseFormat = nil // the prompt also asks for JSON
 			}
 		}
 		answer, err = p.client.CreateChatCompletion(ctx, question)

@@ -15,25 +15,23 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// maxNumberBytes bounds one number of a vector written as text, with some slack.
+// maxNumberBytes bounds the length of one number of a vector written as text, with a margin.
 const maxNumberBytes = 32
 
-// Embed returns one vector of model.Dimensions finite numbers, not all zero,
-// for each text, in order; see fit. They have the length that the model has where
-// that is 0. It sends one request, or none for no texts. An answer of another
-// length is fault.Misconfigured, with a *document.LengthError. Where only some of
-// the vectors are wrong, it is fault.Refused with a *document.VectorsError; the
-// others are returned beside it, with nil in the place of those.
+// Embed returns one vector for each text, in order. Vectors have model.Dimensions finite numbers,
+// not all zero, or any dimensions of the model if model.Dimensions is 0; see checkAndScale. Embed
+// sends one request, or none if there are no texts. If the vectors have other dimensions, the error
+// is fault.Misconfigured with a *provider.DimensionsError. If only some of the vectors are invalid,
+// the error is fault.InputRejected with a *provider.InvalidVectorsError, and the valid vectors are
+// returned with it, with nil for the invalid ones.
 //
-// fault.Refused says that the model does not take these texts, although it
-// answers other requests: it answers 400, 413 or 422 about them, or what is no
-// answer, or fails over them again and again (5xx, a hang). It is
-// fault.TooLong where the provider says that the length of one, or of all
-// together, is why. Of several texts smaller requests may be taken: halve them.
-// A single one is taken by no request as it is. Neither counts for the breaker
-// or has the model held, and neither is ever about how the provider is
-// configured or whether it is up: these are fault.Misconfigured, Unavailable
-// and RateLimited, after which nothing but waiting helps.
+// fault.InputRejected says that the model does not accept these texts although it answers other
+// requests: it answers 400, 413 or 422 about them, returns no valid vectors, or fails on them
+// repeatedly (5xx, no response). It is fault.InputTooLong if the provider says that one text, or
+// all together, are too long. Several texts may be accepted in smaller requests: halve them. A
+// single text is not accepted in any request. Neither error counts for the breaker or holds the
+// model, and neither is about the configuration or the availability of the provider: those are
+// fault.Misconfigured, Unavailable and RateLimited, after which only waiting helps.
 func (p *OpenAI) Embed(ctx context.Context, model document.Model, texts []string) ([][]float32, error) {
 	if len(texts) == 0 {
 		return nil, nil
@@ -60,33 +58,33 @@ func (p *OpenAI) Embed(ctx context.Context, model document.Model, texts []string
 	if err == nil {
 		return vectors, nil
 	}
-	_, some := errors.AsType[*provider.InvalidVectorsError](err)
-	_, length := errors.AsType[*provider.DimensionsError](err)
-	if some {
+	_, isInvalid := errors.AsType[*provider.InvalidVectorsError](err)
+	_, wrongDimensions := errors.AsType[*provider.DimensionsError](err)
+	if isInvalid {
 		return vectors, fault.Wrap(fault.InputRejected, err, "%s", fault.As(err).Detail)
 	}
-	if length && len(texts) == 1 && texts[0] != provider.ProbeText {
+	if wrongDimensions && len(texts) == 1 && texts[0] != provider.ProbeText {
 		if refused := p.attributeWrongLength(ctx, model, fault.As(err)); refused != nil {
 			return nil, refused
 		}
 	}
-	if length { // the model answers, so it is not held: others may want this length
+	if wrongDimensions { // the model answers, so it is not held: other collections may use the dimensions that it has
 		return nil, fault.Wrap(fault.Misconfigured, err, "%s", fault.As(err).Detail)
 	}
 	return nil, err
 }
 
-// attributeWrongLength finds out whose fault it is that the one vector of an answer has
-// another length: the text's, which is fault.Refused, where the model answers a
-// probe with one that is right, and else the model's, which is nil. Another error
-// is why that cannot be known.
+// attributeWrongLength determines why the only vector of a response has other dimensions. If the
+// model returns a right vector for a probe, the text is the cause: fault.InputRejected. Otherwise
+// the model is the cause, and the result is nil. Any other error is why the cause cannot be
+// determined.
 func (p *OpenAI) attributeWrongLength(ctx context.Context, model document.Model, wrong *fault.Error) error {
 	_, err := p.Embed(ctx, model, []string{provider.ProbeText})
-	_, length := errors.AsType[*provider.DimensionsError](err)
+	_, wrongDimensions := errors.AsType[*provider.DimensionsError](err)
 	switch {
 	case err == nil:
-		return fault.New(fault.InputRejected, "%s", wrong.Detail) // and no LengthError, which is the model's
-	case length:
+		return fault.New(fault.InputRejected, "%s", wrong.Detail) // no DimensionsError, which is about the model
+	case wrongDimensions:
 		return nil
 	default:
 		return err
@@ -99,7 +97,7 @@ func (p *OpenAI) sendEmbeddings(ctx context.Context, ex *exchange, model documen
 	err := p.limiter(model.Name).params.sendWithout(func(without paramSet) (sent []string, err error) {
 		request := openai.EmbeddingRequest{
 			Model: openai.EmbeddingModel(model.Name),
-			// Input, by a way that does not have go-openai encode it twice and
+			// The texts are sent in ExtraBody, because go-openai would encode Input twice and
 			// decode it once.
 			ExtraBody: map[string]any{"input": texts},
 		}
@@ -122,7 +120,7 @@ func (p *OpenAI) sendEmbeddings(ctx context.Context, ex *exchange, model documen
 		return sent, err
 	})
 	if p.dimensions == SendDimensionsAlways && refusedParameter(err, []string{paramDimensions}) != "" {
-		return nil, fault.Wrap(fault.Misconfigured, err, "%s does not take the parameter dimensions for model %s: set GRISTMILL_EMBEDDING_SEND_DIMENSIONS=never", p.host, model.Name)
+		return nil, fault.Wrap(fault.Misconfigured, err, "%s does not accept the parameter dimensions for model %s: set GRISTMILL_EMBEDDING_SEND_DIMENSIONS=never", p.host, model.Name)
 	}
 	if err != nil {
 		return nil, err
@@ -130,24 +128,24 @@ func (p *OpenAI) sendEmbeddings(ctx context.Context, ex *exchange, model documen
 	return p.orderVectors(answer, model, len(texts))
 }
 
-// SendDimensions says whether the parameter dimensions is sent, by which a
-// model that can be shortened is asked for vectors of a length.
+// SendDimensions says whether the parameter dimensions is sent. It asks a model that can shorten
+// its vectors for vectors of these dimensions.
 type SendDimensions string
 
 const (
-	SendDimensionsAuto   SendDimensions = "auto" // to models that are known to take it, unless they refuse it
+	SendDimensionsAuto   SendDimensions = "auto" // to models that are known to accept it, unless they refuse it
 	SendDimensionsAlways SendDimensions = "always"
 	SendDimensionsNever  SendDimensions = "never"
 )
 
-// takesDimensions reports whether the model can be asked for shorter vectors.
-// Servers refuse the parameter for models that cannot.
+// takesDimensions reports whether the model can shorten its vectors. Servers refuse the parameter
+// for other models.
 func takesDimensions(model string) bool {
 	return strings.HasPrefix(model, "text-embedding-3")
 }
 
-// orderVectors checks the answer and returns its vectors in the order of the texts.
-// Those that are right are returned beside a *document.VectorsError.
+// orderVectors checks the response and returns its vectors in the order of the texts. If some are
+// invalid, it returns the valid ones with a *provider.InvalidVectorsError.
 func (p *OpenAI) orderVectors(answer vectorAnswer, model document.Model, texts int) ([][]float32, error) {
 	if len(answer.Data) != texts {
 		return nil, p.badAnswerError(model, "%d vectors for %d texts", len(answer.Data), texts)
@@ -163,21 +161,21 @@ func (p *OpenAI) orderVectors(answer vectorAnswer, model document.Model, texts i
 		ordered[d.Index] = &answer.Data[i].Embedding
 	}
 	vectors, wrong := make([][]float32, texts), map[int]string{}
-	length, other := model.Dimensions, 0
+	dimensions, other := model.Dimensions, 0
 	for i, v := range ordered {
 		n := len(v.numbers)
-		if length == 0 {
-			length = n
+		if dimensions == 0 {
+			dimensions = n
 		}
 		switch err := v.checkAndScale(); {
 		case err != nil:
 			wrong[i] = fmt.Sprintf("a vector with %v", err)
-		case n == length:
+		case n == dimensions:
 			vectors[i] = v.numbers
-		case model.Dimensions == 0: // nobody knows which of them is right
-			return nil, p.badAnswerError(model, "vectors of %d and of %d dimensions", length, n)
+		case model.Dimensions == 0: // it is unknown which of them are right
+			return nil, p.badAnswerError(model, "vectors of %d and of %d dimensions", dimensions, n)
 		default:
-			wrong[i] = fmt.Sprintf("a vector of %d dimensions, not %d", n, length)
+			wrong[i] = fmt.Sprintf("a vector of %d dimensions, not %d", n, dimensions)
 			other = n
 		}
 	}
@@ -185,7 +183,7 @@ func (p *OpenAI) orderVectors(answer vectorAnswer, model document.Model, texts i
 		return vectors, nil
 	}
 	if len(wrong) == texts && other > 0 {
-		bad := p.badAnswerError(model, "vectors of %d dimensions, not %d", other, length)
+		bad := p.badAnswerError(model, "vectors of %d dimensions, not %d", other, dimensions)
 		bad.Err = &provider.DimensionsError{Model: model, Got: other}
 		return nil, bad
 	}
@@ -199,6 +197,6 @@ func (p *OpenAI) orderVectors(answer vectorAnswer, model document.Model, texts i
 
 func (p *OpenAI) badAnswerError(model document.Model, format string, args ...any) *fault.Error {
 	e := fault.New(fault.BadResponse, format, args...)
-	e.Detail = "model " + model.Name + " at " + p.host + " answered " + e.Detail
+	e.Detail = "model " + model.Name + " at " + p.host + " returned " + e.Detail
 	return e
 }

@@ -15,25 +15,25 @@ import (
 	"unicode"
 )
 
-// errorResponse is an answer that is not what was asked for, as the provider gave
-// it. Its form says nothing: some send their own JSON, some a page of a proxy,
-// some an error with status 200.
+// errorResponse is a response that does not contain what was requested. Its form says nothing about
+// the cause: some providers send their own JSON, some the page of a proxy, some an error with
+// status 200.
 type errorResponse struct {
-	status         int         // of HTTP, or the one that the body of a 200 names; 0 when such a body names none
-	httpStatus     int         // of HTTP
-	header         http.Header // of the answer
-	message        string      // the provider's words; empty when it has none
+	status         int         // HTTP status, or the one that the body of a 200 names; 0 if that body names none
+	httpStatus     int         // HTTP status
+	header         http.Header // of the response
+	message        string      // the provider's message; may be empty
 	codes          string      // its codes and types, in lower case
 	param          string      // the parameter that it names
-	location       string      // where it redirects to, without what may be secret
-	notModelReason string      // why a 200 is no answer of a model; empty when it says an error
+	location       string      // target of a redirect, without parts that may be secret
+	notModelReason string      // why a 200 is not the response of a model; empty if its body is an error
 }
 
-// Error implements error. The provider's words are not in it: they may quote a
-// key, and the failure that it becomes has them.
+// Error implements error. It omits the provider's message, which may quote a key; classify adds the
+// message without the key.
 func (p *errorResponse) Error() string { return fmt.Sprintf("status %d", p.httpStatus) }
 
-// newErrorResponse reads an answer whose status is not 2xx.
+// newErrorResponse reads a response whose status is not 2xx.
 func newErrorResponse(resp *http.Response, body []byte) *errorResponse {
 	p := &errorResponse{status: resp.StatusCode, httpStatus: resp.StatusCode, header: resp.Header}
 	p.readBody(resp, body)
@@ -43,8 +43,8 @@ func newErrorResponse(resp *http.Response, body []byte) *errorResponse {
 	return p
 }
 
-// newUnexpectedResponse reads an answer with status 200 that holds nothing of what was
-// asked for: an error, or what no model answers.
+// newUnexpectedResponse reads a response with status 200 that contains nothing of what was
+// requested: an error, or something that no model returns.
 func newUnexpectedResponse(resp *http.Response, body []byte) *errorResponse {
 	p := &errorResponse{httpStatus: resp.StatusCode, header: resp.Header}
 	var object map[string]json.RawMessage
@@ -52,19 +52,19 @@ func newUnexpectedResponse(resp *http.Response, body []byte) *errorResponse {
 	p.status = p.readBody(resp, body)
 	switch {
 	case len(bytes.TrimSpace(body)) == 0:
-		p.notModelReason = "nothing"
+		p.notModelReason = "an empty body"
 	case isHTML(resp, body):
 		p.notModelReason = "a web page"
 	case !isObject:
-		p.notModelReason = "what is not a JSON object"
+		p.notModelReason = "something that is not a JSON object"
 	case !holdsError(object):
-		p.notModelReason = "JSON of another shape"
+		p.notModelReason = "JSON of an unexpected shape"
 	}
 	return p
 }
 
-// readBody takes in the words and codes of a body, and returns the status of HTTP
-// that it names, 0 for none.
+// readBody reads the message and the codes from a body, and returns the HTTP status that the body
+// names, 0 if none.
 func (p *errorResponse) readBody(resp *http.Response, body []byte) (named int) {
 	var value any
 	switch {
@@ -83,19 +83,19 @@ func (p *errorResponse) readBody(resp *http.Response, body []byte) (named int) {
 	return named
 }
 
-// jsonError is what an error in JSON says, in whatever shape.
+// jsonError is the content of an error in JSON of any shape.
 type jsonError struct {
 	messages []string
 	codes    []string
 	param    string
-	status   int // of HTTP
+	status   int // HTTP status
 }
 
 const maxErrorDepth = 6
 
-// collect takes in the value of a key. Providers, proxies and frameworks put
-// their words under error, message or detail, as a string, an object or a
-// list; FastAPI's lists say where in the request something is wrong.
+// collect reads the value of a key. Providers, proxies and frameworks put the message under error,
+// message or detail, as a string, an object or a list. The lists of FastAPI name the location of
+// the error in the request.
 func (s *jsonError) collect(key string, value any, depth int) {
 	if depth > maxErrorDepth {
 		return
@@ -139,7 +139,7 @@ func (s *jsonError) addCode(code string) {
 	}
 }
 
-// joinLocation joins the path into the request that FastAPI names.
+// joinLocation joins the location in the request that FastAPI names.
 func joinLocation(value any) string {
 	path, _ := value.([]any)
 	var parts []string
@@ -149,7 +149,7 @@ func joinLocation(value any) string {
 	return strings.Join(parts, ".")
 }
 
-// holdsError reports whether a JSON object is about an error.
+// holdsError reports whether a JSON object contains an error.
 func holdsError(object map[string]json.RawMessage) bool {
 	for _, name := range []string{"error", "errors", "message", "msg", "detail"} {
 		switch value := string(object[name]); value {
@@ -175,7 +175,7 @@ var (
 	pageTag    = regexp.MustCompile(`(?s)<[^>]*>`)
 )
 
-// pageText returns the title of a web page, or its text where it has none.
+// pageText returns the title of a web page, or its text if it has no title.
 func pageText(body []byte) string {
 	if title := pageTitle.FindSubmatch(body); title != nil && len(bytes.TrimSpace(title[1])) > 0 {
 		return html.UnescapeString(string(title[1]))
@@ -183,8 +183,8 @@ func pageText(body []byte) string {
 	return html.UnescapeString(string(pageTag.ReplaceAll(pageHidden.ReplaceAll(body, nil), []byte(" "))))
 }
 
-// sanitise makes a provider's words fit to be stored and shown: one line of
-// UTF-8, bounded, without the secrets.
+// sanitise makes a provider's message safe to store and show: one line of UTF-8, of bounded length,
+// without secrets.
 func sanitise(message string, secrets []string) string {
 	message = strings.ToValidUTF8(message, "�")
 	for _, secret := range secrets {

@@ -19,19 +19,18 @@ import (
 )
 
 const (
-	maxAnswer    = 4 << 20  // bytes read of an answer that holds no vectors
-	maxErrorBody = 64 << 10 // bytes read of an answer that is an error
+	maxAnswer    = 4 << 20  // bytes read of a response without vectors
+	maxErrorBody = 64 << 10 // bytes read of an error response
 )
 
-// exchange is one request and its answer, seen from beneath go-openai, which
-// decodes errors in one form only, hides their headers, and decodes vectors
-// slowly and in one of their two encodings. It travels in the request's
-// context.
+// exchange is one request and its response at the HTTP level, below go-openai. go-openai decodes
+// errors in one form only, hides their headers, and decodes vectors slowly and in only one of their
+// two encodings. The exchange is passed in the request's context.
 type exchange struct {
-	vectors  *vectorAnswer // decode the answer into this instead; nil for none
-	maxBytes int64         // bytes of the answer; maxAnswer when 0
-	header   http.Header   // the answer's; nil when there was none
-	tokens   int           // that the provider counted
+	vectors  *vectorAnswer // if not nil, the response is decoded into this
+	maxBytes int64         // maximum size of the response; 0 means maxAnswer
+	header   http.Header   // of the response; nil if there was none
+	tokens   int           // as counted by the provider
 }
 
 type exchangeKey struct{}
@@ -46,8 +45,8 @@ type httpDoer struct {
 	bodies sync.Pool // of *bytes.Buffer
 }
 
-// Do implements openai.HTTPDoer. It returns an answer only when it is one to
-// what was asked; whatever else is answered is a *problem.
+// Do implements openai.HTTPDoer. It returns a response only if it contains what was requested; any
+// other response is returned as an *errorResponse.
 func (d *httpDoer) Do(req *http.Request) (*http.Response, error) {
 	resp, err := d.client.Do(req)
 	if err != nil {
@@ -64,7 +63,7 @@ func (d *httpDoer) Do(req *http.Request) (*http.Response, error) {
 	defer d.bodies.Put(body)
 	body.Reset()
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		// What is said is read as far as it comes: the status is what counts.
+		// A read error does not matter: the status decides.
 		_ = readBody(resp, body, maxErrorBody)
 		return nil, newErrorResponse(resp, body.Bytes())
 	}
@@ -81,7 +80,7 @@ func (d *httpDoer) Do(req *http.Request) (*http.Response, error) {
 	return decodeVectors(resp, body.Bytes(), ex)
 }
 
-// decodeVectors decodes an answer that holds vectors.
+// decodeVectors decodes a response that contains vectors.
 func decodeVectors(resp *http.Response, body []byte, ex *exchange) (*http.Response, error) {
 	answer, plain := fastDecodeVectors(body)
 	if plain {
@@ -99,19 +98,19 @@ func decodeVectors(resp *http.Response, body []byte, ex *exchange) (*http.Respon
 	case ex.vectors.Data == nil && !isInvalidJSONWith(body, "data"):
 		return nil, newUnexpectedResponse(resp, body)
 	case err != nil:
-		return nil, fault.Wrap(fault.BadResponse, err, "%s answered what is not a list of embeddings", resp.Request.URL.Host)
+		return nil, fault.Wrap(fault.BadResponse, err, "%s did not return a list of embeddings", resp.Request.URL.Host)
 	}
 	return withoutVectors(resp, ex), nil
 }
 
-// withoutVectors returns an answer without its vectors, which have been read.
+// withoutVectors returns the response without its vectors, which have been decoded.
 func withoutVectors(resp *http.Response, ex *exchange) *http.Response {
 	ex.tokens = ex.vectors.Usage.count("prompt_tokens")
-	resp.Body = io.NopCloser(strings.NewReader("{}")) // go-openai insists on JSON
+	resp.Body = io.NopCloser(strings.NewReader("{}")) // go-openai requires JSON
 	return resp
 }
 
-// decodeChat passes on an answer that holds a text.
+// decodeChat checks a response that contains a text, and passes it to go-openai.
 func decodeChat(resp *http.Response, body []byte, ex *exchange) (*http.Response, error) {
 	var answer map[string]json.RawMessage
 	err := json.Unmarshal(body, &answer)
@@ -124,30 +123,29 @@ func decodeChat(resp *http.Response, body []byte, ex *exchange) (*http.Response,
 		return nil, newUnexpectedResponse(resp, body)
 	}
 	ex.tokens = usage(answer["usage"]).count("total_tokens")
-	delete(answer, "usage") // go-openai refuses the whole answer when a number in it is none
+	delete(answer, "usage") // go-openai rejects the whole response if a count is not a number
 	if body, err = json.Marshal(answer); err != nil {
-		return nil, fmt.Errorf("pass on the answer: %w", err)
+		return nil, fmt.Errorf("encode the response: %w", err)
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	return resp, nil
 }
 
-// isInvalidJSONWith reports whether a body looks like the answer with the field, but is
-// not valid JSON: some servers write NaN for a number.
+// isInvalidJSONWith reports whether a body looks like a response with the field, but is not valid
+// JSON: some servers write NaN for a number.
 func isInvalidJSONWith(body []byte, field string) bool {
 	return !json.Valid(body) && bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) && bytes.Contains(body, []byte(`"`+field+`"`))
 }
 
-// isCutOffJSON reports whether err says that a body is JSON which ends in the
-// middle.
+// isCutOffJSON reports whether err says that a body is JSON that ends too early.
 func isCutOffJSON(body []byte, err error) bool {
-	syntax, is := errors.AsType[*json.SyntaxError](err)
+	syntax, ok := errors.AsType[*json.SyntaxError](err)
 	start := bytes.TrimLeft(body, " \t\r\n")
-	return is && syntax.Offset == int64(len(body)) && len(start) > 0 && (start[0] == '{' || start[0] == '[')
+	return ok && syntax.Offset == int64(len(body)) && len(start) > 0 && (start[0] == '{' || start[0] == '[')
 }
 
-// readBody reads at most limit bytes of an answer, unpacked. None was asked to
-// be packed; some servers and proxies do it all the same.
+// readBody reads at most limit bytes of a response and decompresses them. Compression is not
+// requested; some servers and proxies compress nevertheless.
 func readBody(resp *http.Response, into *bytes.Buffer, limit int64) error {
 	encoding := strings.ToLower(strings.TrimSpace(resp.Header.Get("Content-Encoding")))
 	packed := http.MaxBytesReader(nil, resp.Body, limit)
@@ -163,12 +161,12 @@ func readBody(resp *http.Response, into *bytes.Buffer, limit int64) error {
 	switch encoding {
 	case "gzip", "x-gzip":
 		unpacked, err = gzip.NewReader(bytes.NewReader(whole))
-	case "deflate": // with a header, as the standard has it, or without
+	case "deflate": // with the zlib header that the standard requires, or without
 		if unpacked, err = zlib.NewReader(bytes.NewReader(whole)); err != nil {
 			unpacked, err = flate.NewReader(bytes.NewReader(whole)), nil
 		}
 	default:
-		return &errorResponse{httpStatus: resp.StatusCode, header: resp.Header, notModelReason: "something packed as " + encoding}
+		return &errorResponse{httpStatus: resp.StatusCode, header: resp.Header, notModelReason: "content encoded as " + encoding}
 	}
 	if err != nil {
 		return err
@@ -177,8 +175,8 @@ func readBody(resp *http.Response, into *bytes.Buffer, limit int64) error {
 	return err
 }
 
-// usage is what a provider says that it has counted. Nothing depends on it but
-// estimates, so nonsense in it spoils no answer.
+// usage is the provider's count of tokens. It is used for estimates only, so invalid counts do not
+// fail a response.
 type usage json.RawMessage
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -187,7 +185,7 @@ func (u *usage) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// count returns the named count, 0 for what is none.
+// count returns the named count, 0 if it is invalid.
 func (u usage) count(name string) int {
 	var counts map[string]any
 	if json.Unmarshal(u, &counts) != nil {
@@ -200,6 +198,6 @@ func (u usage) count(name string) int {
 	return int(n)
 }
 
-// maxTokensOf returns an upper bound of the tokens, with any vocabulary, of a
-// text with the given number of bytes and an answer to it.
+// maxTokensOf returns an upper bound of the tokens, in any vocabulary, of a text of the given
+// number of bytes and the response to it.
 func maxTokensOf(bytes int) int { return 4*bytes + 100_000 }

@@ -15,18 +15,16 @@ import (
 // ExtractiveModel is the name of the extractive summary model.
 const ExtractiveModel = "extractive"
 
-// maxExtractRunes is the length of an extractive summary, in characters.
+// maxExtractRunes is the maximum length of an extractive summary, in characters.
 const maxExtractRunes = 400
 
-// ExtractiveSummariser summarises without a provider and without a learned model: it
-// quotes the sentences whose words are also those of other sentences, or of
-// the heading, and prefers early ones. Equal texts have equal summaries. It is
-// safe for concurrent use.
+// ExtractiveSummariser summarises without a provider and without a learned model: it quotes
+// sentences whose words also occur in other sentences or in the heading, and prefers early
+// sentences. Equal texts have equal summaries. It is safe for concurrent use.
 type ExtractiveSummariser struct{}
 
-// Summarise returns at most 400 characters of sentences of the texts, in their
-// order: of their prose where there is any, else of what else there is. The
-// model's name is not looked at.
+// Summarise returns sentences of the texts, at most 400 characters, in their order. It uses the
+// prose of the texts if there is any, or else the other text. The model's name is ignored.
 func (ExtractiveSummariser) Summarise(ctx context.Context, _, heading string, texts []string) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
@@ -40,7 +38,7 @@ func (ExtractiveSummariser) Summarise(ctx context.Context, _, heading string, te
 	return joinSentences(chooseSentences(sentences)), nil
 }
 
-// sentence is one sentence of the texts, or as much of a long one as fits.
+// sentence is one sentence of the texts; a long one is truncated.
 type sentence struct {
 	text  string
 	order int
@@ -48,8 +46,7 @@ type sentence struct {
 	score int64
 }
 
-// splitSentences returns the sentences of the texts' prose, or of everything where
-// there is no prose.
+// splitSentences returns the sentences of the texts' prose, or of all text if there is no prose.
 func splitSentences(texts []string) []*sentence {
 	var paragraphs []string
 	for _, text := range texts {
@@ -75,19 +72,19 @@ func splitSentences(texts []string) []*sentence {
 	return sentences
 }
 
-// significantTerms returns the terms of a text that may say what it is about: pairs of
-// characters, and words but for the shortest.
+// significantTerms returns the terms that may say what a text is about: pairs of characters, and
+// words except the shortest.
 func significantTerms(text string) []term {
 	return slices.DeleteFunc(countTerms(normalise(text)), func(t term) bool {
 		return !t.pair && wordWeight(t.text) <= 5
 	})
 }
 
-// scoreSentences rates each sentence by how central it is: by the terms that it shares
-// with others, twice those of the heading, for its length; and then by place.
-// It counts in integers, so that every platform agrees.
+// scoreSentences scores each sentence by how central it is: by the terms that it shares with other
+// sentences, doubled for terms of the heading, relative to its length, and then by its position.
+// Integer arithmetic gives the same result on every platform.
 func scoreSentences(sentences []*sentence, heading string) {
-	in := make(map[feature]int) // how many sentences hold the term
+	in := make(map[feature]int) // number of sentences that contain the term
 	for _, s := range sentences {
 		for _, t := range s.terms {
 			in[t.feature]++
@@ -106,48 +103,47 @@ func scoreSentences(sentences []*sentence, heading string) {
 			}
 			sum += w * wordWeight(t.text)
 		}
-		// The constant keeps a few good words from beating a good sentence.
+		// The constant keeps a few good words from scoring above a good sentence.
 		s.score = 1000 * sum / int64(len(s.terms)+8)
 		s.score += s.score / int64(s.order+1)
 	}
 }
 
-// chooseSentences takes the best sentences that fit and that say something new, and
-// returns them in the order of the text.
+// chooseSentences chooses the best sentences that fit and contain new terms, and returns them in
+// the order of the text.
 func chooseSentences(sentences []*sentence) []*sentence {
 	ranked := slices.Clone(sentences)
 	slices.SortStableFunc(ranked, func(a, b *sentence) int { return cmp.Compare(b.score, a.score) })
 	var chosen []*sentence
-	said := make(map[feature]bool)
+	covered := make(map[feature]bool)
 	room := maxExtractRunes
 	for _, s := range ranked {
-		length := utf8.RuneCountInString(s.text) + 1 // and a space
-		if length > room+1 || !saysSomethingNew(s, said) {
+		length := utf8.RuneCountInString(s.text) + 1 // plus a space
+		if length > room+1 || !hasNewTerms(s, covered) {
 			continue
 		}
 		room -= length
 		chosen = append(chosen, s)
 		for _, t := range s.terms {
-			said[t.feature] = true
+			covered[t.feature] = true
 		}
 	}
 	slices.SortFunc(chosen, func(a, b *sentence) int { return a.order - b.order })
 	return chosen
 }
 
-// saysSomethingNew reports whether less than two thirds of the sentence has been said.
-func saysSomethingNew(s *sentence, said map[feature]bool) bool {
+// hasNewTerms reports whether less than two thirds of the sentence's terms are covered.
+func hasNewTerms(s *sentence, covered map[feature]bool) bool {
 	old := 0
 	for _, t := range s.terms {
-		if said[t.feature] {
+		if covered[t.feature] {
 			old++
 		}
 	}
-	return len(said) == 0 || old*3 < len(s.terms)*2
+	return len(covered) == 0 || old*3 < len(s.terms)*2
 }
 
-// joinSentences writes sentences one after the other, with a space where the script
-// uses them.
+// joinSentences joins sentences, with spaces where the script uses them.
 func joinSentences(sentences []*sentence) string {
 	var b strings.Builder
 	for i, s := range sentences {
@@ -161,11 +157,12 @@ func joinSentences(sentences []*sentence) string {
 	return b.String()
 }
 
-// isFullWidthPunct reports whether the rune is punctuation that brings its own space.
+// isFullWidthPunct reports whether the rune is full-width punctuation, which needs no space after
+// it.
 func isFullWidthPunct(r rune) bool { return r >= 0x3000 && unicode.IsPunct(r) }
 
-// truncateRunes cuts a text to the length of a summary, between words if it has any,
-// and marks the cut.
+// truncateRunes truncates a text to the length of a summary, between words if possible, and marks
+// the cut with an ellipsis.
 func truncateRunes(text string) string {
 	runes := 0
 	for i := range text {
@@ -174,7 +171,7 @@ func truncateRunes(text string) string {
 		}
 		cut := text[:i]
 		_, last := utf8.DecodeLastRuneInString(cut)
-		cut = cut[:len(cut)-last] // room for the mark
+		cut = cut[:len(cut)-last] // room for the ellipsis
 		if space := strings.LastIndexFunc(cut, unicode.IsSpace); space > len(cut)/2 {
 			cut = cut[:space]
 		}

@@ -18,7 +18,7 @@ func extract(t testing.TB, heading string, texts ...string) string {
 	return got
 }
 
-func TestExtractiveReadsProse(t *testing.T) {
+func TestExtractiveUsesProse(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, markdown, want string }{
 		{"paragraph", "One sentence,\non two lines.\n", "One sentence, on two lines."},
@@ -51,9 +51,9 @@ func TestExtractiveReadsProse(t *testing.T) {
 	}
 }
 
-// TestExtractiveChooses: of more than fits, it takes what is central, says it
-// once, and keeps the order of the text.
-func TestExtractiveChooses(t *testing.T) {
+// If not everything fits, the summary has the central sentences, each statement once, in the order
+// of the text.
+func TestExtractiveChoosesSentences(t *testing.T) {
 	t.Parallel()
 	aside := "My neighbour's cat, by contrast, sleeps all afternoon upon a very warm windowsill. "
 	text := "Ownership decides when memory is released by a program. " +
@@ -72,10 +72,10 @@ func TestExtractiveChooses(t *testing.T) {
 		last = at
 	}
 	if strings.Contains(got, "fence") {
-		t.Errorf("strays from the subject: %q", got)
+		t.Errorf("contains a sentence that is not central: %q", got)
 	}
 	if strings.Count(got, "Yesterday it rained") > 1 || strings.Count(got, "windowsill") > 1 {
-		t.Errorf("says things twice: %q", got)
+		t.Errorf("contains a statement twice: %q", got)
 	}
 }
 
@@ -94,13 +94,13 @@ func TestExtractiveIsBounded(t *testing.T) {
 	}
 }
 
-func TestExtractiveLaw(t *testing.T) {
+func TestExtractiveProperties(t *testing.T) {
 	t.Parallel()
-	law := func(heading, text string) bool {
+	property := func(heading, text string) bool {
 		got := extract(t, heading, text)
 		return got == extract(t, heading, text) && utf8.RuneCountInString(got) <= 400
 	}
-	if err := quick.Check(law, nil); err != nil {
+	if err := quick.Check(property, nil); err != nil {
 		t.Error(err)
 	}
 }

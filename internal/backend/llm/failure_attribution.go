@@ -14,34 +14,31 @@ import (
 )
 
 const (
-	// maxBatchFailures is after how many failures a request of several texts is
-	// taken to be the cause of them, while the model answers others: its texts
-	// can still be sent in smaller requests. That of a single text cannot, so
-	// it has as many as the breaker.
+	// maxBatchFailures is the number of failures after which a request of several texts counts as
+	// their cause, while the model answers other requests: its texts can still be sent in smaller
+	// requests. A single text cannot be split, so it may fail as often as the breaker allows.
 	maxBatchFailures  = quickRetries + 1
 	maxSingleFailures = breakerFailures
 
-	maxCountedRequests = 1000 // requests remembered
+	maxCountedRequests = 1000 // requests whose failures are counted
 )
 
-// attributeFailure finds out whose a failure is: the request's, or the provider's. The
-// model is held only for the provider's, so that a text which makes it fail
-// costs only itself. What tells is whether the model answers others, and where
-// none was sent meanwhile a probe:
+// attributeFailure determines whether the request or the provider is the cause of a failure. Only a
+// failure of the provider holds the model, so that a text on which the model fails affects no other
+// text. The test is whether the model answers other requests; if none was sent meanwhile, a probe
+// is sent:
 //
-//   - where it does not, or does not take the probe either, the failure is the
-//     provider's, whatever its form;
-//   - where it does, a refusal is about the texts, and so is an answer that is
-//     none; any other failure that comes back again and again is, too, and
-//     becomes fault.Refused. Until then the request is sent again, or its error
-//     returned where that would take long.
+//   - If the model does not answer them, or refuses the probe too, the provider is the cause,
+//     whatever the failure is.
+//   - If it answers them, a refusal or an invalid response is about the texts. Any other failure
+//     that is repeated is about the texts as well, and becomes fault.InputRejected. Until then the
+//     request is sent again, or its error is returned if sending it again would take long.
 //
-// A request that sends the probe's text shows as much by itself.
-// An answer that broke off stays one: it may have been paid for. How often a
-// request failed is remembered beyond the call.
-func (p *OpenAI) attributeFailure(ctx context.Context, lane *limiter, r request, err error, failed failedAttempts) (again bool, _ error) {
+// A request that sends the text of the probe is a probe itself. A response that broke off keeps its
+// kind, because it may have been paid for. The failures of a request are counted across calls.
+func (p *OpenAI) attributeFailure(ctx context.Context, l *limiter, r request, err error, failed failedAttempts) (retry bool, _ error) {
 	if err == nil {
-		lane.failures.reset(r)
+		l.failures.reset(r)
 		return false, nil
 	}
 	failure := fault.As(err)
@@ -50,29 +47,29 @@ func (p *OpenAI) attributeFailure(ctx context.Context, lane *limiter, r request,
 		return false, err
 	}
 	if r.isProbe() {
-		return false, lane.recordProviderFailures(ctx, asProviderFailure(err), failed.attempts, 0)
+		return false, l.recordProviderFailures(ctx, asProviderFailure(err), failed.attempts, 0)
 	}
 	if failure.Kind == fault.InputRejected || failure.Kind == fault.InputTooLong || failure.Kind == fault.BadResponse {
-		if probed := p.checkAnswersOthers(ctx, lane, r, failed.since); probed != nil {
-			return false, lane.recordProviderFailures(ctx, asProviderFailure(probed), 1, 0)
+		if probed := p.checkAnswersOthers(ctx, l, r, failed.since); probed != nil {
+			return false, l.recordProviderFailures(ctx, asProviderFailure(probed), 1, 0)
 		}
 		if failure.Kind == fault.BadResponse {
 			return false, fault.Wrap(fault.InputRejected, failure.Err, "%s", failure.Detail)
 		}
 		return false, err
 	}
-	all, since := lane.failures.add(r, failed)
-	if lane.isRequestFault(r, all, since) {
-		return false, lane.requestFaultError(r, failure)
+	all, since := l.failures.add(r, failed)
+	if l.isRequestFault(r, all, since) {
+		return false, l.requestFaultError(r, failure)
 	}
 	if neverReachedProvider(err) {
-		return false, lane.recordProviderFailures(ctx, err, failed.attempts, 0)
+		return false, l.recordProviderFailures(ctx, err, failed.attempts, 0)
 	}
-	if probed := p.checkAnswersOthers(ctx, lane, r, failed.since); probed != nil {
-		return false, lane.recordProviderFailures(ctx, asProviderFailure(probed), failed.attempts+1, 0)
+	if probed := p.checkAnswersOthers(ctx, l, r, failed.since); probed != nil {
+		return false, l.recordProviderFailures(ctx, asProviderFailure(probed), failed.attempts+1, 0)
 	}
-	if lane.isRequestFault(r, all, since) {
-		return false, lane.requestFaultError(r, failure)
+	if l.isRequestFault(r, all, since) {
+		return false, l.requestFaultError(r, failure)
 	}
 	if errors.Is(err, context.DeadlineExceeded) || failure.Kind == fault.InterruptedResponse || failure.RetryAfter > quickWait {
 		return false, withDefaultWait(failure)
@@ -80,9 +77,9 @@ func (p *OpenAI) attributeFailure(ctx context.Context, lane *limiter, r request,
 	return true, nil
 }
 
-// isRequestFault reports whether a request that has failed so often since then is why:
-// the model answers others, and for a single text, which would be given up, at
-// least as often as it fails over a probe.
+// isRequestFault reports whether a request is the cause of its failures since the given counts: the
+// model answers other requests. A single text, which would be given up, also needs at least as many
+// answers as failed probes.
 func (l *limiter) isRequestFault(r request, failures int, since answerCounts) bool {
 	now := l.snapshot()
 	answers, failed := now.answers-since.answers, now.probesFailed-since.probesFailed
@@ -92,15 +89,15 @@ func (l *limiter) isRequestFault(r request, failures int, since answerCounts) bo
 	return failures >= maxSingleFailures && answers > 0 && answers >= failed
 }
 
-// requestFaultError is the failure of a request that is why.
+// requestFaultError returns the error of a request that is the cause of its failures.
 func (l *limiter) requestFaultError(r request, failure *fault.Error) error {
 	if len(r.texts) <= 1 {
-		l.failures.reset(r) // a later attempt begins anew
+		l.failures.reset(r) // a later attempt starts to count again
 	}
-	return fault.Wrap(fault.InputRejected, failure.Err, "%s; that came back again and again, while model %s answers other requests", failure.Detail, r.model)
+	return fault.Wrap(fault.InputRejected, failure.Err, "%s; this request failed repeatedly, while model %s answers other requests", failure.Detail, r.model)
 }
 
-// withDefaultWait adds how long to wait where the provider does not say.
+// withDefaultWait adds a wait if the provider names none.
 func withDefaultWait(failure *fault.Error) error {
 	if failure.Kind != fault.InterruptedResponse && failure.RetryAfter == 0 {
 		return failure.WithRetryAfter(unavailableWait)
@@ -108,32 +105,31 @@ func withDefaultWait(failure *fault.Error) error {
 	return failure
 }
 
-// hasVectors reports whether an answer of which something is wrong shows all the
-// same that the model answers: it holds vectors, of which some are wrong or all
-// have another length.
+// hasVectors reports whether an invalid response shows that the model answers: it contains vectors,
+// of which some are invalid or all have other dimensions.
 func hasVectors(err error) bool {
-	_, some := errors.AsType[*provider.InvalidVectorsError](err)
-	_, length := errors.AsType[*provider.DimensionsError](err)
-	return some || length
+	_, invalid := errors.AsType[*provider.InvalidVectorsError](err)
+	_, wrongDimensions := errors.AsType[*provider.DimensionsError](err)
+	return invalid || wrongDimensions
 }
 
-// asProviderFailure returns what a failed probe says of the provider. One that does
-// not take the probe takes nothing.
+// asProviderFailure returns the error of a failed probe as a failure of the provider. A model that
+// refuses the probe refuses everything.
 func asProviderFailure(probed error) error {
 	e := fault.As(probed)
 	switch {
 	case e != nil && e.Kind == fault.BadResponse:
-		return fault.Wrap(fault.Misconfigured, e.Err, "%s, and so it does for any other text: check the model, and that the address is that of an OpenAI-compatible API", e.Detail)
+		return fault.Wrap(fault.Misconfigured, e.Err, "%s, and it does so for every text: check the model, and that the address is that of an OpenAI-compatible API", e.Detail)
 	case e != nil && (e.Kind == fault.InputRejected || e.Kind == fault.InputTooLong):
-		return fault.Wrap(fault.Misconfigured, e.Err, "%s; and it does not take any other text either: check that the model is one for this", e.Detail)
+		return fault.Wrap(fault.Misconfigured, e.Err, "%s; the model refuses every other text too: check that the model supports this operation", e.Detail)
 	}
 	return probed
 }
 
-// providerFailure marks a failure of which is known that it is the provider's.
+// providerFailure marks a failure that is known to be the provider's.
 type providerFailure struct{ error }
 
-// Unwrap returns the cause, nil for none.
+// Unwrap returns the cause, nil if there is none.
 func (j *providerFailure) Unwrap() error { return j.error }
 
 // Error implements error.
@@ -144,34 +140,33 @@ func (j *providerFailure) Error() string {
 	return j.error.Error()
 }
 
-// answerCounts is a moment in what a lane has seen.
+// answerCounts is a snapshot of what a limiter has counted.
 type answerCounts struct{ answers, probesFailed int64 }
 
 func (l *limiter) snapshot() answerCounts {
 	return answerCounts{l.answers.Load(), l.probesFailed.Load()}
 }
 
-// neverReachedProvider reports whether a request has not got as far as the provider.
+// neverReachedProvider reports whether a request failed before it reached the provider.
 func neverReachedProvider(err error) bool {
 	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "dial" {
 		return true
 	}
 	_, dns := errors.AsType[*net.DNSError](err)
 	answer, _ := errors.AsType[*errorResponse](err)
-	return dns || fault.Is(err, fault.Misconfigured) && answer == nil // TLS
+	return dns || fault.Is(err, fault.Misconfigured) && answer == nil // a TLS error
 }
 
-// failedAttempts counts the failed attempts of one round of a call.
+// failedAttempts counts the failed attempts in one round of a call.
 type failedAttempts struct {
 	since    answerCounts
-	attempts int // that are the request's, or the provider's
-	weight   int // of those that may be the request's
+	attempts int // failures of the request or the provider
+	weight   int // weight of those that the request may have caused
 }
 
-// add counts the failure of an attempt, if it is one of which that is not
-// known. A provider that hangs, or vanishes, over a request does not do so as
-// often as it answers an error; one that could not be reached has not failed
-// over it.
+// add counts the failure of an attempt whose cause is not yet known. A time-out or a lost
+// connection weighs more, because a provider does not hang as often as it answers with an error. If
+// the provider was not reached, the request is not the cause.
 func (f *failedAttempts) add(err error) {
 	if _, known := errors.AsType[*providerFailure](err); known || fault.As(err) == nil || errors.Is(err, errNotSent) {
 		return
@@ -187,34 +182,33 @@ func (f *failedAttempts) add(err error) {
 	}
 }
 
-// probe asks the model for something that it does not fail over.
-func (p *OpenAI) probe(ctx context.Context, lane *limiter, r request) error {
+// probe asks the model for something on which it does not fail.
+func (p *OpenAI) probe(ctx context.Context, l *limiter, r request) error {
 	r.bytes = len(provider.ProbeText)
 	err := p.sendOnce(ctx, opProbe, r, r.probe, &exchange{})
 	if err == nil || hasVectors(err) {
-		lane.recordAnswer()
+		l.recordAnswer()
 		return nil
 	}
 	if ctx.Err() == nil {
-		lane.probesFailed.Add(1)
+		l.probesFailed.Add(1)
 	}
 	return err
 }
 
-// isProbe reports whether the request embeds what a probe does.
+// isProbe reports whether the request embeds the text of a probe.
 func (r request) isProbe() bool {
 	return r.operation == opEmbed && len(r.texts) == 1 && r.texts[0] == provider.ProbeText
 }
 
-// checkAnswersOthers returns nil when the model has answered any request since the
-// mark, or answers a probe now, and else what the probe failed with. All that
-// have the question at the same time share one probe.
-func (p *OpenAI) checkAnswersOthers(ctx context.Context, lane *limiter, r request, since answerCounts) error {
-	if lane.snapshot().answers > since.answers {
+// checkAnswersOthers returns nil if the model has answered any request since the given counts, or
+// answers a probe now, and otherwise the error of the probe. Concurrent callers share one probe.
+func (p *OpenAI) checkAnswersOthers(ctx context.Context, l *limiter, r request, since answerCounts) error {
+	if l.snapshot().answers > since.answers {
 		return nil
 	}
-	done := lane.probing.DoChan("", func() (any, error) {
-		return nil, goroutine.Try(func() error { return p.probe(context.WithoutCancel(ctx), lane, r) })
+	done := l.probing.DoChan("", func() (any, error) {
+		return nil, goroutine.Try(func() error { return p.probe(context.WithoutCancel(ctx), l, r) })
 	})
 	select {
 	case result := <-done:
@@ -224,8 +218,8 @@ func (p *OpenAI) checkAnswersOthers(ctx context.Context, lane *limiter, r reques
 	}
 }
 
-// failureCounter counts how often requests have failed, by what they ask. Its zero
-// value is ready to use.
+// failureCounter counts the failures of requests, by their content. The zero value is ready for
+// use.
 type failureCounter struct {
 	mu        sync.Mutex
 	byRequest map[[sha256.Size]byte]*failureCount
@@ -233,11 +227,11 @@ type failureCounter struct {
 
 type failureCount struct {
 	count int
-	since answerCounts // before it was first sent
+	since answerCounts // before the request was first sent
 }
 
-// add counts further failures of a request, and returns all, and since which
-// mark.
+// add counts further failures of a request. It returns the total, and the answer counts before the
+// request was first sent.
 func (o *failureCounter) add(r request, failed failedAttempts) (int, answerCounts) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -253,7 +247,7 @@ func (o *failureCounter) add(r request, failed failedAttempts) (int, answerCount
 	return f.count, f.since
 }
 
-// reset forgets a request that was answered.
+// reset forgets the failures of a request.
 func (o *failureCounter) reset(r request) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -262,7 +256,7 @@ func (o *failureCounter) reset(r request) {
 	}
 }
 
-// hash names a request by what it asks.
+// hash identifies a request by its content.
 func (r request) hash() (sum [sha256.Size]byte) {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s %d", r.operation, len(r.texts))

@@ -16,10 +16,10 @@ import (
 
 const poison = "the text that no model takes"
 
-// failures are how a provider can fail over one text.
+// failures are the ways in which a provider can fail on one text.
 var failures = map[string]func(w http.ResponseWriter, r recordedRequest){
 	"5xx": func(w http.ResponseWriter, _ recordedRequest) { http.Error(w, `{"error":{"message":"boom"}}`, 500) },
-	"5xx for long": func(w http.ResponseWriter, _ recordedRequest) {
+	"5xx with Retry-After": func(w http.ResponseWriter, _ recordedRequest) {
 		w.Header().Set("Retry-After", "60")
 		http.Error(w, "boom", 503)
 	},
@@ -37,10 +37,10 @@ var failures = map[string]func(w http.ResponseWriter, r recordedRequest){
 	"vanishes": func(http.ResponseWriter, recordedRequest) { panic(http.ErrAbortHandler) },
 }
 
-// A text that the provider fails over costs only itself, also where nothing
-// else is asked of the model: a batch with it is refused at once, the text
-// alone when it has failed ten times, and no other request waits for it.
-func TestOneTextIsNoOutage(t *testing.T) {
+// A text on which the provider fails affects no other text, also if no other request is sent: a
+// batch with it is refused after a few failures, the text alone after about ten, and no other
+// request waits for it.
+func TestBadTextIsNoOutage(t *testing.T) {
 	t.Parallel()
 	for name, fail := range failures {
 		t.Run(name, func(t *testing.T) {
@@ -58,7 +58,7 @@ func TestOneTextIsNoOutage(t *testing.T) {
 			await.Until(t, "the batch is refused", func() bool {
 				_, err := o.Embed(t.Context(), small, append(numberedTexts(4), poison))
 				if !fault.Is(err, fault.InputRejected) && !fault.Is(err, fault.Unavailable) {
-					t.Fatalf("the batch: %v", err)
+					t.Fatalf("batch: %v", err)
 				}
 				wantEmbedded(t, o)
 				return fault.Is(err, fault.InputRejected)
@@ -66,8 +66,8 @@ func TestOneTextIsNoOutage(t *testing.T) {
 			failed.Store(0)
 			await.Until(t, "the text is refused", func() bool {
 				_, err := o.Embed(t.Context(), small, []string{poison})
-				if e := fault.As(err); e == nil || e.Kind == fault.InputRejected && !strings.Contains(e.Detail, "again and again") {
-					t.Fatalf("the text: %v", err)
+				if e := fault.As(err); e == nil || e.Kind == fault.InputRejected && !strings.Contains(e.Detail, "failed repeatedly") {
+					t.Fatalf("text: %v", err)
 				}
 				wantEmbedded(t, o)
 				return fault.Is(err, fault.InputRejected)
@@ -79,8 +79,8 @@ func TestOneTextIsNoOutage(t *testing.T) {
 	}
 }
 
-// The same holds for a summary.
-func TestOneSummaryIsNoOutage(t *testing.T) {
+// The same is true for a summary.
+func TestBadSummaryIsNoOutage(t *testing.T) {
 	t.Parallel()
 	o, _ := newScriptedProvider(t, func(w http.ResponseWriter, r recordedRequest) bool {
 		if r.holds(poison) {
@@ -96,8 +96,8 @@ func TestOneSummaryIsNoOutage(t *testing.T) {
 	}
 }
 
-// Many such texts at once, from several processes, hold nobody up either.
-func TestManySuchTextsAreNoOutage(t *testing.T) {
+// Many such texts at the same time, from several callers, do not delay other requests either.
+func TestManyBadTextsAreNoOutage(t *testing.T) {
 	t.Parallel()
 	o, _ := newScriptedProvider(t, func(w http.ResponseWriter, r recordedRequest) bool {
 		if r.holds(poison) {
@@ -126,9 +126,8 @@ func TestManySuchTextsAreNoOutage(t *testing.T) {
 	}
 }
 
-// What a text does to the provider does not keep it held: when a hold is over
-// something else is tried first.
-func TestHoldIsNotProlongedByOneText(t *testing.T) {
+// A bad text does not prolong a hold: after a hold, a probe is sent first.
+func TestBadTextDoesNotProlongHold(t *testing.T) {
 	t.Parallel()
 	c := newClock(t)
 	var down atomic.Bool
@@ -142,7 +141,7 @@ func TestHoldIsNotProlongedByOneText(t *testing.T) {
 	down.Store(true)
 	await.Until(t, "the model is held", func() bool {
 		_, err := o.Embed(t.Context(), small, numberedTexts(1))
-		return strings.Contains(err.Error(), "is not asked")
+		return strings.Contains(err.Error(), "no requests are sent")
 	})
 	down.Store(false)
 	c.add(time.Minute)
@@ -154,9 +153,8 @@ func TestHoldIsNotProlongedByOneText(t *testing.T) {
 	wantEmbedded(t, o)
 }
 
-// A request that is refused in an outage is not given up: the provider does
-// not answer others.
-func TestOutageRefusesNothing(t *testing.T) {
+// A text is not refused during an outage, because the provider answers no other requests either.
+func TestOutageRefusesNoText(t *testing.T) {
 	t.Parallel()
 	for name, fail := range failures {
 		t.Run(name, func(t *testing.T) {
@@ -180,8 +178,8 @@ func TestOutageRefusesNothing(t *testing.T) {
 	}
 }
 
-// A text that is refused is refused at once, and others are taken.
-func TestRefusalsOfTexts(t *testing.T) {
+// A refused text is refused immediately, and other texts are accepted.
+func TestRefusedTexts(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		status int
@@ -210,15 +208,14 @@ func TestRefusalsOfTexts(t *testing.T) {
 			}
 			wantEmbedded(t, o)
 			if n := requests.Load(); n != 2*20+1 {
-				t.Errorf("%d requests, want one and a probe for each call", n)
+				t.Errorf("%d requests, want one and a probe for each of 20 calls, and 1", n)
 			}
 		})
 	}
 }
 
-// A setting that is wrong for a moment fails nothing: what asks waits, and goes
-// on when it is right again.
-func TestKeyThatIsWrongForAMoment(t *testing.T) {
+// A setting that is wrong for a while fails nothing: requests wait, and continue when it is right.
+func TestTemporarilyWrongKey(t *testing.T) {
 	t.Parallel()
 	c := newClock(t)
 	var wrong atomic.Int64

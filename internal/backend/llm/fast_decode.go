@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// fastDecodeVectors decodes an answer in the form that most servers give it, vectors
-// in base64 and nothing escaped, reading it once. It returns false for any other,
-// valid or not, which encoding/json is to decode; that reads an answer of some
-// hundred kilobytes three times, a byte at a time.
+// fastDecodeVectors decodes, in one pass, a response in the form that most servers send: vectors in
+// base64, and no escapes. It returns false for any other response, valid or not, which
+// encoding/json must decode. encoding/json reads a response of some hundred kilobytes three times,
+// byte by byte.
 func fastDecodeVectors(body []byte) (vectorAnswer, bool) {
 	r := fastReader{rest: body, ok: true}
 	var answer vectorAnswer
 	r.object(func(key string) {
 		switch key {
 		case "data":
-			r.failIf(answer.Data != nil) // twice
+			r.failIf(answer.Data != nil) // a second "data"
 			answer.Data = []vectorItem{}
 			r.list('[', ']', func() { answer.Data = append(answer.Data, r.vectorItem()) })
 		case "usage":
@@ -30,8 +30,8 @@ func fastDecodeVectors(body []byte) (vectorAnswer, bool) {
 	return answer, r.ok && len(r.rest) == 0 && answer.Data != nil
 }
 
-// fastReader reads JSON. When it meets what is not plain, ok becomes false,
-// and what it returns from then on means nothing.
+// fastReader reads plain JSON. When it meets anything else, ok becomes false, and its results are
+// undefined from then on.
 type fastReader struct {
 	rest []byte
 	ok   bool
@@ -56,7 +56,8 @@ func (r *fastReader) vectorItem() (d vectorItem) {
 			r.failIf(embedding)
 			embedding = true
 			text := r.text()
-			// Line breaks, which JSON does not have, would make it longer.
+			// The base64 decoder ignores line breaks, which are invalid in JSON strings. With line
+			// breaks the text is longer than its numbers require.
 			r.failIf(len(text)%4 != 0 || d.Embedding.decodeBase64(text) != nil || len(d.Embedding.numbers)*4 != decodedLen(text))
 		default:
 			r.skipOther(key, "index", "embedding")
@@ -72,7 +73,7 @@ func decodedLen(text []byte) int {
 	return base64.StdEncoding.DecodedLen(len(text)) - padding
 }
 
-// object reads an object, each value by way of member.
+// object reads an object, and calls member to read each value.
 func (r *fastReader) object(member func(key string)) {
 	r.list('{', '}', func() {
 		r.skipSpace()
@@ -84,8 +85,8 @@ func (r *fastReader) object(member func(key string)) {
 	})
 }
 
-// skipOther passes over the value of a key, unless encoding/json takes the key for
-// one of the names, for which it does not look at the case.
+// skipOther skips the value of a key. It fails if encoding/json would match the key with one of the
+// names, because it ignores case.
 func (r *fastReader) skipOther(key string, names ...string) {
 	for _, name := range names {
 		r.failIf(strings.EqualFold(key, name))
@@ -93,7 +94,7 @@ func (r *fastReader) skipOther(key string, names ...string) {
 	r.value()
 }
 
-// list reads what stands between two brackets, separated by commas.
+// list reads items between two brackets, separated by commas.
 func (r *fastReader) list(open, end byte, item func()) {
 	r.skipSpace()
 	r.expect(open)
@@ -113,7 +114,7 @@ func (r *fastReader) list(open, end byte, item func()) {
 	}
 }
 
-// value reads any value, as it is written.
+// value reads any value and returns its text.
 func (r *fastReader) value() []byte {
 	r.skipSpace()
 	start, depth := r.rest, 0
@@ -140,8 +141,8 @@ func (r *fastReader) value() []byte {
 	return nil
 }
 
-// text reads a string up to the first quote, which ends it where nothing in it
-// is escaped. The caller checks that.
+// text reads a string up to the next quote, which ends it if the string contains no escape. The
+// caller checks that.
 func (r *fastReader) text() []byte {
 	r.skipSpace()
 	r.expect('"')
@@ -155,7 +156,7 @@ func (r *fastReader) text() []byte {
 	return text
 }
 
-// index reads a number without sign, fraction and exponent.
+// index reads a number without sign, fraction or exponent.
 func (r *fastReader) index() (n int) {
 	r.skipSpace()
 	digits := 0

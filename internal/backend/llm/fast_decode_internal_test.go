@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// plainBodies are answers, and whether they are plain.
+// plainBodies are responses, and whether fastDecodeVectors decodes them.
 var plainBodies = map[string]bool{
 	`{"object":"list","data":[{"object":"embedding","index":0,"embedding":"AACAPwAAAEA="}],"model":"m","usage":{"prompt_tokens":7,"total_tokens":7}}`: true,
 	" {\n \"data\" : [ { \"index\" : 12 , \"embedding\" : \"AACAPwAAAEA=\" } , {\"embedding\":\"\",\"index\":3} ] \r\n}\t":                            true,
@@ -49,7 +49,7 @@ var plainBodies = map[string]bool{
 	``:                                                                 false,
 }
 
-func TestPlainAnswers(t *testing.T) {
+func TestFastDecodeVectors(t *testing.T) {
 	t.Parallel()
 	for body, want := range plainBodies {
 		if _, plain := fastDecodeVectors([]byte(body)); plain != want {
@@ -59,14 +59,15 @@ func TestPlainAnswers(t *testing.T) {
 	}
 }
 
-func FuzzPlainAnswer(f *testing.F) {
+func FuzzFastDecodeVectors(f *testing.F) {
 	for body := range plainBodies {
 		f.Add(body)
 	}
 	f.Fuzz(checkPlain)
 }
 
-// checkPlain checks that what is taken for plain is what encoding/json decodes.
+// checkPlain checks that a response that fastDecodeVectors decodes is equal to what encoding/json
+// decodes.
 func checkPlain(t *testing.T, body string) {
 	got, plain := fastDecodeVectors([]byte(body))
 	if !plain {
@@ -76,13 +77,13 @@ func checkPlain(t *testing.T, body string) {
 	if err := json.Unmarshal([]byte(body), &want); err != nil {
 		t.Fatalf("%q is plain, but: %v", body, err)
 	}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(vectorItem{}), cmp.Comparer(func(a, b usage) bool { return string(a) == string(b) })); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(encodedVector{}), cmp.Comparer(func(a, b usage) bool { return string(a) == string(b) })); diff != "" {
 		t.Errorf("%q (-encoding/json +plain):\n%s", body, diff)
 	}
 }
 
-// BenchmarkVectorsAnswer decodes an answer of 64 vectors of 1,536 numbers.
-func BenchmarkVectorsAnswer(b *testing.B) {
+// BenchmarkVectorsAnswer decodes a response with 64 vectors of 1,536 numbers.
+func BenchmarkDecodeVectors(b *testing.B) {
 	body := []byte(`{"object":"list","data":[`)
 	for i := range 64 {
 		if i > 0 {

@@ -22,34 +22,33 @@ import (
 )
 
 const (
-	// The breaker opens after breakerFailures failed requests in a row. Where three
-	// in ten fail, with which work can still be done, that happens once in a
-	// quarter of a million requests. A timeout counts for more: it has taken
-	// as long as very many quick failures.
+	// The breaker opens after breakerFailures failed requests in a row. If three in ten requests
+	// fail, with which work can still be done, that happens once in a quarter of a million
+	// requests. A time-out counts as timeoutFailures, because it takes as long as very many quick
+	// failures.
 	breakerFailures = 10
 	timeoutFailures = 3
 
-	// The limit of requests in flight is adjusted after limitSamples of them,
-	// but not more often than limitInterval.
+	// The limit of requests in flight is adjusted after limitMinSamples requests, but not more
+	// often than limitMinWindow.
 	limitMinSamples = 20
 	limitMinWindow  = 200 * time.Millisecond
 	limitMaxWindow  = 30 * time.Second
 )
 
-// errNotSent marks requests that were not sent, and are not to be tried again
-// within the call.
+// errNotSent marks requests that were not sent, and must not be retried within the call.
 var errNotSent = errors.New("not sent")
 
-// limiter is the way to one model of a provider. It decides how many requests may
-// be in flight, by how the time they take changes with their number; when each
-// may be sent, by the pace; and when to leave the model alone.
+// limiter limits the requests to one model of a provider. It decides how many requests may be in
+// flight, by how their latency changes with their number; when each may be sent, by the rate
+// limiter; and when the model is held.
 //
-// The breaker counts failures of this process. That it is open concerns all
-// processes, so it is a hold of the pace, which also has one request at a time
-// probe; the breaker itself is closed again at once.
+// The breaker counts failures of this process. When it opens, that concerns all processes, so it
+// becomes a hold in the rate limiter, which also lets one request at a time try the model; the
+// breaker itself is closed again immediately.
 type limiter struct {
 	model    string
-	name     string // in the pace
+	name     string // in the rate limiter
 	urgent   bool
 	slots    adaptivelimiter.AdaptiveLimiter[any]
 	breaker  circuitbreaker.CircuitBreaker[any]
@@ -58,33 +57,33 @@ type limiter struct {
 	params   refusedParams
 	probing  singleflight.Group
 
-	answers           atomic.Int64 // that the model has given, probes included
+	answers           atomic.Int64 // of the model, including answers to probes
 	probesFailed      atomic.Int64
-	ignoreUsedUp      atomic.Bool  // what it says of limits that are used up
-	ignoredTokenLimit atomic.Int64 // limit of tokens a minute that it has passed itself
+	ignoreUsedUp      atomic.Bool  // ignore headers that say that a limit is used up
+	ignoredTokenLimit atomic.Int64 // tokens per minute; the model has answered more, so the limit is ignored
 	rateLimiter       RateLimiter
 	metrics           *telemetry.Metrics
 	log               *slog.Logger
 }
 
 func (p *OpenAI) newLimiter(model string) *limiter {
-	// From the middle, so that it is seen what more requests do to the time they
-	// take. Questions are few, and one that hangs must not hold up the next.
-	most := uint(p.concurrency)
-	least, first := uint(1), (most+1)/2
+	// The limit starts in the middle, to see how more requests change the latency. Questions are
+	// few, and one that hangs must not delay the next.
+	highest := uint(p.concurrency)
+	lowest, first := uint(1), (highest+1)/2
 	if p.urgent {
-		least, first = most, most
+		lowest, first = highest, highest
 	}
 	return &limiter{
 		model:  model,
 		name:   p.host + "/" + model,
 		urgent: p.urgent,
 		slots: adaptivelimiter.NewBuilder[any]().
-			WithLimits(least, most, first).
-			WithMaxLimitFunc(func(int) float64 { return float64(most) }).
+			WithLimits(lowest, highest, first).
+			WithMaxLimitFunc(func(int) float64 { return float64(highest) }).
 			WithRecentWindow(limitMinWindow, limitMaxWindow, limitMinSamples).
 			OnLimitChanged(func(e adaptivelimiter.LimitChangedEvent) {
-				if !p.urgent { // the figure is about batches
+				if !p.urgent { // the metric is about batches
 					p.metrics.ObserveProviderConcurrency(model, int(e.NewLimit))
 				}
 			}).
@@ -96,18 +95,18 @@ func (p *OpenAI) newLimiter(model string) *limiter {
 	}
 }
 
-// permit is the right to send one request. Callers must call leave.
+// permit is the right to send one request. Callers must call release.
 type permit struct {
 	limiter *limiter
 	slot    adaptivelimiter.Permit
 	bytes   int
 	waited  bool
-	try     int // as Pace has it
+	try     int // see RateLimiter.Reserve
 }
 
-// acquire waits for the right to send a request with the given number of bytes of
-// text. A wait that would be long is refused: it is the task's. The slot is held
-// while waiting: others would only wait too.
+// acquire waits for the permit to send a request with the given number of bytes of text. It returns
+// an error instead of a long wait, so that the task waits and not the worker. It holds the slot
+// while it waits for the rate limiter, because other requests would only wait as well.
 func (l *limiter) acquire(ctx context.Context, bytes int) (*permit, error) {
 	slot, err := l.slots.AcquirePermit(ctx)
 	if err != nil {
@@ -126,14 +125,14 @@ func (p *permit) waitForRate(ctx context.Context) error {
 	if err := checkWritable(ctx); err != nil { // the wait for the slot may have been long
 		return err
 	}
-	patience := quickWait
+	acceptedWait := quickWait
 	if deadline, ok := ctx.Deadline(); ok {
-		patience = min(patience, time.Until(deadline))
+		acceptedWait = min(acceptedWait, time.Until(deadline))
 	}
 	for {
-		wait, try, held := l.rateLimiter.Reserve(ctx, l.name, l.size.estimate(p.bytes), l.urgent, patience)
+		wait, try, held := l.rateLimiter.Reserve(ctx, l.name, l.size.estimate(p.bytes), l.urgent, acceptedWait)
 		l.metrics.ObserveProviderHeld(l.model, held != nil)
-		if wait > patience {
+		if wait > acceptedWait {
 			l.metrics.ObserveProviderWait(l.model, "refused")
 			return l.waitTooLongError(wait, held)
 		}
@@ -146,7 +145,7 @@ func (p *permit) waitForRate(ctx context.Context) error {
 			if err := checkWritable(ctx); err != nil {
 				return err
 			}
-			patience -= wait
+			acceptedWait -= wait
 		}
 		if held == nil {
 			p.try = try
@@ -155,8 +154,8 @@ func (p *permit) waitForRate(ctx context.Context) error {
 	}
 }
 
-// checkWritable says why a request is not sent although its turn has come: what it
-// brings could not be written.
+// checkWritable returns an error if a request must not be sent although its turn has come, because
+// its results could not be stored.
 func checkWritable(ctx context.Context) error {
 	err := writeback.CheckBeforeSend(ctx)
 	if err == nil {
@@ -165,30 +164,30 @@ func checkWritable(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", errNotSent, err)
 }
 
-// waitTooLongError says why a request is not sent, and when it may be.
+// waitTooLongError returns the error of a request that is not sent because it would have to wait.
 func (l *limiter) waitTooLongError(wait time.Duration, held *fault.Error) error {
 	wait = max(wait, rateLimitedWait)
 	if held != nil {
-		return fault.Wrap(held.Kind, errNotSent, "%s; model %s is not asked for another %s", held.Detail, l.model, wait.Round(time.Second)).WithRetryAfter(wait)
+		return fault.Wrap(held.Kind, errNotSent, "%s; no requests are sent to model %s for another %s", held.Detail, l.model, wait.Round(time.Second)).WithRetryAfter(wait)
 	}
-	// Those that are refused together should not come back together.
+	// Requests that are refused together must not return together.
 	wait += rand.N(wait / 2)
-	return fault.Wrap(fault.RateLimited, errNotSent, "the provider's limit for model %s is used up for %s", l.model, wait.Round(time.Second)).WithRetryAfter(wait)
+	return fault.Wrap(fault.RateLimited, errNotSent, "the provider's rate limit for model %s is used up for %s", l.model, wait.Round(time.Second)).WithRetryAfter(wait)
 }
 
-// release draws the conclusions from what became of a request, for all that ask
-// this model, and returns its error. Whether a failure is the request's own is
-// not known yet: that is isolate's to find out, and to have the model held.
+// release updates the state of the model with the result of a request, and returns the request's
+// error. Whether the request itself caused a failure is not yet known: attributeFailure determines
+// that and holds the model if necessary.
 func (p *permit) release(ctx context.Context, err error, ex *exchange) error {
 	l := p.limiter
-	if ctx.Err() != nil { // a caller who leaves says nothing about the provider
+	if ctx.Err() != nil { // a caller that leaves says nothing about the provider
 		p.slot.Drop()
 		return err
 	}
 	ctx = context.WithoutCancel(ctx)
 	if !p.waited && (err == nil || errors.Is(err, context.DeadlineExceeded)) {
 		p.slot.Record()
-	} else { // it tells nothing about how fast the provider is
+	} else { // it says nothing about the provider's latency
 		p.slot.Drop()
 	}
 	if ex.tokens > 0 {
@@ -197,7 +196,7 @@ func (p *permit) release(ctx context.Context, err error, ex *exchange) error {
 	answers := err == nil || hasVectors(err)
 	if requests, tokens := headerLimits(ex.header); requests > 0 || tokens > 0 {
 		if answers && ex.tokens > tokens {
-			l.ignoredTokenLimit.Store(int64(tokens)) // it has just answered more than that
+			l.ignoredTokenLimit.Store(int64(tokens)) // a single response has just exceeded it
 		}
 		if int64(tokens) == l.ignoredTokenLimit.Load() {
 			tokens = 0
@@ -220,9 +219,8 @@ func (p *permit) release(ctx context.Context, err error, ex *exchange) error {
 	return err
 }
 
-// holdIfUsedUp leaves the model alone when its answer says that a limit is used
-// up. A provider that answers all the same when it is asked again is not
-// believed, until it refuses a request.
+// holdIfUsedUp holds the model if the header of its response says that a limit is used up. If the
+// provider answers a try in spite of that, such headers are ignored until it refuses a request.
 func (l *limiter) holdIfUsedUp(ctx context.Context, try int, header http.Header) bool {
 	wait := usedUpWait(header, time.Now(), false)
 	if wait > 0 && try > 0 {
@@ -231,15 +229,15 @@ func (l *limiter) holdIfUsedUp(ctx context.Context, try int, header http.Header)
 	if wait == 0 || l.ignoreUsedUp.Load() {
 		return false
 	}
-	l.hold(ctx, fault.New(fault.RateLimited, "the provider's limit is used up").WithRetryAfter(min(wait, time.Minute)))
+	l.hold(ctx, fault.New(fault.RateLimited, "the provider's rate limit is used up").WithRetryAfter(min(wait, time.Minute)))
 	return true
 }
 
-// recordProviderFailures draws the conclusions from failures that are the provider's, or those
-// of how it is configured, and returns the last with how long to wait.
+// recordProviderFailures updates the state of the model with failures that the provider or its
+// configuration caused. It returns the last failure, with the wait before a retry.
 func (l *limiter) recordProviderFailures(ctx context.Context, err error, failures, try int) error {
 	failure := fault.As(err)
-	if failure == nil { // the caller's end
+	if failure == nil { // the caller's context has ended
 		return err
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -256,20 +254,20 @@ func (l *limiter) recordProviderFailures(ctx context.Context, err error, failure
 			}
 			return failure.WithRetryAfter(unavailableWait)
 		}
-		failure.Kind = fault.Unavailable // it counts as an outage by now
+		failure.Kind = fault.Unavailable // it counts as an outage now
 		failure = failure.WithRetryAfter(cmp.Or(failure.RetryAfter, doubleWait(unavailableWait, try)))
 	}
 	l.hold(ctx, failure)
 	return failure
 }
 
-// recordAnswer notes that the model answers.
+// recordAnswer records that the model answered.
 func (l *limiter) recordAnswer() {
 	l.breaker.RecordSuccess()
 	l.answers.Add(1)
 }
 
-// recordBreakerFailures counts failures and reports whether there are too many in a row.
+// recordBreakerFailures counts failures and reports whether there were too many in a row.
 func (l *limiter) recordBreakerFailures(err error, failures int) bool {
 	if errors.Is(err, context.DeadlineExceeded) {
 		failures *= timeoutFailures
@@ -281,18 +279,18 @@ func (l *limiter) recordBreakerFailures(err error, failures int) bool {
 		return false
 	}
 	l.breaker.Close()
-	l.slots.Reset() // begin gently when it is back
+	l.slots.Reset() // start with few requests after the outage
 	return true
 }
 
-func (l *limiter) hold(ctx context.Context, why *fault.Error) {
-	if l.rateLimiter.Hold(ctx, l.name, why) {
-		l.log.WarnContext(ctx, "the model is held", "for", why.RetryAfter, "reason", why.Detail)
+func (l *limiter) hold(ctx context.Context, reason *fault.Error) {
+	if l.rateLimiter.Hold(ctx, l.name, reason) {
+		l.log.WarnContext(ctx, "the model is held", "for", reason.RetryAfter, "reason", reason.Detail)
 	}
 	l.metrics.ObserveProviderHeld(l.model, true)
 }
 
-// doubleWait doubles a wait with each try, up to a minute.
+// doubleWait doubles a wait for each try, up to a minute.
 func doubleWait(wait time.Duration, tries int) time.Duration {
 	return min(wait<<min(tries, 6), time.Minute)
 }
@@ -308,15 +306,14 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// tokenSize learns how many bytes of text the provider counts as a token,
-// which depends on the model and the language. Its zero value knows nothing.
+// tokenSize learns how many bytes of text the provider counts as a token, which depends on the
+// model and the language. The zero value knows nothing.
 type tokenSize struct {
 	mu            sync.Mutex
-	bytes, tokens float64 // of the latest requests; older ones weigh less
+	bytes, tokens float64 // of recent requests; older requests weigh less
 }
 
-// estimate returns about how many tokens a text has: four bytes each until
-// more is known.
+// estimate estimates the number of tokens of a text: four bytes each until more is known.
 func (s *tokenSize) estimate(bytes int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -324,7 +321,7 @@ func (s *tokenSize) estimate(bytes int) int {
 }
 
 func (s *tokenSize) update(bytes, tokens int) {
-	const weight = 0.9 // of what was before
+	const weight = 0.9 // of earlier requests
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.bytes = s.bytes*weight + float64(bytes)

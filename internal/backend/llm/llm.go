@@ -1,5 +1,5 @@
-// Package llm asks models for embeddings and summaries: those of a provider
-// that speaks the OpenAI protocol, or the local ones, which need no provider.
+// Package llm embeds and summarises texts with models: those of a provider that speaks the OpenAI
+// protocol, or local ones, which need no provider.
 package llm
 
 import (
@@ -11,15 +11,15 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Models joins the local models and the providers, and picks by the model's
-// name. The zero value knows the local models only.
+// Models combines the local models and the providers, and selects by the model's name. The zero
+// value has only the local models.
 type Models struct {
-	Embeddings *OpenAI // nil: no provider is configured
-	Chat       *OpenAI // nil: no provider is configured
+	Embeddings *OpenAI // nil if no provider is configured
+	Chat       *OpenAI // nil if no provider is configured
 }
 
-// Embed returns one vector for each text, in order. One call is at most one
-// batch of what the provider takes: callers batch by count and tokens.
+// Embed returns one vector for each text, in order. One call must not exceed one batch of what the
+// provider accepts: callers split by count and tokens.
 func (m Models) Embed(ctx context.Context, model document.Model, texts []string) ([][]float32, error) {
 	switch {
 	case model.Name == LocalModel:
@@ -33,8 +33,8 @@ func (m Models) Embed(ctx context.Context, model document.Model, texts []string)
 	}
 }
 
-// Summarise returns a summary of the texts, which stand under the heading, in
-// their own language. Where there is nothing but a heading, that is returned.
+// Summarise returns a summary of the texts under a heading, in their language. If there is no text,
+// it returns the heading.
 func (m Models) Summarise(ctx context.Context, model, heading string, texts []string) (string, error) {
 	switch {
 	case strings.TrimSpace(strings.Join(texts, "")) == "":
@@ -50,8 +50,8 @@ func (m Models) Summarise(ctx context.Context, model, heading string, texts []st
 	}
 }
 
-// SummariseSections returns the summaries of several sections, in their order;
-// see OpenAI.SummariseSections.
+// SummariseSections returns the summaries of several sections, in order; see
+// OpenAI.SummariseSections.
 func (m Models) SummariseSections(ctx context.Context, model string, sections []provider.Section) ([]string, error) {
 	if m.Chat == nil {
 		_, err := m.Summarise(ctx, model, "", []string{provider.ProbeText})

@@ -55,19 +55,19 @@ func TestLocalVectors(t *testing.T) {
 	}
 }
 
-func TestLocalIsNeverZero(t *testing.T) {
+func TestLocalVectorsAreUnitVectors(t *testing.T) {
 	t.Parallel()
-	law := func(text string, dimensions uint8) bool {
+	property := func(text string, dimensions uint8) bool {
 		v := local(t, int(dimensions%8)+1, text)[0]
 		return math.Abs(cosine(v, v)-1) < 1e-5
 	}
-	if err := quick.Check(law, nil); err != nil {
+	if err := quick.Check(property, nil); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestLocalIsPinned holds the vectors of a release: when they change, stored
-// ones no longer fit, and the model needs another name.
+// TestLocalIsPinned compares with the vectors of a release: if they change, stored vectors no
+// longer fit, and the model needs another name.
 func TestLocalIsPinned(t *testing.T) {
 	t.Parallel()
 	got := local(t, 8, "Ownership rules in Rust", "소유권 규칙", "所有权规则")
@@ -96,8 +96,8 @@ func TestLocalNormalises(t *testing.T) {
 	}
 }
 
-// TestLocalFinds: of two texts the one that shares words, or parts of words,
-// with the question is nearer.
+// TestLocalFinds: the text that shares words, or parts of words, with the question is nearer than
+// the other.
 func TestLocalFinds(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ question, near, far string }{
@@ -127,14 +127,14 @@ func TestLocalConcurrently(t *testing.T) {
 		wg.Go(func() {
 			got, err := llm.LocalEmbedder{}.Embed(t.Context(), document.Model{Dimensions: 64}, texts)
 			if err != nil || !cmp.Equal(want, got) {
-				t.Errorf("other vectors, %v", err)
+				t.Errorf("different vectors, %v", err)
 			}
 		})
 	}
 	wg.Wait()
 }
 
-func TestLocalStops(t *testing.T) {
+func TestLocalStopsWithContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -143,7 +143,7 @@ func TestLocalStops(t *testing.T) {
 	}
 }
 
-// manual returns about 1 MB of text in pieces of a passage's size.
+// manual returns about 1 MB of text, in texts of the size of a passage.
 func manual() (texts []string, size int) {
 	sentences := []string{
 		"Ownership rule %d: each value has an owner, and *no more than one* at a time. ",

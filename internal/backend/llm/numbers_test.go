@@ -15,15 +15,15 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Numbers that are none are no vector, in either encoding, and cost their text
-// only: the others of the answer are kept.
-func TestBadNumbers(t *testing.T) {
+// Invalid numbers make a vector invalid, in either encoding. Only their text is affected: the other
+// vectors of the response are kept.
+func TestInvalidNumbers(t *testing.T) {
 	t.Parallel()
 	model := document.Model{Name: "m", Dimensions: 3}
 	for name, embedding := range map[string]string{
 		"null":              `[0.1,null,0.3]`,
 		"nulls":             `[null,null,null]`,
-		"null in its place": `null`,
+		"null as vector":    `null`,
 		"a string":          `[0.1,"0.2",0.3]`,
 		"strings":           `["0.1","0.2","0.3"]`,
 		"nested":            `[[0.1,0.2,0.3]]`,
@@ -47,20 +47,20 @@ func TestBadNumbers(t *testing.T) {
 		for _, test := range []struct {
 			what     string
 			texts    []string
-			well     bool
+			othersOK bool
 			kind     fault.Kind
 			requests int64
 		}{
-			{"every vector", numberedTexts(3), false, fault.Misconfigured, 2}, // with the probe
+			{"every vector", numberedTexts(3), false, fault.Misconfigured, 2}, // includes the probe
 			{"every vector, of one text", []string{"bad"}, false, fault.Misconfigured, 2},
 			{"that of one text, by itself", []string{"bad"}, true, fault.InputRejected, 2},
-			{"that of one text", []string{"well", "bad", "fine"}, true, fault.InputRejected, 1},
+			{"that of one text", []string{"good", "bad", "fine"}, true, fault.InputRejected, 1},
 		} {
 			o, requests := newScriptedProvider(t, func(w http.ResponseWriter, r recordedRequest) bool {
 				data := make([]string, len(r.Texts))
 				for i, text := range r.Texts {
 					data[i] = fmt.Sprintf(`{"object":"NaN or \"inf","index":%d,"embedding":[1,2,3]}`, i)
-					if text == "bad" || !test.well {
+					if text == "bad" || !test.othersOK {
 						data[i] = fmt.Sprintf(`{"index":%d,"embedding":%s}`, i, embedding)
 					}
 				}
@@ -70,15 +70,15 @@ func TestBadNumbers(t *testing.T) {
 			got, err := o.Embed(t.Context(), model, test.texts)
 			want := test.requests
 			if _, length := errors.AsType[*provider.DimensionsError](err); length && len(test.texts) > 1 {
-				want = 1 // the length that is set is wrong, whatever a probe says
+				want = 1 // the configured dimensions are wrong, whatever a probe returns
 			}
-			if e := fault.As(err); e == nil || e.Kind != test.kind || !strings.Contains(e.Detail, "answered ") {
+			if e := fault.As(err); e == nil || e.Kind != test.kind || !strings.Contains(e.Detail, "returned ") {
 				t.Errorf("%s, %s: got %v, %v", name, test.what, got, err)
 			}
 			if n := requests.Load(); n != want {
 				t.Errorf("%s, %s: %d requests, want %d", name, test.what, n, want)
 			}
-			if len(test.texts) < 3 || !test.well {
+			if len(test.texts) < 3 || !test.othersOK {
 				if got != nil {
 					t.Errorf("%s, %s: got %v", name, test.what, got)
 				}
@@ -100,8 +100,8 @@ func encoded(numbers ...float32) string {
 	return base64.StdEncoding.EncodeToString(b)
 }
 
-// The place of a vector is one of a text.
-func TestBadIndexes(t *testing.T) {
+// The index of a vector must be that of a text.
+func TestInvalidIndexes(t *testing.T) {
 	t.Parallel()
 	for _, index := range []string{"-1", "1", "9223372036854775807", "1e300", `"0"`, "0.5"} {
 		o, _ := newScriptedProvider(t, func(w http.ResponseWriter, _ recordedRequest) bool {
@@ -115,8 +115,8 @@ func TestBadIndexes(t *testing.T) {
 	}
 }
 
-// A vector whose numbers half precision cannot hold is scaled to length 1; its
-// direction, which is all that counts, stays. Others stay as they are.
+// A vector whose numbers do not fit into half precision is scaled to length 1. Its direction, which
+// is all that counts, is kept. Other vectors are not changed.
 func TestVectorsFitHalfPrecision(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -152,13 +152,13 @@ func TestVectorsFitHalfPrecision(t *testing.T) {
 			t.Errorf("%v became %v", test.numbers, vectors[0])
 		}
 		if test.scaled && math.Abs(length-1) > 1e-6 {
-			t.Errorf("%v has length %v", vectors[0], math.Sqrt(length))
+			t.Errorf("vector %v has length %v", vectors[0], math.Sqrt(length))
 		}
 	}
 }
 
-// Strange limits hold nobody up for long.
-func TestStrangeLimits(t *testing.T) {
+// Unusual limits delay no request for long.
+func TestUnusualLimits(t *testing.T) {
 	t.Parallel()
 	for name, header := range map[string]map[string]string{
 		"one token a minute":      {"X-RateLimit-Limit-Tokens": "1", "X-RateLimit-Remaining-Tokens": "1"},
@@ -198,17 +198,16 @@ func TestStrangeLimits(t *testing.T) {
 	}
 }
 
-// A provider that says to come back in three years is asked again in ten
-// minutes.
-func TestStrangeRetryAfter(t *testing.T) {
+// A provider that asks for a wait of three years gets a request after ten minutes.
+func TestUnusualRetryAfter(t *testing.T) {
 	t.Parallel()
 	for _, after := range []string{"94608000", "1e300", "Inf", "Fri, 31 Dec 2199 23:59:59 GMT", "-5", "NaN", "soon", "Thu, 01 Jan 1970 00:00:00 GMT", "99999999999999999999", ""} {
 		t.Run(after, func(t *testing.T) {
 			t.Parallel()
 			c := newClock(t)
-			well := false
+			up := false
 			o, _ := newScriptedProvider(t, func(w http.ResponseWriter, _ recordedRequest) bool {
-				if well {
+				if up {
 					return false
 				}
 				w.Header().Set("Retry-After", after)
@@ -220,7 +219,7 @@ func TestStrangeRetryAfter(t *testing.T) {
 			if e == nil || e.RetryAfter <= 0 || e.RetryAfter > maxWait {
 				t.Fatalf("got %v (%+v)", err, e)
 			}
-			well = true
+			up = true
 			c.add(e.RetryAfter)
 			wantEmbedded(t, o)
 		})

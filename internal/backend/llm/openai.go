@@ -25,31 +25,31 @@ const (
 	defaultTimeout           = time.Minute
 	defaultTimeoutPerSection = 5 * time.Second
 
-	// A call waits for a provider that wants at most quickWait of patience, at
-	// most quickRetries times. Longer waits are the task's: they must not hold
-	// a worker, nor use up an attempt.
+	// A call waits at most quickWait for a provider that asks for a pause, and retries at most
+	// quickRetries times. The task waits longer: long waits must not block a worker or use up an
+	// attempt.
 	quickRetries     = 2
 	quickWait        = 2 * time.Second
-	maxBackoffFactor = 10 // from the first to the longest
+	maxBackoffFactor = 10 // ratio of the longest back-off to the first
 
 	defaultBackoff = 100 * time.Millisecond
 
 	maxRedirects = 3
 )
 
-// OpenAIConfig is what NewOpenAI needs. Zero fields take the default.
+// OpenAIConfig configures NewOpenAI. Zero fields have defaults.
 type OpenAIConfig struct {
-	BaseURL           string        // up to and with /v1, or of Azure; OpenAI's own by default
-	APIKey            string        // none is sent when empty
-	APIVersion        string        // of Azure's interface; what BaseURL names, or a stable one
-	Concurrency       int           // most requests to one model in flight at once; 8
-	Timeout           time.Duration // for each request; a minute
-	TimeoutPerSection time.Duration // more for each of several sections that one request summarises; 5 s
-	Backoff           time.Duration // before a request is first sent again; 100 ms
+	BaseURL           string        // up to and including /v1, or an Azure address; default: OpenAI
+	APIKey            string        // not sent if empty
+	APIVersion        string        // of Azure's API; default: the version in BaseURL, or a stable one
+	Concurrency       int           // maximum number of requests to one model in flight; default 8
+	Timeout           time.Duration // of each request; default one minute
+	TimeoutPerSection time.Duration // added for each of several sections in one request; default 5 s
+	Backoff           time.Duration // before the first retry; default 100 ms
 	Dimensions        SendDimensions
 
-	// Urgent says that somebody waits for each answer: the provider's limits
-	// a minute count these requests and do not delay them.
+	// Urgent says that a person waits for each response: the requests count for the provider's
+	// limits per minute, but are not delayed.
 	Urgent bool
 
 	RateLimiter RateLimiter        // required
@@ -57,24 +57,22 @@ type OpenAIConfig struct {
 	Log         *slog.Logger       // required
 }
 
-// OpenAI is a provider that speaks the OpenAI protocol. It is safe for
-// concurrent use, and its limits are shared by all users.
+// OpenAI is a provider that speaks the OpenAI protocol. It is safe for concurrent use, and all its
+// users share its limits.
 //
 // Failures are fault.Errors:
-//   - Refused and TooLong are about the texts. The model takes others.
-//   - RateLimited, Unavailable and Misconfigured are about the provider or how
-//     it is configured. They carry RetryAfter, and may come without a request
-//     having been sent.
-//   - BrokenAnswer is an answer that broke off. One that does not fit the
-//     question is about the texts, or about the provider where that is what it
-//     answers to others too.
+//   - InputRejected and InputTooLong are about the texts. The model accepts other texts. An invalid
+//     response becomes one of these, unless the model returns such responses to other texts too.
+//   - RateLimited, Unavailable and Misconfigured are about the provider or its configuration. They
+//     have a RetryAfter, and may be returned without sending a request.
+//   - InterruptedResponse is a response that broke off.
 //
-// When ctx ends, its error is returned.
+// If ctx ends, its error is returned.
 type OpenAI struct {
 	client            *openai.Client
 	dimensions        SendDimensions
 	host              string
-	secrets           []string // never shown
+	secrets           []string // must not be shown
 	concurrency       int
 	timeout           time.Duration
 	timeoutPerSection time.Duration
@@ -89,7 +87,7 @@ type OpenAI struct {
 	limiters map[string]*limiter // by model
 }
 
-// NewOpenAI returns a provider. It sends nothing yet.
+// NewOpenAI returns a provider. It does not connect to it.
 func NewOpenAI(cfg OpenAIConfig) (*OpenAI, error) {
 	if cfg.Concurrency <= 0 {
 		cfg.Concurrency = defaultConcurrency
@@ -126,18 +124,18 @@ func NewOpenAI(cfg OpenAIConfig) (*OpenAI, error) {
 	}, nil
 }
 
-// secrets returns what must never be shown.
+// secrets returns the strings that must not be shown.
 func secrets(key string, base *url.URL) []string {
 	password, _ := base.User.Password()
 	return slices.DeleteFunc([]string{key, password}, func(s string) bool { return s == "" })
 }
 
-// isTransient reports whether a failure may be over soon.
+// isTransient reports whether a failure may end soon.
 func isTransient(kind fault.Kind) bool {
 	return kind == fault.Unavailable || kind == fault.RateLimited || kind == fault.InterruptedResponse
 }
 
-// newRetryPolicy retries what is likely to be over soon. A timeout is not: it
+// newRetryPolicy retries failures that are likely to end soon. It does not retry a time-out, which
 // would be another long wait.
 func newRetryPolicy(backoff time.Duration) retrypolicy.RetryPolicy[any] {
 	const jitter = 0.2
@@ -151,89 +149,88 @@ func newRetryPolicy(backoff time.Duration) retrypolicy.RetryPolicy[any] {
 		WithBackoff(backoff, maxBackoffFactor*backoff).
 		WithDelayFunc(func(exec failsafe.ExecutionAttempt[any]) time.Duration {
 			if e := fault.As(exec.LastError()); e != nil && e.RetryAfter > 0 {
-				// Long enough for jitter never to be too early.
+				// The wait must be long enough in spite of the jitter.
 				return time.Duration(float64(e.RetryAfter) / (1 - jitter))
 			}
-			return -1 // back off
+			return -1 // use the back-off
 		}).
 		WithJitterFactor(jitter).
 		ReturnLastFailure().
 		Build()
 }
 
-// request is a question to a model.
+// request is a request to a model.
 type request struct {
 	operation    string
 	model        string
-	texts        []string      // what the answer depends on
-	bytes        int           // of text
-	extraTimeout time.Duration // that the answer may take, beyond the usual timeout
+	texts        []string      // the response depends on them
+	bytes        int           // length of the texts
+	extraTimeout time.Duration // added to the usual time-out
 
-	// send sends it once and leaves the result with the caller. probe does the
-	// same for a short harmless text and no result.
+	// send sends the request once and stores the result for the caller. probe does the same with a
+	// short harmless text, and discards the result.
 	send, probe func(ctx context.Context, ex *exchange) error
 }
 
-// call sends a request, again where that may help. A failure that may be the
-// request's own is told from one of the provider; see isolate.
+// call sends a request, and retries it if that may help. It distinguishes failures that the request
+// caused from failures of the provider; see attributeFailure.
 func (p *OpenAI) call(ctx context.Context, r request) error {
-	lane := p.limiter(r.model)
+	l := p.limiter(r.model)
 	for round := 0; ; round++ {
-		failed := failedAttempts{since: lane.snapshot()}
+		failed := failedAttempts{since: l.snapshot()}
 		err := p.retry.WithContext(ctx).RunWithExecution(func(exec failsafe.Execution[any]) error {
-			err := p.attempt(ctx, lane, r)
+			err := p.attempt(ctx, l, r)
 			failed.add(err)
 			if err != nil && !errors.Is(err, errNotSent) && !errors.Is(ctx.Err(), context.Canceled) {
-				lane.log.WarnContext(ctx, "provider request failed", "operation", r.operation, "attempt", exec.Attempts(), "error", err)
+				l.log.WarnContext(ctx, "provider request failed", "operation", r.operation, "attempt", exec.Attempts(), "error", err)
 			}
 			return err
 		})
-		again := false
+		retry := false
 		if err == nil || ctx.Err() == nil {
-			again, err = p.attributeFailure(ctx, lane, r, err, failed)
+			retry, err = p.attributeFailure(ctx, l, r, err, failed)
 		}
-		if again {
+		if retry {
 			err = sleep(ctx, p.backoff*time.Duration(min(1<<min(round, 10), maxBackoffFactor)))
 		}
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return fmt.Errorf("%s with model %s: %w", r.operation, r.model, ctx.Err())
-		case !again:
+		case !retry:
 			return err
 		}
 	}
 }
 
-// attempt sends a request once, when it may be sent. The first one after a
-// hold goes after a probe: what is wrong with one text must not keep the model
-// held.
-func (p *OpenAI) attempt(ctx context.Context, lane *limiter, r request) error {
-	pass, err := lane.acquire(ctx, r.bytes)
+// attempt sends a request once, when it may be sent. After a hold it sends a probe before the first
+// request: a single bad text must not prolong the hold.
+func (p *OpenAI) attempt(ctx context.Context, l *limiter, r request) error {
+	permit, err := l.acquire(ctx, r.bytes)
 	if err != nil {
 		return err
 	}
-	if pass.try > 0 {
-		if err := p.probe(ctx, lane, r); err != nil {
-			pass.slot.Drop()
+	if permit.try > 0 {
+		if err := p.probe(ctx, l, r); err != nil {
+			permit.slot.Drop()
 			if ctx.Err() != nil {
 				return err
 			}
-			return lane.recordProviderFailures(ctx, asProviderFailure(err), 1, pass.try)
+			return l.recordProviderFailures(ctx, asProviderFailure(err), 1, permit.try)
 		}
 	}
 	ex := &exchange{}
 	err = p.sendOnce(ctx, r.operation, r, r.send, ex)
-	return pass.release(ctx, err, ex)
+	return permit.release(ctx, err, ex)
 }
 
-// sendOnce sends something once.
+// sendOnce sends a request or a probe once.
 func (p *OpenAI) sendOnce(ctx context.Context, operation string, r request, send func(context.Context, *exchange) error, ex *exchange) error {
 	start := time.Now()
 	bounded, cancel := context.WithTimeout(withExchange(ctx, ex), p.timeout+r.extraTimeout)
 	defer cancel()
 	err := send(bounded, ex)
 	if ex.tokens > maxTokensOf(r.bytes) {
-		ex.tokens = 0 // not what it has counted
+		ex.tokens = 0 // not a possible count
 	}
 	outcome := "ok"
 	switch {
@@ -248,11 +245,11 @@ func (p *OpenAI) sendOnce(ctx context.Context, operation string, r request, send
 	return err
 }
 
-// maxLimiters is how many models are known at a time, since reindexes name models:
-// of more, all are met anew.
+// maxLimiters bounds the models that have a limiter, since reindexes name models. When there are
+// more, all limiters are dropped.
 const maxLimiters = 100
 
-// limiter returns the one lane to a model.
+// limiter returns the limiter of a model.
 func (p *OpenAI) limiter(model string) *limiter {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -268,22 +265,21 @@ func (p *OpenAI) limiter(model string) *limiter {
 	return l
 }
 
-// newHTTPDoer returns an HTTP client made for many requests to one host.
+// newHTTPDoer returns an HTTP client for many requests to one host.
 func newHTTPDoer(concurrency int) *httpDoer {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConns = concurrency
 	t.MaxIdleConnsPerHost = concurrency
-	// Vectors hardly compress, and unpacking them would cost more than the
-	// network saves.
+	// Vectors hardly compress, and decompressing them would cost more than the network saves.
 	t.DisableCompression = true
 	t.ReadBufferSize = 64 << 10
 	t.WriteBufferSize = 64 << 10
 	return &httpDoer{client: &http.Client{Transport: t, CheckRedirect: checkRedirect}}
 }
 
-// checkRedirect follows a redirect that keeps the request as it is and within
-// the host, as frameworks answer for the sake of a slash. Any other one would
-// lose the texts on the way, or take them and the key to somebody else.
+// checkRedirect follows a redirect that keeps the method and the host, for example one that adds a
+// trailing slash. Any other redirect would lose the texts, or send them and the key to another
+// host.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	first := via[0].URL
 	if req.Method != http.MethodPost || req.URL.Hostname() != first.Hostname() ||

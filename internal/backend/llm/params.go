@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// The parameters that some servers refuse.
+// Parameters that some servers refuse.
 const (
 	paramEncoding            = "encoding_format"
 	paramDimensions          = "dimensions"
@@ -22,7 +22,7 @@ const (
 	paramObject = "response_format of json_object"
 )
 
-// paramPatterns are how servers name a parameter that they refuse.
+// paramPatterns match the names that servers use for a parameter that they refuse.
 var paramPatterns = map[string]*regexp.Regexp{
 	paramEncoding:            regexp.MustCompile(`encoding[_ ]?format|base64`),
 	paramDimensions:          regexp.MustCompile(`dimensions?\b|matryoshka`),
@@ -37,16 +37,16 @@ var responseFormatPattern = regexp.MustCompile(`response[_ ]?format|json[_ ]?(sc
 
 type paramSet map[string]bool
 
-// refusedParams are those that a model does without, since its server refuses
-// them. The zero value is ready to use.
+// refusedParams are the parameters that are not sent to a model because its server refuses them.
+// The zero value is ready for use.
 type refusedParams struct {
 	mu    sync.Mutex
 	names paramSet
 }
 
-// sendWithout has a request sent without the parameters that are known to be refused,
-// and again without each that it is refused for. They are remembered once a
-// request without them is answered. do returns which of them it has sent.
+// sendWithout sends a request without the parameters that are known to be refused, and sends it
+// again without each parameter for which it is refused. The parameters are remembered when a
+// request without them succeeds. do returns which of them it has sent.
 func (p *refusedParams) sendWithout(do func(without paramSet) (sent []string, err error)) error {
 	p.mu.Lock()
 	without := maps.Clone(p.names)
@@ -54,47 +54,46 @@ func (p *refusedParams) sendWithout(do func(without paramSet) (sent []string, er
 	if without == nil {
 		without = paramSet{}
 	}
-	news := false
+	changed := false
 	for {
 		sent, err := do(without)
 		name := refusedParameter(err, sent)
 		if name != "" {
-			without[name], news = true, true
+			without[name], changed = true, true
 			continue
 		}
-		if err == nil && news {
+		if err == nil && changed {
 			p.mu.Lock()
 			if p.names == nil {
 				p.names = paramSet{}
 			}
-			maps.Copy(p.names, without) // another request may have learnt more
+			maps.Copy(p.names, without) // another request may have added more
 			p.mu.Unlock()
 		}
 		return err
 	}
 }
 
-// refusedParameter returns which of the sent parameters an error is about,
-// empty for none.
+// refusedParameter returns the sent parameter that an error is about, "" for none.
 func refusedParameter(err error, sent []string) string {
-	problem, ok := errors.AsType[*errorResponse](err)
-	if !ok || problem.status < 400 || problem.status == http.StatusUnauthorized || problem.status == http.StatusTooManyRequests {
+	response, ok := errors.AsType[*errorResponse](err)
+	if !ok || response.status < 400 || response.status == http.StatusUnauthorized || response.status == http.StatusTooManyRequests {
 		return ""
 	}
-	said := strings.ToLower(truncate(problem.message, maxClassifiedBytes)) + " " + problem.codes
-	if inputCause(said) != causeWrongInput {
+	text := strings.ToLower(truncate(response.message, maxClassifiedBytes)) + " " + response.codes
+	if inputCause(text) != causeWrongInput {
 		return ""
 	}
 	for _, name := range sent {
 		about, _, _ := strings.Cut(name, " ")
-		if problem.param == about {
+		if response.param == about {
 			return name
 		}
 	}
-	// Where several are named the first is refused, and another is advised.
-	first, at := "", len(said)
+	// If several are named, the first is refused, and another is recommended.
+	first, at := "", len(text)
 	for _, name := range sent {
-		if found := paramPatterns[name].FindStringIndex(said); found != nil && found[0] < at {
+		if found := paramPatterns[name].FindStringIndex(text); found != nil && found[0] < at {
 			first, at = name, found[0]
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// A parameter that a server refuses is left out when it says so, from then on.
+// A parameter that a server refuses is no longer sent after the first refusal.
 func TestRefusedParameters(t *testing.T) {
 	t.Parallel()
 	shortened := document.Model{Name: "text-embedding-3-custom", Dimensions: 64}
@@ -22,7 +22,7 @@ func TestRefusedParameters(t *testing.T) {
 		refused []string // parameters
 		body    string   // %s is the parameter
 		status  int
-		chat    string // model; embeddings when empty
+		chat    string // model of a chat request; if empty, embeddings are requested
 	}{
 		{"OpenAI", []string{"encoding_format"}, `{"error":{"message":"Unrecognized request argument supplied: %s","type":"invalid_request_error"}}`, 400, ""},
 		{"by param", []string{"dimensions"}, `{"error":{"message":"not supported","param":"%s"}}`, 400, ""},
@@ -64,13 +64,13 @@ func TestRefusedParameters(t *testing.T) {
 				}
 			}
 			if n := int(requests.Load()); n != 5+len(test.refused) {
-				t.Errorf("%d requests for 5 answers: want each parameter refused once", n)
+				t.Errorf("%d requests for 5 responses: want each parameter refused once", n)
 			}
 		})
 	}
 }
 
-// A setting says whether dimensions is sent, to any model.
+// A setting determines whether dimensions is sent, for any model.
 func TestSendDimensions(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -107,5 +107,5 @@ func TestSendDimensions(t *testing.T) {
 		return true
 	}, func(c *llm.OpenAIConfig) { c.Dimensions = llm.SendDimensionsAlways })
 	_, err := o.Embed(t.Context(), small, numberedTexts(1))
-	wantFailure(t, "always, and refused", err, fault.Misconfigured, "set GRISTMILL_EMBEDDING_SEND_DIMENSIONS=never")
+	wantFailure(t, "always, but refused", err, fault.Misconfigured, "set GRISTMILL_EMBEDDING_SEND_DIMENSIONS=never")
 }

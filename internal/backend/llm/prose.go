@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// What lines of markdown look like that are not prose, and the marks within
-// lines that are. This is a reader for summaries only, which may be wrong now
-// and then: whatever depends on borders uses package markdown.
+// The patterns match lines of markdown that are not prose, and the markup within lines that are.
+// They are for summaries only, where an occasional error is acceptable; code that needs exact
+// borders uses package markdown.
 var (
 	fencePattern       = regexp.MustCompile("^(```+|~~~+)")
 	noProsePattern     = regexp.MustCompile(`^(#{1,6}(\s|$)|\||<[/!a-zA-Z]|:::|\[[^\]]+\]:|\[![A-Z]+\]$|[-=*_:|\s]+$)`)
@@ -21,8 +21,8 @@ var (
 	markPattern     = regexp.MustCompile("[*`~]+|\\\\([!-/:-@\\[-`{-~])")
 )
 
-// proseParagraphs returns the paragraphs of running text in a piece of markdown, without
-// markup, each on one line.
+// proseParagraphs returns the paragraphs of running text in a piece of markdown, without markup,
+// each on one line.
 func proseParagraphs(markdown string) []string {
 	var paragraphs []string
 	var current []string
@@ -32,7 +32,7 @@ func proseParagraphs(markdown string) []string {
 			current = nil
 		}
 	}
-	fence := "" // what closes the fenced block that we are in
+	fence := "" // what closes the current fenced block
 	inList := false
 	for line := range strings.Lines(markdown) {
 		indented := strings.HasPrefix(line, "    ") || strings.HasPrefix(line, "\t")
@@ -78,8 +78,8 @@ func stripMarkup(line string) string {
 	return strings.Join(strings.Fields(line), " ")
 }
 
-// textWithoutProse returns what text there is in markdown without prose: code and
-// tables, without their frames, as one paragraph.
+// textWithoutProse returns the text of markdown without prose: code and tables, without their
+// frames, as one paragraph.
 func textWithoutProse(markdown string) string {
 	var lines []string
 	for line := range strings.Lines(markdown) {

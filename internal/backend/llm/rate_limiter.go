@@ -9,37 +9,36 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/fault"
 )
 
-// RateLimiter says when a model may be asked, for all processes that ask it together.
-// A model is named by its provider's host and its own name. It never fails:
-// what cannot be shared is kept by each process for itself.
+// RateLimiter decides when requests to a model may be sent, for all processes that share it. A
+// model is named by the host of its provider and its name. It never fails: what cannot be shared is
+// decided by each process for itself.
 type RateLimiter interface {
-	// Reserve says when a request of about that many tokens may be sent.
+	// Reserve returns when a request of about the given number of tokens may be sent.
 	//
-	// Where held is nil: after wait, which keeps below what was learnt. The
-	// turn is booked when wait is no longer than patience, and has to be asked
-	// for again otherwise. An urgent request is counted and not delayed.
+	// If held is nil, the request may be sent after wait, which keeps it below the known limits. It
+	// is booked if wait is at most acceptedWait; otherwise the caller must reserve again. An urgent
+	// request is counted and not delayed.
 	//
-	// Where held is not nil the model is held, for the reason it gives, and
-	// wait is when to ask again. The first to ask when a hold has run out gets
-	// a try above 0, the count of tries since it began, and goes first: the
-	// model stays held for all others until Hold or Release is called, or the
-	// try has been silent for some seconds.
-	Reserve(ctx context.Context, name string, tokens int, urgent bool, patience time.Duration) (wait time.Duration, try int, held *fault.Error)
+	// If held is not nil, the model is held for that reason, and the caller should reserve again
+	// after wait. When the wait of a hold has ended, the first caller gets a try above 0, the
+	// number of tries since the hold began. The model stays held for all others until Hold or
+	// EndHold is called, or until the try has not ended within some seconds.
+	Reserve(ctx context.Context, name string, tokens int, urgent bool, acceptedWait time.Duration) (wait time.Duration, try int, held *fault.Error)
 
-	// SetLimits notes what the provider allows a minute; 0 where it does not say.
-	// Calling it after each answer costs nothing.
+	// SetLimits sets the requests and tokens per minute that the provider allows, 0 where it names
+	// no limit. Calling it after each response costs nothing.
 	SetLimits(ctx context.Context, name string, requests, tokens int)
 
-	// Hold has nobody ask the model for why.RetryAfter, and reports whether it
-	// was not held before.
-	Hold(ctx context.Context, name string, why *fault.Error) (began bool)
+	// Hold stops requests to the model for reason.RetryAfter, and reports whether it was not held
+	// before.
+	Hold(ctx context.Context, name string, reason *fault.Error) (began bool)
 
-	// EndHold has the model asked again, and reports whether it was held.
+	// EndHold lets requests to the model resume, and reports whether it was held.
 	EndHold(ctx context.Context, name string) (ended bool)
 }
 
-// headerLimits returns the requests and tokens a minute that an answer's header
-// says the provider allows, 0 where it does not say.
+// headerLimits returns the requests and tokens per minute that the header of a response allows, 0
+// where it names no limit.
 func headerLimits(header http.Header) (requests, tokens int) {
 	read := func(name string) int {
 		n, err := strconv.Atoi(header.Get("X-Ratelimit-Limit-" + name))

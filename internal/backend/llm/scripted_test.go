@@ -14,11 +14,11 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/backend/llm"
 )
 
-// recordedRequest is what a scripted server was asked.
+// recordedRequest is a request that a scripted server received.
 type recordedRequest struct {
 	*http.Request
 	Body  map[string]any
-	Texts []string // of embeddings; the messages of a chat completion
+	Texts []string // texts to embed, or the messages of a chat completion
 }
 
 // holds reports whether a text of the request contains s.
@@ -26,9 +26,8 @@ func (a recordedRequest) holds(s string) bool {
 	return strings.Contains(strings.Join(a.Texts, "\n"), s)
 }
 
-// newScriptedProvider starts a server that answers as told, and returns a client of it
-// and the count of requests. Where answer returns false the server answers as
-// a provider does.
+// newScriptedProvider starts a server that responds with answer, and returns a client of it and the
+// count of requests. If answer returns false, the server responds like a provider.
 func newScriptedProvider(t *testing.T, answer func(w http.ResponseWriter, r recordedRequest) bool, change ...func(*llm.OpenAIConfig)) (*llm.OpenAI, *atomic.Int64) {
 	t.Helper()
 	var requests atomic.Int64
@@ -58,7 +57,7 @@ func newScriptedProvider(t *testing.T, answer func(w http.ResponseWriter, r reco
 	return newOpenAIAt(t, server.URL+"/v1", append([]func(*llm.OpenAIConfig){quick}, change...)...), &requests
 }
 
-// answerVectors answers as a provider does, with vectors of 64 numbers.
+// answerVectors responds like a provider, with vectors of 64 numbers.
 func answerVectors(w http.ResponseWriter, a recordedRequest) {
 	w.Header().Set("Content-Type", "application/json")
 	if strings.HasSuffix(a.URL.Path, "/chat/completions") {
@@ -68,7 +67,7 @@ func answerVectors(w http.ResponseWriter, a recordedRequest) {
 	fmt.Fprint(w, vectors(len(a.Texts), strings.Repeat("0.5,", 63)+"0.5"))
 }
 
-// vectors is an answer with n equal vectors.
+// vectors returns a response body with n equal vectors.
 func vectors(n int, numbers string) string {
 	data := make([]string, n)
 	for i := range data {

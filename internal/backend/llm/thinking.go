@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// Models that think write down their thoughts before the answer, and servers
-// that do not know their form leave them in it: <think>…</think> and the like,
-// in any case, sometimes without the opening tag, which the prompt had already.
+// Models that think write their thoughts before the answer. Servers that do not know the form of
+// the thoughts leave them in the answer: <think>…</think> and similar tags, in upper or lower case,
+// sometimes without the opening tag, which is part of the prompt then.
 const (
 	thinkingNames = `(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|analysis|scratchpad|seed:think)`
 
@@ -20,8 +20,8 @@ var (
 	answerTag   = regexp.MustCompile(`(?is)^\s*<(answer|output|response|final|summary)>(.*?)(?:</(?:answer|output|response|final|summary)>\s*)?$`)
 )
 
-// stripThinking returns what a model answered after it had thought: nothing
-// while its thoughts had no end. Such tags in the answer itself stay.
+// stripThinking returns the answer without the thoughts before it, or "" if the thoughts have no
+// end. It keeps such tags within the answer itself.
 func stripThinking(answer string) string {
 	for thought := true; thought; {
 		answer, thought = cutThought(answer)
@@ -32,13 +32,13 @@ func stripThinking(answer string) string {
 	return strings.TrimSpace(answer)
 }
 
-// cutThought returns what follows the thoughts that an answer begins with, if
-// it does. Thoughts may name their own tags: they end where each tag that was
-// opened is closed, or at the last end where that never is.
+// cutThought removes the thoughts at the beginning of an answer, and reports whether there were
+// any. Thoughts may mention their own tags: they end where every opened tag is closed or, if that
+// never happens, at the last closing tag.
 func cutThought(answer string) (rest string, thought bool) {
 	begins, open, last := false, 0, -1
 	for i, tag := range thinkingTag.FindAllStringSubmatchIndex(answer, -1) {
-		if tag[2] >= 0 { // an opening one
+		if tag[2] >= 0 { // an opening tag
 			open++
 			begins = begins || i == 0 && strings.TrimSpace(answer[:tag[0]]) == ""
 			continue
@@ -52,7 +52,7 @@ func cutThought(answer string) (rest string, thought bool) {
 	switch {
 	case begins && last < 0:
 		return "", true
-	case begins || open < 0: // the prompt had opened it
+	case begins || open < 0: // the prompt contains the opening tag
 		return answer[last:], true
 	default:
 		return answer, false

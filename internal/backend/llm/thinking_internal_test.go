@@ -2,7 +2,7 @@ package llm
 
 import "testing"
 
-func TestThinkingIsNoAnswer(t *testing.T) {
+func TestStripThinking(t *testing.T) {
 	t.Parallel()
 	for answer, want := range map[string]string{
 		"Rye is ground.": "Rye is ground.",

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// vectorAnswer is the answer to a request for embeddings.
+// vectorAnswer is the response to a request for embeddings.
 type vectorAnswer struct {
 	Data  []vectorItem `json:"data"`
 	Usage usage        `json:"usage"`
@@ -23,15 +23,15 @@ type vectorItem struct {
 	Embedding encodedVector `json:"embedding"`
 }
 
-// encodedVector is an embedding in JSON: base64 of little-endian float32, or an array
-// of numbers, which is what servers answer that ignore encoding_format.
+// encodedVector is an embedding in JSON: base64 of little-endian float32, or an array of numbers,
+// which servers send that ignore encoding_format.
 type encodedVector struct {
 	numbers     []float32
-	decodeError string // why it cannot be decoded, for people; the others of the answer can
+	decodeError string // why the vector cannot be decoded; other vectors are not affected
 }
 
-// UnmarshalJSON implements json.Unmarshaler. It returns no error, which would
-// end the decoding of the vectors after this one.
+// UnmarshalJSON implements json.Unmarshaler. It returns no error, because an error would end the
+// decoding of the following vectors.
 func (v *encodedVector) UnmarshalJSON(b []byte) error {
 	if err := v.decode(b); err != nil {
 		v.numbers, v.decodeError = nil, err.Error()
@@ -57,32 +57,31 @@ func (v *encodedVector) decode(b []byte) error {
 var errNotFinite = errors.New("a number that is not finite")
 
 func (v *encodedVector) decodeNumbers(b []byte) error {
-	if b[0] == '[' && bytes.Contains(b, []byte("null")) { // encoding/json takes it for 0
-		return errors.New("null in the place of a number")
+	if b[0] == '[' && bytes.Contains(b, []byte("null")) { // encoding/json would read it as 0
+		return errors.New("null instead of a number")
 	}
 	err := json.Unmarshal(b, &v.numbers)
-	wrong, is := errors.AsType[*json.UnmarshalTypeError](err)
+	wrong, ok := errors.AsType[*json.UnmarshalTypeError](err)
 	switch {
-	case !is:
+	case !ok:
 		return err
-	case strings.HasPrefix(wrong.Value, "number"), bytes.Contains(b, notFiniteLiteral): // the former is too large
+	case strings.HasPrefix(wrong.Value, "number"), bytes.Contains(b, notFiniteLiteral): // a "number" is too large
 		return errNotFinite
 	case b[0] != '[':
-		return fmt.Errorf("%s in the place of numbers", wrong.Value)
+		return fmt.Errorf("%s instead of numbers", wrong.Value)
 	default:
-		return fmt.Errorf("%s in the place of a number", wrong.Value)
+		return fmt.Errorf("%s instead of a number", wrong.Value)
 	}
 }
 
-// notFiniteLiteral stands in the place of numbers that JSON does not have.
+// notFiniteLiteral replaces numbers that JSON does not have.
 var notFiniteLiteral = []byte(`"not finite"`)
 
-// stringOrNotFinite matches strings, so that nothing within them is taken for one of
-// the words that some servers write for such numbers.
+// stringOrNotFinite matches the words that some servers write for such numbers. It also matches
+// strings, so that words within them are not replaced.
 var stringOrNotFinite = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|-?(?i:nan|inf(?:inity)?)\b`)
 
-// replaceNotFinite replaces those words, which make JSON of an answer that is none
-// for them alone.
+// replaceNotFinite replaces these words, which alone make a response invalid JSON.
 func replaceNotFinite(body []byte) []byte {
 	return stringOrNotFinite.ReplaceAllFunc(body, func(b []byte) []byte {
 		if b[0] == '"' {
@@ -92,9 +91,8 @@ func replaceNotFinite(body []byte) []byte {
 	})
 }
 
-// decodeBase64 decodes piece by piece, so that the bytes between text and
-// numbers need no memory of their own. A piece ends on a border of numbers, of
-// bytes and of base64 groups.
+// decodeBase64 decodes in pieces, so that the decoded bytes need no buffer of full length. A piece
+// ends at a border of numbers, of bytes and of base64 groups.
 func (v *encodedVector) decodeBase64(text []byte) error {
 	const numbers = 768
 	var raw [numbers * 4]byte
@@ -118,23 +116,23 @@ func (v *encodedVector) decodeBase64(text []byte) error {
 }
 
 const (
-	maxFloat16 = 65504           // the largest number of half precision
-	minFloat16 = 1.0 / (1 << 14) // the smallest that has all of its digits
+	maxFloat16 = 65504           // largest number in half precision
+	minFloat16 = 1.0 / (1 << 14) // smallest number with full precision
 )
 
-// checkAndScale reports what is wrong with the vector, but for its length, and makes
-// them fit for half precision, which stores keep them in: where it would lose
-// the largest of them, all are scaled to length 1. Only their direction counts.
+// checkAndScale returns an error if the vector is invalid, without regard to its dimensions, and
+// makes it fit for half precision, in which stores keep it: if the largest number would be lost,
+// the vector is scaled to length 1. Only the direction counts.
 func (v encodedVector) checkAndScale() error {
 	if v.decodeError != "" {
 		return errors.New(v.decodeError)
 	}
-	// Squares of float32 neither overflow float64 nor vanish in it: the sum is
-	// finite exactly when every number is, and 0 when all are.
+	// Squares of float32 neither overflow nor vanish in float64: the sum is finite if and only if
+	// every number is finite, and 0 if and only if all are 0.
 	var sum, largest float64
 	for _, x := range v.numbers {
 		sum += float64(x) * float64(x)
-		if size := math.Abs(float64(x)); size > largest { // which a number that is none is not
+		if size := math.Abs(float64(x)); size > largest { // false for NaN
 			largest = size
 		}
 	}
@@ -144,7 +142,7 @@ func (v encodedVector) checkAndScale() error {
 	case len(v.numbers) == 0:
 		return errors.New("no numbers")
 	case sum == 0:
-		return errors.New("nothing but zeros")
+		return errors.New("only zeros")
 	case largest > maxFloat16 || largest < minFloat16:
 		for i, x := range v.numbers {
 			v.numbers[i] = float32(float64(x) / math.Sqrt(sum))

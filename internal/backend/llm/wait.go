@@ -8,14 +8,14 @@ import (
 )
 
 const (
-	unavailableWait   = 5 * time.Second  // where the provider does not say
-	rateLimitedWait   = time.Second      // where the provider does not say
-	misconfiguredWait = time.Second      // at first; nobody says when it is set right
-	maxWait           = 10 * time.Minute // whatever the provider says
+	unavailableWait   = 5 * time.Second  // if the provider names no wait
+	rateLimitedWait   = time.Second      // if the provider names no wait
+	misconfiguredWait = time.Second      // at first; nothing announces when the setting is right
+	maxWait           = 10 * time.Minute // whatever the provider asks for
 )
 
-// retryAfter returns how long the provider asks to wait, 0 when it does not
-// say: by Retry-After, or else by the limits that are used up.
+// retryAfter returns how long the provider asks to wait, 0 if it does not say: by Retry-After, or
+// else by the limits that are used up.
 func retryAfter(header http.Header, now time.Time) time.Duration {
 	if wait := parseWait(header.Get("Retry-After"), now); wait > 0 {
 		return wait
@@ -23,9 +23,8 @@ func retryAfter(header http.Header, now time.Time) time.Duration {
 	return usedUpWait(header, now, true)
 }
 
-// usedUpWait returns how long it is until the limits that are used up are whole
-// again; 0 when something is left of each. Unsaid is whether one is taken to be
-// used up of which the header does not say how much is left.
+// usedUpWait returns the time until the limits that are used up are reset; 0 if none is used up. If
+// the header does not say how much of a limit is left, unsaid decides whether it counts as used up.
 func usedUpWait(header http.Header, now time.Time, unsaid bool) time.Duration {
 	var longest time.Duration
 	for _, limit := range []string{"Requests", "Tokens"} {
@@ -36,8 +35,8 @@ func usedUpWait(header http.Header, now time.Time, unsaid bool) time.Duration {
 	return longest
 }
 
-// parseWait reads a wait written as seconds, as 6m0s or as a date; 0 when it
-// is none of them or over.
+// parseWait parses a wait: seconds, a duration such as 6m0s, or a date. It returns 0 for anything
+// else and for a time in the past.
 func parseWait(s string, now time.Time) time.Duration {
 	var wait time.Duration
 	if seconds, err := strconv.ParseFloat(s, 64); err == nil {

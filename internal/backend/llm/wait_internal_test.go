@@ -18,11 +18,11 @@ func TestRetryAfter(t *testing.T) {
 		{"seconds", map[string]string{"Retry-After": "20"}, 20 * time.Second},
 		{"fractions", map[string]string{"Retry-After": "0.5"}, 500 * time.Millisecond},
 		{"date", map[string]string{"Retry-After": "Thu, 02 Jan 2025 03:05:00 GMT"}, 55 * time.Second},
-		{"date gone by", map[string]string{"Retry-After": "Thu, 02 Jan 2025 03:00:00 GMT"}, 0},
+		{"date in the past", map[string]string{"Retry-After": "Thu, 02 Jan 2025 03:00:00 GMT"}, 0},
 		{"nonsense", map[string]string{"Retry-After": "soon"}, 0},
 		{"not a number", map[string]string{"Retry-After": "NaN"}, 0},
 		{"negative", map[string]string{"Retry-After": "-3"}, 0},
-		{"for ever", map[string]string{"Retry-After": "1e300"}, 10 * time.Minute},
+		{"too long", map[string]string{"Retry-After": "1e300"}, 10 * time.Minute},
 		{"used up limit", map[string]string{
 			"X-RateLimit-Remaining-Requests": "12", "X-RateLimit-Reset-Requests": "8h",
 			"X-RateLimit-Remaining-Tokens": "0", "X-RateLimit-Reset-Tokens": "1m30s",
