@@ -10,18 +10,18 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Document is a row of documents, as far as it decides. The zero value is a document
-// that is not there yet.
+// Document holds the columns of a document that decisions depend on. The zero value is a document
+// that does not exist yet.
 type Document struct {
 	ID        uuid.UUID
 	State     document.DocumentState
-	Newest    int // version that was uploaded last
-	Published int // version that readers see; 0 for none
+	Newest    int // the newest version
+	Published int // the published version; 0 for none
 	Deleted   bool
 }
 
-// NextVersion gives the document another version. Obsolete is the version that is
-// listed as garbage, since nobody has come to see it; 0 for none.
+// NextVersion adds a version to the document. The caller must add the version obsolete to the garbage
+// list: it was the newest version and was never published. It is 0 if there is none.
 func (d Document) NextVersion() (next Document, obsolete int) {
 	if d.Newest != d.Published {
 		obsolete = d.Newest
@@ -33,16 +33,17 @@ func (d Document) NextVersion() (next Document, obsolete int) {
 	return d, obsolete
 }
 
-// NewestVersion is what an upload finds under its key.
+// NewestVersion describes the newest version of the document that has the key of an upload.
 type NewestVersion struct {
 	Document
-	SHA256      string            // of the newest version; empty where there is no document
-	SameContent bool              // it has the original and the settings of the upload
-	Job         document.JobState // of the job that made it
+	SHA256      string            // hash of the original; empty if there is no document
+	SameContent bool              // the upload has the same original, title, metadata and media type
+	Job         document.JobState // state of the version's job
 }
 
-// Accept decides whether an upload makes a version. Unchanged says that it does not:
-// the newest version is the same, and has not come to nothing.
+// Accept decides whether an upload adds a version. It does not (unchanged is true) if the newest
+// version has the same content and its job has not failed and is not cancelled. It returns
+// fault.PreconditionFailed if the condition of the upload does not hold.
 func (n NewestVersion) Accept(condition document.Condition) (unchanged bool, err error) {
 	if err := CheckCondition(condition, n.SHA256); err != nil {
 		return false, err
@@ -50,17 +51,21 @@ func (n NewestVersion) Accept(condition document.Condition) (unchanged bool, err
 	return n.SameContent && n.Job != document.JobFailed && n.Job != document.JobCancelled, nil
 }
 
-// NeedsVersion reports whether readers, or a retry, may need a version.
+// NeedsVersion reports whether readers or a retry may need the version: whether it is not obsolete.
 func (d Document) NeedsVersion(version int) bool {
 	return !d.Deleted && (version == d.Newest || version == d.Published)
 }
 
-// CollectVersion decides whether a version that is listed as garbage may be removed.
-// The entry of one that is needed is dropped: whatever supersedes it lists it again.
-// Until is a later time at which it may be removed: followers of its job have seen the
-// end by then. The job's state is empty where there is no job any more.
-func (d Document) CollectVersion(version int, job document.JobState, finished time.Time, ahead time.Duration, now time.Time) (needed bool, until time.Time, err error) {
-	switch end := finished.Add(garbage.JobRetention); {
+// CollectVersion decides whether garbage collection may delete a version. job is the state of the
+// version's job and finishedAt the time of its end; job is empty if the job no longer exists.
+//
+// If needed is true, the version is not obsolete, and the caller deletes the entry of the garbage
+// list: the transaction that makes the version obsolete adds a new entry. If until is not zero, the
+// caller postpones the entry to that time, so that clients that follow the job see its end; the time
+// counts as reached if it is at most ahead away. Otherwise the caller deletes the version. It returns
+// fault.Conflict if the job has not ended.
+func (d Document) CollectVersion(version int, job document.JobState, finishedAt time.Time, ahead time.Duration, now time.Time) (needed bool, until time.Time, err error) {
+	switch end := finishedAt.Add(garbage.JobRetention); {
 	case d.NeedsVersion(version):
 		return true, until, nil
 	case job != "" && !job.Ended():

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -11,50 +12,57 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// These are the failures that both stores find by themselves, in one wording.
+// The functions below return failures that both stores detect in their own statements.
 
+// TaskNotFound is the failure of a claim of a task that does not exist.
 func TaskNotFound() error { return fault.New(fault.NotFound, "there is no such task") }
 
+// JobNotFound is the failure of an operation on a job that does not exist.
 func JobNotFound(id uuid.UUID) error { return fault.New(fault.NotFound, "there is no job %s", id) }
 
+// DocumentNotFound is the failure of an operation on a document that does not exist or is deleted.
 func DocumentNotFound(id uuid.UUID) error {
 	return fault.New(fault.NotFound, "there is no document %s", id)
 }
 
+// ReindexNotFound is the failure of an operation on a reindex that does not exist.
 func ReindexNotFound(id uuid.UUID) error {
 	return fault.New(fault.NotFound, "there is no reindex %s", id)
 }
 
+// WebhookNotFound is the failure of an operation on a webhook that does not exist.
 func WebhookNotFound(id uuid.UUID) error {
 	return fault.New(fault.NotFound, "there is no webhook %s", id)
 }
 
+// CollectionNotFound is the failure of an operation on a collection that does not exist.
 func CollectionNotFound(name string) error {
 	return fault.New(fault.NotFound, "there is no collection %q", name)
 }
 
+// LeaseLost is the failure of a write of a worker that no longer holds the lease of its task.
 func LeaseLost(ref task.Ref) error {
-	return fault.New(fault.LeaseLost, "the lease on %s is no longer ours", ref)
+	return fault.New(fault.LeaseLost, "the worker no longer holds the lease on %s", ref)
 }
 
-// DocumentsMissing is the failure of a switch to a space that lacks documents.
+// DocumentsMissing is the failure to activate a space in which documents are not complete.
 func DocumentsMissing(documents, space int64) error {
-	return fault.New(fault.Conflict, "%d documents are not whole in space %d", documents, space)
+	return fault.New(fault.Conflict, "%d documents are not complete in space %d", documents, space)
 }
 
-// MissedPublications is the failure of a switch while others go on publishing without
-// the space.
+// MissedPublications is the failure to activate a space while workers publish versions that are not
+// in that space.
 func MissedPublications(space int64) error {
-	return fault.New(fault.Conflict, "documents go on being published without space %d", space)
+	return fault.New(fault.Conflict, "workers keep publishing documents that are not in space %d", space)
 }
 
-// SpaceNotActive is the failure of a search in a space that is no longer the active one.
+// SpaceNotActive is the failure of a search in a space that is no longer the active space.
 func SpaceNotActive(space int64) error {
 	return fault.New(fault.Conflict, "space %d no longer answers searches of its collection: search again", space)
 }
 
-// CheckCondition returns fault.PreconditionFailed unless the condition holds of the
-// newest version, whose hash is empty where there is none.
+// CheckCondition returns fault.PreconditionFailed unless the condition holds for the newest version.
+// sha256 is the hash of its original, and empty if there is no version.
 func CheckCondition(c document.Condition, sha256 string) error {
 	if err := c.Check(sha256); err != nil {
 		return fault.Wrap(fault.PreconditionFailed, err, "%v", err)
@@ -62,18 +70,17 @@ func CheckCondition(c document.Condition, sha256 string) error {
 	return nil
 }
 
-// CheckPublish returns fault.Unavailable unless the active space is one of those
-// that a version stands whole in.
-func CheckPublish(active int64, placed []int64) error {
-	for _, space := range placed {
-		if space == active {
-			return nil
-		}
+// CheckPublish returns fault.Unavailable unless the active space is among the spaces in which the
+// version is complete.
+func CheckPublish(active int64, complete []int64) error {
+	if slices.Contains(complete, active) {
+		return nil
 	}
-	return fault.New(fault.Unavailable, "another space has become the active one; the next attempt writes to it").WithRetryAfter(RepublishDelay)
+	return fault.New(fault.Unavailable, "another space has become the active space; the next attempt writes to it").WithRetryAfter(RepublishDelay)
 }
 
-// CheckModel returns fault.BadRequest for vectors of a length that cannot be stored.
+// CheckModel returns fault.BadRequest if vectors of the model's dimensions cannot be stored. Dimensions
+// of 0 mean that they are not known yet.
 func CheckModel(model document.Model) error {
 	if model.Dimensions < 0 || model.Dimensions > vector.MaxDimensions {
 		return fault.New(fault.BadRequest, "model %q has vectors of %d dimensions; 1 to %d can be stored", model.Name, model.Dimensions, vector.MaxDimensions)

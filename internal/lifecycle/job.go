@@ -10,8 +10,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Job is a job with its tasks and its document, all under the document's lock. Its
-// state, its times and the document's state follow from the tasks.
+// Job is a job with its tasks and its document, all under the lock of the document. The states of
+// the job and of the document, and the times of the job, are derived from the tasks.
 type Job struct {
 	ID         uuid.UUID
 	Version    int
@@ -23,25 +23,26 @@ type Job struct {
 	Document   Document
 }
 
-// JobChange is what a store writes to make one state of a job the next.
+// JobChange is what a store has to write when a job goes from one state to the next.
 type JobChange struct {
 	Tasks           []TaskChange
-	Job             bool // its state and times
-	Document        bool // its state and published version, and updated_at
-	Ended           bool // the job has ended: deliveries are written
-	ObsoleteVersion int  // version that is listed as garbage; 0 for none
+	Job             bool // write the job's state and times
+	Document        bool // write the document's state and published version, and set updated_at
+	Ended           bool // the job has ended: write deliveries to webhooks
+	ObsoleteVersion int  // add this version to the garbage list; 0 for none
 }
 
-// TaskChange is a task in its next state: a whole row, but for its progress. Tasks are
-// dispatched, and get a new round for it, under no lock of their document: so rounds
-// are added, and the time of dispatch is written only where it is to be another.
+// TaskChange is the next state of a task: all columns except its progress. The dispatcher and the
+// sweep change the round and the time of dispatch without the document's lock. A store must
+// therefore add Rounds to the stored round, and write the time of dispatch only if Dispatched is
+// true.
 type TaskChange struct {
 	Task
 	Rounds     int
 	Dispatched bool
 }
 
-// DiffJob returns what differs from was to is.
+// DiffJob returns what a store has to write to save is over was.
 func DiffJob(was, is Job) JobChange {
 	c := JobChange{
 		Job:      was.State != is.State || was.StartedAt != is.StartedAt || was.FinishedAt != is.FinishedAt,
@@ -59,8 +60,11 @@ func DiffJob(was, is Job) JobChange {
 	return c
 }
 
-// Claim begins the next attempt of a task. A refusal does not keep the next state
-// from being saved: a task that nobody wants any more is cancelled and refused.
+// Claim begins the next attempt of a task. The caller must save next even if the claim is refused:
+// a task of a superseded version or of a deleted document becomes cancelled, and the claim is
+// refused with fault.NotFound. It is also refused with fault.NotFound if the task has ended, with
+// fault.Conflict if another worker holds the lease, and with fault.Unavailable before the time of
+// the next attempt.
 func (j Job) Claim(kind task.Kind, lease uuid.UUID, ttl time.Duration, now time.Time) (next Job, refused error) {
 	t := j.task(kind)
 	switch reason := j.cancelReason(t); {
@@ -77,7 +81,7 @@ func (j Job) Claim(kind task.Kind, lease uuid.UUID, ttl time.Duration, now time.
 	return j.withTask(t, now), nil
 }
 
-// cancelReason says why nobody wants the task any more, if so.
+// cancelReason returns why a claim must cancel the task, or "".
 func (j Job) cancelReason(t Task) string {
 	switch {
 	case j.Document.Deleted:
@@ -89,7 +93,7 @@ func (j Job) cancelReason(t Task) string {
 	}
 }
 
-// CheckLease returns fault.LeaseLost unless the work holds the lease of its task.
+// CheckLease returns fault.LeaseLost unless the lease of work is the lease of its task.
 func (j Job) CheckLease(work task.Work) error {
 	if t := j.task(work.Kind); t.Lease != work.Lease || work.Lease == uuid.Nil {
 		return LeaseLost(work.Ref)
@@ -97,7 +101,8 @@ func (j Job) CheckLease(work task.Work) error {
 	return nil
 }
 
-// RecordOutcome writes what became of an attempt that is not done.
+// RecordOutcome ends an attempt that did not succeed. It returns fault.LeaseLost if the worker no
+// longer holds the lease.
 func (j Job) RecordOutcome(work task.Work, outcome task.Outcome, now time.Time) (Job, error) {
 	if err := j.CheckLease(work); err != nil {
 		return j, err
@@ -109,7 +114,8 @@ func (j Job) RecordOutcome(work task.Work, outcome task.Outcome, now time.Time) 
 	return j.withTask(t, now), nil
 }
 
-// Finish ends the work's task as succeeded.
+// Finish ends the task of work as succeeded. It returns fault.LeaseLost if the worker no longer
+// holds the lease.
 func (j Job) Finish(work task.Work, now time.Time) (Job, error) {
 	if err := j.CheckLease(work); err != nil {
 		return j, err
@@ -117,11 +123,12 @@ func (j Job) Finish(work task.Work, now time.Time) (Job, error) {
 	return j.withTask(j.task(work.Kind).end(document.JobSucceeded, ""), now), nil
 }
 
-// Superseded reports whether readers see a newer version already.
+// Superseded reports whether a newer version is already published.
 func (j Job) Superseded() bool { return j.Document.Published > j.Version }
 
-// Publish makes the version the published one and ends the knowledge task. When a
-// newer version is published already, the task is cancelled instead.
+// Publish makes the job's version the published version and ends the knowledge task as succeeded.
+// If a newer version is already published, the task is cancelled instead. It returns
+// fault.LeaseLost if the worker no longer holds the lease.
 func (j Job) Publish(work task.Work, now time.Time) (Job, error) {
 	if err := j.CheckLease(work); err != nil {
 		return j, err
@@ -133,7 +140,8 @@ func (j Job) Publish(work task.Work, now time.Time) (Job, error) {
 	return j.withTask(j.Knowledge.end(document.JobSucceeded, ""), now), nil
 }
 
-// Cancel ends what has not ended, on request.
+// Cancel cancels the tasks that have not ended, on request. It returns fault.Conflict if the job has
+// succeeded or failed.
 func (j Job) Cancel(now time.Time) (Job, error) {
 	switch j.State {
 	case document.JobSucceeded, document.JobFailed:
@@ -143,7 +151,7 @@ func (j Job) Cancel(now time.Time) (Job, error) {
 	}
 }
 
-// CancelDeleted ends what has not ended, because the document is deleted.
+// CancelDeleted cancels the tasks that have not ended, because the document is deleted.
 func (j Job) CancelDeleted(now time.Time) Job { return j.cancel(ReasonDocumentDeleted, now) }
 
 func (j Job) cancel(reason string, now time.Time) Job {
@@ -151,8 +159,9 @@ func (j Job) cancel(reason string, now time.Time) Job {
 	return j.deriveStates(now)
 }
 
-// Retry gives the failed and cancelled tasks of an ended job a fresh start. Of a job
-// that has not ended, tasks that wait are queued with the attempts that they have used up.
+// Retry restarts the failed and cancelled tasks of an ended job. If the job has not ended, it queues
+// its waiting tasks, which keep their number of attempts. It returns fault.NotFound if the document
+// is deleted, and fault.Conflict if the job has succeeded or is not the job of the newest version.
 func (j Job) Retry(now time.Time) (Job, error) {
 	switch {
 	case j.Document.Deleted:
@@ -160,7 +169,7 @@ func (j Job) Retry(now time.Time) (Job, error) {
 	case j.State == document.JobSucceeded:
 		return j, fault.New(fault.Conflict, "job %s has succeeded: there is nothing to retry", j.ID)
 	case j.Version != j.Document.Newest:
-		return j, fault.New(fault.Conflict, "job %s made version %d of document %s, which has version %d by now: retry the job of that one",
+		return j, fault.New(fault.Conflict, "job %s made version %d of document %s, whose newest version is %d: retry the job of that version",
 			j.ID, j.Version, j.Document.ID, j.Document.Newest)
 	case j.State.Ended():
 		return j.Restart(now), nil
@@ -173,8 +182,8 @@ func (j Job) Retry(now time.Time) (Job, error) {
 	return j.deriveStates(now), nil
 }
 
-// Restart gives whatever has begun and not succeeded a fresh start: what it has read
-// is replaced.
+// Restart restarts the tasks that have begun and not succeeded, because the original that they read
+// has been replaced.
 func (j Job) Restart(now time.Time) Job {
 	for _, t := range []*Task{&j.Knowledge, &j.Summary} {
 		if t.State != document.JobQueued && t.State != document.JobSucceeded {
@@ -184,15 +193,16 @@ func (j Job) Restart(now time.Time) Job {
 	return j.deriveStates(now)
 }
 
-// RequestSummary queues the summary task, now that somebody has asked for it, unless it
-// comes by itself or was asked for before. Made says that the version has a summary.
-func (j Job) RequestSummary(mode document.SummaryMode, made bool, now time.Time) (Job, error) {
+// RequestSummary restarts the summary task because a client has requested the summary. The job stays
+// as it is if the version has a summary, or if the task will make one without this request. It
+// returns fault.NotFound if the document is deleted, and fault.Conflict if mode is SummariesOff.
+func (j Job) RequestSummary(mode document.SummaryMode, hasSummary bool, now time.Time) (Job, error) {
 	switch {
 	case j.Document.Deleted:
 		return j, DocumentNotFound(j.Document.ID)
 	case mode == document.SummariesOff:
 		return j, fault.New(fault.Conflict, "summaries of this collection are off: set them to on_demand or model first")
-	case made, !j.Summary.State.Ended() && (j.Summary.SummaryRequested || mode != document.SummariesOnDemand):
+	case hasSummary, !j.Summary.State.Ended() && (j.Summary.SummaryRequested || mode != document.SummariesOnDemand):
 		return j, nil
 	}
 	j.Summary = j.Summary.restart()
@@ -207,7 +217,8 @@ func (j Job) task(kind task.Kind) Task {
 	return j.Summary
 }
 
-// withTask returns the job with a task in its new state, and what follows from it.
+// withTask returns the job with t in the place of its task of that kind, and derives the states
+// again.
 func (j Job) withTask(t Task, now time.Time) Job {
 	if t.Kind == task.KindKnowledge {
 		j.Knowledge = t
@@ -217,8 +228,9 @@ func (j Job) withTask(t Task, now time.Time) Job {
 	return j.deriveStates(now)
 }
 
-// deriveStates derives the job's state and times, and the state of a document of which no
-// version is published: it is failed while its newest version came to nothing.
+// deriveStates sets the job's state and times, which follow from its tasks. It also sets the state of
+// a document that has no published version: such a document is failed if the knowledge task of its
+// newest version has ended, and pending otherwise.
 func (j Job) deriveStates(now time.Time) Job {
 	j.State = task.CombineStates(j.Knowledge.State, j.Summary.State)
 	if j.StartedAt.IsZero() && (j.Knowledge.State == document.JobRunning || j.Summary.State == document.JobRunning) {
@@ -232,7 +244,7 @@ func (j Job) deriveStates(now time.Time) Job {
 	}
 	if d := &j.Document; d.Published == 0 && d.Newest == j.Version && !d.Deleted {
 		d.State = document.DocumentPending
-		if j.Knowledge.State.Ended() { // with Published 0 it has not succeeded
+		if j.Knowledge.State.Ended() { // a success would have set Published
 			d.State = document.DocumentFailed
 		}
 	}

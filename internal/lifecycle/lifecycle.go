@@ -1,14 +1,13 @@
-// Package lifecycle decides what may happen to tasks, jobs, documents, reindexes
-// and spaces. It is pure: a function takes the state that a store has loaded and
-// the time, and returns the next state, or the error with its text.
+// Package lifecycle decides what may happen to tasks, jobs, documents, reindexes and spaces. Its
+// functions are pure: each takes a state that a store has loaded, an event and the time, and
+// returns the next state, or an error with the text that users read.
 //
-// A store works in four steps, in one transaction: load the state for update, call
-// one function, save what differs, commit. [JobChange] and [SpaceChange] say what
-// differs. Locks, visibility, lists and statements that change many rows are the
-// store's. Times are the store's too: PostgreSQL passes the clock of the server, as
-// it was when the lock was held.
+// A store does four things in one transaction: it locks and loads the state, calls one function,
+// saves what differs, and commits. [DiffJob] and [DiffSpaces] return what differs. Statements,
+// locks, visibility, lists and changes of many rows at a time belong to the store. The store also
+// supplies the time: PostgreSQL passes the server's clock, read after the lock was acquired.
 //
-// A zero time or id means none, and is NULL in a row.
+// The zero time and the zero id mean that there is none. A store saves them as NULL.
 package lifecycle
 
 import (
@@ -16,33 +15,34 @@ import (
 	"time"
 )
 
-// Lists of states for statements, as the partial indexes of both stores have them.
+// Lists of states for SQL statements. The partial indexes of both stores have the same lists, so a
+// statement must contain them byte for byte.
 const (
-	UnendedStates = `('queued', 'running', 'waiting')`           // of a task or job
-	ActiveStates  = `('queued', 'running', 'waiting', 'paused')` // of a reindex that keeps others out
+	UnendedStates = `('queued', 'running', 'waiting')`           // tasks and jobs that have not ended
+	ActiveStates  = `('queued', 'running', 'waiting', 'paused')` // reindexes that exclude other reindexes
 )
 
 const (
-	// FailedSpaceRetention is how long the space is kept that a reindex was building when it
-	// failed: until then its vectors are not bought again.
+	// FailedSpaceRetention is how long the space of a failed reindex is kept. A reindex that is
+	// resumed or begun within that time does not pay for the vectors again.
 	FailedSpaceRetention = 24 * time.Hour
 
-	// ReplacedSpaceRetention is how long an empty space is kept that another has replaced.
-	// Tasks that have claimed it may still write to it; nothing of that is published.
+	// ReplacedSpaceRetention is how long an empty space is kept after another space has replaced
+	// it. Tasks that were claimed before may still write to it, but cannot publish in it.
 	ReplacedSpaceRetention = 10 * time.Minute
 
-	// RepublishDelay is the delay before a version is published again that could not be
-	// published because another space has become the active one.
+	// RepublishDelay is the delay before the next attempt at a version that could not be published
+	// because another space has become the active space.
 	RepublishDelay = time.Second
 )
 
-// Reasons of tasks that are cancelled.
+// Reasons for cancelling tasks. They are stored as the task's error.
 const (
 	ReasonOnRequest       = "cancelled on request"
 	ReasonDocumentDeleted = "document deleted"
 )
 
-// storable returns a text for people in a form that every database takes.
+// storable replaces what a database cannot store in a text: NUL and bytes that are not UTF-8.
 func storable(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }

@@ -13,28 +13,29 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Reindex is a row of reindexes with its collection, both under the collection's
-// lock. A store saves all fields of the row, and the collection's spaces by
-// [ChangeSpaces].
+// Reindex is a row of reindexes with its collection, both under the lock of the collection. A store
+// saves all fields of the row, and what [DiffSpaces] returns for the collection.
 type Reindex struct {
 	Task
 	ID         uuid.UUID
 	Change     document.ReindexChange
 	Force      bool
-	Wanted     vector.Space // what the space is like that it builds
+	Wanted     vector.Space // model and chunking of the space that the reindex builds
 	Stage      document.ReindexStage
-	From       int64     // active when it began or was resumed
-	To         int64     // the space that it builds
+	From       int64     // the space that was active when the reindex began or was resumed
+	To         int64     // the space that the reindex builds
 	Checkpoint uuid.UUID // the last document that is done
-	FailedJobs int       // jobs of it that failed
+	FailedJobs int       // number of its jobs that failed
 	Progress   document.ReindexProgress
 	StartedAt  time.Time
 	FinishedAt time.Time
 	Collection Collection
 }
 
-// Begin returns a reindex of the collection, queued and not dispatched. The space
-// that it builds is taken up or made.
+// Begin returns a new reindex of the collection, queued and not dispatched. If the reindex changes the
+// space, it builds a retained space with the requested model and chunking, or a new one. It returns
+// fault.Conflict if another reindex of the collection is active, and fault.BadRequest if vectors of
+// the requested model cannot be stored.
 func (c Collection) Begin(id uuid.UUID, request document.ReindexRequest, now time.Time) (Reindex, error) {
 	if err := c.checkNoOtherReindex(uuid.Nil); err != nil {
 		return Reindex{}, err
@@ -52,8 +53,8 @@ func (c Collection) Begin(id uuid.UUID, request document.ReindexRequest, now tim
 	return r.findOrAddTarget(now)
 }
 
-// Builds returns the space that the reindex completes: the active one when it
-// changes nothing.
+// Builds returns the id of the space in which the reindex completes documents: the active space if it
+// changes nothing, and the previous space during a revert.
 func (r Reindex) Builds() int64 {
 	switch {
 	case r.Change == document.ChangeNothing:
@@ -65,16 +66,18 @@ func (r Reindex) Builds() int64 {
 	}
 }
 
-// CheckChange fails when a step of reindexes that build a space is taken for one that
-// builds none, or the other way round: a defect.
-func (r Reindex) CheckChange(builds bool) error {
-	if builds == (r.Change != document.ChangeNothing) {
+// CheckChange returns an error, without a kind, if the caller runs a step that the reindex does not
+// have. buildsSpace says whether the step is one of reindexes that change the space.
+func (r Reindex) CheckChange(buildsSpace bool) error {
+	if buildsSpace == (r.Change != document.ChangeNothing) {
 		return nil
 	}
-	return fmt.Errorf("reindex %s changes %s: this is no step of it", r.ID, r.Change)
+	return fmt.Errorf("reindex %s changes %s and does not have this step", r.ID, r.Change)
 }
 
-// Claim begins the next attempt.
+// Claim begins the next attempt. It returns fault.NotFound if the reindex has ended or is paused,
+// fault.Conflict if another worker holds the lease, and fault.Unavailable before the time of the next
+// attempt.
 func (r Reindex) Claim(lease uuid.UUID, ttl time.Duration, now time.Time) (next Reindex, err error) {
 	if r.State.Ended() || r.State == document.JobPaused {
 		return r, fault.New(fault.NotFound, "reindex %s is %s", r.ID, r.State)
@@ -85,7 +88,7 @@ func (r Reindex) Claim(lease uuid.UUID, ttl time.Duration, now time.Time) (next 
 	return r, err
 }
 
-// CheckLease returns fault.LeaseLost unless the work holds the lease.
+// CheckLease returns fault.LeaseLost unless the lease of work is the lease of the reindex.
 func (r Reindex) CheckLease(work task.Work) error {
 	if r.Lease != work.Lease || work.Lease == uuid.Nil {
 		return LeaseLost(work.Ref)
@@ -93,8 +96,9 @@ func (r Reindex) CheckLease(work task.Work) error {
 	return nil
 }
 
-// RecordOutcome writes what became of an attempt that is not done. The space of a reindex that
-// is given up is kept for KeepFailed.
+// RecordOutcome ends an attempt that did not succeed. If that ends the reindex, the space that it was
+// building is kept for FailedSpaceRetention. It returns fault.LeaseLost if the worker no longer holds
+// the lease.
 func (r Reindex) RecordOutcome(work task.Work, outcome task.Outcome, now time.Time) (next Reindex, err error) {
 	if err := r.CheckLease(work); err != nil {
 		return r, err
@@ -106,13 +110,15 @@ func (r Reindex) RecordOutcome(work task.Work, outcome task.Outcome, now time.Ti
 	return r, err
 }
 
-// ResetAttempts forgets attempts and crashes before this attempt: it has got somewhere.
+// ResetAttempts makes the running attempt the first one and sets the number of crashes to 0, because
+// the reindex has made progress.
 func (r Reindex) ResetAttempts() Reindex {
 	r.Attempt, r.Crashes = 1, 0
 	return r
 }
 
-// Pause ends the lease and has nothing more written to the space.
+// Pause ends the lease of the reindex. New versions are no longer written to the space that it builds,
+// unless that space is active. It returns fault.Conflict if the reindex has ended.
 func (r Reindex) Pause() (Reindex, error) {
 	switch {
 	case r.State.Ended():
@@ -130,10 +136,12 @@ func (r Reindex) Pause() (Reindex, error) {
 	return r, nil
 }
 
-// Resume gives a paused or failed reindex a fresh start, where it stopped. Meanwhile
-// another space may have become the active one, and its own been dropped: it builds
-// from what is active now, and makes its space anew. One that failed tries again what
-// failed: of jobs, those that did not succeed, of documents, those that were left out.
+// Resume restarts a paused or failed reindex at its checkpoint. If another space has become active
+// since, the reindex builds its space from that one. If its own space is no longer retained, it
+// begins with a new one. A failed reindex also retries what failed: jobs that did not succeed and
+// documents that were left out. A reindex in another unended state stays as it is. Resume returns
+// fault.Conflict if the reindex has succeeded or is cancelled, if another reindex of the collection
+// is active, or if a revert can no longer be completed.
 func (r Reindex) Resume(now time.Time) (Reindex, error) {
 	failed := r.State == document.JobFailed
 	switch r.State {
@@ -190,52 +198,53 @@ func (r Reindex) resumeReverting(now time.Time) (Reindex, error) {
 	return r.restart(), nil
 }
 
-// Cancel ends the reindex and leaves the space that it was building. One that was
-// reverting is done, as before.
-func (r Reindex) Cancel(keep time.Duration, now time.Time) (Reindex, error) {
+// Cancel ends the reindex as cancelled. The space that it was building is kept for the retention time.
+// Cancelling a revert ends the reindex as succeeded, which it was before the revert. Cancel returns
+// fault.Conflict if the reindex has succeeded or failed.
+func (r Reindex) Cancel(retention time.Duration, now time.Time) (Reindex, error) {
 	switch {
 	case r.State == document.JobCancelled:
 		return r, nil
 	case r.State.Ended():
 		return r, r.endedError("there is nothing left to cancel")
 	}
-	r = r.retireTarget(keep, now)
+	r = r.retireTarget(retention, now)
 	if r.Stage != document.StageReverting {
 		r.Task = r.Task.end(document.JobCancelled, ReasonOnRequest)
 		r.FinishedAt = now
 		return r, nil
 	}
-	r.Progress = document.ReindexProgress{} // it was that of the way back, by the model from before
+	r.Progress = document.ReindexProgress{} // it counted the work of the revert
 	return r.succeed(document.StageDone, now), nil
 }
 
-// CheckRevert returns fault.Conflict unless one can go back from what the reindex has
-// built to what was active before.
+// CheckRevert returns fault.Conflict unless the collection can be switched back from the space that
+// the reindex has built to the previous one.
 func (r Reindex) CheckRevert(now time.Time) error {
 	refuse := func(why string) error {
 		return fault.New(fault.Conflict, "there is nothing to revert to: reindex %s %s", r.ID, why)
 	}
-	before, there := r.Collection.space(r.From)
+	before, exists := r.Collection.space(r.From)
 	switch {
 	case r.Change == document.ChangeNothing || r.From == r.To:
-		return refuse("has not changed the space")
+		return refuse("did not change the space")
 	case r.Stage == document.StageReverted:
-		return refuse("was reverted already")
+		return refuse("is already reverted")
 	case r.Stage == document.StageReverting:
-		return refuse("is being reverted already")
+		return refuse("is already being reverted")
 	case r.State != document.JobSucceeded:
 		return refuse(fmt.Sprintf("has not succeeded, it is %s", r.State))
 	case r.Collection.Active != r.To:
-		return refuse("built a space that is no longer the active one")
-	case !there || !before.IsRetained(now):
-		return refuse("left a space that is no longer kept: begin a reindex with the model and chunking of that one")
+		return refuse("built a space that is no longer active")
+	case !exists || !before.IsRetained(now):
+		return refuse("replaced a space that is no longer kept: begin a reindex with the model and chunking of that space")
 	default:
 		return r.Collection.checkNoOtherReindex(r.ID)
 	}
 }
 
-// StartRevert has the space from before be written, so that whatever is published
-// without it is counted from now on.
+// StartRevert has new versions written to the previous space again. From then on the store counts
+// the versions that are published without being in that space.
 func (r Reindex) StartRevert(now time.Time) (Reindex, error) {
 	if err := r.CheckRevert(now); err != nil {
 		return r, err
@@ -246,17 +255,17 @@ func (r Reindex) StartRevert(now time.Time) (Reindex, error) {
 	return r, nil
 }
 
-// RevertNow switches back to the space from before, which lacks nothing.
-func (r Reindex) RevertNow(keep time.Duration, now time.Time) (Reindex, error) {
+// RevertNow makes the previous space active again and ends the revert. The caller has checked that no
+// document is missing in that space.
+func (r Reindex) RevertNow(retention time.Duration, now time.Time) (Reindex, error) {
 	if err := r.CheckRevert(now); err != nil {
 		return r, err
 	}
 	r.Stage = document.StageReverting
-	return r.ActivateSpace(r.Progress, keep, now), nil
+	return r.ActivateSpace(r.Progress, retention, now), nil
 }
 
-// RevertLater queues the reindex to complete the space from before, and then to
-// switch back to it.
+// RevertLater queues the reindex, which completes the previous space and then makes it active again.
 func (r Reindex) RevertLater(now time.Time) (Reindex, error) {
 	if err := r.CheckRevert(now); err != nil {
 		return r, err
@@ -266,14 +275,14 @@ func (r Reindex) RevertLater(now time.Time) (Reindex, error) {
 	return r.resetProgress().restart(), nil
 }
 
-// ActivateSpace makes the space that the reindex builds the active one and ends the reindex.
-// The space that was active is kept, and goes on being written so that one can go
-// back to it, unless this was the way back. The store has seen to it, under its lock,
-// that no published document is missing in the space.
-func (r Reindex) ActivateSpace(progress document.ReindexProgress, keep time.Duration, now time.Time) Reindex {
+// ActivateSpace makes the space that the reindex builds the active space and ends the reindex as
+// succeeded. The space that was active is retired and kept for the retention time. New versions are
+// still written to it, so that the reindex can be reverted; after a revert they are not. The caller
+// has checked, under its lock, that no published version is missing in the space.
+func (r Reindex) ActivateSpace(progress document.ReindexProgress, retention time.Duration, now time.Time) Reindex {
 	reverting := r.Stage == document.StageReverting
 	if id := r.Builds(); id != r.Collection.Active {
-		r.Collection = r.Collection.retire(r.Collection.Active, !reverting, keep, now).retain(id)
+		r.Collection = r.Collection.retire(r.Collection.Active, !reverting, retention, now).retain(id)
 		r.Collection.Active = id
 	}
 	r.Progress = progress
@@ -308,19 +317,20 @@ func (r Reindex) ShouldRequeue(d RequeueCandidate) bool {
 	}
 }
 
-// EndRequeue ends a reindex that changes nothing once all its jobs have ended.
+// EndRequeue ends a reindex that changes nothing. The caller has checked that all its jobs have ended.
 func (r Reindex) EndRequeue(now time.Time) Reindex {
 	p := &r.Progress
 	p.Documents, p.Bytes = p.DocumentsDone, p.BytesDone
 	if r.FailedJobs == 0 {
 		return r.succeed(document.StageDone, now)
 	}
-	r.Task = r.Task.end(document.JobFailed, fmt.Sprintf("%d of %d documents could not be redone: their jobs say why", r.FailedJobs, p.DocumentsDone))
+	r.Task = r.Task.end(document.JobFailed, fmt.Sprintf("%d of %d documents could not be reindexed: see the errors of their jobs", r.FailedJobs, p.DocumentsDone))
 	r.FinishedAt = now
 	return r
 }
 
-// endedError says that the reindex has ended, and what to do about it.
+// endedError is the failure of an event that an ended reindex does not allow, with what to do
+// instead.
 func (r Reindex) endedError(remedy string) error {
 	ended := string(r.State)
 	if r.State == document.JobCancelled {
@@ -329,22 +339,21 @@ func (r Reindex) endedError(remedy string) error {
 	return fault.New(fault.Conflict, "reindex %s has %s: %s", r.ID, ended, remedy)
 }
 
-// findOrAddTarget takes up the space that the reindex is to build, or makes it.
+// findOrAddTarget sets the space that the reindex builds, see findOrAddSpace.
 func (r Reindex) findOrAddTarget(now time.Time) (next Reindex, err error) {
 	r.Collection, r.To, err = r.Collection.findOrAddSpace(r.Wanted, now)
 	return r, err
 }
 
-// retireTarget has nothing more written to the space that the reindex builds, unless it is
-// the active one, and has it be dropped.
-func (r Reindex) retireTarget(keep time.Duration, now time.Time) Reindex {
+// retireTarget retires the space that the reindex builds, unless it is the active space.
+func (r Reindex) retireTarget(retention time.Duration, now time.Time) Reindex {
 	if id := r.Builds(); id != r.Collection.Active {
-		r.Collection = r.Collection.retire(id, false, keep, now)
+		r.Collection = r.Collection.retire(id, false, retention, now)
 	}
 	return r
 }
 
-// resetProgress has the reindex look at all documents again.
+// resetProgress makes the reindex begin with the first document again.
 func (r Reindex) resetProgress() Reindex {
 	r.Checkpoint, r.FailedJobs, r.Progress = uuid.Nil, 0, document.ReindexProgress{}
 	return r

@@ -11,55 +11,55 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Space is a row of spaces. One of id 0 is to be made.
+// Space is a row of spaces. A space with the id 0 does not exist yet; the store creates it.
 type Space struct {
 	vector.Space
-	Written   bool      // what is uploaded is written to it too
-	DropAfter time.Time // it was left, and is kept until then
+	Written   bool      // new versions are also written to this space
+	DropAfter time.Time // the space is retired and kept until this time; zero if it is in use
 
-	// RetryLeftOut has the store forget which documents were left out of the space:
-	// they are tried again. It is never loaded.
+	// RetryLeftOut tells the store to delete the records of the documents that were left out of the
+	// space, so that a reindex tries these documents again. A store never loads it.
 	RetryLeftOut bool
 }
 
-// IsRetained reports whether the space can be taken up again. One whose time is over may
-// be half gone.
+// IsRetained reports whether the space can be used again. After DropAfter, garbage collection may
+// have deleted a part of it.
 func (s Space) IsRetained(now time.Time) bool {
 	return s.DropAfter.IsZero() || s.DropAfter.After(now)
 }
 
-// Collection is a collection with all its spaces, under the collection's lock. Spaces
-// that are being removed are none of them.
+// Collection is a collection with all its spaces, under the lock of the collection. Spaces that
+// garbage collection has begun to delete are not included.
 type Collection struct {
 	ID      uuid.UUID
-	Active  int64         // the space that answers searches
-	Spaces  []Space       // in order of id
-	Reindex ActiveReindex // that has not ended
+	Active  int64         // id of the active space
+	Spaces  []Space       // in the order of their ids
+	Reindex ActiveReindex // the collection's active reindex; the zero value if there is none
 }
 
-// ActiveReindex is a reindex that keeps others out.
+// ActiveReindex is a reindex that has not ended. A collection has at most one.
 type ActiveReindex struct {
 	ID    uuid.UUID
 	State document.JobState
 }
 
-// SpaceChange is what a store writes to make one state of a collection's spaces the
-// next, in this order. A space that is made gets its id from the store, which puts it
-// wherever the next state has the id 0.
+// SpaceChange is what a store has to write, in the order of the fields, when the spaces of a
+// collection go from one state to the next. The store chooses the id of a space that it adds, and
+// uses that id wherever the next state has the id 0.
 type SpaceChange struct {
 	Add     []Space
-	Update  []Space // written and drop_after, and RetryLeftOut
-	Retired []Space // of those, the ones that are listed as garbage, due at DropAfter
-	Active  bool    // active_space of the collection
+	Update  []Space // write written and drop_after, and carry out RetryLeftOut
+	Retired []Space // the spaces of Update to add to the garbage list, due at their DropAfter
+	Active  bool    // write the collection's active space
 }
 
-// DiffSpaces returns what differs from was to is.
+// DiffSpaces returns what a store has to write to save is over was.
 func DiffSpaces(was, is Collection) (c SpaceChange) {
 	c.Active = was.Active != is.Active
 	for _, s := range is.Spaces {
-		before, there := was.space(s.ID)
+		before, exists := was.space(s.ID)
 		switch {
-		case !there:
+		case !exists:
 			c.Add = append(c.Add, s)
 		case s != before:
 			c.Update = append(c.Update, s)
@@ -71,11 +71,12 @@ func DiffSpaces(was, is Collection) (c SpaceChange) {
 	return c
 }
 
-// Prepare replaces the active space by one of the given model and chunking, if it
-// holds nothing and no reindex has built it. Any other active space stays.
-func (c Collection) Prepare(unsettled, holds bool, model document.Model, chunking document.Chunking, now time.Time) (Collection, error) {
+// Prepare replaces the active space by a space of the given model and chunking. The active space
+// stays if it already has them, if it has passages, or if it is not replaceable (see
+// vector.Collection). It returns fault.BadRequest if vectors of the model cannot be stored.
+func (c Collection) Prepare(replaceable, hasPassages bool, model document.Model, chunking document.Chunking, now time.Time) (Collection, error) {
 	active, _ := c.space(c.Active)
-	if !unsettled || holds || active.Model == model && active.Chunking == chunking {
+	if !replaceable || hasPassages || active.Model == model && active.Chunking == chunking {
 		return c, nil
 	}
 	next, id, err := c.findOrAddSpace(vector.Space{CollectionID: c.ID, Model: model, Chunking: chunking}, now)
@@ -86,48 +87,55 @@ func (c Collection) Prepare(unsettled, holds bool, model document.Model, chunkin
 	return next.retire(c.Active, false, ReplacedSpaceRetention, now), nil
 }
 
-// CollectSpace decides whether a space that is listed as garbage may be removed. The
-// entry of one that was taken up again is dropped: leaving it lists it again.
-func (c Collection) CollectSpace(id int64, built bool, ahead time.Duration, now time.Time) (needed bool, err error) {
-	s, there := c.space(id)
+// CollectSpace decides whether garbage collection may delete a retired space. beingBuilt says that an
+// active reindex builds the space. The retention time counts as over if it ends within ahead.
+//
+// If needed is true, the space does not exist or is kept, and the caller deletes the entry of the
+// garbage list: the transaction that retires the space again adds a new entry. Otherwise the caller
+// deletes the space. It returns fault.Conflict if the space is active or being built.
+func (c Collection) CollectSpace(id int64, beingBuilt bool, ahead time.Duration, now time.Time) (needed bool, err error) {
+	s, exists := c.space(id)
 	switch {
-	case !there, s.IsRetained(now.Add(ahead)):
+	case !exists, s.IsRetained(now.Add(ahead)):
 		return true, nil
-	case id == c.Active, built:
+	case id == c.Active, beingBuilt:
 		return false, fault.New(fault.Conflict, "it is needed again")
 	default:
 		return false, nil
 	}
 }
 
-// CollectPassages returns fault.Conflict while somebody may place the passages again
-// that an entry of the garbage list names: a reindex, which may come back to a space
-// that nothing is written to, or the task that has paid for them. The task's state is
-// empty where there is none.
-func (s Space) CollectPassages(built bool, paidBy document.JobState) error {
+// CollectPassages decides whether garbage collection may delete passages of the space that have no
+// manifest entry. It returns fault.Conflict while a manifest entry for them may still be written: by
+// a reindex that builds the space (beingBuilt) or that may resume building it, which is possible
+// while the space is not written to; or by the task that has paid for the passages. payer is the
+// state of that task, and empty if there is none.
+func (s Space) CollectPassages(beingBuilt bool, payer document.JobState) error {
 	switch {
-	case !s.Written, built:
+	case !s.Written, beingBuilt:
 		return fault.New(fault.Conflict, "a reindex may need them")
-	case paidBy != "" && !paidBy.Ended():
+	case payer != "" && !payer.Ended():
 		return fault.New(fault.Conflict, "the task that paid for them has not ended")
 	default:
 		return nil
 	}
 }
 
-// checkNoOtherReindex returns fault.Conflict while another reindex than the given one is active.
-func (c Collection) checkNoOtherReindex(but uuid.UUID) error {
-	if c.Reindex.ID == uuid.Nil || c.Reindex.ID == but {
+// checkNoOtherReindex returns fault.Conflict if a reindex other than own is active.
+func (c Collection) checkNoOtherReindex(own uuid.UUID) error {
+	if c.Reindex.ID == uuid.Nil || c.Reindex.ID == own {
 		return nil
 	}
 	return fault.New(fault.Conflict, "reindex %s of the collection is %s: wait for its end, or cancel it", c.Reindex.ID, c.Reindex.State)
 }
 
-// findOrAddSpace takes up the newest space that is like the wanted one and is still kept, or
-// makes it. It is written from now on, and what was left out of it is tried again.
+// findOrAddSpace returns the id of the newest retained space that has the model and chunking of
+// wanted, or adds such a space, with the id 0. From now on, new versions are written to the space.
+// Documents that were left out of it are tried again. It returns fault.BadRequest if the dimensions
+// of the model are not known or vectors of that length cannot be stored.
 func (c Collection) findOrAddSpace(wanted vector.Space, now time.Time) (next Collection, id int64, err error) {
 	if wanted.Model.Dimensions == 0 {
-		return c, 0, fault.New(fault.BadRequest, "the length of the vectors of model %q is not known", wanted.Model.Name)
+		return c, 0, fault.New(fault.BadRequest, "the dimensions of model %q are not known", wanted.Model.Name)
 	}
 	if err := CheckModel(wanted.Model); err != nil {
 		return c, 0, err
@@ -141,21 +149,22 @@ func (c Collection) findOrAddSpace(wanted vector.Space, now time.Time) (next Col
 	return c.withSpace(Space{Space: wanted, Written: true}), 0, nil
 }
 
-// retain has a space be written, and stay.
+// retain takes a space into use: new versions are written to it, and it is no longer retired.
 func (c Collection) retain(id int64) Collection {
 	s, _ := c.space(id)
 	s.Written, s.DropAfter = true, time.Time{}
 	return c.withSpace(s)
 }
 
-// retire has a space be dropped after a time, and until then be written or not. One
-// whose vectors have no length yet has nothing to be kept.
-func (c Collection) retire(id int64, written bool, keep time.Duration, now time.Time) Collection {
-	s, there := c.space(id)
-	if !there {
+// retire lets garbage collection delete a space after the retention time; written says whether new
+// versions are written to it until then. A space whose dimensions are not known has no passages and
+// may be deleted immediately.
+func (c Collection) retire(id int64, written bool, retention time.Duration, now time.Time) Collection {
+	s, exists := c.space(id)
+	if !exists {
 		return c
 	}
-	s.Written, s.DropAfter = written, now.Add(keep)
+	s.Written, s.DropAfter = written, now.Add(retention)
 	if s.Model.Dimensions == 0 {
 		s.Written, s.DropAfter = false, now
 	}
@@ -170,7 +179,7 @@ func (c Collection) space(id int64) (Space, bool) {
 	return c.Spaces[i], true
 }
 
-// withSpace returns the collection with a space in its new state, or one more.
+// withSpace returns the collection with s in the place of the space that has its id, or with s added.
 func (c Collection) withSpace(s Space) Collection {
 	c.Spaces = slices.Clone(c.Spaces)
 	if i := slices.IndexFunc(c.Spaces, func(other Space) bool { return other.ID == s.ID }); i >= 0 {

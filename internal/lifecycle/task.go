@@ -11,24 +11,24 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Task is a row of tasks, or the part of a row of reindexes that makes it a task.
+// Task is a row of the table tasks, or the columns that a reindex shares with it.
 type Task struct {
 	Kind             task.Kind
 	State            document.JobState
 	Attempt          int
-	Crashes          int // attempts that lost their worker
-	Round            int // see document.Dispatch
+	Crashes          int // number of attempts that lost their worker
+	Round            int // see task.Dispatch
 	Error            string
-	Lease            uuid.UUID
+	Lease            uuid.UUID // zero unless the task is running
 	LeaseUntil       time.Time
-	NextAttemptAt    time.Time
-	DispatchedAt     time.Time
-	SummaryRequested bool // of a summary: somebody has asked for it
+	NextAttemptAt    time.Time // zero unless the task is waiting
+	DispatchedAt     time.Time // zero while the dispatcher has to enqueue the task
+	SummaryRequested bool      // for a summary task: a client has requested the summary
 }
 
-// claim begins the next attempt under a lease. A task that is running under another
-// lease, which ran out, has lost its worker. The caller's own lease means that the
-// claim was committed and only its answer was lost.
+// claim begins the next attempt, under the given lease. A running task whose lease has expired
+// has lost its worker, which counts as a crash. A task that already has the given lease was
+// claimed by a transaction whose response was lost: it stays as it is.
 func (t Task) claim(lease uuid.UUID, ttl time.Duration, now time.Time) (Task, error) {
 	switch {
 	case t.Lease == lease:
@@ -36,7 +36,7 @@ func (t Task) claim(lease uuid.UUID, ttl time.Duration, now time.Time) (Task, er
 	case t.State == document.JobRunning && t.LeaseUntil.After(now):
 		return t, fault.New(fault.Conflict, "another worker holds the lease of the task")
 	case t.State == document.JobWaiting && t.NextAttemptAt.After(now):
-		return t, fault.New(fault.Unavailable, "the task is to be tried again later").WithRetryAfter(t.NextAttemptAt.Sub(now))
+		return t, fault.New(fault.Unavailable, "the task waits for its next attempt").WithRetryAfter(t.NextAttemptAt.Sub(now))
 	case t.State == document.JobRunning:
 		t.Crashes++
 	}
@@ -44,13 +44,13 @@ func (t Task) claim(lease uuid.UUID, ttl time.Duration, now time.Time) (Task, er
 	t.Attempt++
 	t.Round++
 	t.Lease, t.LeaseUntil, t.NextAttemptAt = lease, now.Add(ttl), time.Time{}
-	if t.DispatchedAt.IsZero() { // by an old entry of the queue
+	if t.DispatchedAt.IsZero() { // an old queue entry led to this claim
 		t.DispatchedAt = now
 	}
 	return t, nil
 }
 
-// recordOutcome writes what became of an attempt that is not done.
+// recordOutcome ends an attempt that did not succeed.
 func (t Task) recordOutcome(outcome task.Outcome, now time.Time) (Task, error) {
 	switch outcome.Verdict {
 	case task.VerdictFail:
@@ -58,7 +58,7 @@ func (t Task) recordOutcome(outcome task.Outcome, now time.Time) (Task, error) {
 	case task.VerdictCancel:
 		return t.end(document.JobCancelled, outcome.Error), nil
 	case task.VerdictWait:
-		t.Attempt-- // it is given back
+		t.Attempt-- // this attempt does not count
 	case task.VerdictRetry:
 	default:
 		return t, fmt.Errorf("unknown verdict %q", outcome.Verdict)
@@ -68,14 +68,14 @@ func (t Task) recordOutcome(outcome task.Outcome, now time.Time) (Task, error) {
 	return t, nil
 }
 
-// end gives the task a state in which nobody works at it.
+// end ends the task's lease, if there is one, and sets a state in which no worker runs it.
 func (t Task) end(state document.JobState, reason string) Task {
 	t.State, t.Error = state, storable(reason)
 	t.Lease, t.LeaseUntil, t.NextAttemptAt = uuid.Nil, time.Time{}, time.Time{}
 	return t
 }
 
-// cancel ends a task that has not ended.
+// cancel ends the task as cancelled, unless it has ended.
 func (t Task) cancel(reason string) Task {
 	if t.State.Ended() {
 		return t
@@ -83,8 +83,8 @@ func (t Task) cancel(reason string) Task {
 	return t.end(document.JobCancelled, reason)
 }
 
-// requeue queues a task, not dispatched, with the attempts that it has used up. It is
-// a new round: an entry of the one before may still be in the queue.
+// requeue queues the task for dispatch. It keeps the number of attempts. It begins a new round,
+// because an entry of the current round may still be in the queue.
 func (t Task) requeue() Task {
 	t = t.end(document.JobQueued, "")
 	t.Round++
@@ -92,7 +92,7 @@ func (t Task) requeue() Task {
 	return t
 }
 
-// restart queues a task as if it had just been accepted. What runs loses its lease.
+// restart queues the task as if it were new. A worker that runs it loses its lease.
 func (t Task) restart() Task {
 	t = t.requeue()
 	t.Attempt, t.Crashes = 0, 0

@@ -215,7 +215,7 @@ func (p *Program) Output() string {
 // task or a reindex, or "".
 func (p *Program) LostLeaseLine() string {
 	for line := range strings.Lines(p.Output()) {
-		if strings.Contains(line, "claimed by another worker") || strings.Contains(line, "is no longer ours") {
+		if strings.Contains(line, "claimed by another worker") || strings.Contains(line, "no longer holds the lease") {
 			return strings.TrimSpace(line)
 		}
 	}
