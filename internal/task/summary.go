@@ -4,8 +4,6 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
-
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // NoSummaryDetail explains why a summary task succeeded without making a summary.
