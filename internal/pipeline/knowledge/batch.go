@@ -14,39 +14,39 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// batch is a run of passages that are looked up, embedded and written
-// together. A passage that stands in it twice is embedded once.
+// batch is a batch of passages that are looked up, embedded and written together. A passage that is
+// in it twice is embedded once.
 type batch struct {
 	entries      []vector.ManifestEntry
 	texts        embedding.Texts
 	tokens       int
-	wholeVersion bool // it is all of the version, and goes to no other space
+	wholeVersion bool // it holds the whole version, and the version goes to no other space
 }
 
 func (b *batch) add(p chunk.Passage) {
-	place, text := vector.NewManifestEntry(p.Ordinal, p.Start, p.End, p.PassageText), p.PassageText
-	b.entries = append(b.entries, place)
-	b.texts.Add(place.Hash, text)
+	entry, text := vector.NewManifestEntry(p.Ordinal, p.Start, p.End, p.PassageText), p.PassageText
+	b.entries = append(b.entries, entry)
+	b.texts.Add(entry.Hash, text)
 	b.tokens += p.Tokens
 }
 
-// storeInTarget gets one batch embedded, written and placed in the target. In the live
-// space passages that the model does not take are noted, and keep no other one
-// from being embedded.
+// storeInTarget embeds the new passages of a batch, and writes them with their manifest entries to the
+// target. For the active space, passages that the model refuses are recorded; the others are embedded
+// all the same.
 func (r *attempt) storeInTarget(ctx context.Context, t *target, b *batch) error {
-	written := 0 // of what was bought
-	bought, err := r.step.cache.Ensure(ctx, embedding.EnsureRequest{
+	written := 0 // number of embedded passages that are written
+	embedded, err := r.step.cache.Ensure(ctx, embedding.EnsureRequest{
 		Tenant:      t.work.Tenant,
 		Space:       t.work.Space,
 		Texts:       b.texts,
 		OnTruncated: func(hash document.ContentHash, bytes int) { t.warnTruncated(b, hash, bytes) },
-		Write: func(ctx context.Context, fresh []vector.EmbeddedPassage, whole bool) error {
+		Write: func(ctx context.Context, fresh []vector.EmbeddedPassage, complete bool) error {
 			batch := vector.Batch{New: fresh}
-			if whole {
+			if complete {
 				batch.Entries = b.entries
 			}
 			var err error
-			if whole && b.wholeVersion {
+			if complete && b.wholeVersion {
 				r.published, err = r.writeAndPublish(ctx, t, batch, written+len(fresh))
 			}
 			if err == nil && !r.published {
@@ -65,40 +65,40 @@ func (r *attempt) storeInTarget(ctx context.Context, t *target, b *batch) error 
 	if err != nil {
 		return fmt.Errorf("passages of %s: %w", t.work.Key, withRemedy(t.work, err))
 	}
-	reused := len(b.entries) - bought
-	t.embedded.Add(int64(bought))
+	reused := len(b.entries) - embedded
+	t.embedded.Add(int64(embedded))
 	t.reused.Add(int64(reused))
-	r.step.Metrics.ObservePassages(bought, reused)
+	r.step.Metrics.ObservePassages(embedded, reused)
 	return nil
 }
 
-// writeAndPublish writes a batch that is the whole version and makes it live.
-// bought is the number of its passages that were embedded for it.
-func (r *attempt) writeAndPublish(ctx context.Context, t *target, batch vector.Batch, bought int) (published bool, err error) {
+// writeAndPublish writes a batch that holds the whole version, and publishes the version. embedded is
+// the number of passages that were embedded for it.
+func (r *attempt) writeAndPublish(ctx context.Context, t *target, batch vector.Batch, embedded int) (published bool, err error) {
 	final := r.progressAt("done")
-	final.Passages, final.Embedded = int64(len(batch.Entries)), int64(bought)
+	final.Passages, final.Embedded = int64(len(batch.Entries)), int64(embedded)
 	final.Reused = final.Passages - final.Embedded
 	return r.step.Store.WriteAndPublish(ctx, t.work, batch, final, t.warnings.All()...)
 }
 
-// warnTruncated warns of the passages of a batch of whose text the model takes only
-// the beginning.
+// warnTruncated adds warnings about the passages of a batch that have the hash: their vectors cover
+// only the given number of bytes.
 func (t *target) warnTruncated(b *batch, hash document.ContentHash, bytes int) {
-	for _, place := range b.entries {
-		if place.Hash == hash {
-			t.warnings.Add(vector.TruncationWarning(place, bytes, len(b.texts.Get(hash).EmbeddingInput())))
+	for _, entry := range b.entries {
+		if entry.Hash == hash {
+			t.warnings.Add(vector.TruncationWarning(entry, bytes, len(b.texts.Get(hash).EmbeddingInput())))
 		}
 	}
 }
 
-// withRemedy says what to do about a model whose vectors have another length by
-// now than those that the collection holds.
+// withRemedy adds to an error about wrong dimensions what to do: the model returns other dimensions
+// than the vectors of the collection have.
 func withRemedy(work task.Work, err error) error {
 	wrong, ok := errors.AsType[*provider.DimensionsError](err)
 	if !ok {
 		return err
 	}
 	return fault.Wrap(fault.Misconfigured, err,
-		"%s, as collection %q has them: have the provider answer those again, or run: gristmill reindex --collection %s --model '%s' --dimensions %d",
+		"%s, which collection %q needs: make the provider return those again, or run: gristmill reindex --collection %s --model '%s' --dimensions %d",
 		fault.As(err).Detail, work.Collection, work.Collection, wrong.Model.Name, wrong.Got)
 }

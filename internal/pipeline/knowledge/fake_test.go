@@ -30,38 +30,38 @@ import (
 type fakeBackend struct {
 	mu        sync.Mutex
 	objects   map[string]string
-	*space    // the live one
-	beside    map[int64]*space
+	*space    // the active space
+	others    map[int64]*space
 	published map[uuid.UUID]document.KnowledgeProgress
 	also      map[uuid.UUID][]vector.SpaceVersion
 	warnings  map[uuid.UUID][]document.Warning
 	writes    int
 
-	vanish   func(vector.Batch) bool                   // drops reused passages just before a write
-	atOnce   int                                       // versions written and published in one
-	notNow   bool                                      // nothing is published with what is written
-	looked   func()                                    // called when a look-up has its answer
-	writeErr func(space int64) error                   // of a write into a space
-	open     func(io.ReadSeekCloser) io.ReadSeekCloser // what opening an object gives
+	deletePassages    func(vector.Batch) bool                   // whether all passages are deleted just before a write
+	publishedInOne    int                                       // number of versions that WriteAndPublish has published
+	publishSeparately bool                                      // WriteAndPublish does nothing
+	lookedUp          func()                                    // called when ReusePassages has its result
+	writeErr          func(space int64) error                   // error of a write to a space
+	open              func(io.ReadSeekCloser) io.ReadSeekCloser // replaces an object that is opened
 }
 
-// space is what a space holds.
+// space is the content of a space.
 type space struct {
 	model    document.Model
 	passages map[document.ContentHash]vector.EmbeddedPassage
-	places   map[uuid.UUID][]vector.ManifestEntry
+	entries  map[uuid.UUID][]vector.ManifestEntry
 }
 
-// spaceOf returns what is in a space. Callers hold the lock.
+// spaceOf returns the content of a space. Callers hold the lock.
 func (m *fakeBackend) spaceOf(is vector.Space) *space {
 	if is.ID == 0 {
 		m.model = is.Model
 		return m.space
 	}
-	if m.beside[is.ID] == nil {
-		m.beside[is.ID] = &space{is.Model, map[document.ContentHash]vector.EmbeddedPassage{}, map[uuid.UUID][]vector.ManifestEntry{}}
+	if m.others[is.ID] == nil {
+		m.others[is.ID] = &space{is.Model, map[document.ContentHash]vector.EmbeddedPassage{}, map[uuid.UUID][]vector.ManifestEntry{}}
 	}
-	return m.beside[is.ID]
+	return m.others[is.ID]
 }
 
 type objectReader struct{ *strings.Reader }
@@ -85,7 +85,7 @@ func (m *fakeBackend) ReusePassages(_ context.Context, in vector.Space, hashes [
 		defer m.mu.Unlock()
 		here := m.spaceOf(in)
 		for _, hash := range hashes {
-			for _, other := range append(slices.Collect(maps.Values(m.beside)), m.space) {
+			for _, other := range append(slices.Collect(maps.Values(m.others)), m.space) {
 				if p, ok := other.passages[hash]; ok && other.model == here.model {
 					here.passages[hash] = p
 				}
@@ -96,8 +96,8 @@ func (m *fakeBackend) ReusePassages(_ context.Context, in vector.Space, hashes [
 		}
 		return known
 	}()
-	if m.looked != nil {
-		m.looked()
+	if m.lookedUp != nil {
+		m.lookedUp()
 	}
 	return known, nil
 }
@@ -111,38 +111,38 @@ func (m *fakeBackend) WriteBatch(_ context.Context, work task.Work, batch vector
 		}
 	}
 	here := m.spaceOf(work.Space)
-	if m.vanish != nil && m.vanish(batch) {
+	if m.deletePassages != nil && m.deletePassages(batch) {
 		clear(here.passages)
 	}
 	fresh := map[document.ContentHash]bool{}
 	for _, p := range batch.New {
 		fresh[p.Hash] = true
 		if len(p.Vector) != work.Space.Model.Dimensions {
-			return errors.New("a vector of another model")
+			return errors.New("a vector has other dimensions than its space")
 		}
 	}
-	for _, place := range batch.Entries {
-		if _, ok := here.passages[place.Hash]; !ok && !fresh[place.Hash] {
-			return fault.New(fault.Conflict, "passage is gone")
+	for _, entry := range batch.Entries {
+		if _, ok := here.passages[entry.Hash]; !ok && !fresh[entry.Hash] {
+			return fault.New(fault.Conflict, "the passage of an entry is missing")
 		}
 	}
 	m.writes++
 	for _, p := range batch.New {
 		here.passages[p.Hash] = p
 	}
-	here.places[work.DocumentID] = append(here.places[work.DocumentID], batch.Entries...)
+	here.entries[work.DocumentID] = append(here.entries[work.DocumentID], batch.Entries...)
 	return nil
 }
 
 func (m *fakeBackend) Publish(_ context.Context, work task.Work, also []vector.SpaceVersion, progress document.KnowledgeProgress, warnings ...document.Warning) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if int64(len(m.places[work.DocumentID])) != progress.Passages {
-		return fmt.Errorf("%d places, %d passages", len(m.places[work.DocumentID]), progress.Passages)
+	if int64(len(m.entries[work.DocumentID])) != progress.Passages {
+		return fmt.Errorf("%d entries, %d passages", len(m.entries[work.DocumentID]), progress.Passages)
 	}
 	for _, spaceVersion := range also {
-		if n := len(m.beside[spaceVersion.SpaceID].places[work.DocumentID]); int64(n) != spaceVersion.Passages {
-			return fmt.Errorf("%d places in space %d, %d passages", n, spaceVersion.SpaceID, spaceVersion.Passages)
+		if n := len(m.others[spaceVersion.SpaceID].entries[work.DocumentID]); int64(n) != spaceVersion.Passages {
+			return fmt.Errorf("%d entries in space %d, %d passages", n, spaceVersion.SpaceID, spaceVersion.Passages)
 		}
 	}
 	m.published[work.DocumentID], m.also[work.DocumentID], m.warnings[work.DocumentID] = progress, also, warnings
@@ -150,19 +150,19 @@ func (m *fakeBackend) Publish(_ context.Context, work task.Work, also []vector.S
 }
 
 func (m *fakeBackend) WriteAndPublish(ctx context.Context, work task.Work, batch vector.Batch, progress document.KnowledgeProgress, warnings ...document.Warning) (bool, error) {
-	if m.notNow {
+	if m.publishSeparately {
 		return false, nil
 	}
 	if err := m.WriteBatch(ctx, work, batch, progress); err != nil {
 		return false, err
 	}
-	m.atOnce++
+	m.publishedInOne++
 	return true, m.Publish(ctx, work, nil, progress, warnings...)
 }
 
 func (m *fakeBackend) ReportProgress(context.Context, task.Work, any) {}
 
-// fakeLocks are the claims of one of several processes.
+// fakeLocks are the in-flight locks as one of several processes sees them.
 type fakeLocks struct {
 	mu   *sync.Mutex
 	held map[string]heldLock
@@ -174,16 +174,16 @@ type heldLock struct {
 	until  time.Time
 }
 
-func (s fakeLocks) AcquireLocks(_ context.Context, names []string) (ours []string) {
+func (s fakeLocks) AcquireLocks(_ context.Context, names []string) (acquired []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, name := range names {
-		if is := s.held[name]; is.holder == s.me || is.until.Before(time.Now()) {
+		if lock := s.held[name]; lock.holder == s.me || lock.until.Before(time.Now()) {
 			s.held[name] = heldLock{s.me, time.Now().Add(15 * time.Second)}
-			ours = append(ours, name)
+			acquired = append(acquired, name)
 		}
 	}
-	return ours
+	return acquired
 }
 
 func (s fakeLocks) ReleaseLocks(_ context.Context, names []string) {
@@ -201,7 +201,7 @@ type fakeEmbedder struct {
 	mu   sync.Mutex
 	sent map[string]int
 
-	call func(ctx context.Context, model document.Model, texts []string) error // decides about a request
+	call func(ctx context.Context, model document.Model, texts []string) error // returns the error of a request
 }
 
 func (e *fakeEmbedder) Embed(ctx context.Context, model document.Model, texts []string) ([][]float32, error) {
@@ -231,7 +231,7 @@ func (e *fakeEmbedder) sentTwice() []string {
 	return texts
 }
 
-// PrepareSpace gives the work a space, if the one it has is unsettled.
+// PrepareSpace gives the work the space of the model and chunking.
 func (m *fakeBackend) PrepareSpace(_ context.Context, work task.Work, model document.Model, chunking document.Chunking) (task.Work, error) {
 	work.Space.Model, work.Space.Chunking, work.SpaceReplaceable = model, chunking, false
 	return work, nil
@@ -242,8 +242,8 @@ func newStep(t *testing.T, change ...func(*knowledge.Config)) (*knowledge.Step, 
 	t.Helper()
 	m := &fakeBackend{
 		objects:   map[string]string{},
-		space:     &space{passages: map[document.ContentHash]vector.EmbeddedPassage{}, places: map[uuid.UUID][]vector.ManifestEntry{}},
-		beside:    map[int64]*space{},
+		space:     &space{passages: map[document.ContentHash]vector.EmbeddedPassage{}, entries: map[uuid.UUID][]vector.ManifestEntry{}},
+		others:    map[int64]*space{},
 		published: map[uuid.UUID]document.KnowledgeProgress{},
 		also:      map[uuid.UUID][]vector.SpaceVersion{},
 		warnings:  map[uuid.UUID][]document.Warning{},

@@ -1,7 +1,6 @@
-// Package knowledge is the step that makes a document searchable: it streams
-// the original, cuts it into passages, embeds those that are new, writes them
-// and, last, switches readers over to them. It does so for the space that is
-// live and for those beside it that are kept complete.
+// Package knowledge is the step that makes a document searchable. It streams the original, splits it
+// into passages, embeds and writes the new ones, and finally publishes the version. It does so for the
+// active space, and for the other spaces that are kept complete.
 package knowledge
 
 import (
@@ -21,8 +20,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Objects opens originals. The reader fetches ranges as it is read and may be
-// read as slowly as one likes.
+// Objects opens originals. The reader fetches ranges as it is read, and may be read slowly.
 type Objects interface {
 	Open(ctx context.Context, name string) (io.ReadSeekCloser, error)
 }
@@ -36,8 +34,8 @@ type Store interface {
 	WriteAndPublish(ctx context.Context, work task.Work, batch vector.Batch, progress document.KnowledgeProgress, warnings ...document.Warning) (published bool, err error)
 }
 
-// ProgressReporter is told how far a task is, for those who watch it. It never fails: what
-// matters is in the store.
+// ProgressReporter receives the progress of a task, for those who watch it. It does not fail: the
+// store has all that matters.
 type ProgressReporter interface {
 	ReportProgress(ctx context.Context, work task.Work, progress any)
 }
@@ -47,20 +45,20 @@ type Config struct {
 	Objects  Objects
 	Store    Store
 	Embedder embedding.Embedder
-	Process  *embedding.ProcessState
+	Process  *embedding.ProcessState // shared by the process
 	Progress ProgressReporter
 	Metrics  *telemetry.Metrics
 	Log      *slog.Logger
 
-	// Defaults is what a collection takes that holds nothing yet.
+	// Defaults has the model and chunking of collections that hold nothing yet.
 	Defaults *embedding.ConfiguredModel
 
-	BatchPassages   int // maximum number of passages of a batch: one request, one write
-	BatchTokens     int // and of tokens, about
-	ParallelBatches int // batches of one document in flight
+	BatchPassages   int // maximum number of passages in a batch, which is one request and one write
+	BatchTokens     int // approximate maximum number of tokens in a batch
+	ParallelBatches int // maximum number of concurrent batches of one document
 }
 
-// Step makes documents searchable. Run may be called by many goroutines.
+// Step makes documents searchable. It is safe for concurrent use.
 type Step struct {
 	Config
 	cache *embedding.Cache
@@ -81,12 +79,11 @@ func NewStep(config Config) (*Step, error) {
 	return &Step{config, cache}, nil
 }
 
-// Run puts one version of one document through the step. An original that is not
-// what was uploaded fails it before anything becomes live. Buffers are bounded by
-// BatchPassages × Batches, whatever the size of the document. Each batch is
-// committed as it finishes, so that a later attempt finds its passages and pays
-// for none of them again. Where there is only one, the commit publishes the
-// version too.
+// Run runs the step for one version of a document. If the original is damaged, Run fails before the
+// version is published. The memory of a run is bounded by BatchPassages × ParallelBatches passages,
+// whatever the size of the document. Each batch is committed when it is complete, so that a later
+// attempt reuses its passages and does not pay for them again. If there is only one batch, its commit
+// also publishes the version.
 func (s *Step) Run(ctx context.Context, work task.Work) error {
 	work, err := s.prepareSpace(ctx, work)
 	if err != nil {
@@ -103,25 +100,25 @@ func (s *Step) Run(ctx context.Context, work task.Work) error {
 		return err
 	}
 
-	final := run.progressAt("done")
+	progress := run.progressAt("done")
 	if !run.published {
 		start := time.Now()
-		if err := s.Store.Publish(ctx, work, run.otherSpaceVersions(), final, run.targets[0].warnings.All()...); err != nil {
+		if err := s.Store.Publish(ctx, work, run.otherSpaceVersions(), progress, run.targets[0].warnings.All()...); err != nil {
 			return fmt.Errorf("publish %s version %d: %w", work.Key, work.Version, err)
 		}
 		s.Metrics.ObserveStage("publish", start)
 	}
 	s.Log.InfoContext(ctx, "document is searchable", "key", work.Key, "version", work.Version,
-		"passages", final.Passages, "embedded", final.Embedded)
+		"passages", progress.Passages, "embedded", progress.Embedded)
 	return nil
 }
 
-// attempt is one attempt at one version.
+// attempt is one attempt at the step for one version.
 type attempt struct {
 	step      *Step
 	work      task.Work
-	targets   []*target    // the first is live
-	bytesRead atomic.Int64 // bytes of the source, for the live space
+	targets   []*target    // the first is the active space
+	bytesRead atomic.Int64 // bytes of the source that were read for the active space
 
-	published bool // with the only batch
+	published bool // the only batch has published the version
 }

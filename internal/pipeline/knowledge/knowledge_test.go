@@ -21,7 +21,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-func TestRunPlacesEveryPassage(t *testing.T) {
+func TestRunStoresEveryPassage(t *testing.T) {
 	t.Parallel()
 	step, m, e := newStep(t)
 	text := sampleDocument("grain", 50)
@@ -29,31 +29,31 @@ func TestRunPlacesEveryPassage(t *testing.T) {
 	if err := step.Run(t.Context(), work); err != nil {
 		t.Fatal(err)
 	}
-	places := m.places[work.DocumentID]
-	slices.SortFunc(places, func(a, b vector.ManifestEntry) int { return a.Ordinal - b.Ordinal })
+	entries := m.entries[work.DocumentID]
+	slices.SortFunc(entries, func(a, b vector.ManifestEntry) int { return a.Ordinal - b.Ordinal })
 	end := int64(0)
-	for i, place := range places {
-		if place.Ordinal != i || place.Start < end {
-			t.Fatalf("place %d is %+v after byte %d", i, place, end)
+	for i, entry := range entries {
+		if entry.Ordinal != i || entry.Start < end {
+			t.Fatalf("entry %d is %+v after byte %d", i, entry, end)
 		}
-		if gap := text[end:place.Start]; strings.ContainsFunc(gap, func(r rune) bool { return !unicode.IsSpace(r) }) {
-			t.Errorf("nothing covers %q", gap)
+		if gap := text[end:entry.Start]; strings.ContainsFunc(gap, func(r rune) bool { return !unicode.IsSpace(r) }) {
+			t.Errorf("no passage covers %q", gap)
 		}
-		if got := m.passages[place.Hash].Content; got != text[place.Start:place.End] {
-			t.Errorf("passage %d is %q, its source %q", i, got, text[place.Start:place.End])
+		if got := m.passages[entry.Hash].Content; got != text[entry.Start:entry.End] {
+			t.Errorf("passage %d is %q, its source %q", i, got, text[entry.Start:entry.End])
 		}
-		end = place.End
+		end = entry.End
 	}
-	if got := m.published[work.DocumentID]; got.Passages != int64(len(places)) || got.Embedded != got.Passages ||
+	if got := m.published[work.DocumentID]; got.Passages != int64(len(entries)) || got.Embedded != got.Passages ||
 		got.BytesDone != work.Size || got.BytesTotal != work.Size || got.Stage != "done" {
-		t.Errorf("published %+v with %d places of %d bytes", got, len(places), work.Size)
+		t.Errorf("published %+v with %d entries of %d bytes", got, len(entries), work.Size)
 	}
 	if len(e.sentTwice()) > 0 {
 		t.Errorf("embedded twice: %q", e.sentTwice())
 	}
 }
 
-func TestRunReusesWhatIsKnown(t *testing.T) {
+func TestRunReusesKnownPassages(t *testing.T) {
 	t.Parallel()
 	step, m, e := newStep(t)
 	text := sampleDocument("grain", 20)
@@ -69,41 +69,41 @@ func TestRunReusesWhatIsKnown(t *testing.T) {
 		t.Errorf("editing one section sent %d new texts and again %q; want 1 and none", got, e.sentTwice())
 	}
 	if got := m.published[edited.DocumentID]; got.Embedded != 1 || got.Reused != got.Passages-1 {
-		t.Errorf("progress = %+v", got)
+		t.Errorf("progress %+v, want one passage embedded and the others reused", got)
 	}
 }
 
-// A version of one batch is written and published at once, where the store does
-// that. It comes to the same when it does not, and when there are more batches.
-func TestOneBatchIsPublishedWithIt(t *testing.T) {
+// A version with only one batch is written and published in one transaction, if the store can do that
+// now. The result is the same if it cannot, and if there are more batches.
+func TestSingleBatchIsPublishedWithItsWrite(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		sections int
-		notNow   bool
-		atOnce   int
+		sections          int
+		publishSeparately bool
+		publishedInOne    int
 	}{
-		"one batch":    {sections: 2, atOnce: 1},
-		"not now":      {sections: 2, notNow: true},
-		"more batches": {sections: 20},
+		"one batch":              {sections: 2, publishedInOne: 1},
+		"one batch, but not now": {sections: 2, publishSeparately: true},
+		"more batches":           {sections: 20},
 	} {
 		step, m, e := newStep(t)
-		m.notNow = test.notNow
+		m.publishSeparately = test.publishSeparately
 		work := m.addObject(sampleDocument("grain", test.sections))
 		if err := step.Run(t.Context(), work); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		places := int64(len(m.places[work.DocumentID]))
-		want := document.KnowledgeProgress{Stage: "done", BytesDone: work.Size, BytesTotal: work.Size, Passages: places, Embedded: places}
-		if got := m.published[work.DocumentID]; got != want || places == 0 {
+		entries := int64(len(m.entries[work.DocumentID]))
+		want := document.KnowledgeProgress{Stage: "done", BytesDone: work.Size, BytesTotal: work.Size, Passages: entries, Embedded: entries}
+		if got := m.published[work.DocumentID]; got != want || entries == 0 {
 			t.Errorf("%s: published %+v, want %+v", name, got, want)
 		}
-		if m.atOnce != test.atOnce || len(e.sentTwice()) > 0 {
-			t.Errorf("%s: %d versions were written and published in one, want %d; embedded twice: %q", name, m.atOnce, test.atOnce, e.sentTwice())
+		if m.publishedInOne != test.publishedInOne || len(e.sentTwice()) > 0 {
+			t.Errorf("%s: %d versions were written and published in one transaction, want %d; embedded twice: %q", name, m.publishedInOne, test.publishedInOne, e.sentTwice())
 		}
 	}
 }
 
-func TestFailureKeepsWhatWasPaidFor(t *testing.T) {
+func TestNextAttemptReusesPassages(t *testing.T) {
 	t.Parallel()
 	step, m, e := newStep(t, func(c *knowledge.Config) { c.ParallelBatches = 1 })
 	work := m.addObject(sampleDocument("grain", 40))
@@ -115,12 +115,12 @@ func TestFailureKeepsWhatWasPaidFor(t *testing.T) {
 		return nil
 	}
 	if err := step.Run(t.Context(), work); !fault.Is(err, fault.Unavailable) {
-		t.Fatalf("error %v, want unavailable", err)
+		t.Fatalf("got error %v, want unavailable", err)
 	}
 	if len(m.published) != 0 {
-		t.Error("a document that is not whole was published")
+		t.Error("an incomplete document was published")
 	}
-	m.places = map[uuid.UUID][]vector.ManifestEntry{} // as Claim does for the next attempt
+	m.entries = map[uuid.UUID][]vector.ManifestEntry{} // as Claim does
 	if err := step.Run(t.Context(), work); err != nil {
 		t.Fatal(err)
 	}
@@ -129,8 +129,8 @@ func TestFailureKeepsWhatWasPaidFor(t *testing.T) {
 	}
 }
 
-// What others have asked of the model when one batch fails is paid for.
-func TestFailureLetsBatchesInFlightFinish(t *testing.T) {
+// The requests of other batches that are under way when one fails are paid for, so they complete.
+func TestFailureLetsBatchesUnderWayComplete(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		step, m, e := newStep(t)
@@ -140,19 +140,19 @@ func TestFailureLetsBatchesInFlightFinish(t *testing.T) {
 			if calls.Add(1) == 2 {
 				return fault.New(fault.RateLimited, "slow down")
 			}
-			<-time.After(time.Second) // of the bubble's clock
+			<-time.After(time.Second) // on the bubble's clock
 			return ctx.Err()
 		}
 		if err := step.Run(t.Context(), work); !fault.Is(err, fault.RateLimited) {
-			t.Fatalf("error %v, want rate limited", err)
+			t.Fatalf("got error %v, want rate limited", err)
 		}
 		if n := int(calls.Load()); n > step.ParallelBatches+1 || m.writes != n-1 {
-			t.Errorf("%d batches were begun and %d written; want no new ones, and all but the one that failed written", n, m.writes)
+			t.Errorf("%d batches began and %d were written; want no new ones after the failure, and all others written", n, m.writes)
 		}
 	})
 }
 
-func TestPassageThatVanishesIsMadeAgain(t *testing.T) {
+func TestDeletedPassageIsEmbeddedAgain(t *testing.T) {
 	t.Parallel()
 	step, m, e := newStep(t, func(c *knowledge.Config) { c.BatchPassages = 100 })
 	text := sampleDocument("grain", 10)
@@ -160,7 +160,7 @@ func TestPassageThatVanishesIsMadeAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	once := true
-	m.vanish = func(batch vector.Batch) bool {
+	m.deletePassages = func(batch vector.Batch) bool {
 		now := once && len(batch.Entries) > 0
 		once = once && !now
 		return now
@@ -170,22 +170,22 @@ func TestPassageThatVanishesIsMadeAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	if once {
-		t.Fatal("nothing vanished")
+		t.Fatal("no passage was deleted")
 	}
 	for text, n := range e.sent {
 		if strings.Contains(text, "fresh") && n != 1 {
-			t.Errorf("what was paid for when another passage vanished was sent %d times: %q", n, text)
+			t.Errorf("a passage that was embedded before the deletion was sent %d times, want once: %q", n, text)
 		}
 	}
-	for _, place := range m.places[work.DocumentID] {
-		if _, ok := m.passages[place.Hash]; !ok {
-			t.Errorf("place %d has no passage", place.Ordinal)
+	for _, entry := range m.entries[work.DocumentID] {
+		if _, ok := m.passages[entry.Hash]; !ok {
+			t.Errorf("entry %d has no passage", entry.Ordinal)
 		}
 	}
 }
 
-// A document of nothing but front matter is found by what that says.
-func TestDocumentOfFrontMatterAloneIsPublished(t *testing.T) {
+// The passage of a document that is only front matter is the front matter.
+func TestFrontMatterAloneIsPublished(t *testing.T) {
 	t.Parallel()
 	step, m, e := newStep(t)
 	work := m.addObject("---\ntitle: Nothing else\n---\n")
@@ -194,19 +194,19 @@ func TestDocumentOfFrontMatterAloneIsPublished(t *testing.T) {
 	}
 	sent := slices.Collect(maps.Keys(e.sent))
 	if got, ok := m.published[work.DocumentID]; !ok || got.Passages != 1 || len(sent) != 1 || !strings.Contains(sent[0], "Nothing else") {
-		t.Errorf("published %+v, %v; sent %q", got, ok, sent)
+		t.Errorf("published %+v, %v, sent %q; want one passage with the front matter", got, ok, sent)
 	}
 }
 
-func TestReadErrorEndsTheRun(t *testing.T) {
+func TestReadErrorFailsTheRun(t *testing.T) {
 	t.Parallel()
 	step, m, _ := newStep(t, func(c *knowledge.Config) { c.Objects = brokenObjects{} })
 	work := m.addObject("text")
 	if err := step.Run(t.Context(), work); !fault.Is(err, fault.Unavailable) {
-		t.Errorf("error %v, want the reader's", err)
+		t.Errorf("got error %v, want unavailable", err)
 	}
 	if len(m.published) != 0 {
-		t.Error("published")
+		t.Error("the document was published")
 	}
 }
 
@@ -223,7 +223,7 @@ func (brokenReader) Read([]byte) (int, error) {
 }
 func (brokenReader) Close() error { return nil }
 
-// Whatever became of an original, nothing of it becomes live.
+// A version is not published if its original is damaged, in any way.
 func TestDamagedOriginalIsNotPublished(t *testing.T) {
 	t.Parallel()
 	text := sampleDocument("wheat", 40)
@@ -239,7 +239,7 @@ func TestDamagedOriginalIsNotPublished(t *testing.T) {
 		m.objects[work.Object] = stored
 		err := step.Run(t.Context(), work)
 		if !fault.Is(err, fault.Damaged) || len(m.published) != 0 {
-			t.Errorf("%s: %v, and %d documents were published", name, err, len(m.published))
+			t.Errorf("%s: got error %v and %d published documents, want %s and none", name, err, len(m.published), fault.Damaged)
 		}
 	}
 }

@@ -28,7 +28,7 @@ func otherSpaces() []vector.Space {
 	}
 }
 
-func TestRunPlacesInEverySpaceThatIsKept(t *testing.T) {
+func TestRunWritesToAllSpaces(t *testing.T) {
 	t.Parallel()
 	step, m, e := newStep(t)
 	var mu sync.Mutex
@@ -45,34 +45,33 @@ func TestRunPlacesInEverySpaceThatIsKept(t *testing.T) {
 	if err := step.Run(t.Context(), work); err != nil {
 		t.Fatal(err)
 	}
-	live, model, chunking := m.places[work.DocumentID], m.beside[1].places[work.DocumentID], m.beside[2].places[work.DocumentID]
-	if len(model) != len(live) || len(chunking) <= len(live) {
-		t.Errorf("%d places in the live space, %d with another model, %d with passages half as long", len(live), len(model), len(chunking))
+	active, model, chunking := m.entries[work.DocumentID], m.others[1].entries[work.DocumentID], m.others[2].entries[work.DocumentID]
+	if len(model) != len(active) || len(chunking) <= len(active) {
+		t.Errorf("%d entries in the active space, %d with another model, %d with passages half as long; want the second equal and the third larger", len(active), len(model), len(chunking))
 	}
-	for _, place := range chunking {
-		if got := m.beside[2].passages[place.Hash].Content; got != text[place.Start:place.End] {
-			t.Errorf("passage %d is %q, its source %q", place.Ordinal, got, text[place.Start:place.End])
+	for _, entry := range chunking {
+		if got := m.others[2].passages[entry.Hash].Content; got != text[entry.Start:entry.End] {
+			t.Errorf("passage %d is %q, its source %q", entry.Ordinal, got, text[entry.Start:entry.End])
 		}
 	}
 	want := []vector.SpaceVersion{{SpaceID: 1, Passages: int64(len(model))}, {SpaceID: 2, Passages: int64(len(chunking))}}
 	if diff := cmp.Diff(want, m.also[work.DocumentID]); diff != "" {
 		t.Errorf("published in (-want +got):\n%s", diff)
 	}
-	if got := m.published[work.DocumentID]; got.Passages != int64(len(live)) || got.BytesDone != work.Size {
-		t.Errorf("progress %+v, want that of the live space with its %d passages", got, len(live))
+	if got := m.published[work.DocumentID]; got.Passages != int64(len(active)) || got.BytesDone != work.Size {
+		t.Errorf("progress %+v, want that of the active space with its %d passages", got, len(active))
 	}
-	both := map[document.ContentHash]bool{} // of one model, and in two spaces
-	for _, place := range append(slices.Clone(live), chunking...) {
-		both[place.Hash] = true
+	both := map[document.ContentHash]bool{} // passages of two spaces with one model
+	for _, entry := range append(slices.Clone(active), chunking...) {
+		both[entry.Hash] = true
 	}
-	if byModel["new"] != len(live) || byModel["m"] != len(both) {
-		t.Errorf("sent %v, want %d to the new model and %d to the old one", byModel, len(live), len(both))
+	if byModel["new"] != len(active) || byModel["m"] != len(both) {
+		t.Errorf("sent %v texts, want %d to the new model and %d to the old one", byModel, len(active), len(both))
 	}
 }
 
-// Whatever fails beside the live space, and however often, must not keep a
-// document from being found.
-func TestSpaceThatFailsIsLeftOut(t *testing.T) {
+// A failure in a space that is not active never prevents a document from being found.
+func TestFailedSpaceIsLeftOut(t *testing.T) {
 	t.Parallel()
 	refuse := func(err error) func(*fakeBackend, *fakeEmbedder) {
 		return func(_ *fakeBackend, e *fakeEmbedder) {
@@ -85,12 +84,12 @@ func TestSpaceThatFailsIsLeftOut(t *testing.T) {
 		}
 	}
 	for name, test := range map[string]struct {
-		spoil func(*fakeBackend, *fakeEmbedder)
-		left  int64 // the space that is left
+		fail   func(*fakeBackend, *fakeEmbedder)
+		intact int64 // the other space, which has no failure
 	}{
-		"its model refuses": {refuse(fault.New(fault.BadRequest, "no such model")), 2},
-		"its model is down": {refuse(fault.New(fault.Unavailable, "down").WithRetryAfter(time.Hour)), 2},
-		"it cannot be written": {func(m *fakeBackend, _ *fakeEmbedder) {
+		"its model refuses the request": {refuse(fault.New(fault.BadRequest, "no such model")), 2},
+		"its model is down":             {refuse(fault.New(fault.Unavailable, "down").WithRetryAfter(time.Hour)), 2},
+		"writes to it fail": {func(m *fakeBackend, _ *fakeEmbedder) {
 			m.writeErr = func(space int64) error {
 				if space == 2 {
 					return errors.New("no partition of relation passages")
@@ -106,27 +105,27 @@ func TestSpaceThatFailsIsLeftOut(t *testing.T) {
 			t.Parallel()
 			var log await.LogBuffer
 			step, m, e := newStep(t, func(c *knowledge.Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
-			test.spoil(m, e)
+			test.fail(m, e)
 			work := m.addObject(sampleDocument("grain", 50))
 			work.OtherSpaces = otherSpaces()
 			if err := step.Run(t.Context(), work); err != nil {
 				t.Fatal(err)
 			}
 			if _, ok := m.published[work.DocumentID]; !ok {
-				t.Error("not published")
+				t.Error("the document was not published")
 			}
-			if also := m.also[work.DocumentID]; len(also) != 1 || also[0].SpaceID != test.left {
-				t.Errorf("published beside the live space in %v, want in %d", also, test.left)
+			if also := m.also[work.DocumentID]; len(also) != 1 || also[0].SpaceID != test.intact {
+				t.Errorf("published also in %v, want in space %d", also, test.intact)
 			}
 			if n := strings.Count(log.String(), "level=WARN"); n != 1 {
-				t.Errorf("%d warnings, want one for the document:\n%s", n, log.String())
+				t.Errorf("%d warnings, want one about the document:\n%s", n, log.String())
 			}
 		})
 	}
 }
 
-// A lost lease and the end of the process are no failures of a space.
-func TestLeaseLostBesideTheLiveSpaceEndsTheRun(t *testing.T) {
+// A lost lease is not a failure of a space.
+func TestLostLeaseInAnotherSpaceFailsTheRun(t *testing.T) {
 	t.Parallel()
 	for _, space := range []int64{1, 2} {
 		step, m, _ := newStep(t)
@@ -139,14 +138,15 @@ func TestLeaseLostBesideTheLiveSpaceEndsTheRun(t *testing.T) {
 		work := m.addObject(sampleDocument("grain", 50))
 		work.OtherSpaces = otherSpaces()
 		if err := step.Run(t.Context(), work); !fault.Is(err, fault.LeaseLost) || len(m.published) > 0 {
-			t.Errorf("in space %d: %v, and %d documents published", space, err, len(m.published))
+			t.Errorf("space %d: got error %v and %d published documents, want %s and none", space, err, len(m.published), fault.LeaseLost)
 		}
 	}
 }
 
-func TestRunThatIsStoppedBesideTheLiveSpacePublishesNothing(t *testing.T) {
+// The end of the process is not a failure of a space.
+func TestStopDuringAnotherSpacePublishesNothing(t *testing.T) {
 	t.Parallel()
-	step, m, e := newStep(t, func(c *knowledge.Config) { c.BatchPassages = 100 }) // the live space has all of them by then
+	step, m, e := newStep(t, func(c *knowledge.Config) { c.BatchPassages = 100 }) // the active space is complete by then
 	ctx, stop := context.WithCancel(t.Context())
 	e.call = func(ctx context.Context, model document.Model, _ []string) error {
 		if model.Name == "new" {
@@ -157,22 +157,22 @@ func TestRunThatIsStoppedBesideTheLiveSpacePublishesNothing(t *testing.T) {
 	work := m.addObject(sampleDocument("grain", 50))
 	work.OtherSpaces = otherSpaces()
 	if err := step.Run(ctx, work); !errors.Is(err, context.Canceled) || len(m.published) > 0 {
-		t.Errorf("%v, and %d documents published", err, len(m.published))
+		t.Errorf("got error %v and %d published documents, want %v and none", err, len(m.published), context.Canceled)
 	}
 }
 
-// onceReader is an object that can be read once.
+// onceReader is an object that can be read only once.
 type onceReader struct {
 	io.ReadSeekCloser
-	begun *bool
+	started *bool
 }
 
 func (r onceReader) Seek(offset int64, whence int) (int64, error) {
 	if whence == io.SeekStart {
-		if *r.begun {
+		if *r.started {
 			return 0, fault.New(fault.Unavailable, "object storage is down")
 		}
-		*r.begun = true
+		*r.started = true
 	}
 	return r.ReadSeekCloser.Seek(offset, whence)
 }

@@ -8,14 +8,14 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Batches are embedded and written in goroutines of their own.
-func TestPanicInABatchIsTheTasksFailure(t *testing.T) {
+// Batches are embedded and written in their own goroutines.
+func TestPanicInABatchFailsTheRun(t *testing.T) {
 	t.Parallel()
 	for name, defect := range map[string]func(*fakeBackend, *fakeEmbedder){
-		"while it is embedded": func(_ *fakeBackend, e *fakeEmbedder) {
+		"while embedding": func(_ *fakeBackend, e *fakeEmbedder) {
 			e.call = func(context.Context, document.Model, []string) error { panic("a defect") }
 		},
-		"while it is written": func(m *fakeBackend, _ *fakeEmbedder) {
+		"while writing": func(m *fakeBackend, _ *fakeEmbedder) {
 			m.writeErr = func(int64) error { panic("a defect") }
 		},
 	} {
@@ -28,7 +28,7 @@ func TestPanicInABatchIsTheTasksFailure(t *testing.T) {
 				t.Fatalf("got %v, want the panic", err)
 			}
 			m.writeErr, e.call = nil, nil
-			if err := step.Run(t.Context(), work); err != nil { // no claim is left held
+			if err := step.Run(t.Context(), work); err != nil { // no in-flight lock is still held
 				t.Fatal(err)
 			}
 		})

@@ -10,7 +10,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
 )
 
-// runPasses has the source cut for every target.
+// runPasses splits the source for every target, and stores its passages there.
 func (r *attempt) runPasses(ctx context.Context, source io.ReadSeeker) error {
 	passes := groupByChunking(r.targets)
 	if err := r.runPass(ctx, countingReader{source, &r.bytesRead}, passes[0]); err != nil {
@@ -36,12 +36,12 @@ func (r *attempt) runPasses(ctx context.Context, source io.ReadSeeker) error {
 	return nil
 }
 
-// runPass cuts the source and stores what comes out, batch by batch, several at
-// once, in targets of equal chunking. Cutting waits when enough batches are in
-// flight. A batch that fails ends the cutting and no other batch: what those in
-// flight have asked of the model is paid for, and kept.
+// runPass splits the source, and stores its batches in targets with the same chunking. Several batches
+// are stored at a time; splitting waits if there are ParallelBatches. A failed batch ends the
+// splitting, but not the other batches: their requests to the model are paid for, so their results
+// are kept.
 func (r *attempt) runPass(ctx context.Context, source io.Reader, targets []*target) error {
-	group, cutting := goroutine.WithContext(ctx)
+	group, splitting := goroutine.WithContext(ctx)
 	group.SetLimit(r.step.ParallelBatches)
 	pending := &batch{wholeVersion: len(r.targets) == 1}
 	flush := func() {
@@ -54,7 +54,7 @@ func (r *attempt) runPass(ctx context.Context, source io.Reader, targets []*targ
 		if failed = err; failed != nil {
 			break
 		}
-		if failed = cutting.Err(); failed != nil {
+		if failed = splitting.Err(); failed != nil {
 			break
 		}
 		if !slices.ContainsFunc(targets, func(t *target) bool { return !t.leftOut.Load() }) {
@@ -62,24 +62,24 @@ func (r *attempt) runPass(ctx context.Context, source io.Reader, targets []*targ
 		}
 		pending.add(passage)
 		if len(pending.entries) >= r.step.BatchPassages || pending.tokens >= r.step.BatchTokens {
-			pending.wholeVersion = false // more may come, or the original be found damaged
+			pending.wholeVersion = false // more passages may follow, or the original may turn out to be damaged
 			flush()
 		}
 	}
 	if failed == nil && len(pending.entries) > 0 {
 		flush()
 	}
-	// A batch that failed is why the cutting ended, so it goes first.
+	// A failed batch is the reason why the splitting ended, so its error goes first.
 	if err := group.Wait(); err != nil {
 		return err
 	}
 	if failed != nil {
-		return fmt.Errorf("cut %s: %w", r.work.Key, failed)
+		return fmt.Errorf("split %s: %w", r.work.Key, failed)
 	}
 	return nil
 }
 
-// storeInTargets stores a batch in each of the targets, the live space first.
+// storeInTargets stores a batch in all targets, the active space first.
 func (r *attempt) storeInTargets(ctx context.Context, targets []*target, b *batch) error {
 	for _, t := range targets {
 		if t.leftOut.Load() {

@@ -6,9 +6,9 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
-// prepareSpace has a collection that holds nothing yet take the configured model,
-// whose vectors have been seen by now, and returns the work with its spaces.
-// Until the model answers, the task waits.
+// prepareSpace gives a collection that holds nothing yet the configured model, after the model has
+// returned a vector, and returns the work with the new spaces. Until the model responds, the task
+// waits.
 func (s *Step) prepareSpace(ctx context.Context, work task.Work) (task.Work, error) {
 	if !work.SpaceReplaceable {
 		return work, nil

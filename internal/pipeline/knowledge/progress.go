@@ -7,10 +7,10 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// progressAt returns how far the live space is, which is what clients see.
+// progressAt returns the progress of the active space, which clients see.
 func (r *attempt) progressAt(stage string) document.KnowledgeProgress {
-	live := r.targets[0]
-	embedded, reused := live.embedded.Load(), live.reused.Load()
+	active := r.targets[0]
+	embedded, reused := active.embedded.Load(), active.reused.Load()
 	return document.KnowledgeProgress{
 		Stage:      stage,
 		BytesDone:  min(r.bytesRead.Load(), r.work.Size),

@@ -14,56 +14,55 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// maxListed is how many refused passages an error names.
+// maxListed is the maximum number of refused passages that an error lists.
 const maxListed = 5
 
-// refusedPassages are the passages of a version that the model does not take.
-// All others are embedded and kept, so that the version fails for them alone,
-// and a corrected upload costs no more than them.
+// refusedPassages are the passages of a version that the model refuses. All others are embedded and
+// kept, so that a corrected upload pays only for the corrected passages.
 type refusedPassages struct {
 	mu     sync.Mutex
-	listed []refusedPassage // the first ones
-	count  int
+	listed []refusedPassage // the first maxListed
+	count  int              // number of all
 }
 
 type refusedPassage struct {
 	entry  vector.ManifestEntry
 	path   []string
-	reason string // of the provider
+	reason string // given by the provider
 }
 
-// add notes the passages of a batch that were refused. It returns an error if
-// that is not all there is to err, or if the model takes nothing at all.
+// add records the passages of a batch that were refused. It returns err if err is another error, and
+// the error of the version if the model refuses everything.
 func (r *refusedPassages) add(b *batch, model string, err error) error {
 	refused, ok := errors.AsType[*embedding.RefusedError](err)
 	if !ok {
 		return err
 	}
-	words := make(map[document.ContentHash]string, len(refused.Refusals))
+	reasons := make(map[document.ContentHash]string, len(refused.Refusals))
 	for _, refusal := range refused.Refusals {
-		words[refusal.Hash] = refusal.Reason()
+		reasons[refusal.Hash] = refusal.Reason()
 	}
-	r.record(b, words)
+	r.record(b, reasons)
 	if refused.Untried > 0 {
 		return r.toError(model)
 	}
 	return nil
 }
 
-func (r *refusedPassages) record(b *batch, words map[document.ContentHash]string) {
+func (r *refusedPassages) record(b *batch, reasons map[document.ContentHash]string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, place := range b.entries {
-		if said, is := words[place.Hash]; is {
+	for _, entry := range b.entries {
+		if reason, refused := reasons[entry.Hash]; refused {
 			r.count++
-			r.listed = append(r.listed, refusedPassage{place, b.texts.Get(place.Hash).HeadingPath, said})
+			r.listed = append(r.listed, refusedPassage{entry, b.texts.Get(entry.Hash).HeadingPath, reason})
 		}
 	}
 	slices.SortFunc(r.listed, func(a, b refusedPassage) int { return cmp.Compare(a.entry.Ordinal, b.entry.Ordinal) })
 	r.listed = r.listed[:min(len(r.listed), maxListed)]
 }
 
-// toError names the passages that were refused; nil if there are none.
+// toError returns an error that lists the refused passages, or nil if there are none.
 func (r *refusedPassages) toError(model string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -71,7 +70,7 @@ func (r *refusedPassages) toError(model string) error {
 		return nil
 	}
 	var detail strings.Builder
-	fmt.Fprintf(&detail, "model %s does not take %d of the document's passages; the others are embedded and kept", model, r.count)
+	fmt.Fprintf(&detail, "model %s refuses %d of the document's passages; the others are embedded and kept", model, r.count)
 	for _, p := range r.listed {
 		fmt.Fprintf(&detail, "; passage %d", p.entry.Ordinal)
 		if len(p.path) > 0 {

@@ -14,19 +14,19 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// A document fails for the passages that the model does not take, which it
-// names, and a corrected upload costs no more than these.
-func TestRefusedPassageIsNamedAndCostsOnlyItself(t *testing.T) {
+// A document fails if the model refuses some of its passages. The error lists them, and a corrected
+// upload pays only for them.
+func TestRefusedPassagesAreListed(t *testing.T) {
 	t.Parallel()
 	step, m, e := newStep(t)
 	text := sampleDocument("grain", 40)
-	bad := func(text string) bool {
+	refused := func(text string) bool {
 		return strings.Contains(text, "Section 7 of") || strings.Contains(text, "Section 30 of")
 	}
 	e.call = func(_ context.Context, _ document.Model, texts []string) error {
 		for _, text := range texts {
-			if bad(text) {
-				return fault.New(fault.InputRejected, "provider answered 400: input is not taken")
+			if refused(text) {
+				return fault.New(fault.InputRejected, "provider answered 400: input refused")
 			}
 		}
 		return nil
@@ -35,35 +35,35 @@ func TestRefusedPassageIsNamedAndCostsOnlyItself(t *testing.T) {
 	err := step.Run(t.Context(), work)
 	f := fault.As(err)
 	if f == nil || f.Kind != fault.InputRejected {
-		t.Fatalf("got %v, want a refusal", err)
+		t.Fatalf("got error %v, want %s", err, fault.InputRejected)
 	}
 	start := strings.Index(text, "# grain 7\n")
 	for _, want := range []string{
-		"model m does not take 2 of", "passage 7 (grain 7), bytes ", "passage 30 (grain 30)", "provider answered 400: input is not taken",
+		"model m refuses 2 of", "passage 7 (grain 7), bytes ", "passage 30 (grain 30)", "provider answered 400: input refused",
 	} {
 		if !strings.Contains(f.Detail, want) {
-			t.Errorf("error %q does not say %q", f.Detail, want)
+			t.Errorf("the error %q does not contain %q", f.Detail, want)
 		}
 	}
 	if f.Offset == nil || *f.Offset != int64(start) {
-		t.Errorf("it points at byte %v, want %d", f.Offset, start)
+		t.Errorf("the error has offset %v, want %d", f.Offset, start)
 	}
 	if len(m.published) != 0 || len(m.passages) != 38 {
-		t.Errorf("%d passages are kept of a document that was published %d times, want 38 and not at all", len(m.passages), len(m.published))
+		t.Errorf("%d passages are stored and %d documents published, want 38 and none", len(m.passages), len(m.published))
 	}
 
 	before := len(e.sent)
-	m.places = map[uuid.UUID][]vector.ManifestEntry{}
+	m.entries = map[uuid.UUID][]vector.ManifestEntry{}
 	corrected := strings.NewReplacer("Section 7 of", "Part 7 of", "Section 30 of", "Part 30 of").Replace(text)
 	if err := step.Run(t.Context(), m.addObject(corrected)); err != nil {
 		t.Fatal(err)
 	}
 	if got := len(e.sent) - before; got != 2 {
-		t.Errorf("the corrected document cost %d texts, want 2", got)
+		t.Errorf("the corrected document sent %d texts, want 2", got)
 	}
 }
 
-// A model that takes nothing is not sent a whole book.
+// A model that refuses everything does not get a whole book.
 func TestModelThatRefusesEverything(t *testing.T) {
 	t.Parallel()
 	step, m, e := newStep(t, func(c *knowledge.Config) { c.BatchPassages, c.ParallelBatches = 64, 1 })
@@ -74,13 +74,13 @@ func TestModelThatRefusesEverything(t *testing.T) {
 	}
 	err := step.Run(t.Context(), m.addObject(sampleDocument("grain", 1000)))
 	if f := fault.As(err); f == nil || f.Kind != fault.InputRejected || !strings.Contains(f.Detail, "passage 0 (grain 0)") || calls > 64 {
-		t.Errorf("%d calls, %v", calls, err)
+		t.Errorf("%d calls, error %v; want at most 64 calls and a refusal", calls, err)
 	}
 }
 
-// A passage that is too long for the model is embedded in part, and the version
-// says so, also where it takes the vector from another one.
-func TestPassageThatIsTooLongIsWarnedOf(t *testing.T) {
+// A passage that is too long for the model is embedded in part. The version has a warning about it,
+// also if it reuses the vector of another version.
+func TestTruncatedPassageCausesAWarning(t *testing.T) {
 	t.Parallel()
 	step, m, e := newStep(t)
 	text := sampleDocument("grain", 9)
@@ -93,21 +93,21 @@ func TestPassageThatIsTooLongIsWarnedOf(t *testing.T) {
 		return nil
 	}
 	for range 2 {
-		m.places = map[uuid.UUID][]vector.ManifestEntry{}
+		m.entries = map[uuid.UUID][]vector.ManifestEntry{}
 		work := m.addObject(text)
 		if err := step.Run(t.Context(), work); err != nil {
 			t.Fatal(err)
 		}
 		warnings := m.warnings[work.DocumentID]
 		if len(warnings) != 1 || warnings[0].Code != "passage_truncated" || !strings.Contains(text[warnings[0].Start:warnings[0].End], "Section 7 of") {
-			t.Errorf("warnings %+v, want one for the passage", warnings)
+			t.Errorf("warnings %+v, want one about the passage", warnings)
 		}
 	}
 }
 
-// A model that answers another length by now than the collection holds makes its
-// documents wait, and the reason says what to run.
-func TestAnotherLengthSaysWhatToRun(t *testing.T) {
+// If a model returns other dimensions than the collection holds, its tasks wait, and the error says
+// what to do.
+func TestOtherDimensionsSayWhatToRun(t *testing.T) {
 	t.Parallel()
 	step, m, e := newStep(t)
 	e.call = func(_ context.Context, model document.Model, _ []string) error {
@@ -117,9 +117,9 @@ func TestAnotherLengthSaysWhatToRun(t *testing.T) {
 	work := m.addObject(sampleDocument("grain", 3))
 	work.Collection = "books"
 	err := step.Run(t.Context(), work)
-	want := "have the provider answer those again, or run: gristmill reindex --collection books --model 'm' --dimensions 48"
+	want := "make the provider return those again, or run: gristmill reindex --collection books --model 'm' --dimensions 48"
 	if f := fault.As(err); f == nil || f.Kind != fault.Misconfigured || !strings.HasSuffix(f.Detail, want) ||
 		!strings.Contains(f.Detail, "returns vectors of 48 dimensions, not ") || len(m.published) != 0 {
-		t.Errorf("got %v, want that it waits and to run: %s", err, want)
+		t.Errorf("got error %v, want one that makes the task wait and ends with: %s", err, want)
 	}
 }

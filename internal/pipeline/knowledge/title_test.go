@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// A new title is paid for with the passages that it is embedded with, once, and
-// with none whose heading path begins with it.
-func TestNewTitleCostsThePassagesItIsEmbeddedWith(t *testing.T) {
+// A new title costs one new embedding of each passage that is embedded with it, and nothing for
+// passages whose heading path begins with it.
+func TestCostOfANewTitle(t *testing.T) {
 	t.Parallel()
 	text := sampleDocument("Wheat", 10) // ten headings, and a passage under each
 	for title, want := range map[string]int{"": 0, "Wheat 3": 9, "All about wheat": 10} {
@@ -17,7 +17,7 @@ func TestNewTitleCostsThePassagesItIsEmbeddedWith(t *testing.T) {
 		if err := step.Run(t.Context(), before); err != nil {
 			t.Fatal(err)
 		}
-		bought := len(e.sent)
+		sentBefore := len(e.sent)
 		for range 2 {
 			titled := m.addObject(text)
 			titled.Space.Chunking.Tokens = 64
@@ -26,19 +26,19 @@ func TestNewTitleCostsThePassagesItIsEmbeddedWith(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if got := len(e.sent) - bought; bought != 10 || got != want || len(e.sentTwice()) > 0 {
-			t.Errorf("title %q: sent %d texts before it and %d for it, want 10 and %d, each once", title, bought, got, want)
+		if got := len(e.sent) - sentBefore; sentBefore != 10 || got != want || len(e.sentTwice()) > 0 {
+			t.Errorf("title %q: sent %d texts before it and %d for it, want 10 and %d, each once", title, sentBefore, got, want)
 		}
 		for sent := range e.sent {
 			if title != "" && strings.HasPrefix(sent, title+" > "+title) {
-				t.Errorf("title %q stands twice in %q", title, sent)
+				t.Errorf("title %q is in %q twice", title, sent)
 			}
 		}
 	}
 }
 
-// What the key and the media type say reaches the splitter.
-func TestMediaTypeAndKeySayHowADocumentIsRead(t *testing.T) {
+// The splitter gets the media type and the key.
+func TestMediaTypeAndKeySelectTheSyntax(t *testing.T) {
 	t.Parallel()
 	const text = "import A from 'a'\n\n# Heading\n\nText.\n"
 	for _, test := range []struct {
@@ -64,7 +64,7 @@ func TestMediaTypeAndKeySayHowADocumentIsRead(t *testing.T) {
 			t.Errorf("%s, %s: embedded under its heading: %v, want %v: %q", test.mediaType, test.key, heading, test.heading, all)
 		}
 		if imported := strings.Contains(all, "import A"); imported != test.imported {
-			t.Errorf("%s, %s: its import is embedded: %v, want %v: %q", test.mediaType, test.key, imported, test.imported, all)
+			t.Errorf("%s, %s: import is embedded: %v, want %v: %q", test.mediaType, test.key, imported, test.imported, all)
 		}
 	}
 }
