@@ -82,6 +82,10 @@ func API(ctx context.Context, config Config, b *Backends) (http.Handler, error) 
 	if err != nil {
 		return nil, err
 	}
+	health, err := apiHealth(config, b)
+	if err != nil {
+		return nil, err
+	}
 	return httpapi.New(httpapi.Config{
 		Uploader:      uploader,
 		Searcher:      searcher,
@@ -96,7 +100,7 @@ func API(ctx context.Context, config Config, b *Backends) (http.Handler, error) 
 		Originals:     originals,
 		Progress:      jobProgress{b.Progress},
 
-		Health:  apiHealth(config, b),
+		Health:  health,
 		Metrics: b.Metrics,
 		Log:     b.Log,
 
@@ -110,10 +114,10 @@ func API(ctx context.Context, config Config, b *Backends) (http.Handler, error) 
 
 // apiHealth answers for the API, which accepts uploads, searches and answers
 // for jobs without Redis.
-func apiHealth(config Config, b *Backends) http.Handler {
+func apiHealth(config Config, b *Backends) (http.Handler, error) {
 	checks := b.readinessChecks()
 	checks["redis"] = telemetry.Check{Test: b.Queue.Ping, Optional: true}
-	return telemetry.Health{Metrics: b.Metrics, Checks: checks, Trusted: config.isTrusted}.Handler()
+	return telemetry.NewHealthHandler(telemetry.HealthConfig{Metrics: b.Metrics, Checks: checks, Trusted: config.isTrusted})
 }
 
 // jobProgress shows live state in the terms of the HTTP API.

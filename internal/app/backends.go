@@ -91,8 +91,9 @@ type Backends struct {
 	Metrics         *telemetry.Metrics
 	Log             *slog.Logger
 
-	pingIndexer func(context.Context) error // whether vector indexes can be built
-	pingSession func(context.Context) error // whether a lock can be held for longer than a transaction
+	// pingIndexer reports why vector indexes cannot be built, and pingSession why a lock cannot be
+	// held for longer than a transaction. Both are Store.Ping unless connect knows more.
+	pingIndexer, pingSession func(context.Context) error
 
 	crashLane *worker.CrashLane
 	close     []func() error
@@ -168,7 +169,10 @@ func NewBackends(config Config, store Store, objects Objects, log *slog.Logger) 
 	if err != nil {
 		return nil, err
 	}
-	b := &Backends{Store: store, Objects: objects, Metrics: telemetry.NewMetrics(), Log: log, crashLane: worker.NewCrashLane()}
+	b := &Backends{
+		Store: store, Objects: objects, Metrics: telemetry.NewMetrics(), Log: log,
+		pingIndexer: store.Ping, pingSession: store.Ping, crashLane: worker.NewCrashLane(),
+	}
 	defer func() {
 		if err != nil {
 			b.Close()

@@ -77,7 +77,7 @@ func run(ctx context.Context, config Config, log *slog.Logger,
 
 // workerHealth is the face of a worker: it answers for itself and nothing else.
 func workerHealth(_ context.Context, config Config, b *Backends) (http.Handler, error) {
-	return telemetry.Health{Metrics: b.Metrics, Checks: b.readinessChecks(), Trusted: config.isTrusted}.Handler(), nil
+	return telemetry.NewHealthHandler(telemetry.HealthConfig{Metrics: b.Metrics, Checks: b.readinessChecks(), Trusted: config.isTrusted})
 }
 
 // isTrusted reports whether a request may read which servers a process uses, and

@@ -34,7 +34,7 @@ func knowledgeHealth(_ context.Context, config Config, b *Backends) (http.Handle
 	checks := b.readinessChecks()
 	checks["sessions"] = telemetry.Check{Test: b.pingSession} // without them nothing is swept
 	checks["indexes"] = telemetry.Check{Test: b.pingIndexer, Optional: true}
-	return telemetry.Health{Metrics: b.Metrics, Checks: checks, Trusted: config.isTrusted}.Handler(), nil
+	return telemetry.NewHealthHandler(telemetry.HealthConfig{Metrics: b.Metrics, Checks: checks, Trusted: config.isTrusted})
 }
 
 // ProcessKnowledgeTasks takes knowledge tasks until ctx ends.

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
@@ -74,7 +76,11 @@ func silentFailure() error { return &exitError{code: ExitFailed} }
 // Run runs the command line and returns its exit status. Errors are written to
 // deps.Stderr.
 func Run(ctx context.Context, args []string, deps Deps) int {
-	root := New(deps)
+	if err := required.Fields(deps); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return ExitFailed
+	}
+	root := newRoot(deps)
 	root.SetArgs(args)
 	command, err := root.ExecuteContextC(ctx)
 	if err == nil {
@@ -101,8 +107,8 @@ func addHint(err error) error {
 	return err
 }
 
-// New returns the command line as a cobra command.
-func New(deps Deps) *cobra.Command {
+// newRoot returns the command line as a cobra command.
+func newRoot(deps Deps) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "gristmill",
 		Short:         "Make documents searchable",

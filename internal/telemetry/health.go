@@ -3,12 +3,14 @@ package telemetry
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/required"
 )
 
 // Check tests one dependency.
@@ -18,26 +20,39 @@ type Check struct {
 
 	// Optional says that the process works without the dependency, with reduced service. While the
 	// check fails, the process is ready and degraded.
-	Optional bool
+	Optional bool `zero:"ok"`
 }
 
 // checkTimeout bounds one check, so that /readyz answers even if a dependency hangs.
 const checkTimeout = 2 * time.Second
 
-// Health serves the health and the metrics of a process.
-type Health struct {
+// HealthConfig is what the health of a process consists of.
+type HealthConfig struct {
 	Metrics *Metrics
-	Checks  map[string]Check
+	Checks  map[string]Check `zero:"ok"`
 
 	// Trusted reports whether a request may read why a check fails. The reason names hosts and
 	// buckets, so other requests read only that the check fails. If Trusted is nil, no request is
 	// trusted.
-	Trusted func(*http.Request) bool
+	Trusted func(*http.Request) bool `zero:"ok"`
 }
 
-// Handler answers GET /healthz (200 while the process is alive), /readyz (200 if all required
-// checks pass, else 503, with the state of each check) and /metrics.
-func (h Health) Handler() *http.ServeMux {
+// health serves the health and the metrics of a process.
+type health struct{ HealthConfig }
+
+// NewHealthHandler returns a handler that answers GET /healthz (200 while the process is alive),
+// /readyz (200 if all required checks pass, else 503, with the state of each check) and /metrics.
+// It returns an error that names what config lacks.
+func NewHealthHandler(config HealthConfig) (http.Handler, error) {
+	if err := required.Fields(config); err != nil {
+		return nil, err
+	}
+	for name, check := range config.Checks {
+		if err := required.Fields(check); err != nil {
+			return nil, fmt.Errorf("check %q: %w", name, err)
+		}
+	}
+	h := health{config}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
@@ -51,7 +66,7 @@ func (h Health) Handler() *http.ServeMux {
 		writeJSON(w, status, answer)
 	})
 	mux.Handle("GET /metrics", h.Metrics.Handler())
-	return mux
+	return mux, nil
 }
 
 // readiness is the body of /readyz.
@@ -62,7 +77,7 @@ type readiness struct {
 }
 
 // describeReadiness returns the body of /readyz, and whether all required checks pass.
-func (h Health) describeReadiness(failures map[string]error, trusted bool) (answer readiness, ready bool) {
+func (h health) describeReadiness(failures map[string]error, trusted bool) (answer readiness, ready bool) {
 	answer = readiness{Status: "ready", Checks: make(map[string]string, len(h.Checks))}
 	ready = true
 	for name, check := range h.Checks {

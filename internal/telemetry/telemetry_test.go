@@ -71,16 +71,17 @@ func TestReadyzNamesFailingChecks(t *testing.T) {
 		"an optional and a required one fail": {map[string]telemetry.Check{"database": down, "redis": optional}, "", 503,
 			`{"status":"not ready","degraded":["redis"],"checks":{"database":"failing","redis":"failing"}}`},
 	} {
-		health := telemetry.Health{Metrics: telemetry.NewMetrics(), Checks: test.checks,
-			Trusted: func(r *http.Request) bool { return r.URL.RawQuery == "trusted" }}
+		health := newHealthHandler(t, telemetry.HealthConfig{
+			Metrics: telemetry.NewMetrics(), Checks: test.checks, Trusted: func(r *http.Request) bool { return r.URL.RawQuery == "trusted" },
+		})
 		answer := httptest.NewRecorder()
-		health.Handler().ServeHTTP(answer, httptest.NewRequest("GET", "/readyz?"+test.asks, nil))
+		health.ServeHTTP(answer, httptest.NewRequest("GET", "/readyz?"+test.asks, nil))
 		if got := strings.TrimSpace(answer.Body.String()); answer.Code != test.status || got != test.body {
 			t.Errorf("%s: %d %s, want %d %s", name, answer.Code, got, test.status, test.body)
 		}
 	}
 
-	health := telemetry.Health{Metrics: telemetry.NewMetrics(), Checks: map[string]telemetry.Check{"database": down}}.Handler()
+	health := newHealthHandler(t, telemetry.HealthConfig{Metrics: telemetry.NewMetrics(), Checks: map[string]telemetry.Check{"database": down}})
 	untrusted := httptest.NewRecorder()
 	health.ServeHTTP(untrusted, httptest.NewRequest("GET", "/readyz", nil))
 	if strings.Contains(untrusted.Body.String(), "10.1.2.3") {
@@ -90,6 +91,24 @@ func TestReadyzNamesFailingChecks(t *testing.T) {
 	health.ServeHTTP(alive, httptest.NewRequest("GET", "/healthz", nil))
 	if alive.Code != 200 {
 		t.Errorf("healthz = %d while a dependency is down, want 200", alive.Code)
+	}
+}
+
+func newHealthHandler(t *testing.T, config telemetry.HealthConfig) http.Handler {
+	t.Helper()
+	h, err := telemetry.NewHealthHandler(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// A check without a test is an error of the start.
+func TestHealthChecksAreComplete(t *testing.T) {
+	t.Parallel()
+	_, err := telemetry.NewHealthHandler(telemetry.HealthConfig{Metrics: telemetry.NewMetrics(), Checks: map[string]telemetry.Check{"sessions": {}}})
+	if err == nil || err.Error() != `check "sessions": telemetry.Check: missing Test` {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -106,7 +125,7 @@ func TestMetricsAreServed(t *testing.T) {
 		return []telemetry.QueueDepth{{Queue: "knowledge", Tasks: 7, OldestAge: 3 * time.Second}}, nil
 	})
 	answer := httptest.NewRecorder()
-	telemetry.Health{Metrics: m}.Handler().ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+	newHealthHandler(t, telemetry.HealthConfig{Metrics: m}).ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
 	for _, want := range []string{
 		`gristmill_http_requests_total{method="POST",route="/v1/search",status="200"} 1`,
 		`gristmill_tasks_total{kind="knowledge",outcome="done"} 1`,

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/pkg/client"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -25,10 +26,10 @@ const (
 // Config says how to upload.
 type Config struct {
 	Client       *client.Client
-	Collection   string        // empty for the server's default
-	AwaitJobs    bool          // wait for the end of the jobs
-	AwaitTimeout time.Duration // maximum wait after the last upload; 0 for no limit
-	Report       func(Event)   // receives events, one call at a time; may be nil
+	Collection   string        `zero:"ok"` // empty for the server's default
+	AwaitJobs    bool          `zero:"ok"` // wait for the end of the jobs
+	AwaitTimeout time.Duration `zero:"ok"` // maximum wait after the last upload; 0 for no limit
+	Report       func(Event)   `zero:"ok"` // receives events, one call at a time; may be nil
 }
 
 // Event is a change of the stage of a file.
@@ -53,6 +54,9 @@ const (
 // and does not stop the others. The error is the cause of ctx or ErrAwaitTimeout; the result then
 // counts what was done before.
 func Run(ctx context.Context, files []File, config Config) (Result, error) {
+	if err := required.Fields(config); err != nil {
+		return Result{}, err
+	}
 	start := time.Now()
 	r := &uploader{Config: config, result: Result{Warnings: []Warning{}, Failures: []Failure{}}}
 	jobs := make(chan acceptedFile, len(files)) // has room for all, so that uploads do not wait for jobs

@@ -44,7 +44,7 @@ func runEmptyTasks(b *bench) time.Duration {
 	}
 	b.Cleanup(func() { client.Close() })
 	server, err := queue.NewServer(queue.ServerConfig{
-		RedisURL: url, Kind: task.KindKnowledge, Concurrency: queueConcurrency, FinishTimeout: queueLimit, CloseTimeout: queueLimit, Log: log,
+		RedisURL: url, Kind: task.KindKnowledge, Concurrency: queueConcurrency, FinishTimeout: queueLimit, DrainTimeout: queueLimit, CloseTimeout: queueLimit, Log: log,
 	})
 	if err != nil {
 		b.Fatal(err)

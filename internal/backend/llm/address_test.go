@@ -64,7 +64,7 @@ func TestBadBaseURL(t *testing.T) {
 	for _, base := range []string{
 		"localhost:8000/v1", "ftp://host/v1", "http://", "http://u:hunter2@:bad port/", "http://host/v1?key=hunter2", "ftp://host/v1?key=hunter2", "http://host/v1#hunter2",
 	} {
-		_, err := llm.NewOpenAI(llm.OpenAIConfig{BaseURL: base})
+		_, err := llm.NewOpenAI(newConfig(t, base))
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", base, err)
 		}

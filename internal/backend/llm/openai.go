@@ -16,6 +16,7 @@ import (
 	"github.com/sashabaranov/go-openai"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 )
 
@@ -37,24 +38,24 @@ const (
 	maxRedirects = 3
 )
 
-// OpenAIConfig configures NewOpenAI. Zero fields have defaults.
+// OpenAIConfig configures NewOpenAI.
 type OpenAIConfig struct {
-	BaseURL           string        // up to and including /v1, or an Azure address; default: OpenAI
-	APIKey            string        // not sent if empty
-	APIVersion        string        // of Azure's API; default: the version in BaseURL, or a stable one
-	Concurrency       int           // maximum number of requests to one model in flight; default 8
-	Timeout           time.Duration // of each request; default one minute
-	TimeoutPerSection time.Duration // added for each of several sections in one request; default 5 s
-	Backoff           time.Duration // before the first retry; default 100 ms
-	Dimensions        SendDimensions
+	BaseURL           string         `zero:"ok"` // up to and including /v1, or an Azure address; default: OpenAI
+	APIKey            string         `zero:"ok"` // not sent if empty
+	APIVersion        string         `zero:"ok"` // of Azure's API; default: the version in BaseURL, or a stable one
+	Concurrency       int            `zero:"ok"` // maximum number of requests to one model in flight; default 8
+	Timeout           time.Duration  `zero:"ok"` // of each request; default one minute
+	TimeoutPerSection time.Duration  `zero:"ok"` // added for each of several sections in one request; default 5 s
+	Backoff           time.Duration  `zero:"ok"` // before the first retry; default 100 ms
+	Dimensions        SendDimensions `zero:"ok"`
 
 	// Urgent says that a person waits for each response: the requests count for the provider's
 	// limits per minute, but are not delayed.
-	Urgent bool
+	Urgent bool `zero:"ok"`
 
-	RateLimiter RateLimiter        // required
-	Metrics     *telemetry.Metrics // required
-	Log         *slog.Logger       // required
+	RateLimiter RateLimiter
+	Metrics     *telemetry.Metrics
+	Log         *slog.Logger
 }
 
 // OpenAI is a provider that speaks the OpenAI protocol. It is safe for concurrent use, and all its
@@ -87,8 +88,11 @@ type OpenAI struct {
 	limiters map[string]*limiter // by model
 }
 
-// NewOpenAI returns a provider. It does not connect to it.
+// NewOpenAI returns a provider, or an error that names what cfg lacks. It does not connect to it.
 func NewOpenAI(cfg OpenAIConfig) (*OpenAI, error) {
+	if err := required.Fields(cfg); err != nil {
+		return nil, err
+	}
 	if cfg.Concurrency <= 0 {
 		cfg.Concurrency = defaultConcurrency
 	}

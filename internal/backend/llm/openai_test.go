@@ -38,13 +38,7 @@ func newOpenAI(t testing.TB, p *fakeprovider.Provider, change ...func(*llm.OpenA
 // the test.
 func newOpenAIAt(t testing.TB, baseURL string, change ...func(*llm.OpenAIConfig)) *llm.OpenAI {
 	t.Helper()
-	cfg := llm.OpenAIConfig{
-		BaseURL:     baseURL,
-		APIKey:      secret,
-		RateLimiter: newRateLimiter(t, "redis://"+miniredis.RunT(t).Addr()),
-		Metrics:     telemetry.NewMetrics(),
-		Log:         slog.New(slog.NewTextHandler(t.Output(), nil)),
-	}
+	cfg := newConfig(t, baseURL)
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -53,6 +47,18 @@ func newOpenAIAt(t testing.TB, baseURL string, change ...func(*llm.OpenAIConfig)
 		t.Fatal(err)
 	}
 	return o
+}
+
+// newConfig returns the configuration of a provider at the address, with a rate limiter of its own.
+func newConfig(t testing.TB, baseURL string) llm.OpenAIConfig {
+	t.Helper()
+	return llm.OpenAIConfig{
+		BaseURL:     baseURL,
+		APIKey:      secret,
+		RateLimiter: newRateLimiter(t, "redis://"+miniredis.RunT(t).Addr()),
+		Metrics:     telemetry.NewMetrics(),
+		Log:         slog.New(slog.NewTextHandler(t.Output(), nil)),
+	}
 }
 
 // newRateLimiter returns a rate limiter that is shared through a Redis.

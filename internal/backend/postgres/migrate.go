@@ -17,6 +17,7 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/migrations"
 )
 
@@ -25,7 +26,7 @@ import (
 type MigrateConfig struct {
 	OwnerURL string // of the role that owns the tables and may make roles
 	AppURL   string // of the role that the programs use, made if missing
-	IndexURL string // of the role that builds vector indexes, made if missing; "" for none
+	IndexURL string `zero:"ok"` // of the role that builds vector indexes, made if missing; "" for none
 	Log      *slog.Logger
 }
 
@@ -33,6 +34,9 @@ type MigrateConfig struct {
 // exist, have their URLs' passwords, may do what they are for, and no more. It
 // may run any number of times, at the same time too.
 func Migrate(ctx context.Context, cfg MigrateConfig) (err error) {
+	if err := required.Fields(cfg); err != nil {
+		return err
+	}
 	defer wrapError(&err, "migrate database")
 	owner, err := parseOwnerConfig(cfg.OwnerURL)
 	if err != nil {

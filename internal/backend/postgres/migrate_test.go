@@ -204,7 +204,7 @@ func TestMigrateRefusals(t *testing.T) {
 			t.Errorf("%s: the error shows a password: %v", name, err)
 		}
 	}
-	if _, err := postgres.Open(t.Context(), postgres.Config{URL: "postgres://u:hunter2%zz@h/d"}); err == nil || strings.Contains(err.Error(), "hunter2") {
+	if _, err := postgres.Open(t.Context(), postgres.Config{URL: "postgres://u:hunter2%zz@h/d", Log: logger(t)}); err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("open: got %v, want an error without the password", err)
 	}
 }

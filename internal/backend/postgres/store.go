@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	pgvectorpgx "github.com/pgvector/pgvector-go/pgx"
 
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 )
 
@@ -31,24 +32,24 @@ const (
 // Config says which database to use, and how.
 type Config struct {
 	URL      string // of the application role, as postgres://user:password@host:port/database
-	MaxConns int    // most connections for transactions at a time; 0 for 10
+	MaxConns int    `zero:"ok"` // most connections for transactions at a time; 0 for 10
 
 	// DirectURL is of the same role, past a pooler that URL may lead through;
 	// "" where there is none. A few connections hold sessions of their own.
-	DirectURL string
+	DirectURL string `zero:"ok"`
 
 	// IndexURL is of the role that builds vector indexes. Without it none is
 	// built. IndexWorkers is how many processes of the server help the one that
 	// builds.
-	IndexURL     string
-	IndexWorkers int
+	IndexURL     string `zero:"ok"`
+	IndexWorkers int    `zero:"ok"`
 
 	// Recall is which share of the nearest passages a search along an index is
 	// to find; 0 for 0.95.
-	Recall float64
+	Recall float64 `zero:"ok"`
 
 	// MaxCollections is how many collections a tenant may have; 0 for any number.
-	MaxCollections int
+	MaxCollections int `zero:"ok"`
 
 	Log *slog.Logger
 }
@@ -72,6 +73,9 @@ type Store struct {
 // Open returns the store. It connects when it is first used: until the
 // database can be reached, calls answer fault.Unavailable.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if err := required.Fields(cfg); err != nil {
+		return nil, err
+	}
 	config, err := parsePoolConfig(cfg.URL)
 	if err != nil {
 		return nil, err

@@ -27,6 +27,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/required"
 )
 
 const (
@@ -65,6 +66,9 @@ type Store struct {
 func NewStore(cfg Config) (*Store, error) { return newStore(cfg, callTimeout) }
 
 func newStore(cfg Config, timeout time.Duration) (*Store, error) {
+	if err := required.Fields(cfg); err != nil {
+		return nil, err
+	}
 	opt, err := redis.ParseURL(cfg.RedisURL)
 	if err != nil {
 		return nil, fmt.Errorf("redis url: %w", err)

@@ -3,6 +3,7 @@ package queue_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"strings"
@@ -205,16 +206,28 @@ func TestHangingRedisDelaysOneCaller(t *testing.T) {
 
 func TestNewRejectsInvalidConfig(t *testing.T) {
 	t.Parallel()
+	valid := queue.ServerConfig{
+		RedisURL: "redis://127.0.0.1", Kind: task.KindKnowledge, Concurrency: 1, DrainTimeout: time.Second, CloseTimeout: time.Second, Log: slog.New(slog.DiscardHandler),
+	}
+	if _, err := queue.NewServer(valid); err != nil {
+		t.Fatal(err)
+	}
 	for _, url := range []string{"", "127.0.0.1:6379", "http://127.0.0.1", "redis://127.0.0.1/x", "redis-sentinel://127.0.0.1?master=m"} {
 		if _, err := queue.NewClient(queue.Config{RedisURL: url}); err == nil {
 			t.Errorf("NewClient(%q) succeeded", url)
 		}
-		if _, err := queue.NewServer(queue.ServerConfig{RedisURL: url, Concurrency: 1}); err == nil {
+		cfg := valid
+		cfg.RedisURL = url
+		if _, err := queue.NewServer(cfg); err == nil {
 			t.Errorf("NewServer(%q) succeeded", url)
 		}
 	}
-	if _, err := queue.NewServer(queue.ServerConfig{RedisURL: "redis://127.0.0.1"}); err == nil {
-		t.Error("NewServer without concurrency succeeded")
+	for _, concurrency := range []int{0, -1} {
+		cfg := valid
+		cfg.Concurrency = concurrency
+		if _, err := queue.NewServer(cfg); err == nil {
+			t.Errorf("NewServer with concurrency %d succeeded", concurrency)
+		}
 	}
 }
 

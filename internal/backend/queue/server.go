@@ -10,6 +10,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 )
@@ -34,7 +35,7 @@ type ServerConfig struct {
 	RedisURL      string // redis://[user:password@]host:port[/db], or rediss:// for TLS
 	Kind          task.Kind
 	Concurrency   int           // maximum number of running handlers
-	FinishTimeout time.Duration // how long handlers may continue after Run's ctx has ended
+	FinishTimeout time.Duration `zero:"ok"` // how long handlers may continue after Run's ctx has ended
 	DrainTimeout  time.Duration // how long handlers may then take to return after their context is cancelled
 	CloseTimeout  time.Duration // how long asynq may then take to return the remaining tasks to the queue, and to close
 	Log           *slog.Logger
@@ -50,8 +51,12 @@ type Server struct {
 	redis asynq.RedisClientOpt
 }
 
-// NewServer returns a server. It delivers tasks while Run runs.
+// NewServer returns a server, or an error that names what cfg lacks. It delivers tasks while Run
+// runs.
 func NewServer(cfg ServerConfig) (*Server, error) {
+	if err := required.Fields(cfg); err != nil {
+		return nil, err
+	}
 	opt, err := parseURL(cfg.RedisURL)
 	if err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite/vec" // vec_distance_cosine
 
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/migrations"
 )
 
@@ -23,7 +24,7 @@ type Config struct {
 	Path string // of the database file; made if missing, its directory is not
 
 	// MaxCollections is how many collections a tenant may have; 0 for any number.
-	MaxCollections int
+	MaxCollections int `zero:"ok"`
 
 	Log *slog.Logger
 }
@@ -46,6 +47,9 @@ type Store struct {
 // processes out of it until Close: a database that another process has open
 // is fault.Conflict.
 func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
+	if err := required.Fields(cfg); err != nil {
+		return nil, err
+	}
 	defer wrapError(&err, "open database %s", cfg.Path)
 	s := &Store{path: cfg.Path, maxCollections: cfg.MaxCollections, heldLocks: map[string]bool{}}
 	defer func() {
