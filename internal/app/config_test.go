@@ -27,7 +27,7 @@ func TestLoadReportsEverythingTogether(t *testing.T) {
 	if err == nil {
 		t.Fatal("taken without complaint")
 	}
-	for _, want := range []string{"GRISTMILL_CHUNK_TOKNES", "GRISTMILL_CHUNK_OVERLAP is not a valid int", "GRISTMILL_EMBEDDING_BATCH", "GRISTMILL_SEARCH_TIMEOUT", `GRISTMILL_WEBHOOK_ALLOW: "localhost" is no network`, "loud", "GRISTMILL_API_KEY", "GRISTMILL_DATABASE_URL", "GRISTMILL_REDIS_URL"} {
+	for _, want := range []string{"GRISTMILL_CHUNK_TOKNES", "GRISTMILL_CHUNK_OVERLAP is not a valid int", "GRISTMILL_EMBEDDING_BATCH", "GRISTMILL_SEARCH_TIMEOUT", `GRISTMILL_WEBHOOK_ALLOW: "localhost" is not a network`, "loud", "GRISTMILL_API_KEY", "GRISTMILL_DATABASE_URL", "GRISTMILL_REDIS_URL"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error does not mention %s:\n%v", want, err)
 		}
