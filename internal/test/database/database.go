@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -16,8 +17,10 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
+	"github.com/seed-7a112592/gristmill/internal/test/await"
 	"github.com/seed-7a112592/gristmill/internal/test/services"
 	"github.com/seed-7a112592/gristmill/migrations"
 )
@@ -85,9 +88,33 @@ func withRoles(t testing.TB, owner string) Database {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { d.Exec(t, d.dropRoles()) })
+	t.Cleanup(func() { d.awaitRolesDropped(t) })
 	return d
 }
+
+// awaitRolesDropped drops the roles. The server removes the temporary objects of a closed connection
+// a moment after the client has closed it, and until then the role that owns them cannot be dropped.
+func (d Database) awaitRolesDropped(t testing.TB) {
+	t.Helper()
+	reason := ""
+	await.Until(t, "the roles are dropped", func() bool {
+		err := d.exec(context.WithoutCancel(t.Context()), d.dropRoles())
+		var refused *pgconn.PgError
+		if errors.As(err, &refused) && refused.Code == dependentObjectsStillExist {
+			if reason != refused.Detail {
+				reason = refused.Detail
+				t.Logf("%s: %v: %s", d.dropRoles(), err, reason)
+			}
+			return false
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", d.dropRoles(), err)
+		}
+		return true
+	})
+}
+
+const dependentObjectsStillExist = "2BP01"
 
 func newDatabase(owner string) (Database, error) {
 	address, err := url.Parse(owner)
