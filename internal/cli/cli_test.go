@@ -40,7 +40,7 @@ func gristmill(t *testing.T, server *fakeapi.Server, args ...string) result {
 		},
 		Migrate: func(context.Context) error { return errors.New("no database") },
 		Doctor: func(_ context.Context, w io.Writer) error {
-			_, err := fmt.Fprintln(w, "all well")
+			_, err := fmt.Fprintln(w, "all ok")
 			return err
 		},
 		Models: func(_ context.Context, lift bool, w io.Writer) error {
@@ -50,7 +50,7 @@ func gristmill(t *testing.T, server *fakeapi.Server, args ...string) result {
 		Verify: func(_ context.Context, options cli.VerifyOptions, found func(verification.Finding) error) (cli.VerifyResult, error) {
 			switch options.Collection {
 			case "damaged":
-				f := verification.Finding{Kind: verification.FindingOriginalGone, Collection: "damaged", Key: "a.md", Version: 2, Object: "default/1", Detail: "it is gone", Remedy: "upload it again"}
+				f := verification.Finding{Kind: verification.FindingOriginalGone, Collection: "damaged", Key: "a.md", Version: 2, Object: "default/1", Detail: "it is lost", Remedy: "upload it again"}
 				return cli.VerifyResult{Documents: 3, Findings: 1}, found(f)
 			case "interrupted":
 				return cli.VerifyResult{Documents: 2, After: "default/7"}, errors.New("no database")
@@ -120,7 +120,7 @@ func TestExitCodes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := fakeapi.New(t)
-			server.JobErrors = map[string]string{"b.md": "the model is gone"}
+			server.JobErrors = map[string]string{"b.md": "the model is down"}
 			server.UnendingJobs = map[string]bool{"c.md": true}
 			got := gristmill(t, server, test.args...)
 			if got.code != test.code || !strings.Contains(got.stderr, test.stderr) {
@@ -175,24 +175,24 @@ var anyID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`)
 func TestJobs(t *testing.T) {
 	t.Setenv("TZ", "UTC")
 	server := fakeapi.New(t)
-	server.JobErrors = map[string]string{"b.md": "the model\nis gone"}
+	server.JobErrors = map[string]string{"b.md": "the model\nis down"}
 	server.JobWarnings = map[string]document.Warnings{"b.md": {{Code: "passage_truncated", Detail: "too\nlong", Start: 3, End: 9}}}
 	gristmill(t, server, "upload", "--collection", "x", writeDocuments(t)+"/b.md")
 
 	got := gristmill(t, server, "jobs")
-	if got.code != 0 || !regexp.MustCompile(`(?m)^JOB +STATE +PASSAGES.*\n\S{36}  failed  2 .* x .* the model is gone\n`).MatchString(got.stdout) {
+	if got.code != 0 || !regexp.MustCompile(`(?m)^JOB +STATE +PASSAGES.*\n\S{36}  failed  2 .* x .* the model is down\n`).MatchString(got.stdout) {
 		t.Errorf("exit %d, table:\n%s", got.code, got.stdout)
 	}
 	id := anyID.FindString(got.stdout)
 
 	one := gristmill(t, server, "jobs", id)
-	for _, want := range []string{"job        " + id + "  failed", "2 passages (1 embedded, 1 reused)", "the model is gone",
+	for _, want := range []string{"job        " + id + "  failed", "2 passages (1 embedded, 1 reused)", "the model is down",
 		"warning    passage_truncated", "bytes 3 to 9: too long"} {
 		if !strings.Contains(one.stdout, want) {
 			t.Errorf("one job is shown without %q:\n%s", want, one.stdout)
 		}
 	}
-	if n := strings.Count(one.stdout, "the model is gone"); n != 1 {
+	if n := strings.Count(one.stdout, "the model is down"); n != 1 {
 		t.Errorf("the reason is shown %d times, want once:\n%s", n, one.stdout)
 	}
 	if one.code != 0 {
@@ -238,7 +238,7 @@ func TestCancel(t *testing.T) {
 func TestRetry(t *testing.T) {
 	t.Parallel()
 	server := fakeapi.New(t)
-	server.JobErrors = map[string]string{"a.md": "the model is gone", "b.md": "the model is gone", "c.md": "the model is gone"}
+	server.JobErrors = map[string]string{"a.md": "the model is down", "b.md": "the model is down", "c.md": "the model is down"}
 	server.JobConflicts = map[string]string{"a.md": "superseded by version 2"}
 	server.MaxPageSize = 1 // for three pages
 	gristmill(t, server, "upload", "--collection", "x", writeDocuments(t))
@@ -276,10 +276,10 @@ func jobsIn(server *fakeapi.Server, state document.JobState) (ids []string) {
 func TestWatchAll(t *testing.T) {
 	t.Parallel()
 	server := fakeapi.New(t)
-	server.JobErrors = map[string]string{"b.md": "the model is gone"}
+	server.JobErrors = map[string]string{"b.md": "the model is down"}
 	gristmill(t, server, "upload", writeDocuments(t))
 	got := gristmill(t, server, "jobs", "--watch", "--state", "failed")
-	if got.code != 1 || anyID.ReplaceAllString(got.stdout, "ID") != "ID  failed  the model is gone\n" || !strings.Contains(got.stderr, "1 job did not succeed") {
+	if got.code != 1 || anyID.ReplaceAllString(got.stdout, "ID") != "ID  failed  the model is down\n" || !strings.Contains(got.stderr, "1 job did not succeed") {
 		t.Errorf("exit %d, want 1 and the failed job\n%s%s", got.code, got.stdout, got.stderr)
 	}
 	if got := gristmill(t, server, "jobs", "--watch"); got.code != 0 || got.stdout != "" {

@@ -202,14 +202,14 @@ func TestReindexWatchAsJSON(t *testing.T) {
 func TestReindexFailed(t *testing.T) {
 	t.Parallel()
 	server := fakeapi.New(t)
-	server.ReindexUpdates = []document.Reindex{{State: document.JobFailed, Error: "the model\nis gone"}}
+	server.ReindexUpdates = []document.Reindex{{State: document.JobFailed, Error: "the model\nis down"}}
 	got := gristmill(t, server, "reindex", "--watch")
 	id := server.Reindexes()[0].ID.String()
-	want := "has failed: the model is gone\nSearches have not changed. To continue from the work done so far: gristmill reindex " + id + " --resume\n"
+	want := "has failed: the model is down\nSearches have not changed. To continue from the work done so far: gristmill reindex " + id + " --resume\n"
 	if got.code != 1 || !strings.HasSuffix(got.stdout, want) {
 		t.Errorf("exit %d, stdout:\n%swant exit 1 and this end:\n%s", got.code, got.stdout, want)
 	}
-	if shown := gristmill(t, server, "reindex", id); shown.code != 0 || !strings.Contains(shown.stdout, "error       the model is gone\n") {
+	if shown := gristmill(t, server, "reindex", id); shown.code != 0 || !strings.Contains(shown.stdout, "error       the model is down\n") {
 		t.Errorf("show: got %+v, want exit 0 and the error", shown)
 	}
 	if resumed := gristmill(t, server, "reindex", "--resume", "--watch"); resumed.code != 0 || !strings.Contains(resumed.stdout, "has succeeded") {

@@ -17,7 +17,7 @@ func TestVerify(t *testing.T) {
 	}{
 		"no damage":          {nil, 0, []string{"✓ compared 3 documents of 10 bytes, and 4 objects: 0 findings"}, nil},
 		"no damage, as JSON": {[]string{"--json"}, 0, []string{`{"documents":3,"bytes":10,"objects":4,"findings":0}`}, nil},
-		"damaged":            {[]string{"--collection", "damaged"}, 1, []string{"✗ original_gone: damaged/a.md version 2", "it is gone", "what to do: upload it again", ": 1 finding\n"}, nil},
+		"damaged":            {[]string{"--collection", "damaged"}, 1, []string{"✗ original_gone: damaged/a.md version 2", "it is lost", "what to do: upload it again", ": 1 finding\n"}, nil},
 		"damaged, as JSON":   {[]string{"--collection", "damaged", "--json"}, 1, []string{`{"kind":"original_gone"`, `"key":"a.md"`, `"findings":1`}, nil},
 		"interrupted":        {[]string{"--collection", "interrupted"}, 1, nil, []string{"to continue, add --after default/7", "no database"}},
 		"with arguments":     {[]string{"x"}, 2, nil, []string{"unknown command"}},

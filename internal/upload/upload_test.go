@@ -135,7 +135,7 @@ func TestRunCountsFailures(t *testing.T) {
 	t.Parallel()
 	server := fakeapi.New(t)
 	server.UploadRejections = map[string]string{"a.md": "the document is empty"}
-	server.JobErrors = map[string]string{"b.md": "the model is gone"}
+	server.JobErrors = map[string]string{"b.md": "the model is down"}
 	files, config := prepareFiles(t, server)
 	config.AwaitJobs = true
 	stages := map[string][]upload.Stage{}
@@ -146,7 +146,7 @@ func TestRunCountsFailures(t *testing.T) {
 	}
 	want := upload.Result{Documents: 2, Bytes: 7, Passages: 2, Embedded: 1, Reused: 1, Failures: []upload.Failure{
 		{Path: files[0].Path, Key: "a.md", Reason: "the document is empty (empty_document)"},
-		{Path: files[1].Path, Key: "b.md", Reason: "the model is gone"},
+		{Path: files[1].Path, Key: "b.md", Reason: "the model is down"},
 	}}
 	byKey := cmpopts.SortSlices(func(a, b upload.Failure) bool { return a.Key < b.Key })
 	if diff := cmp.Diff(want, result, ignoreTime, byKey); diff != "" {
@@ -169,7 +169,7 @@ func TestRunListsWarnings(t *testing.T) {
 		server := fakeapi.New(t)
 		warning := document.Warning{Code: "front_matter_unreadable", Detail: "line 2", Start: 3, End: 20}
 		server.JobWarnings = map[string]document.Warnings{"a.md": {warning}, "b.md": {warning}}
-		server.JobErrors = map[string]string{"b.md": "the model is gone"}
+		server.JobErrors = map[string]string{"b.md": "the model is down"}
 		files, config := prepareFiles(t, server)
 		config.AwaitJobs = await
 		result, err := upload.Run(t.Context(), files, config)

@@ -25,7 +25,7 @@ type line struct {
 	totalTokens      int   // of this line and all before it
 	totalContinuing  int   // number of lines up to this one that have continuesLine
 	totalWithOmitted int   // number of lines up to this one that have hasOmitted
-	skippedCells     int   // number of cells of the table row that are before start
+	skippedCells     int   // number of cells of the table row that begin before start
 }
 
 // buffer holds the lines that are not yet in a passage, with their bytes and the bytes that the

@@ -19,8 +19,7 @@ type Options struct {
 	Overlap int
 
 	// Title is the document's title. It is embedded before the heading path unless the path begins
-	// with it. Leave it empty if the document has no title of its own; the name of its file is
-	// none.
+	// with it. Leave it empty if the document has no title of its own, only the name of a file.
 	Title string
 
 	// Syntax is the syntax of the document. The zero value is CommonMark with the GitHub

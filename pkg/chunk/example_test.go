@@ -42,7 +42,7 @@ func ExampleSplit() {
 }
 
 // With the zero Options a passage has up to 400 tokens. EmbeddingInput is the text to send to a
-// model, and ContentHash tells whether a passage has changed since it was embedded.
+// model, and ContentHash shows whether a passage has changed since it was embedded.
 func ExampleSplit_defaults() {
 	for passage, err := range chunk.Split(strings.NewReader("# Stones\n\nDress them each spring.\n"), chunk.Options{}) {
 		if err != nil {

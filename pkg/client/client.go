@@ -16,7 +16,8 @@ import (
 // Client calls one server. It is safe for concurrent use.
 //
 // A call is sent again if the server asks to try later (status 429 or 503 with Retry-After), and if
-// the connection breaks and the server has answered this client before. [Client.Upload] is never
+// the connection breaks and the server has answered this client before. A call waits for a busy
+// server for up to a minute, [Client.UploadFile] for up to 15 minutes. [Client.Upload] is never
 // sent again, because its body cannot be read twice.
 type Client struct {
 	baseURL    string

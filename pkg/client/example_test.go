@@ -37,7 +37,7 @@ func newExampleServer() *httptest.Server {
 
 // Upload a document, wait until it can be searched, and search for it.
 func Example() {
-	server := newExampleServer() // stands in for a Gristmill server
+	server := newExampleServer() // instead of a real server
 	defer server.Close()
 	ctx := context.Background()
 

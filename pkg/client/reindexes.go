@@ -92,7 +92,8 @@ func (c *Client) Reindex(ctx context.Context, id uuid.UUID, wait time.Duration) 
 }
 
 // AwaitReindex waits until a reindex has ended and returns it. Until then it calls report with the
-// reindex at least once in each interval of length every, which must be positive. report may be nil.
+// reindex at least once in each interval of length every, which must be positive. report may be
+// nil.
 func (c *Client) AwaitReindex(ctx context.Context, id uuid.UUID, every time.Duration, report func(document.Reindex)) (document.Reindex, error) {
 	return awaitEnd(every, report,
 		func(wait time.Duration) (document.Reindex, error) { return c.Reindex(ctx, id, wait) },

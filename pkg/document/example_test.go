@@ -44,7 +44,7 @@ func ExampleEvent() {
 	// Output: version 3 of menu.md failed: not UTF-8
 }
 
-// What is embedded is not only the content of a passage.
+// The embedded text is more than the content of a passage.
 func ExamplePassageText_EmbeddingInput() {
 	text := document.PassageText{
 		Title:       "Menu",

@@ -20,8 +20,8 @@ type SearchRequest struct {
 // SearchResult is the answer to a search.
 type SearchResult struct {
 	Hits     []Hit `json:"hits"`     // the best first
-	Degraded bool  `json:"degraded"` // a dependency was down, and a simpler search took its place
-	Cached   bool  `json:"cached"`   // the answer was computed for an earlier request
+	Degraded bool  `json:"degraded"` // a dependency was down and a simpler search took its place; always false so far
+	Cached   bool  `json:"cached"`   // the answer was computed for an earlier request; always false so far
 }
 
 // Hit is a passage that answers a search, with its document.

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// SourceInfo has what determines the passages of a document besides its bytes. Media type and key
-// extension select the syntax; the title is embedded with the passages.
+// SourceInfo has the properties of a document that determine its passages, besides its bytes. Media
+// type and key extension select the syntax; the title is embedded with the passages.
 type SourceInfo struct {
 	Title     string // its own title, or empty; see [OwnTitle]
 	MediaType string
