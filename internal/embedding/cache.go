@@ -43,8 +43,8 @@ type CacheConfig struct {
 	MaxInFlight   int `zero:"ok"` // provider requests of one EnsureRequest; 0 means one
 }
 
-// Cache returns only when the vectors of passages are stored, and embeds those that are missing. It
-// is safe for concurrent use.
+// Cache ensures that passages are stored with their vectors: it looks passages up, and embeds and
+// writes those that are missing. It is safe for concurrent use.
 type Cache struct{ CacheConfig }
 
 // NewCache returns a cache, or an error that names what config lacks.
@@ -105,7 +105,7 @@ func (c *Cache) ensureOnce(ctx context.Context, req EnsureRequest) (embedded int
 
 // ensureLocked embeds the locked texts that are not stored, and writes them; all says that every
 // text of the request is locked. The lookup follows the locking, so that no other request can be
-// embedding these texts: a request that did has written them.
+// embedding these texts: a request that embedded them has already written them.
 func (c *Cache) ensureLocked(ctx context.Context, req EnsureRequest, locked []vectorKey, all bool) (embedded int, complete bool, err error) {
 	missing, err := c.findMissing(ctx, req, locked)
 	if err != nil {

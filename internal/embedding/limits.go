@@ -85,8 +85,8 @@ func (l *modelLimits) recordSplit(model document.Model, refused, half requestSiz
 	})
 }
 
-// recordTruncated records that the model refused a text of the given tokens as too long, and accepted
-// it when it was truncated to accepted tokens.
+// recordTruncated records that the model refused a text of the given tokens as too long, and
+// accepted it when it was truncated to accepted tokens.
 func (l *modelLimits) recordTruncated(model document.Model, tokens, accepted int) {
 	l.update(model, func(known *modelLimit) {
 		known.tooLongTokens = minLimit(known.tooLongTokens, tokens)

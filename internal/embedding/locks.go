@@ -84,8 +84,8 @@ func (t acquireResult) waitForOthers(ctx context.Context) error {
 	}
 }
 
-// acquire locks the wanted vectors that nobody else holds. Callers must release their locks before
-// they wait for the others; otherwise two requests could wait for each other.
+// acquire locks the wanted vectors that no other request or process holds. Callers must release
+// their locks before they wait for the others; otherwise two requests could wait for each other.
 func (c *inFlightLocks) acquire(ctx context.Context, wanted []vectorKey) acquireResult {
 	acquired, holders := c.acquireLocal(wanted)
 	if len(acquired) == 0 {

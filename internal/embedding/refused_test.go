@@ -248,6 +248,9 @@ func TestTooLongTextIsTruncated(t *testing.T) {
 			if cut := long[:passage.EmbeddedBytes]; m.sent[cut] != 1 || !strings.HasPrefix(long[len(cut):], " ") {
 				t.Errorf("embedded %q, want whole words", cut)
 			}
+			if n := len(m.requests); n != test.requests {
+				t.Errorf("%d requests, want %d", n, test.requests)
+			}
 			if m.passages[document.HashText("short")].EmbeddedBytes != 0 {
 				t.Error("the other text was truncated too")
 			}

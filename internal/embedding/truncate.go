@@ -39,9 +39,9 @@ func (s *sender) embedOne(ctx context.Context, hash document.ContentHash) (embed
 	}
 	var refused error
 	if keep < minTextBytes {
-		bought, err := s.sendRequest(ctx, []document.ContentHash{hash}, 0)
+		embedded, err := s.sendRequest(ctx, []document.ContentHash{hash}, 0)
 		if err == nil || !IsRefused(err) {
-			return embedResult{embedded: bought}, err
+			return embedResult{embedded: embedded}, err
 		}
 		refused = err
 		keep = truncationPoint(text, bytesThatFit(text, tokens, err))
@@ -50,10 +50,10 @@ func (s *sender) embedOne(ctx context.Context, hash document.ContentHash) (embed
 		if keep < minTextBytes || refused != nil && !fault.Is(refused, fault.InputTooLong) {
 			break
 		}
-		bought, err := s.sendRequest(ctx, []document.ContentHash{hash}, keep)
+		embedded, err := s.sendRequest(ctx, []document.ContentHash{hash}, keep)
 		if err == nil {
 			s.Process.limits.recordTruncated(s.req.Space.Model, tokens, tokens*keep/len(text))
-			return embedResult{embedded: bought, oneRefused: true}, nil
+			return embedResult{embedded: embedded, oneRefused: true}, nil
 		}
 		if !IsRefused(err) {
 			return embedResult{oneRefused: true}, err

@@ -16,7 +16,7 @@ type Ref struct {
 	Object string // name in object storage
 	Size   int64  // bytes
 	SHA256 string // lower-case hex
-	ETag   string // of the object when its bytes were known to be these; empty for unknown
+	ETag   string // of the object when its bytes were last verified; empty if unknown
 }
 
 // RefOf returns the reference to the document's original.

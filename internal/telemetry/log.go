@@ -40,7 +40,7 @@ func WithLogAttrs(ctx context.Context, attrs ...slog.Attr) context.Context {
 	return context.WithValue(ctx, attrsKey{}, append(append(all, have...), attrs...))
 }
 
-// WithTenant returns a context for work in the name of a tenant: it carries the tenant id, and
+// WithTenant returns a context for work on behalf of a tenant: it carries the tenant id, and
 // its log records name the tenant.
 func WithTenant(ctx context.Context, id string) context.Context {
 	return WithLogAttrs(tenant.With(ctx, id), slog.String("tenant", id))

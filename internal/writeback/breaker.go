@@ -21,13 +21,13 @@ const (
 	minBackoff = 100 * time.Millisecond // between two tries; doubled each time
 	maxBackoff = 2 * time.Second
 
-	// probeInterval is the wait after the last try of a write before one provider request is let
-	// through while the breaker is open. Only the write of its result can show that the database
-	// accepts writes again, when no other write is being retried.
+	// While the breaker is open, one provider request is let through probeInterval after the last
+	// try of a write. If no write is being retried, only the write of its result can show that the
+	// database accepts writes again.
 	probeInterval = 15 * time.Second
 
 	// maxOpenWait is how long a request waits while the breaker is open. openRetryAfter is how long
-	// the task then waits that could not send it.
+	// its task waits after that.
 	maxOpenWait    = 5 * time.Second
 	openRetryAfter = 2 * time.Second
 )

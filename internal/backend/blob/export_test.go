@@ -6,7 +6,7 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// SetResponseTimeout sets the time-out of responses.
+// SetResponseTimeout sets the timeout of responses.
 func (s *S3) SetResponseTimeout(d time.Duration) { s.responseTimeout = d }
 
 // SetClient sets the client that the store uses.

@@ -148,22 +148,22 @@ func isCutOffJSON(body []byte, err error) bool {
 // requested; some servers and proxies compress nevertheless.
 func readBody(resp *http.Response, into *bytes.Buffer, limit int64) error {
 	encoding := strings.ToLower(strings.TrimSpace(resp.Header.Get("Content-Encoding")))
-	packed := http.MaxBytesReader(nil, resp.Body, limit)
+	body := http.MaxBytesReader(nil, resp.Body, limit)
 	if encoding == "" || encoding == "identity" {
-		_, err := into.ReadFrom(packed)
+		_, err := into.ReadFrom(body)
 		return err
 	}
-	whole, err := io.ReadAll(packed)
+	compressed, err := io.ReadAll(body)
 	if err != nil {
 		return err
 	}
-	var unpacked io.Reader
+	var decompressed io.Reader
 	switch encoding {
 	case "gzip", "x-gzip":
-		unpacked, err = gzip.NewReader(bytes.NewReader(whole))
+		decompressed, err = gzip.NewReader(bytes.NewReader(compressed))
 	case "deflate": // with the zlib header that the standard requires, or without
-		if unpacked, err = zlib.NewReader(bytes.NewReader(whole)); err != nil {
-			unpacked, err = flate.NewReader(bytes.NewReader(whole)), nil
+		if decompressed, err = zlib.NewReader(bytes.NewReader(compressed)); err != nil {
+			decompressed, err = flate.NewReader(bytes.NewReader(compressed)), nil
 		}
 	default:
 		return &errorResponse{httpStatus: resp.StatusCode, header: resp.Header, notModelReason: "content encoded as " + encoding}
@@ -171,7 +171,7 @@ func readBody(resp *http.Response, into *bytes.Buffer, limit int64) error {
 	if err != nil {
 		return err
 	}
-	_, err = into.ReadFrom(http.MaxBytesReader(nil, io.NopCloser(unpacked), limit))
+	_, err = into.ReadFrom(http.MaxBytesReader(nil, io.NopCloser(decompressed), limit))
 	return err
 }
 

@@ -164,7 +164,7 @@ type failedAttempts struct {
 	weight   int // weight of those that the request may have caused
 }
 
-// add counts the failure of an attempt whose cause is not yet known. A time-out or a lost
+// add counts the failure of an attempt whose cause is not yet known. A timeout or a lost
 // connection weighs more, because a provider does not hang as often as it answers with an error. If
 // the provider was not reached, the request is not the cause.
 func (f *failedAttempts) add(err error) {

@@ -24,7 +24,7 @@ import (
 const (
 	// The breaker opens after breakerFailures failed requests in a row. If three in ten requests
 	// fail, with which work can still be done, that happens once in a quarter of a million
-	// requests. A time-out counts as timeoutFailures, because it takes as long as very many quick
+	// requests. A timeout counts as timeoutFailures, because it takes as long as very many quick
 	// failures.
 	breakerFailures = 10
 	timeoutFailures = 3

@@ -116,7 +116,7 @@ func TestOpenBreakerResetsLimit(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			<-time.After(50 * time.Millisecond) // of the bubble's clock
+			<-time.After(50 * time.Millisecond) // fake clock
 			_ = permit.release(t.Context(), nil, &exchange{})
 		}
 		if n := l.slots.Limit(); n != 16 {

@@ -52,9 +52,9 @@ func TestInvalidNumbers(t *testing.T) {
 			requests int64
 		}{
 			{"every vector", numberedTexts(3), false, fault.Misconfigured, 2}, // includes the probe
-			{"every vector, of one text", []string{"bad"}, false, fault.Misconfigured, 2},
-			{"that of one text, by itself", []string{"bad"}, true, fault.InputRejected, 2},
-			{"that of one text", []string{"good", "bad", "fine"}, true, fault.InputRejected, 1},
+			{"every vector, one text", []string{"bad"}, false, fault.Misconfigured, 2},
+			{"one text, sent alone", []string{"bad"}, true, fault.InputRejected, 2},
+			{"one of three texts", []string{"good", "bad", "fine"}, true, fault.InputRejected, 1},
 		} {
 			o, requests := newScriptedProvider(t, func(w http.ResponseWriter, r recordedRequest) bool {
 				data := make([]string, len(r.Texts))

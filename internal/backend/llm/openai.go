@@ -27,8 +27,8 @@ const (
 	defaultTimeoutPerSection = 5 * time.Second
 
 	// A call waits at most quickWait for a provider that asks for a pause, and retries at most
-	// quickRetries times. The task waits longer: long waits must not block a worker or use up an
-	// attempt.
+	// quickRetries times. Longer waits are left to the task, because they must not block a worker
+	// or use up an attempt.
 	quickRetries     = 2
 	quickWait        = 2 * time.Second
 	maxBackoffFactor = 10 // ratio of the longest back-off to the first
@@ -139,7 +139,7 @@ func isTransient(kind fault.Kind) bool {
 	return kind == fault.Unavailable || kind == fault.RateLimited || kind == fault.InterruptedResponse
 }
 
-// newRetryPolicy retries failures that are likely to end soon. It does not retry a time-out, which
+// newRetryPolicy retries failures that are likely to end soon. It does not retry a timeout, which
 // would be another long wait.
 func newRetryPolicy(backoff time.Duration) retrypolicy.RetryPolicy[any] {
 	const jitter = 0.2
@@ -169,7 +169,7 @@ type request struct {
 	model        string
 	texts        []string      // the response depends on them
 	bytes        int           // length of the texts
-	extraTimeout time.Duration // added to the usual time-out
+	extraTimeout time.Duration // added to the usual timeout
 
 	// send sends the request once and stores the result for the caller. probe does the same with a
 	// short harmless text, and discards the result.

@@ -165,6 +165,6 @@ func TestTimeout(t *testing.T) {
 		t.Errorf("got %+v, want unavailable", e)
 	}
 	if n := p.Counts().EmbeddingRequests; n > 2 {
-		t.Errorf("%d requests, want one and a probe: a time-out is not retried", n)
+		t.Errorf("%d requests, want one and a probe: a timeout is not retried", n)
 	}
 }

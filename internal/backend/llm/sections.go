@@ -42,9 +42,10 @@ var sectionsSchema = json.RawMessage(`{"type":"object","additionalProperties":fa
 
 // SummariseSections asks the model for the summaries of several sections in one request. It returns
 // one summary for each section, in order, and "" for each section without a usable summary in the
-// response. It returns fault.InputTooLong if the model does not accept so many sections, or does
-// not answer in time, and fault.BadResponse if the response contains no summary at all. For a
-// single section, Summarise is better.
+// response. It returns fault.InputTooLong if the model does not accept so many sections or does not
+// answer in time, fault.InputRejected if it refuses or cannot finish its answer, and
+// fault.BadResponse if the answer contains no summary at all. For a single section, Summarise is
+// better.
 func (p *OpenAI) SummariseSections(ctx context.Context, model string, sections []provider.Section) ([]string, error) {
 	request, keys := newSectionsRequest(model, sections)
 	summaries, reason, err := p.requestSummaries(ctx, request, keys)

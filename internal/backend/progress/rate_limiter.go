@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// limitShare and limitBurst keep requests below a provider's limits: in any minute at most
-	// limitShare of a limit plus the share that limitBurst saved up, together 95 % of the limit,
-	// and one request more.
+	// limitShare and limitBurst keep requests below a provider's limits. In any minute at most
+	// limitShare of a limit is used, plus what was saved up during limitBurst: together 95 % of the
+	// limit, and one more request.
 	limitShare = 0.9
 	limitBurst = 3 * time.Second
 
@@ -42,7 +42,6 @@ const (
 // model is held, until, kind and why describe the hold, tries counts the tries since it began, and
 // trying says whether a request tries the model now. Times are microseconds of Redis's clock. The
 // set paces:held names the models that are held, and some whose hold has ended.
-// models that are held, and some that no longer are.
 type RateLimiter struct {
 	store *Store
 	local localRateLimiter

@@ -42,7 +42,7 @@ func newStore(t testing.TB, url string) *progress.Store {
 	return closeAfter(t, l, err)
 }
 
-// newStoreWithLog returns a store with the time-outs that the programs use.
+// newStoreWithLog returns a store with the timeouts that the programs use.
 func newStoreWithLog(t testing.TB, url string, log slog.Handler) *progress.Store {
 	t.Helper()
 	l, err := progress.NewStore(progress.Config{RedisURL: url, Log: slog.New(log)})

@@ -66,7 +66,7 @@ func decodeTask(row *asynq.Task) (task.Ref, error) {
 }
 
 // callWithTimeout runs a call for which asynq takes no context. A call that is abandoned ends by
-// its own time-outs.
+// its own timeouts.
 func callWithTimeout(ctx context.Context, call func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

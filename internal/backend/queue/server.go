@@ -22,11 +22,11 @@ const (
 	pollInterval    = 20 * time.Millisecond
 	reindexInterval = 500 * time.Millisecond
 	delayedInterval = time.Second
-	// panicDelay is the delay before a task is delivered again whose handler panicked.
+	// panicDelay is the delay before redelivery of a task whose handler panicked.
 	panicDelay = 10 * time.Second
 	// delayRoundUp compensates for asynq, which rounds times down to whole seconds.
 	delayRoundUp = time.Second - time.Nanosecond
-	// asynqRetryDelay is the delay before a task is delivered again on which asynq gave up.
+	// asynqRetryDelay is the delay before redelivery of a task on which asynq gave up.
 	asynqRetryDelay = time.Second
 )
 
@@ -69,7 +69,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	return &Server{cfg: cfg, redis: opt}, nil
 }
 
-// Run delivers tasks to handle until ctx ends, and then returns within the time-outs of the
+// Run delivers tasks to handle until ctx ends, and then returns within the timeouts of the
 // configuration. If Redis is down, also at the start, Run keeps trying and logs a warning from time
 // to time.
 func (s *Server) Run(ctx context.Context, handle Handler) error {
