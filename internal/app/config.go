@@ -223,7 +223,7 @@ func (c *Config) validate() []error {
 	within("EMBEDDING_CONCURRENCY", c.EmbeddingConcurrency, 1, 1024)
 	within("SUMMARY_CONCURRENCY", c.SummaryConcurrency, 1, 256)
 	within("SUMMARY_BATCH_TOKENS", c.SummaryBatchTokens, 0, 1_000_000)
-	within("CHUNK_TOKENS", c.ChunkTokens, 16, 8192)
+	within("CHUNK_TOKENS", c.ChunkTokens, document.MinChunkTokens, document.MaxChunkTokens)
 	within("CHUNK_OVERLAP", c.ChunkOverlap, 0, c.ChunkTokens/2)
 	within("WORKER_CONCURRENCY", c.WorkerConcurrency, 1, 256)
 	within("DATABASE_CONNECTIONS", c.DatabaseConnections, 1, 1000)

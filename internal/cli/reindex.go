@@ -23,7 +23,7 @@ func newReindex(g *globals) *cobra.Command {
 			"next to the active one, which answers searches until the new one is complete. Otherwise, documents that are missing,\n" +
 			"failed or stale are redone. Text that the model has already embedded is not embedded again.\n\n" +
 			"With the ID of a reindex: show it, follow it with --watch, or control it with --pause, --resume, --cancel or --revert.\n" +
-			"Without an ID, these four apply to the newest suitable reindex of the collection (--collection, or else default).",
+			"Without an ID, these four apply to the newest suitable reindex of the collection (--collection, or else " + document.DefaultCollection + ").",
 		Args: cobra.MaximumNArgs(1),
 	}
 	flags := cmd.Flags()

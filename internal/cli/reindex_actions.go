@@ -64,7 +64,7 @@ func selectedAction(cmd *cobra.Command) *reindexAction {
 // selects the collection's newest reindex to which the action applies.
 func (g *globals) runReindexAction(ctx context.Context, c *client.Client, action *reindexAction, id uuid.UUID, collection string, watch bool) (err error) {
 	if id == uuid.Nil {
-		if id, err = findReindex(ctx, c, action, cmp.Or(collection, "default")); err != nil {
+		if id, err = findReindex(ctx, c, action, cmp.Or(collection, document.DefaultCollection)); err != nil {
 			return err
 		}
 	}

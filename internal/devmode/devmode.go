@@ -198,7 +198,7 @@ const modelProbeTimeout = 2 * time.Second
 // configured. A provider that does not answer now is none.
 func (e *embeddedBackends) collectionModel(ctx context.Context, collection string) (model document.Model, problem error) {
 	model = document.Model{Name: e.config.EmbeddingModel, Dimensions: e.config.EmbeddingDimensions}
-	c, err := e.store.Collection(tenant.With(ctx, tenant.Default), cmp.Or(collection, "default"))
+	c, err := e.store.Collection(tenant.With(ctx, tenant.Default), cmp.Or(collection, document.DefaultCollection))
 	if err == nil && !c.SpaceReplaceable {
 		return c.ActiveSpace.Model, nil
 	}

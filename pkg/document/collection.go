@@ -1,5 +1,36 @@
 package document
 
+import (
+	"fmt"
+	"regexp"
+)
+
+const (
+	// DefaultCollection is the collection of uploads and searches that name none.
+	DefaultCollection = "default"
+
+	// CollectionPattern is the regular expression of a collection's name.
+	CollectionPattern = `^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`
+
+	collectionRule = "1 to 128 letters, digits, '.', '_' and '-', beginning with a letter or digit"
+)
+
+// Limits of the size of a passage, in tokens.
+const (
+	MinChunkTokens = 16
+	MaxChunkTokens = 8192
+)
+
+var collectionName = regexp.MustCompile(CollectionPattern)
+
+// CheckCollectionName returns an error if no collection can have the name.
+func CheckCollectionName(name string) error {
+	if !collectionName.MatchString(name) {
+		return fmt.Errorf("collection %q: want %s", name, collectionRule)
+	}
+	return nil
+}
+
 // CollectionSettings are the settings of a collection.
 type CollectionSettings struct {
 	Name       string      `json:"name"`

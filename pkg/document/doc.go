@@ -15,17 +15,20 @@
 //   - lists of any of these: [Page] selects a part, [List] is the answer
 //   - jobs: [Job], [JobState], [JobFilter]; their tasks: [Tasks], [Task], [KnowledgeTask],
 //     [KnowledgeProgress], [SummaryTask], [SummaryProgress]
-//   - search: [SearchRequest], [SearchResult], [Hit], [Scores], [Citation]
+//   - search: [SearchRequest], [DefaultHits], [MaxHits], [SearchResult], [Hit], [Scores], [Citation]
 //   - summaries: [Summary], [SummaryMode], [SummaryEstimate]
-//   - collections: [CollectionSettings], [Chunking], [Model]
-//   - reindexes: [ReindexRequest], [Reindex], [ReindexChange], [ReindexStage], [ReindexProgress],
-//     [LeftOut], [ReindexEstimate], [ReindexFilter]
+//   - collections: [CollectionSettings], [Chunking], [MinChunkTokens], [MaxChunkTokens], [Model]
+//   - reindexes: [ReindexRequest], [MaxReindexDocuments], [Reindex], [ReindexChange], [ReindexStage],
+//     [ReindexProgress], [LeftOut], [ReindexEstimate], [ReindexFilter]
 //   - webhooks: [Webhook], [WebhookRequest], [WebhookSecret]; what they receive: [Event],
 //     [EndedJob], [EventType], [Delivery], [DeliveryState]
 //   - passages: [Passage] as the API returns it; [PassageText], [Range] and [ContentHash] as
 //     package chunk makes and names it; [SourceInfo], [OwnTitle] and [BaseName] for the title that
 //     is embedded
-//   - rules of keys: [NormaliseKey], [CheckKey], [PrefixUpperBound], [IsInvisible], [IsBidiControl]
+//   - rules of names and texts: [DefaultCollection], [CheckCollectionName], [CollectionPattern],
+//     [CheckLine], [MaxTitleBytes], [MaxModelBytes], [CheckText]
+//   - rules of keys: [NormaliseKey], [CheckKey], [MaxKeyBytes], [PrefixUpperBound], [IsInvisible],
+//     [IsBidiControl]
 //   - rules of metadata: [CanonicalMetadata], [MetadataError]
 //
 // The constants of an enumeration share a prefix: [DocumentReady] is a [DocumentState], [JobFailed]

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// maxKeyBytes is the maximum length of a normalised key, in bytes.
-const maxKeyBytes = 1024
+// MaxKeyBytes is the maximum length of a normalised key, in bytes.
+const MaxKeyBytes = 1024
 
 // NormaliseKey returns a key, or a prefix of one, in the form in which keys are stored and
 // compared: Unicode NFC. So é is the same key whether it is one character or two, as in file names
@@ -25,8 +25,8 @@ func CheckKey(key string) error {
 	switch {
 	case key == "":
 		return fmt.Errorf("key is missing: name the document, for example guide/start.md")
-	case len(key) > maxKeyBytes:
-		return fmt.Errorf("key is %d bytes long; the limit is %d bytes", len(key), maxKeyBytes)
+	case len(key) > MaxKeyBytes:
+		return fmt.Errorf("key is %d bytes long; the limit is %d bytes", len(key), MaxKeyBytes)
 	case !utf8.ValidString(key):
 		return fmt.Errorf("key %q is not UTF-8", key)
 	}
@@ -65,7 +65,7 @@ func PrefixUpperBound(prefix string) string {
 		}
 		return string(append(runes[:i], r))
 	}
-	return strings.Repeat(string(unicode.MaxRune), maxKeyBytes) // longer than a key
+	return strings.Repeat(string(unicode.MaxRune), MaxKeyBytes) // longer than a key
 }
 
 // changesShape reports whether the invisible character r changes how its neighbours are drawn, so

@@ -16,6 +16,9 @@ const (
 	ChangeChunking ReindexChange = "chunking" // splits originals again, and embeds passages that are new
 )
 
+// MaxReindexDocuments is the maximum number of documents that a reindex can name.
+const MaxReindexDocuments = 100
+
 // ReindexRequest says what to re-index and how. Zero fields keep the model and the chunking of the
 // active space. If Model names another model without dimensions, the server asks the model for
 // them.

@@ -6,12 +6,18 @@ import (
 	"github.com/google/uuid"
 )
 
+// Limits of the number of hits of a search.
+const (
+	DefaultHits = 10 // if the request names no limit
+	MaxHits     = 100
+)
+
 // SearchRequest is a search as the client sends it. Its fields are not checked yet.
 type SearchRequest struct {
 	Collection string // empty for the collection default
 	Query      string
 	Mode       string          // vector, or empty for it; the server refuses other modes
-	Limit      int             // maximum number of hits; 0 for the server's default
+	Limit      int             // maximum number of hits; 0 for DefaultHits; at most MaxHits
 	Threshold  *float64        // minimum score of a hit, -1 to 1; nil for none
 	KeyPrefix  string          // only documents whose key begins with it; empty for all
 	Metadata   json.RawMessage // a JSON object that a document's metadata must contain; empty for any

@@ -67,8 +67,8 @@ func (o headInfo) mergeMetadata(request json.RawMessage) (json.RawMessage, error
 // cleanTitle returns a title as one line of bounded length without control characters.
 func cleanTitle(s string) string {
 	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
-	for len(s) > maxTitleBytes {
-		cut := strings.ToValidUTF8(s[:maxTitleBytes], "")
+	for len(s) > document.MaxTitleBytes {
+		cut := strings.ToValidUTF8(s[:document.MaxTitleBytes], "")
 		s = strings.TrimSpace(cut)
 	}
 	return s

@@ -1,11 +1,8 @@
 package reindex
 
 import (
-	"regexp"
+	"cmp"
 	"slices"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -14,53 +11,30 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-const (
-	defaultCollection = "default"
-
-	maxNameBytes = 200
-	maxKeyBytes  = 1024
-	maxDocuments = 100
-	minTokens    = 16
-	maxTokens    = 8192
-)
-
-var collectionName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
-
 // checkRequest returns the request with its defaults filled in, or what is
 // wrong with it in whatever collection.
 func checkRequest(request document.ReindexRequest) (document.ReindexRequest, error) {
-	if request.Collection == "" && len(request.DocumentIDs) > 0 {
-		request.Collection = defaultCollection
+	if len(request.DocumentIDs) > 0 {
+		request.Collection = cmp.Or(request.Collection, document.DefaultCollection)
 	}
-	if request.Collection != "" && !collectionName.MatchString(request.Collection) {
-		return request, fault.New(fault.BadRequest,
-			"collection %q: want 1 to 128 letters, digits, '.', '_' and '-', beginning with a letter or digit", request.Collection)
+	if request.Collection != "" {
+		if err := document.CheckCollectionName(request.Collection); err != nil {
+			return request, fault.New(fault.BadRequest, "%v", err)
+		}
 	}
-	if err := checkText("model", request.Model.Name, maxNameBytes); err != nil {
-		return request, err
+	if err := document.CheckLine("model", request.Model.Name, document.MaxModelBytes); err != nil {
+		return request, fault.New(fault.BadRequest, "%v", err)
 	}
-	if err := checkText("key_prefix", request.KeyPrefix, maxKeyBytes); err != nil {
-		return request, err
+	if err := document.CheckLine("key_prefix", request.KeyPrefix, document.MaxKeyBytes); err != nil {
+		return request, fault.New(fault.BadRequest, "%v", err)
 	}
-	if len(request.DocumentIDs) > maxDocuments {
-		return request, fault.New(fault.BadRequest, "%d document ids; at most %d are taken: use a key prefix, or more requests", len(request.DocumentIDs), maxDocuments)
+	if n := len(request.DocumentIDs); n > document.MaxReindexDocuments {
+		return request, fault.New(fault.BadRequest, "%d document ids; the maximum is %d: use a key prefix, or several requests", n, document.MaxReindexDocuments)
 	}
 	if slices.Contains(request.DocumentIDs, uuid.Nil) {
 		return request, fault.New(fault.BadRequest, "document id %s is none", uuid.Nil)
 	}
 	return request, nil
-}
-
-// checkText checks the length and the characters of a name.
-func checkText(field, value string, limit int) error {
-	switch {
-	case len(value) > limit:
-		return fault.New(fault.BadRequest, "%s is %d bytes long; at most %d are taken", field, len(value), limit)
-	case !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl):
-		return fault.New(fault.BadRequest, "%s is not text: it has a control character or is not UTF-8", field)
-	default:
-		return nil
-	}
 }
 
 // check returns what is wrong with the request in its collection.
@@ -77,7 +51,7 @@ func (p plan) check() error {
 		value, low, high int
 	}{
 		{"dimensions", p.target.Model.Dimensions, 0, vector.MaxDimensions},
-		{"chunk_tokens", p.target.Chunking.Tokens, minTokens, maxTokens},
+		{"chunk_tokens", p.target.Chunking.Tokens, document.MinChunkTokens, document.MaxChunkTokens},
 		{"chunk_overlap", p.target.Chunking.Overlap, 0, p.target.Chunking.Tokens / 2},
 	} {
 		if field.value < field.low || field.value > field.high {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/seed-7a112592/gristmill/internal/embedding"
 	"github.com/seed-7a112592/gristmill/internal/fault"
@@ -43,12 +42,9 @@ func NewService(config Config) (*Service, error) {
 }
 
 const (
-	defaultCollection = "default"
-	defaultLimit      = 10
-	maxLimit          = 100
-	maxQueryBytes     = 8 << 10
-	noThreshold       = -2 // below every cosine similarity
-	maxSwitches       = 3  // maximum number of changes of the active space that one search follows
+	maxQueryBytes = 8 << 10
+	noThreshold   = -2 // below every cosine similarity
+	maxSwitches   = 3  // maximum number of changes of the active space that one search follows
 
 	// defaultRetryAfter is when a client should try again if the provider does not say.
 	defaultRetryAfter = 5 * time.Second
@@ -124,9 +120,8 @@ func (s *Service) embedQuestion(ctx context.Context, model document.Model, quest
 // checkRequest returns the request with defaults filled in. It returns fault.BadRequest if the
 // request is invalid.
 func checkRequest(request document.SearchRequest) (document.SearchRequest, error) {
-	if request.Collection == "" {
-		request.Collection = defaultCollection
-	}
+	request.Collection = cmp.Or(request.Collection, document.DefaultCollection)
+	request.Limit = cmp.Or(request.Limit, document.DefaultHits)
 	switch request.Mode {
 	case "", "vector":
 	case "keyword", "hybrid":
@@ -141,15 +136,12 @@ func checkRequest(request document.SearchRequest) (document.SearchRequest, error
 		return request, fault.New(fault.BadRequest, "query is %d bytes long; the maximum is %d", len(request.Query), maxQueryBytes)
 	}
 	for field, value := range map[string]string{"query": request.Query, "filter.key_prefix": request.KeyPrefix, "collection": request.Collection} {
-		if !utf8.ValidString(value) || strings.ContainsRune(value, 0) {
-			return request, fault.New(fault.BadRequest, "%s is not valid text: it contains a NUL character or is not UTF-8", field)
+		if err := document.CheckText(value); err != nil {
+			return request, fault.New(fault.BadRequest, "%s %v", field, err)
 		}
 	}
-	if request.Limit == 0 {
-		request.Limit = defaultLimit
-	}
-	if request.Limit < 1 || request.Limit > maxLimit {
-		return request, fault.New(fault.BadRequest, "limit is %d; want 1 to %d", request.Limit, maxLimit)
+	if request.Limit < 1 || request.Limit > document.MaxHits {
+		return request, fault.New(fault.BadRequest, "limit is %d; want 1 to %d", request.Limit, document.MaxHits)
 	}
 	if len(request.Metadata) > 0 {
 		canonical, err := document.CanonicalMetadata(request.Metadata)

@@ -62,9 +62,6 @@ type Metrics interface {
 	ObserveRequest(route, method string, status int, d time.Duration)
 }
 
-// defaultCollection is the one that is meant where none is named.
-const defaultCollection = "default"
-
 // server answers requests: mux finds the handler, api describes it.
 type server struct {
 	Config

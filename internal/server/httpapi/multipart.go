@@ -145,7 +145,7 @@ func newForm(r *http.Request) (*form, error) {
 	f := &form{
 		parts:  multipart.NewReader(r.Body, params["boundary"]),
 		keys:   map[[2]string]int{},
-		fields: document.UploadRequest{Condition: condition, Collection: defaultCollection, IdempotencyKey: key, MaxSize: max(0, r.ContentLength)},
+		fields: document.UploadRequest{Condition: condition, Collection: document.DefaultCollection, IdempotencyKey: key, MaxSize: max(0, r.ContentLength)},
 	}
 	if err := f.next(); err != nil {
 		return nil, err
@@ -216,7 +216,7 @@ func fileKey(part *multipart.Part) (string, error) {
 	_, parameters, err := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
 	name := parameters["filename"]
 	if err == nil {
-		err = checkText(name)
+		err = document.CheckText(name)
 	}
 	if err != nil {
 		return "", fault.Wrap(fault.BadRequest, err, "the name of a file %v", err)
@@ -240,7 +240,7 @@ func (f *form) readField(part *multipart.Part) error {
 	if len(value) > maxFieldBytes {
 		return fault.New(fault.TooLarge, "form field %q is larger than %d bytes", name, maxFieldBytes)
 	}
-	if err := checkText(string(value)); err != nil {
+	if err := document.CheckText(string(value)); err != nil {
 		return fault.Wrap(fault.BadRequest, err, "form field %q %v", name, err)
 	}
 	if !setField(&f.fields, name, string(value)) {

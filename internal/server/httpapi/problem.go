@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"math"
 	"net/http"
 	"strconv"
@@ -32,11 +31,6 @@ type FieldError struct {
 	Location string `json:"location" doc:"Where the field stands." example:"body.limit"`
 	Message  string `json:"message" doc:"What is wrong with it." example:"expected integer"`
 }
-
-var (
-	errNotUTF8 = errors.New("is not valid UTF-8")
-	errNUL     = errors.New("contains a NUL character")
-)
 
 // statusClientGone is what the log shows when the client did not stay for the
 // answer. It is nginx's; HTTP has none.

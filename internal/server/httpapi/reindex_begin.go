@@ -12,18 +12,15 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// maxModelName bounds a model's name, in bytes.
-const maxModelName = 200
-
 // ReindexBody says what to re-index, and how. What is empty is refused rather
 // than taken for everything.
 type ReindexBody struct {
-	Collection   string      `json:"collection,omitempty" minLength:"1" doc:"Only this collection; every one if left out, unless documents are named."`
+	Collection   string      `json:"collection,omitempty" minLength:"1" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$" patternDescription:"1 to 128 letters, digits, '.', '_' and '-', beginning with a letter or digit" doc:"Only this collection; every one if left out, unless documents are named."`
 	Model        string      `json:"model,omitempty" minLength:"1" maxLength:"200" doc:"Embed with this model, in place of the one that the collection is served with; at most 200 bytes."`
 	Dimensions   int         `json:"dimensions,omitempty" minimum:"1" maximum:"16000" doc:"Length of the model's vectors; another model than the live one is asked for it when it is left out."`
 	ChunkTokens  int         `json:"chunk_tokens,omitempty" minimum:"16" maximum:"8192" doc:"Most tokens (cl100k_base) of a passage."`
 	ChunkOverlap *int        `json:"chunk_overlap,omitempty" minimum:"0" maximum:"4096" doc:"Tokens that a passage repeats of the one before it: at most half of chunk_tokens."`
-	KeyPrefix    string      `json:"key_prefix,omitempty" minLength:"1" doc:"Only documents whose key begins so. Not where the model or the chunking changes: that is of a whole collection."`
+	KeyPrefix    string      `json:"key_prefix,omitempty" minLength:"1" maxLength:"1024" doc:"Only documents whose key begins so. Not where the model or the chunking changes: that is of a whole collection."`
 	DocumentIDs  []uuid.UUID `json:"document_ids,omitempty" format:"uuid" minItems:"1" maxItems:"100" doc:"Only these documents, as with key_prefix; of the collection default if none is named."`
 	DocumentID   *uuid.UUID  `json:"document_id,omitempty" format:"uuid" doc:"Only this document: the same as document_ids with one."`
 	Force        bool        `json:"force,omitempty" doc:"Redo documents that are whole too. What has a vector is not embedded again all the same."`
@@ -32,8 +29,8 @@ type ReindexBody struct {
 
 // request checks what a schema cannot say.
 func (b ReindexBody) request() (document.ReindexRequest, error) {
-	if len(b.Model) > maxModelName {
-		return document.ReindexRequest{}, fault.New(fault.BadRequest, "body.model: the name has %d bytes; at most %d are accepted", len(b.Model), maxModelName)
+	if err := document.CheckLine("body.model", b.Model, document.MaxModelBytes); err != nil {
+		return document.ReindexRequest{}, fault.New(fault.BadRequest, "%v", err)
 	}
 	documents := b.DocumentIDs
 	if b.DocumentID != nil {
@@ -44,7 +41,7 @@ func (b ReindexBody) request() (document.ReindexRequest, error) {
 	}
 	collection := b.Collection
 	if len(documents) > 0 {
-		collection = cmp.Or(collection, defaultCollection)
+		collection = cmp.Or(collection, document.DefaultCollection)
 	}
 	return document.ReindexRequest{
 		Collection:  collection,

@@ -9,12 +9,12 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
+	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // ServeHTTP gives the request its id, answers it, and writes it down.
@@ -157,22 +157,10 @@ func checkQuery(u *url.URL) error {
 			return fault.New(fault.BadRequest, "query parameter %q is given %d times; give it once", name, len(all))
 		}
 		for _, value := range append(all, name) {
-			if err := checkText(value); err != nil {
+			if err := document.CheckText(value); err != nil {
 				return fault.Wrap(fault.BadRequest, err, "query parameter %q %v", name, err)
 			}
 		}
 	}
 	return nil
-}
-
-// checkText says what keeps s from being text.
-func checkText(s string) error {
-	switch {
-	case !utf8.ValidString(s):
-		return errNotUTF8
-	case strings.ContainsRune(s, 0):
-		return errNUL
-	default:
-		return nil
-	}
 }

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -24,6 +25,10 @@ type Uploader interface {
 
 func (s *server) routeUploads() {
 	text := &huma.Schema{Type: huma.TypeString}
+	collection := &huma.Schema{Type: huma.TypeString, Pattern: document.CollectionPattern, Default: document.DefaultCollection}
+	// JSON Schema counts characters, and a text has at least as many bytes.
+	name := &huma.Schema{Type: huma.TypeString, MaxLength: new(document.MaxKeyBytes)}
+	title := &huma.Schema{Type: huma.TypeString, MaxLength: new(document.MaxTitleBytes)}
 	binary := &huma.Schema{Type: huma.TypeString, Format: "binary"}
 	key := &huma.Param{Name: idempotencyHeader, In: "header", Schema: idempotencyKeySchema(),
 		Description: "Sent again with the same key, within 24 hours, the same upload gets the same answer and is not made twice, " +
@@ -55,9 +60,9 @@ func (s *server) routeUploads() {
 		Path:        "/v1/documents",
 		Summary:     "Upload a document as it is, of any size",
 		Parameters: []*huma.Param{
-			{Name: "collection", In: "query", Description: "Made on first use; default if left out.", Schema: text},
-			{Name: "key", In: "query", Description: "Names the document in its collection.", Required: true, Schema: text},
-			{Name: "title", In: "query", Schema: text},
+			{Name: "collection", In: "query", Description: "Made on first use; default if left out.", Schema: collection},
+			{Name: "key", In: "query", Description: fmt.Sprintf("Names the document in its collection: at most %d bytes.", document.MaxKeyBytes), Required: true, Schema: name},
+			{Name: "title", In: "query", Description: fmt.Sprintf("At most %d bytes.", document.MaxTitleBytes), Schema: title},
 			{Name: "metadata", In: "query", Description: "A JSON object.", Schema: text},
 			key, conditions[0], conditions[1],
 		},
@@ -81,7 +86,7 @@ func (s *server) routeUploads() {
 			"multipart/form-data": {Schema: &huma.Schema{
 				Type: huma.TypeObject,
 				Properties: map[string]*huma.Schema{
-					"collection": text, "key": text, "title": text, "metadata": text, "file": binary,
+					"collection": collection, "key": name, "title": title, "metadata": text, "file": binary,
 				},
 				Required: []string{"file"},
 			}},
@@ -120,7 +125,7 @@ func (s *server) putDocument(w http.ResponseWriter, r *http.Request) {
 
 // putRequest reads the query and headers of a PUT.
 func (s *server) putRequest(r *http.Request) (document.UploadRequest, error) {
-	request := document.UploadRequest{Collection: defaultCollection, MediaType: r.Header.Get("Content-Type"), MaxSize: max(0, r.ContentLength)}
+	request := document.UploadRequest{Collection: document.DefaultCollection, MediaType: r.Header.Get("Content-Type"), MaxSize: max(0, r.ContentLength)}
 	var err error
 	if request.IdempotencyKey, err = idempotencyKey(r.Header); err != nil {
 		return request, err

@@ -1,17 +1,17 @@
 package httpapi
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // maxJSONBytes bounds a JSON body.
@@ -35,8 +35,8 @@ func encodeJSON(w io.Writer, v any) error {
 // that are not UTF-8, which json.Unmarshal would replace, and NUL characters,
 // which JSON can spell and databases cannot store.
 func decodeJSON(data []byte, v any) error {
-	if !utf8.Valid(data) {
-		return errNotUTF8
+	if err := document.CheckText(string(data)); err != nil {
+		return err
 	}
 	err := json.Unmarshal(data, v)
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
@@ -45,30 +45,31 @@ func decodeJSON(data []byte, v any) error {
 	if err != nil {
 		return err
 	}
-	if parsed, ok := v.(*any); ok && containsNUL(*parsed) {
-		return errNUL
+	if parsed, ok := v.(*any); ok {
+		return checkStrings(*parsed)
 	}
 	return nil
 }
 
-func containsNUL(v any) bool {
+// checkStrings checks the strings and names in a JSON value with document.CheckText.
+func checkStrings(v any) error {
 	switch v := v.(type) {
 	case string:
-		return strings.ContainsRune(v, 0)
+		return document.CheckText(v)
 	case []any:
 		for _, item := range v {
-			if containsNUL(item) {
-				return true
+			if err := checkStrings(item); err != nil {
+				return err
 			}
 		}
 	case map[string]any:
 		for name, item := range v {
-			if containsNUL(name) || containsNUL(item) {
-				return true
+			if err := cmp.Or(document.CheckText(name), checkStrings(item)); err != nil {
+				return err
 			}
 		}
 	}
-	return false
+	return nil
 }
 
 // statusOverrider is huma's view of a request, with a status that can be changed

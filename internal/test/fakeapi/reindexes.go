@@ -81,12 +81,12 @@ func (s *Server) reindex(w http.ResponseWriter, r *http.Request) {
 	s.reindexBodies = append(s.reindexBodies, text)
 	all := s.Collections
 	if all == nil {
-		all = []string{"default"}
+		all = []string{document.DefaultCollection}
 	}
 	collections := all
 	named := body.Collection != "" || len(body.DocumentIDs) > 0
 	if named {
-		collections = []string{cmp.Or(body.Collection, "default")}
+		collections = []string{cmp.Or(body.Collection, document.DefaultCollection)}
 	}
 	var started []*document.Reindex
 	var estimates []document.ReindexEstimate
