@@ -169,11 +169,7 @@ func (r Reindex) Resume(now time.Time) (Reindex, error) {
 	case active.Model == r.Wanted.Model && active.Chunking == r.Wanted.Chunking:
 		r.To = r.Collection.Active // another has built it: little is left to do
 	case space.ID == r.To && space.IsRetained(now):
-		if failed {
-			space.RetryLeftOut = true
-			r.Progress.DocumentsDone -= r.Progress.LeftOutCount
-			r.Progress.LeftOut, r.Progress.LeftOutCount = nil, 0
-		}
+		space.RetryLeftOut = failed
 		r.Collection = r.Collection.withSpace(space).retain(r.To)
 	default:
 		next, err := r.findOrAddTarget(now)
@@ -182,7 +178,7 @@ func (r Reindex) Resume(now time.Time) (Reindex, error) {
 		}
 		r = next.resetProgress()
 	}
-	return r.restart(), nil
+	return r.restartAfter(failed), nil
 }
 
 // resumeReverting goes on with the way back, while there is one.
@@ -194,8 +190,20 @@ func (r Reindex) resumeReverting(now time.Time) (Reindex, error) {
 	case !there || !space.IsRetained(now):
 		return r, fault.New(fault.Conflict, "reindex %s cannot go on reverting: the space that it was going back to is gone", r.ID)
 	}
-	r.Collection = r.Collection.retain(r.From)
-	return r.restart(), nil
+	failed := r.State == document.JobFailed
+	space.RetryLeftOut = failed
+	r.Collection = r.Collection.withSpace(space).retain(r.From)
+	return r.restartAfter(failed), nil
+}
+
+// restartAfter queues the reindex again. After a failure, documents that were left out
+// do not count as done: they are tried again.
+func (r Reindex) restartAfter(failed bool) Reindex {
+	if failed {
+		r.Progress.DocumentsDone -= r.Progress.LeftOutCount
+		r.Progress.LeftOut, r.Progress.LeftOutCount = nil, 0
+	}
+	return r.restart()
 }
 
 // Cancel ends the reindex as cancelled. The space that it was building is kept for the retention time.
@@ -300,18 +308,18 @@ type RequeueCandidate struct {
 	HasSpaceVersion bool              // the published version is said to be whole in the active space
 	Complete        bool              // and all of its places and passages are there
 	LeftOut         bool              // it cannot stand in the space
-	HasActiveJob    bool              // the newest version has a job that may come to something
-	RequeuedJob     document.JobState // of the newest version's job, if the reindex has made it; else empty
+	HasActiveJob    bool              // the newest version has an unended job whose knowledge task has not failed
+	RequeuedJob     document.JobState // state of the newest version's job if the reindex made it; otherwise empty
 }
 
-// ShouldRequeue reports whether the reindex gives a document a next version. What it has
-// redone already it redoes only if that has come to nothing.
+// ShouldRequeue reports whether the reindex gives a document a next version. A document
+// that it has given one already gets another only if that job did not succeed.
 func (r Reindex) ShouldRequeue(d RequeueCandidate) bool {
 	switch {
 	case d.HasActiveJob:
 		return false
 	case d.RequeuedJob != "":
-		return d.RequeuedJob.Ended() && d.RequeuedJob != document.JobSucceeded
+		return d.RequeuedJob != document.JobSucceeded
 	default:
 		return r.Force || d.Published != d.Newest || !d.Complete || d.LeftOut
 	}

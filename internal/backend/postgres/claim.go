@@ -8,7 +8,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
@@ -69,25 +68,6 @@ func (s *Store) claimTask(ctx context.Context, ref task.Ref, lease uuid.UUID, tt
 	return work, err
 }
 
-// beginAttempt counts the attempt that a claim begins, and the crash of a worker
-// that has let go of what is running; held is the lease that it is under, if any,
-// and wait how long it may not be claimed. What is under the lease of the claim
-// itself has been begun by it, and the answer was lost.
-func beginAttempt(work *task.Work, held *uuid.UUID, state document.JobState, wait time.Duration) error {
-	switch {
-	case held != nil && *held == work.Lease:
-		return nil
-	case wait > 0 && state == document.JobRunning:
-		return fault.New(fault.Conflict, "another worker holds the lease of the task")
-	case wait > 0:
-		return fault.New(fault.Unavailable, "the task is to be tried again later").WithRetryAfter(wait)
-	case state == document.JobRunning:
-		work.Crashes++
-	}
-	work.Attempt++
-	return nil
-}
-
 // queueWork reads the work of a task that was claimed. What an earlier attempt has
 // placed goes: an attempt's places are all its own.
 func queueWork(ctx context.Context, batch *pgx.Batch, is lifecycle.Job, work *task.Work) (err error) {
@@ -133,7 +113,7 @@ func (s *Store) RecordOutcome(ctx context.Context, work task.Work, outcome task.
 	defer wrapError(&err, "settle %s: %s", work, outcome.Verdict)
 	return s.inTenantCommitBatch(ctx, func(tx pgx.Tx) (*pgx.Batch, error) {
 		if work.Kind == task.KindReindex {
-			return nil, writeReindexOutcome(ctx, tx, work, outcome)
+			return nil, s.recordReindexOutcome(ctx, tx, work, outcome)
 		}
 		was, err := lockLeasedTask(ctx, tx, work)
 		if err != nil {

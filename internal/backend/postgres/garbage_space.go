@@ -11,35 +11,22 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/garbage"
 )
 
-// scheduleSpaceDrop has a space $1 be dropped after $3, and until then be written to or
-// not ($2), and lists it. One without a length of vectors has nothing to be kept.
-const scheduleSpaceDrop = `
-	WITH s AS (
-		UPDATE spaces SET written    = $2 AND dimensions > 0,
-		                  drop_after = CASE WHEN dimensions > 0 THEN clock_timestamp() + $3::interval ELSE '-infinity' END
-		WHERE id = $1
-		RETURNING id, drop_after
-	)
-	INSERT INTO garbage (kind, space, due_at) SELECT 'space', id, greatest(drop_after, now()) FROM s`
-
-// collectSpace removes a space whose time is over: first its own table, then, up to
-// limit at a time, what names its passages, those in the shared table, and the
-// space itself last. When the first is done, it is dropped since the beginning of
-// time, and never comes back.
+// collectSpace removes a space that is no longer retained: first its own table, then, up
+// to limit rows at a time, what names its passages, those in the shared table, and the
+// space itself last. When the first is done, drop_after is '-infinity', and the space is
+// never used again.
 //
-// The entry of a space that is kept is dropped: leaving it lists it again.
+// The entry of a space that is used again is deleted: retiring it adds another.
 func collectSpace(ctx context.Context, tx pgx.Tx, g garbage.Entry, ahead time.Duration, limit int) (more bool, err error) {
-	var over, partition bool
-	err = tx.QueryRow(ctx, `
-		SELECT coalesce(drop_after <= clock_timestamp() + $2::interval, false), drop_after > '-infinity'
-		FROM spaces WHERE id = $1 AND drop_after IS NOT NULL`, g.SpaceID, ahead).Scan(&over, &partition)
+	var removing bool
+	err = tx.QueryRow(ctx, `SELECT `+isBeingRemoved+` FROM spaces s WHERE s.id = $1`, g.SpaceID).Scan(&removing)
 	switch {
-	case isNoRows(err) || err == nil && !over:
+	case isNoRows(err):
 		return false, deleteGarbageEntries(ctx, tx, g)
 	case err != nil:
 		return false, err
-	case partition:
-		return true, dropSpacePassages(ctx, tx, g, ahead)
+	case !removing:
+		return dropSpacePassages(ctx, tx, g, ahead)
 	}
 	removed, err := deleteSpaceRows(ctx, tx, g.SpaceID, limit)
 	if err != nil {
@@ -51,27 +38,35 @@ func collectSpace(ctx context.Context, tx pgx.Tx, g garbage.Entry, ahead time.Du
 	return true, nil
 }
 
-// dropSpacePassages drops the passages of a space, unless somebody has come to need
-// it. Readers are not kept waiting for long: when they are in the way, the entry
-// is postponed. The second statement begins when the collection is locked.
-func dropSpacePassages(ctx context.Context, tx pgx.Tx, g garbage.Entry, ahead time.Duration) error {
-	if _, err := tx.Exec(ctx, `
-		SELECT FROM collections WHERE id = (SELECT collection FROM spaces WHERE id = $1) FOR NO KEY UPDATE`, g.SpaceID); err != nil {
-		return err
-	}
-	tag, err := tx.Exec(ctx, `
-		UPDATE spaces s SET written = false, drop_after = '-infinity'
-		FROM collections c
-		WHERE s.id = $1 AND c.id = s.collection AND c.active_space <> s.id
-		  AND s.drop_after <= clock_timestamp() + $2::interval AND s.drop_after > '-infinity'
-		  AND NOT `+isBeingBuilt, g.SpaceID, ahead)
+// isBeingRemoved is the condition for the rows of a space s to be on their way out.
+const isBeingRemoved = `coalesce(s.drop_after = '-infinity', false)`
+
+// dropSpacePassages drops the passages of a space, unless it is needed again. Readers do
+// not wait for long: when they are in the way, the entry is postponed. The statements
+// behind the first one begin when the collection is locked.
+func dropSpacePassages(ctx context.Context, tx pgx.Tx, g garbage.Entry, ahead time.Duration) (more bool, err error) {
+	c, err := lockCollection(ctx, tx, `c.id = (SELECT collection FROM spaces WHERE id = $1)`, g.SpaceID)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if tag.RowsAffected() == 0 {
-		return fault.New(fault.Conflict, "it is needed again")
+	var built, removing bool
+	if err := tx.QueryRow(ctx, `SELECT `+isBeingBuilt+`, `+isBeingRemoved+` FROM spaces s WHERE s.id = $1`, g.SpaceID).Scan(&built, &removing); err != nil && !isNoRows(err) {
+		return false, err
 	}
-	return dropOwnTable(ctx, tx, g.SpaceID)
+	if removing { // since collectSpace looked
+		return true, nil
+	}
+	needed, err := c.CollectSpace(g.SpaceID, built, ahead, c.now)
+	switch {
+	case err != nil:
+		return false, err
+	case needed:
+		return false, deleteGarbageEntries(ctx, tx, g)
+	}
+	if _, err := tx.Exec(ctx, `UPDATE spaces SET written = false, drop_after = '-infinity' WHERE id = $1`, g.SpaceID); err != nil {
+		return false, err
+	}
+	return true, dropOwnTable(ctx, tx, g.SpaceID)
 }
 
 // dropOwnTable drops a space's own table, if it has one, once nobody writes to the

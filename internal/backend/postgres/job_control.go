@@ -10,8 +10,6 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-const reasonCancelledOnRequest = lifecycle.ReasonOnRequest
-
 // CancelJob ends the job's unended tasks as cancelled.
 func (s *Store) CancelJob(ctx context.Context, id uuid.UUID) (cancelled document.Job, err error) {
 	defer wrapError(&err, "cancel job %s", id)

@@ -256,21 +256,6 @@ func TestOpenRefusesUnfitRolesAndSchemas(t *testing.T) {
 	}
 }
 
-func TestEnsureCollectionRefusesImpossibleDimensions(t *testing.T) {
-	t.Parallel()
-	s := openStore(t)
-	ctx := tenant.With(t.Context(), storetest.OtherTenant)
-	for _, dimensions := range []int{-1, 16001} {
-		_, err := s.EnsureCollection(ctx, "c", document.Model{Name: "m", Dimensions: dimensions}, document.Chunking{Tokens: 1})
-		if !fault.Is(err, fault.BadRequest) {
-			t.Errorf("%d dimensions: got %v, want a bad request", dimensions, err)
-		}
-	}
-	if _, err := s.Collection(ctx, "c"); !fault.Is(err, fault.NotFound) {
-		t.Errorf("the collection: got %v, want it not found", err)
-	}
-}
-
 // Keys of before are in normal form, but for those that would collide.
 func TestMigrateBringsKeysIntoNormalForm(t *testing.T) {
 	t.Parallel()

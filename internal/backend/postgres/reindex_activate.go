@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -29,63 +29,47 @@ const activationTries = 3
 // the space since documents were counted.
 var errPublishedMeanwhile = errors.New("a document was published without the space")
 
-// ActivateSpace makes the space that a reindex has built the live one, and ends the
-// reindex. It counts without a lock what is missing: the lock is held only to see
-// that nothing has come to be missing since.
+// ActivateSpace makes the space that a reindex has built the active one, and ends the
+// reindex. It counts what is missing without a lock, and holds the lock only to check
+// that no document has come to be missing since.
 func (s *Store) ActivateSpace(ctx context.Context, work task.Work, keep time.Duration, progress document.ReindexProgress) (err error) {
 	defer wrapError(&err, "switch collection %q to space %d", work.Collection, work.Space.ID)
-	for try := 1; ; try++ {
-		var r lockedReindex
+	for range activationTries {
+		var r reindex
 		var missed int64
 		if err := s.inTenant(ctx, func(tx pgx.Tx) (err error) {
 			if r, err = lockLeasedReindex(ctx, tx, work); err != nil {
 				return err
 			}
-			missed, err = readMissedPublications(ctx, tx, r.collection, r.targetSpace())
+			if err := r.state.CheckChange(true); err != nil {
+				return err
+			}
+			missed, err = readMissedPublications(ctx, tx, r.state.Collection.ID, r.state.Builds())
 			return err
 		}); err != nil {
 			return err
 		}
-		target := r.targetSpace()
-		found, err := s.countMissing(ctx, r.collection, target)
+		found, err := s.countMissing(ctx, r.state.Collection.ID, r.state.Builds())
 		switch {
 		case err != nil:
 			return err
 		case found.documents > 0:
-			return errSpaceIncomplete(found.documents, target)
+			return lifecycle.DocumentsMissing(found.documents, r.state.Builds())
 		}
+		whole := progress
+		whole.AddLeftOut(found.failed.LeftOutCount, found.failed.LeftOut...)
 		err = s.inTenant(ctx, func(tx pgx.Tx) error {
 			r, err := lockLeasedReindex(ctx, tx, work)
 			if err != nil {
 				return err
 			}
-			if err := activateSpace(ctx, tx, r, target, missed, keep); err != nil {
-				return err
-			}
-			r.Progress = progress
-			r.Progress.AddLeftOut(found.failed.LeftOutCount, found.failed.LeftOut...)
-			return finishActivation(ctx, tx, r)
+			return s.switchSpace(ctx, tx, r, r.state.ActivateSpace(whole, keep, r.now), missed)
 		})
 		if !errors.Is(err, errPublishedMeanwhile) {
 			return err
 		}
-		if try == activationTries {
-			return fault.New(fault.Conflict, "documents go on being published without space %d", target)
-		}
 	}
-}
-
-func errSpaceIncomplete(missing, space int64) error {
-	return fault.New(fault.Conflict, "%d documents are not whole in space %d", missing, space)
-}
-
-// finishActivation ends a reindex whose space is live by now.
-func finishActivation(ctx context.Context, tx pgx.Tx, r lockedReindex) error {
-	stage := document.StageDone
-	if r.Stage == document.StageReverting {
-		stage = document.StageReverted
-	}
-	return endReindex(ctx, tx, r, document.JobSucceeded, stage, "")
+	return lifecycle.MissedPublications(work.Space.ID)
 }
 
 // readMissedPublications returns how often a version became live without a space that is
@@ -99,35 +83,30 @@ func readMissedPublications(ctx context.Context, tx pgx.Tx, collection uuid.UUID
 	return missed, err
 }
 
-// activateSpace makes a space the collection's live one, or fails with errMissed when a
-// version became live without it since missed was read. The space that was live is
-// dropped after keep, and goes on being written until then, so that one can go
-// back to it at once, unless this was the way back already.
+// switchSpace saves the state of a reindex in which the space that it builds is the active
+// one. It returns errPublishedMeanwhile when a version was published without the space
+// since missed was read.
 //
 // The lock that publishing shares comes last: what is done under it does not grow
 // with the collection.
-func activateSpace(ctx context.Context, tx pgx.Tx, r lockedReindex, target, missed int64, keep time.Duration) error {
-	if target == r.activeSpace {
-		return nil
+func (s *Store) switchSpace(ctx context.Context, tx pgx.Tx, was reindex, is lifecycle.Reindex, missed int64) error {
+	before, c := was.state.Collection.Active, is.Collection
+	if before != c.Active {
+		if _, err := tx.Exec(ctx, setLeftOutStates, c.ID, before, c.Active); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, lockPublishingExclusive, c.ID); err != nil {
+			return err
+		}
+		var now int64
+		if err := tx.QueryRow(ctx, `SELECT missed_publications FROM spaces WHERE id = $1 FOR NO KEY UPDATE`, c.Active).Scan(&now); err != nil {
+			return err
+		}
+		if now != missed {
+			return errPublishedMeanwhile
+		}
 	}
-	if _, err := tx.Exec(ctx, setLeftOutStates, r.collection, r.activeSpace, target); err != nil {
-		return err
-	}
-	if _, err := tx.Exec(ctx, lockPublishingExclusive, r.collection); err != nil {
-		return err
-	}
-	var now int64
-	if err := tx.QueryRow(ctx, `SELECT missed_publications FROM spaces WHERE id = $1 FOR NO KEY UPDATE`, target).Scan(&now); err != nil {
-		return err
-	}
-	if now != missed {
-		return errPublishedMeanwhile
-	}
-	var batch pgx.Batch
-	batch.Queue(`UPDATE collections SET active_space = $2 WHERE id = $1`, r.collection, target)
-	batch.Queue(`UPDATE spaces SET written = true, drop_after = NULL WHERE id = $1`, target)
-	batch.Queue(scheduleSpaceDrop, r.activeSpace, r.Stage != document.StageReverting, keep)
-	return tx.SendBatch(ctx, &batch).Close()
+	return s.saveReindex(ctx, tx, was, is)
 }
 
 // setLeftOutStates has documents of collection $1 whose live version is left out of

@@ -1,11 +1,13 @@
 package postgres_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/original"
@@ -41,8 +43,12 @@ func TestVerifyFindsDamage(t *testing.T) {
 				t.Fatalf("before: %v", err)
 			}
 			execute(t, r.owner, fmt.Sprintf(damage, r.reindex.Space.ID, version.DocumentID))
+			missed := r.missedPublications(t, ctx)
 			if err := r.VerifySpace(ctx, r.reindex, 10); !fault.Is(err, fault.Conflict) {
 				t.Errorf("got %v, want a conflict", err)
+			}
+			if name != "space version lost" && r.missedPublications(t, ctx) == missed { // that one is missing already
+				t.Error("a switch that has counted the documents already does not notice")
 			}
 			if missing, err := r.MissingVersions(ctx, r.reindex, uuid.Nil, 10); err != nil || len(missing) != 1 {
 				t.Errorf("got %+v unplaced, %v, want the document", missing, err)
@@ -53,6 +59,17 @@ func TestVerifyFindsDamage(t *testing.T) {
 			}
 		})
 	}
+}
+
+// missedPublications returns what a switch to the space compares.
+func (r rebuildingStore) missedPublications(t *testing.T, ctx context.Context) (missed int64) {
+	t.Helper()
+	if err := r.InTenant(ctx, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, `SELECT missed_publications FROM spaces WHERE id = $1`, r.reindex.Space.ID).Scan(&missed)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return missed
 }
 
 // A reindex without a change redoes what has lost rows, and nothing else.

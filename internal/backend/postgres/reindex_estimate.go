@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/rebuild"
 	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -22,12 +23,12 @@ func (s *Store) EstimateReindex(ctx context.Context, request document.ReindexReq
 		if err != nil {
 			return err
 		}
-		return checkDocumentsExist(ctx, tx, c, request.DocumentIDs)
+		return checkDocumentsExist(ctx, tx, c.ID, request)
 	}); err != nil {
 		return document.ReindexEstimate{}, err
 	}
 	space, change := rebuild.TargetSpace(request, c.ActiveSpace)
-	if err := checkDimensions(space.Model); err != nil {
+	if err := lifecycle.CheckModel(space.Model); err != nil {
 		return document.ReindexEstimate{}, err
 	}
 	estimate = document.ReindexEstimate{
@@ -77,11 +78,11 @@ func (s *Store) DocumentsToRedo(ctx context.Context, request document.ReindexReq
 
 // documentsToRedo returns the documents that a reindex without a change would redo.
 func (s *Store) documentsToRedo(ctx context.Context, c vector.Collection, request document.ReindexRequest) ([]uuid.UUID, error) {
-	var r lockedReindex
-	r.collection, r.activeSpace, r.KeyPrefix, r.DocumentIDs, r.Force = c.ID, c.ActiveSpace.ID, request.KeyPrefix, request.DocumentIDs, request.Force
+	r := reindex{Reindex: document.Reindex{KeyPrefix: request.KeyPrefix, DocumentIDs: request.DocumentIDs},
+		state: lifecycle.Reindex{Force: request.Force, Collection: lifecycle.Collection{ID: c.ID, Active: c.ActiveSpace.ID}}}
 	ids := []uuid.UUID{}
 	for after := uuid.Nil; ; {
-		var page []documentSpaceState
+		var page []lifecycle.RequeueCandidate
 		if err := s.inTenant(ctx, func(tx pgx.Tx) (err error) {
 			page, err = readDocumentStates(ctx, tx, r.scope(), after)
 			return err
@@ -89,11 +90,11 @@ func (s *Store) documentsToRedo(ctx context.Context, c vector.Collection, reques
 			return ids, err
 		}
 		for _, d := range page {
-			if r.redoes(d) {
-				ids = append(ids, d.id)
+			if r.state.ShouldRequeue(d) {
+				ids = append(ids, d.DocumentID)
 			}
 		}
-		after = page[len(page)-1].id
+		after = page[len(page)-1].DocumentID
 	}
 }
 

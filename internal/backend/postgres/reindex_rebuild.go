@@ -26,17 +26,20 @@ func (s *Store) PlanRebuild(ctx context.Context, work task.Work) (rebuild rebuil
 		if err != nil {
 			return err
 		}
+		if err := r.state.CheckChange(true); err != nil {
+			return err
+		}
 		progress := r.Progress
 		progress.Documents = progress.DocumentsDone + found.documents
 		progress.Bytes = progress.BytesDone + found.bytes
 		if _, err := tx.Exec(ctx, `UPDATE reindexes SET progress = $2 WHERE id = $1`, r.ID, progress); err != nil {
 			return err
 		}
-		rebuild.Checkpoint = r.checkpoint
-		if rebuild.From, err = readSpace(ctx, tx, r.activeSpace); err != nil {
+		rebuild.Checkpoint = r.state.Checkpoint
+		if rebuild.From, err = readSpace(ctx, tx, r.state.Collection.Active); err != nil {
 			return err
 		}
-		if rebuild.To, err = readSpace(ctx, tx, r.targetSpace()); err != nil {
+		if rebuild.To, err = readSpace(ctx, tx, r.state.Builds()); err != nil {
 			return err
 		}
 		rebuild.Reindex, err = readReindex(ctx, tx, r.ID)

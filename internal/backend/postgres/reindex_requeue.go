@@ -7,9 +7,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/rebuild"
 	"github.com/seed-7a112592/gristmill/internal/task"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // RequeueDocuments gives documents a next version with the same original and settings,
@@ -25,7 +25,7 @@ func (s *Store) RequeueDocuments(ctx context.Context, work task.Work, window int
 		var part rebuild.RequeueResult
 		var more bool
 		if err := s.inTenant(ctx, func(tx pgx.Tx) (err error) {
-			part, more, err = requeuePage(ctx, tx, work, window, toDo)
+			part, more, err = s.requeuePage(ctx, tx, work, window, toDo)
 			return err
 		}); err != nil {
 			return requeued, err
@@ -40,69 +40,72 @@ func (s *Store) RequeueDocuments(ctx context.Context, work task.Work, window int
 
 // requeuePage goes one step further through the documents. More says that there
 // is room for what may come.
-func requeuePage(ctx context.Context, tx pgx.Tx, work task.Work, window int, toDo redoCount) (requeued rebuild.RequeueResult, more bool, err error) {
+func (s *Store) requeuePage(ctx context.Context, tx pgx.Tx, work task.Work, window int, toDo redoCount) (requeued rebuild.RequeueResult, more bool, err error) {
 	r, err := lockLeasedReindex(ctx, tx, work)
 	if err != nil {
 		return requeued, false, err
 	}
-	progress := &r.Progress
-	progress.Seconds += r.sinceCounted.Seconds()
-	underWay, err := countEndedJobs(ctx, tx, &r)
+	is := r.state
+	is.Progress.Seconds += r.secondsSinceCounted()
+	r.countedAt = r.now
+	unended, err := countEndedJobs(ctx, tx, &is)
 	if err != nil {
 		return requeued, false, err
 	}
-	if r.checkpoint == uuid.Nil {
-		progress.Documents, progress.Bytes = toDo.documents, toDo.bytes
+	if is.Checkpoint == uuid.Nil {
+		is.Progress.Documents, is.Progress.Bytes = toDo.documents, toDo.bytes
 	}
-	room := window - underWay
-	if room > 0 {
-		page, err := readDocumentStates(ctx, tx, r.scope(), r.checkpoint)
+	if room := window - unended; room > 0 || unended == 0 {
+		page, err := readDocumentStates(ctx, tx, r.scope(), is.Checkpoint)
 		if err != nil {
 			return requeued, false, err
 		}
-		more = len(page) > 0
-		var redone []documentSpaceState
+		var redone []uuid.UUID
 		for _, d := range page {
-			r.checkpoint = d.id
-			if r.redoes(d) {
-				redone = append(redone, d)
-			}
-			if len(redone) == room {
+			if len(redone) >= room {
 				break
 			}
+			is.Checkpoint = d.DocumentID
+			if is.ShouldRequeue(d) {
+				redone = append(redone, d.DocumentID)
+			}
 		}
-		if requeued.Jobs, err = requeueVersions(ctx, tx, redone, r.ID); err != nil {
+		if requeued.Jobs, err = requeueVersions(ctx, tx, redone, is.ID); err != nil {
 			return requeued, false, err
 		}
-		more = more && requeued.Jobs < room
-		underWay += requeued.Jobs
-		requeued.Ended = len(page) == 0 && underWay == 0
+		more = len(page) > 0 && requeued.Jobs < room
+		requeued.Ended = len(page) == 0 && unended == 0
+	}
+	if is.Checkpoint != r.state.Checkpoint {
+		is = is.ResetAttempts()
 	}
 	if requeued.Ended {
-		err = endRequeue(ctx, tx, r)
-	} else {
-		err = saveRequeueProgress(ctx, tx, r)
+		is.Progress.LeftOut, is.Progress.LeftOutCount = nil, 0
+		if err := addFailedToLeftOut(ctx, tx, r.scope(), allIDs, &is.Progress); err != nil {
+			return requeued, false, err
+		}
+		is = is.EndRequeue(r.now)
 	}
-	return requeued, more, err
+	return requeued, more, s.saveReindex(ctx, tx, r, is)
 }
 
-func (r lockedReindex) scope() reindexScope {
-	in := reindexScope{collection: r.collection, space: r.activeSpace, keyPrefix: r.KeyPrefix}
-	if len(r.DocumentIDs) > 0 {
-		in.documents = r.DocumentIDs
+// secondsSinceCounted returns the time since Progress.Seconds was last counted.
+func (r reindex) secondsSinceCounted() float64 {
+	if r.countedAt.IsZero() {
+		return 0
 	}
-	return in
+	return r.now.Sub(r.countedAt).Seconds()
 }
 
-// redoes reports whether the reindex redoes a document.
-func (r lockedReindex) redoes(d documentSpaceState) bool {
-	return !d.hasActiveJob && (r.Force || d.newestFailed() || !d.complete || d.leftOut)
+// scope returns the documents that a reindex without a change looks at.
+func (r reindex) scope() reindexScope {
+	return reindexScope{collection: r.state.Collection.ID, space: r.state.Collection.Active, keyPrefix: r.KeyPrefix, documents: r.DocumentIDs}
 }
 
 // countEndedJobs adds to the progress what has ended of the reindex's jobs since it
 // was last asked, and returns how many have not. What is counted is the
 // reindex's no longer.
-func countEndedJobs(ctx context.Context, tx pgx.Tx, r *lockedReindex) (underWay int, err error) {
+func countEndedJobs(ctx context.Context, tx pgx.Tx, r *lifecycle.Reindex) (unended int, err error) {
 	p := &r.Progress
 	var ended, bytes, passages, embedded, reused int64
 	var failed int
@@ -110,7 +113,7 @@ func countEndedJobs(ctx context.Context, tx pgx.Tx, r *lockedReindex) (underWay 
 	batch.Queue(`
 		WITH ended AS (
 			UPDATE jobs SET reindex = NULL
-			WHERE reindex = $1 AND state NOT IN ('queued', 'running', 'waiting')
+			WHERE reindex = $1 AND state NOT IN `+lifecycle.UnendedStates+`
 			RETURNING id, state, size
 		)
 		SELECT count(*), count(*) FILTER (WHERE e.state = 'failed'), coalesce(sum(e.size), 0)::bigint,
@@ -122,19 +125,19 @@ func countEndedJobs(ctx context.Context, tx pgx.Tx, r *lockedReindex) (underWay 
 		return row.Scan(&ended, &failed, &bytes, &passages, &embedded, &reused)
 	})
 	batch.Queue(`SELECT count(*) FROM jobs WHERE reindex = $1`, r.ID).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&underWay)
+		return row.Scan(&unended)
 	})
 	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return 0, fmt.Errorf("count jobs: %w", err)
 	}
-	r.failedJobs += failed
+	r.FailedJobs += failed
 	p.DocumentsDone += ended
 	p.BytesDone += bytes
 	p.Passages += passages
 	p.Embedded += embedded
 	p.Reused += reused
 	p.Documents, p.Bytes = max(p.Documents, p.DocumentsDone), max(p.Bytes, p.BytesDone)
-	return underWay, nil
+	return unended, nil
 }
 
 // redoCount is how much a reindex has to do.
@@ -144,11 +147,13 @@ type redoCount struct{ documents, bytes int64 }
 // so far as can be said without looking through every document's places. It goes
 // through the documents some at a time and without a lock.
 func (s *Store) countToRedo(ctx context.Context, work task.Work) (found redoCount, err error) {
-	var r lockedReindex
+	var r reindex
 	if err := s.inTenant(ctx, func(tx pgx.Tx) (err error) {
-		r, err = lockLeasedReindex(ctx, tx, work)
-		return err
-	}); err != nil || r.checkpoint != uuid.Nil {
+		if r, err = lockLeasedReindex(ctx, tx, work); err != nil {
+			return err
+		}
+		return r.state.CheckChange(false)
+	}); err != nil || r.state.Checkpoint != uuid.Nil {
 		return found, err
 	}
 	in := r.scope()
@@ -173,13 +178,9 @@ func (s *Store) countToRedo(ctx context.Context, work task.Work) (found redoCoun
 // the reindex, and says how many it gave. Before it has locked a document
 // another transaction may have given it a job, or deleted it: the second look
 // sees that.
-func requeueVersions(ctx context.Context, tx pgx.Tx, redone []documentSpaceState, reindex uuid.UUID) (jobs int, err error) {
-	if len(redone) == 0 {
+func requeueVersions(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, reindex uuid.UUID) (jobs int, err error) {
+	if len(ids) == 0 {
 		return 0, nil
-	}
-	ids := make([]uuid.UUID, len(redone))
-	for i, d := range redone {
-		ids[i] = d.id
 	}
 	if _, err := tx.Exec(ctx, `SELECT FROM documents WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE`, ids); err != nil {
 		return 0, fmt.Errorf("lock documents: %w", err)
@@ -216,34 +217,4 @@ func requeueVersions(ctx context.Context, tx pgx.Tx, redone []documentSpaceState
 		return 0, err
 	}
 	return jobs, tx.SendBatch(ctx, &batch).Close()
-}
-
-// saveRequeueProgress writes how far a reindex without a change is. When that is
-// further than before, attempts before this one no longer count.
-func saveRequeueProgress(ctx context.Context, tx pgx.Tx, r lockedReindex) error {
-	_, err := tx.Exec(ctx, `
-		UPDATE reindexes SET progress = $2, last_document = $3, failed = $4, counted_at = clock_timestamp(),
-		                     attempt = CASE WHEN last_document IS DISTINCT FROM $3 THEN 1 ELSE attempt END,
-		                     crashes = CASE WHEN last_document IS DISTINCT FROM $3 THEN 0 ELSE crashes END
-		WHERE id = $1`, r.ID, r.Progress, nullIfZero(r.checkpoint), r.failedJobs)
-	return err
-}
-
-// endRequeue ends a reindex without a change: it has failed if one of its jobs
-// has.
-func endRequeue(ctx context.Context, tx pgx.Tx, r lockedReindex) error {
-	state, stage, reason := document.JobSucceeded, document.StageDone, ""
-	if r.failedJobs > 0 {
-		state, stage = document.JobFailed, r.Stage
-		reason = fmt.Sprintf("%d of %d documents could not be redone: their jobs say why", r.failedJobs, r.Progress.DocumentsDone)
-	}
-	r.Progress.Documents, r.Progress.Bytes = r.Progress.DocumentsDone, r.Progress.BytesDone
-	r.Progress.LeftOut, r.Progress.LeftOutCount = nil, 0
-	if err := addFailedToLeftOut(ctx, tx, r.scope(), allIDs, &r.Progress); err != nil {
-		return err
-	}
-	if err := saveRequeueProgress(ctx, tx, r); err != nil {
-		return err
-	}
-	return endReindex(ctx, tx, r, state, stage, reason)
 }

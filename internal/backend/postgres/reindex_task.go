@@ -2,67 +2,97 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype/zeronull"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
-
-// failedSpaceRetention is how long the space is kept that a reindex was building when it
-// failed: until then its vectors need not be bought again.
-const failedSpaceRetention = 24 * time.Hour
 
 // claimReindex is claimTask for a reindex.
 func (s *Store) claimReindex(ctx context.Context, ref task.Ref, lease uuid.UUID, ttl time.Duration) (work task.Work, err error) {
+	if ref.Version != 1 {
+		return work, lifecycle.TaskNotFound()
+	}
+	if ref.Tenant, err = tenant.From(ctx); err != nil {
+		return work, err
+	}
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
 		r, err := lockReindex(ctx, tx, ref.DocumentID)
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case ref.Version != 1:
-			return fault.New(fault.NotFound, "there is no such task")
-		case r.State.Ended() || r.State == document.JobPaused:
-			return fault.New(fault.NotFound, "the reindex is %s", r.State)
 		}
-		work, err = s.leaseReindex(ctx, tx, r, lease, ttl)
+		is, err := r.state.Claim(lease, ttl, r.now)
+		if err != nil {
+			return err
+		}
+		r.countedAt = r.now
+		if err := s.saveReindex(ctx, tx, r, is); err != nil {
+			return err
+		}
+		work = task.Work{Ref: ref, JobID: is.ID, Lease: is.Lease, Attempt: is.Attempt, Crashes: is.Crashes, Collection: r.Collection}
+		work.Space, err = readSpace(ctx, tx, is.Builds())
 		return err
 	})
 	return work, err
 }
 
-// leaseReindex begins the next attempt.
-func (s *Store) leaseReindex(ctx context.Context, tx pgx.Tx, r lockedReindex, lease uuid.UUID, ttl time.Duration) (task.Work, error) {
-	id, err := tenant.From(ctx)
-	if err != nil {
-		return task.Work{}, err
+// lockReindex locks the collection of a reindex and then its row, and returns it, or
+// fault.NotFound. Every transaction that changes the state of a reindex or the spaces of
+// a collection takes the locks in this order: so the spaces do not change, and there is
+// no deadlock. The last two statements begin when the locks are held.
+func lockReindex(ctx context.Context, tx pgx.Tx, id uuid.UUID) (r reindex, err error) {
+	var c lockedCollection
+	var batch pgx.Batch
+	batch.Queue(`SELECT FROM collections c WHERE `+collectionOfReindex+` FOR NO KEY UPDATE`, id)
+	batch.Queue(`SELECT FROM reindexes WHERE id = $1 FOR NO KEY UPDATE`, id)
+	batch.Queue(selectReindexes+`
+		WHERE r.id = $1`, id).QueryRow(func(row pgx.Row) (err error) {
+		r, err = scanReindex(row)
+		return err
+	})
+	queueReadCollection(&batch, collectionOfReindex, id, &c)
+	err = tx.SendBatch(ctx, &batch).Close()
+	if isNoRows(err) {
+		err = lifecycle.ReindexNotFound(id)
 	}
-	work := task.Work{
-		Ref:        task.Ref{Tenant: id, DocumentID: r.ID, Version: 1, Kind: task.KindReindex},
-		JobID:      r.ID,
-		Lease:      lease,
-		Attempt:    r.Attempt,
-		Crashes:    r.crashes,
-		Collection: r.Collection,
+	r.state.Collection, r.now = c.Collection, c.now
+	return r, err
+}
+
+// lockLeasedReindex is lockReindex for a caller that holds the lease; otherwise it
+// returns fault.LeaseLost.
+func lockLeasedReindex(ctx context.Context, tx pgx.Tx, work task.Work) (reindex, error) {
+	r, err := lockReindex(ctx, tx, work.JobID)
+	if fault.Is(err, fault.NotFound) {
+		err = errLeaseLost(work)
 	}
-	if err := beginAttempt(&work, r.lease, r.State, r.claimableIn); err != nil {
-		return task.Work{}, err
+	if err == nil {
+		err = r.state.CheckLease(work)
 	}
-	if _, err := tx.Exec(ctx, `
-		UPDATE reindexes SET state = 'running', attempt = $2, crashes = $3, round = round + 1,
-		                     lease = $4, lease_until = clock_timestamp() + $5::interval, next_attempt_at = NULL, error = '',
-		                     dispatched_at = coalesce(dispatched_at, clock_timestamp()),
-		                     started_at = coalesce(started_at, now()), counted_at = clock_timestamp(), process = $6
-		WHERE id = $1`, r.ID, work.Attempt, work.Crashes, work.Lease, ttl, s.processID); err != nil {
-		return task.Work{}, err
+	return r, err
+}
+
+// saveReindex writes the next state of a reindex that is locked, and of the spaces of
+// its collection.
+func (s *Store) saveReindex(ctx context.Context, tx pgx.Tx, was reindex, is lifecycle.Reindex) error {
+	if err := saveSpaces(ctx, tx, was.state.Collection, &is.Collection, &is.To); err != nil {
+		return err
 	}
-	work.Space, err = readSpace(ctx, tx, r.targetSpace())
-	return work, err
+	claimed := is.Lease != uuid.Nil && is.Lease != was.state.Lease
+	_, err := tx.Exec(ctx, `
+		UPDATE reindexes SET stage = $2, from_space = $3, to_space = $4, last_document = $5, failed = $6, progress = $7, started_at = $8, finished_at = $9,
+		                     counted_at = $10, process = CASE WHEN $11 THEN $12 ELSE process END,
+		                     state = $13, attempt = $14, crashes = $15, round = $16, error = $17, lease = $18, lease_until = $19, next_attempt_at = $20, dispatched_at = $21
+		WHERE id = $1`, is.ID, is.Stage, is.From, is.To, zeronull.UUID(is.Checkpoint), is.FailedJobs, is.Progress, zeronull.Timestamptz(is.StartedAt), zeronull.Timestamptz(is.FinishedAt),
+		zeronull.Timestamptz(was.countedAt), claimed, s.processID,
+		is.State, is.Attempt, is.Crashes, is.Round, is.Error, zeronull.UUID(is.Lease), zeronull.Timestamptz(is.LeaseUntil), zeronull.Timestamptz(is.NextAttemptAt), zeronull.Timestamptz(is.DispatchedAt))
+	return err
 }
 
 func renewReindexLease(ctx context.Context, tx pgx.Tx, work task.Work, ttl time.Duration) error {
@@ -71,61 +101,21 @@ func renewReindexLease(ctx context.Context, tx pgx.Tx, work task.Work, ttl time.
 		WHERE id = $1 AND lease = $2`, ttl)
 }
 
-// writeReindexOutcome is Settle for a reindex.
-func writeReindexOutcome(ctx context.Context, tx pgx.Tx, work task.Work, outcome task.Outcome) error {
+// recordReindexOutcome is RecordOutcome for a reindex.
+func (s *Store) recordReindexOutcome(ctx context.Context, tx pgx.Tx, work task.Work, outcome task.Outcome) error {
 	r, err := lockLeasedReindex(ctx, tx, work)
 	if err != nil {
 		return err
 	}
-	switch outcome.Verdict {
-	case task.VerdictFail, task.VerdictCancel:
-		state := document.JobFailed
-		if outcome.Verdict == task.VerdictCancel {
-			state = document.JobCancelled
-		}
-		if err := scheduleTargetDrop(ctx, tx, r, failedSpaceRetention); err != nil {
-			return err
-		}
-		return endReindex(ctx, tx, r, state, r.Stage, outcome.Error)
-	case task.VerdictRetry:
-		return postponeReindex(ctx, tx, r, r.Attempt, outcome)
-	case task.VerdictWait:
-		return postponeReindex(ctx, tx, r, r.Attempt-1, outcome)
-	default:
-		return fmt.Errorf("unknown verdict %q", outcome.Verdict)
+	is, err := r.state.RecordOutcome(work, outcome, r.now)
+	if err != nil {
+		return err
 	}
+	return s.saveReindex(ctx, tx, r, is)
 }
 
-// postponeReindex has the reindex wait for its next attempt.
-func postponeReindex(ctx context.Context, tx pgx.Tx, r lockedReindex, attempt int, outcome task.Outcome) error {
-	_, err := tx.Exec(ctx, `
-		UPDATE reindexes SET state = 'waiting', attempt = $2, error = $3, next_attempt_at = clock_timestamp() + $4::interval,
-		                     lease = NULL, lease_until = NULL
-		WHERE id = $1`, r.ID, attempt, sanitizeText(outcome.Error), outcome.Delay)
-	return err
-}
-
-// endReindex gives a reindex its final state and stage, and writes its progress.
-func endReindex(ctx context.Context, tx pgx.Tx, r lockedReindex, state document.JobState, stage document.ReindexStage, reason string) error {
-	_, err := tx.Exec(ctx, `
-		UPDATE reindexes SET state = $2, stage = $3, error = $4, progress = $5, finished_at = now(), next_attempt_at = NULL,
-		                     lease = NULL, lease_until = NULL
-		WHERE id = $1`, r.ID, state, stage, sanitizeText(reason), r.Progress)
-	return err
-}
-
-// scheduleTargetDrop has nothing more written to the space that the reindex builds but
-// has not made live, and drops it after keep.
-func scheduleTargetDrop(ctx context.Context, tx pgx.Tx, r lockedReindex, keep time.Duration) error {
-	if r.targetSpace() == r.activeSpace {
-		return nil
-	}
-	_, err := tx.Exec(ctx, scheduleSpaceDrop, r.targetSpace(), false, keep)
-	return err
-}
-
-// fenceReindex is fence for a reindex. The update is of the one with the id $1
-// and the lease $2; args are its other parameters.
+// fenceReindex sends an update of the reindex with the id $1 and the lease $2, and
+// returns fault.LeaseLost when there is none. args are the parameters from $3 on.
 func fenceReindex(ctx context.Context, tx pgx.Tx, work task.Work, update string, args ...any) error {
 	tag, err := tx.Exec(ctx, update, append([]any{work.JobID, work.Lease}, args...)...)
 	if err == nil && tag.RowsAffected() == 0 {

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
@@ -24,21 +25,6 @@ type reindexScope struct {
 	keyPrefix  string
 	documents  []uuid.UUID
 }
-
-// documentSpaceState is where a document stands for its readers.
-type documentSpaceState struct {
-	id               uuid.UUID
-	newestVersion    int
-	publishedVersion int  // 0 when no version is
-	hasSpaceVersion  bool // the live version is said to be whole
-	complete         bool // and all of its places and passages are there
-	hasActiveJob     bool // the newest version has a job that has not ended, and may come to something
-
-	leftOut bool // the live version cannot stand in the space
-}
-
-// newestFailed reports whether what was uploaded last came to nothing.
-func (s documentSpaceState) newestFailed() bool { return s.publishedVersion != s.newestVersion }
 
 // condition is that for a document d to be in the scope: a collection $1, a key
 // prefix $3 and documents $4. It does not say what does not narrow: PostgreSQL
@@ -62,13 +48,13 @@ func (in reindexScope) condition() string {
 // keeps PostgreSQL from making a join of it.
 const hasActiveJob = `EXISTS (
 	SELECT FROM jobs j
-	WHERE j.document = d.id AND j.version = d.newest_version AND j.state IN ('queued', 'running', 'waiting')
+	WHERE j.document = d.id AND j.version = d.newest_version AND j.state IN ` + lifecycle.UnendedStates + `
 	  AND NOT EXISTS (SELECT FROM tasks t WHERE t.job = j.id AND t.kind = 'knowledge' AND t.state = 'failed')
 	OFFSET 0)`
 
 // readDocumentStates returns the next documents after one, in order of id, as many as may be
 // looked through at a time; none when there are no more.
-func readDocumentStates(ctx context.Context, tx pgx.Tx, in reindexScope, after uuid.UUID) ([]documentSpaceState, error) {
+func readDocumentStates(ctx context.Context, tx pgx.Tx, in reindexScope, after uuid.UUID) ([]lifecycle.RequeueCandidate, error) {
 	space, err := holdSpace(ctx, tx, in.space)
 	if err != nil {
 		return nil, err
@@ -104,9 +90,9 @@ func readDocumentStates(ctx context.Context, tx pgx.Tx, in reindexScope, after u
 		in.collection, in.space, in.keyPrefix, in.documents, after, statePageDocuments, statePageEntries)
 }
 
-func scanDocumentState(row pgx.CollectableRow) (s documentSpaceState, err error) {
-	err = row.Scan(&s.id, &s.newestVersion, &s.publishedVersion, &s.hasSpaceVersion, &s.complete, &s.hasActiveJob, &s.leftOut)
-	return s, err
+func scanDocumentState(row pgx.CollectableRow) (d lifecycle.RequeueCandidate, err error) {
+	err = row.Scan(&d.DocumentID, &d.Newest, &d.Published, &d.HasSpaceVersion, &d.Complete, &d.HasActiveJob, &d.LeftOut)
+	return d, err
 }
 
 // VerifySpace looks whether the space may become live. It goes through the
@@ -116,7 +102,7 @@ func (s *Store) VerifySpace(ctx context.Context, work task.Work, sample int) (er
 	in := reindexScope{collection: work.Space.CollectionID, space: work.Space.ID}
 	var missing int64
 	for after := uuid.Nil; ; {
-		var page []documentSpaceState
+		var page []lifecycle.RequeueCandidate
 		var bad int64
 		if err := s.inTenant(ctx, func(tx pgx.Tx) (err error) {
 			if err := checkReindexLease(ctx, tx, work); err != nil {
@@ -133,10 +119,10 @@ func (s *Store) VerifySpace(ctx context.Context, work task.Work, sample int) (er
 		if missing += bad; len(page) == 0 {
 			break
 		}
-		after = page[len(page)-1].id
+		after = page[len(page)-1].DocumentID
 	}
 	if missing > 0 {
-		return errSpaceIncomplete(missing, work.Space.ID)
+		return lifecycle.DocumentsMissing(missing, work.Space.ID)
 	}
 	return s.checkSample(ctx, work.Space.ID, sample)
 }
@@ -144,15 +130,15 @@ func (s *Store) VerifySpace(ctx context.Context, work task.Work, sample int) (er
 // deleteIncompleteVersions counts the documents whose live version is not whole. Of those that
 // were said to be, it removes the space version, so that MissingVersions returns them
 // again.
-func deleteIncompleteVersions(ctx context.Context, tx pgx.Tx, work task.Work, page []documentSpaceState) (bad int64, err error) {
+func deleteIncompleteVersions(ctx context.Context, tx pgx.Tx, work task.Work, page []lifecycle.RequeueCandidate) (bad int64, err error) {
 	var damaged versionKeys
 	for _, d := range page {
-		if d.publishedVersion == 0 || d.complete {
+		if d.Published == 0 || d.Complete {
 			continue
 		}
 		bad++
-		if d.hasSpaceVersion {
-			damaged.add(d.id, d.publishedVersion)
+		if d.HasSpaceVersion {
+			damaged.add(d.DocumentID, d.Published)
 		}
 	}
 	if len(damaged.documents) == 0 {

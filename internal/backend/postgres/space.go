@@ -2,13 +2,15 @@ package postgres
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype/zeronull"
 
-	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/vector"
-	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 const spaceColumns = `s.id, s.collection, s.model, s.dimensions, s.chunk_tokens, s.chunk_overlap, s.indexed,
@@ -49,7 +51,7 @@ func queueReadSpace(batch *pgx.Batch, id int64, space *vector.Space) {
 
 // addSpace makes a space, empty, in the shared table or in one of its own.
 func addSpace(ctx context.Context, tx pgx.Tx, space vector.Space) (id int64, err error) {
-	if err := checkDimensions(space.Model); err != nil {
+	if err := lifecycle.CheckModel(space.Model); err != nil {
 		return 0, err
 	}
 	if err := tx.QueryRow(ctx, `
@@ -65,39 +67,75 @@ func addSpace(ctx context.Context, tx pgx.Tx, space vector.Space) (id int64, err
 	return id, err
 }
 
-func checkDimensions(model document.Model) error {
-	if model.Dimensions < 0 || model.Dimensions > vector.MaxDimensions {
-		return fault.New(fault.BadRequest, "model %q has vectors of %d dimensions; 1 to %d can be stored", model.Name, model.Dimensions, vector.MaxDimensions)
-	}
-	return nil
+// lockedCollection is a collection with its spaces under the lock of its row, and the time
+// of the server then.
+type lockedCollection struct {
+	lifecycle.Collection
+	now time.Time
 }
 
-// ensureSpace returns the space of the collection, whose row is locked, that is
-// like the given one and still kept, or makes it. It is kept complete from now
-// on.
-func ensureSpace(ctx context.Context, tx pgx.Tx, space vector.Space) (id int64, err error) {
-	if space.Model.Dimensions == 0 {
-		return 0, fault.New(fault.BadRequest, "the length of the vectors of model %q is not known", space.Model.Name)
+// collectionOfReindex is the condition for a collection c to be that of the reindex $1.
+const collectionOfReindex = `c.id = (SELECT collection FROM reindexes WHERE id = $1)`
+
+// lockCollection locks the collection c for which a condition holds, with $1 as its
+// argument, against all others that change its spaces. It returns the zero value when
+// there is none. The second statement begins when the lock is held.
+func lockCollection(ctx context.Context, tx pgx.Tx, condition string, arg any) (c lockedCollection, err error) {
+	var batch pgx.Batch
+	batch.Queue(`SELECT FROM collections c WHERE `+condition+` FOR NO KEY UPDATE`, arg)
+	queueReadCollection(&batch, condition, arg, &c)
+	return c, tx.SendBatch(ctx, &batch).Close()
+}
+
+// queueReadCollection reads a collection with its active reindex and all its spaces but
+// those that are being removed.
+func queueReadCollection(batch *pgx.Batch, condition string, arg any, c *lockedCollection) {
+	batch.Queue(`
+		SELECT clock_timestamp(), c.id, c.active_space, r.id, coalesce(r.state, ''), s.written, s.drop_after, `+spaceColumns+`
+		FROM collections c
+		JOIN spaces s ON s.collection = c.id AND s.drop_after IS DISTINCT FROM '-infinity'
+		LEFT JOIN reindexes r ON r.collection = c.id AND r.state IN `+lifecycle.ActiveStates+`
+		WHERE `+condition+`
+		ORDER BY s.id`, arg).Query(func(rows pgx.Rows) error {
+		var s lifecycle.Space
+		_, err := pgx.ForEachRow(rows, append([]any{&c.now, &c.ID, &c.Active, (*zeronull.UUID)(&c.Reindex.ID), &c.Reindex.State,
+			&s.Written, (*zeronull.Timestamptz)(&s.DropAfter)}, spaceFields(&s.Space)...), func() error {
+			c.Spaces = append(c.Spaces, s)
+			return nil
+		})
+		return err
+	})
+}
+
+// saveSpaces writes what differs between two states of a collection's spaces. A space
+// that is made gets its id, also where built is 0.
+func saveSpaces(ctx context.Context, tx pgx.Tx, was lifecycle.Collection, is *lifecycle.Collection, built *int64) error {
+	change := lifecycle.DiffSpaces(was, *is)
+	for _, s := range change.Add {
+		made, err := addSpace(ctx, tx, s.Space)
+		if err != nil {
+			return fmt.Errorf("make the space: %w", err)
+		}
+		for _, id := range []*int64{&is.Active, built} {
+			if *id == 0 {
+				*id = made
+			}
+		}
 	}
-	err = tx.QueryRow(ctx, `
-		UPDATE spaces SET written = true, drop_after = NULL
-		WHERE id = (SELECT id
-		            FROM spaces
-		            WHERE collection = $1 AND model = $2 AND dimensions = $3 AND chunk_tokens = $4 AND chunk_overlap = $5
-		              AND (drop_after IS NULL OR drop_after > clock_timestamp())
-		            ORDER BY id DESC
-		            LIMIT 1)
-		RETURNING id`, space.CollectionID, space.Model.Name, space.Model.Dimensions, space.Chunking.Tokens, space.Chunking.Overlap).
-		Scan(&id)
-	if isNoRows(err) {
-		return addSpace(ctx, tx, space)
+	var batch pgx.Batch
+	for _, s := range change.Update {
+		batch.Queue(`UPDATE spaces SET written = $2, drop_after = $3 WHERE id = $1`, s.ID, s.Written, zeronull.Timestamptz(s.DropAfter))
+		if s.RetryLeftOut {
+			batch.Queue(`DELETE FROM space_versions WHERE space = $1 AND left_out IS NOT NULL`, s.ID)
+		}
 	}
-	if err != nil {
-		return 0, err
+	for _, s := range change.Retired {
+		batch.Queue(`INSERT INTO garbage (kind, space, due_at) VALUES ('space', $1, $2)`, s.ID, s.DropAfter)
 	}
-	// What was left out is tried again.
-	_, err = tx.Exec(ctx, `DELETE FROM space_versions WHERE space = $1 AND left_out IS NOT NULL`, id)
-	return id, err
+	if change.Active {
+		batch.Queue(`UPDATE collections SET active_space = $2 WHERE id = $1`, is.ID, is.Active)
+	}
+	return tx.SendBatch(ctx, &batch).Close()
 }
 
 // queueReadWorkSpaces reads into the work the spaces of its document's collection that

@@ -6,28 +6,35 @@ import (
 	"errors"
 	"time"
 
-	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/google/uuid"
+
 	"github.com/seed-7a112592/gristmill/internal/garbage"
 )
 
-// collectSpace removes a space whose time is over: its space versions, its places,
-// its passages and then the space, up to limit of all these together. Nothing is
-// written to it from then on, and it never comes back. The entry
-// of one that is kept is dropped: leaving it lists it again.
+// collectSpace removes a space that is no longer retained: its space versions, its manifest
+// entries, its passages and then the space, up to limit rows of all these together.
+// Nothing is written to it from then on, and it is never used again. The entry of a space
+// that is used again is deleted: retiring it adds another.
 func collectSpace(ctx context.Context, tx transaction, g garbage.Entry, ahead time.Duration, limit int) (more bool, err error) {
-	var over, needed bool
-	err = tx.QueryRowContext(ctx, `
-		SELECT s.drop_after <= ?3, s.id = c.active_space OR `+isBeingBuilt+`
-		FROM spaces s
-		JOIN collections c ON c.tenant = s.tenant AND c.id = s.collection
-		WHERE s.tenant = ?1 AND s.id = ?2 AND s.drop_after IS NOT NULL`, tx.tenant, g.SpaceID, tx.now.add(ahead)).Scan(&over, &needed)
-	switch {
-	case errors.Is(err, sql.ErrNoRows) || err == nil && !over:
+	var collection uuid.UUID
+	var built bool
+	err = tx.QueryRowContext(ctx, `SELECT s.collection, `+isBeingBuilt+` FROM spaces s WHERE s.tenant = ?1 AND s.id = ?2`, tx.tenant, g.SpaceID).Scan(&collection, &built)
+	if errors.Is(err, sql.ErrNoRows) {
 		return false, deleteGarbageEntry(ctx, tx, g)
+	}
+	if err != nil {
+		return false, err
+	}
+	c, err := loadCollection(ctx, tx, collection)
+	if err != nil {
+		return false, err
+	}
+	needed, err := c.CollectSpace(g.SpaceID, built, ahead, tx.now.time())
+	switch {
 	case err != nil:
 		return false, err
 	case needed:
-		return false, fault.New(fault.Conflict, "it is needed again")
+		return false, deleteGarbageEntry(ctx, tx, g)
 	}
 	if _, err := tx.ExecContext(ctx, `
 		UPDATE spaces SET written = false, drop_after = min(drop_after, ?3) WHERE tenant = ?1 AND id = ?2`, tx.tenant, g.SpaceID, tx.now); err != nil {

@@ -132,8 +132,12 @@ func TestVerifyFindsWhatIsLost(t *testing.T) {
 		if got := missingVersions(t, ctx, s, work); len(got) > 0 {
 			t.Fatalf("%s: %+v is unplaced before it was looked for", test.lost, got)
 		}
+		missed := missedPublications(t, s, work.Space.ID)
 		if err := s.VerifySpace(ctx, work, 20); !fault.Is(err, fault.Conflict) {
 			t.Errorf("%s: got %v, want a failure of kind conflict", test.lost, err)
+		}
+		if missedPublications(t, s, work.Space.ID) == missed {
+			t.Errorf("%s: a switch that has counted the documents already does not notice", test.lost)
 		}
 		if got := missingVersions(t, ctx, s, work); len(got) != test.unplaced {
 			t.Errorf("%s: %d documents are unplaced, want %d", test.lost, len(got), test.unplaced)
@@ -146,6 +150,14 @@ func TestVerifyFindsWhatIsLost(t *testing.T) {
 	if err := s.ActivateSpace(ctx, work, time.Hour, document.ReindexProgress{}); err != nil {
 		t.Error(err)
 	}
+}
+
+func missedPublications(t *testing.T, s *Store, space int64) (missed int64) {
+	t.Helper()
+	if err := s.writer.QueryRowContext(t.Context(), `SELECT missed_publications FROM spaces WHERE id = ?1`, space).Scan(&missed); err != nil {
+		t.Fatal(err)
+	}
+	return missed
 }
 
 func TestVerifyFindsBrokenVectors(t *testing.T) {

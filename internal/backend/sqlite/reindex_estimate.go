@@ -29,6 +29,9 @@ func (s *Store) EstimateReindex(ctx context.Context, request document.ReindexReq
 			return err
 		}
 		target, change := rebuild.TargetSpace(request, c.ActiveSpace)
+		if err := lifecycle.CheckModel(target.Model); err != nil {
+			return err
+		}
 		estimate = document.ReindexEstimate{Collection: c.Name, Change: change,
 			Model: target.Model.Name, Dimensions: target.Model.Dimensions}
 		redone, err := documentsToRedo(ctx, tx, c, request)

@@ -2,9 +2,7 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
-	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -86,65 +84,6 @@ func changeReindex(ctx context.Context, tx transaction, id uuid.UUID, event func
 		= (?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
 		WHERE tenant = ?1 AND id = ?2`, append([]any{tx.tenant, id, is.Stage, is.From, is.To, orNull(is.Checkpoint), string(progress),
 		instant(is.StartedAt), instant(is.FinishedAt)}, taskValues(is.Task)...)...)
-}
-
-// loadCollection returns a collection with its spaces.
-func loadCollection(ctx context.Context, tx transaction, id uuid.UUID) (c lifecycle.Collection, err error) {
-	c.ID = id
-	if c.Active, err = activeSpaceID(ctx, tx, id); err != nil {
-		return c, err
-	}
-	err = tx.QueryRowContext(ctx, `
-		SELECT id, state FROM reindexes WHERE tenant = ?1 AND collection = ?2 AND state IN `+lifecycle.ActiveStates, tx.tenant, id).
-		Scan(&c.Reindex.ID, &c.Reindex.State)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return c, err
-	}
-	rows, err := tx.QueryContext(ctx, `
-		SELECT s.written, s.drop_after, `+spaceColumns+` FROM spaces s WHERE s.tenant = ?1 AND s.collection = ?2 ORDER BY s.id`, tx.tenant, id)
-	c.Spaces, err = collectRows(rows, err, func(row scanner) (s lifecycle.Space, err error) {
-		return s, scanSpace(row, &s.Space, &s.Written, (*instant)(&s.DropAfter))
-	})
-	return c, err
-}
-
-// saveSpaces writes what differs between two states of a collection's spaces. A space
-// that is made gets its id, also where built is 0.
-func saveSpaces(ctx context.Context, tx transaction, was lifecycle.Collection, is *lifecycle.Collection, built *int64) error {
-	change := lifecycle.DiffSpaces(was, *is)
-	for _, s := range change.Add {
-		made, err := addSpace(ctx, tx, s.Space)
-		if err != nil {
-			return err
-		}
-		for _, id := range []*int64{&is.Active, built} {
-			if *id == 0 {
-				*id = made.ID
-			}
-		}
-	}
-	for _, s := range change.Update {
-		if err := tx.exec(ctx, `UPDATE spaces SET written = ?3, drop_after = ?4 WHERE tenant = ?1 AND id = ?2`,
-			tx.tenant, s.ID, s.Written, instant(s.DropAfter)); err != nil {
-			return err
-		}
-		if s.RetryLeftOut {
-			if err := tx.exec(ctx, `
-				DELETE FROM space_versions WHERE tenant = ?1 AND space = ?2 AND left_out IS NOT NULL`, tx.tenant, s.ID); err != nil {
-				return err
-			}
-		}
-	}
-	for _, s := range change.Retired {
-		if err := tx.exec(ctx, `
-			INSERT INTO garbage (tenant, kind, due_at, space) VALUES (?1, 'space', ?2, ?3)`, tx.tenant, instant(s.DropAfter), s.ID); err != nil {
-			return err
-		}
-	}
-	if !change.Active {
-		return nil
-	}
-	return setActiveSpace(ctx, tx, is.ID, is.Active)
 }
 
 // saveReindexProgress keeps what a reindex has done so far.

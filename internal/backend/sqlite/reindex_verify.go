@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
@@ -32,7 +32,8 @@ func (s *Store) VerifySpace(ctx context.Context, work task.Work, sample int) (er
 	}); err != nil || len(damaged) == 0 {
 		return err
 	}
-	if err := s.inWriteTransaction(ctx, func(tx transaction) error {
+	var missing int64
+	if err := s.inWriteTransaction(ctx, func(tx transaction) (err error) {
 		if err := checkLease(ctx, tx, work); err != nil {
 			return err
 		}
@@ -41,11 +42,17 @@ func (s *Store) VerifySpace(ctx context.Context, work task.Work, sample int) (er
 				return err
 			}
 		}
-		return nil
+		// A switch that has counted the documents before this counts them again.
+		if err := tx.exec(ctx, `
+			UPDATE spaces SET missed_publications = missed_publications + 1 WHERE tenant = ?1 AND id = ?2`, tx.tenant, work.Space.ID); err != nil {
+			return err
+		}
+		missing, _, err = countMissing(ctx, tx, work.Space.CollectionID, work.Space.ID)
+		return err
 	}); err != nil {
 		return err
 	}
-	return fault.New(fault.Conflict, "%d documents were not whole in the new space any more, and are placed again", len(damaged))
+	return lifecycle.DocumentsMissing(max(missing, int64(len(damaged))), work.Space.ID)
 }
 
 // damagedVersions returns live versions that are said to be whole in a space

@@ -261,3 +261,20 @@ func listsReindexesNewestFirst(t *testing.T, ctx context.Context, s Store) {
 		t.Errorf("of every collection: got %+v, %v", list, err)
 	}
 }
+
+// Vectors that are too long to be stored are refused before a space is made for them.
+func refusesImpossibleDimensions(t *testing.T, ctx context.Context, s Store) {
+	c := ensureCollection(t, ctx, s, "too long")
+	for _, dimensions := range []int{-1, vector.MaxDimensions + 1} {
+		model := document.Model{Name: "impossible", Dimensions: dimensions}
+		_, err := s.EnsureCollection(ctx, "of impossible vectors", model, document.Chunking{Tokens: 400})
+		wantFault(t, err, fault.BadRequest)
+		_, err = s.Collection(ctx, "of impossible vectors")
+		wantFault(t, err, fault.NotFound)
+		request := document.ReindexRequest{Collection: c.Name, Model: model}
+		_, err = s.EstimateReindex(ctx, request)
+		wantFault(t, err, fault.BadRequest)
+		_, err = s.BeginReindex(ctx, request)
+		wantFault(t, err, fault.BadRequest)
+	}
+}

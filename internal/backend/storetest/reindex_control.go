@@ -115,7 +115,7 @@ func pausesNothingEnded(t *testing.T, ctx context.Context, s Store) {
 
 func resumesFailedReindexes(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "resume failed")
-	publishTexts(t, ctx, s, c, "a", "one")
+	a := publishTexts(t, ctx, s, c, "a", "one")
 	work := startReindex(t, ctx, s, changeModelRequest(c))
 	writeMissing(t, ctx, s, work)
 	recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictFail, Error: "no quota"})
@@ -133,6 +133,9 @@ func resumesFailedReindexes(t *testing.T, ctx context.Context, s Store) {
 	wantReindexActive(t, ctx, s, "resumed", changeModelRequest(c), work.JobID)
 	work = claimReindex(t, ctx, s, work.JobID)
 	wantMissing(t, ctx, s, "resumed", work, b)
+	if got := planRebuild(t, ctx, s, work).Checkpoint; got != a.DocumentID {
+		t.Errorf("resumed: it begins after document %s, want %s, where it stopped", got, a.DocumentID)
+	}
 	writeMissing(t, ctx, s, work)
 	activateSpace(t, ctx, s, work, leaseTime)
 	wantHits(t, ctx, s, "switched", c, "one", "two")
@@ -169,21 +172,19 @@ func resumesFromTheActiveSpace(t *testing.T, ctx context.Context, s Store) {
 	}
 }
 
-// While it was failed, another reindex has built what it was to build. Whether
-// there is anything to resume or not, what is live must not go.
+// Another reindex has built the space that a failed one was to build: the failed one
+// finds nothing missing, the active space stays, and there is nothing to revert to.
 func resumesTowardsTheActiveSpace(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "resume live")
 	publishTexts(t, ctx, s, c, "a", "one", "two")
 	failed := startReindex(t, ctx, s, changeModelRequest(c))
 	recordOutcome(t, ctx, s, failed, task.Outcome{Verdict: task.VerdictFail, Error: "no quota"})
 	runReindex(t, ctx, s, changeModelRequest(c), 0)
-	if _, err := s.ResumeReindex(ctx, failed.JobID); err == nil {
-		work := claimReindex(t, ctx, s, failed.JobID)
-		writeMissing(t, ctx, s, work)
-		activateSpace(t, ctx, s, work, 0)
-	} else {
-		wantFault(t, err, fault.Conflict)
-	}
+	controlReindex(t, ctx, s, s.ResumeReindex, failed.JobID)
+	work := claimReindex(t, ctx, s, failed.JobID)
+	wantMissing(t, ctx, s, "resumed", work)
+	activateSpace(t, ctx, s, work, 0)
+	wantRefused(t, ctx, s, "succeeded", failed.JobID, "revert")
 	if got := readCollection(t, ctx, s, c).ActiveSpace; got.Model != changeModelRequest(c).Model {
 		t.Errorf("live space: got %+v", got)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/rebuild"
 	"github.com/seed-7a112592/gristmill/internal/task"
@@ -51,6 +53,49 @@ func endsWithItsJobs(t *testing.T, ctx context.Context, s Store) {
 	}
 	if d := readDocument(t, ctx, s, a.DocumentID); d.State != document.DocumentReady {
 		t.Errorf("document: got %s, want ready", d.State)
+	}
+}
+
+// A reindex whose last job has ended needs no room to end.
+func endsWithoutAWindow(t *testing.T, ctx context.Context, s Store) {
+	c := ensureCollection(t, ctx, s, "requeue end without a window")
+	publishTexts(t, ctx, s, c, "a", "one")
+	work, jobs := runRequeue(t, ctx, s, document.ReindexRequest{Collection: c.Name, Force: true})
+	requeue(t, ctx, s, work, 0, rebuild.RequeueResult{})
+	publishJob(t, ctx, s, jobs[0], passageOf("one", 1, 0, 0))
+	finishSummary(t, ctx, s, jobs[0], "summary")
+	requeue(t, ctx, s, work, 0, rebuild.RequeueResult{Ended: true})
+}
+
+// A paused reindex goes on where it stopped, also when one of its jobs has failed: what it
+// has redone is not redone again.
+func resumesRequeueingWhereItStopped(t *testing.T, ctx context.Context, s Store) {
+	c := ensureCollection(t, ctx, s, "requeue pause")
+	publishTexts(t, ctx, s, c, "a", "one")
+	b := publishTexts(t, ctx, s, c, "b", "two")
+	publishTexts(t, ctx, s, c, "c", "three")
+	work := startReindex(t, ctx, s, document.ReindexRequest{Collection: c.Name, Force: true})
+	requeue(t, ctx, s, work, 1, rebuild.RequeueResult{Jobs: 1})
+	failJob(t, ctx, s, newestJobs(t, ctx, s, c.Name, 1)[0])
+	requeue(t, ctx, s, work, 1, rebuild.RequeueResult{Jobs: 1})
+	job := newestJob(t, ctx, s, b.DocumentID)
+	publishJob(t, ctx, s, job, passageOf("two", 1, 0, 0))
+	finishSummary(t, ctx, s, job, "summary")
+	requeue(t, ctx, s, work, 0, rebuild.RequeueResult{})
+
+	paused := controlReindex(t, ctx, s, s.PauseReindex, work.JobID)
+	resumed := controlReindex(t, ctx, s, s.ResumeReindex, work.JobID)
+	if diff := cmp.Diff(paused.Progress, resumed.Progress); diff != "" || resumed.Progress.DocumentsDone != 2 {
+		t.Errorf("%d documents are done, want 2; progress (-paused +resumed):\n%s", resumed.Progress.DocumentsDone, diff)
+	}
+	work = claimReindex(t, ctx, s, work.JobID)
+	requeue(t, ctx, s, work, 10, rebuild.RequeueResult{Jobs: 1})
+	job = newestJobs(t, ctx, s, c.Name, 1)[0]
+	publishJob(t, ctx, s, job, passageOf("three", 1, 0, 0))
+	finishSummary(t, ctx, s, job, "summary")
+	requeue(t, ctx, s, work, 10, rebuild.RequeueResult{Ended: true})
+	if got := readReindex(t, ctx, s, work.JobID); got.State != document.JobFailed || got.Progress.DocumentsDone != 3 {
+		t.Errorf("got %+v, want it failed, for one of 3 documents", got)
 	}
 }
 

@@ -63,6 +63,52 @@ func resetsCrashesOnProgress(t *testing.T, ctx context.Context, s Store) {
 	}
 }
 
+// An attempt that has progressed is the first one again, also when it is given back.
+func resetsAttemptsOnProgress(t *testing.T, ctx context.Context, s Store) {
+	c := ensureCollection(t, ctx, s, "attempt progress")
+	publishTexts(t, ctx, s, c, "a", "one")
+	id := beginReindex(t, ctx, s, changeModelRequest(c)).ID
+	for range 2 {
+		recordOutcome(t, ctx, s, claimReindex(t, ctx, s, id), task.Outcome{Verdict: task.VerdictRetry, Error: "odd"})
+	}
+	work := claimReindex(t, ctx, s, id)
+	if work.Attempt != 3 {
+		t.Errorf("got attempt %d, want 3", work.Attempt)
+	}
+	writeMissing(t, ctx, s, work)
+	recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictWait, Error: "down"})
+	if again := claimReindex(t, ctx, s, id); again.Attempt != 1 {
+		t.Errorf("after progress: got attempt %d, want 1", again.Attempt)
+	}
+}
+
+// A step that belongs to the other kind of reindex is a defect of its caller: the reindex
+// does not succeed by it.
+func refusesStepsOfOtherReindexes(t *testing.T, ctx context.Context, s Store) {
+	c := ensureCollection(t, ctx, s, "another step")
+	publishTexts(t, ctx, s, c, "a", "one")
+	unchanged := startReindex(t, ctx, s, document.ReindexRequest{Collection: c.Name, Force: true})
+	wantDefect(t, ctx, s, "switch", unchanged, s.ActivateSpace(ctx, unchanged, leaseTime, document.ReindexProgress{}))
+	_, err := s.PlanRebuild(ctx, unchanged)
+	wantDefect(t, ctx, s, "rebuild", unchanged, err)
+	cancelReindex(t, ctx, s, unchanged.JobID, leaseTime)
+
+	building := startReindex(t, ctx, s, changeModelRequest(c))
+	_, err = s.RequeueDocuments(ctx, building, 10)
+	wantDefect(t, ctx, s, "requeue", building, err)
+}
+
+// wantDefect checks for an error without a kind that leaves a reindex running.
+func wantDefect(t *testing.T, ctx context.Context, s Store, when string, work task.Work, err error) {
+	t.Helper()
+	if err == nil || fault.As(err) != nil {
+		t.Errorf("%s: got error %v, want an internal one", when, err)
+	}
+	if got := readReindex(t, ctx, s, work.JobID); got.State != document.JobRunning {
+		t.Errorf("%s: the reindex is %s, want it running", when, got.State)
+	}
+}
+
 func countsCrashesOfReindexes(t *testing.T, ctx context.Context, s Store) {
 	id := beginReindex(t, ctx, s, changeModelRequest(ensureCollection(t, ctx, s, "claim expired"))).ID
 	for i, step := range []struct {

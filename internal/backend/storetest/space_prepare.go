@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/garbage"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/internal/vector"
@@ -29,6 +30,7 @@ func preparing(t *testing.T, open func(t *testing.T) Store) {
 		"Other at once":       preparesForOthersAtOnce,
 		"Reindexed":           replacesNoSpaceOfAReindex,
 		"Being built":         reusesTheSpaceBeingBuilt,
+		"Being built, ended":  keepsTheActiveSpaceOfAReindex,
 		"Redone":              replacesASpaceWhileItsDocumentsAreRedone,
 		"Stale":               preparesNothingForAStaleWorker,
 	} {
@@ -307,6 +309,41 @@ func reusesTheSpaceBeingBuilt(t *testing.T, ctx context.Context, s Store) {
 	}
 	collectSpaces(t, ctx, s)
 	wantHits(t, ctx, s, "reindexed", c, "one")
+}
+
+// A space that became the active one while a reindex was building it stays, whatever
+// happens to the reindex.
+func keepsTheActiveSpaceOfAReindex(t *testing.T, ctx context.Context, s Store) {
+	for name, end := range map[string]func(work task.Work){
+		"paused": func(work task.Work) {
+			controlReindex(t, ctx, s, s.PauseReindex, work.JobID)
+			controlReindex(t, ctx, s, s.ResumeReindex, work.JobID)
+			activateSpace(t, ctx, s, claimReindex(t, ctx, s, work.JobID), 0)
+		},
+		"cancelled": func(work task.Work) { cancelReindex(t, ctx, s, work.JobID, 0) },
+		"failed": func(work task.Work) {
+			recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictFail, Error: "broken"})
+		},
+	} {
+		c := ensureUnknownDimensions(t, ctx, s, name)
+		reindex := startReindex(t, ctx, s, document.ReindexRequest{
+			Collection: c.Name, Model: learnt, Tokens: learntPieces.Tokens, Overlap: &learntPieces.Overlap,
+		})
+		work := prepareSpace(t, ctx, s, beginKnowledge(t, ctx, s, c, "a"), learnt)
+		if work.Space != reindex.Space {
+			t.Fatalf("%s: the work is in %+v, want it in %+v", name, work.Space, reindex.Space)
+		}
+		if err := publishWork(ctx, s, work, "one "+name); err != nil {
+			t.Fatal(err)
+		}
+		end(reindex)
+		for _, g := range garbageOf(t, ctx, s, garbage.KindSpace, 48*time.Hour) {
+			if g.SpaceID == work.Space.ID {
+				t.Errorf("%s: the active space is listed for removal", name)
+			}
+		}
+		wantHits(t, ctx, s, name, c, "one "+name)
+	}
 }
 
 // Documents that failed for the first configuration are redone with another.

@@ -23,7 +23,8 @@ type Reindexing interface {
 	// kept; from now on what is uploaded is written to it too. fault.NotFound
 	// when there is no such collection, or no such document in it;
 	// fault.Conflict, naming the other by its id, when a reindex of the
-	// collection is queued, running, waiting or paused.
+	// collection is queued, running, waiting or paused; fault.BadRequest when
+	// vectors of that many dimensions cannot be stored.
 	BeginReindex(ctx context.Context, request document.ReindexRequest) (document.Reindex, error)
 
 	Reindex(ctx context.Context, id uuid.UUID) (document.Reindex, error)
@@ -34,9 +35,16 @@ type Reindexing interface {
 	PauseReindex(ctx context.Context, id uuid.UUID) (document.Reindex, error)
 
 	// ResumeReindex gives a paused or failed reindex a fresh start: queued, not
-	// dispatched, no attempt used up, no error. One that is queued, running or
-	// waiting is returned as it is. fault.Conflict when it has succeeded, was
-	// cancelled, or failed and another is active.
+	// dispatched, no attempt used up, no error. It goes on where it stopped, in
+	// the space that it was building, or in another one when that is no longer
+	// retained. A failed one tries again what failed: documents that were left
+	// out, and documents whose job did not succeed. Of one without a change,
+	// the progress of a failed one is empty afterwards; what it counts from
+	// then on is for the store to say: the jobs made since, or all that it made.
+	// One that is queued, running or waiting is returned as it is.
+	// fault.Conflict when it has succeeded, was cancelled, or failed and another
+	// is active; and when it was reverting and can no longer go on, since
+	// another space is active or the one from before is no longer retained.
 	ResumeReindex(ctx context.Context, id uuid.UUID) (document.Reindex, error)
 
 	// CancelReindex ends the reindex; jobs that it made go on. The space that it
