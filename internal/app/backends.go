@@ -81,7 +81,7 @@ type Backends struct {
 	Dispatcher      *dispatch.Dispatcher
 	Progress        *progress.Store
 	RateLimiter     *progress.RateLimiter
-	WriteGate       *writeback.Breaker      // of what this process buys
+	WriteBreaker    *writeback.Breaker      // of what this process buys
 	Embedding       *embedding.ProcessState // what is shared by those that buy vectors
 	ConfiguredModel *embedding.ConfiguredModel
 	Webhooks        *webhook.Sender
@@ -192,9 +192,9 @@ func NewBackends(config Config, store Store, objects Objects, log *slog.Logger) 
 		return nil, err
 	}
 	b.Webhooks = webhook.NewSender(allowed)
-	b.WriteGate = &writeback.Breaker{Log: log}
+	b.WriteBreaker = &writeback.Breaker{Log: log}
 	b.close = append(b.close, b.Webhooks.Close)
-	if b.Embedding, err = embedding.NewProcessState(embedding.ProcessConfig{Locks: b.Progress, WriteBreaker: b.WriteGate}); err != nil {
+	if b.Embedding, err = embedding.NewProcessState(embedding.ProcessConfig{Locks: b.Progress, WriteBreaker: b.WriteBreaker}); err != nil {
 		return nil, err
 	}
 	b.ConfiguredModel, err = embedding.NewConfiguredModel(embedding.ConfiguredModelConfig{

@@ -34,13 +34,13 @@ func summaryStep(config Config, b *Backends) (*summary.Step, error) {
 		model, batch = llm.ExtractiveModel, 0
 	}
 	return summary.NewStep(summary.Config{
-		Objects:    b.Objects,
-		Store:      b.Store,
-		Summariser: summariser{b.TaskModels, model},
-		Progress:   b.Progress,
-		Metrics:    b.Metrics,
-		Log:        b.Log,
-		Gate:       b.WriteGate,
+		Objects:      b.Objects,
+		Store:        b.Store,
+		Summariser:   summariser{b.TaskModels, model},
+		Progress:     b.Progress,
+		Metrics:      b.Metrics,
+		Log:          b.Log,
+		WriteBreaker: b.WriteBreaker,
 		Extract: func(ctx context.Context, heading string, texts []string) (string, error) {
 			return llm.Models{}.Summarise(ctx, llm.ExtractiveModel, heading, texts)
 		},

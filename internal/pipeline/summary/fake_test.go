@@ -142,9 +142,9 @@ func newStep(t *testing.T) (*summary.Step, *fakeBackend) {
 	m := &fakeBackend{saved: map[document.ContentHash]string{}, version: "test/1"}
 	step, err := summary.NewStep(summary.Config{
 		Objects: m, Store: m, Summariser: m, Progress: m,
-		Metrics: telemetry.NewMetrics(),
-		Log:     slog.New(slog.NewTextHandler(t.Output(), nil)),
-		Gate:    &writeback.Breaker{},
+		Metrics:      telemetry.NewMetrics(),
+		Log:          slog.New(slog.NewTextHandler(t.Output(), nil)),
+		WriteBreaker: &writeback.Breaker{},
 		Extract: func(_ context.Context, heading string, texts []string) (string, error) {
 			return fmt.Sprintf("extract of %s", heading), nil
 		},

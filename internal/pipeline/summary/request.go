@@ -81,7 +81,7 @@ func (s *batcher) askForAll(ctx context.Context, nodes []*node) (texts []string,
 		index[n.result] = i
 	}
 	start := time.Now()
-	err = s.step.Gate.CallProvider(ctx, func(ctx context.Context) (err error) {
+	err = s.step.WriteBreaker.CallProvider(ctx, func(ctx context.Context) (err error) {
 		texts, err = s.step.Summariser.SummariseSections(ctx, sections)
 		return err
 	})
@@ -156,7 +156,7 @@ func (s *batcher) askShortening(ctx context.Context, path string, texts []string
 
 // askForText sends one request, unless its result could not be saved.
 func (s *batcher) askForText(ctx context.Context, path string, texts []string) (text string, err error) {
-	err = s.step.Gate.CallProvider(ctx, func(ctx context.Context) (err error) {
+	err = s.step.WriteBreaker.CallProvider(ctx, func(ctx context.Context) (err error) {
 		text, err = s.step.Summariser.Summarise(ctx, path, texts)
 		return err
 	})
@@ -171,7 +171,7 @@ func (s *batcher) saveSummaries(ctx context.Context, texts map[document.ContentH
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 		defer cancel()
 	}
-	err := s.step.Gate.RetryWrite(ctx, func(ctx context.Context) error {
+	err := s.step.WriteBreaker.RetryWrite(ctx, func(ctx context.Context) error {
 		return s.step.Store.SaveSectionSummaries(ctx, s.work, texts, s.progress.snapshot())
 	})
 	if err == nil {

@@ -60,7 +60,7 @@ type Config struct {
 	Progress         ProgressReporter
 	Metrics          *telemetry.Metrics
 	Log              *slog.Logger
-	Gate             *writeback.Breaker // shared by the process
+	WriteBreaker     *writeback.Breaker // shared by the process
 	ParallelRequests int                // maximum number of concurrent requests for one document
 
 	// BatchTokens is the approximate maximum of tokens in one request; 0 for one section a request.

@@ -61,7 +61,7 @@ const defaultRetryAfter = 5 * time.Second
 
 // problem turns a failure into its answer, and logs it if it is ours.
 func (s *server) problem(ctx context.Context, err error) *Problem {
-	f := cmp.Or(fault.As(err), &fault.Error{Kind: fault.Internal})
+	f := cmp.Or(fault.As(err), fault.New(fault.Internal, ""))
 	code := f.Kind
 	if code == fault.BadResponse || code == fault.InterruptedResponse {
 		// A model that answers rubbish is as good as none, and the client's
