@@ -24,7 +24,7 @@ func newSearch(g *globals) *cobra.Command {
 		Args:  cobra.MinimumNArgs(1),
 	}
 	cmd.Flags().StringVar(&request.Collection, "collection", "", "collection to search (default: the server's default)")
-	cmd.Flags().IntVar(&request.Limit, "limit", 10, "maximum number of hits")
+	cmd.Flags().IntVar(&request.Limit, "limit", document.DefaultHits, "maximum number of hits")
 	cmd.Flags().StringVar(&request.KeyPrefix, "key-prefix", "", "only documents whose key has this prefix")
 	cmd.Flags().Float64Var(&threshold, "threshold", 0, "minimum score of a hit, -1 to 1")
 	cmd.RunE = run(func(ctx context.Context, words []string) error {

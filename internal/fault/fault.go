@@ -128,3 +128,12 @@ func KindOf(err error) Kind {
 
 // Is reports whether err is of the given kind.
 func Is(err error, kind Kind) bool { return err != nil && KindOf(err) == kind }
+
+// Describe returns the part of err that may be shown to clients and stored for them. A worker logs
+// the complete text of an internal error, which can contain names of hosts and statements.
+func Describe(err error) string {
+	if e := As(err); e != nil {
+		return e.Detail
+	}
+	return "internal error; see the worker's log"
+}

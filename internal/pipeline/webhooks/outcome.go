@@ -29,9 +29,9 @@ func DecideOutcome(delivery task.Delivery, status int, err error, stopping bool)
 	case stopping:
 		outcome.State = document.DeliveryPending
 	case age+delay > maxRetryAge:
-		outcome.State, outcome.Error = document.DeliveryFailed, publicMessage(err)
+		outcome.State, outcome.Error = document.DeliveryFailed, fault.Describe(err)
 	default:
-		outcome.State, outcome.Error, outcome.Delay = document.DeliveryPending, publicMessage(err), delay
+		outcome.State, outcome.Error, outcome.Delay = document.DeliveryPending, fault.Describe(err), delay
 	}
 	return outcome
 }
@@ -42,12 +42,4 @@ func DecideOutcome(delivery task.Delivery, status int, err error, stopping bool)
 // delay long after a few short ones in a row.
 func backoff(age time.Duration) time.Duration {
 	return time.Second + rand.N(min(max(age, firstBackoff), maxBackoff))
-}
-
-// publicMessage returns the part of err that the owner of the webhook may see.
-func publicMessage(err error) string {
-	if f := fault.As(err); f != nil {
-		return f.Detail
-	}
-	return "internal error; see the worker's log"
 }

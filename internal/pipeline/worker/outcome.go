@@ -105,7 +105,7 @@ func (r *Runner) saveOutcome(ctx context.Context, work task.Work, outcome task.O
 //     wrong again;
 //   - otherwise retry with back-off, and fail after the last attempt.
 func DecideOutcome(err error, attempt int, stopping bool) task.Outcome {
-	outcome := task.Outcome{Error: publicMessage(err)}
+	outcome := task.Outcome{Error: fault.Describe(err)}
 	switch kind := fault.KindOf(err); {
 	case stopping:
 		outcome.Verdict, outcome.Error = task.VerdictWait, ""
@@ -123,15 +123,6 @@ func DecideOutcome(err error, attempt int, stopping bool) task.Outcome {
 		outcome.Delay = backoff(attempt)
 	}
 	return outcome
-}
-
-// publicMessage returns the part of err that clients may see. The log has the whole text of an
-// internal error; it could name hosts and statements.
-func publicMessage(err error) string {
-	if f := fault.As(err); f != nil {
-		return f.Detail
-	}
-	return "internal error; see the worker's log"
 }
 
 // backoff returns a random delay that doubles with each attempt, with full jitter, so that tasks
