@@ -16,7 +16,7 @@ import (
 var boundedMaps = map[string]string{
 	"internal/backend/progress.reports":    "the task kinds of one job",
 	"internal/embedding.byModel":           "maxModels; when that is reached, the map is replaced",
-	"internal/pipeline/reindex.truncated":  "one unit of a reindex",
+	"internal/pipeline/reindex.truncated":  "one batch of a reindex",
 	"internal/pipeline/reindex.readErrors": "one pass of a reindex: its unreadable documents",
 	"internal/pipeline/reindex.tokens":     "one estimate",
 	"internal/pipeline/summary.index":      "one request for summaries",

@@ -13,7 +13,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-func TestNewModelGetsTheStoredPassages(t *testing.T) {
+func TestNewModelEmbedsStoredPassages(t *testing.T) {
 	t.Parallel()
 	db := newFilledDatabase(newModel, oldChunking, 30)
 	step, m := newStep(t, db)
@@ -23,20 +23,20 @@ func TestNewModelGetsTheStoredPassages(t *testing.T) {
 	wantBuilt(t, db)
 	distinct := len(db.spaces[1].passages)
 	if len(m.sent) != distinct || m.resent() != 0 {
-		t.Errorf("sent %d texts, %d of them again; want each of the %d passages once", len(m.sent), m.resent(), distinct)
+		t.Errorf("sent %d texts, %d of them again; want each of %d passages once", len(m.sent), m.resent(), distinct)
 	}
 	if db.opened != 0 {
-		t.Errorf("%d originals were read again", db.opened)
+		t.Errorf("%d originals were read, want none", db.opened)
 	}
-	var places, size int64
+	var entries, size int64
 	for _, d := range db.documents {
-		places += db.spaces[1].whole[versionOf(d)]
+		entries += db.spaces[1].complete[versionOf(d)]
 		size += d.Size
 	}
 	p := db.reindex.Progress
 	p.Seconds = 0
 	want := document.ReindexProgress{Documents: 30, DocumentsDone: 30, Bytes: size, BytesDone: size,
-		Passages: places, Embedded: int64(distinct), Reused: places - int64(distinct)}
+		Passages: entries, Embedded: int64(distinct), Reused: entries - int64(distinct)}
 	if diff := cmp.Diff(want, p); diff != "" {
 		t.Errorf("progress (-want +got):\n%s", diff)
 	}
@@ -44,12 +44,12 @@ func TestNewModelGetsTheStoredPassages(t *testing.T) {
 		t.Errorf("stages (-want +got):\n%s", diff)
 	}
 	if db.changed < 5 {
-		t.Errorf("told of %d changes", db.changed)
+		t.Errorf("notified of %d changes, want at least 5", db.changed)
 	}
 }
 
-// Requests are as full as they can be, however small the documents.
-func TestUnitsReachAcrossDocuments(t *testing.T) {
+// Requests are as full as possible, even if documents are small.
+func TestBatchesSpanDocuments(t *testing.T) {
 	t.Parallel()
 	db := newFakeDatabase(newModel, oldChunking)
 	for i := range 40 {
@@ -62,11 +62,11 @@ func TestUnitsReachAcrossDocuments(t *testing.T) {
 	}
 	wantBuilt(t, db)
 	if n := len(m.sent); m.requests != (n+batch-1)/batch || n < 95 {
-		t.Errorf("%d requests for %d passages, want all of them full", m.requests, n)
+		t.Errorf("%d requests for %d passages, want all of them full and at least 95 passages", m.requests, n)
 	}
 }
 
-func TestTokensBoundAUnitToo(t *testing.T) {
+func TestTokensBoundABatch(t *testing.T) {
 	t.Parallel()
 	db := newFilledDatabase(newModel, oldChunking, 5)
 	step, m := newStep(t, db, func(c *reindex.StepConfig) { c.BatchTokens = 1 })
@@ -79,12 +79,12 @@ func TestTokensBoundAUnitToo(t *testing.T) {
 	}
 }
 
-// What stays as it is of the passages has its vectors already.
-func TestNewChunkingSendsWhatIsNew(t *testing.T) {
+// Passages that are the same under the new chunking have their vectors already.
+func TestNewChunkingEmbedsOnlyNewPassages(t *testing.T) {
 	t.Parallel()
 	db := newFakeDatabase(oldModel, newChunking)
 	for i := range 10 {
-		var short strings.Builder // passages that are the same with half of the tokens
+		var short strings.Builder // passages that are the same with half the tokens
 		for j := range 6 {
 			fmt.Fprintf(&short, "# %d %d\n\nA short one.\n\n", i, j)
 		}
@@ -98,21 +98,21 @@ func TestNewChunkingSendsWhatIsNew(t *testing.T) {
 	if db.opened != 10 {
 		t.Errorf("%d originals were read, want 10", db.opened)
 	}
-	kept := 0
+	same := 0
 	for hash := range db.spaces[2].passages {
 		if _, ok := db.spaces[1].passages[hash]; ok {
-			kept++
+			same++
 		}
 	}
-	if kept != 60 || len(m.sent) != len(db.spaces[2].passages)-kept || m.resent() != 0 {
-		t.Errorf("sent %d texts of %d passages, of which %d were known", len(m.sent), len(db.spaces[2].passages), kept)
+	if same != 60 || len(m.sent) != len(db.spaces[2].passages)-same || m.resent() != 0 {
+		t.Errorf("sent %d texts of %d passages, of which %d were in the old space, want 60 of them, and the others sent once", len(m.sent), len(db.spaces[2].passages), same)
 	}
 	if p := db.reindex.Progress; p.Embedded != int64(len(m.sent)) || p.Reused != 60 {
-		t.Errorf("progress %+v", p)
+		t.Errorf("progress %+v, want %d embedded and 60 reused", p, len(m.sent))
 	}
 }
 
-func TestDocumentWithoutPassagesIsPlaced(t *testing.T) {
+func TestDocumentsWithoutPassagesAreComplete(t *testing.T) {
 	t.Parallel()
 	db := newFakeDatabase(newModel, oldChunking)
 	for range 150 {
@@ -123,35 +123,34 @@ func TestDocumentWithoutPassagesIsPlaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantBuilt(t, db)
-	if len(db.spaces[2].whole) != len(db.documents) || m.requests != 0 {
-		t.Errorf("%d documents are whole, with %d requests", len(db.spaces[2].whole), m.requests)
+	if len(db.spaces[2].complete) != len(db.documents) || m.requests != 0 {
+		t.Errorf("%d documents are complete, with %d requests; want %d and none", len(db.spaces[2].complete), m.requests, len(db.documents))
 	}
 }
 
-// Originals are the truth: what the live space has lost is cut again.
-func TestDocumentThatIsDamagedIsCut(t *testing.T) {
+// Originals are the truth: a document that is damaged in the active space is split again.
+func TestDamagedDocumentIsSplitAgain(t *testing.T) {
 	t.Parallel()
-	for _, lost := range []int{0, 2, 20} { // 20 only after a unit or two have been placed
+	for _, missing := range []int{0, 2, 20} { // passage 20 comes after one or two batches
 		db := newFilledDatabase(newModel, oldChunking, 10)
 		d := db.upload(uuid.New(), sampleDocument("grain", 30), db.from)
 		v := versionOf(d)
-		db.spaces[1].places[v] = slices.Delete(db.spaces[1].places[v], lost, lost+1)
+		db.spaces[1].entries[v] = slices.Delete(db.spaces[1].entries[v], missing, missing+1)
 		all := db.upload(uuid.New(), sampleDocument("flour", 3), db.from)
-		delete(db.spaces[1].places, versionOf(all))
+		delete(db.spaces[1].entries, versionOf(all))
 		step, m := newStep(t, db)
 		if err := step.Run(t.Context(), db.claim()); err != nil {
 			t.Fatal(err)
 		}
 		wantBuilt(t, db)
 		if db.opened != 2 || m.resent() != 0 {
-			t.Errorf("%d originals were read, and %d texts sent again; want 2 and none", db.opened, m.resent())
+			t.Errorf("%d originals were read and %d texts sent again, want 2 and none", db.opened, m.resent())
 		}
 	}
 }
 
-// A reindex that goes back to the space it has left stays in its stage, by
-// which it is known to.
-func TestRevertingStaysInItsStage(t *testing.T) {
+// A reindex that switches back to the previous space stays in its stage, which says that it does so.
+func TestRevertKeepsItsStage(t *testing.T) {
 	t.Parallel()
 	db := newFilledDatabase(newModel, oldChunking, 10)
 	db.reindex.Stage = document.StageReverting
@@ -161,6 +160,6 @@ func TestRevertingStaysInItsStage(t *testing.T) {
 	}
 	wantBuilt(t, db)
 	if len(db.stages) > 0 {
-		t.Errorf("entered stages %v", db.stages)
+		t.Errorf("recorded stages %v, want none", db.stages)
 	}
 }

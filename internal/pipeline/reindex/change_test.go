@@ -17,8 +17,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Documents come, change and go while the space is built, at each of its calls.
-func TestDocumentsChangeMeanwhile(t *testing.T) {
+// Documents are uploaded, changed and deleted at each call while the space is built.
+func TestDocumentsChangeDuringABuild(t *testing.T) {
 	t.Parallel()
 	for name, make := range map[string]func() *fakeDatabase{
 		"model":    func() *fakeDatabase { return newFilledDatabase(newModel, oldChunking, 25) },
@@ -38,9 +38,9 @@ func TestDocumentsChangeMeanwhile(t *testing.T) {
 				switch n % 5 {
 				case 0:
 					db.delete(id)
-				case 1: // as a knowledge task does
+				case 1: // like a knowledge task
 					db.upload(id, sampleDocument(fmt.Sprint("edited", n), 3), db.from, db.to)
-				case 2: // as one that the new model has failed
+				case 2: // like a knowledge task that the new model has failed
 					db.upload(id, sampleDocument(fmt.Sprint("edited", n), 4), db.from)
 				case 3:
 					db.upload(uuid.New(), sampleDocument(fmt.Sprint("fresh", n), 2), db.from)
@@ -51,18 +51,17 @@ func TestDocumentsChangeMeanwhile(t *testing.T) {
 				t.Fatal(err)
 			}
 			if n < 30 {
-				t.Errorf("only %d calls", n)
+				t.Errorf("%d calls, want at least 30", n)
 			}
 			wantBuilt(t, db)
 		})
 	}
 }
 
-// A document that comes to be missing at the last moment is placed, and then
-// the space becomes the live one after all.
-func TestBuildsOnWhenADocumentIsMissing(t *testing.T) {
+// A document that becomes missing at the last moment is added. Then the space becomes active.
+func TestLateDocumentsAreAdded(t *testing.T) {
 	t.Parallel()
-	for _, late := range []string{"IndexSpace", "Verify", "Switch"} {
+	for _, late := range []string{"IndexSpace", "VerifySpace", "ActivateSpace"} {
 		db := newFilledDatabase(newModel, oldChunking, 5)
 		step, m := newStep(t, db)
 		times := 0
@@ -79,22 +78,22 @@ func TestBuildsOnWhenADocumentIsMissing(t *testing.T) {
 		}
 		wantBuilt(t, db)
 		if times == 0 || m.resent() != 0 {
-			t.Errorf("%s: called %d times, and %d texts were sent again", late, times, m.resent())
+			t.Errorf("%s: called %d times, and %d texts were sent again, want some calls and no texts", late, times, m.resent())
 		}
 	}
 }
 
-// What verifying finds damaged is missing from then on, and placed again.
-func TestDamagedDocumentIsPlacedAgain(t *testing.T) {
+// A document that the verification finds damaged becomes missing, and is added again.
+func TestDocumentDamagedInTheNewSpaceIsAddedAgain(t *testing.T) {
 	t.Parallel()
 	db := newFilledDatabase(newModel, oldChunking, 5)
 	step, _ := newStep(t, db)
 	damaged := false
 	db.before = func(call string) error {
-		if call == "Verify" && !damaged {
+		if call == "VerifySpace" && !damaged {
 			damaged = true
 			for _, d := range db.documents {
-				delete(db.spaces[2].whole, versionOf(d))
+				delete(db.spaces[2].complete, versionOf(d))
 				return fault.New(fault.Conflict, "document %s is damaged", d.DocumentID)
 			}
 		}
@@ -110,12 +109,12 @@ func TestDamagedDocumentIsPlacedAgain(t *testing.T) {
 	}
 }
 
-// What was read of an original before it was gone is placed nowhere, so it is
+// If an original is deleted while it is read, the passages that were read get no entries. So they are
 // not embedded, and not counted.
-func TestOriginalThatGoesAwayIsNotPaidFor(t *testing.T) {
+func TestOriginalDeletedDuringAReadIsNotEmbedded(t *testing.T) {
 	t.Parallel()
 	db := newFakeDatabase(oldModel, newChunking)
-	kept := db.upload(uuid.UUID{1}, sampleDocument("kept", 1), db.from)
+	intact := db.upload(uuid.UUID{1}, sampleDocument("kept", 1), db.from)
 	lost := db.upload(uuid.UUID{2}, sampleDocument("lost", 2), db.from)
 	step, m := newStep(t, db, func(c *reindex.StepConfig) {
 		c.Objects = tornObjects{db, lost.Object, func() { db.delete(lost.DocumentID) }}
@@ -124,78 +123,78 @@ func TestOriginalThatGoesAwayIsNotPaidFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantBuilt(t, db)
-	if len(db.spaces[2].whole) != 1 || db.spaces[2].whole[versionOf(kept)] == 0 {
-		t.Errorf("placed %v, want %v alone", db.spaces[2].whole, kept.DocumentID)
+	if len(db.spaces[2].complete) != 1 || db.spaces[2].complete[versionOf(intact)] == 0 {
+		t.Errorf("complete versions %v, want only %v", db.spaces[2].complete, intact.DocumentID)
 	}
 	for text := range m.sent {
 		if strings.Contains(text, "lost") {
-			t.Errorf("embedded %q, of a document that is gone", text)
+			t.Errorf("embedded %q of a deleted document", text)
 		}
 	}
 	if p := db.reindex.Progress; p.Passages != p.Embedded+p.Reused || p.Reused < 0 || p.Embedded != int64(len(m.sent)) {
-		t.Errorf("progress %+v, and %d texts were embedded", p, len(m.sent))
+		t.Errorf("progress %+v, with %d embedded texts", p, len(m.sent))
 	}
 }
 
-// tornObjects are objects of which one goes away while it is being read.
+// tornObjects are objects of which one is deleted while it is read.
 type tornObjects struct {
 	*fakeDatabase
 	object string
-	gone   func()
+	remove func()
 }
 
 func (o tornObjects) Open(ctx context.Context, name string) (io.ReadSeekCloser, error) {
 	r, err := o.fakeDatabase.Open(ctx, name)
 	if name == o.object && err == nil {
-		return tornReader{r, io.LimitReader(r, 90), o.gone}, nil
+		return tornReader{r, io.LimitReader(r, 90), o.remove}, nil
 	}
 	return r, err
 }
 
 type tornReader struct {
 	io.ReadSeekCloser
-	part io.Reader
-	gone func()
+	part   io.Reader
+	remove func()
 }
 
 func (r tornReader) Read(p []byte) (int, error) {
 	n, err := r.part.Read(p)
 	if err == io.EOF {
-		r.gone()
-		err = fault.New(fault.NotFound, "the object is gone")
+		r.remove()
+		err = fault.New(fault.NotFound, "the object was deleted")
 	}
 	return n, err
 }
 
-func TestSpaceThatCannotBeVerifiedStaysUnused(t *testing.T) {
+func TestSpaceThatCannotBeVerifiedIsNotActivated(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []fault.Kind{fault.Conflict, fault.Internal} {
 		db := newFilledDatabase(newModel, oldChunking, 5)
 		step, _ := newStep(t, db)
 		tries := 0
 		db.before = func(call string) error {
-			if call == "Verify" {
+			if call == "VerifySpace" {
 				tries++
 				return fault.New(kind, "a passage is not found")
 			}
 			return nil
 		}
-		if err := step.Run(t.Context(), db.claim()); !fault.Is(err, kind) || tries > 3 || db.live != db.from.ID {
-			t.Errorf("%v after %d tries, and space %d is live", err, tries, db.live)
+		if err := step.Run(t.Context(), db.claim()); !fault.Is(err, kind) || tries > 3 || db.active != db.from.ID {
+			t.Errorf("got error %v after %d tries, space %d is active; want %s after at most 3 tries, and the old space", err, tries, db.active, kind)
 		}
 	}
 }
 
-// A document that is deleted while its original is about to be read is no
-// failure; one whose original is gone or damaged is left out and listed.
-func TestOriginalThatIsGoneOrDamaged(t *testing.T) {
+// A document that is deleted before its original is read is not a failure. A document whose original is
+// missing or damaged is left out and listed.
+func TestMissingAndDamagedOriginals(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		deleted bool
-		damage  func(text string) string // nil when it is gone
+		damage  func(text string) string // nil if the original is missing
 	}{
 		"deleted":   {deleted: true},
-		"gone":      {},
+		"missing":   {},
 		"truncated": {damage: func(text string) string { return text[:len(text)/2] }},
 		"replaced":  {damage: func(text string) string { return "X" + text[1:] }},
 	} {
@@ -208,10 +207,10 @@ func TestOriginalThatIsGoneOrDamaged(t *testing.T) {
 		} else {
 			db.objects[lost.Object] = test.damage(db.objects[lost.Object])
 		}
-		looks := 0
+		passes := 0
 		db.before = func(call string) error {
-			if call == "Unplaced" {
-				if looks++; looks == 2 && test.deleted {
+			if call == "MissingVersions" {
+				if passes++; passes == 2 && test.deleted {
 					db.delete(lost.DocumentID)
 				}
 			}
@@ -227,47 +226,46 @@ func TestOriginalThatIsGoneOrDamaged(t *testing.T) {
 		}
 		left := db.reindex.Progress.LeftOut
 		if err != nil || len(left) != 1 || left[0].DocumentID != lost.DocumentID || left[0].Key != lost.Key || !strings.Contains(left[0].Error, lost.Object) {
-			t.Errorf("%s: %v, and left out %+v", name, err, left)
+			t.Errorf("%s: got error %v and left out %+v, want no error and %s", name, err, left, lost.Key)
 		}
-		if n := len(db.spaces[2].places); n != 4 || db.live != 2 {
-			t.Errorf("%s: %d documents are placed, want the 4 others, and space %d is live", name, n, db.live)
+		if n := len(db.spaces[2].entries); n != 4 || db.active != 2 {
+			t.Errorf("%s: %d documents have entries and space %d is active, want the 4 others and space 2", name, n, db.active)
 		}
 	}
 }
 
-// Only a document that is gone is left for later.
-func TestSpaceThatIsGoneEndsTheRun(t *testing.T) {
+// Not-found errors of the store are not about a document, so the run fails.
+func TestDeletedSpaceFailsTheRun(t *testing.T) {
 	t.Parallel()
 	db := newFilledDatabase(newModel, oldChunking, 20)
 	step, _ := newStep(t, db)
-	places := 0
+	writes := 0
 	db.before = func(call string) error {
-		if call == "Place" {
-			places++
+		if call == "WriteToSpace" {
+			writes++
 			return fault.New(fault.NotFound, "there is no space 2")
 		}
 		return nil
 	}
-	if err := step.Run(t.Context(), db.claim()); !fault.Is(err, fault.NotFound) || places != 1 || db.opened > 0 {
-		t.Errorf("%v after %d writes and %d originals", err, places, db.opened)
+	if err := step.Run(t.Context(), db.claim()); !fault.Is(err, fault.NotFound) || writes != 1 || db.opened > 0 {
+		t.Errorf("got error %v after %d writes and %d originals, want %s after 1 and none", err, writes, db.opened, fault.NotFound)
 	}
 }
 
-// A store that takes a document and does not keep it must not be asked for
-// ever.
-func TestDocumentThatStaysMissingIsGivenUp(t *testing.T) {
+// A document that stays missing although it was added does not make the reindex loop forever.
+func TestDocumentThatStaysMissingFailsTheRun(t *testing.T) {
 	t.Parallel()
 	db := newFilledDatabase(newModel, oldChunking, 5)
 	step, _ := newStep(t, db)
-	looks := 0
+	passes := 0
 	db.before = func(call string) error {
-		if call == "Unplaced" {
-			looks++
-			clear(db.spaces[2].whole)
+		if call == "MissingVersions" {
+			passes++
+			clear(db.spaces[2].complete)
 		}
 		return nil
 	}
-	if err := step.Run(t.Context(), db.claim()); err == nil || fault.As(err) != nil || looks > 5 {
-		t.Errorf("%v after %d looks", err, looks)
+	if err := step.Run(t.Context(), db.claim()); err == nil || fault.As(err) != nil || passes > 5 {
+		t.Errorf("got error %v after %d passes, want an internal error after at most 5", err, passes)
 	}
 }

@@ -22,43 +22,42 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// fakeDatabase is a store with one collection and one reindex of it, which builds
-// a space beside the live one.
+// fakeDatabase is a store with one collection and one reindex of it, which builds a new space.
 type fakeDatabase struct {
-	mu      sync.Mutex
-	reindex document.Reindex
-	from    vector.Space
-	to      vector.Space
-	live    int64 // the live space
-	lease   uuid.UUID
-	reached uuid.UUID
+	mu         sync.Mutex
+	reindex    document.Reindex
+	from       vector.Space
+	to         vector.Space
+	active     int64 // the active space
+	lease      uuid.UUID
+	checkpoint uuid.UUID
 
-	documents map[uuid.UUID]rebuild.MissingVersion // their live versions
+	documents map[uuid.UUID]rebuild.MissingVersion // the published versions, by document
 	objects   map[string]string
 	spaces    map[int64]*space
 
 	stages   []document.ReindexStage
-	after    []uuid.UUID // that were asked for what is unplaced behind them
-	opened   int         // objects
+	after    []uuid.UUID // arguments of the calls of MissingVersions
+	opened   int         // number of opened objects
 	indexed  int
 	verified int
 	changed  int
 
-	// before is called before each call of the store is answered, without the
-	// lock. An error is its answer.
+	// before is called at the begin of each call of the store, without the lock. The call returns
+	// its error.
 	before func(call string) error
 }
 
-// space is what a space holds.
+// space is the content of a space.
 type space struct {
 	model    document.Model
 	passages map[document.ContentHash]vector.EmbeddedPassage
-	places   map[version][]vector.ManifestEntry
-	whole    map[version]int64
+	entries  map[version][]vector.ManifestEntry
+	complete map[version]int64 // number of passages of each complete version
 	warnings map[version]document.Warnings
 }
 
-// version is one version of one document.
+// version is a version of a document.
 type version struct {
 	document uuid.UUID
 	version  int
@@ -74,7 +73,7 @@ func newFakeDatabase(to document.Model, chunking document.Chunking) *fakeDatabas
 	from := vector.Space{ID: 1, Model: oldModel, Chunking: oldChunking}
 	db := &fakeDatabase{
 		reindex: document.Reindex{ID: uuid.New(), Collection: "default", Change: document.ChangeModel, Stage: document.StageDocuments},
-		from:    from, to: vector.Space{ID: 2, Model: to, Chunking: chunking}, live: from.ID,
+		from:    from, to: vector.Space{ID: 2, Model: to, Chunking: chunking}, active: from.ID,
 		documents: map[uuid.UUID]rebuild.MissingVersion{}, objects: map[string]string{},
 	}
 	db.spaces = map[int64]*space{1: newSpace(from.Model), 2: newSpace(to)}
@@ -84,7 +83,7 @@ func newFakeDatabase(to document.Model, chunking document.Chunking) *fakeDatabas
 	return db
 }
 
-// claim returns the work under a new lease, as for a next attempt.
+// claim returns the work under a new lease, for the next attempt.
 func (db *fakeDatabase) claim() task.Work {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -95,7 +94,7 @@ func (db *fakeDatabase) claim() task.Work {
 	}
 }
 
-// upload makes a text the next version of a document, and places it in spaces.
+// upload makes a text the next version of a document, and writes it to spaces.
 func (db *fakeDatabase) upload(id uuid.UUID, text string, in ...vector.Space) rebuild.MissingVersion {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -110,14 +109,14 @@ func (db *fakeDatabase) upload(id uuid.UUID, text string, in ...vector.Space) re
 			}
 			hash := p.ContentHash()
 			s.passages[hash] = vector.EmbeddedPassage{Hash: hash, PassageText: p.PassageText, Vector: make([]float32, in.Model.Dimensions)}
-			s.places[versionOf(d)] = append(s.places[versionOf(d)], vector.ManifestEntry{Hash: hash, Ordinal: p.Ordinal, Start: p.Start, End: p.End})
+			s.entries[versionOf(d)] = append(s.entries[versionOf(d)], vector.ManifestEntry{Hash: hash, Ordinal: p.Ordinal, Start: p.Start, End: p.End})
 		}
-		s.whole[versionOf(d)] = int64(len(s.places[versionOf(d)]))
+		s.complete[versionOf(d)] = int64(len(s.entries[versionOf(d)]))
 	}
 	return d
 }
 
-// delete hides a document.
+// delete deletes a document.
 func (db *fakeDatabase) delete(id uuid.UUID) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -125,7 +124,7 @@ func (db *fakeDatabase) delete(id uuid.UUID) {
 	delete(db.documents, id)
 }
 
-// lock begins a call. When it succeeds the caller holds the lock.
+// lock begins a call. If it returns nil, the caller holds the lock.
 func (db *fakeDatabase) lock(call string, work *task.Work) error {
 	if db.before != nil {
 		if err := db.before(call); err != nil {
@@ -142,7 +141,7 @@ func (db *fakeDatabase) lock(call string, work *task.Work) error {
 
 func (db *fakeDatabase) missing() (missing []rebuild.MissingVersion) {
 	for _, d := range db.documents {
-		if _, ok := db.spaces[db.to.ID].whole[versionOf(d)]; !ok {
+		if _, ok := db.spaces[db.to.ID].complete[versionOf(d)]; !ok {
 			missing = append(missing, d)
 		}
 	}
@@ -162,7 +161,7 @@ func (db *fakeDatabase) Reindex(_ context.Context, id uuid.UUID) (document.Reind
 }
 
 func (db *fakeDatabase) PlanRebuild(_ context.Context, work task.Work) (rebuild.Plan, error) {
-	if err := db.lock("Rebuild", &work); err != nil {
+	if err := db.lock("PlanRebuild", &work); err != nil {
 		return rebuild.Plan{}, err
 	}
 	defer db.mu.Unlock()
@@ -172,11 +171,11 @@ func (db *fakeDatabase) PlanRebuild(_ context.Context, work task.Work) (rebuild.
 		p.Documents++
 		p.Bytes += d.Size
 	}
-	return rebuild.Plan{Reindex: db.reindex, From: db.from, To: db.to, Checkpoint: db.reached}, nil
+	return rebuild.Plan{Reindex: db.reindex, From: db.from, To: db.to, Checkpoint: db.checkpoint}, nil
 }
 
 func (db *fakeDatabase) MissingVersions(_ context.Context, work task.Work, after uuid.UUID, limit int) ([]rebuild.MissingVersion, error) {
-	if err := db.lock("Unplaced", &work); err != nil {
+	if err := db.lock("MissingVersions", &work); err != nil {
 		return nil, err
 	}
 	defer db.mu.Unlock()
@@ -186,15 +185,15 @@ func (db *fakeDatabase) MissingVersions(_ context.Context, work task.Work, after
 }
 
 func (db *fakeDatabase) VersionPassages(_ context.Context, in vector.Space, of rebuild.MissingVersion, from, limit int) ([]vector.PassageAt, error) {
-	if err := db.lock("StoredPassages", nil); err != nil {
+	if err := db.lock("VersionPassages", nil); err != nil {
 		return nil, err
 	}
 	defer db.mu.Unlock()
 	s := db.spaces[in.ID]
 	var stored []vector.PassageAt
-	for _, place := range s.places[versionOf(of)] {
-		if place.Ordinal >= from && len(stored) < limit {
-			stored = append(stored, vector.PassageAt{ManifestEntry: place, PassageText: s.passages[place.Hash].PassageText})
+	for _, entry := range s.entries[versionOf(of)] {
+		if entry.Ordinal >= from && len(stored) < limit {
+			stored = append(stored, vector.PassageAt{ManifestEntry: entry, PassageText: s.passages[entry.Hash].PassageText})
 		}
 	}
 	return stored, nil
@@ -202,7 +201,7 @@ func (db *fakeDatabase) VersionPassages(_ context.Context, in vector.Space, of r
 
 func (db *fakeDatabase) ReusePassages(_ context.Context, in vector.Space, hashes []document.ContentHash) (map[document.ContentHash]int, error) {
 	known := map[document.ContentHash]int{}
-	if err := db.lock("Known", nil); err != nil {
+	if err := db.lock("ReusePassages", nil); err != nil {
 		return nil, err
 	}
 	defer db.mu.Unlock()
@@ -221,7 +220,7 @@ func (db *fakeDatabase) ReusePassages(_ context.Context, in vector.Space, hashes
 }
 
 func (db *fakeDatabase) WriteToSpace(ctx context.Context, work task.Work, rebuilt rebuild.SpaceWrite, progress document.ReindexProgress) error {
-	if err := db.lock("Place", &work); err != nil {
+	if err := db.lock("WriteToSpace", &work); err != nil {
 		return err
 	}
 	defer db.mu.Unlock()
@@ -230,47 +229,47 @@ func (db *fakeDatabase) WriteToSpace(ctx context.Context, work task.Work, rebuil
 	}
 	s := db.spaces[work.Space.ID]
 	if len(rebuilt.New) > writeBatchPassages {
-		return fmt.Errorf("%d passages in one write", len(rebuilt.New))
+		return fmt.Errorf("%d passages in one write, want at most %d", len(rebuilt.New), writeBatchPassages)
 	}
 	for _, p := range rebuilt.New {
 		if len(p.Vector) != s.model.Dimensions || p.Hash != p.ContentHash() {
-			return fmt.Errorf("passage %q with a vector of length %d", p.Content, len(p.Vector))
+			return fmt.Errorf("passage %q has a vector of %d dimensions, or a wrong hash", p.Content, len(p.Vector))
 		}
 		s.passages[p.Hash] = p
 	}
 	for _, part := range rebuilt.Versions {
 		v := versionOf(part.MissingVersion)
 		if db.documents[v.document] != part.MissingVersion {
-			continue // no longer the live version
+			continue // no longer the published version
 		}
 		if part.TotalEntries == 0 || len(part.Entries) > 0 && part.Entries[0].Ordinal == 0 {
-			delete(s.places, v)
+			delete(s.entries, v)
 		}
-		for _, place := range part.Entries {
-			if _, ok := s.passages[place.Hash]; !ok {
-				return fault.New(fault.Conflict, "passage is gone")
+		for _, entry := range part.Entries {
+			if _, ok := s.passages[entry.Hash]; !ok {
+				return fault.New(fault.Conflict, "the passage of an entry is missing")
 			}
-			if place.Ordinal != len(s.places[v]) {
-				return fmt.Errorf("place %d after %d places", place.Ordinal, len(s.places[v]))
+			if entry.Ordinal != len(s.entries[v]) {
+				return fmt.Errorf("entry %d after %d entries", entry.Ordinal, len(s.entries[v]))
 			}
-			s.places[v] = append(s.places[v], place)
+			s.entries[v] = append(s.entries[v], entry)
 		}
 		if part.TotalEntries >= 0 {
-			if int64(len(s.places[v])) != part.TotalEntries {
-				return fmt.Errorf("%d places of a document with %d", len(s.places[v]), part.TotalEntries)
+			if int64(len(s.entries[v])) != part.TotalEntries {
+				return fmt.Errorf("%d entries of a version with %d", len(s.entries[v]), part.TotalEntries)
 			}
-			s.whole[v], s.warnings[v] = part.TotalEntries, part.Warnings
+			s.complete[v], s.warnings[v] = part.TotalEntries, part.Warnings
 		}
 	}
 	if rebuilt.Checkpoint != uuid.Nil {
-		db.reached = rebuilt.Checkpoint
+		db.checkpoint = rebuilt.Checkpoint
 	}
 	db.reindex.Progress = progress
 	return nil
 }
 
 func (db *fakeDatabase) SetReindexStage(_ context.Context, work task.Work, stage document.ReindexStage, progress document.ReindexProgress) error {
-	if err := db.lock("SetStage", &work); err != nil {
+	if err := db.lock("SetReindexStage", &work); err != nil {
 		return err
 	}
 	defer db.mu.Unlock()
@@ -292,7 +291,7 @@ func (db *fakeDatabase) IndexSpace(_ context.Context, in vector.Space, threshold
 }
 
 func (db *fakeDatabase) VerifySpace(_ context.Context, work task.Work, sample int) error {
-	if err := db.lock("Verify", &work); err != nil {
+	if err := db.lock("VerifySpace", &work); err != nil {
 		return err
 	}
 	defer db.mu.Unlock()
@@ -308,7 +307,7 @@ func (db *fakeDatabase) checkComplete() error {
 }
 
 func (db *fakeDatabase) ActivateSpace(_ context.Context, work task.Work, keep time.Duration, progress document.ReindexProgress) error {
-	if err := db.lock("Switch", &work); err != nil {
+	if err := db.lock("ActivateSpace", &work); err != nil {
 		return err
 	}
 	defer db.mu.Unlock()
@@ -316,14 +315,14 @@ func (db *fakeDatabase) ActivateSpace(_ context.Context, work task.Work, keep ti
 		return err
 	}
 	if keep != soak || db.verified == 0 || db.indexed == 0 {
-		return fmt.Errorf("switched to a space kept for %s, indexed %d times and verified %d times", keep, db.indexed, db.verified)
+		return fmt.Errorf("activated with a soak of %s, indexed %d times and verified %d times", keep, db.indexed, db.verified)
 	}
-	db.live, db.reindex.Progress, db.reindex.Stage = db.to.ID, progress, document.StageDone
+	db.active, db.reindex.Progress, db.reindex.Stage = db.to.ID, progress, document.StageDone
 	return nil
 }
 
 func (db *fakeDatabase) RequeueDocuments(context.Context, task.Work, int) (rebuild.RequeueResult, error) {
-	return rebuild.RequeueResult{}, errors.New("a space is to be built")
+	return rebuild.RequeueResult{}, errors.New("this reindex builds a space")
 }
 
 func (db *fakeDatabase) NotifyChange(context.Context, uuid.UUID) {
@@ -336,7 +335,7 @@ func (db *fakeDatabase) Dispatch(context.Context) {}
 
 func sha256Hex(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
 
-// objectReader is an object.
+// objectReader reads an object.
 type objectReader struct{ *strings.Reader }
 
 func (objectReader) Close() error { return nil }

@@ -7,19 +7,18 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Estimate says what a reindex would do in each collection that the request
-// means, what that would cost and how long it would take. It changes nothing,
-// but asks a new model for one vector, as Begin does.
-func (d *Service) Estimate(ctx context.Context, request document.ReindexRequest) ([]document.ReindexEstimate, error) {
-	plans, err := d.makePlans(ctx, request)
+// Estimate returns what a reindex would do in each collection of the request, what it would cost and
+// how long it would take. It changes nothing. Like Begin, it requests one vector from a new model.
+func (s *Service) Estimate(ctx context.Context, request document.ReindexRequest) ([]document.ReindexEstimate, error) {
+	plans, err := s.makePlans(ctx, request)
 	if err != nil {
 		return nil, err
 	}
-	answered := map[document.Model]document.Model{}
+	probed := map[document.Model]document.Model{}
 	estimates := make([]document.ReindexEstimate, len(plans))
 	for i, p := range plans {
-		if err = d.probeModel(ctx, &p, answered); err == nil {
-			estimates[i], err = d.estimateOne(ctx, p)
+		if err = s.probeModel(ctx, &p, probed); err == nil {
+			estimates[i], err = s.estimateOne(ctx, p)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("estimate a reindex of %s: %w", p.request.Collection, err)
@@ -28,27 +27,27 @@ func (d *Service) Estimate(ctx context.Context, request document.ReindexRequest)
 	return estimates, nil
 }
 
-// estimateOne says what a reindex of one collection would do.
-func (d *Service) estimateOne(ctx context.Context, p plan) (document.ReindexEstimate, error) {
-	e, err := d.Store.EstimateReindex(ctx, p.request)
+// estimateOne estimates a reindex of one collection.
+func (s *Service) estimateOne(ctx context.Context, p plan) (document.ReindexEstimate, error) {
+	e, err := s.Store.EstimateReindex(ctx, p.request)
 	if err != nil {
 		return e, err
 	}
 	if p.change == document.ChangeChunking {
-		if err := d.estimateChunking(ctx, p.target, &e); err != nil {
+		if err := s.estimateChunking(ctx, p.target, &e); err != nil {
 			return e, err
 		}
 	}
-	if p.change == document.ChangeNothing && d.Summaries != nil && p.summaryMode != document.SummariesOff && p.summaryMode != document.SummariesOnDemand {
-		if err := d.estimateSummaries(ctx, p, &e); err != nil {
+	if p.change == document.ChangeNothing && s.Summaries != nil && p.summaryMode != document.SummariesOff && p.summaryMode != document.SummariesOnDemand {
+		if err := s.estimateSummaries(ctx, p, &e); err != nil {
 			return e, err
 		}
 	}
-	if price, known := d.Prices[p.target.Model.Name]; known {
+	if price, known := s.Prices[p.target.Model.Name]; known {
 		cost := price * float64(e.Tokens) / 1e6
 		e.Cost = &cost
 	}
-	rate, err := d.embeddingRate(ctx, p.target.Model, p.active.Model)
+	rate, err := s.embeddingRate(ctx, p.target.Model, p.active.Model)
 	if err != nil {
 		return e, err
 	}
@@ -59,11 +58,11 @@ func (d *Service) estimateOne(ctx context.Context, p plan) (document.ReindexEsti
 	return e, nil
 }
 
-// embeddingRate returns how many passages a second the first of the models embedded that
-// was ever used, or 0.
-func (d *Service) embeddingRate(ctx context.Context, models ...document.Model) (rate float64, err error) {
+// embeddingRate returns the rate, in passages per second, of the first of the models that has embedded
+// any, or 0.
+func (s *Service) embeddingRate(ctx context.Context, models ...document.Model) (rate float64, err error) {
 	for _, model := range models {
-		if rate, err = d.Store.EmbeddingRate(ctx, model); err != nil || rate > 0 {
+		if rate, err = s.Store.EmbeddingRate(ctx, model); err != nil || rate > 0 {
 			break
 		}
 	}

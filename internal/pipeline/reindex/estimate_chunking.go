@@ -14,35 +14,35 @@ import (
 )
 
 const (
-	// sampleTime and sampleBytes are how much of a collection's originals is
-	// read for an estimate; somebody waits for it.
+	// sampleTime and sampleBytes bound the originals that are read for an estimate, while a user
+	// waits.
 	sampleTime  = 5 * time.Second
 	sampleBytes = 64 << 20
 
-	// lookupBatch is how many passages are looked up at a time.
+	// lookupBatch is the number of passages that are looked up at a time.
 	lookupBatch = 1000
 )
 
-// chunkingSample are what came of cutting a part of a collection's originals.
+// chunkingSample is the result of splitting some originals of a collection.
 type chunkingSample struct {
-	documents int64                        // that were seen, if not read
-	size      int64                        // of these, in bytes
-	read      int64                        // of that
-	tokens    map[document.ContentHash]int // of each distinct passage, with what stands above it
-	partial   bool                         // something was not read
+	documents int64                        // number of documents in the sample
+	size      int64                        // total size of their originals in bytes
+	read      int64                        // number of these bytes that were read
+	tokens    map[document.ContentHash]int // of each distinct passage, including its headings
+	partial   bool                         // some originals were not read, or not to their end
 }
 
-// estimateChunking completes the estimate for a chunking that is new: what originals come
-// to is known once they are cut. Of many, the newest are, and stand for the
-// rest by their size.
-func (d *Service) estimateChunking(ctx context.Context, target vector.Space, e *document.ReindexEstimate) error {
-	c, err := d.splitSample(ctx, e.Collection, target.Chunking)
+// estimateChunking completes the estimate for a new chunking: the number of passages is known only
+// after splitting the originals. If there are many, it splits the newest ones, and extrapolates by
+// size.
+func (s *Service) estimateChunking(ctx context.Context, target vector.Space, e *document.ReindexEstimate) error {
+	c, err := s.splitSample(ctx, e.Collection, target.Chunking)
 	if err != nil {
 		return err
 	}
 	var reusable, tokens int64
 	for hashes := range slices.Chunk(slices.Collect(maps.Keys(c.tokens)), lookupBatch) {
-		embedded, err := d.Store.ReusableHashes(ctx, target, hashes)
+		embedded, err := s.Store.ReusableHashes(ctx, target, hashes)
 		if err != nil {
 			return err
 		}
@@ -54,15 +54,15 @@ func (d *Service) estimateChunking(ctx context.Context, target vector.Space, e *
 			tokens -= int64(c.tokens[hash])
 		}
 	}
-	whole := c.scale(e.Documents)
-	e.Passages, e.Reusable, e.Tokens = whole(int64(len(c.tokens))), whole(reusable), whole(tokens)
+	extrapolate := c.extrapolation(e.Documents)
+	e.Passages, e.Reusable, e.Tokens = extrapolate(int64(len(c.tokens))), extrapolate(reusable), extrapolate(tokens)
 	e.Sampled = c.partial
 	return nil
 }
 
-// scale returns a function that reckons from what was read what all of so many
-// documents come to.
-func (c *chunkingSample) scale(documents int64) func(int64) int64 {
+// extrapolation returns a function that extrapolates a number from the sample to the given number of
+// documents.
+func (c *chunkingSample) extrapolation(documents int64) func(int64) int64 {
 	if !c.partial || c.read == 0 {
 		return func(n int64) int64 { return n }
 	}
@@ -70,20 +70,20 @@ func (c *chunkingSample) scale(documents int64) func(int64) int64 {
 	return func(n int64) int64 { return int64(float64(n) * total / float64(c.read)) }
 }
 
-// splitSample cuts originals of a collection until time is up, enough is read, or all is.
-func (d *Service) splitSample(ctx context.Context, collection string, chunking document.Chunking) (*chunkingSample, error) {
+// splitSample splits originals of a collection until the time is up, enough is read, or all are split.
+func (s *Service) splitSample(ctx context.Context, collection string, chunking document.Chunking) (*chunkingSample, error) {
 	c := &chunkingSample{tokens: map[document.ContentHash]int{}}
 	until := time.Now().Add(sampleTime)
 	enough := func() bool { return c.read >= sampleBytes || time.Now().After(until) }
 	page := document.Page{Limit: pageSize}
 	for {
-		list, err := d.Store.Documents(ctx, document.DocumentFilter{Collection: collection, State: document.DocumentReady}, page)
+		list, err := s.Store.Documents(ctx, document.DocumentFilter{Collection: collection, State: document.DocumentReady}, page)
 		if err != nil {
 			return nil, err
 		}
 		for _, one := range list.Items {
-			if err := d.splitDocument(ctx, c, one, chunking, enough); err != nil {
-				return nil, fmt.Errorf("cut %s: %w", one.Key, err)
+			if err := s.splitDocument(ctx, c, one, chunking, enough); err != nil {
+				return nil, fmt.Errorf("split %s: %w", one.Key, err)
 			}
 		}
 		if page.Cursor = list.NextCursor; page.Cursor == "" {
@@ -96,12 +96,12 @@ func (d *Service) splitSample(ctx context.Context, collection string, chunking d
 	}
 }
 
-// splitDocument cuts one original, to its end unless it is enough before. One that is
-// gone or damaged cannot be cut by the reindex either.
-func (d *Service) splitDocument(ctx context.Context, c *chunkingSample, one document.Document, chunking document.Chunking, enough func() bool) error {
+// splitDocument splits one original, until enough is read. It skips an original that is missing or
+// damaged, because the reindex cannot split it either.
+func (s *Service) splitDocument(ctx context.Context, c *chunkingSample, one document.Document, chunking document.Chunking, enough func() bool) error {
 	before := c.read
 	if !enough() {
-		source, err := original.Open(ctx, d.Objects, original.RefOf(one))
+		source, err := original.Open(ctx, s.Objects, original.RefOf(one))
 		if original.IsLost(err) {
 			return nil
 		}
@@ -117,9 +117,9 @@ func (d *Service) splitDocument(ctx context.Context, c *chunkingSample, one docu
 			if err != nil {
 				return err
 			}
-			place, text := vector.NewManifestEntry(p.Ordinal, p.Start, p.End, p.PassageText), p.PassageText
-			// What stands above it has about one token for every four bytes.
-			c.tokens[place.Hash] = text.Tokens + (len(text.EmbeddingPrefix())+3)/4
+			entry, text := vector.NewManifestEntry(p.Ordinal, p.Start, p.End, p.PassageText), p.PassageText
+			// The headings above the passage have about one token for every four bytes.
+			c.tokens[entry.Hash] = text.Tokens + (len(text.EmbeddingPrefix())+3)/4
 			if c.read = before + p.End; enough() {
 				break
 			}

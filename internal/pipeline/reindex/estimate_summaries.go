@@ -11,11 +11,10 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// estimateSummaries completes the estimate of a reindex that puts documents back on the
-// path of uploads: they are summarised, too. Of many documents some are read, and
-// stand for the rest.
-func (d *Service) estimateSummaries(ctx context.Context, p plan, e *document.ReindexEstimate) error {
-	ids, err := d.Store.DocumentsToRedo(ctx, p.request)
+// estimateSummaries completes the estimate of a reindex that queues documents again, because they are
+// also summarised again. If there are many documents, it estimates some, and extrapolates.
+func (s *Service) estimateSummaries(ctx context.Context, p plan, e *document.ReindexEstimate) error {
+	ids, err := s.Store.DocumentsToRedo(ctx, p.request)
 	if err != nil {
 		return err
 	}
@@ -27,7 +26,7 @@ func (d *Service) estimateSummaries(ctx context.Context, p plan, e *document.Rei
 			break
 		}
 		read++
-		one, err := d.Store.Document(ctx, id)
+		one, err := s.Store.Document(ctx, id)
 		if fault.Is(err, fault.NotFound) {
 			continue
 		}
@@ -35,7 +34,7 @@ func (d *Service) estimateSummaries(ctx context.Context, p plan, e *document.Rei
 			return err
 		}
 		source := one.SourceInfo()
-		s, err := d.Summaries.Estimate(ctx, task.Work{
+		summaries, err := s.Summaries.Estimate(ctx, task.Work{
 			Ref: task.Ref{DocumentID: id, Version: one.Version}, Key: one.Key, Title: source.Title, MediaType: one.MediaType,
 			Object: one.Object, Size: one.Size, SHA256: one.SHA256, Space: p.active,
 		})
@@ -46,7 +45,7 @@ func (d *Service) estimateSummaries(ctx context.Context, p plan, e *document.Rei
 			return fmt.Errorf("estimate the summaries of %s: %w", one.Key, err)
 		}
 		size += one.Size
-		e.Summaries.Add(s)
+		e.Summaries.Add(summaries)
 	}
 	if read < len(ids) {
 		e.Summaries.Scale(int64(len(ids)), int64(read))

@@ -48,50 +48,50 @@ func (o *fakeBackend) Document(_ context.Context, id uuid.UUID) (document.Docume
 	return document.Document{}, fault.New(fault.NotFound, "no document %s", id)
 }
 
-// fakeSummaryEstimator estimates two calls a document, and takes a time for each.
+// fakeSummaryEstimator returns an estimate of two calls for each document, after a delay.
 type fakeSummaryEstimator struct {
 	*fakeBackend
-	takes time.Duration
+	delay time.Duration
 }
 
 func (s fakeSummaryEstimator) Estimate(_ context.Context, work task.Work) (document.SummaryEstimate, error) {
-	<-time.After(s.takes) // of the bubble's clock
+	<-time.After(s.delay) // on the bubble's clock
 	if s.objects[work.Object] == "" || work.Space.Chunking != oldChunking {
 		return document.SummaryEstimate{}, fault.New(fault.Damaged, "no object %s", work.Object)
 	}
 	return document.SummaryEstimate{Sections: 5, Reusable: 3, Calls: 2, Input: 100, Output: 10}, nil
 }
 
-// Documents that are redone are summarised, too: that is estimated, of a part of
-// them where they are many. Those whose originals are lost do not stop it.
+// A reindex that queues documents again also summarises them again, which is estimated. If there are
+// many documents, some are estimated. Documents with missing originals do not fail the estimate.
 func TestEstimateOfSummaries(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		desk, o := newService(t, "default")
+		service, o := newService(t, "default")
 		for i := range 100 {
 			o.addDocument(fmt.Sprint("# Wheat ", i))
 			o.documents[i].ID = uuid.New()
 		}
-		for takes, want := range map[time.Duration]struct {
+		for delay, want := range map[time.Duration]struct {
 			document.SummaryEstimate
 			sampled bool
 		}{
 			0:                      {document.SummaryEstimate{Sections: 500, Reusable: 300, Calls: 200, Input: 10000, Output: 1000}, false},
 			300 * time.Millisecond: {document.SummaryEstimate{Sections: 500, Reusable: 300, Calls: 200, Input: 10000, Output: 1000}, true},
 		} {
-			desk.Summaries = fakeSummaryEstimator{o, takes}
-			got, err := desk.Estimate(t.Context(), document.ReindexRequest{Collection: "default", Force: true})
+			service.Summaries = fakeSummaryEstimator{o, delay}
+			got, err := service.Estimate(t.Context(), document.ReindexRequest{Collection: "default", Force: true})
 			if err != nil || got[0].Summaries != want.SummaryEstimate || got[0].Sampled != want.sampled {
-				t.Errorf("%+v, %v; want %+v", got, err, want)
+				t.Errorf("delay %s: got %+v, error %v, want %+v", delay, got, err, want)
 			}
 		}
 		delete(o.objects, o.documents[0].Object)
-		desk.Summaries = fakeSummaryEstimator{o, 0}
-		if got, err := desk.Estimate(t.Context(), document.ReindexRequest{Collection: "default", Force: true}); err != nil || got[0].Summaries.Calls != 198 {
-			t.Errorf("%+v, %v; want all but the lost one", got, err)
+		service.Summaries = fakeSummaryEstimator{o, 0}
+		if got, err := service.Estimate(t.Context(), document.ReindexRequest{Collection: "default", Force: true}); err != nil || got[0].Summaries.Calls != 198 {
+			t.Errorf("got %+v, error %v, want 198 calls for all but the missing original", got, err)
 		}
-		if got, err := desk.Estimate(t.Context(), document.ReindexRequest{Collection: "default", Model: newModel}); err != nil || got[0].Summaries.Calls != 0 {
-			t.Errorf("%+v, %v; want no calls where documents are not redone", got, err)
+		if got, err := service.Estimate(t.Context(), document.ReindexRequest{Collection: "default", Model: newModel}); err != nil || got[0].Summaries.Calls != 0 {
+			t.Errorf("new model: got %+v, error %v, want no calls, because documents are not queued again", got, err)
 		}
 	})
 }
@@ -111,7 +111,7 @@ func (o *fakeBackend) ReusableHashes(_ context.Context, _ vector.Space, hashes [
 
 func (o *fakeBackend) Documents(_ context.Context, filter document.DocumentFilter, page document.Page) (list document.List[document.Document], err error) {
 	if filter.Collection != "default" || filter.State != document.DocumentReady {
-		return list, fmt.Errorf("asked for %+v", filter)
+		return list, fmt.Errorf("unexpected filter %+v", filter)
 	}
 	first, _ := strconv.Atoi(page.Cursor)
 	last := min(first+page.Limit, len(o.documents))
@@ -130,18 +130,18 @@ func (o *fakeBackend) Open(_ context.Context, name string) (io.ReadSeekCloser, e
 	return slowReader{objectReader{strings.NewReader(text)}, o.readTime}, nil
 }
 
-// slowReader is an object that takes its time.
+// slowReader is an object that is read slowly.
 type slowReader struct {
 	io.ReadSeekCloser
-	takes time.Duration
+	delay time.Duration
 }
 
 func (r slowReader) Read(b []byte) (int, error) {
-	<-time.After(r.takes) // of the bubble's clock
+	<-time.After(r.delay) // on the bubble's clock
 	return r.ReadSeekCloser.Read(b[:min(len(b), 4<<10)])
 }
 
-// addDocument adds a document.
+// addDocument adds a document with an original.
 func (o *fakeBackend) addDocument(text string) {
 	name := uuid.NewString()
 	o.objects[name] = text
@@ -149,8 +149,8 @@ func (o *fakeBackend) addDocument(text string) {
 	o.estimate.Documents++
 }
 
-// passageTokens returns the tokens of each distinct passage of the texts, with about those
-// of the headings above it.
+// passageTokens returns the number of tokens of each distinct passage of the texts, including its
+// headings.
 func passageTokens(t *testing.T, chunking document.Chunking, texts ...string) map[document.ContentHash]int {
 	t.Helper()
 	tokens := map[document.ContentHash]int{}
@@ -168,10 +168,10 @@ func passageTokens(t *testing.T, chunking document.Chunking, texts ...string) ma
 
 func TestEstimateOfANewModel(t *testing.T) {
 	t.Parallel()
-	desk, o := newService(t, "default")
+	service, o := newService(t, "default")
 	o.estimate = document.ReindexEstimate{Documents: 10, Passages: 1000, Reusable: 400, Tokens: 5_000_000}
 	o.rate = 20
-	got, err := desk.Estimate(t.Context(), document.ReindexRequest{Collection: "default", Model: newModel})
+	got, err := service.Estimate(t.Context(), document.ReindexRequest{Collection: "default", Model: newModel})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,75 +181,75 @@ func TestEstimateOfANewModel(t *testing.T) {
 		Documents: 10, Passages: 1000, Reusable: 400, Tokens: 5_000_000, Cost: &cost, Seconds: &seconds,
 	}
 	if diff := cmp.Diff([]document.ReindexEstimate{want}, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+		t.Errorf("estimate (-want +got):\n%s", diff)
 	}
-	if len(o.begun) > 0 || len(o.asked) != 1 {
-		t.Errorf("began %v and asked %v", o.begun, o.asked)
+	if len(o.begun) > 0 || len(o.probed) != 1 {
+		t.Errorf("began %v and probed %v, want nothing begun and one probe", o.begun, o.probed)
 	}
 }
 
-// What is not known is left out, and not made up.
+// Unknown cost and time are missing in an estimate.
 func TestEstimateWithoutPriceAndRate(t *testing.T) {
 	t.Parallel()
-	desk, o := newService(t, "default", "other")
-	desk.Prices = nil
+	service, o := newService(t, "default", "other")
+	service.Prices = nil
 	o.estimate = document.ReindexEstimate{Documents: 10, Passages: 1000, Tokens: 5000}
-	got, err := desk.Estimate(t.Context(), document.ReindexRequest{})
+	got, err := service.Estimate(t.Context(), document.ReindexRequest{})
 	if err != nil || len(got) != 2 {
-		t.Fatalf("%v, %v", got, err)
+		t.Fatalf("got %v, error %v, want two estimates", got, err)
 	}
 	for i, collection := range []string{"default", "other"} {
 		e := got[i]
 		if e.Collection != collection || e.Change != document.ChangeNothing || e.Cost != nil || e.Seconds != nil || e.Passages != 1000 || e.Sampled {
-			t.Errorf("%+v", e)
+			t.Errorf("got %+v, want the store's estimate for %s without cost and time", e, collection)
 		}
 	}
-	if len(o.asked) > 0 {
-		t.Error("asked a model that is in use")
+	if len(o.probed) > 0 {
+		t.Error("probed a model that is in use")
 	}
 }
 
-func TestEstimateOfANewChunkingCutsOriginals(t *testing.T) {
+func TestEstimateOfANewChunkingSplitsOriginals(t *testing.T) {
 	t.Parallel()
-	desk, o := newService(t, "default")
-	texts := []string{sampleDocument("one", 30), sampleDocument("two", 40), "", sampleDocument("one", 30)} // one of them twice
+	service, o := newService(t, "default")
+	texts := []string{sampleDocument("one", 30), sampleDocument("two", 40), "", sampleDocument("one", 30)} // two are equal
 	for range 250 {
 		texts = append(texts, "# Small\n\nAll the same.\n")
 	}
 	for _, text := range texts {
 		o.addDocument(text)
 	}
-	o.documents = append(o.documents, document.Document{Key: "deleted.md", Object: "gone", Size: 1 << 30})
+	o.documents = append(o.documents, document.Document{Key: "deleted.md", Object: "deleted", Size: 1 << 30})
 	o.objects["truncated"] = "# Half"
 	o.documents = append(o.documents, document.Document{Key: "damaged.md", Object: "truncated", Size: 1 << 30})
 	tokens := passageTokens(t, newChunking, texts...)
-	total, known, n := 0, 0, 0
-	for hash, of := range tokens {
-		if total += of; n%3 == 0 {
+	total, reusable, n := 0, 0, 0
+	for hash, count := range tokens {
+		if total += count; n%3 == 0 {
 			o.embedded[hash] = true
-			known += of
+			reusable += count
 		}
 		n++
 	}
-	got, err := desk.Estimate(t.Context(), document.ReindexRequest{Collection: "default", Tokens: newChunking.Tokens})
+	got, err := service.Estimate(t.Context(), document.ReindexRequest{Collection: "default", Tokens: newChunking.Tokens})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cost := float64(total-known) * 0.1 / 1e6
+	cost := float64(total-reusable) * 0.1 / 1e6
 	want := document.ReindexEstimate{
 		Collection: "default", Change: document.ChangeChunking, Model: "old", Dimensions: 2,
-		Documents: int64(len(texts)), Passages: int64(len(tokens)), Reusable: int64(len(o.embedded)), Tokens: int64(total - known), Cost: &cost,
+		Documents: int64(len(texts)), Passages: int64(len(tokens)), Reusable: int64(len(o.embedded)), Tokens: int64(total - reusable), Cost: &cost,
 	}
 	if diff := cmp.Diff([]document.ReindexEstimate{want}, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+		t.Errorf("estimate (-want +got):\n%s", diff)
 	}
 }
 
-// Of many originals some are read, for some seconds, and stand for the rest.
+// If there are many originals, some are read for a few seconds, and the estimate is extrapolated.
 func TestEstimateOfANewChunkingSamples(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		desk, o := newService(t, "default")
+		service, o := newService(t, "default")
 		o.readTime = 100 * time.Millisecond
 		for i := range 400 {
 			o.addDocument(sampleDocument(fmt.Sprint("book ", i), 10))
@@ -257,13 +257,13 @@ func TestEstimateOfANewChunkingSamples(t *testing.T) {
 		all := map[document.ContentHash]int{}
 		tokens := 0
 		for _, text := range o.objects {
-			for hash, of := range passageTokens(t, newChunking, text) {
-				all[hash] = of
-				tokens += of
+			for hash, count := range passageTokens(t, newChunking, text) {
+				all[hash] = count
+				tokens += count
 			}
 		}
 		start := time.Now()
-		got, err := desk.Estimate(t.Context(), document.ReindexRequest{Collection: "default", Tokens: newChunking.Tokens})
+		got, err := service.Estimate(t.Context(), document.ReindexRequest{Collection: "default", Tokens: newChunking.Tokens})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -272,11 +272,11 @@ func TestEstimateOfANewChunkingSamples(t *testing.T) {
 		}
 		e := got[0]
 		if !e.Sampled || e.Documents != 400 {
-			t.Errorf("%+v", e)
+			t.Errorf("got %+v, want a sample of 400 documents", e)
 		}
 		near := func(what string, got int64, want int) {
 			if f := float64(got) / float64(want); f < 0.95 || f > 1.05 {
-				t.Errorf("reckoned with %d %s of %d", got, what, want)
+				t.Errorf("estimated %d %s, want about %d", got, what, want)
 			}
 		}
 		near("passages", e.Passages, len(all))
@@ -284,33 +284,33 @@ func TestEstimateOfANewChunkingSamples(t *testing.T) {
 	})
 }
 
-// One original that is longer than can be read stands for itself.
+// An estimate from a part of one very long original is extrapolated to all of it.
 func TestEstimateOfOneLongOriginalSamples(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		desk, o := newService(t, "default")
+		service, o := newService(t, "default")
 		o.readTime = time.Second
 		text := sampleDocument("long", 1000)
 		o.addDocument(text)
-		got, err := desk.Estimate(t.Context(), document.ReindexRequest{Collection: "default", Tokens: newChunking.Tokens})
+		got, err := service.Estimate(t.Context(), document.ReindexRequest{Collection: "default", Tokens: newChunking.Tokens})
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := float64(len(passageTokens(t, newChunking, text)))
 		if f := float64(got[0].Passages) / want; !got[0].Sampled || f < 0.9 || f > 1.1 {
-			t.Errorf("%+v, want about %v passages", got[0], want)
+			t.Errorf("got %+v, want a sample with about %v passages", got[0], want)
 		}
 	})
 }
 
-func TestEstimateSaysWhatKeepsIt(t *testing.T) {
+func TestEstimateWhileObjectStorageIsDown(t *testing.T) {
 	t.Parallel()
-	desk, o := newService(t, "default")
+	service, o := newService(t, "default")
 	o.addDocument("text")
-	desk.Objects = downObjects{}
-	_, err := desk.Estimate(t.Context(), document.ReindexRequest{Collection: "default", Tokens: newChunking.Tokens})
+	service.Objects = downObjects{}
+	_, err := service.Estimate(t.Context(), document.ReindexRequest{Collection: "default", Tokens: newChunking.Tokens})
 	if !fault.Is(err, fault.Unavailable) {
-		t.Errorf("error %v", err)
+		t.Errorf("got error %v, want %s", err, fault.Unavailable)
 	}
 }
 

@@ -13,18 +13,17 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// addMissing places what is missing until nothing is, and returns how many
-// documents that were. It begins behind what earlier attempts have done, and
-// ends when from the very first document on it finds nothing.
+// addMissing adds missing versions to the space until none is missing, and returns their number. It
+// begins after the checkpoint of earlier attempts, and ends when a pass over all documents finds none.
 func (b *spaceBuilder) addMissing(ctx context.Context) (missing int, err error) {
-	var last rebuild.MissingVersion // the first that was missing the last time
+	var last rebuild.MissingVersion // the first missing version of the previous pass
 	for tries := 0; ; {
-		after := b.reached
+		after := b.checkpoint
 		first, n, err := b.addMissingAfter(ctx, after)
 		if err != nil {
 			return missing, err
 		}
-		b.reached, b.contiguous = uuid.Nil, false
+		b.checkpoint, b.contiguous = uuid.Nil, false
 		if n == 0 && after == uuid.Nil {
 			return missing, nil
 		}
@@ -39,13 +38,13 @@ func (b *spaceBuilder) addMissing(ctx context.Context) (missing int, err error) 
 	}
 }
 
-// addMissingAfter places what is missing after a document. It returns how many documents
-// that were, and the first of them.
+// addMissingAfter adds the missing versions of the documents that follow after. It returns their number
+// and the first of them.
 func (b *spaceBuilder) addMissingAfter(ctx context.Context, after uuid.UUID) (first rebuild.MissingVersion, n int, err error) {
 	for {
 		page, err := b.step.Store.MissingVersions(ctx, b.work, after, pageSize)
 		if err != nil {
-			return first, n, fmt.Errorf("look for documents that are missing in space %d: %w", b.to.ID, err)
+			return first, n, fmt.Errorf("list versions that are missing in space %d: %w", b.to.ID, err)
 		}
 		if n == 0 && len(page) > 0 {
 			first = page[0]
@@ -66,35 +65,34 @@ func (b *spaceBuilder) addMissingAfter(ctx context.Context, after uuid.UUID) (fi
 	}
 }
 
-// addVersion adds a document to the unit, and stores the unit whenever it is full.
-// While the chunking stays as it is that takes the passages that the live space
-// has. What is damaged there is cut from its original, and so is what has no
-// passages there: that may be why. A document whose original is gone or damaged
-// is left for the next look, since it may have been deleted or restored meanwhile,
-// and then left out.
+// addVersion adds a version to the pending batch, and stores the batch when it is full. If the chunking
+// stays the same, it uses the stored passages of the active space. If they are damaged, or there are
+// none, which may be damage too, it splits the original. If the original is missing or damaged, the
+// first pass skips the version, because it may have been deleted or restored meanwhile, and the next
+// pass leaves it out.
 func (b *spaceBuilder) addVersion(ctx context.Context, d rebuild.MissingVersion) error {
 	var count int64
-	var lost, err error
+	var readErr, err error
 	if b.from.Chunking == b.to.Chunking {
-		count, lost, err = b.addPassages(ctx, d, b.storedPassages(ctx, d))
+		count, readErr, err = b.addPassages(ctx, d, b.storedPassages(ctx, d))
 	}
-	if lost != nil {
-		b.step.Log.WarnContext(ctx, "document is damaged in the live space; cutting its original", "document", d.DocumentID, "key", d.Key, "error", lost)
+	if readErr != nil {
+		b.step.Log.WarnContext(ctx, "document is damaged in the active space; splitting its original", "document", d.DocumentID, "key", d.Key, "error", readErr)
 	}
-	if err == nil && (lost != nil || count == 0) {
+	if err == nil && (readErr != nil || count == 0) {
 		b.pending.dropVersion(d)
-		count, lost, err = b.addPassages(ctx, d, b.originalPassages(ctx, d))
+		count, readErr, err = b.addPassages(ctx, d, b.originalPassages(ctx, d))
 	}
 	switch {
 	case err != nil:
 		return err
-	case lost != nil && b.readErrors[d] == nil:
+	case readErr != nil && b.readErrors[d] == nil:
 		b.pending.dropVersion(d)
-		b.readErrors[d] = lost
+		b.readErrors[d] = readErr
 		return nil
-	case lost != nil:
+	case readErr != nil:
 		b.pending.dropVersion(d)
-		b.leaveOutUnreadable(ctx, d, lost)
+		b.leaveOutUnreadable(ctx, d, readErr)
 		return b.flushIfFull(ctx)
 	case b.leftOut[d]:
 		delete(b.leftOut, d)
@@ -102,7 +100,7 @@ func (b *spaceBuilder) addVersion(ctx context.Context, d rebuild.MissingVersion)
 		b.pending.documents++
 		b.pending.bytes += d.Size
 		if b.contiguous {
-			b.pending.reached = d.DocumentID
+			b.pending.checkpoint = d.DocumentID
 		}
 		return nil
 	default:
@@ -111,10 +109,9 @@ func (b *spaceBuilder) addVersion(ctx context.Context, d rebuild.MissingVersion)
 	}
 }
 
-// addPassages adds passages of a document to the unit, and returns how many; no more of
-// one that is left out. Lost is why there are no more of them where they come
-// from.
-func (b *spaceBuilder) addPassages(ctx context.Context, d rebuild.MissingVersion, passages iter.Seq2[vector.PassageAt, error]) (count int64, lost, err error) {
+// addPassages adds passages of a version to the pending batch, and returns their number. It stops when
+// the version is left out. readErr says that the source of the passages is missing or damaged.
+func (b *spaceBuilder) addPassages(ctx context.Context, d rebuild.MissingVersion, passages iter.Seq2[vector.PassageAt, error]) (count int64, readErr, err error) {
 	for passage, err := range passages {
 		switch {
 		case original.IsLost(err):
@@ -123,7 +120,7 @@ func (b *spaceBuilder) addPassages(ctx context.Context, d rebuild.MissingVersion
 			return count, nil, fmt.Errorf("passages of %s version %d: %w", d.Key, d.Version, err)
 		}
 		count++
-		if b.leftOut[d] { // a passage before this one is refused
+		if b.leftOut[d] { // an earlier passage was refused
 			return count, nil, nil
 		}
 		b.pending.addPassage(d, passage)
@@ -134,7 +131,7 @@ func (b *spaceBuilder) addPassages(ctx context.Context, d rebuild.MissingVersion
 	return count, nil, nil
 }
 
-// stuckError says why a document is missing however often it is placed.
+// stuckError returns the error for a version that is still missing after it was added several times.
 func (b *spaceBuilder) stuckError(d rebuild.MissingVersion) error {
-	return fmt.Errorf("document %s version %d was placed in space %d %d times and is still missing there", d.DocumentID, d.Version, b.to.ID, maxTries)
+	return fmt.Errorf("document %s version %d was added to space %d %d times and is still missing there", d.DocumentID, d.Version, b.to.ID, maxTries)
 }

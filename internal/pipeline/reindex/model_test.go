@@ -21,14 +21,14 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// fakeModel counts how often each text was sent to it.
+// fakeModel counts how often each text is sent to it.
 type fakeModel struct {
 	mu       sync.Mutex
 	name     string
 	sent     map[string]int
 	requests int
 
-	answer func(ctx context.Context, texts []string) error // decides about a request
+	respond func(ctx context.Context, texts []string) error // returns the error of a request
 }
 
 func (m *fakeModel) Embed(ctx context.Context, is document.Model, texts []string) ([][]float32, error) {
@@ -41,8 +41,8 @@ func (m *fakeModel) Embed(ctx context.Context, is document.Model, texts []string
 	if is.Name != m.name {
 		return nil, fault.New(fault.BadRequest, "no model %s", is.Name)
 	}
-	if m.answer != nil {
-		if err := m.answer(ctx, texts); err != nil {
+	if m.respond != nil {
+		if err := m.respond(ctx, texts); err != nil {
 			return nil, err
 		}
 	}
@@ -53,8 +53,7 @@ func (m *fakeModel) Embed(ctx context.Context, is document.Model, texts []string
 	return vectors, nil
 }
 
-// resent returns how many texts were sent more often than once, each as often as
-// that was.
+// resent returns how many more texts were sent than there are different ones.
 func (m *fakeModel) resent() (n int) {
 	for _, times := range m.sent {
 		n += times - 1
@@ -95,8 +94,8 @@ var (
 	newChunking = document.Chunking{Tokens: 16}
 )
 
-// newFilledDatabase is a database with documents in its live space: n of them, of one to
-// seven passages, in part the same ones.
+// newFilledDatabase returns a database with n documents in its active space, of three to seven passages
+// each, some of them shared.
 func newFilledDatabase(to document.Model, chunking document.Chunking, n int) *fakeDatabase {
 	db := newFakeDatabase(to, chunking)
 	for i := range n {
@@ -105,8 +104,8 @@ func newFilledDatabase(to document.Model, chunking document.Chunking, n int) *fa
 	return db
 }
 
-// sampleDocument returns a text of n sections that are all different. With 32 tokens a
-// passage each is one passage, with 16 it is more.
+// sampleDocument returns a text of n different sections. A section is one passage of 32 tokens, or
+// several of 16.
 func sampleDocument(name string, n int) string {
 	var text strings.Builder
 	for i := range n {
@@ -115,15 +114,15 @@ func sampleDocument(name string, n int) string {
 	return text.String()
 }
 
-// wantBuilt checks that the space is live, and whole.
+// wantBuilt checks that the new space is active and complete.
 func wantBuilt(t *testing.T, db *fakeDatabase) {
 	t.Helper()
-	if db.live != db.to.ID || db.reindex.Stage != document.StageDone {
-		t.Fatalf("space %d is live in stage %s", db.live, db.reindex.Stage)
+	if db.active != db.to.ID || db.reindex.Stage != document.StageDone {
+		t.Fatalf("space %d is active in stage %s, want space %d in stage %s", db.active, db.reindex.Stage, db.to.ID, document.StageDone)
 	}
 	built := db.spaces[db.to.ID]
 	for id, d := range db.documents {
-		text, places := db.objects[d.Object], built.places[versionOf(d)]
+		text, entries := db.objects[d.Object], built.entries[versionOf(d)]
 		var want []vector.ManifestEntry
 		for p, err := range chunk.Split(strings.NewReader(text), chunk.Options{Tokens: db.to.Chunking.Tokens}) {
 			if err != nil {
@@ -134,8 +133,8 @@ func wantBuilt(t *testing.T, db *fakeDatabase) {
 				t.Errorf("document %s, passage %d: %q, want %q", id, p.Ordinal, got.Content, p.Content)
 			}
 		}
-		if diff := cmp.Diff(want, places); diff != "" {
-			t.Errorf("places of document %s (-want +got):\n%s", id, diff)
+		if diff := cmp.Diff(want, entries); diff != "" {
+			t.Errorf("entries of document %s (-want +got):\n%s", id, diff)
 		}
 	}
 }

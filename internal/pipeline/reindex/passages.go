@@ -12,8 +12,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/chunk"
 )
 
-// storedPassages yields the passages of a version in the live space, in order; an error
-// is the last thing it yields. fault.NotFound when one of them is lost.
+// storedPassages yields the passages of a version in the active space, in order. An error is the last
+// value; it is fault.NotFound if a passage is missing.
 func (b *spaceBuilder) storedPassages(ctx context.Context, d rebuild.MissingVersion) iter.Seq2[vector.PassageAt, error] {
 	return func(yield func(vector.PassageAt, error) bool) {
 		for from := 0; ; from += pageSize {
@@ -24,7 +24,7 @@ func (b *spaceBuilder) storedPassages(ctx context.Context, d rebuild.MissingVers
 			}
 			for i, passage := range page {
 				if passage.Ordinal != from+i {
-					yield(vector.PassageAt{}, fault.New(fault.NotFound, "passage %d is lost", from+i))
+					yield(vector.PassageAt{}, fault.New(fault.NotFound, "passage %d is missing", from+i))
 					return
 				}
 				if !yield(passage, nil) {
@@ -38,9 +38,8 @@ func (b *spaceBuilder) storedPassages(ctx context.Context, d rebuild.MissingVers
 	}
 }
 
-// originalPassages yields the passages of an original, in order; an error is the last thing
-// it yields. fault.NotFound when the original is gone, fault.Damaged when it is
-// not what was uploaded.
+// originalPassages yields the passages of an original, in order. An error is the last value; it is
+// fault.NotFound if the original is missing, and fault.Damaged if it is not what was uploaded.
 func (b *spaceBuilder) originalPassages(ctx context.Context, d rebuild.MissingVersion) iter.Seq2[vector.PassageAt, error] {
 	return func(yield func(vector.PassageAt, error) bool) {
 		source, err := original.Open(ctx, b.step.Objects, d.Original())
@@ -51,11 +50,11 @@ func (b *spaceBuilder) originalPassages(ctx context.Context, d rebuild.MissingVe
 		defer source.Close()
 		for p, err := range chunk.Split(source, chunk.OptionsOf(b.to.Chunking, d.SourceInfo())) {
 			if err != nil {
-				yield(vector.PassageAt{}, fmt.Errorf("cut the original: %w", err))
+				yield(vector.PassageAt{}, fmt.Errorf("split the original: %w", err))
 				return
 			}
-			place, text := vector.NewManifestEntry(p.Ordinal, p.Start, p.End, p.PassageText), p.PassageText
-			if !yield(vector.PassageAt{ManifestEntry: place, PassageText: text}, nil) {
+			entry, text := vector.NewManifestEntry(p.Ordinal, p.Start, p.End, p.PassageText), p.PassageText
+			if !yield(vector.PassageAt{ManifestEntry: entry, PassageText: text}, nil) {
 				return
 			}
 		}

@@ -1,8 +1,7 @@
-// Package reindex rebuilds what search knows of a collection. Where the model
-// or the chunking changes, a new space is built beside the live one, which goes
-// on answering until one row is changed; where nothing does, documents that are
-// missing, failed or stale are put back on the path. What has been embedded
-// already is not embedded again.
+// Package reindex rebuilds the search data of a collection. If the model or the chunking changes, it
+// builds a new space while the active one answers searches, and switches by changing one row. If
+// neither changes, it queues documents again that are missing, failed or stale. Passages that are
+// embedded already are not embedded again.
 package reindex
 
 import (
@@ -23,8 +22,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Store holds spaces and how far a reindex is; see storetest.Reindexing and,
-// for Known, storetest.Knowledge for the contract.
+// Store holds spaces and the progress of a reindex; see storetest.Reindexing and, for ReusePassages,
+// storetest.Knowledge for the contract.
 type Store interface {
 	Reindex(ctx context.Context, id uuid.UUID) (document.Reindex, error)
 	RequeueDocuments(ctx context.Context, work task.Work, window int) (rebuild.RequeueResult, error)
@@ -40,18 +39,17 @@ type Store interface {
 	ActivateSpace(ctx context.Context, work task.Work, keep time.Duration, progress document.ReindexProgress) error
 }
 
-// Objects opens originals. The reader fetches ranges as it is read and may be
-// read as slowly as one likes.
+// Objects opens originals. The reader fetches ranges as it is read, and may be read slowly.
 type Objects interface {
 	Open(ctx context.Context, name string) (io.ReadSeekCloser, error)
 }
 
-// ChangeNotifier is told that something about a reindex has changed, for those who watch.
+// ChangeNotifier is notified of changes of a reindex, for those who watch it.
 type ChangeNotifier interface {
 	NotifyChange(ctx context.Context, id uuid.UUID)
 }
 
-// Dispatcher puts into the queue what there is room for. It does not fail.
+// Dispatcher puts tasks into the queue while there is room. It does not fail.
 type Dispatcher interface {
 	Dispatch(ctx context.Context)
 }
@@ -67,15 +65,15 @@ type StepConfig struct {
 	Metrics    *telemetry.Metrics
 	Log        *slog.Logger
 
-	BatchPassages    int // maximum number of passages of a request
-	BatchTokens      int // and of tokens, about
-	ParallelRequests int // of one reindex in flight; what they embed is one write
+	BatchPassages    int // maximum number of passages in a request
+	BatchTokens      int // approximate maximum number of tokens in a request
+	ParallelRequests int // number of concurrent requests of one reindex, which together make one write
 
-	IndexThreshold int           // passages of a space from which on it has an index
-	Soak           time.Duration `zero:"ok"` // how long the space that was live before is kept
+	IndexThreshold int           // number of passages from which a space has an index
+	Soak           time.Duration `zero:"ok"` // how long the previously active space is kept
 }
 
-// Step does reindexes. Run may be called by many goroutines.
+// Step runs reindexes. It is safe for concurrent use.
 type Step struct {
 	StepConfig
 	cache *embedding.Cache
@@ -97,15 +95,15 @@ func NewStep(config StepConfig) (*Step, error) {
 }
 
 const (
-	// requeueWindow is how many jobs of one reindex may be under way: few, so that
+	// requeueWindow is the maximum number of unfinished jobs of one reindex. It is small, so that
 	// uploads do not wait behind them.
 	requeueWindow = 8
 
-	// requeueInterval is how often it is looked whether jobs have ended.
+	// requeueInterval is the time between two checks whether jobs have ended.
 	requeueInterval = 500 * time.Millisecond
 )
 
-// Run does a reindex, or goes on with one where an earlier attempt has ended.
+// Run runs a reindex, or continues one where an earlier attempt ended.
 func (s *Step) Run(ctx context.Context, work task.Work) error {
 	reindex, err := s.Store.Reindex(ctx, work.JobID)
 	if err != nil {
@@ -114,23 +112,23 @@ func (s *Step) Run(ctx context.Context, work task.Work) error {
 	if reindex.Change == document.ChangeNothing {
 		return s.requeueDocuments(ctx, work)
 	}
-	begun := time.Now()
-	rebuild, err := s.Store.PlanRebuild(ctx, work)
+	startedAt := time.Now()
+	plan, err := s.Store.PlanRebuild(ctx, work)
 	if err != nil {
 		return fmt.Errorf("reindex %s: %w", work.JobID, err)
 	}
-	return s.newSpaceBuilder(work, rebuild, begun).run(ctx)
+	return s.newSpaceBuilder(work, plan, startedAt).run(ctx)
 }
 
-// requeueDocuments puts documents back on the path, some at a time, until all of them
-// have been through.
+// requeueDocuments queues documents again, requeueWindow at a time, until the jobs of all of them have
+// ended.
 func (s *Step) requeueDocuments(ctx context.Context, work task.Work) error {
 	timer := time.NewTicker(requeueInterval)
 	defer timer.Stop()
 	for {
 		requeued, err := s.Store.RequeueDocuments(ctx, work, requeueWindow)
 		if err != nil {
-			return fmt.Errorf("put documents of %s back on the path: %w", work.Collection, err)
+			return fmt.Errorf("queue documents of %s again: %w", work.Collection, err)
 		}
 		if requeued.Jobs > 0 {
 			s.Dispatcher.Dispatch(ctx)

@@ -11,8 +11,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// checkRequest returns the request with its defaults filled in, or what is
-// wrong with it in whatever collection.
+// checkRequest returns the request with defaults filled in, or an error if it is invalid for every
+// collection.
 func checkRequest(request document.ReindexRequest) (document.ReindexRequest, error) {
 	if len(request.DocumentIDs) > 0 {
 		request.Collection = cmp.Or(request.Collection, document.DefaultCollection)
@@ -32,19 +32,19 @@ func checkRequest(request document.ReindexRequest) (document.ReindexRequest, err
 		return request, fault.New(fault.BadRequest, "%d document ids; the maximum is %d: use a key prefix, or several requests", n, document.MaxReindexDocuments)
 	}
 	if slices.Contains(request.DocumentIDs, uuid.Nil) {
-		return request, fault.New(fault.BadRequest, "document id %s is none", uuid.Nil)
+		return request, fault.New(fault.BadRequest, "document id %s is not valid", uuid.Nil)
 	}
 	return request, nil
 }
 
-// check returns what is wrong with the request in its collection.
+// check returns an error if the request is invalid for its collection.
 func (p plan) check() error {
 	if p.change == document.ChangeNothing {
 		return nil
 	}
 	if p.request.KeyPrefix != "" || len(p.request.DocumentIDs) > 0 {
 		return fault.New(fault.BadRequest,
-			"a new model or chunking is for all of collection %q: leave out key_prefix and document_ids, or the model and the chunking", p.request.Collection)
+			"a new model or chunking applies to all of collection %q: leave out key_prefix and document_ids, or the model and the chunking", p.request.Collection)
 	}
 	for _, field := range []struct {
 		name             string

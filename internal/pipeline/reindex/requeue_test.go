@@ -21,7 +21,7 @@ import (
 type requeueStore struct {
 	reindex.Store
 	id      uuid.UUID
-	answers []rebuild.RequeueResult
+	results []rebuild.RequeueResult
 	err     error
 
 	rounds, dispatched, changed int
@@ -35,22 +35,22 @@ func (p *requeueStore) RequeueDocuments(_ context.Context, work task.Work, windo
 	if window < 1 || window > 16 || work.JobID != p.id {
 		return rebuild.RequeueResult{}, fmt.Errorf("job %s with a window of %d", work.JobID, window)
 	}
-	answer := p.answers[min(p.rounds, len(p.answers)-1)]
+	result := p.results[min(p.rounds, len(p.results)-1)]
 	p.rounds++
-	return answer, p.err
+	return result, p.err
 }
 
 func (p *requeueStore) Dispatch(context.Context)                { p.dispatched++ }
 func (p *requeueStore) NotifyChange(context.Context, uuid.UUID) { p.changed++ }
 
-func newRequeueStep(t *testing.T, answers ...rebuild.RequeueResult) (*reindex.Step, *requeueStore, task.Work) {
+func newRequeueStep(t *testing.T, results ...rebuild.RequeueResult) (*reindex.Step, *requeueStore, task.Work) {
 	t.Helper()
-	p := &requeueStore{id: uuid.New(), answers: answers}
+	p := &requeueStore{id: uuid.New(), results: results}
 	step, _ := newStep(t, newFakeDatabase(oldModel, oldChunking), func(c *reindex.StepConfig) { c.Store, c.Changes, c.Dispatcher = p, p, p })
 	return step, p, task.Work{JobID: p.id, Collection: "default"}
 }
 
-func TestNothingChangesPutsDocumentsBackOnThePath(t *testing.T) {
+func TestReindexWithoutAChangeRequeuesDocuments(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		step, p, work := newRequeueStep(t, rebuild.RequeueResult{Jobs: 8}, rebuild.RequeueResult{}, rebuild.RequeueResult{Jobs: 2}, rebuild.RequeueResult{Ended: true})
@@ -59,24 +59,24 @@ func TestNothingChangesPutsDocumentsBackOnThePath(t *testing.T) {
 			t.Fatal(err)
 		}
 		if p.rounds != 4 || p.dispatched != 2 || p.changed == 0 {
-			t.Errorf("%d rounds, dispatched %d times, told of %d changes", p.rounds, p.dispatched, p.changed)
+			t.Errorf("%d rounds, %d dispatches, %d notifications; want 4, 2 and some", p.rounds, p.dispatched, p.changed)
 		}
 		if took := time.Since(start); took < time.Second || took > 3*time.Second {
-			t.Errorf("took %s for three waits", took)
+			t.Errorf("took %s for three waits, want 1s to 3s", took)
 		}
 	})
 }
 
-func TestPuttingBackEndsWithItsContext(t *testing.T) {
+func TestRequeueingEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	step, p, work := newRequeueStep(t, rebuild.RequeueResult{})
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
 	if err := step.Run(ctx, work); !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v", err)
+		t.Errorf("got error %v, want %v", err, context.Canceled)
 	}
 	p.err = fault.New(fault.LeaseLost, "paused")
 	if err := step.Run(t.Context(), work); !fault.Is(err, fault.LeaseLost) {
-		t.Errorf("error %v", err)
+		t.Errorf("got error %v, want %s", err, fault.LeaseLost)
 	}
 }

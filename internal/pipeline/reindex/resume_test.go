@@ -14,9 +14,9 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// A worker dies at any call of the store, with all that it has in memory. The
-// next attempt goes on behind it, and sends again no more than one unit.
-func TestCrashCostsOneUnit(t *testing.T) {
+// If a worker dies at any call of the store, the next attempt continues at the checkpoint, and sends at
+// most one batch again.
+func TestCrashCostsOneBatch(t *testing.T) {
 	t.Parallel()
 	for name, make := range map[string]func() *fakeDatabase{
 		"model":    func() *fakeDatabase { return newFilledDatabase(newModel, oldChunking, 12) },
@@ -38,37 +38,37 @@ func TestCrashCostsOneUnit(t *testing.T) {
 				db.before = nil
 				if err == nil {
 					if at < 20 {
-						t.Errorf("only %d calls", at)
+						t.Errorf("%d calls, want at least 20", at)
 					}
 					break
 				}
-				reached := db.reached
+				checkpoint := db.checkpoint
 				db.after = nil
 				if err := step.Run(t.Context(), db.claim()); err != nil {
 					t.Fatalf("after a crash at call %d: %v", at, err)
 				}
-				if db.after[0] != reached {
-					t.Errorf("after a crash at call %d: began behind %s, want behind %s", at, db.after[0], reached)
+				if db.after[0] != checkpoint {
+					t.Errorf("after a crash at call %d: began after %s, want after %s", at, db.after[0], checkpoint)
 				}
 				wantBuilt(t, db)
 				if n := m.resent(); n > writeBatchPassages {
 					t.Errorf("after a crash at call %d: %d texts were sent again, want at most %d", at, n, writeBatchPassages)
 				}
 				if p := db.reindex.Progress; p.DocumentsDone != 12 || p.Documents != 12 || p.Passages != p.Embedded+p.Reused {
-					t.Errorf("after a crash at call %d: progress %+v", at, p)
+					t.Errorf("after a crash at call %d: progress %+v, want 12 documents", at, p)
 				}
 			}
 		})
 	}
 }
 
-// What others of the requests in flight brought is there when it goes on.
-func TestFailedRequestCostsTheOthersNothing(t *testing.T) {
+// If one of several concurrent requests fails, the results of the others are stored and reused.
+func TestFailedRequestDoesNotLoseOthers(t *testing.T) {
 	t.Parallel()
 	db := newFilledDatabase(newModel, oldChunking, 12)
 	step, m := newStep(t, db)
 	var calls atomic.Int32
-	m.answer = func(context.Context, []string) error {
+	m.respond = func(context.Context, []string) error {
 		if calls.Add(1) == requests+2 {
 			return fault.New(fault.Unavailable, "the provider is down").WithRetryAfter(time.Minute)
 		}
@@ -76,33 +76,33 @@ func TestFailedRequestCostsTheOthersNothing(t *testing.T) {
 	}
 	err := step.Run(t.Context(), db.claim())
 	if f := fault.As(err); f == nil || f.Kind != fault.Unavailable || f.RetryAfter != time.Minute {
-		t.Fatalf("error %v, want the provider's", err)
+		t.Fatalf("got error %v, want unavailable with the provider's delay", err)
 	}
 	if err := step.Run(t.Context(), db.claim()); err != nil {
 		t.Fatal(err)
 	}
 	wantBuilt(t, db)
 	if n := m.resent(); n == 0 || n > batch {
-		t.Errorf("%d texts were sent again, want those of one request", n)
+		t.Errorf("%d texts were sent again, want those of one request, at most %d", n, batch)
 	}
 }
 
-func TestLimitOfTheProviderIsWaitedFor(t *testing.T) {
+func TestShortRateLimitIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		db := newFilledDatabase(newModel, oldChunking, 12)
 		step, m := newStep(t, db)
 		var calls atomic.Int32
-		m.answer = func(context.Context, []string) error {
+		m.respond = func(context.Context, []string) error {
 			if calls.Add(1)%3 == 0 {
 				return fault.New(fault.RateLimited, "slow down").WithRetryAfter(4 * time.Second)
 			}
 			return nil
 		}
-		var placed document.ReindexProgress // as the last write has it
+		var written document.ReindexProgress // by the last write
 		db.before = func(call string) error {
-			if call == "SetStage" && placed.Passages == 0 {
-				placed = db.reindex.Progress
+			if call == "SetReindexStage" && written.Passages == 0 {
+				written = db.reindex.Progress
 			}
 			return nil
 		}
@@ -112,38 +112,38 @@ func TestLimitOfTheProviderIsWaitedFor(t *testing.T) {
 		}
 		wantBuilt(t, db)
 		if took := time.Since(start); took < 4*time.Second {
-			t.Errorf("took %s", took)
+			t.Errorf("took %s, want at least 4s", took)
 		}
 		if p := db.reindex.Progress; p.Embedded != int64(len(m.sent)) || p.Seconds < 4 {
-			t.Errorf("progress %+v after %d texts", p, len(m.sent))
-		} else if placed.Embedded != p.Embedded || placed.Reused != p.Reused {
-			t.Errorf("progress %+v was written, want %+v", placed, p)
+			t.Errorf("progress %+v, want %d embedded in at least 4s", p, len(m.sent))
+		} else if written.Embedded != p.Embedded || written.Reused != p.Reused {
+			t.Errorf("the last write has progress %+v, want %+v", written, p)
 		}
 	})
 }
 
-func TestLongWaitIsTheTasks(t *testing.T) {
+func TestLongRateLimitFailsTheAttempt(t *testing.T) {
 	t.Parallel()
 	db := newFilledDatabase(newModel, oldChunking, 3)
 	step, m := newStep(t, db)
-	m.answer = func(context.Context, []string) error {
+	m.respond = func(context.Context, []string) error {
 		return fault.New(fault.RateLimited, "the quota of the day is used up").WithRetryAfter(time.Hour)
 	}
 	if err := step.Run(t.Context(), db.claim()); !fault.Is(err, fault.RateLimited) {
-		t.Errorf("error %v", err)
+		t.Errorf("got error %v, want %s", err, fault.RateLimited)
 	}
 }
 
-// One answer in thousands that breaks off must not use up the attempts of a
-// reindex; a provider that always breaks off must.
-func TestBrokenAnswersAreAskedForAgain(t *testing.T) {
+// One interrupted response in thousands must not use up the attempts of a reindex. A provider whose
+// responses are always interrupted must.
+func TestInterruptedResponsesAreRequestedAgain(t *testing.T) {
 	t.Parallel()
 	db := newFilledDatabase(newModel, oldChunking, 12)
 	step, m := newStep(t, db)
 	var calls atomic.Int32
-	m.answer = func(context.Context, []string) error {
+	m.respond = func(context.Context, []string) error {
 		if calls.Add(1)%5 == 0 {
-			return fault.New(fault.InterruptedResponse, "broke off")
+			return fault.New(fault.InterruptedResponse, "interrupted")
 		}
 		return nil
 	}
@@ -154,50 +154,50 @@ func TestBrokenAnswersAreAskedForAgain(t *testing.T) {
 
 	db = newFilledDatabase(newModel, oldChunking, 12)
 	step, m = newStep(t, db)
-	m.answer = func(context.Context, []string) error { return fault.New(fault.InterruptedResponse, "broke off") }
+	m.respond = func(context.Context, []string) error { return fault.New(fault.InterruptedResponse, "interrupted") }
 	if err := step.Run(t.Context(), db.claim()); !fault.Is(err, fault.InterruptedResponse) || m.requests > 4*requests {
-		t.Errorf("%v after %d requests", err, m.requests)
+		t.Errorf("got error %v after %d requests, want %s after at most %d", err, m.requests, fault.InterruptedResponse, 4*requests)
 	}
 }
 
-func TestReindexThatIsStoppedKeepsWhatItHas(t *testing.T) {
+func TestStoppedReindexKeepsItsPassages(t *testing.T) {
 	t.Parallel()
 	db := newFilledDatabase(newModel, oldChunking, 12)
 	step, m := newStep(t, db, func(c *reindex.StepConfig) { c.ParallelRequests = 1 })
 	ctx, stop := context.WithCancel(t.Context())
-	m.answer = func(context.Context, []string) error {
+	m.respond = func(context.Context, []string) error {
 		if m.requests == 3 {
 			stop()
 		}
 		return nil
 	}
 	if err := step.Run(ctx, db.claim()); !errors.Is(err, context.Canceled) {
-		t.Fatalf("error %v", err)
+		t.Fatalf("got error %v, want %v", err, context.Canceled)
 	}
 	if err := step.Run(t.Context(), db.claim()); err != nil {
 		t.Fatal(err)
 	}
 	wantBuilt(t, db)
 	if n := m.resent(); n != 0 {
-		t.Errorf("%d texts were sent again", n)
+		t.Errorf("%d texts were sent again, want none", n)
 	}
 }
 
-// A worker whose reindex was paused, or given to another, writes nothing more.
-func TestLostLeaseEndsTheRun(t *testing.T) {
+// A worker whose reindex was paused, or claimed by another worker, writes nothing more.
+func TestLostLeaseFailsTheRun(t *testing.T) {
 	t.Parallel()
 	db := newFilledDatabase(newModel, oldChunking, 12)
 	step, _ := newStep(t, db)
-	places := 0
+	writes := 0
 	db.before = func(call string) error {
-		if call == "Place" {
-			if places++; places == 2 {
+		if call == "WriteToSpace" {
+			if writes++; writes == 2 {
 				db.claim()
 			}
 		}
 		return nil
 	}
-	if err := step.Run(t.Context(), db.claim()); !fault.Is(err, fault.LeaseLost) || places != 2 {
-		t.Errorf("%v after %d writes", err, places)
+	if err := step.Run(t.Context(), db.claim()); !fault.Is(err, fault.LeaseLost) || writes != 2 {
+		t.Errorf("got error %v after %d writes, want %s after 2", err, writes, fault.LeaseLost)
 	}
 }

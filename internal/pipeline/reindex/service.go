@@ -19,8 +19,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// ServiceStore keeps reindexes; see storetest.Reindexing, Searching and Reading
-// for the contract.
+// ServiceStore holds reindexes; see storetest.Reindexing, Searching and Reading for the contract.
 type ServiceStore interface {
 	Collection(ctx context.Context, name string) (vector.Collection, error)
 	AllCollections(ctx context.Context) ([]vector.Collection, error)
@@ -40,7 +39,7 @@ type ServiceStore interface {
 	EmbeddingRate(ctx context.Context, model document.Model) (float64, error)
 }
 
-// SummaryEstimator says what summarising a document would ask of the chat model.
+// SummaryEstimator estimates the requests to the chat model for summarising a document.
 type SummaryEstimator interface {
 	Estimate(ctx context.Context, work task.Work) (document.SummaryEstimate, error)
 }
@@ -54,8 +53,8 @@ type ServiceConfig struct {
 	DefaultSummaryMode document.SummaryMode // of collections without a setting
 	Changes            ChangeNotifier
 	Dispatcher         Dispatcher
-	Prices             map[string]float64 `zero:"ok"` // US dollars for a million tokens, by model
-	Soak               time.Duration      `zero:"ok"` // how long a space is kept after searches have left it
+	Prices             map[string]float64 `zero:"ok"` // US dollars per million tokens, by model
+	Soak               time.Duration      `zero:"ok"` // how long a space is kept when it is no longer active
 	Log                *slog.Logger
 }
 
@@ -70,29 +69,28 @@ func NewService(config ServiceConfig) (*Service, error) {
 	return &Service{config}, nil
 }
 
-// plan is what a request comes to in one collection.
+// plan is the plan of a request for one collection.
 type plan struct {
-	request     document.ReindexRequest // of this collection
+	request     document.ReindexRequest // for this collection only
 	active      vector.Space
 	summaryMode document.SummaryMode
 	target      vector.Space
 	change      document.ReindexChange
 }
 
-// Begin begins a reindex of the request's collection, or of each one if it
-// names none, one after the other. Nothing is begun unless the request makes
-// sense in all of them. Where a space is to be built, a call must show first
-// that its model can be used. Should one be refused, those begun before it go
-// on: they are returned beside the error, which names them.
-func (d *Service) Begin(ctx context.Context, request document.ReindexRequest) ([]document.Reindex, error) {
-	plans, err := d.makePlans(ctx, request)
+// Begin starts a reindex of the collection in the request, or of every collection if it names none.
+// Nothing is started unless the request is valid for all of them. If a new space will be built, its
+// model must first return a vector. If one reindex is refused, those that were started before it go
+// on: Begin returns them with the error, which names them.
+func (s *Service) Begin(ctx context.Context, request document.ReindexRequest) ([]document.Reindex, error) {
+	plans, err := s.makePlans(ctx, request)
 	if err != nil {
 		return nil, err
 	}
 	begun := []document.Reindex{}
-	answered := map[document.Model]document.Model{}
+	probed := map[document.Model]document.Model{}
 	for _, p := range plans {
-		reindex, err := d.beginOne(ctx, p, answered)
+		reindex, err := s.beginOne(ctx, p, probed)
 		if err != nil {
 			return begun, beginError(p.request.Collection, begun, err)
 		}
@@ -101,45 +99,44 @@ func (d *Service) Begin(ctx context.Context, request document.ReindexRequest) ([
 	return begun, nil
 }
 
-// beginOne begins a reindex of one collection. Models that have answered need not
-// do so again.
-func (d *Service) beginOne(ctx context.Context, p plan, answered map[document.Model]document.Model) (document.Reindex, error) {
-	if err := d.checkIdle(ctx, p.request.Collection); err != nil {
+// beginOne starts a reindex of one collection. Models in probed are not probed again.
+func (s *Service) beginOne(ctx context.Context, p plan, probed map[document.Model]document.Model) (document.Reindex, error) {
+	if err := s.checkIdle(ctx, p.request.Collection); err != nil {
 		return document.Reindex{}, err
 	}
-	if err := d.probeModel(ctx, &p, answered); err != nil {
+	if err := s.probeModel(ctx, &p, probed); err != nil {
 		return document.Reindex{}, err
 	}
-	reindex, err := d.Store.BeginReindex(ctx, p.request)
+	reindex, err := s.Store.BeginReindex(ctx, p.request)
 	if err != nil {
 		return document.Reindex{}, err
 	}
-	d.Log.InfoContext(ctx, "reindex begun", "reindex", reindex.ID, "collection", reindex.Collection,
+	s.Log.InfoContext(ctx, "reindex started", "reindex", reindex.ID, "collection", reindex.Collection,
 		"change", reindex.Change, "model", reindex.Model, "dimensions", reindex.Dimensions)
-	d.Dispatcher.Dispatch(ctx)
+	s.Dispatcher.Dispatch(ctx)
 	return reindex, nil
 }
 
-// makePlans returns what a request comes to in each of the collections that it
-// means, or what is wrong with it.
-func (d *Service) makePlans(ctx context.Context, request document.ReindexRequest) ([]plan, error) {
+// makePlans returns the plans of a request, one for each of its collections, or an error if the request
+// is invalid.
+func (s *Service) makePlans(ctx context.Context, request document.ReindexRequest) ([]plan, error) {
 	request, err := checkRequest(request)
 	if err != nil {
 		return nil, err
 	}
 	var collections []vector.Collection
 	if request.Collection == "" {
-		collections, err = d.Store.AllCollections(ctx)
+		collections, err = s.Store.AllCollections(ctx)
 	} else {
 		collections = make([]vector.Collection, 1)
-		collections[0], err = d.Store.Collection(ctx, request.Collection)
+		collections[0], err = s.Store.Collection(ctx, request.Collection)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reindex: %w", err)
 	}
 	plans := make([]plan, len(collections))
 	for i, collection := range collections {
-		p := plan{request: request, active: collection.ActiveSpace, summaryMode: cmp.Or(collection.Summaries, d.DefaultSummaryMode)}
+		p := plan{request: request, active: collection.ActiveSpace, summaryMode: cmp.Or(collection.Summaries, s.DefaultSummaryMode)}
 		p.request.Collection = collection.Name
 		p.target, p.change = rebuild.TargetSpace(request, collection.ActiveSpace)
 		if err := p.check(); err != nil {
@@ -150,22 +147,22 @@ func (d *Service) makePlans(ctx context.Context, request document.ReindexRequest
 	return plans, nil
 }
 
-// checkIdle reports an active reindex of the collection, which excludes another.
-func (d *Service) checkIdle(ctx context.Context, collection string) error {
+// checkIdle returns fault.Conflict if the collection has an unfinished reindex.
+func (s *Service) checkIdle(ctx context.Context, collection string) error {
 	for _, state := range []document.JobState{document.JobQueued, document.JobRunning, document.JobWaiting, document.JobPaused} {
-		active, err := d.Store.Reindexes(ctx, document.ReindexFilter{Collection: collection, State: state}, document.Page{Limit: 1})
+		active, err := s.Store.Reindexes(ctx, document.ReindexFilter{Collection: collection, State: state}, document.Page{Limit: 1})
 		if err != nil {
 			return err
 		}
 		for _, other := range active.Items {
-			return fault.New(fault.Conflict, "reindex %s of collection %q is %s: wait for its end, or cancel it", other.ID, collection, state)
+			return fault.New(fault.Conflict, "reindex %s of collection %q is %s: wait until it ends, or cancel it", other.ID, collection, state)
 		}
 	}
 	return nil
 }
 
-// beginError says which collection's reindex was refused, where others had been
-// begun before.
+// beginError returns the error of a collection whose reindex was refused. It names the reindexes that
+// were started before.
 func beginError(collection string, begun []document.Reindex, err error) error {
 	f := fault.As(err)
 	if f == nil || len(begun) == 0 {
@@ -175,8 +172,8 @@ func beginError(collection string, begun []document.Reindex, err error) error {
 	for i, reindex := range begun {
 		ids[i] = reindex.ID.String()
 	}
-	told := *f
-	told.Err = err
-	told.Detail = fmt.Sprintf("collection %q: %s; begun before it, and going on: %s", collection, f.Detail, strings.Join(ids, ", "))
-	return &told
+	detailed := *f
+	detailed.Err = err
+	detailed.Detail = fmt.Sprintf("collection %q: %s; reindexes that were started before it go on: %s", collection, f.Detail, strings.Join(ids, ", "))
+	return &detailed
 }

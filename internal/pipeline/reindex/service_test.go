@@ -21,27 +21,27 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// fakeBackend is a store with collections and their reindexes, a model that knows
-// names and lengths, and whoever watches.
+// fakeBackend is a store with collections and their reindexes, an object store, a model, a notifier and a
+// dispatcher.
 type fakeBackend struct {
 	collections []vector.Collection
 	active      []document.Reindex
 	begun       []document.ReindexRequest
 	beginErr    map[string]error // by collection
 
-	models   map[string]int // lengths of vectors, by name
+	models   map[string]int // dimensions, by name
 	modelErr error
-	asked    []document.Model
+	probed   []document.Model
 
 	documents []document.Document // newest first
 	objects   map[string]string
-	readTime  time.Duration // that reading a piece of an object takes
+	readTime  time.Duration // time to read a part of an object
 	estimate  document.ReindexEstimate
 	embedded  map[document.ContentHash]bool
 	rate      float64
 
-	steered    []string
-	steerErr   error
+	controls   []string // pause, resume, cancel and revert, as called
+	controlErr error
 	changed    []uuid.UUID
 	dispatched int
 }
@@ -77,8 +77,8 @@ func (o *fakeBackend) Reindexes(_ context.Context, filter document.ReindexFilter
 }
 
 func (o *fakeBackend) recordControl(what string, id uuid.UUID) (document.Reindex, error) {
-	o.steered = append(o.steered, what)
-	return document.Reindex{ID: id}, o.steerErr
+	o.controls = append(o.controls, what)
+	return document.Reindex{ID: id}, o.controlErr
 }
 
 func (o *fakeBackend) PauseReindex(_ context.Context, id uuid.UUID) (document.Reindex, error) {
@@ -98,7 +98,7 @@ func (o *fakeBackend) RevertReindex(_ context.Context, id uuid.UUID, keep time.D
 }
 
 func (o *fakeBackend) Embed(_ context.Context, model document.Model, texts []string) ([][]float32, error) {
-	o.asked = append(o.asked, model)
+	o.probed = append(o.probed, model)
 	if o.modelErr != nil {
 		return nil, o.modelErr
 	}
@@ -108,7 +108,7 @@ func (o *fakeBackend) Embed(_ context.Context, model document.Model, texts []str
 		return nil, fault.New(fault.BadRequest, "provider answered 404: no such model")
 	case model.Dimensions != 0 && dimensions != model.Dimensions:
 		wrong := &provider.DimensionsError{Model: model, Got: dimensions}
-		return nil, fault.Wrap(fault.Misconfigured, wrong, "provider answered %d dimensions, want %d", dimensions, model.Dimensions)
+		return nil, fault.Wrap(fault.Misconfigured, wrong, "provider returned %d dimensions, want %d", dimensions, model.Dimensions)
 	default:
 		return slices.Repeat([][]float32{make([]float32, dimensions)}, len(texts)), nil
 	}
@@ -125,55 +125,55 @@ func newService(t *testing.T, collections ...string) (*reindex.Service, *fakeBac
 	for _, name := range collections {
 		o.collections = append(o.collections, vector.Collection{Name: name, ActiveSpace: vector.Space{Model: oldModel, Chunking: oldChunking}})
 	}
-	desk, err := reindex.NewService(reindex.ServiceConfig{
+	service, err := reindex.NewService(reindex.ServiceConfig{
 		Store: o, Objects: o, Embedder: o, DefaultSummaryMode: document.SummariesByModel, Changes: o, Dispatcher: o,
 		Prices: map[string]float64{"new": 0.02, "old": 0.1}, Soak: soak, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return desk, o
+	return service, o
 }
 
-func TestBeginAsksTheModelOnce(t *testing.T) {
+func TestBeginProbesTheModelOnce(t *testing.T) {
 	t.Parallel()
-	desk, o := newService(t, "default")
+	service, o := newService(t, "default")
 	request := document.ReindexRequest{Collection: "default", Model: newModel}
-	begun, err := desk.Begin(t.Context(), request)
+	begun, err := service.Begin(t.Context(), request)
 	if err != nil || len(begun) != 1 || begun[0].Collection != "default" {
-		t.Fatalf("%+v, %v", begun, err)
+		t.Fatalf("got %+v, error %v, want one reindex", begun, err)
 	}
 	if diff := cmp.Diff([]document.ReindexRequest{request}, o.begun); diff != "" {
 		t.Errorf("begun (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]document.Model{newModel}, o.asked); diff != "" {
-		t.Errorf("asked (-want +got):\n%s", diff)
+	if diff := cmp.Diff([]document.Model{newModel}, o.probed); diff != "" {
+		t.Errorf("probed (-want +got):\n%s", diff)
 	}
 	if o.dispatched != 1 {
-		t.Errorf("dispatched %d times", o.dispatched)
+		t.Errorf("dispatched %d times, want once", o.dispatched)
 	}
 }
 
-// A length that nobody names is the model's, and not that of the live space.
-func TestBeginLearnsTheLength(t *testing.T) {
+// Dimensions that the request leaves out are those that the model returns, not those of the active space.
+func TestBeginLearnsDimensions(t *testing.T) {
 	t.Parallel()
-	learnt := document.Model{Name: "new", Dimensions: 3}
+	learned := document.Model{Name: "new", Dimensions: 3}
 	for name, test := range map[string]struct {
-		live    document.Model
+		active  document.Model
 		request document.ReindexRequest
-		asked   document.Model
+		probed  document.Model
 		begun   document.Model
 	}{
-		"another model":          {oldModel, document.ReindexRequest{Model: document.Model{Name: "new"}}, document.Model{Name: "new"}, learnt},
-		"of unknown length":      {document.Model{Name: "new"}, document.ReindexRequest{Tokens: 64}, document.Model{Name: "new"}, learnt},
-		"a chunking":             {oldModel, document.ReindexRequest{Tokens: 64}, oldModel, oldModel},
-		"a model and a chunking": {oldModel, document.ReindexRequest{Model: document.Model{Name: "new"}, Tokens: 64}, document.Model{Name: "new"}, learnt},
+		"another model":           {oldModel, document.ReindexRequest{Model: document.Model{Name: "new"}}, document.Model{Name: "new"}, learned},
+		"with unknown dimensions": {document.Model{Name: "new"}, document.ReindexRequest{Tokens: 64}, document.Model{Name: "new"}, learned},
+		"a chunking":              {oldModel, document.ReindexRequest{Tokens: 64}, oldModel, oldModel},
+		"a model and a chunking":  {oldModel, document.ReindexRequest{Model: document.Model{Name: "new"}, Tokens: 64}, document.Model{Name: "new"}, learned},
 	} {
-		desk, o := newService(t, "default", "other")
+		service, o := newService(t, "default", "other")
 		for i := range o.collections {
-			o.collections[i].ActiveSpace.Model = test.live
+			o.collections[i].ActiveSpace.Model = test.active
 		}
-		if _, err := desk.Begin(t.Context(), test.request); err != nil {
+		if _, err := service.Begin(t.Context(), test.request); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		for _, begun := range o.begun {
@@ -181,24 +181,24 @@ func TestBeginLearnsTheLength(t *testing.T) {
 				t.Errorf("%s: began %+v, want model %+v", name, begun, test.begun)
 			}
 		}
-		if len(o.begun) != 2 || len(o.asked) != 1 || o.asked[0] != test.asked {
-			t.Errorf("%s: began %d, asked %+v; want 2, and %+v asked once", name, len(o.begun), o.asked, test.asked)
+		if len(o.begun) != 2 || len(o.probed) != 1 || o.probed[0] != test.probed {
+			t.Errorf("%s: began %d, probed %+v; want 2, and %+v probed once", name, len(o.begun), o.probed, test.probed)
 		}
 	}
 }
 
-func TestBeginWithoutAChangeAsksNoModel(t *testing.T) {
+func TestBeginWithoutAChangeProbesNoModel(t *testing.T) {
 	t.Parallel()
-	desk, o := newService(t, "default", "other")
+	service, o := newService(t, "default", "other")
 	o.modelErr = fault.New(fault.Unavailable, "the provider is down")
 	for _, request := range []document.ReindexRequest{
 		{Collection: "default"},
 		{Collection: "default", Model: oldModel, Tokens: 32, Force: true},
 		{Collection: "default", KeyPrefix: "guide/"},
 		{DocumentIDs: []uuid.UUID{uuid.New()}}, // of the default collection
-		{},                                     // two
+		{},                                     // both collections
 	} {
-		if _, err := desk.Begin(t.Context(), request); err != nil {
+		if _, err := service.Begin(t.Context(), request); err != nil {
 			t.Errorf("%+v: %v", request, err)
 		}
 	}
@@ -206,13 +206,13 @@ func TestBeginWithoutAChangeAsksNoModel(t *testing.T) {
 	for _, request := range o.begun {
 		collections = append(collections, request.Collection)
 	}
-	if diff := cmp.Diff([]string{"default", "default", "default", "default", "default", "other"}, collections); diff != "" || len(o.asked) > 0 {
-		t.Errorf("asked %v, began (-want +got):\n%s", o.asked, diff)
+	if diff := cmp.Diff([]string{"default", "default", "default", "default", "default", "other"}, collections); diff != "" || len(o.probed) > 0 {
+		t.Errorf("probed %v, began (-want +got):\n%s", o.probed, diff)
 	}
 }
 
-// What is wrong is found before anything is begun.
-func TestModelThatCannotBeUsed(t *testing.T) {
+// A model that cannot be used is found before anything is started.
+func TestUnusableModels(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		model    document.Model
@@ -220,48 +220,48 @@ func TestModelThatCannotBeUsed(t *testing.T) {
 		kind     fault.Kind
 		contains string
 	}{
-		"unknown":      {document.Model{Name: "nonsense"}, nil, fault.BadRequest, "model nonsense cannot be used: provider answered 404: no such model"},
-		"wrong length": {document.Model{Name: "new", Dimensions: 64}, nil, fault.BadRequest, "answered 3 dimensions, want 64"},
-		"no key":       {newModel, fault.New(fault.Forbidden, "provider answered 401"), fault.BadRequest, "provider answered 401"},
-		"down":         {newModel, fault.New(fault.Unavailable, "provider is down").WithRetryAfter(7 * time.Second), fault.Unavailable, "provider is down"},
-		"busy":         {newModel, fault.New(fault.RateLimited, "slow down").WithRetryAfter(7 * time.Second), fault.Unavailable, "slow down"},
-		"broken":       {newModel, fault.New(fault.InterruptedResponse, "broke off").WithRetryAfter(7 * time.Second), fault.Unavailable, "broke off"},
-		"a defect":     {newModel, errors.New("no such thing"), fault.Internal, ""},
+		"unknown":          {document.Model{Name: "nonsense"}, nil, fault.BadRequest, "model nonsense cannot be used: provider answered 404: no such model"},
+		"wrong dimensions": {document.Model{Name: "new", Dimensions: 64}, nil, fault.BadRequest, "returned 3 dimensions, want 64"},
+		"no key":           {newModel, fault.New(fault.Forbidden, "provider answered 401"), fault.BadRequest, "provider answered 401"},
+		"down":             {newModel, fault.New(fault.Unavailable, "provider is down").WithRetryAfter(7 * time.Second), fault.Unavailable, "provider is down"},
+		"busy":             {newModel, fault.New(fault.RateLimited, "slow down").WithRetryAfter(7 * time.Second), fault.Unavailable, "slow down"},
+		"interrupted":      {newModel, fault.New(fault.InterruptedResponse, "interrupted").WithRetryAfter(7 * time.Second), fault.Unavailable, "interrupted"},
+		"a defect":         {newModel, errors.New("no such thing"), fault.Internal, ""},
 	} {
-		desk, o := newService(t, "default", "other")
+		service, o := newService(t, "default", "other")
 		o.modelErr = test.err
 		for _, collection := range []string{"default", ""} {
 			request := document.ReindexRequest{Collection: collection, Model: test.model}
-			begun, err := desk.Begin(t.Context(), request)
+			begun, err := service.Begin(t.Context(), request)
 			if !fault.Is(err, test.kind) || !strings.Contains(err.Error(), test.contains) || len(begun)+len(o.begun) > 0 {
-				t.Errorf("%s: %v, and %d were begun", name, err, len(o.begun))
+				t.Errorf("%s: got error %v and %d begun, want %s and none", name, err, len(o.begun), test.kind)
 			}
 			if f := fault.As(err); test.kind == fault.Unavailable && f.RetryAfter != 7*time.Second {
 				t.Errorf("%s: retry after %s", name, f.RetryAfter)
 			}
-			if _, err := desk.Estimate(t.Context(), request); !fault.Is(err, test.kind) {
-				t.Errorf("%s: estimate: %v", name, err)
+			if _, err := service.Estimate(t.Context(), request); !fault.Is(err, test.kind) {
+				t.Errorf("%s: the estimate returns error %v, want %s", name, err, test.kind)
 			}
 		}
-		if len(o.asked) != 4 {
-			t.Errorf("%s: asked %d times, want once each time", name, len(o.asked))
+		if len(o.probed) != 4 {
+			t.Errorf("%s: probed %d times, want once for each of 4 requests", name, len(o.probed))
 		}
 	}
 }
 
-func TestModelThatDoesNotAnswer(t *testing.T) {
+func TestModelThatDoesNotRespond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		desk, o := newService(t, "default")
-		desk.Embedder = silentEmbedder{}
-		_, err := desk.Begin(t.Context(), document.ReindexRequest{Model: newModel})
+		service, o := newService(t, "default")
+		service.Embedder = silentEmbedder{}
+		_, err := service.Begin(t.Context(), document.ReindexRequest{Model: newModel})
 		if f := fault.As(err); f == nil || f.Kind != fault.Unavailable || f.RetryAfter <= 0 || !strings.Contains(f.Detail, "model new did not answer within 20s") || len(o.begun) > 0 {
-			t.Errorf("error %v", err)
+			t.Errorf("got error %v and %d begun, want a timeout and none", err, len(o.begun))
 		}
 	})
 }
 
-// silentEmbedder is a model that never answers.
+// silentEmbedder is a model that never responds.
 type silentEmbedder struct{}
 
 func (silentEmbedder) Embed(ctx context.Context, _ document.Model, _ []string) ([][]float32, error) {
@@ -269,43 +269,43 @@ func (silentEmbedder) Embed(ctx context.Context, _ document.Model, _ []string) (
 	return nil, fmt.Errorf("embed: %w", ctx.Err())
 }
 
-func TestSecondReindexIsRefusedWithoutACall(t *testing.T) {
+func TestSecondReindexIsRefusedWithoutAProbe(t *testing.T) {
 	t.Parallel()
 	for _, state := range []document.JobState{document.JobQueued, document.JobRunning, document.JobWaiting, document.JobPaused} {
-		desk, o := newService(t, "default")
+		service, o := newService(t, "default")
 		first := document.Reindex{ID: uuid.New(), Collection: "default", State: state}
 		o.active = []document.Reindex{{ID: uuid.New(), Collection: "other", State: state}, {ID: uuid.New(), Collection: "default", State: document.JobSucceeded}, first}
-		_, err := desk.Begin(t.Context(), document.ReindexRequest{Collection: "default", Model: newModel})
+		_, err := service.Begin(t.Context(), document.ReindexRequest{Collection: "default", Model: newModel})
 		if f := fault.As(err); f == nil || f.Kind != fault.Conflict || !strings.Contains(f.Detail, first.ID.String()) {
-			t.Errorf("%s: error %v", state, err)
+			t.Errorf("%s: got error %v, want a conflict with reindex %s", state, err, first.ID)
 		}
-		if len(o.asked)+len(o.begun) > 0 {
-			t.Errorf("%s: asked %v and began %v", state, o.asked, o.begun)
+		if len(o.probed)+len(o.begun) > 0 {
+			t.Errorf("%s: probed %v and began %v, want neither", state, o.probed, o.begun)
 		}
 	}
 }
 
-// The others go on, and whoever reads the error knows them.
-func TestOneOfAllCollectionsIsRefused(t *testing.T) {
+// If one collection is refused, the reindexes of the others go on, and the error names them.
+func TestOneOfSeveralCollectionsIsRefused(t *testing.T) {
 	t.Parallel()
-	desk, o := newService(t, "a", "b", "c")
+	service, o := newService(t, "a", "b", "c")
 	o.beginErr["c"] = fault.New(fault.Conflict, "reindex 17 is running").WithRetryAfter(time.Second)
-	begun, err := desk.Begin(t.Context(), document.ReindexRequest{Model: newModel})
-	if len(begun) != 2 || len(o.asked) != 1 || o.dispatched != 2 {
-		t.Fatalf("%d begun after %d questions, and dispatched %d times", len(begun), len(o.asked), o.dispatched)
+	begun, err := service.Begin(t.Context(), document.ReindexRequest{Model: newModel})
+	if len(begun) != 2 || len(o.probed) != 1 || o.dispatched != 2 {
+		t.Fatalf("%d begun, %d probes, %d dispatches; want 2, 1 and 2", len(begun), len(o.probed), o.dispatched)
 	}
 	f := fault.As(err)
 	if f == nil || f.Kind != fault.Conflict || f.RetryAfter != time.Second {
-		t.Fatalf("error %v", err)
+		t.Fatalf("got error %v, want the conflict with its delay", err)
 	}
 	for _, want := range []string{`collection "c"`, "reindex 17 is running", begun[0].ID.String(), begun[1].ID.String()} {
 		if !strings.Contains(f.Detail, want) {
-			t.Errorf("%q does not say %q", f.Detail, want)
+			t.Errorf("the error %q does not contain %q", f.Detail, want)
 		}
 	}
 }
 
-func TestBadRequests(t *testing.T) {
+func TestInvalidRequests(t *testing.T) {
 	t.Parallel()
 	overlap := func(n int) *int { return &n }
 	for _, test := range []struct {
@@ -330,45 +330,45 @@ func TestBadRequests(t *testing.T) {
 		{document.ReindexRequest{DocumentIDs: make([]uuid.UUID, 1)}, fault.BadRequest, "document id"},
 		{document.ReindexRequest{DocumentIDs: slices.Repeat([]uuid.UUID{uuid.New()}, 1001)}, fault.BadRequest, "1001"},
 	} {
-		desk, o := newService(t, "default")
-		for what, ask := range map[string]func() error{
-			"begin":    func() error { _, err := desk.Begin(t.Context(), test.request); return err },
-			"estimate": func() error { _, err := desk.Estimate(t.Context(), test.request); return err },
+		service, o := newService(t, "default")
+		for what, call := range map[string]func() error{
+			"begin":    func() error { _, err := service.Begin(t.Context(), test.request); return err },
+			"estimate": func() error { _, err := service.Estimate(t.Context(), test.request); return err },
 		} {
-			err := ask()
+			err := call()
 			if f := fault.As(err); f == nil || f.Kind != test.kind || !strings.Contains(f.Detail, test.says) {
-				t.Errorf("%s %+v: %v", what, test.request, err)
+				t.Errorf("%s %+v: got error %v, want %s with %q", what, test.request, err, test.kind, test.says)
 			}
 		}
-		if len(o.begun)+len(o.asked) > 0 {
-			t.Errorf("%+v: began %v and asked %v", test.request, o.begun, o.asked)
+		if len(o.begun)+len(o.probed) > 0 {
+			t.Errorf("%+v: began %v and probed %v, want neither", test.request, o.begun, o.probed)
 		}
 	}
 }
 
-func TestSteering(t *testing.T) {
+func TestControls(t *testing.T) {
 	t.Parallel()
-	desk, o := newService(t)
+	service, o := newService(t)
 	id := uuid.New()
-	steer := []func(context.Context, uuid.UUID) (document.Reindex, error){desk.Pause, desk.Resume, desk.Cancel, desk.Revert}
-	for _, steer := range steer {
-		if reindex, err := steer(t.Context(), id); err != nil || reindex.ID != id {
-			t.Errorf("%+v, %v", reindex, err)
+	controls := []func(context.Context, uuid.UUID) (document.Reindex, error){service.Pause, service.Resume, service.Cancel, service.Revert}
+	for _, control := range controls {
+		if reindex, err := control(t.Context(), id); err != nil || reindex.ID != id {
+			t.Errorf("got %+v, error %v, want reindex %s", reindex, err, id)
 		}
 	}
-	if diff := cmp.Diff([]string{"pause", "resume", "cancel 3h0m0s", "revert 3h0m0s"}, o.steered); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	if diff := cmp.Diff([]string{"pause", "resume", "cancel 3h0m0s", "revert 3h0m0s"}, o.controls); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
 	}
 	if len(o.changed) != 4 || o.changed[0] != id || o.dispatched != 4 {
-		t.Errorf("told of changes to %v, and dispatched %d times", o.changed, o.dispatched)
+		t.Errorf("notified of changes to %v, dispatched %d times; want 4 of each", o.changed, o.dispatched)
 	}
-	o.steerErr = fault.New(fault.Conflict, "it has ended")
-	for _, steer := range steer {
-		if _, err := steer(t.Context(), id); !fault.Is(err, fault.Conflict) {
-			t.Errorf("error %v", err)
+	o.controlErr = fault.New(fault.Conflict, "it has ended")
+	for _, control := range controls {
+		if _, err := control(t.Context(), id); !fault.Is(err, fault.Conflict) {
+			t.Errorf("got error %v, want %s", err, fault.Conflict)
 		}
 	}
 	if len(o.changed) != 4 {
-		t.Error("told of changes that were refused")
+		t.Error("notified of changes that were refused")
 	}
 }

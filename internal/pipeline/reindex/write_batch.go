@@ -17,70 +17,70 @@ import (
 )
 
 const (
-	// maxBatchVersions bounds a unit of documents without passages.
+	// maxBatchVersions is the maximum number of versions in a batch; they may have no passages.
 	maxBatchVersions = 1000
 
-	// maxRateLimitWait is how long a provider's limit is waited for.
+	// maxRateLimitWait is the longest wait for a provider's rate limit within an attempt.
 	maxRateLimitWait = 10 * time.Second
 )
 
-// writeBatch is passages of one document or several that are embedded and stored
-// together. One is under way at a time, so that a crash costs no more than one.
+// writeBatch is a batch of passages, of one or several versions, that are embedded and stored together.
+// Only one is under way at a time, so that a crash costs at most one.
 type writeBatch struct {
 	texts      embedding.Texts
 	versions   []rebuild.VersionWrite
-	passages   int // of places
+	passages   int // number of entries
 	tokens     int
-	beforeLast struct{ texts, count, tokens int } // the document that was added last
+	beforeLast struct{ texts, count, tokens int } // sizes without the last version
 
-	embedded  int                          // passages of it, so far
-	truncated map[document.ContentHash]int // how much of these is embedded, in bytes
+	embedded  int                          // number of its passages that are embedded so far
+	truncated map[document.ContentHash]int // number of embedded bytes of truncated passages
 
-	documents int64 // that end in it
-	bytes     int64 // of these
-	reached   uuid.UUID
+	documents  int64     // number of versions that end in the batch
+	bytes      int64     // size of their originals
+	checkpoint uuid.UUID // the last of them that has no gap before it
 }
 
-// addPassage adds a passage of a document.
-func (u *writeBatch) addPassage(d rebuild.MissingVersion, passage vector.PassageAt) {
-	part := u.versionPart(d)
+// addPassage adds a passage of a version.
+func (w *writeBatch) addPassage(d rebuild.MissingVersion, passage vector.PassageAt) {
+	part := w.versionPart(d)
 	part.Entries = append(part.Entries, passage.ManifestEntry)
-	u.texts.Add(passage.Hash, passage.PassageText)
-	u.passages++
-	u.tokens += passage.Tokens
+	w.texts.Add(passage.Hash, passage.PassageText)
+	w.passages++
+	w.tokens += passage.Tokens
 }
 
-// endVersion notes that all of a document's passages, so many, have been added.
-// Ordered says that so have all documents before it.
-func (u *writeBatch) endVersion(d rebuild.MissingVersion, count int64, ordered bool) {
-	u.versionPart(d).TotalEntries = count
-	u.documents++
-	u.bytes += d.Size
-	if ordered {
-		u.reached = d.DocumentID
+// endVersion says that all passages of a version, count of them, have been added. contiguous says
+// that the same is true for all documents before it.
+func (w *writeBatch) endVersion(d rebuild.MissingVersion, count int64, contiguous bool) {
+	w.versionPart(d).TotalEntries = count
+	w.documents++
+	w.bytes += d.Size
+	if contiguous {
+		w.checkpoint = d.DocumentID
 	}
 }
 
-// dropVersion takes back what was added of a document, which is the last one, if
-// anything was: what is placed nowhere is not embedded either.
-func (u *writeBatch) dropVersion(d rebuild.MissingVersion) {
-	if n := len(u.versions); n > 0 && u.versions[n-1].MissingVersion == d {
-		u.versions = u.versions[:n-1]
-		u.texts.Truncate(u.beforeLast.texts)
-		u.passages, u.tokens = u.beforeLast.count, u.beforeLast.tokens
+// dropVersion removes the last version, if it is the given one, so that its passages are not embedded
+// for nothing.
+func (w *writeBatch) dropVersion(d rebuild.MissingVersion) {
+	if n := len(w.versions); n > 0 && w.versions[n-1].MissingVersion == d {
+		w.versions = w.versions[:n-1]
+		w.texts.Truncate(w.beforeLast.texts)
+		w.passages, w.tokens = w.beforeLast.count, w.beforeLast.tokens
 	}
 }
 
-// versionPart returns the places of a document, which is the last one in the unit.
-func (u *writeBatch) versionPart(d rebuild.MissingVersion) *rebuild.VersionWrite {
-	if n := len(u.versions); n == 0 || u.versions[n-1].MissingVersion != d {
-		u.versions = append(u.versions, rebuild.VersionWrite{MissingVersion: d, TotalEntries: -1})
-		u.beforeLast.texts, u.beforeLast.count, u.beforeLast.tokens = u.texts.Len(), u.passages, u.tokens
+// versionPart returns the last version of the batch, which it adds if it is not the given one.
+func (w *writeBatch) versionPart(d rebuild.MissingVersion) *rebuild.VersionWrite {
+	if n := len(w.versions); n == 0 || w.versions[n-1].MissingVersion != d {
+		w.versions = append(w.versions, rebuild.VersionWrite{MissingVersion: d, TotalEntries: -1})
+		w.beforeLast.texts, w.beforeLast.count, w.beforeLast.tokens = w.texts.Len(), w.passages, w.tokens
 	}
-	return &u.versions[len(u.versions)-1]
+	return &w.versions[len(w.versions)-1]
 }
 
-// flushIfFull stores the unit if it is full.
+// flushIfFull stores the pending batch if it is full.
 func (b *spaceBuilder) flushIfFull(ctx context.Context) error {
 	requests := max(b.step.ParallelRequests, 1)
 	if b.pending.passages < b.step.BatchPassages*requests && b.pending.tokens < b.step.BatchTokens*requests && len(b.pending.versions) < maxBatchVersions {
@@ -89,96 +89,95 @@ func (b *spaceBuilder) flushIfFull(ctx context.Context) error {
 	return b.flush(ctx)
 }
 
-// flush gets the unit embedded and stored. There are many units, so what is
-// likely to pass soon is waited for here and costs no attempt.
+// flush embeds and stores the pending batch. A reindex has many batches, so flush waits for a problem
+// that will probably pass soon, which uses up no attempt.
 func (b *spaceBuilder) flush(ctx context.Context) error {
-	if len(b.pending.versions) == 0 && b.pending.reached == uuid.Nil {
+	if len(b.pending.versions) == 0 && b.pending.checkpoint == uuid.Nil {
 		return nil
 	}
-	u := b.pending
+	w := b.pending
 	b.pending = &writeBatch{}
-	for broken := 0; ; {
-		err := b.storeBatch(ctx, u)
+	for interrupted := 0; ; {
+		err := b.storeBatch(ctx, w)
 		if err == nil {
 			break
 		}
 		f := fault.As(err)
-		refused, some := errors.AsType[*embedding.RefusedError](err)
+		refused, isRefused := errors.AsType[*embedding.RefusedError](err)
 		switch {
-		case some && refused.Untried == 0:
-			b.leaveOutRefused(ctx, u, refused)
+		case isRefused && refused.Untried == 0:
+			b.leaveOutRefused(ctx, w, refused)
 		case fault.Is(err, fault.RateLimited) && f.RetryAfter <= maxRateLimitWait:
 			select {
 			case <-time.After(max(f.RetryAfter, time.Second)):
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-		case fault.Is(err, fault.InterruptedResponse) && broken < maxTries-1:
-			broken++
+		case fault.Is(err, fault.InterruptedResponse) && interrupted < maxTries-1:
+			interrupted++
 		default:
 			return fmt.Errorf("build space %d: %w", b.to.ID, err)
 		}
 	}
-	for _, part := range u.versions {
+	for _, part := range w.versions {
 		if part.TotalEntries >= 0 {
 			delete(b.warnings, part.MissingVersion)
 		}
 	}
-	b.progress = u.addToProgress(b.progress)
-	b.step.Metrics.ObservePassages(u.embedded, u.passages-u.embedded)
+	b.progress = w.addToProgress(b.progress)
+	b.step.Metrics.ObservePassages(w.embedded, w.passages-w.embedded)
 	b.step.Changes.NotifyChange(ctx, b.work.JobID)
 	return nil
 }
 
-// storeBatch gets the unit embedded and stored. What of it was embedded is stored
-// even if the rest could not be.
-func (b *spaceBuilder) storeBatch(ctx context.Context, u *writeBatch) error {
+// storeBatch embeds and stores a batch. What was embedded is stored even if the rest fails.
+func (b *spaceBuilder) storeBatch(ctx context.Context, w *writeBatch) error {
 	_, err := b.step.cache.Ensure(ctx, embedding.EnsureRequest{
 		Tenant: b.work.Tenant,
 		Space:  b.to,
-		Texts:  u.texts,
+		Texts:  w.texts,
 		OnTruncated: func(hash document.ContentHash, bytes int) {
-			if u.truncated == nil {
-				u.truncated = map[document.ContentHash]int{}
+			if w.truncated == nil {
+				w.truncated = map[document.ContentHash]int{}
 			}
-			u.truncated[hash] = bytes
+			w.truncated[hash] = bytes
 		},
-		Write: func(ctx context.Context, fresh []vector.EmbeddedPassage, whole bool) error {
-			rebuilt, progress := rebuild.SpaceWrite{New: fresh}, b.currentProgress()
-			if whole {
-				b.attachWarnings(u)
-				rebuilt.Versions, rebuilt.Checkpoint = u.versions, u.reached
-				placed := *u
-				placed.embedded += len(fresh)
-				progress = placed.addToProgress(progress)
+		Write: func(ctx context.Context, fresh []vector.EmbeddedPassage, complete bool) error {
+			write, progress := rebuild.SpaceWrite{New: fresh}, b.currentProgress()
+			if complete {
+				b.attachWarnings(w)
+				write.Versions, write.Checkpoint = w.versions, w.checkpoint
+				after := *w
+				after.embedded += len(fresh)
+				progress = after.addToProgress(progress)
 			}
-			if err := b.step.Store.WriteToSpace(ctx, b.work, rebuilt, progress); err != nil {
+			if err := b.step.Store.WriteToSpace(ctx, b.work, write, progress); err != nil {
 				return fmt.Errorf("write %d passages: %w", len(fresh), err)
 			}
-			u.embedded += len(fresh)
+			w.embedded += len(fresh)
 			return nil
 		},
 	})
 	return err
 }
 
-// attachWarnings gives documents that end in the unit the warnings of all their
-// passages, and keeps those of a document that does not.
-func (b *spaceBuilder) attachWarnings(u *writeBatch) {
-	for i := range u.versions {
-		part := &u.versions[i]
+// attachWarnings attaches the warnings about truncated passages to the versions that end in the batch,
+// and keeps those of a version that does not end in it.
+func (b *spaceBuilder) attachWarnings(w *writeBatch) {
+	for i := range w.versions {
+		part := &w.versions[i]
 		if len(part.Entries) > 0 && part.Entries[0].Ordinal == 0 {
 			delete(b.warnings, part.MissingVersion)
 		}
-		for _, place := range part.Entries {
-			bytes := u.truncated[place.Hash]
+		for _, entry := range part.Entries {
+			bytes := w.truncated[entry.Hash]
 			if bytes == 0 {
 				continue
 			}
 			if b.warnings[part.MissingVersion] == nil {
 				b.warnings[part.MissingVersion] = &task.WarningCollector{}
 			}
-			b.warnings[part.MissingVersion].Add(vector.TruncationWarning(place, bytes, len(u.texts.Get(place.Hash).EmbeddingInput())))
+			b.warnings[part.MissingVersion].Add(vector.TruncationWarning(entry, bytes, len(w.texts.Get(entry.Hash).EmbeddingInput())))
 		}
 		if list := b.warnings[part.MissingVersion]; list != nil && part.TotalEntries >= 0 && part.LeftOutReason == "" {
 			part.Warnings = list.All()
@@ -186,15 +185,15 @@ func (b *spaceBuilder) attachWarnings(u *writeBatch) {
 	}
 }
 
-// addToProgress returns the progress with the unit.
-func (u *writeBatch) addToProgress(p document.ReindexProgress) document.ReindexProgress {
-	p.DocumentsDone += u.documents
-	p.BytesDone += u.bytes
-	// There are more than at first, if some came to be missing meanwhile.
+// addToProgress returns the progress after the batch is stored.
+func (w *writeBatch) addToProgress(p document.ReindexProgress) document.ReindexProgress {
+	p.DocumentsDone += w.documents
+	p.BytesDone += w.bytes
+	// There are more documents than at first if some became missing meanwhile.
 	p.Documents = max(p.Documents, p.DocumentsDone)
 	p.Bytes = max(p.Bytes, p.BytesDone)
-	p.Passages += int64(u.passages)
-	p.Embedded += int64(u.embedded)
-	p.Reused += int64(u.passages - u.embedded)
+	p.Passages += int64(w.passages)
+	p.Embedded += int64(w.embedded)
+	p.Reused += int64(w.passages - w.embedded)
 	return p
 }
