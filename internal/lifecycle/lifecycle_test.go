@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
@@ -15,28 +16,46 @@ import (
 
 var (
 	now   = time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC)
-	lease = uuid.UUID{1}
+	later = now.Add(time.Minute)
+	lease = uuid.UUID{1} // the lease of every running task
 	other = uuid.UUID{2}
+
+	documentID   = uuid.UUID{8}
+	jobID        = uuid.UUID{9}
+	reindexID    = uuid.UUID{7}
+	collectionID = uuid.UUID{6}
 )
 
-// jobOf returns a job of version 1 with tasks in these states.
-func jobOf(knowledge, summary document.JobState, change ...func(*Job)) Job {
-	newTask := func(kind task.Kind, state document.JobState) Task {
-		t := Task{Kind: kind, State: state, Round: 1, DispatchedAt: now}
-		switch state {
-		case document.JobRunning:
-			t.Attempt, t.Lease, t.LeaseUntil = 1, lease, now.Add(time.Minute)
-		case document.JobWaiting:
-			t.Attempt, t.Error, t.NextAttemptAt = 1, "down", now.Add(time.Minute)
-		case document.JobFailed, document.JobCancelled:
-			t.Attempt, t.Error = 1, "broken"
-		}
-		return t
+// allStates are the states of a reindex. Those of a job are the same without paused.
+var allStates = append([]document.JobState{document.JobPaused}, document.JobStates...)
+
+// taskIn returns a task in a state, as it is after one attempt has brought it there. It has waited
+// or been given up before that, so every field that may be set in the state is set.
+func taskIn(kind task.Kind, state document.JobState) Task {
+	t := Task{Kind: kind, State: state, Attempt: 3, Crashes: 2, Round: 5, DispatchedAt: now.Add(-time.Hour)}
+	switch state {
+	case document.JobQueued:
+		t.Attempt, t.Crashes = 0, 0
+	case document.JobRunning:
+		t.Lease, t.LeaseUntil = lease, later
+	case document.JobWaiting:
+		t.Error, t.NextAttemptAt = "model is down", later
+	case document.JobFailed, document.JobCancelled:
+		t.Error = "broken"
 	}
-	j := Job{ID: uuid.UUID{9}, Version: 1, Knowledge: newTask(task.KindKnowledge, knowledge), Summary: newTask(task.KindSummary, summary),
-		Document: Document{ID: uuid.UUID{8}, State: document.DocumentPending, Newest: 1}}
+	return t
+}
+
+// jobIn returns the job of version 2, the newest, with tasks in these states. Version 2 is published
+// if the knowledge task has succeeded, otherwise no version is.
+func jobIn(knowledge, summary document.JobState, change ...func(*Job)) Job {
+	j := Job{
+		ID: jobID, Version: 2, StartedAt: now.Add(-time.Hour), FinishedAt: now.Add(-time.Second),
+		Knowledge: taskIn(task.KindKnowledge, knowledge), Summary: taskIn(task.KindSummary, summary),
+		Document: Document{ID: documentID, State: document.DocumentPending, Newest: 2},
+	}
 	if knowledge == document.JobSucceeded {
-		j.Document.Published, j.Document.State = 1, document.DocumentReady
+		j.Document.Published, j.Document.State = 2, document.DocumentReady
 	}
 	for _, c := range change {
 		c(&j)
@@ -44,106 +63,31 @@ func jobOf(knowledge, summary document.JobState, change ...func(*Job)) Job {
 	return j.deriveStates(now)
 }
 
-func newest(n int) func(*Job) { return func(j *Job) { j.Document.Newest = n } }
-func published(n int) func(*Job) {
-	return func(j *Job) { j.Document.Published, j.Document.State = n, document.DocumentReady }
+// Changes of jobIn.
+func newest(version int) func(*Job) { return func(j *Job) { j.Document.Newest = version } }
+func published(version int) func(*Job) {
+	return func(j *Job) { j.Document.Published, j.Document.State = version, document.DocumentReady }
 }
 func deleted(j *Job) { j.Document.Deleted, j.Document.State = true, document.DocumentDeleting }
-func expired(j *Job) { j.Knowledge.LeaseUntil = now }
-func mine(j *Job)    { j.Knowledge.Lease = other }
 
-func TestClaim(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		job              Job
-		kind             task.Kind
-		refused          fault.Kind
-		attempt, crashes int
-		state            document.JobState // of the task afterwards
-		document         document.DocumentState
-		reason           string
-	}{
-		"queued":             {job: jobOf("queued", "queued"), attempt: 1, state: "running", document: "pending"},
-		"taken over":         {job: jobOf("running", "queued", expired), attempt: 2, crashes: 1, state: "running", document: "pending"},
-		"leased":             {job: jobOf("running", "queued"), refused: fault.Conflict, attempt: 1, state: "running", document: "pending"},
-		"answer was lost":    {job: jobOf("running", "queued", mine), attempt: 1, state: "running", document: "pending"},
-		"waiting":            {job: jobOf("waiting", "queued"), refused: fault.Unavailable, attempt: 1, state: "waiting", document: "pending"},
-		"ended":              {job: jobOf("failed", "queued"), refused: fault.NotFound, attempt: 1, state: "failed", document: "failed"},
-		"superseded":         {job: jobOf("queued", "queued", newest(2)), refused: fault.NotFound, state: "cancelled", document: "pending", reason: "superseded by version 2"},
-		"superseded, begun":  {job: jobOf("running", "queued", newest(2), expired), attempt: 2, crashes: 1, state: "running", document: "pending"},
-		"deleted":            {job: jobOf("running", "queued", deleted), refused: fault.NotFound, attempt: 1, state: "cancelled", document: "deleting", reason: "document deleted"},
-		"of an unknown kind": {job: jobOf("queued", "queued"), kind: "another", refused: fault.NotFound, state: "queued", document: "pending"},
-	} {
-		kind := test.kind
-		if kind == "" {
-			kind = task.KindKnowledge
-		}
-		got, err := test.job.Claim(kind, other, time.Hour, now)
-		if k := got.Knowledge; (err != nil) != (test.refused != "") || err != nil && !fault.Is(err, test.refused) ||
-			k.Attempt != test.attempt || k.Crashes != test.crashes || k.State != test.state || k.State == "cancelled" && k.Error != test.reason ||
-			got.Document.State != test.document {
-			t.Errorf("%s: got %+v, document %+v, %v", name, k, got.Document, err)
-		}
-	}
+// spaceOf returns a space of the model with that name, to which new versions are written.
+func spaceOf(id int64, model string) Space {
+	return Space{Space: vector.Space{ID: id, Model: document.Model{Name: model, Dimensions: 2}, Chunking: document.Chunking{Tokens: 400}}, Written: true}
 }
 
-func TestJobFollowsItsTasks(t *testing.T) {
-	t.Parallel()
-	work := task.Work{Ref: task.Ref{Kind: task.KindKnowledge}, Lease: lease}
-	fail := task.Outcome{Verdict: task.VerdictFail, Error: "a\x00b"}
-	for name, test := range map[string]struct {
-		was      Job
-		event    func(Job) (Job, error)
-		kind     fault.Kind
-		job      document.JobState
-		document document.DocumentState
-		tasks    int
-		ended    bool
-		obsolete int
-	}{
-		"fails":                    {jobOf("running", "failed"), func(j Job) (Job, error) { return j.RecordOutcome(work, fail, now) }, "", "failed", "failed", 1, true, 0},
-		"fails over a published":   {jobOf("running", "failed", published(3), newest(4)), func(j Job) (Job, error) { return j.RecordOutcome(work, fail, now) }, "", "failed", "ready", 1, true, 0},
-		"lease lost":               {jobOf("running", "failed", mine), func(j Job) (Job, error) { return j.RecordOutcome(work, fail, now) }, fault.LeaseLost, "running", "pending", 0, false, 0},
-		"publishes":                {jobOf("running", "succeeded"), func(j Job) (Job, error) { return j.Publish(work, now) }, "", "succeeded", "ready", 1, true, 0},
-		"cancel":                   {jobOf("running", "waiting"), func(j Job) (Job, error) { return j.Cancel(now) }, "", "cancelled", "failed", 2, true, 0},
-		"cancel, knowledge failed": {jobOf("failed", "queued"), func(j Job) (Job, error) { return j.Cancel(now) }, "", "failed", "failed", 1, true, 0},
-		"cancel, cancelled":        {jobOf("cancelled", "cancelled"), func(j Job) (Job, error) { return j.Cancel(now) }, "", "cancelled", "failed", 0, false, 0},
-		"cancel, superseded":       {jobOf("running", "queued", newest(2)), func(j Job) (Job, error) { return j.Cancel(now) }, "", "cancelled", "pending", 2, true, 0},
-		"cancel, succeeded":        {jobOf("succeeded", "succeeded"), func(j Job) (Job, error) { return j.Cancel(now) }, fault.Conflict, "succeeded", "ready", 0, false, 0},
-		"retry, failed":            {jobOf("failed", "failed"), func(j Job) (Job, error) { return j.Retry(now) }, "", "queued", "pending", 2, false, 0},
-		"retry, summary failed":    {jobOf("succeeded", "failed"), func(j Job) (Job, error) { return j.Retry(now) }, "", "running", "ready", 1, false, 0},
-		"retry, waiting":           {jobOf("waiting", "running"), func(j Job) (Job, error) { return j.Retry(now) }, "", "running", "pending", 1, false, 0},
-		"retry, under way":         {jobOf("running", "failed"), func(j Job) (Job, error) { return j.Retry(now) }, "", "running", "pending", 0, false, 0},
-		"retry, superseded":        {jobOf("failed", "failed", newest(2)), func(j Job) (Job, error) { return j.Retry(now) }, fault.Conflict, "failed", "pending", 0, false, 0},
-		"retry, deleted":           {jobOf("cancelled", "cancelled", deleted), func(j Job) (Job, error) { return j.Retry(now) }, fault.NotFound, "cancelled", "deleting", 0, false, 0},
-	} {
-		is, err := test.event(test.was)
-		c := DiffJob(test.was, is)
-		if (err != nil) != (test.kind != "") || err != nil && !fault.Is(err, test.kind) || is.State != test.job || is.Document.State != test.document ||
-			len(c.Tasks) != test.tasks || c.Ended != test.ended || c.ObsoleteVersion != test.obsolete {
-			t.Errorf("%s: got %+v\nchange %+v, %v", name, is, c, err)
-		}
-		if strings.Contains(is.Knowledge.Error, "\x00") {
-			t.Errorf("%s: error %q", name, is.Knowledge.Error)
-		}
-	}
-}
-
-// reindexOf returns a reindex to another model in a state, with space 1 active.
-func reindexOf(state document.JobState, change ...func(*Reindex)) Reindex {
-	model := func(name string) document.Model { return document.Model{Name: name, Dimensions: 2} }
+// reindexIn returns a reindex in a state that builds space 2, of the model new. Space 1, of the
+// model old, is active.
+func reindexIn(state document.JobState, change ...func(*Reindex)) Reindex {
 	r := Reindex{
-		Task: Task{Kind: task.KindReindex, State: state}, ID: uuid.UUID{7}, Change: document.ChangeModel, Stage: document.StageIndex,
-		Wanted: vector.Space{Model: model("next")}, From: 1, To: 2, Checkpoint: uuid.UUID{5}, Progress: document.ReindexProgress{Documents: 3},
-		Collection: Collection{Active: 1, Spaces: []Space{
-			{Space: vector.Space{ID: 1, Model: model("first")}, Written: true},
-			{Space: vector.Space{ID: 2, Model: model("next")}, Written: true},
-		}},
+		Task: taskIn(task.KindReindex, state), ID: reindexID, Change: document.ChangeModel, Wanted: spaceOf(0, "new").Space,
+		Stage: document.StageIndex, From: 1, To: 2, Checkpoint: uuid.UUID{5}, StartedAt: now.Add(-time.Hour),
+		Progress:   document.ReindexProgress{Documents: 9, DocumentsDone: 5, LeftOutCount: 2, LeftOut: []document.LeftOut{{Key: "a"}, {Key: "b"}}},
+		Collection: Collection{ID: collectionID, Active: 1, Spaces: []Space{spaceOf(1, "old"), spaceOf(2, "new")}},
 	}
-	if !state.Ended() {
+	if state.Ended() {
+		r.FinishedAt = now.Add(-time.Minute)
+	} else {
 		r.Collection.Reindex = ActiveReindex{r.ID, state}
-	} else if state == document.JobFailed {
-		r = r.retireTarget(FailedSpaceRetention, now)
 	}
 	for _, c := range change {
 		c(&r)
@@ -151,50 +95,60 @@ func reindexOf(state document.JobState, change ...func(*Reindex)) Reindex {
 	return r
 }
 
-func TestResume(t *testing.T) {
-	t.Parallel()
-	activeIs := func(id int64) func(*Reindex) { return func(r *Reindex) { r.Collection.Active = id } }
-	for name, test := range map[string]struct {
-		r       Reindex
-		kind    fault.Kind
-		to      int64
-		reached bool
-		make    int
-		save    int
-	}{
-		"paused":                       {reindexOf(document.JobPaused, func(r *Reindex) { r.Collection.Spaces[1].Written = false }), "", 2, true, 0, 1},
-		"failed":                       {reindexOf(document.JobFailed), "", 2, true, 0, 1},
-		"its successor succeeded":      {reindexOf(document.JobFailed, activeIs(2)), "", 2, true, 0, 0},
-		"its space is over":            {reindexOf(document.JobFailed, func(r *Reindex) { r.Collection.Spaces[1].DropAfter = now }), "", 0, false, 1, 0},
-		"its space is dropped":         {reindexOf(document.JobFailed, func(r *Reindex) { r.Collection.Spaces = r.Collection.Spaces[:1] }), "", 0, false, 1, 0},
-		"another is active":            {reindexOf(document.JobFailed, func(r *Reindex) { r.Collection.Reindex.ID = other }), fault.Conflict, 2, true, 0, 0},
-		"succeeded":                    {reindexOf(document.JobSucceeded), fault.Conflict, 2, true, 0, 0},
-		"running":                      {reindexOf(document.JobRunning), "", 2, true, 0, 0},
-		"reverting, another is active": {reindexOf(document.JobFailed, activeIs(3), func(r *Reindex) { r.Stage = document.StageReverting }), fault.Conflict, 2, true, 0, 0},
-	} {
-		got, err := test.r.Resume(now)
-		c := DiffSpaces(test.r.Collection, got.Collection)
-		if (err != nil) != (test.kind != "") || err != nil && !fault.Is(err, test.kind) || got.To != test.to || (got.Checkpoint != uuid.Nil) != test.reached ||
-			len(c.Add) != test.make || len(c.Update) != test.save {
-			t.Errorf("%s: got %+v\nchange %+v, %v", name, got, c, err)
-		}
+// changeSpace changes space id of a collection without changing the collections that share its list.
+func changeSpace(c *Collection, id int64, change func(*Space)) {
+	s, _ := c.space(id)
+	change(&s)
+	*c = c.withSpace(s)
+}
+
+// workOf is the work of a worker that holds the lease of a running task.
+func workOf(kind task.Kind) task.Work {
+	return task.Work{Ref: task.Ref{Kind: kind, DocumentID: documentID, Version: 2}, Lease: lease}
+}
+
+// check compares the result of an event. kind is the kind of the error that the event must return,
+// or "" for none.
+func check[T any](t *testing.T, name string, want, got T, kind fault.Kind, err error) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s: next state (-want +got):\n%s", name, diff)
+	}
+	if (err != nil) != (kind != "") || err != nil && !fault.Is(err, kind) {
+		t.Errorf("%s: got error %v, want kind %q", name, err, kind)
 	}
 }
 
-// What is active is never left, whatever becomes of the reindex that was building it.
-func TestActiveSpaceStays(t *testing.T) {
+func TestStatesOfStatements(t *testing.T) {
 	t.Parallel()
-	r := reindexOf(document.JobRunning, func(r *Reindex) { r.Collection.Active = 2; r.Lease = lease })
-	work := task.Work{Lease: lease}
-	for name, event := range map[string]func() (Reindex, error){
-		"pause":  func() (Reindex, error) { return r.Pause() },
-		"cancel": func() (Reindex, error) { return r.Cancel(0, now) },
-		"fail":   func() (Reindex, error) { return r.RecordOutcome(work, task.Outcome{Verdict: task.VerdictFail}, now) },
-		"switch": func() (Reindex, error) { return r.ActivateSpace(r.Progress, 0, now), nil },
+	list := func(keep func(document.JobState) bool) string {
+		var names []string
+		for _, s := range append(document.JobStates, document.JobPaused) {
+			if keep(s) {
+				names = append(names, "'"+string(s)+"'")
+			}
+		}
+		return "(" + strings.Join(names, ", ") + ")"
+	}
+	if want := list(func(s document.JobState) bool { return !s.Ended() && s != document.JobPaused }); UnendedStates != want {
+		t.Errorf("UnendedStates is %s, want %s", UnendedStates, want)
+	}
+	if want := list(func(s document.JobState) bool { return !s.Ended() }); ActiveStates != want {
+		t.Errorf("ActiveStates is %s, want %s", ActiveStates, want)
+	}
+}
+
+func TestStorable(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":             "",
+		"é 漢":          "é 漢",
+		"a\x00b":       "a\uFFFDb",
+		"a\xff\xfeb":   "a\uFFFDb",
+		"\x00\xc3\x28": "\uFFFD\uFFFD(",
 	} {
-		got, err := event()
-		if s, _ := got.Collection.space(2); err != nil || !s.Written || !s.DropAfter.IsZero() {
-			t.Errorf("%s: got %+v, %v", name, s, err)
+		if got := storable(text); got != want {
+			t.Errorf("storable(%q) = %q, want %q", text, got, want)
 		}
 	}
 }
