@@ -57,7 +57,7 @@ func TestReindexLeavesOutFailedDocuments(t *testing.T) {
 
 	reasons := map[string]string{
 		"refused.md": "the model refuses this text",
-		"invalid.md": "nothing but zeros",
+		"invalid.md": "only zeros",
 		"lost.md":    "original",
 	}
 	p := reindex.Progress
