@@ -65,7 +65,7 @@ func TestDeclaredMediaTypes(t *testing.T) {
 		}
 	}
 	for declared, detail := range map[string]string{
-		"multipart/form-data; boundary=b":         "send a form by POST",
+		"multipart/form-data; boundary=b":         "send forms by POST",
 		"application/json":                        "application/json is not accepted",
 		"text/html; charset=utf-8":                "text/html is not accepted",
 		"text/csv":                                "send it as text/markdown or text/plain",
