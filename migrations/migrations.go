@@ -1,5 +1,5 @@
-// Package migrations holds the numbered SQL that makes and changes the tables
-// of both stores. Nothing else makes tables.
+// Package migrations has the numbered SQL files that create and change the tables of both stores. No
+// other code creates tables.
 package migrations
 
 import (
@@ -19,7 +19,7 @@ func SQLite() fs.FS { return directory("sqlite") }
 func directory(name string) fs.FS {
 	sub, err := fs.Sub(files, name)
 	if err != nil {
-		panic(err) // only for a name that is no path
+		panic(err) // only if name is not a valid path
 	}
 	return sub
 }

@@ -1,5 +1,5 @@
-// Command gristmill is the command line: everything in one process (dev), and
-// a client of a server (upload, jobs, search, reindex).
+// Command gristmill is the command line. It runs everything in one process (dev), is a client of a
+// server (upload, jobs, search, reindex), and administers servers (migrate, doctor, models, verify).
 package main
 
 import (

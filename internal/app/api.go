@@ -26,7 +26,7 @@ func RunAPI(ctx context.Context, config Config, log *slog.Logger) error {
 	return run(ctx, config, log, API)
 }
 
-// API returns the handler of the HTTP API. Requests that wait for a job are answered when ctx ends,
+// API returns the handler of the HTTP API. When ctx ends, requests that wait for a job are answered,
 // so that the server can stop.
 func API(ctx context.Context, config Config, b *Backends) (http.Handler, error) {
 	originals, err := original.NewVerifier(original.VerifierConfig{Objects: b.Objects})
@@ -112,20 +112,19 @@ func API(ctx context.Context, config Config, b *Backends) (http.Handler, error) 
 	})
 }
 
-// apiHealth answers for the API, which accepts uploads, searches and answers
-// for jobs without Redis.
+// apiHealth returns the health of the API. Redis is optional: without it the API accepts uploads,
+// searches, and answers requests about jobs.
 func apiHealth(config Config, b *Backends) (http.Handler, error) {
 	checks := b.readinessChecks()
 	checks["redis"] = telemetry.Check{Test: b.Queue.Ping, Optional: true}
 	return telemetry.NewHealthHandler(telemetry.HealthConfig{Metrics: b.Metrics, Checks: checks, Trusted: config.isTrusted})
 }
 
-// jobProgress shows live state in the terms of the HTTP API.
+// jobProgress reads the progress of jobs for the HTTP API.
 type jobProgress struct{ progress *progress.Store }
 
-// RefreshProgress implements httpapi.Live. The row is the truth: live state only
-// refreshes the progress of a task that the row says is running, and only that
-// of the same attempt.
+// RefreshProgress implements httpapi.Progress. The database is authoritative: progress from Redis is
+// used only for a task that is running according to the job, and only if it is of the same attempt.
 func (o jobProgress) RefreshProgress(ctx context.Context, job *document.Job) {
 	snapshot, err := o.progress.Progress(ctx, job.ID)
 	if err != nil {
@@ -139,7 +138,7 @@ func (o jobProgress) RefreshProgress(ctx context.Context, job *document.Job) {
 	}
 }
 
-// Watch implements httpapi.Live.
+// Watch implements httpapi.Progress.
 func (o jobProgress) Watch(ctx context.Context, job uuid.UUID) (<-chan struct{}, func()) {
 	changes, stop, err := o.progress.Watch(ctx, job)
 	if err != nil {

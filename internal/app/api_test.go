@@ -19,8 +19,8 @@ type testAPI struct {
 	objects *blob.S3
 }
 
-// newTestAPI starts the API in an environment that has the addresses of new
-// databases and a bucket, unless more says otherwise.
+// newTestAPI starts the API with a new database and bucket. more adds settings, and replaces the
+// addresses.
 func newTestAPI(t *testing.T, more ...string) *testAPI {
 	t.Helper()
 	s3 := services.S3(t)

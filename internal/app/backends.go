@@ -34,8 +34,8 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/writeback"
 )
 
-// Store is what the steps and faces together ask of a database. The contract
-// of its methods is storetest.Store.
+// Store is a database with the methods that all steps and the API need. storetest.Store states the
+// contract of the methods.
 type Store interface {
 	ingest.Store
 	dispatch.Store
@@ -61,8 +61,8 @@ type Store interface {
 	Ping(ctx context.Context) error
 }
 
-// Objects is what the steps and faces together ask of object storage. The
-// contract of its methods is blobtest.Store.
+// Objects is an object storage with the methods that all steps and the API need. blobtest.Store
+// states the contract of the methods.
 type Objects interface {
 	Put(ctx context.Context, name string, r io.Reader) (original.ObjectInfo, error)
 	Open(ctx context.Context, name string) (io.ReadSeekCloser, error)
@@ -72,8 +72,8 @@ type Objects interface {
 	Ping(ctx context.Context) error
 }
 
-// Backends are what a process stands on, with the one dispatcher that its steps
-// share: servers, or what dev mode embeds. Everything above is the same.
+// Backends are the backends of a process, and the objects that all its steps share. They use
+// servers, or the embedded backends of dev mode; their users do not know which.
 type Backends struct {
 	Store           Store
 	Objects         Objects
@@ -81,12 +81,12 @@ type Backends struct {
 	Dispatcher      *dispatch.Dispatcher
 	Progress        *progress.Store
 	RateLimiter     *progress.RateLimiter
-	WriteBreaker    *writeback.Breaker      // of what this process buys
-	Embedding       *embedding.ProcessState // what is shared by those that buy vectors
+	WriteBreaker    *writeback.Breaker      // stops requests to models while the database accepts no writes
+	Embedding       *embedding.ProcessState // shared by all caches of embeddings
 	ConfiguredModel *embedding.ConfiguredModel
 	Webhooks        *webhook.Sender
-	TaskModels      llm.Models // for work
-	QueryModels     llm.Models // for people who wait
+	TaskModels      llm.Models // for tasks
+	QueryModels     llm.Models // for requests that a person waits for
 	QueryEmbeddings *embedding.QueryEmbedder
 	Metrics         *telemetry.Metrics
 	Log             *slog.Logger
@@ -99,9 +99,8 @@ type Backends struct {
 	close     []func() error
 }
 
-// connect opens the backends of a process on real servers. It does not wait
-// for them: each is connected to when it is first needed, and again when it
-// was lost.
+// connect opens the backends of a process on real servers. It does not wait for the servers: a
+// backend connects when it is first used, and connects again when a connection is lost.
 func connect(ctx context.Context, config Config, log *slog.Logger) (*Backends, error) {
 	store, err := postgres.Open(ctx, postgres.Config{
 		URL: config.DatabaseURL, DirectURL: config.DirectDatabaseURL, MaxConns: config.DatabaseConnections,
@@ -144,8 +143,8 @@ func s3Config(config Config) blob.S3Config {
 	}
 }
 
-// makeBucket makes the bucket if it is absent. It tries until it succeeds or
-// ctx ends: the server may come up after us.
+// makeBucket creates the bucket if it is missing. It retries until it succeeds or ctx ends, because
+// the server may start later than this process.
 func makeBucket(ctx context.Context, objects *blob.S3, log *slog.Logger) {
 	const pause = 2 * time.Second
 	for {
@@ -153,7 +152,7 @@ func makeBucket(ctx context.Context, objects *blob.S3, log *slog.Logger) {
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		log.WarnContext(ctx, "no bucket for originals yet; trying again", "error", err)
+		log.WarnContext(ctx, "the bucket for originals cannot be created yet; trying again", "error", err)
 		select {
 		case <-ctx.Done():
 			return
@@ -162,8 +161,8 @@ func makeBucket(ctx context.Context, objects *blob.S3, log *slog.Logger) {
 	}
 }
 
-// NewBackends returns backends that use the given store and objects, which the caller closes, and
-// the queue, progress and models that config names.
+// NewBackends returns backends that use the given store and objects, and the queue, progress and
+// models that config names. Callers must close the backends first, and then the store and objects.
 func NewBackends(config Config, store Store, objects Objects, log *slog.Logger) (_ *Backends, err error) {
 	allowed, err := webhook.ParseNetworks(config.WebhookAllow)
 	if err != nil {
@@ -214,7 +213,7 @@ func NewBackends(config Config, store Store, objects Objects, log *slog.Logger) 
 	return b, nil
 }
 
-// Close closes what Join and connect opened, last first.
+// Close closes what NewBackends and connect have opened, in reverse order.
 func (b *Backends) Close() {
 	for i := len(b.close) - 1; i >= 0; i-- {
 		if err := b.close[i](); err != nil {
@@ -223,7 +222,7 @@ func (b *Backends) Close() {
 	}
 }
 
-// queueDepths tells telemetry what the queue says of itself.
+// queueDepths returns the depths of the queues in the form that telemetry needs.
 func queueDepths(ctx context.Context, client *queue.Client) ([]telemetry.QueueDepth, error) {
 	queues, err := client.Depths(ctx)
 	if err != nil {
@@ -236,13 +235,13 @@ func queueDepths(ctx context.Context, client *queue.Client) ([]telemetry.QueueDe
 	return depths, nil
 }
 
-// readinessChecks returns the checks of a worker's /readyz, which can do nothing without
-// the queue.
+// readinessChecks returns the checks of a worker's /readyz. Redis is required: a worker gets its
+// tasks from the queue.
 func (b *Backends) readinessChecks() map[string]telemetry.Check {
 	return map[string]telemetry.Check{
 		"database": {Test: b.Store.Ping},
 		"objects":  {Test: b.Objects.Ping},
 		"redis":    {Test: b.Queue.Ping},
-		"models":   {Test: b.checkModels, Optional: true}, // documents wait, or become searchable without a summary
+		"models":   {Test: b.checkModels, Optional: true}, // without them documents wait, or become searchable without a summary
 	}
 }

@@ -1,4 +1,4 @@
-// Package app joins backends, steps and faces into the programs of Gristmill:
+// Package app joins the backends, the steps and the HTTP API into the programs of Gristmill. It has
 // the configuration, and a run function for each process.
 package app
 
@@ -24,8 +24,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Config is the configuration of every process, read from the environment
-// under the prefix GRISTMILL_. Its doc tags are docs/configuration.md.
+// Config is the configuration of every process. It is read from environment variables with the
+// prefix GRISTMILL_. docs/configuration.md repeats the doc tags; a test compares them.
 type Config struct {
 	Addr   string `env:"ADDR" envDefault:"127.0.0.1:8080" doc:"address that the process listens on: the API, or a worker's health and metrics"`
 	APIKey string `env:"API_KEY" doc:"bearer key that every request must have; without it the API listens on loopback only"`
@@ -92,24 +92,23 @@ type Config struct {
 
 const envPrefix = "GRISTMILL_"
 
-// otherNames are names under our prefix that are not configuration: those of the
-// command line's client, and those of the test servers.
+// otherNames and otherPrefixes are names with our prefix that are not part of Config: the settings
+// of the command-line client, and the addresses of test servers.
 var (
 	otherNames    = []string{"GRISTMILL_SERVER", "GRISTMILL_KEY"}
 	otherPrefixes = []string{"GRISTMILL_TEST_", "GRISTMILL_SERVICES_"}
 )
 
-// Check reports what a program cannot work with in a configuration.
+// Check returns the reasons why a program cannot work with a configuration.
 type Check func(Config) []error
 
-// Load reads the configuration out of an environment as os.Environ gives it.
-// Names that are not known, values that do not parse or make no sense, and
-// whatever the checks report are all reported together.
+// Load reads the configuration from an environment in the form of os.Environ. It returns one error
+// for all unknown names, values that do not parse or are out of range, and failed checks.
 func Load(environ []string, checks ...Check) (Config, error) {
 	values := make(map[string]string, len(environ))
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		// An empty value is how a compose file says that a name is not set.
+		// A compose file passes an empty value for a name that is not set.
 		if value != "" && strings.HasPrefix(name, envPrefix) {
 			values[name] = value
 		}
@@ -130,8 +129,8 @@ func Load(environ []string, checks ...Check) (Config, error) {
 	return config, nil
 }
 
-// unknownNames reports names under our prefix that nothing reads: most likely
-// misspelt ones.
+// unknownNames returns an error for each name with our prefix that no program reads. Most likely it
+// is misspelt.
 func unknownNames(values map[string]string) []error {
 	known := slices.Clone(otherNames)
 	for _, field := range Fields() {
@@ -147,13 +146,12 @@ func unknownNames(values map[string]string) []error {
 	slices.Sort(unknown)
 	var problems []error
 	for _, name := range unknown {
-		problems = append(problems, fmt.Errorf("%s is not known; docs/configuration.md lists the names that are", name))
+		problems = append(problems, fmt.Errorf("%s is not a known setting; docs/configuration.md lists all of them", name))
 	}
 	return problems
 }
 
-// parseProblems returns the problems that env found, one by one, in terms of
-// the names that people set.
+// parseProblems splits an error of package env into one error for each environment variable.
 func parseProblems(err error) []error {
 	all, ok := errors.AsType[env.AggregateError](err)
 	if !ok {
@@ -169,14 +167,14 @@ func parseProblems(err error) []error {
 	return problems
 }
 
-// exampleSecrets reports what still holds a secret of .env.example as it once
-// was, which everybody knows.
+// exampleSecrets returns an error for each setting with a secret from an old .env.example, because
+// that secret is public.
 func (c *Config) exampleSecrets() []error {
 	var problems []error
 	value := reflect.ValueOf(*c)
 	for i, field := range Fields() {
 		if text, ok := value.Field(i).Interface().(string); ok && strings.Contains(text, "change-me-") {
-			problems = append(problems, fmt.Errorf("%s holds the secret of the example: use one of your own, such as `openssl rand -hex 24` prints", field.Name))
+			problems = append(problems, fmt.Errorf("%s has a secret from .env.example, which is public: set your own secret, such as the output of `openssl rand -hex 24`", field.Name))
 		}
 	}
 	return problems
@@ -185,18 +183,18 @@ func (c *Config) exampleSecrets() []error {
 // hasProvider reports whether an OpenAI-compatible provider is configured.
 func (c *Config) hasProvider() bool { return c.OpenAIBaseURL != "" || c.OpenAIAPIKey != "" }
 
-// defaultChunking returns how collections cut their documents that hold nothing yet.
+// defaultChunking returns the chunking of collections without passages.
 func (c *Config) defaultChunking() document.Chunking {
 	return document.Chunking{Tokens: c.ChunkTokens, Overlap: c.ChunkOverlap}
 }
 
-// defaultModel returns the embedding model of collections that hold nothing yet. Its
-// vectors have 0 dimensions when the provider is to be asked.
+// defaultModel returns the embedding model of collections without passages. Its dimensions are 0 if
+// the provider must be asked for them.
 func (c *Config) defaultModel() document.Model {
 	return document.Model{Name: c.EmbeddingModel, Dimensions: c.EmbeddingDimensions}
 }
 
-// setDefaults fills in what depends on whether there is a provider.
+// setDefaults sets the defaults that depend on whether there is a provider.
 func (c *Config) setDefaults() {
 	if c.EmbeddingModel == "" {
 		c.EmbeddingModel = llm.LocalModel
@@ -209,7 +207,7 @@ func (c *Config) setDefaults() {
 	}
 }
 
-// validate reports values that parse but make no sense.
+// validate returns an error for each value that parses but is out of range, or contradicts another.
 func (c *Config) validate() []error {
 	problems := c.exampleSecrets()
 	within := func(name string, value, low, high int) {
@@ -230,11 +228,11 @@ func (c *Config) validate() []error {
 	within("REINDEX_CONCURRENCY", c.ReindexConcurrency, 1, 256)
 	within("INDEX_THRESHOLD", c.IndexThreshold, 1, math.MaxInt32)
 	within("INDEX_WORKERS", c.IndexWorkers, 0, 64)
-	if !(c.SearchRecall >= 0.5 && c.SearchRecall <= 1) { // NaN neither
+	if !(c.SearchRecall >= 0.5 && c.SearchRecall <= 1) { // NaN is out of range too
 		problems = append(problems, fmt.Errorf("%sSEARCH_RECALL is %v; want 0.5 to 1", envPrefix, c.SearchRecall))
 	}
 	for model, price := range c.Prices {
-		if !(price >= 0) { // NaN neither
+		if !(price >= 0) { // NaN is out of range too
 			problems = append(problems, fmt.Errorf("%sPRICES: the price of %s is %v; want 0 or more", envPrefix, model, price))
 		}
 	}
@@ -286,26 +284,25 @@ func (c *Config) validate() []error {
 	return problems
 }
 
-// RequireServers reports what is missing to reach the real servers.
+// RequireServers returns an error for each missing setting that is needed to reach the servers.
 func RequireServers(c Config) []error {
 	return checkSet(c, "DATABASE_URL", "REDIS_URL", "S3_ENDPOINT", "S3_ACCESS_KEY", "S3_SECRET_KEY")
 }
 
-// RequireOwner reports what is missing to migrate the database.
+// RequireOwner returns an error for each missing setting that is needed to migrate the database.
 func RequireOwner(c Config) []error {
 	return checkSet(c, "MIGRATE_DATABASE_URL", "DATABASE_URL")
 }
 
-// RequireKeyOrLoopback reports an API that others can reach and that asks for no key.
+// RequireKeyOrLoopback returns an error if other machines can reach the API without a key.
 func RequireKeyOrLoopback(c Config) []error {
 	if c.APIKey != "" || isLoopback(c.Addr) {
 		return nil
 	}
-	return []error{fmt.Errorf("%[1]sADDR is %[2]s, which others can reach: set %[1]sAPI_KEY, or listen on 127.0.0.1", envPrefix, c.Addr)}
+	return []error{fmt.Errorf("%[1]sADDR is %[2]s, which other machines can reach: set %[1]sAPI_KEY, or listen on 127.0.0.1", envPrefix, c.Addr)}
 }
 
-// isLoopback reports whether a listener on addr can be reached from this
-// machine only.
+// isLoopback reports whether only this machine can reach a listener on addr.
 func isLoopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -25,7 +25,7 @@ func TestLoadReportsEverythingTogether(t *testing.T) {
 		"UNRELATED=fine",
 	}, app.RequireServers, app.RequireKeyOrLoopback)
 	if err == nil {
-		t.Fatal("taken without complaint")
+		t.Fatal("got no error")
 	}
 	for _, want := range []string{"GRISTMILL_CHUNK_TOKNES", "GRISTMILL_CHUNK_OVERLAP is not a valid int", "GRISTMILL_EMBEDDING_BATCH", "GRISTMILL_SEARCH_TIMEOUT", `GRISTMILL_WEBHOOK_ALLOW: "localhost" is not a network`, "loud", "GRISTMILL_API_KEY", "GRISTMILL_DATABASE_URL", "GRISTMILL_REDIS_URL"} {
 		if !strings.Contains(err.Error(), want) {
@@ -33,7 +33,7 @@ func TestLoadReportsEverythingTogether(t *testing.T) {
 		}
 	}
 	if strings.Contains(err.Error(), "fine") || strings.Contains(err.Error(), "GRISTMILL_TEST") {
-		t.Errorf("error mentions what is not wrong:\n%v", err)
+		t.Errorf("error mentions valid settings:\n%v", err)
 	}
 }
 
@@ -65,7 +65,7 @@ func TestWorkersNeedNoKey(t *testing.T) {
 	}
 }
 
-func TestLoadNeedsAKeyOnlyBeyondLoopback(t *testing.T) {
+func TestKeyIsRequiredBeyondLoopback(t *testing.T) {
 	t.Parallel()
 	for addr, free := range map[string]bool{
 		"127.0.0.1:0": true, "localhost:80": true, "[::1]:80": true,
@@ -81,7 +81,7 @@ func TestLoadNeedsAKeyOnlyBeyondLoopback(t *testing.T) {
 	}
 }
 
-// The table of docs/configuration.md is the struct, row by row.
+// The table of docs/configuration.md has one row for each field of the struct.
 func TestConfigurationIsDocumented(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/configuration.md")
@@ -107,8 +107,8 @@ func TestConfigurationIsDocumented(t *testing.T) {
 	}
 }
 
-// Every name that the compose file, its example environment and the documents
-// speak of is one that programs know.
+// Programs know every setting that the compose file, its example environment and the documentation
+// name.
 func TestNamesInUseAreKnown(t *testing.T) {
 	t.Parallel()
 	known := []string{"GRISTMILL_SERVER", "GRISTMILL_KEY"}
@@ -129,7 +129,7 @@ func TestNamesInUseAreKnown(t *testing.T) {
 	}
 }
 
-// Every setting can be made in .env: compose.yaml gives it or passes it on.
+// Every setting can be changed in .env: compose.yaml sets it or passes it on.
 func TestComposePassesSettingsOn(t *testing.T) {
 	t.Parallel()
 	compose, err := os.ReadFile("../../compose.yaml")
@@ -143,8 +143,8 @@ func TestComposePassesSettingsOn(t *testing.T) {
 	}
 }
 
-// What compose.yaml asks for is in the example, and no secret of the example is
-// one: compose refuses what is empty.
+// The example has every value that compose.yaml requires. Its secrets are empty, which compose
+// refuses, so that nobody runs with a public secret.
 func TestExampleHasNoSecrets(t *testing.T) {
 	t.Parallel()
 	example, err := os.ReadFile("../../.env.example")
@@ -161,12 +161,12 @@ func TestExampleHasNoSecrets(t *testing.T) {
 	}
 	needed := regexp.MustCompile(`\$\{([A-Z0-9_]+):\?`).FindAllStringSubmatch(string(compose), -1)
 	if len(needed) < 8 {
-		t.Fatalf("compose.yaml asks for %v only", needed)
+		t.Fatalf("compose.yaml requires only %v", needed)
 	}
 	for _, name := range needed {
 		value, there := values[name[1]]
 		if !there || value != "" && name[1] != "MINIO_ROOT_USER" {
-			t.Errorf(".env.example has %s: %v, with the value %q; want it there and empty", name[1], there, value)
+			t.Errorf(".env.example has %s: %v, with the value %q; want it there with an empty value", name[1], there, value)
 		}
 	}
 	for name := range values {
@@ -176,7 +176,7 @@ func TestExampleHasNoSecrets(t *testing.T) {
 	}
 }
 
-// Those that the example once had are refused wherever they stand, and not shown.
+// The secrets of an old example are refused in every setting, and the error does not show them.
 func TestSecretsOfTheExampleAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, entry := range []string{
@@ -189,7 +189,7 @@ func TestSecretsOfTheExampleAreRefused(t *testing.T) {
 	} {
 		name, value, _ := strings.Cut(entry, "=")
 		_, err := app.Load([]string{entry})
-		if err == nil || !strings.Contains(err.Error(), name+" holds the secret of the example") || strings.Contains(err.Error(), value) {
+		if err == nil || !strings.Contains(err.Error(), name+" has a secret from .env.example") || strings.Contains(err.Error(), value) {
 			t.Errorf("%s: got %v", entry, err)
 		}
 	}

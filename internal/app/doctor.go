@@ -10,19 +10,19 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/provider"
 )
 
-// Doctor looks at everything that a process stands on, prints the state of
-// each part, and reports whether all is well.
-func Doctor(ctx context.Context, config Config, log *slog.Logger, out io.Writer) (well bool, err error) {
+// Doctor checks every server and setting that a process depends on, prints the state of each part,
+// and reports whether all checks passed.
+func Doctor(ctx context.Context, config Config, log *slog.Logger, out io.Writer) (passed bool, err error) {
 	backends, err := connect(ctx, config, log)
 	if err != nil {
 		return false, err
 	}
 	defer backends.Close()
-	well = true
+	passed = true
 	report := func(part, detail string, err error) {
 		mark := "✓"
 		if err != nil {
-			mark, detail, well = "✗", err.Error(), false
+			mark, detail, passed = "✗", err.Error(), false
 		}
 		fmt.Fprintf(out, "%s %-10s %s\n", mark, part, detail)
 	}
@@ -36,9 +36,9 @@ func Doctor(ctx context.Context, config Config, log *slog.Logger, out io.Writer)
 		note("pgvector", advice)
 	}
 	if status.Pooled {
-		note("pooler", "a connection pooler stands before the database; what needs a session goes by GRISTMILL_DATABASE_DIRECT_URL")
+		note("pooler", "GRISTMILL_DATABASE_URL leads through a connection pooler; sessions use GRISTMILL_DATABASE_DIRECT_URL")
 	}
-	report("sessions", "can be held", backends.pingSession(ctx))
+	report("sessions", "can hold locks", backends.pingSession(ctx))
 	if err := backends.pingIndexer(ctx); config.IndexDatabaseURL == "" {
 		note("indexes", err.Error())
 	} else {
@@ -46,10 +46,10 @@ func Doctor(ctx context.Context, config Config, log *slog.Logger, out io.Writer)
 	}
 	report("objects", "bucket "+config.S3Bucket, backends.Objects.Ping(ctx))
 	report("redis", "answers", backends.Queue.Ping(ctx))
-	// What was wrong may be right by now.
+	// The reason for a hold may have been corrected since.
 	if holds, err := backends.RateLimiter.Holds(ctx); err == nil {
 		for _, hold := range holds {
-			note("held", fmt.Sprintf("model %s: %s; it is tried again now", hold.Model, hold.Reason))
+			note("held", fmt.Sprintf("model %s: %s; the next request tries it again", hold.Model, hold.Reason))
 		}
 	}
 	backends.RateLimiter.RetryHeldModels(ctx)
@@ -59,13 +59,13 @@ func Doctor(ctx context.Context, config Config, log *slog.Logger, out io.Writer)
 		_, err = backends.TaskModels.Summarise(ctx, config.SummaryModel, "", []string{provider.ProbeText})
 		report("summaries", "model "+config.SummaryModel, err)
 	}
-	others, err := findModelMismatches(ctx, backends.Store, config.defaultModel())
-	report("spaces", "read", err)
-	for _, other := range others.named {
-		note("model", other.String())
+	mismatches, err := findModelMismatches(ctx, backends.Store, config.defaultModel())
+	report("spaces", "models compared", err)
+	for _, m := range mismatches.named {
+		note("model", m.String())
 	}
-	if others.unnamed > 0 {
-		note("model", fmt.Sprintf("%d more collections are served with other models", others.unnamed))
+	if mismatches.unnamed > 0 {
+		note("model", fmt.Sprintf("%d more collections are searched with other models", mismatches.unnamed))
 	}
-	return well, nil
+	return passed, nil
 }

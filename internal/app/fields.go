@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// Field documents one name of the configuration.
+// Field describes one setting.
 type Field struct {
 	Name    string // of the environment variable
 	Default string
 	Doc     string
 }
 
-// Fields lists the configuration, in the order in which it is documented.
+// Fields returns the settings in the order of the documentation.
 func Fields() []Field {
 	config := reflect.TypeFor[Config]()
 	fields := make([]Field, config.NumField())
@@ -25,7 +25,7 @@ func Fields() []Field {
 	return fields
 }
 
-// envName returns the environment's name for a field of Config.
+// envName returns the name of the environment variable of a field of Config.
 func envName(field string) string {
 	f, ok := reflect.TypeFor[Config]().FieldByName(field)
 	if !ok {
@@ -34,7 +34,7 @@ func envName(field string) string {
 	return envPrefix + f.Tag.Get("env")
 }
 
-// checkSet reports those of the names (without prefix) that are not set.
+// checkSet returns an error for each of the names (without prefix) that is not set.
 func checkSet(c Config, names ...string) []error {
 	value := reflect.ValueOf(c)
 	var problems []error

@@ -10,35 +10,35 @@ import (
 )
 
 const (
-	defaultGCPercent = 100 // by which Go lets a heap grow before it collects garbage
+	defaultGCPercent = 100 // the growth of the heap, in per cent, after which Go collects garbage
 
-	// heapBase is about what the api has live beside the buffers of uploads, and
-	// heapStep how much those must change before the collector is told.
+	// heapBase is the approximate number of live bytes of the API without the buffers of uploads.
+	// heapStep is the change of those buffers, in bytes, after which the collector is adjusted.
 	heapBase = 32 << 20
 	heapStep = 16 << 20
 
-	// releaseDelay is how long there must have been no upload before memory is given
-	// back to the system.
+	// releaseDelay is the time without uploads after which memory is returned to the operating
+	// system.
 	releaseDelay = 5 * time.Second
 )
 
-// gcTuner keeps the Go runtime from holding as much again as uploads do. It
-// lets a heap double before it collects garbage; buffers of uploads are live and
-// hardly make any, so the heap may grow only by what it would without them. And
-// what uploads have held is given back when they have ended, which the runtime
-// does after minutes, or never while little else is allocated.
+// gcTuner keeps the process from using twice the memory of its uploads. By default, Go lets the heap
+// double before it collects garbage. The buffers of uploads are live and produce hardly any garbage,
+// so gcTuner lets the heap grow only by the amount that it would grow without them. After the uploads
+// have ended, gcTuner returns their memory to the operating system. The runtime does so only after
+// minutes, or never while the process allocates little.
 type gcTuner struct {
 	setGCPercent func(percent int) int // debug.SetGCPercent
 	freeOSMemory func()                // debug.FreeOSMemory
 	log          *slog.Logger
 
 	mu             sync.Mutex
-	steps          int64  // of what uploads hold
-	releasePending bool   // they have held a step, and it has not been given back
-	cancelRelease  func() // ends the wait for memory to be given back; nil without one
+	steps          int64  // bytes that uploads hold, in steps of heapStep
+	releasePending bool   // uploads have held at least a step that has not been returned yet
+	cancelRelease  func() // cancels the pending release of memory; nil if there is none
 }
 
-// newGCTuner returns nil where GOGC says how garbage is to be collected.
+// newGCTuner returns a tuner, or nil, which does nothing, if GOGC is set.
 func newGCTuner(percent func(int) int, free func(), log *slog.Logger) *gcTuner {
 	if before := percent(defaultGCPercent); before != defaultGCPercent {
 		percent(before)
@@ -47,39 +47,39 @@ func newGCTuner(percent func(int) int, free func(), log *slog.Logger) *gcTuner {
 	return &gcTuner{setGCPercent: percent, freeOSMemory: free, log: log}
 }
 
-// setHeldBytes is told how many bytes uploads hold, whenever that changes.
-func (h *gcTuner) setHeldBytes(held int64) {
-	if h == nil {
+// setHeldBytes must be called with the number of bytes that uploads hold, whenever it changes.
+func (t *gcTuner) setHeldBytes(held int64) {
+	if t == nil {
 		return
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if steps := (held + heapStep/2) / heapStep; steps != h.steps {
-		h.steps = steps
-		h.releasePending = h.releasePending || steps > 0
-		h.setGCPercent(int(defaultGCPercent * heapBase / (heapBase + steps*heapStep)))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if steps := (held + heapStep/2) / heapStep; steps != t.steps {
+		t.steps = steps
+		t.releasePending = t.releasePending || steps > 0
+		t.setGCPercent(int(defaultGCPercent * heapBase / (heapBase + steps*heapStep)))
 	}
-	if h.cancelRelease != nil {
-		h.cancelRelease()
-		h.cancelRelease = nil
+	if t.cancelRelease != nil {
+		t.cancelRelease()
+		t.cancelRelease = nil
 	}
-	if held == 0 && h.releasePending {
+	if held == 0 && t.releasePending {
 		waiting, cancel := context.WithTimeout(context.Background(), releaseDelay)
-		stop := goroutine.AfterFunc(waiting, h.log, "giving memory back", h.releaseMemory)
-		h.cancelRelease = func() { stop(); cancel() }
+		stop := goroutine.AfterFunc(waiting, t.log, "release memory", t.releaseMemory)
+		t.cancelRelease = func() { stop(); cancel() }
 	}
 }
 
-// releaseMemory gives memory back, unless there is an upload again.
-func (h *gcTuner) releaseMemory() {
-	h.mu.Lock()
-	idle := h.cancelRelease != nil
+// releaseMemory returns memory to the operating system, unless another upload has begun.
+func (t *gcTuner) releaseMemory() {
+	t.mu.Lock()
+	idle := t.cancelRelease != nil
 	if idle {
-		h.cancelRelease()
-		h.releasePending, h.cancelRelease = false, nil
+		t.cancelRelease()
+		t.releasePending, t.cancelRelease = false, nil
 	}
-	h.mu.Unlock()
+	t.mu.Unlock()
 	if idle {
-		h.freeOSMemory()
+		t.freeOSMemory()
 	}
 }

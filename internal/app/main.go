@@ -13,16 +13,15 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 )
 
-// The exit statuses of a process.
+// Exit statuses of a process.
 const (
 	exitDone   = 0
 	exitFailed = 1
-	exitUsage  = 2 // the configuration cannot be used
+	exitUsage  = 2 // the configuration is invalid
 )
 
-// Main reads the configuration, which must also pass the checks, sets up the
-// log and runs a program on real servers until ctx ends. It returns the
-// process's exit status.
+// Main reads and checks the configuration, sets up the log, and runs a program on real servers until
+// ctx ends. It returns the exit status of the process.
 func Main(ctx context.Context, environ []string, stderr io.Writer, run func(context.Context, Config, *slog.Logger) error, checks ...Check) int {
 	config, err := Load(environ, append(checks, RequireServers)...)
 	if err != nil {
@@ -43,10 +42,10 @@ func Main(ctx context.Context, environ []string, stderr io.Writer, run func(cont
 	return exitDone
 }
 
-// run opens the backends on real servers, answers on the configured address
-// with face, and does the work beside it, until ctx ends or one of them fails.
+// run opens the backends on real servers, serves the handler on the configured address, and runs the
+// work functions at the same time, until ctx ends or one of them fails.
 func run(ctx context.Context, config Config, log *slog.Logger,
-	face func(context.Context, Config, *Backends) (http.Handler, error),
+	newHandler func(context.Context, Config, *Backends) (http.Handler, error),
 	work ...func(context.Context, Config, *Backends) error,
 ) error {
 	backends, err := connect(ctx, config, log)
@@ -54,7 +53,7 @@ func run(ctx context.Context, config Config, log *slog.Logger,
 		return err
 	}
 	group, ctx := goroutine.WithContext(ctx)
-	handler, err := face(ctx, config, backends)
+	handler, err := newHandler(ctx, config, backends)
 	if err != nil {
 		backends.Close()
 		return err
@@ -66,8 +65,8 @@ func run(ctx context.Context, config Config, log *slog.Logger,
 	}
 	group.Go(func() error { return Serve(ctx, listener, handler, config, log) })
 	group.Go(func() error { WarnOfModelMismatches(ctx, config, backends); return nil })
-	for _, do := range work {
-		group.Go(func() error { return do(ctx, config, backends) })
+	for _, f := range work {
+		group.Go(func() error { return f(ctx, config, backends) })
 	}
 	return awaitWithinShutdown(ctx, config, log, func() error {
 		defer backends.Close()
@@ -75,13 +74,13 @@ func run(ctx context.Context, config Config, log *slog.Logger,
 	})
 }
 
-// workerHealth is the face of a worker: it answers for itself and nothing else.
+// workerHealth returns the handler of a worker, which serves only health and metrics.
 func workerHealth(_ context.Context, config Config, b *Backends) (http.Handler, error) {
 	return telemetry.NewHealthHandler(telemetry.HealthConfig{Metrics: b.Metrics, Checks: b.readinessChecks(), Trusted: config.isTrusted})
 }
 
-// isTrusted reports whether a request may read which servers a process uses, and
-// why they fail: with the key, or without one where only this machine can ask.
+// isTrusted reports whether a request may read which servers a process uses and why they fail: it
+// has the key, or no key is configured and only this machine can reach the process.
 func (c *Config) isTrusted(r *http.Request) bool {
 	if c.APIKey == "" {
 		return isLoopback(c.Addr) && httpapi.IsLocal(r)

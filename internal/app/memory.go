@@ -12,13 +12,13 @@ import (
 	"strings"
 )
 
-// memoryShare is how much of a cgroup's limit the Go runtime aims to stay
-// below. The rest is for what it does not count: thread stacks, buffers of the
-// kernel.
+// memoryShare is the share of the cgroup's limit that the Go runtime may use. The rest is for memory
+// that the runtime does not count: thread stacks, buffers of the kernel.
 const memoryShare = 0.9
 
-// LimitMemory has the Go runtime collect garbage harder before the process is
-// killed for what its cgroup does not allow. GOMEMLIMIT goes before.
+// LimitMemory sets the memory limit of the Go runtime below the limit of the process's cgroup, so
+// that the runtime collects garbage more often before the kernel kills the process. If GOMEMLIMIT is
+// set, LimitMemory does nothing.
 func LimitMemory(environ []string, log *slog.Logger) {
 	if slices.ContainsFunc(environ, func(entry string) bool { return strings.HasPrefix(entry, "GOMEMLIMIT=") }) {
 		return
@@ -32,13 +32,12 @@ func LimitMemory(environ []string, log *slog.Logger) {
 	log.Debug("memory is limited by the cgroup", "limit", limit, "gomemlimit", soft)
 }
 
-// cgroupLimit returns the memory limit of the process's cgroup, and of those
-// that it is in, in bytes. In a container the path may be one of the host, of
-// which only the root is mounted.
+// cgroupLimit returns the lowest memory limit of the process's cgroup and its ancestors, in bytes. In
+// a container the path of the cgroup may be the host's, of which only the root is mounted.
 func cgroupLimit(root fs.FS) (limit int64, ok bool) {
 	own, err := fs.ReadFile(root, "proc/self/cgroup")
 	if err != nil {
-		return 0, false // no Linux
+		return 0, false // not Linux
 	}
 	limit = math.MaxInt64
 	for line := range strings.Lines(string(own)) {
@@ -62,11 +61,11 @@ func cgroupLimit(root fs.FS) (limit int64, ok bool) {
 			}
 		}
 	}
-	// What version 1 has for no limit is a little less than that.
+	// Version 1 shows no limit as a number slightly below MaxInt64.
 	return limit, limit < math.MaxInt64>>1
 }
 
-// readLimit returns the limit in a file, or the largest there is.
+// readLimit returns the limit in a file, or MaxInt64 if the file has none.
 func readLimit(root fs.FS, name string) int64 {
 	text, err := fs.ReadFile(root, name)
 	if err != nil {

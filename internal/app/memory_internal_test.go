@@ -19,7 +19,7 @@ func TestCgroupLimit(t *testing.T) {
 			"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "536870912\n"}, 536870912},
 		"version 2, no limit": {map[string]string{
 			"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "max\n"}, 0},
-		"version 2, a service below a slice that has less": {map[string]string{
+		"version 2, a service in a slice with a lower limit": {map[string]string{
 			"proc/self/cgroup":                           "0::/a.slice/b.service\n",
 			"sys/fs/cgroup/a.slice/memory.max":           "1000000\n",
 			"sys/fs/cgroup/a.slice/b.service/memory.max": "2000000\n",
@@ -37,7 +37,7 @@ func TestCgroupLimit(t *testing.T) {
 			"proc/self/cgroup":                           "4:memory:/\n",
 			"sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
 		}, 0},
-		"nonsense": {map[string]string{"proc/self/cgroup": "x\n\n0::\n:memory:/../..\n", "sys/fs/cgroup/memory.max": "-5\n"}, 0},
+		"invalid": {map[string]string{"proc/self/cgroup": "x\n\n0::\n:memory:/../..\n", "sys/fs/cgroup/memory.max": "-5\n"}, 0},
 	} {
 		root := fstest.MapFS{}
 		for file, text := range test.files {
@@ -49,13 +49,13 @@ func TestCgroupLimit(t *testing.T) {
 	}
 }
 
-// Not parallel: the limit is the process's.
-func TestLimitMemoryLeavesGOMEMLIMITAlone(t *testing.T) {
+// The test is not parallel, because the limit belongs to the process.
+func TestLimitMemoryKeepsGOMEMLIMIT(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(before)
 	debug.SetMemoryLimit(math.MaxInt64 - 7)
 	LimitMemory([]string{"GOMEMLIMIT=1GiB"}, slog.New(slog.DiscardHandler))
 	if got := debug.SetMemoryLimit(-1); got != math.MaxInt64-7 {
-		t.Errorf("the limit became %d", got)
+		t.Errorf("the limit is %d, want it unchanged", got)
 	}
 }

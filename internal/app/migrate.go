@@ -8,9 +8,9 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
 )
 
-// Migrate brings the database's tables up to date, as their owner, and makes
-// the roles that GRISTMILL_DATABASE_URL and GRISTMILL_INDEX_DATABASE_URL name.
-// Running it again, or twice at once, does no harm.
+// Migrate updates the tables of the database, with the role that owns them, and creates the roles
+// that GRISTMILL_DATABASE_URL and GRISTMILL_INDEX_DATABASE_URL name. It may run any number of times,
+// also at the same time.
 func Migrate(ctx context.Context, config Config, log *slog.Logger) error {
 	err := postgres.Migrate(ctx, postgres.MigrateConfig{
 		OwnerURL: config.MigrateDatabaseURL,

@@ -12,32 +12,30 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// modelMismatch is a collection that is served with another model than the one
-// configured. That is no fault: it goes on so until somebody re-indexes it.
+// modelMismatch is a collection whose active space has another model than the configured one. That
+// is not an error: the collection keeps its model until it is re-indexed.
 type modelMismatch struct {
 	tenant     string
 	collection vector.Collection
 	configured document.Model
 }
 
-// reindexCommand returns what to run to have the collection served with the model that
-// is configured.
-func (o modelMismatch) reindexCommand() string {
-	command := fmt.Sprintf("gristmill reindex --collection %s --model %s", shellQuote(o.collection.Name), shellQuote(o.configured.Name))
-	if o.configured.Dimensions > 0 {
-		command += fmt.Sprintf(" --dimensions %d", o.configured.Dimensions)
+// reindexCommand returns the command that re-indexes the collection to the configured model.
+func (m modelMismatch) reindexCommand() string {
+	command := fmt.Sprintf("gristmill reindex --collection %s --model %s", shellQuote(m.collection.Name), shellQuote(m.configured.Name))
+	if m.configured.Dimensions > 0 {
+		command += fmt.Sprintf(" --dimensions %d", m.configured.Dimensions)
 	}
 	return command
 }
 
-// String says what differs and what to run.
-func (o modelMismatch) String() string {
-	return fmt.Sprintf("collection %q of tenant %s is served with %s, and %s is configured; to change over, run: %s",
-		o.collection.Name, o.tenant, describeModel(o.collection.ActiveSpace.Model), describeModel(o.configured), o.reindexCommand())
+// String describes the difference and the command that removes it.
+func (m modelMismatch) String() string {
+	return fmt.Sprintf("collection %q of tenant %s is searched with %s, but %s is configured; to change the collection, run: %s",
+		m.collection.Name, m.tenant, describeModel(m.collection.ActiveSpace.Model), describeModel(m.configured), m.reindexCommand())
 }
 
-// describeModel names a model for people, with the length of its vectors where that
-// is known.
+// describeModel returns the name of a model, with its dimensions if they are known.
 func describeModel(model document.Model) string {
 	if model.Dimensions == 0 {
 		return model.Name
@@ -45,8 +43,8 @@ func describeModel(model document.Model) string {
 	return fmt.Sprintf("%s (%d dimensions)", model.Name, model.Dimensions)
 }
 
-// isOther reports whether a model is another than the one configured, of which
-// the length may not be known.
+// isOther reports whether a model differs from the configured one. The dimensions of the configured
+// model may be unknown (0); then only the names are compared.
 func isOther(model, configured document.Model) bool {
 	if configured.Dimensions == 0 {
 		return model.Name != configured.Name
@@ -54,19 +52,17 @@ func isOther(model, configured document.Model) bool {
 	return model != configured
 }
 
-// maxNamed is the maximum number of collections that are named in the log and by the
-// doctor.
+// maxNamed is the maximum number of collections that the log and the doctor name.
 const maxNamed = 20
 
-// modelMismatches are the collections that are served with another model than the one
-// configured.
+// modelMismatches are the collections whose model differs from the configured one.
 type modelMismatches struct {
-	named        []modelMismatch // maxNamed of them at most
-	unnamed      int
-	anyUnsettled bool // some collections hold nothing yet, and will take the model that is configured
+	named    []modelMismatch // at most maxNamed
+	unnamed  int             // number of the others
+	anyEmpty bool            // a collection without passages exists; it will adopt the configured model
 }
 
-// findModelMismatches looks through all collections, a page at a time.
+// findModelMismatches reads all collections of all tenants, a page at a time.
 func findModelMismatches(ctx context.Context, store Store, configured document.Model) (found modelMismatches, err error) {
 	const pageSize = 500
 	tenants, err := store.Tenants(ctx)
@@ -90,44 +86,44 @@ func findModelMismatches(ctx context.Context, store Store, configured document.M
 	return found, nil
 }
 
-func (o *modelMismatches) add(other modelMismatch) {
+func (all *modelMismatches) add(m modelMismatch) {
 	switch {
-	case other.collection.SpaceReplaceable:
-		o.anyUnsettled = true
-	case !isOther(other.collection.ActiveSpace.Model, other.configured):
-	case len(o.named) == maxNamed:
-		o.unnamed++
+	case m.collection.SpaceReplaceable:
+		all.anyEmpty = true
+	case !isOther(m.collection.ActiveSpace.Model, m.configured):
+	case len(all.named) == maxNamed:
+		all.unnamed++
 	default:
-		o.named = append(o.named, other)
+		all.named = append(all.named, m)
 	}
 }
 
-// WarnOfModelMismatches logs, once, which collections are served with another model than
-// the one configured, and has that one asked for a vector where some wait for
-// it. It waits for a database that does not answer yet, or is not migrated.
+// WarnOfModelMismatches logs, once, the collections whose model differs from the configured one. If
+// there is a collection without passages, it also probes the configured model. It retries while the
+// database does not answer, or is not migrated.
 func WarnOfModelMismatches(ctx context.Context, config Config, b *Backends) {
 	const pause = 5 * time.Second
-	for said := false; ; {
-		others, err := findModelMismatches(ctx, b.Store, config.defaultModel())
+	for warned := false; ; {
+		mismatches, err := findModelMismatches(ctx, b.Store, config.defaultModel())
 		if err == nil {
-			if others.anyUnsettled {
+			if mismatches.anyEmpty {
 				b.ConfiguredModel.StartProbe(ctx)
 			}
-			for _, other := range others.named {
-				b.Log.WarnContext(ctx, "a collection is served with another model than the one configured, and goes on so",
-					"tenant", other.tenant, "collection", other.collection.Name,
-					"model", other.collection.ActiveSpace.Model.Name, "dimensions", other.collection.ActiveSpace.Model.Dimensions,
-					"configured", other.configured.Name, "configured_dimensions", other.configured.Dimensions,
-					"to_change_over_run", other.reindexCommand())
+			for _, m := range mismatches.named {
+				b.Log.WarnContext(ctx, "a collection keeps a model other than the configured one",
+					"tenant", m.tenant, "collection", m.collection.Name,
+					"model", m.collection.ActiveSpace.Model.Name, "dimensions", m.collection.ActiveSpace.Model.Dimensions,
+					"configured", m.configured.Name, "configured_dimensions", m.configured.Dimensions,
+					"reindex_command", m.reindexCommand())
 			}
-			if others.unnamed > 0 {
-				b.Log.WarnContext(ctx, "more collections are served with other models than the one configured", "collections", others.unnamed)
+			if mismatches.unnamed > 0 {
+				b.Log.WarnContext(ctx, "more collections keep models other than the configured one", "collections", mismatches.unnamed)
 			}
 			return
 		}
-		if !said && !fault.Is(err, fault.Unavailable) && ctx.Err() == nil {
-			b.Log.WarnContext(ctx, "cannot look yet whether collections are served with another model than the one configured", "error", err)
-			said = true
+		if !warned && !fault.Is(err, fault.Unavailable) && ctx.Err() == nil {
+			b.Log.WarnContext(ctx, "the models of the collections cannot be compared with the configured one yet; trying again", "error", err)
+			warned = true
 		}
 		select {
 		case <-ctx.Done():
@@ -137,7 +133,7 @@ func WarnOfModelMismatches(ctx context.Context, config Config, b *Backends) {
 	}
 }
 
-// shellQuote returns the text as one word of a shell.
+// shellQuote quotes the text as one word for a shell.
 func shellQuote(text string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@%+=,", r)

@@ -10,12 +10,12 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// What is printed is run as it stands, whatever a collection is called.
-func TestCommandIsOneThatAShellRuns(t *testing.T) {
+// A shell runs the printed command as it is, whatever the name of the collection.
+func TestReindexCommandIsQuoted(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"docs", "", "two words", "it's", `$(rm -rf "x")`, "-x", "한국어"} {
-		other := modelMismatch{collection: vector.Collection{Name: name}, configured: document.Model{Name: "org/m:latest", Dimensions: 768}}
-		out, err := exec.CommandContext(t.Context(), "sh", "-c", `gristmill() { printf '<%s>' "$@"; }; `+other.reindexCommand()).Output()
+		m := modelMismatch{collection: vector.Collection{Name: name}, configured: document.Model{Name: "org/m:latest", Dimensions: 768}}
+		out, err := exec.CommandContext(t.Context(), "sh", "-c", `gristmill() { printf '<%s>' "$@"; }; `+m.reindexCommand()).Output()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -26,21 +26,21 @@ func TestCommandIsOneThatAShellRuns(t *testing.T) {
 	}
 }
 
-// Some of many collections are named, a page is held at a time, and all are counted.
-func TestFewOfManyOtherModelsAreNamed(t *testing.T) {
+// A few of many mismatches are named, and all are counted.
+func TestMismatchesAreCounted(t *testing.T) {
 	t.Parallel()
 	store := manyCollections{n: 1234}
-	others, err := findModelMismatches(t.Context(), store, document.Model{Name: "new"})
+	mismatches, err := findModelMismatches(t.Context(), store, document.Model{Name: "new"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(others.named) != maxNamed || len(others.named)+others.unnamed != store.n/2 || !others.anyUnsettled {
-		t.Errorf("%d named and %d more (unsettled: %t), want %d in all", len(others.named), others.unnamed, others.anyUnsettled, store.n/2)
+	if len(mismatches.named) != maxNamed || len(mismatches.named)+mismatches.unnamed != store.n/2 || !mismatches.anyEmpty {
+		t.Errorf("%d named and %d more (any empty: %t), want %d in total", len(mismatches.named), mismatches.unnamed, mismatches.anyEmpty, store.n/2)
 	}
 }
 
-// manyCollections are n collections of a tenant. Every other one is served with
-// another model, and the last is not settled.
+// manyCollections are n collections of one tenant. Every second one has another model, and the last
+// one is empty.
 type manyCollections struct {
 	Store
 	n int

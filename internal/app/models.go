@@ -8,15 +8,15 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 )
 
-// queriesInFlight bounds the requests for questions that are under way. One
-// goes on when who asked has left, so that a provider that hangs for some does
-// not keep others from being sent.
+// queriesInFlight is the maximum number of running requests that embed questions. It is high because
+// such a request continues after its caller has left: requests to a provider that hangs must not
+// keep other questions from being sent.
 const queriesInFlight = 64
 
-// newModels returns the local models and those of the configured providers:
-// once for work, and once for questions that people wait for, which do not
-// queue behind the work. Both keep to the same pace.
-func newModels(config Config, pace llm.RateLimiter, metrics *telemetry.Metrics, log *slog.Logger) (work, questions llm.Models, err error) {
+// newModels returns the local models and the models of the configured providers, twice: for tasks,
+// and for requests that a person waits for, which do not queue behind the tasks. Both share the rate
+// limiter.
+func newModels(config Config, limiter llm.RateLimiter, metrics *telemetry.Metrics, log *slog.Logger) (tasks, queries llm.Models, err error) {
 	provider := func(baseURL, key, version string, urgent bool) (*llm.OpenAI, error) {
 		concurrency := config.EmbeddingConcurrency
 		if urgent {
@@ -30,27 +30,27 @@ func newModels(config Config, pace llm.RateLimiter, metrics *telemetry.Metrics, 
 			Concurrency: concurrency,
 			Timeout:     config.ProviderTimeout,
 			Urgent:      urgent,
-			RateLimiter: pace,
+			RateLimiter: limiter,
 			Metrics:     metrics,
 			Log:         log,
 		})
 	}
 	if config.hasProvider() {
-		work.Embeddings, err = provider(config.OpenAIBaseURL, config.OpenAIAPIKey, config.OpenAIAPIVersion, false)
+		tasks.Embeddings, err = provider(config.OpenAIBaseURL, config.OpenAIAPIKey, config.OpenAIAPIVersion, false)
 		if err != nil {
-			return work, questions, fmt.Errorf("embedding provider: %w", err)
+			return tasks, queries, fmt.Errorf("embedding provider: %w", err)
 		}
-		questions.Embeddings, err = provider(config.OpenAIBaseURL, config.OpenAIAPIKey, config.OpenAIAPIVersion, true)
+		queries.Embeddings, err = provider(config.OpenAIBaseURL, config.OpenAIAPIKey, config.OpenAIAPIVersion, true)
 		if err != nil {
-			return work, questions, fmt.Errorf("embedding provider: %w", err)
+			return tasks, queries, fmt.Errorf("embedding provider: %w", err)
 		}
-		work.Chat = work.Embeddings
+		tasks.Chat = tasks.Embeddings
 	}
 	if config.SummaryBaseURL != "" || config.SummaryAPIKey != "" {
-		work.Chat, err = provider(config.SummaryBaseURL, config.SummaryAPIKey, config.SummaryAPIVersion, false)
+		tasks.Chat, err = provider(config.SummaryBaseURL, config.SummaryAPIKey, config.SummaryAPIVersion, false)
 		if err != nil {
-			return work, questions, fmt.Errorf("summary provider: %w", err)
+			return tasks, queries, fmt.Errorf("summary provider: %w", err)
 		}
 	}
-	return work, questions, nil
+	return tasks, queries, nil
 }

@@ -13,18 +13,16 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/fault"
 )
 
-// checkModels returns why a model is not asked, if one is not: it is not
-// configured right, or its provider is away. One that is busy is no failure.
-// Where none is held, the model of collections that hold nothing may still have
-// answered with vectors that do not fit the configuration.
+// checkModels returns an error if a model is held because its configuration is wrong or its provider
+// is down. A model that is only rate limited is no error. If no model is held, checkModels returns
+// the result of the last probe of the configured model, whose vectors may not fit the configuration.
 func (b *Backends) checkModels(ctx context.Context) error {
-	// Without Redis a process knows of its own holds; that Redis is away is said
-	// by another check.
+	// Without Redis, a process knows only its own holds. Another check reports Redis.
 	holds, _ := b.RateLimiter.Holds(ctx)
 	var reasons []error
 	for _, hold := range holds {
 		if hold.Kind != fault.RateLimited {
-			reasons = append(reasons, fmt.Errorf("model %s: %s; it is tried again in %s", hold.Model, hold.Reason, hold.Remaining.Round(time.Second)))
+			reasons = append(reasons, fmt.Errorf("model %s: %s; next try in %s", hold.Model, hold.Reason, hold.Remaining.Round(time.Second)))
 		}
 	}
 	if len(reasons) == 0 {
@@ -33,19 +31,19 @@ func (b *Backends) checkModels(ctx context.Context) error {
 	return errors.Join(reasons...)
 }
 
-// RequireRedis reports what is missing to see which models are held.
+// RequireRedis returns an error if the setting is missing that is needed to read the held models.
 func RequireRedis(c Config) []error { return checkSet(c, "REDIS_URL") }
 
-// PrintModels prints which models are not asked, and why; with lift the next
-// request tries them.
+// PrintModels prints the held models, and why they are held. If lift is true, it ends the holds, so
+// that the next request tries each model again.
 func PrintModels(ctx context.Context, config Config, log *slog.Logger, lift bool, out io.Writer) error {
-	state, err := progress.NewStore(progress.Config{RedisURL: config.RedisURL, Log: log})
+	store, err := progress.NewStore(progress.Config{RedisURL: config.RedisURL, Log: log})
 	if err != nil {
 		return err
 	}
-	defer state.Close()
-	pace := progress.NewRateLimiter(state)
-	holds, err := pace.Holds(ctx)
+	defer store.Close()
+	limiter := progress.NewRateLimiter(store)
+	holds, err := limiter.Holds(ctx)
 	if err != nil {
 		return err
 	}
@@ -58,7 +56,7 @@ func PrintModels(ctx context.Context, config Config, log *slog.Logger, lift bool
 	for _, hold := range holds {
 		next := "in " + hold.Remaining.Round(time.Second).String()
 		if lift {
-			if _, err := pace.RetryHeldModel(ctx, hold.Model); err != nil {
+			if _, err := limiter.RetryHeldModel(ctx, hold.Model); err != nil {
 				return err
 			}
 			hold.Remaining = 0

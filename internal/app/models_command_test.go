@@ -14,9 +14,8 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/fault"
 )
 
-// An operator sees which models are held, for what and for how long, and can
-// have them tried at once.
-func TestModels(t *testing.T) {
+// PrintModels shows which models are held, why and for how long, and can end the holds.
+func TestPrintModels(t *testing.T) {
 	t.Parallel()
 	config := app.Config{RedisURL: "redis://" + miniredis.RunT(t).Addr()}
 	log := slog.New(slog.DiscardHandler)
@@ -36,24 +35,24 @@ func TestModels(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	pace := progress.NewRateLimiter(l)
-	pace.Hold(t.Context(), "api.example.com/large", fault.New(fault.Misconfigured, "set the key").WithRetryAfter(5*time.Minute))
+	limiter := progress.NewRateLimiter(l)
+	limiter.Hold(t.Context(), "api.example.com/large", fault.New(fault.Misconfigured, "set the key").WithRetryAfter(5*time.Minute))
 	for _, lift := range []bool{false, true} {
 		got := models(lift)
 		for _, want := range []string{"api.example.com/large", "misconfigured", "set the key"} {
 			if !strings.Contains(got, want) {
-				t.Errorf("no %q in %s", want, got)
+				t.Errorf("got %[2]s, want %[1]q in it", want, got)
 			}
 		}
 		if now := strings.Contains(got, "now"); now != lift {
-			t.Errorf("with lift %t: %s", lift, got)
+			t.Errorf("lift %t: got %s", lift, got)
 		}
 	}
-	if _, try, held := pace.Reserve(t.Context(), "api.example.com/large", 1, false, 0); try != 1 || held != nil {
-		t.Errorf("try %d, held for %v", try, held)
+	if _, try, held := limiter.Reserve(t.Context(), "api.example.com/large", 1, false, 0); try != 1 || held != nil {
+		t.Errorf("got try %d, held for %v; want the first try", try, held)
 	}
 	config.RedisURL = "redis://127.0.0.1:1"
 	if err := app.PrintModels(t.Context(), config, log, false, &bytes.Buffer{}); err == nil {
-		t.Error("no Redis, and no error")
+		t.Error("without Redis: got no error")
 	}
 }

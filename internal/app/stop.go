@@ -8,32 +8,27 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
 )
 
-// shutdownPhases is what becomes of the time that a process has to stop in. First
-// what is under way may finish; nothing new is begun. Then contexts end, and
-// what is still under way is handed back: half of that time is for steps to
-// heed it, the rest for writing that their tasks wait. Then connections are closed.
+// shutdownPhases are the parts of the shutdown time-out, in their order.
 type shutdownPhases struct {
-	finish time.Duration
-	drain  time.Duration
-	close  time.Duration
+	finish time.Duration // no new work begins; running work may finish
+	drain  time.Duration // contexts are cancelled, and tasks return to the queue
+	close  time.Duration // connections are closed
 }
 
-// maxDrainAndClose is more than handing back and closing should take, however much
-// time there is.
+// maxDrainAndClose is longer than draining and closing should take.
 const maxDrainAndClose = 8 * time.Second
 
-// shutdownPhases divides the shutdown timeout: the last third of it is for handing
-// back and closing.
+// shutdownPhases divides the shutdown time-out: the last third, but at most maxDrainAndClose, is for
+// draining and closing.
 func (c *Config) shutdownPhases() shutdownPhases {
 	end := min(c.ShutdownTimeout/3, maxDrainAndClose)
 	return shutdownPhases{finish: c.ShutdownTimeout - end, drain: end / 2, close: end / 2}
 }
 
-// awaitWithinShutdown runs do, which is to return soon once ctx has ended, and waits
-// for it no longer than the shutdown timeout after that: whatever hangs then is
-// left to the end of the process.
-func awaitWithinShutdown(ctx context.Context, config Config, log *slog.Logger, do func() error) error {
-	done := goroutine.Start(do)
+// awaitWithinShutdown runs f, which should return soon after ctx has ended. After the end of ctx it
+// waits no longer than the shutdown time-out; if f still runs, it ends with the process.
+func awaitWithinShutdown(ctx context.Context, config Config, log *slog.Logger, f func() error) error {
+	done := goroutine.Start(f)
 	select {
 	case err := <-done:
 		return err
@@ -45,7 +40,7 @@ func awaitWithinShutdown(ctx context.Context, config Config, log *slog.Logger, d
 	case err := <-done:
 		return err
 	case <-timer.C:
-		log.WarnContext(ctx, "leaving what does not end", "waited", config.ShutdownTimeout)
+		log.WarnContext(ctx, "stopping although some work has not ended", "waited", config.ShutdownTimeout)
 		return context.Cause(ctx)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestTimeToStopIsDividedWhole(t *testing.T) {
+func TestShutdownPhasesAddUp(t *testing.T) {
 	t.Parallel()
 	for timeout, want := range map[time.Duration]shutdownPhases{
 		25 * time.Second: {17 * time.Second, 4 * time.Second, 4 * time.Second},
@@ -24,14 +24,14 @@ func TestTimeToStopIsDividedWhole(t *testing.T) {
 	}
 }
 
-func TestStoppingIsBounded(t *testing.T) {
+func TestShutdownIsBounded(t *testing.T) {
 	t.Parallel()
 	failed := errors.New("port taken")
 	for name, test := range map[string]struct {
-		takes time.Duration // once ctx has ended
-		cause error         // of its end
+		takes time.Duration // of the function, after ctx has ended
+		cause error         // of the end of ctx
 		want  error
-		took  time.Duration
+		took  time.Duration // of awaitWithinShutdown, after ctx has ended
 	}{
 		"ends":               {20 * time.Second, context.Canceled, nil, 20 * time.Second},
 		"hangs":              {time.Hour, context.Canceled, context.Canceled, 25 * time.Second},
@@ -45,13 +45,13 @@ func TestStoppingIsBounded(t *testing.T) {
 				start := time.Now()
 				err := awaitWithinShutdown(ctx, Config{ShutdownTimeout: 25 * time.Second}, slog.New(slog.DiscardHandler), func() error {
 					<-ctx.Done()
-					<-time.After(test.takes) // of the bubble's clock
+					<-time.After(test.takes) // fake clock
 					return nil
 				})
 				if took := time.Since(start) - time.Minute; !errors.Is(err, test.want) || took != test.took {
 					t.Errorf("got %v %s after the end of ctx, want %v after %s", err, took, test.want, test.took)
 				}
-				<-time.After(time.Hour) // until nothing hangs any more
+				<-time.After(time.Hour) // until the function has returned
 			})
 		})
 	}

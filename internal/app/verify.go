@@ -10,8 +10,8 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/pipeline/verify"
 )
 
-// Verify compares everything in the scope, on the configured servers. It needs
-// neither Redis nor a provider.
+// Verify verifies the documents in the scope, on the configured servers. It needs neither Redis nor a
+// provider.
 func Verify(ctx context.Context, config Config, log *slog.Logger, scope verify.Scope, report verify.Observer) (verify.Tally, error) {
 	store, err := postgres.Open(ctx, postgres.Config{URL: config.DatabaseURL, DirectURL: config.DirectDatabaseURL, Log: log})
 	if err != nil {
@@ -22,7 +22,7 @@ func Verify(ctx context.Context, config Config, log *slog.Logger, scope verify.S
 	if err != nil {
 		return verify.Tally{}, fmt.Errorf("open the object storage: %w", err)
 	}
-	if err := objects.Ping(ctx); err != nil { // rather than one finding for each document
+	if err := objects.Ping(ctx); err != nil { // one error instead of a finding for each document
 		return verify.Tally{}, err
 	}
 	verifier, err := verify.NewVerifier(verify.VerifierConfig{Store: store, Objects: objects, Log: log})
@@ -32,13 +32,14 @@ func Verify(ctx context.Context, config Config, log *slog.Logger, scope verify.S
 	return verifier.Run(ctx, scope, report)
 }
 
-// RequireStorage reports what is missing to reach the database and object storage.
+// RequireStorage returns an error for each missing setting that is needed to reach the database and
+// the object storage.
 func RequireStorage(c Config) []error {
 	return checkSet(c, "DATABASE_URL", "S3_ENDPOINT", "S3_ACCESS_KEY", "S3_SECRET_KEY")
 }
 
-// Scrub compares documents with what is stored of them, slowly, until ctx ends.
-// Any number of processes may run it; one at a time does.
+// Scrub verifies documents slowly, until ctx ends. Any number of processes may call it; one at a time
+// verifies.
 func Scrub(ctx context.Context, config Config, b *Backends) error {
 	if config.VerifyBytesPerSecond == 0 {
 		return nil

@@ -15,13 +15,13 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
-// runTasks takes tasks of one kind from the queue and runs them through the step,
-// concurrency of them at a time, and tells webhooks of jobs that have ended. It
-// returns when ctx has ended and what was under way is finished or handed back.
+// runTasks takes tasks of one kind from the queue, runs the step for up to concurrency of them at the
+// same time, and sends deliveries to webhooks. It returns when ctx has ended and the running tasks
+// have finished or returned to the queue.
 func runTasks(ctx context.Context, config Config, b *Backends, kind task.Kind, concurrency int, step worker.Step) error {
-	stopping := config.shutdownPhases()
-	notifier, err := webhooks.NewDeliverer(webhooks.DelivererConfig{
-		Store: b.Store, Sender: b.Webhooks, Metrics: b.Metrics, Log: b.Log, DrainTimeout: stopping.finish + stopping.drain,
+	phases := config.shutdownPhases()
+	deliverer, err := webhooks.NewDeliverer(webhooks.DelivererConfig{
+		Store: b.Store, Sender: b.Webhooks, Metrics: b.Metrics, Log: b.Log, DrainTimeout: phases.finish + phases.drain,
 	})
 	if err != nil {
 		return err
@@ -29,13 +29,13 @@ func runTasks(ctx context.Context, config Config, b *Backends, kind task.Kind, c
 	runner, err := worker.NewRunner(worker.RunnerConfig{
 		Store:        b.Store,
 		Step:         step,
-		Changes:      changeNotifier{b.Progress, notifier},
+		Changes:      changeNotifier{b.Progress, deliverer},
 		Dispatcher:   b.Dispatcher,
 		CrashLane:    b.crashLane,
 		Metrics:      b.Metrics,
 		Log:          b.Log,
 		LeaseTTL:     worker.DefaultLeaseTTL,
-		DrainTimeout: stopping.drain * 3 / 4, // the rest is for the queue
+		DrainTimeout: phases.drain * 3 / 4, // the rest is for the queue
 	})
 	if err != nil {
 		return err
@@ -44,9 +44,9 @@ func runTasks(ctx context.Context, config Config, b *Backends, kind task.Kind, c
 		RedisURL:      config.RedisURL,
 		Kind:          kind,
 		Concurrency:   concurrency,
-		FinishTimeout: stopping.finish,
-		DrainTimeout:  stopping.drain,
-		CloseTimeout:  stopping.close / 2, // the rest is for the backends
+		FinishTimeout: phases.finish,
+		DrainTimeout:  phases.drain,
+		CloseTimeout:  phases.close / 2, // the rest is for the backends
 		Log:           b.Log,
 	})
 	if err != nil {
@@ -54,7 +54,7 @@ func runTasks(ctx context.Context, config Config, b *Backends, kind task.Kind, c
 	}
 	group, ctx := goroutine.WithContext(ctx)
 	ctx, stop := context.WithCancel(ctx)
-	group.Go(func() error { notifier.Run(ctx); return nil })
+	group.Go(func() error { deliverer.Run(ctx); return nil })
 	group.Go(func() error {
 		defer stop()
 		return server.Run(ctx, runner.Run)
@@ -62,20 +62,21 @@ func runTasks(ctx context.Context, config Config, b *Backends, kind task.Kind, c
 	return group.Wait()
 }
 
-// changeNotifier tells those who follow a job that it has changed, and the notifier.
+// changeNotifier notifies the followers of a job that it has changed, and wakes the deliverer, since
+// the job may have ended.
 type changeNotifier struct {
 	*progress.Store
-	notifier *webhooks.Deliverer
+	deliverer *webhooks.Deliverer
 }
 
-// NotifyChange implements task.Live.
+// NotifyChange implements worker.ChangeNotifier.
 func (c changeNotifier) NotifyChange(ctx context.Context, job uuid.UUID) {
 	c.Store.NotifyChange(ctx, job)
-	c.notifier.Wake(ctx)
+	c.deliverer.Wake(ctx)
 }
 
-// Sweep keeps the promises over time until ctx ends: it fills the queue, and
-// collects garbage. Any number of processes may run it; one at a time does each.
+// Sweep re-enqueues lost tasks and deletes unreferenced data until ctx ends. Any number of processes
+// may call it; one at a time does each.
 func Sweep(ctx context.Context, b *Backends) error {
 	sweeper, err := sweep.NewSweeper(sweep.SweeperConfig{Store: b.Store, Queue: b.Queue, Dispatcher: b.Dispatcher, Log: b.Log})
 	if err != nil {
@@ -93,8 +94,8 @@ func Sweep(ctx context.Context, b *Backends) error {
 	return group.Wait()
 }
 
-// RecoverLostTasks has others see that this process lives, as long as it works at tasks,
-// and gives them what those that have died were at.
+// RecoverLostTasks announces that this process is alive until the backends are closed, so while it
+// runs tasks. Until then it gives the tasks of processes that have died to other workers.
 func RecoverLostTasks(ctx context.Context, _ Config, b *Backends) error {
 	recoverer, err := worker.NewRecoverer(worker.RecovererConfig{Store: b.Store, Queue: b.Queue, LeaseTTL: worker.DefaultLeaseTTL, Log: b.Log})
 	if err != nil {

@@ -12,16 +12,16 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/telemetry"
 )
 
-// batchesInFlight is how many batches of one document are looked up, embedded
-// and written at a time; it bounds a document's memory.
+// batchesInFlight is the number of batches of one document that are looked up, embedded and written
+// at the same time. It bounds the memory of a document.
 const batchesInFlight = 4
 
-// concurrentReindexes is how many reindexes, of different collections, a process
-// works at at a time.
+// concurrentReindexes is the number of reindexes, of different collections, that a process runs at
+// the same time.
 const concurrentReindexes = 2
 
-// RunWorkerKnowledge is the program cmd/worker-knowledge: it makes documents
-// searchable, re-indexes, and sweeps.
+// RunWorkerKnowledge is the program cmd/worker-knowledge. It makes documents searchable, runs
+// reindexes, verifies documents, and sweeps.
 func RunWorkerKnowledge(ctx context.Context, config Config, log *slog.Logger) error {
 	sweep := func(ctx context.Context, _ Config, b *Backends) error {
 		return Sweep(ctx, b)
@@ -29,15 +29,16 @@ func RunWorkerKnowledge(ctx context.Context, config Config, log *slog.Logger) er
 	return run(ctx, config, log, knowledgeHealth, RecoverLostTasks, ProcessKnowledgeTasks, ProcessReindexTasks, BuildIndexes, Scrub, sweep)
 }
 
-// knowledgeHealth is health, and whether things can be swept and indexes built.
+// knowledgeHealth returns the handler of worker-knowledge. In addition to the checks of every worker,
+// it checks whether sessions can hold locks and whether vector indexes can be built.
 func knowledgeHealth(_ context.Context, config Config, b *Backends) (http.Handler, error) {
 	checks := b.readinessChecks()
-	checks["sessions"] = telemetry.Check{Test: b.pingSession} // without them nothing is swept
+	checks["sessions"] = telemetry.Check{Test: b.pingSession} // the sweep and other background work need them
 	checks["indexes"] = telemetry.Check{Test: b.pingIndexer, Optional: true}
 	return telemetry.NewHealthHandler(telemetry.HealthConfig{Metrics: b.Metrics, Checks: checks, Trusted: config.isTrusted})
 }
 
-// ProcessKnowledgeTasks takes knowledge tasks until ctx ends.
+// ProcessKnowledgeTasks runs knowledge tasks from the queue until ctx ends.
 func ProcessKnowledgeTasks(ctx context.Context, config Config, b *Backends) error {
 	step, err := knowledge.NewStep(knowledge.Config{
 		Objects:         b.Objects,
@@ -58,9 +59,8 @@ func ProcessKnowledgeTasks(ctx context.Context, config Config, b *Backends) erro
 	return runTasks(ctx, config, b, task.KindKnowledge, config.WorkerConcurrency, step)
 }
 
-// ProcessReindexTasks takes reindexes until ctx ends. Their queue is their own, and so
-// are the few requests that they have in flight, so that what is uploaded does
-// not wait behind them.
+// ProcessReindexTasks runs reindexes from the queue until ctx ends. Reindexes have their own queue,
+// and few requests in flight, so that uploads do not wait behind them.
 func ProcessReindexTasks(ctx context.Context, config Config, b *Backends) error {
 	step, err := reindex.NewStep(reindex.StepConfig{
 		Store:            b.Store,
@@ -83,12 +83,12 @@ func ProcessReindexTasks(ctx context.Context, config Config, b *Backends) error 
 	return runTasks(ctx, config, b, task.KindReindex, concurrentReindexes, step)
 }
 
-// BuildIndexes gives spaces that have grown a table of their own, and a vector
-// index, until ctx ends.
+// BuildIndexes moves spaces that have grown to tables of their own, and builds their vector indexes,
+// until ctx ends.
 func BuildIndexes(ctx context.Context, config Config, b *Backends) error {
 	builds := config.IndexDatabaseURL != ""
 	if !builds {
-		b.Log.WarnContext(ctx, "spaces do not get vector indexes", "error", b.pingIndexer(ctx))
+		b.Log.WarnContext(ctx, "no vector indexes are built; large spaces are searched exactly", "error", b.pingIndexer(ctx))
 	}
 	builder, err := spaces.NewIndexBuilder(spaces.Config{Store: b.Store, Threshold: config.IndexThreshold, BuildIndexes: builds, Log: b.Log})
 	if err != nil {

@@ -12,12 +12,12 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// RunWorkerSummary is the program cmd/worker-summary: it summarises documents.
+// RunWorkerSummary is the program cmd/worker-summary. It summarises documents.
 func RunWorkerSummary(ctx context.Context, config Config, log *slog.Logger) error {
 	return run(ctx, config, log, workerHealth, RecoverLostTasks, ProcessSummaryTasks)
 }
 
-// ProcessSummaryTasks takes summary tasks until ctx ends.
+// ProcessSummaryTasks runs summary tasks from the queue until ctx ends.
 func ProcessSummaryTasks(ctx context.Context, config Config, b *Backends) error {
 	step, err := summaryStep(config, b)
 	if err != nil {
@@ -26,8 +26,8 @@ func ProcessSummaryTasks(ctx context.Context, config Config, b *Backends) error 
 	return runTasks(ctx, config, b, task.KindSummary, config.WorkerConcurrency, step)
 }
 
-// summaryStep returns the step that summarises. Extracts cost nothing, so they
-// are made one by one.
+// summaryStep returns the step that summarises documents. Extractive summaries cost no requests, so
+// their sections are not batched.
 func summaryStep(config Config, b *Backends) (*summary.Step, error) {
 	model, batch := config.SummaryModel, config.SummaryBatchTokens
 	if model == "" || model == llm.ExtractiveModel {
@@ -50,7 +50,7 @@ func summaryStep(config Config, b *Backends) (*summary.Step, error) {
 	})
 }
 
-// summaryEstimates says what summaries would cost; nil where they are extractive.
+// summaryEstimates returns the estimator of the cost of summaries, nil if they are extractive.
 func summaryEstimates(config Config, b *Backends) (reindex.SummaryEstimator, error) {
 	step, err := summaryStep(config, b)
 	if err != nil || step.Summariser.Model() == llm.ExtractiveModel {
@@ -59,7 +59,7 @@ func summaryEstimates(config Config, b *Backends) (reindex.SummaryEstimator, err
 	return step, nil
 }
 
-// summariser is one of the models.
+// summariser summarises with one model.
 type summariser struct {
 	models llm.Models
 	model  string

@@ -14,8 +14,8 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
-// Command is the program cmd/gristmill: the command line, with what its
-// commands do without a server. It returns the exit status.
+// Command is the program cmd/gristmill: the command line, with the functions of those commands that
+// need no running server. It returns the exit status.
 func Command(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	return cli.Run(ctx, args, cli.Deps{
 		Stdout: stdout,
@@ -33,9 +33,9 @@ func Command(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 			if err != nil {
 				return err
 			}
-			well, err := app.Doctor(ctx, config, log, w)
-			if err == nil && !well {
-				err = errors.New("not everything is well")
+			passed, err := app.Doctor(ctx, config, log, w)
+			if err == nil && !passed {
+				err = errors.New("some checks failed")
 			}
 			return err
 		},
@@ -50,7 +50,7 @@ func Command(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 			return verifyCommand(ctx, environ, stderr, options, found)
 		},
 		Dev: func(ctx context.Context, options cli.DevOptions) error {
-			// A person reads the terminal: nothing but what goes wrong, as text.
+			// A person reads the terminal: log only problems, as text.
 			quiet := []string{"GRISTMILL_LOG_FORMAT=text", "GRISTMILL_LOG_LEVEL=warn"}
 			addr := "GRISTMILL_ADDR=" + options.Addr
 			config, log, err := load(append(append(quiet, environ...), addr), stderr, app.RequireKeyOrLoopback)
@@ -72,7 +72,7 @@ func Command(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 	})
 }
 
-// load reads the configuration and opens the log that it describes.
+// load reads the configuration and opens its log.
 func load(environ []string, logTo io.Writer, checks ...app.Check) (app.Config, *slog.Logger, error) {
 	config, err := app.Load(environ, checks...)
 	if err != nil {
@@ -85,7 +85,7 @@ func load(environ []string, logTo io.Writer, checks ...app.Check) (app.Config, *
 	return config, log, nil
 }
 
-// lookup returns the value of a name in an environment as os.Environ gives it.
+// lookup returns the value of a name in an environment in the form of os.Environ.
 func lookup(environ []string, name string) string {
 	for _, entry := range environ {
 		if value, ok := strings.CutPrefix(entry, name+"="); ok {

@@ -1,7 +1,6 @@
-// Package devmode runs all of Gristmill in one process with nothing installed:
-// the production run functions on embedded backends. SQLite stands for
-// PostgreSQL, a directory for object storage, and an in-process Redis carries
-// the unchanged queue.
+// Package devmode runs all of Gristmill in one process, without any server: the run functions of
+// production on embedded backends. SQLite replaces PostgreSQL, a directory replaces the object
+// storage, and the queue runs unchanged on a Redis in the process.
 package devmode
 
 import (
@@ -24,31 +23,33 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/backend/sqlite"
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
+	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Options are what the command line asks for.
+// Options are the options of the command.
 type Options struct {
-	Data       string   // directory that keeps everything; made if absent
-	Collection string   // of the ingested paths
-	Once       bool     // end when the paths are ingested
-	Paths      []string // files and directories to ingest
+	Data       string   // directory of all data; created if it is missing
+	Collection string   `zero:"ok"` // of the ingested paths; empty for the default collection
+	Once       bool     `zero:"ok"` // stop when the paths are ingested
+	Paths      []string `zero:"ok"` // files and directories to ingest
 
-	Config app.Config // Addr with port 0 listens on any
+	Config app.Config // with port 0, Addr is any free port
 	Log    *slog.Logger
-	Stdout io.Writer // what a person reads
-	Stderr io.Writer // the progress bar
+	Stdout io.Writer // for people
+	Stderr io.Writer // for the progress bar
 }
 
-// ErrDocumentsFailed says that some documents could not be ingested. Which, and why,
-// has been printed.
+// ErrDocumentsFailed means that some documents could not be ingested. Run has printed which, and why.
 var ErrDocumentsFailed = errors.New("some documents failed")
 
-// Run runs everything until ctx ends or, with Once, until the paths are
-// ingested. What was under way when a process before this one was killed is
-// finished first.
+// Run runs all programs until ctx ends or, with Once, until the paths are ingested. It first finishes
+// the work of an earlier process that was killed.
 func Run(ctx context.Context, options Options) (err error) {
+	if err := required.Fields(options); err != nil {
+		return err
+	}
 	listener, err := net.Listen("tcp", options.Config.Addr)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w; is another gristmill running? choose another address with --addr", options.Config.Addr, err)
@@ -101,7 +102,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	return nil
 }
 
-// What the data directory holds.
+// Contents of the data directory.
 const (
 	databaseFile   = "gristmill.db"
 	objectsDirName = "objects"
@@ -117,7 +118,7 @@ type embeddedBackends struct {
 	backends *app.Backends
 }
 
-// openDataDir opens the data directory, which only one process can have open.
+// openDataDir opens the data directory. Only one process can have it open.
 func openDataDir(ctx context.Context, options Options) (*embeddedBackends, error) {
 	dir, err := filepath.Abs(options.Data)
 	if err != nil {
@@ -139,9 +140,10 @@ func openDataDir(ctx context.Context, options Options) (*embeddedBackends, error
 	return e, nil
 }
 
-// openBackends starts what holds nothing that matters and joins it to the store.
+// openBackends opens the objects, starts Redis, which keeps nothing after the process, and makes the
+// backends of them and the store.
 func (e *embeddedBackends) openBackends(ctx context.Context, log *slog.Logger) error {
-	// Leases belong to a process that had this directory, and so has ended.
+	// All leases belong to earlier processes, which have ended: this process has the directory now.
 	if err := e.store.ExpireLeases(ctx); err != nil {
 		return err
 	}
@@ -158,7 +160,7 @@ func (e *embeddedBackends) openBackends(ctx context.Context, log *slog.Logger) e
 	return err
 }
 
-// close closes what was opened, last first.
+// close closes what has been opened, in reverse order.
 func (e *embeddedBackends) close() error {
 	if e.backends != nil {
 		e.backends.Close()
@@ -173,8 +175,8 @@ func (e *embeddedBackends) close() error {
 	return errors.Join(err, e.store.Close())
 }
 
-// advanceRedisClock lets time pass in the embedded Redis, where nothing expires by
-// itself.
+// advanceRedisClock advances the clock of the embedded Redis, which does not run by itself, so that
+// keys expire.
 func (e *embeddedBackends) advanceRedisClock(ctx context.Context) error {
 	const step = time.Second
 	ticker := time.NewTicker(step)
@@ -189,13 +191,12 @@ func (e *embeddedBackends) advanceRedisClock(ctx context.Context) error {
 	}
 }
 
-// modelProbeTimeout is how long the start waits for the provider to say how long the
-// model's vectors are.
+// modelProbeTimeout bounds the time that the start waits for the dimensions of the model's vectors.
 const modelProbeTimeout = 2 * time.Second
 
-// collectionModel returns the model that the collection is served with, or takes if
-// it holds nothing yet: then a problem says that it cannot be used as it is
-// configured. A provider that does not answer now is none.
+// collectionModel returns the model of the collection, or the configured model if the collection has
+// no passages. In that case, problem says why the model cannot be used as configured. A provider that
+// does not answer now is not a problem.
 func (e *embeddedBackends) collectionModel(ctx context.Context, collection string) (model document.Model, problem error) {
 	model = document.Model{Name: e.config.EmbeddingModel, Dimensions: e.config.EmbeddingDimensions}
 	c, err := e.store.Collection(tenant.With(ctx, tenant.Default), cmp.Or(collection, document.DefaultCollection))
@@ -204,10 +205,10 @@ func (e *embeddedBackends) collectionModel(ctx context.Context, collection strin
 	}
 	ctx, cancel := context.WithTimeout(ctx, modelProbeTimeout)
 	defer cancel()
-	learnt, err := e.backends.ConfiguredModel.Model(ctx)
+	probed, err := e.backends.ConfiguredModel.Model(ctx)
 	switch {
 	case err == nil:
-		return learnt, nil
+		return probed, nil
 	case fault.Is(err, fault.Misconfigured):
 		return model, fault.As(err)
 	default:
@@ -215,7 +216,7 @@ func (e *embeddedBackends) collectionModel(ctx context.Context, collection strin
 	}
 }
 
-// printBanner says, in four lines, what is where.
+// printBanner prints the addresses of the API, the data, the queue and the models in four lines.
 func (o Options) printBanner(listener net.Listener, e *embeddedBackends, model document.Model) {
 	embeddings := "embeddings " + model.Name
 	if model.Dimensions > 0 {

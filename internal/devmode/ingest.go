@@ -8,8 +8,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/client"
 )
 
-// ingest takes the paths to the server, as any client would, and follows their
-// jobs to the end. It reports whether any document failed.
+// ingest uploads the paths to the server, as any client does, and waits for their jobs. It reports
+// whether any document failed.
 func (o Options) ingest(ctx context.Context, server string) (failed bool, err error) {
 	if len(o.Paths) == 0 {
 		return false, nil

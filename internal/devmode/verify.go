@@ -21,8 +21,8 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
-// verifyCommand is the command gristmill verify: on dev's folder if one is
-// named, else on the configured servers.
+// verifyCommand is the command gristmill verify. It verifies the folder of gristmill dev if
+// options.Data is set, or else the configured servers.
 func verifyCommand(ctx context.Context, environ []string, stderr io.Writer, options cli.VerifyOptions, found func(verification.Finding) error) (cli.VerifyResult, error) {
 	scope, err := scopeOf(options)
 	if err != nil {
@@ -35,11 +35,11 @@ func verifyCommand(ctx context.Context, environ []string, stderr io.Writer, opti
 	}
 	config, log, err := load(environ, stderr, check)
 	if err != nil {
-		return cli.VerifyResult{}, fmt.Errorf("%w\n(the folder of gristmill dev is verified with --data DIR)", err)
+		return cli.VerifyResult{}, fmt.Errorf("%w\n(to verify the folder of gristmill dev, use --data DIR)", err)
 	}
-	var reached string
+	var checkpoint string
 	report := verify.Observer{OnFinding: found, OnProgress: func(tenant string, last uuid.UUID) error {
-		reached = tenant + "/" + last.String()
+		checkpoint = tenant + "/" + last.String()
 		return nil
 	}}
 	var tally verify.Tally
@@ -50,12 +50,12 @@ func verifyCommand(ctx context.Context, environ []string, stderr io.Writer, opti
 	}
 	result := cli.VerifyResult{Documents: tally.Documents, Bytes: tally.Bytes, Objects: tally.Objects, Findings: tally.Findings}
 	if err != nil {
-		result.After = reached
+		result.After = checkpoint
 	}
 	return result, err
 }
 
-// scopeOf reads --after, which is tenant/document.
+// scopeOf returns the scope of the options. The form of --after is TENANT/DOCUMENT.
 func scopeOf(options cli.VerifyOptions) (verify.Scope, error) {
 	scope := verify.Scope{Collection: options.Collection}
 	if options.After == "" {
@@ -65,19 +65,18 @@ func scopeOf(options cli.VerifyOptions) (verify.Scope, error) {
 	scope.Tenant, last, _ = strings.Cut(options.After, "/")
 	id, err := uuid.Parse(last)
 	if err != nil {
-		return scope, fmt.Errorf("--after %q: want what an interrupted run has printed: %w", options.After, err)
+		return scope, fmt.Errorf("--after %q: want the value that the interrupted run has printed: %w", options.After, err)
 	}
 	scope.After = id
 	return scope, nil
 }
 
-// verifyDataDir compares what stands in dev's folder. Nothing is made there that
-// is not there.
+// verifyDataDir verifies the folder of gristmill dev. It does not create missing files.
 func verifyDataDir(ctx context.Context, dir string, log *slog.Logger, scope verify.Scope, report verify.Observer) (_ verify.Tally, err error) {
 	database, objectsDir := filepath.Join(dir, databaseFile), filepath.Join(dir, objectsDirName)
 	for _, name := range []string{database, objectsDir} {
 		if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
-			return verify.Tally{}, fmt.Errorf("%s is not there: %s is no folder of gristmill dev, or not all of one", name, dir)
+			return verify.Tally{}, fmt.Errorf("%s does not exist: %s is not a complete folder of gristmill dev", name, dir)
 		} else if err != nil {
 			return verify.Tally{}, err
 		}
