@@ -6,8 +6,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Delivery is a delivery that a process has taken to send, with what sending needs. Its
-// attempt count, which includes the attempt that begins, fences writes about the delivery.
+// Delivery is a claimed delivery, with all that is needed to send it. Its attempt count, which
+// includes the attempt that begins, fences writes about the delivery.
 type Delivery struct {
 	document.Delivery
 	URL    string

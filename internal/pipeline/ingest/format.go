@@ -21,8 +21,8 @@ type format struct {
 	advice string
 }
 
-// binaryFormats are formats with bytes that text does not have. Both are checked: text may begin with
-// the prefix "BZh" or "PAR1" too.
+// binaryFormats are formats with bytes that text does not have. The prefix alone proves nothing: a
+// text may begin with "BZh" or "PAR1" too.
 var binaryFormats = []format{
 	{"PK\x03\x04", "a zip archive", "unpack it and upload its text files"},
 	{"\x1f\x8b", "compressed with gzip", "uncompress it first"},

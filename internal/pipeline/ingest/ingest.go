@@ -1,5 +1,5 @@
-// Package ingest is the first step: it takes an upload in, so that nothing
-// accepted can be lost, and hands it to the queue.
+// Package ingest is the first step. It accepts uploads so that no accepted document can be lost, and
+// has their tasks dispatched.
 package ingest
 
 import (

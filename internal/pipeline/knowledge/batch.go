@@ -31,8 +31,8 @@ func (b *batch) add(p chunk.Passage) {
 }
 
 // storeInTarget embeds the new passages of a batch, and writes them with their manifest entries to the
-// target. For the active space, passages that the model refuses are recorded; the others are embedded
-// all the same.
+// target. For the active space, passages that the model refuses are recorded; the others are still
+// embedded.
 func (r *attempt) storeInTarget(ctx context.Context, t *target, b *batch) error {
 	written := 0 // number of embedded passages that are written
 	embedded, err := r.step.cache.Ensure(ctx, embedding.EnsureRequest{

@@ -11,8 +11,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// leaveOutRefused removes documents from the batch that have a refused passage. They cannot be complete
-// in the space. The reindex goes on without them, and lists them.
+// leaveOutRefused leaves out the documents of the batch that have a refused passage, because they
+// cannot be complete in the space. The reindex goes on without them, and lists them.
 func (b *spaceBuilder) leaveOutRefused(ctx context.Context, w *writeBatch, refused *embedding.RefusedError) {
 	reasons := make(map[document.ContentHash]string, len(refused.Refusals))
 	for _, refusal := range refused.Refusals {

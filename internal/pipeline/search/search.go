@@ -107,7 +107,7 @@ func (s *Service) embedQuestion(ctx context.Context, model document.Model, quest
 	case err == nil:
 		return vector, nil
 	case embedding.IsRefused(err):
-		return nil, fault.Wrap(fault.BadRequest, err, "model %s does not take the question: %s", model.Name, f.Detail)
+		return nil, fault.Wrap(fault.BadRequest, err, "model %s refuses the question: %s", model.Name, f.Detail)
 	case f != nil:
 		return nil, fault.Wrap(fault.Unavailable, err, "the question cannot be embedded now: %s", f.Detail).WithRetryAfter(cmp.Or(f.RetryAfter, defaultRetryAfter))
 	case ctx.Err() == nil && bounded.Err() != nil:

@@ -147,7 +147,7 @@ func TestInvalidRequests(t *testing.T) {
 			t.Errorf("%+v: got error %v, want %s", test.request, err, test.kind)
 		}
 		if m.model.Name != "" {
-			t.Errorf("%+v: the question was embedded all the same", test.request)
+			t.Errorf("%+v: the question was embedded anyway", test.request)
 		}
 	}
 }
@@ -174,7 +174,7 @@ func TestRefusedQuestionIsABadRequest(t *testing.T) {
 		m.embedErr = fault.New(kind, "at most 512 tokens")
 		_, err := service.Search(tenant.With(t.Context(), tenant.Default), document.SearchRequest{Query: "q"})
 		f := fault.As(err)
-		if f == nil || f.Kind != fault.BadRequest || f.RetryAfter != 0 || f.Detail != "model m does not take the question: at most 512 tokens" {
+		if f == nil || f.Kind != fault.BadRequest || f.RetryAfter != 0 || f.Detail != "model m refuses the question: at most 512 tokens" {
 			t.Errorf("%s: got %v, want a bad request with the model's text", kind, err)
 		}
 	}

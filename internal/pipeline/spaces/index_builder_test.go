@@ -187,7 +187,7 @@ func TestMovesDoNotWaitForIndexes(t *testing.T) {
 	})
 }
 
-// Without a database role that can build indexes, spaces are moved all the same.
+// Without a database role that can build indexes, spaces are still moved.
 func TestMoveOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -69,7 +69,7 @@ func newBatcher(group *goroutine.Group, stop <-chan struct{}, step *Step, work t
 var errStopped = errors.New("another section failed")
 
 // awaitSummary waits for the summary of a node. It returns an error if a section fails or ctx ends.
-// Summaries that were requested before that are paid for, and are saved all the same.
+// Summaries that were requested before that are paid for, and are still saved.
 func (s *batcher) awaitSummary(ctx context.Context, n *node) (string, error) {
 	select {
 	case <-n.done:

@@ -102,8 +102,8 @@ func (s *batcher) summariseEach(ctx context.Context, nodes []*node) error {
 }
 
 // summariseOne requests the summary of one node. It shortens texts that are too long. If the model
-// refuses the text, the node gets an extract instead, so that the document has a summary all the
-// same.
+// refuses the text, the node gets an extract instead, so that the document still gets a
+// summary.
 func (s *batcher) summariseOne(ctx context.Context, n *node) error {
 	if err := s.checkStopped(); err != nil {
 		return err

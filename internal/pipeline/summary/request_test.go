@@ -48,7 +48,7 @@ func TestUnsavedSummariesAreKept(t *testing.T) {
 }
 
 // A section that the model refuses gets an extract, or a summary of the part that the model takes.
-// The document has a summary all the same.
+// The document still gets a summary.
 func TestRefusedSectionAffectsOnlyItself(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

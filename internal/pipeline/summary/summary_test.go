@@ -182,7 +182,7 @@ func TestModelErrorFailsTheRun(t *testing.T) {
 		t.Errorf("got error %v, want %v", err, m.fail)
 	}
 	if len(m.finished) != 0 {
-		t.Error("the summary was finished all the same")
+		t.Error("the summary was finished anyway")
 	}
 }
 

@@ -12,10 +12,10 @@ import (
 // tenant has more tasks in the queue only with hundreds of workers; the next sweep takes the rest.
 const redispatchLimit = 5000
 
-// redispatchAll is the quiet time with which all dispatched tasks are overdue. It is negative to
-// include tasks that wait for their next attempt, at most as long as a task ever waits: the queue
-// held their delayed delivery too. A worker that gets such a task too early has it delivered again
-// when it is due.
+// redispatchAll is the quiet time with which all dispatched tasks are overdue. It is negative, and
+// longer than any task waits, to include tasks that wait for their next attempt: the queue has lost
+// their delayed delivery too. If a worker gets such a task too early, the task is delivered again when
+// it is due.
 const redispatchAll = -2 * time.Minute
 
 // refillQueue puts into the queue what it should hold: first abandoned tasks and tasks that were

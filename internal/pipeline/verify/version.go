@@ -84,7 +84,7 @@ func (v *Verifier) compareOriginal(ctx context.Context, version verification.Ret
 		return source.ETag(), nil, nil
 	}
 	kind := verification.FindingPassagesDamaged
-	if errors.Is(wrong, errVectorLength) {
+	if errors.Is(wrong, errDimensions) {
 		kind = verification.FindingVectorsDamaged
 	}
 	return source.ETag(), newFinding(ctx, version, kind, wrong.Error(),
@@ -122,7 +122,7 @@ func newFinding(ctx context.Context, version verification.RetainedVersion, kind 
 	}
 }
 
-var errVectorLength = errors.New("vectors do not have the dimensions of their space")
+var errDimensions = errors.New("vectors do not have the dimensions of their space")
 
 // comparePassages compares the passages of a published version with its original, and the
 // dimensions of their vectors with those of the space. wrong describes the first damage.
@@ -141,7 +141,7 @@ func (v *Verifier) comparePassages(ctx context.Context, version verification.Ret
 			case p.Dimensions < 0:
 				return fmt.Errorf("the text and the vector of passage %d are missing", p.Ordinal), nil
 			case p.Dimensions != version.Space.Model.Dimensions:
-				return fmt.Errorf("%w: the vector of passage %d has %d dimensions, want %d", errVectorLength, p.Ordinal, p.Dimensions, version.Space.Model.Dimensions), nil
+				return fmt.Errorf("%w: the vector of passage %d has %d dimensions, want %d", errDimensions, p.Ordinal, p.Dimensions, version.Space.Model.Dimensions), nil
 			}
 			wrong, err := tiling.CheckPassage(p.Ordinal, p.Start, p.End, p.Content)
 			if wrong != nil || err != nil {

@@ -33,7 +33,7 @@ func (r *Runner) runAttempt(ctx context.Context, work task.Work) error {
 	draining, cancel := withGrace(ctx, r.DrainTimeout/2)
 	defer cancel()
 	leased, end := context.WithCancelCause(ctx)
-	keeper := goroutine.Start(func() error {
+	renewal := goroutine.Start(func() error {
 		defer end(nil) // the step must not go on when nothing renews the lease
 		r.keepLease(leased, work, end)
 		return nil
@@ -48,7 +48,7 @@ func (r *Runner) runAttempt(ctx context.Context, work task.Work) error {
 	}
 	lost := context.Cause(leased)
 	end(nil)
-	if failed := <-keeper; failed != nil {
+	if failed := <-renewal; failed != nil {
 		return failed
 	}
 	if err != nil && fault.Is(lost, fault.LeaseLost) {

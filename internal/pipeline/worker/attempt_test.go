@@ -212,8 +212,8 @@ func TestStoppingProcessReturnsItsTask(t *testing.T) {
 	}
 }
 
-// The task of a step that does not return is returned to the queue all the same, so that another
-// worker can run it.
+// If a step does not return, its task is still returned to the queue, so that another worker can run
+// it.
 func TestStoppingProcessAbandonsAStepThatDoesNotReturn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
