@@ -54,6 +54,8 @@ var importRules = map[string][]string{
 
 	// Backends import the base packages, their own SDK, and the migrations that they run.
 	"internal/backend/":              append([]string{"internal/telemetry"}, basePackages...),
+	"internal/backend/progress":      append([]string{"internal/backend/redisguard", "internal/telemetry"}, basePackages...),
+	"internal/backend/queue":         append([]string{"internal/backend/redisguard", "internal/telemetry"}, basePackages...),
 	"internal/backend/llm":           append([]string{"internal/telemetry", "internal/writeback"}, basePackages...),
 	"internal/backend/postgres":      append([]string{"internal/lifecycle", "internal/telemetry", "migrations"}, basePackages...),
 	"internal/backend/sqlite":        append([]string{"internal/lifecycle", "internal/telemetry", "migrations"}, basePackages...),
@@ -100,7 +102,7 @@ var sdkOwners = map[string][]string{
 	"github.com/Shopify/toxiproxy/":        {"internal/test/", "test/"},
 	"github.com/rs/zerolog":                {"internal/test/", "test/"},
 	"github.com/google/go-cmp/":            {"internal/backend/storetest", "internal/backend/blob/blobtest", "internal/test/", "test/"},
-	"github.com/failsafe-go/failsafe-go":   {"internal/backend/", "pkg/client"},
+	"github.com/failsafe-go/failsafe-go":   {"internal/backend/blob", "internal/backend/llm", "internal/backend/redisguard", "pkg/client"},
 	"golang.org/x/sync/errgroup":           {"internal/goroutine", "internal/upload", "internal/test/", "test/"},
 }
 

@@ -35,7 +35,7 @@ var retryHeldModelScript = redis.NewScript(`
 // reached, those of this process together with an error.
 func (p *RateLimiter) Holds(ctx context.Context) ([]Hold, error) {
 	holds := p.local.holds()
-	err := p.store.withBreaker(ctx, func(ctx context.Context) error {
+	err := p.store.guard.Do(ctx, "list held models", func(ctx context.Context) error {
 		shared, err := p.readHolds(ctx)
 		if err == nil {
 			holds = shared
@@ -93,7 +93,7 @@ func (p *RateLimiter) readHolds(ctx context.Context) ([]Hold, error) {
 // other requests follow if it answers. It reports whether the model was held.
 func (p *RateLimiter) RetryHeldModel(ctx context.Context, name string) (held bool, err error) {
 	p.local.retryHeldModel(name)
-	err = p.store.withBreaker(ctx, func(ctx context.Context) (err error) {
+	err = p.store.guard.Do(ctx, "retry a held model", func(ctx context.Context) (err error) {
 		held, err = retryHeldModelScript.Run(ctx, p.store.redis, modelKeys(name)).Bool()
 		return err
 	})

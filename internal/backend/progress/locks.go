@@ -37,12 +37,12 @@ var releaseLocksScript = redis.NewScript(`
 // all names.
 func (l *Store) AcquireLocks(ctx context.Context, names []string) []string {
 	var held []bool
-	err := l.withBreaker(ctx, func(ctx context.Context) (err error) {
+	err := l.guard.Do(ctx, "acquire locks", func(ctx context.Context) (err error) {
 		held, err = acquireLocksScript.Run(ctx, l.redis, lockKeys(names), l.processID, lockTTL.Milliseconds()).BoolSlice()
 		return err
 	})
 	if err != nil {
-		return names // the breaker has logged it
+		return names // the guard has logged it
 	}
 	var acquired []string
 	for i, name := range names {
@@ -55,7 +55,7 @@ func (l *Store) AcquireLocks(ctx context.Context, names []string) []string {
 
 // ReleaseLocks releases locks. If Redis cannot be reached, they expire.
 func (l *Store) ReleaseLocks(ctx context.Context, names []string) {
-	_ = l.withBreaker(ctx, func(ctx context.Context) error {
+	_ = l.guard.Do(ctx, "release locks", func(ctx context.Context) error {
 		return releaseLocksScript.Run(ctx, l.redis, lockKeys(names), l.processID).Err()
 	})
 }

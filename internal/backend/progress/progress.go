@@ -34,7 +34,7 @@ func (l *Store) Progress(ctx context.Context, job uuid.UUID) (Snapshot, error) {
 		return Snapshot{}, fmt.Errorf("progress of job %s: %w", job, err)
 	}
 	var fields map[string]string
-	err = l.withBreaker(ctx, func(ctx context.Context) (err error) {
+	err = l.guard.Do(ctx, "read progress", func(ctx context.Context) (err error) {
 		fields, err = l.redis.HGetAll(ctx, jobKey(job)).Result()
 		return err
 	})

@@ -121,7 +121,7 @@ var holdScript = redis.NewScript(`
 // sender must call Hold or EndHold; if it does not, another request may try after ten seconds.
 func (p *RateLimiter) Reserve(ctx context.Context, name string, tokens int, urgent bool, acceptedWait time.Duration) (wait time.Duration, try int, held *fault.Error) {
 	var answer []any
-	err := p.store.withBreaker(ctx, func(ctx context.Context) (err error) {
+	err := p.store.guard.Do(ctx, "reserve a request", func(ctx context.Context) (err error) {
 		answer, err = reserveScript.Run(ctx, p.store.redis, modelKeys(name), tokens, urgent, acceptedWait.Microseconds(),
 			float64(time.Minute.Microseconds())/limitShare, limitBurst.Microseconds(), tryLease.Microseconds(), tryPollInterval.Microseconds(), maxWait.Microseconds()).Slice()
 		return err
@@ -142,7 +142,7 @@ func (p *RateLimiter) SetLimits(ctx context.Context, name string, requests, toke
 	if !p.local.setLimits(name, requests, tokens) {
 		return
 	}
-	_ = p.store.withBreaker(ctx, func(ctx context.Context) error {
+	_ = p.store.guard.Do(ctx, "set limits", func(ctx context.Context) error {
 		return setLimitsScript.Run(ctx, p.store.redis, modelKeys(name), requests, tokens, limitsTTL.Milliseconds()).Err()
 	})
 }
@@ -152,7 +152,7 @@ func (p *RateLimiter) SetLimits(ctx context.Context, name string, requests, toke
 // the model was not held before.
 func (p *RateLimiter) Hold(ctx context.Context, name string, reason *fault.Error) (began bool) {
 	reason = reason.WithRetryAfter(min(reason.RetryAfter, maxWait))
-	err := p.store.withBreaker(ctx, func(ctx context.Context) (err error) {
+	err := p.store.guard.Do(ctx, "hold a model", func(ctx context.Context) (err error) {
 		if began, err = holdScript.Run(ctx, p.store.redis, modelKeys(name), reason.RetryAfter.Microseconds(), string(reason.Kind), reason.Detail,
 			(reason.RetryAfter + limitsTTL).Milliseconds()).Bool(); err != nil {
 			return err
@@ -167,7 +167,7 @@ func (p *RateLimiter) Hold(ctx context.Context, name string, reason *fault.Error
 
 // EndHold lets requests to the model resume. It reports whether the model was held.
 func (p *RateLimiter) EndHold(ctx context.Context, name string) (ended bool) {
-	err := p.store.withBreaker(ctx, func(ctx context.Context) error {
+	err := p.store.guard.Do(ctx, "end a hold", func(ctx context.Context) error {
 		n, err := p.store.redis.HDel(ctx, modelKeys(name)[0], "until", "trying", "tries", "kind", "why").Result()
 		ended = n > 0
 		return err

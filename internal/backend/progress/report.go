@@ -80,8 +80,8 @@ func (l *Store) writeLoop(job uuid.UUID, u *pendingWrite) {
 		}
 		l.mu.Unlock()
 
-		// The breaker logs a failure. The only loss is that watchers see the progress later.
-		_ = l.withBreaker(context.Background(), func(ctx context.Context) error {
+		// The guard logs a failure. The only loss is that watchers see the progress later.
+		_ = l.guard.Do(context.Background(), "write progress", func(ctx context.Context) error {
 			return l.writeAndPublish(ctx, jobKey(job), tenant, reports)
 		})
 

@@ -19,21 +19,20 @@ import (
 	"sync"
 	"time"
 
-	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
-	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/backend/redisguard"
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
 	"github.com/seed-7a112592/gristmill/internal/required"
 )
 
 const (
 	callTimeout = 500 * time.Millisecond
-	// skipAfterFailure is how long calls are skipped after a failed call.
-	skipAfterFailure = time.Second
+	// retryAfter is the wait that callers are asked for when Redis cannot be reached.
+	retryAfter = time.Second
 	// writeInterval is the time between two writes about one job.
 	writeInterval = 250 * time.Millisecond
 	// progressTTL is how long a job's progress is kept after its last write.
@@ -49,7 +48,7 @@ type Config struct {
 // Store is the state of running jobs in Redis. It is safe for concurrent use.
 type Store struct {
 	redis     *redis.Client
-	breaker   circuitbreaker.CircuitBreaker[any]
+	guard     *redisguard.Guard
 	timeout   time.Duration // of each call
 	log       *slog.Logger
 	processID string // identifies this process among those that share Redis
@@ -75,16 +74,26 @@ func newStore(cfg Config, timeout time.Duration) (*Store, error) {
 	}
 	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = timeout, timeout, timeout
 	opt.ContextTimeoutEnabled = true
-	opt.MaxRetries, opt.DialerRetries = -1, 1 // the breaker decides when to try again
+	opt.MaxRetries, opt.DialerRetries = -1, 1 // the guard decides when to try again
 	opt.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	// go-redis has one logger for the whole process. It writes to standard error, in a format of
 	// its own, for each connection that asynq or this package fails to open. Both report failures
 	// themselves.
 	logging.Disable()
 
+	guard, err := redisguard.New(redisguard.Config{Subject: "redis", Timeout: timeout, RetryAfter: retryAfter, OnChange: func(reachable bool) {
+		if reachable {
+			cfg.Log.Info("redis can be reached again")
+		} else {
+			cfg.Log.Warn("redis cannot be reached; job progress is shown late, and each process limits its provider requests by itself")
+		}
+	}})
+	if err != nil {
+		return nil, err
+	}
 	l := &Store{
 		redis:     redis.NewClient(opt),
-		breaker:   newBreaker(cfg.Log),
+		guard:     guard,
 		timeout:   timeout,
 		log:       cfg.Log,
 		processID: uuid.NewString(),
@@ -94,22 +103,6 @@ func newStore(cfg Config, timeout time.Duration) (*Store, error) {
 	}
 	l.hub.startPubSub = l.startPubSub
 	return l, nil
-}
-
-// newBreaker returns the breaker of all calls. It logs one outage once.
-func newBreaker(log *slog.Logger) circuitbreaker.CircuitBreaker[any] {
-	return circuitbreaker.NewBuilder[any]().
-		WithFailureThreshold(1).
-		WithDelay(skipAfterFailure).
-		OnStateChanged(func(e circuitbreaker.StateChangedEvent) {
-			switch {
-			case e.OldState == circuitbreaker.ClosedState:
-				log.WarnContext(e.Context(), "redis cannot be reached; job progress is shown late, and each process limits its provider requests by itself")
-			case e.NewState == circuitbreaker.ClosedState:
-				log.InfoContext(e.Context(), "redis can be reached again")
-			}
-		}).
-		Build()
 }
 
 // Close writes the pending reports, ends all watches and closes the connections.
@@ -136,28 +129,7 @@ func (l *Store) isClosed() bool {
 
 // Ping reports whether Redis answers.
 func (l *Store) Ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, l.timeout)
-	defer cancel()
-	if err := l.redis.Ping(ctx).Err(); err != nil {
-		return fault.Wrap(fault.Unavailable, err, "redis cannot be reached").WithRetryAfter(skipAfterFailure)
-	}
-	return nil
-}
-
-// withBreaker makes a call to Redis, bounded in time, unless a call has just failed.
-func (l *Store) withBreaker(ctx context.Context, do func(ctx context.Context) error) error {
-	if !l.breaker.TryAcquirePermit() {
-		return fault.New(fault.Unavailable, "redis could not be reached a moment ago").WithRetryAfter(skipAfterFailure)
-	}
-	bounded, cancel := context.WithTimeout(ctx, l.timeout)
-	defer cancel()
-	err := do(bounded)
-	if err == nil || ctx.Err() != nil { // a caller that leaves says nothing about Redis
-		l.breaker.RecordSuccess()
-		return err
-	}
-	l.breaker.RecordFailure()
-	return fault.Wrap(fault.Unavailable, err, "redis cannot be reached").WithRetryAfter(skipAfterFailure)
+	return l.guard.Try(ctx, l.timeout, "ping", func(ctx context.Context) error { return l.redis.Ping(ctx).Err() })
 }
 
 // jobKey returns the name of a job's hash and channel.

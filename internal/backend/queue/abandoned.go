@@ -9,7 +9,6 @@ import (
 
 	"github.com/hibiken/asynq"
 
-	"github.com/seed-7a112592/gristmill/internal/goroutine"
 	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
@@ -40,9 +39,7 @@ type activeEntries struct {
 // does not count as unreachable.
 func (c *Client) RequeueAbandoned(ctx context.Context) (requeued int, err error) {
 	var n int
-	limited, cancel := context.WithTimeout(ctx, abandonedTimeout)
-	defer cancel()
-	done := goroutine.Start(func() error {
+	err = c.try(ctx, abandonedTimeout, "list abandoned tasks", func() error {
 		entries, err := c.listActive()
 		if err != nil {
 			return err
@@ -76,12 +73,10 @@ func (c *Client) RequeueAbandoned(ctx context.Context) (requeued int, err error)
 		}
 		return nil
 	})
-	select {
-	case err := <-done:
-		return n, wrapUnavailable(ctx, err, "list abandoned tasks")
-	case <-limited.Done():
-		return 0, wrapUnavailable(ctx, limited.Err(), "list abandoned tasks")
+	if err != nil {
+		return 0, err // the call may still run, and count
 	}
+	return n, nil
 }
 
 // listActive returns the entries that workers have taken.

@@ -40,7 +40,7 @@ type capacityCount struct {
 func (c *Client) Capacity(ctx context.Context, kind task.Kind) (int, error) {
 	// A capacity of 0 is not cached, so that the first worker gets tasks immediately.
 	known, age := c.capacities.get(kind)
-	usable := known > 0 && c.breaker.RemainingDelay() == 0 // no call has just failed
+	usable := known > 0 && !c.guard.IsSkipping()
 	if usable && age < capacityTTL {
 		return known, nil
 	}
@@ -50,8 +50,8 @@ func (c *Client) Capacity(ctx context.Context, kind task.Kind) (int, error) {
 		return count.err
 	}
 	if usable && age < maxCapacityAge {
-		_ = callWithTimeout(ctx, wait) // if Redis is down, the next Enqueue reports it
-	} else if err := c.withBreaker(ctx, "count workers", wait); err != nil {
+		_ = c.try(ctx, callTimeout, "count workers", wait) // if Redis is down, the next Enqueue reports it
+	} else if err := c.do(ctx, "count workers", wait); err != nil {
 		return 0, err
 	}
 	known, _ = c.capacities.get(kind)

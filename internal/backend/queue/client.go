@@ -9,10 +9,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 	"github.com/hibiken/asynq"
 
-	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/backend/redisguard"
 	"github.com/seed-7a112592/gristmill/internal/task"
 )
 
@@ -26,7 +25,7 @@ type Client struct {
 	redis         sharedRedis
 	asynq         atomic.Pointer[asynq.Client]
 	inspector     *asynq.Inspector
-	breaker       circuitbreaker.CircuitBreaker[any]
+	guard         *redisguard.Guard
 	capacities    capacityCache
 	activeEntries activeEntries
 
@@ -45,12 +44,16 @@ func NewClient(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	guard, err := redisguard.New(redisguard.Config{Subject: "the queue", Timeout: callTimeout, RetryAfter: retryAfter})
+	if err != nil {
+		return nil, err
+	}
 	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = dialTimeout, callTimeout, callTimeout
 	shared := sharedRedis{opt.MakeRedisClient()}
 	c := &Client{
 		redis:     shared,
 		inspector: asynq.NewInspector(shared),
-		breaker:   circuitbreaker.NewBuilder[any]().WithFailureThreshold(1).WithDelay(skipAfterFailure).Build(),
+		guard:     guard,
 
 		abandonedAfter: abandonedAfter,
 	}
@@ -65,7 +68,7 @@ func (c *Client) Close() error {
 
 // Ping reports whether Redis answers.
 func (c *Client) Ping(ctx context.Context) error {
-	return wrapUnavailable(ctx, callWithTimeout(ctx, c.asynq.Load().Ping), "ping redis")
+	return c.try(ctx, callTimeout, "ping redis", c.asynq.Load().Ping)
 }
 
 // noTimeout is the time limit of a task. asynq cannot be told to set no limit: without a value it
@@ -82,7 +85,7 @@ func (c *Client) Enqueue(ctx context.Context, dispatches ...task.Dispatch) error
 		if err != nil {
 			return fmt.Errorf("enqueue %s: %w", dispatch, err)
 		}
-		if err := c.withBreaker(ctx, "enqueue "+dispatch.String(), func() error {
+		if err := c.do(ctx, "enqueue "+dispatch.String(), func() error {
 			_, err := c.asynq.Load().EnqueueContext(ctx, task, entryOptions(dispatch.String(), string(dispatch.Kind))...)
 			if errors.Is(err, asynq.ErrTaskIDConflict) {
 				return nil
@@ -116,7 +119,7 @@ const (
 // never filled.
 func (c *Client) DataLost(ctx context.Context) (bool, error) {
 	var lost bool
-	if err := c.withBreaker(ctx, "look for the queue's marker", func() error {
+	if err := c.do(ctx, "look for the queue's marker", func() error {
 		_, err := c.inspector.GetTaskInfo(markerQueue, markerID)
 		if errors.Is(err, asynq.ErrQueueNotFound) || errors.Is(err, asynq.ErrTaskNotFound) {
 			lost = true
@@ -134,7 +137,7 @@ func (c *Client) DataLost(ctx context.Context) (bool, error) {
 
 // MarkFilled records that the queue holds all tasks that are due.
 func (c *Client) MarkFilled(ctx context.Context) error {
-	return c.withBreaker(ctx, "set the queue's marker", func() error {
+	return c.do(ctx, "set the queue's marker", func() error {
 		_, err := c.asynq.Load().EnqueueContext(ctx, asynq.NewTask(markerQueue, nil),
 			asynq.TaskID(markerID), asynq.Queue(markerQueue), asynq.ProcessIn(noTimeout))
 		if errors.Is(err, asynq.ErrTaskIDConflict) {
@@ -157,7 +160,7 @@ type Depth struct {
 // Depths returns the depth of every kind's queue.
 func (c *Client) Depths(ctx context.Context) (map[task.Kind]Depth, error) {
 	depths := map[task.Kind]Depth{}
-	if err := c.withBreaker(ctx, "inspect queues", func() error {
+	if err := c.do(ctx, "inspect queues", func() error {
 		announced, err := c.inspector.Queues()
 		if err != nil {
 			return err
@@ -183,17 +186,12 @@ func (c *Client) Depths(ctx context.Context) (map[task.Kind]Depth, error) {
 	return depths, nil
 }
 
-// withBreaker makes a call to Redis, bounded in time, unless a call has just failed. So a Redis
-// that hangs delays one caller a second, not all callers.
-func (c *Client) withBreaker(ctx context.Context, operation string, do func() error) error {
-	if !c.breaker.TryAcquirePermit() {
-		return fault.New(fault.Unavailable, "the queue could not be reached a moment ago").WithRetryAfter(skipAfterFailure)
-	}
-	err := callWithTimeout(ctx, do)
-	if err == nil || ctx.Err() != nil { // a caller that leaves says nothing about Redis
-		c.breaker.RecordSuccess()
-	} else {
-		c.breaker.RecordFailure()
-	}
-	return wrapUnavailable(ctx, err, operation)
+// do makes a call for which asynq takes no context, unless a call has just failed.
+func (c *Client) do(ctx context.Context, operation string, call func() error) error {
+	return c.guard.Do(ctx, operation, func(ctx context.Context) error { return redisguard.Abandon(ctx, call) })
+}
+
+// try is do for a call that is made in any case.
+func (c *Client) try(ctx context.Context, timeout time.Duration, operation string, call func() error) error {
+	return c.guard.Try(ctx, timeout, operation, func(ctx context.Context) error { return redisguard.Abandon(ctx, call) })
 }

@@ -5,7 +5,6 @@
 package queue
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -13,8 +12,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/hibiken/asynq"
 
-	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/internal/goroutine"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 )
@@ -24,8 +21,6 @@ const (
 	// callTimeout bounds the wait of a caller. asynq by itself dials up to twenty times before it
 	// gives up.
 	callTimeout = time.Second
-	// skipAfterFailure is how long calls are skipped after a failed call.
-	skipAfterFailure = time.Second
 	// retryAfter is the wait that callers are asked for when Redis cannot be reached.
 	retryAfter = 5 * time.Second
 )
@@ -63,31 +58,4 @@ func decodeTask(row *asynq.Task) (task.Ref, error) {
 		return ref, fmt.Errorf("task has no document or no version")
 	}
 	return ref, tenant.Validate(ref.Tenant)
-}
-
-// callWithTimeout runs a call for which asynq takes no context. A call that is abandoned ends by
-// its own timeouts.
-func callWithTimeout(ctx context.Context, call func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	done := goroutine.Start(call)
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// wrapUnavailable turns an error of Redis into fault.Unavailable, unless the caller's context has
-// ended.
-func wrapUnavailable(ctx context.Context, err error, operation string) error {
-	if err == nil {
-		return nil
-	}
-	err = fmt.Errorf("%s: %w", operation, err)
-	if ctx.Err() != nil {
-		return err
-	}
-	return fault.Wrap(fault.Unavailable, err, "the queue cannot be reached").WithRetryAfter(retryAfter)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hibiken/asynq"
 
+	"github.com/seed-7a112592/gristmill/internal/backend/redisguard"
 	"github.com/seed-7a112592/gristmill/internal/goroutine"
 	"github.com/seed-7a112592/gristmill/internal/required"
 	"github.com/seed-7a112592/gristmill/internal/task"
@@ -152,8 +153,9 @@ func (l *entryRestorer) restoreIfLost(entry context.Context, task *asynq.Task, d
 	if !ok {
 		return
 	}
-	ctx := context.WithoutCancel(entry)
-	err := callWithTimeout(ctx, func() error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(entry), callTimeout)
+	defer cancel()
+	err := redisguard.Abandon(ctx, func() error {
 		_, err := l.inspector.GetTaskInfo(l.queue, id)
 		if !errors.Is(err, asynq.ErrQueueNotFound) && !errors.Is(err, asynq.ErrTaskNotFound) {
 			return err
