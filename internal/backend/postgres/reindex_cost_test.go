@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
 	"github.com/seed-7a112592/gristmill/internal/task"
+	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -74,5 +75,36 @@ func TestReindexReadsEachDocumentAFewTimes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The cost of counting a reindex's jobs does not grow with those that it has counted.
+func TestReindexCountsEachJobOnce(t *testing.T) {
+	t.Parallel()
+	d := newCrowdedDatabase(t, 6000)
+	s, ctx := d.open(t), tenant.With(t.Context(), tenant.Default)
+	r, err := s.BeginReindex(ctx, document.ReindexRequest{Collection: "c", Force: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	work, err := s.Claim(ctx, task.Ref{DocumentID: r.ID, Version: 1, Kind: task.KindReindex}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const uncounted = 3
+	execute(t, d.owner, `UPDATE jobs SET reindex = $1, counted_by_reindex = true`, r.ID)
+	execute(t, d.owner, `UPDATE jobs SET counted_by_reindex = false WHERE id IN (SELECT id FROM jobs LIMIT $1)`, uncounted)
+	execute(t, d.owner, `INSERT INTO tasks (tenant, job, kind, document, version, state) SELECT tenant, id, 'knowledge', document, version, 'succeeded' FROM jobs`)
+	execute(t, d.owner, `UPDATE reindexes SET last_document = 'ffffffff-ffff-ffff-ffff-ffffffffffff'`) // none is left
+	execute(t, d.owner, `VACUUM ANALYZE`)
+	if rows := rowsReadBy(t, d, "jobs", func(ctx context.Context, s *postgres.Store) {
+		if got, err := s.RequeueDocuments(ctx, work, 1); err != nil || !got.Ended {
+			t.Errorf("got %+v, %v; want an end", got, err)
+		}
+	}); rows > 10*uncounted {
+		t.Errorf("%d rows of jobs are read, of which %d are to be counted", rows, uncounted)
+	}
+	if r, err = d.open(t).Reindex(ctx, r.ID); err != nil || r.State != document.JobSucceeded || r.Progress.DocumentsDone != uncounted {
+		t.Errorf("got %+v, %v; want %d documents done", r, err, uncounted)
 	}
 }

@@ -99,12 +99,11 @@ func (r reindex) secondsSinceCounted() float64 {
 
 // scope returns the documents that a reindex without a change looks at.
 func (r reindex) scope() reindexScope {
-	return reindexScope{collection: r.state.Collection.ID, space: r.state.Collection.Active, keyPrefix: r.KeyPrefix, documents: r.DocumentIDs}
+	return reindexScope{collection: r.state.Collection.ID, space: r.state.Collection.Active, keyPrefix: r.KeyPrefix, documents: r.DocumentIDs, reindex: r.ID}
 }
 
-// countEndedJobs adds to the progress what has ended of the reindex's jobs since it
-// was last asked, and returns how many have not. What is counted is the
-// reindex's no longer.
+// countEndedJobs adds to the progress the jobs of the reindex that have ended since it
+// last counted, and returns how many have not ended.
 func countEndedJobs(ctx context.Context, tx pgx.Tx, r *lifecycle.Reindex) (unended int, err error) {
 	p := &r.Progress
 	var ended, bytes, passages, embedded, reused int64
@@ -112,8 +111,8 @@ func countEndedJobs(ctx context.Context, tx pgx.Tx, r *lifecycle.Reindex) (unend
 	var batch pgx.Batch
 	batch.Queue(`
 		WITH ended AS (
-			UPDATE jobs SET reindex = NULL
-			WHERE reindex = $1 AND state NOT IN `+lifecycle.UnendedStates+`
+			UPDATE jobs SET counted_by_reindex = true
+			WHERE reindex = $1 AND NOT counted_by_reindex AND state NOT IN `+lifecycle.UnendedStates+`
 			RETURNING id, state, size
 		)
 		SELECT count(*), count(*) FILTER (WHERE e.state = 'failed'), coalesce(sum(e.size), 0)::bigint,
@@ -124,7 +123,7 @@ func countEndedJobs(ctx context.Context, tx pgx.Tx, r *lifecycle.Reindex) (unend
 		JOIN tasks t ON t.job = e.id AND t.kind = 'knowledge'`, r.ID).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&ended, &failed, &bytes, &passages, &embedded, &reused)
 	})
-	batch.Queue(`SELECT count(*) FROM jobs WHERE reindex = $1`, r.ID).QueryRow(func(row pgx.Row) error {
+	batch.Queue(`SELECT count(*) FROM jobs WHERE reindex = $1 AND NOT counted_by_reindex`, r.ID).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&unended)
 	})
 	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
@@ -143,9 +142,10 @@ func countEndedJobs(ctx context.Context, tx pgx.Tx, r *lifecycle.Reindex) (unend
 // redoCount is how much a reindex has to do.
 type redoCount struct{ documents, bytes int64 }
 
-// countToRedo counts how much there is to do for a reindex that has not begun,
-// so far as can be said without looking through every document's places. It goes
-// through the documents some at a time and without a lock.
+// countToRedo counts the documents for which a reindex that has not begun will make jobs:
+// lifecycle.Reindex.ShouldRequeue, for statements. It does not look at the manifest
+// entries of every document, and so misses those that have lost some. It goes through
+// the documents some at a time and without a lock.
 func (s *Store) countToRedo(ctx context.Context, work task.Work) (found redoCount, err error) {
 	var r reindex
 	if err := s.inTenant(ctx, func(tx pgx.Tx) (err error) {
@@ -163,12 +163,13 @@ func (s *Store) countToRedo(ctx context.Context, work task.Work) (found redoCoun
 			SELECT count(*), coalesce(sum((SELECT v.size FROM versions v WHERE v.document = d.id AND v.version = d.newest_version)), 0)::bigint
 			FROM documents d
 			WHERE `+in.condition()+` AND d.id > $6 AND d.id <= $7
-			  AND ($5 OR d.published_version IS DISTINCT FROM d.newest_version
-			       OR NOT EXISTS (SELECT FROM space_versions p
-			                      WHERE p.document = d.id AND p.version = d.published_version AND p.space = $2 AND p.left_out IS NULL
-			                      OFFSET 0))
-			  AND NOT `+hasActiveJob,
-			in.collection, in.space, in.keyPrefix, in.documents, r.Force, ids.after, ids.until).Scan(&part.documents, &part.bytes)
+			  AND NOT `+hasActiveJob+`
+			  AND coalesce(`+requeuedJobState+` <> 'succeeded',
+			               $5 OR d.published_version IS DISTINCT FROM d.newest_version
+			               OR NOT EXISTS (SELECT FROM space_versions p
+			                              WHERE p.document = d.id AND p.version = d.published_version AND p.space = $2 AND p.left_out IS NULL
+			                              OFFSET 0))`,
+			in.collection, in.space, in.keyPrefix, in.documents, r.Force, ids.after, ids.until, in.reindex).Scan(&part.documents, &part.bytes)
 		return func() { found.documents, found.bytes = found.documents+part.documents, found.bytes+part.bytes }, err
 	})
 	return found, err

@@ -24,6 +24,7 @@ type reindexScope struct {
 	space      int64
 	keyPrefix  string
 	documents  []uuid.UUID
+	reindex    uuid.UUID // whose jobs RequeuedJob is about
 }
 
 // condition is that for a document d to be in the scope: a collection $1, a key
@@ -50,6 +51,13 @@ const hasActiveJob = `EXISTS (
 	SELECT FROM jobs j
 	WHERE j.document = d.id AND j.version = d.newest_version AND j.state IN ` + lifecycle.UnendedStates + `
 	  AND NOT EXISTS (SELECT FROM tasks t WHERE t.job = j.id AND t.kind = 'knowledge' AND t.state = 'failed')
+	OFFSET 0)`
+
+// requeuedJobState is the state of the job that the reindex $8 made for the newest version
+// of a document d, or NULL.
+const requeuedJobState = `(
+	SELECT j.state FROM jobs j
+	WHERE j.document = d.id AND j.version = d.newest_version AND j.reindex = $8
 	OFFSET 0)`
 
 // readDocumentStates returns the next documents after one, in order of id, as many as may be
@@ -83,15 +91,16 @@ func readDocumentStates(ctx context.Context, tx pgx.Tx, in reindexScope, after u
 		       d.passages IS NOT NULL AND d.passages = coalesce(there.places, 0) AND d.passages = coalesce(there.passages, 0),
 		       `+hasActiveJob+`,
 		       EXISTS (SELECT FROM space_versions p
-		               WHERE p.document = d.id AND p.version = d.published_version AND p.space = $2 AND p.left_out IS NOT NULL)
+		               WHERE p.document = d.id AND p.version = d.published_version AND p.space = $2 AND p.left_out IS NOT NULL),
+		       coalesce(`+requeuedJobState+`, '')
 		FROM page d
 		LEFT JOIN there ON there.id = d.id
 		ORDER BY d.id`,
-		in.collection, in.space, in.keyPrefix, in.documents, after, statePageDocuments, statePageEntries)
+		in.collection, in.space, in.keyPrefix, in.documents, after, statePageDocuments, statePageEntries, in.reindex)
 }
 
 func scanDocumentState(row pgx.CollectableRow) (d lifecycle.RequeueCandidate, err error) {
-	err = row.Scan(&d.DocumentID, &d.Newest, &d.Published, &d.HasSpaceVersion, &d.Complete, &d.HasActiveJob, &d.LeftOut)
+	err = row.Scan(&d.DocumentID, &d.Newest, &d.Published, &d.HasSpaceVersion, &d.Complete, &d.HasActiveJob, &d.LeftOut, &d.RequeuedJob)
 	return d, err
 }
 

@@ -64,20 +64,21 @@ func (s *Store) DocumentsToRedo(ctx context.Context, request document.ReindexReq
 
 // documentsToRedo returns the documents that a reindex would go through: those
 // that it matches, where it changes nothing, and otherwise all live ones.
-func documentsToRedo(ctx context.Context, tx transaction, c vector.Collection, request document.ReindexRequest) ([]uuid.UUID, error) {
-	statement, args := `
-		SELECT id FROM documents
-		WHERE tenant = ?1 AND collection = ?2 AND deleted_at IS NULL AND published_version IS NOT NULL`, []any{tx.tenant, c.ID}
-	if _, change := rebuild.TargetSpace(request, c.ActiveSpace); change == document.ChangeNothing {
-		var err error
-		if args, err = redoArgs(tx, reindex{collection: c.ID, state: lifecycle.Reindex{Collection: lifecycle.Collection{Active: c.ActiveSpace.ID}}, Reindex: document.Reindex{
-			KeyPrefix: request.KeyPrefix, DocumentIDs: request.DocumentIDs, Force: request.Force}}); err != nil {
-			return nil, err
-		}
-		statement = `SELECT d.id` + fromDocumentsToRedo
+func documentsToRedo(ctx context.Context, tx transaction, c vector.Collection, request document.ReindexRequest) (ids []uuid.UUID, err error) {
+	if _, change := rebuild.TargetSpace(request, c.ActiveSpace); change != document.ChangeNothing {
+		rows, err := tx.QueryContext(ctx, `
+			SELECT id FROM documents
+			WHERE tenant = ?1 AND collection = ?2 AND deleted_at IS NULL AND published_version IS NOT NULL`, tx.tenant, c.ID)
+		return collectRows(rows, err, scanID)
 	}
-	rows, err := tx.QueryContext(ctx, statement, args...)
-	return collectRows(rows, err, scanID)
+	r := reindex{collection: c.ID, Reindex: document.Reindex{KeyPrefix: request.KeyPrefix, DocumentIDs: request.DocumentIDs, Force: request.Force},
+		state: lifecycle.Reindex{Force: request.Force, Collection: lifecycle.Collection{Active: c.ActiveSpace.ID}}}
+	ids = []uuid.UUID{}
+	_, err = forEachToRedo(ctx, tx, r, uuid.Nil, func(d requeueCandidate) (bool, error) {
+		ids = append(ids, d.DocumentID)
+		return true, nil
+	})
+	return ids, err
 }
 
 // estimatePassages counts the passages that live versions have in a space, each

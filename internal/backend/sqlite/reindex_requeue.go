@@ -23,8 +23,9 @@ func (s *Store) RequeueDocuments(ctx context.Context, work task.Work, window int
 		if err := r.state.CheckChange(false); err != nil {
 			return err
 		}
-		if r.state.Checkpoint == uuid.Nil {
-			if err := countToRedo(ctx, tx, &r); err != nil {
+		checkpoint := r.state.Checkpoint
+		if checkpoint == uuid.Nil {
+			if r.Progress.Documents, r.Progress.Bytes, err = countToRedo(ctx, tx, r); err != nil {
 				return err
 			}
 		}
@@ -32,69 +33,99 @@ func (s *Store) RequeueDocuments(ctx context.Context, work task.Work, window int
 		if err != nil {
 			return err
 		}
-		if room := window - jobs.unended; room > 0 && r.state.Checkpoint != uuid.Max {
-			if requeued.Jobs, err = requeueNext(ctx, tx, &r, room); err != nil {
+		if room := window - jobs.unended; room > 0 && checkpoint != uuid.Max {
+			if requeued.Jobs, checkpoint, err = requeueNext(ctx, tx, r, room); err != nil {
 				return err
 			}
 			if jobs, err = countReindexJobs(ctx, tx, r.ID); err != nil {
 				return err
 			}
 		}
-		jobs.addTo(&r.Progress, r.state.Checkpoint == uuid.Max)
+		jobs.addTo(&r.Progress, checkpoint == uuid.Max)
 		if err := addElapsedTime(ctx, tx, &r); err != nil {
 			return err
 		}
-		if requeued.Ended = r.state.Checkpoint == uuid.Max && jobs.unended == 0; requeued.Ended {
+		if requeued.Ended = checkpoint == uuid.Max && jobs.unended == 0; requeued.Ended {
 			r.Progress.LeftOut, r.Progress.LeftOutCount = nil, 0
 			if err := addFailedToLeftOut(ctx, tx, r, &r.Progress); err != nil {
 				return err
 			}
 		}
-		if !requeued.Ended {
-			return saveReindexProgress(ctx, tx, r.ID, r.Progress)
-		}
 		return changeReindex(ctx, tx, r.ID, func(is lifecycle.Reindex) (lifecycle.Reindex, error) {
-			is.Progress, is.FailedJobs = r.Progress, jobs.failed
-			return is.EndRequeue(tx.now.time()), nil
+			if checkpoint != is.Checkpoint {
+				is = is.ResetAttempts()
+			}
+			is.Checkpoint, is.Progress, is.FailedJobs = checkpoint, r.Progress, jobs.failed
+			if requeued.Ended {
+				is = is.EndRequeue(tx.now.time())
+			}
+			return is, nil
 		})
 	})
 	return requeued, err
 }
 
-// fromDocumentsToRedo are the documents d, with their newest version v, that a reindex
-// without a change matches: arguments are those of matchingOf. Of those that it
-// has made jobs for, before it failed and was resumed, these are the ones whose
-// job has not succeeded.
-const fromDocumentsToRedo = `
-	FROM documents d
-	JOIN versions v ON v.tenant = d.tenant AND v.document = d.id AND v.version = d.newest_version
-	JOIN jobs j     ON j.tenant = d.tenant AND j.document = d.id AND j.version = d.newest_version
-	WHERE d.tenant = ?1 AND d.collection = ?2 AND d.deleted_at IS NULL
-	  AND substr(d.key, 1, length(?4)) = ?4
-	  AND (json_array_length(?5) = 0 OR d.id IN (SELECT value FROM json_each(?5)))
-	  AND (j.state IN ('succeeded', 'failed', 'cancelled') OR EXISTS (
-	       SELECT 1 FROM tasks t
-	       WHERE t.tenant = d.tenant AND t.document = d.id AND t.version = d.newest_version AND t.kind = 'knowledge' AND t.state = 'failed'))
-	  AND NOT (j.state = 'succeeded' AND j.reindex IS ?7)
-	  AND (?6 OR d.published_version IS NOT d.newest_version OR j.state <> 'succeeded' AND j.reindex IS ?7 OR NOT EXISTS (
-	       SELECT 1 FROM space_versions pl
-	       WHERE pl.tenant = d.tenant AND pl.document = d.id AND pl.version = d.published_version AND pl.space = ?3
-	         AND pl.left_out IS NULL AND ` + isSpaceVersionWhole + `))
-`
-
-func redoArgs(tx transaction, r reindex) ([]any, error) {
-	documents, err := jsonIDs(r.DocumentIDs)
-	return []any{tx.tenant, r.collection, r.state.Collection.Active, r.KeyPrefix, documents, r.Force, r.ID}, err
+// requeueCandidate is a document that a reindex without a change looks at.
+type requeueCandidate struct {
+	lifecycle.RequeueCandidate
+	bytes int64 // of the original of its newest version
 }
 
-// countToRedo has the progress of a reindex say how much it matches.
-func countToRedo(ctx context.Context, tx transaction, r *reindex) error {
-	args, err := redoArgs(tx, *r)
+// candidatePageDocuments is how many documents are read at a time.
+const candidatePageDocuments = 500
+
+// forEachToRedo calls fn for the documents after one that a reindex without a change
+// redoes, in order of id, until fn returns false. It reports whether it has called fn for
+// all of them. When all documents are redone, none is looked at whether it is complete.
+func forEachToRedo(ctx context.Context, tx transaction, r reindex, after uuid.UUID, fn func(requeueCandidate) (more bool, err error)) (all bool, err error) {
+	documents, err := jsonIDs(r.DocumentIDs)
 	if err != nil {
-		return err
+		return false, err
 	}
-	return tx.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(v.size), 0)`+fromDocumentsToRedo, args...).
-		Scan(&r.Progress.Documents, &r.Progress.Bytes)
+	for {
+		rows, err := tx.QueryContext(ctx, `
+			SELECT d.id, d.newest_version, coalesce(d.published_version, 0), v.size,
+			       pl.space IS NOT NULL, coalesce(NOT ?6 AND `+isSpaceVersionWhole+`, false), pl.left_out IS NOT NULL,
+			       j.state IN `+lifecycle.UnendedStates+` AND NOT EXISTS (
+			       	SELECT 1 FROM tasks t
+			       	WHERE t.tenant = d.tenant AND t.document = d.id AND t.version = d.newest_version AND t.kind = 'knowledge' AND t.state = 'failed'),
+			       iif(j.reindex IS ?7, j.state, '')
+			FROM documents d
+			JOIN versions v ON v.tenant = d.tenant AND v.document = d.id AND v.version = d.newest_version
+			JOIN jobs j     ON j.tenant = d.tenant AND j.document = d.id AND j.version = d.newest_version
+			LEFT JOIN space_versions pl ON pl.tenant = d.tenant AND pl.document = d.id AND pl.version = d.published_version AND pl.space = ?3
+			WHERE d.tenant = ?1 AND d.collection = ?2 AND d.deleted_at IS NULL
+			  AND substr(d.key, 1, length(?4)) = ?4
+			  AND (json_array_length(?5) = 0 OR d.id IN (SELECT value FROM json_each(?5)))
+			  AND d.id > ?8
+			ORDER BY d.id
+			LIMIT ?9`, tx.tenant, r.collection, r.state.Collection.Active, r.KeyPrefix, documents, r.Force, r.ID, after, candidatePageDocuments)
+		page, err := collectRows(rows, err, func(row scanner) (d requeueCandidate, err error) {
+			return d, row.Scan(&d.DocumentID, &d.Newest, &d.Published, &d.bytes, &d.HasSpaceVersion, &d.Complete, &d.LeftOut, &d.HasActiveJob, &d.RequeuedJob)
+		})
+		if err != nil || len(page) == 0 {
+			return len(page) == 0, err
+		}
+		for _, d := range page {
+			after = d.DocumentID
+			if !r.state.ShouldRequeue(d.RequeueCandidate) {
+				continue
+			}
+			if more, err := fn(d); err != nil || !more {
+				return false, err
+			}
+		}
+	}
+}
+
+// countToRedo returns how many documents a reindex redoes, and the bytes of their
+// originals.
+func countToRedo(ctx context.Context, tx transaction, r reindex) (documents, bytes int64, err error) {
+	_, err = forEachToRedo(ctx, tx, r, uuid.Nil, func(d requeueCandidate) (bool, error) {
+		documents, bytes = documents+1, bytes+d.bytes
+		return true, nil
+	})
+	return documents, bytes, err
 }
 
 // addElapsedTime adds to the progress of a reindex the time since it was claimed or
@@ -107,35 +138,19 @@ func addElapsedTime(ctx context.Context, tx transaction, r *reindex) error {
 		UPDATE reindexes SET counted_at = ?3 WHERE tenant = ?1 AND id = ?2`, tx.tenant, r.ID, tx.now)
 }
 
-// requeueNext requeues at most room documents, after those that the reindex was
-// given before, and returns how many.
-func requeueNext(ctx context.Context, tx transaction, r *reindex, room int) (jobs int, err error) {
-	args, err := redoArgs(tx, *r)
-	if err != nil {
-		return 0, err
+// requeueNext requeues the next documents after the reindex's checkpoint, at most room. It
+// returns their number and the next checkpoint, uuid.Max once no document is left.
+func requeueNext(ctx context.Context, tx transaction, r reindex, room int) (jobs int, checkpoint uuid.UUID, err error) {
+	checkpoint = r.state.Checkpoint
+	all, err := forEachToRedo(ctx, tx, r, checkpoint, func(d requeueCandidate) (more bool, err error) {
+		jobs++
+		checkpoint = d.DocumentID
+		return jobs < room, requeueVersion(ctx, tx, d.DocumentID, r.ID)
+	})
+	if all {
+		checkpoint = uuid.Max
 	}
-	rows, err := tx.QueryContext(ctx, `SELECT d.id`+fromDocumentsToRedo+`
-		  AND d.id > ?8
-		ORDER BY d.id
-		LIMIT ?9`, append(args, r.state.Checkpoint, room)...)
-	ids, err := collectRows(rows, err, scanID)
-	if err != nil {
-		return 0, err
-	}
-	before := r.state.Checkpoint
-	for _, id := range ids {
-		if err := requeueVersion(ctx, tx, id, r.ID); err != nil {
-			return 0, err
-		}
-		r.state.Checkpoint = id
-	}
-	if len(ids) < room {
-		r.state.Checkpoint = uuid.Max // no document is left
-	}
-	if r.state.Checkpoint == before {
-		return 0, nil
-	}
-	return len(ids), advanceReindex(ctx, tx, r.ID, r.state.Checkpoint)
+	return jobs, checkpoint, err
 }
 
 // requeueVersion writes a version like the document's newest one, and its job.

@@ -55,6 +55,7 @@ func reindexing(t *testing.T, open func(t *testing.T) Store) {
 		"Left out, and reverted":    revertsToWhatWasLeftOut,
 		"Left out, failed before":   listsWhatFailedBefore,
 		"Left out, summary waiting": redoesWhatFailedBesideAWaitingSummary,
+		"Own job, summary waiting":  redoesItsOwnJobBesideAWaitingSummary,
 		"Switch":                    activatesForReaders,
 		"Switch early":              activatesNoIncompleteSpace,
 		"Switch chunking":           activatesAnotherChunking,

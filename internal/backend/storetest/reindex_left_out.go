@@ -100,6 +100,21 @@ func redoesWhatFailedBesideAWaitingSummary(t *testing.T, ctx context.Context, s 
 	}
 }
 
+// So it is by the reindex that made the job, once that has failed and is resumed.
+func redoesItsOwnJobBesideAWaitingSummary(t *testing.T, ctx context.Context, s Store) {
+	c := ensureCollection(t, ctx, s, "own job failed beside a summary")
+	for _, key := range []string{"a", "b"} {
+		failJob(t, ctx, s, acceptUpload(t, ctx, s, uploadOf(c, key)).Job)
+	}
+	work, jobs := runRequeue(t, ctx, s, document.ReindexRequest{Collection: c.Name})
+	recordOutcome(t, ctx, s, claimTask(t, ctx, s, jobs[0], task.KindKnowledge), task.Outcome{Verdict: task.VerdictFail, Error: "again"})
+	recordOutcome(t, ctx, s, claimTask(t, ctx, s, jobs[0], task.KindSummary), task.Outcome{Verdict: task.VerdictWait, Error: "down", Delay: leaseTime})
+	failJob(t, ctx, s, jobs[1])
+	recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictFail, Error: "broken"})
+	controlReindex(t, ctx, s, s.ResumeReindex, work.JobID)
+	requeue(t, ctx, s, claimReindex(t, ctx, s, work.JobID), 10, rebuild.RequeueResult{Jobs: 2})
+}
+
 func wantState(t *testing.T, ctx context.Context, s Store, when string, of rebuild.MissingVersion, want document.DocumentState) {
 	t.Helper()
 	if got := readDocument(t, ctx, s, of.DocumentID).State; got != want {

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -99,33 +100,45 @@ func resumesRequeueingWhereItStopped(t *testing.T, ctx context.Context, s Store)
 	}
 }
 
-// Resumed once it has failed, it redoes what failed.
+// Resumed once it has failed, it redoes what failed, also if only the summary did; with
+// force it does not redo what succeeded.
 func redoesWhatFailedWhenResumed(t *testing.T, ctx context.Context, s Store) {
-	c := ensureCollection(t, ctx, s, "requeue resume")
-	failJob(t, ctx, s, acceptUpload(t, ctx, s, uploadOf(c, "a")).Job)
-	b := acceptUpload(t, ctx, s, uploadOf(c, "b")).Job
-	failJob(t, ctx, s, b)
-	work, jobs := runRequeue(t, ctx, s, document.ReindexRequest{Collection: c.Name})
-	if len(jobs) != 2 {
-		t.Fatalf("got %d jobs, want 2", len(jobs))
-	}
-	publishJob(t, ctx, s, jobs[0], passageOf("one", 1, 0, 0))
-	finishSummary(t, ctx, s, jobs[0], "summary")
-	failJob(t, ctx, s, jobs[1])
-	requeue(t, ctx, s, work, 10, rebuild.RequeueResult{Ended: true})
+	for _, force := range []bool{false, true} {
+		c := ensureCollection(t, ctx, s, fmt.Sprint("requeue resume, force ", force))
+		for _, key := range []string{"done", "failed", "unsummarised"} {
+			failJob(t, ctx, s, acceptUpload(t, ctx, s, uploadOf(c, key)).Job)
+		}
+		finish := func(job document.Job) {
+			publishJob(t, ctx, s, job, passageOf("one", 1, 0, 0))
+			finishSummary(t, ctx, s, job, "summary")
+		}
+		work, jobs := runRequeue(t, ctx, s, document.ReindexRequest{Collection: c.Name, Force: force})
+		if len(jobs) != 3 {
+			t.Fatalf("got %d jobs, want 3", len(jobs))
+		}
+		finish(jobs[0])
+		failJob(t, ctx, s, jobs[1])
+		publishJob(t, ctx, s, jobs[2], passageOf("one", 1, 0, 0))
+		recordOutcome(t, ctx, s, claimTask(t, ctx, s, jobs[2], task.KindSummary), task.Outcome{Verdict: task.VerdictFail, Error: "no words"})
+		requeue(t, ctx, s, work, 10, rebuild.RequeueResult{Ended: true})
 
-	controlReindex(t, ctx, s, s.ResumeReindex, work.JobID)
-	work = claimReindex(t, ctx, s, work.JobID)
-	requeue(t, ctx, s, work, 10, rebuild.RequeueResult{Jobs: 1})
-	job := newestJobs(t, ctx, s, c.Name, 1)[0]
-	if job.DocumentID != b.DocumentID || job.Version != 3 {
-		t.Errorf("resumed: got job %+v, want one for version 3 of %s", job, b.DocumentID)
-	}
-	publishJob(t, ctx, s, job, passageOf("one", 1, 0, 0))
-	finishSummary(t, ctx, s, job, "summary")
-	requeue(t, ctx, s, work, 10, rebuild.RequeueResult{Ended: true})
-	if got := readReindex(t, ctx, s, work.JobID); got.State != document.JobSucceeded || got.Error != "" {
-		t.Errorf("resumed: got %+v, want it succeeded", got)
+		controlReindex(t, ctx, s, s.ResumeReindex, work.JobID)
+		work = claimReindex(t, ctx, s, work.JobID)
+		requeue(t, ctx, s, work, 10, rebuild.RequeueResult{Jobs: 2})
+		if p := readReindex(t, ctx, s, work.JobID).Progress; p.Documents-p.DocumentsDone != 2 {
+			t.Errorf("resumed: %d of %d documents are done, want 2 left", p.DocumentsDone, p.Documents)
+		}
+		again := newestJobs(t, ctx, s, c.Name, 2)
+		for i, job := range again {
+			if job.DocumentID != jobs[i+1].DocumentID || job.Version != 3 {
+				t.Errorf("resumed: got job %+v, want one for version 3 of %s", job, jobs[i+1].DocumentID)
+			}
+			finish(job)
+		}
+		requeue(t, ctx, s, work, 10, rebuild.RequeueResult{Ended: true})
+		if got := readReindex(t, ctx, s, work.JobID); got.State != document.JobSucceeded || got.Error != "" {
+			t.Errorf("resumed: got %+v, want it succeeded", got)
+		}
 	}
 }
 
