@@ -10,19 +10,18 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 )
 
-// HasKey reports whether the request carries key, which must not be empty.
+// HasKey reports whether the request has the key. key must not be empty.
 func HasKey(r *http.Request, key string) bool {
 	_, err := staticKey(key).tenant(r)
 	return err == nil
 }
 
-// authenticator says whose key this is. The key is empty when the request
-// brings none.
+// authenticator returns the tenant of a key. The key is empty if the request has none.
 type authenticator func(key string) (tenant string, ok bool)
 
-// staticKey knows one key, the default tenant's; an empty one opens the door
-// to everybody. Hashes are compared, so that the time it takes tells neither
-// the key's bytes nor its length.
+// staticKey returns an authenticator with one key, which is the default tenant's. If want is empty,
+// it accepts every request. It compares hashes, so that the duration reveals neither the bytes of the
+// key nor its length.
 func staticKey(want string) authenticator {
 	if want == "" {
 		return func(string) (string, bool) { return tenant.Default, true }
@@ -34,7 +33,7 @@ func staticKey(want string) authenticator {
 	}
 }
 
-// tenant returns whom the request acts for, or fault.Unauthenticated.
+// tenant returns the tenant of the request, or fault.Unauthenticated.
 func (a authenticator) tenant(r *http.Request) (string, error) {
 	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {

@@ -11,35 +11,34 @@ import (
 )
 
 const (
-	// minProgressBytes is how much of a body has to come within the time that it
-	// has. At a minute that is less than the slowest lines do, and more than a
-	// client sends who only wants to hold its place.
+	// minProgressBytes is the number of bytes of a body that must arrive within the body time-out.
+	// With a time-out of a minute, the slowest connections are faster, and a client that only keeps
+	// its connection open is slower.
 	minProgressBytes = 16 << 10
 
-	// lingerTime is how long an upload that was refused may go on before the
+	// lingerTime bounds how long the client of a refused upload may continue to send before the
 	// connection is cut.
 	lingerTime = 2 * time.Second
 
-	// drainedBytes is how much of a refused body net/http reads by itself, for
-	// the sake of the connection.
+	// drainedBytes is the number of bytes of a refused body that net/http reads by itself, to keep
+	// the connection usable.
 	drainedBytes = 256 << 10
 )
 
-// requestBody is a request's body that gives up on clients who stall or trickle, and
-// remembers why it could not be read: whatever a step makes of a broken body,
-// the fault is the client's.
+// requestBody is the body of a request. It fails if the client sends too slowly, and keeps the error
+// of reading: whatever error a step returns for a broken body, the cause is the client.
 type requestBody struct {
 	io.ReadCloser
 	conn            *http.ResponseController
-	timeout         time.Duration // for each progressBytes; the time between reads is ours
-	timeLeft        time.Duration // of it
-	progressRead    int           // bytes since it began
-	remaining       int64         // declared and not yet read; negative when not declared
-	expectsContinue bool          // the client waits to be told to send
-	read            int64
-	ended           bool
-	err             *fault.Error // of reading
-	lingering       bool
+	timeout         time.Duration // for each minProgressBytes, without the time between two reads
+	timeLeft        time.Duration // what is left of timeout
+	progressRead    int           // bytes read since timeLeft was reset
+	remaining       int64         // declared bytes that are not read yet; negative if none are declared
+	expectsContinue bool          // the client waits for 100 Continue before it sends
+	read            int64         // bytes
+	ended           bool          // by its end or an error
+	err             *fault.Error  // of reading
+	lingering       bool          // see prepareLinger
 }
 
 func newRequestBody(r *http.Request, w http.ResponseWriter, timeout time.Duration) *requestBody {
@@ -53,15 +52,14 @@ func newRequestBody(r *http.Request, w http.ResponseWriter, timeout time.Duratio
 		ended:           r.ContentLength == 0,
 	}
 	if !b.ended {
-		// net/http reads the rest of a short body before it writes an answer;
-		// without a deadline, for as long as the client pleases.
+		// net/http reads the rest of a short body before it writes the response. Without a deadline,
+		// the client could delay that without limit.
 		b.setReadDeadline(time.Now().Add(timeout))
 	}
 	return b
 }
 
-// Read implements io.Reader. Errors are fault.RequestTimeout, or
-// fault.BadRequest.
+// Read implements io.Reader. Errors are fault.RequestTimeout or fault.BadRequest.
 func (b *requestBody) Read(p []byte) (int, error) {
 	began := time.Now()
 	b.setReadDeadline(began.Add(b.timeLeft))
@@ -73,18 +71,18 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	b.ended = true
 	switch {
 	case errors.Is(err, io.EOF):
-		return n, err // net/http has lifted the deadline
+		return n, err // net/http has removed the deadline
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		b.err = fault.Wrap(fault.RequestTimeout, err, "the request body is too slow: after %d bytes, %d more came in %s; "+
-			"send at least %d in that time", b.read-int64(b.progressRead), b.progressRead, b.timeout, minProgressBytes)
+		b.err = fault.Wrap(fault.RequestTimeout, err, "the request body is too slow: after %d bytes, %d more arrived in %s; "+
+			"send at least %d bytes in that time", b.read-int64(b.progressRead), b.progressRead, b.timeout, minProgressBytes)
 	default:
-		b.err = fault.Wrap(fault.BadRequest, err, "the request body broke off after %d bytes", b.read)
+		b.err = fault.Wrap(fault.BadRequest, err, "the request body cannot be read after %d bytes", b.read)
 	}
 	return n, b.err
 }
 
-// recordRead counts what has been read, and how long it took. Time that is left over
-// is not saved up.
+// recordRead counts the bytes of a read and its duration. Time that a fast client does not use is not
+// added to the next time-out.
 func (b *requestBody) recordRead(n int, took time.Duration) {
 	b.read += int64(n)
 	if b.remaining > 0 {
@@ -96,13 +94,13 @@ func (b *requestBody) recordRead(n int, took time.Duration) {
 	}
 }
 
-// setReadDeadline sets the connection's. Only tests have a response without one.
+// setReadDeadline sets the read deadline of the connection. It fails only for the responses of tests,
+// which have no deadline.
 func (b *requestBody) setReadDeadline(t time.Time) { _ = b.conn.SetReadDeadline(t) }
 
-// prepareLinger is called before an error is answered to a body that has not
-// been read to its end. A client that is still sending when the connection is
-// closed sees a reset instead of the answer, so it is answered at once, told
-// that the connection ends here, and listened to a little longer.
+// prepareLinger must be called before an error response is written while the body is not read to its
+// end. A client that still sends when the connection is closed sees a reset instead of the response.
+// So the response is sent immediately, with Connection: close, and linger then reads a little longer.
 func (b *requestBody) prepareLinger(w http.ResponseWriter) {
 	short := b.remaining >= 0 && b.remaining <= drainedBytes
 	waiting := b.expectsContinue && b.read == 0
@@ -116,7 +114,7 @@ func (b *requestBody) prepareLinger(w http.ResponseWriter) {
 	b.lingering = true
 }
 
-// linger reads what still comes, if prepareLinger found it necessary.
+// linger discards what the client still sends, if prepareLinger has found that necessary.
 func (b *requestBody) linger(w http.ResponseWriter) {
 	if !b.lingering {
 		return
@@ -125,5 +123,5 @@ func (b *requestBody) linger(w http.ResponseWriter) {
 		return
 	}
 	b.setReadDeadline(time.Now().Add(lingerTime))
-	_, _ = io.Copy(io.Discard, b.ReadCloser) // until it ends, breaks or takes too long: all the same
+	_, _ = io.Copy(io.Discard, b.ReadCloser) // how it ends does not matter
 }

@@ -125,12 +125,12 @@ func TestBrokenBodies(t *testing.T) {
 		status  int
 		detail  string
 	}{
-		"an upload in broken chunks": {"PUT /v1/documents?key=k" + chunked + "\r\n3\r\nabc\r\nnonsense\r\n", 400, "broke off after 3 bytes"},
+		"an upload in broken chunks": {"PUT /v1/documents?key=k" + chunked + "\r\n3\r\nabc\r\nnonsense\r\n", 400, "cannot be read after 3 bytes"},
 		"a form in broken chunks": {
-			"POST /v1/documents" + chunked + "Content-Type: multipart/form-data; boundary=b\r\n\r\n3\r\n--b\r\nnonsense\r\n", 400, "broke off",
+			"POST /v1/documents" + chunked + "Content-Type: multipart/form-data; boundary=b\r\n\r\n3\r\n--b\r\nnonsense\r\n", 400, "cannot be read",
 		},
-		"JSON in broken chunks":                       {"POST /v1/search" + chunked + "Content-Type: application/json\r\n\r\n3\r\n{\"q\r\nnonsense\r\n", 400, "broke off after 3 bytes"},
-		"an upload that stalls":                       {"PUT /v1/documents?key=k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc", 408, "too slow: after 0 bytes, 3 more came in 200ms"},
+		"JSON in broken chunks":                       {"POST /v1/search" + chunked + "Content-Type: application/json\r\n\r\n3\r\n{\"q\r\nnonsense\r\n", 400, "cannot be read after 3 bytes"},
+		"an upload that stalls":                       {"PUT /v1/documents?key=k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc", 408, "too slow: after 0 bytes, 3 more arrived in 200ms"},
 		"an upload refused for its query that stalls": {"PUT /v1/documents?nonsense=1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc", 400, "nonsense"},
 		"JSON that stalls":                            {"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{", 408, "too slow"},
 	} {

@@ -11,22 +11,22 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Collections reads and changes the tenant's collections. What is not there is
-// fault.NotFound, a cursor that is not ours fault.BadRequest.
+// Collections reads and changes the tenant's collections. Methods return fault.NotFound for a missing
+// collection, and fault.BadRequest for an invalid cursor.
 type Collections interface {
 	Collection(ctx context.Context, name string) (vector.Collection, error)
 	Collections(ctx context.Context, page document.Page) (document.List[vector.Collection], error)
 	SetSummaryMode(ctx context.Context, name string, mode document.SummaryMode) (vector.Collection, error)
 }
 
-// CollectionPath names a collection.
+// CollectionPath has the name of a collection.
 type CollectionPath struct {
 	Name string `path:"name" doc:"The collection's name."`
 }
 
-// CollectionChange says what to change; what is left out stays.
+// CollectionChange has the settings to change. Settings that are left out do not change.
 type CollectionChange struct {
-	Summaries document.SummaryMode `json:"summaries,omitempty" enum:"model,on_demand,off" doc:"When documents are summarised: after each upload, once somebody asks for it, or never."`
+	Summaries document.SummaryMode `json:"summaries,omitempty" enum:"model,on_demand,off" doc:"When documents are summarised: model after each upload, on_demand on request, off never."`
 }
 
 type collectionsInput struct{ PageParams }
@@ -42,7 +42,7 @@ func (s *server) routeCollections() {
 		Method:      http.MethodGet,
 		Path:        "/v1/collections",
 		Summary:     "List collections with their settings, newest first",
-		Description: "A collection is made by the first upload into it, which is 409 when there are as many as a tenant may have.",
+		Description: "The first upload into a collection creates it. That upload is answered 409 if the tenant has reached its limit of collections.",
 	}, func(ctx context.Context, in *collectionsInput) (*output[document.List[document.CollectionSettings]], error) {
 		list, err := s.Collections.Collections(ctx, in.page())
 		settings := document.List[document.CollectionSettings]{NextCursor: list.NextCursor}
@@ -65,7 +65,7 @@ func (s *server) routeCollections() {
 		Method:      http.MethodPatch,
 		Path:        "/v1/collections/{name}",
 		Summary:     "Change a collection's settings",
-		Description: "Summaries that are there stay. What is uploaded, or asked for, from then on follows the new setting.",
+		Description: "Existing summaries stay. The new setting applies to later uploads and requests for summaries.",
 	}, func(ctx context.Context, in *changeCollectionInput) (*output[document.CollectionSettings], error) {
 		change := s.Collections.Collection
 		if mode := in.Body.Summaries; mode != "" {
@@ -78,7 +78,8 @@ func (s *server) routeCollections() {
 	})
 }
 
-// settingsOf returns what holds for a collection, by itself or as configured.
+// settingsOf returns the settings of a collection. Settings that the collection does not have come
+// from the configuration.
 func (s *server) settingsOf(c vector.Collection) document.CollectionSettings {
 	return document.CollectionSettings{
 		Name: c.Name, Model: c.ActiveSpace.Model.Name, Dimensions: c.ActiveSpace.Model.Dimensions,

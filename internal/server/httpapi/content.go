@@ -16,9 +16,9 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Originals opens originals that are what was uploaded: fault.NotFound for one
-// that is gone, fault.Damaged for one that is not. A read to the end compares
-// the bytes as well, and fails before the last one.
+// Originals opens originals. Open returns fault.NotFound for a missing original, and fault.Damaged for
+// one that is not what was uploaded. The Reader compares the bytes again while it is read to the end:
+// if they differ, it fails before it returns the last byte.
 type Originals interface {
 	Open(ctx context.Context, of original.Ref) (*original.Reader, error)
 }
@@ -36,15 +36,15 @@ func (s *server) routeContent() {
 		},
 		Responses: map[string]*huma.Response{
 			"200": {Description: "The original", Content: map[string]*huma.MediaType{"text/markdown": {Schema: binary}}},
-			"206": {Description: "The range asked for", Content: map[string]*huma.MediaType{"text/markdown": {Schema: binary}}},
-			"410": {Description: "The original is gone from object storage, or damaged there (code damaged); uploading the document again with the same content restores it", Content: problemContent(s)},
+			"206": {Description: "The requested range", Content: map[string]*huma.MediaType{"text/markdown": {Schema: binary}}},
+			"410": {Description: "The original is missing from object storage, or damaged (code damaged). To restore it, upload the document again with the same content.", Content: problemContent(s)},
 		},
 	}, s.getContent)
 }
 
-// getContent answers with the original. The ETag is its hash, so a client can
-// tell that a range still belongs to the same bytes. An answer that turns out
-// not to be these bytes is broken off before its end.
+// getContent sends the original. The ETag is its hash, so that a client can tell whether a range
+// belongs to the same bytes. If the bytes turn out to be different ones, the response is cut off
+// before its end.
 func (s *server) getContent(w http.ResponseWriter, r *http.Request) {
 	id, err := pathID(r)
 	if err != nil {
@@ -60,31 +60,32 @@ func (s *server) getContent(w http.ResponseWriter, r *http.Request) {
 
 	w.Header().Set("Content-Type", contentType(doc.MediaType))
 	w.Header().Set("ETag", etagOf(doc.SHA256))
-	// Somebody else wrote it: a browser must not run it.
+	// The content comes from a third party: a browser must not run it.
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; sandbox")
 	i := &errorInterceptor{ResponseWriter: w}
 	content := &readErrorRecorder{ReadSeeker: source}
 	http.ServeContent(i, r, "", time.Time{}, content)
 	switch {
-	case content.err != nil: // which ServeContent does not tell
-		s.Log.ErrorContext(r.Context(), "content broken off", documentAttr(doc.ID), "error", content.err)
+	case content.err != nil: // ServeContent does not return it
+		s.Log.ErrorContext(r.Context(), "response with content cut off", documentAttr(doc.ID), "error", content.err)
 		panic(http.ErrAbortHandler)
 	case i.status == 0:
 	case i.status == http.StatusRequestedRangeNotSatisfiable:
-		writeProblem(w, r, newProblem(r.Context(), i.status, fault.BadRequest, "the range does not fit a document of the size in Content-Range"))
+		writeProblem(w, r, newProblem(r.Context(), i.status, fault.BadRequest, "the range is outside the document; Content-Range has its size"))
 	case i.status == http.StatusPreconditionFailed:
-		s.writeError(w, r, fault.New(fault.PreconditionFailed, "the condition does not hold of the version that is live, whose ETag is %s", etagOf(doc.SHA256)))
+		s.writeError(w, r, fault.New(fault.PreconditionFailed, "the condition does not hold: the published version has the ETag %s", etagOf(doc.SHA256)))
 	default:
 		s.writeError(w, r, fault.New(fault.Internal, "serve object %q of document %s", doc.Object, doc.ID))
 	}
 }
 
-// openTries is how often the original of a document is opened that changes at
-// the same time.
+// openTries is the maximum number of tries to open the original of a document that changes at the
+// same time.
 const openTries = 3
 
-// openOriginal opens the original of a document, or returns fault.Damaged when
-// it is lost. It may have been replaced or deleted since its row was read.
+// openOriginal opens the original of a document. If the original is missing, openOriginal reads the
+// document again, which may have been replaced or deleted in the meantime; if the document still has
+// that original, it returns fault.Damaged.
 func (s *server) openOriginal(ctx context.Context, id uuid.UUID) (document.Document, *original.Reader, error) {
 	doc, err := s.Documents.Document(ctx, id)
 	for try := 1; err == nil; try++ {
@@ -101,7 +102,7 @@ func (s *server) openOriginal(ctx context.Context, id uuid.UUID) (document.Docum
 	return doc, nil, err
 }
 
-// readErrorRecorder remembers why a read failed.
+// readErrorRecorder keeps the error of a failed read.
 type readErrorRecorder struct {
 	io.ReadSeeker
 	err error
@@ -116,7 +117,7 @@ func (w *readErrorRecorder) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// contentType adds the encoding, which is the same for every document.
+// contentType adds the charset to a text media type. All documents are UTF-8.
 func contentType(mediaType string) string {
 	base, _, err := mime.ParseMediaType(mediaType)
 	if err != nil || !strings.HasPrefix(base, "text/") {

@@ -10,8 +10,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Documents reads and deletes the tenant's documents. What is not there is
-// fault.NotFound, a cursor that is not ours fault.BadRequest.
+// Documents reads and deletes the tenant's documents. Methods return fault.NotFound for a missing
+// document, and fault.BadRequest for an invalid cursor.
 type Documents interface {
 	Document(ctx context.Context, id uuid.UUID) (document.Document, error)
 	Documents(ctx context.Context, filter document.DocumentFilter, page document.Page) (document.List[document.Document], error)
@@ -20,11 +20,11 @@ type Documents interface {
 	DeleteDocument(ctx context.Context, id uuid.UUID, conditions ...document.Condition) error
 }
 
-// PageParams is what every list takes. It is exported because huma looks for
-// parameters in exported fields only.
+// PageParams has the parameters of every list. It is exported because huma finds parameters only in
+// exported fields.
 type PageParams struct {
 	Limit  int    `query:"limit" default:"100" minimum:"1" maximum:"1000" doc:"Maximum number of items."`
-	Cursor string `query:"cursor" doc:"The next_cursor of the page before."`
+	Cursor string `query:"cursor" doc:"The next_cursor of the previous page."`
 }
 
 func (p PageParams) page() document.Page {
@@ -33,25 +33,25 @@ func (p PageParams) page() document.Page {
 
 type documentsInput struct {
 	PageParams
-	Collection string                 `query:"collection" doc:"Only those of this collection."`
-	KeyPrefix  string                 `query:"key_prefix" doc:"Only those whose key begins so."`
-	State      document.DocumentState `query:"state" enum:"pending,ready,failed,deleting" doc:"Only those in this state."`
+	Collection string                 `query:"collection" doc:"Only documents of this collection."`
+	KeyPrefix  string                 `query:"key_prefix" doc:"Only documents whose key begins with this."`
+	State      document.DocumentState `query:"state" enum:"pending,ready,failed,deleting" doc:"Only documents in this state."`
 }
 
-// DocumentPath names a document.
+// DocumentPath has the id of a document.
 type DocumentPath struct {
 	ID uuid.UUID `path:"id" format:"uuid" doc:"The document's id."`
 }
 
 type deleteInput struct {
 	DocumentPath
-	IfMatch     string `header:"If-Match" doc:"ETags of which the version uploaded last must have one, or *."`
-	IfNoneMatch string `header:"If-None-Match" doc:"ETags of which the version uploaded last must have none, or *."`
+	IfMatch     string `header:"If-Match" doc:"ETags, or *. The newest version must have one of them; else 412."`
+	IfNoneMatch string `header:"If-None-Match" doc:"ETags, or *. The newest version must have none of them; else 412."`
 
 	ifMatch, ifNoneMatch []string // all lines of the headers
 }
 
-// Resolve implements huma.Resolver: huma reads one line of a header.
+// Resolve implements huma.Resolver. It reads all lines of the headers; huma reads only the first.
 func (in *deleteInput) Resolve(ctx huma.Context) []error {
 	ctx.EachHeader(func(name, value string) {
 		switch name {
@@ -69,16 +69,16 @@ type passagesInput struct {
 	PageParams
 }
 
-// output is an answer with a JSON body.
+// output is a response with a JSON body.
 type output[T any] struct{ Body T }
 
-// acceptedJob is an answer with a job that is to be done.
+// acceptedJob is a response with a job that has been accepted.
 type acceptedJob struct {
 	Location string `header:"Location"`
 	Body     document.Job
 }
 
-// listOutput answers with a page. An empty one is [] and never null.
+// listOutput returns the response with a page. The items of an empty page are [], not null.
 func listOutput[T any](list document.List[T], err error) (*output[document.List[T]], error) {
 	if err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func (s *server) routeDocuments() {
 		Method:      http.MethodGet,
 		Path:        "/v1/documents",
 		Summary:     "List documents, newest first",
-		Description: "With key_prefix by key, in the order of its bytes.",
+		Description: "With key_prefix, the order is by key, bytewise.",
 	}, func(ctx context.Context, in *documentsInput) (*output[document.List[document.Document]], error) {
 		filter := document.DocumentFilter{Collection: in.Collection, KeyPrefix: document.NormaliseKey(in.KeyPrefix), State: in.State}
 		return listOutput(s.Documents.Documents(ctx, filter, in.page()))
@@ -119,7 +119,7 @@ func (s *server) routeDocuments() {
 		OperationID: "list-passages",
 		Method:      http.MethodGet,
 		Path:        "/v1/documents/{id}/passages",
-		Summary:     "List the passages of the live version, in order",
+		Summary:     "List the passages of the published version, in order",
 	}, func(ctx context.Context, in *passagesInput) (*output[document.List[document.Passage]], error) {
 		return listOutput(s.Documents.Passages(ctx, in.ID, in.page()))
 	})
@@ -135,8 +135,8 @@ func (s *server) routeDocuments() {
 		OperationID:   "ask-summary",
 		Method:        http.MethodPost,
 		Path:          "/v1/documents/{id}/summary",
-		Summary:       "Have a document summarised whose collection has summaries on demand",
-		Description:   "Of the version uploaded last, unless it has a summary or is being summarised. 409 when summaries of the collection are off.",
+		Summary:       "Request the summary of a document, in a collection with summaries on demand",
+		Description:   "The newest version is summarised, unless it has a summary or is being summarised. 409 if the summaries of the collection are off.",
 		DefaultStatus: http.StatusAccepted,
 	}, func(ctx context.Context, in *DocumentPath) (*acceptedJob, error) {
 		job, err := s.JobController.RequestSummary(ctx, in.ID)

@@ -14,19 +14,18 @@ import (
 )
 
 const (
-	// heartbeatEvery is how long a stream is silent before it shows that it is
-	// alive. Proxies often cut connections that are silent for a minute.
+	// heartbeatEvery is the time without an event after which a stream sends a comment. Proxies often
+	// cut connections that are silent for a minute.
 	heartbeatEvery = 15 * time.Second
 
-	// eventTimeout is how long a client may leave an event unread before it is
-	// cut off.
+	// eventTimeout is the time in which a client must read an event before its stream is cut off.
 	eventTimeout = 10 * time.Second
 
-	// reconnectAfter is what clients are told when the server stops.
+	// reconnectAfter is the wait that clients are asked for when the server stops.
 	reconnectAfter = 2 * time.Second
 )
 
-// describeEvents describes the route that streams what becomes of one.
+// describeEvents describes the route that streams the states of a job or reindex.
 func (f *trackedResource[T]) describeEvents(path, summary string) huma.Operation {
 	text := &huma.Schema{Type: huma.TypeString}
 	return huma.Operation{
@@ -34,23 +33,23 @@ func (f *trackedResource[T]) describeEvents(path, summary string) huma.Operation
 		Method:      http.MethodGet,
 		Path:        path + "/{id}/events",
 		Summary:     summary,
-		Description: fmt.Sprintf("Each event is named %s; its data is the %[1]s as GET %s/{id} gives it, and its id stands for that state. "+
-			"The first comes at once, then one whenever the %[1]s has changed, the last when it has ended; then the stream ends.", f.name, path),
+		Description: fmt.Sprintf("Each event has the name %s. Its data is the %[1]s in the form of GET %s/{id}, and its id identifies that state. "+
+			"The first event is sent immediately, and another after each change of the %[1]s. The stream ends when the %[1]s has ended.", f.name, path),
 		Parameters: []*huma.Param{
 			{Name: "id", In: "path", Description: "The " + f.name + "'s id.", Required: true, Schema: &huma.Schema{Type: huma.TypeString, Format: "uuid"}},
-			{Name: "Last-Event-ID", In: "header", Description: "The id of the last event that was seen: its state is not sent again.", Schema: text},
+			{Name: "Last-Event-ID", In: "header", Description: "The id of the last event that the client has seen. Its state is not sent again.", Schema: text},
 		},
 		Responses: map[string]*huma.Response{
 			"200": {Description: "The events", Content: map[string]*huma.MediaType{"text/event-stream": {
 				Schema:  text,
 				Example: "id: 5e0c7c3a9bd1f042\nevent: " + f.name + "\ndata: {\"id\":\"0199c7a4-0000-7000-8000-000000000002\",\"state\":\"running\"}\n\n",
 			}}},
-			"204": {Description: "The " + f.name + " has ended, and Last-Event-ID says that this was seen"},
+			"204": {Description: "The " + f.name + " has ended, and Last-Event-ID is the id of its last event"},
 		},
 	}
 }
 
-// serveEvents streams what becomes of one.
+// serveEvents streams the states of a job or reindex until it has ended.
 func (f *trackedResource[T]) serveEvents(w http.ResponseWriter, r *http.Request) {
 	s := f.server
 	id, err := pathID(r)
@@ -70,7 +69,7 @@ func (f *trackedResource[T]) serveEvents(w http.ResponseWriter, r *http.Request)
 		return
 	}
 	stream := &eventStream{w: w, conn: http.NewResponseController(w), lastEventID: seen}
-	defer stream.extendWriteDeadline() // to what net/http writes at the end
+	defer stream.extendWriteDeadline() // for what net/http writes at the end
 	if err := stream.open(); err != nil || r.Method == http.MethodHead {
 		return
 	}
@@ -79,12 +78,12 @@ func (f *trackedResource[T]) serveEvents(w http.ResponseWriter, r *http.Request)
 		case err == nil:
 			err = stream.send(newEvent(f.name, f.present(ctx, item)))
 		case fault.Is(err, fault.Unavailable):
-			err = stream.heartbeat() // the database will be back, and the client need not know
+			err = stream.heartbeat() // wait for the database; the client does not have to know
 		case !fault.Is(err, fault.NotFound) && ctx.Err() == nil:
-			s.Log.ErrorContext(ctx, "events broke off", "error", err)
+			s.Log.ErrorContext(ctx, "event stream cut off", "error", err)
 		}
 		if err != nil {
-			return // the client has gone, or what it follows
+			return // the client has disconnected, or the resource is deleted
 		}
 		if f.ended(item) {
 			return
@@ -93,42 +92,42 @@ func (f *trackedResource[T]) serveEvents(w http.ResponseWriter, r *http.Request)
 	stream.sendRetryDelay()
 }
 
-// event is a state of what is followed on its way to a client.
+// event is a state of a job or reindex in the form in which it is sent.
 type event struct {
 	name string
-	id   string // the same for the same data
+	id   string // equal for equal data
 	data []byte
 }
 
 func newEvent(name string, item any) event {
 	data, err := json.Marshal(item)
 	if err != nil {
-		panic(err) // strings, numbers and times only
+		panic(err) // cannot happen: the item has only strings, numbers and times
 	}
 	hash := sha256.Sum256(data)
 	return event{name: name, id: hex.EncodeToString(hash[:8]), data: data}
 }
 
-// eventStream writes events to a client. Its methods fail when the client has
-// gone or does not read.
+// eventStream writes events to a client. Its methods return an error if the client has disconnected
+// or does not read.
 type eventStream struct {
 	w           http.ResponseWriter
 	conn        *http.ResponseController
-	lastEventID string    // id of the last event that the client has
-	lastWrite   time.Time // the last time
+	lastEventID string // id of the last event that the client has
+	lastWrite   time.Time
 }
 
-// open begins the answer.
+// open begins the response.
 func (e *eventStream) open() error {
 	h := e.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-cache")
-	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
+	h.Set("X-Accel-Buffering", "no") // keeps nginx from buffering events
 	e.w.WriteHeader(http.StatusOK)
 	return e.write("")
 }
 
-// send sends the event, unless the client has it.
+// send sends the event, unless the client has received it.
 func (e *eventStream) send(event event) error {
 	if event.id == e.lastEventID {
 		return e.heartbeat()
@@ -137,7 +136,7 @@ func (e *eventStream) send(event event) error {
 	return e.write("id: %s\nevent: %s\ndata: %s\n\n", event.id, event.name, event.data)
 }
 
-// heartbeat sends a comment if nothing else was sent for long.
+// heartbeat sends a comment if nothing was sent for heartbeatEvery.
 func (e *eventStream) heartbeat() error {
 	if time.Since(e.lastWrite) < heartbeatEvery {
 		return nil
@@ -145,12 +144,12 @@ func (e *eventStream) heartbeat() error {
 	return e.write(": still here\n\n")
 }
 
-// sendRetryDelay tells the client when to ask again.
+// sendRetryDelay tells the client when to reconnect.
 func (e *eventStream) sendRetryDelay() {
-	_ = e.write("retry: %d\n\n", reconnectAfter.Milliseconds()) // the stream ends in any case
+	_ = e.write("retry: %d\n\n", reconnectAfter.Milliseconds()) // the stream ends in either case
 }
 
-// write writes through to the client.
+// write writes to the client and flushes.
 func (e *eventStream) write(format string, args ...any) error {
 	e.extendWriteDeadline()
 	e.lastWrite = time.Now()
@@ -160,8 +159,8 @@ func (e *eventStream) write(format string, args ...any) error {
 	return e.conn.Flush()
 }
 
-// extendWriteDeadline gives the client time to read what is written next. Only tests have a
-// response without a deadline.
+// extendWriteDeadline gives the client time to read the next write. It fails only for the responses of
+// tests, which have no deadline.
 func (e *eventStream) extendWriteDeadline() {
 	_ = e.conn.SetWriteDeadline(time.Now().Add(eventTimeout))
 }

@@ -1,7 +1,6 @@
-// Package httpapi is Gristmill's HTTP face: it turns requests into calls of
-// the steps and stores, and what they answer into JSON, or into
-// application/problem+json when it is a failure. The contract it serves is
-// described at /openapi.json, from the same Go types.
+// Package httpapi is the HTTP API of Gristmill. It turns requests into calls of steps and stores, and
+// their results into JSON; errors become application/problem+json. /openapi.json describes the
+// contract, generated from the same Go types.
 package httpapi
 
 import (
@@ -34,35 +33,32 @@ type Config struct {
 	Metrics Metrics
 	Log     *slog.Logger
 
-	// APIKey is the one bearer key; empty lets everybody on this machine in, so
-	// the server must then listen on loopback only. See checkOrigin.
+	// APIKey is the bearer key that requests must have. If it is empty, every user of this machine has
+	// access, and the server must listen on loopback only. See checkOrigin.
 	APIKey string `zero:"ok"`
 
-	// DefaultSummaryMode says when documents are summarised of collections for which that
-	// is not set.
+	// DefaultSummaryMode is the summary mode of collections without a mode of their own.
 	DefaultSummaryMode document.SummaryMode
 
-	// MaxUploadBytes is the size over which an upload is refused by its
-	// declared length. The uploader refuses one that turns out to be larger.
+	// MaxUploadBytes is the maximum declared length of an upload. The uploader refuses a body that
+	// turns out to be larger.
 	MaxUploadBytes int64
 
-	// BodyTimeout is how long a request body may take for each 16 KiB, and for
-	// what is left at its end, before the request is given up; a minute if zero.
-	// There is no limit on the whole upload.
+	// BodyTimeout is the time limit for each 16 KiB of a request body, and for the rest at its end;
+	// 0 means one minute. There is no limit for the complete body.
 	BodyTimeout time.Duration `zero:"ok"`
 
-	// Stopping, once closed, ends requests that wait for a job or a reindex, or
-	// follow one, so that the server can stop.
+	// Stopping, when closed, ends requests that wait for a job or reindex, or follow one, so that the
+	// server can stop. If nil, they are not ended early.
 	Stopping <-chan struct{} `zero:"ok"`
 }
 
-// Metrics counts requests. Route is the pattern that matched, so that its
-// values are few.
+// Metrics counts requests. route is the pattern that matched, so that it has few values.
 type Metrics interface {
 	ObserveRequest(route, method string, status int, d time.Duration)
 }
 
-// server answers requests: mux finds the handler, api describes it.
+// server answers requests. mux finds the handler, and api describes it.
 type server struct {
 	Config
 	mux          *http.ServeMux
@@ -90,6 +86,6 @@ func New(config Config) (http.Handler, error) {
 	s.routeReindexes()
 	s.routeWebhooks()
 	s.routeHealth()
-	s.routeOpenAPI() // last: it describes all the others
+	s.routeOpenAPI() // last: it describes all other routes
 	return s, nil
 }

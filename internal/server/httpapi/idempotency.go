@@ -17,7 +17,7 @@ const (
 	maxIdempotencyKey = 255 // bytes
 )
 
-// idempotencyKey returns the request's key, empty if it has none.
+// idempotencyKey returns the idempotency key of a request, empty if it has none.
 func idempotencyKey(header http.Header) (string, error) {
 	values := header.Values(idempotencyHeader)
 	if len(values) == 0 {
@@ -26,13 +26,13 @@ func idempotencyKey(header http.Header) (string, error) {
 	key := values[0]
 	printable := !strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' })
 	if len(values) > 1 || key == "" || len(key) > maxIdempotencyKey || !printable {
-		return "", fault.New(fault.BadRequest, "header %s: want one, of 1 to %d printable ASCII characters", idempotencyHeader, maxIdempotencyKey)
+		return "", fault.New(fault.BadRequest, "header %s: want one value of 1 to %d printable ASCII characters", idempotencyHeader, maxIdempotencyKey)
 	}
 	return key, nil
 }
 
-// fileIdempotencyKey returns the key of the nth file of a form, the first being 1. No
-// client's own key has a tab.
+// fileIdempotencyKey returns the idempotency key of the nth file of a form, beginning with 1. Keys of
+// clients cannot have a tab, so there is no collision.
 func fileIdempotencyKey(key string, n int) string {
 	if key == "" || n == 1 {
 		return key

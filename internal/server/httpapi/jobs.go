@@ -10,38 +10,36 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Jobs reads the tenant's jobs: the truth about them. What is not there is
-// fault.NotFound, a cursor that is not ours fault.BadRequest.
+// Jobs reads the tenant's jobs from the database. Methods return fault.NotFound for a missing job, and
+// fault.BadRequest for an invalid cursor.
 type Jobs interface {
 	Job(ctx context.Context, id uuid.UUID) (document.Job, error)
 	Jobs(ctx context.Context, filter document.JobFilter, page document.Page) (document.List[document.Job], error)
 }
 
-// JobController ends jobs early and begins them again. Both return the job as it
-// then is, may be called twice, and refuse with fault.NotFound what is not
-// there and with fault.Conflict what it is too late for.
+// JobController cancels and retries jobs. The methods return the changed job, and may be called
+// twice. They return fault.NotFound for a missing job or document, and fault.Conflict if the state of
+// the job does not allow the change.
 type JobController interface {
-	// Cancel ends a job that has not ended. One that is cancelled already is
-	// returned as it is.
+	// Cancel cancels a job that has not ended. It returns a cancelled job unchanged.
 	Cancel(ctx context.Context, id uuid.UUID) (document.Job, error)
 
-	// Retry puts a job that has failed or was cancelled back on the path,
-	// where it goes on from what it had done. What waits of one that has not
-	// ended is tried now.
+	// Retry queues the failed and cancelled tasks of a job again; they continue where they stopped.
+	// It makes waiting tasks due immediately.
 	Retry(ctx context.Context, id uuid.UUID) (document.Job, error)
 
-	// RequestSummary has a document summarised that is not, and returns its job.
+	// RequestSummary queues the summary of a document that has none, and returns its job.
 	RequestSummary(ctx context.Context, document uuid.UUID) (document.Job, error)
 }
 
 type jobsInput struct {
 	PageParams
-	State      document.JobState `query:"state" enum:"queued,running,waiting,succeeded,failed,cancelled" doc:"Only those in this state; error says why a failed one was given up."`
-	Collection string            `query:"collection" doc:"Only those of this collection."`
-	DocumentID uuid.UUID         `query:"document_id" format:"uuid" doc:"Only those of this document."`
+	State      document.JobState `query:"state" enum:"queued,running,waiting,succeeded,failed,cancelled" doc:"Only jobs in this state. The error of a failed job says why it failed."`
+	Collection string            `query:"collection" doc:"Only jobs of this collection."`
+	DocumentID uuid.UUID         `query:"document_id" format:"uuid" doc:"Only jobs of this document."`
 }
 
-// JobPath names a job.
+// JobPath has the id of a job.
 type JobPath struct {
 	ID uuid.UUID `path:"id" format:"uuid" doc:"The job's id."`
 }
@@ -72,7 +70,7 @@ func (s *server) routeJobs() {
 		OperationID: "get-job",
 		Method:      http.MethodGet,
 		Path:        "/v1/jobs/{id}",
-		Summary:     "Get a job, now or when it has ended",
+		Summary:     "Get a job, immediately or when it has ended",
 	}, func(ctx context.Context, in *jobInput) (*output[document.Job], error) {
 		wait, err := in.parseWait()
 		if err != nil {
@@ -85,7 +83,7 @@ func (s *server) routeJobs() {
 		Method:      http.MethodPost,
 		Path:        "/v1/jobs/{id}/cancel",
 		Summary:     "Cancel a job",
-		Description: "Its document stays as readers see it. 409 when the job has succeeded or failed already.",
+		Description: "The published version of the document does not change. 409 if the job has succeeded or failed.",
 	}, func(ctx context.Context, in *JobPath) (*output[document.Job], error) {
 		return itemOutput(jobs.runAction(ctx, in.ID, s.JobController.Cancel))
 	})
@@ -93,16 +91,16 @@ func (s *server) routeJobs() {
 		OperationID: "retry-job",
 		Method:      http.MethodPost,
 		Path:        "/v1/jobs/{id}/retry",
-		Summary:     "Put a job that failed or was cancelled back on the path, or have one that waits tried now",
-		Description: "It goes on from what it had done. Models that are held are tried again, too. 409 when the job has succeeded, or its document has a newer version.",
+		Summary:     "Retry a job that has failed, was cancelled or waits",
+		Description: "The job continues where it stopped. A waiting job is tried immediately, and held models are tried again. 409 if the job has succeeded, or its document has a newer version.",
 	}, func(ctx context.Context, in *JobPath) (*output[document.Job], error) {
 		return itemOutput(jobs.runAction(ctx, in.ID, s.JobController.Retry))
 	})
 	s.registerRaw(jobs.describeEvents("/v1/jobs", "Follow a job to its end as server-sent events"), jobs.serveEvents)
 }
 
-// withProgress is a job as clients see it: while it moves, with the progress that
-// its row does not have yet.
+// withProgress returns the job in the form for clients: if it has not ended, with the progress that is
+// not in the database yet.
 func (s *server) withProgress(ctx context.Context, job document.Job) document.Job {
 	if !job.State.Ended() {
 		s.Progress.RefreshProgress(ctx, &job)

@@ -13,27 +13,26 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// maxFieldBytes bounds a form field that is not the file.
+// maxFieldBytes is the maximum size of a form field that is not a file.
 const maxFieldBytes = 64 << 10
 
-// FormItem is what became of one file of a form: it was accepted, or there is a
-// problem.
+// FormItem is the result of one file of a form: a document and a job, or a problem.
 type FormItem struct {
 	Key       string             `json:"key,omitempty" doc:"The file's key."`
 	Document  *document.Document `json:"document,omitempty"`
 	Job       *document.Job      `json:"job,omitempty"`
 	Unchanged bool               `json:"unchanged,omitempty"`
-	Problem   *Problem           `json:"problem,omitempty" doc:"Why the file was not accepted, with the status that it alone would have got."`
+	Problem   *Problem           `json:"problem,omitempty" doc:"Why the file was not accepted, with the status of an upload of this file alone."`
 }
 
-// FormAnswer is the answer to a form with several files, in their order. A form
-// is read no further after a file that is too large, or while nothing is
-// accepted: files after that have no item.
+// FormAnswer is the response to a form with several files, in their order. After some errors, such as
+// a file that is too large or an unavailable database, the rest of the form is not read, and the
+// files in it have no item.
 type FormAnswer struct {
 	Items []FormItem `json:"items"`
 }
 
-// postDocuments accepts the files of a form, each as it comes.
+// postDocuments accepts the files of a form, one after the other.
 func (s *server) postDocuments(w http.ResponseWriter, r *http.Request) {
 	form, err := newForm(r)
 	if err != nil {
@@ -46,7 +45,7 @@ func (s *server) postDocuments(w http.ResponseWriter, r *http.Request) {
 		key := form.nextFile.request.Key
 		accepted, err := s.uploadFile(r, form)
 		if err != nil && len(items) == 0 && (form.nextFile == nil || form.err != nil || abortsForm(err)) {
-			s.writeError(w, r, err) // it is the only one, or nothing comes of the form
+			s.writeError(w, r, err) // it is the only file, or the rest of the form cannot be accepted
 			return
 		}
 		if err != nil {
@@ -78,8 +77,8 @@ func (s *server) postDocuments(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, status, FormAnswer{Items: items})
 }
 
-// abortsForm reports whether nothing after a file that failed so is read: others
-// would fail alike, or the file goes on for who knows how long.
+// abortsForm reports whether the rest of the form is not read after this error of a file: the other
+// files would fail too, or the rest of the file may be of any length.
 func abortsForm(err error) bool {
 	switch fault.KindOf(err) {
 	case fault.UnsupportedMediaType, fault.InvalidEncoding, fault.EmptyDocument, fault.InvalidMetadata,
@@ -90,8 +89,7 @@ func abortsForm(err error) bool {
 	}
 }
 
-// uploadFile hands over the file at which the form stands, and has the form go
-// on to the next.
+// uploadFile uploads the next file of the form, and reads on to the file after it.
 func (s *server) uploadFile(r *http.Request, form *form) (document.Accepted, error) {
 	file := form.takeFile()
 	err := cmp.Or(file.rejection, checkPlainBody(file.part.Header))
@@ -103,37 +101,36 @@ func (s *server) uploadFile(r *http.Request, form *form) (document.Accepted, err
 		return accepted, nil
 	}
 	if !file.ended && !abortsForm(err) {
-		form.err = form.next() // over what was not read of this one
+		form.err = form.next() // skips the unread rest of this file
 	}
 	if form.err != nil {
-		err = form.err // whatever the uploader made of it
+		err = form.err // whatever error the uploader returned for it
 	}
 	return accepted, err
 }
 
-// form reads a multipart upload part by part and stands before a file, or at
-// the end.
+// form reads a multipart upload part by part. Between two calls it is before a file, or at the end.
 type form struct {
 	parts     *multipart.Reader
-	fields    document.UploadRequest // what has been said of the files to come
-	nextFile  *filePart              // nil at the end, and once taken
-	fileCount int                    // up to this one
-	keys      map[[2]string]int      // which file has which key, by collection
-	err       error                  // what is wrong with the form beyond a file
+	fields    document.UploadRequest // the fields that apply to the next files
+	nextFile  *filePart              // nil at the end, and after takeFile
+	fileCount int                    // number of files up to nextFile
+	keys      map[[2]string]int      // number of the file with each collection and key
+	err       error                  // of the form itself, not of a file
 }
 
 func newForm(r *http.Request) (*form, error) {
 	base, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || base != "multipart/form-data" {
 		return nil, fault.New(fault.UnsupportedMediaType,
-			"Content-Type %q: send multipart/form-data, or PUT the document as it is", r.Header.Get("Content-Type"))
+			"Content-Type %q: send multipart/form-data, or PUT the document itself", r.Header.Get("Content-Type"))
 	}
 	key, err := idempotencyKey(r.Header)
 	if err != nil {
 		return nil, err
 	}
 	if params["boundary"] == "" {
-		return nil, fault.New(fault.BadRequest, "Content-Type %q names no boundary", r.Header.Get("Content-Type"))
+		return nil, fault.New(fault.BadRequest, "Content-Type %q has no boundary", r.Header.Get("Content-Type"))
 	}
 	condition, err := parseCondition(r.Header.Values("If-Match"), r.Header.Values("If-None-Match"))
 	if err != nil {
@@ -156,16 +153,15 @@ func newForm(r *http.Request) (*form, error) {
 	return f, nil
 }
 
-// next reads on to the next file, keeping the fields that come before it.
-// Fields that no file follows were meant for one that has passed: an error,
-// because they had no effect.
+// next reads on to the next file, and keeps the fields before it. Fields after the last file are an
+// error: they were meant for an earlier file, and had no effect.
 func (f *form) next() error {
-	dangling := ""
+	unusedField := ""
 	for {
 		part, err := f.parts.NextRawPart()
-		ended := err == io.EOF // a form that breaks off has it too, wrapped
-		if ended && dangling != "" {
-			return fault.New(fault.BadRequest, "no file follows form field %q; send fields before the file they are about", dangling)
+		ended := err == io.EOF // not errors.Is: a truncated form wraps io.EOF
+		if ended && unusedField != "" {
+			return fault.New(fault.BadRequest, "no file follows form field %q; send fields before the file that they belong to", unusedField)
 		}
 		if ended {
 			return nil
@@ -179,11 +175,11 @@ func (f *form) next() error {
 		if err := f.readField(part); err != nil {
 			return err
 		}
-		dangling = part.FormName()
+		unusedField = part.FormName()
 	}
 }
 
-// startFile makes part the next file, with the fields that are about it.
+// startFile makes part the next file, with the fields that apply to it.
 func (f *form) startFile(part *multipart.Part) error {
 	f.fileCount++
 	request := f.fields
@@ -199,19 +195,19 @@ func (f *form) startFile(part *multipart.Part) error {
 	var refused error
 	name := [2]string{request.Collection, document.NormaliseKey(request.Key)}
 	if other, taken := f.keys[name]; taken {
-		refused = fault.New(fault.BadRequest, "files %d and %d of the form both have the key %q: give each its own", other, f.fileCount, request.Key)
-		if other == f.fileCount-1 { // which is not accepted yet: nobody knows which is meant
+		refused = fault.New(fault.BadRequest, "files %d and %d of the form both have the key %q: give each file its own key", other, f.fileCount, request.Key)
+		if other == f.fileCount-1 { // it is not accepted yet, so refuse both
 			return refused
 		}
 	}
 	f.keys[name] = f.fileCount
-	f.fields.Key, f.fields.Title = "", "" // these name one document
+	f.fields.Key, f.fields.Title = "", "" // they apply to one file
 	f.nextFile = &filePart{form: f, part: part, request: request, rejection: refused}
 	return nil
 }
 
-// fileKey returns the key that a file's name stands for: all of it, with its
-// folders, where [multipart.Part.FileName] has the last segment only.
+// fileKey returns the key for the name of a file. It is the complete name with its folders;
+// [multipart.Part.FileName] returns only the last segment.
 func fileKey(part *multipart.Part) (string, error) {
 	_, parameters, err := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
 	name := parameters["filename"]
@@ -222,12 +218,12 @@ func fileKey(part *multipart.Part) (string, error) {
 		return "", fault.Wrap(fault.BadRequest, err, "the name of a file %v", err)
 	}
 	if strings.HasPrefix(name, "/") || strings.HasSuffix(name, "/") || strings.Contains(name, "//") || strings.Contains(name, `\`) {
-		return "", fault.New(fault.BadRequest, "the name of a file, %q, is no relative path with / between its segments: send another, or a field key before it", name)
+		return "", fault.New(fault.BadRequest, "the name of a file, %q, is not a relative path with / between its segments: send such a name, or a field key before the file", name)
 	}
 	return name, nil
 }
 
-// readField reads a part that is not a file.
+// readField reads a part that is a field.
 func (f *form) readField(part *multipart.Part) error {
 	name := part.FormName()
 	if err := checkPlainBody(part.Header); err != nil {
@@ -249,26 +245,26 @@ func (f *form) readField(part *multipart.Part) error {
 	return nil
 }
 
-// takeFile returns the file at which the form stands. The form goes on to the next
-// when the file has been read to its end.
+// takeFile returns the next file. When that has been read to its end, the form has read on to the file
+// after it.
 func (f *form) takeFile() *filePart {
 	file := f.nextFile
 	f.nextFile = nil
 	return file
 }
 
-// filePart is the content of a file. It ends only once what follows it in the
-// form is known to be sound, so that no document is accepted from a form that
-// breaks off or says in the end that it meant something else.
+// filePart is the content of a file. Its end is returned only after the part that follows in the form
+// has been read without error. So no document is accepted from a form that is truncated, or that has
+// an error right after the file.
 type filePart struct {
 	form      *form
 	part      *multipart.Part
 	request   document.UploadRequest
-	rejection error // why it is not accepted, whatever it holds
+	rejection error // why the file is refused before its content is read; nil if it is not
 	ended     bool
 }
 
-// Read implements io.Reader. Errors are faults.
+// Read implements io.Reader. Errors are fault.Errors.
 func (p *filePart) Read(b []byte) (int, error) {
 	if p.ended {
 		return 0, p.endError()
@@ -293,8 +289,8 @@ func (p *filePart) endError() error {
 	return io.EOF
 }
 
-// multipartError says that the form could not be read. An error of the body below it
-// already says why.
+// multipartError returns the error of a form that cannot be read. If reading the body failed, that
+// error already has the reason.
 func multipartError(err error) error {
 	if f := fault.As(err); f != nil {
 		return f

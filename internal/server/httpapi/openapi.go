@@ -10,8 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-// newAPI returns the description of the contract, which also registers typed
-// handlers on mux.
+// newAPI returns the description of the contract. It registers typed handlers on mux.
 func newAPI(mux *http.ServeMux) huma.API {
 	config := huma.Config{
 		OpenAPI: &huma.OpenAPI{
@@ -19,7 +18,7 @@ func newAPI(mux *http.ServeMux) huma.API {
 			Info: &huma.Info{
 				Title:       "Gristmill",
 				Version:     "1",
-				Description: "Documents in, searchable passages out. Errors are RFC 9457 problems with a stable code.",
+				Description: "Upload documents, and search their passages. Errors are problems (RFC 9457) with a stable code.",
 			},
 			Components: &huma.Components{
 				Schemas:         huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
@@ -36,7 +35,7 @@ func newAPI(mux *http.ServeMux) huma.API {
 	api.UseMiddleware(func(ctx huma.Context, next func(huma.Context)) {
 		op := &statusOverrider{humaContext: ctx}
 		if lacksContentType(op) {
-			_ = huma.WriteErr(api, op, http.StatusUnsupportedMediaType, "no Content-Type") // see ownProblem
+			_ = huma.WriteErr(api, op, http.StatusUnsupportedMediaType, "no Content-Type") // see convertHumaError
 			return
 		}
 		next(op)
@@ -44,7 +43,7 @@ func newAPI(mux *http.ServeMux) huma.API {
 	return api
 }
 
-// register adds a typed handler. Its failures become problems.
+// register adds a typed handler. Its errors become problems.
 func register[I, O any](s *server, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
 	op.MaxBodyBytes = maxJSONBytes
 	s.addProblems(&op)
@@ -57,18 +56,18 @@ func register[I, O any](s *server, op huma.Operation, handle func(context.Contex
 	})
 }
 
-// addProblems describes the answers that are no success.
+// addProblems describes the error responses of an operation.
 func (s *server) addProblems(op *huma.Operation) {
 	if op.Responses == nil {
 		op.Responses = map[string]*huma.Response{}
 	}
 	op.Responses["default"] = &huma.Response{
-		Description: "A problem",
+		Description: "An error",
 		Content:     problemContent(s),
 	}
 }
 
-// problemContent describes the body of an answer that is no success.
+// problemContent describes the body of an error response.
 func problemContent(s *server) map[string]*huma.MediaType {
 	return map[string]*huma.MediaType{problemMediaType: {Schema: schemaOf[Problem](s)}}
 }
@@ -85,9 +84,9 @@ func jsonContent[T any](s *server) map[string]*huma.MediaType {
 
 const openAPIPattern = "GET /openapi.json"
 
-// routeOpenAPI serves the description of everything registered before.
+// routeOpenAPI serves the description of all routes that are registered before.
 func (s *server) routeOpenAPI() {
-	open := []map[string][]string{{}} // no key
+	open := []map[string][]string{{}} // without a key
 	for path, summary := range map[string]string{
 		"/healthz":      "The process is alive",
 		"/readyz":       "The state of each dependency",
@@ -103,20 +102,20 @@ func (s *server) routeOpenAPI() {
 			Responses:   map[string]*huma.Response{"200": {Description: summary}},
 		})
 	}
-	s.api.OpenAPI().Paths["/readyz"].Get.Description = "Ready when the process can do its work. degraded lists what it does without. " +
-		"Why a check fails is told with the key only."
+	s.api.OpenAPI().Paths["/readyz"].Get.Description = "The process is ready when all required checks pass. degraded lists the optional checks that fail. " +
+		"Only requests with the key see why a check fails."
 	s.api.OpenAPI().Paths["/readyz"].Get.Responses["503"] = &huma.Response{Description: "Not ready"}
 	description, err := json.Marshal(s.api.OpenAPI())
 	if err != nil {
-		panic(err) // the same for every request: a defect that New must show
+		panic(err) // a defect, which New must not hide
 	}
 	s.mux.HandleFunc(openAPIPattern, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(description) // the client has gone; nobody is left to tell
+		_, _ = w.Write(description) // an error means that the client has disconnected
 	})
 }
 
-// healthPatterns are the routes that Config.Health answers.
+// healthPatterns are the patterns of the routes that Config.Health answers.
 var healthPatterns = map[string]bool{"GET /healthz": true, "GET /readyz": true, "GET /metrics": true}
 
 func (s *server) routeHealth() {
@@ -125,7 +124,7 @@ func (s *server) routeHealth() {
 	}
 }
 
-// isPublic reports whether the route answers without a key.
+// isPublic reports whether a route needs no key.
 func isPublic(pattern string) bool {
 	return healthPatterns[pattern] || pattern == openAPIPattern
 }

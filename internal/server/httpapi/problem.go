@@ -12,32 +12,32 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/fault"
 )
 
-// Problem is the body of every answer that is not a success (RFC 9457).
+// Problem is the body of every error response (RFC 9457).
 type Problem struct {
-	Type      string       `json:"type" doc:"Always about:blank; tell problems apart by code." example:"about:blank"`
+	Type      string       `json:"type" doc:"Always about:blank; use code to distinguish problems." example:"about:blank"`
 	Title     string       `json:"title" doc:"The HTTP status in words." example:"Not Found"`
 	Status    int          `json:"status" doc:"The HTTP status." example:"404"`
-	Detail    string       `json:"detail" doc:"What happened, to what, and what to do about it."`
-	Code      fault.Kind   `json:"code" doc:"What kind of problem it is; stable." example:"not_found"`
-	RequestID string       `json:"request_id" doc:"Names the request in the server's log."`
-	Offset    *int64       `json:"offset,omitempty" doc:"Byte of the document at which the problem was found."`
-	Errors    []FieldError `json:"errors,omitempty" doc:"The fields that are wrong."`
+	Detail    string       `json:"detail" doc:"What failed, why, and what to do."`
+	Code      fault.Kind   `json:"code" doc:"The kind of problem; stable." example:"not_found"`
+	RequestID string       `json:"request_id" doc:"The id of the request in the server's log."`
+	Offset    *int64       `json:"offset,omitempty" doc:"Position of the problem in the document, in bytes."`
+	Errors    []FieldError `json:"errors,omitempty" doc:"The invalid fields."`
 
 	headers http.Header
 }
 
-// FieldError says what is wrong with one field.
+// FieldError describes an invalid field.
 type FieldError struct {
-	Location string `json:"location" doc:"Where the field stands." example:"body.limit"`
-	Message  string `json:"message" doc:"What is wrong with it." example:"expected integer"`
+	Location string `json:"location" doc:"The path of the field." example:"body.limit"`
+	Message  string `json:"message" doc:"What is wrong with the field." example:"expected integer"`
 }
 
-// statusClientGone is what the log shows when the client did not stay for the
-// answer. It is nginx's; HTTP has none.
+// statusClientGone is the status in the log if the client disconnected before the response. HTTP has no
+// such status; nginx uses this one.
 const statusClientGone = 499
 
-// statuses are the answers to failures that have a kind. Every other failure
-// is internal: 500, logged whole, shown to nobody.
+// statuses has the status for each kind of error. Every other error is internal: it is logged, and the
+// client gets 500 without details.
 var statuses = map[fault.Kind]int{
 	fault.BadRequest:           http.StatusBadRequest,
 	fault.Unauthenticated:      http.StatusUnauthorized,
@@ -56,24 +56,23 @@ var statuses = map[fault.Kind]int{
 	fault.Unavailable:          http.StatusServiceUnavailable,
 }
 
-// defaultRetryAfter is what clients are told when nobody knows better.
+// defaultRetryAfter is the wait that clients are asked for if the error has none.
 const defaultRetryAfter = 5 * time.Second
 
-// problem turns a failure into its answer, and logs it if it is ours.
+// problem returns the response to an error. It logs errors that are not the client's.
 func (s *server) problem(ctx context.Context, err error) *Problem {
 	f := cmp.Or(fault.As(err), fault.New(fault.Internal, ""))
 	code := f.Kind
 	if code == fault.BadResponse || code == fault.InterruptedResponse {
-		// A model that answers rubbish is as good as none, and the client's
-		// next request may fare better.
+		// For the client, the model is unavailable. The next request may succeed.
 		code = fault.Unavailable
 	}
 	status, known := statuses[code]
 	switch {
 	case known && status < http.StatusInternalServerError:
 	case ctx.Err() != nil:
-		// Whatever failed did so because nobody waits for it any more.
-		return newProblem(ctx, statusClientGone, fault.BadRequest, "the client went away")
+		// The error is a consequence of the end of ctx.
+		return newProblem(ctx, statusClientGone, fault.BadRequest, "the client has disconnected")
 	case !known:
 		s.Log.ErrorContext(ctx, "request failed", "error", err)
 		return internalProblem(ctx)
@@ -87,7 +86,7 @@ func (s *server) problem(ctx context.Context, err error) *Problem {
 		s.Log.ErrorContext(ctx, "original is lost", "error", err)
 		p.headers.Set("Cache-Control", "no-store") // until it is restored
 	case fault.RateLimited, fault.Unavailable:
-		s.Log.WarnContext(ctx, "request put off", "error", err)
+		s.Log.WarnContext(ctx, "request refused for now", "error", err)
 		p.headers.Set("Retry-After", retryAfter(f.RetryAfter))
 	}
 	return p
@@ -116,10 +115,10 @@ func newProblem(ctx context.Context, status int, code fault.Kind, detail string)
 
 func internalProblem(ctx context.Context) *Problem {
 	return newProblem(ctx, http.StatusInternalServerError, fault.Internal,
-		"something went wrong on our side; the server's log has it under this request_id")
+		"internal error; the server's log has the details with this request_id")
 }
 
-// writeError answers a raw handler's request with a failure.
+// writeError writes an error as the response of a raw handler.
 func (s *server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	writeProblem(w, r, s.problem(r.Context(), err))
 }
@@ -127,7 +126,7 @@ func (s *server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 func writeProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 	text, err := json.Marshal(p)
 	if err != nil {
-		panic(err) // strings and numbers only
+		panic(err) // cannot happen: a problem has only strings and numbers
 	}
 	if body, ok := r.Body.(*requestBody); ok {
 		body.prepareLinger(w)
@@ -138,7 +137,7 @@ func writeProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 	w.Header().Set("Content-Type", problemMediaType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(p.Status)
-	_, _ = w.Write(text) // the client has gone; nobody is left to tell
+	_, _ = w.Write(text) // an error means that the client has disconnected
 }
 
 const problemMediaType = "application/problem+json"
@@ -146,11 +145,11 @@ const problemMediaType = "application/problem+json"
 // Error implements error, so that handlers can return a problem.
 func (p *Problem) Error() string { return p.Detail }
 
-// GetStatus tells huma the status.
+// GetStatus implements huma.StatusError.
 func (p *Problem) GetStatus() int { return p.Status }
 
-// GetHeaders tells huma the headers that come with it.
+// GetHeaders implements huma.HeadersError.
 func (p *Problem) GetHeaders() http.Header { return p.headers }
 
-// ContentType tells huma the media type.
+// ContentType implements huma.ContentTypeFilter.
 func (p *Problem) ContentType(string) string { return problemMediaType }

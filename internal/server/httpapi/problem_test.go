@@ -53,8 +53,8 @@ func TestFaultsBecomeProblems(t *testing.T) {
 		"unavailable":      {fault.New(fault.Unavailable, "why"), 503, "unavailable", "why", "5"},
 		"wrapped":          {fmt.Errorf("search: %w", fault.Wrap(fault.Unavailable, errors.New("secret"), "why")), 503, "unavailable", "why", "5"},
 		"bad answer":       {fault.New(fault.BadResponse, "why"), 503, "unavailable", "why", "5"},
-		"lease lost":       {fault.New(fault.LeaseLost, "secret"), 500, "internal", "our side", ""},
-		"no kind":          {errors.New("secret"), 500, "internal", "our side", ""},
+		"lease lost":       {fault.New(fault.LeaseLost, "secret"), 500, "internal", "internal error", ""},
+		"no kind":          {errors.New("secret"), 500, "internal", "internal error", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -86,7 +86,7 @@ func TestPanicIsLoggedAndNotShown(t *testing.T) {
 	config := configOf(t, f)
 	config.Log = slog.New(slog.NewTextHandler(&log, nil))
 	w := do(newHandler(t, config), "GET", "/v1/documents", "", "")
-	wantProblem(t, w, 500, "internal", "our side")
+	wantProblem(t, w, 500, "internal", "internal error")
 	if strings.Contains(w.Body.String(), "secret of the fake") || !strings.Contains(log.String(), "secret of the fake") || !strings.Contains(log.String(), "fakes_test.go") {
 		t.Errorf("answer %s\nlog %s\nwant the panic and its stack in the log only", w.Body, &log)
 	}

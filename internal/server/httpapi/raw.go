@@ -11,8 +11,8 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/fault"
 )
 
-// registerRaw adds a handler whose body streams, and describes it. Like a
-// typed one, it is not asked about query parameters that it does not know.
+// registerRaw adds a handler with a streaming body, and describes it. Like a typed handler, it refuses
+// unknown query parameters.
 func (s *server) registerRaw(op huma.Operation, handle http.HandlerFunc) {
 	s.addProblems(&op)
 	s.api.OpenAPI().AddOperation(&op)
@@ -31,13 +31,13 @@ func (s *server) registerRaw(op huma.Operation, handle http.HandlerFunc) {
 	})
 }
 
-// checkKnownParameters refuses query parameters that would be ignored.
+// checkKnownParameters refuses query parameters that the route does not have.
 func checkKnownParameters(r *http.Request, known []string) error {
 	for name := range r.URL.Query() {
 		switch {
 		case slices.Contains(known, name):
 		case len(known) == 0:
-			return fault.New(fault.BadRequest, "query.%s: unknown query parameter; there are none here", name)
+			return fault.New(fault.BadRequest, "query.%s: unknown query parameter; this path has none", name)
 		default:
 			return fault.New(fault.BadRequest, "query.%s: unknown query parameter; want %s", name, strings.Join(known, ", "))
 		}
@@ -49,7 +49,7 @@ func checkKnownParameters(r *http.Request, known []string) error {
 func pathID(r *http.Request) (uuid.UUID, error) {
 	id, err := uuid.Parse(r.PathValue("id"))
 	if err != nil {
-		return uuid.Nil, fault.Wrap(fault.BadRequest, err, "path.id: %q is no UUID", r.PathValue("id"))
+		return uuid.Nil, fault.Wrap(fault.BadRequest, err, "path.id: %q is not a UUID", r.PathValue("id"))
 	}
 	return id, nil
 }

@@ -12,22 +12,22 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// ReindexBody says what to re-index, and how. What is empty is refused rather
-// than taken for everything.
+// ReindexBody says what to re-index, and how. Empty values are refused: they could be mistaken for
+// "everything".
 type ReindexBody struct {
-	Collection   string      `json:"collection,omitempty" minLength:"1" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$" patternDescription:"1 to 128 letters, digits, '.', '_' and '-', beginning with a letter or digit" doc:"Only this collection; every one if left out, unless documents are named."`
-	Model        string      `json:"model,omitempty" minLength:"1" maxLength:"200" doc:"Embed with this model, in place of the one that the collection is served with; at most 200 bytes."`
-	Dimensions   int         `json:"dimensions,omitempty" minimum:"1" maximum:"16000" doc:"Length of the model's vectors; another model than the live one is asked for it when it is left out."`
-	ChunkTokens  int         `json:"chunk_tokens,omitempty" minimum:"16" maximum:"8192" doc:"Most tokens (cl100k_base) of a passage."`
-	ChunkOverlap *int        `json:"chunk_overlap,omitempty" minimum:"0" maximum:"4096" doc:"Tokens that a passage repeats of the one before it: at most half of chunk_tokens."`
-	KeyPrefix    string      `json:"key_prefix,omitempty" minLength:"1" maxLength:"1024" doc:"Only documents whose key begins so. Not where the model or the chunking changes: that is of a whole collection."`
-	DocumentIDs  []uuid.UUID `json:"document_ids,omitempty" format:"uuid" minItems:"1" maxItems:"100" doc:"Only these documents, as with key_prefix; of the collection default if none is named."`
-	DocumentID   *uuid.UUID  `json:"document_id,omitempty" format:"uuid" doc:"Only this document: the same as document_ids with one."`
-	Force        bool        `json:"force,omitempty" doc:"Redo documents that are whole too. What has a vector is not embedded again all the same."`
-	DryRun       bool        `json:"dry_run,omitempty" doc:"Only say what would be done and what it would cost."`
+	Collection   string      `json:"collection,omitempty" minLength:"1" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$" patternDescription:"1 to 128 letters, digits, '.', '_' and '-', beginning with a letter or digit" doc:"The collection to re-index. If left out: the collection default if documents are named, or else all collections."`
+	Model        string      `json:"model,omitempty" minLength:"1" maxLength:"200" doc:"Embed with this model instead of the model of the active space; at most 200 bytes."`
+	Dimensions   int         `json:"dimensions,omitempty" minimum:"1" maximum:"16000" doc:"Length of the model's vectors. If left out, a model other than that of the active space is asked for it."`
+	ChunkTokens  int         `json:"chunk_tokens,omitempty" minimum:"16" maximum:"8192" doc:"Maximum number of tokens (cl100k_base) of a passage."`
+	ChunkOverlap *int        `json:"chunk_overlap,omitempty" minimum:"0" maximum:"4096" doc:"Number of tokens that a passage repeats of the previous one; at most half of chunk_tokens."`
+	KeyPrefix    string      `json:"key_prefix,omitempty" minLength:"1" maxLength:"1024" doc:"Only documents whose key begins with this. Not with a change of the model or the chunking, which applies to a complete collection."`
+	DocumentIDs  []uuid.UUID `json:"document_ids,omitempty" format:"uuid" minItems:"1" maxItems:"100" doc:"Only these documents of the collection. Not with a change of the model or the chunking."`
+	DocumentID   *uuid.UUID  `json:"document_id,omitempty" format:"uuid" doc:"Only this document; the same as document_ids with one id."`
+	Force        bool        `json:"force,omitempty" doc:"Also redo documents that are complete. Passages with a vector are still not embedded again."`
+	DryRun       bool        `json:"dry_run,omitempty" doc:"Only estimate the work and its cost."`
 }
 
-// request checks what a schema cannot say.
+// request returns the request, after the checks that a schema cannot express.
 func (b ReindexBody) request() (document.ReindexRequest, error) {
 	if err := document.CheckLine("body.model", b.Model, document.MaxModelBytes); err != nil {
 		return document.ReindexRequest{}, fault.New(fault.BadRequest, "%v", err)
@@ -54,15 +54,15 @@ func (b ReindexBody) request() (document.ReindexRequest, error) {
 	}, nil
 }
 
-// reindexOutput answers with one reindex or estimate, or with a list of them.
+// reindexOutput is a response with one reindex or estimate, or with a list of them.
 type reindexOutput struct {
 	Status   int
-	Location string `header:"Location" doc:"Of the reindex, where it is one."`
+	Location string `header:"Location" doc:"The path of the reindex, if the response has one reindex."`
 	Body     any
 }
 
-// oneOrAll answers with the only item where one collection was named, and with
-// a list where none was.
+// oneOrAll returns a response with the only item if the request names a collection, and else with a
+// list.
 func oneOrAll[T any](status int, request document.ReindexRequest, items []T) *reindexOutput {
 	if request.Collection != "" && len(items) == 1 {
 		return &reindexOutput{Status: status, Body: items[0]}
@@ -70,7 +70,7 @@ func oneOrAll[T any](status int, request document.ReindexRequest, items []T) *re
 	return &reindexOutput{Status: status, Body: document.List[T]{Items: items}}
 }
 
-// oneOrAllContent describes either body.
+// oneOrAllContent describes both kinds of body.
 func oneOrAllContent[T any](s *server) map[string]*huma.MediaType {
 	return map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{
 		OneOf: []*huma.Schema{schemaOf[T](s), schemaOf[document.List[T]](s)},
@@ -82,17 +82,17 @@ func (s *server) routeBeginReindex() {
 		OperationID: "reindex",
 		Method:      http.MethodPost,
 		Path:        "/v1/reindexes",
-		Summary:     "Re-index a collection, or all",
-		Description: "Where the model or the chunking changes, a new space is built beside the live one, which answers searches until the new one is complete. " +
-			"Where neither does, documents that are missing, failed or stale are redone. What has a vector of the model is not embedded again. " +
-			"Without a collection, and without documents, every collection gets a reindex, and the answer is {\"items\": […]}.",
+		Summary:     "Re-index a collection, or all collections",
+		Description: "If the model or the chunking changes, a new space is built. The active space answers searches until the new one is complete. " +
+			"If neither changes, documents that are missing, failed or stale are redone. Passages with a vector of the model are not embedded again. " +
+			"Without a collection and documents, every collection gets a reindex, and the response is {\"items\": […]}.",
 		DefaultStatus: http.StatusAccepted,
 		Responses: map[string]*huma.Response{
-			"200": {Description: "What would be done, as dry_run asked; nothing has changed", Content: oneOrAllContent[document.ReindexEstimate](s)},
-			"202": {Description: "Begun; Location names the reindex, where it is one", Content: oneOrAllContent[document.Reindex](s)},
-			"404": {Description: "There is no such collection, or no such document in it", Content: problemContent(s)},
-			"409": {Description: "The collection is being re-indexed already; the detail names that reindex by its id", Content: problemContent(s)},
-			"503": {Description: "The model could not be asked whether it is there; nothing was begun", Content: problemContent(s),
+			"200": {Description: "With dry_run: the estimate; nothing has changed", Content: oneOrAllContent[document.ReindexEstimate](s)},
+			"202": {Description: "Begun. Location is the path of the reindex, if the response has one reindex", Content: oneOrAllContent[document.Reindex](s)},
+			"404": {Description: "The collection does not exist, or does not have the document", Content: problemContent(s)},
+			"409": {Description: "Another reindex of the collection is running; the detail has its id", Content: problemContent(s)},
+			"503": {Description: "The model cannot be reached; no reindex was begun", Content: problemContent(s),
 				Headers: map[string]*huma.Param{"Retry-After": {Description: "Seconds to wait", Schema: &huma.Schema{Type: huma.TypeInteger}}}},
 		},
 	}, func(ctx context.Context, in *struct{ Body ReindexBody }) (*reindexOutput, error) {

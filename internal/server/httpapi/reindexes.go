@@ -10,27 +10,27 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Reindexer begins, reckons and steers reindexes. What is not there is
-// fault.NotFound, a request that does not make sense or that the model refuses
-// fault.BadRequest, a model that is down fault.Unavailable.
+// Reindexer begins, estimates and controls reindexes. Methods return fault.NotFound for a missing
+// collection, document or reindex, fault.BadRequest for an invalid request or one that the model
+// rejects, and fault.Unavailable if the model is down.
 type Reindexer interface {
-	// Begin begins a reindex of the request's collection, or one of each where
-	// none is named. fault.Conflict names the one that is under way already.
+	// Begin begins a reindex of the request's collection, or of every collection if it names none.
+	// If a collection is being re-indexed, it returns fault.Conflict with the id of that reindex.
 	Begin(ctx context.Context, request document.ReindexRequest) ([]document.Reindex, error)
 
-	// Estimate says what Begin would begin, and changes nothing.
+	// Estimate returns what Begin would do. It changes nothing.
 	Estimate(ctx context.Context, request document.ReindexRequest) ([]document.ReindexEstimate, error)
 
-	// Each returns the reindex as it then is, and refuses with fault.Conflict
-	// what its state does not allow.
+	// These methods return the changed reindex, or fault.Conflict if its state does not allow the
+	// change.
 	Pause(ctx context.Context, id uuid.UUID) (document.Reindex, error)
 	Resume(ctx context.Context, id uuid.UUID) (document.Reindex, error)
 	Cancel(ctx context.Context, id uuid.UUID) (document.Reindex, error)
 	Revert(ctx context.Context, id uuid.UUID) (document.Reindex, error)
 }
 
-// Reindexes reads the tenant's reindexes. What is not there is fault.NotFound,
-// a cursor that is not ours fault.BadRequest.
+// Reindexes reads the tenant's reindexes. Methods return fault.NotFound for a missing reindex, and
+// fault.BadRequest for an invalid cursor.
 type Reindexes interface {
 	Reindex(ctx context.Context, id uuid.UUID) (document.Reindex, error)
 	Reindexes(ctx context.Context, filter document.ReindexFilter, page document.Page) (document.List[document.Reindex], error)
@@ -38,11 +38,11 @@ type Reindexes interface {
 
 type reindexesInput struct {
 	PageParams
-	Collection string            `query:"collection" doc:"Only those of this collection."`
-	State      document.JobState `query:"state" enum:"queued,running,waiting,paused,succeeded,failed,cancelled" doc:"Only those in this state."`
+	Collection string            `query:"collection" doc:"Only reindexes of this collection."`
+	State      document.JobState `query:"state" enum:"queued,running,waiting,paused,succeeded,failed,cancelled" doc:"Only reindexes in this state."`
 }
 
-// ReindexPath names a reindex.
+// ReindexPath has the id of a reindex.
 type ReindexPath struct {
 	ID uuid.UUID `path:"id" format:"uuid" doc:"The reindex's id."`
 }
@@ -74,7 +74,7 @@ func (s *server) routeReindexes() {
 		OperationID: "get-reindex",
 		Method:      http.MethodGet,
 		Path:        "/v1/reindexes/{id}",
-		Summary:     "Get a reindex, now or when it has ended",
+		Summary:     "Get a reindex, immediately or when it has ended",
 	}, func(ctx context.Context, in *reindexInput) (*output[document.Reindex], error) {
 		wait, err := in.parseWait()
 		if err != nil {
@@ -84,7 +84,7 @@ func (s *server) routeReindexes() {
 	})
 	s.registerRaw(reindexes.describeEvents("/v1/reindexes", "Follow a reindex to its end as server-sent events"), reindexes.serveEvents)
 
-	steer := func(verb, summary, description string, do func(context.Context, uuid.UUID) (document.Reindex, error)) {
+	control := func(verb, summary, description string, action func(context.Context, uuid.UUID) (document.Reindex, error)) {
 		register(s, huma.Operation{
 			OperationID: verb + "-reindex",
 			Method:      http.MethodPost,
@@ -92,21 +92,21 @@ func (s *server) routeReindexes() {
 			Summary:     summary,
 			Description: description,
 			Responses: map[string]*huma.Response{
-				"200": {Description: "The reindex as it is then"},
-				"404": {Description: "There is no such reindex", Content: problemContent(s)},
-				"409": {Description: "Its state does not allow this; nothing has changed", Content: problemContent(s)},
+				"200": {Description: "The changed reindex"},
+				"404": {Description: "The reindex does not exist", Content: problemContent(s)},
+				"409": {Description: "The state of the reindex does not allow this; nothing has changed", Content: problemContent(s)},
 			},
 		}, func(ctx context.Context, in *ReindexPath) (*output[document.Reindex], error) {
-			return itemOutput(reindexes.runAction(ctx, in.ID, do))
+			return itemOutput(reindexes.runAction(ctx, in.ID, action))
 		})
 	}
-	steer("pause", "Pause a reindex",
-		"What it has done is kept, and it does nothing more until it is resumed. 409 when it has ended.", s.Reindexer.Pause)
-	steer("resume", "Go on with a reindex that is paused or has failed",
-		"It goes on from what it had done. 409 when it has succeeded or was cancelled, or has failed and another is under way.", s.Reindexer.Resume)
-	steer("cancel", "Cancel a reindex",
-		"Searches stay as they are; what it has embedded is kept for a while, and not bought again meanwhile. 409 when it has ended otherwise.", s.Reindexer.Cancel)
-	steer("revert", "Switch back to the space that was live before a reindex",
-		"At once where every document is whole in it, which the stage reverted says; else the reindex goes on, in the stage reverting, until that is so. "+
-			"409 when there is nothing to go back to.", s.Reindexer.Revert)
+	control("pause", "Pause a reindex",
+		"It keeps its results, and stops until it is resumed. 409 if it has ended.", s.Reindexer.Pause)
+	control("resume", "Resume a reindex that is paused or has failed",
+		"It continues where it stopped. 409 if it has succeeded or was cancelled, or if it has failed and another reindex of the collection is running.", s.Reindexer.Resume)
+	control("cancel", "Cancel a reindex",
+		"Searches do not change. Its vectors are kept for a while and can be reused. 409 if it has succeeded or failed.", s.Reindexer.Cancel)
+	control("revert", "Switch back to the space that was active before a reindex",
+		"If every document is complete in that space, the switch is immediate, and the stage is reverted. Otherwise the reindex continues in the stage reverting until all are complete. "+
+			"409 if there is no space to switch back to.", s.Reindexer.Revert)
 }

@@ -121,7 +121,7 @@ func TestStrayQueryParameters(t *testing.T) {
 	for target, detail := range map[string]string{
 		"GET /v1/documents?limit=1&limit=2":              `"limit" is given 2 times`,
 		"GET /v1/documents?nothing=1":                    "unknown query parameter",
-		"GET /v1/documents/" + id + "/content?version=1": "query.version: unknown query parameter; there are none here",
+		"GET /v1/documents/" + id + "/content?version=1": "query.version: unknown query parameter; this path has none",
 		"PUT /v1/documents?key=b.md&key=c.md":            `"key" is given 2 times`,
 		"PUT /v1/documents?key=b.md&name=c.md":           "query.name: unknown query parameter; want collection, key, title, metadata",
 		"POST /v1/documents?collection=c":                "query.collection: unknown query parameter",

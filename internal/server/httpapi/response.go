@@ -5,12 +5,12 @@ import (
 	"net/http"
 )
 
-// responseRecorder is a response that remembers what was written.
+// responseRecorder is a response that records its status and size.
 type responseRecorder struct {
 	http.ResponseWriter
-	status  int   // 0 until written
+	status  int   // 0 until it is written
 	bytes   int64 // of the body
-	aborted bool  // the handler died half-way
+	aborted bool  // the handler panicked after it had written a part of the response
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -34,11 +34,11 @@ func (a *responseRecorder) Write(p []byte) (int, error) {
 // Unwrap lets http.ResponseController find the connection.
 func (a *responseRecorder) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// errorInterceptor holds back error answers that net/http writes as plain text, so
-// that a problem can be written instead. What is not an error passes.
+// errorInterceptor discards error responses that net/http writes as plain text, so that a problem can
+// be written instead. Other responses pass.
 type errorInterceptor struct {
 	http.ResponseWriter
-	status int // of the error held back; 0 for none
+	status int // of the discarded error; 0 for none
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -61,9 +61,9 @@ func (i *errorInterceptor) Write(p []byte) (int, error) {
 // Unwrap lets http.ResponseController find the connection.
 func (i *errorInterceptor) Unwrap() http.ResponseWriter { return i.ResponseWriter }
 
-// writeJSON answers a raw handler's request.
+// writeJSON writes the response of a raw handler.
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the client has gone; nobody is left to tell
+	_ = json.NewEncoder(w).Encode(body) // an error means that the client has disconnected
 }

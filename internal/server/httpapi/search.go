@@ -10,8 +10,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Searcher answers searches. A request that does not make sense is
-// fault.BadRequest, a model that is down fault.Unavailable.
+// Searcher answers searches. Search returns fault.BadRequest for an invalid request, and
+// fault.Unavailable if the model is down.
 type Searcher interface {
 	Search(ctx context.Context, request document.SearchRequest) (document.SearchResult, error)
 }
@@ -19,20 +19,20 @@ type Searcher interface {
 // SearchBody is the body of a search.
 type SearchBody struct {
 	Collection string       `json:"collection,omitempty" default:"default" doc:"The collection to search."`
-	Query      string       `json:"query" doc:"What to look for, in any language."`
-	Mode       string       `json:"mode,omitempty" default:"vector" enum:"vector,keyword,hybrid" doc:"How to look. Only vector for now."`
+	Query      string       `json:"query" doc:"The question, in any language."`
+	Mode       string       `json:"mode,omitempty" default:"vector" enum:"vector,keyword,hybrid" doc:"How to search. Only vector is supported."`
 	Limit      int          `json:"limit,omitempty" default:"10" minimum:"1" maximum:"100" doc:"Maximum number of hits."`
-	Threshold  *float64     `json:"threshold,omitempty" doc:"Leave out hits that score less: cosine similarity, -1 to 1."`
-	Filter     SearchFilter `json:"filter,omitempty" doc:"Which documents to look in."`
+	Threshold  *float64     `json:"threshold,omitempty" doc:"Minimum score of a hit: cosine similarity, -1 to 1."`
+	Filter     SearchFilter `json:"filter,omitempty" doc:"The documents to search."`
 }
 
 // SearchFilter narrows a search.
 type SearchFilter struct {
-	KeyPrefix string     `json:"key_prefix,omitempty" doc:"Only documents whose key begins so."`
+	KeyPrefix string     `json:"key_prefix,omitempty" doc:"Only documents whose key begins with this."`
 	Metadata  jsonObject `json:"metadata,omitempty" doc:"Only documents whose metadata contains this object."`
 }
 
-// jsonObject is any JSON object, kept as it came.
+// jsonObject is any JSON object, as the client sent it.
 type jsonObject struct{ json.RawMessage }
 
 // Schema implements huma.SchemaProvider.

@@ -17,7 +17,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// ServeHTTP gives the request its id, answers it, and writes it down.
+// ServeHTTP gives the request an id, answers it, and logs it.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	id := requestID(r)
@@ -34,7 +34,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		s.recordRequest(r, a, pattern, time.Since(start))
 		if a.aborted {
-			panic(http.ErrAbortHandler) // the client must not take half an answer for a whole one
+			panic(http.ErrAbortHandler) // the client must not mistake a partial response for a complete one
 		}
 	}()
 	defer body.linger(a)
@@ -42,7 +42,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.checkAndRoute(a, r, pattern)
 }
 
-// checkAndRoute checks who asks and what, then hands over to the route.
+// checkAndRoute checks the origin, the key and the query, and then calls the route.
 func (s *server) checkAndRoute(a *responseRecorder, r *http.Request, pattern string) {
 	if err := s.checkOrigin(r); err != nil {
 		s.writeError(a, r, err)
@@ -54,7 +54,7 @@ func (s *server) checkAndRoute(a *responseRecorder, r *http.Request, pattern str
 			s.writeError(a, r, err)
 			return
 		}
-		// In place, for the access log to have it too; r is ServeHTTP's copy.
+		// The change in place also applies to the access log; r is ServeHTTP's own copy.
 		*r = *r.WithContext(telemetry.WithTenant(r.Context(), id))
 	}
 	if err := checkQuery(r.URL); err != nil {
@@ -68,30 +68,30 @@ func (s *server) checkAndRoute(a *responseRecorder, r *http.Request, pattern str
 	s.mux.ServeHTTP(a, r)
 }
 
-// serveUnmatched answers a request that no route matches as the mux would, with a
-// problem for a body.
+// serveUnmatched answers a request that matches no route, with the status of the mux and a problem as
+// the body.
 func (s *server) serveUnmatched(a *responseRecorder, r *http.Request) {
-	refusal := &errorInterceptor{ResponseWriter: a}
-	s.mux.ServeHTTP(refusal, r)
-	switch refusal.status {
+	intercepted := &errorInterceptor{ResponseWriter: a}
+	s.mux.ServeHTTP(intercepted, r)
+	switch intercepted.status {
 	case 0: // a redirect to the clean path, already written
 	case http.StatusMethodNotAllowed:
-		p := newProblem(r.Context(), refusal.status, fault.BadRequest,
-			r.URL.Path+" does not answer to "+r.Method+", but to "+a.Header().Get("Allow"))
+		p := newProblem(r.Context(), intercepted.status, fault.BadRequest,
+			r.URL.Path+" does not have the method "+r.Method+"; it has "+a.Header().Get("Allow"))
 		writeProblem(a, r, p)
 	default:
-		s.writeError(a, r, fault.New(fault.NotFound, "there is nothing at %s", r.URL.Path))
+		s.writeError(a, r, fault.New(fault.NotFound, "the path %s does not exist", r.URL.Path))
 	}
 }
 
-// recoverPanic turns a panic into an internal error that is logged and not shown.
+// recoverPanic turns a panic into an internal error, which is logged; the client sees no details.
 func (s *server) recoverPanic(a *responseRecorder, r *http.Request) {
 	v := recover()
 	if v == nil {
 		return
 	}
 	if v != http.ErrAbortHandler {
-		s.Log.ErrorContext(r.Context(), "panic while answering", "panic", v, "stack", string(debug.Stack()))
+		s.Log.ErrorContext(r.Context(), "request panicked", "panic", v, "stack", string(debug.Stack()))
 	}
 	if a.status != 0 {
 		a.aborted = true
@@ -100,7 +100,7 @@ func (s *server) recoverPanic(a *responseRecorder, r *http.Request) {
 	writeProblem(a, r, internalProblem(r.Context()))
 }
 
-// recordRequest writes the access log's line and counts the request.
+// recordRequest logs and counts the request.
 func (s *server) recordRequest(r *http.Request, a *responseRecorder, pattern string, d time.Duration) {
 	method, route := knownMethod(r.Method), "unmatched"
 	if pattern != "" {
@@ -108,7 +108,7 @@ func (s *server) recordRequest(r *http.Request, a *responseRecorder, pattern str
 	}
 	status := a.status
 	if status == 0 {
-		status = http.StatusOK // what net/http writes for a handler that wrote nothing
+		status = http.StatusOK // net/http writes it if the handler wrote nothing
 	}
 	s.Metrics.ObserveRequest(route, method, status, d)
 
@@ -121,7 +121,7 @@ func (s *server) recordRequest(r *http.Request, a *responseRecorder, pattern str
 		"bytes", a.bytes, "ms", d.Milliseconds(), "remote", r.RemoteAddr)
 }
 
-// knownMethod keeps the values of a metric's label few.
+// knownMethod returns the method for the label of a metric, which must have few values.
 func knownMethod(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
@@ -133,24 +133,23 @@ func knownMethod(method string) string {
 
 type requestIDKey struct{}
 
-var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+var validRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
-// requestID takes over the client's id if it can be repeated in logs and
-// headers, and else makes one.
+// requestID returns the client's id if it is safe in logs and headers, and else a new one.
 func requestID(r *http.Request) string {
-	if id := r.Header.Get("X-Request-Id"); saneRequestID.MatchString(id) {
+	if id := r.Header.Get("X-Request-Id"); validRequestID.MatchString(id) {
 		return id
 	}
 	return uuid.Must(uuid.NewV7()).String()
 }
 
-// checkQuery refuses what no text of ours may contain, before it gets to a
-// database that would answer with an error of its own, and a parameter that is
-// given twice: none of ours is a list, so one of the values would be ignored.
+// checkQuery refuses a query with text that is not valid in any parameter, before it reaches a
+// database, whose error would be less clear. It also refuses a parameter that is given twice: no
+// parameter is a list, so one of the values would be ignored.
 func checkQuery(u *url.URL) error {
 	values, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return fault.Wrap(fault.BadRequest, err, "unreadable query string: %v", err)
+		return fault.Wrap(fault.BadRequest, err, "invalid query string: %v", err)
 	}
 	for name, all := range values {
 		if len(all) > 1 {

@@ -16,9 +16,8 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// Uploader accepts documents. It reads body to its end and checks everything
-// about the document; what is refused leaves nothing behind. It does not hold
-// the body in memory.
+// Uploader accepts documents. Upload checks the request and the complete body. It does not hold the
+// body in memory, and stores nothing of a document that it refuses.
 type Uploader interface {
 	Upload(ctx context.Context, request document.UploadRequest, body io.Reader) (document.Accepted, error)
 }
@@ -31,44 +30,44 @@ func (s *server) routeUploads() {
 	title := &huma.Schema{Type: huma.TypeString, MaxLength: new(document.MaxTitleBytes)}
 	binary := &huma.Schema{Type: huma.TypeString, Format: "binary"}
 	key := &huma.Param{Name: idempotencyHeader, In: "header", Schema: idempotencyKeySchema(),
-		Description: "Sent again with the same key, within 24 hours, the same upload gets the same answer and is not made twice, " +
-			"whatever has become of its document; another upload is refused. Any printable ASCII; a UUID is usual. " +
-			"In a form it stands for each file by its position."}
+		Description: "If the same upload is sent again with the same key within 24 hours, it gets the first response, and is not repeated, " +
+			"even if the document has changed since. A different upload with the key is refused. The key is printable ASCII, usually a UUID. " +
+			"In a form, the key applies to each file by its position."}
 	replayed := map[string]*huma.Param{replayedHeader: {Schema: &huma.Schema{Type: huma.TypeBoolean},
-		Description: "true if this is the answer to an earlier upload under the same " + idempotencyHeader}}
+		Description: "true if this is the response to an earlier upload with the same " + idempotencyHeader}}
 	wait := map[string]*huma.Param{"Retry-After": {Description: "Seconds to wait", Schema: &huma.Schema{Type: huma.TypeInteger}}}
 	accepted := map[string]*huma.Response{
-		"200": {Description: "Unchanged: content and settings are as they were; with restored, the original was gone or damaged and is restored from this upload", Headers: replayed, Content: jsonContent[document.Accepted](s)},
-		"202": {Description: "Accepted; Location names the job", Headers: replayed, Content: jsonContent[document.Accepted](s)},
-		"408": {Description: "The body comes too slowly; nothing was accepted", Content: problemContent(s)},
-		"409": {Description: "The " + idempotencyHeader + " was used for another upload, or the collection would be one more than a tenant may have", Content: problemContent(s)},
+		"200": {Description: "Unchanged: the newest version already has this content and these settings. With restored, its original was missing or damaged, and is restored from this upload", Headers: replayed, Content: jsonContent[document.Accepted](s)},
+		"202": {Description: "Accepted; Location is the path of the job", Headers: replayed, Content: jsonContent[document.Accepted](s)},
+		"408": {Description: "The body arrived too slowly; nothing was accepted", Content: problemContent(s)},
+		"409": {Description: "The " + idempotencyHeader + " was used for another upload, or the tenant has reached its limit of collections", Content: problemContent(s)},
 		"412": {Description: "If-Match or If-None-Match does not hold", Content: problemContent(s)},
-		"415": {Description: "What was sent is not markdown or plain text as it is", Content: problemContent(s)},
+		"415": {Description: "The body is not Markdown or plain text, or it is encoded", Content: problemContent(s)},
 		"422": {Description: "The text is not UTF-8, or empty", Content: problemContent(s)},
-		"429": {Description: "Too much of yours is not done yet; nothing of the body was read", Content: problemContent(s), Headers: wait},
+		"429": {Description: "Backlog limit reached; the body was not read", Content: problemContent(s), Headers: wait},
 		"503": {Description: "No memory for another upload, or a server is down; nothing was accepted", Content: problemContent(s), Headers: wait},
 	}
 	conditions := []*huma.Param{
 		{Name: "If-Match", In: "header", Schema: text,
-			Description: "ETags, as /content answers them, of which the version uploaded last must have one; * for any. Else 412."},
+			Description: "ETags, such as /content returns, of which the newest version must have one; * for any. Else 412."},
 		{Name: "If-None-Match", In: "header", Schema: text,
-			Description: "ETags of which the version uploaded last must have none; * if there must be no document. Else 412."},
+			Description: "ETags of which the newest version must have none; * if no document may exist. Else 412."},
 	}
 	s.registerRaw(huma.Operation{
 		OperationID: "put-document",
 		Method:      http.MethodPut,
 		Path:        "/v1/documents",
-		Summary:     "Upload a document as it is, of any size",
+		Summary:     "Upload a document of any size",
 		Parameters: []*huma.Param{
-			{Name: "collection", In: "query", Description: "Made on first use; default if left out.", Schema: collection},
-			{Name: "key", In: "query", Description: fmt.Sprintf("Names the document in its collection: at most %d bytes.", document.MaxKeyBytes), Required: true, Schema: name},
+			{Name: "collection", In: "query", Description: "Created on first use.", Schema: collection},
+			{Name: "key", In: "query", Description: fmt.Sprintf("The name of the document in its collection; at most %d bytes.", document.MaxKeyBytes), Required: true, Schema: name},
 			{Name: "title", In: "query", Description: fmt.Sprintf("At most %d bytes.", document.MaxTitleBytes), Schema: title},
 			{Name: "metadata", In: "query", Description: "A JSON object.", Schema: text},
 			key, conditions[0], conditions[1],
 		},
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			"text/markdown": {Schema: binary},
-			"text/plain":    {Schema: binary}, // is not scanned for headings
+			"text/plain":    {Schema: binary}, // has no headings
 		}},
 		Responses: accepted,
 	}, s.putDocument)
@@ -77,10 +76,10 @@ func (s *server) routeUploads() {
 		Method:      http.MethodPost,
 		Path:        "/v1/documents",
 		Summary:     "Upload documents from a form",
-		Description: "Fields hold for the file parts after them: collection and metadata until they change, key and title for the next file. " +
-			"A file's key is its name, with folders, where no field says another. One file is answered as by PUT. Several are answered by " +
-			"{\"items\": […]}, in their order, each with a document and a job or with a problem: 202 if all were accepted, 207 if not. " +
-			"Conditions hold for each file.",
+		Description: "Fields apply to the file parts after them: collection and metadata until they change, key and title to the next file. " +
+			"Without a field key, a file's key is its name with its folders. The response to one file is that of PUT. The response to several files is " +
+			"{\"items\": […]}, in their order, each with a document and a job, or with a problem: 202 if all were accepted, 207 if not. " +
+			"Conditions apply to each file.",
 		Parameters: []*huma.Param{key, conditions[0], conditions[1]},
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			"multipart/form-data": {Schema: &huma.Schema{
@@ -96,7 +95,7 @@ func (s *server) routeUploads() {
 			"202": {Description: "Accepted", Headers: replayed, Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{
 				OneOf: []*huma.Schema{schemaOf[document.Accepted](s), schemaOf[FormAnswer](s)},
 			}}}},
-			"207": {Description: "Some of several files were refused, or not read: see each item", Headers: replayed, Content: jsonContent[FormAnswer](s)},
+			"207": {Description: "Some of several files were refused, or not read; each item has the result", Headers: replayed, Content: jsonContent[FormAnswer](s)},
 			"408": accepted["408"],
 			"409": accepted["409"],
 			"412": accepted["412"],
@@ -142,7 +141,7 @@ func (s *server) putRequest(r *http.Request) (document.UploadRequest, error) {
 		return request, err
 	}
 	if r.Header.Get("Content-Range") != "" {
-		return request, fault.New(fault.BadRequest, "Content-Range: a document is uploaded whole")
+		return request, fault.New(fault.BadRequest, "Content-Range: a document cannot be uploaded in parts; send all of it")
 	}
 	if r.ContentLength > s.MaxUploadBytes {
 		return request, fault.New(fault.TooLarge, "the document has %d bytes; at most %d are accepted", r.ContentLength, s.MaxUploadBytes)
@@ -150,21 +149,20 @@ func (s *server) putRequest(r *http.Request) (document.UploadRequest, error) {
 	return request, nil
 }
 
-// checkPlainBody refuses a body, of a request or of a part of a form, that is
-// not the bytes of the document.
+// checkPlainBody refuses the body of a request or of a part of a form if it is encoded.
 func checkPlainBody(header interface{ Get(string) string }) error {
 	if encoding := header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return fault.New(fault.UnsupportedMediaType, "Content-Encoding %q is not taken: send the document uncompressed", encoding)
+		return fault.New(fault.UnsupportedMediaType, "Content-Encoding %q is not accepted: send the document uncompressed", encoding)
 	}
 	switch encoding := header.Get("Content-Transfer-Encoding"); strings.ToLower(encoding) {
 	case "", "binary", "8bit", "7bit":
 		return nil
 	default:
-		return fault.New(fault.UnsupportedMediaType, "Content-Transfer-Encoding %q is not taken: send the bytes of the document as they are", encoding)
+		return fault.New(fault.UnsupportedMediaType, "Content-Transfer-Encoding %q is not accepted: send the bytes of the document", encoding)
 	}
 }
 
-// setField sets a field by its name in the contract, if there is one.
+// setField sets a field by its name in the contract. It reports whether there is such a field.
 func setField(request *document.UploadRequest, name, value string) bool {
 	switch name {
 	case "collection":
@@ -181,8 +179,8 @@ func setField(request *document.UploadRequest, name, value string) bool {
 	return true
 }
 
-// upload hands a document over. If its body could not be read, that is the
-// failure, whatever the uploader made of it.
+// upload uploads a document. If its body cannot be read, upload returns that error instead of the
+// uploader's.
 func (s *server) upload(r *http.Request, request document.UploadRequest, content io.Reader) (document.Accepted, error) {
 	accepted, err := s.Uploader.Upload(r.Context(), request, content)
 	if err == nil {

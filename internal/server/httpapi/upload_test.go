@@ -231,9 +231,9 @@ func TestFormsThatAreRefusedWhole(t *testing.T) {
 		"the same name":               {[]formPart{{"file", "a.md", "# a"}, {"file", "a.md", "# b"}}, `both have the key "a.md"`},
 		"a key and a name":            {[]formPart{{"key", "", "a.md"}, {"file", "x", "# a"}, {"file", "a.md", "# b"}}, "files 1 and 2"},
 		"a name in two spellings":     {[]formPart{{"file", "caf\u00e9.md", "# a"}, {"file", "cafe\u0301.md", "# b"}}, "both have the key"},
-		"a name that leads elsewhere": {[]formPart{{"file", "/etc/motd", "# a"}}, "no relative path"},
-		"a name of another system":    {[]formPart{{"file", `C:\docs\a.md`, "# a"}}, "no relative path"},
-		"an empty segment":            {[]formPart{{"file", "docs//a.md", "# a"}}, "no relative path"},
+		"a name that leads elsewhere": {[]formPart{{"file", "/etc/motd", "# a"}}, "not a relative path"},
+		"a name of another system":    {[]formPart{{"file", `C:\docs\a.md`, "# a"}}, "not a relative path"},
+		"an empty segment":            {[]formPart{{"file", "docs//a.md", "# a"}}, "not a relative path"},
 		"up and away":                 {[]formPart{{"file", "../a.md", "# a"}}, `key "../a.md"`},
 	} {
 		t.Run(name, func(t *testing.T) {

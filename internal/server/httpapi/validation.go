@@ -14,14 +14,14 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// maxJSONBytes bounds a JSON body.
+// maxJSONBytes is the maximum size of a JSON body.
 const maxJSONBytes = 1 << 20
 
 // jsonFormat reads and writes JSON bodies for huma.
 var jsonFormat = huma.Format{Marshal: encodeJSON, Unmarshal: decodeJSON}
 
-// encodeJSON fails only if v has no JSON: that the client has gone is nobody's
-// failure.
+// encodeJSON writes v as JSON. It returns an error only if v cannot be encoded: a client that has
+// disconnected is not an error.
 func encodeJSON(w io.Writer, v any) error {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -31,16 +31,16 @@ func encodeJSON(w io.Writer, v any) error {
 	return nil
 }
 
-// decodeJSON is json.Unmarshal with errors that say where. It refuses bytes
-// that are not UTF-8, which json.Unmarshal would replace, and NUL characters,
-// which JSON can spell and databases cannot store.
+// decodeJSON is json.Unmarshal with the position in its errors. It refuses bytes that are not UTF-8,
+// which json.Unmarshal would replace, and NUL characters, which JSON allows and databases cannot
+// store.
 func decodeJSON(data []byte, v any) error {
 	if err := document.CheckText(string(data)); err != nil {
 		return err
 	}
 	err := json.Unmarshal(data, v)
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return fmt.Errorf("unreadable JSON at byte %d: %w", syntax.Offset, err)
+		return fmt.Errorf("invalid JSON at byte %d: %w", syntax.Offset, err)
 	}
 	if err != nil {
 		return err
@@ -72,11 +72,10 @@ func checkStrings(v any) error {
 	return nil
 }
 
-// statusOverrider is huma's view of a request, with a status that can be changed
-// after huma has chosen it.
+// statusOverrider is a huma.Context whose status can be changed after huma has set it.
 type statusOverrider struct {
 	humaContext
-	status int // overrides huma's; 0 for none
+	status int // replaces huma's; 0 for none
 }
 
 type humaContext huma.Context
@@ -89,16 +88,15 @@ func (o *statusOverrider) SetStatus(status int) {
 	o.humaContext.SetStatus(status)
 }
 
-// lacksContentType reports whether a request brings a body and does not say that it is
-// JSON: pages of other sites can have a browser send such a body, and no other,
-// without asking.
+// lacksContentType reports whether a request has a body and no Content-Type. Such a request is refused,
+// because a page of another site can make a browser send it without a preflight request.
 func lacksContentType(o *statusOverrider) bool {
 	b, ok := o.BodyReader().(*requestBody)
 	return o.Operation().RequestBody != nil && o.Header("Content-Type") == "" && !(ok && b.ended)
 }
 
-// convertHumaError turns what huma itself finds wrong with a request into a problem
-// of the contract, where a request that does not fit is 400 and not 422.
+// convertHumaError turns errors that huma itself finds in a request into problems of the contract. In
+// the contract an invalid request is 400, not 422.
 func convertHumaError(ctx huma.Context, _ string, v any) (any, error) {
 	found, ok := v.(*huma.ErrorModel)
 	if !ok {
@@ -107,11 +105,11 @@ func convertHumaError(ctx huma.Context, _ string, v any) (any, error) {
 	p := newProblem(ctx.Context(), http.StatusBadRequest, fault.BadRequest, found.Detail)
 	switch found.Status {
 	case http.StatusRequestEntityTooLarge:
-		p = newProblem(ctx.Context(), found.Status, fault.TooLarge, fmt.Sprintf("the body is larger than %d bytes", maxJSONBytes))
+		p = newProblem(ctx.Context(), found.Status, fault.TooLarge, fmt.Sprintf("the request body is larger than %d bytes", maxJSONBytes))
 	case http.StatusRequestTimeout:
-		p = newProblem(ctx.Context(), found.Status, fault.RequestTimeout, "the body is too slow: "+describeErrors(found))
+		p = newProblem(ctx.Context(), found.Status, fault.RequestTimeout, "the request body is too slow: "+describeErrors(found))
 	case http.StatusUnsupportedMediaType:
-		p = newProblem(ctx.Context(), found.Status, fault.UnsupportedMediaType, "send the body as application/json")
+		p = newProblem(ctx.Context(), found.Status, fault.UnsupportedMediaType, "send the request body as application/json")
 	default:
 		p.Detail = describeErrors(found)
 		for _, e := range found.Errors {
@@ -125,7 +123,7 @@ func convertHumaError(ctx huma.Context, _ string, v any) (any, error) {
 	return p, nil
 }
 
-// describeErrors says in one line what is wrong first.
+// describeErrors returns the first error and the number of the others.
 func describeErrors(found *huma.ErrorModel) string {
 	if len(found.Errors) == 0 {
 		return found.Detail

@@ -10,27 +10,27 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// WebhookAdder adds webhooks: fault.BadRequest says what is wrong with one,
-// fault.Conflict that there are too many.
+// WebhookAdder adds webhooks. AddWebhook returns fault.BadRequest for an invalid webhook, and
+// fault.Conflict if the tenant has too many webhooks.
 type WebhookAdder interface {
 	AddWebhook(ctx context.Context, request document.WebhookRequest) (document.Webhook, error)
 }
 
-// Webhooks reads and deletes the tenant's webhooks. What is not there is
-// fault.NotFound, a cursor that is not ours fault.BadRequest.
+// Webhooks reads and deletes the tenant's webhooks. Methods return fault.NotFound for a missing
+// webhook, and fault.BadRequest for an invalid cursor.
 type Webhooks interface {
 	Webhooks(ctx context.Context, page document.Page) (document.List[document.Webhook], error)
 	DeleteWebhook(ctx context.Context, id uuid.UUID) error
 	Deliveries(ctx context.Context, webhook uuid.UUID, page document.Page) (document.List[document.Delivery], error)
 }
 
-// WebhookBody says whom to tell.
+// WebhookBody is the body of a request that adds a webhook.
 type WebhookBody struct {
-	URL    string `json:"url" minLength:"1" doc:"Where to POST events: absolute, http or https, and public unless the configuration allows others." example:"https://example.com/hook"`
-	Secret string `json:"secret,omitempty" doc:"What to sign with: whsec_ and the base64 of 24 to 64 bytes. A random one if left out."`
+	URL    string `json:"url" minLength:"1" doc:"Absolute http or https URL to which events are sent. The address must be public, unless the configuration allows its network." example:"https://example.com/hook"`
+	Secret string `json:"secret,omitempty" doc:"Key of the signatures: whsec_ and the base64 of 24 to 64 bytes. If left out, a random one."`
 }
 
-// WebhookPath names a webhook.
+// WebhookPath has the id of a webhook.
 type WebhookPath struct {
 	ID uuid.UUID `path:"id" format:"uuid" doc:"The webhook's id."`
 }
@@ -47,8 +47,8 @@ func (s *server) routeWebhooks() {
 		OperationID:   "add-webhook",
 		Method:        http.MethodPost,
 		Path:          "/v1/webhooks",
-		Summary:       "Add a webhook, which is told when a job has ended",
-		Description:   "This answer is the only one that shows the secret.",
+		Summary:       "Add a webhook, which is notified when a job has ended",
+		Description:   "Only this response has the secret.",
 		DefaultStatus: http.StatusCreated,
 	}, func(ctx context.Context, in *struct{ Body WebhookBody }) (*output[document.Webhook], error) {
 		return itemOutput(s.WebhookAdder.AddWebhook(ctx, document.WebhookRequest{URL: in.Body.URL, Secret: in.Body.Secret}))
@@ -74,30 +74,30 @@ func (s *server) routeWebhooks() {
 		OperationID: "list-deliveries",
 		Method:      http.MethodGet,
 		Path:        "/v1/webhooks/{id}/deliveries",
-		Summary:     "List what a webhook was told or is to be told, newest first",
-		Description: "Deliveries are kept for a week after they ended.",
+		Summary:     "List the deliveries of a webhook, newest first",
+		Description: "Deliveries are kept for a week after their end.",
 	}, func(ctx context.Context, in *deliveriesInput) (*output[document.List[document.Delivery]], error) {
 		return listOutput(s.Webhooks.Deliveries(ctx, in.ID, in.page()))
 	})
 	s.describeEvent()
 }
 
-// describeEvent describes what webhooks receive.
+// describeEvent describes the requests that webhooks receive.
 func (s *server) describeEvent() {
 	text := &huma.Schema{Type: huma.TypeString}
 	s.api.OpenAPI().Webhooks = map[string]*huma.PathItem{"job-ended": {Post: &huma.Operation{
 		OperationID: "receive-event",
 		Summary:     "A job has ended",
-		Description: "Sent at least once, in no particular order; see docs/webhooks.md for how to verify the signature.",
+		Description: "Sent at least once, in any order. docs/webhooks.md says how to verify the signature.",
 		Parameters: []*huma.Param{
-			{Name: "webhook-id", In: "header", Required: true, Schema: text, Description: "The delivery's id, the same for every attempt."},
-			{Name: "webhook-timestamp", In: "header", Required: true, Schema: text, Description: "The time of the attempt, in seconds since 1970."},
-			{Name: "webhook-signature", In: "header", Required: true, Schema: text, Description: "v1, and the base64 of HMAC-SHA256 over id.timestamp.body."},
+			{Name: "webhook-id", In: "header", Required: true, Schema: text, Description: "The id of the delivery, the same for every attempt."},
+			{Name: "webhook-timestamp", In: "header", Required: true, Schema: text, Description: "The time of the attempt, in seconds since 1970-01-01 UTC."},
+			{Name: "webhook-signature", In: "header", Required: true, Schema: text, Description: "v1, a comma, and the base64 of HMAC-SHA256 over id.timestamp.body."},
 		},
 		RequestBody: &huma.RequestBody{Required: true, Content: jsonContent[document.Event](s)},
 		Responses: map[string]*huma.Response{
 			"2XX":     {Description: "Delivered"},
-			"default": {Description: "To be sent again, with back-off, for 24 hours after the event"},
+			"default": {Description: "Not delivered; sent again, with back-off, until 24 hours after the event"},
 		},
 	}}}
 }
