@@ -17,7 +17,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// start serves the face on a real connection, where bodies can break.
+// start serves the API on real connections, so that bodies can break.
 func start(t *testing.T, config httpapi.Config) *httptest.Server {
 	t.Helper()
 	server := httptest.NewServer(newHandler(t, config))
@@ -25,8 +25,8 @@ func start(t *testing.T, config httpapi.Config) *httptest.Server {
 	return server
 }
 
-// sendRaw writes a raw request and reads the answer. The client's side stays
-// open meanwhile.
+// sendRaw writes a raw request and reads the response. It keeps the connection open until the test
+// ends.
 func sendRaw(t *testing.T, server *httptest.Server, request string) *http.Response {
 	t.Helper()
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
@@ -42,12 +42,12 @@ func sendRaw(t *testing.T, server *httptest.Server, request string) *http.Respon
 	}
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
-		t.Fatalf("read the answer: %v", err)
+		t.Fatalf("read the response: %v", err)
 	}
 	return response
 }
 
-// record turns a response into what wantProblem takes.
+// record returns a response in the form that wantProblem needs.
 func record(t *testing.T, response *http.Response) *httptest.ResponseRecorder {
 	t.Helper()
 	defer response.Body.Close()
@@ -62,9 +62,8 @@ func record(t *testing.T, response *http.Response) *httptest.ResponseRecorder {
 	return w
 }
 
-// The client is still sending when it is refused. It must see why, and not a
-// connection that was reset under it.
-func TestRefusedWhileSending(t *testing.T) {
+// A client that is refused while it sends must get the response, and not a connection reset.
+func TestRefusalWhileSending(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		key    string
@@ -89,15 +88,15 @@ func TestRefusedWhileSending(t *testing.T) {
 			request.ContentLength = test.length
 			response, err := server.Client().Do(request)
 			if err != nil {
-				t.Fatalf("the client saw %v instead of the answer", err)
+				t.Fatalf("the client got %v instead of the response", err)
 			}
 			wantProblem(t, record(t, response), test.status, test.code, "")
 		})
 	}
 }
 
-// A simple client sends all it has before it looks for an answer.
-func TestRefusedBeforeReading(t *testing.T) {
+// A client that sends the complete body before it reads must get the response too.
+func TestRefusalBeforeReading(t *testing.T) {
 	t.Parallel()
 	server := start(t, configOf(t, newFake()))
 	body := strings.Repeat("over the limit\n\n", 1<<20)
@@ -105,12 +104,12 @@ func TestRefusedBeforeReading(t *testing.T) {
 	wantProblem(t, record(t, sendRaw(t, server, header+body)), 413, "too_large", "")
 }
 
-// repeat reads the same text for ever.
+// repeat is a reader of an endless repetition of a text.
 type repeat string
 
 func (r repeat) Read(p []byte) (int, error) { return copy(p, r), nil }
 
-func TestExpectContinueIsRefusedUnread(t *testing.T) {
+func TestRefusalBeforeContinue(t *testing.T) {
 	t.Parallel()
 	server := start(t, configOf(t, newFake()))
 	response := sendRaw(t, server, "PUT /v1/documents?key=k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\nExpect: 100-continue\r\n\r\n")
@@ -131,7 +130,7 @@ func TestBrokenBodies(t *testing.T) {
 		},
 		"JSON in broken chunks":                       {"POST /v1/search" + chunked + "Content-Type: application/json\r\n\r\n3\r\n{\"q\r\nnonsense\r\n", 400, "cannot be read after 3 bytes"},
 		"an upload that stalls":                       {"PUT /v1/documents?key=k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc", 408, "too slow: after 0 bytes, 3 more arrived in 200ms"},
-		"an upload refused for its query that stalls": {"PUT /v1/documents?nonsense=1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc", 400, "nonsense"},
+		"an upload refused for its query that stalls": {"PUT /v1/documents?stray=1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc", 400, "query.stray"},
 		"JSON that stalls":                            {"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{", 408, "too slow"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -145,14 +144,14 @@ func TestBrokenBodies(t *testing.T) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			if len(f.documents) != 0 {
-				t.Errorf("stored %v, want nothing", f.documents)
+				t.Errorf("stored %v, want no documents", f.documents)
 			}
 		})
 	}
 }
 
-// A client that sends a byte now and then does not hold its place for ever; one
-// that is slow and gets on may take as long as it likes.
+// A client that sends single bytes is refused. A client that is slow but makes progress may take any
+// time.
 func TestSlowBodies(t *testing.T) {
 	t.Parallel()
 	const timeout, pause, pieces = 500 * time.Millisecond, 50 * time.Millisecond, 30
@@ -182,7 +181,7 @@ func TestSlowBodies(t *testing.T) {
 			}
 			fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", method, kind, len(head)+pieces*test.piece, head)
 			go func() {
-				for range pieces { // three times the timeout
+				for range pieces { // takes three times the time-out
 					<-time.After(pause)
 					if _, err := io.WriteString(conn, strings.Repeat("g", test.piece)); err != nil {
 						return // refused
@@ -195,7 +194,7 @@ func TestSlowBodies(t *testing.T) {
 			}
 			if test.status == http.StatusAccepted {
 				if response.StatusCode != test.status {
-					t.Errorf("answer %s, want 202", response.Status)
+					t.Errorf("got %s, want 202", response.Status)
 				}
 				return
 			}
@@ -203,14 +202,14 @@ func TestSlowBodies(t *testing.T) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			if len(f.documents) != 0 {
-				t.Errorf("stored %v, want nothing", f.documents)
+				t.Errorf("stored %v, want no documents", f.documents)
 			}
 		})
 	}
 }
 
-// A client that goes away in the middle is an error for the uploader, which
-// then keeps nothing, and no failure of ours.
+// If the client disconnects during an upload, the uploader gets an error of the client, so that it
+// stores nothing.
 func TestAbortedUpload(t *testing.T) {
 	t.Parallel()
 	failed := make(chan error, 1)
@@ -230,12 +229,12 @@ func TestAbortedUpload(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := <-failed; !fault.Is(err, fault.BadRequest) {
-		t.Errorf("the uploader saw %v, want fault.BadRequest", err)
+		t.Errorf("the uploader got %v, want fault.BadRequest", err)
 	}
 }
 
-// The time limit on a body must not end a request that takes long after it.
-func TestBodyTimeoutIsOverWithTheBody(t *testing.T) {
+// The time limit of the body must not end a request that takes long after its body.
+func TestBodyTimeoutEndsWithBody(t *testing.T) {
 	t.Parallel()
 	config := configOf(t, newFake())
 	config.BodyTimeout = 50 * time.Millisecond
@@ -252,16 +251,16 @@ func TestBodyTimeoutIsOverWithTheBody(t *testing.T) {
 	})
 	response := sendRaw(t, start(t, config), "PUT /v1/documents?key=k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc")
 	if response.StatusCode != http.StatusAccepted {
-		t.Errorf("answer %s, want 202", response.Status)
+		t.Errorf("got %s, want 202", response.Status)
 	}
 }
 
-func TestConnectionIsKeptAfterASmallRefusal(t *testing.T) {
+func TestConnectionIsKeptAfterSmallBody(t *testing.T) {
 	t.Parallel()
 	server := start(t, configOf(t, newFake()))
-	response := sendRaw(t, server, "PUT /v1/documents?nonsense=1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc")
+	response := sendRaw(t, server, "PUT /v1/documents?stray=1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc")
 	if response.StatusCode != http.StatusBadRequest || response.Close {
-		t.Errorf("answer %s, close %v: want 400 and the connection kept", response.Status, response.Close)
+		t.Errorf("got %s, close %v; want 400 and the connection kept", response.Status, response.Close)
 	}
 	if !strings.HasPrefix(response.Header.Get("Content-Type"), "application/problem+json") {
 		t.Errorf("Content-Type %q", response.Header.Get("Content-Type"))

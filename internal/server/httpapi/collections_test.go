@@ -14,7 +14,7 @@ func TestCollectionSettings(t *testing.T) {
 	h := newHandler(t, configOf(t, newFake()))
 	want := document.CollectionSettings{Name: "default", Model: "m", Dimensions: 3, Tokens: 400, Summaries: document.SummariesByModel}
 	if diff := cmp.Diff(want, decode[document.CollectionSettings](t, do(h, "GET", "/v1/collections/default", "", ""))); diff != "" {
-		t.Errorf("as configured (-want +got):\n%s", diff)
+		t.Errorf("configured settings (-want +got):\n%s", diff)
 	}
 	for _, mode := range document.SummaryModes {
 		want.Summaries = mode
@@ -29,20 +29,20 @@ func TestCollectionSettings(t *testing.T) {
 	wantProblem(t, do(h, "GET", "/v1/collections/other", "", ""), 404, "not_found", "other")
 }
 
-func TestCollectionsAreListed(t *testing.T) {
+func TestListCollections(t *testing.T) {
 	t.Parallel()
 	f := newFake()
 	h := newHandler(t, configOf(t, f))
 	f.summaries["other"] = document.SummariesOff
 	got := decode[document.List[document.CollectionSettings]](t, do(h, "GET", "/v1/collections?limit=1", "", ""))
 	if len(got.Items) != 1 || got.Items[0].Name != "default" || got.Items[0].Summaries != document.SummariesByModel || got.NextCursor != "other" {
-		t.Errorf("got %+v, want the first of two", got)
+		t.Errorf("got %+v, want the first of two collections", got)
 	}
 	wantProblem(t, do(h, "GET", "/v1/collections?cursor=x", "", ""), 400, "bad_request", "cursor")
 	wantProblem(t, do(h, "GET", "/v1/collections?limit=0", "", ""), 400, "bad_request", "")
 }
 
-func TestAskForASummary(t *testing.T) {
+func TestRequestSummary(t *testing.T) {
 	t.Parallel()
 	f := newFake()
 	h := newHandler(t, configOf(t, f))

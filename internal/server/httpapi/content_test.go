@@ -12,13 +12,12 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/server/httpapi"
 )
 
-// Whatever object storage holds under a document's name, the document's ETag
-// never comes with other bytes.
-func TestContentThatIsLost(t *testing.T) {
+// A response with the ETag of a document never has other bytes, whatever the object storage holds.
+func TestDamagedContent(t *testing.T) {
 	t.Parallel()
 	const text = "0123456789"
 	for name, damage := range map[string]func(f *fake, object string){
-		"gone":      func(f *fake, object string) { delete(f.objects, object) },
+		"missing":   func(f *fake, object string) { delete(f.objects, object) },
 		"empty":     func(f *fake, object string) { f.objects[object] = nil },
 		"truncated": func(f *fake, object string) { f.objects[object] = []byte(text[:5]) },
 		"longer":    func(f *fake, object string) { f.objects[object] = []byte(text + "x") },
@@ -46,7 +45,7 @@ func TestContentThatIsLost(t *testing.T) {
 	}
 }
 
-// silentlyChangedObjects has objects whose bytes change without their tag.
+// silentlyChangedObjects is a storage whose objects have changed but kept their ETag.
 type silentlyChangedObjects struct{ object string }
 
 func (s silentlyChangedObjects) Open(context.Context, string) (io.ReadSeekCloser, error) {
@@ -58,8 +57,8 @@ type taggedObject struct{ *strings.Reader }
 func (taggedObject) Close() error { return nil }
 func (taggedObject) ETag() string { return "tag" }
 
-// An answer that has begun is broken off: no client takes it for the whole.
-func TestContentThatTurnsOutToBeDamaged(t *testing.T) {
+// A response that has begun is cut off, so that clients do not mistake it for a complete one.
+func TestDamageFoundWhileSending(t *testing.T) {
 	t.Parallel()
 	f := newFake()
 	config := configOf(t, f)
@@ -77,21 +76,21 @@ func TestContentThatTurnsOutToBeDamaged(t *testing.T) {
 		if rng != "" {
 			r.Header.Set("Range", rng)
 		}
-		answer, err := server.Client().Do(r)
+		response, err := server.Client().Do(r)
 		if err != nil {
-			continue // broken off before its header arrived
+			continue // cut off before its header arrived
 		}
-		body, err := io.ReadAll(answer.Body)
-		_ = answer.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
 		if err == nil || len(body) >= len(text) {
-			t.Errorf("%q: %d bytes, %v; want the answer to break off", rng, len(body), err)
+			t.Errorf("%q: got %d bytes, %v; want the response cut off", rng, len(body), err)
 		}
 	}
 }
 
-// A document that gets another original, or is deleted, while its original is
-// opened is answered as it is then.
-func TestContentOfADocumentThatChanges(t *testing.T) {
+// If a document gets another original, or is deleted, while its original is opened, the response is
+// that of the changed document.
+func TestContentOfChangedDocument(t *testing.T) {
 	t.Parallel()
 	f := newFake()
 	config := configOf(t, f)
@@ -102,21 +101,21 @@ func TestContentOfADocumentThatChanges(t *testing.T) {
 	config.Originals = hookedOriginals{originals, func() { f.documents[0].Object = "restored" }}
 	w := do(newHandler(t, config), "GET", "/v1/documents/"+doc.ID.String()+"/content", "", "")
 	if w.Code != 200 || w.Body.String() != "0123456789" {
-		t.Errorf("restored meanwhile: %d %s", w.Code, w.Body)
+		t.Errorf("restored in the meantime: %d %s", w.Code, w.Body)
 	}
 	delete(f.objects, "restored")
 	config.Originals = hookedOriginals{originals, func() { f.documents = nil }}
 	wantProblem(t, do(newHandler(t, config), "GET", "/v1/documents/"+doc.ID.String()+"/content", "", ""), 404, "not_found", doc.ID.String())
 }
 
-// hookedOriginals has something happen after an original was opened.
+// hookedOriginals calls afterOpen after it has opened an original.
 type hookedOriginals struct {
 	httpapi.Originals
 	afterOpen func()
 }
 
-func (c hookedOriginals) Open(ctx context.Context, of original.Ref) (*original.Reader, error) {
-	r, err := c.Originals.Open(ctx, of)
-	c.afterOpen()
+func (o hookedOriginals) Open(ctx context.Context, ref original.Ref) (*original.Reader, error) {
+	r, err := o.Originals.Open(ctx, ref)
+	o.afterOpen()
 	return r, err
 }

@@ -14,7 +14,7 @@ func TestDocuments(t *testing.T) {
 	t.Parallel()
 	h := newHandler(t, configOf(t, newFake()))
 	if got, want := do(h, "GET", "/v1/documents", "", "").Body.String(), "{\"items\":[]}\n"; got != want {
-		t.Errorf("no documents: %q, want %q", got, want)
+		t.Errorf("no documents: got %q, want %q", got, want)
 	}
 	doc := put(t, h, "a/one.md", "# one").Document
 	put(t, h, "b/two.md", "# two")
@@ -33,7 +33,7 @@ func TestDocuments(t *testing.T) {
 	wantProblem(t, do(h, "GET", target+"/summary", "", ""), 404, "not_found", "no summary yet")
 
 	if w := do(h, "DELETE", target, "", ""); w.Code != http.StatusNoContent || w.Body.Len() != 0 {
-		t.Errorf("DELETE: %d %q, want 204 and nothing", w.Code, w.Body)
+		t.Errorf("DELETE: got %d %q, want 204 and no body", w.Code, w.Body)
 	}
 	for _, rest := range []string{"", "/content", "/passages", "/summary"} {
 		wantProblem(t, do(h, "GET", target+rest, "", ""), 404, "not_found", doc.ID.String())
@@ -42,7 +42,7 @@ func TestDocuments(t *testing.T) {
 	wantProblem(t, do(h, "GET", "/v1/documents?cursor=x", "", ""), 400, "bad_request", "cursor")
 }
 
-// isObject says that the name in object storage does not cross the border.
+// isObject reports whether a field is the name in object storage, which is not in responses.
 func isObject(p cmp.Path) bool { return p.Last().String() == ".Object" }
 
 func TestContent(t *testing.T) {
@@ -57,16 +57,16 @@ func TestContent(t *testing.T) {
 		body    string
 		rng     string
 	}{
-		"whole":                     {"GET", nil, 200, "0123456789", ""},
-		"head":                      {"HEAD", nil, 200, "", ""},
-		"a range":                   {"GET", map[string]string{"Range": "bytes=2-4"}, 206, "234", "bytes 2-4/10"},
-		"the last bytes":            {"GET", map[string]string{"Range": "bytes=-3"}, 206, "789", "bytes 7-9/10"},
-		"a range of the same":       {"GET", map[string]string{"Range": "bytes=0-0", "If-Range": etag}, 206, "0", "bytes 0-0/10"},
-		"a range of another":        {"GET", map[string]string{"Range": "bytes=0-0", "If-Range": `"other"`}, 200, "0123456789", ""},
-		"had already":               {"GET", map[string]string{"If-None-Match": etag}, 304, "", ""},
-		"a range that is not there": {"GET", map[string]string{"Range": "bytes=10-"}, 416, "", "bytes */10"},
-		"a range that is none":      {"GET", map[string]string{"Range": "bytes=x"}, 416, "", ""},
-		"another expected":          {"GET", map[string]string{"If-Match": `"other"`}, 412, "", ""},
+		"complete":                   {"GET", nil, 200, "0123456789", ""},
+		"head":                       {"HEAD", nil, 200, "", ""},
+		"a range":                    {"GET", map[string]string{"Range": "bytes=2-4"}, 206, "234", "bytes 2-4/10"},
+		"the last bytes":             {"GET", map[string]string{"Range": "bytes=-3"}, 206, "789", "bytes 7-9/10"},
+		"If-Range, the same version": {"GET", map[string]string{"Range": "bytes=0-0", "If-Range": etag}, 206, "0", "bytes 0-0/10"},
+		"If-Range, another version":  {"GET", map[string]string{"Range": "bytes=0-0", "If-Range": `"other"`}, 200, "0123456789", ""},
+		"If-None-Match":              {"GET", map[string]string{"If-None-Match": etag}, 304, "", ""},
+		"a range outside":            {"GET", map[string]string{"Range": "bytes=10-"}, 416, "", "bytes */10"},
+		"an invalid range":           {"GET", map[string]string{"Range": "bytes=x"}, 416, "", ""},
+		"If-Match, another version":  {"GET", map[string]string{"If-Match": `"other"`}, 412, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -88,7 +88,7 @@ func TestContent(t *testing.T) {
 				return
 			}
 			if w.Code != test.status || w.Body.String() != test.body {
-				t.Errorf("answer %d %q, want %d %q", w.Code, w.Body, test.status, test.body)
+				t.Errorf("got %d %q, want %d %q", w.Code, w.Body, test.status, test.body)
 			}
 			want := map[string]string{"ETag": etag, "X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
 			if test.status != http.StatusNotModified {
@@ -103,8 +103,8 @@ func TestContent(t *testing.T) {
 	}
 }
 
-// A key is found by its beginning, whichever way that was typed.
-func TestKeyPrefixesAreNormal(t *testing.T) {
+// Key prefixes are normalised, like keys.
+func TestKeyPrefixesAreNormalised(t *testing.T) {
 	t.Parallel()
 	f := newFake()
 	h := newHandler(t, configOf(t, f))
@@ -116,6 +116,6 @@ func TestKeyPrefixesAreNormal(t *testing.T) {
 	do(h, "POST", "/v1/search", "application/json", `{"query":"q","filter":{"key_prefix":"cafe\u0301/"}}`)
 	do(h, "POST", "/v1/reindexes", "application/json", `{"key_prefix":"cafe\u0301/","force":true}`)
 	if len(f.searches) != 1 || f.searches[0].KeyPrefix != "caf\u00e9/" || len(f.beginRequests) != 1 || f.beginRequests[0].KeyPrefix != "caf\u00e9/" {
-		t.Errorf("searched %+v, redid %+v", f.searches, f.beginRequests)
+		t.Errorf("got searches %+v and reindexes %+v", f.searches, f.beginRequests)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// eventTimeout is how long an event may stay unread.
+// eventTimeout is the time in which a client must read an event.
 const eventTimeout = 10 * time.Second
 
 func TestEvents(t *testing.T) {
@@ -19,7 +19,7 @@ func TestEvents(t *testing.T) {
 		passages := int64(0)
 		f.fake.overlay = func(job *document.Job) { job.Tasks.Knowledge.Passages = passages }
 		if status := f.follow("GET", ""); status != 200 {
-			t.Fatalf("answer %d", status)
+			t.Fatalf("got %d, want 200", status)
 		}
 		for name, want := range map[string]string{"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"} {
 			if got := f.response.Header.Get(name); got != want {
@@ -29,12 +29,12 @@ func TestEvents(t *testing.T) {
 		start := time.Now()
 		first := f.event(document.JobQueued)
 
-		f.signalChange() // nothing has: no event
+		f.signalChange() // without a change: no event
 		f.fake.setJobState(f.id, document.JobRunning)
 		f.signalChange()
 		second := f.event(document.JobRunning)
 
-		passages = 7 // live progress is a change too
+		passages = 7 // progress is a change too
 		f.signalChange()
 		third := f.event(document.JobRunning)
 
@@ -43,15 +43,15 @@ func TestEvents(t *testing.T) {
 		last := f.event(document.JobSucceeded)
 		f.wantEnd()
 		if first == second || second == third || third == last {
-			t.Errorf("ids %s, %s, %s, %s: want one for each state", first, second, third, last)
+			t.Errorf("got ids %s, %s, %s, %s; want one for each state", first, second, third, last)
 		}
-		if held := time.Since(start); held != 0 {
-			t.Errorf("took %s, want every change at once", held)
+		if took := time.Since(start); took != 0 {
+			t.Errorf("took %s, want each event immediately after its change", took)
 		}
 	})
 }
 
-func TestEventsOfAReindex(t *testing.T) {
+func TestReindexEvents(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *follower) {
 		ctx := tenant.With(t.Context(), tenant.Default)
 		begun, err := f.fake.Begin(ctx, document.ReindexRequest{Collection: "docs"})
@@ -72,40 +72,40 @@ func TestEventsOfAReindex(t *testing.T) {
 		last := f.event(document.JobSucceeded)
 		f.wantEnd()
 		if status := f.follow("GET", last); status != 204 {
-			t.Errorf("a client that has seen the end: %d, want 204", status)
+			t.Errorf("Last-Event-ID of the last event: got %d, want 204", status)
 		}
-		// Reverted, it goes on: that is news to one who has seen the end.
+		// A revert continues the reindex, which is a new event for a client that has seen the end.
 		f.fake.setReindexState(id, document.JobQueued)
 		f.follow("GET", last)
 		f.event(document.JobQueued)
 	})
 }
 
-func TestEventsGoOnFromTheLastOneSeen(t *testing.T) {
+func TestEventsContinueAfterLastEventID(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *follower) {
-		f.follow("GET", "of another server")
+		f.follow("GET", "unknown")
 		seen := f.event(document.JobQueued)
 		_ = f.response.Body.Close()
 
-		f.follow("GET", seen) // answered at once, though there is nothing new
+		f.follow("GET", seen) // gets a response immediately, without an event
 		f.fake.setJobState(f.id, document.JobFailed)
 		f.signalChange()
 		last := f.event(document.JobFailed)
 		f.wantEnd()
 
 		if status := f.follow("GET", seen); status != 200 {
-			t.Errorf("a client that has not seen the end: %d, want 200", status)
+			t.Errorf("Last-Event-ID of an earlier event: got %d, want 200", status)
 		}
 		f.event(document.JobFailed)
 		f.wantEnd()
 		if status := f.follow("GET", last); status != 204 {
-			t.Errorf("a client that has seen the end: %d, want 204", status)
+			t.Errorf("Last-Event-ID of the last event: got %d, want 204", status)
 		}
 		f.wantStreamsClosed(4)
 	})
 }
 
-func TestEventsWithoutAWatchLookAtTheRow(t *testing.T) {
+func TestEventsWithoutWatch(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *follower) {
 		close(f.fake.changes)
 		f.follow("GET", "")
@@ -113,14 +113,14 @@ func TestEventsWithoutAWatchLookAtTheRow(t *testing.T) {
 		start := time.Now()
 		f.fake.setJobState(f.id, document.JobSucceeded)
 		f.event(document.JobSucceeded)
-		if held := time.Since(start); held != time.Second {
-			t.Errorf("seen after %s, want a second", held)
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("got the event after %s, want 1s", took)
 		}
 		f.wantEnd()
 	})
 }
 
-func TestEventsShowThatTheyAreAlive(t *testing.T) {
+func TestEventsHaveHeartbeats(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *follower) {
 		f.follow("GET", "")
 		f.event(document.JobQueued)
@@ -129,10 +129,10 @@ func TestEventsShowThatTheyAreAlive(t *testing.T) {
 			if lines := f.readBlock(); len(lines) != 1 || !strings.HasPrefix(lines[0], ":") {
 				t.Fatalf("got %q, want a comment", lines)
 			}
-			if held := time.Since(start); held != 15*time.Second {
-				t.Errorf("heartbeat after %s, want 15s", held)
+			if took := time.Since(start); took != 15*time.Second {
+				t.Errorf("heartbeat after %s, want 15s", took)
 			}
-			// A database that is away is no reason to end.
+			// The stream does not end while the database is down.
 			f.fake.failWith(fault.New(fault.Unavailable, "the database cannot be reached"))
 		}
 		f.fake.failWith(nil)
@@ -142,11 +142,11 @@ func TestEventsShowThatTheyAreAlive(t *testing.T) {
 	})
 }
 
-func TestEventsEndWhenTheJobIsGone(t *testing.T) {
+func TestEventsEndWhenJobIsDeleted(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *follower) {
 		f.follow("GET", "")
 		f.event(document.JobQueued)
-		<-time.After(eventTimeout + 1500*time.Millisecond) // silence is not what ends it
+		<-time.After(eventTimeout + 1500*time.Millisecond) // the time without events must not end the stream
 		f.fake.mu.Lock()
 		delete(f.fake.jobs, f.id)
 		f.fake.mu.Unlock()
@@ -154,26 +154,26 @@ func TestEventsEndWhenTheJobIsGone(t *testing.T) {
 	})
 }
 
-func TestEventsEndWithAnUnknownFailure(t *testing.T) {
+func TestEventsEndOnInternalError(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *follower) {
 		f.follow("GET", "")
 		f.event(document.JobQueued)
 		f.fake.failWith(errors.New("secret"))
 		f.wantEnd()
 		if !strings.Contains(f.log.String(), "secret") {
-			t.Errorf("log %s: want the cause", f.log)
+			t.Errorf("the log is %s, want the cause in it", f.log)
 		}
 	})
 }
 
-func TestEventsEndWithTheServer(t *testing.T) {
+func TestEventsEndWhenServerStops(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *follower) {
 		f.follow("GET", "")
 		f.event(document.JobQueued)
 		start := time.Now()
 		close(f.stopping)
 		if lines := f.readBlock(); len(lines) != 1 || lines[0] != "retry: 2000" {
-			t.Errorf("got %q, want to be told to come back", lines)
+			t.Errorf("got %q, want retry: 2000", lines)
 		}
 		f.wantEnd()
 		if err := f.server.Shutdown(t.Context()); err != nil || time.Since(start) > time.Second {
@@ -182,16 +182,16 @@ func TestEventsEndWithTheServer(t *testing.T) {
 	})
 }
 
-func TestEventsEndWithTheClient(t *testing.T) {
+func TestEventsEndWhenClientDisconnects(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *follower) {
 		f.follow("GET", "")
 		f.event(document.JobQueued)
 		_ = f.response.Body.Close()
-		f.wantStreamsClosed(1) // at once, with no clock moved
+		f.wantStreamsClosed(1) // immediately: the fake clock does not move
 	})
 }
 
-func TestEventsAreCutOffWhenNobodyReads(t *testing.T) {
+func TestUnreadEventsAreCutOff(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *follower) {
 		f.openRawEvents("GET")
 		<-time.After(eventTimeout + time.Second)
@@ -199,14 +199,14 @@ func TestEventsAreCutOffWhenNobodyReads(t *testing.T) {
 	})
 }
 
-func TestEventsHaveNoBodyForHEAD(t *testing.T) {
+func TestEventsHEADHasNoBody(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *follower) {
 		f.openRawEvents("HEAD")
 		f.wantStreamsClosed(1)
 	})
 }
 
-func TestEventsOfNoJob(t *testing.T) {
+func TestEventsErrors(t *testing.T) {
 	t.Parallel()
 	config := configOf(t, newFake())
 	config.APIKey = "right"

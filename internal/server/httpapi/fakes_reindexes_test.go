@@ -12,18 +12,18 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// collections are those that the fake has.
+// collections are the collections of the fake.
 var collections = []string{"default", "docs"}
 
-// activeSpace is the one that every collection of the fake is served with.
+// activeSpace is the active space of every collection of the fake.
 var activeSpace = vector.Space{Model: document.Model{Name: "local", Dimensions: 64}, Chunking: document.Chunking{Tokens: 400}}
 
-// requestCollections returns the collections that a request is about.
+// requestCollections returns the collections of a request.
 func requestCollections(request document.ReindexRequest) ([]string, error) {
 	switch {
 	case request.Model.Name == "unknown":
 		return nil, fault.New(fault.BadRequest, "the provider knows no model %q", request.Model.Name)
-	case request.Model.Name == "away":
+	case request.Model.Name == "down":
 		return nil, fault.New(fault.Unavailable, "the provider cannot be reached")
 	case request.Collection == "":
 		return collections, nil
@@ -35,11 +35,11 @@ func requestCollections(request document.ReindexRequest) ([]string, error) {
 }
 
 func (f *fake) Begin(ctx context.Context, request document.ReindexRequest) ([]document.Reindex, error) {
-	leave, err := f.lockAndCheck(ctx)
+	unlock, err := f.lockAndCheck(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
+	defer unlock()
 	f.beginRequests = append(f.beginRequests, request)
 	names, err := requestCollections(request)
 	if err != nil {
@@ -64,11 +64,11 @@ func (f *fake) Begin(ctx context.Context, request document.ReindexRequest) ([]do
 }
 
 func (f *fake) Estimate(ctx context.Context, request document.ReindexRequest) ([]document.ReindexEstimate, error) {
-	leave, err := f.lockAndCheck(ctx)
+	unlock, err := f.lockAndCheck(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
+	defer unlock()
 	f.estimateRequests = append(f.estimateRequests, request)
 	names, err := requestCollections(request)
 	if err != nil {
@@ -85,11 +85,11 @@ func (f *fake) Estimate(ctx context.Context, request document.ReindexRequest) ([
 }
 
 func (f *fake) Reindex(ctx context.Context, id uuid.UUID) (document.Reindex, error) {
-	leave, err := f.lockAndCheck(ctx)
+	unlock, err := f.lockAndCheck(ctx)
 	if err != nil {
 		return document.Reindex{}, err
 	}
-	defer leave()
+	defer unlock()
 	for _, reindex := range f.reindexes {
 		if reindex.ID == id {
 			return reindex, nil
@@ -99,13 +99,13 @@ func (f *fake) Reindex(ctx context.Context, id uuid.UUID) (document.Reindex, err
 }
 
 func (f *fake) Reindexes(ctx context.Context, filter document.ReindexFilter, page document.Page) (document.List[document.Reindex], error) {
-	leave, err := f.lockAndCheck(ctx)
+	unlock, err := f.lockAndCheck(ctx)
 	if err != nil {
 		return document.List[document.Reindex]{}, err
 	}
-	defer leave()
+	defer unlock()
 	if page.Cursor != "" {
-		return document.List[document.Reindex]{}, fault.New(fault.BadRequest, "cursor %q is not ours", page.Cursor)
+		return document.List[document.Reindex]{}, fault.New(fault.BadRequest, "invalid cursor %q", page.Cursor)
 	}
 	var list document.List[document.Reindex]
 	for _, reindex := range slices.Backward(f.reindexes) {
@@ -116,7 +116,7 @@ func (f *fake) Reindexes(ctx context.Context, filter document.ReindexFilter, pag
 	return list, nil
 }
 
-// setReindexState changes a reindex's state without telling anybody.
+// setReindexState changes the state of a reindex without a notification.
 func (f *fake) setReindexState(id uuid.UUID, state document.JobState) document.Reindex {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -125,8 +125,7 @@ func (f *fake) setReindexState(id uuid.UUID, state document.JobState) document.R
 	return f.reindexes[i]
 }
 
-// transitionReindex puts a reindex into a state, if the one it is in is among those that
-// allow it.
+// transitionReindex changes the state of a reindex, if its state is one of from.
 func (f *fake) transitionReindex(ctx context.Context, id uuid.UUID, to document.JobState, from ...document.JobState) (document.Reindex, error) {
 	reindex, err := f.Reindex(ctx, id)
 	if err != nil {
@@ -138,7 +137,7 @@ func (f *fake) transitionReindex(ctx context.Context, id uuid.UUID, to document.
 	return f.setReindexState(id, to), nil
 }
 
-// reindexer is the fake as a Reindexer: its own Cancel is that of jobs.
+// reindexer makes a fake a Reindexer. The Cancel method of the fake itself cancels jobs.
 type reindexer struct{ *fake }
 
 func (r reindexer) Pause(ctx context.Context, id uuid.UUID) (document.Reindex, error) {

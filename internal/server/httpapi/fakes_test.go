@@ -7,50 +7,43 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"maps"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
-	"github.com/seed-7a112592/gristmill/internal/original"
-	"github.com/seed-7a112592/gristmill/internal/server/httpapi"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// fake stands in for every step and store: it keeps what is uploaded and
-// refuses what the steps would.
+// fake replaces every step and store. It keeps uploaded documents, and refuses what the steps refuse.
 type fake struct {
 	mu               sync.Mutex
 	documents        []document.Document
 	objects          map[string][]byte
 	jobs             map[uuid.UUID]document.Job
-	requests         []document.UploadRequest // without their sizes
-	sizes            []int64
-	conditions       []document.Condition // of deletes
+	requests         []document.UploadRequest // of uploads, without MaxSize
+	sizes            []int64                  // MaxSize of the requests
+	conditions       []document.Condition     // of deletes
 	searches         []document.SearchRequest
-	reindexes        []document.Reindex // the newest last
+	reindexes        []document.Reindex // oldest first
 	beginRequests    []document.ReindexRequest
 	estimateRequests []document.ReindexRequest
 	webhooks         []document.Webhook
-	failure          error // what every call answers, if set
+	failure          error // of every call; nil for none
 	panics           bool
 
 	summaries map[string]document.SummaryMode // by collection
 
 	maxBytes int
 	changes  chan struct{}
-	watching int // watches that have not been stopped
+	watching int // number of watches that are not stopped
 	overlay  func(*document.Job)
 }
 
@@ -65,8 +58,8 @@ func newFake() *fake {
 	}
 }
 
-// lockAndCheck checks what every call must bring, and holds the lock until leave.
-func (f *fake) lockAndCheck(ctx context.Context) (leave func(), err error) {
+// lockAndCheck checks that ctx has a tenant, and locks the fake. Callers must call unlock.
+func (f *fake) lockAndCheck(ctx context.Context) (unlock func(), err error) {
 	f.mu.Lock()
 	if f.panics {
 		f.mu.Unlock()
@@ -83,7 +76,7 @@ func (f *fake) lockAndCheck(ctx context.Context) (leave func(), err error) {
 	return f.mu.Unlock, nil
 }
 
-// failWith has every call fail from now on, or succeed again.
+// failWith makes every call fail with err; if err is nil, calls succeed again.
 func (f *fake) failWith(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -95,11 +88,11 @@ func (f *fake) Upload(ctx context.Context, request document.UploadRequest, body 
 	if err != nil {
 		return document.Accepted{}, fault.Wrap(fault.Unavailable, err, "object storage cannot be reached")
 	}
-	leave, err := f.lockAndCheck(ctx)
+	unlock, err := f.lockAndCheck(ctx)
 	if err != nil {
 		return document.Accepted{}, err
 	}
-	defer leave()
+	defer unlock()
 	switch {
 	case request.Key == "" || strings.Contains(request.Key, ".."):
 		return document.Accepted{}, fault.New(fault.BadRequest, "key %q", request.Key)
@@ -140,11 +133,11 @@ func (f *fake) Upload(ctx context.Context, request document.UploadRequest, body 
 }
 
 func (f *fake) Document(ctx context.Context, id uuid.UUID) (document.Document, error) {
-	leave, err := f.lockAndCheck(ctx)
+	unlock, err := f.lockAndCheck(ctx)
 	if err != nil {
 		return document.Document{}, err
 	}
-	defer leave()
+	defer unlock()
 	for _, doc := range f.documents {
 		if doc.ID == id {
 			return doc, nil
@@ -154,13 +147,13 @@ func (f *fake) Document(ctx context.Context, id uuid.UUID) (document.Document, e
 }
 
 func (f *fake) Documents(ctx context.Context, filter document.DocumentFilter, page document.Page) (document.List[document.Document], error) {
-	leave, err := f.lockAndCheck(ctx)
+	unlock, err := f.lockAndCheck(ctx)
 	if err != nil {
 		return document.List[document.Document]{}, err
 	}
-	defer leave()
+	defer unlock()
 	if page.Cursor != "" {
-		return document.List[document.Document]{}, fault.New(fault.BadRequest, "cursor %q is not ours", page.Cursor)
+		return document.List[document.Document]{}, fault.New(fault.BadRequest, "invalid cursor %q", page.Cursor)
 	}
 	var list document.List[document.Document]
 	for _, doc := range f.documents {
@@ -196,11 +189,11 @@ func (f *fake) DeleteDocument(ctx context.Context, id uuid.UUID, conditions ...d
 }
 
 func (f *fake) Job(ctx context.Context, id uuid.UUID) (document.Job, error) {
-	leave, err := f.lockAndCheck(ctx)
+	unlock, err := f.lockAndCheck(ctx)
 	if err != nil {
 		return document.Job{}, err
 	}
-	defer leave()
+	defer unlock()
 	job, ok := f.jobs[id]
 	if !ok {
 		return document.Job{}, fault.New(fault.NotFound, "no job %s", id)
@@ -209,13 +202,13 @@ func (f *fake) Job(ctx context.Context, id uuid.UUID) (document.Job, error) {
 }
 
 func (f *fake) Jobs(ctx context.Context, filter document.JobFilter, page document.Page) (document.List[document.Job], error) {
-	leave, err := f.lockAndCheck(ctx)
+	unlock, err := f.lockAndCheck(ctx)
 	if err != nil {
 		return document.List[document.Job]{}, err
 	}
-	defer leave()
+	defer unlock()
 	if page.Cursor != "" {
-		return document.List[document.Job]{}, fault.New(fault.BadRequest, "cursor %q is not ours", page.Cursor)
+		return document.List[document.Job]{}, fault.New(fault.BadRequest, "invalid cursor %q", page.Cursor)
 	}
 	var list document.List[document.Job]
 	for _, job := range f.jobs {
@@ -238,14 +231,14 @@ func (f *fake) RequestSummary(ctx context.Context, id uuid.UUID) (document.Job, 
 }
 
 func (f *fake) Collection(ctx context.Context, name string) (vector.Collection, error) {
-	leave, err := f.lockAndCheck(ctx)
+	unlock, err := f.lockAndCheck(ctx)
 	if err != nil {
 		return vector.Collection{}, err
 	}
-	defer leave()
-	mode, there := f.summaries[name]
-	if !there {
-		return vector.Collection{}, fault.New(fault.NotFound, "there is no collection %q", name)
+	defer unlock()
+	mode, exists := f.summaries[name]
+	if !exists {
+		return vector.Collection{}, fault.New(fault.NotFound, "collection %q does not exist", name)
 	}
 	return vector.Collection{Name: name, Summaries: mode, ActiveSpace: vector.Space{
 		Model: document.Model{Name: "m", Dimensions: 3}, Chunking: document.Chunking{Tokens: 400}}}, nil
@@ -253,7 +246,7 @@ func (f *fake) Collection(ctx context.Context, name string) (vector.Collection, 
 
 func (f *fake) Collections(ctx context.Context, page document.Page) (list document.List[vector.Collection], err error) {
 	if page.Cursor != "" {
-		return list, fault.New(fault.BadRequest, "the cursor is of no list")
+		return list, fault.New(fault.BadRequest, "invalid cursor %q", page.Cursor)
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.summaries)) {
 		if len(list.Items) == page.Limit {
@@ -299,25 +292,25 @@ func (f *fake) Retry(ctx context.Context, id uuid.UUID) (document.Job, error) {
 	return f.setJobState(id, document.JobQueued), nil
 }
 
-// setJobState changes a job's state without telling anybody.
+// setJobState changes the state of a job without a notification.
 func (f *fake) setJobState(id uuid.UUID, state document.JobState) document.Job {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	job := f.jobs[id]
 	job.State, job.Error = state, ""
 	if state == document.JobFailed {
-		job.Error = "the model is gone"
+		job.Error = "the model does not answer"
 	}
 	f.jobs[id] = job
 	return job
 }
 
 func (f *fake) Open(ctx context.Context, name string) (io.ReadSeekCloser, error) {
-	leave, err := f.lockAndCheck(ctx)
+	unlock, err := f.lockAndCheck(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
+	defer unlock()
 	content, ok := f.objects[name]
 	if !ok {
 		return nil, fault.New(fault.NotFound, "no object %q", name)
@@ -342,11 +335,11 @@ func (f *fake) watch(n int) {
 }
 
 func (f *fake) Search(ctx context.Context, request document.SearchRequest) (document.SearchResult, error) {
-	leave, err := f.lockAndCheck(ctx)
+	unlock, err := f.lockAndCheck(ctx)
 	if err != nil {
 		return document.SearchResult{}, err
 	}
-	defer leave()
+	defer unlock()
 	f.searches = append(f.searches, request)
 	if request.Mode != "vector" {
 		return document.SearchResult{}, fault.New(fault.BadRequest, "mode %q is not available yet", request.Mode)
@@ -354,7 +347,7 @@ func (f *fake) Search(ctx context.Context, request document.SearchRequest) (docu
 	return document.SearchResult{}, nil
 }
 
-// observedRequest is a request that the fake metrics have counted.
+// observedRequest is a request that fakeMetrics has counted.
 type observedRequest struct {
 	Route, Method string
 	Status        int
@@ -369,72 +362,4 @@ func (m *fakeMetrics) ObserveRequest(route, method string, status int, _ time.Du
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.all = append(m.all, observedRequest{route, method, status})
-}
-
-// configOf joins a fake to the HTTP face.
-func configOf(t *testing.T, f *fake) httpapi.Config {
-	t.Helper()
-	return httpapi.Config{
-		Uploader: f, Searcher: f, Reindexer: reindexer{f}, Reindexes: f, Documents: f, Collections: f, DefaultSummaryMode: document.SummariesByModel, Jobs: f, JobController: f, WebhookAdder: f, Webhooks: f, Originals: newVerifier(t, f), Progress: f,
-		Health:         http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }),
-		Metrics:        &fakeMetrics{},
-		Log:            slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
-		MaxUploadBytes: 1 << 20,
-	}
-}
-
-func newHandler(t *testing.T, config httpapi.Config) http.Handler {
-	t.Helper()
-	h, err := httpapi.New(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h
-}
-
-func newVerifier(t *testing.T, objects original.ObjectOpener) *original.Verifier {
-	t.Helper()
-	v, err := original.NewVerifier(original.VerifierConfig{Objects: objects})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
-}
-
-// do answers one request without a network.
-func do(h http.Handler, method, target, contentType, body string) *httptest.ResponseRecorder {
-	r := newRequest(method, target, strings.NewReader(body))
-	if contentType != "" {
-		r.Header.Set("Content-Type", contentType)
-	}
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
-	return w
-}
-
-// decode reads a JSON answer strictly.
-func decode[T any](t *testing.T, w *httptest.ResponseRecorder) T {
-	t.Helper()
-	var v T
-	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
-		t.Fatalf("answer %d %q: %v", w.Code, w.Body, err)
-	}
-	return v
-}
-
-// put uploads a document and returns what was accepted.
-func put(t *testing.T, h http.Handler, key, content string) document.Accepted {
-	t.Helper()
-	w := do(h, "PUT", "/v1/documents?key="+key, "text/markdown", content)
-	if w.Code != http.StatusAccepted {
-		t.Fatalf("PUT %s: %d %s", key, w.Code, w.Body)
-	}
-	return decode[document.Accepted](t, w)
-}
-
-// newRequest returns a request to this machine.
-func newRequest(method, target string, body io.Reader) *http.Request {
-	r := httptest.NewRequest(method, target, body)
-	r.Host = "localhost"
-	return r
 }

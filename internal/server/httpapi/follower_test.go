@@ -20,7 +20,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// pipeListener is a listener whose connections live in a synctest bubble.
+// pipeListener is a listener with in-memory connections, for use in a synctest bubble.
 type pipeListener struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -49,8 +49,8 @@ func (p *pipeListener) dial(context.Context, string, string) (net.Conn, error) {
 	return client, nil
 }
 
-// follower follows one job or reindex of a fake, in a bubble: all that is in
-// flight has arrived, and all that has gone is gone, when synctest.Wait returns.
+// follower follows one job or reindex of a fake in a synctest bubble. After synctest.Wait, all that was
+// sent has been received, and all closed connections are closed on both sides.
 type follower struct {
 	t        *testing.T
 	fake     *fake
@@ -87,7 +87,7 @@ func newFollower(t *testing.T) *follower {
 	return &follower{t: t, fake: f, id: id, name: "job", path: "/v1/jobs/" + id.String(), server: server, client: &http.Client{Transport: transport}, listener: p, log: log, stopping: stopping}
 }
 
-// follow asks for events and returns the answer's status.
+// follow requests events and returns the status of the response.
 func (f *follower) follow(method, lastEventID string) int {
 	f.t.Helper()
 	request, err := http.NewRequestWithContext(f.t.Context(), method, "http://localhost"+f.path+"/events", nil)
@@ -104,8 +104,8 @@ func (f *follower) follow(method, lastEventID string) int {
 	return f.response.StatusCode
 }
 
-// openRawEvents asks for events on a connection that nothing reads by itself, and reads
-// the answer's header.
+// openRawEvents requests events on a connection that only the test reads, and reads the header of the
+// response.
 func (f *follower) openRawEvents(method string) *bufio.Reader {
 	f.t.Helper()
 	conn, err := f.listener.dial(f.t.Context(), "", "")
@@ -128,7 +128,7 @@ func (f *follower) openRawEvents(method string) *bufio.Reader {
 	}
 }
 
-// readBlock reads up to the next empty line. It returns nothing at the end.
+// readBlock reads the lines up to the next empty line. At the end of the stream it returns nil.
 func (f *follower) readBlock() (lines []string) {
 	f.t.Helper()
 	for {
@@ -146,8 +146,7 @@ func (f *follower) readBlock() (lines []string) {
 	}
 }
 
-// event reads the next event, which must be the job, or the reindex, as GET
-// gives it now.
+// event reads the next event and returns its id. Its data must equal the current response of GET.
 func (f *follower) event(state document.JobState) (id string) {
 	f.t.Helper()
 	lines := f.readBlock()
@@ -156,11 +155,11 @@ func (f *follower) event(state document.JobState) (id string) {
 	}
 	data := strings.TrimPrefix(lines[2], "data: ")
 	if want := strings.TrimSpace(f.get()); data != want {
-		f.t.Errorf("event %s, want the %s as it is: %s", data, f.name, want)
+		f.t.Errorf("got event %s, want the current %s: %s", data, f.name, want)
 	}
 	var item struct{ State document.JobState }
 	if err := json.Unmarshal([]byte(data), &item); err != nil || item.State != state {
-		f.t.Errorf("the %s is %s (%v), want %s", f.name, item.State, err, state)
+		f.t.Errorf("got a %s in state %s (%v), want %s", f.name, item.State, err, state)
 	}
 	return strings.TrimPrefix(lines[0], "id: ")
 }
@@ -179,8 +178,8 @@ func (f *follower) get() string {
 	return string(body)
 }
 
-// signalChange has the server look at the job, or the reindex, which it has done when
-// tell returns.
+// signalChange notifies the server of a change, and returns after the server has read the job or
+// reindex.
 func (f *follower) signalChange() {
 	f.fake.changes <- struct{}{}
 	synctest.Wait()
@@ -195,22 +194,22 @@ func (f *follower) wantEnd() {
 	f.wantStreamsClosed(1)
 }
 
-// wantStreamsClosed checks that the server has done with so many streams by now, and
-// that nothing is left of them.
+// wantStreamsClosed checks that the server has closed at least that number of streams, and that no
+// watch is left.
 func (f *follower) wantStreamsClosed(streams int) {
 	f.t.Helper()
 	synctest.Wait()
-	if over := strings.Count(f.log.String(), "/events status="); over < streams {
-		f.t.Errorf("%d streams are over, want %d", over, streams)
+	if closed := strings.Count(f.log.String(), "/events status="); closed < streams {
+		f.t.Errorf("%d streams are closed, want %d", closed, streams)
 	}
 	f.fake.mu.Lock()
 	defer f.fake.mu.Unlock()
 	if f.fake.watching != 0 {
-		f.t.Errorf("%d watches are left", f.fake.watching)
+		f.t.Errorf("%d watches are left, want none", f.fake.watching)
 	}
 }
 
-// inBubble runs a test of events on a clock of its own.
+// inBubble runs a test of events in a synctest bubble, with a fake clock.
 func inBubble(t *testing.T, test func(t *testing.T, f *follower)) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { test(t, newFollower(t)) })

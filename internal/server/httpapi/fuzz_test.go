@@ -12,8 +12,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// rejectingSteps stands in for the steps that say what is wrong with a document or a
-// webhook.
+// rejectingSteps replaces the steps that check documents and webhooks, and rejects all of them.
 type rejectingSteps struct{}
 
 func (rejectingSteps) Upload(_ context.Context, _ document.UploadRequest, body io.Reader) (document.Accepted, error) {
@@ -24,10 +23,10 @@ func (rejectingSteps) Upload(_ context.Context, _ document.UploadRequest, body i
 }
 
 func (rejectingSteps) AddWebhook(context.Context, document.WebhookRequest) (document.Webhook, error) {
-	return document.Webhook{}, fault.New(fault.BadRequest, "url: nothing can be delivered there")
+	return document.Webhook{}, fault.New(fault.BadRequest, "url: not a valid receiver")
 }
 
-// Whatever is thrown at whichever route, the answer is a problem of the 4xx.
+// The response to every invalid request, on every route, is a problem with a 4xx status.
 func TestBadRequestsAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{"", "right"} {
@@ -38,7 +37,7 @@ func TestBadRequestsAreRefused(t *testing.T) {
 		config.Uploader, config.WebhookAdder = rejectingSteps{}, rejectingSteps{}
 		server := httptest.NewServer(newHandler(t, config))
 		wrong, err := badrequests.Run(t.Context(), badrequests.Config{BaseURL: server.URL, Key: key, Seed: 1, Requests: 1000})
-		server.Close() // waits until every request is over
+		server.Close() // waits for all requests
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,7 +45,7 @@ func TestBadRequestsAreRefused(t *testing.T) {
 			t.Error(err)
 		}
 		if len(f.searches) > 0 || len(f.beginRequests) > 0 || len(f.estimateRequests) > 0 || f.watching != 0 {
-			t.Errorf("got through: %d searches, %d reindexes, %d estimates; %d watches are left", len(f.searches), len(f.beginRequests), len(f.estimateRequests), f.watching)
+			t.Errorf("invalid requests reached the steps: %d searches, %d reindexes, %d estimates; %d watches are left", len(f.searches), len(f.beginRequests), len(f.estimateRequests), f.watching)
 		}
 	}
 }

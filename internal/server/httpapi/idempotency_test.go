@@ -17,7 +17,7 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// send answers an upload with the values of its Idempotency-Key.
+// send sends an upload with the given Idempotency-Key headers and returns the response.
 func send(h http.Handler, method, target, contentType, body string, keys ...string) *httptest.ResponseRecorder {
 	r := newRequest(method, target, strings.NewReader(body))
 	r.Header.Set("Content-Type", contentType)
@@ -36,7 +36,7 @@ func TestIdempotencyKeysOfUploads(t *testing.T) {
 	for name, test := range map[string]struct {
 		method, target, contentType, body string
 		key                               []string
-		want                              []string // of each upload
+		want                              []string // the key of each upload
 	}{
 		"none":          {"PUT", "/v1/documents?key=k", "text/markdown", "# k", nil, []string{""}},
 		"PUT":           {"PUT", "/v1/documents?key=k", "text/markdown", "# k", []string{"a key"}, []string{"a key"}},
@@ -77,7 +77,7 @@ func TestBadIdempotencyKeys(t *testing.T) {
 			t.Parallel()
 			config := configOf(t, newFake())
 			config.Uploader = uploaderFunc(func(context.Context, document.UploadRequest, io.Reader) (document.Accepted, error) {
-				t.Error("handed over")
+				t.Error("the upload was accepted")
 				return document.Accepted{}, nil
 			})
 			h := newHandler(t, config)
@@ -87,21 +87,21 @@ func TestBadIdempotencyKeys(t *testing.T) {
 			} {
 				p := decode[httpapi.Problem](t, w)
 				if w.Code != http.StatusBadRequest || p.Code != fault.BadRequest || !strings.Contains(p.Detail, "Idempotency-Key") {
-					t.Errorf("%d %+v, want 400 about the header", w.Code, p)
+					t.Errorf("got %d %+v, want 400 with the name of the header", w.Code, p)
 				}
 			}
 		})
 	}
 }
 
-// A replay says so; of several files, only when all are.
+// A replayed response has a header. The response to several files has it only if all are replayed.
 func TestReplays(t *testing.T) {
 	t.Parallel()
 	oneType, one := writeForm(t, formPart{"file", "a.md", "# a"})
 	twoType, two := writeForm(t, formPart{"file", "a.md", "# a"}, formPart{"file", "b.md", "# b"})
 	for name, test := range map[string]struct {
 		method, target, contentType, body string
-		replayed                          []bool // each upload
+		replayed                          []bool // for each upload
 		unchanged                         bool
 		status                            int
 		want                              string
@@ -133,7 +133,7 @@ func TestReplays(t *testing.T) {
 	}
 }
 
-func TestOpenAPIDescribesUploadsSentAgain(t *testing.T) {
+func TestOpenAPIDescribesIdempotency(t *testing.T) {
 	t.Parallel()
 	description := decode[map[string]any](t, do(newHandler(t, configOf(t, newFake())), "GET", "/openapi.json", "", ""))
 	operations := description["paths"].(map[string]any)["/v1/documents"].(map[string]any)
@@ -148,7 +148,7 @@ func TestOpenAPIDescribesUploadsSentAgain(t *testing.T) {
 		} {
 			for _, word := range words {
 				if !strings.Contains(part, word) {
-					t.Errorf("%s: %q is not in %s", method, word, part)
+					t.Errorf("%s: want %q in %s", method, word, part)
 				}
 			}
 		}

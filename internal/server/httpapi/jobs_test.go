@@ -20,7 +20,7 @@ func TestJobs(t *testing.T) {
 	f.overlay = func(job *document.Job) { job.Tasks.Knowledge.Passages = 7 }
 	h := newHandler(t, configOf(t, f))
 	if got, want := do(h, "GET", "/v1/jobs", "", "").Body.String(), "{\"items\":[]}\n"; got != want {
-		t.Errorf("no jobs: %q, want %q", got, want)
+		t.Errorf("no jobs: got %q, want %q", got, want)
 	}
 	first, second := put(t, h, "a.md", "# a"), put(t, h, "b.md", "# b")
 	f.setJobState(second.Job.ID, document.JobSucceeded)
@@ -32,10 +32,10 @@ func TestJobs(t *testing.T) {
 	} {
 		list := decode[document.List[document.Job]](t, do(h, "GET", "/v1/jobs?"+query, "", ""))
 		if len(list.Items) != 1 || list.Items[0].ID != want {
-			t.Errorf("jobs with %s: %+v, want only %s", query, list.Items, want)
+			t.Errorf("jobs with %s: got %+v, want only %s", query, list.Items, want)
 		}
 	}
-	// Progress of a job that runs is overlaid; one that has ended is as its row.
+	// Only a job that has not ended gets progress that is not in the database.
 	for id, want := range map[uuid.UUID]int64{first.Job.ID: 7, second.Job.ID: 0} {
 		job := decode[document.Job](t, do(h, "GET", "/v1/jobs/"+id.String(), "", ""))
 		if job.Tasks.Knowledge.Passages != want {
@@ -45,8 +45,8 @@ func TestJobs(t *testing.T) {
 	wantProblem(t, do(h, "GET", "/v1/jobs/"+first.Document.ID.String()+"?wait=1s", "", ""), 404, "not_found", "")
 }
 
-// Dead letters are the jobs that have failed, each with its reason.
-func TestFailedJobsAreListedWithTheirReason(t *testing.T) {
+// The list of failed jobs has the error of each.
+func TestFailedJobsHaveTheirError(t *testing.T) {
 	t.Parallel()
 	f := newFake()
 	h := newHandler(t, configOf(t, f))
@@ -58,13 +58,13 @@ func TestFailedJobsAreListedWithTheirReason(t *testing.T) {
 	}
 }
 
-func TestSteering(t *testing.T) {
+func TestJobControl(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		state  document.JobState
 		call   string
 		status int
-		then   document.JobState
+		want   document.JobState
 	}{
 		"cancel a queued job":    {document.JobQueued, "cancel", 200, document.JobCancelled},
 		"cancel a running job":   {document.JobRunning, "cancel", 200, document.JobCancelled},
@@ -87,10 +87,10 @@ func TestSteering(t *testing.T) {
 			if test.status != http.StatusOK {
 				wantProblem(t, w, test.status, "conflict", id.String())
 			} else if w.Code != http.StatusOK || w.Body.String() != after.Body.String() {
-				t.Errorf("answer %d %s, want 200 and the job as it then is: %s", w.Code, w.Body, after.Body)
+				t.Errorf("got %d %s, want 200 and the changed job: %s", w.Code, w.Body, after.Body)
 			}
-			if job := decode[document.Job](t, after); job.State != test.then {
-				t.Errorf("the job is %s then, want %s", job.State, test.then)
+			if job := decode[document.Job](t, after); job.State != test.want {
+				t.Errorf("the job is %s, want %s", job.State, test.want)
 			}
 		})
 	}
@@ -100,28 +100,30 @@ func TestSteering(t *testing.T) {
 	wantProblem(t, do(h, "POST", "/v1/jobs/x/retry", "", ""), 400, "bad_request", "path.id")
 }
 
-// waiter asks for a job in the background of a synctest bubble.
+// waiter is a running request for a job in a synctest bubble.
 type waiter struct {
-	answer chan *httptest.ResponseRecorder
-	asked  time.Time
+	response chan *httptest.ResponseRecorder
+	start    time.Time
 }
 
-func ask(t *testing.T, f *fake, config httpapi.Config, id uuid.UUID, wait string) *waiter {
+// startWaiting requests a job with a wait, in the background.
+
+func startWaiting(t *testing.T, f *fake, config httpapi.Config, id uuid.UUID, wait string) *waiter {
 	t.Helper()
-	w := &waiter{answer: make(chan *httptest.ResponseRecorder, 1), asked: time.Now()}
-	f.changes = make(chan struct{}) // of this bubble
+	w := &waiter{response: make(chan *httptest.ResponseRecorder, 1), start: time.Now()}
+	f.changes = make(chan struct{}) // channels belong to a bubble
 	h := newHandler(t, config)
-	go func() { w.answer <- do(h, "GET", "/v1/jobs/"+id.String()+"?wait="+wait, "", "") }()
+	go func() { w.response <- do(h, "GET", "/v1/jobs/"+id.String()+"?wait="+wait, "", "") }()
 	synctest.Wait()
 	return w
 }
 
-// want checks the answer and how long it was held.
-func (w *waiter) want(t *testing.T, state document.JobState, held time.Duration) {
+// want checks the response and its delay.
+func (w *waiter) want(t *testing.T, state document.JobState, delay time.Duration) {
 	t.Helper()
-	job := decode[document.Job](t, <-w.answer)
-	if got := time.Since(w.asked); job.State != state || got != held {
-		t.Errorf("answered %s after %s, want %s after %s", job.State, got, state, held)
+	job := decode[document.Job](t, <-w.response)
+	if got := time.Since(w.start); job.State != state || got != delay {
+		t.Errorf("got %s after %s, want %s after %s", job.State, got, state, delay)
 	}
 }
 
@@ -129,26 +131,26 @@ func TestWaitForJob(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		wait  string
-		then  func(f *fake, id uuid.UUID)
+		then  func(f *fake, id uuid.UUID) // after the request has begun
 		state document.JobState
-		held  time.Duration
+		delay time.Duration
 	}{
-		"woken by a change": {"30s", func(f *fake, id uuid.UUID) {
+		"a change is notified": {"30s", func(f *fake, id uuid.UUID) {
 			<-time.After(500 * time.Millisecond)
 			f.setJobState(id, document.JobSucceeded)
 			f.changes <- struct{}{}
 		}, document.JobSucceeded, 500 * time.Millisecond},
-		"a change that is not the end": {"30s", func(f *fake, id uuid.UUID) {
+		"a notification without the end": {"30s", func(f *fake, id uuid.UUID) {
 			f.changes <- struct{}{}
 			<-time.After(100 * time.Millisecond)
 			f.setJobState(id, document.JobSucceeded)
 			f.changes <- struct{}{}
 		}, document.JobSucceeded, 100 * time.Millisecond},
-		"nobody tells, the row is looked at": {"30s", func(f *fake, id uuid.UUID) {
+		"without a notification, the job is polled": {"30s", func(f *fake, id uuid.UUID) {
 			<-time.After(4500 * time.Millisecond)
 			f.setJobState(id, document.JobSucceeded)
 		}, document.JobSucceeded, 5 * time.Second},
-		"changes cannot be watched any more": {"30s", func(f *fake, id uuid.UUID) {
+		"changes cannot be watched": {"30s", func(f *fake, id uuid.UUID) {
 			close(f.changes)
 			<-time.After(1500 * time.Millisecond)
 			f.setJobState(id, document.JobSucceeded)
@@ -163,15 +165,15 @@ func TestWaitForJob(t *testing.T) {
 				f := newFake()
 				config := configOf(t, f)
 				id := put(t, newHandler(t, config), "a.md", "# a").Job.ID
-				w := ask(t, f, config, id, test.wait)
+				w := startWaiting(t, f, config, id, test.wait)
 				test.then(f, id)
-				w.want(t, test.state, test.held)
+				w.want(t, test.state, test.delay)
 			})
 		})
 	}
 }
 
-func TestWaitEndsWhenTheServerStops(t *testing.T) {
+func TestWaitEndsWhenServerStops(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
@@ -179,7 +181,7 @@ func TestWaitEndsWhenTheServerStops(t *testing.T) {
 		stopping := make(chan struct{})
 		config.Stopping = stopping
 		id := put(t, newHandler(t, config), "a.md", "# a").Job.ID
-		w := ask(t, f, config, id, "5m")
+		w := startWaiting(t, f, config, id, "5m")
 		close(stopping)
 		w.want(t, document.JobQueued, 0)
 	})

@@ -9,12 +9,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestOpenAPIListsTheContract(t *testing.T) {
+func TestOpenAPI(t *testing.T) {
 	t.Parallel()
 	w := do(newHandler(t, configOf(t, newFake())), "GET", "/openapi.json", "", "")
 	description := decode[map[string]any](t, w)
 	if got := description["openapi"]; got != "3.1.0" {
-		t.Errorf("openapi %v, want 3.1.0", got)
+		t.Errorf("got version %v, want 3.1.0", got)
 	}
 	var routes []string
 	for path, item := range description["paths"].(map[string]any) {
@@ -65,8 +65,8 @@ func TestOpenAPIListsTheContract(t *testing.T) {
 	checkReferences(t, description, description)
 }
 
-// checkOperation checks what OpenAPI asks of an operation, and that failures
-// are described.
+// checkOperation checks the fields that OpenAPI requires of an operation, and that error responses are
+// described.
 func checkOperation(t *testing.T, name, path string, operation map[string]any) {
 	t.Helper()
 	if operation["operationId"] == nil || operation["summary"] == nil {
@@ -82,7 +82,7 @@ func checkOperation(t *testing.T, name, path string, operation map[string]any) {
 		}
 	}
 	if strings.HasPrefix(path, "/v1/") && !strings.Contains(fmt.Sprint(responses["default"]), "application/problem+json") {
-		t.Errorf("%s does not describe its problems", name)
+		t.Errorf("%s does not describe its error responses", name)
 	}
 	for _, p := range asList(operation["parameters"]) {
 		parameter := p.(map[string]any)
@@ -106,7 +106,7 @@ func checkOperation(t *testing.T, name, path string, operation map[string]any) {
 	}
 }
 
-// checkReferences checks that every $ref leads somewhere.
+// checkReferences checks that the target of every $ref exists.
 func checkReferences(t *testing.T, root map[string]any, v any) {
 	t.Helper()
 	switch v := v.(type) {
@@ -123,7 +123,7 @@ func checkReferences(t *testing.T, root map[string]any, v any) {
 					target = at[step]
 				}
 				if target == nil {
-					t.Errorf("$ref %q leads nowhere", ref)
+					t.Errorf("the target of $ref %q does not exist", ref)
 				}
 				continue
 			}

@@ -15,8 +15,8 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/server/httpapi"
 )
 
-// wantProblem checks that the answer is a whole problem of that status and
-// code, whose detail contains the given words.
+// wantProblem checks that the response is a complete problem with that status and code, and that its
+// detail contains the given text.
 func wantProblem(t *testing.T, w *httptest.ResponseRecorder, status int, code, detail string) httpapi.Problem {
 	t.Helper()
 	if got := w.Header().Get("Content-Type"); got != "application/problem+json" {
@@ -24,10 +24,10 @@ func wantProblem(t *testing.T, w *httptest.ResponseRecorder, status int, code, d
 	}
 	p := decode[httpapi.Problem](t, w)
 	if w.Code != status || p.Status != status || string(p.Code) != code || !strings.Contains(p.Detail, detail) {
-		t.Errorf("answer %d %+v, want %d %s with %q in its detail", w.Code, p, status, code, detail)
+		t.Errorf("got %d %+v, want %d %s with %q in its detail", w.Code, p, status, code, detail)
 	}
 	if p.Type != "about:blank" || p.Title != http.StatusText(status) || p.Detail == "" || p.RequestID == "" || p.RequestID != w.Header().Get("X-Request-Id") {
-		t.Errorf("problem %+v, X-Request-Id %q: want type, title, detail and request_id", p, w.Header().Get("X-Request-Id"))
+		t.Errorf("got problem %+v, X-Request-Id %q; want type, title, detail and request_id", p, w.Header().Get("X-Request-Id"))
 	}
 	return p
 }
@@ -52,7 +52,7 @@ func TestFaultsBecomeProblems(t *testing.T) {
 		"rate limited":     {fault.New(fault.RateLimited, "why").WithRetryAfter(1500 * time.Millisecond), 429, "rate_limited", "why", "2"},
 		"unavailable":      {fault.New(fault.Unavailable, "why"), 503, "unavailable", "why", "5"},
 		"wrapped":          {fmt.Errorf("search: %w", fault.Wrap(fault.Unavailable, errors.New("secret"), "why")), 503, "unavailable", "why", "5"},
-		"bad answer":       {fault.New(fault.BadResponse, "why"), 503, "unavailable", "why", "5"},
+		"bad response":     {fault.New(fault.BadResponse, "why"), 503, "unavailable", "why", "5"},
 		"lease lost":       {fault.New(fault.LeaseLost, "secret"), 500, "internal", "internal error", ""},
 		"no kind":          {errors.New("secret"), 500, "internal", "internal error", ""},
 	} {
@@ -71,14 +71,14 @@ func TestFaultsBecomeProblems(t *testing.T) {
 					t.Errorf("Retry-After %q, want %q", got, test.retryAfter)
 				}
 				if strings.Contains(w.Body.String(), "secret") {
-					t.Errorf("answer shows the cause: %s", w.Body)
+					t.Errorf("the response shows the cause: %s", w.Body)
 				}
 			}
 		})
 	}
 }
 
-func TestPanicIsLoggedAndNotShown(t *testing.T) {
+func TestPanicIsOnlyLogged(t *testing.T) {
 	t.Parallel()
 	f := newFake()
 	f.panics = true
@@ -88,11 +88,11 @@ func TestPanicIsLoggedAndNotShown(t *testing.T) {
 	w := do(newHandler(t, config), "GET", "/v1/documents", "", "")
 	wantProblem(t, w, 500, "internal", "internal error")
 	if strings.Contains(w.Body.String(), "secret of the fake") || !strings.Contains(log.String(), "secret of the fake") || !strings.Contains(log.String(), "fakes_test.go") {
-		t.Errorf("answer %s\nlog %s\nwant the panic and its stack in the log only", w.Body, &log)
+		t.Errorf("response %s\nlog %s\nwant the panic and its stack in the log only", w.Body, &log)
 	}
 }
 
-func TestInternalErrorIsLoggedWhole(t *testing.T) {
+func TestInternalErrorIsLogged(t *testing.T) {
 	t.Parallel()
 	f := newFake()
 	f.failure = errors.New("secret of the database")
@@ -101,7 +101,7 @@ func TestInternalErrorIsLoggedWhole(t *testing.T) {
 	config.Log = slog.New(slog.NewTextHandler(&log, nil))
 	do(newHandler(t, config), "GET", "/v1/jobs", "", "")
 	if !strings.Contains(log.String(), "secret of the database") {
-		t.Errorf("log %s: want the cause", &log)
+		t.Errorf("the log is %s, want the cause in it", &log)
 	}
 }
 

@@ -13,18 +13,18 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// begin begins a reindex of a collection.
+// begin begins a reindex of one collection.
 func begin(t *testing.T, h http.Handler, body string) document.Reindex {
 	t.Helper()
 	w := do(h, "POST", "/v1/reindexes", "application/json", body)
 	reindex := decode[document.Reindex](t, w)
 	if want := "/v1/reindexes/" + reindex.ID.String(); w.Code != http.StatusAccepted || w.Header().Get("Location") != want {
-		t.Fatalf("answer %d %s with Location %q, want 202 and %q", w.Code, w.Body, w.Header().Get("Location"), want)
+		t.Fatalf("got %d %s with Location %q, want 202 and %q", w.Code, w.Body, w.Header().Get("Location"), want)
 	}
 	return reindex
 }
 
-// dryRun asks for an estimate of what the body would begin.
+// dryRun adds dry_run to the body of a request.
 func dryRun(body string) string {
 	return strings.Replace(strings.TrimSuffix(body, "}")+`,"dry_run":true}`, "{,", "{", 1)
 }
@@ -43,11 +43,11 @@ func TestReindexRequests(t *testing.T) {
 			`{"collection":"docs","model":"m","dimensions":1536,"chunk_tokens":200,"chunk_overlap":0}`,
 			document.ReindexRequest{Collection: "docs", Model: document.Model{Name: "m", Dimensions: 1536}, Tokens: 200, Overlap: &none},
 		},
-		"part of it":                {`{"key_prefix":"a/","force":true}`, document.ReindexRequest{KeyPrefix: "a/", Force: true}},
-		"one document":              {`{"document_id":"` + aUUID + `"}`, document.ReindexRequest{Collection: "default", DocumentIDs: []uuid.UUID{one}}},
-		"documents":                 {`{"document_ids":["` + one.String() + `","` + two.String() + `"]}`, document.ReindexRequest{Collection: "default", DocumentIDs: []uuid.UUID{one, two}}},
-		"a document of no id":       {`{"document_id":"` + uuid.Nil.String() + `"}`, document.ReindexRequest{Collection: "default", DocumentIDs: []uuid.UUID{uuid.Nil}}},
-		"documents of a collection": {`{"collection":"docs","document_ids":["` + aUUID + `"]}`, document.ReindexRequest{Collection: "docs", DocumentIDs: []uuid.UUID{one}}},
+		"part of it":                  {`{"key_prefix":"a/","force":true}`, document.ReindexRequest{KeyPrefix: "a/", Force: true}},
+		"one document":                {`{"document_id":"` + aUUID + `"}`, document.ReindexRequest{Collection: "default", DocumentIDs: []uuid.UUID{one}}},
+		"documents":                   {`{"document_ids":["` + one.String() + `","` + two.String() + `"]}`, document.ReindexRequest{Collection: "default", DocumentIDs: []uuid.UUID{one, two}}},
+		"a document with the zero id": {`{"document_id":"` + uuid.Nil.String() + `"}`, document.ReindexRequest{Collection: "default", DocumentIDs: []uuid.UUID{uuid.Nil}}},
+		"documents of a collection":   {`{"collection":"docs","document_ids":["` + aUUID + `"]}`, document.ReindexRequest{Collection: "docs", DocumentIDs: []uuid.UUID{one}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -65,7 +65,7 @@ func TestReindexRequests(t *testing.T) {
 	}
 }
 
-func TestReindexAnswers(t *testing.T) {
+func TestReindexResponses(t *testing.T) {
 	t.Parallel()
 	f := newFake()
 	h := newHandler(t, configOf(t, f))
@@ -74,11 +74,11 @@ func TestReindexAnswers(t *testing.T) {
 	dry := do(h, "POST", "/v1/reindexes", "application/json", dryRun(another))
 	estimate := decode[document.ReindexEstimate](t, dry)
 	if dry.Code != http.StatusOK || estimate.Collection != "docs" || estimate.Change != document.ChangeModel || len(f.reindexes) != 0 {
-		t.Errorf("dry run: %d %s and %d reindexes, want 200, the estimate and none", dry.Code, dry.Body, len(f.reindexes))
+		t.Errorf("dry run: got %d %s and %d reindexes; want 200, the estimate and no reindex", dry.Code, dry.Body, len(f.reindexes))
 	}
 	dry = do(h, "POST", "/v1/reindexes", "application/json", dryRun(`{}`))
 	if list := decode[document.List[document.ReindexEstimate]](t, dry); dry.Code != http.StatusOK || len(list.Items) != len(collections) || dry.Header().Get("Location") != "" {
-		t.Errorf("dry run of all: %d %s, want 200 and an estimate of each", dry.Code, dry.Body)
+		t.Errorf("dry run of all: got %d %s, want 200 and an estimate of each collection", dry.Code, dry.Body)
 	}
 
 	first := begin(t, h, another)
@@ -86,16 +86,16 @@ func TestReindexAnswers(t *testing.T) {
 	f.setReindexState(first.ID, document.JobCancelled)
 	all := do(h, "POST", "/v1/reindexes", "application/json", `{}`)
 	if list := decode[document.List[document.Reindex]](t, all); all.Code != http.StatusAccepted || len(list.Items) != len(collections) || all.Header().Get("Location") != "" {
-		t.Errorf("all: %d %s, want 202 and a reindex of each", all.Code, all.Body)
+		t.Errorf("all: got %d %s, want 202 and a reindex of each collection", all.Code, all.Body)
 	}
 
 	wantProblem(t, do(h, "POST", "/v1/reindexes", "application/json", `{"collection":"none"}`), 404, "not_found", "none")
 	wantProblem(t, do(h, "POST", "/v1/reindexes", "application/json", `{"model":"unknown"}`), 400, "bad_request", "unknown")
 	wantProblem(t, do(h, "POST", "/v1/reindexes", "application/json", `{"model":"`+strings.Repeat("ü", 101)+`"}`), 400, "bad_request", "202 bytes")
 	wantProblem(t, do(h, "POST", "/v1/reindexes", "application/json", `{"document_id":"`+aUUID+`","document_ids":["`+aUUID+`"]}`), 400, "bad_request", "not both")
-	away := do(h, "POST", "/v1/reindexes", "application/json", `{"model":"away"}`)
-	wantProblem(t, away, 503, "unavailable", "provider")
-	if away.Header().Get("Retry-After") == "" {
+	unavailable := do(h, "POST", "/v1/reindexes", "application/json", `{"model":"down"}`)
+	wantProblem(t, unavailable, 503, "unavailable", "provider")
+	if unavailable.Header().Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
 }
@@ -105,7 +105,7 @@ func TestReindexes(t *testing.T) {
 	f := newFake()
 	h := newHandler(t, configOf(t, f))
 	if got, want := do(h, "GET", "/v1/reindexes", "", "").Body.String(), "{\"items\":[]}\n"; got != want {
-		t.Errorf("none: %q, want %q", got, want)
+		t.Errorf("no reindexes: got %q, want %q", got, want)
 	}
 	first, second := begin(t, h, `{"collection":"docs"}`), begin(t, h, `{"collection":"default"}`)
 	first = f.setReindexState(first.ID, document.JobPaused)
@@ -122,31 +122,31 @@ func TestReindexes(t *testing.T) {
 		}
 	}
 	if got := decode[document.Reindex](t, do(h, "GET", "/v1/reindexes/"+first.ID.String(), "", "")); !cmp.Equal(got, first) {
-		t.Errorf("one: %+v, want %+v", got, first)
+		t.Errorf("got %+v, want %+v", got, first)
 	}
-	wantProblem(t, do(h, "GET", "/v1/reindexes?state=nonsense", "", ""), 400, "bad_request", "state")
+	wantProblem(t, do(h, "GET", "/v1/reindexes?state=unknown", "", ""), 400, "bad_request", "state")
 	wantProblem(t, do(h, "GET", "/v1/reindexes?cursor=x", "", ""), 400, "bad_request", "cursor")
 	wantProblem(t, do(h, "GET", "/v1/reindexes/"+aUUID, "", ""), 404, "not_found", aUUID)
 	wantProblem(t, do(h, "GET", "/v1/reindexes/"+first.ID.String()+"?wait=soon", "", ""), 400, "bad_request", "query.wait")
 }
 
-func TestReindexSteering(t *testing.T) {
+func TestReindexControl(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		state  document.JobState
 		call   string
 		status int
-		then   document.JobState
+		want   document.JobState
 	}{
-		"pause one that runs":      {document.JobRunning, "pause", 200, document.JobPaused},
-		"pause one that has ended": {document.JobSucceeded, "pause", 409, document.JobSucceeded},
-		"resume a paused one":      {document.JobPaused, "resume", 200, document.JobQueued},
-		"resume a failed one":      {document.JobFailed, "resume", 200, document.JobQueued},
-		"resume a finished one":    {document.JobSucceeded, "resume", 409, document.JobSucceeded},
-		"cancel a paused one":      {document.JobPaused, "cancel", 200, document.JobCancelled},
-		"cancel a finished one":    {document.JobSucceeded, "cancel", 409, document.JobSucceeded},
-		"revert a finished one":    {document.JobSucceeded, "revert", 200, document.JobQueued},
-		"revert one that runs":     {document.JobRunning, "revert", 409, document.JobRunning},
+		"pause a running one":   {document.JobRunning, "pause", 200, document.JobPaused},
+		"pause a finished one":  {document.JobSucceeded, "pause", 409, document.JobSucceeded},
+		"resume a paused one":   {document.JobPaused, "resume", 200, document.JobQueued},
+		"resume a failed one":   {document.JobFailed, "resume", 200, document.JobQueued},
+		"resume a finished one": {document.JobSucceeded, "resume", 409, document.JobSucceeded},
+		"cancel a paused one":   {document.JobPaused, "cancel", 200, document.JobCancelled},
+		"cancel a finished one": {document.JobSucceeded, "cancel", 409, document.JobSucceeded},
+		"revert a finished one": {document.JobSucceeded, "revert", 200, document.JobQueued},
+		"revert a running one":  {document.JobRunning, "revert", 409, document.JobRunning},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -159,10 +159,10 @@ func TestReindexSteering(t *testing.T) {
 			if test.status != http.StatusOK {
 				wantProblem(t, w, test.status, "conflict", id.String())
 			} else if w.Code != http.StatusOK || w.Body.String() != after.Body.String() {
-				t.Errorf("answer %d %s, want 200 and the reindex as it then is: %s", w.Code, w.Body, after.Body)
+				t.Errorf("got %d %s, want 200 and the changed reindex: %s", w.Code, w.Body, after.Body)
 			}
-			if reindex := decode[document.Reindex](t, after); reindex.State != test.then {
-				t.Errorf("it is %s then, want %s", reindex.State, test.then)
+			if reindex := decode[document.Reindex](t, after); reindex.State != test.want {
+				t.Errorf("the reindex is %s, want %s", reindex.State, test.want)
 			}
 		})
 	}
@@ -173,7 +173,7 @@ func TestReindexSteering(t *testing.T) {
 	}
 }
 
-// A paused reindex has not ended: whoever waits for it goes on waiting.
+// A paused reindex has not ended, so a request that waits for it continues to wait.
 func TestWaitForReindex(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -181,17 +181,17 @@ func TestWaitForReindex(t *testing.T) {
 		h := newHandler(t, configOf(t, f))
 		id := begin(t, h, `{"collection":"docs"}`).ID
 		start := time.Now()
-		answer := make(chan document.Reindex, 1)
+		response := make(chan document.Reindex, 1)
 		go func() {
-			answer <- decode[document.Reindex](t, do(h, "GET", "/v1/reindexes/"+id.String()+"?wait=30s", "", ""))
+			response <- decode[document.Reindex](t, do(h, "GET", "/v1/reindexes/"+id.String()+"?wait=30s", "", ""))
 		}()
 		for _, state := range []document.JobState{document.JobRunning, document.JobPaused, document.JobSucceeded} {
 			<-time.After(500 * time.Millisecond)
 			f.setReindexState(id, state)
 			f.changes <- struct{}{}
 		}
-		if reindex := <-answer; reindex.State != document.JobSucceeded || time.Since(start) != 1500*time.Millisecond {
-			t.Errorf("answered %s after %s, want succeeded after 1.5s", reindex.State, time.Since(start))
+		if reindex := <-response; reindex.State != document.JobSucceeded || time.Since(start) != 1500*time.Millisecond {
+			t.Errorf("got %s after %s, want succeeded after 1.5s", reindex.State, time.Since(start))
 		}
 	})
 }

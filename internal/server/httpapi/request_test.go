@@ -22,16 +22,16 @@ func TestKey(t *testing.T) {
 		target, authorization string
 		status                int
 	}{
-		"no key":                 {"/v1/documents", "", 401},
-		"a wrong key":            {"/v1/documents", "Bearer wrong", 401},
-		"another scheme":         {"/v1/documents", "Basic right", 401},
-		"the key":                {"/v1/documents", "Bearer right", 200},
-		"the key, small letters": {"/v1/documents", "bearer right", 200},
-		"an unknown route":       {"/nowhere", "", 401},
-		"health":                 {"/healthz", "", 200},
-		"readiness":              {"/readyz", "", 200},
-		"metrics":                {"/metrics", "", 200},
-		"the contract":           {"/openapi.json", "", 200},
+		"no key":                        {"/v1/documents", "", 401},
+		"a wrong key":                   {"/v1/documents", "Bearer wrong", 401},
+		"another scheme":                {"/v1/documents", "Basic right", 401},
+		"the key":                       {"/v1/documents", "Bearer right", 200},
+		"the key, scheme in lower case": {"/v1/documents", "bearer right", 200},
+		"an unknown route":              {"/nowhere", "", 401},
+		"health":                        {"/healthz", "", 200},
+		"readiness":                     {"/readyz", "", 200},
+		"metrics":                       {"/metrics", "", 200},
+		"the contract":                  {"/openapi.json", "", 200},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -40,12 +40,12 @@ func TestKey(t *testing.T) {
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
 			if w.Code != test.status {
-				t.Errorf("answer %d, want %d", w.Code, test.status)
+				t.Errorf("got %d, want %d", w.Code, test.status)
 			}
 			if test.status == 401 {
 				wantProblem(t, w, 401, "unauthenticated", "key")
 				if got := w.Header().Get("WWW-Authenticate"); !strings.HasPrefix(got, "Bearer") {
-					t.Errorf("WWW-Authenticate %q, want Bearer", got)
+					t.Errorf("got WWW-Authenticate %q, want Bearer", got)
 				}
 			}
 		})
@@ -64,7 +64,7 @@ func TestRequestID(t *testing.T) {
 		h.ServeHTTP(w, r)
 		got := w.Header().Get("X-Request-Id")
 		if got == "" || (got == id) != kept {
-			t.Errorf("X-Request-Id %q: answered %q, want it kept: %v", id, got, kept)
+			t.Errorf("X-Request-Id %q: got %q, want it kept: %v", id, got, kept)
 		}
 	}
 }
@@ -79,7 +79,7 @@ func TestAccessLog(t *testing.T) {
 	config := configOf(t, newFake())
 	config.Log = logger
 	h := newHandler(t, config)
-	do(h, "GET", "/healthz", "", "") // debug: not shown
+	do(h, "GET", "/healthz", "", "") // logged at debug level
 	r := newRequest("GET", "/v1/documents?limit=0", nil)
 	r.Header.Set("X-Request-Id", "abc")
 	h.ServeHTTP(httptest.NewRecorder(), r)
@@ -112,8 +112,8 @@ func TestRequestsAreCountedByRoute(t *testing.T) {
 	}
 }
 
-// A parameter that would be ignored is refused.
-func TestStrayQueryParameters(t *testing.T) {
+// Query parameters that would be ignored are refused.
+func TestUnknownQueryParameters(t *testing.T) {
 	t.Parallel()
 	f := newFake()
 	h := newHandler(t, configOf(t, f))
@@ -130,7 +130,7 @@ func TestStrayQueryParameters(t *testing.T) {
 		wantProblem(t, do(h, method, path, "text/markdown", "# b"), 400, "bad_request", detail)
 	}
 	if len(f.documents) != 1 {
-		t.Errorf("stored %v, want only the first", f.documents)
+		t.Errorf("stored %v, want only the first document", f.documents)
 	}
 }
 
@@ -144,36 +144,36 @@ func TestMalformedJSON(t *testing.T) {
 		detail       string
 		location     string
 	}{
-		"unknown field":        {"/v1/search", `{"query":"q","limmit":3}`, "unexpected property", "body.limmit"},
-		"unknown inner field":  {"/v1/search", `{"query":"q","filter":{"prefix":""}}`, "unexpected property", "body.filter.prefix"},
-		"wrong type":           {"/v1/search", `{"query":7}`, "expected string", "body.query"},
-		"a fraction":           {"/v1/search", `{"query":"q","limit":1.5}`, "expected integer", "body.limit"},
-		"a huge number":        {"/v1/search", `{"query":"q","limit":1e300}`, "", "body.limit"},
-		"too many":             {"/v1/search", `{"query":"q","limit":101}`, "100", "body.limit"},
-		"too few":              {"/v1/search", `{"query":"q","limit":0}`, "1", "body.limit"},
-		"no query":             {"/v1/search", `{}`, "required", "body"},
-		"unknown mode":         {"/v1/search", `{"query":"q","mode":"magic"}`, "vector", "body.mode"},
-		"unreadable":           {"/v1/search", `{"query":`, "at byte 9", "body"},
-		"more than one value":  {"/v1/search", `{"query":"q"} x`, "at byte 15", "body"},
-		"null":                 {"/v1/search", `null`, "expected object", "body"},
-		"a list":               {"/v1/search", `[]`, "expected object", "body"},
-		"nothing":              {"/v1/search", ``, "required", ""},
-		"a NUL":                {"/v1/search", `{"query":"a\u0000b"}`, "NUL", "body"},
-		"not UTF-8":            {"/v1/search", "{\"query\":\"a\xffb\"}", "UTF-8", "body"},
-		"a NUL in metadata":    {"/v1/search", `{"query":"q","filter":{"metadata":{"a":["\u0000"]}}}`, "NUL", "body"},
-		"metadata no object":   {"/v1/search", `{"query":"q","filter":{"metadata":[]}}`, "expected object", "body.filter.metadata"},
-		"not a UUID":           {"/v1/reindexes", `{"document_id":"x"}`, "uuid", "body.document_id"},
-		"not a UUID in a list": {"/v1/reindexes", `{"document_ids":["x"]}`, "uuid", "body.document_ids[0]"},
-		"an empty list":        {"/v1/reindexes", `{"document_ids":[]}`, "length >= 1", "body.document_ids"},
-		"a long list":          {"/v1/reindexes", `{"document_ids":["` + strings.Repeat(aUUID+`","`, 100) + aUUID + `"]}`, "length <= 100", "body.document_ids"},
-		"an empty collection":  {"/v1/reindexes", `{"collection":""}`, "length >= 1", "body.collection"},
-		"an empty model":       {"/v1/reindexes", `{"model":""}`, "length >= 1", "body.model"},
-		"a long model":         {"/v1/reindexes", `{"model":"` + strings.Repeat("m", 201) + `"}`, "length <= 200", "body.model"},
-		"no dimensions":        {"/v1/reindexes", `{"dimensions":0}`, "1", "body.dimensions"},
-		"many dimensions":      {"/v1/reindexes", `{"dimensions":16001}`, "16000", "body.dimensions"},
-		"small passages":       {"/v1/reindexes", `{"chunk_tokens":15}`, "16", "body.chunk_tokens"},
-		"negative overlap":     {"/v1/reindexes", `{"chunk_overlap":-1}`, "0", "body.chunk_overlap"},
-		"unknown reindex flag": {"/v1/reindexes", `{"revert":true}`, "unexpected property", "body.revert"},
+		"unknown field":          {"/v1/search", `{"query":"q","limmit":3}`, "unexpected property", "body.limmit"},
+		"unknown inner field":    {"/v1/search", `{"query":"q","filter":{"prefix":""}}`, "unexpected property", "body.filter.prefix"},
+		"wrong type":             {"/v1/search", `{"query":7}`, "expected string", "body.query"},
+		"a fraction":             {"/v1/search", `{"query":"q","limit":1.5}`, "expected integer", "body.limit"},
+		"a huge number":          {"/v1/search", `{"query":"q","limit":1e300}`, "", "body.limit"},
+		"limit too high":         {"/v1/search", `{"query":"q","limit":101}`, "100", "body.limit"},
+		"limit too low":          {"/v1/search", `{"query":"q","limit":0}`, "1", "body.limit"},
+		"no query":               {"/v1/search", `{}`, "required", "body"},
+		"unknown mode":           {"/v1/search", `{"query":"q","mode":"magic"}`, "vector", "body.mode"},
+		"truncated":              {"/v1/search", `{"query":`, "at byte 9", "body"},
+		"more than one value":    {"/v1/search", `{"query":"q"} x`, "at byte 15", "body"},
+		"null":                   {"/v1/search", `null`, "expected object", "body"},
+		"a list":                 {"/v1/search", `[]`, "expected object", "body"},
+		"an empty body":          {"/v1/search", ``, "required", ""},
+		"a NUL":                  {"/v1/search", `{"query":"a\u0000b"}`, "NUL", "body"},
+		"not UTF-8":              {"/v1/search", "{\"query\":\"a\xffb\"}", "UTF-8", "body"},
+		"a NUL in metadata":      {"/v1/search", `{"query":"q","filter":{"metadata":{"a":["\u0000"]}}}`, "NUL", "body"},
+		"metadata not an object": {"/v1/search", `{"query":"q","filter":{"metadata":[]}}`, "expected object", "body.filter.metadata"},
+		"not a UUID":             {"/v1/reindexes", `{"document_id":"x"}`, "uuid", "body.document_id"},
+		"not a UUID in a list":   {"/v1/reindexes", `{"document_ids":["x"]}`, "uuid", "body.document_ids[0]"},
+		"an empty list":          {"/v1/reindexes", `{"document_ids":[]}`, "length >= 1", "body.document_ids"},
+		"a long list":            {"/v1/reindexes", `{"document_ids":["` + strings.Repeat(aUUID+`","`, 100) + aUUID + `"]}`, "length <= 100", "body.document_ids"},
+		"an empty collection":    {"/v1/reindexes", `{"collection":""}`, "length >= 1", "body.collection"},
+		"an empty model":         {"/v1/reindexes", `{"model":""}`, "length >= 1", "body.model"},
+		"a long model":           {"/v1/reindexes", `{"model":"` + strings.Repeat("m", 201) + `"}`, "length <= 200", "body.model"},
+		"no dimensions":          {"/v1/reindexes", `{"dimensions":0}`, "1", "body.dimensions"},
+		"many dimensions":        {"/v1/reindexes", `{"dimensions":16001}`, "16000", "body.dimensions"},
+		"small passages":         {"/v1/reindexes", `{"chunk_tokens":15}`, "16", "body.chunk_tokens"},
+		"negative overlap":       {"/v1/reindexes", `{"chunk_overlap":-1}`, "0", "body.chunk_overlap"},
+		"unknown reindex flag":   {"/v1/reindexes", `{"revert":true}`, "unexpected property", "body.revert"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -194,7 +194,7 @@ func TestSearch(t *testing.T) {
 	h := newHandler(t, configOf(t, f))
 	w := do(h, "POST", "/v1/search", "application/json", `{"query":"q"}`)
 	if got, want := strings.TrimSpace(w.Body.String()), `{"hits":[],"degraded":false,"cached":false}`; got != want {
-		t.Errorf("answer %s, want %s", got, want)
+		t.Errorf("got %s, want %s", got, want)
 	}
 	do(h, "POST", "/v1/search", "application/json",
 		`{"collection":"c","query":"q","mode":"vector","limit":3,"threshold":0.5,"filter":{"key_prefix":"a/","metadata":{"n":12345678901234567890}}}`)

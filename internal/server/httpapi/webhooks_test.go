@@ -15,17 +15,17 @@ import (
 )
 
 func (f *fake) AddWebhook(ctx context.Context, request document.WebhookRequest) (document.Webhook, error) {
-	leave, err := f.lockAndCheck(ctx)
+	unlock, err := f.lockAndCheck(ctx)
 	if err != nil {
 		return document.Webhook{}, err
 	}
-	defer leave()
+	defer unlock()
 	webhook := document.Webhook{ID: uuid.Must(uuid.NewV7()), URL: request.URL, Secret: document.NewWebhookSecret(), CreatedAt: time.Now().UTC()}
 	switch {
 	case !strings.HasPrefix(request.URL, "https://"):
 		return document.Webhook{}, fault.New(fault.BadRequest, "url: %q", request.URL)
 	case request.Secret != "" && webhook.Secret.UnmarshalText([]byte(request.Secret)) != nil:
-		return document.Webhook{}, fault.New(fault.BadRequest, "secret: of another shape")
+		return document.Webhook{}, fault.New(fault.BadRequest, "secret: invalid form")
 	case len(f.webhooks) == document.MaxWebhooks:
 		return document.Webhook{}, fault.New(fault.Conflict, "there are %d webhooks", len(f.webhooks))
 	}
@@ -34,13 +34,13 @@ func (f *fake) AddWebhook(ctx context.Context, request document.WebhookRequest) 
 }
 
 func (f *fake) Webhooks(ctx context.Context, page document.Page) (document.List[document.Webhook], error) {
-	leave, err := f.lockAndCheck(ctx)
+	unlock, err := f.lockAndCheck(ctx)
 	if err != nil {
 		return document.List[document.Webhook]{}, err
 	}
-	defer leave()
+	defer unlock()
 	if page.Cursor != "" {
-		return document.List[document.Webhook]{}, fault.New(fault.BadRequest, "cursor %q is not ours", page.Cursor)
+		return document.List[document.Webhook]{}, fault.New(fault.BadRequest, "invalid cursor %q", page.Cursor)
 	}
 	var list document.List[document.Webhook]
 	for _, webhook := range f.webhooks[:min(page.Limit, len(f.webhooks))] {
@@ -51,11 +51,11 @@ func (f *fake) Webhooks(ctx context.Context, page document.Page) (document.List[
 }
 
 func (f *fake) DeleteWebhook(ctx context.Context, id uuid.UUID) error {
-	leave, err := f.lockAndCheck(ctx)
+	unlock, err := f.lockAndCheck(ctx)
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer unlock()
 	before := len(f.webhooks)
 	f.webhooks = slices.DeleteFunc(f.webhooks, func(w document.Webhook) bool { return w.ID == id })
 	if len(f.webhooks) == before {
@@ -65,13 +65,13 @@ func (f *fake) DeleteWebhook(ctx context.Context, id uuid.UUID) error {
 }
 
 func (f *fake) Deliveries(ctx context.Context, webhook uuid.UUID, page document.Page) (document.List[document.Delivery], error) {
-	leave, err := f.lockAndCheck(ctx)
+	unlock, err := f.lockAndCheck(ctx)
 	if err != nil {
 		return document.List[document.Delivery]{}, err
 	}
-	defer leave()
+	defer unlock()
 	if page.Cursor != "" {
-		return document.List[document.Delivery]{}, fault.New(fault.BadRequest, "cursor %q is not ours", page.Cursor)
+		return document.List[document.Delivery]{}, fault.New(fault.BadRequest, "invalid cursor %q", page.Cursor)
 	}
 	if !slices.ContainsFunc(f.webhooks, func(w document.Webhook) bool { return w.ID == webhook }) {
 		return document.List[document.Delivery]{}, fault.New(fault.NotFound, "no webhook %s", webhook)
@@ -81,42 +81,42 @@ func (f *fake) Deliveries(ctx context.Context, webhook uuid.UUID, page document.
 	}}, nil
 }
 
-// The secret is shown once and never again.
+// Only the response to the creation has the secret.
 func TestWebhooks(t *testing.T) {
 	t.Parallel()
 	h := newHandler(t, configOf(t, newFake()))
 	if w := do(h, "GET", "/v1/webhooks", "", ""); w.Code != http.StatusOK || strings.TrimSpace(w.Body.String()) != `{"items":[]}` {
-		t.Errorf("before any was added: %d %s", w.Code, w.Body)
+		t.Errorf("without webhooks: got %d %s", w.Code, w.Body)
 	}
 	w := do(h, "POST", "/v1/webhooks", "application/json", `{"url":"https://a.example/hook"}`)
 	added := decode[map[string]string](t, w)
 	if w.Code != http.StatusCreated || added["url"] != "https://a.example/hook" || !strings.HasPrefix(added["secret"], "whsec_") || added["created_at"] == "" {
-		t.Errorf("added: %d %s", w.Code, w.Body)
+		t.Errorf("add: got %d %s", w.Code, w.Body)
 	}
 	const given = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	w = do(h, "POST", "/v1/webhooks", "application/json", `{"url":"https://b.example","secret":"`+given+`"}`)
 	if got := decode[map[string]string](t, w)["secret"]; w.Code != http.StatusCreated || got != given {
-		t.Errorf("with a secret: %d %s", w.Code, w.Body)
+		t.Errorf("add with a secret: got %d %s", w.Code, w.Body)
 	}
 	w = do(h, "GET", "/v1/webhooks", "", "")
 	if list := decode[document.List[document.Webhook]](t, w); w.Code != http.StatusOK || len(list.Items) != 2 || strings.Contains(w.Body.String(), "secret") {
-		t.Errorf("listed: %d %s", w.Code, w.Body)
+		t.Errorf("list: got %d %s", w.Code, w.Body)
 	}
 
 	w = do(h, "GET", "/v1/webhooks/"+added["id"]+"/deliveries?limit=5", "", "")
 	list := decode[document.List[document.Delivery]](t, w)
 	if w.Code != http.StatusOK || len(list.Items) != 1 || list.Items[0].WebhookID.String() != added["id"] || list.Items[0].Status != 503 {
-		t.Errorf("deliveries: %d %s", w.Code, w.Body)
+		t.Errorf("deliveries: got %d %s", w.Code, w.Body)
 	}
 
 	if w := do(h, "DELETE", "/v1/webhooks/"+added["id"], "", ""); w.Code != http.StatusNoContent || w.Body.Len() != 0 {
-		t.Errorf("deleted: %d %s", w.Code, w.Body)
+		t.Errorf("delete: got %d %s", w.Code, w.Body)
 	}
 	wantProblem(t, do(h, "DELETE", "/v1/webhooks/"+added["id"], "", ""), 404, "not_found", added["id"])
 	wantProblem(t, do(h, "GET", "/v1/webhooks/"+added["id"]+"/deliveries", "", ""), 404, "not_found", added["id"])
 }
 
-func TestWebhooksRefused(t *testing.T) {
+func TestInvalidWebhooks(t *testing.T) {
 	t.Parallel()
 	f := newFake()
 	h := newHandler(t, configOf(t, f))
@@ -133,7 +133,7 @@ func TestWebhooksRefused(t *testing.T) {
 		w := do(h, "POST", "/v1/webhooks", "application/json", body)
 		wantProblem(t, w, 400, "bad_request", detail)
 		if strings.Contains(w.Body.String(), "hunter2") {
-			t.Errorf("%s: the answer shows the secret: %s", body, w.Body)
+			t.Errorf("%s: the response shows the secret: %s", body, w.Body)
 		}
 	}
 	for _, target := range []string{"/v1/webhooks?limit=0", "/v1/webhooks?cursor=x", "/v1/webhooks?color=red", "/v1/webhooks/x/deliveries", "/v1/webhooks/" + uuid.NewString() + "/deliveries?limit=x"} {
@@ -154,8 +154,8 @@ func TestWebhooksRefused(t *testing.T) {
 	}
 }
 
-// Whoever generates a receiver from the contract finds the event there.
-func TestOpenAPIDescribesTheEvent(t *testing.T) {
+// The contract describes the events, so that receivers can be generated from it.
+func TestOpenAPIDescribesEvents(t *testing.T) {
 	t.Parallel()
 	description := decode[map[string]any](t, do(newHandler(t, configOf(t, newFake())), "GET", "/openapi.json", "", ""))
 	var at any = description
