@@ -103,7 +103,7 @@ func newHealthHandler(t *testing.T, config telemetry.HealthConfig) http.Handler 
 	return h
 }
 
-// A check without a test is an error of the start.
+// NewHealthHandler returns an error for a check without a Test.
 func TestHealthChecksAreComplete(t *testing.T) {
 	t.Parallel()
 	_, err := telemetry.NewHealthHandler(telemetry.HealthConfig{Metrics: telemetry.NewMetrics(), Checks: map[string]telemetry.Check{"sessions": {}}})
