@@ -59,7 +59,7 @@ var importRules = map[string][]string{
 	"internal/backend/llm":           append([]string{"internal/telemetry", "internal/writeback"}, basePackages...),
 	"internal/backend/postgres":      append([]string{"internal/lifecycle", "internal/telemetry", "migrations"}, basePackages...),
 	"internal/backend/sqlite":        append([]string{"internal/lifecycle", "internal/telemetry", "migrations"}, basePackages...),
-	"internal/backend/storetest":     basePackages,
+	"internal/backend/storetest":     append([]string{"internal/lifecycle"}, basePackages...),
 	"internal/backend/blob/blobtest": append([]string{"internal/backend/blob"}, basePackages...),
 
 	// Faces state what they need as interfaces.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -28,6 +30,16 @@ func (s *Store) InTenantCommitBatch(ctx context.Context, queue func(batch *pgx.B
 		queue(&last)
 		return &last, nil
 	})
+}
+
+// UpdateJob is updateJob, for tests.
+func (s *Store) UpdateJob(ctx context.Context, id uuid.UUID, event func(lifecycle.Job, time.Time) (lifecycle.Job, error)) (document.Job, error) {
+	return s.updateJob(ctx, id, event)
+}
+
+// UpdateReindex is updateReindex, for tests.
+func (s *Store) UpdateReindex(ctx context.Context, id uuid.UUID, event func(lifecycle.Reindex, time.Time) (lifecycle.Reindex, error)) (document.Reindex, error) {
+	return s.updateReindex(ctx, id, event)
 }
 
 // SetTimeout has transactions take no longer than d.

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -11,22 +12,27 @@ import (
 )
 
 // CancelJob ends the job's unended tasks as cancelled.
-func (s *Store) CancelJob(ctx context.Context, id uuid.UUID) (cancelled document.Job, err error) {
+func (s *Store) CancelJob(ctx context.Context, id uuid.UUID) (_ document.Job, err error) {
 	defer wrapError(&err, "cancel job %s", id)
-	err = s.inTenant(ctx, func(tx pgx.Tx) error {
-		cancelled, err = s.changeJob(ctx, tx, id, func(j lockedJob) (lifecycle.Job, error) { return j.Cancel(j.now) })
-		return err
-	})
-	return cancelled, err
+	return s.updateJob(ctx, id, lifecycle.Job.Cancel)
 }
 
-// RetryJob gives the failed and cancelled tasks of an ended job a fresh start,
-// and has those that wait tried now.
-func (s *Store) RetryJob(ctx context.Context, id uuid.UUID) (retried document.Job, err error) {
+// RetryJob restarts the failed and cancelled tasks of an ended job, and queues the waiting tasks of a
+// job that has not ended.
+func (s *Store) RetryJob(ctx context.Context, id uuid.UUID) (_ document.Job, err error) {
 	defer wrapError(&err, "retry job %s", id)
+	return s.updateJob(ctx, id, lifecycle.Job.Retry)
+}
+
+// updateJob saves the next state of a job, and returns the job in that state.
+func (s *Store) updateJob(ctx context.Context, id uuid.UUID, event func(lifecycle.Job, time.Time) (lifecycle.Job, error)) (updated document.Job, err error) {
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
-		retried, err = s.changeJob(ctx, tx, id, func(j lockedJob) (lifecycle.Job, error) { return j.Retry(j.now) })
+		was, err := lockJob(ctx, tx, lifecycle.JobNotFound(id), jobOfID, []any{id})
+		if err != nil {
+			return err
+		}
+		updated, err = s.saveJob(ctx, tx, was, func(j lockedJob) (lifecycle.Job, error) { return event(j.Job, j.now) })
 		return err
 	})
-	return retried, err
+	return updated, err
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype/zeronull"
 
@@ -116,15 +115,7 @@ func queueSave(batch *pgx.Batch, was, is lifecycle.Job, process int64, progress 
 	}
 }
 
-// changeJob saves what an event makes of a job, and returns it as it is then.
-func (s *Store) changeJob(ctx context.Context, tx pgx.Tx, id uuid.UUID, event func(lockedJob) (lifecycle.Job, error)) (document.Job, error) {
-	was, err := lockJob(ctx, tx, lifecycle.JobNotFound(id), jobOfID, []any{id})
-	if err != nil {
-		return document.Job{}, err
-	}
-	return s.saveJob(ctx, tx, was, event)
-}
-
+// saveJob saves what event makes of a locked job, and returns the job in that state.
 func (s *Store) saveJob(ctx context.Context, tx pgx.Tx, was lockedJob, event func(lockedJob) (lifecycle.Job, error)) (document.Job, error) {
 	is, err := event(was)
 	if err != nil {

@@ -169,3 +169,10 @@ func collectVersion(ctx context.Context, s *postgres.Store, id uuid.UUID, versio
 		}
 	}
 }
+
+func TestStatesAreSavedAndLoaded(t *testing.T) {
+	t.Parallel()
+	s, ctx := openStore(t), tenant.With(t.Context(), tenant.Default)
+	storetest.CheckJobStates(t, ctx, s, s.UpdateJob)
+	storetest.CheckReindexStates(t, ctx, s, s.UpdateReindex, nil)
+}

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -10,38 +11,34 @@ import (
 )
 
 // CancelJob ends the job's unended tasks as cancelled.
-func (s *Store) CancelJob(ctx context.Context, id uuid.UUID) (cancelled document.Job, err error) {
+func (s *Store) CancelJob(ctx context.Context, id uuid.UUID) (_ document.Job, err error) {
 	defer wrapError(&err, "cancel job %s", id)
-	err = s.inWriteTransaction(ctx, func(tx transaction) error {
-		cancelled, err = changeJob(ctx, tx, id, func(j lifecycle.Job) (lifecycle.Job, error) { return j.Cancel(tx.now.time()) })
-		return err
-	})
-	return cancelled, err
+	return s.updateJob(ctx, id, lifecycle.Job.Cancel)
 }
 
-// RetryJob gives the failed and cancelled tasks of an ended job a fresh start,
-// and has those that wait tried now.
-func (s *Store) RetryJob(ctx context.Context, id uuid.UUID) (retried document.Job, err error) {
+// RetryJob restarts the failed and cancelled tasks of an ended job, and queues the waiting tasks of a
+// job that has not ended.
+func (s *Store) RetryJob(ctx context.Context, id uuid.UUID) (_ document.Job, err error) {
 	defer wrapError(&err, "retry job %s", id)
-	err = s.inWriteTransaction(ctx, func(tx transaction) error {
-		retried, err = changeJob(ctx, tx, id, func(j lifecycle.Job) (lifecycle.Job, error) { return j.Retry(tx.now.time()) })
-		return err
-	})
-	return retried, err
+	return s.updateJob(ctx, id, lifecycle.Job.Retry)
 }
 
-// changeJob saves what becomes of a job, and returns it as it is then.
-func changeJob(ctx context.Context, tx transaction, id uuid.UUID, event func(lifecycle.Job) (lifecycle.Job, error)) (document.Job, error) {
-	was, err := loadJob(ctx, tx, lifecycle.JobNotFound(id), jobOfID, id)
-	if err != nil {
-		return document.Job{}, err
-	}
-	is, err := event(was)
-	if err != nil {
-		return document.Job{}, err
-	}
-	if err := saveJob(ctx, tx, was, is); err != nil {
-		return document.Job{}, err
-	}
-	return readJob(ctx, tx, id)
+// updateJob saves the next state of a job, and returns the job in that state.
+func (s *Store) updateJob(ctx context.Context, id uuid.UUID, event func(lifecycle.Job, time.Time) (lifecycle.Job, error)) (updated document.Job, err error) {
+	err = s.inWriteTransaction(ctx, func(tx transaction) error {
+		was, err := loadJob(ctx, tx, lifecycle.JobNotFound(id), jobOfID, id)
+		if err != nil {
+			return err
+		}
+		is, err := event(was, tx.now.time())
+		if err != nil {
+			return err
+		}
+		if err := saveJob(ctx, tx, was, is); err != nil {
+			return err
+		}
+		updated, err = readJob(ctx, tx, id)
+		return err
+	})
+	return updated, err
 }

@@ -13,7 +13,9 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/backend/storetest"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/original"
+	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -99,4 +101,11 @@ func acceptUpload(ctx context.Context, s *Store, u original.Upload) (document.Ac
 		return document.Accepted{}, err
 	}
 	return s.AcceptUpload(ctx, u)
+}
+
+func TestStatesAreSavedAndLoaded(t *testing.T) {
+	t.Parallel()
+	s, ctx := open(t, filepath.Join(t.TempDir(), "test.db")), tenant.With(t.Context(), tenant.Default)
+	storetest.CheckJobStates(t, ctx, s, s.updateJob)
+	storetest.CheckReindexStates(t, ctx, s, s.updateReindex, func(r *lifecycle.Reindex) { r.FailedJobs = 0 }) // jobs are counted
 }
