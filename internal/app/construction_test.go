@@ -7,6 +7,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/backend/postgres"
 	"github.com/seed-7a112592/gristmill/internal/backend/progress"
 	"github.com/seed-7a112592/gristmill/internal/backend/queue"
+	"github.com/seed-7a112592/gristmill/internal/backend/sqlite"
 	"github.com/seed-7a112592/gristmill/internal/embedding"
 	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/internal/pipeline/dispatch"
@@ -55,8 +56,11 @@ func TestConstructorsNameMissingFields(t *testing.T) {
 		"reindex.ServiceConfig: missing Store, Objects, Embedder, DefaultSummaryMode, Changes, Dispatcher, Log": made(reindex.NewService),
 		"reindex.StepConfig: missing Store, Objects, Embedder, Process, Changes, Dispatcher, Metrics, Log, " +
 			"BatchPassages, BatchTokens, ParallelRequests, IndexThreshold": made(reindex.NewStep),
-		"search.Config: missing Store, Questions, EmbedTimeout, Metrics":                                                      made(search.NewService),
-		"spaces.Config: missing Store, Threshold, Log":                                                                        made(spaces.NewIndexBuilder),
+		"search.Config: missing Store, Questions, EmbedTimeout, Metrics": made(search.NewService),
+		"spaces.Config: missing Store, Threshold, Log":                   made(spaces.NewIndexBuilder),
+		"sqlite.Config: missing Path, Log": made(func(config sqlite.Config) (*sqlite.Store, error) {
+			return sqlite.Open(t.Context(), config)
+		}),
 		"summary.Config: missing Objects, Store, Summariser, Progress, Metrics, Log, WriteBreaker, ParallelRequests, Extract": made(summary.NewStep),
 		"sweep.GarbageCollectorConfig: missing Store, Objects, Metrics, Log, Grace":                                           made(sweep.NewGarbageCollector),
 		"sweep.SweeperConfig: missing Store, Queue, Dispatcher, Log":                                                          made(sweep.NewSweeper),

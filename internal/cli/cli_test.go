@@ -358,6 +358,14 @@ func TestDoctorHealth(t *testing.T) {
 	}
 }
 
+// A command line with a missing function does not run.
+func TestRunChecksDeps(t *testing.T) {
+	t.Parallel()
+	if got := cli.Run(t.Context(), []string{"--help"}, cli.Deps{Stdout: io.Discard, Stderr: io.Discard}); got != cli.ExitFailed {
+		t.Errorf("exit %d, want %d", got, cli.ExitFailed)
+	}
+}
+
 // A search that the server postpones is sent again after the requested wait, or fails if that is
 // too long. The reasons for waits and for the failure are printed on standard error.
 func TestSearchWithColdModel(t *testing.T) {

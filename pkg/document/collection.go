@@ -38,7 +38,7 @@ type CollectionSettings struct {
 	Dimensions int         `json:"dimensions"`
 	Tokens     int         `json:"chunk_tokens"`
 	Overlap    int         `json:"chunk_overlap"`
-	Summaries  SummaryMode `json:"summaries" enum:"model,on_demand,off" doc:"When documents are summarised: after each upload, on request, or never."`
+	Summaries  SummaryMode `json:"summaries" enum:"model,on_demand,off" doc:"When documents are summarised: model after each upload, on_demand on request, off never."`
 }
 
 // Chunking says how documents are split into passages.

@@ -101,11 +101,11 @@ func (s *server) routeReindexes() {
 		})
 	}
 	control("pause", "Pause a reindex",
-		"It keeps its results, and stops until it is resumed. 409 if it has ended.", s.Reindexer.Pause)
+		"The reindex keeps its results, and stops until it is resumed. 409 if it has ended.", s.Reindexer.Pause)
 	control("resume", "Resume a reindex that is paused or has failed",
-		"It continues where it stopped. 409 if it has succeeded or was cancelled, or if it has failed and another reindex of the collection is running.", s.Reindexer.Resume)
+		"The reindex continues where it stopped. 409 if it has succeeded or was cancelled, or if it has failed and another reindex of the collection is running.", s.Reindexer.Resume)
 	control("cancel", "Cancel a reindex",
-		"Searches do not change. Its vectors are kept for a while and can be reused. 409 if it has succeeded or failed.", s.Reindexer.Cancel)
+		"Searches do not change. The vectors of the reindex are kept for a while and can be reused. 409 if the reindex has succeeded or failed.", s.Reindexer.Cancel)
 	control("revert", "Switch back to the space that was active before a reindex",
 		"If every document is complete in that space, the switch is immediate, and the stage is reverted. Otherwise the reindex continues in the stage reverting until all are complete. "+
 			"409 if there is no space to switch back to.", s.Reindexer.Revert)
