@@ -31,7 +31,8 @@ const staleAfter = time.Hour
 
 // Dir stores objects in a directory. It is safe for concurrent use, also by several processes.
 type Dir struct {
-	root *os.Root // neither names nor symbolic links lead out of it
+	root *os.Root               // neither names nor symbolic links lead out of it
+	sync func(f *os.File) error // (*os.File).Sync, except in tests
 }
 
 // NewDir returns the object store in the directory at dir, and creates the directory if necessary.
@@ -43,7 +44,7 @@ func NewDir(dir string) (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open object directory %s: %w", dir, err)
 	}
-	d := &Dir{root: root}
+	d := &Dir{root: root, sync: (*os.File).Sync}
 	if err := errors.Join(root.MkdirAll(objectsDir, 0o700), root.MkdirAll(partialDir, 0o700), d.removeStale()); err != nil {
 		return nil, errors.Join(fmt.Errorf("open object directory %s: %w", dir, err), root.Close())
 	}
@@ -109,7 +110,7 @@ func (d *Dir) writeFile(file string, r io.Reader) (int64, error) {
 	}
 	size, err := io.Copy(f, r)
 	if err == nil {
-		err = f.Sync()
+		err = d.sync(f)
 	}
 	return size, errors.Join(err, f.Close())
 }
@@ -119,7 +120,7 @@ func (d *Dir) syncDir(dir string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	return errors.Join(d.sync(f), f.Close())
 }
 
 // Open returns a reader of the object, or fault.NotFound. Reads fail after ctx has ended.

@@ -1,6 +1,7 @@
 package blob_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -49,6 +50,73 @@ func TestDirPersistsObjects(t *testing.T) {
 		t.Fatalf("after reopening the directory: %v", err)
 	}
 	_ = r.Close()
+}
+
+// syncRecorder records what an object directory syncs: files with their content, and directories with
+// the names of their entries. Only this survives a power failure.
+type syncRecorder struct {
+	t      *testing.T
+	synced map[string][]string // what was stored at the last sync, by path below root
+	err    map[string]error    // errors to return, by path
+	root   string
+}
+
+func (r *syncRecorder) sync(f *os.File) error {
+	name, err := filepath.Rel(r.root, f.Name())
+	if err != nil {
+		r.t.Error(err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		r.t.Error(err)
+	}
+	if info.IsDir() {
+		r.synced[name] = files(r.t, f.Name())
+		return r.err[name]
+	}
+	content, err := os.ReadFile(f.Name())
+	if err != nil {
+		r.t.Error(err)
+	}
+	r.synced["file"] = append(r.synced["file"], string(content))
+	return r.err["file"]
+}
+
+// Put returns when the object survives a power failure: its content, its name in the directory of the
+// tenant, and the directory of the tenant.
+func TestDirSyncsObjects(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	d := openDir(t, path)
+	r := &syncRecorder{t: t, root: path, synced: map[string][]string{}}
+	d.SetSync(r.sync)
+	if _, err := d.Put(t.Context(), "default/a", strings.NewReader("content")); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][]string{"file": {"content"}, "objects/default": {"a"}, "objects": {"default"}}
+	if diff := cmp.Diff(want, r.synced); diff != "" {
+		t.Errorf("synced (-want +got):\n%s", diff)
+	}
+}
+
+// An object that may not survive a power failure is not stored. A file that is not synced must never
+// get the name of an object: after a power failure the name could lead to a part of the content.
+func TestDirRefusesWhatCannotBeSynced(t *testing.T) {
+	t.Parallel()
+	for _, unsynced := range []string{"file", "objects/default", "objects"} {
+		path := t.TempDir()
+		d := openDir(t, path)
+		full := errors.New("no space left on device")
+		r := &syncRecorder{t: t, root: path, synced: map[string][]string{}, err: map[string]error{unsynced: full}}
+		d.SetSync(r.sync)
+		if _, err := d.Put(t.Context(), "default/a", strings.NewReader("content")); !errors.Is(err, full) {
+			t.Errorf("%s cannot be synced: Put returns %v, want the error", unsynced, err)
+		}
+		_, err := os.Stat(filepath.Join(path, "objects", "default", "a"))
+		if unsynced == "file" && !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("a file that is not synced has the name of the object (%v)", err)
+		}
+	}
 }
 
 // A killed process leaves a partial file. The next process removes it, unless it is so young that
