@@ -34,6 +34,19 @@ func TestStore(t *testing.T) {
 	t.Run("filters", sent.checkFilters)
 }
 
+// With synchronous = FULL, SQLite syncs the write-ahead log at each commit, so that what is committed
+// survives a power failure. With less, it survives only the end of the process.
+func TestCommitsAreSynced(t *testing.T) {
+	t.Parallel()
+	s := open(t, filepath.Join(t.TempDir(), "test.db"))
+	for pragma, want := range map[string]string{"synchronous": "2", "journal_mode": "wal"} {
+		var got string
+		if err := s.writer.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got); err != nil || got != want {
+			t.Errorf("%s of the writer is %q (%v), want %q", pragma, got, err, want)
+		}
+	}
+}
+
 // prepared returns an empty database with all tables: making them takes longer
 // than most tests.
 var prepared = sync.OnceValues(func() ([]byte, error) {
