@@ -39,6 +39,8 @@ type fakeBackend struct {
 	collections  int // number of collections created
 	backlogCalls int // number of calls of Backlog
 
+	onStored func() // if set, called when an object has been stored
+
 	storeErr  error // error of BeginUpload
 	putErr    error
 	acceptErr error
@@ -94,6 +96,9 @@ func (m *fakeBackend) Put(_ context.Context, name string, r io.Reader) (original
 		return original.ObjectInfo{}, m.putErr
 	}
 	m.objects[name] = body
+	if m.onStored != nil {
+		m.onStored()
+	}
 	return original.ObjectInfo{Size: int64(len(body)), ETag: "tag"}, nil
 }
 
@@ -109,9 +114,12 @@ func (m *fakeBackend) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
-func (m *fakeBackend) EnsureCollection(_ context.Context, name string, model document.Model, chunking document.Chunking) (vector.Collection, error) {
+func (m *fakeBackend) EnsureCollection(ctx context.Context, name string, model document.Model, chunking document.Chunking) (vector.Collection, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return vector.Collection{}, err
+	}
 	m.collections++
 	return vector.Collection{ID: uuid.New(), Name: name, ActiveSpace: vector.Space{Model: model, Chunking: chunking}}, nil
 }
@@ -120,9 +128,12 @@ func (m *fakeBackend) Collection(_ context.Context, name string) (vector.Collect
 	return vector.Collection{}, fault.New(fault.NotFound, "there is no collection %q", name)
 }
 
-func (m *fakeBackend) AcceptUpload(_ context.Context, upload original.Upload) (document.Accepted, error) {
+func (m *fakeBackend) AcceptUpload(ctx context.Context, upload original.Upload) (document.Accepted, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return document.Accepted{}, err
+	}
 	if m.acceptErr != nil {
 		return document.Accepted{}, m.acceptErr
 	}
@@ -138,10 +149,12 @@ func (m *fakeBackend) AcceptUpload(_ context.Context, upload original.Upload) (d
 	return accepted, nil
 }
 
-func (m *fakeBackend) Dispatch(context.Context) {
+func (m *fakeBackend) Dispatch(ctx context.Context) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.dispatched = len(m.uploads)
+	if _, err := tenant.From(ctx); err == nil {
+		m.dispatched = len(m.uploads)
+	}
 }
 
 func newService(t *testing.T) (*ingest.Service, *fakeBackend) {

@@ -100,6 +100,21 @@ func TestUploadWhoseClientDisconnects(t *testing.T) {
 	}
 }
 
+// The body is complete when its object is stored. If the transaction ended with the client, its
+// outcome would be unknown.
+func TestUploadWhoseClientDisconnectsAfterTheBody(t *testing.T) {
+	t.Parallel()
+	service, m := newService(t)
+	ctx, cancel := context.WithCancel(tenantContext(t))
+	m.onStored = cancel
+	if _, err := service.Upload(ctx, document.UploadRequest{Key: "k.md"}, strings.NewReader("text")); err != nil {
+		t.Errorf("got error %v, want the document accepted", err)
+	}
+	if len(m.objects) != 1 || len(m.uploads) != 1 || m.dispatched != 1 {
+		t.Errorf("%d objects, %d accepted, %d dispatched, want 1 of each", len(m.objects), len(m.uploads), m.dispatched)
+	}
+}
+
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -194,6 +194,28 @@ func TestWorkerThatLosesItsLeaseStops(t *testing.T) {
 	})
 }
 
+// The transaction that writes the result also ends the lease. A renewal that the store refuses
+// because of that does not turn the success into a lost lease.
+func TestLeaseLostAfterSuccess(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		runner, store := newRunner(t, func(ctx context.Context, _ task.Work) error {
+			<-ctx.Done() // the result is written
+			return nil
+		})
+		store.renewErr = fault.New(fault.LeaseLost, "lease lost")
+		if redeliver := runner.Run(t.Context(), ref); redeliver != 0 || len(store.recorded) != 0 {
+			t.Errorf("redelivery after %s, recorded %+v, want neither", redeliver, store.recorded)
+		}
+		if store.notified != 2 {
+			t.Errorf("notified of %d changes, want 2: of the claim and of the success", store.notified)
+		}
+		if metrics := scrape(t, runner.Metrics); !strings.Contains(metrics, `outcome="done"} 1`) || strings.Contains(metrics, `outcome="lost"`) {
+			t.Errorf("want the attempt counted as done:\n%s", metrics)
+		}
+	})
+}
+
 func TestStoppingProcessReturnsItsTask(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())

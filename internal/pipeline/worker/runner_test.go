@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -34,6 +35,7 @@ type fakeStore struct {
 	recordErrs []error
 
 	dispatched int
+	notified   int
 }
 
 func (r *fakeStore) Claim(ctx context.Context, ref task.Ref, _ time.Duration) (task.Work, error) {
@@ -68,7 +70,11 @@ func (r *fakeStore) RecordOutcome(ctx context.Context, _ task.Work, outcome task
 	return nil
 }
 
-func (r *fakeStore) NotifyChange(context.Context, uuid.UUID) {}
+func (r *fakeStore) NotifyChange(context.Context, uuid.UUID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.notified++
+}
 
 func (r *fakeStore) Dispatch(context.Context) {
 	r.mu.Lock()
@@ -97,6 +103,14 @@ func newRunner(t *testing.T, step stepFunc) (*worker.Runner, *fakeStore) {
 		t.Fatal(err)
 	}
 	return runner, r
+}
+
+// scrape returns the metrics as Prometheus reads them.
+func scrape(t *testing.T, metrics *telemetry.Metrics) string {
+	t.Helper()
+	response := httptest.NewRecorder()
+	metrics.Handler().ServeHTTP(response, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
+	return response.Body.String()
 }
 
 var ref = task.Ref{Tenant: "default", DocumentID: uuid.New(), Version: 1, Kind: task.KindKnowledge}
