@@ -52,12 +52,7 @@ func TestRolesCanDoWhatTheyAreFor(t *testing.T) {
 				  AND d.refobjid NOT IN (current_user::regrole, 'gristmill_index'::regrole)`,
 			"partition that is not gristmill_index's": `
 				SELECT relname::text FROM pg_class WHERE relispartition AND relkind = 'r' AND relowner <> 'gristmill_index'::regrole`,
-			"table without the policy, or with another": `
-				SELECT c.oid::regclass::text FROM pg_class c
-				WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND relname NOT IN ('tenants', 'goose_db_version', 'processes')
-				  AND (NOT relrowsecurity OR NOT relforcerowsecurity OR (
-				       SELECT array_agg(format('%s %s %s %s', polname, polcmd, pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)))
-				       FROM pg_policy WHERE polrelid = c.oid) <> ARRAY[format('tenant * %1$s %1$s', '(tenant = ( SELECT NULLIF(current_setting(''gristmill.tenant''::text, true), ''''::text) AS "nullif"))')])`,
+			"table without the policy, or with another":     unprotectedTables,
 			"right that is given to whatever is made later": `SELECT a::text FROM pg_default_acl a`,
 			"right of everybody's": `
 				SELECT format('%s on %s', x.privilege_type, c.oid::regclass) FROM pg_class c, aclexplode(relacl) x WHERE relnamespace = 'public'::regnamespace AND x.grantee = 0
