@@ -11,7 +11,7 @@ import (
 // shutdownPhases are the parts of the shutdown time-out, in their order.
 type shutdownPhases struct {
 	finish time.Duration // no new work begins; running work may finish
-	drain  time.Duration // contexts are cancelled, and tasks return to the queue
+	drain  time.Duration // contexts are cancelled; half is for steps to return, the rest to record that their tasks wait
 	close  time.Duration // connections are closed
 }
 

@@ -94,8 +94,9 @@ func Sweep(ctx context.Context, b *Backends) error {
 	return group.Wait()
 }
 
-// RecoverLostTasks announces that this process is alive until the backends are closed, so while it
-// runs tasks. Until then it gives the tasks of processes that have died to other workers.
+// RecoverLostTasks announces that this process is alive, and gives the tasks of processes that have
+// died to other workers. It returns immediately and runs in the background until the backends are
+// closed: until then, the process may still run tasks.
 func RecoverLostTasks(ctx context.Context, _ Config, b *Backends) error {
 	recoverer, err := worker.NewRecoverer(worker.RecovererConfig{Store: b.Store, Queue: b.Queue, LeaseTTL: worker.DefaultLeaseTTL, Log: b.Log})
 	if err != nil {
