@@ -61,6 +61,29 @@ func SpaceNotActive(space int64) error {
 	return fault.New(fault.Conflict, "space %d no longer answers searches of its collection: search again", space)
 }
 
+// BadCursor is the failure of a list whose page has a cursor that the list did not return.
+func BadCursor(cursor string) error {
+	return fault.New(fault.BadRequest, "cursor %q is not a cursor of this list: leave it out to begin again", cursor)
+}
+
+// CheckPage returns fault.BadRequest if the page has no room for an item.
+func CheckPage(page document.Page) error {
+	if page.Limit < 1 {
+		return fault.New(fault.BadRequest, "a page of %d items: ask for at least 1", page.Limit)
+	}
+	return nil
+}
+
+// CheckQueryVector returns fault.BadRequest if a vector of that length cannot be compared with the
+// vectors of the model.
+func CheckQueryVector(length int, model document.Model) error {
+	if length != model.Dimensions {
+		return fault.New(fault.BadRequest, "a vector of %d dimensions cannot be compared with the vectors of model %q, which have %d",
+			length, model.Name, model.Dimensions)
+	}
+	return nil
+}
+
 // CheckCondition returns fault.PreconditionFailed unless the condition holds for the newest version.
 // sha256 is the hash of its original, and empty if there is no version.
 func CheckCondition(c document.Condition, sha256 string) error {

@@ -41,6 +41,10 @@ func TestErrors(t *testing.T) {
 		"DocumentsMissing":   {DocumentsMissing(3, 2), "conflict: 3 documents are not complete in space 2"},
 		"MissedPublications": {MissedPublications(2), "conflict: workers keep publishing documents that are not in space 2"},
 		"SpaceNotActive":     {SpaceNotActive(2), "conflict: space 2 no longer answers searches of its collection: search again"},
+		"BadCursor":          {BadCursor("x"), `bad_request: cursor "x" is not a cursor of this list: leave it out to begin again`},
+		"CheckPage":          {CheckPage(document.Page{Limit: -1}), "bad_request: a page of -1 items: ask for at least 1"},
+		"CheckQueryVector": {CheckQueryVector(7, document.Model{Name: "m", Dimensions: 8}),
+			`bad_request: a vector of 7 dimensions cannot be compared with the vectors of model "m", which have 8`},
 		"CheckCondition": {CheckCondition(condition, "aa"),
 			`precondition_failed: If-Match failed: the newest version has the ETag "aa"; get the document and decide again`},
 		"CheckPublish": {CheckPublish(1, []int64{2, 3}),
@@ -123,6 +127,20 @@ func TestCheckPublish(t *testing.T) {
 		"in none":          {2, nil, fault.Unavailable},
 	} {
 		check(t, name, 0, 0, test.kind, CheckPublish(test.active, test.complete))
+	}
+}
+
+func TestCheckPage(t *testing.T) {
+	t.Parallel()
+	for limit, kind := range map[int]fault.Kind{-1: fault.BadRequest, 0: fault.BadRequest, 1: "", 2: ""} {
+		check(t, fmt.Sprint(limit), 0, 0, kind, CheckPage(document.Page{Limit: limit}))
+	}
+}
+
+func TestCheckQueryVector(t *testing.T) {
+	t.Parallel()
+	for length, kind := range map[int]fault.Kind{0: fault.BadRequest, 2: fault.BadRequest, 3: "", 4: fault.BadRequest} {
+		check(t, fmt.Sprint(length), 0, 0, kind, CheckQueryVector(length, document.Model{Name: "m", Dimensions: 3}))
 	}
 }
 

@@ -42,7 +42,7 @@ const (
 	ReasonDocumentDeleted = "document deleted"
 )
 
-// storable replaces what a database cannot store in a text: NUL and bytes that are not UTF-8.
-func storable(text string) string {
+// Storable replaces what a database cannot store in a text: NUL and bytes that are not UTF-8.
+func Storable(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }

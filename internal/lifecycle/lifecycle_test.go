@@ -147,8 +147,8 @@ func TestStorable(t *testing.T) {
 		"a\xff\xfeb":   "a\uFFFDb",
 		"\x00\xc3\x28": "\uFFFD\uFFFD(",
 	} {
-		if got := storable(text); got != want {
-			t.Errorf("storable(%q) = %q, want %q", text, got, want)
+		if got := Storable(text); got != want {
+			t.Errorf("Storable(%q) = %q, want %q", text, got, want)
 		}
 	}
 }

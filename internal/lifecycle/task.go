@@ -70,7 +70,7 @@ func (t Task) recordOutcome(outcome task.Outcome, now time.Time) (Task, error) {
 
 // end ends the task's lease, if there is one, and sets a state in which no worker runs it.
 func (t Task) end(state document.JobState, reason string) Task {
-	t.State, t.Error = state, storable(reason)
+	t.State, t.Error = state, Storable(reason)
 	t.Lease, t.LeaseUntil, t.NextAttemptAt = uuid.Nil, time.Time{}, time.Time{}
 	return t
 }

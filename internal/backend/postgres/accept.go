@@ -12,9 +12,9 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// AcceptUpload writes the document's next version and its job, or returns the job
-// of the newest version when that is the same, or the answer that an earlier
-// upload got under the same idempotency key.
+// AcceptUpload writes the document's next version and its job. It returns the job of the newest
+// version if the upload is the same, and the answer of an earlier upload if that had the same
+// idempotency key.
 func (s *Store) AcceptUpload(ctx context.Context, upload original.Upload) (accepted document.Accepted, err error) {
 	defer wrapError(&err, "accept %q into collection %q", upload.Key, upload.Collection.Name)
 	upload.Metadata, err = document.CanonicalMetadata(upload.Metadata)
@@ -26,8 +26,7 @@ func (s *Store) AcceptUpload(ctx context.Context, upload original.Upload) (accep
 			accepted, err = accept(ctx, tx, upload)
 			return err
 		}
-		// Its lock comes before those of documents, so that nobody waits in a
-		// circle.
+		// The lock of the key comes before the locks of documents, so that there is no deadlock.
 		if accepted, err = lockIdempotencyKey(ctx, tx, upload); err != nil || accepted.Replayed {
 			return err
 		}
@@ -47,54 +46,42 @@ func accept(ctx context.Context, tx pgx.Tx, upload original.Upload) (accepted do
 	if err != nil {
 		return document.Accepted{}, err
 	}
-	if err := lifecycle.CheckCondition(upload.Condition, newest.sha256); err != nil {
+	if accepted.Unchanged, err = newest.Accept(upload.Condition); err != nil {
 		return document.Accepted{}, err
 	}
-	accepted.Unchanged = newest.unchanged
+	is := newest.Document
 	var batch pgx.Batch
-	if !newest.unchanged {
-		if newest.version > 0 && newest.version != newest.publishedVersion {
-			queueInsertGarbageVersion(&batch, newest.document, newest.version)
+	if !accepted.Unchanged {
+		var obsolete int
+		if is, obsolete = newest.NextVersion(); obsolete > 0 {
+			queueInsertGarbageVersion(&batch, is.ID, obsolete)
 		}
-		newest.version++
 		queueConsumeUpload(&batch, upload.Object)
-		if err := queueInsertVersion(&batch, newest, upload); err != nil {
+		if err := queueInsertVersion(&batch, is, upload); err != nil {
 			return document.Accepted{}, err
 		}
 	}
-	// Of the version that was accepted, which need not be the live one.
+	// This is the version that was accepted, which may not be the published one.
 	batch.Queue(selectDocuments+`
 		JOIN versions v ON v.document = d.id AND v.version = d.newest_version
-		WHERE d.id = $1`, newest.document).QueryRow(func(row pgx.Row) (err error) {
+		WHERE d.id = $1`, is.ID).QueryRow(func(row pgx.Row) (err error) {
 		accepted.Document, err = scanDocument(row)
 		return err
 	})
 	batch.Queue(selectJobs+`
-		WHERE j.document = $1 AND j.version = $2`, newest.document, newest.version).QueryRow(func(row pgx.Row) (err error) {
+		WHERE j.document = $1 AND j.version = $2`, is.ID, is.Newest).QueryRow(func(row pgx.Row) (err error) {
 		accepted.Job, err = scanJob(row)
 		return err
 	})
 	return accepted, tx.SendBatch(ctx, &batch).Close()
 }
 
-// newestVersion is the newest version of a document, 0 if it has none yet, and
-// whether it is what an upload would make.
-type newestVersion struct {
-	document  uuid.UUID
-	version   int
-	sha256    string
-	unchanged bool
-
-	publishedVersion int // version that readers see, 0 if there is none
-}
-
-// lockNewestVersion returns what stands under the upload's key. Until the transaction
-// ends nobody else puts a version there: one lock is on the key, since there
-// may be no row yet, and one on the row, for those who come by its id. Each
-// statement sees what was committed before it began, so the last one sees what
-// was written while the locks were waited for.
-func lockNewestVersion(ctx context.Context, tx pgx.Tx, upload original.Upload) (newestVersion, error) {
-	var n newestVersion
+// lockNewestVersion returns the newest version of the document that has the upload's key. If there is
+// no document, it returns one with a new id and no version. Until the transaction ends, no other
+// transaction adds a version there: one lock is on the key, because there may be no row yet, and one
+// on the row, for transactions that find it by its id. Each statement sees what was committed before
+// it began, so the last one sees what was written while the locks were waited for.
+func lockNewestVersion(ctx context.Context, tx pgx.Tx, upload original.Upload) (n lifecycle.NewestVersion, err error) {
 	var batch pgx.Batch
 	batch.Queue(`
 		SELECT pg_advisory_xact_lock(hashtextextended($1::uuid || '/' || $2::text, 0))`,
@@ -104,42 +91,42 @@ func lockNewestVersion(ctx context.Context, tx pgx.Tx, upload original.Upload) (
 		WHERE collection = $1 AND key = $2 AND deleted_at IS NULL
 		FOR NO KEY UPDATE`, upload.Collection.ID, upload.Key)
 	batch.Queue(`
-		SELECT d.id, d.newest_version, coalesce(d.published_version, 0), v.sha256,
+		SELECT d.id, d.state, d.newest_version, coalesce(d.published_version, 0), v.sha256, j.state,
 		       v.sha256 = $3 AND v.title = $4 AND v.metadata = $5 AND v.media_type = $6
 		       AND coalesce(v.title_from_key = $7, true)
-		       AND j.state NOT IN ('failed', 'cancelled')
 		FROM documents d
 		JOIN versions v ON v.document = d.id AND v.version = d.newest_version
 		JOIN jobs j ON j.document = d.id AND j.version = d.newest_version
 		WHERE d.collection = $1 AND d.key = $2 AND d.deleted_at IS NULL`,
 		upload.Collection.ID, upload.Key, upload.SHA256, upload.Title, upload.Metadata, upload.MediaType, upload.TitleFromKey).
 		QueryRow(func(row pgx.Row) error {
-			err := row.Scan(&n.document, &n.version, &n.publishedVersion, &n.sha256, &n.unchanged)
+			err := row.Scan(&n.ID, &n.State, &n.Newest, &n.Published, &n.SHA256, &n.Job, &n.SameContent)
 			if isNoRows(err) {
-				n.document, err = uuid.NewV7()
+				n.ID, err = uuid.NewV7()
 			}
 			return err
 		})
-	return n, tx.SendBatch(ctx, &batch).Close()
+	err = tx.SendBatch(ctx, &batch).Close()
+	return n, err
 }
 
-// queueInsertVersion writes a version of a document, which is made for its first,
-// and the version's job.
-func queueInsertVersion(batch *pgx.Batch, n newestVersion, upload original.Upload) error {
+// queueInsertVersion writes the newest version of a document, the document itself if this is its first
+// version, and the version's job.
+func queueInsertVersion(batch *pgx.Batch, is lifecycle.Document, upload original.Upload) error {
 	batch.Queue(`
 		INSERT INTO documents (id, collection, key, state, newest_version)
-		VALUES ($1, $2, $3, 'pending', $4)
+		VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (tenant, id) DO UPDATE SET
+			state          = excluded.state,
 			newest_version = excluded.newest_version,
-			updated_at     = excluded.updated_at,
-			state          = CASE WHEN documents.published_version IS NULL THEN 'pending' ELSE documents.state END`,
-		n.document, upload.Collection.ID, upload.Key, n.version)
+			updated_at     = excluded.updated_at`,
+		is.ID, upload.Collection.ID, upload.Key, is.State, is.Newest)
 	batch.Queue(`
 		INSERT INTO versions (document, version, title, metadata, object, size, sha256, media_type, warnings, title_from_key, object_etag)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		n.document, n.version, upload.Title, upload.Metadata, upload.Object, upload.Size,
+		is.ID, is.Newest, upload.Title, upload.Metadata, upload.Object, upload.Size,
 		upload.SHA256, upload.MediaType, append(document.Warnings{}, upload.Warnings...), upload.TitleFromKey, upload.ObjectETag)
-	return queueInsertJob(batch, n.document, n.version, uuid.Nil)
+	return queueInsertJob(batch, is.ID, is.Newest, uuid.Nil)
 }
 
 // queueInsertJob writes the job of a version and its tasks, queued and not yet

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -31,12 +31,12 @@ func encodeCursor(list byte, last uuid.UUID) string {
 // decodeCursor returns the item that a page of a list comes after: first, if
 // it is the first page.
 func decodeCursor(page document.Page, list byte, first uuid.UUID) (uuid.UUID, error) {
-	if err := checkLimit(page); err != nil || page.Cursor == "" {
+	if err := lifecycle.CheckPage(page); err != nil || page.Cursor == "" {
 		return first, err
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(page.Cursor)
 	if err != nil || len(raw) != 1+len(uuid.UUID{}) || raw[0] != list {
-		return uuid.Nil, errBadCursor(page.Cursor)
+		return uuid.Nil, lifecycle.BadCursor(page.Cursor)
 	}
 	return uuid.UUID(raw[1:]), nil
 }
@@ -49,26 +49,15 @@ func encodeKeyCursor(key string, last uuid.UUID) string {
 // decodeKeyCursor returns the key and id that a page of the documents of a
 // prefix comes after.
 func decodeKeyCursor(page document.Page, prefix string) (key string, id uuid.UUID, err error) {
-	if err := checkLimit(page); err != nil || page.Cursor == "" {
+	if err := lifecycle.CheckPage(page); err != nil || page.Cursor == "" {
 		return prefix, uuid.Nil, err
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(page.Cursor)
 	const keyAt = 1 + len(uuid.UUID{})
 	if err != nil || len(raw) < keyAt || raw[0] != cursorKeys || !strings.HasPrefix(string(raw[keyAt:]), prefix) || !utf8.Valid(raw[keyAt:]) {
-		return "", uuid.Nil, errBadCursor(page.Cursor)
+		return "", uuid.Nil, lifecycle.BadCursor(page.Cursor)
 	}
 	return string(raw[keyAt:]), uuid.UUID(raw[1:keyAt]), nil
-}
-
-func checkLimit(page document.Page) error {
-	if page.Limit < 1 {
-		return fault.New(fault.BadRequest, "a page of %d items: ask for at least 1", page.Limit)
-	}
-	return nil
-}
-
-func errBadCursor(cursor string) error {
-	return fault.New(fault.BadRequest, "cursor %q is not one of this list: leave it out to begin again", cursor)
 }
 
 // cutPage makes a page of at most limit items from one more than that.

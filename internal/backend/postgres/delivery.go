@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -122,7 +123,7 @@ func (s *Store) RecordDeliveryOutcome(ctx context.Context, taken task.Delivery, 
 				next_attempt_at = CASE WHEN $3 = 'pending' THEN clock_timestamp() + $6::interval END,
 				ended_at        = CASE WHEN $3 <> 'pending' THEN clock_timestamp() END
 			WHERE id = $1 AND attempts = $2 AND state = 'pending'`,
-			taken.ID, taken.Attempts, outcome.State, outcome.Status, sanitizeText(outcome.Error), outcome.Delay)
+			taken.ID, taken.Attempts, outcome.State, outcome.Status, lifecycle.Storable(outcome.Error), outcome.Delay)
 		if err == nil && tag.RowsAffected() == 0 {
 			return fault.New(fault.LeaseLost, "delivery %s was taken by another process, or deleted", taken.ID)
 		}

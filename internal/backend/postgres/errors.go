@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -106,10 +105,4 @@ func isNoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
 
 func errLeaseLost(work task.Work) error {
 	return lifecycle.LeaseLost(work.Ref)
-}
-
-// sanitizeText makes a text for people fit for the database, whatever it was made
-// from.
-func sanitizeText(text string) string {
-	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }

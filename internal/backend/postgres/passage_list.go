@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -85,13 +86,13 @@ func encodePassageCursor(id uuid.UUID, p passageCursor) string {
 // decodePassageCursor returns the place that a page of a document's passages comes
 // after.
 func decodePassageCursor(page document.Page, id uuid.UUID) (passageCursor, error) {
-	if err := checkLimit(page); err != nil || page.Cursor == "" {
+	if err := lifecycle.CheckPage(page); err != nil || page.Cursor == "" {
 		return passageCursor{ordinal: -1}, err
 	}
 	ours := append([]byte{cursorPassages}, id[:]...)
 	raw, err := base64.RawURLEncoding.DecodeString(page.Cursor)
 	if err != nil || len(raw) != len(ours)+4+8+4 || !bytes.HasPrefix(raw, ours) {
-		return passageCursor{}, errBadCursor(page.Cursor)
+		return passageCursor{}, lifecycle.BadCursor(page.Cursor)
 	}
 	raw = raw[len(ours):]
 	return passageCursor{

@@ -5,20 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/rebuild"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
-
-// publishRetryDelay is how long to leave a version alone that could not be published
-// for what changed meanwhile.
-const publishRetryDelay = time.Second
 
 // Publish makes the version live and ends its task. It looks through the
 // manifests before it takes the lock that a switch of spaces waits for.
@@ -38,7 +33,7 @@ func (s *Store) Publish(ctx context.Context, work task.Work, also []vector.Space
 		for i, p := range spaceVersions {
 			queueCheckManifest(&checks, work, spaces[i], p.Passages)
 		}
-		queueLockActiveSpace(&checks, work, func(live int64) error { return checkWrittenToActive(spaceVersions, live) })
+		queueLockActiveSpace(&checks, work, func(active int64) error { return lifecycle.CheckPublish(active, spaceIDs(spaceVersions)) })
 		if err := tx.SendBatch(ctx, &checks).Close(); err != nil {
 			return nil, err
 		}
@@ -183,12 +178,10 @@ func queueLockActiveSpace(batch *pgx.Batch, work task.Work, check func(live int6
 	})
 }
 
-// checkWrittenToActive fails unless one of the space versions is in the live space.
-func checkWrittenToActive(spaceVersions []vector.SpaceVersion, live int64) error {
-	for _, p := range spaceVersions {
-		if p.SpaceID == live {
-			return nil
-		}
+// spaceIDs returns the ids of the spaces of space versions.
+func spaceIDs(spaceVersions []vector.SpaceVersion) (ids []int64) {
+	for _, v := range spaceVersions {
+		ids = append(ids, v.SpaceID)
 	}
-	return fault.New(fault.Unavailable, "another space has become the live one, and the next attempt writes to that").WithRetryAfter(publishRetryDelay)
+	return ids
 }

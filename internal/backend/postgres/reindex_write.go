@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed-7a112592/gristmill/internal/garbage"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/rebuild"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/vector"
@@ -115,7 +116,7 @@ func writeSpaceVersions(ctx context.Context, tx pgx.Tx, space int64, versions []
 		}
 		if v.TotalEntries >= 0 {
 			whole.add(v.DocumentID, v.Version)
-			passages, leftOut = append(passages, v.TotalEntries), append(leftOut, nullIfZero(sanitizeText(v.LeftOutReason)))
+			passages, leftOut = append(passages, v.TotalEntries), append(leftOut, nullIfZero(lifecycle.Storable(v.LeftOutReason)))
 			warnings = append(warnings, append(document.Warnings{}, v.Warnings...))
 		}
 	}

@@ -5,7 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -20,9 +20,8 @@ func (s *Store) NearestPassages(ctx context.Context, space vector.Space, query v
 	if space.Model.Dimensions == 0 { // nothing can be there yet
 		return []document.Hit{}, s.inSnapshotOneTrip(ctx, func(batch *pgx.Batch) { queueCheckActiveSpace(batch, &space) })
 	}
-	if len(query.Vector) != space.Model.Dimensions {
-		return nil, fault.New(fault.BadRequest, "a vector of %d dimensions cannot be compared with those of model %q, which have %d",
-			len(query.Vector), space.Model.Name, space.Model.Dimensions)
+	if err := lifecycle.CheckQueryVector(len(query.Vector), space.Model); err != nil {
+		return nil, err
 	}
 	places, enough, err := s.nearestInOneTrip(ctx, space, query)
 	if err == nil && !enough {
@@ -53,7 +52,7 @@ func queueCheckActiveSpace(batch *pgx.Batch, space *vector.Space) {
 		WHERE s.id = $1 AND c.id = $2`, space.ID, space.CollectionID).QueryRow(func(row pgx.Row) error {
 		err := row.Scan(&space.OwnTable)
 		if isNoRows(err) {
-			return fault.New(fault.Conflict, "space %d no longer answers searches of its collection: ask again", space.ID)
+			return lifecycle.SpaceNotActive(space.ID)
 		}
 		return err
 	})

@@ -55,7 +55,7 @@ func (s *Store) SaveSectionSummaries(ctx context.Context, work task.Work, texts 
 	nodes := slices.SortedFunc(maps.Keys(texts), func(a, b document.ContentHash) int { return bytes.Compare(a[:], b[:]) })
 	summaries := make([]string, len(nodes))
 	for i, node := range nodes {
-		summaries[i] = sanitizeText(texts[node])
+		summaries[i] = lifecycle.Storable(texts[node])
 	}
 	return s.inTenant(ctx, func(tx pgx.Tx) error {
 		if err := checkLease(ctx, tx, work); err != nil {
@@ -85,7 +85,7 @@ func (s *Store) FinishSummary(ctx context.Context, work task.Work, summary docum
 		batch.Queue(`
 			INSERT INTO summaries (document, version, model, summary) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (tenant, document, version) DO UPDATE SET model = excluded.model, summary = excluded.summary`,
-			work.DocumentID, work.Version, summary.Model, sanitizeText(summary.Summary))
+			work.DocumentID, work.Version, summary.Model, lifecycle.Storable(summary.Summary))
 		batch.Queue(`UPDATE versions SET summary_warnings = $3 WHERE document = $1 AND version = $2`,
 			work.DocumentID, work.Version, append(document.Warnings{}, warnings...))
 		is, err := was.Finish(work, was.now)

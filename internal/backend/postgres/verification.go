@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
@@ -91,7 +92,7 @@ func (s *Store) RecordVersionCheck(ctx context.Context, of verification.Retained
 		_, err := tx.Exec(ctx, `
 			UPDATE versions SET object_etag = $4, damage = $5
 			WHERE document = $1 AND version = $2 AND object = $3 AND (object_etag, damage) IS DISTINCT FROM ($4, $5)`,
-			of.DocumentID, of.Version, of.Original.Object, etag, sanitizeText(damage))
+			of.DocumentID, of.Version, of.Original.Object, etag, lifecycle.Storable(damage))
 		return err
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/google/uuid"
 
@@ -14,24 +13,23 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
-// AcceptUpload writes the document's next version and its job, or returns the job
-// of the newest version when that is the same, or the answer that an earlier
-// upload got under the same idempotency key.
+// AcceptUpload writes the document's next version and its job. It returns the job of the newest
+// version if the upload is the same, and the answer of an earlier upload if that had the same
+// idempotency key.
 func (s *Store) AcceptUpload(ctx context.Context, upload original.Upload) (accepted document.Accepted, err error) {
 	defer wrapError(&err, "accept %q into collection %q", upload.Key, upload.Collection.Name)
-	metadata, err := canonicalJSON(upload.Metadata)
-	if err != nil {
-		return accepted, fmt.Errorf("metadata: %w", err)
+	if upload.Metadata, err = document.CanonicalMetadata(upload.Metadata); err != nil {
+		return accepted, err
 	}
 	err = s.inWriteTransaction(ctx, func(tx transaction) (err error) {
 		if upload.IdempotencyKey == "" {
-			accepted, err = accept(ctx, tx, upload, metadata)
+			accepted, err = accept(ctx, tx, upload)
 			return err
 		}
 		if accepted, err = loadIdempotencyKey(ctx, tx, upload); err != nil || accepted.Replayed {
 			return err
 		}
-		if accepted, err = accept(ctx, tx, upload, metadata); err != nil {
+		if accepted, err = accept(ctx, tx, upload); err != nil {
 			return err
 		}
 		return saveIdempotencyKey(ctx, tx, upload, accepted)
@@ -42,105 +40,93 @@ func (s *Store) AcceptUpload(ctx context.Context, upload original.Upload) (accep
 	return accepted, nil
 }
 
-func accept(ctx context.Context, tx transaction, upload original.Upload, metadata string) (accepted document.Accepted, err error) {
-	id, version, sha256, err := loadNewestVersion(ctx, tx, upload)
+func accept(ctx context.Context, tx transaction, upload original.Upload) (accepted document.Accepted, err error) {
+	newest, err := loadNewestVersion(ctx, tx, upload)
 	if err != nil {
 		return accepted, err
 	}
-	if err := lifecycle.CheckCondition(upload.Condition, sha256); err != nil {
+	if accepted.Unchanged, err = newest.Accept(upload.Condition); err != nil {
 		return accepted, err
 	}
-	if version > 0 {
-		if accepted.Unchanged, err = isUnchanged(ctx, tx, id, version, upload, metadata); err != nil {
-			return accepted, err
-		}
-	}
+	is := newest.Document
 	if !accepted.Unchanged {
-		if err := supersedeNewest(ctx, tx, id); err != nil {
-			return accepted, err
-		}
-		version++
+		var obsolete int
+		is, obsolete = newest.NextVersion()
 		if err := consumeUpload(ctx, tx, upload.Object); err != nil {
 			return accepted, err
 		}
-		if err := addVersion(ctx, tx, id, version, upload, metadata); err != nil {
+		if err := addVersion(ctx, tx, is, upload); err != nil {
+			return accepted, err
+		}
+		if err := insertGarbageVersion(ctx, tx, versionKey{is.ID, obsolete}); err != nil {
 			return accepted, err
 		}
 	}
-	if accepted.Document, err = readNewestVersion(ctx, tx, id); err != nil {
+	if accepted.Document, err = readNewestVersion(ctx, tx, is.ID); err != nil {
 		return accepted, err
 	}
-	accepted.Job, err = readVersionJob(ctx, tx, id, version)
+	accepted.Job, err = readVersionJob(ctx, tx, is.ID, is.Newest)
 	return accepted, err
 }
 
-// supersedeNewest lists the newest version of a document, if there is one and readers
-// do not see it: another is about to take its place.
-func supersedeNewest(ctx context.Context, tx transaction, id uuid.UUID) error {
-	of := versionKey{document: id}
-	err := tx.QueryRowContext(ctx, `
-		SELECT newest_version FROM documents WHERE tenant = ?1 AND id = ?2 AND published_version IS NOT newest_version`, tx.tenant, id).Scan(&of.number)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return insertGarbageVersion(ctx, tx, of)
-}
-
-// loadNewestVersion returns the document under the upload's key, its newest version
-// and that one's hash, or a new id, 0 and nothing.
-func loadNewestVersion(ctx context.Context, tx transaction, upload original.Upload) (id uuid.UUID, version int, sha256 string, err error) {
+// loadNewestVersion returns the newest version of the document that has the upload's key. If there is
+// no document, it returns one with a new id and no version.
+func loadNewestVersion(ctx context.Context, tx transaction, upload original.Upload) (n lifecycle.NewestVersion, err error) {
+	var metadata []byte
 	err = tx.QueryRowContext(ctx, `
-		SELECT d.id, d.newest_version, v.sha256
+		SELECT d.id, d.state, d.newest_version, coalesce(d.published_version, 0), v.sha256, v.metadata, j.state,
+		       v.sha256 = ?4 AND v.title = ?5 AND v.media_type = ?6 AND coalesce(v.title_from_key = ?7, true)
 		FROM documents d
 		JOIN versions v ON v.tenant = d.tenant AND v.document = d.id AND v.version = d.newest_version
+		JOIN jobs j     ON j.tenant = d.tenant AND j.document = d.id AND j.version = d.newest_version
 		WHERE d.tenant = ?1 AND d.collection = ?2 AND d.key = ?3 AND d.deleted_at IS NULL`,
-		tx.tenant, upload.Collection.ID, upload.Key).Scan(&id, &version, &sha256)
+		tx.tenant, upload.Collection.ID, upload.Key, upload.SHA256, upload.Title, upload.MediaType, upload.TitleFromKey).
+		Scan(&n.ID, &n.State, &n.Newest, &n.Published, &n.SHA256, &metadata, &n.Job, &n.SameContent)
 	if errors.Is(err, sql.ErrNoRows) {
-		id, err = uuid.NewV7()
+		n.ID, err = uuid.NewV7()
+		return n, err
 	}
-	return id, version, sha256, err
+	if err == nil && n.SameContent {
+		n.SameContent, err = sameJSON(metadata, upload.Metadata)
+	}
+	return n, err
 }
 
-// isUnchanged reports whether a version was made from the same original and
-// settings as the upload, and its job has not come to nothing.
-func isUnchanged(ctx context.Context, tx transaction, id uuid.UUID, version int, upload original.Upload, metadata string) (same bool, err error) {
+// loadDocument returns what decisions about a document depend on. If there is none, it returns the
+// zero value.
+func loadDocument(ctx context.Context, tx transaction, id uuid.UUID) (d lifecycle.Document, err error) {
 	err = tx.QueryRowContext(ctx, `
-		SELECT v.sha256 = ?4 AND v.title = ?5 AND v.metadata = ?6 AND v.media_type = ?7
-		       AND coalesce(v.title_from_key = ?8, true)
-		       AND j.state NOT IN ('failed', 'cancelled')
-		FROM versions v
-		JOIN jobs j ON j.tenant = v.tenant AND j.document = v.document AND j.version = v.version
-		WHERE v.tenant = ?1 AND v.document = ?2 AND v.version = ?3`,
-		tx.tenant, id, version, upload.SHA256, upload.Title, metadata, upload.MediaType, upload.TitleFromKey).Scan(&same)
-	return same, err
+		SELECT id, state, newest_version, coalesce(published_version, 0), deleted_at IS NOT NULL
+		FROM documents WHERE tenant = ?1 AND id = ?2`, tx.tenant, id).Scan(&d.ID, &d.State, &d.Newest, &d.Published, &d.Deleted)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return d, err
 }
 
-// addVersion writes a version of a document, which is made for its first, and
-// the version's job.
-func addVersion(ctx context.Context, tx transaction, id uuid.UUID, version int, upload original.Upload, metadata string) error {
-	if _, err := tx.ExecContext(ctx, `
+// addVersion writes the newest version of a document, the document itself if this is its first
+// version, and the version's job.
+func addVersion(ctx context.Context, tx transaction, is lifecycle.Document, upload original.Upload) error {
+	if err := tx.exec(ctx, `
 		INSERT INTO documents (tenant, id, collection, key, state, newest_version, created_at, updated_at)
-		VALUES (?1, ?2, ?3, ?4, 'pending', ?5, ?6, ?6)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)
 		ON CONFLICT (tenant, id) DO UPDATE SET
+			state          = excluded.state,
 			newest_version = excluded.newest_version,
-			updated_at     = excluded.updated_at,
-			state          = iif(published_version IS NULL, 'pending', state)`,
-		tx.tenant, id, upload.Collection.ID, upload.Key, version, tx.now); err != nil {
+			updated_at     = excluded.updated_at`,
+		tx.tenant, is.ID, upload.Collection.ID, upload.Key, is.State, is.Newest, tx.now); err != nil {
 		return err
 	}
 	warnings, err := json.Marshal(upload.Warnings)
 	if err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `
+	if err := tx.exec(ctx, `
 		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, created_at, warnings, title_from_key, object_etag)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)`,
-		tx.tenant, id, version, upload.Title, metadata, upload.Object, upload.Size,
+		tx.tenant, is.ID, is.Newest, upload.Title, string(upload.Metadata), upload.Object, upload.Size,
 		upload.SHA256, upload.MediaType, tx.now, string(warnings), upload.TitleFromKey, upload.ObjectETag); err != nil {
 		return err
 	}
-	return addJob(ctx, tx, id, version, uuid.NullUUID{})
+	return addJob(ctx, tx, is.ID, is.Newest, uuid.NullUUID{})
 }

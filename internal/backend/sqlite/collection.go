@@ -56,7 +56,7 @@ func (s *Store) AllCollections(ctx context.Context) (collections []vector.Collec
 func (s *Store) Collections(ctx context.Context, page document.Page) (list document.List[vector.Collection], err error) {
 	defer wrapError(&err, "list collections")
 	before := uuid.Max
-	if err := decodeCursor("collections", page.Cursor, &before); err != nil {
+	if err := decodeCursor("collections", page, &before); err != nil {
 		return list, err
 	}
 	err = s.inReadTransaction(ctx, func(tx transaction) error {

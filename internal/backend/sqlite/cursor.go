@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -27,18 +27,17 @@ func cutPage[T any](list string, items []T, limit int, at func(T) any) (document
 	return document.List[T]{Items: items[:limit], NextCursor: cursor}, nil
 }
 
-// decodeCursor reads the place that a cursor of the list stands for. It leaves
-// place alone for the first page.
-func decodeCursor(list, cursor string, place any) error {
-	if cursor == "" {
-		return nil
+// decodeCursor reads the place that the cursor of a page of the list stands for. It leaves place as
+// it is for the first page. It returns fault.BadRequest if the cursor is not one of the list, or the
+// page has no room for an item.
+func decodeCursor(list string, page document.Page, place any) error {
+	if err := lifecycle.CheckPage(page); err != nil || page.Cursor == "" {
+		return err
 	}
-	text, err := base64.RawURLEncoding.DecodeString(cursor)
+	text, err := base64.RawURLEncoding.DecodeString(page.Cursor)
 	after, ours := strings.CutPrefix(string(text), list+"\n")
 	if err != nil || !ours || json.Unmarshal([]byte(after), place) != nil {
-		return errBadCursor
+		return lifecycle.BadCursor(page.Cursor)
 	}
 	return nil
 }
-
-var errBadCursor = fault.New(fault.BadRequest, "the cursor is not one of this list: list from the start")

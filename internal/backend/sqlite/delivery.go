@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -58,7 +59,7 @@ func addDeliveries(ctx context.Context, tx transaction, id uuid.UUID, version in
 func (s *Store) Deliveries(ctx context.Context, webhook uuid.UUID, page document.Page) (list document.List[document.Delivery], err error) {
 	defer wrapError(&err, "list deliveries of webhook %s", webhook)
 	before := uuid.Max
-	if err := decodeCursor("deliveries", page.Cursor, &before); err != nil {
+	if err := decodeCursor("deliveries", page, &before); err != nil {
 		return list, err
 	}
 	err = s.inReadTransaction(ctx, func(tx transaction) error {
@@ -132,7 +133,7 @@ func (s *Store) RecordDeliveryOutcome(ctx context.Context, taken task.Delivery, 
 				next_attempt_at = iif(?4 = 'pending', ?7, NULL),
 				ended_at        = iif(?4 = 'pending', NULL, ?8)
 			WHERE tenant = ?1 AND id = ?2 AND attempts = ?3 AND state = 'pending'`,
-			tx.tenant, taken.ID, taken.Attempts, outcome.State, outcome.Status, outcome.Error, tx.now.add(outcome.Delay), tx.now)
+			tx.tenant, taken.ID, taken.Attempts, outcome.State, outcome.Status, lifecycle.Storable(outcome.Error), tx.now.add(outcome.Delay), tx.now)
 		if err != nil {
 			return err
 		}

@@ -41,7 +41,7 @@ func (s *Store) Documents(ctx context.Context, filter document.DocumentFilter, p
 		return s.documentsByKey(ctx, filter, page)
 	}
 	before := uuid.Max
-	if err := decodeCursor("documents", page.Cursor, &before); err != nil {
+	if err := decodeCursor("documents", page, &before); err != nil {
 		return list, err
 	}
 	err = s.inReadTransaction(ctx, func(tx transaction) error {
@@ -73,11 +73,11 @@ type keyCursor struct {
 // those between the prefix and the next one that does not begin with it.
 func (s *Store) documentsByKey(ctx context.Context, filter document.DocumentFilter, page document.Page) (list document.List[document.Document], err error) {
 	after := keyCursor{Key: filter.KeyPrefix}
-	if err := decodeCursor("keys", page.Cursor, &after); err != nil {
+	if err := decodeCursor("keys", page, &after); err != nil {
 		return list, err
 	}
 	if !strings.HasPrefix(after.Key, filter.KeyPrefix) {
-		return list, errBadCursor
+		return list, lifecycle.BadCursor(page.Cursor)
 	}
 	err = s.inReadTransaction(ctx, func(tx transaction) error {
 		of, collection, err := listScope(ctx, tx, filter.Collection)

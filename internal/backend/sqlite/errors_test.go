@@ -13,7 +13,6 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/fault"
 	"github.com/seed-7a112592/gristmill/internal/original"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
-	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
@@ -140,15 +139,5 @@ func TestPanicsRollBack(t *testing.T) {
 	ids, err := s.Tenants(ctx)
 	if err != nil || len(ids) != 2 {
 		t.Errorf("got tenants %q, %v, want the two from before", ids, err)
-	}
-}
-
-func TestWrongDimensionsAreRefused(t *testing.T) {
-	t.Parallel()
-	ctx := tenant.With(t.Context(), tenant.Default)
-	s, c := openCollection(t, ctx, 8)
-	_, err := s.NearestPassages(ctx, c.ActiveSpace, vector.Query{Vector: make([]float32, 7), Limit: 1})
-	if err == nil || !strings.Contains(err.Error(), "7 dimensions where model m has 8") {
-		t.Errorf("got %v, want both numbers of dimensions", err)
 	}
 }

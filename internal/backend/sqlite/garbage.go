@@ -92,8 +92,11 @@ func (s *Store) CollectGarbage(ctx context.Context, g garbage.Entry, ahead time.
 	return more, err
 }
 
-// insertGarbageVersion lists a version that another has superseded.
+// insertGarbageVersion adds an obsolete version to the garbage list. It does nothing for the version 0.
 func insertGarbageVersion(ctx context.Context, tx transaction, of versionKey) error {
+	if of.number == 0 {
+		return nil
+	}
 	_, err := tx.ExecContext(ctx, `
 		INSERT INTO garbage (tenant, kind, due_at, document, version) VALUES (?1, 'version', ?2, ?3, ?4)`,
 		tx.tenant, tx.now.add(garbage.JobRetention), of.document, of.number)

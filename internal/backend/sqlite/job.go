@@ -38,7 +38,7 @@ func readJob(ctx context.Context, tx transaction, id uuid.UUID) (document.Job, e
 func (s *Store) Jobs(ctx context.Context, filter document.JobFilter, page document.Page) (list document.List[document.Job], err error) {
 	defer wrapError(&err, "list jobs")
 	before := uuid.Max
-	if err := decodeCursor("jobs", page.Cursor, &before); err != nil {
+	if err := decodeCursor("jobs", page, &before); err != nil {
 		return list, err
 	}
 	err = s.inReadTransaction(ctx, func(tx transaction) error {

@@ -4,6 +4,7 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -91,18 +92,31 @@ func decimalOf(number json.Number) decimal {
 	}
 }
 
-// canonicalJSON returns the one way in which this store writes a JSON value:
-// without white space, keys sorted. Nothing stands for an empty object.
-func canonicalJSON(text json.RawMessage) (string, error) {
-	if len(text) == 0 {
-		return "{}", nil
-	}
-	value, err := decodeJSON(text)
+// sameJSON reports whether two JSON values are equal as PostgreSQL's jsonb has it: the order of keys
+// and the form of numbers do not count.
+func sameJSON(a, b []byte) (bool, error) {
+	first, err := decodeJSON(a)
 	if err != nil {
-		return "", err
+		return false, err
 	}
-	canonical, err := json.Marshal(value)
-	return string(canonical), err
+	second, err := decodeJSON(b)
+	return equalJSON(first, second), err
+}
+
+func equalJSON(a, b any) bool {
+	switch a := a.(type) {
+	case map[string]any:
+		object, ok := b.(map[string]any)
+		return ok && maps.EqualFunc(a, object, equalJSON)
+	case []any:
+		array, ok := b.([]any)
+		return ok && slices.EqualFunc(a, array, equalJSON)
+	case json.Number:
+		number, ok := b.(json.Number)
+		return ok && decimalOf(a) == decimalOf(number)
+	default: // string, bool or null
+		return a == b
+	}
 }
 
 // decodeJSON decodes a value with its numbers as they are written.

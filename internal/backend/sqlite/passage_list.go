@@ -17,7 +17,7 @@ import (
 func (s *Store) Passages(ctx context.Context, id uuid.UUID, page document.Page) (list document.List[document.Passage], err error) {
 	defer wrapError(&err, "list passages of document %s", id)
 	after, name := passageCursor{Ordinal: -1}, "passages of "+id.String()
-	if err := decodeCursor(name, page.Cursor, &after); err != nil {
+	if err := decodeCursor(name, page, &after); err != nil {
 		return list, err
 	}
 	err = s.inReadTransaction(ctx, func(tx transaction) error {

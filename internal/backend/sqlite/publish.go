@@ -93,21 +93,22 @@ func selectWritten(ctx context.Context, tx transaction, id uuid.UUID, spaceVersi
 		return nil, err
 	}
 	rows, err := tx.QueryContext(ctx, `
-		SELECT s.id, s.id = c.active_space
+		SELECT s.id, c.active_space
 		FROM documents d
 		JOIN collections c ON c.tenant = d.tenant AND c.id = d.collection
 		JOIN spaces s      ON s.tenant = d.tenant AND s.collection = d.collection
 		WHERE d.tenant = ?1 AND d.id = ?2 AND s.id IN (SELECT value FROM json_each(?3)) AND (s.written OR s.id = c.active_space)
 		ORDER BY s.id`, tx.tenant, id, string(wanted))
-	inLive := false
-	written, err := collectRows(rows, err, func(row scanner) (p vector.SpaceVersion, err error) {
-		var live bool
-		err = row.Scan(&p.SpaceID, &live)
-		inLive = inLive || live
-		return of[p.SpaceID], err
+	var active int64 // 0 if none of the spaces is written, which is no id of a space
+	var ids []int64
+	written, err := collectRows(rows, err, func(row scanner) (vector.SpaceVersion, error) {
+		var id int64
+		err := row.Scan(&id, &active)
+		ids = append(ids, id)
+		return of[id], err
 	})
-	if err == nil && !inLive {
-		err = lifecycle.CheckPublish(0, nil)
+	if err == nil {
+		err = lifecycle.CheckPublish(active, ids)
 	}
 	return written, err
 }

@@ -31,7 +31,7 @@ func (s *Store) Reindex(ctx context.Context, id uuid.UUID) (_ document.Reindex, 
 func (s *Store) Reindexes(ctx context.Context, filter document.ReindexFilter, page document.Page) (list document.List[document.Reindex], err error) {
 	defer wrapError(&err, "list reindexes")
 	before := uuid.Max
-	if err := decodeCursor("reindexes", page.Cursor, &before); err != nil {
+	if err := decodeCursor("reindexes", page, &before); err != nil {
 		return list, err
 	}
 	err = s.inReadTransaction(ctx, func(tx transaction) error {

@@ -153,28 +153,27 @@ func requeueNext(ctx context.Context, tx transaction, r reindex, room int) (jobs
 	return jobs, checkpoint, err
 }
 
-// requeueVersion writes a version like the document's newest one, and its job.
+// requeueVersion adds a version to a document, like its newest one, and the version's job.
 func requeueVersion(ctx context.Context, tx transaction, id, reindex uuid.UUID) error {
-	if err := supersedeNewest(ctx, tx, id); err != nil {
+	was, err := loadDocument(ctx, tx, id)
+	if err != nil {
 		return err
 	}
-	var version int
-	if err := tx.QueryRowContext(ctx, `
+	is, obsolete := was.NextVersion()
+	if err := tx.exec(ctx, `
 		INSERT INTO versions (tenant, document, version, title, metadata, object, size, sha256, media_type, created_at, warnings, title_from_key, object_etag)
-		SELECT v.tenant, v.document, v.version + 1, v.title, v.metadata, v.object, v.size, v.sha256, v.media_type, ?3, v.warnings, v.title_from_key, v.object_etag
-		FROM documents d
-		JOIN versions v ON v.tenant = d.tenant AND v.document = d.id AND v.version = d.newest_version
-		WHERE d.tenant = ?1 AND d.id = ?2
-		RETURNING version`, tx.tenant, id, tx.now).Scan(&version); err != nil {
+		SELECT tenant, document, ?4, title, metadata, object, size, sha256, media_type, ?5, warnings, title_from_key, object_etag
+		FROM versions
+		WHERE tenant = ?1 AND document = ?2 AND version = ?3`, tx.tenant, id, was.Newest, is.Newest, tx.now); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `
-		UPDATE documents SET
-			newest_version = ?3,
-			updated_at     = ?4,
-			state          = iif(published_version IS NULL, 'pending', state)
-		WHERE tenant = ?1 AND id = ?2`, tx.tenant, id, version, tx.now); err != nil {
+	if err := tx.exec(ctx, `
+		UPDATE documents SET state = ?3, newest_version = ?4, updated_at = ?5
+		WHERE tenant = ?1 AND id = ?2`, tx.tenant, id, is.State, is.Newest, tx.now); err != nil {
 		return err
 	}
-	return addJob(ctx, tx, id, version, uuid.NullUUID{UUID: reindex, Valid: true})
+	if err := insertGarbageVersion(ctx, tx, versionKey{id, obsolete}); err != nil {
+		return err
+	}
+	return addJob(ctx, tx, id, is.Newest, uuid.NullUUID{UUID: reindex, Valid: true})
 }

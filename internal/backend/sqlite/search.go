@@ -5,7 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/seed-7a112592/gristmill/internal/fault"
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/vector"
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
@@ -16,6 +16,9 @@ func (s *Store) NearestPassages(ctx context.Context, space vector.Space, query v
 	defer wrapError(&err, "search space %d", space.ID)
 	if space.Model.Dimensions == 0 { // nothing can be there yet
 		return []document.Hit{}, s.inReadTransaction(ctx, func(tx transaction) error { return checkActiveSpace(ctx, tx, space) })
+	}
+	if err := lifecycle.CheckQueryVector(len(query.Vector), space.Model); err != nil {
+		return nil, err
 	}
 	vector, err := encodeVector(query.Vector, space.Model)
 	if err != nil {
@@ -37,7 +40,7 @@ func (s *Store) NearestPassages(ctx context.Context, space vector.Space, query v
 func checkActiveSpace(ctx context.Context, tx transaction, space vector.Space) error {
 	live, err := activeSpaceID(ctx, tx, space.CollectionID)
 	if err == nil && live != space.ID {
-		err = fault.New(fault.Conflict, "another space than %d answers searches by now: search again", space.ID)
+		err = lifecycle.SpaceNotActive(space.ID)
 	}
 	return err
 }

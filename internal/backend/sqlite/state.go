@@ -98,10 +98,8 @@ func saveJob(ctx context.Context, tx transaction, was, is lifecycle.Job) error {
 			return err
 		}
 	}
-	if change.ObsoleteVersion > 0 {
-		if err := insertGarbageVersion(ctx, tx, versionKey{is.Document.ID, change.ObsoleteVersion}); err != nil {
-			return err
-		}
+	if err := insertGarbageVersion(ctx, tx, versionKey{is.Document.ID, change.ObsoleteVersion}); err != nil {
+		return err
 	}
 	if !change.Ended {
 		return nil

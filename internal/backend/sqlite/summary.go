@@ -64,8 +64,8 @@ func (s *Store) SaveSectionSummaries(ctx context.Context, work task.Work, texts 
 			if _, err := tx.ExecContext(ctx, `
 				INSERT INTO section_summaries (tenant, node, summary, created_at)
 				VALUES (?1, ?2, ?3, ?4)
-				ON CONFLICT (tenant, node) DO UPDATE SET summary = excluded.summary`,
-				tx.tenant, node[:], text, tx.now); err != nil {
+				ON CONFLICT DO NOTHING`,
+				tx.tenant, node[:], lifecycle.Storable(text), tx.now); err != nil {
 				return err
 			}
 			if _, err := tx.ExecContext(ctx, `
@@ -89,7 +89,7 @@ func (s *Store) FinishSummary(ctx context.Context, work task.Work, summary docum
 		if err := tx.exec(ctx, `
 			INSERT INTO summaries (tenant, document, version, model, summary)
 			VALUES (?1, ?2, ?3, ?4, ?5)`,
-			tx.tenant, work.DocumentID, work.Version, summary.Model, summary.Summary); err != nil {
+			tx.tenant, work.DocumentID, work.Version, summary.Model, lifecycle.Storable(summary.Summary)); err != nil {
 			return err
 		}
 		warned, err := json.Marshal(document.Warnings(warnings))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/seed-7a112592/gristmill/internal/lifecycle"
 	"github.com/seed-7a112592/gristmill/internal/verification"
 )
 
@@ -84,7 +85,7 @@ func (s *Store) RecordVersionCheck(ctx context.Context, of verification.Retained
 		_, err := tx.ExecContext(ctx, `
 			UPDATE versions SET object_etag = ?5, damage = ?6
 			WHERE tenant = ?1 AND document = ?2 AND version = ?3 AND object = ?4 AND (object_etag <> ?5 OR damage <> ?6)`,
-			tx.tenant, of.DocumentID, of.Version, of.Original.Object, etag, damage)
+			tx.tenant, of.DocumentID, of.Version, of.Original.Object, etag, lifecycle.Storable(damage))
 		return err
 	})
 }

@@ -33,7 +33,7 @@ func (s *Store) AddWebhook(ctx context.Context, webhook document.Webhook) (_ doc
 func (s *Store) Webhooks(ctx context.Context, page document.Page) (list document.List[document.Webhook], err error) {
 	defer wrapError(&err, "list webhooks")
 	before := uuid.Max
-	if err := decodeCursor("webhooks", page.Cursor, &before); err != nil {
+	if err := decodeCursor("webhooks", page, &before); err != nil {
 		return list, err
 	}
 	err = s.inReadTransaction(ctx, func(tx transaction) error {

@@ -28,6 +28,7 @@ func ingest(t *testing.T, open func(t *testing.T) Store) {
 		"Next version":           acceptsNextVersions,
 		"Any text":               acceptsAnyText,
 		"Unchanged":              acceptsUnchangedDocuments,
+		"Unchanged metadata":     acceptsUnchangedMetadata,
 		"Changed":                acceptsChangedDocuments,
 		"Unchanged after ending": acceptsAgainWhatFailed,
 		"Deleted":                acceptsUnderTheKeyOfADeletedDocument,
@@ -196,6 +197,50 @@ func acceptsUnchangedDocuments(t *testing.T, ctx context.Context, s Store) {
 	}
 	if jobs := listJobs(t, ctx, s, document.JobFilter{DocumentID: first.Document.ID}, 10); len(jobs) != 1 {
 		t.Errorf("got %d jobs, want 1", len(jobs))
+	}
+}
+
+// Metadata is unchanged if every value is equal, whatever the order of its keys and the form of its
+// numbers.
+func acceptsUnchangedMetadata(t *testing.T, ctx context.Context, s Store) {
+	c := ensureCollection(t, ctx, s, "accept")
+	for _, test := range []struct {
+		stored, uploaded string
+		same             bool
+	}{
+		{`{"a":1}`, `{"a":1.0}`, true},
+		{`{"a":1000}`, `{"a":1e3}`, true},
+		{`{"a":-0}`, `{"a":0.00}`, true},
+		{`{"a":{"b":[1,{"c":2}],"d":null}}`, `{"a":{"d":null,"b":[1.0,{"c":2.0}]}}`, true},
+		{`{"a":9007199254740993}`, `{"a":9007199254740992}`, false},
+		{`{"a":1}`, `{"a":"1"}`, false},
+		{`{"a":1}`, `{"a":-1}`, false},
+		{`{"a":true}`, `{"a":1}`, false},
+		{`{"a":null}`, `{}`, false},
+		{`{}`, `{"a":null}`, false},
+		{`{"a":null}`, `{"b":null}`, false},
+		{`{"a":[1,2]}`, `{"a":[2,1]}`, false},
+		{`{"a":[1,1]}`, `{"a":[1]}`, false},
+		{`{"a":[1]}`, `{"a":[1,1]}`, false},
+		{`{"a":[1]}`, `{"a":1}`, false},
+		{`{"a":{"b":1}}`, `{"a":{"b":1,"c":1}}`, false},
+	} {
+		upload := uploadOf(c, "metadata: "+test.stored+" "+test.uploaded)
+		upload.Metadata = json.RawMessage(test.stored)
+		acceptUpload(t, ctx, s, upload)
+		again := upload
+		again.Object, again.Metadata = uuid.NewString(), json.RawMessage(test.uploaded)
+		got := acceptUpload(t, ctx, s, again)
+		want := upload
+		if !test.same {
+			want = again
+		}
+		if got.Unchanged != test.same || got.Document.Object != want.Object {
+			t.Errorf("%s after %s: unchanged: %t, want %t", test.uploaded, test.stored, got.Unchanged, test.same)
+		}
+		if diff := cmp.Diff(want.Metadata, got.Document.Metadata, compactJSON()); diff != "" {
+			t.Errorf("%s after %s (-want +got):\n%s", test.uploaded, test.stored, diff)
+		}
 	}
 }
 

@@ -17,6 +17,12 @@ import (
 	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
+// oddText is a text that databases refuse in parts, and storedOddText what they store of it.
+const (
+	oddText       = "odd: \x00\xff'quoted'"
+	storedOddText = "odd: \uFFFD\uFFFD'quoted'"
+)
+
 // leaseTime is longer than any test; a lease of -leaseTime has run out.
 const leaseTime = time.Hour
 

@@ -35,6 +35,7 @@ func reading(t *testing.T, open func(t *testing.T) Store) {
 		"Jobs":               listsJobsNewestFirst,
 		"Delete":             deletesForEveryReaderAtOnce,
 		"Cursors":            refusesForeignCursors,
+		"Empty pages":        refusesEmptyPages,
 		"Nothing":            answersNotFound,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx, s) })

@@ -208,6 +208,32 @@ func refusesForeignCursors(t *testing.T, ctx context.Context, s Store) {
 	}
 }
 
+func refusesEmptyPages(t *testing.T, ctx context.Context, s Store) {
+	id := publishDocument(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "empty pages"), "a"), passageOf("one", 1, 0, 0)).Document.ID
+	for name, list := range map[string]func(document.Page) error{
+		"collections": func(page document.Page) error { _, err := s.Collections(ctx, page); return err },
+		"documents": func(page document.Page) error {
+			_, err := s.Documents(ctx, document.DocumentFilter{}, page)
+			return err
+		},
+		"documents of a prefix": func(page document.Page) error {
+			_, err := s.Documents(ctx, document.DocumentFilter{KeyPrefix: "a"}, page)
+			return err
+		},
+		"passages":   func(page document.Page) error { _, err := s.Passages(ctx, id, page); return err },
+		"jobs":       func(page document.Page) error { _, err := s.Jobs(ctx, document.JobFilter{}, page); return err },
+		"reindexes":  func(page document.Page) error { _, err := s.Reindexes(ctx, document.ReindexFilter{}, page); return err },
+		"webhooks":   func(page document.Page) error { _, err := s.Webhooks(ctx, page); return err },
+		"deliveries": func(page document.Page) error { _, err := s.Deliveries(ctx, uuid.New(), page); return err },
+	} {
+		for _, limit := range []int{0, -1} {
+			if err := list(document.Page{Limit: limit}); !fault.Is(err, fault.BadRequest) {
+				t.Errorf("%s, %d items: got error %v, want one of kind bad_request", name, limit, err)
+			}
+		}
+	}
+}
+
 func answersNotFound(t *testing.T, ctx context.Context, s Store) {
 	id := uuid.New()
 	_, err := s.Document(ctx, id)

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -140,7 +141,11 @@ func publishesInTheActiveSpace(t *testing.T, ctx context.Context, s Store) {
 	wantUnchangedTask(t, ctx, s, alone, passagesIn(c.ActiveSpace, "alone")[0])
 
 	before := readJob(t, ctx, s, one.JobID)
-	wantFault(t, s.Publish(ctx, one, nil, progress), fault.Unavailable)
+	err := s.Publish(ctx, one, nil, progress)
+	wantFault(t, err, fault.Unavailable)
+	if e := fault.As(err); e != nil && e.RetryAfter != time.Second {
+		t.Errorf("try again after %v, want 1s: the next attempt can be published", e.RetryAfter)
+	}
 	if diff := cmp.Diff(before, readJob(t, ctx, s, one.JobID)); diff != "" {
 		t.Errorf("job (-before +after):\n%s", diff)
 	}

@@ -34,6 +34,7 @@ func searching(t *testing.T, open func(t *testing.T) Store) {
 		"Live versions":     searchSeesPublishedVersionsOnly,
 		"Deleted documents": searchSkipsDeletedDocuments,
 		"No direction":      searchPassesOverZeroVectors,
+		"Wrong length":      searchRefusesVectorsOfAnotherLength,
 		"Collections apart": searchKeepsCollectionsApart,
 		"Tenants apart":     searchKeepsTenantsApart,
 	} {
@@ -289,6 +290,15 @@ func searchPassesOverZeroVectors(t *testing.T, ctx context.Context, s Store) {
 	hits, err := s.NearestPassages(ctx, c.ActiveSpace, vector.Query{Collection: c.Name, Vector: []float32{0, 0, 0}, Limit: 10, Threshold: -1})
 	if err != nil || hits == nil || len(hits) > 0 {
 		t.Errorf("search for nowhere: got %v, %v, want an empty list", hits, err)
+	}
+}
+
+func searchRefusesVectorsOfAnotherLength(t *testing.T, ctx context.Context, s Store) {
+	c := ensureCollection(t, ctx, s, "wrong length")
+	publishDocument(t, ctx, s, uploadOf(c, "a"), passageOf("one", 1, 0, 0))
+	for _, length := range []int{0, 2, 4} {
+		_, err := s.NearestPassages(ctx, c.ActiveSpace, vector.Query{Collection: c.Name, Vector: make([]float32, length), Limit: 1})
+		wantFault(t, err, fault.BadRequest)
 	}
 }
 

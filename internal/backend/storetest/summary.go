@@ -20,6 +20,8 @@ func summaries(t *testing.T, open func(t *testing.T) Store) {
 		"Sections":         keepsSectionSummaries,
 		"Sections at once": keepsOneSummaryOfASection,
 		"Sections outlive": keepsSectionSummariesBeyondTheirVersion,
+		"Sections twice":   keepsTheFirstSummaryOfASection,
+		"Any text":         keepsSummariesOfAnyText,
 		"Finish":           finishesSummaries,
 		"Stale":            refusesStaleSummaries,
 		"Mode":             setsSummaries,
@@ -93,6 +95,30 @@ func keepsSectionSummariesBeyondTheirVersion(t *testing.T, ctx context.Context, 
 	}
 	collectVersion(t, ctx, s, work.DocumentID, 1)
 	wantSections(t, ctx, s, []document.ContentHash{node}, map[document.ContentHash]string{node: "text"})
+}
+
+// A section's summary belongs to its hash: whoever has read it must not see another one later.
+func keepsTheFirstSummaryOfASection(t *testing.T, ctx context.Context, s Store) {
+	node := document.HashText("node twice")
+	saveSection(t, ctx, s, beginSummary(t, ctx, s, "twice, first"), node, "first", document.SummaryProgress{})
+	saveSection(t, ctx, s, beginSummary(t, ctx, s, "twice, second"), node, "second", document.SummaryProgress{})
+	wantSections(t, ctx, s, []document.ContentHash{node}, map[document.ContentHash]string{node: "first"})
+}
+
+// A model may answer with any bytes.
+func keepsSummariesOfAnyText(t *testing.T, ctx context.Context, s Store) {
+	accepted := acceptUpload(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "summaries"), "any text"))
+	publishJob(t, ctx, s, accepted.Job, passageOf("one", 1, 0, 0))
+	work := claimTask(t, ctx, s, accepted.Job, task.KindSummary)
+	node := document.HashText("node of any text")
+	saveSection(t, ctx, s, work, node, oddText, document.SummaryProgress{})
+	wantSections(t, ctx, s, []document.ContentHash{node}, map[document.ContentHash]string{node: storedOddText})
+	if err := s.FinishSummary(ctx, work, document.Summary{Model: "m", Summary: oddText}, document.SummaryProgress{}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Summary(ctx, accepted.Document.ID); err != nil || got.Summary != storedOddText {
+		t.Errorf("summary: got %q, %v, want %q", got.Summary, err, storedOddText)
+	}
 }
 
 func finishesSummaries(t *testing.T, ctx context.Context, s Store) {

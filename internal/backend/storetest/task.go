@@ -304,9 +304,9 @@ func combinesTaskStates(t *testing.T, ctx context.Context, s Store) {
 func recordsAnyError(t *testing.T, ctx context.Context, s Store) {
 	accepted := acceptUpload(t, ctx, s, uploadOf(ensureCollection(t, ctx, s, "settle"), "odd error"))
 	work := claimTask(t, ctx, s, accepted.Job, task.KindKnowledge)
-	recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictFail, Error: "provider said \x00\xff'quoted'"})
-	if got := readJob(t, ctx, s, accepted.Job.ID).Error; got == "" {
-		t.Error("the error was lost")
+	recordOutcome(t, ctx, s, work, task.Outcome{Verdict: task.VerdictFail, Error: oddText})
+	if got := readJob(t, ctx, s, accepted.Job.ID); got.Error != storedOddText || got.Tasks.Knowledge.Error != storedOddText {
+		t.Errorf("got error %q, of the task %q, want %q", got.Error, got.Tasks.Knowledge.Error, storedOddText)
 	}
 }
 
