@@ -38,12 +38,12 @@ func collectSpace(ctx context.Context, tx pgx.Tx, g garbage.Entry, ahead time.Du
 	return true, nil
 }
 
-// isBeingRemoved is the condition for the rows of a space s to be on their way out.
+// isBeingRemoved is the condition for the rows of a space s to be in removal.
 const isBeingRemoved = `coalesce(s.drop_after = '-infinity', false)`
 
 // dropSpacePassages drops the passages of a space, unless it is needed again. Readers do
-// not wait for long: when they are in the way, the entry is postponed. The statements
-// behind the first one begin when the collection is locked.
+// not wait for long: if they hold the table, the entry is postponed. What decides is read
+// when the collection is locked.
 func dropSpacePassages(ctx context.Context, tx pgx.Tx, g garbage.Entry, ahead time.Duration) (more bool, err error) {
 	c, err := lockCollection(ctx, tx, `c.id = (SELECT collection FROM spaces WHERE id = $1)`, g.SpaceID)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/seed-7a112592/gristmill/internal/task"
 	"github.com/seed-7a112592/gristmill/internal/tenant"
 	"github.com/seed-7a112592/gristmill/internal/test/await"
+	"github.com/seed-7a112592/gristmill/pkg/document"
 )
 
 // deathWatcher attends, and keeps which processes have died.
@@ -137,5 +138,39 @@ func TestReclaimTakesFromTheDeadOnly(t *testing.T) {
 	}
 	if reclaimed, _, err := s.ReclaimTasks(ctx, dead, left); err != nil || !slices.Equal(reclaimed, []task.Dispatch{{Ref: unclaimed, Round: 2}}) {
 		t.Errorf("reclaimed %v again, %v", reclaimed, err)
+	}
+}
+
+// The lease of a reindex is of the process that has claimed it, also after a client has
+// resumed the running reindex through another process.
+func TestReclaimTakesReindexes(t *testing.T) {
+	t.Parallel()
+	d, s, ctx, c := withCollection(t, 2)
+	begun, err := s.BeginReindex(ctx, document.ReindexRequest{Collection: c.Name, Force: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := task.Ref{Tenant: tenant.Default, DocumentID: begun.ID, Version: 1, Kind: task.KindReindex}
+	if _, err := s.Claim(ctx, ref, 20*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	process := func() (id int64) {
+		t.Helper()
+		if err := s.InTenant(ctx, func(tx pgx.Tx) error {
+			return tx.QueryRow(ctx, `SELECT process FROM reindexes`).Scan(&id)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	claimed := process()
+	if _, err := d.open(t).ResumeReindex(ctx, begun.ID); err != nil {
+		t.Fatal(err)
+	}
+	if now := process(); now != claimed {
+		t.Errorf("resumed while it runs: it is leased to process %d, want %d", now, claimed)
+	}
+	if reclaimed, more, err := s.ReclaimTasks(ctx, claimed, 25*time.Second); err != nil || more || !slices.Equal(reclaimed, []task.Dispatch{{Ref: ref, Round: 1}}) {
+		t.Errorf("reclaimed %v, more %t, %v; want the reindex", reclaimed, more, err)
 	}
 }

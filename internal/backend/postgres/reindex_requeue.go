@@ -38,8 +38,8 @@ func (s *Store) RequeueDocuments(ctx context.Context, work task.Work, window int
 	}
 }
 
-// requeuePage goes one step further through the documents. More says that there
-// is room for what may come.
+// requeuePage reads the next page of documents and requeues those that the reindex redoes.
+// more reports whether there may be more documents, and is room for their jobs.
 func (s *Store) requeuePage(ctx context.Context, tx pgx.Tx, work task.Work, window int, toDo redoCount) (requeued rebuild.RequeueResult, more bool, err error) {
 	r, err := lockLeasedReindex(ctx, tx, work)
 	if err != nil {

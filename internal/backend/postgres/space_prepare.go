@@ -16,9 +16,9 @@ const isReplaceable = `(NOT space_stands(s.id)
 	AND NOT EXISTS (SELECT FROM reindexes r WHERE r.collection = s.collection AND r.to_space = s.id AND r.change <> 'nothing'))`
 
 // PrepareSpace replaces the collection's active space by one of the given model and
-// chunking, if it holds nothing. The lock of the collection keeps its spaces as they are,
-// and the one of publishing what is complete in them; each statement begins when the
-// locks before it are held.
+// chunking, if it holds nothing. The collection is locked, so its spaces do not change,
+// and so is publishing, so no version becomes complete in them. Each statement begins when
+// the locks before it are held.
 func (s *Store) PrepareSpace(ctx context.Context, work task.Work, model document.Model, chunking document.Chunking) (prepared task.Work, err error) {
 	defer wrapError(&err, "prepare a space for %s", work)
 	err = s.inTenant(ctx, func(tx pgx.Tx) error {
@@ -52,8 +52,8 @@ func (s *Store) PrepareSpace(ctx context.Context, work task.Work, model document
 	return prepared, err
 }
 
-// holdsPassages reports whether the work's space holds passages. It does not look where
-// that decides nothing.
+// holdsPassages reports whether the work's space holds passages. It does not look if the
+// space stays in any case.
 func holdsPassages(ctx context.Context, tx pgx.Tx, work task.Work, model document.Model, chunking document.Chunking) (bool, error) {
 	if !work.SpaceReplaceable || work.Space.Model == model && work.Space.Chunking == chunking {
 		return false, nil

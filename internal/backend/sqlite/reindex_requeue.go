@@ -74,9 +74,9 @@ type requeueCandidate struct {
 // candidatePageDocuments is how many documents are read at a time.
 const candidatePageDocuments = 500
 
-// forEachToRedo calls fn for the documents after one that a reindex without a change
-// redoes, in order of id, until fn returns false. It reports whether it has called fn for
-// all of them. When all documents are redone, none is looked at whether it is complete.
+// forEachToRedo calls fn for the documents after a given one that a reindex without a
+// change redoes, in order of id, until fn returns false. all reports whether it has called
+// fn for all of them. A reindex with force does not check whether documents are complete.
 func forEachToRedo(ctx context.Context, tx transaction, r reindex, after uuid.UUID, fn func(requeueCandidate) (more bool, err error)) (all bool, err error) {
 	documents, err := jsonIDs(r.DocumentIDs)
 	if err != nil {

@@ -100,7 +100,7 @@ func redoesWhatFailedBesideAWaitingSummary(t *testing.T, ctx context.Context, s 
 	}
 }
 
-// So it is by the reindex that made the job, once that has failed and is resumed.
+// The reindex that made the failed job redoes the document too, after it was resumed.
 func redoesItsOwnJobBesideAWaitingSummary(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "own job failed beside a summary")
 	for _, key := range []string{"a", "b"} {

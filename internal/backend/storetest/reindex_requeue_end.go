@@ -57,7 +57,7 @@ func endsWithItsJobs(t *testing.T, ctx context.Context, s Store) {
 	}
 }
 
-// A reindex whose last job has ended needs no room to end.
+// A reindex whose last job has ended also ends if the window is 0.
 func endsWithoutAWindow(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "requeue end without a window")
 	publishTexts(t, ctx, s, c, "a", "one")
@@ -68,8 +68,8 @@ func endsWithoutAWindow(t *testing.T, ctx context.Context, s Store) {
 	requeue(t, ctx, s, work, 0, rebuild.RequeueResult{Ended: true})
 }
 
-// A paused reindex goes on where it stopped, also when one of its jobs has failed: what it
-// has redone is not redone again.
+// A paused reindex continues where it stopped, also if one of its jobs has failed: it
+// redoes no document twice.
 func resumesRequeueingWhereItStopped(t *testing.T, ctx context.Context, s Store) {
 	c := ensureCollection(t, ctx, s, "requeue pause")
 	publishTexts(t, ctx, s, c, "a", "one")
@@ -100,8 +100,8 @@ func resumesRequeueingWhereItStopped(t *testing.T, ctx context.Context, s Store)
 	}
 }
 
-// Resumed once it has failed, it redoes what failed, also if only the summary did; with
-// force it does not redo what succeeded.
+// A failed reindex that is resumed redoes the documents whose job failed, also if only the
+// summary did. With force it does not redo those whose job succeeded.
 func redoesWhatFailedWhenResumed(t *testing.T, ctx context.Context, s Store) {
 	for _, force := range []bool{false, true} {
 		c := ensureCollection(t, ctx, s, fmt.Sprint("requeue resume, force ", force))
